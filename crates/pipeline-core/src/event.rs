@@ -1,0 +1,205 @@
+//! The events of a run: everything the engine tells anybody, one closed enum.
+//!
+//! Progress, reports and exit codes are folds over these; `events.jsonl` holds them one JSON object a line.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{ArtifactDigest, Device, Key, LineChange, RunId, StageId, StageReport};
+
+/// Why a stage runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "reason", rename_all = "kebab-case")]
+pub enum RunReason {
+    /// No earlier run of this stage name is remembered in this store.
+    New,
+    /// The manifest differs from the one that this stage had last.
+    Changed {
+        /// The lines that differ, old and new.
+        changes: Vec<LineChange>,
+    },
+    /// The user forced it.
+    Forced,
+    /// Its bytes were dropped or lost, and `reader` must read them.
+    Demanded {
+        /// The stage that reads the artifact, or the path that is to be published.
+        reader: String,
+    },
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every stage is up to date.
+    Done,
+    /// At least one stage failed.
+    Failed,
+    /// The run was interrupted.
+    Interrupted,
+}
+
+/// Something that happened in a run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// The run begins; always first.
+    RunStarted {
+        /// The run.
+        run: RunId,
+        /// The spec's name.
+        spec: String,
+        /// The stages in the order in which they will be looked at.
+        stages: Vec<StageId>,
+        /// The version of the program.
+        version: String,
+        /// Where tensors live.
+        device: Device,
+        /// Stages at once.
+        n_jobs: usize,
+        /// Threads in all.
+        n_threads: usize,
+    },
+    /// The stage's result is remembered; nothing was computed.
+    StageReused {
+        /// The stage.
+        stage: StageId,
+        /// The key under which it was found.
+        key: Key,
+        /// The artifact.
+        artifact: ArtifactDigest,
+        /// What the stage told when it ran.
+        report: StageReport,
+    },
+    /// The stage waits for another process that computes the same key.
+    StageWaiting {
+        /// The stage.
+        stage: StageId,
+        /// Who computes it, for people: process, host, age.
+        owner: String,
+    },
+    /// The stage begins to run.
+    StageStarted {
+        /// The stage.
+        stage: StageId,
+        /// Its kind.
+        kind: String,
+        /// Its key.
+        key: Key,
+        /// Why it runs.
+        why: RunReason,
+    },
+    /// The stage has done some of its rows. Not recorded in `events.jsonl`.
+    StageProgress {
+        /// The stage.
+        stage: StageId,
+        /// Rows done.
+        n_done: u64,
+        /// Rows in all, if known.
+        total: Option<u64>,
+    },
+    /// Something the user should know.
+    StageWarning {
+        /// The stage.
+        stage: StageId,
+        /// The message.
+        message: String,
+    },
+    /// The stage has run and its artifact is committed.
+    StageFinished {
+        /// The stage.
+        stage: StageId,
+        /// Its key.
+        key: Key,
+        /// The artifact.
+        artifact: ArtifactDigest,
+        /// The artifact's size.
+        bytes: u64,
+        /// Shards that were already there.
+        n_shards_reused: u64,
+        /// Shards that were computed.
+        n_shards_computed: u64,
+        /// Wall time.
+        seconds: f64,
+        /// True when the artifact equals the stage's former one, so that nothing below needs to run.
+        unchanged: bool,
+        /// What the stage tells about its work.
+        report: StageReport,
+    },
+    /// A file of the artifact was copied to where the spec publishes it.
+    FilePublished {
+        /// The stage.
+        stage: StageId,
+        /// The file's name in the artifact.
+        file: String,
+        /// Where it was copied.
+        path: String,
+    },
+    /// The artifact's bytes were dropped, since the spec does not retain them.
+    ArtifactDropped {
+        /// The stage.
+        stage: StageId,
+        /// The bytes freed.
+        bytes: u64,
+    },
+    /// The stage failed; nothing of it but finished shards was kept.
+    StageFailed {
+        /// The stage.
+        stage: StageId,
+        /// The message and its causes, outermost first.
+        errors: Vec<String>,
+        /// What the user can do.
+        help: Option<String>,
+        /// Wall time.
+        seconds: f64,
+    },
+    /// The stage was not looked at because one above it failed or the run was interrupted.
+    StageSkipped {
+        /// The stage.
+        stage: StageId,
+        /// The stage that failed, if one did.
+        because: Option<StageId>,
+    },
+    /// The run is over; always last.
+    RunFinished {
+        /// How it ended.
+        outcome: Outcome,
+        /// Wall time.
+        seconds: f64,
+        /// Metrics by stage.
+        metrics: BTreeMap<StageId, crate::Metrics>,
+    },
+}
+
+/// An event with the time at which it happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EventRecord {
+    /// Milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_flat_json_object() {
+        let record = EventRecord {
+            at_ms: 7,
+            event: Event::StageStarted {
+                stage: "a".parse().unwrap(),
+                kind: "command".into(),
+                key: Key(crate::Digest::of(b"")),
+                why: RunReason::New,
+            },
+        };
+        let json = serde_json::to_string(&record).unwrap();
+        assert!(json.starts_with(r#"{"at_ms":7,"event":"stage-started","stage":"a","kind":"command","key":"af13"#));
+        assert!(json.ends_with(r#""why":{"reason":"new"}}"#), "{json}");
+        assert_eq!(serde_json::from_str::<EventRecord>(&json).unwrap(), record);
+    }
+}

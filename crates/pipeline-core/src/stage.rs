@@ -1,0 +1,204 @@
+//! What a stage is and what it is given while it runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, Manifest, StageId};
+
+/// The digest of a whole artifact: of its [`Tree`]'s canonical text.
+pub type ArtifactDigest = Digest;
+
+/// Named numbers that a stage reports, such as `mean_recall`; kept in its record and in the run's `metrics.json`.
+pub type Metrics = BTreeMap<String, f64>;
+
+/// Where tensors live.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// The processor; the default.
+    #[default]
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
+}
+
+/// One file of an artifact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileEntry {
+    /// The digest of the file's bytes.
+    pub digest: Digest,
+    /// The file's length.
+    pub bytes: u64,
+}
+
+/// The files of an artifact by name; names are relative, with `/` between parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Tree {
+    /// The files, sorted by name.
+    pub files: BTreeMap<String, FileEntry>,
+}
+
+impl Tree {
+    /// The content digest of the artifact: of one `<digest> <json name>` a line, sorted by name.
+    pub fn digest(&self) -> ArtifactDigest {
+        let mut text = String::new();
+        for (name, entry) in &self.files {
+            text.push_str(&entry.digest.hex());
+            text.push(' ');
+            text.push_str(&serde_json::Value::from(name.as_str()).to_string());
+            text.push('\n');
+        }
+        Digest::of(text.as_bytes())
+    }
+
+    /// The sum of the files' lengths.
+    pub fn bytes(&self) -> u64 {
+        self.files.values().map(|entry| entry.bytes).sum()
+    }
+}
+
+/// A file outside the store that a stage reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Source {
+    /// The name of its line in the manifest, such as `path` or `model/config.json`.
+    pub name: String,
+    /// Where it is: provenance, never hashed. A folder stands for all files below it.
+    pub path: PathBuf,
+}
+
+/// An input artifact as a running stage sees it: verified files in a read-only folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputArtifact {
+    /// The folder that holds the files.
+    pub folder: PathBuf,
+    /// The files and their digests.
+    pub tree: Tree,
+}
+
+/// Why a stage could not do its work.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StageError {
+    /// What went wrong, as a lower-case fragment.
+    pub message: String,
+    /// The cause.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// What the user can do.
+    pub help: Option<String>,
+    /// Set when the stage stopped because it was asked to.
+    pub cancelled: bool,
+}
+
+impl StageError {
+    /// An error without a cause.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), source: None, help: None, cancelled: false }
+    }
+
+    /// An error because of another.
+    pub fn because(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { message: message.into(), source: Some(source.into()), help: None, cancelled: false }
+    }
+
+    /// Adds what the user can do.
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The stage noticed [`StageHost::is_cancelled`] and stopped.
+    pub fn cancelled() -> Self {
+        Self { message: "cancelled".into(), source: None, help: None, cancelled: true }
+    }
+}
+
+/// What a stage tells about its work once it is done.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageReport {
+    /// Numbers that describe the result; part of the run's `metrics.json`.
+    #[serde(default)]
+    pub metrics: Metrics,
+    /// Rows written, if the stage has rows.
+    #[serde(default)]
+    pub n_rows: Option<u64>,
+    /// Rows that could not be used and are listed in the artifact.
+    #[serde(default)]
+    pub n_rejected: u64,
+    /// One line for people, such as the notebook's result line.
+    #[serde(default)]
+    pub headline: Option<String>,
+    /// Seconds by what they were spent on (`decode`, `forward`, `write`): provenance.
+    #[serde(default)]
+    pub seconds: BTreeMap<String, f64>,
+}
+
+/// What the engine offers a running stage.
+pub trait StageHost: Sync {
+    /// Tells how many of `total` rows are done. Cheap: call it as often as there is news.
+    fn progress(&self, n_done: u64, total: Option<u64>);
+
+    /// Tells the user something that is not an error.
+    fn warn(&self, message: String);
+
+    /// True once the run is to stop; a stage looks at least once a second and returns [`StageError::cancelled`].
+    fn is_cancelled(&self) -> bool;
+
+    /// Adds a shard to the stage's artifact under `name`: the file remembered under `manifest`'s key if there is
+    /// one, else what `compute` writes to the path it is given. Returns the shard's entry.
+    ///
+    /// A shard is committed by itself, at once: it survives a kill of the run and is shared with every other
+    /// artifact that asks for the same manifest.
+    ///
+    /// # Errors
+    /// What `compute` returns, or a failure to commit the file.
+    fn shard(
+        &self,
+        name: &str,
+        manifest: &Manifest,
+        compute: &mut dyn FnMut(&Path) -> Result<(), StageError>,
+    ) -> Result<FileEntry, StageError>;
+}
+
+/// Everything a running stage may use.
+pub struct StageContext<'a> {
+    /// The stage's name in its spec.
+    pub stage: &'a StageId,
+    /// The input artifacts by slot.
+    pub inputs: &'a BTreeMap<String, InputArtifact>,
+    /// An empty folder; every file left below it becomes part of the artifact.
+    pub scratch: &'a Path,
+    /// Where tensors live.
+    pub device: Device,
+    /// The threads that the stage should use. Must not change a byte of the output.
+    pub n_threads: usize,
+    /// Progress, warnings, cancellation, shards.
+    pub host: &'a dyn StageHost,
+}
+
+/// One stage of a spec, with its params already checked.
+pub trait Stage: Send + Sync {
+    /// The kind, such as `extract-text`.
+    fn kind(&self) -> &'static str;
+
+    /// The version of the code: raised whenever the same inputs give other bytes.
+    fn version(&self) -> u32;
+
+    /// Every param that can change a byte of the output, as canonical JSON text by name.
+    fn params(&self) -> BTreeMap<String, String>;
+
+    /// The files outside the store that the stage reads.
+    ///
+    /// # Errors
+    /// When a file that must be there is not: the message names where it was looked for.
+    fn sources(&self) -> Result<Vec<Source>, StageError>;
+
+    /// Does the work.
+    ///
+    /// # Errors
+    /// Whatever stops it; the engine then keeps nothing but finished shards.
+    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError>;
+}
