@@ -106,6 +106,13 @@ pub enum Event {
         /// The message.
         message: String,
     },
+    /// An external program that the stage runs printed a line.
+    StageOutput {
+        /// The stage.
+        stage: StageId,
+        /// The line.
+        line: String,
+    },
     /// The stage has run and its artifact is committed.
     StageFinished {
         /// The stage.

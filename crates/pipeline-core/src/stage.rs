@@ -144,6 +144,9 @@ pub trait StageHost: Sync {
     /// Tells the user something that is not an error.
     fn warn(&self, message: String);
 
+    /// Passes on a line that an external program printed.
+    fn output(&self, line: &str);
+
     /// True once the run is to stop; a stage looks at least once a second and returns [`StageError::cancelled`].
     fn is_cancelled(&self) -> bool;
 
@@ -169,6 +172,8 @@ pub struct StageContext<'a> {
     pub stage: &'a StageId,
     /// The input artifacts by slot.
     pub inputs: &'a BTreeMap<String, InputArtifact>,
+    /// The digests of the stage's sources by [`Source::name`].
+    pub sources: &'a BTreeMap<String, Digest>,
     /// An empty folder; every file left below it becomes part of the artifact.
     pub scratch: &'a Path,
     /// Where tensors live.
