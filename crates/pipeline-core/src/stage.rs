@@ -128,12 +128,35 @@ pub struct StageReport {
     /// Rows that could not be used and are listed in the artifact.
     #[serde(default)]
     pub n_rejected: u64,
+    /// The rows that could not be used: told by shards, so that the stage can list them with their lines.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rejects: Vec<Reject>,
     /// One line for people, such as the notebook's result line.
     #[serde(default)]
     pub headline: Option<String>,
     /// Seconds by what they were spent on (`decode`, `forward`, `write`): provenance.
     #[serde(default)]
     pub seconds: BTreeMap<String, f64>,
+}
+
+/// A row that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// The 0-based row, counted within the shard or file that the report is about.
+    pub row_idx: u64,
+    /// Why it could not be used.
+    pub reason: String,
+}
+
+/// A shard of the running stage's artifact.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shard {
+    /// Its file.
+    pub entry: FileEntry,
+    /// What was told of it when it was computed.
+    pub report: StageReport,
+    /// True when it was remembered, false when it was computed now.
+    pub is_reused: bool,
 }
 
 /// What the engine offers a running stage.
@@ -151,7 +174,8 @@ pub trait StageHost: Sync {
     fn is_cancelled(&self) -> bool;
 
     /// Adds a shard to the stage's artifact under `name`: the file remembered under `manifest`'s key if there is
-    /// one, else what `compute` writes to the path it is given. Returns the shard's entry.
+    /// one, else what `compute` writes to the path it is given. Returns the shard's entry and what `compute` told
+    /// of it, be it now or when the remembered file was computed.
     ///
     /// A shard is committed by itself, at once: it survives a kill of the run and is shared with every other
     /// artifact that asks for the same manifest.
@@ -162,8 +186,8 @@ pub trait StageHost: Sync {
         &self,
         name: &str,
         manifest: &Manifest,
-        compute: &mut dyn FnMut(&Path) -> Result<(), StageError>,
-    ) -> Result<FileEntry, StageError>;
+        compute: &mut dyn FnMut(&Path) -> Result<StageReport, StageError>,
+    ) -> Result<Shard, StageError>;
 }
 
 /// Everything a running stage may use.
