@@ -1,2 +1,67 @@
-//! x
-fn main() {}
+//! The command `pipeline`: parses the arguments, calls the command, turns the result into an exit code.
+//!
+//! Only this crate prints, reads the environment or ends the process.
+
+mod args;
+mod baseline;
+mod bug;
+mod commands;
+mod exit;
+mod failure;
+mod format;
+mod graph_text;
+mod locate;
+mod opened;
+mod render;
+mod signals;
+mod table;
+mod terminal;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use exit::Exit;
+use failure::Failure;
+use terminal::Terminal;
+
+fn main() -> ExitCode {
+    bug::install_panic_hook();
+    let exit = std::panic::catch_unwind(|| {
+        let cli = match Cli::try_parse() {
+            Ok(cli) => cli,
+            Err(error) => return usage(&error),
+        };
+        let terminal = Terminal::new(&cli.global);
+        dispatch(cli.command, &terminal).unwrap_or_else(|failure| {
+            failure.tell(&terminal);
+            failure.exit
+        })
+    });
+    exit.unwrap_or(Exit::Bug).into()
+}
+
+/// Prints help, the version or what is wrong with the arguments.
+fn usage(error: &clap::Error) -> Exit {
+    let _ = error.print();
+    if error.use_stderr() { Exit::Usage } else { Exit::Done }
+}
+
+fn dispatch(command: Command, terminal: &Terminal) -> Result<Exit, Failure> {
+    match command {
+        Command::Run(args) => commands::run::run(&args, terminal),
+        Command::Status(args) => commands::status::run(&args, terminal),
+        Command::Why(args) => commands::why::run(&args, terminal),
+        Command::Path(args) => commands::path::run(&args, terminal),
+        Command::Graph(args) => commands::graph::run(&args, terminal),
+        Command::Validate(args) => commands::validate::run(&args, terminal),
+        Command::Stages(args) => commands::stages::run(&args, terminal),
+        Command::Schema => commands::schema::run(terminal),
+        Command::Runs(args) => commands::runs::run(&args, terminal),
+        Command::Check(args) => commands::check::run(&args, terminal),
+        Command::Predict(args) => commands::predict::run(&args, terminal),
+        Command::Cache(args) => commands::cache::run(&args, terminal),
+        Command::Completions(args) => commands::completions::run(&args, terminal),
+    }
+}

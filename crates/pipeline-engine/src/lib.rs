@@ -1,1 +1,64 @@
-//! placeholder
+//! Plans and runs a graph of cached stages. Knows no kind of stage, no spec format and no terminal.
+//!
+//! A stage runs only if no result is remembered under its key; what runs ends up in the store. The same decision is
+//! taken for a plan, which writes nothing, and in a run, as soon as the inputs of a stage are known.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use std::collections::BTreeMap;
+//! # use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
+//! use pipeline_engine::{Cancel, Graph, Node, RunOptions, SpecInfo};
+//!
+//! struct Hello;
+//! impl Stage for Hello {
+//!     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+//!         let written = std::fs::write(context.scratch.join("hello.txt"), "hello");
+//!         written.map_err(|error| StageError::because("cannot greet", error))?;
+//!         Ok(StageReport::default())
+//!     }
+//!     // ... kind, version, params, sources
+//! #   fn kind(&self) -> &'static str { "hello" }
+//! #   fn version(&self) -> u32 { 1 }
+//! #   fn params(&self) -> BTreeMap<String, String> { BTreeMap::new() }
+//! #   fn sources(&self) -> Result<Vec<Source>, StageError> { Ok(Vec::new()) }
+//! }
+//!
+//! # let folder = tempfile::tempdir()?;
+//! # let (inputs, publish) = (BTreeMap::new(), Vec::new());
+//! let node = Node { id: "greet".parse()?, stage: Box::new(Hello), inputs, retain: true, publish };
+//! let graph = Graph::new(vec![node])?;
+//! let store = pipeline_store::Store::open(&folder.path().join("artifacts"))?;
+//! let spec = SpecInfo { path: folder.path().join("spec.yaml"), name: "greeting".into(), yaml: String::new() };
+//! for n_ran in [1, 0] {
+//!     let mut listen = |_: &_| {};
+//!     let summary =
+//!         pipeline_engine::run(&graph, &store, &spec, &RunOptions::default(), &Cancel::new(), &mut listen)?;
+//!     assert_eq!(summary.n_ran, n_ran);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod adopt;
+mod cancel;
+mod graph;
+mod host;
+mod journal;
+mod plan;
+mod provenance;
+mod resolver;
+mod results;
+mod retain;
+mod run;
+mod runner;
+mod schedule;
+mod state;
+mod why;
+mod worker;
+
+pub use adopt::{AdoptError, adopt};
+pub use cancel::Cancel;
+pub use graph::{Graph, GraphError, Node};
+pub use plan::{Decision, EngineError, Plan, PlanOptions, PlannedStage, plan};
+pub use run::{RunOptions, RunSummary, SpecInfo, run};
+pub use why::{BlastRadius, Cause, Why, why};

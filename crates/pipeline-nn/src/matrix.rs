@@ -36,4 +36,10 @@ impl Matrix {
     pub fn row(&self, row_idx: usize) -> &[f32] {
         &self.values[row_idx * self.n_cols..][..self.n_cols]
     }
+
+    /// The first row that holds an infinity or no number, if there is one.
+    pub(crate) fn first_row_not_finite(&self) -> Option<usize> {
+        let value_idx = self.values.iter().position(|value| !value.is_finite())?;
+        Some(value_idx / self.n_cols)
+    }
 }

@@ -1,1 +1,59 @@
-//! placeholder
+//! Reads a pipeline spec from YAML, with errors that point at the line.
+//!
+//! Knows the keys of a spec and of a stage, but no kind of stage: [`params`] turns a stage's params into whatever
+//! struct its kind has, and its errors point into the file too. Reads the spec's files and nothing else.
+//!
+//! ```
+//! use serde::Deserialize;
+//!
+//! #[derive(Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Load { path: pipeline_spec::SpecPath }
+//!
+//! let text = "\
+//! vars: { data: ../data }
+//! stages:
+//!   queries:
+//!     kind: load-queries
+//!     params: { path: '${data}/queries.jsonl' }
+//! ";
+//! let spec = pipeline_spec::parse(text, "/work/pipelines/demo.yaml".as_ref()).unwrap();
+//! let load: Load = pipeline_spec::params(&spec.stages[0].params).unwrap();
+//! assert_eq!(load.path.path(), std::path::Path::new("/work/data/queries.jsonl"));
+//!
+//! let error = pipeline_spec::parse("stages: {}\nvras: {}\n", "demo.yaml".as_ref()).unwrap_err();
+//! assert_eq!(error.to_string(), "unknown key `vras`");
+//! assert_eq!(error.span.unwrap().to_string(), "demo.yaml:2:1");
+//! assert_eq!(error.help.unwrap(), "did you mean `vars`?");
+//! ```
+
+mod build;
+mod deserializer;
+mod error;
+mod graph;
+mod load;
+mod merge;
+mod nearest;
+mod node;
+mod overrides;
+mod path;
+mod resolved;
+mod scalar;
+mod schema;
+mod source;
+mod spec;
+mod syntax;
+mod vars;
+mod yaml;
+
+pub use deserializer::params;
+pub use error::SpecError;
+pub use load::{load, parse};
+pub use nearest::nearest;
+pub use node::{Node, Value};
+pub use overrides::Override;
+pub use path::SpecPath;
+pub use resolved::resolved_yaml;
+pub use schema::{KindSchema, json_schema};
+pub use source::{Span, Spanned, SpecFile};
+pub use spec::{CheckRule, Input, PipelineSpec, Publish, StageSpec};

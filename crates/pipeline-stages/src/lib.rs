@@ -1,1 +1,74 @@
-//! placeholder
+//! The stage kinds: one file per kind and a registry table; the only place where data, nn and [`Stage`] meet.
+//!
+//! ```
+//! let spec = pipeline_spec::parse(
+//!     "stages:\n  queries:\n    kind: load-queries\n    params: { path: queries.jsonl }\n",
+//!     std::path::Path::new("/data/demo.yaml"),
+//! )
+//! .unwrap();
+//! let stages = pipeline_stages::build(&spec, &Default::default()).unwrap();
+//! assert_eq!(stages[0].kind(), "load-queries");
+//! ```
+
+mod artifact;
+mod command;
+mod decode_images;
+mod evaluate_recall;
+mod extract_image;
+mod extract_text;
+mod kind;
+mod load_queries;
+mod model;
+mod predictions;
+mod train_projection;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use pipeline_core::Stage;
+use pipeline_spec::{PipelineSpec, SpecError};
+
+pub use kind::{Format, Kind, Slot};
+pub use predictions::{PredictionsError, write_predictions};
+
+/// Every stage kind, in the order of a pipeline.
+///
+/// Adding a kind is a file and a line here.
+pub static KINDS: &[&Kind] = &[
+    &load_queries::KIND,
+    &decode_images::KIND,
+    &extract_text::KIND,
+    &extract_image::KIND,
+    &train_projection::KIND,
+    &evaluate_recall::KIND,
+    &command::KIND,
+];
+
+/// What the stages need to know beside the spec; only the command line reads the environment.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Where models named without a folder are looked for.
+    pub model_search: pipeline_nn::text::ModelSearch,
+    /// The environment, from which `command` stages may inherit what they declare.
+    pub environment: BTreeMap<OsString, OsString>,
+}
+
+/// The kind of that name.
+pub fn kind(name: &str) -> Option<&'static Kind> {
+    KINDS.iter().copied().find(|kind| kind.name == name)
+}
+
+/// Checks kinds, inputs and params of every stage and builds the stages, in the spec's order.
+///
+/// # Errors
+/// The first thing that is wrong, with its place in the spec.
+pub fn build(spec: &PipelineSpec, settings: &Settings) -> Result<Vec<Box<dyn Stage>>, SpecError> {
+    kind::check_inputs(spec)?;
+    spec.stages
+        .iter()
+        .map(|stage| {
+            let kind = kind::of(stage)?;
+            (kind.build)(kind::BuildContext { spec, stage, settings })
+        })
+        .collect()
+}

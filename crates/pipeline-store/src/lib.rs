@@ -1,1 +1,55 @@
-//! placeholder
+//! `artifacts/` on disk: results by key, files by digest, runs by time. Knows no stage, spec or terminal.
+//!
+//! Everything appears whole or not at all, any number of processes share a store, and bytes are verified before they
+//! are read. Nothing else writes below `artifacts/`.
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let artifacts = tempfile::tempdir()?;
+//! use pipeline_store::Store;
+//!
+//! let store = Store::open(artifacts.path())?;
+//! let scratch = store.scratch()?;
+//! std::fs::write(scratch.folder().join("features.parquet"), b"rows")?;
+//! let tree = store.put_folder(scratch.folder())?;
+//!
+//! let open = store.open_tree(&tree)?;
+//! assert_eq!(std::fs::read(open.folder().join("features.parquet"))?, b"rows");
+//! # Ok(())
+//! # }
+//! ```
+
+mod collect;
+mod durable;
+mod error;
+mod hash;
+mod history;
+mod inventory;
+mod last;
+mod layout;
+mod links;
+mod locks;
+mod memo;
+mod objects;
+mod ownership;
+mod publish;
+mod records;
+mod runs;
+mod sealed;
+mod session;
+mod sources;
+mod store;
+mod trees;
+mod verify;
+
+pub use collect::{CollectOptions, CollectReport, Collected};
+pub use error::StoreError;
+pub use history::{RunInfo, RunState};
+pub use last::{Last, LastStage};
+pub use locks::{KeyLock, LockOutcome, Owner};
+pub use records::{Provenance, Record};
+pub use runs::RunFolder;
+pub use session::Scratch;
+pub use store::{Store, host_name};
+pub use trees::{OpenTree, OpenTreeError};
+pub use verify::{DamagedObject, StoreStats, VerifyReport};

@@ -1,1 +1,106 @@
-//! image (being written).
+//! Image encoders of the ResNet family: pixels to feature vectors.
+
+mod config;
+mod model;
+mod names;
+mod pixels;
+mod weights;
+
+use burn::backend::Flex;
+
+use crate::device::{Device, map_batches, probe};
+use crate::matrix::Matrix;
+pub use crate::weights::{ImageModelFiles, ModelError, ModelSearch, find_image_model};
+
+use config::ResNetConfig;
+use model::ResNet;
+use pixels::PixelTable;
+use weights::ResNetWeights;
+
+/// Images that are computed together: at 224×224, the maps of more of them do not fit the caches any better.
+const BATCH_IMAGES: usize = 8;
+
+/// An image encoder: a ResNet without its classifier.
+pub struct ImageEncoder {
+    dim: usize,
+    pixels: PixelTable,
+    model: Model,
+}
+
+enum Model {
+    Cpu(Box<ResNet<Flex>>),
+    #[cfg(feature = "cuda")]
+    Cuda(Box<ResNet<burn_cuda::Cuda>>),
+}
+
+impl ImageEncoder {
+    /// Loads an encoder; depth and widths follow from the weights.
+    ///
+    /// # Errors
+    /// When the device cannot be used, or a file cannot be read, is not supported or is damaged.
+    pub fn load(files: &ImageModelFiles, device: Device) -> Result<Self, ModelError> {
+        probe(device)?;
+        let config = ResNetConfig::read(files.config.as_deref())?;
+        let weights = ResNetWeights::read(files, &config)?;
+        let dim = weights.n_features;
+        let model = match device {
+            Device::Cpu => Model::Cpu(Box::new(ResNet::new(weights, Default::default()))),
+            #[cfg(feature = "cuda")]
+            Device::Cuda => Model::Cuda(Box::new(ResNet::new(weights, Default::default()))),
+            #[cfg(not(feature = "cuda"))]
+            Device::Cuda => return Err(crate::device::DeviceError::NotBuilt.into()),
+        };
+        Ok(Self { dim, pixels: PixelTable::new(), model })
+    }
+
+    /// The length of a feature vector.
+    pub fn dim(&self) -> usize {
+        self.dim
+    }
+
+    /// The features of images of one size, on `n_threads` threads; their number changes no bit.
+    ///
+    /// # Shapes
+    /// each of `pixels`: `[height, width, 3]`, RGB · returns `[n_images, dim]`
+    ///
+    /// # Errors
+    /// When a feature is not finite.
+    ///
+    /// # Panics
+    /// When an image has another number of bytes: a bug of the caller.
+    pub fn encode(
+        &self,
+        pixels: &[&[u8]],
+        height: usize,
+        width: usize,
+        n_threads: usize,
+    ) -> Result<Matrix, ModelError> {
+        let n_bytes = height * width * 3;
+        assert!(n_bytes > 0 && pixels.iter().all(|rgb| rgb.len() == n_bytes), "BUG: an image needs {n_bytes} bytes");
+        let batches: Vec<_> = pixels.chunks(BATCH_IMAGES).collect();
+        let encode_batch = |batch_idx: usize| {
+            let batch: &[&[u8]] = batches[batch_idx];
+            let mut planes = Vec::with_capacity(batch.len() * n_bytes);
+            batch.iter().for_each(|rgb| self.pixels.append(rgb, &mut planes));
+            self.forward(planes, height, width)
+        };
+        let features = match &self.model {
+            Model::Cpu(_) => map_batches(batches.len(), n_threads, encode_batch),
+            #[cfg(feature = "cuda")]
+            Model::Cuda(_) => (0..batches.len()).map(encode_batch).collect(),
+        };
+        let matrix = Matrix::new(pixels.len(), self.dim, features.concat());
+        matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
+    }
+
+    fn forward(&self, planes: Vec<f32>, height: usize, width: usize) -> Vec<f32> {
+        match &self.model {
+            Model::Cpu(model) => model.forward(planes, height, width),
+            #[cfg(feature = "cuda")]
+            Model::Cuda(model) => model.forward(planes, height, width),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,15 @@
-//! retrieval (being written).
+//! Retrieval: embeds features into the shared space, ranks images for queries and measures recall.
+
+mod embed;
+mod error;
+mod rank;
+mod recall;
+mod top;
+
+pub use embed::embed;
+pub use error::RetrievalError;
+pub use rank::{Ranking, Similarity, rank};
+pub use recall::{Recall, recall_at};
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,110 @@
-//! train (being written).
+//! Contrastive training of the two projection heads on cached features.
+
+mod loss;
+mod options;
+mod projector;
+mod start;
+mod steps;
+mod torch_random;
+
+pub use options::{TrainError, TrainOptions};
+pub use start::initial_heads;
+
+use burn::backend::Autodiff;
+
+use crate::checkpoint::Heads;
+use crate::{Device, Matrix};
+
+/// The loss of one step.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepLoss {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// The step within its epoch, from 0.
+    pub step: usize,
+    /// The mean loss of the batch, before its update.
+    pub loss: f32,
+}
+
+/// What training returns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// The trained heads; `None` if there were none to train.
+    pub heads: Option<Heads>,
+    /// The loss of every step, in order.
+    pub losses: Vec<StepLoss>,
+}
+
+/// Trains `start` so that each pair's text and image meet in the shared space.
+///
+/// A step takes the next `batch_size` pairs (the last batch of an epoch may be smaller), maps both sides through
+/// their heads, scales them to length one if `normalize`, and minimises the symmetric InfoNCE loss
+/// `(CE(T·Iᵀ/τ) + CE(I·Tᵀ/τ)) / 2` with Adam (β 0.9 and 0.999, ε 1e-8, weight decay added to the gradient), as the
+/// baseline notebook does. Without heads (`start: None`, the features themselves are compared) nothing is trained,
+/// and the losses tell how well the features fit. The thread count changes no bit of the result.
+///
+/// `observe` is told every step; if it returns false, training stops with [`TrainError::Stopped`].
+///
+/// # Shapes
+/// - text: `[n_texts, d_text]`, images: `[n_images, d_image]`
+/// - pairs: (row of `text`, row of `images`)
+///
+/// # Errors
+/// When an option is out of its range, the shapes do not fit, a pair names a missing row, the device cannot be used,
+/// or a loss or weight is no longer finite.
+pub fn train(
+    text: &Matrix,
+    images: &Matrix,
+    pairs: &[(usize, usize)],
+    options: &TrainOptions,
+    start: Option<Heads>,
+    device: Device,
+    observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
+) -> Result<Trained, TrainError> {
+    options.check()?;
+    options::check_shapes(text, images, start.as_ref())?;
+    options::check_pairs(text, images, pairs)?;
+    let data = steps::PairedFeatures { text, images, pairs };
+    match device {
+        Device::Cpu => within(options.n_threads, || {
+            steps::run::<Autodiff<burn_flex::Flex>>(&data, options, start, &Default::default(), observe)
+        }),
+        Device::Cuda => train_on_cuda(&data, options, start, observe),
+    }
+}
+
+/// The CPU backend works on the threads of the rayon pool in which it is called.
+fn within<R: Send>(n_threads: usize, work: impl FnOnce() -> R + Send) -> R {
+    match rayon::ThreadPoolBuilder::new().num_threads(n_threads.max(1)).build() {
+        Ok(pool) => pool.install(work),
+        // The system starts no more threads: those that there are give the same result.
+        Err(_) => work(),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn train_on_cuda(
+    data: &steps::PairedFeatures<'_>,
+    options: &TrainOptions,
+    start: Option<Heads>,
+    observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
+) -> Result<Trained, TrainError> {
+    crate::device::probe(Device::Cuda)?;
+    steps::run::<Autodiff<burn_cuda::Cuda<f32, i32>>>(data, options, start, &Default::default(), observe)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn train_on_cuda(
+    _: &steps::PairedFeatures<'_>,
+    _: &TrainOptions,
+    _: Option<Heads>,
+    _: &mut (dyn FnMut(&StepLoss) -> bool + Send),
+) -> Result<Trained, TrainError> {
+    crate::device::probe(Device::Cuda)?;
+    unreachable!("BUG: a build without CUDA has found a CUDA device")
+}
+
+#[cfg(test)]
+pub(crate) mod goldens;
+#[cfg(test)]
+mod tests;

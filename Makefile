@@ -1,0 +1,37 @@
+# `make` lists the targets. Everything is built in release mode: burn is slow without, and so one build of the
+# dependencies serves the program, the tests and the demo.
+
+PIPELINE := cargo run --release --quiet --locked --bin pipeline --
+
+.PHONY: help demo test check fmt deny build cuda clean
+
+help: ## this list
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+demo: build ## build, then run pipelines/demo.yaml
+	$(PIPELINE) run pipelines/demo.yaml
+
+test: ## all tests
+	cargo test --release --workspace --locked
+
+check: ## format, lints, docs, and licences where cargo-deny is installed
+	cargo fmt --all --check
+	cargo clippy --release --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --workspace --no-deps --locked
+	@if cargo deny --version >/dev/null 2>&1; then $(MAKE) --no-print-directory deny; \
+	 else echo "cargo-deny is not installed: licences and sources were not checked"; fi
+
+deny: ## licences, bans and sources of all dependencies (deny.toml)
+	cargo deny --all-features --locked check licenses bans sources
+
+fmt: ## format the code
+	cargo fmt --all
+
+build: ## build target/release/pipeline
+	cargo build --release --workspace --locked
+
+cuda: ## build target/release/pipeline with --device cuda
+	cargo build --release --locked --package pipeline-cli --features cuda
+
+clean: ## remove what was built; artifacts/ stays
+	cargo clean

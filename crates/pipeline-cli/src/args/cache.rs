@@ -1,0 +1,117 @@
+//! The arguments of `pipeline cache`, with sizes and ages as people write them.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::{JsonArgs, StoreArgs};
+
+/// Arguments of `cache`.
+#[derive(Debug, Args)]
+pub struct CacheArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+/// The commands of `cache`.
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Show what the store holds.
+    Stats(CacheStatsArgs),
+    /// Read every stored file and compare it with its digest.
+    Verify(CacheVerifyArgs),
+    /// Delete what the last run of no spec has, within limits of size and age.
+    Gc(CacheGcArgs),
+}
+
+/// Arguments of `cache stats`.
+#[derive(Debug, Args)]
+pub struct CacheStatsArgs {
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `cache verify`.
+#[derive(Debug, Args)]
+pub struct CacheVerifyArgs {
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Move wrong files away, so that the next run computes them again.
+    #[arg(long)]
+    pub repair: bool,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `cache gc`.
+#[derive(Debug, Args)]
+pub struct CacheGcArgs {
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Delete the longest unused files until the rest takes at most this, such as `20GiB`.
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub max_size: Option<u64>,
+    /// Delete what was not used for longer than this, such as `30d` or `12h`.
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub max_age: Option<Duration>,
+    /// Show what would be deleted, and delete nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Reads a size such as `500MB` (powers of 1000) or `20GiB` (powers of 1024).
+fn parse_size(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 9] = [
+        ("", 1),
+        ("B", 1),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1 << 40),
+    ];
+    parse_with_unit(text, &UNITS)
+        .map(|bytes| bytes as u64)
+        .ok_or_else(|| "write a size such as `20GiB` or `500MB`".into())
+}
+
+/// Reads an age such as `30d`, `12h`, `5m` or `10s`.
+fn parse_age(text: &str) -> Result<Duration, String> {
+    const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let seconds = parse_with_unit(text, &UNITS).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "write an age such as `30d`, `12h`, `5m` or `10s`".into())
+}
+
+fn parse_with_unit(text: &str, units: &[(&str, u64)]) -> Option<f64> {
+    let unit_at = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let (_, factor) = units.iter().find(|(name, _)| name.eq_ignore_ascii_case(unit.trim()))?;
+    Some(number.parse::<f64>().ok()? * *factor as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_ages_have_units() {
+        assert_eq!(parse_size("1.5GiB"), Ok(3 << 29));
+        assert_eq!(parse_size("500mb"), Ok(500_000_000));
+        assert_eq!(parse_age("2h"), Ok(Duration::from_secs(7200)));
+        assert!(parse_size("much").is_err());
+        assert!(parse_age("30").is_err());
+    }
+}

@@ -1,0 +1,315 @@
+//! The command line: one struct for each command.
+
+mod cache;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs};
+
+/// Runs content-hashed, cached pipelines for text-image retrieval.
+#[derive(Debug, Parser)]
+#[command(name = "pipeline", version, max_term_width = 110, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What all commands share.
+    #[command(flatten)]
+    pub global: GlobalArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 check failed or stale, 2 usage or spec error, 3 a stage failed, 4 a bug,
+            5 check not comparable, 130/143 interrupted.
+stdout carries data, stderr everything else.";
+
+/// What all commands share.
+#[derive(Debug, Args)]
+pub struct GlobalArgs {
+    /// Paint with colours; `auto` also looks at NO_COLOR.
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
+    pub color: ColorChoice,
+    /// Tell errors, warnings and results only.
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
+    pub quiet: bool,
+    /// Tell more: what was reused, and every reason.
+    #[arg(short, long, global = true, help_heading = "Global options")]
+    pub verbose: bool,
+}
+
+/// When to paint. Plain comments, so that the help stays short.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ColorChoice {
+    // On a terminal.
+    Auto,
+    // Also into files and pipes.
+    Always,
+    // Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Bring every stage of a spec up to date.
+    Run(RunArgs),
+    /// Show what a run would do, stage by stage.
+    Status(StatusArgs),
+    /// Explain why a stage would run, or why not.
+    Why(WhyArgs),
+    /// Print the folder that holds a stage's artifact.
+    Path(PathArgs),
+    /// Draw the stages of a spec.
+    Graph(GraphArgs),
+    /// Check a spec without looking at data.
+    Validate(ValidateArgs),
+    /// List the kinds of stages, or describe one.
+    Stages(StagesArgs),
+    /// Print the JSON Schema of specs, for editors.
+    Schema,
+    /// List the runs in the store, newest last.
+    Runs(RunsArgs),
+    /// Compare the current metrics with the accepted ones.
+    Check(CheckArgs),
+    /// Write predictions in the MUGE format.
+    Predict(PredictArgs),
+    /// Look after the store.
+    Cache(CacheArgs),
+    /// Print a completion script for a shell.
+    Completions(CompletionsArgs),
+}
+
+/// Which spec, and which store.
+#[derive(Debug, Args)]
+pub struct SpecArgs {
+    /// The spec: a path, or a name to look for in `pipelines/`.
+    #[arg(value_name = "SPEC")]
+    pub spec: PathBuf,
+    /// Change a value: STAGE.params.NAME=VALUE or vars.NAME=VALUE, VALUE in YAML.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub struct StoreArgs {
+    /// The folder of the store [default: `artifacts` near the spec].
+    #[arg(long, value_name = "DIR", env = "PIPELINE_ARTIFACTS", hide_env_values = true)]
+    pub artifacts: Option<PathBuf>,
+}
+
+/// Whether to print for people or for machines.
+#[derive(Debug, Args)]
+pub struct JsonArgs {
+    /// Print JSON on stdout.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which stages run although their results are remembered.
+#[derive(Debug, Args)]
+pub struct ForceArgs {
+    /// Run this stage although its result is remembered (repeatable).
+    #[arg(long = "force", value_name = "STAGE")]
+    pub forced: Vec<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Stages at once [default: as many as threads, at most 4].
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// Threads in all [default: the processor's].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Where tensors live.
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: DeviceArg,
+    /// Where stages run.
+    #[arg(long, value_name = "EXECUTOR", default_value = "local")]
+    pub executor: ExecutorArg,
+    /// Which stages to force.
+    #[command(flatten)]
+    pub force: ForceArgs,
+    /// Show what would run and why, and run nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// After a failure go on with all stages that do not need the failed one.
+    #[arg(long)]
+    pub keep_going: bool,
+    /// Stream the events to stdout, one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Where tensors live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DeviceArg {
+    /// The processor.
+    Cpu,
+    /// The first CUDA device.
+    Cuda,
+}
+
+/// Where stages run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExecutorArg {
+    /// In this process.
+    Local,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Exit with 1 when anything would run.
+    #[arg(long)]
+    pub check: bool,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `why`.
+#[derive(Debug, Args)]
+pub struct WhyArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// The stage to explain.
+    pub stage: String,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `path`.
+#[derive(Debug, Args)]
+pub struct PathArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// The stage whose artifact is wanted.
+    pub stage: String,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `graph`.
+#[derive(Debug, Args)]
+pub struct GraphArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// In which language.
+    #[arg(long, value_name = "FORMAT", default_value = "ascii")]
+    pub format: GraphFormat,
+}
+
+/// How a graph is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum GraphFormat {
+    /// A Mermaid flowchart, as GitHub renders it.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+    /// Plain text.
+    Ascii,
+    /// JSON: stages and edges.
+    Json,
+}
+
+/// Arguments of `validate`.
+#[derive(Debug, Args)]
+pub struct ValidateArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `stages`.
+#[derive(Debug, Args)]
+pub struct StagesArgs {
+    /// The kind to describe with all its params.
+    pub kind: Option<String>,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `runs`.
+#[derive(Debug, Args)]
+pub struct RunsArgs {
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Accept the current metrics as the baseline.
+    #[arg(long)]
+    pub accept: bool,
+    /// Why they are accepted; kept in the baseline.
+    #[arg(long, value_name = "TEXT", requires = "accept")]
+    pub reason: Option<String>,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// The file to write [default: stdout].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The evaluation whose rankings are written; needed when the spec has several.
+    #[arg(long, value_name = "STAGE")]
+    pub stage: Option<String>,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    pub shell: Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,145 @@
+//! `pipeline cache`: looks after the store.
+//!
+//! JSON: the figures of `stats`, `verify` and `gc` under the names that the tables show, in bytes.
+
+use std::collections::BTreeMap;
+
+use pipeline_store::{CollectOptions, CollectReport, Store, StoreStats, VerifyReport};
+use serde_json::json;
+
+use crate::args::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs, StoreArgs};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::format::{bytes, count, counted};
+use crate::locate;
+use crate::table::Table;
+use crate::terminal::Terminal;
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no store, or it cannot be read or written.
+pub fn run(args: &CacheArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    match &args.command {
+        CacheCommand::Stats(args) => stats(args, terminal),
+        CacheCommand::Verify(args) => verify(args, terminal),
+        CacheCommand::Gc(args) => gc(args, terminal),
+    }
+}
+
+fn open(args: &StoreArgs) -> Result<Store, Failure> {
+    Ok(Store::open(&locate::artifacts_without_spec(args.artifacts.as_deref())?)?)
+}
+
+fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let store = open(&args.store)?;
+    let stats = store.stats()?;
+    if args.json.json {
+        let StoreStats { n_objects, rooted_bytes, n_records, n_runs, quarantine_bytes, scratch_bytes, .. } = stats;
+        terminal.json(&json!({
+            "artifacts": store.artifacts(), "n_objects": n_objects, "bytes": stats.bytes, "rooted_bytes": rooted_bytes,
+            "n_records": n_records, "n_runs": n_runs, "quarantine_bytes": quarantine_bytes,
+            "scratch_bytes": scratch_bytes, "bytes_by_stage": stats.bytes_by_stage,
+        }))?;
+        return Ok(Exit::Done);
+    }
+    let lines = [
+        format!("store    {}", store.artifacts().display()),
+        format!("objects  {}, {}", count(stats.n_objects as u64), bytes(stats.bytes)),
+        format!("in use   {} by the last and pinned runs", bytes(stats.rooted_bytes)),
+        format!("records  {} in {}", count(stats.n_records as u64), counted(stats.n_runs as u64, "run")),
+        format!("other    {} quarantined, {} being written", bytes(stats.quarantine_bytes), bytes(stats.scratch_bytes)),
+    ];
+    terminal.data(&lines.join("\n"))?;
+    if !stats.bytes_by_stage.is_empty() {
+        let table = by_stage(stats.bytes_by_stage.iter().map(|(stage, n_bytes)| (stage, *n_bytes)));
+        terminal.data(&format!("\n{}", table.render(terminal.out, terminal.out_width())))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn verify(args: &CacheVerifyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let store = open(&args.store)?;
+    let report = store.verify(args.repair)?;
+    if args.json.json {
+        let damaged = report
+            .damaged_objects
+            .iter()
+            .map(|object| json!({ "path": object.path, "stage": object.stage, "bytes": object.bytes }));
+        terminal.json(&json!({
+            "n_objects": report.n_objects, "bytes": report.bytes, "n_records": report.n_records,
+            "n_without_bytes": report.n_without_bytes, "damaged_objects": damaged.collect::<Vec<_>>(),
+            "damaged_records": report.damaged_records, "repaired": args.repair,
+        }))?;
+    } else {
+        terminal.data(&verdict(&report, args.repair))?;
+    }
+    Ok(if report.is_clean() || args.repair { Exit::Done } else { Exit::CheckFailed })
+}
+
+fn verdict(report: &VerifyReport, repair: bool) -> String {
+    let mut lines: Vec<String> = report
+        .damaged_objects
+        .iter()
+        .map(|object| {
+            let stage = object.stage.as_ref().map(|stage| format!(" of `{stage}`")).unwrap_or_default();
+            format!("damaged: {}{stage}, {}", object.path.display(), bytes(object.bytes))
+        })
+        .collect();
+    lines.extend(report.damaged_records.iter().map(|path| format!("damaged: {}", path.display())));
+    let n_damaged = lines.len() as u64;
+    let seen = format!(
+        "{} ({}) and {} read",
+        counted(report.n_objects as u64, "file"),
+        bytes(report.bytes),
+        counted(report.n_records as u64, "record")
+    );
+    lines.push(match (n_damaged, repair) {
+        (0, _) => format!("{seen}: all as they were written"),
+        (_, true) => {
+            format!("{seen}: {n_damaged} damaged, quarantined; the next run that needs them computes them again")
+        }
+        (_, false) => format!("{seen}: {n_damaged} damaged; `--repair` moves them away"),
+    });
+    lines.join("\n")
+}
+
+fn gc(args: &CacheGcArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let store = open(&args.store)?;
+    let options = CollectOptions { max_bytes: args.max_size, max_age: args.max_age, dry_run: args.dry_run };
+    let report = store.collect(&options)?;
+    if args.json.json {
+        let stages: BTreeMap<_, _> = report
+            .stages
+            .iter()
+            .map(|(stage, collected)| (stage, json!({ "n_files": collected.n_files, "bytes": collected.bytes })))
+            .collect();
+        terminal.json(&json!({
+            "dry_run": args.dry_run, "freed_bytes": report.freed_bytes, "kept_bytes": report.kept_bytes,
+            "quarantine_bytes": report.quarantine_bytes, "n_records": report.n_records, "stages": stages,
+        }))?;
+    } else {
+        print_collected(&report, args.dry_run, terminal)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn print_collected(report: &CollectReport, dry_run: bool, terminal: &Terminal) -> Result<(), Failure> {
+    if !report.stages.is_empty() {
+        let table = by_stage(report.stages.iter().map(|(stage, collected)| (stage, collected.bytes)));
+        terminal.data(&table.render(terminal.out, terminal.out_width()))?;
+    }
+    let freed = bytes(report.freed_bytes + report.quarantine_bytes);
+    let word = if dry_run { "would free" } else { "freed" };
+    terminal.data(&format!("{word} {freed}, {} stay", bytes(report.kept_bytes)))?;
+    Ok(())
+}
+
+fn by_stage<'a>(stages: impl Iterator<Item = (&'a String, u64)>) -> Table {
+    let mut table = Table::new(&["stage", "size"]);
+    for (stage, n_bytes) in stages {
+        let stage = if stage.is_empty() { "(of no stage)" } else { stage };
+        table.row(vec![stage.to_owned(), bytes(n_bytes)]);
+    }
+    table
+}

@@ -1,0 +1,133 @@
+//! `pipeline check`: compares the current metrics with the accepted ones. Runs nothing.
+//!
+//! JSON: `{spec, baseline, passed, metrics: [{metric, stage, current, accepted, max_drop, min_value, verdict, detail}]}`,
+//! where `verdict` is `passed`, `dropped`, `below-minimum`, `unmeasured`, `no-baseline` or `not-comparable`.
+
+mod measure;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pipeline_engine::PlanOptions;
+use serde_json::json;
+
+use crate::args::CheckArgs;
+use crate::baseline::{self, Baseline};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::format::rfc3339;
+use crate::opened::Opened;
+use crate::table::Table;
+use crate::terminal::Terminal;
+use measure::Measurements;
+use verdict::{Checked, Verdict};
+
+/// Runs the command.
+///
+/// # Errors
+/// When the spec checks nothing, or the plan or the baseline cannot be read.
+pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let opened = Opened::open(&args.spec)?;
+    if opened.spec.check.is_empty() {
+        return Err(Failure::new(Exit::Usage, format!("`{}` checks nothing", opened.spec.file.display()))
+            .with_help("add to the spec, for example: `check: { mean_recall: { max_drop: 0.002 } }`"));
+    }
+    let plan = opened.plan(&PlanOptions::default())?;
+    let measurements = Measurements::of(&opened.graph, &plan);
+    let path = baseline::path_of(&opened.spec);
+    if args.accept {
+        return accept(args, &opened, &measurements, &path, terminal);
+    }
+    let accepted = baseline::read(&path)?;
+    let checked = verdict::check_all(&opened.spec.check, &measurements, accepted.as_ref())?;
+    tell(args, &opened, &path, accepted.as_ref(), &checked, terminal)?;
+    Ok(verdict::exit(&checked))
+}
+
+fn tell(
+    args: &CheckArgs,
+    opened: &Opened,
+    path: &Path,
+    accepted: Option<&Baseline>,
+    checked: &[Checked],
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    if args.json.json {
+        return Ok(terminal.json(&json!({
+            "spec": opened.spec.name,
+            "baseline": accepted.map(|_| path),
+            "passed": verdict::exit(checked) == Exit::Done,
+            "metrics": checked,
+        }))?);
+    }
+    terminal.data(&table(checked).render(terminal.out, terminal.out_width()))?;
+    for failed in checked.iter().filter(|checked| checked.verdict != Verdict::Passed) {
+        terminal.note(&failure_of(failed, opened).render(terminal.err));
+    }
+    if let (Exit::Done, Some(baseline)) = (verdict::exit(checked), accepted) {
+        terminal.remark(&format!("passed; accepted {} by {}", baseline.accepted_at, baseline.accepted_by));
+    }
+    Ok(())
+}
+
+fn table(checked: &[Checked]) -> Table {
+    let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
+    let mut table = Table::new(&["metric", "stage", "accepted", "current", "change", "verdict"]);
+    for checked in checked {
+        let change = checked.accepted.zip(checked.current).map(|(accepted, current)| current - accepted);
+        table.row(vec![
+            checked.metric.clone(),
+            checked.stage.as_ref().map_or("-".to_owned(), ToString::to_string),
+            number(checked.accepted),
+            number(checked.current),
+            change.map_or("-".to_owned(), |change| format!("{change:+.4}")),
+            checked.verdict.words().to_owned(),
+        ]);
+    }
+    table
+}
+
+fn failure_of(checked: &Checked, opened: &Opened) -> Failure {
+    let spec = opened.spec.file.display();
+    let failure = Failure::new(Exit::CheckFailed, format!("`{}`: {}", checked.metric, checked.detail));
+    match checked.verdict {
+        Verdict::Unmeasured => failure.with_help(format!("`pipeline run {spec}` first")),
+        Verdict::NoBaseline => {
+            failure.with_help(format!("accept the current metrics: `pipeline check {spec} --accept`"))
+        }
+        Verdict::NotComparable => failure.with_help(format!(
+            "measure on the same data, or accept the new metrics: `pipeline check {spec} --accept --reason …`"
+        )),
+        Verdict::Passed | Verdict::Dropped | Verdict::BelowMinimum => failure,
+    }
+}
+
+/// Writes the current metrics as the baseline; all that the spec checks must be measured.
+fn accept(
+    args: &CheckArgs,
+    opened: &Opened,
+    measurements: &Measurements,
+    path: &Path,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let mut stages = BTreeMap::new();
+    for metric in opened.spec.check.keys() {
+        let found = measurements.find(metric, None)?;
+        let (stage, measured, _) = found.map_err(|reason| {
+            Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}"))
+                .with_help(format!("`pipeline run {}` first", opened.spec.file.display()))
+        })?;
+        stages.insert(stage.clone(), measured.clone());
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let accepted = baseline::accepted_now(&opened.spec, args.reason.clone(), rfc3339(now.as_millis() as u64), stages);
+    baseline::write(path, &accepted)?;
+    if args.json.json {
+        terminal.json(&json!({ "spec": opened.spec.name, "baseline": path, "accepted": accepted }))?;
+    } else {
+        terminal.remark(&format!("accepted; keep `{}` under version control", path.display()));
+    }
+    Ok(Exit::Done)
+}

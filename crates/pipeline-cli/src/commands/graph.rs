@@ -1,0 +1,24 @@
+//! `pipeline graph`: draws the stages of a spec.
+
+use crate::args::{GraphArgs, GraphFormat};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::graph_text;
+use crate::opened::Loaded;
+use crate::terminal::Terminal;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the spec is wrong.
+pub fn run(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let loaded = Loaded::load(&args.spec)?;
+    let stages = graph_text::stages_of(&loaded.graph);
+    match args.format {
+        GraphFormat::Mermaid => terminal.data(&graph_text::mermaid(&stages))?,
+        GraphFormat::Dot => terminal.data(&graph_text::dot(&loaded.spec.name, &stages))?,
+        GraphFormat::Ascii => terminal.data(&graph_text::ascii(&stages))?,
+        GraphFormat::Json => terminal.json(&serde_json::json!({ "spec": loaded.spec.name, "stages": stages }))?,
+    }
+    Ok(Exit::Done)
+}

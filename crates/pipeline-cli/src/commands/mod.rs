@@ -1,0 +1,16 @@
+//! The commands, one file each: arguments in, text on stdout and an exit code out.
+
+pub mod cache;
+pub mod check;
+pub mod completions;
+pub mod graph;
+pub mod path;
+mod planned;
+pub mod predict;
+pub mod run;
+pub mod runs;
+pub mod schema;
+pub mod stages;
+pub mod status;
+pub mod validate;
+pub mod why;

@@ -1,0 +1,119 @@
+//! `pipeline run`: brings every stage of a spec up to date.
+//!
+//! stdout carries the result line of each evaluation, or with `--json` the events; stderr tells the rest.
+
+use pipeline_core::{Device, EventRecord};
+use pipeline_engine::{Cancel, RunOptions};
+use pipeline_stages::Format;
+
+use crate::args::{DeviceArg, ExecutorArg, RunArgs};
+use crate::commands::planned;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::opened::Opened;
+use crate::render::{FailedStage, Renderer, Tally};
+use crate::signals::SignalWatch;
+use crate::terminal::Terminal;
+
+/// Without `--jobs` no more stages than this run at once, since each may hold a model in memory.
+const MAX_DEFAULT_JOBS: usize = 4;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the run cannot begin, or its history cannot be written.
+pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let device = probe(args.device)?;
+    let opened = Opened::open(&args.spec)?;
+    let options = options(args, &opened, device)?;
+    if args.dry_run {
+        let plan = opened.plan(&options.plan)?;
+        planned::show(&opened, &plan, args.json, terminal)?;
+        return Ok(Exit::Done);
+    }
+    match args.executor {
+        ExecutorArg::Local => run_here(args, &opened, &options, terminal),
+    }
+}
+
+fn run_here(args: &RunArgs, opened: &Opened, options: &RunOptions, terminal: &Terminal) -> Result<Exit, Failure> {
+    let cancel = Cancel::new();
+    let signals = SignalWatch::start(&cancel, terminal)?;
+    let mut renderer = Renderer::new(terminal, args.json);
+    let mut listen = |record: &EventRecord| renderer.on_event(record);
+    let result = pipeline_engine::run(&opened.graph, &opened.store, &opened.info(), options, &cancel, &mut listen);
+    let tally = renderer.finish();
+    if let Err(error) = result {
+        let exit = if tally.n_stages == 0 { Exit::Usage } else { Exit::StageFailed };
+        return Err(Failure { exit, ..Failure::from(error) });
+    }
+    tally.failures.iter().for_each(|failed| tell_failed(failed, terminal));
+    if !args.json {
+        print_results(opened, &tally, terminal)?;
+        terminal.remark(&tally.summary());
+    }
+    let exit = tally.exit();
+    Ok(if exit == Exit::Interrupted { signals.exit().unwrap_or(exit) } else { exit })
+}
+
+/// The device, once it is known to work: before any work is done.
+fn probe(device: DeviceArg) -> Result<Device, Failure> {
+    let (device, nn_device) = match device {
+        DeviceArg::Cpu => (Device::Cpu, pipeline_nn::Device::Cpu),
+        DeviceArg::Cuda => (Device::Cuda, pipeline_nn::Device::Cuda),
+    };
+    pipeline_nn::device::probe(nn_device)?;
+    Ok(device)
+}
+
+fn options(args: &RunArgs, opened: &Opened, device: Device) -> Result<RunOptions, Failure> {
+    let n_cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let n_threads = args.threads.map_or(n_cpus, usize::from);
+    Ok(RunOptions {
+        plan: opened.plan_options(&args.force.forced, device)?,
+        n_jobs: args.jobs.map_or(n_threads.min(MAX_DEFAULT_JOBS), usize::from),
+        n_threads,
+        keep_going: args.keep_going,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        instruction_set: instruction_set(),
+    })
+}
+
+/// The widest vector instructions that the kernels may use here: outputs are promised to be equal only among equals.
+fn instruction_set() -> String {
+    #[cfg(target_arch = "x86_64")]
+    let widest = match () {
+        () if std::is_x86_feature_detected!("avx512f") => "avx512f",
+        () if std::is_x86_feature_detected!("avx2") => "avx2",
+        () => "sse2",
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let widest = "default";
+    format!("{} {widest}", std::env::consts::ARCH)
+}
+
+fn tell_failed(failed: &FailedStage, terminal: &Terminal) {
+    let mut errors = vec![format!("stage `{}` failed", failed.stage)];
+    errors.extend(failed.errors.iter().cloned());
+    let failure = Failure { errors, help: failed.help.clone(), ..Failure::new(Exit::StageFailed, "") };
+    failure.tell(terminal);
+}
+
+/// Prints the result line of each evaluation; its stage is named when there are several.
+fn print_results(opened: &Opened, tally: &Tally, terminal: &Terminal) -> Result<(), Failure> {
+    let is_evaluation = |kind: &str| {
+        pipeline_stages::kind(kind).is_some_and(|kind| matches!(kind.produces, Format::Evaluation | Format::Files))
+    };
+    let results: Vec<_> = opened
+        .graph
+        .nodes()
+        .iter()
+        .filter(|node| is_evaluation(node.stage.kind()))
+        .filter_map(|node| Some((&node.id, tally.reports.get(&node.id)?.headline.as_ref()?)))
+        .collect();
+    for (stage, headline) in &results {
+        let line = if results.len() == 1 { (*headline).clone() } else { format!("{stage}: {headline}") };
+        terminal.data(&line)?;
+    }
+    Ok(())
+}

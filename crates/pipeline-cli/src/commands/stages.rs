@@ -1,0 +1,112 @@
+//! `pipeline stages`: the registry of kinds, as a table or one of them in full.
+//!
+//! JSON: a list of `{kind, version, summary, inputs, produces, params}`, or one of these; `inputs` is a list of `{name,
+//! accepts, summary}`, or null for any inputs; `params` is a JSON Schema.
+
+use pipeline_spec::nearest;
+use pipeline_stages::{Format, KINDS, Kind, Slot};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::args::StagesArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::table::Table;
+use crate::terminal::{Palette, Terminal};
+
+#[derive(Serialize)]
+struct KindJson {
+    kind: &'static str,
+    version: u32,
+    summary: &'static str,
+    inputs: Option<&'static [Slot]>,
+    produces: Format,
+    params: Value,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no such kind.
+pub fn run(args: &StagesArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let kind = args.kind.as_deref().map(find).transpose()?;
+    match (kind, args.json.json) {
+        (Some(kind), true) => terminal.json(&to_json(kind))?,
+        (None, true) => terminal.json(&KINDS.iter().map(|kind| to_json(kind)).collect::<Vec<_>>())?,
+        (Some(kind), false) => terminal.data(&description(kind, terminal.out))?,
+        (None, false) => terminal.data(&overview().render(terminal.out, terminal.out_width()))?,
+    }
+    Ok(Exit::Done)
+}
+
+fn find(name: &str) -> Result<&'static Kind, Failure> {
+    pipeline_stages::kind(name).ok_or_else(|| {
+        let failure = Failure::new(Exit::Usage, format!("there is no kind `{name}`"));
+        match nearest(name, KINDS.iter().map(|kind| kind.name)) {
+            Some(near) => failure.with_help(format!("did you mean `{near}`?")),
+            None => failure.with_help("`pipeline stages` lists all kinds"),
+        }
+    })
+}
+
+fn to_json(kind: &Kind) -> KindJson {
+    KindJson {
+        kind: kind.name,
+        version: kind.version,
+        summary: kind.summary,
+        inputs: kind.slots,
+        produces: kind.produces,
+        params: (kind.params_schema)(),
+    }
+}
+
+fn overview() -> Table {
+    let mut table = Table::new(&["kind", "inputs", "does"]);
+    for kind in KINDS {
+        table.row(vec![kind.name.to_owned(), inputs(kind), kind.summary.to_owned()]);
+    }
+    table
+}
+
+fn inputs(kind: &Kind) -> String {
+    match kind.slots {
+        None => "any".to_owned(),
+        Some([]) => "-".to_owned(),
+        Some(slots) => slots.iter().map(|slot| slot.name).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn description(kind: &Kind, palette: Palette) -> String {
+    let mut lines =
+        vec![format!("{} (version {})", palette.bold(kind.name), kind.version), format!("  {}", kind.summary)];
+    lines.push(String::new());
+    lines.push(palette.bold("inputs"));
+    match kind.slots {
+        None => lines.push("  any, under any name".to_owned()),
+        Some([]) => lines.push("  none".to_owned()),
+        Some(slots) => lines.extend(slots.iter().map(|slot| format!("  {}: {}", slot.name, slot.summary))),
+    }
+    lines.push(String::new());
+    lines.push(palette.bold("params"));
+    lines.extend(params(&(kind.params_schema)()));
+    lines.join("\n")
+}
+
+/// One line for each param: name, type, default, what it is for.
+fn params(schema: &Value) -> Vec<String> {
+    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    let Some(properties) = schema["properties"].as_object() else { return vec!["  none".to_owned()] };
+    let line = |(name, property): (&String, &Value)| {
+        let mut line = format!("  {name}");
+        match &property["default"] {
+            Value::Null if required.contains(&name.as_str()) => line.push_str(" (required)"),
+            Value::Null => {}
+            default => line.push_str(&format!(" (default {default})")),
+        }
+        if let Some(text) = property["description"].as_str() {
+            line.push_str(&format!(": {}", text.split_whitespace().collect::<Vec<_>>().join(" ")));
+        }
+        line
+    };
+    properties.iter().map(line).collect()
+}

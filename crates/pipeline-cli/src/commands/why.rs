@@ -1,0 +1,132 @@
+//! `pipeline why`: the root cause of a run, what changed there, and what runs because of it.
+//!
+//! JSON: `{stage, compared_with, chain: [{stage, decision, why, on, key, artifact}], blast_radius: {stages, seconds,
+//! n_untimed}}`; the last of the chain is the root cause.
+
+use pipeline_core::{RunId, RunReason, StageId};
+use pipeline_engine::{BlastRadius, Cause, Decision, PlanOptions, Why};
+use serde::Serialize;
+
+use crate::args::WhyArgs;
+use crate::commands::planned::{DecisionJson, decision_reason};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::format::{counted, duration};
+use crate::opened::Opened;
+use crate::render::words;
+use crate::terminal::Terminal;
+
+/// Stages of the blast radius that are named; the rest is counted.
+const MAX_NAMED: usize = 20;
+
+#[derive(Serialize)]
+struct WhyJson<'a> {
+    stage: &'a StageId,
+    compared_with: Option<&'a RunId>,
+    chain: Vec<CauseJson<'a>>,
+    blast_radius: RadiusJson<'a>,
+}
+
+#[derive(Serialize)]
+struct CauseJson<'a> {
+    stage: &'a StageId,
+    #[serde(flatten)]
+    decision: DecisionJson<'a>,
+}
+
+#[derive(Serialize)]
+struct RadiusJson<'a> {
+    stages: &'a [StageId],
+    seconds: f64,
+    n_untimed: usize,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no such stage or no plan can be made.
+pub fn run(args: &WhyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let opened = Opened::open(&args.spec)?;
+    let stage = opened.stage(&args.stage)?;
+    let plan = opened.plan(&PlanOptions::default())?;
+    let why = pipeline_engine::why(&opened.graph, &plan, &stage).expect("the stage was found in the graph");
+    if args.json.json {
+        terminal.json(&to_json(&stage, &why))?;
+    } else {
+        terminal.data(&explanation(&stage, &why))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn explanation(stage: &StageId, why: &Why) -> String {
+    let root = why.chain.last().expect("the chain begins with the stage itself");
+    let mut lines = vec![verdict(stage, why, root)];
+    lines.extend(why.chain[..why.chain.len() - 1].iter().map(link));
+    lines.extend(changes(root).into_iter().map(|line| format!("  {line}")));
+    if let Some(run) = &why.compared_with {
+        lines.push(format!("compared with run {run}"));
+    }
+    lines.extend(blast_radius(&why.blast_radius));
+    lines.join("\n")
+}
+
+fn verdict(stage: &StageId, why: &Why, root: &Cause) -> String {
+    let because = || decision_reason(&root.decision);
+    match &why.chain[0].decision {
+        Decision::Reuse { key, .. } => {
+            format!("`{stage}` does not run: its result is remembered under {}", key.0.short())
+        }
+        Decision::Run { .. } if root.stage == *stage => format!("`{stage}` runs: {}", because()),
+        Decision::Run { .. } => format!("`{stage}` runs; root cause: `{}`: {}", root.stage, because()),
+        Decision::Depends { .. } => {
+            format!("`{stage}` runs if its inputs change; root cause: `{}`: {}", root.stage, because())
+        }
+    }
+}
+
+/// One link of the chain of causes.
+fn link(cause: &Cause) -> String {
+    match &cause.decision {
+        Decision::Run { why, .. } => format!("  `{}`: {}", cause.stage, words::reason(why)),
+        decision => format!("  `{}` depends {}", cause.stage, decision_reason(decision)),
+    }
+}
+
+/// The lines of the manifest that changed at the root cause, old and new.
+fn changes(root: &Cause) -> Vec<String> {
+    match &root.decision {
+        Decision::Run { why: RunReason::Changed { changes }, .. } => {
+            changes.iter().map(words::change_in_full).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn blast_radius(radius: &BlastRadius) -> Vec<String> {
+    if radius.stages.is_empty() {
+        return Vec::new();
+    }
+    let mut line = format!("blast radius: {}", counted(radius.stages.len() as u64, "stage"));
+    if radius.seconds > 0.0 {
+        line.push_str(&format!(", about {} by last time", duration(radius.seconds)));
+    }
+    if radius.n_untimed > 0 {
+        line.push_str(&format!(", {} never timed", radius.n_untimed));
+    }
+    let mut names: Vec<_> = radius.stages.iter().take(MAX_NAMED).map(|stage| format!("`{stage}`")).collect();
+    if radius.stages.len() > MAX_NAMED {
+        names.push("…".to_owned());
+    }
+    vec![line, format!("  {}", names.join(", "))]
+}
+
+fn to_json<'a>(stage: &'a StageId, why: &'a Why) -> WhyJson<'a> {
+    let cause = |cause: &'a Cause| CauseJson { stage: &cause.stage, decision: DecisionJson::from(&cause.decision) };
+    let BlastRadius { stages, seconds, n_untimed } = &why.blast_radius;
+    WhyJson {
+        stage,
+        compared_with: why.compared_with.as_ref(),
+        chain: why.chain.iter().map(cause).collect(),
+        blast_radius: RadiusJson { stages, seconds: *seconds, n_untimed: *n_untimed },
+    }
+}

@@ -1,0 +1,51 @@
+//! The exit codes of `pipeline`: the only place that knows their numbers.
+
+use std::process::ExitCode;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Everything that was asked for is done.
+    Done,
+    /// A check failed, could not be measured, or `status --check` found something to run.
+    CheckFailed,
+    /// The command line, the spec or a file that it names is wrong; nothing was computed.
+    Usage,
+    /// A stage failed.
+    StageFailed,
+    /// The program itself is wrong.
+    Bug,
+    /// The check compares two results that were measured on other queries or another pool.
+    NotComparable,
+    /// Stopped by SIGINT.
+    Interrupted,
+    /// Stopped by SIGTERM.
+    Terminated,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::CheckFailed => 1,
+            Self::Usage => 2,
+            Self::StageFailed => 3,
+            Self::Bug => 4,
+            Self::NotComparable => 5,
+            Self::Interrupted => 130,
+            Self::Terminated => 143,
+        }
+    }
+
+    /// How the program ends after the signal of this number.
+    pub fn of_signal(signal: i32) -> Self {
+        if signal == signal_hook::consts::SIGTERM { Self::Terminated } else { Self::Interrupted }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}

@@ -1,0 +1,198 @@
+//! Errors as people see them: `error:`, `caused by:`, `help:`, with an excerpt when the spec is wrong.
+//!
+//! The crates below say what went wrong; whose fault it was, and so which exit code, is decided here.
+
+use std::error::Error;
+use std::io;
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+use pipeline_core::StageError;
+use pipeline_engine::{EngineError, GraphError};
+use pipeline_nn::device::DeviceError;
+use pipeline_spec::{Span, SpecError};
+use pipeline_store::{OpenTreeError, StoreError};
+
+use crate::exit::Exit;
+use crate::terminal::{Palette, Terminal};
+
+/// Why a command ends early.
+#[derive(Debug)]
+pub struct Failure {
+    /// How the program ends.
+    pub exit: Exit,
+    /// The message and its causes, outermost first.
+    pub errors: Vec<String>,
+    /// What the user can do.
+    pub help: Option<String>,
+    /// Where the spec is wrong.
+    pub span: Option<Span>,
+    /// True when the reader of stdout went away, which is nothing to tell.
+    pub is_silent: bool,
+}
+
+impl Failure {
+    /// A failure with a message.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, errors: vec![message.into()], help: None, span: None, is_silent: false }
+    }
+
+    /// A failure because of `error`, whose causes are kept.
+    pub fn because(exit: Exit, error: &dyn Error) -> Self {
+        Self { errors: chain(error), ..Self::new(exit, "") }
+    }
+
+    /// Adds what the user can do.
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The same failure as the cause of another.
+    pub fn under(mut self, message: impl Into<String>) -> Self {
+        self.errors.insert(0, message.into());
+        self
+    }
+
+    /// Tells it on stderr.
+    pub fn tell(&self, terminal: &Terminal) {
+        if !self.is_silent {
+            terminal.note(&self.render(terminal.err));
+        }
+    }
+
+    /// The text of the failure.
+    pub fn render(&self, palette: Palette) -> String {
+        match &self.span {
+            Some(span) => with_excerpt(&self.errors, self.help.as_deref(), span, palette),
+            None => without_excerpt(&self.errors, self.help.as_deref(), palette),
+        }
+    }
+}
+
+/// The messages of an error and its causes; a cause that only repeats what was said is left out.
+pub fn chain(error: &dyn Error) -> Vec<String> {
+    let mut messages = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if messages.last() != Some(&message) {
+            messages.push(message);
+        }
+        cause = error.source();
+    }
+    messages
+}
+
+fn without_excerpt(errors: &[String], help: Option<&str>, palette: Palette) -> String {
+    let mut text = String::new();
+    for (idx, message) in errors.iter().enumerate() {
+        let label = if idx == 0 { palette.bad("error") } else { format!("  {}", palette.bad("caused by")) };
+        let indent = if idx == 0 { "\n  " } else { "\n    " };
+        text.push_str(&format!("{label}: {}\n", message.trim_end().replace('\n', indent)));
+    }
+    if let Some(help) = help {
+        text.push_str(&format!("{}: {}\n", palette.helpful("help"), help.replace('\n', "\n  ")));
+    }
+    text.trim_end().to_owned()
+}
+
+fn with_excerpt(errors: &[String], help: Option<&str>, span: &Span, palette: Palette) -> String {
+    let line = span.file.line(span.line);
+    let start = byte_of(line, span.column as usize - 1);
+    let end = (start + byte_of(&line[start..], span.len as usize)).max(start + 1).min(line.len().max(start));
+    let path = span.file.path().display().to_string();
+    let snippet = Snippet::source(line)
+        .line_start(span.line as usize)
+        .path(path)
+        .annotation(AnnotationKind::Primary.span(start..end));
+    let mut groups = vec![Level::ERROR.primary_title(errors[0].as_str()).element(snippet)];
+    let causes = errors[1..].iter().map(|cause| Level::ERROR.with_name("caused by").secondary_title(cause.as_str()));
+    groups.extend(causes.map(Group::with_title));
+    groups.extend(help.map(|help| Group::with_title(Level::HELP.secondary_title(help))));
+    let renderer = if palette.colored { Renderer::styled() } else { Renderer::plain() };
+    renderer.render(&groups)
+}
+
+/// The byte at which the character number `n_chars` begins; the end if there are fewer.
+fn byte_of(text: &str, n_chars: usize) -> usize {
+    text.char_indices().nth(n_chars).map_or(text.len(), |(byte, _)| byte)
+}
+
+impl From<SpecError> for Failure {
+    fn from(error: SpecError) -> Self {
+        Self { help: error.help.clone(), span: error.span.clone(), ..Self::because(Exit::Usage, &error) }
+    }
+}
+
+impl From<GraphError> for Failure {
+    fn from(error: GraphError) -> Self {
+        Self::because(Exit::Usage, &error)
+    }
+}
+
+impl From<DeviceError> for Failure {
+    fn from(error: DeviceError) -> Self {
+        Self::because(Exit::Usage, &error).with_help("`--device cpu` needs none of this")
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { help: error.help(), ..Self::because(Exit::Usage, &error) }
+    }
+}
+
+impl From<OpenTreeError> for Failure {
+    fn from(error: OpenTreeError) -> Self {
+        Self::because(Exit::CheckFailed, &error)
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        Self { help: help_in(&error), ..Self::because(Exit::Usage, &error) }
+    }
+}
+
+/// The first help that an error or one of its causes offers.
+fn help_in(error: &(dyn Error + 'static)) -> Option<String> {
+    let help = match (error.downcast_ref::<StageError>(), error.downcast_ref::<StoreError>()) {
+        (Some(error), _) => error.help.clone(),
+        (_, Some(error)) => error.help(),
+        _ => None,
+    };
+    help.or_else(|| error.source().and_then(help_in))
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        let is_silent = error.kind() == io::ErrorKind::BrokenPipe;
+        let exit = if is_silent { Exit::Done } else { Exit::Usage };
+        let errors = vec!["cannot write to stdout".to_owned(), error.to_string()];
+        Self { errors, is_silent, ..Self::new(exit, "") }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn causes_follow_the_error_and_help_comes_last() {
+        let error = StageError::because("cannot read `a.tsv`", io::Error::other("disk on fire"));
+        let failure = Failure::because(Exit::StageFailed, &error).with_help("buy a new disk");
+        let text = failure.render(Palette::default());
+        assert_eq!(text, "error: cannot read `a.tsv`\n  caused by: disk on fire\nhelp: buy a new disk");
+    }
+
+    #[test]
+    fn a_wrong_spec_is_quoted() {
+        let text = "name: 图\nstages:\n  a: { knd: command }\n";
+        let error = pipeline_spec::parse(text, "demo.yaml".as_ref()).unwrap_err();
+        let text = Failure::from(error).render(Palette::default());
+        assert!(text.starts_with("error: "), "{text}");
+        assert!(text.contains("demo.yaml:3:8"), "{text}");
+        assert!(text.contains("3 |   a: { knd: command }"), "{text}");
+        assert!(text.contains("help: did you mean `kind`?"), "{text}");
+    }
+}

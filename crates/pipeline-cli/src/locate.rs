@@ -1,0 +1,128 @@
+//! Finds the spec, the store's folder and the folders of models.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use pipeline_nn::text::ModelSearch;
+use pipeline_spec::{PipelineSpec, nearest};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The file that `name` means: a path, else a name, with or without `.yaml`, in the `pipelines/` of the current folder
+/// or of one above it.
+///
+/// # Errors
+/// When there is no such file: tells where it was looked for, and a file of nearly that name.
+pub fn spec(name: &Path) -> Result<PathBuf, Failure> {
+    let bare = name.components().count() == 1;
+    let here = std::env::current_dir().unwrap_or_default();
+    let mut candidates = vec![name.to_owned()];
+    if bare {
+        let with_ending = name.with_added_extension("yaml");
+        candidates.push(with_ending.clone());
+        let folders = here.ancestors().map(|folder| folder.join("pipelines"));
+        candidates.extend(folders.flat_map(|folder| [folder.join(name), folder.join(&with_ending)]));
+    }
+    if let Some(found) = candidates.iter().find(|path| path.is_file()) {
+        return Ok(found.clone());
+    }
+    if name.is_dir() {
+        return Err(Failure::new(Exit::Usage, format!("`{}` is a folder, not a spec", name.display())));
+    }
+    let mut folders: Vec<PathBuf> = candidates.iter().filter_map(|path| existing_folder(path)).collect();
+    folders.dedup();
+    Err(not_found(name, &folders))
+}
+
+fn existing_folder(path: &Path) -> Option<PathBuf> {
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    folder.is_dir().then_some(folder)
+}
+
+fn not_found(name: &Path, folders: &[PathBuf]) -> Failure {
+    let looked_in: Vec<String> = folders.iter().map(|folder| format!("`{}`", folder.display())).collect();
+    let mut message = format!("there is no spec `{}`", name.display());
+    match looked_in.as_slice() {
+        [] => message.push_str(", and its folder does not exist either"),
+        folders => message.push_str(&format!("; looked in {}", folders.join(", "))),
+    }
+    let failure = Failure::new(Exit::Usage, message);
+    match nearest_file(name, folders) {
+        Some(path) => failure.with_help(format!("did you mean `{}`?", path.display())),
+        None => failure.with_help("SPEC is the path of a YAML file, or the name of one in `pipelines/`"),
+    }
+}
+
+/// The YAML file whose name, with or without its extension, is nearest to the one that is missing.
+fn nearest_file(name: &Path, folders: &[PathBuf]) -> Option<PathBuf> {
+    let wanted = name.file_name()?.to_str()?;
+    let mut known: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for folder in folders {
+        for entry in std::fs::read_dir(folder).ok()?.flatten() {
+            let path = entry.path();
+            if path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml") {
+                let path = path.strip_prefix(".").map(Path::to_owned).unwrap_or(path);
+                let texts = [path.file_stem(), path.file_name()].map(|part| part.and_then(|part| part.to_str()));
+                texts.into_iter().flatten().for_each(|text| {
+                    known.entry(text.to_owned()).or_insert_with(|| path.clone());
+                });
+            }
+        }
+    }
+    let near = nearest(wanted, known.keys().map(String::as_str))?.to_owned();
+    known.remove(&near)
+}
+
+/// The folder of the store: the one given, else `artifacts` in the nearest folder at or above the spec that has one,
+/// else beside the spec.
+pub fn artifacts(given: Option<&Path>, spec_file: &Path) -> PathBuf {
+    if let Some(folder) = given.filter(|folder| !folder.as_os_str().is_empty()) {
+        return folder.to_owned();
+    }
+    let folder = spec_file.parent().unwrap_or(Path::new("."));
+    nearest_artifacts(folder).unwrap_or_else(|| folder.join("artifacts"))
+}
+
+/// The folder of the store when no spec is at hand: `artifacts` in the nearest folder at or above the current one.
+///
+/// # Errors
+/// When there is none.
+pub fn artifacts_without_spec(given: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(folder) = given.filter(|folder| !folder.as_os_str().is_empty()) {
+        return Ok(folder.to_owned());
+    }
+    let here = std::env::current_dir().unwrap_or_default();
+    nearest_artifacts(&here).ok_or_else(|| {
+        let message = format!("there is no folder `artifacts` in `{}` or above it", here.display());
+        Failure::new(Exit::Usage, message).with_help("name the store with `--artifacts DIR`")
+    })
+}
+
+fn nearest_artifacts(folder: &Path) -> Option<PathBuf> {
+    folder.ancestors().map(|folder| folder.join("artifacts")).find(|folder| folder.is_dir())
+}
+
+/// Where models named without a folder are looked for: the spec's `models`, then where the variables of Hugging Face
+/// and of torch point.
+pub fn model_search(spec: &PipelineSpec, environment: &BTreeMap<OsString, OsString>) -> ModelSearch {
+    let variable = |name: &str| {
+        let value = environment.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty());
+        value.map(PathBuf::from)
+    };
+    let below = |folder: &Option<PathBuf>, part: &str| folder.as_ref().map(|folder| folder.join(part));
+    let (hf_home, torch_home) = (variable("HF_HOME"), variable("TORCH_HOME"));
+    let folders = [
+        spec.var_path("models"),
+        variable("HUGGINGFACE_HUB_CACHE"),
+        hf_home.clone(),
+        below(&hf_home, "hub"),
+        torch_home.clone(),
+        below(&torch_home, "hub/checkpoints"),
+    ];
+    ModelSearch { folders: folders.into_iter().flatten().collect() }
+}

@@ -1,0 +1,116 @@
+//! A spec with its graph of stages and its store: what most commands begin with.
+
+use pipeline_core::{Device, StageId};
+use pipeline_engine::{Graph, Node, Plan, PlanOptions, SpecInfo};
+use pipeline_spec::{Override, PipelineSpec, SpecError, nearest};
+use pipeline_stages::Settings;
+use pipeline_store::Store;
+
+use crate::args::SpecArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::locate;
+
+/// A spec whose stages are built and connected.
+pub struct Loaded {
+    /// The spec.
+    pub spec: PipelineSpec,
+    /// Its stages.
+    pub graph: Graph,
+}
+
+/// A loaded spec and its store.
+pub struct Opened {
+    /// The spec.
+    pub spec: PipelineSpec,
+    /// Its stages.
+    pub graph: Graph,
+    /// Where results are remembered.
+    pub store: Store,
+}
+
+impl Loaded {
+    /// Reads and checks the spec; looks at no data.
+    ///
+    /// # Errors
+    /// When there is no such spec or something in it is wrong.
+    pub fn load(args: &SpecArgs) -> Result<Self, Failure> {
+        let overrides: Vec<Override> =
+            args.overrides.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
+        let spec = pipeline_spec::load(&locate::spec(&args.spec)?, &overrides)?;
+        let environment = std::env::vars_os().collect();
+        let model_search = locate::model_search(&spec, &environment);
+        let stages = pipeline_stages::build(&spec, &Settings { model_search, environment })?;
+        let nodes = spec.stages.iter().zip(stages).map(|(stage_spec, stage)| Node {
+            id: stage_spec.id.clone(),
+            stage,
+            inputs: stage_spec.inputs.iter().map(|(slot, from)| (slot.value.clone(), from.value.clone())).collect(),
+            retain: stage_spec.retain,
+            publish: stage_spec
+                .publish
+                .iter()
+                .map(|publish| (publish.file.value.clone(), publish.path.clone()))
+                .collect(),
+        });
+        let graph = Graph::new(nodes.collect())?;
+        Ok(Self { spec, graph })
+    }
+}
+
+impl Opened {
+    /// Reads and checks the spec and opens its store.
+    ///
+    /// # Errors
+    /// When the spec is wrong or the store cannot be opened.
+    pub fn open(args: &SpecArgs) -> Result<Self, Failure> {
+        let Loaded { spec, graph } = Loaded::load(args)?;
+        let store = Store::open(&locate::artifacts(args.store.artifacts.as_deref(), &spec.file))?;
+        Ok(Self { spec, graph, store })
+    }
+
+    /// The stage of that name.
+    ///
+    /// # Errors
+    /// When there is none: tells the nearest name.
+    pub fn stage(&self, name: &str) -> Result<StageId, Failure> {
+        find_stage(&self.graph, name)
+    }
+
+    /// What a run would do.
+    ///
+    /// # Errors
+    /// When a source is missing or the store cannot be read.
+    pub fn plan(&self, options: &PlanOptions) -> Result<Plan, Failure> {
+        Ok(pipeline_engine::plan(&self.graph, &self.store, &self.spec.file, options)?)
+    }
+
+    /// The plan's options for these names of forced stages.
+    ///
+    /// # Errors
+    /// When a name is not one of a stage.
+    pub fn plan_options(&self, forced: &[String], device: Device) -> Result<PlanOptions, Failure> {
+        let forced = forced.iter().map(|name| self.stage(name)).collect::<Result<_, _>>()?;
+        Ok(PlanOptions { forced, device })
+    }
+
+    /// What the engine keeps with a run.
+    pub fn info(&self) -> SpecInfo {
+        SpecInfo {
+            path: self.spec.file.clone(),
+            name: self.spec.name.clone(),
+            yaml: pipeline_spec::resolved_yaml(&self.spec),
+        }
+    }
+}
+
+fn find_stage(graph: &Graph, name: &str) -> Result<StageId, Failure> {
+    let found = name.parse().ok().filter(|id| graph.position(id).is_some());
+    found.ok_or_else(|| {
+        let names = || graph.nodes().iter().map(|node| node.id.as_str());
+        let failure = Failure::new(Exit::Usage, format!("the spec has no stage `{name}`"));
+        match nearest(name, names()) {
+            Some(near) => failure.with_help(format!("did you mean `{near}`?")),
+            None => failure.with_help("`pipeline status` lists the stages"),
+        }
+    })
+}

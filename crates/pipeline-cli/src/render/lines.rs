@@ -1,0 +1,169 @@
+//! The lines that stay: one for each stage whose fate is known, in columns, like a table that grows.
+//!
+//! What was reused is held back until something happens, so that a run in which nothing ran stays silent.
+
+use pipeline_core::{Event, EventRecord, RunReason, StageId};
+use std::collections::BTreeMap;
+
+use crate::format::{bytes, count, counted, duration};
+use crate::render::words;
+use crate::terminal::{Palette, Terminal, Verbosity, pad};
+
+/// Reused stages are named up to this number of stages in all, above it only counted.
+const NAMED_STAGES: usize = 40;
+
+/// Turns events into lines.
+#[derive(Debug)]
+pub struct Lines {
+    palette: Palette,
+    verbosity: Verbosity,
+    name_width: usize,
+    n_stages: usize,
+    held: Vec<String>,
+    n_unnamed: u64,
+    reasons: BTreeMap<StageId, RunReason>,
+}
+
+impl Lines {
+    /// Lines for stderr.
+    pub fn new(terminal: &Terminal) -> Self {
+        Self {
+            palette: terminal.err,
+            verbosity: terminal.verbosity,
+            name_width: 0,
+            n_stages: 0,
+            held: Vec::new(),
+            n_unnamed: 0,
+            reasons: BTreeMap::new(),
+        }
+    }
+
+    /// The lines that `record` adds.
+    pub fn on_event(&mut self, record: &EventRecord) -> Vec<String> {
+        match &record.event {
+            Event::RunStarted { .. } => self.on_started(&record.event),
+            Event::StageReused { stage, .. } => self.on_reused(stage),
+            Event::StageStarted { stage, why, .. } => {
+                self.reasons.insert(stage.clone(), why.clone());
+                self.released(None)
+            }
+            Event::StageWaiting { stage, owner } => {
+                self.released(Some(self.row(&self.palette.notable("waits"), stage, &format!("for {owner}"))))
+            }
+            Event::StageWarning { stage, message } => {
+                self.warning(format!("{}: {stage}: {message}", self.palette.notable("warning")))
+            }
+            Event::StageOutput { stage, line } => self.released(Some(self.row(&self.palette.dim("|"), stage, line))),
+            Event::StageFinished { .. } => self.on_finished(&record.event),
+            Event::FilePublished { stage, file, path } => {
+                vec![self.row(&self.palette.good("wrote"), stage, &format!("{file} to {path}"))]
+            }
+            Event::ArtifactDropped { stage, bytes: freed } if self.verbosity == Verbosity::Verbose => {
+                vec![self.row(&self.palette.dim("dropped"), stage, &bytes(*freed))]
+            }
+            Event::StageFailed { stage, errors, seconds, .. } => self.on_failed(stage, errors, *seconds),
+            Event::StageSkipped { stage, because } => {
+                let detail = because.as_ref().map_or("interrupted".to_owned(), |failed| format!("`{failed}` failed"));
+                self.released(Some(self.row(&self.palette.notable("skipped"), stage, &detail)))
+            }
+            Event::RunFinished { .. } | Event::StageProgress { .. } | Event::ArtifactDropped { .. } => Vec::new(),
+        }
+    }
+
+    /// A line in the columns of the table: what happened, to which stage, and details.
+    pub fn row(&self, word: &str, stage: &StageId, detail: &str) -> String {
+        format!("  {}  {}  {detail}", pad(word, 7), pad(stage.as_str(), self.name_width)).trim_end().to_owned()
+    }
+
+    /// Why a running stage runs, in words.
+    pub fn reason(&self, stage: &StageId) -> String {
+        self.reasons.get(stage).map(words::reason).unwrap_or_default()
+    }
+
+    fn on_started(&mut self, event: &Event) -> Vec<String> {
+        let Event::RunStarted { run, spec, stages, n_jobs, n_threads, .. } = event else { return Vec::new() };
+        self.n_stages = stages.len();
+        self.name_width = stages.iter().map(|stage| stage.as_str().len()).max().unwrap_or(0);
+        let facts = format!(
+            "{}, {} at once, {}; run {run}",
+            counted(stages.len() as u64, "stage"),
+            n_jobs,
+            counted(*n_threads as u64, "thread"),
+        );
+        self.held.push(format!("{}: {}", self.palette.bold(spec), self.palette.dim(&facts)));
+        Vec::new()
+    }
+
+    fn on_reused(&mut self, stage: &StageId) -> Vec<String> {
+        if self.n_stages > NAMED_STAGES && self.verbosity < Verbosity::Verbose {
+            self.n_unnamed += 1;
+            return Vec::new();
+        }
+        let line = self.row(&self.palette.dim("reused"), stage, "");
+        if self.verbosity == Verbosity::Verbose {
+            return self.released(Some(line));
+        }
+        if self.held.is_empty() {
+            return vec![line];
+        }
+        self.held.push(line);
+        Vec::new()
+    }
+
+    fn on_finished(&mut self, event: &Event) -> Vec<String> {
+        let Event::StageFinished {
+            stage,
+            bytes: n_bytes,
+            n_shards_reused,
+            n_shards_computed,
+            seconds,
+            unchanged,
+            report,
+            ..
+        } = event
+        else {
+            return Vec::new();
+        };
+        let mut details = vec![pad(&duration(*seconds), 6)];
+        if let Some(n_rows) = report.n_rows {
+            details.push(counted(n_rows, "row"));
+        }
+        if report.n_rejected > 0 {
+            details.push(self.palette.notable(&format!("{} rejected", count(report.n_rejected))));
+        }
+        if *n_shards_reused > 0 {
+            details
+                .push(format!("{n_shards_reused} of {} reused", counted(n_shards_reused + n_shards_computed, "shard")));
+        }
+        details.push(bytes(*n_bytes));
+        if *unchanged {
+            details.push("same result as before".to_owned());
+        }
+        let reason = self.reasons.remove(stage).map(|why| words::reason(&why)).unwrap_or_default();
+        let detail = format!("{}  {}", details.join("  "), self.palette.dim(&reason));
+        self.released(Some(self.row(&self.palette.good("ran"), stage, &detail)))
+    }
+
+    fn on_failed(&mut self, stage: &StageId, errors: &[String], seconds: f64) -> Vec<String> {
+        let message = errors.first().and_then(|message| message.lines().next()).unwrap_or_default();
+        let detail = format!("{}  {message}", pad(&duration(seconds), 6));
+        self.released(Some(self.row(&self.palette.bad("failed"), stage, &detail)))
+    }
+
+    /// What was held back, then `line`.
+    fn released(&mut self, line: Option<String>) -> Vec<String> {
+        if self.verbosity == Verbosity::Quiet {
+            return Vec::new();
+        }
+        let mut lines = std::mem::take(&mut self.held);
+        lines.extend(line);
+        lines
+    }
+
+    /// A warning is told however quiet, and releases nothing.
+    fn warning(&mut self, line: String) -> Vec<String> {
+        let mut lines = self.released(None);
+        lines.push(line);
+        lines
+    }
+}

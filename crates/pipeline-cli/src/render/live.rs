@@ -1,0 +1,98 @@
+//! The live view: one line with a bar for each running stage; finished lines stay above.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pipeline_core::{Event, EventRecord, StageId};
+
+use crate::render::lines::Lines;
+use crate::render::rate::Rate;
+use crate::render::words;
+use crate::terminal::{Terminal, fit, pad};
+
+/// Redraws the terminal.
+pub struct Live {
+    terminal: Terminal,
+    lines: Lines,
+    bars: MultiProgress,
+    running: BTreeMap<StageId, Running>,
+    name_width: usize,
+}
+
+struct Running {
+    bar: ProgressBar,
+    rate: Rate,
+}
+
+impl Live {
+    /// A view on stderr.
+    pub fn new(terminal: &Terminal) -> Self {
+        Self {
+            terminal: terminal.clone(),
+            lines: Lines::new(terminal),
+            bars: MultiProgress::with_draw_target(ProgressDrawTarget::stderr()),
+            running: BTreeMap::new(),
+            name_width: 0,
+        }
+    }
+
+    /// Draws what `record` changes.
+    pub fn on_event(&mut self, record: &EventRecord) {
+        self.drop_finished(&record.event);
+        for line in self.lines.on_event(record) {
+            // A terminal that cannot be written any more is no reason to stop a run.
+            let _ = self.bars.println(fit(&line, self.terminal.err_width()));
+        }
+        match &record.event {
+            Event::RunStarted { stages, .. } => {
+                self.name_width = stages.iter().map(|stage| stage.as_str().len()).max().unwrap_or(0);
+            }
+            Event::StageStarted { stage, .. } => self.start(stage),
+            Event::StageProgress { stage, n_done, total } => self.advance(stage, record.at_ms, *n_done, *total),
+            _ => {}
+        }
+    }
+
+    /// Takes the bars away and leaves the finished lines.
+    pub fn close(self) {
+        for running in self.running.values() {
+            running.bar.finish_and_clear();
+        }
+        let _ = self.bars.clear();
+    }
+
+    fn start(&mut self, stage: &StageId) {
+        let bar = self.bars.add(ProgressBar::no_length());
+        bar.set_style(style("  {spinner}       {prefix}  {elapsed:>4}  {wide_msg}"));
+        bar.set_prefix(pad(stage.as_str(), self.name_width));
+        bar.set_message(self.lines.reason(stage));
+        bar.enable_steady_tick(Duration::from_millis(120));
+        self.running.insert(stage.clone(), Running { bar, rate: Rate::default() });
+    }
+
+    fn advance(&mut self, stage: &StageId, at_ms: u64, n_done: u64, total: Option<u64>) {
+        let Some(running) = self.running.get_mut(stage) else { return };
+        if let (Some(total), None) = (total, running.bar.length()) {
+            running
+                .bar
+                .set_style(style("  {spinner}       {prefix}  {elapsed:>4}  {bar:24} {percent:>3}%  {wide_msg}"));
+            running.bar.set_length(total);
+        }
+        running.rate.sample(at_ms, n_done);
+        running.bar.set_position(n_done);
+        running.bar.set_message(words::progress(n_done, total, &running.rate));
+    }
+
+    fn drop_finished(&mut self, event: &Event) {
+        let (Event::StageFinished { stage, .. } | Event::StageFailed { stage, .. }) = event else { return };
+        if let Some(running) = self.running.remove(stage) {
+            running.bar.finish_and_clear();
+            self.bars.remove(&running.bar);
+        }
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("the template is well-formed").progress_chars("━╸ ")
+}

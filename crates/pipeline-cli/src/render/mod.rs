@@ -1,0 +1,68 @@
+//! Shows the events of a run: a live view on a terminal, plain lines elsewhere, JSON lines for machines.
+//!
+//! A renderer only listens. Everything that it shows comes out of the events, so that a recorded run can be shown
+//! again by the same code.
+
+mod lines;
+mod live;
+mod plain;
+mod rate;
+mod tally;
+pub mod words;
+
+use pipeline_core::EventRecord;
+
+pub use tally::{FailedStage, Tally};
+
+use crate::terminal::{Terminal, Verbosity};
+use live::Live;
+use plain::Plain;
+
+/// Shows one run.
+pub struct Renderer {
+    terminal: Terminal,
+    tally: Tally,
+    painter: Painter,
+}
+
+enum Painter {
+    Live(Live),
+    Plain(Plain),
+    Json { reader_left: bool },
+}
+
+impl Renderer {
+    /// A renderer that suits the terminal, or JSON lines on stdout.
+    pub fn new(terminal: &Terminal, json: bool) -> Self {
+        let painter = match json {
+            true => Painter::Json { reader_left: false },
+            false if terminal.is_live && terminal.verbosity > Verbosity::Quiet => Painter::Live(Live::new(terminal)),
+            false => Painter::Plain(Plain::new(terminal)),
+        };
+        Self { terminal: terminal.clone(), tally: Tally::default(), painter }
+    }
+
+    /// Shows one event.
+    pub fn on_event(&mut self, record: &EventRecord) {
+        self.tally.add(&record.event);
+        match &mut self.painter {
+            Painter::Live(live) => live.on_event(record),
+            Painter::Plain(plain) => plain.on_event(record),
+            Painter::Json { reader_left } => *reader_left = *reader_left || !write_json(&self.terminal, record),
+        }
+    }
+
+    /// What the events came to.
+    pub fn finish(self) -> Tally {
+        if let Painter::Live(live) = self.painter {
+            live.close();
+        }
+        self.tally
+    }
+}
+
+/// Writes an event as one line; false when nobody reads stdout any more, which is no reason to stop a run.
+fn write_json(terminal: &Terminal, record: &EventRecord) -> bool {
+    let line = serde_json::to_string(record).expect("an event has only string keys");
+    terminal.data(&line).is_ok()
+}

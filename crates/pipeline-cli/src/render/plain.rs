@@ -1,0 +1,62 @@
+//! Lines on a stderr that is not a terminal.
+
+use std::collections::BTreeMap;
+
+use pipeline_core::{Event, EventRecord, StageId};
+
+use crate::render::lines::Lines;
+use crate::render::rate::Rate;
+use crate::render::words;
+use crate::terminal::{Terminal, Verbosity};
+
+/// A running stage tells how far it is this often.
+const PROGRESS_EVERY_MS: u64 = 10_000;
+
+/// Writes one line for each thing that happened.
+pub struct Plain {
+    terminal: Terminal,
+    lines: Lines,
+    running: BTreeMap<StageId, Running>,
+}
+
+struct Running {
+    told_at_ms: u64,
+    rate: Rate,
+}
+
+impl Plain {
+    /// Lines for stderr.
+    pub fn new(terminal: &Terminal) -> Self {
+        Self { terminal: terminal.clone(), lines: Lines::new(terminal), running: BTreeMap::new() }
+    }
+
+    /// Writes what `record` adds.
+    pub fn on_event(&mut self, record: &EventRecord) {
+        for line in self.lines.on_event(record) {
+            self.terminal.note(&line);
+        }
+        match &record.event {
+            Event::StageStarted { stage, .. } => self.on_started(stage, record.at_ms),
+            Event::StageProgress { stage, n_done, total } => self.on_progress(stage, record.at_ms, *n_done, *total),
+            Event::StageFinished { stage, .. } | Event::StageFailed { stage, .. } => {
+                self.running.remove(stage);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_started(&mut self, stage: &StageId, at_ms: u64) {
+        self.running.insert(stage.clone(), Running { told_at_ms: at_ms, rate: Rate::default() });
+        self.terminal.remark(&self.lines.row("runs", stage, &self.lines.reason(stage)));
+    }
+
+    fn on_progress(&mut self, stage: &StageId, at_ms: u64, n_done: u64, total: Option<u64>) {
+        let Some(running) = self.running.get_mut(stage) else { return };
+        running.rate.sample(at_ms, n_done);
+        if at_ms < running.told_at_ms + PROGRESS_EVERY_MS || self.terminal.verbosity == Verbosity::Quiet {
+            return;
+        }
+        running.told_at_ms = at_ms;
+        self.terminal.note(&self.lines.row("...", stage, &words::progress(n_done, total, &running.rate)));
+    }
+}

@@ -1,0 +1,104 @@
+//! Reasons and changes in words.
+
+use pipeline_core::{LineChange, RunReason};
+
+use crate::format::{count, duration};
+use crate::render::rate::Rate;
+
+/// A reason in a few words, such as `param.temperature 0.07 -> 0.05`.
+pub fn reason(reason: &RunReason) -> String {
+    match reason {
+        RunReason::New => "new".to_owned(),
+        RunReason::Forced => "forced".to_owned(),
+        RunReason::Demanded { reader } => format!("its files are gone and `{reader}` needs them"),
+        RunReason::Changed { changes } => match changes.as_slice() {
+            [] => "its files are gone".to_owned(),
+            [only] => change(only),
+            [first, rest @ ..] => format!("{} and {} more", change(first), rest.len()),
+        },
+    }
+}
+
+/// A changed line of a manifest in a few words; digests are not spelled out.
+pub fn change(change: &LineChange) -> String {
+    let name = &change.name;
+    match (&change.old, &change.new) {
+        (Some(_), Some(_)) if is_digest(name) => format!("{name} changed"),
+        (Some(old), Some(new)) => format!("{name} {} -> {}", shortened(old), shortened(new)),
+        (None, Some(new)) if is_digest(name) || new.is_empty() => format!("{name} is new"),
+        (None, Some(new)) => format!("{name} is new: {}", shortened(new)),
+        (Some(old), None) if is_digest(name) || old.is_empty() => format!("{name} is gone"),
+        (Some(old), None) => format!("{name} is gone: {}", shortened(old)),
+        (None, None) => name.clone(),
+    }
+}
+
+/// A changed line in full, as `pipeline why` shows it.
+pub fn change_in_full(change: &LineChange) -> String {
+    let shown = |value: &Option<String>| match value {
+        Some(digest) if is_digest(&change.name) => digest.chars().take(12).collect(),
+        Some(value) => value.clone(),
+        None => "(none)".to_owned(),
+    };
+    format!("{}: {} -> {}", change.name, shown(&change.old), shown(&change.new))
+}
+
+/// How far a stage is: rows, speed, time left.
+pub fn progress(n_done: u64, total: Option<u64>, rate: &Rate) -> String {
+    let mut parts = vec![match total {
+        Some(total) => format!("{}/{} rows", count(n_done), count(total)),
+        None => format!("{} rows", count(n_done)),
+    }];
+    if let Some(speed) = rate.rows_per_second() {
+        let speed = if speed < 10.0 { format!("{speed:.1}") } else { count(speed as u64) };
+        parts.push(format!("{speed} rows/s"));
+    }
+    if let Some(seconds) = total.and_then(|total| rate.seconds_left(total)) {
+        parts.push(format!("ETA {}", duration(seconds)));
+    }
+    parts.join(", ")
+}
+
+fn is_digest(name: &str) -> bool {
+    name.starts_with("input.") || name.starts_with("source.")
+}
+
+fn shortened(value: &str) -> String {
+    const LONGEST: usize = 40;
+    if value.chars().count() <= LONGEST {
+        return value.to_owned();
+    }
+    value.chars().take(LONGEST - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(name: &str, old: Option<&str>, new: Option<&str>) -> LineChange {
+        LineChange { name: name.into(), old: old.map(Into::into), new: new.map(Into::into) }
+    }
+
+    #[test]
+    fn a_reason_names_what_changed() {
+        let check = |changes: Vec<LineChange>, expect: &str| {
+            assert_eq!(reason(&RunReason::Changed { changes }), expect);
+        };
+        check(vec![line("param.temperature", Some("0.07"), Some("0.05"))], "param.temperature 0.07 -> 0.05");
+        check(vec![line("source.path", Some("aa"), Some("bb"))], "source.path changed");
+        check(
+            vec![line("param.a", None, Some("1")), line("version", Some("1"), Some("2"))],
+            "param.a is new: 1 and 1 more",
+        );
+        check(vec![], "its files are gone");
+    }
+
+    #[test]
+    fn the_full_form_keeps_long_values_and_shortens_digests() {
+        let digest = "0123456789abcdef".repeat(4);
+        let text = change_in_full(&line("input.text", Some(&digest), None));
+        assert_eq!(text, "input.text: 0123456789ab -> (none)");
+        let long = "x".repeat(100);
+        assert!(change_in_full(&line("param.run", Some(&long), None)).contains(&long));
+    }
+}

@@ -1,0 +1,177 @@
+//! Where text goes: stdout for data, stderr for the rest, with or without colour.
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+use crate::args::{ColorChoice, GlobalArgs};
+
+/// How much is told on stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Errors and warnings only.
+    Quiet,
+    /// What happens to each stage.
+    Normal,
+    /// Also what was reused, and why things are as they are.
+    Verbose,
+}
+
+/// The two streams and what may be assumed about them.
+#[derive(Debug, Clone)]
+pub struct Terminal {
+    /// Paints what goes to stdout.
+    pub out: Palette,
+    /// Paints what goes to stderr.
+    pub err: Palette,
+    /// Whether stderr is a terminal that can redraw lines.
+    pub is_live: bool,
+    /// How much to tell.
+    pub verbosity: Verbosity,
+}
+
+impl Terminal {
+    /// Looks at the streams, the arguments, `NO_COLOR` and `TERM`.
+    pub fn new(args: &GlobalArgs) -> Self {
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colored = |is_terminal: bool| match args.color {
+            ColorChoice::Always => true,
+            ColorChoice::Never => false,
+            ColorChoice::Auto => is_terminal && !refused && !dumb,
+        };
+        let verbosity = match (args.quiet, args.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (false, true) => Verbosity::Verbose,
+            (false, false) => Verbosity::Normal,
+        };
+        let err_is_terminal = io::stderr().is_terminal();
+        Self {
+            out: Palette { colored: colored(io::stdout().is_terminal()) },
+            err: Palette { colored: colored(err_is_terminal) },
+            is_live: err_is_terminal && !dumb,
+            verbosity,
+        }
+    }
+
+    /// Writes data and a line end to stdout.
+    ///
+    /// # Errors
+    /// When stdout cannot be written; a reader that went away is one of these.
+    pub fn data(&self, text: &str) -> io::Result<()> {
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(text.as_bytes())?;
+        if !text.ends_with('\n') {
+            stdout.write_all(b"\n")?;
+        }
+        stdout.flush()
+    }
+
+    /// Writes a value to stdout as indented JSON.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
+        self.data(&serde_json::to_string_pretty(value)?)
+    }
+
+    /// Tells people something on stderr; nobody can be told when that fails.
+    pub fn note(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    /// Tells something that `--quiet` silences.
+    pub fn remark(&self, text: &str) {
+        if self.verbosity > Verbosity::Quiet {
+            self.note(text);
+        }
+    }
+
+    /// The columns of stdout when it is a terminal.
+    pub fn out_width(&self) -> Option<usize> {
+        width(&console::Term::stdout())
+    }
+
+    /// The columns of stderr when it is a terminal.
+    pub fn err_width(&self) -> Option<usize> {
+        width(&console::Term::stderr())
+    }
+}
+
+fn width(term: &console::Term) -> Option<usize> {
+    term.size_checked().map(|(_, columns)| usize::from(columns)).filter(|columns| *columns >= 20)
+}
+
+/// Paints text, or leaves it alone; every meaning is also in the words.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Palette {
+    /// Whether escape codes are written at all.
+    pub colored: bool,
+}
+
+impl Palette {
+    /// What matters most.
+    pub fn bold(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    /// What matters least.
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+
+    /// What went well.
+    pub fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    /// What went wrong.
+    pub fn bad(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    /// What deserves a look.
+    pub fn notable(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    /// What helps.
+    pub fn helpful(self, text: &str) -> String {
+        self.paint("1;36", text)
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.colored { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+}
+
+/// `text` cut to `columns`, with an ellipsis when something was cut; wide characters count twice, escape codes not at all.
+pub fn fit(text: &str, columns: Option<usize>) -> String {
+    match columns {
+        Some(columns) => console::truncate_str(text, columns, "…").into_owned(),
+        None => text.to_owned(),
+    }
+}
+
+/// `text` filled with spaces to `columns`.
+pub fn pad(text: &str, columns: usize) -> String {
+    console::pad_str(text, columns, console::Alignment::Left, None).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_characters_count_twice() {
+        assert_eq!(pad("图片", 6), "图片  ");
+        assert_eq!(fit("图片图片", Some(5)), "图片…");
+        assert_eq!(fit("图片图片", None), "图片图片");
+    }
+
+    #[test]
+    fn no_escape_codes_without_colour() {
+        assert_eq!(Palette { colored: false }.bad("x"), "x");
+        assert_eq!(Palette { colored: true }.bad("x"), "\u{1b}[1;31mx\u{1b}[0m");
+    }
+}

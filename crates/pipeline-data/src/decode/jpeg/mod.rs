@@ -1,0 +1,140 @@
+//! JPEG, sequential and progressive, to the very pixels of libjpeg-turbo's default settings, which Pillow uses.
+//!
+//! Like libjpeg, goes on where entropy-coded data are damaged; like Pillow, refuses a file that ends before its end
+//! marker. Not read: arithmetic coding, lossless and 12-bit files.
+
+mod bits;
+mod frame;
+mod huffman;
+mod idct;
+mod render;
+mod scan;
+
+use bits::Source;
+use frame::{Frame, NATURAL_ORDER};
+use huffman::HuffmanTable;
+use scan::Scan;
+
+use super::{Format, RgbImage};
+use crate::DecodeError;
+
+/// What the components are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Colour {
+    Gray,
+    YCbCr,
+    Rgb,
+    Cmyk,
+    Ycck,
+}
+
+/// What stands between the markers and is used by later scans.
+#[derive(Default)]
+struct Tables {
+    /// In natural order.
+    quantization: [Option<[u16; 64]>; 4],
+    dc: [Option<HuffmanTable>; 4],
+    ac: [Option<HuffmanTable>; 4],
+    /// Units between restart markers, 0 for none.
+    restart_interval: usize,
+    is_jfif: bool,
+    adobe_transform: Option<u8>,
+}
+
+pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
+    let mut source = Source::new(bytes);
+    let mut tables = Tables::default();
+    let mut frame: Option<Frame> = None;
+    let mut has_scan = false;
+    source.next_marker()?;
+    loop {
+        match source.next_marker()? {
+            0xd9 => break,
+            0x01 | 0xd0..=0xd7 => {}
+            marker @ 0xc0..=0xc2 if frame.is_none() => frame = Some(Frame::parse(source.segment()?, marker == 0xc2)?),
+            0xc4 => tables.add_huffman(source.segment()?)?,
+            0xcc | 0xdc | 0xe1..=0xed | 0xef | 0xfe => drop(source.segment()?),
+            0xda => {
+                let segment = source.segment()?;
+                let frame = frame.as_mut().ok_or(DecodeError::damaged(Format::Jpeg, "a scan before the frame"))?;
+                Scan::parse(segment, frame)?.read(frame, &tables, &mut source)?;
+                has_scan = true;
+            }
+            0xdb => tables.add_quantization(source.segment()?)?,
+            0xdd => tables.set_restart_interval(source.segment()?)?,
+            0xe0 => tables.is_jfif |= source.segment()?.get(..14).is_some_and(|data| data.starts_with(b"JFIF\0")),
+            0xee => tables.add_adobe(source.segment()?),
+            0xc3 | 0xc5..=0xcb | 0xcd..=0xcf => {
+                return Err(DecodeError::Unsupported { format: Format::Jpeg, feature: "lossless or arithmetic coding" });
+            }
+            _ => return Err(DecodeError::damaged(Format::Jpeg, "an unexpected marker")),
+        }
+    }
+    let frame = frame.filter(|_| has_scan).ok_or(DecodeError::damaged(Format::Jpeg, "no image"))?;
+    Ok(finish(frame, &tables))
+}
+
+fn finish(mut frame: Frame, tables: &Tables) -> RgbImage {
+    if frame.is_progressive {
+        frame.finish();
+    }
+    let pixels = render::render(&frame, tables.colour(&frame));
+    RgbImage { width: frame.width as u32, height: frame.height as u32, pixels }
+}
+
+impl Tables {
+    fn add_huffman(&mut self, mut segment: &[u8]) -> Result<(), DecodeError> {
+        let damaged = || DecodeError::damaged(Format::Jpeg, "a bad Huffman table");
+        while let Some((&[class_and_number, ref counts @ ..], rest)) = segment.split_first_chunk::<17>() {
+            let n_symbols: usize = counts.iter().map(|&count| usize::from(count)).sum();
+            let (symbols, rest) = rest.split_at_checked(n_symbols).filter(|_| n_symbols <= 256).ok_or_else(damaged)?;
+            let tables = if class_and_number & 0x10 == 0 { &mut self.dc } else { &mut self.ac };
+            let number = usize::from(class_and_number & !0x10);
+            *tables.get_mut(number).ok_or_else(damaged)? = Some(HuffmanTable::new(counts, symbols)?);
+            segment = rest;
+        }
+        segment.is_empty().then_some(()).ok_or_else(damaged)
+    }
+
+    fn add_quantization(&mut self, mut segment: &[u8]) -> Result<(), DecodeError> {
+        let damaged = || DecodeError::damaged(Format::Jpeg, "a bad quantisation table");
+        while let Some((&precision_and_number, rest)) = segment.split_first() {
+            let n_bytes = if precision_and_number >> 4 == 0 { 1 } else { 2 };
+            let (values, rest) = rest.split_at_checked(64 * n_bytes).ok_or_else(damaged)?;
+            let mut table = [0; 64];
+            for (value, &place) in values.chunks_exact(n_bytes).zip(&NATURAL_ORDER) {
+                table[usize::from(place)] = value.iter().fold(0, |value, &byte| value << 8 | u16::from(byte));
+            }
+            *self.quantization.get_mut(usize::from(precision_and_number & 15)).ok_or_else(damaged)? = Some(table);
+            segment = rest;
+        }
+        Ok(())
+    }
+
+    fn set_restart_interval(&mut self, segment: &[u8]) -> Result<(), DecodeError> {
+        let &[high, low] = segment else {
+            return Err(DecodeError::damaged(Format::Jpeg, "a bad restart interval"));
+        };
+        self.restart_interval = usize::from(high) << 8 | usize::from(low);
+        Ok(())
+    }
+
+    fn add_adobe(&mut self, segment: &[u8]) {
+        if let (true, Some(&transform)) = (segment.starts_with(b"Adobe"), segment.get(11)) {
+            self.adobe_transform = Some(transform);
+        }
+    }
+
+    /// The rules of `default_decompress_parms` in libjpeg's `jdapimin.c`.
+    fn colour(&self, frame: &Frame) -> Colour {
+        let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
+        match (frame.components.len(), self.adobe_transform) {
+            (1, _) => Colour::Gray,
+            (3, Some(0)) if !self.is_jfif => Colour::Rgb,
+            (3, None) if !self.is_jfif && ids == *b"RGB" => Colour::Rgb,
+            (3, _) => Colour::YCbCr,
+            (_, None | Some(0)) => Colour::Cmyk,
+            _ => Colour::Ycck,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Why a file of rows could not be read or written.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a data file could not be read or written; rows that are merely odd are no error, see
+/// [`SkippedLine`](crate::SkippedLine).
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The file cannot be opened.
+    #[error("cannot open `{}`", path.display())]
+    Open {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The file cannot be read to its end.
+    #[error("cannot read `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write `{}`", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A line is no longer what it was when the file was opened.
+    #[error("line {line} of `{}` changed while it was being read", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: u64,
+    },
+    /// The caller asked to stop.
+    #[error("stopped reading `{}`", path.display())]
+    Stopped {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is not Parquet, or Parquet cannot be written.
+    #[error("`{}` is not a readable shard", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The shard holds other columns than its reader expects.
+    #[error("`{}` does not have the columns of a shard of {expected}", path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// What the shard should hold, such as `queries`.
+        expected: &'static str,
+    },
+}

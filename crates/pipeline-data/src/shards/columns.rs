@@ -1,0 +1,135 @@
+//! Columns of record batches to and from Parquet files; the only place that names arrow's readers and writers.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, ListArray, RecordBatch, StringArray};
+use arrow_schema::{Field, Schema};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::basic::Compression;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+
+use crate::DataError;
+
+/// Rows per row group: shards are far smaller, so that a shard is one row group.
+const ROW_GROUP_ROWS: usize = 1 << 20;
+
+/// A column to write.
+pub(super) struct Column {
+    pub name: &'static str,
+    pub is_nullable: bool,
+    pub values: ArrayRef,
+}
+
+/// Writes one record batch with `metadata` in the file's footer.
+pub(super) fn write(
+    path: &Path,
+    columns: Vec<Column>,
+    metadata: &BTreeMap<String, String>,
+    compression: Compression,
+) -> Result<(), DataError> {
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|column| Field::new(column.name, column.values.data_type().clone(), column.is_nullable))
+        .collect();
+    let schema = Arc::new(Schema::new(fields));
+    let values = columns.into_iter().map(|column| column.values).collect();
+    let batch = RecordBatch::try_new(schema.clone(), values).map_err(|error| failed(error.into()))?;
+    let pairs = metadata.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone())).collect();
+    let properties = WriterProperties::builder()
+        .set_created_by("pipeline".to_owned())
+        .set_compression(compression)
+        .set_dictionary_enabled(false)
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
+        .set_key_value_metadata(Some(pairs))
+        .build();
+    let file = File::create(path).map_err(|source| DataError::Write { path: path.to_owned(), source })?;
+    let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| failed(error.into()))?;
+    writer.write(&batch).map_err(|error| failed(error.into()))?;
+    writer.close().map_err(|error| failed(error.into()))?;
+    Ok(())
+}
+
+/// A Parquet file that was read.
+pub(super) struct Table<'a> {
+    path: &'a Path,
+    expected: &'static str,
+    pub batches: Vec<RecordBatch>,
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl<'a> Table<'a> {
+    /// Reads a whole shard that should hold `expected`.
+    pub fn read(path: &'a Path, expected: &'static str) -> Result<Self, DataError> {
+        let failed =
+            |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
+        let file = File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(error.into()))?;
+        let pairs = builder.metadata().file_metadata().key_value_metadata();
+        let metadata = pairs
+            .into_iter()
+            .flatten()
+            .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
+            .collect();
+        let reader = builder.with_batch_size(ROW_GROUP_ROWS).build().map_err(|error| failed(error.into()))?;
+        let batches = reader.collect::<Result<_, _>>().map_err(|error| failed(error.into()))?;
+        Ok(Self { path, expected, batches, metadata })
+    }
+
+    /// A column of a batch as the array that `cast` makes of it.
+    pub fn column<'b, A>(
+        &self,
+        batch: &'b RecordBatch,
+        name: &str,
+        cast: impl Fn(&'b ArrayRef) -> Option<&'b A>,
+    ) -> Result<&'b A, DataError> {
+        batch.column_by_name(name).and_then(cast).ok_or_else(|| self.wrong())
+    }
+
+    /// A column of texts.
+    pub fn texts<'b>(&self, batch: &'b RecordBatch, name: &str) -> Result<&'b StringArray, DataError> {
+        self.column(batch, name, |array| array.as_string_opt::<i32>())
+    }
+
+    /// A column of lists.
+    pub fn lists<'b>(&self, batch: &'b RecordBatch, name: &str) -> Result<&'b ListArray, DataError> {
+        self.column(batch, name, |array| array.as_list_opt::<i32>())
+    }
+
+    /// The texts of one list.
+    pub fn list_of_texts(&self, lists: &ListArray, row_idx: usize) -> Result<Vec<String>, DataError> {
+        let values = lists.value(row_idx);
+        let texts = values.as_string_opt::<i32>().ok_or_else(|| self.wrong())?;
+        Ok(texts.iter().map(|text| text.unwrap_or_default().to_owned()).collect())
+    }
+
+    /// The error of a shard that holds something else.
+    pub fn wrong(&self) -> DataError {
+        DataError::Schema { path: self.path.to_owned(), expected: self.expected }
+    }
+}
+
+/// The text of a row, none where it is null.
+pub(super) fn text(texts: &StringArray, row_idx: usize) -> Option<String> {
+    texts.is_valid(row_idx).then(|| texts.value(row_idx).to_owned())
+}
+
+/// Builds a column of lists of texts.
+pub(super) fn lists_of_texts<'a>(rows: impl Iterator<Item = Option<&'a [String]>>) -> ArrayRef {
+    let mut builder = ListBuilder::new(StringBuilder::new());
+    for row in rows {
+        for text in row.into_iter().flatten() {
+            builder.values().append_value(text);
+        }
+        builder.append(row.is_some());
+    }
+    Arc::new(builder.finish())
+}

@@ -1,0 +1,23 @@
+//! Shards: where rows are cut, and the Parquet files that hold them.
+//!
+//! | rows | columns |
+//! |---|---|
+//! | queries | `query_id` Utf8?, `query_text` Utf8, `item_ids` List<Utf8>? |
+//! | pixels | `id` Utf8, `digest` FixedSizeBinary(32), `width` UInt32, `height` UInt32, `status` Utf8, `pixels` Binary? |
+//! | vectors | `id` Utf8?, `vector` FixedSizeBinary(4 · dim), little-endian f32 |
+//! | rankings | `query_id` Utf8?, `query_text` Utf8, `relevant` List<Utf8>, `rank` UInt32?, `top_ids` List<Utf8>, `top_scores` List<Float32> |
+//!
+//! Equal rows give equal bytes: fixed row groups, no times, no statistics.
+
+mod columns;
+mod cut;
+mod pixels;
+mod queries;
+mod rankings;
+mod vectors;
+
+pub use cut::{CutSizes, cut};
+pub use pixels::{PixelRow, PixelShard, read_pixels, write_pixels};
+pub use queries::{read_query_shard, write_query_shard};
+pub use rankings::{RankingRow, read_rankings, write_rankings};
+pub use vectors::{VectorShard, read_vectors, write_vectors};

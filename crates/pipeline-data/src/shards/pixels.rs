@@ -1,0 +1,126 @@
+//! Decoded images in Parquet.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, BinaryArray, FixedSizeBinaryArray, StringArray, UInt32Array};
+use arrow_array::types::UInt32Type;
+use parquet::basic::{Compression, ZstdLevel};
+
+use super::columns::{self, Column, Table};
+use crate::DataError;
+
+/// One image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PixelRow {
+    /// The image's id.
+    pub id: String,
+    /// The digest of the text that it was decoded from.
+    pub digest: [u8; 32],
+    /// Columns of the image before the resize; 0 if it could not be decoded.
+    pub width: u32,
+    /// Rows of the image before the resize; 0 if it could not be decoded.
+    pub height: u32,
+    /// `ok`, or why there are no pixels.
+    pub status: String,
+    /// RGB after the resize.
+    ///
+    /// # Shapes
+    /// `[height, width, 3]` of the shard, row-major
+    pub pixels: Option<Vec<u8>>,
+}
+
+/// The images of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PixelShard {
+    /// Rows of every image's pixels.
+    pub height: u32,
+    /// Columns of every image's pixels.
+    pub width: u32,
+    /// The images.
+    pub rows: Vec<PixelRow>,
+}
+
+/// Writes images whose pixels have `height` rows of `width` columns.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_pixels(path: &Path, rows: &[PixelRow], height: u32, width: u32) -> Result<(), DataError> {
+    let failed = |error: arrow_schema::ArrowError| DataError::Parquet { path: path.to_owned(), source: error.into() };
+    let digests = FixedSizeBinaryArray::try_from_sparse_iter_with_size(rows.iter().map(|row| Some(row.digest)), 32)
+        .map_err(failed)?;
+    let pixels = BinaryArray::from_iter(rows.iter().map(|row| row.pixels.as_deref()));
+    let columns = vec![
+        Column { name: "id", is_nullable: false, values: Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.id))) },
+        Column { name: "digest", is_nullable: false, values: Arc::new(digests) },
+        Column { name: "width", is_nullable: false, values: Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.width))) },
+        Column { name: "height", is_nullable: false, values: Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.height))) },
+        Column { name: "status", is_nullable: false, values: Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.status))) },
+        Column { name: "pixels", is_nullable: true, values: Arc::new(pixels) },
+    ];
+    let metadata = BTreeMap::from([
+        ("pixels".to_owned(), "RGB u8, row-major".to_owned()),
+        ("height".to_owned(), height.to_string()),
+        ("width".to_owned(), width.to_string()),
+    ]);
+    columns::write(path, columns, &metadata, Compression::ZSTD(ZstdLevel::default()))
+}
+
+/// Reads the images of a shard.
+///
+/// # Errors
+/// When the file is not a shard of pixels.
+pub fn read_pixels(path: &Path) -> Result<PixelShard, DataError> {
+    let table = Table::read(path, "pixels")?;
+    let side = |name: &str| table.metadata.get(name).and_then(|side| side.parse().ok()).ok_or_else(|| table.wrong());
+    let (height, width): (u32, u32) = (side("height")?, side("width")?);
+    let size = height as usize * width as usize * 3;
+    let mut rows = Vec::new();
+    for batch in &table.batches {
+        let numbers = |name| table.column(batch, name, |array| array.as_primitive_opt::<UInt32Type>());
+        let (ids, statuses) = (table.texts(batch, "id")?, table.texts(batch, "status")?);
+        let digests = table.column(batch, "digest", |array| array.as_fixed_size_binary_opt())?;
+        let (widths, heights) = (numbers("width")?, numbers("height")?);
+        let pixels = table.column(batch, "pixels", |array| array.as_binary_opt::<i32>())?;
+        for row_idx in 0..batch.num_rows() {
+            let pixels = pixels.is_valid(row_idx).then(|| pixels.value(row_idx).to_vec());
+            if pixels.as_ref().is_some_and(|pixels| pixels.len() != size) {
+                return Err(table.wrong());
+            }
+            rows.push(PixelRow {
+                id: ids.value(row_idx).to_owned(),
+                digest: digests.value(row_idx).try_into().map_err(|_| table.wrong())?,
+                width: widths.value(row_idx),
+                height: heights.value(row_idx),
+                status: statuses.value(row_idx).to_owned(),
+                pixels,
+            });
+        }
+    }
+    Ok(PixelShard { height, width, rows })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn images_come_back_as_they_were() {
+        let good = PixelRow {
+            id: "7".into(),
+            digest: [7; 32],
+            width: 30,
+            height: 20,
+            status: "ok".into(),
+            pixels: Some(vec![1, 2, 3, 4, 5, 6]),
+        };
+        let bad = PixelRow { id: "8".into(), status: "cut off".into(), pixels: None, ..good.clone() };
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part-00000.parquet");
+        let rows = vec![good, bad];
+        write_pixels(&path, &rows, 1, 2).unwrap();
+        assert_eq!(read_pixels(&path).unwrap(), PixelShard { height: 1, width: 2, rows });
+    }
+}

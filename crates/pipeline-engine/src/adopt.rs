@@ -1,0 +1,92 @@
+//! Adopts a result across a change of a stage's version that is known not to change a byte.
+
+use std::path::Path;
+
+use pipeline_core::{Key, LineChange, RunReason, StageId};
+use pipeline_store::{Record, Store};
+
+use crate::plan::{Decision, EngineError, decide_all};
+use crate::provenance::Origin;
+use crate::resolver::Resolver;
+use crate::{Graph, RunOptions};
+
+/// Why a former result cannot be adopted.
+#[derive(Debug, thiserror::Error)]
+pub enum AdoptError {
+    /// The plan could not be made or the record not be written.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// There is nothing to adopt for.
+    #[error("stage `{stage}` is up to date")]
+    UpToDate {
+        /// The stage.
+        stage: StageId,
+    },
+    /// It is not known yet what the stage would read.
+    #[error("stage `{stage}` depends on `{on}`, which is about to run")]
+    Depends {
+        /// The stage.
+        stage: StageId,
+        /// Its first input that is not up to date.
+        on: StageId,
+    },
+    /// There is nothing that could be adopted.
+    #[error("no former result of stage `{stage}` is remembered")]
+    NoFormer {
+        /// The stage.
+        stage: StageId,
+    },
+    /// More than the version of the stage's code differs, so that other bytes must be expected.
+    #[error("more than the version of stage `{stage}` has changed: {}", names(.changes))]
+    OtherChanges {
+        /// The stage.
+        stage: StageId,
+        /// The lines of the manifest that differ.
+        changes: Vec<LineChange>,
+    },
+}
+
+/// Remembers the former artifact of `stage` under its present key, if only the version of its code has changed, and
+/// returns the key under which it was computed. The record tells that it was adopted.
+///
+/// # Errors
+/// When anything else has changed, nothing has, or there is no former result.
+pub fn adopt(
+    graph: &Graph,
+    store: &Store,
+    spec: &Path,
+    options: &RunOptions,
+    stage: &StageId,
+) -> Result<Key, AdoptError> {
+    let unknown = || EngineError::UnknownStage { stage: stage.clone() };
+    let idx = graph.position(stage).ok_or_else(unknown)?;
+    let mut resolver = Resolver::new(graph, store, spec, &options.plan)?;
+    let mut decided = decide_all(&mut resolver).map_err(EngineError::Store)?;
+    check_change(stage, decided.swap_remove(idx).decision)?;
+    let no_former = || AdoptError::NoFormer { stage: stage.clone() };
+    let former = resolver.former(idx).map(|former| former.key).ok_or_else(no_former)?;
+    let record = store.record(&former).map_err(EngineError::Store)?.ok_or_else(no_former)?;
+    let (manifest, key) = resolver.resolved(idx).cloned().expect("a stage that would run has a manifest");
+    let mut provenance = Origin::of(options).provenance(stage);
+    provenance.adopted_from = Some(former);
+    let adopted = Record { key, manifest, provenance, ..record };
+    store.put_record(&adopted).map_err(EngineError::Store)?;
+    Ok(former)
+}
+
+fn check_change(stage: &StageId, decision: Decision) -> Result<(), AdoptError> {
+    let stage = stage.clone();
+    match decision {
+        Decision::Run { why: RunReason::Changed { changes }, .. } => {
+            let is_version = |change: &LineChange| change.name == "version";
+            if changes.iter().all(is_version) { Ok(()) } else { Err(AdoptError::OtherChanges { stage, changes }) }
+        }
+        Decision::Run { why: RunReason::New, .. } => Err(AdoptError::NoFormer { stage }),
+        Decision::Run { .. } | Decision::Reuse { .. } => Err(AdoptError::UpToDate { stage }),
+        Decision::Depends { mut on } => Err(AdoptError::Depends { stage, on: on.swap_remove(0) }),
+    }
+}
+
+fn names(changes: &[LineChange]) -> String {
+    changes.iter().map(|change| format!("`{}`", change.name)).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,221 @@
+//! What a running stage is offered: progress, warnings, cancellation, and shards that are committed one by one.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pipeline_core::{Event, FileEntry, Key, Manifest, Shard, StageError, StageHost, StageId, StageReport, Tree};
+use pipeline_store::{KeyLock, LockOutcome, Owner, Record, Store, StoreError};
+
+use crate::Cancel;
+use crate::provenance::Origin;
+use crate::worker::Message;
+
+/// How long to wait before a lock that another process holds is tried again.
+pub(crate) const LOCK_POLL: Duration = Duration::from_millis(50);
+
+/// At most ten progress events a second and stage: faster than eyes, slow enough for any number of rows.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The name under which a shard's record lists its one file; the artifacts that share it name it as they like.
+const SHARD_FILE: &str = "shard";
+
+/// The host of one running stage.
+pub(crate) struct Host<'a> {
+    stage: &'a StageId,
+    store: &'a Store,
+    cancel: &'a Cancel,
+    origin: &'a Origin,
+    sender: Sender<Message>,
+    started: Instant,
+    /// Milliseconds after `started` at which the next progress may be told.
+    next_progress_ms: AtomicU64,
+    shards: Mutex<Shards>,
+}
+
+/// The shards that a stage has so far.
+#[derive(Debug, Default)]
+pub(crate) struct Shards {
+    /// By the name in the artifact.
+    pub files: BTreeMap<String, FileEntry>,
+    /// Found in the store.
+    pub n_reused: u64,
+    /// Computed by this stage.
+    pub n_computed: u64,
+}
+
+impl<'a> Host<'a> {
+    pub fn new(
+        stage: &'a StageId,
+        store: &'a Store,
+        cancel: &'a Cancel,
+        origin: &'a Origin,
+        sender: Sender<Message>,
+    ) -> Self {
+        Self {
+            stage,
+            store,
+            cancel,
+            origin,
+            sender,
+            started: Instant::now(),
+            next_progress_ms: AtomicU64::new(0),
+            shards: Mutex::default(),
+        }
+    }
+
+    /// The shards, once the stage is done.
+    pub fn into_shards(self) -> Shards {
+        self.shards.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, event: Event) {
+        // The receiver outlives every stage; if the run's thread is gone there is nobody left to tell.
+        let _ = self.sender.send(Message::Event(event));
+    }
+
+    fn shards(&self) -> MutexGuard<'_, Shards> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the lock of a shard, waiting for whoever holds it.
+    fn lock(&self, name: &str, key: &Key) -> Result<KeyLock, StageError> {
+        let mut told = false;
+        loop {
+            if self.is_cancelled() {
+                return Err(StageError::cancelled());
+            }
+            match self.store.lock(key, self.stage.as_str()).map_err(|error| store_error(name, error))? {
+                LockOutcome::Acquired(lock) => return Ok(lock),
+                LockOutcome::Held(owner) if !told => {
+                    told = true;
+                    self.tell(Event::StageWaiting { stage: self.stage.clone(), owner: describe_owner(&owner) });
+                }
+                LockOutcome::Held(_) => {}
+            }
+            thread::sleep(LOCK_POLL);
+        }
+    }
+
+    /// The shard under `key`, if its bytes are there. They are verified when the artifact is read.
+    fn remembered(&self, name: &str, key: &Key) -> Result<Option<Shard>, StageError> {
+        let Some(record) = self.store.record(key).map_err(|error| store_error(name, error))? else { return Ok(None) };
+        let Some(&entry) = record.tree.files.get(SHARD_FILE) else { return Ok(None) };
+        let is_there = self.store.has_bytes(&record.tree);
+        Ok(is_there.then_some(Shard { entry, report: record.report, is_reused: true }))
+    }
+
+    fn compute(
+        &self,
+        name: &str,
+        manifest: &Manifest,
+        compute: &mut dyn FnMut(&Path) -> Result<StageReport, StageError>,
+    ) -> Result<Shard, StageError> {
+        let began = Instant::now();
+        let scratch = self.store.scratch().map_err(|error| store_error(name, error))?;
+        let path = scratch.folder().join(SHARD_FILE);
+        let mut report = compute(&path)?;
+        leave_out_unmeasured(&mut report, self);
+        let entry = self.store.put_file(&path).map_err(|error| store_error(name, error))?;
+        let record = Record {
+            key: manifest.key(),
+            manifest: manifest.clone(),
+            tree: Tree { files: BTreeMap::from([(SHARD_FILE.to_owned(), entry)]) },
+            report,
+            seconds: began.elapsed().as_secs_f64(),
+            provenance: self.origin.provenance(self.stage),
+        };
+        self.store.put_record(&record).map_err(|error| store_error(name, error))?;
+        Ok(Shard { entry, report: record.report, is_reused: false })
+    }
+
+    fn add(&self, name: &str, shard: Shard) -> Result<Shard, StageError> {
+        let mut shards = self.shards();
+        if shards.files.insert(name.to_owned(), shard.entry).is_some() {
+            return Err(StageError::new(format!("BUG: two shards of one artifact are named `{name}`")));
+        }
+        if shard.is_reused {
+            shards.n_reused += 1;
+        } else {
+            shards.n_computed += 1;
+        }
+        Ok(shard)
+    }
+}
+
+impl StageHost for Host<'_> {
+    fn progress(&self, n_done: u64, total: Option<u64>) {
+        let now_ms = self.started.elapsed().as_millis() as u64;
+        let next_ms = self.next_progress_ms.load(Ordering::Relaxed);
+        let is_last = total == Some(n_done);
+        if now_ms < next_ms && !is_last {
+            return;
+        }
+        let later_ms = now_ms + PROGRESS_INTERVAL.as_millis() as u64;
+        let won =
+            self.next_progress_ms.compare_exchange(next_ms, later_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if won || is_last {
+            self.tell(Event::StageProgress { stage: self.stage.clone(), n_done, total });
+        }
+    }
+
+    fn warn(&self, message: String) {
+        self.tell(Event::StageWarning { stage: self.stage.clone(), message });
+    }
+
+    fn output(&self, line: &str) {
+        self.tell(Event::StageOutput { stage: self.stage.clone(), line: line.to_owned() });
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    fn shard(
+        &self,
+        name: &str,
+        manifest: &Manifest,
+        compute: &mut dyn FnMut(&Path) -> Result<StageReport, StageError>,
+    ) -> Result<Shard, StageError> {
+        let key = manifest.key();
+        if let Some(shard) = self.remembered(name, &key)? {
+            return self.add(name, shard);
+        }
+        let lock = self.lock(name, &key)?;
+        // Whoever held the lock may have computed this very shard.
+        let shard = match self.remembered(name, &key)? {
+            Some(shard) => shard,
+            None => self.compute(name, manifest, compute)?,
+        };
+        drop(lock);
+        self.add(name, shard)
+    }
+}
+
+/// JSON has no NaN: a metric that is not a number is not there.
+pub(crate) fn leave_out_unmeasured(report: &mut StageReport, host: &Host<'_>) {
+    report.metrics.retain(|name, value| {
+        if !value.is_finite() {
+            host.warn(format!("metric `{name}` is {value} and is left out"));
+        }
+        value.is_finite()
+    });
+    report.seconds.retain(|_, seconds| seconds.is_finite());
+}
+
+/// Who holds a lock, for people.
+pub(crate) fn describe_owner(owner: &Owner) -> String {
+    let age_s = crate::provenance::now_ms().saturating_sub(owner.since_ms) / 1000;
+    format!("process {} on {} (stage {}, for {age_s} s)", owner.pid, owner.host, owner.stage)
+}
+
+fn store_error(name: &str, error: StoreError) -> StageError {
+    let help = error.help();
+    let mut stage_error = StageError::because(format!("shard `{name}` cannot be stored"), error);
+    stage_error.help = help;
+    stage_error
+}

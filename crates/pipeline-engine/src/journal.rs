@@ -1,0 +1,51 @@
+//! The history of a run: every event goes to the listener and, but for progress, to the run's folder.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use pipeline_core::{Event, EventRecord, Metrics, RunId, StageId};
+use pipeline_store::{RunFolder, Store, StoreError};
+
+use crate::SpecInfo;
+use crate::provenance::now_ms;
+
+pub(crate) struct Journal<'a> {
+    folder: RunFolder,
+    listen: &'a mut dyn FnMut(&EventRecord),
+    /// The first event that could not be recorded; the run goes on without recording.
+    broken: Option<StoreError>,
+}
+
+impl<'a> Journal<'a> {
+    /// Starts the run's folder.
+    pub fn start(store: &Store, spec: &SpecInfo, listen: &'a mut dyn FnMut(&EventRecord)) -> Result<Self, StoreError> {
+        let folder = store.start_run(now_ms(), &spec.name)?;
+        folder.write_spec(&spec.yaml)?;
+        Ok(Self { folder, listen, broken: None })
+    }
+
+    pub fn run(&self) -> &RunId {
+        self.folder.id()
+    }
+
+    pub fn emit(&mut self, event: Event) {
+        let record = EventRecord { at_ms: now_ms(), event };
+        (self.listen)(&record);
+        if self.broken.is_none() && !matches!(record.event, Event::StageProgress { .. }) {
+            self.broken = self.folder.append_event(&record).err();
+        }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.folder()
+    }
+
+    pub fn write_metrics(&self, metrics: &BTreeMap<StageId, Metrics>) -> Result<(), StoreError> {
+        self.folder.write_metrics(metrics)
+    }
+
+    /// Tells whether everything could be recorded.
+    pub fn finish(self) -> Result<(), StoreError> {
+        self.broken.map_or(Ok(()), Err)
+    }
+}

@@ -1,0 +1,186 @@
+//! The plan: what a run would do with each stage, found without writing anything.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use pipeline_core::{ArtifactDigest, Device, Key, Manifest, RunId, RunReason, StageError, StageId, StageReport};
+use pipeline_store::{Store, StoreError};
+
+use crate::Graph;
+use crate::resolver::{Resolver, Unpublished};
+
+/// What the user asks of a plan.
+#[derive(Debug, Clone, Default)]
+pub struct PlanOptions {
+    /// Stages that run even when their result is remembered.
+    pub forced: BTreeSet<StageId>,
+    /// Where tensors live. Provenance: it changes no decision.
+    pub device: Device,
+}
+
+/// What a run would do.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The stages, inputs before readers.
+    pub stages: Vec<PlannedStage>,
+    /// The run with which manifests are compared, if the spec has run before.
+    pub compared_with: Option<RunId>,
+}
+
+/// What a run would do with one stage.
+#[derive(Debug, Clone)]
+pub struct PlannedStage {
+    /// The stage.
+    pub id: StageId,
+    /// Its kind.
+    pub kind: &'static str,
+    /// What would be done.
+    pub decision: Decision,
+    /// The manifest, known unless the stage depends on another.
+    pub manifest: Option<Manifest>,
+    /// Published files that would be written again though the stage is reused.
+    pub unpublished: Vec<PathBuf>,
+    /// The seconds that it took when it last ran.
+    pub last_seconds: Option<f64>,
+}
+
+/// What would be done with a stage.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// Its result is remembered.
+    Reuse {
+        /// The key under which it was found.
+        key: Key,
+        /// The artifact. Its bytes may be gone when nobody needs them.
+        artifact: ArtifactDigest,
+        /// What the stage told when it ran.
+        report: StageReport,
+    },
+    /// It runs.
+    Run {
+        /// The key under which the result will be remembered.
+        key: Key,
+        /// Why.
+        why: RunReason,
+    },
+    /// An input is about to be computed; only then it is known whether the stage runs.
+    Depends {
+        /// The inputs that run or depend on others, in the order of the slots.
+        on: Vec<StageId>,
+    },
+}
+
+/// Why a plan or a run could not be carried out at all.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A stage cannot find what it reads.
+    #[error("the sources of stage `{stage}` are not there")]
+    Source {
+        /// The stage.
+        stage: StageId,
+        /// What it misses.
+        #[source]
+        source: StageError,
+    },
+    /// A source cannot be read.
+    #[error("source `{name}` of stage `{stage}` cannot be read")]
+    SourceDigest {
+        /// The stage.
+        stage: StageId,
+        /// The name of the source.
+        name: String,
+        /// The cause.
+        #[source]
+        source: StoreError,
+    },
+    /// The user named a stage that the spec does not have.
+    #[error("the spec has no stage `{stage}`")]
+    UnknownStage {
+        /// The name.
+        stage: StageId,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Finds what a run of `graph` would do. `spec` is the path of the spec file, by which its last run is remembered.
+///
+/// Writes nothing.
+///
+/// # Errors
+/// When a source is missing, a forced stage is unknown, or the store cannot be read.
+pub fn plan(graph: &Graph, store: &Store, spec: &Path, options: &PlanOptions) -> Result<Plan, EngineError> {
+    let mut resolver = Resolver::new(graph, store, spec, options)?;
+    let decided = decide_all(&mut resolver)?;
+    let stages = decided.into_iter().enumerate().map(|(idx, decided)| PlannedStage {
+        id: graph.nodes()[idx].id.clone(),
+        kind: graph.nodes()[idx].stage.kind(),
+        manifest: resolver.manifest_of(idx, &decided.decision),
+        decision: decided.decision,
+        unpublished: decided.unpublished.into_iter().filter_map(Unpublished::into_stale).collect(),
+        last_seconds: resolver.former(idx).map(|former| former.seconds),
+    });
+    Ok(Plan { stages: stages.collect(), compared_with: resolver.last.as_ref().map(|last| last.run.clone()) })
+}
+
+/// A decision, with the published files that must be restored if it is to reuse.
+#[derive(Debug)]
+pub(crate) struct Decided {
+    pub decision: Decision,
+    pub unpublished: Vec<Unpublished>,
+}
+
+/// Decides about all stages: first downwards who runs, then upwards whose lost bytes they need.
+pub(crate) fn decide_all(resolver: &mut Resolver<'_>) -> Result<Vec<Decided>, StoreError> {
+    let n_stages = resolver.graph.n_stages();
+    let mut all: Vec<Decided> = Vec::with_capacity(n_stages);
+    for idx in 0..n_stages {
+        let on = undecided_inputs(resolver.graph, idx, &all);
+        let decision = if on.is_empty() { resolver.decide(idx)? } else { Decision::Depends { on } };
+        all.push(Decided { decision, unpublished: Vec::new() });
+    }
+    for idx in (0..n_stages).rev() {
+        demand_to_publish(resolver, idx, &mut all[idx])?;
+        if let Decision::Run { .. } = all[idx].decision {
+            demand_inputs(resolver, idx, &mut all)?;
+        }
+    }
+    Ok(all)
+}
+
+fn undecided_inputs(graph: &Graph, idx: usize, all: &[Decided]) -> Vec<StageId> {
+    let mut on: Vec<StageId> = Vec::new();
+    for &input in graph.inputs(idx) {
+        let id = &graph.nodes()[input].id;
+        if !matches!(all[input].decision, Decision::Reuse { .. }) && !on.contains(id) {
+            on.push(id.clone());
+        }
+    }
+    on
+}
+
+fn demand_to_publish(resolver: &mut Resolver<'_>, idx: usize, decided: &mut Decided) -> Result<(), StoreError> {
+    let Decision::Reuse { key, .. } = decided.decision else { return Ok(()) };
+    decided.unpublished = resolver.unpublished(idx)?;
+    let stale = decided.unpublished.iter().find_map(Unpublished::stale);
+    if let Some(path) = stale
+        && !resolver.has_bytes(idx)?
+    {
+        decided.decision = Decision::Run { key, why: RunReason::Demanded { reader: path.display().to_string() } };
+    }
+    Ok(())
+}
+
+fn demand_inputs(resolver: &mut Resolver<'_>, idx: usize, all: &mut [Decided]) -> Result<(), StoreError> {
+    let graph = resolver.graph;
+    for &input in graph.inputs(idx) {
+        if let Decision::Reuse { key, .. } = all[input].decision
+            && !resolver.has_bytes(input)?
+        {
+            let reader = graph.nodes()[idx].id.to_string();
+            all[input].decision = Decision::Run { key, why: RunReason::Demanded { reader } };
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,46 @@
+//! Where a result comes from: stored beside it, never hashed.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pipeline_core::{Device, StageId};
+use pipeline_store::Provenance;
+
+use crate::RunOptions;
+
+/// What all results of one run have in common.
+#[derive(Debug, Clone)]
+pub(crate) struct Origin {
+    pub device: Device,
+    pub instruction_set: String,
+    pub version: String,
+}
+
+impl Origin {
+    /// What the options of a run say of it.
+    pub fn of(options: &RunOptions) -> Self {
+        Self {
+            device: options.plan.device,
+            instruction_set: options.instruction_set.clone(),
+            version: options.version.clone(),
+        }
+    }
+
+    /// The provenance of something that `stage` computes now.
+    pub fn provenance(&self, stage: &StageId) -> Provenance {
+        Provenance {
+            at_ms: now_ms(),
+            host: pipeline_store::host_name().to_owned(),
+            pid: std::process::id(),
+            stage: stage.to_string(),
+            device: self.device,
+            instruction_set: self.instruction_set.clone(),
+            version: self.version.clone(),
+            adopted_from: None,
+        }
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC; 0 on a clock that stands before it.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
+}

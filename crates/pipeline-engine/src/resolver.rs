@@ -1,0 +1,268 @@
+//! What is known of every stage, and the one place where it is decided whether a stage runs.
+//!
+//! A plan asks it for all stages at once, a run asks it again for each stage whose inputs have become known.
+
+use std::path::{Path, PathBuf};
+
+use pipeline_core::{ArtifactDigest, Digest, FileEntry, Key, Manifest, RunReason, Tree};
+use pipeline_store::{Last, LastStage, Record, Store, StoreError};
+
+use crate::plan::{Decision, EngineError, PlanOptions};
+use crate::{Graph, Node};
+
+/// A source with the digest that it had when the plan was made.
+#[derive(Debug, Clone)]
+pub(crate) struct ReadSource {
+    pub name: String,
+    pub path: PathBuf,
+    pub digest: Digest,
+}
+
+/// A published file that is missing, altered, or not in the artifact at all.
+#[derive(Debug)]
+pub(crate) enum Unpublished {
+    Stale { path: PathBuf },
+    NotInArtifact { file: String, names: Vec<String> },
+}
+
+impl Unpublished {
+    /// The path that must be written again, if that can help.
+    pub fn stale(&self) -> Option<&PathBuf> {
+        match self {
+            Self::Stale { path } => Some(path),
+            Self::NotInArtifact { .. } => None,
+        }
+    }
+
+    /// Like [`Unpublished::stale`], by value.
+    pub fn into_stale(self) -> Option<PathBuf> {
+        match self {
+            Self::Stale { path } => Some(path),
+            Self::NotInArtifact { .. } => None,
+        }
+    }
+}
+
+pub(crate) struct Resolver<'a> {
+    pub graph: &'a Graph,
+    pub store: &'a Store,
+    /// What the spec's stages had last; its stages have moved to `former`.
+    pub last: Option<Last>,
+    former: Vec<Option<LastStage>>,
+    stages: Vec<Known>,
+}
+
+/// What is known of one stage.
+struct Known {
+    /// The manifest without its inputs.
+    base: Manifest,
+    sources: Vec<ReadSource>,
+    /// Set until the stage has run.
+    forced: bool,
+    /// Known once the digests of all inputs are.
+    resolved: Option<(Manifest, Key)>,
+    /// Known once there is a result under the key.
+    artifact: Option<ArtifactDigest>,
+    /// The record of `artifact`, read when first needed; `Some(None)` when there is none.
+    record: Option<Option<Record>>,
+    /// Whether the artifact's bytes are there, asked when first needed.
+    bytes: Option<bool>,
+}
+
+impl<'a> Resolver<'a> {
+    /// Reads what the spec had last and the digests of all sources.
+    pub fn new(graph: &'a Graph, store: &'a Store, spec: &Path, options: &PlanOptions) -> Result<Self, EngineError> {
+        if let Some(stage) = options.forced.iter().find(|stage| graph.position(stage).is_none()) {
+            return Err(EngineError::UnknownStage { stage: stage.clone() });
+        }
+        let mut last = store.last(spec);
+        let mut remembered = last.as_mut().map(|last| std::mem::take(&mut last.stages)).unwrap_or_default();
+        let former = graph.nodes().iter().map(|node| remembered.remove(&node.id)).collect();
+        let know = |node| Known::new(node, store, options.forced.contains(&node.id));
+        let stages = graph.nodes().iter().map(know).collect::<Result<_, _>>()?;
+        Ok(Self { graph, store, last, former, stages })
+    }
+
+    /// Decides about the stage at `idx`, whose inputs' artifacts must all be known.
+    pub fn decide(&mut self, idx: usize) -> Result<Decision, StoreError> {
+        let key = self.resolve(idx);
+        self.stages[idx].forget_result();
+        if self.stages[idx].forced {
+            return Ok(Decision::Run { key, why: RunReason::Forced });
+        }
+        if let Some(former) = self.former[idx].as_ref().filter(|former| former.key == key) {
+            // Without a look at the record: a run in which nothing changed must not open a file for every stage.
+            let (artifact, report) = (former.artifact, former.report.clone());
+            self.stages[idx].artifact = Some(artifact);
+            return Ok(Decision::Reuse { key, artifact, report });
+        }
+        match self.store.record(&key)? {
+            Some(record) => Ok(self.accept(idx, record)),
+            None => Ok(Decision::Run { key, why: self.why(idx)? }),
+        }
+    }
+
+    /// Takes `record` as the stage's result.
+    pub fn accept(&mut self, idx: usize, record: Record) -> Decision {
+        let (key, artifact, report) = (record.key, record.tree.digest(), record.report.clone());
+        let known = &mut self.stages[idx];
+        known.artifact = Some(artifact);
+        known.record = Some(Some(record));
+        known.bytes = None;
+        Decision::Reuse { key, artifact, report }
+    }
+
+    /// Takes the record that this run has just committed as the stage's result.
+    pub fn commit(&mut self, idx: usize, record: Record) {
+        self.accept(idx, record);
+        self.stages[idx].forced = false;
+        self.stages[idx].bytes = Some(true);
+    }
+
+    /// Makes the manifest of the stage anew from its inputs' artifacts and returns its key.
+    pub fn resolve(&mut self, idx: usize) -> Key {
+        let mut manifest = self.stages[idx].base.clone();
+        let slots = self.graph.nodes()[idx].inputs.keys();
+        for (slot, &input) in slots.zip(self.graph.inputs(idx)) {
+            let digest = self.stages[input].artifact.expect("a stage is resolved after its inputs");
+            manifest.input(slot, &digest);
+        }
+        let key = manifest.key();
+        self.stages[idx].resolved = Some((manifest, key));
+        key
+    }
+
+    /// The manifest and its key, once the inputs are known.
+    pub fn resolved(&self, idx: usize) -> Option<&(Manifest, Key)> {
+        self.stages[idx].resolved.as_ref()
+    }
+
+    /// The manifest of a stage that does not depend on others.
+    pub fn manifest_of(&self, idx: usize, decision: &Decision) -> Option<Manifest> {
+        match decision {
+            Decision::Reuse { .. } | Decision::Run { .. } => self.resolved(idx).map(|(manifest, _)| manifest.clone()),
+            Decision::Depends { .. } => None,
+        }
+    }
+
+    /// The artifact, once there is one.
+    pub fn artifact(&self, idx: usize) -> Option<ArtifactDigest> {
+        self.stages[idx].artifact
+    }
+
+    /// What the stage had when the spec ran last.
+    pub fn former(&self, idx: usize) -> Option<&LastStage> {
+        self.former[idx].as_ref()
+    }
+
+    /// The sources of the stage.
+    pub fn sources(&self, idx: usize) -> &[ReadSource] {
+        &self.stages[idx].sources
+    }
+
+    /// The files of the artifact, or none when its record is gone.
+    pub fn tree(&mut self, idx: usize) -> Result<Option<&Tree>, StoreError> {
+        Ok(self.record(idx)?.map(|record| &record.tree))
+    }
+
+    /// Whether every byte of the artifact is in the store.
+    pub fn has_bytes(&mut self, idx: usize) -> Result<bool, StoreError> {
+        if let Some(bytes) = self.stages[idx].bytes {
+            return Ok(bytes);
+        }
+        let store = self.store;
+        let bytes = self.tree(idx)?.is_some_and(|tree| store.has_bytes(tree));
+        self.stages[idx].bytes = Some(bytes);
+        Ok(bytes)
+    }
+
+    /// Says that the artifact's bytes were found lost or damaged.
+    pub fn bytes_lost(&mut self, idx: usize) {
+        self.stages[idx].bytes = Some(false);
+    }
+
+    /// Lets the next [`Resolver::has_bytes`] look anew.
+    pub fn ask_for_bytes(&mut self, idx: usize) {
+        self.stages[idx].bytes = None;
+    }
+
+    /// The seconds that the stage took when it ran; 0 when that is no longer known.
+    pub fn seconds(&self, idx: usize) -> f64 {
+        let known = &self.stages[idx];
+        let record = known.record.as_ref().and_then(Option::as_ref);
+        let former = self.former[idx].as_ref().filter(|former| Some(former.artifact) == known.artifact);
+        record.map(|record| record.seconds).or(former.map(|former| former.seconds)).unwrap_or_default()
+    }
+
+    /// The published files of an up-to-date stage that are not as they should be.
+    ///
+    /// When the record is gone nothing can be compared, so all of them count as stale.
+    pub fn unpublished(&mut self, idx: usize) -> Result<Vec<Unpublished>, StoreError> {
+        let node = &self.graph.nodes()[idx];
+        if node.publish.is_empty() {
+            return Ok(Vec::new());
+        }
+        let store = self.store;
+        let Some(tree) = self.tree(idx)? else {
+            let stale = |(_, path): &(String, PathBuf)| Unpublished::Stale { path: path.clone() };
+            return Ok(node.publish.iter().map(stale).collect());
+        };
+        let check = |(file, path): &(String, PathBuf)| match entry(tree, file) {
+            Err(names) => Some(Unpublished::NotInArtifact { file: file.clone(), names }),
+            Ok(entry) if store.matches(entry, path) => None,
+            Ok(_) => Some(Unpublished::Stale { path: path.clone() }),
+        };
+        Ok(node.publish.iter().filter_map(check).collect())
+    }
+
+    fn record(&mut self, idx: usize) -> Result<Option<&Record>, StoreError> {
+        let known = &mut self.stages[idx];
+        if known.record.is_none() {
+            let (Some((_, key)), Some(artifact)) = (&known.resolved, known.artifact) else { return Ok(None) };
+            // Another spec may since have got another artifact under this key: that one is not ours.
+            known.record = Some(self.store.record(key)?.filter(|record| record.tree.digest() == artifact));
+        }
+        Ok(known.record.as_ref().and_then(Option::as_ref))
+    }
+
+    fn why(&self, idx: usize) -> Result<RunReason, StoreError> {
+        let Some(former) = &self.former[idx] else { return Ok(RunReason::New) };
+        let (manifest, _) = self.stages[idx].resolved.as_ref().expect("a decision follows the manifest");
+        Ok(match self.store.record(&former.key)? {
+            Some(record) => RunReason::Changed { changes: manifest.changes_since(&record.manifest) },
+            None => RunReason::New,
+        })
+    }
+}
+
+impl Known {
+    fn new(node: &Node, store: &Store, forced: bool) -> Result<Self, EngineError> {
+        let mut base = Manifest::new(node.stage.kind(), node.stage.version());
+        for (name, json) in node.stage.params() {
+            base.param(&name, &json);
+        }
+        let declared = node.stage.sources().map_err(|source| EngineError::Source { stage: node.id.clone(), source })?;
+        let mut sources = Vec::with_capacity(declared.len());
+        for source in declared {
+            let digest = store.source_digest(&source.path).map_err(|error| EngineError::SourceDigest {
+                stage: node.id.clone(),
+                name: source.name.clone(),
+                source: error,
+            })?;
+            base.source(&source.name, &digest);
+            sources.push(ReadSource { name: source.name, path: source.path, digest });
+        }
+        Ok(Self { base, sources, forced, resolved: None, artifact: None, record: None, bytes: None })
+    }
+
+    fn forget_result(&mut self) {
+        self.artifact = None;
+        self.record = None;
+        self.bytes = None;
+    }
+}
+
+/// The entry of `file`, or the names that the artifact has instead.
+pub(crate) fn entry<'t>(tree: &'t Tree, file: &str) -> Result<&'t FileEntry, Vec<String>> {
+    tree.files.get(file).ok_or_else(|| tree.files.keys().cloned().collect())
+}

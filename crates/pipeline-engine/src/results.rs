@@ -1,0 +1,71 @@
+//! What is left of a run: its outcome, its metrics, and what each stage has now.
+
+use std::collections::BTreeMap;
+
+use pipeline_core::{Metrics, Outcome, StageId};
+use pipeline_store::LastStage;
+
+use crate::plan::Decision;
+use crate::schedule::Phase;
+use crate::state::State;
+use crate::{Cancel, RunSummary};
+
+impl State<'_, '_> {
+    /// How the run ended.
+    pub fn outcome(&self, cancel: &Cancel) -> Outcome {
+        let is_complete = (0..self.decisions.len()).all(|idx| self.schedule.phase(idx) == Phase::Settled);
+        match (is_complete, cancel.is_cancelled()) {
+            (true, _) => Outcome::Done,
+            (false, true) => Outcome::Interrupted,
+            (false, false) => Outcome::Failed,
+        }
+    }
+
+    /// The metrics of the stages that are up to date and have some.
+    pub fn metrics(&self) -> BTreeMap<StageId, Metrics> {
+        let settled = self.settled().filter_map(|idx| match &self.decisions[idx] {
+            Decision::Reuse { report, .. } if !report.metrics.is_empty() => {
+                Some((self.id(idx), report.metrics.clone()))
+            }
+            _ => None,
+        });
+        settled.collect()
+    }
+
+    /// What the stages have now; those that are not up to date keep what they had, so that they can be compared with it.
+    pub fn last_stages(&mut self) -> BTreeMap<StageId, LastStage> {
+        let mut stages = BTreeMap::new();
+        for idx in 0..self.decisions.len() {
+            let last = match &self.decisions[idx] {
+                Decision::Reuse { key, artifact, report } if self.schedule.phase(idx) == Phase::Settled => {
+                    let seconds = self.resolver.seconds(idx);
+                    Some(LastStage { key: *key, artifact: *artifact, seconds, report: report.clone() })
+                }
+                _ => self.resolver.former(idx).cloned(),
+            };
+            stages.extend(last.map(|last| (self.id(idx), last)));
+        }
+        stages
+    }
+
+    /// The facts for whoever started the run.
+    pub fn summary(&self, outcome: Outcome, seconds: f64, metrics: BTreeMap<StageId, Metrics>) -> RunSummary {
+        let skipped = (0..self.decisions.len()).filter(|&idx| self.schedule.phase(idx) == Phase::Skipped);
+        RunSummary {
+            run: self.journal.run().clone(),
+            folder: self.journal.folder().to_owned(),
+            outcome,
+            seconds,
+            n_ran: self.ran.iter().filter(|&&ran| ran).count(),
+            n_reused: self.settled().filter(|&idx| !self.ran[idx]).count(),
+            failed: self.failed.iter().map(|&idx| self.id(idx)).collect(),
+            skipped: skipped.map(|idx| self.id(idx)).collect(),
+            has_bug: self.has_bug,
+            metrics,
+        }
+    }
+
+    fn settled(&self) -> impl Iterator<Item = usize> {
+        (0..self.decisions.len()).filter(|&idx| self.schedule.phase(idx) == Phase::Settled)
+    }
+}

@@ -1,0 +1,101 @@
+//! Drops bytes that the spec does not retain, but for those that another artifact of this graph still holds.
+
+use std::collections::HashMap;
+
+use pipeline_core::{Digest, Event, Tree};
+use pipeline_store::StoreError;
+
+use crate::state::State;
+
+/// The digests of all files of the artifacts that keep their bytes, counted.
+#[derive(Debug)]
+pub(crate) struct Holdings {
+    n_holders: HashMap<Digest, usize>,
+    held: Vec<Vec<Digest>>,
+}
+
+impl Holdings {
+    /// Nothing held by any of `n_stages`.
+    pub fn new(n_stages: usize) -> Self {
+        Self { n_holders: HashMap::new(), held: vec![Vec::new(); n_stages] }
+    }
+
+    /// Says that the stage at `idx` holds the files of `tree`, and nothing else any more.
+    pub fn hold(&mut self, idx: usize, tree: &Tree) {
+        self.release(idx);
+        self.held[idx] = tree.files.values().map(|entry| entry.digest).collect();
+        for digest in &self.held[idx] {
+            *self.n_holders.entry(*digest).or_default() += 1;
+        }
+    }
+
+    /// Says that the stage at `idx` holds nothing any more.
+    pub fn release(&mut self, idx: usize) {
+        for digest in std::mem::take(&mut self.held[idx]) {
+            if let Some(n_holders) = self.n_holders.get_mut(&digest) {
+                *n_holders -= 1;
+            }
+        }
+    }
+
+    /// True while an artifact holds an object.
+    pub fn is_held(&self, digest: &Digest) -> bool {
+        self.n_holders.get(digest).is_some_and(|&n_holders| n_holders > 0)
+    }
+}
+
+impl State<'_, '_> {
+    /// Says that an artifact holds its objects, once that matters.
+    pub fn hold(&mut self, idx: usize) {
+        if let Some(holdings) = &mut self.holdings
+            && let Ok(Some(tree)) = self.resolver.tree(idx)
+        {
+            holdings.hold(idx, tree);
+        }
+    }
+
+    /// Drops the bytes of a stage that is not retained once all its readers are settled.
+    pub fn drop_if_read_out(&mut self, idx: usize) {
+        let node = &self.resolver.graph.nodes()[idx];
+        if node.retain || !self.schedule.is_read_out(idx) {
+            return;
+        }
+        match self.drop_bytes(idx) {
+            Ok(0) => {}
+            Ok(bytes) => self.journal.emit(Event::ArtifactDropped { stage: self.id(idx), bytes }),
+            Err(error) => {
+                let message = format!("its bytes could not be dropped: {error}");
+                self.journal.emit(Event::StageWarning { stage: self.id(idx), message });
+            }
+        }
+    }
+
+    fn drop_bytes(&mut self, idx: usize) -> Result<u64, StoreError> {
+        if !self.resolver.has_bytes(idx)? {
+            return Ok(0);
+        }
+        self.build_holdings()?;
+        let Some(holdings) = &mut self.holdings else { return Ok(0) };
+        holdings.release(idx);
+        let store = self.resolver.store;
+        let Some(tree) = self.resolver.tree(idx)? else { return Ok(0) };
+        let bytes = store.drop_tree(tree, &|digest| holdings.is_held(digest))?;
+        self.resolver.ask_for_bytes(idx);
+        Ok(bytes)
+    }
+
+    /// From now on every artifact of this graph that is known holds its objects.
+    fn build_holdings(&mut self) -> Result<(), StoreError> {
+        if self.holdings.is_some() {
+            return Ok(());
+        }
+        let mut holdings = Holdings::new(self.decisions.len());
+        for idx in 0..self.decisions.len() {
+            if let Some(tree) = self.resolver.tree(idx)? {
+                holdings.hold(idx, tree);
+            }
+        }
+        self.holdings = Some(holdings);
+        Ok(())
+    }
+}

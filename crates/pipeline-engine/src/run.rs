@@ -1,0 +1,147 @@
+//! A run: carries a plan out, tells what happens, and remembers what each stage has now.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Instant;
+
+use pipeline_core::{Event, EventRecord, Metrics, Outcome, RunId, StageId};
+use pipeline_store::{Last, Store, StoreError};
+
+use crate::journal::Journal;
+use crate::plan::{EngineError, PlanOptions, decide_all};
+use crate::provenance::{Origin, now_ms};
+use crate::resolver::Resolver;
+use crate::runner::Runner;
+use crate::state::State;
+use crate::worker::Workshop;
+use crate::{Cancel, Graph};
+
+/// The spec of a run.
+#[derive(Debug, Clone)]
+pub struct SpecInfo {
+    /// The path of its file: what its stages had last is remembered by it.
+    pub path: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// Its resolved text, kept with the run.
+    pub yaml: String,
+}
+
+/// What the user asks of a run.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Forced stages and device.
+    pub plan: PlanOptions,
+    /// Stages at once; 0 counts as 1.
+    pub n_jobs: usize,
+    /// Threads of all running stages together; 0 counts as 1.
+    pub n_threads: usize,
+    /// True to go on with everything that is not below a failure.
+    pub keep_going: bool,
+    /// The version of the program: provenance.
+    pub version: String,
+    /// The instruction set that kernels use, such as `avx512`: provenance.
+    pub instruction_set: String,
+}
+
+/// How a run went.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunId,
+    /// The run's folder, with its spec, events and metrics.
+    pub folder: PathBuf,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Wall time.
+    pub seconds: f64,
+    /// Stages that were computed.
+    pub n_ran: usize,
+    /// Stages whose result was remembered.
+    pub n_reused: usize,
+    /// Stages that failed, in the order in which they did.
+    pub failed: Vec<StageId>,
+    /// Stages that were not looked at or were interrupted.
+    pub skipped: Vec<StageId>,
+    /// True when a stage panicked or broke a rule of the engine.
+    pub has_bug: bool,
+    /// The metrics of all stages that are up to date and have some.
+    pub metrics: BTreeMap<StageId, Metrics>,
+}
+
+/// Brings all stages of `graph` up to date.
+///
+/// Every event goes to `listen`, on this thread and in the order in which it happened.
+/// A failure of a stage is no error here: the summary tells it.
+///
+/// # Errors
+/// Before any work: when a source is missing, a forced stage is unknown, or the store cannot be used.
+/// At the end: when the run's history or what the stages have now could not be written.
+pub fn run(
+    graph: &Graph,
+    store: &Store,
+    spec: &SpecInfo,
+    options: &RunOptions,
+    cancel: &Cancel,
+    listen: &mut dyn FnMut(&EventRecord),
+) -> Result<RunSummary, EngineError> {
+    let began = Instant::now();
+    let mut resolver = Resolver::new(graph, store, &spec.path, &options.plan)?;
+    let decided = decide_all(&mut resolver)?;
+    let mut journal = Journal::start(store, spec, listen)?;
+    journal.emit(run_started(graph, spec, options, &journal));
+    let shop = Workshop { graph, store, cancel, origin: Origin::of(options) };
+    let (sender, receiver) = mpsc::channel();
+    let state = State::new(resolver, decided, journal);
+    let state =
+        thread::scope(|scope| Runner { state, shop: &shop, options, scope, sender, receiver }.bring_up_to_date());
+    finish(state, &shop, spec, began)
+}
+
+fn run_started(graph: &Graph, spec: &SpecInfo, options: &RunOptions, journal: &Journal<'_>) -> Event {
+    Event::RunStarted {
+        run: journal.run().clone(),
+        spec: spec.name.clone(),
+        stages: graph.nodes().iter().map(|node| node.id.clone()).collect(),
+        version: options.version.clone(),
+        device: options.plan.device,
+        n_jobs: options.n_jobs.max(1),
+        n_threads: options.n_threads.max(1),
+    }
+}
+
+fn finish(
+    mut state: State<'_, '_>,
+    shop: &Workshop<'_>,
+    spec: &SpecInfo,
+    began: Instant,
+) -> Result<RunSummary, EngineError> {
+    let outcome = state.outcome(shop.cancel);
+    let metrics = state.metrics();
+    let last = Last {
+        run: state.journal.run().clone(),
+        spec: spec.path.clone(),
+        at_ms: now_ms(),
+        stages: state.last_stages(),
+    };
+    let written = write_results(&state, shop.store, &metrics, &last);
+    let seconds = began.elapsed().as_secs_f64();
+    // Also when something could not be written: a run without this event counts as one that died.
+    state.journal.emit(Event::RunFinished { outcome, seconds, metrics: metrics.clone() });
+    let summary = state.summary(outcome, seconds, metrics);
+    written.and(state.journal.finish())?;
+    Ok(summary)
+}
+
+fn write_results(
+    state: &State<'_, '_>,
+    store: &Store,
+    metrics: &BTreeMap<StageId, Metrics>,
+    last: &Last,
+) -> Result<(), StoreError> {
+    state.journal.write_metrics(metrics)?;
+    store.put_last(&last.spec, last)?;
+    store.flush_sources()
+}

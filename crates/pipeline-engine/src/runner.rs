@@ -1,0 +1,223 @@
+//! The thread that owns a run's state: looks at stages, hands work to other threads, hears what became of it.
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::thread::{self, Scope};
+use std::time::Instant;
+
+use pipeline_core::{Key, RunReason};
+use pipeline_store::{KeyLock, LockOutcome};
+
+use crate::host::{LOCK_POLL, describe_owner};
+use crate::plan::Decision;
+use crate::resolver::{self, Unpublished};
+use crate::run::RunOptions;
+use crate::schedule::Phase;
+use crate::state::State;
+use crate::worker::{self, Committed, Copy, Failure, Message, Order, OrderedInput, Outcome, Workshop};
+
+/// A stage whose bytes are gone whenever somebody looks is given up after so many starts in one run.
+const MAX_STARTS: u8 = 5;
+
+/// The stack of a stage's thread, as large as that of a main thread.
+const STACK_BYTES: usize = 8 << 20;
+
+pub(crate) struct Runner<'a, 'scope, 'env> {
+    pub state: State<'a, 'env>,
+    pub shop: &'env Workshop<'env>,
+    pub options: &'env RunOptions,
+    pub scope: &'scope Scope<'scope, 'env>,
+    pub sender: Sender<Message>,
+    pub receiver: Receiver<Message>,
+}
+
+impl<'a, 'env> Runner<'a, '_, 'env> {
+    /// Looks at stages until none can be.
+    pub fn bring_up_to_date(mut self) -> State<'a, 'env> {
+        self.state.settle_reused();
+        loop {
+            self.look_at_ready();
+            if self.state.n_running == 0 && self.state.waiting.is_empty() {
+                break;
+            }
+            self.receive();
+        }
+        self.state.skip_rest();
+        self.state
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.shop.cancel.is_cancelled() || (!self.options.keep_going && !self.state.failed.is_empty())
+    }
+
+    fn look_at_ready(&mut self) {
+        while self.state.n_running < self.options.n_jobs.max(1) {
+            if self.is_stopping() {
+                self.state.waiting.clear();
+                return;
+            }
+            let Some(idx) = self.state.schedule.first_ready() else { return };
+            if let Err(failure) = self.look_at(idx) {
+                self.state.fail(idx, failure, 0.0);
+            }
+        }
+    }
+
+    /// Brings a stage whose inputs are all up to date one step further.
+    fn look_at(&mut self, idx: usize) -> Result<(), Failure> {
+        match self.state.decide(idx)? {
+            Decision::Reuse { .. } => self.reuse(idx),
+            Decision::Run { key, why } => {
+                if self.state.demand_inputs(idx)? {
+                    return Ok(());
+                }
+                self.start(idx, key, why)
+            }
+            Decision::Depends { .. } => unreachable!("BUG: stage at {idx} is looked at before its inputs are known"),
+        }
+    }
+
+    fn reuse(&mut self, idx: usize) -> Result<(), Failure> {
+        self.state.tell_reused(idx);
+        self.publish_or_settle(idx)
+    }
+
+    /// Takes the key's lock and starts the stage, unless another process has, or has had, the same idea.
+    fn start(&mut self, idx: usize, key: Key, why: RunReason) -> Result<(), Failure> {
+        let stage = &self.shop.graph.nodes()[idx].id;
+        let lock = match self.shop.store.lock(&key, stage.as_str())? {
+            LockOutcome::Acquired(lock) => lock,
+            LockOutcome::Held(owner) => {
+                self.state.wait(idx, describe_owner(&owner));
+                return Ok(());
+            }
+        };
+        if why != RunReason::Forced
+            && let Some(record) = self.shop.store.record(&key)?
+        {
+            let decision = self.state.resolver.accept(idx, record);
+            if !matches!(why, RunReason::Demanded { .. }) || self.state.resolver.has_bytes(idx)? {
+                self.state.decisions[idx] = decision;
+                return self.reuse(idx);
+            }
+        }
+        self.state.count_start(idx, MAX_STARTS)?;
+        let order = self.order(idx, key, why, lock)?;
+        self.spawn(idx, move |shop, sender| worker::work(shop, order, sender))
+    }
+
+    fn order(&mut self, idx: usize, key: Key, why: RunReason, lock: KeyLock) -> Result<Order, Failure> {
+        let n_threads = self.n_threads_for_next();
+        let resolver = &mut self.state.resolver;
+        let (manifest, _) = resolver.resolved(idx).cloned().expect("a stage starts after its decision");
+        let sources = resolver.sources(idx).to_vec();
+        let mut inputs = Vec::new();
+        for (slot, &input) in self.shop.graph.nodes()[idx].inputs.keys().zip(self.shop.graph.inputs(idx)) {
+            let tree = resolver.tree(input)?.cloned().expect("an input with bytes has a record");
+            inputs.push(OrderedInput { slot: slot.clone(), idx: input, tree });
+        }
+        Ok(Order { idx, key, manifest, why, inputs, sources, n_threads, lock })
+    }
+
+    /// Shares the threads among the stages that run or could start now.
+    fn n_threads_for_next(&self) -> usize {
+        let n_wanted = self.state.n_running + self.state.schedule.n_ready();
+        let n_sharing = n_wanted.clamp(1, self.options.n_jobs.max(1));
+        (self.options.n_threads / n_sharing).max(1)
+    }
+
+    /// Publishes what is not as it should be; without that, the stage is settled at once.
+    fn publish_or_settle(&mut self, idx: usize) -> Result<(), Failure> {
+        let unpublished = self.state.resolver.unpublished(idx)?;
+        if let Some(Unpublished::NotInArtifact { file, names }) =
+            unpublished.iter().find(|file| matches!(file, Unpublished::NotInArtifact { .. }))
+        {
+            return Err(not_in_artifact(file, names));
+        }
+        let Some(path) = unpublished.iter().find_map(Unpublished::stale) else {
+            self.state.settle(idx);
+            return Ok(());
+        };
+        if !self.state.resolver.has_bytes(idx)? {
+            self.state.demand_own(idx, path.display().to_string());
+            return Ok(());
+        }
+        let copies = self.copies(idx, &unpublished)?;
+        self.spawn(idx, move |shop, sender| worker::publish(shop, idx, &copies, sender))
+    }
+
+    fn copies(&mut self, idx: usize, unpublished: &[Unpublished]) -> Result<Vec<Copy>, Failure> {
+        let paths: Vec<_> = unpublished.iter().filter_map(Unpublished::stale).collect();
+        let tree = self.state.resolver.tree(idx)?.expect("an artifact with bytes has a record");
+        let publish = self.shop.graph.nodes()[idx].publish.iter().filter(|(_, path)| paths.contains(&path));
+        let copy = |(file, path): &(String, std::path::PathBuf)| {
+            let entry = *resolver::entry(tree, file).map_err(|names| not_in_artifact(file, &names))?;
+            Ok(Copy { file: file.clone(), path: path.clone(), entry })
+        };
+        publish.map(copy).collect()
+    }
+
+    fn spawn<F>(&mut self, idx: usize, job: F) -> Result<(), Failure>
+    where
+        F: FnOnce(&Workshop<'_>, &Sender<Message>) -> Outcome + Send + 'env,
+    {
+        let (shop, sender) = (self.shop, self.sender.clone());
+        // The name tells a panic hook whose panic it sees: those of stages are caught and become events.
+        let builder =
+            thread::Builder::new().name(format!("stage {}", shop.graph.nodes()[idx].id)).stack_size(STACK_BYTES);
+        let thread = builder.spawn_scoped(self.scope, move || {
+            let outcome = job(shop, &sender);
+            let _ = sender.send(Message::Done { idx, outcome });
+        });
+        thread.map_err(|error| Failure::because("cannot start a thread for the stage", &error))?;
+        self.state.n_running += 1;
+        self.state.schedule.set(idx, Phase::Running);
+        Ok(())
+    }
+
+    /// Waits for news, or until locks that others hold are to be tried again.
+    fn receive(&mut self) {
+        let message = if self.state.waiting.is_empty() {
+            self.receiver.recv().ok()
+        } else {
+            let timeout = self.state.next_poll.saturating_duration_since(Instant::now());
+            self.receiver.recv_timeout(timeout).ok()
+        };
+        match message {
+            Some(Message::Event(event)) => self.state.journal.emit(event),
+            Some(Message::Done { idx, outcome }) => self.done(idx, outcome),
+            None => {}
+        }
+        if !self.state.waiting.is_empty() && Instant::now() >= self.state.next_poll {
+            self.state.next_poll = Instant::now() + LOCK_POLL;
+            self.state.ask_again();
+        }
+    }
+
+    fn done(&mut self, idx: usize, outcome: Outcome) {
+        self.state.n_running -= 1;
+        match outcome {
+            Outcome::Committed(committed) => self.committed(idx, *committed),
+            Outcome::Published => self.state.settle(idx),
+            Outcome::Unreadable(inputs) => self.state.inputs_lost(idx, inputs),
+            Outcome::Unpublishable(message) => self.state.own_bytes_lost(idx, message),
+            Outcome::Failed(failure, seconds) => self.state.fail(idx, failure, seconds),
+            Outcome::Interrupted => self.state.interrupted(idx),
+        }
+    }
+
+    fn committed(&mut self, idx: usize, committed: Committed) {
+        self.state.take_result(idx, committed);
+        if let Err(failure) = self.publish_or_settle(idx) {
+            self.state.fail(idx, failure, 0.0);
+        }
+    }
+}
+
+fn not_in_artifact(file: &str, names: &[String]) -> Failure {
+    let names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    Failure {
+        errors: vec![format!("cannot publish `{file}`: the artifact has no such file")],
+        help: Some(format!("it has {}", if names.is_empty() { "no files".to_owned() } else { names.join(", ") })),
+        is_bug: false,
+    }
+}

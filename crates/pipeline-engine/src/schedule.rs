@@ -1,0 +1,124 @@
+//! Which stages may be looked at next: pure bookkeeping over the graph, unaware of stores and threads.
+
+use std::collections::BTreeSet;
+
+use crate::Graph;
+
+/// Where a stage is in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Still to be looked at, or to be looked at again.
+    Open,
+    /// Another process computes its key; it is asked about again soon.
+    Waiting,
+    /// A thread works on it.
+    Running,
+    /// Up to date: reused or finished, its files published.
+    Settled,
+    /// Failed.
+    Failed,
+    /// Below a failed stage, or left over by a run that stopped.
+    Skipped,
+}
+
+/// The phases of all stages.
+///
+/// Invariant: `ready` holds exactly the open stages whose inputs are all settled.
+pub(crate) struct Schedule<'a> {
+    graph: &'a Graph,
+    phases: Vec<Phase>,
+    n_unsettled_inputs: Vec<usize>,
+    n_unsettled_consumers: Vec<usize>,
+    ready: BTreeSet<usize>,
+}
+
+impl<'a> Schedule<'a> {
+    /// All stages open.
+    pub fn new(graph: &'a Graph) -> Self {
+        let n_stages = graph.n_stages();
+        let n_unsettled_inputs: Vec<usize> = (0..n_stages).map(|idx| graph.inputs(idx).len()).collect();
+        Self {
+            graph,
+            phases: vec![Phase::Open; n_stages],
+            n_unsettled_consumers: (0..n_stages).map(|idx| graph.consumers(idx).len()).collect(),
+            ready: (0..n_stages).filter(|&idx| n_unsettled_inputs[idx] == 0).collect(),
+            n_unsettled_inputs,
+        }
+    }
+
+    /// The phase of a stage.
+    pub fn phase(&self, idx: usize) -> Phase {
+        self.phases[idx]
+    }
+
+    /// The first stage that can be looked at, or none.
+    pub fn first_ready(&self) -> Option<usize> {
+        self.ready.first().copied()
+    }
+
+    /// The number of stages that can be looked at.
+    pub fn n_ready(&self) -> usize {
+        self.ready.len()
+    }
+
+    /// True when every reader of a settled stage is settled too.
+    pub fn is_read_out(&self, idx: usize) -> bool {
+        self.phases[idx] == Phase::Settled && self.n_unsettled_consumers[idx] == 0
+    }
+
+    /// Puts a stage into `phase`.
+    pub fn set(&mut self, idx: usize, phase: Phase) {
+        let was_settled = self.phases[idx] == Phase::Settled;
+        self.phases[idx] = phase;
+        match (was_settled, phase == Phase::Settled) {
+            (false, true) => self.count_settled(idx),
+            (true, false) => self.count_unsettled(idx),
+            _ => {}
+        }
+        self.keep_ready(idx);
+    }
+
+    /// Marks the open and waiting stages below `idx` as skipped and returns them, inputs before readers.
+    pub fn skip_below(&mut self, idx: usize) -> BTreeSet<usize> {
+        let mut skipped = BTreeSet::new();
+        let mut above = vec![idx];
+        while let Some(idx) = above.pop() {
+            for &consumer in self.graph.consumers(idx) {
+                if matches!(self.phases[consumer], Phase::Open | Phase::Waiting) {
+                    self.set(consumer, Phase::Skipped);
+                    skipped.insert(consumer);
+                    above.push(consumer);
+                }
+            }
+        }
+        skipped
+    }
+
+    fn count_settled(&mut self, idx: usize) {
+        for &consumer in self.graph.consumers(idx) {
+            self.n_unsettled_inputs[consumer] -= 1;
+            self.keep_ready(consumer);
+        }
+        for &input in self.graph.inputs(idx) {
+            self.n_unsettled_consumers[input] -= 1;
+        }
+    }
+
+    fn count_unsettled(&mut self, idx: usize) {
+        for &consumer in self.graph.consumers(idx) {
+            self.n_unsettled_inputs[consumer] += 1;
+            self.keep_ready(consumer);
+        }
+        for &input in self.graph.inputs(idx) {
+            self.n_unsettled_consumers[input] += 1;
+        }
+    }
+
+    fn keep_ready(&mut self, idx: usize) {
+        if self.phases[idx] == Phase::Open && self.n_unsettled_inputs[idx] == 0 {
+            self.ready.insert(idx);
+        } else {
+            self.ready.remove(&idx);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! The state of a run and how it changes when something happens to a stage; starts no threads.
+
+use std::time::Instant;
+
+use pipeline_core::{ArtifactDigest, Event, RunReason, StageId};
+use pipeline_store::StoreError;
+
+use crate::journal::Journal;
+use crate::plan::{Decided, Decision};
+use crate::resolver::Resolver;
+use crate::retain::Holdings;
+use crate::schedule::{Phase, Schedule};
+use crate::worker::{Committed, Failure};
+
+pub(crate) struct State<'a, 'env> {
+    pub resolver: Resolver<'env>,
+    pub schedule: Schedule<'env>,
+    pub journal: Journal<'a>,
+    pub decisions: Vec<Decision>,
+    /// False when a decision was made for inputs that have changed, or could not be made yet.
+    fresh: Vec<bool>,
+    /// Reused stages with nothing to publish, as the plan found them.
+    quiet: Vec<bool>,
+    /// The artifacts for which the stages below have been decided.
+    announced: Vec<Option<ArtifactDigest>>,
+    /// Built at the first drop.
+    pub holdings: Option<Holdings>,
+    /// Threads at work.
+    pub n_running: usize,
+    /// Stages whose key another process computes.
+    pub waiting: Vec<usize>,
+    told_waiting: Vec<bool>,
+    /// When the locks of `waiting` are tried again.
+    pub next_poll: Instant,
+    n_starts: Vec<u8>,
+    /// Stages that were computed.
+    pub ran: Vec<bool>,
+    /// Stages that failed, in the order in which they did.
+    pub failed: Vec<usize>,
+    /// True when a stage broke a rule.
+    pub has_bug: bool,
+}
+
+impl<'a, 'env> State<'a, 'env> {
+    pub fn new(resolver: Resolver<'env>, decided: Vec<Decided>, journal: Journal<'a>) -> Self {
+        let n_stages = decided.len();
+        let is_quiet =
+            |decided: &Decided| matches!(decided.decision, Decision::Reuse { .. }) && decided.unpublished.is_empty();
+        Self {
+            schedule: Schedule::new(resolver.graph),
+            fresh: decided.iter().map(|decided| !matches!(decided.decision, Decision::Depends { .. })).collect(),
+            quiet: decided.iter().map(is_quiet).collect(),
+            announced: (0..n_stages).map(|idx| resolver.artifact(idx)).collect(),
+            decisions: decided.into_iter().map(|decided| decided.decision).collect(),
+            resolver,
+            journal,
+            holdings: None,
+            n_running: 0,
+            waiting: Vec::new(),
+            told_waiting: vec![false; n_stages],
+            next_poll: Instant::now(),
+            n_starts: vec![0; n_stages],
+            ran: vec![false; n_stages],
+            failed: Vec::new(),
+            has_bug: false,
+        }
+    }
+
+    /// Settles the stages that the plan reuses and that have nothing to publish, however many may run at once.
+    pub fn settle_reused(&mut self) {
+        for idx in 0..self.decisions.len() {
+            if self.quiet[idx] {
+                self.tell_reused(idx);
+                self.settle(idx);
+            }
+        }
+    }
+
+    /// The decision about a stage whose inputs are all up to date.
+    pub fn decide(&mut self, idx: usize) -> Result<Decision, StoreError> {
+        if !self.fresh[idx] {
+            self.decisions[idx] = self.resolver.decide(idx)?;
+            self.fresh[idx] = true;
+        }
+        Ok(self.decisions[idx].clone())
+    }
+
+    /// Opens the inputs of a stage that must run whose bytes are gone; tells whether there were any.
+    pub fn demand_inputs(&mut self, idx: usize) -> Result<bool, StoreError> {
+        let mut any = false;
+        for &input in self.resolver.graph.inputs(idx) {
+            if !self.resolver.has_bytes(input)? {
+                self.demand(input, idx);
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Tells that a remembered result is used.
+    pub fn tell_reused(&mut self, idx: usize) {
+        if let Decision::Reuse { key, artifact, report } = &self.decisions[idx] {
+            let (key, artifact, report) = (*key, *artifact, report.clone());
+            self.journal.emit(Event::StageReused { stage: self.id(idx), key, artifact, report });
+        }
+    }
+
+    /// Puts a stage off until another process has computed its key.
+    pub fn wait(&mut self, idx: usize, owner: String) {
+        if !std::mem::replace(&mut self.told_waiting[idx], true) {
+            self.journal.emit(Event::StageWaiting { stage: self.id(idx), owner });
+        }
+        self.schedule.set(idx, Phase::Waiting);
+        self.waiting.push(idx);
+    }
+
+    /// Opens the waiting stages again.
+    pub fn ask_again(&mut self) {
+        for idx in std::mem::take(&mut self.waiting) {
+            if self.schedule.phase(idx) == Phase::Waiting {
+                self.schedule.set(idx, Phase::Open);
+            }
+        }
+    }
+
+    /// Counts a start, at most `max_starts` of them.
+    pub fn count_start(&mut self, idx: usize, max_starts: u8) -> Result<(), Failure> {
+        if self.n_starts[idx] == max_starts {
+            return Err(Failure {
+                errors: vec![format!(
+                    "files of its inputs or of its own artifact vanished or were damaged {max_starts} times"
+                )],
+                help: Some("see whether the disk is sound and whether something else changes the store".to_owned()),
+                is_bug: false,
+            });
+        }
+        self.n_starts[idx] += 1;
+        Ok(())
+    }
+
+    /// Takes what a stage has computed.
+    pub fn take_result(&mut self, idx: usize, committed: Committed) {
+        let Committed { record, n_shards_reused, n_shards_computed } = committed;
+        let (key, artifact, report) = (record.key, record.tree.digest(), record.report.clone());
+        let former = self.announced[idx].or_else(|| self.resolver.former(idx).map(|former| former.artifact));
+        self.journal.emit(Event::StageFinished {
+            stage: self.id(idx),
+            key,
+            artifact,
+            bytes: record.tree.bytes(),
+            n_shards_reused,
+            n_shards_computed,
+            seconds: record.seconds,
+            unchanged: former == Some(artifact),
+            report: report.clone(),
+        });
+        self.ran[idx] = true;
+        self.resolver.commit(idx, record);
+        self.decisions[idx] = Decision::Reuse { key, artifact, report };
+    }
+
+    /// Says that a stage is up to date, and opens the stages below that were decided for another artifact.
+    pub fn settle(&mut self, idx: usize) {
+        if !self.fresh[idx] {
+            // An input changed while it ran: the result is remembered, but it is not the one that is wanted now.
+            self.schedule.set(idx, Phase::Open);
+            return;
+        }
+        let artifact = self.resolver.artifact(idx);
+        let announced = std::mem::replace(&mut self.announced[idx], artifact);
+        if announced.is_some() && announced != artifact {
+            self.revise_consumers(idx);
+        }
+        self.schedule.set(idx, Phase::Settled);
+        self.hold(idx);
+        self.drop_if_read_out(idx);
+        for &input in self.resolver.graph.inputs(idx) {
+            self.drop_if_read_out(input);
+        }
+    }
+
+    /// Computes a stage again because `path` is to be published and its bytes are gone.
+    pub fn demand_own(&mut self, idx: usize, path: String) {
+        self.open_to_run(idx, path);
+    }
+
+    /// The bytes of inputs were found lost or damaged when `idx` wanted to read them.
+    pub fn inputs_lost(&mut self, idx: usize, inputs: Vec<(usize, String)>) {
+        self.schedule.set(idx, Phase::Open);
+        for (input, message) in inputs {
+            let message = format!("{message}; `{}` is computed again", self.id(input));
+            self.journal.emit(Event::StageWarning { stage: self.id(idx), message });
+            self.resolver.bytes_lost(input);
+            self.demand(input, idx);
+        }
+    }
+
+    /// The stage's own bytes were found lost or damaged when its files were to be published.
+    pub fn own_bytes_lost(&mut self, idx: usize, message: String) {
+        let message = format!("{message}; it is computed again");
+        self.journal.emit(Event::StageWarning { stage: self.id(idx), message });
+        self.resolver.bytes_lost(idx);
+        self.schedule.set(idx, Phase::Open);
+    }
+
+    /// A stage failed; what is below it will not be looked at.
+    pub fn fail(&mut self, idx: usize, failure: Failure, seconds: f64) {
+        let Failure { errors, help, is_bug } = failure;
+        self.has_bug |= is_bug;
+        self.journal.emit(Event::StageFailed { stage: self.id(idx), errors, help, seconds });
+        self.failed.push(idx);
+        self.schedule.set(idx, Phase::Failed);
+        for below in self.schedule.skip_below(idx) {
+            self.journal.emit(Event::StageSkipped { stage: self.id(below), because: Some(self.id(idx)) });
+        }
+    }
+
+    /// A stage stopped because the run was asked to.
+    pub fn interrupted(&mut self, idx: usize) {
+        self.schedule.set(idx, Phase::Skipped);
+        self.journal.emit(Event::StageSkipped { stage: self.id(idx), because: None });
+    }
+
+    /// Says of all stages that were not looked at that they will not be.
+    pub fn skip_rest(&mut self) {
+        let because = self.failed.first().map(|&idx| self.id(idx));
+        for idx in 0..self.decisions.len() {
+            if matches!(self.schedule.phase(idx), Phase::Open | Phase::Waiting) {
+                self.schedule.set(idx, Phase::Skipped);
+                self.journal.emit(Event::StageSkipped { stage: self.id(idx), because: because.clone() });
+            }
+        }
+    }
+
+    /// The name of the stage at `idx`.
+    pub fn id(&self, idx: usize) -> StageId {
+        self.resolver.graph.nodes()[idx].id.clone()
+    }
+
+    fn demand(&mut self, input: usize, reader: usize) {
+        if self.schedule.phase(input) == Phase::Settled {
+            self.open_to_run(input, self.id(reader).to_string());
+        }
+    }
+
+    fn open_to_run(&mut self, idx: usize, reader: String) {
+        let (_, key) = self.resolver.resolved(idx).expect("an up-to-date stage has a key");
+        self.decisions[idx] = Decision::Run { key: *key, why: RunReason::Demanded { reader } };
+        self.fresh[idx] = true;
+        self.schedule.set(idx, Phase::Open);
+    }
+
+    fn revise_consumers(&mut self, idx: usize) {
+        for &consumer in self.resolver.graph.consumers(idx) {
+            self.fresh[consumer] = false;
+            if self.schedule.phase(consumer) == Phase::Settled {
+                self.schedule.set(consumer, Phase::Open);
+            }
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The work of one thread: run a stage and commit its artifact, or copy published files out.
+//!
+//! Unaware of the other stages; what it finds goes to the run's thread as one [`Outcome`].
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+use std::time::Instant;
+
+use pipeline_core::{
+    Event, FileEntry, InputArtifact, Key, Manifest, RunReason, StageContext, StageError, StageReport, Tree,
+};
+use pipeline_store::{KeyLock, OpenTree, OpenTreeError, Record, Store, StoreError};
+
+use crate::host::{Host, Shards, leave_out_unmeasured};
+use crate::provenance::Origin;
+use crate::resolver::ReadSource;
+use crate::{Cancel, Graph, Node};
+
+/// What all threads of a run share.
+pub(crate) struct Workshop<'a> {
+    pub graph: &'a Graph,
+    pub store: &'a Store,
+    pub cancel: &'a Cancel,
+    pub origin: Origin,
+}
+
+/// A stage that is to run.
+pub(crate) struct Order {
+    pub idx: usize,
+    pub key: Key,
+    pub manifest: Manifest,
+    pub why: RunReason,
+    pub inputs: Vec<OrderedInput>,
+    pub sources: Vec<ReadSource>,
+    pub n_threads: usize,
+    /// Held until the record is written.
+    pub lock: KeyLock,
+}
+
+/// An input of a stage that is to run.
+pub(crate) struct OrderedInput {
+    pub slot: String,
+    pub idx: usize,
+    pub tree: Tree,
+}
+
+/// A file that is to be copied to where the spec publishes it.
+pub(crate) struct Copy {
+    pub file: String,
+    pub path: PathBuf,
+    pub entry: FileEntry,
+}
+
+/// What threads tell the run.
+pub(crate) enum Message {
+    /// Something for the listener and the record of the run.
+    Event(Event),
+    /// The thread is done with the stage at `idx`.
+    Done { idx: usize, outcome: Outcome },
+}
+
+/// How the work of a thread ended.
+pub(crate) enum Outcome {
+    /// The stage ran; its record is written.
+    Committed(Box<Committed>),
+    /// All files were copied out.
+    Published,
+    /// Inputs, by position, whose bytes are lost or damaged, each with a message; the stage did not start.
+    Unreadable(Vec<(usize, String)>),
+    /// The stage's own bytes are lost or damaged, so that nothing could be copied out.
+    Unpublishable(String),
+    /// The stage failed, after so many seconds.
+    Failed(Failure, f64),
+    /// The stage stopped because the run was asked to.
+    Interrupted,
+}
+
+/// A stage that has run.
+pub(crate) struct Committed {
+    pub record: Record,
+    pub n_shards_reused: u64,
+    pub n_shards_computed: u64,
+}
+
+/// Why a stage failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub errors: Vec<String>,
+    pub help: Option<String>,
+    pub is_bug: bool,
+}
+
+/// Runs a stage.
+pub(crate) fn work(shop: &Workshop<'_>, order: Order, sender: &Sender<Message>) -> Outcome {
+    let node = &shop.graph.nodes()[order.idx];
+    let began = Instant::now();
+    let inputs = match open_inputs(shop.store, &order.inputs) {
+        Ok(inputs) => inputs,
+        Err(NotOpened::Unreadable(inputs)) => return Outcome::Unreadable(inputs),
+        Err(NotOpened::Store(error)) => return Outcome::Failed(error.into(), began.elapsed().as_secs_f64()),
+    };
+    let _ = sender.send(Message::Event(Event::StageStarted {
+        stage: node.id.clone(),
+        kind: node.stage.kind().to_owned(),
+        key: order.key,
+        why: order.why.clone(),
+    }));
+    let result = run_and_commit(shop, node, &order, &inputs, sender);
+    drop(order.lock);
+    match result {
+        Ok(committed) => Outcome::Committed(Box::new(committed)),
+        // Also errors of another sort: a signal to the whole process group kills the programs that a stage waits for.
+        Err(failure) if shop.cancel.is_cancelled() && !failure.is_bug => Outcome::Interrupted,
+        Err(failure) => Outcome::Failed(failure, began.elapsed().as_secs_f64()),
+    }
+}
+
+/// Copies files to where the spec publishes them.
+pub(crate) fn publish(shop: &Workshop<'_>, idx: usize, copies: &[Copy], sender: &Sender<Message>) -> Outcome {
+    let began = Instant::now();
+    let node = &shop.graph.nodes()[idx];
+    for Copy { file, path, entry } in copies {
+        match shop.store.copy_out(entry, path) {
+            Ok(()) => {
+                let (stage, file, path) = (node.id.clone(), file.clone(), path.display().to_string());
+                let _ = sender.send(Message::Event(Event::FilePublished { stage, file, path }));
+            }
+            Err(OpenTreeError::Store(error)) => return Outcome::Failed(error.into(), began.elapsed().as_secs_f64()),
+            Err(error) => return Outcome::Unpublishable(format!("cannot publish `{file}`: {error}")),
+        }
+    }
+    Outcome::Published
+}
+
+enum NotOpened {
+    Unreadable(Vec<(usize, String)>),
+    Store(StoreError),
+}
+
+type OpenInputs = BTreeMap<String, OpenTree>;
+
+/// Verifies all inputs; the open trees keep their bytes in place while the stage runs.
+fn open_inputs(store: &Store, inputs: &[OrderedInput]) -> Result<OpenInputs, NotOpened> {
+    let mut open = BTreeMap::new();
+    let mut unreadable = Vec::new();
+    for input in inputs {
+        match store.open_tree(&input.tree) {
+            Ok(tree) => _ = open.insert(input.slot.clone(), tree),
+            Err(OpenTreeError::Store(error)) => return Err(NotOpened::Store(error)),
+            Err(error) => unreadable.push((input.idx, format!("input `{}`: {error}", input.slot))),
+        }
+    }
+    if unreadable.is_empty() { Ok(open) } else { Err(NotOpened::Unreadable(unreadable)) }
+}
+
+fn run_and_commit(
+    shop: &Workshop<'_>,
+    node: &Node,
+    order: &Order,
+    inputs: &OpenInputs,
+    sender: &Sender<Message>,
+) -> Result<Committed, Failure> {
+    let began = Instant::now();
+    check_sources(shop.store, &order.sources, "after the run began")?;
+    let scratch = shop.store.scratch()?;
+    let host = Host::new(&node.id, shop.store, shop.cancel, &shop.origin, sender.clone());
+    let artifacts: BTreeMap<String, InputArtifact> =
+        inputs.iter().map(|(slot, tree)| (slot.clone(), tree.artifact().clone())).collect();
+    let sources = order.sources.iter().map(|source| (source.name.clone(), source.digest)).collect();
+    let context = StageContext {
+        stage: &node.id,
+        inputs: &artifacts,
+        sources: &sources,
+        scratch: scratch.folder(),
+        device: shop.origin.device,
+        n_threads: order.n_threads,
+        host: &host,
+    };
+    let mut report = run_caught(node, &context)?;
+    check_sources(shop.store, &order.sources, &format!("while `{}` read it", node.id))?;
+    leave_out_unmeasured(&mut report, &host);
+    let shards = host.into_shards();
+    let (n_shards_reused, n_shards_computed) = (shards.n_reused, shards.n_computed);
+    let record = Record {
+        key: order.key,
+        manifest: order.manifest.clone(),
+        tree: join(shop.store.put_folder(scratch.folder())?, shards)?,
+        report,
+        seconds: began.elapsed().as_secs_f64(),
+        provenance: shop.origin.provenance(&node.id),
+    };
+    shop.store.put_record(&record)?;
+    Ok(Committed { record, n_shards_reused, n_shards_computed })
+}
+
+fn run_caught(node: &Node, context: &StageContext<'_>) -> Result<StageReport, Failure> {
+    // Whatever a panic leaves half-done lies in the scratch folder, which is thrown away.
+    match catch_unwind(AssertUnwindSafe(|| node.stage.run(context))) {
+        Ok(result) => Ok(result?),
+        Err(panic) => Err(Failure {
+            errors: vec![format!("BUG: stage kind `{}` panicked: {}", node.stage.kind(), panic_text(&*panic))],
+            help: None,
+            is_bug: true,
+        }),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// A result must not be remembered under the digest of something that the stage may not have read.
+fn check_sources(store: &Store, sources: &[ReadSource], when: &str) -> Result<(), Failure> {
+    for ReadSource { path, digest, .. } in sources {
+        if !store.source_unchanged(path, digest)? {
+            let message = format!("`{}` changed {when}", path.display());
+            return Err(StageError::new(message).with_help("run again").into());
+        }
+    }
+    Ok(())
+}
+
+/// The artifact: files left in the scratch folder and shards, whose names must not meet.
+fn join(mut tree: Tree, shards: Shards) -> Result<Tree, Failure> {
+    for (name, entry) in shards.files {
+        if tree.files.insert(name.clone(), entry).is_some() {
+            return Err(name_clash(&name));
+        }
+    }
+    // A file cannot lie below another file.
+    let mut folders = tree.files.keys().flat_map(|name| name.match_indices('/').map(|(end, _)| &name[..end]));
+    match folders.find(|&folder| tree.files.contains_key(folder)) {
+        Some(name) => Err(name_clash(name)),
+        None => Ok(tree),
+    }
+}
+
+fn name_clash(name: &str) -> Failure {
+    let errors = vec![format!("BUG: the artifact has a shard and another file named `{name}`")];
+    Failure { errors, help: None, is_bug: true }
+}
+
+impl Failure {
+    /// A failure of the engine's own doing, with its cause.
+    pub fn because(message: &str, cause: &dyn Error) -> Self {
+        let mut errors = vec![message.to_owned()];
+        errors.extend(chain(cause));
+        Self { errors, help: None, is_bug: false }
+    }
+}
+
+impl From<StageError> for Failure {
+    fn from(error: StageError) -> Self {
+        Self { errors: chain(&error), help: error.help, is_bug: false }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { errors: chain(&error), help: error.help(), is_bug: false }
+    }
+}
+
+/// The messages of an error and its causes, outermost first.
+fn chain(error: &dyn Error) -> Vec<String> {
+    let mut errors = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        errors.push(error.to_string());
+        cause = error.source();
+    }
+    errors
+}

@@ -1,0 +1,216 @@
+//! What is computed again and what is remembered.
+
+use std::fs;
+
+use pipeline_core::{Event, RunReason};
+use pipeline_engine::{Decision, EngineError};
+
+use crate::world::{Part, World, forced, part, read_inputs, write};
+
+/// `a` and `b` read sources, `c` reads both, `d` reads `c`.
+fn diamond(world: &World) -> Vec<Part> {
+    vec![
+        part("a").source(world.path("a.txt")),
+        part("b").source(world.path("b.txt")).param("keep", 3),
+        part("c").input("a").input("b"),
+        part("d").input("c").param("keep", 2),
+    ]
+}
+
+fn world_with_sources() -> World {
+    let mut world = World::new();
+    world.options.n_jobs = 1;
+    world.write("a.txt", "one");
+    world.write("b.txt", "two, and more");
+    world
+}
+
+#[test]
+fn only_the_changed_stage_and_what_is_below_it_runs() {
+    let world = world_with_sources();
+    let mut parts = diamond(&world);
+    world.expect(&parts, "a b c d");
+    world.expect(&parts, "");
+    parts[3] = part("d").input("c").param("keep", 1);
+    world.expect(&parts, "d");
+    world.write("a.txt", "ONE");
+    world.expect(&parts, "a c d");
+    world.write("b.txt", "two, and less");
+    world.expect(&parts, "b");
+    // `c` changes, but not in what `d` keeps of it; a stage below `d` would be reused.
+    parts.push(part("e").input("d"));
+    world.expect(&parts, "e");
+    world.write("b.txt", "TWO");
+    let ran = world.expect(&parts, "b c d");
+    assert_eq!(ran.summary.n_reused, 2);
+}
+
+#[test]
+fn a_moved_source_makes_nothing_stale() {
+    let world = world_with_sources();
+    world.expect(&diamond(&world), "a b c d");
+    fs::create_dir(world.path("elsewhere")).unwrap();
+    for file in ["a.txt", "b.txt"] {
+        fs::rename(world.path(file), world.path("elsewhere").join(file)).unwrap();
+    }
+    let mut parts = diamond(&world);
+    parts[0] = part("a").source(world.path("elsewhere/a.txt"));
+    parts[1] = part("b").source(world.path("elsewhere/b.txt")).param("keep", 3);
+    world.expect(&parts, "");
+}
+
+#[test]
+fn two_specs_share_what_they_share() {
+    let world = world_with_sources();
+    let parts = diamond(&world);
+    world.expect(&parts, "a b c d");
+    let mut other = world.spec();
+    other.path = world.path("other.yaml");
+    let renamed = [part("x").source(world.path("a.txt")), part("y").input("x").param("keep", 1)];
+    let ran = world.run_with(&renamed, &other, &mut |_| {});
+    assert_eq!(ran.log, "y");
+    assert_eq!(ran.why("y"), Some(RunReason::New));
+}
+
+#[test]
+fn a_forced_stage_runs_and_the_wave_stops_when_its_bytes_are_the_same() {
+    let mut world = world_with_sources();
+    let parts = diamond(&world);
+    world.expect(&parts, "a b c d");
+    world.options.plan = forced(&["a", "d"]);
+    let ran = world.expect(&parts, "a d");
+    assert_eq!(ran.why("a"), Some(RunReason::Forced));
+}
+
+#[test]
+fn lost_bytes_are_computed_again_only_for_who_must_read_them() {
+    let world = world_with_sources();
+    let mut parts = diamond(&world);
+    world.expect(&parts, "a b c d");
+    for object in world.objects() {
+        fs::remove_file(object).unwrap();
+    }
+    world.expect(&parts, "");
+    parts[3] = part("d").input("c").param("keep", 4);
+    let ran = world.expect(&parts, "a b c d");
+    assert_eq!(ran.why("c"), Some(RunReason::Demanded { reader: "d".into() }));
+    assert_eq!(ran.why("a"), Some(RunReason::Demanded { reader: "c".into() }));
+}
+
+#[test]
+fn a_lost_record_is_made_anew_when_its_bytes_are_needed() {
+    let world = world_with_sources();
+    let mut parts = diamond(&world);
+    world.expect(&parts, "a b c d");
+    fs::remove_dir_all(world.path("artifacts/store-v1/actions")).unwrap();
+    world.expect(&parts, "");
+    parts[3] = part("d").input("c").param("keep", 4);
+    world.expect(&parts, "a b c d");
+}
+
+#[test]
+fn a_store_that_forgot_what_the_spec_had_last_still_knows_the_results() {
+    let world = world_with_sources();
+    world.expect(&diamond(&world), "a b c d");
+    fs::remove_dir_all(world.path("artifacts/last")).unwrap();
+    world.expect(&diamond(&world), "");
+}
+
+#[test]
+fn a_stage_that_gives_other_bytes_when_demanded_takes_what_is_below_it_along() {
+    let world = World::new();
+    let counter = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let unsteady = part("a").work(move |context| {
+        let n_before = counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        write(context, &n_before.to_string())
+    });
+    let cut_off = part("z").input("a").param("keep", 0);
+    let mut parts = vec![unsteady, part("b").input("a"), part("c").input("b"), cut_off, part("below-z").input("z")];
+    world.run(&parts);
+    for object in world.objects() {
+        fs::remove_file(object).unwrap();
+    }
+    // `d` must read `a`, which is gone and comes back different, so `b`, `c` and `z`, settled by then, are not
+    // up to date. What `z` makes of it is the same, and `below-z` stays as it is.
+    parts.push(part("d").input("a").param("keep", 7));
+    let ran = world.run_with(&parts, &world.spec(), &mut |_| {});
+    let mut log: Vec<&str> = ran.log.split(' ').collect();
+    log.sort_unstable();
+    assert_eq!(log, ["a", "b", "c", "d", "z"], "{:#?}", ran.events);
+    let read = |event: &Event| matches!(event, Event::StageStarted { stage, .. } if stage.as_str() == "a");
+    assert_eq!(ran.n_events(read), 1);
+    world.expect(&parts, "");
+}
+
+#[test]
+fn damaged_inputs_are_computed_again_before_they_are_read() {
+    let world = world_with_sources();
+    let mut parts = diamond(&world);
+    world.expect(&parts, "a b c d");
+    for object in world.objects() {
+        world.flip_bit(&object);
+    }
+    parts.push(part("e").input("d").input("b").work(|context| write(context, &read_inputs(context))));
+    let ran = world.run(&parts);
+    assert_eq!(ran.summary.n_ran, 5, "{:#?}", ran.events);
+    assert!(ran.warnings().contains("e: input `b`"), "{}", ran.warnings());
+    let open = world.store();
+    let planned = world.plan(&parts).unwrap();
+    let Decision::Reuse { key, .. } = &planned.stages[4].decision else { panic!("{planned:#?}") };
+    let tree = open.record(key).unwrap().unwrap().tree;
+    assert_eq!(fs::read_to_string(open.open_tree(&tree).unwrap().folder().join("out.txt")).unwrap(), "twoon");
+}
+
+#[test]
+fn a_missing_source_stops_the_run_before_any_work() {
+    let world = World::new();
+    let parts = [part("a").work(|context| write(context, "a")), part("b").source(world.path("nowhere.txt"))];
+    let error = world.plan(&parts).unwrap_err();
+    let EngineError::Source { stage, source } = &error else { panic!("{error:?}") };
+    assert_eq!((stage.as_str(), source.to_string().as_str()), ("b", "there is no `nowhere.txt`"));
+    assert!(world.objects().is_empty());
+}
+
+#[test]
+fn a_plan_writes_nothing() {
+    let world = world_with_sources();
+    world.plan(&diamond(&world)).unwrap();
+    assert!(!world.path("artifacts/runs").exists());
+    assert!(!world.path("artifacts/last").exists());
+}
+
+#[test]
+fn an_unknown_forced_stage_is_named() {
+    let mut world = world_with_sources();
+    world.options.plan = forced(&["nobody"]);
+    let error = world.plan(&diamond(&world)).unwrap_err();
+    assert_eq!(error.to_string(), "the spec has no stage `nobody`");
+}
+
+#[test]
+fn the_run_leaves_its_spec_events_and_metrics() {
+    let world = World::new();
+    let measured = |value: f64| {
+        part("evaluate").param("value", value).work(move |context| {
+            let mut report = write(context, "rankings")?;
+            report.metrics.insert("mean_recall".into(), value);
+            report.metrics.insert("loss".into(), f64::NAN);
+            Ok(report)
+        })
+    };
+    let parts = [measured(0.5), part("other").work(|context| write(context, ""))];
+    let ran = world.run(&parts);
+    assert!(ran.warnings().contains("metric `loss` is NaN"), "{}", ran.warnings());
+    let again = world.expect(&parts, "");
+    for ran in [ran, again] {
+        let read = |file: &str| fs::read_to_string(ran.summary.folder.join(file)).unwrap();
+        assert_eq!(read("spec.yaml"), "name: spec\n");
+        let metrics: serde_json::Value = serde_json::from_str(&read("metrics.json")).unwrap();
+        assert_eq!(metrics, serde_json::json!({"evaluate": {"mean_recall": 0.5}}));
+        let recorded: Vec<Event> = read("events.jsonl")
+            .lines()
+            .map(|line| serde_json::from_str::<pipeline_core::EventRecord>(line).unwrap().event)
+            .collect();
+        assert_eq!(recorded, ran.events);
+    }
+}

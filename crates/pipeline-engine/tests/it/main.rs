@@ -1,0 +1,15 @@
+//! User stories of the engine, told with small stages that write bytes and keep a log of their runs.
+
+// clippy's own exception for tests does not reach the functions beside them.
+#![allow(clippy::unwrap_used)]
+
+mod cache;
+mod concurrency;
+mod failure;
+mod probes;
+mod publish;
+mod retain;
+mod scale;
+mod shards;
+mod why;
+mod world;

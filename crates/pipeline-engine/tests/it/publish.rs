@@ -1,0 +1,54 @@
+//! Files of artifacts appear where the spec publishes them.
+
+use std::fs;
+
+use pipeline_core::{Event, RunReason};
+
+use crate::world::{World, part, write};
+
+#[test]
+fn a_published_name_that_is_not_in_the_artifact_fails_with_the_names_that_are() {
+    let world = World::new();
+    let stage = part("a").work(|context| write(context, "a"));
+    let wrong = [stage.clone().publish("out.text", world.path("out.txt")), part("b").input("a")];
+    for n_ran in [1, 0] {
+        let ran = world.run(&wrong);
+        assert_eq!(ran.errors(), "a: cannot publish `out.text`: the artifact has no such file (it has `out.txt`)\n");
+        assert_eq!((ran.summary.n_ran, ran.skipped().as_str()), (n_ran, "b"));
+    }
+    // The result itself was good: with the right name nothing is computed again.
+    world.expect(&[stage.publish("out.txt", world.path("out.txt")), part("b").input("a")], "b");
+    assert_eq!(world.read("out.txt"), "a");
+}
+
+#[test]
+fn a_published_file_whose_bytes_are_gone_is_computed_again() {
+    let world = World::new();
+    let path = world.path("deep/below/out.txt");
+    let parts = [
+        part("a").work(|context| write(context, "from a")),
+        part("b").input("a").param("keep", 4).publish("out.txt", path.clone()),
+    ];
+    let ran = world.expect(&parts, "a b");
+    let published =
+        Event::FilePublished { stage: "b".parse().unwrap(), file: "out.txt".into(), path: path.display().to_string() };
+    assert!(ran.events.contains(&published));
+    for object in world.objects() {
+        fs::remove_file(object).unwrap();
+    }
+    world.expect(&parts, "");
+    fs::remove_file(&path).unwrap();
+    let ran = world.expect(&parts, "a b");
+    assert_eq!(ran.why("b"), Some(RunReason::Demanded { reader: path.display().to_string() }));
+    assert_eq!(fs::read_to_string(&path).unwrap(), "from");
+}
+
+#[test]
+fn a_path_that_cannot_be_written_fails_the_stage() {
+    let world = World::new();
+    world.write("file", "");
+    let parts = [part("a").work(|context| write(context, "a")).publish("out.txt", world.path("file/out.txt"))];
+    let ran = world.run(&parts);
+    assert_eq!(ran.failed(), "a");
+    assert!(ran.errors().contains("file"), "{}", ran.errors());
+}

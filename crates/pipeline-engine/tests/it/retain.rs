@@ -1,0 +1,86 @@
+//! Bytes that the spec does not retain are dropped once they have been read.
+
+use std::fs;
+
+use pipeline_core::{Event, RunReason, StageError};
+
+use crate::world::{Part, World, part, write};
+
+fn chain(world: &World) -> Vec<Part> {
+    vec![
+        part("pixels").source(world.path("in.txt")).dropped(),
+        part("features").input("pixels").param("keep", 4),
+        part("more").input("pixels").param("keep", 2),
+    ]
+}
+
+fn dropped(event: &Event) -> bool {
+    matches!(event, Event::ArtifactDropped { stage, bytes: 10 } if stage.as_str() == "pixels")
+}
+
+fn world() -> World {
+    let mut world = World::new();
+    world.options.n_jobs = 1;
+    world.write("in.txt", "0123456789");
+    world
+}
+
+#[test]
+fn bytes_are_dropped_after_the_last_reader_and_nothing_runs_again() {
+    let world = world();
+    let ran = world.expect(&chain(&world), "pixels features more");
+    assert_eq!(ran.n_events(dropped), 1, "{:#?}", ran.events);
+    assert_eq!(world.objects().len(), 2);
+    let ran = world.expect(&chain(&world), "");
+    assert_eq!(ran.n_events(dropped), 0);
+}
+
+#[test]
+fn dropped_bytes_are_computed_for_a_new_reader_and_dropped_again() {
+    let world = world();
+    let mut parts = chain(&world);
+    world.expect(&parts, "pixels features more");
+    parts.push(part("third").input("pixels").param("keep", 1));
+    let ran = world.expect(&parts, "pixels third");
+    assert_eq!(ran.why("pixels"), Some(RunReason::Demanded { reader: "third".into() }));
+    assert_eq!(ran.n_events(dropped), 1);
+    assert_eq!(world.objects().len(), 3);
+}
+
+#[test]
+fn what_another_artifact_holds_stays() {
+    let world = world();
+    let mut parts = chain(&world);
+    // The same bytes as `pixels`, retained.
+    parts.push(part("copy").input("pixels"));
+    let ran = world.expect(&parts, "pixels features more copy");
+    assert_eq!(ran.n_events(|event| matches!(event, Event::ArtifactDropped { .. })), 0);
+    parts.push(part("reader").input("copy").param("keep", 1));
+    world.expect(&parts, "reader");
+}
+
+#[test]
+fn bytes_stay_while_a_reader_has_failed() {
+    let world = world();
+    let mut parts = chain(&world);
+    parts[2] = part("more").input("pixels").work(|_| Err(StageError::new("not today")));
+    let ran = world.run(&parts);
+    assert_eq!(ran.failed(), "more");
+    assert_eq!(ran.n_events(dropped), 0);
+    let ran = world.expect(&chain(&world), "more");
+    assert_eq!(ran.n_events(dropped), 1);
+}
+
+#[test]
+fn a_stage_that_only_publishes_keeps_no_bytes() {
+    let world = world();
+    let out = world.path("out.txt");
+    let parts = [part("a").work(|context| write(context, "published")).publish("out.txt", out.clone()).dropped()];
+    world.expect(&parts, "a");
+    assert!(world.objects().is_empty());
+    world.expect(&parts, "");
+    fs::remove_file(&out).unwrap();
+    world.expect(&parts, "a");
+    assert_eq!(fs::read_to_string(&out).unwrap(), "published");
+    assert!(world.objects().is_empty());
+}

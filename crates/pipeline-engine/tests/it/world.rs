@@ -1,0 +1,318 @@
+//! A world for stories: a folder with sources and a store, parts that become stages, and a log of what ran.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use pipeline_core::{Event, EventRecord, RunReason, Source, Stage, StageContext, StageError, StageId, StageReport};
+use pipeline_engine::{
+    Cancel, Decision, EngineError, Graph, Node, Plan, PlanOptions, RunOptions, RunSummary, SpecInfo, plan, run,
+};
+use pipeline_store::Store;
+
+pub type Work = dyn Fn(&StageContext<'_>) -> Result<StageReport, StageError> + Send + Sync;
+
+/// A stage to be: by default it writes `out.txt`, its sources and inputs one after the other, cut to param `keep`.
+#[derive(Clone)]
+pub struct Part {
+    pub id: String,
+    version: u32,
+    params: BTreeMap<String, String>,
+    inputs: Vec<String>,
+    sources: Vec<PathBuf>,
+    retain: bool,
+    publish: Vec<(String, PathBuf)>,
+    work: Option<Arc<Work>>,
+}
+
+/// What a run did.
+pub struct Ran {
+    pub summary: RunSummary,
+    pub events: Vec<Event>,
+    /// The stages whose code ran, in order, such as `a b`.
+    pub log: String,
+}
+
+pub struct World {
+    folder: tempfile::TempDir,
+    pub options: RunOptions,
+    pub cancel: Cancel,
+}
+
+pub fn part(id: &str) -> Part {
+    Part {
+        id: id.to_owned(),
+        version: 1,
+        params: BTreeMap::new(),
+        inputs: Vec::new(),
+        sources: Vec::new(),
+        retain: true,
+        publish: Vec::new(),
+        work: None,
+    }
+}
+
+impl Part {
+    pub fn version(mut self, version: u32) -> Self {
+        self.version = version;
+        self
+    }
+    pub fn param(mut self, name: &str, value: impl ToString) -> Self {
+        self.params.insert(name.to_owned(), value.to_string());
+        self
+    }
+    pub fn input(mut self, id: &str) -> Self {
+        self.inputs.push(id.to_owned());
+        self
+    }
+    pub fn source(mut self, path: PathBuf) -> Self {
+        self.sources.push(path);
+        self
+    }
+    pub fn dropped(mut self) -> Self {
+        self.retain = false;
+        self
+    }
+    pub fn publish(mut self, file: &str, path: PathBuf) -> Self {
+        self.publish.push((file.to_owned(), path));
+        self
+    }
+    pub fn work<F>(mut self, work: F) -> Self
+    where
+        F: Fn(&StageContext<'_>) -> Result<StageReport, StageError> + Send + Sync + 'static,
+    {
+        self.work = Some(Arc::new(work));
+        self
+    }
+}
+
+/// Writes `out.txt` and tells nothing.
+pub fn write(context: &StageContext<'_>, text: &str) -> Result<StageReport, StageError> {
+    fs::write(context.scratch.join("out.txt"), text).unwrap();
+    Ok(StageReport::default())
+}
+
+/// The `out.txt` of all inputs, one after the other.
+pub fn read_inputs(context: &StageContext<'_>) -> String {
+    context.inputs.values().map(|input| fs::read_to_string(input.folder.join("out.txt")).unwrap()).collect()
+}
+
+struct TestStage {
+    part: Part,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Stage for TestStage {
+    fn kind(&self) -> &'static str {
+        "test"
+    }
+
+    fn version(&self) -> u32 {
+        self.part.version
+    }
+
+    fn params(&self) -> BTreeMap<String, String> {
+        self.part.params.clone()
+    }
+
+    fn sources(&self) -> Result<Vec<Source>, StageError> {
+        let source = |path: &PathBuf| {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.exists() {
+                Ok(Source { name, path: path.clone() })
+            } else {
+                Err(StageError::new(format!("there is no `{name}`")).with_help("put it there"))
+            }
+        };
+        self.part.sources.iter().map(source).collect()
+    }
+
+    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+        self.log.lock().unwrap().push(self.part.id.clone());
+        if let Some(work) = &self.part.work {
+            return work(context);
+        }
+        let mut text: String = self.part.sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+        text.push_str(&read_inputs(context));
+        if let Some(keep) = self.part.params.get("keep") {
+            text.truncate(keep.parse().unwrap());
+        }
+        write(context, &text)
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let options = RunOptions { n_jobs: 2, n_threads: 2, version: "0".into(), ..RunOptions::default() };
+        Self { folder: tempfile::tempdir().unwrap(), options, cancel: Cancel::new() }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        fs::write(self.path(name), text).unwrap();
+        self.path(name)
+    }
+
+    pub fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    pub fn store(&self) -> Store {
+        Store::open(&self.path("artifacts")).unwrap()
+    }
+
+    /// Another world on the same folder and store, as another process would have it.
+    pub fn spec(&self) -> SpecInfo {
+        SpecInfo { path: self.path("spec.yaml"), name: "spec".into(), yaml: "name: spec\n".into() }
+    }
+
+    pub fn plan(&self, parts: &[Part]) -> Result<Plan, EngineError> {
+        plan(&graph(parts, &Arc::default()), &self.store(), &self.spec().path, &self.options.plan)
+    }
+
+    /// Plans, runs, and checks that the run did what the plan said.
+    pub fn run(&self, parts: &[Part]) -> Ran {
+        let planned = self.plan(parts).unwrap();
+        let ran = self.run_with(parts, &self.spec(), &mut |_| {});
+        check_agreement(&planned, &ran);
+        ran
+    }
+
+    /// Runs and hands every event to `listen`.
+    pub fn run_with(&self, parts: &[Part], spec: &SpecInfo, listen: &mut dyn FnMut(&EventRecord)) -> Ran {
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let graph = graph(parts, &log);
+        let mut events = Vec::new();
+        let mut listen = |record: &EventRecord| {
+            events.push(record.event.clone());
+            listen(record);
+        };
+        let summary = run(&graph, &self.store(), spec, &self.options, &self.cancel, &mut listen).unwrap();
+        let log = log.lock().unwrap().join(" ");
+        Ran { summary, events, log }
+    }
+
+    /// Runs and expects that exactly the stages in `expect` ran, in this order, and that the run is done.
+    pub fn expect(&self, parts: &[Part], expect: &str) -> Ran {
+        let ran = self.run(parts);
+        assert_eq!(ran.log, expect, "{:#?}", ran.events);
+        assert_eq!(ran.summary.outcome, pipeline_core::Outcome::Done, "{:#?}", ran.events);
+        ran
+    }
+
+    /// The files that hold cached bytes.
+    pub fn objects(&self) -> Vec<PathBuf> {
+        files_below(&self.path("artifacts/store-v1/objects"))
+    }
+
+    /// Flips a bit in the middle of a cached file, keeping its length and times.
+    pub fn flip_bit(&self, object: &Path) {
+        let metadata = fs::metadata(object).unwrap();
+        let (times, permissions) = (metadata.modified().unwrap(), metadata.permissions());
+        let mut bytes = fs::read(object).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::set_permissions(object, std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+        fs::write(object, bytes).unwrap();
+        fs::File::options().write(true).open(object).unwrap().set_modified(times).unwrap();
+        fs::set_permissions(object, permissions).unwrap();
+    }
+}
+
+impl Ran {
+    pub fn n_events(&self, is_wanted: impl Fn(&Event) -> bool) -> usize {
+        self.events.iter().filter(|event| is_wanted(event)).count()
+    }
+
+    /// Why a stage last started.
+    pub fn why(&self, id: &str) -> Option<RunReason> {
+        let why = |event: &Event| match event {
+            Event::StageStarted { stage, why, .. } if stage.as_str() == id => Some(why.clone()),
+            _ => None,
+        };
+        self.events.iter().rev().find_map(why)
+    }
+
+    pub fn warnings(&self) -> String {
+        let warning = |event: &Event| match event {
+            Event::StageWarning { stage, message } => Some(format!("{stage}: {message}\n")),
+            _ => None,
+        };
+        self.events.iter().filter_map(warning).collect()
+    }
+
+    pub fn errors(&self) -> String {
+        let error = |event: &Event| match event {
+            Event::StageFailed { stage, errors, help, .. } => {
+                let help = help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
+                Some(format!("{stage}: {}{help}\n", errors.join(": ")))
+            }
+            _ => None,
+        };
+        self.events.iter().filter_map(error).collect()
+    }
+
+    pub fn failed(&self) -> String {
+        join(&self.summary.failed)
+    }
+
+    pub fn skipped(&self) -> String {
+        join(&self.summary.skipped)
+    }
+}
+
+pub fn graph(parts: &[Part], log: &Arc<Mutex<Vec<String>>>) -> Graph {
+    let node = |part: &Part| Node {
+        id: part.id.parse().unwrap(),
+        stage: Box::new(TestStage { part: part.clone(), log: Arc::clone(log) }),
+        inputs: part.inputs.iter().map(|input| (input.clone(), input.parse().unwrap())).collect(),
+        retain: part.retain,
+        publish: part.publish.clone(),
+    };
+    Graph::new(parts.iter().map(node).collect()).unwrap()
+}
+
+pub fn forced(ids: &[&str]) -> PlanOptions {
+    PlanOptions { forced: ids.iter().map(|id| id.parse().unwrap()).collect(), ..PlanOptions::default() }
+}
+
+fn join(ids: &[StageId]) -> String {
+    ids.iter().map(StageId::as_str).collect::<Vec<_>>().join(" ")
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files.sort();
+    files
+}
+
+/// What the plan reuses must not run but on demand, and what it runs must start for that reason under that key.
+fn check_agreement(plan: &Plan, ran: &Ran) {
+    for planned in &plan.stages {
+        let started = ran.events.iter().find_map(|event| match event {
+            Event::StageStarted { stage, key, why, .. } if *stage == planned.id => Some((*key, why.clone())),
+            _ => None,
+        });
+        let was_skipped = ran.events.iter().any(
+            |event| matches!(event, Event::StageSkipped { stage, .. } | Event::StageFailed { stage, .. } if *stage == planned.id),
+        );
+        match &planned.decision {
+            Decision::Reuse { .. } => {
+                let is_demanded = matches!(started, None | Some((_, RunReason::Demanded { .. })));
+                assert!(is_demanded, "{} was to be reused: {started:?}", planned.id);
+            }
+            Decision::Run { key, why } if !was_skipped => {
+                assert_eq!(started, Some((*key, why.clone())), "{} was to run", planned.id);
+            }
+            Decision::Run { .. } | Decision::Depends { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The PyTorch form of a checkpoint: a zip without compression that holds a pickle and the numbers.
+
+use std::io::{Cursor, Write};
+use std::path::Path;
+
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
+
+use super::error::write_file;
+use super::pickle::Pickle;
+use super::{Checkpoint, CheckpointError, Heads, Linear, little_endian};
+
+/// PyTorch aligns numbers like this, so that they can be mapped into memory.
+const ALIGNMENT_BYTES: u16 = 64;
+
+impl Checkpoint {
+    /// Writes the notebook's checkpoint, which `torch.load(weights_only=True)` reads; the same checkpoint always gives
+    /// the same bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_pth(&self, path: &Path) -> Result<(), CheckpointError> {
+        let heads = self.heads.as_ref();
+        let mut entries = vec![
+            ("data.pkl".to_owned(), write_pickle(heads)),
+            ("byteorder".to_owned(), b"little".to_vec()),
+            ("version".to_owned(), b"3\n".to_vec()),
+        ];
+        let storages = heads.iter().flat_map(|heads| storages(heads)).enumerate();
+        entries.extend(storages.map(|(idx, values)| (format!("data/{idx}"), little_endian(values))));
+        write_file(path, &write_zip(&entries))
+    }
+}
+
+/// The numbers of each storage; the pickle refers to them by their place here.
+fn storages(heads: &Heads) -> [&[f32]; 4] {
+    let Heads { text, image } = heads;
+    [&text.weight.values, &text.bias, &image.weight.values, &image.bias]
+}
+
+fn write_pickle(heads: Option<&Heads>) -> Vec<u8> {
+    let mut pickle = Pickle::new();
+    pickle.dict(|pickle| {
+        pickle.text("text_projector");
+        write_state_dict(pickle, heads.map(|heads| &heads.text), 0);
+        pickle.text("image_projector");
+        write_state_dict(pickle, heads.map(|heads| &heads.image), 2);
+        pickle.text("projection_dim");
+        pickle.integer(heads.map_or(0, Heads::dim));
+    });
+    pickle.finish()
+}
+
+fn write_state_dict(pickle: &mut Pickle, linear: Option<&Linear>, first_storage: usize) {
+    pickle.ordered_dict(|pickle| {
+        let Some(Linear { weight, bias }) = linear else { return };
+        pickle.text("weight");
+        write_tensor(pickle, first_storage, &[weight.n_rows, weight.n_cols]);
+        pickle.text("bias");
+        write_tensor(pickle, first_storage + 1, &[bias.len()]);
+    });
+}
+
+/// A tensor that owns a whole storage, with its last axis fastest.
+fn write_tensor(pickle: &mut Pickle, storage_idx: usize, shape: &[usize]) {
+    pickle.call("torch._utils", "_rebuild_tensor_v2", |pickle| {
+        pickle.persistent(|pickle| {
+            pickle.tuple(|pickle| {
+                pickle.text("storage");
+                pickle.global("torch", "FloatStorage");
+                pickle.text(&storage_idx.to_string());
+                pickle.text("cpu");
+                pickle.integer(shape.iter().product());
+            });
+        });
+        let (offset, needs_gradient) = (0, false);
+        pickle.integer(offset);
+        pickle.tuple(|pickle| shape.iter().for_each(|&length| pickle.integer(length)));
+        pickle.tuple(|pickle| strides(shape).for_each(|stride| pickle.integer(stride)));
+        pickle.boolean(needs_gradient);
+        pickle.ordered_dict(|_| ());
+    });
+}
+
+fn strides(shape: &[usize]) -> impl Iterator<Item = usize> {
+    (1..=shape.len()).map(|axis| shape[axis..].iter().product())
+}
+
+fn write_zip(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+    // A fixed date: the bytes must not depend on when they were written.
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Stored)
+        .last_modified_time(DateTime::default())
+        .with_alignment(ALIGNMENT_BYTES);
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes) in entries {
+        zip.start_file(format!("archive/{name}"), options).expect("names are short and unlike");
+        zip.write_all(bytes).expect("memory can be written");
+    }
+    zip.finish().expect("memory can be written").into_inner()
+}

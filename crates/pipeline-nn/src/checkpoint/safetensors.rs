@@ -1,0 +1,53 @@
+//! The safetensors form of a checkpoint.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::{Metadata, TensorView};
+
+use super::error::write_file;
+use super::{Checkpoint, CheckpointError, little_endian, named_tensors};
+use crate::weights::ModelError;
+
+const NORMALIZE: &str = "normalize";
+
+impl Checkpoint {
+    /// Writes a safetensors file; the same checkpoint always gives the same bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_safetensors(&self, path: &Path) -> Result<(), CheckpointError> {
+        let tensors: Vec<_> = self.heads.iter().flat_map(named_tensors).collect();
+        let data: Vec<_> = tensors.iter().map(|(_, _, values)| little_endian(values)).collect();
+        let views = tensors.iter().zip(&data).map(|((name, shape, _), bytes)| {
+            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
+            (*name, view.expect("a tensor has as many numbers as its shape says"))
+        });
+        // One entry only: the library writes several in random order.
+        let metadata = HashMap::from([(NORMALIZE.to_owned(), self.normalize.to_string())]);
+        let bytes = safetensors::serialize(views, Some(metadata)).expect("four tensors of f32 can be serialised");
+        write_file(path, &bytes)
+    }
+}
+
+/// What the metadata say about `normalize`; none if the file is of another format or does not say.
+pub(super) fn read_normalize(path: &Path) -> Result<Option<bool>, ModelError> {
+    let header = read_header(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    let Ok(metadata) = serde_json::from_slice::<Metadata>(&header) else { return Ok(None) };
+    Ok(metadata.metadata().as_ref().and_then(|entries| entries.get(NORMALIZE)).and_then(|value| value.parse().ok()))
+}
+
+/// The length in eight bytes, then the header; empty if the file is too short for what it says.
+fn read_header(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let mut length = [0; 8];
+    if file.read_exact(&mut length).is_err() {
+        return Ok(Vec::new());
+    }
+    let mut header = Vec::new();
+    file.take(u64::from_le_bytes(length)).read_to_end(&mut header)?;
+    Ok(header)
+}

@@ -1,0 +1,115 @@
+//! Checkpoints are read in every dialect and written so that PyTorch reads them.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+
+use super::*;
+use crate::train::goldens::{heads, path};
+use crate::train::initial_heads;
+use crate::weights::{PlainTensor, fixtures};
+
+fn checkpoint() -> Checkpoint {
+    Checkpoint { heads: Some(initial_heads(5, 3, 4, 7)), normalize: false }
+}
+
+#[test]
+fn the_notebooks_own_checkpoint_is_read() {
+    let read = Checkpoint::read(&path("mini/step_2_3_projection.pth")).unwrap();
+    assert_eq!(read, Checkpoint { heads: Some(heads("mini/trained_2_epochs.safetensors")), normalize: true });
+}
+
+#[test]
+fn a_safetensors_file_comes_back_whole_and_has_the_same_bytes_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("1.safetensors"), folder.path().join("2.safetensors"));
+    for checkpoint in
+        [checkpoint(), Checkpoint { heads: None, normalize: true }, Checkpoint { heads: None, normalize: false }]
+    {
+        checkpoint.write_safetensors(&first).unwrap();
+        checkpoint.write_safetensors(&second).unwrap();
+        assert_eq!(Checkpoint::read(&first).unwrap(), checkpoint);
+        assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
+    }
+}
+
+#[test]
+fn a_pth_file_comes_back_and_has_the_same_bytes_each_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, second) = (folder.path().join("1.pth"), folder.path().join("2.pth"));
+    checkpoint().write_pth(&first).unwrap();
+    checkpoint().write_pth(&second).unwrap();
+    assert_eq!(Checkpoint::read(&first).unwrap().heads, checkpoint().heads);
+    assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
+}
+
+#[test]
+fn a_pth_file_is_laid_out_as_pytorch_lays_it_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("projection.pth");
+    checkpoint().write_pth(&path).unwrap();
+    let mut zip = zip::ZipArchive::new(File::open(&path).unwrap()).unwrap();
+    let names: Vec<_> = (0..zip.len()).map(|idx| zip.name_for_index(idx).unwrap().to_owned()).collect();
+    let storages = ["archive/data/0", "archive/data/1", "archive/data/2", "archive/data/3"];
+    assert_eq!(names[..3], ["archive/data.pkl", "archive/byteorder", "archive/version"]);
+    assert_eq!(names[3..], storages);
+    for (name, bytes) in storages.into_iter().zip([4 * 4 * 5, 4 * 4, 4 * 4 * 3, 4 * 4]) {
+        let entry = zip.by_name(name).unwrap();
+        assert_eq!(entry.compression(), zip::CompressionMethod::Stored);
+        assert_eq!((entry.size(), entry.data_start() % 64), (bytes, 0), "{name}");
+    }
+    let mut pickle = Vec::new();
+    zip.by_name("archive/data.pkl").unwrap().read_to_end(&mut pickle).unwrap();
+    assert!(pickle.starts_with(b"\x80\x02}(X\x0e\0\0\0text_projectorccollections\nOrderedDict\n(tR("));
+    assert!(pickle.ends_with(b"X\x0e\0\0\0projection_dimJ\x04\0\0\0u."));
+}
+
+#[test]
+fn a_file_of_another_program_is_read_and_its_other_tensors_are_ignored() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flat.safetensors");
+    let Checkpoint { heads, .. } = checkpoint();
+    let tensor = |shape: &[usize], values: &[f32]| PlainTensor { shape: shape.to_vec(), values: values.to_vec() };
+    let named = named_tensors(heads.as_ref().unwrap());
+    let mut tensors: BTreeMap<_, _> =
+        named.into_iter().map(|(name, shape, values)| (name.to_owned(), tensor(&shape, values))).collect();
+    tensors.insert("logit_scale".to_owned(), tensor(&[1], &[2.6]));
+    fixtures::write(&path, &tensors);
+    assert_eq!(Checkpoint::read(&path).unwrap(), Checkpoint { heads, normalize: true });
+}
+
+#[test]
+fn what_is_wrong_with_a_checkpoint_is_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wrong.safetensors");
+    let mut heads = initial_heads(5, 3, 4, 7);
+    heads.image = initial_heads(5, 3, 6, 7).image;
+    heads.text.bias[0] = f32::INFINITY;
+    Checkpoint { heads: Some(heads), normalize: true }.write_safetensors(&path).unwrap();
+    let error = Checkpoint::read(&path).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    for part in [
+        "`text_projector.bias` has a value that is not finite",
+        "`image_projector.weight` has shape [6, 3] instead of [4, 3]",
+        "`image_projector.bias` has shape [6] instead of [4]",
+    ] {
+        assert!(cause.contains(part), "{cause}");
+    }
+}
+
+#[test]
+fn what_is_no_checkpoint_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("file");
+    let whole = {
+        checkpoint().write_safetensors(&path).unwrap();
+        std::fs::read(&path).unwrap()
+    };
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n".as_slice();
+    for bytes in [b"".as_slice(), b"\x80\x02}.", pointer, &whole[..whole.len() - 1], &whole[..40], &[0; 64]] {
+        std::fs::write(&path, bytes).unwrap();
+        assert!(Checkpoint::read(&path).is_err(), "{bytes:?}");
+    }
+    assert!(Checkpoint::read(&folder.path().join("missing")).is_err());
+    assert!(Checkpoint::read(&path).is_err());
+}

@@ -1,0 +1,52 @@
+//! Runs independent batches on several threads so that their number changes no bit of a result.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// Applies `work` to the batches `0..n_batches` on `n_threads` threads; results are in the order of the batches.
+///
+/// Each batch is computed by one thread: the framework parallelises over the rayon pool that it finds itself in, and
+/// here that pool has one thread. Two single-threaded batches at once are also faster than one batch on two threads.
+pub(crate) fn map_batches<T: Send>(n_batches: usize, n_threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+    let next = AtomicUsize::new(0);
+    let results = Mutex::new((0..n_batches).map(|_| None).collect::<Vec<Option<T>>>());
+    let work_on_all = || {
+        loop {
+            let batch_idx = next.fetch_add(1, Ordering::Relaxed);
+            if batch_idx >= n_batches {
+                return;
+            }
+            let result = work(batch_idx);
+            results.lock().expect("a thread that panics ends all")[batch_idx] = Some(result);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..n_threads.clamp(1, n_batches.max(1)) {
+            scope.spawn(|| one_thread_pool().install(work_on_all));
+        }
+    });
+    let results = results.into_inner().expect("a thread that panics ends all");
+    results.into_iter().map(|result| result.expect("every batch was taken by a thread")).collect()
+}
+
+fn one_thread_pool() -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("the system starts a thread")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_keep_the_order_of_the_batches() {
+        for n_threads in [0, 1, 3, 100] {
+            assert_eq!(map_batches(7, n_threads, |batch_idx| batch_idx * 2), [0, 2, 4, 6, 8, 10, 12]);
+        }
+        assert!(map_batches(0, 2, |batch_idx| batch_idx).is_empty());
+    }
+
+    #[test]
+    fn the_framework_sees_a_pool_of_one_thread() {
+        assert_eq!(map_batches(2, 2, |_| rayon::current_num_threads()), [1, 1]);
+    }
+}

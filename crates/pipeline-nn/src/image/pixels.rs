@@ -1,0 +1,52 @@
+//! Turns bytes into the numbers that ImageNet encoders were trained on.
+
+/// Mean of ImageNet's channels, as torchvision and timm have it.
+const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
+/// Standard deviation of ImageNet's channels.
+const STD: [f32; 3] = [0.229, 0.224, 0.225];
+
+/// What becomes of every level of every channel: `(level / 255 - mean) / std` in `f32`, as torchvision's `ToTensor` and
+/// `Normalize` compute it, bit for bit.
+pub(super) struct PixelTable {
+    values: [[f32; 256]; 3],
+}
+
+impl PixelTable {
+    pub(super) fn new() -> Self {
+        let channel = |idx: usize| std::array::from_fn(|level| (level as f32 / 255.0 - MEAN[idx]) / STD[idx]);
+        Self { values: std::array::from_fn(channel) }
+    }
+
+    /// Appends an image.
+    ///
+    /// # Shapes
+    /// `rgb`: `[height, width, 3]` · appended: `[3, height, width]`
+    pub(super) fn append(&self, rgb: &[u8], planes: &mut Vec<f32>) {
+        for (channel, levels) in self.values.iter().enumerate() {
+            planes.extend(rgb[channel..].iter().step_by(3).map(|level| levels[usize::from(*level)]));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::fixtures;
+
+    #[test]
+    fn every_level_is_bit_equal_to_torchvision() {
+        let table = PixelTable::new();
+        let golden = &fixtures::tensors("goldens/pixel_table.safetensors")["normalized_level"];
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(table.values.as_flattened()), bits(&golden.values));
+    }
+
+    #[test]
+    fn channels_become_planes() {
+        let table = PixelTable::new();
+        let mut planes = Vec::new();
+        table.append(&[1, 2, 3, 4, 5, 6], &mut planes);
+        let levels = |channel: usize, level: usize| table.values[channel][level];
+        assert_eq!(planes, [levels(0, 1), levels(0, 4), levels(1, 2), levels(1, 5), levels(2, 3), levels(2, 6)]);
+    }
+}

@@ -1,0 +1,98 @@
+//! Ranking and embedding on small cases that can be followed by hand.
+
+use super::*;
+use crate::Matrix;
+use crate::checkpoint::Linear;
+
+fn matrix(rows: &[&[f32]]) -> Matrix {
+    Matrix::new(rows.len(), rows[0].len(), rows.concat())
+}
+
+fn rows_of(ranking: &Ranking) -> Vec<usize> {
+    ranking.top.iter().map(|&(row, _)| row).collect()
+}
+
+#[test]
+fn equal_scores_rank_by_row() {
+    let queries = matrix(&[&[1.0, 0.0]]);
+    let images = matrix(&[&[0.0, 1.0], &[2.0, 0.0], &[-1.0, 0.0], &[2.0, 0.0], &[0.0, -1.0]]);
+    let rankings = rank(&queries, &images, &[vec![4, 3]], 4, Similarity::Dot, 1).unwrap();
+    assert_eq!(rankings[0].top, [(1, 2.0), (3, 2.0), (0, 0.0), (4, 0.0)]);
+    assert_eq!(rankings[0].best_rank, Some(2));
+}
+
+#[test]
+fn the_cosine_ignores_lengths_and_the_inner_product_does_not() {
+    let queries = matrix(&[&[3.0, 3.0]]);
+    let images = matrix(&[&[0.1, 0.1], &[5.0, 0.0], &[0.0, 0.0]]);
+    let top = |similarity| rank(&queries, &images, &[vec![]], 3, similarity, 1).unwrap().remove(0);
+    assert_eq!(rows_of(&top(Similarity::Cosine)), [0, 1, 2]);
+    assert_eq!(top(Similarity::Cosine).top[2].1, 0.0, "nothing is like the zero vector");
+    assert_eq!(rows_of(&top(Similarity::Dot)), [1, 0, 2]);
+}
+
+#[test]
+fn a_score_that_is_not_a_number_is_not_ranked() {
+    let queries = matrix(&[&[1.0, 1.0], &[f32::NAN, 0.0]]);
+    let images = matrix(&[&[f32::NAN, 0.0], &[1.0, 0.0], &[2.0, 0.0]]);
+    let rankings = rank(&queries, &images, &[vec![0, 1], vec![0]], 3, Similarity::Dot, 2).unwrap();
+    assert_eq!((rows_of(&rankings[0]), rankings[0].best_rank), (vec![2, 1], Some(2)));
+    assert_eq!((rows_of(&rankings[1]), rankings[1].best_rank), (vec![], None));
+}
+
+#[test]
+fn a_small_or_empty_pool_gives_short_rankings() {
+    let queries = matrix(&[&[1.0], &[2.0]]);
+    let rankings = rank(&queries, &matrix(&[&[1.0]]), &[vec![0], vec![]], 10, Similarity::Cosine, 2).unwrap();
+    assert_eq!((rankings[0].top.len(), rankings[0].best_rank), (1, Some(1)));
+    assert_eq!((rankings[1].top.len(), rankings[1].best_rank), (1, None));
+    let rankings = rank(&queries, &Matrix::zeros(0, 1), &[vec![], vec![]], 10, Similarity::Cosine, 2).unwrap();
+    assert!(rankings.iter().all(|ranking| ranking.top.is_empty() && ranking.best_rank.is_none()));
+    assert!(rank(&Matrix::zeros(0, 1), &queries, &[], 10, Similarity::Cosine, 2).unwrap().is_empty());
+}
+
+#[test]
+fn a_head_maps_and_then_the_length_becomes_one() {
+    let head = Linear { weight: matrix(&[&[1.0, 0.0, 1.0], &[0.0, 2.0, 0.0]]), bias: vec![0.0, 1.0] };
+    let features = matrix(&[&[1.0, 1.5, 2.0], &[0.0, -0.5, 0.0]]);
+    assert_eq!(embed(&features, Some(&head), false, 1).unwrap(), matrix(&[&[3.0, 4.0], &[0.0, 0.0]]));
+    assert_eq!(embed(&features, Some(&head), true, 1).unwrap(), matrix(&[&[0.6, 0.8], &[0.0, 0.0]]));
+    assert_eq!(embed(&features, None, false, 1).unwrap(), features);
+    assert_eq!(embed(&Matrix::zeros(0, 3), Some(&head), true, 1).unwrap(), Matrix::zeros(0, 2));
+}
+
+#[test]
+fn widths_that_do_not_fit_are_named() {
+    let head = Linear { weight: Matrix::zeros(4, 768), bias: vec![0.0; 4] };
+    let error = embed(&Matrix::zeros(1, 512), Some(&head), true, 1).unwrap_err();
+    assert_eq!(error, RetrievalError::Features { d_features: 512, d_head: 768 });
+    let error = rank(&Matrix::zeros(1, 2), &Matrix::zeros(1, 3), &[vec![]], 1, Similarity::Dot, 1).unwrap_err();
+    assert_eq!(error, RetrievalError::Embeddings { d_queries: 2, d_images: 3 });
+}
+
+/// Numbers between -1 and 1 without a visible order.
+fn patterned(n_rows: usize, n_cols: usize) -> Matrix {
+    let values = (0..n_rows * n_cols).map(|place| ((place as f32 * 0.737).sin() * 43.7).fract()).collect();
+    Matrix::new(n_rows, n_cols, values)
+}
+
+#[test]
+fn blocks_and_threads_change_nothing() {
+    let head = Linear { weight: patterned(64, 96), bias: vec![0.5; 64] };
+    let (queries, images) = (patterned(301, 96), patterned(1203, 96));
+    let relevant: Vec<_> = (0..301).map(|row| vec![row * 3, row]).collect();
+    let run = |n_threads| {
+        let queries = embed(&queries, Some(&head), true, n_threads).unwrap();
+        let images = embed(&images, Some(&head), true, n_threads).unwrap();
+        rank(&queries, &images, &relevant, 10, Similarity::Cosine, n_threads).unwrap()
+    };
+    let rankings = run(1);
+    assert!([0, 2, 3, 8].into_iter().all(|n_threads| run(n_threads) == rankings));
+    for (row, ranking) in rankings.iter().enumerate() {
+        assert_eq!(ranking.top.len(), 10);
+        assert!(ranking.top.is_sorted_by(|a, b| a.1 > b.1 || (a.1 == b.1 && a.0 < b.0)));
+        // What is within the first ten by its rank is there.
+        let is_hit = ranking.top.iter().any(|(image, _)| relevant[row].contains(image));
+        assert_eq!(is_hit, ranking.best_rank.unwrap() <= 10);
+    }
+}

@@ -1,0 +1,134 @@
+//! The weights of a BERT encoder as plain numbers, from any of the dialects in which they are saved.
+
+use crate::weights::{Checklist, ModelError, TextModelFiles, read_tensors};
+
+use super::config::BertConfig;
+
+/// An affine map.
+///
+/// # Shapes
+/// `weight`: `[n_out, n_in]` · `bias`: `[n_out]`
+pub(super) struct DenseWeights {
+    pub(super) n_in: usize,
+    pub(super) n_out: usize,
+    pub(super) weight: Vec<f32>,
+    pub(super) bias: Vec<f32>,
+}
+
+/// Scale and shift of a layer norm.
+///
+/// # Shapes
+/// `scale`, `shift`: `[hidden]`
+pub(super) struct NormWeights {
+    pub(super) scale: Vec<f32>,
+    pub(super) shift: Vec<f32>,
+}
+
+/// One layer: attention, then feed-forward.
+pub(super) struct LayerWeights {
+    pub(super) query: DenseWeights,
+    pub(super) key: DenseWeights,
+    pub(super) value: DenseWeights,
+    pub(super) attention_output: DenseWeights,
+    pub(super) attention_norm: NormWeights,
+    pub(super) intermediate: DenseWeights,
+    pub(super) output: DenseWeights,
+    pub(super) output_norm: NormWeights,
+}
+
+/// The whole encoder, without pooler and heads.
+///
+/// # Shapes
+/// `words`: `[vocab, hidden]` · `positions`: `[max_positions, hidden]` · `segment`: `[hidden]`, of the first segment
+pub(super) struct BertWeights {
+    pub(super) words: Vec<f32>,
+    pub(super) positions: Vec<f32>,
+    pub(super) segment: Vec<f32>,
+    pub(super) embedding_norm: NormWeights,
+    pub(super) layers: Vec<LayerWeights>,
+}
+
+impl BertWeights {
+    /// Reads and checks the weights.
+    ///
+    /// # Errors
+    /// When a file is not a checkpoint, or one error with every tensor that is missing, misshapen or not finite.
+    pub(super) fn read(files: &TextModelFiles, config: &BertConfig) -> Result<Self, ModelError> {
+        let tensors = read_tensors(&files.weights, &canonical_name)?;
+        let path = files.weights.first().unwrap_or(&files.folder).clone();
+        let mut list = Checklist::new(path, tensors);
+        let hidden = config.hidden_size;
+        let mut segment = list.take("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, hidden]);
+        segment.truncate(hidden);
+        let weights = Self {
+            words: list.take("embeddings.word_embeddings.weight", &[config.vocab_size, hidden]),
+            positions: list.take("embeddings.position_embeddings.weight", &[config.max_position_embeddings, hidden]),
+            segment,
+            embedding_norm: norm(&mut list, "embeddings.LayerNorm", hidden),
+            layers: (0..config.num_hidden_layers).map(|layer_idx| layer(&mut list, config, layer_idx)).collect(),
+        };
+        list.finish()?;
+        Ok(weights)
+    }
+}
+
+/// The name in transformers' `BertModel`, or none for what the encoder does not need: pooler, heads, buffers.
+fn canonical_name(name: &str) -> Option<String> {
+    let mut name = name;
+    while let Some(rest) = ["module.", "model.", "state_dict.", "bert."].iter().find_map(|part| name.strip_prefix(part))
+    {
+        name = rest;
+    }
+    let is_buffer = matches!(name, "embeddings.position_ids" | "embeddings.token_type_ids");
+    if is_buffer || !(name.starts_with("embeddings.") || name.starts_with("encoder.")) {
+        return None;
+    }
+    // Checkpoints converted from TensorFlow call scale and shift gamma and beta.
+    let renamed = name.strip_suffix("LayerNorm.gamma").map(|start| format!("{start}LayerNorm.weight"));
+    let renamed = renamed.or_else(|| name.strip_suffix("LayerNorm.beta").map(|start| format!("{start}LayerNorm.bias")));
+    Some(renamed.unwrap_or_else(|| name.to_owned()))
+}
+
+fn layer(list: &mut Checklist, config: &BertConfig, layer_idx: usize) -> LayerWeights {
+    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+    let name = |part: &str| format!("encoder.layer.{layer_idx}.{part}");
+    LayerWeights {
+        query: dense(list, &name("attention.self.query"), hidden, hidden),
+        key: dense(list, &name("attention.self.key"), hidden, hidden),
+        value: dense(list, &name("attention.self.value"), hidden, hidden),
+        attention_output: dense(list, &name("attention.output.dense"), hidden, hidden),
+        attention_norm: norm(list, &name("attention.output.LayerNorm"), hidden),
+        intermediate: dense(list, &name("intermediate.dense"), hidden, inner),
+        output: dense(list, &name("output.dense"), inner, hidden),
+        output_norm: norm(list, &name("output.LayerNorm"), hidden),
+    }
+}
+
+fn dense(list: &mut Checklist, name: &str, n_in: usize, n_out: usize) -> DenseWeights {
+    let weight = list.take(&format!("{name}.weight"), &[n_out, n_in]);
+    DenseWeights { n_in, n_out, weight, bias: list.take(&format!("{name}.bias"), &[n_out]) }
+}
+
+fn norm(list: &mut Checklist, name: &str, hidden: usize) -> NormWeights {
+    let scale = list.take(&format!("{name}.weight"), &[hidden]);
+    NormWeights { scale, shift: list.take(&format!("{name}.bias"), &[hidden]) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_dialect_has_one_canonical_name() {
+        for (given, expected) in [
+            ("embeddings.LayerNorm.weight", Some("embeddings.LayerNorm.weight")),
+            ("bert.embeddings.LayerNorm.gamma", Some("embeddings.LayerNorm.weight")),
+            ("module.bert.encoder.layer.3.output.LayerNorm.beta", Some("encoder.layer.3.output.LayerNorm.bias")),
+            ("bert.pooler.dense.weight", None),
+            ("cls.predictions.transform.LayerNorm.gamma", None),
+            ("bert.embeddings.position_ids", None),
+        ] {
+            assert_eq!(canonical_name(given).as_deref(), expected, "{given}");
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What can be chosen about training, and what is refused before it begins.
+
+use crate::Matrix;
+use crate::checkpoint::{Heads, Linear};
+use crate::device::DeviceError;
+
+/// How to train; the defaults are the baseline notebook's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrainOptions {
+    /// Scale embeddings to length one before they are compared.
+    pub normalize: bool,
+    /// What the similarities are divided by; above 0.
+    pub temperature: f64,
+    /// Adam's learning rate; not negative.
+    pub lr: f64,
+    /// This share of every weight is added to its gradient; not negative.
+    pub weight_decay: f64,
+    /// Passes over the pairs.
+    pub epochs: usize,
+    /// Pairs per step; at least 1.
+    pub batch_size: usize,
+    /// Take the pairs of every epoch in another order: the one of `torch.randperm` after `torch.manual_seed(seed)`,
+    /// drawn anew for every epoch.
+    pub shuffle: bool,
+    /// The seed of that order.
+    pub seed: u64,
+    /// The threads to use. Changes no bit of the result.
+    pub n_threads: usize,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            normalize: true,
+            temperature: 0.07,
+            lr: 1e-3,
+            weight_decay: 1e-4,
+            epochs: 2,
+            batch_size: 16,
+            shuffle: false,
+            seed: 0,
+            n_threads: 1,
+        }
+    }
+}
+
+/// Why heads could not be trained.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// An option is out of its range.
+    #[error("`{name}` is {value}, but must be {wanted}")]
+    Option {
+        /// The option.
+        name: &'static str,
+        /// What it is.
+        value: f64,
+        /// What it may be.
+        wanted: &'static str,
+    },
+    /// Features of different widths cannot be compared without heads.
+    #[error("text features have {d_text} columns and image features {d_image}: without heads they must have as many")]
+    Widths {
+        /// Columns of the text features.
+        d_text: usize,
+        /// Columns of the image features.
+        d_image: usize,
+    },
+    /// The heads to start from do not fit the features or each other.
+    #[error("the {side} head has a weight of {found:?} and {n_bias} biases, but needs {wanted:?} and {}", wanted[0])]
+    HeadShape {
+        /// `text` or `image`.
+        side: &'static str,
+        /// The weight's shape.
+        found: [usize; 2],
+        /// The length of the bias.
+        n_bias: usize,
+        /// The shape it needs.
+        wanted: [usize; 2],
+    },
+    /// A pair names a row that does not exist.
+    #[error("pair {pair_idx} names {side} row {row}, but there are {n_rows}")]
+    Pair {
+        /// The pair's place.
+        pair_idx: usize,
+        /// `text` or `image`.
+        side: &'static str,
+        /// The row that it names.
+        row: usize,
+        /// The rows there are.
+        n_rows: usize,
+    },
+    /// A loss or weight became infinite or NaN.
+    #[error(
+        "the {what} at epoch {epoch}, step {step} is not finite: \
+         try a lower `lr` or a higher `temperature`, and look for features that are not finite"
+    )]
+    NotFinite {
+        /// `loss` or `weights`.
+        what: &'static str,
+        /// The epoch, from 0.
+        epoch: usize,
+        /// The step within its epoch, from 0.
+        step: usize,
+    },
+    /// The observer asked to stop.
+    #[error("training was stopped at epoch {epoch}, step {step}")]
+    Stopped {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// The step within its epoch, from 0.
+        step: usize,
+    },
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+impl TrainOptions {
+    pub(super) fn check(&self) -> Result<(), TrainError> {
+        let refuse = |name, value, wanted| Err(TrainError::Option { name, value, wanted });
+        let is_number_from_zero = |value: f64| value.is_finite() && value >= 0.0;
+        if !(self.temperature.is_finite() && self.temperature > 0.0) {
+            return refuse("temperature", self.temperature, "a number above 0");
+        }
+        if !is_number_from_zero(self.lr) {
+            return refuse("lr", self.lr, "a number that is not negative");
+        }
+        if !is_number_from_zero(self.weight_decay) {
+            return refuse("weight_decay", self.weight_decay, "a number that is not negative");
+        }
+        if self.batch_size == 0 {
+            return refuse("batch_size", 0.0, "at least 1");
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn check_shapes(text: &Matrix, images: &Matrix, start: Option<&Heads>) -> Result<(), TrainError> {
+    let (d_text, d_image) = (text.n_cols, images.n_cols);
+    let Some(heads) = start else {
+        return if d_text == d_image { Ok(()) } else { Err(TrainError::Widths { d_text, d_image }) };
+    };
+    let dim = heads.text.weight.n_rows;
+    check_head("text", &heads.text, [dim, d_text])?;
+    check_head("image", &heads.image, [dim, d_image])
+}
+
+fn check_head(side: &'static str, linear: &Linear, wanted: [usize; 2]) -> Result<(), TrainError> {
+    let (found, n_bias) = ([linear.weight.n_rows, linear.weight.n_cols], linear.bias.len());
+    if found == wanted && n_bias == wanted[0] {
+        return Ok(());
+    }
+    Err(TrainError::HeadShape { side, found, n_bias, wanted })
+}
+
+pub(super) fn check_pairs(text: &Matrix, images: &Matrix, pairs: &[(usize, usize)]) -> Result<(), TrainError> {
+    for (pair_idx, &(text_row, image_row)) in pairs.iter().enumerate() {
+        for (side, row, n_rows) in [("text", text_row, text.n_rows), ("image", image_row, images.n_rows)] {
+            if row >= n_rows {
+                return Err(TrainError::Pair { pair_idx, side, row, n_rows });
+            }
+        }
+    }
+    Ok(())
+}

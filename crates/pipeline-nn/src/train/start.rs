@@ -1,0 +1,30 @@
+//! The weights from which training starts.
+
+use super::torch_random::TorchRandom;
+use crate::Matrix;
+use crate::checkpoint::{Heads, Linear};
+
+/// The heads that the notebook starts from: PyTorch's own default for `seed`, bit for bit.
+///
+/// Equals `torch.manual_seed(seed)`, then `nn.Linear(d_text, dim)`, then `nn.Linear(d_image, dim)`. Weights and biases
+/// are drawn uniformly between ±1/√(inputs); PyTorch writes the same bound as `kaiming_uniform_(a=sqrt(5))`.
+///
+/// # Shapes
+/// `text.weight`: `[dim, d_text]`, `image.weight`: `[dim, d_image]`, biases: `[dim]`
+pub fn initial_heads(d_text: usize, d_image: usize, dim: usize, seed: u64) -> Heads {
+    let mut random = TorchRandom::new(seed);
+    let text = initial_linear(&mut random, d_text, dim);
+    let image = initial_linear(&mut random, d_image, dim);
+    Heads { text, image }
+}
+
+fn initial_linear(random: &mut TorchRandom, n_inputs: usize, n_outputs: usize) -> Linear {
+    let fan_in = n_inputs as f64;
+    // In PyTorch's order of operations, since the last bit of the bound is in every weight.
+    let gain = (2.0 / (1.0 + 5f64.sqrt().powi(2))).sqrt();
+    let weight_bound = 3f64.sqrt() * (gain / fan_in.sqrt());
+    let bias_bound = 1.0 / fan_in.sqrt();
+    let weight = random.uniform(weight_bound as f32, n_outputs * n_inputs);
+    let bias = random.uniform(bias_bound as f32, n_outputs);
+    Linear { weight: Matrix::new(n_outputs, n_inputs, weight), bias }
+}

@@ -1,0 +1,138 @@
+//! Why a model cannot be found, read or used.
+
+use std::path::PathBuf;
+
+use crate::device::DeviceError;
+
+/// Problems that one message lists; the rest is counted.
+const N_LISTED: usize = 10;
+
+/// Why a model cannot be found, read or used.
+#[derive(Debug, thiserror::Error)]
+pub enum ModelError {
+    /// No place holds a usable model of this name.
+    #[error(
+        "{family} model `{model}` was not found, and nothing is ever downloaded; there must be {needed}; looked in {}",
+        places(.looked_in)
+    )]
+    NotFound {
+        /// The kind of model, `text` or `image`.
+        family: &'static str,
+        /// The path or name that was asked for.
+        model: String,
+        /// The files that must be there.
+        needed: &'static str,
+        /// Every place that was looked at, and what was wrong with it.
+        looked_in: Vec<(PathBuf, String)>,
+    },
+    /// A file cannot be read.
+    #[error("`{}` cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: std::io::Error,
+    },
+    /// A file is not what its name says.
+    #[error("`{}` {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, such as `is empty`.
+        problem: String,
+    },
+    /// A JSON file is not valid or lacks a field.
+    #[error("`{}` is not a usable configuration", path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: serde_json::Error,
+    },
+    /// The model is of a family or variant that this program does not compute.
+    #[error("`{}` describes a model that is not supported: {what}", path.display())]
+    Unsupported {
+        /// The file that says so.
+        path: PathBuf,
+        /// What is not supported.
+        what: String,
+    },
+    /// The weights do not fit the model.
+    #[error("the weights in `{}` do not fit: {}", path.display(), listed(.problems))]
+    Weights {
+        /// The file, or the first of several.
+        path: PathBuf,
+        /// Everything that is wrong, one tensor each.
+        problems: Vec<String>,
+    },
+    /// The vocabulary or the tokenizer's file cannot be used.
+    #[error("`{}` is not a usable tokenizer", path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A text cannot be split into tokens.
+    #[error("text {text_idx} cannot be split into tokens")]
+    Tokenize {
+        /// The position of the text among those given.
+        text_idx: usize,
+        /// The cause.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The limit of tokens does not suit the model.
+    #[error("`max_length` is {max_length}, and this model takes from 2 to {max_positions} tokens")]
+    MaxLength {
+        /// The limit asked for.
+        max_length: usize,
+        /// The positions that the model knows.
+        max_positions: usize,
+    },
+    /// A feature is infinite or not a number.
+    #[error("the features of row {row_idx} are not finite; the weights are probably damaged")]
+    NotFinite {
+        /// The position of the row among those given.
+        row_idx: usize,
+    },
+    /// The device cannot be used.
+    #[error("the device cannot be used")]
+    Device(#[from] DeviceError),
+}
+
+fn places(looked_in: &[(PathBuf, String)]) -> String {
+    looked_in.iter().map(|(path, why)| format!("`{}` ({why})", path.display())).collect::<Vec<_>>().join(", ")
+}
+
+fn listed(problems: &[String]) -> String {
+    let mut text = problems.iter().take(N_LISTED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    if problems.len() > N_LISTED {
+        text.push_str(&format!("; and {} more", problems.len() - N_LISTED));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_problems_are_listed_and_the_rest_is_counted() {
+        let problems: Vec<_> = (0..12).map(|idx| format!("`t{idx}` is missing")).collect();
+        let text = ModelError::Weights { path: "m.bin".into(), problems }.to_string();
+        assert!(text.starts_with("the weights in `m.bin` do not fit: `t0` is missing; `t1` is missing"), "{text}");
+        assert!(text.ends_with("`t9` is missing; and 2 more"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_model_lists_every_place() {
+        let text = ModelError::NotFound {
+            family: "text",
+            model: "bert".into(),
+            needed: "config.json",
+            looked_in: vec![("a/bert".into(), "no such folder".into()), ("b".into(), "no such folder".into())],
+        }
+        .to_string();
+        assert!(text.ends_with("looked in `a/bert` (no such folder), `b` (no such folder)"), "{text}");
+    }
+}

@@ -1,0 +1,238 @@
+//! From the tree of a merged spec to a [`PipelineSpec`]: keys, types and names are checked here.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Display;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline_core::StageId;
+
+use crate::Input;
+use crate::graph::check_cycles;
+use crate::merge::Entries;
+use crate::overrides::check_target;
+use crate::path::absolute;
+use crate::vars::Vars;
+use crate::{CheckRule, Node, PipelineSpec, Publish, Span, Spanned, SpecError, StageSpec, Value};
+
+/// The keys of a spec.
+pub(crate) const SPEC_KEYS: &[&str] = &["name", "extends", "folder", "vars", "stages", "sweep", "check"];
+const STAGE_KEYS: &[&str] = &["kind", "inputs", "params", "retain", "publish"];
+const CHECK_KEYS: &[&str] = &["max_drop", "min_value"];
+
+/// Builds the spec from its merged tree.
+///
+/// # Errors
+/// The first thing in the tree that is wrong.
+pub(crate) fn build(root: Node, name: String, file: PathBuf, folder: Arc<Path>) -> Result<PipelineSpec, SpecError> {
+    let root_span = root.span.clone();
+    let mut sections = into_map(root, "a spec")?;
+    let var_nodes = Vars::resolve(&section(&mut sections, "vars")?.1)?;
+    let (stages_span, entries) = section(&mut sections, "stages")?;
+    if entries.is_empty() {
+        let span = stages_span.unwrap_or(root_span);
+        return Err(SpecError::at(&span, "a spec needs at least one stage under `stages`"));
+    }
+    let sweep = sweep(section(&mut sections, "sweep")?.1, &entries, &var_nodes)?;
+    let check = check(section(&mut sections, "check")?.1)?;
+    let stages = stages(entries, &var_nodes)?;
+    check_cycles(&stages)?;
+    check_published(&stages)?;
+    let vars = var_nodes.nodes().iter().map(|(name, node)| (name.clone(), text(node))).collect();
+    Ok(PipelineSpec { name, file, folder, vars, stages, check, sweep, var_nodes })
+}
+
+/// Takes a section out of a spec: where its name stands, if it is there, and its entries.
+fn section(sections: &mut Entries, name: &str) -> Result<(Option<Span>, Entries), SpecError> {
+    let Some(idx) = sections.iter().position(|(key, _)| key.value == name) else { return Ok((None, Vec::new())) };
+    let (key, node) = sections.swap_remove(idx);
+    Ok((Some(key.span), into_map(node, format_args!("`{name}`"))?))
+}
+
+/// Refuses a key that is not among the `known` ones.
+pub(crate) fn check_keys(entries: &Entries, known: &[&str]) -> Result<(), SpecError> {
+    match entries.iter().find(|(key, _)| !known.contains(&key.value.as_str())) {
+        Some((key, _)) => Err(SpecError::unknown("key", &key.value, &key.span, known.iter().copied())),
+        None => Ok(()),
+    }
+}
+
+/// The entries of a map; nothing counts as an empty one.
+pub(crate) fn into_map(node: Node, what: impl Display) -> Result<Entries, SpecError> {
+    match node.value {
+        Value::Map(entries) => Ok(entries),
+        Value::Null => Ok(Vec::new()),
+        Value::Str(ref text) if text.contains(':') => {
+            Err(expected(&node, what, "a map").with_help("a space must follow the colon of `key: value`"))
+        }
+        _ => Err(expected(&node, what, "a map")),
+    }
+}
+
+/// The text of a node that is to hold some.
+pub(crate) fn into_text(node: Node, what: impl Display) -> Result<Spanned<String>, SpecError> {
+    match node.value {
+        Value::Str(value) if value.is_empty() => Err(SpecError::at(&node.span, format!("{what} must not be empty"))),
+        Value::Str(value) => Ok(Spanned { value, span: node.span }),
+        _ => Err(expected(&node, what, "text")),
+    }
+}
+
+fn expected(node: &Node, what: impl Display, expected: &str) -> SpecError {
+    SpecError::at(&node.span, format!("{what} must be {expected}, found {}", node.describe()))
+}
+
+fn text(node: &Node) -> String {
+    node.as_str().unwrap_or_default().to_owned()
+}
+
+fn stages(entries: Entries, vars: &Vars) -> Result<Vec<StageSpec>, SpecError> {
+    let mut ids = Vec::with_capacity(entries.len());
+    for (name, _) in &entries {
+        let id: StageId = name.value.parse().map_err(|error| SpecError::at(&name.span, format!("{error}")))?;
+        ids.push(id);
+    }
+    let known: HashMap<&str, &StageId> = ids.iter().map(|id| (id.as_str(), id)).collect();
+    let mut stages = Vec::with_capacity(ids.len());
+    for (id, (name, node)) in ids.iter().zip(entries) {
+        stages.push(stage(id, &ids, &known, name.span, node, vars)?);
+    }
+    Ok(stages)
+}
+
+fn stage(
+    id: &StageId,
+    ids: &[StageId],
+    known: &HashMap<&str, &StageId>,
+    span: Span,
+    node: Node,
+    vars: &Vars,
+) -> Result<StageSpec, SpecError> {
+    let entries = into_map(node, format_args!("stage `{id}`"))?;
+    check_keys(&entries, STAGE_KEYS)?;
+    let mut kind = None;
+    let mut inputs = Vec::new();
+    let mut params = Node::new(Value::Map(Vec::new()), span.clone());
+    let mut retain = true;
+    let mut publish = Vec::new();
+    for (key, mut node) in entries {
+        vars.replace(&mut node)?;
+        match key.value.as_str() {
+            "kind" => kind = Some(into_text(node, "`kind`")?),
+            "inputs" => inputs = stage_inputs(id, ids, known, node)?,
+            "params" => {
+                params.value = Value::Map(into_map(node, "`params`")?);
+                params.span = key.span;
+            }
+            "retain" => match node.value {
+                Value::Bool(value) => retain = value,
+                _ => return Err(expected(&node, "`retain`", "`true` or `false`")),
+            },
+            "publish" => publish = published(node)?,
+            key => unreachable!("BUG: `{key}` passed the check of a stage's keys"),
+        }
+    }
+    let kind = kind.ok_or_else(|| SpecError::at(&span, format!("stage `{id}` has no `kind`")))?;
+    Ok(StageSpec { id: id.clone(), span, kind, inputs, params, retain, publish })
+}
+
+fn stage_inputs(
+    id: &StageId,
+    ids: &[StageId],
+    known: &HashMap<&str, &StageId>,
+    node: Node,
+) -> Result<Vec<Input>, SpecError> {
+    let mut inputs = Vec::new();
+    for (slot, node) in into_map(node, "`inputs`")? {
+        let stage = into_text(node, format_args!("input `{}`", slot.value))?;
+        if stage.value == id.as_str() {
+            return Err(SpecError::at(&stage.span, format!("stage `{id}` reads itself")));
+        }
+        let Some(&producer) = known.get(stage.value.as_str()) else {
+            let others = ids.iter().filter(|other| *other != id).map(StageId::as_str);
+            return Err(SpecError::unknown("stage", &stage.value, &stage.span, others));
+        };
+        inputs.push((slot, Spanned { value: producer.clone(), span: stage.span }));
+    }
+    Ok(inputs)
+}
+
+fn published(node: Node) -> Result<Vec<Publish>, SpecError> {
+    let mut publish = Vec::new();
+    for (file, node) in into_map(node, "`publish`")? {
+        let parts: Vec<Component<'_>> = Path::new(&file.value).components().collect();
+        let is_inside = parts.iter().all(|part| matches!(part, Component::Normal(_)));
+        if !is_inside {
+            return Err(SpecError::at(
+                &file.span,
+                format!("`{}` is not the name of a file in the artifact", file.value),
+            )
+            .with_help("publish maps a file of the artifact to the path of its copy"));
+        }
+        let folder = node.folder().clone();
+        let path = into_text(node, format_args!("the path of `{}`", file.value))?;
+        publish.push(Publish { file, path: absolute(&folder, &path.value) });
+    }
+    Ok(publish)
+}
+
+/// Two stages that publish to one path would overwrite each other in every run.
+fn check_published(stages: &[StageSpec]) -> Result<(), SpecError> {
+    let mut stage_by_path: HashMap<&Path, &StageId> = HashMap::new();
+    for stage in stages {
+        for publish in &stage.publish {
+            if let Some(other) = stage_by_path.insert(&publish.path, &stage.id) {
+                let message = format!("`{}` is published twice", publish.path.display());
+                return Err(
+                    SpecError::at(&publish.file.span, message).with_help(format!("stage `{other}` publishes it too"))
+                );
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check(entries: Entries) -> Result<BTreeMap<String, CheckRule>, SpecError> {
+    entries.into_iter().map(|(metric, node)| Ok((metric.value.clone(), check_rule(metric, node)?))).collect()
+}
+
+fn check_rule(metric: Spanned<String>, node: Node) -> Result<CheckRule, SpecError> {
+    let mut rule = CheckRule { max_drop: None, min_value: None, span: metric.span };
+    let entries = into_map(node, format_args!("the check of `{}`", metric.value))?;
+    check_keys(&entries, CHECK_KEYS)?;
+    for (key, node) in &entries {
+        let value = match node.value {
+            Value::Int(value) => value as f64,
+            Value::Float(value) if value.is_finite() => value,
+            _ => return Err(expected(node, format_args!("`{}`", key.value), "a number")),
+        };
+        match key.value.as_str() {
+            "max_drop" if value < 0.0 => return Err(expected(node, "`max_drop`", "at least 0")),
+            "max_drop" => rule.max_drop = Some(value),
+            _ => rule.min_value = Some(value),
+        }
+    }
+    if rule.max_drop.is_none() && rule.min_value.is_none() {
+        let message = format!("the check of `{}` asks for nothing", metric.value);
+        return Err(SpecError::at(&rule.span, message).with_help("give it `max_drop` or `min_value`"));
+    }
+    Ok(rule)
+}
+
+fn sweep(entries: Entries, stages: &Entries, vars: &Vars) -> Result<BTreeMap<String, Vec<Node>>, SpecError> {
+    let mut axes = BTreeMap::new();
+    for (target, node) in entries {
+        let what = format!("sweep axis `{}`", target.value);
+        let items = match node.value {
+            Value::List(items) if items.is_empty() => {
+                return Err(SpecError::at(&node.span, format!("{what} has no values")));
+            }
+            Value::List(items) => items,
+            _ => return Err(expected(&node, &what, "a list")),
+        };
+        check_target(&target, stages, vars.nodes().keys().map(String::as_str))?;
+        items.iter().try_for_each(|item| vars.replace(&mut item.clone()))?;
+        axes.insert(target.value, items);
+    }
+    Ok(axes)
+}

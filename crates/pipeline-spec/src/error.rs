@@ -1,0 +1,98 @@
+//! The one error of this crate: a message and the place in the file that it is about.
+
+use std::error::Error;
+
+use crate::{Span, nearest};
+
+/// How many known names a help text lists when none is near.
+const MAX_LISTED: usize = 12;
+
+/// What is wrong with a spec, and where.
+///
+/// `Display` is the message alone; whoever renders adds file, line, column, excerpt and help from the fields.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct SpecError {
+    /// What is wrong, as a lower-case fragment.
+    pub message: String,
+    /// Where; none only when there is no text, such as for a file that cannot be read.
+    pub span: Option<Span>,
+    /// The whole line on which the span stands, without its end.
+    pub excerpt: Option<String>,
+    /// What the user can do.
+    pub help: Option<String>,
+    /// The cause.
+    #[source]
+    pub source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl SpecError {
+    /// An error without a place.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), span: None, excerpt: None, help: None, source: None }
+    }
+
+    /// An error at a place.
+    pub fn at(span: &Span, message: impl Into<String>) -> Self {
+        Self::new(message).or_at(span)
+    }
+
+    /// An error at a name that is not among the `known` ones: `unknown <what> <name>`, with the nearest known name.
+    ///
+    /// ```
+    /// # let spec = pipeline_spec::parse("stages: { a: { kind: load } }", "spec.yaml".as_ref()).unwrap();
+    /// let kind = &spec.stages[0].kind;
+    /// let error = pipeline_spec::SpecError::unknown("kind", &kind.value, &kind.span, ["loads", "evaluate"]);
+    /// assert_eq!(error.to_string(), "unknown kind `load`");
+    /// assert_eq!(error.help.as_deref(), Some("did you mean `loads`?"));
+    /// ```
+    pub fn unknown<'a>(
+        what: &str,
+        name: &str,
+        span: &Span,
+        known: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
+    ) -> Self {
+        Self { help: help_with_name(name, known), ..Self::at(span, format!("unknown {what} `{name}`")) }
+    }
+
+    /// Adds what the user can do.
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Adds the cause.
+    pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// Gives the error a place unless it already has a more exact one.
+    pub fn or_at(mut self, span: &Span) -> Self {
+        if self.span.is_none() {
+            self.excerpt = Some(span.file.line(span.line).to_owned());
+            self.span = Some(span.clone());
+        }
+        self
+    }
+}
+
+/// `did you mean …?`, else a list of what is known.
+pub(crate) fn help_with_name<'a>(
+    name: &str,
+    known: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
+) -> Option<String> {
+    let known = known.into_iter();
+    if let Some(near) = nearest(name, known.clone()) {
+        return Some(format!("did you mean `{near}`?"));
+    }
+    let mut listed: Vec<String> = known.map(|name| format!("`{name}`")).take(MAX_LISTED + 1).collect();
+    if listed.len() > MAX_LISTED {
+        listed[MAX_LISTED] = "…".into();
+    }
+    match listed.len() {
+        0 => None,
+        1 => Some(format!("the only known one is {}", listed[0])),
+        _ => Some(format!("known are {}", listed.join(", "))),
+    }
+}

@@ -1,0 +1,180 @@
+//! Files to one spec: reading, `extends`, overrides.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::build::{SPEC_KEYS, build, check_keys, into_text};
+use crate::path::{absolute, clean};
+use crate::source::SpecFile;
+use crate::{Node, Override, PipelineSpec, Span, SpecError, Value, merge, yaml};
+
+/// How many specs may extend each other in a row.
+const MAX_EXTENDS: usize = 16;
+/// The longest file that is read as a spec, in bytes.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Reads a spec and those that it extends, lays `overrides` over it in their order, and checks it.
+///
+/// # Errors
+/// When a file cannot be read, or with the first thing in the spec that is wrong.
+pub fn load(path: &Path, overrides: &[Override]) -> Result<PipelineSpec, SpecError> {
+    finish(read_layer(path, None)?, overrides)
+}
+
+/// Like [`load`], of a text that stands for the file at `file`; only what it extends is read from disk.
+///
+/// ```
+/// let text = "stages:\n  hello: { kind: command, params: { run: [echo, hello] } }\n";
+/// let spec = pipeline_spec::parse(text, "demo.yaml".as_ref()).unwrap();
+/// assert_eq!(spec.name, "demo");
+/// assert_eq!(spec.stages[0].kind.value, "command");
+/// ```
+///
+/// # Errors
+/// As [`load`].
+pub fn parse(text: &str, file: &Path) -> Result<PipelineSpec, SpecError> {
+    finish(parse_layer(text.to_owned(), file)?, &[])
+}
+
+/// One file, not yet merged with what it extends.
+struct Layer {
+    file: Arc<SpecFile>,
+    root: Node,
+    /// Where its relative paths start.
+    folder: Arc<Path>,
+}
+
+/// The keys of a layer that are about the file and are not inherited.
+struct Head {
+    name: Option<String>,
+    /// The path of the extended spec, relative to the folder of the file, and where it stands.
+    extends: Option<(String, Span)>,
+}
+
+fn finish(main: Layer, overrides: &[Override]) -> Result<PipelineSpec, SpecError> {
+    let Layer { file, mut root, folder } = main;
+    let path = absolute(file.folder(), &file.path().file_name().unwrap_or_default().to_string_lossy());
+    let head = take_head(&mut root)?;
+    let name = match head.name {
+        Some(name) => name,
+        None => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+    };
+    let mut root = merge_extended(&file, root, head.extends)?;
+    for value in overrides {
+        value.apply(&mut root, &folder)?;
+    }
+    build(root, name, path, folder)
+}
+
+/// Merges a file with the spec that it extends, that with the one that it extends, and so on.
+fn merge_extended(file: &Arc<SpecFile>, root: Node, mut extends: Option<(String, Span)>) -> Result<Node, SpecError> {
+    let mut roots = vec![root];
+    let mut files = vec![file.clone()];
+    while let Some((written, span)) = extends {
+        let last = files.last().expect("BUG: the file itself is there");
+        let shown = clean(&last.path().parent().unwrap_or(Path::new("")).join(&written));
+        if files.len() > MAX_EXTENDS {
+            return Err(SpecError::at(&span, format!("more than {MAX_EXTENDS} specs extend each other")));
+        }
+        let Layer { file, mut root, .. } = read_layer(&shown, Some(&span))?;
+        if let Some(idx) = files.iter().position(|earlier| is_same_file(earlier, &file)) {
+            let names = files[idx..].iter().chain([&file]).map(|file| file.display().to_string());
+            let cycle = names.collect::<Vec<_>>().join(" -> ");
+            return Err(SpecError::at(&span, format!("specs extend each other in a cycle: `{cycle}`")));
+        }
+        extends = take_head(&mut root)?.extends;
+        roots.push(root);
+        files.push(file);
+    }
+    let mut merged = roots.pop().expect("BUG: the file itself is there");
+    while let Some(root) = roots.pop() {
+        merged = merge::overlay(merged, root)?;
+    }
+    Ok(merged)
+}
+
+fn is_same_file(one: &SpecFile, other: &SpecFile) -> bool {
+    one.path().file_name() == other.path().file_name() && one.folder() == other.folder()
+}
+
+/// Takes the keys that are about the file itself out of its tree.
+fn take_head(root: &mut Node) -> Result<Head, SpecError> {
+    let mut head = Head { name: None, extends: None };
+    let Value::Map(entries) = &mut root.value else { return Ok(head) };
+    let mut take = |name: &str| {
+        let idx = entries.iter().position(|(key, _)| key.value == name)?;
+        Some(entries.remove(idx).1)
+    };
+    if let Some(node) = take("name") {
+        head.name = Some(into_text(node, "`name`")?.value);
+    }
+    if let Some(node) = take("extends") {
+        let extends = into_text(node, "`extends`")?;
+        head.extends = Some((extends.value, extends.span));
+    }
+    Ok(head)
+}
+
+/// Reads a file; `extends_span` is where another one names it.
+fn read_layer(path: &Path, extends_span: Option<&Span>) -> Result<Layer, SpecError> {
+    let unreadable = |error| {
+        let error = SpecError::new(format!("cannot read `{}`", path.display())).with_source(error);
+        match extends_span {
+            Some(span) => error.or_at(span),
+            None => error,
+        }
+    };
+    let mut bytes = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(SpecError::new(format!("`{}` is longer than {} MiB", path.display(), MAX_BYTES >> 20)));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => parse_layer(text, path),
+        Err(error) => Err(not_utf8(error.as_bytes(), error.utf8_error().valid_up_to(), path)),
+    }
+}
+
+fn parse_layer(text: String, path: &Path) -> Result<Layer, SpecError> {
+    let text = match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    };
+    let file = SpecFile::new(path.to_owned(), folder_of(path)?, text);
+    let mut root = yaml::read(file.text(), &file, 0)?;
+    let mut folder = file.folder().clone();
+    match &mut root.value {
+        Value::Map(entries) => {
+            check_keys(entries, SPEC_KEYS)?;
+            if let Some(idx) = entries.iter().position(|(key, _)| key.value == "folder") {
+                let written = into_text(entries.remove(idx).1, "`folder`")?;
+                folder = absolute(&folder, &written.value).into();
+                root.set_folder(&folder);
+            }
+        }
+        Value::Null => return Err(SpecError::at(&root.span, "the file is empty").with_help(EMPTY_HELP)),
+        _ => return Err(SpecError::at(&root.span, format!("a spec must be a map, found {}", root.describe()))),
+    }
+    Ok(Layer { file, root, folder })
+}
+
+const EMPTY_HELP: &str = "a spec is at least `stages: { NAME: { kind: KIND } }`";
+
+/// The absolute folder in which a file lies.
+fn folder_of(path: &Path) -> Result<Arc<Path>, SpecError> {
+    let absolute = std::path::absolute(path)
+        .map_err(|error| SpecError::new(format!("cannot locate `{}`", path.display())).with_source(error))?;
+    Ok(clean(absolute.parent().unwrap_or(&absolute)).into())
+}
+
+/// Points at the first byte that is not UTF-8.
+fn not_utf8(bytes: &[u8], n_valid: usize, path: &Path) -> SpecError {
+    let before = String::from_utf8_lossy(&bytes[..n_valid]);
+    let line = before.matches('\n').count() as u32 + 1;
+    let column = before.rsplit('\n').next().map_or(0, |text| text.chars().count()) as u32 + 1;
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let file = SpecFile::new(PathBuf::from(path), Path::new("/").into(), text);
+    SpecError::at(&Span { file, line, column, len: 1 }, "the file is not UTF-8 text").with_help("save it as UTF-8")
+}

@@ -1,0 +1,104 @@
+//! Any YAML value with where it stands.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::{Span, Spanned};
+
+/// A YAML value, where it stands, and the folder in which a relative path in it starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// The value.
+    pub value: Value,
+    /// Where it stands: of a list or a map the first character.
+    pub span: Span,
+    /// Set where paths do not start in the folder of the file that holds the value.
+    pub(crate) folder: Option<Arc<Path>>,
+}
+
+/// A YAML value as the core schema of YAML 1.2 reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// `null`, `~` or nothing.
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number with a point or an exponent, `.inf` or `.nan`.
+    Float(f64),
+    /// Text.
+    Str(String),
+    /// Values in order.
+    List(Vec<Node>),
+    /// Values by distinct names, in the order of the file.
+    Map(Vec<(Spanned<String>, Node)>),
+}
+
+impl Node {
+    /// A value whose relative paths start in the folder of its file.
+    pub fn new(value: Value, span: Span) -> Self {
+        Self { value, span, folder: None }
+    }
+
+    /// The absolute folder in which a relative path in this value starts.
+    pub fn folder(&self) -> &Arc<Path> {
+        self.folder.as_ref().unwrap_or_else(|| self.span.file.folder())
+    }
+
+    /// The value under `name`, if this is a map that has it.
+    pub fn get(&self, name: &str) -> Option<&Node> {
+        self.entry(name).map(|(_, node)| node)
+    }
+
+    /// The key and value under `name`, if this is a map that has it.
+    pub fn entry(&self, name: &str) -> Option<&(Spanned<String>, Node)> {
+        let Value::Map(entries) = &self.value else { return None };
+        entries.iter().find(|(key, _)| key.value == name)
+    }
+
+    /// The text, if this is text.
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.value {
+            Value::Str(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// What the value is, for messages: "the number 5", "the text `abc`", "a list".
+    pub fn describe(&self) -> String {
+        match &self.value {
+            Value::Null => "nothing".into(),
+            Value::Bool(value) => format!("`{value}`"),
+            Value::Int(value) => format!("the number {value}"),
+            Value::Float(value) => format!("the number {value:?}"),
+            Value::Str(text) => format!("the text `{}`", shortened(text)),
+            Value::List(_) => "a list".into(),
+            Value::Map(_) => "a map".into(),
+        }
+    }
+
+    /// Lets relative paths in this value start in `folder`.
+    pub(crate) fn set_own_folder(&mut self, folder: Arc<Path>) {
+        self.folder = Some(folder);
+    }
+
+    /// Lets relative paths in this value and all below it start in `folder`, but where another one was set before.
+    pub(crate) fn set_folder(&mut self, folder: &Arc<Path>) {
+        self.folder.get_or_insert_with(|| folder.clone());
+        match &mut self.value {
+            Value::List(items) => items.iter_mut().for_each(|item| item.set_folder(folder)),
+            Value::Map(entries) => entries.iter_mut().for_each(|(_, node)| node.set_folder(folder)),
+            _ => {}
+        }
+    }
+}
+
+/// The first line of a text, at most 40 characters of it.
+fn shortened(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.len() == text.len() && line.chars().count() <= 40 {
+        return text.to_owned();
+    }
+    line.chars().take(39).chain(['…']).collect()
+}

@@ -1,0 +1,194 @@
+//! `--set STAGE.params.NAME=VALUE` and `--set vars.NAME=VALUE`: values laid over a spec from outside.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::merge::Entries;
+use crate::source::SpecFile;
+use crate::vars::is_var_name;
+use crate::{Node, Span, Spanned, SpecError, Value, yaml};
+
+const HELP: &str = "write `STAGE.params.NAME` or `vars.NAME`, with names of the spec";
+const PARAMS: &str = ".params.";
+
+/// One value to be laid over a spec.
+///
+/// ```
+/// let colder: pipeline_spec::Override = "projection.params.temperature=0.03".parse().unwrap();
+/// assert_eq!(colder.target(), "projection.params.temperature");
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Override {
+    target: Spanned<String>,
+    value: Node,
+}
+
+impl Override {
+    /// Lays `value`, which stands in a spec, over `target`, which is written `STAGE.params.NAME` or `vars.NAME`.
+    ///
+    /// # Errors
+    /// When the target is written otherwise.
+    pub fn new(target: Spanned<String>, mut value: Node) -> Result<Self, SpecError> {
+        let folder = value.folder().clone();
+        value.set_folder(&folder);
+        Self::checked(target, value)
+    }
+
+    fn checked(target: Spanned<String>, value: Node) -> Result<Self, SpecError> {
+        check_form(&target)?;
+        Ok(Self { target, value })
+    }
+
+    /// What the value is laid over.
+    pub fn target(&self) -> &str {
+        &self.target.value
+    }
+
+    /// The value.
+    pub fn value(&self) -> &Node {
+        &self.value
+    }
+
+    /// Lays the value over the spec `root`; relative paths in a value from the command line start in `folder`.
+    pub(crate) fn apply(&self, root: &mut Node, folder: &Arc<Path>) -> Result<(), SpecError> {
+        let mut value = self.value.clone();
+        value.set_folder(folder);
+        if let Some(name) = var_name(&self.target.value) {
+            let vars = section(root, "vars", &self.target.span)?;
+            check_var(&self.target, name, vars.iter().map(|(key, _)| key.value.as_str()))?;
+            return set(vars, &self.named(name), value);
+        }
+        let stages = section(root, "stages", &self.target.span)?;
+        let (stage_idx, name) = find_stage(stages, &self.target)?;
+        let params = section(&mut stages[stage_idx].1, "params", &self.target.span)?;
+        set(params, &self.named(name), value)
+    }
+
+    fn named(&self, name: &str) -> Spanned<String> {
+        Spanned { value: name.to_owned(), span: self.target.span.clone() }
+    }
+}
+
+impl FromStr for Override {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let file = SpecFile::new("--set".into(), Path::new("/").into(), text.to_owned());
+        let start = Span { len: text.chars().count().max(1) as u32, ..Span::start_of(&file) };
+        let Some((target, value)) = text.split_once('=') else {
+            return Err(SpecError::at(&start, format!("`{text}` has no `=`"))
+                .with_help("write `STAGE.params.NAME=VALUE` or `vars.NAME=VALUE`"));
+        };
+        let n_before = target.chars().count() as u32;
+        let target = Spanned { value: target.to_owned(), span: Span { len: n_before.max(1), ..start } };
+        Self::checked(target, yaml::read(value, &file, n_before + 1)?)
+    }
+}
+
+/// Refuses a target that is no param of one of the `stages` and none of the `vars`.
+pub(crate) fn check_target<'a>(
+    target: &Spanned<String>,
+    stages: &Entries,
+    vars: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
+) -> Result<(), SpecError> {
+    check_form(target)?;
+    match var_name(&target.value) {
+        Some(name) => check_var(target, name, vars),
+        None => find_stage(stages, target).map(|_| ()),
+    }
+}
+
+fn check_form(target: &Spanned<String>) -> Result<(), SpecError> {
+    if var_name(&target.value).is_some() || splits(&target.value).next().is_some() {
+        return Ok(());
+    }
+    let message = format!("`{}` names neither a param nor a var", target.value);
+    Err(SpecError::at(&target.span, message).with_help(HELP))
+}
+
+fn check_var<'a>(
+    target: &Spanned<String>,
+    name: &str,
+    vars: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
+) -> Result<(), SpecError> {
+    let vars = vars.into_iter();
+    if vars.clone().any(|known| known == name) {
+        return Ok(());
+    }
+    Err(SpecError::unknown("var", name, &target.span, vars))
+}
+
+/// The name of the var that is the target, if it is one.
+fn var_name(target: &str) -> Option<&str> {
+    target.strip_prefix("vars.").filter(|name| is_var_name(name))
+}
+
+/// All ways to split a target into a stage and the name of a param; stage names may hold dots, so there may be several.
+/// The longest stage comes first.
+fn splits(target: &str) -> impl Iterator<Item = (&str, &str)> {
+    target
+        .rmatch_indices(PARAMS)
+        .map(|(idx, _)| (&target[..idx], &target[idx + PARAMS.len()..]))
+        .filter(|(stage, name)| !stage.is_empty() && !name.is_empty())
+}
+
+/// The index of the stage that a target means (the longest name that is a stage), and the name of the param.
+fn find_stage<'a>(stages: &Entries, target: &'a Spanned<String>) -> Result<(usize, &'a str), SpecError> {
+    let position = |stage: &str| stages.iter().position(|(key, _)| key.value == stage);
+    let found = splits(&target.value).find_map(|(stage, name)| Some((position(stage)?, name)));
+    found.ok_or_else(|| {
+        let stage = splits(&target.value).last().map_or(target.value.as_str(), |(stage, _)| stage);
+        SpecError::unknown("stage", stage, &target.span.narrow(stage), stages.iter().map(|(key, _)| key.value.as_str()))
+    })
+}
+
+/// The entries of the map under `name` of a map, made if there is none.
+fn section<'a>(node: &'a mut Node, name: &str, span: &Span) -> Result<&'a mut Entries, SpecError> {
+    if matches!(node.value, Value::Null) {
+        node.value = Value::Map(Vec::new());
+    }
+    let described = node.describe();
+    let Value::Map(entries) = &mut node.value else {
+        return Err(SpecError::at(&node.span, format!("expected a map, found {described}")));
+    };
+    let idx = entries.iter().position(|(key, _)| key.value == name).unwrap_or_else(|| {
+        let key = Spanned { value: name.to_owned(), span: span.clone() };
+        entries.push((key, Node::new(Value::Map(Vec::new()), span.clone())));
+        entries.len() - 1
+    });
+    let (_, inner) = &mut entries[idx];
+    let described = inner.describe();
+    if matches!(inner.value, Value::Null) {
+        inner.value = Value::Map(Vec::new());
+    }
+    match &mut inner.value {
+        Value::Map(entries) => Ok(entries),
+        _ => Err(SpecError::at(&inner.span, format!("`{name}` must be a map, found {described}"))),
+    }
+}
+
+/// Sets the entry `name`; a name with dots goes down into maps unless there is an entry of that very name.
+fn set(entries: &mut Entries, name: &Spanned<String>, value: Node) -> Result<(), SpecError> {
+    if let Some((key, node)) = entries.iter_mut().find(|(key, _)| key.value == name.value) {
+        *key = name.clone();
+        *node = value;
+        return Ok(());
+    }
+    let Some((first, rest)) = name.value.split_once('.').filter(|(first, rest)| !first.is_empty() && !rest.is_empty())
+    else {
+        entries.push((name.clone(), value));
+        return Ok(());
+    };
+    let idx = entries.iter().position(|(key, _)| key.value == first).unwrap_or_else(|| {
+        let key = Spanned { value: first.to_owned(), span: name.span.clone() };
+        entries.push((key, Node::new(Value::Map(Vec::new()), name.span.clone())));
+        entries.len() - 1
+    });
+    let (_, inner) = &mut entries[idx];
+    let described = inner.describe();
+    match &mut inner.value {
+        Value::Map(below) => set(below, &Spanned { value: rest.to_owned(), span: name.span.clone() }, value),
+        _ => Err(SpecError::at(&name.span, format!("`{first}` holds {described}, so nothing can be set below it"))),
+    }
+}

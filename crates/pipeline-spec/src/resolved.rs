@@ -1,0 +1,210 @@
+//! A spec as one YAML file: what it was after `extends`, vars and overrides. Kept with every run.
+
+use std::borrow::Cow;
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::vars::escape;
+use crate::yaml::FOLDER_TAG;
+use crate::{CheckRule, Node, PipelineSpec, StageSpec, Value, scalar};
+
+/// Words that older YAML readers take for `true` and `false`.
+const OLD_BOOLS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
+
+/// The spec as YAML that gives the same spec again, wherever the text is stored.
+///
+/// `folder` says where its relative paths start; a text that comes from a file in another folder carries that folder as
+/// a tag, `!folder:/absolute/folder`, since only its stage knows whether it is a path.
+pub fn resolved_yaml(spec: &PipelineSpec) -> String {
+    let mut writer = Writer { yaml: String::new(), folder: &spec.folder };
+    writer.entry(0, "name", &spec.name);
+    writer.entry(0, "folder", &spec.folder.to_string_lossy());
+    if !spec.vars.is_empty() {
+        writer.key(0, "vars").end_line();
+        for (name, node) in spec.var_nodes.nodes() {
+            writer.key(2, name).space().value(node, escape).end_line();
+        }
+    }
+    writer.key(0, "stages").end_line();
+    for stage in &spec.stages {
+        writer.stage(stage);
+    }
+    if !spec.sweep.is_empty() {
+        writer.key(0, "sweep").end_line();
+        for (target, values) in &spec.sweep {
+            // The texts of a sweep still have their vars: these are replaced once a value is laid over a param.
+            writer.key(2, target).space().list(values, |text| text.into()).end_line();
+        }
+    }
+    if !spec.check.is_empty() {
+        writer.key(0, "check").end_line();
+        for (metric, rule) in &spec.check {
+            writer.key(2, metric).space().rule(rule).end_line();
+        }
+    }
+    writer.yaml
+}
+
+/// What is done to a text so that reading the YAML gives it again: `escape` where vars are replaced, else nothing.
+type Escape = fn(&str) -> Cow<'_, str>;
+
+struct Writer<'a> {
+    yaml: String,
+    /// Where a relative path starts unless it says otherwise.
+    folder: &'a Path,
+}
+
+impl Writer<'_> {
+    fn stage(&mut self, stage: &StageSpec) {
+        self.key(2, stage.id.as_str()).end_line();
+        self.entry(4, "kind", &escape(&stage.kind.value));
+        if !stage.inputs.is_empty() {
+            self.key(4, "inputs").end_line();
+            for (slot, producer) in &stage.inputs {
+                self.entry(6, &slot.value, producer.value.as_str());
+            }
+        }
+        if let Value::Map(entries) = &stage.params.value
+            && !entries.is_empty()
+        {
+            self.key(4, "params").end_line();
+            for (name, node) in entries {
+                self.key(6, &name.value).space().value(node, escape).end_line();
+            }
+        }
+        if !stage.retain {
+            self.key(4, "retain").raw(" false").end_line();
+        }
+        if !stage.publish.is_empty() {
+            self.key(4, "publish").end_line();
+            for publish in &stage.publish {
+                self.entry(6, &publish.file.value, &escape(&publish.path.to_string_lossy()));
+            }
+        }
+    }
+
+    /// One line of a name and a text.
+    fn entry(&mut self, indent: usize, name: &str, text: &str) {
+        self.key(indent, name).space().text(text).end_line();
+    }
+
+    /// The indented begin of a line.
+    fn key(&mut self, indent: usize, name: &str) -> &mut Self {
+        self.yaml.extend(std::iter::repeat_n(' ', indent));
+        self.text(name).raw(":")
+    }
+
+    fn space(&mut self) -> &mut Self {
+        self.raw(" ")
+    }
+
+    fn end_line(&mut self) {
+        self.yaml.push('\n');
+    }
+
+    fn raw(&mut self, text: &str) -> &mut Self {
+        self.yaml.push_str(text);
+        self
+    }
+
+    /// A value without a line end in it.
+    fn value(&mut self, node: &Node, escape: Escape) -> &mut Self {
+        match &node.value {
+            Value::Null => self.raw("null"),
+            Value::Bool(true) => self.raw("true"),
+            Value::Bool(false) => self.raw("false"),
+            Value::Int(value) => self.raw(&value.to_string()),
+            Value::Float(value) => self.number(*value),
+            Value::Str(text) => {
+                // Where an absolute path starts, or one in the spec's own folder, needs no saying.
+                if !text.starts_with('/') && **node.folder() != *self.folder {
+                    self.raw("!").raw(FOLDER_TAG).uri(node.folder()).space();
+                }
+                self.text(&escape(text))
+            }
+            Value::List(items) => self.list(items, escape),
+            Value::Map(entries) if entries.is_empty() => self.raw("{}"),
+            Value::Map(entries) => {
+                for (idx, (name, node)) in entries.iter().enumerate() {
+                    self.raw(if idx == 0 { "{ " } else { ", " }).text(&name.value).raw(": ").value(node, escape);
+                }
+                self.raw(" }")
+            }
+        }
+    }
+
+    fn list(&mut self, items: &[Node], escape: Escape) -> &mut Self {
+        self.raw("[");
+        for (idx, item) in items.iter().enumerate() {
+            self.raw(if idx == 0 { "" } else { ", " }).value(item, escape);
+        }
+        self.raw("]")
+    }
+
+    fn rule(&mut self, rule: &CheckRule) -> &mut Self {
+        let parts = [("max_drop", rule.max_drop), ("min_value", rule.min_value)];
+        let parts = parts.into_iter().filter_map(|(name, value)| Some((name, value?)));
+        for (idx, (name, value)) in parts.enumerate() {
+            self.raw(if idx == 0 { "{ " } else { ", " }).raw(name).raw(": ").number(value);
+        }
+        self.raw(" }")
+    }
+
+    /// The shortest number that reads back as this very one, and not as a whole one.
+    fn number(&mut self, value: f64) -> &mut Self {
+        match value {
+            _ if value.is_finite() => self.raw(&format!("{value:?}")),
+            _ if value.is_nan() => self.raw(".nan"),
+            _ if value > 0.0 => self.raw(".inf"),
+            _ => self.raw("-.inf"),
+        }
+    }
+
+    /// The text as it stands if YAML reads it as text, else in double quotes.
+    fn text(&mut self, text: &str) -> &mut Self {
+        if is_plain(text) {
+            return self.raw(text);
+        }
+        self.yaml.push('"');
+        for c in text.chars() {
+            match c {
+                '"' => self.yaml.push_str("\\\""),
+                '\\' => self.yaml.push_str("\\\\"),
+                '\n' => self.yaml.push_str("\\n"),
+                '\t' => self.yaml.push_str("\\t"),
+                c if needs_code(c) => {
+                    // Writing to a string cannot fail.
+                    let _ = write!(self.yaml, "\\u{:04x}", u32::from(c));
+                }
+                c => self.yaml.push(c),
+            }
+        }
+        self.raw("\"")
+    }
+
+    /// The path as the end of a YAML tag.
+    fn uri(&mut self, path: &Path) -> &mut Self {
+        for byte in path.to_string_lossy().bytes() {
+            if byte.is_ascii_alphanumeric() || b"/._-".contains(&byte) {
+                self.yaml.push(char::from(byte));
+            } else {
+                // Writing to a string cannot fail.
+                let _ = write!(self.yaml, "%{byte:02X}");
+            }
+        }
+        self
+    }
+}
+
+/// Whether every reader of YAML takes the text for text when it has no quotes.
+fn is_plain(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '.'))
+        && text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'/' | b'.' | b'-'))
+        && matches!(scalar::resolve(text), Ok(Value::Str(_)))
+        && !OLD_BOOLS.iter().any(|word| text.eq_ignore_ascii_case(word))
+}
+
+/// Control characters, and those that YAML takes for line ends or marks of byte order.
+fn needs_code(c: char) -> bool {
+    matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
+}

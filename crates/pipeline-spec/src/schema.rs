@@ -1,0 +1,208 @@
+//! A JSON Schema of specs, so that editors complete and check them while they are written.
+
+use serde_json::{Map, Value, json};
+
+/// What the schema says about one kind of stage.
+#[derive(Debug, Clone)]
+pub struct KindSchema<'a> {
+    /// The kind.
+    pub kind: &'a str,
+    /// One sentence on what it does.
+    pub summary: &'a str,
+    /// The slots by name and whether each is required; a slot named `*` stands for any names.
+    pub inputs: &'a [(&'a str, bool)],
+    /// The JSON Schema of the params, an object.
+    pub params: Value,
+}
+
+/// The JSON Schema (draft 2020-12) of a whole spec.
+///
+/// Inputs and params depend on the kind. A spec that `extends` another may leave out what the other one has, and may
+/// remove stages with `null`.
+pub fn json_schema(kinds: &[KindSchema<'_>]) -> Value {
+    let mut definitions = Map::new();
+    for kind in kinds {
+        hoist(kind, &mut definitions);
+    }
+    definitions.insert("stage".into(), stage(kinds, false));
+    definitions.insert("stage-of-overlay".into(), stage(kinds, true));
+    definitions.insert("check-rule".into(), check_rule());
+    let stages = |stage: Value| json!({ "properties": { "stages": { "additionalProperties": stage } } });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "pipeline spec",
+        "type": "object",
+        "properties": spec_properties(),
+        "additionalProperties": false,
+        "if": { "required": ["extends"] },
+        "then": stages(json!({ "$ref": "#/$defs/stage-of-overlay" })),
+        "else": {
+            "required": ["stages"],
+            "allOf": [stages(json!({ "$ref": "#/$defs/stage" }))],
+        },
+        "$defs": definitions,
+    })
+}
+
+fn spec_properties() -> Value {
+    json!({
+        "name": { "type": "string", "minLength": 1, "description": "The pipeline's name; by default the file's name." },
+        "extends": {
+            "type": "string", "minLength": 1,
+            "description": "Another spec, relative to this file: the entries here override or add to it.",
+        },
+        "folder": {
+            "type": "string", "minLength": 1,
+            "description": "Where relative paths start; by default the folder of this file.",
+        },
+        "vars": {
+            "type": ["object", "null"],
+            "description": "Texts that `${name}` stands for.",
+            "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_-]*$" },
+            "additionalProperties": { "type": ["string", "number", "boolean", "null"] },
+        },
+        "stages": {
+            "type": "object",
+            "description": "The stages by name.",
+            "propertyNames": { "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" },
+        },
+        "sweep": {
+            "type": ["object", "null"],
+            "description": "Values to try, by `STAGE.params.NAME` or `vars.NAME`.",
+            "propertyNames": { "pattern": "^(vars\\..+|.+\\.params\\..+)$" },
+            "additionalProperties": { "type": ["array", "null"], "minItems": 1 },
+        },
+        "check": {
+            "type": ["object", "null"],
+            "description": "What `pipeline check` asks of metrics.",
+            "additionalProperties": { "$ref": "#/$defs/check-rule" },
+        },
+    })
+}
+
+fn check_rule() -> Value {
+    json!({
+        "type": ["object", "null"],
+        "properties": {
+            "max_drop": {
+                "type": "number", "minimum": 0,
+                "description": "How far the metric may fall below the accepted one.",
+            },
+            "min_value": { "type": "number", "description": "What the metric must reach." },
+        },
+        "additionalProperties": false,
+        "minProperties": 1,
+    })
+}
+
+/// The schema of a stage; one of an overlay may leave out what the extended spec has.
+fn stage(kinds: &[KindSchema<'_>], is_overlay: bool) -> Value {
+    let names: Vec<&str> = kinds.iter().map(|kind| kind.kind).collect();
+    let by_kind: Vec<Value> = kinds.iter().map(|kind| stage_of_kind(kind, is_overlay)).collect();
+    let required: &[&str] = if is_overlay { &[] } else { &["kind"] };
+    let stage_name = json!({ "type": ["string", "null"] });
+    json!({
+        "type": if is_overlay { json!(["object", "null"]) } else { json!("object") },
+        "properties": {
+            "kind": { "enum": names, "description": "What the stage does." },
+            "inputs": {
+                "type": ["object", "null"], "additionalProperties": stage_name,
+                "description": "The stages whose artifacts this one reads, by slot.",
+            },
+            "params": { "type": ["object", "null"], "description": "The settings of the kind." },
+            "retain": { "type": "boolean", "default": true, "description": "false: the bytes are dropped after use." },
+            "publish": {
+                "type": ["object", "null"], "additionalProperties": { "type": ["string", "null"] },
+                "description": "Files of the artifact and the paths of their copies.",
+            },
+        },
+        "required": required,
+        "additionalProperties": false,
+        "allOf": by_kind,
+    })
+}
+
+/// `if` the stage is of this kind, `then` its inputs and params are these.
+fn stage_of_kind(kind: &KindSchema<'_>, is_overlay: bool) -> Value {
+    let named: Vec<&(&str, bool)> = kind.inputs.iter().filter(|(slot, _)| *slot != "*").collect();
+    let slots: Map<String, Value> =
+        named.iter().map(|(slot, _)| ((*slot).into(), json!({ "type": ["string", "null"] }))).collect();
+    let takes_any = named.len() < kind.inputs.len();
+    let mut inputs = json!({ "properties": slots, "additionalProperties": takes_any });
+    let params = definition_name(kind.kind, if is_overlay { "params-of-overlay" } else { "params" });
+    let mut required = Vec::new();
+    if !is_overlay {
+        let slots: Vec<&str> = named.iter().filter(|(_, required)| *required).map(|(slot, _)| *slot).collect();
+        if !slots.is_empty() {
+            required.push("inputs");
+            inputs["type"] = json!("object");
+        }
+        inputs["required"] = json!(slots);
+        if requires_params(kind) {
+            required.push("params");
+        }
+    }
+    json!({
+        "if": { "properties": { "kind": { "const": kind.kind } }, "required": ["kind"] },
+        "then": {
+            "description": kind.summary,
+            "properties": {
+                "inputs": inputs,
+                "params": { "$ref": format!("#/$defs/{params}") },
+            },
+            "required": required,
+        },
+    })
+}
+
+fn requires_params(kind: &KindSchema<'_>) -> bool {
+    kind.params["required"].as_array().is_some_and(|names| !names.is_empty())
+}
+
+fn definition_name(kind: &str, name: &str) -> String {
+    format!("{kind}.{name}")
+}
+
+/// Moves the schema of a kind's params and its own definitions among those of the whole, under names of the kind.
+fn hoist(kind: &KindSchema<'_>, definitions: &mut Map<String, Value>) {
+    let mut params = kind.params.clone();
+    rename_references(&mut params, kind.kind);
+    if let Some(fields) = params.as_object_mut() {
+        fields.remove("$schema");
+        fields.remove("title");
+        fields.insert("additionalProperties".into(), false.into());
+        if let Some(Value::Object(own)) = fields.remove("$defs") {
+            definitions.extend(own.into_iter().map(|(name, schema)| (definition_name(kind.kind, &name), schema)));
+        }
+    }
+    // Without anything in it, `params:` is null.
+    let optional = json!(["object", "null"]);
+    if !requires_params(kind) {
+        params["type"] = optional.clone();
+    }
+    definitions.insert(definition_name(kind.kind, "params"), params.clone());
+    params["type"] = optional;
+    if let Some(fields) = params.as_object_mut() {
+        fields.remove("required");
+    }
+    definitions.insert(definition_name(kind.kind, "params-of-overlay"), params);
+}
+
+fn rename_references(schema: &mut Value, kind: &str) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(|item| rename_references(item, kind)),
+        Value::Object(fields) => {
+            for (name, value) in fields {
+                match value {
+                    Value::String(target) if name == "$ref" => {
+                        if let Some(own) = target.strip_prefix("#/$defs/") {
+                            *target = format!("#/$defs/{}", definition_name(kind, own));
+                        }
+                    }
+                    _ => rename_references(value, kind),
+                }
+            }
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,86 @@
+//! The spec as the rest of the program sees it: names checked, vars replaced, paths absolute.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline_core::StageId;
+
+use crate::path::absolute;
+use crate::vars::Vars;
+use crate::{Node, Span, Spanned};
+
+/// A pipeline: stages and how they are connected.
+#[derive(Debug)]
+pub struct PipelineSpec {
+    /// The name; by default the file's name without its ending. Never inherited through `extends`.
+    pub name: String,
+    /// The absolute path of the file.
+    pub file: PathBuf,
+    /// The absolute folder in which the relative paths of the file start: its own folder unless it names another.
+    pub folder: Arc<Path>,
+    /// The vars with their final texts.
+    pub vars: BTreeMap<String, String>,
+    /// The stages in the order of the file; those of extended specs first.
+    pub stages: Vec<StageSpec>,
+    /// What a run's metrics are checked for, by metric.
+    pub check: BTreeMap<String, CheckRule>,
+    /// The values to try, by target: `STAGE.params.NAME` or `vars.NAME`. Each list has at least one.
+    pub sweep: BTreeMap<String, Vec<Node>>,
+    pub(crate) var_nodes: Vars,
+}
+
+/// One stage.
+#[derive(Debug, Clone)]
+pub struct StageSpec {
+    /// The name.
+    pub id: StageId,
+    /// Where the name stands.
+    pub span: Span,
+    /// The kind; whether there is such a kind is not checked here.
+    pub kind: Spanned<String>,
+    /// The stages whose artifacts this one reads, by slot. All of them exist and none needs this one.
+    pub inputs: Vec<Input>,
+    /// A map, perhaps empty, for [`params`](crate::params). Its span is that of the key `params`, else of the stage.
+    pub params: Node,
+    /// False if the bytes may be dropped once the consumers are done.
+    pub retain: bool,
+    /// The files that are copied out of the artifact.
+    pub publish: Vec<Publish>,
+}
+
+/// A slot and the stage whose artifact fills it.
+pub type Input = (Spanned<String>, Spanned<StageId>);
+
+/// A file of an artifact that is copied to where people look for it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Publish {
+    /// The file's name in the artifact: relative, with `/` between parts.
+    pub file: Spanned<String>,
+    /// The absolute path of the copy.
+    pub path: PathBuf,
+}
+
+/// What is asked of a metric; at least one of the two.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CheckRule {
+    /// How far the metric may fall below the accepted one, in the metric's own unit; at least 0.
+    pub max_drop: Option<f64>,
+    /// What the metric must reach.
+    pub min_value: Option<f64>,
+    /// Where the metric's name stands.
+    pub span: Span,
+}
+
+impl PipelineSpec {
+    /// The stage of that name.
+    pub fn stage(&self, id: &StageId) -> Option<&StageSpec> {
+        self.stages.iter().find(|stage| stage.id == *id)
+    }
+
+    /// The absolute path that a var holds, relative to the folder of the file that defines it.
+    pub fn var_path(&self, name: &str) -> Option<PathBuf> {
+        let node = self.var_nodes.nodes().get(name)?;
+        Some(absolute(node.folder(), node.as_str()?))
+    }
+}

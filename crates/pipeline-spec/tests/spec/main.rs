@@ -1,0 +1,39 @@
+//! What users write and what they are told, through the public API only.
+
+// Helpers outside of test functions stop a test like the functions themselves.
+#![allow(clippy::unwrap_used)]
+
+mod layers;
+mod mistakes;
+mod overrides;
+mod params;
+mod resolved;
+mod schema;
+mod size;
+mod vars;
+
+use pipeline_spec::{PipelineSpec, SpecError};
+
+/// The spec of a text that stands for `/work/pipelines/demo.yaml`.
+fn parse(text: &str) -> Result<PipelineSpec, SpecError> {
+    pipeline_spec::parse(text, "/work/pipelines/demo.yaml".as_ref())
+}
+
+/// An error in one text: place, line, marked characters, message, cause and help.
+fn render(error: &SpecError) -> String {
+    let mut text = String::new();
+    if let (Some(span), Some(excerpt)) = (&error.span, &error.excerpt) {
+        let file = span.file.path().file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let margin = " ".repeat(span.column as usize - 1);
+        let marks = "^".repeat(span.len as usize);
+        text = format!("{file}:{}:{}\n{excerpt}\n{margin}{marks} ", span.line, span.column);
+    }
+    text.push_str(&error.message);
+    if let Some(source) = &error.source {
+        text.push_str(&format!("\ncaused by: {source}"));
+    }
+    if let Some(help) = &error.help {
+        text.push_str(&format!("\nhelp: {help}"));
+    }
+    text
+}

@@ -1,0 +1,202 @@
+//! The files inside the artifacts of the built-in kinds: their names, and how a later stage reads them.
+
+use std::fs;
+use std::io::Write as _;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use pipeline_core::{Digest, FileEntry, InputArtifact, Manifest, StageContext, StageError};
+use pipeline_data::{DataError, QueryRow};
+use pipeline_nn::Matrix;
+use serde::{Deserialize, Serialize};
+
+/// The file with the rows that could not be used: one [`RejectedRow`] a line. Absent when there are none.
+pub(crate) const REJECTS: &str = "rejects.jsonl";
+
+/// What the vectors of a features artifact are: needed when there are no shards to tell.
+pub(crate) const FEATURES: &str = "features.json";
+
+/// The weights of trained heads.
+pub(crate) const PROJECTION: &str = "projection.safetensors";
+
+/// The top of every query's ranking.
+pub(crate) const RANKINGS: &str = "rankings.parquet";
+
+/// A row that could not be used.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct RejectedRow {
+    /// The 1-based line of the source.
+    pub(crate) line: u64,
+    /// The row's id, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    /// Why it could not be used.
+    pub(crate) reason: String,
+}
+
+/// The vectors of a features artifact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct FeaturesInfo {
+    /// Numbers per vector.
+    pub(crate) dim: usize,
+    /// The type of the numbers: `f32`.
+    pub(crate) dtype: String,
+    /// The digest of the model's files.
+    pub(crate) model: Digest,
+}
+
+/// The name of a shard, so that names sort in the order of the rows.
+pub(crate) fn shard_name(shard_idx: usize) -> String {
+    format!("part-{shard_idx:05}.parquet")
+}
+
+/// The shards of an artifact in the order of their rows.
+pub(crate) fn shards(artifact: &InputArtifact) -> impl Iterator<Item = (PathBuf, &FileEntry)> {
+    artifact
+        .tree
+        .files
+        .iter()
+        .filter(|(name, _)| name.starts_with("part-") && name.ends_with(".parquet"))
+        .map(|(name, entry)| (artifact.folder.join(name), entry))
+}
+
+/// The manifest of one shard: of its rows and the params that affect a row, and nothing else.
+pub(crate) fn shard_manifest(kind: &crate::Kind, rows: &Digest) -> Manifest {
+    let mut manifest = Manifest::new(&format!("{}/shard", kind.name), kind.version);
+    manifest.source("rows", rows);
+    manifest
+}
+
+/// The input in `slot`.
+pub(crate) fn input<'a>(context: &'a StageContext<'_>, slot: &str) -> &'a InputArtifact {
+    context.inputs.get(slot).unwrap_or_else(|| panic!("BUG: input `{slot}` is checked when the stage is built"))
+}
+
+/// All query rows of an artifact, in order.
+pub(crate) fn queries(artifact: &InputArtifact) -> Result<Vec<QueryRow>, StageError> {
+    let mut rows = Vec::new();
+    for (path, _) in shards(artifact) {
+        rows.extend(
+            pipeline_data::read_query_shard(&path)
+                .map_err(|error| StageError::because("the queries cannot be read", error))?,
+        );
+    }
+    Ok(rows)
+}
+
+/// The vectors of a features artifact with their ids.
+///
+/// # Shapes
+/// `vectors`: `[ids.len(), dim]`
+pub(crate) struct Features {
+    pub(crate) ids: Vec<Option<String>>,
+    pub(crate) vectors: Matrix,
+}
+
+/// All vectors of a features artifact, in order.
+pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features, StageError> {
+    let failed = |error| StageError::because(format!("the features of input `{slot}` cannot be read"), error);
+    let (mut ids, mut values, mut dim) = (Vec::new(), Vec::new(), None);
+    for (path, _) in shards(artifact) {
+        let shard = pipeline_data::read_vectors(&path).map_err(failed)?;
+        if dim.is_some_and(|dim| dim != shard.dim) {
+            return Err(StageError::new(format!("the shards of input `{slot}` have vectors of different widths")));
+        }
+        dim = Some(shard.dim);
+        ids.extend(shard.ids);
+        if values.is_empty() { values = shard.values } else { values.extend_from_slice(&shard.values) }
+    }
+    let dim = match dim {
+        Some(dim) => dim,
+        None => read_json::<FeaturesInfo>(&artifact.folder.join(FEATURES))?.dim,
+    };
+    Ok(Features { vectors: Matrix::new(ids.len(), dim, values), ids })
+}
+
+/// Reads a JSON file of an artifact.
+pub(crate) fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, StageError> {
+    let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+        StageError::because(format!("`{}` cannot be read", path.display()), error)
+    };
+    let text = fs::read_to_string(path).map_err(|error| failed(error.into()))?;
+    serde_json::from_str(&text).map_err(|error| failed(error.into()))
+}
+
+/// Writes a JSON file, pretty-printed, with a final line feed.
+pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StageError> {
+    let mut text = serde_json::to_string_pretty(value).expect("plain data becomes JSON");
+    text.push('\n');
+    fs::write(path, text).map_err(|error| unwritable(path, error))
+}
+
+/// Lists the rows that could not be used; writes nothing when there are none.
+pub(crate) fn write_rejects(scratch: &Path, rejects: &[RejectedRow]) -> Result<(), StageError> {
+    if rejects.is_empty() {
+        return Ok(());
+    }
+    let path = scratch.join(REJECTS);
+    let mut text = Vec::new();
+    for reject in rejects {
+        serde_json::to_writer(&mut text, reject).expect("plain data becomes JSON");
+        text.push(b'\n');
+    }
+    fs::File::create(&path).and_then(|mut file| file.write_all(&text)).map_err(|error| unwritable(&path, error))
+}
+
+/// Tells how many rows were rejected and quotes the first.
+pub(crate) fn warn_rejects(context: &StageContext<'_>, what: &str, rejects: &[RejectedRow]) {
+    let Some(first) = rejects.first() else { return };
+    let more = if rejects.len() > 1 { format!("; `{REJECTS}` in the artifact lists all") } else { String::new() };
+    let plural = if rejects.len() == 1 { "" } else { "s" };
+    context.host.warn(format!(
+        "{} {what}{plural} skipped, the first at line {}: {}{more}",
+        rejects.len(),
+        first.line,
+        first.reason
+    ));
+}
+
+pub(crate) fn unwritable(path: &Path, error: std::io::Error) -> StageError {
+    StageError::because(format!("`{}` cannot be written", path.display()), error)
+}
+
+/// A thread pool of the size that the stage was given.
+pub(crate) fn thread_pool(n_threads: usize) -> Result<rayon::ThreadPool, StageError> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(n_threads.max(1))
+        .build()
+        .map_err(|error| StageError::because("the threads cannot be started", error))
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+/// Maps the device of a run to the encoders'.
+pub(crate) const fn device(device: pipeline_core::Device) -> pipeline_nn::Device {
+    match device {
+        pipeline_core::Device::Cpu => pipeline_nn::Device::Cpu,
+        pipeline_core::Device::Cuda => pipeline_nn::Device::Cuda,
+    }
+}
+
+/// Tells a reader to stop once the run is to stop.
+pub(crate) fn go_on(context: &StageContext<'_>) -> ControlFlow<()> {
+    if context.host.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+/// The error of a reader, which may only have been told to stop.
+pub(crate) fn unreadable(message: &str, error: DataError) -> StageError {
+    match error {
+        DataError::Stopped { .. } => StageError::cancelled(),
+        error => StageError::because(message, error),
+    }
+}

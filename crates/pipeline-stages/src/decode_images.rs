@@ -1,0 +1,215 @@
+//! `decode-images`: the images of a MUGE split to RGB pixels of one size, shard by shard.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::time::Instant;
+
+use pipeline_core::{Digest, Reject, Source, Stage, StageContext, StageError, StageReport};
+use pipeline_data::{CutSizes, Filter, ImageRow, ImageTsv, PixelRow};
+use pipeline_spec::{SpecError, SpecPath};
+use rayon::prelude::*;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{self, RejectedRow};
+use crate::kind::{BuildContext, Format, Kind, manifest_params, schema, span_of};
+use crate::load_queries::{must_be_a_file, rows_digest};
+
+/// 128 images of 224 × 224 pixels are 18 MiB: small enough that ten changed rows cost little, large enough that the
+/// encoders run whole batches.
+const SIZES: CutSizes = CutSizes { min_rows: 32, target_rows: 128, max_rows: 512 };
+
+pub(crate) static KIND: Kind = Kind {
+    name: "decode-images",
+    version: 1,
+    summary: "Decodes and resizes the images of a MUGE split (.tsv) to RGB pixels in Parquet",
+    slots: Some(&[]),
+    produces: Format::Images,
+    params_schema: schema::<DecodeImagesParams>,
+    build,
+};
+
+/// The params of `decode-images`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct DecodeImagesParams {
+    /// The image file: `id <tab> base64` a line.
+    // Not part of the manifest: the file's content is, as a source.
+    #[serde(skip_serializing)]
+    path: SpecPath,
+    /// Only the first so many rows, decodable or not; all when absent.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    max_samples: Option<u64>,
+    /// Height and width of the pixels.
+    #[serde(default = "default_size")]
+    #[schemars(inner(range(min = 1, max = 4096)))]
+    size: [u32; 2],
+    /// The filter of the antialiased resize; an image that has the size already is left as it is.
+    #[serde(default)]
+    resize: Resize,
+}
+
+/// The filter of a resize, as Pillow's of the same name.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Resize {
+    /// As the notebook's transform.
+    #[default]
+    Bilinear,
+    /// As the notebook's data loader.
+    Bicubic,
+}
+
+/// 224 × 224, the notebook's.
+fn default_size() -> [u32; 2] {
+    [224, 224]
+}
+
+struct DecodeImages {
+    params: DecodeImagesParams,
+}
+
+fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
+    let node = &context.stage.params;
+    let params: DecodeImagesParams = pipeline_spec::params(node)?;
+    if params.max_samples == Some(0) {
+        return Err(SpecError::at(span_of(node, "max_samples"), "`max_samples` must be at least 1")
+            .with_help("leave it out to use every row"));
+    }
+    if params.size.iter().any(|side| !(1..=4096).contains(side)) {
+        return Err(SpecError::at(span_of(node, "size"), "`size` must be [height, width], each from 1 to 4096"));
+    }
+    Ok(Box::new(DecodeImages { params }))
+}
+
+impl Stage for DecodeImages {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn version(&self) -> u32 {
+        KIND.version
+    }
+
+    fn params(&self) -> BTreeMap<String, String> {
+        manifest_params(&self.params)
+    }
+
+    fn sources(&self) -> Result<Vec<Source>, StageError> {
+        let path = self.params.path.path();
+        must_be_a_file(path, "the image file", "a MUGE image file such as MR_valid_imgs.tsv")?;
+        Ok(vec![Source { name: "path".into(), path: path.to_owned() }])
+    }
+
+    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+        let start = Instant::now();
+        let watch = &mut |_| artifact::go_on(context);
+        let images = ImageTsv::open_watched(self.params.path.path(), self.params.max_samples, watch)
+            .map_err(|error| artifact::unreadable("the images cannot be read", error))?;
+        let scan_seconds = start.elapsed().as_secs_f64();
+        let mut decoding = Decoding { params: &self.params, images: &images, context, seconds: BTreeMap::new() };
+        let mut rejects: Vec<_> = images
+            .skipped()
+            .iter()
+            .map(|skip| RejectedRow { line: skip.line, id: None, reason: skip.reason.clone() })
+            .collect();
+        rejects.extend(decoding.shards()?);
+        rejects.sort_by_key(|reject| reject.line);
+        let n_rows = images.rows().len() as u64;
+        if n_rows == 0 {
+            context.host.warn(format!("`{}` has no images", self.params.path.path().display()));
+        }
+        artifact::warn_rejects(context, "row", &rejects);
+        artifact::write_rejects(context.scratch, &rejects)?;
+        decoding.seconds.insert("scan".into(), scan_seconds);
+        Ok(StageReport {
+            n_rows: Some(n_rows),
+            n_rejected: rejects.len() as u64,
+            seconds: decoding.seconds,
+            ..StageReport::default()
+        })
+    }
+}
+
+struct Decoding<'a> {
+    params: &'a DecodeImagesParams,
+    images: &'a ImageTsv,
+    context: &'a StageContext<'a>,
+    seconds: BTreeMap<String, f64>,
+}
+
+impl Decoding<'_> {
+    /// Adds all shards; returns the rows that no decoder could read.
+    fn shards(&mut self) -> Result<Vec<RejectedRow>, StageError> {
+        let rows = self.images.rows();
+        let digests: Vec<_> = rows.iter().map(|row| Digest::from_bytes(row.row_digest())).collect();
+        let ranges = pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), SIZES);
+        let pool = artifact::thread_pool(self.context.n_threads)?;
+        let mut rejects = Vec::new();
+        for (shard_idx, range) in ranges.into_iter().enumerate() {
+            let mut manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
+            for (name, value) in manifest_params(self.params).iter().filter(|(name, _)| *name != "max_samples") {
+                manifest.param(name, value);
+            }
+            let shard = self.context.host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
+                pool.install(|| self.shard(range.clone(), path))
+            })?;
+            rejects.extend(shard.report.rejects.into_iter().map(|reject| {
+                let row = &rows[range.start + reject.row_idx as usize];
+                RejectedRow { line: row.line, id: Some(row.id.clone()), reason: reject.reason }
+            }));
+            self.context.host.progress(range.end as u64, Some(rows.len() as u64));
+        }
+        Ok(rejects)
+    }
+
+    fn shard(&mut self, range: Range<usize>, path: &std::path::Path) -> Result<StageReport, StageError> {
+        let start = Instant::now();
+        let decoded: Result<Vec<PixelRow>, StageError> =
+            self.images.rows()[range].par_iter().map(|row| self.decode(row)).collect();
+        let decoded = decoded?;
+        let decode_seconds = start.elapsed().as_secs_f64();
+        let rejects = decoded
+            .iter()
+            .enumerate()
+            .filter(|(_, row)| row.pixels.is_none())
+            .map(|(row_idx, row)| Reject { row_idx: row_idx as u64, reason: row.status.clone() })
+            .collect();
+        let [height, width] = self.params.size;
+        pipeline_data::write_pixels(path, &decoded, height, width)
+            .map_err(|error| StageError::because("a shard cannot be written", error))?;
+        let write_seconds = start.elapsed().as_secs_f64() - decode_seconds;
+        *self.seconds.entry("decode".into()).or_default() += decode_seconds;
+        *self.seconds.entry("write".into()).or_default() += write_seconds;
+        Ok(StageReport { rejects, ..StageReport::default() })
+    }
+
+    fn decode(&self, row: &ImageRow) -> Result<PixelRow, StageError> {
+        if self.context.host.is_cancelled() {
+            return Err(StageError::cancelled());
+        }
+        let [height, width] = self.params.size;
+        let filter = match self.params.resize {
+            Resize::Bilinear => Filter::Bilinear,
+            Resize::Bicubic => Filter::Bicubic,
+        };
+        let image =
+            self.images.image(row).map_err(|error| StageError::because("the images cannot be read", error))?;
+        let (original, status, pixels) = match image {
+            Ok(image) => {
+                let original = (image.width, image.height);
+                (original, "ok".to_owned(), Some(pipeline_data::resize(&image, width, height, filter).pixels))
+            }
+            Err(error) => ((0, 0), artifact::chain(&error), None),
+        };
+        Ok(PixelRow {
+            id: row.id.clone(),
+            digest: row.digest,
+            width: original.0,
+            height: original.1,
+            status,
+            pixels,
+        })
+    }
+}

@@ -1,0 +1,282 @@
+//! `evaluate-recall`: every query against every image, and MUGE's any-hit Recall@k.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use pipeline_core::{Metrics, Source, Stage, StageContext, StageError, StageReport};
+use pipeline_data::{QueryRow, RankingRow};
+use pipeline_nn::Matrix;
+use pipeline_nn::checkpoint::Checkpoint;
+use pipeline_nn::retrieval::{self, Ranking};
+use pipeline_spec::SpecError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{self, Features};
+use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
+use crate::train_projection::{must_align, rows_by_id};
+
+/// Ids per ranking at least: MUGE's prediction file wants ten.
+const MIN_TOP: usize = 10;
+
+pub(crate) static KIND: Kind = Kind {
+    name: "evaluate-recall",
+    version: 1,
+    summary: "Ranks every image for every query and computes Recall@k",
+    slots: Some(&[
+        Slot { name: "queries", accepts: Format::Queries, summary: "the queries with the ids of their relevant images" },
+        Slot { name: "text", accepts: Format::TextFeatures, summary: "the text features of those queries" },
+        Slot { name: "images", accepts: Format::ImageFeatures, summary: "the image features of the pool" },
+        Slot { name: "projection", accepts: Format::Projection, summary: "the trained heads" },
+    ]),
+    produces: Format::Evaluation,
+    params_schema: schema::<EvaluateRecallParams>,
+    build,
+};
+
+/// The params of `evaluate-recall`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct EvaluateRecallParams {
+    /// How two embeddings are compared.
+    #[serde(default)]
+    similarity: Similarity,
+    /// The ranks up to which a relevant image is a hit, in rising order.
+    #[serde(default = "default_k")]
+    #[schemars(inner(range(min = 1)), length(min = 1))]
+    k: Vec<usize>,
+}
+
+/// How two embeddings are compared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Similarity {
+    /// The cosine of the angle between them.
+    #[default]
+    Cosine,
+    /// Their dot product.
+    Dot,
+}
+
+/// 1, 5 and 10: MUGE's.
+fn default_k() -> Vec<usize> {
+    vec![1, 5, 10]
+}
+
+struct EvaluateRecall {
+    params: EvaluateRecallParams,
+}
+
+fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
+    let node = &context.stage.params;
+    let params: EvaluateRecallParams = pipeline_spec::params(node)?;
+    let rising = params.k.windows(2).all(|pair| pair[0] < pair[1]);
+    if params.k.is_empty() || params.k[0] == 0 || !rising {
+        return Err(SpecError::at(span_of(node, "k"), "`k` must be rising numbers of at least 1, such as [1, 5, 10]"));
+    }
+    Ok(Box::new(EvaluateRecall { params }))
+}
+
+impl Stage for EvaluateRecall {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn version(&self) -> u32 {
+        KIND.version
+    }
+
+    fn params(&self) -> BTreeMap<String, String> {
+        manifest_params(&self.params)
+    }
+
+    fn sources(&self) -> Result<Vec<Source>, StageError> {
+        Ok(Vec::new())
+    }
+
+    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+        let start = Instant::now();
+        let queries = artifact::queries(artifact::input(context, "queries"))?;
+        let text = artifact::features(artifact::input(context, "text"), "text")?;
+        let images = artifact::features(artifact::input(context, "images"), "images")?;
+        must_align(&queries, &text)?;
+        let read_seconds = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let pool = Pool::embed(context, &text, &images)?;
+        let evaluation = self.evaluate(context, &queries, &images, &pool)?;
+        let search_seconds = start.elapsed().as_secs_f64();
+        evaluation.write(context, &images)?;
+        let metrics = evaluation.metrics(&self.params.k);
+        warn_about(context, &metrics);
+        artifact::write_json(&context.scratch.join("metrics.json"), &metrics)?;
+        Ok(StageReport {
+            n_rows: Some(evaluation.rankings.len() as u64),
+            headline: Some(headline(&metrics, &self.params.k)),
+            metrics,
+            seconds: BTreeMap::from([("read".into(), read_seconds), ("search".into(), search_seconds)]),
+            ..StageReport::default()
+        })
+    }
+}
+
+/// The embedded queries and images.
+///
+/// # Shapes
+/// `queries`: `[n_queries, dim]`, `images`: `[pool_size, dim]`
+struct Pool {
+    queries: Matrix,
+    images: Matrix,
+}
+
+impl Pool {
+    fn embed(context: &StageContext<'_>, text: &Features, images: &Features) -> Result<Self, StageError> {
+        let folder = &artifact::input(context, "projection").folder;
+        let checkpoint = Checkpoint::read(&folder.join(artifact::PROJECTION))
+            .map_err(|error| StageError::because("the trained heads cannot be read", error))?;
+        let embed = |side: &str, features: &Features, head| {
+            retrieval::embed(&features.vectors, head, checkpoint.normalize, context.n_threads).map_err(|error| {
+                StageError::because(format!("the {side} features do not fit the heads"), error)
+                    .with_help("the heads must be trained on features of the same encoders")
+            })
+        };
+        Ok(Self {
+            queries: embed("text", text, checkpoint.text())?,
+            images: embed("image", images, checkpoint.image())?,
+        })
+    }
+}
+
+/// The rankings of all queries that have a text.
+struct Evaluation<'a> {
+    queries: Vec<&'a QueryRow>,
+    rankings: Vec<Ranking>,
+    pool_size: usize,
+}
+
+impl EvaluateRecall {
+    fn evaluate<'a>(
+        &self,
+        context: &StageContext<'_>,
+        queries: &'a [QueryRow],
+        images: &Features,
+        pool: &Pool,
+    ) -> Result<Evaluation<'a>, StageError> {
+        let rows = rows_by_id(images);
+        let with_text: Vec<usize> = (0..queries.len()).filter(|query_idx| !queries[*query_idx].text.is_empty()).collect();
+        let relevant: Vec<Vec<usize>> = with_text
+            .iter()
+            .map(|query_idx| {
+                let ids = queries[*query_idx].image_ids.as_deref().unwrap_or_default();
+                ids.iter().filter_map(|id| rows.get(id.as_str()).copied()).collect()
+            })
+            .collect();
+        let mut values = Vec::with_capacity(with_text.len() * pool.queries.n_cols);
+        with_text.iter().for_each(|query_idx| values.extend_from_slice(pool.queries.row(*query_idx)));
+        let embedded = Matrix::new(with_text.len(), pool.queries.n_cols, values);
+        let top_k = self.params.k.last().copied().unwrap_or(MIN_TOP).max(MIN_TOP);
+        let similarity = match self.params.similarity {
+            Similarity::Cosine => retrieval::Similarity::Cosine,
+            Similarity::Dot => retrieval::Similarity::Dot,
+        };
+        let rankings = retrieval::rank(&embedded, &pool.images, &relevant, top_k, similarity, context.n_threads)
+            .map_err(|error| StageError::because("queries and images cannot be compared", error))?;
+        Ok(Evaluation {
+            queries: with_text.iter().map(|query_idx| &queries[*query_idx]).collect(),
+            rankings,
+            pool_size: pool.images.n_rows,
+        })
+    }
+}
+
+impl Evaluation<'_> {
+    /// The queries that count: those that name relevant images, be they in the pool or not.
+    fn labelled(&self) -> impl Iterator<Item = &Ranking> {
+        let has_ids = |query: &QueryRow| query.image_ids.as_ref().is_some_and(|ids| !ids.is_empty());
+        self.queries.iter().zip(&self.rankings).filter(move |(query, _)| has_ids(query)).map(|(_, ranking)| ranking)
+    }
+
+    fn metrics(&self, k: &[usize]) -> Metrics {
+        let n_queries = if self.pool_size == 0 { 0 } else { self.labelled().count() };
+        let share = |count: usize| if n_queries == 0 { 0.0 } else { count as f64 / n_queries as f64 };
+        let hits = |k: usize| self.labelled().filter(|ranking| ranking.best_rank.is_some_and(|rank| rank <= k)).count();
+        let recalls: Vec<f64> = k.iter().map(|k| share(hits(*k))).collect();
+        let mut metrics: Metrics =
+            k.iter().zip(&recalls).map(|(k, recall)| (format!("recall_at_{k}"), *recall)).collect();
+        metrics.insert("mean_recall".into(), recalls.iter().sum::<f64>() / k.len() as f64);
+        metrics.insert("n_queries".into(), n_queries as f64);
+        let n_answerable = self.labelled().filter(|ranking| ranking.best_rank.is_some()).count();
+        metrics.insert("n_answerable".into(), n_answerable as f64);
+        metrics.insert("pool_size".into(), self.pool_size as f64);
+        metrics
+    }
+
+    fn write(&self, context: &StageContext<'_>, images: &Features) -> Result<(), StageError> {
+        let id = |row_idx: usize| images.ids[row_idx].clone().unwrap_or_default();
+        let rows: Vec<RankingRow> = self
+            .queries
+            .iter()
+            .zip(&self.rankings)
+            .map(|(query, ranking)| RankingRow {
+                query_id: query.id.clone(),
+                query_text: query.text.clone(),
+                relevant: query.image_ids.clone().unwrap_or_default(),
+                rank: ranking.best_rank.map(|rank| rank as u32),
+                top_ids: ranking.top.iter().map(|(row_idx, _)| id(*row_idx)).collect(),
+                top_scores: ranking.top.iter().map(|(_, score)| *score).collect(),
+            })
+            .collect();
+        pipeline_data::write_rankings(&context.scratch.join(artifact::RANKINGS), &rows)
+            .map_err(|error| StageError::because("the rankings cannot be written", error))
+    }
+}
+
+/// The notebook's result line, and what it leaves out: the pool and the queries that it can answer.
+fn headline(metrics: &Metrics, k: &[usize]) -> String {
+    let recalls: Vec<_> = k.iter().map(|k| format!("Recall@{k}={:.4}", metrics[&format!("recall_at_{k}")])).collect();
+    format!(
+        "{}, MeanRecall={:.4} (N={}); pool {} images, {} queries answerable",
+        recalls.join(", "),
+        metrics["mean_recall"],
+        metrics["n_queries"],
+        metrics["pool_size"],
+        metrics["n_answerable"]
+    )
+}
+
+fn warn_about(context: &StageContext<'_>, metrics: &Metrics) {
+    if metrics["pool_size"] == 0.0 {
+        context.host.warn("the pool has no images, so that every recall is 0".into());
+    } else if metrics["n_queries"] == 0.0 {
+        context.host.warn("no query names its relevant images, so that every recall is 0".into());
+    } else if metrics["n_answerable"] < metrics["n_queries"] {
+        context.host.warn(format!(
+            "{} of {} queries have no relevant image among the {} of the pool and count as misses",
+            metrics["n_queries"] - metrics["n_answerable"],
+            metrics["n_queries"],
+            metrics["pool_size"]
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_headline_begins_with_the_notebooks_line() {
+        let metrics = BTreeMap::from([
+            ("recall_at_1".to_owned(), 0.0482),
+            ("recall_at_5".to_owned(), 0.16877),
+            ("recall_at_10".to_owned(), 0.2767),
+            ("mean_recall".to_owned(), 0.16456),
+            ("n_queries".to_owned(), 871.0),
+            ("n_answerable".to_owned(), 870.0),
+            ("pool_size".to_owned(), 600.0),
+        ]);
+        assert_eq!(
+            headline(&metrics, &[1, 5, 10]),
+            "Recall@1=0.0482, Recall@5=0.1688, Recall@10=0.2767, MeanRecall=0.1646 (N=871); pool 600 images, 870 \
+             queries answerable"
+        );
+    }
+}

@@ -1,0 +1,227 @@
+//! `extract-image`: one vector per image from a ResNet-family encoder, shard by shard.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Instant;
+
+use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
+use pipeline_data::{PixelShard, VectorShard};
+
+use pipeline_nn::image::{self, ImageEncoder, ImageModelFiles};
+use pipeline_spec::SpecError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{self, FeaturesInfo};
+use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
+use crate::model::{self, ModelName};
+
+pub(crate) static KIND: Kind = Kind {
+    name: "extract-image",
+    version: 1,
+    summary: "Encodes decoded images with a ResNet-family model into one vector each",
+    slots: Some(&[Slot { name: "images", accepts: Format::Images, summary: "the decoded images to encode" }]),
+    produces: Format::ImageFeatures,
+    params_schema: schema::<ExtractImageParams>,
+    build,
+};
+
+/// The params of `extract-image`.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ExtractImageParams {
+    /// A model folder or weights file (timm, torchvision or Hugging Face), or a bare name such as `resnet50` that is
+    /// looked for where models are.
+    // Not part of the manifest: the content of the model's files is, as sources.
+    #[serde(skip_serializing)]
+    model: ModelName,
+    /// Images per batch. Changes speed only, so it is not part of the manifest.
+    #[serde(default = "default_batch_rows", skip_serializing)]
+    #[schemars(range(min = 1))]
+    batch_rows: usize,
+}
+
+fn default_batch_rows() -> usize {
+    32
+}
+
+struct ExtractImage {
+    params: ExtractImageParams,
+    search: image::ModelSearch,
+}
+
+fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
+    let node = &context.stage.params;
+    let params: ExtractImageParams = pipeline_spec::params(node)?;
+    if params.batch_rows == 0 {
+        return Err(SpecError::at(span_of(node, "batch_rows"), "`batch_rows` must be at least 1"));
+    }
+    Ok(Box::new(ExtractImage { params, search: context.settings.model_search.clone() }))
+}
+
+impl ExtractImage {
+    fn files(&self) -> Result<ImageModelFiles, StageError> {
+        image::find_image_model(&self.params.model.to_find(), &self.search)
+            .map_err(|error| StageError::because("there is no image model", error))
+    }
+}
+
+impl Stage for ExtractImage {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn version(&self) -> u32 {
+        KIND.version
+    }
+
+    fn params(&self) -> BTreeMap<String, String> {
+        manifest_params(&self.params)
+    }
+
+    fn sources(&self) -> Result<Vec<Source>, StageError> {
+        let files = self.files()?;
+        let config = files.config.map(|path| ("config".to_owned(), path));
+        Ok(model::sources(config.into_iter().chain(model::weights(&[files.weights])).collect()))
+    }
+
+    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+        let mut extraction = Extraction {
+            params: &self.params,
+            files: self.files()?,
+            encoder: None,
+            context,
+            n_done: 0,
+            dim: None,
+            seconds: BTreeMap::new(),
+        };
+        extraction.shards()?;
+        artifact::write_json(
+            &context.scratch.join(artifact::FEATURES),
+            &FeaturesInfo { dim: extraction.dim()?, dtype: "f32".into(), model: model::digest(context) },
+        )?;
+        if extraction.n_done == 0 {
+            context.host.warn("there are no images to encode".into());
+        }
+        Ok(StageReport {
+            n_rows: Some(extraction.n_done),
+            seconds: extraction.seconds,
+            ..StageReport::default()
+        })
+    }
+}
+
+struct Extraction<'a> {
+    params: &'a ExtractImageParams,
+    files: ImageModelFiles,
+    /// Loaded when the first shard has to be computed.
+    encoder: Option<ImageEncoder>,
+    context: &'a StageContext<'a>,
+    n_done: u64,
+    /// Numbers per vector, once a shard or the encoder has told.
+    dim: Option<usize>,
+    seconds: BTreeMap<String, f64>,
+}
+
+impl Extraction<'_> {
+    /// Adds a shard of vectors per shard of pixels.
+    fn shards(&mut self) -> Result<(), StageError> {
+        let images = artifact::input(self.context, "images");
+        let model = model::digest(self.context);
+        let n_shards = artifact::shards(images).count() as u64;
+        for (shard_idx, (pixels, entry)) in artifact::shards(images).enumerate() {
+            if self.context.host.is_cancelled() {
+                return Err(StageError::cancelled());
+            }
+            // The digest of the whole file of pixels stands for its rows: equal rows give equal files.
+            let mut manifest = artifact::shard_manifest(&KIND, &entry.digest);
+            manifest.source("model", &model);
+            let shard = self
+                .context
+                .host
+                .shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
+                    self.shard(&pixels, path, shard_idx as u64, n_shards, &model)
+                })?;
+            self.n_done += shard.report.n_rows.unwrap_or(0);
+            self.dim = model::told_dim(&shard.report).or(self.dim);
+            self.context.host.progress(self.n_done, self.expected_rows(shard_idx as u64 + 1, n_shards));
+        }
+        Ok(())
+    }
+
+    /// The rows in all, extrapolated from the shards so far until the last one is there.
+    fn expected_rows(&self, n_shards_done: u64, n_shards: u64) -> Option<u64> {
+        (n_shards_done > 0).then(|| self.n_done * n_shards / n_shards_done)
+    }
+
+    fn shard(
+        &mut self,
+        pixels: &Path,
+        path: &Path,
+        n_shards_done: u64,
+        n_shards: u64,
+        model: &Digest,
+    ) -> Result<StageReport, StageError> {
+        let start = Instant::now();
+        let images = pipeline_data::read_pixels(pixels)
+            .map_err(|error| StageError::because("the images cannot be read", error))?;
+        self.spent("read", start);
+        let shard = self.encode(&images, n_shards_done, n_shards)?;
+        let start = Instant::now();
+        model::write_vectors(path, &shard, model, "avg")?;
+        self.spent("write", start);
+        Ok(StageReport { n_rows: Some(shard.ids.len() as u64), ..model::tell_dim(shard.dim) })
+    }
+
+    fn encode(
+        &mut self,
+        images: &PixelShard,
+        n_shards_done: u64,
+        n_shards: u64,
+    ) -> Result<VectorShard, StageError> {
+        let (context, n_done) = (self.context, self.n_done);
+        let total = self.expected_rows(n_shards_done, n_shards);
+        let usable: Vec<_> =
+            images.rows.iter().filter_map(|row| row.pixels.as_deref().map(|pixels| (&row.id, pixels))).collect();
+        let batch_rows = self.params.batch_rows;
+        let encoder = self.encoder()?;
+        let start = Instant::now();
+        let mut values = Vec::with_capacity(usable.len() * encoder.dim());
+        for batch in usable.chunks(batch_rows) {
+            if context.host.is_cancelled() {
+                return Err(StageError::cancelled());
+            }
+            let pixels: Vec<&[u8]> = batch.iter().map(|(_, pixels)| *pixels).collect();
+            let vectors = encoder
+                .encode(&pixels, images.height as usize, images.width as usize, context.n_threads)
+                .map_err(|error| StageError::because("the images cannot be encoded", error))?;
+            values.extend_from_slice(&vectors.values);
+            context.host.progress(n_done + (values.len() / encoder.dim()) as u64, total);
+        }
+        let dim = encoder.dim();
+        self.spent("forward", start);
+        Ok(VectorShard { ids: usable.iter().map(|(id, _)| Some((*id).clone())).collect(), dim, values })
+    }
+
+    fn encoder(&mut self) -> Result<&ImageEncoder, StageError> {
+        if self.encoder.is_none() {
+            let start = Instant::now();
+            let encoder = ImageEncoder::load(&self.files, artifact::device(self.context.device))
+                .map_err(|error| StageError::because("the image model cannot be loaded", error))?;
+            self.encoder = Some(encoder);
+            self.spent("load", start);
+        }
+        Ok(self.encoder.as_ref().expect("the encoder was loaded above"))
+    }
+
+    fn dim(&mut self) -> Result<usize, StageError> {
+        match self.dim {
+            Some(dim) => Ok(dim),
+            None => Ok(self.encoder()?.dim()),
+        }
+    }
+
+    fn spent(&mut self, what: &str, since: Instant) {
+        *self.seconds.entry(what.into()).or_default() += since.elapsed().as_secs_f64();
+    }
+}

@@ -1,0 +1,178 @@
+//! What a stage kind declares, and the checks that need only the declarations.
+
+use std::collections::BTreeMap;
+
+use pipeline_core::{Stage, StageId};
+use pipeline_spec::{Node, PipelineSpec, Span, SpecError, StageSpec, nearest};
+use serde::Serialize;
+
+use crate::{KINDS, Settings};
+
+/// What an artifact holds, so that inputs can be checked before anything runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// Query rows.
+    Queries,
+    /// Decoded images.
+    Images,
+    /// One vector per query.
+    TextFeatures,
+    /// One vector per image.
+    ImageFeatures,
+    /// Trained heads.
+    Projection,
+    /// Metrics and rankings.
+    Evaluation,
+    /// The files of an external program, which may be any of the above.
+    Files,
+}
+
+impl Format {
+    const fn describe(self) -> &'static str {
+        match self {
+            Self::Queries => "queries",
+            Self::Images => "decoded images",
+            Self::TextFeatures => "text features",
+            Self::ImageFeatures => "image features",
+            Self::Projection => "a projection",
+            Self::Evaluation => "an evaluation",
+            Self::Files => "files",
+        }
+    }
+}
+
+/// An input that a kind takes.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Slot {
+    /// Its name under `inputs`.
+    pub name: &'static str,
+    /// What it must hold.
+    pub accepts: Format,
+    /// What it is for.
+    pub summary: &'static str,
+}
+
+/// A stage kind: a row of the registry.
+pub struct Kind {
+    /// The name in specs.
+    pub name: &'static str,
+    /// The version of the code, raised whenever the same inputs give other bytes.
+    pub version: u32,
+    /// One line on what it does.
+    pub summary: &'static str,
+    /// The inputs, all of them required; none here means any number under any name.
+    pub slots: Option<&'static [Slot]>,
+    /// What its artifact holds.
+    pub produces: Format,
+    /// The JSON Schema of its params, with defaults and docs.
+    pub params_schema: fn() -> serde_json::Value,
+    pub(crate) build: fn(BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError>,
+}
+
+/// What a kind's `build` is given.
+#[derive(Clone, Copy)]
+pub(crate) struct BuildContext<'a> {
+    pub(crate) spec: &'a PipelineSpec,
+    pub(crate) stage: &'a StageSpec,
+    pub(crate) settings: &'a Settings,
+}
+
+/// The kind that a stage of the spec names.
+pub(crate) fn of(stage: &StageSpec) -> Result<&'static Kind, SpecError> {
+    let name = stage.kind.value.as_str();
+    crate::kind(name).ok_or_else(|| {
+        let help = match nearest(name, KINDS.iter().map(|kind| kind.name)) {
+            Some(known) => format!("did you mean `{known}`? `pipeline stages` lists all kinds"),
+            None => "`pipeline stages` lists all kinds".to_owned(),
+        };
+        SpecError::at(&stage.kind.span, format!("unknown kind `{name}`")).with_help(help)
+    })
+}
+
+/// Checks that every stage has the inputs that its kind takes and that each holds the right thing.
+pub(crate) fn check_inputs(spec: &PipelineSpec) -> Result<(), SpecError> {
+    let mut produces: BTreeMap<&StageId, &'static Kind> = BTreeMap::new();
+    for stage in &spec.stages {
+        produces.insert(&stage.id, of(stage)?);
+    }
+    spec.stages.iter().try_for_each(|stage| {
+        let kind = produces[&stage.id];
+        let Some(slots) = kind.slots else { return Ok(()) };
+        check_names(stage, kind, slots)?;
+        check_formats(stage, slots, &produces)
+    })
+}
+
+fn check_names(stage: &StageSpec, kind: &Kind, slots: &[Slot]) -> Result<(), SpecError> {
+    let names = || slots.iter().map(|slot| slot.name);
+    let list = || match slots {
+        [] => format!("`{}` takes no inputs", kind.name),
+        _ => format!("`{}` takes {}", kind.name, names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
+    };
+    for (name, _) in &stage.inputs {
+        if !names().any(|known| known == name.value) {
+            let help = match nearest(&name.value, names()) {
+                Some(known) => format!("did you mean `{known}`? {}", list()),
+                None => list(),
+            };
+            return Err(SpecError::at(&name.span, format!("unknown input `{}`", name.value)).with_help(help));
+        }
+    }
+    for slot in slots {
+        if !stage.inputs.iter().any(|(name, _)| name.value == slot.name) {
+            let message = format!("stage `{}` has no input `{}`: {}", stage.id, slot.name, slot.summary);
+            return Err(SpecError::at(&stage.span, message).with_help(list()));
+        }
+    }
+    Ok(())
+}
+
+fn check_formats(
+    stage: &StageSpec,
+    slots: &[Slot],
+    produces: &BTreeMap<&StageId, &'static Kind>,
+) -> Result<(), SpecError> {
+    for (name, from) in &stage.inputs {
+        let Some(slot) = slots.iter().find(|slot| slot.name == name.value) else { continue };
+        let Some(producer) = produces.get(&from.value) else { continue };
+        if producer.produces != slot.accepts && producer.produces != Format::Files {
+            let message = format!(
+                "input `{}` of `{}` takes {}, but `{}` makes {}",
+                slot.name,
+                stage.id,
+                slot.accepts.describe(),
+                from.value,
+                producer.produces.describe()
+            );
+            let makers: Vec<_> = KINDS
+                .iter()
+                .filter(|kind| kind.produces == slot.accepts)
+                .map(|kind| format!("`{}`", kind.name))
+                .collect();
+            let help = format!("name a stage of kind {} here", makers.join(" or "));
+            return Err(SpecError::at(&from.span, message).with_help(help));
+        }
+    }
+    Ok(())
+}
+
+/// The params as they enter the manifest: canonical JSON text by name.
+///
+/// What serde leaves out (`skip_serializing`) does not enter: paths, whose content enters as a source, and what only
+/// affects speed.
+pub(crate) fn manifest_params<T: Serialize>(params: &T) -> BTreeMap<String, String> {
+    let value = serde_json::to_value(params).expect("params are plain data");
+    let serde_json::Value::Object(fields) = value else { panic!("BUG: params are a struct") };
+    fields.into_iter().map(|(name, value)| (name, value.to_string())).collect()
+}
+
+/// The JSON Schema of a params struct.
+pub(crate) fn schema<T: schemars::JsonSchema>() -> serde_json::Value {
+    schemars::schema_for!(T).to_value()
+}
+
+/// Where a param stands, or the params as a whole when it is not there.
+pub(crate) fn span_of<'a>(params: &'a Node, name: &str) -> &'a Span {
+    params.get(name).map_or(&params.span, |value| &value.span)
+}

@@ -1,0 +1,121 @@
+//! `load-queries`: MUGE query lines to Parquet.
+
+use std::collections::BTreeMap;
+
+use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
+use pipeline_data::{CutSizes, QueryRow};
+use pipeline_spec::{SpecError, SpecPath};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{self, RejectedRow};
+use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
+
+/// A query row is about 100 bytes, and 2,048 text vectors of 768 numbers are 6 MiB.
+pub(crate) const SIZES: CutSizes = CutSizes { min_rows: 512, target_rows: 2048, max_rows: 8192 };
+
+pub(crate) static KIND: Kind = Kind {
+    name: "load-queries",
+    version: 1,
+    summary: "Reads the queries of a MUGE split (.jsonl) into Parquet",
+    slots: Some(&[]),
+    produces: Format::Queries,
+    params_schema: schema::<LoadQueriesParams>,
+    build,
+};
+
+/// The params of `load-queries`.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct LoadQueriesParams {
+    /// The query file: one JSON object a line, with `query_id`, `query_text` and `item_ids`, or `text_id`, `text` and
+    /// `image_ids`.
+    // Not part of the manifest: the file's content is, as a source.
+    #[serde(skip_serializing)]
+    path: SpecPath,
+}
+
+struct LoadQueries {
+    params: LoadQueriesParams,
+}
+
+fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
+    Ok(Box::new(LoadQueries { params: pipeline_spec::params(&context.stage.params)? }))
+}
+
+impl Stage for LoadQueries {
+    fn kind(&self) -> &'static str {
+        KIND.name
+    }
+
+    fn version(&self) -> u32 {
+        KIND.version
+    }
+
+    fn params(&self) -> BTreeMap<String, String> {
+        manifest_params(&self.params)
+    }
+
+    fn sources(&self) -> Result<Vec<Source>, StageError> {
+        let path = self.params.path.path();
+        must_be_a_file(path, "the query file", "a MUGE query file such as MR_valid_queries.jsonl")?;
+        Ok(vec![Source { name: "path".into(), path: path.to_owned() }])
+    }
+
+    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+        let mut rows = Vec::new();
+        let skipped = pipeline_data::read_queries(self.params.path.path(), &mut |row| {
+            rows.push(row);
+            artifact::go_on(context)
+        })
+        .map_err(|error| artifact::unreadable("the queries cannot be read", error))?;
+        write_shards(context, &rows)?;
+        if rows.is_empty() {
+            context.host.warn(format!("`{}` has no queries", self.params.path.path().display()));
+        }
+        let rejects: Vec<_> =
+            skipped.into_iter().map(|skip| RejectedRow { line: skip.line, id: None, reason: skip.reason }).collect();
+        artifact::warn_rejects(context, "line", &rejects);
+        artifact::write_rejects(context.scratch, &rejects)?;
+        Ok(StageReport {
+            n_rows: Some(rows.len() as u64),
+            n_rejected: rejects.len() as u64,
+            ..StageReport::default()
+        })
+    }
+}
+
+fn write_shards(context: &StageContext<'_>, rows: &[QueryRow]) -> Result<(), StageError> {
+    let digests: Vec<_> = rows.iter().map(|row| Digest::from_bytes(row.digest())).collect();
+    for (shard_idx, range) in pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), SIZES)
+        .into_iter()
+        .enumerate()
+    {
+        let manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
+        let shard = &rows[range.clone()];
+        context.host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
+            pipeline_data::write_query_shard(path, shard)
+                .map_err(|error| StageError::because("a shard cannot be written", error))?;
+            Ok(StageReport::default())
+        })?;
+        context.host.progress(range.end as u64, Some(rows.len() as u64));
+    }
+    Ok(())
+}
+
+/// The digest of a run of rows, given the rows' own digests.
+pub(crate) fn rows_digest(digests: &[Digest]) -> Digest {
+    let bytes: Vec<u8> = digests.iter().flat_map(|digest| *digest.as_bytes()).collect();
+    Digest::of(&bytes)
+}
+
+/// Fails with a message for people unless `path` is a file.
+pub(crate) fn must_be_a_file(path: &std::path::Path, what: &str, help: &str) -> Result<(), StageError> {
+    match std::fs::metadata(path) {
+        Ok(found) if found.is_file() => Ok(()),
+        Ok(_) => Err(StageError::new(format!("{what} `{}` is not a file", path.display()))
+            .with_help(format!("`path` must name {help}"))),
+        Err(error) => Err(StageError::because(format!("{what} `{}` cannot be read", path.display()), error)
+            .with_help(format!("`path` must name {help}; paths are relative to the spec file"))),
+    }
+}

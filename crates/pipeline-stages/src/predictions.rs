@@ -1,0 +1,26 @@
+//! The MUGE prediction file of an evaluation.
+
+use std::path::Path;
+
+use crate::artifact::RANKINGS;
+
+/// Why predictions could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum PredictionsError {
+    /// The evaluation's rankings cannot be read.
+    #[error("the rankings of the evaluation cannot be read")]
+    Read(#[from] pipeline_data::DataError),
+    /// The predictions cannot be written.
+    #[error("the predictions cannot be written")]
+    Write(#[from] std::io::Error),
+}
+
+/// Writes the predictions of the evaluation whose artifact is `folder`: one `{"query_id", "item_ids"}` a line, in the
+/// order of the queries. Returns the number of lines.
+///
+/// # Errors
+/// When the rankings cannot be read or `out` fails.
+pub fn write_predictions(folder: &Path, out: &mut dyn std::io::Write) -> Result<u64, PredictionsError> {
+    let rankings = pipeline_data::read_rankings(&folder.join(RANKINGS))?;
+    Ok(pipeline_data::write_predictions(out, &rankings)?)
+}

@@ -1,0 +1,154 @@
+//! A work bench for single stages: runs them in temporary folders, without plan, cache or events.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use pipeline_core::{
+    Digest, FileEntry, InputArtifact, Manifest, Shard, Stage, StageContext, StageError, StageHost, StageId,
+    StageReport, Tree,
+};
+use pipeline_spec::PipelineSpec;
+
+/// The fixtures of the repository.
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
+}
+
+/// Reads a JSON fixture.
+pub fn read_json(name: &str) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(fixtures().join(name)).unwrap()).unwrap()
+}
+
+/// The stages of a spec and what those that ran have left.
+pub struct Bench {
+    spec: PipelineSpec,
+    stages: Vec<Box<dyn Stage>>,
+    folder: tempfile::TempDir,
+    done: BTreeMap<StageId, (InputArtifact, StageReport)>,
+    n_threads: usize,
+    pub warnings: Vec<String>,
+}
+
+impl Bench {
+    /// The stages of a spec that stands in this crate's folder.
+    pub fn new(yaml: &str) -> Self {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/spec.yaml");
+        let spec = pipeline_spec::parse(yaml, &file).unwrap();
+        let stages = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        Self { spec, stages, folder, done: BTreeMap::new(), n_threads: 2, warnings: Vec::new() }
+    }
+
+    /// Uses other than two threads.
+    pub fn with_threads(mut self, n_threads: usize) -> Self {
+        self.n_threads = n_threads;
+        self
+    }
+
+    /// The names of the stages in the spec's order.
+    pub fn stages(&self) -> Vec<String> {
+        self.spec.stages.iter().map(|stage| stage.id.to_string()).collect()
+    }
+
+    /// One stage.
+    pub fn stage(&self, name: &str) -> &dyn Stage {
+        let stage_idx = self.spec.stages.iter().position(|stage| stage.id.as_str() == name).unwrap();
+        self.stages[stage_idx].as_ref()
+    }
+
+    /// Runs all stages in the spec's order.
+    pub fn run_all(mut self) -> Self {
+        for stage in self.stages() {
+            self.run(&stage).unwrap();
+        }
+        self
+    }
+
+    /// Runs one stage whose inputs have run.
+    pub fn run(&mut self, name: &str) -> Result<(), StageError> {
+        let stage_spec = self.spec.stages.iter().find(|stage| stage.id.as_str() == name).unwrap();
+        let inputs: BTreeMap<String, InputArtifact> = stage_spec
+            .inputs
+            .iter()
+            .map(|(slot, from)| (slot.value.clone(), self.done[&from.value].0.clone()))
+            .collect();
+        let stage = self.stage(name);
+        let sources = stage
+            .sources()?
+            .into_iter()
+            .map(|source| (source.name, Digest::of(&std::fs::read(source.path).unwrap())))
+            .collect();
+        let scratch = self.folder.path().join(name);
+        std::fs::create_dir(&scratch).unwrap();
+        let host = Host { scratch: scratch.clone(), warnings: Mutex::new(Vec::new()) };
+        let context = StageContext {
+            stage: &stage_spec.id,
+            inputs: &inputs,
+            sources: &sources,
+            scratch: &scratch,
+            device: pipeline_core::Device::Cpu,
+            n_threads: self.n_threads,
+            host: &host,
+        };
+        let report = stage.run(&context)?;
+        let artifact = InputArtifact { tree: tree(&scratch), folder: scratch };
+        let id = stage_spec.id.clone();
+        self.warnings.extend(host.warnings.into_inner().unwrap());
+        self.done.insert(id, (artifact, report));
+        Ok(())
+    }
+
+    /// What a stage told when it ran.
+    pub fn report(&self, name: &str) -> &StageReport {
+        &self.done[&name.parse::<StageId>().unwrap()].1
+    }
+
+    /// What a stage left.
+    pub fn artifact(&self, name: &str) -> &InputArtifact {
+        &self.done[&name.parse::<StageId>().unwrap()].0
+    }
+}
+
+fn tree(folder: &Path) -> Tree {
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| {
+        let entry = entry.unwrap();
+        let bytes = std::fs::read(entry.path()).unwrap();
+        let file = FileEntry { digest: Digest::of(&bytes), bytes: bytes.len() as u64 };
+        (entry.file_name().into_string().unwrap(), file)
+    });
+    Tree { files: files.collect() }
+}
+
+/// Computes every shard, into the stage's own folder.
+struct Host {
+    scratch: PathBuf,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl StageHost for Host {
+    fn progress(&self, _n_done: u64, _total: Option<u64>) {}
+
+    fn warn(&self, message: String) {
+        self.warnings.lock().unwrap().push(message);
+    }
+
+    fn output(&self, _line: &str) {}
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+
+    fn shard(
+        &self,
+        name: &str,
+        _manifest: &Manifest,
+        compute: &mut dyn FnMut(&Path) -> Result<StageReport, StageError>,
+    ) -> Result<Shard, StageError> {
+        let path = self.scratch.join(name);
+        let report = compute(&path)?;
+        let bytes = std::fs::read(&path).unwrap();
+        let entry = FileEntry { digest: Digest::of(&bytes), bytes: bytes.len() as u64 };
+        Ok(Shard { entry, report, is_reused: false })
+    }
+}

@@ -1,0 +1,201 @@
+//! Garbage collection: objects that no last or pinned run has, the longest unused first.
+//!
+//! Nothing that a living process uses goes: neither what it has open, nor what it has written or looked up since it
+//! began to write. Records stay, since knowing a result's digest is worth more than the few bytes it takes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::time::{Duration, SystemTime};
+
+use pipeline_core::Digest;
+use serde::Serialize;
+
+use crate::durable::{list_folder, remove_file};
+use crate::error::At;
+use crate::inventory::{Object, Roots, bytes_below, stages_by_object};
+use crate::objects::list_files;
+use crate::ownership::{Claim, claim};
+use crate::session::sweep;
+use crate::{Record, Store, StoreError};
+
+/// What to collect. Without limits everything that is not spared.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CollectOptions {
+    /// Collect until the objects take at most this.
+    pub max_bytes: Option<u64>,
+    /// Collect what was not used for longer than this.
+    pub max_age: Option<Duration>,
+    /// Only say what would be collected.
+    pub dry_run: bool,
+}
+
+/// What was collected, or would be.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct CollectReport {
+    /// By stage name; the empty name stands for files that no record names.
+    pub stages: BTreeMap<String, Collected>,
+    /// Bytes of objects freed.
+    pub freed_bytes: u64,
+    /// Bytes of objects left.
+    pub kept_bytes: u64,
+    /// Bytes freed in the quarantine.
+    pub quarantine_bytes: u64,
+    /// Records removed: older than the age limit and without a single byte left.
+    pub n_records: usize,
+}
+
+/// What was collected of one stage.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Collected {
+    /// Its files.
+    pub n_files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Collects garbage.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn collect(&self, options: &CollectOptions) -> Result<CollectReport, StoreError> {
+        let living_since = sweep(&self.layout().scratch())?;
+        let roots = self.roots()?;
+        let (records, _) = self.records()?;
+        let open = self.close_trees(&roots, options.dry_run)?;
+        let objects = self.objects()?;
+        let is_free = |object: &Object| {
+            !roots.objects.contains(&object.digest)
+                && !open.contains(&object.inode)
+                && living_since.is_none_or(|since| object.used < since)
+        };
+        let mut report = CollectReport::default();
+        let all_bytes: u64 = objects.iter().map(|object| object.bytes).sum();
+        let stages = stages_by_object(&records);
+        let mut gone = BTreeSet::new();
+        for object in select(&objects, is_free, all_bytes, options) {
+            if options.dry_run || self.remove_object(object)? {
+                let stage = stages.get(&object.digest).copied().unwrap_or_default();
+                report.add(stage, object.bytes);
+                gone.insert(object.digest);
+            }
+        }
+        report.kept_bytes = all_bytes - report.freed_bytes;
+        report.quarantine_bytes = self.empty_quarantine(options.dry_run)?;
+        if let Some(max_age) = options.max_age {
+            let left = objects.iter().map(|object| object.digest).filter(|digest| !gone.contains(digest)).collect();
+            report.n_records = self.forget(&records, &roots, &left, max_age, options.dry_run)?;
+        }
+        Ok(report)
+    }
+
+    /// Removes the folders of trees that nobody reads and no root has. Returns the inodes of the files in those read.
+    fn close_trees(&self, roots: &Roots, dry_run: bool) -> Result<BTreeSet<u64>, StoreError> {
+        let mut open = BTreeSet::new();
+        for entry in list_folder(&self.layout().trees())? {
+            let Ok(digest) = entry.file_name().to_string_lossy().parse::<Digest>() else { continue };
+            if roots.artifacts.contains(&digest) {
+                continue;
+            }
+            let closed = if dry_run { !self.is_read(&digest)? } else { self.remove_tree_folder(&digest)? };
+            if !closed {
+                let mut names = Vec::new();
+                list_files(&entry.path(), "", &mut names)?;
+                let inodes = names.iter().filter_map(|name| fs::metadata(entry.path().join(name)).ok());
+                open.extend(inodes.map(|metadata| metadata.ino()));
+            }
+        }
+        Ok(open)
+    }
+
+    fn is_read(&self, digest: &Digest) -> Result<bool, StoreError> {
+        let lease = self.layout().lease(digest);
+        Ok(lease.exists() && !matches!(claim(&lease).at("lock", &lease)?, Claim::Owned(_)))
+    }
+
+    /// Removes an object, unless somebody has used it since it was listed.
+    fn remove_object(&self, object: &Object) -> Result<bool, StoreError> {
+        let scratch = self.session()?.new_path();
+        match fs::rename(&object.path, &scratch) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            moved => moved.at("remove", &object.path)?,
+        }
+        // Whoever marks it from now on finds it gone; whoever marked it before is seen here.
+        let used = fs::metadata(&scratch).and_then(|metadata| metadata.modified()).at("read", &scratch)?;
+        if used != object.used {
+            fs::rename(&scratch, &object.path).at("put back", &object.path)?;
+            return Ok(false);
+        }
+        remove_file(&scratch)?;
+        Ok(true)
+    }
+
+    fn empty_quarantine(&self, dry_run: bool) -> Result<u64, StoreError> {
+        let quarantine = self.layout().quarantine();
+        let bytes = bytes_below(&quarantine)?;
+        if !dry_run {
+            list_folder(&quarantine)?.iter().try_for_each(|entry| remove_file(&entry.path()))?;
+        }
+        Ok(bytes)
+    }
+
+    /// Removes old records of which nothing is left and which no root has. Returns their number.
+    fn forget(
+        &self,
+        records: &[Record],
+        roots: &Roots,
+        left: &BTreeSet<Digest>,
+        max_age: Duration,
+        dry_run: bool,
+    ) -> Result<usize, StoreError> {
+        let oldest = SystemTime::now().checked_sub(max_age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let committed = |record: &Record| SystemTime::UNIX_EPOCH + Duration::from_millis(record.provenance.at_ms);
+        let is_garbage = |record: &&Record| {
+            committed(record) < oldest
+                && !roots.keys.contains(&record.key)
+                && !record.tree.files.values().any(|entry| left.contains(&entry.digest))
+        };
+        let garbage: Vec<&Record> = records.iter().filter(is_garbage).collect();
+        if !dry_run {
+            garbage.iter().try_for_each(|record| remove_file(&self.layout().action(&record.key)))?;
+        }
+        Ok(garbage.len())
+    }
+}
+
+impl CollectReport {
+    fn add(&mut self, stage: &str, bytes: u64) {
+        let collected = self.stages.entry(stage.to_owned()).or_default();
+        collected.n_files += 1;
+        collected.bytes += bytes;
+        self.freed_bytes += bytes;
+    }
+}
+
+/// The objects to remove, the longest unused first.
+fn select<'a>(
+    objects: &'a [Object],
+    is_free: impl Fn(&Object) -> bool,
+    all_bytes: u64,
+    options: &CollectOptions,
+) -> Vec<&'a Object> {
+    let mut free: Vec<&Object> = objects.iter().filter(|object| is_free(object)).collect();
+    free.sort_by_key(|object| (object.used, object.digest));
+    if options.max_bytes.is_none() && options.max_age.is_none() {
+        return free;
+    }
+    let oldest = options.max_age.and_then(|max_age| SystemTime::now().checked_sub(max_age));
+    let mut bytes = all_bytes;
+    let mut selected = Vec::new();
+    for object in free {
+        let is_old = oldest.is_some_and(|oldest| object.used < oldest);
+        let is_too_much = options.max_bytes.is_some_and(|max_bytes| bytes > max_bytes);
+        if is_old || is_too_much {
+            bytes -= object.bytes;
+            selected.push(object);
+        }
+    }
+    selected
+}

@@ -1,0 +1,120 @@
+//! What can go wrong with the store's files, and what the user can do about it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// A failure to read or write below `artifacts/`, or to read a source.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused something.
+    #[error("cannot {action} `{}`", path.display())]
+    Io {
+        /// What was tried, such as `write`.
+        action: &'static str,
+        /// The file or folder that it was tried on.
+        path: PathBuf,
+        /// What the operating system says.
+        #[source]
+        source: io::Error,
+    },
+    /// The content differed between two looks at it, twice in a row.
+    #[error("`{}` changes while it is read", path.display())]
+    ChangesWhileRead {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A symbolic link, device, socket or pipe where only files and folders can be.
+    #[error("`{}` is neither a file nor a folder", path.display())]
+    NotAFile {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// Folders that contain each other through symbolic links.
+    #[error("the symbolic link `{}` leads back to a folder above it", path.display())]
+    Loop {
+        /// The link.
+        path: PathBuf,
+    },
+    /// A file name that no tree can hold.
+    #[error("`{}` cannot name a file of an artifact: names are UTF-8, relative and without `..`", path.display())]
+    Name {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A metric that JSON cannot hold and no check can compare.
+    #[error("the metric `{metric}` of `{stage}` is not a finite number")]
+    NotFinite {
+        /// The stage.
+        stage: String,
+        /// The metric's name.
+        metric: String,
+    },
+}
+
+impl StoreError {
+    /// Says what the user can do, if there is something.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Io { path, source, .. } => io_help(path, source),
+            Self::ChangesWhileRead { .. } => Some("wait until whatever writes the file is done, then run again".into()),
+            Self::NotAFile { .. } => Some("replace it by a file, or remove it".into()),
+            Self::Loop { .. } => Some("remove the link".into()),
+            Self::Name { .. } => Some("rename the file".into()),
+            Self::NotFinite { .. } => None,
+        }
+    }
+
+    /// True when the store cannot be written at all, though it may be read.
+    pub(crate) fn is_read_only(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+    }
+}
+
+fn io_help(path: &Path, source: &io::Error) -> Option<String> {
+    let folder = path.parent().unwrap_or(path).display();
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(format!(
+            "the disk that holds `{folder}` is full: free some space, for example with `pipeline cache gc`, and run again; finished shards are kept"
+        )),
+        io::ErrorKind::PermissionDenied => Some(format!("check who owns `{folder}` and that you may write there")),
+        io::ErrorKind::ReadOnlyFilesystem => {
+            Some("the file system is mounted read-only: choose another store with `--artifacts`".into())
+        }
+        io::ErrorKind::NotADirectory => Some(format!("something above `{}` is a file: move it away", path.display())),
+        _ => None,
+    }
+}
+
+/// Turns an operating-system error into a [`StoreError`] that says what was tried on which path.
+pub(crate) trait At<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, action: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Io { action, path: path.to_owned(), source })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_told_with_the_path_and_a_remedy() {
+        let full: io::Result<()> = Err(io::ErrorKind::StorageFull.into());
+        let error = full.at("write", Path::new("/a/b/c")).unwrap_err();
+        assert_eq!(error.to_string(), "cannot write `/a/b/c`");
+        assert!(error.help().unwrap().contains("the disk that holds `/a/b` is full"));
+        assert!(!error.is_read_only());
+    }
+
+    #[test]
+    fn a_store_that_may_not_be_written_is_told_from_a_broken_one() {
+        let denied: io::Result<()> = Err(io::ErrorKind::PermissionDenied.into());
+        let error = denied.at("create", Path::new("/a/b")).unwrap_err();
+        assert!(error.is_read_only());
+        assert!(error.help().unwrap().contains("who owns `/a`"));
+    }
+}

@@ -1,0 +1,92 @@
+//! One computation a key: an advisory lock that a dead owner cannot hold. Correctness never depends on it.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use pipeline_core::Key;
+use serde::{Deserialize, Serialize};
+
+use crate::error::At;
+use crate::ownership::{Claim, OwnedFile, claim};
+use crate::{Store, StoreError, host_name};
+
+/// How often a held lock is read while its new owner writes its name into it.
+const MAX_READS: usize = 100;
+
+/// The answer to [`Store::lock`].
+#[derive(Debug)]
+pub enum LockOutcome {
+    /// The caller computes the key.
+    Acquired(KeyLock),
+    /// Somebody else computes it.
+    Held(Owner),
+}
+
+/// The right to compute a key; given back when dropped.
+#[derive(Debug)]
+pub struct KeyLock {
+    /// None on a file system without locks, where a key may be computed twice.
+    _owned: Option<OwnedFile>,
+}
+
+/// Who computes a key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// The process; 0 if it cannot be told.
+    pub pid: u32,
+    /// Its machine.
+    pub host: String,
+    /// The stage's name in its spec.
+    pub stage: String,
+    /// Since when, in milliseconds since 1970-01-01 UTC.
+    pub since_ms: u64,
+}
+
+impl Store {
+    /// Asks for the right to compute `key` for the stage named `owner`. Never waits: who is refused asks again.
+    ///
+    /// The lock of a dead process is free at once.
+    ///
+    /// # Errors
+    /// When the store cannot be written, so that the result could not be committed either.
+    pub fn lock(&self, key: &Key, owner: &str) -> Result<LockOutcome, StoreError> {
+        let path = self.layout().lock(key);
+        match claim(&path).at("lock", &path)? {
+            Claim::Owned(mut owned) => {
+                write_owner(&mut owned.file, owner).at("write", &path)?;
+                Ok(LockOutcome::Acquired(KeyLock { _owned: Some(owned) }))
+            }
+            Claim::Held(mut file) => Ok(LockOutcome::Held(read_owner(&mut file))),
+            Claim::Unknown => Ok(LockOutcome::Acquired(KeyLock { _owned: None })),
+        }
+    }
+}
+
+fn write_owner(file: &mut File, stage: &str) -> io::Result<()> {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let owner = Owner {
+        pid: std::process::id(),
+        host: host_name().to_owned(),
+        stage: stage.to_owned(),
+        since_ms: u64::try_from(since.as_millis()).expect("the clock is before the year 500,000,000"),
+    };
+    // A dead owner may have left its name. Not for an empty file: ext4 syncs one that was cut when it is closed.
+    if file.metadata()?.len() > 0 {
+        file.set_len(0)?;
+    }
+    file.write_all(&serde_json::to_vec(&owner)?)
+}
+
+fn read_owner(file: &mut File) -> Owner {
+    let mut text = String::new();
+    for _ in 0..MAX_READS {
+        text.clear();
+        let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+        if let (Ok(_), Ok(owner)) = (read, serde_json::from_str(&text)) {
+            return owner;
+        }
+        std::thread::yield_now();
+    }
+    Owner { pid: 0, host: "unknown".into(), stage: "unknown".into(), since_ms: 0 }
+}

@@ -1,0 +1,178 @@
+//! Objects: the files of artifacts, each stored once under its digest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Component, Path, PathBuf};
+use std::time::SystemTime;
+
+use pipeline_core::{Digest, FileEntry, Tree};
+use rayon::prelude::*;
+
+use crate::durable::{list_folder, make_folder, move_into_place, parent, remove_file, sync_folder};
+use crate::error::At;
+use crate::hash::hash_file;
+use crate::session::Session;
+use crate::{Store, StoreError};
+
+/// The permissions of objects: nobody writes.
+const READ_ONLY: u32 = 0o444;
+
+impl Store {
+    /// Moves a file of a scratch folder into the store and returns its entry.
+    ///
+    /// An object that is already there stays. A file with several hard links is copied, since somebody may write
+    /// through another of its names.
+    ///
+    /// # Errors
+    /// When it is not a plain file, or the store cannot be written.
+    pub fn put_file(&self, path: &Path) -> Result<FileEntry, StoreError> {
+        let entry = prepare(path, &*self.session()?)?;
+        self.place(path, &entry)?;
+        sync_folder(parent(&self.layout().object(&entry.digest)))?;
+        Ok(entry)
+    }
+
+    /// Moves every file below a scratch folder into the store and returns the tree they make. The names are relative.
+    ///
+    /// # Errors
+    /// When something below is neither a file nor a folder or has a name that is not UTF-8, or the store cannot be
+    /// written. Then some of the files are in the store and named by no tree: harmless, and collected some day.
+    pub fn put_folder(&self, scratch: &Path) -> Result<Tree, StoreError> {
+        let session = self.session()?;
+        let mut names = Vec::new();
+        list_files(scratch, "", &mut names)?;
+        let entries = names.par_iter().map(|name| prepare(&scratch.join(name), &session));
+        let entries: Vec<FileEntry> = entries.collect::<Result<_, _>>()?;
+        for (name, entry) in names.iter().zip(&entries) {
+            self.place(&scratch.join(name), entry)?;
+        }
+        let folders: BTreeSet<PathBuf> =
+            entries.iter().map(|entry| parent(&self.layout().object(&entry.digest)).to_owned()).collect();
+        folders.par_iter().try_for_each(|folder| sync_folder(folder))?;
+        Ok(Tree { files: names.into_iter().zip(entries).collect() })
+    }
+
+    /// True if every file of the tree is there with its length. Reads no content.
+    pub fn has_bytes(&self, tree: &Tree) -> bool {
+        let session = self.session_if_begun();
+        tree.files.values().all(|entry| self.has_object(entry, session.as_deref()))
+    }
+
+    fn has_object(&self, entry: &FileEntry, session: Option<&Session>) -> bool {
+        let object = self.layout().object(&entry.digest);
+        match fs::metadata(&object) {
+            Ok(metadata) if metadata.is_file() && metadata.len() == entry.bytes => {
+                session.is_none_or(|session| mark_used(&object, &metadata, session.began()))
+            }
+            _ => false,
+        }
+    }
+
+    /// Gives a prepared file its place, unless the object is there.
+    fn place(&self, path: &Path, entry: &FileEntry) -> Result<(), StoreError> {
+        let object = self.layout().object(&entry.digest);
+        match fs::metadata(&object) {
+            Ok(metadata) if metadata.len() == entry.bytes && mark_used(&object, &metadata, SystemTime::now()) => {
+                return remove_file(path);
+            }
+            Ok(metadata) if metadata.len() != entry.bytes => self.quarantine(&object)?,
+            _ => {}
+        }
+        move_into_place(path, &object)
+    }
+
+    /// Moves a damaged file out of the way, to where a person can look at it.
+    pub(crate) fn quarantine(&self, path: &Path) -> Result<(), StoreError> {
+        let folder = self.layout().quarantine();
+        make_folder(&folder)?;
+        let kind = parent(path).file_name().unwrap_or_default().to_string_lossy();
+        let file = path.file_name().unwrap_or_default().to_string_lossy();
+        let place = tempfile::Builder::new().prefix(&format!("{kind}{file}-")).tempfile_in(&folder);
+        let place = place.at("create", &folder)?.into_temp_path();
+        match fs::rename(path, &place) {
+            // Another reader was quicker.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            moved => moved.at("move to the quarantine", path)?,
+        }
+        place.keep().map_err(|error| error.error).at("keep", &folder)?;
+        Ok(())
+    }
+}
+
+/// Makes a file fit to be an object: a plain file that nobody else can write, synced. Returns its entry.
+fn prepare(path: &Path, session: &Session) -> Result<FileEntry, StoreError> {
+    let metadata = fs::symlink_metadata(path).at("read", path)?;
+    if !metadata.is_file() {
+        return Err(StoreError::NotAFile { path: path.to_owned() });
+    }
+    if metadata.nlink() > 1 {
+        let copy = session.new_path();
+        fs::copy(path, &copy).at("write", &copy)?;
+        fs::rename(&copy, path).at("write", path)?;
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(READ_ONLY)).at("protect", path)?;
+    let file = File::open(path).at("read", path)?;
+    // The time of last use: whatever the file says of itself may be long ago.
+    file.set_modified(SystemTime::now()).at("write", path)?;
+    file.sync_all().at("sync", path)?;
+    let bytes = file.metadata().at("read", path)?.len();
+    Ok(FileEntry { digest: digest_of(&file, bytes, path)?, bytes })
+}
+
+/// Copies an object to a path that is not there yet, for file systems without hard links.
+pub(crate) fn copy_object(object: &Path, scratch: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::copy(object, scratch).at("write", scratch)?;
+    move_into_place(scratch, to)
+}
+
+/// The digest of an open file of a known length.
+pub(crate) fn digest_of(file: &File, bytes: u64, path: &Path) -> Result<Digest, StoreError> {
+    match hash_file(file, bytes) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            Err(StoreError::ChangesWhileRead { path: path.to_owned() })
+        }
+        digest => digest.at("read", path),
+    }
+}
+
+/// Notes that an object is used, so that a collection that runs now leaves it: the time of its last use is its
+/// modification time. Skipped when it was used after `since`. Returns false if the object went away meanwhile.
+pub(crate) fn mark_used(object: &Path, metadata: &fs::Metadata, since: SystemTime) -> bool {
+    if metadata.modified().is_ok_and(|used| used >= since) {
+        return true;
+    }
+    let Ok(file) = File::open(object) else { return false };
+    // Refused for the object of another user: then only its owner's use counts.
+    let _ = file.set_modified(SystemTime::now());
+    object.exists()
+}
+
+/// Adds the names of all files below `folder`, each after `prefix`.
+pub(crate) fn list_files(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(), StoreError> {
+    for entry in list_folder(folder)? {
+        let path = entry.path();
+        let name = entry.file_name().into_string().map_err(|_| StoreError::Name { path: path.clone() })?;
+        let name = format!("{prefix}{name}");
+        let kind = entry.file_type().at("read", &path)?;
+        if kind.is_dir() {
+            list_files(&path, &format!("{name}/"), names)?;
+        } else if kind.is_file() {
+            names.push(name);
+        } else {
+            return Err(StoreError::NotAFile { path });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that every name stays inside the folder that it is joined to.
+pub(crate) fn check_names(files: &BTreeMap<String, FileEntry>) -> Result<(), StoreError> {
+    let stays_inside =
+        |name: &str| !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    match files.keys().find(|name| !stays_inside(name)) {
+        Some(name) => Err(StoreError::Name { path: name.into() }),
+        None => Ok(()),
+    }
+}

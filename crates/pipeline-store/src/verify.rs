@@ -1,0 +1,133 @@
+//! A look at every byte of a store, and the figures of what it holds.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use pipeline_core::FileEntry;
+use rayon::prelude::*;
+use serde::Serialize;
+
+use crate::durable::list_folder;
+use crate::inventory::{bytes_below, stages_by_object};
+use crate::links::{FileState, check_file};
+use crate::{Store, StoreError};
+
+/// What a look at every byte found.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct VerifyReport {
+    /// Objects looked at.
+    pub n_objects: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Records looked at.
+    pub n_records: usize,
+    /// Records some of whose bytes are not there: dropped or collected, and rebuilt on demand.
+    pub n_without_bytes: usize,
+    /// Damaged objects.
+    pub damaged_objects: Vec<DamagedObject>,
+    /// Damaged records.
+    pub damaged_records: Vec<PathBuf>,
+}
+
+/// An object whose bytes are not the ones of its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DamagedObject {
+    /// Where it lies, or lay.
+    pub path: PathBuf,
+    /// The stage that it belongs to; none if no record names it.
+    pub stage: Option<String>,
+    /// Its length.
+    pub bytes: u64,
+}
+
+/// The figures of a store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct StoreStats {
+    /// Objects.
+    pub n_objects: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Bytes of the objects that the last and pinned runs have.
+    pub rooted_bytes: u64,
+    /// Records.
+    pub n_records: usize,
+    /// Runs in the history.
+    pub n_runs: usize,
+    /// Bytes in the quarantine.
+    pub quarantine_bytes: u64,
+    /// Bytes being written.
+    pub scratch_bytes: u64,
+    /// Bytes of objects by stage name; the empty name stands for files that no record names.
+    pub bytes_by_stage: BTreeMap<String, u64>,
+}
+
+impl VerifyReport {
+    /// True if nothing is damaged.
+    pub fn is_clean(&self) -> bool {
+        self.damaged_objects.is_empty() && self.damaged_records.is_empty()
+    }
+}
+
+impl Store {
+    /// Reads every object and record and compares it with its digest. With `repair` what is damaged goes to the
+    /// quarantine, so that the next run that needs it computes it again.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or cannot be written and is to be repaired.
+    pub fn verify(&self, repair: bool) -> Result<VerifyReport, StoreError> {
+        let (records, damaged_records) = self.records()?;
+        let objects = self.objects()?;
+        let states: Result<Vec<FileState>, StoreError> = objects
+            .par_iter()
+            .map(|object| check_file(&object.path, &FileEntry { digest: object.digest, bytes: object.bytes }))
+            .collect();
+        let stages = stages_by_object(&records);
+        let damaged = objects.iter().zip(states?).filter(|(_, state)| *state == FileState::Corrupt);
+        let damaged_objects: Vec<DamagedObject> = damaged
+            .map(|(object, _)| DamagedObject {
+                path: object.path.clone(),
+                stage: stages.get(&object.digest).map(ToString::to_string),
+                bytes: object.bytes,
+            })
+            .collect();
+        if repair {
+            damaged_objects.iter().try_for_each(|object| self.quarantine(&object.path))?;
+            damaged_records.iter().try_for_each(|path| self.quarantine(path))?;
+        }
+        Ok(VerifyReport {
+            n_objects: objects.len(),
+            bytes: objects.iter().map(|object| object.bytes).sum(),
+            n_records: records.len() + damaged_records.len(),
+            n_without_bytes: records.iter().filter(|record| !self.has_bytes(&record.tree)).count(),
+            damaged_objects,
+            damaged_records,
+        })
+    }
+
+    /// Counts what the store holds. Reads no content of objects.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn stats(&self) -> Result<StoreStats, StoreError> {
+        let (records, damaged_records) = self.records()?;
+        let (objects, roots) = (self.objects()?, self.roots()?);
+        let stages = stages_by_object(&records);
+        let mut stats = StoreStats {
+            n_objects: objects.len(),
+            n_records: records.len() + damaged_records.len(),
+            n_runs: list_folder(&self.layout().runs())?.len(),
+            quarantine_bytes: bytes_below(&self.layout().quarantine())?,
+            scratch_bytes: bytes_below(&self.layout().scratch())?,
+            ..StoreStats::default()
+        };
+        for object in &objects {
+            stats.bytes += object.bytes;
+            let stage = stages.get(&object.digest).copied().unwrap_or_default();
+            *stats.bytes_by_stage.entry(stage.to_owned()).or_default() += object.bytes;
+            if roots.objects.contains(&object.digest) {
+                stats.rooted_bytes += object.bytes;
+            }
+        }
+        Ok(stats)
+    }
+}

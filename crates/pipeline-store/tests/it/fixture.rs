@@ -1,0 +1,110 @@
+//! A store in a temporary folder, and what the stories do with it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use pipeline_core::{Device, Digest, FileEntry, Manifest, RunId, StageReport, Tree};
+use pipeline_store::{Last, LastStage, Provenance, Record, Store};
+
+pub struct Fixture {
+    pub folder: tempfile::TempDir,
+    pub store: Store,
+}
+
+impl Fixture {
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("artifacts")).unwrap();
+        Self { folder, store }
+    }
+
+    /// Another handle on the same store, as another process has it.
+    pub fn another_handle(&self) -> Store {
+        Store::open(self.store.artifacts()).unwrap()
+    }
+
+    pub fn in_store(&self, path: &str) -> PathBuf {
+        self.store.artifacts().join("store-v1").join(path)
+    }
+
+    pub fn object(&self, entry: &FileEntry) -> PathBuf {
+        let hex = entry.digest.hex();
+        self.in_store(&format!("objects/{}/{}", &hex[..2], &hex[2..]))
+    }
+
+    pub fn quarantined(&self) -> usize {
+        fs::read_dir(self.in_store("quarantine")).map_or(0, Iterator::count)
+    }
+
+    /// Ends the session of the handle, as the end of its process would.
+    pub fn reopen(&mut self) {
+        self.store = self.another_handle();
+    }
+}
+
+pub fn put(store: &Store, files: &[(&str, &[u8])]) -> Tree {
+    let scratch = store.scratch().unwrap();
+    for (name, content) in files {
+        let path = scratch.folder().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+    store.put_folder(scratch.folder()).unwrap()
+}
+
+/// The record of a stage whose only param is `seed`.
+pub fn record(stage: &str, seed: u32, tree: &Tree) -> Record {
+    let mut manifest = Manifest::new("command", 1);
+    manifest.param("stage", &format!("\"{stage}\""));
+    manifest.param("seed", &seed.to_string());
+    let mut report = StageReport::default();
+    report.metrics.insert("loss".into(), 0.5);
+    Record {
+        key: manifest.key(),
+        manifest,
+        tree: tree.clone(),
+        report,
+        seconds: 1.5,
+        provenance: Provenance {
+            at_ms: 1,
+            host: "here".into(),
+            pid: 1,
+            stage: stage.into(),
+            device: Device::Cpu,
+            instruction_set: "avx2".into(),
+            version: "0.1.0".into(),
+            adopted_from: None,
+        },
+    }
+}
+
+pub fn last_of(spec: &Path, records: &[&Record]) -> Last {
+    let stages = records.iter().map(|record| {
+        let stage = LastStage {
+            key: record.key,
+            artifact: record.tree.digest(),
+            seconds: record.seconds,
+            report: record.report.clone(),
+        };
+        (record.provenance.stage.parse().unwrap(), stage)
+    });
+    Last { run: RunId("r".into()), spec: spec.to_owned(), at_ms: 1, stages: stages.collect::<BTreeMap<_, _>>() }
+}
+
+/// Flips one bit of a file in its place.
+pub fn flip_bit(path: &Path, bit_idx: u64) {
+    let permissions = fs::metadata(path).unwrap().permissions();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+    let file = fs::File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, bit_idx / 8).unwrap();
+    byte[0] ^= 1 << (bit_idx % 8);
+    file.write_all_at(&byte, bit_idx / 8).unwrap();
+    fs::set_permissions(path, permissions).unwrap();
+}
+
+pub fn nothing_kept(_: &Digest) -> bool {
+    false
+}

@@ -1,0 +1,12 @@
+//! Stories of a store, told through its public interface.
+#![allow(clippy::unwrap_used, reason = "a story that cannot go on fails")]
+
+mod collect;
+mod commit;
+mod fixture;
+mod locks;
+mod processes;
+mod runs;
+mod sources;
+mod trees;
+mod verify;

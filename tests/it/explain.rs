@@ -1,0 +1,135 @@
+//! `status`, `why`, `graph`, `path` and the dry run.
+
+use crate::project::Project;
+
+const CHAIN: &str = r#"name: chain
+vars: { letters: "5" }
+stages:
+  head: { kind: command, params: { run: [sh, -c, 'head -c ${letters} "$SPEC_DIR/in.txt" > out'], outputs: [out], sources: [in.txt] } }
+  middle: { kind: command, inputs: { from: head }, params: { run: [sh, -c, 'cp "$INPUT_FROM/out" out'], outputs: [out] } }
+  tail: { kind: command, inputs: { from: middle }, params: { run: [sh, -c, 'cp "$INPUT_FROM/out" out'], outputs: [out] } }
+  other: { kind: command, params: { run: [touch, out], outputs: [out] } }
+"#;
+
+fn settled() -> Project {
+    let project = Project::with_spec(CHAIN);
+    project.write("in.txt", "AAAAABBBBB");
+    assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(0));
+    project
+}
+
+#[test]
+fn status_tells_a_decision_and_a_reason_for_each_stage() {
+    let project = settled();
+    let reply = project.run(&["status", "spec.yaml", "--check"]);
+    assert_eq!((reply.code, reply.stderr.as_str()), (Some(0), "4 stages: all up to date"));
+    project.write("in.txt", "CCCCC");
+    let reply = project.run(&["status", "spec.yaml", "--check"]);
+    assert_eq!(reply.code, Some(1));
+    let expect = "\
+stage decision last reason
+head run [TIME] source.in.txt changed
+other reuse [TIME] up to date
+middle depends [TIME] on what `head` gives
+tail depends [TIME] on what `middle` gives";
+    let mut lines: Vec<_> = reply.stdout.lines().collect();
+    let mut expect: Vec<_> = expect.lines().collect();
+    lines.sort_unstable();
+    expect.sort_unstable();
+    assert_eq!(lines, expect);
+    assert!(reply.stderr.starts_with("4 stages: 1 to run, 2 depend on these, 1 up to date"), "{}", reply.stderr);
+    assert_eq!(project.run(&["status", "spec.yaml"]).code, Some(0), "without --check stale is no failure");
+}
+
+#[test]
+fn why_names_the_root_cause_with_old_and_new_value() {
+    let project = settled();
+    let reply = project.run(&["why", "spec.yaml", "tail", "--set", "vars.letters='3'"]);
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    let expect = r#"`tail` runs if its inputs change; root cause: `head`: param.run ["sh","-c","head -c 5 \"$SPEC_DIR/in.tx… -> ["sh","-c","head -c 3 \"$SPEC_DIR/in.tx…
+`tail` depends on what `middle` gives
+`middle` depends on what `head` gives
+param.run: ["sh","-c","head -c 5 \"$SPEC_DIR/in.txt\" > out"] -> ["sh","-c","head -c 3 \"$SPEC_DIR/in.txt\" > out"]
+compared with run [RUN]
+blast radius: 1 stage, about [TIME] by last time
+`tail`"#;
+    assert_eq!(reply.stdout, expect);
+    let reply = project.run(&["why", "spec.yaml", "head", "--set", "vars.letters='3'"]);
+    assert!(reply.stdout.contains("blast radius: 3 stages"), "{}", reply.stdout);
+    let reply = project.run(&["why", "spec.yaml", "tail"]);
+    assert!(reply.stdout.starts_with("`tail` does not run: its result is remembered under "), "{}", reply.stdout);
+}
+
+#[test]
+fn a_dry_run_shows_the_plan_and_runs_nothing() {
+    let project = settled();
+    project.write("in.txt", "CCCCC");
+    let reply = project.run(&["run", "spec.yaml", "--dry-run"]);
+    assert_eq!((reply.code, &reply.stdout), (Some(0), &project.run(&["status", "spec.yaml"]).stdout));
+    let forced = project.run(&["run", "spec.yaml", "--dry-run", "--force", "other"]);
+    assert!(forced.stdout.contains("other run [TIME] forced"), "{}", forced.stdout);
+    assert_eq!(project.run(&["runs", "--json"]).stdout.matches("\"id\"").count(), 1, "a dry run is no run");
+    let untouched = Project::with_spec(CHAIN);
+    untouched.write("in.txt", "AAAAABBBBB");
+    assert_eq!(untouched.run(&["run", "spec.yaml", "--dry-run"]).code, Some(0));
+    assert!(!untouched.path("artifacts").exists(), "a dry run writes nothing");
+}
+
+#[test]
+fn plans_are_one_json_object() {
+    let project = settled();
+    project.write("in.txt", "CCCCC");
+    let output = project.command(&["status", "spec.yaml", "--json"]).output().unwrap();
+    let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&plan["n_run"], &plan["n_depends"], &plan["n_reuse"]), (&1.into(), &2.into(), &1.into()));
+    let head = plan["stages"].as_array().unwrap().iter().find(|stage| stage["stage"] == "head").unwrap();
+    assert_eq!(head["decision"], "run");
+    assert_eq!(head["why"]["changes"][0]["name"], "source.in.txt");
+}
+
+#[test]
+fn path_leads_to_the_files_of_an_artifact() {
+    let project = settled();
+    let output = project.command(&["path", "spec.yaml", "tail"]).output().unwrap();
+    let folder = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(std::fs::read_to_string(format!("{}/out", folder.trim_end())).unwrap(), "AAAAA");
+    project.write("in.txt", "CCCCC");
+    let reply = project.run(&["path", "spec.yaml", "tail"]);
+    assert_eq!((reply.code, reply.stdout.as_str()), (Some(1), ""));
+    assert!(reply.stderr.contains("help: `pipeline run"), "{}", reply.stderr);
+}
+
+#[test]
+fn a_graph_has_four_languages() {
+    let project = Project::with_spec(CHAIN);
+    project.write("in.txt", "");
+    for (format, expect) in [
+        ("ascii", "middle (command)\n<- from head"),
+        ("mermaid", "-- from -->"),
+        ("dot", "\"head\" -> \"middle\" [label=\"from\"];"),
+        ("json", "\"from\": \"middle\""),
+    ] {
+        let reply = project.run(&["graph", "spec.yaml", "--format", format]);
+        assert_eq!(reply.code, Some(0));
+        assert!(reply.stdout.contains(expect), "{format}: {}", reply.stdout);
+    }
+}
+
+#[test]
+fn comments_and_the_order_of_keys_change_nothing() {
+    let project = settled();
+    let mut lines: Vec<_> = CHAIN.lines().collect();
+    let last = lines.pop().unwrap();
+    lines.insert(3, last);
+    project.write("spec.yaml", &format!("# a comment\n{}\n", lines.join("\n")));
+    let reply = project.run(&["status", "spec.yaml", "--check"]);
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+}
+
+#[test]
+fn two_specs_share_what_they_share() {
+    let project = settled();
+    project.write("second.yaml", "extends: spec.yaml\nstages: { other: { params: { run: [touch, out, more] } } }\n");
+    let reply = project.run(&["run", "second.yaml"]);
+    assert!(reply.stderr.contains("4 stages: 1 ran, 3 reused"), "{}", reply.stderr);
+}

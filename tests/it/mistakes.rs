@@ -1,0 +1,131 @@
+//! What a user is told who has made a mistake: place, excerpt, nearest name, exit code 2.
+
+use crate::project::{Project, Reply};
+
+/// Runs `args` on a spec and compares stderr; nothing may be computed.
+fn check(spec: &str, args: &[&str], expect: &str) {
+    let project = Project::with_spec(spec);
+    let reply = project.run(args);
+    let expect = expect.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    let expect = expect.collect::<Vec<_>>().join("\n");
+    assert_eq!(reply, Reply { code: Some(2), stdout: String::new(), stderr: expect });
+    assert!(!project.path("artifacts").exists());
+}
+
+#[test]
+fn a_typo_in_a_key() {
+    check(
+        "stages:\n  queries:\n    knd: load-queries\n",
+        &["run", "spec.yaml"],
+        "error: unknown key `knd`
+ --> spec.yaml:3:5
+  |
+3 |     knd: load-queries
+  |     ^^^
+  |
+help: did you mean `kind`?",
+    );
+}
+
+#[test]
+fn an_unknown_stage() {
+    check(
+        "stages:\n  queries: { kind: load-queries, params: { path: q.jsonl } }\n  text:\n    kind: extract-text\n    inputs: { queries: qeries }\n    params: { model: bert }\n",
+        &["status", "spec.yaml"],
+        "error: unknown stage `qeries`
+ --> spec.yaml:5:24
+  |
+5 |     inputs: { queries: qeries }
+  |                        ^^^^^^
+  |
+help: did you mean `queries`?",
+    );
+}
+
+#[test]
+fn an_unknown_kind() {
+    check(
+        "stages:\n  queries: { kind: load-querys, params: { path: q.jsonl } }\n",
+        &["validate", "spec.yaml"],
+        "error: unknown kind `load-querys`
+ --> spec.yaml:2:20
+  |
+2 |   queries: { kind: load-querys, params: { path: q.jsonl } }
+  |                    ^^^^^^^^^^^
+  |
+help: did you mean `load-queries`? `pipeline stages` lists all kinds",
+    );
+}
+
+#[test]
+fn a_param_of_the_wrong_type() {
+    let project = Project::with_spec(
+        "stages:\n  images:\n    kind: decode-images\n    params: { path: a.tsv, max_samples: many }\n",
+    );
+    let reply = project.run(&["run", "spec.yaml"]);
+    assert_eq!(reply.code, Some(2));
+    assert!(reply.stderr.contains("--> spec.yaml:4:41"), "{}", reply.stderr);
+}
+
+#[test]
+fn a_wrong_path() {
+    let project = Project::with_spec("stages:\n  queries: { kind: load-queries, params: { path: data/q.jsonl } }\n");
+    for args in [["run", "spec.yaml"], ["status", "spec.yaml"]] {
+        let reply = project.run(&args);
+        assert_eq!((reply.code, reply.stdout.as_str()), (Some(2), ""), "{reply:?}");
+        assert!(reply.stderr.contains("`queries`"), "{}", reply.stderr);
+        assert!(reply.stderr.contains("[FOLDER]/data/q.jsonl"), "{}", reply.stderr);
+    }
+}
+
+#[test]
+fn a_missing_model() {
+    let spec = "vars: { models: models }
+stages:
+  queries: { kind: load-queries, params: { path: q.jsonl } }
+  text: { kind: extract-text, inputs: { queries: queries }, params: { model: bert-base-chinese } }
+";
+    let project = Project::with_spec(spec);
+    project.write("q.jsonl", "");
+    let reply = project.run(&["run", "spec.yaml"]);
+    assert_eq!((reply.code, reply.stdout.as_str()), (Some(2), ""), "{reply:?}");
+    for part in ["`text`", "bert-base-chinese", "[FOLDER]/models"] {
+        assert!(reply.stderr.contains(part), "{part} in {}", reply.stderr);
+    }
+}
+
+#[test]
+fn a_spec_that_is_not_there() {
+    let project = Project::with_spec("stages: {}\n");
+    let reply = project.run(&["run", "sepc.yaml"]);
+    assert_eq!(reply.code, Some(2));
+    let expect = "error: there is no spec `sepc.yaml`; looked in `.`\nhelp: did you mean `spec.yaml`?";
+    assert_eq!(reply.stderr, expect);
+}
+
+#[test]
+fn names_on_the_command_line() {
+    let spec = "stages:\n  first: { kind: command, params: { run: [touch, out], outputs: [out] } }\n";
+    let cases = [
+        (
+            &["run", "spec.yaml", "--force", "frist"][..],
+            "error: the spec has no stage `frist`\nhelp: did you mean `first`?",
+        ),
+        (&["why", "spec.yaml", "frist"], "error: the spec has no stage `frist`\nhelp: did you mean `first`?"),
+        (&["stages", "comand"], "error: there is no kind `comand`\nhelp: did you mean `command`?"),
+    ];
+    for (args, expect) in cases {
+        check(spec, args, expect);
+    }
+    check(
+        spec,
+        &["run", "spec.yaml", "--set", "first.params.rnu=[true]"],
+        "error: unknown param `rnu`
+ --> --set:1:1
+  |
+1 | first.params.rnu=[true]
+  | ^^^^^^^^^^^^^^^^
+  |
+help: did you mean `run`?",
+    );
+}

@@ -1,0 +1,109 @@
+//! The whole pipeline of the notebook on a small data set, against what PyTorch gave for it.
+
+use std::path::{Path, PathBuf};
+
+use crate::project::{Project, Reply};
+
+/// The result of the notebook on the same data from the same start.
+const RESULT: &str = "Recall@1=0.0160, Recall@5=0.0585, Recall@10=0.1436, MeanRecall=0.0727 (N=188); pool 150 images, \
+                      188 queries answerable";
+
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").canonicalize().unwrap()
+}
+
+/// A project with the notebook's stages and settings on the small data set.
+pub fn notebook() -> Project {
+    let fixtures = fixtures();
+    let fixtures = fixtures.display();
+    Project::with_spec(&format!(
+        r#"name: notebook
+vars: {{ data: {fixtures}/data/mini, models: {fixtures}/tiny, start: {fixtures}/goldens/mini/init.safetensors }}
+stages:
+  train-queries: {{ kind: load-queries, params: {{ path: "${{data}}/MR_train_queries.jsonl" }} }}
+  valid-queries: {{ kind: load-queries, params: {{ path: "${{data}}/MR_valid_queries.jsonl" }} }}
+  train-images: {{ kind: decode-images, params: {{ path: "${{data}}/MR_train_imgs.tsv", max_samples: 500 }}, retain: false }}
+  valid-images: {{ kind: decode-images, params: {{ path: "${{data}}/MR_valid_imgs.tsv", max_samples: 500 }}, retain: false }}
+  train-text: {{ kind: extract-text, inputs: {{ queries: train-queries }}, params: {{ model: "${{models}}/bert" }} }}
+  valid-text: {{ kind: extract-text, inputs: {{ queries: valid-queries }}, params: {{ model: "${{models}}/bert" }} }}
+  train-features: {{ kind: extract-image, inputs: {{ images: train-images }}, params: {{ model: "${{models}}/resnet" }} }}
+  valid-features: {{ kind: extract-image, inputs: {{ images: valid-images }}, params: {{ model: "${{models}}/resnet" }} }}
+  projection:
+    kind: train-projection
+    inputs: {{ queries: train-queries, text: train-text, images: train-features }}
+    params: {{ projection_dim: 64, init_from: "${{start}}" }}
+    publish: {{ projection.pth: weights/projection.pth }}
+  evaluate:
+    kind: evaluate-recall
+    inputs: {{ queries: valid-queries, text: valid-text, images: valid-features, projection: projection }}
+check: {{ mean_recall: {{ max_drop: 0.002 }} }}
+"#
+    ))
+}
+
+/// Runs the notebook and expects that it is done.
+pub fn run(project: &Project, more: &[&str]) -> Reply {
+    let reply = project.run(&[&["run", "spec.yaml"], more].concat());
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    reply
+}
+
+#[test]
+fn the_notebooks_numbers_come_out_and_are_remembered() {
+    let project = notebook();
+    let first = run(&project, &[]);
+    assert_eq!(first.stdout, RESULT);
+    assert!(first.stderr.contains("10 stages: 10 ran"), "{}", first.stderr);
+    assert!(project.path("weights/projection.pth").exists());
+
+    let second = run(&project, &[]);
+    assert_eq!((second.stdout.as_str(), second.stderr.as_str()), (RESULT, "10 stages: nothing ran, 10 reused, [TIME]"));
+
+    let warmer = run(&project, &["--set", "projection.params.temperature=0.05"]);
+    assert!(warmer.stderr.contains("10 stages: 2 ran, 8 reused"), "{}", warmer.stderr);
+    assert!(warmer.stderr.contains("param.temperature 0.07 -> 0.05"), "{}", warmer.stderr);
+}
+
+#[test]
+fn any_number_of_jobs_and_threads_gives_the_same_bytes() {
+    let artifacts = |jobs: &str, threads: &str| {
+        let project = notebook();
+        run(&project, &["--jobs", jobs, "--threads", threads]);
+        let output = project.command(&["status", "spec.yaml", "--json"]).output().unwrap();
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let stages = plan["stages"].as_array().unwrap().iter();
+        stages.map(|stage| (stage["stage"].to_string(), stage["artifact"].to_string())).collect::<Vec<_>>()
+    };
+    assert_eq!(artifacts("1", "1"), artifacts("4", "3"));
+}
+
+#[test]
+fn predictions_have_ten_images_for_each_query() {
+    let project = notebook();
+    let before = project.run(&["predict", "spec.yaml"]);
+    assert_eq!((before.code, before.stdout.as_str()), (Some(1), ""), "nothing to predict from yet");
+    run(&project, &[]);
+    assert_eq!(project.run(&["predict", "spec.yaml", "-o", "predictions.jsonl"]).code, Some(0));
+    let text = project.read("predictions.jsonl");
+    let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 188);
+    assert_eq!(lines[0]["query_id"], 100001);
+    assert!(lines.iter().all(|line| line["item_ids"].as_array().unwrap().len() == 10));
+    assert_eq!(project.run(&["predict", "spec.yaml"]).stdout, text.trim_end());
+}
+
+#[test]
+fn a_corrupt_image_row_is_skipped_and_told() {
+    let project = notebook();
+    let data = fixtures().join("data/mini");
+    for name in ["MR_train_imgs.tsv", "MR_train_queries.jsonl", "MR_valid_imgs.tsv", "MR_valid_queries.jsonl"] {
+        project.write(&format!("data/{name}"), &std::fs::read_to_string(data.join(name)).unwrap());
+    }
+    let rows = project.read("data/MR_train_imgs.tsv");
+    let (first, rest) = rows.split_once('\n').unwrap();
+    let (id, _) = first.split_once('\t').unwrap();
+    project.write("data/MR_train_imgs.tsv", &format!("{id}\tbm90IGFuIGltYWdl\n{rest}"));
+    let reply = run(&project, &["--set", "vars.data=data"]);
+    assert!(reply.stderr.contains("warning: train-images: "), "{}", reply.stderr);
+    assert!(reply.stderr.contains("1 rejected"), "{}", reply.stderr);
+}
