@@ -56,7 +56,7 @@ fn an_accepted_result_passes_and_says_who_accepted_it() {
 #[test]
 fn a_drop_beyond_the_tolerance_fails_and_other_data_is_not_comparable() {
     let project = accepted();
-    // Without training the features hardly match: far below the accepted 0.0727.
+    // One epoch of training is not enough for the accepted 0.0727.
     check_with(&project, "projection.params.epochs=1", (1, "dropped"));
     check_with(&project, "projection.params.epochs=20", (0, "passed"));
     check_with(&project, "valid-images.params.max_samples=100", (5, "not-comparable"));

@@ -1,7 +1,15 @@
 //! Rows and columns of a text-image data set: MUGE readers, image decoding and Parquet shards.
 //!
-//! Knows no stage and no store. (Shards, cutting and predictions: written by the lead at 09:24, in src/shards and
-//! src/predictions.rs; keep them.)
+//! Knows no stage and no store.
+//!
+//! ```
+//! use pipeline_data::{Filter, decode, decode_base64, resize};
+//!
+//! let png = decode_base64(b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mM4kWIEAANWAV/W6lf+AAAAAElFTkSuQmCC")?;
+//! let image = resize(&decode(&png)?, 2, 2, Filter::Bilinear);
+//! assert_eq!(image.pixels, [200, 100, 50].repeat(4));
+//! # Ok::<(), pipeline_data::DecodeError>(())
+//! ```
 
 mod base64;
 mod decode;
@@ -22,6 +30,6 @@ pub use predictions::{Score, score, write_predictions};
 pub use queries::{QueryRow, SkippedLine, read_queries};
 pub use resize::{Filter, resize};
 pub use shards::{
-    CutSizes, PixelRow, PixelShard, RankingRow, VectorShard, cut, read_pixels, read_query_shard, read_rankings,
-    read_vectors, write_pixels, write_query_shard, write_rankings, write_vectors,
+    CutSizes, PixelRow, PixelShard, RankingRow, VectorShard, count_rows, cut, read_pixels, read_query_shard,
+    read_rankings, read_vectors, write_pixels, write_query_shard, write_rankings, write_vectors,
 };

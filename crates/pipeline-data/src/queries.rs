@@ -133,12 +133,18 @@ mod tests {
 
     #[test]
     fn both_dialects_are_read_and_ids_become_text() {
-        check(r#"{"query_id": 1, "query_text": "红苹果", "item_ids": [1, "a"]}"#, Some("1"), "红苹果", Some(&["1", "a"]));
+        check(
+            r#"{"query_id": 1, "query_text": "红苹果", "item_ids": [1, "a"]}"#,
+            Some("1"),
+            "红苹果",
+            Some(&["1", "a"]),
+        );
         check(r#" {"text_id": "x", "text": "y", "image_ids": []} "#, Some("x"), "y", Some(&[]));
         check(r#"{"query_text": "\u7ea2", "query_id": null}"#, None, "红", None);
         check(r#"{"query_text": "", "item_ids": null}"#, None, "", None);
         check(r#"{"query_text": "a", "item_ids": "1"}"#, None, "a", None);
-        let numbers = r#"{"text": "a", "text": "b", "image_ids": [8.0, 123456789012345678901234567890, 1e16, -0, true]}"#;
+        let numbers =
+            r#"{"text": "a", "text": "b", "image_ids": [8.0, 123456789012345678901234567890, 1e16, -0, true]}"#;
         let ids = ["8.0", "123456789012345678901234567890", "1e+16", "0", "True"];
         check(numbers, None, "b", Some(&ids));
     }

@@ -19,19 +19,27 @@ type Weights = Vec<(usize, Vec<i32>)>;
 
 /// `image` in another size; when it shrinks, the kernel is widened by the same factor.
 ///
-/// First every row, then every column, with 8-bit samples in between and fixed-point weights (Pillow's `Resample.c`).
-/// The same size gives the same pixels.
+/// Rows and columns one after the other, with 8-bit samples in between and fixed-point weights, so that the order shows
+/// in the pixels: it is that of Pillow 13. The same size gives the same pixels.
 pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
-    let mut pixels = image.pixels.clone();
-    if width != image.width {
-        let weights = filter.weights(image.width as usize, width as usize);
-        pixels = resize_rows(&pixels, image.width as usize, &weights);
+    if (width, height) == (image.width, image.height) {
+        return image.clone();
     }
-    if height != image.height {
-        let weights = filter.weights(image.height as usize, height as usize);
-        pixels = resize_columns(&pixels, width as usize, &weights);
-    }
+    let (size, new_size) =
+        ([image.width, image.height].map(|side| side as usize), [width, height].map(|side| side as usize));
+    let row_weights = filter.weights(size[0], new_size[0]);
+    let column_weights = filter.weights(size[1], new_size[1]);
+    let pixels = if are_columns_first(size, new_size) {
+        resize_rows(&resize_columns(&image.pixels, size[0], &column_weights), size[0], &row_weights)
+    } else {
+        resize_columns(&resize_rows(&image.pixels, size[0], &row_weights), new_size[0], &column_weights)
+    };
     RgbImage { width, height, pixels }
+}
+
+/// Found by comparing with Pillow 13.0.0 for 1,500 random sizes; earlier versions always begin with the rows.
+fn are_columns_first([width, height]: [usize; 2], [new_width, new_height]: [usize; 2]) -> bool {
+    new_height < height && height + 2 * new_width > new_height + 2 * width
 }
 
 impl Filter {
@@ -66,7 +74,10 @@ impl Filter {
             let end = ((center + radius + 0.5) as usize).min(n_inputs);
             let at = |input: usize| self.at((input as f64 - center + 0.5) * inverse_scale);
             let sum = (first..end).fold(0.0, |sum, input| sum + at(input));
-            (first, (first..end).map(|input| fixed_point(if sum == 0.0 { at(input) } else { at(input) / sum })).collect())
+            (
+                first,
+                (first..end).map(|input| fixed_point(if sum == 0.0 { at(input) } else { at(input) / sum })).collect(),
+            )
         };
         (0..n_outputs).map(weights_of).collect()
     }
@@ -100,7 +111,7 @@ fn resize_columns(pixels: &[u8], width: usize, weights: &Weights) -> Vec<u8> {
     let mut sums = vec![0; row_bytes];
     for (first, weights) in weights {
         sums.fill(1 << (PRECISION_BITS - 1));
-        for (row, &weight) in pixels[first * row_bytes..].chunks_exact(row_bytes).zip(weights) {
+        for (row, &weight) in pixels[first * row_bytes..].chunks_exact(row_bytes.max(1)).zip(weights) {
             sums.iter_mut().zip(row).for_each(|(sum, &sample)| *sum += i32::from(sample) * weight);
         }
         output.extend(sums.iter().map(|&sum| to_sample(sum)));

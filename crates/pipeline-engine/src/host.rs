@@ -30,6 +30,8 @@ pub(crate) struct Host<'a> {
     store: &'a Store,
     cancel: &'a Cancel,
     origin: &'a Origin,
+    /// Shards are computed though they are remembered, too.
+    is_forced: bool,
     sender: Sender<Message>,
     started: Instant,
     /// Milliseconds after `started` at which the next progress may be told.
@@ -54,6 +56,7 @@ impl<'a> Host<'a> {
         store: &'a Store,
         cancel: &'a Cancel,
         origin: &'a Origin,
+        is_forced: bool,
         sender: Sender<Message>,
     ) -> Self {
         Self {
@@ -61,6 +64,7 @@ impl<'a> Host<'a> {
             store,
             cancel,
             origin,
+            is_forced,
             sender,
             started: Instant::now(),
             next_progress_ms: AtomicU64::new(0),
@@ -182,12 +186,13 @@ impl StageHost for Host<'_> {
         compute: &mut dyn FnMut(&Path) -> Result<StageReport, StageError>,
     ) -> Result<Shard, StageError> {
         let key = manifest.key();
-        if let Some(shard) = self.remembered(name, &key)? {
+        let remembered = || if self.is_forced { Ok(None) } else { self.remembered(name, &key) };
+        if let Some(shard) = remembered()? {
             return self.add(name, shard);
         }
         let lock = self.lock(name, &key)?;
         // Whoever held the lock may have computed this very shard.
-        let shard = match self.remembered(name, &key)? {
+        let shard = match remembered()? {
             Some(shard) => shard,
             None => self.compute(name, manifest, compute)?,
         };

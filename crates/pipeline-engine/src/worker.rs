@@ -167,7 +167,8 @@ fn run_and_commit(
     let began = Instant::now();
     check_sources(shop.store, &order.sources, "after the run began")?;
     let scratch = shop.store.scratch()?;
-    let host = Host::new(&node.id, shop.store, shop.cancel, &shop.origin, sender.clone());
+    let is_forced = order.why == RunReason::Forced;
+    let host = Host::new(&node.id, shop.store, shop.cancel, &shop.origin, is_forced, sender.clone());
     let artifacts: BTreeMap<String, InputArtifact> =
         inputs.iter().map(|(slot, tree)| (slot.clone(), tree.artifact().clone())).collect();
     let sources = order.sources.iter().map(|source| (source.name.clone(), source.digest)).collect();

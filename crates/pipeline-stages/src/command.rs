@@ -79,8 +79,11 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     }
     for output in &params.outputs {
         if !is_inside(output) {
-            return Err(SpecError::at(span_of(node, "outputs"), format!("the output `{output}` is not a relative path"))
-                .with_help("outputs are left where the program runs; `publish` copies them elsewhere"));
+            return Err(SpecError::at(
+                span_of(node, "outputs"),
+                format!("the output `{output}` is not a relative path"),
+            )
+            .with_help("outputs are left where the program runs; `publish` copies them elsewhere"));
         }
     }
     let environment = &context.settings.environment;

@@ -194,8 +194,7 @@ impl Decoding<'_> {
             Resize::Bilinear => Filter::Bilinear,
             Resize::Bicubic => Filter::Bicubic,
         };
-        let image =
-            self.images.image(row).map_err(|error| StageError::because("the images cannot be read", error))?;
+        let image = self.images.image(row).map_err(|error| StageError::because("the images cannot be read", error))?;
         let (original, status, pixels) = match image {
             Ok(image) => {
                 let original = (image.width, image.height);
@@ -203,13 +202,6 @@ impl Decoding<'_> {
             }
             Err(error) => ((0, 0), artifact::chain(&error), None),
         };
-        Ok(PixelRow {
-            id: row.id.clone(),
-            digest: row.digest,
-            width: original.0,
-            height: original.1,
-            status,
-            pixels,
-        })
+        Ok(PixelRow { id: row.id.clone(), digest: row.digest, width: original.0, height: original.1, status, pixels })
     }
 }

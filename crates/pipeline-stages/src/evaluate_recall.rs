@@ -24,7 +24,11 @@ pub(crate) static KIND: Kind = Kind {
     version: 1,
     summary: "Ranks every image for every query and computes Recall@k",
     slots: Some(&[
-        Slot { name: "queries", accepts: Format::Queries, summary: "the queries with the ids of their relevant images" },
+        Slot {
+            name: "queries",
+            accepts: Format::Queries,
+            summary: "the queries with the ids of their relevant images",
+        },
         Slot { name: "text", accepts: Format::TextFeatures, summary: "the text features of those queries" },
         Slot { name: "images", accepts: Format::ImageFeatures, summary: "the image features of the pool" },
         Slot { name: "projection", accepts: Format::Projection, summary: "the trained heads" },
@@ -162,7 +166,8 @@ impl EvaluateRecall {
         pool: &Pool,
     ) -> Result<Evaluation<'a>, StageError> {
         let rows = rows_by_id(images);
-        let with_text: Vec<usize> = (0..queries.len()).filter(|query_idx| !queries[*query_idx].text.is_empty()).collect();
+        let with_text: Vec<usize> =
+            (0..queries.len()).filter(|query_idx| !queries[*query_idx].text.is_empty()).collect();
         let relevant: Vec<Vec<usize>> = with_text
             .iter()
             .map(|query_idx| {

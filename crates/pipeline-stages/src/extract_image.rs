@@ -91,7 +91,7 @@ impl Stage for ExtractImage {
             files: self.files()?,
             encoder: None,
             context,
-            n_done: 0,
+            n_encoded: 0,
             dim: None,
             seconds: BTreeMap::new(),
         };
@@ -100,14 +100,10 @@ impl Stage for ExtractImage {
             &context.scratch.join(artifact::FEATURES),
             &FeaturesInfo { dim: extraction.dim()?, dtype: "f32".into(), model: model::digest(context) },
         )?;
-        if extraction.n_done == 0 {
+        if extraction.n_encoded == 0 {
             context.host.warn("there are no images to encode".into());
         }
-        Ok(StageReport {
-            n_rows: Some(extraction.n_done),
-            seconds: extraction.seconds,
-            ..StageReport::default()
-        })
+        Ok(StageReport { n_rows: Some(extraction.n_encoded), seconds: extraction.seconds, ..StageReport::default() })
     }
 }
 
@@ -117,10 +113,17 @@ struct Extraction<'a> {
     /// Loaded when the first shard has to be computed.
     encoder: Option<ImageEncoder>,
     context: &'a StageContext<'a>,
-    n_done: u64,
+    n_encoded: u64,
     /// Numbers per vector, once a shard or the encoder has told.
     dim: Option<usize>,
     seconds: BTreeMap<String, f64>,
+}
+
+/// How far the stage is: rows of the images, those without pixels included.
+#[derive(Clone, Copy)]
+struct Progress {
+    n_done: u64,
+    total: u64,
 }
 
 impl Extraction<'_> {
@@ -128,7 +131,12 @@ impl Extraction<'_> {
     fn shards(&mut self) -> Result<(), StageError> {
         let images = artifact::input(self.context, "images");
         let model = model::digest(self.context);
-        let n_shards = artifact::shards(images).count() as u64;
+        let unreadable = |error| StageError::because("the images cannot be read", error);
+        let n_rows: Vec<u64> = artifact::shards(images)
+            .map(|(path, _)| pipeline_data::count_rows(&path))
+            .collect::<Result<_, _>>()
+            .map_err(unreadable)?;
+        let mut progress = Progress { n_done: 0, total: n_rows.iter().sum() };
         for (shard_idx, (pixels, entry)) in artifact::shards(images).enumerate() {
             if self.context.host.is_cancelled() {
                 return Err(StageError::cancelled());
@@ -136,54 +144,39 @@ impl Extraction<'_> {
             // The digest of the whole file of pixels stands for its rows: equal rows give equal files.
             let mut manifest = artifact::shard_manifest(&KIND, &entry.digest);
             manifest.source("model", &model);
-            let shard = self
-                .context
-                .host
-                .shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
-                    self.shard(&pixels, path, shard_idx as u64, n_shards, &model)
-                })?;
-            self.n_done += shard.report.n_rows.unwrap_or(0);
+            let shard = self.context.host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
+                self.shard(&pixels, path, progress, &model)
+            })?;
+            self.n_encoded += shard.report.n_rows.unwrap_or(0);
             self.dim = model::told_dim(&shard.report).or(self.dim);
-            self.context.host.progress(self.n_done, self.expected_rows(shard_idx as u64 + 1, n_shards));
+            progress.n_done += n_rows[shard_idx];
+            self.context.host.progress(progress.n_done, Some(progress.total));
         }
         Ok(())
-    }
-
-    /// The rows in all, extrapolated from the shards so far until the last one is there.
-    fn expected_rows(&self, n_shards_done: u64, n_shards: u64) -> Option<u64> {
-        (n_shards_done > 0).then(|| self.n_done * n_shards / n_shards_done)
     }
 
     fn shard(
         &mut self,
         pixels: &Path,
         path: &Path,
-        n_shards_done: u64,
-        n_shards: u64,
+        progress: Progress,
         model: &Digest,
     ) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let images = pipeline_data::read_pixels(pixels)
             .map_err(|error| StageError::because("the images cannot be read", error))?;
         self.spent("read", start);
-        let shard = self.encode(&images, n_shards_done, n_shards)?;
+        let shard = self.encode(&images, progress)?;
         let start = Instant::now();
         model::write_vectors(path, &shard, model, "avg")?;
         self.spent("write", start);
         Ok(StageReport { n_rows: Some(shard.ids.len() as u64), ..model::tell_dim(shard.dim) })
     }
 
-    fn encode(
-        &mut self,
-        images: &PixelShard,
-        n_shards_done: u64,
-        n_shards: u64,
-    ) -> Result<VectorShard, StageError> {
-        let (context, n_done) = (self.context, self.n_done);
-        let total = self.expected_rows(n_shards_done, n_shards);
+    fn encode(&mut self, images: &PixelShard, progress: Progress) -> Result<VectorShard, StageError> {
+        let (context, batch_rows) = (self.context, self.params.batch_rows);
         let usable: Vec<_> =
             images.rows.iter().filter_map(|row| row.pixels.as_deref().map(|pixels| (&row.id, pixels))).collect();
-        let batch_rows = self.params.batch_rows;
         let encoder = self.encoder()?;
         let start = Instant::now();
         let mut values = Vec::with_capacity(usable.len() * encoder.dim());
@@ -196,7 +189,8 @@ impl Extraction<'_> {
                 .encode(&pixels, images.height as usize, images.width as usize, context.n_threads)
                 .map_err(|error| StageError::because("the images cannot be encoded", error))?;
             values.extend_from_slice(&vectors.values);
-            context.host.progress(n_done + (values.len() / encoder.dim()) as u64, total);
+            let n_encoded = (values.len() / encoder.dim()) as u64;
+            context.host.progress(progress.n_done + n_encoded, Some(progress.total));
         }
         let dim = encoder.dim();
         self.spent("forward", start);

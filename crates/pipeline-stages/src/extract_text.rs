@@ -6,8 +6,8 @@ use std::time::Instant;
 
 use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::{QueryRow, VectorShard};
-use pipeline_nn::text::{self, Pooling, TextEncoder, TextModelFiles, TextOptions};
 use pipeline_nn::Matrix;
+use pipeline_nn::text::{self, Pooling, TextEncoder, TextModelFiles, TextOptions};
 use pipeline_spec::SpecError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -108,7 +108,9 @@ fn check_names(stage: &StageSpec, kind: &Kind, slots: &[Slot]) -> Result<(), Spe
     let names = || slots.iter().map(|slot| slot.name);
     let list = || match slots {
         [] => format!("`{}` takes no inputs", kind.name),
-        _ => format!("`{}` takes {}", kind.name, names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
+        _ => {
+            format!("`{}` takes {}", kind.name, names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+        }
     };
     for (name, _) in &stage.inputs {
         if !names().any(|known| known == name.value) {

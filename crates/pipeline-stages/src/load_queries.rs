@@ -77,19 +77,14 @@ impl Stage for LoadQueries {
             skipped.into_iter().map(|skip| RejectedRow { line: skip.line, id: None, reason: skip.reason }).collect();
         artifact::warn_rejects(context, "line", &rejects);
         artifact::write_rejects(context.scratch, &rejects)?;
-        Ok(StageReport {
-            n_rows: Some(rows.len() as u64),
-            n_rejected: rejects.len() as u64,
-            ..StageReport::default()
-        })
+        Ok(StageReport { n_rows: Some(rows.len() as u64), n_rejected: rejects.len() as u64, ..StageReport::default() })
     }
 }
 
 fn write_shards(context: &StageContext<'_>, rows: &[QueryRow]) -> Result<(), StageError> {
     let digests: Vec<_> = rows.iter().map(|row| Digest::from_bytes(row.digest())).collect();
-    for (shard_idx, range) in pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), SIZES)
-        .into_iter()
-        .enumerate()
+    for (shard_idx, range) in
+        pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), SIZES).into_iter().enumerate()
     {
         let manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
         let shard = &rows[range.clone()];

@@ -54,12 +54,7 @@ pub(crate) fn digest(context: &StageContext<'_>) -> Digest {
 }
 
 /// Writes vectors with the metadata that tells what they are.
-pub(crate) fn write_vectors(
-    path: &Path,
-    shard: &VectorShard,
-    model: &Digest,
-    pooling: &str,
-) -> Result<(), StageError> {
+pub(crate) fn write_vectors(path: &Path, shard: &VectorShard, model: &Digest, pooling: &str) -> Result<(), StageError> {
     let metadata = BTreeMap::from([
         ("dtype".to_owned(), "f32".to_owned()),
         ("dim".to_owned(), shard.dim.to_string()),

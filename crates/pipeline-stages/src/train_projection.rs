@@ -21,7 +21,11 @@ pub(crate) static KIND: Kind = Kind {
     version: 1,
     summary: "Trains two linear heads on cached features with symmetric InfoNCE",
     slots: Some(&[
-        Slot { name: "queries", accepts: Format::Queries, summary: "the training queries with the ids of their images" },
+        Slot {
+            name: "queries",
+            accepts: Format::Queries,
+            summary: "the training queries with the ids of their images",
+        },
         Slot { name: "text", accepts: Format::TextFeatures, summary: "the text features of those queries" },
         Slot { name: "images", accepts: Format::ImageFeatures, summary: "the image features of the training images" },
     ]),
@@ -129,7 +133,11 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         ("batch_size", params.batch_size >= 1, "must be at least 1"),
         ("temperature", params.temperature > 0.0 && params.temperature.is_finite(), "must be a number above 0"),
         ("lr", params.lr >= 0.0 && params.lr.is_finite(), "must be a number of at least 0"),
-        ("weight_decay", params.weight_decay >= 0.0 && params.weight_decay.is_finite(), "must be a number of at least 0"),
+        (
+            "weight_decay",
+            params.weight_decay >= 0.0 && params.weight_decay.is_finite(),
+            "must be a number of at least 0",
+        ),
         (
             "init_from",
             params.init_from.is_none() || params.fusion == Fusion::Projection,
@@ -277,12 +285,7 @@ impl TrainProjection {
         Ok(heads)
     }
 
-    fn write(
-        &self,
-        context: &StageContext<'_>,
-        heads: Option<Heads>,
-        losses: &[StepLoss],
-    ) -> Result<(), StageError> {
+    fn write(&self, context: &StageContext<'_>, heads: Option<Heads>, losses: &[StepLoss]) -> Result<(), StageError> {
         let failed = |error| StageError::because("the weights cannot be written", error);
         let checkpoint = Checkpoint { heads, normalize: self.params.normalize };
         checkpoint.write_safetensors(&context.scratch.join(artifact::PROJECTION)).map_err(failed)?;

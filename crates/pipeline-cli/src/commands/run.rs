@@ -2,7 +2,7 @@
 //!
 //! stdout carries the result line of each evaluation, or with `--json` the events; stderr tells the rest.
 
-use pipeline_core::{Device, EventRecord};
+use pipeline_core::{Device, EventRecord, Outcome};
 use pipeline_engine::{Cancel, RunOptions};
 use pipeline_stages::Format;
 
@@ -43,17 +43,21 @@ fn run_here(args: &RunArgs, opened: &Opened, options: &RunOptions, terminal: &Te
     let mut listen = |record: &EventRecord| renderer.on_event(record);
     let result = pipeline_engine::run(&opened.graph, &opened.store, &opened.info(), options, &cancel, &mut listen);
     let tally = renderer.finish();
-    if let Err(error) = result {
-        let exit = if tally.n_stages == 0 { Exit::Usage } else { Exit::StageFailed };
-        return Err(Failure { exit, ..Failure::from(error) });
-    }
     tally.failures.iter().for_each(|failed| tell_failed(failed, terminal));
+    let summary = result.map_err(|error| {
+        let exit = if tally.n_stages == 0 { Exit::Usage } else { Exit::StageFailed };
+        Failure { exit, ..Failure::from(error) }
+    })?;
     if !args.json {
         print_results(opened, &tally, terminal)?;
         terminal.remark(&tally.summary());
     }
-    let exit = tally.exit();
-    Ok(if exit == Exit::Interrupted { signals.exit().unwrap_or(exit) } else { exit })
+    Ok(match summary.outcome {
+        _ if summary.has_bug => Exit::Bug,
+        Outcome::Done => Exit::Done,
+        Outcome::Failed => Exit::StageFailed,
+        Outcome::Interrupted => signals.exit().unwrap_or(Exit::Interrupted),
+    })
 }
 
 /// The device, once it is known to work: before any work is done.

@@ -2,14 +2,15 @@
 //!
 //! What was reused is held back until something happens, so that a run in which nothing ran stays silent.
 
-use pipeline_core::{Event, EventRecord, RunReason, StageId};
 use std::collections::BTreeMap;
+
+use pipeline_core::{Event, EventRecord, RunReason, StageId};
 
 use crate::format::{bytes, count, counted, duration};
 use crate::render::words;
 use crate::terminal::{Palette, Terminal, Verbosity, pad};
 
-/// Reused stages are named up to this number of stages in all, above it only counted.
+/// Reused stages are named up to this number of stages in all; above it only the summary counts them.
 const NAMED_STAGES: usize = 40;
 
 /// Turns events into lines.
@@ -20,7 +21,6 @@ pub struct Lines {
     name_width: usize,
     n_stages: usize,
     held: Vec<String>,
-    n_unnamed: u64,
     reasons: BTreeMap<StageId, RunReason>,
 }
 
@@ -33,7 +33,6 @@ impl Lines {
             name_width: 0,
             n_stages: 0,
             held: Vec::new(),
-            n_unnamed: 0,
             reasons: BTreeMap::new(),
         }
     }
@@ -41,6 +40,8 @@ impl Lines {
     /// The lines that `record` adds.
     pub fn on_event(&mut self, record: &EventRecord) -> Vec<String> {
         match &record.event {
+            Event::StageWarning { stage, message } => self.on_warning(stage, message),
+            _ if self.verbosity == Verbosity::Quiet => Vec::new(),
             Event::RunStarted { .. } => self.on_started(&record.event),
             Event::StageReused { stage, .. } => self.on_reused(stage),
             Event::StageStarted { stage, why, .. } => {
@@ -49,9 +50,6 @@ impl Lines {
             }
             Event::StageWaiting { stage, owner } => {
                 self.released(Some(self.row(&self.palette.notable("waits"), stage, &format!("for {owner}"))))
-            }
-            Event::StageWarning { stage, message } => {
-                self.warning(format!("{}: {stage}: {message}", self.palette.notable("warning")))
             }
             Event::StageOutput { stage, line } => self.released(Some(self.row(&self.palette.dim("|"), stage, line))),
             Event::StageFinished { .. } => self.on_finished(&record.event),
@@ -96,7 +94,6 @@ impl Lines {
 
     fn on_reused(&mut self, stage: &StageId) -> Vec<String> {
         if self.n_stages > NAMED_STAGES && self.verbosity < Verbosity::Verbose {
-            self.n_unnamed += 1;
             return Vec::new();
         }
         let line = self.row(&self.palette.dim("reused"), stage, "");
@@ -152,18 +149,13 @@ impl Lines {
 
     /// What was held back, then `line`.
     fn released(&mut self, line: Option<String>) -> Vec<String> {
-        if self.verbosity == Verbosity::Quiet {
-            return Vec::new();
-        }
         let mut lines = std::mem::take(&mut self.held);
         lines.extend(line);
         lines
     }
 
-    /// A warning is told however quiet, and releases nothing.
-    fn warning(&mut self, line: String) -> Vec<String> {
-        let mut lines = self.released(None);
-        lines.push(line);
-        lines
+    /// A warning is told however quiet.
+    fn on_warning(&mut self, stage: &StageId, message: &str) -> Vec<String> {
+        self.released(Some(format!("{}: {stage}: {message}", self.palette.notable("warning"))))
     }
 }

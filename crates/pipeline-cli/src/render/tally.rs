@@ -1,10 +1,9 @@
-//! What the events of a run come to: counts, failures, results, the exit code.
+//! What the events of a run come to: counts, failures, results.
 
 use std::collections::BTreeMap;
 
-use pipeline_core::{Event, Outcome, StageId, StageReport};
+use pipeline_core::{Event, StageId, StageReport};
 
-use crate::exit::Exit;
 use crate::format::{count, counted, duration};
 
 /// A fold over the events of a run.
@@ -26,8 +25,6 @@ pub struct Tally {
     pub failures: Vec<FailedStage>,
     /// What each stage that is up to date reported.
     pub reports: BTreeMap<StageId, StageReport>,
-    /// How the run ended; none when it did not.
-    pub outcome: Option<Outcome>,
     /// Wall time of the run.
     pub seconds: f64,
 }
@@ -63,7 +60,7 @@ impl Tally {
             Event::StageSkipped { .. } => self.n_skipped += 1,
             Event::FilePublished { .. } => self.n_published += 1,
             Event::StageWarning { .. } => self.n_warnings += 1,
-            Event::RunFinished { outcome, seconds, .. } => (self.outcome, self.seconds) = (Some(*outcome), *seconds),
+            Event::RunFinished { seconds, .. } => self.seconds = *seconds,
             _ => {}
         }
     }
@@ -86,24 +83,6 @@ impl Tally {
         }
         parts.push(duration(self.seconds));
         format!("{}: {}", counted(self.n_stages, "stage"), parts.join(", "))
-    }
-
-    /// How the program ends after this run, signals aside.
-    pub fn exit(&self) -> Exit {
-        match self.outcome {
-            Some(Outcome::Done) => Exit::Done,
-            Some(Outcome::Interrupted) => Exit::Interrupted,
-            Some(Outcome::Failed) if self.failures.iter().any(FailedStage::is_bug) => Exit::Bug,
-            Some(Outcome::Failed) => Exit::StageFailed,
-            None => Exit::Bug,
-        }
-    }
-}
-
-impl FailedStage {
-    /// True when the stage did not fail but break: the program is wrong, not its input.
-    pub fn is_bug(&self) -> bool {
-        self.errors.iter().any(|message| message.starts_with("BUG"))
     }
 }
 

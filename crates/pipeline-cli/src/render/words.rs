@@ -53,7 +53,7 @@ pub fn progress(n_done: u64, total: Option<u64>, rate: &Rate) -> String {
         let speed = if speed < 10.0 { format!("{speed:.1}") } else { count(speed as u64) };
         parts.push(format!("{speed} rows/s"));
     }
-    if let Some(seconds) = total.and_then(|total| rate.seconds_left(total)) {
+    if let Some(seconds) = total.and_then(|total| rate.seconds_left(total)).filter(|seconds| *seconds > 0.0) {
         parts.push(format!("ETA {}", duration(seconds)));
     }
     parts.join(", ")

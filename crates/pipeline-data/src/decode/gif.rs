@@ -11,7 +11,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     options.set_memory_limit(NonZeroU64::new(MAX_PIXELS).map_or(MemoryLimit::Unlimited, MemoryLimit::Bytes));
     let mut decoder = options.read_info(bytes).map_err(failure)?;
     let screen = (decoder.width(), decoder.height());
-    let frame = decoder.next_frame_info().map_err(failure)?.ok_or(DecodeError::damaged(Format::Gif, "no image"))?.clone();
+    let frame =
+        decoder.next_frame_info().map_err(failure)?.ok_or(DecodeError::damaged(Format::Gif, "no image"))?.clone();
     // As in Pillow, the canvas grows where the frame reaches over it.
     let width = usize::from(screen.0).max(usize::from(frame.left) + usize::from(frame.width));
     let height = usize::from(screen.1).max(usize::from(frame.top) + usize::from(frame.height));

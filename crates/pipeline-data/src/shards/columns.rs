@@ -14,6 +14,8 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::Compression;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::file::reader::FileReader as _;
+use parquet::file::serialized_reader::SerializedFileReader;
 
 use crate::DataError;
 
@@ -34,7 +36,8 @@ pub(super) fn write(
     metadata: &BTreeMap<String, String>,
     compression: Compression,
 ) -> Result<(), DataError> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
+    let failed =
+        |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
     let fields: Vec<Field> = columns
         .iter()
         .map(|column| Field::new(column.name, column.values.data_type().clone(), column.is_nullable))
@@ -58,6 +61,17 @@ pub(super) fn write(
     Ok(())
 }
 
+/// The rows of a shard, from its footer alone.
+///
+/// # Errors
+/// When the file is not Parquet.
+pub fn count_rows(path: &Path) -> Result<u64, DataError> {
+    let file = File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+    let reader = SerializedFileReader::new(file)
+        .map_err(|error| DataError::Parquet { path: path.to_owned(), source: error.into() })?;
+    Ok(reader.metadata().file_metadata().num_rows().unsigned_abs())
+}
+
 /// A Parquet file that was read.
 pub(super) struct Table<'a> {
     path: &'a Path,
@@ -74,11 +88,8 @@ impl<'a> Table<'a> {
         let file = File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(error.into()))?;
         let pairs = builder.metadata().file_metadata().key_value_metadata();
-        let metadata = pairs
-            .into_iter()
-            .flatten()
-            .filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?)))
-            .collect();
+        let metadata =
+            pairs.into_iter().flatten().filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?))).collect();
         let reader = builder.with_batch_size(ROW_GROUP_ROWS).build().map_err(|error| failed(error.into()))?;
         let batches = reader.collect::<Result<_, _>>().map_err(|error| failed(error.into()))?;
         Ok(Self { path, expected, batches, metadata })

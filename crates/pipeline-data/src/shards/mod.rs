@@ -16,6 +16,7 @@ mod queries;
 mod rankings;
 mod vectors;
 
+pub use columns::count_rows;
 pub use cut::{CutSizes, cut};
 pub use pixels::{PixelRow, PixelShard, read_pixels, write_pixels};
 pub use queries::{read_query_shard, write_query_shard};

@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, BinaryArray, FixedSizeBinaryArray, StringArray, UInt32Array};
 use arrow_array::types::UInt32Type;
+use arrow_array::{Array, BinaryArray, FixedSizeBinaryArray, StringArray, UInt32Array};
 use parquet::basic::{Compression, ZstdLevel};
 
 use super::columns::{self, Column, Table};
@@ -53,11 +53,27 @@ pub fn write_pixels(path: &Path, rows: &[PixelRow], height: u32, width: u32) -> 
         .map_err(failed)?;
     let pixels = BinaryArray::from_iter(rows.iter().map(|row| row.pixels.as_deref()));
     let columns = vec![
-        Column { name: "id", is_nullable: false, values: Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.id))) },
+        Column {
+            name: "id",
+            is_nullable: false,
+            values: Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.id))),
+        },
         Column { name: "digest", is_nullable: false, values: Arc::new(digests) },
-        Column { name: "width", is_nullable: false, values: Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.width))) },
-        Column { name: "height", is_nullable: false, values: Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.height))) },
-        Column { name: "status", is_nullable: false, values: Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.status))) },
+        Column {
+            name: "width",
+            is_nullable: false,
+            values: Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.width))),
+        },
+        Column {
+            name: "height",
+            is_nullable: false,
+            values: Arc::new(UInt32Array::from_iter_values(rows.iter().map(|row| row.height))),
+        },
+        Column {
+            name: "status",
+            is_nullable: false,
+            values: Arc::new(StringArray::from_iter_values(rows.iter().map(|row| &row.status))),
+        },
         Column { name: "pixels", is_nullable: true, values: Arc::new(pixels) },
     ];
     let metadata = BTreeMap::from([

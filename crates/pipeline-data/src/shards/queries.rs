@@ -39,11 +39,7 @@ pub fn read_query_shard(path: &Path) -> Result<Vec<QueryRow>, DataError> {
         let lists = table.lists(batch, "item_ids")?;
         for row_idx in 0..batch.num_rows() {
             let image_ids = lists.is_valid(row_idx).then(|| table.list_of_texts(lists, row_idx)).transpose()?;
-            rows.push(QueryRow {
-                id: columns::text(ids, row_idx),
-                text: texts.value(row_idx).to_owned(),
-                image_ids,
-            });
+            rows.push(QueryRow { id: columns::text(ids, row_idx), text: texts.value(row_idx).to_owned(), image_ids });
         }
     }
     Ok(rows)
@@ -56,7 +52,9 @@ mod tests {
     #[test]
     fn rows_come_back_as_they_were() {
         let rows = vec![
-            QueryRow { id: Some("1".into()), text: "红色 短裙".into(), image_ids: Some(vec!["7".into(), "8".into()]) },
+            QueryRow {
+                id: Some("1".into()), text: "红色 短裙".into(), image_ids: Some(vec!["7".into(), "8".into()])
+            },
             QueryRow { id: None, text: String::new(), image_ids: None },
             QueryRow { id: Some("x".into()), text: "b".into(), image_ids: Some(Vec::new()) },
         ];

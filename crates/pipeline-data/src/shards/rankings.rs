@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::{Float32Builder, ListBuilder};
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, StringArray, UInt32Array};
 use arrow_array::types::{Float32Type, UInt32Type};
+use arrow_array::{Array, StringArray, UInt32Array};
 use parquet::basic::{Compression, ZstdLevel};
 
 use super::columns::{self, Column, Table};

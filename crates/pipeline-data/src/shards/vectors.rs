@@ -66,7 +66,9 @@ pub fn read_vectors(path: &Path) -> Result<VectorShard, DataError> {
         shard.ids.extend((0..ids.len()).map(|row_idx| columns::text(ids, row_idx)));
         let bytes = vectors.value_data().get(..vectors.len() * dim * 4).ok_or_else(|| table.wrong())?;
         shard.values.reserve_exact(bytes.len() / 4);
-        shard.values.extend(bytes.chunks_exact(4).map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]])));
+        shard
+            .values
+            .extend(bytes.chunks_exact(4).map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]])));
     }
     Ok(shard)
 }

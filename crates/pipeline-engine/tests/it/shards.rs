@@ -6,7 +6,7 @@ use std::sync::mpsc;
 
 use pipeline_core::{Event, Manifest, StageContext, StageError, StageReport};
 
-use crate::world::{Part, Ran, World, part, read_inputs, write};
+use crate::world::{Part, Ran, World, forced, part, read_inputs, write};
 
 /// Encodes each word as a shard of its own and fails at the word `stop`.
 fn encode(context: &StageContext<'_>, words: &str) -> Result<StageReport, StageError> {
@@ -52,6 +52,14 @@ fn only_new_rows_are_computed() {
     let world = world();
     assert_eq!(shards(&world.run(&[encoder("a", "one two three")]), "a"), (0, 3));
     assert_eq!(shards(&world.run(&[encoder("a", "one zero two three")]), "a"), (3, 1));
+}
+
+#[test]
+fn a_forced_stage_computes_its_shards_too() {
+    let mut world = world();
+    world.run(&[encoder("a", "one two")]);
+    world.options.plan = forced(&["a"]);
+    assert_eq!(shards(&world.run(&[encoder("a", "one two")]), "a"), (0, 2));
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! The image encoder against PyTorch's goldens.
+
 use super::*;
 use crate::weights::fixtures;
 

@@ -1,3 +1,5 @@
+//! The text encoder against PyTorch's goldens: tokens, features, and what batches and threads must not change.
+
 use std::path::Path;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Checkpoints in every dialect, and what is wrong with bad ones.
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -73,13 +73,20 @@ impl<'a> Source<'a> {
 
     /// The next symbol. A code that is in no table counts as 0.
     pub fn symbol(&mut self, table: &HuffmanTable) -> Result<u8, DecodeError> {
-        self.refill(17);
-        let (length, symbol) = match table.look_up[(self.bits >> (64 - LOOK_AHEAD)) as usize] {
-            (0, _) => table.find((self.bits >> 48) as u16),
-            found => found,
-        };
-        self.drop_bits(u32::from(length))?;
-        Ok(symbol)
+        // libjpeg looks 8 bits ahead, and so finds that the data have ended although the symbol may be there.
+        self.refill(8)?;
+        loop {
+            let (length, symbol) = match table.look_up[(self.bits >> (64 - LOOK_AHEAD)) as usize] {
+                (0, _) => table.find((self.bits >> 48) as u16),
+                found => found,
+            };
+            let length = u32::from(length);
+            if length <= self.n_bits || self.marker.is_some() {
+                self.drop_bits(length);
+                return Ok(symbol);
+            }
+            self.refill(length)?;
+        }
     }
 
     /// The next `n` bits, at most 16.
@@ -87,9 +94,9 @@ impl<'a> Source<'a> {
         if n == 0 {
             return Ok(0);
         }
-        self.refill(n);
+        self.refill(n)?;
         let bits = (self.bits >> (64 - n)) as i32;
-        self.drop_bits(n)?;
+        self.drop_bits(n);
         Ok(bits)
     }
 
@@ -99,39 +106,41 @@ impl<'a> Source<'a> {
         Ok(if n > 0 && bits < 1 << (n - 1) { bits - (1 << n) + 1 } else { bits })
     }
 
-    fn drop_bits(&mut self, n: u32) -> Result<(), DecodeError> {
+    /// Takes `n` bits; before a marker there are zeros without end.
+    fn drop_bits(&mut self, n: u32) {
         if n > self.n_bits {
-            if self.marker.is_none() {
-                return Err(TRUNCATED);
-            }
             self.is_spent = true;
             self.n_bits = 64;
         }
         self.bits <<= n;
         self.n_bits -= n;
+    }
+
+    /// If there are fewer than `n` bits, reads ahead until there is no more room, or until the next marker.
+    fn refill(&mut self, n: u32) -> Result<(), DecodeError> {
+        while self.n_bits < n && self.marker.is_none() {
+            self.read_ahead()?;
+        }
         Ok(())
     }
 
-    /// Reads ahead as far as there is room, if there are fewer than `n` bits.
-    fn refill(&mut self, n: u32) {
-        if self.n_bits >= n {
-            return;
-        }
-        while self.n_bits <= 56 && self.marker.is_none() {
-            let Some(&byte) = self.bytes.get(self.position) else { return };
-            self.position += 1;
+    fn read_ahead(&mut self) -> Result<(), DecodeError> {
+        while self.n_bits <= 56 {
+            let byte = self.next_byte()?;
             if byte == 0xff {
-                let n_fill = self.bytes[self.position..].iter().take_while(|&&byte| byte == 0xff).count();
-                let Some(&code) = self.bytes.get(self.position + n_fill) else { return };
-                self.position += n_fill + 1;
+                let mut code = 0xff;
+                while code == 0xff {
+                    code = self.next_byte()?;
+                }
                 if code != 0 {
                     self.marker = Some(code);
-                    return;
+                    return Ok(());
                 }
             }
             self.bits |= u64::from(byte) << (56 - self.n_bits);
             self.n_bits += 8;
         }
+        Ok(())
     }
 
     fn next_byte(&mut self) -> Result<u8, DecodeError> {

@@ -59,7 +59,16 @@ impl Frame {
         if specs.len() != usize::from(header[5]) * 3 || !matches!(header[5], 1 | 3 | 4) {
             return Err(damaged());
         }
-        let mut frame = Self { width, height, is_progressive, components: Vec::new(), max_h: 1, max_v: 1, n_units_x: 0, n_units_y: 0 };
+        let mut frame = Self {
+            width,
+            height,
+            is_progressive,
+            components: Vec::new(),
+            max_h: 1,
+            max_v: 1,
+            n_units_x: 0,
+            n_units_y: 0,
+        };
         for spec in specs.chunks_exact(3) {
             let (h, v) = (usize::from(spec[1] >> 4), usize::from(spec[1] & 15));
             if !(1..=4).contains(&h) || !(1..=4).contains(&v) || spec[2] > 3 {
@@ -76,7 +85,7 @@ impl Frame {
         self.n_units_x = self.width.div_ceil(8 * self.max_h);
         self.n_units_y = self.height.div_ceil(8 * self.max_v);
         for component in &mut self.components {
-            if self.max_h % component.h != 0 || self.max_v % component.v != 0 {
+            if !self.max_h.is_multiple_of(component.h) || !self.max_v.is_multiple_of(component.v) {
                 return Err(DecodeError::Unsupported { format: Format::Jpeg, feature: "fractional sampling" });
             }
             component.width = (self.width * component.h).div_ceil(self.max_h);

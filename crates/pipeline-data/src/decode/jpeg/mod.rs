@@ -1,7 +1,7 @@
 //! JPEG, sequential and progressive, to the very pixels of libjpeg-turbo's default settings, which Pillow uses.
 //!
-//! Like libjpeg, goes on where entropy-coded data are damaged; like Pillow, refuses a file that ends before its end
-//! marker. Not read: arithmetic coding, lossless and 12-bit files.
+//! Like libjpeg, goes on where entropy-coded data are damaged; like Pillow, refuses a file that ends before its pixels
+//! do. Not read: arithmetic coding, lossless and 12-bit files.
 
 mod bits;
 mod frame;
@@ -42,36 +42,84 @@ struct Tables {
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-    let mut source = Source::new(bytes);
-    let mut tables = Tables::default();
-    let mut frame: Option<Frame> = None;
-    let mut has_scan = false;
-    source.next_marker()?;
+    let mut reader = Reader { source: Source::new(bytes), tables: Tables::default(), frame: None, scans: Scans::None };
+    reader.source.next_marker()?;
     loop {
-        match source.next_marker()? {
-            0xd9 => break,
-            0x01 | 0xd0..=0xd7 => {}
-            marker @ 0xc0..=0xc2 if frame.is_none() => frame = Some(Frame::parse(source.segment()?, marker == 0xc2)?),
-            0xc4 => tables.add_huffman(source.segment()?)?,
-            0xcc | 0xdc | 0xe1..=0xed | 0xef | 0xfe => drop(source.segment()?),
-            0xda => {
-                let segment = source.segment()?;
-                let frame = frame.as_mut().ok_or(DecodeError::damaged(Format::Jpeg, "a scan before the frame"))?;
-                Scan::parse(segment, frame)?.read(frame, &tables, &mut source)?;
-                has_scan = true;
-            }
-            0xdb => tables.add_quantization(source.segment()?)?,
-            0xdd => tables.set_restart_interval(source.segment()?)?,
-            0xe0 => tables.is_jfif |= source.segment()?.get(..14).is_some_and(|data| data.starts_with(b"JFIF\0")),
-            0xee => tables.add_adobe(source.segment()?),
-            0xc3 | 0xc5..=0xcb | 0xcd..=0xcf => {
-                return Err(DecodeError::Unsupported { format: Format::Jpeg, feature: "lossless or arithmetic coding" });
+        match reader.read_segment() {
+            Ok(Next::Segment) => {}
+            Ok(Next::End) => break,
+            // All rows were given out before libjpeg finds that there is no end marker.
+            Err(DecodeError::Truncated { .. }) if reader.scans == Scans::Only => break,
+            Err(error) => return Err(error),
+        }
+    }
+    let frame = reader.frame.filter(|_| reader.scans != Scans::None);
+    Ok(finish(frame.ok_or(DecodeError::damaged(Format::Jpeg, "no image"))?, &reader.tables))
+}
+
+/// The scans that were read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scans {
+    None,
+    /// The one scan of all components.
+    Only,
+    /// One or more, and others may follow.
+    Some,
+}
+
+enum Next {
+    Segment,
+    End,
+}
+
+struct Reader<'a> {
+    source: Source<'a>,
+    tables: Tables,
+    frame: Option<Frame>,
+    scans: Scans,
+}
+
+impl Reader<'_> {
+    /// Reads the next marker and what belongs to it.
+    fn read_segment(&mut self) -> Result<Next, DecodeError> {
+        let marker = self.source.next_marker()?;
+        match marker {
+            0xd9 => return Ok(Next::End),
+            0x01 | 0xd0..=0xd7 => return Ok(Next::Segment),
+            _ => {}
+        }
+        let segment = self.source.segment()?;
+        match marker {
+            0xc0..=0xc2 if self.frame.is_none() => self.frame = Some(Frame::parse(segment, marker == 0xc2)?),
+            0xc4 => self.tables.add_huffman(segment)?,
+            0xda => self.read_scan(segment)?,
+            0xdb => self.tables.add_quantization(segment)?,
+            0xdd => self.tables.set_restart_interval(segment)?,
+            0xe0 => self.tables.is_jfif |= segment.get(..14).is_some_and(|data| data.starts_with(b"JFIF\0")),
+            0xee => self.tables.add_adobe(segment),
+            0xcc | 0xdc | 0xe1..=0xef | 0xfe => {}
+            0xc3 | 0xc5..=0xcf => {
+                return Err(DecodeError::Unsupported {
+                    format: Format::Jpeg,
+                    feature: "lossless or arithmetic coding",
+                });
             }
             _ => return Err(DecodeError::damaged(Format::Jpeg, "an unexpected marker")),
         }
+        Ok(Next::Segment)
     }
-    let frame = frame.filter(|_| has_scan).ok_or(DecodeError::damaged(Format::Jpeg, "no image"))?;
-    Ok(finish(frame, &tables))
+
+    fn read_scan(&mut self, segment: &[u8]) -> Result<(), DecodeError> {
+        if self.scans == Scans::Only {
+            return Err(DecodeError::damaged(Format::Jpeg, "a second scan of all components"));
+        }
+        let frame = self.frame.as_mut().ok_or(DecodeError::damaged(Format::Jpeg, "a scan before the frame"))?;
+        let scan = Scan::parse(segment, frame)?;
+        scan.read(frame, &self.tables, &mut self.source)?;
+        let is_first = self.scans == Scans::None;
+        self.scans = if is_first && scan.is_only(frame) { Scans::Only } else { Scans::Some };
+        Ok(())
+    }
 }
 
 fn finish(mut frame: Frame, tables: &Tables) -> RgbImage {

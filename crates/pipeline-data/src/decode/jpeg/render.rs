@@ -23,7 +23,7 @@ fn upsample(frame: &Frame, component: &Component, y: usize, output: &mut [u8], s
     let (h, v) = (frame.max_h / component.h, frame.max_v / component.v);
     let near = row(component, y / v);
     // The other row that the output lies between: above for an even row, below for an odd one, itself at the border.
-    let far_idx = if y % 2 == 0 { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(component.height - 1) };
+    let far_idx = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(component.height - 1) };
     match (h, v) {
         (1, 1) => output[..near.len()].copy_from_slice(near),
         (2, 1) if component.width > 2 => widen(near, output),

@@ -51,6 +51,11 @@ impl Scan {
         Ok(scan)
     }
 
+    /// True if no other scan follows, so that libjpeg gives out rows while it reads.
+    pub fn is_only(&self, frame: &Frame) -> bool {
+        !frame.is_progressive && self.components.len() == frame.components.len()
+    }
+
     /// Reads the scan's blocks into the components' samples, or of a progressive frame into their coefficients.
     pub fn read(&self, frame: &mut Frame, tables: &Tables, source: &mut Source<'_>) -> Result<(), DecodeError> {
         self.check_tables(frame, tables)?;
@@ -170,7 +175,13 @@ impl Scan {
                 *n_empty_blocks = (1 << run) + source.bits(run)? as u32;
                 break;
             }
-            let new = if n_bits == 0 { 0 } else if source.bits(1)? == 1 { bit } else { -bit };
+            let new = if n_bits == 0 {
+                0
+            } else if source.bits(1)? == 1 {
+                bit
+            } else {
+                -bit
+            };
             while k <= self.spectrum.1 {
                 let coefficient = &mut block[natural(k)];
                 if *coefficient != 0 {
@@ -201,7 +212,8 @@ impl Scan {
 
     fn is_valid_progression(&self) -> bool {
         let (first, last) = self.spectrum;
-        let is_valid_spectrum = if first == 0 { last == 0 } else { first <= last && last < 64 && self.components.len() == 1 };
+        let is_valid_spectrum =
+            if first == 0 { last == 0 } else { first <= last && last < 64 && self.components.len() == 1 };
         let (earlier, shift) = self.approximation;
         is_valid_spectrum && shift <= 13 && (earlier == 0 || shift + 1 == earlier)
     }
@@ -255,7 +267,7 @@ fn read_block(
 
 fn refine(coefficient: &mut i16, bit: i16, source: &mut Source<'_>) -> Result<(), DecodeError> {
     if source.bits(1)? == 1 && *coefficient & bit == 0 {
-        *coefficient += if *coefficient >= 0 { bit } else { -bit };
+        *coefficient = coefficient.wrapping_add(if *coefficient >= 0 { bit } else { -bit });
     }
     Ok(())
 }

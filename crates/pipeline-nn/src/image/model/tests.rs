@@ -1,3 +1,5 @@
+//! The ResNet of burn, layer by layer.
+
 use burn::backend::Flex;
 
 use super::*;

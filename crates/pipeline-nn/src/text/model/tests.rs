@@ -1,3 +1,5 @@
+//! The BERT of burn against a plain one.
+
 use std::path::PathBuf;
 
 use burn::backend::Flex;

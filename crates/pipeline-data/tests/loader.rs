@@ -1,0 +1,124 @@
+//! The odd rows of a data set against what the notebook's loader made of them.
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use pipeline_data::{DataError, ImageTsv, QueryRow, RgbImage, SkippedLine, read_queries};
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+/// What the loader gives for one value of `max_samples`.
+#[derive(Deserialize)]
+struct Golden {
+    /// Id, size, SHA-256 of the RGB pixels.
+    images: Vec<(String, [u32; 2], String)>,
+    /// Text and id of the first image that is there.
+    pairs: Vec<(String, String)>,
+    /// Text and relevant ids.
+    valid_queries: Vec<(String, Vec<String>)>,
+}
+
+fn quirks(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/data/quirks").join(name)
+}
+
+fn images(tsv: &ImageTsv) -> Vec<(String, RgbImage)> {
+    tsv.rows().iter().filter_map(|row| Some((row.id.clone(), tsv.image(row).unwrap().ok()?))).collect()
+}
+
+fn queries(name: &str) -> (Vec<QueryRow>, Vec<SkippedLine>) {
+    let mut rows = Vec::new();
+    let skipped = read_queries(&quirks(name), &mut |row| {
+        rows.push(row);
+        ControlFlow::Continue(())
+    });
+    (rows, skipped.unwrap())
+}
+
+/// Text and ids of the queries that have both.
+fn with_text_and_ids(rows: &[QueryRow]) -> Vec<(String, Vec<String>)> {
+    let both = rows.iter().map(|row| (row.text.clone(), row.image_ids.clone().unwrap_or_default()));
+    both.filter(|(text, ids)| !text.is_empty() && !ids.is_empty()).collect()
+}
+
+#[test]
+fn images_pairs_and_queries_are_those_of_the_notebook() {
+    let goldens = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/goldens/quirks.json");
+    let goldens: BTreeMap<String, Golden> = serde_json::from_str(&std::fs::read_to_string(goldens).unwrap()).unwrap();
+    assert_eq!(goldens.len(), 4);
+    for (max_samples, golden) in goldens {
+        let images = images(&ImageTsv::open(&quirks("MR_train_imgs.tsv"), max_samples.parse().ok()).unwrap());
+        let sha256 =
+            |image: &RgbImage| Sha256::digest(&image.pixels).iter().map(|byte| format!("{byte:02x}")).collect();
+        let described = images.iter().map(|(id, image)| (id.clone(), [image.width, image.height], sha256(image)));
+        assert_eq!(described.collect::<Vec<(_, _, String)>>(), golden.images, "max_samples {max_samples}");
+
+        let (train, _) = queries("MR_train_queries.jsonl");
+        let first_image = |ids: Vec<String>| ids.into_iter().find(|id| images.iter().any(|(other, _)| other == id));
+        let pairs = with_text_and_ids(&train).into_iter().filter_map(|(text, ids)| Some((text, first_image(ids)?)));
+        assert_eq!(pairs.collect::<Vec<_>>(), golden.pairs, "max_samples {max_samples}");
+        let (valid, _) = queries("MR_valid_queries.jsonl");
+        assert_eq!(with_text_and_ids(&valid), golden.valid_queries);
+    }
+}
+
+#[test]
+fn lines_that_are_no_rows_are_listed_with_their_number() {
+    let tsv = ImageTsv::open(&quirks("MR_train_imgs.tsv"), None).unwrap();
+    let listed: Vec<_> = tsv.skipped().iter().map(|skipped| (skipped.line, skipped.reason.as_str())).collect();
+    let no_tab = "no tab between id and image";
+    assert_eq!(listed, [(1, "line 10 has the same id `1`"), (3, no_tab), (13, no_tab)]);
+    let failures: Vec<_> = tsv
+        .rows()
+        .iter()
+        .filter_map(|row| Some((row.id.as_str(), row.line, tsv.image(row).unwrap().err()?.to_string())))
+        .collect();
+    let expected = [
+        ("4", 5, "not an image of a known kind"),
+        ("7", 8, "the base64 text is cut short"),
+        ("11", 14, "the PNG file is cut short"),
+    ];
+    assert_eq!(failures, expected.map(|(id, line, reason)| (id, line, reason.to_owned())));
+
+    let (_, skipped) = queries("MR_train_queries.jsonl");
+    let listed: Vec<_> = skipped.iter().map(|skipped| (skipped.line, skipped.reason.as_str())).collect();
+    assert_eq!(listed, [(5, "not JSON from column 2"), (6, "not JSON: the line ends too early")]);
+}
+
+#[test]
+fn a_repeated_id_keeps_its_first_good_place_and_takes_its_last_good_image() {
+    let text = std::fs::read_to_string(quirks("MR_train_imgs.tsv")).unwrap();
+    let image = |line: usize| text.lines().nth(line - 1).unwrap().trim().split('\t').nth(1).unwrap();
+    let (first, second, bad) = (image(1), image(10), image(5));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let rows = [("a", bad), ("b", first), ("a", first), ("c", bad), ("a", second), ("a", bad), ("c", bad)];
+    let text: String = rows.iter().map(|(id, image)| format!("{id}\t{image}\n")).collect();
+    std::fs::write(file.path(), text).unwrap();
+    let tsv = ImageTsv::open(file.path(), None).unwrap();
+    let rows: Vec<_> = tsv.rows().iter().map(|row| (row.id.as_str(), row.line)).collect();
+    assert_eq!(rows, [("b", 2), ("a", 5), ("c", 4)]);
+    assert_eq!(tsv.skipped().iter().map(|skipped| skipped.line).collect::<Vec<_>>(), [1, 3, 6, 7]);
+}
+
+#[test]
+fn a_file_that_changes_after_it_was_opened_is_noticed() {
+    let copy = tempfile::NamedTempFile::new().unwrap();
+    let mut text = std::fs::read(quirks("MR_train_imgs.tsv")).unwrap();
+    std::fs::write(copy.path(), &text).unwrap();
+    let tsv = ImageTsv::open(copy.path(), Some(1)).unwrap();
+    let row = &tsv.rows()[0];
+    text[row.offset as usize + 40] ^= 1;
+    std::fs::write(copy.path(), &text).unwrap();
+    assert!(matches!(tsv.image(row), Err(DataError::Changed { line: 1, .. })));
+    std::fs::write(copy.path(), "").unwrap();
+    assert!(matches!(tsv.image(row), Err(DataError::Read { .. })));
+}
+
+#[test]
+fn reading_stops_when_asked_to() {
+    let stopped = read_queries(&quirks("MR_train_queries.jsonl"), &mut |_| ControlFlow::Break(()));
+    assert!(matches!(stopped, Err(DataError::Stopped { .. })));
+    assert!(matches!(ImageTsv::open(&quirks("no_such_file.tsv"), None), Err(DataError::Open { .. })));
+}
