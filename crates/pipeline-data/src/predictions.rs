@@ -49,35 +49,111 @@ pub struct Score {
 
 /// Scores a prediction file by the evaluator's rules, given the relevant ids of each query.
 ///
+/// The rules are those of `cn_clip/eval/evaluation.py` of Chinese-CLIP, which calls the fields `text_id` and
+/// `image_ids`: of a repeated query the last line counts, and a query that is not asked for is ignored.
+///
 /// # Errors
-/// What the evaluator would refuse: a blank line, a line that is not such an object, not ten different integer ids, an
-/// unknown, repeated or missing query.
+/// What the evaluator would refuse: a line that is not such an object (a blank one too), not ten different integer ids,
+/// or a query without a line.
 pub fn score(predictions: &str, relevant: &BTreeMap<i64, BTreeSet<i64>>) -> Result<Score, String> {
-    let mut hits = [0_u64; 3];
-    let mut seen = BTreeSet::new();
+    let mut answers = BTreeMap::new();
     for (line_idx, line) in predictions.lines().enumerate() {
-        let failed = |what: &str| format!("line {}: {what}", line_idx + 1);
-        let value: Value = serde_json::from_str(line).map_err(|_| failed("not JSON"))?;
-        let query = value["query_id"].as_i64().ok_or_else(|| failed("no integer `query_id`"))?;
-        let ids = value["item_ids"].as_array().ok_or_else(|| failed("no list `item_ids`"))?;
-        let ids: Option<Vec<i64>> = ids.iter().map(Value::as_i64).collect();
-        let ids = ids.ok_or_else(|| failed("ids must be integers"))?;
-        if ids.len() != N_IDS || ids.iter().collect::<BTreeSet<_>>().len() != N_IDS {
-            return Err(failed("there must be ten different ids"));
-        }
-        let wanted = relevant.get(&query).ok_or_else(|| failed("unknown query"))?;
-        if !seen.insert(query) {
-            return Err(failed("the query comes twice"));
-        }
+        let (query, ids) = answer(line).map_err(|reason| format!("line {}: {reason}", line_idx + 1))?;
+        answers.insert(query, ids);
+    }
+    let mut hits = [0_u64; 3];
+    for (query, wanted) in relevant {
+        let ids = answers.get(query).ok_or_else(|| format!("query {query} has no line"))?;
         let first = ids.iter().position(|id| wanted.contains(id));
         for (hit, k) in hits.iter_mut().zip([1, 5, 10]) {
             *hit += u64::from(first.is_some_and(|first| first < k));
         }
     }
-    if seen.len() != relevant.len() {
-        return Err(format!("{} queries have no line", relevant.len() - seen.len()));
-    }
     let [recall_at_1, recall_at_5, recall_at_10] = hits.map(|hits| hits as f64 / relevant.len().max(1) as f64);
     let mean_recall = (recall_at_1 + recall_at_5 + recall_at_10) / 3.0;
     Ok(Score { recall_at_1, recall_at_5, recall_at_10, mean_recall })
+}
+
+/// The query and the ids of one line.
+fn answer(line: &str) -> Result<(i64, Vec<i64>), &'static str> {
+    let value: Value = serde_json::from_str(line).map_err(|_| "not JSON")?;
+    let query = value["query_id"].as_i64().ok_or("no integer `query_id`")?;
+    let ids = value["item_ids"].as_array().ok_or("no list `item_ids`")?;
+    let ids: Vec<i64> = ids.iter().map(Value::as_i64).collect::<Option<_>>().ok_or("ids must be integers")?;
+    let n_different = ids.iter().collect::<BTreeSet<_>>().len();
+    if ids.len() == N_IDS && n_different == N_IDS { Ok((query, ids)) } else { Err("there must be ten different ids") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ranking(query_id: &str, top_ids: impl Iterator<Item = u32>) -> RankingRow {
+        RankingRow {
+            query_id: Some(query_id.to_owned()),
+            query_text: "红".to_owned(),
+            relevant: Vec::new(),
+            rank: None,
+            top_ids: top_ids.map(|id| id.to_string()).collect(),
+            top_scores: Vec::new(),
+        }
+    }
+
+    fn written(rankings: &[RankingRow]) -> String {
+        let mut out = Vec::new();
+        assert_eq!(write_predictions(&mut out, rankings).unwrap(), rankings.len() as u64);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn ids_are_integers_where_they_are() {
+        let line = written(&[ranking("7", 1..13)]);
+        assert_eq!(line, "{\"query_id\":7,\"item_ids\":[1,2,3,4,5,6,7,8,9,10]}\n");
+        for text in ["007", "8.0", "a", "", "-", "99999999999999999999"] {
+            assert_eq!(as_id(text), Value::from(text));
+        }
+        assert_eq!(as_id("-5"), Value::from(-5));
+    }
+
+    /// The numbers are those that `cn_clip/eval/evaluation.py` of cn_clip 1.6.0 gives for these lines.
+    #[test]
+    fn a_written_file_has_the_score_of_the_public_evaluator() {
+        let predictions = written(&[
+            ranking("1", 10..20),
+            ranking("2", 20..30),
+            ranking("3", 30..40),
+            ranking("4", 40..50),
+            ranking("5", 50..60),
+            ranking("6", 60..70),
+            ranking("7", 70..80),
+            ranking("99", 80..90),
+            ranking("7", 71..81),
+        ]);
+        let relevant = [
+            (1, vec![10]),
+            (2, vec![24, 20]),
+            (3, vec![34]),
+            (4, vec![45, 1]),
+            (5, vec![59]),
+            (6, vec![70]),
+            (7, vec![71]),
+        ];
+        let relevant = relevant.map(|(query, ids)| (query, ids.into_iter().collect())).into();
+        let score = score(&predictions, &relevant).unwrap();
+        let expected = [42.857142857142854, 57.14285714285714, 85.71428571428571, 61.904761904761905];
+        let found = [score.recall_at_1, score.recall_at_5, score.recall_at_10, score.mean_recall];
+        for (found, expected) in found.iter().zip(expected) {
+            assert!((found * 100.0 - expected).abs() < 1e-9, "{score:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_evaluator_refuses_is_refused() {
+        let relevant = BTreeMap::from([(1, BTreeSet::from([10]))]);
+        let refused = |predictions: &str| score(predictions, &relevant).unwrap_err();
+        assert_eq!(refused(&written(&[ranking("1", 10..19)])), "line 1: there must be ten different ids");
+        assert_eq!(refused(&written(&[ranking("1a", 10..20)])), "line 1: no integer `query_id`");
+        assert_eq!(refused(&(written(&[ranking("1", 10..20)]) + "\n")), "line 2: not JSON");
+        assert_eq!(refused(""), "query 1 has no line");
+    }
 }

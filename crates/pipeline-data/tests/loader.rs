@@ -25,7 +25,7 @@ fn quirks(name: &str) -> PathBuf {
 }
 
 fn images(tsv: &ImageTsv) -> Vec<(String, RgbImage)> {
-    tsv.rows().iter().filter_map(|row| Some((row.id.clone(), tsv.image(row).unwrap().ok()?))).collect()
+    tsv.rows().iter().filter_map(|row| Some((row.id.clone(), tsv.image(row).expect("a readable file").ok()?))).collect()
 }
 
 fn queries(name: &str) -> (Vec<QueryRow>, Vec<SkippedLine>) {
@@ -34,7 +34,7 @@ fn queries(name: &str) -> (Vec<QueryRow>, Vec<SkippedLine>) {
         rows.push(row);
         ControlFlow::Continue(())
     });
-    (rows, skipped.unwrap())
+    (rows, skipped.expect("a readable file"))
 }
 
 /// Text and ids of the queries that have both.

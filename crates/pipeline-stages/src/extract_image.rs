@@ -8,7 +8,7 @@ use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport
 use pipeline_data::{PixelShard, VectorShard};
 
 use pipeline_nn::image::{self, ImageEncoder, ImageModelFiles};
-use pipeline_spec::SpecError;
+use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +57,14 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         return Err(SpecError::at(span_of(node, "batch_rows"), "`batch_rows` must be at least 1"));
     }
     Ok(Box::new(ExtractImage { params, search: context.settings.model_search.clone() }))
+}
+
+/// The width of the vectors that a stage of this kind will give; none when its params are wrong or its model is not
+/// there, which is told elsewhere.
+pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<usize> {
+    let params: ExtractImageParams = pipeline_spec::params(params).ok()?;
+    let files = image::find_image_model(&params.model.to_find(), search).ok()?;
+    image::image_dim(&files).ok()
 }
 
 impl ExtractImage {

@@ -8,7 +8,7 @@ use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport
 use pipeline_data::{QueryRow, VectorShard};
 use pipeline_nn::Matrix;
 use pipeline_nn::text::{self, Pooling, TextEncoder, TextModelFiles, TextOptions};
-use pipeline_spec::SpecError;
+use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -90,6 +90,14 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         return Err(SpecError::at(span_of(node, "batch_rows"), "`batch_rows` must be at least 1"));
     }
     Ok(Box::new(ExtractText { params, search: context.settings.model_search.clone() }))
+}
+
+/// The width of the vectors that a stage of this kind will give; none when its params are wrong or its model is not
+/// there, which is told elsewhere.
+pub(crate) fn width(params: &Node, search: &text::ModelSearch) -> Option<usize> {
+    let params: ExtractTextParams = pipeline_spec::params(params).ok()?;
+    let files = text::find_text_model(&params.model.to_find(), search).ok()?;
+    text::text_dim(&files).ok()
 }
 
 impl ExtractText {

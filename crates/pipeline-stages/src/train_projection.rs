@@ -8,7 +8,7 @@ use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::QueryRow;
 use pipeline_nn::checkpoint::{Checkpoint, Heads};
 use pipeline_nn::train::{self, StepLoss, TrainOptions};
-use pipeline_spec::{SpecError, SpecPath};
+use pipeline_spec::{Span, SpecError, SpecPath};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -149,7 +149,35 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
             return Err(SpecError::at(span_of(node, name), format!("`{name}` {must}")));
         }
     }
+    if params.fusion == Fusion::Passthrough {
+        check_widths(&context, span_of(node, "fusion"))?;
+    }
     Ok(Box::new(TrainProjection { params }))
+}
+
+/// Refuses a passthrough of features of different widths as far as the models tell before anything has run.
+fn check_widths(context: &BuildContext<'_>, span: &Span) -> Result<(), SpecError> {
+    let search = &context.settings.model_search;
+    let width = |slot: &str| {
+        let (_, from) = context.stage.inputs.iter().find(|(name, _)| name.value == slot)?;
+        let stage = context.spec.stages.iter().find(|stage| stage.id == from.value)?;
+        match stage.kind.value.as_str() {
+            "extract-text" => crate::extract_text::width(&stage.params, search),
+            "extract-image" => crate::extract_image::width(&stage.params, search),
+            _ => None,
+        }
+    };
+    match (width("text"), width("images")) {
+        (Some(text), Some(images)) if text != images => Err(SpecError::at(span, different_widths(text, images))
+            .with_help("use `fusion: projection`, or encoders of one width")),
+        _ => Ok(()),
+    }
+}
+
+fn different_widths(text: usize, images: usize) -> String {
+    format!(
+        "`fusion: passthrough` needs features of one width, but the text's have {text} numbers and the images' {images}"
+    )
 }
 
 impl Stage for TrainProjection {
@@ -209,11 +237,7 @@ impl TrainProjection {
             Fusion::Projection => Some(self.initial_heads(text.n_cols, images.n_cols)?),
             Fusion::Passthrough => {
                 if text.n_cols != images.n_cols {
-                    let message = format!(
-                        "`fusion: passthrough` needs features of one width, but the text's have {} numbers and the \
-                         images' {}",
-                        text.n_cols, images.n_cols
-                    );
+                    let message = different_widths(text.n_cols, images.n_cols);
                     return Err(StageError::new(message).with_help("use `fusion: projection`"));
                 }
                 None

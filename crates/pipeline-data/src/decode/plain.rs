@@ -14,6 +14,7 @@ pub(super) fn decode(format: Format, bytes: &[u8]) -> Result<RgbImage, DecodeErr
     };
     let failure = |error: ImageError| match error {
         ImageError::IoError(_) => DecodeError::Truncated { format },
+        ImageError::Unsupported(_) => DecodeError::Unsupported { format, feature: "an unusual layout" },
         error => DecodeError::damaged(format, error),
     };
     let mut reader = ImageReader::with_format(Cursor::new(bytes), image_format);

@@ -2,10 +2,10 @@
 //!
 //! | rows | columns |
 //! |---|---|
-//! | queries | `query_id` Utf8?, `query_text` Utf8, `item_ids` List<Utf8>? |
+//! | queries | `query_id` Utf8?, `query_text` Utf8, `item_ids` `List<Utf8>?` |
 //! | pixels | `id` Utf8, `digest` FixedSizeBinary(32), `width` UInt32, `height` UInt32, `status` Utf8, `pixels` Binary? |
 //! | vectors | `id` Utf8?, `vector` FixedSizeBinary(4 · dim), little-endian f32 |
-//! | rankings | `query_id` Utf8?, `query_text` Utf8, `relevant` List<Utf8>, `rank` UInt32?, `top_ids` List<Utf8>, `top_scores` List<Float32> |
+//! | rankings | `query_id` Utf8?, `query_text` Utf8, `relevant` `List<Utf8>`, `rank` UInt32?, `top_ids` `List<Utf8>`, `top_scores` `List<Float32>` |
 //!
 //! Equal rows give equal bytes: fixed row groups, no times, no statistics.
 

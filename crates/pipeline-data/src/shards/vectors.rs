@@ -38,9 +38,9 @@ pub struct VectorShard {
 pub fn write_vectors(path: &Path, shard: &VectorShard, metadata: &BTreeMap<String, String>) -> Result<(), DataError> {
     assert_eq!(shard.values.len(), shard.ids.len() * shard.dim, "BUG: a vector of {} numbers for each id", shard.dim);
     let failed = |error: arrow_schema::ArrowError| DataError::Parquet { path: path.to_owned(), source: error.into() };
-    let bytes: Vec<u8> = shard.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let words: Vec<u32> = shard.values.iter().map(|value| value.to_bits().to_le()).collect();
     let vectors =
-        FixedSizeBinaryArray::try_new((shard.dim * 4) as i32, Buffer::from_vec(bytes), None).map_err(failed)?;
+        FixedSizeBinaryArray::try_new((shard.dim * 4) as i32, Buffer::from_vec(words), None).map_err(failed)?;
     let ids = StringArray::from_iter(shard.ids.iter().map(Option::as_deref));
     let columns = vec![
         Column { name: "id", is_nullable: true, values: Arc::new(ids) },
@@ -65,10 +65,7 @@ pub fn read_vectors(path: &Path) -> Result<VectorShard, DataError> {
         }
         shard.ids.extend((0..ids.len()).map(|row_idx| columns::text(ids, row_idx)));
         let bytes = vectors.value_data().get(..vectors.len() * dim * 4).ok_or_else(|| table.wrong())?;
-        shard.values.reserve_exact(bytes.len() / 4);
-        shard
-            .values
-            .extend(bytes.chunks_exact(4).map(|value| f32::from_le_bytes([value[0], value[1], value[2], value[3]])));
+        shard.values.extend(bytes.as_chunks::<4>().0.iter().map(|value| f32::from_le_bytes(*value)));
     }
     Ok(shard)
 }

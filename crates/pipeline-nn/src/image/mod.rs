@@ -102,5 +102,14 @@ impl ImageEncoder {
     }
 }
 
+/// The length of a model's feature vectors, from its weights.
+///
+/// # Errors
+/// When a file cannot be read, is not supported or is damaged.
+pub fn image_dim(files: &ImageModelFiles) -> Result<usize, ModelError> {
+    let config = ResNetConfig::read(files.config.as_deref())?;
+    Ok(ResNetWeights::read(files, &config)?.n_features)
+}
+
 #[cfg(test)]
 mod tests;

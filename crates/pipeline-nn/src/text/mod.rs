@@ -148,6 +148,14 @@ impl TextEncoder {
     }
 }
 
+/// The length of a model's feature vectors, from its configuration alone.
+///
+/// # Errors
+/// When the configuration cannot be read or is not supported.
+pub fn text_dim(files: &TextModelFiles) -> Result<usize, ModelError> {
+    Ok(BertConfig::read(&files.config)?.hidden_size)
+}
+
 /// Positions of texts that have the same number of tokens, at most `batch_rows` together, long ones first.
 fn batches_of_one_length(ids: &[Vec<u32>], batch_rows: usize) -> Vec<Vec<usize>> {
     let mut by_length = BTreeMap::<usize, Vec<usize>>::new();

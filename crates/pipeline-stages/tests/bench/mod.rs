@@ -15,6 +15,11 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
 }
 
+/// Where the specs of tests stand.
+pub fn spec_file() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/spec.yaml")
+}
+
 /// Reads a JSON fixture.
 pub fn read_json(name: &str) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(fixtures().join(name)).unwrap()).unwrap()
@@ -33,8 +38,11 @@ pub struct Bench {
 impl Bench {
     /// The stages of a spec that stands in this crate's folder.
     pub fn new(yaml: &str) -> Self {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/spec.yaml");
-        let spec = pipeline_spec::parse(yaml, &file).unwrap();
+        Self::of(pipeline_spec::parse(yaml, &spec_file()).unwrap())
+    }
+
+    /// The stages of a spec.
+    pub fn of(spec: PipelineSpec) -> Self {
         let stages = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
         Self { spec, stages, folder, done: BTreeMap::new(), n_threads: 2, warnings: Vec::new() }
@@ -102,6 +110,18 @@ impl Bench {
     /// What a stage told when it ran.
     pub fn report(&self, name: &str) -> &StageReport {
         &self.done[&name.parse::<StageId>().unwrap()].1
+    }
+
+    /// The largest difference between the losses that a stage has written and `golden`, a list of steps by epoch.
+    pub fn largest_loss_difference(&self, name: &str, golden: &serde_json::Value) -> f64 {
+        let history = std::fs::read_to_string(self.artifact(name).folder.join("history.csv")).unwrap();
+        let loss = |line: &str| line.rsplit(',').next().unwrap().parse::<f64>().unwrap();
+        let losses: Vec<f64> = history.lines().skip(1).map(loss).collect();
+        let epochs = golden.as_array().unwrap().iter();
+        let golden: Vec<f64> =
+            epochs.flat_map(|epoch| epoch.as_array().unwrap()).map(|loss| loss.as_f64().unwrap()).collect();
+        assert_eq!(losses.len(), golden.len());
+        losses.iter().zip(&golden).map(|(loss, golden)| (loss - golden).abs()).fold(0.0, f64::max)
     }
 
     /// What a stage left.

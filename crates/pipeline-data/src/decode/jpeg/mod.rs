@@ -86,25 +86,28 @@ impl Reader<'_> {
         match marker {
             0xd9 => return Ok(Next::End),
             0x01 | 0xd0..=0xd7 => return Ok(Next::Segment),
+            0xc3 | 0xc5..=0xcb | 0xcd..=0xcf => {
+                return Err(DecodeError::Unsupported {
+                    format: Format::Jpeg,
+                    feature: "lossless or arithmetic coding",
+                });
+            }
+            0..=0xbf | 0xd8 | 0xde..=0xdf | 0xf0..=0xfd | 0xff => {
+                return Err(DecodeError::damaged(Format::Jpeg, "an unexpected marker"));
+            }
             _ => {}
         }
         let segment = self.source.segment()?;
         match marker {
-            0xc0..=0xc2 if self.frame.is_none() => self.frame = Some(Frame::parse(segment, marker == 0xc2)?),
+            0xc0..=0xc2 if self.frame.is_some() => return Err(DecodeError::damaged(Format::Jpeg, "a second frame")),
+            0xc0..=0xc2 => self.frame = Some(Frame::parse(segment, marker == 0xc2)?),
             0xc4 => self.tables.add_huffman(segment)?,
             0xda => self.read_scan(segment)?,
             0xdb => self.tables.add_quantization(segment)?,
             0xdd => self.tables.set_restart_interval(segment)?,
             0xe0 => self.tables.is_jfif |= segment.get(..14).is_some_and(|data| data.starts_with(b"JFIF\0")),
             0xee => self.tables.add_adobe(segment),
-            0xcc | 0xdc | 0xe1..=0xef | 0xfe => {}
-            0xc3 | 0xc5..=0xcf => {
-                return Err(DecodeError::Unsupported {
-                    format: Format::Jpeg,
-                    feature: "lossless or arithmetic coding",
-                });
-            }
-            _ => return Err(DecodeError::damaged(Format::Jpeg, "an unexpected marker")),
+            _ => {}
         }
         Ok(Next::Segment)
     }
