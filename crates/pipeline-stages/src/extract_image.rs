@@ -41,8 +41,9 @@ struct ExtractImageParams {
     batch_rows: usize,
 }
 
+/// A stop is noticed between batches.
 fn default_batch_rows() -> usize {
-    32
+    16
 }
 
 struct ExtractImage {

@@ -17,9 +17,6 @@ use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, spa
 use crate::load_queries::rows_digest;
 use crate::model::{self, ModelName};
 
-/// A stop is noticed between parts of so many batches.
-const N_BATCHES_AT_ONCE: usize = 2;
-
 pub(crate) static KIND: Kind = Kind {
     name: "extract-text",
     version: 1,
@@ -147,7 +144,12 @@ impl Stage for ExtractText {
         if n_rows == 0 {
             context.host.warn("there are no queries to encode".into());
         }
-        Ok(StageReport { n_rows: Some(n_rows), seconds: extraction.seconds, ..StageReport::default() })
+        Ok(StageReport {
+            n_rows: Some(n_rows),
+            headline: Some(model::headline(context, &extraction.files.weights)),
+            seconds: extraction.seconds,
+            ..StageReport::default()
+        })
     }
 }
 
@@ -249,7 +251,7 @@ impl Extraction<'_> {
     }
 }
 
-/// Encodes texts of like length together, a few batches at a time so that the run can be stopped; neither changes a bit
+/// Encodes texts of like length together, a batch at a time so that the run can be stopped; neither changes a bit
 /// of a vector.
 ///
 /// # Shapes
@@ -265,7 +267,7 @@ fn encode(
     order.sort_by_key(|row_idx| rows[*row_idx].text.len());
     let mut vectors = Matrix::zeros(rows.len(), encoder.dim());
     let mut n_done = 0;
-    for part in order.chunks(batch_rows * N_BATCHES_AT_ONCE) {
+    for part in order.chunks(batch_rows) {
         if context.host.is_cancelled() {
             return Err(StageError::cancelled());
         }

@@ -53,6 +53,12 @@ pub(crate) fn digest(context: &StageContext<'_>) -> Digest {
     Digest::of(text.as_bytes())
 }
 
+/// Which weights the vectors are of: models of one name differ, and only the digest tells them apart.
+pub(crate) fn headline(context: &StageContext<'_>, weights: &[PathBuf]) -> String {
+    let place = weights.first().map(|path| path.display().to_string()).unwrap_or_default();
+    format!("model {} from {place}", digest(context).short())
+}
+
 /// Writes vectors with the metadata that tells what they are.
 pub(crate) fn write_vectors(path: &Path, shard: &VectorShard, model: &Digest, pooling: &str) -> Result<(), StageError> {
     let metadata = BTreeMap::from([

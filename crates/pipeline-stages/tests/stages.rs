@@ -80,6 +80,27 @@ fn the_mini_data_set_gives_the_notebooks_numbers() {
     }
 }
 
+/// As in the notebook: no rows, vectors of the right width, Recall 0 with N = 0; and a word of warning.
+#[test]
+fn empty_files_give_empty_results_with_a_warning() {
+    let data = tempfile::tempdir().unwrap();
+    for name in ["MR_train_queries.jsonl", "MR_valid_queries.jsonl", "MR_train_imgs.tsv", "MR_valid_imgs.tsv"] {
+        std::fs::write(data.path().join(name), "").unwrap();
+    }
+    let yaml = MINI.replace("data: ../../../../tests/fixtures/data/mini", &format!("data: {}", data.path().display()));
+    let bench = Bench::new(&yaml).run_all();
+    let dim = |stage: &str| {
+        let text = std::fs::read_to_string(bench.artifact(stage).folder.join("features.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["dim"].as_u64()
+    };
+    assert_eq!((dim("train-text"), dim("valid-vectors")), (Some(64), Some(128)));
+    let metrics = &bench.report("evaluate").metrics;
+    assert!(["recall_at_1", "mean_recall", "n_queries", "pool_size"].iter().all(|name| metrics[*name] == 0.0));
+    for word in ["has no queries", "has no images", "nothing is trained", "every recall is 0"] {
+        assert!(bench.warnings.iter().any(|warning| warning.contains(word)), "{word}: {:?}", bench.warnings);
+    }
+}
+
 #[test]
 fn every_file_is_the_same_for_any_number_of_threads() {
     let one = Bench::new(MINI).with_threads(1).run_all();

@@ -4,14 +4,13 @@
 
 use pipeline_core::{Device, EventRecord, Outcome};
 use pipeline_engine::{Cancel, RunOptions};
-use pipeline_stages::Format;
 
 use crate::args::{DeviceArg, ExecutorArg, RunArgs};
 use crate::commands::planned;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::Opened;
-use crate::render::{FailedStage, Renderer, Tally};
+use crate::render::{FailedStage, Renderer, Tally, words};
 use crate::signals::SignalWatch;
 use crate::terminal::Terminal;
 
@@ -105,14 +104,11 @@ fn tell_failed(failed: &FailedStage, terminal: &Terminal) {
 
 /// Prints the result line of each evaluation; its stage is named when there are several.
 fn print_results(opened: &Opened, tally: &Tally, terminal: &Terminal) -> Result<(), Failure> {
-    let is_evaluation = |kind: &str| {
-        pipeline_stages::kind(kind).is_some_and(|kind| matches!(kind.produces, Format::Evaluation | Format::Files))
-    };
     let results: Vec<_> = opened
         .graph
         .nodes()
         .iter()
-        .filter(|node| is_evaluation(node.stage.kind()))
+        .filter(|node| words::has_result_line(node.stage.kind()))
         .filter_map(|node| Some((&node.id, tally.reports.get(&node.id)?.headline.as_ref()?)))
         .collect();
     for (stage, headline) in &results {

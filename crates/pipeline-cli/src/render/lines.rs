@@ -2,7 +2,7 @@
 //!
 //! What was reused is held back until something happens, so that a run in which nothing ran stays silent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_core::{Event, EventRecord, RunReason, StageId};
 
@@ -22,6 +22,8 @@ pub struct Lines {
     n_stages: usize,
     held: Vec<String>,
     reasons: BTreeMap<StageId, RunReason>,
+    /// Stages whose headline is a result and goes to stdout.
+    results: BTreeSet<StageId>,
 }
 
 impl Lines {
@@ -34,6 +36,7 @@ impl Lines {
             n_stages: 0,
             held: Vec::new(),
             reasons: BTreeMap::new(),
+            results: BTreeSet::new(),
         }
     }
 
@@ -44,8 +47,11 @@ impl Lines {
             _ if self.verbosity == Verbosity::Quiet => Vec::new(),
             Event::RunStarted { .. } => self.on_started(&record.event),
             Event::StageReused { stage, .. } => self.on_reused(stage),
-            Event::StageStarted { stage, why, .. } => {
+            Event::StageStarted { stage, kind, why, .. } => {
                 self.reasons.insert(stage.clone(), why.clone());
+                if words::has_result_line(kind) {
+                    self.results.insert(stage.clone());
+                }
                 self.released(None)
             }
             Event::StageWaiting { stage, owner } => {
@@ -138,7 +144,11 @@ impl Lines {
         }
         let reason = self.reasons.remove(stage).map(|why| words::reason(&why)).unwrap_or_default();
         let detail = format!("{}  {}", details.join("  "), self.palette.dim(&reason));
-        self.released(Some(self.row(&self.palette.good("ran"), stage, &detail)))
+        let mut lines = self.released(Some(self.row(&self.palette.good("ran"), stage, &detail)));
+        if let Some(headline) = report.headline.as_ref().filter(|_| !self.results.contains(stage)) {
+            lines.push(self.row(&self.palette.dim("|"), stage, headline));
+        }
+        lines
     }
 
     fn on_failed(&mut self, stage: &StageId, errors: &[String], seconds: f64) -> Vec<String> {

@@ -1,6 +1,7 @@
 //! Reasons and changes in words.
 
 use pipeline_core::{LineChange, RunReason};
+use pipeline_stages::Format;
 
 use crate::format::{count, duration};
 use crate::render::rate::Rate;
@@ -69,6 +70,11 @@ fn shortened(value: &str) -> String {
         return value.to_owned();
     }
     value.chars().take(LONGEST - 1).chain(['…']).collect()
+}
+
+/// Whether the headline of a stage of this kind is a result, which a run prints on stdout.
+pub fn has_result_line(kind: &str) -> bool {
+    pipeline_stages::kind(kind).is_some_and(|kind| matches!(kind.produces, Format::Evaluation | Format::Files))
 }
 
 #[cfg(test)]
