@@ -5,8 +5,10 @@ use std::path::PathBuf;
 mod batches;
 #[cfg(any(feature = "cuda", test))]
 mod cuda;
+mod multiply;
 
 pub(crate) use batches::map_batches;
+pub(crate) use multiply::multiply;
 
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,18 +1,20 @@
 //! Image encoders of the ResNet family: pixels to feature vectors.
 
 mod config;
+mod cpu;
+#[cfg(any(feature = "cuda", test))]
 mod model;
 mod names;
 mod pixels;
 mod weights;
-
-use burn::backend::Flex;
 
 use crate::device::{Device, map_batches, probe};
 use crate::matrix::Matrix;
 pub use crate::weights::{ImageModelFiles, ModelError, ModelSearch, find_image_model};
 
 use config::ResNetConfig;
+use cpu::CpuResNet;
+#[cfg(feature = "cuda")]
 use model::ResNet;
 use pixels::PixelTable;
 use weights::ResNetWeights;
@@ -28,7 +30,7 @@ pub struct ImageEncoder {
 }
 
 enum Model {
-    Cpu(Box<ResNet<Flex>>),
+    Cpu(CpuResNet),
     #[cfg(feature = "cuda")]
     Cuda(Box<ResNet<burn_cuda::Cuda>>),
 }
@@ -44,7 +46,7 @@ impl ImageEncoder {
         let weights = ResNetWeights::read(files, &config)?;
         let dim = weights.n_features;
         let model = match device {
-            Device::Cpu => Model::Cpu(Box::new(ResNet::new(weights, Default::default()))),
+            Device::Cpu => Model::Cpu(CpuResNet::new(weights)),
             #[cfg(feature = "cuda")]
             Device::Cuda => Model::Cuda(Box::new(ResNet::new(weights, Default::default()))),
             #[cfg(not(feature = "cuda"))]
@@ -80,9 +82,13 @@ impl ImageEncoder {
         let batches: Vec<_> = pixels.chunks(BATCH_IMAGES).collect();
         let encode_batch = |batch_idx: usize| {
             let batch: &[&[u8]] = batches[batch_idx];
-            let mut planes = Vec::with_capacity(batch.len() * n_bytes);
-            batch.iter().for_each(|rgb| self.pixels.append(rgb, &mut planes));
-            self.forward(planes, height, width)
+            let mut values = Vec::with_capacity(batch.len() * n_bytes);
+            match &self.model {
+                Model::Cpu(_) => batch.iter().for_each(|rgb| self.pixels.append_pixels(rgb, &mut values)),
+                #[cfg(feature = "cuda")]
+                Model::Cuda(_) => batch.iter().for_each(|rgb| self.pixels.append_planes(rgb, &mut values)),
+            }
+            self.forward(values, height, width)
         };
         let features = match &self.model {
             Model::Cpu(_) => map_batches(batches.len(), n_threads, encode_batch),
@@ -93,11 +99,11 @@ impl ImageEncoder {
         matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
     }
 
-    fn forward(&self, planes: Vec<f32>, height: usize, width: usize) -> Vec<f32> {
+    fn forward(&self, values: Vec<f32>, height: usize, width: usize) -> Vec<f32> {
         match &self.model {
-            Model::Cpu(model) => model.forward(planes, height, width),
+            Model::Cpu(model) => model.forward(values, height, width),
             #[cfg(feature = "cuda")]
-            Model::Cuda(model) => model.forward(planes, height, width),
+            Model::Cuda(model) => model.forward(values, height, width),
         }
     }
 }

@@ -85,7 +85,7 @@ impl<B: Backend> Block<B> {
 impl<B: Backend> Conv<B> {
     fn new(weights: ConvWeights, device: &B::Device) -> Self {
         let (kernel, n_out) = (weights.kernel, weights.n_out);
-        let weight = TensorData::new(weights.weight, [n_out, weights.n_in, kernel, kernel]);
+        let weight = TensorData::new(weights.folded(), [n_out, weights.n_in, kernel, kernel]);
         Self {
             weight: Tensor::from_data(weight, device),
             bias: Tensor::from_data(TensorData::new(weights.bias, [n_out]), device),

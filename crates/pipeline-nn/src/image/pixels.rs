@@ -17,11 +17,25 @@ impl PixelTable {
         Self { values: std::array::from_fn(channel) }
     }
 
-    /// Appends an image.
+    /// Appends an image pixel by pixel.
+    ///
+    /// # Shapes
+    /// `rgb`: `[height, width, 3]` · appended: the same
+    pub(super) fn append_pixels(&self, rgb: &[u8], values: &mut Vec<f32>) {
+        let [red, green, blue] = &self.values;
+        values.extend(
+            rgb.chunks_exact(3).flat_map(|pixel| {
+                [red[usize::from(pixel[0])], green[usize::from(pixel[1])], blue[usize::from(pixel[2])]]
+            }),
+        );
+    }
+
+    /// Appends an image channel by channel.
     ///
     /// # Shapes
     /// `rgb`: `[height, width, 3]` · appended: `[3, height, width]`
-    pub(super) fn append(&self, rgb: &[u8], planes: &mut Vec<f32>) {
+    #[cfg(any(feature = "cuda", test))]
+    pub(super) fn append_planes(&self, rgb: &[u8], planes: &mut Vec<f32>) {
         for (channel, levels) in self.values.iter().enumerate() {
             planes.extend(rgb[channel..].iter().step_by(3).map(|level| levels[usize::from(*level)]));
         }
@@ -42,11 +56,14 @@ mod tests {
     }
 
     #[test]
-    fn channels_become_planes() {
+    fn channels_become_planes_or_stay_together() {
         let table = PixelTable::new();
         let mut planes = Vec::new();
-        table.append(&[1, 2, 3, 4, 5, 6], &mut planes);
+        table.append_planes(&[1, 2, 3, 4, 5, 6], &mut planes);
         let levels = |channel: usize, level: usize| table.values[channel][level];
         assert_eq!(planes, [levels(0, 1), levels(0, 4), levels(1, 2), levels(1, 5), levels(2, 3), levels(2, 6)]);
+        let mut pixels = Vec::new();
+        table.append_pixels(&[1, 2, 3, 4, 5, 6], &mut pixels);
+        assert_eq!(pixels, [levels(0, 1), levels(1, 2), levels(2, 3), levels(0, 4), levels(1, 5), levels(2, 6)]);
     }
 }

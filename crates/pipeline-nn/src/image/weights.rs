@@ -1,4 +1,4 @@
-//! The weights of a ResNet as plain numbers, batch norm folded into the convolutions.
+//! The weights of a ResNet as plain numbers, batch norms as a scale and a bias per channel.
 //!
 //! Depth, widths and the kind of block follow from the tensors that are there.
 
@@ -10,16 +10,17 @@ use super::names::canonical_name;
 /// Added to the variance in batch norms: PyTorch's default, which all ResNets keep.
 const EPSILON: f64 = 1e-5;
 
-/// A convolution with square kernel, `padding = kernel / 2`, batch norm folded in.
+/// A convolution with square kernel and `padding = kernel / 2`, and the batch norm after it: `scale · conv(x) + bias`.
 ///
 /// # Shapes
-/// `weight`: `[n_out, n_in, kernel, kernel]` · `bias`: `[n_out]`
+/// `weight`: `[n_out, n_in, kernel, kernel]` · `scale`, `bias`: `[n_out]`
 pub(super) struct ConvWeights {
     pub(super) n_out: usize,
     pub(super) n_in: usize,
     pub(super) kernel: usize,
     pub(super) stride: usize,
     pub(super) weight: Vec<f32>,
+    pub(super) scale: Vec<f64>,
     pub(super) bias: Vec<f32>,
 }
 
@@ -28,6 +29,18 @@ pub(super) struct BlockWeights {
     pub(super) convs: Vec<ConvWeights>,
     /// The 1×1 convolution on the other branch, where size or width changes.
     pub(super) shortcut: Option<ConvWeights>,
+}
+
+impl ConvWeights {
+    /// The weights with the scale folded in, for whoever computes `conv(x) + bias`.
+    #[cfg(any(feature = "cuda", test))]
+    pub(super) fn folded(&self) -> Vec<f32> {
+        let n_taps = self.n_in * self.kernel * self.kernel;
+        let scaled = self.weight.chunks_exact(n_taps).zip(&self.scale);
+        scaled
+            .flat_map(|(kernels, scale)| kernels.iter().map(move |value| (f64::from(*value) * scale) as f32))
+            .collect()
+    }
 }
 
 /// A ResNet without its classifier.
@@ -109,11 +122,11 @@ fn convs(list: &mut Checklist, name: &str, shapes: &[([usize; 3], usize)]) -> Ve
     shapes.iter().enumerate().map(conv_at).collect()
 }
 
-/// Takes a convolution of shape `[n_out, n_in, kernel]` and folds the batch norm that follows it:
-/// `w' = w · γ / sqrt(σ² + ε)`, `b' = β - μ · γ / sqrt(σ² + ε)`.
+/// Takes a convolution of shape `[n_out, n_in, kernel]` and the batch norm that follows it:
+/// `scale = γ / sqrt(σ² + ε)`, `bias = β - μ · scale`.
 fn conv(list: &mut Checklist, name: &str, norm: &str, shape: [usize; 3], stride: usize) -> ConvWeights {
     let [n_out, n_in, kernel] = shape;
-    let mut weight = list.take(&format!("{name}.weight"), &[n_out, n_in, kernel, kernel]);
+    let weight = list.take(&format!("{name}.weight"), &[n_out, n_in, kernel, kernel]);
     let mut vector = |field: &str| list.take(&format!("{norm}.{field}"), &[n_out]);
     let (gamma, beta) = (vector("weight"), vector("bias"));
     let (mean, variance) = (vector("running_mean"), vector("running_var"));
@@ -121,15 +134,12 @@ fn conv(list: &mut Checklist, name: &str, norm: &str, shape: [usize; 3], stride:
         list.complain(format!("`{norm}.running_var` has a negative value"));
     }
     // Where a tensor was wrong and came out empty, the zips stop early and the list fails at the end.
-    let scales: Vec<f64> = gamma
+    let scale: Vec<f64> = gamma
         .iter()
         .zip(&variance)
         .map(|(gamma, variance)| f64::from(*gamma) / (f64::from(*variance) + EPSILON).sqrt())
         .collect();
-    for (kernels, scale) in weight.chunks_exact_mut(n_in * kernel * kernel).zip(&scales) {
-        kernels.iter_mut().for_each(|value| *value = (f64::from(*value) * scale) as f32);
-    }
-    let shifted = beta.iter().zip(&mean).zip(&scales);
+    let shifted = beta.iter().zip(&mean).zip(&scale);
     let bias = shifted.map(|((beta, mean), scale)| (f64::from(*beta) - f64::from(*mean) * scale) as f32).collect();
-    ConvWeights { n_out, n_in, kernel, stride, weight, bias }
+    ConvWeights { n_out, n_in, kernel, stride, weight, scale, bias }
 }

@@ -18,7 +18,7 @@ fn maps_after_every_stage_are_those_of_pytorch() {
     let resnet = ResNet::<Flex>::new(ResNetWeights::read(&files, &config).unwrap(), Default::default());
     let image = image::open(fixtures::path("goldens/images/rgb.png.bilinear.png")).unwrap().into_rgb8();
     let mut planes = Vec::new();
-    PixelTable::new().append(&image, &mut planes);
+    PixelTable::new().append_planes(&image, &mut planes);
     let pixels = Tensor::from_data(TensorData::new(planes, [1, 3, 224, 224]), &resnet.device);
 
     check("bn1_relu", relu(resnet.stem.forward(pixels.clone())));
@@ -29,6 +29,22 @@ fn maps_after_every_stage_are_those_of_pytorch() {
         check(stage, maps.clone());
     }
     check("pool", pool(maps).unsqueeze_dims(&[2, 3]));
+}
+
+#[test]
+fn the_processor_and_burn_give_the_same_features() {
+    let folder = fixtures::path("tiny/resnet").canonicalize().unwrap();
+    let files = find_image_model(folder.to_str().unwrap(), &Default::default()).unwrap();
+    let config = ResNetConfig::read(files.config.as_deref()).unwrap();
+    let image = image::open(fixtures::path("goldens/images/rgb.png.bilinear.png")).unwrap().into_rgb8();
+    let (mut planes, mut pixels) = (Vec::new(), Vec::new());
+    PixelTable::new().append_planes(&image, &mut planes);
+    PixelTable::new().append_pixels(&image, &mut pixels);
+    let weights = || ResNetWeights::read(&files, &config).unwrap();
+    let burn = ResNet::<Flex>::new(weights(), Default::default()).forward(planes, 224, 224);
+    let cpu = crate::image::cpu::CpuResNet::new(weights()).forward(pixels, 224, 224);
+    let difference = fixtures::max_difference(&burn, &cpu);
+    assert!(difference <= TOLERANCE, "{difference:e}");
 }
 
 /// Compares the mean and the top-left value of every channel.
