@@ -17,9 +17,9 @@
 //!     kind: load-queries
 //!     params: { path: '${data}/queries.jsonl' }
 //! ";
-//! let spec = pipeline_spec::parse(text, "/work/pipelines/demo.yaml".as_ref()).unwrap();
+//! let spec = pipeline_spec::parse(text, "/data/pipelines/demo.yaml".as_ref()).unwrap();
 //! let load: Load = pipeline_spec::params(&spec.stages[0].params).unwrap();
-//! assert_eq!(load.path.path(), std::path::Path::new("/work/data/queries.jsonl"));
+//! assert_eq!(load.path.path(), std::path::Path::new("/data/data/queries.jsonl"));
 //!
 //! let error = pipeline_spec::parse("stages: {}\nvras: {}\n", "demo.yaml".as_ref()).unwrap_err();
 //! assert_eq!(error.to_string(), "unknown key `vras`");

@@ -148,7 +148,7 @@ fn a_folder_key_moves_where_the_paths_of_its_file_start() {
     )
     .unwrap();
     let paths: Vec<&Path> = spec.stages[0].publish.iter().map(|publish| &*publish.path).collect();
-    assert_eq!(paths, [Path::new("/work/elsewhere/f"), Path::new("/work/elsewhere/x/g"), Path::new("/h")]);
+    assert_eq!(paths, [Path::new("/data/elsewhere/f"), Path::new("/data/elsewhere/x/g"), Path::new("/h")]);
 }
 
 #[test]

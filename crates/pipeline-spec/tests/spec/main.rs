@@ -14,9 +14,9 @@ mod vars;
 
 use pipeline_spec::{PipelineSpec, SpecError};
 
-/// The spec of a text that stands for `/work/pipelines/demo.yaml`.
+/// The spec of a text that stands for `/data/pipelines/demo.yaml`.
 fn parse(text: &str) -> Result<PipelineSpec, SpecError> {
-    pipeline_spec::parse(text, "/work/pipelines/demo.yaml".as_ref())
+    pipeline_spec::parse(text, "/data/pipelines/demo.yaml".as_ref())
 }
 
 /// An error in one text: place, line, marked characters, message, cause and help.

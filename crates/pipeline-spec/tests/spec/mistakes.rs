@@ -27,7 +27,7 @@ fn a_byte_order_mark_and_windows_line_ends_change_no_position() {
         "demo.yaml:3:8\n  a: { knd: x }\n       ^^^ unknown key `knd`\nhelp: did you mean `kind`?"
     );
     let error = parse("\u{feff}naem: x\n").unwrap_err();
-    assert_eq!(error.span.unwrap().to_string(), "/work/pipelines/demo.yaml:1:1");
+    assert_eq!(error.span.unwrap().to_string(), "/data/pipelines/demo.yaml:1:1");
 }
 
 #[test]

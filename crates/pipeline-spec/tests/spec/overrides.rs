@@ -123,5 +123,5 @@ fn a_sweep_gives_overrides_that_keep_the_folder_of_their_file() {
     let (target, values) = spec.sweep.first_key_value().unwrap();
     let target = pipeline_spec::Spanned { value: target.clone(), span: values[0].span.clone() };
     let value = Override::new(target, values[1].clone()).unwrap();
-    assert_eq!(&**value.value().folder(), Path::new("/work/pipelines"));
+    assert_eq!(&**value.value().folder(), Path::new("/data/pipelines"));
 }

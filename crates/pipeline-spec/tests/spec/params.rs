@@ -153,9 +153,9 @@ fn paths_come_out_absolute() {
     )
     .unwrap();
     let load: Load = params(&spec.stages[0].params).unwrap();
-    assert_eq!(load.path.path(), Path::new("/work/data/x"));
+    assert_eq!(load.path.path(), Path::new("/data/data/x"));
     assert_eq!(load.path.written(), "../data/./x");
-    assert_eq!(load.more[0].path(), Path::new("/work/pipelines/b"));
+    assert_eq!(load.more[0].path(), Path::new("/data/pipelines/b"));
     assert_eq!(load.more[1].path(), Path::new("/c"));
 }
 

@@ -57,7 +57,7 @@ check: { mean_recall: { max_drop: 0.002 } }
         resolved_yaml(&spec),
         "\
 name: demo
-folder: /work/pipelines
+folder: /data/pipelines
 vars:
   data: ../data
 stages:
@@ -74,7 +74,7 @@ stages:
       queries: queries
     retain: false
     publish:
-      m.json: /work/out/m.json
+      m.json: /data/out/m.json
 sweep:
   queries.params.lr: [0.1, 1]
   vars.data: [\"a b\"]
