@@ -11,3 +11,4 @@ mod notebook;
 mod probes;
 mod project;
 mod signals;
+mod unchanged;

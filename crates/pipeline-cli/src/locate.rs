@@ -1,11 +1,11 @@
 //! Finds the spec, the store's folder and the folders of models.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use pipeline_nn::text::ModelSearch;
 use pipeline_spec::{PipelineSpec, nearest};
+use pipeline_stages::Environment;
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -109,9 +109,9 @@ fn nearest_artifacts(folder: &Path) -> Option<PathBuf> {
 
 /// Where models named without a folder are looked for: the spec's `models`, then where the variables of Hugging Face
 /// and of torch point.
-pub fn model_search(spec: &PipelineSpec, environment: &BTreeMap<OsString, OsString>) -> ModelSearch {
+pub fn model_search(spec: &PipelineSpec, environment: &Environment) -> ModelSearch {
     let variable = |name: &str| {
-        let value = environment.get(std::ffi::OsStr::new(name)).filter(|value| !value.is_empty());
+        let value = environment.get(name).filter(|value| !value.is_empty());
         value.map(PathBuf::from)
     };
     let below = |folder: &Option<PathBuf>, part: &str| folder.as_ref().map(|folder| folder.join(part));

@@ -5,6 +5,7 @@
 mod args;
 mod baseline;
 mod bug;
+mod circumstances;
 mod commands;
 mod exit;
 mod failure;

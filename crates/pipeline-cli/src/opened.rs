@@ -3,10 +3,11 @@
 use pipeline_core::{Device, StageId};
 use pipeline_engine::{Graph, Node, Plan, PlanOptions, SpecInfo};
 use pipeline_spec::{Override, PipelineSpec, SpecError, nearest};
-use pipeline_stages::Settings;
-use pipeline_store::Store;
+use pipeline_stages::{Environment, Settings};
+use pipeline_store::{Circumstances, Store};
 
 use crate::args::SpecArgs;
+use crate::circumstances;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::locate;
@@ -17,6 +18,8 @@ pub struct Loaded {
     pub spec: PipelineSpec,
     /// Its stages.
     pub graph: Graph,
+    /// What beside files has made them what they are.
+    pub circumstances: Option<Circumstances>,
 }
 
 /// A loaded spec and its store.
@@ -25,6 +28,8 @@ pub struct Opened {
     pub spec: PipelineSpec,
     /// Its stages.
     pub graph: Graph,
+    /// What beside files has made them what they are.
+    pub circumstances: Option<Circumstances>,
     /// Where results are remembered.
     pub store: Store,
 }
@@ -38,14 +43,17 @@ impl Loaded {
         let overrides: Vec<Override> =
             args.overrides.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
         let spec = pipeline_spec::load(&locate::spec(&args.spec)?, &overrides)?;
-        let environment = std::env::vars_os().collect();
+        let environment = Environment::new(std::env::vars_os());
         let model_search = locate::model_search(&spec, &environment);
-        let stages = pipeline_stages::build(&spec, &Settings { model_search, environment })?;
+        let settings = Settings { model_search, environment };
+        let stages = pipeline_stages::build(&spec, &settings)?;
+        let circumstances = circumstances::now(&args.overrides, settings.environment.asked());
         let nodes = spec.stages.iter().zip(stages).map(|(stage_spec, stage)| Node {
             id: stage_spec.id.clone(),
             stage,
             inputs: stage_spec.inputs.iter().map(|(slot, from)| (slot.value.clone(), from.value.clone())).collect(),
             retain: stage_spec.retain,
+            pool: stage_spec.pool,
             publish: stage_spec
                 .publish
                 .iter()
@@ -53,7 +61,7 @@ impl Loaded {
                 .collect(),
         });
         let graph = Graph::new(nodes.collect())?;
-        Ok(Self { spec, graph })
+        Ok(Self { spec, graph, circumstances })
     }
 }
 
@@ -63,9 +71,9 @@ impl Opened {
     /// # Errors
     /// When the spec is wrong or the store cannot be opened.
     pub fn open(args: &SpecArgs) -> Result<Self, Failure> {
-        let Loaded { spec, graph } = Loaded::load(args)?;
+        let Loaded { spec, graph, circumstances } = Loaded::load(args)?;
         let store = Store::open(&locate::artifacts(args.store.artifacts.as_deref(), &spec.file))?;
-        Ok(Self { spec, graph, store })
+        Ok(Self { spec, graph, circumstances, store })
     }
 
     /// The stage of that name.
@@ -99,6 +107,8 @@ impl Opened {
             path: self.spec.file.clone(),
             name: self.spec.name.clone(),
             yaml: pipeline_spec::resolved_yaml(&self.spec),
+            files: self.spec.files.clone(),
+            circumstances: self.circumstances.clone(),
         }
     }
 }

@@ -3,13 +3,17 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
 
-use pipeline_engine::Cancel;
+use pipeline_engine::{Abandon, Cancel};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::exit::Exit;
 use crate::terminal::Terminal;
+
+/// How long stages may take to stop after a signal, so that the program ends within two seconds of it.
+const GRACE: Duration = Duration::from_millis(1500);
 
 /// Remembers which signal came first.
 #[derive(Debug, Clone)]
@@ -34,6 +38,16 @@ impl SignalWatch {
             }
         })?;
         Ok(watch)
+    }
+
+    /// What a run does whose stages do not stop: ends the program.
+    pub fn abandon(&self, terminal: &Terminal) -> Abandon {
+        let (watch, terminal) = (self.clone(), terminal.clone());
+        let exit = move || {
+            terminal.note("stopped in the middle of a stage; its finished shards are kept");
+            signal_hook::low_level::exit(watch.exit().unwrap_or(Exit::Interrupted).code().into());
+        };
+        Abandon { after: GRACE, exit: Arc::new(exit) }
     }
 
     /// How the program ends if a signal came.

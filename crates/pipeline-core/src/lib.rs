@@ -23,6 +23,6 @@ pub use event::{Event, EventRecord, Outcome, RunReason};
 pub use id::{InvalidStageId, RunId, StageId};
 pub use manifest::{InvalidManifest, Key, LineChange, Manifest};
 pub use stage::{
-    ArtifactDigest, Device, FileEntry, InputArtifact, Metrics, Reject, Shard, Source, Stage, StageContext, StageError,
-    StageHost, StageReport, Tree,
+    ArtifactDigest, Device, FileEntry, InputArtifact, Metrics, Pool, Reject, Shard, Source, Stage, StageContext,
+    StageError, StageHost, StageReport, Tree,
 };

@@ -24,6 +24,17 @@ pub enum Device {
     Cuda,
 }
 
+/// What a stage occupies while it works: only so many stages of one pool work at once.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pool {
+    /// The processor; the default.
+    #[default]
+    Cpu,
+    /// The accelerator, whose memory few stages can share.
+    Gpu,
+}
+
 /// One file of an artifact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileEntry {
@@ -224,6 +235,17 @@ pub trait Stage: Send + Sync {
     /// # Errors
     /// When a file that must be there is not: the message names where it was looked for.
     fn sources(&self) -> Result<Vec<Source>, StageError>;
+
+    /// The files and folders, there or not, that were looked at to find the sources, such as the places where a model
+    /// may lie. As long as they and the sources are as they were, [`Stage::sources`] gives the same.
+    fn places(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    /// True for a stage whose work is done where tensors live: with [`Device::Cuda`] it occupies [`Pool::Gpu`].
+    fn uses_device(&self) -> bool {
+        false
+    }
 
     /// Does the work.
     ///

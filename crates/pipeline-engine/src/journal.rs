@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pipeline_core::{Event, EventRecord, Metrics, RunId, StageId};
-use pipeline_store::{RunFolder, Store, StoreError};
+use pipeline_store::{RunFolder, Snapshot, Store, StoreError};
 
-use crate::SpecInfo;
 use crate::provenance::now_ms;
+use crate::{RunOptions, SpecInfo};
 
 pub(crate) struct Journal<'a> {
     folder: RunFolder,
@@ -22,6 +22,33 @@ impl<'a> Journal<'a> {
         let folder = store.start_run(now_ms(), &spec.name)?;
         folder.write_spec(&spec.yaml)?;
         Ok(Self { folder, listen, broken: None })
+    }
+
+    /// Starts the folder of a run of the spec that the snapshot is of; none when its text is gone.
+    pub fn repeat(
+        store: &Store,
+        snapshot: &Snapshot,
+        listen: &'a mut dyn FnMut(&EventRecord),
+    ) -> Result<Option<Self>, StoreError> {
+        if !store.has_spec_of(&snapshot.run) {
+            return Ok(None);
+        }
+        let folder = store.start_run(now_ms(), &snapshot.spec_name)?;
+        folder.write_spec_of(&snapshot.run)?;
+        Ok(Some(Self { folder, listen, broken: None }))
+    }
+
+    /// The first event of the run.
+    pub fn run_started(&self, spec_name: &str, stages: Vec<StageId>, options: &RunOptions) -> Event {
+        Event::RunStarted {
+            run: self.run().clone(),
+            spec: spec_name.to_owned(),
+            stages,
+            version: options.version.clone(),
+            device: options.plan.device,
+            n_jobs: options.n_jobs.max(1),
+            n_threads: options.n_threads.max(1),
+        }
     }
 
     pub fn run(&self) -> &RunId {

@@ -25,10 +25,10 @@
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let (inputs, publish) = (BTreeMap::new(), Vec::new());
-//! let node = Node { id: "greet".parse()?, stage: Box::new(Hello), inputs, retain: true, publish };
+//! let node = Node { id: "greet".parse()?, stage: Box::new(Hello), inputs, retain: true, pool: None, publish };
 //! let graph = Graph::new(vec![node])?;
 //! let store = pipeline_store::Store::open(&folder.path().join("artifacts"))?;
-//! let spec = SpecInfo { path: folder.path().join("spec.yaml"), name: "greeting".into(), yaml: String::new() };
+//! let spec = SpecInfo { path: folder.path().join("spec.yaml"), name: "greeting".into(), ..SpecInfo::default() };
 //! for n_ran in [1, 0] {
 //!     let mut listen = |_: &_| {};
 //!     let summary =
@@ -53,12 +53,14 @@ mod run;
 mod runner;
 mod schedule;
 mod state;
+mod unchanged;
 mod why;
 mod worker;
 
 pub use adopt::{AdoptError, adopt};
-pub use cancel::Cancel;
+pub use cancel::{Abandon, Cancel};
 pub use graph::{Graph, GraphError, Node};
 pub use plan::{Decision, EngineError, Plan, PlanOptions, PlannedStage, plan};
 pub use run::{RunOptions, RunSummary, SpecInfo, run};
+pub use unchanged::{UnchangedRun, run_unchanged};
 pub use why::{BlastRadius, Cause, Why, why};

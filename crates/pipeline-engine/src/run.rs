@@ -6,20 +6,20 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use pipeline_core::{Event, EventRecord, Metrics, Outcome, RunId, StageId};
-use pipeline_store::{Last, Store, StoreError};
+use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, RunId, StageId};
+use pipeline_store::{Circumstances, Last, Store, StoreError};
 
 use crate::journal::Journal;
 use crate::plan::{EngineError, PlanOptions, decide_all};
 use crate::provenance::{Origin, now_ms};
 use crate::resolver::Resolver;
-use crate::runner::Runner;
+use crate::runner::{End, Runner};
 use crate::state::State;
 use crate::worker::Workshop;
-use crate::{Cancel, Graph};
+use crate::{Abandon, Cancel, Graph};
 
 /// The spec of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct SpecInfo {
     /// The path of its file: what its stages had last is remembered by it.
     pub path: PathBuf,
@@ -27,6 +27,10 @@ pub struct SpecInfo {
     pub name: String,
     /// Its resolved text, kept with the run.
     pub yaml: String,
+    /// The files that it was read from, and their digests.
+    pub files: Vec<(PathBuf, Digest)>,
+    /// What beside files has made its stages what they are; without it, no snapshot is kept.
+    pub circumstances: Option<Circumstances>,
 }
 
 /// What the user asks of a run.
@@ -34,8 +38,10 @@ pub struct SpecInfo {
 pub struct RunOptions {
     /// Forced stages and device.
     pub plan: PlanOptions,
-    /// Stages at once; 0 counts as 1.
+    /// Stages of the pool `cpu` at once; 0 counts as 1.
     pub n_jobs: usize,
+    /// Stages of the pool `gpu` at once, beside those; 0 counts as 1.
+    pub n_gpu_jobs: usize,
     /// Threads of all running stages together; 0 counts as 1.
     pub n_threads: usize,
     /// True to go on with everything that is not below a failure.
@@ -44,6 +50,8 @@ pub struct RunOptions {
     pub version: String,
     /// The instruction set that kernels use, such as `avx512`: provenance.
     pub instruction_set: String,
+    /// What to do when stages do not stop; none to wait for them.
+    pub abandon: Option<Abandon>,
 }
 
 /// How a run went.
@@ -91,25 +99,20 @@ pub fn run(
     let mut resolver = Resolver::new(graph, store, &spec.path, &options.plan)?;
     let decided = decide_all(&mut resolver)?;
     let mut journal = Journal::start(store, spec, listen)?;
-    journal.emit(run_started(graph, spec, options, &journal));
+    journal.emit(journal.run_started(&spec.name, graph.nodes().iter().map(|node| node.id.clone()).collect(), options));
     let shop = Workshop { graph, store, cancel, origin: Origin::of(options) };
     let (sender, receiver) = mpsc::channel();
-    let state = State::new(resolver, decided, journal);
-    let state =
-        thread::scope(|scope| Runner { state, shop: &shop, options, scope, sender, receiver }.bring_up_to_date());
-    finish(state, &shop, spec, began)
-}
-
-fn run_started(graph: &Graph, spec: &SpecInfo, options: &RunOptions, journal: &Journal<'_>) -> Event {
-    Event::RunStarted {
-        run: journal.run().clone(),
-        spec: spec.name.clone(),
-        stages: graph.nodes().iter().map(|node| node.id.clone()).collect(),
-        version: options.version.clone(),
-        device: options.plan.device,
-        n_jobs: options.n_jobs.max(1),
-        n_threads: options.n_threads.max(1),
-    }
+    let state = State::new(resolver, decided, journal, options.plan.device);
+    thread::scope(|scope| {
+        let runner = Runner { state, shop: &shop, options, scope, sender, receiver, cancelled: None };
+        let (state, end) = runner.bring_up_to_date();
+        let summary = finish(state, &shop, spec, began);
+        // Before the threads are joined: this may take as long as it likes.
+        if let (End::Abandoned, Some(abandon)) = (end, &options.abandon) {
+            (abandon.exit)();
+        }
+        summary
+    })
 }
 
 fn finish(
@@ -126,7 +129,7 @@ fn finish(
         at_ms: now_ms(),
         stages: state.last_stages(),
     };
-    let written = write_results(&state, shop.store, &metrics, &last);
+    let written = write_results(&mut state, shop.store, spec, &metrics, &last);
     let seconds = began.elapsed().as_secs_f64();
     // Also when something could not be written: a run without this event counts as one that died.
     state.journal.emit(Event::RunFinished { outcome, seconds, metrics: metrics.clone() });
@@ -136,12 +139,14 @@ fn finish(
 }
 
 fn write_results(
-    state: &State<'_, '_>,
+    state: &mut State<'_, '_>,
     store: &Store,
+    spec: &SpecInfo,
     metrics: &BTreeMap<StageId, Metrics>,
     last: &Last,
 ) -> Result<(), StoreError> {
     state.journal.write_metrics(metrics)?;
     store.put_last(&last.spec, last)?;
+    state.put_snapshot(store, spec)?;
     store.flush_sources()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, Scope};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pipeline_core::{Key, RunReason};
 use pipeline_store::{KeyLock, LockOutcome};
@@ -11,12 +11,19 @@ use crate::host::{LOCK_POLL, describe_owner};
 use crate::plan::Decision;
 use crate::resolver::{self, Unpublished};
 use crate::run::RunOptions;
-use crate::schedule::Phase;
+use crate::schedule::{Phase, Pools};
 use crate::state::State;
 use crate::worker::{self, Committed, Copy, Failure, Message, Order, OrderedInput, Outcome, Workshop};
 
 /// A stage whose bytes are gone whenever somebody looks is given up after so many starts in one run.
 const MAX_STARTS: u8 = 5;
+
+/// So many stages may store files at once, beside those that work: storing is waiting for the disk, which syncs many
+/// files in nearly the time of one.
+const MAX_STORING: usize = 16;
+
+/// How often a run without news looks whether it is to stop.
+const CANCEL_POLL: Duration = Duration::from_millis(100);
 
 /// The stack of a stage's thread, as large as that of a main thread.
 const STACK_BYTES: usize = 8 << 20;
@@ -28,21 +35,45 @@ pub(crate) struct Runner<'a, 'scope, 'env> {
     pub scope: &'scope Scope<'scope, 'env>,
     pub sender: Sender<Message>,
     pub receiver: Receiver<Message>,
+    /// When it was first seen that the run is to stop.
+    pub cancelled: Option<Instant>,
+}
+
+/// How the thread that owns the state came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// No other thread is left.
+    Joined,
+    /// There are stages that did not stop when they should have.
+    Abandoned,
 }
 
 impl<'a, 'env> Runner<'a, '_, 'env> {
     /// Looks at stages until none can be.
-    pub fn bring_up_to_date(mut self) -> State<'a, 'env> {
+    pub fn bring_up_to_date(mut self) -> (State<'a, 'env>, End) {
         self.state.settle_reused();
-        loop {
+        let end = loop {
             self.look_at_ready();
-            if self.state.n_running == 0 && self.state.waiting.is_empty() {
-                break;
+            if self.state.n_busy() == 0 && self.state.waiting.is_empty() {
+                break End::Joined;
+            }
+            if self.is_overdue() {
+                self.state.interrupt_running();
+                break End::Abandoned;
             }
             self.receive();
-        }
+        };
         self.state.skip_rest();
-        self.state
+        (self.state, end)
+    }
+
+    /// True when the run was asked to stop and its stages have not done so in time.
+    fn is_overdue(&mut self) -> bool {
+        let Some(abandon) = &self.options.abandon else { return false };
+        if !self.shop.cancel.is_cancelled() {
+            return false;
+        }
+        self.cancelled.get_or_insert_with(Instant::now).elapsed() >= abandon.after
     }
 
     fn is_stopping(&self) -> bool {
@@ -50,16 +81,26 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
     }
 
     fn look_at_ready(&mut self) {
-        while self.state.n_running < self.options.n_jobs.max(1) {
+        while self.state.n_storing < MAX_STORING {
             if self.is_stopping() {
                 self.state.waiting.clear();
                 return;
             }
-            let Some(idx) = self.state.schedule.first_ready() else { return };
+            let Some(idx) = self.state.schedule.first_ready(self.room()) else { return };
             if let Err(failure) = self.look_at(idx) {
                 self.state.fail(idx, failure, 0.0);
             }
         }
+    }
+
+    /// Which pools have room for another stage.
+    fn room(&self) -> Pools<bool> {
+        let (n_jobs, n_working) = (self.n_jobs(), self.state.n_working);
+        Pools { cpu: n_working.cpu < n_jobs.cpu, gpu: n_working.gpu < n_jobs.gpu }
+    }
+
+    fn n_jobs(&self) -> Pools<usize> {
+        Pools { cpu: self.options.n_jobs.max(1), gpu: self.options.n_gpu_jobs.max(1) }
     }
 
     /// Brings a stage whose inputs are all up to date one step further.
@@ -102,7 +143,9 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         }
         self.state.count_start(idx, MAX_STARTS)?;
         let order = self.order(idx, key, why, lock)?;
-        self.spawn(idx, move |shop, sender| worker::work(shop, order, sender))
+        self.spawn(idx, move |shop, sender| worker::work(shop, order, sender))?;
+        self.state.start_work(idx);
+        Ok(())
     }
 
     fn order(&mut self, idx: usize, key: Key, why: RunReason, lock: KeyLock) -> Result<Order, Failure> {
@@ -120,9 +163,9 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
 
     /// Shares the threads among the stages that run or could start now.
     fn n_threads_for_next(&self) -> usize {
-        let n_wanted = self.state.n_running + self.state.schedule.n_ready();
-        let n_sharing = n_wanted.clamp(1, self.options.n_jobs.max(1));
-        (self.options.n_threads / n_sharing).max(1)
+        let (n_working, n_ready, n_jobs) = (self.state.n_working, self.state.schedule.n_ready(), self.n_jobs());
+        let n_sharing = (n_working.cpu + n_ready.cpu).min(n_jobs.cpu) + (n_working.gpu + n_ready.gpu).min(n_jobs.gpu);
+        (self.options.n_threads / n_sharing.max(1)).max(1)
     }
 
     /// Publishes what is not as it should be; without that, the stage is settled at once.
@@ -142,7 +185,9 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             return Ok(());
         }
         let copies = self.copies(idx, &unpublished)?;
-        self.spawn(idx, move |shop, sender| worker::publish(shop, idx, &copies, sender))
+        self.spawn(idx, move |shop, sender| worker::publish(shop, idx, &copies, sender))?;
+        self.state.n_storing += 1;
+        Ok(())
     }
 
     fn copies(&mut self, idx: usize, unpublished: &[Unpublished]) -> Result<Vec<Copy>, Failure> {
@@ -169,7 +214,6 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             let _ = sender.send(Message::Done { idx, outcome });
         });
         thread.map_err(|error| Failure::because("cannot start a thread for the stage", &error))?;
-        self.state.n_running += 1;
         self.state.schedule.set(idx, Phase::Running);
         Ok(())
     }
@@ -177,13 +221,14 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
     /// Waits for news, or until locks that others hold are to be tried again.
     fn receive(&mut self) {
         let message = if self.state.waiting.is_empty() {
-            self.receiver.recv().ok()
+            self.receiver.recv_timeout(CANCEL_POLL).ok()
         } else {
             let timeout = self.state.next_poll.saturating_duration_since(Instant::now());
             self.receiver.recv_timeout(timeout).ok()
         };
         match message {
             Some(Message::Event(event)) => self.state.journal.emit(event),
+            Some(Message::Worked { idx }) => self.state.end_work(idx),
             Some(Message::Done { idx, outcome }) => self.done(idx, outcome),
             None => {}
         }
@@ -194,7 +239,8 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
     }
 
     fn done(&mut self, idx: usize, outcome: Outcome) {
-        self.state.n_running -= 1;
+        self.state.end_work(idx);
+        self.state.n_storing -= 1;
         match outcome {
             Outcome::Committed(committed) => self.committed(idx, *committed),
             Outcome::Published => self.state.settle(idx),

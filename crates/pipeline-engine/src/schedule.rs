@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use pipeline_core::{Device, Pool};
+
 use crate::Graph;
 
 /// Where a stage is in a run.
@@ -23,25 +25,55 @@ pub(crate) enum Phase {
 
 /// The phases of all stages.
 ///
-/// Invariant: `ready` holds exactly the open stages whose inputs are all settled.
+/// Invariant: `ready` holds exactly the open stages whose inputs are all settled, by pool.
 pub(crate) struct Schedule<'a> {
     graph: &'a Graph,
     phases: Vec<Phase>,
     n_unsettled_inputs: Vec<usize>,
     n_unsettled_consumers: Vec<usize>,
-    ready: BTreeSet<usize>,
+    pools: Vec<Pool>,
+    ready: Pools<BTreeSet<usize>>,
+}
+
+/// A value for each pool.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Pools<T> {
+    pub cpu: T,
+    pub gpu: T,
+}
+
+impl<T> Pools<T> {
+    pub fn of(&self, pool: Pool) -> &T {
+        match pool {
+            Pool::Cpu => &self.cpu,
+            Pool::Gpu => &self.gpu,
+        }
+    }
+
+    pub fn of_mut(&mut self, pool: Pool) -> &mut T {
+        match pool {
+            Pool::Cpu => &mut self.cpu,
+            Pool::Gpu => &mut self.gpu,
+        }
+    }
 }
 
 impl<'a> Schedule<'a> {
     /// All stages open.
-    pub fn new(graph: &'a Graph) -> Self {
+    pub fn new(graph: &'a Graph, device: Device) -> Self {
         let n_stages = graph.n_stages();
         let n_unsettled_inputs: Vec<usize> = (0..n_stages).map(|idx| graph.inputs(idx).len()).collect();
+        let pools: Vec<Pool> = graph.nodes().iter().map(|node| node.pool_on(device)).collect();
+        let mut ready: Pools<BTreeSet<usize>> = Pools::default();
+        for idx in (0..n_stages).filter(|&idx| n_unsettled_inputs[idx] == 0) {
+            ready.of_mut(pools[idx]).insert(idx);
+        }
         Self {
             graph,
             phases: vec![Phase::Open; n_stages],
             n_unsettled_consumers: (0..n_stages).map(|idx| graph.consumers(idx).len()).collect(),
-            ready: (0..n_stages).filter(|&idx| n_unsettled_inputs[idx] == 0).collect(),
+            pools,
+            ready,
             n_unsettled_inputs,
         }
     }
@@ -51,14 +83,20 @@ impl<'a> Schedule<'a> {
         self.phases[idx]
     }
 
-    /// The first stage that can be looked at, or none.
-    pub fn first_ready(&self) -> Option<usize> {
-        self.ready.first().copied()
+    /// What a stage occupies.
+    pub fn pool(&self, idx: usize) -> Pool {
+        self.pools[idx]
     }
 
-    /// The number of stages that can be looked at.
-    pub fn n_ready(&self) -> usize {
-        self.ready.len()
+    /// The first stage that can be looked at in a pool that has room, or none.
+    pub fn first_ready(&self, has_room: Pools<bool>) -> Option<usize> {
+        let first = |pool| if *has_room.of(pool) { self.ready.of(pool).first().copied() } else { None };
+        first(Pool::Cpu).into_iter().chain(first(Pool::Gpu)).min()
+    }
+
+    /// The number of stages that can be looked at, by pool.
+    pub fn n_ready(&self) -> Pools<usize> {
+        Pools { cpu: self.ready.cpu.len(), gpu: self.ready.gpu.len() }
     }
 
     /// True when every reader of a settled stage is settled too.
@@ -115,10 +153,11 @@ impl<'a> Schedule<'a> {
     }
 
     fn keep_ready(&mut self, idx: usize) {
+        let ready = self.ready.of_mut(self.pools[idx]);
         if self.phases[idx] == Phase::Open && self.n_unsettled_inputs[idx] == 0 {
-            self.ready.insert(idx);
+            ready.insert(idx);
         } else {
-            self.ready.remove(&idx);
+            ready.remove(&idx);
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Instant;
 
-use pipeline_core::{ArtifactDigest, Event, RunReason, StageId};
+use pipeline_core::{ArtifactDigest, Device, Event, RunReason, StageId};
 use pipeline_store::StoreError;
 
 use crate::journal::Journal;
 use crate::plan::{Decided, Decision};
 use crate::resolver::Resolver;
 use crate::retain::Holdings;
-use crate::schedule::{Phase, Schedule};
+use crate::schedule::{Phase, Pools, Schedule};
 use crate::worker::{Committed, Failure};
 
 pub(crate) struct State<'a, 'env> {
@@ -25,8 +25,11 @@ pub(crate) struct State<'a, 'env> {
     announced: Vec<Option<ArtifactDigest>>,
     /// Built at the first drop.
     pub holdings: Option<Holdings>,
-    /// Threads at work.
-    pub n_running: usize,
+    /// Stages at work, each of which takes one of the run's jobs.
+    pub n_working: Pools<usize>,
+    /// Stages whose thread only stores files.
+    pub n_storing: usize,
+    is_working: Vec<bool>,
     /// Stages whose key another process computes.
     pub waiting: Vec<usize>,
     told_waiting: Vec<bool>,
@@ -42,12 +45,12 @@ pub(crate) struct State<'a, 'env> {
 }
 
 impl<'a, 'env> State<'a, 'env> {
-    pub fn new(resolver: Resolver<'env>, decided: Vec<Decided>, journal: Journal<'a>) -> Self {
+    pub fn new(resolver: Resolver<'env>, decided: Vec<Decided>, journal: Journal<'a>, device: Device) -> Self {
         let n_stages = decided.len();
         let is_quiet =
             |decided: &Decided| matches!(decided.decision, Decision::Reuse { .. }) && decided.unpublished.is_empty();
         Self {
-            schedule: Schedule::new(resolver.graph),
+            schedule: Schedule::new(resolver.graph, device),
             fresh: decided.iter().map(|decided| !matches!(decided.decision, Decision::Depends { .. })).collect(),
             quiet: decided.iter().map(is_quiet).collect(),
             announced: (0..n_stages).map(|idx| resolver.artifact(idx)).collect(),
@@ -55,7 +58,9 @@ impl<'a, 'env> State<'a, 'env> {
             resolver,
             journal,
             holdings: None,
-            n_running: 0,
+            n_working: Pools::default(),
+            n_storing: 0,
+            is_working: vec![false; n_stages],
             waiting: Vec::new(),
             told_waiting: vec![false; n_stages],
             next_poll: Instant::now(),
@@ -120,6 +125,25 @@ impl<'a, 'env> State<'a, 'env> {
             if self.schedule.phase(idx) == Phase::Waiting {
                 self.schedule.set(idx, Phase::Open);
             }
+        }
+    }
+
+    /// The number of threads.
+    pub fn n_busy(&self) -> usize {
+        self.n_working.cpu + self.n_working.gpu + self.n_storing
+    }
+
+    /// A stage takes one of the run's jobs.
+    pub fn start_work(&mut self, idx: usize) {
+        self.is_working[idx] = true;
+        *self.n_working.of_mut(self.schedule.pool(idx)) += 1;
+    }
+
+    /// A stage gives its job back, if it has not done so before, and goes on to store files.
+    pub fn end_work(&mut self, idx: usize) {
+        if std::mem::take(&mut self.is_working[idx]) {
+            *self.n_working.of_mut(self.schedule.pool(idx)) -= 1;
+            self.n_storing += 1;
         }
     }
 
@@ -219,6 +243,14 @@ impl<'a, 'env> State<'a, 'env> {
     pub fn interrupted(&mut self, idx: usize) {
         self.schedule.set(idx, Phase::Skipped);
         self.journal.emit(Event::StageSkipped { stage: self.id(idx), because: None });
+    }
+
+    /// Says of all stages that have threads that they are interrupted.
+    pub fn interrupt_running(&mut self) {
+        let running = (0..self.decisions.len()).filter(|&idx| self.schedule.phase(idx) == Phase::Running);
+        for idx in running.collect::<Vec<_>>() {
+            self.interrupted(idx);
+        }
     }
 
     /// Says of all stages that were not looked at that they will not be.

@@ -59,6 +59,8 @@ pub(crate) struct Copy {
 pub(crate) enum Message {
     /// Something for the listener and the record of the run.
     Event(Event),
+    /// The stage at `idx` has done its work; the thread only has files to store from now on.
+    Worked { idx: usize },
     /// The thread is done with the stage at `idx`.
     Done { idx: usize, outcome: Outcome },
 }
@@ -182,6 +184,7 @@ fn run_and_commit(
         host: &host,
     };
     let mut report = run_caught(node, &context)?;
+    let _ = sender.send(Message::Worked { idx: order.idx });
     check_sources(shop.store, &order.sources, &format!("while `{}` read it", node.id))?;
     leave_out_unmeasured(&mut report, &host);
     let shards = host.into_shards();

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline_core::StageId;
+use pipeline_core::{Digest, Pool, StageId};
 
 use crate::Input;
 use crate::graph::check_cycles;
@@ -17,14 +17,20 @@ use crate::{CheckRule, Node, PipelineSpec, Publish, Span, Spanned, SpecError, St
 
 /// The keys of a spec.
 pub(crate) const SPEC_KEYS: &[&str] = &["name", "extends", "folder", "vars", "stages", "sweep", "check"];
-const STAGE_KEYS: &[&str] = &["kind", "inputs", "params", "retain", "publish"];
+const STAGE_KEYS: &[&str] = &["kind", "inputs", "params", "retain", "pool", "publish"];
 const CHECK_KEYS: &[&str] = &["max_drop", "min_value"];
 
 /// Builds the spec from its merged tree.
 ///
 /// # Errors
 /// The first thing in the tree that is wrong.
-pub(crate) fn build(root: Node, name: String, file: PathBuf, folder: Arc<Path>) -> Result<PipelineSpec, SpecError> {
+pub(crate) fn build(
+    root: Node,
+    name: String,
+    file: PathBuf,
+    files: Vec<(PathBuf, Digest)>,
+    folder: Arc<Path>,
+) -> Result<PipelineSpec, SpecError> {
     let root_span = root.span.clone();
     let mut sections = into_map(root, "a spec")?;
     let var_nodes = Vars::resolve(&section(&mut sections, "vars")?.1)?;
@@ -39,7 +45,7 @@ pub(crate) fn build(root: Node, name: String, file: PathBuf, folder: Arc<Path>) 
     check_cycles(&stages)?;
     check_published(&stages)?;
     let vars = var_nodes.nodes().iter().map(|(name, node)| (name.clone(), text(node))).collect();
-    Ok(PipelineSpec { name, file, folder, vars, stages, check, sweep, var_nodes })
+    Ok(PipelineSpec { name, file, files, folder, vars, stages, check, sweep, var_nodes })
 }
 
 /// Takes a section out of a spec: where its name stands, if it is there, and its entries.
@@ -114,6 +120,7 @@ fn stage(
     let mut inputs = Vec::new();
     let mut params = Node::new(Value::Map(Vec::new()), span.clone());
     let mut retain = true;
+    let mut pool = None;
     let mut publish = Vec::new();
     for (key, mut node) in entries {
         vars.replace(&mut node)?;
@@ -128,12 +135,19 @@ fn stage(
                 Value::Bool(value) => retain = value,
                 _ => return Err(expected(&node, "`retain`", "`true` or `false`")),
             },
+            "pool" => {
+                pool = Some(match &node.value {
+                    Value::Str(name) if name == "cpu" => Pool::Cpu,
+                    Value::Str(name) if name == "gpu" => Pool::Gpu,
+                    _ => return Err(expected(&node, "`pool`", "`cpu` or `gpu`")),
+                });
+            }
             "publish" => publish = published(node)?,
             key => unreachable!("BUG: `{key}` passed the check of a stage's keys"),
         }
     }
     let kind = kind.ok_or_else(|| SpecError::at(&span, format!("stage `{id}` has no `kind`")))?;
-    Ok(StageSpec { id: id.clone(), span, kind, inputs, params, retain, publish })
+    Ok(StageSpec { id: id.clone(), span, kind, inputs, params, retain, pool, publish })
 }
 
 fn stage_inputs(

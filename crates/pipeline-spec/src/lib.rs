@@ -48,7 +48,7 @@ mod yaml;
 
 pub use deserializer::params;
 pub use error::SpecError;
-pub use load::{load, parse};
+pub use load::{load, parse, spec_path};
 pub use nearest::nearest;
 pub use node::{Node, Value};
 pub use overrides::Override;

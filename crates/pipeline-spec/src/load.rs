@@ -5,6 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pipeline_core::Digest;
+
 use crate::build::{SPEC_KEYS, build, check_keys, into_text};
 use crate::path::{absolute, clean};
 use crate::source::SpecFile;
@@ -44,6 +46,8 @@ struct Layer {
     root: Node,
     /// Where its relative paths start.
     folder: Arc<Path>,
+    /// The absolute path and the digest of what was read; none for a text that stands for a file.
+    read: Option<(PathBuf, Digest)>,
 }
 
 /// The keys of a layer that are about the file and are not inherited.
@@ -54,22 +58,28 @@ struct Head {
 }
 
 fn finish(main: Layer, overrides: &[Override]) -> Result<PipelineSpec, SpecError> {
-    let Layer { file, mut root, folder } = main;
-    let path = absolute(file.folder(), &file.path().file_name().unwrap_or_default().to_string_lossy());
+    let Layer { file, mut root, folder, read } = main;
+    let path = absolute_path(&file);
+    let mut files: Vec<(PathBuf, Digest)> = read.into_iter().collect();
     let head = take_head(&mut root)?;
     let name = match head.name {
         Some(name) => name,
         None => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
     };
-    let mut root = merge_extended(&file, root, head.extends)?;
+    let mut root = merge_extended(&file, root, head.extends, &mut files)?;
     for value in overrides {
         value.apply(&mut root, &folder)?;
     }
-    build(root, name, path, folder)
+    build(root, name, path, files, folder)
 }
 
 /// Merges a file with the spec that it extends, that with the one that it extends, and so on.
-fn merge_extended(file: &Arc<SpecFile>, root: Node, mut extends: Option<(String, Span)>) -> Result<Node, SpecError> {
+fn merge_extended(
+    file: &Arc<SpecFile>,
+    root: Node,
+    mut extends: Option<(String, Span)>,
+    read_files: &mut Vec<(PathBuf, Digest)>,
+) -> Result<Node, SpecError> {
     let mut roots = vec![root];
     let mut files = vec![file.clone()];
     while let Some((written, span)) = extends {
@@ -78,7 +88,8 @@ fn merge_extended(file: &Arc<SpecFile>, root: Node, mut extends: Option<(String,
         if files.len() > MAX_EXTENDS {
             return Err(SpecError::at(&span, format!("more than {MAX_EXTENDS} specs extend each other")));
         }
-        let Layer { file, mut root, .. } = read_layer(&shown, Some(&span))?;
+        let Layer { file, mut root, read, .. } = read_layer(&shown, Some(&span))?;
+        read_files.extend(read);
         if let Some(idx) = files.iter().position(|earlier| is_same_file(earlier, &file)) {
             let names = files[idx..].iter().chain([&file]).map(|file| file.display().to_string());
             let cycle = names.collect::<Vec<_>>().join(" -> ");
@@ -131,8 +142,12 @@ fn read_layer(path: &Path, extends_span: Option<&Span>) -> Result<Layer, SpecErr
     if bytes.len() as u64 > MAX_BYTES {
         return Err(SpecError::new(format!("`{}` is longer than {} MiB", path.display(), MAX_BYTES >> 20)));
     }
+    let digest = Digest::of(&bytes);
     match String::from_utf8(bytes) {
-        Ok(text) => parse_layer(text, path),
+        Ok(text) => {
+            let layer = parse_layer(text, path)?;
+            Ok(Layer { read: Some((absolute_path(&layer.file), digest)), ..layer })
+        }
         Err(error) => Err(not_utf8(error.as_bytes(), error.utf8_error().valid_up_to(), path)),
     }
 }
@@ -157,10 +172,22 @@ fn parse_layer(text: String, path: &Path) -> Result<Layer, SpecError> {
         Value::Null => return Err(SpecError::at(&root.span, "the file is empty").with_help(EMPTY_HELP)),
         _ => return Err(SpecError::at(&root.span, format!("a spec must be a map, found {}", root.describe()))),
     }
-    Ok(Layer { file, root, folder })
+    Ok(Layer { file, root, folder, read: None })
 }
 
 const EMPTY_HELP: &str = "a spec is at least `stages: { NAME: { kind: KIND } }`";
+
+/// The absolute path by which the spec in the file at `path` is known.
+///
+/// # Errors
+/// When the current folder cannot be found.
+pub fn spec_path(path: &Path) -> Result<PathBuf, SpecError> {
+    Ok(absolute(&folder_of(path)?, &path.file_name().unwrap_or_default().to_string_lossy()))
+}
+
+fn absolute_path(file: &SpecFile) -> PathBuf {
+    absolute(file.folder(), &file.path().file_name().unwrap_or_default().to_string_lossy())
+}
 
 /// The absolute folder in which a file lies.
 fn folder_of(path: &Path) -> Result<Arc<Path>, SpecError> {

@@ -111,6 +111,7 @@ fn stage(kinds: &[KindSchema<'_>], is_overlay: bool) -> Value {
             },
             "params": { "type": ["object", "null"], "description": "The settings of the kind." },
             "retain": { "type": "boolean", "default": true, "description": "false: the bytes are dropped after use." },
+            "pool": { "enum": ["cpu", "gpu"], "description": "What it occupies; by default what its kind uses." },
             "publish": {
                 "type": ["object", "null"], "additionalProperties": { "type": ["string", "null"] },
                 "description": "Files of the artifact and the paths of their copies.",

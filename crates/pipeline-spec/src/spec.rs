@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline_core::StageId;
+use pipeline_core::{Digest, Pool, StageId};
 
 use crate::path::absolute;
 use crate::vars::Vars;
@@ -17,6 +17,8 @@ pub struct PipelineSpec {
     pub name: String,
     /// The absolute path of the file.
     pub file: PathBuf,
+    /// The absolute paths of the files that it was read from, itself first, and the digests that they had.
+    pub files: Vec<(PathBuf, Digest)>,
     /// The absolute folder in which the relative paths of the file start: its own folder unless it names another.
     pub folder: Arc<Path>,
     /// The vars with their final texts.
@@ -45,6 +47,8 @@ pub struct StageSpec {
     pub params: Node,
     /// False if the bytes may be dropped once the consumers are done.
     pub retain: bool,
+    /// What it occupies while it works; none for what its kind says.
+    pub pool: Option<Pool>,
     /// The files that are copied out of the artifact.
     pub publish: Vec<Publish>,
 }

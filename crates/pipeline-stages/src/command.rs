@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsString;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -89,12 +90,12 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let environment = &context.settings.environment;
     let mut env = BTreeMap::new();
     for (name, value) in &params.env {
-        let inherited = || environment.get(&OsString::from(name)).map(|value| value.to_string_lossy().into_owned());
+        let inherited = || environment.get(name).map(|value| value.to_string_lossy().into_owned());
         env.extend(value.clone().or_else(inherited).map(|value| (name.clone(), value)));
     }
     let inherited = ["PATH", "HOME"]
         .into_iter()
-        .filter_map(|name| Some((OsString::from(name), environment.get(&OsString::from(name))?.clone())))
+        .filter_map(|name| Some((OsString::from(name), environment.pass_on(name)?.to_owned())))
         .collect();
     let spec_folder = context.spec.file.parent().unwrap_or(Path::new("/")).to_owned();
     Ok(Box::new(CommandStage { params, env, inherited, spec_folder }))
@@ -162,8 +163,9 @@ impl Stage for CommandStage {
 
 impl CommandStage {
     fn command(&self, context: &StageContext<'_>) -> Command {
-        let mut command = Command::new(&self.params.run[0]);
+        let mut command = Command::new(self.program());
         command
+            .arg0(&self.params.run[0])
             .args(&self.params.run[1..])
             .current_dir(context.scratch)
             .env_clear()
@@ -177,6 +179,25 @@ impl CommandStage {
             command.env(input_variable(slot), &input.folder);
         }
         command
+    }
+
+    /// The program by its path, as a search of the PATH that it gets would find it.
+    ///
+    /// A bare name would make the standard library fork this process, tables of its memory and all, to search in the
+    /// child; a path is spawned without.
+    fn program(&self) -> PathBuf {
+        let name = Path::new(&self.params.run[0]);
+        let declared = self.env.get("PATH").map(OsString::from);
+        let path = declared.or_else(|| self.inherited.get(&OsString::from("PATH")).cloned()).unwrap_or_default();
+        if name.components().count() > 1 || self.params.run[0].contains('/') {
+            return name.to_owned();
+        }
+        let is_program = |path: &PathBuf| {
+            std::fs::metadata(path)
+                .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
+        };
+        let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
+        folders.map(|folder| folder.join(name)).find(is_program).unwrap_or_else(|| name.to_owned())
     }
 
     /// Checks that every declared output is there and removes everything else.

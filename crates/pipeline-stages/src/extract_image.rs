@@ -1,7 +1,7 @@
 //! `extract-image`: one vector per image from a ResNet-family encoder, shard by shard.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
@@ -92,6 +92,16 @@ impl Stage for ExtractImage {
         let files = self.files()?;
         let config = files.config.map(|path| ("config".to_owned(), path));
         Ok(model::sources(config.into_iter().chain(model::weights(&[files.weights])).collect()))
+    }
+
+    fn places(&self) -> Vec<PathBuf> {
+        let mut places = image::image_model_places(&self.params.model.to_find(), &self.search);
+        places.push(self.params.model.path().to_owned());
+        places
+    }
+
+    fn uses_device(&self) -> bool {
+        true
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {

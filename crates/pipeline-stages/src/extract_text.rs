@@ -126,6 +126,16 @@ impl Stage for ExtractText {
         Ok(model::sources(roles))
     }
 
+    fn places(&self) -> Vec<PathBuf> {
+        let mut places = text::text_model_places(&self.params.model.to_find(), &self.search);
+        places.push(self.params.model.path().to_owned());
+        places
+    }
+
+    fn uses_device(&self) -> bool {
+        true
+    }
+
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
         let mut extraction = Extraction {
             params: &self.params,

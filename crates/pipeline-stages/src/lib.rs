@@ -13,6 +13,7 @@
 mod artifact;
 mod command;
 mod decode_images;
+mod environment;
 mod evaluate_recall;
 mod extract_image;
 mod extract_text;
@@ -22,12 +23,10 @@ mod model;
 mod predictions;
 mod train_projection;
 
-use std::collections::BTreeMap;
-use std::ffi::OsString;
-
 use pipeline_core::Stage;
 use pipeline_spec::{PipelineSpec, SpecError};
 
+pub use environment::Environment;
 pub use kind::{Format, Kind, Slot};
 pub use predictions::{PredictionsError, write_predictions};
 
@@ -50,7 +49,7 @@ pub struct Settings {
     /// Where models named without a folder are looked for.
     pub model_search: pipeline_nn::text::ModelSearch,
     /// The environment, from which `command` stages may inherit what they declare.
-    pub environment: BTreeMap<OsString, OsString>,
+    pub environment: Environment,
 }
 
 /// The kind of that name.

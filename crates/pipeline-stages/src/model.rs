@@ -24,6 +24,11 @@ impl ModelName {
             self.0.path().to_string_lossy().into_owned()
         }
     }
+
+    /// The path whose existence decides whether a name is a bare one.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
 }
 
 /// True for a name such as `resnet50` or `hfl/chinese-roberta-wwm-ext`, which no folder has to precede.

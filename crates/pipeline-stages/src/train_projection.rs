@@ -199,6 +199,10 @@ impl Stage for TrainProjection {
         Ok(vec![Source { name: "init_from".into(), path: path.path().to_owned() }])
     }
 
+    fn uses_device(&self) -> bool {
+        true
+    }
+
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let queries = artifact::queries(artifact::input(context, "queries"))?;

@@ -76,6 +76,11 @@ impl Layout {
         self.store.join("sources").join("memo-v1")
     }
 
+    /// What a run of each spec saw that left it up to date.
+    pub(crate) fn snapshot(&self, absolute_spec: &Path) -> PathBuf {
+        self.store.join("snapshots").join(format!("{}.json", spec_digest(absolute_spec)))
+    }
+
     /// The history of runs: one folder a run.
     pub(crate) fn runs(&self) -> PathBuf {
         self.artifacts.join("runs")
@@ -87,9 +92,12 @@ impl Layout {
     }
 
     pub(crate) fn last(&self, absolute_spec: &Path) -> PathBuf {
-        let digest = Digest::of(absolute_spec.as_os_str().as_encoded_bytes());
-        self.lasts().join(format!("{digest}.json"))
+        self.lasts().join(format!("{}.json", spec_digest(absolute_spec)))
     }
+}
+
+fn spec_digest(absolute_spec: &Path) -> Digest {
+    Digest::of(absolute_spec.as_os_str().as_encoded_bytes())
 }
 
 fn fan_out(digest: &Digest, suffix: &str) -> PathBuf {

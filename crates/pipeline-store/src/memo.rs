@@ -10,6 +10,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use pipeline_core::Digest;
+use serde::{Deserialize, Serialize};
 
 /// How long after its last change a file must have been hashed for the digest to be trusted, in nanoseconds.
 ///
@@ -28,7 +29,7 @@ pub(crate) type Entries = HashMap<OsString, Remembered>;
 
 /// What the operating system says of a file; any change of its content changes this, but for a change within the
 /// granule of the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub(crate) bytes: u64,
     modified_ns: i64,
@@ -64,12 +65,17 @@ impl Remembered {
     ///
     /// A modification time in the future is somebody's wish; then only the change time, which nobody can set, counts.
     pub(crate) fn is_trusted(&self) -> bool {
-        let Identity { modified_ns, changed_ns, .. } = self.identity;
-        let coarse = changed_ns % 1_000_000_000 == 0 && modified_ns % 1_000_000_000 == 0;
-        let granules = if coarse { COARSE_GRANULES_NS } else { GRANULES_NS };
-        let settled = |time_ns: i64| time_ns.saturating_add(granules) < self.taken_ns;
-        settled(changed_ns) && (settled(modified_ns) || modified_ns > self.taken_ns)
+        is_settled(&self.identity, self.taken_ns)
     }
+}
+
+/// True if whatever changes after `taken_ns` gets another identity than this one.
+pub(crate) fn is_settled(identity: &Identity, taken_ns: i64) -> bool {
+    let Identity { modified_ns, changed_ns, .. } = *identity;
+    let coarse = changed_ns % 1_000_000_000 == 0 && modified_ns % 1_000_000_000 == 0;
+    let granules = if coarse { COARSE_GRANULES_NS } else { GRANULES_NS };
+    let settled = |time_ns: i64| time_ns.saturating_add(granules) < taken_ns;
+    settled(changed_ns) && (settled(modified_ns) || modified_ns > taken_ns)
 }
 
 /// Writes the memo's text. A path with a line break is not remembered.

@@ -191,7 +191,7 @@ fn entry(remembered: &Remembered) -> FileEntry {
     FileEntry { digest: remembered.digest, bytes: remembered.identity.bytes }
 }
 
-fn now_ns() -> i64 {
+pub(crate) fn now_ns() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_nanos()).expect("the clock is before the year 2262")
 }

@@ -129,6 +129,9 @@ pub struct RunArgs {
     /// Stages at once [default: as many as threads, at most 4].
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
+    /// Stages on the GPU at once, beside those [default: 1].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub gpu_jobs: Option<u16>,
     /// Threads in all [default: the processor's].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,

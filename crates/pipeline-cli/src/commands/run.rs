@@ -2,13 +2,16 @@
 //!
 //! stdout carries the result line of each evaluation, or with `--json` the events; stderr tells the rest.
 
-use pipeline_core::{Device, EventRecord, Outcome};
-use pipeline_engine::{Cancel, RunOptions};
+use pipeline_core::{Device, EventRecord, Outcome, StageId};
+use pipeline_engine::{Cancel, PlanOptions, RunOptions};
+use pipeline_store::{Circumstances, Store};
 
 use crate::args::{DeviceArg, ExecutorArg, RunArgs};
+use crate::circumstances;
 use crate::commands::planned;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::locate;
 use crate::opened::Opened;
 use crate::render::{FailedStage, Renderer, Tally, words};
 use crate::signals::SignalWatch;
@@ -23,8 +26,11 @@ const MAX_DEFAULT_JOBS: usize = 4;
 /// When the run cannot begin, or its history cannot be written.
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let device = probe(args.device)?;
+    if let Some(exit) = run_unchanged(args, device, terminal)? {
+        return Ok(exit);
+    }
     let opened = Opened::open(&args.spec)?;
-    let options = options(args, &opened, device)?;
+    let options = options(args, opened.plan_options(&args.force.forced, device)?);
     if args.dry_run {
         let plan = opened.plan(&options.plan)?;
         planned::show(&opened, &plan, args.json, terminal)?;
@@ -35,9 +41,34 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
 }
 
+/// Answers without a plan when nothing has changed since the last run; none when something may have.
+fn run_unchanged(args: &RunArgs, device: Device, terminal: &Terminal) -> Result<Option<Exit>, Failure> {
+    if args.dry_run || !args.force.forced.is_empty() {
+        return Ok(None);
+    }
+    let spec = pipeline_spec::spec_path(&locate::spec(&args.spec.spec)?)?;
+    let store = Store::open(&locate::artifacts(args.spec.store.artifacts.as_deref(), &spec))?;
+    let options = options(args, PlanOptions { device, ..PlanOptions::default() });
+    let is_now = |then: &Circumstances| circumstances::are_now(then, &args.spec.overrides);
+    // Made with the first event: until then nobody knows whether this is the answer.
+    let mut renderer = None;
+    let mut listen = |record: &EventRecord| {
+        renderer.get_or_insert_with(|| Renderer::new(terminal, args.json)).on_event(record);
+    };
+    let run = pipeline_engine::run_unchanged(&store, &spec, &options, &is_now, &mut listen);
+    let tally = renderer.map(Renderer::finish).unwrap_or_default();
+    let Some(run) = run? else { return Ok(None) };
+    if !args.json {
+        print_results(run.kinds.iter().map(|(id, kind)| (id, kind.as_str())), &tally, terminal)?;
+        terminal.remark(&tally.summary());
+    }
+    Ok(Some(Exit::Done))
+}
+
 fn run_here(args: &RunArgs, opened: &Opened, options: &RunOptions, terminal: &Terminal) -> Result<Exit, Failure> {
     let cancel = Cancel::new();
     let signals = SignalWatch::start(&cancel, terminal)?;
+    let options = &RunOptions { abandon: Some(signals.abandon(terminal)), ..options.clone() };
     let mut renderer = Renderer::new(terminal, args.json);
     let mut listen = |record: &EventRecord| renderer.on_event(record);
     let result = pipeline_engine::run(&opened.graph, &opened.store, &opened.info(), options, &cancel, &mut listen);
@@ -48,7 +79,8 @@ fn run_here(args: &RunArgs, opened: &Opened, options: &RunOptions, terminal: &Te
         Failure { exit, ..Failure::from(error) }
     })?;
     if !args.json {
-        print_results(opened, &tally, terminal)?;
+        let kinds = opened.graph.nodes().iter().map(|node| (&node.id, node.stage.kind()));
+        print_results(kinds, &tally, terminal)?;
         terminal.remark(&tally.summary());
     }
     Ok(match summary.outcome {
@@ -69,17 +101,19 @@ fn probe(device: DeviceArg) -> Result<Device, Failure> {
     Ok(device)
 }
 
-fn options(args: &RunArgs, opened: &Opened, device: Device) -> Result<RunOptions, Failure> {
+fn options(args: &RunArgs, plan: PlanOptions) -> RunOptions {
     let n_cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let n_threads = args.threads.map_or(n_cpus, usize::from);
-    Ok(RunOptions {
-        plan: opened.plan_options(&args.force.forced, device)?,
+    RunOptions {
+        plan,
         n_jobs: args.jobs.map_or(n_threads.min(MAX_DEFAULT_JOBS), usize::from),
+        n_gpu_jobs: args.gpu_jobs.map_or(1, usize::from),
         n_threads,
         keep_going: args.keep_going,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instruction_set: instruction_set(),
-    })
+        abandon: None,
+    }
 }
 
 /// The widest vector instructions that the kernels may use here: outputs are promised to be equal only among equals.
@@ -103,13 +137,14 @@ fn tell_failed(failed: &FailedStage, terminal: &Terminal) {
 }
 
 /// Prints the result line of each evaluation; its stage is named when there are several.
-fn print_results(opened: &Opened, tally: &Tally, terminal: &Terminal) -> Result<(), Failure> {
-    let results: Vec<_> = opened
-        .graph
-        .nodes()
-        .iter()
-        .filter(|node| words::has_result_line(node.stage.kind()))
-        .filter_map(|node| Some((&node.id, tally.reports.get(&node.id)?.headline.as_ref()?)))
+fn print_results<'a>(
+    kinds: impl Iterator<Item = (&'a StageId, &'a str)>,
+    tally: &Tally,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    let results: Vec<_> = kinds
+        .filter(|(_, kind)| words::has_result_line(kind))
+        .filter_map(|(id, _)| Some((id, tally.reports.get(id)?.headline.as_ref()?)))
         .collect();
     for (stage, headline) in &results {
         let line = if results.len() == 1 { (*headline).clone() } else { format!("{stage}: {headline}") };

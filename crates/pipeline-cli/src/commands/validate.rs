@@ -14,7 +14,7 @@ use crate::terminal::Terminal;
 /// # Errors
 /// When the spec is wrong.
 pub fn run(args: &ValidateArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let Loaded { spec, graph } = Loaded::load(&args.spec)?;
+    let Loaded { spec, graph, .. } = Loaded::load(&args.spec)?;
     if args.json.json {
         let n_stages = graph.n_stages();
         terminal.json(&serde_json::json!({ "spec": spec.name, "file": spec.file, "n_stages": n_stages }))?;

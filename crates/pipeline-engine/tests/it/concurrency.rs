@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
+use std::thread;
 
-use pipeline_core::{Event, Outcome};
+use pipeline_core::{Event, Outcome, Pool};
 use pipeline_engine::Decision;
 use pipeline_store::{KeyLock, LockOutcome};
 
@@ -27,6 +28,35 @@ fn independent_stages_run_at_the_same_time() {
     };
     let ran = world.run(&[meeting("a"), meeting("b"), meeting("c")]);
     assert_eq!(ran.summary.n_ran, 3, "{:#?}", ran.events);
+}
+
+#[test]
+fn a_pool_has_its_own_number_of_jobs() {
+    let mut world = World::new();
+    (world.options.n_jobs, world.options.n_gpu_jobs) = (3, 1);
+    let n_on_gpu = Arc::new(AtomicUsize::new(0));
+    let on_gpu = |id: &str| {
+        let n_on_gpu = Arc::clone(&n_on_gpu);
+        part(id).param("id", id).pool(Pool::Gpu).work(move |context| {
+            assert_eq!(n_on_gpu.fetch_add(1, Ordering::SeqCst), 0);
+            thread::yield_now();
+            n_on_gpu.fetch_sub(1, Ordering::SeqCst);
+            write(context, "")
+        })
+    };
+    // The three of the pool `cpu` meet one that waits for them on the other pool, so four run at once.
+    let barrier = Arc::new(Barrier::new(4));
+    let meeting = |id: &str, pool: Pool| {
+        let barrier = Arc::clone(&barrier);
+        part(id).param("id", id).pool(pool).work(move |context| {
+            barrier.wait();
+            write(context, "")
+        })
+    };
+    let cpu = ["a", "b", "c"].map(|id| meeting(id, Pool::Cpu));
+    let gpu = [on_gpu("g1"), on_gpu("g2"), on_gpu("g3"), on_gpu("g4"), meeting("m", Pool::Gpu)];
+    let ran = world.run(&[&cpu[..], &gpu[..]].concat());
+    assert_eq!(ran.summary.n_ran, 8, "{:#?}", ran.events);
 }
 
 #[test]
@@ -85,7 +115,7 @@ fn eight_runs_on_one_store_compute_every_stage_once() {
     let world = World::new();
     world.write("in.txt", "the quick brown fox");
     let parts = lattice(&world);
-    let logs: Vec<String> = std::thread::scope(|scope| {
+    let logs: Vec<String> = thread::scope(|scope| {
         let run = |run_idx: usize| {
             let (world, parts) = (&world, &parts);
             scope.spawn(move || {

@@ -2,8 +2,14 @@
 
 use std::fs;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use pipeline_core::{Event, Outcome, StageError};
+use pipeline_engine::Abandon;
+use pipeline_store::RunState;
 
 use crate::world::{Part, World, part, write};
 
@@ -106,6 +112,30 @@ fn a_program_that_dies_of_the_interruption_is_no_failure() {
         Err(StageError::new("killed by signal 2"))
     })]);
     assert_eq!((ran.summary.outcome, ran.skipped().as_str()), (Outcome::Interrupted, "a"));
+}
+
+#[test]
+fn a_stage_that_does_not_stop_is_abandoned_once_the_history_is_written() {
+    let mut world = world();
+    let (cancel, is_released) = (world.cancel.clone(), Arc::new(AtomicBool::new(false)));
+    let released = Arc::clone(&is_released);
+    let deaf = part("deaf").work(move |context| {
+        cancel.cancel();
+        while !released.load(Ordering::SeqCst) {
+            thread::yield_now();
+        }
+        write(context, "late")
+    });
+    let (exit_release, artifacts) = (Arc::clone(&is_released), world.store());
+    let exit = move || {
+        let run = artifacts.runs().unwrap().pop().unwrap();
+        assert_eq!(run.state, RunState::Interrupted);
+        exit_release.store(true, Ordering::SeqCst);
+    };
+    world.options.abandon = Some(Abandon { after: Duration::from_millis(1), exit: Arc::new(exit) });
+    let ran = world.run(&[deaf, part("below").input("deaf")]);
+    assert!(is_released.load(Ordering::SeqCst));
+    assert_eq!((ran.summary.outcome, ran.skipped().as_str()), (Outcome::Interrupted, "deaf below"));
 }
 
 #[test]

@@ -11,5 +11,6 @@ mod publish;
 mod retain;
 mod scale;
 mod shards;
+mod unchanged;
 mod why;
 mod world;

@@ -5,11 +5,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use pipeline_core::{Event, EventRecord, RunReason, Source, Stage, StageContext, StageError, StageId, StageReport};
-use pipeline_engine::{
-    Cancel, Decision, EngineError, Graph, Node, Plan, PlanOptions, RunOptions, RunSummary, SpecInfo, plan, run,
+use pipeline_core::{
+    Event, EventRecord, Pool, RunReason, Source, Stage, StageContext, StageError, StageId, StageReport,
 };
-use pipeline_store::Store;
+use pipeline_engine::{
+    Cancel, Decision, EngineError, Graph, Node, Plan, PlanOptions, PlannedStage, RunOptions, RunSummary, SpecInfo,
+    plan, run, run_unchanged,
+};
+use pipeline_store::{Circumstances, Store};
 
 pub type Work = dyn Fn(&StageContext<'_>) -> Result<StageReport, StageError> + Send + Sync;
 
@@ -22,6 +25,7 @@ pub struct Part {
     inputs: Vec<String>,
     sources: Vec<PathBuf>,
     retain: bool,
+    pool: Option<Pool>,
     publish: Vec<(String, PathBuf)>,
     work: Option<Arc<Work>>,
 }
@@ -48,6 +52,7 @@ pub fn part(id: &str) -> Part {
         inputs: Vec::new(),
         sources: Vec::new(),
         retain: true,
+        pool: None,
         publish: Vec::new(),
         work: None,
     }
@@ -72,6 +77,10 @@ impl Part {
     }
     pub fn dropped(mut self) -> Self {
         self.retain = false;
+        self
+    }
+    pub fn pool(mut self, pool: Pool) -> Self {
+        self.pool = Some(pool);
         self
     }
     pub fn publish(mut self, file: &str, path: PathBuf) -> Self {
@@ -167,19 +176,41 @@ impl World {
 
     /// Another world on the same folder and store, as another process would have it.
     pub fn spec(&self) -> SpecInfo {
-        SpecInfo { path: self.path("spec.yaml"), name: "spec".into(), yaml: "name: spec\n".into() }
+        SpecInfo {
+            path: self.path("spec.yaml"),
+            name: "spec".into(),
+            yaml: "name: spec\n".into(),
+            ..SpecInfo::default()
+        }
     }
 
     pub fn plan(&self, parts: &[Part]) -> Result<Plan, EngineError> {
         plan(&graph(parts, &Arc::default()), &self.store(), &self.spec().path, &self.options.plan)
     }
 
-    /// Plans, runs, and checks that the run did what the plan said.
+    /// Plans, runs, and checks that the run did what the plan said, and that it was not taken for one in which nothing
+    /// has changed unless the plan says so.
     pub fn run(&self, parts: &[Part]) -> Ran {
         let planned = self.plan(parts).unwrap();
-        let ran = self.run_with(parts, &self.spec(), &mut |_| {});
+        if self.run_unchanged(parts).is_some() {
+            let is_settled =
+                |stage: &PlannedStage| matches!(stage.decision, Decision::Reuse { .. }) && stage.unpublished.is_empty();
+            assert!(planned.stages.iter().all(is_settled), "{planned:#?}");
+        }
+        let spec = SpecInfo { circumstances: Some(circumstances(parts)), ..self.spec() };
+        let ran = self.run_with(parts, &spec, &mut |_| {});
         check_agreement(&planned, &ran);
         ran
+    }
+
+    /// The events of a run that is answered without a plan; none when something has changed.
+    pub fn run_unchanged(&self, parts: &[Part]) -> Option<Vec<Event>> {
+        let mut events = Vec::new();
+        let mut listen = |record: &EventRecord| events.push(record.event.clone());
+        let is_now = |then: &Circumstances| *then == circumstances(parts);
+        let spec = self.path("spec.yaml");
+        let run = run_unchanged(&self.store(), &spec, &self.options, &is_now, &mut listen).unwrap();
+        run.map(|_| events)
     }
 
     /// Runs and hands every event to `listen`.
@@ -271,6 +302,7 @@ pub fn graph(parts: &[Part], log: &Arc<Mutex<Vec<String>>>) -> Graph {
         stage: Box::new(TestStage { part: part.clone(), log: Arc::clone(log) }),
         inputs: part.inputs.iter().map(|input| (input.clone(), input.parse().unwrap())).collect(),
         retain: part.retain,
+        pool: part.pool,
         publish: part.publish.clone(),
     };
     Graph::new(parts.iter().map(node).collect()).unwrap()
@@ -278,6 +310,15 @@ pub fn graph(parts: &[Part], log: &Arc<Mutex<Vec<String>>>) -> Graph {
 
 pub fn forced(ids: &[&str]) -> PlanOptions {
     PlanOptions { forced: ids.iter().map(|id| id.parse().unwrap()).collect(), ..PlanOptions::default() }
+}
+
+/// The parts stand for the text of a spec.
+fn circumstances(parts: &[Part]) -> Circumstances {
+    let describe = |part: &Part| {
+        let Part { id, version, params, inputs, sources, retain, pool, publish, .. } = part;
+        format!("{id} {version} {params:?} {inputs:?} {sources:?} {retain} {pool:?} {publish:?}")
+    };
+    Circumstances { overrides: parts.iter().map(describe).collect(), ..Circumstances::default() }
 }
 
 fn join(ids: &[StageId]) -> String {

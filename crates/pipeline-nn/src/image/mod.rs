@@ -10,7 +10,7 @@ mod weights;
 
 use crate::device::{Device, map_batches, probe};
 use crate::matrix::Matrix;
-pub use crate::weights::{ImageModelFiles, ModelError, ModelSearch, find_image_model};
+pub use crate::weights::{ImageModelFiles, ModelError, ModelSearch, find_image_model, image_model_places};
 
 use config::ResNetConfig;
 use cpu::CpuResNet;

@@ -11,7 +11,7 @@ use burn::backend::Flex;
 
 use crate::device::{Device, map_batches, probe};
 use crate::matrix::Matrix;
-pub use crate::weights::{ModelError, ModelSearch, TextModelFiles, find_text_model};
+pub use crate::weights::{ModelError, ModelSearch, TextModelFiles, find_text_model, text_model_places};
 
 use config::BertConfig;
 use model::Bert;

@@ -60,6 +60,16 @@ pub fn find_image_model(model: &str, search: &ModelSearch) -> Result<ImageModelF
     first_usable(model, search, &hub::IMAGE, IMAGE_NEEDED, image_files)
 }
 
+/// Every file and folder, there or not, that [`find_text_model`] looks at beside the files that it finds.
+pub fn text_model_places(model: &str, search: &ModelSearch) -> Vec<PathBuf> {
+    hub::looked_at(model, &search.folders, &hub::TEXT)
+}
+
+/// Every file and folder, there or not, that [`find_image_model`] looks at beside the files that it finds.
+pub fn image_model_places(model: &str, search: &ModelSearch) -> Vec<PathBuf> {
+    hub::looked_at(model, &search.folders, &hub::IMAGE)
+}
+
 /// What is wrong with a place.
 type Why = String;
 
@@ -91,7 +101,7 @@ fn text_files(place: &Path) -> Result<TextModelFiles, Why> {
 
 /// Whole files before shards, safetensors before pickles, as transformers does.
 fn text_weights(folder: &Path) -> Result<Vec<PathBuf>, Why> {
-    for name in ["model.safetensors", "pytorch_model.bin"] {
+    for name in hub::WEIGHT_FILES {
         let whole = folder.join(name);
         if whole.is_file() {
             return Ok(vec![whole]);
@@ -125,7 +135,7 @@ fn image_files(place: &Path) -> Result<ImageModelFiles, Why> {
         return Ok(ImageModelFiles { config: config_beside(place), weights: place.to_owned() });
     }
     let folder = hub::model_folder(place)?;
-    let known = ["model.safetensors", "pytorch_model.bin"].map(|name| folder.join(name));
+    let known = hub::WEIGHT_FILES.map(|name| folder.join(name));
     let weights = match known.into_iter().find(|path| path.is_file()) {
         Some(path) => path,
         None => hub::only(hub::checkpoints_in(&folder), "checkpoint")?,

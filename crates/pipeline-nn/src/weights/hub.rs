@@ -35,6 +35,9 @@ pub(super) const IMAGE: Family = Family {
     single_files: true,
 };
 
+/// The names of whole weights, the preferred one first; their shards are named by an index beside.
+pub(super) const WEIGHT_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
 const CHECKPOINT_EXTENSIONS: &[&str] = &["safetensors", "pth", "pt", "bin"];
 
 /// Every place where `model` may be, the preferred one first.
@@ -57,6 +60,27 @@ pub(super) fn places(model: &str, folders: &[PathBuf], family: &Family) -> Vec<P
         places.extend(below.iter().filter(|root| root.is_dir()).flat_map(|root| places_in(root, model, family)));
     }
     places
+}
+
+/// The folders whose listing decides which places there are, and of each place what decides where its files lie.
+pub(super) fn looked_at(model: &str, folders: &[PathBuf], family: &Family) -> Vec<PathBuf> {
+    let path = Path::new(model);
+    let mut looked_at: Vec<PathBuf> = match path.parent() {
+        Some(parent) if path.is_absolute() => vec![parent.to_owned()],
+        _ => {
+            let below = ["", "hub", "checkpoints", "hub/checkpoints"];
+            folders.iter().flat_map(|folder| below.map(|below| folder.join(below))).collect()
+        }
+    };
+    for place in places(model, folders, family) {
+        looked_at.extend([place.join("snapshots"), place.join("refs/main")]);
+        if let Ok(folder) = model_folder(&place) {
+            looked_at.extend(WEIGHT_FILES.map(|name| folder.join(format!("{name}.index.json"))));
+            looked_at.push(folder);
+        }
+        looked_at.push(place);
+    }
+    looked_at
 }
 
 /// The plain path, then whatever cached or single-file form exists.

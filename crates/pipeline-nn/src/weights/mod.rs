@@ -15,7 +15,10 @@ mod safetensors;
 
 pub(crate) use checklist::Checklist;
 pub use error::ModelError;
-pub use find::{ImageModelFiles, ModelSearch, TextModelFiles, find_image_model, find_text_model};
+pub use find::{
+    ImageModelFiles, ModelSearch, TextModelFiles, find_image_model, find_text_model, image_model_places,
+    text_model_places,
+};
 pub(crate) use json::read_json;
 pub(crate) use read::{PlainTensor, read_tensors};
 

@@ -1,0 +1,138 @@
+//! Runs in which nothing has changed: answered from what an earlier run saw, without the spec and without a plan.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Instant;
+
+use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, StageId};
+use pipeline_store::{Circumstances, Last, Snapshot, Store, StoreError};
+
+use crate::journal::Journal;
+use crate::plan::Decision;
+use crate::resolver;
+use crate::schedule::Phase;
+use crate::state::State;
+use crate::{EngineError, RunOptions, RunSummary, SpecInfo};
+
+/// A run in which nothing has changed.
+#[derive(Debug, Clone)]
+pub struct UnchangedRun {
+    /// How it went.
+    pub summary: RunSummary,
+    /// The stages and their kinds, inputs before readers.
+    pub kinds: Vec<(StageId, String)>,
+}
+
+/// Repeats the last run of the spec at the path `spec` if that left everything up to date and nothing has changed
+/// since: its stages are told as reused. None when a plan is needed to know.
+///
+/// `is_now` says whether these are the circumstances of today. Whatever the snapshot leaves open counts as changed, so
+/// the answer is that of [`run`](crate::run), only sooner: nothing is looked at but the times of files.
+///
+/// # Errors
+/// When the history of the run cannot be written.
+pub fn run_unchanged(
+    store: &Store,
+    spec: &Path,
+    options: &RunOptions,
+    is_now: &dyn Fn(&Circumstances) -> bool,
+    listen: &mut dyn FnMut(&EventRecord),
+) -> Result<Option<UnchangedRun>, EngineError> {
+    let began = Instant::now();
+    if !options.plan.forced.is_empty() {
+        return Ok(None);
+    }
+    let Some((snapshot, last)) = unchanged(store, spec, is_now) else { return Ok(None) };
+    let Some(mut journal) = Journal::repeat(store, &snapshot, listen)? else { return Ok(None) };
+    let kinds = snapshot.stages;
+    let ids = kinds.iter().map(|(id, _)| id.clone()).collect();
+    journal.emit(journal.run_started(&snapshot.spec_name, ids, options));
+    let mut metrics = BTreeMap::new();
+    let mut stages = last.stages;
+    for (id, _) in &kinds {
+        let stage = stages.remove(id).expect("the last run has all stages of its snapshot");
+        if !stage.report.metrics.is_empty() {
+            metrics.insert(id.clone(), stage.report.metrics.clone());
+        }
+        let (key, artifact, report) = (stage.key, stage.artifact, stage.report);
+        journal.emit(Event::StageReused { stage: id.clone(), key, artifact, report });
+    }
+    let written = journal.write_metrics(&metrics).and_then(|()| store.flush_sources());
+    let summary = finish(&mut journal, kinds.len(), began.elapsed().as_secs_f64(), metrics);
+    written.and(journal.finish())?;
+    Ok(Some(UnchangedRun { summary, kinds }))
+}
+
+fn finish(journal: &mut Journal<'_>, n_reused: usize, seconds: f64, metrics: BTreeMap<StageId, Metrics>) -> RunSummary {
+    journal.emit(Event::RunFinished { outcome: Outcome::Done, seconds, metrics: metrics.clone() });
+    RunSummary {
+        run: journal.run().clone(),
+        folder: journal.folder().to_owned(),
+        outcome: Outcome::Done,
+        seconds,
+        n_ran: 0,
+        n_reused,
+        failed: Vec::new(),
+        skipped: Vec::new(),
+        has_bug: false,
+        metrics,
+    }
+}
+
+/// The snapshot of the spec's last run with what the stages had, if nothing that it names has changed.
+fn unchanged(store: &Store, spec: &Path, is_now: &dyn Fn(&Circumstances) -> bool) -> Option<(Snapshot, Last)> {
+    thread::scope(|scope| {
+        let last = scope.spawn(|| store.last(spec));
+        let snapshot = store.snapshot(spec).filter(|snapshot| is_now(&snapshot.circumstances))?;
+        let is_as_seen = store.is_as_seen(&snapshot);
+        let last = last.join().ok()??;
+        // A run of the spec as it was in between may have left its stages with other results.
+        let is_of_this_run =
+            last.run == snapshot.run && snapshot.stages.iter().all(|(id, _)| last.stages.contains_key(id));
+        (is_as_seen && is_of_this_run).then_some((snapshot, last))
+    })
+}
+
+impl State<'_, '_> {
+    /// Remembers what this run has seen, if it leaves everything up to date.
+    pub fn put_snapshot(&mut self, store: &Store, spec: &SpecInfo) -> Result<(), StoreError> {
+        let is_up_to_date = |(idx, decision): (usize, &Decision)| {
+            matches!(decision, Decision::Reuse { .. }) && self.schedule.phase(idx) == Phase::Settled
+        };
+        let is_complete = self.decisions.iter().enumerate().all(is_up_to_date);
+        let (Some(circumstances), true) = (&spec.circumstances, is_complete) else { return Ok(()) };
+        let nodes = self.resolver.graph.nodes();
+        let Some(places) = store.look_at(nodes.iter().flat_map(|node| node.stage.places()).collect()) else {
+            return Ok(());
+        };
+        let snapshot = Snapshot {
+            run: self.journal.run().clone(),
+            spec_name: spec.name.clone(),
+            circumstances: circumstances.clone(),
+            stages: nodes.iter().map(|node| (node.id.clone(), node.stage.kind().to_owned())).collect(),
+            contents: self.contents(spec)?,
+            places,
+        };
+        store.put_snapshot(&spec.path, &snapshot)
+    }
+
+    /// The files that this run has read or published, and their digests.
+    fn contents(&mut self, spec: &SpecInfo) -> Result<Vec<(PathBuf, Digest)>, StoreError> {
+        let mut contents = spec.files.clone();
+        let graph = self.resolver.graph;
+        for (idx, node) in graph.nodes().iter().enumerate() {
+            contents.extend(self.resolver.sources(idx).iter().map(|source| (source.path.clone(), source.digest)));
+            if node.publish.is_empty() {
+                continue;
+            }
+            let Some(tree) = self.resolver.tree(idx)? else { continue };
+            let published = node
+                .publish
+                .iter()
+                .filter_map(|(file, path)| resolver::entry(tree, file).ok().map(|entry| (path.clone(), entry.digest)));
+            contents.extend(published);
+        }
+        Ok(contents)
+    }
+}

@@ -1,0 +1,102 @@
+//! A run in which nothing has changed is told without a plan, and as the plan would tell it.
+
+use std::fs;
+
+use pipeline_core::{Event, Outcome};
+
+use crate::world::{Part, Ran, World, forced, part};
+
+fn chain(world: &World, text: &str) -> Vec<Part> {
+    let source = world.write("in.txt", text);
+    vec![
+        part("a").source(source).param("keep", 3),
+        part("b").input("a").publish("out.txt", world.path("published.txt")),
+        part("c").input("b").dropped(),
+    ]
+}
+
+/// The events with everything that differs between two runs left out.
+fn told(events: &[Event]) -> Vec<Event> {
+    let mut events = events.to_vec();
+    for event in &mut events {
+        match event {
+            Event::RunStarted { run, .. } => run.0.clear(),
+            Event::RunFinished { seconds, .. } => *seconds = 0.0,
+            _ => {}
+        }
+    }
+    events
+}
+
+fn settled(world: &World, parts: &[Part]) -> Ran {
+    world.expect(parts, "a b c");
+    world.expect(parts, "")
+}
+
+#[test]
+fn it_tells_what_a_planned_run_tells_and_leaves_the_same_history() {
+    let world = World::new();
+    let parts = chain(&world, "one two");
+    let planned = settled(&world, &parts);
+    let unchanged = world.run_unchanged(&parts).unwrap();
+    assert_eq!(told(&unchanged), told(&planned.events));
+
+    let runs = world.store().runs().unwrap();
+    let last = runs.last().unwrap();
+    assert_eq!(world.store().run_events(&last.id).unwrap().len(), unchanged.len());
+    let folder = world.path("artifacts/runs").join(&last.id.0);
+    assert_eq!(fs::read_to_string(folder.join("spec.yaml")).unwrap(), "name: spec\n");
+    assert!(folder.join("metrics.json").exists());
+}
+
+#[test]
+fn a_touched_source_of_the_same_content_has_not_changed() {
+    let world = World::new();
+    let parts = chain(&world, "one two");
+    settled(&world, &parts);
+    world.write("in.txt", "one two");
+    assert!(world.run_unchanged(&parts).is_some());
+}
+
+#[test]
+fn whatever_changes_asks_for_a_plan() {
+    let world = World::new();
+    let parts = chain(&world, "one two");
+    settled(&world, &parts);
+    let check = |change: &dyn Fn(), restore: &dyn Fn()| {
+        change();
+        assert!(world.run_unchanged(&parts).is_none());
+        restore();
+        world.run(&parts);
+        assert!(world.run_unchanged(&parts).is_some());
+    };
+    let write = |text: &'static str| move |world: &World| _ = world.write("in.txt", text);
+    check(&|| write("two one")(&world), &|| write("one two")(&world));
+    check(&|| fs::remove_file(world.path("in.txt")).unwrap(), &|| write("one two")(&world));
+    check(&|| fs::remove_file(world.path("published.txt")).unwrap(), &|| {});
+    check(&|| _ = world.write("published.txt", "one!"), &|| {});
+
+    let mut others = parts.clone();
+    others[1] = others[1].clone().version(2);
+    assert!(world.run_unchanged(&others).is_none());
+    let mut forcing = World::new();
+    let parts = chain(&forcing, "one two");
+    settled(&forcing, &parts);
+    forcing.options.plan = forced(&["a"]);
+    assert!(forcing.run_unchanged(&parts).is_none());
+}
+
+#[test]
+fn a_run_that_failed_in_between_is_not_forgotten() {
+    let world = World::new();
+    let parts = chain(&world, "one two");
+    settled(&world, &parts);
+    let mut failing = parts.clone();
+    failing[2] = part("c").input("b").dropped().param("keep", "no number");
+    let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run(&failing)));
+    assert!(failed.is_ok_and(|ran| ran.summary.outcome == Outcome::Failed));
+    // What the stages have now was written by that run, and only a plan can tell whether it is what they had.
+    assert!(world.run_unchanged(&parts).is_none());
+    world.expect(&parts, "");
+    assert!(world.run_unchanged(&parts).is_some());
+}
