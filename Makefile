@@ -3,7 +3,7 @@
 
 PIPELINE := cargo run --release --quiet --locked --bin pipeline --
 
-.PHONY: help demo test check fmt deny build cuda clean
+.PHONY: help demo test check fmt deny build cuda bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -32,6 +32,11 @@ build: ## build target/release/pipeline
 
 cuda: ## build target/release/pipeline with --device cuda
 	cargo build --release --locked --package pipeline-cli --features cuda
+
+bench: build ## times of the engine beside ninja, make, turbo and b3sum, where they are installed (BENCHMARKS.md)
+	python3 tests/bench/orchestrators.py
+	python3 tests/bench/hashing.py
+	python3 tests/bench/rows.py
 
 clean: ## remove what was built; artifacts/ stays
 	cargo clean
