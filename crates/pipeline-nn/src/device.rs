@@ -8,7 +8,7 @@ mod cuda;
 mod multiply;
 
 pub(crate) use batches::map_batches;
-pub(crate) use multiply::multiply;
+pub(crate) use multiply::{is_narrow, multiply, steady_rows};
 
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -1,5 +1,18 @@
 //! The matrix product of plain slices on one thread, by the `gemm` crate's kernels for this processor.
 
+/// Whether `gemm` splits the sums of a product otherwise when it has at most 64 rows.
+///
+/// Up to 64 rows and columns sums are split into runs of 512 terms, else into runs of one length.
+pub(crate) fn is_narrow(depth: usize, n_cols: usize) -> bool {
+    n_cols <= 64 && depth > 512
+}
+
+/// From so many rows on, a row of a product has the same bits whatever other rows are computed with it.
+pub(crate) fn steady_rows(depth: usize, n_cols: usize) -> usize {
+    // A single row takes another path through `gemm`, too.
+    if is_narrow(depth, n_cols) { 65 } else { 2 }
+}
+
 /// `out = a · b`.
 ///
 /// # Shapes
@@ -41,11 +54,32 @@ pub(crate) fn multiply(a: &[f32], b: &[f32], out: &mut [f32], n_rows: usize, dep
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::fixtures;
 
     #[test]
     fn rows_meet_columns() {
         let mut out = vec![9.0; 4];
         multiply(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], &[1.0, 0.0, 0.0, 1.0, 1.0, 1.0], &mut out, 2, 3, 2);
         assert_eq!(out, [4.0, 5.0, 10.0, 11.0]);
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_among_any_others() {
+        let products = [(3, 2), (64, 8), (64, 256), (147, 64), (512, 64), (576, 64), (576, 65), (1000, 3), (4608, 512)];
+        for (depth, n_cols) in products {
+            let a = fixtures::noise("a", vec![300, depth], 1.0).values;
+            let b = fixtures::noise("b", vec![depth, n_cols], 1.0).values;
+            let product = |rows: std::ops::Range<usize>| {
+                let mut out = vec![0.0; rows.len() * n_cols];
+                multiply(&a[rows.start * depth..rows.end * depth], &b, &mut out, rows.len(), depth, n_cols);
+                fixtures::bits(&out)
+            };
+            let all = product(0..300);
+            let min_rows = steady_rows(depth, n_cols);
+            for n_rows in [min_rows, min_rows + 1, 66, 95, 96, 97, 100, 256] {
+                let part = product(7..7 + n_rows);
+                assert_eq!(part, all[7 * n_cols..][..part.len()], "{n_rows} of [300, {depth}] · [{depth}, {n_cols}]");
+            }
+        }
     }
 }

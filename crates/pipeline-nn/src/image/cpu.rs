@@ -5,7 +5,7 @@
 //! them; bias, shortcut and ReLU follow while a tile is still in the cache. An image's features depend on no other image.
 
 use super::weights::{BlockWeights, ConvWeights, ResNetWeights};
-use crate::device::multiply;
+use crate::device::{multiply, steady_rows};
 
 /// Rows of a tile: with 3×3 kernels of 64 channels half a megabyte, so that a tile stays in the second-level cache.
 const TILE_ROWS: usize = 256;
@@ -31,6 +31,8 @@ struct Conv {
     n_out: usize,
     kernel: usize,
     stride: usize,
+    /// Products have so many rows at least: with fewer, features would depend on how many images are computed together.
+    min_rows: usize,
     weight: Vec<f32>,
     /// Not folded into the weights: rounding each of them costs accuracy, a product per output costs nothing.
     scale: Vec<f32>,
@@ -63,13 +65,13 @@ impl CpuResNet {
         let mut stages: Vec<Vec<Block>> = Vec::new();
         for block in weights.blocks {
             let shrinks = block.convs.iter().any(|conv| conv.stride > 1);
-            let block = Block::new(block);
-            match stages.last_mut() {
-                Some(stage) if !shrinks => stage.push(block),
-                _ => stages.push(vec![block]),
+            if shrinks || stages.is_empty() {
+                stages.push(Vec::new());
             }
+            let stage_idx = stages.len() - 1;
+            stages[stage_idx].push(Block::new(block, stage_images(stage_idx)));
         }
-        Self { stem: Conv::new(weights.stem), stages }
+        Self { stem: Conv::new(weights.stem, 1), stages }
     }
 
     /// The features of normalised images of one size.
@@ -80,16 +82,22 @@ impl CpuResNet {
         let images = Maps { height, width, n_channels: 3, values: pixels };
         let mut maps = images.in_chunks(1, |image| self.stem.forward(&image, None, true).max_pool());
         for (stage_idx, stage) in self.stages.iter().enumerate() {
-            let n_images = STAGE_IMAGES[stage_idx.min(STAGE_IMAGES.len() - 1)];
-            maps = maps.in_chunks(n_images, |maps| stage.iter().fold(maps, |maps, block| block.forward(maps)));
+            maps = maps
+                .in_chunks(stage_images(stage_idx), |maps| stage.iter().fold(maps, |maps, block| block.forward(maps)));
         }
         maps.mean()
     }
 }
 
+/// How many images pass a stage together.
+fn stage_images(stage_idx: usize) -> usize {
+    STAGE_IMAGES[stage_idx.min(STAGE_IMAGES.len() - 1)]
+}
+
 impl Block {
-    fn new(weights: BlockWeights) -> Self {
-        Self { convs: weights.convs.into_iter().map(Conv::new).collect(), shortcut: weights.shortcut.map(Conv::new) }
+    fn new(weights: BlockWeights, n_images: usize) -> Self {
+        let conv = |weights| Conv::new(weights, n_images);
+        Self { convs: weights.convs.into_iter().map(conv).collect(), shortcut: weights.shortcut.map(conv) }
     }
 
     fn forward(&self, maps: Maps) -> Maps {
@@ -103,7 +111,8 @@ impl Block {
 }
 
 impl Conv {
-    fn new(weights: ConvWeights) -> Self {
+    /// Lays the weights out for up to `n_images` images at a time.
+    fn new(weights: ConvWeights, n_images: usize) -> Self {
         let ConvWeights { n_out, n_in, kernel, stride, weight, scale, bias } = weights;
         let n_taps = kernel * kernel;
         let mut laid_out = vec![0.0; weight.len()];
@@ -114,7 +123,8 @@ impl Conv {
             }
         }
         let scale = scale.iter().map(|scale| *scale as f32).collect();
-        Self { n_in, n_out, kernel, stride, weight: laid_out, scale, bias }
+        let min_rows = if n_images == 1 { 1 } else { steady_rows(n_taps * n_in, n_out) };
+        Self { n_in, n_out, kernel, stride, min_rows, weight: laid_out, scale, bias }
     }
 
     /// The convolution with `padding = kernel / 2`, then the shortcut and ReLU.
@@ -138,11 +148,23 @@ impl Conv {
             };
             let place = first_row * self.n_out..(first_row + tile_rows) * self.n_out;
             let out = &mut values[place.clone()];
-            multiply(tile, &self.weight, out, tile_rows, depth, self.n_out);
+            self.multiply(tile, out, tile_rows, depth);
             let shortcut = shortcut.map(|shortcut| &shortcut[place]);
             Epilogue { scale: &self.scale, bias: &self.bias, shortcut, relu }.apply(out);
         }
         Maps { height, width, n_channels: self.n_out, values }
+    }
+
+    /// One tile's product.
+    fn multiply(&self, tile: &[f32], out: &mut [f32], n_rows: usize, depth: usize) {
+        if n_rows >= self.min_rows {
+            return multiply(tile, &self.weight, out, n_rows, depth, self.n_out);
+        }
+        let mut padded = vec![0.0; self.min_rows * depth];
+        padded[..tile.len()].copy_from_slice(tile);
+        let mut padded_out = vec![0.0; self.min_rows * self.n_out];
+        multiply(&padded, &self.weight, &mut padded_out, self.min_rows, depth, self.n_out);
+        out.copy_from_slice(&padded_out[..out.len()]);
     }
 
     /// Appends what one row of the output is made of: `[kernel, kernel, n_in]`, zero outside the image.

@@ -3,6 +3,8 @@
 use super::*;
 use crate::weights::fixtures;
 
+mod bits;
+
 /// PyTorch itself differs by up to 6.2e-6 between batch sizes and threads.
 const TOLERANCE: f32 = 1e-5;
 

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use burn::backend::Flex;
 
-use crate::device::{Device, map_batches, probe};
+use crate::device::{Device, is_narrow, map_batches, probe};
 use crate::matrix::Matrix;
 pub use crate::weights::{ModelError, ModelSearch, TextModelFiles, find_text_model, text_model_places};
 
@@ -52,6 +52,8 @@ pub struct TextEncoder {
     tokenizer: BertTokenizer,
     dim: usize,
     batch_rows: usize,
+    /// Features would depend on how many texts are computed together.
+    is_narrow: bool,
     model: Model,
 }
 
@@ -87,7 +89,9 @@ impl TextEncoder {
             #[cfg(not(feature = "cuda"))]
             Device::Cuda => return Err(crate::device::DeviceError::NotBuilt.into()),
         };
-        Ok(Self { tokenizer, dim: config.hidden_size, batch_rows: options.batch_rows.max(1), model })
+        let (dim, inner) = (config.hidden_size, config.intermediate_size);
+        let is_narrow = is_narrow(inner, dim) || is_narrow(dim, inner);
+        Ok(Self { tokenizer, dim, batch_rows: options.batch_rows.max(1), is_narrow, model })
     }
 
     /// The length of a feature vector.
@@ -112,7 +116,7 @@ impl TextEncoder {
     /// When a text cannot be split into tokens or a feature is not finite.
     pub fn encode(&self, texts: &[&str], n_threads: usize) -> Result<Matrix, ModelError> {
         let ids = self.tokenize_all(texts)?;
-        let batches = batches_of_one_length(&ids, self.batch_rows);
+        let batches = batches_of_one_length(&ids, if self.is_narrow { 1 } else { self.batch_rows });
         let encode_batch = |batch_idx: usize| {
             let text_idxs: &Vec<usize> = &batches[batch_idx];
             let batch_ids: Vec<u32> = text_idxs.iter().flat_map(|&text_idx| &ids[text_idx]).copied().collect();

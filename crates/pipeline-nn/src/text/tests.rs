@@ -5,6 +5,8 @@ use std::path::Path;
 use super::*;
 use crate::weights::fixtures;
 
+mod bits;
+
 /// PyTorch itself differs by up to 3.3e-6 between batch sizes, threads and kernels.
 const TOLERANCE: f32 = 1e-5;
 

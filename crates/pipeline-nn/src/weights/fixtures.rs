@@ -44,3 +44,20 @@ pub(crate) fn max_difference(left: &[f32], right: &[f32]) -> f32 {
     assert_eq!(left.len(), right.len());
     left.iter().zip(right).map(|(left, right)| (left - right).abs()).fold(0.0, f32::max)
 }
+
+/// Numbers in `-size..size` that follow from `name`.
+pub(crate) fn noise(name: &str, shape: Vec<usize>, size: f32) -> PlainTensor {
+    let mut state = name.bytes().fold(1, |state: u64, byte| state.wrapping_mul(31).wrapping_add(byte.into()));
+    // Knuth's MMIX constants; the high bits are the good ones.
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    let values = (0..shape.iter().product()).map(|_| next() * size).collect();
+    PlainTensor { shape, values }
+}
+
+/// What two lists of numbers must have in common to be the same to the last bit.
+pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
