@@ -2,23 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
-use pipeline_data::{PixelShard, VectorShard};
-
+use pipeline_data::DataError;
 use pipeline_nn::image::{self, ImageEncoder, ImageModelFiles};
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{self, FeaturesInfo};
+use crate::artifact;
+use crate::extraction::{Encoding, Extraction, Rows};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, ModelName};
 
 pub(crate) static KIND: Kind = Kind {
     name: "extract-image",
-    version: 1,
+    version: 2,
     summary: "Encodes decoded images with a ResNet-family model into one vector each",
     slots: Some(&[Slot { name: "images", accepts: Format::Images, summary: "the decoded images to encode" }]),
     produces: Format::ImageFeatures,
@@ -105,136 +104,58 @@ impl Stage for ExtractImage {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
-        let mut extraction = Extraction {
-            params: &self.params,
-            files: self.files()?,
-            encoder: None,
-            context,
-            n_encoded: 0,
-            dim: None,
-            seconds: BTreeMap::new(),
+        let files = self.files()?;
+        let load = || {
+            ImageEncoder::load(&files, artifact::device(context.device))
+                .map_err(|error| StageError::because("the image model cannot be loaded", error))
         };
-        extraction.shards()?;
-        artifact::write_json(
-            &context.scratch.join(artifact::FEATURES),
-            &FeaturesInfo { dim: extraction.dim()?, dtype: "f32".into(), model: model::digest(context) },
-        )?;
-        if extraction.n_encoded == 0 {
-            context.host.warn("there are no images to encode".into());
-        }
-        Ok(StageReport { n_rows: Some(extraction.n_encoded), seconds: extraction.seconds, ..StageReport::default() })
-    }
-}
-
-struct Extraction<'a> {
-    params: &'a ExtractImageParams,
-    files: ImageModelFiles,
-    /// Loaded when the first shard has to be computed.
-    encoder: Option<ImageEncoder>,
-    context: &'a StageContext<'a>,
-    n_encoded: u64,
-    /// Numbers per vector, once a shard or the encoder has told.
-    dim: Option<usize>,
-    seconds: BTreeMap<String, f64>,
-}
-
-/// How far the stage is: rows of the images, those without pixels included.
-#[derive(Clone, Copy)]
-struct Progress {
-    n_done: u64,
-    total: u64,
-}
-
-impl Extraction<'_> {
-    /// Adds a shard of vectors per shard of pixels.
-    fn shards(&mut self) -> Result<(), StageError> {
-        let images = artifact::input(self.context, "images");
-        let model = model::digest(self.context);
-        let unreadable = |error| StageError::because("the images cannot be read", error);
-        let n_rows: Vec<u64> = artifact::shards(images)
-            .map(|(path, _)| pipeline_data::count_rows(&path))
+        let encoding =
+            Encoding { load: &load, dim: ImageEncoder::dim, batch_rows: self.params.batch_rows, pooling: "avg" };
+        let shards: Vec<_> = artifact::shards(artifact::input(context, "images")).collect();
+        let n_rows: Vec<u64> = shards
+            .iter()
+            .map(|(path, _)| pipeline_data::count_rows(path))
             .collect::<Result<_, _>>()
             .map_err(unreadable)?;
-        let mut progress = Progress { n_done: 0, total: n_rows.iter().sum() };
-        for (shard_idx, (pixels, entry)) in artifact::shards(images).enumerate() {
-            if self.context.host.is_cancelled() {
-                return Err(StageError::cancelled());
-            }
+        let mut extraction = Extraction::new(context, encoding, n_rows.iter().sum());
+        for ((pixels, entry), n_rows) in shards.iter().zip(n_rows) {
             // The digest of the whole file of pixels stands for its rows: equal rows give equal files.
-            let mut manifest = artifact::shard_manifest(&KIND, &entry.digest);
-            manifest.source("model", &model);
-            let shard = self.context.host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
-                self.shard(&pixels, path, progress, &model)
-            })?;
-            self.n_encoded += shard.report.n_rows.unwrap_or(0);
-            self.dim = model::told_dim(&shard.report).or(self.dim);
-            progress.n_done += n_rows[shard_idx];
-            self.context.host.progress(progress.n_done, Some(progress.total));
+            let manifest = artifact::shard_manifest(&KIND, &entry.digest);
+            extraction.shard(manifest, n_rows, &|| read(pixels, context.n_threads))?;
         }
-        Ok(())
-    }
-
-    fn shard(
-        &mut self,
-        pixels: &Path,
-        path: &Path,
-        progress: Progress,
-        model: &Digest,
-    ) -> Result<StageReport, StageError> {
-        let start = Instant::now();
-        let images = pipeline_data::read_pixels(pixels)
-            .map_err(|error| StageError::because("the images cannot be read", error))?;
-        self.spent("read", start);
-        let shard = self.encode(&images, progress)?;
-        let start = Instant::now();
-        model::write_vectors(path, &shard, model, "avg")?;
-        self.spent("write", start);
-        Ok(StageReport { n_rows: Some(shard.ids.len() as u64), ..model::tell_dim(shard.dim) })
-    }
-
-    fn encode(&mut self, images: &PixelShard, progress: Progress) -> Result<VectorShard, StageError> {
-        let (context, batch_rows) = (self.context, self.params.batch_rows);
-        let usable: Vec<_> =
-            images.rows.iter().filter_map(|row| row.pixels.as_deref().map(|pixels| (&row.id, pixels))).collect();
-        let encoder = self.encoder()?;
-        let start = Instant::now();
-        let mut values = Vec::with_capacity(usable.len() * encoder.dim());
-        for batch in usable.chunks(batch_rows) {
-            if context.host.is_cancelled() {
-                return Err(StageError::cancelled());
-            }
-            let pixels: Vec<&[u8]> = batch.iter().map(|(_, pixels)| *pixels).collect();
-            let vectors = encoder
-                .encode(&pixels, images.height as usize, images.width as usize, context.n_threads)
-                .map_err(|error| StageError::because("the images cannot be encoded", error))?;
-            values.extend_from_slice(&vectors.values);
-            let n_encoded = (values.len() / encoder.dim()) as u64;
-            context.host.progress(progress.n_done + n_encoded, Some(progress.total));
+        let report = extraction.finish(None)?;
+        if report.n_rows == Some(0) {
+            context.host.warn("there are no images to encode".into());
         }
-        let dim = encoder.dim();
-        self.spent("forward", start);
-        Ok(VectorShard { ids: usable.iter().map(|(id, _)| Some((*id).clone())).collect(), dim, values })
+        Ok(report)
     }
+}
 
-    fn encoder(&mut self) -> Result<&ImageEncoder, StageError> {
-        if self.encoder.is_none() {
-            let start = Instant::now();
-            let encoder = ImageEncoder::load(&self.files, artifact::device(self.context.device))
-                .map_err(|error| StageError::because("the image model cannot be loaded", error))?;
-            self.encoder = Some(encoder);
-            self.spent("load", start);
-        }
-        Ok(self.encoder.as_ref().expect("the encoder was loaded above"))
-    }
+/// The images of a shard that have pixels, to be encoded on `n_threads` threads.
+fn read<'a>(path: &Path, n_threads: usize) -> Result<Rows<'a, ImageEncoder>, StageError> {
+    let shard = pipeline_data::read_pixels(path).map_err(unreadable)?;
+    let (height, width) = (shard.height, shard.width);
+    let (ids, pixels): (Vec<_>, Vec<_>) =
+        shard.rows.into_iter().filter_map(|row| Some((Some(row.id), row.pixels?))).unzip();
+    Ok(Rows {
+        contents: pixels.iter().map(|pixels| pixels_digest(pixels, height, width)).collect(),
+        order: (0..ids.len()).collect(),
+        ids,
+        forward: Box::new(move |encoder, row_idxs| {
+            let pixels: Vec<&[u8]> = row_idxs.iter().map(|row_idx| pixels[*row_idx].as_slice()).collect();
+            encoder
+                .encode(&pixels, height as usize, width as usize, n_threads)
+                .map_err(|error| StageError::because("the images cannot be encoded", error))
+        }),
+    })
+}
 
-    fn dim(&mut self) -> Result<usize, StageError> {
-        match self.dim {
-            Some(dim) => Ok(dim),
-            None => Ok(self.encoder()?.dim()),
-        }
-    }
+/// Of all that an image's vector depends on.
+fn pixels_digest(pixels: &[u8], height: u32, width: u32) -> Digest {
+    let [height, width] = [height, width].map(u32::to_le_bytes);
+    Digest::of(&[Digest::of(pixels).as_bytes().as_slice(), &height, &width].concat())
+}
 
-    fn spent(&mut self, what: &str, since: Instant) {
-        *self.seconds.entry(what.into()).or_default() += since.elapsed().as_secs_f64();
-    }
+fn unreadable(error: DataError) -> StageError {
+    StageError::because("the images cannot be read", error)
 }

@@ -1,18 +1,17 @@
 //! `extract-text`: one vector per query from a BERT-family encoder, shard by shard.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::PathBuf;
 
 use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
-use pipeline_data::{QueryRow, VectorShard};
-use pipeline_nn::Matrix;
+use pipeline_data::QueryRow;
 use pipeline_nn::text::{self, Pooling, TextEncoder, TextModelFiles, TextOptions};
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{self, FeaturesInfo};
+use crate::artifact;
+use crate::extraction::{Encoding, Extraction, Rows};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::load_queries::rows_digest;
 use crate::model::{self, ModelName};
@@ -102,6 +101,18 @@ impl ExtractText {
         text::find_text_model(&self.params.model.to_find(), &self.search)
             .map_err(|error| StageError::because("there is no text model", error))
     }
+
+    fn options(&self) -> TextOptions {
+        TextOptions {
+            max_length: self.params.max_length,
+            pooling: match self.params.pooling {
+                PoolingParam::Cls => Pooling::Cls,
+                PoolingParam::Mean => Pooling::Mean,
+            },
+            lower_case: self.params.lower_case,
+            batch_rows: self.params.batch_rows,
+        }
+    }
 }
 
 impl Stage for ExtractText {
@@ -137,162 +148,48 @@ impl Stage for ExtractText {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
-        let mut extraction = Extraction {
-            params: &self.params,
-            files: self.files()?,
-            encoder: None,
-            context,
-            dim: None,
-            seconds: BTreeMap::new(),
-        };
-        let rows = artifact::queries(artifact::input(context, "queries"))?;
-        let n_rows = extraction.shards(&rows)?;
-        artifact::write_json(
-            &context.scratch.join(artifact::FEATURES),
-            &FeaturesInfo { dim: extraction.dim()?, dtype: "f32".into(), model: model::digest(context) },
-        )?;
-        if n_rows == 0 {
-            context.host.warn("there are no queries to encode".into());
-        }
-        Ok(StageReport {
-            n_rows: Some(n_rows),
-            headline: Some(model::headline(context, &extraction.files.weights)),
-            seconds: extraction.seconds,
-            ..StageReport::default()
-        })
-    }
-}
-
-struct Extraction<'a> {
-    params: &'a ExtractTextParams,
-    files: TextModelFiles,
-    /// Loaded when the first shard has to be computed.
-    encoder: Option<TextEncoder>,
-    context: &'a StageContext<'a>,
-    /// Numbers per vector, once a shard or the encoder has told.
-    dim: Option<usize>,
-    seconds: BTreeMap<String, f64>,
-}
-
-impl Extraction<'_> {
-    /// Adds a shard per shard of the queries; returns the number of rows.
-    fn shards(&mut self, rows: &[QueryRow]) -> Result<u64, StageError> {
-        let digests: Vec<_> = rows.iter().map(row_digest).collect();
-        let model = model::digest(self.context);
-        let ranges = pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), crate::load_queries::SIZES);
-        for (shard_idx, range) in ranges.into_iter().enumerate() {
-            if self.context.host.is_cancelled() {
-                return Err(StageError::cancelled());
-            }
-            let mut manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
-            manifest.source("model", &model);
-            for (name, value) in &manifest_params(self.params) {
-                manifest.param(name, value);
-            }
-            let first_row = range.start as u64;
-            let shard = self.context.host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
-                self.shard(&rows[range.clone()], path, first_row, rows.len() as u64)
-            })?;
-            self.dim = model::told_dim(&shard.report).or(self.dim);
-            self.context.host.progress(range.end as u64, Some(rows.len() as u64));
-        }
-        Ok(rows.len() as u64)
-    }
-
-    fn shard(
-        &mut self,
-        rows: &[QueryRow],
-        path: &Path,
-        first_row: u64,
-        n_rows: u64,
-    ) -> Result<StageReport, StageError> {
-        let context = self.context;
-        let batch_rows = self.params.batch_rows;
-        let encoder = self.encoder()?;
-        let start = Instant::now();
-        let vectors = encode(encoder, rows, batch_rows, context, &|n_done| {
-            context.host.progress(first_row + n_done, Some(n_rows));
-        })?;
-        self.spent("forward", start);
-        let start = Instant::now();
-        let shard = VectorShard {
-            ids: rows.iter().map(|row| row.id.clone()).collect(),
-            dim: vectors.n_cols,
-            values: vectors.values,
+        let files = self.files()?;
+        let load = || {
+            TextEncoder::load(&files, &self.options(), artifact::device(context.device))
+                .map_err(|error| StageError::because("the text model cannot be loaded", error))
         };
         let pooling = match self.params.pooling {
             PoolingParam::Cls => "cls",
             PoolingParam::Mean => "mean",
         };
-        model::write_vectors(path, &shard, &model::digest(context), pooling)?;
-        self.spent("write", start);
-        Ok(model::tell_dim(shard.dim))
-    }
-
-    fn encoder(&mut self) -> Result<&TextEncoder, StageError> {
-        if self.encoder.is_none() {
-            let start = Instant::now();
-            let options = TextOptions {
-                max_length: self.params.max_length,
-                pooling: match self.params.pooling {
-                    PoolingParam::Cls => Pooling::Cls,
-                    PoolingParam::Mean => Pooling::Mean,
-                },
-                lower_case: self.params.lower_case,
-                batch_rows: self.params.batch_rows,
-            };
-            let encoder = TextEncoder::load(&self.files, &options, artifact::device(self.context.device))
-                .map_err(|error| StageError::because("the text model cannot be loaded", error))?;
-            self.encoder = Some(encoder);
-            self.spent("load", start);
+        let encoding = Encoding { load: &load, dim: TextEncoder::dim, batch_rows: self.params.batch_rows, pooling };
+        let rows = artifact::queries(artifact::input(context, "queries"))?;
+        let digests: Vec<_> = rows.iter().map(row_digest).collect();
+        let mut extraction = Extraction::new(context, encoding, rows.len() as u64);
+        for range in pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), crate::load_queries::SIZES) {
+            let mut manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
+            for (name, value) in &manifest_params(&self.params) {
+                manifest.param(name, value);
+            }
+            let rows = &rows[range];
+            extraction.shard(manifest, rows.len() as u64, &|| Ok(to_encode(rows, context.n_threads)))?;
         }
-        Ok(self.encoder.as_ref().expect("the encoder was loaded above"))
-    }
-
-    fn dim(&mut self) -> Result<usize, StageError> {
-        match self.dim {
-            Some(dim) => Ok(dim),
-            None => Ok(self.encoder()?.dim()),
+        if rows.is_empty() {
+            context.host.warn("there are no queries to encode".into());
         }
-    }
-
-    fn spent(&mut self, what: &str, since: Instant) {
-        *self.seconds.entry(what.into()).or_default() += since.elapsed().as_secs_f64();
+        extraction.finish(Some(model::headline(context, &files.weights)))
     }
 }
 
-/// Encodes texts of like length together, a batch at a time so that the run can be stopped; neither changes a bit
-/// of a vector.
-///
-/// # Shapes
-/// returns `[n_texts, dim]`
-fn encode(
-    encoder: &TextEncoder,
-    rows: &[QueryRow],
-    batch_rows: usize,
-    context: &StageContext<'_>,
-    progress: &dyn Fn(u64),
-) -> Result<Matrix, StageError> {
+/// The queries of a shard, to be encoded on `n_threads` threads.
+fn to_encode(rows: &[QueryRow], n_threads: usize) -> Rows<'_, TextEncoder> {
+    // Texts of like length share batches.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|row_idx| rows[*row_idx].text.len());
-    let mut vectors = Matrix::zeros(rows.len(), encoder.dim());
-    let mut n_done = 0;
-    for part in order.chunks(batch_rows) {
-        if context.host.is_cancelled() {
-            return Err(StageError::cancelled());
-        }
-        let texts: Vec<&str> = part.iter().map(|row_idx| rows[*row_idx].text.as_str()).collect();
-        let encoded = encoder
-            .encode(&texts, context.n_threads)
-            .map_err(|error| StageError::because("the texts cannot be encoded", error))?;
-        for (part_idx, row_idx) in part.iter().enumerate() {
-            let dim = encoder.dim();
-            vectors.values[row_idx * dim..][..dim].copy_from_slice(encoded.row(part_idx));
-        }
-        n_done += part.len() as u64;
-        progress(n_done);
+    Rows {
+        ids: rows.iter().map(|row| row.id.clone()).collect(),
+        contents: rows.iter().map(|row| Digest::of(row.text.as_bytes())).collect(),
+        order,
+        forward: Box::new(move |encoder, row_idxs| {
+            let texts: Vec<&str> = row_idxs.iter().map(|row_idx| rows[*row_idx].text.as_str()).collect();
+            encoder.encode(&texts, n_threads).map_err(|error| StageError::because("the texts cannot be encoded", error))
+        }),
     }
-    Ok(vectors)
 }
 
 /// Of what the vector depends on, and the id, which stands beside it.

@@ -17,10 +17,12 @@ mod environment;
 mod evaluate_recall;
 mod extract_image;
 mod extract_text;
+mod extraction;
 mod kind;
 mod load_queries;
 mod model;
 mod predictions;
+mod recent_vectors;
 mod train_projection;
 
 use pipeline_core::Stage;

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, missing_docs, reason = "a failed step of a test is a failed test")]
 
 mod bench;
+mod encoders;
 
 use bench::Bench;
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use pipeline_core::{
-    Digest, FileEntry, InputArtifact, Manifest, Shard, Stage, StageContext, StageError, StageHost, StageId,
+    Digest, FileEntry, InputArtifact, Key, Manifest, Shard, Stage, StageContext, StageError, StageHost, StageId,
     StageReport, Tree,
 };
 use pipeline_spec::PipelineSpec;
@@ -32,7 +32,19 @@ pub struct Bench {
     folder: tempfile::TempDir,
     done: BTreeMap<StageId, (InputArtifact, StageReport)>,
     n_threads: usize,
+    /// The shards of all stages, in the order in which they were added.
+    pub shards: Vec<KnownShard>,
+    /// Shards that stages need not compute.
+    remembered: Vec<KnownShard>,
     pub warnings: Vec<String>,
+}
+
+/// A shard that was computed or remembered.
+#[derive(Clone)]
+pub struct KnownShard {
+    pub key: Key,
+    pub path: PathBuf,
+    pub report: StageReport,
 }
 
 impl Bench {
@@ -45,7 +57,22 @@ impl Bench {
     pub fn of(spec: PipelineSpec) -> Self {
         let stages = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        Self { spec, stages, folder, done: BTreeMap::new(), n_threads: 2, warnings: Vec::new() }
+        Self {
+            spec,
+            stages,
+            folder,
+            done: BTreeMap::new(),
+            n_threads: 2,
+            shards: Vec::new(),
+            remembered: Vec::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// Uses these shards instead of computing them again.
+    pub fn with_remembered(mut self, shards: &[KnownShard]) -> Self {
+        self.remembered = shards.to_vec();
+        self
     }
 
     /// Uses other than two threads.
@@ -89,7 +116,12 @@ impl Bench {
             .collect();
         let scratch = self.folder.path().join(name);
         std::fs::create_dir(&scratch).unwrap();
-        let host = Host { scratch: scratch.clone(), warnings: Mutex::new(Vec::new()) };
+        let host = Host {
+            scratch: scratch.clone(),
+            remembered: &self.remembered,
+            shards: Mutex::default(),
+            warnings: Mutex::default(),
+        };
         let context = StageContext {
             stage: &stage_spec.id,
             inputs: &inputs,
@@ -102,7 +134,9 @@ impl Bench {
         let report = stage.run(&context)?;
         let artifact = InputArtifact { tree: tree(&scratch), folder: scratch };
         let id = stage_spec.id.clone();
-        self.warnings.extend(host.warnings.into_inner().unwrap());
+        let (shards, warnings) = (host.shards.into_inner().unwrap(), host.warnings.into_inner().unwrap());
+        self.shards.extend(shards);
+        self.warnings.extend(warnings);
         self.done.insert(id, (artifact, report));
         Ok(())
     }
@@ -124,6 +158,19 @@ impl Bench {
         losses.iter().zip(&golden).map(|(loss, golden)| (loss - golden).abs()).fold(0.0, f64::max)
     }
 
+    /// The bits of the vectors that a stage has written, by id.
+    pub fn vectors(&self, name: &str) -> BTreeMap<String, Vec<u32>> {
+        let artifact = self.artifact(name);
+        let shards = artifact.tree.files.keys().filter(|file| file.starts_with("part-"));
+        let rows = shards.flat_map(|file| {
+            let shard = pipeline_data::read_vectors(&artifact.folder.join(file)).unwrap();
+            let bits: Vec<u32> = shard.values.iter().map(|value| value.to_bits()).collect();
+            let vectors: Vec<Vec<u32>> = bits.chunks_exact(shard.dim).map(<[u32]>::to_vec).collect();
+            shard.ids.into_iter().map(Option::unwrap).zip(vectors)
+        });
+        rows.collect()
+    }
+
     /// What a stage left.
     pub fn artifact(&self, name: &str) -> &InputArtifact {
         &self.done[&name.parse::<StageId>().unwrap()].0
@@ -140,13 +187,15 @@ fn tree(folder: &Path) -> Tree {
     Tree { files: files.collect() }
 }
 
-/// Computes every shard, into the stage's own folder.
-struct Host {
+/// Computes every shard that is not remembered, into the stage's own folder.
+struct Host<'a> {
     scratch: PathBuf,
+    remembered: &'a [KnownShard],
+    shards: Mutex<Vec<KnownShard>>,
     warnings: Mutex<Vec<String>>,
 }
 
-impl StageHost for Host {
+impl StageHost for Host<'_> {
     fn progress(&self, _n_done: u64, _total: Option<u64>) {}
 
     fn warn(&self, message: String) {
@@ -162,13 +211,21 @@ impl StageHost for Host {
     fn shard(
         &self,
         name: &str,
-        _manifest: &Manifest,
+        manifest: &Manifest,
         compute: &mut dyn FnMut(&Path) -> Result<StageReport, StageError>,
     ) -> Result<Shard, StageError> {
-        let path = self.scratch.join(name);
-        let report = compute(&path)?;
+        let (key, path) = (manifest.key(), self.scratch.join(name));
+        let known = self.remembered.iter().find(|shard| shard.key == key);
+        let report = match known {
+            Some(known) => {
+                std::fs::copy(&known.path, &path).unwrap();
+                known.report.clone()
+            }
+            None => compute(&path)?,
+        };
         let bytes = std::fs::read(&path).unwrap();
         let entry = FileEntry { digest: Digest::of(&bytes), bytes: bytes.len() as u64 };
-        Ok(Shard { entry, report, is_reused: false })
+        self.shards.lock().unwrap().push(KnownShard { key, path, report: report.clone() });
+        Ok(Shard { entry, report, is_reused: known.is_some() })
     }
 }
