@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use pipeline_core::FileEntry;
+use tempfile::TempPath;
 
 use crate::durable::{make_folder, move_into_place, parent, sync_folder};
 use crate::error::At;
@@ -20,21 +21,31 @@ impl Store {
     /// When the object is missing or damaged (then it is quarantined), or the target cannot be written.
     pub fn copy_out(&self, entry: &FileEntry, to: &Path) -> Result<(), OpenTreeError> {
         let to = std::path::absolute(to).at("find", to)?;
+        make_folder(parent(&to))?;
+        // A killed process's copy is swept from its scratch folder; beside the target it would stay for ever.
+        match self.copy_and_move(entry, new_file_for(&to, parent(&self.session()?.new_path()))?, &to) {
+            Err(OpenTreeError::Store(StoreError::Io { source, .. })) if is_elsewhere(&source) => {
+                self.copy_and_move(entry, new_file_for(&to, parent(&to))?, &to)?;
+            }
+            moved => moved?,
+        }
+        Ok(sync_folder(parent(&to))?)
+    }
+
+    /// Copies an object to `scratch`, an empty file, and moves the copy to `to` if it is intact.
+    fn copy_and_move(&self, entry: &FileEntry, scratch: TempPath, to: &Path) -> Result<(), OpenTreeError> {
         let files = vec![to.display().to_string()];
         let object = self.layout().object(&entry.digest);
-        make_folder(parent(&to))?;
-        let scratch = new_file_beside(&to)?;
         match copy(&object, &scratch) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenTreeError::Missing { files }),
-            copied => copied.at("write", &to)?,
+            copied => copied.at("write", &scratch)?,
         }
         // The copy is checked and not the object: it is what will be read.
         if check_file(&scratch, entry)? != FileState::Intact {
             self.quarantine(&object)?;
             return Err(OpenTreeError::Corrupt { files });
         }
-        move_into_place(&scratch, &to)?;
-        sync_folder(parent(&to))?;
+        move_into_place(&scratch, to)?;
         // It has its place: nothing is left to remove.
         let _ = scratch.keep();
         Ok(())
@@ -47,15 +58,20 @@ impl Store {
     }
 }
 
-/// An empty file in the folder of `to`, with the permissions that any new file gets; removed when dropped.
-fn new_file_beside(to: &Path) -> Result<tempfile::TempPath, StoreError> {
+/// True if a file cannot be renamed because its new place is on another file system.
+fn is_elsewhere(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::CrossesDevices
+}
+
+/// An empty file in `folder` that is to become `to`, with the permissions that any new file gets; removed when dropped.
+fn new_file_for(to: &Path, folder: &Path) -> Result<TempPath, StoreError> {
     let name = to.file_name().unwrap_or_default().to_string_lossy();
     let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     let scratch = tempfile::Builder::new()
         .prefix(&format!(".{name}-"))
         .permissions(permissions)
-        .tempfile_in(parent(to))
-        .at("write", to)?;
+        .tempfile_in(folder)
+        .at("write", &folder.join(&*name))?;
     Ok(scratch.into_temp_path())
 }
 
