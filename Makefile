@@ -3,7 +3,7 @@
 
 PIPELINE := cargo run --release --quiet --locked --bin pipeline --
 
-.PHONY: help demo test check fmt deny build cuda bench clean
+.PHONY: help demo test soak check fmt deny build cuda bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -13,6 +13,10 @@ demo: build ## build, then run pipelines/demo.yaml
 
 test: ## all tests
 	cargo test --release --workspace --locked
+
+soak: ## kills, full disks, damage and races by the thousand, about 15 minutes; prints figures
+	PIPELINE_SOAK=1 cargo test --release --workspace --locked --test it -- --nocapture --test-threads 1 \
+	    faults:: flips:: kills:: model:: races::
 
 check: ## format, lints, docs, and licences where cargo-deny is installed
 	cargo fmt --all --check

@@ -2,13 +2,24 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod damage;
 mod exits;
 mod explain;
+mod faults;
+mod flips;
 mod gate;
 mod house;
+mod kills;
 mod mistakes;
+mod model;
 mod notebook;
 mod probes;
 mod project;
+mod races;
+mod random;
+mod recorded;
+mod recovery;
+mod sharded;
 mod signals;
+mod soak;
 mod unchanged;

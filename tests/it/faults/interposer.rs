@@ -1,0 +1,93 @@
+//! A library that disturbs the program's system calls, compiled from `faults.c` and loaded with LD_PRELOAD.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::OnceLock;
+
+use tempfile::TempDir;
+
+use crate::project::Project;
+
+/// What happens at a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The process is killed before the call.
+    KillBefore,
+    /// The process is killed after the call.
+    KillAfter,
+    /// The process is stopped before the call, until somebody continues or kills it.
+    Stop,
+    /// The disk is full from the call on.
+    Full,
+    /// The disk is full for this one call.
+    FullOnce,
+}
+
+/// A call that the library saw.
+#[derive(Debug)]
+pub struct Call {
+    pub is_disturbed: bool,
+    pub name: String,
+    pub paths: Vec<String>,
+}
+
+impl Fault {
+    fn mode(self) -> &'static str {
+        match self {
+            Self::KillBefore => "kill-before",
+            Self::KillAfter => "kill-after",
+            Self::Stop => "stop",
+            Self::Full => "full",
+            Self::FullOnce => "full-once",
+        }
+    }
+
+    /// True if only calls that need space are counted.
+    pub fn is_full_disk(self) -> bool {
+        matches!(self, Self::Full | Self::FullOnce)
+    }
+}
+
+/// The library, compiled once.
+fn library() -> &'static Path {
+    static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_folder, path) = LIBRARY.get_or_init(|| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("faults.so");
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/faults/faults.c");
+        let mut compiler = Command::new("cc");
+        compiler.args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&path).arg(source).arg("-ldl");
+        assert!(compiler.status().expect("a C compiler is needed to build this workspace").success());
+        (folder, path)
+    });
+    path
+}
+
+/// A run of the project's spec, one stage and one thread at a time, that is disturbed at the call of that number, from
+/// 1, and without a fault only watched. The calls are noted in `log`.
+pub fn command(project: &Project, fault: Option<Fault>, at: usize, log: &Path) -> Command {
+    let mut command = project.command(&["run", "spec.yaml", "--jobs", "1", "--threads", "1"]);
+    command
+        .env("LD_PRELOAD", library())
+        .env("FAULT_FOLDER", project.path("").canonicalize().unwrap())
+        .env("FAULT_LOG", log)
+        .env("FAULT_MODE", fault.map_or("count", Fault::mode))
+        .env("FAULT_AT", at.to_string());
+    command
+}
+
+/// Runs [`command`] to its end; returns what the program gave and its calls.
+pub fn run(project: &Project, fault: Option<Fault>, at: usize) -> (Output, Vec<Call>) {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let output = command(project, fault, at, log.path()).output().unwrap();
+    (output, calls(&std::fs::read_to_string(log.path()).unwrap()))
+}
+
+fn calls(log: &str) -> Vec<Call> {
+    let call = |line: &str| {
+        let mut fields = line.split('\t').map(str::to_owned);
+        let is_disturbed = fields.next()?.ends_with('!');
+        Some(Call { is_disturbed, name: fields.next()?, paths: fields.collect() })
+    };
+    log.lines().filter_map(call).collect()
+}

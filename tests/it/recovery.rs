@@ -1,0 +1,54 @@
+//! After a disturbed run: what the next run must bring back, and what it must not compute again.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::project::Project;
+use crate::recorded::{self, artifacts, assert_intact, files_below, n_records};
+use crate::sharded::published;
+
+/// What a run that nothing disturbs leaves.
+pub struct Undisturbed {
+    pub published: BTreeMap<&'static str, String>,
+    artifacts: Vec<(String, String)>,
+    files: Vec<PathBuf>,
+}
+
+impl Undisturbed {
+    /// What the run of a project has left.
+    pub fn of(project: &Project) -> Self {
+        Self { published: published(project), artifacts: artifacts(project), files: files_of_the_user(project) }
+    }
+}
+
+/// All files of a project that are not the store's: sources and what was published.
+fn files_of_the_user(project: &Project) -> Vec<PathBuf> {
+    let mut files = files_below(&project.path(""));
+    files.retain(|file| !file.starts_with("artifacts"));
+    files
+}
+
+/// Runs again: everything is right, and nothing is computed that the disturbed run had finished.
+pub fn assert_recovers(project: &Project, undisturbed: &Undisturbed, story: &str) {
+    let before = recorded::all_runs(project);
+    let n_before = n_records(project);
+    let again = recorded::run(project, &[]);
+    for former in &before {
+        let twice: Vec<_> = former.finished().intersection(&again.started()).cloned().collect();
+        assert!(twice.is_empty(), "{twice:?} ran twice: {story}");
+    }
+    let n_computed = again.n_started() + again.n_shards_computed();
+    assert_eq!(n_computed, n_records(project) - n_before, "something was computed though it was there: {story}");
+    assert_eq!(published(project), undisturbed.published, "{story}");
+    assert_eq!(artifacts(project), undisturbed.artifacts, "{story}");
+    assert_eq!(files_of_the_user(project), undisturbed.files, "{story}");
+    let scratch = files_below(&project.path("artifacts/store-v1/scratch"));
+    assert!(scratch.is_empty(), "{scratch:?} is left: {story}");
+    assert_intact(project, story);
+    assert!(nothing_runs(project), "{story}");
+}
+
+fn nothing_runs(project: &Project) -> bool {
+    let again = recorded::run(project, &[]);
+    !again.events.iter().any(|event| event["event"] == "stage-started" || event["event"] == "file-published")
+}

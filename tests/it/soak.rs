@@ -1,0 +1,17 @@
+//! How hard the store's promises are put to the test: a little in CI, for long in `make soak`.
+
+/// True in `make soak`.
+pub fn is_soak() -> bool {
+    std::env::var_os("PIPELINE_SOAK").is_some()
+}
+
+/// The number of rounds: the first in CI, the second in `make soak`.
+pub fn rounds(in_ci: usize, in_soak: usize) -> usize {
+    if is_soak() { in_soak } else { in_ci }
+}
+
+/// Tells the figures of a test, for whoever reads them with `--nocapture`.
+#[allow(clippy::print_stderr, reason = "figures are for people")]
+pub fn tell(figures: &str) {
+    eprintln!("figures: {figures}");
+}
