@@ -8,7 +8,7 @@ use std::path::Path;
 use pipeline_core::{Event, EventRecord, Key, Metrics, Outcome, RunId, StageId};
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{list_folder, read_if_there};
+use crate::durable::{list_folder, parent, read_if_there};
 use crate::error::At;
 use crate::ownership::is_held;
 use crate::runs::{BEGIN_FILE, EVENTS_FILE, RunBegin};
@@ -70,13 +70,14 @@ impl Store {
         Ok(runs)
     }
 
-    /// The events of a run, in order. A line that was cut by a kill is left out.
+    /// The events of a run, in order. A line that was cut by a kill is left out; a run that has lost its events has none.
     ///
     /// # Errors
     /// When there is no such run or it cannot be read.
     pub fn run_events(&self, run: &RunId) -> Result<Vec<EventRecord>, StoreError> {
         let path = self.layout().runs().join(&run.0).join(EVENTS_FILE);
-        let lines = BufReader::new(File::open(&path).at("open", &path)?).split(b'\n');
+        let Some(file) = open_events(&path)? else { return Ok(Vec::new()) };
+        let lines = BufReader::new(file).split(b'\n');
         let lines = lines.collect::<io::Result<Vec<_>>>().at("read", &path)?;
         Ok(lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect())
     }
@@ -108,10 +109,10 @@ fn run_info(id: RunId, folder: &Path) -> Result<Option<RunInfo>, StoreError> {
     let Ok(Some(json)) = read_if_there(&folder.join(BEGIN_FILE)) else { return Ok(None) };
     let Ok(begin) = serde_json::from_slice::<RunBegin>(&json) else { return Ok(None) };
     let path = folder.join(EVENTS_FILE);
-    let file = File::open(&path).at("open", &path)?;
+    let file = open_events(&path)?;
     // Before the last event is read: who finishes in between is then seen as finished.
-    let owner_lives = is_held(&file);
-    let last_line = last_line(&file).at("read", &path)?;
+    let owner_lives = file.as_ref().is_some_and(is_held);
+    let last_line = file.map_or_else(|| Ok(Vec::new()), |file| last_line(&file)).at("read", &path)?;
     let last_event = serde_json::from_slice::<EventRecord>(&last_line).ok().map(|record| record.event);
     let (state, seconds, metrics) = match last_event {
         Some(Event::RunFinished { outcome, seconds, metrics }) => (state_after(outcome), Some(seconds), metrics),
@@ -120,6 +121,14 @@ fn run_info(id: RunId, folder: &Path) -> Result<Option<RunInfo>, StoreError> {
     };
     let pinned = folder.join(PIN_FILE).exists();
     Ok(Some(RunInfo { id, spec: begin.spec, state, pinned, metrics, seconds, started_ms: begin.started_ms }))
+}
+
+/// Opens the events of a run; none if somebody has removed them, so that only a run that is not there is an error.
+fn open_events(path: &Path) -> Result<Option<File>, StoreError> {
+    match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && parent(path).is_dir() => Ok(None),
+        opened => opened.map(Some).at("open", path),
+    }
 }
 
 fn state_after(outcome: Outcome) -> RunState {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use pipeline_core::{Device, Digest, Event, EventRecord, Key, Outcome, StageReport};
-use pipeline_store::{RunFolder, RunState};
+use pipeline_core::{Device, Digest, Event, EventRecord, Key, Outcome, RunId, StageReport};
+use pipeline_store::{CollectOptions, RunFolder, RunState};
 
 use crate::fixture::Fixture;
 
@@ -102,4 +102,16 @@ fn a_run_whose_process_died_at_once_is_listed() {
     let runs = fixture.store.runs().unwrap();
     assert_eq!(runs.len(), 1);
     assert_eq!((runs[0].state, runs[0].spec.as_str()), (RunState::Died, "demo"));
+}
+
+#[test]
+fn a_run_that_has_lost_its_events_is_listed_and_stops_no_collection() {
+    let fixture = Fixture::new();
+    let run = fixture.store.start_run(0, "demo").unwrap();
+    fixture.store.pin_run(run.id(), true).unwrap();
+    fs::remove_file(run.folder().join("events.jsonl")).unwrap();
+    assert_eq!(fixture.store.runs().unwrap()[0].state, RunState::Died);
+    assert_eq!(fixture.store.run_events(run.id()).unwrap(), []);
+    fixture.store.collect(&CollectOptions::default()).unwrap();
+    assert!(fixture.store.run_events(&RunId("another".into())).is_err());
 }
