@@ -1,14 +1,16 @@
 /* Counts the calls that change files below a folder; at a given one it kills the process or lets the disk be full.
  *
  * FAULT_FOLDER the folder; FAULT_LOG a file that gets a line for each call: its number, '!' where it was disturbed,
- * the call and the paths. FAULT_MODE count, kill-before, kill-after, stop (before it), full (from the call on) or
- * full-once; FAULT_AT the number of the call, from 1. In the modes of a full disk only calls that need space count.
+ * the call and the paths. FAULT_MODE count, kill-before, kill-after, cut (the power, before it), stop (before it), full (from the call
+ * on) or full-once; FAULT_AT the number of the call, from 1. In the modes of a full disk only calls that need space count.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -20,7 +22,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum mode { OFF, COUNT, KILL_BEFORE, KILL_AFTER, STOP, FULL, FULL_ONCE };
+#include "cut.h"
+
+enum mode { OFF, COUNT, KILL_BEFORE, KILL_AFTER, CUT, STOP, FULL, FULL_ONCE };
 
 static enum mode mode = OFF;
 static const char *folder;
@@ -31,7 +35,7 @@ static atomic_long n_calls;
 static ssize_t raw_write(int fd, const void *buffer, size_t bytes) { return syscall(SYS_write, fd, buffer, bytes); }
 
 __attribute__((constructor)) static void begin(void) {
-    static const char *const names[] = {"off", "count", "kill-before", "kill-after", "stop", "full", "full-once"};
+    static const char *const names[] = {"off", "count", "kill-before", "kill-after", "cut", "stop", "full", "full-once"};
     const char *wanted = getenv("FAULT_MODE"), *at = getenv("FAULT_AT"), *log = getenv("FAULT_LOG");
     folder = getenv("FAULT_FOLDER");
     if (!wanted || !folder || !log) return;
@@ -39,6 +43,7 @@ __attribute__((constructor)) static void begin(void) {
     log_fd = (int)syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
     for (int i = COUNT; i <= FULL_ONCE; i++)
         if (strcmp(wanted, names[i]) == 0) mode = i;
+    if (mode == CUT) nftw(folder, note_old, 16, FTW_PHYS);
 }
 
 static int is_below(const char *path) {
@@ -66,7 +71,8 @@ static long enter(const char *call, const char *path, const char *more, int need
     long number = atomic_fetch_add(&n_calls, 1) + 1;
     int disturbed = mode == FULL ? number >= fault_at : mode != COUNT && number == fault_at;
     note(number, disturbed, call, path, more);
-    if (disturbed && mode == KILL_BEFORE) die();
+    if (disturbed && mode == CUT) cut_power(folder);
+    if (disturbed && (mode == KILL_BEFORE || mode == CUT)) die();
     if (disturbed && mode == STOP) syscall(SYS_kill, getpid(), SIGSTOP);
     if (!disturbed || !is_full_disk()) return number;
     errno = ENOSPC;
@@ -77,14 +83,22 @@ static void leave(long number) {
     if (mode == KILL_AFTER && number == fault_at) die();
 }
 
-static long enter_fd(const char *call, int fd, int needs_space) {
-    char link[64], path[PATH_MAX];
-    if (mode == OFF) return 0;
+/* The path of an open file; empty if it has none. */
+static void path_of(int fd, char *path) {
+    char link[64];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
-    ssize_t length = readlink(link, path, sizeof path - 1);
-    if (length < 0) return 0;
-    path[length] = 0;
-    return enter(call, path, NULL, needs_space);
+    ssize_t length = readlink(link, path, PATH_MAX - 1);
+    path[length < 0 ? 0 : length] = 0;
+}
+
+/* For a call that writes to an open file. */
+static long enter_fd(const char *call, int fd) {
+    char path[PATH_MAX];
+    if (mode == OFF) return 0;
+    path_of(fd, path);
+    long number = enter(call, path, NULL, 1);
+    if (mode == CUT && number > 0) note_changed(fd);
+    return number;
 }
 
 /* The definition of a call that behaves as the system's but for counting and faults. */
@@ -101,23 +115,46 @@ static long enter_fd(const char *call, int fd, int needs_space) {
         return result;                                               \
     }
 
-INTERPOSE(int, rename, (const char *from, const char *to), (from, to), enter("rename", from, to, 1))
 INTERPOSE(int, mkdir, (const char *path, mode_t bits), (path, bits), enter("mkdir", path, NULL, 1))
 INTERPOSE(int, unlink, (const char *path), (path), enter("unlink", path, NULL, 0))
 INTERPOSE(int, link, (const char *from, const char *to), (from, to), enter("link", from, to, 1))
 INTERPOSE(int, linkat, (int a, const char *from, int b, const char *to, int flags), (a, from, b, to, flags),
           enter("linkat", from, to, 1))
-INTERPOSE(int, fsync, (int fd), (fd), enter_fd("fsync", fd, 1))
-INTERPOSE(int, fdatasync, (int fd), (fd), enter_fd("fdatasync", fd, 1))
-INTERPOSE(int, ftruncate64, (int fd, off64_t bytes), (fd, bytes), enter_fd("ftruncate", fd, 1))
-INTERPOSE(ssize_t, write, (int fd, const void *buffer, size_t bytes), (fd, buffer, bytes), enter_fd("write", fd, 1))
-INTERPOSE(ssize_t, writev, (int fd, const struct iovec *parts, int n), (fd, parts, n), enter_fd("writev", fd, 1))
+INTERPOSE(int, ftruncate64, (int fd, off64_t bytes), (fd, bytes), enter_fd("ftruncate", fd))
+INTERPOSE(ssize_t, write, (int fd, const void *buffer, size_t bytes), (fd, buffer, bytes), enter_fd("write", fd))
+INTERPOSE(ssize_t, writev, (int fd, const struct iovec *parts, int n), (fd, parts, n), enter_fd("writev", fd))
 INTERPOSE(ssize_t, pwrite64, (int fd, const void *buffer, size_t bytes, off64_t at), (fd, buffer, bytes, at),
-          enter_fd("pwrite", fd, 1))
+          enter_fd("pwrite", fd))
 INTERPOSE(ssize_t, copy_file_range, (int in, off64_t *at_in, int out, off64_t *at_out, size_t bytes, unsigned flags),
-          (in, at_in, out, at_out, bytes, flags), enter_fd("copy_file_range", out, 1))
+          (in, at_in, out, at_out, bytes, flags), enter_fd("copy_file_range", out))
 INTERPOSE(ssize_t, sendfile64, (int out, int in, off64_t *at, size_t bytes), (out, in, at, bytes),
-          enter_fd("sendfile", out, 1))
+          enter_fd("sendfile", out))
+
+int rename(const char *from, const char *to) {
+    long number = enter("rename", from, to, 1);
+    if (number < 0) return -1;
+    int result = (int)syscall(SYS_rename, from, to), error = errno;
+    if (mode == CUT && number > 0 && result == 0) note_renamed(from, to);
+    leave(number);
+    errno = error;
+    return result;
+}
+
+static int sync_fd(const char *call, int fd, long system_call) {
+    char path[PATH_MAX];
+    path_of(fd, path);
+    long number = enter(call, path, NULL, 1);
+    if (number < 0) return -1;
+    int result = (int)syscall(system_call, fd), error = errno;
+    if (mode == CUT && number > 0 && result == 0) note_synced(fd, path);
+    leave(number);
+    errno = error;
+    return result;
+}
+
+int fsync(int fd) { return sync_fd("fsync", fd, SYS_fsync); }
+
+int fdatasync(int fd) { return sync_fd("fdatasync", fd, SYS_fdatasync); }
 
 /* Only an open that makes a new file counts. */
 int open64(const char *path, int flags, ...) {
@@ -134,6 +171,7 @@ int open64(const char *path, int flags, ...) {
     if (number < 0) return -1;
     int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags | O_LARGEFILE, bits);
     int error = errno;
+    if (mode == CUT && number > 0 && fd >= 0) note_changed(fd);
     leave(number);
     errno = error;
     return fd;

@@ -15,6 +15,8 @@ pub enum Fault {
     KillBefore,
     /// The process is killed after the call.
     KillAfter,
+    /// The power fails before the call: what was not synced is lost.
+    CutPower,
     /// The process is stopped before the call, until somebody continues or kills it.
     Stop,
     /// The disk is full from the call on.
@@ -36,6 +38,7 @@ impl Fault {
         match self {
             Self::KillBefore => "kill-before",
             Self::KillAfter => "kill-after",
+            Self::CutPower => "cut",
             Self::Stop => "stop",
             Self::Full => "full",
             Self::FullOnce => "full-once",

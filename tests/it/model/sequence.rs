@@ -228,7 +228,10 @@ impl Sequence {
         assert_eq!(again.started(), BTreeSet::new(), "a run right after a run");
         let status = self.project.run(&["status", "spec.yaml", "--check"]);
         assert_eq!(status.code, Some(0), "{status:?}");
-        self.known.extend(self.world.manifests());
+        // What was reused may have lost its record meanwhile: what a spec had last is enough for a reuse.
+        let computed = |(idx, _): &(usize, Manifest)| ran.started().contains(&name(*idx));
+        let manifests = self.world.manifests().into_iter().enumerate();
+        self.known.extend(manifests.filter(computed).map(|(_, manifest)| manifest));
         self.perhaps_known.extend(self.world.manifests());
         self.is_settled = true;
         self.n_compared += 1;
