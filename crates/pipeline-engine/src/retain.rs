@@ -1,10 +1,11 @@
 //! Drops bytes that the spec does not retain, but for those that another artifact of this graph still holds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use pipeline_core::{Digest, Event, Tree};
 use pipeline_store::StoreError;
 
+use crate::schedule::Phase;
 use crate::state::State;
 
 /// The digests of all files of the artifacts that keep their bytes, counted.
@@ -70,8 +71,20 @@ impl State<'_, '_> {
         }
     }
 
+    /// Drops at the end what had to stay while it could still be read.
+    pub fn drop_put_off(&mut self) {
+        self.is_over = true;
+        for idx in std::mem::take(&mut self.drops_put_off) {
+            self.drop_if_read_out(idx);
+        }
+    }
+
     fn drop_bytes(&mut self, idx: usize) -> Result<u64, StoreError> {
         if !self.resolver.has_bytes(idx)? {
+            return Ok(0);
+        }
+        if !self.is_over && self.may_be_read_again(idx)? {
+            self.drops_put_off.insert(idx);
             return Ok(0);
         }
         self.build_holdings()?;
@@ -82,6 +95,23 @@ impl State<'_, '_> {
         let bytes = store.drop_tree(tree, &|digest| holdings.is_held(digest))?;
         self.resolver.ask_for_bytes(idx);
         Ok(bytes)
+    }
+
+    /// True if a reader that has lost its own bytes may have to run again for a reader of its own.
+    fn may_be_read_again(&mut self, idx: usize) -> Result<bool, StoreError> {
+        let graph = self.resolver.graph;
+        let (mut lost, mut seen) = (vec![idx], BTreeSet::new());
+        while let Some(idx) = lost.pop() {
+            for &reader in graph.consumers(idx) {
+                if self.schedule.phase(reader) != Phase::Settled {
+                    return Ok(true);
+                }
+                if seen.insert(reader) && !self.resolver.has_bytes(reader)? {
+                    lost.push(reader);
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// From now on every artifact of this graph that is known holds its objects.

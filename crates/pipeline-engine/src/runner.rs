@@ -64,6 +64,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             self.receive();
         };
         self.state.skip_rest();
+        self.state.drop_put_off();
         (self.state, end)
     }
 

@@ -1,5 +1,6 @@
 //! The state of a run and how it changes when something happens to a stage; starts no threads.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use pipeline_core::{ArtifactDigest, Device, Event, RunReason, StageId};
@@ -25,6 +26,10 @@ pub(crate) struct State<'a, 'env> {
     announced: Vec<Option<ArtifactDigest>>,
     /// Built at the first drop.
     pub holdings: Option<Holdings>,
+    /// Stages that are not retained and whose bytes may still be read, though all readers are settled.
+    pub drops_put_off: BTreeSet<usize>,
+    /// True once no stage will be looked at any more.
+    pub is_over: bool,
     /// Stages at work, each of which takes one of the run's jobs.
     pub n_working: Pools<usize>,
     /// Stages whose thread only stores files.
@@ -58,6 +63,8 @@ impl<'a, 'env> State<'a, 'env> {
             resolver,
             journal,
             holdings: None,
+            drops_put_off: BTreeSet::new(),
+            is_over: false,
             n_working: Pools::default(),
             n_storing: 0,
             is_working: vec![false; n_stages],

@@ -48,6 +48,23 @@ fn dropped_bytes_are_computed_for_a_new_reader_and_dropped_again() {
 }
 
 #[test]
+fn bytes_stay_until_a_reader_that_lost_its_own_will_not_run_again() {
+    let world = world();
+    let parts = |keep: usize| {
+        let (small, other) = (part("small").input("pixels").param("keep", 2), part("other").input("pixels"));
+        let pixels = part("pixels").source(world.path("in.txt"));
+        vec![pixels, small.dropped(), other.param("keep", keep), part("both").input("small").input("other")]
+    };
+    world.expect(&parts(3), "pixels small other both");
+    let mut parts = parts(4);
+    parts[0] = part("pixels").source(world.path("in.txt")).dropped();
+    // `both` demands `small`, which reads `pixels` once more: it is there, and goes only then.
+    let ran = world.expect(&parts, "other small both");
+    assert_eq!(ran.n_events(dropped), 1, "{:#?}", ran.events);
+    world.expect(&parts, "");
+}
+
+#[test]
 fn what_another_artifact_holds_stays() {
     let world = world();
     let mut parts = chain(&world);
