@@ -49,6 +49,26 @@ fn eight_runs_at_once_compute_every_stage_and_shard_once() {
 }
 
 #[test]
+fn runs_over_data_that_differs_a_little_compute_every_shared_shard_once() {
+    let (n_rounds, began) = (rounds(2, 20), Instant::now());
+    let expected: Vec<_> = (0..4).map(|idx| expected(0, 0, N_IMAGES - idx)).collect();
+    for _ in 0..n_rounds {
+        let store = Project::new();
+        let artifacts = store.path("artifacts");
+        let args = ["run", "spec.yaml", "--json", "--artifacts", artifacts.to_str().unwrap()];
+        // Stages of their own, since fewer images are read, and the same shards but the last.
+        let projects: Vec<Project> = (0..4).map(|idx| edited(0, 0, N_IMAGES - idx)).collect();
+        let runs: Vec<Child> = projects.iter().map(|project| start(project, &args)).collect();
+        let runs: Vec<Recorded> = runs.into_iter().map(|run| events(&run.wait_with_output().unwrap())).collect();
+        let n_computed: u64 = runs.iter().map(|run| run.n_started() + run.n_shards_computed()).sum();
+        assert_eq!(n_computed, n_records(&store));
+        assert_eq!(projects.iter().map(published).collect::<Vec<_>>(), expected);
+        assert_intact(&store, "after runs that share shards");
+    }
+    tell(&format!("{n_rounds} rounds of 4 runs that share shards, {} s", began.elapsed().as_secs()));
+}
+
+#[test]
 fn collections_beside_four_runs_disturb_none_of_them() {
     let (n_rounds, began, mut n_collections) = (rounds(1, 10), Instant::now(), 0);
     for _ in 0..n_rounds {
@@ -57,8 +77,7 @@ fn collections_beside_four_runs_disturb_none_of_them() {
         let artifacts = artifacts.to_str().unwrap();
         let projects: Vec<Project> = (0..4).map(|_| sharded(N_IMAGES)).collect();
         for edit in 0..3 {
-            let write = |idx: usize, project: &Project| project.write("in.txt", &format!("{idx}-{edit}-and more\n"));
-            projects.iter().enumerate().for_each(|(idx, project)| write(idx, project));
+            projects.iter().enumerate().for_each(|(idx, project)| project.write("in.txt", &source(idx, edit)));
             let args = ["run", "spec.yaml", "--json", "--artifacts", artifacts];
             let mut runs: Vec<Child> = projects.iter().map(|project| start(project, &args)).collect();
             while runs.iter_mut().any(|run| run.try_wait().unwrap().is_none()) {
@@ -69,7 +88,7 @@ fn collections_beside_four_runs_disturb_none_of_them() {
             }
             for (idx, run) in runs.into_iter().enumerate() {
                 events(&run.wait_with_output().unwrap());
-                assert_eq!(published(&projects[idx]), expected(idx, edit), "run {idx} after edit {edit}");
+                assert_eq!(published(&projects[idx]), expected(idx, edit, N_IMAGES), "run {idx} after edit {edit}");
             }
         }
         assert_intact(&store, "after collections");
@@ -78,10 +97,20 @@ fn collections_beside_four_runs_disturb_none_of_them() {
     tell(&format!("{n_collections} collections beside {n_runs} runs, four at a time, {seconds} s"));
 }
 
+/// What a project reads after an edit.
+fn source(idx: usize, edit: usize) -> String {
+    format!("{idx}-{edit}-and more\n")
+}
+
+fn edited(idx: usize, edit: usize, n_images: usize) -> Project {
+    let project = sharded(n_images);
+    project.write("in.txt", &source(idx, edit));
+    project
+}
+
 /// What a run by itself publishes.
-fn expected(idx: usize, edit: usize) -> BTreeMap<&'static str, String> {
-    let project = sharded(N_IMAGES);
-    project.write("in.txt", &format!("{idx}-{edit}-and more\n"));
+fn expected(idx: usize, edit: usize, n_images: usize) -> BTreeMap<&'static str, String> {
+    let project = edited(idx, edit, n_images);
     recorded::run(&project, &[]);
     published(&project)
 }
