@@ -82,7 +82,9 @@ fn check_change(stage: &StageId, decision: Decision) -> Result<(), AdoptError> {
             if changes.iter().all(is_version) { Ok(()) } else { Err(AdoptError::OtherChanges { stage, changes }) }
         }
         Decision::Run { why: RunReason::New, .. } => Err(AdoptError::NoFormer { stage }),
-        Decision::Run { .. } | Decision::Reuse { .. } => Err(AdoptError::UpToDate { stage }),
+        Decision::Run { .. } | Decision::Reuse { .. } | Decision::MayBeDemanded { .. } => {
+            Err(AdoptError::UpToDate { stage })
+        }
         Decision::Depends { mut on } => Err(AdoptError::Depends { stage, on: on.swap_remove(0) }),
     }
 }

@@ -68,6 +68,12 @@ pub enum Decision {
         /// The inputs that run or depend on others, in the order of the slots.
         on: Vec<StageId>,
     },
+    /// Its result is remembered, but its bytes are gone; only once it is known whether `reader` runs it is known
+    /// whether they are computed again.
+    MayBeDemanded {
+        /// A stage that reads the artifact and depends on others.
+        reader: StageId,
+    },
 }
 
 /// Why a plan or a run could not be carried out at all.
@@ -142,7 +148,8 @@ pub(crate) fn decide_all(resolver: &mut Resolver<'_>) -> Result<Vec<Decided>, St
     }
     for idx in (0..n_stages).rev() {
         demand_to_publish(resolver, idx, &mut all[idx])?;
-        if let Decision::Run { .. } = all[idx].decision {
+        // Readers come before what they read, so each stage's own fate is known by now.
+        if !matches!(all[idx].decision, Decision::Reuse { .. }) {
             demand_inputs(resolver, idx, &mut all)?;
         }
     }
@@ -161,25 +168,37 @@ fn undecided_inputs(graph: &Graph, idx: usize, all: &[Decided]) -> Vec<StageId> 
 }
 
 fn demand_to_publish(resolver: &mut Resolver<'_>, idx: usize, decided: &mut Decided) -> Result<(), StoreError> {
-    let Decision::Reuse { key, .. } = decided.decision else { return Ok(()) };
+    let (Decision::Reuse { .. } | Decision::MayBeDemanded { .. }) = decided.decision else { return Ok(()) };
     decided.unpublished = resolver.unpublished(idx)?;
     let stale = decided.unpublished.iter().find_map(Unpublished::stale);
     if let Some(path) = stale
         && !resolver.has_bytes(idx)?
     {
-        decided.decision = Decision::Run { key, why: RunReason::Demanded { reader: path.display().to_string() } };
+        let (_, key) = resolver.resolved(idx).expect("a stage with a result has a key");
+        let why = RunReason::Demanded { reader: path.display().to_string() };
+        decided.decision = Decision::Run { key: *key, why };
     }
     Ok(())
 }
 
+/// Opens the inputs whose bytes are gone: a reader that runs demands them, one of which that is not known may.
 fn demand_inputs(resolver: &mut Resolver<'_>, idx: usize, all: &mut [Decided]) -> Result<(), StoreError> {
     let graph = resolver.graph;
+    let reader = &graph.nodes()[idx].id;
+    let is_certain = matches!(all[idx].decision, Decision::Run { .. });
     for &input in graph.inputs(idx) {
-        if let Decision::Reuse { key, .. } = all[input].decision
-            && !resolver.has_bytes(input)?
-        {
-            let reader = graph.nodes()[idx].id.to_string();
-            all[input].decision = Decision::Run { key, why: RunReason::Demanded { reader } };
+        let is_settled = match all[input].decision {
+            Decision::Reuse { .. } => true,
+            Decision::MayBeDemanded { .. } => is_certain,
+            Decision::Run { .. } | Decision::Depends { .. } => false,
+        };
+        if is_settled && !resolver.has_bytes(input)? {
+            all[input].decision = match resolver.resolved(input) {
+                Some((_, key)) if is_certain => {
+                    Decision::Run { key: *key, why: RunReason::Demanded { reader: reader.to_string() } }
+                }
+                _ => Decision::MayBeDemanded { reader: reader.clone() },
+            };
         }
     }
     Ok(())

@@ -140,7 +140,9 @@ impl<'a> Resolver<'a> {
     /// The manifest of a stage that does not depend on others.
     pub fn manifest_of(&self, idx: usize, decision: &Decision) -> Option<Manifest> {
         match decision {
-            Decision::Reuse { .. } | Decision::Run { .. } => self.resolved(idx).map(|(manifest, _)| manifest.clone()),
+            Decision::Reuse { .. } | Decision::Run { .. } | Decision::MayBeDemanded { .. } => {
+                self.resolved(idx).map(|(manifest, _)| manifest.clone())
+            }
             Decision::Depends { .. } => None,
         }
     }

@@ -114,7 +114,9 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
                 }
                 self.start(idx, key, why)
             }
-            Decision::Depends { .. } => unreachable!("BUG: stage at {idx} is looked at before its inputs are known"),
+            Decision::Depends { .. } | Decision::MayBeDemanded { .. } => {
+                unreachable!("BUG: stage at {idx} is looked at before its inputs are known")
+            }
         }
     }
 

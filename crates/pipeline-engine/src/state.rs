@@ -54,9 +54,10 @@ impl<'a, 'env> State<'a, 'env> {
         let n_stages = decided.len();
         let is_quiet =
             |decided: &Decided| matches!(decided.decision, Decision::Reuse { .. }) && decided.unpublished.is_empty();
+        let is_fresh = |decided: &Decided| matches!(decided.decision, Decision::Reuse { .. } | Decision::Run { .. });
         Self {
             schedule: Schedule::new(resolver.graph, device),
-            fresh: decided.iter().map(|decided| !matches!(decided.decision, Decision::Depends { .. })).collect(),
+            fresh: decided.iter().map(is_fresh).collect(),
             quiet: decided.iter().map(is_quiet).collect(),
             announced: (0..n_stages).map(|idx| resolver.artifact(idx)).collect(),
             decisions: decided.into_iter().map(|decided| decided.decision).collect(),

@@ -58,7 +58,7 @@ fn chain(graph: &Graph, plan: &Plan, idx: usize) -> Vec<Cause> {
 }
 
 /// The stage because of which a decision was made. Going on from there ends: inputs lead up to a stage that runs,
-/// and readers, which run too, lead down to one that is not demanded.
+/// and readers lead down to one that is not demanded.
 fn cause_of(graph: &Graph, decision: &Decision) -> Option<usize> {
     match decision {
         Decision::Depends { on } => on.first().and_then(|id| graph.position(id)),
@@ -66,6 +66,7 @@ fn cause_of(graph: &Graph, decision: &Decision) -> Option<usize> {
         Decision::Run { why: RunReason::Demanded { reader }, .. } => {
             reader.parse().ok().and_then(|id| graph.position(&id))
         }
+        Decision::MayBeDemanded { reader } => graph.position(reader),
         Decision::Run { .. } | Decision::Reuse { .. } => None,
     }
 }

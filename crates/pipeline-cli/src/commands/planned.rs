@@ -54,6 +54,7 @@ impl<'a> From<&'a Decision> for DecisionJson<'a> {
             }
             Decision::Run { key, why } => Self { key: Some(key.to_string()), why: Some(why), ..nothing },
             Decision::Depends { on } => Self { on, ..nothing },
+            Decision::MayBeDemanded { reader } => Self { on: std::slice::from_ref(reader), ..nothing },
         }
     }
 }
@@ -79,7 +80,7 @@ impl Counts {
             match stage.decision {
                 Decision::Reuse { .. } => counts.n_reuse += 1,
                 Decision::Run { .. } => counts.n_run += 1,
-                Decision::Depends { .. } => counts.n_depends += 1,
+                Decision::Depends { .. } | Decision::MayBeDemanded { .. } => counts.n_depends += 1,
             }
             counts.n_unpublished += usize::from(!stage.unpublished.is_empty());
         }
@@ -116,7 +117,7 @@ pub fn word(decision: &Decision) -> &'static str {
     match decision {
         Decision::Reuse { .. } => "reuse",
         Decision::Run { .. } => "run",
-        Decision::Depends { .. } => "depends",
+        Decision::Depends { .. } | Decision::MayBeDemanded { .. } => "depends",
     }
 }
 
@@ -129,6 +130,7 @@ pub fn decision_reason(decision: &Decision) -> String {
             let names: Vec<_> = on.iter().map(|id| format!("`{id}`")).collect();
             format!("on what {} gives", names.join(", "))
         }
+        Decision::MayBeDemanded { reader } => format!("its files are gone and `{reader}` may need them"),
     }
 }
 

@@ -81,14 +81,17 @@ fn verdict(stage: &StageId, why: &Why, root: &Cause) -> String {
         Decision::Depends { .. } => {
             format!("`{stage}` runs if its inputs change; root cause: `{}`: {}", root.stage, because())
         }
+        Decision::MayBeDemanded { reader } => {
+            format!("`{stage}` runs if `{reader}` does; root cause: `{}`: {}", root.stage, because())
+        }
     }
 }
 
 /// One link of the chain of causes.
 fn link(cause: &Cause) -> String {
     match &cause.decision {
-        Decision::Run { why, .. } => format!("  `{}`: {}", cause.stage, words::reason(why)),
-        decision => format!("  `{}` depends {}", cause.stage, decision_reason(decision)),
+        Decision::Depends { .. } => format!("  `{}` depends {}", cause.stage, decision_reason(&cause.decision)),
+        decision => format!("  `{}`: {}", cause.stage, decision_reason(decision)),
     }
 }
 

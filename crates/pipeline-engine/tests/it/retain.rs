@@ -4,6 +4,8 @@ use std::fs;
 
 use pipeline_core::{Event, RunReason, StageError};
 
+use pipeline_engine::Decision;
+
 use crate::world::{Part, World, part, write};
 
 fn chain(world: &World) -> Vec<Part> {
@@ -100,4 +102,25 @@ fn a_stage_that_only_publishes_keeps_no_bytes() {
     world.expect(&parts, "a");
     assert_eq!(fs::read_to_string(&out).unwrap(), "published");
     assert!(world.objects().is_empty());
+}
+
+#[test]
+fn dropped_bytes_that_a_later_decision_may_demand_are_announced() {
+    let world = world();
+    world.write("other.txt", "abcdefghij");
+    let parts = |keep_middle: usize| {
+        let mut parts = chain(&world);
+        parts.push(part("other").source(world.path("other.txt")).param("keep", keep_middle));
+        parts.push(part("both").input("other").input("pixels").param("keep", 3));
+        parts
+    };
+    world.expect(&parts(5), "pixels features more other both");
+    let planned = world.plan(&parts(4)).unwrap();
+    assert_eq!(planned.stages[0].decision, Decision::MayBeDemanded { reader: "both".parse().unwrap() });
+    world.expect(&parts(4), "other pixels both");
+    // The same bytes from `other`: nobody reads the pixels after all.
+    world.write("other.txt", "abcdKLMNOP");
+    let planned = world.plan(&parts(4)).unwrap();
+    assert_eq!(planned.stages[0].decision, Decision::MayBeDemanded { reader: "both".parse().unwrap() });
+    world.expect(&parts(4), "other");
 }

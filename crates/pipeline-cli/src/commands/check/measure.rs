@@ -33,7 +33,7 @@ impl Measurements {
                     };
                     measurements.current.insert(stage.id.clone(), measured);
                 }
-                Decision::Run { .. } | Decision::Depends { .. } => {
+                Decision::Run { .. } | Decision::Depends { .. } | Decision::MayBeDemanded { .. } => {
                     measurements.stale.insert(stage.id.clone());
                 }
             }
