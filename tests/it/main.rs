@@ -12,6 +12,7 @@ mod house;
 mod kills;
 mod mistakes;
 mod model;
+mod mutations;
 mod notebook;
 mod probes;
 mod project;
