@@ -74,7 +74,14 @@ fn a_wrong_path() {
         let reply = project.run(&args);
         assert_eq!((reply.code, reply.stdout.as_str()), (Some(2), ""), "{reply:?}");
         assert!(reply.stderr.contains("`queries`"), "{}", reply.stderr);
-        assert!(reply.stderr.contains("[FOLDER]/data/q.jsonl"), "{}", reply.stderr);
+        let expect = "error: the sources of stage `queries` are not there
+--> spec.yaml:2:50
+|
+2 | queries: { kind: load-queries, params: { path: data/q.jsonl } }
+| ^^^^^^^^^^^^
+|
+caused by: the query file `[FOLDER]/data/q.jsonl` cannot be read";
+        assert!(reply.stderr.starts_with(expect), "{}", reply.stderr);
     }
 }
 
@@ -89,7 +96,7 @@ stages:
     project.write("q.jsonl", "");
     let reply = project.run(&["run", "spec.yaml"]);
     assert_eq!((reply.code, reply.stdout.as_str()), (Some(2), ""), "{reply:?}");
-    for part in ["`text`", "bert-base-chinese", "[FOLDER]/models"] {
+    for part in ["--> spec.yaml:4:78", "`text`", "bert-base-chinese", "[FOLDER]/models"] {
         assert!(reply.stderr.contains(part), "{part} in {}", reply.stderr);
     }
 }

@@ -1,7 +1,7 @@
 //! A spec with its graph of stages and its store: what most commands begin with.
 
 use pipeline_core::{Device, StageId};
-use pipeline_engine::{Graph, Node, Plan, PlanOptions, SpecInfo};
+use pipeline_engine::{EngineError, Graph, Node, Plan, PlanOptions, SpecInfo};
 use pipeline_spec::{Override, PipelineSpec, SpecError, nearest};
 use pipeline_stages::{Environment, Settings};
 use pipeline_store::{Circumstances, Store};
@@ -10,7 +10,7 @@ use crate::args::SpecArgs;
 use crate::circumstances;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::locate;
+use crate::{locate, missed};
 
 /// A spec whose stages are built and connected.
 pub struct Loaded {
@@ -89,7 +89,20 @@ impl Opened {
     /// # Errors
     /// When a source is missing or the store cannot be read.
     pub fn plan(&self, options: &PlanOptions) -> Result<Plan, Failure> {
-        Ok(pipeline_engine::plan(&self.graph, &self.store, &self.spec.file, options)?)
+        pipeline_engine::plan(&self.graph, &self.store, &self.spec.file, options).map_err(|error| self.failure(error))
+    }
+
+    /// Why the engine could not begin; what a stage misses is shown where the spec names it.
+    pub fn failure(&self, error: EngineError) -> Failure {
+        let stage = match &error {
+            EngineError::Source { stage, .. } | EngineError::SourceDigest { stage, .. } => self.spec.stage(stage),
+            EngineError::UnknownStage { .. } | EngineError::Store(_) => None,
+        };
+        let failure = Failure::from(error);
+        match stage {
+            Some(stage) => Failure { span: Some(missed::span(stage, &failure.errors).clone()), ..failure },
+            None => failure,
+        }
     }
 
     /// The plan's options for these names of forced stages.
