@@ -61,6 +61,19 @@ pub enum Event {
         /// Threads in all.
         n_threads: usize,
     },
+    /// The user let the stage keep its former result, since only the version of its code has changed.
+    StageAdopted {
+        /// The stage.
+        stage: StageId,
+        /// The key under which the result is remembered from now on.
+        key: Key,
+        /// The key under which it was computed.
+        from: Key,
+        /// The version of the code that computed it.
+        old_version: String,
+        /// The version of the code now.
+        new_version: String,
+    },
     /// The stage's result is remembered; nothing was computed.
     StageReused {
         /// The stage.

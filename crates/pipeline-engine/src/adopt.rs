@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipeline_core::{Key, LineChange, RunReason, StageId};
+use pipeline_core::{Event, Key, LineChange, Manifest, RunReason, StageId};
 use pipeline_store::{Record, Store};
 
 use crate::plan::{Decision, EngineError, decide_all};
@@ -46,8 +46,23 @@ pub enum AdoptError {
     },
 }
 
+/// A former result that a stage has now under another key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// The stage.
+    pub stage: StageId,
+    /// The key under which the result is remembered from now on.
+    pub key: Key,
+    /// The key under which it was computed.
+    pub from: Key,
+    /// The version of the code that computed it.
+    pub old_version: String,
+    /// The version of the code now.
+    pub new_version: String,
+}
+
 /// Remembers the former artifact of `stage` under its present key, if only the version of its code has changed, and
-/// returns the key under which it was computed. The record tells that it was adopted.
+/// tells under which key it was computed. The record says that it was adopted.
 ///
 /// # Errors
 /// When anything else has changed, nothing has, or there is no former result.
@@ -57,7 +72,7 @@ pub fn adopt(
     spec: &Path,
     options: &RunOptions,
     stage: &StageId,
-) -> Result<Key, AdoptError> {
+) -> Result<Adopted, AdoptError> {
     let unknown = || EngineError::UnknownStage { stage: stage.clone() };
     let idx = graph.position(stage).ok_or_else(unknown)?;
     let mut resolver = Resolver::new(graph, store, spec, &options.plan)?;
@@ -66,12 +81,21 @@ pub fn adopt(
     let no_former = || AdoptError::NoFormer { stage: stage.clone() };
     let former = resolver.former(idx).map(|former| former.key).ok_or_else(no_former)?;
     let record = store.record(&former).map_err(EngineError::Store)?.ok_or_else(no_former)?;
+    let version = |manifest: &Manifest| manifest.get("version").unwrap_or_default().to_owned();
+    let old_version = version(&record.manifest);
     let (manifest, key) = resolver.resolved(idx).cloned().expect("a stage that would run has a manifest");
     let mut provenance = Origin::of(options).provenance(stage);
     provenance.adopted_from = Some(former);
-    let adopted = Record { key, manifest, provenance, ..record };
-    store.put_record(&adopted).map_err(EngineError::Store)?;
-    Ok(former)
+    let new_version = version(&manifest);
+    store.put_record(&Record { key, manifest, provenance, ..record }).map_err(EngineError::Store)?;
+    Ok(Adopted { stage: stage.clone(), key, from: former, old_version, new_version })
+}
+
+impl From<Adopted> for Event {
+    fn from(adopted: Adopted) -> Self {
+        let Adopted { stage, key, from, old_version, new_version } = adopted;
+        Self::StageAdopted { stage, key, from, old_version, new_version }
+    }
 }
 
 fn check_change(stage: &StageId, decision: Decision) -> Result<(), AdoptError> {

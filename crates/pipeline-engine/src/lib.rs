@@ -57,7 +57,7 @@ mod unchanged;
 mod why;
 mod worker;
 
-pub use adopt::{AdoptError, adopt};
+pub use adopt::{AdoptError, Adopted, adopt};
 pub use cancel::{Abandon, Cancel};
 pub use graph::{Graph, GraphError, Node};
 pub use plan::{Decision, EngineError, Plan, PlanOptions, PlannedStage, plan};

@@ -16,7 +16,7 @@ use crate::resolver::Resolver;
 use crate::runner::{End, Runner};
 use crate::state::State;
 use crate::worker::Workshop;
-use crate::{Abandon, Cancel, Graph};
+use crate::{Abandon, Adopted, Cancel, Graph};
 
 /// The spec of a run.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +38,8 @@ pub struct SpecInfo {
 pub struct RunOptions {
     /// Forced stages and device.
     pub plan: PlanOptions,
+    /// What was adopted for this run: told as its first events.
+    pub adopted: Vec<Adopted>,
     /// Stages of the pool `cpu` at once; 0 counts as 1.
     pub n_jobs: usize,
     /// Stages of the pool `gpu` at once, beside those; 0 counts as 1.
@@ -100,6 +102,7 @@ pub fn run(
     let decided = decide_all(&mut resolver)?;
     let mut journal = Journal::start(store, spec, listen)?;
     journal.emit(journal.run_started(&spec.name, graph.nodes().iter().map(|node| node.id.clone()).collect(), options));
+    options.adopted.iter().cloned().for_each(|adopted| journal.emit(adopted.into()));
     let shop = Workshop { graph, store, cancel, origin: Origin::of(options) };
     let (sender, receiver) = mpsc::channel();
     let state = State::new(resolver, decided, journal, options.plan.device);

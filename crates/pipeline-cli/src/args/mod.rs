@@ -120,6 +120,14 @@ pub struct ForceArgs {
     pub forced: Vec<String>,
 }
 
+/// Which stages keep their former result.
+#[derive(Debug, Args)]
+pub struct AcceptArgs {
+    /// Adopt the former result of this stage, of which only the version of the code has changed (repeatable).
+    #[arg(long = "accept", value_name = "STAGE", conflicts_with = "dry_run")]
+    pub accepted: Vec<String>,
+}
+
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
@@ -144,6 +152,9 @@ pub struct RunArgs {
     /// Which stages to force.
     #[command(flatten)]
     pub force: ForceArgs,
+    /// Which stages to adopt.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
     /// Show what would run and why, and run nothing.
     #[arg(long)]
     pub dry_run: bool,

@@ -1,9 +1,11 @@
 //! The commands, one file each: arguments in, text on stdout and an exit code out.
 
+mod adopt;
 pub mod cache;
 pub mod check;
 pub mod completions;
 pub mod graph;
+mod outcome;
 pub mod path;
 mod planned;
 pub mod predict;

@@ -2,18 +2,18 @@
 //!
 //! stdout carries the result line of each evaluation, or with `--json` the events; stderr tells the rest.
 
-use pipeline_core::{Device, EventRecord, Outcome, StageId};
+use pipeline_core::{Device, EventRecord, Outcome};
 use pipeline_engine::{Cancel, PlanOptions, RunOptions};
 use pipeline_store::{Circumstances, Store};
 
 use crate::args::{DeviceArg, ExecutorArg, RunArgs};
 use crate::circumstances;
-use crate::commands::planned;
+use crate::commands::{adopt, outcome, planned};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::locate;
 use crate::opened::Opened;
-use crate::render::{FailedStage, Renderer, Tally, words};
+use crate::render::Renderer;
 use crate::signals::SignalWatch;
 use crate::terminal::Terminal;
 
@@ -30,12 +30,13 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         return Ok(exit);
     }
     let opened = Opened::open(&args.spec)?;
-    let options = options(args, opened.plan_options(&args.force.forced, device)?);
+    let mut options = options(args, opened.plan_options(&args.force.forced, device)?);
     if args.dry_run {
         let plan = opened.plan(&options.plan)?;
         planned::show(&opened, &plan, args.json, terminal)?;
         return Ok(Exit::Done);
     }
+    options.adopted = adopt::adopt(&opened, &args.accept.accepted, &options)?;
     match args.executor {
         ExecutorArg::Local => run_here(args, &opened, &options, terminal),
     }
@@ -43,7 +44,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 
 /// Answers without a plan when nothing has changed since the last run; none when something may have.
 fn run_unchanged(args: &RunArgs, device: Device, terminal: &Terminal) -> Result<Option<Exit>, Failure> {
-    if args.dry_run || !args.force.forced.is_empty() {
+    if args.dry_run || !args.force.forced.is_empty() || !args.accept.accepted.is_empty() {
         return Ok(None);
     }
     let spec = pipeline_spec::spec_path(&locate::spec(&args.spec.spec)?)?;
@@ -59,7 +60,7 @@ fn run_unchanged(args: &RunArgs, device: Device, terminal: &Terminal) -> Result<
     let tally = renderer.map(Renderer::finish).unwrap_or_default();
     let Some(run) = run? else { return Ok(None) };
     if !args.json {
-        print_results(run.kinds.iter().map(|(id, kind)| (id, kind.as_str())), &tally, terminal)?;
+        outcome::print_results(run.kinds.iter().map(|(id, kind)| (id, kind.as_str())), &tally, terminal)?;
         terminal.remark(&tally.summary());
     }
     Ok(Some(Exit::Done))
@@ -73,14 +74,14 @@ fn run_here(args: &RunArgs, opened: &Opened, options: &RunOptions, terminal: &Te
     let mut listen = |record: &EventRecord| renderer.on_event(record);
     let result = pipeline_engine::run(&opened.graph, &opened.store, &opened.info(), options, &cancel, &mut listen);
     let tally = renderer.finish();
-    tally.failures.iter().for_each(|failed| tell_failed(failed, terminal));
+    outcome::tell_failures(&tally, terminal);
     let summary = result.map_err(|error| {
         let exit = if tally.n_stages == 0 { Exit::Usage } else { Exit::StageFailed };
-        Failure { exit, ..Failure::from(error) }
+        Failure { exit, ..opened.failure(error) }
     })?;
     if !args.json {
-        let kinds = opened.graph.nodes().iter().map(|node| (&node.id, node.stage.kind()));
-        print_results(kinds, &tally, terminal)?;
+        let stages = opened.graph.nodes().iter().map(|node| (&node.id, node.stage.kind()));
+        outcome::print_results(stages, &tally, terminal)?;
         terminal.remark(&tally.summary());
     }
     Ok(match summary.outcome {
@@ -105,6 +106,7 @@ fn options(args: &RunArgs, plan: PlanOptions) -> RunOptions {
     let n_cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let n_threads = args.threads.map_or(n_cpus, usize::from);
     RunOptions {
+        adopted: Vec::new(),
         plan,
         n_jobs: args.jobs.map_or(n_threads.min(MAX_DEFAULT_JOBS), usize::from),
         n_gpu_jobs: args.gpu_jobs.map_or(1, usize::from),
@@ -127,28 +129,4 @@ fn instruction_set() -> String {
     #[cfg(not(target_arch = "x86_64"))]
     let widest = "default";
     format!("{} {widest}", std::env::consts::ARCH)
-}
-
-fn tell_failed(failed: &FailedStage, terminal: &Terminal) {
-    let mut errors = vec![format!("stage `{}` failed", failed.stage)];
-    errors.extend(failed.errors.iter().cloned());
-    let failure = Failure { errors, help: failed.help.clone(), ..Failure::new(Exit::StageFailed, "") };
-    failure.tell(terminal);
-}
-
-/// Prints the result line of each evaluation; its stage is named when there are several.
-fn print_results<'a>(
-    kinds: impl Iterator<Item = (&'a StageId, &'a str)>,
-    tally: &Tally,
-    terminal: &Terminal,
-) -> Result<(), Failure> {
-    let results: Vec<_> = kinds
-        .filter(|(_, kind)| words::has_result_line(kind))
-        .filter_map(|(id, _)| Some((id, tally.reports.get(id)?.headline.as_ref()?)))
-        .collect();
-    for (stage, headline) in &results {
-        let line = if results.len() == 1 { (*headline).clone() } else { format!("{stage}: {headline}") };
-        terminal.data(&line)?;
-    }
-    Ok(())
 }

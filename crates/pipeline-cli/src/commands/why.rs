@@ -1,10 +1,11 @@
-//! `pipeline why`: the root cause of a run, what changed there, and what runs because of it.
+//! `pipeline why`: the root cause of a run, what changed there, and what runs because of that.
 //!
 //! JSON: `{stage, compared_with, chain: [{stage, decision, why, on, key, artifact}], blast_radius: {stages, seconds,
 //! n_untimed}}`; the last of the chain is the root cause.
 
 use pipeline_core::{RunId, RunReason, StageId};
-use pipeline_engine::{BlastRadius, Cause, Decision, PlanOptions, Why};
+use pipeline_engine::{BlastRadius, Cause, Decision, Plan, PlanOptions, Why};
+use pipeline_store::{Record, Store};
 use serde::Serialize;
 
 use crate::args::WhyArgs;
@@ -53,7 +54,11 @@ pub fn run(args: &WhyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if args.json.json {
         terminal.json(&to_json(&stage, &why))?;
     } else {
-        terminal.data(&explanation(&stage, &why))?;
+        let mut lines = vec![explanation(&stage, &why)];
+        lines.extend(adoption(&opened.store, &why)?);
+        lines.extend(unpublished(&plan, &stage));
+        lines.extend(cosmetic(&opened, &why));
+        terminal.data(&lines.join("\n"))?;
     }
     Ok(Exit::Done)
 }
@@ -63,11 +68,37 @@ fn explanation(stage: &StageId, why: &Why) -> String {
     let mut lines = vec![verdict(stage, why, root)];
     lines.extend(why.chain[..why.chain.len() - 1].iter().map(link));
     lines.extend(changes(root).into_iter().map(|line| format!("  {line}")));
-    if let Some(run) = &why.compared_with {
-        lines.push(format!("compared with run {run}"));
-    }
+    let is_reused = matches!(root.decision, Decision::Reuse { .. });
+    lines.extend(why.compared_with.iter().filter(|_| !is_reused).map(|run| format!("compared with run {run}")));
     lines.extend(blast_radius(&why.blast_radius));
     lines.join("\n")
+}
+
+/// Where the remembered result comes from, if it was adopted.
+fn adoption(store: &Store, why: &Why) -> Result<Option<String>, Failure> {
+    let Decision::Reuse { key, .. } = &why.chain[0].decision else { return Ok(None) };
+    let Some(record) = store.record(key)? else { return Ok(None) };
+    let Some(from) = record.provenance.adopted_from else { return Ok(None) };
+    let version = |record: &Record| record.manifest.get("version").unwrap_or("?").to_owned();
+    let former = store.record(&from)?;
+    let old_version = former.as_ref().map_or("?".to_owned(), version);
+    Ok(Some(format!("adopted {}", words::adoption(&from.0, &old_version, &version(&record)))))
+}
+
+/// The published files that a run would write again.
+fn unpublished(plan: &Plan, stage: &StageId) -> Vec<String> {
+    let planned = plan.stages.iter().filter(|planned| planned.id == *stage);
+    let paths = planned.flat_map(|planned| &planned.unpublished);
+    paths.map(|path| format!("`{}` is missing or altered and is written again", path.display())).collect()
+}
+
+/// What can be done when nothing but the version of the code has changed.
+fn cosmetic(opened: &Opened, why: &Why) -> Option<String> {
+    let root = why.chain.last()?;
+    let Decision::Run { why: RunReason::Changed { changes }, .. } = &root.decision else { return None };
+    let is_version_alone = changes.iter().all(|change| change.name == "version");
+    let (spec, stage) = (opened.spec.file.display(), &root.stage);
+    is_version_alone.then(|| format!("if it gives the same bytes: `pipeline run {spec} --accept {stage}`"))
 }
 
 fn verdict(stage: &StageId, why: &Why, root: &Cause) -> String {

@@ -46,6 +46,10 @@ impl Lines {
             Event::StageWarning { stage, message } => self.on_warning(stage, message),
             _ if self.verbosity == Verbosity::Quiet => Vec::new(),
             Event::RunStarted { .. } => self.on_started(&record.event),
+            Event::StageAdopted { stage, from, old_version, new_version, .. } => {
+                let detail = words::adoption(&from.0, old_version, new_version);
+                self.released(Some(self.row(&self.palette.notable("adopted"), stage, &detail)))
+            }
             Event::StageReused { stage, .. } => self.on_reused(stage),
             Event::StageStarted { stage, kind, why, .. } => {
                 self.reasons.insert(stage.clone(), why.clone());

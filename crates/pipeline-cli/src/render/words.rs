@@ -1,6 +1,6 @@
 //! Reasons and changes in words.
 
-use pipeline_core::{LineChange, RunReason};
+use pipeline_core::{Digest, LineChange, RunReason};
 use pipeline_stages::Format;
 
 use crate::format::{count, duration};
@@ -42,6 +42,11 @@ pub fn change_in_full(change: &LineChange) -> String {
         None => "(none)".to_owned(),
     };
     format!("{}: {} -> {}", change.name, shown(&change.old), shown(&change.new))
+}
+
+/// What a stage adopted: the key under which it was computed, and the versions of the code then and now.
+pub fn adoption(from: &Digest, old_version: &str, new_version: &str) -> String {
+    format!("from {} (version {old_version} -> {new_version})", from.short())
 }
 
 /// How far a stage is: rows, speed, time left.

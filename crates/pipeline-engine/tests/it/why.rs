@@ -77,10 +77,11 @@ fn a_result_is_adopted_across_a_change_of_version_alone() {
         adopt(&chain(&world, 6, 2), "b"),
         Err("more than the version of stage `b` has changed: `param.keep`".into())
     );
-    let former = adopt(&chain(&world, 5, 2), "c").unwrap();
+    let adopted = adopt(&chain(&world, 5, 2), "c").unwrap();
+    assert_eq!((adopted.old_version.as_str(), adopted.new_version.as_str()), ("1", "2"));
     world.expect(&chain(&world, 5, 2), "");
     let plan = world.plan(&chain(&world, 5, 2)).unwrap();
     let Decision::Reuse { key, .. } = plan.stages[2].decision else { panic!("{plan:?}") };
     let record = world.store().record(&key).unwrap().unwrap();
-    assert_eq!(record.provenance.adopted_from, Some(former));
+    assert_eq!((adopted.key, record.provenance.adopted_from), (key, Some(adopted.from)));
 }

@@ -1,0 +1,46 @@
+//! `run --accept STAGE`: adopts former results of stages of which only the version of their code has changed.
+
+use pipeline_core::StageId;
+use pipeline_engine::{AdoptError, Adopted, RunOptions};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::opened::Opened;
+
+/// Adopts the former result of each of these stages, inputs before readers, and tells what was adopted.
+///
+/// # Errors
+/// When there is no such stage, or more than the version of one has changed; those before it stay adopted.
+pub fn adopt(opened: &Opened, names: &[String], options: &RunOptions) -> Result<Vec<Adopted>, Failure> {
+    let mut stages = names.iter().map(|name| opened.stage(name)).collect::<Result<Vec<StageId>, _>>()?;
+    stages.sort_by_key(|stage| opened.graph.position(stage));
+    stages.dedup();
+    stages.iter().map(|stage| adopt_one(opened, stage, options)).collect()
+}
+
+fn adopt_one(opened: &Opened, stage: &StageId, options: &RunOptions) -> Result<Adopted, Failure> {
+    if options.plan.forced.contains(stage) {
+        return Err(Failure::new(Exit::Usage, format!("stage `{stage}` cannot be both forced and accepted")));
+    }
+    pipeline_engine::adopt(&opened.graph, &opened.store, &opened.spec.file, options, stage)
+        .map_err(|error| failure(opened, stage, error))
+}
+
+fn failure(opened: &Opened, stage: &StageId, error: AdoptError) -> Failure {
+    let spec = opened.spec.file.display();
+    let help = match &error {
+        AdoptError::Engine(_) => return unplanned(opened, error),
+        AdoptError::UpToDate { .. } => format!("leave `--accept {stage}` away"),
+        AdoptError::Depends { on, .. } => format!("`--accept {on}` as well, or `pipeline run {spec}` first"),
+        AdoptError::NoFormer { .. } => "only what this spec had in its last run can be adopted".to_owned(),
+        AdoptError::OtherChanges { .. } => format!("`pipeline why {spec} {stage}` shows old and new values"),
+    };
+    Failure::because(Exit::Usage, &error).with_help(help)
+}
+
+fn unplanned(opened: &Opened, error: AdoptError) -> Failure {
+    match error {
+        AdoptError::Engine(error) => opened.failure(error),
+        other => Failure::because(Exit::Usage, &other),
+    }
+}

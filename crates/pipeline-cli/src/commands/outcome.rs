@@ -1,0 +1,40 @@
+//! What is told at the end of a run, be it one that has just ended or one that is shown again.
+
+use pipeline_core::StageId;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::render::{FailedStage, Tally, words};
+use crate::terminal::Terminal;
+
+/// Tells every failure in full on stderr.
+pub fn tell_failures(tally: &Tally, terminal: &Terminal) {
+    tally.failures.iter().for_each(|failed| tell_failed(failed, terminal));
+}
+
+fn tell_failed(failed: &FailedStage, terminal: &Terminal) {
+    let mut errors = vec![format!("stage `{}` failed", failed.stage)];
+    errors.extend(failed.errors.iter().cloned());
+    let failure = Failure { errors, help: failed.help.clone(), ..Failure::new(Exit::StageFailed, "") };
+    failure.tell(terminal);
+}
+
+/// Prints the result line of each evaluation of `stages` (name and kind); its stage is named when there are several.
+///
+/// # Errors
+/// When stdout cannot be written.
+pub fn print_results<'a>(
+    stages: impl Iterator<Item = (&'a StageId, &'a str)>,
+    tally: &Tally,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    let results: Vec<_> = stages
+        .filter(|(_, kind)| words::has_result_line(kind))
+        .filter_map(|(stage, _)| Some((stage, tally.reports.get(stage)?.headline.as_ref()?)))
+        .collect();
+    for (stage, headline) in &results {
+        let line = if results.len() == 1 { (*headline).clone() } else { format!("{stage}: {headline}") };
+        terminal.data(&line)?;
+    }
+    Ok(())
+}
