@@ -9,6 +9,7 @@ mod explain;
 mod faults;
 mod flips;
 mod gate;
+mod history;
 mod house;
 mod kills;
 mod mistakes;

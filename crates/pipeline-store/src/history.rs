@@ -6,12 +6,13 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use pipeline_core::{Event, EventRecord, Key, Metrics, Outcome, RunId, StageId};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{list_folder, parent, read_if_there};
 use crate::error::At;
 use crate::ownership::is_held;
-use crate::runs::{BEGIN_FILE, EVENTS_FILE, RunBegin};
+use crate::runs::{BEGIN_FILE, EVENTS_FILE, RunBegin, SPEC_FILE};
 use crate::{Store, StoreError};
 
 /// The end of `events.jsonl` that is read first, in bytes; the last event is most often within it.
@@ -75,11 +76,30 @@ impl Store {
     /// # Errors
     /// When there is no such run or it cannot be read.
     pub fn run_events(&self, run: &RunId) -> Result<Vec<EventRecord>, StoreError> {
+        Ok(self.run_event_lines(run)?.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    }
+
+    /// The events of a run as they were recorded, one JSON object a line, in order. What is no whole object, such as a
+    /// line that was cut by a kill, is left out.
+    ///
+    /// # Errors
+    /// When there is no such run or it cannot be read.
+    pub fn run_event_lines(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
         let path = self.layout().runs().join(&run.0).join(EVENTS_FILE);
         let Some(file) = open_events(&path)? else { return Ok(Vec::new()) };
         let lines = BufReader::new(file).split(b'\n');
         let lines = lines.collect::<io::Result<Vec<_>>>().at("read", &path)?;
-        Ok(lines.iter().filter_map(|line| serde_json::from_slice(line).ok()).collect())
+        let texts = lines.into_iter().filter_map(|line| String::from_utf8(line).ok());
+        Ok(texts.filter(|line| serde_json::from_str::<IgnoredAny>(line).is_ok()).collect())
+    }
+
+    /// The resolved spec of a run as YAML; none when it was not written.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn run_spec(&self, run: &RunId) -> Result<Option<String>, StoreError> {
+        let yaml = read_if_there(&self.layout().runs().join(&run.0).join(SPEC_FILE))?;
+        Ok(yaml.map(|yaml| String::from_utf8_lossy(&yaml).into_owned()))
     }
 
     /// Pins a run, so that a collection spares what its stages had, or lets it go.

@@ -16,7 +16,7 @@ use crate::{Store, StoreError, host_name};
 
 pub(crate) const EVENTS_FILE: &str = "events.jsonl";
 pub(crate) const BEGIN_FILE: &str = "run.json";
-const SPEC_FILE: &str = "spec.yaml";
+pub(crate) const SPEC_FILE: &str = "spec.yaml";
 const METRICS_FILE: &str = "metrics.json";
 
 /// The folder of a run that is being written: `runs/<run id>/`.

@@ -21,7 +21,11 @@ pub enum CacheCommand {
     Stats(CacheStatsArgs),
     /// Read every stored file and compare it with its digest.
     Verify(CacheVerifyArgs),
-    /// Delete what the last run of no spec has, within limits of size and age.
+    /// Delete what is not in use, within limits of size and age.
+    ///
+    /// In use is what the last run of each spec has, what pinned runs have (`pipeline runs RUN --pin`), and what living
+    /// processes read, write or have just found. Without limits everything else goes. Keys stay remembered, so that
+    /// nothing runs again only because its bytes are gone.
     Gc(CacheGcArgs),
 }
 

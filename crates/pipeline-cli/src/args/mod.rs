@@ -70,7 +70,7 @@ pub enum Command {
     Stages(StagesArgs),
     /// Print the JSON Schema of specs, for editors.
     Schema,
-    /// List the runs in the store, newest last.
+    /// List the runs in the store, newest last, or show one again.
     Runs(RunsArgs),
     /// Compare the current metrics with the accepted ones.
     Check(CheckArgs),
@@ -270,6 +270,14 @@ pub struct StagesArgs {
 /// Arguments of `runs`.
 #[derive(Debug, Args)]
 pub struct RunsArgs {
+    /// The run to show again: its id, the beginning of it, or `last`.
+    pub run: Option<String>,
+    /// Pin the run: `cache gc` spares what its stages had.
+    #[arg(long, requires = "run", conflicts_with_all = ["unpin", "json"])]
+    pub pin: bool,
+    /// Let a pinned run go.
+    #[arg(long, requires = "run", conflicts_with = "json")]
+    pub unpin: bool,
     /// Which store.
     #[command(flatten)]
     pub store: StoreArgs,

@@ -126,7 +126,10 @@ fn gc(args: &CacheGcArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 
 fn print_collected(report: &CollectReport, dry_run: bool, terminal: &Terminal) -> Result<(), Failure> {
     if !report.stages.is_empty() {
-        let table = by_stage(report.stages.iter().map(|(stage, collected)| (stage, collected.bytes)));
+        let mut table = Table::new(&["stage", "files", "size"]);
+        for (stage, collected) in &report.stages {
+            table.row(vec![name_of(stage).to_owned(), count(collected.n_files), bytes(collected.bytes)]);
+        }
         terminal.data(&table.render(terminal.out, terminal.out_width()))?;
     }
     let freed = bytes(report.freed_bytes + report.quarantine_bytes);
@@ -138,8 +141,11 @@ fn print_collected(report: &CollectReport, dry_run: bool, terminal: &Terminal) -
 fn by_stage<'a>(stages: impl Iterator<Item = (&'a String, u64)>) -> Table {
     let mut table = Table::new(&["stage", "size"]);
     for (stage, n_bytes) in stages {
-        let stage = if stage.is_empty() { "(of no stage)" } else { stage };
-        table.row(vec![stage.to_owned(), bytes(n_bytes)]);
+        table.row(vec![name_of(stage).to_owned(), bytes(n_bytes)]);
     }
     table
+}
+
+fn name_of(stage: &str) -> &str {
+    if stage.is_empty() { "(of no stage)" } else { stage }
 }

@@ -9,6 +9,7 @@ mod outcome;
 pub mod path;
 mod planned;
 pub mod predict;
+mod replay;
 pub mod run;
 pub mod runs;
 pub mod schema;

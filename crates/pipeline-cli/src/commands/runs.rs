@@ -1,10 +1,12 @@
-//! `pipeline runs`: the history of the store.
+//! `pipeline runs`: the history of the store, or one run of it.
 //!
-//! JSON: a list of `{id, spec, state, pinned, metrics, seconds, started_ms}`, newest last.
+//! JSON: a list of `{id, spec, state, pinned, metrics, seconds, started_ms}`, newest last; of one run its events, one
+//! JSON object a line.
 
 use pipeline_store::{RunInfo, Store};
 
 use crate::args::RunsArgs;
+use crate::commands::replay;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{date_time, duration};
@@ -15,11 +17,13 @@ use crate::terminal::Terminal;
 /// Runs the command.
 ///
 /// # Errors
-/// When there is no store or it cannot be read.
+/// When there is no store, no such run, or the store cannot be read.
 pub fn run(args: &RunsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let store = Store::open(&locate::artifacts_without_spec(args.store.artifacts.as_deref())?)?;
     let runs = store.runs()?;
-    if args.json.json {
+    if let Some(name) = &args.run {
+        one(args, &store, replay::find(&runs, name)?, terminal)?;
+    } else if args.json.json {
         terminal.json(&runs)?;
     } else if runs.is_empty() {
         terminal.remark(&format!("no runs in `{}`", store.artifacts().display()));
@@ -29,8 +33,20 @@ pub fn run(args: &RunsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+fn one(args: &RunsArgs, store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Failure> {
+    if args.pin || args.unpin {
+        store.pin_run(&run.id, args.pin)?;
+        terminal.remark(&format!("run {} is {}", run.id, if args.pin { "pinned" } else { "not pinned" }));
+        return Ok(());
+    }
+    if args.json.json {
+        return replay::print_events(store, run, terminal);
+    }
+    replay::show(store, run, terminal)
+}
+
 fn table(runs: &[RunInfo]) -> Table {
-    let mut table = Table::new(&["run", "started (UTC)", "spec", "state", "took", "metrics"]);
+    let mut table = Table::new(&["run", "started (UTC)", "spec", "state", "took", "pinned", "metrics"]);
     for run in runs {
         table.row(vec![
             run.id.to_string(),
@@ -38,6 +54,7 @@ fn table(runs: &[RunInfo]) -> Table {
             run.spec.clone(),
             format!("{:?}", run.state).to_lowercase(),
             run.seconds.map(duration).unwrap_or_default(),
+            if run.pinned { "yes".to_owned() } else { String::new() },
             metrics(run),
         ]);
     }

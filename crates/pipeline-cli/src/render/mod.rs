@@ -5,6 +5,7 @@
 
 mod lines;
 mod live;
+mod past;
 mod plain;
 mod rate;
 mod tally;
@@ -16,6 +17,7 @@ pub use tally::{FailedStage, Tally};
 
 use crate::terminal::{Terminal, Verbosity};
 use live::Live;
+use past::Past;
 use plain::Plain;
 
 /// Shows one run.
@@ -28,6 +30,7 @@ pub struct Renderer {
 enum Painter {
     Live(Live),
     Plain(Plain),
+    Past(Past),
     Json { reader_left: bool },
 }
 
@@ -42,12 +45,22 @@ impl Renderer {
         Self { terminal: terminal.clone(), tally: Tally::default(), painter }
     }
 
+    /// A renderer for the recorded events of a run: on a terminal the lines that stay, elsewhere as when it ran.
+    pub fn of_the_past(terminal: &Terminal) -> Self {
+        let painter = match terminal.is_live {
+            true => Painter::Past(Past::new(terminal)),
+            false => Painter::Plain(Plain::new(terminal)),
+        };
+        Self { terminal: terminal.clone(), tally: Tally::default(), painter }
+    }
+
     /// Shows one event.
     pub fn on_event(&mut self, record: &EventRecord) {
         self.tally.add(&record.event);
         match &mut self.painter {
             Painter::Live(live) => live.on_event(record),
             Painter::Plain(plain) => plain.on_event(record),
+            Painter::Past(past) => past.on_event(record),
             Painter::Json { reader_left } => *reader_left = *reader_left || !write_json(&self.terminal, record),
         }
     }

@@ -1,0 +1,26 @@
+//! The lines that a live view leaves behind, for a run that is over.
+
+use pipeline_core::EventRecord;
+
+use crate::render::lines::Lines;
+use crate::terminal::{Terminal, fit};
+
+/// Writes the finished lines of a recorded run to a terminal.
+pub struct Past {
+    terminal: Terminal,
+    lines: Lines,
+}
+
+impl Past {
+    /// Lines on stderr.
+    pub fn new(terminal: &Terminal) -> Self {
+        Self { terminal: terminal.clone(), lines: Lines::new(terminal) }
+    }
+
+    /// Writes what `record` adds.
+    pub fn on_event(&mut self, record: &EventRecord) {
+        for line in self.lines.on_event(record) {
+            self.terminal.note(&fit(&line, self.terminal.err_width()));
+        }
+    }
+}
