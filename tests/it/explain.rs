@@ -1,5 +1,7 @@
 //! `status`, `why`, `graph`, `path` and the dry run.
 
+use std::process::Command;
+
 use crate::project::Project;
 
 const CHAIN: &str = r#"name: chain
@@ -37,8 +39,23 @@ tail depends [TIME] on what `middle` gives";
     lines.sort_unstable();
     expect.sort_unstable();
     assert_eq!(lines, expect);
-    assert!(reply.stderr.starts_with("4 stages: 1 to run, 2 depend on these, 1 up to date"), "{}", reply.stderr);
+    let expect =
+        "4 stages: 1 to run, 2 depend on these, 1 up to date, about [TIME] by last time\ncompared with run [RUN]";
+    assert_eq!(reply.stderr, expect);
     assert_eq!(project.run(&["status", "spec.yaml"]).code, Some(0), "without --check stale is no failure");
+}
+
+#[test]
+fn status_counts_published_files_that_are_to_be_written_again() {
+    let project = Project::with_spec(
+        "stages:\n  a:\n    kind: command\n    params: { run: [touch, out], outputs: [out] }\n    publish: { out: there.txt }\n",
+    );
+    assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(0));
+    project.write("there.txt", "altered");
+    let reply = project.run(&["status", "spec.yaml", "--check"]);
+    let expect = "1 stage: none to run, 1 published file to write again";
+    assert_eq!((reply.code, reply.stderr.as_str()), (Some(1), expect));
+    assert!(reply.stdout.ends_with("`[FOLDER]/there.txt` is to be written again"), "{}", reply.stdout);
 }
 
 #[test]
@@ -46,18 +63,54 @@ fn why_names_the_root_cause_with_old_and_new_value() {
     let project = settled();
     let reply = project.run(&["why", "spec.yaml", "tail", "--set", "vars.letters='3'"]);
     assert_eq!(reply.code, Some(0), "{reply:?}");
-    let expect = r#"`tail` runs if its inputs change; root cause: `head`: param.run ["sh","-c","head -c 5 \"$SPEC_DIR/in.tx… -> ["sh","-c","head -c 3 \"$SPEC_DIR/in.tx…
+    let expect = r#"`tail` runs if its inputs change; root cause: `head`: param.run …c","head -c 5 \"$SPEC_DIR/in.txt\" > ou… -> …c","head -c 3 \"$SPEC_DIR/in.txt\" > ou…
 `tail` depends on what `middle` gives
 `middle` depends on what `head` gives
 param.run: ["sh","-c","head -c 5 \"$SPEC_DIR/in.txt\" > out"] -> ["sh","-c","head -c 3 \"$SPEC_DIR/in.txt\" > out"]
 compared with run [RUN]
-blast radius: 1 stage, about [TIME] by last time
-`tail`"#;
+blast radius: 3 stages, about [TIME] by last time
+`head`, `middle`, `tail`"#;
     assert_eq!(reply.stdout, expect);
-    let reply = project.run(&["why", "spec.yaml", "head", "--set", "vars.letters='3'"]);
-    assert!(reply.stdout.contains("blast radius: 3 stages"), "{}", reply.stdout);
-    let reply = project.run(&["why", "spec.yaml", "tail"]);
-    assert!(reply.stdout.starts_with("`tail` does not run: its result is remembered under "), "{}", reply.stdout);
+}
+
+/// Explains a stage of a settled chain after a change.
+fn check_why(stage: &str, script: &str, expect: &str) {
+    let project = settled();
+    assert!(Command::new("sh").args(["-ec", script]).current_dir(project.path("")).status().unwrap().success());
+    let reply = project.run(&["why", "spec.yaml", stage]);
+    assert_eq!((reply.code, reply.stdout.as_str(), reply.stderr.as_str()), (Some(0), expect, ""));
+}
+
+#[test]
+fn why_tells_what_happened_to_sources_bytes_and_published_files() {
+    check_why("tail", "", "`tail` does not run: its result is remembered under [SHORT]");
+    check_why("other", "echo more >> in.txt", "`other` does not run: its result is remembered under [SHORT]");
+    check_why(
+        "middle",
+        "echo more >> in.txt",
+        "`middle` runs if its inputs change; root cause: `head`: source.in.txt changed
+`middle` depends on what `head` gives
+source.in.txt: [SHORT] -> [SHORT]
+compared with run [RUN]
+blast radius: 3 stages, about [TIME] by last time
+`head`, `middle`, `tail`",
+    );
+    check_why(
+        "head",
+        "rm -r artifacts/store-v1/objects artifacts/store-v1/trees; sed -i '/middle:/s/cp/cp -p/' spec.yaml",
+        r#"`head` runs; root cause: `middle`: param.run …h","-c","cp \"$INPUT_FROM/out\" out"] -> …h","-c","cp -p \"$INPUT_FROM/out\" out"]
+`head`: its files are gone and `middle` needs them
+param.run: ["sh","-c","cp \"$INPUT_FROM/out\" out"] -> ["sh","-c","cp -p \"$INPUT_FROM/out\" out"]
+compared with run [RUN]
+blast radius: 3 stages, about [TIME] by last time
+`head`, `middle`, `tail`"#,
+    );
+    check_why(
+        "tail",
+        "sed -i '/tail:/s/} }$/}, publish: { out: there.txt } }/' spec.yaml",
+        "`tail` does not run: its result is remembered under [SHORT]
+`[FOLDER]/there.txt` is missing or altered and is written again",
+    );
 }
 
 #[test]

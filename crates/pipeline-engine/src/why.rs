@@ -10,7 +10,7 @@ use crate::plan::{Decision, Plan};
 pub struct Why {
     /// The stage itself, then one by one the stage because of which the one before runs; the last is the root cause.
     pub chain: Vec<Cause>,
-    /// What runs from this stage downwards.
+    /// What runs because of the root cause.
     pub blast_radius: BlastRadius,
     /// The run with which manifests are compared, if the spec has run before.
     pub compared_with: Option<RunId>,
@@ -25,10 +25,11 @@ pub struct Cause {
     pub decision: Decision,
 }
 
-/// The stages that run, or may run, because a stage does.
+/// The stages that run, or may run, because of a root cause.
 #[derive(Debug, Clone, Default)]
 pub struct BlastRadius {
-    /// The stage and all below it that would run or depend on one that does, inputs before readers.
+    /// The root cause, all below it that would run or depend on one that does, and the stages whose lost bytes these
+    /// read; inputs before readers.
     pub stages: Vec<StageId>,
     /// The seconds that they took when they last ran, together.
     pub seconds: f64,
@@ -39,11 +40,9 @@ pub struct BlastRadius {
 /// Explains what `plan`, made for `graph`, does with `stage`; none when there is no such stage.
 pub fn why(graph: &Graph, plan: &Plan, stage: &StageId) -> Option<Why> {
     let idx = graph.position(stage)?;
-    Some(Why {
-        chain: chain(graph, plan, idx),
-        blast_radius: blast_radius(graph, plan, idx),
-        compared_with: plan.compared_with.clone(),
-    })
+    let chain = chain(graph, plan, idx);
+    let root = chain.last().and_then(|cause| graph.position(&cause.stage)).unwrap_or(idx);
+    Some(Why { blast_radius: blast_radius(graph, plan, root), chain, compared_with: plan.compared_with.clone() })
 }
 
 fn chain(graph: &Graph, plan: &Plan, idx: usize) -> Vec<Cause> {
@@ -62,30 +61,43 @@ fn chain(graph: &Graph, plan: &Plan, idx: usize) -> Vec<Cause> {
 fn cause_of(graph: &Graph, decision: &Decision) -> Option<usize> {
     match decision {
         Decision::Depends { on } => on.first().and_then(|id| graph.position(id)),
+        decision => demanded_by(graph, decision),
+    }
+}
+
+/// The stage that needs, or may need, the bytes of one whose bytes are gone.
+fn demanded_by(graph: &Graph, decision: &Decision) -> Option<usize> {
+    match decision {
         // A reader that is no stage is a path to publish.
         Decision::Run { why: RunReason::Demanded { reader }, .. } => {
             reader.parse().ok().and_then(|id| graph.position(&id))
         }
         Decision::MayBeDemanded { reader } => graph.position(reader),
-        Decision::Run { .. } | Decision::Reuse { .. } => None,
+        Decision::Run { .. } | Decision::Reuse { .. } | Decision::Depends { .. } => None,
     }
 }
 
-fn blast_radius(graph: &Graph, plan: &Plan, idx: usize) -> BlastRadius {
-    let mut is_below = vec![false; graph.n_stages()];
-    is_below[idx] = true;
-    let mut radius = BlastRadius::default();
-    for idx in idx..graph.n_stages() {
-        if !is_below[idx] || matches!(plan.stages[idx].decision, Decision::Reuse { .. }) {
-            continue;
+/// All that runs, or may run, because of the stage at `root`: what is below it, and what these stages demand.
+fn blast_radius(graph: &Graph, plan: &Plan, root: usize) -> BlastRadius {
+    let mut is_hit = vec![false; graph.n_stages()];
+    is_hit[root] = true;
+    let runs = |idx: usize| !matches!(plan.stages[idx].decision, Decision::Reuse { .. });
+    for idx in (root..graph.n_stages()).filter(|&idx| runs(idx)) {
+        if is_hit[idx] {
+            graph.consumers(idx).iter().for_each(|&consumer| is_hit[consumer] = true);
         }
-        radius.stages.push(plan.stages[idx].id.clone());
-        match plan.stages[idx].last_seconds {
+    }
+    // Readers come after what they read.
+    for idx in (0..graph.n_stages()).rev() {
+        let reader = demanded_by(graph, &plan.stages[idx].decision);
+        is_hit[idx] |= reader.is_some_and(|reader| is_hit[reader]);
+    }
+    let mut radius = BlastRadius::default();
+    for stage in (0..graph.n_stages()).filter(|&idx| is_hit[idx] && runs(idx)).map(|idx| &plan.stages[idx]) {
+        radius.stages.push(stage.id.clone());
+        match stage.last_seconds {
             Some(seconds) => radius.seconds += seconds,
             None => radius.n_untimed += 1,
-        }
-        for &consumer in graph.consumers(idx) {
-            is_below[consumer] = true;
         }
     }
     radius

@@ -151,7 +151,21 @@ fn summary(plan: &Plan, counts: Counts) -> String {
     let seconds: f64 = plan.stages.iter().filter(would_run).filter_map(|stage| stage.last_seconds).sum();
     let about = if seconds > 0.0 { format!(", about {} by last time", duration(seconds)) } else { String::new() };
     let [n_run, n_depends, n_reuse] = [counts.n_run, counts.n_depends, counts.n_reuse].map(|n| count(n as u64));
-    format!("{n_stages}: {n_run} to run, {n_depends} depend on these, {n_reuse} up to date{about}")
+    let to_publish = match counts.n_unpublished {
+        0 => String::new(),
+        _ => {
+            let n_files: usize = plan.stages.iter().map(|stage| stage.unpublished.len()).sum();
+            format!(", {} to write again", counted(n_files as u64, "published file"))
+        }
+    };
+    if counts.n_run + counts.n_depends == 0 {
+        return format!("{n_stages}: none to run{to_publish}");
+    }
+    let depend = if counts.n_depends == 1 { "depends" } else { "depend" };
+    let compared = plan.compared_with.as_ref().map(|run| format!("\ncompared with run {run}")).unwrap_or_default();
+    format!(
+        "{n_stages}: {n_run} to run, {n_depends} {depend} on these, {n_reuse} up to date{to_publish}{about}{compared}"
+    )
 }
 
 fn to_json<'a>(opened: &'a Opened, plan: &'a Plan, counts: Counts) -> PlanJson<'a> {

@@ -25,7 +25,10 @@ pub fn change(change: &LineChange) -> String {
     let name = &change.name;
     match (&change.old, &change.new) {
         (Some(_), Some(_)) if is_digest(name) => format!("{name} changed"),
-        (Some(old), Some(new)) => format!("{name} {} -> {}", shortened(old), shortened(new)),
+        (Some(old), Some(new)) => {
+            let (old, new) = around_difference(old, new);
+            format!("{name} {old} -> {new}")
+        }
         (None, Some(new)) if is_digest(name) || new.is_empty() => format!("{name} is new"),
         (None, Some(new)) => format!("{name} is new: {}", shortened(new)),
         (Some(old), None) if is_digest(name) || old.is_empty() => format!("{name} is gone"),
@@ -69,12 +72,30 @@ fn is_digest(name: &str) -> bool {
     name.starts_with("input.") || name.starts_with("source.")
 }
 
-fn shortened(value: &str) -> String {
-    const LONGEST: usize = 40;
-    if value.chars().count() <= LONGEST {
-        return value.to_owned();
+/// The longest value that is shown as it is, in characters.
+const LONGEST: usize = 40;
+
+/// Both values, the long ones cut to what is around their first difference.
+fn around_difference(old: &str, new: &str) -> (String, String) {
+    const BEFORE: usize = 12;
+    if old.chars().count().max(new.chars().count()) <= LONGEST {
+        return (old.to_owned(), new.to_owned());
     }
-    value.chars().take(LONGEST - 1).chain(['…']).collect()
+    let n_common = old.chars().zip(new.chars()).take_while(|(old, new)| old == new).count();
+    let begin = n_common.saturating_sub(BEFORE);
+    (excerpt(old, begin), excerpt(new, begin))
+}
+
+fn shortened(value: &str) -> String {
+    excerpt(value, 0)
+}
+
+/// The text from the character number `begin` on, with ellipses where something is left out.
+fn excerpt(text: &str, begin: usize) -> String {
+    let rest: Vec<char> = text.chars().skip(begin).collect();
+    let before = if begin > 0 { "…" } else { "" };
+    let (shown, after) = if rest.len() <= LONGEST { (rest.as_slice(), "") } else { (&rest[..LONGEST - 1], "…") };
+    format!("{before}{}{after}", shown.iter().collect::<String>())
 }
 
 /// Whether the headline of a stage of this kind is a result, which a run prints on stdout.
@@ -102,6 +123,13 @@ mod tests {
             "param.a is new: 1 and 1 more",
         );
         check(vec![], "its files are gone");
+    }
+
+    #[test]
+    fn long_values_are_shown_where_they_differ() {
+        let value = |n: u32| format!(r#"["sh","-c","a program with a long name --number {n} and more arguments"]"#);
+        let text = change(&line("param.run", Some(&value(5)), Some(&value(7))));
+        assert_eq!(text, r#"param.run …me --number 5 and more arguments"] -> …me --number 7 and more arguments"]"#);
     }
 
     #[test]

@@ -45,6 +45,8 @@ fn the_blast_radius_is_what_runs_below_and_how_long_it_took() {
     let why = explain(&world, &chain(&world, 6, 1), "b");
     let stages: Vec<String> = why.blast_radius.stages.iter().map(ToString::to_string).collect();
     assert_eq!(stages, ["b", "c", "d"]);
+    let of_a_stage_below = explain(&world, &chain(&world, 6, 1), "d").blast_radius.stages;
+    assert_eq!(of_a_stage_below, why.blast_radius.stages, "the radius is that of the root cause");
     assert!(why.blast_radius.seconds > 0.0);
     assert_eq!(why.blast_radius.n_untimed, 0);
     let why = explain(&world, &chain(&world, 6, 1), "side");
@@ -61,6 +63,8 @@ fn a_stage_whose_bytes_are_demanded_runs_because_of_its_reader() {
     let why = explain(&world, &chain(&world, 6, 1), "a");
     let chain: Vec<String> = why.chain.iter().map(|cause| cause.stage.to_string()).collect();
     assert_eq!(chain, ["a", "b"]);
+    let stages: Vec<String> = why.blast_radius.stages.iter().map(ToString::to_string).collect();
+    assert_eq!(stages, ["a", "b", "c", "d"], "what is demanded counts too, and `side` does not run");
 }
 
 #[test]
