@@ -11,6 +11,15 @@ use crate::render::rate::Rate;
 use crate::render::words;
 use crate::terminal::{Terminal, fit, pad};
 
+/// The columns of a bar.
+const MAX_BAR: usize = 24;
+
+/// A shorter bar tells nothing that the percentage does not.
+const MIN_BAR: usize = 6;
+
+/// The columns of a row beside the stage's name and the bar, with room for `12,345/29,806 rows, 1,234 rows/s, ETA 15 s`.
+const BESIDE_BAR: usize = 24 + 46;
+
 /// Redraws the terminal.
 pub struct Live {
     terminal: Terminal,
@@ -48,7 +57,7 @@ impl Live {
             Event::RunStarted { stages, .. } => {
                 self.name_width = stages.iter().map(|stage| stage.as_str().len()).max().unwrap_or(0);
             }
-            Event::StageStarted { stage, .. } => self.start(stage),
+            Event::StageStarted { stage, .. } => self.start(stage, record.at_ms),
             Event::StageProgress { stage, n_done, total } => self.advance(stage, record.at_ms, *n_done, *total),
             _ => {}
         }
@@ -62,21 +71,19 @@ impl Live {
         let _ = self.bars.clear();
     }
 
-    fn start(&mut self, stage: &StageId) {
+    fn start(&mut self, stage: &StageId, at_ms: u64) {
         let bar = self.bars.add(ProgressBar::no_length());
         bar.set_style(style("  {spinner}       {prefix}  {elapsed:>4}  {wide_msg}"));
         bar.set_prefix(pad(stage.as_str(), self.name_width));
         bar.set_message(self.lines.reason(stage));
         bar.enable_steady_tick(Duration::from_millis(120));
-        self.running.insert(stage.clone(), Running { bar, rate: Rate::default() });
+        self.running.insert(stage.clone(), Running { bar, rate: Rate::since(at_ms) });
     }
 
     fn advance(&mut self, stage: &StageId, at_ms: u64, n_done: u64, total: Option<u64>) {
         let Some(running) = self.running.get_mut(stage) else { return };
         if let (Some(total), None) = (total, running.bar.length()) {
-            running
-                .bar
-                .set_style(style("  {spinner}       {prefix}  {elapsed:>4}  {bar:24} {percent:>3}%  {wide_msg}"));
+            running.bar.set_style(style(&with_bar(self.name_width, self.terminal.err_width())));
             running.bar.set_length(total);
         }
         running.rate.sample(at_ms, n_done);
@@ -93,6 +100,29 @@ impl Live {
     }
 }
 
+/// The template of a row whose total is known. On a narrow terminal the speed and the time left matter more than the bar.
+fn with_bar(name_width: usize, columns: Option<usize>) -> String {
+    let n_free = columns.map_or(MAX_BAR, |columns| columns.saturating_sub(name_width + BESIDE_BAR));
+    let bar = match n_free.min(MAX_BAR) {
+        0..MIN_BAR => String::new(),
+        width => format!("{{bar:{width}}} "),
+    };
+    format!("  {{spinner}}       {{prefix}}  {{elapsed:>4}}  {bar}{{percent:>3}}%  {{wide_msg}}")
+}
+
 fn style(template: &str) -> ProgressStyle {
     ProgressStyle::with_template(template).expect("the template is well-formed").progress_chars("━╸ ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bar_gives_way_to_the_numbers() {
+        assert!(with_bar(20, Some(120)).contains("{bar:24} "));
+        assert!(with_bar(20, Some(100)).contains("{bar:10} "));
+        assert!(!with_bar(20, Some(80)).contains("bar"));
+        assert!(with_bar(20, None).contains("{bar:24} "));
+    }
 }

@@ -46,7 +46,7 @@ impl Plain {
     }
 
     fn on_started(&mut self, stage: &StageId, at_ms: u64) {
-        self.running.insert(stage.clone(), Running { told_at_ms: at_ms, rate: Rate::default() });
+        self.running.insert(stage.clone(), Running { told_at_ms: at_ms, rate: Rate::since(at_ms) });
         self.terminal.remark(&self.lines.row("runs", stage, &self.lines.reason(stage)));
     }
 

@@ -63,7 +63,8 @@ pub fn progress(n_done: u64, total: Option<u64>, rate: &Rate) -> String {
         parts.push(format!("{speed} rows/s"));
     }
     if let Some(seconds) = total.and_then(|total| rate.seconds_left(total)).filter(|seconds| *seconds > 0.0) {
-        parts.push(format!("ETA {}", duration(seconds)));
+        // Nobody knows the tenth of a second.
+        parts.push(format!("ETA {}", if seconds < 59.5 { format!("{seconds:.0} s") } else { duration(seconds) }));
     }
     parts.join(", ")
 }
