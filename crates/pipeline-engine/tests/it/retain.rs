@@ -114,7 +114,7 @@ fn dropped_bytes_that_a_later_decision_may_demand_are_announced() {
         parts.push(part("both").input("other").input("pixels").param("keep", 3));
         parts
     };
-    world.expect(&parts(5), "pixels features more other both");
+    world.expect(&parts(5), "pixels other features more both");
     let planned = world.plan(&parts(4)).unwrap();
     assert_eq!(planned.stages[0].decision, Decision::MayBeDemanded { reader: "both".parse().unwrap() });
     world.expect(&parts(4), "other pixels both");
