@@ -22,6 +22,7 @@ mod races;
 mod random;
 mod recorded;
 mod recovery;
+mod rows;
 mod sharded;
 mod signals;
 mod soak;

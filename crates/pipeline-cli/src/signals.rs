@@ -13,7 +13,7 @@ use crate::exit::Exit;
 use crate::terminal::Terminal;
 
 /// How long stages may take to stop after a signal, so that the program ends within two seconds of it.
-const GRACE: Duration = Duration::from_millis(1500);
+const GRACE: Duration = Duration::from_millis(1200);
 
 /// Remembers which signal came first.
 #[derive(Debug, Clone)]

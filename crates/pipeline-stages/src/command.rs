@@ -20,7 +20,7 @@ use crate::artifact;
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema, span_of};
 
 /// How long a program may take to stop before it is killed: a run must end within two seconds of an interrupt.
-const GRACE: Duration = Duration::from_millis(1000);
+const GRACE: Duration = Duration::from_millis(800);
 
 /// How often a silent program is looked at.
 const POLL: Duration = Duration::from_millis(20);
