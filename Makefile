@@ -37,7 +37,7 @@ build: ## build target/release/pipeline
 cuda: ## build target/release/pipeline with --device cuda
 	cargo build --release --locked --package pipeline-cli --features cuda
 
-bench: build ## times of the engine beside ninja, make, turbo and b3sum, where they are installed (BENCHMARKS.md)
+bench: build ## times beside ninja, make, turbo and b3sum, where they are installed (BENCHMARKS.md)
 	python3 tests/bench/orchestrators.py
 	python3 tests/bench/hashing.py
 	python3 tests/bench/rows.py

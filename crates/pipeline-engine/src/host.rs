@@ -1,11 +1,11 @@
 //! What a running stage is offered: progress, warnings, cancellation, and shards that are committed one by one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use pipeline_core::{Event, FileEntry, Key, Manifest, Shard, StageError, StageHost, StageId, StageReport, Tree};
@@ -17,6 +17,9 @@ use crate::worker::Message;
 
 /// How long to wait before a lock that another process holds is tried again.
 pub(crate) const LOCK_POLL: Duration = Duration::from_millis(50);
+
+/// So many shards of a stage are stored at once, while the next ones are computed; a kill loses at most these.
+const MAX_STORING: usize = 8;
 
 /// At most ten progress events a second and stage: faster than eyes, slow enough for any number of rows.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -37,6 +40,17 @@ pub(crate) struct Host<'a> {
     /// Milliseconds after `started` at which the next progress may be told.
     next_progress_ms: AtomicU64,
     shards: Mutex<Shards>,
+    /// Threads that store computed shards, the first begun first.
+    storing: Mutex<VecDeque<JoinHandle<Result<(), StageError>>>>,
+}
+
+impl Drop for Host<'_> {
+    /// Also what a failed or interrupted stage has computed is kept.
+    fn drop(&mut self) {
+        while let Some(thread) = self.next_storing() {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// The shards that a stage has so far.
@@ -69,12 +83,30 @@ impl<'a> Host<'a> {
             started: Instant::now(),
             next_progress_ms: AtomicU64::new(0),
             shards: Mutex::default(),
+            storing: Mutex::default(),
         }
     }
 
-    /// The shards, once the stage is done.
-    pub fn into_shards(self) -> Shards {
-        self.shards.into_inner().unwrap_or_else(PoisonError::into_inner)
+    /// The shards, once the stage is done and all of them are stored.
+    pub fn finish(self) -> Result<Shards, StageError> {
+        self.wait_for_storing(0)?;
+        Ok(std::mem::take(&mut *self.shards()))
+    }
+
+    fn next_storing(&self) -> Option<JoinHandle<Result<(), StageError>>> {
+        self.storing.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Waits until at most `n_left` threads are storing shards.
+    fn wait_for_storing(&self, n_left: usize) -> Result<(), StageError> {
+        while self.storing.lock().unwrap_or_else(PoisonError::into_inner).len() > n_left {
+            if let Some(thread) = self.next_storing() {
+                thread
+                    .join()
+                    .unwrap_or_else(|_| Err(StageError::new("BUG: the thread that stores a shard panicked")))?;
+            }
+        }
+        Ok(())
     }
 
     fn tell(&self, event: Event) {
@@ -95,6 +127,8 @@ impl<'a> Host<'a> {
             }
             match self.store.lock(key, self.stage.as_str()).map_err(|error| store_error(name, error))? {
                 LockOutcome::Acquired(lock) => return Ok(lock),
+                // The shard came before in this very artifact and is being stored.
+                LockOutcome::Held(owner) if owner.pid == std::process::id() && owner.stage == self.stage.as_str() => {}
                 LockOutcome::Held(owner) if !told => {
                     told = true;
                     self.tell(Event::StageWaiting { stage: self.stage.clone(), owner: describe_owner(&owner) });
@@ -113,10 +147,12 @@ impl<'a> Host<'a> {
         Ok(is_there.then_some(Shard { entry, report: record.report, is_reused: true }))
     }
 
+    /// Computes a shard and leaves it to a thread to store it, so that the next one need not wait for the disk.
     fn compute(
         &self,
         name: &str,
         manifest: &Manifest,
+        lock: KeyLock,
         compute: &mut dyn FnMut(&Path) -> Result<StageReport, StageError>,
     ) -> Result<Shard, StageError> {
         let began = Instant::now();
@@ -124,7 +160,7 @@ impl<'a> Host<'a> {
         let path = scratch.folder().join(SHARD_FILE);
         let mut report = compute(&path)?;
         leave_out_unmeasured(&mut report, self);
-        let entry = self.store.put_file(&path).map_err(|error| store_error(name, error))?;
+        let entry = self.store.prepare_file(&path).map_err(|error| store_error(name, error))?;
         let record = Record {
             key: manifest.key(),
             manifest: manifest.clone(),
@@ -133,8 +169,18 @@ impl<'a> Host<'a> {
             seconds: began.elapsed().as_secs_f64(),
             provenance: self.origin.provenance(self.stage),
         };
-        self.store.put_record(&record).map_err(|error| store_error(name, error))?;
-        Ok(Shard { entry, report: record.report, is_reused: false })
+        let shard = Shard { entry, report: record.report.clone(), is_reused: false };
+        self.wait_for_storing(MAX_STORING - 1)?;
+        let (store, name) = (self.store.clone(), name.to_owned());
+        let thread = thread::Builder::new().name("shards".into()).spawn(move || {
+            let stored = store.put_prepared(&path, &entry).and_then(|()| store.put_record(&record));
+            // Only now may others look for it, or find that it is not there.
+            drop((lock, scratch));
+            stored.map_err(|error| store_error(&name, error))
+        });
+        let thread = thread.map_err(|error| StageError::because("no thread can be started to store a shard", error))?;
+        self.storing.lock().unwrap_or_else(PoisonError::into_inner).push_back(thread);
+        Ok(shard)
     }
 
     fn add(&self, name: &str, shard: Shard) -> Result<Shard, StageError> {
@@ -194,9 +240,8 @@ impl StageHost for Host<'_> {
         // Whoever held the lock may have computed this very shard.
         let shard = match remembered()? {
             Some(shard) => shard,
-            None => self.compute(name, manifest, compute)?,
+            None => self.compute(name, manifest, lock, compute)?,
         };
-        drop(lock);
         self.add(name, shard)
     }
 }

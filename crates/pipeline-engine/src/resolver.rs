@@ -2,6 +2,7 @@
 //!
 //! A plan asks it for all stages at once, a run asks it again for each stage whose inputs have become known.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{ArtifactDigest, Digest, FileEntry, Key, Manifest, RunReason, Tree};
@@ -205,16 +206,36 @@ impl<'a> Resolver<'a> {
             return Ok(Vec::new());
         }
         let store = self.store;
-        let Some(tree) = self.tree(idx)? else {
+        let Some(entries) = self.published(idx)? else {
             let stale = |(_, path): &(String, PathBuf)| Unpublished::Stale { path: path.clone() };
             return Ok(node.publish.iter().map(stale).collect());
         };
-        let check = |(file, path): &(String, PathBuf)| match entry(tree, file) {
-            Err(names) => Some(Unpublished::NotInArtifact { file: file.clone(), names }),
-            Ok(entry) if store.matches(entry, path) => None,
-            Ok(_) => Some(Unpublished::Stale { path: path.clone() }),
+        let check = |(file, path): &(String, PathBuf)| match entries.get(file) {
+            None => Some(Unpublished::NotInArtifact { file: file.clone(), names: self.names(idx) }),
+            Some(entry) if store.matches(entry, path) => None,
+            Some(_) => Some(Unpublished::Stale { path: path.clone() }),
         };
         Ok(node.publish.iter().filter_map(check).collect())
+    }
+
+    /// The entries of the files that an up-to-date stage publishes; none when neither the last run nor a record tells.
+    pub fn published(&mut self, idx: usize) -> Result<Option<BTreeMap<String, FileEntry>>, StoreError> {
+        let publish = &self.graph.nodes()[idx].publish;
+        let former = self.former[idx].as_ref().filter(|former| Some(former.artifact) == self.stages[idx].artifact);
+        if let Some(former) =
+            former.filter(|former| publish.iter().all(|(file, _)| former.published.contains_key(file)))
+        {
+            return Ok(Some(former.published.clone()));
+        }
+        let Some(tree) = self.tree(idx)? else { return Ok(None) };
+        let entries = publish.iter().filter_map(|(file, _)| Some((file.clone(), *tree.files.get(file)?)));
+        Ok(Some(entries.collect()))
+    }
+
+    /// The names of the artifact's files, as far as its record has been read.
+    fn names(&self, idx: usize) -> Vec<String> {
+        let record = self.stages[idx].record.as_ref().and_then(Option::as_ref);
+        record.map(|record| record.tree.files.keys().cloned().collect()).unwrap_or_default()
     }
 
     fn record(&mut self, idx: usize) -> Result<Option<&Record>, StoreError> {

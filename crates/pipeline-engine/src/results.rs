@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::{Metrics, Outcome, StageId};
-use pipeline_store::LastStage;
+use pipeline_store::{LastStage, StoreError};
 
 use crate::plan::Decision;
 use crate::schedule::Phase;
@@ -33,19 +33,25 @@ impl State<'_, '_> {
     }
 
     /// What the stages have now; those that are not up to date keep what they had, so that they can be compared with it.
-    pub fn last_stages(&mut self) -> BTreeMap<StageId, LastStage> {
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn last_stages(&mut self) -> Result<BTreeMap<StageId, LastStage>, StoreError> {
         let mut stages = BTreeMap::new();
         for idx in 0..self.decisions.len() {
             let last = match &self.decisions[idx] {
                 Decision::Reuse { key, artifact, report } if self.schedule.phase(idx) == Phase::Settled => {
-                    let seconds = self.resolver.seconds(idx);
-                    Some(LastStage { key: *key, artifact: *artifact, seconds, report: report.clone() })
+                    let (key, artifact, report) = (*key, *artifact, report.clone());
+                    let has_published = !self.resolver.graph.nodes()[idx].publish.is_empty();
+                    let published = if has_published { self.resolver.published(idx)? } else { None };
+                    let (seconds, published) = (self.resolver.seconds(idx), published.unwrap_or_default());
+                    Some(LastStage { key, artifact, seconds, report, published })
                 }
                 _ => self.resolver.former(idx).cloned(),
             };
             stages.extend(last.map(|last| (self.id(idx), last)));
         }
-        stages
+        Ok(stages)
     }
 
     /// The facts for whoever started the run.

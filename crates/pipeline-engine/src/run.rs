@@ -126,13 +126,7 @@ fn finish(
 ) -> Result<RunSummary, EngineError> {
     let outcome = state.outcome(shop.cancel);
     let metrics = state.metrics();
-    let last = Last {
-        run: state.journal.run().clone(),
-        spec: spec.path.clone(),
-        at_ms: now_ms(),
-        stages: state.last_stages(),
-    };
-    let written = write_results(&mut state, shop.store, spec, &metrics, &last);
+    let written = write_results(&mut state, shop.store, spec, &metrics);
     let seconds = began.elapsed().as_secs_f64();
     // Also when something could not be written: a run without this event counts as one that died.
     state.journal.emit(Event::RunFinished { outcome, seconds, metrics: metrics.clone() });
@@ -146,10 +140,10 @@ fn write_results(
     store: &Store,
     spec: &SpecInfo,
     metrics: &BTreeMap<StageId, Metrics>,
-    last: &Last,
 ) -> Result<(), StoreError> {
     state.journal.write_metrics(metrics)?;
-    store.put_last(&last.spec, last)?;
+    let (run, stages) = (state.journal.run().clone(), state.last_stages()?);
+    store.put_last(&spec.path, &Last { run, spec: spec.path.clone(), at_ms: now_ms(), stages })?;
     state.put_snapshot(store, spec)?;
     store.flush_sources()
 }

@@ -10,7 +10,6 @@ use pipeline_store::{Circumstances, Last, Snapshot, Store, StoreError};
 
 use crate::journal::Journal;
 use crate::plan::Decision;
-use crate::resolver;
 use crate::schedule::Phase;
 use crate::state::State;
 use crate::{EngineError, RunOptions, RunSummary, SpecInfo};
@@ -106,19 +105,20 @@ impl State<'_, '_> {
         let Some(places) = store.look_at(nodes.iter().flat_map(|node| node.stage.places()).collect()) else {
             return Ok(());
         };
+        let Some(contents) = self.contents(spec)? else { return Ok(()) };
         let snapshot = Snapshot {
             run: self.journal.run().clone(),
             spec_name: spec.name.clone(),
             circumstances: circumstances.clone(),
             stages: nodes.iter().map(|node| (node.id.clone(), node.stage.kind().to_owned())).collect(),
-            contents: self.contents(spec)?,
+            contents,
             places,
         };
         store.put_snapshot(&spec.path, &snapshot)
     }
 
-    /// The files that this run has read or published, and their digests.
-    fn contents(&mut self, spec: &SpecInfo) -> Result<Vec<(PathBuf, Digest)>, StoreError> {
+    /// The files that this run has read or published, and their digests; none when those of a stage are not known.
+    fn contents(&mut self, spec: &SpecInfo) -> Result<Option<Vec<(PathBuf, Digest)>>, StoreError> {
         let mut contents = spec.files.clone();
         let graph = self.resolver.graph;
         for (idx, node) in graph.nodes().iter().enumerate() {
@@ -126,13 +126,12 @@ impl State<'_, '_> {
             if node.publish.is_empty() {
                 continue;
             }
-            let Some(tree) = self.resolver.tree(idx)? else { continue };
-            let published = node
-                .publish
-                .iter()
-                .filter_map(|(file, path)| resolver::entry(tree, file).ok().map(|entry| (path.clone(), entry.digest)));
-            contents.extend(published);
+            let Some(entries) = self.resolver.published(idx)? else { return Ok(None) };
+            for (file, path) in &node.publish {
+                let Some(entry) = entries.get(file) else { return Ok(None) };
+                contents.push((path.clone(), entry.digest));
+            }
         }
-        Ok(contents)
+        Ok(Some(contents))
     }
 }

@@ -187,7 +187,7 @@ fn run_and_commit(
     let _ = sender.send(Message::Worked { idx: order.idx });
     check_sources(shop.store, &order.sources, &format!("while `{}` read it", node.id))?;
     leave_out_unmeasured(&mut report, &host);
-    let shards = host.into_shards();
+    let shards = host.finish()?;
     let (n_shards_reused, n_shards_computed) = (shards.n_reused, shards.n_computed);
     let record = Record {
         key: order.key,

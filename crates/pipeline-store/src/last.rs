@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{ArtifactDigest, Key, RunId, StageId, StageReport};
+use pipeline_core::{ArtifactDigest, FileEntry, Key, RunId, StageId, StageReport};
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{Durability, list_folder, read_if_there, write_whole};
@@ -36,6 +36,9 @@ pub struct LastStage {
     /// What the stage told when it ran.
     #[serde(default, skip_serializing_if = "is_empty")]
     pub report: StageReport,
+    /// The files that the spec publishes, by their names in the artifact: enough to compare them with what is outside.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub published: BTreeMap<String, FileEntry>,
 }
 
 fn is_empty(report: &StageReport) -> bool {

@@ -28,10 +28,27 @@ impl Store {
     /// # Errors
     /// When it is not a plain file, or the store cannot be written.
     pub fn put_file(&self, path: &Path) -> Result<FileEntry, StoreError> {
-        let entry = prepare(path, &*self.session()?)?;
-        self.place(path, &entry)?;
-        sync_folder(parent(&self.layout().object(&entry.digest)))?;
+        let entry = self.prepare_file(path)?;
+        self.put_prepared(path, &entry)?;
         Ok(entry)
+    }
+
+    /// Makes a file of a scratch folder fit for [`Store::put_prepared`] and returns its entry. Waits for no disk.
+    ///
+    /// # Errors
+    /// When it is not a plain file, or cannot be read.
+    pub fn prepare_file(&self, path: &Path) -> Result<FileEntry, StoreError> {
+        prepare(path, &*self.session()?)
+    }
+
+    /// Moves a prepared file into the store.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn put_prepared(&self, path: &Path, entry: &FileEntry) -> Result<(), StoreError> {
+        sync_file(path)?;
+        self.place(path, entry)?;
+        sync_folder(parent(&self.layout().object(&entry.digest)))
     }
 
     /// Moves every file below a scratch folder into the store and returns the tree they make. The names are relative.
@@ -43,7 +60,11 @@ impl Store {
         let session = self.session()?;
         let mut names = Vec::new();
         list_files(scratch, "", &mut names)?;
-        let entries = names.par_iter().map(|name| prepare(&scratch.join(name), &session));
+        let prepare_synced = |name: &String| {
+            let path = scratch.join(name);
+            prepare(&path, &session).and_then(|entry| sync_file(&path).map(|()| entry))
+        };
+        let entries = names.par_iter().map(prepare_synced);
         let entries: Vec<FileEntry> = entries.collect::<Result<_, _>>()?;
         for (name, entry) in names.iter().zip(&entries) {
             self.place(&scratch.join(name), entry)?;
@@ -101,7 +122,11 @@ impl Store {
     }
 }
 
-/// Makes a file fit to be an object: a plain file that nobody else can write, synced. Returns its entry.
+fn sync_file(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|file| file.sync_all()).at("sync", path)
+}
+
+/// Makes a file fit to be an object: a plain file that nobody else can write. Returns its entry.
 fn prepare(path: &Path, session: &Session) -> Result<FileEntry, StoreError> {
     let metadata = fs::symlink_metadata(path).at("read", path)?;
     if !metadata.is_file() {
@@ -116,7 +141,6 @@ fn prepare(path: &Path, session: &Session) -> Result<FileEntry, StoreError> {
     let file = File::open(path).at("read", path)?;
     // The time of last use: whatever the file says of itself may be long ago.
     file.set_modified(SystemTime::now()).at("write", path)?;
-    file.sync_all().at("sync", path)?;
     let bytes = file.metadata().at("read", path)?.len();
     Ok(FileEntry { digest: digest_of(&file, bytes, path)?, bytes })
 }

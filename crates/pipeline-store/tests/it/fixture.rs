@@ -87,6 +87,7 @@ pub fn last_of(spec: &Path, records: &[&Record]) -> Last {
             artifact: record.tree.digest(),
             seconds: record.seconds,
             report: record.report.clone(),
+            published: BTreeMap::new(),
         };
         (record.provenance.stage.parse().unwrap(), stage)
     });
