@@ -136,3 +136,24 @@ fn names_on_the_command_line() {
 help: did you mean `run`?",
     );
 }
+
+#[test]
+fn a_folder_whose_name_is_no_text_is_as_good_as_any() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let project = Project::new();
+    let folder = project.path("").join(std::ffi::OsStr::from_bytes(b"no\xfftext"));
+    std::fs::create_dir(&folder).unwrap();
+    let spec =
+        "stages:\n  a: { kind: command, params: { run: [touch, out], outputs: [out] }, publish: { out: copy } }\n";
+    std::fs::write(folder.join("spec.yaml"), spec).unwrap();
+    let run = |args: &[&str]| project.command(args).current_dir(&folder).output().unwrap();
+    assert_eq!(run(&["run", "spec.yaml"]).status.code(), Some(0));
+    assert!(folder.join("copy").exists());
+    let again = run(&["run", "spec.yaml"]);
+    assert!(String::from_utf8_lossy(&again.stderr).contains("nothing ran"), "{again:?}");
+    for args in [&["status", "spec.yaml"][..], &["validate", "spec.yaml"], &["cache", "stats"], &["cache", "verify"]] {
+        let output = run(&[args, &["--json"]].concat());
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
+        assert!(serde_json::from_slice::<serde_json::Value>(&output.stdout).is_ok(), "{args:?}");
+    }
+}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{ArtifactDigest, FileEntry, Key, RunId, StageId, StageReport};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::durable::{Durability, list_folder, read_if_there, write_whole};
 use crate::error::At;
@@ -17,6 +17,7 @@ pub struct Last {
     /// The run that wrote it.
     pub run: RunId,
     /// The spec's absolute path.
+    #[serde(serialize_with = "as_text")]
     pub spec: PathBuf,
     /// When, in milliseconds since 1970-01-01 UTC.
     pub at_ms: u64,
@@ -39,6 +40,11 @@ pub struct LastStage {
     /// The files that the spec publishes, by their names in the artifact: enough to compare them with what is outside.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub published: BTreeMap<String, FileEntry>,
+}
+
+/// JSON holds UTF-8 only; this path is for people, and nothing is looked up by it.
+fn as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
 }
 
 fn is_empty(report: &StageReport) -> bool {

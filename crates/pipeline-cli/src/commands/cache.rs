@@ -37,7 +37,7 @@ fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if args.json.json {
         let StoreStats { n_objects, rooted_bytes, n_records, n_runs, quarantine_bytes, scratch_bytes, .. } = stats;
         terminal.json(&json!({
-            "artifacts": store.artifacts(), "n_objects": n_objects, "bytes": stats.bytes, "rooted_bytes": rooted_bytes,
+            "artifacts": store.artifacts().to_string_lossy(), "n_objects": n_objects, "bytes": stats.bytes, "rooted_bytes": rooted_bytes,
             "n_records": n_records, "n_runs": n_runs, "quarantine_bytes": quarantine_bytes,
             "scratch_bytes": scratch_bytes, "bytes_by_stage": stats.bytes_by_stage,
         }))?;
@@ -62,14 +62,14 @@ fn verify(args: &CacheVerifyArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     let store = open(&args.store)?;
     let report = store.verify(args.repair)?;
     if args.json.json {
-        let damaged = report
-            .damaged_objects
-            .iter()
-            .map(|object| json!({ "path": object.path, "stage": object.stage, "bytes": object.bytes }));
+        let damaged = report.damaged_objects.iter().map(
+            |object| json!({ "path": object.path.to_string_lossy(), "stage": object.stage, "bytes": object.bytes }),
+        );
+        let damaged_records: Vec<_> = report.damaged_records.iter().map(|path| path.to_string_lossy()).collect();
         terminal.json(&json!({
             "n_objects": report.n_objects, "bytes": report.bytes, "n_records": report.n_records,
             "n_without_bytes": report.n_without_bytes, "damaged_objects": damaged.collect::<Vec<_>>(),
-            "damaged_records": report.damaged_records, "repaired": args.repair,
+            "damaged_records": damaged_records, "repaired": args.repair,
         }))?;
     } else {
         terminal.data(&verdict(&report, args.repair))?;

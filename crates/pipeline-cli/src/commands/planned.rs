@@ -3,6 +3,8 @@
 //! JSON: `{spec, file, compared_with, n_reuse, n_run, n_depends, stages: [{stage, kind, decision, why, on, key, artifact,
 //! unpublished, last_seconds}]}`, where `decision` is `reuse`, `run` or `depends`.
 
+use std::borrow::Cow;
+
 use pipeline_core::{RunReason, StageId};
 use pipeline_engine::{Decision, Plan, PlannedStage};
 use serde::Serialize;
@@ -17,7 +19,7 @@ use crate::terminal::Terminal;
 #[derive(Serialize)]
 struct PlanJson<'a> {
     spec: &'a str,
-    file: &'a std::path::Path,
+    file: Cow<'a, str>,
     compared_with: Option<&'a pipeline_core::RunId>,
     n_reuse: usize,
     n_run: usize,
@@ -31,7 +33,7 @@ struct StageJson<'a> {
     kind: &'a str,
     #[serde(flatten)]
     decision: DecisionJson<'a>,
-    unpublished: &'a [std::path::PathBuf],
+    unpublished: Vec<Cow<'a, str>>,
     last_seconds: Option<f64>,
 }
 
@@ -173,12 +175,12 @@ fn to_json<'a>(opened: &'a Opened, plan: &'a Plan, counts: Counts) -> PlanJson<'
         stage: &stage.id,
         kind: stage.kind,
         decision: DecisionJson::from(&stage.decision),
-        unpublished: &stage.unpublished,
+        unpublished: stage.unpublished.iter().map(|path| path.to_string_lossy()).collect(),
         last_seconds: stage.last_seconds,
     });
     PlanJson {
         spec: &opened.spec.name,
-        file: &opened.spec.file,
+        file: opened.spec.file.to_string_lossy(),
         compared_with: plan.compared_with.as_ref(),
         n_reuse: counts.n_reuse,
         n_run: counts.n_run,

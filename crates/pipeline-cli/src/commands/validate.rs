@@ -17,7 +17,9 @@ pub fn run(args: &ValidateArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let Loaded { spec, graph, .. } = Loaded::load(&args.spec)?;
     if args.json.json {
         let n_stages = graph.n_stages();
-        terminal.json(&serde_json::json!({ "spec": spec.name, "file": spec.file, "n_stages": n_stages }))?;
+        terminal.json(
+            &serde_json::json!({ "spec": spec.name, "file": spec.file.to_string_lossy(), "n_stages": n_stages }),
+        )?;
     } else {
         terminal.remark(&format!(
             "{}: {}, no mistakes",
