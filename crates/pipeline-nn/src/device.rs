@@ -5,10 +5,14 @@ use std::path::PathBuf;
 mod batches;
 #[cfg(any(feature = "cuda", test))]
 mod cuda;
+mod instructions;
 mod multiply;
+mod packed;
 
 pub(crate) use batches::map_batches;
-pub(crate) use multiply::{is_narrow, multiply, steady_rows};
+pub(crate) use instructions::InstructionSet;
+pub(crate) use multiply::{multiply, steady_rows};
+pub(crate) use packed::{PackedMatrix, Rows};
 
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

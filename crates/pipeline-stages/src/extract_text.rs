@@ -18,7 +18,7 @@ use crate::model::{self, ModelName};
 
 pub(crate) static KIND: Kind = Kind {
     name: "extract-text",
-    version: 1,
+    version: 2,
     summary: "Encodes queries with a BERT-family model into one vector each",
     slots: Some(&[Slot { name: "queries", accepts: Format::Queries, summary: "the queries to encode" }]),
     produces: Format::TextFeatures,

@@ -43,7 +43,7 @@ fn the_manifest_of_each_kind_is_as_it_was() {
         ("train-images", "decode-images 1; max_samples=null; resize=\"bilinear\"; size=[224,224]; source path"),
         (
             "train-text",
-            "extract-text 1; lower_case=null; max_length=128; pooling=\"cls\"; source model/config; source \
+            "extract-text 2; lower_case=null; max_length=128; pooling=\"cls\"; source model/config; source \
              model/vocab; source model/tokenizer-config; source model/weights",
         ),
         ("train-vectors", "extract-image 2; source model/config; source model/weights"),

@@ -1,6 +1,6 @@
 //! Asks the CUDA driver whether it works: the framework panics where this returns an error.
 //!
-//! The only unsafe code of this crate: libraries are loaded by name and two functions of the driver are called, whose
+//! Its unsafe code: libraries are loaded by name and two functions of the driver are called, whose
 //! signatures are part of its stable interface.
 
 #![allow(unsafe_code)]

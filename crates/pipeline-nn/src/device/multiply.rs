@@ -3,7 +3,7 @@
 /// Whether `gemm` splits the sums of a product otherwise when it has at most 64 rows.
 ///
 /// Up to 64 rows and columns sums are split into runs of 512 terms, else into runs of one length.
-pub(crate) fn is_narrow(depth: usize, n_cols: usize) -> bool {
+fn is_narrow(depth: usize, n_cols: usize) -> bool {
     n_cols <= 64 && depth > 512
 }
 

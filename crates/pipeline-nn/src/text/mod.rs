@@ -1,19 +1,20 @@
 //! Text encoders of the BERT family: texts to feature vectors.
 
+mod batches;
 mod config;
+mod cpu;
+#[cfg(any(feature = "cuda", test))]
 mod model;
 mod tokenizer;
 mod weights;
 
-use std::collections::BTreeMap;
-
-use burn::backend::Flex;
-
-use crate::device::{Device, is_narrow, map_batches, probe};
+use crate::device::{Device, InstructionSet, map_batches, probe};
 use crate::matrix::Matrix;
 pub use crate::weights::{ModelError, ModelSearch, TextModelFiles, find_text_model, text_model_places};
 
 use config::BertConfig;
+use cpu::CpuBert;
+#[cfg(feature = "cuda")]
 use model::Bert;
 use tokenizer::BertTokenizer;
 use weights::BertWeights;
@@ -52,13 +53,11 @@ pub struct TextEncoder {
     tokenizer: BertTokenizer,
     dim: usize,
     batch_rows: usize,
-    /// Features would depend on how many texts are computed together.
-    is_narrow: bool,
     model: Model,
 }
 
 enum Model {
-    Cpu(Box<Bert<Flex>>),
+    Cpu(Box<CpuBert>),
     #[cfg(feature = "cuda")]
     Cuda(Box<Bert<burn_cuda::Cuda>>),
 }
@@ -83,15 +82,15 @@ impl TextEncoder {
         }
         let weights = BertWeights::read(files, &config)?;
         let model = match device {
-            Device::Cpu => Model::Cpu(Box::new(Bert::new(weights, &config, options.pooling, Default::default()))),
+            Device::Cpu => {
+                Model::Cpu(Box::new(CpuBert::new(weights, &config, options.pooling, InstructionSet::best())))
+            }
             #[cfg(feature = "cuda")]
             Device::Cuda => Model::Cuda(Box::new(Bert::new(weights, &config, options.pooling, Default::default()))),
             #[cfg(not(feature = "cuda"))]
             Device::Cuda => return Err(crate::device::DeviceError::NotBuilt.into()),
         };
-        let (dim, inner) = (config.hidden_size, config.intermediate_size);
-        let is_narrow = is_narrow(inner, dim) || is_narrow(dim, inner);
-        Ok(Self { tokenizer, dim, batch_rows: options.batch_rows.max(1), is_narrow, model })
+        Ok(Self { tokenizer, dim: config.hidden_size, batch_rows: options.batch_rows.max(1), model })
     }
 
     /// The length of a feature vector.
@@ -116,16 +115,27 @@ impl TextEncoder {
     /// When a text cannot be split into tokens or a feature is not finite.
     pub fn encode(&self, texts: &[&str], n_threads: usize) -> Result<Matrix, ModelError> {
         let ids = self.tokenize_all(texts)?;
-        let batches = batches_of_one_length(&ids, if self.is_narrow { 1 } else { self.batch_rows });
-        let encode_batch = |batch_idx: usize| {
-            let text_idxs: &Vec<usize> = &batches[batch_idx];
-            let batch_ids: Vec<u32> = text_idxs.iter().flat_map(|&text_idx| &ids[text_idx]).copied().collect();
-            self.forward(batch_ids, ids[text_idxs[0]].len())
-        };
-        let features = match &self.model {
-            Model::Cpu(_) => map_batches(batches.len(), n_threads, encode_batch),
+        let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
+        let (batches, features) = match &self.model {
+            Model::Cpu(model) => {
+                let batches = batches::of_any_length(&lengths, self.batch_rows, n_threads);
+                let forward = |batch_idx: usize| {
+                    let texts: Vec<&[u32]> = batches[batch_idx].iter().map(|idx| ids[*idx].as_slice()).collect();
+                    model.forward(&texts)
+                };
+                let features = map_batches(batches.len(), n_threads, forward);
+                (batches, features)
+            }
             #[cfg(feature = "cuda")]
-            Model::Cuda(_) => (0..batches.len()).map(encode_batch).collect(),
+            Model::Cuda(model) => {
+                let batches = batches::of_one_length(&lengths, self.batch_rows);
+                let forward = |text_idxs: &Vec<usize>| {
+                    let ids_of_all = text_idxs.iter().flat_map(|idx| &ids[*idx]).copied().collect();
+                    model.forward(ids_of_all, lengths[text_idxs[0]])
+                };
+                let features = batches.iter().map(forward).collect();
+                (batches, features)
+            }
         };
         let mut matrix = Matrix::zeros(texts.len(), self.dim);
         for (text_idxs, features) in batches.iter().zip(&features) {
@@ -142,14 +152,6 @@ impl TextEncoder {
         };
         texts.iter().enumerate().map(ids).collect()
     }
-
-    fn forward(&self, ids: Vec<u32>, n_tokens: usize) -> Vec<f32> {
-        match &self.model {
-            Model::Cpu(model) => model.forward(ids, n_tokens),
-            #[cfg(feature = "cuda")]
-            Model::Cuda(model) => model.forward(ids, n_tokens),
-        }
-    }
 }
 
 /// The length of a model's feature vectors, from its configuration alone.
@@ -158,15 +160,6 @@ impl TextEncoder {
 /// When the configuration cannot be read or is not supported.
 pub fn text_dim(files: &TextModelFiles) -> Result<usize, ModelError> {
     Ok(BertConfig::read(&files.config)?.hidden_size)
-}
-
-/// Positions of texts that have the same number of tokens, at most `batch_rows` together, long ones first.
-fn batches_of_one_length(ids: &[Vec<u32>], batch_rows: usize) -> Vec<Vec<usize>> {
-    let mut by_length = BTreeMap::<usize, Vec<usize>>::new();
-    for (text_idx, ids) in ids.iter().enumerate() {
-        by_length.entry(ids.len()).or_default().push(text_idx);
-    }
-    by_length.values().rev().flat_map(|text_idxs| text_idxs.chunks(batch_rows).map(<[usize]>::to_vec)).collect()
 }
 
 #[cfg(test)]

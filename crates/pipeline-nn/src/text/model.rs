@@ -1,4 +1,4 @@
-//! The forward pass of a BERT encoder, over batches of texts that have the same number of tokens.
+//! The forward pass of a BERT encoder by burn, over batches of texts that have the same number of tokens: the path for CUDA.
 //!
 //! Equal lengths need neither padding nor mask. Activations are kept as `[n_texts · n_tokens, hidden]`, so that every
 //! affine map is one large matrix product.
@@ -83,9 +83,6 @@ impl<B: Backend> Bert<B> {
             hidden = layer.forward(hidden, n_tokens, n_tokens);
         }
         let features = match self.pooling {
-            // A product of one row takes another path through the matrix library and rounds differently, so a text
-            // alone computes a second token too: its features then have the same bits as among others.
-            Pooling::Cls if n_texts == 1 => last.forward(hidden, n_tokens, 2).narrow(0, 0, 1),
             Pooling::Cls => last.forward(hidden, n_tokens, 1),
             Pooling::Mean => {
                 let hidden = last.forward(hidden, n_tokens, n_tokens);
@@ -163,8 +160,6 @@ impl<B: Backend> Layer<B> {
 impl<B: Backend> Dense<B> {
     fn new(weights: DenseWeights, device: &B::Device) -> Self {
         let (n_in, n_out) = (weights.n_in, weights.n_out);
-        // Truly transposed and not a view: over a view the matrix library sums small products in another order, so
-        // that features would depend on how many texts are computed together.
         let mut transposed = Vec::<f32>::with_capacity(n_in * n_out);
         for in_idx in 0..n_in {
             transposed.extend(weights.weight[in_idx..].iter().step_by(n_in));

@@ -1,5 +1,6 @@
 //! The text encoder against PyTorch's goldens: tokens, features, and what batches and threads must not change.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;

@@ -5,11 +5,30 @@ use std::path::PathBuf;
 use burn::backend::Flex;
 
 use super::*;
+use crate::device::InstructionSet;
+use crate::text::cpu::CpuBert;
 use crate::text::tokenizer::BertTokenizer;
 use crate::weights::{find_text_model, fixtures};
 
 /// PyTorch itself differs by up to 3.3e-6 between batch sizes, threads and kernels.
 const TOLERANCE: f32 = 1e-5;
+
+#[test]
+fn the_processor_and_burn_give_the_same_features() {
+    let folder: PathBuf = fixtures::path("tiny/bert").canonicalize().unwrap();
+    let files = find_text_model(folder.to_str().unwrap(), &Default::default()).unwrap();
+    let config = BertConfig::read(&files.config).unwrap();
+    let tokenizer = BertTokenizer::load(&files, None, 128).unwrap();
+    let texts = ["水果 红 苹果", "红苹果"].map(|text| tokenizer.ids(text).unwrap());
+    for pooling in [Pooling::Cls, Pooling::Mean] {
+        let weights = || BertWeights::read(&files, &config).unwrap();
+        let burn = Bert::<Flex>::new(weights(), &config, pooling, Default::default());
+        let burn = texts.iter().flat_map(|ids| burn.forward(ids.clone(), ids.len())).collect::<Vec<_>>();
+        let cpu = CpuBert::new(weights(), &config, pooling, InstructionSet::best());
+        let difference = fixtures::max_difference(&burn, &cpu.forward(&[&texts[0], &texts[1]]));
+        assert!(difference <= TOLERANCE, "{pooling:?}: {difference:e}");
+    }
+}
 
 #[test]
 fn hidden_states_of_every_layer_are_those_of_pytorch() {

@@ -1,0 +1,235 @@
+//! Products with a matrix that is laid out once for the processor's tiles.
+//!
+//! Every number of a product is summed in an order that depends on the depth alone, so a row's bits depend neither on
+//! how many rows are computed together nor on where it stands among them.
+
+use super::instructions::{CacheLine, InstructionSet, LINE, Tile};
+
+/// Rows that are computed with one panel before the next: more share what it costs to fetch the panel, and fewer are
+/// fetched again from the second-level cache.
+const BLOCK_ROWS: usize = 264;
+/// Bytes of a panel's block of the depth: so long that the beginning and the end of its loop take no time beside it.
+const BLOCK_BYTES: usize = 48 << 10;
+
+/// A matrix as the right side of products, cut into panels of as many columns as a tile has.
+///
+/// # Shapes
+/// stands for `[depth, n_cols]` · `lines`: `[depth blocks, panels, depth in the block, tile columns]`, the last panel
+/// padded with zeros
+#[derive(Debug, Clone)]
+pub(crate) struct PackedMatrix {
+    instructions: InstructionSet,
+    depth: usize,
+    n_cols: usize,
+    lines: Vec<CacheLine>,
+}
+
+/// Rows that lie `stride` numbers apart, each as wide as the product is deep.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) stride: usize,
+    pub(crate) n_rows: usize,
+}
+
+impl PackedMatrix {
+    /// A matrix without numbers, to be filled by [`PackedMatrix::pack`].
+    pub(crate) fn new(instructions: InstructionSet) -> Self {
+        Self { instructions, depth: 0, n_cols: 0, lines: Vec::new() }
+    }
+
+    /// Takes other numbers, of which `value` tells those at a depth and a column, in the memory of the former ones.
+    pub(crate) fn pack(&mut self, depth: usize, n_cols: usize, value: impl Fn(usize, usize) -> f32) {
+        (self.depth, self.n_cols) = (depth, n_cols);
+        self.lines.clear();
+        let (n_lines, n_panels) = (self.instructions.tile_lines(), self.n_panels());
+        self.lines.reserve_exact(depth * n_panels * n_lines);
+        for block in self.depth_blocks() {
+            for line_idx in 0..n_panels {
+                for k in block.clone() {
+                    for first_col in (0..n_lines).map(|line| (line_idx * n_lines + line) * LINE) {
+                        let mut line = CacheLine::default();
+                        let cols = first_col..n_cols.min(first_col + LINE);
+                        line.0.iter_mut().zip(cols).for_each(|(number, col)| *number = value(k, col));
+                        self.lines.push(line);
+                    }
+                }
+            }
+        }
+    }
+
+    /// `out = finish(rows · self)`.
+    ///
+    /// `finish` is given runs of a row of the finished product with the position of their first column, while they are
+    /// in the cache; it is compiled for the processor's instructions.
+    ///
+    /// # Shapes
+    /// `out`: `[n_rows, n_cols]`, rows `out_stride` apart
+    ///
+    /// # Panics
+    /// When a slice is too short: a bug of the caller.
+    pub(crate) fn multiply(
+        &self,
+        rows: Rows<'_>,
+        out: &mut [f32],
+        out_stride: usize,
+        finish: impl Fn(&mut [f32], usize) + Copy,
+    ) {
+        for first_row in (0..rows.n_rows).step_by(BLOCK_ROWS) {
+            let n_rows = BLOCK_ROWS.min(rows.n_rows - first_row);
+            let block = Rows { values: &rows.values[first_row * rows.stride..], n_rows, ..rows };
+            self.multiply_block(block, &mut out[first_row * out_stride..], out_stride, finish);
+        }
+    }
+
+    fn multiply_block(
+        &self,
+        rows: Rows<'_>,
+        out: &mut [f32],
+        out_stride: usize,
+        finish: impl Fn(&mut [f32], usize) + Copy,
+    ) {
+        let width = self.instructions.tile_cols();
+        for block in self.depth_blocks() {
+            for panel_idx in 0..self.n_panels() {
+                let first_col = panel_idx * width;
+                let n_cols = width.min(self.n_cols - first_col);
+                self.multiply_panel(rows, &block, panel_idx, &mut out[first_col..], out_stride, n_cols);
+                if block.end == self.depth {
+                    self.instructions.run(
+                        #[inline(always)]
+                        || {
+                            for row in out[first_col..].chunks_mut(out_stride).take(rows.n_rows) {
+                                finish(&mut row[..n_cols], first_col);
+                            }
+                        },
+                    );
+                }
+            }
+        }
+    }
+
+    /// Adds the product of a block of the depth to the columns of a panel.
+    fn multiply_panel(
+        &self,
+        rows: Rows<'_>,
+        block: &std::ops::Range<usize>,
+        panel_idx: usize,
+        out: &mut [f32],
+        out_stride: usize,
+        n_cols: usize,
+    ) {
+        let (tile_rows, width) = (self.instructions.tile_rows(), self.instructions.tile_cols());
+        let n_lines = block.len() * self.instructions.tile_lines();
+        let start = block.start * self.n_panels() * self.instructions.tile_lines() + panel_idx * n_lines;
+        let (panel, later) = self.lines[start..].split_at(n_lines);
+        let accumulate = block.start > 0;
+        let n_tiles = rows.n_rows.div_ceil(tile_rows);
+        let share = n_lines.div_ceil(n_tiles);
+        for tile_idx in 0..n_tiles {
+            // The next panel comes from far away: each tile fetches a share of it.
+            self.instructions
+                .prefetch(later.get(tile_idx * share..).map_or(&[], |later| &later[..share.min(later.len())]));
+            let first_row = tile_idx * tile_rows;
+            let n_rows = tile_rows.min(rows.n_rows - first_row);
+            let a = &rows.values[first_row * rows.stride + block.start..];
+            let out = &mut out[first_row * out_stride..];
+            let tile = Tile { n_rows, a, a_stride: rows.stride, panel, out, out_stride, accumulate };
+            if n_cols == width { self.instructions.multiply(tile) } else { self.multiply_narrow(tile, n_cols) }
+        }
+    }
+
+    /// A tile of which only the first columns are wanted and have a place.
+    fn multiply_narrow(&self, tile: Tile<'_>, n_cols: usize) {
+        let width = self.instructions.tile_cols();
+        let mut product = [0.0; 12 * 2 * LINE];
+        let (n_rows, out_stride) = (tile.n_rows, tile.out_stride);
+        let out = tile.out;
+        self.instructions.multiply(Tile { out: &mut product, out_stride: width, accumulate: false, ..tile });
+        for row_idx in 0..n_rows {
+            let out = &mut out[row_idx * out_stride..][..n_cols];
+            for (out, product) in out.iter_mut().zip(&product[row_idx * width..]) {
+                *out = if tile.accumulate { *out + product } else { *product };
+            }
+        }
+    }
+
+    fn n_panels(&self) -> usize {
+        self.n_cols.div_ceil(self.instructions.tile_cols())
+    }
+
+    /// Runs of the depth after which sums are added up.
+    fn depth_blocks(&self) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+        let (depth, step) = (self.depth, BLOCK_BYTES / size_of::<CacheLine>() / self.instructions.tile_lines());
+        (0..depth).step_by(step).map(move |start| start..depth.min(start + step))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::weights::fixtures;
+
+    /// Depths of less and more than a block, columns of less and more than a panel.
+    const PRODUCTS: [(usize, usize); 7] = [(1, 1), (3, 16), (64, 9), (255, 33), (257, 48), (768, 70), (1100, 96)];
+
+    fn product(matrix: &PackedMatrix, a: &[f32], depth: usize, n_rows: usize) -> Vec<f32> {
+        let mut out = vec![9.0; n_rows * matrix.n_cols];
+        matrix.multiply(Rows { values: a, stride: depth, n_rows }, &mut out, matrix.n_cols, |_, _| ());
+        out
+    }
+
+    #[test]
+    fn rows_meet_columns_with_every_instruction_set() {
+        for instructions in InstructionSet::available() {
+            let mut matrix = PackedMatrix::new(instructions);
+            for (depth, n_cols) in PRODUCTS {
+                let a = fixtures::noise("a", vec![300, depth], 1.0).values;
+                let b = fixtures::noise("b", vec![depth, n_cols], 1.0).values;
+                matrix.pack(depth, n_cols, |k, col| b[k * n_cols + col]);
+                for (row_idx, row) in product(&matrix, &a, depth, 300).chunks(n_cols).enumerate() {
+                    for (col, value) in row.iter().enumerate() {
+                        let terms =
+                            (0..depth).map(|k| f64::from(a[row_idx * depth + k]) * f64::from(b[k * n_cols + col]));
+                        let difference = (f64::from(*value) - terms.sum::<f64>()).abs();
+                        let at = format!("row {row_idx}, column {col} of [300, {depth}] · [{depth}, {n_cols}]");
+                        assert!(difference < 1e-5 * (depth as f64).sqrt(), "{instructions:?}, {at}: {difference:e}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_among_any_others() {
+        for instructions in InstructionSet::available() {
+            let mut matrix = PackedMatrix::new(instructions);
+            for (depth, n_cols) in PRODUCTS {
+                let a = fixtures::noise("a", vec![300, depth], 1.0).values;
+                let b = fixtures::noise("b", vec![depth, n_cols], 1.0).values;
+                matrix.pack(depth, n_cols, |k, col| b[k * n_cols + col]);
+                let all = fixtures::bits(&product(&matrix, &a, depth, 300));
+                for (first_row, n_rows) in [(0, 1), (299, 1), (7, 2), (7, 5), (3, 12), (1, 13), (30, 269)] {
+                    let part = fixtures::bits(&product(&matrix, &a[first_row * depth..], depth, n_rows));
+                    assert_eq!(part, all[first_row * n_cols..][..part.len()], "{instructions:?}, {n_rows} rows");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_finished_product_is_handed_on_once_row_by_row() {
+        let mut matrix = PackedMatrix::new(InstructionSet::best());
+        matrix.pack(300, 40, |_, col| col as f32);
+        let mut out = vec![9.0; 3 * 50];
+        let finish = |out: &mut [f32], first_col: usize| {
+            out.iter_mut().enumerate().for_each(|(idx, out)| *out -= (first_col + idx) as f32);
+        };
+        matrix.multiply(Rows { values: &[1.0; 900], stride: 300, n_rows: 3 }, &mut out, 50, finish);
+        for row in out.chunks(50) {
+            for (col, value) in row.iter().enumerate() {
+                assert_eq!(*value, if col < 40 { 299.0 * col as f32 } else { 9.0 });
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Which texts are computed together.
+
+/// Tokens of a batch at most: with more, what lies between two products leaves the caches.
+const MAX_TOKENS: usize = 264;
+/// Tokens of a batch at least, where there are so many: with fewer, fetching the weights takes longer than using them.
+const MIN_TOKENS: usize = 96;
+
+/// Positions of texts, long ones first, at most `batch_rows` together; as many batches for each thread, if possible.
+pub(super) fn of_any_length(lengths: &[usize], batch_rows: usize, n_threads: usize) -> Vec<Vec<usize>> {
+    let (n_tokens, longest) = (lengths.iter().sum::<usize>(), lengths.iter().max().copied().unwrap_or(0));
+    let n_batches = n_tokens.div_ceil(MAX_TOKENS).max(1).next_multiple_of(n_threads.max(1));
+    // A text is not cut, so batches of exactly a share would leave some for one batch more.
+    let max_tokens = (n_tokens.div_ceil(n_batches) + longest.saturating_sub(1)).clamp(MIN_TOKENS, MAX_TOKENS);
+    let mut by_length: Vec<usize> = (0..lengths.len()).collect();
+    by_length.sort_by_key(|text_idx| std::cmp::Reverse(lengths[*text_idx]));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    let mut tokens_left = 0;
+    for text_idx in by_length {
+        let length = lengths[text_idx];
+        match batches.last_mut() {
+            Some(batch) if length <= tokens_left && batch.len() < batch_rows => batch.push(text_idx),
+            _ => {
+                batches.push(vec![text_idx]);
+                tokens_left = max_tokens;
+            }
+        }
+        tokens_left = tokens_left.saturating_sub(length);
+    }
+    batches
+}
+
+/// Positions of texts that have the same number of tokens, at most `batch_rows` together, long ones first.
+#[cfg(any(feature = "cuda", test))]
+pub(super) fn of_one_length(lengths: &[usize], batch_rows: usize) -> Vec<Vec<usize>> {
+    let mut by_length = std::collections::BTreeMap::<usize, Vec<usize>>::new();
+    for (text_idx, length) in lengths.iter().enumerate() {
+        by_length.entry(*length).or_default().push(text_idx);
+    }
+    by_length.values().rev().flat_map(|text_idxs| text_idxs.chunks(batch_rows).map(<[usize]>::to_vec)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_is_in_one_batch_within_the_limits() {
+        let lengths: Vec<usize> = (0..500).map(|idx| 2 + idx * 37 % 126).collect();
+        for (batch_rows, n_threads) in [(1, 1), (7, 2), (32, 3), (1000, 2)] {
+            let batches = of_any_length(&lengths, batch_rows, n_threads);
+            let mut all = batches.concat();
+            assert!(all.is_sorted_by_key(|text_idx| std::cmp::Reverse(lengths[*text_idx])));
+            all.sort_unstable();
+            assert!(all.into_iter().eq(0..500));
+            for batch in batches {
+                let n_tokens: usize = batch.iter().map(|text_idx| lengths[*text_idx]).sum();
+                assert!(batch.len() <= batch_rows && n_tokens <= MAX_TOKENS);
+            }
+        }
+    }
+
+    #[test]
+    fn few_texts_are_shared_among_the_threads() {
+        let n_texts = |n_threads| of_any_length(&[16; 32], 32, n_threads).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(n_texts(2), [16, 16]);
+        assert_eq!(n_texts(3), [11, 11, 10]);
+        assert_eq!(n_texts(64), [6, 6, 6, 6, 6, 2]);
+        assert_eq!(of_any_length(&[9, 300], 32, 2), [[1], [0]]);
+        assert!(of_any_length(&[], 32, 2).is_empty());
+    }
+
+    #[test]
+    fn on_other_devices_texts_of_a_batch_have_one_length() {
+        assert_eq!(of_one_length(&[3, 5, 3, 5, 3], 2), [vec![1, 3], vec![0, 2], vec![4]]);
+    }
+}

@@ -1,0 +1,141 @@
+//! The forward pass of a BERT encoder on the processor, over texts of any lengths: no padding and no mask.
+//!
+//! The tokens of all texts are the rows of one matrix, so that every affine map is one product with weights that were laid
+//! out once; texts meet their own tokens only in the attention. What follows a product is done while its rows are in the
+//! cache. One thread computes a batch, and a text's features depend on no other text.
+
+mod activation;
+mod attention;
+mod layer;
+mod norm;
+
+use crate::device::InstructionSet;
+
+use super::Pooling;
+use super::config::BertConfig;
+use super::weights::BertWeights;
+use attention::AttentionScratch;
+use layer::Layer;
+use norm::Norm;
+
+/// A BERT encoder with weights laid out for [`CpuBert::forward`].
+pub(super) struct CpuBert {
+    instructions: InstructionSet,
+    width: usize,
+    /// Embeddings of words, that of the first segment already added: `[vocab, hidden]`.
+    words: Vec<f32>,
+    /// `[max_positions, hidden]`
+    positions: Vec<f32>,
+    embedding_norm: Norm,
+    layers: Vec<Layer>,
+    pooling: Pooling,
+}
+
+/// What the layers write into, allocated once for all of them.
+struct Scratch {
+    /// `[n_rows, hidden]`, of the tokens that are wanted.
+    query: Vec<f32>,
+    /// `[n_rows, 2 · hidden]`
+    key_value: Vec<f32>,
+    /// `[n_rows, hidden]`
+    context: Vec<f32>,
+    /// `[n_rows, hidden]`
+    attended: Vec<f32>,
+    /// `[n_rows, intermediate]`
+    inner: Vec<f32>,
+    attention: AttentionScratch,
+}
+
+impl CpuBert {
+    /// Lays the weights out for the instructions of `instructions`.
+    pub(super) fn new(
+        weights: BertWeights,
+        config: &BertConfig,
+        pooling: Pooling,
+        instructions: InstructionSet,
+    ) -> Self {
+        let width = config.hidden_size;
+        let mut words = weights.words;
+        for word in words.chunks_exact_mut(width) {
+            word.iter_mut().zip(&weights.segment).for_each(|(word, segment)| *word += segment);
+        }
+        let layers = weights.layers.into_iter().map(|layer| Layer::new(layer, config, instructions));
+        Self {
+            instructions,
+            width,
+            words,
+            positions: weights.positions,
+            embedding_norm: Norm::new(weights.embedding_norm, config.layer_norm_eps, instructions),
+            layers: layers.collect(),
+            pooling,
+        }
+    }
+
+    /// The features of texts, given the ids of their tokens; each has at least one.
+    ///
+    /// # Shapes
+    /// returns `[n_texts, hidden]`
+    pub(super) fn forward(&self, texts: &[&[u32]]) -> Vec<f32> {
+        let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
+        let mut scratch = self.scratch(&lengths);
+        let mut hidden = self.embed(texts);
+        let (last, others) = self.layers.split_last().expect("a configuration without layers is refused");
+        for layer in others {
+            layer.forward(&mut hidden, &lengths, &mut scratch);
+        }
+        match self.pooling {
+            Pooling::Cls => {
+                last.forward_first(&mut hidden, &lengths, &mut scratch);
+                hidden
+            }
+            Pooling::Mean => {
+                last.forward(&mut hidden, &lengths, &mut scratch);
+                self.means(&hidden, &lengths)
+            }
+        }
+    }
+
+    /// `[n_tokens of all texts, hidden]`
+    fn embed(&self, texts: &[&[u32]]) -> Vec<f32> {
+        let mut rows = Vec::with_capacity(texts.iter().map(|ids| ids.len()).sum::<usize>() * self.width);
+        for ids in texts {
+            for (id, position) in ids.iter().zip(self.positions.chunks_exact(self.width)) {
+                let word = &self.words[*id as usize * self.width..][..self.width];
+                rows.extend(word.iter().zip(position).map(|(word, position)| word + position));
+            }
+        }
+        self.embedding_norm.apply(&mut rows);
+        rows
+    }
+
+    /// The mean over the tokens of each text.
+    fn means(&self, hidden: &[f32], lengths: &[usize]) -> Vec<f32> {
+        let mut rows = hidden.chunks_exact(self.width);
+        let mut means = Vec::with_capacity(lengths.len() * self.width);
+        for &length in lengths {
+            let mut sums = vec![0.0; self.width];
+            for row in rows.by_ref().take(length) {
+                sums.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value));
+            }
+            means.extend(sums.iter().map(|sum| (sum / length as f64) as f32));
+        }
+        means
+    }
+
+    fn scratch(&self, lengths: &[usize]) -> Scratch {
+        let n_rows = lengths.iter().sum::<usize>();
+        let rows_of = |width: usize| vec![0.0; n_rows * width];
+        let inner = self.layers.iter().map(Layer::inner_width).max().unwrap_or(0);
+        Scratch {
+            query: rows_of(self.width),
+            key_value: rows_of(2 * self.width),
+            context: rows_of(self.width),
+            attended: rows_of(self.width),
+            inner: rows_of(inner),
+            attention: AttentionScratch::new(self.instructions),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
