@@ -44,7 +44,7 @@ struct ExtractTextParams {
     /// Lower-case the texts; when absent as the model's tokenizer says (bert-base-chinese does not).
     #[serde(default)]
     lower_case: Option<bool>,
-    /// Texts per batch. Changes speed only, so it is not part of the manifest.
+    /// Texts per batch and thread. Changes speed only, so it is not part of the manifest.
     #[serde(default = "default_batch_rows", skip_serializing)]
     #[schemars(range(min = 1))]
     batch_rows: usize,
@@ -157,7 +157,8 @@ impl Stage for ExtractText {
             PoolingParam::Cls => "cls",
             PoolingParam::Mean => "mean",
         };
-        let encoding = Encoding { load: &load, dim: TextEncoder::dim, batch_rows: self.params.batch_rows, pooling };
+        let batch_rows = self.params.batch_rows * context.n_threads.max(1);
+        let encoding = Encoding { load: &load, dim: TextEncoder::dim, batch_rows, pooling };
         let rows = artifact::queries(artifact::input(context, "queries"))?;
         let digests: Vec<_> = rows.iter().map(row_digest).collect();
         let mut extraction = Extraction::new(context, encoding, rows.len() as u64);

@@ -7,7 +7,7 @@ use super::instructions::{CacheLine, InstructionSet, LINE, Tile};
 
 /// Rows that are computed with one panel before the next: more share what it costs to fetch the panel, and fewer are
 /// fetched again from the second-level cache.
-const BLOCK_ROWS: usize = 264;
+const BLOCK_ROWS: usize = 396;
 /// Bytes of a panel's block of the depth: so long that the beginning and the end of its loop take no time beside it.
 const BLOCK_BYTES: usize = 48 << 10;
 

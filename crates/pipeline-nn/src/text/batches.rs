@@ -1,7 +1,7 @@
 //! Which texts are computed together.
 
 /// Tokens of a batch at most: with more, what lies between two products leaves the caches.
-const MAX_TOKENS: usize = 264;
+const MAX_TOKENS: usize = 384;
 /// Tokens of a batch at least, where there are so many: with fewer, fetching the weights takes longer than using them.
 const MIN_TOKENS: usize = 96;
 
@@ -65,7 +65,7 @@ mod tests {
         assert_eq!(n_texts(2), [16, 16]);
         assert_eq!(n_texts(3), [11, 11, 10]);
         assert_eq!(n_texts(64), [6, 6, 6, 6, 6, 2]);
-        assert_eq!(of_any_length(&[9, 300], 32, 2), [[1], [0]]);
+        assert_eq!(of_any_length(&[9, 400], 32, 2), [[1], [0]]);
         assert!(of_any_length(&[], 32, 2).is_empty());
     }
 
