@@ -28,6 +28,9 @@ enum Level {
     Avx2,
     /// What the program was compiled for.
     Portable,
+    /// The tiles of AVX-512 without its instructions, so that any machine can test what surrounds them.
+    #[cfg(test)]
+    Wide,
 }
 
 /// `out = a · panel`, or `out += a · panel`, for a tile of at most [`InstructionSet::tile_rows`] rows.
@@ -69,6 +72,8 @@ impl InstructionSet {
             }
         }
         levels.push(Self(Level::Portable));
+        #[cfg(test)]
+        levels.push(Self(Level::Wide));
         levels
     }
 
@@ -80,6 +85,8 @@ impl InstructionSet {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => 6,
             Level::Portable => 2,
+            #[cfg(test)]
+            Level::Wide => 12,
         }
     }
 
@@ -91,6 +98,8 @@ impl InstructionSet {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => 1,
             Level::Portable => 1,
+            #[cfg(test)]
+            Level::Wide => 2,
         }
     }
 
@@ -109,6 +118,8 @@ impl InstructionSet {
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { x86::run_avx2(work) },
             Level::Portable => work(),
+            #[cfg(test)]
+            Level::Wide => work(),
         }
     }
 
@@ -133,7 +144,9 @@ impl InstructionSet {
             // SAFETY: the same.
             #[cfg(target_arch = "x86_64")]
             Level::Avx2 => unsafe { x86::multiply_avx2(tile, depth) },
-            Level::Portable => multiply_portable(tile),
+            Level::Portable => multiply_portable::<1>(tile),
+            #[cfg(test)]
+            Level::Wide => multiply_portable::<2>(tile),
         }
     }
 
@@ -150,15 +163,18 @@ impl InstructionSet {
     }
 }
 
-fn multiply_portable(tile: Tile<'_>) {
+fn multiply_portable<const N_LINES: usize>(tile: Tile<'_>) {
+    let (depths, _) = tile.panel.as_chunks::<N_LINES>();
     for row_idx in 0..tile.n_rows {
-        let mut sums = [0.0; LINE];
-        for (a, CacheLine(line)) in tile.a[row_idx * tile.a_stride..].iter().zip(tile.panel) {
-            sums.iter_mut().zip(line).for_each(|(sum, b)| *sum += a * b);
+        let mut sums = [[0.0; LINE]; N_LINES];
+        for (a, lines) in tile.a[row_idx * tile.a_stride..].iter().zip(depths) {
+            for (sums, CacheLine(line)) in sums.iter_mut().zip(lines) {
+                sums.iter_mut().zip(line).for_each(|(sum, b)| *sum += a * b);
+            }
         }
-        let out = &mut tile.out[row_idx * tile.out_stride..][..LINE];
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = if tile.accumulate { *out + sum } else { sum };
+        let out = &mut tile.out[row_idx * tile.out_stride..][..N_LINES * LINE];
+        for (out, sum) in out.iter_mut().zip(sums.as_flattened()) {
+            *out = if tile.accumulate { *out + sum } else { *sum };
         }
     }
 }
@@ -192,6 +208,7 @@ mod x86 {
                 let mut sums = [[$zero(); 2]; ROWS];
                 // SAFETY: every offset is of a row below `ROWS` and a depth below `depth`.
                 unsafe {
+                    // What is written at the end is on its way while the loop runs.
                     for row in 0..ROWS {
                         _mm_prefetch::<_MM_HINT_T0>(out.add(row * tile.out_stride).cast());
                         _mm_prefetch::<_MM_HINT_T0>(out.add(row * tile.out_stride + 2 * $lanes - 1).cast());

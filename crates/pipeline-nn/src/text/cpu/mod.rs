@@ -9,6 +9,8 @@ mod attention;
 mod layer;
 mod norm;
 
+use std::sync::Mutex;
+
 use crate::device::InstructionSet;
 
 use super::Pooling;
@@ -29,9 +31,11 @@ pub(super) struct CpuBert {
     embedding_norm: Norm,
     layers: Vec<Layer>,
     pooling: Pooling,
+    /// Of batches that are done, for those to come: one for each thread.
+    scratches: Mutex<Vec<Scratch>>,
 }
 
-/// What the layers write into, allocated once for all of them.
+/// What the layers write into; each holds at least the numbers that it says.
 struct Scratch {
     /// `[n_rows, hidden]`, of the tokens that are wanted.
     query: Vec<f32>,
@@ -68,6 +72,7 @@ impl CpuBert {
             embedding_norm: Norm::new(weights.embedding_norm, config.layer_norm_eps, instructions),
             layers: layers.collect(),
             pooling,
+            scratches: Mutex::default(),
         }
     }
 
@@ -78,19 +83,25 @@ impl CpuBert {
     pub(super) fn forward(&self, texts: &[&[u32]]) -> Vec<f32> {
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
         let mut scratch = self.scratch(&lengths);
+        let features = self.forward_in(texts, &lengths, &mut scratch);
+        self.scratches.lock().expect("no thread panics while it holds this").push(scratch);
+        features
+    }
+
+    fn forward_in(&self, texts: &[&[u32]], lengths: &[usize], scratch: &mut Scratch) -> Vec<f32> {
         let mut hidden = self.embed(texts);
         let (last, others) = self.layers.split_last().expect("a configuration without layers is refused");
         for layer in others {
-            layer.forward(&mut hidden, &lengths, &mut scratch);
+            layer.forward(&mut hidden, lengths, scratch);
         }
         match self.pooling {
             Pooling::Cls => {
-                last.forward_first(&mut hidden, &lengths, &mut scratch);
+                last.forward_first(&mut hidden, lengths, scratch);
                 hidden
             }
             Pooling::Mean => {
-                last.forward(&mut hidden, &lengths, &mut scratch);
-                self.means(&hidden, &lengths)
+                last.forward(&mut hidden, lengths, scratch);
+                self.means(&hidden, lengths)
             }
         }
     }
@@ -122,17 +133,28 @@ impl CpuBert {
         means
     }
 
+    /// One that is free, large enough for texts of these lengths.
     fn scratch(&self, lengths: &[usize]) -> Scratch {
-        let n_rows = lengths.iter().sum::<usize>();
-        let rows_of = |width: usize| vec![0.0; n_rows * width];
-        let inner = self.layers.iter().map(Layer::inner_width).max().unwrap_or(0);
-        Scratch {
-            query: rows_of(self.width),
-            key_value: rows_of(2 * self.width),
-            context: rows_of(self.width),
-            attended: rows_of(self.width),
-            inner: rows_of(inner),
-            attention: AttentionScratch::new(self.instructions),
+        let free = self.scratches.lock().expect("no thread panics while it holds this").pop();
+        let mut scratch = free.unwrap_or_else(|| Scratch::new(self.instructions));
+        let inner_width = self.layers.iter().map(Layer::inner_width).max().unwrap_or(0);
+        scratch.grow(lengths.iter().sum(), self.width, inner_width);
+        scratch
+    }
+}
+
+impl Scratch {
+    fn new(instructions: InstructionSet) -> Self {
+        let [query, key_value, context, attended, inner] = Default::default();
+        Self { query, key_value, context, attended, inner, attention: AttentionScratch::new(instructions) }
+    }
+
+    fn grow(&mut self, n_rows: usize, width: usize, inner_width: usize) {
+        let Self { query, key_value, context, attended, inner, .. } = self;
+        for (values, width) in
+            [(query, width), (key_value, 2 * width), (context, width), (attended, width), (inner, inner_width)]
+        {
+            values.resize(values.len().max(n_rows * width), 0.0);
         }
     }
 }
