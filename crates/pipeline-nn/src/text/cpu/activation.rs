@@ -1,6 +1,7 @@
 //! The non-linear functions of a BERT, as plain arithmetic that compilers vectorise.
 //!
-//! Without calls, branches or fused operations the same numbers come out on every processor.
+//! Without calls, branches or fused operations the same numbers come out on every processor. Polynomials are split in
+//! parts that do not wait for each other.
 
 /// `√(2/π)`
 const SQRT_2_OVER_PI: f32 = 0.797_884_6;
@@ -13,11 +14,10 @@ const SQRT_2_OVER_PI: f32 = 0.797_884_6;
 pub(super) fn gelu(x: f32) -> f32 {
     let a = x.abs();
     let t = 1.0 / (1.0 + 0.25 * a);
-    let r = t
-        * (0.098_503_69
-            + t * (0.115_209_535
-                + t * (0.013_365_865
-                    + t * (0.303_483_75 + t * (-0.290_781_83 + t * (0.354_814_56 + t * -0.094_595_62))))));
+    let t2 = t * t;
+    let (low, middle, high) =
+        (0.098_503_69 + 0.115_209_535 * t, 0.013_365_865 + 0.303_483_75 * t, -0.290_781_83 + 0.354_814_56 * t);
+    let r = t * (low + t2 * middle + t2 * t2 * (high - 0.094_595_62 * t2));
     relu(x) - a * (exp(-0.5 * a * a) * r)
 }
 
@@ -49,9 +49,10 @@ pub(super) fn exp(x: f32) -> f32 {
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = x - n * LN_2[0] - n * LN_2[1];
-    let tail = 0.499_999_94 + r * (0.166_665_21 + r * (0.041_668_39 + r * (0.008_368_719 + r * 0.001_381_460_5)));
+    let r2 = r * r;
+    let tail = 0.499_999_94 + 0.166_665_21 * r + r2 * (0.041_668_39 + 0.008_368_719 * r + 0.001_381_460_5 * r2);
     let two_to_n = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0f32.to_bits()));
-    (1.0 + (r + r * r * tail)) * two_to_n
+    (1.0 + (r + r2 * tail)) * two_to_n
 }
 
 #[cfg(test)]
