@@ -30,7 +30,8 @@ def texts_of(args, tokenizer) -> list[str]:
         return texts[: args.texts or 256]
     characters = [token for token in tokenizer.get_vocab() if len(token) == 1 and "一" <= token <= "龥"]
     n_characters = args.tokens - 2
-    return ["".join(characters[(start * 131 + idx * 7) % len(characters)] for idx in range(n_characters)) for start in range(args.texts or BATCH)]
+    pick = lambda text_idx, idx: characters[(text_idx * 131 + idx * 7) % len(characters)]
+    return ["".join(pick(text_idx, idx) for idx in range(n_characters)) for text_idx in range(args.texts or BATCH)]
 
 
 def export(model, folder: Path) -> Path:
@@ -102,10 +103,12 @@ def main() -> None:
 
         @torch.inference_mode()
         def pytorch() -> list:
-            return [model(input_ids=x["input_ids"], attention_mask=x["attention_mask"]).last_hidden_state[:, 0] for x in inputs]
+            hidden = (model(input_ids=x["input_ids"], attention_mask=x["attention_mask"]) for x in inputs)
+            return [vectors.last_hidden_state[:, 0] for vectors in hidden]
 
         def onnx() -> list:
-            return [session.run(None, {"ids": x["input_ids"].numpy(), "mask": x["attention_mask"].numpy()})[0][:, 0] for x in inputs]
+            ids_and_masks = ({"ids": x["input_ids"].numpy(), "mask": x["attention_mask"].numpy()} for x in inputs)
+            return [session.run(None, arrays)[0][:, 0] for arrays in ids_and_masks]
 
         def timed(work) -> float:
             start = time.perf_counter()
@@ -124,11 +127,12 @@ def main() -> None:
     first = 2 * width * width + 2 * width * inner
     operations = sum(2 * (n * (n_layers - 1) * layer + n * 2 * width * width + first) for n in n_tokens)
     shares = [operations / seconds / 1e9 / peak for (seconds, _, _), peak in zip(rows, peaks)]
-    print(f"{len(texts)} texts of {statistics.mean(n_tokens):.1f} tokens on average, {args.threads} threads, {args.rounds} rounds; ONNX Runtime differs from PyTorch by {difference:.1e}")
+    print(f"{len(texts)} texts of {statistics.mean(n_tokens):.1f} tokens, {args.threads} threads, {args.rounds} rounds")
+    print(f"ONNX Runtime differs from PyTorch by {difference:.1e}")
     for name, column in (("pipeline", 0), ("ONNX Runtime", 1), ("PyTorch", 2)):
         seconds = statistics.median(row[column] for row in rows)
         ratio = statistics.median(row[column] / row[0] for row in rows)
-        print(f"{name:13} {len(texts) / seconds:7.1f} texts/s, median of {seconds * 1e3:7.1f} ms; pipeline is {ratio:.2f} times as fast")
+        print(f"{name:13} {len(texts) / seconds:7.1f} texts/s, {seconds * 1e3:7.1f} ms; pipeline is {ratio:.2f} times as fast")
     print(f"share of the FMA peak ({max(peaks):.0f} GFLOP/s): {statistics.median(shares):.0%}, at best {max(shares):.0%}")
 
 

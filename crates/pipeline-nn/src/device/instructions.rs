@@ -14,6 +14,9 @@ pub(crate) struct CacheLine(pub(crate) [f32; LINE]);
 /// Numbers of a [`CacheLine`].
 pub(crate) const LINE: usize = 16;
 
+/// Numbers of the largest tile.
+pub(crate) const MAX_TILE: usize = 12 * 2 * LINE;
+
 /// Instructions that this processor has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InstructionSet(Level);
@@ -133,8 +136,8 @@ impl InstructionSet {
         let (last_row, cols) = (tile.n_rows.wrapping_sub(1), self.tile_cols());
         let fits = (1..=self.tile_rows()).contains(&tile.n_rows)
             && tile.panel.len() == depth * lines
-            && tile.a.len() >= last_row * tile.a_stride + depth
-            && tile.out.len() >= last_row * tile.out_stride + cols
+            && tile.a.len() >= last_row.saturating_mul(tile.a_stride).saturating_add(depth)
+            && tile.out.len() >= last_row.saturating_mul(tile.out_stride).saturating_add(cols)
             && (tile.out_stride >= cols || tile.n_rows == 1);
         assert!(fits, "BUG: a tile of {} rows and depth {depth} does not fit its slices", tile.n_rows);
         match self.0 {

@@ -3,7 +3,7 @@
 //! Every number of a product is summed in an order that depends on the depth alone, so a row's bits depend neither on
 //! how many rows are computed together nor on where it stands among them.
 
-use super::instructions::{CacheLine, InstructionSet, LINE, Tile};
+use super::instructions::{CacheLine, InstructionSet, LINE, MAX_TILE, Tile};
 
 /// Rows that are computed with one panel before the next: more share what it costs to fetch the panel, and fewer are
 /// fetched again from the second-level cache.
@@ -45,9 +45,9 @@ impl PackedMatrix {
         let (n_lines, n_panels) = (self.instructions.tile_lines(), self.n_panels());
         self.lines.reserve_exact(depth * n_panels * n_lines);
         for block in self.depth_blocks() {
-            for line_idx in 0..n_panels {
+            for panel_idx in 0..n_panels {
                 for k in block.clone() {
-                    for first_col in (0..n_lines).map(|line| (line_idx * n_lines + line) * LINE) {
+                    for first_col in (0..n_lines).map(|line| (panel_idx * n_lines + line) * LINE) {
                         let mut line = CacheLine::default();
                         let cols = first_col..n_cols.min(first_col + LINE);
                         line.0.iter_mut().zip(cols).for_each(|(number, col)| *number = value(k, col));
@@ -142,7 +142,7 @@ impl PackedMatrix {
     /// A tile of which only the first columns are wanted and have a place.
     fn multiply_narrow(&self, tile: Tile<'_>, n_cols: usize) {
         let width = self.instructions.tile_cols();
-        let mut product = [0.0; 12 * 2 * LINE];
+        let mut product = [0.0; MAX_TILE];
         let (n_rows, out_stride) = (tile.n_rows, tile.out_stride);
         let out = tile.out;
         self.instructions.multiply(Tile { out: &mut product, out_stride: width, accumulate: false, ..tile });
