@@ -1,4 +1,4 @@
-"""Times more than a million synthetic images, ten thousand shards: the first run, one in which nothing has changed, ten rows more, fewer, elsewhere.
+"""Times 1,600,000 synthetic images in ten thousand shards: first run, nothing changed, ten rows more, fewer, elsewhere.
 
     python3 tests/bench/rows.py [--rows N] [--pipeline PATH]
 
