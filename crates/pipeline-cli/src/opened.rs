@@ -1,5 +1,7 @@
 //! A spec with its graph of stages and its store: what most commands begin with.
 
+use std::path::PathBuf;
+
 use pipeline_core::{Device, StageId};
 use pipeline_engine::{EngineError, Graph, Node, Plan, PlanOptions, SpecInfo};
 use pipeline_spec::{Override, PipelineSpec, SpecError, nearest};
@@ -71,9 +73,27 @@ impl Opened {
     /// # Errors
     /// When the spec is wrong or the store cannot be opened.
     pub fn open(args: &SpecArgs) -> Result<Self, Failure> {
+        let (_, store) = Self::store(args)?;
+        Self::in_store(args, store)
+    }
+
+    /// Reads and checks the spec, whose store is open: what the handle has learnt of sources is not learnt twice.
+    ///
+    /// # Errors
+    /// When the spec is wrong.
+    pub fn in_store(args: &SpecArgs, store: Store) -> Result<Self, Failure> {
         let Loaded { spec, graph, circumstances } = Loaded::load(args)?;
-        let store = Store::open(&locate::artifacts(args.store.artifacts.as_deref(), &spec.file))?;
         Ok(Self { spec, graph, circumstances, store })
+    }
+
+    /// The absolute path of the spec and its store; the spec itself is not read.
+    ///
+    /// # Errors
+    /// When there is no such spec or the store cannot be opened.
+    pub fn store(args: &SpecArgs) -> Result<(PathBuf, Store), Failure> {
+        let spec = pipeline_spec::spec_path(&locate::spec(&args.spec)?)?;
+        let store = Store::open(&locate::artifacts(args.store.artifacts.as_deref(), &spec))?;
+        Ok((spec, store))
     }
 
     /// The stage of that name.

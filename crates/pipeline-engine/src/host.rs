@@ -93,13 +93,17 @@ impl<'a> Host<'a> {
         Ok(std::mem::take(&mut *self.shards()))
     }
 
+    fn storing(&self) -> MutexGuard<'_, VecDeque<JoinHandle<Result<(), StageError>>>> {
+        self.storing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn next_storing(&self) -> Option<JoinHandle<Result<(), StageError>>> {
-        self.storing.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.storing().pop_front()
     }
 
     /// Waits until at most `n_left` threads are storing shards.
     fn wait_for_storing(&self, n_left: usize) -> Result<(), StageError> {
-        while self.storing.lock().unwrap_or_else(PoisonError::into_inner).len() > n_left {
+        while self.storing().len() > n_left {
             if let Some(thread) = self.next_storing() {
                 thread
                     .join()
@@ -179,7 +183,7 @@ impl<'a> Host<'a> {
             stored.map_err(|error| store_error(&name, error))
         });
         let thread = thread.map_err(|error| StageError::because("no thread can be started to store a shard", error))?;
-        self.storing.lock().unwrap_or_else(PoisonError::into_inner).push_back(thread);
+        self.storing().push_back(thread);
         Ok(shard)
     }
 

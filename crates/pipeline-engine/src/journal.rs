@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pipeline_core::{Event, EventRecord, Metrics, RunId, StageId};
-use pipeline_store::{RunFolder, Snapshot, Store, StoreError};
+use pipeline_store::{RunFolder, Store, StoreError};
 
+use crate::RunOptions;
 use crate::provenance::now_ms;
-use crate::{RunOptions, SpecInfo};
 
 pub(crate) struct Journal<'a> {
     folder: RunFolder,
@@ -17,25 +17,16 @@ pub(crate) struct Journal<'a> {
 }
 
 impl<'a> Journal<'a> {
-    /// Starts the run's folder.
-    pub fn start(store: &Store, spec: &SpecInfo, listen: &'a mut dyn FnMut(&EventRecord)) -> Result<Self, StoreError> {
-        let folder = store.start_run(now_ms(), &spec.name)?;
-        folder.write_spec(&spec.yaml)?;
-        Ok(Self { folder, listen, broken: None })
-    }
-
-    /// Starts the folder of a run of the spec that the snapshot is of; none when its text is gone.
-    pub fn repeat(
+    /// Starts the folder of a run of the spec of that name with that resolved text.
+    pub fn start(
         store: &Store,
-        snapshot: &Snapshot,
+        spec_name: &str,
+        yaml: &str,
         listen: &'a mut dyn FnMut(&EventRecord),
-    ) -> Result<Option<Self>, StoreError> {
-        if !store.has_spec_of(&snapshot.run) {
-            return Ok(None);
-        }
-        let folder = store.start_run(now_ms(), &snapshot.spec_name)?;
-        folder.write_spec_of(&snapshot.run)?;
-        Ok(Some(Self { folder, listen, broken: None }))
+    ) -> Result<Self, StoreError> {
+        let folder = store.start_run(now_ms(), spec_name)?;
+        folder.write_spec(yaml)?;
+        Ok(Self { folder, listen, broken: None })
     }
 
     /// The first event of the run.

@@ -100,7 +100,7 @@ pub fn run(
     let began = Instant::now();
     let mut resolver = Resolver::new(graph, store, &spec.path, &options.plan)?;
     let decided = decide_all(&mut resolver)?;
-    let mut journal = Journal::start(store, spec, listen)?;
+    let mut journal = Journal::start(store, &spec.name, &spec.yaml, listen)?;
     journal.emit(journal.run_started(&spec.name, graph.nodes().iter().map(|node| node.id.clone()).collect(), options));
     options.adopted.iter().cloned().for_each(|adopted| journal.emit(adopted.into()));
     let shop = Workshop { graph, store, cancel, origin: Origin::of(options) };

@@ -94,9 +94,7 @@ impl Stage for ExtractImage {
     }
 
     fn places(&self) -> Vec<PathBuf> {
-        let mut places = image::image_model_places(&self.params.model.to_find(), &self.search);
-        places.push(self.params.model.path().to_owned());
-        places
+        self.params.model.places(&self.search, image::image_model_places)
     }
 
     fn uses_device(&self) -> bool {

@@ -138,9 +138,7 @@ impl Stage for ExtractText {
     }
 
     fn places(&self) -> Vec<PathBuf> {
-        let mut places = text::text_model_places(&self.params.model.to_find(), &self.search);
-        places.push(self.params.model.path().to_owned());
-        places
+        self.params.model.places(&self.search, text::text_model_places)
     }
 
     fn uses_device(&self) -> bool {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, Source, StageContext, StageError, StageReport};
 use pipeline_data::VectorShard;
+use pipeline_nn::text::ModelSearch;
 use pipeline_spec::SpecPath;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,9 +26,16 @@ impl ModelName {
         }
     }
 
-    /// The path whose existence decides whether a name is a bare one.
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
+    /// What decides which files the model has: what `looked_at` tells of its name, and the path that would make it no
+    /// bare name.
+    pub(crate) fn places(
+        &self,
+        search: &ModelSearch,
+        looked_at: fn(&str, &ModelSearch) -> Vec<PathBuf>,
+    ) -> Vec<PathBuf> {
+        let mut places = looked_at(&self.to_find(), search);
+        places.push(self.0.path().to_owned());
+        places
     }
 }
 

@@ -59,11 +59,6 @@ impl Store {
         Ok(run)
     }
 
-    /// True if the `spec.yaml` of a run is there.
-    pub fn has_spec_of(&self, run: &RunId) -> bool {
-        self.layout().runs().join(&run.0).join(SPEC_FILE).exists()
-    }
-
     fn new_run_folder(&self, at_ms: u64) -> Result<(RunId, PathBuf), StoreError> {
         let runs = self.layout().runs();
         fs::create_dir_all(&runs).at("create", &runs)?;
@@ -96,15 +91,6 @@ impl RunFolder {
     /// When the store cannot be written.
     pub fn write_spec(&self, yaml: &str) -> Result<(), StoreError> {
         self.write(SPEC_FILE, yaml.as_bytes())
-    }
-
-    /// Writes the `spec.yaml` of an earlier run.
-    ///
-    /// # Errors
-    /// When that is gone, or the store cannot be written.
-    pub fn write_spec_of(&self, earlier: &RunId) -> Result<(), StoreError> {
-        let path = self.folder.with_file_name(&earlier.0).join(SPEC_FILE);
-        self.write(SPEC_FILE, &fs::read(&path).at("read", &path)?)
     }
 
     /// Appends an event to `events.jsonl` as one line of JSON.

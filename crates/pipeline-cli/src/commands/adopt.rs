@@ -28,19 +28,12 @@ fn adopt_one(opened: &Opened, stage: &StageId, options: &RunOptions) -> Result<A
 
 fn failure(opened: &Opened, stage: &StageId, error: AdoptError) -> Failure {
     let spec = opened.spec.file.display();
-    let help = match &error {
-        AdoptError::Engine(_) => return unplanned(opened, error),
+    let failure = Failure::because(Exit::Usage, &error);
+    failure.with_help(match error {
+        AdoptError::Engine(error) => return opened.failure(error),
         AdoptError::UpToDate { .. } => format!("leave `--accept {stage}` away"),
         AdoptError::Depends { on, .. } => format!("`--accept {on}` as well, or `pipeline run {spec}` first"),
         AdoptError::NoFormer { .. } => "only what this spec had in its last run can be adopted".to_owned(),
         AdoptError::OtherChanges { .. } => format!("`pipeline why {spec} {stage}` shows old and new values"),
-    };
-    Failure::because(Exit::Usage, &error).with_help(help)
-}
-
-fn unplanned(opened: &Opened, error: AdoptError) -> Failure {
-    match error {
-        AdoptError::Engine(error) => opened.failure(error),
-        other => Failure::because(Exit::Usage, &other),
-    }
+    })
 }

@@ -2,6 +2,8 @@
 //!
 //! stdout carries the result line of each evaluation, or with `--json` the events; stderr tells the rest.
 
+use std::path::Path;
+
 use pipeline_core::{Device, EventRecord, Outcome};
 use pipeline_engine::{Cancel, PlanOptions, RunOptions};
 use pipeline_store::{Circumstances, Store};
@@ -11,7 +13,6 @@ use crate::circumstances;
 use crate::commands::{adopt, outcome, planned};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::locate;
 use crate::opened::Opened;
 use crate::render::Renderer;
 use crate::signals::SignalWatch;
@@ -26,10 +27,11 @@ const MAX_DEFAULT_JOBS: usize = 4;
 /// When the run cannot begin, or its history cannot be written.
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let device = probe(args.device)?;
-    if let Some(exit) = run_unchanged(args, device, terminal)? {
+    let (spec, store) = Opened::store(&args.spec)?;
+    if let Some(exit) = run_unchanged(args, &spec, &store, device, terminal)? {
         return Ok(exit);
     }
-    let opened = Opened::open(&args.spec)?;
+    let opened = Opened::in_store(&args.spec, store)?;
     let mut options = options(args, opened.plan_options(&args.force.forced, device)?);
     if args.dry_run {
         let plan = opened.plan(&options.plan)?;
@@ -43,12 +45,16 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 /// Answers without a plan when nothing has changed since the last run; none when something may have.
-fn run_unchanged(args: &RunArgs, device: Device, terminal: &Terminal) -> Result<Option<Exit>, Failure> {
+fn run_unchanged(
+    args: &RunArgs,
+    spec: &Path,
+    store: &Store,
+    device: Device,
+    terminal: &Terminal,
+) -> Result<Option<Exit>, Failure> {
     if args.dry_run || !args.force.forced.is_empty() || !args.accept.accepted.is_empty() {
         return Ok(None);
     }
-    let spec = pipeline_spec::spec_path(&locate::spec(&args.spec.spec)?)?;
-    let store = Store::open(&locate::artifacts(args.spec.store.artifacts.as_deref(), &spec))?;
     let options = options(args, PlanOptions { device, ..PlanOptions::default() });
     let is_now = |then: &Circumstances| circumstances::are_now(then, &args.spec.overrides);
     // Made with the first event: until then nobody knows whether this is the answer.
@@ -56,7 +62,7 @@ fn run_unchanged(args: &RunArgs, device: Device, terminal: &Terminal) -> Result<
     let mut listen = |record: &EventRecord| {
         renderer.get_or_insert_with(|| Renderer::new(terminal, args.json)).on_event(record);
     };
-    let run = pipeline_engine::run_unchanged(&store, &spec, &options, &is_now, &mut listen);
+    let run = pipeline_engine::run_unchanged(store, spec, &options, &is_now, &mut listen);
     let tally = renderer.map(Renderer::finish).unwrap_or_default();
     let Some(run) = run? else { return Ok(None) };
     if !args.json {
