@@ -3,10 +3,10 @@
 
 PIPELINE := cargo run --release --quiet --locked --bin pipeline --
 
-.PHONY: help demo test soak check fmt deny build cuda bench clean
+.PHONY: help demo test soak check fmt deny build cuda bench bench-engine bench-peers clean
 
 help: ## this list
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 demo: build ## build, then run pipelines/demo.yaml
 	$(PIPELINE) run pipelines/demo.yaml
@@ -37,10 +37,19 @@ build: ## build target/release/pipeline
 cuda: ## build target/release/pipeline with --device cuda
 	cargo build --release --locked --package pipeline-cli --features cuda
 
-bench: build ## times beside ninja, make, turbo and b3sum, where they are installed (BENCHMARKS.md)
+bench: build bench-engine bench-peers ## all benchmarks (BENCHMARKS.md)
+
+bench-engine: build ## times beside ninja, make, turbo and b3sum, where they are installed
 	python3 tests/bench/orchestrators.py
 	python3 tests/bench/hashing.py
 	python3 tests/bench/rows.py
+
+bench-peers: target/peers/inputs ## times beside PyTorch, ONNX Runtime, faiss, Pillow, simplejpeg and numpy
+	cargo build --release --locked --workspace --bins --examples
+	target/peers/bin/python tests/bench/peers.py
+
+target/peers/inputs:
+	tests/bench/setup_peers.sh target/peers
 
 clean: ## remove what was built; artifacts/ stays
 	cargo clean

@@ -1,6 +1,6 @@
 """Times the text encoder beside ONNX Runtime and PyTorch on the same texts, alternately in one run.
 
-    pip install torch 'transformers<5' onnx onnxscript onnxruntime numpy
+    tests/bench/setup_peers.sh && . target/peers/bin/activate
     cargo build --release --locked --package pipeline-cli --package pipeline-nn --example bert_speed
     python tests/bench/bert.py MODEL                        # 32 texts of 16 tokens
     python tests/bench/bert.py MODEL --queries FILE.jsonl   # texts as users write them, in batches of 32
@@ -16,6 +16,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -53,7 +54,8 @@ def export(model, folder: Path) -> Path:
     torch.onnx.export(Encoder().eval(), (ids, ids), folder / "exported.onnx", dynamo=False, **names)
     heads, width = model.config.num_attention_heads, model.config.hidden_size
     fused = optimize_model(str(folder / "exported.onnx"), "bert", num_heads=heads, hidden_size=width)
-    print("ONNX Runtime fused:", {name: n for name, n in fused.get_fused_operator_statistics().items() if n})
+    fusions = {name: n for name, n in fused.get_fused_operator_statistics().items() if n}
+    print("ONNX Runtime fused:", fusions, file=sys.stderr)
     fused.save_model_to_file(str(folder / "fused.onnx"), use_external_data_format=True)
     return folder / "fused.onnx"
 
@@ -67,6 +69,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--program", default="target/release/examples/bert_speed")
+    parser.add_argument("--json", action="store_true", help="print rows for peers.py, and nothing else")
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
 
@@ -127,7 +130,19 @@ def main() -> None:
     first = 2 * width * width + 2 * width * inner
     operations = sum(2 * (n * (n_layers - 1) * layer + n * 2 * width * width + first) for n in n_tokens)
     shares = [operations / seconds / 1e9 / peak for (seconds, _, _), peak in zip(rows, peaks)]
-    print(f"{len(texts)} texts of {statistics.mean(n_tokens):.1f} tokens, {args.threads} threads, {args.rounds} rounds")
+    work = f"{len(texts)} texts of {statistics.mean(n_tokens):.1f} tokens"
+    if args.json:
+        goals = {"ONNX Runtime": 1.5, "PyTorch": None} if args.queries else {"ONNX Runtime": 1.25, "PyTorch": 2.5}
+        share = f"{statistics.median(shares):.0%} of {max(peaks):.0f} GFLOP/s"
+        rows_of_peers = []
+        for column, (peer, goal) in enumerate(goals.items(), start=1):
+            ours_s, peer_s = (statistics.median(row[idx] for row in rows) for idx in (0, column))
+            ratio = statistics.median(row[column] / row[0] for row in rows)
+            times = {"ours_s": ours_s, "peer_s": peer_s, "ratio": ratio, "goal": goal, "share": share}
+            rows_of_peers.append({"work": f"BERT-base, {work}", "peer": peer, **times})
+        print(json.dumps(rows_of_peers))
+        return
+    print(f"{work}, {args.threads} threads, {args.rounds} rounds")
     print(f"ONNX Runtime differs from PyTorch by {difference:.1e}")
     for name, column in (("pipeline", 0), ("ONNX Runtime", 1), ("PyTorch", 2)):
         seconds = statistics.median(row[column] for row in rows)

@@ -41,3 +41,16 @@ def table(head, rows):
     for row in rows:
         print("| " + " | ".join(str(cell) for cell in row) + " |")
     print(flush=True)
+
+
+RATIO_HEAD = ["work", "peer", "pipeline", "peer's time", "times as fast", "goal"]
+
+
+def ratio_cells(row):
+    """A row {work, peer, ours_s, peer_s, ratio, goal} as cells under RATIO_HEAD; without a goal, "–"."""
+    goal = "–" if row["goal"] is None else f"≥ {row['goal']}"
+    return [row["work"], row["peer"], seconds(row["ours_s"]), seconds(row["peer_s"]), f"{row['ratio']:.2f}", goal]
+
+
+def seconds(value):
+    return f"{value:.2f} s" if value >= 10 else f"{value * 1e3:.2f} ms" if value < 1 else f"{value:.3f} s"
