@@ -148,6 +148,9 @@ pub struct StageReport {
     /// Seconds by what they were spent on (`decode`, `forward`, `write`): provenance.
     #[serde(default)]
     pub seconds: BTreeMap<String, f64>,
+    /// Told by shards only: the digest of the file, if it was taken while the file was written. Then nobody reads the file again.
+    #[serde(skip)]
+    pub digest: Option<Digest>,
 }
 
 /// A row that could not be used.

@@ -164,7 +164,7 @@ impl<'a> Host<'a> {
         let path = scratch.folder().join(SHARD_FILE);
         let mut report = compute(&path)?;
         leave_out_unmeasured(&mut report, self);
-        let entry = self.store.prepare_file(&path).map_err(|error| store_error(name, error))?;
+        let entry = self.store.prepare_file(&path, report.digest).map_err(|error| store_error(name, error))?;
         let record = Record {
             key: manifest.key(),
             manifest: manifest.clone(),

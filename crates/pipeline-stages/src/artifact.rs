@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, FileEntry, InputArtifact, Manifest, StageContext, StageError};
-use pipeline_data::{DataError, QueryRow};
+use pipeline_data::{DataError, QueryRow, VectorShard};
 use pipeline_nn::Matrix;
 use serde::{Deserialize, Serialize};
 
@@ -96,20 +96,11 @@ pub(crate) struct Features {
 /// All vectors of a features artifact, in order.
 pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features, StageError> {
     let failed = |error| StageError::because(format!("the features of input `{slot}` cannot be read"), error);
-    let (mut ids, mut values, mut dim) = (Vec::new(), Vec::new(), None);
-    for (path, _) in shards(artifact) {
-        let shard = pipeline_data::read_vectors(&path).map_err(failed)?;
-        if dim.is_some_and(|dim| dim != shard.dim) {
-            return Err(StageError::new(format!("the shards of input `{slot}` have vectors of different widths")));
-        }
-        dim = Some(shard.dim);
-        ids.extend(shard.ids);
-        if values.is_empty() { values = shard.values } else { values.extend_from_slice(&shard.values) }
+    let paths: Vec<PathBuf> = shards(artifact).map(|(path, _)| path).collect();
+    let VectorShard { ids, mut dim, values } = pipeline_data::read_all_vectors(&paths).map_err(failed)?;
+    if paths.is_empty() {
+        dim = read_json::<FeaturesInfo>(&artifact.folder.join(FEATURES))?.dim;
     }
-    let dim = match dim {
-        Some(dim) => dim,
-        None => read_json::<FeaturesInfo>(&artifact.folder.join(FEATURES))?.dim,
-    };
     Ok(Features { vectors: Matrix::new(ids.len(), dim, values), ids })
 }
 

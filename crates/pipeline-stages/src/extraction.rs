@@ -153,9 +153,9 @@ impl<'a, E> Extraction<'a, E> {
         let (dim, values) = self.vectors(&rows)?;
         let start = Instant::now();
         let shard = VectorShard { ids: rows.ids, dim, values };
-        model::write_vectors(path, &shard, &self.model, self.encoding.pooling)?;
+        let digest = model::write_vectors(path, &shard, &self.model, self.encoding.pooling)?;
         self.spent("write", start);
-        Ok(StageReport { n_rows: Some(shard.ids.len() as u64), ..model::tell_dim(dim) })
+        Ok(StageReport { n_rows: Some(shard.ids.len() as u64), digest: Some(digest), ..model::tell_dim(dim) })
     }
 
     /// The vectors of a shard's rows, one after the other, and the numbers in each.

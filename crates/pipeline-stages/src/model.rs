@@ -72,8 +72,13 @@ pub(crate) fn headline(context: &StageContext<'_>, weights: &[PathBuf]) -> Strin
     format!("model {} from {place}", digest(context).short())
 }
 
-/// Writes vectors with the metadata that tells what they are.
-pub(crate) fn write_vectors(path: &Path, shard: &VectorShard, model: &Digest, pooling: &str) -> Result<(), StageError> {
+/// Writes vectors with the metadata that tells what they are. Returns the digest of the file.
+pub(crate) fn write_vectors(
+    path: &Path,
+    shard: &VectorShard,
+    model: &Digest,
+    pooling: &str,
+) -> Result<Digest, StageError> {
     let metadata = BTreeMap::from([
         ("dtype".to_owned(), "f32".to_owned()),
         ("dim".to_owned(), shard.dim.to_string()),
@@ -82,6 +87,7 @@ pub(crate) fn write_vectors(path: &Path, shard: &VectorShard, model: &Digest, po
         ("normalized".to_owned(), "false".to_owned()),
     ]);
     pipeline_data::write_vectors(path, shard, &metadata)
+        .map(Digest::from_bytes)
         .map_err(|error| StageError::because("a shard cannot be written", error))
 }
 

@@ -28,17 +28,19 @@ impl Store {
     /// # Errors
     /// When it is not a plain file, or the store cannot be written.
     pub fn put_file(&self, path: &Path) -> Result<FileEntry, StoreError> {
-        let entry = self.prepare_file(path)?;
+        let entry = self.prepare_file(path, None)?;
         self.put_prepared(path, &entry)?;
         Ok(entry)
     }
 
     /// Makes a file of a scratch folder fit for [`Store::put_prepared`] and returns its entry. Waits for no disk.
     ///
+    /// Whoever has hashed the file while writing it tells its digest; a wrong one is found when the file is first read.
+    ///
     /// # Errors
     /// When it is not a plain file, or cannot be read.
-    pub fn prepare_file(&self, path: &Path) -> Result<FileEntry, StoreError> {
-        prepare(path, &*self.session()?)
+    pub fn prepare_file(&self, path: &Path, digest: Option<Digest>) -> Result<FileEntry, StoreError> {
+        prepare(path, digest, &*self.session()?)
     }
 
     /// Moves a prepared file into the store.
@@ -62,7 +64,7 @@ impl Store {
         list_files(scratch, "", &mut names)?;
         let prepare_synced = |name: &String| {
             let path = scratch.join(name);
-            prepare(&path, &session).and_then(|entry| sync_file(&path).map(|()| entry))
+            prepare(&path, None, &session).and_then(|entry| sync_file(&path).map(|()| entry))
         };
         let entries = names.par_iter().map(prepare_synced);
         let entries: Vec<FileEntry> = entries.collect::<Result<_, _>>()?;
@@ -126,8 +128,9 @@ fn sync_file(path: &Path) -> Result<(), StoreError> {
     File::open(path).and_then(|file| file.sync_all()).at("sync", path)
 }
 
-/// Makes a file fit to be an object: a plain file that nobody else can write. Returns its entry.
-fn prepare(path: &Path, session: &Session) -> Result<FileEntry, StoreError> {
+/// Makes a file fit to be an object: a plain file that nobody else can write. Returns its entry; reads the file if its digest
+/// is not known.
+fn prepare(path: &Path, digest: Option<Digest>, session: &Session) -> Result<FileEntry, StoreError> {
     let metadata = fs::symlink_metadata(path).at("read", path)?;
     if !metadata.is_file() {
         return Err(StoreError::NotAFile { path: path.to_owned() });
@@ -142,7 +145,8 @@ fn prepare(path: &Path, session: &Session) -> Result<FileEntry, StoreError> {
     // The time of last use: whatever the file says of itself may be long ago.
     file.set_modified(SystemTime::now()).at("write", path)?;
     let bytes = file.metadata().at("read", path)?.len();
-    Ok(FileEntry { digest: digest_of(&file, bytes, path)?, bytes })
+    let digest = digest.map_or_else(|| digest_of(&file, bytes, path), Ok)?;
+    Ok(FileEntry { digest, bytes })
 }
 
 /// Copies an object to a path that is not there yet, for file systems without hard links.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,18 +10,19 @@ use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, ListArray, RecordBatch, StringArray};
 use arrow_schema::{Field, Schema};
-use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
-use parquet::file::metadata::KeyValue;
+use parquet::file::metadata::{KeyValue, ParquetMetaData};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::file::reader::FileReader as _;
 use parquet::file::serialized_reader::SerializedFileReader;
+use parquet::schema::types::SchemaDescriptor;
 
 use crate::DataError;
 
 /// Rows per row group: shards are far smaller, so that a shard is one row group.
-const ROW_GROUP_ROWS: usize = 1 << 20;
+pub(super) const ROW_GROUP_ROWS: usize = 1 << 20;
 
 /// A column to write.
 pub(super) struct Column {
@@ -36,6 +38,18 @@ pub(super) fn write(
     metadata: &BTreeMap<String, String>,
     compression: Compression,
 ) -> Result<(), DataError> {
+    let file = File::create(path).map_err(|source| DataError::Write { path: path.to_owned(), source })?;
+    write_to(file, path, columns, metadata, compression).map(drop)
+}
+
+/// Writes one record batch to `file`, which errors call `path`; returns what the file's footer tells.
+pub(super) fn write_to(
+    file: impl Write + Send,
+    path: &Path,
+    columns: Vec<Column>,
+    metadata: &BTreeMap<String, String>,
+    compression: Compression,
+) -> Result<ParquetMetaData, DataError> {
     let failed =
         |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
     let fields: Vec<Field> = columns
@@ -45,20 +59,23 @@ pub(super) fn write(
     let schema = Arc::new(Schema::new(fields));
     let values = columns.into_iter().map(|column| column.values).collect();
     let batch = RecordBatch::try_new(schema.clone(), values).map_err(|error| failed(error.into()))?;
+    let properties = Some(properties(metadata, compression));
+    let mut writer = ArrowWriter::try_new(file, schema, properties).map_err(|error| failed(error.into()))?;
+    writer.write(&batch).map_err(|error| failed(error.into()))?;
+    writer.close().map_err(|error| failed(error.into()))
+}
+
+/// How every shard is written.
+pub(super) fn properties(metadata: &BTreeMap<String, String>, compression: Compression) -> WriterProperties {
     let pairs = metadata.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone())).collect();
-    let properties = WriterProperties::builder()
+    WriterProperties::builder()
         .set_created_by("pipeline".to_owned())
         .set_compression(compression)
         .set_dictionary_enabled(false)
         .set_statistics_enabled(EnabledStatistics::None)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
         .set_key_value_metadata(Some(pairs))
-        .build();
-    let file = File::create(path).map_err(|source| DataError::Write { path: path.to_owned(), source })?;
-    let mut writer = ArrowWriter::try_new(file, schema, Some(properties)).map_err(|error| failed(error.into()))?;
-    writer.write(&batch).map_err(|error| failed(error.into()))?;
-    writer.close().map_err(|error| failed(error.into()))?;
-    Ok(())
+        .build()
 }
 
 /// The rows of a shard, from its footer alone.
@@ -83,6 +100,19 @@ pub(super) struct Table<'a> {
 impl<'a> Table<'a> {
     /// Reads a whole shard that should hold `expected`.
     pub fn read(path: &'a Path, expected: &'static str) -> Result<Self, DataError> {
+        Self::read_some(path, expected, &|_| ProjectionMask::all())
+    }
+
+    /// Reads the columns of these names, as far as they are there.
+    pub fn read_columns(path: &'a Path, expected: &'static str, names: &[&str]) -> Result<Self, DataError> {
+        Self::read_some(path, expected, &|schema| ProjectionMask::columns(schema, names.iter().copied()))
+    }
+
+    fn read_some(
+        path: &'a Path,
+        expected: &'static str,
+        wanted: &dyn Fn(&SchemaDescriptor) -> ProjectionMask,
+    ) -> Result<Self, DataError> {
         let failed =
             |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
         let file = File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
@@ -90,7 +120,12 @@ impl<'a> Table<'a> {
         let pairs = builder.metadata().file_metadata().key_value_metadata();
         let metadata =
             pairs.into_iter().flatten().filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?))).collect();
-        let reader = builder.with_batch_size(ROW_GROUP_ROWS).build().map_err(|error| failed(error.into()))?;
+        let wanted = wanted(builder.parquet_schema());
+        let reader = builder
+            .with_projection(wanted)
+            .with_batch_size(ROW_GROUP_ROWS)
+            .build()
+            .map_err(|error| failed(error.into()))?;
         let batches = reader.collect::<Result<_, _>>().map_err(|error| failed(error.into()))?;
         Ok(Self { path, expected, batches, metadata })
     }

@@ -9,6 +9,7 @@
 //!
 //! Equal rows give equal bytes: fixed row groups, no times, no statistics.
 
+mod bytes;
 mod columns;
 mod cut;
 mod pixels;
@@ -21,4 +22,4 @@ pub use cut::{CutSizes, cut};
 pub use pixels::{PixelRow, PixelShard, read_pixels, write_pixels};
 pub use queries::{read_query_shard, write_query_shard};
 pub use rankings::{RankingRow, read_rankings, write_rankings};
-pub use vectors::{VectorShard, read_vectors, write_vectors};
+pub use vectors::{VectorShard, read_all_vectors, read_vectors, write_vectors};
