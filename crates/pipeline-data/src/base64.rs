@@ -5,6 +5,7 @@ use crate::DecodeError;
 /// Marks a byte that stands for no six bits.
 const NONE: u8 = 64;
 const VALUES: [u8; 256] = values();
+static PLACED_VALUES: [[u32; 256]; 4] = placed_values();
 
 /// The bytes that a base64 text stands for.
 ///
@@ -15,16 +16,26 @@ const VALUES: [u8; 256] = values();
 /// # Errors
 /// When the text ends inside a byte.
 pub fn decode_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let mut bytes = Vec::with_capacity(text.len() / 4 * 3 + 3);
+    let mut bytes = vec![0; text.len() / 4 * 3 + 3];
+    let mut n_bytes = 0;
     let (mut group, mut n_in_group, mut n_pads) = (0_u32, 0, 0);
-    for &character in text {
+    let mut at = 0;
+    while at < text.len() {
+        if n_in_group == 0 {
+            let n_groups = whole_groups(&text[at..], &mut bytes[n_bytes..]);
+            at += n_groups * 4;
+            n_bytes += n_groups * 3;
+        }
+        let Some(&character) = text.get(at) else { break };
+        at += 1;
         let value = VALUES[usize::from(character)];
         if value != NONE {
             group = group << 6 | u32::from(value);
             n_in_group += 1;
             n_pads = 0;
             if n_in_group == 4 {
-                bytes.extend_from_slice(&group.to_be_bytes()[1..]);
+                bytes[n_bytes..n_bytes + 3].copy_from_slice(&group.to_be_bytes()[1..]);
+                n_bytes += 3;
                 (group, n_in_group) = (0, 0);
             }
         } else if character == b'=' && n_in_group >= 2 {
@@ -34,6 +45,7 @@ pub fn decode_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
             }
         }
     }
+    bytes.truncate(n_bytes);
     let n_unused_bits = n_in_group * 6 % 8;
     let is_padded = n_in_group + n_pads == 4;
     if n_in_group == 1 || (!is_padded && group & ((1 << n_unused_bits) - 1) != 0) {
@@ -44,6 +56,36 @@ pub fn decode_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
         bytes.extend_from_slice(&last[last.len() - n_in_group * 6 / 8..]);
     }
     Ok(bytes)
+}
+
+/// Decodes groups of four until one has a character that stands for nothing; returns how many there were.
+fn whole_groups(text: &[u8], bytes: &mut [u8]) -> usize {
+    let groups = text.as_chunks::<4>().0.iter().zip(bytes.as_chunks_mut::<3>().0);
+    let n_groups = groups.len();
+    for (group_idx, (characters, bytes)) in groups.enumerate() {
+        let parts: [u32; 4] = std::array::from_fn(|place| PLACED_VALUES[place][usize::from(characters[place])]);
+        let group = parts[0] | parts[1] | parts[2] | parts[3];
+        if group >= 1 << 24 {
+            return group_idx;
+        }
+        bytes.copy_from_slice(&group.to_be_bytes()[1..]);
+    }
+    n_groups
+}
+
+/// [`VALUES`] by place in a group, shifted to that place; those of [`NONE`] set a bit above the group.
+const fn placed_values() -> [[u32; 256]; 4] {
+    let mut placed = [[1 << 24; 256]; 4];
+    let mut character = 0;
+    while character < 256 {
+        let mut place = 0;
+        while place < 4 && VALUES[character] != NONE {
+            placed[place][character] = (VALUES[character] as u32) << (18 - 6 * place);
+            place += 1;
+        }
+        character += 1;
+    }
+    placed
 }
 
 const fn values() -> [u8; 256] {
@@ -85,6 +127,9 @@ mod tests {
         check("aG=Vs", Some(b"hel"));
         check("aA==", Some(b"h"));
         check("aB==", Some(b"h"));
+        check("AAECAAEC\nAAEC!AAEC=AAE CAAEC====", Some(&[0, 1, 2].repeat(6)));
+        check("AAECAAE=AAEC", Some(&[0, 1, 2, 0, 1]));
+        check("AAECAAECA", None);
         check("a", None);
         check("aGVsb", None);
         check("aGVsb===", None);

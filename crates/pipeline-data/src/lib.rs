@@ -15,6 +15,7 @@ mod base64;
 mod decode;
 mod error;
 mod images;
+mod instructions;
 mod lines;
 mod predictions;
 mod python;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pipeline_data::{DecodeError, Filter, RgbImage, decode, resize};
+use pipeline_data::{DecodeError, Filter, Format, RgbImage, decode, resize};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
@@ -102,6 +102,23 @@ fn no_cut_and_no_flipped_bit_breaks_a_decoder_down() {
                 let decoded = decode(damaged);
                 assert!(!matches!(decoded, Err(DecodeError::Panicked { .. })), "{name} at {at}");
             }
+        }
+    }
+}
+
+/// libjpeg reads ahead: whether it finds that a file has ended depends on where in its eight bytes it is. So does Pillow
+/// 13.0.0 with these files.
+#[test]
+fn a_file_without_an_end_marker_is_read_if_some_bytes_follow_its_pixels() {
+    for (name, n_needed) in [("420.jpg", 5), ("422.jpg", 6)] {
+        let bytes = read(name);
+        let whole = decode(&bytes);
+        for n_bytes in 0..16 {
+            let mut longer = bytes.strip_suffix(&[0xff, 0xd9]).unwrap().to_vec();
+            longer.extend(vec![0x55; n_bytes]);
+            let expected =
+                if n_bytes >= n_needed { whole.clone() } else { Err(DecodeError::Truncated { format: Format::Jpeg }) };
+            assert!(decode(&longer) == expected, "{name} and {n_bytes} bytes");
         }
     }
 }

@@ -1,11 +1,13 @@
 //! The bytes of a JPEG file: its markers, their segments, and the bits between them.
 
-use super::huffman::{HuffmanTable, LOOK_AHEAD};
+use super::huffman::{HuffmanTable, signed};
 use crate::DecodeError;
 use crate::decode::Format;
 
 const TRUNCATED: DecodeError = DecodeError::Truncated { format: Format::Jpeg };
 const RST0: u8 = 0xd0;
+/// libjpeg looks so many bits ahead for a code, and so finds that the data have ended although the code may be there.
+const CODE_AHEAD: u32 = 8;
 
 /// Reads a file from front to back; no bit behind a marker is read before the marker is taken.
 pub(super) struct Source<'a> {
@@ -13,21 +15,15 @@ pub(super) struct Source<'a> {
     position: usize,
     /// The marker that stopped the bits; `position` is behind it.
     marker: Option<u8>,
-    /// Bits that were read ahead, the next one on top; zeros below.
-    bits: u64,
-    n_bits: u32,
-    /// More bits were asked for than stand before the marker: like libjpeg, the rest of the interval is left out.
-    pub is_spent: bool,
 }
 
 impl<'a> Source<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0, marker: None, bits: 0, n_bits: 0, is_spent: false }
+        Self { bytes, position: 0, marker: None }
     }
 
     /// The next marker; bytes that belong to none are passed over.
     pub fn next_marker(&mut self) -> Result<u8, DecodeError> {
-        (self.bits, self.n_bits) = (0, 0);
         if let Some(marker) = self.marker.take() {
             return Ok(marker);
         }
@@ -52,8 +48,33 @@ impl<'a> Source<'a> {
         Ok(segment)
     }
 
-    /// Passes the `number`-th restart marker (modulo 8); if another stands there, does as libjpeg does.
-    pub fn restart(&mut self, number: u8) -> Result<(), DecodeError> {
+    /// Moves the bytes before the next marker to `interval`, without the zeros that are stuffed in after 0xff.
+    ///
+    /// True if a marker follows; otherwise the file ends.
+    pub fn interval(&mut self, interval: &mut Vec<u8>) -> bool {
+        interval.clear();
+        while self.marker.is_none() {
+            let rest = &self.bytes[self.position..];
+            let Some(n_plain) = find_ff(rest) else {
+                interval.extend_from_slice(rest);
+                self.position = self.bytes.len();
+                return false;
+            };
+            let n_fill = rest[n_plain..].iter().take_while(|&&byte| byte == 0xff).count();
+            interval.extend_from_slice(&rest[..n_plain]);
+            self.position += (n_plain + n_fill + 1).min(rest.len());
+            match rest.get(n_plain + n_fill) {
+                Some(0) => interval.push(0xff),
+                Some(&marker) => self.marker = Some(marker),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Passes the `number`-th restart marker (modulo 8), and says whether it was there; if another stands in its place,
+    /// does as libjpeg does.
+    pub fn restart(&mut self, number: u8) -> Result<bool, DecodeError> {
         let mut marker = self.next_marker()?;
         let is_rst = |marker: u8, distance: u8| marker == RST0 + (number.wrapping_add(distance) & 7);
         loop {
@@ -61,91 +82,162 @@ impl<'a> Source<'a> {
             if marker >= 0xc0 && is_ahead {
                 // The interval is missing: the marker waits for its turn.
                 self.marker = Some(marker);
-                return Ok(());
+                return Ok(false);
             }
             if marker >= 0xc0 && !is_rst(marker, 7) && !is_rst(marker, 6) {
-                self.is_spent = false;
-                return Ok(());
+                return Ok(true);
             }
             marker = self.next_marker()?;
         }
     }
 
-    /// The next symbol. A code that is in no table counts as 0.
-    pub fn symbol(&mut self, table: &HuffmanTable) -> Result<u8, DecodeError> {
-        // libjpeg looks 8 bits ahead, and so finds that the data have ended although the symbol may be there.
-        self.refill(8)?;
-        loop {
-            let (length, symbol) = match table.look_up[(self.bits >> (64 - LOOK_AHEAD)) as usize] {
-                (0, _) => table.find((self.bits >> 48) as u16),
-                found => found,
-            };
-            let length = u32::from(length);
-            if length <= self.n_bits || self.marker.is_some() {
-                self.drop_bits(length);
-                return Ok(symbol);
-            }
-            self.refill(length)?;
-        }
-    }
-
-    /// The next `n` bits, at most 16.
-    pub fn bits(&mut self, n: u32) -> Result<i32, DecodeError> {
-        if n == 0 {
-            return Ok(0);
-        }
-        self.refill(n)?;
-        let bits = (self.bits >> (64 - n)) as i32;
-        self.drop_bits(n);
-        Ok(bits)
-    }
-
-    /// The next `n` bits as the signed number that they stand for: without a leading one they are negative.
-    pub fn signed(&mut self, n: u32) -> Result<i32, DecodeError> {
-        let bits = self.bits(n)?;
-        Ok(if n > 0 && bits < 1 << (n - 1) { bits - (1 << n) + 1 } else { bits })
-    }
-
-    /// Takes `n` bits; before a marker there are zeros without end.
-    fn drop_bits(&mut self, n: u32) {
-        if n > self.n_bits {
-            self.is_spent = true;
-            self.n_bits = 64;
-        }
-        self.bits <<= n;
-        self.n_bits -= n;
-    }
-
-    /// If there are fewer than `n` bits, reads ahead until there is no more room, or until the next marker.
-    fn refill(&mut self, n: u32) -> Result<(), DecodeError> {
-        while self.n_bits < n && self.marker.is_none() {
-            self.read_ahead()?;
-        }
-        Ok(())
-    }
-
-    fn read_ahead(&mut self) -> Result<(), DecodeError> {
-        while self.n_bits <= 56 {
-            let byte = self.next_byte()?;
-            if byte == 0xff {
-                let mut code = 0xff;
-                while code == 0xff {
-                    code = self.next_byte()?;
-                }
-                if code != 0 {
-                    self.marker = Some(code);
-                    return Ok(());
-                }
-            }
-            self.bits |= u64::from(byte) << (56 - self.n_bits);
-            self.n_bits += 8;
-        }
-        Ok(())
+    /// The same source, to read the same bytes once more.
+    pub fn again(&self) -> Self {
+        Self { ..*self }
     }
 
     fn next_byte(&mut self) -> Result<u8, DecodeError> {
         let byte = *self.bytes.get(self.position).ok_or(TRUNCATED)?;
         self.position += 1;
         Ok(byte)
+    }
+}
+
+/// The place of the first 0xff, eight bytes at a time.
+fn find_ff(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let words = bytes.as_chunks::<8>().0;
+    // A byte is 0xff where its complement is zero, and the lowest zero byte is the first to borrow.
+    let holds_ff = |word: &[u8; 8]| {
+        let complement = !u64::from_le_bytes(*word);
+        complement.wrapping_sub(ONES) & !complement & (ONES << 7) != 0
+    };
+    let n_passed = words.iter().position(holds_ff).unwrap_or(words.len()) * 8;
+    Some(n_passed + bytes[n_passed..].iter().position(|&byte| byte == 0xff)?)
+}
+
+/// The bits of one interval; behind them there are zeros without end.
+///
+/// If `IS_COUNTED`, it is also told how far libjpeg would have read ahead.
+pub(super) struct Bits<'a, const IS_COUNTED: bool> {
+    interval: &'a [u8],
+    /// The place of the byte behind the window.
+    next: usize,
+    /// The next bit on top.
+    window: u64,
+    /// Bits of the window that count as read; the ones below them are right or zero.
+    n_bits: u32,
+    /// Bits that libjpeg would have read.
+    n_ahead: usize,
+}
+
+impl<'a, const IS_COUNTED: bool> Bits<'a, IS_COUNTED> {
+    pub fn new(interval: &'a [u8]) -> Self {
+        Self { interval, next: 0, window: 0, n_bits: 0, n_ahead: 0 }
+    }
+
+    /// True if more bits were taken than there are: like libjpeg, the rest of the interval is left out.
+    #[inline(always)]
+    pub fn is_spent(&self) -> bool {
+        self.position() > self.interval.len() * 8
+    }
+
+    /// True if libjpeg would have read more bits than there are; if not counted, if it may have.
+    pub fn is_overread(&self) -> bool {
+        let n_ahead = if IS_COUNTED { self.n_ahead } else { self.position() + 64 };
+        n_ahead > self.interval.len() * 8
+    }
+
+    /// The next symbol, and the number that follows it with as many bits as the symbol's low four bits say.
+    /// A code that is in no table counts as symbol 0.
+    #[inline(always)]
+    pub fn number(&mut self, table: &HuffmanTable) -> (u32, i32) {
+        self.refill();
+        let found = table.look_up(self.window);
+        if found.value() != 0 {
+            self.count_code(found.length() - (found.symbol() & 15), found.symbol() & 15);
+            self.drop_bits(found.length());
+            return (found.symbol(), found.value());
+        }
+        let (length, symbol) =
+            if found.length() > 0 { (found.length(), found.symbol()) } else { table.find(self.window) };
+        let n = symbol & 15;
+        self.count_code(length, n);
+        self.drop_bits(length);
+        let bits = (self.window >> 1 >> (63 - n)) as i32;
+        self.drop_bits(n);
+        (symbol, signed(bits, n))
+    }
+
+    /// The next symbol, without a number.
+    #[inline(always)]
+    pub fn symbol(&mut self, table: &HuffmanTable) -> u32 {
+        self.refill();
+        let found = table.look_up(self.window);
+        let (length, symbol) = match found.length() {
+            0 => table.find(self.window),
+            length if found.value() != 0 => (length - (found.symbol() & 15), found.symbol()),
+            length => (length, found.symbol()),
+        };
+        self.count_code(length, 0);
+        self.drop_bits(length);
+        symbol
+    }
+
+    /// The next `n` bits, at most 16.
+    #[inline(always)]
+    pub fn bits(&mut self, n: u32) -> i32 {
+        self.refill();
+        self.count(n, 0);
+        let bits = (self.window >> 1 >> (63 - n)) as i32;
+        self.drop_bits(n);
+        bits
+    }
+
+    /// After this there are at least 56 bits, enough for a code and its number.
+    #[inline(always)]
+    fn refill(&mut self) {
+        let bytes = self.interval.get(self.next..).and_then(<[u8]>::first_chunk);
+        let word = bytes.map_or_else(|| self.last_word(), |&bytes| u64::from_be_bytes(bytes));
+        self.window |= word >> self.n_bits;
+        self.next += ((63 - self.n_bits) >> 3) as usize;
+        self.n_bits |= 56;
+    }
+
+    /// What is left where there are less than eight bytes, zeros behind.
+    #[cold]
+    fn last_word(&self) -> u64 {
+        let rest = self.interval.get(self.next..).unwrap_or_default();
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        u64::from_be_bytes(word)
+    }
+
+    #[inline(always)]
+    fn drop_bits(&mut self, n: u32) {
+        self.window <<= n;
+        self.n_bits -= n;
+    }
+
+    #[inline(always)]
+    fn position(&self) -> usize {
+        self.next * 8 - self.n_bits as usize
+    }
+
+    #[inline(always)]
+    fn count_code(&mut self, length: u32, n: u32) {
+        self.count(CODE_AHEAD, 0);
+        self.count(length, 0);
+        self.count(n, length);
+    }
+
+    /// Counts a reading of `n` bits that are `n_before` behind the next one: libjpeg reads ahead when they are not there,
+    /// as long as another byte has room in 64 bits.
+    #[inline(always)]
+    fn count(&mut self, n: u32, n_before: u32) {
+        let position = self.position() + n_before as usize;
+        if IS_COUNTED && self.n_ahead < position + n as usize {
+            self.n_ahead = (position + 64) & !7;
+        }
     }
 }

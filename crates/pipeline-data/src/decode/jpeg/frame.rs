@@ -3,6 +3,7 @@
 use super::idct;
 use crate::DecodeError;
 use crate::decode::{Format, check_size};
+use crate::instructions::InstructionSet;
 
 /// Where a block's coefficients stand in the file, by their place in natural order.
 pub(super) const NATURAL_ORDER: [u8; 64] = [
@@ -103,7 +104,7 @@ impl Frame {
     }
 
     /// Turns the coefficients of a progressive frame into samples.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, instructions: InstructionSet) {
         for component in &mut self.components {
             // Without a scan there is no table, and the component stays gray.
             let Some(quantization) = component.quantization else { continue };
@@ -111,7 +112,8 @@ impl Frame {
             let samples = component.samples.chunks_mut(component.stride * 8);
             for (row, blocks) in samples.zip(component.coefficients.chunks(n_blocks_x)) {
                 for (block_idx, block) in blocks.iter().enumerate() {
-                    idct::inverse(block, &quantization, &mut row[block_idx * 8..], component.stride);
+                    let samples = &mut row[block_idx * 8..];
+                    idct::inverse(block, &quantization, samples, component.stride, instructions);
                 }
             }
         }
@@ -134,5 +136,11 @@ impl Component {
             samples: Vec::new(),
             coefficients: Vec::new(),
         }
+    }
+
+    /// The coefficients of the block in column `x` and row `y`, of a progressive frame.
+    #[inline(always)]
+    pub fn coefficients_at(&mut self, (x, y): (usize, usize)) -> Option<&mut [i16; 64]> {
+        if self.coefficients.is_empty() { None } else { Some(&mut self.coefficients[y * (self.stride / 8) + x]) }
     }
 }

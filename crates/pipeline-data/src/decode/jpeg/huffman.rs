@@ -3,22 +3,30 @@
 use crate::DecodeError;
 use crate::decode::Format;
 
-/// Codes of up to so many bits are looked up at once.
-pub(super) const LOOK_AHEAD: u32 = 9;
+/// So many bits are looked up at once.
+pub(super) const LOOK_AHEAD: u32 = 10;
 
 /// One table of a JPEG file.
 pub(super) struct HuffmanTable {
-    /// By the next [`LOOK_AHEAD`] bits: length of the code and symbol; length 0 if the code is longer.
-    pub look_up: Vec<(u8, u8)>,
+    /// By the next [`LOOK_AHEAD`] bits.
+    look_up: Box<[Found; 1 << LOOK_AHEAD]>,
     /// By length: the first code, the first code that is too large, and the place of the first code's symbol.
     lengths: [(u32, u32, usize); 17],
     symbols: Vec<u8>,
 }
 
+/// What some bits begin with: 8 bits of length, 8 bits of symbol, and 16 bits of value.
+///
+/// The symbol's low four bits say how many bits of a number follow the code. Where they are among the bits looked up, the
+/// number is the value and the length counts them; it is never zero. Otherwise the value is zero, and the length is that of
+/// the code, zero if the code is longer than the bits looked up.
+#[derive(Clone, Copy)]
+pub(super) struct Found(u32);
+
 impl HuffmanTable {
     /// Builds a table from the number of codes of each length from 1 to 16, and the symbols in the order of the codes.
     pub fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, DecodeError> {
-        let mut look_up = vec![(0, 0); 1 << LOOK_AHEAD];
+        let mut look_up = Box::new([Found(0); 1 << LOOK_AHEAD]);
         let mut lengths = [(0, 0, 0); 17];
         let (mut code, mut place) = (0_u32, 0);
         for length in 1..=16_u32 {
@@ -30,7 +38,7 @@ impl HuffmanTable {
                 }
                 if length <= LOOK_AHEAD {
                     let first = (code << (LOOK_AHEAD - length)) as usize;
-                    look_up[first..first + (1 << (LOOK_AHEAD - length))].fill((length as u8, symbol));
+                    fill(&mut look_up[first..first + (1 << (LOOK_AHEAD - length))], length, symbol);
                 }
                 code += 1;
             }
@@ -45,15 +53,61 @@ impl HuffmanTable {
         self.symbols.iter().all(|&symbol| symbol < 16)
     }
 
-    /// Length and symbol of a code at the top of `bits`; as in libjpeg, 17 bits and symbol 0 if there is no such code.
-    pub fn find(&self, bits: u16) -> (u8, u8) {
+    /// What the bits at the top of `window` begin with.
+    #[inline(always)]
+    pub fn look_up(&self, window: u64) -> Found {
+        self.look_up[(window >> (64 - LOOK_AHEAD)) as usize]
+    }
+
+    /// Length and symbol of a code at the top of `window`; as in libjpeg, 17 bits and symbol 0 if there is no such code.
+    #[cold]
+    pub fn find(&self, window: u64) -> (u32, u32) {
         for length in 1..=16 {
-            let code = u32::from(bits) >> (16 - length);
+            let code = (window >> (64 - length)) as u32;
             let (first, end, place) = self.lengths[length];
             if (first..end).contains(&code) {
-                return (length as u8, self.symbols[place + (code - first) as usize]);
+                return (length as u32, u32::from(self.symbols[place + (code - first) as usize]));
             }
         }
         (17, 0)
+    }
+}
+
+impl Found {
+    #[inline(always)]
+    pub fn length(self) -> u32 {
+        self.0 & 0xff
+    }
+
+    #[inline(always)]
+    pub fn symbol(self) -> u32 {
+        self.0 >> 8 & 0xff
+    }
+
+    #[inline(always)]
+    pub fn value(self) -> i32 {
+        self.0 as i32 >> 16
+    }
+}
+
+/// The signed number that `n` bits stand for: without a leading one they are negative.
+#[inline(always)]
+pub(super) fn signed(bits: i32, n: u32) -> i32 {
+    // All ones where the leading bit is not set.
+    let is_negative = (bits >> n.saturating_sub(1)) - 1;
+    bits + (is_negative & (1 - (1 << n)))
+}
+
+/// Fills in what begins with one code.
+fn fill(entries: &mut [Found], length: u32, symbol: u8) {
+    let n = u32::from(symbol & 15);
+    let symbol = u32::from(symbol) << 8;
+    if n == 0 || length + n > LOOK_AHEAD {
+        entries.fill(Found(symbol | length));
+        return;
+    }
+    for (bits, entries) in entries.chunks_exact_mut(1 << (LOOK_AHEAD - length - n)).enumerate() {
+        let value = signed(bits as i32, n) as u32;
+        entries.fill(Found(value << 16 | symbol | (length + n)));
     }
 }

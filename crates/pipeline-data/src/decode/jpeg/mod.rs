@@ -7,8 +7,11 @@ mod bits;
 mod frame;
 mod huffman;
 mod idct;
+mod progressive;
 mod render;
 mod scan;
+#[cfg(target_arch = "x86_64")]
+mod vector;
 
 use bits::Source;
 use frame::{Frame, NATURAL_ORDER};
@@ -17,6 +20,7 @@ use scan::Scan;
 
 use super::{Format, RgbImage};
 use crate::DecodeError;
+use crate::instructions::{InstructionSet, Work};
 
 /// What the components are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +46,13 @@ struct Tables {
 }
 
 pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-    let mut reader = Reader { source: Source::new(bytes), tables: Tables::default(), frame: None, scans: Scans::None };
+    decode_with(bytes, InstructionSet::best())
+}
+
+/// The same pixels whatever the instructions.
+fn decode_with(bytes: &[u8], instructions: InstructionSet) -> Result<RgbImage, DecodeError> {
+    let source = Source::new(bytes);
+    let mut reader = Reader { source, tables: Tables::default(), frame: None, scans: Scans::None, instructions };
     reader.source.next_marker()?;
     loop {
         match reader.read_segment() {
@@ -54,7 +64,8 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
         }
     }
     let frame = reader.frame.filter(|_| reader.scans != Scans::None);
-    Ok(finish(frame.ok_or(DecodeError::damaged(Format::Jpeg, "no image"))?, &reader.tables))
+    let frame = frame.ok_or(DecodeError::damaged(Format::Jpeg, "no image"))?;
+    Ok(instructions.run(Finish { frame, tables: &reader.tables, instructions }))
 }
 
 /// The scans that were read.
@@ -77,6 +88,7 @@ struct Reader<'a> {
     tables: Tables,
     frame: Option<Frame>,
     scans: Scans,
+    instructions: InstructionSet,
 }
 
 impl Reader<'_> {
@@ -118,19 +130,32 @@ impl Reader<'_> {
         }
         let frame = self.frame.as_mut().ok_or(DecodeError::damaged(Format::Jpeg, "a scan before the frame"))?;
         let scan = Scan::parse(segment, frame)?;
-        scan.read(frame, &self.tables, &mut self.source)?;
+        scan.read(frame, &self.tables, &mut self.source, self.instructions)?;
         let is_first = self.scans == Scans::None;
         self.scans = if is_first && scan.is_only(frame) { Scans::Only } else { Scans::Some };
         Ok(())
     }
 }
 
-fn finish(mut frame: Frame, tables: &Tables) -> RgbImage {
-    if frame.is_progressive {
-        frame.finish();
+/// What is left to do when all scans were read.
+struct Finish<'a> {
+    frame: Frame,
+    tables: &'a Tables,
+    instructions: InstructionSet,
+}
+
+impl Work for Finish<'_> {
+    type Output = RgbImage;
+
+    #[inline(always)]
+    fn run(self) -> RgbImage {
+        let Self { mut frame, tables, instructions } = self;
+        if frame.is_progressive {
+            frame.finish(instructions);
+        }
+        let pixels = render::render(&frame, tables.colour(&frame), instructions);
+        RgbImage { width: frame.width as u32, height: frame.height as u32, pixels }
     }
-    let pixels = render::render(&frame, tables.colour(&frame));
-    RgbImage { width: frame.width as u32, height: frame.height as u32, pixels }
 }
 
 impl Tables {
@@ -187,5 +212,33 @@ impl Tables {
             (_, None | Some(0)) => Colour::Cmyk,
             _ => Colour::Ycck,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// Whole files, cut ones, and ones with a flipped bit.
+    #[test]
+    fn every_processor_gives_the_same_image_or_error() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/images");
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut n_files = 0;
+        for path in files.filter(|path| path.extension().is_some_and(|extension| extension == "jpg")) {
+            n_files += 1;
+            let bytes = std::fs::read(&path).unwrap();
+            for at in (0..bytes.len()).step_by(1 + bytes.len() / 60) {
+                let mut flipped = bytes.clone();
+                flipped[at] ^= 1 << (at % 8);
+                for bytes in [&bytes[..], &bytes[..at], &flipped] {
+                    let (best, portable) = (decode(bytes), decode_with(bytes, InstructionSet::portable()));
+                    assert!(best == portable, "{} at {at}", path.display());
+                }
+            }
+        }
+        assert_eq!(n_files, 13);
     }
 }

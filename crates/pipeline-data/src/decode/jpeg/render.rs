@@ -2,100 +2,113 @@
 
 use super::Colour;
 use super::frame::{Component, Frame};
+#[cfg(target_arch = "x86_64")]
+use super::vector;
+use crate::instructions::{InstructionSet, Level};
 
 /// The pixels of a frame, row by row, three bytes each.
-pub(super) fn render(frame: &Frame, colour: Colour) -> Vec<u8> {
+#[inline(always)]
+pub(super) fn render(frame: &Frame, colour: Colour, instructions: InstructionSet) -> Vec<u8> {
     let mut pixels = vec![0; frame.width * frame.height * 3];
-    // A whole unit and one sample more than the width, as upsampling writes whole groups.
-    let mut rows = vec![vec![0; frame.n_units_x * frame.max_h * 8]; frame.components.len()];
-    let mut sums = Vec::new();
+    // Whole units, as upsampling writes whole groups.
+    let row = Row { samples: vec![0; frame.n_units_x * frame.max_h * 8], sums: vec![0; frame.width] };
+    let mut rows = [row.clone(), row.clone(), row.clone(), row];
     for (y, pixels) in pixels.chunks_exact_mut(frame.width * 3).enumerate() {
-        for (component, row) in frame.components.iter().zip(&mut rows) {
-            upsample(frame, component, y, row, &mut sums);
+        let mut samples: [&[u8]; 4] = [&[]; 4];
+        for ((component, row), samples) in frame.components.iter().zip(&mut rows).zip(&mut samples) {
+            *samples = &upsample(frame, component, y, row)[..frame.width];
         }
-        convert(&rows, colour, pixels);
+        convert(samples, colour, pixels, instructions);
     }
     pixels
 }
 
+/// Room for a component's row in the size of the frame.
+#[derive(Clone)]
+struct Row {
+    samples: Vec<u8>,
+    /// Of the nearer row of samples and the other one.
+    sums: Vec<u16>,
+}
+
 /// Row `y` of a component in the size of the frame.
-fn upsample(frame: &Frame, component: &Component, y: usize, output: &mut [u8], sums: &mut Vec<i32>) {
+#[inline(always)]
+fn upsample<'a>(frame: &Frame, component: &'a Component, y: usize, row: &'a mut Row) -> &'a [u8] {
     let (h, v) = (frame.max_h / component.h, frame.max_v / component.v);
-    let near = row(component, y / v);
+    let near = row_of(component, y / v);
     // The other row that the output lies between: above for an even row, below for an odd one, itself at the border.
     let far_idx = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(component.height - 1) };
+    let sums = &mut row.sums[..near.len()];
     match (h, v) {
-        (1, 1) => output[..near.len()].copy_from_slice(near),
-        (2, 1) if component.width > 2 => widen(near, output),
+        (1, 1) => return near,
+        (2, 1) if component.width > 2 => {
+            sums.iter_mut().zip(near).for_each(|(sum, &near)| *sum = u16::from(near));
+            widen::<2>(sums, &mut row.samples, [1, 2]);
+        }
         (1, 2) => {
             let bias = 1 + (y % 2) as u16;
-            for ((output, &near), &far) in output.iter_mut().zip(near).zip(row(component, far_idx)) {
+            for ((output, &near), &far) in row.samples.iter_mut().zip(near).zip(row_of(component, far_idx)) {
                 *output = ((u16::from(near) * 3 + u16::from(far) + bias) >> 2) as u8;
             }
         }
         (2, 2) if component.width > 2 => {
-            sums.clear();
-            let pairs = near.iter().zip(row(component, far_idx));
-            sums.extend(pairs.map(|(&near, &far)| i32::from(near) * 3 + i32::from(far)));
-            widen_sums(sums, output);
+            for ((sum, &near), &far) in sums.iter_mut().zip(near).zip(row_of(component, far_idx)) {
+                *sum = u16::from(near) * 3 + u16::from(far);
+            }
+            widen::<4>(sums, &mut row.samples, [8, 7]);
         }
-        _ => near.iter().zip(output.chunks_exact_mut(h)).for_each(|(&sample, group)| group.fill(sample)),
+        _ => near.iter().zip(row.samples.chunks_exact_mut(h)).for_each(|(&sample, group)| group.fill(sample)),
     }
+    &row.samples
 }
 
-fn row(component: &Component, y: usize) -> &[u8] {
+#[inline(always)]
+fn row_of(component: &Component, y: usize) -> &[u8] {
     &component.samples[y * component.stride..][..component.width]
 }
 
-/// Twice the width: each output is three parts of the nearer sample and one of the other (`h2v1_fancy_upsample`).
-fn widen(input: &[u8], output: &mut [u8]) {
-    let weigh = |near: u8, far: u8, bias: u16| ((u16::from(near) * 3 + u16::from(far) + bias) >> 2) as u8;
-    let last = input.len() - 1;
-    output[0] = input[0];
-    output[1] = weigh(input[0], input[1], 2);
-    for (window, output) in input.windows(3).zip(output[2..].chunks_exact_mut(2)) {
-        output[0] = weigh(window[1], window[0], 1);
-        output[1] = weigh(window[1], window[2], 2);
+/// Twice the width: each output is three parts of the nearer sum and one of the other, which is itself at the border
+/// (`h2v1_fancy_upsample` and `h2v2_fancy_upsample`).
+#[inline(always)]
+fn widen<const N_BITS: u32>(sums: &[u16], output: &mut [u8], biases: [u16; 2]) {
+    let weigh = |near: u16, left: u16, right: u16| {
+        [(near * 3 + left + biases[0]) >> N_BITS, (near * 3 + right + biases[1]) >> N_BITS].map(|sample| sample as u8)
+    };
+    let last = sums.len() - 1;
+    let output = &mut output.as_chunks_mut::<2>().0[..=last];
+    output[0] = weigh(sums[0], sums[0], sums[1]);
+    let neighbours = sums[..last - 1].iter().zip(&sums[1..last]).zip(&sums[2..]);
+    for (output, ((&left, &near), &right)) in output[1..last].iter_mut().zip(neighbours) {
+        *output = weigh(near, left, right);
     }
-    output[last * 2] = weigh(input[last], input[last - 1], 1);
-    output[last * 2 + 1] = input[last];
+    output[last] = weigh(sums[last], sums[last - 1], sums[last]);
 }
 
-/// The same for sums of two rows, which weigh four (`h2v2_fancy_upsample`).
-fn widen_sums(input: &[i32], output: &mut [u8]) {
-    let last = input.len() - 1;
-    output[0] = ((input[0] * 4 + 8) >> 4) as u8;
-    output[1] = ((input[0] * 3 + input[1] + 7) >> 4) as u8;
-    for (window, output) in input.windows(3).zip(output[2..].chunks_exact_mut(2)) {
-        output[0] = ((window[1] * 3 + window[0] + 8) >> 4) as u8;
-        output[1] = ((window[1] * 3 + window[2] + 7) >> 4) as u8;
-    }
-    output[last * 2] = ((input[last] * 3 + input[last - 1] + 8) >> 4) as u8;
-    output[last * 2 + 1] = ((input[last] * 4 + 7) >> 4) as u8;
-}
-
-fn convert(rows: &[Vec<u8>], colour: Colour, pixels: &mut [u8]) {
+#[inline(always)]
+fn convert(rows: [&[u8]; 4], colour: Colour, pixels: &mut [u8], instructions: InstructionSet) {
     let pixels = pixels.as_chunks_mut::<3>().0;
-    match (colour, rows) {
-        (Colour::Gray, [gray]) => pixels.iter_mut().zip(gray).for_each(|(pixel, &gray)| *pixel = [gray; 3]),
-        (Colour::YCbCr, [y, cb, cr]) => {
-            for (((pixel, &y), &cb), &cr) in pixels.iter_mut().zip(y).zip(cb).zip(cr) {
+    let [first, second, third, k] = rows;
+    let colours = first.iter().zip(second).zip(third).map(|((&a, &b), &c)| (a, b, c));
+    match colour {
+        Colour::Gray => pixels.iter_mut().zip(first).for_each(|(pixel, &gray)| *pixel = [gray; 3]),
+        Colour::YCbCr => {
+            let n_done = match instructions.level() {
+                #[cfg(target_arch = "x86_64")]
+                Level::Avx2 => vector::rgb(instructions, [first, second, third], pixels),
+                Level::Portable => 0,
+            };
+            for (pixel, (y, cb, cr)) in pixels.iter_mut().zip(colours).skip(n_done) {
                 *pixel = rgb(y, cb, cr);
             }
         }
-        (Colour::Rgb, [r, g, b]) => {
-            for (((pixel, &r), &g), &b) in pixels.iter_mut().zip(r).zip(g).zip(b) {
-                *pixel = [r, g, b];
-            }
-        }
-        (Colour::Cmyk | Colour::Ycck, [first, second, third, k]) => {
-            for ((((pixel, &a), &b), &c), &k) in pixels.iter_mut().zip(first).zip(second).zip(third).zip(k) {
+        Colour::Rgb => pixels.iter_mut().zip(colours).for_each(|(pixel, (r, g, b))| *pixel = [r, g, b]),
+        Colour::Cmyk | Colour::Ycck => {
+            for ((pixel, (a, b, c)), &k) in pixels.iter_mut().zip(colours).zip(k) {
                 // libjpeg gives YCCK as the complement of its RGB, and Pillow inverts all four in either case.
                 let ink = if colour == Colour::Ycck { rgb(a, b, c) } else { [a, b, c].map(|ink| 255 - ink) };
                 *pixel = ink.map(|ink| without_ink(ink, 255 - k));
             }
         }
-        _ => unreachable!("BUG: the colour was chosen by the number of components"),
     }
 }
 
@@ -115,4 +128,26 @@ fn without_ink(ink: u8, black: u8) -> u8 {
     let white = 255 - i32::from(black);
     let product = i32::from(ink) * white + 128;
     (white - (((product >> 8) + product) >> 8)).clamp(0, 255) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_processor_gives_the_same_pixel_for_every_colour() {
+        let levels: Vec<u8> = (0..=255).collect();
+        for first in 0..=255 {
+            for second in 0..=255 {
+                let pixels = |instructions| {
+                    let mut pixels = [0; 256 * 3];
+                    let rows = [&levels[..], &[first; 256], &[second; 256], &[]];
+                    convert(rows, Colour::YCbCr, &mut pixels, instructions);
+                    pixels
+                };
+                let (best, portable) = (pixels(InstructionSet::best()), pixels(InstructionSet::portable()));
+                assert!(best == portable, "Cb {first}, Cr {second}");
+            }
+        }
+    }
 }

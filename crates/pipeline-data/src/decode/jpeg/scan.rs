@@ -1,29 +1,35 @@
 //! One scan of a JPEG file: entropy-coded blocks of one or more components.
 
-use super::bits::Source;
+use super::bits::{Bits, Source};
 use super::frame::{Component, Frame, NATURAL_ORDER};
 use super::huffman::HuffmanTable;
+use super::progressive::Progression;
 use super::{Tables, idct};
 use crate::DecodeError;
 use crate::decode::Format;
+use crate::instructions::{InstructionSet, Work};
 
 /// What a start-of-scan segment says.
 pub(super) struct Scan {
-    /// The components by their place in the frame, each with the numbers of its DC and AC tables.
-    components: Vec<(usize, usize, usize)>,
-    /// The first and last coefficient.
-    spectrum: (usize, usize),
-    /// Bits that earlier scans left out, and bits that this one leaves out.
-    approximation: (u32, u32),
+    components: Vec<ScanComponent>,
+    progression: Progression,
+}
+
+#[derive(Clone, Copy)]
+struct ScanComponent {
+    /// The place in the frame.
+    component_idx: usize,
+    dc_table: usize,
+    ac_table: usize,
 }
 
 /// What runs from block to block and begins anew at a restart.
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     /// The last DC value by component of the scan.
-    dc: [i32; 4],
+    pub dc: [i32; 4],
     /// Blocks still to come without further coefficients.
-    n_empty_blocks: u32,
+    pub n_empty_blocks: u32,
 }
 
 impl Scan {
@@ -33,19 +39,21 @@ impl Scan {
         if !(1..=4).contains(&n_components) || segment.len() != 4 + 2 * n_components {
             return Err(damaged());
         }
-        let mut components: Vec<(usize, usize, usize)> = Vec::new();
+        let mut components: Vec<ScanComponent> = Vec::new();
         for spec in segment[1..1 + 2 * n_components].chunks_exact(2) {
-            let component = frame.components.iter().position(|component| component.id == spec[0]);
-            let component = component.filter(|&at| components.iter().all(|&(other, ..)| other != at));
-            components.push((component.ok_or_else(damaged)?, usize::from(spec[1] >> 4), usize::from(spec[1] & 15)));
+            let component_idx = frame.components.iter().position(|component| component.id == spec[0]);
+            let is_new = |&at: &usize| components.iter().all(|other| other.component_idx != at);
+            components.push(ScanComponent {
+                component_idx: component_idx.filter(is_new).ok_or_else(damaged)?,
+                dc_table: usize::from(spec[1] >> 4),
+                ac_table: usize::from(spec[1] & 15),
+            });
         }
         let [first, last, approximation] = segment[1 + 2 * n_components..] else { return Err(damaged()) };
-        let scan = Self {
-            components,
-            spectrum: (usize::from(first), usize::from(last)),
-            approximation: (u32::from(approximation >> 4), u32::from(approximation & 15)),
-        };
-        if frame.is_progressive && !scan.is_valid_progression() || scan.n_blocks_in_unit(frame) > 10 {
+        let progression = Progression::new([first, last], approximation);
+        let scan = Self { components, progression };
+        let is_valid = !frame.is_progressive || scan.progression.is_valid(n_components);
+        if !is_valid || scan.n_blocks_in_unit(frame) > 10 {
             return Err(damaged());
         }
         Ok(scan)
@@ -57,178 +65,72 @@ impl Scan {
     }
 
     /// Reads the scan's blocks into the components' samples, or of a progressive frame into their coefficients.
-    pub fn read(&self, frame: &mut Frame, tables: &Tables, source: &mut Source<'_>) -> Result<(), DecodeError> {
+    pub fn read(
+        &self,
+        frame: &mut Frame,
+        tables: &Tables,
+        source: &mut Source<'_>,
+        instructions: InstructionSet,
+    ) -> Result<(), DecodeError> {
         self.check_tables(frame, tables)?;
-        for &(component, ..) in &self.components {
-            let component = &mut frame.components[component];
+        for scanned in &self.components {
+            let component = &mut frame.components[scanned.component_idx];
             if component.quantization.is_none() {
                 let missing = DecodeError::damaged(Format::Jpeg, "a missing quantisation table");
                 component.quantization = Some(tables.quantization[component.quantization_idx].ok_or(missing)?);
             }
         }
-        let (n_units_x, n_units_y) = match self.components[..] {
-            [(only, ..)] => (frame.components[only].n_blocks_x, frame.components[only].n_blocks_y),
-            _ => (frame.n_units_x, frame.n_units_y),
-        };
-        source.is_spent = false;
-        let mut state = State::default();
-        for unit in 0..n_units_x * n_units_y {
-            if tables.restart_interval > 0 && unit > 0 && unit % tables.restart_interval == 0 {
-                source.restart((unit / tables.restart_interval - 1) as u8)?;
-                state = State::default();
-            }
-            if !source.is_spent {
-                self.read_unit(frame, tables, source, &mut state, (unit % n_units_x, unit / n_units_x))?;
+        let mut again = source.again();
+        let units = Units::<false> { scan: self, frame, tables, source, instructions };
+        let may_be_cut = instructions.run(units)?;
+        // Where other scans must follow, the end of the file is noticed anyway.
+        if may_be_cut && self.is_only(frame) {
+            let counted = Units::<true> { scan: self, frame, tables, source: &mut again, instructions };
+            if counted.run()? {
+                return Err(DecodeError::Truncated { format: Format::Jpeg });
             }
         }
         Ok(())
     }
 
-    fn read_unit(
+    #[inline(always)]
+    fn read_unit<const IS_COUNTED: bool>(
         &self,
         frame: &mut Frame,
         tables: &Tables,
-        source: &mut Source<'_>,
+        bits: &mut Bits<'_, IS_COUNTED>,
         state: &mut State,
         (x, y): (usize, usize),
-    ) -> Result<(), DecodeError> {
-        for (at, &(component, dc, ac)) in self.components.iter().enumerate() {
-            let component = &mut frame.components[component];
+        instructions: InstructionSet,
+    ) {
+        for (at, scanned) in self.components.iter().enumerate() {
+            let component = &mut frame.components[scanned.component_idx];
+            let dc_table = tables.dc.get(scanned.dc_table).and_then(Option::as_ref);
+            let ac_table = tables.ac.get(scanned.ac_table).and_then(Option::as_ref);
             let (h, v) = if self.components.len() == 1 { (1, 1) } else { (component.h, component.v) };
             for block in 0..h * v {
-                let block = (x * h + block % h, y * v + block / h);
-                if component.coefficients.is_empty() {
-                    let (dc, ac) = (table(&tables.dc[dc]), table(&tables.ac[ac]));
-                    read_block(component, block, source, (dc, ac), &mut state.dc[at])?;
+                let place = (x * h + block % h, y * v + block / h);
+                if let Some(block) = component.coefficients_at(place) {
+                    self.progression.read_block(block, bits, (dc_table, ac_table), state, at);
                 } else {
-                    let block = &mut component.coefficients[block.1 * (component.stride / 8) + block.0];
-                    self.refine_block(block, tables, source, state, (at, dc, ac))?;
+                    let tables = (present(dc_table), present(ac_table));
+                    read_block(component, place, bits, tables, &mut state.dc[at], instructions);
                 }
             }
         }
-        Ok(())
-    }
-
-    /// One block of a progressive scan.
-    fn refine_block(
-        &self,
-        block: &mut [i16; 64],
-        tables: &Tables,
-        source: &mut Source<'_>,
-        state: &mut State,
-        (at, dc, ac): (usize, usize, usize),
-    ) -> Result<(), DecodeError> {
-        let (earlier, shift) = self.approximation;
-        match (self.spectrum.0, earlier) {
-            (0, 0) => {
-                let n_bits = source.symbol(table(&tables.dc[dc]))?;
-                state.dc[at] = state.dc[at].wrapping_add(source.signed(u32::from(n_bits))?);
-                block[0] = (state.dc[at] << shift) as i16;
-            }
-            (0, _) => block[0] |= (source.bits(1)? << shift) as i16,
-            (_, 0) => self.read_ac(block, source, table(&tables.ac[ac]), &mut state.n_empty_blocks)?,
-            _ => self.refine_ac(block, source, table(&tables.ac[ac]), &mut state.n_empty_blocks)?,
-        }
-        Ok(())
-    }
-
-    fn read_ac(
-        &self,
-        block: &mut [i16; 64],
-        source: &mut Source<'_>,
-        table: &HuffmanTable,
-        n_empty_blocks: &mut u32,
-    ) -> Result<(), DecodeError> {
-        if *n_empty_blocks > 0 {
-            *n_empty_blocks -= 1;
-            return Ok(());
-        }
-        let mut k = self.spectrum.0;
-        while k <= self.spectrum.1 {
-            let (run, n_bits) = split(source.symbol(table)?);
-            if n_bits == 0 && run < 15 {
-                *n_empty_blocks = (1 << run) - 1 + source.bits(run)? as u32;
-                break;
-            }
-            k += run as usize;
-            if n_bits > 0 {
-                block[natural(k)] = (source.signed(n_bits)? << self.approximation.1) as i16;
-            }
-            k += 1;
-        }
-        Ok(())
-    }
-
-    /// Adds one bit to every coefficient that is not zero, and brings new ones in between.
-    fn refine_ac(
-        &self,
-        block: &mut [i16; 64],
-        source: &mut Source<'_>,
-        table: &HuffmanTable,
-        n_empty_blocks: &mut u32,
-    ) -> Result<(), DecodeError> {
-        let bit = 1_i16 << self.approximation.1;
-        let mut k = self.spectrum.0;
-        while *n_empty_blocks == 0 && k <= self.spectrum.1 {
-            let (mut run, n_bits) = split(source.symbol(table)?);
-            if n_bits == 0 && run < 15 {
-                *n_empty_blocks = (1 << run) + source.bits(run)? as u32;
-                break;
-            }
-            let new = if n_bits == 0 {
-                0
-            } else if source.bits(1)? == 1 {
-                bit
-            } else {
-                -bit
-            };
-            while k <= self.spectrum.1 {
-                let coefficient = &mut block[natural(k)];
-                if *coefficient != 0 {
-                    refine(coefficient, bit, source)?;
-                } else if run == 0 {
-                    break;
-                } else {
-                    run -= 1;
-                }
-                k += 1;
-            }
-            if new != 0 {
-                block[natural(k)] = new;
-            }
-            k += 1;
-        }
-        if *n_empty_blocks > 0 {
-            for k in k..=self.spectrum.1 {
-                let coefficient = &mut block[natural(k)];
-                if *coefficient != 0 {
-                    refine(coefficient, bit, source)?;
-                }
-            }
-            *n_empty_blocks -= 1;
-        }
-        Ok(())
-    }
-
-    fn is_valid_progression(&self) -> bool {
-        let (first, last) = self.spectrum;
-        let is_valid_spectrum =
-            if first == 0 { last == 0 } else { first <= last && last < 64 && self.components.len() == 1 };
-        let (earlier, shift) = self.approximation;
-        is_valid_spectrum && shift <= 13 && (earlier == 0 || shift + 1 == earlier)
     }
 
     fn n_blocks_in_unit(&self, frame: &Frame) -> usize {
-        let components = self.components.iter().map(|&(component, ..)| &frame.components[component]);
+        let components = self.components.iter().map(|scanned| &frame.components[scanned.component_idx]);
         if self.components.len() == 1 { 1 } else { components.map(|component| component.h * component.v).sum() }
     }
 
     fn check_tables(&self, frame: &Frame, tables: &Tables) -> Result<(), DecodeError> {
-        let needs_dc = !frame.is_progressive || self.spectrum.0 == 0 && self.approximation.0 == 0;
-        let needs_ac = !frame.is_progressive || self.spectrum.0 > 0;
-        let is_present = |&(_, dc, ac): &(usize, usize, usize)| {
-            let dc = tables.dc.get(dc).and_then(Option::as_ref).is_some_and(HuffmanTable::is_for_dc);
-            let ac = tables.ac.get(ac).is_some_and(Option::is_some);
+        let needs_dc = !frame.is_progressive || self.progression.needs_dc_table();
+        let needs_ac = !frame.is_progressive || self.progression.needs_ac_table();
+        let is_present = |scanned: &ScanComponent| {
+            let dc = tables.dc.get(scanned.dc_table).and_then(Option::as_ref).is_some_and(HuffmanTable::is_for_dc);
+            let ac = tables.ac.get(scanned.ac_table).is_some_and(Option::is_some);
             (dc || !needs_dc) && (ac || !needs_ac)
         };
         let missing = DecodeError::damaged(Format::Jpeg, "a missing or bad Huffman table");
@@ -236,51 +138,107 @@ impl Scan {
     }
 }
 
+/// All units of a scan, to be read interval by interval.
+struct Units<'a, 'b, const IS_COUNTED: bool> {
+    scan: &'a Scan,
+    frame: &'a mut Frame,
+    tables: &'a Tables,
+    source: &'a mut Source<'b>,
+    instructions: InstructionSet,
+}
+
+impl<const IS_COUNTED: bool> Work for Units<'_, '_, IS_COUNTED> {
+    /// True if the file has ended before libjpeg would have had all bits; if they are not counted, if it may have.
+    type Output = Result<bool, DecodeError>;
+
+    #[inline(always)]
+    fn run(self) -> Self::Output {
+        let Self { scan, frame, tables, source, instructions } = self;
+        let (n_units_x, n_units_y) = match scan.components[..] {
+            [only] => {
+                let component = &frame.components[only.component_idx];
+                (component.n_blocks_x, component.n_blocks_y)
+            }
+            _ => (frame.n_units_x, frame.n_units_y),
+        };
+        let n_units = n_units_x * n_units_y;
+        let n_units_between = if tables.restart_interval == 0 { n_units } else { tables.restart_interval };
+        let mut interval = Vec::new();
+        let (mut is_spent, mut is_cut) = (false, false);
+        for (interval_idx, first) in (0..n_units).step_by(n_units_between).enumerate() {
+            if interval_idx > 0 && source.restart((interval_idx - 1) as u8)? {
+                is_spent = false;
+            }
+            let is_ended = !source.interval(&mut interval);
+            let mut bits = Bits::<IS_COUNTED>::new(&interval);
+            let mut state = State::default();
+            for unit in first..n_units.min(first + n_units_between) {
+                if is_spent {
+                    break;
+                }
+                let place = (unit % n_units_x, unit / n_units_x);
+                scan.read_unit(frame, tables, &mut bits, &mut state, place, instructions);
+                is_spent = bits.is_spent();
+            }
+            is_cut = is_ended && bits.is_overread();
+        }
+        Ok(is_cut)
+    }
+}
+
 /// One block of a sequential scan, straight to samples.
-fn read_block(
+#[inline(always)]
+fn read_block<const IS_COUNTED: bool>(
     component: &mut Component,
     (x, y): (usize, usize),
-    source: &mut Source<'_>,
+    bits: &mut Bits<'_, IS_COUNTED>,
     (dc_table, ac_table): (&HuffmanTable, &HuffmanTable),
     dc: &mut i32,
-) -> Result<(), DecodeError> {
+    instructions: InstructionSet,
+) {
     let mut block = [0; 64];
-    let n_bits = source.symbol(dc_table)?;
-    *dc = dc.wrapping_add(source.signed(u32::from(n_bits))?);
+    *dc = dc.wrapping_add(bits.number(dc_table).1);
     block[0] = *dc as i16;
-    let mut k = 1;
-    while k < 64 {
-        let (run, n_bits) = split(source.symbol(ac_table)?);
-        if n_bits == 0 && run < 15 {
-            break;
+    read_ac(&mut block, bits, ac_table, (1, 63), 0);
+    let quantization = component.quantization.as_ref().expect("set when the scan began");
+    let samples = &mut component.samples[y * 8 * component.stride + x * 8..];
+    idct::inverse(&block, quantization, samples, component.stride, instructions);
+}
+
+/// Reads the coefficients from `first` to `last`, without `shift` low bits, until a symbol says that the others are zero;
+/// returns the run of that symbol.
+#[inline(always)]
+pub(super) fn read_ac<const IS_COUNTED: bool>(
+    block: &mut [i16; 64],
+    bits: &mut Bits<'_, IS_COUNTED>,
+    table: &HuffmanTable,
+    (first, last): (usize, usize),
+    shift: u32,
+) -> Option<u32> {
+    let mut k = first;
+    while k <= last {
+        let (symbol, value) = bits.number(table);
+        let run = symbol >> 4;
+        if value == 0 && run < 15 {
+            return Some(run);
         }
         k += run as usize;
-        if n_bits > 0 {
-            block[natural(k)] = source.signed(n_bits)? as i16;
+        if value != 0 {
+            block[natural(k)] = (value << shift) as i16;
         }
         k += 1;
     }
-    let quantization = component.quantization.as_ref().expect("set when the scan began");
-    idct::inverse(&block, quantization, &mut component.samples[y * 8 * component.stride + x * 8..], component.stride);
-    Ok(())
+    None
 }
 
-fn refine(coefficient: &mut i16, bit: i16, source: &mut Source<'_>) -> Result<(), DecodeError> {
-    if source.bits(1)? == 1 && *coefficient & bit == 0 {
-        *coefficient = coefficient.wrapping_add(if *coefficient >= 0 { bit } else { -bit });
-    }
-    Ok(())
-}
-
-fn table(table: &Option<HuffmanTable>) -> &HuffmanTable {
-    table.as_ref().expect("checked when the scan began")
-}
-
-fn split(symbol: u8) -> (u32, u32) {
-    (u32::from(symbol >> 4), u32::from(symbol & 15))
+/// A table that the scan needs.
+#[inline(always)]
+pub(super) fn present(table: Option<&HuffmanTable>) -> &HuffmanTable {
+    table.expect("checked when the scan began")
 }
 
 /// The place of coefficient `k`; as in libjpeg, a run past the end writes to the last one.
-fn natural(k: usize) -> usize {
+#[inline(always)]
+pub(super) fn natural(k: usize) -> usize {
     usize::from(NATURAL_ORDER[k.min(63)])
 }
