@@ -9,7 +9,7 @@ mod instructions;
 mod multiply;
 mod packed;
 
-pub(crate) use batches::map_batches;
+pub(crate) use batches::{map_batches, on_threads};
 pub(crate) use instructions::InstructionSet;
 pub(crate) use multiply::{multiply, steady_rows};
 pub(crate) use packed::{PackedMatrix, Rows};

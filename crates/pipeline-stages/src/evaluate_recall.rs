@@ -21,7 +21,7 @@ const MIN_TOP: usize = 10;
 
 pub(crate) static KIND: Kind = Kind {
     name: "evaluate-recall",
-    version: 1,
+    version: 2,
     summary: "Ranks every image for every query and computes Recall@k",
     slots: Some(&[
         Slot {

@@ -29,6 +29,15 @@ pub(crate) fn map_batches<T: Send>(n_batches: usize, n_threads: usize, work: imp
     results.into_iter().map(|result| result.expect("every batch was taken by a thread")).collect()
 }
 
+/// Runs `work` in a rayon pool of `n_threads` threads.
+pub(crate) fn on_threads<T: Send>(n_threads: usize, work: impl FnOnce() -> T + Send) -> T {
+    match rayon::ThreadPoolBuilder::new().num_threads(n_threads.max(1)).build() {
+        Ok(pool) => pool.install(work),
+        // The system starts no more threads: those that there are give the same result.
+        Err(_) => work(),
+    }
+}
+
 fn one_thread_pool() -> rayon::ThreadPool {
     rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("the system starts a thread")
 }
@@ -43,6 +52,14 @@ mod tests {
             assert_eq!(map_batches(7, n_threads, |batch_idx| batch_idx * 2), [0, 2, 4, 6, 8, 10, 12]);
         }
         assert!(map_batches(0, 2, |batch_idx| batch_idx).is_empty());
+    }
+
+    #[test]
+    fn work_sees_as_many_threads_as_were_asked_for() {
+        for n_threads in [1, 3] {
+            assert_eq!(on_threads(n_threads, rayon::current_num_threads), n_threads);
+        }
+        assert_eq!(on_threads(0, rayon::current_num_threads), 1);
     }
 
     #[test]

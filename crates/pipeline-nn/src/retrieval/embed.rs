@@ -1,21 +1,19 @@
 //! Maps features into the shared space.
 
-use burn::tensor::{Tensor, TensorData};
-use burn_flex::Flex;
+use rayon::prelude::*;
 
 use super::RetrievalError;
+use super::lengths::normalize_rows;
 use crate::Matrix;
 use crate::checkpoint::Linear;
-use crate::device::map_batches;
+use crate::device::{InstructionSet, PackedMatrix, Rows, on_threads};
 
-/// Rows that one thread takes at a time. Part of the result's last bits: independent of the thread count.
-const BLOCK_ROWS: usize = 256;
-/// The smallest length that a row is divided by, as in PyTorch's `F.normalize`.
-const MIN_LENGTH: f32 = 1e-12;
+/// Rows that one thread takes at a time.
+const BLOCK_ROWS: usize = 192;
 
 /// Embeds every row: through the head if there is one, then to length one if `normalize`.
 ///
-/// The thread count changes no bit of the result.
+/// Neither the thread count nor the other rows change a bit of a row.
 ///
 /// # Shapes
 /// - features: `[n_rows, d_features]`
@@ -34,46 +32,34 @@ pub fn embed(
         None => features.clone(),
     };
     if normalize {
-        normalize_rows(&mut embedded);
+        on_threads(n_threads, || normalize_rows(&mut embedded));
     }
     Ok(embedded)
 }
 
-/// Divides every row by its length.
-pub(super) fn normalize_rows(matrix: &mut Matrix) {
-    for row in matrix.values.chunks_exact_mut(matrix.n_cols.max(1)) {
-        // Summed in f64, so that the result does not depend on the order of the sum in any of the digits kept.
-        let squared: f64 = row.iter().map(|&value| f64::from(value) * f64::from(value)).sum();
-        let length = (squared.sqrt() as f32).max(MIN_LENGTH);
-        row.iter_mut().for_each(|value| *value /= length);
-    }
-}
-
+/// `features · weightᵀ + bias`
 fn project(features: &Matrix, linear: &Linear, n_threads: usize) -> Result<Matrix, RetrievalError> {
-    let (d_features, d_head) = (features.n_cols, linear.weight.n_cols);
+    let Linear { weight, bias } = linear;
+    let (d_features, d_head, dim) = (features.n_cols, weight.n_cols, weight.n_rows);
     if d_features != d_head {
         return Err(RetrievalError::Features { d_features, d_head });
     }
-    let weight = to_tensor(linear.weight.clone()).transpose();
-    let bias = to_tensor(Matrix::new(1, linear.bias.len(), linear.bias.clone()));
-    let blocks = map_batches(features.n_rows.div_ceil(BLOCK_ROWS), n_threads, |block_idx| {
-        let block = rows_of(features, block_idx * BLOCK_ROWS, BLOCK_ROWS);
-        to_values(to_tensor(block).matmul(weight.clone()) + bias.clone())
+    let mut projected = Matrix::zeros(features.n_rows, dim);
+    if dim == 0 || d_head == 0 {
+        projected.values.chunks_exact_mut(dim.max(1)).for_each(|row| row.copy_from_slice(bias));
+        return Ok(projected);
+    }
+    let mut packed = PackedMatrix::new(InstructionSet::best());
+    packed.pack(d_head, dim, |k, output_idx| weight.values[output_idx * d_head + k]);
+    let add_bias = |run: &mut [f32], first_col: usize| {
+        run.iter_mut().zip(&bias[first_col..]).for_each(|(value, bias)| *value += bias);
+    };
+    on_threads(n_threads, || {
+        let blocks = features.values.par_chunks(BLOCK_ROWS * d_head);
+        blocks.zip(projected.values.par_chunks_mut(BLOCK_ROWS * dim)).for_each(|(features, projected)| {
+            let rows = Rows { values: features, stride: d_head, n_rows: features.len() / d_head };
+            packed.multiply(rows, projected, dim, add_bias);
+        });
     });
-    Ok(Matrix::new(features.n_rows, linear.weight.n_rows, blocks.concat()))
-}
-
-/// At most `n_rows` rows of a matrix from `first_row` on.
-pub(super) fn rows_of(matrix: &Matrix, first_row: usize, n_rows: usize) -> Matrix {
-    let n_rows = n_rows.min(matrix.n_rows - first_row);
-    let values = &matrix.values[first_row * matrix.n_cols..][..n_rows * matrix.n_cols];
-    Matrix::new(n_rows, matrix.n_cols, values.to_vec())
-}
-
-pub(super) fn to_tensor(matrix: Matrix) -> Tensor<Flex, 2> {
-    Tensor::from_data(TensorData::new(matrix.values, [matrix.n_rows, matrix.n_cols]), &Default::default())
-}
-
-pub(super) fn to_values(tensor: Tensor<Flex, 2>) -> Vec<f32> {
-    tensor.into_data().into_vec().expect("this backend's floats are f32")
+    Ok(projected)
 }

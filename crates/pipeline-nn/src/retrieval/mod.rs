@@ -2,8 +2,11 @@
 
 mod embed;
 mod error;
+mod lengths;
+mod pool;
 mod rank;
 mod recall;
+mod search;
 mod top;
 
 pub use embed::embed;

@@ -1,18 +1,18 @@
 //! Ranks every image for every query.
 
-use burn::tensor::Tensor;
-use burn_flex::Flex;
+use std::borrow::Cow;
+
+use rayon::prelude::*;
 
 use super::RetrievalError;
-use super::embed::{normalize_rows, rows_of, to_tensor, to_values};
-use super::top::{Hit, Top};
+use super::lengths::normalize_rows;
+use super::pool::{GROUP_IMAGES, Group, Pool};
+use super::search::Search;
 use crate::Matrix;
-use crate::device::map_batches;
+use crate::device::{InstructionSet, PackedMatrix, Rows, on_threads};
 
-/// Queries scored at once, at most.
-const MAX_BLOCK_ROWS: usize = 128;
-/// Scores that one thread holds at once: 16 MiB, or one query's if these are more.
-const MAX_BLOCK_SCORES: usize = 4 * 1024 * 1024;
+/// Queries that one thread takes at a time: their embeddings stay in the second-level cache.
+const BLOCK_QUERIES: usize = 96;
 
 /// How alike two embeddings are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Ranking {
 /// Ranks all images for each query: higher score first, then lower row.
 ///
 /// An image whose score is not a number is not ranked at all. The thread count changes no bit of the result; memory is
-/// bounded by one copy of the images and some 16 MiB per thread.
+/// bounded by one copy of the queries, `top_k` images per query and some 20 MiB.
 ///
 /// # Shapes
 /// - queries: `[n_queries, dim]`, images: `[n_images, dim]`
@@ -59,56 +59,74 @@ pub fn rank(
     if queries.n_cols != images.n_cols {
         return Err(RetrievalError::Embeddings { d_queries: queries.n_cols, d_images: images.n_cols });
     }
-    if images.n_rows == 0 {
-        return Ok(vec![Ranking { top: Vec::new(), best_rank: None }; queries.n_rows]);
-    }
-    let pool = to_pool(images, similarity);
-    let block_rows = (MAX_BLOCK_SCORES / images.n_rows).clamp(1, MAX_BLOCK_ROWS);
-    let blocks = map_batches(queries.n_rows.div_ceil(block_rows), n_threads, |block_idx| {
-        let first_row = block_idx * block_rows;
-        let scores = score_block(queries, first_row, block_rows, &pool, similarity);
-        let rows = scores.chunks_exact(images.n_rows).zip(&relevant[first_row..]);
-        rows.map(|(scores, relevant)| rank_one(scores, relevant, top_k)).collect::<Vec<_>>()
-    });
-    Ok(blocks.concat())
+    let task = RankAll { queries, images, relevant, top_k: top_k.min(images.n_rows), similarity };
+    Ok(on_threads(n_threads, || task.run(InstructionSet::best())))
 }
 
-/// # Shapes
-/// - output: `[dim, n_images]`
-fn to_pool(images: &Matrix, similarity: Similarity) -> Tensor<Flex, 2> {
-    let mut images = images.clone();
-    if similarity == Similarity::Cosine {
-        normalize_rows(&mut images);
-    }
-    to_tensor(images).transpose()
+/// What [`rank`] is asked for.
+pub(super) struct RankAll<'a> {
+    pub(super) queries: &'a Matrix,
+    pub(super) images: &'a Matrix,
+    pub(super) relevant: &'a [Vec<usize>],
+    /// At most the number of images.
+    pub(super) top_k: usize,
+    pub(super) similarity: Similarity,
 }
 
-/// # Shapes
-/// - pool: `[dim, n_images]`
-/// - output: `[at most n_rows, n_images]`
-fn score_block(
-    queries: &Matrix,
-    first_row: usize,
-    n_rows: usize,
-    pool: &Tensor<Flex, 2>,
-    similarity: Similarity,
-) -> Vec<f32> {
-    let mut block = rows_of(queries, first_row, n_rows);
-    if similarity == Similarity::Cosine {
-        normalize_rows(&mut block);
+impl RankAll<'_> {
+    /// Takes the pool block by block, each with all queries, on the threads of the rayon pool in which it is called.
+    pub(super) fn run(&self, instructions: InstructionSet) -> Vec<Ranking> {
+        let mut queries = Cow::Borrowed(self.queries);
+        if self.similarity == Similarity::Cosine {
+            normalize_rows(queries.to_mut());
+        }
+        let pool = Pool::new(self.images, self.similarity);
+        let mut searches: Vec<_> = self.relevant.iter().map(|_| Search::new(self.top_k)).collect();
+        searches.par_iter_mut().enumerate().for_each_init(
+            || PackedMatrix::new(instructions),
+            |packed, (query_idx, search)| {
+                search.look_for(&relevant_scores(queries.row(query_idx), &self.relevant[query_idx], &pool, packed));
+            },
+        );
+        let mut groups = Vec::new();
+        for block in pool.blocks() {
+            pool.pack(&block, &mut groups, instructions);
+            searches.par_chunks_mut(BLOCK_QUERIES).enumerate().for_each_init(
+                Vec::new,
+                |scores, (block_idx, searches)| {
+                    let values = &queries.values[block_idx * BLOCK_QUERIES * queries.n_cols..];
+                    let rows = Rows { values, stride: queries.n_cols, n_rows: searches.len() };
+                    groups.iter().for_each(|group| score(rows, group, scores, searches, instructions));
+                },
+            );
+        }
+        searches.into_iter().map(Search::into_ranking).collect()
     }
-    to_values(to_tensor(block).matmul(pool.clone()))
 }
 
-fn rank_one(scores: &[f32], relevant: &[usize], top_k: usize) -> Ranking {
-    let hits =
-        || scores.iter().enumerate().filter(|(_, score)| !score.is_nan()).map(|(row, &score)| Hit { row, score });
-    let mut top = Top::new(top_k.min(scores.len()));
-    hits().for_each(|hit| top.push(hit));
-    let is_number = |hit: &Hit| !hit.score.is_nan();
-    let best = relevant.iter().map(|&row| Hit { row, score: scores[row] }).filter(is_number).max();
-    Ranking {
-        top: top.into_sorted().into_iter().map(|hit| (hit.row, hit.score)).collect(),
-        best_rank: best.map(|best| hits().filter(|hit| *hit > best).count() + 1),
+/// Rows and scores of a query's relevant images.
+///
+/// The scores are those that the search will meet, to the last bit: a product's sums depend on the depth alone.
+fn relevant_scores(query: &[f32], relevant: &[usize], pool: &Pool<'_>, packed: &mut PackedMatrix) -> Vec<(usize, f32)> {
+    let mut scores = vec![0.0; relevant.len()];
+    if !relevant.is_empty() {
+        pool.gather(relevant, packed);
+        let row = Rows { values: query, stride: query.len(), n_rows: 1 };
+        packed.multiply(row, &mut scores, relevant.len(), |_, _| ());
     }
+    relevant.iter().copied().zip(scores).collect()
+}
+
+/// Shows the scores of a group of images to the searches of as many queries as there are rows.
+fn score(rows: Rows<'_>, group: &Group, scores: &mut Vec<f32>, searches: &mut [Search], instructions: InstructionSet) {
+    scores.resize(rows.n_rows.max(BLOCK_QUERIES) * GROUP_IMAGES, 0.0);
+    group.packed.multiply(rows, scores, GROUP_IMAGES, |_, _| ());
+    instructions.run(
+        #[inline(always)]
+        || {
+            for (scores, search) in scores.chunks_exact(GROUP_IMAGES).zip(searches) {
+                search.see(&scores[..group.n_images], group.first_image);
+            }
+        },
+    );
 }

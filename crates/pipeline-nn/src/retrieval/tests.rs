@@ -1,8 +1,10 @@
 //! Ranking and embedding on small cases that can be followed by hand.
 
+use super::rank::RankAll;
 use super::*;
 use crate::Matrix;
 use crate::checkpoint::Linear;
+use crate::device::InstructionSet;
 
 fn matrix(rows: &[&[f32]]) -> Matrix {
     Matrix::new(rows.len(), rows[0].len(), rows.concat())
@@ -95,4 +97,75 @@ fn blocks_and_threads_change_nothing() {
         let is_hit = ranking.top.iter().any(|(image, _)| relevant[row].contains(image));
         assert_eq!(is_hit, ranking.best_rank.unwrap() <= 10);
     }
+}
+
+/// Sorts all scores, each summed in f64.
+fn ranked_slowly(queries: &Matrix, images: &Matrix, query_idx: usize) -> Vec<(usize, f64)> {
+    let score = |row_idx| -> f64 {
+        let terms = queries.row(query_idx).iter().zip(images.row(row_idx));
+        terms.map(|(query, image)| f64::from(*query) * f64::from(*image)).sum()
+    };
+    let mut all: Vec<_> = (0..images.n_rows).map(|row_idx| (row_idx, score(row_idx))).collect();
+    all.sort_by(|left, right| right.1.total_cmp(&left.1).then(left.0.cmp(&right.0)));
+    all
+}
+
+/// Whole numbers, so that sums are exact and many are equal.
+fn whole_numbers(n_rows: usize, n_cols: usize) -> Matrix {
+    let values = (0..n_rows * n_cols).map(|place| ((place * place * 31 + place / 7) % 5) as f32 - 2.0).collect();
+    Matrix::new(n_rows, n_cols, values)
+}
+
+#[test]
+fn the_ranking_is_that_of_all_scores_sorted_with_every_instruction_set() {
+    // More queries and images than are taken at a time, the last of either a part only.
+    let (queries, images) = (whole_numbers(103, 37), whole_numbers(8_207, 37));
+    let relevant: Vec<_> =
+        (0..103).map(|row| (0..row % 20).map(|idx| (row * 83 + idx * 409) % 8_207).collect()).collect();
+    for instructions in InstructionSet::available() {
+        for top_k in [0, 1, 10, 1000] {
+            let task =
+                RankAll { queries: &queries, images: &images, relevant: &relevant, top_k, similarity: Similarity::Dot };
+            for (query_idx, ranking) in task.run(instructions).iter().enumerate().step_by(17) {
+                let expected = ranked_slowly(&queries, &images, query_idx);
+                let expected_top: Vec<_> = expected[..top_k].iter().map(|&(row, score)| (row, score as f32)).collect();
+                assert_eq!(ranking.top, expected_top, "{instructions:?}, query {query_idx}");
+                let rank =
+                    expected.iter().position(|(row, _)| relevant[query_idx].contains(row)).map(|place| place + 1);
+                assert_eq!(ranking.best_rank, rank, "{instructions:?}, query {query_idx}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_relevant_image_meets_its_own_score_to_the_last_bit() {
+    // Deeper than the products' blocks, and with sums that round.
+    let (queries, images) = (patterned(5, 1601), patterned(600, 1601));
+    for instructions in InstructionSet::available() {
+        let relevant: Vec<_> = (0..5).map(|row| vec![row * 119]).collect();
+        let task = RankAll {
+            queries: &queries,
+            images: &images,
+            relevant: &relevant,
+            top_k: 600,
+            similarity: Similarity::Cosine,
+        };
+        for (ranking, relevant) in task.run(instructions).iter().zip(&relevant) {
+            let place = ranking.top.iter().position(|(row, _)| *row == relevant[0]).unwrap();
+            assert_eq!(ranking.best_rank, Some(place + 1), "{instructions:?}");
+        }
+    }
+}
+
+#[test]
+fn scores_without_bounds_are_ranked_and_equal_ones_by_row() {
+    let images = matrix(&[&[f32::NEG_INFINITY], &[f32::NAN], &[f32::NEG_INFINITY], &[1.0], &[f32::INFINITY]]);
+    let queries = matrix(&[&[1.0]]);
+    let ranked =
+        |top_k, relevant: usize| rank(&queries, &images, &[vec![relevant]], top_k, Similarity::Dot, 1).unwrap();
+    assert_eq!(rows_of(&ranked(5, 2)[0]), [4, 3, 0, 2]);
+    assert_eq!(rows_of(&ranked(3, 2)[0]), [4, 3, 0]);
+    assert_eq!((ranked(1, 2)[0].best_rank, ranked(1, 0)[0].best_rank), (Some(4), Some(3)));
+    assert_eq!((ranked(1, 4)[0].best_rank, ranked(1, 1)[0].best_rank), (Some(1), None));
 }

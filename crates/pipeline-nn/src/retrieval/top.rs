@@ -38,6 +38,14 @@ impl Top {
         Self { top_k, hits: BinaryHeap::with_capacity(top_k) }
     }
 
+    /// The score that must be exceeded to be among the best; `None` as long as there are fewer than `top_k`.
+    pub(super) fn least(&self) -> Option<f32> {
+        if self.top_k == 0 {
+            return Some(f32::INFINITY);
+        }
+        (self.hits.len() == self.top_k).then(|| self.hits.peek().map(|worst| worst.0.score)).flatten()
+    }
+
     pub(super) fn push(&mut self, hit: Hit) {
         if self.hits.len() < self.top_k {
             self.hits.push(Reverse(hit));

@@ -13,6 +13,7 @@ pub use start::initial_heads;
 use burn::backend::Autodiff;
 
 use crate::checkpoint::Heads;
+use crate::device::on_threads;
 use crate::{Device, Matrix};
 
 /// The loss of one step.
@@ -66,19 +67,11 @@ pub fn train(
     options::check_pairs(text, images, pairs)?;
     let data = steps::PairedFeatures { text, images, pairs };
     match device {
-        Device::Cpu => within(options.n_threads, || {
+        // The CPU backend works on the threads of the rayon pool in which it is called.
+        Device::Cpu => on_threads(options.n_threads, || {
             steps::run::<Autodiff<burn_flex::Flex>>(&data, options, start, &Default::default(), observe)
         }),
         Device::Cuda => train_on_cuda(&data, options, start, observe),
-    }
-}
-
-/// The CPU backend works on the threads of the rayon pool in which it is called.
-fn within<R: Send>(n_threads: usize, work: impl FnOnce() -> R + Send) -> R {
-    match rayon::ThreadPoolBuilder::new().num_threads(n_threads.max(1)).build() {
-        Ok(pool) => pool.install(work),
-        // The system starts no more threads: those that there are give the same result.
-        Err(_) => work(),
     }
 }
 

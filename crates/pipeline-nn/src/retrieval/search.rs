@@ -1,0 +1,71 @@
+//! What is known of a query's ranking while its scores pass by.
+
+use super::Ranking;
+use super::top::{Hit, Top};
+
+/// Scores that are looked at together before one of them is looked at by itself.
+const RUN: usize = 64;
+
+/// The best images so far, and how many come before the best relevant one.
+pub(super) struct Search {
+    top: Top,
+    best: Option<Hit>,
+    n_before: usize,
+}
+
+impl Search {
+    pub(super) fn new(top_k: usize) -> Self {
+        Self { top: Top::new(top_k), best: None, n_before: 0 }
+    }
+
+    /// Names the relevant images with their scores, before any score is seen.
+    pub(super) fn look_for(&mut self, relevant: &[(usize, f32)]) {
+        let hits = relevant.iter().filter(|(_, score)| !score.is_nan()).map(|&(row, score)| Hit { row, score });
+        self.best = hits.max();
+    }
+
+    /// Takes the scores of the images from `first_row` on, which are above those seen before.
+    #[inline(always)]
+    pub(super) fn see(&mut self, scores: &[f32], first_row: usize) {
+        if let Some(best) = self.best {
+            // Among equal scores the lower row comes first.
+            let (before, after) = scores.split_at(best.row.saturating_sub(first_row).min(scores.len()));
+            self.n_before += count(before, |score| score >= best.score) + count(after, |score| score > best.score);
+        }
+        for (run_idx, run) in scores.chunks(RUN).enumerate() {
+            // An image of equal score comes after those seen before, so that only a higher score matters; what is not a
+            // number is never higher.
+            let matters = match self.top.least() {
+                Some(least) => run.iter().fold(false, |any, &score| any | (score > least)),
+                None => true,
+            };
+            if matters {
+                self.push(run, first_row + run_idx * RUN);
+            }
+        }
+    }
+
+    #[inline(never)]
+    fn push(&mut self, scores: &[f32], first_row: usize) {
+        for (idx, &score) in scores.iter().enumerate().filter(|(_, score)| !score.is_nan()) {
+            self.top.push(Hit { row: first_row + idx, score });
+        }
+    }
+
+    pub(super) fn into_ranking(self) -> Ranking {
+        Ranking {
+            top: self.top.into_sorted().into_iter().map(|hit| (hit.row, hit.score)).collect(),
+            best_rank: self.best.map(|_| self.n_before + 1),
+        }
+    }
+}
+
+#[inline(always)]
+fn count(scores: &[f32], is_before: impl Fn(f32) -> bool) -> usize {
+    let mut n_before = 0;
+    // Counted in 32 bits, as wide as a score, so that the count takes part in vectors; no run is longer than that.
+    for run in scores.chunks(1 << 16) {
+        n_before += run.iter().map(|&score| u32::from(is_before(score))).sum::<u32>() as usize;
+    }
+    n_before
+}
