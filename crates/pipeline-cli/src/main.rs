@@ -12,6 +12,7 @@ mod failure;
 mod format;
 mod graph_text;
 mod locate;
+mod memory;
 mod missed;
 mod opened;
 mod render;

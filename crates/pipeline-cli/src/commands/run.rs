@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use pipeline_core::{Device, EventRecord, Outcome};
+use pipeline_core::{Device, Event, EventRecord, Outcome};
 use pipeline_engine::{Cancel, PlanOptions, RunOptions};
 use pipeline_store::{Circumstances, Store};
 
@@ -13,6 +13,7 @@ use crate::circumstances;
 use crate::commands::{adopt, outcome, planned};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::memory;
 use crate::opened::Opened;
 use crate::render::Renderer;
 use crate::signals::SignalWatch;
@@ -77,7 +78,12 @@ fn run_here(args: &RunArgs, opened: &Opened, options: &RunOptions, terminal: &Te
     let signals = SignalWatch::start(&cancel, terminal)?;
     let options = &RunOptions { abandon: Some(signals.abandon(terminal)), ..options.clone() };
     let mut renderer = Renderer::new(terminal, args.json);
-    let mut listen = |record: &EventRecord| renderer.on_event(record);
+    let mut listen = |record: &EventRecord| {
+        if matches!(record.event, Event::StageFinished { .. } | Event::StageFailed { .. }) {
+            memory::give_back();
+        }
+        renderer.on_event(record);
+    };
     let result = pipeline_engine::run(&opened.graph, &opened.store, &opened.info(), options, &cancel, &mut listen);
     let tally = renderer.finish();
     outcome::tell_failures(&tally, terminal);

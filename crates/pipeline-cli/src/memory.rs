@@ -1,0 +1,18 @@
+//! Gives the memory of stages that are done back to the system. The only unsafe code of this crate: the C library has no safe
+//! name for it.
+
+#![allow(unsafe_code)]
+
+/// Gives free memory back to the system, where the C library does not do so by itself.
+///
+/// The weights of an encoder are freed in pieces, and glibc keeps them: the next encoder would come on top.
+pub fn give_back() {
+    #[cfg(target_env = "gnu")]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(n_kept: usize) -> i32;
+        }
+        // SAFETY: glibc has this function with these types; it takes no pointer and may be called at any time.
+        unsafe { malloc_trim(0) };
+    }
+}
