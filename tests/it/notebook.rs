@@ -65,6 +65,36 @@ fn the_notebooks_numbers_come_out_and_are_remembered() {
 }
 
 #[test]
+fn a_run_tells_where_the_time_of_each_stage_went() {
+    let project = notebook();
+    let reply = run(&project, &["-v", "--threads", "2", "--jobs", "1"]);
+    let told = |stage: &str| {
+        let lines = reply.stderr.lines().filter(|line| line.starts_with(&format!("| {stage} ")));
+        lines.filter(|line| line.ends_with(" rows/s · 2 threads")).map(str::to_owned).collect::<String>()
+    };
+    for (stage, work) in [
+        ("train-queries", "read [TIME]"),
+        ("valid-images", "decode [TIME]"),
+        ("valid-text", "forward [TIME]"),
+        ("train-features", "forward [TIME]"),
+        ("projection", "train [TIME]"),
+        ("evaluate", "search [TIME]"),
+    ] {
+        assert!(told(stage).contains(work), "{stage}: {}", reply.stderr);
+    }
+    assert_eq!(project.run(&["runs", "last", "-v"]).stderr, reply.stderr);
+
+    let output = project.command(&["runs", "last", "--json"]).output().unwrap();
+    let events = crate::recorded::Recorded::from_lines(&String::from_utf8(output.stdout).unwrap()).events;
+    let is_text = |event: &&serde_json::Value| event["event"] == "stage-finished" && event["stage"] == "valid-text";
+    let text = events.iter().find(is_text).unwrap();
+    assert_eq!((&text["n_rows_computed"], &text["n_threads"]), (&text["report"]["n_rows"], &2.into()));
+    for work in ["read", "load", "tokenize", "forward", "write", "store"] {
+        assert!(text["report"]["seconds"][work].is_f64(), "{work}: {text}");
+    }
+}
+
+#[test]
 fn any_number_of_jobs_and_threads_gives_the_same_bytes() {
     let artifacts = |jobs: &str, threads: &str| {
         let project = notebook();

@@ -140,6 +140,12 @@ pub enum Event {
         n_shards_reused: u64,
         /// Shards that were computed.
         n_shards_computed: u64,
+        /// Rows that were computed, those of reused shards left out; 0 when the stage has no rows.
+        #[serde(default)]
+        n_rows_computed: u64,
+        /// Threads that the stage was given.
+        #[serde(default)]
+        n_threads: usize,
         /// Wall time.
         seconds: f64,
         /// True when the artifact equals the stage's former one, so that nothing below needs to run.

@@ -145,7 +145,8 @@ pub struct StageReport {
     /// One line for people, such as the notebook's result line.
     #[serde(default)]
     pub headline: Option<String>,
-    /// Seconds by what they were spent on (`decode`, `forward`, `write`): provenance.
+    /// Seconds by what they were spent on (`read`, `decode`, `tokenize`, `forward`, `write`; the engine adds `store`, the wait for
+    /// files to be stored): provenance.
     #[serde(default)]
     pub seconds: BTreeMap<String, f64>,
     /// Told by shards only: the digest of the file, if it was taken while the file was written. Then nobody reads the file again.

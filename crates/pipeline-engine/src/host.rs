@@ -62,6 +62,10 @@ pub(crate) struct Shards {
     pub n_reused: u64,
     /// Computed by this stage.
     pub n_computed: u64,
+    /// Rows in those that were computed.
+    pub n_rows_computed: u64,
+    /// How long the stage stood still until a shard was hashed, and others were stored.
+    pub waited: Duration,
 }
 
 impl<'a> Host<'a> {
@@ -164,6 +168,7 @@ impl<'a> Host<'a> {
         let path = scratch.folder().join(SHARD_FILE);
         let mut report = compute(&path)?;
         leave_out_unmeasured(&mut report, self);
+        let computed = Instant::now();
         let entry = self.store.prepare_file(&path, report.digest).map_err(|error| store_error(name, error))?;
         let record = Record {
             key: manifest.key(),
@@ -175,6 +180,7 @@ impl<'a> Host<'a> {
         };
         let shard = Shard { entry, report: record.report.clone(), is_reused: false };
         self.wait_for_storing(MAX_STORING - 1)?;
+        self.shards().waited += computed.elapsed();
         let (store, name) = (self.store.clone(), name.to_owned());
         let thread = thread::Builder::new().name("shards".into()).spawn(move || {
             let stored = store.put_prepared(&path, &entry).and_then(|()| store.put_record(&record));
@@ -196,6 +202,7 @@ impl<'a> Host<'a> {
             shards.n_reused += 1;
         } else {
             shards.n_computed += 1;
+            shards.n_rows_computed += shard.report.n_rows.unwrap_or(0);
         }
         Ok(shard)
     }

@@ -172,7 +172,7 @@ impl<'a, 'env> State<'a, 'env> {
 
     /// Takes what a stage has computed.
     pub fn take_result(&mut self, idx: usize, committed: Committed) {
-        let Committed { record, n_shards_reused, n_shards_computed } = committed;
+        let Committed { record, n_shards_reused, n_shards_computed, n_rows_computed, n_threads } = committed;
         let (key, artifact, report) = (record.key, record.tree.digest(), record.report.clone());
         let former = self.announced[idx].or_else(|| self.resolver.former(idx).map(|former| former.artifact));
         self.journal.emit(Event::StageFinished {
@@ -182,6 +182,8 @@ impl<'a, 'env> State<'a, 'env> {
             bytes: record.tree.bytes(),
             n_shards_reused,
             n_shards_computed,
+            n_rows_computed,
+            n_threads,
             seconds: record.seconds,
             unchanged: former == Some(artifact),
             report: report.clone(),

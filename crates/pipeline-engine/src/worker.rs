@@ -86,6 +86,8 @@ pub(crate) struct Committed {
     pub record: Record,
     pub n_shards_reused: u64,
     pub n_shards_computed: u64,
+    pub n_rows_computed: u64,
+    pub n_threads: usize,
 }
 
 /// Why a stage failed.
@@ -187,18 +189,24 @@ fn run_and_commit(
     let _ = sender.send(Message::Worked { idx: order.idx });
     check_sources(shop.store, &order.sources, &format!("while `{}` read it", node.id))?;
     leave_out_unmeasured(&mut report, &host);
+    let worked = Instant::now();
     let shards = host.finish()?;
     let (n_shards_reused, n_shards_computed) = (shards.n_reused, shards.n_computed);
+    let has_shards = n_shards_reused + n_shards_computed > 0;
+    let n_rows_computed = if has_shards { shards.n_rows_computed } else { report.n_rows.unwrap_or(0) };
+    let waited = shards.waited;
+    let tree = join(shop.store.put_folder(scratch.folder())?, shards)?;
+    report.seconds.insert("store".to_owned(), (waited + worked.elapsed()).as_secs_f64());
     let record = Record {
         key: order.key,
         manifest: order.manifest.clone(),
-        tree: join(shop.store.put_folder(scratch.folder())?, shards)?,
+        tree,
         report,
         seconds: began.elapsed().as_secs_f64(),
         provenance: shop.origin.provenance(&node.id),
     };
     shop.store.put_record(&record)?;
-    Ok(Committed { record, n_shards_reused, n_shards_computed })
+    Ok(Committed { record, n_shards_reused, n_shards_computed, n_rows_computed, n_threads: order.n_threads })
 }
 
 fn run_caught(node: &Node, context: &StageContext<'_>) -> Result<StageReport, Failure> {

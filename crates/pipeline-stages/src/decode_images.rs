@@ -182,7 +182,7 @@ impl Decoding<'_> {
         let write_seconds = start.elapsed().as_secs_f64() - decode_seconds;
         *self.seconds.entry("decode".into()).or_default() += decode_seconds;
         *self.seconds.entry("write".into()).or_default() += write_seconds;
-        Ok(StageReport { rejects, ..StageReport::default() })
+        Ok(StageReport { n_rows: Some(decoded.len() as u64), rejects, ..StageReport::default() })
     }
 
     fn decode(&self, row: &ImageRow) -> Result<PixelRow, StageError> {

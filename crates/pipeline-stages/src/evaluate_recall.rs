@@ -109,7 +109,9 @@ impl Stage for EvaluateRecall {
         let pool = Pool::embed(context, &text, &images)?;
         let evaluation = self.evaluate(context, &queries, &images, &pool)?;
         let search_seconds = start.elapsed().as_secs_f64();
+        let start = Instant::now();
         evaluation.write(context, &images)?;
+        let write_seconds = start.elapsed().as_secs_f64();
         let metrics = evaluation.metrics(&self.params.k);
         warn_about(context, &metrics);
         artifact::write_json(&context.scratch.join("metrics.json"), &metrics)?;
@@ -117,7 +119,11 @@ impl Stage for EvaluateRecall {
             n_rows: Some(evaluation.rankings.len() as u64),
             headline: Some(headline(&metrics, &self.params.k)),
             metrics,
-            seconds: BTreeMap::from([("read".into(), read_seconds), ("search".into(), search_seconds)]),
+            seconds: BTreeMap::from([
+                ("read".into(), read_seconds),
+                ("search".into(), search_seconds),
+                ("write".into(), write_seconds),
+            ]),
             ..StageReport::default()
         })
     }

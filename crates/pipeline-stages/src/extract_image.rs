@@ -107,8 +107,13 @@ impl Stage for ExtractImage {
             ImageEncoder::load(&files, artifact::device(context.device))
                 .map_err(|error| StageError::because("the image model cannot be loaded", error))
         };
-        let encoding =
-            Encoding { load: &load, dim: ImageEncoder::dim, batch_rows: self.params.batch_rows, pooling: "avg" };
+        let encoding = Encoding {
+            load: &load,
+            dim: ImageEncoder::dim,
+            batch_rows: self.params.batch_rows,
+            tokenize_seconds: None,
+            pooling: "avg",
+        };
         let shards: Vec<_> = artifact::shards(artifact::input(context, "images")).collect();
         let n_rows: Vec<u64> = shards
             .iter()

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::QueryRow;
@@ -156,10 +157,13 @@ impl Stage for ExtractText {
             PoolingParam::Mean => "mean",
         };
         let batch_rows = self.params.batch_rows * context.n_threads.max(1);
-        let encoding = Encoding { load: &load, dim: TextEncoder::dim, batch_rows, pooling };
+        let tokenize_seconds: Option<fn(&TextEncoder) -> f64> = Some(TextEncoder::tokenize_seconds);
+        let encoding = Encoding { load: &load, dim: TextEncoder::dim, batch_rows, tokenize_seconds, pooling };
+        let start = Instant::now();
         let rows = artifact::queries(artifact::input(context, "queries"))?;
         let digests: Vec<_> = rows.iter().map(row_digest).collect();
         let mut extraction = Extraction::new(context, encoding, rows.len() as u64);
+        extraction.spent("read", start);
         for range in pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), crate::load_queries::SIZES) {
             let mut manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
             for (name, value) in &manifest_params(&self.params) {

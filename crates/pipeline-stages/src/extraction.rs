@@ -23,6 +23,8 @@ pub(crate) struct Encoding<'a, E> {
     pub(crate) dim: fn(&E) -> usize,
     /// Rows that are forwarded together; a stop is noticed in between.
     pub(crate) batch_rows: usize,
+    /// The seconds of forwarding that were spent on making tokens; none where there are no tokens.
+    pub(crate) tokenize_seconds: Option<fn(&E) -> f64>,
     /// How a row's numbers became one vector, as the files tell it.
     pub(crate) pooling: &'static str,
 }
@@ -133,6 +135,7 @@ impl<'a, E> Extraction<'a, E> {
         artifact::write_json(&self.context.scratch.join(artifact::FEATURES), &info)?;
         let Counts { n_rows, n_encoded, n_equal } = self.counts;
         let equal = (n_equal > 0).then(|| format!("{n_encoded} rows encoded, {n_equal} more are equal to one of them"));
+        self.tell_tokenizing();
         let parts: Vec<String> = headline.into_iter().chain(equal).collect();
         Ok(StageReport {
             n_rows: Some(n_rows),
@@ -201,7 +204,18 @@ impl<'a, E> Extraction<'a, E> {
         Ok(self.encoder.as_ref().expect("the encoder was loaded above"))
     }
 
-    fn spent(&mut self, what: &str, since: Instant) {
+    /// Tells the making of tokens, which is part of forwarding, by itself.
+    fn tell_tokenizing(&mut self) {
+        let (Some(seconds_of), Some(encoder)) = (self.encoding.tokenize_seconds, &self.encoder) else { return };
+        let tokenize_seconds = seconds_of(encoder);
+        if let Some(forward_seconds) = self.seconds.get_mut("forward") {
+            *forward_seconds = (*forward_seconds - tokenize_seconds).max(0.0);
+            self.seconds.insert("tokenize".into(), tokenize_seconds);
+        }
+    }
+
+    /// Adds the time since `since` to what was spent on `what`.
+    pub(crate) fn spent(&mut self, what: &str, since: Instant) {
         *self.seconds.entry(what.into()).or_default() += since.elapsed().as_secs_f64();
     }
 }

@@ -1,6 +1,7 @@
 //! `load-queries`: MUGE query lines to Parquet.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::{CutSizes, QueryRow};
@@ -63,13 +64,15 @@ impl Stage for LoadQueries {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+        let start = Instant::now();
         let mut rows = Vec::new();
         let skipped = pipeline_data::read_queries(self.params.path.path(), &mut |row| {
             rows.push(row);
             artifact::go_on(context)
         })
         .map_err(|error| artifact::unreadable("the queries cannot be read", error))?;
-        write_shards(context, &rows)?;
+        let read_seconds = start.elapsed().as_secs_f64();
+        let write_seconds = write_shards(context, &rows)?;
         if rows.is_empty() {
             context.host.warn(format!("`{}` has no queries", self.params.path.path().display()));
         }
@@ -77,11 +80,18 @@ impl Stage for LoadQueries {
             skipped.into_iter().map(|skip| RejectedRow { line: skip.line, id: None, reason: skip.reason }).collect();
         artifact::warn_rejects(context, "line", &rejects);
         artifact::write_rejects(context.scratch, &rejects)?;
-        Ok(StageReport { n_rows: Some(rows.len() as u64), n_rejected: rejects.len() as u64, ..StageReport::default() })
+        Ok(StageReport {
+            n_rows: Some(rows.len() as u64),
+            n_rejected: rejects.len() as u64,
+            seconds: BTreeMap::from([("read".into(), read_seconds), ("write".into(), write_seconds)]),
+            ..StageReport::default()
+        })
     }
 }
 
-fn write_shards(context: &StageContext<'_>, rows: &[QueryRow]) -> Result<(), StageError> {
+/// Returns the seconds that writing took.
+fn write_shards(context: &StageContext<'_>, rows: &[QueryRow]) -> Result<f64, StageError> {
+    let mut seconds = 0.0;
     let digests: Vec<_> = rows.iter().map(|row| Digest::from_bytes(row.digest())).collect();
     for (shard_idx, range) in
         pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), SIZES).into_iter().enumerate()
@@ -89,13 +99,15 @@ fn write_shards(context: &StageContext<'_>, rows: &[QueryRow]) -> Result<(), Sta
         let manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
         let shard = &rows[range.clone()];
         context.host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
+            let start = Instant::now();
             pipeline_data::write_query_shard(path, shard)
                 .map_err(|error| StageError::because("a shard cannot be written", error))?;
-            Ok(StageReport::default())
+            seconds += start.elapsed().as_secs_f64();
+            Ok(StageReport { n_rows: Some(shard.len() as u64), ..StageReport::default() })
         })?;
         context.host.progress(range.end as u64, Some(rows.len() as u64));
     }
-    Ok(())
+    Ok(seconds)
 }
 
 /// The digest of a run of rows, given the rows' own digests.

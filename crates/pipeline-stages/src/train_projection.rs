@@ -217,12 +217,18 @@ impl Stage for TrainProjection {
         let start = Instant::now();
         let (heads, losses) = self.train(context, &text, &images, &pairs)?;
         let train_seconds = start.elapsed().as_secs_f64();
+        let start = Instant::now();
         self.write(context, heads, &losses)?;
+        let write_seconds = start.elapsed().as_secs_f64();
         Ok(StageReport {
             metrics: metrics(&losses, pairs.len()),
             n_rows: Some(pairs.len() as u64),
             headline: headline(&losses, pairs.len()),
-            seconds: BTreeMap::from([("read".into(), read_seconds), ("train".into(), train_seconds)]),
+            seconds: BTreeMap::from([
+                ("read".into(), read_seconds),
+                ("train".into(), train_seconds),
+                ("write".into(), write_seconds),
+            ]),
             ..StageReport::default()
         })
     }

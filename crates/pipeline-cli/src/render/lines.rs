@@ -13,6 +13,9 @@ use crate::terminal::{Palette, Terminal, Verbosity, pad};
 /// Reused stages are named up to this number of stages in all; above it only the summary counts them.
 const NAMED_STAGES: usize = 40;
 
+/// Where the time went is told of stages that took so long, unless more is to be told.
+const TOLD_SECONDS: f64 = 1.0;
+
 /// Turns events into lines.
 #[derive(Debug)]
 pub struct Lines {
@@ -123,6 +126,8 @@ impl Lines {
             bytes: n_bytes,
             n_shards_reused,
             n_shards_computed,
+            n_rows_computed,
+            n_threads,
             seconds,
             unchanged,
             report,
@@ -149,6 +154,10 @@ impl Lines {
         let reason = self.reasons.remove(stage).map(|why| words::reason(&why)).unwrap_or_default();
         let detail = format!("{}  {}", details.join("  "), self.palette.dim(&reason));
         let mut lines = self.released(Some(self.row(&self.palette.good("ran"), stage, &detail)));
+        let is_told = *seconds >= TOLD_SECONDS || self.verbosity == Verbosity::Verbose;
+        if is_told && let Some(spent) = words::spent(&report.seconds, *n_rows_computed, *seconds, *n_threads) {
+            lines.push(self.row(&self.palette.dim("|"), stage, &self.palette.dim(&spent)));
+        }
         if let Some(headline) = report.headline.as_ref().filter(|_| !self.results.contains(stage)) {
             lines.push(self.row(&self.palette.dim("|"), stage, headline));
         }

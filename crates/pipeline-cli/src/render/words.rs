@@ -1,9 +1,11 @@
 //! Reasons and changes in words.
 
+use std::collections::BTreeMap;
+
 use pipeline_core::{Digest, LineChange, RunReason};
 use pipeline_stages::Format;
 
-use crate::format::{count, duration};
+use crate::format::{count, counted, duration};
 use crate::render::rate::Rate;
 
 /// A reason in a few words, such as `param.temperature 0.07 -> 0.05`.
@@ -52,15 +54,44 @@ pub fn adoption(from: &Digest, old_version: &str, new_version: &str) -> String {
     format!("from {} (version {old_version} -> {new_version})", from.short())
 }
 
+/// Where the time of a stage went, the most first, such as `forward 12.3 s · write 0.1 s · 41 rows/s · 2 threads`; none when it
+/// does not tell.
+pub fn spent(
+    seconds_by_work: &BTreeMap<String, f64>,
+    n_rows_computed: u64,
+    seconds: f64,
+    n_threads: usize,
+) -> Option<String> {
+    let total: f64 = seconds_by_work.values().sum();
+    // `store` is told of every stage, also of programs that tell nothing of themselves.
+    if seconds_by_work.keys().all(|work| work == "store") {
+        return None;
+    }
+    let mut works: Vec<_> = seconds_by_work.iter().filter(|(_, spent)| **spent >= total * LEAST_SHARE).collect();
+    works.sort_by(|a, b| b.1.total_cmp(a.1));
+    let mut parts: Vec<String> = works.iter().map(|(work, spent)| format!("{work} {}", duration(**spent))).collect();
+    if n_rows_computed > 0 {
+        parts.push(format!("{} rows/s", speed(n_rows_computed as f64 / seconds.max(1e-3))));
+    }
+    parts.push(counted(n_threads as u64, "thread"));
+    Some(parts.join(" · "))
+}
+
+/// What took a smaller part of the time is not told.
+const LEAST_SHARE: f64 = 0.005;
+
+fn speed(rows_per_second: f64) -> String {
+    if rows_per_second < 10.0 { format!("{rows_per_second:.1}") } else { count(rows_per_second as u64) }
+}
+
 /// How far a stage is: rows, speed, time left.
 pub fn progress(n_done: u64, total: Option<u64>, rate: &Rate) -> String {
     let mut parts = vec![match total {
         Some(total) => format!("{}/{} rows", count(n_done), count(total)),
         None => format!("{} rows", count(n_done)),
     }];
-    if let Some(speed) = rate.rows_per_second() {
-        let speed = if speed < 10.0 { format!("{speed:.1}") } else { count(speed as u64) };
-        parts.push(format!("{speed} rows/s"));
+    if let Some(rows_per_second) = rate.rows_per_second() {
+        parts.push(format!("{} rows/s", speed(rows_per_second)));
     }
     if let Some(seconds) = total.and_then(|total| rate.seconds_left(total)).filter(|seconds| *seconds > 0.0) {
         // Nobody knows the tenth of a second.
@@ -124,6 +155,18 @@ mod tests {
             "param.a is new: 1 and 1 more",
         );
         check(vec![], "its files are gone");
+    }
+
+    #[test]
+    fn where_the_time_went_is_told_the_most_first() {
+        let seconds = |spent: &[(&str, f64)]| spent.iter().map(|(work, s)| ((*work).to_owned(), *s)).collect();
+        let spent_by = seconds(&[("forward", 12.3), ("read", 0.2), ("load", 0.01), ("write", 0.1)]);
+        assert_eq!(
+            spent(&spent_by, 512, 12.6, 2).unwrap(),
+            "forward 12.3 s · read 0.2 s · write 0.1 s · 40 rows/s · 2 threads"
+        );
+        assert_eq!(spent(&seconds(&[("train", 2.0)]), 0, 2.5, 1).unwrap(), "train 2.0 s · 1 thread");
+        assert_eq!(spent(&seconds(&[("store", 2.0)]), 0, 2.5, 1), None, "a program tells nothing of itself");
     }
 
     #[test]

@@ -55,6 +55,22 @@ fn only_new_rows_are_computed() {
 }
 
 #[test]
+fn rows_of_reused_shards_are_not_counted_as_computed() {
+    let mut world = world();
+    world.options.n_threads = 3;
+    let computed = |ran: &Ran| {
+        let computed = |event: &Event| match event {
+            Event::StageFinished { n_rows_computed, n_threads, .. } => Some((*n_rows_computed, *n_threads)),
+            _ => None,
+        };
+        ran.events.iter().find_map(computed).unwrap()
+    };
+    // A word has as many rows as letters.
+    assert_eq!(computed(&world.run(&[encoder("a", "one two three")])), (11, 3));
+    assert_eq!(computed(&world.run(&[encoder("a", "one zero two three")])), (4, 3));
+}
+
+#[test]
 fn a_forced_stage_computes_its_shards_too() {
     let mut world = world();
     world.run(&[encoder("a", "one two")]);

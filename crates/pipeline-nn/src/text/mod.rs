@@ -8,6 +8,9 @@ mod model;
 mod tokenizer;
 mod weights;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
 use crate::device::{Device, InstructionSet, map_batches, probe};
 use crate::matrix::Matrix;
 pub use crate::weights::{ModelError, ModelSearch, TextModelFiles, find_text_model, text_model_places};
@@ -54,6 +57,8 @@ pub struct TextEncoder {
     dim: usize,
     batch_rows: usize,
     model: Model,
+    /// Spent on making tokens, in nanoseconds.
+    tokenized_ns: AtomicU64,
 }
 
 enum Model {
@@ -90,7 +95,13 @@ impl TextEncoder {
             #[cfg(not(feature = "cuda"))]
             Device::Cuda => return Err(crate::device::DeviceError::NotBuilt.into()),
         };
-        Ok(Self { tokenizer, dim: config.hidden_size, batch_rows: options.batch_rows.max(1), model })
+        Ok(Self {
+            tokenizer,
+            dim: config.hidden_size,
+            batch_rows: options.batch_rows.max(1),
+            model,
+            tokenized_ns: AtomicU64::new(0),
+        })
     }
 
     /// The length of a feature vector.
@@ -114,7 +125,9 @@ impl TextEncoder {
     /// # Errors
     /// When a text cannot be split into tokens or a feature is not finite.
     pub fn encode(&self, texts: &[&str], n_threads: usize) -> Result<Matrix, ModelError> {
+        let start = Instant::now();
         let ids = self.tokenize_all(texts)?;
+        self.tokenized_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
         let (batches, features) = match &self.model {
             Model::Cpu(model) => {
@@ -144,6 +157,11 @@ impl TextEncoder {
             }
         }
         matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
+    }
+
+    /// The seconds that all calls of [`TextEncoder::encode`] together have spent on making tokens.
+    pub fn tokenize_seconds(&self) -> f64 {
+        self.tokenized_ns.load(Ordering::Relaxed) as f64 / 1e9
     }
 
     fn tokenize_all(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
