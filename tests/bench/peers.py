@@ -35,6 +35,12 @@ def comparisons(inputs: Path) -> dict:
     }
 
 
+def rows_of(text: str) -> list:
+    """The rows that a comparison printed, one JSON object or one list of them a line."""
+    printed = [json.loads(line) for line in text.splitlines() if line.startswith(("{", "["))]
+    return [row for value in printed for row in (value if isinstance(value, list) else [value])]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--inputs", type=Path, default=Path("target/peers/inputs"), help="as inputs.py wrote them")
@@ -56,8 +62,7 @@ def main() -> None:
         if run.returncode:
             failed.append(name)
             continue
-        rows = json.loads(run.stdout.splitlines()[-1])
-        cells += [[*measure.ratio_cells(row), row.get("share", "–")] for row in rows]
+        cells += [[*measure.ratio_cells(row), row.get("share", "–")] for row in rows_of(run.stdout)]
         print(f"{name}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
     print(f"{measure.machine()}, medians of {args.rounds} rounds\n")
     measure.table([*measure.RATIO_HEAD, "of the FMA peak"], cells)
