@@ -3,16 +3,16 @@
 use std::path::PathBuf;
 
 mod batches;
+mod buffer;
 #[cfg(any(feature = "cuda", test))]
 mod cuda;
 mod instructions;
-mod multiply;
 mod packed;
 
 pub(crate) use batches::{map_batches, on_threads};
-pub(crate) use instructions::InstructionSet;
-pub(crate) use multiply::{multiply, steady_rows};
-pub(crate) use packed::{PackedMatrix, Rows};
+pub(crate) use buffer::{Buffer, Buffers};
+pub(crate) use instructions::{Affine, InstructionSet};
+pub(crate) use packed::{After, PackedMatrix, Rows};
 
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use crate::model::{self, ModelName};
 
 pub(crate) static KIND: Kind = Kind {
     name: "extract-image",
-    version: 2,
+    version: 3,
     summary: "Encodes decoded images with a ResNet-family model into one vector each",
     slots: Some(&[Slot { name: "images", accepts: Format::Images, summary: "the decoded images to encode" }]),
     produces: Format::ImageFeatures,

@@ -46,7 +46,7 @@ fn the_manifest_of_each_kind_is_as_it_was() {
             "extract-text 2; lower_case=null; max_length=128; pooling=\"cls\"; source model/config; source \
              model/vocab; source model/tokenizer-config; source model/weights",
         ),
-        ("train-vectors", "extract-image 2; source model/config; source model/weights"),
+        ("train-vectors", "extract-image 3; source model/config; source model/weights"),
         (
             "projection",
             "train-projection 1; batch_size=16; epochs=2; fusion=\"projection\"; lr=0.001; normalize=true; \

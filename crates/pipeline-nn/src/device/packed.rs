@@ -3,13 +3,18 @@
 //! Every number of a product is summed in an order that depends on the depth alone, so a row's bits depend neither on
 //! how many rows are computed together nor on where it stands among them.
 
-use super::instructions::{CacheLine, InstructionSet, LINE, MAX_TILE, Tile};
+use std::ops::Range;
+
+use super::instructions::{Affine, CacheLine, InstructionSet, LINE, MAX_COLS, Strip, finish};
 
 /// Rows that are computed with one panel before the next: more share what it costs to fetch the panel, and fewer are
 /// fetched again from the second-level cache.
 const BLOCK_ROWS: usize = 396;
 /// Bytes of a panel's block of the depth: so long that the beginning and the end of its loop take no time beside it.
 const BLOCK_BYTES: usize = 48 << 10;
+
+/// Rows of a product that is wider than its matrix, computed at once: those of the largest tile.
+const NARROW_ROWS: usize = 12;
 
 /// A matrix as the right side of products, cut into panels of as many columns as a tile has.
 ///
@@ -30,6 +35,19 @@ pub(crate) struct Rows<'a> {
     pub(crate) values: &'a [f32],
     pub(crate) stride: usize,
     pub(crate) n_rows: usize,
+}
+
+/// What is done with a product before it is stored.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct After<'a> {
+    /// Applied to the product, but for its ReLU, which is the last.
+    pub(crate) affine: Option<Affine<'a>>,
+    /// Adds what is in `out`.
+    pub(crate) adds: bool,
+}
+
+impl After<'_> {
+    const NOTHING: Self = Self { affine: None, adds: false };
 }
 
 impl PackedMatrix {
@@ -75,35 +93,65 @@ impl PackedMatrix {
         out_stride: usize,
         finish: impl Fn(&mut [f32], usize) + Copy,
     ) {
-        for first_row in (0..rows.n_rows).step_by(BLOCK_ROWS) {
-            let n_rows = BLOCK_ROWS.min(rows.n_rows - first_row);
-            let block = Rows { values: &rows.values[first_row * rows.stride..], n_rows, ..rows };
-            self.multiply_block(block, &mut out[first_row * out_stride..], out_stride, finish);
-        }
+        let finish_panel = |out: &mut [f32], n_rows: usize, cols: Range<usize>| {
+            self.instructions.run(
+                #[inline(always)]
+                || {
+                    for row in out.chunks_mut(out_stride).take(n_rows) {
+                        finish(&mut row[..cols.len()], cols.start);
+                    }
+                },
+            );
+        };
+        self.multiply_blocks(rows, 0..self.n_panels(), out, out_stride, After::NOTHING, finish_panel);
     }
 
-    fn multiply_block(
+    /// `out = after(rows · self)`, where `after` is done in the registers.
+    ///
+    /// # Shapes
+    /// `out`: `[n_rows, n_cols]`
+    ///
+    /// # Panics
+    /// When a slice is too short: a bug of the caller.
+    pub(crate) fn multiply_and(&self, rows: Rows<'_>, out: &mut [f32], after: After<'_>) {
+        self.multiply_blocks(rows, 0..self.n_panels(), out, self.n_cols, after, |_, _, _| ());
+    }
+
+    /// `out = rows · part`, where the columns of `self` are `n_parts` matrices side by side, each of whole panels.
+    ///
+    /// # Shapes
+    /// `out`: `[n_rows, n_cols / n_parts]`
+    ///
+    /// # Panics
+    /// When there is no such part or a slice is too short: a bug of the caller.
+    pub(crate) fn multiply_part(&self, rows: Rows<'_>, part_idx: usize, n_parts: usize, out: &mut [f32]) {
+        let n_panels = self.n_panels() / n_parts;
+        let panels = part_idx * n_panels..(part_idx + 1) * n_panels;
+        self.multiply_blocks(rows, panels, out, self.n_cols / n_parts, After::NOTHING, |_, _, _| ());
+    }
+
+    fn multiply_blocks(
         &self,
         rows: Rows<'_>,
+        panels: Range<usize>,
         out: &mut [f32],
         out_stride: usize,
-        finish: impl Fn(&mut [f32], usize) + Copy,
+        after: After<'_>,
+        finish_panel: impl Fn(&mut [f32], usize, Range<usize>),
     ) {
         let width = self.instructions.tile_cols();
-        for block in self.depth_blocks() {
-            for panel_idx in 0..self.n_panels() {
-                let first_col = panel_idx * width;
-                let n_cols = width.min(self.n_cols - first_col);
-                self.multiply_panel(rows, &block, panel_idx, &mut out[first_col..], out_stride, n_cols);
-                if block.end == self.depth {
-                    self.instructions.run(
-                        #[inline(always)]
-                        || {
-                            for row in out[first_col..].chunks_mut(out_stride).take(rows.n_rows) {
-                                finish(&mut row[..n_cols], first_col);
-                            }
-                        },
-                    );
+        for first_row in (0..rows.n_rows).step_by(BLOCK_ROWS) {
+            let n_rows = BLOCK_ROWS.min(rows.n_rows - first_row);
+            let rows = Rows { values: &rows.values[first_row * rows.stride..], n_rows, ..rows };
+            let out = &mut out[first_row * out_stride..];
+            for block in self.depth_blocks() {
+                for panel_idx in panels.clone() {
+                    let out = &mut out[(panel_idx - panels.start) * width..];
+                    self.multiply_panel(rows, &block, panel_idx, out, out_stride, after);
+                    if block.end == self.depth {
+                        let first_col = panel_idx * width;
+                        finish_panel(out, n_rows, first_col..self.n_cols.min(first_col + width));
+                    }
                 }
             }
         }
@@ -113,43 +161,51 @@ impl PackedMatrix {
     fn multiply_panel(
         &self,
         rows: Rows<'_>,
-        block: &std::ops::Range<usize>,
+        block: &Range<usize>,
         panel_idx: usize,
         out: &mut [f32],
         out_stride: usize,
-        n_cols: usize,
+        after: After<'_>,
     ) {
-        let (tile_rows, width) = (self.instructions.tile_rows(), self.instructions.tile_cols());
+        let width = self.instructions.tile_cols();
+        let first_col = panel_idx * width;
+        let n_cols = width.min(self.n_cols - first_col);
         let n_lines = block.len() * self.instructions.tile_lines();
         let start = block.start * self.n_panels() * self.instructions.tile_lines() + panel_idx * n_lines;
         let (panel, later) = self.lines[start..].split_at(n_lines);
-        let accumulate = block.start > 0;
-        let n_tiles = rows.n_rows.div_ceil(tile_rows);
-        let share = n_lines.div_ceil(n_tiles);
-        for tile_idx in 0..n_tiles {
-            // The next panel comes from far away: each tile fetches a share of it.
-            self.instructions
-                .prefetch(later.get(tile_idx * share..).map_or(&[], |later| &later[..share.min(later.len())]));
-            let first_row = tile_idx * tile_rows;
-            let n_rows = tile_rows.min(rows.n_rows - first_row);
-            let a = &rows.values[first_row * rows.stride + block.start..];
-            let out = &mut out[first_row * out_stride..];
-            let tile = Tile { n_rows, a, a_stride: rows.stride, panel, out, out_stride, accumulate };
-            if n_cols == width { self.instructions.multiply(tile) } else { self.multiply_narrow(tile, n_cols) }
-        }
+        let accumulate = block.start > 0 || after.adds;
+        // What is added up are mapped products, so that `out` may hold what is to be added from the beginning.
+        let affine = after.affine.map(|affine| Affine {
+            scale: &affine.scale[first_col..first_col + n_cols],
+            bias: affine.bias.filter(|_| block.start == 0).map(|bias| &bias[first_col..first_col + n_cols]),
+            relu: affine.relu && block.end == self.depth,
+        });
+        let later = &later[..later.len().min(n_lines)];
+        let (Rows { n_rows, stride: a_stride, .. }, a) = (rows, &rows.values[block.start..]);
+        let strip = Strip { n_rows, a, a_stride, panel, later, out, out_stride, accumulate, affine };
+        if n_cols == width { self.instructions.multiply(strip) } else { self.multiply_narrow(strip, n_cols) }
     }
 
-    /// A tile of which only the first columns are wanted and have a place.
-    fn multiply_narrow(&self, tile: Tile<'_>, n_cols: usize) {
+    /// A strip of which only the first columns are wanted and have a place.
+    fn multiply_narrow(&self, strip: Strip<'_>, n_cols: usize) {
         let width = self.instructions.tile_cols();
-        let mut product = [0.0; MAX_TILE];
-        let (n_rows, out_stride) = (tile.n_rows, tile.out_stride);
-        let out = tile.out;
-        self.instructions.multiply(Tile { out: &mut product, out_stride: width, accumulate: false, ..tile });
-        for row_idx in 0..n_rows {
-            let out = &mut out[row_idx * out_stride..][..n_cols];
-            for (out, product) in out.iter_mut().zip(&product[row_idx * width..]) {
-                *out = if tile.accumulate { *out + product } else { *product };
+        let Strip { n_rows, a, a_stride, panel, out, out_stride, accumulate, affine, .. } = strip;
+        let mut product = [0.0; NARROW_ROWS * MAX_COLS];
+        for first_row in (0..n_rows).step_by(NARROW_ROWS) {
+            let n_rows = NARROW_ROWS.min(n_rows - first_row);
+            self.instructions.multiply(Strip {
+                n_rows,
+                a: &a[first_row * a_stride..],
+                a_stride,
+                panel,
+                later: &[],
+                out: &mut product,
+                out_stride: width,
+                accumulate: false,
+                affine: None,
+            });
+            for (row_idx, product) in product.chunks_exact(width).take(n_rows).enumerate() {
+                finish(&mut out[(first_row + row_idx) * out_stride..][..n_cols], product, accumulate, affine);
             }
         }
     }
@@ -159,7 +215,7 @@ impl PackedMatrix {
     }
 
     /// Runs of the depth after which sums are added up.
-    fn depth_blocks(&self) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+    fn depth_blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (depth, step) = (self.depth, BLOCK_BYTES / size_of::<CacheLine>() / self.instructions.tile_lines());
         (0..depth).step_by(step).map(move |start| start..depth.min(start + step))
     }

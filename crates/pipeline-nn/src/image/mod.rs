@@ -8,7 +8,7 @@ mod names;
 mod pixels;
 mod weights;
 
-use crate::device::{Device, map_batches, probe};
+use crate::device::{Device, InstructionSet, map_batches, probe};
 use crate::matrix::Matrix;
 pub use crate::weights::{ImageModelFiles, ModelError, ModelSearch, find_image_model, image_model_places};
 
@@ -46,7 +46,7 @@ impl ImageEncoder {
         let weights = ResNetWeights::read(files, &config)?;
         let dim = weights.n_features;
         let model = match device {
-            Device::Cpu => Model::Cpu(CpuResNet::new(weights)),
+            Device::Cpu => Model::Cpu(CpuResNet::new(weights, InstructionSet::best())),
             #[cfg(feature = "cuda")]
             Device::Cuda => Model::Cuda(Box::new(ResNet::new(weights, Default::default()))),
             #[cfg(not(feature = "cuda"))]
@@ -101,7 +101,7 @@ impl ImageEncoder {
 
     fn forward(&self, values: Vec<f32>, height: usize, width: usize) -> Vec<f32> {
         match &self.model {
-            Model::Cpu(model) => model.forward(values, height, width),
+            Model::Cpu(model) => model.forward(&values, height, width),
             #[cfg(feature = "cuda")]
             Model::Cuda(model) => model.forward(values, height, width),
         }

@@ -3,7 +3,9 @@
 use burn::backend::Flex;
 
 use super::*;
+use crate::device::InstructionSet;
 use crate::image::config::ResNetConfig;
+use crate::image::cpu::CpuResNet;
 use crate::image::pixels::PixelTable;
 use crate::weights::{find_image_model, fixtures};
 
@@ -42,7 +44,7 @@ fn the_processor_and_burn_give_the_same_features() {
     PixelTable::new().append_pixels(&image, &mut pixels);
     let weights = || ResNetWeights::read(&files, &config).unwrap();
     let burn = ResNet::<Flex>::new(weights(), Default::default()).forward(planes, 224, 224);
-    let cpu = crate::image::cpu::CpuResNet::new(weights()).forward(pixels, 224, 224);
+    let cpu = CpuResNet::new(weights(), InstructionSet::best()).forward(&pixels, 224, 224);
     let difference = fixtures::max_difference(&burn, &cpu);
     assert!(difference <= TOLERANCE, "{difference:e}");
 }

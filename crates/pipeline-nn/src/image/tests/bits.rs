@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A ResNet of one block per stage: the matrix library chooses its kernels by size.
+/// A ResNet of one block per stage: convolutions are computed in several ways, by their size.
 fn load_made_up(widths: [usize; 4]) -> ImageEncoder {
     let mut tensors = Tensors::new();
     let mut add = |conv: &str, norm: &str, shape: [usize; 4]| {
@@ -78,7 +78,6 @@ fn resnet50_features_have_the_same_bits_in_any_company() {
     check(&encoder, [224, 224], 10, &[(3, 2, 7), (16, 2, 1), (16, 1, 3)]);
 }
 
-/// With so few channels sums are split by the number of rows.
 #[test]
 fn narrow_resnets_features_have_the_same_bits_in_any_company() {
     let encoder = load_made_up([64; 4]);
