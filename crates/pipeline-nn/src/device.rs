@@ -6,11 +6,13 @@ mod batches;
 mod buffer;
 #[cfg(any(feature = "cuda", test))]
 mod cuda;
+mod exponential;
 mod instructions;
 mod packed;
 
 pub(crate) use batches::{map_batches, on_threads};
 pub(crate) use buffer::{Buffer, Buffers};
+pub(crate) use exponential::exp;
 pub(crate) use instructions::{Affine, InstructionSet};
 pub(crate) use packed::{After, PackedMatrix, Rows};
 

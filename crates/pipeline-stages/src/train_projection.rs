@@ -18,7 +18,7 @@ use crate::load_queries::must_be_a_file;
 
 pub(crate) static KIND: Kind = Kind {
     name: "train-projection",
-    version: 1,
+    version: 2,
     summary: "Trains two linear heads on cached features with symmetric InfoNCE",
     slots: Some(&[
         Slot {

@@ -1,8 +1,9 @@
 //! Contrastive training of the two projection heads on cached features.
 
-mod loss;
+mod cpu;
+#[cfg(any(feature = "cuda", test))]
+mod framework;
 mod options;
-mod projector;
 mod start;
 mod steps;
 mod torch_random;
@@ -10,10 +11,8 @@ mod torch_random;
 pub use options::{TrainError, TrainOptions};
 pub use start::initial_heads;
 
-use burn::backend::Autodiff;
-
 use crate::checkpoint::Heads;
-use crate::device::on_threads;
+use crate::device::{InstructionSet, on_threads};
 use crate::{Device, Matrix};
 
 /// The loss of one step.
@@ -67,9 +66,9 @@ pub fn train(
     options::check_pairs(text, images, pairs)?;
     let data = steps::PairedFeatures { text, images, pairs };
     match device {
-        // The CPU backend works on the threads of the rayon pool in which it is called.
         Device::Cpu => on_threads(options.n_threads, || {
-            steps::run::<Autodiff<burn_flex::Flex>>(&data, options, start, &Default::default(), observe)
+            let learner = cpu::CpuLearner::new(&data, options, start, InstructionSet::best());
+            steps::run(pairs.len(), options, learner, observe)
         }),
         Device::Cuda => train_on_cuda(&data, options, start, observe),
     }
@@ -83,7 +82,9 @@ fn train_on_cuda(
     observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
 ) -> Result<Trained, TrainError> {
     crate::device::probe(Device::Cuda)?;
-    steps::run::<Autodiff<burn_cuda::Cuda<f32, i32>>>(data, options, start, &Default::default(), observe)
+    type Backend = burn::backend::Autodiff<burn_cuda::Cuda<f32, i32>>;
+    let learner = framework::FrameworkLearner::<Backend>::new(data, options, start, Default::default());
+    steps::run(data.pairs.len(), options, learner, observe)
 }
 
 #[cfg(not(feature = "cuda"))]

@@ -1,8 +1,6 @@
 //! Attention of each text's tokens to its tokens, head by head.
 
-use crate::device::{InstructionSet, PackedMatrix, Rows};
-
-use super::activation::exp;
+use crate::device::{InstructionSet, PackedMatrix, Rows, exp};
 
 /// Scores are computed in runs of so many, the last run filled up with -∞.
 const RUN: usize = 16;

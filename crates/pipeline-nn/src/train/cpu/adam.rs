@@ -1,0 +1,109 @@
+//! Adam with weight decay that is added to the gradient, as `torch.optim.Adam` does it.
+
+/// `β₁`, PyTorch's default.
+const FIRST_DECAY: f64 = 0.9;
+/// `β₂`, PyTorch's default.
+const SECOND_DECAY: f64 = 0.999;
+/// `ε`, PyTorch's default.
+const EPSILON: f32 = 1e-8;
+
+/// What is the same for all weights, and the number of steps taken.
+pub(super) struct Adam {
+    lr: f64,
+    weight_decay: f32,
+    n_steps: i32,
+}
+
+/// How weights change in one step.
+///
+/// With `g = gradient + decay · w`: `m += (1 - β₁) · (g - m)`, `v = β₂ · v + (1 - β₂) · g²`,
+/// `w -= lr / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct AdamStep {
+    weight_decay: f32,
+    /// `lr / (1 - β₁ᵗ)`
+    size: f32,
+    /// `1 / √(1 - β₂ᵗ)`
+    correction: f32,
+}
+
+/// Numbers that are learnt, each with the means of its gradient and of the gradient's square.
+#[derive(Debug, Default)]
+pub(super) struct Learnt {
+    pub(super) values: Vec<f32>,
+    pub(super) means: Vec<f32>,
+    pub(super) squares: Vec<f32>,
+}
+
+/// Some of them.
+pub(super) struct LearntPart<'a> {
+    pub(super) values: &'a mut [f32],
+    pub(super) means: &'a mut [f32],
+    pub(super) squares: &'a mut [f32],
+}
+
+impl Adam {
+    pub(super) fn new(lr: f64, weight_decay: f64) -> Self {
+        Self { lr, weight_decay: weight_decay as f32, n_steps: 0 }
+    }
+
+    pub(super) fn next_step(&mut self) -> AdamStep {
+        self.n_steps = self.n_steps.saturating_add(1);
+        AdamStep {
+            weight_decay: self.weight_decay,
+            size: (self.lr / (1.0 - FIRST_DECAY.powi(self.n_steps))) as f32,
+            correction: (1.0 / (1.0 - SECOND_DECAY.powi(self.n_steps)).sqrt()) as f32,
+        }
+    }
+}
+
+impl Learnt {
+    pub(super) fn new(values: Vec<f32>) -> Self {
+        Self { means: vec![0.0; values.len()], squares: vec![0.0; values.len()], values }
+    }
+
+    pub(super) fn all(&mut self) -> LearntPart<'_> {
+        LearntPart { values: &mut self.values, means: &mut self.means, squares: &mut self.squares }
+    }
+}
+
+impl AdamStep {
+    /// Changes numbers against their gradients; to be inlined where wide instructions may be used.
+    #[inline(always)]
+    pub(super) fn apply(&self, part: LearntPart<'_>, gradients: &[f32]) {
+        let Self { weight_decay, size, correction } = *self;
+        let (to_mean, keep_square, to_square) =
+            ((1.0 - FIRST_DECAY) as f32, SECOND_DECAY as f32, (1.0 - SECOND_DECAY) as f32);
+        let moments = part.means.iter_mut().zip(part.squares);
+        for ((value, (mean, square)), gradient) in part.values.iter_mut().zip(moments).zip(gradients) {
+            let gradient = gradient + weight_decay * *value;
+            *mean += to_mean * (gradient - *mean);
+            *square = keep_square * *square + to_square * gradient * gradient;
+            *value -= size * *mean / (square.sqrt() * correction + EPSILON);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_change_as_the_formula_says() {
+        let (mut adam, mut learnt) = (Adam::new(0.01, 0.1), Learnt::new(vec![0.5, -2.0, 0.0]));
+        let (mut values, mut means, mut squares) = ([0.5f64, -2.0, 0.0], [0f64; 3], [0f64; 3]);
+        for n_steps in 1..30 {
+            let gradients = [0.3, -1e-3 * f64::from(n_steps), 0.0];
+            adam.next_step().apply(learnt.all(), &gradients.map(|gradient| gradient as f32));
+            for idx in 0..3 {
+                let gradient = gradients[idx] + 0.1 * values[idx];
+                means[idx] = 0.9 * means[idx] + 0.1 * gradient;
+                squares[idx] = 0.999 * squares[idx] + 0.001 * gradient * gradient;
+                let mean = means[idx] / (1.0 - 0.9f64.powi(n_steps));
+                let square = squares[idx] / (1.0 - 0.999f64.powi(n_steps));
+                values[idx] -= 0.01 * mean / (square.sqrt() + 1e-8);
+                assert!((f64::from(learnt.values[idx]) - values[idx]).abs() < 1e-6, "{n_steps}: {learnt:?}");
+            }
+        }
+    }
+}

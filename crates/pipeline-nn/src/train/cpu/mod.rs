@@ -1,0 +1,78 @@
+//! Training on the processor: a step reads and writes every weight once, and allocates nothing once batches have their size.
+//!
+//! A batch's vectors are columns here (`[dim, n_pairs]`): a head's weights are then the left side of its product as they
+//! are, and the batch, which is small, is what is laid out. Every number is computed by one thread in an order that does
+//! not depend on the others.
+
+mod adam;
+mod contrast;
+mod head;
+mod loss;
+mod side;
+
+use super::TrainOptions;
+use super::steps::{Learner, PairedFeatures};
+use crate::checkpoint::Heads;
+use crate::device::InstructionSet;
+use adam::Adam;
+use contrast::Contrast;
+use side::Side;
+
+/// Heads and optimiser in memory.
+pub(super) struct CpuLearner<'a> {
+    data: &'a PairedFeatures<'a>,
+    text: Side<'a>,
+    image: Side<'a>,
+    contrast: Contrast,
+    adam: Adam,
+    has_heads: bool,
+}
+
+impl<'a> CpuLearner<'a> {
+    /// Works on the threads of the rayon pool in which it is called.
+    pub(super) fn new(
+        data: &'a PairedFeatures<'a>,
+        options: &TrainOptions,
+        start: Option<Heads>,
+        instructions: InstructionSet,
+    ) -> Self {
+        let has_heads = start.is_some();
+        let (text, image) = start.map(|heads| (heads.text, heads.image)).unzip();
+        Self {
+            data,
+            text: Side::new(data.text, text, options.normalize, instructions),
+            image: Side::new(data.images, image, options.normalize, instructions),
+            contrast: Contrast::new(options.temperature, instructions),
+            adam: Adam::new(options.lr, options.weight_decay),
+            has_heads,
+        }
+    }
+}
+
+impl Learner for CpuLearner<'_> {
+    fn loss(&mut self, batch: &[usize]) -> f32 {
+        let pairs = self.data.pairs;
+        rayon::join(
+            || self.text.embed(batch.iter().map(|&pair_idx| pairs[pair_idx].0)),
+            || self.image.embed(batch.iter().map(|&pair_idx| pairs[pair_idx].1)),
+        );
+        self.contrast.loss(&self.text.embedded, &self.image.embedded, batch.len())
+    }
+
+    fn learn(&mut self) {
+        if !self.has_heads {
+            return;
+        }
+        let step = self.adam.next_step();
+        let Self { text, image, contrast, .. } = self;
+        contrast.differentiate(&text.embedded, &image.embedded, &mut text.gradient, &mut image.gradient);
+        rayon::join(|| text.learn(&step), || image.learn(&step));
+    }
+
+    fn into_heads(self) -> Option<Heads> {
+        Some(Heads { text: self.text.into_linear()?, image: self.image.into_linear()? })
+    }
+}
+
+#[cfg(test)]
+mod tests;

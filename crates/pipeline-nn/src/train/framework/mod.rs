@@ -1,0 +1,72 @@
+//! Training by the framework: on CUDA, and on any backend as what the processor's own steps are compared with.
+
+mod loss;
+mod projector;
+
+use burn::module::AutodiffModule;
+use burn::optim::adaptor::OptimizerAdaptor;
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{ElementConversion, Tensor};
+
+use super::TrainOptions;
+use super::steps::{Learner, PairedFeatures};
+use crate::checkpoint::Heads;
+use loss::{info_nce, normalize_rows};
+use projector::{Projector, gather_rows};
+
+/// PyTorch's default; burn's is 1e-5.
+const ADAM_EPSILON: f32 = 1e-8;
+
+/// Heads and optimiser on a backend of the framework.
+pub(super) struct FrameworkLearner<'a, B: AutodiffBackend> {
+    data: &'a PairedFeatures<'a>,
+    options: &'a TrainOptions,
+    device: B::Device,
+    projector: Option<Projector<B>>,
+    adam: OptimizerAdaptor<Adam, Projector<B>, B>,
+    loss: Option<Tensor<B, 1>>,
+}
+
+impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
+    /// Copies `start` to `device`.
+    pub(super) fn new(
+        data: &'a PairedFeatures<'a>,
+        options: &'a TrainOptions,
+        start: Option<Heads>,
+        device: B::Device,
+    ) -> Self {
+        let projector = start.map(|heads| Projector::new(&heads, &device));
+        let weight_decay = WeightDecayConfig::new(options.weight_decay as f32);
+        let adam = AdamConfig::new().with_epsilon(ADAM_EPSILON).with_weight_decay(Some(weight_decay)).init();
+        Self { data, options, device, projector, adam, loss: None }
+    }
+}
+
+impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
+    fn loss(&mut self, batch: &[usize]) -> f32 {
+        let Self { data, options, device, .. } = self;
+        let text = gather_rows(data.text, batch.iter().map(|&pair_idx| data.pairs[pair_idx].0), device);
+        let image = gather_rows(data.images, batch.iter().map(|&pair_idx| data.pairs[pair_idx].1), device);
+        let (text, image) = match &self.projector {
+            Some(projector) => projector.forward(text, image),
+            None => (text, image),
+        };
+        let (text, image) =
+            if options.normalize { (normalize_rows(text), normalize_rows(image)) } else { (text, image) };
+        let loss = info_nce(text, image, options.temperature);
+        self.loss = Some(loss.clone());
+        loss.into_scalar().elem()
+    }
+
+    fn learn(&mut self) {
+        let (Some(projector), Some(loss)) = (self.projector.take(), self.loss.take()) else { return };
+        let gradients = GradientsParams::from_grads(loss.backward(), &projector);
+        self.projector = Some(self.adam.step(self.options.lr, projector, gradients));
+    }
+
+    fn into_heads(self) -> Option<Heads> {
+        self.projector.map(|projector| projector.valid().into_heads())
+    }
+}
