@@ -85,7 +85,7 @@ def main() -> None:
             row = {"work": work, "peer": name, "ours_s": ours_s, "peer_s": peer_s, "ratio": ratio, "goal": goals[name]}
             print(json.dumps(row))
         else:
-            print(f"{name:18} {peer_s:7.3f} s, pipeline {ours_s:7.3f} s: {ratio:.2f} times as fast (goal {goals[name]})")
+            print(f"{name:18} {peer_s:7.3f} s, pipeline {ours_s:7.3f} s: {ratio:.2f} times as fast (goal {goals[name]})", flush=True)
     if not same:
         raise SystemExit(f"the rows found differ from those of faiss: {check} and {found}")
 

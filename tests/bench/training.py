@@ -91,7 +91,7 @@ def main() -> None:
                 row = {"work": work, "peer": name, "ours_s": ours_s, "peer_s": peer_s, "ratio": ratio, "goal": goal}
                 print(json.dumps(row), flush=True)
             else:
-                print(f"{work}: {name:17} {peer_s * 1e3:7.2f} ms, pipeline {ours_s * 1e3:7.2f} ms: {ratio:.2f} times as fast")
+                print(f"{work}: {name:17} {peer_s * 1e3:7.2f} ms, pipeline {ours_s * 1e3:7.2f} ms: {ratio:.2f} times as fast", flush=True)
 
 
 if __name__ == "__main__":
