@@ -119,7 +119,7 @@ impl<'a> Host<'a> {
 
     fn tell(&self, event: Event) {
         // The receiver outlives every stage; if the run's thread is gone there is nobody left to tell.
-        let _ = self.sender.send(Message::Event(event));
+        let _ = self.sender.send(Message::Event(Box::new(event)));
     }
 
     fn shards(&self) -> MutexGuard<'_, Shards> {

@@ -230,7 +230,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             self.receiver.recv_timeout(timeout).ok()
         };
         match message {
-            Some(Message::Event(event)) => self.state.journal.emit(event),
+            Some(Message::Event(event)) => self.state.journal.emit(*event),
             Some(Message::Worked { idx }) => self.state.end_work(idx),
             Some(Message::Done { idx, outcome }) => self.done(idx, outcome),
             None => {}

@@ -58,7 +58,7 @@ pub(crate) struct Copy {
 /// What threads tell the run.
 pub(crate) enum Message {
     /// Something for the listener and the record of the run.
-    Event(Event),
+    Event(Box<Event>),
     /// The stage at `idx` has done its work; the thread only has files to store from now on.
     Worked { idx: usize },
     /// The thread is done with the stage at `idx`.
@@ -107,12 +107,13 @@ pub(crate) fn work(shop: &Workshop<'_>, order: Order, sender: &Sender<Message>) 
         Err(NotOpened::Unreadable(inputs)) => return Outcome::Unreadable(inputs),
         Err(NotOpened::Store(error)) => return Outcome::Failed(error.into(), began.elapsed().as_secs_f64()),
     };
-    let _ = sender.send(Message::Event(Event::StageStarted {
+    let started = Event::StageStarted {
         stage: node.id.clone(),
         kind: node.stage.kind().to_owned(),
         key: order.key,
         why: order.why.clone(),
-    }));
+    };
+    let _ = sender.send(Message::Event(Box::new(started)));
     let result = run_and_commit(shop, node, &order, &inputs, sender);
     drop(order.lock);
     match result {
@@ -131,7 +132,7 @@ pub(crate) fn publish(shop: &Workshop<'_>, idx: usize, copies: &[Copy], sender: 
         match shop.store.copy_out(entry, path) {
             Ok(()) => {
                 let (stage, file, path) = (node.id.clone(), file.clone(), path.display().to_string());
-                let _ = sender.send(Message::Event(Event::FilePublished { stage, file, path }));
+                let _ = sender.send(Message::Event(Box::new(Event::FilePublished { stage, file, path })));
             }
             Err(OpenTreeError::Store(error)) => return Outcome::Failed(error.into(), began.elapsed().as_secs_f64()),
             Err(error) => return Outcome::Unpublishable(format!("cannot publish `{file}`: {error}")),
