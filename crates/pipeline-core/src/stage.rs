@@ -146,7 +146,7 @@ pub struct StageReport {
     #[serde(default)]
     pub headline: Option<String>,
     /// Seconds by what they were spent on (`read`, `decode`, `tokenize`, `forward`, `write`; the engine adds `store`, the wait for
-    /// files to be stored): provenance.
+    /// files to be stored), added up over shards that were made side by side: provenance.
     #[serde(default)]
     pub seconds: BTreeMap<String, f64>,
     /// Told by shards only: the digest of the file, if it was taken while the file was written. Then nobody reads the file again.

@@ -1,12 +1,19 @@
 //! `decode-images`: the images of a MUGE split to RGB pixels of one size, shard by shard.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::ops::Range;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use pipeline_core::{Digest, Reject, Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::{CutSizes, Filter, ImageRow, ImageTsv, PixelRow};
 use pipeline_spec::{SpecError, SpecPath};
+use rayon::ThreadPool;
 use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +25,9 @@ use crate::load_queries::{must_be_a_file, rows_digest};
 /// 128 images of 224 × 224 pixels are 18 MiB: small enough that ten changed rows cost little, large enough that the
 /// encoders run whole batches.
 const SIZES: CutSizes = CutSizes { min_rows: 32, target_rows: 128, max_rows: 512 };
+
+/// So many shards are decoded and written at once, each with its pixels and about as much again in memory.
+const MAX_SIDE_BY_SIDE: usize = 4;
 
 pub(crate) static KIND: Kind = Kind {
     name: "decode-images",
@@ -108,7 +118,13 @@ impl Stage for DecodeImages {
         let images = ImageTsv::open_watched(self.params.path.path(), self.params.max_samples, watch)
             .map_err(|error| artifact::unreadable("the images cannot be read", error))?;
         let scan_seconds = start.elapsed().as_secs_f64();
-        let mut decoding = Decoding { params: &self.params, images: &images, context, seconds: BTreeMap::new() };
+        let decoding = Decoding {
+            params: &self.params,
+            images: &images,
+            context,
+            n_done: Mutex::default(),
+            seconds: Mutex::new(BTreeMap::from([("scan".into(), scan_seconds)])),
+        };
         let mut rejects: Vec<_> = images
             .skipped()
             .iter()
@@ -122,11 +138,10 @@ impl Stage for DecodeImages {
         }
         artifact::warn_rejects(context, "row", &rejects);
         artifact::write_rejects(context.scratch, &rejects)?;
-        decoding.seconds.insert("scan".into(), scan_seconds);
         Ok(StageReport {
             n_rows: Some(n_rows),
             n_rejected: rejects.len() as u64,
-            seconds: decoding.seconds,
+            seconds: decoding.seconds.into_inner().unwrap_or_else(PoisonError::into_inner),
             ..StageReport::default()
         })
     }
@@ -136,38 +151,74 @@ struct Decoding<'a> {
     params: &'a DecodeImagesParams,
     images: &'a ImageTsv,
     context: &'a StageContext<'a>,
-    seconds: BTreeMap<String, f64>,
+    /// Rows of the shards that are there.
+    n_done: Mutex<u64>,
+    /// Added up over shards that were made side by side.
+    seconds: Mutex<BTreeMap<String, f64>>,
 }
 
 impl Decoding<'_> {
-    /// Adds all shards; returns the rows that no decoder could read.
-    fn shards(&mut self) -> Result<Vec<RejectedRow>, StageError> {
-        let rows = self.images.rows();
-        let digests: Vec<_> = rows.iter().map(|row| Digest::from_bytes(row.row_digest())).collect();
+    /// Adds all shards, some side by side, since a thread writes one; returns the rows that no decoder could read.
+    fn shards(&self) -> Result<Vec<RejectedRow>, StageError> {
+        let digests: Vec<_> = self.images.rows().iter().map(|row| Digest::from_bytes(row.row_digest())).collect();
         let ranges = pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), SIZES);
         let pool = artifact::thread_pool(self.context.n_threads)?;
-        let mut rejects = Vec::new();
-        for (shard_idx, range) in ranges.into_iter().enumerate() {
-            let mut manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
-            for (name, value) in manifest_params(self.params).iter().filter(|(name, _)| *name != "max_samples") {
-                manifest.param(name, value);
+        let next_idx = AtomicUsize::new(0);
+        let work = || {
+            let mut rejects = Vec::new();
+            loop {
+                let shard_idx = next_idx.fetch_add(1, Ordering::Relaxed);
+                let Some(range) = ranges.get(shard_idx) else { return Ok(rejects) };
+                let rows = rows_digest(&digests[range.clone()]);
+                match self.add_shard(shard_idx, range.clone(), &rows, &pool) {
+                    Ok(more) => rejects.extend(more),
+                    Err(error) => {
+                        next_idx.store(ranges.len(), Ordering::Relaxed);
+                        return Err(error);
+                    }
+                }
             }
-            let shard = self.context.host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
-                pool.install(|| self.shard(range.clone(), path))
-            })?;
-            rejects.extend(shard.report.rejects.into_iter().map(|reject| {
-                let row = &rows[range.start + reject.row_idx as usize];
-                RejectedRow { line: row.line, id: Some(row.id.clone()), reason: reject.reason }
-            }));
-            self.context.host.progress(range.end as u64, Some(rows.len() as u64));
-        }
-        Ok(rejects)
+        };
+        let n_side_by_side = self.context.n_threads.min(MAX_SIDE_BY_SIDE).min(ranges.len());
+        let rejects: Vec<Vec<RejectedRow>> = thread::scope(|scope| {
+            let others: Vec<_> = (1..n_side_by_side).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let others = others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            iter::once(own).chain(others).collect::<Result<_, StageError>>()
+        })?;
+        Ok(rejects.into_iter().flatten().collect())
     }
 
-    fn shard(&mut self, range: Range<usize>, path: &std::path::Path) -> Result<StageReport, StageError> {
+    /// Adds the shard of some rows; returns those of them that no decoder could read.
+    fn add_shard(
+        &self,
+        shard_idx: usize,
+        range: Range<usize>,
+        rows: &Digest,
+        pool: &ThreadPool,
+    ) -> Result<Vec<RejectedRow>, StageError> {
+        let mut manifest = artifact::shard_manifest(&KIND, rows);
+        for (name, value) in manifest_params(self.params).iter().filter(|(name, _)| *name != "max_samples") {
+            manifest.param(name, value);
+        }
+        let rows = &self.images.rows()[range];
+        let host = self.context.host;
+        let shard =
+            host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| self.shard(rows, pool, path))?;
+        let mut n_done = self.n_done.lock().unwrap_or_else(PoisonError::into_inner);
+        *n_done += rows.len() as u64;
+        host.progress(*n_done, Some(self.images.rows().len() as u64));
+        let rejects = shard.report.rejects.into_iter().map(|reject| {
+            let row = &rows[reject.row_idx as usize];
+            RejectedRow { line: row.line, id: Some(row.id.clone()), reason: reject.reason }
+        });
+        Ok(rejects.collect())
+    }
+
+    fn shard(&self, rows: &[ImageRow], pool: &ThreadPool, path: &Path) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let decoded: Result<Vec<PixelRow>, StageError> =
-            self.images.rows()[range].par_iter().map(|row| self.decode(row)).collect();
+            pool.install(|| rows.par_iter().map(|row| self.decode(row)).collect());
         let decoded = decoded?;
         let decode_seconds = start.elapsed().as_secs_f64();
         let rejects = decoded
@@ -180,8 +231,9 @@ impl Decoding<'_> {
         pipeline_data::write_pixels(path, &decoded, height, width)
             .map_err(|error| StageError::because("a shard cannot be written", error))?;
         let write_seconds = start.elapsed().as_secs_f64() - decode_seconds;
-        *self.seconds.entry("decode".into()).or_default() += decode_seconds;
-        *self.seconds.entry("write".into()).or_default() += write_seconds;
+        let mut seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
+        *seconds.entry("decode".into()).or_default() += decode_seconds;
+        *seconds.entry("write".into()).or_default() += write_seconds;
         Ok(StageReport { n_rows: Some(decoded.len() as u64), rejects, ..StageReport::default() })
     }
 

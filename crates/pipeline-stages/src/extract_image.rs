@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
-use pipeline_data::DataError;
+use pipeline_data::{DataError, PixelShard};
 use pipeline_nn::image::{self, ImageEncoder, ImageModelFiles};
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::ahead::Ahead;
 use crate::artifact;
 use crate::extraction::{Encoding, Extraction, Rows};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
@@ -121,11 +122,15 @@ impl Stage for ExtractImage {
             .collect::<Result<_, _>>()
             .map_err(unreadable)?;
         let mut extraction = Extraction::new(context, encoding, n_rows.iter().sum());
-        for ((pixels, entry), n_rows) in shards.iter().zip(n_rows) {
-            // The digest of the whole file of pixels stands for its rows: equal rows give equal files.
-            let manifest = artifact::shard_manifest(&KIND, &entry.digest);
-            extraction.shard(manifest, n_rows, &|| read(pixels, context.n_threads))?;
-        }
+        let read = |shard_idx: usize| Pixels::read(&shards[shard_idx].0);
+        std::thread::scope(|scope| {
+            let mut pixels = Ahead::new(scope, shards.len(), &read);
+            shards.iter().zip(n_rows).enumerate().try_for_each(|(shard_idx, ((_, entry), n_rows))| {
+                // The digest of the whole file of pixels stands for its rows: equal rows give equal files.
+                let manifest = artifact::shard_manifest(&KIND, &entry.digest);
+                extraction.shard(manifest, n_rows, &mut || Ok(pixels.take(shard_idx)?.rows(context.n_threads)))
+            })
+        })?;
         let report = extraction.finish(None)?;
         if report.n_rows == Some(0) {
             context.host.warn("there are no images to encode".into());
@@ -134,23 +139,39 @@ impl Stage for ExtractImage {
     }
 }
 
-/// The images of a shard that have pixels, to be encoded on `n_threads` threads.
-fn read<'a>(path: &Path, n_threads: usize) -> Result<Rows<'a, ImageEncoder>, StageError> {
-    let shard = pipeline_data::read_pixels(path).map_err(unreadable)?;
-    let (height, width) = (shard.height, shard.width);
-    let (ids, pixels): (Vec<_>, Vec<_>) =
-        shard.rows.into_iter().filter_map(|row| Some((Some(row.id), row.pixels?))).unzip();
-    Ok(Rows {
-        contents: pixels.iter().map(|pixels| pixels_digest(pixels, height, width)).collect(),
-        order: (0..ids.len()).collect(),
-        ids,
-        forward: Box::new(move |encoder, row_idxs| {
-            let pixels: Vec<&[u8]> = row_idxs.iter().map(|row_idx| pixels[*row_idx].as_slice()).collect();
-            encoder
-                .encode(&pixels, height as usize, width as usize, n_threads)
-                .map_err(|error| StageError::because("the images cannot be encoded", error))
-        }),
-    })
+/// The images of a shard that have pixels.
+struct Pixels {
+    ids: Vec<Option<String>>,
+    contents: Vec<Digest>,
+    pixels: Vec<Vec<u8>>,
+    height: u32,
+    width: u32,
+}
+
+impl Pixels {
+    fn read(path: &Path) -> Result<Self, StageError> {
+        let PixelShard { height, width, rows } = pipeline_data::read_pixels(path).map_err(unreadable)?;
+        let (ids, pixels): (Vec<_>, Vec<_>) =
+            rows.into_iter().filter_map(|row| Some((Some(row.id), row.pixels?))).unzip();
+        let contents = pixels.iter().map(|pixels| pixels_digest(pixels, height, width)).collect();
+        Ok(Self { ids, contents, pixels, height, width })
+    }
+
+    /// To be encoded on `n_threads` threads.
+    fn rows<'a>(self, n_threads: usize) -> Rows<'a, ImageEncoder> {
+        let Self { ids, contents, pixels, height, width } = self;
+        Rows {
+            order: (0..ids.len()).collect(),
+            ids,
+            contents,
+            forward: Box::new(move |encoder, row_idxs| {
+                let pixels: Vec<&[u8]> = row_idxs.iter().map(|row_idx| pixels[*row_idx].as_slice()).collect();
+                encoder
+                    .encode(&pixels, height as usize, width as usize, n_threads)
+                    .map_err(|error| StageError::because("the images cannot be encoded", error))
+            }),
+        }
+    }
 }
 
 /// Of all that an image's vector depends on.

@@ -170,7 +170,7 @@ impl Stage for ExtractText {
                 manifest.param(name, value);
             }
             let rows = &rows[range];
-            extraction.shard(manifest, rows.len() as u64, &|| Ok(to_encode(rows, context.n_threads)))?;
+            extraction.shard(manifest, rows.len() as u64, &mut || Ok(to_encode(rows, context.n_threads)))?;
         }
         if rows.is_empty() {
             context.host.warn("there are no queries to encode".into());

@@ -105,7 +105,7 @@ impl<'a, E> Extraction<'a, E> {
         &mut self,
         mut manifest: Manifest,
         n_rows: u64,
-        read: &dyn Fn() -> Result<Rows<'a, E>, StageError>,
+        read: &mut dyn FnMut() -> Result<Rows<'a, E>, StageError>,
     ) -> Result<(), StageError> {
         let context = self.context;
         if context.host.is_cancelled() {
@@ -147,7 +147,7 @@ impl<'a, E> Extraction<'a, E> {
 
     fn compute(
         &mut self,
-        read: &dyn Fn() -> Result<Rows<'a, E>, StageError>,
+        read: &mut dyn FnMut() -> Result<Rows<'a, E>, StageError>,
         path: &Path,
     ) -> Result<StageReport, StageError> {
         let start = Instant::now();

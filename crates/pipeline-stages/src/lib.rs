@@ -10,6 +10,7 @@
 //! assert_eq!(stages[0].kind(), "load-queries");
 //! ```
 
+mod ahead;
 mod artifact;
 mod command;
 mod decode_images;

@@ -95,7 +95,7 @@ fn a_shard_has_the_same_bytes_whichever_others_are_computed_in_its_run() {
         let mut others = together.shards.clone();
         let missing = others.remove(shard_idx);
         let alone = encoders(other_folder.path(), &queries, &images, 16).with_remembered(&others).run_all();
-        assert_eq!(alone.shards[shard_idx].key, missing.key);
+        assert!(alone.shards.iter().any(|shard| shard.key == missing.key), "it is computed again");
         for stage in together.stages() {
             assert_eq!(alone.artifact(&stage).tree, together.artifact(&stage).tree, "{stage}");
         }
