@@ -7,7 +7,7 @@ use std::time::Instant;
 use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::QueryRow;
 use pipeline_nn::checkpoint::{Checkpoint, Heads};
-use pipeline_nn::train::{self, StepLoss, TrainOptions};
+use pipeline_nn::train::{self, ClosedForm, StepLoss, TrainOptions};
 use pipeline_spec::{Span, SpecError, SpecPath};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use crate::load_queries::must_be_a_file;
 pub(crate) static KIND: Kind = Kind {
     name: "train-projection",
     version: 2,
-    summary: "Trains two linear heads on cached features with symmetric InfoNCE",
+    summary: "Trains two linear heads on cached features with symmetric InfoNCE, or computes them",
     slots: Some(&[
         Slot {
             name: "queries",
@@ -41,6 +41,15 @@ struct TrainProjectionParams {
     /// How features come into the shared space.
     #[serde(default)]
     fusion: Fusion,
+    /// Which of a query's images it is paired with.
+    #[serde(default)]
+    pairs: Pairs,
+    /// How the heads come about.
+    #[serde(default)]
+    fit: Fit,
+    /// With `fit: ridge` or `cca`: what is added to the diagonal of covariances, as a share of their mean diagonal.
+    #[serde(default = "default_penalty")]
+    penalty: f64,
     /// The width of the shared space.
     #[serde(default = "default_projection_dim")]
     #[schemars(range(min = 1))]
@@ -87,6 +96,45 @@ pub(crate) enum Fusion {
     Passthrough,
 }
 
+/// Which of a query's images it is paired with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Pairs {
+    /// The first of its ids that is there, as in the notebook: a pair per query.
+    #[default]
+    First,
+    /// Each of its ids that is there: a pair per query and image.
+    All,
+}
+
+/// How the heads come about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Fit {
+    /// Trained by steps of Adam on the symmetric InfoNCE loss.
+    #[default]
+    Contrastive,
+    /// Computed: texts to the features of their images by ridge regression.
+    Ridge,
+    /// Computed: canonical correlation analysis of both features.
+    Cca,
+}
+
+impl Fit {
+    fn closed_form(self) -> Option<ClosedForm> {
+        match self {
+            Self::Contrastive => None,
+            Self::Ridge => Some(ClosedForm::Ridge),
+            Self::Cca => Some(ClosedForm::Cca),
+        }
+    }
+}
+
+/// 0.01.
+fn default_penalty() -> f64 {
+    0.01
+}
+
 /// 512, the notebook's.
 fn default_projection_dim() -> usize {
     512
@@ -128,7 +176,8 @@ struct TrainProjection {
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let node = &context.stage.params;
     let params: TrainProjectionParams = pipeline_spec::params(node)?;
-    let checks: [(&str, bool, &str); 6] = [
+    let is_closed = params.fit.closed_form().is_some();
+    let checks: [(&str, bool, &str); 9] = [
         ("projection_dim", params.projection_dim >= 1, "must be at least 1"),
         ("batch_size", params.batch_size >= 1, "must be at least 1"),
         ("temperature", params.temperature > 0.0 && params.temperature.is_finite(), "must be a number above 0"),
@@ -143,6 +192,17 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
             params.init_from.is_none() || params.fusion == Fusion::Projection,
             "needs `fusion: projection`; `passthrough` has no weights",
         ),
+        (
+            "init_from",
+            params.init_from.is_none() || !is_closed,
+            "needs `fit: contrastive`; other fits start from nothing",
+        ),
+        (
+            "fit",
+            !is_closed || params.fusion == Fusion::Projection,
+            "needs `fusion: projection`; `passthrough` has no heads",
+        ),
+        ("penalty", params.penalty > 0.0 && params.penalty.is_finite(), "must be a number above 0"),
     ];
     for (name, holds, must) in checks {
         if !holds {
@@ -209,7 +269,7 @@ impl Stage for TrainProjection {
         let text = artifact::features(artifact::input(context, "text"), "text")?;
         let images = artifact::features(artifact::input(context, "images"), "images")?;
         must_align(&queries, &text)?;
-        let pairs = pairs(&queries, &images);
+        let pairs = pairs(&queries, &images, self.params.pairs);
         if pairs.is_empty() {
             context.host.warn("no query names an image that is there, so nothing is trained".into());
         }
@@ -223,7 +283,7 @@ impl Stage for TrainProjection {
         Ok(StageReport {
             metrics: metrics(&losses, pairs.len()),
             n_rows: Some(pairs.len() as u64),
-            headline: headline(&losses, pairs.len()),
+            headline: headline(&losses, pairs.len()).or_else(|| self.closed_headline(pairs.len())),
             seconds: BTreeMap::from([
                 ("read".into(), read_seconds),
                 ("train".into(), train_seconds),
@@ -243,6 +303,12 @@ impl TrainProjection {
         pairs: &[(usize, usize)],
     ) -> Result<(Option<Heads>, Vec<StepLoss>), StageError> {
         let (text, images) = (&text.vectors, &images.vectors);
+        let failed = |error| StageError::because("the training failed", error);
+        if let Some(method) = self.params.fit.closed_form() {
+            let TrainProjectionParams { penalty, projection_dim, .. } = self.params;
+            let heads = train::fit(text, images, pairs, method, penalty, projection_dim).map_err(failed)?;
+            return Ok((Some(heads), Vec::new()));
+        }
         let start = match self.params.fusion {
             Fusion::Projection => Some(self.initial_heads(text.n_cols, images.n_cols)?),
             Fusion::Passthrough => {
@@ -268,11 +334,20 @@ impl TrainProjection {
                 !context.host.is_cancelled()
             },
         )
-        .map_err(|error| StageError::because("the training failed", error))?;
+        .map_err(failed)?;
         if context.host.is_cancelled() {
             return Err(StageError::cancelled());
         }
         Ok((trained.heads, trained.losses))
+    }
+
+    fn closed_headline(&self, n_pairs: usize) -> Option<String> {
+        let name = match self.params.fit {
+            Fit::Contrastive => return None,
+            Fit::Ridge => "ridge regression",
+            Fit::Cca => "canonical correlation analysis",
+        };
+        Some(format!("{n_pairs} pairs, {name}"))
     }
 
     fn options(&self, context: &StageContext<'_>) -> TrainOptions {
@@ -352,17 +427,16 @@ pub(crate) fn rows_by_id(images: &Features) -> HashMap<&str, usize> {
     images.ids.iter().enumerate().filter_map(|(row_idx, id)| Some((id.as_deref()?, row_idx))).collect()
 }
 
-/// The training pairs, as the notebook makes them: each query that has a text, with the first of its images that is
-/// there; (text row, image row) in the order of the queries.
-fn pairs(queries: &[QueryRow], images: &Features) -> Vec<(usize, usize)> {
+/// The training pairs of the queries that have a text: (text row, image row) in the order of the queries and their ids.
+fn pairs(queries: &[QueryRow], images: &Features, which: Pairs) -> Vec<(usize, usize)> {
     let rows = rows_by_id(images);
-    queries
-        .iter()
-        .enumerate()
-        .filter(|(_, query)| !query.text.is_empty())
-        .filter_map(|(query_idx, query)| {
+    let n_images = if which == Pairs::First { 1 } else { usize::MAX };
+    let with_text = queries.iter().enumerate().filter(|(_, query)| !query.text.is_empty());
+    with_text
+        .flat_map(|(query_idx, query)| {
             let ids = query.image_ids.as_deref().unwrap_or_default();
-            ids.iter().find_map(|id| rows.get(id.as_str())).map(|image_idx| (query_idx, *image_idx))
+            let there = ids.iter().filter_map(|id| rows.get(id.as_str()));
+            there.take(n_images).map(move |image_idx| (query_idx, *image_idx)).collect::<Vec<_>>()
         })
         .collect()
 }
@@ -392,4 +466,25 @@ fn headline(losses: &[StepLoss], n_pairs: usize) -> Option<String> {
         all => all.join(", "),
     };
     Some(format!("{n_pairs} pairs, average loss by epoch: {shown}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline_nn::Matrix;
+
+    use super::*;
+
+    fn query(text: &str, ids: &[&str]) -> QueryRow {
+        let image_ids = Some(ids.iter().map(|id| (*id).to_owned()).collect());
+        QueryRow { id: Some("1".into()), text: text.into(), image_ids }
+    }
+
+    #[test]
+    fn a_query_is_paired_with_its_first_image_that_is_there_or_with_all() {
+        let ids = ["a", "b", "c"].map(|id| Some(id.to_owned())).to_vec();
+        let images = Features { ids, vectors: Matrix::zeros(3, 1) };
+        let queries = [query("红色", &["x", "c", "a"]), query("", &["b"]), query("猫", &["x"]), query("狗", &["b"])];
+        assert_eq!(pairs(&queries, &images, Pairs::First), [(0, 2), (3, 1)]);
+        assert_eq!(pairs(&queries, &images, Pairs::All), [(0, 2), (0, 0), (3, 1)]);
+    }
 }

@@ -49,7 +49,8 @@ fn the_manifest_of_each_kind_is_as_it_was() {
         ("train-vectors", "extract-image 3; source model/config; source model/weights"),
         (
             "projection",
-            "train-projection 2; batch_size=16; epochs=2; fusion=\"projection\"; lr=0.001; normalize=true; \
+            "train-projection 2; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; lr=0.001; \
+             normalize=true; pairs=\"first\"; penalty=0.01; \
              projection_dim=64; seed=0; shuffle=false; temperature=0.07; weight_decay=0.0001; source init_from",
         ),
         ("evaluate", "evaluate-recall 2; k=[1,5,10]; similarity=\"cosine\""),

@@ -1,5 +1,6 @@
 //! Contrastive training of the two projection heads on cached features.
 
+mod closed_form;
 mod cpu;
 #[cfg(any(feature = "cuda", test))]
 mod framework;
@@ -8,6 +9,7 @@ mod start;
 mod steps;
 mod torch_random;
 
+pub use closed_form::{ClosedForm, fit};
 pub use options::{TrainError, TrainOptions};
 pub use start::initial_heads;
 

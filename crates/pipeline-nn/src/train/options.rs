@@ -102,6 +102,11 @@ pub enum TrainError {
         /// The step within its epoch, from 0.
         step: usize,
     },
+    /// Closed-form heads have no solution in the numbers at hand.
+    #[error(
+        "the covariances of the features cannot be solved: look for features that are not finite, or raise `penalty`"
+    )]
+    Unsolvable,
     /// The observer asked to stop.
     #[error("training was stopped at epoch {epoch}, step {step}")]
     Stopped {
