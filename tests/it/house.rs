@@ -86,7 +86,11 @@ fn kind_row(kind: &serde_json::Value) -> Vec<String> {
         None => "any".to_owned(),
         Some(slots) if slots.is_empty() => "–".to_owned(),
         Some(slots) => {
-            slots.iter().map(|slot| format!("`{}`", slot["name"].as_str().unwrap())).collect::<Vec<_>>().join(", ")
+            let name = |slot: &serde_json::Value| match slot["is_required"] == true {
+                true => format!("`{}`", slot["name"].as_str().unwrap()),
+                false => format!("[`{}`]", slot["name"].as_str().unwrap()),
+            };
+            slots.iter().map(name).collect::<Vec<_>>().join(", ")
         }
     };
     vec![format!("`{}`", text("kind")), inputs, text("summary")]

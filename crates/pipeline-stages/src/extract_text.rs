@@ -21,7 +21,12 @@ pub(crate) static KIND: Kind = Kind {
     name: "extract-text",
     version: 2,
     summary: "Encodes queries with a BERT-family model into one vector each",
-    slots: Some(&[Slot { name: "queries", accepts: Format::Queries, summary: "the queries to encode" }]),
+    slots: Some(&[Slot {
+        name: "queries",
+        accepts: Format::Queries,
+        is_required: true,
+        summary: "the queries to encode",
+    }]),
     produces: Format::TextFeatures,
     params_schema: schema::<ExtractTextParams>,
     build,

@@ -49,6 +49,8 @@ pub struct Slot {
     pub name: &'static str,
     /// What it must hold.
     pub accepts: Format,
+    /// Whether a stage cannot do without it.
+    pub is_required: bool,
     /// What it is for.
     pub summary: &'static str,
 }
@@ -61,7 +63,7 @@ pub struct Kind {
     pub version: u32,
     /// One line on what it does.
     pub summary: &'static str,
-    /// The inputs, all of them required; none here means any number under any name.
+    /// The inputs; none here means any number under any name.
     pub slots: Option<&'static [Slot]>,
     /// What its artifact holds.
     pub produces: Format,
@@ -109,7 +111,9 @@ fn check_names(stage: &StageSpec, kind: &Kind, slots: &[Slot]) -> Result<(), Spe
     let list = || match slots {
         [] => format!("`{}` takes no inputs", kind.name),
         _ => {
-            format!("`{}` takes {}", kind.name, names().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "))
+            let quoted =
+                |slot: &Slot| if slot.is_required { format!("`{}`", slot.name) } else { format!("[`{}`]", slot.name) };
+            format!("`{}` takes {}", kind.name, slots.iter().map(quoted).collect::<Vec<_>>().join(", "))
         }
     };
     for (name, _) in &stage.inputs {
@@ -121,7 +125,7 @@ fn check_names(stage: &StageSpec, kind: &Kind, slots: &[Slot]) -> Result<(), Spe
             return Err(SpecError::at(&name.span, format!("unknown input `{}`", name.value)).with_help(help));
         }
     }
-    for slot in slots {
+    for slot in slots.iter().filter(|slot| slot.is_required) {
         if !stage.inputs.iter().any(|(name, _)| name.value == slot.name) {
             let message = format!("stage `{}` has no input `{}`: {}", stage.id, slot.name, slot.summary);
             return Err(SpecError::at(&stage.span, message).with_help(list()));

@@ -24,10 +24,21 @@ pub(crate) static KIND: Kind = Kind {
         Slot {
             name: "queries",
             accepts: Format::Queries,
+            is_required: true,
             summary: "the training queries with the ids of their images",
         },
-        Slot { name: "text", accepts: Format::TextFeatures, summary: "the text features of those queries" },
-        Slot { name: "images", accepts: Format::ImageFeatures, summary: "the image features of the training images" },
+        Slot {
+            name: "text",
+            accepts: Format::TextFeatures,
+            is_required: true,
+            summary: "the text features of those queries",
+        },
+        Slot {
+            name: "images",
+            accepts: Format::ImageFeatures,
+            is_required: true,
+            summary: "the image features of the training images",
+        },
     ]),
     produces: Format::Projection,
     params_schema: schema::<TrainProjectionParams>,

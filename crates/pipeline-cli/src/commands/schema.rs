@@ -27,10 +27,10 @@ pub fn run(terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The slots of a kind; all of them are required. `*` stands for any name.
+/// The slots of a kind and whether each is required. `*` stands for any name.
 fn slots(kind: &Kind) -> Vec<(&'static str, bool)> {
     match kind.slots {
-        Some(slots) => slots.iter().map(|slot| (slot.name, true)).collect(),
+        Some(slots) => slots.iter().map(|slot| (slot.name, slot.is_required)).collect(),
         None => vec![("*", false)],
     }
 }

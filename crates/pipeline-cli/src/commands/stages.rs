@@ -72,7 +72,11 @@ fn inputs(kind: &Kind) -> String {
     match kind.slots {
         None => "any".to_owned(),
         Some([]) => "-".to_owned(),
-        Some(slots) => slots.iter().map(|slot| slot.name).collect::<Vec<_>>().join(", "),
+        Some(slots) => slots
+            .iter()
+            .map(|slot| if slot.is_required { slot.name.to_owned() } else { format!("[{}]", slot.name) })
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 
@@ -84,7 +88,10 @@ fn description(kind: &Kind, palette: Palette) -> String {
     match kind.slots {
         None => lines.push("  any, under any name".to_owned()),
         Some([]) => lines.push("  none".to_owned()),
-        Some(slots) => lines.extend(slots.iter().map(|slot| format!("  {}: {}", slot.name, slot.summary))),
+        Some(slots) => lines.extend(slots.iter().map(|slot| {
+            let optional = if slot.is_required { "" } else { " (optional)" };
+            format!("  {}{optional}: {}", slot.name, slot.summary)
+        })),
     }
     lines.push(String::new());
     lines.push(palette.bold("params"));
