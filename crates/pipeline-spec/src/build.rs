@@ -13,7 +13,7 @@ use crate::merge::Entries;
 use crate::overrides::check_target;
 use crate::path::absolute;
 use crate::vars::Vars;
-use crate::{CheckRule, Node, PipelineSpec, Publish, Span, Spanned, SpecError, StageSpec, Value};
+use crate::{Axis, CheckRule, Node, PipelineSpec, Publish, Span, Spanned, SpecError, StageSpec, Value};
 
 /// The keys of a spec.
 pub(crate) const SPEC_KEYS: &[&str] = &["name", "extends", "folder", "vars", "stages", "sweep", "check"];
@@ -233,20 +233,12 @@ fn check_rule(metric: Spanned<String>, node: Node) -> Result<CheckRule, SpecErro
     Ok(rule)
 }
 
-fn sweep(entries: Entries, stages: &Entries, vars: &Vars) -> Result<BTreeMap<String, Vec<Node>>, SpecError> {
-    let mut axes = BTreeMap::new();
-    for (target, node) in entries {
-        let what = format!("sweep axis `{}`", target.value);
-        let items = match node.value {
-            Value::List(items) if items.is_empty() => {
-                return Err(SpecError::at(&node.span, format!("{what} has no values")));
-            }
-            Value::List(items) => items,
-            _ => return Err(expected(&node, &what, "a list")),
-        };
+fn sweep(entries: Entries, stages: &Entries, vars: &Vars) -> Result<Vec<Axis>, SpecError> {
+    let axis = |(target, node): (Spanned<String>, Node)| {
         check_target(&target, stages, vars.nodes().keys().map(String::as_str))?;
-        items.iter().try_for_each(|item| vars.replace(&mut item.clone()))?;
-        axes.insert(target.value, items);
-    }
-    Ok(axes)
+        let axis = Axis::new(target, node)?;
+        axis.values().iter().try_for_each(|item| vars.replace(&mut item.clone()))?;
+        Ok(axis)
+    };
+    entries.into_iter().map(axis).collect()
 }

@@ -27,6 +27,7 @@
 //! assert_eq!(error.help.unwrap(), "did you mean `vars`?");
 //! ```
 
+mod axis;
 mod build;
 mod deserializer;
 mod error;
@@ -46,9 +47,10 @@ mod syntax;
 mod vars;
 mod yaml;
 
+pub use axis::Axis;
 pub use deserializer::params;
 pub use error::SpecError;
-pub use load::{load, parse, spec_path};
+pub use load::{Draft, load, parse, spec_path};
 pub use nearest::nearest;
 pub use node::{Node, Value};
 pub use overrides::Override;

@@ -10,7 +10,7 @@ use pipeline_core::Digest;
 use crate::build::{SPEC_KEYS, build, check_keys, into_text};
 use crate::path::{absolute, clean};
 use crate::source::SpecFile;
-use crate::{Node, Override, PipelineSpec, Span, SpecError, Value, merge, yaml};
+use crate::{Axis, Node, Override, PipelineSpec, Span, SpecError, Value, merge, yaml};
 
 /// How many specs may extend each other in a row.
 const MAX_EXTENDS: usize = 16;
@@ -22,7 +22,51 @@ const MAX_BYTES: u64 = 64 << 20;
 /// # Errors
 /// When a file cannot be read, or with the first thing in the spec that is wrong.
 pub fn load(path: &Path, overrides: &[Override]) -> Result<PipelineSpec, SpecError> {
-    finish(read_layer(path, None)?, overrides)
+    Draft::read(path)?.build(overrides, &[])
+}
+
+/// A spec merged with those that it extends, before values are laid over it: read once and built for each point of a
+/// sweep.
+#[derive(Clone)]
+pub struct Draft {
+    root: Node,
+    name: String,
+    file: PathBuf,
+    files: Vec<(PathBuf, Digest)>,
+    folder: Arc<Path>,
+}
+
+impl Draft {
+    /// Reads a spec and those that it extends.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is no YAML, or they do not fit on each other.
+    pub fn read(path: &Path) -> Result<Self, SpecError> {
+        Self::of(read_layer(path, None)?)
+    }
+
+    /// Lays `overrides` over the spec in their order, adds `axes` to its sweep, and checks it.
+    ///
+    /// # Errors
+    /// With the first thing in the spec that is wrong.
+    pub fn build(mut self, overrides: &[Override], axes: &[Axis]) -> Result<PipelineSpec, SpecError> {
+        overrides.iter().try_for_each(|value| value.apply(&mut self.root, &self.folder))?;
+        axes.iter().try_for_each(|axis| axis.apply(&mut self.root, &self.folder))?;
+        build(self.root, self.name, self.file, self.files, self.folder)
+    }
+
+    fn of(main: Layer) -> Result<Self, SpecError> {
+        let Layer { file, mut root, folder, read } = main;
+        let path = absolute_path(&file);
+        let mut files: Vec<(PathBuf, Digest)> = read.into_iter().collect();
+        let head = take_head(&mut root)?;
+        let name = match head.name {
+            Some(name) => name,
+            None => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+        };
+        let root = merge_extended(&file, root, head.extends, &mut files)?;
+        Ok(Self { root, name, file: path, files, folder })
+    }
 }
 
 /// Like [`load`], of a text that stands for the file at `file`; only what it extends is read from disk.
@@ -37,7 +81,7 @@ pub fn load(path: &Path, overrides: &[Override]) -> Result<PipelineSpec, SpecErr
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, file: &Path) -> Result<PipelineSpec, SpecError> {
-    finish(parse_layer(text.to_owned(), file)?, &[])
+    Draft::of(parse_layer(text.to_owned(), file)?)?.build(&[], &[])
 }
 
 /// One file, not yet merged with what it extends.
@@ -55,22 +99,6 @@ struct Head {
     name: Option<String>,
     /// The path of the extended spec, relative to the folder of the file, and where it stands.
     extends: Option<(String, Span)>,
-}
-
-fn finish(main: Layer, overrides: &[Override]) -> Result<PipelineSpec, SpecError> {
-    let Layer { file, mut root, folder, read } = main;
-    let path = absolute_path(&file);
-    let mut files: Vec<(PathBuf, Digest)> = read.into_iter().collect();
-    let head = take_head(&mut root)?;
-    let name = match head.name {
-        Some(name) => name,
-        None => path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-    };
-    let mut root = merge_extended(&file, root, head.extends, &mut files)?;
-    for value in overrides {
-        value.apply(&mut root, &folder)?;
-    }
-    build(root, name, path, files, folder)
 }
 
 /// Merges a file with the spec that it extends, that with the one that it extends, and so on.

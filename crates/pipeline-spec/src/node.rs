@@ -65,6 +65,23 @@ impl Node {
         }
     }
 
+    /// True if both have the same value and the same folder in which relative paths start, wherever they stand.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        match (&self.value, &other.value) {
+            (Value::Str(one), Value::Str(two)) => one == two && self.folder() == other.folder(),
+            (Value::List(one), Value::List(two)) => {
+                one.len() == two.len() && one.iter().zip(two).all(|(one, two)| one.is_same(two))
+            }
+            (Value::Map(one), Value::Map(two)) => {
+                let is_in_other = |(key, node): &(Spanned<String>, Self)| {
+                    other.get(&key.value).is_some_and(|other| node.is_same(other))
+                };
+                one.len() == two.len() && one.iter().all(is_in_other)
+            }
+            (one, two) => one == two,
+        }
+    }
+
     /// What the value is, for messages: "the number 5", "the text `abc`", "a list".
     pub fn describe(&self) -> String {
         match &self.value {

@@ -74,16 +74,21 @@ impl FromStr for Override {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
-        let file = SpecFile::new("--set".into(), Path::new("/").into(), text.to_owned());
-        let start = Span { len: text.chars().count().max(1) as u32, ..Span::start_of(&file) };
-        let Some((target, value)) = text.split_once('=') else {
-            return Err(SpecError::at(&start, format!("`{text}` has no `=`"))
-                .with_help("write `STAGE.params.NAME=VALUE` or `vars.NAME=VALUE`"));
-        };
-        let n_before = target.chars().count() as u32;
-        let target = Spanned { value: target.to_owned(), span: Span { len: n_before.max(1), ..start } };
-        Self::checked(target, yaml::read(value, &file, n_before + 1)?)
+        let (target, value) = assignment("--set", text, "write `STAGE.params.NAME=VALUE` or `vars.NAME=VALUE`")?;
+        Self::checked(target, value)
     }
+}
+
+/// Splits `TARGET=VALUE`, VALUE in YAML, as an option of the command line has it.
+pub(crate) fn assignment(option: &str, text: &str, help: &str) -> Result<(Spanned<String>, Node), SpecError> {
+    let file = SpecFile::new(option.into(), Path::new("/").into(), text.to_owned());
+    let start = Span { len: text.chars().count().max(1) as u32, ..Span::start_of(&file) };
+    let Some((target, value)) = text.split_once('=') else {
+        return Err(SpecError::at(&start, format!("`{text}` has no `=`")).with_help(help));
+    };
+    let n_before = target.chars().count() as u32;
+    let target = Spanned { value: target.to_owned(), span: Span { len: n_before.max(1), ..start } };
+    Ok((target, yaml::read(value, &file, n_before + 1)?))
 }
 
 /// Refuses a target that is no param of one of the `stages` and none of the `vars`.
@@ -144,7 +149,7 @@ fn find_stage<'a>(stages: &Entries, target: &'a Spanned<String>) -> Result<(usiz
 }
 
 /// The entries of the map under `name` of a map, made if there is none.
-fn section<'a>(node: &'a mut Node, name: &str, span: &Span) -> Result<&'a mut Entries, SpecError> {
+pub(crate) fn section<'a>(node: &'a mut Node, name: &str, span: &Span) -> Result<&'a mut Entries, SpecError> {
     if matches!(node.value, Value::Null) {
         node.value = Value::Map(Vec::new());
     }

@@ -33,9 +33,9 @@ pub fn resolved_yaml(spec: &PipelineSpec) -> String {
     }
     if !spec.sweep.is_empty() {
         writer.key(0, "sweep").end_line();
-        for (target, values) in &spec.sweep {
+        for axis in &spec.sweep {
             // The texts of a sweep still have their vars: these are replaced once a value is laid over a param.
-            writer.key(2, target).space().list(values, |text| text.into()).end_line();
+            writer.key(2, axis.target()).space().list(axis.values(), |text| text.into()).end_line();
         }
     }
     if !spec.check.is_empty() {
@@ -45,6 +45,25 @@ pub fn resolved_yaml(spec: &PipelineSpec) -> String {
         }
     }
     writer.yaml
+}
+
+impl Node {
+    /// The value as one line of YAML.
+    pub fn to_yaml(&self) -> String {
+        let mut writer = Writer { yaml: String::new(), folder: self.folder() };
+        writer.value(self, |text| text.into());
+        writer.yaml
+    }
+}
+
+impl StageSpec {
+    /// All that the stage is beside its inputs and what it publishes, as text: equal for stages that are equal.
+    pub fn definition(&self) -> String {
+        // No text lies in the folder without a name, so each says where a relative path in it starts.
+        let mut writer = Writer { yaml: String::new(), folder: Path::new("") };
+        writer.stage(&Self { inputs: Vec::new(), publish: Vec::new(), ..self.clone() });
+        writer.yaml
+    }
 }
 
 /// What is done to a text so that reading the YAML gives it again: `escape` where vars are replaced, else nothing.

@@ -8,7 +8,7 @@ use pipeline_core::{Digest, Pool, StageId};
 
 use crate::path::absolute;
 use crate::vars::Vars;
-use crate::{Node, Span, Spanned};
+use crate::{Axis, Node, Span, Spanned};
 
 /// A pipeline: stages and how they are connected.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub struct PipelineSpec {
     pub stages: Vec<StageSpec>,
     /// What a run's metrics are checked for, by metric.
     pub check: BTreeMap<String, CheckRule>,
-    /// The values to try, by target: `STAGE.params.NAME` or `vars.NAME`. Each list has at least one.
-    pub sweep: BTreeMap<String, Vec<Node>>,
+    /// The values that a sweep tries, in the order of the file; a run does not look at them.
+    pub sweep: Vec<Axis>,
     pub(crate) var_nodes: Vars,
 }
 

@@ -10,6 +10,7 @@ mod params;
 mod resolved;
 mod schema;
 mod size;
+mod sweep;
 mod vars;
 
 use pipeline_spec::{PipelineSpec, SpecError};

@@ -120,8 +120,6 @@ fn only(node: &pipeline_spec::Node, name: &str) -> pipeline_spec::Node {
 fn a_sweep_gives_overrides_that_keep_the_folder_of_their_file() {
     let spec =
         crate::parse("sweep: { a.params.p: [x, ../y] }\nstages: { a: { kind: k, params: { p: z } } }\n").unwrap();
-    let (target, values) = spec.sweep.first_key_value().unwrap();
-    let target = pipeline_spec::Spanned { value: target.clone(), span: values[0].span.clone() };
-    let value = Override::new(target, values[1].clone()).unwrap();
+    let value = spec.sweep[0].override_with(1).unwrap();
     assert_eq!(&**value.value().folder(), Path::new("/data/pipelines"));
 }

@@ -18,7 +18,7 @@ fn meaning(spec: &PipelineSpec) -> Vec<String> {
     meaning.extend(
         spec.sweep
             .iter()
-            .map(|(target, values)| format!("{target} {}", values.iter().map(texts).collect::<Vec<_>>().join(" "))),
+            .map(|axis| format!("{} {}", axis.target(), axis.values().iter().map(texts).collect::<Vec<_>>().join(" "))),
     );
     meaning
         .extend(spec.check.iter().map(|(metric, rule)| format!("{metric} {:?} {:?}", rule.max_drop, rule.min_value)));

@@ -1,0 +1,90 @@
+//! An axis of a sweep: a target and the values to try, from `sweep:` or from `--axis STAGE.params.NAME=[VALUE, …]`.
+
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::overrides::{assignment, section};
+use crate::{Node, Override, Spanned, SpecError, Value};
+
+/// The values to try for one target; at least one, and no two are equal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Axis {
+    target: Spanned<String>,
+    values: Vec<Node>,
+}
+
+impl Axis {
+    /// The axis whose values are the items of the list `values`.
+    ///
+    /// # Errors
+    /// When `values` is no list, or an empty one, or has a value twice.
+    pub(crate) fn new(target: Spanned<String>, values: Node) -> Result<Self, SpecError> {
+        let what = format!("sweep axis `{}`", target.value);
+        let described = values.describe();
+        let Value::List(items) = values.value else {
+            return Err(SpecError::at(&values.span, format!("{what} must be a list, found {described}"))
+                .with_help("write its values in brackets: `[0.03, 0.07]`"));
+        };
+        if items.is_empty() {
+            return Err(SpecError::at(&values.span, format!("{what} has no values")));
+        }
+        for (idx, item) in items.iter().enumerate() {
+            if items[..idx].iter().any(|earlier| earlier.is_same(item)) {
+                return Err(SpecError::at(&item.span, format!("{what} has {} twice", item.describe())));
+            }
+        }
+        Ok(Self { target, values: items })
+    }
+
+    /// What the values are laid over: `STAGE.params.NAME` or `vars.NAME`.
+    pub fn target(&self) -> &str {
+        &self.target.value
+    }
+
+    /// Where the target stands.
+    pub fn spanned_target(&self) -> &Spanned<String> {
+        &self.target
+    }
+
+    /// The last part of the target, such as `temperature`.
+    pub fn name(&self) -> &str {
+        self.target.value.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// The values, in their order.
+    pub fn values(&self) -> &[Node] {
+        &self.values
+    }
+
+    /// The override that lays the value at `value_idx` over a spec.
+    ///
+    /// # Errors
+    /// When the target is neither a param nor a var.
+    pub fn override_with(&self, value_idx: usize) -> Result<Override, SpecError> {
+        Override::new(self.target.clone(), self.values[value_idx].clone())
+    }
+
+    /// Adds the axis to the spec `root` in place of one with the same target; relative paths from the command line
+    /// start in `folder`.
+    pub(crate) fn apply(&self, root: &mut Node, folder: &Arc<Path>) -> Result<(), SpecError> {
+        let mut values = self.values.clone();
+        values.iter_mut().for_each(|value| value.set_folder(folder));
+        let list = Node::new(Value::List(values), self.target.span.clone());
+        let axes = section(root, "sweep", &self.target.span)?;
+        match axes.iter_mut().find(|(target, _)| target.value == self.target.value) {
+            Some(axis) => *axis = (self.target.clone(), list),
+            None => axes.push((self.target.clone(), list)),
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Axis {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let (target, values) = assignment("--axis", text, "write `STAGE.params.NAME=[VALUE, …]`")?;
+        Self::new(target, values)
+    }
+}
