@@ -140,6 +140,7 @@ impl Opened {
             path: self.spec.file.clone(),
             name: self.spec.name.clone(),
             yaml: pipeline_spec::resolved_yaml(&self.spec),
+            attachments: Vec::new(),
             files: self.spec.files.clone(),
             circumstances: self.circumstances.clone(),
         }

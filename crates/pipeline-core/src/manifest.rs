@@ -75,6 +75,11 @@ impl Manifest {
         self.lines.get(name).map(String::as_str)
     }
 
+    /// The params: name and canonical JSON text, sorted by name.
+    pub fn params(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.lines.iter().filter_map(|(name, value)| Some((name.strip_prefix("param.")?, value.as_str())))
+    }
+
     /// The canonical text: one `name = "value"` a line, sorted by name, values as JSON strings.
     pub fn text(&self) -> String {
         let mut text = String::new();

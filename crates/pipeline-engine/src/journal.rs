@@ -17,15 +17,17 @@ pub(crate) struct Journal<'a> {
 }
 
 impl<'a> Journal<'a> {
-    /// Starts the folder of a run of the spec of that name with that resolved text.
+    /// Starts the folder of a run of the spec of that name with that resolved text, and further files by name.
     pub fn start(
         store: &Store,
         spec_name: &str,
         yaml: &str,
+        attachments: &[(&str, Vec<u8>)],
         listen: &'a mut dyn FnMut(&EventRecord),
     ) -> Result<Self, StoreError> {
         let folder = store.start_run(now_ms(), spec_name)?;
         folder.write_spec(yaml)?;
+        attachments.iter().try_for_each(|(name, content)| folder.write_attachment(name, content))?;
         Ok(Self { folder, listen, broken: None })
     }
 

@@ -27,6 +27,8 @@ pub struct SpecInfo {
     pub name: String,
     /// Its resolved text, kept with the run.
     pub yaml: String,
+    /// Further files to keep with the run, by name.
+    pub attachments: Vec<(&'static str, Vec<u8>)>,
     /// The files that it was read from, and their digests.
     pub files: Vec<(PathBuf, Digest)>,
     /// What beside files has made its stages what they are; without it, no snapshot is kept.
@@ -100,7 +102,7 @@ pub fn run(
     let began = Instant::now();
     let mut resolver = Resolver::new(graph, store, &spec.path, &options.plan)?;
     let decided = decide_all(&mut resolver)?;
-    let mut journal = Journal::start(store, &spec.name, &spec.yaml, listen)?;
+    let mut journal = Journal::start(store, &spec.name, &spec.yaml, &spec.attachments, listen)?;
     journal.emit(journal.run_started(&spec.name, graph.nodes().iter().map(|node| node.id.clone()).collect(), options));
     options.adopted.iter().cloned().for_each(|adopted| journal.emit(adopted.into()));
     let shop = Workshop { graph, store, cancel, origin: Origin::of(options) };

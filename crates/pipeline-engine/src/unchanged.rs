@@ -44,7 +44,7 @@ pub fn run_unchanged(
     }
     let Some((snapshot, last)) = unchanged(store, spec, is_now) else { return Ok(None) };
     let Some(yaml) = store.run_spec(&snapshot.run)? else { return Ok(None) };
-    let mut journal = Journal::start(store, &snapshot.spec_name, &yaml, listen)?;
+    let mut journal = Journal::start(store, &snapshot.spec_name, &yaml, &[], listen)?;
     let kinds = snapshot.stages;
     let ids = kinds.iter().map(|(id, _)| id.clone()).collect();
     journal.emit(journal.run_started(&snapshot.spec_name, ids, options));

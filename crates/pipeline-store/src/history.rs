@@ -102,6 +102,14 @@ impl Store {
         Ok(yaml.map(|yaml| String::from_utf8_lossy(&yaml).into_owned()))
     }
 
+    /// A further file that is kept with a run; none when the run has no such file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn run_attachment(&self, run: &RunId, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        read_if_there(&self.layout().runs().join(&run.0).join(name))
+    }
+
     /// Pins a run, so that a collection spares what its stages had, or lets it go.
     ///
     /// # Errors

@@ -93,6 +93,14 @@ impl RunFolder {
         self.write(SPEC_FILE, yaml.as_bytes())
     }
 
+    /// Writes a further file that is kept with the run.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn write_attachment(&self, name: &str, content: &[u8]) -> Result<(), StoreError> {
+        self.write(name, content)
+    }
+
     /// Appends an event to `events.jsonl` as one line of JSON.
     ///
     /// It is handed to the operating system at once, but for [`Event::StageReused`], which goes with the next other
