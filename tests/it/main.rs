@@ -26,4 +26,5 @@ mod rows;
 mod sharded;
 mod signals;
 mod soak;
+mod sweeps;
 mod unchanged;

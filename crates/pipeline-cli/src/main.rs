@@ -16,7 +16,9 @@ mod memory;
 mod missed;
 mod opened;
 mod render;
+mod run_results;
 mod signals;
+mod sweep;
 mod table;
 mod terminal;
 
@@ -54,6 +56,7 @@ fn usage(error: &clap::Error) -> Exit {
 fn dispatch(command: Command, terminal: &Terminal) -> Result<Exit, Failure> {
     match command {
         Command::Run(args) => commands::run::run(&args, terminal),
+        Command::Sweep(args) => commands::sweep::run(&args, terminal),
         Command::Status(args) => commands::status::run(&args, terminal),
         Command::Why(args) => commands::why::run(&args, terminal),
         Command::Path(args) => commands::path::run(&args, terminal),

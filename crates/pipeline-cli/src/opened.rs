@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use pipeline_core::{Device, StageId};
-use pipeline_engine::{EngineError, Graph, Node, Plan, PlanOptions, SpecInfo};
+use pipeline_core::{Device, Stage, StageId};
+use pipeline_engine::{EngineError, Graph, GraphError, Node, Plan, PlanOptions, SpecInfo};
 use pipeline_spec::{Override, PipelineSpec, SpecError, nearest};
 use pipeline_stages::{Environment, Settings};
 use pipeline_store::{Circumstances, Store};
@@ -46,25 +46,40 @@ impl Loaded {
             args.overrides.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
         let spec = pipeline_spec::load(&locate::spec(&args.spec)?, &overrides)?;
         let environment = Environment::new(std::env::vars_os());
-        let model_search = locate::model_search(&spec, &environment);
-        let settings = Settings { model_search, environment };
-        let stages = pipeline_stages::build(&spec, &settings)?;
-        let circumstances = circumstances::now(&args.overrides, settings.environment.asked());
-        let nodes = spec.stages.iter().zip(stages).map(|(stage_spec, stage)| Node {
-            id: stage_spec.id.clone(),
-            stage,
-            inputs: stage_spec.inputs.iter().map(|(slot, from)| (slot.value.clone(), from.value.clone())).collect(),
-            retain: stage_spec.retain,
-            pool: stage_spec.pool,
-            publish: stage_spec
-                .publish
-                .iter()
-                .map(|publish| (publish.file.value.clone(), publish.path.clone()))
-                .collect(),
-        });
-        let graph = Graph::new(nodes.collect())?;
+        let (stages, environment) = build_stages(&spec, environment)?;
+        let circumstances = circumstances::now(&args.overrides, environment.asked());
+        let graph = connect(&spec, stages)?;
         Ok(Self { spec, graph, circumstances })
     }
+}
+
+/// Builds the stages of a spec, in its order, and gives the environment back, which knows by now what was asked for.
+///
+/// # Errors
+/// The first thing in a stage that is wrong.
+pub fn build_stages(
+    spec: &PipelineSpec,
+    environment: Environment,
+) -> Result<(Vec<Box<dyn Stage>>, Environment), SpecError> {
+    let settings = Settings { model_search: locate::model_search(spec, &environment), environment };
+    let stages = pipeline_stages::build(spec, &settings)?;
+    Ok((stages, settings.environment))
+}
+
+/// Connects the stages of a spec, given in its order.
+///
+/// # Errors
+/// When they do not form a graph.
+pub fn connect(spec: &PipelineSpec, stages: Vec<Box<dyn Stage>>) -> Result<Graph, GraphError> {
+    let nodes = spec.stages.iter().zip(stages).map(|(stage_spec, stage)| Node {
+        id: stage_spec.id.clone(),
+        stage,
+        inputs: stage_spec.inputs.iter().map(|(slot, from)| (slot.value.clone(), from.value.clone())).collect(),
+        retain: stage_spec.retain,
+        pool: stage_spec.pool,
+        publish: stage_spec.publish.iter().map(|publish| (publish.file.value.clone(), publish.path.clone())).collect(),
+    });
+    Graph::new(nodes.collect())
 }
 
 impl Opened {

@@ -7,14 +7,14 @@ use crate::terminal::{Palette, fit, pad};
 /// A table with a header; the last column takes what is left of the line.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
-    header: Vec<&'static str>,
+    header: Vec<String>,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table without rows.
-    pub fn new(header: &[&'static str]) -> Self {
-        Self { header: header.to_vec(), rows: Vec::new() }
+    pub fn new<S: AsRef<str>>(header: &[S]) -> Self {
+        Self { header: header.iter().map(|name| name.as_ref().to_owned()).collect(), rows: Vec::new() }
     }
 
     /// Adds a row: one cell for each column.
@@ -26,8 +26,7 @@ impl Table {
     /// The lines of the table, cut to `columns` if given.
     pub fn render(&self, palette: Palette, columns: Option<usize>) -> String {
         let widths = self.widths();
-        let header: Vec<String> = self.header.iter().map(|name| (*name).to_owned()).collect();
-        let mut text = palette.dim(&line(&header, &widths, columns));
+        let mut text = palette.dim(&line(&self.header, &widths, columns));
         for row in &self.rows {
             text.push('\n');
             text.push_str(&line(row, &widths, columns));
@@ -37,7 +36,7 @@ impl Table {
 
     fn widths(&self) -> Vec<usize> {
         let widest = |idx: usize| self.rows.iter().map(|row| measure_text_width(&row[idx])).max().unwrap_or(0);
-        self.header.iter().enumerate().map(|(idx, name)| name.len().max(widest(idx))).collect()
+        self.header.iter().enumerate().map(|(idx, name)| measure_text_width(name).max(widest(idx))).collect()
     }
 }
 

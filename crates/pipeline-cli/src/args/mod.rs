@@ -56,6 +56,8 @@ pub enum ColorChoice {
 pub enum Command {
     /// Bring every stage of a spec up to date.
     Run(RunArgs),
+    /// Run a spec at every point of its sweep, and compare the results.
+    Sweep(SweepArgs),
     /// Show what a run would do, stage by stage.
     Status(StatusArgs),
     /// Explain why a stage would run, or why not.
@@ -128,12 +130,9 @@ pub struct AcceptArgs {
     pub accepted: Vec<String>,
 }
 
-/// Arguments of `run`.
+/// How stages run.
 #[derive(Debug, Args)]
-pub struct RunArgs {
-    /// Which spec.
-    #[command(flatten)]
-    pub spec: SpecArgs,
+pub struct ExecutionArgs {
     /// Stages at once [default: as many as threads, at most 4].
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -152,18 +151,49 @@ pub struct RunArgs {
     /// Which stages to force.
     #[command(flatten)]
     pub force: ForceArgs,
-    /// Which stages to adopt.
-    #[command(flatten)]
-    pub accept: AcceptArgs,
     /// Show what would run and why, and run nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// After a failure go on with all stages that do not need the failed one.
     #[arg(long)]
     pub keep_going: bool,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// How it runs.
+    #[command(flatten)]
+    pub execution: ExecutionArgs,
+    /// Which stages to adopt.
+    #[command(flatten)]
+    pub accept: AcceptArgs,
     /// Stream the events to stdout, one JSON object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `sweep`.
+#[derive(Debug, Args)]
+pub struct SweepArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// Add an axis, or replace the spec's of that name: STAGE.params.NAME=[VALUE, …] or vars.NAME=[VALUE, …].
+    #[arg(long = "axis", value_name = "KEY=LIST")]
+    pub axes: Vec<String>,
+    /// How it runs.
+    #[command(flatten)]
+    pub execution: ExecutionArgs,
+    /// Show every point, also where several seeds make groups.
+    #[arg(long)]
+    pub all: bool,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
 }
 
 /// Where tensors live.
@@ -270,7 +300,7 @@ pub struct StagesArgs {
 /// Arguments of `runs`.
 #[derive(Debug, Args)]
 pub struct RunsArgs {
-    /// The run to show again: its id, the beginning of it, or `last`.
+    /// The run to show again: its id, the beginning of it, or `last`; RUN:POINT for a point of a sweep.
     pub run: Option<String>,
     /// Pin the run: `cache gc` spares what its stages had.
     #[arg(long, requires = "run", conflicts_with_all = ["unpin", "json"])]

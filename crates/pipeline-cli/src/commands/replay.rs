@@ -10,6 +10,7 @@ use crate::commands::outcome;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::render::Renderer;
+use crate::sweep::{self, Results, Rows, SweepRecord};
 use crate::terminal::Terminal;
 
 /// The name that stands for the newest run.
@@ -28,9 +29,13 @@ pub fn show(store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Fai
     events.iter().for_each(|record| renderer.on_event(record));
     let tally = renderer.finish();
     outcome::tell_failures(&tally, terminal);
-    let kinds = kinds(store, run)?;
-    let stages = stages(&events).filter_map(|stage| Some((stage, kinds.get(stage)?.as_str())));
-    outcome::print_results(stages, &tally, terminal)?;
+    if let Some(sweep) = SweepRecord::of_run(store, &run.id)? {
+        sweep::print(&sweep, &Results::of(&sweep, &tally), Rows::All, terminal)?;
+    } else {
+        let kinds = kinds(store, run)?;
+        let stages = stages(&events).filter_map(|stage| Some((stage, kinds.get(stage)?.as_str())));
+        outcome::print_results(stages, &tally, terminal)?;
+    }
     terminal.remark(&match run.state {
         RunState::Running => format!("run {} goes on", run.id),
         RunState::Died => format!("run {} ended here without a word", run.id),

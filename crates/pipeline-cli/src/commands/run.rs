@@ -4,18 +4,18 @@
 
 use std::path::Path;
 
-use pipeline_core::{Device, Event, EventRecord, Outcome};
-use pipeline_engine::{Cancel, PlanOptions, RunOptions};
+use pipeline_core::{Device, Event, EventRecord, Outcome, RunId};
+use pipeline_engine::{Cancel, PlanOptions, RunOptions, SpecInfo};
 use pipeline_store::{Circumstances, Store};
 
-use crate::args::{DeviceArg, ExecutorArg, RunArgs};
+use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, RunArgs};
 use crate::circumstances;
 use crate::commands::{adopt, outcome, planned};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::memory;
 use crate::opened::Opened;
-use crate::render::Renderer;
+use crate::render::{Renderer, Tally};
 use crate::signals::SignalWatch;
 use crate::terminal::Terminal;
 
@@ -27,20 +27,20 @@ const MAX_DEFAULT_JOBS: usize = 4;
 /// # Errors
 /// When the run cannot begin, or its history cannot be written.
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let device = probe(args.device)?;
+    let device = probe(args.execution.device)?;
     let (spec, store) = Opened::store(&args.spec)?;
     if let Some(exit) = run_unchanged(args, &spec, &store, device, terminal)? {
         return Ok(exit);
     }
     let opened = Opened::in_store(&args.spec, store)?;
-    let mut options = options(args, opened.plan_options(&args.force.forced, device)?);
-    if args.dry_run {
+    let mut options = options(&args.execution, opened.plan_options(&args.execution.force.forced, device)?);
+    if args.execution.dry_run {
         let plan = opened.plan(&options.plan)?;
         planned::show(&opened, &plan, args.json, terminal)?;
         return Ok(Exit::Done);
     }
     options.adopted = adopt::adopt(&opened, &args.accept.accepted, &options)?;
-    match args.executor {
+    match args.execution.executor {
         ExecutorArg::Local => run_here(args, &opened, &options, terminal),
     }
 }
@@ -53,10 +53,10 @@ fn run_unchanged(
     device: Device,
     terminal: &Terminal,
 ) -> Result<Option<Exit>, Failure> {
-    if args.dry_run || !args.force.forced.is_empty() || !args.accept.accepted.is_empty() {
+    if args.execution.dry_run || !args.execution.force.forced.is_empty() || !args.accept.accepted.is_empty() {
         return Ok(None);
     }
-    let options = options(args, PlanOptions { device, ..PlanOptions::default() });
+    let options = options(&args.execution, PlanOptions { device, ..PlanOptions::default() });
     let is_now = |then: &Circumstances| circumstances::are_now(then, &args.spec.overrides);
     // Made with the first event: until then nobody knows whether this is the answer.
     let mut renderer = None;
@@ -74,38 +74,53 @@ fn run_unchanged(
 }
 
 fn run_here(args: &RunArgs, opened: &Opened, options: &RunOptions, terminal: &Terminal) -> Result<Exit, Failure> {
+    let (exit, _, tally) = carry_out(opened, &opened.info(), options, Renderer::new(terminal, args.json), terminal)?;
+    if !args.json {
+        let stages = opened.graph.nodes().iter().map(|node| (&node.id, node.stage.kind()));
+        outcome::print_results(stages, &tally, terminal)?;
+        terminal.remark(&tally.summary());
+    }
+    Ok(exit)
+}
+
+/// Brings all stages up to date, shown by `renderer`, tells what failed, and gives what the events came to.
+///
+/// # Errors
+/// When the run cannot begin, or its history cannot be written.
+pub(super) fn carry_out(
+    opened: &Opened,
+    info: &SpecInfo,
+    options: &RunOptions,
+    mut renderer: Renderer,
+    terminal: &Terminal,
+) -> Result<(Exit, RunId, Tally), Failure> {
     let cancel = Cancel::new();
     let signals = SignalWatch::start(&cancel, terminal)?;
     let options = &RunOptions { abandon: Some(signals.abandon(terminal)), ..options.clone() };
-    let mut renderer = Renderer::new(terminal, args.json);
     let mut listen = |record: &EventRecord| {
         if matches!(record.event, Event::StageFinished { .. } | Event::StageFailed { .. }) {
             memory::give_back();
         }
         renderer.on_event(record);
     };
-    let result = pipeline_engine::run(&opened.graph, &opened.store, &opened.info(), options, &cancel, &mut listen);
+    let result = pipeline_engine::run(&opened.graph, &opened.store, info, options, &cancel, &mut listen);
     let tally = renderer.finish();
     outcome::tell_failures(&tally, terminal);
     let summary = result.map_err(|error| {
         let exit = if tally.n_stages == 0 { Exit::Usage } else { Exit::StageFailed };
         Failure { exit, ..opened.failure(error) }
     })?;
-    if !args.json {
-        let stages = opened.graph.nodes().iter().map(|node| (&node.id, node.stage.kind()));
-        outcome::print_results(stages, &tally, terminal)?;
-        terminal.remark(&tally.summary());
-    }
-    Ok(match summary.outcome {
+    let exit = match summary.outcome {
         _ if summary.has_bug => Exit::Bug,
         Outcome::Done => Exit::Done,
         Outcome::Failed => Exit::StageFailed,
         Outcome::Interrupted => signals.exit().unwrap_or(Exit::Interrupted),
-    })
+    };
+    Ok((exit, summary.run, tally))
 }
 
 /// The device, once it is known to work: before any work is done.
-fn probe(device: DeviceArg) -> Result<Device, Failure> {
+pub(super) fn probe(device: DeviceArg) -> Result<Device, Failure> {
     let (device, nn_device) = match device {
         DeviceArg::Cpu => (Device::Cpu, pipeline_nn::Device::Cpu),
         DeviceArg::Cuda => (Device::Cuda, pipeline_nn::Device::Cuda),
@@ -114,7 +129,7 @@ fn probe(device: DeviceArg) -> Result<Device, Failure> {
     Ok(device)
 }
 
-fn options(args: &RunArgs, plan: PlanOptions) -> RunOptions {
+pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
     let n_cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let n_threads = args.threads.map_or(n_cpus, usize::from);
     RunOptions {

@@ -1,9 +1,15 @@
 //! `pipeline runs`: the history of the store, or one run of it.
 //!
 //! JSON: a list of `{id, spec, state, pinned, metrics, seconds, started_ms}`, newest last; of one run its events, one
-//! JSON object a line.
+//! JSON object a line; of a point of a sweep `{run, spec, point, overrides: {KEY: VALUE}, stages: {STAGE: {key, artifact,
+//! metrics, params}}}`.
 
+use std::collections::BTreeMap;
+
+use pipeline_core::Manifest;
 use pipeline_store::{RunInfo, Store};
+
+use serde_json::json;
 
 use crate::args::RunsArgs;
 use crate::commands::replay;
@@ -11,6 +17,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{date_time, duration};
 use crate::locate;
+use crate::run_results::{self, RunResults, StageResult};
 use crate::table::Table;
 use crate::terminal::Terminal;
 
@@ -21,7 +28,12 @@ use crate::terminal::Terminal;
 pub fn run(args: &RunsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let store = Store::open(&locate::artifacts_without_spec(args.store.artifacts.as_deref())?)?;
     let runs = store.runs()?;
-    if let Some(name) = &args.run {
+    if let Some(name) = args.run.as_deref().filter(|name| run_results::split(name).is_some()) {
+        if args.pin || args.unpin {
+            return Err(Failure::new(Exit::Usage, "a run is pinned as a whole").with_help("leave the point away"));
+        }
+        show_point(&RunResults::find(&store, &runs, name)?, args.json.json, terminal)?;
+    } else if let Some(name) = &args.run {
         one(args, &store, replay::find(&runs, name)?, terminal)?;
     } else if args.json.json {
         terminal.json(&runs)?;
@@ -45,6 +57,36 @@ fn one(args: &RunsArgs, store: &Store, run: &RunInfo, terminal: &Terminal) -> Re
     replay::show(store, run, terminal)
 }
 
+fn show_point(results: &RunResults, json: bool, terminal: &Terminal) -> Result<(), Failure> {
+    if json {
+        let stages = results.stages.iter().map(|(stage, result)| {
+            let params = result.manifest.iter().flat_map(Manifest::params);
+            let params: BTreeMap<_, _> = params.map(|(name, json)| (name, value_of(json))).collect();
+            let StageResult { key, artifact, metrics, .. } = result;
+            (stage, json!({ "key": key, "artifact": artifact, "metrics": metrics, "params": params }))
+        });
+        let stages: BTreeMap<_, _> = stages.collect();
+        return Ok(terminal.json(&json!({
+            "run": results.run.id,
+            "spec": results.run.spec,
+            "point": results.point.as_ref().map(|point| point.point),
+            "overrides": results.point.as_ref().map(|point| &point.overrides),
+            "stages": stages,
+        }))?);
+    }
+    let mut table = Table::new(&["stage", "artifact", "metrics"]);
+    for (stage, result) in &results.stages {
+        let metrics: Vec<_> = result.metrics.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        table.row(vec![stage.to_string(), result.artifact.short().to_string(), metrics.join(" ")]);
+    }
+    Ok(terminal.data(&table.render(terminal.out, terminal.out_width()))?)
+}
+
+/// A param of a manifest, which is canonical JSON.
+fn value_of(json: &str) -> serde_json::Value {
+    serde_json::from_str(json).unwrap_or_else(|_| json.into())
+}
+
 fn table(runs: &[RunInfo]) -> Table {
     let mut table = Table::new(&["run", "started (UTC)", "spec", "state", "took", "pinned", "metrics"]);
     for run in runs {
@@ -61,12 +103,19 @@ fn table(runs: &[RunInfo]) -> Table {
     table
 }
 
-/// The metrics that people compare: the means, with their stage when there are several.
+/// More evaluations than this, as a sweep has, are too many for a line.
+const MAX_SHOWN: usize = 4;
+
+/// The metrics that people compare: the means, with their stage when there are several, of many the best.
 fn metrics(run: &RunInfo) -> String {
     let named = run.metrics.iter().filter_map(|(stage, metrics)| Some((stage, metrics.get("mean_recall")?)));
     let named: Vec<_> = named.collect();
     match named.as_slice() {
         [(_, value)] => format!("mean_recall={value:.4}"),
+        many if many.len() > MAX_SHOWN => {
+            let best = many.iter().map(|(_, value)| **value).fold(f64::NEG_INFINITY, f64::max);
+            format!("mean_recall={best:.4}, the best of {}", many.len())
+        }
         several => several.iter().map(|(stage, value)| format!("{stage}={value:.4}")).collect::<Vec<_>>().join(" "),
     }
 }

@@ -1,12 +1,15 @@
 //! `pipeline validate`: checks a spec without looking at data.
 //!
-//! JSON: `{spec, file, n_stages}`; a spec that is wrong is told on stderr, with exit code 2.
+//! All points of its sweep are built too. JSON: `{spec, file, n_stages, n_points}`, the latter 0 without a sweep; a spec that is wrong is told on stderr, with exit code 2.
+
+use serde_json::json;
 
 use crate::args::ValidateArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::counted;
 use crate::opened::Loaded;
+use crate::sweep::Sweep;
 use crate::terminal::Terminal;
 
 /// Runs the command.
@@ -15,17 +18,18 @@ use crate::terminal::Terminal;
 /// When the spec is wrong.
 pub fn run(args: &ValidateArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let Loaded { spec, graph, .. } = Loaded::load(&args.spec)?;
+    let n_points = match spec.sweep.is_empty() {
+        true => 0,
+        false => Sweep::load(&args.spec, &[])?.record.points.len(),
+    };
+    let n_stages = graph.n_stages();
     if args.json.json {
-        let n_stages = graph.n_stages();
-        terminal.json(
-            &serde_json::json!({ "spec": spec.name, "file": spec.file.to_string_lossy(), "n_stages": n_stages }),
-        )?;
+        let file = spec.file.to_string_lossy();
+        terminal.json(&json!({ "spec": spec.name, "file": file, "n_stages": n_stages, "n_points": n_points }))?;
     } else {
-        terminal.remark(&format!(
-            "{}: {}, no mistakes",
-            spec.file.display(),
-            counted(graph.n_stages() as u64, "stage")
-        ));
+        let stages = counted(n_stages as u64, "stage");
+        let points = if n_points == 0 { String::new() } else { format!(", {}", counted(n_points as u64, "point")) };
+        terminal.remark(&format!("{}: {stages}{points}, no mistakes", spec.file.display()));
     }
     Ok(Exit::Done)
 }

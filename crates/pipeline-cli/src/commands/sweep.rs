@@ -1,0 +1,126 @@
+//! `pipeline sweep`: runs a spec at every point of its sweep, as one run, and compares the results.
+//!
+//! stdout carries the table of results. JSON: `{run, spec, file, axes: [{key, name, values}], evaluations: [STAGE],
+//! points: [{point, overrides: {KEY: VALUE}, stages: {STAGE: STAGE OF THE GRAPH}, state, failed: [STAGE], metrics:
+//! {STAGE: {METRIC: VALUE}}}], groups: [{overrides, points: [POINT], metrics: {STAGE: {METRIC: {mean, sd, n}}}}], best,
+//! best_group}`, where `state` is `done`, `failed` or `skipped`, `best` a point and `best_group` an index. With
+//! `--dry-run` the plan, as of `run --dry-run`.
+
+use std::path::PathBuf;
+
+use pipeline_core::{Device, RunId};
+use pipeline_engine::{PlanOptions, SpecInfo};
+use pipeline_spec::nearest;
+use serde_json::json;
+
+use crate::args::{ExecutorArg, SweepArgs};
+use crate::commands::{planned, run};
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::format::{count, counted};
+use crate::opened::Opened;
+use crate::render::{Renderer, Tally};
+use crate::sweep::{Results, Rows, Sweep, SweepRecord};
+use crate::terminal::Terminal;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the sweep cannot begin, or its history or stdout cannot be written.
+pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let device = run::probe(args.execution.device)?;
+    let (_, store) = Opened::store(&args.spec)?;
+    let Sweep { spec, graph, yaml, record, unpublished } = Sweep::load(&args.spec, &args.axes)?;
+    let options = run::options(&args.execution, plan_options(&record, &args.execution.force.forced, device)?);
+    let info = SpecInfo {
+        path: remembered_as(&spec.file),
+        name: spec.name.clone(),
+        yaml,
+        attachments: vec![record.attachment()],
+        files: spec.files.clone(),
+        circumstances: None,
+    };
+    let opened = Opened { spec, graph, circumstances: None, store };
+    tell_begin(&opened, &record, &unpublished, terminal);
+    if args.execution.dry_run {
+        let plan = pipeline_engine::plan(&opened.graph, &opened.store, &info.path, &options.plan);
+        planned::show(&opened, &plan.map_err(|error| opened.failure(error))?, args.json.json, terminal)?;
+        return Ok(Exit::Done);
+    }
+    let ExecutorArg::Local = args.execution.executor;
+    let (exit, run, tally) = run::carry_out(&opened, &info, &options, Renderer::new(terminal, false), terminal)?;
+    tell_end(args, &opened, &record, &run, &tally, terminal)?;
+    Ok(exit)
+}
+
+/// What the stages had last is remembered apart from what those of `run` had: they are others under the same names.
+fn remembered_as(spec: &std::path::Path) -> PathBuf {
+    let mut path = spec.as_os_str().to_owned();
+    path.push("#sweep");
+    path.into()
+}
+
+/// A stage that is to be forced is named as in the spec: all that stand for it are forced.
+fn plan_options(record: &SweepRecord, forced: &[String], device: Device) -> Result<PlanOptions, Failure> {
+    let mut options = PlanOptions { device, ..PlanOptions::default() };
+    for name in forced {
+        let copies = name.parse().map(|stage| record.copies_of(&stage)).unwrap_or_default();
+        if copies.is_empty() {
+            let stages = record.points.iter().take(1).flat_map(|point| point.stages.keys());
+            let failure = Failure::new(Exit::Usage, format!("the spec has no stage `{name}`"));
+            return Err(match nearest(name, stages.map(|stage| stage.as_str())) {
+                Some(near) => failure.with_help(format!("did you mean `{near}`?")),
+                None => failure.with_help("`pipeline status` lists the stages"),
+            });
+        }
+        options.forced.extend(copies);
+    }
+    Ok(options)
+}
+
+fn tell_begin(opened: &Opened, record: &SweepRecord, unpublished: &[pipeline_core::StageId], terminal: &Terminal) {
+    let axes: Vec<_> = record.axes.iter().map(|axis| format!("{} ({})", axis.name, axis.values.len())).collect();
+    let n_apart: usize = record.points.iter().map(|point| point.stages.len()).sum();
+    terminal.remark(&format!(
+        "{} of {}: {} instead of {}",
+        counted(record.points.len() as u64, "point"),
+        axes.join(" × "),
+        counted(opened.graph.n_stages() as u64, "stage"),
+        count(n_apart as u64),
+    ));
+    if !unpublished.is_empty() {
+        let names: Vec<_> = unpublished.iter().map(|stage| format!("`{stage}`")).collect();
+        terminal.remark(&format!(
+            "note: a sweep does not publish the files of {}, since its points would overwrite each other's",
+            names.join(", ")
+        ));
+    }
+}
+
+fn tell_end(
+    args: &SweepArgs,
+    opened: &Opened,
+    record: &SweepRecord,
+    run: &RunId,
+    tally: &Tally,
+    terminal: &Terminal,
+) -> Result<(), Failure> {
+    let results = Results::of(record, tally);
+    if args.json.json {
+        return Ok(terminal.json(&json!({
+            "run": run,
+            "spec": opened.spec.name,
+            "file": opened.spec.file.to_string_lossy(),
+            "axes": record.axes,
+            "evaluations": record.evaluations,
+            "points": results.points,
+            "groups": results.groups,
+            "best": results.best,
+            "best_group": results.best_group,
+        }))?);
+    }
+    let rows = if args.all { Rows::All } else { Rows::Groups };
+    crate::sweep::print(record, &results, rows, terminal)?;
+    terminal.remark(&format!("{}; {}", results.summary(), tally.summary()));
+    Ok(())
+}

@@ -1,0 +1,91 @@
+//! What a recorded run, or one point of a recorded sweep, has come to: named `RUN`, `last` or `RUN:POINT`.
+
+use std::collections::BTreeMap;
+
+use pipeline_core::{ArtifactDigest, Event, Key, Manifest, Metrics, StageId};
+use pipeline_store::{RunInfo, Store};
+use serde::Serialize;
+
+use crate::commands::replay;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::sweep::{PointRecord, SweepRecord};
+
+/// The stages of a run that came to a result.
+#[derive(Debug)]
+pub struct RunResults {
+    /// The run.
+    pub run: RunInfo,
+    /// The point of its sweep; none for the run as a whole.
+    pub point: Option<PointRecord>,
+    /// What its stages came to, by their names in the spec; for a sweep as a whole by their names in its graph.
+    pub stages: BTreeMap<StageId, StageResult>,
+}
+
+/// What a stage came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct StageResult {
+    /// The key.
+    pub key: Key,
+    /// The artifact that the key gave.
+    pub artifact: ArtifactDigest,
+    /// What the stage has measured.
+    pub metrics: Metrics,
+    /// Everything that could change the result; none once `cache gc` has forgotten the record.
+    pub manifest: Option<Manifest>,
+}
+
+impl RunResults {
+    /// The results that `name` names among `runs`, the runs of the store.
+    ///
+    /// # Errors
+    /// When there is no such run or point, or the store cannot be read.
+    pub fn find(store: &Store, runs: &[RunInfo], name: &str) -> Result<Self, Failure> {
+        let Some((run, point)) = split(name) else {
+            let run = replay::find(runs, name)?.clone();
+            return Ok(Self { point: None, stages: stages(store, &run)?, run });
+        };
+        let run = replay::find(runs, run)?.clone();
+        let point = find_point(store, &run, point)?;
+        let all = stages(store, &run)?;
+        let own = point.stages.iter().filter_map(|(stage, copy)| Some((stage.clone(), all.get(copy)?.clone())));
+        Ok(Self { stages: own.collect(), run, point: Some(point) })
+    }
+}
+
+/// Splits `RUN:POINT`; ids of runs have no colon.
+pub fn split(name: &str) -> Option<(&str, &str)> {
+    name.rsplit_once(':')
+}
+
+fn find_point(store: &Store, run: &RunInfo, name: &str) -> Result<PointRecord, Failure> {
+    let Some(sweep) = SweepRecord::of_run(store, &run.id)? else {
+        return Err(Failure::new(Exit::Usage, format!("run {} is no sweep, so it has no points", run.id)));
+    };
+    let n_points = sweep.points.len();
+    let point =
+        name.parse().ok().and_then(|number: usize| sweep.points.into_iter().find(|point| point.point == number));
+    point.ok_or_else(|| {
+        let message = format!("the sweep {} has no point `{name}`", run.id);
+        Failure::new(Exit::Usage, message).with_help(format!("its points are 1 to {n_points}"))
+    })
+}
+
+/// What the stages of a run came to, by the names that its events have for them.
+fn stages(store: &Store, run: &RunInfo) -> Result<BTreeMap<StageId, StageResult>, Failure> {
+    let mut stages = BTreeMap::new();
+    for record in store.run_events(&run.id)? {
+        let (stage, key, artifact, report) = match record.event {
+            Event::StageReused { stage, key, artifact, report } => (stage, key, artifact, report),
+            Event::StageFinished { stage, key, artifact, report, .. } => (stage, key, artifact, report),
+            Event::StageFailed { stage, .. } => {
+                stages.remove(&stage);
+                continue;
+            }
+            _ => continue,
+        };
+        let manifest = store.record(&key)?.map(|record| record.manifest);
+        stages.insert(stage, StageResult { key, artifact, metrics: report.metrics, manifest });
+    }
+    Ok(stages)
+}

@@ -1,0 +1,202 @@
+//! What the points of a sweep came to, and groups of points that differ in their seed only.
+
+use std::collections::BTreeMap;
+
+use pipeline_core::{Metrics, StageId};
+use serde::Serialize;
+
+use super::record::{PointRecord, SweepRecord};
+use crate::format::counted;
+use crate::render::Tally;
+
+/// The metric by which points are compared.
+pub const COMPARED: &str = "mean_recall";
+
+/// The points of a sweep and what they came to.
+#[derive(Debug, Serialize)]
+pub struct Results<'a> {
+    /// The points, in order.
+    pub points: Vec<PointResult<'a>>,
+    /// The groups, in the order of their first points; none unless an axis is a seed with several values.
+    pub groups: Vec<Group>,
+    /// The number of the point with the highest `mean_recall` of the first evaluation.
+    pub best: Option<usize>,
+    /// The index of the group with the highest mean of it.
+    pub best_group: Option<usize>,
+}
+
+/// What a point came to.
+#[derive(Debug, Serialize)]
+pub struct PointResult<'a> {
+    /// The point.
+    #[serde(flatten)]
+    pub record: &'a PointRecord,
+    /// How it stands.
+    pub state: PointState,
+    /// The stages of the spec that failed.
+    pub failed: Vec<StageId>,
+    /// The metrics, by stage of the spec.
+    pub metrics: BTreeMap<StageId, Metrics>,
+}
+
+/// How a point stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PointState {
+    /// All of its stages are up to date.
+    Done,
+    /// A stage that it needs failed.
+    Failed,
+    /// A stage that it needs was not looked at.
+    Skipped,
+}
+
+/// Points that differ in their seed only.
+#[derive(Debug, Serialize)]
+pub struct Group {
+    /// The values that they share, by key.
+    pub overrides: BTreeMap<String, serde_json::Value>,
+    /// Their numbers.
+    pub points: Vec<usize>,
+    /// What those that are done have measured, by stage of the spec and metric.
+    pub metrics: BTreeMap<StageId, BTreeMap<String, Spread>>,
+}
+
+/// A metric over several points.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Spread {
+    /// The mean.
+    pub mean: f64,
+    /// The standard deviation of a sample, by n - 1; none for one value.
+    pub sd: Option<f64>,
+    /// The number of values.
+    pub n: usize,
+}
+
+impl<'a> Results<'a> {
+    /// What the events of the run came to for these points.
+    pub fn of(record: &'a SweepRecord, tally: &Tally) -> Self {
+        let points: Vec<_> = record.points.iter().map(|point| PointResult::of(point, tally)).collect();
+        let groups = groups(record, &points);
+        let compared = record.evaluations.iter().find(|stage| {
+            points.iter().any(|point| point.metrics.get(*stage).is_some_and(|metrics| metrics.contains_key(COMPARED)))
+        });
+        let of_point = |point: &PointResult<'_>| point.metrics.get(compared?)?.get(COMPARED).copied();
+        let of_group = |group: &Group| Some(group.metrics.get(compared?)?.get(COMPARED)?.mean);
+        let best = highest(points.iter().map(of_point)).map(|idx| points[idx].record.point);
+        let best_group = highest(groups.iter().map(of_group));
+        Self { points, groups, best, best_group }
+    }
+
+    /// One line, such as `24 points: 23 done, 1 failed`.
+    pub fn summary(&self) -> String {
+        let n_in = |state: PointState| self.points.iter().filter(|point| point.state == state).count();
+        let states = [(PointState::Done, "done"), (PointState::Failed, "failed"), (PointState::Skipped, "skipped")];
+        let counts = states.into_iter().map(|(state, word)| (n_in(state), word)).filter(|(n, _)| *n > 0);
+        let counts: Vec<_> = counts.map(|(n, word)| format!("{n} {word}")).collect();
+        format!("{}: {}", counted(self.points.len() as u64, "point"), counts.join(", "))
+    }
+}
+
+impl<'a> PointResult<'a> {
+    fn of(record: &'a PointRecord, tally: &Tally) -> Self {
+        let has_failed = |copy: &StageId| tally.failures.iter().any(|failed| failed.stage == *copy);
+        let failed: Vec<_> =
+            record.stages.iter().filter(|(_, copy)| has_failed(copy)).map(|(stage, _)| stage.clone()).collect();
+        let is_done = record.stages.values().all(|copy| tally.reports.contains_key(copy));
+        let state = match (failed.is_empty(), is_done) {
+            (false, _) => PointState::Failed,
+            (true, true) => PointState::Done,
+            (true, false) => PointState::Skipped,
+        };
+        let metrics = record.stages.iter().filter_map(|(stage, copy)| {
+            let metrics = &tally.reports.get(copy).filter(|_| !has_failed(copy))?.metrics;
+            (!metrics.is_empty()).then(|| (stage.clone(), metrics.clone()))
+        });
+        Self { record, state, failed, metrics: metrics.collect() }
+    }
+}
+
+impl Spread {
+    /// The spread of some values; none of no values.
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let n = values.len();
+        let mean = values.iter().sum::<f64>() / n as f64;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let sd = (n > 1).then(|| (squares / (n - 1) as f64).sqrt());
+        (n > 0).then_some(Self { mean, sd, n })
+    }
+}
+
+/// The keys of the axes that are seeds with several values.
+fn seeds(record: &SweepRecord) -> Vec<&str> {
+    let is_seed = |key: &str| key.ends_with(".seed");
+    record
+        .axes
+        .iter()
+        .filter(|axis| is_seed(&axis.key) && axis.values.len() > 1)
+        .map(|axis| axis.key.as_str())
+        .collect()
+}
+
+fn groups(record: &SweepRecord, points: &[PointResult<'_>]) -> Vec<Group> {
+    let seeds = seeds(record);
+    if seeds.is_empty() {
+        return Vec::new();
+    }
+    let mut groups: Vec<(Group, Vec<&PointResult<'_>>)> = Vec::new();
+    for point in points {
+        let mut overrides = point.record.overrides.clone();
+        overrides.retain(|key, _| !seeds.contains(&key.as_str()));
+        let idx = groups.iter().position(|(group, _)| group.overrides == overrides).unwrap_or_else(|| {
+            groups.push((Group { overrides, points: Vec::new(), metrics: BTreeMap::new() }, Vec::new()));
+            groups.len() - 1
+        });
+        groups[idx].0.points.push(point.record.point);
+        groups[idx].1.push(point);
+    }
+    groups.into_iter().map(|(group, points)| Group { metrics: spreads(&points), ..group }).collect()
+}
+
+fn spreads(points: &[&PointResult<'_>]) -> BTreeMap<StageId, BTreeMap<String, Spread>> {
+    let mut values: BTreeMap<&StageId, BTreeMap<&str, Vec<f64>>> = BTreeMap::new();
+    for point in points {
+        for (stage, metrics) in &point.metrics {
+            for (metric, value) in metrics {
+                values.entry(stage).or_default().entry(metric).or_default().push(*value);
+            }
+        }
+    }
+    let spread = |(metric, values): (&str, Vec<f64>)| Some((metric.to_owned(), Spread::of(&values)?));
+    values
+        .into_iter()
+        .map(|(stage, metrics)| (stage.clone(), metrics.into_iter().filter_map(spread).collect()))
+        .collect()
+}
+
+/// The index of the highest value; the first of equal ones.
+fn highest(values: impl Iterator<Item = Option<f64>>) -> Option<usize> {
+    let known = values.enumerate().filter_map(|(idx, value)| Some((idx, value?)));
+    known.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(idx, _)| idx)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_spread_is_that_of_a_sample() {
+        let spread = Spread::of(&[1.0, 2.0, 4.0]).unwrap();
+        assert_eq!((spread.mean, spread.n), (7.0 / 3.0, 3));
+        // numpy: np.std([1, 2, 4], ddof=1)
+        assert!((spread.sd.unwrap() - 1.527_525_231_651_946_8).abs() < 1e-12);
+        assert_eq!(Spread::of(&[5.0]), Some(Spread { mean: 5.0, sd: None, n: 1 }));
+        assert_eq!(Spread::of(&[]), None);
+    }
+
+    #[test]
+    fn the_first_of_the_highest_is_the_best() {
+        assert_eq!(highest([None, Some(1.0), Some(3.0), Some(3.0), Some(f64::NAN)].into_iter()), Some(2));
+        assert_eq!(highest([None].into_iter()), None);
+    }
+}

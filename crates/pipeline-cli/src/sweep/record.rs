@@ -1,0 +1,106 @@
+//! `sweep.json`: the points of a sweep and which stages of its graph are theirs; kept with the run from its begin.
+//!
+//! `{version, axes: [{key, name, values}], evaluations: [STAGE], points: [{point, overrides: {KEY: VALUE}, stages:
+//! {STAGE: STAGE OF THE GRAPH}}]}`; points count from 1. What the stages came to is in `events.jsonl` and `metrics.json`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipeline_core::{RunId, StageId};
+use pipeline_spec::{Node, Value};
+use pipeline_store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+/// The file's name in the folder of the run.
+const FILE: &str = "sweep.json";
+
+/// The version of the file's format.
+const VERSION: u32 = 1;
+
+/// The points of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepRecord {
+    version: u32,
+    /// The axes, in the order of the spec.
+    pub axes: Vec<AxisRecord>,
+    /// The stages of the spec that are evaluations, in its order.
+    pub evaluations: Vec<StageId>,
+    /// The points, in order.
+    pub points: Vec<PointRecord>,
+}
+
+/// An axis of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AxisRecord {
+    /// `STAGE.params.NAME` or `vars.NAME`.
+    pub key: String,
+    /// A short name for tables.
+    pub name: String,
+    /// The values.
+    pub values: Vec<serde_json::Value>,
+}
+
+/// A point of a sweep.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PointRecord {
+    /// Its number, from 1.
+    pub point: usize,
+    /// What is laid over the spec, by key.
+    pub overrides: BTreeMap<String, serde_json::Value>,
+    /// For each stage of the spec the stage of the graph that stands for it.
+    pub stages: BTreeMap<StageId, StageId>,
+}
+
+impl SweepRecord {
+    /// The record of these points.
+    pub fn new(axes: Vec<AxisRecord>, evaluations: Vec<StageId>, points: Vec<PointRecord>) -> Self {
+        Self { version: VERSION, axes, evaluations, points }
+    }
+
+    /// The file to keep with the run: its name and its content.
+    pub fn attachment(&self) -> (&'static str, Vec<u8>) {
+        (FILE, serde_json::to_vec_pretty(self).expect("a record has only string keys"))
+    }
+
+    /// Reads the record of a run; none when the run is no sweep, or its record is not one that this program can read.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn of_run(store: &Store, run: &RunId) -> Result<Option<Self>, StoreError> {
+        let json = store.run_attachment(run, FILE)?;
+        let record = json.and_then(|json| serde_json::from_slice::<Self>(&json).ok());
+        Ok(record.filter(|record| record.version == VERSION))
+    }
+
+    /// The stages of the graph that stand for a stage of the spec at any point; none if it has no such stage.
+    pub fn copies_of(&self, stage: &StageId) -> BTreeSet<StageId> {
+        self.points.iter().filter_map(|point| point.stages.get(stage).cloned()).collect()
+    }
+
+    /// For each axis the value at a point, as tables show it.
+    pub fn shown_values(&self, point: &PointRecord) -> Vec<String> {
+        self.axes.iter().map(|axis| shown(&point.overrides[&axis.key])).collect()
+    }
+}
+
+/// A value as tables show it: texts without quotes.
+pub(super) fn shown(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        value => value.to_string(),
+    }
+}
+
+/// A value of a spec as JSON; what JSON has no number for is text.
+pub fn to_json(node: &Node) -> serde_json::Value {
+    match &node.value {
+        Value::Null => serde_json::Value::Null,
+        Value::Bool(value) => json!(value),
+        Value::Int(value) => json!(value),
+        Value::Float(value) if value.is_finite() => json!(value),
+        Value::Float(_) => json!(node.to_yaml()),
+        Value::Str(text) => json!(text),
+        Value::List(items) => items.iter().map(to_json).collect(),
+        Value::Map(entries) => entries.iter().map(|(name, node)| (name.value.clone(), to_json(node))).collect(),
+    }
+}
