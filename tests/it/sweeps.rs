@@ -274,6 +274,13 @@ fn every_point_is_checked_before_anything_runs() {
 }
 
 #[test]
+fn an_axis_that_changes_nothing_is_refused() {
+    let project = programs();
+    project.write("spec.yaml", &project.read("spec.yaml").replace("vars: { x: 1 }", "vars: { x: 1, y: 1 }"));
+    refused(&project, &["--axis", "vars.y=[1, 2]"], &["sweep axis `vars.y` changes no stage"]);
+}
+
+#[test]
 fn every_file_in_pipelines_is_valid() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines").canonicalize().unwrap();
     let is_spec = |file: &std::path::PathBuf| file.extension().is_some_and(|extension| extension == "yaml");

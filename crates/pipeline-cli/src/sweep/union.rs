@@ -65,6 +65,7 @@ impl Sweep {
             })
         };
         let points = (0..grid.n_points()).map(build).collect::<Result<Vec<_>, _>>()?;
+        check_effects(&grid, &points)?;
         Self::unite(spec, &grid, &base, points)
     }
 
@@ -108,6 +109,20 @@ fn check_axes(spec: &PipelineSpec, overrides: &[Override]) -> Result<(), Failure
     match spec.sweep.iter().find(is_set) {
         Some(axis) => Err(Failure::new(Exit::Usage, format!("`{}` is both set and swept", axis.target()))
             .with_help(format!("for one value only: `--axis {}=[VALUE]`", axis.target()))),
+        None => Ok(()),
+    }
+}
+
+/// Refuses an axis whose values make no difference to any stage: its points would all be the same.
+fn check_effects(grid: &Grid<'_>, points: &[Point]) -> Result<(), SpecError> {
+    let n_stages = points.first().map_or(0, |point| point.definitions.len());
+    let that_matter: BTreeSet<usize> = (0..n_stages).flat_map(|idx| axes_that_matter(grid, points, idx)).collect();
+    let is_idle = |(axis_idx, axis): &(usize, &Axis)| axis.values().len() > 1 && !that_matter.contains(axis_idx);
+    match grid.axes().iter().enumerate().find(is_idle) {
+        Some((_, axis)) => {
+            let message = format!("sweep axis `{}` changes no stage", axis.target());
+            Err(SpecError::at(&axis.spanned_target().span, message).with_help("no stage depends on its value"))
+        }
         None => Ok(()),
     }
 }
