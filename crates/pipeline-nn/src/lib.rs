@@ -9,6 +9,7 @@ pub mod device;
 pub mod image;
 mod matrix;
 pub mod retrieval;
+pub mod statistics;
 pub mod text;
 pub mod train;
 mod weights;

@@ -3,16 +3,20 @@
 mod embed;
 mod error;
 mod lengths;
+mod metrics;
 mod pool;
 mod rank;
 mod recall;
+mod relevant_ranks;
 mod search;
 mod top;
 
 pub use embed::embed;
 pub use error::RetrievalError;
+pub use metrics::{Measure, RelevantRanks, measure};
 pub use rank::{Ranking, Similarity, rank};
 pub use recall::{Recall, recall_at};
+pub use relevant_ranks::{ranks_among, relevant_ranks};
 
 #[cfg(test)]
 mod tests;
