@@ -31,6 +31,7 @@ pub use predictions::{Score, score, write_predictions};
 pub use queries::{QueryRow, SkippedLine, read_queries};
 pub use resize::{Filter, resize};
 pub use shards::{
-    CutSizes, PixelRow, PixelShard, RankingRow, VectorShard, count_rows, cut, read_all_vectors, read_pixels,
-    read_query_shard, read_rankings, read_vectors, write_pixels, write_query_shard, write_rankings, write_vectors,
+    CutSizes, PixelRow, PixelShard, RankingRow, ResultRow, Results, ResultsOf, VectorShard, count_rows, cut,
+    read_all_vectors, read_pixels, read_query_shard, read_rankings, read_results, read_vectors, write_pixels,
+    write_query_shard, write_rankings, write_results, write_vectors,
 };

@@ -22,6 +22,12 @@ pub(crate) const PROJECTION: &str = "projection.safetensors";
 /// The top of every query's ranking.
 pub(crate) const RANKINGS: &str = "rankings.parquet";
 
+/// What was found for each query that counts.
+pub(crate) const PER_QUERY: &str = "per_query.parquet";
+
+/// What was found for each image that a query names.
+pub(crate) const PER_IMAGE: &str = "per_image.parquet";
+
 /// A row that could not be used.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RejectedRow {

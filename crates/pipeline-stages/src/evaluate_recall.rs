@@ -1,10 +1,12 @@
 //! `evaluate-recall`: every query against every image, and MUGE's any-hit Recall@k.
 
+mod measured;
+
 use std::collections::BTreeMap;
 use std::time::Instant;
 
 use pipeline_core::{Metrics, Source, Stage, StageContext, StageError, StageReport};
-use pipeline_data::{QueryRow, RankingRow};
+use pipeline_data::{QueryRow, RankingRow, ResultsOf};
 use pipeline_nn::Matrix;
 use pipeline_nn::checkpoint::Checkpoint;
 use pipeline_nn::retrieval::{self, Ranking};
@@ -15,13 +17,17 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{self, Features};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::train_projection::{must_align, rows_by_id};
+use measured::Measured;
+
+/// What the names of metrics over images begin with.
+pub(crate) const IMAGE_TO_TEXT: &str = "i2t_";
 
 /// Ids per ranking at least: MUGE's prediction file wants ten.
 const MIN_TOP: usize = 10;
 
 pub(crate) static KIND: Kind = Kind {
     name: "evaluate-recall",
-    version: 2,
+    version: 3,
     summary: "Ranks every image for every query and computes Recall@k",
     slots: Some(&[
         Slot {
@@ -60,6 +66,9 @@ struct EvaluateRecallParams {
     #[serde(default = "default_k")]
     #[schemars(inner(range(min = 1)), length(min = 1))]
     k: Vec<usize>,
+    /// Whether the texts are ranked for each image too.
+    #[serde(default)]
+    image_to_text: bool,
 }
 
 /// How two embeddings are compared.
@@ -123,7 +132,9 @@ impl Stage for EvaluateRecall {
         let start = Instant::now();
         evaluation.write(context, &images)?;
         let write_seconds = start.elapsed().as_secs_f64();
-        let metrics = evaluation.metrics(&self.params.k);
+        let start = Instant::now();
+        let metrics = evaluation.metrics(&self.params.k, context.n_threads);
+        let statistics_seconds = start.elapsed().as_secs_f64();
         warn_about(context, &metrics);
         artifact::write_json(&context.scratch.join("metrics.json"), &metrics)?;
         Ok(StageReport {
@@ -134,6 +145,7 @@ impl Stage for EvaluateRecall {
                 ("read".into(), read_seconds),
                 ("search".into(), search_seconds),
                 ("write".into(), write_seconds),
+                ("statistics".into(), statistics_seconds),
             ]),
             ..StageReport::default()
         })
@@ -171,7 +183,10 @@ impl Pool {
 struct Evaluation<'a> {
     queries: Vec<&'a QueryRow>,
     rankings: Vec<Ranking>,
-    pool_size: usize,
+    /// What the queries that name relevant images have found.
+    images_for_queries: Measured,
+    /// What the images that a query names have found, where it is asked for.
+    queries_for_images: Option<Measured>,
 }
 
 impl EvaluateRecall {
@@ -195,40 +210,48 @@ impl EvaluateRecall {
         let mut values = Vec::with_capacity(with_text.len() * pool.queries.n_cols);
         with_text.iter().for_each(|query_idx| values.extend_from_slice(pool.queries.row(*query_idx)));
         let embedded = Matrix::new(with_text.len(), pool.queries.n_cols, values);
+        let queries: Vec<&QueryRow> = with_text.iter().map(|query_idx| &queries[*query_idx]).collect();
         let top_k = self.params.k.last().copied().unwrap_or(MIN_TOP).max(MIN_TOP);
-        let similarity = match self.params.similarity {
+        let similarity = self.similarity();
+        let incomparable = |error| StageError::because("queries and images cannot be compared", error);
+        let rankings = retrieval::rank(&embedded, &pool.images, &relevant, top_k, similarity, context.n_threads)
+            .map_err(incomparable)?;
+        let ranks = |from: &Matrix, to: &Matrix, relevant: &[Vec<usize>]| {
+            retrieval::relevant_ranks(from, to, relevant, similarity, context.n_threads).map_err(incomparable)
+        };
+        let images_for_queries =
+            Measured::of_queries(&queries, images, &relevant, ranks(&embedded, &pool.images, &relevant)?);
+        let queries_for_images = if self.params.image_to_text {
+            let relevant = measured::inverted(&relevant, images.ids.len());
+            Some(Measured::of_images(&queries, images, &relevant, ranks(&pool.images, &embedded, &relevant)?))
+        } else {
+            None
+        };
+        Ok(Evaluation { queries, rankings, images_for_queries, queries_for_images })
+    }
+
+    fn similarity(&self) -> retrieval::Similarity {
+        match self.params.similarity {
             Similarity::Cosine => retrieval::Similarity::Cosine,
             Similarity::Dot => retrieval::Similarity::Dot,
-        };
-        let rankings = retrieval::rank(&embedded, &pool.images, &relevant, top_k, similarity, context.n_threads)
-            .map_err(|error| StageError::because("queries and images cannot be compared", error))?;
-        Ok(Evaluation {
-            queries: with_text.iter().map(|query_idx| &queries[*query_idx]).collect(),
-            rankings,
-            pool_size: pool.images.n_rows,
-        })
+        }
     }
 }
 
 impl Evaluation<'_> {
-    /// The queries that count: those that name relevant images, be they in the pool or not.
-    fn labelled(&self) -> impl Iterator<Item = &Ranking> {
-        let has_ids = |query: &QueryRow| query.image_ids.as_ref().is_some_and(|ids| !ids.is_empty());
-        self.queries.iter().zip(&self.rankings).filter(move |(query, _)| has_ids(query)).map(|(_, ranking)| ranking)
-    }
-
-    fn metrics(&self, k: &[usize]) -> Metrics {
-        let n_queries = if self.pool_size == 0 { 0 } else { self.labelled().count() };
-        let share = |count: usize| if n_queries == 0 { 0.0 } else { count as f64 / n_queries as f64 };
-        let hits = |k: usize| self.labelled().filter(|ranking| ranking.best_rank.is_some_and(|rank| rank <= k)).count();
-        let recalls: Vec<f64> = k.iter().map(|k| share(hits(*k))).collect();
-        let mut metrics: Metrics =
-            k.iter().zip(&recalls).map(|(k, recall)| (format!("recall_at_{k}"), *recall)).collect();
-        metrics.insert("mean_recall".into(), recalls.iter().sum::<f64>() / k.len() as f64);
-        metrics.insert("n_queries".into(), n_queries as f64);
-        let n_answerable = self.labelled().filter(|ranking| ranking.best_rank.is_some()).count();
+    fn metrics(&self, k: &[usize], n_threads: usize) -> Metrics {
+        let found = &self.images_for_queries;
+        let mut metrics = found.metrics(k, n_threads);
+        metrics.insert("n_queries".into(), found.results.rows.len() as f64);
+        let n_answerable = found.results.rows.iter().filter(|row| row.best_rank().is_some()).count();
         metrics.insert("n_answerable".into(), n_answerable as f64);
-        metrics.insert("pool_size".into(), self.pool_size as f64);
+        metrics.insert("pool_size".into(), found.pool_size as f64);
+        if let Some(found) = &self.queries_for_images {
+            let i2t = found.metrics(k, n_threads).into_iter();
+            metrics.extend(i2t.map(|(name, value)| (format!("{IMAGE_TO_TEXT}{name}"), value)));
+            metrics.insert(format!("{IMAGE_TO_TEXT}n_images"), found.results.rows.len() as f64);
+            metrics.insert(format!("{IMAGE_TO_TEXT}pool_size"), found.pool_size as f64);
+        }
         metrics
     }
 
@@ -248,7 +271,16 @@ impl Evaluation<'_> {
             })
             .collect();
         pipeline_data::write_rankings(&context.scratch.join(artifact::RANKINGS), &rows)
-            .map_err(|error| StageError::because("the rankings cannot be written", error))
+            .map_err(|error| StageError::because("the rankings cannot be written", error))?;
+        let write = |file: &str, of: ResultsOf, measured: &Measured| {
+            pipeline_data::write_results(&context.scratch.join(file), of, &measured.results)
+                .map_err(|error| StageError::because(format!("`{file}` cannot be written"), error))
+        };
+        write(artifact::PER_QUERY, ResultsOf::Queries, &self.images_for_queries)?;
+        match &self.queries_for_images {
+            Some(measured) => write(artifact::PER_IMAGE, ResultsOf::Images, measured),
+            None => Ok(()),
+        }
     }
 }
 

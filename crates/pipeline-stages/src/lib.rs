@@ -24,6 +24,7 @@ mod load_queries;
 mod model;
 mod predictions;
 mod recent_vectors;
+mod results;
 mod train_projection;
 
 use pipeline_core::Stage;
@@ -32,6 +33,7 @@ use pipeline_spec::{PipelineSpec, SpecError};
 pub use environment::Environment;
 pub use kind::{Format, Kind, Slot};
 pub use predictions::{PredictionsError, write_predictions};
+pub use results::{read_results, results_of_metric};
 
 /// Every stage kind, in the order of a pipeline.
 ///

@@ -53,7 +53,7 @@ fn the_manifest_of_each_kind_is_as_it_was() {
              normalize=true; pairs=\"first\"; penalty=0.01; \
              projection_dim=64; seed=0; shuffle=false; temperature=0.07; weight_decay=0.0001; source init_from",
         ),
-        ("evaluate", "evaluate-recall 2; k=[1,5,10]; similarity=\"cosine\""),
+        ("evaluate", "evaluate-recall 3; image_to_text=false; k=[1,5,10]; similarity=\"cosine\""),
     ];
     for (stage, lines) in expect {
         assert_eq!(params(stage), lines, "{stage}");

@@ -6,6 +6,7 @@
 //! | pixels | `id` Utf8, `digest` FixedSizeBinary(32), `width` UInt32, `height` UInt32, `status` Utf8, `pixels` Binary? |
 //! | vectors | `id` Utf8?, `vector` FixedSizeBinary(4 · dim), little-endian f32 |
 //! | rankings | `query_id` Utf8?, `query_text` Utf8, `relevant` `List<Utf8>`, `rank` UInt32?, `top_ids` `List<Utf8>`, `top_scores` `List<Float32>` |
+//! | results | `query_id` Utf8? and `query_text` Utf8, or `image_id` Utf8?; `n_relevant` UInt32, `n_in_pool` UInt32, `relevant_ranks` `List<UInt32>`, `best_rank` UInt32? |
 //!
 //! Equal rows give equal bytes: fixed row groups, no times, no statistics.
 
@@ -15,6 +16,7 @@ mod cut;
 mod pixels;
 mod queries;
 mod rankings;
+mod results;
 mod vectors;
 
 pub use columns::count_rows;
@@ -22,4 +24,5 @@ pub use cut::{CutSizes, cut};
 pub use pixels::{PixelRow, PixelShard, read_pixels, write_pixels};
 pub use queries::{read_query_shard, write_query_shard};
 pub use rankings::{RankingRow, read_rankings, write_rankings};
+pub use results::{ResultRow, Results, ResultsOf, read_results, write_results};
 pub use vectors::{VectorShard, read_all_vectors, read_vectors, write_vectors};

@@ -1,0 +1,123 @@
+//! What was found for each query, or for each image, and the metrics of that.
+
+use std::collections::BTreeSet;
+
+use pipeline_core::{Digest, Metrics};
+use pipeline_data::{QueryRow, ResultRow, Results};
+use pipeline_nn::retrieval::{self, RelevantRanks};
+
+use crate::artifact::Features;
+
+/// Results one by one.
+pub(super) struct Measured {
+    /// A row for everything that counts; none when there was nothing to search.
+    pub results: Results,
+    /// How many were searched.
+    pub pool_size: usize,
+}
+
+impl Measured {
+    /// Images for queries: those count that name relevant images, be they in the pool or not.
+    pub fn of_queries(
+        queries: &[&QueryRow],
+        images: &Features,
+        relevant: &[Vec<usize>],
+        ranks: Vec<Vec<usize>>,
+    ) -> Self {
+        let rows = queries.iter().zip(relevant).zip(ranks).map(|((query, relevant), ranks)| ResultRow {
+            id: query.id.clone(),
+            text: query.text.clone(),
+            n_relevant: n_distinct(query.image_ids.iter().flatten()) as u32,
+            n_in_pool: n_distinct(relevant) as u32,
+            relevant_ranks: narrowed(&ranks),
+        });
+        Self::new(rows, images.ids.iter().map(Option::as_deref))
+    }
+
+    /// Texts for images: those count that a query names.
+    pub fn of_images(
+        queries: &[&QueryRow],
+        images: &Features,
+        relevant: &[Vec<usize>],
+        ranks: Vec<Vec<usize>>,
+    ) -> Self {
+        let rows = images.ids.iter().zip(relevant).zip(ranks).map(|((id, relevant), ranks)| ResultRow {
+            id: id.clone(),
+            text: String::new(),
+            n_relevant: relevant.len() as u32,
+            n_in_pool: relevant.len() as u32,
+            relevant_ranks: narrowed(&ranks),
+        });
+        Self::new(rows, queries.iter().map(|query| query.id.as_deref()))
+    }
+
+    fn new<'a>(rows: impl Iterator<Item = ResultRow>, pool: impl ExactSizeIterator<Item = Option<&'a str>>) -> Self {
+        let pool_size = pool.len();
+        let rows = rows.filter(|row| row.n_relevant > 0 && pool_size > 0).collect();
+        Self { results: Results { pool: digest(pool), rows }, pool_size }
+    }
+
+    pub fn metrics(&self, k: &[usize], n_threads: usize) -> Metrics {
+        let found = self.results.rows.iter().map(|row| RelevantRanks {
+            n_in_pool: row.n_in_pool as usize,
+            ranks: row.relevant_ranks.iter().map(|rank| *rank as usize).collect(),
+        });
+        retrieval::measure(&found.collect::<Vec<_>>(), k, self.pool_size, n_threads)
+    }
+}
+
+/// For each image the queries that name it, in their order.
+///
+/// # Shapes
+/// relevant: for each query, rows of images; output: for each of the `n_images` images, places in `relevant`
+pub(super) fn inverted(relevant: &[Vec<usize>], n_images: usize) -> Vec<Vec<usize>> {
+    let mut queries_of = vec![Vec::new(); n_images];
+    for (query_idx, image_rows) in relevant.iter().enumerate() {
+        for image_row in image_rows.iter().collect::<BTreeSet<_>>() {
+            queries_of[*image_row].push(query_idx);
+        }
+    }
+    queries_of
+}
+
+fn n_distinct<T: Ord>(all: impl IntoIterator<Item = T>) -> usize {
+    all.into_iter().collect::<BTreeSet<_>>().len()
+}
+
+fn narrowed(ranks: &[usize]) -> Vec<u32> {
+    ranks.iter().map(|rank| u32::try_from(*rank).unwrap_or(u32::MAX)).collect()
+}
+
+/// A digest of ids in their order: which pool was searched.
+fn digest<'a>(ids: impl Iterator<Item = Option<&'a str>>) -> String {
+    let ids: Vec<_> = ids.collect();
+    Digest::of(&serde_json::to_vec(&ids).expect("texts become JSON")).hex()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_is_looked_for_by_every_query_that_names_it() {
+        assert_eq!(inverted(&[vec![2, 2, 0], vec![], vec![2]], 4), [vec![0], vec![], vec![0, 2], vec![]]);
+    }
+
+    #[test]
+    fn queries_count_whether_or_not_what_they_name_is_in_the_pool() {
+        let query = |ids: Option<Vec<&str>>| QueryRow {
+            id: Some("q".into()),
+            text: "红".into(),
+            image_ids: ids.map(|ids| ids.into_iter().map(str::to_owned).collect()),
+        };
+        let queries = [query(Some(vec!["a", "x", "a"])), query(Some(vec!["x"])), query(Some(vec![])), query(None)];
+        let queries: Vec<&QueryRow> = queries.iter().collect();
+        let images = Features { ids: vec![Some("a".into())], vectors: pipeline_nn::Matrix::zeros(1, 1) };
+        let relevant = [vec![0, 0], vec![], vec![], vec![]];
+        let ranks = vec![vec![1], vec![], vec![], vec![]];
+        let measured = Measured::of_queries(&queries, &images, &relevant, ranks);
+        let counts: Vec<_> = measured.results.rows.iter().map(|row| (row.n_relevant, row.n_in_pool)).collect();
+        assert_eq!(counts, [(2, 1), (1, 0)]);
+        assert_eq!(measured.metrics(&[1], 1)["recall_at_1"], 0.5);
+    }
+}

@@ -1,0 +1,28 @@
+//! What an evaluation found for each query or image, for whoever compares evaluations.
+
+use std::path::Path;
+
+use pipeline_data::{DataError, Results, ResultsOf};
+
+use crate::artifact::{PER_IMAGE, PER_QUERY};
+use crate::evaluate_recall::IMAGE_TO_TEXT;
+
+/// Over what a metric of an evaluation is a mean, and its name without the prefix that says so.
+pub fn results_of_metric(metric: &str) -> (ResultsOf, &str) {
+    match metric.strip_prefix(IMAGE_TO_TEXT) {
+        Some(name) => (ResultsOf::Images, name),
+        None => (ResultsOf::Queries, metric),
+    }
+}
+
+/// The results of the evaluation whose artifact is `folder`; none if it has none.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_results(folder: &Path, of: ResultsOf) -> Result<Option<Results>, DataError> {
+    let path = folder.join(match of {
+        ResultsOf::Queries => PER_QUERY,
+        ResultsOf::Images => PER_IMAGE,
+    });
+    if path.exists() { pipeline_data::read_results(&path, of).map(Some) } else { Ok(None) }
+}
