@@ -91,3 +91,104 @@ fn a_damaged_baseline_is_not_a_missing_one() {
     let reply = project.run(&["check", "spec.yaml"]);
     assert_eq!(reply.code, Some(2), "a spec without `check` is no pass: {reply:?}");
 }
+
+const PAIRED: &str = "check: { mean_recall: { max_drop: 0.002, paired: { alpha: 0.05 } } }";
+
+/// An accepted result whose check is paired, and its baseline.
+fn paired() -> (Project, Value) {
+    let project = accepted();
+    let spec = project.read("spec.yaml").replace("check: { mean_recall: { max_drop: 0.002 } }", PAIRED);
+    project.write("spec.yaml", &spec);
+    let baseline = serde_json::from_str(&project.read("baselines/notebook.json")).unwrap();
+    (project, baseline)
+}
+
+/// Makes the accepted result better: so many queries more had their image first.
+fn with_more_hits(project: &Project, baseline: &Value, n_more: usize) {
+    let mut baseline = baseline.clone();
+    let evaluate = &mut baseline["stages"]["evaluate"];
+    let ranks = evaluate["per_query"]["ranks"].as_array_mut().unwrap();
+    let misses = ranks.iter_mut().filter(|rank| rank.as_u64().unwrap() > 10);
+    misses.take(n_more).for_each(|rank| *rank = 1.into());
+    let mean_recall = evaluate["metrics"]["mean_recall"].as_f64().unwrap() + n_more as f64 / 188.0;
+    evaluate["metrics"]["mean_recall"] = mean_recall.into();
+    project.write("baselines/notebook.json", &baseline.to_string());
+}
+
+#[test]
+fn a_paired_check_passes_on_noise_and_fails_on_a_real_drop() {
+    let (project, baseline) = paired();
+    assert_eq!(verdict(&project, &[]), (Some(0), "passed".to_owned()));
+    // Two queries of 188: MeanRecall falls by 0.0106, but each query might as well have gone the other way, p = 1/4.
+    with_more_hits(&project, &baseline, 2);
+    let reply = project.run(&["check", "spec.yaml"]);
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    assert!(reply.stderr.contains("fell by 0.010638, 0.002 is allowed, but that may be chance: p = 0.2"), "{reply:?}");
+    with_more_hits(&project, &baseline, 12);
+    let reply = project.run(&["check", "spec.yaml"]);
+    assert_eq!(reply.code, Some(1), "{reply:?}");
+    assert!(reply.stderr.contains("fell by 0.063830, 0.002 is allowed, and that is no chance: p = 0.0"), "{reply:?}");
+}
+
+#[test]
+fn a_paired_check_without_its_pairs_is_no_pass() {
+    let (project, baseline) = paired();
+    let with = |change: &dyn Fn(&mut Value)| {
+        let mut baseline = baseline.clone();
+        change(&mut baseline);
+        project.write("baselines/notebook.json", &baseline.to_string());
+    };
+    let digest = baseline["stages"]["evaluate"]["artifact"].clone();
+    with(&|baseline| baseline["stages"]["evaluate"]["per_query"]["ids"] = digest.clone());
+    assert_eq!(verdict(&project, &[]), (Some(5), "not-comparable".to_owned()));
+    with(&|baseline| {
+        baseline["version"] = 1.into();
+        baseline["stages"]["evaluate"].as_object_mut().unwrap().remove("per_query");
+    });
+    assert_eq!(verdict(&project, &[]), (Some(1), "no-baseline".to_owned()));
+    let spec = project.read("spec.yaml");
+    project.write("spec.yaml", &spec.replace(", paired: { alpha: 0.05 }", ""));
+    assert_eq!(verdict(&project, &[]), (Some(0), "passed".to_owned()), "a baseline of version 1 is read");
+    with(&|baseline| baseline["version"] = 3.into());
+    assert_eq!(project.run(&["check", "spec.yaml"]).code, Some(2));
+    with(&|_| ());
+    project.write("spec.yaml", &spec.replace("mean_recall:", "map:"));
+    let reply = project.run(&["check", "spec.yaml"]);
+    assert_eq!(reply.code, Some(2), "{reply:?}");
+    assert!(reply.stderr.contains("`map` cannot be paired"), "{}", reply.stderr);
+}
+
+#[test]
+fn a_baseline_holds_one_line_of_ranks() {
+    let (project, baseline) = paired();
+    let ranks = baseline["stages"]["evaluate"]["per_query"]["ranks"].as_array().unwrap();
+    let text = project.read("baselines/notebook.json");
+    assert_eq!((ranks.len(), text.lines().filter(|line| line.contains("\"ranks\": [")).count()), (188, 1));
+    let n_hits = ranks.iter().filter(|rank| (1..=10).contains(&rank.as_u64().unwrap())).count();
+    assert_eq!(baseline["stages"]["evaluate"]["metrics"]["recall_at_10"], n_hits as f64 / 188.0);
+    assert_eq!(baseline["version"], 2);
+}
+
+#[test]
+fn verdicts_are_written_for_ci_and_for_reviewers() {
+    let (project, baseline) = paired();
+    let args = ["check", "spec.yaml", "--junit", "out/junit.xml", "--markdown", "out/check.md"];
+    assert_eq!(project.run(&args).code, Some(0));
+    let junit = project.read("out/junit.xml");
+    assert!(junit.contains("<testsuite name=\"notebook\" tests=\"1\" failures=\"0\" errors=\"0\">"), "{junit}");
+    assert!(junit.contains("<testcase classname=\"notebook.evaluate\" name=\"mean_recall\"/>"), "{junit}");
+    with_more_hits(&project, &baseline, 12);
+    assert_eq!(project.run(&args).code, Some(1));
+    let (junit, markdown) = (project.read("out/junit.xml"), project.read("out/check.md"));
+    assert!(junit.contains("failures=\"1\"") && junit.contains("<failure type=\"FAILED: dropped\""), "{junit}");
+    assert!(junit.contains("message=\"fell by 0.063830"), "{junit}");
+    assert!(markdown.starts_with("### `pipeline check` of notebook: **FAILED**"), "{markdown}");
+    assert!(markdown.contains("| mean_recall | evaluate | 0.1365 | 0.0727 | -0.0638 |"), "{markdown}");
+    assert!(markdown.contains("by tester: first result."), "{markdown}");
+    run(&project, &["--set", "valid-images.params.max_samples=100"]);
+    let other = [&args[..], &["--set", "valid-images.params.max_samples=100"]].concat();
+    assert_eq!(project.run(&other).code, Some(5));
+    let junit = project.read("out/junit.xml");
+    assert!(junit.contains("errors=\"1\"") && junit.contains("<error type=\"not comparable\""), "{junit}");
+    assert!(project.read("out/check.md").starts_with("### `pipeline check` of notebook: not comparable"));
+}

@@ -58,9 +58,15 @@ fn the_readme_lists_the_commands_as_the_help_does() {
 
 #[test]
 fn links_in_the_documents_lead_somewhere() {
-    for document in
-        ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "artifacts/README.md", "pipelines/demo/README.md"]
-    {
+    for document in [
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "artifacts/README.md",
+        "docs/ci.md",
+        "docs/statistics.md",
+        "pipelines/demo/README.md",
+    ] {
         let text = read(document);
         for target in text.split("](").skip(1).filter_map(|rest| rest.split_once(')')).map(|(target, _)| target) {
             let beside = root().join(document).parent().unwrap().join(target);

@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{ArtifactDigest, Digest, Metrics, StageId};
+use pipeline_data::{ResultRow, Results, ResultsOf};
+use pipeline_nn::retrieval::RelevantRanks;
 use pipeline_spec::PipelineSpec;
 use serde::{Deserialize, Serialize};
+use serde_json::ser::{Formatter, PrettyFormatter};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::whole_file;
 
-/// The version of the file's format.
-const VERSION: u32 = 1;
+/// The version of the file's format. Version 1 had no ranks; it is still read.
+const VERSION: u32 = 2;
 
 /// Metrics that somebody has accepted.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,9 +47,51 @@ pub struct Measured {
     pub pool: Option<Digest>,
     /// Its metrics, with the size of the pool and the number of queries.
     pub metrics: Metrics,
+    /// The best rank that each query has found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_query: Option<BestRanks>,
+    /// The best rank that each image has found, where texts were ranked for images too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub per_image: Option<BestRanks>,
+}
+
+/// The best ranks one by one: what a paired test needs, in few bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BestRanks {
+    /// The digest of the ids, in the order of the ranks.
+    pub ids: Digest,
+    /// 1-based; 0 where nothing was found, 65535 for anything from there on.
+    pub ranks: Vec<u16>,
+}
+
+impl BestRanks {
+    /// Of the results of an evaluation.
+    pub fn of(results: &Results) -> Self {
+        let ids: Vec<_> = results.rows.iter().map(|row| (&row.id, &row.text)).collect();
+        let ids = Digest::of(&serde_json::to_vec(&ids).expect("texts become JSON"));
+        let rank = |row: &ResultRow| u16::try_from(row.best_rank().unwrap_or(0)).unwrap_or(u16::MAX);
+        Self { ids, ranks: results.rows.iter().map(rank).collect() }
+    }
+
+    /// What the measures that need the best rank only can be computed from.
+    pub fn found(&self) -> Vec<RelevantRanks> {
+        let found = |rank: &u16| match *rank {
+            0 => RelevantRanks::default(),
+            rank => RelevantRanks { n_in_pool: 1, ranks: vec![usize::from(rank)] },
+        };
+        self.ranks.iter().map(found).collect()
+    }
 }
 
 impl Measured {
+    /// The best ranks of queries or of images, if they are known.
+    pub fn best_ranks(&self, of: ResultsOf) -> Option<&BestRanks> {
+        match of {
+            ResultsOf::Queries => self.per_query.as_ref(),
+            ResultsOf::Images => self.per_image.as_ref(),
+        }
+    }
+
     /// What makes the two incomparable; none when they were measured on the same data.
     pub fn differs_in(&self, other: &Self) -> Option<&'static str> {
         let metric = |measured: &Self, name: &str| measured.metrics.get(name).copied();
@@ -84,8 +130,8 @@ pub fn read(path: &Path) -> Result<Option<Baseline>, Failure> {
         Err(error) => return Err(cannot(&error)),
     };
     let baseline: Baseline = serde_json::from_slice(&text).map_err(|error| cannot(&error))?;
-    if baseline.version != VERSION {
-        let message = format!("the baseline `{}` has version {}, not {VERSION}", path.display(), baseline.version);
+    if !(1..=VERSION).contains(&baseline.version) {
+        let message = format!("the baseline `{}` has version {}, above {VERSION}", path.display(), baseline.version);
         return Err(Failure::new(Exit::Usage, message).with_help("use the version of pipeline that wrote it"));
     }
     Ok(Some(baseline))
@@ -96,16 +142,44 @@ pub fn read(path: &Path) -> Result<Option<Baseline>, Failure> {
 /// # Errors
 /// When the file cannot be written.
 pub fn write(path: &Path, baseline: &Baseline) -> Result<(), Failure> {
-    let cannot = |error: std::io::Error| {
+    let cannot = |error: io::Error| {
         Failure::because(Exit::Usage, &error).under(format!("the baseline `{}` cannot be written", path.display()))
     };
-    let text = serde_json::to_string_pretty(baseline).expect("a baseline has only string keys");
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(cannot)?;
+    whole_file::write(path, &to_json(baseline)).map_err(cannot)
+}
+
+/// Indented JSON with every list on one line: thousands of ranks are no thousands of lines in a diff.
+fn to_json(baseline: &Baseline) -> String {
+    let mut json = Vec::new();
+    let mut serializer = serde_json::Serializer::with_formatter(&mut json, ListsOnOneLine(PrettyFormatter::new()));
+    baseline.serialize(&mut serializer).expect("a baseline has only string keys");
+    json.push(b'\n');
+    String::from_utf8(json).expect("JSON is UTF-8")
+}
+
+/// Indents objects, not lists.
+struct ListsOnOneLine(PrettyFormatter<'static>);
+
+impl Formatter for ListsOnOneLine {
+    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object(writer)
     }
-    let unfinished = path.with_added_extension(format!("{}.unfinished", std::process::id()));
-    fs::write(&unfinished, text + "\n").map_err(cannot)?;
-    fs::rename(&unfinished, path).map_err(cannot)
+
+    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object(writer)
+    }
+
+    fn begin_object_key<W: ?Sized + Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
+        self.0.begin_object_key(writer, first)
+    }
+
+    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.begin_object_value(writer)
+    }
+
+    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        self.0.end_object_value(writer)
+    }
 }
 
 /// A baseline of these measurements, accepted now.
@@ -130,7 +204,28 @@ mod tests {
             queries: None,
             pool: Some(Digest::of(pool)),
             metrics: BTreeMap::from([("n_queries".to_owned(), n_queries)]),
+            per_query: None,
+            per_image: None,
         }
+    }
+
+    #[test]
+    fn ranks_stand_on_one_line_and_are_capped() {
+        let row = |rank: Option<u32>| ResultRow { relevant_ranks: rank.into_iter().collect(), ..ResultRow::default() };
+        let rows = vec![row(Some(3)), row(None), row(Some(70_000))];
+        let ranks = BestRanks::of(&Results { pool: String::new(), rows });
+        let measured = Measured { per_query: Some(ranks), ..measured(b"pool", 3.0) };
+        let baseline = Baseline {
+            version: VERSION,
+            spec: "demo".to_owned(),
+            accepted_at: String::new(),
+            accepted_by: String::new(),
+            reason: None,
+            stages: BTreeMap::from([("evaluate".parse().unwrap(), measured)]),
+        };
+        let json = to_json(&baseline);
+        assert!(json.contains("\n        \"ranks\": [3,0,65535]\n"), "{json}");
+        assert_eq!(serde_json::from_str::<Baseline>(&json).unwrap(), baseline);
     }
 
     #[test]

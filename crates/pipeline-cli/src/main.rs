@@ -11,16 +11,19 @@ mod exit;
 mod failure;
 mod format;
 mod graph_text;
+mod lineage;
 mod locate;
 mod memory;
 mod missed;
 mod opened;
+mod paired;
 mod render;
 mod run_results;
 mod signals;
 mod sweep;
 mod table;
 mod terminal;
+mod whole_file;
 
 use std::process::ExitCode;
 
@@ -65,6 +68,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Stages(args) => commands::stages::run(&args, terminal),
         Command::Schema => commands::schema::run(terminal),
         Command::Runs(args) => commands::runs::run(&args, terminal),
+        Command::Diff(args) => commands::diff::run(&args, terminal),
         Command::Check(args) => commands::check::run(&args, terminal),
         Command::Predict(args) => commands::predict::run(&args, terminal),
         Command::Cache(args) => commands::cache::run(&args, terminal),

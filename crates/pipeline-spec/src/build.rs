@@ -13,12 +13,13 @@ use crate::merge::Entries;
 use crate::overrides::check_target;
 use crate::path::absolute;
 use crate::vars::Vars;
-use crate::{Axis, CheckRule, Node, PipelineSpec, Publish, Span, Spanned, SpecError, StageSpec, Value};
+use crate::{Axis, CheckRule, Node, PairedRule, PipelineSpec, Publish, Span, Spanned, SpecError, StageSpec, Value};
 
 /// The keys of a spec.
 pub(crate) const SPEC_KEYS: &[&str] = &["name", "extends", "folder", "vars", "stages", "sweep", "check"];
 const STAGE_KEYS: &[&str] = &["kind", "inputs", "params", "retain", "pool", "publish"];
-const CHECK_KEYS: &[&str] = &["max_drop", "min_value"];
+const CHECK_KEYS: &[&str] = &["max_drop", "min_value", "paired"];
+const PAIRED_KEYS: &[&str] = &["alpha"];
 
 /// Builds the spec from its merged tree.
 ///
@@ -211,26 +212,53 @@ fn check(entries: Entries) -> Result<BTreeMap<String, CheckRule>, SpecError> {
 }
 
 fn check_rule(metric: Spanned<String>, node: Node) -> Result<CheckRule, SpecError> {
-    let mut rule = CheckRule { max_drop: None, min_value: None, span: metric.span };
+    let mut rule = CheckRule { max_drop: None, min_value: None, paired: None, span: metric.span };
     let entries = into_map(node, format_args!("the check of `{}`", metric.value))?;
     check_keys(&entries, CHECK_KEYS)?;
-    for (key, node) in &entries {
-        let value = match node.value {
-            Value::Int(value) => value as f64,
-            Value::Float(value) if value.is_finite() => value,
-            _ => return Err(expected(node, format_args!("`{}`", key.value), "a number")),
-        };
+    let mut paired_span = None;
+    for (key, node) in entries {
         match key.value.as_str() {
-            "max_drop" if value < 0.0 => return Err(expected(node, "`max_drop`", "at least 0")),
-            "max_drop" => rule.max_drop = Some(value),
-            _ => rule.min_value = Some(value),
+            "paired" => {
+                rule.paired = Some(paired_rule(node)?);
+                paired_span = Some(key.span);
+            }
+            "max_drop" => match number(&key.value, &node)? {
+                value if value < 0.0 => return Err(expected(&node, "`max_drop`", "at least 0")),
+                value => rule.max_drop = Some(value),
+            },
+            _ => rule.min_value = Some(number(&key.value, &node)?),
         }
+    }
+    if let (Some(span), None) = (paired_span, rule.max_drop) {
+        let message = format!("the check of `{}` is paired but has no `max_drop`", metric.value);
+        return Err(SpecError::at(&span, message).with_help("`max_drop: 0` fails on any drop that is no chance"));
     }
     if rule.max_drop.is_none() && rule.min_value.is_none() {
         let message = format!("the check of `{}` asks for nothing", metric.value);
         return Err(SpecError::at(&rule.span, message).with_help("give it `max_drop` or `min_value`"));
     }
     Ok(rule)
+}
+
+fn paired_rule(node: Node) -> Result<PairedRule, SpecError> {
+    let entries = into_map(node, "`paired`")?;
+    check_keys(&entries, PAIRED_KEYS)?;
+    let mut rule = PairedRule::default();
+    for (key, node) in &entries {
+        rule.alpha = number(&key.value, node)?;
+        if rule.alpha <= 0.0 || rule.alpha > 0.5 {
+            return Err(expected(node, "`alpha`", "above 0 and at most 0.5"));
+        }
+    }
+    Ok(rule)
+}
+
+fn number(name: &str, node: &Node) -> Result<f64, SpecError> {
+    match node.value {
+        Value::Int(value) => Ok(value as f64),
+        Value::Float(value) if value.is_finite() => Ok(value),
+        _ => Err(expected(node, format_args!("`{name}`"), "a number")),
+    }
 }
 
 fn sweep(entries: Entries, stages: &Entries, vars: &Vars) -> Result<Vec<Axis>, SpecError> {

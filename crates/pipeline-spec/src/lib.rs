@@ -58,4 +58,4 @@ pub use path::SpecPath;
 pub use resolved::resolved_yaml;
 pub use schema::{KindSchema, json_schema};
 pub use source::{Span, Spanned, SpecFile};
-pub use spec::{CheckRule, Input, PipelineSpec, Publish, StageSpec};
+pub use spec::{CheckRule, Input, PairedRule, PipelineSpec, Publish, StageSpec};

@@ -171,6 +171,9 @@ impl Writer<'_> {
         for (idx, (name, value)) in parts.enumerate() {
             self.raw(if idx == 0 { "{ " } else { ", " }).raw(name).raw(": ").number(value);
         }
+        if let Some(paired) = rule.paired {
+            self.raw(", paired: { alpha: ").number(paired.alpha).raw(" }");
+        }
         self.raw(" }")
     }
 

@@ -89,6 +89,17 @@ fn check_rule() -> Value {
                 "description": "How far the metric may fall below the accepted one.",
             },
             "min_value": { "type": "number", "description": "What the metric must reach." },
+            "paired": {
+                "type": ["object", "null"],
+                "description": "A drop beyond `max_drop` fails only if a paired test over the queries says that it is no chance.",
+                "properties": {
+                    "alpha": {
+                        "type": "number", "exclusiveMinimum": 0, "maximum": 0.5, "default": 0.05,
+                        "description": "How often chance alone may be taken for a drop.",
+                    },
+                },
+                "additionalProperties": false,
+            },
         },
         "additionalProperties": false,
         "minProperties": 1,

@@ -65,15 +65,30 @@ pub struct Publish {
     pub path: PathBuf,
 }
 
-/// What is asked of a metric; at least one of the two.
+/// What is asked of a metric; at least one of `max_drop` and `min_value`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckRule {
     /// How far the metric may fall below the accepted one, in the metric's own unit; at least 0.
     pub max_drop: Option<f64>,
     /// What the metric must reach.
     pub min_value: Option<f64>,
+    /// With it a drop fails only if it is also no chance; there is a `max_drop` then.
+    pub paired: Option<PairedRule>,
     /// Where the metric's name stands.
     pub span: Span,
+}
+
+/// When a drop counts as no chance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PairedRule {
+    /// The share of runs in which chance alone may be taken for a drop, above 0 and at most 0.5.
+    pub alpha: f64,
+}
+
+impl Default for PairedRule {
+    fn default() -> Self {
+        Self { alpha: 0.05 }
+    }
 }
 
 impl PipelineSpec {

@@ -74,6 +74,8 @@ pub enum Command {
     Schema,
     /// List the runs in the store, newest last, or show one again.
     Runs(RunsArgs),
+    /// Compare two runs: params, stages and metrics, query by query.
+    Diff(DiffArgs),
     /// Compare the current metrics with the accepted ones.
     Check(CheckArgs),
     /// Write predictions in the MUGE format.
@@ -300,7 +302,8 @@ pub struct StagesArgs {
 /// Arguments of `runs`.
 #[derive(Debug, Args)]
 pub struct RunsArgs {
-    /// The run to show again: its id, the beginning of it, or `last`; RUN:POINT for a point of a sweep.
+    /// The run to show again: its id, the beginning of it, `last`, or `last~1` for the one before; RUN:POINT for a point
+    /// of a sweep.
     pub run: Option<String>,
     /// Pin the run: `cache gc` spares what its stages had.
     #[arg(long, requires = "run", conflicts_with_all = ["unpin", "json"])]
@@ -308,6 +311,23 @@ pub struct RunsArgs {
     /// Let a pinned run go.
     #[arg(long, requires = "run", conflicts_with = "json")]
     pub unpin: bool,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+pub struct DiffArgs {
+    /// The earlier run: its id, the beginning of it, `last` or `last~1`; with `:STAGE` that evaluation of it.
+    #[arg(value_name = "RUN")]
+    pub earlier: String,
+    /// The later run.
+    #[arg(value_name = "RUN")]
+    pub later: String,
     /// Which store.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -328,6 +348,12 @@ pub struct CheckArgs {
     /// Why they are accepted; kept in the baseline.
     #[arg(long, value_name = "TEXT", requires = "accept")]
     pub reason: Option<String>,
+    /// Write the verdicts as a JUnit report too.
+    #[arg(long, value_name = "FILE", conflicts_with = "accept")]
+    pub junit: Option<PathBuf>,
+    /// Write the verdicts as a table in Markdown too, for a comment on a change.
+    #[arg(long, value_name = "FILE", conflicts_with = "accept")]
+    pub markdown: Option<PathBuf>,
     /// For whom.
     #[command(flatten)]
     pub json: JsonArgs,

@@ -53,15 +53,15 @@ pub fn print_events(store: &Store, run: &RunInfo, terminal: &Terminal) -> Result
     Ok(lines.iter().try_for_each(|line| terminal.data(line))?)
 }
 
-/// The run that `name` means: `last`, an id, or the beginning of one id only.
+/// The run that `name` means: `last`, `last~1` (the one before) and so on, an id, or the beginning of one id only.
 ///
 /// # Errors
 /// When it means none or several: tells the nearest or the newest ids.
 pub fn find<'a>(runs: &'a [RunInfo], name: &str) -> Result<&'a RunInfo, Failure> {
-    if name == LAST
-        && let Some(newest) = runs.last()
+    if let Some(back) = name.strip_prefix(LAST).and_then(n_back)
+        && let Some(run) = runs.iter().rev().nth(back)
     {
-        return Ok(newest);
+        return Ok(run);
     }
     if let Some(run) = runs.iter().find(|run| run.id.0 == name) {
         return Ok(run);
@@ -75,6 +75,11 @@ pub fn find<'a>(runs: &'a [RunInfo], name: &str) -> Result<&'a RunInfo, Failure>
             Err(Failure::new(Exit::Usage, message).with_help(newest(several.iter().copied())))
         }
     }
+}
+
+/// How many runs before the last `~N` means; nothing behind `last` is the last itself.
+fn n_back(suffix: &str) -> Option<usize> {
+    if suffix.is_empty() { Some(0) } else { suffix.strip_prefix('~')?.parse().ok() }
 }
 
 fn not_found(runs: &[RunInfo], name: &str) -> Failure {

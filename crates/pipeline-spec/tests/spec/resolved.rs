@@ -20,8 +20,11 @@ fn meaning(spec: &PipelineSpec) -> Vec<String> {
             .iter()
             .map(|axis| format!("{} {}", axis.target(), axis.values().iter().map(texts).collect::<Vec<_>>().join(" "))),
     );
-    meaning
-        .extend(spec.check.iter().map(|(metric, rule)| format!("{metric} {:?} {:?}", rule.max_drop, rule.min_value)));
+    meaning.extend(
+        spec.check
+            .iter()
+            .map(|(metric, rule)| format!("{metric} {:?} {:?} {:?}", rule.max_drop, rule.min_value, rule.paired)),
+    );
     meaning
 }
 
@@ -114,7 +117,7 @@ stages:
       "odd key: #": 1
       "1": one
 sweep: { b.params.numbers: [[1], "${data}/s"], vars.data: [p] }
-check: { m: { max_drop: 0, min_value: -0.25 } }
+check: { m: { max_drop: 0, min_value: -0.25 }, p: { max_drop: 0.5, paired: { alpha: 0.01 } }, q: { max_drop: 1, paired: } }
 "##;
     fs::write(folder.path().join("base.yaml"), base).unwrap();
     let path = folder.path().join("experiments/main.yaml");

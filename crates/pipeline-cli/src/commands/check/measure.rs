@@ -2,16 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipeline_core::{Digest, StageId};
+use pipeline_core::{Key, StageId};
+use pipeline_data::ResultsOf;
 use pipeline_engine::{Decision, Graph, Plan};
+use pipeline_store::Store;
 
-use crate::baseline::Measured;
+use crate::baseline::{BestRanks, Measured};
 use crate::exit::Exit;
-use crate::failure::Failure;
+use crate::failure::{Failure, chain};
+use crate::lineage::Lineage;
 
 /// What all stages of a spec have measured.
 pub struct Measurements {
     current: BTreeMap<StageId, Measured>,
+    keys: BTreeMap<StageId, Key>,
     stale: BTreeSet<StageId>,
 }
 
@@ -21,17 +25,21 @@ pub type Found<'a> = (&'a StageId, &'a Measured, f64);
 impl Measurements {
     /// Collects what is up to date in `plan`.
     pub fn of(graph: &Graph, plan: &Plan) -> Self {
-        let mut measurements = Self { current: BTreeMap::new(), stale: BTreeSet::new() };
-        for (idx, stage) in plan.stages.iter().enumerate() {
+        let lineage = Lineage::of_plan(graph, plan);
+        let mut measurements = Self { current: BTreeMap::new(), keys: BTreeMap::new(), stale: BTreeSet::new() };
+        for stage in &plan.stages {
             match &stage.decision {
-                Decision::Reuse { artifact, report, .. } => {
+                Decision::Reuse { key, artifact, report } => {
                     let measured = Measured {
                         artifact: *artifact,
-                        queries: data_digest(graph, plan, idx, "queries"),
-                        pool: data_digest(graph, plan, idx, "images"),
+                        queries: lineage.data(&stage.id, "queries"),
+                        pool: lineage.data(&stage.id, "images"),
                         metrics: report.metrics.clone(),
+                        per_query: None,
+                        per_image: None,
                     };
                     measurements.current.insert(stage.id.clone(), measured);
+                    measurements.keys.insert(stage.id.clone(), *key);
                 }
                 Decision::Run { .. } | Decision::Depends { .. } | Decision::MayBeDemanded { .. } => {
                     measurements.stale.insert(stage.id.clone());
@@ -39,6 +47,32 @@ impl Measurements {
             }
         }
         measurements
+    }
+
+    /// What a stage has measured, with the best ranks of its queries and images from its artifact, if it has them; the
+    /// inner error says why they cannot be had.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn with_ranks(&self, stage: &StageId, store: &Store) -> Result<Result<Measured, String>, Failure> {
+        let mut measured = self.current[stage].clone();
+        let Some(record) = store.record(&self.keys[stage])? else {
+            return Ok(Err("unmeasured: its record is gone".to_owned()));
+        };
+        let open = match store.open_tree(&record.tree) {
+            Ok(open) => open,
+            Err(error) => {
+                return Ok(Err(format!("unmeasured: the results are not there: {}", chain(&error).join(": "))));
+            }
+        };
+        let read = |of: ResultsOf| {
+            let results = pipeline_stages::read_results(open.folder(), of);
+            let results = results.map_err(|error| Failure::because(Exit::CheckFailed, &error))?;
+            Ok::<_, Failure>(results.as_ref().map(BestRanks::of))
+        };
+        measured.per_query = read(ResultsOf::Queries)?;
+        measured.per_image = read(ResultsOf::Images)?;
+        Ok(Ok(measured))
     }
 
     /// Finds a metric by `NAME` or `STAGE.NAME`; the inner error says why it is not measured. `usual` is the stage that
@@ -101,37 +135,5 @@ impl Measurements {
             Some(value) => Err(format!("unmeasured: `{stage}` reports {value}")),
             None => Err(format!("unmeasured: `{stage}` has no metric `{name}`")),
         }
-    }
-}
-
-/// The digest of the data that an input of an evaluation comes from: of the sources of the stages at the top of it.
-///
-/// Not of the input itself: other features of the same images are what a check is there to compare.
-fn data_digest(graph: &Graph, plan: &Plan, idx: usize, slot: &str) -> Option<Digest> {
-    let input = graph.nodes()[idx].inputs.get(slot)?;
-    let mut roots = BTreeSet::new();
-    let mut above = vec![graph.position(input)?];
-    let mut seen = BTreeSet::new();
-    while let Some(idx) = above.pop() {
-        if !seen.insert(idx) {
-            continue;
-        }
-        match graph.inputs(idx) {
-            [] => roots.extend(root_lines(plan, idx)),
-            inputs => above.extend(inputs),
-        }
-    }
-    let lines: Vec<String> = roots.into_iter().collect();
-    Some(Digest::of(lines.join("\n").as_bytes()))
-}
-
-/// The sources of a stage; of one that reads none, what it makes.
-fn root_lines(plan: &Plan, idx: usize) -> Vec<String> {
-    let stage = &plan.stages[idx];
-    let text = stage.manifest.as_ref().map(|manifest| manifest.text()).unwrap_or_default();
-    let sources: Vec<String> = text.lines().filter(|line| line.starts_with("source.")).map(str::to_owned).collect();
-    match &stage.decision {
-        Decision::Reuse { artifact, .. } if sources.is_empty() => vec![format!("artifact = {artifact}")],
-        _ => sources,
     }
 }

@@ -1,9 +1,11 @@
 //! `pipeline check`: compares the current metrics with the accepted ones. Runs nothing.
 //!
-//! JSON: `{spec, baseline, passed, metrics: [{metric, stage, current, accepted, max_drop, min_value, verdict, detail}]}`,
-//! where `verdict` is `passed`, `dropped`, `below-minimum`, `unmeasured`, `no-baseline` or `not-comparable`.
+//! JSON: `{spec, baseline, passed, metrics: [{metric, stage, current, accepted, max_drop, min_value, paired, verdict,
+//! detail}]}`, where `verdict` is `passed`, `dropped`, `below-minimum`, `unmeasured`, `no-baseline` or `not-comparable`, and
+//! `paired` is null or `{alpha, p, low, high, n_better, n_worse}`.
 
 mod measure;
+mod reports;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -21,6 +23,7 @@ use crate::format::rfc3339;
 use crate::opened::Opened;
 use crate::table::Table;
 use crate::terminal::Terminal;
+use crate::whole_file;
 use measure::Measurements;
 use verdict::{Checked, Verdict};
 
@@ -41,9 +44,22 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         return accept(args, &opened, &measurements, &path, terminal);
     }
     let accepted = baseline::read(&path)?;
-    let checked = verdict::check_all(&opened.spec.check, &measurements, accepted.as_ref())?;
+    let checked = verdict::check_all(&opened.spec.check, &measurements, accepted.as_ref(), &opened.store)?;
+    if let Some(file) = &args.junit {
+        write_report(file, &reports::junit(&opened.spec.name, &checked))?;
+    }
+    if let Some(file) = &args.markdown {
+        write_report(file, &reports::markdown(&opened.spec.name, accepted.as_ref(), &checked))?;
+    }
     tell(args, &opened, &path, accepted.as_ref(), &checked, terminal)?;
     Ok(verdict::exit(&checked))
+}
+
+fn write_report(file: &Path, text: &str) -> Result<(), Failure> {
+    let cannot = |error| {
+        Failure::because(Exit::Usage, &error).under(format!("the report `{}` cannot be written", file.display()))
+    };
+    whole_file::write(file, text).map_err(cannot)
 }
 
 fn tell(
@@ -63,8 +79,12 @@ fn tell(
         }))?);
     }
     terminal.data(&table(checked).render(terminal.out, terminal.out_width()))?;
-    for failed in checked.iter().filter(|checked| checked.verdict != Verdict::Passed) {
-        terminal.note(&failure_of(failed, opened).render(terminal.err));
+    for checked in checked {
+        match checked.verdict {
+            Verdict::Passed if checked.detail.is_empty() => {}
+            Verdict::Passed => terminal.remark(&format!("`{}` {}", checked.metric, checked.detail)),
+            _ => terminal.note(&failure_of(checked, opened).render(terminal.err)),
+        }
     }
     if let (Exit::Done, Some(baseline)) = (verdict::exit(checked), accepted) {
         terminal.remark(&format!("passed; accepted {} by {}", baseline.accepted_at, baseline.accepted_by));
@@ -115,11 +135,15 @@ fn accept(
     let mut stages = BTreeMap::new();
     for metric in opened.spec.check.keys() {
         let found = measurements.find(metric, None)?;
-        let (stage, measured, _) = found.map_err(|reason| {
+        let (stage, _, _) = found.map_err(|reason| {
             Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}"))
                 .with_help(format!("`pipeline run {}` first", opened.spec.file.display()))
         })?;
-        stages.insert(stage.clone(), measured.clone());
+        let measured = measurements.with_ranks(stage, &opened.store)?.map_err(|reason| {
+            Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}"))
+                .with_help(format!("`pipeline run {} --force {stage}` makes them again", opened.spec.file.display()))
+        })?;
+        stages.insert(stage.clone(), measured);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let accepted = baseline::accepted_now(&opened.spec, args.reason.clone(), rfc3339(now.as_millis() as u64), stages);

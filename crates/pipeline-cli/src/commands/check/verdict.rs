@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::StageId;
-use pipeline_spec::CheckRule;
+use pipeline_nn::statistics::{drop_p, intervals};
+use pipeline_spec::{CheckRule, PairedRule};
+use pipeline_store::Store;
 use serde::Serialize;
 
-use crate::baseline::Baseline;
+use crate::baseline::{Baseline, Measured};
 use crate::commands::check::measure::Measurements;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::paired;
 
 /// A drop of exactly `max_drop` passes although decimal fractions are not exact in binary.
 const ROUNDING: f64 = 1e-9;
@@ -20,7 +23,7 @@ const ROUNDING: f64 = 1e-9;
 pub enum Verdict {
     /// Everything that the spec asks of it holds.
     Passed,
-    /// It fell by more than `max_drop`.
+    /// It fell by more than `max_drop`; where the rule is paired, also by no chance.
     Dropped,
     /// It is lower than `min_value`.
     BelowMinimum,
@@ -47,10 +50,29 @@ pub struct Checked {
     pub max_drop: Option<f64>,
     /// What it must reach.
     pub min_value: Option<f64>,
+    /// What the paired test says, where one is asked for.
+    pub paired: Option<Paired>,
     /// The verdict.
     pub verdict: Verdict,
     /// The verdict in words.
     pub detail: String,
+}
+
+/// A paired test of the queries before and after.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Paired {
+    /// At most this `p` is no chance.
+    pub alpha: f64,
+    /// How likely such a drop is if nothing has changed.
+    pub p: f64,
+    /// The lower bound of the change with 95% confidence.
+    pub low: f64,
+    /// The upper bound.
+    pub high: f64,
+    /// Queries that do better than before.
+    pub n_better: usize,
+    /// Queries that do worse.
+    pub n_worse: usize,
 }
 
 impl Verdict {
@@ -75,8 +97,9 @@ pub fn check_all(
     rules: &BTreeMap<String, CheckRule>,
     measurements: &Measurements,
     accepted: Option<&Baseline>,
+    store: &Store,
 ) -> Result<Vec<Checked>, Failure> {
-    rules.iter().map(|(metric, rule)| check(metric, rule, measurements, accepted)).collect()
+    rules.iter().map(|(metric, rule)| check(metric, rule, measurements, accepted, store)).collect()
 }
 
 /// How the program ends: a failure outweighs what cannot be compared.
@@ -96,18 +119,10 @@ fn check(
     rule: &CheckRule,
     measurements: &Measurements,
     accepted: Option<&Baseline>,
+    store: &Store,
 ) -> Result<Checked, Failure> {
     let usual = accepted.and_then(|baseline| usual_stage(metric, baseline));
-    let mut checked = Checked {
-        metric: metric.to_owned(),
-        stage: usual.cloned(),
-        current: None,
-        accepted: None,
-        max_drop: rule.max_drop,
-        min_value: rule.min_value,
-        verdict: Verdict::Passed,
-        detail: String::new(),
-    };
+    let mut checked = Checked::new(metric, rule, usual);
     let (stage, measured, current) = match measurements.find(metric, usual)? {
         Ok(found) => found,
         Err(reason) => return Ok(checked.with(Verdict::Unmeasured, reason)),
@@ -129,12 +144,59 @@ fn check(
     if let Some(what) = measured.differs_in(before) {
         return Ok(checked.with(Verdict::NotComparable, format!("measured on another {what} than the accepted one")));
     }
-    let drop = accepted - current;
-    if drop > max_drop + ROUNDING {
-        let detail = format!("fell by {drop:.6}, from {accepted:.6} to {current:.6}; {max_drop} is allowed");
-        return Ok(checked.with(Verdict::Dropped, detail));
+    if let Some(paired_rule) = rule.paired {
+        let measured = match measurements.with_ranks(stage, store)? {
+            Ok(measured) => measured,
+            Err(reason) => return Ok(checked.with(Verdict::Unmeasured, reason)),
+        };
+        match pair(name, rule, paired_rule, before, &measured)? {
+            Ok(paired) => checked.paired = Some(paired),
+            Err((verdict, reason)) => return Ok(checked.with(verdict, reason)),
+        }
     }
-    Ok(checked)
+    Ok(checked.judge_drop(accepted - current, max_drop))
+}
+
+/// The paired test of one metric; the inner error is the verdict where there is nothing to pair.
+///
+/// # Errors
+/// When the metric does not depend on the best ranks alone, which are all that a baseline holds.
+fn pair(
+    name: &str,
+    rule: &CheckRule,
+    paired_rule: PairedRule,
+    before: &Measured,
+    now: &Measured,
+) -> Result<Result<Paired, (Verdict, String)>, Failure> {
+    let measure = paired::measure(name, &now.metrics).filter(|(_, measure)| measure.needs_best_rank_only());
+    let Some((of, measure)) = measure else {
+        let failure = Failure::new(Exit::Usage, format!("`{name}` cannot be paired"))
+            .with_help("a baseline holds the best rank of each query: `recall_at_k`, `mean_recall` and `mrr` can");
+        return Err(Failure { span: Some(rule.span.clone()), ..failure });
+    };
+    let (before, now) = match (before.best_ranks(of), now.best_ranks(of)) {
+        (Some(before), Some(now)) => (before, now),
+        (None, _) => {
+            let reason = "the accepted baseline has no ranks to pair with: accept anew".to_owned();
+            return Ok(Err((Verdict::NoBaseline, reason)));
+        }
+        (_, None) => return Ok(Err((Verdict::Unmeasured, "unmeasured: no result for each query".to_owned()))),
+    };
+    if before.ids != now.ids || before.ranks.len() != now.ranks.len() {
+        let reason = "measured on other queries than the accepted one".to_owned();
+        return Ok(Err((Verdict::NotComparable, reason)));
+    }
+    let changes = paired::differences(&measure, &before.found(), &now.found());
+    let drops: Vec<f64> = changes.iter().map(|change| -change).collect();
+    let (n_better, n_worse) = (count(&changes, |change| change > 0.0), count(&changes, |change| change < 0.0));
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let interval = intervals(&[changes], n_threads)[0];
+    let PairedRule { alpha } = paired_rule;
+    Ok(Ok(Paired { alpha, p: drop_p(&drops), low: interval.low, high: interval.high, n_better, n_worse }))
+}
+
+fn count(changes: &[f64], counts: fn(f64) -> bool) -> usize {
+    changes.iter().filter(|change| counts(**change)).count()
 }
 
 /// The stage that had a metric of that name when it was accepted, if it was one.
@@ -144,6 +206,37 @@ fn usual_stage<'a>(metric: &str, baseline: &'a Baseline) -> Option<&'a StageId> 
 }
 
 impl Checked {
+    fn new(metric: &str, rule: &CheckRule, stage: Option<&StageId>) -> Self {
+        Self {
+            metric: metric.to_owned(),
+            stage: stage.cloned(),
+            current: None,
+            accepted: None,
+            max_drop: rule.max_drop,
+            min_value: rule.min_value,
+            paired: None,
+            verdict: Verdict::Passed,
+            detail: String::new(),
+        }
+    }
+
+    /// A drop fails beyond `max_drop`; where it is paired, only if the test says that it is no chance.
+    fn judge_drop(self, drop: f64, max_drop: f64) -> Self {
+        if drop <= max_drop + ROUNDING {
+            return self;
+        }
+        let fell = format!("fell by {drop:.6}, {max_drop} is allowed");
+        match self.paired {
+            None => self.with(Verdict::Dropped, fell),
+            Some(Paired { alpha, p, .. }) if p <= alpha => {
+                self.with(Verdict::Dropped, format!("{fell}, and that is no chance: p = {p:.4}, alpha = {alpha}"))
+            }
+            Some(Paired { alpha, p, .. }) => {
+                self.with(Verdict::Passed, format!("{fell}, but that may be chance: p = {p:.4}, alpha = {alpha}"))
+            }
+        }
+    }
+
     fn with(self, verdict: Verdict, detail: String) -> Self {
         Self { verdict, detail, ..self }
     }

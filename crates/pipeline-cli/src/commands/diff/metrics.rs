@@ -1,0 +1,312 @@
+//! The metrics of two evaluations, and whether their differences are more than chance.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipeline_core::{Digest, Metrics, StageId};
+use pipeline_data::{ResultRow, Results, ResultsOf};
+use pipeline_nn::statistics::{SignTest, intervals, sign_test};
+use pipeline_store::Store;
+use serde::Serialize;
+
+use super::past::{PastRun, PastStage};
+use crate::exit::Exit;
+use crate::failure::{Failure, chain};
+use crate::paired;
+
+/// Two evaluations side by side.
+#[derive(Debug, Serialize)]
+pub struct Compared {
+    /// The stage of the earlier run.
+    pub earlier: StageId,
+    /// The stage of the later run.
+    pub later: StageId,
+    /// What differs in the data, so that metrics cannot be compared.
+    pub incomparable: Option<String>,
+    /// Why the differences could not be tested.
+    pub untested: Option<String>,
+    /// The metrics that both have.
+    pub metrics: Vec<MetricDifference>,
+}
+
+/// A metric of both evaluations.
+#[derive(Debug, Serialize)]
+pub struct MetricDifference {
+    /// Its name.
+    pub metric: String,
+    /// Its value in the earlier run.
+    pub earlier: f64,
+    /// Its value in the later run.
+    pub later: f64,
+    /// The later minus the earlier.
+    pub difference: f64,
+    /// The lower bound of the difference: 95%, paired bootstrap over the queries.
+    pub low: Option<f64>,
+    /// The upper bound.
+    pub high: Option<f64>,
+    /// Of metrics that count hits: queries that rose and fell, and the p of the exact sign test.
+    pub sign_test: Option<Signs>,
+    /// What the interval says; none where nothing was tested.
+    pub verdict: Option<Verdict>,
+}
+
+/// A sign test.
+#[derive(Debug, Serialize)]
+pub struct Signs {
+    /// Queries that rose.
+    pub n_better: usize,
+    /// Queries that fell.
+    pub n_worse: usize,
+    /// How likely so uneven a split is by chance.
+    pub p: f64,
+}
+
+/// What a difference is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// The whole interval is above 0.
+    Better,
+    /// The whole interval is below 0.
+    Worse,
+    /// 0 is in the interval.
+    NoEvidence,
+}
+
+impl Verdict {
+    /// The verdict for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Better => "better",
+            Self::Worse => "worse",
+            Self::NoEvidence => "no evidence of a difference",
+        }
+    }
+}
+
+/// Compares two stages that have metrics.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn compare(
+    store: &Store,
+    (earlier_run, earlier_id): (&PastRun, &StageId),
+    (later_run, later_id): (&PastRun, &StageId),
+) -> Result<Compared, Failure> {
+    let (earlier, later) = (&earlier_run.stages[earlier_id], &later_run.stages[later_id]);
+    let mut compared = Compared {
+        earlier: earlier_id.clone(),
+        later: later_id.clone(),
+        incomparable: None,
+        untested: None,
+        metrics: Vec::new(),
+    };
+    let data = |run: &PastRun, stage: &StageId, slot: &str| run.lineage.data(stage, slot);
+    let same_data = |slot: &str| same(data(earlier_run, earlier_id, slot), data(later_run, later_id, slot));
+    let same_count = |name: &str| earlier.metrics.get(name) == later.metrics.get(name);
+    let is_evaluation = earlier.metrics.contains_key("pool_size") || later.metrics.contains_key("pool_size");
+    compared.incomparable = match is_evaluation {
+        true if !same_data("images") || !same_count("pool_size") => Some(other("pool", "pool_size", earlier, later)),
+        true if !same_data("queries") || !same_count("n_queries") => {
+            Some(other("queries", "n_queries", earlier, later))
+        }
+        _ => None,
+    };
+    if compared.incomparable.is_none() {
+        compared.test(store, (earlier_run, earlier), (later_run, later))?;
+    }
+    Ok(compared)
+}
+
+/// Data are the same only where it is known what they are.
+fn same(earlier: Option<Digest>, later: Option<Digest>) -> bool {
+    earlier.is_some() && earlier == later
+}
+
+fn other(what: &str, count: &str, earlier: &PastStage, later: &PastStage) -> String {
+    let of = |stage: &PastStage| stage.metrics.get(count).map_or("?".to_owned(), f64::to_string);
+    let (earlier, later) = (of(earlier), of(later));
+    match earlier == later {
+        true => format!("measured on another {what} (of the same size, {earlier})"),
+        false => format!("measured on another {what} ({count} {earlier} and {later})"),
+    }
+}
+
+impl Compared {
+    fn test(
+        &mut self,
+        store: &Store,
+        (earlier_run, earlier): (&PastRun, &PastStage),
+        (later_run, later): (&PastRun, &PastStage),
+    ) -> Result<(), Failure> {
+        self.metrics = both(&earlier.metrics, &later.metrics);
+        for of in [ResultsOf::Queries, ResultsOf::Images] {
+            let measured = self.metrics.iter().filter_map(|metric| paired::measure(&metric.metric, &later.metrics));
+            if !measured.into_iter().any(|(results_of, _)| results_of == of) {
+                continue;
+            }
+            let read = |run: &PastRun, id: &StageId, stage: &PastStage| results(store, run, id, stage, of);
+            let (before, after) = (read(earlier_run, &self.earlier, earlier)?, read(later_run, &self.later, later)?);
+            let (before, after) = match (before, after) {
+                (Ok(before), Ok(after)) => (before, after),
+                (Err(reason), _) | (_, Err(reason)) => {
+                    self.untested = Some(reason);
+                    continue;
+                }
+            };
+            if before.pool != after.pool {
+                self.incomparable = Some("measured on another pool (other ids, or in another order)".to_owned());
+            } else if let Some(after) = matched(&before, after) {
+                self.test_means(of, &before, &after, &later.metrics);
+            } else {
+                self.incomparable = Some("measured on other queries (other ids)".to_owned());
+            }
+        }
+        if self.incomparable.is_some() {
+            self.metrics.clear();
+        }
+        Ok(())
+    }
+
+    fn test_means(&mut self, of: ResultsOf, earlier: &Results, later: &Results, metrics: &Metrics) {
+        let (earlier, later) = (paired::ranks(earlier), paired::ranks(later));
+        let mut tested: Vec<_> = Vec::new();
+        for metric in &mut self.metrics {
+            if let Some((results_of, measure)) = paired::measure(&metric.metric, metrics)
+                && results_of == of
+            {
+                let differences = paired::differences(&measure, &earlier, &later);
+                metric.sign_test = measure.is_any_hit().then(|| Signs::from(sign_test(&differences)));
+                tested.push((metric, differences));
+            }
+        }
+        let columns: Vec<Vec<f64>> = tested.iter_mut().map(|(_, column)| std::mem::take(column)).collect();
+        let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+        for ((metric, _), interval) in tested.into_iter().zip(intervals(&columns, n_threads)) {
+            (metric.low, metric.high) = (Some(interval.low), Some(interval.high));
+            metric.verdict = Some(match () {
+                () if interval.low > 0.0 => Verdict::Better,
+                () if interval.high < 0.0 => Verdict::Worse,
+                () => Verdict::NoEvidence,
+            });
+        }
+    }
+}
+
+impl From<SignTest> for Signs {
+    fn from(test: SignTest) -> Self {
+        Self { n_better: test.n_up, n_worse: test.n_down, p: test.p }
+    }
+}
+
+/// The metrics that both have, in the order in which people read them; intervals and counts are not compared.
+fn both(earlier: &Metrics, later: &Metrics) -> Vec<MetricDifference> {
+    let is_bound = |name: &str| name.ends_with("_low") || name.ends_with("_high");
+    let is_count =
+        |name: &str| name.contains("n_queries") || name.contains("n_answerable") || name.contains("n_images");
+    let wanted = earlier.iter().filter(|(name, _)| !is_bound(name) && !is_count(name) && !name.ends_with("pool_size"));
+    let mut metrics: Vec<MetricDifference> = wanted
+        .filter_map(|(name, earlier)| {
+            let later = later.get(name)?;
+            Some(MetricDifference {
+                metric: name.clone(),
+                earlier: *earlier,
+                later: *later,
+                difference: later - earlier,
+                low: None,
+                high: None,
+                sign_test: None,
+                verdict: None,
+            })
+        })
+        .collect();
+    metrics.sort_by_cached_key(|metric| reading_order(&metric.metric));
+    metrics
+}
+
+/// What people look at first comes first, numbers at the end of a name in their order.
+fn reading_order(metric: &str) -> (bool, usize, usize, String) {
+    const FIRST: [&str; 7] =
+        ["mean_recall", "recall_at_", "mrr", "map", "ndcg_at_", "median_rank", "fraction_recall_at_"];
+    let name = metric.strip_prefix("i2t_").unwrap_or(metric);
+    let group = FIRST.iter().position(|first| name.starts_with(first)).unwrap_or(FIRST.len());
+    let number = name.rsplit('_').next().and_then(|number| number.parse().ok()).unwrap_or(0);
+    (name != metric, group, number, metric.to_owned())
+}
+
+/// The results of a stage; the inner error says why they cannot be had and how to get them back.
+fn results(
+    store: &Store,
+    run: &PastRun,
+    id: &StageId,
+    stage: &PastStage,
+    of: ResultsOf,
+) -> Result<Result<Results, String>, Failure> {
+    let back = || {
+        let (folder, run) = (store.artifacts().display(), &run.info.id);
+        format!("`pipeline run {folder}/runs/{run}/spec.yaml --artifacts {folder} --force {id}` brings them back")
+    };
+    let gone = |why: &str| Ok(Err(format!("the results of `{id}` in run {} {why}; {}", run.info.id, back())));
+    let Some(record) = &stage.record else { return gone("are not remembered any more") };
+    let open = match store.open_tree(&record.tree) {
+        Ok(open) => open,
+        Err(error) => return gone(&format!("were collected or lost ({})", chain(&error).join(": "))),
+    };
+    let results = pipeline_stages::read_results(open.folder(), of)
+        .map_err(|error| Failure::because(Exit::CheckFailed, &error))?;
+    match results {
+        Some(results) => Ok(Ok(results)),
+        None => gone("were not kept, since an older version made them"),
+    }
+}
+
+/// The later rows in the order of the earlier ones; none when they are not of the same queries.
+///
+/// Rows in the same order match as they are; otherwise each id must occur once.
+fn matched(earlier: &Results, mut later: Results) -> Option<Results> {
+    let name = |row: &ResultRow| (row.id.clone(), row.text.clone());
+    if earlier.rows.len() != later.rows.len() {
+        return None;
+    }
+    if earlier.rows.iter().map(name).eq(later.rows.iter().map(name)) {
+        return Some(later);
+    }
+    let is_unique = |rows: &[ResultRow]| rows.iter().map(name).collect::<BTreeSet<_>>().len() == rows.len();
+    if !is_unique(&earlier.rows) || !is_unique(&later.rows) {
+        return None;
+    }
+    let mut by_name: BTreeMap<_, _> = later.rows.into_iter().map(|row| (name(&row), row)).collect();
+    later.rows = earlier.rows.iter().map(|row| by_name.remove(&name(row))).collect::<Option<Vec<_>>>()?;
+    Some(later)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(ids: &[&str]) -> Results {
+        let row = |id: &&str| ResultRow { id: Some((*id).to_owned()), ..ResultRow::default() };
+        Results { pool: String::new(), rows: ids.iter().map(row).collect() }
+    }
+
+    #[test]
+    fn queries_are_matched_by_their_ids() {
+        let earlier = results(&["a", "b", "c"]);
+        assert_eq!(matched(&earlier, results(&["c", "a", "b"])), Some(results(&["a", "b", "c"])));
+        assert_eq!(matched(&earlier, results(&["a", "b"])), None);
+        assert_eq!(matched(&earlier, results(&["a", "b", "d"])), None);
+        assert_eq!(matched(&results(&["a", "a", "b"]), results(&["b", "a", "a"])), None, "nobody knows which is which");
+        assert_eq!(matched(&results(&["a", "a"]), results(&["a", "a"])), Some(results(&["a", "a"])));
+    }
+
+    #[test]
+    fn metrics_are_read_from_the_most_important_on() {
+        let names = ["fraction_recall_at_1", "i2t_mean_recall", "loss", "mean_recall", "recall_at_10", "recall_at_5"];
+        let metrics: Metrics = names.iter().map(|name| ((*name).to_owned(), 0.5)).collect();
+        let both = both(&metrics, &metrics);
+        let order: Vec<_> = both.iter().map(|metric| metric.metric.as_str()).collect();
+        assert_eq!(
+            order,
+            ["mean_recall", "recall_at_5", "recall_at_10", "fraction_recall_at_1", "loss", "i2t_mean_recall"]
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! `pipeline diff`: what differs between two runs, and whether the difference of their metrics is more than chance.
+//!
+//! JSON: `{earlier, later, stages: [{stage, state, changes: [{name, old, new}]}], measured: [{earlier, later,
+//! incomparable, untested, metrics: [{metric, earlier, later, difference, low, high, sign_test: {n_better, n_worse, p},
+//! verdict}]}]}`, where `state` is `same`, `same-result`, `differs`, `only-earlier` or `only-later`, and `verdict` is `better`,
+//! `worse`, `no-evidence` or null.
+
+mod metrics;
+mod past;
+mod stages;
+
+use pipeline_core::StageId;
+use pipeline_store::Store;
+use serde_json::json;
+
+use crate::args::DiffArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::format::{counted, date_time};
+use crate::locate;
+use crate::render::words;
+use crate::table::Table;
+use crate::terminal::Terminal;
+use metrics::{Compared, MetricDifference};
+use past::PastRun;
+use stages::{StageDifference, State};
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no store, no such run or evaluation, or the store cannot be read.
+pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let store = Store::open(&locate::artifacts_without_spec(args.store.artifacts.as_deref())?)?;
+    let runs = store.runs()?;
+    let earlier = PastRun::find(&store, &runs, &args.earlier)?;
+    let later = PastRun::find(&store, &runs, &args.later)?;
+    let stages = stages::compare(&earlier, &later);
+    let compare = |(a, b): (StageId, StageId)| metrics::compare(&store, (&earlier, &a), (&later, &b));
+    let measured = pairs(&earlier, &later)?.into_iter().map(compare).collect::<Result<Vec<_>, _>>()?;
+    if args.json.json {
+        terminal.json(&json!({
+            "earlier": earlier.info.id,
+            "later": later.info.id,
+            "stages": stages,
+            "measured": measured,
+        }))?;
+    } else {
+        let mut blocks = vec![heading(&earlier, &later), stages_text(&stages, terminal)];
+        let is_only = measured.len() == 1;
+        blocks.extend(measured.iter().filter_map(|compared| metrics_text(compared, is_only, terminal)));
+        terminal.data(&blocks.join("\n\n"))?;
+    }
+    Ok(tell(&measured, terminal))
+}
+
+/// The stages whose metrics are compared: the chosen ones; else those of the same name; else the only one of each run.
+fn pairs(earlier: &PastRun, later: &PastRun) -> Result<Vec<(StageId, StageId)>, Failure> {
+    let measured = |run: &PastRun| -> Vec<StageId> {
+        let stages = run.stages.iter().filter(|(_, stage)| !stage.metrics.is_empty()).map(|(id, _)| id.clone());
+        stages.filter(|id| run.chosen.as_ref().is_none_or(|chosen| chosen == id)).collect()
+    };
+    let (earlier_ids, later_ids) = (measured(earlier), measured(later));
+    let common: Vec<_> = earlier_ids.iter().filter(|id| later_ids.contains(id)).cloned().collect();
+    match (earlier_ids.as_slice(), later_ids.as_slice()) {
+        ([one], [other]) => Ok(vec![(one.clone(), other.clone())]),
+        ([], _) | (_, []) => Ok(Vec::new()),
+        _ if !common.is_empty() => Ok(common.into_iter().map(|id| (id.clone(), id)).collect()),
+        _ => {
+            let names: Vec<_> = later_ids.iter().map(|id| format!("`{}:{id}`", later.info.id)).collect();
+            Err(Failure::new(Exit::Usage, "no stage of the two runs that has metrics has the same name")
+                .with_help(format!("choose one of each, such as {}", names.join(" or "))))
+        }
+    }
+}
+
+fn heading(earlier: &PastRun, later: &PastRun) -> String {
+    let line = |what: &str, run: &PastRun| {
+        format!("{what}  {}  {}  {}", run.info.id, date_time(run.info.started_ms), run.info.spec)
+    };
+    format!("{}\n{}", line("earlier", earlier), line("later  ", later))
+}
+
+fn stages_text(stages: &[StageDifference], terminal: &Terminal) -> String {
+    let mut table = Table::new(&["stage", "state", "change"]);
+    for difference in stages.iter().filter(|difference| difference.state != State::Same) {
+        let mut changes = difference.changes.iter().map(words::change).collect::<Vec<_>>();
+        if changes.is_empty() {
+            changes.push(String::new());
+        }
+        for (idx, change) in changes.into_iter().enumerate() {
+            let head = |text: &str| if idx == 0 { text.to_owned() } else { String::new() };
+            table.row(vec![head(difference.stage.as_str()), head(difference.state.words()), change]);
+        }
+    }
+    let n_same = stages.iter().filter(|difference| difference.state == State::Same).count() as u64;
+    let same = format!("{} the same", counted(n_same, "stage"));
+    if n_same as usize == stages.len() {
+        return same;
+    }
+    format!("{}\n{same}", table.render(terminal.out, terminal.out_width()))
+}
+
+/// The table of metrics; its stage is named when there are several.
+fn metrics_text(compared: &Compared, is_only: bool, terminal: &Terminal) -> Option<String> {
+    if compared.metrics.is_empty() {
+        return None;
+    }
+    let mut table = Table::new(&["metric", "earlier", "later", "difference", "95% interval", "sign test", "verdict"]);
+    compared.metrics.iter().for_each(|metric| table.row(row(metric)));
+    let text = table.render(terminal.out, terminal.out_width());
+    Some(if is_only { text } else { format!("{}\n{text}", compared.later) })
+}
+
+fn row(metric: &MetricDifference) -> Vec<String> {
+    let interval = metric.low.zip(metric.high).map(|(low, high)| format!("{low:+.4} … {high:+.4}"));
+    let signs = metric.sign_test.as_ref();
+    let signs = signs.map(|signs| format!("{} up, {} down, p = {:.4}", signs.n_better, signs.n_worse, signs.p));
+    vec![
+        metric.metric.clone(),
+        format!("{:.4}", metric.earlier),
+        format!("{:.4}", metric.later),
+        format!("{:+.4}", metric.difference),
+        interval.unwrap_or_default(),
+        signs.unwrap_or_default(),
+        metric.verdict.map_or(String::new(), |verdict| verdict.words().to_owned()),
+    ]
+}
+
+/// Says what could not be compared or tested: never silently.
+fn tell(measured: &[Compared], terminal: &Terminal) -> Exit {
+    if measured.is_empty() {
+        terminal.remark("no metrics to compare");
+    }
+    let mut exit = Exit::Done;
+    for compared in measured {
+        let stage = &compared.later;
+        if let Some(reason) = &compared.incomparable {
+            exit = Exit::NotComparable;
+            let failure = Failure::new(exit, format!("the metrics of `{stage}` are not comparable: {reason}"));
+            terminal.note(&failure.with_help("measure both on the same images and queries").render(terminal.err));
+        } else if let Some(reason) = &compared.untested {
+            exit = if exit == Exit::NotComparable { exit } else { Exit::CheckFailed };
+            let failure = Failure::new(exit, format!("the differences of `{stage}` could not be tested: {reason}"));
+            terminal.note(&failure.render(terminal.err));
+        }
+    }
+    exit
+}

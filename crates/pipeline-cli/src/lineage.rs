@@ -1,0 +1,71 @@
+//! Which data a result was measured on: the sources at the top of what an evaluation reads.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipeline_core::{ArtifactDigest, Digest, Manifest, StageId};
+use pipeline_engine::{Decision, Graph, Plan};
+
+/// A stage as far as it tells where data come from.
+#[derive(Debug)]
+pub struct Origin {
+    /// The stages that it reads, by slot.
+    pub inputs: BTreeMap<String, StageId>,
+    /// Its manifest, if it is known.
+    pub manifest: Option<Manifest>,
+    /// What it makes, if that is known.
+    pub artifact: Option<ArtifactDigest>,
+}
+
+/// The stages of a plan or of a run.
+#[derive(Debug, Default)]
+pub struct Lineage {
+    /// By name.
+    pub stages: BTreeMap<StageId, Origin>,
+}
+
+impl Lineage {
+    /// The stages of a plan.
+    pub fn of_plan(graph: &Graph, plan: &Plan) -> Self {
+        let stages = graph.nodes().iter().zip(&plan.stages).map(|(node, planned)| {
+            let artifact = match &planned.decision {
+                Decision::Reuse { artifact, .. } => Some(*artifact),
+                _ => None,
+            };
+            let inputs = node.inputs.iter().map(|(slot, from)| (slot.clone(), from.clone())).collect();
+            (planned.id.clone(), Origin { inputs, manifest: planned.manifest.clone(), artifact })
+        });
+        Self { stages: stages.collect() }
+    }
+
+    /// The digest of the data that an input of a stage comes from: of the sources of the stages at the top of it.
+    ///
+    /// Not of the input itself: other features of the same images are what a comparison is there for. None when the stage
+    /// has no such input or what is above it is not known.
+    pub fn data(&self, stage: &StageId, slot: &str) -> Option<Digest> {
+        let mut roots = BTreeSet::new();
+        let mut above = vec![self.stages.get(stage)?.inputs.get(slot)?];
+        let mut seen = BTreeSet::new();
+        while let Some(stage) = above.pop() {
+            if !seen.insert(stage) {
+                continue;
+            }
+            let origin = self.stages.get(stage)?;
+            if origin.inputs.is_empty() {
+                roots.extend(root_lines(origin));
+            }
+            above.extend(origin.inputs.values());
+        }
+        let lines: Vec<String> = roots.into_iter().collect();
+        Some(Digest::of(lines.join("\n").as_bytes()))
+    }
+}
+
+/// The sources of a stage; of one that reads none, what it makes.
+fn root_lines(origin: &Origin) -> Vec<String> {
+    let text = origin.manifest.as_ref().map(Manifest::text).unwrap_or_default();
+    let sources: Vec<String> = text.lines().filter(|line| line.starts_with("source.")).map(str::to_owned).collect();
+    match origin.artifact {
+        Some(artifact) if sources.is_empty() => vec![format!("artifact = {artifact}")],
+        _ => sources,
+    }
+}
