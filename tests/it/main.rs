@@ -12,6 +12,7 @@ mod flips;
 mod gate;
 mod history;
 mod house;
+mod interop;
 mod kills;
 mod mistakes;
 mod model;

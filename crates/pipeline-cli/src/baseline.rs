@@ -145,7 +145,7 @@ pub fn write(path: &Path, baseline: &Baseline) -> Result<(), Failure> {
     let cannot = |error: io::Error| {
         Failure::because(Exit::Usage, &error).under(format!("the baseline `{}` cannot be written", path.display()))
     };
-    whole_file::write(path, &to_json(baseline)).map_err(cannot)
+    whole_file::write_text(path, &to_json(baseline)).map_err(cannot)
 }
 
 /// Indented JSON with every list on one line: thousands of ranks are no thousands of lines in a diff.

@@ -148,6 +148,12 @@ impl From<OpenTreeError> for Failure {
     }
 }
 
+impl From<StageError> for Failure {
+    fn from(error: StageError) -> Self {
+        Self { help: error.help.clone(), ..Self::because(Exit::Usage, &error) }
+    }
+}
+
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         Self { help: help_in(&error), ..Self::because(Exit::Usage, &error) }

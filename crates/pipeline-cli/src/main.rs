@@ -71,6 +71,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Diff(args) => commands::diff::run(&args, terminal),
         Command::Check(args) => commands::check::run(&args, terminal),
         Command::Predict(args) => commands::predict::run(&args, terminal),
+        Command::Export(args) => commands::export::run(&args, terminal),
         Command::Cache(args) => commands::cache::run(&args, terminal),
         Command::Completions(args) => commands::completions::run(&args, terminal),
     }

@@ -65,4 +65,22 @@ pub enum DataError {
         /// What the shard should hold, such as `queries`.
         expected: &'static str,
     },
+    /// The file is not as its format says, or holds something else than vectors and ids.
+    #[error("`{}` {problem}", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, as the rest of a sentence.
+        problem: String,
+    },
+    /// One row of the file cannot be used.
+    #[error("row {row} of `{}` {problem}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// The row or line, counted from 1.
+        row: u64,
+        /// What is wrong, as the rest of a sentence.
+        problem: String,
+    },
 }

@@ -22,16 +22,23 @@ mod python;
 mod queries;
 mod resize;
 mod shards;
+mod tensorboard;
+mod vectors;
 
 pub use base64::decode_base64;
 pub use decode::{DecodeError, Format, MAX_PIXELS, RgbImage, decode};
 pub use error::DataError;
 pub use images::{ImageRow, ImageTsv};
-pub use predictions::{Score, score, write_predictions};
+pub use predictions::{Dialect, Score, score, write_predictions};
 pub use queries::{QueryRow, SkippedLine, read_queries};
 pub use resize::{Filter, resize};
 pub use shards::{
     CutSizes, PixelRow, PixelShard, RankingRow, ResultRow, Results, ResultsOf, VectorShard, count_rows, cut,
     read_all_vectors, read_pixels, read_query_shard, read_rankings, read_results, read_vectors, write_pixels,
     write_query_shard, write_rankings, write_results, write_vectors,
+};
+pub use tensorboard::{Scalar, write_scalars};
+pub use vectors::{
+    read_ids, read_jsonl_vectors, read_npy_texts, read_npy_vectors, read_table_texts, read_table_vectors, write_ids,
+    write_list_vectors, write_npy,
 };

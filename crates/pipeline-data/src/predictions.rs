@@ -10,17 +10,30 @@ use crate::RankingRow;
 /// Ids per line: the evaluator wants exactly so many.
 const N_IDS: usize = 10;
 
+/// The names of the fields of a prediction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// `query_id` and `item_ids`: Tianchi's.
+    Muge,
+    /// `text_id` and `image_ids`: Chinese-CLIP's.
+    ChineseClip,
+}
+
 /// Writes one `{"query_id": …, "item_ids": […]}` a line, ids as integers where they are. Returns the number of lines.
 ///
 /// The evaluator wants ten different ids a line: where the pool has fewer images, a line has fewer.
 ///
 /// # Errors
 /// When `out` fails.
-pub fn write_predictions(out: &mut dyn Write, rankings: &[RankingRow]) -> io::Result<u64> {
+pub fn write_predictions(out: &mut dyn Write, dialect: Dialect, rankings: &[RankingRow]) -> io::Result<u64> {
+    let [query, items] = match dialect {
+        Dialect::Muge => ["query_id", "item_ids"],
+        Dialect::ChineseClip => ["text_id", "image_ids"],
+    };
     for row in rankings {
         let ids: Vec<Value> = row.top_ids.iter().take(N_IDS).map(|id| as_id(id)).collect();
         let query_id = row.query_id.as_deref().map_or(Value::Null, as_id);
-        let line = json!({ "query_id": query_id, "item_ids": ids });
+        let line = json!({ query: query_id, items: ids });
         writeln!(out, "{line}")?;
     }
     Ok(rankings.len() as u64)
@@ -101,7 +114,7 @@ mod tests {
 
     fn written(rankings: &[RankingRow]) -> String {
         let mut out = Vec::new();
-        assert_eq!(write_predictions(&mut out, rankings).unwrap(), rankings.len() as u64);
+        assert_eq!(write_predictions(&mut out, Dialect::Muge, rankings).unwrap(), rankings.len() as u64);
         String::from_utf8(out).unwrap()
     }
 
@@ -109,6 +122,9 @@ mod tests {
     fn ids_are_integers_where_they_are() {
         let line = written(&[ranking("7", 1..13)]);
         assert_eq!(line, "{\"query_id\":7,\"item_ids\":[1,2,3,4,5,6,7,8,9,10]}\n");
+        let mut out = Vec::new();
+        write_predictions(&mut out, Dialect::ChineseClip, &[ranking("7", 1..3)]).unwrap();
+        assert_eq!(out, b"{\"text_id\":7,\"image_ids\":[1,2]}\n");
         for text in ["007", "8.0", "a", "", "-", "99999999999999999999"] {
             assert_eq!(as_id(text), Value::from(text));
         }

@@ -98,7 +98,7 @@ fn parse_query(line: &[u8]) -> Result<Option<QueryRow>, String> {
 }
 
 /// What is wrong with a line's JSON. serde_json's own text says `line 1` for every row, which would mislead.
-fn reason_of(error: &serde_json::Error) -> String {
+pub(crate) fn reason_of(error: &serde_json::Error) -> String {
     match error.classify() {
         serde_json::error::Category::Eof => "not JSON: the line ends too early".to_owned(),
         serde_json::error::Category::Data => "not a JSON object".to_owned(),
@@ -107,7 +107,7 @@ fn reason_of(error: &serde_json::Error) -> String {
 }
 
 /// An id as Python's `str` gives it.
-fn id_text(value: &RawValue) -> String {
+pub(crate) fn id_text(value: &RawValue) -> String {
     match value.get() {
         "null" => "None".to_owned(),
         "true" => "True".to_owned(),

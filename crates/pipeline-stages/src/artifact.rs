@@ -19,6 +19,12 @@ pub(crate) const FEATURES: &str = "features.json";
 /// The weights of trained heads.
 pub(crate) const PROJECTION: &str = "projection.safetensors";
 
+/// The losses of a training, step by step.
+pub(crate) const HISTORY: &str = "history.csv";
+
+/// The metrics of an evaluation, by name.
+pub(crate) const METRICS: &str = "metrics.json";
+
 /// The top of every query's ranking.
 pub(crate) const RANKINGS: &str = "rankings.parquet";
 
@@ -47,8 +53,9 @@ pub(crate) struct FeaturesInfo {
     pub(crate) dim: usize,
     /// The type of the numbers: `f32`.
     pub(crate) dtype: String,
-    /// The digest of the model's files.
-    pub(crate) model: Digest,
+    /// The digest of the model's files; none for vectors from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) model: Option<Digest>,
 }
 
 /// The name of a shard, so that names sort in the order of the rows.

@@ -136,7 +136,7 @@ impl Stage for EvaluateRecall {
         let metrics = evaluation.metrics(&self.params.k, context.n_threads);
         let statistics_seconds = start.elapsed().as_secs_f64();
         warn_about(context, &metrics);
-        artifact::write_json(&context.scratch.join("metrics.json"), &metrics)?;
+        artifact::write_json(&context.scratch.join(artifact::METRICS), &metrics)?;
         Ok(StageReport {
             n_rows: Some(evaluation.rankings.len() as u64),
             headline: Some(headline(&metrics, &self.params.k)),

@@ -131,7 +131,7 @@ impl<'a, E> Extraction<'a, E> {
             Some(dim) => dim,
             None => (self.encoding.dim)(self.encoder()?),
         };
-        let info = FeaturesInfo { dim, dtype: "f32".into(), model: self.model };
+        let info = FeaturesInfo { dim, dtype: "f32".into(), model: Some(self.model) };
         artifact::write_json(&self.context.scratch.join(artifact::FEATURES), &info)?;
         let Counts { n_rows, n_encoded, n_equal } = self.counts;
         let equal = (n_equal > 0).then(|| format!("{n_encoded} rows encoded, {n_equal} more are equal to one of them"));

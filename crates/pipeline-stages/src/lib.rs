@@ -16,9 +16,11 @@ mod command;
 mod decode_images;
 mod environment;
 mod evaluate_recall;
+mod export;
 mod extract_image;
 mod extract_text;
 mod extraction;
+mod import_features;
 mod kind;
 mod load_queries;
 mod model;
@@ -31,6 +33,7 @@ use pipeline_core::Stage;
 use pipeline_spec::{PipelineSpec, SpecError};
 
 pub use environment::Environment;
+pub use export::{Side, VectorFormat, Vectors, write_events};
 pub use kind::{Format, Kind, Slot};
 pub use predictions::{PredictionsError, write_predictions};
 pub use results::{read_results, results_of_metric};
@@ -43,6 +46,8 @@ pub static KINDS: &[&Kind] = &[
     &decode_images::KIND,
     &extract_text::KIND,
     &extract_image::KIND,
+    &import_features::TEXT_KIND,
+    &import_features::IMAGE_KIND,
     &train_projection::KIND,
     &evaluate_recall::KIND,
     &command::KIND,

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use pipeline_data::Dialect;
+
 use crate::artifact::RANKINGS;
 
 /// Why predictions could not be made.
@@ -15,12 +17,16 @@ pub enum PredictionsError {
     Write(#[from] std::io::Error),
 }
 
-/// Writes the predictions of the evaluation whose artifact is `folder`: one `{"query_id", "item_ids"}` a line, in the
+/// Writes the predictions of the evaluation whose artifact is `folder`: one a line with the fields of `dialect`, in the
 /// order of the queries. Returns the number of lines.
 ///
 /// # Errors
 /// When the rankings cannot be read or `out` fails.
-pub fn write_predictions(folder: &Path, out: &mut dyn std::io::Write) -> Result<u64, PredictionsError> {
+pub fn write_predictions(
+    folder: &Path,
+    dialect: Dialect,
+    out: &mut dyn std::io::Write,
+) -> Result<u64, PredictionsError> {
     let rankings = pipeline_data::read_rankings(&folder.join(RANKINGS))?;
-    Ok(pipeline_data::write_predictions(out, &rankings)?)
+    Ok(pipeline_data::write_predictions(out, dialect, &rankings)?)
 }

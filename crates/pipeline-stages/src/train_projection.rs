@@ -414,7 +414,7 @@ impl TrainProjection {
         for step in losses {
             writeln!(history, "{},{},{}", step.epoch, step.step, step.loss).expect("a String takes any text");
         }
-        let path = context.scratch.join("history.csv");
+        let path = context.scratch.join(artifact::HISTORY);
         std::fs::write(&path, history).map_err(|error| artifact::unwritable(&path, error))
     }
 }

@@ -4,6 +4,7 @@
 
 mod bench;
 mod encoders;
+mod imports;
 
 use bench::Bench;
 

@@ -1,6 +1,7 @@
 //! The command line: one struct for each command.
 
 mod cache;
+mod taking;
 
 use std::path::PathBuf;
 
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs};
+pub use taking::{ExportArgs, ExportFormat, PredictArgs, PredictFormat};
 
 /// Runs content-hashed, cached pipelines for text-image retrieval.
 #[derive(Debug, Parser)]
@@ -80,6 +82,8 @@ pub enum Command {
     Check(CheckArgs),
     /// Write predictions in the MUGE format.
     Predict(PredictArgs),
+    /// Write features, embeddings or curves for other tools.
+    Export(ExportArgs),
     /// Look after the store.
     Cache(CacheArgs),
     /// Print a completion script for a shell.
@@ -357,20 +361,6 @@ pub struct CheckArgs {
     /// For whom.
     #[command(flatten)]
     pub json: JsonArgs,
-}
-
-/// Arguments of `predict`.
-#[derive(Debug, Args)]
-pub struct PredictArgs {
-    /// Which spec.
-    #[command(flatten)]
-    pub spec: SpecArgs,
-    /// The file to write [default: stdout].
-    #[arg(short, long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
-    /// The evaluation whose rankings are written; needed when the spec has several.
-    #[arg(long, value_name = "STAGE")]
-    pub stage: Option<String>,
 }
 
 /// Arguments of `completions`.

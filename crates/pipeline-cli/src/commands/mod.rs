@@ -5,6 +5,7 @@ pub mod cache;
 pub mod check;
 pub mod completions;
 pub mod diff;
+pub mod export;
 pub mod graph;
 mod outcome;
 pub mod path;

@@ -3,7 +3,7 @@
 //! JSON: `{stage, folder, artifact, files: {name: {digest, bytes}}}`.
 
 use pipeline_core::StageId;
-use pipeline_engine::{Decision, PlanOptions};
+use pipeline_engine::{Decision, Plan, PlanOptions};
 use pipeline_store::{OpenTree, Record};
 
 use crate::args::PathArgs;
@@ -41,6 +41,14 @@ pub fn run(args: &PathArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 /// When the stage would run or depends on one that would.
 pub fn up_to_date(opened: &Opened, stage: &StageId) -> Result<Record, Failure> {
     let plan = opened.plan(&PlanOptions::default())?;
+    record_in(&plan, opened, stage)
+}
+
+/// The record of a stage that needs no run by this plan.
+///
+/// # Errors
+/// When the stage would run or depends on one that would.
+pub fn record_in(plan: &Plan, opened: &Opened, stage: &StageId) -> Result<Record, Failure> {
     let planned =
         plan.stages.iter().find(|planned| planned.id == *stage).expect("the plan has all stages of the graph");
     let stale = || {

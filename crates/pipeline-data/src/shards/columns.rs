@@ -25,14 +25,14 @@ use crate::DataError;
 pub(super) const ROW_GROUP_ROWS: usize = 1 << 20;
 
 /// A column to write.
-pub(super) struct Column {
+pub(crate) struct Column {
     pub name: &'static str,
     pub is_nullable: bool,
     pub values: ArrayRef,
 }
 
 /// Writes one record batch with `metadata` in the file's footer.
-pub(super) fn write(
+pub(crate) fn write(
     path: &Path,
     columns: Vec<Column>,
     metadata: &BTreeMap<String, String>,

@@ -20,6 +20,7 @@ mod results;
 mod vectors;
 
 pub use columns::count_rows;
+pub(crate) use columns::{Column, write as write_columns};
 pub use cut::{CutSizes, cut};
 pub use pixels::{PixelRow, PixelShard, read_pixels, write_pixels};
 pub use queries::{read_query_shard, write_query_shard};

@@ -6,6 +6,7 @@ mod pth;
 mod read;
 mod safetensors;
 
+pub use self::safetensors::write_vectors;
 pub use error::CheckpointError;
 
 use crate::Matrix;

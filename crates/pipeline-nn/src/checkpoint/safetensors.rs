@@ -10,6 +10,7 @@ use safetensors::tensor::{Metadata, TensorView};
 
 use super::error::write_file;
 use super::{Checkpoint, CheckpointError, little_endian, named_tensors};
+use crate::Matrix;
 use crate::weights::ModelError;
 
 const NORMALIZE: &str = "normalize";
@@ -31,6 +32,21 @@ impl Checkpoint {
         let bytes = safetensors::serialize(views, Some(metadata)).expect("four tensors of f32 can be serialised");
         write_file(path, &bytes)
     }
+}
+
+/// Writes one tensor `vectors`.
+///
+/// # Shapes
+/// `vectors`: `[n_rows, n_cols]`
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_vectors(path: &Path, vectors: &Matrix) -> Result<(), CheckpointError> {
+    let bytes = little_endian(&vectors.values);
+    let view = TensorView::new(Dtype::F32, vec![vectors.n_rows, vectors.n_cols], &bytes);
+    let view = view.expect("a matrix has as many numbers as its shape says");
+    let bytes = safetensors::serialize([("vectors", view)], None).expect("a tensor of f32 can be serialised");
+    write_file(path, &bytes)
 }
 
 /// What the metadata say about `normalize`; none if the file is of another format or does not say.

@@ -59,7 +59,7 @@ fn write_report(file: &Path, text: &str) -> Result<(), Failure> {
     let cannot = |error| {
         Failure::because(Exit::Usage, &error).under(format!("the report `{}` cannot be written", file.display()))
     };
-    whole_file::write(file, text).map_err(cannot)
+    whole_file::write_text(file, text).map_err(cannot)
 }
 
 fn tell(

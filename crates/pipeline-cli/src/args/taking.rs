@@ -1,0 +1,68 @@
+//! Arguments of the commands that write results for people and other tools.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::SpecArgs;
+
+/// Arguments of `predict`.
+#[derive(Debug, Args)]
+pub struct PredictArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// The file to write [default: stdout].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// The evaluation whose rankings are written; needed when the spec has several.
+    #[arg(long, value_name = "STAGE")]
+    pub stage: Option<String>,
+    /// The names of the fields.
+    #[arg(long, value_name = "FORMAT", default_value = "muge")]
+    pub format: PredictFormat,
+}
+
+/// The names of the fields of predictions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PredictFormat {
+    /// `query_id` and `item_ids`, as Tianchi's MUGE.
+    Muge,
+    /// `text_id` and `image_ids`, as Chinese-CLIP's evaluation.
+    ChineseClip,
+}
+
+/// Arguments of `export`.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// The stage: features, an evaluation for its embeddings of both sides, or a training for its curves.
+    pub stage: String,
+    /// The folder to write to.
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: PathBuf,
+    /// What to write [default: tensorboard for a training, else npy].
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<ExportFormat>,
+    /// Write the embeddings that the heads of this training make of the features.
+    #[arg(long, value_name = "STAGE")]
+    pub heads: Option<String>,
+    /// Overwrite files that are there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// What an export writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// `.npy` of f32, and `.ids.txt` with one id a line.
+    Npy,
+    /// Parquet with the columns `id` and `vector`, lists of f32.
+    ParquetLists,
+    /// `.safetensors` with the tensor `vectors`, and `.ids.txt`.
+    Safetensors,
+    /// An event file for TensorBoard.
+    Tensorboard,
+}

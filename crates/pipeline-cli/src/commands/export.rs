@@ -1,0 +1,166 @@
+//! `pipeline export`: features and embeddings as files of vectors, histories and metrics as TensorBoard's events.
+
+use std::path::{Path, PathBuf};
+
+use pipeline_core::StageId;
+use pipeline_engine::{Plan, PlanOptions};
+use pipeline_stages::{Format, Side, VectorFormat, Vectors};
+use pipeline_store::OpenTree;
+
+use crate::args::{ExportArgs, ExportFormat};
+use crate::commands::path;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::format::counted;
+use crate::opened::Opened;
+use crate::terminal::Terminal;
+use crate::whole_file;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the stage has nothing to export or is not up to date, or a file is there already or cannot be written.
+pub fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let opened = Opened::open(&args.spec)?;
+    let stage = opened.stage(&args.stage)?;
+    let export = Export { args, plan: opened.plan(&PlanOptions::default())?, opened: &opened, terminal };
+    match (args.format, export.format_of(&stage)) {
+        (Some(ExportFormat::Tensorboard), _) | (None, Format::Projection) => export.events(&stage)?,
+        (format, Format::TextFeatures) => export.features(&stage, Side::Text, vector_format(format))?,
+        (format, Format::ImageFeatures) => export.features(&stage, Side::Images, vector_format(format))?,
+        (format, Format::Evaluation) => export.embeddings(&stage, vector_format(format))?,
+        _ => {
+            return Err(Failure::new(Exit::Usage, format!("stage `{stage}` has no vectors to export")).with_help(
+                "features, and evaluations for the embeddings of both sides, have vectors; `--format tensorboard` takes \
+                 trainings and evaluations",
+            ));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn vector_format(format: Option<ExportFormat>) -> VectorFormat {
+    match format {
+        Some(ExportFormat::ParquetLists) => VectorFormat::ParquetLists,
+        Some(ExportFormat::Safetensors) => VectorFormat::Safetensors,
+        Some(ExportFormat::Npy | ExportFormat::Tensorboard) | None => VectorFormat::Npy,
+    }
+}
+
+struct Export<'a> {
+    args: &'a ExportArgs,
+    opened: &'a Opened,
+    plan: Plan,
+    terminal: &'a Terminal,
+}
+
+impl Export<'_> {
+    /// What the artifact of a stage holds.
+    fn format_of(&self, stage: &StageId) -> Format {
+        let idx = self.opened.graph.position(stage).expect("the stage was found in the graph");
+        let kind = pipeline_stages::kind(self.opened.graph.nodes()[idx].stage.kind());
+        kind.map_or(Format::Files, |kind| kind.produces)
+    }
+
+    fn open(&self, stage: &StageId) -> Result<OpenTree, Failure> {
+        let record = path::record_in(&self.plan, self.opened, stage)?;
+        path::open_artifact(self.opened, stage, &record)
+    }
+
+    /// The vectors of a features stage, or with `--heads` what becomes of them.
+    fn features(&self, stage: &StageId, side: Side, format: VectorFormat) -> Result<(), Failure> {
+        let Some(heads) = &self.args.heads else {
+            let vectors = Vectors::read(self.open(stage)?.artifact(), side)?;
+            return self.write(&[(side, vectors)], format);
+        };
+        let heads = self.opened.stage(heads)?;
+        if self.format_of(&heads) != Format::Projection {
+            return Err(Failure::new(Exit::Usage, format!("stage `{heads}` has no trained heads")));
+        }
+        let vectors = self.embedded(stage, side, &heads)?;
+        self.write(&[(side, vectors)], format)
+    }
+
+    /// The embeddings of both sides that an evaluation compares.
+    fn embeddings(&self, stage: &StageId, format: VectorFormat) -> Result<(), Failure> {
+        if self.args.heads.is_some() {
+            return Err(Failure::new(Exit::Usage, "an evaluation has heads of its own")
+                .with_help("`--heads` goes with a stage of features"));
+        }
+        let idx = self.opened.graph.position(stage).expect("the stage was found in the graph");
+        let inputs = &self.opened.graph.nodes()[idx].inputs;
+        path::record_in(&self.plan, self.opened, stage)?;
+        let sides = [Side::Text, Side::Images];
+        let vectors = sides.map(|side| Ok((side, self.embedded(&inputs[side.name()], side, &inputs["projection"])?)));
+        self.write(&vectors.into_iter().collect::<Result<Vec<_>, Failure>>()?, format)
+    }
+
+    fn embedded(&self, stage: &StageId, side: Side, heads: &StageId) -> Result<Vectors, Failure> {
+        let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let vectors = Vectors::read(self.open(stage)?.artifact(), side)?;
+        Ok(vectors.embed(self.open(heads)?.artifact(), n_threads)?)
+    }
+
+    fn write(&self, sets: &[(Side, Vectors)], format: VectorFormat) -> Result<(), Failure> {
+        let files = |side: Side| self.paths(&format.files(side.name()));
+        sets.iter().try_for_each(|(side, _)| self.make_way(&files(*side)))?;
+        for (side, vectors) in sets {
+            write_all(&files(*side), &mut |paths| Ok(vectors.write(format, paths)?))?;
+            self.told(&files(*side), &counted(vectors.len() as u64, "vector"));
+        }
+        Ok(())
+    }
+
+    /// The curves of a training, or the metrics of an evaluation.
+    fn events(&self, stage: &StageId) -> Result<(), Failure> {
+        let record = path::record_in(&self.plan, self.opened, stage)?;
+        let open = path::open_artifact(self.opened, stage, &record)?;
+        // TensorBoard knows its files by `tfevents`, and orders those of a folder by the number that follows.
+        let seconds = record.provenance.at_ms as f64 / 1e3;
+        let files = self.paths(&[format!("events.out.tfevents.{}.{stage}", seconds as u64)]);
+        self.make_way(&files)?;
+        let mut n_scalars = 0;
+        write_all(&files, &mut |paths| {
+            n_scalars = pipeline_stages::write_events(stage.as_str(), open.artifact(), seconds, &paths[0])?;
+            if n_scalars == 0 {
+                return Err(Failure::new(Exit::Usage, format!("stage `{stage}` has no history and no metrics"))
+                    .with_help("trainings and evaluations have them"));
+            }
+            Ok(())
+        })?;
+        self.told(&files, &counted(n_scalars as u64, "scalar"));
+        Ok(())
+    }
+
+    fn paths(&self, names: &[String]) -> Vec<PathBuf> {
+        names.iter().map(|name| self.args.output.join(name)).collect()
+    }
+
+    /// Makes the folder, and refuses files that are there.
+    fn make_way(&self, files: &[PathBuf]) -> Result<(), Failure> {
+        if let Some(there) = files.iter().find(|file| file.exists() && !self.args.force) {
+            return Err(Failure::new(Exit::Usage, format!("`{}` is there already", there.display()))
+                .with_help("`--force` overwrites it"));
+        }
+        let folder = &self.args.output;
+        std::fs::create_dir_all(folder).map_err(|error| whole_file::cannot(folder, &error))
+    }
+
+    fn told(&self, files: &[PathBuf], what: &str) {
+        let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
+        self.terminal.remark(&format!("{}: {what}", names.join(", ")));
+    }
+}
+
+/// Lets `write` fill files beside `files`, and gives all of them their names once all are whole.
+fn write_all(files: &[PathBuf], write: &mut dyn FnMut(&[PathBuf]) -> Result<(), Failure>) -> Result<(), Failure> {
+    let unfinished: Vec<PathBuf> = files.iter().map(|file| whole_file::unfinished(file)).collect();
+    let rename =
+        |(from, to): (&PathBuf, &PathBuf)| std::fs::rename(from, to).map_err(|error| whole_file::cannot(to, &error));
+    let written = write(&unfinished).and_then(|()| unfinished.iter().zip(files).try_for_each(rename));
+    if written.is_err() {
+        // The error that is told matters more than leftovers.
+        unfinished.iter().for_each(|path: &PathBuf| drop(std::fs::remove_file(Path::new(path))));
+    }
+    written
+}

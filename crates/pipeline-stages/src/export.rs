@@ -1,0 +1,191 @@
+//! What other tools take from an artifact: vectors, embeddings, and the curves of a training.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use pipeline_core::{InputArtifact, StageError};
+use pipeline_data::{Scalar, VectorShard};
+use pipeline_nn::Matrix;
+use pipeline_nn::checkpoint::Checkpoint;
+use pipeline_nn::retrieval;
+
+use crate::artifact;
+
+/// The files of vectors that other tools read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VectorFormat {
+    /// `NAME.npy`, and the ids in `NAME.ids.txt`.
+    Npy,
+    /// `NAME.parquet` with the columns `id` and `vector`, the latter lists of floats.
+    ParquetLists,
+    /// `NAME.safetensors` with one tensor `vectors`, and the ids in `NAME.ids.txt`.
+    Safetensors,
+}
+
+impl VectorFormat {
+    /// The names of the files, in the order in which [`Vectors::write`] takes their paths.
+    pub fn files(self, name: &str) -> Vec<String> {
+        let ids = format!("{name}.ids.txt");
+        match self {
+            Self::Npy => vec![format!("{name}.npy"), ids],
+            Self::ParquetLists => vec![format!("{name}.parquet")],
+            Self::Safetensors => vec![format!("{name}.safetensors"), ids],
+        }
+    }
+}
+
+/// Which of the two heads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// That of the queries.
+    Text,
+    /// That of the images.
+    Images,
+}
+
+impl Side {
+    /// The name of an input of that side, and of the files of an export.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Images => "images",
+        }
+    }
+}
+
+/// Vectors of an artifact with their ids.
+pub struct Vectors {
+    features: artifact::Features,
+    side: Side,
+}
+
+impl Vectors {
+    /// Reads a features artifact.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(features: &InputArtifact, side: Side) -> Result<Self, StageError> {
+        Ok(Self { features: artifact::features(features, side.name())?, side })
+    }
+
+    /// The number of vectors.
+    pub fn len(&self) -> usize {
+        self.features.ids.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.features.ids.is_empty()
+    }
+
+    /// The embeddings that the heads of `projection` make of the vectors.
+    ///
+    /// # Errors
+    /// When the heads cannot be read or take vectors of another width.
+    pub fn embed(mut self, projection: &InputArtifact, n_threads: usize) -> Result<Self, StageError> {
+        let checkpoint = Checkpoint::read(&projection.folder.join(artifact::PROJECTION))
+            .map_err(|error| StageError::because("the trained heads cannot be read", error))?;
+        self.features.vectors = embed(&checkpoint, self.side, &self.features.vectors, n_threads)?;
+        Ok(self)
+    }
+
+    /// Writes the files of `format` to `paths`.
+    ///
+    /// # Errors
+    /// When a file cannot be written, or an id has a line end in it and ids are to be lines.
+    pub fn write(&self, format: VectorFormat, paths: &[PathBuf]) -> Result<(), StageError> {
+        let (ids, vectors) = (&self.features.ids, &self.features.vectors);
+        let unwritable = |error| StageError::because("the vectors cannot be exported", error);
+        let help = "`--format parquet-lists` takes ids of any text";
+        let write_ids =
+            |path: &Path| pipeline_data::write_ids(path, ids).map_err(|error| unwritable(error).with_help(help));
+        match (format, paths) {
+            (VectorFormat::Npy, [path, ids_path]) => {
+                pipeline_data::write_npy(path, vectors.n_cols, &vectors.values).map_err(unwritable)?;
+                write_ids(ids_path)
+            }
+            (VectorFormat::Safetensors, [path, ids_path]) => {
+                pipeline_nn::checkpoint::write_vectors(path, vectors)
+                    .map_err(|error| StageError::because("the vectors cannot be exported", error))?;
+                write_ids(ids_path)
+            }
+            (VectorFormat::ParquetLists, [path]) => {
+                let shard = VectorShard { ids: ids.clone(), dim: vectors.n_cols, values: vectors.values.clone() };
+                pipeline_data::write_list_vectors(path, &shard).map_err(unwritable)
+            }
+            _ => panic!("BUG: {} paths for an export as {format:?}", paths.len()),
+        }
+    }
+}
+
+/// Brings the features of one side into the shared space.
+pub(crate) fn embed(
+    heads: &Checkpoint,
+    side: Side,
+    features: &Matrix,
+    n_threads: usize,
+) -> Result<Matrix, StageError> {
+    let head = match side {
+        Side::Text => heads.text(),
+        Side::Images => heads.image(),
+    };
+    retrieval::embed(features, head, heads.normalize, n_threads)
+        .map_err(|error| StageError::because("the features do not fit the heads", error))
+}
+
+/// Writes the history of a training, or the metrics of an evaluation, as an event file of TensorBoard. Returns the number
+/// of scalars; none when the artifact has neither.
+///
+/// # Errors
+/// When a file cannot be read or written.
+pub fn write_events(stage: &str, artifact: &InputArtifact, seconds: f64, path: &Path) -> Result<usize, StageError> {
+    let read = |name: &str| {
+        let file = artifact.folder.join(name);
+        std::fs::read_to_string(&file)
+            .map_err(|error| StageError::because(format!("`{}` cannot be read", file.display()), error))
+    };
+    let mut scalars = Vec::new();
+    if artifact.tree.files.contains_key(artifact::HISTORY) {
+        scalars = history(stage, &read(artifact::HISTORY)?);
+    } else if artifact.tree.files.contains_key(artifact::METRICS) {
+        let metrics: BTreeMap<String, f64> = artifact::read_json(&artifact.folder.join(artifact::METRICS))?;
+        let scalar = |(name, value)| Scalar { step: 0, tag: format!("{stage}/{name}"), value };
+        scalars = metrics.into_iter().map(scalar).collect();
+    }
+    if !scalars.is_empty() {
+        pipeline_data::write_scalars(path, seconds, &scalars)
+            .map_err(|error| StageError::because("the events cannot be exported", error))?;
+    }
+    Ok(scalars.len())
+}
+
+/// A curve of each column of `history.csv` but `step`, counted through all epochs; empty fields are left out.
+fn history(stage: &str, csv: &str) -> Vec<Scalar> {
+    let mut lines = csv.lines();
+    let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let rows = lines.enumerate().flat_map(|(row_idx, line)| {
+        let fields = names.iter().zip(line.split(',')).filter(|(name, _)| **name != "step");
+        let scalar = move |(name, field): (&&str, &str)| {
+            Some(Scalar { step: row_idx as i64, tag: format!("{stage}/{name}"), value: field.parse().ok()? })
+        };
+        fields.filter_map(scalar).collect::<Vec<_>>()
+    });
+    rows.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_column_of_the_history_is_a_curve() {
+        let csv = "epoch,step,loss,valid_mean_recall\n0,0,2.5,\n0,1,2.25,\n1,0,2,0.5\n";
+        let loss: Vec<_> = history("p", csv).into_iter().filter(|scalar| scalar.tag == "p/loss").collect();
+        assert_eq!(
+            loss.iter().map(|scalar| (scalar.step, scalar.value)).collect::<Vec<_>>(),
+            [(0, 2.5), (1, 2.25), (2, 2.0)]
+        );
+        let recall: Vec<_> = history("p", csv).into_iter().filter(|scalar| scalar.tag.ends_with("recall")).collect();
+        assert_eq!(recall.iter().map(|scalar| (scalar.step, scalar.value)).collect::<Vec<_>>(), [(2, 0.5)]);
+    }
+}

@@ -1,0 +1,240 @@
+//! `import-text-features` and `import-image-features`: vectors that another tool has computed.
+
+mod files;
+mod rows;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
+use pipeline_data::VectorShard;
+use pipeline_spec::{SpecError, SpecPath};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{self, FeaturesInfo};
+use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
+use crate::load_queries::rows_digest;
+use files::Files;
+use rows::Rows;
+
+pub(crate) static TEXT_KIND: Kind = Kind {
+    name: "import-text-features",
+    version: 1,
+    summary: "Takes the queries' vectors from .npy, .jsonl or Parquet of another tool",
+    slots: Some(&[Slot {
+        name: "queries",
+        accepts: Format::Queries,
+        summary: "the queries whose vectors are wanted, by id",
+    }]),
+    produces: Format::TextFeatures,
+    params_schema: schema::<ImportFeaturesParams>,
+    build: build_text,
+};
+
+pub(crate) static IMAGE_KIND: Kind = Kind {
+    name: "import-image-features",
+    version: 1,
+    summary: "Takes images' vectors from .npy, .jsonl or Parquet of another tool",
+    slots: Some(&[]),
+    produces: Format::ImageFeatures,
+    params_schema: schema::<ImportFeaturesParams>,
+    build: build_image,
+};
+
+/// The params of the two kinds.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct ImportFeaturesParams {
+    /// The file with the vectors, or a folder of such files: read in the order of the numbers in their names.
+    // Not part of the manifest: the files' content is, as sources.
+    #[serde(skip_serializing)]
+    path: SpecPath,
+    /// Needed with `npy`: the ids of the rows, one a line or as a `.npy` of texts or integers.
+    // Not part of the manifest: the file's content is, as a source.
+    #[serde(default, skip_serializing)]
+    ids: Option<SpecPath>,
+    /// What the files are; when absent as their names end, and a folder with `img_emb` or `text_emb` is clip-retrieval's.
+    #[serde(default)]
+    format: Option<FileFormat>,
+    /// The field or column with the ids; when absent `image_id` or `text_id` of lines, `image_path` or `caption` of
+    /// clip-retrieval's metadata, and `id` of Parquet.
+    #[serde(default)]
+    id_column: Option<String>,
+    /// The field or column with the vectors; when absent `feature` of lines and `vector` of Parquet.
+    #[serde(default)]
+    vector_column: Option<String>,
+    /// What of an id counts.
+    #[serde(default)]
+    id_part: IdPart,
+}
+
+/// What the files are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum FileFormat {
+    /// NumPy: `[n, dim]` of f16, f32 or f64, with `ids`.
+    Npy,
+    /// One JSON object a line, as Chinese-CLIP extracts features: an id and a list of numbers.
+    Jsonl,
+    /// Parquet with a column of ids and one of lists of floats.
+    Parquet,
+    /// The folder that clip-retrieval's inference writes: `img_emb/*.npy`, `text_emb/*.npy`, `metadata/*.parquet`.
+    ClipRetrieval,
+}
+
+/// What of an id counts.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum IdPart {
+    /// All of it.
+    #[default]
+    Whole,
+    /// Of a path the file's name without its ending: `a/b/7.jpg` is `7`.
+    FileStem,
+}
+
+/// Whose vectors they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Text,
+    Image,
+}
+
+struct ImportFeatures {
+    kind: &'static Kind,
+    side: Side,
+    params: ImportFeaturesParams,
+    /// What `path` is, by the spec or by its name.
+    format: FileFormat,
+}
+
+fn build_text(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
+    build(context, &TEXT_KIND, Side::Text)
+}
+
+fn build_image(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
+    build(context, &IMAGE_KIND, Side::Image)
+}
+
+fn build(context: BuildContext<'_>, kind: &'static Kind, side: Side) -> Result<Box<dyn Stage>, SpecError> {
+    let node = &context.stage.params;
+    let params: ImportFeaturesParams = pipeline_spec::params(node)?;
+    let Some(format) = params.format.or_else(|| files::format_of(params.path.path())) else {
+        let message = format!("what `{}` holds cannot be told from its name", params.path.written());
+        return Err(SpecError::at(span_of(node, "path"), message)
+            .with_help("say it with `format: npy`, `jsonl`, `parquet` or `clip-retrieval`"));
+    };
+    match (format, &params.ids) {
+        (FileFormat::Npy, None) => Err(SpecError::at(span_of(node, "path"), "a `.npy` file has no ids of its own")
+            .with_help("name a file with one id a line, or a `.npy` of ids, as `ids`")),
+        (FileFormat::Jsonl | FileFormat::Parquet | FileFormat::ClipRetrieval, Some(_)) => {
+            Err(SpecError::at(span_of(node, "ids"), "`ids` is for `.npy` files; these have ids of their own")
+                .with_help("`id_column` says where"))
+        }
+        _ => Ok(Box::new(ImportFeatures { kind, side, params, format })),
+    }
+}
+
+impl ImportFeatures {
+    fn files(&self) -> Result<Files, StageError> {
+        let ids = self.params.ids.as_ref().map(SpecPath::path);
+        Files::find(self.params.path.path(), ids, self.format, self.side)
+    }
+
+    /// The field or column with the ids.
+    fn id_column(&self) -> &str {
+        let usual = match (self.format, self.side) {
+            (FileFormat::Jsonl, Side::Image) => "image_id",
+            (FileFormat::Jsonl, Side::Text) => "text_id",
+            (FileFormat::ClipRetrieval, Side::Image) => "image_path",
+            (FileFormat::ClipRetrieval, Side::Text) => "caption",
+            (FileFormat::Npy | FileFormat::Parquet, _) => "id",
+        };
+        self.params.id_column.as_deref().unwrap_or(usual)
+    }
+
+    /// The field or column with the vectors.
+    fn vector_column(&self) -> &str {
+        let usual = if self.format == FileFormat::Jsonl { "feature" } else { "vector" };
+        self.params.vector_column.as_deref().unwrap_or(usual)
+    }
+}
+
+impl Stage for ImportFeatures {
+    fn kind(&self) -> &'static str {
+        self.kind.name
+    }
+
+    fn version(&self) -> u32 {
+        self.kind.version
+    }
+
+    fn params(&self) -> BTreeMap<String, String> {
+        // By what decides, not by what was written: a file's ending is not part of its content.
+        manifest_params(&ImportFeaturesParams {
+            format: Some(self.format),
+            id_column: Some(self.id_column().to_owned()),
+            vector_column: Some(self.vector_column().to_owned()),
+            ..self.params.clone()
+        })
+    }
+
+    fn sources(&self) -> Result<Vec<Source>, StageError> {
+        Ok(self.files()?.sources())
+    }
+
+    fn places(&self) -> Vec<PathBuf> {
+        files::places(self.params.path.path())
+    }
+
+    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+        let start = Instant::now();
+        let mut rows = Rows::read(self, context)?;
+        if self.side == Side::Text {
+            let queries = artifact::queries(artifact::input(context, "queries"))?;
+            let n_unused = rows.take_for(&queries, self.params.path.path())?;
+            if n_unused > 0 {
+                context.host.warn(format!("{n_unused} vectors are of no query and left out"));
+            }
+        }
+        let read_seconds = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        self.write(context, &rows)?;
+        if rows.ids.is_empty() {
+            context.host.warn(format!("`{}` has no vectors", self.params.path.path().display()));
+        }
+        Ok(StageReport {
+            n_rows: Some(rows.ids.len() as u64),
+            headline: Some(format!("vectors of {} numbers", rows.dim)),
+            seconds: BTreeMap::from([("read".into(), read_seconds), ("write".into(), start.elapsed().as_secs_f64())]),
+            ..StageReport::default()
+        })
+    }
+}
+
+impl ImportFeatures {
+    fn write(&self, context: &StageContext<'_>, rows: &Rows) -> Result<(), StageError> {
+        let digests: Vec<Digest> = (0..rows.ids.len()).map(|row_idx| rows.digest(row_idx)).collect();
+        let ranges = pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), crate::load_queries::SIZES);
+        let metadata =
+            BTreeMap::from([("dtype".to_owned(), "f32".to_owned()), ("dim".to_owned(), rows.dim.to_string())]);
+        for (shard_idx, range) in ranges.into_iter().enumerate() {
+            if context.host.is_cancelled() {
+                return Err(StageError::cancelled());
+            }
+            let manifest = artifact::shard_manifest(self.kind, &rows_digest(&digests[range.clone()]));
+            context.host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
+                let ids = rows.ids[range.clone()].iter().cloned().map(Some).collect();
+                let values = range.clone().flat_map(|row_idx| rows.vector(row_idx)).copied().collect();
+                pipeline_data::write_vectors(path, &VectorShard { ids, dim: rows.dim, values }, &metadata)
+                    .map_err(|error| StageError::because("a shard cannot be written", error))?;
+                Ok(crate::model::tell_dim(rows.dim))
+            })?;
+            context.host.progress(range.end as u64, Some(rows.ids.len() as u64));
+        }
+        let info = FeaturesInfo { dim: rows.dim, dtype: "f32".into(), model: None };
+        artifact::write_json(&context.scratch.join(artifact::FEATURES), &info)
+    }
+}
