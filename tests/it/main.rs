@@ -25,6 +25,7 @@ mod random;
 mod recorded;
 mod recovery;
 mod rows;
+mod searching;
 mod sharded;
 mod signals;
 mod soak;

@@ -16,9 +16,11 @@ mod locate;
 mod memory;
 mod missed;
 mod opened;
+mod page;
 mod paired;
 mod render;
 mod run_results;
+mod searching;
 mod signals;
 mod sweep;
 mod table;
@@ -72,6 +74,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Check(args) => commands::check::run(&args, terminal),
         Command::Predict(args) => commands::predict::run(&args, terminal),
         Command::Export(args) => commands::export::run(&args, terminal),
+        Command::Search(args) => commands::search::run(&args, terminal),
         Command::Cache(args) => commands::cache::run(&args, terminal),
         Command::Completions(args) => commands::completions::run(&args, terminal),
     }

@@ -22,6 +22,8 @@ pub struct Loaded {
     pub graph: Graph,
     /// What beside files has made them what they are.
     pub circumstances: Option<Circumstances>,
+    /// What they were told beside the spec.
+    pub settings: Settings,
 }
 
 /// A loaded spec and its store.
@@ -32,6 +34,8 @@ pub struct Opened {
     pub graph: Graph,
     /// What beside files has made them what they are.
     pub circumstances: Option<Circumstances>,
+    /// What they were told beside the spec.
+    pub settings: Settings,
     /// Where results are remembered.
     pub store: Store,
 }
@@ -46,24 +50,24 @@ impl Loaded {
             args.overrides.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
         let spec = pipeline_spec::load(&locate::spec(&args.spec)?, &overrides)?;
         let environment = Environment::new(std::env::vars_os());
-        let (stages, environment) = build_stages(&spec, environment)?;
-        let circumstances = circumstances::now(&args.overrides, environment.asked());
+        let (stages, settings) = build_stages(&spec, environment)?;
+        let circumstances = circumstances::now(&args.overrides, settings.environment.asked());
         let graph = connect(&spec, stages)?;
-        Ok(Self { spec, graph, circumstances })
+        Ok(Self { spec, graph, circumstances, settings })
     }
 }
 
-/// Builds the stages of a spec, in its order, and gives the environment back, which knows by now what was asked for.
+/// Builds the stages of a spec, in its order; the environment in the settings knows by then what was asked for.
 ///
 /// # Errors
 /// The first thing in a stage that is wrong.
 pub fn build_stages(
     spec: &PipelineSpec,
     environment: Environment,
-) -> Result<(Vec<Box<dyn Stage>>, Environment), SpecError> {
+) -> Result<(Vec<Box<dyn Stage>>, Settings), SpecError> {
     let settings = Settings { model_search: locate::model_search(spec, &environment), environment };
     let stages = pipeline_stages::build(spec, &settings)?;
-    Ok((stages, settings.environment))
+    Ok((stages, settings))
 }
 
 /// Connects the stages of a spec, given in its order.
@@ -97,8 +101,8 @@ impl Opened {
     /// # Errors
     /// When the spec is wrong.
     pub fn in_store(args: &SpecArgs, store: Store) -> Result<Self, Failure> {
-        let Loaded { spec, graph, circumstances } = Loaded::load(args)?;
-        Ok(Self { spec, graph, circumstances, store })
+        let Loaded { spec, graph, circumstances, settings } = Loaded::load(args)?;
+        Ok(Self { spec, graph, circumstances, settings, store })
     }
 
     /// The absolute path of the spec and its store; the spec itself is not read.

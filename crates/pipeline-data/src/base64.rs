@@ -4,6 +4,7 @@ use crate::DecodeError;
 
 /// Marks a byte that stands for no six bits.
 const NONE: u8 = 64;
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const VALUES: [u8; 256] = values();
 static PLACED_VALUES: [[u32; 256]; 4] = placed_values();
 
@@ -88,6 +89,21 @@ const fn placed_values() -> [[u32; 256]; 4] {
     placed
 }
 
+/// The base64 text of some bytes, in the standard alphabet and padded.
+pub fn encode_base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for group in bytes.chunks(3) {
+        let mut padded = [0; 4];
+        padded[1..=group.len()].copy_from_slice(group);
+        let bits = u32::from_be_bytes(padded);
+        for place in 0..4 {
+            let value = bits >> (18 - 6 * place) & 63;
+            text.push(if place <= group.len() { char::from(ALPHABET[value as usize]) } else { '=' });
+        }
+    }
+    text
+}
+
 const fn values() -> [u8; 256] {
     let mut values = [NONE; 256];
     let mut value = 0;
@@ -133,6 +149,18 @@ mod tests {
         check("a", None);
         check("aGVsb", None);
         check("aGVsb===", None);
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for length in 0..70_usize {
+            let bytes: Vec<u8> = (0..length).map(|place| (place * 37) as u8).collect();
+            assert_eq!(decode_base64(encode_base64(&bytes).as_bytes()).unwrap(), bytes);
+        }
+        assert_eq!(
+            [encode_base64(b"h"), encode_base64(b"hello"), encode_base64(&[0xfb, 0xff])],
+            ["aA==", "aGVsbG8=", "+/8="]
+        );
     }
 
     #[test]

@@ -11,8 +11,8 @@ use std::thread;
 use std::time::Instant;
 
 use pipeline_core::{Digest, Reject, Source, Stage, StageContext, StageError, StageReport};
-use pipeline_data::{CutSizes, Filter, ImageRow, ImageTsv, PixelRow};
-use pipeline_spec::{SpecError, SpecPath};
+use pipeline_data::{CutSizes, DecodeError, Filter, ImageRow, ImageTsv, PixelRow, RgbImage};
+use pipeline_spec::{Node, SpecError, SpecPath};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -91,6 +91,43 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         return Err(SpecError::at(span_of(node, "size"), "`size` must be [height, width], each from 1 to 4096"));
     }
     Ok(Box::new(DecodeImages { params }))
+}
+
+/// Decodes single images as a stage of this kind does.
+pub(crate) struct Decoder(DecodeImagesParams);
+
+/// The decoder of a stage with these params, which were checked when it was built.
+pub(crate) fn decoder(params: &Node) -> Result<Decoder, StageError> {
+    pipeline_spec::params(params)
+        .map(Decoder)
+        .map_err(|error| StageError::because("the images cannot be decoded", error))
+}
+
+impl Decoder {
+    /// The pixels that the stage would have made of the bytes of an image file.
+    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<RgbImage, DecodeError> {
+        Ok(self.0.resized(&pipeline_data::decode(bytes)?))
+    }
+}
+
+/// The images that a stage with these params has decoded, as they are in its file.
+pub(crate) fn originals(params: &Node) -> Result<ImageTsv, StageError> {
+    let failed = "the images cannot be read";
+    let params: DecodeImagesParams =
+        pipeline_spec::params(params).map_err(|error| StageError::because(failed, error))?;
+    ImageTsv::open(params.path.path(), params.max_samples).map_err(|error| StageError::because(failed, error))
+}
+
+impl DecodeImagesParams {
+    /// An image in the size of the pixels.
+    fn resized(&self, image: &RgbImage) -> RgbImage {
+        let [height, width] = self.size;
+        let filter = match self.resize {
+            Resize::Bilinear => Filter::Bilinear,
+            Resize::Bicubic => Filter::Bicubic,
+        };
+        pipeline_data::resize(image, width, height, filter)
+    }
 }
 
 impl Stage for DecodeImages {
@@ -241,16 +278,11 @@ impl Decoding<'_> {
         if self.context.host.is_cancelled() {
             return Err(StageError::cancelled());
         }
-        let [height, width] = self.params.size;
-        let filter = match self.params.resize {
-            Resize::Bilinear => Filter::Bilinear,
-            Resize::Bicubic => Filter::Bicubic,
-        };
         let image = self.images.image(row).map_err(|error| StageError::because("the images cannot be read", error))?;
         let (original, status, pixels) = match image {
             Ok(image) => {
                 let original = (image.width, image.height);
-                (original, "ok".to_owned(), Some(pipeline_data::resize(&image, width, height, filter).pixels))
+                (original, "ok".to_owned(), Some(self.params.resized(&image).pixels))
             }
             Err(error) => ((0, 0), artifact::chain(&error), None),
         };

@@ -10,7 +10,7 @@ use pipeline_data::{QueryRow, RankingRow, ResultsOf};
 use pipeline_nn::Matrix;
 use pipeline_nn::checkpoint::Checkpoint;
 use pipeline_nn::retrieval::{self, Ranking};
-use pipeline_spec::SpecError;
+use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,22 @@ enum Similarity {
     Cosine,
     /// Their dot product.
     Dot,
+}
+
+impl From<Similarity> for retrieval::Similarity {
+    fn from(similarity: Similarity) -> Self {
+        match similarity {
+            Similarity::Cosine => Self::Cosine,
+            Similarity::Dot => Self::Dot,
+        }
+    }
+}
+
+/// How a stage with these params compares embeddings.
+pub(crate) fn similarity(params: &Node) -> Result<retrieval::Similarity, StageError> {
+    let params: EvaluateRecallParams =
+        pipeline_spec::params(params).map_err(|error| StageError::because("the evaluation cannot be read", error))?;
+    Ok(params.similarity.into())
 }
 
 /// 1, 5 and 10: MUGE's.
@@ -212,7 +228,7 @@ impl EvaluateRecall {
         let embedded = Matrix::new(with_text.len(), pool.queries.n_cols, values);
         let queries: Vec<&QueryRow> = with_text.iter().map(|query_idx| &queries[*query_idx]).collect();
         let top_k = self.params.k.last().copied().unwrap_or(MIN_TOP).max(MIN_TOP);
-        let similarity = self.similarity();
+        let similarity: retrieval::Similarity = self.params.similarity.into();
         let incomparable = |error| StageError::because("queries and images cannot be compared", error);
         let rankings = retrieval::rank(&embedded, &pool.images, &relevant, top_k, similarity, context.n_threads)
             .map_err(incomparable)?;
@@ -228,13 +244,6 @@ impl EvaluateRecall {
             None
         };
         Ok(Evaluation { queries, rankings, images_for_queries, queries_for_images })
-    }
-
-    fn similarity(&self) -> retrieval::Similarity {
-        match self.params.similarity {
-            Similarity::Cosine => retrieval::Similarity::Cosine,
-            Similarity::Dot => retrieval::Similarity::Dot,
-        }
     }
 }
 

@@ -119,12 +119,7 @@ impl Vectors {
 }
 
 /// Brings the features of one side into the shared space.
-pub(crate) fn embed(
-    heads: &Checkpoint,
-    side: Side,
-    features: &Matrix,
-    n_threads: usize,
-) -> Result<Matrix, StageError> {
+pub(crate) fn embed(heads: &Checkpoint, side: Side, features: &Matrix, n_threads: usize) -> Result<Matrix, StageError> {
     let head = match side {
         Side::Text => heads.text(),
         Side::Images => heads.image(),

@@ -73,6 +73,15 @@ pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<usize>
     image::image_dim(&files).ok()
 }
 
+/// The encoder of a stage with these params, on the processor.
+pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<ImageEncoder, StageError> {
+    let params =
+        pipeline_spec::params(params).map_err(|error| StageError::because("there is no image model", error))?;
+    let stage = ExtractImage { params, search: search.clone() };
+    ImageEncoder::load(&stage.files()?, pipeline_nn::Device::Cpu)
+        .map_err(|error| StageError::because("the image model cannot be loaded", error))
+}
+
 impl ExtractImage {
     fn files(&self) -> Result<ImageModelFiles, StageError> {
         image::find_image_model(&self.params.model.to_find(), &self.search)

@@ -102,6 +102,14 @@ pub(crate) fn width(params: &Node, search: &text::ModelSearch) -> Option<usize> 
     text::text_dim(&files).ok()
 }
 
+/// The encoder of a stage with these params, on the processor.
+pub(crate) fn encoder(params: &Node, search: &text::ModelSearch) -> Result<TextEncoder, StageError> {
+    let params = pipeline_spec::params(params).map_err(|error| StageError::because("there is no text model", error))?;
+    let stage = ExtractText { params, search: search.clone() };
+    TextEncoder::load(&stage.files()?, &stage.options(), pipeline_nn::Device::Cpu)
+        .map_err(|error| StageError::because("the text model cannot be loaded", error))
+}
+
 impl ExtractText {
     fn files(&self) -> Result<TextModelFiles, StageError> {
         text::find_text_model(&self.params.model.to_find(), &self.search)

@@ -24,9 +24,11 @@ mod import_features;
 mod kind;
 mod load_queries;
 mod model;
+mod pictures;
 mod predictions;
 mod recent_vectors;
 mod results;
+mod search;
 mod train_projection;
 
 use pipeline_core::Stage;
@@ -35,8 +37,10 @@ use pipeline_spec::{PipelineSpec, SpecError};
 pub use environment::Environment;
 pub use export::{Side, VectorFormat, Vectors, write_events};
 pub use kind::{Format, Kind, Slot};
+pub use pictures::Pictures;
 pub use predictions::{PredictionsError, write_predictions};
 pub use results::{read_results, results_of_metric};
+pub use search::{Found, ImageSearch, Query, SearchPool, TextSearch};
 
 /// Every stage kind, in the order of a pipeline.
 ///

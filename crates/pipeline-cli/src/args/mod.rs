@@ -1,6 +1,7 @@
 //! The command line: one struct for each command.
 
 mod cache;
+mod searching;
 mod taking;
 
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs};
+pub use searching::SearchArgs;
 pub use taking::{ExportArgs, ExportFormat, PredictArgs, PredictFormat};
 
 /// Runs content-hashed, cached pipelines for text-image retrieval.
@@ -84,6 +86,8 @@ pub enum Command {
     Predict(PredictArgs),
     /// Write features, embeddings or curves for other tools.
     Export(ExportArgs),
+    /// Search the pool of an evaluation for a text or an image.
+    Search(SearchArgs),
     /// Look after the store.
     Cache(CacheArgs),
     /// Print a completion script for a shell.
@@ -91,7 +95,7 @@ pub enum Command {
 }
 
 /// Which spec, and which store.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct SpecArgs {
     /// The spec: a path, or a name to look for in `pipelines/`.
     #[arg(value_name = "SPEC")]
@@ -105,7 +109,7 @@ pub struct SpecArgs {
 }
 
 /// Which store.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct StoreArgs {
     /// The folder of the store [default: `artifacts` near the spec].
     #[arg(long, value_name = "DIR", env = "PIPELINE_ARTIFACTS", hide_env_values = true)]

@@ -15,6 +15,7 @@ pub mod replay;
 pub mod run;
 pub mod runs;
 pub mod schema;
+pub mod search;
 pub mod stages;
 pub mod status;
 pub mod sweep;

@@ -1,0 +1,34 @@
+//! Arguments of the commands that search a pool.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{JsonArgs, SpecArgs};
+use crate::searching::{DEFAULT_K, MAX_K};
+
+/// Arguments of `search`.
+#[derive(Debug, Args)]
+pub struct SearchArgs {
+    /// Which spec.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// The text to search for.
+    #[arg(required_unless_present = "image")]
+    pub query: Option<String>,
+    /// Search for images like this one instead.
+    #[arg(long, value_name = "FILE", conflicts_with = "query")]
+    pub image: Option<PathBuf>,
+    /// How many images to show.
+    #[arg(short, value_name = "N", default_value_t = DEFAULT_K, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_K)))]
+    pub k: u16,
+    /// The evaluation whose pool is searched; needed when the spec has several.
+    #[arg(long, value_name = "STAGE")]
+    pub stage: Option<String>,
+    /// Also write a page with the pictures of what was found.
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}

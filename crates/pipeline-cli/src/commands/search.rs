@@ -1,0 +1,77 @@
+//! `pipeline search`: the images of an evaluated pool that are most like a text or an image.
+//!
+//! JSON: `{query, image, stage, pool_size, results: [{rank, id, score}]}`.
+
+use std::path::Path;
+
+use pipeline_stages::{ImageSearch, Pictures, TextSearch};
+
+use crate::args::SearchArgs;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::opened::Opened;
+use crate::searching::{Results, Searching};
+use crate::table::Table;
+use crate::terminal::Terminal;
+use crate::{page, whole_file};
+
+/// Pixels of a picture's longer side.
+const PICTURE_SIDE: u32 = 224;
+
+/// Runs the command.
+///
+/// # Errors
+/// When the pool is not up to date, the query cannot be encoded, or the page cannot be written.
+pub fn run(args: &SearchArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let opened = Opened::open(&args.spec)?;
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let searching = Searching::open(&opened, args.stage.as_deref(), n_threads)?;
+    let results = match (&args.query, &args.image) {
+        (_, Some(file)) => by_image(&opened, &searching, file, args.k, n_threads)?,
+        (query, None) => by_text(&opened, &searching, query.as_deref().unwrap_or_default(), args.k)?,
+    };
+    if let Some(file) = &args.html {
+        write_page(&opened, &searching, &results, file)?;
+        terminal.remark(&format!("{}: {} images", file.display(), results.results.len()));
+    }
+    if args.json.json {
+        terminal.json(&results)?;
+    } else {
+        let mut table = Table::new(&["rank", "score", "image"]);
+        for found in &results.results {
+            let id = found.id.clone().unwrap_or_default();
+            table.row(vec![found.rank.to_string(), format!("{:.4}", found.score), id]);
+        }
+        terminal.data(&table.render(terminal.out, terminal.out_width()))?;
+        terminal.remark(&format!("of {}", results.pool()));
+    }
+    Ok(Exit::Done)
+}
+
+fn by_text(opened: &Opened, searching: &Searching, text: &str, k: u16) -> Result<Results, Failure> {
+    let query = TextSearch::open(&opened.spec, &searching.evaluation, &opened.settings)?.query(text)?;
+    let found = searching.pool.search(&query, k.into())?;
+    Ok(Results::of_text(searching, text, found))
+}
+
+fn by_image(opened: &Opened, searching: &Searching, file: &Path, k: u16, n_threads: usize) -> Result<Results, Failure> {
+    let bytes = std::fs::read(file)
+        .map_err(|error| Failure::because(Exit::Usage, &error).under(format!("cannot read `{}`", file.display())))?;
+    let search = ImageSearch::open(&opened.spec, &searching.evaluation, &opened.settings, n_threads)?;
+    let query = search
+        .query(&bytes)
+        .map_err(|error| Failure::from(error).under(format!("cannot search for `{}`", file.display())))?;
+    let found = searching.pool.search(&query, k.into())?;
+    Ok(Results::of_image(searching, &file.display().to_string(), found))
+}
+
+/// Writes a page that needs no other file: the pictures are in it.
+fn write_page(opened: &Opened, searching: &Searching, results: &Results, file: &Path) -> Result<(), Failure> {
+    let pictures = Pictures::open(&opened.spec, &searching.evaluation)?;
+    let source = |id: &str| {
+        let png = pictures.as_ref()?.thumbnail(id, PICTURE_SIDE).ok()??;
+        Some(format!("data:image/png;base64,{}", pipeline_data::encode_base64(&png)))
+    };
+    let html = page::page(results.what(), &page::results(results, &source));
+    whole_file::write(file, &mut |path| std::fs::write(path, &html).map_err(|error| whole_file::cannot(file, &error)))
+}

@@ -1,0 +1,44 @@
+//! Small pictures of the images of a pool, from the file that they were decoded from.
+
+use std::collections::HashMap;
+
+use pipeline_core::{StageError, StageId};
+use pipeline_data::ImageTsv;
+use pipeline_spec::PipelineSpec;
+
+use crate::{decode_images, search};
+
+/// The images of a pool by id. The pixels of the store have one size and may have been dropped; these are the originals.
+pub struct Pictures {
+    images: ImageTsv,
+    rows: HashMap<String, usize>,
+}
+
+impl Pictures {
+    /// Finds the images behind the input `images` of the stage `evaluation`; none when they were not decoded by this spec.
+    ///
+    /// # Errors
+    /// When their file cannot be read.
+    pub fn open(spec: &PipelineSpec, evaluation: &StageId) -> Result<Option<Self>, StageError> {
+        let features = search::input(spec, search::stage(spec, evaluation)?, "images");
+        let images = features.and_then(|features| search::input(spec, features, "images"));
+        let Some(images) = images.filter(|images| images.kind.value == decode_images::KIND.name) else {
+            return Ok(None);
+        };
+        let images = decode_images::originals(&images.params)?;
+        let rows = images.rows().iter().enumerate().map(|(row_idx, row)| (row.id.clone(), row_idx)).collect();
+        Ok(Some(Self { images, rows }))
+    }
+
+    /// The image of that id as a PNG file of at most `side` pixels a side; none when there is no such image or it cannot be
+    /// decoded.
+    ///
+    /// # Errors
+    /// When the file cannot be read or has changed.
+    pub fn thumbnail(&self, id: &str, side: u32) -> Result<Option<Vec<u8>>, StageError> {
+        let Some(row_idx) = self.rows.get(id) else { return Ok(None) };
+        let image = self.images.image(&self.images.rows()[*row_idx]);
+        let image = image.map_err(|error| StageError::because("the images cannot be read", error))?;
+        Ok(image.ok().map(|image| pipeline_data::thumbnail(&image, side)))
+    }
+}

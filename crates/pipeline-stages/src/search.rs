@@ -1,0 +1,194 @@
+//! Searching the pool of an evaluation for a text or an image that was never encoded before.
+
+use pipeline_core::{InputArtifact, StageError, StageId};
+use pipeline_nn::Matrix;
+use pipeline_nn::checkpoint::Checkpoint;
+use pipeline_nn::image::ImageEncoder;
+use pipeline_nn::retrieval::{self, Similarity};
+use pipeline_nn::text::TextEncoder;
+use pipeline_spec::{PipelineSpec, StageSpec};
+
+use crate::artifact::{self, Features};
+use crate::decode_images::Decoder;
+use crate::export::{Side, embed};
+use crate::{Settings, decode_images, evaluate_recall, extract_image, extract_text};
+
+/// A query is computed in so many equal rows as an evaluation computes at once: fewer rows are summed in another order,
+/// and images of nearly equal scores would change places.
+const N_ROWS: usize = 128;
+
+/// The images that an evaluation ranks, in the shared space.
+///
+/// # Shapes
+/// `images`: `[ids.len(), dim]`
+pub struct SearchPool {
+    ids: Vec<Option<String>>,
+    images: Matrix,
+    heads: Checkpoint,
+    similarity: Similarity,
+    n_threads: usize,
+}
+
+/// The features of a query, before the heads.
+pub struct Query {
+    side: Side,
+    features: Vec<f32>,
+}
+
+/// An image that was found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Found {
+    /// Its id, if it has one.
+    pub id: Option<String>,
+    /// How alike it is to the query, as the evaluation compares them.
+    pub score: f32,
+}
+
+impl SearchPool {
+    /// Reads the pool of the stage `evaluation` from the artifacts of its inputs `images` and `projection`.
+    ///
+    /// # Errors
+    /// When an artifact cannot be read, or the heads do not fit the features.
+    pub fn open(
+        spec: &PipelineSpec,
+        evaluation: &StageId,
+        images: &InputArtifact,
+        projection: &InputArtifact,
+        n_threads: usize,
+    ) -> Result<Self, StageError> {
+        let heads = Checkpoint::read(&projection.folder.join(artifact::PROJECTION))
+            .map_err(|error| StageError::because("the trained heads cannot be read", error))?;
+        let Features { ids, vectors } = artifact::features(images, "images")?;
+        let images = embed(&heads, Side::Images, &vectors, n_threads)?;
+        let similarity = evaluate_recall::similarity(&stage(spec, evaluation)?.params)?;
+        Ok(Self { ids, images, heads, similarity, n_threads })
+    }
+
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// Whether there are no images.
+    pub fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// Whether an image of that id is in the pool.
+    pub fn has(&self, id: &str) -> bool {
+        self.ids.iter().any(|known| known.as_deref() == Some(id))
+    }
+
+    /// The `k` images that are most like the query, best first; of equal ones the one that comes first in the pool.
+    ///
+    /// # Errors
+    /// When the query's features do not fit the heads.
+    pub fn search(&self, query: &Query, k: usize) -> Result<Vec<Found>, StageError> {
+        let features = Matrix::new(N_ROWS, query.features.len(), query.features.repeat(N_ROWS));
+        let queries = embed(&self.heads, query.side, &features, self.n_threads)?;
+        let relevant = vec![Vec::new(); N_ROWS];
+        let rankings = retrieval::rank(&queries, &self.images, &relevant, k, self.similarity, self.n_threads)
+            .map_err(|error| StageError::because("query and images cannot be compared", error))?;
+        let first = rankings.into_iter().next().expect("there is a ranking for every row");
+        Ok(first.top.into_iter().map(|(row_idx, score)| Found { id: self.ids[row_idx].clone(), score }).collect())
+    }
+}
+
+/// Encodes texts as the queries of an evaluation were encoded.
+pub struct TextSearch {
+    encoder: TextEncoder,
+}
+
+impl TextSearch {
+    /// Loads the encoder of the input `text` of the stage `evaluation`.
+    ///
+    /// # Errors
+    /// When the text features were not computed by `extract-text`, or the encoder cannot be loaded.
+    pub fn open(spec: &PipelineSpec, evaluation: &StageId, settings: &Settings) -> Result<Self, StageError> {
+        let text = input_of_kind(spec, stage(spec, evaluation)?, "text", extract_text::KIND.name, "a text")?;
+        Ok(Self { encoder: extract_text::encoder(&text.params, &settings.model_search)? })
+    }
+
+    /// Encodes a text.
+    ///
+    /// # Errors
+    /// When it is empty (an evaluation leaves out such queries) or cannot be encoded.
+    pub fn query(&self, text: &str) -> Result<Query, StageError> {
+        if text.is_empty() {
+            return Err(StageError::new("the query is empty"));
+        }
+        let features = self
+            .encoder
+            .encode(&[text], 1)
+            .map_err(|error| StageError::because("the query cannot be encoded", error))?;
+        Ok(Query { side: Side::Text, features: features.values })
+    }
+}
+
+/// Decodes and encodes images as the pool of an evaluation was.
+pub struct ImageSearch {
+    decoder: Decoder,
+    encoder: ImageEncoder,
+    n_threads: usize,
+}
+
+impl ImageSearch {
+    /// Loads the encoder of the input `images` of the stage `evaluation`.
+    ///
+    /// # Errors
+    /// When the image features were not computed by `extract-image` from `decode-images`, or the encoder cannot be loaded.
+    pub fn open(
+        spec: &PipelineSpec,
+        evaluation: &StageId,
+        settings: &Settings,
+        n_threads: usize,
+    ) -> Result<Self, StageError> {
+        let features = input_of_kind(spec, stage(spec, evaluation)?, "images", extract_image::KIND.name, "an image")?;
+        let images = input_of_kind(spec, features, "images", decode_images::KIND.name, "an image")?;
+        let encoder = extract_image::encoder(&features.params, &settings.model_search)?;
+        Ok(Self { decoder: decode_images::decoder(&images.params)?, encoder, n_threads })
+    }
+
+    /// Encodes the bytes of an image file.
+    ///
+    /// # Errors
+    /// When they are no image, or cannot be encoded.
+    pub fn query(&self, bytes: &[u8]) -> Result<Query, StageError> {
+        let image =
+            self.decoder.decode(bytes).map_err(|error| StageError::because("the image cannot be decoded", error))?;
+        let features = self
+            .encoder
+            .encode(&[&image.pixels], image.height as usize, image.width as usize, self.n_threads)
+            .map_err(|error| StageError::because("the image cannot be encoded", error))?;
+        Ok(Query { side: Side::Images, features: features.values })
+    }
+}
+
+/// The stage of that name.
+pub(crate) fn stage<'a>(spec: &'a PipelineSpec, id: &StageId) -> Result<&'a StageSpec, StageError> {
+    spec.stage(id).ok_or_else(|| StageError::new(format!("the spec has no stage `{id}`")))
+}
+
+/// The stage that fills a slot.
+pub(crate) fn input<'a>(spec: &'a PipelineSpec, reader: &StageSpec, slot: &str) -> Option<&'a StageSpec> {
+    let (_, from) = reader.inputs.iter().find(|(name, _)| name.value == slot)?;
+    spec.stage(&from.value)
+}
+
+/// The stage that fills a slot, which must be of a kind that has an encoder for `what`.
+fn input_of_kind<'a>(
+    spec: &'a PipelineSpec,
+    reader: &StageSpec,
+    slot: &str,
+    kind: &str,
+    what: &str,
+) -> Result<&'a StageSpec, StageError> {
+    let found = input(spec, reader, slot)
+        .ok_or_else(|| StageError::new(format!("stage `{}` has no input `{slot}`", reader.id)))?;
+    if found.kind.value == kind {
+        return Ok(found);
+    }
+    let message =
+        format!("{what} cannot be searched for: stage `{}` is of kind `{}`, not `{kind}`", found.id, found.kind.value);
+    Err(StageError::new(message).with_help("only the encoder that made the features can encode a query for them"))
+}

@@ -1,0 +1,99 @@
+//! `search`: the pool of an evaluation, asked for texts and images.
+
+use crate::notebook::{fixtures, notebook, run};
+use crate::project::Project;
+
+/// What `search --json` finds: ids, best first.
+fn found(project: &Project, args: &[&str]) -> Vec<String> {
+    let output = project.command(&[&["search", "spec.yaml", "--json"], args].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&json["stage"], &json["pool_size"]), (&"evaluate".into(), &150.into()));
+    json["results"].as_array().unwrap().iter().map(|found| found["id"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_query_of_the_valid_set_finds_what_the_evaluation_has_ranked() {
+    let project = notebook();
+    run(&project, &[]);
+    let predictions = project.run(&["predict", "spec.yaml"]).stdout;
+    let queries = std::fs::read_to_string(fixtures().join("data/mini/MR_valid_queries.jsonl")).unwrap();
+    let rows = |text: &str| -> Vec<serde_json::Value> {
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let (predictions, queries) = (rows(&predictions), rows(&queries));
+    let query = |id: &serde_json::Value| queries.iter().find(|query| query["query_id"] == *id).unwrap();
+    for prediction in predictions.iter().step_by(17) {
+        let text = query(&prediction["query_id"])["query_text"].as_str().unwrap();
+        let expect: Vec<_> = prediction["item_ids"].as_array().unwrap().iter().map(ToString::to_string).collect();
+        assert_eq!(found(&project, &[text]), expect, "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_up_to_date_is_not_searched() {
+    let project = notebook();
+    let search = |more: &[&str]| project.run(&[&["search", "spec.yaml", "红"], more].concat());
+    let before = search(&[]);
+    assert_eq!((before.code, before.stdout.as_str()), (Some(1), ""));
+    assert!(before.stderr.contains("is not up to date\nhelp: `pipeline run [FOLDER]/spec.yaml` first"), "{before:?}");
+    run(&project, &[]);
+    let reply = search(&["-k", "3"]);
+    assert_eq!((reply.code, reply.stderr.as_str()), (Some(0), "of 150 images of `evaluate`"));
+    assert_eq!(
+        reply.stdout.lines().map(|line| line.split(' ').next().unwrap()).collect::<Vec<_>>(),
+        ["rank", "1", "2", "3"]
+    );
+    let stale = search(&["--set", "projection.params.temperature=0.05"]);
+    assert_eq!(stale.code, Some(1));
+    assert!(stale.stderr.contains("stage `projection` is not up to date"), "{}", stale.stderr);
+    assert_eq!(search(&["--stage", "projection"]).code, Some(2));
+    assert_eq!(project.run(&["search", "spec.yaml", ""]).code, Some(2));
+    assert_eq!(project.run(&["search", "spec.yaml"]).code, Some(2));
+}
+
+#[test]
+fn an_image_of_the_pool_finds_itself() {
+    let project = notebook();
+    run(&project, &[]);
+    let rows = std::fs::read_to_string(fixtures().join("data/mini/MR_valid_imgs.tsv")).unwrap();
+    for line in rows.lines().step_by(40) {
+        let (id, base64) = line.split_once('\t').unwrap();
+        std::fs::write(project.path("image"), pipeline_data::decode_base64(base64.as_bytes()).unwrap()).unwrap();
+        assert_eq!(found(&project, &["--image", "image", "-k", "2"])[0], id);
+    }
+    project.write("image", "no image");
+    let reply = project.run(&["search", "spec.yaml", "--image", "image"]);
+    assert_eq!(reply.code, Some(2));
+    assert!(reply.stderr.starts_with("error: cannot search for `image`"), "{}", reply.stderr);
+}
+
+#[test]
+fn a_page_holds_its_pictures_and_no_text_of_a_user_becomes_a_tag() {
+    let project = notebook();
+    run(&project, &[]);
+    let reply = project.run(&["search", "spec.yaml", "<b>红</b>", "-k", "4", "--html", "page.html"]);
+    assert_eq!((reply.code, reply.stderr.as_str()), (Some(0), "page.html: 4 images\nof 150 images of `evaluate`"));
+    let page = project.read("page.html");
+    assert_eq!(page.matches("src=\"data:image/png;base64,iVBOR").count(), 4);
+    assert!(page.contains("<h1>&lt;b&gt;红&lt;/b&gt;</h1>") && !page.contains("<b>"), "{}", &page[..2000]);
+    assert!(!page.contains("http") && !page.contains("<script"), "nothing is loaded from elsewhere");
+}
+
+#[test]
+fn imported_features_have_no_encoder_to_search_with() {
+    let project = notebook();
+    run(&project, &[]);
+    let export = project.run(&["export", "spec.yaml", "valid-text", "-o", "given", "--format", "parquet-lists"]);
+    assert_eq!(export.code, Some(0));
+    let import = "  valid-text: { kind: import-text-features, inputs: { queries: valid-queries }, params: { path: given/text.parquet } }";
+    let spec = project.read("spec.yaml");
+    let lines = spec.lines().map(|line| if line.trim().starts_with("valid-text:") { import } else { line });
+    project.write("spec.yaml", &lines.collect::<Vec<_>>().join("\n"));
+    run(&project, &[]);
+    let reply = project.run(&["search", "spec.yaml", "红"]);
+    assert_eq!(reply.code, Some(2));
+    let expect =
+        "a text cannot be searched for: stage `valid-text` is of kind `import-text-features`, not `extract-text`";
+    assert!(reply.stderr.contains(expect), "{}", reply.stderr);
+}
