@@ -26,6 +26,7 @@ mod recorded;
 mod recovery;
 mod rows;
 mod searching;
+mod serving;
 mod sharded;
 mod signals;
 mod soak;

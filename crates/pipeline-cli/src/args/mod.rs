@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs};
-pub use searching::SearchArgs;
+pub use searching::{SearchArgs, ServeArgs};
 pub use taking::{ExportArgs, ExportFormat, PredictArgs, PredictFormat};
 
 /// Runs content-hashed, cached pipelines for text-image retrieval.
@@ -88,6 +88,8 @@ pub enum Command {
     Export(ExportArgs),
     /// Search the pool of an evaluation for a text or an image.
     Search(SearchArgs),
+    /// Serve a search box over the pool of an evaluation on this machine.
+    Serve(ServeArgs),
     /// Look after the store.
     Cache(CacheArgs),
     /// Print a completion script for a shell.
@@ -106,6 +108,13 @@ pub struct SpecArgs {
     /// Which store.
     #[command(flatten)]
     pub store: StoreArgs,
+}
+
+impl SpecArgs {
+    /// The same changes of another spec in another store.
+    pub fn with(&self, spec: PathBuf, artifacts: Option<PathBuf>) -> Self {
+        Self { spec, store: StoreArgs { artifacts }, ..self.clone() }
+    }
 }
 
 /// Which store.

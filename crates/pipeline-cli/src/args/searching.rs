@@ -32,3 +32,17 @@ pub struct SearchArgs {
     #[command(flatten)]
     pub json: JsonArgs,
 }
+
+/// Arguments of `serve`.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Which spec, or the run whose spec it is.
+    #[command(flatten)]
+    pub spec: SpecArgs,
+    /// The port on this machine; 0 for any that is free.
+    #[arg(long, value_name = "PORT", default_value_t = 8765)]
+    pub port: u16,
+    /// The evaluation whose pool is searched; needed when the spec has several.
+    #[arg(long, value_name = "STAGE")]
+    pub stage: Option<String>,
+}

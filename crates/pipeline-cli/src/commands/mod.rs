@@ -16,6 +16,7 @@ pub mod run;
 pub mod runs;
 pub mod schema;
 pub mod search;
+pub mod serve;
 pub mod stages;
 pub mod status;
 pub mod sweep;

@@ -1,0 +1,138 @@
+//! What is served: pages, JSON and pictures of one pool. Paths are names of these and never of files.
+
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use pipeline_stages::{Pictures, TextSearch};
+
+use super::http::{Request, Response};
+use crate::failure::Failure;
+use crate::opened::Opened;
+use crate::page;
+use crate::searching::{DEFAULT_K, Results, Searching};
+
+/// More images are not shown at once.
+const MAX_K: u16 = 100;
+/// Pixels of a picture's longer side.
+const PICTURE_SIDE: u32 = 224;
+/// Requests are answered on several threads; each searches on its own alone.
+const N_THREADS: usize = 1;
+
+/// A pool with its encoder and its pictures.
+pub struct Site {
+    name: String,
+    searching: Searching,
+    text: TextSearch,
+    pictures: Option<Pictures>,
+}
+
+impl Site {
+    /// Loads everything that requests will need.
+    ///
+    /// # Errors
+    /// When the pool is not up to date, or the encoder or the images cannot be read.
+    pub fn open(opened: &Opened, stage: Option<&str>) -> Result<Self, Failure> {
+        let searching = Searching::open(opened, stage, N_THREADS)?;
+        let text = TextSearch::open(&opened.spec, &searching.evaluation, &opened.settings)?;
+        let pictures = Pictures::open(&opened.spec, &searching.evaluation)?;
+        Ok(Self { name: opened.spec.name.clone(), searching, text, pictures })
+    }
+
+    /// The pool, in words.
+    pub fn pool(&self) -> String {
+        format!("{} images of `{}` of {}", self.searching.pool.len(), self.searching.evaluation, self.name)
+    }
+
+    /// Answers a request.
+    pub fn answer(&self, request: &Request) -> Response {
+        match request.path.as_str() {
+            "/" | "/search" => self.search_page(&request.query),
+            "/api/search" => self.search_json(&request.query),
+            path => match path.strip_prefix("/image/") {
+                Some(id) => self.picture(id),
+                None => Response::text(404, "there is nothing here"),
+            },
+        }
+    }
+
+    fn search_page(&self, query: &str) -> Response {
+        let asked = Asked::parse(query);
+        let value = asked.as_ref().ok().and_then(|asked| asked.text.as_deref()).unwrap_or_default();
+        let mut body = format!(
+            "<form action=\"/search\"><input name=\"q\" value=\"{}\" aria-label=\"query\" autofocus> <button>Search</button></form>\n",
+            page::escape(value)
+        );
+        let status = match asked.and_then(|asked| self.search(&asked)) {
+            Ok(Some(results)) => {
+                let source = |id: &str| {
+                    let address = format!("/image/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
+                    self.pictures.is_some().then_some(address)
+                };
+                body.push_str(&page::results(&results, &source));
+                200
+            }
+            Ok(None) => {
+                body.push_str(&format!("<p>{}</p>\n", page::escape(&self.pool())));
+                200
+            }
+            Err(problem) => {
+                body.push_str(&format!("<p class=\"error\">{}</p>\n", page::escape(&problem)));
+                400
+            }
+        };
+        let html = page::page(&format!("{}: search", self.name), &body);
+        Response { status, kind: "text/html; charset=utf-8", body: html.into_bytes() }
+    }
+
+    fn search_json(&self, query: &str) -> Response {
+        let results = Asked::parse(query).and_then(|asked| self.search(&asked));
+        let (status, json) = match results.and_then(|results| results.ok_or("`q` is missing".to_owned())) {
+            Ok(results) => (200, serde_json::to_vec(&results)),
+            Err(problem) => (400, serde_json::to_vec(&serde_json::json!({ "error": problem }))),
+        };
+        let body = json.expect("plain data becomes JSON");
+        Response { status, kind: "application/json", body }
+    }
+
+    /// What is found for a text; none without one.
+    fn search(&self, asked: &Asked) -> Result<Option<Results>, String> {
+        let Some(text) = asked.text.as_deref() else { return Ok(None) };
+        let told = |error: pipeline_core::StageError| Failure::from(error).errors.join(": ");
+        let query = self.text.query(text).map_err(told)?;
+        let found = self.searching.pool.search(&query, asked.k.into()).map_err(told)?;
+        Ok(Some(Results::of_text(&self.searching, text, found)))
+    }
+
+    fn picture(&self, id: &str) -> Response {
+        let nothing = || Response::text(404, "there is no such picture");
+        let Ok(id) = percent_decode_str(id).decode_utf8() else { return nothing() };
+        let Some(pictures) = self.pictures.as_ref().filter(|_| self.searching.pool.has(&id)) else { return nothing() };
+        match pictures.thumbnail(&id, PICTURE_SIDE) {
+            Ok(Some(body)) => Response { status: 200, kind: "image/png", body },
+            Ok(None) => nothing(),
+            Err(error) => Response::text(500, &error.to_string()),
+        }
+    }
+}
+
+/// What a query string asks for.
+struct Asked {
+    text: Option<String>,
+    k: u16,
+}
+
+impl Asked {
+    /// Reads `q` and `k`; other names are ignored, and of repeated ones the first counts.
+    fn parse(query: &str) -> Result<Self, String> {
+        let value = |wanted: &str| {
+            let mut pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.find(|(name, _)| name == wanted).map(|(_, value)| value.into_owned())
+        };
+        let k = match value("k") {
+            None => DEFAULT_K,
+            Some(text) => {
+                let k = text.parse().ok().filter(|k| (1..=MAX_K).contains(k));
+                k.ok_or_else(|| format!("`k` must be a number from 1 to {MAX_K}"))?
+            }
+        };
+        Ok(Self { text: value("q").filter(|text| !text.is_empty()), k })
+    }
+}
