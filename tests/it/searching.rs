@@ -75,7 +75,7 @@ fn a_page_holds_its_pictures_and_no_text_of_a_user_becomes_a_tag() {
     let reply = project.run(&["search", "spec.yaml", "<b>红</b>", "-k", "4", "--html", "page.html"]);
     assert_eq!((reply.code, reply.stderr.as_str()), (Some(0), "page.html: 4 images\nof 150 images of `evaluate`"));
     let page = project.read("page.html");
-    assert_eq!(page.matches("src=\"data:image/png;base64,iVBOR").count(), 4);
+    assert_eq!(page.matches("src=\"data:image/").count(), 4);
     assert!(page.contains("<h1>&lt;b&gt;红&lt;/b&gt;</h1>") && !page.contains("<b>"), "{}", &page[..2000]);
     assert!(!page.contains("http") && !page.contains("<script"), "nothing is loaded from elsewhere");
 }

@@ -80,9 +80,10 @@ fn pages_json_and_pictures_are_served_until_an_interrupt() {
     let (_, rest) = text.split_once("src=\"").unwrap();
     let picture = server.get(rest.split('"').next().unwrap());
     assert_eq!(picture.status, 200);
-    assert!(picture.head.contains("image/png") && picture.body.starts_with(b"\x89PNG"), "{}", picture.head);
+    assert!(picture.head.contains("Content-Type: image/"), "{}", picture.head);
+    assert!(pipeline_data::decode(&picture.body).is_ok());
 
-    assert!(String::from_utf8(server.get("/").body).unwrap().contains("150 images of `evaluate` of notebook"));
+    assert!(String::from_utf8(server.get("/").body).unwrap().contains("150 images of evaluate of notebook"));
     let head = server.send(format!("HEAD / HTTP/1.1\r\nHost: {}\r\n\r\n", server.address).as_bytes()).unwrap();
     assert_eq!((head.status, head.body.len()), (200, 0));
     assert_eq!(server.stop("INT"), Some(0));

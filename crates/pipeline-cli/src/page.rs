@@ -38,7 +38,8 @@ pub fn page(title: &str, body: &str) -> String {
 
 /// The images that were found; `source` gives the address of an image by its id, if there is a picture of it.
 pub fn results(results: &Results, source: &dyn Fn(&str) -> Option<String>) -> String {
-    let mut html = format!("<h1>{}</h1>\n<p>{}</p>\n<ol>\n", escape(results.what()), escape(&results.pool()));
+    let mut html =
+        format!("<h1>{}</h1>\n<p>{}</p>\n<ol>\n", escape(results.what()), escape(&results.pool().replace('`', "")));
     for found in &results.results {
         let id = found.id.as_deref().unwrap_or("without id");
         let image = found

@@ -17,19 +17,20 @@ mod error;
 mod images;
 mod instructions;
 mod lines;
+mod picture;
 mod predictions;
 mod python;
 mod queries;
 mod resize;
 mod shards;
 mod tensorboard;
-mod thumbnail;
 mod vectors;
 
 pub use base64::{decode_base64, encode_base64};
 pub use decode::{DecodeError, Format, MAX_PIXELS, RgbImage, decode};
 pub use error::DataError;
 pub use images::{ImageRow, ImageTsv};
+pub use picture::{Picture, picture};
 pub use predictions::{Dialect, Score, score, write_predictions};
 pub use queries::{QueryRow, SkippedLine, read_queries};
 pub use resize::{Filter, resize};
@@ -39,7 +40,6 @@ pub use shards::{
     write_query_shard, write_rankings, write_results, write_vectors,
 };
 pub use tensorboard::{Scalar, write_scalars};
-pub use thumbnail::thumbnail;
 pub use vectors::{
     read_ids, read_jsonl_vectors, read_npy_texts, read_npy_vectors, read_table_texts, read_table_vectors, write_ids,
     write_list_vectors, write_npy,

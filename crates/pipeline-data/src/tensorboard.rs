@@ -104,18 +104,18 @@ mod tests {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
 
-    /// The bytes are those of `torch.utils.tensorboard`'s writer for the same event, but for its time.
+    /// The messages are those that `tensorboard.compat.proto` of TensorBoard 2.21 serialises.
     #[test]
     fn a_scalar_is_a_record_of_tensorboards() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let scalar = Scalar { step: 300, tag: "a/b".to_owned(), value: 0.5 };
-        write_scalars(file.path(), 0.0, &[scalar]).unwrap();
+        write_scalars(file.path(), 1.0, &[scalar]).unwrap();
         let bytes = std::fs::read(file.path()).unwrap();
         let (first, second) = bytes.split_at(16 + 24);
         assert_eq!(first[..8], 24_u64.to_le_bytes());
-        assert_eq!(&first[12..36], b"\x09\0\0\0\0\0\0\0\0\x1a\x0dbrain.Event:2");
+        assert_eq!(&first[12..36], b"\x09\0\0\0\0\0\0\xf0\x3f\x1a\x0dbrain.Event:2");
         assert_eq!(second[..8], 26_u64.to_le_bytes());
-        let expect = b"\x09\0\0\0\0\0\0\0\0\x10\xac\x02\x2a\x0c\x0a\x0a\x0a\x03a/b\x15\0\0\0\x3f";
+        let expect = b"\x09\0\0\0\0\0\0\xf0\x3f\x10\xac\x02\x2a\x0c\x0a\x0a\x0a\x03a/b\x15\0\0\0\x3f";
         assert_eq!(&second[12..38], expect);
         assert_eq!(second.len(), 16 + 26);
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use pipeline_core::{StageError, StageId};
-use pipeline_data::ImageTsv;
+use pipeline_data::{ImageTsv, Picture};
 use pipeline_spec::PipelineSpec;
 
 use crate::{decode_images, search};
@@ -30,15 +30,15 @@ impl Pictures {
         Ok(Some(Self { images, rows }))
     }
 
-    /// The image of that id as a PNG file of at most `side` pixels a side; none when there is no such image or it cannot be
-    /// decoded.
+    /// A small picture of the image of that id; none when there is no such image or it cannot be decoded.
     ///
     /// # Errors
     /// When the file cannot be read or has changed.
-    pub fn thumbnail(&self, id: &str, side: u32) -> Result<Option<Vec<u8>>, StageError> {
+    pub fn picture(&self, id: &str, max_side: u32) -> Result<Option<Picture>, StageError> {
         let Some(row_idx) = self.rows.get(id) else { return Ok(None) };
-        let image = self.images.image(&self.images.rows()[*row_idx]);
-        let image = image.map_err(|error| StageError::because("the images cannot be read", error))?;
-        Ok(image.ok().map(|image| pipeline_data::thumbnail(&image, side)))
+        let text = self.images.image_text(&self.images.rows()[*row_idx]);
+        let text = text.map_err(|error| StageError::because("the images cannot be read", error))?;
+        let file = pipeline_data::decode_base64(&text);
+        Ok(file.and_then(|file| pipeline_data::picture(file, max_side)).ok())
     }
 }

@@ -69,8 +69,8 @@ fn by_image(opened: &Opened, searching: &Searching, file: &Path, k: u16, n_threa
 fn write_page(opened: &Opened, searching: &Searching, results: &Results, file: &Path) -> Result<(), Failure> {
     let pictures = Pictures::open(&opened.spec, &searching.evaluation)?;
     let source = |id: &str| {
-        let png = pictures.as_ref()?.thumbnail(id, PICTURE_SIDE).ok()??;
-        Some(format!("data:image/png;base64,{}", pipeline_data::encode_base64(&png)))
+        let picture = pictures.as_ref()?.picture(id, PICTURE_SIDE).ok()??;
+        Some(format!("data:{};base64,{}", picture.media_type, pipeline_data::encode_base64(&picture.bytes)))
     };
     let html = page::page(results.what(), &page::results(results, &source));
     whole_file::write(file, &mut |path| std::fs::write(path, &html).map_err(|error| whole_file::cannot(file, &error)))

@@ -106,7 +106,20 @@ pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
 }
 
 impl Format {
-    fn of(bytes: &[u8]) -> Option<Self> {
+    /// The kind's media type; none for TIFF, which browsers do not show.
+    pub(crate) const fn media_type(self) -> Option<&'static str> {
+        match self {
+            Self::Png => Some("image/png"),
+            Self::Jpeg => Some("image/jpeg"),
+            Self::Gif => Some("image/gif"),
+            Self::Bmp => Some("image/bmp"),
+            Self::WebP => Some("image/webp"),
+            Self::Tiff => None,
+        }
+    }
+
+    /// The kind of a file that begins so.
+    pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),
             [0xff, 0xd8, 0xff, ..] => Some(Self::Jpeg),

@@ -84,7 +84,7 @@ impl Header {
 mod tests {
     use super::*;
 
-    /// The bytes of `np.save` for an array of `<f4` and the shape (3, 4), by NumPy 2.3.
+    /// The bytes of `np.save` for an array of `<f4` and the shape (3, 4), by NumPy 2.4.
     #[test]
     fn a_header_is_numpys_to_the_byte() {
         let mut expect = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }".to_vec();

@@ -70,7 +70,7 @@ impl Site {
                 200
             }
             Ok(None) => {
-                body.push_str(&format!("<p>{}</p>\n", page::escape(&self.pool())));
+                body.push_str(&format!("<p>{}</p>\n", page::escape(&self.pool().replace('`', ""))));
                 200
             }
             Err(problem) => {
@@ -105,8 +105,8 @@ impl Site {
         let nothing = || Response::text(404, "there is no such picture");
         let Ok(id) = percent_decode_str(id).decode_utf8() else { return nothing() };
         let Some(pictures) = self.pictures.as_ref().filter(|_| self.searching.pool.has(&id)) else { return nothing() };
-        match pictures.thumbnail(&id, PICTURE_SIDE) {
-            Ok(Some(body)) => Response { status: 200, kind: "image/png", body },
+        match pictures.picture(&id, PICTURE_SIDE) {
+            Ok(Some(picture)) => Response { status: 200, kind: picture.media_type, body: picture.bytes },
             Ok(None) => nothing(),
             Err(error) => Response::text(500, &error.to_string()),
         }
