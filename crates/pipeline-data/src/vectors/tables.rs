@@ -1,6 +1,7 @@
 //! Vectors and ids in Parquet tables of other tools, and vectors as lists for them.
 
 use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -25,16 +26,16 @@ const BATCH_ROWS: usize = 8192;
 /// # Errors
 /// When the file cannot be read, has no such columns, or they hold something else.
 pub fn read_table_vectors(path: &Path, id_column: &str, vector_column: &str) -> Result<VectorShard, DataError> {
-    let mut vectors = VectorShard { ids: Vec::new(), dim: 0, values: Vec::new() };
-    for batch in batches(path, &[id_column, vector_column])? {
-        let batch = batch?;
-        let n_before = vectors.ids.len();
-        texts(column(&batch, id_column), &mut vectors.ids).map_err(|what| {
-            malformed(path, format!("has a column `{id_column}` of {what}, not of texts or integers"))
-        })?;
-        extend(path, column(&batch, vector_column), n_before, &mut vectors)?;
-    }
-    Ok(vectors)
+    guarded(path, || {
+        let mut vectors = VectorShard { ids: Vec::new(), dim: 0, values: Vec::new() };
+        for batch in batches(path, &[id_column, vector_column])? {
+            let batch = batch?;
+            let n_before = vectors.ids.len();
+            texts(path, &batch, id_column, &mut vectors.ids)?;
+            extend(path, column(&batch, vector_column), n_before, &mut vectors)?;
+        }
+        Ok(vectors)
+    })
 }
 
 /// Reads a column of texts or integers.
@@ -42,13 +43,13 @@ pub fn read_table_vectors(path: &Path, id_column: &str, vector_column: &str) -> 
 /// # Errors
 /// When the file cannot be read, has no such column, or it holds something else.
 pub fn read_table_texts(path: &Path, text_column: &str) -> Result<Vec<Option<String>>, DataError> {
-    let mut ids = Vec::new();
-    for batch in batches(path, &[text_column])? {
-        texts(column(&batch?, text_column), &mut ids).map_err(|what| {
-            malformed(path, format!("has a column `{text_column}` of {what}, not of texts or integers"))
-        })?;
-    }
-    Ok(ids)
+    guarded(path, || {
+        let mut ids = Vec::new();
+        for batch in batches(path, &[text_column])? {
+            texts(path, &batch?, text_column, &mut ids)?;
+        }
+        Ok(ids)
+    })
 }
 
 /// Writes the columns `id` and `vector`, the latter as lists of `f32`, which every reader of Parquet understands.
@@ -103,8 +104,14 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
     batch.column_by_name(name).expect("the column was found in the schema")
 }
 
-/// Adds a column of texts or integers to `ids`; the error tells its type.
-fn texts(array: &ArrayRef, ids: &mut Vec<Option<String>>) -> Result<(), String> {
+/// Runs a reader of a file that nobody has checked: on some damaged files the Parquet library panics.
+fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(malformed(path, "is damaged: its reader broke down")))
+}
+
+/// Adds a column of texts or integers to `ids`.
+fn texts(path: &Path, batch: &RecordBatch, name: &str, ids: &mut Vec<Option<String>>) -> Result<(), DataError> {
+    let array = column(batch, name);
     macro_rules! extend {
         ($array:expr) => {
             ids.extend($array.iter().map(|value| value.map(|value| value.to_string())))
@@ -118,7 +125,9 @@ fn texts(array: &ArrayRef, ids: &mut Vec<Option<String>>) -> Result<(), String> 
         DataType::Int64 => extend!(array.as_primitive::<arrow_array::types::Int64Type>()),
         DataType::UInt32 => extend!(array.as_primitive::<arrow_array::types::UInt32Type>()),
         DataType::UInt64 => extend!(array.as_primitive::<arrow_array::types::UInt64Type>()),
-        other => return Err(format!("type {other}")),
+        other => {
+            return Err(malformed(path, format!("has a column `{name}` of type {other}, not of texts or integers")));
+        }
     }
     Ok(())
 }
@@ -206,5 +215,24 @@ mod tests {
             refused("vector", "vector")
         );
         assert_eq!(refused("id", "id"), "`x` has vectors of type Utf8, not lists of floats");
+    }
+
+    #[test]
+    fn a_damaged_file_is_an_error_or_other_vectors_and_never_a_panic() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.parquet");
+        write_list_vectors(&path, &vectors()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            read_table_vectors(&path, "id", "vector").is_ok()
+        };
+        let n_refused = (0..bytes.len()).filter(|place| {
+            let mut damaged = bytes.clone();
+            damaged[*place] ^= 1 << (place % 8);
+            !read(&damaged)
+        });
+        assert!(n_refused.count() > 0);
+        assert!((0..bytes.len()).all(|length| !read(&bytes[..length])));
     }
 }
