@@ -232,14 +232,12 @@ impl EvaluateRecall {
         let incomparable = |error| StageError::because("queries and images cannot be compared", error);
         let rankings = retrieval::rank(&embedded, &pool.images, &relevant, top_k, similarity, context.n_threads)
             .map_err(incomparable)?;
-        let ranks = |from: &Matrix, to: &Matrix, relevant: &[Vec<usize>]| {
-            retrieval::relevant_ranks(from, to, relevant, similarity, context.n_threads).map_err(incomparable)
-        };
-        let images_for_queries =
-            Measured::of_queries(&queries, images, &relevant, ranks(&embedded, &pool.images, &relevant)?);
+        let ranks = |rankings: &[Ranking]| rankings.iter().map(|ranking| ranking.relevant_ranks.clone()).collect();
+        let images_for_queries = Measured::of_queries(&queries, images, &relevant, ranks(&rankings));
         let queries_for_images = if self.params.image_to_text {
             let relevant = measured::inverted(&relevant, images.ids.len());
-            Some(Measured::of_images(&queries, images, &relevant, ranks(&pool.images, &embedded, &relevant)?))
+            let rankings = retrieval::rank(&pool.images, &embedded, &relevant, 0, similarity, context.n_threads);
+            Some(Measured::of_images(&queries, images, &relevant, ranks(&rankings.map_err(incomparable)?)))
         } else {
             None
         };
@@ -274,7 +272,7 @@ impl Evaluation<'_> {
                 query_id: query.id.clone(),
                 query_text: query.text.clone(),
                 relevant: query.image_ids.clone().unwrap_or_default(),
-                rank: ranking.best_rank.map(|rank| rank as u32),
+                rank: ranking.best_rank().map(|rank| rank as u32),
                 top_ids: ranking.top.iter().map(|(row_idx, _)| id(*row_idx)).collect(),
                 top_scores: ranking.top.iter().map(|(_, score)| *score).collect(),
             })

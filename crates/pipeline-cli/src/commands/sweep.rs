@@ -30,7 +30,7 @@ use crate::terminal::Terminal;
 pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let device = run::probe(args.execution.device)?;
     let (_, store) = Opened::store(&args.spec)?;
-    let Sweep { spec, graph, yaml, record, unpublished } = Sweep::load(&args.spec, &args.axes)?;
+    let Sweep { spec, graph, settings, yaml, record, unpublished } = Sweep::load(&args.spec, &args.axes)?;
     let options = run::options(&args.execution, plan_options(&record, &args.execution.force.forced, device)?);
     let info = SpecInfo {
         path: remembered_as(&spec.file),
@@ -40,7 +40,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         files: spec.files.clone(),
         circumstances: None,
     };
-    let opened = Opened { spec, graph, circumstances: None, store };
+    let opened = Opened { spec, graph, circumstances: None, settings, store };
     tell_begin(&opened, &record, &unpublished, terminal);
     if args.execution.dry_run {
         let plan = pipeline_engine::plan(&opened.graph, &opened.store, &info.path, &options.plan);

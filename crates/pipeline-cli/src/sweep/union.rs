@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use pipeline_core::{Stage, StageId};
 use pipeline_engine::Graph;
 use pipeline_spec::{Axis, Draft, Override, PipelineSpec, Spanned, SpecError, StageSpec};
-use pipeline_stages::{Environment, Format};
+use pipeline_stages::{Environment, Format, Settings};
 
 use super::grid::Grid;
 use super::names::Names;
@@ -23,6 +23,8 @@ pub struct Sweep {
     pub spec: PipelineSpec,
     /// Those stages.
     pub graph: Graph,
+    /// What the stages were told beside the spec.
+    pub settings: Settings,
     /// The resolved spec as it stands, with its sweep.
     pub yaml: String,
     /// The points.
@@ -53,7 +55,7 @@ impl Sweep {
         check_axes(&spec, &overrides)?;
         let environment = Environment::new(std::env::vars_os());
         // So that what is wrong with the spec itself is not blamed on a point.
-        opened::build_stages(&spec, environment.clone())?;
+        let (_, settings) = opened::build_stages(&spec, environment.clone())?;
         let axes = spec.sweep.clone();
         let grid = Grid::new(&axes)?;
         let mut definitions = Definitions::default();
@@ -66,10 +68,16 @@ impl Sweep {
         };
         let points = (0..grid.n_points()).map(build).collect::<Result<Vec<_>, _>>()?;
         check_effects(&grid, &points)?;
-        Self::unite(spec, &grid, &base, points)
+        Self::unite(spec, settings, &grid, &base, points)
     }
 
-    fn unite(mut spec: PipelineSpec, grid: &Grid<'_>, base: &[usize], mut points: Vec<Point>) -> Result<Self, Failure> {
+    fn unite(
+        mut spec: PipelineSpec,
+        settings: Settings,
+        grid: &Grid<'_>,
+        base: &[usize],
+        mut points: Vec<Point>,
+    ) -> Result<Self, Failure> {
         let yaml = pipeline_spec::resolved_yaml(&spec);
         let evaluations = spec.stages.iter().filter(|stage| is_evaluation(stage)).map(|stage| stage.id.clone());
         let evaluations: Vec<StageId> = evaluations.collect();
@@ -93,7 +101,7 @@ impl Sweep {
         unpublished.dedup();
         spec.stages = stage_specs;
         let graph = opened::connect(&spec, stages)?;
-        Ok(Self { spec, graph, yaml, record, unpublished })
+        Ok(Self { spec, graph, settings, yaml, record, unpublished })
     }
 }
 

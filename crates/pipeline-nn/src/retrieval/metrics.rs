@@ -154,7 +154,7 @@ fn share(part: f64, whole: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::retrieval::ranks_among;
+    use crate::retrieval::tests::ranks_among;
 
     fn found(n_in_pool: usize, ranks: &[usize]) -> RelevantRanks {
         RelevantRanks { n_in_pool, ranks: ranks.to_vec() }

@@ -7,7 +7,6 @@ mod metrics;
 mod pool;
 mod rank;
 mod recall;
-mod relevant_ranks;
 mod search;
 mod top;
 
@@ -16,7 +15,6 @@ pub use error::RetrievalError;
 pub use metrics::{Measure, RelevantRanks, measure};
 pub use rank::{Ranking, Similarity, rank};
 pub use recall::{Recall, recall_at};
-pub use relevant_ranks::{ranks_among, relevant_ranks};
 
 #[cfg(test)]
 mod tests;

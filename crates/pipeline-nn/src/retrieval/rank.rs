@@ -29,8 +29,15 @@ pub enum Similarity {
 pub struct Ranking {
     /// The first images: row and score. At most as many as asked for.
     pub top: Vec<(usize, f32)>,
-    /// The place of the best relevant image among all images, from 1; `None` if there is no relevant image.
-    pub best_rank: Option<usize>,
+    /// The places of the relevant images among all images, from 1, ascending; one that is named twice counts once.
+    pub relevant_ranks: Vec<usize>,
+}
+
+impl Ranking {
+    /// The place of the best relevant image; `None` if there is no relevant image.
+    pub fn best_rank(&self) -> Option<usize> {
+        self.relevant_ranks.first().copied()
+    }
 }
 
 /// Ranks all images for each query: higher score first, then lower row.

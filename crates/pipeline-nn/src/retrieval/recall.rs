@@ -25,7 +25,8 @@ pub struct Recall {
 /// Without images or queries everything is 0 for 0 queries, as in the baseline notebook.
 pub fn recall_at(rankings: &[Ranking], ks: &[usize], pool_size: usize) -> Recall {
     let rankings = if pool_size == 0 { &[] } else { rankings };
-    let n_within = |k: usize| rankings.iter().filter(|ranking| ranking.best_rank.is_some_and(|rank| rank <= k)).count();
+    let n_within =
+        |k: usize| rankings.iter().filter(|ranking| ranking.best_rank().is_some_and(|rank| rank <= k)).count();
     let fraction = |count: usize| if rankings.is_empty() { 0.0 } else { count as f64 / rankings.len() as f64 };
     let at: Vec<_> = ks.iter().map(|&k| (k, fraction(n_within(k)))).collect();
     let mean = if at.is_empty() { 0.0 } else { at.iter().map(|(_, recall)| recall).sum::<f64>() / at.len() as f64 };
@@ -37,7 +38,7 @@ mod tests {
     use super::*;
 
     fn ranked(best_rank: Option<usize>) -> Ranking {
-        Ranking { top: Vec::new(), best_rank }
+        Ranking { top: Vec::new(), relevant_ranks: best_rank.into_iter().collect() }
     }
 
     #[test]

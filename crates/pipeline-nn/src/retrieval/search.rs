@@ -6,31 +6,36 @@ use super::top::{Hit, Top};
 /// Scores that are looked at together before one of them is looked at by itself.
 const RUN: usize = 64;
 
-/// The best images so far, and how many come before the best relevant one.
+/// The best images so far, and how many come before each relevant one.
 pub(super) struct Search {
     top: Top,
-    best: Option<Hit>,
-    n_before: usize,
+    /// The relevant images, the best first.
+    relevant: Vec<Hit>,
+    /// For each of them the images seen so far that come before it.
+    n_before: Vec<usize>,
 }
 
 impl Search {
     pub(super) fn new(top_k: usize) -> Self {
-        Self { top: Top::new(top_k), best: None, n_before: 0 }
+        Self { top: Top::new(top_k), relevant: Vec::new(), n_before: Vec::new() }
     }
 
     /// Names the relevant images with their scores, before any score is seen.
     pub(super) fn look_for(&mut self, relevant: &[(usize, f32)]) {
         let hits = relevant.iter().filter(|(_, score)| !score.is_nan()).map(|&(row, score)| Hit { row, score });
-        self.best = hits.max();
+        self.relevant = hits.collect();
+        self.relevant.sort_unstable_by(|a, b| b.cmp(a));
+        self.relevant.dedup();
+        self.n_before = vec![0; self.relevant.len()];
     }
 
     /// Takes the scores of the images from `first_row` on, which are above those seen before.
     #[inline(always)]
     pub(super) fn see(&mut self, scores: &[f32], first_row: usize) {
-        if let Some(best) = self.best {
+        for (hit, n_before) in self.relevant.iter().zip(&mut self.n_before) {
             // Among equal scores the lower row comes first.
-            let (before, after) = scores.split_at(best.row.saturating_sub(first_row).min(scores.len()));
-            self.n_before += count(before, |score| score >= best.score) + count(after, |score| score > best.score);
+            let (before, after) = scores.split_at(hit.row.saturating_sub(first_row).min(scores.len()));
+            *n_before += count(before, |score| score >= hit.score) + count(after, |score| score > hit.score);
         }
         for (run_idx, run) in scores.chunks(RUN).enumerate() {
             // An image of equal score comes after those seen before, so that only a higher score matters; what is not a
@@ -55,7 +60,7 @@ impl Search {
     pub(super) fn into_ranking(self) -> Ranking {
         Ranking {
             top: self.top.into_sorted().into_iter().map(|hit| (hit.row, hit.score)).collect(),
-            best_rank: self.best.map(|_| self.n_before + 1),
+            relevant_ranks: self.n_before.into_iter().map(|n_before| n_before + 1).collect(),
         }
     }
 }

@@ -20,7 +20,7 @@ fn equal_scores_rank_by_row() {
     let images = matrix(&[&[0.0, 1.0], &[2.0, 0.0], &[-1.0, 0.0], &[2.0, 0.0], &[0.0, -1.0]]);
     let rankings = rank(&queries, &images, &[vec![4, 3]], 4, Similarity::Dot, 1).unwrap();
     assert_eq!(rankings[0].top, [(1, 2.0), (3, 2.0), (0, 0.0), (4, 0.0)]);
-    assert_eq!(rankings[0].best_rank, Some(2));
+    assert_eq!(rankings[0].best_rank(), Some(2));
 }
 
 #[test]
@@ -38,18 +38,18 @@ fn a_score_that_is_not_a_number_is_not_ranked() {
     let queries = matrix(&[&[1.0, 1.0], &[f32::NAN, 0.0]]);
     let images = matrix(&[&[f32::NAN, 0.0], &[1.0, 0.0], &[2.0, 0.0]]);
     let rankings = rank(&queries, &images, &[vec![0, 1], vec![0]], 3, Similarity::Dot, 2).unwrap();
-    assert_eq!((rows_of(&rankings[0]), rankings[0].best_rank), (vec![2, 1], Some(2)));
-    assert_eq!((rows_of(&rankings[1]), rankings[1].best_rank), (vec![], None));
+    assert_eq!((rows_of(&rankings[0]), rankings[0].best_rank()), (vec![2, 1], Some(2)));
+    assert_eq!((rows_of(&rankings[1]), rankings[1].best_rank()), (vec![], None));
 }
 
 #[test]
 fn a_small_or_empty_pool_gives_short_rankings() {
     let queries = matrix(&[&[1.0], &[2.0]]);
     let rankings = rank(&queries, &matrix(&[&[1.0]]), &[vec![0], vec![]], 10, Similarity::Cosine, 2).unwrap();
-    assert_eq!((rankings[0].top.len(), rankings[0].best_rank), (1, Some(1)));
-    assert_eq!((rankings[1].top.len(), rankings[1].best_rank), (1, None));
+    assert_eq!((rankings[0].top.len(), rankings[0].best_rank()), (1, Some(1)));
+    assert_eq!((rankings[1].top.len(), rankings[1].best_rank()), (1, None));
     let rankings = rank(&queries, &Matrix::zeros(0, 1), &[vec![], vec![]], 10, Similarity::Cosine, 2).unwrap();
-    assert!(rankings.iter().all(|ranking| ranking.top.is_empty() && ranking.best_rank.is_none()));
+    assert!(rankings.iter().all(|ranking| ranking.top.is_empty() && ranking.best_rank().is_none()));
     assert!(rank(&Matrix::zeros(0, 1), &queries, &[], 10, Similarity::Cosine, 2).unwrap().is_empty());
 }
 
@@ -95,7 +95,7 @@ fn blocks_and_threads_change_nothing() {
         assert!(ranking.top.is_sorted_by(|a, b| a.1 > b.1 || (a.1 == b.1 && a.0 < b.0)));
         // What is within the first ten by its rank is there.
         let is_hit = ranking.top.iter().any(|(image, _)| relevant[row].contains(image));
-        assert_eq!(is_hit, ranking.best_rank.unwrap() <= 10);
+        assert_eq!(is_hit, ranking.best_rank().unwrap() <= 10);
     }
 }
 
@@ -132,7 +132,7 @@ fn the_ranking_is_that_of_all_scores_sorted_with_every_instruction_set() {
                 assert_eq!(ranking.top, expected_top, "{instructions:?}, query {query_idx}");
                 let rank =
                     expected.iter().position(|(row, _)| relevant[query_idx].contains(row)).map(|place| place + 1);
-                assert_eq!(ranking.best_rank, rank, "{instructions:?}, query {query_idx}");
+                assert_eq!(ranking.best_rank(), rank, "{instructions:?}, query {query_idx}");
             }
         }
     }
@@ -153,7 +153,7 @@ fn a_relevant_image_meets_its_own_score_to_the_last_bit() {
         };
         for (ranking, relevant) in task.run(instructions).iter().zip(&relevant) {
             let place = ranking.top.iter().position(|(row, _)| *row == relevant[0]).unwrap();
-            assert_eq!(ranking.best_rank, Some(place + 1), "{instructions:?}");
+            assert_eq!(ranking.best_rank(), Some(place + 1), "{instructions:?}");
         }
     }
 }
@@ -166,6 +166,47 @@ fn scores_without_bounds_are_ranked_and_equal_ones_by_row() {
         |top_k, relevant: usize| rank(&queries, &images, &[vec![relevant]], top_k, Similarity::Dot, 1).unwrap();
     assert_eq!(rows_of(&ranked(5, 2)[0]), [4, 3, 0, 2]);
     assert_eq!(rows_of(&ranked(3, 2)[0]), [4, 3, 0]);
-    assert_eq!((ranked(1, 2)[0].best_rank, ranked(1, 0)[0].best_rank), (Some(4), Some(3)));
-    assert_eq!((ranked(1, 4)[0].best_rank, ranked(1, 1)[0].best_rank), (Some(1), None));
+    assert_eq!((ranked(1, 2)[0].best_rank(), ranked(1, 0)[0].best_rank()), (Some(4), Some(3)));
+    assert_eq!((ranked(1, 4)[0].best_rank(), ranked(1, 1)[0].best_rank()), (Some(1), None));
+}
+
+/// The 1-based ranks of the rows `relevant` by these scores, ascending: higher score first, then lower row; what has no
+/// number for a score has no rank.
+pub(super) fn ranks_among(scores: &[f32], relevant: &[usize]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..scores.len()).filter(|row| !scores[*row].is_nan()).collect();
+    order.sort_by(|a, b| scores[*b].partial_cmp(&scores[*a]).unwrap().then(a.cmp(b)));
+    let places = order.iter().enumerate();
+    places.filter(|(_, row)| relevant.contains(row)).map(|(place, _)| place + 1).collect()
+}
+
+#[test]
+fn every_relevant_image_has_its_rank() {
+    // Numbers with few values, so that ties are common.
+    let numbers = |n_rows: usize, n_cols: usize, step: usize| {
+        let values = (0..n_rows * n_cols).map(|place| ((place * step) % 7) as f32 - 3.0).collect();
+        Matrix::new(n_rows, n_cols, values)
+    };
+    let (queries, images) = (numbers(150, 5, 3), numbers(401, 5, 11));
+    let relevant: Vec<Vec<usize>> = (0..150).map(|row| (0..row % 5).map(|nth| row * 2 + nth * 7).collect()).collect();
+    for similarity in [Similarity::Cosine, Similarity::Dot] {
+        let rankings = rank(&queries, &images, &relevant, 401, similarity, 2).unwrap();
+        for (ranking, relevant) in rankings.iter().zip(&relevant) {
+            let places = ranking.top.iter().enumerate();
+            let expect: Vec<usize> =
+                places.filter(|(_, (image, _))| relevant.contains(image)).map(|(idx, _)| idx + 1).collect();
+            assert_eq!(ranking.relevant_ranks, expect);
+        }
+    }
+}
+
+#[test]
+fn an_image_that_is_named_twice_has_one_rank_and_one_without_a_score_has_none() {
+    let queries = Matrix::new(1, 1, vec![1.0]);
+    let images = Matrix::new(6, 1, vec![0.5, f32::NAN, 0.9, 0.5, 0.1, 0.5]);
+    let ranks = |relevant: &[usize]| {
+        let rankings = rank(&queries, &images, &[relevant.to_vec()], 3, Similarity::Dot, 1).unwrap();
+        rankings[0].relevant_ranks.clone()
+    };
+    assert_eq!(ranks(&[5, 2, 0]), [1, 2, 4]);
+    assert_eq!(ranks(&[3, 3, 4, 1]), [3, 5]);
 }

@@ -225,7 +225,7 @@ mod tests {
         let pool = embed(images, Some(&heads.image), true, 1).unwrap();
         let own: Vec<Vec<usize>> = (0..text.n_rows).map(|row| vec![row]).collect();
         let rankings = rank(&queries, &pool, &own, 1, Similarity::Cosine, 1).unwrap();
-        rankings.iter().filter(|ranking| ranking.best_rank == Some(1)).count()
+        rankings.iter().filter(|ranking| ranking.best_rank() == Some(1)).count()
     }
 
     #[test]

@@ -30,7 +30,7 @@ fn check_rankings(rankings: &[Ranking], golden: &Golden, set: &str, epochs: usiz
         let ids: Vec<_> = ranking.top.iter().map(|&(row, _)| golden.valid_image_ids[row].clone()).collect();
         let scores: Vec<_> = ranking.top.iter().map(|&(_, score)| score).collect();
         assert_eq!(ids, expected.top_ids);
-        assert_eq!(ranking.best_rank, expected.rank);
+        assert_eq!(ranking.best_rank(), expected.rank);
         score_error = score_error.max(max_difference(&scores, &expected.top_scores));
     }
     score_error

@@ -26,6 +26,7 @@ pub(crate) static TEXT_KIND: Kind = Kind {
     slots: Some(&[Slot {
         name: "queries",
         accepts: Format::Queries,
+        is_required: true,
         summary: "the queries whose vectors are wanted, by id",
     }]),
     produces: Format::TextFeatures,
