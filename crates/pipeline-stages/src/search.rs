@@ -13,10 +13,6 @@ use crate::decode_images::Decoder;
 use crate::export::{Side, embed};
 use crate::{Settings, decode_images, evaluate_recall, extract_image, extract_text};
 
-/// A query is computed in so many equal rows as an evaluation computes at once: fewer rows are summed in another order,
-/// and images of nearly equal scores would change places.
-const N_ROWS: usize = 128;
-
 /// The images that an evaluation ranks, in the shared space.
 ///
 /// # Shapes
@@ -84,12 +80,11 @@ impl SearchPool {
     /// # Errors
     /// When the query's features do not fit the heads.
     pub fn search(&self, query: &Query, k: usize) -> Result<Vec<Found>, StageError> {
-        let features = Matrix::new(N_ROWS, query.features.len(), query.features.repeat(N_ROWS));
+        let features = Matrix::new(1, query.features.len(), query.features.clone());
         let queries = embed(&self.heads, query.side, &features, self.n_threads)?;
-        let relevant = vec![Vec::new(); N_ROWS];
-        let rankings = retrieval::rank(&queries, &self.images, &relevant, k, self.similarity, self.n_threads)
+        let rankings = retrieval::rank(&queries, &self.images, &[Vec::new()], k, self.similarity, self.n_threads)
             .map_err(|error| StageError::because("query and images cannot be compared", error))?;
-        let first = rankings.into_iter().next().expect("there is a ranking for every row");
+        let first = rankings.into_iter().next().expect("there is a ranking for the one row");
         Ok(first.top.into_iter().map(|(row_idx, score)| Found { id: self.ids[row_idx].clone(), score }).collect())
     }
 }
