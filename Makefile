@@ -3,7 +3,7 @@
 
 PIPELINE := cargo run --release --quiet --locked --bin pipeline --
 
-.PHONY: help demo test soak check fmt deny build cuda bench bench-engine bench-peers clean
+.PHONY: help demo test soak check fmt deny build cuda browser bench bench-engine bench-peers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -36,6 +36,10 @@ build: ## build target/release/pipeline
 
 cuda: ## build target/release/pipeline with --device cuda
 	cargo build --release --locked --package pipeline-cli --features cuda
+
+browser: demo ## the demo's report in headless Chromium; screenshots in target/browser
+	$(PIPELINE) report demo -o target/report.html
+	python3 tests/browser/report.py target/report.html target/browser
 
 bench: build bench-engine bench-peers ## all benchmarks (BENCHMARKS.md)
 

@@ -24,6 +24,7 @@ mod races;
 mod random;
 mod recorded;
 mod recovery;
+mod report;
 mod rows;
 mod searching;
 mod serving;

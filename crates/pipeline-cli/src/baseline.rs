@@ -108,9 +108,13 @@ impl Measured {
 
 /// Where the baseline of a spec is: `baselines/<name>.json` beside it.
 pub fn path_of(spec: &PipelineSpec) -> PathBuf {
+    path_in(spec.file.parent().unwrap_or(Path::new(".")), &spec.name)
+}
+
+/// Where the baseline of the spec of that name is when the spec lies in `folder`.
+pub fn path_in(folder: &Path, spec_name: &str) -> PathBuf {
     let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let name: String = spec.name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-    let folder = spec.file.parent().unwrap_or(Path::new("."));
+    let name: String = spec_name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
     folder.join("baselines").join(format!("{name}.json"))
 }
 

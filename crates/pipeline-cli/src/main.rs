@@ -76,6 +76,7 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Export(args) => commands::export::run(&args, terminal),
         Command::Search(args) => commands::search::run(&args, terminal),
         Command::Serve(args) => commands::serve::run(&args, terminal),
+        Command::Report(args) => commands::report::run(&args, terminal),
         Command::Cache(args) => commands::cache::run(&args, terminal),
         Command::Completions(args) => commands::completions::run(&args, terminal),
     }

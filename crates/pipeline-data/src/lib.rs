@@ -24,6 +24,7 @@ mod queries;
 mod resize;
 mod shards;
 mod tensorboard;
+mod thumbnail;
 mod vectors;
 
 pub use base64::{decode_base64, encode_base64};
@@ -40,6 +41,7 @@ pub use shards::{
     write_query_shard, write_rankings, write_results, write_vectors,
 };
 pub use tensorboard::{Scalar, write_scalars};
+pub use thumbnail::thumbnail;
 pub use vectors::{
     read_ids, read_jsonl_vectors, read_npy_texts, read_npy_vectors, read_table_texts, read_table_vectors, write_ids,
     write_list_vectors, write_npy,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::iter;
 use std::ops::Range;
 use std::panic::resume_unwind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use pipeline_core::{Digest, Reject, Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::{CutSizes, DecodeError, Filter, ImageRow, ImageTsv, PixelRow, RgbImage};
-use pipeline_spec::{Node, SpecError, SpecPath};
+use pipeline_spec::{Node, SpecError, SpecPath, StageSpec};
 use rayon::ThreadPool;
 use rayon::prelude::*;
 use schemars::JsonSchema;
@@ -78,6 +78,12 @@ fn default_size() -> [u32; 2] {
 
 struct DecodeImages {
     params: DecodeImagesParams,
+}
+
+/// The file that a stage of this kind reads, and how many of its rows; none for a stage of another kind.
+pub(crate) fn source_and_limit(stage: &StageSpec) -> Option<(PathBuf, Option<u64>)> {
+    let params: DecodeImagesParams = pipeline_spec::params(&stage.params).ok()?;
+    (stage.kind.value == KIND.name).then(|| (params.path.path().to_owned(), params.max_samples))
 }
 
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {

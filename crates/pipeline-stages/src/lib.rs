@@ -20,6 +20,7 @@ mod export;
 mod extract_image;
 mod extract_text;
 mod extraction;
+pub mod finished;
 mod import_features;
 mod kind;
 mod load_queries;
@@ -29,6 +30,7 @@ mod predictions;
 mod recent_vectors;
 mod results;
 mod search;
+mod thumbnails;
 mod train_projection;
 
 use pipeline_core::Stage;
@@ -41,6 +43,7 @@ pub use pictures::Pictures;
 pub use predictions::{PredictionsError, write_predictions};
 pub use results::{read_results, results_of_metric};
 pub use search::{Found, ImageSearch, Query, SearchPool, TextSearch};
+pub use thumbnails::{Thumbnails, image_source, thumbnails_of_pixels, thumbnails_of_source};
 
 /// Every stage kind, in the order of a pipeline.
 ///

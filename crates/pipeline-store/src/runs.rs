@@ -18,6 +18,7 @@ pub(crate) const EVENTS_FILE: &str = "events.jsonl";
 pub(crate) const BEGIN_FILE: &str = "run.json";
 pub(crate) const SPEC_FILE: &str = "spec.yaml";
 const METRICS_FILE: &str = "metrics.json";
+const REPORT_FILE: &str = "report.html";
 
 /// The folder of a run that is being written: `runs/<run id>/`.
 #[derive(Debug)]
@@ -57,6 +58,16 @@ impl Store {
         let run = RunFolder { id, folder, events: BufWriter::new(events), store: self.clone() };
         run.write(BEGIN_FILE, &to_json(&begin))?;
         Ok(run)
+    }
+
+    /// Writes `report.html` into the folder of a run, in place of the one that was there. Returns its path.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn write_report(&self, run: &RunId, html: &str) -> Result<PathBuf, StoreError> {
+        let path = self.layout().runs().join(&run.0).join(REPORT_FILE);
+        write_whole(&self.session()?.new_path(), &path, html.as_bytes(), Durability::Lazy)?;
+        Ok(path)
     }
 
     fn new_run_folder(&self, at_ms: u64) -> Result<(RunId, PathBuf), StoreError> {

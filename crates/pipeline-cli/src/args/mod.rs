@@ -1,6 +1,7 @@
 //! The command line: one struct for each command.
 
 mod cache;
+mod report;
 mod searching;
 mod taking;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs};
+pub use report::ReportArgs;
 pub use searching::{SearchArgs, ServeArgs};
 pub use taking::{ExportArgs, ExportFormat, PredictArgs, PredictFormat};
 
@@ -90,6 +92,8 @@ pub enum Command {
     Search(SearchArgs),
     /// Serve a search box over the pool of an evaluation on this machine.
     Serve(ServeArgs),
+    /// Write a page about a run: results, curves, stages, a gallery of queries.
+    Report(ReportArgs),
     /// Look after the store.
     Cache(CacheArgs),
     /// Print a completion script for a shell.

@@ -12,6 +12,7 @@ pub mod path;
 mod planned;
 pub mod predict;
 pub mod replay;
+pub mod report;
 pub mod run;
 pub mod runs;
 pub mod schema;

@@ -1,0 +1,33 @@
+//! Arguments of `report`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{JsonArgs, StoreArgs};
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// A run: its id, the beginning of it, or `last`; or a spec, for the last run that left it up to date.
+    #[arg(value_name = "RUN|SPEC", default_value = "last")]
+    pub subject: String,
+    /// The file to write, `-` for stdout [default: `report.html` in the run's folder].
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Compare with this run, query by query.
+    #[arg(long, value_name = "RUN")]
+    pub compare: Option<String>,
+    /// Queries in the gallery, at most.
+    #[arg(long, value_name = "N", default_value_t = 120)]
+    pub queries: u16,
+    /// The seed of what is drawn at random: queries of the gallery, points of the map, resamples.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Which store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}

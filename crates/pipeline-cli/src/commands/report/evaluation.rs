@@ -1,0 +1,120 @@
+//! What the evaluations of a run measured, with the map of their embeddings and what was accepted before.
+
+use std::path::PathBuf;
+
+use pipeline_core::Metrics;
+use pipeline_nn::Matrix;
+use pipeline_report::facts::Evaluation;
+use pipeline_report::{Duplicates, Map, duplicates, sample};
+use pipeline_stages::{Format, finished};
+
+use super::because;
+use super::past_run::{PastRun, PastStage};
+use super::subject::Subject;
+use crate::baseline::{self, Baseline, Measured};
+
+/// The evaluations of the run that have a result.
+pub fn all(subject: &Subject, run: &PastRun, seed: u64, notes: &mut Vec<String>) -> Vec<Evaluation> {
+    let stages = run.stages_that_make(Format::Evaluation).filter(|stage| stage.artifact.is_some());
+    let accepted = accepted(subject, run, notes);
+    stages.map(|stage| one(subject, run, stage, accepted.as_ref(), seed, notes)).collect()
+}
+
+fn one(
+    subject: &Subject,
+    run: &PastRun,
+    stage: &PastStage,
+    accepted: Option<&Baseline>,
+    seed: u64,
+    notes: &mut Vec<String>,
+) -> Evaluation {
+    let name = stage.facts.name.clone();
+    let mut evaluation = Evaluation {
+        metrics: stage.metrics().clone(),
+        baseline: accepted.map(|accepted| against(run, stage, accepted)),
+        stage: name.clone(),
+        ..Evaluation::default()
+    };
+    let rankings = run
+        .open(&subject.store, stage)
+        .and_then(|artifact| finished::read_rankings(artifact.artifact()).map_err(|error| because(&error)));
+    match rankings {
+        Ok(queries) => evaluation.queries = queries,
+        Err(why) => notes.push(format!("No rankings of `{name}`: {why}.")),
+    }
+    match space(subject, run, stage, seed) {
+        Ok((map, duplicates)) => (evaluation.map, evaluation.duplicates) = (Some(map), Some(duplicates)),
+        Err(why) => notes.push(format!("No map of `{name}`: {why}.")),
+    }
+    evaluation
+}
+
+/// The map of an evaluation, and the images with equal features.
+fn space(subject: &Subject, run: &PastRun, stage: &PastStage, seed: u64) -> Result<(Map, Duplicates), String> {
+    let open = |slot: &str| {
+        let input = run.input(stage, slot).ok_or_else(|| format!("the spec does not tell its input `{slot}`"))?;
+        run.open(&subject.store, input)
+    };
+    let features = |slot: &str| finished::read_features(open(slot)?.artifact()).map_err(|error| because(&error));
+    let (image_ids, images) = features("images")?;
+    let duplicates = duplicates(&image_ids, &images);
+    let (_, text) = features("text")?;
+    let queries = finished::read_queries(open("queries")?.artifact()).map_err(|error| because(&error))?;
+    if queries.len() != text.n_rows {
+        return Err("the text features are not those of the queries".to_owned());
+    }
+    let with_text: Vec<usize> = (0..queries.len()).filter(|idx| !queries[*idx].text.is_empty()).collect();
+    let query_rows: Vec<usize> = sample(with_text.len(), seed).into_iter().map(|idx| with_text[idx]).collect();
+    let image_rows = sample(images.n_rows, seed);
+    let projection = open("projection")?;
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let (queries_in, images_in) =
+        finished::embed(projection.folder(), &rows_of(&text, &query_rows), &rows_of(&images, &image_rows), n_threads)
+            .map_err(|error| because(&error))?;
+    let query_labels = query_rows.iter().map(|row| queries[*row].text.clone()).collect();
+    let image_labels =
+        image_rows.iter().map(|row| format!("image {}", image_ids[*row].as_deref().unwrap_or("?"))).collect();
+    Ok((Map::new(&queries_in, query_labels, &images_in, image_labels), duplicates))
+}
+
+fn rows_of(matrix: &Matrix, rows: &[usize]) -> Matrix {
+    let values = rows.iter().flat_map(|row| matrix.row(*row)).copied().collect();
+    Matrix::new(rows.len(), matrix.n_cols, values)
+}
+
+/// The accepted baseline of the spec, from beside the spec.
+fn accepted(subject: &Subject, run: &PastRun, notes: &mut Vec<String>) -> Option<Baseline> {
+    let folder = match &subject.spec {
+        Some(spec) => spec.parent()?.to_owned(),
+        None => PathBuf::from(&*run.spec.as_ref()?.folder),
+    };
+    match baseline::read(&baseline::path_in(&folder, &run.facts.spec)) {
+        Ok(baseline) => baseline,
+        Err(failure) => {
+            notes.push(format!("No baseline: {}.", failure.errors.join(": ")));
+            None
+        }
+    }
+}
+
+/// The accepted metrics of the stage, or why these cannot be compared with them.
+fn against(run: &PastRun, stage: &PastStage, accepted: &Baseline) -> Result<Metrics, String> {
+    let id = stage.facts.name.parse().map_err(|_| "its name is not one of a stage".to_owned())?;
+    let accepted: &Measured = accepted.stages.get(&id).ok_or("it has no result of this stage")?;
+    match measured(run, stage).ok_or("the store does not remember what was measured")?.differs_in(accepted) {
+        Some(what) => Err(format!("it was measured over other data ({what})")),
+        None => Ok(accepted.metrics.clone()),
+    }
+}
+
+/// What a stage has measured, and on which data.
+pub fn measured(run: &PastRun, stage: &PastStage) -> Option<Measured> {
+    Some(Measured {
+        artifact: stage.artifact?,
+        queries: run.data_digest(stage, "queries"),
+        pool: run.data_digest(stage, "images"),
+        metrics: stage.metrics().clone(),
+        per_query: None,
+        per_image: None,
+    })
+}

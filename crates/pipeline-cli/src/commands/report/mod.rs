@@ -1,0 +1,109 @@
+//! `pipeline report`: a run as one self-contained HTML page.
+//!
+//! stdout carries the path of the page, with `-o -` the page itself. JSON: `{run, file, bytes}`.
+
+mod comparison;
+mod evaluation;
+mod past_run;
+mod subject;
+mod thumbnails;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use pipeline_report::facts::{Report, Training};
+use pipeline_report::{History, pictures, render};
+use pipeline_stages::{Format, finished};
+
+use crate::args::ReportArgs;
+use crate::exit::Exit;
+use crate::failure::{Failure, chain};
+use crate::format::bytes;
+use crate::terminal::Terminal;
+use crate::whole_file;
+use past_run::PastRun;
+use subject::Subject;
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no such run, the store cannot be read, or the page cannot be written.
+pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    let subject = subject::find(args)?;
+    let run = PastRun::read(&subject.store, &subject.run)?;
+    let other = subject.other.as_ref().map(|other| PastRun::read(&subject.store, other)).transpose()?;
+    let report = report(args, &subject, &run, other.as_ref());
+    let html = render(&report);
+    if args.output.as_deref() == Some(Path::new("-")) {
+        io::stdout().lock().write_all(html.as_bytes())?;
+        return Ok(Exit::Done);
+    }
+    let file = write(args, &subject, &html)?;
+    if args.json.json {
+        terminal.json(&serde_json::json!({ "run": subject.run.id, "file": file, "bytes": html.len() }))?;
+    } else {
+        terminal.remark(&format!("{} about run {}", bytes(html.len() as u64), subject.run.id));
+        terminal.data(&file.display().to_string())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Writes the page where it was asked for, else into the folder of the run.
+fn write(args: &ReportArgs, subject: &Subject, html: &str) -> Result<PathBuf, Failure> {
+    match &args.output {
+        None => {
+            let written = subject.store.write_report(&subject.run.id, html);
+            written.map_err(|error| Failure::from(error).with_help("`-o FILE` writes the report elsewhere"))
+        }
+        Some(file) => {
+            whole_file::write_text(file, html).map_err(|error| whole_file::cannot(file, &error))?;
+            Ok(file.clone())
+        }
+    }
+}
+
+/// Collects all that the page tells.
+fn report(args: &ReportArgs, subject: &Subject, run: &PastRun, other: Option<&PastRun>) -> Report {
+    let mut notes = Vec::new();
+    let trainings = trainings(subject, run, &mut notes);
+    let evaluations = evaluation::all(subject, run, args.seed, &mut notes);
+    let comparison = other.map(|other| comparison::compare(subject, run, other, &mut notes));
+    let mut report = Report {
+        run: run.facts.clone(),
+        stages: run.stages.iter().map(|stage| stage.facts.clone()).collect(),
+        trainings,
+        evaluations,
+        comparison,
+        spec_yaml: run.yaml.clone(),
+        notes,
+        n_queries: usize::from(args.queries),
+        seed: args.seed,
+    };
+    let wanted = pictures(&report);
+    for (evaluation, wanted) in report.evaluations.iter_mut().zip(wanted) {
+        let (thumbnails, note) = thumbnails::read(subject, run, &evaluation.stage, &wanted);
+        evaluation.thumbnails = thumbnails;
+        evaluation.thumbnail_note = note;
+    }
+    report
+}
+
+fn trainings(subject: &Subject, run: &PastRun, notes: &mut Vec<String>) -> Vec<Training> {
+    let mut trainings = Vec::new();
+    for stage in run.stages_that_make(Format::Projection) {
+        let read = run.open(&subject.store, stage).and_then(|artifact| {
+            let csv = finished::read_history(artifact.artifact()).map_err(|error| because(&error))?;
+            History::parse(&csv).map_err(|error| because(&error))
+        });
+        match read {
+            Ok(history) => trainings.push(Training { stage: stage.facts.name.clone(), history }),
+            Err(why) => notes.push(format!("No curves of `{}`: {why}.", stage.facts.name)),
+        }
+    }
+    trainings
+}
+
+/// An error and its causes on one line.
+fn because(error: &dyn std::error::Error) -> String {
+    chain(error).join(": ")
+}

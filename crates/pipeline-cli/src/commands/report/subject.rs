@@ -1,0 +1,72 @@
+//! Which run a report is about, and which it is compared with.
+
+use std::path::{Path, PathBuf};
+
+use pipeline_store::{RunInfo, Store};
+
+use crate::args::ReportArgs;
+use crate::commands::replay;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::locate;
+
+/// What a report is about.
+pub struct Subject {
+    /// The store.
+    pub store: Store,
+    /// The run.
+    pub run: RunInfo,
+    /// The run that it is compared with.
+    pub other: Option<RunInfo>,
+    /// The spec that was named, if it was one.
+    pub spec: Option<PathBuf>,
+}
+
+/// Finds the run that the arguments mean: one of that name, else the last of the spec of that name.
+///
+/// # Errors
+/// When it is neither, or the spec has not run.
+pub fn find(args: &ReportArgs) -> Result<Subject, Failure> {
+    match locate::spec(Path::new(&args.subject)) {
+        Ok(spec) => of_spec(args, &spec),
+        Err(no_spec) => {
+            let artifacts = args.store.artifacts.as_deref();
+            let store = Store::open(&locate::artifacts_without_spec(artifacts)?)?;
+            let runs = store.runs()?;
+            let run = replay::find(&runs, &args.subject)
+                .map_err(|no_run| if looks_like_a_path(&args.subject) { no_spec } else { no_run })?;
+            subject(args, &store, &runs, run.clone(), None)
+        }
+    }
+}
+
+fn looks_like_a_path(subject: &str) -> bool {
+    subject.contains('/') || subject.ends_with(".yaml") || subject.ends_with(".yml")
+}
+
+fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
+    let spec = pipeline_spec::spec_path(spec)?;
+    let store = Store::open(&locate::artifacts(args.store.artifacts.as_deref(), &spec))?;
+    let runs = store.runs()?;
+    let last = store.last(&spec);
+    let run = last.and_then(|last| runs.iter().find(|run| run.id == last.run).cloned());
+    let run = run.ok_or_else(|| {
+        Failure::new(
+            Exit::Usage,
+            format!("`{}` has not run in the store `{}`", spec.display(), store.artifacts().display()),
+        )
+        .with_help(format!("`pipeline run {}` first", spec.display()))
+    })?;
+    subject(args, &store, &runs, run, Some(spec))
+}
+
+fn subject(
+    args: &ReportArgs,
+    store: &Store,
+    runs: &[RunInfo],
+    run: RunInfo,
+    spec: Option<PathBuf>,
+) -> Result<Subject, Failure> {
+    let other = args.compare.as_ref().map(|name| replay::find(runs, name)).transpose()?.cloned();
+    Ok(Subject { store: store.clone(), run, other, spec })
+}

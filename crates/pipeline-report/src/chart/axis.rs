@@ -1,0 +1,89 @@
+//! Axes: what range they show, on which scale, and where their ticks are.
+
+/// One axis of a chart.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Axis {
+    pub(super) label: String,
+    pub(super) ticks: Vec<(f64, String)>,
+    low: f64,
+    high: f64,
+    is_log: bool,
+}
+
+/// Ticks of a linear axis, about.
+const N_TICKS: f64 = 5.0;
+
+impl Axis {
+    /// A linear axis that shows `low` to `high`.
+    pub(crate) fn linear(label: &str, low: f64, high: f64) -> Self {
+        let high = if high > low { high } else { low + 1.0 };
+        let step = nice_step((high - low) / N_TICKS);
+        let n_decimals = (-step.log10().floor()).max(0.0) as usize;
+        let first = (low / step).ceil() as i64;
+        let last = (high / step + 1e-9).floor() as i64;
+        let ticks = (first..=last).map(|idx| idx as f64 * step).map(|value| (value, format!("{value:.n_decimals$}")));
+        Self { label: label.into(), ticks: ticks.collect(), low, high, is_log: false }
+    }
+
+    /// A linear axis of shares from 0, whose ticks are percentages.
+    pub(crate) fn percent(label: &str, high: f64) -> Self {
+        let axis = Self::linear(label, 0.0, (high * 100.0).clamp(1.0, 100.0));
+        let ticks = axis.ticks.into_iter().map(|(value, text)| (value / 100.0, format!("{text}%"))).collect();
+        Self { ticks, high: axis.high / 100.0, ..axis }
+    }
+
+    /// A logarithmic axis from 1 to `high`.
+    pub(crate) fn log(label: &str, high: f64) -> Self {
+        let decades = (0..9).map(|exponent| 10_f64.powi(exponent));
+        let ticks = decades.flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| digit * decade));
+        let ticks = ticks.take_while(|value| *value <= high).map(|value| (value, format!("{value:.0}")));
+        Self { label: label.into(), ticks: ticks.collect(), low: 1.0, high: high.max(2.0), is_log: true }
+    }
+
+    /// The same axis without ticks.
+    pub(crate) fn bare(self) -> Self {
+        Self { ticks: Vec::new(), ..self }
+    }
+
+    /// How far along the axis a value lies: 0 at its begin, 1 at its end.
+    pub(super) fn share(&self, value: f64) -> f64 {
+        let place = |value: f64| if self.is_log { value.ln() } else { value };
+        (place(value) - place(self.low)) / (place(self.high) - place(self.low))
+    }
+}
+
+/// 1, 2 or 5 times a power of ten, at least `step`.
+fn nice_step(step: f64) -> f64 {
+    let power = 10_f64.powf(step.log10().floor());
+    let digit = [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power >= step * (1.0 - 1e-9));
+    digit.unwrap_or(10.0) * power
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(axis: &Axis) -> Vec<&str> {
+        axis.ticks.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
+    #[test]
+    fn ticks_are_round_numbers() {
+        for (axis, expect) in [
+            (Axis::linear("", 2.31, 2.93), &["2.4", "2.6", "2.8"][..]),
+            (Axis::linear("", 0.0, 100.0), &["0", "20", "40", "60", "80", "100"]),
+            (Axis::linear("", 0.0, 0.004), &["0.000", "0.001", "0.002", "0.003", "0.004"]),
+            (Axis::linear("", 3.0, 3.0), &["3.0", "3.2", "3.4", "3.6", "3.8", "4.0"]),
+            (Axis::percent("", 0.5), &["0%", "10%", "20%", "30%", "40%", "50%"]),
+            (Axis::log("", 100.0), &["1", "2", "5", "10", "20", "50", "100"]),
+        ] {
+            assert_eq!(texts(&axis), expect);
+        }
+    }
+
+    #[test]
+    fn a_value_lies_where_its_scale_says() {
+        assert_eq!(Axis::linear("", 2.0, 4.0).share(3.0), 0.5);
+        assert!((Axis::log("", 100.0).share(10.0) - 0.5).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,201 @@
+//! What a report is made of: plain data that the caller has collected.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipeline_core::{LineChange, Metrics};
+use pipeline_data::RankingRow;
+
+use crate::{Duplicates, History, Map};
+
+/// The default of [`Report::n_queries`].
+const N_QUERIES: usize = 120;
+
+/// A run and what is to be told of it.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// The run itself.
+    pub run: RunFacts,
+    /// Its stages, inputs before readers.
+    pub stages: Vec<StageFacts>,
+    /// What was trained.
+    pub trainings: Vec<Training>,
+    /// What was measured.
+    pub evaluations: Vec<Evaluation>,
+    /// The run that it is compared with.
+    pub comparison: Option<Comparison>,
+    /// The resolved spec.
+    pub spec_yaml: Option<String>,
+    /// What the reader should know about this report, such as bytes that are gone.
+    pub notes: Vec<String>,
+    /// Queries in the gallery of each evaluation, at most.
+    pub n_queries: usize,
+    /// The seed of everything that is drawn at random.
+    pub seed: u64,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            run: RunFacts::default(),
+            stages: Vec::new(),
+            trainings: Vec::new(),
+            evaluations: Vec::new(),
+            comparison: None,
+            spec_yaml: None,
+            notes: Vec::new(),
+            n_queries: N_QUERIES,
+            seed: 0,
+        }
+    }
+}
+
+/// A run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunFacts {
+    /// Its id.
+    pub id: String,
+    /// The spec's name.
+    pub spec: String,
+    /// How it ended, in a word.
+    pub state: String,
+    /// When it began, in UTC, for people.
+    pub started: String,
+    /// Wall time.
+    pub seconds: Option<f64>,
+    /// The version of the program.
+    pub version: String,
+    /// Where tensors lived.
+    pub device: String,
+    /// Threads in all.
+    pub n_threads: Option<usize>,
+}
+
+/// What became of a stage in the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum StageState {
+    /// Its result was remembered.
+    Reused,
+    /// It ran.
+    Ran,
+    /// It ran and gave what it had given before.
+    Unchanged,
+    /// It failed.
+    Failed,
+    /// It was not looked at.
+    Skipped,
+    /// The run ended before it did.
+    #[default]
+    Unfinished,
+}
+
+/// A stage of the run.
+#[derive(Debug, Clone, Default)]
+pub struct StageFacts {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: String,
+    /// The stages that it reads, by slot.
+    pub inputs: Vec<(String, String)>,
+    /// What became of it.
+    pub state: StageState,
+    /// Wall time of the work in this run; none when nothing was computed.
+    pub seconds: Option<f64>,
+    /// What the work took when it was done, if this run was spared it.
+    pub saved_seconds: Option<f64>,
+    /// Rows written.
+    pub n_rows: Option<u64>,
+    /// Rows that could not be used.
+    pub n_rejected: u64,
+    /// Shards that were already there, and shards that were computed.
+    pub shards: Option<(u64, u64)>,
+    /// The artifact's size.
+    pub bytes: Option<u64>,
+    /// Why it ran, what it told, what it warned of, why it failed: sentences for people.
+    pub remarks: Vec<String>,
+    /// The digest of its manifest.
+    pub key: Option<String>,
+    /// The digest of its artifact.
+    pub artifact: Option<String>,
+    /// The canonical text of its manifest.
+    pub manifest: Option<String>,
+}
+
+/// A training and its curves.
+#[derive(Debug, Clone)]
+pub struct Training {
+    /// The stage.
+    pub stage: String,
+    /// Its history, step by step.
+    pub history: History,
+}
+
+/// What an evaluation measured.
+#[derive(Debug, Clone, Default)]
+pub struct Evaluation {
+    /// The stage.
+    pub stage: String,
+    /// Its metrics.
+    pub metrics: Metrics,
+    /// How the images rank for each query.
+    pub queries: Vec<RankingRow>,
+    /// The rank of the best relevant query for each image, from 1; none where it has none. Absent when the evaluation did
+    /// not search by image.
+    pub image_ranks: Option<Vec<Option<u32>>>,
+    /// The accepted metrics, or why these cannot be compared with them.
+    pub baseline: Option<Result<Metrics, String>>,
+    /// Both modalities in the plane.
+    pub map: Option<Map>,
+    /// Images of the pool that are the same picture.
+    pub duplicates: Option<Duplicates>,
+    /// JPEG thumbnails by image id.
+    pub thumbnails: BTreeMap<String, Vec<u8>>,
+    /// Why thumbnails are missing.
+    pub thumbnail_note: Option<String>,
+}
+
+impl Evaluation {
+    /// The queries that count: those that name relevant images.
+    pub fn labelled(&self) -> impl Iterator<Item = &RankingRow> {
+        self.queries.iter().filter(|query| !query.relevant.is_empty())
+    }
+
+    /// The ranks up to which a relevant image is a hit, rising: those of the metrics.
+    pub fn ks(&self) -> Vec<u32> {
+        let ks = self.metrics.keys().filter_map(|name| name.strip_prefix("recall_at_")?.parse().ok());
+        ks.collect::<BTreeSet<u32>>().into_iter().collect()
+    }
+}
+
+/// Another run beside this one.
+#[derive(Debug, Clone, Default)]
+pub struct Comparison {
+    /// The other run.
+    pub run: RunFacts,
+    /// What differs in the stages, by stage.
+    pub stages: Vec<StageDifference>,
+    /// The evaluations of the other run by stage, or why they cannot be compared.
+    pub evaluations: BTreeMap<String, Result<OtherEvaluation, String>>,
+}
+
+/// How a stage differs between two runs.
+#[derive(Debug, Clone)]
+pub enum StageDifference {
+    /// The artifact is the same.
+    Same(String),
+    /// The lines of the manifests that differ, old and new; none when only the bytes do.
+    Changed(String, Vec<LineChange>),
+    /// Only this run has it.
+    Added(String),
+    /// Only the other run has it.
+    Removed(String),
+}
+
+/// The evaluation of the same name in the other run.
+#[derive(Debug, Clone, Default)]
+pub struct OtherEvaluation {
+    /// Its metrics.
+    pub metrics: Metrics,
+    /// Its queries.
+    pub queries: Vec<RankingRow>,
+}

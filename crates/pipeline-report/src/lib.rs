@@ -1,0 +1,30 @@
+//! A run as one self-contained HTML page: what it measured, how it got there, and what its rankings look like.
+//!
+//! Knows rows and numbers, no store, no spec and no terminal: whoever calls it hands over plain [`facts`]. The page
+//! needs no network and no file beside it; every text that enters it is escaped.
+//!
+//! ```
+//! use pipeline_report::facts::{Report, RunFacts};
+//!
+//! let run = RunFacts { id: "20261124T082050Z-ab12".into(), spec: "demo <1>".into(), ..RunFacts::default() };
+//! let html = pipeline_report::render(&Report { run, ..Report::default() });
+//! assert!(html.starts_with("<!DOCTYPE html>") && html.contains("demo &lt;1&gt;"));
+//! ```
+
+mod chart;
+mod duplicates;
+pub mod facts;
+mod gallery;
+mod history;
+mod hubs;
+mod interval;
+mod map;
+mod page;
+mod random;
+mod ranks;
+mod slices;
+
+pub use duplicates::{Duplicates, duplicates};
+pub use history::{History, NotAHistory};
+pub use map::{MAX_POINTS, Map, Point, sample};
+pub use page::{pictures, render};

@@ -1,0 +1,54 @@
+//! The result: MeanRecall and each Recall@k with interval, and how they stand to the baseline and to another run.
+
+use maud::{Markup, html};
+
+use super::metrics::{Share, bounds, deltas, meter, other, shares, table};
+use super::words::{count, percent};
+use crate::facts::{Evaluation, Report};
+
+pub(super) fn draw(report: &Report) -> Markup {
+    let several = report.evaluations.len() > 1;
+    html! {
+        @for evaluation in &report.evaluations {
+            @if several { h3 { (evaluation.stage) } }
+            (one(report, evaluation))
+        }
+    }
+}
+
+fn one(report: &Report, evaluation: &Evaluation) -> Markup {
+    let shares = shares(report, evaluation);
+    html! {
+        div.tiles {
+            @for (idx, share) in shares.iter().enumerate() { (tile(share, idx == 0)) }
+        }
+        p.sub { (over(evaluation)) }
+        @if let Some(Err(why)) = &evaluation.baseline { p.note { "Not compared with the baseline: " (why) "." } }
+        @if let Some(Err(why)) = other(report, evaluation) { p.note { "Not compared with the other run: " (why) "." } }
+        (table(report, evaluation))
+    }
+}
+
+fn tile(share: &Share, is_first: bool) -> Markup {
+    html! {
+        div.tile.first[is_first] {
+            h4 { (share.name) }
+            p.big { (percent(share.value)) }
+            (meter(share.value, share.interval, 1.0))
+            @if share.interval.is_some() { p.sub { "95%: " (bounds(share.interval)) } }
+            (deltas(share))
+        }
+    }
+}
+
+/// What was searched for in what.
+fn over(evaluation: &Evaluation) -> Markup {
+    let metric = |name: &str| evaluation.metrics.get(name).map(|value| count(*value as u64));
+    html! {
+        "Any-hit recall: a query counts when one of its relevant images is among the first k."
+        @if let Some(n_queries) = metric("n_queries") { " " (n_queries) " queries" }
+        @if let Some(pool_size) = metric("pool_size") { " over a pool of " (pool_size) " images" }
+        @if let Some(n_answerable) = metric("n_answerable") { "; " (n_answerable) " have a relevant image in the pool" }
+        "."
+    }
+}

@@ -1,0 +1,80 @@
+//! The images of the pool: which are returned most, and which are the same picture.
+
+use maud::{Markup, html};
+
+use super::TOP;
+use super::thumbnails::Thumbnails;
+use super::words::{count, percent};
+use crate::duplicates::Duplicates;
+use crate::facts::Evaluation;
+use crate::hubs::{Hub, Hubs, hubs};
+
+/// Most-returned images that are shown.
+const N_HUBS: usize = 16;
+/// Groups of duplicates that are shown, and images of each.
+const N_GROUPS: usize = 12;
+const N_OF_GROUP: usize = 6;
+
+/// The images that the section shows.
+pub(super) fn pictures(evaluation: &Evaluation) -> Vec<String> {
+    let mut images: Vec<_> = hubs(&evaluation.queries, TOP, N_HUBS).most.into_iter().map(|hub| hub.image).collect();
+    images.extend(evaluation.duplicates.iter().flat_map(shown).flatten().cloned());
+    images
+}
+
+pub(super) fn draw(evaluation: &Evaluation, thumbnails: &Thumbnails<'_>) -> Markup {
+    html! {
+        h3 { "Most returned" }
+        (most_returned(evaluation, &hubs(&evaluation.queries, TOP, N_HUBS), thumbnails))
+        @if let Some(duplicates) = &evaluation.duplicates {
+            h3 { "Duplicates" }
+            (same(evaluation, duplicates, thumbnails))
+        }
+    }
+}
+
+fn most_returned(evaluation: &Evaluation, hubs: &Hubs, thumbnails: &Thumbnails<'_>) -> Markup {
+    let n_queries = evaluation.queries.len();
+    let pool_size = evaluation.metrics.get("pool_size").map(|size| *size as u64);
+    let n_never = pool_size.map(|size| size.saturating_sub(hubs.n_returned as u64));
+    html! {
+        p.sub {
+            (count(hubs.n_returned as u64)) " images are among the first " (TOP) " of some query"
+            @if let (Some(n_never), Some(pool_size)) = (n_never, pool_size) {
+                "; " (count(n_never)) " of " (count(pool_size)) " never are"
+            }
+            "."
+        }
+        ol.row.hubs { @for hub in &hubs.most {
+            li {
+                @let Hub { image, n_returned, n_relevant } = hub;
+                @let tip = format!("image {image}\nreturned for {n_returned} queries, relevant to {n_relevant} of them");
+                (thumbnails.draw(evaluation, image, &tip))
+                small { b { (count(*n_returned as u64)) "×" } " " (percent(*n_returned as f64 / n_queries.max(1) as f64)) }
+            }
+        } }
+    }
+}
+
+fn same(evaluation: &Evaluation, duplicates: &Duplicates, thumbnails: &Thumbnails<'_>) -> Markup {
+    html! {
+        p.sub {
+            @match duplicates.groups.len() {
+                0 => "No two images of the pool are the same picture.",
+                n => {
+                    (count(n as u64)) " pictures are in the pool more than once, " (count(duplicates.n_spare() as u64))
+                    " images too many: they share every score, and the lower row ranks first."
+                },
+            }
+        }
+        div.groups { @for group in shown(duplicates) {
+            div.row {
+                @for image in group { (thumbnails.draw(evaluation, image, &format!("image {image}"))) }
+            }
+        } }
+    }
+}
+
+fn shown(duplicates: &Duplicates) -> impl Iterator<Item = &[String]> {
+    duplicates.groups.iter().take(N_GROUPS).map(|group| &group[..group.len().min(N_OF_GROUP)])
+}

@@ -1,0 +1,157 @@
+//! Metrics with their intervals and what they are compared with.
+
+use maud::{Markup, html};
+
+use super::words::{percent, plain, points};
+use crate::facts::{Evaluation, OtherEvaluation, Report};
+use crate::interval::Interval;
+use crate::ranks::{Difference, paired, recalls};
+
+/// A metric that is a share: MeanRecall or a Recall@k.
+pub(super) struct Share {
+    pub(super) name: String,
+    pub(super) value: f64,
+    pub(super) interval: Option<Interval>,
+    /// The accepted value.
+    pub(super) baseline: Option<f64>,
+    /// The paired difference to the other run.
+    pub(super) difference: Option<Difference>,
+}
+
+/// MeanRecall first, then each Recall@k.
+pub(super) fn shares(report: &Report, evaluation: &Evaluation) -> Vec<Share> {
+    let ks = evaluation.ks();
+    let ranks: Vec<_> = evaluation.labelled().map(|query| query.rank).collect();
+    let resampled = recalls(&ranks, &ks, report.seed);
+    let differences = differences(report, evaluation, &ks);
+    let accepted = evaluation.baseline.as_ref().and_then(|baseline| baseline.as_ref().ok());
+    let share = |name: String, metric: &str, resampled: Option<Interval>, difference: Option<&Difference>| {
+        let bound = |bound: &str| evaluation.metrics.get(&format!("{metric}_{bound}")).copied();
+        let told = bound("low").zip(bound("high")).map(|(low, high)| Interval { low, high });
+        Some(Share {
+            name,
+            value: *evaluation.metrics.get(metric)?,
+            interval: told.or(resampled),
+            baseline: accepted.and_then(|metrics| metrics.get(metric).copied()),
+            difference: difference.copied(),
+        })
+    };
+    let mean =
+        share("MeanRecall".into(), "mean_recall", resampled.as_ref().map(|all| all.mean_interval), differences.last());
+    let at_k = ks.iter().enumerate().filter_map(|(idx, k)| {
+        let interval = resampled.as_ref().map(|all| all.at[idx].2);
+        share(format!("Recall@{k}"), &format!("recall_at_{k}"), interval, differences.get(idx))
+    });
+    mean.into_iter().chain(at_k).collect()
+}
+
+fn differences(report: &Report, evaluation: &Evaluation, ks: &[u32]) -> Vec<Difference> {
+    let Some(Ok(other)) = other(report, evaluation) else { return Vec::new() };
+    let ours: Vec<_> = evaluation.labelled().collect();
+    let theirs: Vec<_> = other.queries.iter().filter(|query| !query.relevant.is_empty()).collect();
+    paired(&ours, &theirs, ks, report.seed)
+}
+
+/// The evaluation of the other run that belongs to this one.
+pub(super) fn other<'a>(
+    report: &'a Report,
+    evaluation: &Evaluation,
+) -> Option<Result<&'a OtherEvaluation, &'a String>> {
+    Some(report.comparison.as_ref()?.evaluations.get(&evaluation.stage)?.as_ref())
+}
+
+/// The difference to the baseline, and to the other run with what can be said of it.
+pub(super) fn deltas(share: &Share) -> Markup {
+    html! {
+        @if let Some(baseline) = share.baseline {
+            @let is_within = share.interval.is_some_and(|Interval { low, high }| (low..=high).contains(&baseline));
+            (delta(share.value - baseline, !is_within, html! { " vs baseline " (percent(baseline)) }))
+        }
+        @if let Some(Difference { value, interval }) = share.difference {
+            (delta(value, interval.low > 0.0 || interval.high < 0.0, html! {
+                " vs other run, " span.nowrap { "[" (points(interval.low)) ", " (points(interval.high)) "]" } ": "
+                (verdict(interval))
+            }))
+        }
+    }
+}
+
+/// A difference, with a colour only where it may mean something.
+fn delta(value: f64, is_telling: bool, against: Markup) -> Markup {
+    let (class, sign) = match value {
+        value if value >= 0.000_05 => ("up", "▲"),
+        value if value <= -0.000_05 => ("down", "▼"),
+        _ => ("same", "="),
+    };
+    let class = if is_telling { class } else { "same" };
+    html! { p.delta { b class=(class) { (sign) " " (points(value)) } (against) } }
+}
+
+/// What a paired interval says.
+pub(super) fn verdict(interval: Interval) -> &'static str {
+    match interval {
+        Interval { low, .. } if low > 0.0 => "better",
+        Interval { high, .. } if high < 0.0 => "worse",
+        _ => "no evidence of a difference",
+    }
+}
+
+/// A share and its interval on a track from 0 to `most`.
+pub(super) fn meter(value: f64, interval: Option<Interval>, most: f64) -> Markup {
+    let at = |share: f64| format!("{:.1}%", 100.0 * (share / most).clamp(0.0, 1.0));
+    html! {
+        span.meter aria-hidden="true" {
+            @if let Some(Interval { low, high }) = interval {
+                i.range style={ "left:" (at(low)) ";right:calc(100% - " (at(high)) ")" } {}
+            }
+            i.at style={ "left:" (at(value)) } {}
+        }
+    }
+}
+
+/// Low and high, in percent.
+pub(super) fn bounds(interval: Option<Interval>) -> String {
+    interval.map(|Interval { low, high }| format!("{}–{}", plain_percent(low), percent(high))).unwrap_or_default()
+}
+
+fn plain_percent(share: f64) -> String {
+    percent(share).trim_end_matches('%').to_owned()
+}
+
+/// All metrics of an evaluation, with those of the baseline and the other run beside them.
+pub(super) fn table(report: &Report, evaluation: &Evaluation) -> Markup {
+    let accepted = evaluation.baseline.as_ref().and_then(|baseline| baseline.as_ref().ok());
+    let other = other(report, evaluation).and_then(Result::ok);
+    let is_bound = |name: &str| {
+        ["_low", "_high"]
+            .iter()
+            .any(|end| name.strip_suffix(end).is_some_and(|name| evaluation.metrics.contains_key(name)))
+    };
+    let bound = |name: &str, end: &str| evaluation.metrics.get(&format!("{name}_{end}"));
+    let cell = |value: Option<&f64>| value.map(|value| plain(*value)).unwrap_or_default();
+    html! {
+        details {
+            summary { "All metrics" }
+            div.scroll { table {
+                thead { tr {
+                    th { "metric" } th.n { "value" } th.n { "95% interval" }
+                    @if accepted.is_some() { th.n { "baseline" } }
+                    @if other.is_some() { th.n { "other run" } }
+                } }
+                tbody { @for (name, value) in evaluation.metrics.iter().filter(|(name, _)| !is_bound(name)) {
+                    tr {
+                        td { code { (name) } }
+                        td.n { (plain(*value)) }
+                        td.n {
+                            @if let Some((low, high)) = bound(name, "low").zip(bound(name, "high")) {
+                                (plain(*low)) "–" (plain(*high))
+                            }
+                        }
+                        @if let Some(accepted) = accepted { td.n { (cell(accepted.get(name))) } }
+                        @if let Some(other) = other { td.n { (cell(other.metrics.get(name))) } }
+                    }
+                } }
+            } }
+        }
+    }
+}

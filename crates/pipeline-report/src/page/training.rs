@@ -1,0 +1,87 @@
+//! The curves of a training: loss, learning rate and whatever was measured on the way.
+
+use maud::{Markup, html};
+
+use super::words::plain;
+use crate::chart::{Axis, Curve, lines};
+use crate::facts::Training;
+use crate::history::History;
+
+/// Points of a curve at most; of longer ones the means of neighbours are drawn, and how far these reach.
+const MAX_POINTS: usize = 240;
+/// What is measured on held-out data begins so.
+const VALID: &str = "valid_";
+
+pub(super) fn draw(trainings: &[Training]) -> Markup {
+    html! {
+        @for training in trainings {
+            @if trainings.len() > 1 { h3 { (training.stage) } }
+            div.charts { @for chart in charts(&training.history) { (chart) } }
+        }
+    }
+}
+
+/// One chart for each column, but one for all that is measured on held-out data.
+fn charts(history: &History) -> Vec<Markup> {
+    let (valid, own): (Vec<&str>, Vec<&str>) = history.curves().partition(|name| name.starts_with(VALID));
+    let mut charts: Vec<Markup> = own.iter().filter_map(|name| chart(history, title(name), &[name])).collect();
+    charts.extend(chart(history, "validation", &valid));
+    charts
+}
+
+fn title(column: &str) -> &str {
+    match column {
+        "lr" => "learning rate",
+        column => column,
+    }
+}
+
+fn chart(history: &History, title: &str, columns: &[&str]) -> Option<Markup> {
+    let classes = ["c1", "c2", "c3", "c4", "c5"];
+    let curves = columns.iter().zip(classes.into_iter().cycle()).map(|(column, class)| {
+        let name = column.trim_start_matches(VALID).to_owned();
+        thinned(name, class, &history.points(column))
+    });
+    let curves: Vec<Curve> = curves.filter(|curve| !curve.points.is_empty()).collect();
+    let reach = |curve: &Curve| {
+        let points = curve.points.iter().map(|(_, value)| *value);
+        points.chain(curve.band.iter().flat_map(|(_, low, high)| [*low, *high])).collect::<Vec<_>>()
+    };
+    let values: Vec<f64> = curves.iter().flat_map(reach).collect();
+    let (low, high) = (values.iter().copied().reduce(f64::min)?, values.iter().copied().reduce(f64::max)?);
+    let room = ((high - low) * 0.04).max(high.abs() * 1e-3);
+    let last = curves.iter().filter_map(|curve| curve.points.last()).map(|(at, _)| *at).fold(1.0, f64::max);
+    let x = Axis::linear("step", 1.0_f64.min(last - 1.0), last);
+    let y = Axis::linear(title, low - room, high + room);
+    let drawing = lines(title, x, y, &curves, &history.epoch_ends(), &tips(&curves));
+    Some(html! { figure { figcaption { (title) } (drawing) } })
+}
+
+/// A curve of at most [`MAX_POINTS`] points.
+fn thinned(name: String, class: &'static str, points: &[(f64, f64)]) -> Curve {
+    let size = points.len().div_ceil(MAX_POINTS);
+    if size <= 1 {
+        return Curve { name, class, points: points.to_vec(), band: Vec::new() };
+    }
+    let chunks = points.chunks(size).map(|chunk| {
+        let values = || chunk.iter().map(|(_, value)| *value);
+        let mean = values().sum::<f64>() / chunk.len() as f64;
+        let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
+        (chunk[chunk.len() / 2].0, mean, low, high)
+    });
+    let chunks: Vec<_> = chunks.collect();
+    let points = chunks.iter().map(|(at, mean, _, _)| (*at, *mean)).collect();
+    let band = chunks.iter().map(|(at, _, low, high)| (*at, *low, *high)).collect();
+    Curve { name, class, points, band }
+}
+
+/// The values of all curves at the places of the first.
+fn tips(curves: &[Curve]) -> Vec<(f64, String)> {
+    let Some(first) = curves.first() else { return Vec::new() };
+    let value = |curve: &Curve, at: f64| curve.points.iter().find(|(place, _)| *place == at).map(|(_, value)| *value);
+    let tip = |at: f64| {
+        let values = curves.iter().filter_map(|curve| Some(format!("{} {}", curve.name, plain(value(curve, at)?))));
+        format!("step {at}\n{}", values.collect::<Vec<_>>().join("\n"))
+    };
+    first.points.iter().map(|(at, _)| (*at, tip(*at))).collect()
+}

@@ -1,0 +1,94 @@
+//! What finished stages have left, for whoever looks at a run afterwards.
+
+use std::path::Path;
+
+use pipeline_core::InputArtifact;
+use pipeline_data::{DataError, QueryRow, RankingRow};
+use pipeline_nn::Matrix;
+use pipeline_nn::checkpoint::Checkpoint;
+use pipeline_nn::retrieval;
+
+use crate::artifact::{self, Features};
+
+/// Why what a stage has left could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum FinishedError {
+    /// A file of rows cannot be read.
+    #[error("the rows of the artifact cannot be read")]
+    Rows(#[from] DataError),
+    /// A text cannot be read.
+    #[error("`{file}` of the artifact cannot be read")]
+    Text {
+        /// The file.
+        file: &'static str,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An input of the stage cannot be read.
+    #[error("the artifact cannot be read")]
+    Artifact(#[from] pipeline_core::StageError),
+    /// The heads cannot be read.
+    #[error("the trained heads cannot be read")]
+    Heads(#[from] pipeline_nn::checkpoint::CheckpointError),
+    /// The features do not fit the heads.
+    #[error("the features do not fit the heads")]
+    Embed(#[from] retrieval::RetrievalError),
+}
+
+/// The rankings of an evaluation.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_rankings(evaluation: &InputArtifact) -> Result<Vec<RankingRow>, FinishedError> {
+    Ok(pipeline_data::read_rankings(&evaluation.folder.join(artifact::RANKINGS))?)
+}
+
+/// The history of a training as CSV.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_history(training: &InputArtifact) -> Result<String, FinishedError> {
+    let file = artifact::HISTORY;
+    std::fs::read_to_string(training.folder.join(file)).map_err(|source| FinishedError::Text { file, source })
+}
+
+/// The query rows of an artifact.
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_queries(queries: &InputArtifact) -> Result<Vec<QueryRow>, FinishedError> {
+    Ok(artifact::queries(queries)?)
+}
+
+/// The vectors of an artifact of features, with their ids.
+///
+/// # Shapes
+/// the matrix: `[n_ids, d_features]`
+///
+/// # Errors
+/// When they cannot be read.
+pub fn read_features(features: &InputArtifact) -> Result<(Vec<Option<String>>, Matrix), FinishedError> {
+    let Features { ids, vectors } = artifact::features(features, "features")?;
+    Ok((ids, vectors))
+}
+
+/// Maps text and image features into the space that they share, as an evaluation does.
+///
+/// # Shapes
+/// - text: `[n_texts, d_text]`, images: `[n_images, d_image]`
+/// - output: `[n_texts, dim]`, `[n_images, dim]`
+///
+/// # Errors
+/// When the heads cannot be read or take features of other widths.
+pub fn embed(
+    projection: &Path,
+    text: &Matrix,
+    images: &Matrix,
+    n_threads: usize,
+) -> Result<(Matrix, Matrix), FinishedError> {
+    let heads = Checkpoint::read(&projection.join(artifact::PROJECTION))?;
+    let texts = retrieval::embed(text, heads.text(), heads.normalize, n_threads)?;
+    let images = retrieval::embed(images, heads.image(), heads.normalize, n_threads)?;
+    Ok((texts, images))
+}

@@ -1,0 +1,95 @@
+//! `report`: a run as one page.
+
+use serde_json::Value;
+
+use crate::notebook::{notebook, run};
+use crate::project::Project;
+
+/// The page about a run, from stdout.
+fn page(project: &Project, args: &[&str]) -> String {
+    let output = project.command(&[&["report"], args, &["-o", "-"]].concat()).output().unwrap();
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_report_lies_beside_the_run_and_shows_what_it_measured() {
+    let project = notebook();
+    run(&project, &[]);
+    let reply = project.run(&["report"]);
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    assert!(
+        reply.stdout.starts_with("[FOLDER]/artifacts/runs/") && reply.stdout.ends_with("/report.html"),
+        "{reply:?}"
+    );
+    let json = project.command(&["report", "spec.yaml", "--json"]).output().unwrap();
+    let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+    let html = std::fs::read_to_string(json["file"].as_str().unwrap()).unwrap();
+    assert_eq!(json["bytes"], html.len());
+    for section in ["result", "pipeline", "training", "retrieval", "gallery", "images", "map", "config"] {
+        assert!(html.contains(&format!("<section id=\"{section}\">")), "{section}");
+    }
+    assert!(html.contains("7.27%") && html.contains("188 queries over a pool of 150 images"), "the notebook's result");
+    assert!(html.contains("data:image/jpeg;base64,"), "pixels are dropped, but their source is there");
+    assert!(!html.contains("<p class=\"note\">No "), "nothing is missing");
+    assert_eq!(html, page(&project, &["last"]), "the same run gives the same page");
+}
+
+#[test]
+fn a_report_compares_with_the_baseline_and_with_another_run() {
+    let project = notebook();
+    run(&project, &[]);
+    assert_eq!(project.run(&["check", "spec.yaml", "--accept"]).code, Some(0));
+    run(&project, &["--set", "projection.params.epochs=4"]);
+    let runs = project.command(&["runs", "--json"]).output().unwrap();
+    let runs: Value = serde_json::from_slice(&runs.stdout).unwrap();
+    let html = page(&project, &["last", "--compare", runs[0]["id"].as_str().unwrap()]);
+    assert!(html.contains("vs baseline 7.27%"));
+    assert!(html.contains("<code>param.epochs</code>"));
+    assert!(html.contains("8 of 10 stages gave the same artifact."));
+    // Over fewer images nothing may be compared.
+    run(&project, &["--set", "valid-images.params.max_samples=100"]);
+    let html = page(&project, &["--compare", runs[0]["id"].as_str().unwrap()]);
+    assert!(html.contains("Not compared with the baseline: it was measured over other data (pool)."));
+    assert!(html.contains("Not compared with the other run: it was measured over other data (pool)."));
+}
+
+#[test]
+fn what_is_gone_is_said_and_the_rest_is_shown() {
+    let project = notebook();
+    run(&project, &[]);
+    std::fs::remove_dir_all(project.path("artifacts/store-v1")).unwrap();
+    let html = page(&project, &["last"]);
+    assert!(html.contains("No rankings of `evaluate`: the store remembers `evaluate` no more."), "{html}");
+    assert!(html.contains("7.27%"), "the events still tell the metrics");
+}
+
+#[test]
+fn a_run_of_other_stages_has_a_report_too() {
+    let project = Project::with_spec(
+        "name: '</title><script>'\nstages:\n  a: { kind: command, params: { run: [touch, out], outputs: [out] } }\n  \
+         b: { kind: command, inputs: { from: a }, params: { run: ['false'], outputs: [out] } }\n",
+    );
+    assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(3));
+    let html = page(&project, &[]);
+    assert!(html.contains("2 stages: 1 ran, 1 failed."));
+    assert_eq!(html.matches("<script>").count(), 1);
+}
+
+#[test]
+fn a_report_about_nothing_is_refused() {
+    let project =
+        Project::with_spec("stages:\n  a: { kind: command, params: { run: [touch, out], outputs: [out] } }\n");
+    let reply = project.run(&["report", "spec.yaml"]);
+    assert_eq!(reply.code, Some(2));
+    assert!(reply.stderr.contains("has not run in the store"), "{reply:?}");
+    project.run(&["run", "spec.yaml"]);
+    for (subject, message) in [("2001", "there is no run `2001`"), ("other.yaml", "there is no spec `other.yaml`")] {
+        let reply = project.run(&["report", subject]);
+        assert_eq!(reply.code, Some(2));
+        assert!(reply.stderr.contains(message), "{reply:?}");
+    }
+    let reply = project.run(&["report", "-o", "no-folder/report.html"]);
+    assert_eq!(reply.code, Some(2));
+    assert!(reply.stderr.contains("cannot write `no-folder/report.html`"), "{reply:?}");
+}
