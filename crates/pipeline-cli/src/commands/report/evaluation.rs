@@ -71,6 +71,9 @@ fn space(subject: &Subject, run: &PastRun, stage: &PastStage, seed: u64) -> Resu
     let (queries_in, images_in) =
         finished::embed(projection.folder(), &rows_of(&text, &query_rows), &rows_of(&images, &image_rows), n_threads)
             .map_err(|error| because(&error))?;
+    if queries_in.n_cols != images_in.n_cols {
+        return Err("texts and images do not share a space".to_owned());
+    }
     let query_labels = query_rows.iter().map(|row| queries[*row].text.clone()).collect();
     let image_labels =
         image_rows.iter().map(|row| format!("image {}", image_ids[*row].as_deref().unwrap_or("?"))).collect();
