@@ -109,7 +109,10 @@ fn an_export_overwrites_only_when_told_to_and_never_exports_what_is_stale() {
 fn the_curves_of_a_training_are_an_event_file() {
     let project = notebook();
     run(&project, &[]);
-    for (stage, n_scalars) in [("projection", 2 * project_steps(&project)), ("evaluate", 7)] {
+    let n_steps = text_of(&project, "projection", "history.csv").lines().count() - 1;
+    let metrics: serde_json::Value = serde_json::from_str(&text_of(&project, "evaluate", "metrics.json")).unwrap();
+    let n_metrics = metrics.as_object().unwrap().len();
+    for (stage, n_scalars) in [("projection", 2 * n_steps), ("evaluate", n_metrics)] {
         let reply = project.run(&["export", "spec.yaml", stage, "-o", "logs", "--format", "tensorboard"]);
         assert_eq!(reply.code, Some(0), "{reply:?}");
         assert!(reply.stderr.ends_with(&format!(".{stage}: {n_scalars} scalars")), "{}", reply.stderr);
@@ -119,10 +122,11 @@ fn the_curves_of_a_training_are_an_event_file() {
     assert!(images.stderr.contains("has no history and no metrics"), "{}", images.stderr);
 }
 
-fn project_steps(project: &Project) -> usize {
-    let folder = project.command(&["path", "spec.yaml", "projection"]).output().unwrap().stdout;
+/// A file of a stage's artifact.
+fn text_of(project: &Project, stage: &str, file: &str) -> String {
+    let folder = project.command(&["path", "spec.yaml", stage]).output().unwrap().stdout;
     let folder = String::from_utf8(folder).unwrap();
-    std::fs::read_to_string(std::path::Path::new(folder.trim()).join("history.csv")).unwrap().lines().count() - 1
+    std::fs::read_to_string(std::path::Path::new(folder.trim()).join(file)).unwrap()
 }
 
 #[test]

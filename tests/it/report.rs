@@ -89,7 +89,7 @@ fn a_report_about_nothing_is_refused() {
         assert_eq!(reply.code, Some(2));
         assert!(reply.stderr.contains(message), "{reply:?}");
     }
-    let reply = project.run(&["report", "-o", "no-folder/report.html"]);
+    let reply = project.run(&["report", "-o", "spec.yaml/report.html"]);
     assert_eq!(reply.code, Some(2));
-    assert!(reply.stderr.contains("cannot write `no-folder/report.html`"), "{reply:?}");
+    assert!(reply.stderr.contains("cannot write `spec.yaml/report.html`"), "{reply:?}");
 }

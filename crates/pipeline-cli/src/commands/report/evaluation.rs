@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use pipeline_core::Metrics;
+use pipeline_data::{ResultRow, ResultsOf};
 use pipeline_nn::Matrix;
 use pipeline_report::facts::Evaluation;
 use pipeline_report::{Duplicates, Map, duplicates, sample};
@@ -42,11 +43,22 @@ fn one(
         Ok(queries) => evaluation.queries = queries,
         Err(why) => notes.push(format!("No rankings of `{name}`: {why}.")),
     }
+    match image_ranks(subject, run, stage) {
+        Ok(ranks) => evaluation.image_ranks = ranks,
+        Err(why) => notes.push(format!("No ranks of images of `{name}`: {why}.")),
+    }
     match space(subject, run, stage, seed) {
         Ok((map, duplicates)) => (evaluation.map, evaluation.duplicates) = (Some(map), Some(duplicates)),
         Err(why) => notes.push(format!("No map of `{name}`: {why}.")),
     }
     evaluation
+}
+
+/// The best rank of each image's texts, where texts were ranked for images, too.
+fn image_ranks(subject: &Subject, run: &PastRun, stage: &PastStage) -> Result<Option<Vec<Option<u32>>>, String> {
+    let artifact = run.open(&subject.store, stage)?;
+    let found = pipeline_stages::read_results(artifact.folder(), ResultsOf::Images).map_err(|error| because(&error))?;
+    Ok(found.map(|found| found.rows.iter().map(ResultRow::best_rank).collect()))
 }
 
 /// The map of an evaluation, and the images with equal features.
