@@ -32,4 +32,5 @@ mod sharded;
 mod signals;
 mod soak;
 mod sweeps;
+mod tutorial;
 mod unchanged;

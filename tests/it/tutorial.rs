@@ -1,0 +1,151 @@
+//! Every command of the tutorial runs as it is printed there, and prints what is printed there.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::project::Project;
+
+/// A piece of the tutorial that the reader acts on.
+#[derive(Debug)]
+enum Step {
+    /// A file to write.
+    File { path: String, text: String },
+    /// A command, and the lines that it prints; `…` stands for anything.
+    Command { line: String, printed: Vec<String> },
+}
+
+#[test]
+fn every_command_of_the_tutorial_prints_what_the_tutorial_shows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let steps = steps(&fs::read_to_string(root.join("docs/tutorial.md")).unwrap());
+    let n_commands = steps.iter().filter(|step| matches!(step, Step::Command { .. })).count();
+    assert!(n_commands >= 10, "only {n_commands} commands were found");
+    let project = Project::new();
+    copy(&root.join("pipelines"), &project.path("pipelines"));
+    fs::create_dir(project.path("artifacts")).unwrap();
+    for step in steps {
+        match step {
+            Step::File { path, text } => project.write(&path, &text),
+            Step::Command { line, printed } => run(&project, &line, &printed),
+        }
+    }
+}
+
+/// Runs a command as a reader would, in the folder of the project.
+fn run(project: &Project, line: &str, printed: &[String]) {
+    let program = Path::new(env!("CARGO_BIN_EXE_pipeline")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let output = Command::new("sh")
+        .args(["-ec", &format!("exec 2>&1\n{line}")])
+        .current_dir(project.path("."))
+        .env_remove("PIPELINE_ARTIFACTS")
+        .env("PATH", path)
+        .output()
+        .unwrap();
+    let found = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "`{line}` ended with {:?}:\n{found}", output.status.code());
+    if let Some(missing) = first_missing(printed, &found) {
+        panic!("`{line}` did not print `{missing}` where the tutorial shows it:\n{found}");
+    }
+}
+
+/// The first of the lines that are not found in their order; a line `…` skips any number, others must follow directly.
+fn first_missing<'a>(expected: &'a [String], found: &str) -> Option<&'a str> {
+    let mut found = found.lines().map(str::trim_end);
+    let mut may_skip = false;
+    for line in expected {
+        if line.trim() == "…" {
+            may_skip = true;
+            continue;
+        }
+        let is_there = if may_skip {
+            found.any(|found| matches(line, found))
+        } else {
+            found.next().is_some_and(|found| matches(line, found))
+        };
+        if !is_there {
+            return Some(line);
+        }
+        may_skip = false;
+    }
+    None
+}
+
+/// Whether a line is as expected, where `…` stands for any text, none included, and spaces count once.
+fn matches(expected: &str, found: &str) -> bool {
+    let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let found = plain(found);
+    let expected = plain(expected).replace(" …", "…").replace("… ", "…");
+    let mut parts = expected.split('…');
+    let Some(mut rest) = found.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        rest = &rest[at + part.len()..];
+    }
+    rest.is_empty() || expected.ends_with('…')
+}
+
+fn steps(tutorial: &str) -> Vec<Step> {
+    let mut steps = Vec::new();
+    let mut lines = tutorial.lines();
+    while let Some(line) = lines.next() {
+        let Some(language) = line.strip_prefix("```") else { continue };
+        let block: Vec<&str> = lines.by_ref().take_while(|line| *line != "```").collect();
+        match language {
+            "console" => steps.extend(commands(&block)),
+            _ => steps.extend(file(&block)),
+        }
+    }
+    steps
+}
+
+/// Lines that begin with `$ ` are commands; what follows one is what it prints.
+fn commands(block: &[&str]) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    for line in block {
+        match (line.strip_prefix("$ "), steps.last_mut()) {
+            (Some(command), _) => steps.push(Step::Command { line: command.to_owned(), printed: Vec::new() }),
+            (None, Some(Step::Command { printed, .. })) => printed.push((*line).to_owned()),
+            (None, _) => panic!("a console block of the tutorial begins with `{line}`"),
+        }
+    }
+    steps
+}
+
+/// A block whose first line is `# path/of/a/file` is that file.
+fn file(block: &[&str]) -> Option<Step> {
+    let path = block.first()?.strip_prefix("# ")?;
+    path.contains('/').then(|| Step::File { path: path.to_owned(), text: block.join("\n") + "\n" })
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_tutorials_lines_are_compared_as_a_reader_would() {
+    for (expected, found, same) in [
+        ("a  b", "a b", true),
+        ("a … c", "a b b c", true),
+        ("a … c", "a b c d", false),
+        ("a …", "a anything", true),
+        ("… 12", "x 12", true),
+        ("… 12", "x 12 y", false),
+        ("a", "a b", false),
+    ] {
+        assert_eq!(matches(expected, found), same, "{expected} and {found}");
+    }
+    let expected = ["one".to_owned(), "…".to_owned(), "four".to_owned()];
+    assert_eq!(first_missing(&expected, "one\ntwo\nthree\nfour\n"), None);
+    assert_eq!(first_missing(&expected, "one\ntwo\n"), Some("four"));
+}
