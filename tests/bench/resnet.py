@@ -21,6 +21,7 @@ from pathlib import Path
 
 SIDE = 224
 GOALS = {"ONNX Runtime": 1.25, "PyTorch channels last": 2.5, "PyTorch": 2.5}
+# Of the largest feature: sums in another order differ by as much.
 TOLERANCE = 1e-4
 
 
@@ -117,7 +118,8 @@ def main() -> None:
     features = {name: work() for name, work in peers.items()}
     ours_first = numpy.float32(ours()["first"])
     differences = {name: float(numpy.abs(vectors[0, : len(ours_first)] - ours_first).max()) for name, vectors in features.items()}
-    assert max(differences.values()) < TOLERANCE, f"not the same features: {differences}"
+    largest = float(numpy.abs(ours_first).max())
+    assert max(differences.values()) < TOLERANCE * max(largest, 1.0), f"not the same features: {differences}"
     rounds = []
     for _ in range(args.rounds):
         own = ours()
