@@ -8,6 +8,8 @@
 
 #[path = "shared/peak.rs"]
 mod peak;
+#[path = "shared/rounds.rs"]
+mod rounds;
 
 use std::error::Error;
 use std::io::Write;
@@ -27,14 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let texts = std::fs::read_to_string(texts)?;
     let texts: Vec<&str> = texts.lines().collect();
     encoder.encode(&texts, n_threads)?;
-    if let Some(n_rounds) = rest.get(1) {
-        return (0..n_rounds.parse::<usize>()?).try_for_each(|_| round(&encoder, &texts, n_threads));
-    }
-    for line in std::io::stdin().lines() {
-        line?;
-        round(&encoder, &texts, n_threads)?;
-    }
-    Ok(())
+    let n_rounds = rest.get(1).map(|n| n.parse()).transpose()?;
+    rounds::run(n_rounds, || round(&encoder, &texts, n_threads))
 }
 
 fn round(encoder: &TextEncoder, texts: &[&str], n_threads: usize) -> Result<(), Box<dyn Error>> {

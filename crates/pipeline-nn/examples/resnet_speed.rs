@@ -8,6 +8,8 @@
 
 #[path = "shared/peak.rs"]
 mod peak;
+#[path = "shared/rounds.rs"]
+mod rounds;
 
 use std::error::Error;
 use std::io::Write;
@@ -28,14 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let images: Vec<Vec<u8>> = (0..n_images.parse()?).map(image).collect();
     let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
     encoder.encode(&images, SIDE, SIDE, n_threads)?;
-    if let Some(n_rounds) = rest.get(1) {
-        return (0..n_rounds.parse::<usize>()?).try_for_each(|_| round(&encoder, &images, n_threads));
-    }
-    for line in std::io::stdin().lines() {
-        line?;
-        round(&encoder, &images, n_threads)?;
-    }
-    Ok(())
+    let n_rounds = rest.get(1).map(|n| n.parse()).transpose()?;
+    rounds::run(n_rounds, || round(&encoder, &images, n_threads))
 }
 
 /// Levels without a pattern that would repeat, another image for each index; the peers make the same.

@@ -6,11 +6,15 @@
 
 #![allow(clippy::print_stdout)]
 
+#[path = "shared/numbers.rs"]
+mod numbers;
+#[path = "shared/rounds.rs"]
+mod rounds;
+
 use std::error::Error;
 use std::io::Write;
 use std::time::Instant;
 
-use pipeline_nn::Matrix;
 use pipeline_nn::retrieval::{Similarity, rank};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -18,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [n_queries, n_images, dim, top_k, rest @ ..] = args.as_slice() else {
         return Err("search_speed N_QUERIES N_IMAGES DIM TOP_K [N_THREADS] [N_ROUNDS]".into());
     };
-    let (queries, images) = (numbers(*n_queries, *dim, 1), numbers(*n_images, *dim, 2));
+    let (queries, images) = (numbers::numbers(*n_queries, *dim, 1), numbers::numbers(*n_images, *dim, 2));
     let relevant: Vec<Vec<usize>> =
         (0..*n_queries).map(|row| (0..5).map(|idx| (row * 31 + idx * 997) % n_images).collect()).collect();
     let n_threads = rest.first().copied().unwrap_or(2);
@@ -31,19 +35,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(std::io::stdout().flush()?)
     };
     round()?;
-    if let Some(n_rounds) = rest.get(1) {
-        return (0..*n_rounds).try_for_each(|_| round());
-    }
-    std::io::stdin().lines().try_for_each(|line| line.map_err(Into::into).and_then(|_| round()))
-}
-
-/// Numbers in -1..1, which another program can make, too: the finaliser of MurmurHash3 of their places.
-fn numbers(n_rows: usize, n_cols: usize, seed: u32) -> Matrix {
-    let value = |place: usize| {
-        let mut hash = (place as u32).wrapping_add(seed.wrapping_mul(0x9e37_79b9));
-        hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
-        hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
-        (hash ^ (hash >> 16)) as f32 / (1u32 << 31) as f32 - 1.0
-    };
-    Matrix::new(n_rows, n_cols, (0..n_rows * n_cols).map(value).collect())
+    rounds::run(rest.get(1).copied(), round)
 }

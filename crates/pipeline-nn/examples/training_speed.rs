@@ -6,12 +6,17 @@
 
 #![allow(clippy::print_stdout)]
 
+#[path = "shared/numbers.rs"]
+mod numbers;
+#[path = "shared/rounds.rs"]
+mod rounds;
+
 use std::error::Error;
 use std::io::Write;
 use std::time::Instant;
 
 use pipeline_nn::train::{TrainOptions, initial_heads, train};
-use pipeline_nn::{Device, Matrix};
+use pipeline_nn::Device;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = std::env::args().skip(1).map(|arg| arg.parse()).collect::<Result<Vec<usize>, _>>()?;
@@ -20,7 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let n_pairs = batch_size * n_steps;
     let n_rows = n_pairs.min(4096);
-    let (text, images) = (numbers(n_rows, *d_text, 1), numbers(n_rows, *d_image, 2));
+    let (text, images) = (numbers::numbers(n_rows, *d_text, 1), numbers::numbers(n_rows, *d_image, 2));
     let pairs: Vec<_> = (0..n_pairs).map(|idx| (idx % n_rows, idx % n_rows)).collect();
     let n_threads = rest.first().copied().unwrap_or(2);
     let options = TrainOptions { epochs: 1, batch_size: *batch_size, n_threads, ..Default::default() };
@@ -39,19 +44,5 @@ fn main() -> Result<(), Box<dyn Error>> {
         Ok(std::io::stdout().flush()?)
     };
     round()?;
-    if let Some(n_rounds) = rest.get(1) {
-        return (0..*n_rounds).try_for_each(|_| round());
-    }
-    std::io::stdin().lines().try_for_each(|line| line.map_err(Into::into).and_then(|_| round()))
-}
-
-/// Numbers in -1..1, which another program can make, too: the finaliser of MurmurHash3 of their places.
-fn numbers(n_rows: usize, n_cols: usize, seed: u32) -> Matrix {
-    let value = |place: usize| {
-        let mut hash = (place as u32).wrapping_add(seed.wrapping_mul(0x9e37_79b9));
-        hash = (hash ^ (hash >> 16)).wrapping_mul(0x85eb_ca6b);
-        hash = (hash ^ (hash >> 13)).wrapping_mul(0xc2b2_ae35);
-        (hash ^ (hash >> 16)) as f32 / (1u32 << 31) as f32 - 1.0
-    };
-    Matrix::new(n_rows, n_cols, (0..n_rows * n_cols).map(value).collect())
+    rounds::run(rest.get(1).copied(), round)
 }
