@@ -20,12 +20,7 @@ pub(crate) static KIND: Kind = Kind {
     name: "extract-image",
     version: 3,
     summary: "Encodes decoded images with a ResNet-family model into one vector each",
-    slots: Some(&[Slot {
-        name: "images",
-        accepts: Format::Images,
-        is_required: true,
-        summary: "the decoded images to encode",
-    }]),
+    slots: Some(&[Slot::required("images", Format::Images, "the decoded images to encode")]),
     produces: Format::ImageFeatures,
     params_schema: schema::<ExtractImageParams>,
     build,

@@ -21,12 +21,7 @@ pub(crate) static KIND: Kind = Kind {
     name: "extract-text",
     version: 2,
     summary: "Encodes queries with a BERT-family model into one vector each",
-    slots: Some(&[Slot {
-        name: "queries",
-        accepts: Format::Queries,
-        is_required: true,
-        summary: "the queries to encode",
-    }]),
+    slots: Some(&[Slot::required("queries", Format::Queries, "the queries to encode")]),
     produces: Format::TextFeatures,
     params_schema: schema::<ExtractTextParams>,
     build,

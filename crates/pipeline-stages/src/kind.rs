@@ -55,6 +55,13 @@ pub struct Slot {
     pub summary: &'static str,
 }
 
+impl Slot {
+    /// An input that a stage cannot do without.
+    pub(crate) const fn required(name: &'static str, accepts: Format, summary: &'static str) -> Self {
+        Self { name, accepts, is_required: true, summary }
+    }
+}
+
 /// A stage kind: a row of the registry.
 pub struct Kind {
     /// The name in specs.

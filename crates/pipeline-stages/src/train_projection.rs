@@ -21,24 +21,9 @@ pub(crate) static KIND: Kind = Kind {
     version: 2,
     summary: "Trains two linear heads on cached features with symmetric InfoNCE, or computes them",
     slots: Some(&[
-        Slot {
-            name: "queries",
-            accepts: Format::Queries,
-            is_required: true,
-            summary: "the training queries with the ids of their images",
-        },
-        Slot {
-            name: "text",
-            accepts: Format::TextFeatures,
-            is_required: true,
-            summary: "the text features of those queries",
-        },
-        Slot {
-            name: "images",
-            accepts: Format::ImageFeatures,
-            is_required: true,
-            summary: "the image features of the training images",
-        },
+        Slot::required("queries", Format::Queries, "the training queries with the ids of their images"),
+        Slot::required("text", Format::TextFeatures, "the text features of those queries"),
+        Slot::required("images", Format::ImageFeatures, "the image features of the training images"),
     ]),
     produces: Format::Projection,
     params_schema: schema::<TrainProjectionParams>,

@@ -23,12 +23,7 @@ pub(crate) static TEXT_KIND: Kind = Kind {
     name: "import-text-features",
     version: 1,
     summary: "Takes the queries' vectors from .npy, .jsonl or Parquet of another tool",
-    slots: Some(&[Slot {
-        name: "queries",
-        accepts: Format::Queries,
-        is_required: true,
-        summary: "the queries whose vectors are wanted, by id",
-    }]),
+    slots: Some(&[Slot::required("queries", Format::Queries, "the queries whose vectors are wanted, by id")]),
     produces: Format::TextFeatures,
     params_schema: schema::<ImportFeaturesParams>,
     build: build_text,
