@@ -14,6 +14,7 @@
 
 mod digest;
 mod event;
+pub mod format;
 mod id;
 mod manifest;
 mod stage;
