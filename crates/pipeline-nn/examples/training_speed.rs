@@ -15,8 +15,8 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Instant;
 
-use pipeline_nn::train::{TrainOptions, initial_heads, train};
 use pipeline_nn::Device;
+use pipeline_nn::train::{TrainOptions, initial_heads, train};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = std::env::args().skip(1).map(|arg| arg.parse()).collect::<Result<Vec<usize>, _>>()?;

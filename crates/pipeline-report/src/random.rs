@@ -1,26 +1,18 @@
-//! Seeded random numbers for resampling and for drawing queries: the same everywhere and always.
+//! Seeded random numbers for drawing queries and points: the same everywhere and always.
 
-/// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014).
-pub(crate) struct Random {
-    state: u64,
-}
+use pipeline_nn::statistics::Draws;
+
+/// A stream of draws.
+pub(crate) struct Random(Draws);
 
 impl Random {
-    pub(crate) const fn new(seed: u64) -> Self {
-        Self { state: seed }
-    }
-
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Draws::new(seed, 0))
     }
 
     /// A number below `n`, which is not 0.
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        ((u128::from(self.next()) * n as u128) >> 64) as usize
+        ((u128::from(self.0.bits()) * n as u128) >> 64) as usize
     }
 
     /// `n` different numbers below `total`, all of them if there are fewer, in random order.

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_data::RankingRow;
-
-use crate::interval::{Interval, bootstrap};
+use pipeline_nn::statistics::{Interval, intervals};
 
 /// How often something was found among the first k.
 pub(crate) fn n_within<'a>(ranks: impl Iterator<Item = &'a Option<u32>>, k: u32) -> usize {
@@ -24,29 +23,35 @@ pub(crate) struct Recalls {
 }
 
 /// Recall of ranks at each of `ks`; none without ranks or ks.
-pub(crate) fn recalls(ranks: &[Option<u32>], ks: &[u32], seed: u64) -> Option<Recalls> {
+pub(crate) fn recalls(ranks: &[Option<u32>], ks: &[u32]) -> Option<Recalls> {
     if ranks.is_empty() || ks.is_empty() {
         return None;
     }
-    let values: Vec<Vec<f64>> = (0..=ks.len()).map(|category| hits(category, ks.len())).collect();
-    let categories: Vec<usize> = ranks.iter().map(|rank| category(*rank, ks)).collect();
-    let intervals = bootstrap(&categories, &values, seed);
+    let intervals = intervals(&columns(ranks.len(), ks, |row, k| hit(ranks[row], k)), n_threads());
     let share = |k: u32| n_within(ranks.iter(), k) as f64 / ranks.len() as f64;
     let at: Vec<_> = ks.iter().zip(&intervals).map(|(k, interval)| (*k, share(*k), *interval)).collect();
     let mean = at.iter().map(|(_, share, _)| share).sum::<f64>() / ks.len() as f64;
     Some(Recalls { n: ranks.len(), at, mean, mean_interval: intervals[ks.len()] })
 }
 
-/// The index of the first k that the rank is within; the number of ks for a miss.
-fn category(rank: Option<u32>, ks: &[u32]) -> usize {
-    rank.map_or(ks.len(), |rank| ks.partition_point(|k| *k < rank))
+/// What each row counts for Recall@k at each of `ks`, then the mean of these.
+///
+/// # Shapes
+/// returns `[ks.len() + 1][n_rows]`
+fn columns(n_rows: usize, ks: &[u32], value: impl Fn(usize, u32) -> f64) -> Vec<Vec<f64>> {
+    let at = |k: &u32| (0..n_rows).map(|row| value(row, *k)).collect();
+    let mut columns: Vec<Vec<f64>> = ks.iter().map(at).collect();
+    columns
+        .push((0..n_rows).map(|row| columns.iter().map(|column| column[row]).sum::<f64>() / ks.len() as f64).collect());
+    columns
 }
 
-/// What a query of this category is worth: 0 or 1 for each Recall@k, then their mean.
-fn hits(category: usize, n_ks: usize) -> Vec<f64> {
-    let mut hits: Vec<f64> = (0..n_ks).map(|k_idx| f64::from(u8::from(k_idx >= category))).collect();
-    hits.push(hits.iter().sum::<f64>() / n_ks as f64);
-    hits
+fn hit(rank: Option<u32>, k: u32) -> f64 {
+    f64::from(u8::from(rank.is_some_and(|rank| rank <= k)))
+}
+
+fn n_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// A difference of a metric between two runs over the same queries.
@@ -58,26 +63,16 @@ pub(crate) struct Difference {
 }
 
 /// The paired differences `ours - theirs` of each Recall@k, then of their mean; none when no query is in both.
-pub(crate) fn paired(ours: &[&RankingRow], theirs: &[&RankingRow], ks: &[u32], seed: u64) -> Vec<Difference> {
+pub(crate) fn paired(ours: &[&RankingRow], theirs: &[&RankingRow], ks: &[u32]) -> Vec<Difference> {
     let by_id: BTreeMap<_, _> = theirs.iter().map(|query| (query_key(query), query.rank)).collect();
-    let n_categories = ks.len() + 1;
-    let pairs: Vec<usize> = ours
-        .iter()
-        .filter_map(|query| {
-            let theirs = by_id.get(&query_key(query))?;
-            Some(category(query.rank, ks) * n_categories + category(*theirs, ks))
-        })
-        .collect();
-    let values: Vec<Vec<f64>> = (0..n_categories * n_categories)
-        .map(|pair| {
-            let (ours, theirs) = (hits(pair / n_categories, ks.len()), hits(pair % n_categories, ks.len()));
-            ours.iter().zip(theirs).map(|(ours, theirs)| ours - theirs).collect()
-        })
-        .collect();
-    let mean = |metric_idx: usize| pairs.iter().map(|pair| values[*pair][metric_idx]).sum::<f64>() / pairs.len() as f64;
-    let intervals = bootstrap(&pairs, &values, seed);
-    let differences = intervals.into_iter().enumerate();
-    differences.map(|(metric_idx, interval)| Difference { value: mean(metric_idx), interval }).collect()
+    let pairs: Vec<_> = ours.iter().filter_map(|query| Some((query.rank, *by_id.get(&query_key(query))?))).collect();
+    if pairs.is_empty() {
+        return Vec::new();
+    }
+    let columns = columns(pairs.len(), ks, |row, k| hit(pairs[row].0, k) - hit(pairs[row].1, k));
+    let mean = |column: &Vec<f64>| column.iter().sum::<f64>() / pairs.len() as f64;
+    let intervals = intervals(&columns, n_threads());
+    columns.iter().zip(intervals).map(|(column, interval)| Difference { value: mean(column), interval }).collect()
 }
 
 /// What names a query in both runs: its id, else its text.
@@ -106,11 +101,11 @@ mod tests {
 
     #[test]
     fn recall_is_the_share_of_queries_within_k() {
-        let recalls = recalls(&[Some(1), Some(5), Some(6), None], &[1, 5, 10], 0).unwrap();
+        let recalls = recalls(&[Some(1), Some(5), Some(6), None], &[1, 5, 10]).unwrap();
         let shares: Vec<_> = recalls.at.iter().map(|(k, share, _)| (*k, *share)).collect();
         assert_eq!((shares, recalls.mean), (vec![(1, 0.25), (5, 0.5), (10, 0.75)], 0.5));
         assert!(recalls.mean_interval.low < 0.5 && recalls.mean_interval.high > 0.5);
-        assert_eq!(super::recalls(&[], &[1], 0), None);
+        assert_eq!(super::recalls(&[], &[1]), None);
     }
 
     #[test]
@@ -118,10 +113,10 @@ mod tests {
         let queries: Vec<_> = (0..40).map(|idx| query(&idx.to_string(), (idx % 2 == 0).then_some(1))).collect();
         let better: Vec<_> = queries.iter().map(|row| query(row.query_id.as_ref().unwrap(), Some(1))).collect();
         let [ours, theirs] = [&better, &queries].map(|rows| rows.iter().collect::<Vec<_>>());
-        let differences = paired(&ours, &theirs, &[1, 10], 0);
+        let differences = paired(&ours, &theirs, &[1, 10]);
         assert_eq!(differences.len(), 3);
         assert_eq!(differences[0].value, 0.5);
         assert!(differences[2].interval.low > 0.3, "{differences:?}");
-        assert!(paired(&ours, &[], &[1], 0).is_empty());
+        assert!(paired(&ours, &[], &[1]).is_empty());
     }
 }

@@ -16,22 +16,16 @@ const LENGTHS: [usize; 7] = [2, 4, 6, 8, 12, 20, usize::MAX];
 const RELEVANTS: [usize; 6] = [1, 2, 4, 8, 16, usize::MAX];
 
 /// Queries by the characters of their text.
-pub(crate) fn by_length(queries: &[&RankingRow], ks: &[u32], seed: u64) -> Vec<Slice> {
-    slices(queries, &LENGTHS, |query| query.query_text.chars().count(), ks, seed)
+pub(crate) fn by_length(queries: &[&RankingRow], ks: &[u32]) -> Vec<Slice> {
+    slices(queries, &LENGTHS, |query| query.query_text.chars().count(), ks)
 }
 
 /// Queries by the number of relevant images that they name.
-pub(crate) fn by_relevant(queries: &[&RankingRow], ks: &[u32], seed: u64) -> Vec<Slice> {
-    slices(queries, &RELEVANTS, |query| query.relevant.len(), ks, seed)
+pub(crate) fn by_relevant(queries: &[&RankingRow], ks: &[u32]) -> Vec<Slice> {
+    slices(queries, &RELEVANTS, |query| query.relevant.len(), ks)
 }
 
-fn slices(
-    queries: &[&RankingRow],
-    bounds: &[usize],
-    size: impl Fn(&RankingRow) -> usize,
-    ks: &[u32],
-    seed: u64,
-) -> Vec<Slice> {
+fn slices(queries: &[&RankingRow], bounds: &[usize], size: impl Fn(&RankingRow) -> usize, ks: &[u32]) -> Vec<Slice> {
     let mut first = 0;
     let mut slices = Vec::new();
     for &last in bounds {
@@ -42,7 +36,7 @@ fn slices(
             (first, last) if first == last => first.to_string(),
             (first, last) => format!("{first}–{last}"),
         };
-        slices.extend(recalls(&ranks, ks, seed).map(|recalls| Slice { name, recalls }));
+        slices.extend(recalls(&ranks, ks).map(|recalls| Slice { name, recalls }));
         first = last.saturating_add(1);
     }
     slices
@@ -67,7 +61,7 @@ mod tests {
         let names =
             |slices: Vec<Slice>| slices.into_iter().map(|slice| (slice.name, slice.recalls.n)).collect::<Vec<_>>();
         let expect = |names: [&str; 3]| names.map(|name| (name.to_owned(), 1)).to_vec();
-        assert_eq!(names(by_length(&queries, &[1], 0)), expect(["1–2", "3–4", "21 or more"]));
-        assert_eq!(names(by_relevant(&queries, &[1], 0)), expect(["1", "2", "17 or more"]));
+        assert_eq!(names(by_length(&queries, &[1])), expect(["1–2", "3–4", "21 or more"]));
+        assert_eq!(names(by_relevant(&queries, &[1])), expect(["1", "2", "17 or more"]));
     }
 }

@@ -21,7 +21,7 @@ pub struct ReportArgs {
     /// Queries in the gallery, at most.
     #[arg(long, value_name = "N", default_value_t = 120)]
     pub queries: u16,
-    /// The seed of what is drawn at random: queries of the gallery, points of the map, resamples.
+    /// The seed of what is drawn at random: queries of the gallery, points of the map.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// Which store.

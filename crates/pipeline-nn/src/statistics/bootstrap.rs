@@ -1,5 +1,7 @@
 //! Percentile bootstrap intervals of means.
 
+use std::cmp::Ordering;
+
 use super::Draws;
 use crate::device::map_batches;
 
@@ -20,6 +22,17 @@ pub struct Interval {
     pub low: f64,
     /// The upper bound.
     pub high: f64,
+}
+
+impl Interval {
+    /// The side of zero on which the whole interval lies; none when zero is in it.
+    pub fn side_of_zero(self) -> Option<Ordering> {
+        match self {
+            Self { low, .. } if low > 0.0 => Some(Ordering::Greater),
+            Self { high, .. } if high < 0.0 => Some(Ordering::Less),
+            _ => None,
+        }
+    }
 }
 
 /// The 95% percentile bootstrap interval of the mean of each column: rows are drawn with replacement, the same rows for all
@@ -114,5 +127,13 @@ mod tests {
         assert_eq!(intervals(&[vec![0.25; 6]], 1), [Interval { low: 0.25, high: 0.25 }]);
         assert_eq!(intervals(&[vec![], vec![]], 1), [Interval::default(); 2]);
         assert!(intervals(&[], 1).is_empty());
+    }
+
+    #[test]
+    fn an_interval_that_holds_zero_is_on_neither_side() {
+        let side = |low: f64, high: f64| Interval { low, high }.side_of_zero();
+        assert_eq!(side(0.1, 0.2), Some(Ordering::Greater));
+        assert_eq!(side(-0.2, -0.1), Some(Ordering::Less));
+        assert_eq!((side(-0.1, 0.1), side(0.0, 0.1), side(-0.1, 0.0)), (None, None, None));
     }
 }

@@ -1,10 +1,12 @@
 //! Metrics with their intervals and what they are compared with.
 
+use std::cmp::Ordering;
+
 use maud::{Markup, html};
+use pipeline_nn::statistics::Interval;
 
 use super::words::{percent, plain, points};
 use crate::facts::{Evaluation, OtherEvaluation, Report};
-use crate::interval::Interval;
 use crate::ranks::{Difference, paired, recalls};
 
 /// A metric that is a share: MeanRecall or a Recall@k.
@@ -22,7 +24,7 @@ pub(super) struct Share {
 pub(super) fn shares(report: &Report, evaluation: &Evaluation) -> Vec<Share> {
     let ks = evaluation.ks();
     let ranks: Vec<_> = evaluation.labelled().map(|query| query.rank).collect();
-    let resampled = recalls(&ranks, &ks, report.seed);
+    let resampled = recalls(&ranks, &ks);
     let differences = differences(report, evaluation, &ks);
     let accepted = evaluation.baseline.as_ref().and_then(|baseline| baseline.as_ref().ok());
     let share = |name: String, metric: &str, resampled: Option<Interval>, difference: Option<&Difference>| {
@@ -49,7 +51,7 @@ fn differences(report: &Report, evaluation: &Evaluation, ks: &[u32]) -> Vec<Diff
     let Some(Ok(other)) = other(report, evaluation) else { return Vec::new() };
     let ours: Vec<_> = evaluation.labelled().collect();
     let theirs: Vec<_> = other.queries.iter().filter(|query| !query.relevant.is_empty()).collect();
-    paired(&ours, &theirs, ks, report.seed)
+    paired(&ours, &theirs, ks)
 }
 
 /// The evaluation of the other run that belongs to this one.
@@ -68,7 +70,7 @@ pub(super) fn deltas(share: &Share) -> Markup {
             (delta(share.value - baseline, !is_within, html! { " vs baseline " (percent(baseline)) }))
         }
         @if let Some(Difference { value, interval }) = share.difference {
-            (delta(value, interval.low > 0.0 || interval.high < 0.0, html! {
+            (delta(value, interval.side_of_zero().is_some(), html! {
                 " vs other run, " span.nowrap { "[" (points(interval.low)) ", " (points(interval.high)) "]" } ": "
                 (verdict(interval))
             }))
@@ -89,10 +91,10 @@ fn delta(value: f64, is_telling: bool, against: Markup) -> Markup {
 
 /// What a paired interval says.
 pub(super) fn verdict(interval: Interval) -> &'static str {
-    match interval {
-        Interval { low, .. } if low > 0.0 => "better",
-        Interval { high, .. } if high < 0.0 => "worse",
-        _ => "no evidence of a difference",
+    match interval.side_of_zero() {
+        Some(Ordering::Greater) => "better",
+        Some(_) => "worse",
+        None => "no evidence of a difference",
     }
 }
 

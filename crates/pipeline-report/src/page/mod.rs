@@ -107,7 +107,7 @@ fn sections(report: &Report, thumbnails: &Thumbnails<'_>) -> Vec<Section> {
             true => section(&format!("{id}-{idx}"), &format!("{title}: {}", evaluation.stage), content),
             false => section(id, title, content),
         };
-        sections.push(named("retrieval", "Retrieval", retrieval::draw(evaluation, report.seed)));
+        sections.push(named("retrieval", "Retrieval", retrieval::draw(evaluation)));
         let shown = gallery_of(report, evaluation);
         if !shown.is_empty() {
             sections.push(named("gallery", "Gallery", gallery::draw(evaluation, &shown, thumbnails)));

@@ -1,12 +1,13 @@
 //! How well it retrieves: recall at every k, where the best relevant image ranks, and which queries are hard.
 
 use maud::{Markup, html};
+use pipeline_nn::statistics::Interval;
 
 use super::metrics::{bounds, meter};
 use super::words::{count, percent};
 use crate::chart::{Axis, Bar, Curve, bars, lines};
 use crate::facts::Evaluation;
-use crate::interval::{Interval, wilson};
+use crate::interval::wilson;
 use crate::ranks::n_within;
 use crate::slices::{Slice, by_length, by_relevant};
 
@@ -15,7 +16,7 @@ const MAX_K: u32 = 100;
 /// The bounds of the histogram's bins; each bin begins after the one before.
 const BINS: [u32; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, u32::MAX];
 
-pub(super) fn draw(evaluation: &Evaluation, seed: u64) -> Markup {
+pub(super) fn draw(evaluation: &Evaluation) -> Markup {
     let queries: Vec<_> = evaluation.labelled().collect();
     let ranks: Vec<Option<u32>> = queries.iter().map(|query| query.rank).collect();
     if ranks.is_empty() {
@@ -32,8 +33,8 @@ pub(super) fn draw(evaluation: &Evaluation, seed: u64) -> Markup {
             figure { figcaption { "Rank of the best relevant image" } (histogram(&ranks, pool_size)) }
         }
         div.charts {
-            (slices("By characters of the query", &by_length(&queries, &ks, seed)))
-            (slices("By number of relevant images", &by_relevant(&queries, &ks, seed)))
+            (slices("By characters of the query", &by_length(&queries, &ks)))
+            (slices("By number of relevant images", &by_relevant(&queries, &ks)))
         }
     }
 }
