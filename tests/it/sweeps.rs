@@ -238,6 +238,28 @@ fn a_point_of_a_recorded_sweep_is_named_by_its_number() {
     }
 }
 
+#[test]
+fn points_of_a_sweep_are_compared_query_by_query() {
+    let project = swept_notebook();
+    let run_id = sweep(&project, &[], 0)["run"].as_str().unwrap().to_owned();
+    let compared = recorded::json(&project, &["diff", "last:1", "last:3", "--json", "--artifacts", "artifacts"]);
+    assert_eq!(compared["earlier"], format!("{run_id}:1"));
+    let measured = compared["measured"].as_array().unwrap();
+    let evaluation = measured.iter().find(|compared| compared["later"] == "evaluate").unwrap();
+    assert_eq!((&evaluation["incomparable"], &evaluation["untested"]), (&Value::Null, &Value::Null));
+    assert_eq!(evaluation["metrics"][0]["metric"], "mean_recall");
+    assert!(evaluation["metrics"][0]["verdict"].is_string(), "{evaluation}");
+    let changed: Vec<_> =
+        compared["stages"].as_array().unwrap().iter().filter(|stage| stage["state"] != "same").collect();
+    assert!(changed.iter().any(|stage| stage["stage"] == "projection"), "{changed:?}");
+    let one =
+        recorded::json(&project, &["diff", "last:1:evaluate", "last:3:evaluate", "--json", "--artifacts", "artifacts"]);
+    assert_eq!(one["measured"].as_array().unwrap().len(), 1);
+    let reply = project.run(&["diff", "last:1", "last:9", "--artifacts", "artifacts"]);
+    assert_eq!(reply.code, Some(2));
+    assert!(reply.stderr.contains("has no point `9`"), "{}", reply.stderr);
+}
+
 /// Sweeps with these options and expects that nothing is done and this is told.
 fn refused(project: &Project, more: &[&str], expect: &[&str]) {
     let reply = project.run(&[&["sweep", "spec.yaml"], more].concat());

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_core::{ArtifactDigest, Digest, Manifest, StageId};
 use pipeline_engine::{Decision, Graph, Plan};
+use pipeline_spec::PipelineSpec;
 
 /// A stage as far as it tells where data come from.
 #[derive(Debug)]
@@ -33,6 +34,16 @@ impl Lineage {
             };
             let inputs = node.inputs.iter().map(|(slot, from)| (slot.clone(), from.clone())).collect();
             (planned.id.clone(), Origin { inputs, manifest: planned.manifest.clone(), artifact })
+        });
+        Self { stages: stages.collect() }
+    }
+
+    /// The stages of a recorded run, connected as its spec says; `past` tells what a stage made and its manifest.
+    pub fn of_run(spec: &PipelineSpec, past: impl Fn(&StageId) -> Option<(ArtifactDigest, Option<Manifest>)>) -> Self {
+        let stages = spec.stages.iter().map(|stage| {
+            let (artifact, manifest) = past(&stage.id).unzip();
+            let inputs = stage.inputs.iter().map(|(slot, from)| (slot.value.clone(), from.value.clone())).collect();
+            (stage.id.clone(), Origin { inputs, manifest: manifest.flatten(), artifact })
         });
         Self { stages: stages.collect() }
     }

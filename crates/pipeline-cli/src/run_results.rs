@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_core::{ArtifactDigest, Event, Key, Manifest, Metrics, StageId};
-use pipeline_store::{RunInfo, Store};
-use serde::Serialize;
+use pipeline_core::{ArtifactDigest, Event, Key, Manifest, Metrics, StageId, Tree};
+use pipeline_store::{Record, RunInfo, Store};
 
 use crate::commands::replay;
 use crate::exit::Exit;
@@ -23,7 +22,7 @@ pub struct RunResults {
 }
 
 /// What a stage came to.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct StageResult {
     /// The key.
     pub key: Key,
@@ -31,8 +30,20 @@ pub struct StageResult {
     pub artifact: ArtifactDigest,
     /// What the stage has measured.
     pub metrics: Metrics,
-    /// Everything that could change the result; none once `cache gc` has forgotten the record.
-    pub manifest: Option<Manifest>,
+    /// What the store remembers of the key; none once `cache gc` has forgotten it.
+    pub record: Option<Record>,
+}
+
+impl StageResult {
+    /// Everything that could change the result, if it is remembered.
+    pub fn manifest(&self) -> Option<&Manifest> {
+        self.record.as_ref().map(|record| &record.manifest)
+    }
+
+    /// The files of the artifact, if they are remembered: the key may have given others since.
+    pub fn tree(&self) -> Option<&Tree> {
+        self.record.as_ref().map(|record| &record.tree).filter(|tree| tree.digest() == self.artifact)
+    }
 }
 
 impl RunResults {
@@ -41,15 +52,30 @@ impl RunResults {
     /// # Errors
     /// When there is no such run or point, or the store cannot be read.
     pub fn find(store: &Store, runs: &[RunInfo], name: &str) -> Result<Self, Failure> {
-        let Some((run, point)) = split(name) else {
-            let run = replay::find(runs, name)?.clone();
-            return Ok(Self { point: None, stages: stages(store, &run)?, run });
-        };
-        let run = replay::find(runs, run)?.clone();
-        let point = find_point(store, &run, point)?;
+        match split(name) {
+            Some((run, point)) => Self::of(store, replay::find(runs, run)?.clone(), Some(point)),
+            None => Self::of(store, replay::find(runs, name)?.clone(), None),
+        }
+    }
+
+    /// The results of a run, or of a point of it.
+    ///
+    /// # Errors
+    /// When there is no such point, or the store cannot be read.
+    pub fn of(store: &Store, run: RunInfo, point: Option<&str>) -> Result<Self, Failure> {
         let all = stages(store, &run)?;
+        let Some(point) = point else { return Ok(Self { run, point: None, stages: all }) };
+        let point = find_point(store, &run, point)?;
         let own = point.stages.iter().filter_map(|(stage, copy)| Some((stage.clone(), all.get(copy)?.clone())));
         Ok(Self { stages: own.collect(), run, point: Some(point) })
+    }
+
+    /// What names these results: `RUN`, or `RUN:POINT`.
+    pub fn name(&self) -> String {
+        match &self.point {
+            Some(point) => format!("{}:{}", self.run.id, point.point),
+            None => self.run.id.to_string(),
+        }
     }
 }
 
@@ -84,8 +110,8 @@ fn stages(store: &Store, run: &RunInfo) -> Result<BTreeMap<StageId, StageResult>
             }
             _ => continue,
         };
-        let manifest = store.record(&key)?.map(|record| record.manifest);
-        stages.insert(stage, StageResult { key, artifact, metrics: report.metrics, manifest });
+        let record = store.record(&key)?;
+        stages.insert(stage, StageResult { key, artifact, metrics: report.metrics, record });
     }
     Ok(stages)
 }

@@ -343,7 +343,8 @@ pub struct RunsArgs {
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// The earlier run: its id, the beginning of it, `last` or `last~1`; with `:STAGE` that evaluation of it.
+    /// The earlier run: its id, the beginning of it, `last` or `last~1`; with `:STAGE` that evaluation of it, with
+    /// `:POINT` that point of a sweep.
     #[arg(value_name = "RUN")]
     pub earlier: String,
     /// The later run.

@@ -60,7 +60,7 @@ fn one(args: &RunsArgs, store: &Store, run: &RunInfo, terminal: &Terminal) -> Re
 fn show_point(results: &RunResults, json: bool, terminal: &Terminal) -> Result<(), Failure> {
     if json {
         let stages = results.stages.iter().map(|(stage, result)| {
-            let params = result.manifest.iter().flat_map(Manifest::params);
+            let params = result.manifest().into_iter().flat_map(Manifest::params);
             let params: BTreeMap<_, _> = params.map(|(name, json)| (name, value_of(json))).collect();
             let StageResult { key, artifact, metrics, .. } = result;
             (stage, json!({ "key": key, "artifact": artifact, "metrics": metrics, "params": params }))

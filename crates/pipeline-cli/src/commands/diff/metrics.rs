@@ -1,5 +1,6 @@
 //! The metrics of two evaluations, and whether their differences are more than chance.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_core::{Digest, Metrics, StageId};
@@ -8,10 +9,11 @@ use pipeline_nn::statistics::{SignTest, intervals, sign_test};
 use pipeline_store::Store;
 use serde::Serialize;
 
-use super::past::{PastRun, PastStage};
+use super::past::PastRun;
 use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::paired;
+use crate::run_results::StageResult;
 
 /// Two evaluations side by side.
 #[derive(Debug, Serialize)]
@@ -92,7 +94,7 @@ pub fn compare(
     (earlier_run, earlier_id): (&PastRun, &StageId),
     (later_run, later_id): (&PastRun, &StageId),
 ) -> Result<Compared, Failure> {
-    let (earlier, later) = (&earlier_run.stages[earlier_id], &later_run.stages[later_id]);
+    let (earlier, later) = (&earlier_run.results.stages[earlier_id], &later_run.results.stages[later_id]);
     let mut compared = Compared {
         earlier: earlier_id.clone(),
         later: later_id.clone(),
@@ -122,8 +124,8 @@ fn same(earlier: Option<Digest>, later: Option<Digest>) -> bool {
     earlier.is_some() && earlier == later
 }
 
-fn other(what: &str, count: &str, earlier: &PastStage, later: &PastStage) -> String {
-    let of = |stage: &PastStage| stage.metrics.get(count).map_or("?".to_owned(), f64::to_string);
+fn other(what: &str, count: &str, earlier: &StageResult, later: &StageResult) -> String {
+    let of = |stage: &StageResult| stage.metrics.get(count).map_or("?".to_owned(), f64::to_string);
     let (earlier, later) = (of(earlier), of(later));
     match earlier == later {
         true => format!("measured on another {what} (of the same size, {earlier})"),
@@ -135,8 +137,8 @@ impl Compared {
     fn test(
         &mut self,
         store: &Store,
-        (earlier_run, earlier): (&PastRun, &PastStage),
-        (later_run, later): (&PastRun, &PastStage),
+        (earlier_run, earlier): (&PastRun, &StageResult),
+        (later_run, later): (&PastRun, &StageResult),
     ) -> Result<(), Failure> {
         self.metrics = both(&earlier.metrics, &later.metrics);
         for of in [ResultsOf::Queries, ResultsOf::Images] {
@@ -144,7 +146,7 @@ impl Compared {
             if !measured.into_iter().any(|(results_of, _)| results_of == of) {
                 continue;
             }
-            let read = |run: &PastRun, id: &StageId, stage: &PastStage| results(store, run, id, stage, of);
+            let read = |run: &PastRun, id: &StageId, stage: &StageResult| results(store, run, id, stage, of);
             let (before, after) = (read(earlier_run, &self.earlier, earlier)?, read(later_run, &self.later, later)?);
             let (before, after) = match (before, after) {
                 (Ok(before), Ok(after)) => (before, after),
@@ -183,10 +185,10 @@ impl Compared {
         let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
         for ((metric, _), interval) in tested.into_iter().zip(intervals(&columns, n_threads)) {
             (metric.low, metric.high) = (Some(interval.low), Some(interval.high));
-            metric.verdict = Some(match () {
-                () if interval.low > 0.0 => Verdict::Better,
-                () if interval.high < 0.0 => Verdict::Worse,
-                () => Verdict::NoEvidence,
+            metric.verdict = Some(match interval.side_of_zero() {
+                Some(Ordering::Greater) => Verdict::Better,
+                Some(_) => Verdict::Worse,
+                None => Verdict::NoEvidence,
             });
         }
     }
@@ -238,16 +240,20 @@ fn results(
     store: &Store,
     run: &PastRun,
     id: &StageId,
-    stage: &PastStage,
+    stage: &StageResult,
     of: ResultsOf,
 ) -> Result<Result<Results, String>, Failure> {
     let back = || {
-        let (folder, run) = (store.artifacts().display(), &run.info.id);
-        format!("`pipeline run {folder}/runs/{run}/spec.yaml --artifacts {folder} --force {id}` brings them back")
+        let (folder, id_of_run) = (store.artifacts().display(), &run.results.run.id);
+        let command = if run.results.point.is_some() { "sweep" } else { "run" };
+        format!(
+            "`pipeline {command} {folder}/runs/{id_of_run}/spec.yaml --artifacts {folder} --force {id}` brings them back"
+        )
     };
-    let gone = |why: &str| Ok(Err(format!("the results of `{id}` in run {} {why}; {}", run.info.id, back())));
-    let Some(record) = &stage.record else { return gone("are not remembered any more") };
-    let open = match store.open_tree(&record.tree) {
+    let name = run.results.name();
+    let gone = |why: &str| Ok(Err(format!("the results of `{id}` in run {name} {why}; {}", back())));
+    let Some(tree) = stage.tree() else { return gone("are not remembered any more") };
+    let open = match store.open_tree(tree) {
         Ok(open) => open,
         Err(error) => return gone(&format!("were collected or lost ({})", chain(&error).join(": "))),
     };

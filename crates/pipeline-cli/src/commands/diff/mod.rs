@@ -10,7 +10,7 @@ mod past;
 mod stages;
 
 use pipeline_core::StageId;
-use pipeline_store::Store;
+use pipeline_store::{RunInfo, Store};
 use serde_json::json;
 
 use crate::args::DiffArgs;
@@ -39,8 +39,8 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let measured = pairs(&earlier, &later)?.into_iter().map(compare).collect::<Result<Vec<_>, _>>()?;
     if args.json.json {
         terminal.json(&json!({
-            "earlier": earlier.info.id,
-            "later": later.info.id,
+            "earlier": earlier.results.name(),
+            "later": later.results.name(),
             "stages": stages,
             "measured": measured,
         }))?;
@@ -56,7 +56,7 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 /// The stages whose metrics are compared: the chosen ones; else those of the same name; else the only one of each run.
 fn pairs(earlier: &PastRun, later: &PastRun) -> Result<Vec<(StageId, StageId)>, Failure> {
     let measured = |run: &PastRun| -> Vec<StageId> {
-        let stages = run.stages.iter().filter(|(_, stage)| !stage.metrics.is_empty()).map(|(id, _)| id.clone());
+        let stages = run.results.stages.iter().filter(|(_, stage)| !stage.metrics.is_empty()).map(|(id, _)| id.clone());
         stages.filter(|id| run.chosen.as_ref().is_none_or(|chosen| chosen == id)).collect()
     };
     let (earlier_ids, later_ids) = (measured(earlier), measured(later));
@@ -66,7 +66,7 @@ fn pairs(earlier: &PastRun, later: &PastRun) -> Result<Vec<(StageId, StageId)>, 
         ([], _) | (_, []) => Ok(Vec::new()),
         _ if !common.is_empty() => Ok(common.into_iter().map(|id| (id.clone(), id)).collect()),
         _ => {
-            let names: Vec<_> = later_ids.iter().map(|id| format!("`{}:{id}`", later.info.id)).collect();
+            let names: Vec<_> = later_ids.iter().map(|id| format!("`{}:{id}`", later.results.name())).collect();
             Err(Failure::new(Exit::Usage, "no stage of the two runs that has metrics has the same name")
                 .with_help(format!("choose one of each, such as {}", names.join(" or "))))
         }
@@ -75,7 +75,8 @@ fn pairs(earlier: &PastRun, later: &PastRun) -> Result<Vec<(StageId, StageId)>, 
 
 fn heading(earlier: &PastRun, later: &PastRun) -> String {
     let line = |what: &str, run: &PastRun| {
-        format!("{what}  {}  {}  {}", run.info.id, date_time(run.info.started_ms), run.info.spec)
+        let RunInfo { started_ms, spec, .. } = &run.results.run;
+        format!("{what}  {}  {}  {spec}", run.results.name(), date_time(*started_ms))
     };
     format!("{}\n{}", line("earlier", earlier), line("later  ", later))
 }

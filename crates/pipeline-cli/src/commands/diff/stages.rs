@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use pipeline_core::{LineChange, StageId};
 use serde::Serialize;
 
-use super::past::{PastRun, PastStage};
+use super::past::PastRun;
+use crate::run_results::StageResult;
 
 /// How a stage of one run stands to that of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,9 +37,10 @@ pub struct StageDifference {
 
 /// Compares all stages of two runs, by name.
 pub fn compare(earlier: &PastRun, later: &PastRun) -> Vec<StageDifference> {
-    let names: BTreeSet<&StageId> = earlier.stages.keys().chain(later.stages.keys()).collect();
+    let (earlier, later) = (&earlier.results.stages, &later.results.stages);
+    let names: BTreeSet<&StageId> = earlier.keys().chain(later.keys()).collect();
     let difference = |stage: &StageId| {
-        let (state, changes) = match (earlier.stages.get(stage), later.stages.get(stage)) {
+        let (state, changes) = match (earlier.get(stage), later.get(stage)) {
             (Some(earlier), Some(later)) => (state(earlier, later), changes(earlier, later)),
             (Some(_), None) => (State::OnlyEarlier, Vec::new()),
             (None, _) => (State::OnlyLater, Vec::new()),
@@ -48,7 +50,7 @@ pub fn compare(earlier: &PastRun, later: &PastRun) -> Vec<StageDifference> {
     names.into_iter().map(difference).collect()
 }
 
-fn state(earlier: &PastStage, later: &PastStage) -> State {
+fn state(earlier: &StageResult, later: &StageResult) -> State {
     match (earlier.key == later.key, earlier.artifact == later.artifact) {
         (true, true) => State::Same,
         (_, true) => State::SameResult,
@@ -56,9 +58,9 @@ fn state(earlier: &PastStage, later: &PastStage) -> State {
     }
 }
 
-fn changes(earlier: &PastStage, later: &PastStage) -> Vec<LineChange> {
-    match (&earlier.record, &later.record) {
-        (Some(earlier), Some(later)) => later.manifest.changes_since(&earlier.manifest),
+fn changes(earlier: &StageResult, later: &StageResult) -> Vec<LineChange> {
+    match (earlier.manifest(), later.manifest()) {
+        (Some(earlier), Some(later)) => later.changes_since(earlier),
         _ => Vec::new(),
     }
 }

@@ -124,10 +124,11 @@ fn against(run: &PastRun, stage: &PastStage, accepted: &Baseline) -> Result<Metr
 
 /// What a stage has measured, and on which data.
 pub fn measured(run: &PastRun, stage: &PastStage) -> Option<Measured> {
+    let (lineage, id) = (run.lineage(), stage.facts.name.parse().ok()?);
     Some(Measured {
         artifact: stage.artifact?,
-        queries: run.data_digest(stage, "queries"),
-        pool: run.data_digest(stage, "images"),
+        queries: lineage.data(&id, "queries"),
+        pool: lineage.data(&id, "images"),
         metrics: stage.metrics().clone(),
         per_query: None,
         per_image: None,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_core::{ArtifactDigest, Device, Digest, Event, EventRecord, Key, Metrics, StageId, StageReport};
+use pipeline_core::{ArtifactDigest, Device, Event, EventRecord, Key, Metrics, StageId, StageReport};
 use pipeline_report::facts::{RunFacts, StageFacts, StageState};
 use pipeline_spec::{PipelineSpec, StageSpec};
 use pipeline_stages::Format;
@@ -11,6 +11,7 @@ use pipeline_store::{OpenTree, Record, RunInfo, Store};
 use super::because;
 use crate::failure::Failure;
 use crate::format::date_time;
+use crate::lineage::Lineage;
 use crate::render::words;
 
 /// A run of the past.
@@ -99,24 +100,13 @@ impl PastRun {
             .map_err(|error| format!("the files of `{}` are gone ({})", stage.facts.name, because(&error)))
     }
 
-    /// The digest of the data that a slot of a stage comes from: of the sources of the stages at the top of it. The
-    /// same for other features of the same images.
-    pub fn data_digest(&self, stage: &PastStage, slot: &str) -> Option<Digest> {
-        let mut above = vec![self.input(stage, slot)?];
-        let (mut seen, mut lines) = (Vec::new(), std::collections::BTreeSet::new());
-        while let Some(stage) = above.pop() {
-            if seen.contains(&&stage.facts.name) {
-                continue;
-            }
-            seen.push(&stage.facts.name);
-            let inputs = stage.facts.inputs.iter().filter_map(|(_, from)| self.stage(from));
-            above.extend(inputs);
-            if stage.facts.inputs.is_empty() {
-                lines.extend(stage.root_lines()?);
-            }
-        }
-        let lines: Vec<String> = lines.into_iter().collect();
-        Some(Digest::of(lines.join("\n").as_bytes()))
+    /// Where the data of its stages came from; nothing is known when this program cannot read the spec.
+    pub fn lineage(&self) -> Lineage {
+        let past = |id: &StageId| {
+            let stage = self.stage(id.as_str())?;
+            Some((stage.artifact?, stage.record.as_ref().map(|record| record.manifest.clone())))
+        };
+        self.spec.as_ref().map_or_else(Lineage::default, |spec| Lineage::of_run(spec, past))
     }
 }
 
@@ -124,13 +114,6 @@ impl PastStage {
     /// The metrics that it told.
     pub fn metrics(&self) -> &Metrics {
         &self.report.metrics
-    }
-
-    /// The sources of a stage; of one that reads none, what it made.
-    fn root_lines(&self) -> Option<Vec<String>> {
-        let text = self.record.as_ref()?.manifest.text();
-        let sources: Vec<_> = text.lines().filter(|line| line.starts_with("source.")).map(str::to_owned).collect();
-        if sources.is_empty() { Some(vec![format!("artifact = {}", self.artifact?)]) } else { Some(sources) }
     }
 
     /// Completes the facts with what the spec, the record and the report tell.
