@@ -5,7 +5,7 @@
     python tests/bench/search.py [--json]
 
 5,008 queries and 29,806 images of 512 numbers (the valid split of MUGE), the 10 best of each query. `pipeline` also counts
-the rank of the best of five relevant images; the products select nothing. All get the same numbers, and the rows found
+the ranks of five relevant images; the products select nothing. All get the same numbers, and the rows found
 are compared with faiss. Ratios are medians over the rounds.
 """
 

@@ -1,7 +1,7 @@
 //! Results of two evaluations query by query: what differs between them, and whether that is chance.
 
 use pipeline_core::Metrics;
-use pipeline_data::{ResultRow, Results, ResultsOf};
+use pipeline_data::ResultsOf;
 use pipeline_nn::retrieval::{Measure, RelevantRanks};
 use pipeline_stages::results_of_metric;
 
@@ -16,15 +16,6 @@ pub fn ks(metrics: &Metrics) -> Vec<usize> {
     let mut ks: Vec<usize> = metrics.keys().filter_map(|name| name.strip_prefix("recall_at_")?.parse().ok()).collect();
     ks.sort_unstable();
     ks
-}
-
-/// Where the relevant ones of each row rank.
-pub fn ranks(results: &Results) -> Vec<RelevantRanks> {
-    let ranks = |row: &ResultRow| RelevantRanks {
-        n_in_pool: row.n_in_pool as usize,
-        ranks: row.relevant_ranks.iter().map(|rank| *rank as usize).collect(),
-    };
-    results.rows.iter().map(ranks).collect()
 }
 
 /// `later - earlier`, row by row.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use pipeline_core::{Digest, FileEntry, InputArtifact, Manifest, StageContext, StageError};
 use pipeline_data::{DataError, QueryRow, VectorShard};
 use pipeline_nn::Matrix;
+use pipeline_nn::checkpoint::Checkpoint;
 use serde::{Deserialize, Serialize};
 
 /// The file with the rows that could not be used: one [`RejectedRow`] a line. Absent when there are none.
@@ -104,6 +105,12 @@ pub(crate) fn queries(artifact: &InputArtifact) -> Result<Vec<QueryRow>, StageEr
 pub(crate) struct Features {
     pub(crate) ids: Vec<Option<String>>,
     pub(crate) vectors: Matrix,
+}
+
+/// The trained heads of a projection.
+pub(crate) fn heads(projection: &InputArtifact) -> Result<Checkpoint, StageError> {
+    Checkpoint::read(&projection.folder.join(PROJECTION))
+        .map_err(|error| StageError::because("the trained heads cannot be read", error))
 }
 
 /// All vectors of a features artifact, in order.

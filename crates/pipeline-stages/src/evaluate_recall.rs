@@ -8,7 +8,6 @@ use std::time::Instant;
 use pipeline_core::{Metrics, Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::{QueryRow, RankingRow, ResultsOf};
 use pipeline_nn::Matrix;
-use pipeline_nn::checkpoint::Checkpoint;
 use pipeline_nn::retrieval::{self, Ranking};
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
@@ -164,9 +163,7 @@ struct Pool {
 
 impl Pool {
     fn embed(context: &StageContext<'_>, text: &Features, images: &Features) -> Result<Self, StageError> {
-        let folder = &artifact::input(context, "projection").folder;
-        let checkpoint = Checkpoint::read(&folder.join(artifact::PROJECTION))
-            .map_err(|error| StageError::because("the trained heads cannot be read", error))?;
+        let checkpoint = artifact::heads(artifact::input(context, "projection"))?;
         let embed = |side: &str, features: &Features, head| {
             retrieval::embed(&features.vectors, head, checkpoint.normalize, context.n_threads).map_err(|error| {
                 StageError::because(format!("the {side} features do not fit the heads"), error)

@@ -83,8 +83,7 @@ impl Vectors {
     /// # Errors
     /// When the heads cannot be read or take vectors of another width.
     pub fn embed(mut self, projection: &InputArtifact, n_threads: usize) -> Result<Self, StageError> {
-        let checkpoint = Checkpoint::read(&projection.folder.join(artifact::PROJECTION))
-            .map_err(|error| StageError::because("the trained heads cannot be read", error))?;
+        let checkpoint = artifact::heads(projection)?;
         self.features.vectors = embed(&checkpoint, self.side, &self.features.vectors, n_threads)?;
         Ok(self)
     }

@@ -35,7 +35,7 @@ struct ExtractImageParams {
     // Not part of the manifest: the content of the model's files is, as sources.
     #[serde(skip_serializing)]
     model: ModelName,
-    /// Images per batch. Changes speed only, so it is not part of the manifest.
+    /// Images per batch and thread. Changes speed only, so it is not part of the manifest.
     #[serde(default = "default_batch_rows", skip_serializing)]
     #[schemars(range(min = 1))]
     batch_rows: usize,
@@ -43,7 +43,7 @@ struct ExtractImageParams {
 
 /// A stop is noticed between batches.
 fn default_batch_rows() -> usize {
-    16
+    8
 }
 
 struct ExtractImage {
@@ -120,7 +120,7 @@ impl Stage for ExtractImage {
         let encoding = Encoding {
             load: &load,
             dim: ImageEncoder::dim,
-            batch_rows: self.params.batch_rows,
+            batch_rows: self.params.batch_rows * context.n_threads.max(1),
             tokenize_seconds: None,
             pooling: "avg",
         };

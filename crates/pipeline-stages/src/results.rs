@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use pipeline_data::{DataError, Results, ResultsOf};
+use pipeline_data::{DataError, ResultRow, Results, ResultsOf};
+use pipeline_nn::retrieval::RelevantRanks;
 
 use crate::artifact::{PER_IMAGE, PER_QUERY};
 use crate::evaluate_recall::IMAGE_TO_TEXT;
@@ -13,6 +14,15 @@ pub fn results_of_metric(metric: &str) -> (ResultsOf, &str) {
         Some(name) => (ResultsOf::Images, name),
         None => (ResultsOf::Queries, metric),
     }
+}
+
+/// Where the relevant ones of each row rank.
+pub fn relevant_ranks(results: &Results) -> Vec<RelevantRanks> {
+    let ranks = |row: &ResultRow| RelevantRanks {
+        n_in_pool: row.n_in_pool as usize,
+        ranks: row.relevant_ranks.iter().map(|rank| *rank as usize).collect(),
+    };
+    results.rows.iter().map(ranks).collect()
 }
 
 /// The results of the evaluation whose artifact is `folder`; none if it has none.

@@ -52,8 +52,7 @@ impl SearchPool {
         projection: &InputArtifact,
         n_threads: usize,
     ) -> Result<Self, StageError> {
-        let heads = Checkpoint::read(&projection.folder.join(artifact::PROJECTION))
-            .map_err(|error| StageError::because("the trained heads cannot be read", error))?;
+        let heads = artifact::heads(projection)?;
         let Features { ids, vectors } = artifact::features(images, "images")?;
         let images = embed(&heads, Side::Images, &vectors, n_threads)?;
         let similarity = evaluate_recall::similarity(&stage(spec, evaluation)?.params)?;

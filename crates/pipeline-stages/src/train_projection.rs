@@ -215,8 +215,7 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
 fn check_widths(context: &BuildContext<'_>, span: &Span) -> Result<(), SpecError> {
     let search = &context.settings.model_search;
     let width = |slot: &str| {
-        let (_, from) = context.stage.inputs.iter().find(|(name, _)| name.value == slot)?;
-        let stage = context.spec.stages.iter().find(|stage| stage.id == from.value)?;
+        let stage = crate::search::input(context.spec, context.stage, slot)?;
         match stage.kind.value.as_str() {
             "extract-text" => crate::extract_text::width(&stage.params, search),
             "extract-image" => crate::extract_image::width(&stage.params, search),
@@ -256,7 +255,7 @@ impl Stage for TrainProjection {
     }
 
     fn uses_device(&self) -> bool {
-        true
+        self.params.fit.closed_form().is_none()
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {

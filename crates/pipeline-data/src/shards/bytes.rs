@@ -1,4 +1,4 @@
-//! Numbers as the bytes of a file, without a copy. The only unsafe code of this crate: there is no safe view of the bytes of
+//! Numbers as the bytes of a file, without a copy. Its unsafe code: there is no safe view of the bytes of
 //! a slice of numbers, and no safe way to ask for large pages; a copy of all vectors takes longer than writing them.
 
 #![allow(unsafe_code)]

@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Applies `work` to the batches `0..n_batches` on `n_threads` threads; results are in the order of the batches.
 ///
-/// Each batch is computed by one thread: the framework parallelises over the rayon pool that it finds itself in, and
-/// here that pool has one thread. Two single-threaded batches at once are also faster than one batch on two threads.
+/// Each batch is computed by one thread: two single-threaded batches at once are faster than one batch on two threads.
 pub(crate) fn map_batches<T: Send>(n_batches: usize, n_threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new((0..n_batches).map(|_| None).collect::<Vec<Option<T>>>());
@@ -22,7 +21,7 @@ pub(crate) fn map_batches<T: Send>(n_batches: usize, n_threads: usize, work: imp
     };
     std::thread::scope(|scope| {
         for _ in 0..n_threads.clamp(1, n_batches.max(1)) {
-            scope.spawn(|| one_thread_pool().install(work_on_all));
+            scope.spawn(work_on_all);
         }
     });
     let results = results.into_inner().expect("a thread that panics ends all");
@@ -36,10 +35,6 @@ pub(crate) fn on_threads<T: Send>(n_threads: usize, work: impl FnOnce() -> T + S
         // The system starts no more threads: those that there are give the same result.
         Err(_) => work(),
     }
-}
-
-fn one_thread_pool() -> rayon::ThreadPool {
-    rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("the system starts a thread")
 }
 
 #[cfg(test)]
@@ -60,10 +55,5 @@ mod tests {
             assert_eq!(on_threads(n_threads, rayon::current_num_threads), n_threads);
         }
         assert_eq!(on_threads(0, rayon::current_num_threads), 1);
-    }
-
-    #[test]
-    fn the_framework_sees_a_pool_of_one_thread() {
-        assert_eq!(map_batches(2, 2, |_| rayon::current_num_threads()), [1, 1]);
     }
 }

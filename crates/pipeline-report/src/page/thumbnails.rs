@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use base64::prelude::{BASE64_STANDARD, Engine as _};
 use maud::{Markup, html};
 
 use crate::facts::Evaluation;
@@ -27,7 +26,7 @@ impl<'a> Thumbnails<'a> {
     pub(super) fn style(&self) -> String {
         let mut style = String::new();
         for (jpeg, number) in &self.numbers {
-            let base64 = BASE64_STANDARD.encode(jpeg);
+            let base64 = pipeline_data::encode_base64(jpeg);
             writeln!(style, ".t{number}{{background-image:url(data:image/jpeg;base64,{base64})}}")
                 .expect("a String takes any text");
         }

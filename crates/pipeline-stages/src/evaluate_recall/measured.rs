@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use pipeline_core::{Digest, Metrics};
 use pipeline_data::{QueryRow, ResultRow, Results};
-use pipeline_nn::retrieval::{self, RelevantRanks};
+use pipeline_nn::retrieval;
 
 use crate::artifact::Features;
+use crate::results::relevant_ranks;
 
 /// Results one by one.
 pub(super) struct Measured {
@@ -58,11 +59,7 @@ impl Measured {
     }
 
     pub fn metrics(&self, k: &[usize], n_threads: usize) -> Metrics {
-        let found = self.results.rows.iter().map(|row| RelevantRanks {
-            n_in_pool: row.n_in_pool as usize,
-            ranks: row.relevant_ranks.iter().map(|rank| *rank as usize).collect(),
-        });
-        retrieval::measure(&found.collect::<Vec<_>>(), k, self.pool_size, n_threads)
+        retrieval::measure(&relevant_ranks(&self.results), k, self.pool_size, n_threads)
     }
 }
 

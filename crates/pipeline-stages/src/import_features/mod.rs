@@ -224,9 +224,11 @@ impl ImportFeatures {
             context.host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
                 let ids = rows.ids[range.clone()].iter().cloned().map(Some).collect();
                 let values = range.clone().flat_map(|row_idx| rows.vector(row_idx)).copied().collect();
-                pipeline_data::write_vectors(path, &VectorShard { ids, dim: rows.dim, values }, &metadata)
+                let shard = VectorShard { ids, dim: rows.dim, values };
+                let digest = pipeline_data::write_vectors(path, &shard, &metadata)
                     .map_err(|error| StageError::because("a shard cannot be written", error))?;
-                Ok(crate::model::tell_dim(rows.dim))
+                let (n_rows, digest) = (Some(range.len() as u64), Some(Digest::from_bytes(digest)));
+                Ok(StageReport { n_rows, digest, ..crate::model::tell_dim(rows.dim) })
             })?;
             context.host.progress(range.end as u64, Some(rows.ids.len() as u64));
         }

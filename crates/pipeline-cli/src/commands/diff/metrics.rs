@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipeline_core::{Digest, Metrics, StageId};
 use pipeline_data::{ResultRow, Results, ResultsOf};
 use pipeline_nn::statistics::{SignTest, intervals, sign_test};
+use pipeline_stages::relevant_ranks;
 use pipeline_store::Store;
 use serde::Serialize;
 
@@ -170,7 +171,7 @@ impl Compared {
     }
 
     fn test_means(&mut self, of: ResultsOf, earlier: &Results, later: &Results, metrics: &Metrics) {
-        let (earlier, later) = (paired::ranks(earlier), paired::ranks(later));
+        let (earlier, later) = (relevant_ranks(earlier), relevant_ranks(later));
         let mut tested: Vec<_> = Vec::new();
         for metric in &mut self.metrics {
             if let Some((results_of, measure)) = paired::measure(&metric.metric, metrics)
