@@ -62,7 +62,7 @@ impl Lineage {
             }
             let origin = self.stages.get(stage)?;
             if origin.inputs.is_empty() {
-                roots.extend(root_lines(origin));
+                roots.extend(root_lines(origin)?);
             }
             above.extend(origin.inputs.values());
         }
@@ -71,12 +71,9 @@ impl Lineage {
     }
 }
 
-/// The sources of a stage; of one that reads none, what it makes.
-fn root_lines(origin: &Origin) -> Vec<String> {
-    let text = origin.manifest.as_ref().map(Manifest::text).unwrap_or_default();
+/// The sources of a stage; of one that reads none, what it makes. None when it is not known what it read.
+fn root_lines(origin: &Origin) -> Option<Vec<String>> {
+    let text = origin.manifest.as_ref()?.text();
     let sources: Vec<String> = text.lines().filter(|line| line.starts_with("source.")).map(str::to_owned).collect();
-    match origin.artifact {
-        Some(artifact) if sources.is_empty() => vec![format!("artifact = {artifact}")],
-        _ => sources,
-    }
+    if sources.is_empty() { Some(vec![format!("artifact = {}", origin.artifact?)]) } else { Some(sources) }
 }

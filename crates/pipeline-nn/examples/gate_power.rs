@@ -1,6 +1,6 @@
 //! How often a paired check finds a real drop of MeanRecall, and how often it takes chance for one, by simulation.
 //!
-//! `cargo run --release --locked --workspace --example gate_power [BASELINE BASELINE]`: the pairs of queries are as they were
+//! `cargo run --release --locked --package pipeline-nn --example gate_power [BASELINE BASELINE]`: the pairs of queries are as they were
 //! between two accepted baselines of the same pipeline with two seeds (`pipeline check SPEC --accept` writes them), else as
 //! between the seeds 0 and 1 of `pipelines/demo.yaml`. Prints the table of docs/statistics.md.
 

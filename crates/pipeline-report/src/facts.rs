@@ -183,8 +183,9 @@ pub struct Comparison {
 pub enum StageDifference {
     /// The artifact is the same.
     Same(String),
-    /// The lines of the manifests that differ, old and new; none when only the bytes do.
-    Changed(String, Vec<LineChange>),
+    /// The lines of the manifests that differ, old and new: empty when only the bytes do, none when one of them is not
+    /// remembered.
+    Changed(String, Option<Vec<LineChange>>),
     /// Only this run has it.
     Added(String),
     /// Only the other run has it.

@@ -26,5 +26,5 @@ mod slices;
 
 pub use duplicates::{Duplicates, duplicates};
 pub use history::{History, NotAHistory};
-pub use map::{MAX_POINTS, Map, Point, sample};
+pub use map::{Map, Point, sample};
 pub use page::{pictures, render};

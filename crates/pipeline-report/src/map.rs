@@ -5,7 +5,7 @@ use pipeline_nn::Matrix;
 use crate::random::Random;
 
 /// Points of one modality at most, so that the page stays small.
-pub const MAX_POINTS: usize = 1_200;
+const MAX_POINTS: usize = 1_200;
 
 /// Rounds of power iteration; a map needs no more digits.
 const N_ROUNDS: usize = 60;

@@ -79,7 +79,7 @@ fn full() -> Report {
         evaluations: vec![evaluation()],
         comparison: Some(Comparison {
             run,
-            stages: vec![StageDifference::Changed("b".into(), vec![change]), StageDifference::Same("a".into())],
+            stages: vec![StageDifference::Changed("b".into(), Some(vec![change])), StageDifference::Same("a".into())],
             evaluations: BTreeMap::from([("evaluate".to_owned(), Ok(other))]),
         }),
         spec_yaml: Some(format!("name: {EVIL}\n")),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::{Metrics, StageId};
+use pipeline_nn::statistics::mean_sd;
 use serde::Serialize;
 
 use super::record::{PointRecord, SweepRecord};
@@ -120,11 +121,7 @@ impl<'a> PointResult<'a> {
 impl Spread {
     /// The spread of some values; none of no values.
     pub fn of(values: &[f64]) -> Option<Self> {
-        let n = values.len();
-        let mean = values.iter().sum::<f64>() / n as f64;
-        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
-        let sd = (n > 1).then(|| (squares / (n - 1) as f64).sqrt());
-        (n > 0).then_some(Self { mean, sd, n })
+        mean_sd(values).map(|(mean, sd)| Self { mean, sd, n: values.len() })
     }
 }
 

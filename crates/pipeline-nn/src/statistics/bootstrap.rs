@@ -6,7 +6,7 @@ use super::Draws;
 use crate::device::map_batches;
 
 /// How often the rows are drawn anew.
-pub const N_RESAMPLES: usize = 10_000;
+const N_RESAMPLES: usize = 10_000;
 /// What the middle of the resampled means must hold: 95% of them.
 const TAIL: f64 = 0.025;
 const SEED: u64 = 0;
@@ -36,7 +36,7 @@ impl Interval {
 }
 
 /// The 95% percentile bootstrap interval of the mean of each column: rows are drawn with replacement, the same rows for all
-/// columns, [`N_RESAMPLES`] times. For a paired interval the rows are differences.
+/// columns, 10,000 times. For a paired interval the rows are differences.
 ///
 /// Equal columns give equal intervals, whatever the threads. Without rows every bound is 0.
 ///

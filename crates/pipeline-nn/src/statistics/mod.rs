@@ -8,7 +8,7 @@ mod seeds;
 mod sign_flip;
 mod sign_test;
 
-pub use bootstrap::{Interval, N_RESAMPLES, intervals};
+pub use bootstrap::{Interval, intervals};
 pub use draws::Draws;
 pub use seeds::mean_sd;
 pub use sign_flip::drop_p;

@@ -3,24 +3,25 @@
 use maud::{Markup, html};
 use pipeline_core::LineChange;
 
-use super::metrics::{other, shares, verdict};
+use super::metrics::{Share, other, verdict};
 use super::words::{percent, points};
 use crate::facts::{Comparison, Report, StageDifference};
 
-pub(super) fn draw(report: &Report, comparison: &Comparison) -> Markup {
+/// `shares` are those of each evaluation.
+pub(super) fn draw(report: &Report, comparison: &Comparison, shares: &[Vec<Share>]) -> Markup {
     html! {
         p.sub {
             "This run beside " code { (comparison.run.id) } " of " b { (comparison.run.spec) } ", " (comparison.run.started)
             " UTC."
         }
-        @for evaluation in &report.evaluations {
+        @for (evaluation, shares) in report.evaluations.iter().zip(shares) {
             @if let Some(Ok(_)) = other(report, evaluation) {
                 div.scroll { table {
                     thead { tr {
                         th { (evaluation.stage) } th.n { "other run" } th.n { "this run" } th.n { "difference" }
                         th.n { "95%, paired" } th { "verdict" }
                     } }
-                    tbody { @for share in shares(report, evaluation) { @if let Some(difference) = share.difference {
+                    tbody { @for share in shares { @if let Some(difference) = share.difference {
                         tr {
                             td { (share.name) }
                             td.n { (percent(share.value - difference.value)) }
@@ -44,7 +45,10 @@ fn stages(differences: &[StageDifference]) -> Markup {
             thead { tr { th { "stage" } th { "line of the manifest" } th { "other run" } th { "this run" } } }
             tbody { @for difference in differences { @match difference {
                 StageDifference::Same(_) => {},
-                StageDifference::Changed(stage, lines) => { (changed(stage, lines)) },
+                StageDifference::Changed(stage, None) => tr {
+                    td { (stage) } td colspan="3" { "what went into it is not remembered" }
+                },
+                StageDifference::Changed(stage, Some(lines)) => { (changed(stage, lines)) },
                 StageDifference::Added(stage) => tr { td { (stage) } td colspan="3" { "only in this run" } },
                 StageDifference::Removed(stage) => tr { td { (stage) } td colspan="3" { "only in the other run" } },
             } } }

@@ -2,22 +2,22 @@
 
 use maud::{Markup, html};
 
-use super::metrics::{Share, bounds, deltas, meter, other, shares, table};
+use super::metrics::{Share, bounds, deltas, meter, other, table};
 use super::words::{count, percent};
 use crate::facts::{Evaluation, Report};
 
-pub(super) fn draw(report: &Report) -> Markup {
+/// `shares` are those of each evaluation.
+pub(super) fn draw(report: &Report, shares: &[Vec<Share>]) -> Markup {
     let several = report.evaluations.len() > 1;
     html! {
-        @for evaluation in &report.evaluations {
+        @for (evaluation, shares) in report.evaluations.iter().zip(shares) {
             @if several { h3 { (evaluation.stage) } }
-            (one(report, evaluation))
+            (one(report, evaluation, shares))
         }
     }
 }
 
-fn one(report: &Report, evaluation: &Evaluation) -> Markup {
-    let shares = shares(report, evaluation);
+fn one(report: &Report, evaluation: &Evaluation, shares: &[Share]) -> Markup {
     html! {
         div.tiles {
             @for (idx, share) in shares.iter().enumerate() { (tile(share, idx == 0)) }

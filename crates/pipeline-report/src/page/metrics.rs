@@ -23,13 +23,16 @@ pub(super) struct Share {
 /// MeanRecall first, then each Recall@k.
 pub(super) fn shares(report: &Report, evaluation: &Evaluation) -> Vec<Share> {
     let ks = evaluation.ks();
-    let ranks: Vec<_> = evaluation.labelled().map(|query| query.rank).collect();
-    let resampled = recalls(&ranks, &ks);
+    let bound = |metric: &str, bound: &str| evaluation.metrics.get(&format!("{metric}_{bound}")).copied();
+    // Evaluations of older versions do not tell their intervals.
+    let resampled = match bound("mean_recall", "low") {
+        Some(_) => None,
+        None => recalls(&evaluation.labelled().map(|query| query.rank).collect::<Vec<_>>(), &ks),
+    };
     let differences = differences(report, evaluation, &ks);
     let accepted = evaluation.baseline.as_ref().and_then(|baseline| baseline.as_ref().ok());
     let share = |name: String, metric: &str, resampled: Option<Interval>, difference: Option<&Difference>| {
-        let bound = |bound: &str| evaluation.metrics.get(&format!("{metric}_{bound}")).copied();
-        let told = bound("low").zip(bound("high")).map(|(low, high)| Interval { low, high });
+        let told = bound(metric, "low").zip(bound(metric, "high")).map(|(low, high)| Interval { low, high });
         Some(Share {
             name,
             value: *evaluation.metrics.get(metric)?,

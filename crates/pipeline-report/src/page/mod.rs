@@ -91,11 +91,12 @@ fn section(id: &str, title: &str, content: Markup) -> Section {
 
 fn sections(report: &Report, thumbnails: &Thumbnails<'_>) -> Vec<Section> {
     let mut sections = Vec::new();
+    let shares: Vec<_> = report.evaluations.iter().map(|evaluation| metrics::shares(report, evaluation)).collect();
     if !report.evaluations.is_empty() {
-        sections.push(section("result", "Result", headline::draw(report)));
+        sections.push(section("result", "Result", headline::draw(report, &shares)));
     }
     if let Some(comparison) = &report.comparison {
-        sections.push(section("comparison", "Comparison", comparison::draw(report, comparison)));
+        sections.push(section("comparison", "Comparison", comparison::draw(report, comparison, &shares)));
     }
     sections.push(section("pipeline", "Pipeline", pipeline::draw(report)));
     if !report.trainings.is_empty() {

@@ -2,7 +2,8 @@
 //!
 //! JSON: `{earlier, later, stages: [{stage, state, changes: [{name, old, new}]}], measured: [{earlier, later,
 //! incomparable, untested, metrics: [{metric, earlier, later, difference, low, high, sign_test: {n_better, n_worse, p},
-//! verdict}]}]}`, where `state` is `same`, `same-result`, `differs`, `only-earlier` or `only-later`, and `verdict` is `better`,
+//! verdict}]}]}`, where `earlier` and `later` are `RUN` or `RUN:POINT`, `state` is `same`, `same-result`, `differs`,
+//! `only-earlier` or `only-later`, and `verdict` is `better`,
 //! `worse`, `no-evidence` or null.
 
 mod metrics;

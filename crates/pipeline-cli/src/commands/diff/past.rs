@@ -61,7 +61,7 @@ fn lineage(store: &Store, results: &RunResults) -> Result<Lineage, Failure> {
     let spec = yaml.and_then(|yaml| pipeline_spec::parse(&yaml, "spec.yaml".as_ref()).ok());
     let past = |id: &StageId| {
         let stage = results.stages.get(id)?;
-        Some((stage.artifact, stage.tree().and(stage.manifest()).cloned()))
+        Some((stage.artifact, stage.manifest().cloned()))
     };
     Ok(spec.map_or_else(Lineage::default, |spec| Lineage::of_run(&spec, past)))
 }

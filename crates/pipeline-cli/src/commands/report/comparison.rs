@@ -36,8 +36,8 @@ fn difference(ours: &PastStage, theirs: &PastStage) -> StageDifference {
         return StageDifference::Same(name);
     }
     let changes = match (&ours.record, &theirs.record) {
-        (Some(ours), Some(theirs)) => ours.manifest.changes_since(&theirs.manifest),
-        _ => Vec::new(),
+        (Some(ours), Some(theirs)) => Some(ours.manifest.changes_since(&theirs.manifest)),
+        _ => None,
     };
     StageDifference::Changed(name, changes)
 }

@@ -122,13 +122,13 @@ fn against(run: &PastRun, stage: &PastStage, accepted: &Baseline) -> Result<Metr
     }
 }
 
-/// What a stage has measured, and on which data.
+/// What a stage has measured, and on which data; none when that is not known.
 pub fn measured(run: &PastRun, stage: &PastStage) -> Option<Measured> {
-    let (lineage, id) = (run.lineage(), stage.facts.name.parse().ok()?);
+    let id = stage.facts.name.parse().ok()?;
     Some(Measured {
         artifact: stage.artifact?,
-        queries: lineage.data(&id, "queries"),
-        pool: lineage.data(&id, "images"),
+        queries: Some(run.lineage.data(&id, "queries")?),
+        pool: Some(run.lineage.data(&id, "images")?),
         metrics: stage.metrics().clone(),
         per_query: None,
         per_image: None,

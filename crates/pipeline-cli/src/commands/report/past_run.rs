@@ -24,6 +24,8 @@ pub struct PastRun {
     pub yaml: Option<String>,
     /// Its resolved spec, if this program can read it.
     pub spec: Option<PipelineSpec>,
+    /// Where the data of its stages came from; nothing is known without the spec.
+    pub lineage: Lineage,
 }
 
 /// A stage of such a run.
@@ -55,6 +57,7 @@ impl PastRun {
             stage.describe(&id, spec.as_ref().and_then(|spec| spec.stage(&id)));
             stages.push(stage);
         }
+        let lineage = spec.as_ref().map_or_else(Lineage::default, |spec| lineage(spec, &stages));
         let facts = RunFacts {
             id: run.id.to_string(),
             spec: run.spec.clone(),
@@ -63,7 +66,7 @@ impl PastRun {
             seconds: run.seconds,
             ..fold.facts
         };
-        Ok(Self { facts, stages, yaml, spec })
+        Ok(Self { facts, stages, yaml, spec, lineage })
     }
 
     /// The stage of that name.
@@ -99,15 +102,6 @@ impl PastRun {
             .open_tree(&record.tree)
             .map_err(|error| format!("the files of `{}` are gone ({})", stage.facts.name, because(&error)))
     }
-
-    /// Where the data of its stages came from; nothing is known when this program cannot read the spec.
-    pub fn lineage(&self) -> Lineage {
-        let past = |id: &StageId| {
-            let stage = self.stage(id.as_str())?;
-            Some((stage.artifact?, stage.record.as_ref().map(|record| record.manifest.clone())))
-        };
-        self.spec.as_ref().map_or_else(Lineage::default, |spec| Lineage::of_run(spec, past))
-    }
 }
 
 impl PastStage {
@@ -136,6 +130,13 @@ impl PastStage {
         }
         facts.remarks.extend(self.report.headline.clone());
     }
+}
+
+fn lineage(spec: &PipelineSpec, stages: &[PastStage]) -> Lineage {
+    Lineage::of_run(spec, |id| {
+        let stage = stages.iter().find(|stage| stage.facts.name == id.as_str())?;
+        Some((stage.artifact?, stage.record.as_ref().map(|record| record.manifest.clone())))
+    })
 }
 
 /// What events tell of stages, in the order in which the run looked at them.
