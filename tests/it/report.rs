@@ -55,6 +55,27 @@ fn a_report_compares_with_the_baseline_and_with_another_run() {
 }
 
 #[test]
+fn a_report_about_a_point_of_a_sweep_compares_it_with_another_as_diff_does() {
+    let project = notebook();
+    let axis = ["--axis", "projection.params.epochs=[1, 4]"];
+    assert_eq!(project.run(&[&["sweep", "spec.yaml"][..], &axis].concat()).code, Some(0));
+    let reply = project.run(&["report", "last:2", "--compare", "last:1", "--artifacts", "artifacts"]);
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    assert!(reply.stdout.ends_with("/report-2.html"), "{reply:?}");
+    let html = page(&project, &["last:2", "--compare", "last:1", "--artifacts", "artifacts"]);
+    assert!(html.contains("<code>param.epochs</code>"));
+    assert!(html.contains("8 of 10 stages gave the same artifact."));
+    let diff = project.command(&["diff", "last:1", "last:2", "--json", "--artifacts", "artifacts"]).output().unwrap();
+    let diff: Value = serde_json::from_slice(&diff.stdout).unwrap();
+    let evaluation =
+        diff["measured"].as_array().unwrap().iter().find(|compared| compared["later"] == "evaluate").unwrap();
+    let metric = &evaluation["metrics"][0];
+    let points = |bound: &str| format!("{:+.2}", metric[bound].as_f64().unwrap() * 100.0).replace('-', "−");
+    let interval = format!("{} … {}", points("low"), points("high"));
+    assert!(html.contains(&interval), "the interval of MeanRecall, {interval}, as diff tells it");
+}
+
+#[test]
 fn what_is_gone_is_said_and_the_rest_is_shown() {
     let project = notebook();
     run(&project, &[]);

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::sweep::{PointRecord, SweepRecord};
 
 /// The stages of a run that came to a result.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct RunResults {
     /// The run.
     pub run: RunInfo,
@@ -68,6 +68,13 @@ impl RunResults {
         let point = find_point(store, &run, point)?;
         let own = point.stages.iter().filter_map(|(stage, copy)| Some((stage.clone(), all.get(copy)?.clone())));
         Ok(Self { stages: own.collect(), run, point: Some(point) })
+    }
+
+    /// The name in the spec of a stage of the run; none for a stage of another point.
+    pub fn name_in_spec(&self, stage: &StageId) -> Option<StageId> {
+        let Some(point) = &self.point else { return Some(stage.clone()) };
+        let (own, _) = point.stages.iter().find(|(_, copy)| *copy == stage)?;
+        Some(own.clone())
     }
 
     /// What names these results: `RUN`, or `RUN:POINT`.

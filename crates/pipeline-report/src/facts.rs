@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_core::{LineChange, Metrics};
 use pipeline_data::RankingRow;
+use pipeline_nn::statistics::Interval;
 
 use crate::{Duplicates, History, Map};
 
@@ -197,6 +198,15 @@ pub enum StageDifference {
 pub struct OtherEvaluation {
     /// Its metrics.
     pub metrics: Metrics,
-    /// Its queries.
-    pub queries: Vec<RankingRow>,
+    /// By metric what this run has more than the other, as far as that could be tested.
+    pub differences: BTreeMap<String, Difference>,
+}
+
+/// A difference of a metric between two runs over the same queries.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Difference {
+    /// This run's value minus the other's.
+    pub value: f64,
+    /// The paired 95% interval.
+    pub interval: Interval,
 }

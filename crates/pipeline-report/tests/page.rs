@@ -7,8 +7,10 @@ use std::collections::BTreeMap;
 use pipeline_core::LineChange;
 use pipeline_data::{RankingRow, RgbImage, thumbnail};
 use pipeline_nn::Matrix;
+use pipeline_nn::statistics::Interval;
 use pipeline_report::facts::{
-    Comparison, Evaluation, OtherEvaluation, Report, RunFacts, StageDifference, StageFacts, StageState, Training,
+    Comparison, Difference, Evaluation, OtherEvaluation, Report, RunFacts, StageDifference, StageFacts, StageState,
+    Training,
 };
 use pipeline_report::{History, Map, duplicates, pictures, render};
 
@@ -71,7 +73,10 @@ fn full() -> Report {
         RunFacts { id: "20261124T082050Z-ab12".into(), spec: EVIL.into(), state: "done".into(), ..RunFacts::default() };
     let change = LineChange { name: "param.lr".into(), old: Some(EVIL.into()), new: None };
     let history = "epoch,step,loss,lr,valid_mean_recall\n1,1,2.5,0.001,\n1,2,2.25,0.0005,0.25\n2,1,2.0,0.0001,0.5\n";
-    let other = OtherEvaluation { metrics: evaluation().metrics, queries: (0..60).map(query).collect() };
+    let metrics = evaluation().metrics;
+    let none = Difference { value: 0.0, interval: Interval { low: -0.01, high: 0.01 } };
+    let differences = metrics.keys().map(|metric| (metric.clone(), none)).collect();
+    let other = OtherEvaluation { metrics, differences };
     Report {
         run: run.clone(),
         stages: vec![stage("a", &[]), stage("b", &["a"])],

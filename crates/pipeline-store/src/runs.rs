@@ -18,7 +18,6 @@ pub(crate) const EVENTS_FILE: &str = "events.jsonl";
 pub(crate) const BEGIN_FILE: &str = "run.json";
 pub(crate) const SPEC_FILE: &str = "spec.yaml";
 const METRICS_FILE: &str = "metrics.json";
-const REPORT_FILE: &str = "report.html";
 
 /// The folder of a run that is being written: `runs/<run id>/`.
 #[derive(Debug)]
@@ -60,12 +59,12 @@ impl Store {
         Ok(run)
     }
 
-    /// Writes `report.html` into the folder of a run, in place of the one that was there. Returns its path.
+    /// Writes a page into the folder of a run, in place of the one of that name that was there. Returns its path.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn write_report(&self, run: &RunId, html: &str) -> Result<PathBuf, StoreError> {
-        let path = self.layout().runs().join(&run.0).join(REPORT_FILE);
+    pub fn write_report(&self, run: &RunId, name: &str, html: &str) -> Result<PathBuf, StoreError> {
+        let path = self.layout().runs().join(&run.0).join(name);
         write_whole(&self.session()?.new_path(), &path, html.as_bytes(), Durability::Lazy)?;
         Ok(path)
     }

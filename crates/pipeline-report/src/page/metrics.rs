@@ -6,8 +6,8 @@ use maud::{Markup, html};
 use pipeline_nn::statistics::Interval;
 
 use super::words::{percent, plain, points};
-use crate::facts::{Evaluation, OtherEvaluation, Report};
-use crate::ranks::{Difference, paired, recalls};
+use crate::facts::{Difference, Evaluation, OtherEvaluation, Report};
+use crate::ranks::recalls;
 
 /// A metric that is a share: MeanRecall or a Recall@k.
 pub(super) struct Share {
@@ -29,32 +29,24 @@ pub(super) fn shares(report: &Report, evaluation: &Evaluation) -> Vec<Share> {
         Some(_) => None,
         None => recalls(&evaluation.labelled().map(|query| query.rank).collect::<Vec<_>>(), &ks),
     };
-    let differences = differences(report, evaluation, &ks);
+    let other = other(report, evaluation).and_then(Result::ok);
     let accepted = evaluation.baseline.as_ref().and_then(|baseline| baseline.as_ref().ok());
-    let share = |name: String, metric: &str, resampled: Option<Interval>, difference: Option<&Difference>| {
+    let share = |name: String, metric: &str, resampled: Option<Interval>| {
         let told = bound(metric, "low").zip(bound(metric, "high")).map(|(low, high)| Interval { low, high });
         Some(Share {
             name,
             value: *evaluation.metrics.get(metric)?,
             interval: told.or(resampled),
             baseline: accepted.and_then(|metrics| metrics.get(metric).copied()),
-            difference: difference.copied(),
+            difference: other.and_then(|other| other.differences.get(metric).copied()),
         })
     };
-    let mean =
-        share("MeanRecall".into(), "mean_recall", resampled.as_ref().map(|all| all.mean_interval), differences.last());
+    let mean = share("MeanRecall".into(), "mean_recall", resampled.as_ref().map(|all| all.mean_interval));
     let at_k = ks.iter().enumerate().filter_map(|(idx, k)| {
         let interval = resampled.as_ref().map(|all| all.at[idx].2);
-        share(format!("Recall@{k}"), &format!("recall_at_{k}"), interval, differences.get(idx))
+        share(format!("Recall@{k}"), &format!("recall_at_{k}"), interval)
     });
     mean.into_iter().chain(at_k).collect()
-}
-
-fn differences(report: &Report, evaluation: &Evaluation, ks: &[u32]) -> Vec<Difference> {
-    let Some(Ok(other)) = other(report, evaluation) else { return Vec::new() };
-    let ours: Vec<_> = evaluation.labelled().collect();
-    let theirs: Vec<_> = other.queries.iter().filter(|query| !query.relevant.is_empty()).collect();
-    paired(&ours, &theirs, ks)
 }
 
 /// The evaluation of the other run that belongs to this one.

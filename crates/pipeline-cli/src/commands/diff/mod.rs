@@ -6,8 +6,8 @@
 //! `only-earlier` or `only-later`, and `verdict` is `better`,
 //! `worse`, `no-evidence` or null.
 
-mod metrics;
-mod past;
+pub(super) mod metrics;
+pub(super) mod past;
 mod stages;
 
 use pipeline_core::StageId;

@@ -37,10 +37,18 @@ impl PastRun {
             },
             stage => (None, stage),
         };
-        let results = RunResults::of(store, run, point)?;
+        let mut past = Self::of(store, RunResults::of(store, run, point)?)?;
+        past.chosen = stage.map(|stage| choose(stage, &past.results)).transpose()?;
+        Ok(past)
+    }
+
+    /// These results with where their data came from.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn of(store: &Store, results: RunResults) -> Result<Self, Failure> {
         let lineage = lineage(store, &results)?;
-        let chosen = stage.map(|stage| choose(stage, &results)).transpose()?;
-        Ok(Self { results, lineage, chosen })
+        Ok(Self { results, lineage, chosen: None })
     }
 }
 

@@ -2,16 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_report::facts::{Comparison, OtherEvaluation, StageDifference};
-use pipeline_stages::{Format, finished};
+use pipeline_core::StageId;
+use pipeline_nn::statistics::Interval;
+use pipeline_report::facts::{Comparison, Difference, OtherEvaluation, StageDifference};
+use pipeline_stages::Format;
 
-use super::because;
 use super::evaluation::measured;
 use super::past_run::{PastRun, PastStage};
 use super::subject::Subject;
+use crate::commands::diff;
+use crate::failure::Failure;
 
 /// Compares stage by stage.
-pub fn compare(subject: &Subject, run: &PastRun, other: &PastRun, notes: &mut Vec<String>) -> Comparison {
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn compare(
+    subject: &Subject,
+    run: &PastRun,
+    other: &PastRun,
+    notes: &mut Vec<String>,
+) -> Result<Comparison, Failure> {
     let mut stages: Vec<_> = run
         .stages
         .iter()
@@ -22,12 +33,17 @@ pub fn compare(subject: &Subject, run: &PastRun, other: &PastRun, notes: &mut Ve
         .collect();
     let is_gone = |stage: &&PastStage| run.stage(&stage.facts.name).is_none();
     stages.extend(other.stages.iter().filter(is_gone).map(|stage| StageDifference::Removed(stage.facts.name.clone())));
-    let evaluations = run.stages_that_make(Format::Evaluation).filter_map(|stage| {
-        let theirs = other.stage(&stage.facts.name).filter(|theirs| theirs.artifact.is_some())?;
-        Some((stage.facts.name.clone(), evaluation(subject, run, stage, other, theirs, notes)))
-    });
-    let evaluations: BTreeMap<_, _> = evaluations.collect();
-    Comparison { run: other.facts.clone(), stages, evaluations }
+    let mut comparison = Comparison { run: other.facts.clone(), stages, evaluations: BTreeMap::new() };
+    let Some(theirs) = &subject.other else { return Ok(comparison) };
+    let sides = [theirs, &subject.run].map(|results| diff::past::PastRun::of(&subject.store, results.clone()));
+    let [earlier, later] = sides;
+    let sides = (&earlier?, &later?);
+    for stage in run.stages_that_make(Format::Evaluation) {
+        let Some(theirs) = other.stage(&stage.facts.name).filter(|theirs| theirs.artifact.is_some()) else { continue };
+        let evaluation = evaluation(subject, (run, stage), (other, theirs), sides, notes)?;
+        comparison.evaluations.insert(stage.facts.name.clone(), evaluation);
+    }
+    Ok(comparison)
 }
 
 fn difference(ours: &PastStage, theirs: &PastStage) -> StageDifference {
@@ -42,27 +58,31 @@ fn difference(ours: &PastStage, theirs: &PastStage) -> StageDifference {
     StageDifference::Changed(name, changes)
 }
 
-/// The evaluation of the other run, or why the two cannot be compared.
+/// The evaluation of the other run, or why the two cannot be compared: `diff` compares them, so that both say the same.
 fn evaluation(
     subject: &Subject,
-    run: &PastRun,
-    stage: &PastStage,
-    other: &PastRun,
-    theirs: &PastStage,
+    (run, stage): (&PastRun, &PastStage),
+    (other, theirs): (&PastRun, &PastStage),
+    (earlier, later): (&diff::past::PastRun, &diff::past::PastRun),
     notes: &mut Vec<String>,
-) -> Result<OtherEvaluation, String> {
-    let unknown = || "the store does not remember what was measured".to_owned();
-    let (ours_measured, theirs_measured) =
-        (measured(run, stage).ok_or_else(unknown)?, measured(other, theirs).ok_or_else(unknown)?);
+) -> Result<Result<OtherEvaluation, String>, Failure> {
+    let (Some(ours_measured), Some(theirs_measured)) = (measured(run, stage), measured(other, theirs)) else {
+        return Ok(Err("the store does not remember what was measured".to_owned()));
+    };
     if let Some(what) = ours_measured.differs_in(&theirs_measured) {
-        return Err(format!("it was measured over other data ({what})"));
+        return Ok(Err(format!("it was measured over other data ({what})")));
     }
-    let queries = other
-        .open(&subject.store, theirs)
-        .and_then(|artifact| finished::read_rankings(artifact.artifact()).map_err(|error| because(&error)));
-    let queries = queries.unwrap_or_else(|why| {
+    let Ok(id) = stage.facts.name.parse::<StageId>() else { return Ok(Err("its name is not one of a stage".into())) };
+    let compared = diff::metrics::compare(&subject.store, (earlier, &id), (later, &id))?;
+    if let Some(why) = compared.incomparable {
+        return Ok(Err(why));
+    }
+    if let Some(why) = compared.untested {
         notes.push(format!("Run {} is not compared query by query: {why}.", other.facts.id));
-        Vec::new()
+    }
+    let differences = compared.metrics.into_iter().filter_map(|metric| {
+        let (low, high) = metric.low.zip(metric.high)?;
+        Some((metric.metric, Difference { value: metric.difference, interval: Interval { low, high } }))
     });
-    Ok(OtherEvaluation { metrics: theirs.metrics().clone(), queries })
+    Ok(Ok(OtherEvaluation { metrics: theirs.metrics().clone(), differences: differences.collect() }))
 }

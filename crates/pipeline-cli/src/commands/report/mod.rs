@@ -32,7 +32,7 @@ pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let subject = subject::find(args)?;
     let run = PastRun::read(&subject.store, &subject.run)?;
     let other = subject.other.as_ref().map(|other| PastRun::read(&subject.store, other)).transpose()?;
-    let report = report(args, &subject, &run, other.as_ref());
+    let report = report(args, &subject, &run, other.as_ref())?;
     let html = render(&report);
     if args.output.as_deref() == Some(Path::new("-")) {
         io::stdout().lock().write_all(html.as_bytes())?;
@@ -40,9 +40,9 @@ pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let file = write(args, &subject, &html)?;
     if args.json.json {
-        terminal.json(&serde_json::json!({ "run": subject.run.id, "file": file, "bytes": html.len() }))?;
+        terminal.json(&serde_json::json!({ "run": subject.run.name(), "file": file, "bytes": html.len() }))?;
     } else {
-        terminal.remark(&format!("{} about run {}", bytes(html.len() as u64), subject.run.id));
+        terminal.remark(&format!("{} about run {}", bytes(html.len() as u64), subject.run.name()));
         terminal.data(&file.display().to_string())?;
     }
     Ok(Exit::Done)
@@ -52,7 +52,11 @@ pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 fn write(args: &ReportArgs, subject: &Subject, html: &str) -> Result<PathBuf, Failure> {
     match &args.output {
         None => {
-            let written = subject.store.write_report(&subject.run.id, html);
+            let name = match &subject.run.point {
+                Some(point) => format!("report-{}.html", point.point),
+                None => "report.html".to_owned(),
+            };
+            let written = subject.store.write_report(&subject.run.run.id, &name, html);
             written.map_err(|error| Failure::from(error).with_help("`-o FILE` writes the report elsewhere"))
         }
         Some(file) => {
@@ -63,11 +67,14 @@ fn write(args: &ReportArgs, subject: &Subject, html: &str) -> Result<PathBuf, Fa
 }
 
 /// Collects all that the page tells.
-fn report(args: &ReportArgs, subject: &Subject, run: &PastRun, other: Option<&PastRun>) -> Report {
+///
+/// # Errors
+/// When the store cannot be read.
+fn report(args: &ReportArgs, subject: &Subject, run: &PastRun, other: Option<&PastRun>) -> Result<Report, Failure> {
     let mut notes = Vec::new();
     let trainings = trainings(subject, run, &mut notes);
     let evaluations = evaluation::all(subject, run, args.seed, &mut notes);
-    let comparison = other.map(|other| comparison::compare(subject, run, other, &mut notes));
+    let comparison = other.map(|other| comparison::compare(subject, run, other, &mut notes)).transpose()?;
     let mut report = Report {
         run: run.facts.clone(),
         stages: run.stages.iter().map(|stage| stage.facts.clone()).collect(),
@@ -85,7 +92,7 @@ fn report(args: &ReportArgs, subject: &Subject, run: &PastRun, other: Option<&Pa
         evaluation.thumbnails = thumbnails;
         evaluation.thumbnail_note = note;
     }
-    report
+    Ok(report)
 }
 
 fn trainings(subject: &Subject, run: &PastRun, notes: &mut Vec<String>) -> Vec<Training> {

@@ -6,13 +6,14 @@ use pipeline_core::{ArtifactDigest, Device, Event, EventRecord, Key, Metrics, St
 use pipeline_report::facts::{RunFacts, StageFacts, StageState};
 use pipeline_spec::{PipelineSpec, StageSpec};
 use pipeline_stages::Format;
-use pipeline_store::{OpenTree, Record, RunInfo, Store};
+use pipeline_store::{OpenTree, Record, Store};
 
 use super::because;
 use crate::failure::Failure;
 use crate::format::date_time;
 use crate::lineage::Lineage;
 use crate::render::words;
+use crate::run_results::RunResults;
 
 /// A run of the past.
 pub struct PastRun {
@@ -41,11 +42,12 @@ pub struct PastStage {
 }
 
 impl PastRun {
-    /// Reads what is left of a run.
+    /// Reads what is left of a run; of a point of a sweep only its stages, by their names in the spec.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn read(store: &Store, run: &RunInfo) -> Result<Self, Failure> {
+    pub fn read(store: &Store, results: &RunResults) -> Result<Self, Failure> {
+        let run = &results.run;
         let events = store.run_events(&run.id)?;
         let yaml = store.run_spec(&run.id)?;
         let spec = yaml.as_ref().and_then(|yaml| pipeline_spec::parse(yaml, "spec.yaml".as_ref()).ok());
@@ -53,13 +55,14 @@ impl PastRun {
         events.into_iter().for_each(|record| fold.on_event(record));
         let mut stages = Vec::new();
         for (id, mut stage) in fold.ids.into_iter().zip(fold.stages) {
+            let Some(own) = results.name_in_spec(&id) else { continue };
             stage.record = fold.keys.get(&id).map(|key| store.record(key)).transpose()?.flatten();
-            stage.describe(&id, spec.as_ref().and_then(|spec| spec.stage(&id)));
+            stage.describe(&own, spec.as_ref().and_then(|spec| spec.stage(&own)));
             stages.push(stage);
         }
         let lineage = spec.as_ref().map_or_else(Lineage::default, |spec| lineage(spec, &stages));
         let facts = RunFacts {
-            id: run.id.to_string(),
+            id: results.name(),
             spec: run.spec.clone(),
             state: format!("{:?}", run.state).to_lowercase(),
             started: date_time(run.started_ms),

@@ -5,19 +5,19 @@ use std::path::{Path, PathBuf};
 use pipeline_store::{RunInfo, Store};
 
 use crate::args::ReportArgs;
-use crate::commands::replay;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::locate;
+use crate::run_results::RunResults;
 
 /// What a report is about.
 pub struct Subject {
     /// The store.
     pub store: Store,
-    /// The run.
-    pub run: RunInfo,
-    /// The run that it is compared with.
-    pub other: Option<RunInfo>,
+    /// The run, or the point of a sweep.
+    pub run: RunResults,
+    /// What it is compared with.
+    pub other: Option<RunResults>,
     /// The spec that was named, if it was one.
     pub spec: Option<PathBuf>,
 }
@@ -33,9 +33,9 @@ pub fn find(args: &ReportArgs) -> Result<Subject, Failure> {
             let artifacts = args.store.artifacts.as_deref();
             let store = Store::open(&locate::artifacts_without_spec(artifacts)?)?;
             let runs = store.runs()?;
-            let run = replay::find(&runs, &args.subject)
+            let run = RunResults::find(&store, &runs, &args.subject)
                 .map_err(|no_run| if looks_like_a_path(&args.subject) { no_spec } else { no_run })?;
-            subject(args, &store, &runs, run.clone(), None)
+            subject(args, &store, &runs, run, None)
         }
     }
 }
@@ -57,6 +57,7 @@ fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
         )
         .with_help(format!("`pipeline run {}` first", spec.display()))
     })?;
+    let run = RunResults::of(&store, run, None)?;
     subject(args, &store, &runs, run, Some(spec))
 }
 
@@ -64,9 +65,9 @@ fn subject(
     args: &ReportArgs,
     store: &Store,
     runs: &[RunInfo],
-    run: RunInfo,
+    run: RunResults,
     spec: Option<PathBuf>,
 ) -> Result<Subject, Failure> {
-    let other = args.compare.as_ref().map(|name| replay::find(runs, name)).transpose()?.cloned();
+    let other = args.compare.as_ref().map(|name| RunResults::find(store, runs, name)).transpose()?;
     Ok(Subject { store: store.clone(), run, other, spec })
 }
