@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use burn::tensor::DType;
 use burn_store::pytorch::PytorchReader;
 
 use super::read::{Keep, malformed};
@@ -26,7 +25,7 @@ pub(super) fn read(
         let data = snapshot
             .to_data()
             .map_err(|error| malformed(path, &format!("is cut off or damaged at `{name}`: {error}")))?;
-        if !matches!(data.dtype, DType::F64 | DType::F32 | DType::Flex32 | DType::F16 | DType::BF16) {
+        if !data.dtype.is_float() {
             let problem = format!("holds `{name}` as {:?} instead of floating-point numbers", data.dtype);
             return Err(malformed(path, &problem));
         }

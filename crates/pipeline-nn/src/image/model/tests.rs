@@ -1,6 +1,6 @@
 //! The ResNet of burn, layer by layer.
 
-use burn::backend::Flex;
+use burn_flex::Flex;
 
 use super::*;
 use crate::device::InstructionSet;

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use burn::backend::Flex;
+use burn_flex::Flex;
 
 use super::*;
 use crate::device::InstructionSet;
