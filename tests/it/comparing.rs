@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::notebook::{notebook, run};
+use crate::notebook::{notebook_with_features, run};
 use crate::project::Project;
 
 /// The JSON of a comparison, and the exit code.
@@ -19,7 +19,7 @@ fn metric<'a>(report: &'a Value, name: &str) -> &'a Value {
 
 #[test]
 fn a_run_that_computed_nothing_new_is_the_same() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     run(&project, &[]);
     let reply = project.run(&["diff", "last~1", "last"]);
@@ -32,7 +32,7 @@ fn a_run_that_computed_nothing_new_is_the_same() {
 
 #[test]
 fn what_differs_is_told_from_the_param_to_the_verdict() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &["--set", "projection.params.epochs=1"]);
     run(&project, &["--set", "projection.params.epochs=20"]);
     let reply = project.run(&["diff", "last~1", "last"]);
@@ -65,7 +65,7 @@ fn what_differs_is_told_from_the_param_to_the_verdict() {
 
 #[test]
 fn results_over_another_pool_are_not_compared_but_their_params_are() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     run(&project, &["--set", "valid-images.params.max_samples=100"]);
     let reply = project.run(&["diff", "last~1", "last"]);
@@ -81,7 +81,7 @@ fn results_over_another_pool_are_not_compared_but_their_params_are() {
 
 #[test]
 fn collected_results_are_brought_back_as_the_message_says() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     run(&project, &["--set", "projection.params.epochs=1"]);
     assert_eq!(project.run(&["cache", "gc", "--artifacts", "artifacts"]).code, Some(0));
@@ -99,7 +99,7 @@ fn collected_results_are_brought_back_as_the_message_says() {
 
 #[test]
 fn one_of_several_evaluations_is_chosen_by_its_name() {
-    let project = notebook();
+    let project = notebook_with_features();
     let inputs = "inputs: { queries: valid-queries, text: valid-text, images: valid-features, projection: projection }";
     let dot = format!("  by-dot:\n    kind: evaluate-recall\n    {inputs}\n    params: {{ similarity: dot }}\ncheck:");
     project.write("spec.yaml", &project.read("spec.yaml").replace("check:", &dot));
@@ -118,7 +118,7 @@ fn one_of_several_evaluations_is_chosen_by_its_name() {
 
 #[test]
 fn texts_are_ranked_for_images_where_that_is_asked_for() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &["--set", "evaluate.params.image_to_text=true"]);
     run(&project, &["--set", "evaluate.params.image_to_text=true", "--set", "projection.params.epochs=20"]);
     let (code, report) = diff(&project, &["last~1", "last"]);

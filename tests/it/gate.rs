@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::notebook::{notebook, run};
+use crate::notebook::{notebook_with_features, run};
 use crate::project::Project;
 
 /// Runs the check and gives its exit code and the verdict on the only metric.
@@ -14,7 +14,7 @@ fn verdict(project: &Project, more: &[&str]) -> (Option<i32>, String) {
 }
 
 fn accepted() -> Project {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     let reply = project.run(&["check", "spec.yaml", "--accept", "--reason", "first result"]);
     assert_eq!(reply.code, Some(0), "{reply:?}");
@@ -30,7 +30,7 @@ fn check_with(project: &Project, change: &str, expect: (i32, &str)) {
 
 #[test]
 fn a_result_must_be_measured_and_accepted_before_it_can_pass() {
-    let project = notebook();
+    let project = notebook_with_features();
     assert_eq!(verdict(&project, &[]), (Some(1), "unmeasured".to_owned()));
     let reply = project.run(&["check", "spec.yaml", "--accept"]);
     assert_eq!(reply.code, Some(1), "what is not measured cannot be accepted: {reply:?}");

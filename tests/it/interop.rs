@@ -1,11 +1,11 @@
 //! What goes to other tools and comes from them: exports, imports, event files, predictions.
 
-use crate::notebook::{notebook, run};
+use crate::notebook::{notebook, notebook_with_features, run};
 use crate::project::Project;
 
 /// The notebook's project with all of its features exported to `given/FORMAT/STAGE`.
 fn exported(format: &str) -> Project {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     for stage in ["train-text", "valid-text", "train-features", "valid-features"] {
         let folder = format!("given/{stage}");
@@ -52,7 +52,7 @@ fn features_that_were_exported_and_imported_give_the_same_result() {
 
 #[test]
 fn embeddings_that_were_exported_and_imported_need_no_heads() {
-    let project = notebook();
+    let project = notebook_with_features();
     let expect = run(&project, &[]).stdout;
     for (stage, folder) in [("evaluate", "given"), ("train-text", "train"), ("train-features", "train")] {
         let heads: &[&str] = if folder == "train" { &["--heads", "projection"] } else { &[] };
@@ -107,7 +107,7 @@ fn an_export_overwrites_only_when_told_to_and_never_exports_what_is_stale() {
 
 #[test]
 fn the_curves_of_a_training_are_an_event_file() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     let n_steps = text_of(&project, "projection", "history.csv").lines().count() - 1;
     let metrics: serde_json::Value = serde_json::from_str(&text_of(&project, "evaluate", "metrics.json")).unwrap();
@@ -131,7 +131,7 @@ fn text_of(project: &Project, stage: &str, file: &str) -> String {
 
 #[test]
 fn predictions_come_in_both_dialects_of_muge() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     let muge = project.run(&["predict", "spec.yaml"]).stdout;
     let chinese_clip = project.run(&["predict", "spec.yaml", "--format", "chinese-clip"]).stdout;

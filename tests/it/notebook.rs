@@ -1,8 +1,11 @@
 //! The whole pipeline of the notebook on a small data set, against what PyTorch gave for it.
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::UNIX_EPOCH;
 
-use crate::project::{Project, Reply};
+use crate::project::{Project, Reply, copy};
 
 /// The result of the notebook on the same data from the same start.
 const RESULT: &str = "Recall@1=0.0160, Recall@5=0.0585, Recall@10=0.1436, MeanRecall=0.0727 (N=188); pool 150 images, \
@@ -12,11 +15,11 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures").canonicalize().unwrap()
 }
 
-/// A project with the notebook's stages and settings on the small data set.
-pub fn notebook() -> Project {
+/// The stages up to the features, on the small data set.
+fn features_spec() -> String {
     let fixtures = fixtures();
     let fixtures = fixtures.display();
-    Project::with_spec(&format!(
+    format!(
         r#"name: notebook
 vars: {{ data: {fixtures}/data/mini, models: {fixtures}/tiny, start: {fixtures}/goldens/mini/init.safetensors }}
 stages:
@@ -28,17 +31,51 @@ stages:
   valid-text: {{ kind: extract-text, inputs: {{ queries: valid-queries }}, params: {{ model: "${{models}}/bert" }} }}
   train-features: {{ kind: extract-image, inputs: {{ images: train-images }}, params: {{ model: "${{models}}/resnet" }} }}
   valid-features: {{ kind: extract-image, inputs: {{ images: valid-images }}, params: {{ model: "${{models}}/resnet" }} }}
+"#
+    )
+}
+
+/// A project with the notebook's stages and settings on the small data set, of which nothing is computed yet.
+pub fn notebook() -> Project {
+    let rest = r#"
   projection:
     kind: train-projection
-    inputs: {{ queries: train-queries, text: train-text, images: train-features }}
-    params: {{ projection_dim: 64, init_from: "${{start}}" }}
-    publish: {{ projection.pth: weights/projection.pth }}
+    inputs: { queries: train-queries, text: train-text, images: train-features }
+    params: { projection_dim: 64, init_from: "${start}" }
+    publish: { projection.pth: weights/projection.pth }
   evaluate:
     kind: evaluate-recall
-    inputs: {{ queries: valid-queries, text: valid-text, images: valid-features, projection: projection }}
-check: {{ mean_recall: {{ max_drop: 0.002 }} }}
-"#
-    ))
+    inputs: { queries: valid-queries, text: valid-text, images: valid-features, projection: projection }
+check: { mean_recall: { max_drop: 0.002 } }
+"#;
+    Project::with_spec(&(features_spec() + rest.trim_start_matches('\n')))
+}
+
+/// The same with the features in its store, for tests of what comes after them: extracting takes longer than all else.
+pub fn notebook_with_features() -> Project {
+    static STORE: LazyLock<PathBuf> = LazyLock::new(extract_once);
+    let project = notebook();
+    for folder in ["objects", "actions"] {
+        copy(&STORE.join(folder), &project.path("artifacts/store-v1").join(folder));
+    }
+    project
+}
+
+/// The store after the features were extracted by this very program, whichever process of tests did so.
+fn extract_once() -> PathBuf {
+    let program = fs::metadata(env!("CARGO_BIN_EXE_pipeline")).unwrap();
+    let built = program.modified().unwrap().duration_since(UNIX_EPOCH).unwrap().as_nanos();
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("features-{built}"));
+    if !folder.exists() {
+        let project = Project::with_spec(&features_spec());
+        run(&project, &[]);
+        let unfinished = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        copy(&project.path("artifacts/store-v1"), unfinished.path());
+        if let Err(error) = fs::rename(unfinished.path(), &folder) {
+            assert!(folder.exists(), "{error}");
+        }
+    }
+    folder
 }
 
 /// Runs the notebook and expects that it is done.
@@ -109,7 +146,7 @@ fn any_number_of_jobs_and_threads_gives_the_same_bytes() {
 
 #[test]
 fn predictions_have_ten_images_for_each_query() {
-    let project = notebook();
+    let project = notebook_with_features();
     let before = project.run(&["predict", "spec.yaml"]);
     assert_eq!((before.code, before.stdout.as_str()), (Some(1), ""), "nothing to predict from yet");
     run(&project, &[]);
@@ -127,7 +164,7 @@ fn a_corrupt_image_row_is_skipped_and_told() {
     let project = notebook();
     let data = fixtures().join("data/mini");
     for name in ["MR_train_imgs.tsv", "MR_train_queries.jsonl", "MR_valid_imgs.tsv", "MR_valid_queries.jsonl"] {
-        project.write(&format!("data/{name}"), &std::fs::read_to_string(data.join(name)).unwrap());
+        project.write(&format!("data/{name}"), &fs::read_to_string(data.join(name)).unwrap());
     }
     let rows = project.read("data/MR_train_imgs.tsv");
     let (first, rest) = rows.split_once('\n').unwrap();

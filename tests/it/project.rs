@@ -122,6 +122,20 @@ impl Started {
     }
 }
 
+/// Copies a folder with all that is below it.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
 /// Sends a signal by its name, such as `INT`.
 pub fn signal(name: &str, process: u32) {
     let status = Command::new("kill").args([format!("-{name}"), process.to_string()]).status().unwrap();

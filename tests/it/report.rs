@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::notebook::{notebook, run};
+use crate::notebook::{notebook_with_features, run};
 use crate::project::Project;
 
 /// The page about a run, from stdout.
@@ -14,7 +14,7 @@ fn page(project: &Project, args: &[&str]) -> String {
 
 #[test]
 fn a_report_lies_beside_the_run_and_shows_what_it_measured() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     let reply = project.run(&["report"]);
     assert_eq!(reply.code, Some(0), "{reply:?}");
@@ -37,7 +37,7 @@ fn a_report_lies_beside_the_run_and_shows_what_it_measured() {
 
 #[test]
 fn a_report_compares_with_the_baseline_and_with_another_run() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     assert_eq!(project.run(&["check", "spec.yaml", "--accept"]).code, Some(0));
     run(&project, &["--set", "projection.params.epochs=4"]);
@@ -56,7 +56,7 @@ fn a_report_compares_with_the_baseline_and_with_another_run() {
 
 #[test]
 fn a_report_about_a_point_of_a_sweep_compares_it_with_another_as_diff_does() {
-    let project = notebook();
+    let project = notebook_with_features();
     let axis = ["--axis", "projection.params.epochs=[1, 4]"];
     assert_eq!(project.run(&[&["sweep", "spec.yaml"][..], &axis].concat()).code, Some(0));
     let reply = project.run(&["report", "last:2", "--compare", "last:1", "--artifacts", "artifacts"]);
@@ -77,7 +77,7 @@ fn a_report_about_a_point_of_a_sweep_compares_it_with_another_as_diff_does() {
 
 #[test]
 fn what_is_gone_is_said_and_the_rest_is_shown() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     std::fs::remove_dir_all(project.path("artifacts/store-v1")).unwrap();
     let html = page(&project, &["last"]);

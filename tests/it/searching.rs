@@ -1,6 +1,6 @@
 //! `search`: the pool of an evaluation, asked for texts and images.
 
-use crate::notebook::{fixtures, notebook, run};
+use crate::notebook::{fixtures, notebook_with_features, run};
 use crate::project::Project;
 
 /// What `search --json` finds: ids, best first.
@@ -14,7 +14,7 @@ fn found(project: &Project, args: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_query_of_the_valid_set_finds_what_the_evaluation_has_ranked() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     let predictions = project.run(&["predict", "spec.yaml"]).stdout;
     let queries = std::fs::read_to_string(fixtures().join("data/mini/MR_valid_queries.jsonl")).unwrap();
@@ -32,7 +32,7 @@ fn a_query_of_the_valid_set_finds_what_the_evaluation_has_ranked() {
 
 #[test]
 fn what_is_not_up_to_date_is_not_searched() {
-    let project = notebook();
+    let project = notebook_with_features();
     let search = |more: &[&str]| project.run(&[&["search", "spec.yaml", "红"], more].concat());
     let before = search(&[]);
     assert_eq!((before.code, before.stdout.as_str()), (Some(1), ""));
@@ -54,7 +54,7 @@ fn what_is_not_up_to_date_is_not_searched() {
 
 #[test]
 fn an_image_of_the_pool_finds_itself() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     let rows = std::fs::read_to_string(fixtures().join("data/mini/MR_valid_imgs.tsv")).unwrap();
     for line in rows.lines().step_by(40) {
@@ -70,7 +70,7 @@ fn an_image_of_the_pool_finds_itself() {
 
 #[test]
 fn a_page_holds_its_pictures_and_no_text_of_a_user_becomes_a_tag() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     let reply = project.run(&["search", "spec.yaml", "<b>红</b>", "-k", "4", "--html", "page.html"]);
     assert_eq!((reply.code, reply.stderr.as_str()), (Some(0), "page.html: 4 images\nof 150 images of `evaluate`"));
@@ -82,7 +82,7 @@ fn a_page_holds_its_pictures_and_no_text_of_a_user_becomes_a_tag() {
 
 #[test]
 fn imported_features_have_no_encoder_to_search_with() {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     let export = project.run(&["export", "spec.yaml", "valid-text", "-o", "given", "--format", "parquet-lists"]);
     assert_eq!(export.code, Some(0));

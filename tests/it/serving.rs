@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 
-use crate::notebook::{notebook, run};
+use crate::notebook::{notebook_with_features, run};
 use crate::project::{Project, signal};
 
 /// A server on a free port.
@@ -57,7 +57,7 @@ impl Server {
 }
 
 fn served() -> (Project, Server) {
-    let project = notebook();
+    let project = notebook_with_features();
     run(&project, &[]);
     let server = Server::start(&project, "spec.yaml");
     (project, server)
@@ -146,7 +146,7 @@ fn many_at_once_get_the_same_answer() {
 
 #[test]
 fn a_run_is_served_by_its_id_and_what_is_stale_is_not() {
-    let project = notebook();
+    let project = notebook_with_features();
     let stale = project.run(&["serve", "spec.yaml", "--port", "0"]);
     assert_eq!((stale.code, stale.stdout.as_str()), (Some(1), ""));
     run(&project, &[]);

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::project::Project;
+use crate::project::{Project, copy};
 
 /// A piece of the tutorial that the reader acts on.
 #[derive(Debug)]
@@ -117,19 +117,6 @@ fn commands(block: &[&str]) -> Vec<Step> {
 fn file(block: &[&str]) -> Option<Step> {
     let path = block.first()?.strip_prefix("# ")?;
     path.contains('/').then(|| Step::File { path: path.to_owned(), text: block.join("\n") + "\n" })
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), target).unwrap();
-        }
-    }
 }
 
 #[test]
