@@ -251,6 +251,12 @@ pub trait Stage: Send + Sync {
         false
     }
 
+    /// True for a stage that keeps all threads busy by itself and needs much memory, such as an encoder: in
+    /// [`Pool::Cpu`] only one of these works at a time, whatever the number of jobs.
+    fn fills_threads(&self) -> bool {
+        false
+    }
+
     /// Does the work.
     ///
     /// # Errors

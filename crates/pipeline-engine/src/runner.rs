@@ -87,7 +87,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
                 self.state.waiting.clear();
                 return;
             }
-            let Some(idx) = self.state.schedule.first_ready(self.room()) else { return };
+            let Some(idx) = self.state.schedule.first_ready(self.room(), self.state.may_fill()) else { return };
             if let Err(failure) = self.look_at(idx) {
                 self.state.fail(idx, failure, 0.0);
             }
@@ -166,7 +166,8 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
 
     /// Shares the threads among the stages that run or could start now.
     fn n_threads_for_next(&self) -> usize {
-        let (n_working, n_ready, n_jobs) = (self.state.n_working, self.state.schedule.n_ready(), self.n_jobs());
+        let n_ready = self.state.schedule.n_ready(self.state.may_fill());
+        let (n_working, n_jobs) = (self.state.n_working, self.n_jobs());
         let n_sharing = (n_working.cpu + n_ready.cpu).min(n_jobs.cpu) + (n_working.gpu + n_ready.gpu).min(n_jobs.gpu);
         (self.options.n_threads / n_sharing.max(1)).max(1)
     }

@@ -32,6 +32,8 @@ pub(crate) struct Schedule<'a> {
     n_unsettled_inputs: Vec<usize>,
     n_unsettled_consumers: Vec<usize>,
     pools: Vec<Pool>,
+    /// Stages of the pool `cpu` that keep all threads busy.
+    fills: Vec<bool>,
     ready: Pools<BTreeSet<usize>>,
 }
 
@@ -64,6 +66,9 @@ impl<'a> Schedule<'a> {
         let n_stages = graph.n_stages();
         let n_unsettled_inputs: Vec<usize> = (0..n_stages).map(|idx| graph.inputs(idx).len()).collect();
         let pools: Vec<Pool> = graph.nodes().iter().map(|node| node.pool_on(device)).collect();
+        let fills = (graph.nodes().iter().zip(&pools))
+            .map(|(node, pool)| *pool == Pool::Cpu && node.stage.fills_threads())
+            .collect();
         let mut ready: Pools<BTreeSet<usize>> = Pools::default();
         for idx in (0..n_stages).filter(|&idx| n_unsettled_inputs[idx] == 0) {
             ready.of_mut(pools[idx]).insert(idx);
@@ -73,6 +78,7 @@ impl<'a> Schedule<'a> {
             phases: vec![Phase::Open; n_stages],
             n_unsettled_consumers: (0..n_stages).map(|idx| graph.consumers(idx).len()).collect(),
             pools,
+            fills,
             ready,
             n_unsettled_inputs,
         }
@@ -88,15 +94,27 @@ impl<'a> Schedule<'a> {
         self.pools[idx]
     }
 
-    /// The first stage that can be looked at in a pool that has room, or none.
-    pub fn first_ready(&self, has_room: Pools<bool>) -> Option<usize> {
-        let first = |pool| if *has_room.of(pool) { self.ready.of(pool).first().copied() } else { None };
+    /// True for a stage beside which no other of its sort works.
+    pub fn fills_threads(&self, idx: usize) -> bool {
+        self.fills[idx]
+    }
+
+    /// The first stage that can be looked at in a pool that has room, or none; without `may_fill` none that keeps all
+    /// threads busy.
+    pub fn first_ready(&self, has_room: Pools<bool>, may_fill: bool) -> Option<usize> {
+        let first = |pool| {
+            let mut ready = self.ready.of(pool).iter().copied().filter(|_| *has_room.of(pool));
+            ready.find(|idx| may_fill || !self.fills[*idx])
+        };
         first(Pool::Cpu).into_iter().chain(first(Pool::Gpu)).min()
     }
 
-    /// The number of stages that can be looked at, by pool.
-    pub fn n_ready(&self) -> Pools<usize> {
-        Pools { cpu: self.ready.cpu.len(), gpu: self.ready.gpu.len() }
+    /// The number of stages that could work at once, by pool: of those that keep all threads busy at most one, without
+    /// `may_fill` none.
+    pub fn n_ready(&self, may_fill: bool) -> Pools<usize> {
+        let n_filling = self.ready.cpu.iter().filter(|idx| self.fills[**idx]).count();
+        let n_held_back = n_filling.saturating_sub(usize::from(may_fill));
+        Pools { cpu: self.ready.cpu.len() - n_held_back, gpu: self.ready.gpu.len() }
     }
 
     /// True when every reader of a settled stage is settled too.

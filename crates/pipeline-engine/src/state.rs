@@ -32,6 +32,8 @@ pub(crate) struct State<'a, 'env> {
     pub is_over: bool,
     /// Stages at work, each of which takes one of the run's jobs.
     pub n_working: Pools<usize>,
+    /// True while one of them keeps all threads busy.
+    is_filled: bool,
     /// Stages whose thread only stores files.
     pub n_storing: usize,
     is_working: Vec<bool>,
@@ -67,6 +69,7 @@ impl<'a, 'env> State<'a, 'env> {
             drops_put_off: BTreeSet::new(),
             is_over: false,
             n_working: Pools::default(),
+            is_filled: false,
             n_storing: 0,
             is_working: vec![false; n_stages],
             waiting: Vec::new(),
@@ -141,16 +144,23 @@ impl<'a, 'env> State<'a, 'env> {
         self.n_working.cpu + self.n_working.gpu + self.n_storing
     }
 
+    /// True unless a stage works that keeps all threads busy.
+    pub fn may_fill(&self) -> bool {
+        !self.is_filled
+    }
+
     /// A stage takes one of the run's jobs.
     pub fn start_work(&mut self, idx: usize) {
         self.is_working[idx] = true;
         *self.n_working.of_mut(self.schedule.pool(idx)) += 1;
+        self.is_filled |= self.schedule.fills_threads(idx);
     }
 
     /// A stage gives its job back, if it has not done so before, and goes on to store files.
     pub fn end_work(&mut self, idx: usize) {
         if std::mem::take(&mut self.is_working[idx]) {
             *self.n_working.of_mut(self.schedule.pool(idx)) -= 1;
+            self.is_filled &= !self.schedule.fills_threads(idx);
             self.n_storing += 1;
         }
     }

@@ -155,6 +155,10 @@ impl Stage for DecodeImages {
         Ok(vec![Source { name: "path".into(), path: path.to_owned() }])
     }
 
+    fn fills_threads(&self) -> bool {
+        true
+    }
+
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let watch = &mut |_| artifact::go_on(context);

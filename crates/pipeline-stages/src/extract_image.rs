@@ -111,6 +111,10 @@ impl Stage for ExtractImage {
         true
     }
 
+    fn fills_threads(&self) -> bool {
+        true
+    }
+
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
         let files = self.files()?;
         let load = || {

@@ -154,6 +154,10 @@ impl Stage for ExtractText {
         true
     }
 
+    fn fills_threads(&self) -> bool {
+        true
+    }
+
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
         let files = self.files()?;
         let load = || {

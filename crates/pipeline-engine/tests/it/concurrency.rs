@@ -60,6 +60,38 @@ fn a_pool_has_its_own_number_of_jobs() {
 }
 
 #[test]
+fn of_stages_that_fill_all_threads_one_works_at_a_time_beside_others() {
+    let mut world = World::new();
+    (world.options.n_jobs, world.options.n_threads) = (4, 8);
+    let n_filling = Arc::new(AtomicUsize::new(0));
+    let barrier = Arc::new(Barrier::new(2));
+    // The one that `small` waits for runs beside it; the others have all threads once `small` is done.
+    let large = |id: &str, meets: bool| {
+        let (n_filling, barrier) = (Arc::clone(&n_filling), Arc::clone(&barrier));
+        part(id).param("id", id).filling_threads().work(move |context| {
+            assert_eq!(n_filling.fetch_add(1, Ordering::SeqCst), 0);
+            if meets {
+                barrier.wait();
+            }
+            assert_eq!(context.n_threads, if meets { 4 } else { 8 });
+            n_filling.fetch_sub(1, Ordering::SeqCst);
+            write(context, "")
+        })
+    };
+    let small = {
+        let barrier = Arc::clone(&barrier);
+        part("small").work(move |context| {
+            barrier.wait();
+            write(context, "")
+        })
+    };
+    let after = |part: Part| part.input("small");
+    let parts = [small, large("a", true), after(large("b", false)), after(large("c", false))];
+    let ran = world.run(&parts);
+    assert_eq!(ran.summary.n_ran, 4, "{}", ran.errors());
+}
+
+#[test]
 fn never_more_stages_run_than_allowed() {
     let mut world = World::new();
     world.options.n_jobs = 2;

@@ -26,6 +26,7 @@ pub struct Part {
     sources: Vec<PathBuf>,
     retain: bool,
     pool: Option<Pool>,
+    fills_threads: bool,
     publish: Vec<(String, PathBuf)>,
     work: Option<Arc<Work>>,
 }
@@ -53,6 +54,7 @@ pub fn part(id: &str) -> Part {
         sources: Vec::new(),
         retain: true,
         pool: None,
+        fills_threads: false,
         publish: Vec::new(),
         work: None,
     }
@@ -81,6 +83,10 @@ impl Part {
     }
     pub fn pool(mut self, pool: Pool) -> Self {
         self.pool = Some(pool);
+        self
+    }
+    pub fn filling_threads(mut self) -> Self {
+        self.fills_threads = true;
         self
     }
     pub fn publish(mut self, file: &str, path: PathBuf) -> Self {
@@ -123,6 +129,10 @@ impl Stage for TestStage {
 
     fn params(&self) -> BTreeMap<String, String> {
         self.part.params.clone()
+    }
+
+    fn fills_threads(&self) -> bool {
+        self.part.fills_threads
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
