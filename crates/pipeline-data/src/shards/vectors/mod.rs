@@ -2,6 +2,7 @@
 //!
 //! In Python: `np.frombuffer(table["vector"].combine_chunks().buffers()[1], "<f4").reshape(n, dim)`.
 
+mod hashed;
 mod pages;
 mod read;
 mod write;

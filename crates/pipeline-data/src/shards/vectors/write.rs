@@ -1,11 +1,9 @@
-//! Writes vectors from where they are: the file is taken apart into pieces of memory, which one thread writes while another
-//! hashes them.
+//! Writes vectors from where they are: the file is taken apart into pieces of memory.
 //!
 //! The bytes are those of the parquet crate's own writer for arrow, which copies every vector three times.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, IoSlice, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -22,6 +20,7 @@ use parquet::file::writer::TrackedWrite;
 use parquet::schema::types::ColumnDescPtr;
 
 use super::VectorShard;
+use super::hashed;
 use super::pages;
 use crate::DataError;
 use crate::shards::bytes;
@@ -49,38 +48,7 @@ pub(super) fn write(
     let metadata = file_metadata(shard, &ids, &layout, metadata).map_err(failed)?;
     let footer = footer(&pieces, &metadata).map_err(failed)?;
     pieces.push(&footer);
-    write_hashed(path, &pieces).map_err(|source| DataError::Write { path: path.to_owned(), source })
-}
-
-/// Writes the pieces of a file, which another thread hashes meanwhile.
-fn write_hashed(path: &Path, pieces: &[&[u8]]) -> io::Result<[u8; 32]> {
-    let file = File::create(path)?;
-    let (written, hasher) = rayon::join(
-        || write_all(&file, pieces),
-        || {
-            let mut hasher = blake3::Hasher::new();
-            // Whoever has nothing left to write helps.
-            pieces.iter().for_each(|piece| _ = hasher.update_rayon(piece));
-            hasher
-        },
-    );
-    written.map(|()| *hasher.finalize().as_bytes())
-}
-
-/// Writes all pieces by as few calls as may be: the page cache takes large writes in large folios.
-fn write_all(mut file: &File, pieces: &[&[u8]]) -> io::Result<()> {
-    const MOST_PIECES: usize = 1024;
-    let mut slices: Vec<IoSlice<'_>> = pieces.iter().map(|piece| IoSlice::new(piece)).collect();
-    let mut left = slices.as_mut_slice();
-    while !left.is_empty() {
-        match file.write_vectored(&left[..left.len().min(MOST_PIECES)]) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(n_bytes) => IoSlice::advance_slices(&mut left, n_bytes),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    hashed::write(path, &pieces).map_err(|source| DataError::Write { path: path.to_owned(), source })
 }
 
 /// The column of ids, as the beginning of a file that has no other column.
