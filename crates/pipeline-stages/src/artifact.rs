@@ -90,12 +90,14 @@ pub(crate) fn input<'a>(context: &'a StageContext<'_>, slot: &str) -> &'a InputA
 pub(crate) fn queries(artifact: &InputArtifact) -> Result<Vec<QueryRow>, StageError> {
     let mut rows = Vec::new();
     for (path, _) in shards(artifact) {
-        rows.extend(
-            pipeline_data::read_query_shard(&path)
-                .map_err(|error| StageError::because("the queries cannot be read", error))?,
-        );
+        rows.extend(query_shard(&path)?);
     }
     Ok(rows)
+}
+
+/// The rows of one shard of queries.
+pub(crate) fn query_shard(path: &Path) -> Result<Vec<QueryRow>, StageError> {
+    pipeline_data::read_query_shard(path).map_err(|error| StageError::because("the queries cannot be read", error))
 }
 
 /// The vectors of a features artifact with their ids.

@@ -127,7 +127,7 @@ impl Stage for EvaluateRecall {
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let pool = Pool::embed(context, &text, &images)?;
-        let evaluation = self.evaluate(context, &queries, &images, &pool)?;
+        let evaluation = self.evaluate(context, &queries, &images, pool)?;
         let search_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
         evaluation.write(context, &images)?;
@@ -193,7 +193,7 @@ impl EvaluateRecall {
         context: &StageContext<'_>,
         queries: &'a [QueryRow],
         images: &Features,
-        pool: &Pool,
+        pool: Pool,
     ) -> Result<Evaluation<'a>, StageError> {
         let rows = rows_by_id(images);
         let with_text: Vec<usize> =
@@ -205,9 +205,7 @@ impl EvaluateRecall {
                 ids.iter().filter_map(|id| rows.get(id.as_str()).copied()).collect()
             })
             .collect();
-        let mut values = Vec::with_capacity(with_text.len() * pool.queries.n_cols);
-        with_text.iter().for_each(|query_idx| values.extend_from_slice(pool.queries.row(*query_idx)));
-        let embedded = Matrix::new(with_text.len(), pool.queries.n_cols, values);
+        let embedded = pool.queries.with_rows(&with_text);
         let queries: Vec<&QueryRow> = with_text.iter().map(|query_idx| &queries[*query_idx]).collect();
         let top_k = self.params.k.last().copied().unwrap_or(MIN_TOP).max(MIN_TOP);
         let similarity: retrieval::Similarity = self.params.similarity.into();

@@ -16,6 +16,7 @@ use crate::extraction::{Encoding, Extraction, Rows};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::load_queries::rows_digest;
 use crate::model::{self, ModelName};
+use crate::query_shards::QueryShards;
 
 pub(crate) static KIND: Kind = Kind {
     name: "extract-text",
@@ -172,19 +173,21 @@ impl Stage for ExtractText {
         let tokenize_seconds: Option<fn(&TextEncoder) -> f64> = Some(TextEncoder::tokenize_seconds);
         let encoding = Encoding { load: &load, dim: TextEncoder::dim, batch_rows, tokenize_seconds, pooling };
         let start = Instant::now();
-        let rows = artifact::queries(artifact::input(context, "queries"))?;
-        let digests: Vec<_> = rows.iter().map(row_digest).collect();
-        let mut extraction = Extraction::new(context, encoding, rows.len() as u64);
+        let mut digests = Vec::new();
+        let mut queries =
+            QueryShards::scan(artifact::input(context, "queries"), &mut |row| digests.push(row_digest(row)))?;
+        let mut extraction = Extraction::new(context, encoding, queries.n_rows() as u64);
         extraction.spent("read", start);
         for range in pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), crate::load_queries::SIZES) {
             let mut manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
             for (name, value) in &manifest_params(&self.params) {
                 manifest.param(name, value);
             }
-            let rows = &rows[range];
-            extraction.shard(manifest, rows.len() as u64, &mut || Ok(to_encode(rows, context.n_threads)))?;
+            let n_rows = range.len() as u64;
+            extraction
+                .shard(manifest, n_rows, &mut || Ok(to_encode(queries.rows(range.clone())?, context.n_threads)))?;
         }
-        if rows.is_empty() {
+        if queries.n_rows() == 0 {
             context.host.warn("there are no queries to encode".into());
         }
         extraction.finish(Some(model::headline(context, &files.weights)))
@@ -192,7 +195,7 @@ impl Stage for ExtractText {
 }
 
 /// The queries of a shard, to be encoded on `n_threads` threads.
-fn to_encode(rows: &[QueryRow], n_threads: usize) -> Rows<'_, TextEncoder> {
+fn to_encode<'a>(rows: Vec<QueryRow>, n_threads: usize) -> Rows<'a, TextEncoder> {
     // Texts of like length share batches.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|row_idx| rows[*row_idx].text.len());

@@ -12,8 +12,8 @@ use crate::artifact::{self, FeaturesInfo};
 use crate::model;
 use crate::recent_vectors::RecentVectors;
 
-/// Vectors kept for equal rows of later shards: 8,000 of ResNet-50, 20,000 of BERT.
-const RECENT_BYTES: usize = 64 << 20;
+/// Vectors kept for equal rows of later shards: 4,000 of ResNet-50, 10,000 of BERT.
+const RECENT_BYTES: usize = 32 << 20;
 
 /// What the encoder stages do differently.
 pub(crate) struct Encoding<'a, E> {

@@ -27,6 +27,7 @@ mod load_queries;
 mod model;
 mod pictures;
 mod predictions;
+mod query_shards;
 mod recent_vectors;
 mod results;
 mod search;
