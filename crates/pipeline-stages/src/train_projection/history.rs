@@ -1,0 +1,21 @@
+//! `history.csv`: a line per step.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use pipeline_core::StageError;
+use pipeline_nn::train::StepLoss;
+
+use crate::artifact;
+
+/// Writes the loss of every step.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn write(path: &Path, losses: &[StepLoss]) -> Result<(), StageError> {
+    let mut history = String::from("epoch,step,loss\n");
+    for step in losses {
+        writeln!(history, "{},{},{}", step.epoch, step.step, step.loss).expect("a String takes any text");
+    }
+    std::fs::write(path, history).map_err(|error| artifact::unwritable(path, error))
+}

@@ -1,0 +1,63 @@
+//! Which text belongs to which image.
+
+use std::collections::HashMap;
+
+use pipeline_core::StageError;
+use pipeline_data::QueryRow;
+
+use super::params::Pairs;
+use crate::artifact::Features;
+
+/// Fails unless the text features are those of the queries, row by row.
+pub(crate) fn must_align(queries: &[QueryRow], text: &Features) -> Result<(), StageError> {
+    let same = queries.len() == text.ids.len() && queries.iter().zip(&text.ids).all(|(row, id)| row.id == *id);
+    if same {
+        return Ok(());
+    }
+    Err(StageError::new(format!(
+        "the text features ({} rows) are not those of the queries ({} rows): their ids differ",
+        text.ids.len(),
+        queries.len()
+    ))
+    .with_help("the inputs `queries` and `text` must come from the same queries"))
+}
+
+/// The rows of images by id.
+pub(crate) fn rows_by_id(images: &Features) -> HashMap<&str, usize> {
+    images.ids.iter().enumerate().filter_map(|(row_idx, id)| Some((id.as_deref()?, row_idx))).collect()
+}
+
+/// The training pairs of the queries that have a text: (text row, image row) in the order of the queries and their ids.
+pub(super) fn pairs(queries: &[QueryRow], images: &Features, which: Pairs) -> Vec<(usize, usize)> {
+    let rows = rows_by_id(images);
+    let n_images = if which == Pairs::First { 1 } else { usize::MAX };
+    let with_text = queries.iter().enumerate().filter(|(_, query)| !query.text.is_empty());
+    with_text
+        .flat_map(|(query_idx, query)| {
+            let ids = query.image_ids.as_deref().unwrap_or_default();
+            let there = ids.iter().filter_map(|id| rows.get(id.as_str()));
+            there.take(n_images).map(move |image_idx| (query_idx, *image_idx)).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline_nn::Matrix;
+
+    use super::*;
+
+    fn query(text: &str, ids: &[&str]) -> QueryRow {
+        let image_ids = Some(ids.iter().map(|id| (*id).to_owned()).collect());
+        QueryRow { id: Some("1".into()), text: text.into(), image_ids }
+    }
+
+    #[test]
+    fn a_query_is_paired_with_its_first_image_that_is_there_or_with_all() {
+        let ids = ["a", "b", "c"].map(|id| Some(id.to_owned())).to_vec();
+        let images = Features { ids, vectors: Matrix::zeros(3, 1) };
+        let queries = [query("红色", &["x", "c", "a"]), query("", &["b"]), query("猫", &["x"]), query("狗", &["b"])];
+        assert_eq!(pairs(&queries, &images, Pairs::First), [(0, 2), (3, 1)]);
+        assert_eq!(pairs(&queries, &images, Pairs::All), [(0, 2), (0, 0), (3, 1)]);
+    }
+}

@@ -1,0 +1,231 @@
+//! What can be chosen about a `train-projection`, and what is refused before anything has run.
+
+use pipeline_nn::train::{ClosedForm, TrainOptions};
+use pipeline_spec::{Span, SpecError, SpecPath};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::kind::{BuildContext, span_of};
+
+/// The params of `train-projection`; the defaults are the notebook's.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TrainProjectionParams {
+    /// How features come into the shared space.
+    #[serde(default)]
+    pub(super) fusion: Fusion,
+    /// Which of a query's images it is paired with.
+    #[serde(default)]
+    pub(super) pairs: Pairs,
+    /// How the heads come about.
+    #[serde(default)]
+    pub(super) fit: Fit,
+    /// With `fit: ridge` or `cca`: what is added to the diagonal of covariances, as a share of their mean diagonal.
+    #[serde(default = "default_penalty")]
+    pub(super) penalty: f64,
+    /// The width of the shared space.
+    #[serde(default = "default_projection_dim")]
+    #[schemars(range(min = 1))]
+    pub(super) projection_dim: usize,
+    /// Divide embeddings by their L2 norm.
+    #[serde(default = "default_true")]
+    pub(super) normalize: bool,
+    /// What similarities are divided by before the softmax.
+    #[serde(default = "default_temperature")]
+    pub(super) temperature: f64,
+    /// The learning rate of Adam.
+    #[serde(default = "default_lr")]
+    pub(super) lr: f64,
+    /// The L2 penalty of Adam, coupled with the gradient.
+    #[serde(default = "default_weight_decay")]
+    pub(super) weight_decay: f64,
+    /// Passes over the pairs.
+    #[serde(default = "default_epochs")]
+    pub(super) epochs: usize,
+    /// Pairs per step; the last batch of an epoch may be smaller.
+    #[serde(default = "default_batch_size")]
+    #[schemars(range(min = 1))]
+    pub(super) batch_size: usize,
+    /// Shuffle the pairs anew for each epoch, by `seed`.
+    #[serde(default)]
+    pub(super) shuffle: bool,
+    /// The seed of the initial weights (those of `torch.manual_seed`) and of the shuffling.
+    #[serde(default)]
+    pub(super) seed: u64,
+    /// Weights to start from instead: a `projection.safetensors` or the notebook's `.pth`.
+    // Not part of the manifest: the file's content is, as a source.
+    #[serde(default, skip_serializing)]
+    pub(super) init_from: Option<SpecPath>,
+}
+
+impl TrainProjectionParams {
+    /// The params of a stage.
+    ///
+    /// # Errors
+    /// What is wrong with them, with its place in the spec.
+    pub(super) fn read(context: &BuildContext<'_>) -> Result<Self, SpecError> {
+        let node = &context.stage.params;
+        let params: Self = pipeline_spec::params(node)?;
+        let is_closed = params.fit.closed_form().is_some();
+        let checks: [(&str, bool, &str); 9] = [
+            ("projection_dim", params.projection_dim >= 1, "must be at least 1"),
+            ("batch_size", params.batch_size >= 1, "must be at least 1"),
+            ("temperature", params.temperature > 0.0 && params.temperature.is_finite(), "must be a number above 0"),
+            ("lr", params.lr >= 0.0 && params.lr.is_finite(), "must be a number of at least 0"),
+            (
+                "weight_decay",
+                params.weight_decay >= 0.0 && params.weight_decay.is_finite(),
+                "must be a number of at least 0",
+            ),
+            (
+                "init_from",
+                params.init_from.is_none() || params.fusion == Fusion::Projection,
+                "needs `fusion: projection`; `passthrough` has no weights",
+            ),
+            (
+                "init_from",
+                params.init_from.is_none() || !is_closed,
+                "needs `fit: contrastive`; other fits start from nothing",
+            ),
+            (
+                "fit",
+                !is_closed || params.fusion == Fusion::Projection,
+                "needs `fusion: projection`; `passthrough` has no heads",
+            ),
+            ("penalty", params.penalty > 0.0 && params.penalty.is_finite(), "must be a number above 0"),
+        ];
+        for (name, holds, must) in checks {
+            if !holds {
+                return Err(SpecError::at(span_of(node, name), format!("`{name}` {must}")));
+            }
+        }
+        if params.fusion == Fusion::Passthrough {
+            check_widths(context, span_of(node, "fusion"))?;
+        }
+        Ok(params)
+    }
+
+    /// How to train with them.
+    pub(super) fn options(&self, n_threads: usize) -> TrainOptions {
+        TrainOptions {
+            normalize: self.normalize,
+            temperature: self.temperature,
+            lr: self.lr,
+            weight_decay: self.weight_decay,
+            epochs: self.epochs,
+            batch_size: self.batch_size,
+            shuffle: self.shuffle,
+            seed: self.seed,
+            n_threads,
+        }
+    }
+}
+
+/// Refuses a passthrough of features of different widths as far as the models tell before anything has run.
+fn check_widths(context: &BuildContext<'_>, span: &Span) -> Result<(), SpecError> {
+    let search = &context.settings.model_search;
+    let width = |slot: &str| {
+        let stage = crate::search::input(context.spec, context.stage, slot)?;
+        match stage.kind.value.as_str() {
+            "extract-text" => crate::extract_text::width(&stage.params, search),
+            "extract-image" => crate::extract_image::width(&stage.params, search),
+            _ => None,
+        }
+    };
+    match (width("text"), width("images")) {
+        (Some(text), Some(images)) if text != images => Err(SpecError::at(span, different_widths(text, images))
+            .with_help("use `fusion: projection`, or encoders of one width")),
+        _ => Ok(()),
+    }
+}
+
+/// What is wrong with a passthrough of features of different widths.
+pub(super) fn different_widths(text: usize, images: usize) -> String {
+    format!(
+        "`fusion: passthrough` needs features of one width, but the text's have {text} numbers and the images' {images}"
+    )
+}
+
+/// How features come into the shared space.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Fusion {
+    /// Through a linear head each.
+    #[default]
+    Projection,
+    /// As they are: both kinds of features must have the same width, and nothing is trained.
+    Passthrough,
+}
+
+/// Which of a query's images it is paired with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Pairs {
+    /// The first of its ids that is there, as in the notebook: a pair per query.
+    #[default]
+    First,
+    /// Each of its ids that is there: a pair per query and image.
+    All,
+}
+
+/// How the heads come about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Fit {
+    /// Trained by steps of Adam on the symmetric InfoNCE loss.
+    #[default]
+    Contrastive,
+    /// Computed: texts to the features of their images by ridge regression.
+    Ridge,
+    /// Computed: canonical correlation analysis of both features.
+    Cca,
+}
+
+impl Fit {
+    pub(super) fn closed_form(self) -> Option<ClosedForm> {
+        match self {
+            Self::Contrastive => None,
+            Self::Ridge => Some(ClosedForm::Ridge),
+            Self::Cca => Some(ClosedForm::Cca),
+        }
+    }
+}
+
+/// 0.01.
+fn default_penalty() -> f64 {
+    0.01
+}
+
+/// 512, the notebook's.
+fn default_projection_dim() -> usize {
+    512
+}
+
+fn default_true() -> bool {
+    true
+}
+
+/// 0.07, the notebook's.
+fn default_temperature() -> f64 {
+    0.07
+}
+
+/// 1e-3, the notebook's.
+fn default_lr() -> f64 {
+    1e-3
+}
+
+/// 1e-4, the notebook's.
+fn default_weight_decay() -> f64 {
+    1e-4
+}
+
+/// 2, the notebook's.
+fn default_epochs() -> usize {
+    2
+}
+
+/// 16, the notebook's.
+fn default_batch_size() -> usize {
+    16
+}

@@ -1,0 +1,46 @@
+//! What a training tells of itself.
+
+use std::collections::BTreeMap;
+
+use pipeline_core::Metrics;
+use pipeline_nn::train::StepLoss;
+
+use super::params::Fit;
+
+/// The number of pairs, and the mean loss of the last epoch if there was one.
+pub(super) fn metrics(losses: &[StepLoss], n_pairs: usize) -> Metrics {
+    let mut metrics = BTreeMap::from([("n_pairs".to_owned(), n_pairs as f64)]);
+    if let Some(loss) = epoch_losses(losses).last() {
+        metrics.insert("loss".into(), *loss);
+    }
+    metrics
+}
+
+/// One line about it.
+pub(super) fn headline(fit: Fit, losses: &[StepLoss], n_pairs: usize) -> Option<String> {
+    let name = match fit {
+        Fit::Contrastive => return contrastive_headline(losses, n_pairs),
+        Fit::Ridge => "ridge regression",
+        Fit::Cca => "canonical correlation analysis",
+    };
+    Some(format!("{n_pairs} pairs, {name}"))
+}
+
+fn contrastive_headline(losses: &[StepLoss], n_pairs: usize) -> Option<String> {
+    let epochs = epoch_losses(losses);
+    let shown: Vec<_> = epochs.iter().map(|loss| format!("{loss:.4}")).collect();
+    let shown = match shown.as_slice() {
+        [] => return None,
+        [first, .., last] if shown.len() > 4 => format!("{first} … {last}"),
+        all => all.join(", "),
+    };
+    Some(format!("{n_pairs} pairs, average loss by epoch: {shown}"))
+}
+
+/// The mean loss of each epoch, in order.
+fn epoch_losses(losses: &[StepLoss]) -> Vec<f64> {
+    losses
+        .chunk_by(|a, b| a.epoch == b.epoch)
+        .map(|epoch| epoch.iter().map(|step| f64::from(step.loss)).sum::<f64>() / epoch.len() as f64)
+        .collect()
+}
