@@ -65,6 +65,7 @@ fn links_in_the_documents_lead_somewhere() {
         "artifacts/README.md",
         "docs/ci.md",
         "docs/statistics.md",
+        "docs/training.md",
         "docs/tutorial.md",
         "pipelines/demo/README.md",
     ] {

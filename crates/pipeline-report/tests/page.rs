@@ -122,6 +122,18 @@ fn every_section_is_there_and_the_navigation_leads_to_it() {
 }
 
 #[test]
+fn a_learning_rate_that_stays_is_no_curve() {
+    let mut report = full();
+    let history = "epoch,step,loss,lr,temperature\n0,0,2.5,0.001,0.07\n0,1,2.25,0.001,0.07\n";
+    report.trainings[0].history = History::parse(history).unwrap();
+    let html = render(&report);
+    assert!(html.contains("<figcaption>loss</figcaption>"));
+    for title in ["learning rate", "temperature"] {
+        assert!(!html.contains(&format!("<figcaption>{title}</figcaption>")), "{title}");
+    }
+}
+
+#[test]
 fn what_others_have_written_is_text_and_nothing_else() {
     let html = render(&full());
     assert_eq!(html.matches("<script>").count(), 1, "only the page's own script");

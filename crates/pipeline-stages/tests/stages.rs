@@ -50,9 +50,9 @@ fn the_manifest_of_each_kind_is_as_it_was() {
         ("train-vectors", "extract-image 3; source model/config; source model/weights"),
         (
             "projection",
-            "train-projection 2; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; lr=0.001; \
-             normalize=true; pairs=\"first\"; penalty=0.01; \
-             projection_dim=64; seed=0; shuffle=false; temperature=0.07; weight_decay=0.0001; source init_from",
+            "train-projection 3; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; lr=0.001; \
+             lr_schedule=\"constant\"; normalize=true; pairs=\"first\"; penalty=0.01; \
+             projection_dim=64; seed=0; shuffle=false; temperature=0.07; warmup_steps=0; weight_decay=0.0001; source init_from",
         ),
         ("evaluate", "evaluate-recall 3; image_to_text=false; k=[1,5,10]; similarity=\"cosine\""),
     ];
@@ -173,17 +173,40 @@ fn same_top(ranking: &pipeline_data::RankingRow, golden: &serde_json::Value) -> 
     ranking.top_ids == ids
 }
 
+/// The error of the spec when the projection has other params.
+fn refused(params: &str) -> pipeline_spec::SpecError {
+    let usual = "projection_dim: 64, init_from: ../../../../tests/fixtures/goldens/mini/init.safetensors";
+    let spec = pipeline_spec::parse(&MINI.replace(usual, params), &bench::spec_file()).unwrap();
+    pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).err().unwrap()
+}
+
 #[test]
 fn a_passthrough_of_different_widths_is_an_error_of_the_spec() {
-    let yaml = MINI.replace(
-        "projection_dim: 64, init_from: ../../../../tests/fixtures/goldens/mini/init.safetensors",
-        "fusion: passthrough",
-    );
-    let spec = pipeline_spec::parse(&yaml, &bench::spec_file()).unwrap();
-    let error = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).err().unwrap();
+    let error = refused("fusion: passthrough");
     assert_eq!(
         error.to_string(),
         "`fusion: passthrough` needs features of one width, but the text's have 64 numbers and the images' 128"
     );
     assert!(error.span.is_some_and(|span| span.text() == "passthrough"));
+}
+
+#[test]
+fn what_is_said_of_steps_where_none_are_taken_is_an_error_of_the_spec() {
+    for (params, at, message) in [
+        (
+            "lr_schedule: cosine, fit: ridge",
+            "cosine",
+            "`lr_schedule` needs `fit: contrastive`; other fits take no steps",
+        ),
+        ("warmup_steps: 9, fit: cca", "9", "`warmup_steps` needs `fit: contrastive`; other fits take no steps"),
+        (
+            "warmup_steps: 9, fusion: passthrough",
+            "9",
+            "`warmup_steps` needs `fusion: projection`; `passthrough` trains nothing",
+        ),
+    ] {
+        let error = refused(params);
+        assert_eq!(error.to_string(), message);
+        assert!(error.span.is_some_and(|span| span.text() == at), "{params}");
+    }
 }

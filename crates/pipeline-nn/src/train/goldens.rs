@@ -61,7 +61,8 @@ pub(crate) fn rankings(set: &str, epochs: usize) -> Vec<GoldenRanking> {
     read_json(&format!("{set}/rankings_{epochs}_epochs.json"))
 }
 
-fn read_json<T: for<'de> Deserialize<'de>>(name: &str) -> T {
+/// A golden file of JSON.
+pub(crate) fn read_json<T: for<'de> Deserialize<'de>>(name: &str) -> T {
     serde_json::from_slice(&std::fs::read(path(name)).unwrap()).unwrap()
 }
 

@@ -5,19 +5,21 @@ mod cpu;
 #[cfg(any(feature = "cuda", test))]
 mod framework;
 mod options;
+mod schedule;
 mod start;
 mod steps;
 mod torch_random;
 
 pub use closed_form::{ClosedForm, fit};
 pub use options::{TrainError, TrainOptions};
+pub use schedule::LrSchedule;
 pub use start::initial_heads;
 
 use crate::checkpoint::Heads;
 use crate::device::{InstructionSet, on_threads};
 use crate::{Device, Matrix};
 
-/// The loss of one step.
+/// The loss of one step, and what the step was taken with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepLoss {
     /// The epoch, from 0.
@@ -26,6 +28,8 @@ pub struct StepLoss {
     pub step: usize,
     /// The mean loss of the batch, before its update.
     pub loss: f32,
+    /// The learning rate of the update.
+    pub lr: f64,
 }
 
 /// What training returns.
@@ -42,7 +46,7 @@ pub struct Trained {
 /// A step takes the next `batch_size` pairs (the last batch of an epoch may be smaller), maps both sides through
 /// their heads, scales them to length one if `normalize`, and minimises the symmetric InfoNCE loss
 /// `(CE(T·Iᵀ/τ) + CE(I·Tᵀ/τ)) / 2` with Adam (β 0.9 and 0.999, ε 1e-8, weight decay added to the gradient), as the
-/// baseline notebook does. Without heads (`start: None`, the features themselves are compared) nothing is trained,
+/// baseline notebook does; `lr_schedule` and `warmup_steps` say what the learning rate of each step is. Without heads (`start: None`, the features themselves are compared) nothing is trained,
 /// and the losses tell how well the features fit. The thread count changes no bit of the result.
 ///
 /// `observe` is told every step; if it returns false, training stops with [`TrainError::Stopped`].
@@ -102,5 +106,7 @@ fn train_on_cuda(
 
 #[cfg(test)]
 pub(crate) mod goldens;
+#[cfg(test)]
+mod option_tests;
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! What can be chosen about training, and what is refused before it begins.
 
+use super::schedule::{LearningRate, LrSchedule};
 use crate::Matrix;
 use crate::checkpoint::{Heads, Linear};
 use crate::device::DeviceError;
@@ -13,6 +14,10 @@ pub struct TrainOptions {
     pub temperature: f64,
     /// Adam's learning rate; not negative.
     pub lr: f64,
+    /// How it goes on once it has warmed up.
+    pub lr_schedule: LrSchedule,
+    /// The steps in which it rises to `lr`, in equal parts.
+    pub warmup_steps: usize,
     /// This share of every weight is added to its gradient; not negative.
     pub weight_decay: f64,
     /// Passes over the pairs.
@@ -34,6 +39,8 @@ impl Default for TrainOptions {
             normalize: true,
             temperature: 0.07,
             lr: 1e-3,
+            lr_schedule: LrSchedule::Constant,
+            warmup_steps: 0,
             weight_decay: 1e-4,
             epochs: 2,
             batch_size: 16,
@@ -121,6 +128,18 @@ pub enum TrainError {
 }
 
 impl TrainOptions {
+    /// The steps of a training on so many pairs.
+    ///
+    /// `batch_size` must not be 0.
+    pub fn n_steps(&self, n_pairs: usize) -> usize {
+        n_pairs.div_ceil(self.batch_size) * self.epochs
+    }
+
+    pub(super) fn learning_rate(&self, n_pairs: usize) -> LearningRate {
+        let Self { lr, lr_schedule, warmup_steps, .. } = *self;
+        LearningRate { lr, schedule: lr_schedule, warmup_steps, n_steps: self.n_steps(n_pairs) }
+    }
+
     pub(super) fn check(&self) -> Result<(), TrainError> {
         let refuse = |name, value, wanted| Err(TrainError::Option { name, value, wanted });
         let is_number_from_zero = |value: f64| value.is_finite() && value >= 0.0;

@@ -17,8 +17,8 @@ pub(super) trait Learner {
     /// The mean loss of the pairs of a batch.
     fn loss(&mut self, batch: &[usize]) -> f32;
 
-    /// Changes the weights against the loss of the last batch, if there are any.
-    fn learn(&mut self);
+    /// Changes the weights against the loss of the last batch, if there are any, at that learning rate.
+    fn learn(&mut self, lr: f64);
 
     /// The heads as they are now.
     fn into_heads(self) -> Option<Heads>;
@@ -32,15 +32,16 @@ pub(super) fn run(
     observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
 ) -> Result<Trained, TrainError> {
     let mut random = TorchRandom::new(options.seed);
+    let learning_rate = options.learning_rate(n_pairs);
     let mut losses = Vec::new();
     for epoch in 0..options.epochs {
         let order = epoch_order(n_pairs, options.shuffle, &mut random);
         for (step, batch) in order.chunks(options.batch_size).enumerate() {
-            let step_loss = StepLoss { epoch, step, loss: learner.loss(batch) };
+            let step_loss = StepLoss { epoch, step, loss: learner.loss(batch), lr: learning_rate.at(losses.len()) };
             if !step_loss.loss.is_finite() {
                 return Err(TrainError::NotFinite { what: "loss", epoch, step });
             }
-            learner.learn();
+            learner.learn(step_loss.lr);
             losses.push(step_loss);
             if !observe(&step_loss) {
                 return Err(TrainError::Stopped { epoch, step });

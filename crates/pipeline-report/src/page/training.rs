@@ -11,6 +11,8 @@ use crate::history::History;
 const MAX_POINTS: usize = 240;
 /// What is measured on held-out data begins so.
 const VALID: &str = "valid_";
+/// What a step is taken with: a curve worth drawing only where it changes.
+const SETTINGS: [&str; 2] = ["lr", "temperature"];
 
 pub(super) fn draw(trainings: &[Training]) -> Markup {
     html! {
@@ -24,9 +26,17 @@ pub(super) fn draw(trainings: &[Training]) -> Markup {
 /// One chart for each column, but one for all that is measured on held-out data.
 fn charts(history: &History) -> Vec<Markup> {
     let (valid, own): (Vec<&str>, Vec<&str>) = history.curves().partition(|name| name.starts_with(VALID));
-    let mut charts: Vec<Markup> = own.iter().filter_map(|name| chart(history, title(name), &[name])).collect();
+    let mut charts: Vec<Markup> = own
+        .iter()
+        .filter(|name| is_drawn(history, name))
+        .filter_map(|name| chart(history, title(name), &[name]))
+        .collect();
     charts.extend(chart(history, "validation", &valid));
     charts
+}
+
+fn is_drawn(history: &History, column: &str) -> bool {
+    !SETTINGS.contains(&column) || history.points(column).windows(2).any(|pair| pair[0].1 != pair[1].1)
 }
 
 fn title(column: &str) -> &str {

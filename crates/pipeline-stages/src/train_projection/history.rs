@@ -8,14 +8,14 @@ use pipeline_nn::train::StepLoss;
 
 use crate::artifact;
 
-/// Writes the loss of every step.
+/// Writes the loss of every step, and what the step was taken with.
 ///
 /// # Errors
 /// When the file cannot be written.
 pub(super) fn write(path: &Path, losses: &[StepLoss]) -> Result<(), StageError> {
-    let mut history = String::from("epoch,step,loss\n");
-    for step in losses {
-        writeln!(history, "{},{},{}", step.epoch, step.step, step.loss).expect("a String takes any text");
+    let mut history = String::from("epoch,step,loss,lr\n");
+    for StepLoss { epoch, step, loss, lr } in losses {
+        writeln!(history, "{epoch},{step},{loss},{lr}").expect("a String takes any text");
     }
     std::fs::write(path, history).map_err(|error| artifact::unwritable(path, error))
 }

@@ -1,5 +1,6 @@
 //! `train-projection`: two linear heads into a shared space, trained with InfoNCE on cached features.
 
+mod checks;
 mod history;
 mod pairs;
 mod params;
@@ -11,7 +12,7 @@ use std::time::Instant;
 
 use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
 use pipeline_nn::checkpoint::{Checkpoint, Heads};
-use pipeline_nn::train::{self, StepLoss};
+use pipeline_nn::train::{self, StepLoss, TrainOptions};
 use pipeline_spec::SpecError;
 
 use crate::artifact::{self, Features};
@@ -19,11 +20,11 @@ use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema};
 use crate::load_queries::must_be_a_file;
 pub(crate) use pairs::{must_align, rows_by_id};
 pub(crate) use params::Fusion;
-use params::{TrainProjectionParams, different_widths};
+use params::TrainProjectionParams;
 
 pub(crate) static KIND: Kind = Kind {
     name: "train-projection",
-    version: 2,
+    version: 3,
     summary: "Trains two linear heads on cached features with symmetric InfoNCE, or computes them",
     slots: Some(&[
         Slot::required("queries", Format::Queries, "the training queries with the ids of their images"),
@@ -40,7 +41,7 @@ struct TrainProjection {
 }
 
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
-    Ok(Box::new(TrainProjection { params: TrainProjectionParams::read(&context)? }))
+    Ok(Box::new(TrainProjection { params: checks::read(&context)? }))
 }
 
 impl Stage for TrainProjection {
@@ -116,27 +117,26 @@ impl TrainProjection {
             Fusion::Projection => Some(start::heads(&self.params, text.n_cols, images.n_cols)?),
             Fusion::Passthrough => {
                 if text.n_cols != images.n_cols {
-                    let message = different_widths(text.n_cols, images.n_cols);
+                    let message = checks::different_widths(text.n_cols, images.n_cols);
                     return Err(StageError::new(message).with_help("use `fusion: projection`"));
                 }
                 None
             }
         };
-        let n_steps = (pairs.len().div_ceil(self.params.batch_size) * self.params.epochs) as u64;
+        let options = self.params.options(context.n_threads);
+        let n_steps = options.n_steps(pairs.len());
+        if options.warmup_steps > n_steps {
+            let TrainOptions { warmup_steps, .. } = options;
+            context.host.warn(format!(
+                "the learning rate never reaches `lr`: `warmup_steps` is {warmup_steps}, but the steps are {n_steps}"
+            ));
+        }
         let mut n_done = 0;
-        let trained = train::train(
-            text,
-            images,
-            pairs,
-            &self.params.options(context.n_threads),
-            start,
-            artifact::device(context.device),
-            &mut |_| {
-                n_done += 1;
-                context.host.progress(n_done, Some(n_steps));
-                !context.host.is_cancelled()
-            },
-        )
+        let trained = train::train(text, images, pairs, &options, start, artifact::device(context.device), &mut |_| {
+            n_done += 1;
+            context.host.progress(n_done, Some(n_steps as u64));
+            !context.host.is_cancelled()
+        })
         .map_err(failed)?;
         if context.host.is_cancelled() {
             return Err(StageError::cancelled());

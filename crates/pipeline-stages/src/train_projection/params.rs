@@ -1,11 +1,9 @@
-//! What can be chosen about a `train-projection`, and what is refused before anything has run.
+//! What can be chosen about a `train-projection`.
 
-use pipeline_nn::train::{ClosedForm, TrainOptions};
-use pipeline_spec::{Span, SpecError, SpecPath};
+use pipeline_nn::train::{self, ClosedForm, TrainOptions};
+use pipeline_spec::SpecPath;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use crate::kind::{BuildContext, span_of};
 
 /// The params of `train-projection`; the defaults are the notebook's.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +34,12 @@ pub(super) struct TrainProjectionParams {
     /// The learning rate of Adam.
     #[serde(default = "default_lr")]
     pub(super) lr: f64,
+    /// What becomes of the learning rate once it has warmed up.
+    #[serde(default)]
+    pub(super) lr_schedule: LrSchedule,
+    /// Steps in which the learning rate rises to `lr`, in equal parts.
+    #[serde(default)]
+    pub(super) warmup_steps: usize,
     /// The L2 penalty of Adam, coupled with the gradient.
     #[serde(default = "default_weight_decay")]
     pub(super) weight_decay: f64,
@@ -59,58 +63,14 @@ pub(super) struct TrainProjectionParams {
 }
 
 impl TrainProjectionParams {
-    /// The params of a stage.
-    ///
-    /// # Errors
-    /// What is wrong with them, with its place in the spec.
-    pub(super) fn read(context: &BuildContext<'_>) -> Result<Self, SpecError> {
-        let node = &context.stage.params;
-        let params: Self = pipeline_spec::params(node)?;
-        let is_closed = params.fit.closed_form().is_some();
-        let checks: [(&str, bool, &str); 9] = [
-            ("projection_dim", params.projection_dim >= 1, "must be at least 1"),
-            ("batch_size", params.batch_size >= 1, "must be at least 1"),
-            ("temperature", params.temperature > 0.0 && params.temperature.is_finite(), "must be a number above 0"),
-            ("lr", params.lr >= 0.0 && params.lr.is_finite(), "must be a number of at least 0"),
-            (
-                "weight_decay",
-                params.weight_decay >= 0.0 && params.weight_decay.is_finite(),
-                "must be a number of at least 0",
-            ),
-            (
-                "init_from",
-                params.init_from.is_none() || params.fusion == Fusion::Projection,
-                "needs `fusion: projection`; `passthrough` has no weights",
-            ),
-            (
-                "init_from",
-                params.init_from.is_none() || !is_closed,
-                "needs `fit: contrastive`; other fits start from nothing",
-            ),
-            (
-                "fit",
-                !is_closed || params.fusion == Fusion::Projection,
-                "needs `fusion: projection`; `passthrough` has no heads",
-            ),
-            ("penalty", params.penalty > 0.0 && params.penalty.is_finite(), "must be a number above 0"),
-        ];
-        for (name, holds, must) in checks {
-            if !holds {
-                return Err(SpecError::at(span_of(node, name), format!("`{name}` {must}")));
-            }
-        }
-        if params.fusion == Fusion::Passthrough {
-            check_widths(context, span_of(node, "fusion"))?;
-        }
-        Ok(params)
-    }
-
     /// How to train with them.
     pub(super) fn options(&self, n_threads: usize) -> TrainOptions {
         TrainOptions {
             normalize: self.normalize,
             temperature: self.temperature,
             lr: self.lr,
+            lr_schedule: self.lr_schedule.into(),
+            warmup_steps: self.warmup_steps,
             weight_decay: self.weight_decay,
             epochs: self.epochs,
             batch_size: self.batch_size,
@@ -119,31 +79,6 @@ impl TrainProjectionParams {
             n_threads,
         }
     }
-}
-
-/// Refuses a passthrough of features of different widths as far as the models tell before anything has run.
-fn check_widths(context: &BuildContext<'_>, span: &Span) -> Result<(), SpecError> {
-    let search = &context.settings.model_search;
-    let width = |slot: &str| {
-        let stage = crate::search::input(context.spec, context.stage, slot)?;
-        match stage.kind.value.as_str() {
-            "extract-text" => crate::extract_text::width(&stage.params, search),
-            "extract-image" => crate::extract_image::width(&stage.params, search),
-            _ => None,
-        }
-    };
-    match (width("text"), width("images")) {
-        (Some(text), Some(images)) if text != images => Err(SpecError::at(span, different_widths(text, images))
-            .with_help("use `fusion: projection`, or encoders of one width")),
-        _ => Ok(()),
-    }
-}
-
-/// What is wrong with a passthrough of features of different widths.
-pub(super) fn different_widths(text: usize, images: usize) -> String {
-    format!(
-        "`fusion: passthrough` needs features of one width, but the text's have {text} numbers and the images' {images}"
-    )
 }
 
 /// How features come into the shared space.
@@ -187,6 +122,26 @@ impl Fit {
             Self::Contrastive => None,
             Self::Ridge => Some(ClosedForm::Ridge),
             Self::Cca => Some(ClosedForm::Cca),
+        }
+    }
+}
+
+/// What becomes of the learning rate once it has warmed up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum LrSchedule {
+    /// It stays, as in the notebook.
+    #[default]
+    Constant,
+    /// It falls to 0 along half a cosine, as open_clip's does.
+    Cosine,
+}
+
+impl From<LrSchedule> for train::LrSchedule {
+    fn from(schedule: LrSchedule) -> Self {
+        match schedule {
+            LrSchedule::Constant => Self::Constant,
+            LrSchedule::Cosine => Self::Cosine,
         }
     }
 }

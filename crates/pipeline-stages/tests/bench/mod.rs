@@ -149,8 +149,10 @@ impl Bench {
     /// The largest difference between the losses that a stage has written and `golden`, a list of steps by epoch.
     pub fn largest_loss_difference(&self, name: &str, golden: &serde_json::Value) -> f64 {
         let history = std::fs::read_to_string(self.artifact(name).folder.join("history.csv")).unwrap();
-        let loss = |line: &str| line.rsplit(',').next().unwrap().parse::<f64>().unwrap();
-        let losses: Vec<f64> = history.lines().skip(1).map(loss).collect();
+        let (head, lines) = history.split_once('\n').unwrap();
+        let column = head.split(',').position(|name| name == "loss").unwrap();
+        let loss = |line: &str| line.split(',').nth(column).unwrap().parse::<f64>().unwrap();
+        let losses: Vec<f64> = lines.lines().map(loss).collect();
         let epochs = golden.as_array().unwrap().iter();
         let golden: Vec<f64> =
             epochs.flat_map(|epoch| epoch.as_array().unwrap()).map(|loss| loss.as_f64().unwrap()).collect();

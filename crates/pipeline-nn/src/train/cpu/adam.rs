@@ -9,7 +9,6 @@ const EPSILON: f32 = 1e-8;
 
 /// What is the same for all weights, and the number of steps taken.
 pub(super) struct Adam {
-    lr: f64,
     weight_decay: f32,
     n_steps: i32,
 }
@@ -43,15 +42,16 @@ pub(super) struct LearntPart<'a> {
 }
 
 impl Adam {
-    pub(super) fn new(lr: f64, weight_decay: f64) -> Self {
-        Self { lr, weight_decay: weight_decay as f32, n_steps: 0 }
+    pub(super) fn new(weight_decay: f64) -> Self {
+        Self { weight_decay: weight_decay as f32, n_steps: 0 }
     }
 
-    pub(super) fn next_step(&mut self) -> AdamStep {
+    /// The next step, at that learning rate.
+    pub(super) fn next_step(&mut self, lr: f64) -> AdamStep {
         self.n_steps = self.n_steps.saturating_add(1);
         AdamStep {
             weight_decay: self.weight_decay,
-            size: (self.lr / (1.0 - FIRST_DECAY.powi(self.n_steps))) as f32,
+            size: (lr / (1.0 - FIRST_DECAY.powi(self.n_steps))) as f32,
             correction: (1.0 / (1.0 - SECOND_DECAY.powi(self.n_steps)).sqrt()) as f32,
         }
     }
@@ -90,18 +90,19 @@ mod tests {
 
     #[test]
     fn numbers_change_as_the_formula_says() {
-        let (mut adam, mut learnt) = (Adam::new(0.01, 0.1), Learnt::new(vec![0.5, -2.0, 0.0]));
+        let (mut adam, mut learnt) = (Adam::new(0.1), Learnt::new(vec![0.5, -2.0, 0.0]));
         let (mut values, mut means, mut squares) = ([0.5f64, -2.0, 0.0], [0f64; 3], [0f64; 3]);
         for n_steps in 1..30 {
+            let lr = 0.01 / f64::from(n_steps);
             let gradients = [0.3, -1e-3 * f64::from(n_steps), 0.0];
-            adam.next_step().apply(learnt.all(), &gradients.map(|gradient| gradient as f32));
+            adam.next_step(lr).apply(learnt.all(), &gradients.map(|gradient| gradient as f32));
             for idx in 0..3 {
                 let gradient = gradients[idx] + 0.1 * values[idx];
                 means[idx] = 0.9 * means[idx] + 0.1 * gradient;
                 squares[idx] = 0.999 * squares[idx] + 0.001 * gradient * gradient;
                 let mean = means[idx] / (1.0 - 0.9f64.powi(n_steps));
                 let square = squares[idx] / (1.0 - 0.999f64.powi(n_steps));
-                values[idx] -= 0.01 * mean / (square.sqrt() + 1e-8);
+                values[idx] -= lr * mean / (square.sqrt() + 1e-8);
                 assert!((f64::from(learnt.values[idx]) - values[idx]).abs() < 1e-6, "{n_steps}: {learnt:?}");
             }
         }

@@ -43,7 +43,7 @@ impl<'a> CpuLearner<'a> {
             text: Side::new(data.text, text, options.normalize, instructions),
             image: Side::new(data.images, image, options.normalize, instructions),
             contrast: Contrast::new(options.temperature, instructions),
-            adam: Adam::new(options.lr, options.weight_decay),
+            adam: Adam::new(options.weight_decay),
             has_heads,
         }
     }
@@ -59,11 +59,11 @@ impl Learner for CpuLearner<'_> {
         self.contrast.loss(&self.text.embedded, &self.image.embedded, batch.len())
     }
 
-    fn learn(&mut self) {
+    fn learn(&mut self, lr: f64) {
         if !self.has_heads {
             return;
         }
-        let step = self.adam.next_step();
+        let step = self.adam.next_step(lr);
         let Self { text, image, contrast, .. } = self;
         contrast.differentiate(&text.embedded, &image.embedded, &mut text.gradient, &mut image.gradient);
         rayon::join(|| text.learn(&step), || image.learn(&step));

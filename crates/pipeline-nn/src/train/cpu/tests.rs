@@ -7,7 +7,7 @@ use super::*;
 use crate::Matrix;
 use crate::train::framework::FrameworkLearner;
 use crate::train::goldens::max_weight_difference;
-use crate::train::{TrainOptions, Trained, initial_heads, steps};
+use crate::train::{LrSchedule, TrainOptions, Trained, initial_heads, steps};
 use crate::weights::fixtures;
 
 /// As for PyTorch's goldens: rounding grows from step to step, since Adam's steps do not shrink with the gradient.
@@ -68,6 +68,7 @@ fn every_option_means_what_it_means_to_the_framework() {
     check(&TrainOptions { normalize: false, temperature: 3.0, ..options }, Some(&heads(1)));
     check(&TrainOptions { temperature: 0.5, lr: 1e-2, weight_decay: 0.1, ..options }, Some(&heads(20)));
     check(&TrainOptions { weight_decay: 0.0, shuffle: true, seed: 9, ..options }, Some(&heads(20)));
+    check(&TrainOptions { lr_schedule: LrSchedule::Cosine, warmup_steps: 9, ..options }, Some(&heads(20)));
     check(&TrainOptions { shuffle: true, ..options }, None);
     check(&TrainOptions { normalize: false, temperature: 5.0, ..options }, None);
 }

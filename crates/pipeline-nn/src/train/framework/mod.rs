@@ -60,10 +60,10 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
         loss.into_scalar().elem()
     }
 
-    fn learn(&mut self) {
+    fn learn(&mut self, lr: f64) {
         let (Some(projector), Some(loss)) = (self.projector.take(), self.loss.take()) else { return };
         let gradients = GradientsParams::from_grads(loss.backward(), &projector);
-        self.projector = Some(self.adam.step(self.options.lr, projector, gradients));
+        self.projector = Some(self.adam.step(lr, projector, gradients));
     }
 
     fn into_heads(self) -> Option<Heads> {

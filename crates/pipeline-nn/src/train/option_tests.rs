@@ -1,0 +1,75 @@
+//! Every option of training against PyTorch, on the features of the mini data set.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::goldens::{self, Features};
+use super::*;
+
+/// In the reference itself, losses in f32 and f64 differ by up to 2.3e-6.
+const LOSS_TOLERANCE: f32 = 1e-5;
+
+/// `training_options.json`, which `tests/parity/training_options.py` makes.
+#[derive(Deserialize)]
+struct Runs {
+    runs: BTreeMap<String, Run>,
+}
+
+#[derive(Deserialize)]
+struct Run {
+    options: RunOptions,
+    pairs: Vec<(usize, usize)>,
+    steps: Vec<RunStep>,
+}
+
+#[derive(Deserialize)]
+struct RunOptions {
+    epochs: usize,
+    lr: f64,
+    lr_schedule: String,
+    warmup_steps: usize,
+    temperature: f64,
+}
+
+#[derive(Deserialize)]
+struct RunStep {
+    loss: f32,
+    lr: f64,
+}
+
+impl RunOptions {
+    fn read(&self) -> TrainOptions {
+        let lr_schedule = match self.lr_schedule.as_str() {
+            "constant" => LrSchedule::Constant,
+            "cosine" => LrSchedule::Cosine,
+            other => panic!("no schedule `{other}`"),
+        };
+        let Self { epochs, lr, warmup_steps, temperature, .. } = *self;
+        TrainOptions { epochs, lr, lr_schedule, warmup_steps, temperature, ..Default::default() }
+    }
+}
+
+/// Trains as PyTorch did in the run of that name, and compares every step.
+fn check(name: &str) {
+    let mut runs: Runs = goldens::read_json("training_options.json");
+    let run = runs.runs.remove(name).unwrap();
+    let Features { train_text, train_image, .. } = Features::of("mini");
+    let start = Some(goldens::heads("mini/init.safetensors"));
+    let options = run.options.read();
+    let trained = train(&train_text, &train_image, &run.pairs, &options, start, Device::Cpu, &mut |_| true).unwrap();
+    assert_eq!(trained.losses.len(), run.steps.len());
+    let mut loss_error = 0f32;
+    for (step, expected) in trained.losses.iter().zip(&run.steps) {
+        loss_error = loss_error.max((step.loss - expected.loss).abs());
+        assert!((step.lr - expected.lr).abs() < 1e-15, "{name}: {step:?} instead of {}", expected.lr);
+    }
+    println!("{name}: loss ± {loss_error:e}");
+    assert!(loss_error <= LOSS_TOLERANCE, "{name}: {loss_error}");
+}
+
+#[test]
+fn learning_rates_that_warm_up_and_fall_give_pytorchs_losses() {
+    check("warm-up");
+    check("cosine");
+}

@@ -1,0 +1,86 @@
+//! What is refused before anything has run.
+
+use pipeline_spec::{Span, SpecError};
+
+use super::params::{Fit, Fusion, LrSchedule, TrainProjectionParams};
+use crate::kind::{BuildContext, span_of};
+
+/// The params of a stage.
+///
+/// # Errors
+/// What is wrong with them, with its place in the spec.
+pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, SpecError> {
+    let node = &context.stage.params;
+    let params: TrainProjectionParams = pipeline_spec::params(node)?;
+    for (name, holds, must) in ranges(&params).into_iter().chain(combinations(&params)) {
+        if !holds {
+            return Err(SpecError::at(span_of(node, name), format!("`{name}` {must}")));
+        }
+    }
+    if params.fusion == Fusion::Passthrough {
+        check_widths(context, span_of(node, "fusion"))?;
+    }
+    Ok(params)
+}
+
+/// A param, whether it is as it must be, and how that is.
+type Check = (&'static str, bool, &'static str);
+
+/// Numbers that are out of their range.
+fn ranges(params: &TrainProjectionParams) -> [Check; 6] {
+    let is_above_zero = |value: f64| value.is_finite() && value > 0.0;
+    let is_from_zero = |value: f64| value.is_finite() && value >= 0.0;
+    [
+        ("projection_dim", params.projection_dim >= 1, "must be at least 1"),
+        ("batch_size", params.batch_size >= 1, "must be at least 1"),
+        ("temperature", is_above_zero(params.temperature), "must be a number above 0"),
+        ("lr", is_from_zero(params.lr), "must be a number of at least 0"),
+        ("weight_decay", is_from_zero(params.weight_decay), "must be a number of at least 0"),
+        ("penalty", is_above_zero(params.penalty), "must be a number above 0"),
+    ]
+}
+
+/// Params that mean nothing beside others.
+fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
+    let takes_steps = params.fit == Fit::Contrastive;
+    let has_heads = params.fusion == Fusion::Projection;
+    let no_start = params.init_from.is_none();
+    let mut checks = vec![
+        ("init_from", no_start || has_heads, "needs `fusion: projection`; `passthrough` has no weights"),
+        ("init_from", no_start || takes_steps, "needs `fit: contrastive`; other fits start from nothing"),
+        ("fit", takes_steps || has_heads, "needs `fusion: projection`; `passthrough` has no heads"),
+    ];
+    // Of steps that change weights.
+    let of_steps =
+        [("lr_schedule", params.lr_schedule == LrSchedule::Constant), ("warmup_steps", params.warmup_steps == 0)];
+    for (name, is_default) in of_steps {
+        checks.push((name, is_default || takes_steps, "needs `fit: contrastive`; other fits take no steps"));
+        checks.push((name, is_default || has_heads, "needs `fusion: projection`; `passthrough` trains nothing"));
+    }
+    checks
+}
+
+/// Refuses a passthrough of features of different widths as far as the models tell before anything has run.
+fn check_widths(context: &BuildContext<'_>, span: &Span) -> Result<(), SpecError> {
+    let search = &context.settings.model_search;
+    let width = |slot: &str| {
+        let stage = crate::search::input(context.spec, context.stage, slot)?;
+        match stage.kind.value.as_str() {
+            "extract-text" => crate::extract_text::width(&stage.params, search),
+            "extract-image" => crate::extract_image::width(&stage.params, search),
+            _ => None,
+        }
+    };
+    match (width("text"), width("images")) {
+        (Some(text), Some(images)) if text != images => Err(SpecError::at(span, different_widths(text, images))
+            .with_help("use `fusion: projection`, or encoders of one width")),
+        _ => Ok(()),
+    }
+}
+
+/// What is wrong with a passthrough of features of different widths.
+pub(super) fn different_widths(text: usize, images: usize) -> String {
+    format!(
+        "`fusion: passthrough` needs features of one width, but the text's have {text} numbers and the images' {images}"
+    )
+}

@@ -1,0 +1,96 @@
+"""PyTorch's losses of trainings with each option, on the features of the mini data set.
+
+    pip install torch numpy safetensors
+    python tests/parity/training_options.py            # compares them with the golden file
+    python tests/parity/training_options.py --write    # writes tests/fixtures/goldens/training_options.json
+
+Written straight from the definitions and apart from the program. The learning rates are open_clip's `cosine_lr` and `const_lr`.
+The tests of pipeline-nn train the same and compare.
+"""
+
+import json
+import math
+import pathlib
+import sys
+
+import torch
+from safetensors.torch import load_file
+from torch.nn import functional
+
+GOLDENS = pathlib.Path(__file__).parents[1] / "fixtures/goldens"
+DEFAULTS = {
+    "pairs": "own",
+    "epochs": 2,
+    "batch_size": 16,
+    "lr": 1e-3,
+    "lr_schedule": "constant",
+    "warmup_steps": 0,
+    "temperature": 0.07,
+}
+CASES = {
+    "warm-up": {"warmup_steps": 7},
+    "cosine": {"lr_schedule": "cosine", "warmup_steps": 7, "epochs": 4, "lr": 5e-3},
+}
+
+
+def pairs_of(name: str, n_rows: int) -> list[tuple[int, int]]:
+    """Row `i` with row `i`."""
+    return [(row, row) for row in range(n_rows)]
+
+
+def learning_rate(case: dict, step: int, n_steps: int) -> float:
+    warmup = case["warmup_steps"]
+    if step < warmup:
+        return case["lr"] * (step + 1) / warmup
+    if case["lr_schedule"] == "constant":
+        return case["lr"]
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (n_steps - warmup))) * case["lr"]
+
+
+def half(logits: torch.Tensor) -> torch.Tensor:
+    """The loss of finding the column of each row."""
+    return functional.cross_entropy(logits, torch.arange(len(logits)))
+
+
+def train(case: dict, features: dict, start: dict) -> dict:
+    pairs = pairs_of(case["pairs"], len(features["train_text"]))
+    heads = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}
+    adam = torch.optim.Adam(heads.values(), lr=case["lr"], weight_decay=1e-4)
+    batches = [pairs[first : first + case["batch_size"]] for first in range(0, len(pairs), case["batch_size"])]
+    steps = []
+    for batch in batches * case["epochs"]:
+        embedded = []
+        for side, name in enumerate(("text", "image")):
+            inputs = features[f"train_{name}"][[pair[side] for pair in batch]]
+            weight, bias = heads[f"{name}_projector.weight"], heads[f"{name}_projector.bias"]
+            embedded.append(functional.normalize(functional.linear(inputs, weight, bias), dim=-1))
+        logits = embedded[0] @ embedded[1].T / case["temperature"]
+        loss = (half(logits) + half(logits.T)) / 2
+        lr = learning_rate(case, len(steps), len(batches) * case["epochs"])
+        for group in adam.param_groups:
+            group["lr"] = lr
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+        steps.append({"loss": loss.item(), "lr": lr})
+    return {"options": case, "pairs": pairs, "steps": steps}
+
+
+def main() -> None:
+    torch.manual_seed(0)
+    features, start = load_file(GOLDENS / "mini/features.safetensors"), load_file(GOLDENS / "mini/init.safetensors")
+    runs = {name: train(DEFAULTS | case, features, start) for name, case in CASES.items()}
+    path = GOLDENS / "training_options.json"
+    if sys.argv[1:] == ["--write"]:
+        path.write_text(json.dumps({"torch": torch.__version__, "runs": runs}, separators=(",", ":")) + "\n")
+    goldens = json.loads(path.read_text())["runs"]
+    assert set(goldens) == set(runs), f"the golden file has {', '.join(goldens)}"
+    for name, run in runs.items():
+        losses, golden = ([step["loss"] for step in steps["steps"]] for steps in (run, goldens[name]))
+        difference = max(abs(loss - other) for loss, other in zip(losses, golden, strict=True))
+        print(f"{name}: {len(losses)} steps, loss {losses[0]:.6f} to {losses[-1]:.6f}, golden ± {difference:.1e}")
+        assert difference < 1e-5, f"{name} is not as in the golden file"
+
+
+if __name__ == "__main__":
+    main()
