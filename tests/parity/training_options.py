@@ -11,6 +11,7 @@ The tests of pipeline-nn train the same and compare.
 import json
 import math
 import pathlib
+import random
 import sys
 
 import torch
@@ -19,7 +20,8 @@ from torch.nn import functional
 
 GOLDENS = pathlib.Path(__file__).parents[1] / "fixtures/goldens"
 DEFAULTS = {
-    "pairs": "own",
+    "pairs": "one of each",
+    "positives": "own",
     "epochs": 2,
     "batch_size": 16,
     "lr": 1e-3,
@@ -29,13 +31,17 @@ DEFAULTS = {
 }
 CASES = {
     "warm-up": {"warmup_steps": 7},
+    "mask": {"positives": "mask", "pairs": "shared", "epochs": 4},
+    "all": {"positives": "all", "pairs": "shared", "epochs": 4},
     "cosine": {"lr_schedule": "cosine", "warmup_steps": 7, "epochs": 4, "lr": 5e-3},
 }
 
 
 def pairs_of(name: str, n_rows: int) -> list[tuple[int, int]]:
-    """Row `i` with row `i`."""
-    return [(row, row) for row in range(n_rows)]
+    """Row `i` with row `i`, or a quarter of all pairs of 24 texts and 20 images."""
+    if name == "one of each":
+        return [(row, row) for row in range(n_rows)]
+    return random.Random(0).sample([(text, image) for text in range(24) for image in range(20)], 120)
 
 
 def learning_rate(case: dict, step: int, n_steps: int) -> float:
@@ -47,13 +53,20 @@ def learning_rate(case: dict, step: int, n_steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (n_steps - warmup))) * case["lr"]
 
 
-def half(logits: torch.Tensor) -> torch.Tensor:
-    """The loss of finding the column of each row."""
-    return functional.cross_entropy(logits, torch.arange(len(logits)))
+def half(logits: torch.Tensor, relevant: torch.Tensor, positives: str) -> torch.Tensor:
+    """The loss of finding the columns of each row; `relevant` tells those that belong to it, its own among them."""
+    own = torch.eye(len(logits), dtype=torch.bool)
+    if positives == "mask":
+        logits = logits.masked_fill(relevant & ~own, -math.inf)
+    if positives != "all":
+        return functional.cross_entropy(logits, torch.arange(len(logits)))
+    # L_out of Khosla et al. 2020, equation 2.
+    return -(functional.log_softmax(logits, dim=1) * relevant).sum(1).div(relevant.sum(1)).mean()
 
 
 def train(case: dict, features: dict, start: dict) -> dict:
     pairs = pairs_of(case["pairs"], len(features["train_text"]))
+    joined = set(pairs)
     heads = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}
     adam = torch.optim.Adam(heads.values(), lr=case["lr"], weight_decay=1e-4)
     batches = [pairs[first : first + case["batch_size"]] for first in range(0, len(pairs), case["batch_size"])]
@@ -65,7 +78,9 @@ def train(case: dict, features: dict, start: dict) -> dict:
             weight, bias = heads[f"{name}_projector.weight"], heads[f"{name}_projector.bias"]
             embedded.append(functional.normalize(functional.linear(inputs, weight, bias), dim=-1))
         logits = embedded[0] @ embedded[1].T / case["temperature"]
-        loss = (half(logits) + half(logits.T)) / 2
+        relevant = torch.tensor([[(text, image) in joined for _, image in batch] for text, _ in batch])
+        positives = case["positives"]
+        loss = (half(logits, relevant, positives) + half(logits.T, relevant.T, positives)) / 2
         lr = learning_rate(case, len(steps), len(batches) * case["epochs"])
         for group in adam.param_groups:
             group["lr"] = lr

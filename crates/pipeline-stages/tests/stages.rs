@@ -52,7 +52,7 @@ fn the_manifest_of_each_kind_is_as_it_was() {
             "projection",
             "train-projection 3; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; lr=0.001; \
              lr_schedule=\"constant\"; normalize=true; pairs=\"first\"; penalty=0.01; \
-             projection_dim=64; seed=0; shuffle=false; temperature=0.07; warmup_steps=0; weight_decay=0.0001; source init_from",
+             positives=\"own\"; projection_dim=64; seed=0; shuffle=false; temperature=0.07; warmup_steps=0; weight_decay=0.0001; source init_from",
         ),
         ("evaluate", "evaluate-recall 3; image_to_text=false; k=[1,5,10]; similarity=\"cosine\""),
     ];
@@ -198,6 +198,7 @@ fn what_is_said_of_steps_where_none_are_taken_is_an_error_of_the_spec() {
             "cosine",
             "`lr_schedule` needs `fit: contrastive`; other fits take no steps",
         ),
+        ("positives: all, fit: cca", "all", "`positives` needs `fit: contrastive`; other fits take no steps"),
         ("warmup_steps: 9, fit: cca", "9", "`warmup_steps` needs `fit: contrastive`; other fits take no steps"),
         (
             "warmup_steps: 9, fusion: passthrough",

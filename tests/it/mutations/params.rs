@@ -72,6 +72,10 @@ fn params_of_training() {
         "projection.params.temperature=0.070" => "",
         "projection.params.temperature=7e-2" => "",
         "projection.params.temperature=0.05" => "projection evaluate count",
+        "projection.params.positives=own" => "",
+        // A query has one image here and an image one query: the heads are the same, and the wave ends.
+        "projection.params.positives=mask" => "projection",
+        "projection.params.positives=all" => "projection",
         "projection.params.lr=0.01" => "projection evaluate count",
         "projection.params.lr_schedule=constant" => "",
         "projection.params.lr_schedule=cosine" => "projection evaluate count",

@@ -5,6 +5,7 @@ mod cpu;
 #[cfg(any(feature = "cuda", test))]
 mod framework;
 mod options;
+mod positives;
 mod schedule;
 mod start;
 mod steps;
@@ -12,6 +13,7 @@ mod torch_random;
 
 pub use closed_form::{ClosedForm, fit};
 pub use options::{TrainError, TrainOptions};
+pub use positives::Positives;
 pub use schedule::LrSchedule;
 pub use start::initial_heads;
 
@@ -46,7 +48,7 @@ pub struct Trained {
 /// A step takes the next `batch_size` pairs (the last batch of an epoch may be smaller), maps both sides through
 /// their heads, scales them to length one if `normalize`, and minimises the symmetric InfoNCE loss
 /// `(CE(T·Iᵀ/τ) + CE(I·Tᵀ/τ)) / 2` with Adam (β 0.9 and 0.999, ε 1e-8, weight decay added to the gradient), as the
-/// baseline notebook does; `lr_schedule` and `warmup_steps` say what the learning rate of each step is. Without heads (`start: None`, the features themselves are compared) nothing is trained,
+/// baseline notebook does; `positives` says what becomes of other pairs that belong together, `lr_schedule` and `warmup_steps` say what the learning rate of each step is. Without heads (`start: None`, the features themselves are compared) nothing is trained,
 /// and the losses tell how well the features fit. The thread count changes no bit of the result.
 ///
 /// `observe` is told every step; if it returns false, training stops with [`TrainError::Stopped`].

@@ -30,6 +30,7 @@ struct RunOptions {
     lr_schedule: String,
     warmup_steps: usize,
     temperature: f64,
+    positives: String,
 }
 
 #[derive(Deserialize)]
@@ -45,8 +46,14 @@ impl RunOptions {
             "cosine" => LrSchedule::Cosine,
             other => panic!("no schedule `{other}`"),
         };
+        let positives = match self.positives.as_str() {
+            "own" => Positives::Own,
+            "mask" => Positives::Mask,
+            "all" => Positives::All,
+            other => panic!("no positives `{other}`"),
+        };
         let Self { epochs, lr, warmup_steps, temperature, .. } = *self;
-        TrainOptions { epochs, lr, lr_schedule, warmup_steps, temperature, ..Default::default() }
+        TrainOptions { epochs, lr, lr_schedule, warmup_steps, temperature, positives, ..Default::default() }
     }
 }
 
@@ -72,4 +79,10 @@ fn check(name: &str) {
 fn learning_rates_that_warm_up_and_fall_give_pytorchs_losses() {
     check("warm-up");
     check("cosine");
+}
+
+#[test]
+fn relevant_pairs_that_are_masked_or_positives_give_pytorchs_losses() {
+    check("mask");
+    check("all");
 }

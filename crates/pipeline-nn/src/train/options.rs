@@ -1,5 +1,6 @@
 //! What can be chosen about training, and what is refused before it begins.
 
+use super::positives::Positives;
 use super::schedule::{LearningRate, LrSchedule};
 use crate::Matrix;
 use crate::checkpoint::{Heads, Linear};
@@ -12,6 +13,8 @@ pub struct TrainOptions {
     pub normalize: bool,
     /// What the similarities are divided by; above 0.
     pub temperature: f64,
+    /// What other pairs of a batch are to a pair if their text and image belong together.
+    pub positives: Positives,
     /// Adam's learning rate; not negative.
     pub lr: f64,
     /// How it goes on once it has warmed up.
@@ -38,6 +41,7 @@ impl Default for TrainOptions {
         Self {
             normalize: true,
             temperature: 0.07,
+            positives: Positives::Own,
             lr: 1e-3,
             lr_schedule: LrSchedule::Constant,
             warmup_steps: 0,

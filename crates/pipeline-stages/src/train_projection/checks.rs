@@ -2,7 +2,7 @@
 
 use pipeline_spec::{Span, SpecError};
 
-use super::params::{Fit, Fusion, LrSchedule, TrainProjectionParams};
+use super::params::{Fit, Fusion, LrSchedule, Positives, TrainProjectionParams};
 use crate::kind::{BuildContext, span_of};
 
 /// The params of a stage.
@@ -50,12 +50,16 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
         ("init_from", no_start || takes_steps, "needs `fit: contrastive`; other fits start from nothing"),
         ("fit", takes_steps || has_heads, "needs `fusion: projection`; `passthrough` has no heads"),
     ];
-    // Of steps that change weights.
-    let of_steps =
-        [("lr_schedule", params.lr_schedule == LrSchedule::Constant), ("warmup_steps", params.warmup_steps == 0)];
-    for (name, is_default) in of_steps {
+    // The name, whether it is as without it, and whether it tells anything of a training without heads.
+    let of_steps = [
+        ("positives", params.positives == Positives::Own, true),
+        ("lr_schedule", params.lr_schedule == LrSchedule::Constant, false),
+        ("warmup_steps", params.warmup_steps == 0, false),
+    ];
+    for (name, is_default, needs_no_heads) in of_steps {
+        let without_heads = is_default || needs_no_heads || has_heads;
         checks.push((name, is_default || takes_steps, "needs `fit: contrastive`; other fits take no steps"));
-        checks.push((name, is_default || has_heads, "needs `fusion: projection`; `passthrough` trains nothing"));
+        checks.push((name, without_heads, "needs `fusion: projection`; `passthrough` trains nothing"));
     }
     checks
 }

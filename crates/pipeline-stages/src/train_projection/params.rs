@@ -31,6 +31,9 @@ pub(super) struct TrainProjectionParams {
     /// What similarities are divided by before the softmax.
     #[serde(default = "default_temperature")]
     pub(super) temperature: f64,
+    /// What becomes of other pairs of a batch whose text and image belong together, as any pair of the training says.
+    #[serde(default)]
+    pub(super) positives: Positives,
     /// The learning rate of Adam.
     #[serde(default = "default_lr")]
     pub(super) lr: f64,
@@ -68,6 +71,7 @@ impl TrainProjectionParams {
         TrainOptions {
             normalize: self.normalize,
             temperature: self.temperature,
+            positives: self.positives.into(),
             lr: self.lr,
             lr_schedule: self.lr_schedule.into(),
             warmup_steps: self.warmup_steps,
@@ -122,6 +126,29 @@ impl Fit {
             Self::Contrastive => None,
             Self::Ridge => Some(ClosedForm::Ridge),
             Self::Cca => Some(ClosedForm::Cca),
+        }
+    }
+}
+
+/// What becomes of other pairs of a batch whose text and image belong together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Positives {
+    /// They are negatives as all others are, as in the notebook.
+    #[default]
+    Own,
+    /// They are left out of the softmax.
+    Mask,
+    /// They are positives: the loss is the mean over all of them (`L_out` of Khosla et al. 2020).
+    All,
+}
+
+impl From<Positives> for train::Positives {
+    fn from(positives: Positives) -> Self {
+        match positives {
+            Positives::Own => Self::Own,
+            Positives::Mask => Self::Mask,
+            Positives::All => Self::All,
         }
     }
 }

@@ -3,7 +3,9 @@
 use rayon::prelude::*;
 
 use super::loss::{LossScratch, info_nce};
+use super::positives::{Counts, masked, spread};
 use crate::device::{InstructionSet, PackedMatrix, Rows};
+use crate::train::Positives;
 
 /// Rows of a product that one thread takes at a time: a whole number of tiles.
 const BLOCK_ROWS: usize = 48;
@@ -12,6 +14,7 @@ const BLOCK_ROWS: usize = 48;
 pub(super) struct Contrast {
     instructions: InstructionSet,
     temperature: f32,
+    positives: Positives,
     n_pairs: usize,
     /// `[n_pairs, n_pairs]`; once the loss is known, its gradient by them.
     logits: Vec<f32>,
@@ -20,22 +23,23 @@ pub(super) struct Contrast {
     /// The right sides of products: of embeddings, of the gradient and of the gradient on its side.
     packed: [PackedMatrix; 3],
     scratch: LossScratch,
+    counts: Counts,
 }
 
 impl Contrast {
-    pub(super) fn new(temperature: f64, instructions: InstructionSet) -> Self {
+    pub(super) fn new(temperature: f64, positives: Positives, instructions: InstructionSet) -> Self {
         let packed = [(); 3].map(|()| PackedMatrix::new(instructions));
         let [logits, text_rows] = Default::default();
-        let scratch = LossScratch::default();
-        Self { instructions, temperature: temperature as f32, n_pairs: 0, logits, text_rows, packed, scratch }
+        let (temperature, scratch, counts) = (temperature as f32, LossScratch::default(), Counts::default());
+        Self { instructions, temperature, positives, n_pairs: 0, logits, text_rows, packed, scratch, counts }
     }
 
     /// The mean loss of a batch.
     ///
     /// # Shapes
-    /// `text`, `image`: `[dim, n_pairs]`
-    pub(super) fn loss(&mut self, text: &[f32], image: &[f32], n_pairs: usize) -> f32 {
-        let Self { instructions, temperature, logits, text_rows, packed: [images, ..], scratch, .. } = self;
+    /// `text`, `image`: `[dim, n_pairs]`, `others`: those pairs (row, column) that belong together, too
+    pub(super) fn loss(&mut self, text: &[f32], image: &[f32], n_pairs: usize, others: &[(usize, usize)]) -> f32 {
+        let Self { instructions, temperature, logits, text_rows, packed: [images, ..], scratch, counts, .. } = self;
         self.n_pairs = n_pairs;
         let dim = text.len() / n_pairs;
         text_rows.clear();
@@ -48,10 +52,20 @@ impl Contrast {
         multiply(text_rows, dim, images, logits, n_pairs, |run, _| {
             run.iter_mut().for_each(|logit| *logit /= temperature);
         });
-        instructions.run(
-            #[inline(always)]
-            || info_nce(logits, n_pairs, scratch),
-        )
+        match self.positives {
+            Positives::Own => instructions.run(
+                #[inline(always)]
+                || info_nce(logits, n_pairs, scratch),
+            ),
+            Positives::Mask => instructions.run(
+                #[inline(always)]
+                || masked(logits, n_pairs, others, scratch),
+            ),
+            Positives::All => instructions.run(
+                #[inline(always)]
+                || spread(logits, n_pairs, others, counts, scratch),
+            ),
+        }
     }
 
     /// The gradients of the last loss by the embeddings that it was of.

@@ -8,9 +8,11 @@ mod adam;
 mod contrast;
 mod head;
 mod loss;
+mod positives;
 mod side;
 
 use super::TrainOptions;
+use super::positives::Relevance;
 use super::steps::{Learner, PairedFeatures};
 use crate::checkpoint::Heads;
 use crate::device::InstructionSet;
@@ -24,6 +26,8 @@ pub(super) struct CpuLearner<'a> {
     text: Side<'a>,
     image: Side<'a>,
     contrast: Contrast,
+    /// Where other pairs than its own may matter to a pair.
+    relevance: Option<Relevance>,
     adam: Adam,
     has_heads: bool,
 }
@@ -42,7 +46,8 @@ impl<'a> CpuLearner<'a> {
             data,
             text: Side::new(data.text, text, options.normalize, instructions),
             image: Side::new(data.images, image, options.normalize, instructions),
-            contrast: Contrast::new(options.temperature, instructions),
+            contrast: Contrast::new(options.temperature, options.positives, instructions),
+            relevance: Relevance::needed(data, options),
             adam: Adam::new(options.weight_decay),
             has_heads,
         }
@@ -56,7 +61,9 @@ impl Learner for CpuLearner<'_> {
             || self.text.embed(batch.iter().map(|&pair_idx| pairs[pair_idx].0)),
             || self.image.embed(batch.iter().map(|&pair_idx| pairs[pair_idx].1)),
         );
-        self.contrast.loss(&self.text.embedded, &self.image.embedded, batch.len())
+        let pairs = batch.iter().map(|&pair_idx| pairs[pair_idx]);
+        let others = self.relevance.as_mut().map_or(&[][..], |relevance| relevance.others(pairs));
+        self.contrast.loss(&self.text.embedded, &self.image.embedded, batch.len(), others)
     }
 
     fn learn(&mut self, lr: f64) {

@@ -7,7 +7,7 @@ use super::*;
 use crate::Matrix;
 use crate::train::framework::FrameworkLearner;
 use crate::train::goldens::max_weight_difference;
-use crate::train::{LrSchedule, TrainOptions, Trained, initial_heads, steps};
+use crate::train::{LrSchedule, Positives, TrainOptions, Trained, initial_heads, steps};
 use crate::weights::fixtures;
 
 /// As for PyTorch's goldens: rounding grows from step to step, since Adam's steps do not shrink with the gradient.
@@ -71,6 +71,17 @@ fn every_option_means_what_it_means_to_the_framework() {
     check(&TrainOptions { lr_schedule: LrSchedule::Cosine, warmup_steps: 9, ..options }, Some(&heads(20)));
     check(&TrainOptions { shuffle: true, ..options }, None);
     check(&TrainOptions { normalize: false, temperature: 5.0, ..options }, None);
+}
+
+#[test]
+fn relevant_pairs_are_what_they_are_to_the_framework() {
+    for positives in [Positives::Mask, Positives::All] {
+        let options = TrainOptions { positives, epochs: 8, ..Default::default() };
+        for batch_size in [10, 74] {
+            check(&TrainOptions { batch_size, ..options }, Some(&heads(20)));
+        }
+        check(&TrainOptions { shuffle: true, ..options }, None);
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, TensorData};
 
 /// The square of the smallest length that a vector is divided by: PyTorch's `F.normalize` uses 1e-12.
 const MIN_SQUARED_LENGTH: f32 = 1e-24;
@@ -18,18 +18,50 @@ pub(super) fn normalize_rows<B: Backend>(rows: Tensor<B, 2>) -> Tensor<B, 2> {
     rows / lengths
 }
 
-/// The mean of the cross-entropies of finding each text's image and each image's text.
+/// The mean of the cross-entropies of finding each row's column and each column's row; row `i` belongs to column `i`.
 ///
-/// `logits = text · imageᵀ / temperature`, `loss = (CE(logits) + CE(logitsᵀ)) / 2`; row `i` belongs to row `i`.
+/// `loss = (CE(logits) + CE(logitsᵀ)) / 2`
 ///
 /// # Shapes
-/// - text, image: `[n_pairs, dim]`
+/// - logits: `[n_pairs, n_pairs]`
 /// - output: `[1]`
-pub(super) fn info_nce<B: Backend>(text: Tensor<B, 2>, image: Tensor<B, 2>, temperature: f64) -> Tensor<B, 1> {
-    let [n_pairs, _] = text.dims();
-    let logits = text.matmul(image.transpose()) / temperature;
+pub(super) fn info_nce<B: Backend>(logits: Tensor<B, 2>) -> Tensor<B, 1> {
+    let [n_pairs, _] = logits.dims();
     let own = Tensor::<B, 1, Int>::arange(0..n_pairs as i64, &logits.device());
     let of_texts = log_softmax(logits.clone(), 1).gather(1, own.clone().unsqueeze_dim(1));
     let of_images = log_softmax(logits, 0).gather(0, own.unsqueeze_dim(0));
     (of_texts.mean() + of_images.mean()) / -2.0
+}
+
+/// The same without the logits of `others`, places (row, column), in either softmax.
+///
+/// # Shapes
+/// - logits: `[n_pairs, n_pairs]`
+/// - output: `[1]`
+pub(super) fn masked_info_nce<B: Backend>(logits: Tensor<B, 2>, others: &[(usize, usize)]) -> Tensor<B, 1> {
+    let is_other = places(others, &logits).greater_elem(0.5);
+    info_nce(logits.mask_fill(is_other, f32::NEG_INFINITY))
+}
+
+/// The same with `others`, places (row, column), as further positives: the mean over all of a row's, or a column's.
+///
+/// # Shapes
+/// - logits: `[n_pairs, n_pairs]`
+/// - output: `[1]`
+pub(super) fn spread_info_nce<B: Backend>(logits: Tensor<B, 2>, others: &[(usize, usize)]) -> Tensor<B, 1> {
+    let [n_pairs, _] = logits.dims();
+    let positives = places(others, &logits) + Tensor::eye(n_pairs, &logits.device());
+    let side = |dim: usize| {
+        let targets = positives.clone() / positives.clone().sum_dim(dim);
+        (log_softmax(logits.clone(), dim) * targets).sum()
+    };
+    (side(1) + side(0)) / (-2.0 * n_pairs as f64)
+}
+
+/// 1 at the places, 0 elsewhere, in the shape and on the device of `logits`.
+fn places<B: Backend>(places: &[(usize, usize)], logits: &Tensor<B, 2>) -> Tensor<B, 2> {
+    let [n_rows, n_cols] = logits.dims();
+    let mut values = vec![0f32; n_rows * n_cols];
+    places.iter().for_each(|(row, col)| values[row * n_cols + col] = 1.0);
+    Tensor::from_data(TensorData::new(values, [n_rows, n_cols]), &logits.device())
 }

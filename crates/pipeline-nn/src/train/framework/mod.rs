@@ -11,9 +11,10 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
 
 use super::TrainOptions;
+use super::positives::{Positives, Relevance};
 use super::steps::{Learner, PairedFeatures};
 use crate::checkpoint::Heads;
-use loss::{info_nce, normalize_rows};
+use loss::{info_nce, masked_info_nce, normalize_rows, spread_info_nce};
 use projector::{Projector, gather_rows};
 
 /// PyTorch's default; burn's is 1e-5.
@@ -24,6 +25,7 @@ pub(super) struct FrameworkLearner<'a, B: AutodiffBackend> {
     data: &'a PairedFeatures<'a>,
     options: &'a TrainOptions,
     device: B::Device,
+    relevance: Option<Relevance>,
     projector: Option<Projector<B>>,
     adam: OptimizerAdaptor<Adam, Projector<B>, B>,
     loss: Option<Tensor<B, 1>>,
@@ -40,13 +42,14 @@ impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
         let projector = start.map(|heads| Projector::new(&heads, &device));
         let weight_decay = WeightDecayConfig::new(options.weight_decay as f32);
         let adam = AdamConfig::new().with_epsilon(ADAM_EPSILON).with_weight_decay(Some(weight_decay)).init();
-        Self { data, options, device, projector, adam, loss: None }
+        let relevance = Relevance::needed(data, options);
+        Self { data, options, device, relevance, projector, adam, loss: None }
     }
 }
 
 impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
     fn loss(&mut self, batch: &[usize]) -> f32 {
-        let Self { data, options, device, .. } = self;
+        let Self { data, options, device, relevance, .. } = self;
         let text = gather_rows(data.text, batch.iter().map(|&pair_idx| data.pairs[pair_idx].0), device);
         let image = gather_rows(data.images, batch.iter().map(|&pair_idx| data.pairs[pair_idx].1), device);
         let (text, image) = match &self.projector {
@@ -55,7 +58,14 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
         };
         let (text, image) =
             if options.normalize { (normalize_rows(text), normalize_rows(image)) } else { (text, image) };
-        let loss = info_nce(text, image, options.temperature);
+        let logits = text.matmul(image.transpose()) / options.temperature;
+        let pairs = batch.iter().map(|&pair_idx| data.pairs[pair_idx]);
+        let others = relevance.as_mut().map_or(&[][..], |relevance| relevance.others(pairs));
+        let loss = match options.positives {
+            Positives::Own => info_nce(logits),
+            Positives::Mask => masked_info_nce(logits, others),
+            Positives::All => spread_info_nce(logits, others),
+        };
         self.loss = Some(loss.clone());
         loss.into_scalar().elem()
     }
