@@ -28,12 +28,23 @@ DEFAULTS = {
     "lr_schedule": "constant",
     "warmup_steps": 0,
     "temperature": 0.07,
+    "learn_temperature": False,
 }
 CASES = {
     "warm-up": {"warmup_steps": 7},
     "mask": {"positives": "mask", "pairs": "shared", "epochs": 4},
     "all": {"positives": "all", "pairs": "shared", "epochs": 4},
     "cosine": {"lr_schedule": "cosine", "warmup_steps": 7, "epochs": 4, "lr": 5e-3},
+    "learnt temperature": {"learn_temperature": True, "epochs": 4},
+    "everything": {
+        "learn_temperature": True,
+        "positives": "all",
+        "pairs": "shared",
+        "lr_schedule": "cosine",
+        "warmup_steps": 7,
+        "lr": 5e-3,
+        "epochs": 6,
+    },
 }
 
 
@@ -68,7 +79,12 @@ def train(case: dict, features: dict, start: dict) -> dict:
     pairs = pairs_of(case["pairs"], len(features["train_text"]))
     joined = set(pairs)
     heads = {name: tensor.clone().requires_grad_() for name, tensor in start.items()}
-    adam = torch.optim.Adam(heads.values(), lr=case["lr"], weight_decay=1e-4)
+    # As open_clip has it: `logit_scale`, without weight decay, is clamped after each step.
+    logit_scale = torch.nn.Parameter(torch.ones([]) * math.log(1 / case["temperature"]))
+    groups = [{"params": list(heads.values()), "weight_decay": 1e-4}]
+    if case["learn_temperature"]:
+        groups.append({"params": [logit_scale], "weight_decay": 0.0})
+    adam = torch.optim.Adam(groups, lr=case["lr"])
     batches = [pairs[first : first + case["batch_size"]] for first in range(0, len(pairs), case["batch_size"])]
     steps = []
     for batch in batches * case["epochs"]:
@@ -77,7 +93,10 @@ def train(case: dict, features: dict, start: dict) -> dict:
             inputs = features[f"train_{name}"][[pair[side] for pair in batch]]
             weight, bias = heads[f"{name}_projector.weight"], heads[f"{name}_projector.bias"]
             embedded.append(functional.normalize(functional.linear(inputs, weight, bias), dim=-1))
-        logits = embedded[0] @ embedded[1].T / case["temperature"]
+        similarities = embedded[0] @ embedded[1].T
+        learnt = case["learn_temperature"]
+        temperature = math.exp(-logit_scale.item()) if learnt else case["temperature"]
+        logits = similarities * logit_scale.exp() if learnt else similarities / temperature
         relevant = torch.tensor([[(text, image) in joined for _, image in batch] for text, _ in batch])
         positives = case["positives"]
         loss = (half(logits, relevant, positives) + half(logits.T, relevant.T, positives)) / 2
@@ -87,7 +106,9 @@ def train(case: dict, features: dict, start: dict) -> dict:
         adam.zero_grad()
         loss.backward()
         adam.step()
-        steps.append({"loss": loss.item(), "lr": lr})
+        with torch.no_grad():
+            logit_scale.clamp_(0, math.log(100))
+        steps.append({"loss": loss.item(), "lr": lr, "temperature": temperature})
     return {"options": case, "pairs": pairs, "steps": steps}
 
 
@@ -103,7 +124,7 @@ def main() -> None:
     for name, run in runs.items():
         losses, golden = ([step["loss"] for step in steps["steps"]] for steps in (run, goldens[name]))
         difference = max(abs(loss - other) for loss, other in zip(losses, golden, strict=True))
-        print(f"{name}: {len(losses)} steps, loss {losses[0]:.6f} to {losses[-1]:.6f}, golden ± {difference:.1e}")
+        print(f"{name}: {len(losses)} steps, loss {losses[0]:.6f} to {losses[-1]:.6f}, temperature {run['steps'][-1]['temperature']:.4f}, golden ± {difference:.1e}")
         assert difference < 1e-5, f"{name} is not as in the golden file"
 
 

@@ -50,8 +50,8 @@ fn the_manifest_of_each_kind_is_as_it_was() {
         ("train-vectors", "extract-image 3; source model/config; source model/weights"),
         (
             "projection",
-            "train-projection 3; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; lr=0.001; \
-             lr_schedule=\"constant\"; normalize=true; pairs=\"first\"; penalty=0.01; \
+            "train-projection 3; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; \
+             learn_temperature=false; lr=0.001; lr_schedule=\"constant\"; normalize=true; pairs=\"first\"; penalty=0.01; \
              positives=\"own\"; projection_dim=64; seed=0; shuffle=false; temperature=0.07; warmup_steps=0; weight_decay=0.0001; source init_from",
         ),
         ("evaluate", "evaluate-recall 3; image_to_text=false; k=[1,5,10]; similarity=\"cosine\""),
@@ -199,6 +199,16 @@ fn what_is_said_of_steps_where_none_are_taken_is_an_error_of_the_spec() {
             "`lr_schedule` needs `fit: contrastive`; other fits take no steps",
         ),
         ("positives: all, fit: cca", "all", "`positives` needs `fit: contrastive`; other fits take no steps"),
+        (
+            "learn_temperature: true, fusion: passthrough",
+            "true",
+            "`learn_temperature` needs `fusion: projection`; `passthrough` trains nothing",
+        ),
+        (
+            "learn_temperature: true, temperature: 1.5",
+            "1.5",
+            "`temperature` must be between 0.01 and 1 to be learnt (`learn_temperature`)",
+        ),
         ("warmup_steps: 9, fit: cca", "9", "`warmup_steps` needs `fit: contrastive`; other fits take no steps"),
         (
             "warmup_steps: 9, fusion: passthrough",

@@ -72,6 +72,8 @@ fn params_of_training() {
         "projection.params.temperature=0.070" => "",
         "projection.params.temperature=7e-2" => "",
         "projection.params.temperature=0.05" => "projection evaluate count",
+        "projection.params.learn_temperature=false" => "",
+        "projection.params.learn_temperature=true" => "projection evaluate count",
         "projection.params.positives=own" => "",
         // A query has one image here and an image one query: the heads are the same, and the wave ends.
         "projection.params.positives=mask" => "projection",

@@ -12,7 +12,7 @@ mod steps;
 mod torch_random;
 
 pub use closed_form::{ClosedForm, fit};
-pub use options::{TrainError, TrainOptions};
+pub use options::{LEARNT_TEMPERATURES, TrainError, TrainOptions};
 pub use positives::Positives;
 pub use schedule::LrSchedule;
 pub use start::initial_heads;
@@ -32,6 +32,8 @@ pub struct StepLoss {
     pub loss: f32,
     /// The learning rate of the update.
     pub lr: f64,
+    /// What similarities were divided by, before the update.
+    pub temperature: f32,
 }
 
 /// What training returns.
@@ -41,6 +43,8 @@ pub struct Trained {
     pub heads: Option<Heads>,
     /// The loss of every step, in order.
     pub losses: Vec<StepLoss>,
+    /// What similarities would be divided by next: as it was, if it is not learnt.
+    pub temperature: f32,
 }
 
 /// Trains `start` so that each pair's text and image meet in the shared space.
@@ -48,7 +52,7 @@ pub struct Trained {
 /// A step takes the next `batch_size` pairs (the last batch of an epoch may be smaller), maps both sides through
 /// their heads, scales them to length one if `normalize`, and minimises the symmetric InfoNCE loss
 /// `(CE(T·Iᵀ/τ) + CE(I·Tᵀ/τ)) / 2` with Adam (β 0.9 and 0.999, ε 1e-8, weight decay added to the gradient), as the
-/// baseline notebook does; `positives` says what becomes of other pairs that belong together, `lr_schedule` and `warmup_steps` say what the learning rate of each step is. Without heads (`start: None`, the features themselves are compared) nothing is trained,
+/// baseline notebook does; `learn_temperature` makes τ a weight of its own, `positives` says what becomes of other pairs that belong together, `lr_schedule` and `warmup_steps` say what the learning rate of each step is. Without heads (`start: None`, the features themselves are compared) nothing is trained,
 /// and the losses tell how well the features fit. The thread count changes no bit of the result.
 ///
 /// `observe` is told every step; if it returns false, training stops with [`TrainError::Stopped`].

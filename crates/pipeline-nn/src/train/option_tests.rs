@@ -9,6 +9,7 @@ use super::*;
 
 /// In the reference itself, losses in f32 and f64 differ by up to 2.3e-6.
 const LOSS_TOLERANCE: f32 = 1e-5;
+const TEMPERATURE_TOLERANCE: f32 = 1e-6;
 
 /// `training_options.json`, which `tests/parity/training_options.py` makes.
 #[derive(Deserialize)]
@@ -31,12 +32,14 @@ struct RunOptions {
     warmup_steps: usize,
     temperature: f64,
     positives: String,
+    learn_temperature: bool,
 }
 
 #[derive(Deserialize)]
 struct RunStep {
     loss: f32,
     lr: f64,
+    temperature: f32,
 }
 
 impl RunOptions {
@@ -52,8 +55,17 @@ impl RunOptions {
             "all" => Positives::All,
             other => panic!("no positives `{other}`"),
         };
-        let Self { epochs, lr, warmup_steps, temperature, .. } = *self;
-        TrainOptions { epochs, lr, lr_schedule, warmup_steps, temperature, positives, ..Default::default() }
+        let Self { epochs, lr, warmup_steps, temperature, learn_temperature, .. } = *self;
+        TrainOptions {
+            epochs,
+            lr,
+            lr_schedule,
+            warmup_steps,
+            temperature,
+            learn_temperature,
+            positives,
+            ..Default::default()
+        }
     }
 }
 
@@ -66,13 +78,15 @@ fn check(name: &str) {
     let options = run.options.read();
     let trained = train(&train_text, &train_image, &run.pairs, &options, start, Device::Cpu, &mut |_| true).unwrap();
     assert_eq!(trained.losses.len(), run.steps.len());
-    let mut loss_error = 0f32;
+    let (mut loss_error, mut temperature_error) = (0f32, 0f32);
     for (step, expected) in trained.losses.iter().zip(&run.steps) {
         loss_error = loss_error.max((step.loss - expected.loss).abs());
+        temperature_error = temperature_error.max((step.temperature - expected.temperature).abs());
         assert!((step.lr - expected.lr).abs() < 1e-15, "{name}: {step:?} instead of {}", expected.lr);
     }
-    println!("{name}: loss ± {loss_error:e}");
+    println!("{name}: loss ± {loss_error:e}, temperature ± {temperature_error:e}");
     assert!(loss_error <= LOSS_TOLERANCE, "{name}: {loss_error}");
+    assert!(temperature_error <= TEMPERATURE_TOLERANCE, "{name}: {temperature_error}");
 }
 
 #[test]
@@ -85,4 +99,10 @@ fn learning_rates_that_warm_up_and_fall_give_pytorchs_losses() {
 fn relevant_pairs_that_are_masked_or_positives_give_pytorchs_losses() {
     check("mask");
     check("all");
+}
+
+#[test]
+fn a_learnt_temperature_is_pytorchs_alone_and_with_all_other_options() {
+    check("learnt temperature");
+    check("everything");
 }

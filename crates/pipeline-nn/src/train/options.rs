@@ -1,10 +1,23 @@
 //! What can be chosen about training, and what is refused before it begins.
 
+use std::ops::RangeInclusive;
+
 use super::positives::Positives;
 use super::schedule::{LearningRate, LrSchedule};
 use crate::Matrix;
 use crate::checkpoint::{Heads, Linear};
 use crate::device::DeviceError;
+
+/// The temperatures that can be learnt: those of open_clip, whose `logit_scale` stays between 0 and ln 100.
+pub const LEARNT_TEMPERATURES: RangeInclusive<f64> = 0.01..=1.0;
+
+/// The same as `ln(1 / temperature)`, which is what is learnt.
+pub(super) const LOGIT_SCALES: RangeInclusive<f32> = 0.0..=4.605_170_2;
+
+/// Where the learnt number begins.
+pub(super) fn initial_logit_scale(temperature: f64) -> f32 {
+    (1.0 / temperature).ln() as f32
+}
 
 /// How to train; the defaults are the baseline notebook's.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -13,6 +26,8 @@ pub struct TrainOptions {
     pub normalize: bool,
     /// What the similarities are divided by; above 0.
     pub temperature: f64,
+    /// Learn it with the heads, from there; within [`LEARNT_TEMPERATURES`].
+    pub learn_temperature: bool,
     /// What other pairs of a batch are to a pair if their text and image belong together.
     pub positives: Positives,
     /// Adam's learning rate; not negative.
@@ -41,6 +56,7 @@ impl Default for TrainOptions {
         Self {
             normalize: true,
             temperature: 0.07,
+            learn_temperature: false,
             positives: Positives::Own,
             lr: 1e-3,
             lr_schedule: LrSchedule::Constant,
@@ -149,6 +165,9 @@ impl TrainOptions {
         let is_number_from_zero = |value: f64| value.is_finite() && value >= 0.0;
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
             return refuse("temperature", self.temperature, "a number above 0");
+        }
+        if self.learn_temperature && !LEARNT_TEMPERATURES.contains(&self.temperature) {
+            return refuse("temperature", self.temperature, "between 0.01 and 1 to be learnt");
         }
         if !is_number_from_zero(self.lr) {
             return refuse("lr", self.lr, "a number that is not negative");

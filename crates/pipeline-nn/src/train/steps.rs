@@ -20,6 +20,9 @@ pub(super) trait Learner {
     /// Changes the weights against the loss of the last batch, if there are any, at that learning rate.
     fn learn(&mut self, lr: f64);
 
+    /// What similarities are divided by now.
+    fn temperature(&self) -> f32;
+
     /// The heads as they are now.
     fn into_heads(self) -> Option<Heads>;
 }
@@ -37,20 +40,22 @@ pub(super) fn run(
     for epoch in 0..options.epochs {
         let order = epoch_order(n_pairs, options.shuffle, &mut random);
         for (step, batch) in order.chunks(options.batch_size).enumerate() {
-            let step_loss = StepLoss { epoch, step, loss: learner.loss(batch), lr: learning_rate.at(losses.len()) };
+            let (lr, temperature) = (learning_rate.at(losses.len()), learner.temperature());
+            let step_loss = StepLoss { epoch, step, loss: learner.loss(batch), lr, temperature };
             if !step_loss.loss.is_finite() {
                 return Err(TrainError::NotFinite { what: "loss", epoch, step });
             }
-            learner.learn(step_loss.lr);
+            learner.learn(lr);
             losses.push(step_loss);
             if !observe(&step_loss) {
                 return Err(TrainError::Stopped { epoch, step });
             }
         }
     }
+    let temperature = learner.temperature();
     let heads = learner.into_heads();
     check_finite(heads.as_ref(), losses.last())?;
-    Ok(Trained { heads, losses })
+    Ok(Trained { heads, losses, temperature })
 }
 
 fn epoch_order(n_pairs: usize, shuffle: bool, random: &mut TorchRandom) -> Vec<usize> {

@@ -173,7 +173,7 @@ fn no_pairs_or_no_epochs_leave_the_start_as_it_is() {
     assert_eq!(train_on(&features, &options, Some(start.clone())).unwrap().heads, Some(start.clone()));
     let (text, images) = (Matrix::zeros(0, 64), Matrix::zeros(0, 128));
     let trained = train(&text, &images, &[], &Default::default(), Some(start.clone()), Device::Cpu, &mut |_| true);
-    assert_eq!(trained.unwrap(), Trained { heads: Some(start), losses: Vec::new() });
+    assert_eq!(trained.unwrap(), Trained { heads: Some(start), losses: Vec::new(), temperature: 0.07 });
 }
 
 #[test]
@@ -221,6 +221,11 @@ fn what_cannot_be_trained_is_refused_before_it_begins() {
     };
     let defaults = TrainOptions::default;
     check(TrainOptions { temperature: 0.0, ..defaults() }, start(), "`temperature` is 0, but must be a number above 0");
+    check(
+        TrainOptions { temperature: 2.0, learn_temperature: true, ..defaults() },
+        start(),
+        "`temperature` is 2, but must be between 0.01 and 1 to be learnt",
+    );
     check(
         TrainOptions { lr: f64::NAN, ..defaults() },
         start(),

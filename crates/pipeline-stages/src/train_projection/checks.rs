@@ -1,5 +1,6 @@
 //! What is refused before anything has run.
 
+use pipeline_nn::train::LEARNT_TEMPERATURES;
 use pipeline_spec::{Span, SpecError};
 
 use super::params::{Fit, Fusion, LrSchedule, Positives, TrainProjectionParams};
@@ -45,14 +46,17 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
     let takes_steps = params.fit == Fit::Contrastive;
     let has_heads = params.fusion == Fusion::Projection;
     let no_start = params.init_from.is_none();
+    let learnable = !params.learn_temperature || LEARNT_TEMPERATURES.contains(&params.temperature);
     let mut checks = vec![
         ("init_from", no_start || has_heads, "needs `fusion: projection`; `passthrough` has no weights"),
         ("init_from", no_start || takes_steps, "needs `fit: contrastive`; other fits start from nothing"),
         ("fit", takes_steps || has_heads, "needs `fusion: projection`; `passthrough` has no heads"),
+        ("temperature", learnable, "must be between 0.01 and 1 to be learnt (`learn_temperature`)"),
     ];
     // The name, whether it is as without it, and whether it tells anything of a training without heads.
     let of_steps = [
         ("positives", params.positives == Positives::Own, true),
+        ("learn_temperature", !params.learn_temperature, false),
         ("lr_schedule", params.lr_schedule == LrSchedule::Constant, false),
         ("warmup_steps", params.warmup_steps == 0, false),
     ];

@@ -13,9 +13,9 @@ use crate::artifact;
 /// # Errors
 /// When the file cannot be written.
 pub(super) fn write(path: &Path, losses: &[StepLoss]) -> Result<(), StageError> {
-    let mut history = String::from("epoch,step,loss,lr\n");
-    for StepLoss { epoch, step, loss, lr } in losses {
-        writeln!(history, "{epoch},{step},{loss},{lr}").expect("a String takes any text");
+    let mut history = String::from("epoch,step,loss,lr,temperature\n");
+    for StepLoss { epoch, step, loss, lr, temperature } in losses {
+        writeln!(history, "{epoch},{step},{loss},{lr},{temperature}").expect("a String takes any text");
     }
     std::fs::write(path, history).map_err(|error| artifact::unwritable(path, error))
 }

@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
-use pipeline_nn::checkpoint::{Checkpoint, Heads};
-use pipeline_nn::train::{self, StepLoss, TrainOptions};
+use pipeline_nn::checkpoint::Checkpoint;
+use pipeline_nn::train::{self, TrainOptions, Trained};
 use pipeline_spec::SpecError;
 
 use crate::artifact::{self, Features};
@@ -79,15 +79,15 @@ impl Stage for TrainProjection {
         }
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let (heads, losses) = self.train(context, &text, &images, &pairs)?;
+        let trained = self.train(context, &text, &images, &pairs)?;
         let train_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        self.write(context, heads, &losses)?;
+        self.write(context, &trained)?;
         let write_seconds = start.elapsed().as_secs_f64();
         Ok(StageReport {
-            metrics: tell::metrics(&losses, pairs.len()),
+            metrics: tell::metrics(&self.params, &trained, pairs.len()),
             n_rows: Some(pairs.len() as u64),
-            headline: tell::headline(self.params.fit, &losses, pairs.len()),
+            headline: tell::headline(&self.params, &trained, pairs.len()),
             seconds: BTreeMap::from([
                 ("read".into(), read_seconds),
                 ("train".into(), train_seconds),
@@ -105,13 +105,13 @@ impl TrainProjection {
         text: &Features,
         images: &Features,
         pairs: &[(usize, usize)],
-    ) -> Result<(Option<Heads>, Vec<StepLoss>), StageError> {
+    ) -> Result<Trained, StageError> {
         let (text, images) = (&text.vectors, &images.vectors);
         let failed = |error| StageError::because("the training failed", error);
         if let Some(method) = self.params.fit.closed_form() {
-            let TrainProjectionParams { penalty, projection_dim, .. } = self.params;
+            let TrainProjectionParams { penalty, projection_dim, temperature, .. } = self.params;
             let heads = train::fit(text, images, pairs, method, penalty, projection_dim).map_err(failed)?;
-            return Ok((Some(heads), Vec::new()));
+            return Ok(Trained { heads: Some(heads), losses: Vec::new(), temperature: temperature as f32 });
         }
         let start = match self.params.fusion {
             Fusion::Projection => Some(start::heads(&self.params, text.n_cols, images.n_cols)?),
@@ -125,7 +125,7 @@ impl TrainProjection {
         };
         let options = self.params.options(context.n_threads);
         let n_steps = options.n_steps(pairs.len());
-        if options.warmup_steps > n_steps {
+        if (1..options.warmup_steps).contains(&n_steps) {
             let TrainOptions { warmup_steps, .. } = options;
             context.host.warn(format!(
                 "the learning rate never reaches `lr`: `warmup_steps` is {warmup_steps}, but the steps are {n_steps}"
@@ -141,14 +141,14 @@ impl TrainProjection {
         if context.host.is_cancelled() {
             return Err(StageError::cancelled());
         }
-        Ok((trained.heads, trained.losses))
+        Ok(trained)
     }
 
-    fn write(&self, context: &StageContext<'_>, heads: Option<Heads>, losses: &[StepLoss]) -> Result<(), StageError> {
+    fn write(&self, context: &StageContext<'_>, trained: &Trained) -> Result<(), StageError> {
         let failed = |error| StageError::because("the weights cannot be written", error);
-        let checkpoint = Checkpoint { heads, normalize: self.params.normalize };
+        let checkpoint = Checkpoint { heads: trained.heads.clone(), normalize: self.params.normalize };
         checkpoint.write_safetensors(&context.scratch.join(artifact::PROJECTION)).map_err(failed)?;
         checkpoint.write_pth(&context.scratch.join("projection.pth")).map_err(failed)?;
-        history::write(&context.scratch.join(artifact::HISTORY), losses)
+        history::write(&context.scratch.join(artifact::HISTORY), &trained.losses)
     }
 }

@@ -31,6 +31,9 @@ pub(super) struct TrainProjectionParams {
     /// What similarities are divided by before the softmax.
     #[serde(default = "default_temperature")]
     pub(super) temperature: f64,
+    /// Learn the temperature with the heads, from `temperature` and between 0.01 and 1.
+    #[serde(default)]
+    pub(super) learn_temperature: bool,
     /// What becomes of other pairs of a batch whose text and image belong together, as any pair of the training says.
     #[serde(default)]
     pub(super) positives: Positives,
@@ -71,6 +74,7 @@ impl TrainProjectionParams {
         TrainOptions {
             normalize: self.normalize,
             temperature: self.temperature,
+            learn_temperature: self.learn_temperature,
             positives: self.positives.into(),
             lr: self.lr,
             lr_schedule: self.lr_schedule.into(),

@@ -3,38 +3,42 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::Metrics;
-use pipeline_nn::train::StepLoss;
+use pipeline_nn::train::{StepLoss, Trained};
 
-use super::params::Fit;
+use super::params::{Fit, TrainProjectionParams};
 
-/// The number of pairs, and the mean loss of the last epoch if there was one.
-pub(super) fn metrics(losses: &[StepLoss], n_pairs: usize) -> Metrics {
+/// The number of pairs, the mean loss of the last epoch if there was one, and a temperature that was learnt.
+pub(super) fn metrics(params: &TrainProjectionParams, trained: &Trained, n_pairs: usize) -> Metrics {
     let mut metrics = BTreeMap::from([("n_pairs".to_owned(), n_pairs as f64)]);
-    if let Some(loss) = epoch_losses(losses).last() {
+    if let Some(loss) = epoch_losses(&trained.losses).last() {
         metrics.insert("loss".into(), *loss);
+    }
+    if params.learn_temperature {
+        metrics.insert("temperature".into(), f64::from(trained.temperature));
     }
     metrics
 }
 
 /// One line about it.
-pub(super) fn headline(fit: Fit, losses: &[StepLoss], n_pairs: usize) -> Option<String> {
-    let name = match fit {
-        Fit::Contrastive => return contrastive_headline(losses, n_pairs),
+pub(super) fn headline(params: &TrainProjectionParams, trained: &Trained, n_pairs: usize) -> Option<String> {
+    let name = match params.fit {
+        Fit::Contrastive => return contrastive_headline(params, trained, n_pairs),
         Fit::Ridge => "ridge regression",
         Fit::Cca => "canonical correlation analysis",
     };
     Some(format!("{n_pairs} pairs, {name}"))
 }
 
-fn contrastive_headline(losses: &[StepLoss], n_pairs: usize) -> Option<String> {
-    let epochs = epoch_losses(losses);
+fn contrastive_headline(params: &TrainProjectionParams, trained: &Trained, n_pairs: usize) -> Option<String> {
+    let epochs = epoch_losses(&trained.losses);
     let shown: Vec<_> = epochs.iter().map(|loss| format!("{loss:.4}")).collect();
     let shown = match shown.as_slice() {
         [] => return None,
         [first, .., last] if shown.len() > 4 => format!("{first} … {last}"),
         all => all.join(", "),
     };
-    Some(format!("{n_pairs} pairs, average loss by epoch: {shown}"))
+    let learnt = params.learn_temperature.then(|| format!(", learnt temperature {:.4}", trained.temperature));
+    Some(format!("{n_pairs} pairs, average loss by epoch: {shown}{}", learnt.unwrap_or_default()))
 }
 
 /// The mean loss of each epoch, in order.

@@ -68,6 +68,11 @@ impl Learnt {
 }
 
 impl AdamStep {
+    /// The same for a number that does not decay.
+    pub(super) fn without_decay(&self) -> Self {
+        Self { weight_decay: 0.0, ..*self }
+    }
+
     /// Changes numbers against their gradients; to be inlined where wide instructions may be used.
     #[inline(always)]
     pub(super) fn apply(&self, part: LearntPart<'_>, gradients: &[f32]) {

@@ -13,7 +13,8 @@ const BLOCK_ROWS: usize = 48;
 /// `logits = textᵀ · image / temperature`, and what the loss makes of them.
 pub(super) struct Contrast {
     instructions: InstructionSet,
-    temperature: f32,
+    /// What similarities are divided by.
+    pub(super) temperature: f32,
     positives: Positives,
     n_pairs: usize,
     /// `[n_pairs, n_pairs]`; once the loss is known, its gradient by them.

@@ -10,6 +10,7 @@ mod head;
 mod loss;
 mod positives;
 mod side;
+mod temperature;
 
 use super::TrainOptions;
 use super::positives::Relevance;
@@ -19,6 +20,7 @@ use crate::device::InstructionSet;
 use adam::Adam;
 use contrast::Contrast;
 use side::Side;
+use temperature::LearntTemperature;
 
 /// Heads and optimiser in memory.
 pub(super) struct CpuLearner<'a> {
@@ -28,6 +30,7 @@ pub(super) struct CpuLearner<'a> {
     contrast: Contrast,
     /// Where other pairs than its own may matter to a pair.
     relevance: Option<Relevance>,
+    temperature: Option<LearntTemperature>,
     adam: Adam,
     has_heads: bool,
 }
@@ -48,6 +51,7 @@ impl<'a> CpuLearner<'a> {
             image: Side::new(data.images, image, options.normalize, instructions),
             contrast: Contrast::new(options.temperature, options.positives, instructions),
             relevance: Relevance::needed(data, options),
+            temperature: options.learn_temperature.then(|| LearntTemperature::new(options.temperature)),
             adam: Adam::new(options.weight_decay),
             has_heads,
         }
@@ -71,9 +75,17 @@ impl Learner for CpuLearner<'_> {
             return;
         }
         let step = self.adam.next_step(lr);
-        let Self { text, image, contrast, .. } = self;
+        let Self { text, image, contrast, temperature, .. } = self;
         contrast.differentiate(&text.embedded, &image.embedded, &mut text.gradient, &mut image.gradient);
+        if let Some(temperature) = temperature {
+            temperature.learn(&text.embedded, &text.gradient, &step);
+            contrast.temperature = temperature.value();
+        }
         rayon::join(|| text.learn(&step), || image.learn(&step));
+    }
+
+    fn temperature(&self) -> f32 {
+        self.contrast.temperature
     }
 
     fn into_heads(self) -> Option<Heads> {

@@ -43,6 +43,9 @@ fn check(options: &TrainOptions, start: Option<&Heads>) {
         for (expected, step) in expected.losses.iter().zip(&trained.losses) {
             let error = (expected.loss - step.loss).abs() / expected.loss.max(1.0);
             assert!(error < LOSS_TOLERANCE, "{instructions:?}, {options:?}: {step:?} instead of {expected:?}");
+            // Its logarithm is what is learnt.
+            let error = (expected.temperature / step.temperature).ln().abs();
+            assert!(error < WEIGHT_TOLERANCE, "{instructions:?}, {options:?}: {step:?} instead of {expected:?}");
         }
         assert_eq!(expected.heads.is_some(), trained.heads.is_some());
         if let (Some(expected), Some(heads)) = (&expected.heads, &trained.heads) {
@@ -82,6 +85,18 @@ fn relevant_pairs_are_what_they_are_to_the_framework() {
         }
         check(&TrainOptions { shuffle: true, ..options }, None);
     }
+}
+
+#[test]
+fn a_temperature_is_learnt_as_by_the_framework() {
+    let options = TrainOptions { learn_temperature: true, epochs: 8, ..Default::default() };
+    check(&options, Some(&heads(20)));
+    check(&TrainOptions { weight_decay: 0.1, positives: Positives::All, ..options }, Some(&heads(20)));
+    // Up to both of its bounds.
+    check(&TrainOptions { temperature: 0.95, lr: 2e-2, ..options }, Some(&heads(20)));
+    check(&TrainOptions { temperature: 0.011, lr: 2e-2, batch_size: 74, ..options }, Some(&heads(20)));
+    // Without heads nothing is.
+    check(&options, None);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod loss;
 mod projector;
+mod temperature;
 
 use burn::module::AutodiffModule;
 use burn::optim::adaptor::OptimizerAdaptor;
@@ -16,9 +17,7 @@ use super::steps::{Learner, PairedFeatures};
 use crate::checkpoint::Heads;
 use loss::{info_nce, masked_info_nce, normalize_rows, spread_info_nce};
 use projector::{Projector, gather_rows};
-
-/// PyTorch's default; burn's is 1e-5.
-const ADAM_EPSILON: f32 = 1e-8;
+use temperature::LearntTemperature;
 
 /// Heads and optimiser on a backend of the framework.
 pub(super) struct FrameworkLearner<'a, B: AutodiffBackend> {
@@ -28,6 +27,7 @@ pub(super) struct FrameworkLearner<'a, B: AutodiffBackend> {
     relevance: Option<Relevance>,
     projector: Option<Projector<B>>,
     adam: OptimizerAdaptor<Adam, Projector<B>, B>,
+    temperature: Option<LearntTemperature<B>>,
     loss: Option<Tensor<B, 1>>,
 }
 
@@ -40,10 +40,11 @@ impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
         device: B::Device,
     ) -> Self {
         let projector = start.map(|heads| Projector::new(&heads, &device));
+        let temperature = options.learn_temperature.then(|| LearntTemperature::new(options.temperature, &device));
         let weight_decay = WeightDecayConfig::new(options.weight_decay as f32);
-        let adam = AdamConfig::new().with_epsilon(ADAM_EPSILON).with_weight_decay(Some(weight_decay)).init();
+        let adam = adam().with_weight_decay(Some(weight_decay)).init();
         let relevance = Relevance::needed(data, options);
-        Self { data, options, device, relevance, projector, adam, loss: None }
+        Self { data, options, device, relevance, projector, adam, temperature, loss: None }
     }
 }
 
@@ -58,7 +59,11 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
         };
         let (text, image) =
             if options.normalize { (normalize_rows(text), normalize_rows(image)) } else { (text, image) };
-        let logits = text.matmul(image.transpose()) / options.temperature;
+        let similarities = text.matmul(image.transpose());
+        let logits = match &self.temperature {
+            Some(temperature) => temperature.divide(similarities),
+            None => similarities / options.temperature,
+        };
         let pairs = batch.iter().map(|&pair_idx| data.pairs[pair_idx]);
         let others = relevance.as_mut().map_or(&[][..], |relevance| relevance.others(pairs));
         let loss = match options.positives {
@@ -72,11 +77,22 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
 
     fn learn(&mut self, lr: f64) {
         let (Some(projector), Some(loss)) = (self.projector.take(), self.loss.take()) else { return };
-        let gradients = GradientsParams::from_grads(loss.backward(), &projector);
-        self.projector = Some(self.adam.step(lr, projector, gradients));
+        let mut gradients = loss.backward();
+        let of_projector = GradientsParams::from_module(&mut gradients, &projector);
+        self.projector = Some(self.adam.step(lr, projector, of_projector));
+        self.temperature = self.temperature.take().map(|temperature| temperature.learn(&mut gradients, lr));
+    }
+
+    fn temperature(&self) -> f32 {
+        self.temperature.as_ref().map_or(self.options.temperature as f32, LearntTemperature::value)
     }
 
     fn into_heads(self) -> Option<Heads> {
         self.projector.map(|projector| projector.valid().into_heads())
     }
+}
+
+/// PyTorch's defaults; burn's epsilon is 1e-5.
+fn adam() -> AdamConfig {
+    AdamConfig::new().with_epsilon(1e-8)
 }
