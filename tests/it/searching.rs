@@ -14,9 +14,21 @@ fn found(project: &Project, args: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_query_of_the_valid_set_finds_what_the_evaluation_has_ranked() {
+    finds_what_was_ranked(&[]);
+}
+
+#[test]
+fn heads_with_a_hidden_layer_find_what_they_have_ranked() {
+    let params = ["head=mlp", "projection_dim=24", "hidden_dim=48"].map(|param| format!("projection.params.{param}"));
+    let start = fixtures().join("goldens/mini_mlp/projection.pth");
+    let start = format!("projection.params.init_from={}", start.display());
+    finds_what_was_ranked(&["--set", &params[0], "--set", &params[1], "--set", &params[2], "--set", &start]);
+}
+
+fn finds_what_was_ranked(settings: &[&str]) {
     let project = notebook_with_features();
-    run(&project, &[]);
-    let predictions = project.run(&["predict", "spec.yaml"]).stdout;
+    run(&project, settings);
+    let predictions = project.run(&[&["predict", "spec.yaml"], settings].concat()).stdout;
     let queries = std::fs::read_to_string(fixtures().join("data/mini/MR_valid_queries.jsonl")).unwrap();
     let rows = |text: &str| -> Vec<serde_json::Value> {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -26,7 +38,7 @@ fn a_query_of_the_valid_set_finds_what_the_evaluation_has_ranked() {
     for prediction in predictions.iter().step_by(17) {
         let text = query(&prediction["query_id"])["query_text"].as_str().unwrap();
         let expect: Vec<_> = prediction["item_ids"].as_array().unwrap().iter().map(ToString::to_string).collect();
-        assert_eq!(found(&project, &[text]), expect, "{text}");
+        assert_eq!(found(&project, &[&[text], settings].concat()), expect, "{text}");
     }
 }
 

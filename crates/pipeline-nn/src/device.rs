@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+mod activation;
 mod batches;
 mod buffer;
 #[cfg(any(feature = "cuda", test))]
@@ -10,6 +11,7 @@ mod exponential;
 mod instructions;
 mod packed;
 
+pub(crate) use activation::{gelu, gelu_slope, gelu_tanh, relu};
 pub(crate) use batches::{map_batches, on_threads};
 pub(crate) use buffer::{Buffer, Buffers};
 pub(crate) use exponential::exp;

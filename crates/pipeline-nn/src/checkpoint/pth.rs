@@ -8,7 +8,8 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::error::write_file;
 use super::pickle::Pickle;
-use super::{Checkpoint, CheckpointError, Heads, Linear, little_endian};
+use super::state_dict::{IMAGE, TEXT, state_dicts};
+use super::{Checkpoint, CheckpointError, Heads, little_endian};
 
 /// PyTorch aligns numbers like this, so that they can be mapped into memory.
 const ALIGNMENT_BYTES: u16 = 64;
@@ -26,39 +27,32 @@ impl Checkpoint {
             ("byteorder".to_owned(), b"little".to_vec()),
             ("version".to_owned(), b"3\n".to_vec()),
         ];
-        let storages = heads.iter().flat_map(|heads| storages(heads)).enumerate();
-        entries.extend(storages.map(|(idx, values)| (format!("data/{idx}"), little_endian(values))));
+        let tensors = heads.iter().flat_map(|heads| state_dicts(heads)).flat_map(|(_, tensors)| tensors);
+        let storages = tensors.enumerate().map(|(idx, tensor)| (format!("data/{idx}"), little_endian(tensor.values)));
+        entries.extend(storages);
         write_file(path, &write_zip(&entries))
     }
 }
 
-/// The numbers of each storage; the pickle refers to them by their place here.
-fn storages(heads: &Heads) -> [&[f32]; 4] {
-    let Heads { text, image } = heads;
-    [&text.weight.values, &text.bias, &image.weight.values, &image.bias]
-}
-
+/// Tensors have storages of their own, numbered in the order of the state dicts.
 fn write_pickle(heads: Option<&Heads>) -> Vec<u8> {
+    let dicts = heads.map_or_else(|| [(TEXT, Vec::new()), (IMAGE, Vec::new())], state_dicts);
+    let mut storages = 0..;
     let mut pickle = Pickle::new();
     pickle.dict(|pickle| {
-        pickle.text("text_projector");
-        write_state_dict(pickle, heads.map(|heads| &heads.text), 0);
-        pickle.text("image_projector");
-        write_state_dict(pickle, heads.map(|heads| &heads.image), 2);
+        for (side, tensors) in &dicts {
+            pickle.text(side);
+            pickle.ordered_dict(|pickle| {
+                for (tensor, storage_idx) in tensors.iter().zip(&mut storages) {
+                    pickle.text(&tensor.name);
+                    write_tensor(pickle, storage_idx, &tensor.shape);
+                }
+            });
+        }
         pickle.text("projection_dim");
         pickle.integer(heads.map_or(0, Heads::dim));
     });
     pickle.finish()
-}
-
-fn write_state_dict(pickle: &mut Pickle, linear: Option<&Linear>, first_storage: usize) {
-    pickle.ordered_dict(|pickle| {
-        let Some(Linear { weight, bias }) = linear else { return };
-        pickle.text("weight");
-        write_tensor(pickle, first_storage, &[weight.n_rows, weight.n_cols]);
-        pickle.text("bias");
-        write_tensor(pickle, first_storage + 1, &[bias.len()]);
-    });
 }
 
 /// A tensor that owns a whole storage, with its last axis fastest.

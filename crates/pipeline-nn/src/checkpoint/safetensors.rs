@@ -9,7 +9,8 @@ use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorView};
 
 use super::error::write_file;
-use super::{Checkpoint, CheckpointError, little_endian, named_tensors};
+use super::state_dict::{NamedTensor, state_dicts};
+use super::{Checkpoint, CheckpointError, little_endian};
 use crate::Matrix;
 use crate::weights::ModelError;
 
@@ -21,15 +22,19 @@ impl Checkpoint {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_safetensors(&self, path: &Path) -> Result<(), CheckpointError> {
-        let tensors: Vec<_> = self.heads.iter().flat_map(named_tensors).collect();
-        let data: Vec<_> = tensors.iter().map(|(_, _, values)| little_endian(values)).collect();
-        let views = tensors.iter().zip(&data).map(|((name, shape, _), bytes)| {
+        let dicts = self.heads.iter().flat_map(state_dicts);
+        let tensors = dicts.flat_map(|(side, tensors)| tensors.into_iter().map(move |tensor| (side, tensor)));
+        let tensors = tensors.map(|(side, NamedTensor { name, shape, values })| {
+            (format!("{side}.{name}"), shape, little_endian(values))
+        });
+        let tensors: Vec<_> = tensors.collect();
+        let views = tensors.iter().map(|(name, shape, bytes)| {
             let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-            (*name, view.expect("a tensor has as many numbers as its shape says"))
+            (name, view.expect("a tensor has as many numbers as its shape says"))
         });
         // One entry only: the library writes several in random order.
         let metadata = HashMap::from([(NORMALIZE.to_owned(), self.normalize.to_string())]);
-        let bytes = safetensors::serialize(views, Some(metadata)).expect("four tensors of f32 can be serialised");
+        let bytes = safetensors::serialize(views, Some(metadata)).expect("tensors of f32 can be serialised");
         write_file(path, &bytes)
     }
 }

@@ -5,27 +5,36 @@ use std::fs::File;
 use std::io::Read;
 
 use super::*;
-use crate::train::goldens::{heads, path};
-use crate::train::initial_heads;
-use crate::weights::{PlainTensor, fixtures};
+use crate::train::goldens::{self, path};
+use crate::train::{initial_heads, initial_mlp_heads};
+use crate::weights::{PlainTensor, fixtures, read_tensors};
 
 fn checkpoint() -> Checkpoint {
     Checkpoint { heads: Some(initial_heads(5, 3, 4, 7)), normalize: false }
 }
 
+/// Heads with a hidden layer.
+fn deep_checkpoint() -> Checkpoint {
+    Checkpoint { heads: Some(initial_mlp_heads(5, 3, 6, 4, 7)), normalize: false }
+}
+
+/// The tensors of a file by name.
+fn tensors(path: &std::path::Path) -> BTreeMap<String, PlainTensor> {
+    read_tensors(&[path.to_owned()], &|name| Some(name.to_owned())).unwrap()
+}
+
 #[test]
 fn the_notebooks_own_checkpoint_is_read() {
     let read = Checkpoint::read(&path("mini/step_2_3_projection.pth")).unwrap();
-    assert_eq!(read, Checkpoint { heads: Some(heads("mini/trained_2_epochs.safetensors")), normalize: true });
+    assert_eq!(read, Checkpoint { heads: Some(goldens::heads("mini/trained_2_epochs.safetensors")), normalize: true });
 }
 
 #[test]
 fn a_safetensors_file_comes_back_whole_and_has_the_same_bytes_each_time() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("1.safetensors"), folder.path().join("2.safetensors"));
-    for checkpoint in
-        [checkpoint(), Checkpoint { heads: None, normalize: true }, Checkpoint { heads: None, normalize: false }]
-    {
+    let none = Checkpoint { heads: None, normalize: true };
+    for checkpoint in [checkpoint(), deep_checkpoint(), none.clone(), Checkpoint { normalize: false, ..none }] {
         checkpoint.write_safetensors(&first).unwrap();
         checkpoint.write_safetensors(&second).unwrap();
         assert_eq!(Checkpoint::read(&first).unwrap(), checkpoint);
@@ -37,10 +46,44 @@ fn a_safetensors_file_comes_back_whole_and_has_the_same_bytes_each_time() {
 fn a_pth_file_comes_back_and_has_the_same_bytes_each_time() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("1.pth"), folder.path().join("2.pth"));
-    checkpoint().write_pth(&first).unwrap();
-    checkpoint().write_pth(&second).unwrap();
-    assert_eq!(Checkpoint::read(&first).unwrap().heads, checkpoint().heads);
-    assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
+    for checkpoint in [checkpoint(), deep_checkpoint()] {
+        checkpoint.write_pth(&first).unwrap();
+        checkpoint.write_pth(&second).unwrap();
+        assert_eq!(Checkpoint::read(&first).unwrap().heads, checkpoint.heads);
+        assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
+    }
+}
+
+#[test]
+fn layers_are_named_as_in_pytorchs_sequential() {
+    let folder = tempfile::tempdir().unwrap();
+    let (own, pth) = (folder.path().join("own.safetensors"), folder.path().join("own.pth"));
+    let heads = goldens::heads("mini_mlp/projection.pth");
+    let checkpoint = Checkpoint { heads: Some(heads.clone()), normalize: true };
+    checkpoint.write_safetensors(&own).unwrap();
+    checkpoint.write_pth(&pth).unwrap();
+    assert_eq!(tensors(&own), tensors(&path("mini_mlp/projection.pth")));
+    assert_eq!(tensors(&own), tensors(&pth));
+    let names: Vec<_> = tensors(&own).into_keys().filter(|name| name.starts_with("text_projector.")).collect();
+    let expect = ["0.bias", "0.weight", "2.bias", "2.weight"].map(|name| format!("text_projector.{name}"));
+    assert_eq!(names, expect);
+    assert_eq!(heads.text.d_features(), 64);
+}
+
+#[test]
+fn a_layer_that_is_missing_or_one_too_many_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wrong.safetensors");
+    deep_checkpoint().write_safetensors(&path).unwrap();
+    let mut wrong = tensors(&path);
+    wrong.remove("text_projector.0.weight");
+    wrong.insert("image_projector.weight".into(), PlainTensor { shape: vec![1], values: vec![0.0] });
+    fixtures::write(&path, &wrong);
+    let error = Checkpoint::read(&path).unwrap_err();
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    for part in ["`text_projector.0.weight` is missing", "`image_projector.weight` is not known in this model"] {
+        assert!(cause.contains(part), "{cause}");
+    }
 }
 
 #[test]
@@ -70,9 +113,11 @@ fn a_file_of_another_program_is_read_and_its_other_tensors_are_ignored() {
     let path = folder.path().join("flat.safetensors");
     let Checkpoint { heads, .. } = checkpoint();
     let tensor = |shape: &[usize], values: &[f32]| PlainTensor { shape: shape.to_vec(), values: values.to_vec() };
-    let named = named_tensors(heads.as_ref().unwrap());
-    let mut tensors: BTreeMap<_, _> =
-        named.into_iter().map(|(name, shape, values)| (name.to_owned(), tensor(&shape, values))).collect();
+    let dicts = state_dict::state_dicts(heads.as_ref().unwrap());
+    let mut tensors = BTreeMap::new();
+    for (side, dict) in dicts {
+        tensors.extend(dict.iter().map(|own| (format!("{side}.{}", own.name), tensor(&own.shape, own.values))));
+    }
     tensors.insert("logit_scale".to_owned(), tensor(&[1], &[2.6]));
     fixtures::write(&path, &tensors);
     assert_eq!(Checkpoint::read(&path).unwrap(), Checkpoint { heads, normalize: true });
@@ -84,7 +129,7 @@ fn what_is_wrong_with_a_checkpoint_is_listed() {
     let path = folder.path().join("wrong.safetensors");
     let mut heads = initial_heads(5, 3, 4, 7);
     heads.image = initial_heads(5, 3, 6, 7).image;
-    heads.text.bias[0] = f32::INFINITY;
+    heads.text.output.bias[0] = f32::INFINITY;
     Checkpoint { heads: Some(heads), normalize: true }.write_safetensors(&path).unwrap();
     let error = Checkpoint::read(&path).unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();

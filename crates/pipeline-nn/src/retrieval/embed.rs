@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use super::RetrievalError;
 use super::lengths::normalize_rows;
 use crate::Matrix;
-use crate::checkpoint::Linear;
-use crate::device::{InstructionSet, PackedMatrix, Rows, on_threads};
+use crate::checkpoint::{Head, Linear};
+use crate::device::{InstructionSet, PackedMatrix, Rows, gelu, on_threads};
 
 /// Rows that one thread takes at a time.
 const BLOCK_ROWS: usize = 192;
@@ -23,12 +23,12 @@ const BLOCK_ROWS: usize = 192;
 /// When the head takes rows of another width.
 pub fn embed(
     features: &Matrix,
-    linear: Option<&Linear>,
+    head: Option<&Head>,
     normalize: bool,
     n_threads: usize,
 ) -> Result<Matrix, RetrievalError> {
-    let mut embedded = match linear {
-        Some(linear) => project(features, linear, n_threads)?,
+    let mut embedded = match head {
+        Some(head) => project(features, head, n_threads)?,
         None => features.clone(),
     };
     if normalize {
@@ -37,29 +37,68 @@ pub fn embed(
     Ok(embedded)
 }
 
-/// `features · weightᵀ + bias`
-fn project(features: &Matrix, linear: &Linear, n_threads: usize) -> Result<Matrix, RetrievalError> {
-    let Linear { weight, bias } = linear;
-    let (d_features, d_head, dim) = (features.n_cols, weight.n_cols, weight.n_rows);
+fn project(features: &Matrix, head: &Head, n_threads: usize) -> Result<Matrix, RetrievalError> {
+    let (d_features, d_head) = (features.n_cols, head.d_features());
     if d_features != d_head {
         return Err(RetrievalError::Features { d_features, d_head });
     }
+    let (hidden, output) = (head.hidden.as_ref().map(Layer::new), Layer::new(&head.output));
+    let dim = output.bias.len();
     let mut projected = Matrix::zeros(features.n_rows, dim);
-    if dim == 0 || d_head == 0 {
-        projected.values.chunks_exact_mut(dim.max(1)).for_each(|row| row.copy_from_slice(bias));
-        return Ok(projected);
-    }
-    let mut packed = PackedMatrix::new(InstructionSet::best());
-    packed.pack(d_head, dim, |k, output_idx| weight.values[output_idx * d_head + k]);
-    let add_bias = |run: &mut [f32], first_col: usize| {
-        run.iter_mut().zip(&bias[first_col..]).for_each(|(value, bias)| *value += bias);
-    };
     on_threads(n_threads, || {
-        let blocks = features.values.par_chunks(BLOCK_ROWS * d_head);
-        blocks.zip(projected.values.par_chunks_mut(BLOCK_ROWS * dim)).for_each(|(features, projected)| {
-            let rows = Rows { values: features, stride: d_head, n_rows: features.len() / d_head };
-            packed.multiply(rows, projected, dim, add_bias);
+        let blocks = projected.values.par_chunks_mut((BLOCK_ROWS * dim).max(1)).enumerate();
+        blocks.for_each_init(Vec::new, |between, (block_idx, projected)| {
+            let n_rows = projected.len() / dim;
+            let first_row = block_idx * BLOCK_ROWS;
+            let features = &features.values[first_row * d_features..(first_row + n_rows) * d_features];
+            match &hidden {
+                None => output.apply(features, projected, |value| value),
+                Some(hidden) => {
+                    between.resize(n_rows * hidden.bias.len(), 0.0);
+                    hidden.apply(features, between, gelu);
+                    output.apply(between, projected, |value| value);
+                }
+            }
         });
     });
     Ok(projected)
+}
+
+/// A linear map that is laid out for products with many rows.
+struct Layer<'a> {
+    weight: PackedMatrix,
+    bias: &'a [f32],
+    n_inputs: usize,
+}
+
+impl<'a> Layer<'a> {
+    fn new(Linear { weight, bias }: &'a Linear) -> Self {
+        let mut packed = PackedMatrix::new(InstructionSet::best());
+        packed.pack(weight.n_cols, weight.n_rows, |k, output_idx| weight.values[output_idx * weight.n_cols + k]);
+        Self { weight: packed, bias, n_inputs: weight.n_cols }
+    }
+
+    /// `outputs = activation(inputs · weightᵀ + bias)`
+    ///
+    /// # Shapes
+    /// `inputs`: `[n_rows, n_inputs]`, `outputs`: `[n_rows, n_outputs]`
+    fn apply(&self, inputs: &[f32], outputs: &mut [f32], activation: impl Fn(f32) -> f32 + Copy) {
+        let n_outputs = self.bias.len();
+        if self.n_inputs == 0 {
+            let rows = outputs.chunks_exact_mut(n_outputs.max(1));
+            rows.for_each(|row| row.iter_mut().zip(self.bias).for_each(|(out, bias)| *out = activation(*bias)));
+            return;
+        }
+        let rows = Rows { values: inputs, stride: self.n_inputs, n_rows: inputs.len() / self.n_inputs };
+        self.weight.multiply(
+            rows,
+            outputs,
+            n_outputs,
+            #[inline(always)]
+            |run: &mut [f32], first_col: usize| {
+                let bias = &self.bias[first_col..][..run.len()];
+                run.iter_mut().zip(bias).for_each(|(value, bias)| *value = activation(*value + bias));
+            },
+        );
+    }
 }

@@ -3,7 +3,7 @@
 use super::rank::RankAll;
 use super::*;
 use crate::Matrix;
-use crate::checkpoint::Linear;
+use crate::checkpoint::{Head, Linear};
 use crate::device::InstructionSet;
 
 fn matrix(rows: &[&[f32]]) -> Matrix {
@@ -55,7 +55,7 @@ fn a_small_or_empty_pool_gives_short_rankings() {
 
 #[test]
 fn a_head_maps_and_then_the_length_becomes_one() {
-    let head = Linear { weight: matrix(&[&[1.0, 0.0, 1.0], &[0.0, 2.0, 0.0]]), bias: vec![0.0, 1.0] };
+    let head = Head::from(Linear { weight: matrix(&[&[1.0, 0.0, 1.0], &[0.0, 2.0, 0.0]]), bias: vec![0.0, 1.0] });
     let features = matrix(&[&[1.0, 1.5, 2.0], &[0.0, -0.5, 0.0]]);
     assert_eq!(embed(&features, Some(&head), false, 1).unwrap(), matrix(&[&[3.0, 4.0], &[0.0, 0.0]]));
     assert_eq!(embed(&features, Some(&head), true, 1).unwrap(), matrix(&[&[0.6, 0.8], &[0.0, 0.0]]));
@@ -65,7 +65,7 @@ fn a_head_maps_and_then_the_length_becomes_one() {
 
 #[test]
 fn widths_that_do_not_fit_are_named() {
-    let head = Linear { weight: Matrix::zeros(4, 768), bias: vec![0.0; 4] };
+    let head = Head::from(Linear { weight: Matrix::zeros(4, 768), bias: vec![0.0; 4] });
     let error = embed(&Matrix::zeros(1, 512), Some(&head), true, 1).unwrap_err();
     assert_eq!(error, RetrievalError::Features { d_features: 512, d_head: 768 });
     let error = rank(&Matrix::zeros(1, 2), &Matrix::zeros(1, 3), &[vec![]], 1, Similarity::Dot, 1).unwrap_err();
@@ -80,7 +80,7 @@ fn patterned(n_rows: usize, n_cols: usize) -> Matrix {
 
 #[test]
 fn blocks_and_threads_change_nothing() {
-    let head = Linear { weight: patterned(64, 96), bias: vec![0.5; 64] };
+    let head = Head::from(Linear { weight: patterned(64, 96), bias: vec![0.5; 64] });
     let (queries, images) = (patterned(301, 96), patterned(1203, 96));
     let relevant: Vec<_> = (0..301).map(|row| vec![row * 3, row]).collect();
     let run = |n_threads| {

@@ -56,8 +56,8 @@ pub fn fit(
     }
     .ok_or(TrainError::Unsolvable)?;
     Ok(Heads {
-        text: linear(text_weight, &moments.text_mean, dim),
-        image: linear(image_weight, &moments.image_mean, dim),
+        text: linear(text_weight, &moments.text_mean, dim).into(),
+        image: linear(image_weight, &moments.image_mean, dim).into(),
     })
 }
 
@@ -278,8 +278,8 @@ mod tests {
         let (text, images) = twins(40, 0.1);
         let pairs: Vec<_> = (0..40).map(|row| (row, row)).collect();
         let heads = fit(&text, &images, &pairs, ClosedForm::Cca, 1e-2, 64).unwrap();
-        assert_eq!((heads.text.weight.n_rows, heads.image.weight.n_rows), (64, 64));
-        assert!(heads.text.weight.row(20).iter().all(|value| *value == 0.0));
+        assert_eq!((heads.text.output.weight.n_rows, heads.image.output.weight.n_rows), (64, 64));
+        assert!(heads.text.output.weight.row(20).iter().all(|value| *value == 0.0));
         assert!(heads.is_finite());
     }
 
@@ -287,7 +287,7 @@ mod tests {
     fn without_pairs_heads_are_zero_and_bad_numbers_are_refused() {
         let (text, mut images) = twins(4, 0.1);
         let heads = fit(&text, &images, &[], ClosedForm::Ridge, 1e-2, 4).unwrap();
-        assert!(heads.text.weight.values.iter().all(|value| *value == 0.0));
+        assert!(heads.text.output.weight.values.iter().all(|value| *value == 0.0));
         let wrong = fit(&text, &images, &[(0, 9)], ClosedForm::Ridge, 1e-2, 4);
         assert!(matches!(wrong, Err(TrainError::Pair { row: 9, .. })));
         let wrong = fit(&text, &images, &[(0, 0)], ClosedForm::Ridge, 0.0, 4);

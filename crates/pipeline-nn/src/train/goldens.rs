@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 use crate::Matrix;
-use crate::checkpoint::{Checkpoint, Heads};
+use crate::checkpoint::{Checkpoint, Heads, Linear};
 use crate::weights::{PlainTensor, fixtures, fixtures::max_difference, read_tensors};
 
 /// Where a golden file is.
@@ -110,9 +110,11 @@ fn rows(tensor: &PlainTensor, rows: &[usize]) -> Matrix {
 
 /// The largest difference between the weights and biases of two pairs of heads.
 pub(crate) fn max_weight_difference(left: &Heads, right: &Heads) -> f32 {
-    let sides = [(&left.text, &right.text), (&left.image, &right.image)];
-    let differences = sides.map(|(left, right)| {
+    let layers = |heads: &Heads| heads.text.layers().chain(heads.image.layers()).cloned().collect::<Vec<_>>();
+    let (left, right) = (layers(left), layers(right));
+    assert_eq!(left.len(), right.len());
+    let difference = |(left, right): (&Linear, &Linear)| {
         max_difference(&left.weight.values, &right.weight.values).max(max_difference(&left.bias, &right.bias))
-    });
-    differences[0].max(differences[1])
+    };
+    left.iter().zip(&right).map(difference).fold(0.0, f32::max)
 }

@@ -15,7 +15,7 @@ pub use closed_form::{ClosedForm, fit};
 pub use options::{LEARNT_TEMPERATURES, TrainError, TrainOptions};
 pub use positives::Positives;
 pub use schedule::LrSchedule;
-pub use start::initial_heads;
+pub use start::{initial_heads, initial_mlp_heads};
 
 use crate::checkpoint::Heads;
 use crate::device::{InstructionSet, on_threads};

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::positives::Positives;
 use super::schedule::{LearningRate, LrSchedule};
 use crate::Matrix;
-use crate::checkpoint::{Heads, Linear};
+use crate::checkpoint::{Head, Heads, Linear};
 use crate::device::DeviceError;
 
 /// The temperatures that can be learnt: those of open_clip, whose `logit_scale` stays between 0 and ln 100.
@@ -93,10 +93,10 @@ pub enum TrainError {
         d_image: usize,
     },
     /// The heads to start from do not fit the features or each other.
-    #[error("the {side} head has a weight of {found:?} and {n_bias} biases, but needs {wanted:?} and {}", wanted[0])]
+    #[error("the {layer} has a weight of {found:?} and {n_bias} biases, but needs {wanted:?} and {}", wanted[0])]
     HeadShape {
-        /// `text` or `image`.
-        side: &'static str,
+        /// `text head` or `image head`, or the hidden layer of one.
+        layer: &'static str,
         /// The weight's shape.
         found: [usize; 2],
         /// The length of the bias.
@@ -187,17 +187,23 @@ pub(super) fn check_shapes(text: &Matrix, images: &Matrix, start: Option<&Heads>
     let Some(heads) = start else {
         return if d_text == d_image { Ok(()) } else { Err(TrainError::Widths { d_text, d_image }) };
     };
-    let dim = heads.text.weight.n_rows;
-    check_head("text", &heads.text, [dim, d_text])?;
-    check_head("image", &heads.image, [dim, d_image])
+    check_head(["text head", "hidden layer of the text head"], &heads.text, d_text, heads.dim())?;
+    check_head(["image head", "hidden layer of the image head"], &heads.image, d_image, heads.dim())
 }
 
-fn check_head(side: &'static str, linear: &Linear, wanted: [usize; 2]) -> Result<(), TrainError> {
+fn check_head(names: [&'static str; 2], head: &Head, d_features: usize, dim: usize) -> Result<(), TrainError> {
+    let Some(hidden) = &head.hidden else { return check_layer(names[0], &head.output, [dim, d_features]) };
+    let d_hidden = hidden.weight.n_rows;
+    check_layer(names[1], hidden, [d_hidden, d_features])?;
+    check_layer(names[0], &head.output, [dim, d_hidden])
+}
+
+fn check_layer(layer: &'static str, linear: &Linear, wanted: [usize; 2]) -> Result<(), TrainError> {
     let (found, n_bias) = ([linear.weight.n_rows, linear.weight.n_cols], linear.bias.len());
     if found == wanted && n_bias == wanted[0] {
         return Ok(());
     }
-    Err(TrainError::HeadShape { side, found, n_bias, wanted })
+    Err(TrainError::HeadShape { layer, found, n_bias, wanted })
 }
 
 pub(super) fn check_pairs(text: &Matrix, images: &Matrix, pairs: &[(usize, usize)]) -> Result<(), TrainError> {

@@ -2,7 +2,7 @@
 
 use super::torch_random::TorchRandom;
 use crate::Matrix;
-use crate::checkpoint::{Heads, Linear};
+use crate::checkpoint::{Head, Heads, Linear};
 
 /// The heads that the notebook starts from: PyTorch's own default for `seed`, bit for bit.
 ///
@@ -10,12 +10,29 @@ use crate::checkpoint::{Heads, Linear};
 /// are drawn uniformly between ±1/√(inputs); PyTorch writes the same bound as `kaiming_uniform_(a=sqrt(5))`.
 ///
 /// # Shapes
-/// `text.weight`: `[dim, d_text]`, `image.weight`: `[dim, d_image]`, biases: `[dim]`
+/// `text.output.weight`: `[dim, d_text]`, `image.output.weight`: `[dim, d_image]`, biases: `[dim]`
 pub fn initial_heads(d_text: usize, d_image: usize, dim: usize, seed: u64) -> Heads {
     let mut random = TorchRandom::new(seed);
-    let text = initial_linear(&mut random, d_text, dim);
-    let image = initial_linear(&mut random, d_image, dim);
+    let text = initial_linear(&mut random, d_text, dim).into();
+    let image = initial_linear(&mut random, d_image, dim).into();
     Heads { text, image }
+}
+
+/// The same with a hidden layer in each head.
+///
+/// Equals `torch.manual_seed(seed)`, then `nn.Sequential(nn.Linear(d_text, d_hidden), nn.GELU(), nn.Linear(d_hidden,
+/// dim))`, then the same with `d_image`.
+///
+/// # Shapes
+/// hidden weights: `[d_hidden, d_text]` and `[d_hidden, d_image]`, output weights: `[dim, d_hidden]`
+pub fn initial_mlp_heads(d_text: usize, d_image: usize, d_hidden: usize, dim: usize, seed: u64) -> Heads {
+    let mut random = TorchRandom::new(seed);
+    let mut head = |d_features| Head {
+        hidden: Some(initial_linear(&mut random, d_features, d_hidden)),
+        output: initial_linear(&mut random, d_hidden, dim),
+    };
+    let text = head(d_text);
+    Heads { text, image: head(d_image) }
 }
 
 fn initial_linear(random: &mut TorchRandom, n_inputs: usize, n_outputs: usize) -> Linear {

@@ -24,7 +24,7 @@ pub(super) trait Learner {
     fn temperature(&self) -> f32;
 
     /// The heads as they are now.
-    fn into_heads(self) -> Option<Heads>;
+    fn heads(&self) -> Option<Heads>;
 }
 
 /// Runs every epoch and returns the heads with all losses.
@@ -53,7 +53,7 @@ pub(super) fn run(
         }
     }
     let temperature = learner.temperature();
-    let heads = learner.into_heads();
+    let heads = learner.heads();
     check_finite(heads.as_ref(), losses.last())?;
     Ok(Trained { heads, losses, temperature })
 }

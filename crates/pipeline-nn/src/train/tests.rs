@@ -1,5 +1,7 @@
 //! Training against PyTorch's run of the baseline notebook.
 
+mod mlp;
+
 use super::goldens::{self, Features, Golden};
 use super::*;
 use crate::checkpoint::Linear;
@@ -179,7 +181,7 @@ fn no_pairs_or_no_epochs_leave_the_start_as_it_is() {
 #[test]
 fn embeddings_of_length_zero_stop_nothing() {
     let zeros = Linear { weight: Matrix::zeros(64, 64), bias: vec![0.0; 64] };
-    let start = Heads { text: zeros, ..initial_heads(64, 128, 64, 0) };
+    let start = Heads { text: zeros.into(), ..initial_heads(64, 128, 64, 0) };
     assert!(train_on(&Features::of("mini"), &Default::default(), Some(start)).unwrap().heads.unwrap().is_finite());
 }
 

@@ -3,7 +3,7 @@
 use pipeline_nn::train::LEARNT_TEMPERATURES;
 use pipeline_spec::{Span, SpecError};
 
-use super::params::{Fit, Fusion, LrSchedule, Positives, TrainProjectionParams};
+use super::params::{Fit, Fusion, HeadShape, LrSchedule, Positives, TrainProjectionParams};
 use crate::kind::{BuildContext, span_of};
 
 /// The params of a stage.
@@ -28,11 +28,12 @@ pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, 
 type Check = (&'static str, bool, &'static str);
 
 /// Numbers that are out of their range.
-fn ranges(params: &TrainProjectionParams) -> [Check; 6] {
+fn ranges(params: &TrainProjectionParams) -> [Check; 7] {
     let is_above_zero = |value: f64| value.is_finite() && value > 0.0;
     let is_from_zero = |value: f64| value.is_finite() && value >= 0.0;
     [
         ("projection_dim", params.projection_dim >= 1, "must be at least 1"),
+        ("hidden_dim", params.hidden_dim != Some(0), "must be at least 1"),
         ("batch_size", params.batch_size >= 1, "must be at least 1"),
         ("temperature", is_above_zero(params.temperature), "must be a number above 0"),
         ("lr", is_from_zero(params.lr), "must be a number of at least 0"),
@@ -45,12 +46,15 @@ fn ranges(params: &TrainProjectionParams) -> [Check; 6] {
 fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
     let takes_steps = params.fit == Fit::Contrastive;
     let has_heads = params.fusion == Fusion::Projection;
+    let is_linear = params.head == HeadShape::Linear;
     let no_start = params.init_from.is_none();
     let learnable = !params.learn_temperature || LEARNT_TEMPERATURES.contains(&params.temperature);
     let mut checks = vec![
         ("init_from", no_start || has_heads, "needs `fusion: projection`; `passthrough` has no weights"),
         ("init_from", no_start || takes_steps, "needs `fit: contrastive`; other fits start from nothing"),
         ("fit", takes_steps || has_heads, "needs `fusion: projection`; `passthrough` has no heads"),
+        ("head", is_linear || takes_steps, "needs `fit: contrastive`; other fits compute linear heads"),
+        ("head", is_linear || has_heads, "needs `fusion: projection`; `passthrough` has no heads"),
         ("temperature", learnable, "must be between 0.01 and 1 to be learnt (`learn_temperature`)"),
     ];
     // The name, whether it is as without it, and whether it tells anything of a training without heads.

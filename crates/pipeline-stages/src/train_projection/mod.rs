@@ -1,4 +1,4 @@
-//! `train-projection`: two linear heads into a shared space, trained with InfoNCE on cached features.
+//! `train-projection`: two heads into a shared space, trained with InfoNCE on cached features.
 
 mod checks;
 mod history;
@@ -25,7 +25,7 @@ use params::TrainProjectionParams;
 pub(crate) static KIND: Kind = Kind {
     name: "train-projection",
     version: 3,
-    summary: "Trains two linear heads on cached features with symmetric InfoNCE, or computes them",
+    summary: "Trains two heads on cached features with symmetric InfoNCE, or computes them",
     slots: Some(&[
         Slot::required("queries", Format::Queries, "the training queries with the ids of their images"),
         Slot::required("text", Format::TextFeatures, "the text features of those queries"),

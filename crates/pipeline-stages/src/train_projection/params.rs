@@ -25,6 +25,13 @@ pub(super) struct TrainProjectionParams {
     #[serde(default = "default_projection_dim")]
     #[schemars(range(min = 1))]
     pub(super) projection_dim: usize,
+    /// What maps features into the shared space.
+    #[serde(default)]
+    pub(super) head: HeadShape,
+    /// With `head: mlp`: the width of the hidden layer; `projection_dim` unless it is given.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub(super) hidden_dim: Option<usize>,
     /// Divide embeddings by their L2 norm.
     #[serde(default = "default_true")]
     pub(super) normalize: bool,
@@ -69,6 +76,14 @@ pub(super) struct TrainProjectionParams {
 }
 
 impl TrainProjectionParams {
+    /// The width of the hidden layer of each head; none without one.
+    pub(super) fn d_hidden(&self) -> Option<usize> {
+        match self.head {
+            HeadShape::Linear => None,
+            HeadShape::Mlp => Some(self.hidden_dim.unwrap_or(self.projection_dim)),
+        }
+    }
+
     /// How to train with them.
     pub(super) fn options(&self, n_threads: usize) -> TrainOptions {
         TrainOptions {
@@ -93,11 +108,22 @@ impl TrainProjectionParams {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Fusion {
-    /// Through a linear head each.
+    /// Through a head each.
     #[default]
     Projection,
     /// As they are: both kinds of features must have the same width, and nothing is trained.
     Passthrough,
+}
+
+/// What maps features into the shared space.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum HeadShape {
+    /// A linear map for each side, as in the notebook.
+    #[default]
+    Linear,
+    /// For each side a linear map to `hidden_dim` numbers, the exact GELU and another linear map.
+    Mlp,
 }
 
 /// Which of a query's images it is paired with.

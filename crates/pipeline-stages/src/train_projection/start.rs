@@ -1,19 +1,22 @@
 //! The heads from which training starts.
 
 use pipeline_core::StageError;
-use pipeline_nn::checkpoint::{Checkpoint, Heads};
+use pipeline_nn::checkpoint::{Checkpoint, Head, Heads};
 use pipeline_nn::train;
 
-use super::params::TrainProjectionParams;
+use super::params::{HeadShape, TrainProjectionParams};
 
 /// The heads from which training starts: those of `init_from`, or PyTorch's for the seed.
 ///
 /// # Errors
-/// When the file cannot be read, or its heads do not fit the features.
+/// When the file cannot be read, or its heads are not those that the params and the features ask for.
 pub(super) fn heads(params: &TrainProjectionParams, d_text: usize, d_image: usize) -> Result<Heads, StageError> {
-    let dim = params.projection_dim;
+    let TrainProjectionParams { projection_dim: dim, seed, .. } = *params;
     let Some(path) = &params.init_from else {
-        return Ok(train::initial_heads(d_text, d_image, dim, params.seed));
+        return Ok(match params.d_hidden() {
+            None => train::initial_heads(d_text, d_image, dim, seed),
+            Some(d_hidden) => train::initial_mlp_heads(d_text, d_image, d_hidden, dim, seed),
+        });
     };
     let path = path.path();
     let unusable = format!("the weights `{}` cannot be used", path.display());
@@ -21,20 +24,37 @@ pub(super) fn heads(params: &TrainProjectionParams, d_text: usize, d_image: usiz
     let heads = checkpoint
         .heads
         .ok_or_else(|| StageError::new(format!("{unusable}: they are of `fusion: passthrough` and empty")))?;
-    for (side, linear, d_in) in [("text", &heads.text, d_text), ("image", &heads.image, d_image)] {
-        let (found, wanted) = ((linear.weight.n_rows, linear.weight.n_cols), (dim, d_in));
-        if found != wanted {
-            let message = format!(
-                "the {side} head of `{}` has the shape [{}, {}], but [{}, {}] is needed",
-                path.display(),
-                found.0,
-                found.1,
-                wanted.0,
-                wanted.1
-            );
-            return Err(StageError::new(message)
-                .with_help("`projection_dim` and the encoders must be those that the weights were trained with"));
-        }
+    for (side, head, d_features) in [("text", &heads.text, d_text), ("image", &heads.image, d_image)] {
+        must_fit(head, params, d_features).map_err(|(problem, help)| {
+            StageError::new(format!("{unusable}: their {side} head {problem}")).with_help(help)
+        })?;
     }
     Ok(heads)
+}
+
+/// What is wrong with a head, and what to do.
+fn must_fit(head: &Head, params: &TrainProjectionParams, d_features: usize) -> Result<(), (String, &'static str)> {
+    let wanted = match params.d_hidden() {
+        None => vec![[params.projection_dim, d_features]],
+        Some(d_hidden) => vec![[d_hidden, d_features], [params.projection_dim, d_hidden]],
+    };
+    let found: Vec<_> = head.layers().map(|linear| [linear.weight.n_rows, linear.weight.n_cols]).collect();
+    if found == wanted {
+        return Ok(());
+    }
+    if found.len() != wanted.len() {
+        let problem = match params.head {
+            HeadShape::Linear => "has a hidden layer, and `head: linear` has none",
+            HeadShape::Mlp => "is linear, and `head: mlp` has a hidden layer",
+        };
+        return Err((problem.to_owned(), "`head` must be what the weights were trained with"));
+    }
+    let shapes = |layers: &[[usize; 2]]| {
+        let shapes: Vec<_> = layers.iter().map(|shape| format!("{shape:?}")).collect();
+        shapes.join(" and ")
+    };
+    Err((
+        format!("has the shape {}, but {} is needed", shapes(&found), shapes(&wanted)),
+        "`projection_dim`, `hidden_dim` and the encoders must be those that the weights were trained with",
+    ))
 }

@@ -1,11 +1,10 @@
 //! One layer of a BERT encoder: attention, then feed-forward, each added to what it was given and normalised.
 
-use crate::device::{InstructionSet, PackedMatrix, Rows};
+use crate::device::{InstructionSet, PackedMatrix, Rows, gelu, gelu_tanh, relu};
 use crate::text::config::{Activation, BertConfig};
 use crate::text::weights::{DenseWeights, LayerWeights};
 
 use super::Scratch;
-use super::activation::{gelu, gelu_tanh, relu};
 use super::attention::Attention;
 use super::norm::Norm;
 

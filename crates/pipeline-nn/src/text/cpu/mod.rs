@@ -4,7 +4,6 @@
 //! out once; texts meet their own tokens only in the attention. What follows a product is done while its rows are in the
 //! cache. One thread computes a batch, and a text's features depend on no other text.
 
-mod activation;
 mod attention;
 mod layer;
 mod norm;

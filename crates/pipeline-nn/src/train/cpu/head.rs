@@ -1,82 +1,105 @@
-//! A linear head that learns: `output = weight · input + bias`, a batch's vectors being columns.
+//! A head that learns: a layer, or two with a GELU between them; a batch's vectors are columns.
 
-use rayon::prelude::*;
+use super::adam::AdamStep;
+use super::layer::CpuLayer;
+use crate::checkpoint::Head;
+use crate::device::{InstructionSet, PackedMatrix, gelu, gelu_slope};
 
-use super::adam::{AdamStep, Learnt, LearntPart};
-use crate::Matrix;
-use crate::checkpoint::Linear;
-use crate::device::{InstructionSet, PackedMatrix, Rows};
-
-/// Rows of weights that one thread takes at a time: a whole number of tiles. Their gradients stay in the cache.
-const BLOCK_ROWS: usize = 24;
-
-/// A head with what its optimiser remembers.
+/// The layers of one side.
 pub(super) struct CpuHead {
+    hidden: Option<Hidden>,
+    output: CpuLayer,
+}
+
+/// The first of two layers; what is here of a batch is kept until the next one.
+struct Hidden {
+    layer: CpuLayer,
     instructions: InstructionSet,
-    n_inputs: usize,
-    /// `[n_outputs, n_inputs]`
-    weight: Learnt,
-    /// `[n_outputs]`
-    bias: Learnt,
-    /// `[n_outputs]`
-    bias_gradient: Vec<f32>,
+    /// `[d_hidden, n_pairs]`, before the GELU.
+    sums: Vec<f32>,
+    /// `[d_hidden, n_pairs]`, after it; once it is laid out, the gradient of `sums`.
+    values: Vec<f32>,
+    /// The values for the product of the output layer: `[d_hidden, n_pairs]`.
+    columns: PackedMatrix,
+    /// The same for the product that gives the output layer's gradient: `[n_pairs, d_hidden]`.
+    inputs: PackedMatrix,
+    /// The gradient of the outputs: `[dim, n_pairs]`.
+    gradient: PackedMatrix,
 }
 
 impl CpuHead {
-    pub(super) fn new(linear: Linear, instructions: InstructionSet) -> Self {
-        let n_inputs = linear.weight.n_cols;
-        let bias_gradient = vec![0.0; linear.bias.len()];
-        let (weight, bias) = (Learnt::new(linear.weight.values), Learnt::new(linear.bias));
-        Self { instructions, n_inputs, weight, bias, bias_gradient }
+    pub(super) fn new(head: Head, instructions: InstructionSet) -> Self {
+        let hidden = head.hidden.map(|linear| Hidden::new(CpuLayer::new(linear, instructions), instructions));
+        Self { hidden, output: CpuLayer::new(head.output, instructions) }
     }
 
     pub(super) fn n_outputs(&self) -> usize {
-        self.bias.values.len()
+        self.output.n_outputs()
     }
 
-    pub(super) fn into_linear(self) -> Linear {
-        let weight = Matrix::new(self.n_outputs(), self.n_inputs, self.weight.values);
-        Linear { weight, bias: self.bias.values }
+    pub(super) fn to_head(&self) -> Head {
+        Head { hidden: self.hidden.as_ref().map(|hidden| hidden.layer.to_linear()), output: self.output.to_linear() }
     }
 
     /// # Shapes
     /// `inputs`: `[n_inputs, n_pairs]`, `outputs`: `[n_outputs, n_pairs]`
-    pub(super) fn forward(&self, inputs: &PackedMatrix, outputs: &mut [f32], n_pairs: usize) {
-        outputs.par_chunks_mut(BLOCK_ROWS * n_pairs).enumerate().for_each(|(block_idx, outputs)| {
-            let first_row = block_idx * BLOCK_ROWS;
-            let values = &self.weight.values[first_row * self.n_inputs..];
-            let rows = Rows { values, stride: self.n_inputs, n_rows: outputs.len() / n_pairs };
-            inputs.multiply(rows, outputs, n_pairs, |_, _| ());
-            for (row, bias) in outputs.chunks_exact_mut(n_pairs).zip(&self.bias.values[first_row..]) {
-                row.iter_mut().for_each(|output| *output += bias);
-            }
-        });
+    pub(super) fn forward(&mut self, inputs: &PackedMatrix, outputs: &mut [f32], n_pairs: usize) {
+        let Self { hidden, output } = self;
+        let Some(hidden) = hidden else { return output.forward(inputs, outputs, n_pairs) };
+        hidden.forward(inputs, n_pairs);
+        output.forward(&hidden.columns, outputs, n_pairs);
     }
 
     /// Changes weights and biases against the gradient of the outputs.
     ///
-    /// A block's gradients are used as soon as they are there, so that they never go to memory.
-    ///
     /// # Shapes
     /// `inputs`: `[n_pairs, n_inputs]`, `gradient`: `[n_outputs, n_pairs]`
     pub(super) fn learn(&mut self, inputs: &PackedMatrix, gradient: &[f32], n_pairs: usize, step: &AdamStep) {
-        let Self { instructions, n_inputs, weight, bias, bias_gradient } = self;
-        let block = BLOCK_ROWS * *n_inputs;
-        let moments = weight.means.par_chunks_mut(block.max(1)).zip(weight.squares.par_chunks_mut(block.max(1)));
-        let weights = weight.values.par_chunks_mut(block.max(1)).zip(moments);
-        let gradients = gradient.par_chunks(BLOCK_ROWS * n_pairs);
-        weights.zip(gradients).for_each_init(Vec::new, |products, ((values, (means, squares)), gradient)| {
-            products.resize(block, 0.0);
-            let rows = Rows { values: gradient, stride: n_pairs, n_rows: gradient.len() / n_pairs };
-            inputs.multiply(rows, products, *n_inputs, |_, _| ());
+        let Self { hidden, output } = self;
+        let Some(hidden) = hidden else { return output.learn(inputs, gradient, n_pairs, step) };
+        // By the weights as they were when the loss was computed: before they learn.
+        hidden.differentiate(output, gradient, n_pairs);
+        output.learn(&hidden.inputs, gradient, n_pairs, step);
+        hidden.layer.learn(inputs, &hidden.values, n_pairs, step);
+    }
+}
+
+impl Hidden {
+    fn new(layer: CpuLayer, instructions: InstructionSet) -> Self {
+        let [columns, inputs, gradient] = [(); 3].map(|()| PackedMatrix::new(instructions));
+        let [sums, values] = Default::default();
+        Self { layer, instructions, sums, values, columns, inputs, gradient }
+    }
+
+    fn forward(&mut self, inputs: &PackedMatrix, n_pairs: usize) {
+        let Self { layer, instructions, sums, values, .. } = self;
+        let d_hidden = layer.n_outputs();
+        // What is left of the last batch would stay where there are no inputs.
+        sums.clear();
+        sums.resize(d_hidden * n_pairs, 0.0);
+        values.resize(d_hidden * n_pairs, 0.0);
+        layer.forward(inputs, sums, n_pairs);
+        instructions.run(
+            #[inline(always)]
+            || values.iter_mut().zip(&*sums).for_each(|(value, sum)| *value = gelu(*sum)),
+        );
+        let (columns, inputs) = (&mut self.columns, &mut self.inputs);
+        rayon::join(
+            || columns.pack(d_hidden, n_pairs, |k, pair_idx| values[k * n_pairs + pair_idx]),
+            || inputs.pack(n_pairs, d_hidden, |pair_idx, col| values[col * n_pairs + pair_idx]),
+        );
+    }
+
+    /// Turns `values` into the gradient of `sums`.
+    fn differentiate(&mut self, output: &CpuLayer, by_outputs: &[f32], n_pairs: usize) {
+        let Self { instructions, sums, values, gradient, .. } = self;
+        gradient.pack(output.n_outputs(), n_pairs, |k, pair_idx| by_outputs[k * n_pairs + pair_idx]);
+        output.differentiate(gradient, values, n_pairs, |rows, first_row| {
+            let sums = &sums[first_row * n_pairs..];
             instructions.run(
                 #[inline(always)]
-                || step.apply(LearntPart { values, means, squares }, products),
+                || rows.iter_mut().zip(sums).for_each(|(value, sum)| *value *= gelu_slope(*sum)),
             );
         });
-        for (sum, row) in bias_gradient.iter_mut().zip(gradient.chunks_exact(n_pairs)) {
-            *sum = row.iter().sum();
-        }
-        step.apply(bias.all(), bias_gradient);
     }
 }

@@ -7,6 +7,7 @@
 mod adam;
 mod contrast;
 mod head;
+mod layer;
 mod loss;
 mod positives;
 mod side;
@@ -88,8 +89,8 @@ impl Learner for CpuLearner<'_> {
         self.contrast.temperature
     }
 
-    fn into_heads(self) -> Option<Heads> {
-        Some(Heads { text: self.text.into_linear()?, image: self.image.into_linear()? })
+    fn heads(&self) -> Option<Heads> {
+        Some(Heads { text: self.text.to_head()?, image: self.image.to_head()? })
     }
 }
 

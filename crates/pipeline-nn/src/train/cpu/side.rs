@@ -3,7 +3,7 @@
 use super::adam::AdamStep;
 use super::head::CpuHead;
 use crate::Matrix;
-use crate::checkpoint::Linear;
+use crate::checkpoint::Head;
 use crate::device::{InstructionSet, PackedMatrix};
 
 /// The square of the smallest length that a vector is divided by: PyTorch's `F.normalize` uses 1e-12.
@@ -32,17 +32,12 @@ pub(super) struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    pub(super) fn new(
-        features: &'a Matrix,
-        head: Option<Linear>,
-        normalize: bool,
-        instructions: InstructionSet,
-    ) -> Self {
+    pub(super) fn new(features: &'a Matrix, head: Option<Head>, normalize: bool, instructions: InstructionSet) -> Self {
         let empty = || PackedMatrix::new(instructions);
         let [embedded, gradient, lengths, alignments] = Default::default();
         Self {
             features,
-            head: head.map(|linear| CpuHead::new(linear, instructions)),
+            head: head.map(|head| CpuHead::new(head, instructions)),
             normalize,
             instructions,
             rows: Vec::new(),
@@ -55,8 +50,8 @@ impl<'a> Side<'a> {
         }
     }
 
-    pub(super) fn into_linear(self) -> Option<Linear> {
-        self.head.map(CpuHead::into_linear)
+    pub(super) fn to_head(&self) -> Option<Head> {
+        self.head.as_ref().map(CpuHead::to_head)
     }
 
     /// Embeds rows of the features.

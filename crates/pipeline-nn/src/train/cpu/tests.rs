@@ -7,7 +7,7 @@ use super::*;
 use crate::Matrix;
 use crate::train::framework::FrameworkLearner;
 use crate::train::goldens::max_weight_difference;
-use crate::train::{LrSchedule, Positives, TrainOptions, Trained, initial_heads, steps};
+use crate::train::{LrSchedule, Positives, TrainOptions, Trained, initial_heads, initial_mlp_heads, steps};
 use crate::weights::fixtures;
 
 /// As for PyTorch's goldens: rounding grows from step to step, since Adam's steps do not shrink with the gradient.
@@ -64,6 +64,20 @@ fn steps_are_those_of_the_framework() {
 }
 
 #[test]
+fn steps_of_two_layers_are_those_of_the_framework() {
+    // Hidden layers below, at and above a block and a tile.
+    for (d_hidden, dim, batch_size) in [(1, 3, 16), (24, 16, 5), (50, 33, 74), (33, 24, 33)] {
+        let start = initial_mlp_heads(D_TEXT, D_IMAGE, d_hidden, dim, 5);
+        check(&TrainOptions { batch_size, epochs: 8, ..Default::default() }, Some(&start));
+    }
+    let start = initial_mlp_heads(D_TEXT, D_IMAGE, 20, 30, 5);
+    let options = TrainOptions { epochs: 8, batch_size: 10, normalize: false, temperature: 3.0, ..Default::default() };
+    check(&TrainOptions { lr: 1e-2, weight_decay: 0.1, ..options }, Some(&start));
+    // One side may have a hidden layer and the other none.
+    check(&options, Some(&Heads { text: heads(30).text, image: start.image }));
+}
+
+#[test]
 fn every_option_means_what_it_means_to_the_framework() {
     let options = TrainOptions { epochs: 8, batch_size: 10, ..Default::default() };
     check(&TrainOptions { normalize: false, temperature: 3.0, ..options }, Some(&heads(20)));
@@ -103,7 +117,7 @@ fn a_temperature_is_learnt_as_by_the_framework() {
 fn vectors_of_next_to_no_length_learn_as_in_the_framework() {
     // Divided by the smallest length, not by their own: a step of one batch shows the slope.
     let mut start = heads(20);
-    start.text.weight.values.iter_mut().for_each(|weight| *weight *= 1e-14);
-    start.text.bias.fill(0.0);
+    start.text.output.weight.values.iter_mut().for_each(|weight| *weight *= 1e-14);
+    start.text.output.bias.fill(0.0);
     check(&TrainOptions { batch_size: 74, epochs: 1, ..Default::default() }, Some(&start));
 }

@@ -87,8 +87,8 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
         self.temperature.as_ref().map_or(self.options.temperature as f32, LearntTemperature::value)
     }
 
-    fn into_heads(self) -> Option<Heads> {
-        self.projector.map(|projector| projector.valid().into_heads())
+    fn heads(&self) -> Option<Heads> {
+        self.projector.as_ref().map(|projector| projector.valid().into_heads())
     }
 }
 

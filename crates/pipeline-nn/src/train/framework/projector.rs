@@ -1,4 +1,4 @@
-//! The trainable heads as a burn module: two linear maps into the shared space.
+//! The trainable heads as a burn module.
 
 use burn::module::{Module, Param};
 use burn::nn;
@@ -6,24 +6,31 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
 use crate::Matrix;
-use crate::checkpoint::{Heads, Linear};
+use crate::checkpoint::{Head, Heads, Linear};
 
 /// Both heads on a device.
 #[derive(Module, Debug)]
 pub(super) struct Projector<B: Backend> {
-    text: nn::Linear<B>,
-    image: nn::Linear<B>,
+    text: Layers<B>,
+    image: Layers<B>,
+}
+
+/// The layers of a head.
+#[derive(Module, Debug)]
+struct Layers<B: Backend> {
+    hidden: Option<nn::Linear<B>>,
+    output: nn::Linear<B>,
 }
 
 impl<B: Backend> Projector<B> {
     /// Copies `heads` to `device`.
     pub(super) fn new(heads: &Heads, device: &B::Device) -> Self {
-        Self { text: to_module(&heads.text, device), image: to_module(&heads.image, device) }
+        Self { text: Layers::new(&heads.text, device), image: Layers::new(&heads.image, device) }
     }
 
     /// Copies the heads back.
     pub(super) fn into_heads(self) -> Heads {
-        Heads { text: from_module(self.text), image: from_module(self.image) }
+        Heads { text: self.text.into_head(), image: self.image.into_head() }
     }
 
     /// Maps features into the shared space.
@@ -34,6 +41,30 @@ impl<B: Backend> Projector<B> {
     pub(super) fn forward(&self, text: Tensor<B, 2>, image: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>) {
         (self.text.forward(text), self.image.forward(image))
     }
+}
+
+impl<B: Backend> Layers<B> {
+    fn new(head: &Head, device: &B::Device) -> Self {
+        let hidden = head.hidden.as_ref().map(|linear| to_module(linear, device));
+        Self { hidden, output: to_module(&head.output, device) }
+    }
+
+    fn into_head(self) -> Head {
+        Head { hidden: self.hidden.map(from_module), output: from_module(self.output) }
+    }
+
+    fn forward(&self, features: Tensor<B, 2>) -> Tensor<B, 2> {
+        match &self.hidden {
+            None => self.output.forward(features),
+            Some(hidden) => self.output.forward(gelu(hidden.forward(features))),
+        }
+    }
+}
+
+/// `x · (1 + erf(x/√2)) / 2`, written out: the framework's own GELU has the slope of the tanh approximation on CUDA.
+fn gelu<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 2> {
+    let doubled = values.clone() * ((values / std::f64::consts::SQRT_2).erf() + 1.0);
+    doubled / 2.0
 }
 
 /// Copies the given rows of a matrix, in their order, into one tensor.
