@@ -16,7 +16,7 @@ use std::io::Write;
 use std::time::Instant;
 
 use pipeline_nn::Device;
-use pipeline_nn::train::{TrainOptions, initial_heads, train};
+use pipeline_nn::train::{PairedFeatures, TrainOptions, initial_heads, train};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = std::env::args().skip(1).map(|arg| arg.parse()).collect::<Result<Vec<usize>, _>>()?;
@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         let start = Some(initial_heads(*d_text, *d_image, *dim, 0));
         // The first step has no time of its own, for the time before it is that of the start, too.
         let mut times = Vec::with_capacity(*n_steps);
-        let trained = train(&text, &images, &pairs, &options, start, Device::Cpu, &mut |_| {
+        let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+        let trained = train(&data, None, &options, start, Device::Cpu, &mut |_| {
             times.push(Instant::now());
             true
         })?;

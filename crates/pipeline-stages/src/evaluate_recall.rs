@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{self, Features};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
-use crate::train_projection::{must_align, rows_by_id};
+use crate::relevance::{Asked, has_text};
+use crate::train_projection::must_align;
 use measured::Measured;
 
 /// What the names of metrics over images begin with.
@@ -195,18 +196,9 @@ impl EvaluateRecall {
         images: &Features,
         pool: Pool,
     ) -> Result<Evaluation<'a>, StageError> {
-        let rows = rows_by_id(images);
-        let with_text: Vec<usize> =
-            (0..queries.len()).filter(|query_idx| !queries[*query_idx].text.is_empty()).collect();
-        let relevant: Vec<Vec<usize>> = with_text
-            .iter()
-            .map(|query_idx| {
-                let ids = queries[*query_idx].image_ids.as_deref().unwrap_or_default();
-                ids.iter().filter_map(|id| rows.get(id.as_str()).copied()).collect()
-            })
-            .collect();
-        let embedded = pool.queries.with_rows(&with_text);
-        let queries: Vec<&QueryRow> = with_text.iter().map(|query_idx| &queries[*query_idx]).collect();
+        let Asked { rows, relevant } = Asked::new(queries, images, has_text);
+        let embedded = pool.queries.with_rows(&rows);
+        let queries: Vec<&QueryRow> = rows.iter().map(|row_idx| &queries[*row_idx]).collect();
         let top_k = self.params.k.last().copied().unwrap_or(MIN_TOP).max(MIN_TOP);
         let similarity: retrieval::Similarity = self.params.similarity.into();
         let incomparable = |error| StageError::because("queries and images cannot be compared", error);

@@ -60,6 +60,11 @@ impl Slot {
     pub(crate) const fn required(name: &'static str, accepts: Format, summary: &'static str) -> Self {
         Self { name, accepts, is_required: true, summary }
     }
+
+    /// An input that may be left out.
+    pub(crate) const fn optional(name: &'static str, accepts: Format, summary: &'static str) -> Self {
+        Self { name, accepts, is_required: false, summary }
+    }
 }
 
 /// A stage kind: a row of the registry.

@@ -29,6 +29,7 @@ mod pictures;
 mod predictions;
 mod query_shards;
 mod recent_vectors;
+mod relevance;
 mod results;
 mod search;
 mod thumbnails;

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::positives::Positives;
 use super::schedule::{LearningRate, LrSchedule};
+use super::{PairedFeatures, Validation};
 use crate::Matrix;
 use crate::checkpoint::{Head, Heads, Linear};
 use crate::device::DeviceError;
@@ -103,6 +104,18 @@ pub enum TrainError {
         n_bias: usize,
         /// The shape it needs.
         wanted: [usize; 2],
+    },
+    /// Held-out features are of another width than those of the training.
+    #[error(
+        "held-out {side} features have {found} columns, but those of the training have {wanted}: they need the same encoder"
+    )]
+    HeldOut {
+        /// `text` or `image`.
+        side: &'static str,
+        /// Columns of the held-out features.
+        found: usize,
+        /// Columns of the training's.
+        wanted: usize,
     },
     /// A pair names a row that does not exist.
     #[error("pair {pair_idx} names {side} row {row}, but there are {n_rows}")]
@@ -204,6 +217,16 @@ fn check_layer(layer: &'static str, linear: &Linear, wanted: [usize; 2]) -> Resu
         return Ok(());
     }
     Err(TrainError::HeadShape { layer, found, n_bias, wanted })
+}
+
+pub(super) fn check_held_out(data: &PairedFeatures<'_>, held_out: &Validation<'_>) -> Result<(), TrainError> {
+    for (side, training, held_out) in [("text", data.text, held_out.text), ("image", data.images, held_out.images)] {
+        let (found, wanted) = (held_out.n_cols, training.n_cols);
+        if found != wanted {
+            return Err(TrainError::HeldOut { side, found, wanted });
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn check_pairs(text: &Matrix, images: &Matrix, pairs: &[(usize, usize)]) -> Result<(), TrainError> {

@@ -1,7 +1,6 @@
 //! Which other pairs of a batch belong together too.
 
-use super::TrainOptions;
-use super::steps::PairedFeatures;
+use super::{PairedFeatures, TrainOptions};
 
 /// What those pairs of a batch are to each other whose text and image belong together, though they are no pair of the batch.
 ///

@@ -1,16 +1,9 @@
 //! The training loop, whoever takes its steps.
 
 use super::torch_random::TorchRandom;
+use super::validation::{Kept, Validated, Validation};
 use super::{StepLoss, TrainError, TrainOptions, Trained};
-use crate::Matrix;
 use crate::checkpoint::Heads;
-
-/// Feature rows and the pairs among them.
-pub(super) struct PairedFeatures<'a> {
-    pub(super) text: &'a Matrix,
-    pub(super) images: &'a Matrix,
-    pub(super) pairs: &'a [(usize, usize)],
-}
 
 /// Heads that learn from batches.
 pub(super) trait Learner {
@@ -31,12 +24,14 @@ pub(super) trait Learner {
 pub(super) fn run(
     n_pairs: usize,
     options: &TrainOptions,
+    validation: Option<&Validation<'_>>,
     mut learner: impl Learner,
     observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
 ) -> Result<Trained, TrainError> {
     let mut random = TorchRandom::new(options.seed);
     let learning_rate = options.learning_rate(n_pairs);
-    let mut losses = Vec::new();
+    let mut losses: Vec<StepLoss> = Vec::new();
+    let mut validated = validation.filter(|_| n_pairs > 0).map(|validation| Validated::new(validation, options));
     for epoch in 0..options.epochs {
         let order = epoch_order(n_pairs, options.shuffle, &mut random);
         for (step, batch) in order.chunks(options.batch_size).enumerate() {
@@ -51,11 +46,22 @@ pub(super) fn run(
                 return Err(TrainError::Stopped { epoch, step });
             }
         }
+        if let Some(validated) = &mut validated {
+            let now = Kept { heads: learner.heads(), temperature: learner.temperature() };
+            check_finite(now.heads.as_ref(), losses.last())?;
+            if !validated.see(now) {
+                break;
+            }
+        }
+    }
+    if let Some(Validated { recalls: validations, best: Some((best_epoch, kept)), .. }) = validated {
+        let Kept { heads, temperature } = kept;
+        return Ok(Trained { heads, losses, temperature, validations, best_epoch: Some(best_epoch) });
     }
     let temperature = learner.temperature();
     let heads = learner.heads();
     check_finite(heads.as_ref(), losses.last())?;
-    Ok(Trained { heads, losses, temperature })
+    Ok(Trained { heads, losses, temperature, validations: Vec::new(), best_epoch: None })
 }
 
 fn epoch_order(n_pairs: usize, shuffle: bool, random: &mut TorchRandom) -> Vec<usize> {

@@ -1,6 +1,7 @@
 //! Training against PyTorch's run of the baseline notebook.
 
 mod mlp;
+mod validation;
 
 use super::goldens::{self, Features, Golden};
 use super::*;
@@ -14,8 +15,13 @@ const WEIGHT_TOLERANCE: f32 = 2e-4;
 const SCORE_TOLERANCE: f32 = 2e-5;
 
 fn train_on(features: &Features, options: &TrainOptions, start: Option<Heads>) -> Result<Trained, TrainError> {
-    let Features { train_text, train_image, .. } = features;
-    train(train_text, train_image, &features.pairs(), options, start, Device::Cpu, &mut |_| true)
+    let pairs = features.pairs();
+    train(&paired(features, &pairs), None, options, start, Device::Cpu, &mut |_| true)
+}
+
+/// The training's features of a set.
+fn paired<'a>(features: &'a Features, pairs: &'a [(usize, usize)]) -> PairedFeatures<'a> {
+    PairedFeatures { text: &features.train_text, images: &features.train_image, pairs }
 }
 
 fn ranked(features: &Features, heads: &Heads, golden: &Golden) -> Vec<Ranking> {
@@ -121,7 +127,8 @@ fn the_thread_count_and_a_second_run_change_no_bit() {
     let run = |n_threads| {
         let options = TrainOptions { epochs: 1, batch_size: 48, n_threads, ..Default::default() };
         let start = Some(initial_heads(768, 2048, 512, 3));
-        train(&text, &images, &pairs, &options, start, Device::Cpu, &mut |_| true).unwrap()
+        let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+        train(&data, None, &options, start, Device::Cpu, &mut |_| true).unwrap()
     };
     let expected = run(1);
     for n_threads in [0, 1, 2, 3, 8] {
@@ -174,8 +181,10 @@ fn no_pairs_or_no_epochs_leave_the_start_as_it_is() {
     let options = TrainOptions { epochs: 0, ..Default::default() };
     assert_eq!(train_on(&features, &options, Some(start.clone())).unwrap().heads, Some(start.clone()));
     let (text, images) = (Matrix::zeros(0, 64), Matrix::zeros(0, 128));
-    let trained = train(&text, &images, &[], &Default::default(), Some(start.clone()), Device::Cpu, &mut |_| true);
-    assert_eq!(trained.unwrap(), Trained { heads: Some(start), losses: Vec::new(), temperature: 0.07 });
+    let data = PairedFeatures { text: &text, images: &images, pairs: &[] };
+    let trained = train(&data, None, &Default::default(), Some(start.clone()), Device::Cpu, &mut |_| true);
+    let trained = trained.unwrap();
+    assert_eq!((trained.heads, trained.losses, trained.temperature), (Some(start), Vec::new(), 0.07));
 }
 
 #[test]
@@ -197,19 +206,12 @@ fn a_loss_that_is_not_finite_is_an_error_that_says_what_to_try() {
 #[test]
 fn the_observer_sees_every_step_and_can_stop() {
     let features = Features::of("mini");
+    let (pairs, start) = (features.pairs(), Some(initial_heads(64, 128, 64, 0)));
     let mut seen = Vec::new();
-    let result = train(
-        &features.train_text,
-        &features.train_image,
-        &features.pairs(),
-        &Default::default(),
-        Some(initial_heads(64, 128, 64, 0)),
-        Device::Cpu,
-        &mut |step| {
-            seen.push((step.epoch, step.step));
-            seen.len() < 12
-        },
-    );
+    let result = train(&paired(&features, &pairs), None, &Default::default(), start, Device::Cpu, &mut |step| {
+        seen.push((step.epoch, step.step));
+        seen.len() < 12
+    });
     assert!(matches!(result, Err(TrainError::Stopped { epoch: 1, step: 1 })));
     assert_eq!((seen.len(), seen[0], seen[11]), (12, (0, 0), (1, 1)));
 }
@@ -239,7 +241,7 @@ fn what_cannot_be_trained_is_refused_before_it_begins() {
         Some(initial_heads(64, 100, 64, 0)),
         "the image head has a weight of [64, 100] and 64 biases, but needs [64, 128] and 64",
     );
-    let Features { train_text, train_image, .. } = &features;
-    let result = train(train_text, train_image, &[(0, 0), (0, 150)], &defaults(), start(), Device::Cpu, &mut |_| true);
+    let data = paired(&features, &[(0, 0), (0, 150)]);
+    let result = train(&data, None, &defaults(), start(), Device::Cpu, &mut |_| true);
     assert_eq!(result.unwrap_err().to_string(), "pair 1 names image row 150, but there are 150");
 }

@@ -3,6 +3,7 @@
 use pipeline_nn::train::LEARNT_TEMPERATURES;
 use pipeline_spec::{Span, SpecError};
 
+use super::held_out;
 use super::params::{Fit, Fusion, HeadShape, LrSchedule, Positives, TrainProjectionParams};
 use crate::kind::{BuildContext, span_of};
 
@@ -17,6 +18,10 @@ pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, 
         if !holds {
             return Err(SpecError::at(span_of(node, name), format!("`{name}` {must}")));
         }
+    }
+    if !held_out::are_given(context.stage)? && params.patience > 0 {
+        return Err(SpecError::at(span_of(node, "patience"), "`patience` needs held-out data to measure the heads on")
+            .with_help("give the stage the inputs `valid_queries`, `valid_text` and `valid_images`"));
     }
     if params.fusion == Fusion::Passthrough {
         check_widths(context, span_of(node, "fusion"))?;
@@ -63,6 +68,7 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
         ("learn_temperature", !params.learn_temperature, false),
         ("lr_schedule", params.lr_schedule == LrSchedule::Constant, false),
         ("warmup_steps", params.warmup_steps == 0, false),
+        ("patience", params.patience == 0, false),
     ];
     for (name, is_default, needs_no_heads) in of_steps {
         let without_heads = is_default || needs_no_heads || has_heads;

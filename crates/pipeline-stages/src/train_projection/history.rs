@@ -4,18 +4,41 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use pipeline_core::StageError;
-use pipeline_nn::train::StepLoss;
+use pipeline_nn::retrieval::Recall;
+use pipeline_nn::train::{StepLoss, Trained};
 
 use crate::artifact;
 
-/// Writes the loss of every step, and what the step was taken with.
+/// Writes the loss of every step, what the step was taken with, and beside the last step of an epoch what was then measured on
+/// held-out data, if there are any.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub(super) fn write(path: &Path, losses: &[StepLoss]) -> Result<(), StageError> {
-    let mut history = String::from("epoch,step,loss,lr,temperature\n");
-    for StepLoss { epoch, step, loss, lr, temperature } in losses {
-        writeln!(history, "{epoch},{step},{loss},{lr},{temperature}").expect("a String takes any text");
+pub(super) fn write(path: &Path, trained: &Trained) -> Result<(), StageError> {
+    let fits = "a String takes any text";
+    let mut history = String::from("epoch,step,loss,lr,temperature");
+    let measured = trained.validations.first();
+    for name in measured.iter().flat_map(|recall| columns(recall)).map(|(name, _)| name) {
+        write!(history, ",{name}").expect(fits);
+    }
+    history.push('\n');
+    let mut steps = trained.losses.iter().peekable();
+    while let Some(StepLoss { epoch, step, loss, lr, temperature }) = steps.next() {
+        write!(history, "{epoch},{step},{loss},{lr},{temperature}").expect(fits);
+        let is_last = steps.peek().is_none_or(|next| next.epoch != *epoch);
+        match trained.validations.get(*epoch) {
+            Some(recall) if is_last => {
+                columns(recall).iter().for_each(|(_, value)| write!(history, ",{value}").expect(fits));
+            }
+            _ => measured.iter().flat_map(|recall| columns(recall)).for_each(|_| history.push(',')),
+        }
+        history.push('\n');
     }
     std::fs::write(path, history).map_err(|error| artifact::unwritable(path, error))
+}
+
+/// What was measured after an epoch, by the names of the columns.
+fn columns(recall: &Recall) -> Vec<(String, f64)> {
+    let at = recall.at.iter().map(|(k, value)| (format!("valid_recall_at_{k}"), *value));
+    std::iter::once(("valid_mean_recall".to_owned(), recall.mean)).chain(at).collect()
 }

@@ -1,6 +1,7 @@
 //! `train-projection`: two heads into a shared space, trained with InfoNCE on cached features.
 
 mod checks;
+mod held_out;
 mod history;
 mod pairs;
 mod params;
@@ -12,12 +13,13 @@ use std::time::Instant;
 
 use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
 use pipeline_nn::checkpoint::Checkpoint;
-use pipeline_nn::train::{self, TrainOptions, Trained};
+use pipeline_nn::train::{self, ClosedForm, PairedFeatures, TrainOptions, Trained, Validation};
 use pipeline_spec::SpecError;
 
-use crate::artifact::{self, Features};
+use crate::artifact;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema};
 use crate::load_queries::must_be_a_file;
+use held_out::HeldOut;
 pub(crate) use pairs::{must_align, rows_by_id};
 pub(crate) use params::Fusion;
 use params::TrainProjectionParams;
@@ -30,6 +32,9 @@ pub(crate) static KIND: Kind = Kind {
         Slot::required("queries", Format::Queries, "the training queries with the ids of their images"),
         Slot::required("text", Format::TextFeatures, "the text features of those queries"),
         Slot::required("images", Format::ImageFeatures, "the image features of the training images"),
+        held_out::QUERIES,
+        held_out::TEXT,
+        held_out::IMAGES,
     ]),
     produces: Format::Projection,
     params_schema: schema::<TrainProjectionParams>,
@@ -77,9 +82,15 @@ impl Stage for TrainProjection {
         if pairs.is_empty() {
             context.host.warn("no query names an image that is there, so nothing is trained".into());
         }
+        let held_out = HeldOut::read(context)?;
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let trained = self.train(context, &text, &images, &pairs)?;
+        let data = PairedFeatures { text: &text.vectors, images: &images.vectors, pairs: &pairs };
+        let validation = held_out.as_ref().map(|held_out| held_out.validation(self.params.patience));
+        let trained = match self.params.fit.closed_form() {
+            Some(method) => self.compute(context, &data, validation.as_ref(), method)?,
+            None => self.train(context, &data, validation.as_ref())?,
+        };
         let train_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
         self.write(context, &trained)?;
@@ -99,32 +110,44 @@ impl Stage for TrainProjection {
 }
 
 impl TrainProjection {
+    fn compute(
+        &self,
+        context: &StageContext<'_>,
+        data: &PairedFeatures<'_>,
+        validation: Option<&Validation<'_>>,
+        method: ClosedForm,
+    ) -> Result<Trained, StageError> {
+        let TrainProjectionParams { penalty, projection_dim, normalize, temperature, .. } = self.params;
+        let PairedFeatures { text, images, pairs } = *data;
+        let failed = |error| StageError::because("the training failed", error);
+        let heads = train::fit(text, images, pairs, method, penalty, projection_dim).map_err(failed)?;
+        let recall = |validation: &Validation<'_>| {
+            validation
+                .recall(Some(&heads), normalize, context.n_threads)
+                .map_err(|error| StageError::because("the held-out features do not fit the heads", error))
+        };
+        let validations = validation.map(recall).transpose()?.into_iter().collect();
+        let temperature = temperature as f32;
+        Ok(Trained { heads: Some(heads), losses: Vec::new(), temperature, validations, best_epoch: None })
+    }
+
     fn train(
         &self,
         context: &StageContext<'_>,
-        text: &Features,
-        images: &Features,
-        pairs: &[(usize, usize)],
+        data: &PairedFeatures<'_>,
+        validation: Option<&Validation<'_>>,
     ) -> Result<Trained, StageError> {
-        let (text, images) = (&text.vectors, &images.vectors);
-        let failed = |error| StageError::because("the training failed", error);
-        if let Some(method) = self.params.fit.closed_form() {
-            let TrainProjectionParams { penalty, projection_dim, temperature, .. } = self.params;
-            let heads = train::fit(text, images, pairs, method, penalty, projection_dim).map_err(failed)?;
-            return Ok(Trained { heads: Some(heads), losses: Vec::new(), temperature: temperature as f32 });
-        }
+        let (d_text, d_image) = (data.text.n_cols, data.images.n_cols);
         let start = match self.params.fusion {
-            Fusion::Projection => Some(start::heads(&self.params, text.n_cols, images.n_cols)?),
-            Fusion::Passthrough => {
-                if text.n_cols != images.n_cols {
-                    let message = checks::different_widths(text.n_cols, images.n_cols);
-                    return Err(StageError::new(message).with_help("use `fusion: projection`"));
-                }
-                None
+            Fusion::Projection => Some(start::heads(&self.params, d_text, d_image)?),
+            Fusion::Passthrough if d_text != d_image => {
+                let message = checks::different_widths(d_text, d_image);
+                return Err(StageError::new(message).with_help("use `fusion: projection`"));
             }
+            Fusion::Passthrough => None,
         };
         let options = self.params.options(context.n_threads);
-        let n_steps = options.n_steps(pairs.len());
+        let n_steps = options.n_steps(data.pairs.len());
         if (1..options.warmup_steps).contains(&n_steps) {
             let TrainOptions { warmup_steps, .. } = options;
             context.host.warn(format!(
@@ -132,14 +155,18 @@ impl TrainProjection {
             ));
         }
         let mut n_done = 0;
-        let trained = train::train(text, images, pairs, &options, start, artifact::device(context.device), &mut |_| {
+        let trained = train::train(data, validation, &options, start, artifact::device(context.device), &mut |_| {
             n_done += 1;
             context.host.progress(n_done, Some(n_steps as u64));
             !context.host.is_cancelled()
         })
-        .map_err(failed)?;
+        .map_err(|error| StageError::because("the training failed", error))?;
         if context.host.is_cancelled() {
             return Err(StageError::cancelled());
+        }
+        if n_done < n_steps as u64 {
+            // It has stopped early and is done.
+            context.host.progress(n_done, Some(n_done));
         }
         Ok(trained)
     }
@@ -149,6 +176,6 @@ impl TrainProjection {
         let checkpoint = Checkpoint { heads: trained.heads.clone(), normalize: self.params.normalize };
         checkpoint.write_safetensors(&context.scratch.join(artifact::PROJECTION)).map_err(failed)?;
         checkpoint.write_pth(&context.scratch.join("projection.pth")).map_err(failed)?;
-        history::write(&context.scratch.join(artifact::HISTORY), &trained.losses)
+        history::write(&context.scratch.join(artifact::HISTORY), trained)
     }
 }

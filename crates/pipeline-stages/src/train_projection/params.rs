@@ -59,6 +59,10 @@ pub(super) struct TrainProjectionParams {
     /// Passes over the pairs.
     #[serde(default = "default_epochs")]
     pub(super) epochs: usize,
+    /// With `valid_…` inputs: the epochs in a row without a better MeanRecall on them after which training stops; 0: it never
+    /// stops early. With these inputs the heads of the best epoch are kept.
+    #[serde(default)]
+    pub(super) patience: usize,
     /// Pairs per step; the last batch of an epoch may be smaller.
     #[serde(default = "default_batch_size")]
     #[schemars(range(min = 1))]

@@ -7,7 +7,8 @@ use pipeline_nn::train::{StepLoss, Trained};
 
 use super::params::{Fit, TrainProjectionParams};
 
-/// The number of pairs, the mean loss of the last epoch if there was one, and a temperature that was learnt.
+/// The number of pairs, the mean loss of the last epoch if there was one, a temperature that was learnt, and what the kept heads
+/// find in held-out data.
 pub(super) fn metrics(params: &TrainProjectionParams, trained: &Trained, n_pairs: usize) -> Metrics {
     let mut metrics = BTreeMap::from([("n_pairs".to_owned(), n_pairs as f64)]);
     if let Some(loss) = epoch_losses(&trained.losses).last() {
@@ -15,6 +16,12 @@ pub(super) fn metrics(params: &TrainProjectionParams, trained: &Trained, n_pairs
     }
     if params.learn_temperature {
         metrics.insert("temperature".into(), f64::from(trained.temperature));
+    }
+    if let Some(recall) = trained.kept_recall() {
+        metrics.insert("valid_mean_recall".into(), recall.mean);
+    }
+    if let Some(epoch) = trained.best_epoch {
+        metrics.insert("best_epoch".into(), epoch as f64);
     }
     metrics
 }
@@ -26,7 +33,7 @@ pub(super) fn headline(params: &TrainProjectionParams, trained: &Trained, n_pair
         Fit::Ridge => "ridge regression",
         Fit::Cca => "canonical correlation analysis",
     };
-    Some(format!("{n_pairs} pairs, {name}"))
+    Some(format!("{n_pairs} pairs, {name}{}", kept(params, trained)))
 }
 
 fn contrastive_headline(params: &TrainProjectionParams, trained: &Trained, n_pairs: usize) -> Option<String> {
@@ -38,7 +45,21 @@ fn contrastive_headline(params: &TrainProjectionParams, trained: &Trained, n_pai
         all => all.join(", "),
     };
     let learnt = params.learn_temperature.then(|| format!(", learnt temperature {:.4}", trained.temperature));
-    Some(format!("{n_pairs} pairs, average loss by epoch: {shown}{}", learnt.unwrap_or_default()))
+    let (learnt, kept) = (learnt.unwrap_or_default(), kept(params, trained));
+    Some(format!("{n_pairs} pairs, average loss by epoch: {shown}{learnt}{kept}"))
+}
+
+/// What the kept heads find in held-out data, and of which epoch they are, counted from 0 as in the history.
+fn kept(params: &TrainProjectionParams, trained: &Trained) -> String {
+    let Some(recall) = trained.kept_recall() else { return String::new() };
+    let epoch = match trained.best_epoch {
+        None => String::new(),
+        Some(best) if trained.validations.len() < params.epochs => {
+            format!("stopped after epoch {}, kept epoch {best}, ", trained.validations.len() - 1)
+        }
+        Some(best) => format!("kept epoch {best}, "),
+    };
+    format!("; {epoch}valid MeanRecall={:.4}", recall.mean)
 }
 
 /// The mean loss of each epoch, in order.

@@ -81,3 +81,83 @@ fn params_of_heads_that_make_no_sense_are_errors_of_the_spec() {
         ("`head` needs `fusion: projection`; `passthrough` has no heads", "mlp")
     );
 }
+
+const HELD_OUT: &str = "valid_queries: valid-queries, valid_text: valid-text, valid_images: valid-vectors";
+
+/// The small data set with other params of the training, which holds out what is evaluated.
+fn validated(params: &str) -> String {
+    mini(params).replace("images: train-vectors }", &format!("images: train-vectors, {HELD_OUT} }}"))
+}
+
+/// The named column of a history, by line; none where it is empty.
+fn column(bench: &Bench, name: &str) -> Vec<Option<f64>> {
+    let history = std::fs::read_to_string(bench.artifact("projection").folder.join("history.csv")).unwrap();
+    let mut lines = history.lines();
+    let place = lines.next().unwrap().split(',').position(|column| column == name).unwrap();
+    lines.map(|line| line.split(',').nth(place).unwrap().parse().ok()).collect()
+}
+
+#[test]
+fn the_best_epoch_is_kept_and_is_what_an_evaluation_of_the_same_data_finds() {
+    for (params, similarity) in [("", "cosine"), (", normalize: false, temperature: 3", "dot")] {
+        let params = format!("projection_dim: 64, epochs: 20, patience: 2{params}");
+        let yaml = validated(&params)
+            .replace("projection: projection }", "projection: projection }\n    params: { similarity: DOT }");
+        let bench = Bench::new(&yaml.replace("DOT", similarity)).run_all();
+        let (report, found) = (bench.report("projection"), &bench.report("evaluate").metrics);
+        assert_eq!(report.metrics["valid_mean_recall"], found["mean_recall"]);
+        let means: Vec<f64> = column(&bench, "valid_mean_recall").into_iter().flatten().collect();
+        let (best, n_epochs) = (report.metrics["best_epoch"] as usize, means.len());
+        assert_eq!(means[best], found["mean_recall"]);
+        assert!(n_epochs == 20 || n_epochs == best + 3, "{best} of {means:?}");
+        for (column_name, metric) in [("valid_recall_at_1", "recall_at_1"), ("valid_recall_at_10", "recall_at_10")] {
+            let values = column(&bench, column_name);
+            assert_eq!(values[(best + 1) * 10 - 1], Some(found[metric]));
+            assert_eq!(values.iter().flatten().count(), n_epochs);
+        }
+        let stopped = if n_epochs < 20 { format!("stopped after epoch {}, ", n_epochs - 1) } else { String::new() };
+        let end = format!("; {stopped}kept epoch {best}, valid MeanRecall={:.4}", means[best]);
+        assert!(report.headline.as_ref().unwrap().ends_with(&end), "{:?} and {end}", report.headline);
+    }
+}
+
+#[test]
+fn held_out_data_of_computed_heads_are_measured_once() {
+    let bench = Bench::new(&validated("fit: ridge, projection_dim: 32")).run_all();
+    let report = bench.report("projection");
+    assert_eq!(report.metrics["valid_mean_recall"], bench.report("evaluate").metrics["mean_recall"]);
+    assert!(!report.metrics.contains_key("best_epoch"));
+    assert!(report.headline.as_ref().unwrap().contains("pairs, ridge regression; valid MeanRecall=0."));
+}
+
+#[test]
+fn held_out_data_with_nothing_to_find_choose_no_epoch() {
+    let data = tempfile::tempdir().unwrap();
+    let empty = data.path().join("empty.jsonl");
+    std::fs::write(&empty, "{\"query_id\": 1, \"query_text\": \"a\", \"item_ids\": []}\n").unwrap();
+    let yaml = validated("projection_dim: 64").replace("${data}/MR_valid_queries.jsonl", &empty.display().to_string());
+    let bench = Bench::new(&yaml).run_all();
+    let warning =
+        "the held-out data have no query that names its relevant images, so that the heads of the last epoch are kept";
+    assert!(bench.warnings.iter().any(|found| found == warning), "{:?}", bench.warnings);
+    assert!(!bench.report("projection").metrics.contains_key("best_epoch"));
+    let history = std::fs::read_to_string(bench.artifact("projection").folder.join("history.csv")).unwrap();
+    assert!(history.lines().next().unwrap().ends_with("temperature"), "no columns of nothing");
+}
+
+#[test]
+fn held_out_data_are_given_whole_and_patience_needs_them() {
+    let (message, place) = refused(&mini("patience: 3"));
+    assert_eq!((message.as_str(), place.as_str()), ("`patience` needs held-out data to measure the heads on", "3"));
+    let yaml = validated("projection_dim: 64").replace("valid_queries: valid-queries, ", "");
+    let (message, place) = refused(&yaml);
+    assert_eq!(
+        (message.as_str(), place.as_str()),
+        ("input `valid_text` needs `valid_queries` beside it", "valid_text")
+    );
+    let (message, place) = refused(&validated("fit: cca, patience: 3"));
+    assert_eq!(
+        (message.as_str(), place.as_str()),
+        ("`patience` needs `fit: contrastive`; other fits take no steps", "3")
+    );
+}

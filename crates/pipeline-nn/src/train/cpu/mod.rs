@@ -13,9 +13,9 @@ mod positives;
 mod side;
 mod temperature;
 
-use super::TrainOptions;
 use super::positives::Relevance;
-use super::steps::{Learner, PairedFeatures};
+use super::steps::Learner;
+use super::{PairedFeatures, TrainOptions};
 use crate::checkpoint::Heads;
 use crate::device::InstructionSet;
 use adam::Adam;

@@ -32,8 +32,8 @@ fn both(options: &TrainOptions, start: Option<&Heads>, instructions: Instruction
     let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
     let framework = FrameworkLearner::<Autodiff<Flex>>::new(&data, options, start.cloned(), Default::default());
     let own = CpuLearner::new(&data, options, start.cloned(), instructions);
-    let framework = steps::run(74, options, framework, &mut |_| true).unwrap();
-    [framework, steps::run(74, options, own, &mut |_| true).unwrap()]
+    let framework = steps::run(74, options, None, framework, &mut |_| true).unwrap();
+    [framework, steps::run(74, options, None, own, &mut |_| true).unwrap()]
 }
 
 fn check(options: &TrainOptions, start: Option<&Heads>) {

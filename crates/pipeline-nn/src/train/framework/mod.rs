@@ -11,9 +11,9 @@ use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
 
-use super::TrainOptions;
 use super::positives::{Positives, Relevance};
-use super::steps::{Learner, PairedFeatures};
+use super::steps::Learner;
+use super::{PairedFeatures, TrainOptions};
 use crate::checkpoint::Heads;
 use loss::{info_nce, masked_info_nce, normalize_rows, spread_info_nce};
 use projector::{Projector, gather_rows};

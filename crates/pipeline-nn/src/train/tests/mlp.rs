@@ -4,7 +4,7 @@ use super::{LOSS_TOLERANCE, SCORE_TOLERANCE, WEIGHT_TOLERANCE, patterned, train_
 use crate::checkpoint::{Head, Heads, Linear};
 use crate::retrieval::embed;
 use crate::train::goldens::{self, Features};
-use crate::train::{TrainError, TrainOptions, initial_mlp_heads, train};
+use crate::train::{PairedFeatures, TrainError, TrainOptions, initial_mlp_heads, train};
 use crate::weights::fixtures::{self, max_difference};
 use crate::{Device, Matrix};
 
@@ -52,7 +52,8 @@ fn the_thread_count_changes_no_bit_of_two_layers() {
     let run = |n_threads| {
         let options = TrainOptions { epochs: 1, batch_size: 40, n_threads, ..Default::default() };
         let start = Some(initial_mlp_heads(384, 512, 200, 96, 3));
-        let trained = train(&text, &images, &pairs, &options, start, Device::Cpu, &mut |_| true).unwrap();
+        let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+        let trained = train(&data, None, &options, start, Device::Cpu, &mut |_| true).unwrap();
         let embedded = embed(&text, trained.heads.as_ref().map(|heads| &heads.text), true, n_threads).unwrap();
         (trained, embedded)
     };

@@ -1,0 +1,37 @@
+//! What queries look for: their relevant images, as rows of a pool.
+
+use pipeline_data::QueryRow;
+
+use crate::artifact::Features;
+use crate::train_projection::rows_by_id;
+
+/// Queries that are asked, with what they look for.
+pub(crate) struct Asked {
+    /// The rows of the queries, ascending.
+    pub(crate) rows: Vec<usize>,
+    /// For each of them the rows of those of its images that are there.
+    pub(crate) relevant: Vec<Vec<usize>>,
+}
+
+impl Asked {
+    /// Those of the queries that `is_asked` chooses.
+    pub(crate) fn new(queries: &[QueryRow], images: &Features, is_asked: impl Fn(&QueryRow) -> bool) -> Self {
+        let image_rows = rows_by_id(images);
+        let rows: Vec<usize> = (0..queries.len()).filter(|row_idx| is_asked(&queries[*row_idx])).collect();
+        let relevant = rows.iter().map(|row_idx| {
+            let ids = queries[*row_idx].image_ids.as_deref().unwrap_or_default();
+            ids.iter().filter_map(|id| image_rows.get(id.as_str()).copied()).collect()
+        });
+        Self { relevant: relevant.collect(), rows }
+    }
+}
+
+/// Whether a query can be encoded.
+pub(crate) fn has_text(query: &QueryRow) -> bool {
+    !query.text.is_empty()
+}
+
+/// Whether a query counts in a metric: it names relevant images, be they in the pool or not.
+pub(crate) fn names_images(query: &QueryRow) -> bool {
+    query.image_ids.as_ref().is_some_and(|ids| !ids.is_empty())
+}

@@ -1,0 +1,75 @@
+//! The held-out queries and images on which a training is measured after each epoch, where it is given any.
+
+use pipeline_core::{StageContext, StageError};
+use pipeline_nn::Matrix;
+use pipeline_nn::train::Validation;
+use pipeline_spec::{SpecError, StageSpec};
+
+use super::pairs::must_align;
+use crate::artifact;
+use crate::kind::{Format, Slot};
+use crate::relevance::{Asked, has_text, names_images};
+
+/// The inputs, all or none.
+pub(super) const QUERIES: Slot =
+    Slot::optional("valid_queries", Format::Queries, "held-out queries with the ids of their relevant images");
+pub(super) const TEXT: Slot = Slot::optional("valid_text", Format::TextFeatures, "the text features of those queries");
+pub(super) const IMAGES: Slot =
+    Slot::optional("valid_images", Format::ImageFeatures, "the image features of the images to find");
+const ALL: [Slot; 3] = [QUERIES, TEXT, IMAGES];
+
+/// The features of both sides, and which images the queries look for.
+pub(super) struct HeldOut {
+    text: Matrix,
+    images: Matrix,
+    relevant: Vec<Vec<usize>>,
+}
+
+/// Whether a stage has the inputs.
+///
+/// # Errors
+/// When it has some of them.
+pub(super) fn are_given(stage: &StageSpec) -> Result<bool, SpecError> {
+    let place = |slot: &Slot| stage.inputs.iter().find(|(name, _)| name.value == slot.name).map(|(name, _)| name);
+    let Some(given) = ALL.iter().find_map(place) else { return Ok(false) };
+    let missing: Vec<_> = ALL.iter().filter(|slot| place(slot).is_none()).collect();
+    if missing.is_empty() {
+        return Ok(true);
+    }
+    let names: Vec<_> = missing.iter().map(|slot| format!("`{}`", slot.name)).collect();
+    let help: Vec<_> = missing.iter().map(|slot| format!("`{}`: {}", slot.name, slot.summary)).collect();
+    Err(SpecError::at(&given.span, format!("input `{}` needs {} beside it", given.value, names.join(" and ")))
+        .with_help(help.join("; ")))
+}
+
+impl HeldOut {
+    /// Reads the inputs; none when they are not given, or hold nothing that can be measured.
+    ///
+    /// # Errors
+    /// When an input cannot be read.
+    pub(super) fn read(context: &StageContext<'_>) -> Result<Option<Self>, StageError> {
+        let [queries, text, images] = ALL.map(|slot| context.inputs.get(slot.name));
+        let (Some(queries), Some(text), Some(images)) = (queries, text, images) else { return Ok(None) };
+        let queries = artifact::queries(queries)?;
+        let text = artifact::features(text, TEXT.name)?;
+        let images = artifact::features(images, IMAGES.name)?;
+        must_align(&queries, &text).map_err(|error| {
+            error.with_help("the inputs `valid_queries` and `valid_text` must come from the same queries")
+        })?;
+        // Those that count in an evaluation.
+        let asked = Asked::new(&queries, &images, |query| has_text(query) && names_images(query));
+        if asked.rows.is_empty() || images.ids.is_empty() {
+            let missing = if images.ids.is_empty() { "no images" } else { "no query that names its relevant images" };
+            context
+                .host
+                .warn(format!("the held-out data have {missing}, so that the heads of the last epoch are kept"));
+            return Ok(None);
+        }
+        Ok(Some(Self { text: text.vectors.with_rows(&asked.rows), images: images.vectors, relevant: asked.relevant }))
+    }
+
+    /// For a training that stops after `patience` epochs without a better MeanRecall.
+    pub(super) fn validation(&self, patience: usize) -> Validation<'_> {
+        Validation { text: &self.text, images: &self.images, relevant: &self.relevant, patience }
+    }
+}
