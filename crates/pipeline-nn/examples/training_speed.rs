@@ -1,6 +1,6 @@
 //! Times steps of training on numbers without order.
 //!
-//! `training_speed D_TEXT D_IMAGE DIM BATCH_SIZE N_STEPS [N_THREADS] [N_ROUNDS]`. Each round trains for some steps on the same 4,096 pairs
+//! `training_speed [--hidden D_HIDDEN] D_TEXT D_IMAGE DIM BATCH_SIZE N_STEPS [N_THREADS] [N_ROUNDS]`. Each round trains for some steps on the same 4,096 pairs
 //! or more and prints one JSON object; without N_ROUNDS a round begins with each line of the standard input, so that
 //! another program can time rounds of others in between.
 
@@ -16,12 +16,19 @@ use std::io::Write;
 use std::time::Instant;
 
 use pipeline_nn::Device;
-use pipeline_nn::train::{PairedFeatures, TrainOptions, initial_heads, train};
+use pipeline_nn::train::{PairedFeatures, TrainOptions, initial_heads, initial_mlp_heads, train};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let args = std::env::args().skip(1).map(|arg| arg.parse()).collect::<Result<Vec<usize>, _>>()?;
+    let mut args = std::env::args().skip(1).peekable();
+    let d_hidden = match args.next_if(|arg| arg == "--hidden") {
+        Some(_) => Some(args.next().ok_or("--hidden needs a number")?.parse()?),
+        None => None,
+    };
+    let args = args.map(|arg| arg.parse()).collect::<Result<Vec<usize>, _>>()?;
     let [d_text, d_image, dim, batch_size, n_steps, rest @ ..] = args.as_slice() else {
-        return Err("training_speed D_TEXT D_IMAGE DIM BATCH_SIZE N_STEPS [N_THREADS] [N_ROUNDS]".into());
+        return Err(
+            "training_speed [--hidden D_HIDDEN] D_TEXT D_IMAGE DIM BATCH_SIZE N_STEPS [N_THREADS] [N_ROUNDS]".into()
+        );
     };
     let n_pairs = batch_size * n_steps;
     let n_rows = n_pairs.min(4096);
@@ -30,7 +37,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let n_threads = rest.first().copied().unwrap_or(2);
     let options = TrainOptions { epochs: 1, batch_size: *batch_size, n_threads, ..Default::default() };
     let round = || -> Result<(), Box<dyn Error>> {
-        let start = Some(initial_heads(*d_text, *d_image, *dim, 0));
+        let start = Some(match d_hidden {
+            None => initial_heads(*d_text, *d_image, *dim, 0),
+            Some(d_hidden) => initial_mlp_heads(*d_text, *d_image, d_hidden, *dim, 0),
+        });
         // The first step has no time of its own, for the time before it is that of the start, too.
         let mut times = Vec::with_capacity(*n_steps);
         let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
