@@ -123,16 +123,18 @@ fn a_seed_gives_pytorchs_initial_weights_bit_for_bit() {
 fn the_thread_count_and_a_second_run_change_no_bit() {
     // Wide enough that the backend splits its products among threads.
     let (text, images) = (patterned(96, 768), patterned(96, 2048));
-    let pairs: Vec<_> = (0..96).map(|row| (row, row)).collect();
-    let run = |n_threads| {
-        let options = TrainOptions { epochs: 1, batch_size: 48, n_threads, ..Default::default() };
+    let pairs: Vec<_> = (0..96).map(|row| (row, row / 2 * 2)).chain((0..96).map(|row| (row, row))).collect();
+    let run = |n_threads, positives, learn_temperature| {
+        let options = TrainOptions { positives, learn_temperature, batch_size: 48, n_threads, ..Default::default() };
         let start = Some(initial_heads(768, 2048, 512, 3));
         let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
         train(&data, None, &options, start, Device::Cpu, &mut |_| true).unwrap()
     };
-    let expected = run(1);
-    for n_threads in [0, 1, 2, 3, 8] {
-        assert!(run(n_threads) == expected, "{n_threads} threads");
+    for (positives, learn_temperature) in [(Positives::Own, false), (Positives::Mask, false), (Positives::All, true)] {
+        let expected = run(1, positives, learn_temperature);
+        for n_threads in [0, 1, 2, 3, 8] {
+            assert!(run(n_threads, positives, learn_temperature) == expected, "{n_threads} threads, {positives:?}");
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Training: heads with a hidden layer, weights to start from, and what is refused.
 
+mod options;
+
 use std::error::Error;
 
 use crate::MINI;
@@ -89,9 +91,9 @@ fn validated(params: &str) -> String {
     mini(params).replace("images: train-vectors }", &format!("images: train-vectors, {HELD_OUT} }}"))
 }
 
-/// The named column of a history, by line; none where it is empty.
-fn column(bench: &Bench, name: &str) -> Vec<Option<f64>> {
-    let history = std::fs::read_to_string(bench.artifact("projection").folder.join("history.csv")).unwrap();
+/// The named column of a stage's history, by line; none where it is empty.
+fn column(bench: &Bench, stage: &str, name: &str) -> Vec<Option<f64>> {
+    let history = std::fs::read_to_string(bench.artifact(stage).folder.join("history.csv")).unwrap();
     let mut lines = history.lines();
     let place = lines.next().unwrap().split(',').position(|column| column == name).unwrap();
     lines.map(|line| line.split(',').nth(place).unwrap().parse().ok()).collect()
@@ -106,12 +108,12 @@ fn the_best_epoch_is_kept_and_is_what_an_evaluation_of_the_same_data_finds() {
         let bench = Bench::new(&yaml.replace("DOT", similarity)).run_all();
         let (report, found) = (bench.report("projection"), &bench.report("evaluate").metrics);
         assert_eq!(report.metrics["valid_mean_recall"], found["mean_recall"]);
-        let means: Vec<f64> = column(&bench, "valid_mean_recall").into_iter().flatten().collect();
+        let means: Vec<f64> = column(&bench, "projection", "valid_mean_recall").into_iter().flatten().collect();
         let (best, n_epochs) = (report.metrics["best_epoch"] as usize, means.len());
         assert_eq!(means[best], found["mean_recall"]);
         assert!(n_epochs == 20 || n_epochs == best + 3, "{best} of {means:?}");
         for (column_name, metric) in [("valid_recall_at_1", "recall_at_1"), ("valid_recall_at_10", "recall_at_10")] {
-            let values = column(&bench, column_name);
+            let values = column(&bench, "projection", column_name);
             assert_eq!(values[(best + 1) * 10 - 1], Some(found[metric]));
             assert_eq!(values.iter().flatten().count(), n_epochs);
         }
