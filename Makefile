@@ -37,9 +37,12 @@ build: ## build target/release/pipeline
 cuda: ## build target/release/pipeline with --device cuda
 	cargo build --release --locked --package pipeline-cli --features cuda
 
-browser: demo ## the demo's report in headless Chromium; screenshots in target/browser
+browser: demo ## reports of the demo and of a sweep in headless Chromium; screenshots in target/browser
 	$(PIPELINE) report demo -o target/report.html
-	python3 tests/browser/report.py target/report.html target/browser
+	python3 tests/browser/report.py target/report.html target/browser/report
+	$(PIPELINE) sweep pipelines/experiments/grid.yaml --quiet
+	$(PIPELINE) report pipelines/experiments/grid.yaml -o target/sweep.html
+	python3 tests/browser/report.py target/sweep.html target/browser/sweep
 
 bench: build bench-engine bench-peers ## all benchmarks (BENCHMARKS.md)
 

@@ -1,9 +1,11 @@
-"""Opens a report in headless Chromium: no error, no request, every filter and the search work, nothing is cut off.
+"""Opens pages of a report in headless Chromium: no error, no request, every filter, heading and search works, nothing is cut off.
 
-    python3 tests/browser/report.py REPORT.html [FOLDER]
+    python3 tests/browser/report.py PAGE.html [FOLDER]    a report about a run or about a sweep
+    python3 tests/browser/report.py SPEC.yaml [FOLDER]    what `pipeline serve` shows of it: search box, report, sweep
 
 With FOLDER, leaves screenshots there: desktop light and dark, phone light and dark. Needs Chromium ($CHROMIUM, else one in
-PATH) and nothing else: it speaks the DevTools protocol over a pipe. Exits with 1 when something is not as it must be.
+PATH) and nothing else: it speaks the DevTools protocol over a pipe. The program is $PIPELINE, else target/release/pipeline.
+Exits with 1 when something is not as it must be.
 """
 
 import base64
@@ -37,7 +39,7 @@ class Browser:
         )
         os.close(to_read)
         os.close(from_write)
-        self.buffer, self.number, self.session, self.complaints, self.requests = b"", 0, None, [], []
+        self.buffer, self.number, self.session, self.complaints, self.requests, self.policies = b"", 0, None, [], [], {}
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ["Page", "Runtime", "Log", "Network"]:
@@ -74,12 +76,14 @@ class Browser:
             self.complaints.append(params["entry"]["text"])
         elif method == "Network.requestWillBeSent":
             self.requests.append(params["request"]["url"][:100])
+        elif method == "Network.responseReceived":
+            self.policies[params["response"]["url"]] = params["response"]["headers"].get("Content-Security-Policy", "")
         return message
 
     def show(self, page, screen, theme):
         self.call("Emulation.setDeviceMetricsOverride", **screen)
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        self.call("Page.navigate", url=page)
         while self.receive().get("method") != "Page.loadEventFired":
             pass
 
@@ -110,11 +114,11 @@ def check_page(browser):
     too_wide = browser.ask(
         """const most = document.documentElement.clientWidth;
            if (document.documentElement.scrollWidth <= most) return [];
-           return [...document.querySelectorAll("main *")].filter((one) => !one.closest(".scroll, pre, nav")
+           return [...document.querySelectorAll("body *")].filter((one) => !one.closest(".scroll, pre, nav")
                && one.getBoundingClientRect().right > most + 1).map((one) => one.outerHTML.slice(0, 120));"""
     )
     must(not too_wide, f"no part is wider than the screen: {too_wide[:3]}")
-    links = browser.ask("return [...document.querySelectorAll('nav a')].filter((a) => !document.querySelector(a.hash)).length")
+    links = browser.ask("return [...document.querySelectorAll('nav a')].filter((a) => a.hash && !document.querySelector(a.hash)).length")
     must(links == 0, "every link of the navigation leads to a section")
 
 
@@ -154,9 +158,65 @@ def check_gallery(browser):
     return listed
 
 
+def check_groups(browser):
+    """Whether headings sort, rows open and lines mark their rows; returns the number of groups."""
+    n_groups = browser.ask("return document.querySelectorAll('.groups-table > tbody').length")
+    if n_groups == 0:
+        return 0
+    values = "[...document.querySelectorAll('.groups-table > tbody > tr.group')].map((row) => row.cells[{}].dataset.value ?? null)"
+    key = lambda value: (0, float(value), "") if is_number(value) else (1, 0.0, value)
+    for column in range(browser.ask("return document.querySelectorAll('.groups-table > thead th').length")):
+        head = f"document.querySelectorAll('.groups-table > thead th')[{column}]"
+        for _ in range(2):
+            browser.ask(f"{head}.querySelector('button').click()")
+            sorted_by = browser.ask(f"return {head}.ariaSort")
+            must(sorted_by in ("ascending", "descending"), f"column {column} says how it is sorted")
+            must(browser.ask("return document.querySelectorAll('th[aria-sort=ascending], th[aria-sort=descending]').length") == 1, "one column is sorted")
+            found = browser.ask(f"return {values.format(column)}")
+            known = [value for value in found if value is not None]
+            must(found[: len(known)] == known, f"what column {column} has no value for stands last")
+            if all(map(is_number, known)):
+                must(known == sorted(known, key=key, reverse=sorted_by == "descending"), f"column {column} is {sorted_by}: {known[:5]}")
+    browser.ask("document.querySelector('.groups-table > thead th button').click()")
+    opened = "return [...document.querySelectorAll('tr.points')].filter((row) => !row.hidden).length"
+    must(browser.ask(opened) == 0, "all rows are closed")
+    browser.ask("document.querySelector('.groups-table .open').click()")
+    must(browser.ask(opened) == 1, "a row opens by its button")
+    must(browser.ask("return document.querySelector('.open').ariaExpanded") == "true", "and says so")
+    browser.ask("document.querySelector('.groups-table tr.group').click()")
+    must(browser.ask(opened) == 0, "and closes by a click on the row")
+    if browser.ask("return document.querySelector('.parallel') !== null"):
+        check_lines(browser)
+    return n_groups
+
+
+def check_lines(browser):
+    marked = "[...document.querySelectorAll('.groups-table > tbody.on')].map((group) => group.dataset.group)"
+    focused = "document.activeElement.dataset.group"
+    browser.ask("document.querySelector('.line[tabindex=\"0\"]').focus()")
+    first = browser.ask(f"return {focused}")
+    must(browser.ask(f"return {marked}") == [first], "the row of the focused line is marked")
+    for _ in range(2):
+        for kind in ["keyDown", "keyUp"]:
+            browser.call("Input.dispatchKeyEvent", type=kind, key="ArrowDown", code="ArrowDown", windowsVirtualKeyCode=40)
+    n_lines = browser.ask("return document.querySelectorAll('.line').length")
+    must(n_lines <= 2 or browser.ask(f"return {focused}") != first, "an arrow leads to another line")
+    must(browser.ask(f"return {marked}") == [browser.ask(f"return {focused}")], "whose row is marked instead")
+    browser.ask("document.activeElement.blur()")
+    must(browser.ask(f"return {marked}") == [], "without focus nothing is marked")
+
+
+def is_number(value):
+    try:
+        float(value)
+        return True
+    except ValueError:
+        return False
+
+
 def check_tip(browser):
     place = browser.ask(
-        """const one = document.querySelector('.node, rect.hover'); if (!one) return null;
+        """const one = document.querySelector('.node, rect.hover, .line'); if (!one) return null;
            one.scrollIntoView({ block: 'center', behavior: 'instant' });
            const frame = () => new Promise(requestAnimationFrame);
            return frame().then(frame).then(() => {
@@ -170,29 +230,58 @@ def check_tip(browser):
     browser.ask("window.scrollTo({ top: 0, behavior: 'instant' })")
 
 
+def check(browser, page, name, folder):
+    """Looks at a page on both screens, light and dark; says what was found."""
+    for screen_name, screen in [("desktop", DESKTOP), ("phone", PHONE)]:
+        for theme in ["light", "dark"]:
+            browser.show(page, screen, theme)
+            check_page(browser)
+            listed, n_groups = check_gallery(browser), check_groups(browser)
+            if screen_name == "desktop" and browser.ask("return document.getElementById('theme') !== null"):
+                check_theme(browser)
+                check_tip(browser)
+            if folder:
+                folder.mkdir(parents=True, exist_ok=True)
+                browser.picture(folder / f"{name}{screen_name}-{theme}.png")
+    must(not browser.complaints, f"no error in the console: {browser.complaints[:3]}")
+    print(f"{page}: as it must be ({listed} queries and {n_groups} groups listed)")
+
+
+def check_served(browser, spec, folder):
+    """Follows the links of the search box and back."""
+    program = os.environ.get("PIPELINE", "target/release/pipeline")
+    server = subprocess.Popen([program, "serve", spec, "--port", "0", "--quiet"], stdout=subprocess.PIPE, text=True)
+    try:
+        address = server.stdout.readline().strip()
+        must(address.startswith("http://127.0.0.1:"), f"the server says where it is: {address}")
+        check(browser, address, "search-", folder)
+        links = browser.ask("return [...document.querySelectorAll('nav a')].map((link) => link.href)")
+        must(address + "report" in links, f"the search box links to the report: {links}")
+        for link in links:
+            check(browser, link, link.removeprefix(address) + "-", folder)
+            must(browser.ask("return document.querySelector('header a').href") == address, "the page links back to the search box")
+            must("'unsafe" not in browser.policies[link], "nothing but the page's own style and script is allowed")
+        others = [url for url in browser.requests if not url.startswith((address, "data:", "about:"))]
+        must(not others, f"no request to others: {others[:3]}")
+    finally:
+        server.terminate()
+        server.wait()
+
+
 def main():
     if len(sys.argv) not in (2, 3):
         sys.exit(__doc__)
-    page = Path(sys.argv[1])
+    subject = sys.argv[1]
     folder = Path(sys.argv[2]) if len(sys.argv) == 3 else None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         browser = Browser(profile)
-        for name, screen in [("desktop", DESKTOP), ("phone", PHONE)]:
-            for theme in ["light", "dark"]:
-                browser.show(page, screen, theme)
-                check_page(browser)
-                listed = check_gallery(browser)
-                if name == "desktop":
-                    check_theme(browser)
-                    check_tip(browser)
-                if folder:
-                    folder.mkdir(parents=True, exist_ok=True)
-                    browser.picture(folder / f"{name}-{theme}.png")
+        if subject.endswith((".yaml", ".yml")):
+            check_served(browser, subject, folder)
+        else:
+            check(browser, Path(subject).resolve().as_uri(), "", folder)
+            others = [url for url in browser.requests if not url.startswith(("file:", "data:", "about:"))]
+            must(not others, f"no request: {others[:3]}")
         browser.end()
-    must(not browser.complaints, f"no error in the console: {browser.complaints[:3]}")
-    others = [url for url in browser.requests if not url.startswith(("file:", "data:", "about:"))]
-    must(not others, f"no request: {others[:3]}")
-    print(f"{page}: as it must be ({listed} queries listed)")
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ mod serving;
 mod sharded;
 mod signals;
 mod soak;
+mod sweep_report;
 mod sweeps;
 mod tutorial;
 mod unchanged;

@@ -21,7 +21,7 @@ const SHARED: [&str; 8] = [
 ];
 
 /// The notebook with a grid of temperature × epochs.
-fn swept_notebook() -> Project {
+pub fn swept_notebook() -> Project {
     swept(notebook_with_features())
 }
 
@@ -44,7 +44,7 @@ fn events_of(project: &Project, report: &Value) -> Recorded {
 }
 
 /// A program for each value of `x`; 2 is one that it does not like.
-fn programs() -> Project {
+pub fn programs() -> Project {
     let project = Project::with_spec(
         r#"vars: { x: 1 }
 stages:

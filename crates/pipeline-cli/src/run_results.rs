@@ -64,10 +64,20 @@ impl RunResults {
     /// When there is no such point, or the store cannot be read.
     pub fn of(store: &Store, run: RunInfo, point: Option<&str>) -> Result<Self, Failure> {
         let all = stages(store, &run)?;
-        let Some(point) = point else { return Ok(Self { run, point: None, stages: all }) };
-        let point = find_point(store, &run, point)?;
-        let own = point.stages.iter().filter_map(|(stage, copy)| Some((stage.clone(), all.get(copy)?.clone())));
-        Ok(Self { stages: own.collect(), run, point: Some(point) })
+        let whole = Self { run, point: None, stages: all };
+        let Some(point) = point else { return Ok(whole) };
+        Ok(whole.at(find_point(store, &whole.run, point)?))
+    }
+
+    /// Of the results of a whole sweep those of a point.
+    pub fn at(&self, point: PointRecord) -> Self {
+        let own = point.stages.iter().filter_map(|(stage, copy)| Some((stage.clone(), self.stages.get(copy)?.clone())));
+        // The run knows the metrics of all points: to copy them for each would take the square of their number.
+        let RunInfo { id, spec, state, pinned, seconds, started_ms, metrics: _ } = &self.run;
+        let (id, spec, metrics) = (id.clone(), spec.clone(), BTreeMap::new());
+        let run =
+            RunInfo { id, spec, state: *state, pinned: *pinned, metrics, seconds: *seconds, started_ms: *started_ms };
+        Self { stages: own.collect(), run, point: Some(point) }
     }
 
     /// The name in the spec of a stage of the run; none for a stage of another point.

@@ -72,7 +72,7 @@ fn main() -> std::io::Result<()> {
     let n_pictures = wanted.len();
     report.evaluations[0].thumbnails =
         wanted.into_iter().map(|id| (id.clone(), thumbnail(&picture(&id), 72))).collect();
-    let html = render(&report);
+    let html = render(&report).html;
     let seconds = start.elapsed().as_secs_f64();
     println!(
         "{N_QUERIES} queries, {N_IMAGES} images: {:.2} MB with {n_pictures} thumbnails, {seconds:.2} s",

@@ -1,4 +1,5 @@
-//! A run as one self-contained HTML page: what it measured, how it got there, and what its rankings look like.
+//! A run, or all points of a sweep, as one self-contained HTML page: what was measured, how it came about, and what the
+//! rankings look like.
 //!
 //! Knows rows and numbers, no store, no spec and no terminal: whoever calls it hands over plain [`facts`]. The page
 //! needs no network and no file beside it; every text that enters it is escaped.
@@ -7,7 +8,7 @@
 //! use pipeline_report::facts::{Report, RunFacts};
 //!
 //! let run = RunFacts { id: "20261124T082050Z-ab12".into(), spec: "demo <1>".into(), ..RunFacts::default() };
-//! let html = pipeline_report::render(&Report { run, ..Report::default() });
+//! let html = pipeline_report::render(&Report { run, ..Report::default() }).html;
 //! assert!(html.starts_with("<!DOCTYPE html>") && html.contains("demo &lt;1&gt;"));
 //! ```
 
@@ -27,4 +28,4 @@ mod slices;
 pub use duplicates::{Duplicates, duplicates};
 pub use history::{History, NotAHistory};
 pub use map::{Map, Point, sample};
-pub use page::{pictures, render};
+pub use page::{Page, pictures, render, render_sweep};

@@ -12,10 +12,14 @@ use pipeline_report::facts::{
     Comparison, Difference, Evaluation, OtherEvaluation, Report, RunFacts, StageDifference, StageFacts, StageState,
     Training,
 };
-use pipeline_report::{History, Map, duplicates, pictures, render};
+use pipeline_report::{History, Map, duplicates, pictures};
 
 /// A text that would break a page that does not escape it.
 const EVIL: &str = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)> 红色 👗 &amp;";
+
+fn render(report: &Report) -> String {
+    pipeline_report::render(report).html
+}
 
 fn query(idx: usize) -> RankingRow {
     let ids = |offset: usize| (0..10).map(|place| ((idx + place + offset) % 30).to_string()).collect::<Vec<_>>();
@@ -205,4 +209,25 @@ fn the_gallery_is_as_long_as_it_was_asked_to_be() {
     let cards = |n_queries| render(&Report { n_queries, ..full() }).matches("<article").count();
     assert!((1..=16).contains(&cards(16)), "{}", cards(16));
     assert_eq!(cards(0), 0);
+}
+
+#[test]
+fn a_page_works_under_a_policy_that_forbids_all_but_its_own_style_and_script() {
+    let html = render(&with_pictures(80));
+    assert!(!html.contains(" style=\"") && !html.contains(" onclick"), "neither has a hash of its own");
+    assert_eq!(html.matches("<style>").count(), 1);
+    let policy = pipeline_report::render(&full()).content_security_policy;
+    assert!(policy.starts_with("default-src 'none'; img-src data:; style-src 'sha256-"), "{policy}");
+    assert!(!policy.contains("unsafe"), "{policy}");
+    assert_ne!(
+        policy,
+        pipeline_report::render(&with_pictures(80)).content_security_policy,
+        "pictures are in the style"
+    );
+}
+
+#[test]
+fn beside_a_search_box_the_page_links_to_it() {
+    let html = render(&Report { search: Some("/".into()), ..full() });
+    assert!(html.contains("<a class=\"button\" href=\"/\">Search</a>"));
 }

@@ -92,7 +92,7 @@ pub enum Command {
     Search(SearchArgs),
     /// Serve a search box over the pool of an evaluation on this machine.
     Serve(ServeArgs),
-    /// Write a page about a run: results, curves, stages, a gallery of queries.
+    /// Write a page about a run or a sweep: results, curves, stages, a gallery of queries.
     Report(ReportArgs),
     /// Look after the store.
     Cache(CacheArgs),

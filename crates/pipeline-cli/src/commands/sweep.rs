@@ -6,8 +6,6 @@
 //! best_group}`, where `state` is `done`, `failed` or `skipped`, `best` a point and `best_group` an index. With
 //! `--dry-run` the plan, as of `run --dry-run`.
 
-use std::path::PathBuf;
-
 use pipeline_core::{Device, RunId};
 use pipeline_engine::{PlanOptions, SpecInfo};
 use pipeline_spec::nearest;
@@ -20,7 +18,7 @@ use crate::failure::Failure;
 use crate::format::{count, counted};
 use crate::opened::Opened;
 use crate::render::{Renderer, Tally};
-use crate::sweep::{Results, Rows, Sweep, SweepRecord};
+use crate::sweep::{Results, Rows, Sweep, SweepRecord, remembered_as};
 use crate::terminal::Terminal;
 
 /// Runs the command.
@@ -51,13 +49,6 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let (exit, run, tally) = run::carry_out(&opened, &info, &options, Renderer::new(terminal, false), terminal)?;
     tell_end(args, &opened, &record, &run, &tally, terminal)?;
     Ok(exit)
-}
-
-/// What the stages had last is remembered apart from what those of `run` had: they are others under the same names.
-fn remembered_as(spec: &std::path::Path) -> PathBuf {
-    let mut path = spec.as_os_str().to_owned();
-    path.push("#sweep");
-    path.into()
 }
 
 /// A stage that is to be forced is named as in the spec: all that stand for it are forced.

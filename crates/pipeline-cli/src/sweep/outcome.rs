@@ -78,12 +78,10 @@ impl<'a> Results<'a> {
     /// What the events of the run came to for these points.
     pub fn of(record: &'a SweepRecord, tally: &Tally) -> Self {
         let points: Vec<_> = record.points.iter().map(|point| PointResult::of(point, tally)).collect();
-        let groups = groups(record, &points);
-        let compared = record.evaluations.iter().find(|stage| {
-            points.iter().any(|point| point.metrics.get(*stage).is_some_and(|metrics| metrics.contains_key(COMPARED)))
-        });
-        let of_point = |point: &PointResult<'_>| point.metrics.get(compared?)?.get(COMPARED).copied();
-        let of_group = |group: &Group| Some(group.metrics.get(compared?)?.get(COMPARED)?.mean);
+        let groups = if seeds(record).is_empty() { Vec::new() } else { groups(record, &points) };
+        let compared = compared(record, &points);
+        let of_point = |point: &PointResult<'_>| point.metric(compared?, COMPARED);
+        let of_group = |group: &Group| Some(group.spread(compared?, COMPARED)?.mean);
         let best = highest(points.iter().map(of_point)).map(|idx| points[idx].record.point);
         let best_group = highest(groups.iter().map(of_group));
         Self { points, groups, best, best_group }
@@ -116,6 +114,18 @@ impl<'a> PointResult<'a> {
         });
         Self { record, state, failed, metrics: metrics.collect() }
     }
+
+    /// A metric of a stage of the spec.
+    pub fn metric(&self, stage: &StageId, metric: &str) -> Option<f64> {
+        self.metrics.get(stage)?.get(metric).copied()
+    }
+}
+
+impl Group {
+    /// A metric of a stage of the spec.
+    pub fn spread(&self, stage: &StageId, metric: &str) -> Option<Spread> {
+        self.metrics.get(stage)?.get(metric).copied()
+    }
 }
 
 impl Spread {
@@ -125,8 +135,14 @@ impl Spread {
     }
 }
 
+/// The first evaluation that has the metric by which points are compared, at any of them.
+pub fn compared<'a>(record: &'a SweepRecord, points: &[PointResult<'_>]) -> Option<&'a StageId> {
+    let has = |stage: &StageId| points.iter().any(|point| point.metric(stage, COMPARED).is_some());
+    record.evaluations.iter().find(|stage| has(stage))
+}
+
 /// The keys of the axes that are seeds with several values.
-fn seeds(record: &SweepRecord) -> Vec<&str> {
+pub fn seeds(record: &SweepRecord) -> Vec<&str> {
     let is_seed = |key: &str| key.ends_with(".seed");
     record
         .axes
@@ -136,11 +152,9 @@ fn seeds(record: &SweepRecord) -> Vec<&str> {
         .collect()
 }
 
-fn groups(record: &SweepRecord, points: &[PointResult<'_>]) -> Vec<Group> {
+/// The points by what they have in common beside their seeds; where there is no such axis each point alone.
+pub fn groups(record: &SweepRecord, points: &[PointResult<'_>]) -> Vec<Group> {
     let seeds = seeds(record);
-    if seeds.is_empty() {
-        return Vec::new();
-    }
     let mut groups: Vec<(Group, Vec<&PointResult<'_>>)> = Vec::new();
     for point in points {
         let mut overrides = point.record.overrides.clone();

@@ -84,7 +84,7 @@ impl SweepRecord {
 }
 
 /// A value as tables show it: texts without quotes.
-pub(super) fn shown(value: &serde_json::Value) -> String {
+pub fn shown(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => text.clone(),
         value => value.to_string(),

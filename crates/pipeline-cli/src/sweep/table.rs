@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pipeline_core::StageId;
 
-use super::outcome::{COMPARED, Group, PointResult, PointState, Results, Spread};
+use super::outcome::{COMPARED, PointResult, PointState, Results, Spread};
 use super::record::{AxisRecord, SweepRecord};
 use crate::failure::Failure;
 use crate::table::Table;
@@ -20,10 +20,13 @@ pub enum Rows {
 }
 
 /// A metric of an evaluation, with its column.
-struct Column<'a> {
-    stage: &'a StageId,
-    metric: String,
-    title: String,
+pub struct Column {
+    /// The evaluation.
+    pub stage: StageId,
+    /// The metric.
+    pub metric: String,
+    /// What stands above the column.
+    pub title: String,
 }
 
 /// Prints the results on stdout.
@@ -45,7 +48,7 @@ pub fn print(record: &SweepRecord, results: &Results<'_>, rows: Rows, terminal: 
     Ok(())
 }
 
-fn of_points(record: &SweepRecord, results: &Results<'_>, columns: &[Column<'_>]) -> Table {
+fn of_points(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) -> Table {
     let mut header = vec!["point".to_owned()];
     header.extend(record.axes.iter().map(|axis| axis.name.clone()));
     header.extend(columns.iter().map(|column| column.title.clone()));
@@ -55,7 +58,7 @@ fn of_points(record: &SweepRecord, results: &Results<'_>, columns: &[Column<'_>]
         let mut cells = vec![point.record.point.to_string()];
         cells.extend(record.shown_values(point.record));
         cells.extend(columns.iter().map(|column| {
-            let value = point.metrics.get(column.stage).and_then(|metrics| metrics.get(&column.metric));
+            let value = point.metric(&column.stage, &column.metric);
             value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"))
         }));
         let is_best = results.best == Some(point.record.point);
@@ -75,7 +78,7 @@ fn remark(point: &PointResult<'_>, is_best: bool) -> String {
     }
 }
 
-fn of_groups(record: &SweepRecord, results: &Results<'_>, columns: &[Column<'_>]) -> Table {
+fn of_groups(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) -> Table {
     let shared = |axis: &&AxisRecord| results.groups.iter().any(|group| group.overrides.contains_key(&axis.key));
     let axes: Vec<_> = record.axes.iter().filter(shared).collect();
     let mut header: Vec<String> = axes.iter().map(|axis| axis.name.clone()).collect();
@@ -86,7 +89,7 @@ fn of_groups(record: &SweepRecord, results: &Results<'_>, columns: &[Column<'_>]
     for (idx, group) in results.groups.iter().enumerate() {
         let mut cells: Vec<String> =
             axes.iter().map(|axis| super::record::shown(&group.overrides[&axis.key])).collect();
-        let spreads: Vec<_> = columns.iter().map(|column| spread(group, column)).collect();
+        let spreads: Vec<_> = columns.iter().map(|column| group.spread(&column.stage, &column.metric)).collect();
         let n_measured = spreads.iter().flatten().map(|spread| spread.n).max().unwrap_or(0);
         let n_points = group.points.len();
         cells.push(if n_measured == n_points { n_points.to_string() } else { format!("{n_measured} of {n_points}") });
@@ -97,10 +100,6 @@ fn of_groups(record: &SweepRecord, results: &Results<'_>, columns: &[Column<'_>]
     table
 }
 
-fn spread(group: &Group, column: &Column<'_>) -> Option<Spread> {
-    group.metrics.get(column.stage)?.get(&column.metric).copied()
-}
-
 fn mean_and_sd(spread: &Spread) -> String {
     match spread.sd {
         Some(sd) => format!("{:.4} ± {sd:.4}", spread.mean),
@@ -109,7 +108,7 @@ fn mean_and_sd(spread: &Spread) -> String {
 }
 
 /// `mean_recall` and the recalls of each evaluation, which is named when there are several.
-fn columns<'a>(record: &'a SweepRecord, results: &Results<'_>) -> Vec<Column<'a>> {
+pub fn columns(record: &SweepRecord, results: &Results<'_>) -> Vec<Column> {
     let mut columns = Vec::new();
     for stage in &record.evaluations {
         let metrics =
@@ -118,7 +117,7 @@ fn columns<'a>(record: &'a SweepRecord, results: &Results<'_>) -> Vec<Column<'a>
         let names = [COMPARED.to_owned()].into_iter().chain(ranks.iter().map(|k| format!("recall_at_{k}")));
         columns.extend(names.map(|metric| {
             let title = if record.evaluations.len() == 1 { metric.clone() } else { format!("{stage}.{metric}") };
-            Column { stage, metric, title }
+            Column { stage: stage.clone(), metric, title }
         }));
     }
     columns

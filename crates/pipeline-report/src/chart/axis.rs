@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Axis {
     pub(super) label: String,
-    pub(super) ticks: Vec<(f64, String)>,
+    pub(crate) ticks: Vec<(f64, String)>,
     low: f64,
     high: f64,
     is_log: bool,
@@ -27,9 +27,14 @@ impl Axis {
 
     /// A linear axis of shares from 0, whose ticks are percentages.
     pub(crate) fn percent(label: &str, high: f64) -> Self {
-        let axis = Self::linear(label, 0.0, (high * 100.0).clamp(1.0, 100.0));
+        Self::percent_between(label, 0.0, high.clamp(0.01, 1.0))
+    }
+
+    /// A linear axis of shares from `low` to `high`, whose ticks are percentages.
+    pub(crate) fn percent_between(label: &str, low: f64, high: f64) -> Self {
+        let axis = Self::linear(label, low * 100.0, high * 100.0);
         let ticks = axis.ticks.into_iter().map(|(value, text)| (value / 100.0, format!("{text}%"))).collect();
-        Self { ticks, high: axis.high / 100.0, ..axis }
+        Self { ticks, low: axis.low / 100.0, high: axis.high / 100.0, ..axis }
     }
 
     /// A logarithmic axis from 1 to `high`.
@@ -46,7 +51,7 @@ impl Axis {
     }
 
     /// How far along the axis a value lies: 0 at its begin, 1 at its end.
-    pub(super) fn share(&self, value: f64) -> f64 {
+    pub(crate) fn share(&self, value: f64) -> f64 {
         let place = |value: f64| if self.is_log { value.ln() } else { value };
         (place(value) - place(self.low)) / (place(self.high) - place(self.low))
     }
@@ -75,6 +80,7 @@ mod tests {
             (Axis::linear("", 0.0, 0.004), &["0.000", "0.001", "0.002", "0.003", "0.004"]),
             (Axis::linear("", 3.0, 3.0), &["3.0", "3.2", "3.4", "3.6", "3.8", "4.0"]),
             (Axis::percent("", 0.5), &["0%", "10%", "20%", "30%", "40%", "50%"]),
+            (Axis::percent_between("", 0.151, 0.168), &["15.5%", "16.0%", "16.5%"]),
             (Axis::log("", 100.0), &["1", "2", "5", "10", "20", "50", "100"]),
         ] {
             assert_eq!(texts(&axis), expect);

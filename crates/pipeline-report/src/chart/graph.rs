@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use maud::{Markup, html};
 
-use super::number;
+use super::{number, shortened};
 
 /// A stage.
 #[derive(Debug, Clone, Default)]
@@ -26,7 +26,7 @@ const COLUMN: f64 = 222.0;
 const ROW: f64 = 58.0;
 const MARGIN: f64 = 4.0;
 /// Characters of a name that fit into a node.
-const MAX_CHARS: usize = 23;
+const MAX_CHARS: usize = 24;
 /// Sweeps over the layers that bring nodes near to their neighbours.
 const N_SWEEPS: usize = 8;
 
@@ -48,18 +48,11 @@ pub(crate) fn graph(title: &str, nodes: &[Node]) -> Markup {
                 g class={ "node " (node.class) } data-tip=(node.tip)
                     transform={ "translate(" (number(x)) " " (number(y)) ")" } {
                     rect width=(NODE_WIDTH) height=(NODE_HEIGHT) rx="7" {}
-                    text.name x="11" y="18" { (shortened(&node.name)) }
+                    text.name x="11" y="18" { (shortened(&node.name, MAX_CHARS)) }
                     text.detail x="11" y="33" { (node.detail) }
                 }
             }
         }
-    }
-}
-
-fn shortened(name: &str) -> String {
-    match name.char_indices().nth(MAX_CHARS) {
-        Some((byte, _)) => format!("{}…", &name[..byte]),
-        None => name.to_owned(),
     }
 }
 

@@ -4,12 +4,16 @@ mod axis;
 mod bars;
 mod graph;
 mod lines;
+mod means;
+mod parallel;
 mod scatter;
 
 pub(crate) use axis::Axis;
 pub(crate) use bars::{Bar, bars};
 pub(crate) use graph::{Node, graph};
 pub(crate) use lines::{Curve, lines};
+pub(crate) use means::{Mean, means};
+pub(crate) use parallel::{Line, Track, parallel};
 pub(crate) use scatter::scatter;
 
 use maud::{Markup, html};
@@ -65,4 +69,12 @@ impl Frame {
 fn number(value: f64) -> String {
     let text = format!("{value:.1}");
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+}
+
+/// A text that is not longer than `max_chars`: of a longer one the begin.
+fn shortened(text: &str, max_chars: usize) -> String {
+    if text.chars().count() <= max_chars {
+        return text.to_owned();
+    }
+    text.chars().take(max_chars.saturating_sub(1)).chain(['…']).collect()
 }

@@ -6,15 +6,31 @@ use crate::facts::{Report, StageFacts};
 
 pub(super) fn draw(report: &Report) -> Markup {
     html! {
-        @match &report.spec_yaml {
-            Some(yaml) => details open { summary { "Resolved spec" } pre { code { (yaml) } } },
-            None => p.note { "The run has not kept its spec." },
+        (spec(report.spec_yaml.as_deref()))
+        (digests(report.stages.iter()))
+        details {
+            summary { "Manifests" }
+            @for stage in &report.stages { (manifest(stage)) }
         }
+    }
+}
+
+/// The resolved spec.
+pub(super) fn spec(yaml: Option<&str>) -> Markup {
+    html! { @match yaml {
+        Some(yaml) => details open { summary { "Resolved spec" } pre { code { (yaml) } } },
+        None => p.note { "The run has not kept its spec." },
+    } }
+}
+
+/// The digests of stages: what went into them and what they made.
+pub(super) fn digests<'a>(stages: impl Iterator<Item = &'a StageFacts>) -> Markup {
+    html! {
         details {
             summary { "Digests" }
             div.scroll { table {
                 thead { tr { th { "stage" } th { "key" } th { "artifact" } } }
-                tbody { @for stage in &report.stages {
+                tbody { @for stage in stages {
                     tr {
                         td { (stage.name) }
                         td { (digest(stage.key.as_ref())) }
@@ -22,10 +38,6 @@ pub(super) fn draw(report: &Report) -> Markup {
                     }
                 } }
             } }
-        }
-        details {
-            summary { "Manifests" }
-            @for stage in &report.stages { (manifest(stage)) }
         }
     }
 }

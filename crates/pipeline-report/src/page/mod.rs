@@ -9,20 +9,21 @@ mod map;
 mod metrics;
 mod pipeline;
 mod retrieval;
+mod shell;
+mod sweep;
 mod thumbnails;
 mod training;
 mod words;
 
 use std::collections::BTreeSet;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::Markup;
 
 use crate::facts::{Evaluation, Report};
+pub use shell::Page;
+use shell::{Content, Section, section};
+pub use sweep::render_sweep;
 use thumbnails::Thumbnails;
-use words::duration;
-
-const STYLE: &str = include_str!("../assets/report.css");
-const SCRIPT: &str = include_str!("../assets/report.js");
 
 /// Images of each query that are shown.
 const TOP: usize = 10;
@@ -46,47 +47,18 @@ fn gallery_of<'a>(report: &Report, evaluation: &'a Evaluation) -> Vec<crate::gal
     crate::gallery::choose(&queries, n_queries.max(MIN_QUERIES.min(report.n_queries)), TOP, report.seed)
 }
 
-/// The whole page.
-pub fn render(report: &Report) -> String {
+/// The page about a run.
+pub fn render(report: &Report) -> Page {
     let thumbnails = Thumbnails::of(&report.evaluations);
-    let sections = sections(report, &thumbnails);
-    let title = format!("{} · {}", report.run.spec, report.run.id);
-    let page = html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (title) }
-                style { (PreEscaped(STYLE)) (PreEscaped(thumbnails.style())) }
-            }
-            body {
-                (head(report, &sections))
-                main {
-                    @for note in &report.notes { p.note { (note) } }
-                    @for section in &sections {
-                        section id=(section.id) { h2 { (section.title) } (section.content) }
-                    }
-                }
-                footer { "pipeline " (report.run.version) " · run " (report.run.id) }
-                div #tip role="status" hidden {}
-                script { (PreEscaped(SCRIPT)) }
-            }
-        }
+    let content = Content {
+        run: &report.run,
+        notes: &report.notes,
+        sections: &sections(report, &thumbnails),
+        search: report.search.as_deref(),
+        style: &thumbnails.style(),
+        script: "",
     };
-    page.into_string()
-}
-
-/// A part of the page.
-struct Section {
-    id: String,
-    title: String,
-    content: Markup,
-}
-
-fn section(id: &str, title: &str, content: Markup) -> Section {
-    Section { id: id.to_owned(), title: title.to_owned(), content }
+    content.page()
 }
 
 fn sections(report: &Report, thumbnails: &Thumbnails<'_>) -> Vec<Section> {
@@ -120,25 +92,4 @@ fn sections(report: &Report, thumbnails: &Thumbnails<'_>) -> Vec<Section> {
     }
     sections.push(section("config", "Configuration", config::draw(report)));
     sections
-}
-
-fn head(report: &Report, sections: &[Section]) -> Markup {
-    let run = &report.run;
-    html! {
-        header {
-            div.bar {
-                h1 { (run.spec) }
-                button #theme type="button" aria-label="light or dark" title="light or dark" { "◐" }
-            }
-            p.facts {
-                span { "run " code { (run.id) } }
-                @if !run.state.is_empty() { span class={ "state " (run.state) } { (run.state) } }
-                @if !run.started.is_empty() { span { (run.started) " UTC" } }
-                @if let Some(seconds) = run.seconds { span { "took " (duration(seconds)) } }
-                @if !run.device.is_empty() { span { (run.device) } }
-                @if let Some(n_threads) = run.n_threads { span { (n_threads) " threads" } }
-            }
-        }
-        nav aria-label="sections" { @for section in sections { a href={ "#" (section.id) } { (section.title) } } }
-    }
 }

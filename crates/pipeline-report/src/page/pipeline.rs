@@ -8,11 +8,12 @@ use crate::facts::{Report, StageFacts, StageState};
 
 pub(super) fn draw(report: &Report) -> Markup {
     let stages = &report.stages;
+    let all: Vec<&StageFacts> = stages.iter().collect();
     html! {
-        p.sub { (summary(stages)) }
+        p.sub { (summary(&all)) }
         @if !stages.is_empty() {
             div.scroll { (graph("the stages and what they read", &nodes(stages))) }
-            (table(stages))
+            (table(&all))
         }
     }
 }
@@ -39,7 +40,8 @@ const fn sign(state: StageState) -> &'static str {
     }
 }
 
-fn summary(stages: &[StageFacts]) -> String {
+/// How many stages there are and what became of them.
+pub(super) fn summary(stages: &[&StageFacts]) -> String {
     let states = [
         StageState::Ran,
         StageState::Unchanged,
@@ -75,7 +77,8 @@ fn tip(stage: &StageFacts) -> String {
     lines.join("\n")
 }
 
-fn table(stages: &[StageFacts]) -> Markup {
+/// A row for each stage.
+pub(super) fn table(stages: &[&StageFacts]) -> Markup {
     html! {
         div.scroll { table {
             thead { tr {

@@ -1,18 +1,17 @@
 //! The metrics of two evaluations, and whether their differences are more than chance.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_core::{Digest, Metrics, StageId};
-use pipeline_data::{ResultRow, Results, ResultsOf};
+use pipeline_data::{Results, ResultsOf};
 use pipeline_nn::statistics::{SignTest, intervals, sign_test};
 use pipeline_stages::relevant_ranks;
 use pipeline_store::Store;
 use serde::Serialize;
 
 use super::past::PastRun;
-use crate::exit::Exit;
-use crate::failure::{Failure, chain};
+use super::rows;
+use crate::failure::Failure;
 use crate::paired;
 use crate::run_results::StageResult;
 
@@ -99,25 +98,33 @@ pub fn compare(
     let mut compared = Compared {
         earlier: earlier_id.clone(),
         later: later_id.clone(),
-        incomparable: None,
+        incomparable: differs_in_data((earlier_run, earlier_id), (later_run, later_id)),
         untested: None,
         metrics: Vec::new(),
-    };
-    let data = |run: &PastRun, stage: &StageId, slot: &str| run.lineage.data(stage, slot);
-    let same_data = |slot: &str| same(data(earlier_run, earlier_id, slot), data(later_run, later_id, slot));
-    let same_count = |name: &str| earlier.metrics.get(name) == later.metrics.get(name);
-    let is_evaluation = earlier.metrics.contains_key("pool_size") || later.metrics.contains_key("pool_size");
-    compared.incomparable = match is_evaluation {
-        true if !same_data("images") || !same_count("pool_size") => Some(other("pool", "pool_size", earlier, later)),
-        true if !same_data("queries") || !same_count("n_queries") => {
-            Some(other("queries", "n_queries", earlier, later))
-        }
-        _ => None,
     };
     if compared.incomparable.is_none() {
         compared.test(store, (earlier_run, earlier), (later_run, later))?;
     }
     Ok(compared)
+}
+
+/// On what other data the later of two stages was measured, as far as sources and counts tell.
+pub fn differs_in_data(
+    (earlier_run, earlier_id): (&PastRun, &StageId),
+    (later_run, later_id): (&PastRun, &StageId),
+) -> Option<String> {
+    let (earlier, later) = (&earlier_run.results.stages[earlier_id], &later_run.results.stages[later_id]);
+    let data = |run: &PastRun, stage: &StageId, slot: &str| run.lineage.data(stage, slot);
+    let same_data = |slot: &str| same(data(earlier_run, earlier_id, slot), data(later_run, later_id, slot));
+    let same_count = |name: &str| earlier.metrics.get(name) == later.metrics.get(name);
+    let is_evaluation = earlier.metrics.contains_key("pool_size") || later.metrics.contains_key("pool_size");
+    match is_evaluation {
+        true if !same_data("images") || !same_count("pool_size") => Some(other("pool", "pool_size", earlier, later)),
+        true if !same_data("queries") || !same_count("n_queries") => {
+            Some(other("queries", "n_queries", earlier, later))
+        }
+        _ => None,
+    }
 }
 
 /// Data are the same only where it is known what they are.
@@ -147,8 +154,8 @@ impl Compared {
             if !measured.into_iter().any(|(results_of, _)| results_of == of) {
                 continue;
             }
-            let read = |run: &PastRun, id: &StageId, stage: &StageResult| results(store, run, id, stage, of);
-            let (before, after) = (read(earlier_run, &self.earlier, earlier)?, read(later_run, &self.later, later)?);
+            let before = rows::read(store, earlier_run, &self.earlier, of)?;
+            let after = rows::read(store, later_run, &self.later, of)?;
             let (before, after) = match (before, after) {
                 (Ok(before), Ok(after)) => (before, after),
                 (Err(reason), _) | (_, Err(reason)) => {
@@ -156,12 +163,9 @@ impl Compared {
                     continue;
                 }
             };
-            if before.pool != after.pool {
-                self.incomparable = Some("measured on another pool (other ids, or in another order)".to_owned());
-            } else if let Some(after) = matched(&before, after) {
-                self.test_means(of, &before, &after, &later.metrics);
-            } else {
-                self.incomparable = Some("measured on other queries (other ids)".to_owned());
+            match rows::aligned(&before, after) {
+                Ok(after) => self.test_means(of, &before, &after, &later.metrics),
+                Err(what) => self.incomparable = Some(what),
             }
         }
         if self.incomparable.is_some() {
@@ -236,74 +240,9 @@ fn reading_order(metric: &str) -> (bool, usize, usize, String) {
     (name != metric, group, number, metric.to_owned())
 }
 
-/// The results of a stage; the inner error says why they cannot be had and how to get them back.
-fn results(
-    store: &Store,
-    run: &PastRun,
-    id: &StageId,
-    stage: &StageResult,
-    of: ResultsOf,
-) -> Result<Result<Results, String>, Failure> {
-    let back = || {
-        let (folder, id_of_run) = (store.artifacts().display(), &run.results.run.id);
-        let command = if run.results.point.is_some() { "sweep" } else { "run" };
-        format!(
-            "`pipeline {command} {folder}/runs/{id_of_run}/spec.yaml --artifacts {folder} --force {id}` brings them back"
-        )
-    };
-    let name = run.results.name();
-    let gone = |why: &str| Ok(Err(format!("the results of `{id}` in run {name} {why}; {}", back())));
-    let Some(tree) = stage.tree() else { return gone("are not remembered any more") };
-    let open = match store.open_tree(tree) {
-        Ok(open) => open,
-        Err(error) => return gone(&format!("were collected or lost ({})", chain(&error).join(": "))),
-    };
-    let results = pipeline_stages::read_results(open.folder(), of)
-        .map_err(|error| Failure::because(Exit::CheckFailed, &error))?;
-    match results {
-        Some(results) => Ok(Ok(results)),
-        None => gone("were not kept, since an older version made them"),
-    }
-}
-
-/// The later rows in the order of the earlier ones; none when they are not of the same queries.
-///
-/// Rows in the same order match as they are; otherwise each id must occur once.
-fn matched(earlier: &Results, mut later: Results) -> Option<Results> {
-    let name = |row: &ResultRow| (row.id.clone(), row.text.clone());
-    if earlier.rows.len() != later.rows.len() {
-        return None;
-    }
-    if earlier.rows.iter().map(name).eq(later.rows.iter().map(name)) {
-        return Some(later);
-    }
-    let is_unique = |rows: &[ResultRow]| rows.iter().map(name).collect::<BTreeSet<_>>().len() == rows.len();
-    if !is_unique(&earlier.rows) || !is_unique(&later.rows) {
-        return None;
-    }
-    let mut by_name: BTreeMap<_, _> = later.rows.into_iter().map(|row| (name(&row), row)).collect();
-    later.rows = earlier.rows.iter().map(|row| by_name.remove(&name(row))).collect::<Option<Vec<_>>>()?;
-    Some(later)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn results(ids: &[&str]) -> Results {
-        let row = |id: &&str| ResultRow { id: Some((*id).to_owned()), ..ResultRow::default() };
-        Results { pool: String::new(), rows: ids.iter().map(row).collect() }
-    }
-
-    #[test]
-    fn queries_are_matched_by_their_ids() {
-        let earlier = results(&["a", "b", "c"]);
-        assert_eq!(matched(&earlier, results(&["c", "a", "b"])), Some(results(&["a", "b", "c"])));
-        assert_eq!(matched(&earlier, results(&["a", "b"])), None);
-        assert_eq!(matched(&earlier, results(&["a", "b", "d"])), None);
-        assert_eq!(matched(&results(&["a", "a", "b"]), results(&["b", "a", "a"])), None, "nobody knows which is which");
-        assert_eq!(matched(&results(&["a", "a"]), results(&["a", "a"])), Some(results(&["a", "a"])));
-    }
 
     #[test]
     fn metrics_are_read_from_the_most_important_on() {

@@ -8,6 +8,7 @@
 
 pub(super) mod metrics;
 pub(super) mod past;
+pub(super) mod rows;
 mod stages;
 
 use pipeline_core::StageId;

@@ -1,7 +1,7 @@
 //! A side of a comparison: a run or a point of a sweep, and where its data came from.
 
 use pipeline_core::StageId;
-use pipeline_spec::nearest;
+use pipeline_spec::{PipelineSpec, nearest};
 use pipeline_store::{RunInfo, Store};
 
 use crate::commands::replay;
@@ -47,8 +47,18 @@ impl PastRun {
     /// # Errors
     /// When the store cannot be read.
     pub fn of(store: &Store, results: RunResults) -> Result<Self, Failure> {
-        let lineage = lineage(store, &results)?;
-        Ok(Self { results, lineage, chosen: None })
+        let spec = recorded_spec(store, &results.run)?;
+        Ok(Self::with_spec(results, spec.as_ref()))
+    }
+
+    /// These results with where their data came from, as the recorded spec tells; nothing is known without it.
+    pub fn with_spec(results: RunResults, spec: Option<&PipelineSpec>) -> Self {
+        let past = |id: &StageId| {
+            let stage = results.stages.get(id)?;
+            Some((stage.artifact, stage.manifest().cloned()))
+        };
+        let lineage = spec.map_or_else(Lineage::default, |spec| Lineage::of_run(spec, past));
+        Self { results, lineage, chosen: None }
     }
 }
 
@@ -63,13 +73,8 @@ fn choose(name: &str, results: &RunResults) -> Result<StageId, Failure> {
     })
 }
 
-/// The connections are those of the recorded spec; there are none when this program cannot read it any more.
-fn lineage(store: &Store, results: &RunResults) -> Result<Lineage, Failure> {
-    let yaml = store.run_spec(&results.run.id)?;
-    let spec = yaml.and_then(|yaml| pipeline_spec::parse(&yaml, "spec.yaml".as_ref()).ok());
-    let past = |id: &StageId| {
-        let stage = results.stages.get(id)?;
-        Some((stage.artifact, stage.manifest().cloned()))
-    };
-    Ok(spec.map_or_else(Lineage::default, |spec| Lineage::of_run(&spec, past)))
+/// The spec that a run has kept; none when this program cannot read it any more.
+fn recorded_spec(store: &Store, run: &RunInfo) -> Result<Option<PipelineSpec>, Failure> {
+    let yaml = store.run_spec(&run.id)?;
+    Ok(yaml.and_then(|yaml| pipeline_spec::parse(&yaml, "spec.yaml".as_ref()).ok()))
 }

@@ -1,18 +1,19 @@
-//! `pipeline report`: a run as one self-contained HTML page.
+//! `pipeline report`: a run, a sweep or a point of one as one self-contained HTML page.
 //!
 //! stdout carries the path of the page, with `-o -` the page itself. JSON: `{run, file, bytes}`.
 
 mod comparison;
 mod evaluation;
 mod past_run;
-mod subject;
+pub mod subject;
+mod sweep;
 mod thumbnails;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use pipeline_report::facts::{Report, Training};
-use pipeline_report::{History, pictures, render};
+use pipeline_report::facts::{Report, SweepReport, Training};
+use pipeline_report::{History, Page, pictures, render, render_sweep};
 use pipeline_stages::{Format, finished};
 
 use crate::args::ReportArgs;
@@ -22,7 +23,7 @@ use crate::format::bytes;
 use crate::terminal::Terminal;
 use crate::whole_file;
 use past_run::PastRun;
-use subject::Subject;
+pub use subject::Subject;
 
 /// Runs the command.
 ///
@@ -30,10 +31,12 @@ use subject::Subject;
 /// When there is no such run, the store cannot be read, or the page cannot be written.
 pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let subject = subject::find(args)?;
-    let run = PastRun::read(&subject.store, &subject.run)?;
-    let other = subject.other.as_ref().map(|other| PastRun::read(&subject.store, other)).transpose()?;
-    let report = report(args, &subject, &run, other.as_ref())?;
-    let html = render(&report);
+    if subject.sweep.is_some() && args.compare.is_some() {
+        return Err(Failure::new(Exit::Usage, "a sweep is not compared with a run as a whole")
+            .with_help(format!("name a point of it, such as `{}:1`", subject.run.name())));
+    }
+    let options = Options { n_queries: usize::from(args.queries), seed: args.seed, search: None };
+    let html = page(&subject, &options)?.html;
     if args.output.as_deref() == Some(Path::new("-")) {
         io::stdout().lock().write_all(html.as_bytes())?;
         return Ok(Exit::Done);
@@ -46,6 +49,37 @@ pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.data(&file.display().to_string())?;
     }
     Ok(Exit::Done)
+}
+
+/// How a page is to be.
+pub struct Options {
+    /// Queries in the gallery, at most.
+    pub n_queries: usize,
+    /// The seed of what is drawn at random.
+    pub seed: u64,
+    /// The address of a search box beside which the page is served.
+    pub search: Option<String>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let Report { n_queries, seed, search, .. } = Report::default();
+        Self { n_queries, seed, search }
+    }
+}
+
+/// The page about a run or a sweep; it runs nothing and writes nothing.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn page(subject: &Subject, options: &Options) -> Result<Page, Failure> {
+    if let Some(record) = &subject.sweep {
+        let report = sweep::report(subject, record)?;
+        return Ok(render_sweep(&SweepReport { search: options.search.clone(), ..report }));
+    }
+    let run = PastRun::read(&subject.store, &subject.run)?;
+    let other = subject.other.as_ref().map(|other| PastRun::read(&subject.store, other)).transpose()?;
+    Ok(render(&report(options, subject, &run, other.as_ref())?))
 }
 
 /// Writes the page where it was asked for, else into the folder of the run.
@@ -70,10 +104,10 @@ fn write(args: &ReportArgs, subject: &Subject, html: &str) -> Result<PathBuf, Fa
 ///
 /// # Errors
 /// When the store cannot be read.
-fn report(args: &ReportArgs, subject: &Subject, run: &PastRun, other: Option<&PastRun>) -> Result<Report, Failure> {
+fn report(options: &Options, subject: &Subject, run: &PastRun, other: Option<&PastRun>) -> Result<Report, Failure> {
     let mut notes = Vec::new();
     let trainings = trainings(subject, run, &mut notes);
-    let evaluations = evaluation::all(subject, run, args.seed, &mut notes);
+    let evaluations = evaluation::all(subject, run, options.seed, &mut notes);
     let comparison = other.map(|other| comparison::compare(subject, run, other, &mut notes)).transpose()?;
     let mut report = Report {
         run: run.facts.clone(),
@@ -83,8 +117,9 @@ fn report(args: &ReportArgs, subject: &Subject, run: &PastRun, other: Option<&Pa
         comparison,
         spec_yaml: run.yaml.clone(),
         notes,
-        n_queries: usize::from(args.queries),
-        seed: args.seed,
+        n_queries: options.n_queries,
+        seed: options.seed,
+        search: options.search.clone(),
     };
     let wanted = pictures(&report);
     for (evaluation, wanted) in report.evaluations.iter_mut().zip(wanted) {

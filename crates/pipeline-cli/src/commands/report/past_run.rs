@@ -126,6 +126,10 @@ impl PastStage {
         facts.n_rejected = self.report.n_rejected;
         facts.artifact = self.artifact.map(|artifact| artifact.hex());
         if let Some(record) = &self.record {
+            // Of a stage that was reused no event tells the kind, and the spec may not be readable any more.
+            if let Some(kind) = record.manifest.get("kind").filter(|_| facts.kind.is_empty()) {
+                facts.kind = kind.to_owned();
+            }
             facts.key = Some(record.key.0.hex());
             facts.manifest = Some(record.manifest.text());
             facts.bytes = Some(record.tree.bytes());

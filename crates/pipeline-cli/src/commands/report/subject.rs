@@ -9,6 +9,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::locate;
 use crate::run_results::RunResults;
+use crate::sweep::{self, SweepRecord};
 
 /// What a report is about.
 pub struct Subject {
@@ -20,6 +21,8 @@ pub struct Subject {
     pub other: Option<RunResults>,
     /// The spec that was named, if it was one.
     pub spec: Option<PathBuf>,
+    /// The points, where the run is a sweep and is meant as a whole.
+    pub sweep: Option<SweepRecord>,
 }
 
 /// Finds the run that the arguments mean: one of that name, else the last of the spec of that name.
@@ -48,17 +51,30 @@ fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
     let spec = pipeline_spec::spec_path(spec)?;
     let store = Store::open(&locate::artifacts(args.store.artifacts.as_deref(), &spec))?;
     let runs = store.runs()?;
-    let last = store.last(&spec);
-    let run = last.and_then(|last| runs.iter().find(|run| run.id == last.run).cloned());
-    let run = run.ok_or_else(|| {
-        Failure::new(
-            Exit::Usage,
-            format!("`{}` has not run in the store `{}`", spec.display(), store.artifacts().display()),
-        )
-        .with_help(format!("`pipeline run {}` first", spec.display()))
-    })?;
+    let Some(run) = last_run(&store, &runs, &spec) else {
+        let message = format!("`{}` has not run in the store `{}`", spec.display(), store.artifacts().display());
+        let command = if has_sweep(&spec) { "sweep" } else { "run" };
+        return Err(
+            Failure::new(Exit::Usage, message).with_help(format!("`pipeline {command} {}` first", spec.display()))
+        );
+    };
     let run = RunResults::of(&store, run, None)?;
     subject(args, &store, &runs, run, Some(spec))
+}
+
+/// The last sweep of a spec that has one, else its last run; a sweep by `--axis` alone where it never ran otherwise.
+fn last_run(store: &Store, runs: &[RunInfo], spec: &Path) -> Option<RunInfo> {
+    let last = |path: &Path| {
+        let last = store.last(path)?;
+        runs.iter().find(|run| run.id == last.run).cloned()
+    };
+    let (swept, ran) = (last(&sweep::remembered_as(spec)), last(spec));
+    if swept.is_some() && has_sweep(spec) { swept } else { ran.or(swept) }
+}
+
+/// Whether the spec says what to sweep; one that cannot be read does not.
+fn has_sweep(spec: &Path) -> bool {
+    pipeline_spec::load(spec, &[]).is_ok_and(|spec| !spec.sweep.is_empty())
 }
 
 fn subject(
@@ -69,5 +85,6 @@ fn subject(
     spec: Option<PathBuf>,
 ) -> Result<Subject, Failure> {
     let other = args.compare.as_ref().map(|name| RunResults::find(store, runs, name)).transpose()?;
-    Ok(Subject { store: store.clone(), run, other, spec })
+    let sweep = if run.point.is_none() { SweepRecord::of_run(store, &run.run.id)? } else { None };
+    Ok(Subject { store: store.clone(), run, other, spec, sweep })
 }

@@ -1,5 +1,7 @@
 //! What a report is made of: plain data that the caller has collected.
 
+mod sweep;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_core::{LineChange, Metrics};
@@ -7,6 +9,11 @@ use pipeline_data::RankingRow;
 use pipeline_nn::statistics::Interval;
 
 use crate::{Duplicates, History, Map};
+
+pub use sweep::{
+    AxisFacts, AxisValue, EffectFacts, EffectValue, GroupFacts, MetricFacts, PointFacts, PointState, Spread, Standing,
+    SweepReport, SweptStage,
+};
 
 /// The default of [`Report::n_queries`].
 const N_QUERIES: usize = 120;
@@ -32,6 +39,8 @@ pub struct Report {
     pub n_queries: usize,
     /// The seed of everything that is drawn at random.
     pub seed: u64,
+    /// The address of a search box over the same pool, where the page is served beside one.
+    pub search: Option<String>,
 }
 
 impl Default for Report {
@@ -46,6 +55,7 @@ impl Default for Report {
             notes: Vec::new(),
             n_queries: N_QUERIES,
             seed: 0,
+            search: None,
         }
     }
 }

@@ -1,0 +1,89 @@
+//! What two evaluations found, row by row in the same order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pipeline_core::StageId;
+use pipeline_data::{ResultRow, Results, ResultsOf};
+use pipeline_store::Store;
+
+use super::past::PastRun;
+use crate::exit::Exit;
+use crate::failure::{Failure, chain};
+
+/// The results of a stage of the run; the inner error says why they cannot be had and how to get them back.
+///
+/// # Errors
+/// When they are there but cannot be read.
+pub fn read(store: &Store, run: &PastRun, id: &StageId, of: ResultsOf) -> Result<Result<Results, String>, Failure> {
+    let back = || {
+        let (folder, id_of_run) = (store.artifacts().display(), &run.results.run.id);
+        let command = if run.results.point.is_some() { "sweep" } else { "run" };
+        format!(
+            "`pipeline {command} {folder}/runs/{id_of_run}/spec.yaml --artifacts {folder} --force {id}` brings them back"
+        )
+    };
+    let name = run.results.name();
+    let gone = |why: &str| Ok(Err(format!("the results of `{id}` in run {name} {why}; {}", back())));
+    let Some(tree) = run.results.stages[id].tree() else { return gone("are not remembered any more") };
+    let open = match store.open_tree(tree) {
+        Ok(open) => open,
+        Err(error) => return gone(&format!("were collected or lost ({})", chain(&error).join(": "))),
+    };
+    let results = pipeline_stages::read_results(open.folder(), of)
+        .map_err(|error| Failure::because(Exit::CheckFailed, &error))?;
+    match results {
+        Some(results) => Ok(Ok(results)),
+        None => gone("were not kept, since an older version made them"),
+    }
+}
+
+/// The later results in the order of the earlier ones, or on what other data they were measured.
+///
+/// # Errors
+/// When the pools or the queries differ.
+pub fn aligned(earlier: &Results, later: Results) -> Result<Results, String> {
+    if earlier.pool != later.pool {
+        return Err("measured on another pool (other ids, or in another order)".to_owned());
+    }
+    matched(earlier, later).ok_or_else(|| "measured on other queries (other ids)".to_owned())
+}
+
+/// The later rows in the order of the earlier ones; none when they are not of the same queries.
+///
+/// Rows in the same order match as they are; otherwise each id must occur once.
+fn matched(earlier: &Results, mut later: Results) -> Option<Results> {
+    let name = |row: &ResultRow| (row.id.clone(), row.text.clone());
+    if earlier.rows.len() != later.rows.len() {
+        return None;
+    }
+    if earlier.rows.iter().map(name).eq(later.rows.iter().map(name)) {
+        return Some(later);
+    }
+    let is_unique = |rows: &[ResultRow]| rows.iter().map(name).collect::<BTreeSet<_>>().len() == rows.len();
+    if !is_unique(&earlier.rows) || !is_unique(&later.rows) {
+        return None;
+    }
+    let mut by_name: BTreeMap<_, _> = later.rows.into_iter().map(|row| (name(&row), row)).collect();
+    later.rows = earlier.rows.iter().map(|row| by_name.remove(&name(row))).collect::<Option<Vec<_>>>()?;
+    Some(later)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn results(ids: &[&str]) -> Results {
+        let row = |id: &&str| ResultRow { id: Some((*id).to_owned()), ..ResultRow::default() };
+        Results { pool: String::new(), rows: ids.iter().map(row).collect() }
+    }
+
+    #[test]
+    fn queries_are_matched_by_their_ids() {
+        let earlier = results(&["a", "b", "c"]);
+        assert_eq!(matched(&earlier, results(&["c", "a", "b"])), Some(results(&["a", "b", "c"])));
+        assert_eq!(matched(&earlier, results(&["a", "b"])), None);
+        assert_eq!(matched(&earlier, results(&["a", "b", "d"])), None);
+        assert_eq!(matched(&results(&["a", "a", "b"]), results(&["b", "a", "a"])), None, "nobody knows which is which");
+        assert_eq!(matched(&results(&["a", "a"]), results(&["a", "a"])), Some(results(&["a", "a"])));
+    }
+}

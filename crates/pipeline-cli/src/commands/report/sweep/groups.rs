@@ -1,0 +1,98 @@
+//! Groups of points that differ in their seeds only: what they measured, and how they stand to the first of them.
+
+use pipeline_core::StageId;
+use pipeline_nn::statistics::{Interval, intervals};
+use pipeline_report::facts::{Difference, GroupFacts, Spread, Standing};
+
+use super::Sweep;
+use super::queries::Found;
+use crate::sweep::{self, COMPARED, Group, Results, SweepRecord};
+
+/// The groups, and which of them the headline names.
+pub struct Groups {
+    /// The groups, in the order of their first points.
+    pub groups: Vec<GroupFacts>,
+    /// The group that the others are compared with.
+    pub reference: Option<usize>,
+    /// The best of those that can be compared, if there are two.
+    pub best: Option<usize>,
+}
+
+/// The index of the point whose pool and queries count: the first that was measured of the first group that was.
+pub fn reference_point(record: &SweepRecord, results: &Results<'_>, evaluation: &StageId) -> usize {
+    let is_measured = |number: &usize| results.points[number - 1].metric(evaluation, COMPARED).is_some();
+    let groups = sweep::groups(record, &results.points);
+    groups
+        .iter()
+        .find_map(|group| group.points.iter().find(|number| is_measured(number)))
+        .map_or(0, |number| number - 1)
+}
+
+/// Collects the groups.
+pub fn collect(sweep: &Sweep<'_>) -> Groups {
+    let groups = sweep::groups(sweep.record, &sweep.results.points);
+    let spread = |group: &Group| group.spread(sweep.evaluation?, COMPARED);
+    let reference = groups.iter().position(|group| spread(group).is_some());
+    let points = |group: &Group| group.points.iter().map(|number| number - 1).collect::<Vec<_>>();
+    let found: Vec<Option<Found>> =
+        groups.iter().map(|group| Found::mean(points(group).into_iter().filter_map(|idx| sweep.found(idx)))).collect();
+    let own = resampled(&found.iter().map(|found| found.as_ref()?.values().cloned()).collect::<Vec<_>>());
+    let differences = differences(&found, reference);
+    let paired = resampled(&differences);
+    let reference_mean = reference.and_then(|idx| spread(&groups[idx])).map_or(0.0, |spread| spread.mean);
+    let standing = |idx: usize| match (&found[idx], spread(&groups[idx])) {
+        (_, None) | (None, _) => Standing::Unmeasured,
+        _ if reference == Some(idx) => Standing::Reference,
+        (Some(Found::Incomparable(what)), _) => Standing::Incomparable(what.clone()),
+        (Some(Found::Untested(why)), Some(spread)) => Standing::Untested(why.clone(), spread.mean - reference_mean),
+        (Some(Found::Values(_)), Some(spread)) => {
+            let value = spread.mean - reference_mean;
+            match paired[idx] {
+                Some(interval) => Standing::Compared(Difference { value, interval }),
+                None => Standing::Untested("the first group cannot be compared query by query".to_owned(), value),
+            }
+        }
+    };
+    let facts = |(idx, group): (usize, &Group)| GroupFacts {
+        values: super::values_of(sweep.record, &group.overrides),
+        points: points(group),
+        mean_recall: spread(group).map(told),
+        interval: own[idx],
+        standing: standing(idx),
+        others: sweep.columns.iter().map(|column| group.spread(&column.stage, &column.metric).map(told)).collect(),
+    };
+    let groups: Vec<GroupFacts> = groups.iter().enumerate().map(facts).collect();
+    Groups { best: best(&groups), groups, reference }
+}
+
+/// What each query of a group found more than in the reference; none where one of them cannot be had, and of the
+/// reference itself.
+fn differences(found: &[Option<Found>], reference: Option<usize>) -> Vec<Option<Vec<f64>>> {
+    let first = reference.and_then(|idx| found[idx].as_ref()?.values());
+    let difference = |(idx, found): (usize, &Option<Found>)| {
+        let values = found.as_ref()?.values().filter(|_| reference != Some(idx))?;
+        Some(values.iter().zip(first?).map(|(value, first)| value - first).collect())
+    };
+    found.iter().enumerate().map(difference).collect()
+}
+
+/// The 95% intervals of the means of those columns that there are.
+pub fn resampled(columns: &[Option<Vec<f64>>]) -> Vec<Option<Interval>> {
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let known: Vec<Vec<f64>> = columns.iter().flatten().cloned().collect();
+    let mut known = intervals(&known, n_threads).into_iter();
+    columns.iter().map(|column| column.as_ref().and_then(|_| known.next())).collect()
+}
+
+fn best(groups: &[GroupFacts]) -> Option<usize> {
+    let comparable = groups.iter().enumerate().filter(|(_, group)| group.is_comparable());
+    let means: Vec<(usize, f64)> = comparable.filter_map(|(idx, group)| Some((idx, group.mean_recall?.mean))).collect();
+    if means.len() < 2 {
+        return None;
+    }
+    means.into_iter().reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(idx, _)| idx)
+}
+
+fn told(spread: sweep::Spread) -> Spread {
+    Spread { mean: spread.mean, sd: spread.sd, n: spread.n }
+}

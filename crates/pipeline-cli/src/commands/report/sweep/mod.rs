@@ -1,0 +1,125 @@
+//! What a page about a sweep tells, collected from what the run has left.
+
+mod effects;
+mod groups;
+mod metrics;
+mod points;
+mod queries;
+mod stages;
+
+use std::collections::BTreeMap;
+
+use pipeline_core::StageId;
+use pipeline_report::facts::{AxisFacts, AxisValue, SweepReport};
+use serde_json::Value;
+
+use super::past_run::PastRun;
+use super::subject::Subject;
+use crate::commands::diff;
+use crate::failure::Failure;
+use crate::render::Tally;
+use crate::sweep::{self, AxisRecord, COMPARED, Column, Results, SweepRecord};
+use queries::Found;
+
+/// What is known of a sweep.
+struct Sweep<'a> {
+    record: &'a SweepRecord,
+    results: &'a Results<'a>,
+    tally: &'a Tally,
+    run: &'a PastRun,
+    axes: Vec<AxisFacts>,
+    /// For each point and axis the index of the value.
+    values: Vec<Vec<Option<usize>>>,
+    /// The evaluation whose MeanRecall is compared.
+    evaluation: Option<&'a StageId>,
+    /// The metrics beside it.
+    columns: Vec<Column>,
+    /// What the queries of each point found, where it has a MeanRecall.
+    found: Vec<Option<Found>>,
+}
+
+/// Collects all that the page tells.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn report(subject: &Subject, record: &SweepRecord) -> Result<SweepReport, Failure> {
+    let run = PastRun::read(&subject.store, &subject.run)?;
+    let mut tally = Tally::default();
+    subject.store.run_events(&subject.run.run.id)?.iter().for_each(|event| tally.add(&event.event));
+    let results = &Results::of(record, &tally);
+    let evaluation = sweep::compared(record, &results.points);
+    let found = match evaluation {
+        None => Vec::new(),
+        Some(evaluation) => {
+            let reference = groups::reference_point(record, results, evaluation);
+            let at = |point_idx: usize| {
+                diff::past::PastRun::with_spec(subject.run.at(record.points[point_idx].clone()), run.spec.as_ref())
+            };
+            queries::read(&subject.store, record.points.len(), &at, reference, evaluation)?
+        }
+    };
+    let columns = metrics::beside(record, results, evaluation);
+    let values = record.points.iter().map(|point| values_of(record, &point.overrides)).collect();
+    let sweep =
+        Sweep { record, results, tally: &tally, run: &run, axes: axes(record), values, evaluation, columns, found };
+    let groups = groups::collect(&sweep);
+    Ok(SweepReport {
+        effects: effects::collect(&sweep),
+        points: points::collect(&sweep),
+        reference: groups.reference,
+        best: groups.best,
+        groups: groups.groups,
+        stages: stages::collect(&sweep),
+        evaluation: evaluation.map(ToString::to_string),
+        other_metrics: metrics::told(&sweep.columns),
+        notes: untested(&sweep.found).into_iter().collect(),
+        axes: sweep.axes,
+        run: run.facts.clone(),
+        spec_yaml: run.yaml.clone(),
+        search: None,
+    })
+}
+
+impl Sweep<'_> {
+    /// The MeanRecall of a point.
+    fn mean_recall(&self, point_idx: usize) -> Option<f64> {
+        self.results.points[point_idx].metric(self.evaluation?, COMPARED)
+    }
+
+    /// What the queries of a point found.
+    fn found(&self, point_idx: usize) -> Option<&Found> {
+        self.found.get(point_idx)?.as_ref()
+    }
+}
+
+/// For each axis the index of the value that is laid over the spec; none for an axis that is not among these.
+fn values_of(record: &SweepRecord, overrides: &BTreeMap<String, Value>) -> Vec<Option<usize>> {
+    let value = |axis: &AxisRecord| {
+        let value = overrides.get(&axis.key)?;
+        axis.values.iter().position(|known| known == value)
+    };
+    record.axes.iter().map(value).collect()
+}
+
+fn axes(record: &SweepRecord) -> Vec<AxisFacts> {
+    let seeds = sweep::seeds(record);
+    let value = |value: &Value| AxisValue { text: sweep::shown(value), number: value.as_f64() };
+    let axis = |axis: &AxisRecord| AxisFacts {
+        key: axis.key.clone(),
+        name: axis.name.clone(),
+        values: axis.values.iter().map(value).collect(),
+        is_seed: seeds.contains(&axis.key.as_str()),
+    };
+    record.axes.iter().map(axis).collect()
+}
+
+/// Why intervals are missing; points most often miss them for the same reason.
+fn untested(found: &[Option<Found>]) -> Option<String> {
+    let reasons = found.iter().flatten().filter_map(|found| match found {
+        Found::Untested(why) => Some(why),
+        Found::Values(_) | Found::Incomparable(_) => None,
+    });
+    let reasons: Vec<_> = reasons.collect();
+    let first = reasons.first()?;
+    Some(format!("{} of {} points cannot be compared query by query: {first}.", reasons.len(), found.len()))
+}

@@ -1,0 +1,123 @@
+//! What all pages share: the frame around their sections, with its style and its script.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+
+use super::words::duration;
+use crate::facts::RunFacts;
+
+const STYLE: &str = include_str!("../assets/report.css");
+const SCRIPT: &str = include_str!("../assets/report.js");
+
+/// A page that stands alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// The whole page.
+    pub html: String,
+    /// What a server should let the page do.
+    pub content_security_policy: String,
+}
+
+/// A part of the page.
+pub(super) struct Section {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) content: Markup,
+}
+
+pub(super) fn section(id: &str, title: &str, content: Markup) -> Section {
+    Section { id: id.to_owned(), title: title.to_owned(), content }
+}
+
+/// What stands in the frame.
+pub(super) struct Content<'a> {
+    pub(super) run: &'a RunFacts,
+    pub(super) notes: &'a [String],
+    pub(super) sections: &'a [Section],
+    /// The address of a search box over the same pool.
+    pub(super) search: Option<&'a str>,
+    /// Rules and code beside those of all pages.
+    pub(super) style: &'a str,
+    pub(super) script: &'a str,
+}
+
+impl Content<'_> {
+    pub(super) fn page(&self) -> Page {
+        let style = format!("{STYLE}{}", self.style);
+        let script = format!("{SCRIPT}{}", self.script);
+        let title = format!("{} · {}", self.run.spec, self.run.id);
+        let page = html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (title) }
+                    style { (PreEscaped(&style)) }
+                }
+                body {
+                    (self.head())
+                    main {
+                        @for note in self.notes { p.note { (note) } }
+                        @for section in self.sections {
+                            section id=(section.id) { h2 { (section.title) } (section.content) }
+                        }
+                    }
+                    footer { "pipeline " (self.run.version) " · run " (self.run.id) }
+                    div #tip role="status" hidden {}
+                    script { (PreEscaped(&script)) }
+                }
+            }
+        };
+        Page { html: page.into_string(), content_security_policy: policy(&style, &script) }
+    }
+
+    fn head(&self) -> Markup {
+        let run = self.run;
+        html! {
+            header {
+                div.bar {
+                    h1 { (run.spec) }
+                    @if let Some(address) = self.search { a.button href=(address) { "Search" } }
+                    button #theme type="button" aria-label="light or dark" title="light or dark" { "◐" }
+                }
+                p.facts {
+                    span { "run " code { (run.id) } }
+                    @if !run.state.is_empty() { span class={ "state " (run.state) } { (run.state) } }
+                    @if !run.started.is_empty() { span { (run.started) " UTC" } }
+                    @if let Some(seconds) = run.seconds { span { "took " (duration(seconds)) } }
+                    @if !run.device.is_empty() { span { (run.device) } }
+                    @if let Some(n_threads) = run.n_threads { span { (n_threads) " threads" } }
+                }
+            }
+            nav aria-label="sections" {
+                @for section in self.sections { a href={ "#" (section.id) } { (section.title) } }
+            }
+        }
+    }
+}
+
+/// Lets the page's own style and script work, and pictures that are in it; nothing else.
+fn policy(style: &str, script: &str) -> String {
+    let hash = |text: &str| format!("'sha256-{}'", pipeline_data::encode_base64(&Sha256::digest(text.as_bytes())));
+    format!(
+        "default-src 'none'; img-src data:; style-src {}; script-src {}; form-action 'none'; base-uri 'none'; \
+         frame-ancestors 'none'",
+        hash(style),
+        hash(script)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_policy_names_the_hashes_that_browsers_compute() {
+        // printf '' | openssl dgst -sha256 -binary | base64, and the same of `a`.
+        let policy = policy("", "a");
+        assert!(policy.contains("style-src 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=';"), "{policy}");
+        assert!(policy.contains("script-src 'sha256-ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs=';"), "{policy}");
+    }
+}
