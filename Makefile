@@ -43,6 +43,7 @@ browser: demo ## reports of the demo and of a sweep in headless Chromium; screen
 	$(PIPELINE) sweep pipelines/experiments/grid.yaml --quiet
 	$(PIPELINE) report pipelines/experiments/grid.yaml -o target/sweep.html
 	python3 tests/browser/report.py target/sweep.html target/browser/sweep
+	python3 tests/browser/report.py pipelines/experiments/grid.yaml target/browser/served
 
 bench: build bench-engine bench-peers ## all benchmarks (BENCHMARKS.md)
 

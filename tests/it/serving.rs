@@ -105,6 +105,10 @@ fn nothing_but_the_pool_can_be_reached() {
         "//etc/passwd",
         "/api/",
         "/etc/passwd",
+        "/report/",
+        "/report/../spec.yaml",
+        "/report.html",
+        "/sweep",
     ] {
         assert_eq!(server.get(target).status, 404, "{target}");
     }
@@ -160,4 +164,45 @@ fn a_run_is_served_by_its_id_and_what_is_stale_is_not() {
     let unknown = project.run(&["serve", "nosuch"]);
     assert_eq!(unknown.code, Some(2));
     assert!(unknown.stderr.contains("there is no spec `nosuch`"), "{}", unknown.stderr);
+}
+
+/// The policy under which an answer is shown.
+fn policy(answer: &Answer) -> &str {
+    let line = answer.head.lines().find_map(|line| line.strip_prefix("Content-Security-Policy: "));
+    line.unwrap()
+}
+
+#[test]
+fn the_report_is_served_beside_the_search_box_and_made_once() {
+    let (project, server) = served();
+    run(&project, &["--set", "projection.params.epochs=1"]);
+    let search = String::from_utf8(server.get("/").body).unwrap();
+    assert!(search.contains("<a href=\"/report\">Report</a>") && !search.contains("/sweep"), "{search}");
+    let first = server.get("/report");
+    let html = String::from_utf8(first.body.clone()).unwrap();
+    assert_eq!(first.status, 200, "{html}");
+    assert!(html.contains("7.27%"), "it is about the run that is searched, not the newest");
+    assert!(html.contains("<a class=\"button\" href=\"/\">Search</a>") && html.contains("<section id=\"gallery\">"));
+    assert!(policy(&first).contains("script-src 'sha256-") && !policy(&first).contains("unsafe"), "{}", policy(&first));
+    assert!(!policy(&server.get("/")).contains("script"), "the search box has none");
+    std::fs::remove_dir_all(project.path("artifacts/runs")).unwrap();
+    assert_eq!(server.get("/report").body, first.body, "a second request computes nothing");
+    assert_eq!(server.get("/report?x=/../spec.yaml").body, first.body);
+    assert_eq!(server.stop("INT"), Some(0));
+}
+
+#[test]
+fn a_point_that_is_served_has_its_report_and_that_of_its_sweep() {
+    let project = crate::sweeps::swept_notebook();
+    assert_eq!(project.run(&["sweep", "spec.yaml"]).code, Some(0));
+    for subject in ["spec.yaml", "last"] {
+        let server = Server::start(&project, subject);
+        let page = |target: &str| String::from_utf8(server.get(target).body).unwrap();
+        assert!(page("/").contains("<a href=\"/sweep\">Sweep</a>"));
+        assert!(page("/report").contains(":4</code>"), "the spec's own settings are those of the fourth point");
+        let swept = server.get("/sweep");
+        assert_eq!((swept.status, policy(&swept).contains("unsafe")), (200, false));
+        assert!(page("/sweep").contains("4 points of temperature (2) × epochs (2): 4 ran."));
+        assert_eq!(server.stop("INT"), Some(0));
+    }
 }

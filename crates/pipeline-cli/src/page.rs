@@ -9,7 +9,7 @@ const STYLE: &str = "\
 h1{font-size:1.3rem}form{display:flex;gap:.5rem}input[name=q]{flex:1}input,button{font:inherit;padding:.4rem .6rem}\
 ol{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:1rem;padding:0;list-style:none}\
 figure{margin:0}img{width:100%;aspect-ratio:1;object-fit:contain;border-radius:.3rem;background:#8882}\
-figcaption{font-size:.85rem;overflow-wrap:anywhere}.error{color:#c33}";
+nav{display:flex;gap:1rem;margin-bottom:.8rem}figcaption{font-size:.85rem;overflow-wrap:anywhere}.error{color:#c33}";
 
 /// Text as HTML shows it, in elements and in attributes.
 pub fn escape(text: &str) -> String {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_core::StageId;
-use pipeline_engine::PlanOptions;
+use pipeline_core::{Key, StageId};
+use pipeline_engine::{Decision, PlanOptions};
 use pipeline_stages::{Found, SearchPool};
 use serde::Serialize;
 
@@ -23,6 +23,8 @@ pub struct Searching {
     pub evaluation: StageId,
     /// Its images and heads.
     pub pool: SearchPool,
+    /// The key of its result; none while that is not up to date, which a search does not need.
+    pub result: Option<Key>,
 }
 
 impl Searching {
@@ -43,7 +45,11 @@ impl Searching {
         let open = |slot: &str| path::open_artifact(opened, &inputs[slot], &records[slot]);
         let (images, projection) = (open("images")?, open("projection")?);
         let pool = SearchPool::open(&opened.spec, &evaluation, images.artifact(), projection.artifact(), n_threads)?;
-        Ok(Self { evaluation, pool })
+        let result = match &plan.stages[idx].decision {
+            Decision::Reuse { key, .. } => Some(*key),
+            _ => None,
+        };
+        Ok(Self { evaluation, pool, result })
     }
 }
 

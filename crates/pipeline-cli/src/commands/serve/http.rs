@@ -23,6 +23,9 @@ const MAX_HEADERS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long is waited for a client to close after its answer.
 const FAREWELL: Duration = Duration::from_millis(500);
+/// What a page may load and do: show this server's pictures and its own style, and send its form back. No script runs.
+const POLICY: &str = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
+                      frame-ancestors 'none'";
 /// How soon a wait notices that the server is to stop.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -38,7 +41,7 @@ pub struct Request {
 }
 
 /// What is answered.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
     pub status: u16,
@@ -46,12 +49,24 @@ pub struct Response {
     pub kind: &'static str,
     /// The body.
     pub body: Vec<u8>,
+    /// What a page may load and do, where it is not the usual.
+    pub policy: Option<String>,
 }
 
 impl Response {
+    /// An answer to which the usual policy applies.
+    pub fn new(status: u16, kind: &'static str, body: Vec<u8>) -> Self {
+        Self { status, kind, body, policy: None }
+    }
+
     /// An answer of plain text.
     pub fn text(status: u16, text: &str) -> Self {
-        Self { status, kind: "text/plain; charset=utf-8", body: format!("{text}\n").into_bytes() }
+        Self::new(status, "text/plain; charset=utf-8", format!("{text}\n").into_bytes())
+    }
+
+    /// A page.
+    pub fn html(status: u16, html: String) -> Self {
+        Self::new(status, "text/html; charset=utf-8", html.into_bytes())
     }
 }
 
@@ -210,17 +225,16 @@ fn send(mut stream: &TcpStream, response: &Response, is_head: bool, deadline: In
     Ok(())
 }
 
-/// The status line and headers. Nothing but this page's own pictures and style is ever loaded, and no other page may show
-/// or read it.
+/// The status line and headers. No other page may show or read an answer.
 fn head_of(response: &Response) -> String {
-    let Response { status, kind, body } = response;
+    let Response { status, kind, body, policy } = response;
     format!(
         "HTTP/1.1 {status} {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: \
-         no-store\r\nContent-Security-Policy: default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; form-action \
-         'self'; base-uri 'none'; frame-ancestors 'none'\r\nCross-Origin-Resource-Policy: \
-         same-origin\r\nReferrer-Policy: no-referrer\r\nX-Content-Type-Options: nosniff\r\n{}\r\n",
+         no-store\r\nContent-Security-Policy: {}\r\nCross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: \
+         no-referrer\r\nX-Content-Type-Options: nosniff\r\n{}\r\n",
         phrase(*status),
         body.len(),
+        policy.as_deref().unwrap_or(POLICY),
         if *status == 405 { "Allow: GET, HEAD\r\n" } else { "" },
     )
 }

@@ -1,8 +1,10 @@
 //! `pipeline serve`: a search box over the pool of an evaluation, for this machine only and read-only.
 //!
-//! `/` and `/search?q=…&k=…` are pages, `/api/search?q=…&k=…` is the JSON of `pipeline search`, `/image/ID` a picture.
+//! `/` and `/search?q=…&k=…` are pages, `/api/search?q=…&k=…` is the JSON of `pipeline search`, `/image/ID` a picture;
+//! `/report` is the page about the run whose result is searched, `/sweep` that about the sweep of its spec.
 
 mod http;
+mod reports;
 mod site;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
@@ -10,6 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pipeline_core::RunId;
 use pipeline_store::Store;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -28,8 +31,9 @@ use site::Site;
 /// # Errors
 /// When the pool is not up to date, the encoder cannot be loaded, or the port is taken.
 pub fn run(args: &ServeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let opened = Opened::open(&spec_or_run(&args.spec)?)?;
-    let site = Site::open(&opened, args.stage.as_deref())?;
+    let (spec, named) = spec_or_run(&args.spec)?;
+    let opened = Opened::open(&spec)?;
+    let site = Site::open(&opened, args.stage.as_deref(), named)?;
     let failed = |error: std::io::Error| {
         let message = format!("cannot listen on port {}", args.port);
         Failure::because(Exit::Usage, &error).under(message).with_help("`--port 0` takes any that is free")
@@ -44,10 +48,10 @@ pub fn run(args: &ServeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The arguments with the recorded spec of a run in the place of a run's id.
-fn spec_or_run(args: &SpecArgs) -> Result<SpecArgs, Failure> {
+/// The arguments, with the recorded spec of a run in the place of a run's id and then that run.
+fn spec_or_run(args: &SpecArgs) -> Result<(SpecArgs, Option<RunId>), Failure> {
     let not_found = match locate::spec(&args.spec) {
-        Ok(spec) => return Ok(args.with(spec, args.store.artifacts.clone())),
+        Ok(spec) => return Ok((args.with(spec, args.store.artifacts.clone()), None)),
         Err(failure) => failure,
     };
     let name = args.spec.to_string_lossy();
@@ -55,7 +59,7 @@ fn spec_or_run(args: &SpecArgs) -> Result<SpecArgs, Failure> {
     let store = Store::open(&artifacts)?;
     let runs = store.runs()?;
     match replay::find(&runs, &name) {
-        Ok(run) => Ok(args.with(recorded_spec(&artifacts, &run.id.0), Some(artifacts))),
+        Ok(run) => Ok((args.with(recorded_spec(&artifacts, &run.id.0), Some(artifacts)), Some(run.id.clone()))),
         Err(_) => Err(not_found),
     }
 }

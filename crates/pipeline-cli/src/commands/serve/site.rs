@@ -1,9 +1,11 @@
 //! What is served: pages, JSON and pictures of one pool. Paths are names of these and never of files.
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use pipeline_core::RunId;
 use pipeline_stages::{Pictures, TextSearch};
 
 use super::http::{Request, Response};
+use super::reports::Reports;
 use crate::failure::Failure;
 use crate::opened::Opened;
 use crate::page;
@@ -16,24 +18,26 @@ const PICTURE_SIDE: u32 = 224;
 /// Requests are answered on several threads; each searches on its own alone.
 const N_THREADS: usize = 1;
 
-/// A pool with its encoder and its pictures.
+/// A pool with its encoder, its pictures and what there is to read about it.
 pub struct Site {
     name: String,
     searching: Searching,
     text: TextSearch,
     pictures: Option<Pictures>,
+    reports: Reports,
 }
 
 impl Site {
-    /// Loads everything that requests will need.
+    /// Loads everything that requests will need; `named` is the run that was named in the place of a spec.
     ///
     /// # Errors
     /// When the pool is not up to date, or the encoder or the images cannot be read.
-    pub fn open(opened: &Opened, stage: Option<&str>) -> Result<Self, Failure> {
+    pub fn open(opened: &Opened, stage: Option<&str>, named: Option<RunId>) -> Result<Self, Failure> {
         let searching = Searching::open(opened, stage, N_THREADS)?;
         let text = TextSearch::open(&opened.spec, &searching.evaluation, &opened.settings)?;
         let pictures = Pictures::open(&opened.spec, &searching.evaluation)?;
-        Ok(Self { name: opened.spec.name.clone(), searching, text, pictures })
+        let reports = Reports::new(opened, &searching, named);
+        Ok(Self { name: opened.spec.name.clone(), searching, text, pictures, reports })
     }
 
     /// The pool, in words.
@@ -46,6 +50,8 @@ impl Site {
         match request.path.as_str() {
             "/" | "/search" => self.search_page(&request.query),
             "/api/search" => self.search_json(&request.query),
+            "/report" => self.reports.report(),
+            "/sweep" => self.reports.sweep(),
             path => match path.strip_prefix("/image/") {
                 Some(id) => self.picture(id),
                 None => Response::text(404, "there is nothing here"),
@@ -56,10 +62,11 @@ impl Site {
     fn search_page(&self, query: &str) -> Response {
         let asked = Asked::parse(query);
         let value = asked.as_ref().ok().and_then(|asked| asked.text.as_deref()).unwrap_or_default();
-        let mut body = format!(
+        let mut body = self.links();
+        body.push_str(&format!(
             "<form action=\"/search\"><input name=\"q\" value=\"{}\" aria-label=\"query\" autofocus> <button>Search</button></form>\n",
             page::escape(value)
-        );
+        ));
         let status = match asked.and_then(|asked| self.search(&asked)) {
             Ok(Some(results)) => {
                 let source = |id: &str| {
@@ -79,7 +86,14 @@ impl Site {
             }
         };
         let html = page::page(&format!("{}: search", self.name), &body);
-        Response { status, kind: "text/html; charset=utf-8", body: html.into_bytes() }
+        Response::html(status, html)
+    }
+
+    /// Links to what there is to read.
+    fn links(&self) -> String {
+        let links = self.reports.addresses().map(|(address, text)| format!("<a href=\"{address}\">{text}</a>"));
+        let links = links.collect::<Vec<_>>().join(" ");
+        if links.is_empty() { links } else { format!("<nav>{links}</nav>\n") }
     }
 
     fn search_json(&self, query: &str) -> Response {
@@ -89,7 +103,7 @@ impl Site {
             Err(problem) => (400, serde_json::to_vec(&serde_json::json!({ "error": problem }))),
         };
         let body = json.expect("plain data becomes JSON");
-        Response { status, kind: "application/json", body }
+        Response::new(status, "application/json", body)
     }
 
     /// What is found for a text; none without one.
@@ -106,7 +120,7 @@ impl Site {
         let Ok(id) = percent_decode_str(id).decode_utf8() else { return nothing() };
         let Some(pictures) = self.pictures.as_ref().filter(|_| self.searching.pool.has(&id)) else { return nothing() };
         match pictures.picture(&id, PICTURE_SIDE) {
-            Ok(Some(picture)) => Response { status: 200, kind: picture.media_type, body: picture.bytes },
+            Ok(Some(picture)) => Response::new(200, picture.media_type, picture.bytes),
             Ok(None) => nothing(),
             Err(error) => Response::text(500, &error.to_string()),
         }

@@ -1,0 +1,155 @@
+//! The pages beside the search box: about the run whose result is searched, and about the sweep of its spec.
+//!
+//! Each is made when it is first asked for and kept; it reads what the run has left and computes no stage.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+
+use pipeline_core::{Event, Key, RunId, StageId};
+use pipeline_report::Page;
+use pipeline_store::{RunInfo, Store, StoreError};
+
+use super::http::Response;
+use crate::commands::report::{self, Options, Subject};
+use crate::failure::Failure;
+use crate::opened::Opened;
+use crate::run_results::RunResults;
+use crate::searching::Searching;
+use crate::sweep::{self, SweepRecord};
+
+/// Runs that are looked through for the one that has the result, the newest first.
+const MAX_RUNS: usize = 200;
+
+/// What there is to read about what is searched.
+pub struct Reports {
+    store: Store,
+    /// The spec, if it was named itself.
+    spec: Option<PathBuf>,
+    /// The run that was named.
+    named: Option<RunId>,
+    evaluation: StageId,
+    /// The key of the evaluation; none while it is not up to date.
+    key: Option<Key>,
+    /// The run that is the last sweep of the spec, or the named one where it is a sweep.
+    swept: Option<RunId>,
+    report: Kept,
+    sweep: Kept,
+}
+
+/// A page once it is made.
+#[derive(Default)]
+struct Kept(Mutex<Option<Response>>);
+
+impl Reports {
+    /// Looks for what can be told; makes nothing yet.
+    pub fn new(opened: &Opened, searching: &Searching, named: Option<RunId>) -> Self {
+        let spec = named.is_none().then(|| opened.spec.file.clone());
+        let is_sweep = |run: &RunId| matches!(SweepRecord::of_run(&opened.store, run), Ok(Some(_)));
+        let swept = match (&named, &spec) {
+            (Some(run), _) => Some(run.clone()),
+            (None, Some(spec)) => opened.store.last(&sweep::remembered_as(spec)).map(|last| last.run),
+            (None, None) => None,
+        };
+        Self {
+            store: opened.store.clone(),
+            spec,
+            named,
+            evaluation: searching.evaluation.clone(),
+            key: searching.result,
+            swept: swept.filter(is_sweep),
+            report: Kept::default(),
+            sweep: Kept::default(),
+        }
+    }
+
+    /// The addresses of the pages with what links to them say.
+    pub fn addresses(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let report = self.key.map(|_| ("/report", "Report"));
+        let sweep = self.swept.as_ref().map(|_| ("/sweep", "Sweep"));
+        report.into_iter().chain(sweep)
+    }
+
+    /// The page about the run whose result is searched.
+    pub fn report(&self) -> Response {
+        self.report.or_made(|| {
+            let Some(key) = self.key else {
+                return Ok(Err(format!("`{}` is not up to date, so there is no report about it", self.evaluation)));
+            };
+            match self.run_with(&key)? {
+                Some(run) => self.page(run, None).map(Ok),
+                None => Ok(Err("no run in the store has this result: `pipeline run` records one".to_owned())),
+            }
+        })
+    }
+
+    /// The page about the sweep.
+    pub fn sweep(&self) -> Response {
+        self.sweep.or_made(|| {
+            let runs = self.store.runs()?;
+            let run = runs.into_iter().find(|run| Some(&run.id) == self.swept.as_ref());
+            let record = run.as_ref().map(|run| SweepRecord::of_run(&self.store, &run.id)).transpose()?.flatten();
+            match run.zip(record) {
+                Some((run, record)) => self.page(RunResults::of(&self.store, run, None)?, Some(record)).map(Ok),
+                None => Ok(Err("the spec has not been swept: `pipeline sweep` does that".to_owned())),
+            }
+        })
+    }
+
+    fn page(&self, run: RunResults, sweep: Option<SweepRecord>) -> Result<Page, Failure> {
+        let subject = Subject { store: self.store.clone(), run, other: None, spec: self.spec.clone(), sweep };
+        report::page(&subject, &Options { search: Some("/".to_owned()), ..Options::default() })
+    }
+
+    /// The run, or the point of a sweep, that has the result of this key: the named run, else the newest.
+    fn run_with(&self, key: &Key) -> Result<Option<RunResults>, Failure> {
+        let mut runs = self.store.runs()?;
+        runs.sort_by_key(|run| Some(&run.id) == self.named.as_ref());
+        for run in runs.into_iter().rev().take(MAX_RUNS) {
+            if let Some(results) = self.results_with(run, key)? {
+                return Ok(Some(results));
+            }
+        }
+        Ok(None)
+    }
+
+    fn results_with(&self, run: RunInfo, key: &Key) -> Result<Option<RunResults>, Failure> {
+        let Some(stage) = stage_with(&self.store, &run.id, key)? else { return Ok(None) };
+        let Some(record) = SweepRecord::of_run(&self.store, &run.id)? else {
+            return Ok(if stage == self.evaluation { Some(RunResults::of(&self.store, run, None)?) } else { None });
+        };
+        let has_it = |point: &&sweep::PointRecord| point.stages.get(&self.evaluation) == Some(&stage);
+        match record.points.iter().find(has_it) {
+            Some(point) => Ok(Some(RunResults::of(&self.store, run, Some(&point.point.to_string()))?)),
+            None => Ok(None),
+        }
+    }
+}
+
+/// The stage of a run that had this key, by its name in the run's events.
+fn stage_with(store: &Store, run: &RunId, key: &Key) -> Result<Option<StageId>, StoreError> {
+    let events = store.run_events(run)?;
+    Ok(events.into_iter().find_map(|record| match record.event {
+        Event::StageReused { stage, key: own, .. } | Event::StageFinished { stage, key: own, .. } if own == *key => {
+            Some(stage)
+        }
+        _ => None,
+    }))
+}
+
+impl Kept {
+    /// The page, made at the first request; who asks meanwhile waits. What cannot be made is tried again.
+    fn or_made(&self, make: impl FnOnce() -> Result<Result<Page, String>, Failure>) -> Response {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(page) = &*kept {
+            return page.clone();
+        }
+        match make() {
+            Ok(Ok(Page { html, content_security_policy })) => {
+                let page = Response { policy: Some(content_security_policy), ..Response::html(200, html) };
+                kept.insert(page).clone()
+            }
+            Ok(Err(why)) => Response::text(404, &why),
+            Err(failure) => Response::text(500, &failure.errors.join(": ")),
+        }
+    }
+}
