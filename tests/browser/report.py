@@ -187,6 +187,7 @@ def check_groups(browser):
     must(browser.ask(opened) == 0, "and closes by a click on the row")
     if browser.ask("return document.querySelector('.parallel') !== null"):
         check_lines(browser)
+    browser.ask("window.scrollTo({ top: 0, behavior: 'instant' })")
     return n_groups
 
 
@@ -216,7 +217,7 @@ def is_number(value):
 
 def check_tip(browser):
     place = browser.ask(
-        """const one = document.querySelector('.node, rect.hover, .line'); if (!one) return null;
+        """const one = document.querySelector('.node, rect.hover'); if (!one) return null;
            one.scrollIntoView({ block: 'center', behavior: 'instant' });
            const frame = () => new Promise(requestAnimationFrame);
            return frame().then(frame).then(() => {

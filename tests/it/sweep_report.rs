@@ -32,7 +32,7 @@ fn a_page_about_a_sweep_compares_its_points_as_diff_does() {
     let swept = sweep(&project, &axis, 0);
     let html = page(&project, &["last"]);
     assert!(html.contains("2 points of epochs (2): 2 ran."), "{html}");
-    for section in ["result", "lines", "groups", "effects", "pipeline", "config"] {
+    for section in ["result", "parallel", "groups", "effects", "pipeline", "config"] {
         assert!(html.contains(&format!("<section id=\"{section}\">")), "{section}");
     }
     let mean = swept["points"][1]["metrics"]["evaluate"]["mean_recall"].as_f64().unwrap();
@@ -90,5 +90,5 @@ fn points_that_failed_or_measured_other_data_are_told_and_not_compared() {
     let html = page(&project, &["last"]);
     assert!(html.contains("1 of 2 groups were measured over other data than the first"));
     assert!(html.contains("not compared: measured on another pool (pool_size 150 and 100)"), "{html}");
-    assert!(html.contains("Only group that can be compared") && !html.contains("<section id=\"lines\">"));
+    assert!(html.contains("Only group that can be compared") && !html.contains("<section id=\"parallel\">"));
 }

@@ -5,11 +5,15 @@ use std::fmt::Write as _;
 use crate::searching::Results;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem}\
-h1{font-size:1.3rem}form{display:flex;gap:.5rem}input[name=q]{flex:1}input,button{font:inherit;padding:.4rem .6rem}\
+:root{color-scheme:light dark;--page:light-dark(#f6f7f8,#121518);--card:light-dark(#fff,#1a1e22);\
+--line:light-dark(#dfe3e7,#2d343a);--accent:light-dark(#0067a8,#5fb2f2)}\
+body{font:16px/1.5 system-ui,sans-serif;max-width:64rem;margin:2rem auto;padding:0 1rem;background:var(--page)}\
+a{color:var(--accent)}nav{display:flex;gap:1.2rem;margin-bottom:1rem}nav span{flex:1;font-weight:600}h1{font-size:1.3rem}\
+form{display:flex;gap:.5rem}input[name=q]{flex:1;min-width:0}input,button{font:inherit;padding:.45rem .8rem;\
+border:1px solid var(--line);border-radius:.5rem;background:var(--card)}\
 ol{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:1rem;padding:0;list-style:none}\
 figure{margin:0}img{width:100%;aspect-ratio:1;object-fit:contain;border-radius:.3rem;background:#8882}\
-nav{display:flex;gap:1rem;margin-bottom:.8rem}figcaption{font-size:.85rem;overflow-wrap:anywhere}.error{color:#c33}";
+figcaption{font-size:.85rem;overflow-wrap:anywhere}.error{color:light-dark(#b3261e,#ff8f85)}";
 
 /// Text as HTML shows it, in elements and in attributes.
 pub fn escape(text: &str) -> String {
@@ -31,7 +35,8 @@ pub fn escape(text: &str) -> String {
 pub fn page(title: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width\">\n<title>{}</title>\n<style>{STYLE}</style>\n<body>\n{body}</body>\n</html>\n",
+         content=\"width=device-width\">\n<link rel=\"icon\" \
+         href=\"data:,\">\n<title>{}</title>\n<style>{STYLE}</style>\n<body>\n{body}</body>\n</html>\n",
         escape(title)
     )
 }

@@ -150,11 +150,12 @@ fn what_others_have_written_is_text_and_nothing_else() {
 #[test]
 fn the_page_stands_alone() {
     let html = render(&with_pictures(80));
-    for mark in ["src=", "http://", "https://", "@import", "<link", "<iframe"] {
+    for mark in ["src=", "http://", "https://", "@import", "stylesheet", "<iframe"] {
         let found = html.match_indices(mark).find(|(at, _)| !html[..*at].ends_with("&lt;img "));
         assert!(found.is_none(), "{mark} at {found:?}");
     }
-    let addresses: Vec<_> = html.split("href=\"").skip(1).map(|rest| &rest[..1]).collect();
+    let addresses = html.split("href=\"").skip(1).filter(|rest| !rest.starts_with("data:,\""));
+    let addresses: Vec<_> = addresses.map(|rest| &rest[..1]).collect();
     assert!(!addresses.is_empty() && addresses.iter().all(|first| *first == "#"), "links stay in the page");
     let outside = html.split("url(").skip(1).filter(|rest| !rest.starts_with("data:image/jpeg;base64,")).count();
     assert_eq!(outside, 0, "pictures are in the page");

@@ -60,6 +60,7 @@ fn swept() -> SweepReport {
                 value,
                 mean: 0.16,
                 interval: Some(interval(0.15, 0.17)),
+                difference: None,
                 points: vec![(1, 0.15), (2, 0.17)],
             })
             .collect(),
@@ -100,7 +101,7 @@ fn html(report: &SweepReport) -> String {
 #[test]
 fn every_section_is_there_and_the_navigation_leads_to_it() {
     let html = html(&swept());
-    for id in ["result", "lines", "groups", "effects", "pipeline", "config"] {
+    for id in ["result", "parallel", "groups", "effects", "pipeline", "config"] {
         assert_eq!(html.matches(&format!("<section id=\"{id}\">")).count(), 1, "{id}");
         assert!(html.contains(&format!("href=\"#{id}\"")), "{id}");
     }
@@ -111,10 +112,18 @@ fn every_section_is_there_and_the_navigation_leads_to_it() {
 fn the_best_group_is_told_with_its_spread_its_interval_and_what_it_is_to_the_first() {
     let report = swept();
     let html = html(&report);
-    for text in ["Best of 4 groups", "18.00%", "18.00% ± 0.20, 2 seeds", "16.00–20.00%", "+3.00", "[+0.40, +5.00]"] {
+    for text in [
+        "Best of 4 groups",
+        "18.00%",
+        "18.00% ± 0.20, 2 seeds",
+        "16.00–20.00%",
+        "+3.00",
+        "+0.40 … +5.00",
+        "[+0.40, +5.00]",
+    ] {
         assert!(html.contains(text), "{text}");
     }
-    assert!(html.contains("<b>better</b>"));
+    assert!(html.contains("<p class=\"label\">better</p>"));
     assert!(html.contains("no evidence of a difference"), "of the second group, whose interval holds 0");
     assert!(html.contains("flattered by the choice"), "the best of several");
     let mut first = report.clone();
@@ -125,7 +134,7 @@ fn the_best_group_is_told_with_its_spread_its_interval_and_what_it_is_to_the_fir
 #[test]
 fn every_column_can_be_sorted_and_every_group_opens_to_its_points() {
     let html = html(&swept());
-    assert_eq!(html.matches("scope=\"col\" aria-sort=\"none\"><button").count(), 8);
+    assert_eq!(html.matches("scope=\"col\" aria-sort=\"none\"><button").count(), 7);
     assert_eq!(html.matches("scope=\"col\" aria-sort=\"ascending\"><button").count(), 1);
     assert_eq!(html.matches("<tr class=\"group\">").count(), 4);
     assert_eq!(html.matches("<code>pipeline report 20261124T082050Z-ab12:").count(), 8);
@@ -167,7 +176,7 @@ fn a_sweep_that_measured_nothing_still_has_its_points_and_stages() {
     }
     let html = html(&report);
     assert!(html.contains("No point has measured MeanRecall"));
-    assert!(!html.contains("<section id=\"lines\">") && !html.contains("<section id=\"effects\">"));
+    assert!(!html.contains("<section id=\"parallel\">") && !html.contains("<section id=\"effects\">"));
     assert!(html.contains("8 failed."));
     assert_eq!(html.matches("✕ failed").count(), 8);
 }

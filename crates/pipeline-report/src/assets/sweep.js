@@ -20,7 +20,7 @@
   const valueOf = (group, column) => group.querySelector("tr.group").cells[column].dataset.value;
   const compare = (a, b) => (isNaN(a) || isNaN(b) ? a.localeCompare(b) : a - b);
   headings.forEach((heading, column) => heading.addEventListener("click", () => {
-    const first = heading.classList.contains("n") && column > 0 ? "descending" : "ascending";
+    const first = heading.classList.contains("falling") ? "descending" : "ascending";
     const other = first === "ascending" ? "descending" : "ascending";
     const wanted = heading.ariaSort === first ? other : first;
     headings.forEach((one) => one.setAttribute("aria-sort", one === heading ? wanted : "none"));

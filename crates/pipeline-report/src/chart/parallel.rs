@@ -37,9 +37,21 @@ impl Track {
     }
 
     /// Where the `idx`th of `n` names stands.
-    pub(crate) fn place(idx: usize, n: usize) -> f64 {
-        if n > 1 { idx as f64 / (n - 1) as f64 } else { 0.5 }
+    fn place(idx: usize, n: usize) -> f64 {
+        let band = band(n);
+        if n > 1 { band / 2.0 + (1.0 - band) * idx as f64 / (n - 1) as f64 } else { 0.5 }
     }
+
+    /// Where a line meets the `idx`th of `n` names: beside the others of that name, in the order of their `rank`s from 0
+    /// to 1, so that no two lines run over each other.
+    pub(crate) fn meeting(idx: usize, n: usize, rank: f64) -> f64 {
+        Self::place(idx, n) + (rank - 0.5) * band(n)
+    }
+}
+
+/// The share of an axis over which the lines of one of `n` names spread.
+fn band(n: usize) -> f64 {
+    (0.5 / n.max(1) as f64).min(0.12)
 }
 
 /// A line through all axes.
@@ -116,8 +128,17 @@ mod tests {
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let track = Track::of_names("x", &names);
         assert!(track.labels.len() <= MAX_LABELS, "{}", track.labels.len());
-        assert_eq!(track.labels[1], (3.0 / 29.0, "3".to_owned()));
+        assert_eq!(track.labels[1].1, "3");
         assert_eq!(Track::of_names("x", &["a"]).labels, [(0.5, "a".to_owned())]);
+    }
+
+    #[test]
+    fn lines_of_one_name_stand_side_by_side_and_apart_from_the_next() {
+        for n in [2, 5, 40] {
+            assert!(Track::meeting(0, n, 0.0) >= 0.0 && Track::meeting(n - 1, n, 1.0) <= 1.0 + 1e-12);
+            assert!(Track::meeting(0, n, 0.0) < Track::meeting(0, n, 1.0));
+            assert!(Track::meeting(0, n, 1.0) < Track::meeting(1, n, 0.0));
+        }
     }
 
     #[test]

@@ -190,6 +190,8 @@ pub struct EffectValue {
     pub mean: f64,
     /// The 95% interval of that mean over queries, if it could be had.
     pub interval: Option<Interval>,
+    /// The paired difference to the first of the values, if it is another and the difference could be tested.
+    pub difference: Option<Difference>,
     /// The number and the MeanRecall of each of these points.
     pub points: Vec<(usize, f64)>,
 }

@@ -2,7 +2,7 @@
 
 use maud::{Markup, html};
 
-use super::metrics::{Share, bounds, deltas, meter, other, table};
+use super::metrics::{ALL, Share, bounds, deltas, meter, other, table};
 use super::words::{count, percent};
 use crate::facts::{Evaluation, Report};
 
@@ -34,7 +34,7 @@ fn tile(share: &Share, is_first: bool) -> Markup {
         div.tile.first[is_first] {
             h4 { (share.name) }
             p.big { (percent(share.value)) }
-            (meter(share.value, share.interval, 1.0))
+            (meter(share.value, share.interval, ALL))
             @if share.interval.is_some() { p.sub { "95%: " (bounds(share.interval)) } }
             (deltas(share))
         }

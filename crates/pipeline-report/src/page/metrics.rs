@@ -74,7 +74,7 @@ pub(super) fn deltas(share: &Share) -> Markup {
 }
 
 /// A difference, with a colour only where it may mean something.
-pub(super) fn delta(value: f64, is_telling: bool, against: Markup) -> Markup {
+fn delta(value: f64, is_telling: bool, against: Markup) -> Markup {
     let (class, sign) = match value {
         value if value >= 0.000_05 => ("up", "▲"),
         value if value <= -0.000_05 => ("down", "▼"),
@@ -93,10 +93,10 @@ pub(super) fn verdict(interval: Interval) -> &'static str {
     }
 }
 
-/// A share and its interval on a track from 0 to `most`. Places are attributes and no style, which a strict policy of a
+/// A share and its interval on a track that shows this range. Places are attributes and no style, which a strict policy of a
 /// server would forbid.
-pub(super) fn meter(value: f64, interval: Option<Interval>, most: f64) -> Markup {
-    let share = |value: f64| 100.0 * (value / most).clamp(0.0, 1.0);
+pub(super) fn meter(value: f64, interval: Option<Interval>, range: Interval) -> Markup {
+    let share = |value: f64| 100.0 * ((value - range.low) / (range.high - range.low)).clamp(0.0, 1.0);
     let at = |value: f64| format!("{:.1}%", share(value));
     html! {
         svg.meter aria-hidden="true" {
@@ -108,6 +108,9 @@ pub(super) fn meter(value: f64, interval: Option<Interval>, most: f64) -> Markup
         }
     }
 }
+
+/// All that a share can be.
+pub(super) const ALL: Interval = Interval { low: 0.0, high: 1.0 };
 
 /// Low and high, in percent.
 pub(super) fn bounds(interval: Option<Interval>) -> String {

@@ -98,6 +98,7 @@ fn short(n: u32) -> String {
 
 fn slices(title: &str, slices: &[Slice]) -> Markup {
     let most = slices.iter().map(|slice| slice.recalls.mean_interval.high).fold(0.01, f64::max);
+    let range = Interval { low: 0.0, high: most };
     html! {
         figure {
             figcaption { (title) }
@@ -112,7 +113,7 @@ fn slices(title: &str, slices: &[Slice]) -> Markup {
                         td.n { (count(recalls.n as u64)) }
                         td.n { (percent(recalls.mean)) }
                         @let interval = Some(recalls.mean_interval);
-                        td data-tip=(bounds(interval)) { (meter(recalls.mean, interval, most)) }
+                        td data-tip=(bounds(interval)) { (meter(recalls.mean, interval, range)) }
                         @for (_, share, _) in ends(Some(slice)) { td.n { (percent(*share)) } }
                     }
                 } }

@@ -53,6 +53,8 @@ impl Content<'_> {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
+                    // An empty icon, so that a browser asks no server for one.
+                    link rel="icon" href="data:,";
                     title { (title) }
                     style { (PreEscaped(&style)) }
                 }
@@ -88,7 +90,7 @@ impl Content<'_> {
                     @if !run.started.is_empty() { span { (run.started) " UTC" } }
                     @if let Some(seconds) = run.seconds { span { "took " (duration(seconds)) } }
                     @if !run.device.is_empty() { span { (run.device) } }
-                    @if let Some(n_threads) = run.n_threads { span { (n_threads) " threads" } }
+                    @if let Some(n_threads) = run.n_threads { span { (n_threads) @if n_threads == 1 { " thread" } @else { " threads" } } }
                 }
             }
             nav aria-label="sections" {

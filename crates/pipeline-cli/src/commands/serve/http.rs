@@ -23,8 +23,9 @@ const MAX_HEADERS: usize = 64;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long is waited for a client to close after its answer.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// What a page may load and do: show this server's pictures and its own style, and send its form back. No script runs.
-const POLICY: &str = "default-src 'none'; img-src 'self'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
+/// What a page may load and do: show this server's pictures and its own icon and style, and send its form back. No script
+/// runs.
+const POLICY: &str = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
 /// How soon a wait notices that the server is to stop.
 const TICK: Duration = Duration::from_millis(100);

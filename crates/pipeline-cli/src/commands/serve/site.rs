@@ -89,11 +89,10 @@ impl Site {
         Response::html(status, html)
     }
 
-    /// Links to what there is to read.
+    /// The name of the spec, and links to what there is to read.
     fn links(&self) -> String {
-        let links = self.reports.addresses().map(|(address, text)| format!("<a href=\"{address}\">{text}</a>"));
-        let links = links.collect::<Vec<_>>().join(" ");
-        if links.is_empty() { links } else { format!("<nav>{links}</nav>\n") }
+        let links = self.reports.addresses().map(|(address, text)| format!(" <a href=\"{address}\">{text}</a>"));
+        format!("<nav><span>{}</span>{}</nav>\n", page::escape(&self.name), links.collect::<String>())
     }
 
     fn search_json(&self, query: &str) -> Response {

@@ -1,6 +1,7 @@
 //! The table of groups: every column sorts, and a row opens to its points.
 
 use maud::{Markup, html};
+use pipeline_nn::statistics::Interval;
 
 use super::{group_axes, label, mean_and_sd, value_of};
 use crate::facts::{GroupFacts, PointFacts, PointState, Spread, Standing, SweepReport};
@@ -8,44 +9,47 @@ use crate::page::metrics::{bounds, meter, verdict};
 use crate::page::words::{duration, percent, plain, points};
 
 pub(super) fn draw(report: &SweepReport) -> Markup {
-    let most = report.groups.iter().filter_map(highest).fold(0.01, f64::max);
+    let range = range(report);
     html! {
         p.sub { "Click a heading to sort, a row to see its points." }
         div.scroll { table.sorted.groups-table {
             thead { tr {
-                (heading("#", true, Some("ascending")))
-                @for (_, axis) in group_axes(report) { (heading(&axis.name, axis.is_numeric(), None)) }
-                (heading("n", true, None))
-                (heading("MeanRecall", true, None))
-                (heading("95% interval", false, None))
-                (heading("to the first", true, None))
-                (heading("verdict", false, None))
-                @for metric in &report.other_metrics { (heading(&metric.title, true, None)) }
+                (heading("#", "", "ascending"))
+                @for (_, axis) in group_axes(report) { (heading(&axis.name, if axis.is_numeric() { "n" } else { "" }, "none")) }
+                (heading("n", "n falling", "none"))
+                (heading("MeanRecall", "n falling", "none"))
+                (heading("95% interval", "", "none"))
+                (heading("to the first", "falling", "none"))
+                @for metric in &report.other_metrics { (heading(&metric.title, "n falling", "none")) }
             } }
-            @for (idx, group) in report.groups.iter().enumerate() { (rows(report, idx, group, most)) }
+            @for (idx, group) in report.groups.iter().enumerate() { (rows(report, idx, group, range)) }
         } }
     }
 }
 
-/// A heading that sorts by its column.
-fn heading(title: &str, is_number: bool, sorted: Option<&str>) -> Markup {
-    html! { th.n[is_number] scope="col" aria-sort=(sorted.unwrap_or("none")) { button type="button" { (title) } } }
+/// A heading that sorts by its column: `n` stands over numbers, and of `falling` the highest come first.
+fn heading(title: &str, class: &str, sorted: &str) -> Markup {
+    html! { th class=(class) scope="col" aria-sort=(sorted) { button type="button" { (title) } } }
 }
 
-fn highest(group: &GroupFacts) -> Option<f64> {
-    let mean = group.mean_recall?.mean;
-    Some(group.interval.map_or(mean, |interval| interval.high))
+/// What the intervals of all groups reach over.
+fn range(report: &SweepReport) -> Interval {
+    let intervals = || report.groups.iter().filter_map(|group| group.interval);
+    let low = intervals().map(|interval| interval.low).fold(1.0, f64::min);
+    let high = intervals().map(|interval| interval.high).fold(0.0, f64::max);
+    Interval { low, high: high.max(low + 1e-4) }
 }
 
-fn rows(report: &SweepReport, idx: usize, group: &GroupFacts, most: f64) -> Markup {
+fn rows(report: &SweepReport, idx: usize, group: &GroupFacts, range: Interval) -> Markup {
     let is_best = report.best == Some(idx);
-    let n_columns = 6 + group_axes(report).count() + report.other_metrics.len();
+    let n_columns = 5 + group_axes(report).count() + report.other_metrics.len();
     html! {
         tbody.best[is_best] data-group=(idx) {
             tr.group {
-                td.n data-value=(idx) {
+                td.nowrap data-value=(idx) {
                     button.open type="button" aria-expanded="true" aria-controls={ "points-" (idx) }
                         aria-label={ "points of " (label(report, group)) } { (idx + 1) }
+                    @if is_best { b.tag { "best" } } @else if group.standing == Standing::Reference { b.tag.first { "first" } }
                 }
                 @for (axis_idx, axis) in group_axes(report) {
                     @let value = value_of(axis, axis_idx, group);
@@ -58,9 +62,9 @@ fn rows(report: &SweepReport, idx: usize, group: &GroupFacts, most: f64) -> Mark
                 }
                 td.n data-value=[group.mean_recall.map(|spread| spread.mean)] { b { (cell(group.mean_recall.as_ref())) } }
                 td.meter-cell data-value=[group.interval.map(|interval| interval.high - interval.low)] data-tip=(bounds(group.interval)) {
-                    @if let (Some(spread), Some(_)) = (group.mean_recall, group.interval) { (meter(spread.mean, group.interval, most)) }
+                    @if let (Some(spread), Some(_)) = (group.mean_recall, group.interval) { (meter(spread.mean, group.interval, range)) }
                 }
-                (standing(group, is_best))
+                (standing(group))
                 @for (metric, spread) in report.other_metrics.iter().zip(&group.others) {
                     td.n data-value=[spread.map(|spread| spread.mean)] {
                         @if metric.is_share { (cell(spread.as_ref())) } @else if let Some(spread) = spread { (plain(spread.mean)) }
@@ -83,8 +87,8 @@ fn sort_key(report: &SweepReport, axis_idx: usize, group: &GroupFacts) -> Option
     if axis.is_numeric() { axis.values[value].number } else { Some(value as f64) }
 }
 
-/// The cells of the difference and of the verdict.
-fn standing(group: &GroupFacts, is_best: bool) -> Markup {
+/// The difference to the first group, and what it is worth.
+fn standing(group: &GroupFacts) -> Markup {
     let value = match &group.standing {
         Standing::Reference => Some(0.0),
         Standing::Compared(difference) => Some(difference.value),
@@ -100,22 +104,22 @@ fn standing(group: &GroupFacts, is_best: bool) -> Markup {
         _ => "same",
     };
     let words = match &group.standing {
-        Standing::Reference => "the first".to_owned(),
+        Standing::Reference => String::new(),
         Standing::Compared(difference) => verdict(difference.interval).to_owned(),
         Standing::Untested(why, _) => format!("not tested: {why}"),
         Standing::Incomparable(what) => format!("not compared: {what}"),
         Standing::Unmeasured => "not measured".to_owned(),
     };
     html! {
-        td.n data-value=[value] {
+        td.standing data-value=[value] {
             @if let (Some(value), false) = (value, group.standing == Standing::Reference) {
                 b class=(class) { (points(value)) }
                 @if let Standing::Compared(difference) = &group.standing {
                     " " span.soft { "[" (points(difference.interval.low)) ", " (points(difference.interval.high)) "]" }
                 }
             }
+            div { (words) }
         }
-        td.verdict data-value=(words) { @if is_best { b.tag { "best" } " " } (words) }
     }
 }
 

@@ -37,11 +37,12 @@ pub(super) fn draw(report: &SweepReport) -> Option<Markup> {
     let labels = scale.ticks.iter().map(|(value, text)| (scale.share(*value), text.clone()));
     tracks.push(Track { name: "MeanRecall".to_owned(), labels: labels.collect() });
     let lines = measured.iter().map(|(idx, group, mean)| {
+        let rank = (mean - low) / (high - low).max(f64::MIN_POSITIVE);
         let place = |(axis_idx, order): &(usize, Vec<usize>)| {
             let position = order.iter().position(|value| Some(*value) == group.values[*axis_idx]).unwrap_or(0);
-            Track::place(position, order.len())
+            Track::meeting(position, order.len(), rank)
         };
-        let colour = ((mean - low) / (high - low).max(f64::MIN_POSITIVE) * (N_COLOURS - 1.0)).round();
+        let colour = (rank * (N_COLOURS - 1.0)).round();
         let best = if report.best == Some(*idx) { " best" } else { "" };
         let spread = group.mean_recall.as_ref().map(mean_and_sd).unwrap_or_default();
         Line {
@@ -54,7 +55,8 @@ pub(super) fn draw(report: &SweepReport) -> Option<Markup> {
     let lines: Vec<_> = lines.collect();
     Some(html! {
         p.sub {
-            "Each line is a group of points, the darker or brighter the higher its MeanRecall. Point at one, or reach it with Tab and the arrow keys: its row is marked; click it to see the points."
+            "Each line is a group of points, of stronger colour the higher its MeanRecall; lines of one value lie beside each other in that order. "
+            "Point at a line, or reach it with Tab and the arrow keys: its row is marked. Click it to see its points."
         }
         div.scroll { (parallel("groups by their values and MeanRecall", &tracks, &lines)) }
     })

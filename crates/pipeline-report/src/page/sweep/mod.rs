@@ -18,7 +18,7 @@ const SCRIPT: &str = include_str!("../../assets/sweep.js");
 pub fn render_sweep(report: &SweepReport) -> Page {
     let mut sections = vec![section("result", "Result", result::draw(report))];
     let lines = lines::draw(report);
-    sections.extend(lines.map(|lines| section("lines", "Lines", lines)));
+    sections.extend(lines.map(|lines| section("parallel", "Parallel coordinates", lines)));
     sections.push(section("groups", "Groups", groups::draw(report)));
     if !report.effects.is_empty() {
         sections.push(section("effects", "Effects", effects::draw(report)));

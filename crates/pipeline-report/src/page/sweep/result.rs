@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{label, mean_and_sd};
 use crate::facts::{GroupFacts, PointState, Standing, SweepReport};
-use crate::page::metrics::{bounds, delta, meter, verdict};
+use crate::page::metrics::{ALL, bounds, meter, verdict};
 use crate::page::words::{count, percent, points};
 
 pub(super) fn draw(report: &SweepReport) -> Markup {
@@ -52,12 +52,11 @@ fn tiles(report: &SweepReport, reference: &GroupFacts, best: &GroupFacts) -> Mar
                 @match &best.standing {
                     Standing::Compared(difference) => {
                         p.big { (points(difference.value)) small { " points" } }
-                        (delta(difference.value, difference.interval.side_of_zero().is_some(), html! {
-                            " 95%, paired " span.nowrap {
-                                "[" (points(difference.interval.low)) ", " (points(difference.interval.high)) "]"
-                            }
-                        }))
-                        p.sub { b { (verdict(difference.interval)) } }
+                        p.label { (verdict(difference.interval)) }
+                        p.sub {
+                            "95%, paired over queries: "
+                            span.nowrap { (points(difference.interval.low)) " … " (points(difference.interval.high)) }
+                        }
                     },
                     Standing::Untested(why, difference) => {
                         p.big { (points(*difference)) small { " points" } }
@@ -76,7 +75,7 @@ fn tile(report: &SweepReport, title: &str, group: &GroupFacts, is_first: bool) -
             h4 { (title) }
             @if let Some(spread) = &group.mean_recall {
                 p.big { (percent(spread.mean)) }
-                (meter(spread.mean, group.interval, 1.0))
+                (meter(spread.mean, group.interval, ALL))
                 p.label { (label(report, group)) }
                 p.sub {
                     @if spread.sd.is_some() { "MeanRecall " (mean_and_sd(spread)) ", " (spread.n) " seeds" }

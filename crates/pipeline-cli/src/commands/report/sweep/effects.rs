@@ -1,9 +1,9 @@
 //! What each axis does: for each of its values the mean over all points that have it.
 
-use pipeline_report::facts::{EffectFacts, EffectValue};
+use pipeline_report::facts::{Difference, EffectFacts, EffectValue};
 
 use super::Sweep;
-use super::groups::resampled;
+use super::groups::{differences, resampled};
 use super::queries::Found;
 
 /// The effects of all axes with several values; those of seeds only where nothing else was swept.
@@ -32,10 +32,13 @@ fn values(sweep: &Sweep<'_>, axis_idx: usize) -> Vec<EffectValue> {
         let mean = shares.iter().map(|(_, share)| share).sum::<f64>() / shares.len() as f64;
         let found = Found::mean(points.iter().filter_map(|idx| sweep.found(*idx)));
         columns.push(found.and_then(|found| found.values().cloned()));
-        values.push(EffectValue { value, mean, interval: None, points: shares });
+        values.push(EffectValue { value, mean, interval: None, difference: None, points: shares });
     }
-    for (value, interval) in values.iter_mut().zip(resampled(&columns)) {
+    let first = values.first().map_or(0.0, |value| value.mean);
+    let paired = resampled(&differences(&columns, 0));
+    for ((value, interval), paired) in values.iter_mut().zip(resampled(&columns)).zip(paired) {
         value.interval = interval;
+        value.difference = paired.map(|interval| Difference { value: value.mean - first, interval });
     }
     values
 }

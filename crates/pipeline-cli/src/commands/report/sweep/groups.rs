@@ -36,9 +36,9 @@ pub fn collect(sweep: &Sweep<'_>) -> Groups {
     let points = |group: &Group| group.points.iter().map(|number| number - 1).collect::<Vec<_>>();
     let found: Vec<Option<Found>> =
         groups.iter().map(|group| Found::mean(points(group).into_iter().filter_map(|idx| sweep.found(idx)))).collect();
-    let own = resampled(&found.iter().map(|found| found.as_ref()?.values().cloned()).collect::<Vec<_>>());
-    let differences = differences(&found, reference);
-    let paired = resampled(&differences);
+    let columns: Vec<_> = found.iter().map(|found| found.as_ref()?.values().cloned()).collect();
+    let own = resampled(&columns);
+    let paired = resampled(&differences(&columns, reference.unwrap_or(0)));
     let reference_mean = reference.and_then(|idx| spread(&groups[idx])).map_or(0.0, |spread| spread.mean);
     let standing = |idx: usize| match (&found[idx], spread(&groups[idx])) {
         (_, None) | (None, _) => Standing::Unmeasured,
@@ -65,15 +65,15 @@ pub fn collect(sweep: &Sweep<'_>) -> Groups {
     Groups { best: best(&groups), groups, reference }
 }
 
-/// What each query of a group found more than in the reference; none where one of them cannot be had, and of the
-/// reference itself.
-fn differences(found: &[Option<Found>], reference: Option<usize>) -> Vec<Option<Vec<f64>>> {
-    let first = reference.and_then(|idx| found[idx].as_ref()?.values());
-    let difference = |(idx, found): (usize, &Option<Found>)| {
-        let values = found.as_ref()?.values().filter(|_| reference != Some(idx))?;
-        Some(values.iter().zip(first?).map(|(value, first)| value - first).collect())
+/// What each query found more than in the column at `reference`; none where one of the two is missing, and for that
+/// column itself.
+pub fn differences(columns: &[Option<Vec<f64>>], reference: usize) -> Vec<Option<Vec<f64>>> {
+    let first = columns.get(reference).and_then(Option::as_ref);
+    let difference = |(idx, column): (usize, &Option<Vec<f64>>)| {
+        let column = column.as_ref().filter(|_| idx != reference)?;
+        Some(column.iter().zip(first?).map(|(value, first)| value - first).collect())
     };
-    found.iter().enumerate().map(difference).collect()
+    columns.iter().enumerate().map(difference).collect()
 }
 
 /// The 95% intervals of the means of those columns that there are.
