@@ -11,6 +11,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::response::Response;
+
 /// Requests that are answered at once.
 const N_THREADS: usize = 4;
 /// Connections that wait for a thread; more are turned away.
@@ -19,14 +21,12 @@ const N_WAITING: usize = 32;
 const MAX_HEAD_BYTES: usize = 8 << 10;
 /// Headers of a request; more are refused.
 const MAX_HEADERS: usize = 64;
-/// How long a client may take to send its request, and again to take the answer.
+/// How long a client may take to send its request, and again to take a small answer.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// A client may take longer for a large answer, as over a slow tunnel, but not less than so many bytes in a millisecond.
+const MIN_BYTES_PER_MS: u64 = 128;
 /// How long is waited for a client to close after its answer.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// What a page may load and do: show this server's pictures and its own icon and style, and send its form back. No script
-/// runs.
-const POLICY: &str = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; \
-                      frame-ancestors 'none'";
 /// How soon a wait notices that the server is to stop.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -39,36 +39,6 @@ pub struct Request {
     pub query: String,
     /// HEAD: the answer has no body.
     is_head: bool,
-}
-
-/// What is answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Response {
-    /// The status code.
-    pub status: u16,
-    /// The media type.
-    pub kind: &'static str,
-    /// The body.
-    pub body: Vec<u8>,
-    /// What a page may load and do, where it is not the usual.
-    pub policy: Option<String>,
-}
-
-impl Response {
-    /// An answer to which the usual policy applies.
-    pub fn new(status: u16, kind: &'static str, body: Vec<u8>) -> Self {
-        Self { status, kind, body, policy: None }
-    }
-
-    /// An answer of plain text.
-    pub fn text(status: u16, text: &str) -> Self {
-        Self::new(status, "text/plain; charset=utf-8", format!("{text}\n").into_bytes())
-    }
-
-    /// A page.
-    pub fn html(status: u16, html: String) -> Self {
-        Self::new(status, "text/html; charset=utf-8", html.into_bytes())
-    }
 }
 
 /// Answers connections until `stop` is true at the next one; requests that have come by then are answered.
@@ -139,7 +109,8 @@ impl Worker<'_> {
             }
             Err(response) => (response, false),
         };
-        send(stream, &response, is_head, Instant::now() + PATIENCE)?;
+        let size = Duration::from_millis(response.body.len() as u64 / MIN_BYTES_PER_MS);
+        send(stream, &response, is_head, Instant::now() + PATIENCE + size)?;
         hang_up(stream)
     }
 
@@ -211,7 +182,7 @@ fn is_this_machine(host: &[u8]) -> bool {
 
 /// Sends an answer; a client that has not taken it by `deadline` loses it.
 fn send(mut stream: &TcpStream, response: &Response, is_head: bool, deadline: Instant) -> io::Result<()> {
-    let head = head_of(response);
+    let head = response.head();
     let mut rest = if is_head { head.into_bytes() } else { [head.as_bytes(), &response.body].concat() };
     while !rest.is_empty() {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -224,20 +195,6 @@ fn send(mut stream: &TcpStream, response: &Response, is_head: bool, deadline: In
         rest.drain(..n_bytes);
     }
     Ok(())
-}
-
-/// The status line and headers. No other page may show or read an answer.
-fn head_of(response: &Response) -> String {
-    let Response { status, kind, body, policy } = response;
-    format!(
-        "HTTP/1.1 {status} {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: \
-         no-store\r\nContent-Security-Policy: {}\r\nCross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: \
-         no-referrer\r\nX-Content-Type-Options: nosniff\r\n{}\r\n",
-        phrase(*status),
-        body.len(),
-        policy.as_deref().unwrap_or(POLICY),
-        if *status == 405 { "Allow: GET, HEAD\r\n" } else { "" },
-    )
 }
 
 /// Waits until the client has read the answer: closing with bytes unread would tear the answer from its hands.
@@ -259,21 +216,6 @@ fn hang_up(mut stream: &TcpStream) -> io::Result<()> {
 
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted)
-}
-
-const fn phrase(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        400 => "Bad Request",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        413 => "Content Too Large",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        _ => "Service Unavailable",
-    }
 }
 
 #[cfg(test)]

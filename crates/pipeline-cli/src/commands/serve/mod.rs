@@ -5,6 +5,7 @@
 
 mod http;
 mod reports;
+mod response;
 mod site;
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream};

@@ -9,7 +9,7 @@ use pipeline_core::{Event, Key, RunId, StageId};
 use pipeline_report::Page;
 use pipeline_store::{RunInfo, Store, StoreError};
 
-use super::http::Response;
+use super::response::Response;
 use crate::commands::report::{self, Options, Subject};
 use crate::failure::Failure;
 use crate::opened::Opened;

@@ -4,8 +4,9 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use pipeline_core::RunId;
 use pipeline_stages::{Pictures, TextSearch};
 
-use super::http::{Request, Response};
+use super::http::Request;
 use super::reports::Reports;
+use super::response::Response;
 use crate::failure::Failure;
 use crate::opened::Opened;
 use crate::page;

@@ -1,0 +1,65 @@
+//! What is answered, and what a browser may do with it.
+
+/// What a page may load and do: show this server's pictures and its own icon and style, and send its form back. No script
+/// runs.
+const POLICY: &str = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; \
+                      base-uri 'none'; frame-ancestors 'none'";
+
+/// What is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    /// The status code.
+    pub status: u16,
+    /// The media type.
+    pub kind: &'static str,
+    /// The body.
+    pub body: Vec<u8>,
+    /// What a page may load and do, where it is not the usual.
+    pub policy: Option<String>,
+}
+
+impl Response {
+    /// An answer to which the usual policy applies.
+    pub fn new(status: u16, kind: &'static str, body: Vec<u8>) -> Self {
+        Self { status, kind, body, policy: None }
+    }
+
+    /// An answer of plain text.
+    pub fn text(status: u16, text: &str) -> Self {
+        Self::new(status, "text/plain; charset=utf-8", format!("{text}\n").into_bytes())
+    }
+
+    /// A page.
+    pub fn html(status: u16, html: String) -> Self {
+        Self::new(status, "text/html; charset=utf-8", html.into_bytes())
+    }
+
+    /// The status line and headers. No other page may show or read an answer.
+    pub fn head(&self) -> String {
+        let Self { status, kind, body, policy } = self;
+        format!(
+            "HTTP/1.1 {status} {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: \
+             no-store\r\nContent-Security-Policy: {}\r\nCross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: \
+             no-referrer\r\nX-Content-Type-Options: nosniff\r\n{}\r\n",
+            phrase(*status),
+            body.len(),
+            policy.as_deref().unwrap_or(POLICY),
+            if *status == 405 { "Allow: GET, HEAD\r\n" } else { "" },
+        )
+    }
+}
+
+const fn phrase(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        400 => "Bad Request",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        413 => "Content Too Large",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        _ => "Service Unavailable",
+    }
+}
