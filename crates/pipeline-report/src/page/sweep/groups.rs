@@ -15,9 +15,9 @@ pub(super) fn draw(report: &SweepReport) -> Markup {
         div.scroll { table.sorted.groups-table {
             thead { tr {
                 (heading("#", "", "ascending"))
+                (heading("MeanRecall", "n falling", "none"))
                 @for (_, axis) in group_axes(report) { (heading(&axis.name, if axis.is_numeric() { "n" } else { "" }, "none")) }
                 (heading("n", "n falling", "none"))
-                (heading("MeanRecall", "n falling", "none"))
                 (heading("95% interval", "", "none"))
                 (heading("to the first", "falling", "none"))
                 @for metric in &report.other_metrics { (heading(&metric.title, "n falling", "none")) }
@@ -51,6 +51,7 @@ fn rows(report: &SweepReport, idx: usize, group: &GroupFacts, range: Interval) -
                         aria-label={ "points of " (label(report, group)) } { (idx + 1) }
                     @if is_best { b.tag { "best" } } @else if group.standing == Standing::Reference { b.tag.first { "first" } }
                 }
+                td.n data-value=[group.mean_recall.map(|spread| spread.mean)] { b { (cell(group.mean_recall.as_ref())) } }
                 @for (axis_idx, axis) in group_axes(report) {
                     @let value = value_of(axis, axis_idx, group);
                     td.n[axis.is_numeric()] data-value=[sort_key(report, axis_idx, group)] { (value) }
@@ -60,7 +61,6 @@ fn rows(report: &SweepReport, idx: usize, group: &GroupFacts, range: Interval) -
                     @if n_measured == group.points.len() { (n_measured) }
                     @else { b.warn { (n_measured) " of " (group.points.len()) } }
                 }
-                td.n data-value=[group.mean_recall.map(|spread| spread.mean)] { b { (cell(group.mean_recall.as_ref())) } }
                 td.meter-cell data-value=[group.interval.map(|interval| interval.high - interval.low)] data-tip=(bounds(group.interval)) {
                     @if let (Some(spread), Some(_)) = (group.mean_recall, group.interval) { (meter(spread.mean, group.interval, range)) }
                 }
