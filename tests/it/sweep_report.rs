@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::notebook::notebook;
+use crate::notebook::notebook_with_features;
 use crate::project::Project;
 use crate::sweeps::{programs, swept_notebook};
 
@@ -27,7 +27,7 @@ fn points(value: &Value) -> String {
 
 #[test]
 fn a_page_about_a_sweep_compares_its_points_as_diff_does() {
-    let project = notebook();
+    let project = notebook_with_features();
     let axis = ["--axis", "projection.params.epochs=[1, 4]"];
     let swept = sweep(&project, &axis, 0);
     let html = page(&project, &["last"]);
@@ -85,7 +85,7 @@ fn points_that_failed_or_measured_other_data_are_told_and_not_compared() {
     assert!(html.contains("3 points of x (3): 2 ran, 1 failed."), "{html}");
     assert!(html.contains("No point has measured MeanRecall") && html.contains("`middle` failed: "), "{html}");
 
-    let project = notebook();
+    let project = notebook_with_features();
     sweep(&project, &["--axis", "valid-images.params.max_samples=[500, 100]"], 0);
     let html = page(&project, &["last"]);
     assert!(html.contains("1 of 2 groups were measured over other data than the first"));
