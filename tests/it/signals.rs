@@ -46,6 +46,8 @@ fn a_second_interrupt_ends_the_program_at_once() {
     run.until("stopping");
     signal("INT", run.id());
     assert_eq!(run.code(), Some(130));
+    // The stage's own program heeds no signal and would stay behind.
+    project.write("go", "x\n");
 }
 
 #[test]
