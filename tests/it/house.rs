@@ -57,6 +57,18 @@ fn the_readme_lists_the_commands_as_the_help_does() {
 }
 
 #[test]
+fn every_sweep_of_the_experiments_has_its_line_in_their_document() {
+    let folder = root().join("pipelines/experiments");
+    let names = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let links: BTreeSet<_> = names
+        .filter(|name| name != "base.yaml")
+        .map(|name| format!("[{name}](../pipelines/experiments/{name})"))
+        .collect();
+    let table = table_under("docs/experiments.md", "# Experiments on the demo", 0);
+    assert_eq!(table.iter().map(|row| row[0].clone()).collect::<BTreeSet<_>>(), links);
+}
+
+#[test]
 fn links_in_the_documents_lead_somewhere() {
     for document in [
         "README.md",
@@ -64,6 +76,7 @@ fn links_in_the_documents_lead_somewhere() {
         "CONTRIBUTING.md",
         "artifacts/README.md",
         "docs/ci.md",
+        "docs/experiments.md",
         "docs/statistics.md",
         "docs/training.md",
         "docs/tutorial.md",
