@@ -217,6 +217,16 @@ fn points_that_differ_in_the_seed_only_are_one_row_with_mean_and_deviation() {
 }
 
 #[test]
+fn texts_found_for_images_stand_beside_images_found_for_texts() {
+    let project = notebook_with_features();
+    let table = project.run(&["sweep", "spec.yaml", "--axis", "evaluate.params.image_to_text=[false, true]"]).stdout;
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[0].ends_with(" recall_at_10 i2t_mean_recall"), "{table}");
+    assert!(lines[1].starts_with("1 false ") && lines[1].contains(" –"), "{table}");
+    assert!(lines[2].starts_with("2 true ") && !lines[2].contains(" –"), "{table}");
+}
+
+#[test]
 fn a_point_of_a_recorded_sweep_is_named_by_its_number() {
     let project = swept_notebook();
     let report = sweep(&project, &[], 0);
