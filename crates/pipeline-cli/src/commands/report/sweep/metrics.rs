@@ -35,18 +35,37 @@ pub fn beside(record: &SweepRecord, results: &Results<'_>, evaluation: Option<&S
 
 /// The columns as the page heads them.
 pub fn told(columns: &[Column]) -> Vec<MetricFacts> {
-    let title = |column: &Column| {
-        let (stage, name) = match column.title.strip_suffix(&column.metric) {
-            Some(stage) => (stage, column.metric.as_str()),
-            None => ("", column.title.as_str()),
+    let facts = |column: &Column| {
+        let stage = column.title.strip_suffix(&column.metric).unwrap_or_default();
+        let (direction, name) = match column.metric.strip_prefix("i2t_") {
+            Some(name) => ("i2t ", name),
+            None => ("", column.metric.as_str()),
         };
-        let name = match name.strip_prefix("recall_at_") {
-            Some(k) => format!("Recall@{k}"),
-            None if name == COMPARED => "MeanRecall".to_owned(),
-            None => name.to_owned(),
+        let (name, is_share) = match name.strip_prefix("recall_at_") {
+            Some(k) => (format!("Recall@{k}"), true),
+            None if name == COMPARED => ("MeanRecall".to_owned(), true),
+            None => (name.to_owned(), false),
         };
-        format!("{stage}{name}")
+        MetricFacts { title: format!("{stage}{direction}{name}"), is_share }
     };
-    let is_share = |column: &Column| column.metric == COMPARED || column.metric.starts_with("recall_at_");
-    columns.iter().map(|column| MetricFacts { title: title(column), is_share: is_share(column) }).collect()
+    columns.iter().map(facts).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recalls_are_headed_as_people_name_them_and_told_in_percent() {
+        for (title, metric, expect, is_share) in [
+            ("recall_at_5", "recall_at_5", "Recall@5", true),
+            ("i2t_mean_recall", "i2t_mean_recall", "i2t MeanRecall", true),
+            ("other.mean_recall", "mean_recall", "other.MeanRecall", true),
+            ("projection.loss", "loss", "projection.loss", false),
+        ] {
+            let stage = "evaluate".parse().unwrap();
+            let column = Column { stage, metric: metric.to_owned(), title: title.to_owned() };
+            assert_eq!(told(&[column]), [MetricFacts { title: expect.to_owned(), is_share }]);
+        }
+    }
 }
