@@ -217,6 +217,20 @@ fn points_that_differ_in_the_seed_only_are_one_row_with_mean_and_deviation() {
 }
 
 #[test]
+fn a_point_on_another_pool_is_told_and_never_the_best() {
+    let project = notebook_with_features();
+    let axis = ["--axis", "valid-images.params.max_samples=[100, 500]"];
+    let table = project.run(&[&["sweep", "spec.yaml"], &axis[..]].concat()).stdout;
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[1].starts_with("1 100 ") && lines[1].ends_with(" best"), "{table}");
+    assert!(lines[2].starts_with("2 500 ") && lines[2].ends_with(" another pool"), "{table}");
+    let recall = |line: &str| line.split(' ').nth(2).unwrap().parse::<f64>().unwrap();
+    assert!(recall(lines[2]) > recall(lines[1]), "a higher recall, which is no better: {table}");
+    let report = sweep(&project, &axis, 0);
+    assert_eq!((&report["best"], &report["points"][1]["measured_on"]), (&1.into(), &"another pool".into()));
+}
+
+#[test]
 fn texts_found_for_images_stand_beside_images_found_for_texts() {
     let project = notebook_with_features();
     let table = project.run(&["sweep", "spec.yaml", "--axis", "evaluate.params.image_to_text=[false, true]"]).stdout;

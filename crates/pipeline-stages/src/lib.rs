@@ -76,6 +76,11 @@ pub fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().copied().find(|kind| kind.name == name)
 }
 
+/// Whether stages of the kind of that name make artifacts of that format.
+pub fn makes(kind_name: &str, format: Format) -> bool {
+    kind(kind_name).is_some_and(|kind| kind.produces == format)
+}
+
 /// Checks kinds, inputs and params of every stage and builds the stages, in the spec's order.
 ///
 /// # Errors

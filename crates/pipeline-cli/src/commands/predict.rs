@@ -54,10 +54,9 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 /// # Errors
 /// When there is none, or several and no name.
 pub fn evaluation(opened: &Opened, name: Option<&str>) -> Result<StageId, Failure> {
-    let is_evaluation =
-        |kind: &str| pipeline_stages::kind(kind).is_some_and(|kind| kind.produces == Format::Evaluation);
     let named = name.map(|name| opened.stage(name)).transpose()?;
-    let nodes = opened.graph.nodes().iter().filter(|node| is_evaluation(node.stage.kind()));
+    let nodes = opened.graph.nodes().iter();
+    let nodes = nodes.filter(|node| pipeline_stages::makes(node.stage.kind(), Format::Evaluation));
     let stages: Vec<_> =
         nodes.map(|node| &node.id).filter(|id| named.as_ref().is_none_or(|named| named == *id)).collect();
     match (stages.as_slice(), name) {

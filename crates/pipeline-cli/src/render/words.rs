@@ -132,7 +132,7 @@ fn excerpt(text: &str, begin: usize) -> String {
 
 /// Whether the headline of a stage of this kind is a result, which a run prints on stdout.
 pub fn has_result_line(kind: &str) -> bool {
-    pipeline_stages::kind(kind).is_some_and(|kind| matches!(kind.produces, Format::Evaluation | Format::Files))
+    [Format::Evaluation, Format::Files].into_iter().any(|format| pipeline_stages::makes(kind, format))
 }
 
 #[cfg(test)]

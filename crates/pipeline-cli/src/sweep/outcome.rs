@@ -20,9 +20,10 @@ pub struct Results<'a> {
     pub points: Vec<PointResult<'a>>,
     /// The groups, in the order of their first points; none unless an axis is a seed with several values.
     pub groups: Vec<Group>,
-    /// The number of the point with the highest `mean_recall` of the first evaluation.
+    /// The number of the point with the highest `mean_recall` of the first evaluation, of those that were measured on as
+    /// many images and queries as the first.
     pub best: Option<usize>,
-    /// The index of the group with the highest mean of it.
+    /// The index of the group with the highest mean of it, of such points.
     pub best_group: Option<usize>,
 }
 
@@ -38,6 +39,9 @@ pub struct PointResult<'a> {
     pub failed: Vec<StageId>,
     /// The metrics, by stage of the spec.
     pub metrics: BTreeMap<StageId, Metrics>,
+    /// What is other than at the first point that was measured, so that their recalls say nothing about each other.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measured_on: Option<&'static str>,
 }
 
 /// How a point stands.
@@ -77,11 +81,19 @@ pub struct Spread {
 impl<'a> Results<'a> {
     /// What the events of the run came to for these points.
     pub fn of(record: &'a SweepRecord, tally: &Tally) -> Self {
-        let points: Vec<_> = record.points.iter().map(|point| PointResult::of(point, tally)).collect();
-        let groups = if seeds(record).is_empty() { Vec::new() } else { groups(record, &points) };
+        let mut points: Vec<_> = record.points.iter().map(|point| PointResult::of(point, tally)).collect();
         let compared = compared(record, &points);
-        let of_point = |point: &PointResult<'_>| point.metric(compared?, COMPARED);
-        let of_group = |group: &Group| Some(group.spread(compared?, COMPARED)?.mean);
+        if let Some(evaluation) = compared {
+            tell_other_data(&mut points, evaluation);
+        }
+        let groups = if seeds(record).is_empty() { Vec::new() } else { groups(record, &points) };
+        let is_of_others = |number: &usize| points[number - 1].measured_on.is_some();
+        let of_point =
+            |point: &PointResult<'_>| point.metric(compared?, COMPARED).filter(|_| point.measured_on.is_none());
+        let of_group = |group: &Group| {
+            let spread = group.spread(compared?, COMPARED)?;
+            (!group.points.iter().any(is_of_others)).then_some(spread.mean)
+        };
         let best = highest(points.iter().map(of_point)).map(|idx| points[idx].record.point);
         let best_group = highest(groups.iter().map(of_group));
         Self { points, groups, best, best_group }
@@ -112,7 +124,7 @@ impl<'a> PointResult<'a> {
             let metrics = &tally.reports.get(copy).filter(|_| !has_failed(copy))?.metrics;
             (!metrics.is_empty()).then(|| (stage.clone(), metrics.clone()))
         });
-        Self { record, state, failed, metrics: metrics.collect() }
+        Self { record, state, failed, metrics: metrics.collect(), measured_on: None }
     }
 
     /// A metric of a stage of the spec.
@@ -139,6 +151,22 @@ impl Spread {
 pub fn compared<'a>(record: &'a SweepRecord, points: &[PointResult<'_>]) -> Option<&'a StageId> {
     let has = |stage: &StageId| points.iter().any(|point| point.metric(stage, COMPARED).is_some());
     record.evaluations.iter().find(|stage| has(stage))
+}
+
+/// Marks the points that were measured on other data than the first of them, as far as counts tell.
+fn tell_other_data(points: &mut [PointResult<'_>], evaluation: &StageId) {
+    let counts = |point: &PointResult<'_>| {
+        point.metric(evaluation, COMPARED)?;
+        Some(["pool_size", "n_queries"].map(|name| point.metric(evaluation, name)))
+    };
+    let Some([pool_size, n_queries]) = points.iter().find_map(counts) else { return };
+    for point in points {
+        point.measured_on = match counts(point) {
+            Some([own, _]) if own != pool_size => Some("another pool"),
+            Some([_, own]) if own != n_queries => Some("other queries"),
+            _ => None,
+        };
+    }
 }
 
 /// The keys of the axes that are seeds with several values.

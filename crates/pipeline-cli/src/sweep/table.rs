@@ -74,7 +74,7 @@ fn remark(point: &PointResult<'_>, is_best: bool) -> String {
         PointState::Failed => format!("{} failed", failed()),
         PointState::Skipped => "skipped".to_owned(),
         PointState::Done if is_best => "best".to_owned(),
-        PointState::Done => String::new(),
+        PointState::Done => point.measured_on.unwrap_or_default().to_owned(),
     }
 }
 
@@ -94,7 +94,9 @@ fn of_groups(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) ->
         let n_points = group.points.len();
         cells.push(if n_measured == n_points { n_points.to_string() } else { format!("{n_measured} of {n_points}") });
         cells.extend(spreads.iter().map(|spread| spread.as_ref().map_or_else(|| "–".to_owned(), mean_and_sd)));
-        cells.push(if results.best_group == Some(idx) { "best".to_owned() } else { String::new() });
+        let others = group.points.iter().find_map(|number| results.points[number - 1].measured_on);
+        let is_best = results.best_group == Some(idx);
+        cells.push(if is_best { "best" } else { others.unwrap_or_default() }.to_owned());
         table.row(cells);
     }
     table

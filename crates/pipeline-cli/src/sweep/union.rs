@@ -224,5 +224,5 @@ fn record(
 }
 
 fn is_evaluation(stage: &StageSpec) -> bool {
-    pipeline_stages::kind(&stage.kind.value).is_some_and(|kind| kind.produces == Format::Evaluation)
+    pipeline_stages::makes(&stage.kind.value, Format::Evaluation)
 }

@@ -84,9 +84,7 @@ impl PastRun {
 
     /// The stages that make artifacts of this format.
     pub fn stages_that_make(&self, format: Format) -> impl Iterator<Item = &PastStage> {
-        let makes = move |stage: &&PastStage| {
-            pipeline_stages::kind(&stage.facts.kind).is_some_and(|kind| kind.produces == format)
-        };
+        let makes = move |stage: &&PastStage| pipeline_stages::makes(&stage.facts.kind, format);
         self.stages.iter().filter(makes)
     }
 
