@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", help="names, separated by commas: " + ", ".join(comparisons(Path())))
     args = parser.parse_args()
-    commands = comparisons(args.inputs)
+    commands = comparisons(args.inputs.resolve())
     names = args.only.split(",") if args.only else list(commands)
     unknown = [name for name in names if name not in commands]
     if unknown:
