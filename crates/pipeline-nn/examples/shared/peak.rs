@@ -5,6 +5,9 @@ use std::time::Instant;
 /// Fused multiply-adds that a round of the probe makes in each of its vectors.
 const N_PROBE_STEPS: usize = 8_000_000;
 
+/// Vectors of the probe: enough to keep two units busy at a latency of up to six cycles.
+const N_VECTORS: usize = 12;
+
 /// Floating-point operations per second of `n_threads` threads that do nothing but fused multiply-adds.
 pub fn operations_per_second(n_threads: usize) -> f64 {
     let start = Instant::now();
@@ -29,23 +32,36 @@ fn probe() -> usize {
     fused::<4>()
 }
 
+/// The probe by the vector instructions themselves: what the compiler makes of a loop over lanes differs from machine to
+/// machine, and may be a hundred times slower.
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn fused_avx512() -> usize {
-    fused::<16>()
+macro_rules! fused_by {
+    ($name:ident, $features:literal, $lanes:literal, $splat:ident, $fmadd:ident) => {
+        #[target_feature(enable = $features)]
+        fn $name() -> usize {
+            use std::arch::x86_64::{$fmadd, $splat};
+            let (factor, term) = std::hint::black_box(($splat(0.999), $splat(0.001)));
+            let mut sums = [$splat(1.0); N_VECTORS];
+            for _ in 0..N_PROBE_STEPS {
+                for sum in &mut sums {
+                    *sum = $fmadd(*sum, factor, term);
+                }
+            }
+            std::hint::black_box(sums);
+            N_PROBE_STEPS * N_VECTORS * $lanes * 2
+        }
+    };
 }
 
 #[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2,fma")]
-fn fused_avx2() -> usize {
-    fused::<8>()
-}
+fused_by!(fused_avx512, "avx512f", 16, _mm512_set1_ps, _mm512_fmadd_ps);
+#[cfg(target_arch = "x86_64")]
+fused_by!(fused_avx2, "avx2,fma", 8, _mm256_set1_ps, _mm256_fmadd_ps);
 
-/// Twelve vectors are enough to keep two units busy at a latency of up to six cycles.
-#[inline(always)]
+/// The probe in plain code.
 fn fused<const LANES: usize>() -> usize {
     let (factor, term) = std::hint::black_box(([0.999f32; LANES], [0.001f32; LANES]));
-    let mut sums = [[1.0f32; LANES]; 12];
+    let mut sums = [[1.0f32; LANES]; N_VECTORS];
     for _ in 0..N_PROBE_STEPS {
         for sum in &mut sums {
             for lane in 0..LANES {
@@ -54,5 +70,5 @@ fn fused<const LANES: usize>() -> usize {
         }
     }
     std::hint::black_box(sums);
-    N_PROBE_STEPS * 12 * LANES * 2
+    N_PROBE_STEPS * N_VECTORS * LANES * 2
 }
