@@ -21,7 +21,7 @@ impl Axis {
         let n_decimals = (-step.log10().floor()).max(0.0) as usize;
         let first = (low / step).ceil() as i64;
         let last = (high / step + 1e-9).floor() as i64;
-        let ticks = (first..=last).map(|idx| idx as f64 * step).map(|value| (value, format!("{value:.n_decimals$}")));
+        let ticks = (first..=last).map(|idx| idx as f64 * step).map(|value| (value, tick(value, n_decimals)));
         Self { label: label.into(), ticks: ticks.collect(), low, high, is_log: false }
     }
 
@@ -57,6 +57,16 @@ impl Axis {
     }
 }
 
+/// A number beside an axis: of more decimals than there is room for by its exponent, such as `5e-4`.
+fn tick(value: f64, n_decimals: usize) -> String {
+    let text = format!("{value:.n_decimals$}");
+    match text.parse::<f64>() {
+        Ok(rounded) if n_decimals > 3 && rounded != 0.0 => format!("{rounded:e}"),
+        Ok(_) if n_decimals > 3 => "0".to_owned(),
+        _ => text,
+    }
+}
+
 /// 1, 2 or 5 times a power of ten, at least `step`.
 fn nice_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.log10().floor());
@@ -78,6 +88,8 @@ mod tests {
             (Axis::linear("", 2.31, 2.93), &["2.4", "2.6", "2.8"][..]),
             (Axis::linear("", 0.0, 100.0), &["0", "20", "40", "60", "80", "100"]),
             (Axis::linear("", 0.0, 0.004), &["0.000", "0.001", "0.002", "0.003", "0.004"]),
+            (Axis::linear("", 0.0, 0.001), &["0", "2e-4", "4e-4", "6e-4", "8e-4", "1e-3"]),
+            (Axis::linear("", 0.001, 0.0014), &["1e-3", "1.1e-3", "1.2e-3", "1.3e-3", "1.4e-3"]),
             (Axis::linear("", 3.0, 3.0), &["3.0", "3.2", "3.4", "3.6", "3.8", "4.0"]),
             (Axis::percent("", 0.5), &["0%", "10%", "20%", "30%", "40%", "50%"]),
             (Axis::percent_between("", 0.151, 0.168), &["15.5%", "16.0%", "16.5%"]),
