@@ -31,6 +31,21 @@ fn a_run_that_computed_nothing_new_is_the_same() {
 }
 
 #[test]
+fn means_over_other_ranks_are_left_out_and_told() {
+    let project = notebook_with_features();
+    run(&project, &[]);
+    run(&project, &["--set", "evaluate.params.k=[1, 10]"]);
+    let reply = project.run(&["diff", "last~1", "last"]);
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    let told = "`evaluate`: `mean_recall` is a mean over k = [1, 5, 10] and [1, 10], so it is not compared";
+    assert!(reply.stderr.contains(told), "{reply:?}");
+    assert!(!reply.stdout.contains("\nmean_recall ") && reply.stdout.contains("\nrecall_at_10 "), "{reply:?}");
+    let (_, report) = diff(&project, &["last~1", "last"]);
+    assert!(report["measured"][0]["left_out"].is_string(), "{report}");
+    assert_eq!(metric(&report, "recall_at_1")["verdict"], "no-evidence");
+}
+
+#[test]
 fn what_differs_is_told_from_the_param_to_the_verdict() {
     let project = notebook_with_features();
     run(&project, &["--set", "projection.params.epochs=1"]);

@@ -26,6 +26,8 @@ pub struct Compared {
     pub incomparable: Option<String>,
     /// Why the differences could not be tested.
     pub untested: Option<String>,
+    /// What both have under one name though it is not the same, and is therefore left out.
+    pub left_out: Option<String>,
     /// The metrics that both have.
     pub metrics: Vec<MetricDifference>,
 }
@@ -100,6 +102,7 @@ pub fn compare(
         later: later_id.clone(),
         incomparable: differs_in_data((earlier_run, earlier_id), (later_run, later_id)),
         untested: None,
+        left_out: None,
         metrics: Vec::new(),
     };
     if compared.incomparable.is_none() {
@@ -149,6 +152,11 @@ impl Compared {
         (later_run, later): (&PastRun, &StageResult),
     ) -> Result<(), Failure> {
         self.metrics = both(&earlier.metrics, &later.metrics);
+        let (earlier_ks, later_ks) = (paired::ks(&earlier.metrics), paired::ks(&later.metrics));
+        if earlier_ks != later_ks {
+            self.metrics.retain(|metric| !metric.metric.ends_with("mean_recall"));
+            self.left_out = Some(format!("`mean_recall` is a mean over k = {earlier_ks:?} and {later_ks:?}"));
+        }
         for of in [ResultsOf::Queries, ResultsOf::Images] {
             let measured = self.metrics.iter().filter_map(|metric| paired::measure(&metric.metric, &later.metrics));
             if !measured.into_iter().any(|(results_of, _)| results_of == of) {

@@ -1,7 +1,7 @@
 //! `pipeline diff`: what differs between two runs, and whether the difference of their metrics is more than chance.
 //!
 //! JSON: `{earlier, later, stages: [{stage, state, changes: [{name, old, new}]}], measured: [{earlier, later,
-//! incomparable, untested, metrics: [{metric, earlier, later, difference, low, high, sign_test: {n_better, n_worse, p},
+//! incomparable, untested, left_out, metrics: [{metric, earlier, later, difference, low, high, sign_test: {n_better, n_worse, p},
 //! verdict}]}]}`, where `earlier` and `later` are `RUN` or `RUN:POINT`, `state` is `same`, `same-result`, `differs`,
 //! `only-earlier` or `only-later`, and `verdict` is `better`,
 //! `worse`, `no-evidence` or null.
@@ -145,6 +145,9 @@ fn tell(measured: &[Compared], terminal: &Terminal) -> Exit {
             exit = if exit == Exit::NotComparable { exit } else { Exit::CheckFailed };
             let failure = Failure::new(exit, format!("the differences of `{stage}` could not be tested: {reason}"));
             terminal.note(&failure.render(terminal.err));
+        }
+        if let Some(what) = &compared.left_out {
+            terminal.remark(&format!("`{stage}`: {what}, so it is not compared"));
         }
     }
     exit
