@@ -25,7 +25,7 @@ pub(crate) enum Phase {
 
 /// The phases of all stages.
 ///
-/// Invariant: `ready` holds exactly the open stages whose inputs are all settled, by pool.
+/// Invariant: `ready` and `ready_to_fill` hold exactly the open stages whose inputs are all settled.
 pub(crate) struct Schedule<'a> {
     graph: &'a Graph,
     phases: Vec<Phase>,
@@ -34,7 +34,9 @@ pub(crate) struct Schedule<'a> {
     pools: Vec<Pool>,
     /// Stages of the pool `cpu` that keep all threads busy.
     fills: Vec<bool>,
+    /// All but those.
     ready: Pools<BTreeSet<usize>>,
+    ready_to_fill: BTreeSet<usize>,
 }
 
 /// A value for each pool.
@@ -45,13 +47,6 @@ pub(crate) struct Pools<T> {
 }
 
 impl<T> Pools<T> {
-    pub fn of(&self, pool: Pool) -> &T {
-        match pool {
-            Pool::Cpu => &self.cpu,
-            Pool::Gpu => &self.gpu,
-        }
-    }
-
     pub fn of_mut(&mut self, pool: Pool) -> &mut T {
         match pool {
             Pool::Cpu => &mut self.cpu,
@@ -69,19 +64,18 @@ impl<'a> Schedule<'a> {
         let fills = (graph.nodes().iter().zip(&pools))
             .map(|(node, pool)| *pool == Pool::Cpu && node.stage.fills_threads())
             .collect();
-        let mut ready: Pools<BTreeSet<usize>> = Pools::default();
-        for idx in (0..n_stages).filter(|&idx| n_unsettled_inputs[idx] == 0) {
-            ready.of_mut(pools[idx]).insert(idx);
-        }
-        Self {
+        let mut schedule = Self {
             graph,
             phases: vec![Phase::Open; n_stages],
             n_unsettled_consumers: (0..n_stages).map(|idx| graph.consumers(idx).len()).collect(),
             pools,
             fills,
-            ready,
+            ready: Pools::default(),
+            ready_to_fill: BTreeSet::new(),
             n_unsettled_inputs,
-        }
+        };
+        (0..n_stages).for_each(|idx| schedule.keep_ready(idx));
+        schedule
     }
 
     /// The phase of a stage.
@@ -102,19 +96,18 @@ impl<'a> Schedule<'a> {
     /// The first stage that can be looked at in a pool that has room, or none; without `may_fill` none that keeps all
     /// threads busy.
     pub fn first_ready(&self, has_room: Pools<bool>, may_fill: bool) -> Option<usize> {
-        let first = |pool| {
-            let mut ready = self.ready.of(pool).iter().copied().filter(|_| *has_room.of(pool));
-            ready.find(|idx| may_fill || !self.fills[*idx])
-        };
-        first(Pool::Cpu).into_iter().chain(first(Pool::Gpu)).min()
+        let first = |ready: &BTreeSet<usize>, may_start: bool| ready.first().copied().filter(|_| may_start);
+        let of_cpu = first(&self.ready.cpu, has_room.cpu);
+        let to_fill = first(&self.ready_to_fill, has_room.cpu && may_fill);
+        let of_gpu = first(&self.ready.gpu, has_room.gpu);
+        [of_cpu, to_fill, of_gpu].into_iter().flatten().min()
     }
 
     /// The number of stages that could work at once, by pool: of those that keep all threads busy at most one, without
     /// `may_fill` none.
     pub fn n_ready(&self, may_fill: bool) -> Pools<usize> {
-        let n_filling = self.ready.cpu.iter().filter(|idx| self.fills[**idx]).count();
-        let n_held_back = n_filling.saturating_sub(usize::from(may_fill));
-        Pools { cpu: self.ready.cpu.len() - n_held_back, gpu: self.ready.gpu.len() }
+        let n_to_fill = usize::from(may_fill && !self.ready_to_fill.is_empty());
+        Pools { cpu: self.ready.cpu.len() + n_to_fill, gpu: self.ready.gpu.len() }
     }
 
     /// True when every reader of a settled stage is settled too.
@@ -171,7 +164,7 @@ impl<'a> Schedule<'a> {
     }
 
     fn keep_ready(&mut self, idx: usize) {
-        let ready = self.ready.of_mut(self.pools[idx]);
+        let ready = if self.fills[idx] { &mut self.ready_to_fill } else { self.ready.of_mut(self.pools[idx]) };
         if self.phases[idx] == Phase::Open && self.n_unsettled_inputs[idx] == 0 {
             ready.insert(idx);
         } else {
