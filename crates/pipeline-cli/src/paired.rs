@@ -12,10 +12,16 @@ pub fn measure(metric: &str, metrics: &Metrics) -> Option<(ResultsOf, Measure)> 
 }
 
 /// The `k` of all `recall_at_k`, in rising order: those that `mean_recall` is the mean of.
-pub fn ks(metrics: &Metrics) -> Vec<usize> {
+fn ks(metrics: &Metrics) -> Vec<usize> {
     let mut ks: Vec<usize> = metrics.keys().filter_map(|name| name.strip_prefix("recall_at_")?.parse().ok()).collect();
     ks.sort_unstable();
     ks
+}
+
+/// How the means of two evaluations differ, if they are over other `k`.
+pub fn other_ks(earlier: &Metrics, later: &Metrics) -> Option<String> {
+    let (earlier, later) = (ks(earlier), ks(later));
+    (earlier != later).then(|| format!("`mean_recall` is a mean over k = {earlier:?} and {later:?}"))
 }
 
 /// `later - earlier`, row by row.

@@ -152,10 +152,9 @@ impl Compared {
         (later_run, later): (&PastRun, &StageResult),
     ) -> Result<(), Failure> {
         self.metrics = both(&earlier.metrics, &later.metrics);
-        let (earlier_ks, later_ks) = (paired::ks(&earlier.metrics), paired::ks(&later.metrics));
-        if earlier_ks != later_ks {
+        self.left_out = paired::other_ks(&earlier.metrics, &later.metrics);
+        if self.left_out.is_some() {
             self.metrics.retain(|metric| !metric.metric.ends_with("mean_recall"));
-            self.left_out = Some(format!("`mean_recall` is a mean over k = {earlier_ks:?} and {later_ks:?}"));
         }
         for of in [ResultsOf::Queries, ResultsOf::Images] {
             let measured = self.metrics.iter().filter_map(|metric| paired::measure(&metric.metric, &later.metrics));

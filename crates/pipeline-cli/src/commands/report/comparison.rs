@@ -80,6 +80,9 @@ fn evaluation(
     if let Some(why) = compared.untested {
         notes.push(format!("Run {} is not compared query by query: {why}.", other.facts.id));
     }
+    if let Some(what) = compared.left_out {
+        notes.push(format!("Run {}: {what}, so it is not compared.", other.facts.id));
+    }
     let differences = compared.metrics.into_iter().filter_map(|metric| {
         let (low, high) = metric.low.zip(metric.high)?;
         Some((metric.metric, Difference { value: metric.difference, interval: Interval { low, high } }))

@@ -82,9 +82,8 @@ fn one(
         return Ok(Found::Incomparable(what));
     }
     let metrics = |point: &PastRun| point.results.stages[evaluation].metrics.clone();
-    let (earlier, later) = (paired::ks(&metrics(reference)), paired::ks(&metrics(point)));
-    if earlier != later {
-        return Ok(Found::Incomparable(format!("its MeanRecall is a mean over k = {later:?}, not {earlier:?}")));
+    if let Some(what) = paired::other_ks(&metrics(reference), &metrics(point)) {
+        return Ok(Found::Incomparable(what));
     }
     let before = match before {
         Ok(before) => before,
