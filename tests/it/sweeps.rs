@@ -228,6 +228,8 @@ fn a_point_on_another_pool_is_told_and_never_the_best() {
     assert!(recall(lines[2]) > recall(lines[1]), "a higher recall, which is no better: {table}");
     let report = sweep(&project, &axis, 0);
     assert_eq!((&report["best"], &report["points"][1]["measured_on"]), (&1.into(), &"another pool".into()));
+    let report = sweep(&project, &["--axis", "evaluate.params.k=[[1, 5, 10], [5, 10]]"], 0);
+    assert_eq!((&report["best"], &report["points"][1]["measured_on"]), (&1.into(), &"other k".into()));
 }
 
 #[test]

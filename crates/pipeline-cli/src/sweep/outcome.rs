@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::record::{PointRecord, SweepRecord};
 use crate::format::counted;
+use crate::paired;
 use crate::render::Tally;
 
 /// The metric by which points are compared.
@@ -21,7 +22,7 @@ pub struct Results<'a> {
     /// The groups, in the order of their first points; none unless an axis is a seed with several values.
     pub groups: Vec<Group>,
     /// The number of the point with the highest `mean_recall` of the first evaluation, of those that were measured on as
-    /// many images and queries as the first.
+    /// many images and queries and at the same k as the first.
     pub best: Option<usize>,
     /// The index of the group with the highest mean of it, of such points.
     pub best_group: Option<usize>,
@@ -84,7 +85,7 @@ impl<'a> Results<'a> {
         let mut points: Vec<_> = record.points.iter().map(|point| PointResult::of(point, tally)).collect();
         let compared = compared(record, &points);
         if let Some(evaluation) = compared {
-            tell_other_data(&mut points, evaluation);
+            tell_others(&mut points, evaluation);
         }
         let groups = if seeds(record).is_empty() { Vec::new() } else { groups(record, &points) };
         let is_of_others = |number: &usize| points[number - 1].measured_on.is_some();
@@ -153,20 +154,24 @@ pub fn compared<'a>(record: &'a SweepRecord, points: &[PointResult<'_>]) -> Opti
     record.evaluations.iter().find(|stage| has(stage))
 }
 
-/// Marks the points that were measured on other data than the first of them, as far as counts tell.
-fn tell_other_data(points: &mut [PointResult<'_>], evaluation: &StageId) {
-    let counts = |point: &PointResult<'_>| {
-        point.metric(evaluation, COMPARED)?;
-        Some(["pool_size", "n_queries"].map(|name| point.metric(evaluation, name)))
-    };
-    let Some([pool_size, n_queries]) = points.iter().find_map(counts) else { return };
+/// Marks the points whose recalls say nothing about those of the first that was measured, as far as metrics tell.
+fn tell_others(points: &mut [PointResult<'_>], evaluation: &StageId) {
+    let measured =
+        |point: &PointResult<'_>| point.metrics.get(evaluation).filter(|own| own.contains_key(COMPARED)).cloned();
+    let Some(first) = points.iter().find_map(measured) else { return };
     for point in points {
-        point.measured_on = match counts(point) {
-            Some([own, _]) if own != pool_size => Some("another pool"),
-            Some([_, own]) if own != n_queries => Some("other queries"),
-            _ => None,
-        };
+        point.measured_on = measured(point).and_then(|own| difference(&first, &own));
     }
+}
+
+fn difference(first: &Metrics, own: &Metrics) -> Option<&'static str> {
+    let differs = |name: &str| first.get(name) != own.get(name);
+    let differences = [
+        (differs("pool_size"), "another pool"),
+        (differs("n_queries"), "other queries"),
+        (paired::other_ks(first, own).is_some(), "other k"),
+    ];
+    differences.into_iter().find_map(|(differs, what)| differs.then_some(what))
 }
 
 /// The keys of the axes that are seeds with several values.
