@@ -1,0 +1,64 @@
+//! The outputs of a program: what it may declare, and what is kept of what it leaves.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use pipeline_core::StageError;
+
+use super::running::quote;
+use crate::artifact;
+
+/// True for a path that stays inside the folder where the program runs.
+pub(super) fn is_inside(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Checks that every declared output of `program` is there and removes everything else.
+///
+/// `quoted` are the last lines that the program printed.
+pub(super) fn keep(program: &str, outputs: &[String], scratch: &Path, quoted: &[String]) -> Result<(), StageError> {
+    for output in outputs {
+        if std::fs::symlink_metadata(scratch.join(output)).is_err() {
+            let message = format!("`{program}` did not leave its output `{output}`");
+            return Err(StageError::new(format!("{message}{}", quote(quoted)))
+                .with_help("the program runs in its own folder and must leave its outputs there"));
+        }
+    }
+    let kept: BTreeSet<PathBuf> = outputs.iter().map(PathBuf::from).collect();
+    remove_others(scratch, Path::new(""), &kept).map_err(|error| artifact::unwritable(scratch, error))
+}
+
+/// Removes what lies below `folder` and is neither kept nor on the way to something kept.
+fn remove_others(scratch: &Path, folder: &Path, kept: &BTreeSet<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(scratch.join(folder))? {
+        let entry = entry?;
+        let name = folder.join(entry.file_name());
+        if kept.contains(&name) {
+            continue;
+        }
+        let is_folder = entry.file_type()?.is_dir();
+        if is_folder && kept.iter().any(|output| output.starts_with(&name)) {
+            remove_others(scratch, &name, kept)?;
+        } else if is_folder {
+            std::fs::remove_dir_all(entry.path())?;
+        } else {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outputs_stay_inside_the_scratch_folder() {
+        for good in ["a", "a/b.txt", "a b"] {
+            assert!(is_inside(good), "{good}");
+        }
+        for bad in ["", "/a", "../a", "a/../b", "./a"] {
+            assert!(!is_inside(bad), "{bad}");
+        }
+    }
+}
