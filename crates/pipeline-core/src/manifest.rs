@@ -2,12 +2,16 @@
 //!
 //! What is hashed is what is explained: `pipeline why` shows the lines of this very text.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Digest;
+
+/// What stands between a name and its value.
+const BEFORE_VALUE: &str = " = ";
 
 /// The digest of a manifest: under it a result is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -81,11 +85,13 @@ impl Manifest {
     }
 
     /// The canonical text: one `name = "value"` a line, sorted by name, values as JSON strings.
+    ///
+    /// A name that would not be told from its value is a JSON string, too, so that no two manifests have the same text.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.lines {
-            text.push_str(name);
-            text.push_str(" = ");
+            text.push_str(&written(name));
+            text.push_str(BEFORE_VALUE);
             text.push_str(&serde_json::Value::from(value.as_str()).to_string());
             text.push('\n');
         }
@@ -103,11 +109,11 @@ impl Manifest {
     /// When a line is not `name = "value"`.
     pub fn parse(text: &str) -> Result<Self, InvalidManifest> {
         let mut lines = BTreeMap::new();
-        for (line_idx, line) in text.lines().enumerate() {
+        for (line_idx, line) in text.split_terminator('\n').enumerate() {
             let invalid = InvalidManifest { line: line_idx + 1 };
-            let (name, value) = line.split_once(" = ").ok_or(invalid.clone())?;
+            let (name, value) = split(line).ok_or(invalid.clone())?;
             let value: String = serde_json::from_str(value).map_err(|_| invalid)?;
-            lines.insert(name.to_owned(), value);
+            lines.insert(name.into_owned(), value);
         }
         Ok(Self { lines })
     }
@@ -127,6 +133,22 @@ impl Manifest {
     }
 }
 
+/// A name as the text has it: as it is, unless it could be taken for more than a name.
+fn written(name: &str) -> Cow<'_, str> {
+    let is_plain = !name.starts_with('"') && !name.contains(" =") && !name.contains(char::is_control);
+    if is_plain { name.into() } else { serde_json::Value::from(name).to_string().into() }
+}
+
+/// The name of a line and the text of its value.
+fn split(line: &str) -> Option<(Cow<'_, str>, &str)> {
+    if !line.starts_with('"') {
+        return line.split_once(BEFORE_VALUE).map(|(name, value)| (name.into(), value));
+    }
+    let mut names = serde_json::Deserializer::from_str(line).into_iter::<String>();
+    let name = names.next()?.ok()?;
+    Some((name.into(), line[names.byte_offset()..].strip_prefix(BEFORE_VALUE)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +162,31 @@ mod tests {
         assert_eq!(text, "kind = \"k\"\nparam.a = \"0.07\"\nparam.b = \"\\\"x\\ny\\\"\"\nversion = \"3\"\n");
         assert_eq!(Manifest::parse(&text).as_ref(), Ok(&manifest));
         assert_eq!(Manifest::parse("kind: k"), Err(InvalidManifest { line: 1 }));
+    }
+
+    #[test]
+    fn names_of_any_characters_parse_back_and_ordinary_ones_stand_as_they_are() {
+        let pieces =
+            ["a", " ", "=", " = ", "\"", "\\", "\n", "\r", "\u{7f}", "\u{85}", "\u{2028}", "é", "x = \"1\"\nb"];
+        let mut texts = std::collections::BTreeSet::new();
+        for case in 0..pieces.len().pow(3) {
+            let digit = |place: u32| pieces[case / pieces.len().pow(place) % pieces.len()];
+            let (name, value) = (format!("{}{}", digit(0), digit(1)), digit(2));
+            let mut manifest = Manifest::new("k", 1);
+            manifest.param(&name, value);
+            manifest.lines.insert(name.clone(), value.to_owned());
+            let text = manifest.text();
+            assert_eq!(Manifest::parse(&text).as_ref(), Ok(&manifest), "{text}");
+            texts.insert((text, name, value));
+        }
+        // Those who differ in a name or value differ in the text.
+        let n_manifests =
+            texts.iter().map(|(_, name, value)| (name, value)).collect::<std::collections::BTreeSet<_>>().len();
+        let n_texts = texts.iter().map(|(text, _, _)| text).collect::<std::collections::BTreeSet<_>>().len();
+        assert_eq!(n_texts, n_manifests);
+        for name in ["model/config.json", "my data.jsonl#2", "数据", "a=b"] {
+            assert_eq!(written(name), name);
+        }
     }
 
     #[test]
