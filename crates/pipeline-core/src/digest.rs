@@ -20,6 +20,13 @@ impl Digest {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
+    /// Returns a digest of `bytes` that no other domain has, nor [`Digest::of`].
+    ///
+    /// `domain` is a constant that names what is digested.
+    pub fn in_domain(domain: &str, bytes: &[u8]) -> Self {
+        Self(blake3::derive_key(domain, bytes))
+    }
+
     /// Wraps 32 bytes that BLAKE3 has produced.
     pub const fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)

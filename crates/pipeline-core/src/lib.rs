@@ -18,12 +18,14 @@ pub mod format;
 mod id;
 mod manifest;
 mod stage;
+mod tree;
 
 pub use digest::{Digest, InvalidDigest};
 pub use event::{Event, EventRecord, Outcome, RunReason};
 pub use id::{InvalidStageId, RunId, StageId};
 pub use manifest::{InvalidManifest, Key, LineChange, Manifest};
 pub use stage::{
-    ArtifactDigest, Device, FileEntry, InputArtifact, Metrics, Pool, Reject, Shard, Source, Stage, StageContext,
-    StageError, StageHost, StageReport, Tree,
+    Device, InputArtifact, Metrics, Pool, Reject, Shard, Source, Stage, StageContext, StageError, StageHost,
+    StageReport,
 };
+pub use tree::{ArtifactDigest, FileEntry, Part, Tree};

@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Manifest, StageId};
-
-/// The digest of a whole artifact: of its [`Tree`]'s canonical text.
-pub type ArtifactDigest = Digest;
+use crate::{Digest, FileEntry, Manifest, StageId, Tree};
 
 /// Named numbers that a stage reports, such as `mean_recall`; kept in its record and in the run's `metrics.json`.
 pub type Metrics = BTreeMap<String, f64>;
@@ -33,42 +30,6 @@ pub enum Pool {
     Cpu,
     /// The accelerator, whose memory few stages can share.
     Gpu,
-}
-
-/// One file of an artifact.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FileEntry {
-    /// The digest of the file's bytes.
-    pub digest: Digest,
-    /// The file's length.
-    pub bytes: u64,
-}
-
-/// The files of an artifact by name; names are relative, with `/` between parts.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Tree {
-    /// The files, sorted by name.
-    pub files: BTreeMap<String, FileEntry>,
-}
-
-impl Tree {
-    /// The content digest of the artifact: of one `<digest> <json name>` a line, sorted by name.
-    pub fn digest(&self) -> ArtifactDigest {
-        let mut text = String::new();
-        for (name, entry) in &self.files {
-            text.push_str(&entry.digest.hex());
-            text.push(' ');
-            text.push_str(&serde_json::Value::from(name.as_str()).to_string());
-            text.push('\n');
-        }
-        Digest::of(text.as_bytes())
-    }
-
-    /// The sum of the files' lengths.
-    pub fn bytes(&self) -> u64 {
-        self.files.values().map(|entry| entry.bytes).sum()
-    }
 }
 
 /// A file outside the store that a stage reads.

@@ -173,7 +173,7 @@ impl<'a> Host<'a> {
         let record = Record {
             key: manifest.key(),
             manifest: manifest.clone(),
-            tree: Tree { files: BTreeMap::from([(SHARD_FILE.to_owned(), entry)]) },
+            tree: Tree::of_file(SHARD_FILE, entry),
             report,
             seconds: began.elapsed().as_secs_f64(),
             provenance: self.origin.provenance(self.stage),

@@ -93,9 +93,9 @@ mod tests {
         for (shard_idx, rows) in [queries(0..5), queries(5..5), queries(5..12), queries(12..13)].iter().enumerate() {
             let name = artifact::shard_name(shard_idx);
             pipeline_data::write_query_shard(&folder.path().join(&name), rows).unwrap();
-            files.insert(name, FileEntry { digest: Digest::of(b""), bytes: 0 });
+            files.insert(name, FileEntry::new(Digest::of(b""), 0));
         }
-        let input = InputArtifact { folder: folder.path().to_owned(), tree: Tree { files } };
+        let input = InputArtifact { folder: folder.path().to_owned(), tree: Tree { files, ..Tree::default() } };
         let mut seen = Vec::new();
         let mut shards = QueryShards::scan(&input, &mut |row| seen.push(row.clone())).unwrap();
         assert_eq!((seen, shards.n_rows()), (queries(0..13), 13));

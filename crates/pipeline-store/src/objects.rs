@@ -74,7 +74,7 @@ impl Store {
         let folders: BTreeSet<PathBuf> =
             entries.iter().map(|entry| parent(&self.layout().object(&entry.digest)).to_owned()).collect();
         folders.par_iter().try_for_each(|folder| sync_folder(folder))?;
-        Ok(Tree { files: names.into_iter().zip(entries).collect() })
+        Ok(Tree { files: names.into_iter().zip(entries).collect(), ..Tree::default() })
     }
 
     /// True if every file of the tree is there with its length. Reads no content.
@@ -146,7 +146,7 @@ fn prepare(path: &Path, digest: Option<Digest>, session: &Session) -> Result<Fil
     file.set_modified(SystemTime::now()).at("write", path)?;
     let bytes = file.metadata().at("read", path)?.len();
     let digest = digest.map_or_else(|| digest_of(&file, bytes, path), Ok)?;
-    Ok(FileEntry { digest, bytes })
+    Ok(FileEntry::new(digest, bytes))
 }
 
 /// Copies an object to a path that is not there yet, for file systems without hard links.

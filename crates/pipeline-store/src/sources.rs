@@ -43,7 +43,7 @@ enum Look {
 impl Store {
     /// Returns the content digest of a source. A file that was not touched since it was last read is not read.
     ///
-    /// The digest of a folder is that of the tree of all files below it, hidden ones included; symbolic links are
+    /// The digest of a folder is that of the tree of all files below it, in a domain of its own; symbolic links are
     /// followed.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Sources {
         if metadata.is_dir() {
             let mut tree = Tree::default();
             let mut above = Vec::new();
-            Ok(self.add_folder(&path, "", &mut tree, &mut above, look)?.then(|| tree.digest()))
+            Ok(self.add_folder(&path, "", &mut tree, &mut above, look)?.then(|| tree.source_digest()))
         } else {
             Ok(self.file_digest(&path, &metadata, look)?.map(|entry| entry.digest))
         }
@@ -188,7 +188,7 @@ impl Known {
 }
 
 fn entry(remembered: &Remembered) -> FileEntry {
-    FileEntry { digest: remembered.digest, bytes: remembered.identity.bytes }
+    FileEntry::new(remembered.digest, remembered.identity.bytes)
 }
 
 pub(crate) fn now_ns() -> i64 {

@@ -79,7 +79,7 @@ impl Store {
         let objects = self.objects()?;
         let states: Result<Vec<FileState>, StoreError> = objects
             .par_iter()
-            .map(|object| check_file(&object.path, &FileEntry { digest: object.digest, bytes: object.bytes }))
+            .map(|object| check_file(&object.path, &FileEntry::new(object.digest, object.bytes)))
             .collect();
         let stages = stages_by_object(&records);
         let damaged = objects.iter().zip(states?).filter(|(_, state)| *state == FileState::Corrupt);

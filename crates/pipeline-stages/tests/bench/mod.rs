@@ -183,10 +183,10 @@ fn tree(folder: &Path) -> Tree {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| {
         let entry = entry.unwrap();
         let bytes = std::fs::read(entry.path()).unwrap();
-        let file = FileEntry { digest: Digest::of(&bytes), bytes: bytes.len() as u64 };
+        let file = FileEntry::new(Digest::of(&bytes), bytes.len() as u64);
         (entry.file_name().into_string().unwrap(), file)
     });
-    Tree { files: files.collect() }
+    Tree { files: files.collect(), ..Tree::default() }
 }
 
 /// Computes every shard that is not remembered, into the stage's own folder.
@@ -226,7 +226,7 @@ impl StageHost for Host<'_> {
             None => compute(&path)?,
         };
         let bytes = std::fs::read(&path).unwrap();
-        let entry = FileEntry { digest: Digest::of(&bytes), bytes: bytes.len() as u64 };
+        let entry = FileEntry::new(Digest::of(&bytes), bytes.len() as u64);
         self.shards.lock().unwrap().push(KnownShard { key, path, report: report.clone() });
         Ok(Shard { entry, report, is_reused: known.is_some() })
     }

@@ -38,7 +38,7 @@ fn touching_moving_or_another_process_changes_nothing() {
 }
 
 #[test]
-fn a_folder_has_the_digest_of_the_tree_of_its_files() {
+fn a_folder_has_the_digest_of_its_files_and_no_file_has_it() {
     let fixture = Fixture::new();
     let folder = fixture.folder.path().join("model");
     fs::create_dir_all(folder.join("inner")).unwrap();
@@ -46,7 +46,12 @@ fn a_folder_has_the_digest_of_the_tree_of_its_files() {
     fs::write(folder.join("inner/.hidden"), "h").unwrap();
     let digest = fixture.store.source_digest(&folder).unwrap();
     let tree = put(&fixture.store, &[("config.json", b"{}"), ("inner/.hidden", b"h")]);
-    assert_eq!(digest, tree.digest());
+    assert_eq!(digest, tree.source_digest());
+    let lines = tree.files.iter().map(|(name, entry)| format!("{} {name:?}\n", entry.digest));
+    let like_it = fixture.folder.path().join("like it");
+    fs::write(&like_it, lines.collect::<String>()).unwrap();
+    assert_eq!(fixture.store.source_digest(&like_it).unwrap(), tree.digest());
+    assert_ne!(fixture.store.source_digest(&like_it).unwrap(), digest);
 
     fs::write(folder.join("inner/.hidden"), "H").unwrap();
     assert_ne!(fixture.store.source_digest(&folder).unwrap(), digest);
@@ -64,7 +69,7 @@ fn links_are_followed_as_in_a_hugging_face_cache_but_not_in_circles() {
     fs::write(fixture.folder.path().join("blob"), "weights").unwrap();
     std::os::unix::fs::symlink("../blob", folder.join("model.safetensors")).unwrap();
     let digest = fixture.store.source_digest(&folder).unwrap();
-    assert_eq!(digest, put(&fixture.store, &[("model.safetensors", b"weights")]).digest());
+    assert_eq!(digest, put(&fixture.store, &[("model.safetensors", b"weights")]).source_digest());
 
     std::os::unix::fs::symlink(".", folder.join("circle")).unwrap();
     let error = fixture.store.source_digest(&folder).unwrap_err();
