@@ -1,7 +1,6 @@
 //! The accepted baseline of a spec: a small JSON file beside it, meant to be kept under version control.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -128,7 +127,7 @@ pub fn read(path: &Path) -> Result<Option<Baseline>, Failure> {
             .under(format!("the baseline `{}` cannot be read", path.display()))
             .with_help("restore it, or accept the current metrics with `pipeline check SPEC --accept`")
     };
-    let text = match fs::read(path) {
+    let text = match pipeline_files::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(cannot(&error)),

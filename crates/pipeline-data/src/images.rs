@@ -63,7 +63,7 @@ impl ImageTsv {
         max_samples: Option<u64>,
         watch: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+        let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
         let mut tsv = Self { path: path.to_owned(), file, rows: Vec::new(), skipped: Vec::new() };
         tsv.scan(max_samples.unwrap_or(u64::MAX), watch)?;
         tsv.settle_repeated_ids()?;

@@ -1,7 +1,6 @@
 //! Reads MUGE queries, one JSON object a line, in the dialects of Tianchi and of Chinese-CLIP.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -61,7 +60,7 @@ pub fn read_queries(
     path: &Path,
     each: &mut dyn FnMut(QueryRow) -> ControlFlow<()>,
 ) -> Result<Vec<SkippedLine>, DataError> {
-    let file = File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+    let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
     let mut lines = Lines::new(file);
     let mut skipped = Vec::new();
     loop {

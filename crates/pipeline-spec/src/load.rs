@@ -1,7 +1,6 @@
 //! Files to one spec: reading, `extends`, overrides.
 
-use std::fs::File;
-use std::io::Read;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,7 +14,7 @@ use crate::{Axis, Node, Override, PipelineSpec, Span, SpecError, Value, merge, y
 /// How many specs may extend each other in a row.
 const MAX_EXTENDS: usize = 16;
 /// The longest file that is read as a spec, in bytes.
-const MAX_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 16 << 20;
 
 /// Reads a spec and those that it extends, lays `overrides` over it in their order, and checks it.
 ///
@@ -158,18 +157,20 @@ fn take_head(root: &mut Node) -> Result<Head, SpecError> {
 
 /// Reads a file; `extends_span` is where another one names it.
 fn read_layer(path: &Path, extends_span: Option<&Span>) -> Result<Layer, SpecError> {
-    let unreadable = |error| {
-        let error = SpecError::new(format!("cannot read `{}`", path.display())).with_source(error);
+    let unreadable = |error: std::io::Error| {
+        let error = match error.kind() {
+            ErrorKind::FileTooLarge => {
+                SpecError::new(format!("`{}` is longer than {} MiB", path.display(), MAX_BYTES >> 20))
+                    .with_help("a spec holds no data: name the file that has it")
+            }
+            _ => SpecError::new(format!("cannot read `{}`", path.display())).with_source(error),
+        };
         match extends_span {
             Some(span) => error.or_at(span),
             None => error,
         }
     };
-    let mut bytes = Vec::new();
-    File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-    if bytes.len() as u64 > MAX_BYTES {
-        return Err(SpecError::new(format!("`{}` is longer than {} MiB", path.display(), MAX_BYTES >> 20)));
-    }
+    let bytes = pipeline_files::read_at_most(path, MAX_BYTES).map_err(unreadable)?;
     let digest = Digest::of(&bytes);
     match String::from_utf8(bytes) {
         Ok(text) => {

@@ -131,7 +131,7 @@ pub(crate) fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, 
     let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
         StageError::because(format!("`{}` cannot be read", path.display()), error)
     };
-    let text = fs::read_to_string(path).map_err(|error| failed(error.into()))?;
+    let text = pipeline_files::read_to_string(path).map_err(|error| failed(error.into()))?;
     serde_json::from_str(&text).map_err(|error| failed(error.into()))
 }
 

@@ -135,7 +135,7 @@ pub(crate) fn embed(heads: &Checkpoint, side: Side, features: &Matrix, n_threads
 pub fn write_events(stage: &str, artifact: &InputArtifact, seconds: f64, path: &Path) -> Result<usize, StageError> {
     let read = |name: &str| {
         let file = artifact.folder.join(name);
-        std::fs::read_to_string(&file)
+        pipeline_files::read_to_string(&file)
             .map_err(|error| StageError::because(format!("`{}` cannot be read", file.display()), error))
     };
     let mut scalars = Vec::new();

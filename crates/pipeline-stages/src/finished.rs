@@ -50,7 +50,7 @@ pub fn read_rankings(evaluation: &InputArtifact) -> Result<Vec<RankingRow>, Fini
 /// When it cannot be read.
 pub fn read_history(training: &InputArtifact) -> Result<String, FinishedError> {
     let file = artifact::HISTORY;
-    std::fs::read_to_string(training.folder.join(file)).map_err(|source| FinishedError::Text { file, source })
+    pipeline_files::read_to_string(&training.folder.join(file)).map_err(|source| FinishedError::Text { file, source })
 }
 
 /// The query rows of an artifact.

@@ -70,7 +70,7 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), StoreError> {
 
 /// Reads a file; none when it is not there.
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    match fs::read(path) {
+    match pipeline_files::read(path) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).at("read", path),

@@ -153,8 +153,10 @@ fn run_info(id: RunId, folder: &Path) -> Result<Option<RunInfo>, StoreError> {
 
 /// Opens the events of a run; none if somebody has removed them, so that only a run that is not there is an error.
 fn open_events(path: &Path) -> Result<Option<File>, StoreError> {
-    match File::open(path) {
+    match pipeline_files::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound && parent(path).is_dir() => Ok(None),
+        // A folder, FIFO or device in the place of the events of one run is no reason to show none of the others.
+        Err(error) if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput) => Ok(None),
         opened => opened.map(Some).at("open", path),
     }
 }

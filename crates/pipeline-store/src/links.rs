@@ -1,7 +1,7 @@
 //! The files of a tree's folder: links to objects, each verified when the tree is opened.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -66,9 +66,9 @@ pub(crate) fn fill(store: &Store, tree: &Tree, folder: &Path, links: Links) -> R
 /// # Errors
 /// When the look itself fails, so that nothing is known about the file.
 pub(crate) fn check_file(path: &Path, entry: &FileEntry) -> Result<FileState, StoreError> {
-    let digest = File::open(path).and_then(|file| {
+    let digest = pipeline_files::open(path).and_then(|file| {
         let metadata = file.metadata()?;
-        let right_length = metadata.is_file() && metadata.len() == entry.bytes;
+        let right_length = metadata.len() == entry.bytes;
         if right_length { hash_file(&file, entry.bytes).map(Some) } else { Ok(None) }
     });
     match digest {
@@ -76,6 +76,10 @@ pub(crate) fn check_file(path: &Path, entry: &FileEntry) -> Result<FileState, St
         Ok(_) => Ok(FileState::Corrupt),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(FileState::Missing),
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof || is_bad_disk(&error) => Ok(FileState::Corrupt),
+        // A folder, FIFO, socket or device.
+        Err(error) if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput) => {
+            Ok(FileState::Corrupt)
+        }
         Err(error) => Err(error).at("read", path),
     }
 }

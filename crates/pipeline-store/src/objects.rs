@@ -125,7 +125,7 @@ impl Store {
 }
 
 fn sync_file(path: &Path) -> Result<(), StoreError> {
-    File::open(path).and_then(|file| file.sync_all()).at("sync", path)
+    pipeline_files::open(path).and_then(|file| file.sync_all()).at("sync", path)
 }
 
 /// Makes a file fit to be an object: a plain file that nobody else can write. Returns its entry; reads the file if its digest
@@ -141,7 +141,7 @@ fn prepare(path: &Path, digest: Option<Digest>, session: &Session) -> Result<Fil
         fs::rename(&copy, path).at("write", path)?;
     }
     fs::set_permissions(path, fs::Permissions::from_mode(READ_ONLY)).at("protect", path)?;
-    let file = File::open(path).at("read", path)?;
+    let file = pipeline_files::open(path).at("read", path)?;
     // The time of last use: whatever the file says of itself may be long ago.
     file.set_modified(SystemTime::now()).at("write", path)?;
     let bytes = file.metadata().at("read", path)?.len();
@@ -171,7 +171,7 @@ pub(crate) fn mark_used(object: &Path, metadata: &fs::Metadata, since: SystemTim
     if metadata.modified().is_ok_and(|used| used >= since) {
         return true;
     }
-    let Ok(file) = File::open(object) else { return false };
+    let Ok(file) = pipeline_files::open(object) else { return false };
     // Refused for the object of another user: then only its owner's use counts.
     let _ = file.set_modified(SystemTime::now());
     object.exists()

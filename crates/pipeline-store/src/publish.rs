@@ -77,6 +77,6 @@ fn new_file_for(to: &Path, folder: &Path) -> Result<TempPath, StoreError> {
 
 fn copy(object: &Path, scratch: &Path) -> io::Result<()> {
     let mut to = File::options().write(true).open(scratch)?;
-    io::copy(&mut File::open(object)?, &mut to)?;
+    io::copy(&mut pipeline_files::open(object)?, &mut to)?;
     to.sync_all()
 }

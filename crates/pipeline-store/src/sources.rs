@@ -1,6 +1,6 @@
 //! Digests of sources, remembered so that a file that was not touched is not read again.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -143,7 +143,7 @@ impl Sources {
     fn read_file(&self, path: &Path) -> Result<Remembered, StoreError> {
         for _ in 0..2 {
             let taken_ns = now_ns();
-            let file = File::open(path).at("read", path)?;
+            let file = pipeline_files::open(path).at("read", path)?;
             let identity = Identity::of(&file.metadata().at("read", path)?);
             let digest = match digest_of(&file, identity.bytes, path) {
                 Err(StoreError::ChangesWhileRead { .. }) => continue,
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(digests, expect);
         assert!(third.source_unchanged(&path, &expect[0]).unwrap());
 
-        File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        fs::File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
         assert!(!third.source_unchanged(&path, &expect[0]).unwrap());
         assert_eq!(third.source_digest(&path).unwrap(), Digest::of(b"rows"));
     }

@@ -18,6 +18,9 @@ use crate::{page, whole_file};
 /// Pixels of a picture's longer side.
 const PICTURE_SIDE: u32 = 224;
 
+/// The longest file that is searched for, in bytes.
+const MAX_IMAGE_BYTES: u64 = 256 << 20;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -55,7 +58,7 @@ fn by_text(opened: &Opened, searching: &Searching, text: &str, k: u16) -> Result
 }
 
 fn by_image(opened: &Opened, searching: &Searching, file: &Path, k: u16, n_threads: usize) -> Result<Results, Failure> {
-    let bytes = std::fs::read(file)
+    let bytes = pipeline_files::read_at_most(file, MAX_IMAGE_BYTES)
         .map_err(|error| Failure::because(Exit::Usage, &error).under(format!("cannot read `{}`", file.display())))?;
     let search = ImageSearch::open(&opened.spec, &searching.evaluation, &opened.settings, n_threads)?;
     let query = search

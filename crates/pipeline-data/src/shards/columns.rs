@@ -83,7 +83,7 @@ pub(super) fn properties(metadata: &BTreeMap<String, String>, compression: Compr
 /// # Errors
 /// When the file is not Parquet.
 pub fn count_rows(path: &Path) -> Result<u64, DataError> {
-    let file = File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+    let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
     let reader = SerializedFileReader::new(file)
         .map_err(|error| DataError::Parquet { path: path.to_owned(), source: error.into() })?;
     Ok(reader.metadata().file_metadata().num_rows().unsigned_abs())
@@ -115,7 +115,7 @@ impl<'a> Table<'a> {
     ) -> Result<Self, DataError> {
         let failed =
             |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
-        let file = File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+        let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(error.into()))?;
         let pairs = builder.metadata().file_metadata().key_value_metadata();
         let metadata =

@@ -1,7 +1,6 @@
 //! Vectors one JSON object a line, as Chinese-CLIP's `extract_features.py` writes them.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::Path;
 
 use serde_json::value::RawValue;
@@ -16,7 +15,7 @@ use crate::{DataError, VectorShard};
 /// # Errors
 /// When the file cannot be read, or a line is not such an object or of another width than the first.
 pub fn read_jsonl_vectors(path: &Path, id_field: &str, vector_field: &str) -> Result<VectorShard, DataError> {
-    let file = File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+    let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
     let mut lines = Lines::new(file);
     let mut vectors = VectorShard { ids: Vec::new(), dim: 0, values: Vec::new() };
     loop {

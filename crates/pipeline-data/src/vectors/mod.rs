@@ -21,7 +21,7 @@ use crate::lines::Lines;
 /// # Errors
 /// When the file cannot be read, is not UTF-8 or is a `.npy` of something else.
 pub fn read_ids(path: &Path) -> Result<Vec<String>, DataError> {
-    let mut file = std::fs::File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+    let mut file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
     if npy::is_npy(&mut file).map_err(|source| DataError::Read { path: path.to_owned(), source })? {
         return read_npy_texts(path);
     }

@@ -97,7 +97,7 @@ pub fn write_npy(path: &Path, dim: usize, values: &[f32]) -> Result<(), DataErro
 }
 
 fn open(path: &Path) -> Result<(Header, BufReader<File>), DataError> {
-    let file = File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+    let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
     let mut file = BufReader::new(file);
     let header = Header::read(&mut file).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
     header.map(|header| (header, file)).map_err(|problem| malformed(path, problem))

@@ -1,6 +1,5 @@
 //! Vectors and ids in Parquet tables of other tools, and vectors as lists for them.
 
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
@@ -81,7 +80,7 @@ type Batches = Box<dyn Iterator<Item = Result<RecordBatch, DataError>>>;
 fn batches(path: &Path, names: &[&str]) -> Result<Batches, DataError> {
     let failed =
         |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
-    let file = File::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+    let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(error.into()))?;
     let fields = builder.schema().fields();
     for name in names {

@@ -1,7 +1,6 @@
 //! The safetensors form of a checkpoint.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -63,7 +62,7 @@ pub(super) fn read_normalize(path: &Path) -> Result<Option<bool>, ModelError> {
 
 /// The length in eight bytes, then the header; empty if the file is too short for what it says.
 fn read_header(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut file = pipeline_files::open(path)?;
     let mut length = [0; 8];
     if file.read_exact(&mut length).is_err() {
         return Ok(Vec::new());

@@ -95,7 +95,7 @@ fn normalizer(config: &TokenizerConfig, lower_case: Option<bool>) -> BertNormali
 
 /// WordPiece over a `vocab.txt`, one token a line, the line's number its id.
 fn from_vocabulary(path: &Path) -> Result<Tokenizer, ModelError> {
-    let text = std::fs::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    let text = pipeline_files::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
     let unusable = |source| ModelError::Tokenizer { path: path.to_owned(), source };
     let vocabulary = WordPiece::read_bytes(&text).map_err(unusable)?;
     let id = |token: &str| vocabulary.get(token).copied().ok_or_else(|| unusable(format!("no token `{token}`").into()));

@@ -151,7 +151,7 @@ pub(super) fn model_folder(place: &Path) -> Result<PathBuf, String> {
     if !snapshots.is_dir() {
         return Ok(place.to_owned());
     }
-    if let Ok(revision) = std::fs::read_to_string(place.join("refs/main")) {
+    if let Ok(revision) = pipeline_files::read_to_string(&place.join("refs/main")) {
         let snapshot = snapshots.join(revision.trim());
         return if snapshot.is_dir() { Ok(snapshot) } else { Err(format!("no snapshot `{}`", revision.trim())) };
     }

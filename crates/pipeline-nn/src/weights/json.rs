@@ -11,6 +11,6 @@ use super::ModelError;
 /// # Errors
 /// When the file cannot be read or is not such JSON.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, ModelError> {
-    let text = std::fs::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    let text = pipeline_files::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
     serde_json::from_slice(&text).map_err(|source| ModelError::Config { path: path.to_owned(), source })
 }

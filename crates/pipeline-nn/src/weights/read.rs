@@ -1,7 +1,6 @@
 //! Reads checkpoints of any dialect into plain tensors.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -56,7 +55,7 @@ pub(super) fn malformed(path: &Path, problem: &str) -> ModelError {
 fn is_safetensors(path: &Path) -> Result<bool, ModelError> {
     let read_error = |source| ModelError::Read { path: path.to_owned(), source };
     let mut start = Vec::new();
-    File::open(path).map_err(read_error)?.take(512).read_to_end(&mut start).map_err(read_error)?;
+    pipeline_files::open(path).map_err(read_error)?.take(512).read_to_end(&mut start).map_err(read_error)?;
     let text = String::from_utf8_lossy(&start).trim_start().to_ascii_lowercase();
     if start.is_empty() {
         return Err(malformed(path, "is empty"));

@@ -1,6 +1,5 @@
 //! Reads safetensors files tensor by tensor, so that no second copy of the file is in memory.
 
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
@@ -20,7 +19,7 @@ pub(super) fn read(
     keep: &mut Keep<'_>,
 ) -> Result<(), ModelError> {
     let read_error = |source| ModelError::Read { path: path.to_owned(), source };
-    let file = File::open(path).map_err(read_error)?;
+    let file = pipeline_files::open(path).map_err(read_error)?;
     let file_bytes = file.metadata().map_err(read_error)?.len();
     let mut file = BufReader::new(file);
     let (data_start, metadata) = read_header(path, &mut file, file_bytes)?;

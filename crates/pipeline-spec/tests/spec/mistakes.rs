@@ -51,6 +51,21 @@ fn a_file_that_is_not_there_or_not_text_says_so() {
 }
 
 #[test]
+fn what_is_no_regular_file_is_not_read_as_a_spec() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.yaml");
+    for (base, cause) in [("/dev/zero", "a device"), (".", "a folder")] {
+        fs::write(&path, format!("extends: {base}\n")).unwrap();
+        let rendered = render(&pipeline_spec::load(&path, &[]).unwrap_err());
+        assert!(rendered.starts_with("a.yaml:1:10\n"), "{rendered}");
+        assert!(rendered.ends_with(&format!("caused by: it is {cause} and not a regular file")), "{rendered}");
+    }
+    fs::File::create(&path).unwrap().set_len((16 << 20) + 1).unwrap();
+    let error = pipeline_spec::load(&path, &[]).unwrap_err();
+    assert_eq!(error.message, format!("`{}` is longer than 16 MiB", path.display()));
+}
+
+#[test]
 fn hostile_files_are_refused_at_once() {
     let deep = format!("stages: {}", "{a: ".repeat(100_000));
     assert_eq!(parse(&deep).unwrap_err().message, "lists and maps are nested more than 64 deep");

@@ -115,3 +115,19 @@ fn a_run_that_has_lost_its_events_is_listed_and_stops_no_collection() {
     fixture.store.collect(&CollectOptions::default()).unwrap();
     assert!(fixture.store.run_events(&RunId("another".into())).is_err());
 }
+
+#[test]
+fn what_lies_in_the_place_of_the_events_of_one_run_hides_no_other_run() {
+    let fixture = Fixture::new();
+    let [damaged, mut whole] = ["damaged", "whole"].map(|name| fixture.store.start_run(0, name).unwrap());
+    whole.append_event(&finished(Outcome::Done, 1)).unwrap();
+    let events = damaged.folder().join("events.jsonl");
+    let states = || fixture.store.runs().unwrap().iter().map(|run| (run.spec.clone(), run.state)).collect::<Vec<_>>();
+    let expect = states();
+    fs::remove_file(&events).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", &events).unwrap();
+    assert_eq!(states().len(), expect.len());
+    fs::remove_file(&events).unwrap();
+    fs::create_dir(&events).unwrap();
+    assert!(states().contains(&("whole".to_owned(), RunState::Done)), "{:?}", states());
+}
