@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::durable::{list_folder, remove_file};
 use crate::error::At;
 use crate::inventory::{Object, Roots, bytes_below, stages_by_object};
-use crate::objects::list_files;
+use crate::listing::files_below;
 use crate::ownership::{Claim, claim};
 use crate::session::sweep;
 use crate::{Record, Store, StoreError};
@@ -101,9 +101,8 @@ impl Store {
             }
             let closed = if dry_run { !self.is_read(&digest)? } else { self.remove_tree_folder(&digest)? };
             if !closed {
-                let mut names = Vec::new();
-                list_files(&entry.path(), "", &mut names)?;
-                let inodes = names.iter().filter_map(|name| fs::metadata(entry.path().join(name)).ok());
+                let files = files_below(&entry.path())?;
+                let inodes = files.iter().filter_map(|file| fs::metadata(file).ok());
                 open.extend(inodes.map(|metadata| metadata.ino()));
             }
         }

@@ -29,6 +29,22 @@ pub enum StoreError {
         /// What is there.
         path: PathBuf,
     },
+    /// Something in an artifact that is neither a file nor a folder nor a link.
+    #[error("`{name}` is {what}, and an artifact holds files, folders and links")]
+    SpecialFile {
+        /// Its name in the artifact.
+        name: String,
+        /// What it is, such as `a named pipe`.
+        what: &'static str,
+    },
+    /// A link in an artifact that would lead elsewhere, or nowhere, once the artifact is stored.
+    #[error("the link `{name}` leads to `{target}`, which is no part of the artifact")]
+    Link {
+        /// Its name in the artifact.
+        name: String,
+        /// Where it leads.
+        target: String,
+    },
     /// Folders that contain each other through symbolic links.
     #[error("the symbolic link `{}` leads back to a folder above it", path.display())]
     Loop {
@@ -58,6 +74,10 @@ impl StoreError {
             Self::Io { path, source, .. } => io_help(path, source),
             Self::ChangesWhileRead { .. } => Some("wait until whatever writes the file is done, then run again".into()),
             Self::NotAFile { .. } => Some("replace it by a file, or remove it".into()),
+            Self::SpecialFile { .. } => Some("remove it before the stage ends".into()),
+            Self::Link { .. } => {
+                Some("leave a copy in its place (`cp -L`), or let it lead to another output by a relative path".into())
+            }
             Self::Loop { .. } => Some("remove the link".into()),
             Self::Name { .. } => Some("rename the file".into()),
             Self::NotFinite { .. } => None,

@@ -28,6 +28,7 @@ mod inventory;
 mod last;
 mod layout;
 mod links;
+mod listing;
 mod locks;
 mod memo;
 mod objects;

@@ -3,17 +3,21 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 
 use pipeline_core::{FileEntry, Tree};
 use rayon::prelude::*;
 
-use crate::durable::{list_folder, parent, remove_file};
+use crate::durable::{list_folder, move_into_place, remove_file};
 use crate::error::At;
 use crate::hash::hash_file;
-use crate::objects::{copy_object, mark_used};
+use crate::listing::remove_folder;
+use crate::objects::{copy_object, is_program, mark_used};
 use crate::{OpenTreeError, Store, StoreError};
+
+/// The permissions of a program in a tree's folder: everybody runs it, nobody writes.
+const PROGRAM: u32 = 0o555;
 
 /// How a folder leads to the objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,10 +40,8 @@ pub(crate) enum FileState {
 ///
 /// Others may fill the same folder at the same time: every link appears whole, and both want the same.
 pub(crate) fn fill(store: &Store, tree: &Tree, folder: &Path, links: Links) -> Result<(), OpenTreeError> {
-    let folders: BTreeSet<PathBuf> = tree.files.keys().map(|name| parent(&folder.join(name)).to_owned()).collect();
-    for inner in &folders {
-        fs::create_dir_all(inner).at("create", inner)?;
-    }
+    let folders = folders_of(tree);
+    folders.iter().try_for_each(|inner| make_inner(&folder.join(inner)))?;
     let states: Result<Vec<FileState>, StoreError> = tree
         .files
         .par_iter()
@@ -56,8 +58,45 @@ pub(crate) fn fill(store: &Store, tree: &Tree, folder: &Path, links: Links) -> R
     match (names_in(FileState::Corrupt), names_in(FileState::Missing)) {
         (files, _) if !files.is_empty() => Err(OpenTreeError::Corrupt { files }),
         (_, files) if !files.is_empty() => Err(OpenTreeError::Missing { files }),
-        _ if links == Links::Hard => Ok(remove_strangers(tree, folder, "")?),
-        _ => Ok(()),
+        _ => {
+            tree.links.iter().try_for_each(|(name, target)| make_link(&folder.join(name), target))?;
+            if links == Links::Hard { Ok(remove_strangers(tree, &folders, folder, "")?) } else { Ok(()) }
+        }
+    }
+}
+
+/// The names of all folders of a tree, each after the one that holds it.
+fn folders_of(tree: &Tree) -> BTreeSet<&str> {
+    let names = tree.files.keys().chain(tree.links.keys());
+    let above = names.chain(&tree.folders).flat_map(|name| name.match_indices('/').map(|(end, _)| &name[..end]));
+    above.chain(tree.folders.iter().map(String::as_str)).collect()
+}
+
+/// Makes a folder inside a tree's folder, in place of anything else that somebody has put there.
+fn make_inner(inner: &Path) -> Result<(), StoreError> {
+    match fs::symlink_metadata(inner) {
+        Ok(metadata) if metadata.is_dir() => return Ok(()),
+        Ok(_) => clear(inner)?,
+        Err(_) => {}
+    }
+    match fs::create_dir(inner) {
+        // Somebody else fills the same folder.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        created => created.at("create", inner),
+    }
+}
+
+/// Makes a link of the tree, in place of anything else.
+fn make_link(link: &Path, target: &str) -> Result<(), StoreError> {
+    if fs::read_link(link).is_ok_and(|found| found == Path::new(target)) {
+        return Ok(());
+    }
+    if fs::symlink_metadata(link).is_ok() {
+        clear(link)?;
+    }
+    match std::os::unix::fs::symlink(target, link) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.at("create", link),
     }
 }
 
@@ -96,12 +135,12 @@ fn link_verified(store: &Store, entry: &FileEntry, link: &Path) -> Result<FileSt
     if fs::symlink_metadata(link).is_ok_and(|there| !there.is_file()) {
         clear(link)?;
     }
-    link_object(store, &object, link)?;
+    lay_out(store, entry, &object, link)?;
     let mut state = check_file(link, entry)?;
     if state == FileState::Corrupt && metadata_if_there(link)?.is_none_or(|linked| linked.ino() != metadata.ino()) {
         // Not the object but an old copy of it, or something that was put in its place.
         remove_file(link)?;
-        link_object(store, &object, link)?;
+        lay_out(store, entry, &object, link)?;
         state = check_file(link, entry)?;
     }
     match state {
@@ -117,7 +156,11 @@ fn link_verified(store: &Store, entry: &FileEntry, link: &Path) -> Result<FileSt
     Ok(state)
 }
 
-fn link_object(store: &Store, object: &Path, link: &Path) -> Result<(), StoreError> {
+/// Gives a file of a tree its place: a link to the object or, since all links share permissions, a copy of a program.
+fn lay_out(store: &Store, entry: &FileEntry, object: &Path, link: &Path) -> Result<(), StoreError> {
+    if entry.executable {
+        return if is_there_as_program(link) { Ok(()) } else { copy_program(store, object, link) };
+    }
     match fs::hard_link(object, link) {
         Ok(()) => Ok(()),
         Err(error) => match error.kind() {
@@ -131,24 +174,46 @@ fn link_object(store: &Store, object: &Path, link: &Path) -> Result<(), StoreErr
     }
 }
 
-/// Verifies an object in its place and makes a symbolic link to it.
+fn is_there_as_program(link: &Path) -> bool {
+    fs::symlink_metadata(link).is_ok_and(|metadata| metadata.is_file() && is_program(&metadata))
+}
+
+fn copy_program(store: &Store, object: &Path, link: &Path) -> Result<(), StoreError> {
+    let scratch = store.session()?.new_path();
+    match fs::copy(object, &scratch) {
+        // Collected this very moment.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        copied => copied.at("write", &scratch)?,
+    };
+    fs::set_permissions(&scratch, fs::Permissions::from_mode(PROGRAM)).at("protect", &scratch)?;
+    move_into_place(&scratch, link)
+}
+
+/// Verifies an object in its place and makes a symbolic link to it, or a copy that can be run.
 fn point_verified(store: &Store, entry: &FileEntry, link: &Path) -> Result<FileState, StoreError> {
     let object = store.layout().object(&entry.digest);
-    std::os::unix::fs::symlink(&object, link).at("create", link)?;
-    check_file(&object, entry)
+    if !entry.executable {
+        std::os::unix::fs::symlink(&object, link).at("create", link)?;
+        return check_file(&object, entry);
+    }
+    match fs::copy(&object, link) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FileState::Missing),
+        copied => copied.at("write", link)?,
+    };
+    fs::set_permissions(link, fs::Permissions::from_mode(PROGRAM)).at("protect", link)?;
+    check_file(link, entry)
 }
 
 /// Removes what somebody else has left in a tree's folder, `prefix` being the name of the part looked at.
-fn remove_strangers(tree: &Tree, folder: &Path, prefix: &str) -> Result<(), StoreError> {
+fn remove_strangers(tree: &Tree, folders: &BTreeSet<&str>, folder: &Path, prefix: &str) -> Result<(), StoreError> {
     for entry in list_folder(folder)? {
         let path = entry.path();
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-        if tree.files.contains_key(&name) {
+        if tree.files.contains_key(&name) || tree.links.contains_key(&name) {
             continue;
         }
-        let inner = format!("{name}/");
-        let leads_to_files = tree.files.range(inner.clone()..).next().is_some_and(|(file, _)| file.starts_with(&inner));
-        if leads_to_files { remove_strangers(tree, &path, &inner)? } else { clear(&path)? }
+        let is_ours = folders.contains(name.as_str());
+        if is_ours { remove_strangers(tree, folders, &path, &format!("{name}/"))? } else { clear(&path)? }
     }
     Ok(())
 }
@@ -156,7 +221,7 @@ fn remove_strangers(tree: &Tree, folder: &Path, prefix: &str) -> Result<(), Stor
 /// Removes whatever is at a path.
 fn clear(path: &Path) -> Result<(), StoreError> {
     let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    if is_folder { fs::remove_dir_all(path).at("remove", path) } else { remove_file(path) }
+    if is_folder { remove_folder(path).at("remove", path) } else { remove_file(path) }
 }
 
 fn metadata_if_there(path: &Path) -> Result<Option<fs::Metadata>, StoreError> {

@@ -1,6 +1,6 @@
 //! Objects: the files of artifacts, each stored once under its digest.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -10,9 +10,11 @@ use std::time::SystemTime;
 use pipeline_core::{Digest, FileEntry, Tree};
 use rayon::prelude::*;
 
-use crate::durable::{list_folder, make_folder, move_into_place, parent, remove_file, sync_folder};
+use crate::durable::{make_folder, move_into_place, parent, remove_file, sync_folder};
 use crate::error::At;
 use crate::hash::hash_file;
+use crate::listing::{Listing, check_links};
+use crate::memo::Identity;
 use crate::session::Session;
 use crate::{Store, StoreError};
 
@@ -53,28 +55,29 @@ impl Store {
         sync_folder(parent(&self.layout().object(&entry.digest)))
     }
 
-    /// Moves every file below a scratch folder into the store and returns the tree they make. The names are relative.
+    /// Moves every file below a scratch folder into the store and returns the tree that all below it makes.
     ///
     /// # Errors
-    /// When something below is neither a file nor a folder or has a name that is not UTF-8, or the store cannot be
-    /// written. Then some of the files are in the store and named by no tree: harmless, and collected some day.
+    /// When something below is no file, folder or link, a link leads out of the folder, a name is not UTF-8, a file
+    /// changes meanwhile, or the store cannot be written. Then some of the files are in the store and named by no
+    /// tree: harmless, and collected some day.
     pub fn put_folder(&self, scratch: &Path) -> Result<Tree, StoreError> {
         let session = self.session()?;
-        let mut names = Vec::new();
-        list_files(scratch, "", &mut names)?;
+        let listing = Listing::of(scratch)?;
         let prepare_synced = |name: &String| {
             let path = scratch.join(name);
             prepare(&path, None, &session).and_then(|entry| sync_file(&path).map(|()| entry))
         };
-        let entries = names.par_iter().map(prepare_synced);
-        let entries: Vec<FileEntry> = entries.collect::<Result<_, _>>()?;
-        for (name, entry) in names.iter().zip(&entries) {
+        let entries: Vec<FileEntry> = listing.files.par_iter().map(prepare_synced).collect::<Result<_, _>>()?;
+        let tree = listing.into_tree(entries);
+        check_tree(&tree)?;
+        for (name, entry) in &tree.files {
             self.place(&scratch.join(name), entry)?;
         }
         let folders: BTreeSet<PathBuf> =
-            entries.iter().map(|entry| parent(&self.layout().object(&entry.digest)).to_owned()).collect();
+            tree.files.values().map(|entry| parent(&self.layout().object(&entry.digest)).to_owned()).collect();
         folders.par_iter().try_for_each(|folder| sync_folder(folder))?;
-        Ok(Tree { files: names.into_iter().zip(entries).collect(), ..Tree::default() })
+        Ok(tree)
     }
 
     /// True if every file of the tree is there with its length. Reads no content.
@@ -144,9 +147,24 @@ fn prepare(path: &Path, digest: Option<Digest>, session: &Session) -> Result<Fil
     let file = pipeline_files::open(path).at("read", path)?;
     // The time of last use: whatever the file says of itself may be long ago.
     file.set_modified(SystemTime::now()).at("write", path)?;
-    let bytes = file.metadata().at("read", path)?.len();
-    let digest = digest.map_or_else(|| digest_of(&file, bytes, path), Ok)?;
-    Ok(FileEntry::new(digest, bytes))
+    let before = file.metadata().at("read", path)?;
+    // Where the file system has no permissions, every file looks like a program, before and after.
+    let executable = is_program(&metadata) && !is_program(&before);
+    let bytes = before.len();
+    let digest = match digest {
+        Some(digest) => digest,
+        None => {
+            let digest = digest_of(&file, bytes, path)?;
+            let is_same = Identity::of(&file.metadata().at("read", path)?) == Identity::of(&before);
+            is_same.then_some(digest).ok_or_else(|| StoreError::ChangesWhileRead { path: path.to_owned() })?
+        }
+    };
+    Ok(FileEntry { digest, bytes, executable })
+}
+
+/// True if its owner may run the file.
+pub(crate) fn is_program(metadata: &fs::Metadata) -> bool {
+    metadata.mode() & 0o100 != 0
 }
 
 /// Copies an object to a path that is not there yet, for file systems without hard links.
@@ -177,30 +195,15 @@ pub(crate) fn mark_used(object: &Path, metadata: &fs::Metadata, since: SystemTim
     object.exists()
 }
 
-/// Adds the names of all files below `folder`, each after `prefix`.
-pub(crate) fn list_files(folder: &Path, prefix: &str, names: &mut Vec<String>) -> Result<(), StoreError> {
-    for entry in list_folder(folder)? {
-        let path = entry.path();
-        let name = entry.file_name().into_string().map_err(|_| StoreError::Name { path: path.clone() })?;
-        let name = format!("{prefix}{name}");
-        let kind = entry.file_type().at("read", &path)?;
-        if kind.is_dir() {
-            list_files(&path, &format!("{name}/"), names)?;
-        } else if kind.is_file() {
-            names.push(name);
-        } else {
-            return Err(StoreError::NotAFile { path });
-        }
-    }
-    Ok(())
-}
-
-/// Checks that every name stays inside the folder that it is joined to.
-pub(crate) fn check_names(files: &BTreeMap<String, FileEntry>) -> Result<(), StoreError> {
+/// Checks that every name stays inside the folder that it is joined to, and that links lead to something in the tree.
+pub(crate) fn check_tree(tree: &Tree) -> Result<(), StoreError> {
     let stays_inside =
         |name: &str| !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-    match files.keys().find(|name| !stays_inside(name)) {
+    // What lies below a link would be written where the link leads.
+    let is_behind_link = |name: &str| name.match_indices('/').any(|(end, _)| tree.links.contains_key(&name[..end]));
+    let mut names = tree.files.keys().chain(&tree.folders).chain(tree.links.keys());
+    match names.find(|name| !stays_inside(name) || (!tree.links.is_empty() && is_behind_link(name))) {
         Some(name) => Err(StoreError::Name { path: name.into() }),
-        None => Ok(()),
+        None => check_links(tree),
     }
 }

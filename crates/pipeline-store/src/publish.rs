@@ -10,6 +10,7 @@ use tempfile::TempPath;
 use crate::durable::{make_folder, move_into_place, parent, sync_folder};
 use crate::error::At;
 use crate::links::{FileState, check_file};
+use crate::objects::is_program;
 use crate::{OpenTreeError, Store, StoreError};
 
 impl Store {
@@ -23,9 +24,10 @@ impl Store {
         let to = std::path::absolute(to).at("find", to)?;
         make_folder(parent(&to))?;
         // A killed process's copy is swept from its scratch folder; beside the target it would stay for ever.
-        match self.copy_and_move(entry, new_file_for(&to, parent(&self.session()?.new_path()))?, &to) {
+        match self.copy_and_move(entry, new_file_for(&to, parent(&self.session()?.new_path()), entry.executable)?, &to)
+        {
             Err(OpenTreeError::Store(StoreError::Io { source, .. })) if is_elsewhere(&source) => {
-                self.copy_and_move(entry, new_file_for(&to, parent(&to))?, &to)?;
+                self.copy_and_move(entry, new_file_for(&to, parent(&to), entry.executable)?, &to)?;
             }
             moved => moved?,
         }
@@ -53,8 +55,11 @@ impl Store {
 
     /// True if the file at `path` is exactly this one. Reads it only if it was touched since it was last read.
     pub fn matches(&self, entry: &FileEntry, path: &Path) -> bool {
-        let same_length = fs::metadata(path).is_ok_and(|metadata| metadata.is_file() && metadata.len() == entry.bytes);
-        same_length && self.source_digest(path).is_ok_and(|digest| digest == entry.digest)
+        let is_like_it = |metadata: &fs::Metadata| {
+            metadata.is_file() && metadata.len() == entry.bytes && (is_program(metadata) || !entry.executable)
+        };
+        fs::metadata(path).is_ok_and(|metadata| is_like_it(&metadata))
+            && self.source_digest(path).is_ok_and(|digest| digest == entry.digest)
     }
 }
 
@@ -63,10 +68,11 @@ fn is_elsewhere(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::CrossesDevices
 }
 
-/// An empty file in `folder` that is to become `to`, with the permissions that any new file gets; removed when dropped.
-fn new_file_for(to: &Path, folder: &Path) -> Result<TempPath, StoreError> {
+/// An empty file in `folder` that is to become `to`, with the permissions that any new file or program gets; removed when
+/// dropped.
+fn new_file_for(to: &Path, folder: &Path, executable: bool) -> Result<TempPath, StoreError> {
     let name = to.file_name().unwrap_or_default().to_string_lossy();
-    let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o666);
+    let permissions = std::os::unix::fs::PermissionsExt::from_mode(if executable { 0o777 } else { 0o666 });
     let scratch = tempfile::Builder::new()
         .prefix(&format!(".{name}-"))
         .permissions(permissions)

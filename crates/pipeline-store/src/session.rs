@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::durable::list_folder;
 use crate::error::At;
+use crate::listing::remove_folder;
 use crate::ownership::{Claim, OwnedFile, claim};
 use crate::{Store, StoreError, host_name};
 
@@ -68,7 +69,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // What cannot be removed now is swept by the next session.
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = remove_folder(&self.folder);
         let _ = fs::remove_file(&self.lock_path);
     }
 }
@@ -89,7 +90,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
+        let _ = remove_folder(&self.folder);
     }
 }
 
@@ -120,7 +121,7 @@ pub(crate) fn sweep(scratch: &Path) -> Result<Option<SystemTime>, StoreError> {
         let Ok(began) = entry.metadata().and_then(|metadata| metadata.modified()) else { continue };
         match claim_dead(&path, began).at("lock", &path)? {
             Some(_dead) => {
-                let _ = fs::remove_dir_all(path.with_extension(""));
+                let _ = remove_folder(&path.with_extension(""));
             }
             None => oldest = Some(oldest.map_or(began, |oldest| oldest.min(began))),
         }

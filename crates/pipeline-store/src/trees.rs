@@ -11,7 +11,8 @@ use pipeline_core::{Digest, InputArtifact, Tree};
 use crate::durable::{make_folder, remove_file};
 use crate::error::At;
 use crate::links::{Links, fill};
-use crate::objects::check_names;
+use crate::listing::remove_folder;
+use crate::objects::check_tree;
 use crate::ownership::{Claim, SharedFile, claim, share};
 use crate::{Store, StoreError};
 
@@ -88,7 +89,7 @@ impl Store {
     /// # Errors
     /// When files are missing or damaged (then they are quarantined), or the store fails.
     pub fn open_tree(&self, tree: &Tree) -> Result<OpenTree, OpenTreeError> {
-        check_names(&tree.files)?;
+        check_tree(tree)?;
         let digest = tree.digest();
         let lease_path = self.layout().lease(&digest);
         match share(&lease_path).at("lock", &lease_path) {
@@ -145,7 +146,7 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             moved => moved.at("remove", &folder)?,
         }
-        fs::remove_dir_all(&scratch).at("remove", &scratch)?;
+        remove_folder(&scratch).at("remove", &scratch)?;
         Ok(true)
     }
 }

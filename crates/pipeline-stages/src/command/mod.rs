@@ -21,7 +21,7 @@ use crate::kind::{BuildContext, Format, Kind, manifest_params, schema, span_of};
 
 pub(crate) static KIND: Kind = Kind {
     name: "command",
-    version: 1,
+    version: 2,
     summary: "Runs any external program with declared inputs and outputs",
     slots: None,
     produces: Format::Files,

@@ -1,6 +1,7 @@
 //! The outputs of a program: what it may declare, and what is kept of what it leaves.
 
 use std::collections::BTreeSet;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use pipeline_core::StageError;
@@ -18,6 +19,10 @@ pub(super) fn is_inside(path: &str) -> bool {
 /// `quoted` are the last lines that the program printed.
 pub(super) fn keep(program: &str, outputs: &[String], scratch: &Path, quoted: &[String]) -> Result<(), StageError> {
     for output in outputs {
+        if let Some(link) = link_above(scratch, Path::new(output)) {
+            let message = format!("the output `{output}` lies behind the link `{}`", link.display());
+            return Err(StageError::new(message).with_help("declare it under the name of the folder where it lies"));
+        }
         if std::fs::symlink_metadata(scratch.join(output)).is_err() {
             let message = format!("`{program}` did not leave its output `{output}`");
             return Err(StageError::new(format!("{message}{}", quote(quoted)))
@@ -28,8 +33,16 @@ pub(super) fn keep(program: &str, outputs: &[String], scratch: &Path, quoted: &[
     remove_others(scratch, Path::new(""), &kept).map_err(|error| artifact::unwritable(scratch, error))
 }
 
+/// The first folder on the way to an output that is a link.
+fn link_above(scratch: &Path, output: &Path) -> Option<PathBuf> {
+    let mut above: Vec<&Path> = output.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
+    above.reverse();
+    above.into_iter().find(|path| scratch.join(path).is_symlink()).map(Path::to_owned)
+}
+
 /// Removes what lies below `folder` and is neither kept nor on the way to something kept.
 fn remove_others(scratch: &Path, folder: &Path, kept: &BTreeSet<PathBuf>) -> std::io::Result<()> {
+    open_for_owner(&scratch.join(folder))?;
     for entry in std::fs::read_dir(scratch.join(folder))? {
         let entry = entry?;
         let name = folder.join(entry.file_name());
@@ -40,10 +53,21 @@ fn remove_others(scratch: &Path, folder: &Path, kept: &BTreeSet<PathBuf>) -> std
         if is_folder && kept.iter().any(|output| output.starts_with(&name)) {
             remove_others(scratch, &name, kept)?;
         } else if is_folder {
-            std::fs::remove_dir_all(entry.path())?;
+            remove_others(scratch, &name, &BTreeSet::new())?;
+            std::fs::remove_dir(entry.path())?;
         } else {
             std::fs::remove_file(entry.path())?;
         }
+    }
+    Ok(())
+}
+
+/// Lets the owner take things out of a folder, such as one of Go's module cache.
+fn open_for_owner(folder: &Path) -> std::io::Result<()> {
+    let mut permissions = std::fs::symlink_metadata(folder)?.permissions();
+    if permissions.mode() & 0o700 != 0o700 {
+        permissions.set_mode(permissions.mode() | 0o700);
+        std::fs::set_permissions(folder, permissions)?;
     }
     Ok(())
 }

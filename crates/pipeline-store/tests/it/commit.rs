@@ -2,10 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
 
 use pipeline_core::{Digest, Key};
-use pipeline_store::{Store, StoreError};
+use pipeline_store::Store;
 
 use crate::fixture::{Fixture, flip_bit, last_of, put, record};
 
@@ -64,20 +63,6 @@ fn a_file_with_a_second_name_is_copied_and_the_other_name_left_alone() {
     fs::write(&outside, "edited in place").unwrap();
     let open = fixture.store.open_tree(&tree).unwrap();
     assert_eq!(fs::read_to_string(open.folder().join("linked")).unwrap(), "mine");
-}
-
-#[test]
-fn links_and_special_files_are_refused_by_name() {
-    let fixture = Fixture::new();
-    let scratch = fixture.store.scratch().unwrap();
-    std::os::unix::fs::symlink("/etc/hostname", scratch.folder().join("link")).unwrap();
-    let error = fixture.store.put_folder(scratch.folder()).unwrap_err();
-    assert!(matches!(&error, StoreError::NotAFile { path } if path.ends_with("link")), "{error}");
-
-    let scratch = fixture.store.scratch().unwrap();
-    let _socket = UnixListener::bind(scratch.folder().join("socket")).unwrap();
-    let error = fixture.store.put_file(&scratch.folder().join("socket")).unwrap_err();
-    assert!(error.to_string().ends_with("/socket` is neither a file nor a folder"), "{error}");
 }
 
 #[test]

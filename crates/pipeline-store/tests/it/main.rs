@@ -4,6 +4,7 @@
 mod collect;
 mod commit;
 mod fixture;
+mod kept;
 mod locks;
 mod processes;
 mod runs;
