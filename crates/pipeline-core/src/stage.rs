@@ -218,6 +218,12 @@ pub trait Stage: Send + Sync {
         false
     }
 
+    /// True for a stage that runs programs of which nothing is known: they may write into the folders of the inputs, so
+    /// that the stage gets folders of its own.
+    fn runs_programs(&self) -> bool {
+        false
+    }
+
     /// Does the work.
     ///
     /// # Errors

@@ -46,6 +46,7 @@ mod host;
 mod journal;
 mod plan;
 mod provenance;
+mod readers;
 mod resolver;
 mod results;
 mod retain;

@@ -12,6 +12,7 @@ use pipeline_store::{Circumstances, Last, Store, StoreError};
 use crate::journal::Journal;
 use crate::plan::{EngineError, PlanOptions, decide_all};
 use crate::provenance::{Origin, now_ms};
+use crate::readers::Readers;
 use crate::resolver::Resolver;
 use crate::runner::{End, Runner};
 use crate::state::State;
@@ -105,7 +106,7 @@ pub fn run(
     let mut journal = Journal::start(store, &spec.name, &spec.yaml, &spec.attachments, listen)?;
     journal.emit(journal.run_started(&spec.name, graph.nodes().iter().map(|node| node.id.clone()).collect(), options));
     options.adopted.iter().cloned().for_each(|adopted| journal.emit(adopted.into()));
-    let shop = Workshop { graph, store, cancel, origin: Origin::of(options) };
+    let shop = Workshop { graph, store, cancel, origin: Origin::of(options), readers: Readers::default() };
     let (sender, receiver) = mpsc::channel();
     let state = State::new(resolver, decided, journal, options.plan.device);
     thread::scope(|scope| {

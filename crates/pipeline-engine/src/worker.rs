@@ -11,12 +11,13 @@ use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use pipeline_core::{
-    Event, FileEntry, InputArtifact, Key, Manifest, RunReason, StageContext, StageError, StageReport, Tree,
+    Event, FileEntry, InputArtifact, Key, Manifest, RunReason, StageContext, StageError, StageId, StageReport, Tree,
 };
 use pipeline_store::{KeyLock, OpenTree, OpenTreeError, Record, Store, StoreError};
 
 use crate::host::{Host, Shards, leave_out_unmeasured};
 use crate::provenance::Origin;
+use crate::readers::{Open, Readers};
 use crate::resolver::ReadSource;
 use crate::{Cancel, Graph, Node};
 
@@ -26,6 +27,7 @@ pub(crate) struct Workshop<'a> {
     pub store: &'a Store,
     pub cancel: &'a Cancel,
     pub origin: Origin,
+    pub readers: Readers,
 }
 
 /// A stage that is to run.
@@ -102,6 +104,8 @@ pub(crate) struct Failure {
 pub(crate) fn work(shop: &Workshop<'_>, order: Order, sender: &Sender<Message>) -> Outcome {
     let node = &shop.graph.nodes()[order.idx];
     let began = Instant::now();
+    let artifacts = order.inputs.iter().map(|input| input.tree.digest()).collect();
+    let reading = node.stage.runs_programs().then(|| shop.readers.begin(&node.id, artifacts));
     let inputs = match open_inputs(shop.store, &order.inputs) {
         Ok(inputs) => inputs,
         Err(NotOpened::Unreadable(inputs)) => return Outcome::Unreadable(inputs),
@@ -114,7 +118,7 @@ pub(crate) fn work(shop: &Workshop<'_>, order: Order, sender: &Sender<Message>) 
         why: order.why.clone(),
     };
     let _ = sender.send(Message::Event(Box::new(started)));
-    let result = run_and_commit(shop, node, &order, &inputs, sender);
+    let result = run_and_commit(shop, node, &order, &inputs, reading, sender);
     drop(order.lock);
     match result {
         Ok(committed) => Outcome::Committed(Box::new(committed)),
@@ -167,6 +171,7 @@ fn run_and_commit(
     node: &Node,
     order: &Order,
     inputs: &OpenInputs,
+    reading: Option<Open<'_>>,
     sender: &Sender<Message>,
 ) -> Result<Committed, Failure> {
     let began = Instant::now();
@@ -174,8 +179,9 @@ fn run_and_commit(
     let scratch = shop.store.scratch()?;
     let is_forced = order.why == RunReason::Forced;
     let host = Host::new(&node.id, shop.store, shop.cancel, &shop.origin, is_forced, sender.clone());
-    let artifacts: BTreeMap<String, InputArtifact> =
-        inputs.iter().map(|(slot, tree)| (slot.clone(), tree.artifact().clone())).collect();
+    let shared = || inputs.iter().map(|(slot, tree)| (slot.clone(), tree.artifact().clone())).collect();
+    let lent = reading.is_some().then(|| shop.store.lend(&order.key, &order.lock, inputs)).transpose()?;
+    let artifacts: BTreeMap<String, InputArtifact> = lent.as_ref().map_or_else(shared, |lent| lent.inputs().clone());
     let sources = order.sources.iter().map(|source| (source.name.clone(), source.digest)).collect();
     let context = StageContext {
         stage: &node.id,
@@ -186,8 +192,14 @@ fn run_and_commit(
         n_threads: order.n_threads,
         host: &host,
     };
-    let mut report = run_caught(node, &context)?;
-    let _ = sender.send(Message::Worked { idx: order.idx });
+    let result = run_caught(node, &context);
+    drop((lent, reading));
+    if result.is_ok() {
+        let _ = sender.send(Message::Worked { idx: order.idx });
+    }
+    // Whatever else went wrong: it may have been because of this.
+    check_inputs(shop, node, order, inputs, began)?;
+    let mut report = result?;
     check_sources(shop.store, &order.sources, &format!("while `{}` read it", node.id))?;
     leave_out_unmeasured(&mut report, &host);
     let worked = Instant::now();
@@ -236,6 +248,37 @@ fn check_sources(store: &Store, sources: &[ReadSource], when: &str) -> Result<()
         }
     }
     Ok(())
+}
+
+/// A result must not be remembered as that of inputs whose files were altered while the stage read them.
+fn check_inputs(
+    shop: &Workshop<'_>,
+    node: &Node,
+    order: &Order,
+    inputs: &OpenInputs,
+    began: Instant,
+) -> Result<(), Failure> {
+    for input in &order.inputs {
+        let Some(open) = inputs.get(&input.slot) else { continue };
+        if let Some(file) = shop.store.altered(open)?.first() {
+            let maker = &shop.graph.nodes()[input.idx].id;
+            let culprits = shop.readers.of(&input.tree.digest(), began);
+            let message = match culprits.as_slice() {
+                [only] if *only == node.id => format!("it changed `{file}` of its input `{}`", input.slot),
+                _ => format!("`{file}` of its input `{}` was changed while it ran{}", input.slot, by(&culprits)),
+            };
+            let help = format!(
+                "a stage may not write into its inputs: let the program change a copy. The next run computes `{maker}` again"
+            );
+            return Err(StageError::new(message).with_help(help).into());
+        }
+    }
+    Ok(())
+}
+
+fn by(culprits: &[StageId]) -> String {
+    let names: Vec<String> = culprits.iter().map(|stage| format!("`{stage}`")).collect();
+    if names.is_empty() { ", by no stage of this run".to_owned() } else { format!(", by {}", names.join(" or ")) }
 }
 
 /// The artifact: files left in the scratch folder and shards, whose names must not meet.

@@ -61,6 +61,15 @@ impl Layout {
         self.store.join("locks").join(key.0.hex())
     }
 
+    /// The inputs of a stage that runs programs, laid out for it alone: `lent/<key>/<number of the slot>/`.
+    pub(crate) fn lent(&self) -> PathBuf {
+        self.store.join("lent")
+    }
+
+    pub(crate) fn lent_to(&self, key: &Key) -> PathBuf {
+        self.lent().join(key.0.hex())
+    }
+
     /// A folder and a lock file a session: what is being written.
     pub(crate) fn scratch(&self) -> PathBuf {
         self.store.join("scratch")

@@ -36,13 +36,29 @@ pub(crate) enum FileState {
     Corrupt,
 }
 
+/// What a file looked like; whoever writes into it or puts another in its place changes this.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) inode: u64,
+    bytes: u64,
+    modified_ns: i128,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    state: FileState,
+    /// None if there was no file.
+    seen: Option<Seen>,
+}
+
 /// Fills a tree's folder with verified files and nothing else.
 ///
 /// Others may fill the same folder at the same time: every link appears whole, and both want the same.
-pub(crate) fn fill(store: &Store, tree: &Tree, folder: &Path, links: Links) -> Result<(), OpenTreeError> {
+/// Returns what each file looked like just before it was verified, in the order of the files.
+pub(crate) fn fill(store: &Store, tree: &Tree, folder: &Path, links: Links) -> Result<Vec<Seen>, OpenTreeError> {
     let folders = folders_of(tree);
     folders.iter().try_for_each(|inner| make_inner(&folder.join(inner)))?;
-    let states: Result<Vec<FileState>, StoreError> = tree
+    let looks: Result<Vec<Look>, StoreError> = tree
         .files
         .par_iter()
         .map(|(name, entry)| match links {
@@ -50,9 +66,9 @@ pub(crate) fn fill(store: &Store, tree: &Tree, folder: &Path, links: Links) -> R
             Links::Symbolic => point_verified(store, entry, &folder.join(name)),
         })
         .collect();
-    let states = states?;
+    let looks = looks?;
     let names_in = |wanted| {
-        let files = tree.files.keys().zip(&states).filter(|(_, state)| **state == wanted);
+        let files = tree.files.keys().zip(&looks).filter(|(_, look)| look.state == wanted);
         files.map(|(name, _)| name.clone()).collect::<Vec<_>>()
     };
     match (names_in(FileState::Corrupt), names_in(FileState::Missing)) {
@@ -60,20 +76,23 @@ pub(crate) fn fill(store: &Store, tree: &Tree, folder: &Path, links: Links) -> R
         (_, files) if !files.is_empty() => Err(OpenTreeError::Missing { files }),
         _ => {
             tree.links.iter().try_for_each(|(name, target)| make_link(&folder.join(name), target))?;
-            if links == Links::Hard { Ok(remove_strangers(tree, &folders, folder, "")?) } else { Ok(()) }
+            if links == Links::Hard {
+                remove_strangers(tree, &folders, folder, "")?;
+            }
+            Ok(looks.into_iter().filter_map(|look| look.seen).collect())
         }
     }
 }
 
 /// The names of all folders of a tree, each after the one that holds it.
-fn folders_of(tree: &Tree) -> BTreeSet<&str> {
+pub(crate) fn folders_of(tree: &Tree) -> BTreeSet<&str> {
     let names = tree.files.keys().chain(tree.links.keys());
     let above = names.chain(&tree.folders).flat_map(|name| name.match_indices('/').map(|(end, _)| &name[..end]));
     above.chain(tree.folders.iter().map(String::as_str)).collect()
 }
 
 /// Makes a folder inside a tree's folder, in place of anything else that somebody has put there.
-fn make_inner(inner: &Path) -> Result<(), StoreError> {
+pub(crate) fn make_inner(inner: &Path) -> Result<(), StoreError> {
     match fs::symlink_metadata(inner) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
         Ok(_) => clear(inner)?,
@@ -87,7 +106,7 @@ fn make_inner(inner: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes a link of the tree, in place of anything else.
-fn make_link(link: &Path, target: &str) -> Result<(), StoreError> {
+pub(crate) fn make_link(link: &Path, target: &str) -> Result<(), StoreError> {
     if fs::read_link(link).is_ok_and(|found| found == Path::new(target)) {
         return Ok(());
     }
@@ -105,21 +124,36 @@ fn make_link(link: &Path, target: &str) -> Result<(), StoreError> {
 /// # Errors
 /// When the look itself fails, so that nothing is known about the file.
 pub(crate) fn check_file(path: &Path, entry: &FileEntry) -> Result<FileState, StoreError> {
+    look_at(path, entry).map(|look| look.state)
+}
+
+fn look_at(path: &Path, entry: &FileEntry) -> Result<Look, StoreError> {
+    let mut seen = None;
     let digest = pipeline_files::open(path).and_then(|file| {
         let metadata = file.metadata()?;
+        seen = Some(Seen::of(&metadata));
         let right_length = metadata.len() == entry.bytes;
         if right_length { hash_file(&file, entry.bytes).map(Some) } else { Ok(None) }
     });
-    match digest {
-        Ok(Some(digest)) if digest == entry.digest => Ok(FileState::Intact),
-        Ok(_) => Ok(FileState::Corrupt),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(FileState::Missing),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof || is_bad_disk(&error) => Ok(FileState::Corrupt),
+    let state = match digest {
+        Ok(Some(digest)) if digest == entry.digest => FileState::Intact,
+        Ok(_) => FileState::Corrupt,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => FileState::Missing,
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof || is_bad_disk(&error) => FileState::Corrupt,
         // A folder, FIFO, socket or device.
         Err(error) if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput) => {
-            Ok(FileState::Corrupt)
+            FileState::Corrupt
         }
-        Err(error) => Err(error).at("read", path),
+        Err(error) => return Err(error).at("read", path),
+    };
+    Ok(Look { state, seen })
+}
+
+impl Seen {
+    /// Of a file's metadata. Its change time tells too much: it changes with every link to the file.
+    pub(crate) fn of(metadata: &fs::Metadata) -> Self {
+        let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
+        Self { inode: metadata.ino(), bytes: metadata.len(), modified_ns }
     }
 }
 
@@ -129,31 +163,30 @@ fn is_bad_disk(error: &io::Error) -> bool {
 }
 
 /// Links an object to `link` and verifies what is there then.
-fn link_verified(store: &Store, entry: &FileEntry, link: &Path) -> Result<FileState, StoreError> {
+fn link_verified(store: &Store, entry: &FileEntry, link: &Path) -> Result<Look, StoreError> {
     let object = store.layout().object(&entry.digest);
-    let Some(metadata) = metadata_if_there(&object)? else { return Ok(FileState::Missing) };
+    let Some(metadata) = metadata_if_there(&object)? else {
+        return Ok(Look { state: FileState::Missing, seen: None });
+    };
+    // Before the look, since it changes what the file looks like.
+    mark_used(&object, &metadata, store.in_use_since());
     if fs::symlink_metadata(link).is_ok_and(|there| !there.is_file()) {
         clear(link)?;
     }
     lay_out(store, entry, &object, link)?;
-    let mut state = check_file(link, entry)?;
-    if state == FileState::Corrupt && metadata_if_there(link)?.is_none_or(|linked| linked.ino() != metadata.ino()) {
+    let mut look = look_at(link, entry)?;
+    if look.state == FileState::Corrupt && metadata_if_there(link)?.is_none_or(|linked| linked.ino() != metadata.ino())
+    {
         // Not the object but an old copy of it, or something that was put in its place.
         remove_file(link)?;
         lay_out(store, entry, &object, link)?;
-        state = check_file(link, entry)?;
+        look = look_at(link, entry)?;
     }
-    match state {
-        FileState::Intact => {
-            mark_used(&object, &metadata, store.in_use_since());
-        }
-        FileState::Missing => {}
-        FileState::Corrupt => {
-            store.quarantine(&object)?;
-            remove_file(link)?;
-        }
+    if look.state == FileState::Corrupt {
+        store.quarantine(&object)?;
+        remove_file(link)?;
     }
-    Ok(state)
+    Ok(look)
 }
 
 /// Gives a file of a tree its place: a link to the object or, since all links share permissions, a copy of a program.
@@ -190,18 +223,20 @@ fn copy_program(store: &Store, object: &Path, link: &Path) -> Result<(), StoreEr
 }
 
 /// Verifies an object in its place and makes a symbolic link to it, or a copy that can be run.
-fn point_verified(store: &Store, entry: &FileEntry, link: &Path) -> Result<FileState, StoreError> {
+fn point_verified(store: &Store, entry: &FileEntry, link: &Path) -> Result<Look, StoreError> {
     let object = store.layout().object(&entry.digest);
     if !entry.executable {
         std::os::unix::fs::symlink(&object, link).at("create", link)?;
-        return check_file(&object, entry);
+        return look_at(&object, entry);
     }
     match fs::copy(&object, link) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(FileState::Missing),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok(Look { state: FileState::Missing, seen: None });
+        }
         copied => copied.at("write", link)?,
     };
     fs::set_permissions(link, fs::Permissions::from_mode(PROGRAM)).at("protect", link)?;
-    check_file(link, entry)
+    look_at(link, entry)
 }
 
 /// Removes what somebody else has left in a tree's folder, `prefix` being the name of the part looked at.

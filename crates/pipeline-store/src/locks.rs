@@ -2,13 +2,14 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use pipeline_core::Key;
 use serde::{Deserialize, Serialize};
 
 use crate::error::At;
-use crate::ownership::{Claim, OwnedFile, claim};
+use crate::ownership::{Claim, OwnedFile, claim, is_held};
 use crate::{Store, StoreError, host_name};
 
 /// How often a held lock is read while its new owner writes its name into it.
@@ -27,7 +28,7 @@ pub enum LockOutcome {
 #[derive(Debug)]
 pub struct KeyLock {
     /// None on a file system without locks, where a key may be computed twice.
-    _owned: Option<OwnedFile>,
+    owned: Option<OwnedFile>,
 }
 
 /// Who computes a key.
@@ -43,6 +44,20 @@ pub struct Owner {
     pub since_ms: u64,
 }
 
+impl KeyLock {
+    /// False on a file system without locks.
+    pub(crate) fn is_exclusive(&self) -> bool {
+        self.owned.is_some()
+    }
+}
+
+/// True unless whoever made the lock file at `path` is certainly dead.
+pub(crate) fn may_be_held(path: &Path) -> bool {
+    let Ok(mut file) = File::open(path) else { return false };
+    // Some network file systems lock within one machine only.
+    is_held(&file) || read_owner(&mut file).host != host_name()
+}
+
 impl Store {
     /// Asks for the right to compute `key` for the stage named `owner`. Never waits: who is refused asks again.
     ///
@@ -55,10 +70,10 @@ impl Store {
         match claim(&path).at("lock", &path)? {
             Claim::Owned(mut owned) => {
                 write_owner(&mut owned.file, owner).at("write", &path)?;
-                Ok(LockOutcome::Acquired(KeyLock { _owned: Some(owned) }))
+                Ok(LockOutcome::Acquired(KeyLock { owned: Some(owned) }))
             }
             Claim::Held(mut file) => Ok(LockOutcome::Held(read_owner(&mut file))),
-            Claim::Unknown => Ok(LockOutcome::Acquired(KeyLock { _owned: None })),
+            Claim::Unknown => Ok(LockOutcome::Acquired(KeyLock { owned: None })),
         }
     }
 }

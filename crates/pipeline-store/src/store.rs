@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use crate::StoreError;
 use crate::error::At;
 use crate::layout::Layout;
+use crate::lend;
 use crate::session::Session;
 use crate::sources::Sources;
 
@@ -64,6 +65,7 @@ impl Store {
             return Ok(Arc::clone(session));
         }
         let begun = Arc::new(Session::begin(&self.layout().scratch())?);
+        lend::sweep(self.layout())?;
         *session = Some(Arc::clone(&begun));
         Ok(begun)
     }

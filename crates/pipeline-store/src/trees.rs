@@ -6,11 +6,11 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Digest, InputArtifact, Tree};
+use pipeline_core::{Digest, FileEntry, InputArtifact, Tree};
 
 use crate::durable::{make_folder, remove_file};
 use crate::error::At;
-use crate::links::{Links, fill};
+use crate::links::{FileState, Links, Seen, check_file, fill};
 use crate::listing::remove_folder;
 use crate::objects::check_tree;
 use crate::ownership::{Claim, SharedFile, claim, share};
@@ -48,6 +48,8 @@ fn shown(files: &[String]) -> String {
 #[derive(Debug)]
 pub struct OpenTree {
     artifact: InputArtifact,
+    /// What the files looked like when they were verified, in their order.
+    seen: Vec<Seen>,
     _held: Held,
 }
 
@@ -61,8 +63,8 @@ enum Held {
 }
 
 impl OpenTree {
-    fn new(folder: PathBuf, tree: &Tree, held: Held) -> Self {
-        Self { artifact: InputArtifact { folder, tree: tree.clone() }, _held: held }
+    fn new(folder: PathBuf, tree: &Tree, seen: Vec<Seen>, held: Held) -> Self {
+        Self { artifact: InputArtifact { folder, tree: tree.clone() }, seen, _held: held }
     }
 
     /// The folder and the tree, as a running stage sees them.
@@ -96,16 +98,50 @@ impl Store {
             Ok(lease) => {
                 let folder = self.layout().tree(&digest);
                 make_folder(&folder)?;
-                fill(self, tree, &folder, Links::Hard)?;
-                Ok(OpenTree::new(folder, tree, Held::Lease { _lease: lease }))
+                let seen = fill(self, tree, &folder, Links::Hard)?;
+                Ok(OpenTree::new(folder, tree, seen, Held::Lease { _lease: lease }))
             }
             Err(error) if error.is_read_only() => {
                 let outside = tempfile::tempdir().at("create", &std::env::temp_dir())?;
-                fill(self, tree, outside.path(), Links::Symbolic)?;
-                Ok(OpenTree::new(outside.path().to_owned(), tree, Held::Outside { _folder: outside }))
+                let seen = fill(self, tree, outside.path(), Links::Symbolic)?;
+                Ok(OpenTree::new(outside.path().to_owned(), tree, seen, Held::Outside { _folder: outside }))
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Looks once more at an artifact that was read, and returns the names of its files that are not what they were
+    /// when it was opened. Objects that were damaged meanwhile are quarantined.
+    ///
+    /// Only files that were touched are read.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn altered(&self, open: &OpenTree) -> Result<Vec<String>, StoreError> {
+        let mut names = Vec::new();
+        for ((name, entry), seen) in open.tree().files.iter().zip(&open.seen) {
+            if self.is_altered(entry, &open.folder().join(name), seen)? {
+                names.push(name.clone());
+            }
+        }
+        Ok(names)
+    }
+
+    fn is_altered(&self, entry: &FileEntry, path: &Path, before: &Seen) -> Result<bool, StoreError> {
+        let now = fs::metadata(path).map(|metadata| Seen::of(&metadata));
+        match now {
+            Ok(now) if now == *before => return Ok(false),
+            Ok(now) if now.inode == before.inode && check_file(path, entry)? == FileState::Intact => return Ok(false),
+            _ => {}
+        }
+        let object = self.layout().object(&entry.digest);
+        if check_file(&object, entry)? == FileState::Corrupt {
+            self.quarantine(&object)?;
+        }
+        if check_file(path, entry)? == FileState::Corrupt {
+            remove_file(path)?;
+        }
+        Ok(true)
     }
 
     /// Drops an artifact's bytes but for those that `keep` or another artifact's folder holds. Its record stays.

@@ -6,6 +6,7 @@
 mod cache;
 mod concurrency;
 mod failure;
+mod inputs;
 mod probes;
 mod publish;
 mod retain;

@@ -27,6 +27,7 @@ pub struct Part {
     retain: bool,
     pool: Option<Pool>,
     fills_threads: bool,
+    runs_programs: bool,
     publish: Vec<(String, PathBuf)>,
     work: Option<Arc<Work>>,
 }
@@ -55,6 +56,7 @@ pub fn part(id: &str) -> Part {
         retain: true,
         pool: None,
         fills_threads: false,
+        runs_programs: false,
         publish: Vec::new(),
         work: None,
     }
@@ -87,6 +89,10 @@ impl Part {
     }
     pub fn filling_threads(mut self) -> Self {
         self.fills_threads = true;
+        self
+    }
+    pub fn running_programs(mut self) -> Self {
+        self.runs_programs = true;
         self
     }
     pub fn publish(mut self, file: &str, path: PathBuf) -> Self {
@@ -133,6 +139,10 @@ impl Stage for TestStage {
 
     fn fills_threads(&self) -> bool {
         self.part.fills_threads
+    }
+
+    fn runs_programs(&self) -> bool {
+        self.part.runs_programs
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {

@@ -132,6 +132,10 @@ impl Stage for CommandStage {
             .collect()
     }
 
+    fn runs_programs(&self) -> bool {
+        true
+    }
+
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
         let program = &self.params.run[0];
         let mut running = Running::start(self.command(context)).map_err(|error| {

@@ -1,0 +1,115 @@
+//! Inputs laid out for one stage alone: what a program puts into the folders of its inputs, no other stage sees.
+//!
+//! The files are links to those of the artifact, so that writing into one changes the artifact: that is found by
+//! [`OpenTree::altered`].
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pipeline_core::{InputArtifact, Key};
+use rayon::prelude::*;
+
+use crate::durable::list_folder;
+use crate::error::At;
+use crate::layout::Layout;
+use crate::links::{folders_of, make_inner, make_link};
+use crate::listing::remove_folder;
+use crate::locks::{KeyLock, may_be_held};
+use crate::{OpenTree, Store, StoreError};
+
+/// The inputs of one stage, by slot, in folders of its own; removed when dropped.
+#[derive(Debug)]
+pub struct Lent {
+    inputs: BTreeMap<String, InputArtifact>,
+    folder: Option<PathBuf>,
+}
+
+impl Lent {
+    /// The inputs as the stage sees them.
+    pub fn inputs(&self) -> &BTreeMap<String, InputArtifact> {
+        &self.inputs
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(folder) = &self.folder {
+            // What cannot be removed now is removed by the next process.
+            let _ = remove_folder(folder);
+        }
+    }
+}
+
+impl Store {
+    /// Lays out the inputs of the stage that computes the key of `lock` for it alone, in folders that depend on the key
+    /// only: a program may write their names into its outputs.
+    ///
+    /// Where the file system has no hard links or no locks, the stage gets the folders that all stages share.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn lend(&self, key: &Key, lock: &KeyLock, open: &BTreeMap<String, OpenTree>) -> Result<Lent, StoreError> {
+        let shared = open.iter().map(|(slot, open)| (slot.clone(), open.artifact().clone()));
+        let mut lent = Lent { inputs: shared.collect(), folder: None };
+        if open.is_empty() || !lock.is_exclusive() {
+            return Ok(lent);
+        }
+        let folder = self.layout().lent_to(key);
+        if folder.exists() {
+            remove_folder(&folder).at("remove", &folder)?;
+        }
+        lent.folder = Some(folder.clone());
+        for (idx, artifact) in lent.inputs.values_mut().enumerate() {
+            let own = folder.join(idx.to_string());
+            fs::create_dir_all(&own).at("create", &own)?;
+            if link_all(artifact, &own)? {
+                artifact.folder = own;
+            }
+        }
+        Ok(lent)
+    }
+}
+
+/// Lays an artifact out once more; returns false where files cannot be linked.
+fn link_all(artifact: &InputArtifact, own: &Path) -> Result<bool, StoreError> {
+    folders_of(&artifact.tree).iter().try_for_each(|inner| make_inner(&own.join(inner)))?;
+    let link = |name: &String| fs::hard_link(artifact.folder.join(name), own.join(name)).is_ok();
+    if !artifact.tree.files.par_iter().all(|(name, _)| link(name)) {
+        return Ok(false);
+    }
+    artifact.tree.links.iter().try_for_each(|(name, target)| make_link(&own.join(name), target))?;
+    Ok(true)
+}
+
+/// Removes the folders that killed processes have left.
+pub(crate) fn sweep(layout: &Layout) -> Result<(), StoreError> {
+    for entry in list_folder(&layout.lent())? {
+        let Ok(digest) = entry.file_name().to_string_lossy().parse() else { continue };
+        if !may_be_held(&layout.lock(&Key(digest))) {
+            let _ = remove_folder(&entry.path());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline_core::Digest;
+
+    use super::*;
+    use crate::LockOutcome;
+
+    #[test]
+    fn folders_left_by_a_killed_process_go_and_those_in_use_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("artifacts")).unwrap();
+        let [used, left] = [b"used", b"left"].map(|name| Key(Digest::of(name)));
+        for key in [&used, &left] {
+            fs::create_dir_all(store.layout().lent_to(key).join("0")).unwrap();
+        }
+        let LockOutcome::Acquired(_lock) = store.lock(&used, "a").unwrap() else { panic!("the key is free") };
+        sweep(store.layout()).unwrap();
+        assert_eq!([&used, &left].map(|key| store.layout().lent_to(key).exists()), [true, false]);
+    }
+}
