@@ -15,7 +15,11 @@ use serde::{Deserialize, Serialize};
 pub(crate) const REJECTS: &str = "rejects.jsonl";
 
 /// What the vectors of a features artifact are: needed when there are no shards to tell.
-pub(crate) const FEATURES: &str = "features.json";
+// Readers of a folder of Parquet (pyarrow, pandas, Spark) pass over names that begin with `_`.
+pub(crate) const FEATURES: &str = "_features.json";
+
+/// The name of [`FEATURES`] in artifacts of earlier versions, which `run --accept` may keep.
+const FEATURES_BEFORE: &str = "features.json";
 
 /// The weights of trained heads.
 pub(crate) const PROJECTION: &str = "projection.safetensors";
@@ -121,9 +125,15 @@ pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features,
     let paths: Vec<PathBuf> = shards(artifact).map(|(path, _)| path).collect();
     let VectorShard { ids, mut dim, values } = pipeline_data::read_all_vectors(&paths).map_err(failed)?;
     if paths.is_empty() {
-        dim = read_json::<FeaturesInfo>(&artifact.folder.join(FEATURES))?.dim;
+        dim = read_features_info(artifact)?.dim;
     }
     Ok(Features { vectors: Matrix::new(ids.len(), dim, values), ids })
+}
+
+/// What the vectors of a features artifact are.
+pub(crate) fn read_features_info(artifact: &InputArtifact) -> Result<FeaturesInfo, StageError> {
+    let is_old = artifact.tree.files.contains_key(FEATURES_BEFORE);
+    read_json(&artifact.folder.join(if is_old { FEATURES_BEFORE } else { FEATURES }))
 }
 
 /// Reads a JSON file of an artifact.

@@ -18,7 +18,7 @@ use crate::model::{self, ModelName};
 
 pub(crate) static KIND: Kind = Kind {
     name: "extract-image",
-    version: 3,
+    version: 4,
     summary: "Encodes decoded images with a ResNet-family model into one vector each",
     slots: Some(&[Slot::required("images", Format::Images, "the decoded images to encode")]),
     produces: Format::ImageFeatures,

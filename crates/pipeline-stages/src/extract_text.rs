@@ -20,7 +20,7 @@ use crate::query_shards::QueryShards;
 
 pub(crate) static KIND: Kind = Kind {
     name: "extract-text",
-    version: 2,
+    version: 3,
     summary: "Encodes queries with a BERT-family model into one vector each",
     slots: Some(&[Slot::required("queries", Format::Queries, "the queries to encode")]),
     produces: Format::TextFeatures,

@@ -45,10 +45,10 @@ fn the_manifest_of_each_kind_is_as_it_was() {
         ("train-images", "decode-images 1; max_samples=null; resize=\"bilinear\"; size=[224,224]; source path"),
         (
             "train-text",
-            "extract-text 2; lower_case=null; max_length=128; pooling=\"cls\"; source model/config; source \
+            "extract-text 3; lower_case=null; max_length=128; pooling=\"cls\"; source model/config; source \
              model/vocab; source model/tokenizer-config; source model/weights",
         ),
-        ("train-vectors", "extract-image 3; source model/config; source model/weights"),
+        ("train-vectors", "extract-image 4; source model/config; source model/weights"),
         (
             "projection",
             "train-projection 3; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; \
@@ -94,7 +94,7 @@ fn empty_files_give_empty_results_with_a_warning() {
     let yaml = MINI.replace("data: ../../../../tests/fixtures/data/mini", &format!("data: {}", data.path().display()));
     let bench = Bench::new(&yaml).run_all();
     let dim = |stage: &str| {
-        let text = std::fs::read_to_string(bench.artifact(stage).folder.join("features.json")).unwrap();
+        let text = std::fs::read_to_string(bench.artifact(stage).folder.join("_features.json")).unwrap();
         serde_json::from_str::<serde_json::Value>(&text).unwrap()["dim"].as_u64()
     };
     assert_eq!((dim("train-text"), dim("valid-vectors")), (Some(64), Some(128)));

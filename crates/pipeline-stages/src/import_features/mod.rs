@@ -21,7 +21,7 @@ use rows::Rows;
 
 pub(crate) static TEXT_KIND: Kind = Kind {
     name: "import-text-features",
-    version: 1,
+    version: 2,
     summary: "Takes the queries' vectors from .npy, .jsonl or Parquet of another tool",
     slots: Some(&[Slot::required("queries", Format::Queries, "the queries whose vectors are wanted, by id")]),
     produces: Format::TextFeatures,
@@ -31,7 +31,7 @@ pub(crate) static TEXT_KIND: Kind = Kind {
 
 pub(crate) static IMAGE_KIND: Kind = Kind {
     name: "import-image-features",
-    version: 1,
+    version: 2,
     summary: "Takes images' vectors from .npy, .jsonl or Parquet of another tool",
     slots: Some(&[]),
     produces: Format::ImageFeatures,

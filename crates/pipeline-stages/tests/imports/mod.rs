@@ -68,12 +68,12 @@ fn the_manifest_of_an_import_is_as_it_was() {
     };
     assert_eq!(
         manifest(IMAGE, "{ path: '${data}/x.npy', ids: '${data}/ids.txt' }"),
-        "import-image-features 1; format=\"npy\"; id_column=\"id\"; id_part=\"whole\"; vector_column=\"vector\"; source \
+        "import-image-features 2; format=\"npy\"; id_column=\"id\"; id_part=\"whole\"; vector_column=\"vector\"; source \
          vectors/00000; source ids/00000"
     );
     assert_eq!(
         manifest(TEXT, "{ path: '${data}/x.jsonl', id_part: file-stem }"),
-        "import-text-features 1; format=\"jsonl\"; id_column=\"text_id\"; id_part=\"file-stem\"; \
+        "import-text-features 2; format=\"jsonl\"; id_column=\"text_id\"; id_part=\"file-stem\"; \
          vector_column=\"feature\"; source vectors/00000"
     );
 }
