@@ -82,7 +82,7 @@ pub enum Event {
         key: Key,
         /// The artifact.
         artifact: ArtifactDigest,
-        /// What the stage told when it ran.
+        /// The stage's report from when it ran, its warnings included: they hold for the result that is used now.
         report: StageReport,
     },
     /// The stage waits for another process that computes the same key.

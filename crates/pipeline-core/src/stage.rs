@@ -106,6 +106,10 @@ pub struct StageReport {
     /// One line for people, such as the notebook's result line.
     #[serde(default)]
     pub headline: Option<String>,
+    /// The warnings of the run that computed the result, filled in by the engine: the result rests on them whenever it
+    /// is reused. Absent in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Seconds by what they were spent on (`read`, `decode`, `tokenize`, `forward`, `write`; the engine adds `store`, the wait for
     /// files to be stored), added up over shards that were made side by side: provenance.
     #[serde(default)]

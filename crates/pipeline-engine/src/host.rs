@@ -24,6 +24,9 @@ const MAX_STORING: usize = 8;
 /// At most ten progress events a second and stage: faster than eyes, slow enough for any number of rows.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// So many warnings are kept with a result; a program may give any number.
+const MAX_WARNINGS: usize = 100;
+
 /// The name under which a shard's record lists its one file; the artifacts that share it name it as they like.
 const SHARD_FILE: &str = "shard";
 
@@ -66,6 +69,18 @@ pub(crate) struct Shards {
     pub n_rows_computed: u64,
     /// How long the stage stood still until a shard was hashed, and others were stored.
     pub waited: Duration,
+    /// The stage's warnings, to be kept with its result.
+    pub warnings: Vec<String>,
+}
+
+impl Shards {
+    fn keep_warning(&mut self, message: &str) {
+        match self.warnings.len() {
+            0..MAX_WARNINGS => self.warnings.push(message.to_owned()),
+            MAX_WARNINGS => self.warnings.push(format!("there were more than {MAX_WARNINGS} warnings")),
+            _ => {}
+        }
+    }
 }
 
 impl<'a> Host<'a> {
@@ -225,6 +240,7 @@ impl StageHost for Host<'_> {
     }
 
     fn warn(&self, message: String) {
+        self.shards().keep_warning(&message);
         self.tell(Event::StageWarning { stage: self.stage.clone(), message });
     }
 

@@ -208,6 +208,7 @@ fn run_and_commit(
     let has_shards = n_shards_reused + n_shards_computed > 0;
     let n_rows_computed = if has_shards { shards.n_rows_computed } else { report.n_rows.unwrap_or(0) };
     let waited = shards.waited;
+    report.warnings.clone_from(&shards.warnings);
     let tree = join(shop.store.put_folder(scratch.folder())?, shards)?;
     report.seconds.insert("store".to_owned(), (waited + worked.elapsed()).as_secs_f64());
     let record = Record {

@@ -1,7 +1,7 @@
 //! A plan as a table or as JSON, for `status` and `run --dry-run`.
 //!
 //! JSON: `{spec, file, compared_with, n_reuse, n_run, n_depends, stages: [{stage, kind, decision, why, on, key, artifact,
-//! unpublished, last_seconds}]}`, where `decision` is `reuse`, `run` or `depends`.
+//! unpublished, warnings, last_seconds}]}`, where `decision` is `reuse`, `run` or `depends`.
 
 use std::borrow::Cow;
 
@@ -34,6 +34,8 @@ struct StageJson<'a> {
     #[serde(flatten)]
     decision: DecisionJson<'a>,
     unpublished: Vec<Cow<'a, str>>,
+    /// Those of the run that computed a reused result.
+    warnings: &'a [String],
     last_seconds: Option<f64>,
 }
 
@@ -126,7 +128,10 @@ pub fn word(decision: &Decision) -> &'static str {
 /// Why a stage is dealt with like that, in a few words.
 pub fn decision_reason(decision: &Decision) -> String {
     match decision {
-        Decision::Reuse { .. } => "up to date".to_owned(),
+        Decision::Reuse { report, .. } => match report.warnings.len() as u64 {
+            0 => "up to date".to_owned(),
+            n_warnings => format!("up to date, {}", counted(n_warnings, "warning")),
+        },
         Decision::Run { why, .. } => words::reason(why),
         Decision::Depends { on } => {
             let names: Vec<_> = on.iter().map(|id| format!("`{id}`")).collect();
@@ -176,6 +181,10 @@ fn to_json<'a>(opened: &'a Opened, plan: &'a Plan, counts: Counts) -> PlanJson<'
         kind: stage.kind,
         decision: DecisionJson::from(&stage.decision),
         unpublished: stage.unpublished.iter().map(|path| path.to_string_lossy()).collect(),
+        warnings: match &stage.decision {
+            Decision::Reuse { report, .. } => &report.warnings,
+            _ => &[],
+        },
         last_seconds: stage.last_seconds,
     });
     PlanJson {

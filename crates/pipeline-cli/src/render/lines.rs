@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipeline_core::{Event, EventRecord, RunReason, StageId};
 
 use crate::format::{bytes, count, counted, duration};
+use crate::render::kept_warnings::KeptWarnings;
 use crate::render::words;
 use crate::terminal::{Palette, Terminal, Verbosity, pad};
 
@@ -24,6 +25,7 @@ pub struct Lines {
     name_width: usize,
     n_stages: usize,
     held: Vec<String>,
+    kept_warnings: KeptWarnings,
     reasons: BTreeMap<StageId, RunReason>,
     /// Stages whose headline is a result and goes to stdout.
     results: BTreeSet<StageId>,
@@ -38,6 +40,7 @@ impl Lines {
             name_width: 0,
             n_stages: 0,
             held: Vec::new(),
+            kept_warnings: KeptWarnings::new(terminal.verbosity),
             reasons: BTreeMap::new(),
             results: BTreeSet::new(),
         }
@@ -47,13 +50,14 @@ impl Lines {
     pub fn on_event(&mut self, record: &EventRecord) -> Vec<String> {
         match &record.event {
             Event::StageWarning { stage, message } => self.on_warning(stage, message),
+            Event::StageReused { stage, report, .. } => self.on_reused(stage, &report.warnings),
+            Event::RunFinished { .. } => self.on_run_finished(),
             _ if self.verbosity == Verbosity::Quiet => Vec::new(),
             Event::RunStarted { .. } => self.on_started(&record.event),
             Event::StageAdopted { stage, from, old_version, new_version, .. } => {
                 let detail = words::adoption(&from.0, old_version, new_version);
                 self.released(Some(self.row(&self.palette.notable("adopted"), stage, &detail)))
             }
-            Event::StageReused { stage, .. } => self.on_reused(stage),
             Event::StageStarted { stage, kind, why, .. } => {
                 self.reasons.insert(stage.clone(), why.clone());
                 if words::has_result_line(kind) {
@@ -77,7 +81,7 @@ impl Lines {
                 let detail = because.as_ref().map_or("interrupted".to_owned(), |failed| format!("`{failed}` failed"));
                 self.released(Some(self.row(&self.palette.notable("skipped"), stage, &detail)))
             }
-            Event::RunFinished { .. } | Event::StageProgress { .. } | Event::ArtifactDropped { .. } => Vec::new(),
+            Event::StageProgress { .. } | Event::ArtifactDropped { .. } => Vec::new(),
         }
     }
 
@@ -105,8 +109,16 @@ impl Lines {
         Vec::new()
     }
 
-    fn on_reused(&mut self, stage: &StageId) -> Vec<String> {
-        if self.n_stages > NAMED_STAGES && self.verbosity < Verbosity::Verbose {
+    /// A reused stage, and the warnings of the run that computed it: its result still rests on them.
+    fn on_reused(&mut self, stage: &StageId, warnings: &[String]) -> Vec<String> {
+        let mut lines = self.reused_line(stage);
+        let shown = self.kept_warnings.shown(warnings);
+        lines.extend(shown.iter().map(|message| self.warning(stage.as_str(), message)));
+        lines
+    }
+
+    fn reused_line(&mut self, stage: &StageId) -> Vec<String> {
+        if self.verbosity == Verbosity::Quiet || self.n_stages > NAMED_STAGES && self.verbosity < Verbosity::Verbose {
             return Vec::new();
         }
         let line = self.row(&self.palette.dim("reused"), stage, "");
@@ -179,6 +191,16 @@ impl Lines {
 
     /// A warning is told however quiet.
     fn on_warning(&mut self, stage: &StageId, message: &str) -> Vec<String> {
-        self.released(Some(format!("{}: {stage}: {message}", self.palette.notable("warning"))))
+        let line = self.warning(stage.as_str(), message);
+        self.released(Some(line))
+    }
+
+    fn on_run_finished(&mut self) -> Vec<String> {
+        let left_out = self.kept_warnings.left_out();
+        left_out.map(|message| self.warning("reused stages", &message)).into_iter().collect()
+    }
+
+    fn warning(&self, who: &str, message: &str) -> String {
+        format!("{}: {who}: {message}", self.palette.notable("warning"))
     }
 }

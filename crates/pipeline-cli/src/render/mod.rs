@@ -3,6 +3,7 @@
 //! A renderer only listens. Everything that it shows comes out of the events, so that a recorded run can be shown
 //! again by the same code.
 
+mod kept_warnings;
 mod lines;
 mod live;
 mod past;

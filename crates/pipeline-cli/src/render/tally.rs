@@ -19,7 +19,7 @@ pub struct Tally {
     pub n_skipped: u64,
     /// Files that were copied to where the spec publishes them.
     pub n_published: u64,
-    /// Warnings.
+    /// Warnings, those of reused stages from when they ran included.
     pub n_warnings: u64,
     /// The stages that failed, in the order in which they did.
     pub failures: Vec<FailedStage>,
@@ -47,6 +47,7 @@ impl Tally {
             Event::RunStarted { stages, .. } => self.n_stages = stages.len() as u64,
             Event::StageReused { stage, report, .. } => {
                 self.n_reused += 1;
+                self.n_warnings += report.warnings.len() as u64;
                 self.reports.insert(stage.clone(), report.clone());
             }
             Event::StageFinished { stage, report, .. } => {

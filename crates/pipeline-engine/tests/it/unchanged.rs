@@ -4,7 +4,7 @@ use std::fs;
 
 use pipeline_core::{Event, Outcome};
 
-use crate::world::{Part, Ran, World, forced, part};
+use crate::world::{Part, Ran, World, forced, part, write};
 
 fn chain(world: &World, text: &str) -> Vec<Part> {
     let source = world.write("in.txt", text);
@@ -47,6 +47,31 @@ fn it_tells_what_a_planned_run_tells_and_leaves_the_same_history() {
     let folder = world.path("artifacts/runs").join(&last.id.0);
     assert_eq!(fs::read_to_string(folder.join("spec.yaml")).unwrap(), "name: spec\n");
     assert!(folder.join("metrics.json").exists());
+}
+
+/// A reused result still rests on what its stage warned of, be the run planned or not, and whatever runs below it.
+#[test]
+fn the_warnings_of_a_reused_stage_come_with_it() {
+    let world = World::new();
+    let warns = || {
+        part("a").work(|context| {
+            (0..150).for_each(|number| context.host.warn(format!("row {number} is odd")));
+            write(context, "a")
+        })
+    };
+    let kept = |events: &[Event]| {
+        let warnings = events.iter().find_map(|event| match event {
+            Event::StageReused { report, .. } if !report.warnings.is_empty() => Some(report.warnings.clone()),
+            _ => None,
+        });
+        let warnings = warnings.unwrap();
+        (warnings.len(), warnings[0].clone(), warnings[100].clone())
+    };
+    let expect = (101, "row 0 is odd".to_owned(), "there were more than 100 warnings".to_owned());
+    assert_eq!(world.expect(&[warns()], "a").warnings().lines().count(), 150);
+    assert_eq!(kept(&world.expect(&[warns()], "").events), expect);
+    assert_eq!(kept(&world.run_unchanged(&[warns()]).unwrap()), expect);
+    assert_eq!(kept(&world.expect(&[warns(), part("b").input("a")], "b").events), expect);
 }
 
 #[test]

@@ -165,7 +165,10 @@ impl Fold {
                 });
             }
             Event::StageReused { stage, key, artifact, report } => {
-                self.settle(&stage, key, artifact, report).state = StageState::Reused;
+                let warnings: Vec<_> = report.warnings.iter().map(|message| format!("warning: {message}")).collect();
+                let facts = self.settle(&stage, key, artifact, report);
+                facts.state = StageState::Reused;
+                facts.remarks.extend(warnings);
             }
             Event::StageStarted { stage, kind, key, why } => {
                 self.keys.insert(stage.clone(), key);
