@@ -159,6 +159,60 @@ fn predictions_have_ten_images_for_each_query() {
     assert_eq!(project.run(&["predict", "spec.yaml"]).stdout, text.trim_end());
 }
 
+/// The result rests on the warnings of every stage below it, whether or not they ran just now.
+#[test]
+fn the_warnings_of_reused_stages_are_shown_again() {
+    let project = Project::with_spec("stages:\n  q: { kind: load-queries, params: { path: q.jsonl } }\n");
+    project.write("q.jsonl", "{\"query_id\": 1, \"query_text\": \"a\", \"item_ids\": 7}\n{broken\n");
+    let warnings = "warning: q: 1 line skipped, the first at line 2: not JSON from column 2\nwarning: q: 1 line names one id \
+                    instead of a list of ids, which is taken for a list of one, the first at line 1";
+    let first = project.run(&["run", "spec.yaml"]).stderr;
+    assert!(first.contains(warnings), "{first}");
+    // By a plan, and, once nothing has changed since a run that found all up to date, without one; also when quiet.
+    for args in [&["run", "spec.yaml"] as &[&str], &["run", "spec.yaml"], &["run", "spec.yaml", "-q"]] {
+        let again = project.run(args).stderr;
+        assert!(again.starts_with(warnings), "{again}");
+    }
+    assert!(project.run(&["run", "spec.yaml"]).stderr.contains("nothing ran, 1 reused, 2 warnings"));
+    assert!(project.run(&["status", "spec.yaml"]).stdout.contains("up to date, 2 warnings"));
+    let status = project.run(&["status", "spec.yaml", "--json"]).stdout;
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["stages"][0]["warnings"].as_array().unwrap().len(), 2);
+    let events = project.run(&["run", "spec.yaml", "--json"]).stdout;
+    let events: Vec<serde_json::Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let reused = events.iter().find(|event| event["event"] == "stage-reused").unwrap();
+    assert_eq!(reused["report"]["warnings"].as_array().unwrap().len(), 2);
+}
+
+/// MUGE's test split is ranked for a submission, and nothing says that its recall was 0.
+#[test]
+fn a_split_without_labels_is_predicted_and_not_measured() {
+    let project = notebook_with_features();
+    let queries = fs::read_to_string(fixtures().join("data/mini/MR_valid_queries.jsonl")).unwrap();
+    project.write("test_split.jsonl", &queries.replace("item_ids", "no_ids"));
+    project.write("spec.yaml", &project.read("spec.yaml").replace("max_drop: 0.002", "min_value: 0.01"));
+    let set = ["--set", "valid-queries.params.path=test_split.jsonl"];
+    let reply = run(&project, &set);
+    let headline = "no labels, so that no recall is measured; pool 150 images";
+    assert_eq!(reply.stdout, headline);
+    assert!(reply.stderr.contains("warning: evaluate: no labels: "), "{}", reply.stderr);
+    let with_set = |args: &[&str]| project.run(&[args, &set].concat());
+    assert_eq!(with_set(&["predict", "spec.yaml"]).stdout.lines().count(), 188);
+    let check = with_set(&["check", "spec.yaml"]);
+    assert_eq!(check.code, Some(1));
+    assert!(format!("{}{}", check.stdout, check.stderr).contains("unmeasured"), "{check:?}");
+    let report = project.run(&["report", "last", "-o", "report.html"]);
+    assert_eq!(report.code, Some(0), "{}", report.stderr);
+    assert!(project.read("report.html").contains(headline));
+    for args in [&["runs"] as &[&str], &["runs", "last"], &["diff", "last", "last"]] {
+        let reply = project.run(args);
+        assert_eq!(reply.code, Some(0), "{args:?}: {}", reply.stderr);
+        for metric in ["mean_recall", "recall_at", "MeanRecall"] {
+            assert!(!format!("{}{}", reply.stdout, reply.stderr).contains(metric), "{args:?}: {reply:?}");
+        }
+    }
+}
+
 #[test]
 fn a_corrupt_image_row_is_skipped_and_told() {
     let project = notebook();

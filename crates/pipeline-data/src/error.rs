@@ -57,6 +57,15 @@ pub enum DataError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A table of another tool cannot be read.
+    #[error("`{}` is not readable Parquet", path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The shard holds other columns than its reader expects.
     #[error("`{}` does not have the columns of a shard of {expected}", path.display())]
     Schema {

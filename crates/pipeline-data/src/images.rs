@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::content::open_text;
 use crate::lines::{Line, Lines, n_leading_space, strip};
 use crate::{DataError, DecodeError, RgbImage, SkippedLine, decode, decode_base64};
 
@@ -57,13 +58,13 @@ impl ImageTsv {
     /// As [`ImageTsv::open`], telling `watch` from time to time how many bytes were read.
     ///
     /// # Errors
-    /// When the file cannot be read, and [`DataError::Stopped`] when `watch` breaks.
+    /// When the file cannot be read or is no text, and [`DataError::Stopped`] when `watch` breaks.
     pub fn open_watched(
         path: &Path,
         max_samples: Option<u64>,
         watch: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Self, DataError> {
-        let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+        let file = open_text(path)?;
         let mut tsv = Self { path: path.to_owned(), file, rows: Vec::new(), skipped: Vec::new() };
         tsv.scan(max_samples.unwrap_or(u64::MAX), watch)?;
         tsv.settle_repeated_ids()?;

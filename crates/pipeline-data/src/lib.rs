@@ -12,10 +12,12 @@
 //! ```
 
 mod base64;
+mod content;
 mod decode;
 mod error;
 mod images;
 mod instructions;
+mod json_line;
 mod lines;
 mod picture;
 mod predictions;
@@ -28,12 +30,13 @@ mod thumbnail;
 mod vectors;
 
 pub use base64::{decode_base64, encode_base64};
+pub use content::looks_like;
 pub use decode::{DecodeError, Format, MAX_PIXELS, RgbImage, decode};
 pub use error::DataError;
 pub use images::{ImageRow, ImageTsv};
 pub use picture::{Picture, picture};
 pub use predictions::{Dialect, Score, score, write_predictions};
-pub use queries::{QueryRow, SkippedLine, read_queries};
+pub use queries::{QueryReading, QueryRow, Remark, SkippedLine, read_queries, repeated_ids};
 pub use resize::{Filter, resize};
 pub use shards::{
     CutSizes, PixelRow, PixelShard, RankingRow, ResultRow, Results, ResultsOf, VectorShard, count_rows, cut,

@@ -4,21 +4,20 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 /// A line may be as long as this; what is longer is not read into memory.
-const MAX_LINE_BYTES: u64 = 256 << 20;
+const MAX_LINE_BYTES: usize = 256 << 20;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Reads one line after the other: `\n`, `\r\n` and `\r` end a line, a byte order mark at the start is left out.
-pub(crate) struct Lines {
-    reader: BufReader<File>,
-    /// What was read up to and including one `\n`: one line, or more if there are lone `\r`.
-    chunk: Vec<u8>,
-    /// Where `chunk` begins in the file.
-    chunk_offset: u64,
-    /// Bytes of the file behind `chunk` that were passed over because the line was too long.
-    n_passed_over: u64,
-    /// Where the next line begins in `chunk`.
-    next: usize,
+///
+/// One line is in memory at a time, whatever ends it.
+pub(crate) struct Lines<R = File> {
+    reader: BufReader<R>,
+    /// The present line without its end, or its first bytes if it is too long.
+    line: Vec<u8>,
+    /// Where the next line begins in the file.
+    next_offset: u64,
     number: u64,
+    max_line_bytes: usize,
 }
 
 /// One line without its end.
@@ -31,48 +30,53 @@ pub(crate) struct Line<'a> {
     pub bytes: Option<&'a [u8]>,
 }
 
-impl Lines {
-    pub fn new(file: File) -> Self {
+impl<R: Read> Lines<R> {
+    pub fn new(file: R) -> Self {
         let reader = BufReader::with_capacity(1 << 20, file);
-        Self { reader, chunk: Vec::new(), chunk_offset: 0, n_passed_over: 0, next: 0, number: 0 }
+        Self { reader, line: Vec::new(), next_offset: 0, number: 0, max_line_bytes: MAX_LINE_BYTES }
     }
 
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
-        if self.next == self.chunk.len() && !self.read_chunk()? {
-            return Ok(None);
-        }
+        self.line.clear();
+        let begin = self.next_offset;
+        let Some(n_bytes) = self.read_line()? else { return Ok(None) };
         self.number += 1;
-        let offset = self.chunk_offset + self.next as u64;
-        let rest = &self.chunk[self.next..];
-        let (length, n_end) = line_length(rest);
-        let is_complete = self.n_passed_over == 0 || n_end > 0;
-        self.next += length + n_end;
-        Ok(Some(Line { number: self.number, offset, bytes: is_complete.then_some(&rest[..length]) }))
+        let n_marks = if begin == 0 && self.line.starts_with(BYTE_ORDER_MARK) { BYTE_ORDER_MARK.len() } else { 0 };
+        let is_whole = n_bytes == self.line.len() as u64;
+        let bytes = is_whole.then_some(&self.line[n_marks..]);
+        Ok(Some(Line { number: self.number, offset: begin + n_marks as u64, bytes }))
     }
 
-    /// False at the end of the file.
-    fn read_chunk(&mut self) -> io::Result<bool> {
-        self.chunk_offset += self.chunk.len() as u64 + self.n_passed_over;
-        self.chunk.clear();
-        self.n_passed_over = 0;
-        (&mut self.reader).take(MAX_LINE_BYTES).read_until(b'\n', &mut self.chunk)?;
-        if self.chunk.len() as u64 == MAX_LINE_BYTES && self.chunk.last() != Some(&b'\n') {
-            self.n_passed_over = self.reader.skip_until(b'\n')? as u64;
+    /// Reads up to the end of the line and returns its length; none at the end of the file.
+    fn read_line(&mut self) -> io::Result<Option<u64>> {
+        let mut n_bytes = 0;
+        let mut is_any = false;
+        loop {
+            let buffer = self.reader.fill_buf()?;
+            if buffer.is_empty() {
+                return Ok(is_any.then_some(n_bytes));
+            }
+            is_any = true;
+            let end = memchr::memchr2(b'\n', b'\r', buffer);
+            let part = &buffer[..end.unwrap_or(buffer.len())];
+            let n_kept = part.len().min(self.max_line_bytes - self.line.len());
+            self.line.extend_from_slice(&part[..n_kept]);
+            n_bytes += part.len() as u64;
+            let is_carriage_return = end.is_some_and(|end| buffer[end] == b'\r');
+            let n_consumed = part.len() + usize::from(end.is_some());
+            self.consume(n_consumed);
+            if is_carriage_return && self.reader.fill_buf()?.starts_with(b"\n") {
+                self.consume(1);
+            }
+            if end.is_some() {
+                return Ok(Some(n_bytes));
+            }
         }
-        let is_start = self.chunk_offset == 0 && self.chunk.starts_with(BYTE_ORDER_MARK);
-        self.next = if is_start { BYTE_ORDER_MARK.len() } else { 0 };
-        Ok(self.next < self.chunk.len())
     }
-}
 
-/// The length of the first line of `rest`, and that of its end.
-fn line_length(rest: &[u8]) -> (usize, usize) {
-    let n_end = if rest.ends_with(b"\r\n") { 2 } else { usize::from(rest.ends_with(b"\n")) };
-    let body = &rest[..rest.len() - n_end];
-    // `contains` is a vectorised search, `position` is not; a lone `\r` is rare.
-    match body.contains(&b'\r').then(|| body.iter().position(|&byte| byte == b'\r')).flatten() {
-        Some(length) => (length, 1),
-        None => (body.len(), n_end),
+    fn consume(&mut self, n_bytes: usize) {
+        self.reader.consume(n_bytes);
+        self.next_offset += n_bytes as u64;
     }
 }
 
@@ -110,6 +114,50 @@ mod tests {
         }
         let expected = [(1, "one"), (2, "two"), (3, "three"), (4, "four"), (5, ""), (6, ""), (7, "last")];
         assert_eq!(seen, expected.map(|(number, text)| (number, text.to_owned())));
+    }
+
+    /// Gives one byte at a time, so that every buffer ends within a line end or a character.
+    struct Drops<'a>(&'a [u8]);
+
+    impl Read for Drops<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let n_bytes = out.len().min(1);
+            self.0.read(&mut out[..n_bytes])
+        }
+    }
+
+    #[test]
+    fn lines_are_the_same_however_the_file_comes() {
+        for (text, expected) in [
+            (b"a\rb\rc".as_slice(), ["a", "b", "c"].as_slice()),
+            (b"a\r\nb\r\n", &["a", "b"]),
+            (b"\r\r\n\n", &["", "", ""]),
+            (b"", &[]),
+            (b"\n", &[""]),
+            (b"\xef\xbb\xbfa\r\nb", &["a", "b"]),
+        ] {
+            let mut lines = Lines::new(Drops(text));
+            let mut seen = Vec::new();
+            while let Some(line) = lines.next_line().unwrap() {
+                seen.push(String::from_utf8(line.bytes.unwrap().to_vec()).unwrap());
+            }
+            assert_eq!(seen, expected);
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_passed_over_and_no_other() {
+        for end in ["\n", "\r", "\r\n"] {
+            let text = ["short", "much too long", "12345678", "", "last"].join(end);
+            let mut lines = Lines { max_line_bytes: 8, ..Lines::new(text.as_bytes()) };
+            let mut seen = Vec::new();
+            while let Some(line) = lines.next_line().unwrap() {
+                let begin = &text[line.offset as usize..];
+                assert!(line.bytes.is_none_or(|bytes| begin.as_bytes().starts_with(bytes)));
+                seen.push((line.number, line.bytes.map(|bytes| bytes.len())));
+            }
+            assert_eq!(seen, [(1, Some(5)), (2, None), (3, Some(8)), (4, Some(0)), (5, Some(4))], "{end:?}");
+        }
     }
 
     #[test]

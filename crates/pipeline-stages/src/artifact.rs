@@ -179,6 +179,43 @@ pub(crate) fn warn_rejects(context: &StageContext<'_>, what: &str, rejects: &[Re
     ));
 }
 
+/// What a stage reads, for the message about a file of which it can use nothing.
+pub(crate) struct Wanted {
+    /// The rows, such as `queries`.
+    pub(crate) rows: &'static str,
+    /// One row, such as `line`.
+    pub(crate) row: &'static str,
+    /// What a file of them looks like, as [`pipeline_data::looks_like`] says.
+    pub(crate) looks: &'static str,
+    /// What is read, as a whole sentence.
+    pub(crate) help: &'static str,
+}
+
+/// The error of a file without a row that can be used: a stage of no rows would only look like one that worked.
+pub(crate) fn nothing_usable(path: &Path, wanted: &Wanted, rejects: &[RejectedRow]) -> StageError {
+    let Wanted { rows: what, row, looks, help } = wanted;
+    let shown = path.display();
+    let message = match rejects {
+        [] if fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) => {
+            format!("`{shown}` has no {what}: it is empty")
+        }
+        [] => format!("`{shown}` has no {what}: all its lines are blank"),
+        [only] => {
+            format!("`{shown}` has no {what}: its only {row}, line {}, cannot be used: {}", only.line, only.reason)
+        }
+        [first, ..] => {
+            let n = rejects.len();
+            format!(
+                "`{shown}` has no {what}: none of its {n} {row}s can be used, the first at line {}: {}",
+                first.line, first.reason
+            )
+        }
+    };
+    let found = pipeline_data::looks_like(path).filter(|found| !rejects.is_empty() && found != looks);
+    let found = found.map(|found| format!("it looks like {found}; ")).unwrap_or_default();
+    StageError::new(message).with_help(format!("{found}{help}"))
+}
+
 pub(crate) fn unwritable(path: &Path, error: std::io::Error) -> StageError {
     StageError::because(format!("`{}` cannot be written", path.display()), error)
 }

@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{self, RejectedRow};
+use crate::artifact::{self, RejectedRow, Wanted};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema, span_of};
 use crate::load_queries::{must_be_a_file, rows_digest};
 
@@ -28,6 +28,13 @@ const SIZES: CutSizes = CutSizes { min_rows: 32, target_rows: 128, max_rows: 512
 
 /// So many shards are decoded and written at once, each with its pixels and about as much again in memory.
 const MAX_SIDE_BY_SIDE: usize = 4;
+
+const WANTED: Wanted = Wanted {
+    rows: "images",
+    row: "row",
+    looks: "tab-separated text",
+    help: "`decode-images` reads an id, a tab and the base64 of an image file a line",
+};
 
 pub(crate) static KIND: Kind = Kind {
     name: "decode-images",
@@ -151,7 +158,7 @@ impl Stage for DecodeImages {
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
         let path = self.params.path.path();
-        must_be_a_file(path, "the image file", "a MUGE image file such as MR_valid_imgs.tsv")?;
+        must_be_a_file(path, "path", "the image file", "a MUGE image file such as MR_valid_imgs.tsv")?;
         Ok(vec![Source { name: "path".into(), path: path.to_owned() }])
     }
 
@@ -177,11 +184,13 @@ impl Stage for DecodeImages {
             .iter()
             .map(|skip| RejectedRow { line: skip.line, id: None, reason: skip.reason.clone() })
             .collect();
-        rejects.extend(decoding.shards()?);
+        let undecodable = decoding.shards()?;
+        let n_undecodable = undecodable.len();
+        rejects.extend(undecodable);
         rejects.sort_by_key(|reject| reject.line);
         let n_rows = images.rows().len() as u64;
-        if n_rows == 0 {
-            context.host.warn(format!("`{}` has no images", self.params.path.path().display()));
+        if n_undecodable == images.rows().len() {
+            return Err(artifact::nothing_usable(self.params.path.path(), &WANTED, &rejects));
         }
         artifact::warn_rejects(context, "row", &rejects);
         artifact::write_rejects(context.scratch, &rejects)?;

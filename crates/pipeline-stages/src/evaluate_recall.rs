@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{self, Features};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
-use crate::relevance::{Asked, has_text};
+use crate::relevance::{Asked, has_text, names_images};
 use crate::train_projection::must_align;
 use measured::Measured;
 
@@ -27,7 +27,7 @@ const MIN_TOP: usize = 10;
 
 pub(crate) static KIND: Kind = Kind {
     name: "evaluate-recall",
-    version: 3,
+    version: 4,
     summary: "Ranks every image for every query and computes Recall@k",
     slots: Some(&[
         Slot::required("queries", Format::Queries, "the queries with the ids of their relevant images"),
@@ -125,6 +125,9 @@ impl Stage for EvaluateRecall {
         let text = artifact::features(artifact::input(context, "text"), "text")?;
         let images = artifact::features(artifact::input(context, "images"), "images")?;
         must_align(&queries, &text)?;
+        if images.ids.is_empty() {
+            return Err(StageError::new("the pool has no images to be found"));
+        }
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let pool = Pool::embed(context, &text, &images)?;
@@ -136,7 +139,7 @@ impl Stage for EvaluateRecall {
         let start = Instant::now();
         let metrics = evaluation.metrics(&self.params.k, context.n_threads);
         let statistics_seconds = start.elapsed().as_secs_f64();
-        warn_about(context, &metrics);
+        Counts::of(&queries).warn(context, &metrics);
         artifact::write_json(&context.scratch.join(artifact::METRICS), &metrics)?;
         Ok(StageReport {
             n_rows: Some(evaluation.rankings.len() as u64),
@@ -220,13 +223,14 @@ impl EvaluateRecall {
 impl Evaluation<'_> {
     fn metrics(&self, k: &[usize], n_threads: usize) -> Metrics {
         let found = &self.images_for_queries;
-        let mut metrics = found.metrics(k, n_threads);
+        // What nobody asked for is not measured: a recall of 0 would say that all was missed.
+        let mut metrics = found.metrics(k, n_threads).unwrap_or_default();
         metrics.insert("n_queries".into(), found.results.rows.len() as f64);
         let n_answerable = found.results.rows.iter().filter(|row| row.best_rank().is_some()).count();
         metrics.insert("n_answerable".into(), n_answerable as f64);
         metrics.insert("pool_size".into(), found.pool_size as f64);
         if let Some(found) = &self.queries_for_images {
-            let i2t = found.metrics(k, n_threads).into_iter();
+            let i2t = found.metrics(k, n_threads).into_iter().flatten();
             metrics.extend(i2t.map(|(name, value)| (format!("{IMAGE_TO_TEXT}{name}"), value)));
             metrics.insert(format!("{IMAGE_TO_TEXT}n_images"), found.results.rows.len() as f64);
             metrics.insert(format!("{IMAGE_TO_TEXT}pool_size"), found.pool_size as f64);
@@ -265,6 +269,9 @@ impl Evaluation<'_> {
 
 /// The notebook's result line, and what it leaves out: the pool and the queries that it can answer.
 fn headline(metrics: &Metrics, k: &[usize]) -> String {
+    if !metrics.contains_key("mean_recall") {
+        return format!("no labels, so that no recall is measured; pool {} images", metrics["pool_size"]);
+    }
     let recalls: Vec<_> = k.iter().map(|k| format!("Recall@{k}={:.4}", metrics[&format!("recall_at_{k}")])).collect();
     format!(
         "{}, MeanRecall={:.4} (N={}); pool {} images, {} queries answerable",
@@ -276,24 +283,52 @@ fn headline(metrics: &Metrics, k: &[usize]) -> String {
     )
 }
 
-fn warn_about(context: &StageContext<'_>, metrics: &Metrics) {
-    if metrics["pool_size"] == 0.0 {
-        context.host.warn("the pool has no images, so that every recall is 0".into());
-    } else if metrics["n_queries"] == 0.0 {
-        context.host.warn("no query names its relevant images, so that every recall is 0".into());
-    } else if metrics["n_answerable"] < metrics["n_queries"] {
-        context.host.warn(format!(
-            "{} of {} queries have no relevant image among the {} of the pool and count as misses",
-            metrics["n_queries"] - metrics["n_answerable"],
-            metrics["n_queries"],
-            metrics["pool_size"]
-        ));
+/// Queries by whether they can be counted.
+struct Counts {
+    n_queries: usize,
+    n_without_text: usize,
+    /// Of those with a text.
+    n_without_labels: usize,
+}
+
+impl Counts {
+    fn of(queries: &[QueryRow]) -> Self {
+        let n_without_text = queries.iter().filter(|query| !has_text(query)).count();
+        let n_without_labels = queries.iter().filter(|query| has_text(query) && !names_images(query)).count();
+        Self { n_queries: queries.len(), n_without_text, n_without_labels }
+    }
+
+    /// Says which queries do not count, or cannot be answered.
+    fn warn(&self, context: &StageContext<'_>, metrics: &Metrics) {
+        let Self { n_queries, n_without_text, n_without_labels } = *self;
+        let warn = |message: String| context.host.warn(message);
+        if n_without_text > 0 {
+            warn(format!("{n_without_text} of {n_queries} queries have no text: they are not ranked and do not count"));
+        }
+        if metrics["n_queries"] == 0.0 {
+            warn("no labels: no query with a text names its relevant images, so that no recall is measured".into());
+        } else if n_without_labels > 0 {
+            warn(format!("{n_without_labels} of {n_queries} queries name no relevant images and do not count"));
+        }
+        let n_missing = metrics["n_queries"] - metrics["n_answerable"];
+        if n_missing > 0.0 {
+            warn(format!(
+                "{n_missing} of {} queries have no relevant image among the {} of the pool and count as misses",
+                metrics["n_queries"], metrics["pool_size"]
+            ));
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_headline_of_queries_without_labels_has_no_recall() {
+        let metrics = BTreeMap::from([("n_queries".to_owned(), 0.0), ("pool_size".to_owned(), 600.0)]);
+        assert_eq!(headline(&metrics, &[1]), "no labels, so that no recall is measured; pool 600 images");
+    }
 
     #[test]
     fn the_headline_begins_with_the_notebooks_line() {

@@ -146,7 +146,7 @@ impl Stage for ExtractImage {
         })?;
         let report = extraction.finish(None)?;
         if report.n_rows == Some(0) {
-            context.host.warn("there are no images to encode".into());
+            return Err(StageError::new("there are no images to encode"));
         }
         Ok(report)
     }

@@ -176,6 +176,9 @@ impl Stage for ExtractText {
         let mut digests = Vec::new();
         let mut queries =
             QueryShards::scan(artifact::input(context, "queries"), &mut |row| digests.push(row_digest(row)))?;
+        if queries.n_rows() == 0 {
+            return Err(StageError::new("there are no queries to encode"));
+        }
         let mut extraction = Extraction::new(context, encoding, queries.n_rows() as u64);
         extraction.spent("read", start);
         for range in pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), crate::load_queries::SIZES) {
@@ -186,9 +189,6 @@ impl Stage for ExtractText {
             let n_rows = range.len() as u64;
             extraction
                 .shard(manifest, n_rows, &mut || Ok(to_encode(queries.rows(range.clone())?, context.n_threads)))?;
-        }
-        if queries.n_rows() == 0 {
-            context.host.warn("there are no queries to encode".into());
         }
         extraction.finish(Some(model::headline(context, &files.weights)))
     }

@@ -4,20 +4,28 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
-use pipeline_data::{CutSizes, QueryRow};
+use pipeline_data::{CutSizes, QueryReading, QueryRow};
 use pipeline_spec::{SpecError, SpecPath};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{self, RejectedRow};
+use crate::artifact::{self, RejectedRow, Wanted};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
 
 /// A query row is about 100 bytes, and 2,048 text vectors of 768 numbers are 6 MiB.
 pub(crate) const SIZES: CutSizes = CutSizes { min_rows: 512, target_rows: 2048, max_rows: 8192 };
 
+const WANTED: Wanted = Wanted {
+    rows: "queries",
+    row: "line",
+    looks: "JSON objects, one a line",
+    help: "`load-queries` reads one JSON object a line, such as \
+           {\"query_id\": 1, \"query_text\": \"red dress\", \"item_ids\": [7]}",
+};
+
 pub(crate) static KIND: Kind = Kind {
     name: "load-queries",
-    version: 1,
+    version: 2,
     summary: "Reads the queries of a MUGE split (.jsonl) into Parquet",
     slots: Some(&[]),
     produces: Format::Queries,
@@ -59,26 +67,31 @@ impl Stage for LoadQueries {
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
         let path = self.params.path.path();
-        must_be_a_file(path, "the query file", "a MUGE query file such as MR_valid_queries.jsonl")?;
+        must_be_a_file(path, "path", "the query file", "a MUGE query file such as MR_valid_queries.jsonl")?;
         Ok(vec![Source { name: "path".into(), path: path.to_owned() }])
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
         let start = Instant::now();
-        let mut rows = Vec::new();
-        let skipped = pipeline_data::read_queries(self.params.path.path(), &mut |row| {
+        let path = self.params.path.path();
+        let (mut rows, mut lines) = (Vec::new(), Vec::new());
+        let QueryReading { skipped, remarks } = pipeline_data::read_queries(path, &mut |line, row| {
             rows.push(row);
+            lines.push(line);
             artifact::go_on(context)
         })
         .map_err(|error| artifact::unreadable("the queries cannot be read", error))?;
-        let read_seconds = start.elapsed().as_secs_f64();
-        let write_seconds = write_shards(context, &rows)?;
-        if rows.is_empty() {
-            context.host.warn(format!("`{}` has no queries", self.params.path.path().display()));
-        }
         let rejects: Vec<_> =
             skipped.into_iter().map(|skip| RejectedRow { line: skip.line, id: None, reason: skip.reason }).collect();
+        if rows.is_empty() {
+            return Err(artifact::nothing_usable(path, &WANTED, &rejects));
+        }
         artifact::warn_rejects(context, "line", &rejects);
+        for remark in remarks.into_iter().chain(pipeline_data::repeated_ids(&rows, &lines)) {
+            context.host.warn(remark.to_string());
+        }
+        let read_seconds = start.elapsed().as_secs_f64();
+        let write_seconds = write_shards(context, &rows)?;
         artifact::write_rejects(context.scratch, &rejects)?;
         Ok(StageReport {
             n_rows: Some(rows.len() as u64),
@@ -116,13 +129,13 @@ pub(crate) fn rows_digest(digests: &[Digest]) -> Digest {
     Digest::of(&bytes)
 }
 
-/// Fails with a message for people unless `path` is a file.
-pub(crate) fn must_be_a_file(path: &std::path::Path, what: &str, help: &str) -> Result<(), StageError> {
+/// Fails with a message for people unless `path`, the value of `param`, is a file.
+pub(crate) fn must_be_a_file(path: &std::path::Path, param: &str, what: &str, help: &str) -> Result<(), StageError> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(()),
         Ok(_) => Err(StageError::new(format!("{what} `{}` is not a file", path.display()))
-            .with_help(format!("`path` must name {help}"))),
+            .with_help(format!("`{param}` must name {help}"))),
         Err(error) => Err(StageError::because(format!("{what} `{}` cannot be read", path.display()), error)
-            .with_help(format!("`path` must name {help}; paths are relative to the spec file"))),
+            .with_help(format!("`{param}` must name {help}; paths are relative to the spec file"))),
     }
 }

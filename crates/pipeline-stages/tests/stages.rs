@@ -41,7 +41,7 @@ fn the_manifest_of_each_kind_is_as_it_was() {
         std::iter::once(head).chain(lines).chain(sources).collect::<Vec<_>>().join("; ")
     };
     let expect = [
-        ("train-queries", "load-queries 1; source path"),
+        ("train-queries", "load-queries 2; source path"),
         ("train-images", "decode-images 1; max_samples=null; resize=\"bilinear\"; size=[224,224]; source path"),
         (
             "train-text",
@@ -55,7 +55,7 @@ fn the_manifest_of_each_kind_is_as_it_was() {
              head=\"linear\"; hidden_dim=null; learn_temperature=false; lr=0.001; lr_schedule=\"constant\"; normalize=true; pairs=\"first\"; patience=0; penalty=0.01; \
              positives=\"own\"; projection_dim=64; seed=0; shuffle=false; temperature=0.07; warmup_steps=0; weight_decay=0.0001; source init_from",
         ),
-        ("evaluate", "evaluate-recall 3; image_to_text=false; k=[1,5,10]; similarity=\"cosine\""),
+        ("evaluate", "evaluate-recall 4; image_to_text=false; k=[1,5,10]; similarity=\"cosine\""),
     ];
     for (stage, lines) in expect {
         assert_eq!(params(stage), lines, "{stage}");
@@ -84,25 +84,79 @@ fn the_mini_data_set_gives_the_notebooks_numbers() {
     }
 }
 
-/// As in the notebook: no rows, vectors of the right width, Recall 0 with N = 0; and a word of warning.
+/// Nothing to work on is a mistake, and a stage of no rows would look like one that worked.
 #[test]
-fn empty_files_give_empty_results_with_a_warning() {
+fn a_file_of_which_nothing_can_be_used_is_an_error_that_says_what_it_looks_like() {
     let data = tempfile::tempdir().unwrap();
-    for name in ["MR_train_queries.jsonl", "MR_valid_queries.jsonl", "MR_train_imgs.tsv", "MR_valid_imgs.tsv"] {
-        std::fs::write(data.path().join(name), "").unwrap();
-    }
-    let yaml = MINI.replace("data: ../../../../tests/fixtures/data/mini", &format!("data: {}", data.path().display()));
-    let bench = Bench::new(&yaml).run_all();
-    let dim = |stage: &str| {
-        let text = std::fs::read_to_string(bench.artifact(stage).folder.join("_features.json")).unwrap();
-        serde_json::from_str::<serde_json::Value>(&text).unwrap()["dim"].as_u64()
+    let refused = |stage: &str, file: &str, text: &str| {
+        std::fs::write(data.path().join(file), text).unwrap();
+        let from = "data: ../../../../tests/fixtures/data/mini";
+        let yaml = MINI.replace(from, &format!("data: {}", data.path().display()));
+        let error = Bench::new(&yaml).run(stage).unwrap_err();
+        (error.to_string().replace(&format!("{}/", data.path().display()), ""), error.help.unwrap())
     };
-    assert_eq!((dim("train-text"), dim("valid-vectors")), (Some(64), Some(128)));
-    let metrics = &bench.report("evaluate").metrics;
-    assert!(["recall_at_1", "mean_recall", "n_queries", "pool_size"].iter().all(|name| metrics[*name] == 0.0));
-    for word in ["has no queries", "has no images", "nothing is trained", "every recall is 0"] {
-        assert!(bench.warnings.iter().any(|warning| warning.contains(word)), "{word}: {:?}", bench.warnings);
+    let queries = |text: &str| refused("train-queries", "MR_train_queries.jsonl", text);
+    let images = |text: &str| refused("train-images", "MR_train_imgs.tsv", text);
+    assert_eq!(queries("").0, "`MR_train_queries.jsonl` has no queries: it is empty");
+    assert_eq!(queries("\n \n").0, "`MR_train_queries.jsonl` has no queries: all its lines are blank");
+    let (message, help) = queries("id,text\n1,a\n");
+    let expect = "`MR_train_queries.jsonl` has no queries: none of its 2 lines can be used, the first at line 1: not JSON \
+                  from column 1";
+    assert_eq!(message, expect);
+    assert!(
+        help.starts_with("it looks like comma-separated text; `load-queries` reads one JSON object a line"),
+        "{help}"
+    );
+    let (message, help) = queries("{\"query_id\": 1}\n");
+    assert!(
+        message.ends_with("its only line, line 1, cannot be used: no text: neither `query_text` nor `text`"),
+        "{message}"
+    );
+    assert!(help.starts_with("`load-queries` reads"), "{help}");
+    assert!(images("").0.ends_with("has no images: it is empty"));
+    let (message, help) = images("{\"image_id\": 1}\n{\"image_id\": 2}\n");
+    assert!(
+        message.ends_with("none of its 2 rows can be used, the first at line 1: no tab between id and image"),
+        "{message}"
+    );
+    assert!(help.starts_with("it looks like JSON objects, one a line; `decode-images` reads"), "{help}");
+    let (message, help) = images("1\tAAAA\n");
+    assert!(message.ends_with("its only row, line 1, cannot be used: not an image of a known kind"), "{message}");
+    assert!(help.starts_with("`decode-images` reads"), "{help}");
+}
+
+/// MUGE's test split has no labels: it can be ranked, but there is nothing to measure.
+#[test]
+fn queries_without_labels_are_ranked_and_not_measured() {
+    let data = tempfile::tempdir().unwrap();
+    let mini = bench::fixtures().join("data/mini");
+    for entry in std::fs::read_dir(&mini).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), data.path().join(entry.file_name())).unwrap();
     }
+    let file = data.path().join("MR_valid_queries.jsonl");
+    let labelled = std::fs::read_to_string(&file).unwrap();
+    let without = |text: &str| text.replace("item_ids", "other_ids");
+    let yaml = MINI.replace("data: ../../../../tests/fixtures/data/mini", &format!("data: {}", data.path().display()));
+    let yaml =
+        yaml.replace("projection: projection }", "projection: projection }\n    params: { image_to_text: true }");
+    let n_lines = labelled.lines().count();
+
+    std::fs::write(&file, without(&labelled)).unwrap();
+    let bench = Bench::new(&yaml).run_all();
+    let report = bench.report("evaluate");
+    assert_eq!(report.n_rows, Some(n_lines as u64), "every query is ranked");
+    assert!(report.headline.as_ref().unwrap().starts_with("no labels, so that no recall is measured"));
+    let names: Vec<&str> = report.metrics.keys().map(String::as_str).collect();
+    assert_eq!(names, ["i2t_n_images", "i2t_pool_size", "n_answerable", "n_queries", "pool_size"]);
+    assert!(bench.warnings.iter().any(|warning| warning.starts_with("no labels: ")), "{:?}", bench.warnings);
+
+    let (first, rest) = labelled.split_once('\n').unwrap();
+    std::fs::write(&file, format!("{}\n{rest}", without(first))).unwrap();
+    let bench = Bench::new(&yaml).run_all();
+    assert_eq!(bench.report("evaluate").metrics["n_queries"], (n_lines - 1) as f64);
+    let expect = format!("1 of {n_lines} queries name no relevant images and do not count");
+    assert!(bench.warnings.contains(&expect), "{:?}", bench.warnings);
 }
 
 #[test]

@@ -1,22 +1,19 @@
 //! Vectors one JSON object a line, as Chinese-CLIP's `extract_features.py` writes them.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde_json::value::RawValue;
-
 use super::wrong_row;
-use crate::lines::{Lines, strip};
-use crate::queries::{id_text, reason_of};
+use crate::content::open_text;
+use crate::json_line::{Fields, IdValue, short};
+use crate::lines::Lines;
 use crate::{DataError, VectorShard};
 
 /// Reads lines such as `{"image_id": 7, "feature": [0.1, …]}`; blank lines are passed over.
 ///
 /// # Errors
-/// When the file cannot be read, or a line is not such an object or of another width than the first.
+/// When the file cannot be read or is no text, or a line is not such an object or of another width than the first.
 pub fn read_jsonl_vectors(path: &Path, id_field: &str, vector_field: &str) -> Result<VectorShard, DataError> {
-    let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
-    let mut lines = Lines::new(file);
+    let mut lines = Lines::new(open_text(path)?);
     let mut vectors = VectorShard { ids: Vec::new(), dim: 0, values: Vec::new() };
     loop {
         let line = lines.next_line().map_err(|source| DataError::Read { path: path.to_owned(), source })?;
@@ -37,18 +34,26 @@ pub fn read_jsonl_vectors(path: &Path, id_field: &str, vector_field: &str) -> Re
 
 /// The id and the vector of a line; none if it is blank.
 fn parse(line: &[u8], id_field: &str, vector_field: &str) -> Result<Option<(String, Vec<f32>)>, String> {
-    let line = strip(str::from_utf8(line).map_err(|_| "is not UTF-8")?);
-    if line.is_empty() {
-        return Ok(None);
-    }
-    let fields: BTreeMap<String, &RawValue> =
-        serde_json::from_str(line).map_err(|error| format!("is {}", reason_of(&error)))?;
-    let field = |name: &str| fields.get(name).copied().ok_or_else(|| format!("has no `{name}`"));
-    let id = field(id_field)?;
-    let vector = field(vector_field)?;
+    let Some(fields) = Fields::of_line(line).map_err(|reason| format!("is {reason}"))? else { return Ok(None) };
+    let field = |name: &str| {
+        if fields.is_repeated(name) {
+            return Err(format!("has `{name}` more than once"));
+        }
+        fields.get(name).ok_or_else(|| {
+            let names: Vec<_> = fields.names().map(|name| format!("`{name}`")).collect();
+            let names = if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+            format!("has no `{name}`, but {names}")
+        })
+    };
+    let (id, vector) = (field(id_field)?, field(vector_field)?);
+    let id = match IdValue::of(id) {
+        IdValue::Id(id) => id,
+        IdValue::Absent => return Err(format!("has no id: its `{id_field}` is `{}`", short(id))),
+        IdValue::Other => return Err(format!("has the `{id_field}` `{}`, which is no id", short(id))),
+    };
     let vector =
         serde_json::from_str(vector.get()).map_err(|_| format!("has a `{vector_field}` that is no list of numbers"))?;
-    Ok(Some((id_text(id), vector)))
+    Ok(Some((id, vector)))
 }
 
 #[cfg(test)]
@@ -77,8 +82,17 @@ mod tests {
     fn a_wrong_line_is_named_with_its_number() {
         let refused = |line: &str| read(&format!("{{\"image_id\": 7, \"feature\": [0.5]}}\n{line}\n")).unwrap_err();
         assert_eq!(refused("[7, [0.5]]"), "row 2 of `x` is not a JSON object");
-        assert_eq!(refused("{\"text_id\": 7, \"feature\": [0.5]}"), "row 2 of `x` has no `image_id`");
-        assert_eq!(refused("{\"image_id\": 7}"), "row 2 of `x` has no `feature`");
+        assert_eq!(
+            refused("{\"text_id\": 7, \"feature\": [0.5]}"),
+            "row 2 of `x` has no `image_id`, but `text_id`, `feature`"
+        );
+        assert_eq!(refused("{\"image_id\": 7}"), "row 2 of `x` has no `feature`, but `image_id`");
+        assert_eq!(refused("{}"), "row 2 of `x` has no `image_id`, but nothing");
+        let with_id = |id: &str| refused(&format!("{{\"image_id\": {id}, \"feature\": [0.5]}}"));
+        assert_eq!(with_id("null"), "row 2 of `x` has no id: its `image_id` is `null`");
+        assert_eq!(with_id("\"\""), "row 2 of `x` has no id: its `image_id` is `\"\"`");
+        assert_eq!(with_id("[7]"), "row 2 of `x` has the `image_id` `[7]`, which is no id");
+        assert_eq!(with_id("7, \"image_id\": 8"), "row 2 of `x` has `image_id` more than once");
         assert_eq!(
             refused("{\"image_id\": 7, \"feature\": [0.5, 1]}"),
             "row 2 of `x` has 2 numbers, and the lines before have 1"

@@ -4,10 +4,8 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
-use half::f16;
-
 use super::npy_header::{Header, MAGIC};
-use super::{malformed, wrong_row};
+use super::{malformed, npy_numbers as numbers, wrong_row};
 use crate::DataError;
 
 /// Bytes that are converted at once; a multiple of every width of a number.
@@ -21,29 +19,22 @@ pub(super) fn is_npy(file: &mut File) -> io::Result<bool> {
     Ok(start == MAGIC)
 }
 
-/// Reads a matrix of `f16`, `f32` or `f64` as `f32`: the width of a row, and the rows one after the other.
+/// Reads a matrix of floats or integers in either byte order as `f32`: the width of a row, and the rows one after the
+/// other, also where the file has the columns one after the other.
 ///
 /// # Shapes
 /// returns `dim` and `[n_rows, dim]`
 ///
 /// # Errors
-/// When the file cannot be read, is no `.npy`, or holds anything but rows of floats.
+/// When the file cannot be read, is no `.npy`, or holds anything but rows of numbers.
 pub fn read_npy_vectors(path: &Path) -> Result<(usize, Vec<f32>), DataError> {
     let (header, mut file) = open(path)?;
     let &[n_rows, dim] = header.shape.as_slice() else {
         return Err(malformed(path, format!("has {} dimensions, not rows and columns", header.shape.len())));
     };
-    if header.is_fortran && n_rows > 1 && dim > 1 {
-        return Err(malformed(path, "is in Fortran order; `np.ascontiguousarray` turns it around"));
-    }
-    let convert: fn(&[u8], &mut Vec<f32>) = match header.descr.as_str() {
-        "<f2" => |bytes, out| out.extend(bytes.as_chunks().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32())),
-        "<f4" => |bytes, out| out.extend(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes))),
-        "<f8" => |bytes, out| out.extend(bytes.as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes) as f32)),
-        other => {
-            let problem = format!("holds numbers of type `{other}`, not `<f2`, `<f4` or `<f8`");
-            return Err(malformed(path, problem));
-        }
+    let Some(convert) = numbers::converter(&header.descr) else {
+        let problem = format!("holds `{}`, not numbers of 16, 32 or 64 bits or integers", header.descr);
+        return Err(malformed(path, problem));
     };
     let n_bytes = expect_bytes(path, &header, &file)?;
     let mut values = Vec::with_capacity(n_rows * dim);
@@ -55,6 +46,9 @@ pub fn read_npy_vectors(path: &Path) -> Result<(usize, Vec<f32>), DataError> {
         convert(chunk, &mut values);
         n_left -= chunk.len();
     }
+    if header.is_fortran && n_rows > 1 && dim > 1 {
+        values = (0..n_rows).flat_map(|row| values.iter().skip(row).step_by(n_rows)).copied().collect();
+    }
     Ok((dim, values))
 }
 
@@ -64,17 +58,18 @@ pub fn read_npy_vectors(path: &Path) -> Result<(usize, Vec<f32>), DataError> {
 /// When the file cannot be read, is no `.npy`, or holds anything else.
 pub fn read_npy_texts(path: &Path) -> Result<Vec<String>, DataError> {
     let (header, mut file) = open(path)?;
-    if header.shape.len() != 1 && header.shape != [header.shape.iter().product::<usize>(), 1] {
+    if !matches!(header.shape.as_slice(), [_] | [_, 1]) {
         return Err(malformed(path, format!("has {} dimensions, not one", header.shape.len())));
     }
-    let Some((text, width)) = text_reader(&header.descr) else {
+    let reader = numbers::text_reader(&header.descr).zip(numbers::width_of(&header.descr));
+    let Some((text, width)) = reader else {
         let what = if header.descr == "|O" { "pickled objects" } else { "neither texts nor integers" };
         return Err(malformed(path, format!("holds {what}; `np.array(ids, dtype=str)` makes texts of them")));
     };
     let n_bytes = expect_bytes(path, &header, &file)?;
     let mut bytes = vec![0; n_bytes];
     file.read_exact(&mut bytes).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
-    let rows = bytes.chunks_exact(width.max(1)).enumerate();
+    let rows = bytes.chunks_exact(width).enumerate();
     rows.map(|(row_idx, bytes)| text(bytes).ok_or_else(|| wrong_row(path, row_idx as u64 + 1, "is no text"))).collect()
 }
 
@@ -109,48 +104,23 @@ fn expect_bytes(path: &Path, header: &Header, file: &BufReader<File>) -> Result<
     let mut handle = file.get_ref();
     let position = handle.stream_position().map_err(failed)? - file.buffer().len() as u64;
     let n_left = handle.metadata().map_err(failed)?.len().saturating_sub(position);
-    let width = width_of(&header.descr).unwrap_or(0);
-    let n_numbers = header.shape.iter().try_fold(width, |product, length| product.checked_mul(*length));
-    match n_numbers {
+    let width = numbers::width_of(&header.descr).unwrap_or(0);
+    let n_wanted = header.shape.iter().try_fold(width, |product, length| product.checked_mul(*length));
+    match n_wanted {
         Some(n_bytes) if n_bytes as u64 == n_left => Ok(n_bytes),
-        _ => Err(malformed(path, format!("holds {n_left} bytes, which its shape {:?} does not fit", header.shape))),
+        _ => {
+            let wanted = n_wanted.map_or("more".to_owned(), |n_bytes| n_bytes.to_string());
+            let shape: Vec<String> = header.shape.iter().map(usize::to_string).collect();
+            let (shape, descr) = (shape.join(" × "), &header.descr);
+            Err(malformed(path, format!("has {n_left} bytes of numbers, but {shape} of `{descr}` are {wanted}")))
+        }
     }
-}
-
-/// The bytes of one number or text of a type such as `<f4` or `<U12`.
-fn width_of(descr: &str) -> Option<usize> {
-    let number: usize = descr.get(2..)?.parse().ok()?;
-    if descr.get(1..2)? == "U" { number.checked_mul(4) } else { Some(number) }
-}
-
-type TextReader = fn(&[u8]) -> Option<String>;
-
-/// How a type of text or integer becomes text, and its bytes.
-fn text_reader(descr: &str) -> Option<(TextReader, usize)> {
-    fn integer<const N: usize>(bytes: &[u8], text: fn([u8; N]) -> String) -> Option<String> {
-        bytes.try_into().ok().map(text)
-    }
-    let reader: TextReader = match descr {
-        "|i1" => |bytes| integer(bytes, |bytes| i8::from_le_bytes(bytes).to_string()),
-        "|u1" => |bytes| integer(bytes, |bytes| u8::from_le_bytes(bytes).to_string()),
-        "<i2" => |bytes| integer(bytes, |bytes| i16::from_le_bytes(bytes).to_string()),
-        "<u2" => |bytes| integer(bytes, |bytes| u16::from_le_bytes(bytes).to_string()),
-        "<i4" => |bytes| integer(bytes, |bytes| i32::from_le_bytes(bytes).to_string()),
-        "<u4" => |bytes| integer(bytes, |bytes| u32::from_le_bytes(bytes).to_string()),
-        "<i8" => |bytes| integer(bytes, |bytes| i64::from_le_bytes(bytes).to_string()),
-        "<u8" => |bytes| integer(bytes, |bytes| u64::from_le_bytes(bytes).to_string()),
-        text if text.starts_with("<U") => |bytes| {
-            let chars = bytes.as_chunks().0.iter().map(|bytes| char::from_u32(u32::from_le_bytes(*bytes)));
-            Some(chars.collect::<Option<String>>()?.trim_end_matches('\0').to_owned())
-        },
-        text if text.starts_with("|S") => |bytes| Some(str::from_utf8(bytes).ok()?.trim_end_matches('\0').to_owned()),
-        _ => return None,
-    };
-    Some((reader, width_of(descr)?))
 }
 
 #[cfg(test)]
 mod tests {
+    use half::f16;
+
     use super::*;
 
     fn file(descr: &str, is_fortran: bool, shape: &[usize], bytes: &[u8]) -> tempfile::NamedTempFile {
@@ -185,12 +155,24 @@ mod tests {
     }
 
     #[test]
+    fn columns_big_endian_numbers_and_integers_are_read() {
+        let bytes = |values: [i16; 6]| values.map(i16::to_be_bytes).concat();
+        let columns = file(">i2", true, &[2, 3], &bytes([1, 4, 2, 5, -3, 6]));
+        assert_eq!(read_npy_vectors(columns.path()).unwrap(), (3, vec![1.0, 2.0, -3.0, 4.0, 5.0, 6.0]));
+        let floats = [1.5_f64, -2.0].map(f64::to_be_bytes).concat();
+        assert_eq!(read_npy_vectors(file(">f8", false, &[1, 2], &floats).path()).unwrap(), (2, vec![1.5, -2.0]));
+        assert_eq!(read_npy_vectors(file("|i1", false, &[2, 1], &[255, 7]).path()).unwrap(), (1, vec![-1.0, 7.0]));
+    }
+
+    #[test]
     fn ids_are_texts_or_integers() {
         let wide: Vec<u8> = "图a\0b".chars().flat_map(|char| (char as u32).to_le_bytes()).collect();
         assert_eq!(read_npy_texts(file("<U2", false, &[2], &wide).path()).unwrap(), ["图a", "\0b"]);
         assert_eq!(read_npy_texts(file("|S3", false, &[2], b"ab\0c\0\0").path()).unwrap(), ["ab", "c"]);
         let numbers: Vec<u8> = [7_i64, -1].iter().flat_map(|number| number.to_le_bytes()).collect();
         assert_eq!(read_npy_texts(file("<i8", false, &[2], &numbers).path()).unwrap(), ["7", "-1"]);
+        let numbers = [7_u32, 8].map(u32::to_be_bytes).concat();
+        assert_eq!(read_npy_texts(file(">u4", false, &[2, 1], &numbers).path()).unwrap(), ["7", "8"]);
     }
 
     #[test]
@@ -201,10 +183,13 @@ mod tests {
             error.split_once("` ").unwrap().1.to_owned()
         };
         assert_eq!(vectors("<f4", false, &[6], 24), "has 1 dimensions, not rows and columns");
-        assert!(vectors("<f4", true, &[2, 3], 24).starts_with("is in Fortran order"));
-        assert!(vectors(">f4", false, &[2, 3], 24).starts_with("holds numbers of type `>f4`"));
-        assert!(vectors("<f4", false, &[2, 3], 23).starts_with("holds 23 bytes"));
-        assert!(vectors("<f4", false, &[usize::MAX, 3], 23).starts_with("holds 23 bytes"));
+        assert_eq!(vectors("<c8", false, &[2, 3], 48), "holds `<c8`, not numbers of 16, 32 or 64 bits or integers");
+        assert!(vectors("<V2", false, &[2, 3], 12).starts_with("holds `<V2`"));
+        for n_bytes in [23, 25] {
+            let expect = format!("has {n_bytes} bytes of numbers, but 2 × 3 of `<f4` are 24");
+            assert_eq!(vectors("<f4", false, &[2, 3], n_bytes), expect);
+        }
+        assert!(vectors("<f4", false, &[usize::MAX, 3], 23).ends_with("are more"));
         let objects = read_npy_texts(file("|O", false, &[1], b"\x80").path()).unwrap_err().to_string();
         assert!(objects.contains("holds pickled objects; `np.array(ids, dtype=str)`"), "{objects}");
     }

@@ -8,8 +8,8 @@ pub(super) const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// The header is padded so that the numbers begin at a multiple of this.
 const ALIGNMENT: usize = 64;
 
-/// A header is some hundred bytes; what claims to be longer than this is none.
-const MAX_BYTES: usize = 1 << 16;
+/// NumPy reads no longer header than this, since it is evaluated.
+const MAX_BYTES: usize = 10_000;
 
 /// What a header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,20 +25,35 @@ pub(super) struct Header {
 impl Header {
     /// Reads a header and leaves `file` at the first number. The inner error says what is wrong with it.
     pub(super) fn read(file: &mut impl Read) -> io::Result<Result<Self, String>> {
+        match Self::text(file) {
+            Ok(text) => Ok(text.and_then(|text| Self::parse(&text))),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(Err("ends within its header".to_owned())),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn text(file: &mut impl Read) -> io::Result<Result<String, String>> {
         let mut start = [0; 8];
         if file.read_exact(&mut start).is_err() || start[..6] != *MAGIC {
             return Ok(Err("is no `.npy` file".to_owned()));
         }
-        // Version 1 has two bytes of length, the later ones four.
+        // Version 1 has two bytes of length, the later ones four; the third has names in UTF-8.
+        let n_length_bytes = match start[6..] {
+            [1, 0] => 2,
+            [2 | 3, 0] => 4,
+            [major, minor] => return Ok(Err(format!("is `.npy` of the unknown version {major}.{minor}"))),
+            _ => unreachable!("two bytes follow the first six"),
+        };
         let mut length = [0; 4];
-        file.read_exact(&mut length[..if start[6] == 1 { 2 } else { 4 }])?;
+        file.read_exact(&mut length[..n_length_bytes])?;
         let n_bytes = u32::from_le_bytes(length) as usize;
         if n_bytes > MAX_BYTES {
             return Ok(Err(format!("has a header of {n_bytes} bytes")));
         }
         let mut text = vec![0; n_bytes];
         file.read_exact(&mut text)?;
-        Ok(Self::parse(&String::from_utf8_lossy(&text)))
+        // Only ASCII is understood below, wherever a header is right.
+        Ok(Ok(String::from_utf8_lossy(&text).into_owned()))
     }
 
     /// The header of a matrix of `f32`, row after row.
@@ -60,23 +75,94 @@ impl Header {
         [MAGIC.as_slice(), &[1, 0], &length.to_le_bytes(), text.as_bytes()].concat()
     }
 
+    /// Reads the dictionary of Python that a header is, as strictly as NumPy: three entries in any order.
     fn parse(text: &str) -> Result<Self, String> {
-        let entry = |name: &str| {
-            let (_, rest) = text.split_once(&format!("'{name}':")).ok_or(format!("has no `{name}` in its header"))?;
-            Ok::<&str, String>(rest.trim_start())
-        };
-        let descr = entry("descr")?;
-        let quoted = descr.strip_prefix('\'').and_then(|rest| rest.split_once('\''));
-        let (descr, _) = quoted.ok_or("holds records of several fields, not numbers")?;
-        let shape = entry("shape")?.strip_prefix('(').and_then(|rest| rest.split_once(')'));
-        let (shape, _) = shape.ok_or("has no shape in its header")?;
-        let lengths = shape.split(',').map(str::trim).filter(|length| !length.is_empty());
-        let shape = lengths.map(|length| length.parse().map_err(|_| format!("has the odd length `{length}`")));
+        let (mut descr, mut is_fortran, mut shape) = (None, None, None);
+        let mut literal = Literal(text);
+        literal.take('{').ok_or("has a header that is no dictionary of Python")?;
+        while literal.take('}').is_none() {
+            let name = literal.text().ok_or_else(|| literal.problem())?;
+            literal.take(':').ok_or_else(|| literal.problem())?;
+            let is_new = match name {
+                "descr" if literal.starts_with('[') => {
+                    return Err("holds records of several fields, not numbers".to_owned());
+                }
+                "descr" => descr.replace(literal.text().ok_or_else(|| literal.problem())?).is_none(),
+                "fortran_order" => is_fortran.replace(literal.truth().ok_or_else(|| literal.problem())?).is_none(),
+                "shape" => shape.replace(literal.lengths().ok_or_else(|| literal.problem())?).is_none(),
+                _ => return Err(format!("has the unknown entry `{name}` in its header")),
+            };
+            if !is_new {
+                return Err(format!("has `{name}` more than once in its header"));
+            }
+            if literal.take(',').is_none() && !literal.starts_with('}') {
+                return Err(literal.problem());
+            }
+        }
+        if !literal.0.trim_ascii().is_empty() {
+            return Err(literal.problem());
+        }
+        let missing = |name: &str| format!("has no `{name}` in its header");
         Ok(Self {
-            descr: descr.to_owned(),
-            is_fortran: entry("fortran_order")?.starts_with("True"),
-            shape: shape.collect::<Result<_, String>>()?,
+            descr: descr.ok_or_else(|| missing("descr"))?.to_owned(),
+            is_fortran: is_fortran.ok_or_else(|| missing("fortran_order"))?,
+            shape: shape.ok_or_else(|| missing("shape"))?,
         })
+    }
+}
+
+/// What is left of the text of a header. Everything that a writer of `.npy` has no reason to write is refused.
+struct Literal<'a>(&'a str);
+
+impl<'a> Literal<'a> {
+    fn starts_with(&mut self, first: char) -> bool {
+        self.0 = self.0.trim_ascii_start();
+        self.0.starts_with(first)
+    }
+
+    fn take(&mut self, first: char) -> Option<()> {
+        self.starts_with(first).then(|| self.0 = &self.0[first.len_utf8()..])
+    }
+
+    /// A text in quotes without escapes.
+    fn text(&mut self) -> Option<&'a str> {
+        let quote = if self.starts_with('"') { '"' } else { '\'' };
+        let (text, rest) = self.0.strip_prefix(quote)?.split_once(quote)?;
+        let is_plain = text.chars().all(|character| character.is_ascii_graphic() && character != '\\');
+        self.0 = if is_plain { rest } else { return None };
+        Some(text)
+    }
+
+    fn truth(&mut self) -> Option<bool> {
+        let truth = self.starts_with('T');
+        self.0 = self.0.strip_prefix(if truth { "True" } else { "False" })?;
+        Some(truth)
+    }
+
+    /// A tuple of whole numbers; Python 2 wrote some of them with an `L` behind.
+    fn lengths(&mut self) -> Option<Vec<usize>> {
+        let mut lengths = Vec::new();
+        let mut has_comma = true;
+        self.take('(')?;
+        while self.take(')').is_none() {
+            if !has_comma {
+                return None;
+            }
+            self.0 = self.0.trim_ascii_start();
+            let n_digits = self.0.bytes().take_while(u8::is_ascii_digit).count();
+            let (digits, rest) = self.0.split_at(n_digits);
+            let is_canonical = digits == "0" || !digits.starts_with('0');
+            lengths.push(digits.parse().ok().filter(|_| is_canonical)?);
+            self.0 = rest.strip_prefix('L').unwrap_or(rest);
+            has_comma = self.take(',').is_some();
+        }
+        // In Python `(3)` is a number.
+        (has_comma || lengths.len() != 1).then_some(lengths)
+    }
+
+    fn problem(&self) -> String {
+        let shown: String = self.0.trim().chars().take(30).collect();
+        format!("has a header that cannot be understood from `{shown}` on")
     }
 }
 
@@ -99,10 +185,28 @@ mod tests {
     fn odd_headers_are_named() {
         let problem = |text: &str| Header::parse(text).unwrap_err();
         assert_eq!(problem("{'fortran_order': False}"), "has no `descr` in its header");
+        assert_eq!(problem("[1]"), "has a header that is no dictionary of Python");
+        let more = "{'descr': '<f4', 'fortran_order': False, 'shape': (3,), 'descr': '<f8'}";
+        assert_eq!(problem(more), "has `descr` more than once in its header");
+        for shape in
+            ["(3)", "(03,)", "(-3,)", "(3 4)", "(,)", "(3,,4)", "[3]", "3", "(3.0,)", "(1_0,)", "(True,)", "(3"]
+        {
+            let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}");
+            assert!(problem(&text).starts_with("has a header that cannot be understood"), "{shape}");
+        }
+        let version = Header::read(&mut b"\x93NUMPY\x04\x00v\x00".as_slice()).unwrap();
+        assert_eq!(version, Err("is `.npy` of the unknown version 4.0".to_owned()));
+        assert_eq!(
+            Header::read(&mut b"\x93NUMPY\x01\x00v\x00{".as_slice()).unwrap(),
+            Err("ends within its header".to_owned())
+        );
         let records = "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,), }";
         assert_eq!(problem(records), "holds records of several fields, not numbers");
         assert_eq!(Header::read(&mut b"PK\x03\x04....".as_slice()).unwrap(), Err("is no `.npy` file".to_owned()));
         let line = Header::parse("{'descr': '<i8', 'fortran_order': True, 'shape': (3,), }").unwrap();
         assert_eq!((line.is_fortran, line.shape), (true, vec![3]));
+        let other = Header::parse("{\"shape\":(3L,4L) , 'fortran_order':False,'descr':'>f2'}\n").unwrap();
+        assert_eq!((other.descr.as_str(), other.shape), (">f2", vec![3, 4]));
+        assert_eq!(Header::parse("{'descr': '<f4', 'fortran_order': False, 'shape': ()}").unwrap().shape.len(), 0);
     }
 }

@@ -1,38 +1,37 @@
 //! Vectors and ids in Parquet tables of other tools, and vectors as lists for them.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::builder::{Float32Builder, ListBuilder};
-use arrow_array::cast::AsArray;
-use arrow_array::types::{ArrowPrimitiveType, Float16Type, Float32Type, Float64Type};
-use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
-use arrow_schema::DataType;
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::ParquetMetaData;
 
-use super::{malformed, wrong_row};
+use super::{malformed, table_columns as columns};
 use crate::shards::{Column, write_columns};
 use crate::{DataError, VectorShard};
 
 /// Rows that are converted at once.
 const BATCH_ROWS: usize = 8192;
 
-/// Reads a column of vectors with its ids: lists of any kind of floats, or fixed-size binaries of little-endian `f32`.
+/// Reads a column of vectors with its ids: lists of any kind of numbers, or fixed-size binaries of little-endian `f32`.
 ///
 /// # Errors
 /// When the file cannot be read, has no such columns, or they hold something else.
 pub fn read_table_vectors(path: &Path, id_column: &str, vector_column: &str) -> Result<VectorShard, DataError> {
     guarded(path, || {
+        let table = Table::open(path, &[id_column, vector_column])?;
         let mut vectors = VectorShard { ids: Vec::new(), dim: 0, values: Vec::new() };
-        for batch in batches(path, &[id_column, vector_column])? {
-            let batch = batch?;
+        table.read(&mut |batch| {
             let n_before = vectors.ids.len();
-            texts(path, &batch, id_column, &mut vectors.ids)?;
-            extend(path, column(&batch, vector_column), n_before, &mut vectors)?;
-        }
+            columns::texts(path, id_column, column(batch, id_column), &mut vectors.ids)?;
+            columns::vectors(path, column(batch, vector_column), n_before, &mut vectors)
+        })?;
         Ok(vectors)
     })
 }
@@ -44,9 +43,8 @@ pub fn read_table_vectors(path: &Path, id_column: &str, vector_column: &str) -> 
 pub fn read_table_texts(path: &Path, text_column: &str) -> Result<Vec<Option<String>>, DataError> {
     guarded(path, || {
         let mut ids = Vec::new();
-        for batch in batches(path, &[text_column])? {
-            texts(path, &batch?, text_column, &mut ids)?;
-        }
+        let table = Table::open(path, &[text_column])?;
+        table.read(&mut |batch| columns::texts(path, text_column, column(batch, text_column), &mut ids))?;
         Ok(ids)
     })
 }
@@ -74,29 +72,85 @@ pub fn write_list_vectors(path: &Path, vectors: &VectorShard) -> Result<(), Data
     )
 }
 
-type Batches = Box<dyn Iterator<Item = Result<RecordBatch, DataError>>>;
+/// A file of which only the named columns are read.
+struct Table<'a> {
+    path: &'a Path,
+    builder: ParquetRecordBatchReaderBuilder<File>,
+    n_rows: u64,
+}
 
-/// The batches of a table with only the named columns, all of which are there.
-fn batches(path: &Path, names: &[&str]) -> Result<Batches, DataError> {
-    let failed =
-        |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
-    let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(error.into()))?;
-    let fields = builder.schema().fields();
-    for name in names {
-        if fields.find(name).is_none() {
-            let known: Vec<_> = fields.iter().map(|field| format!("`{}`", field.name())).collect();
-            return Err(malformed(path, format!("has no column `{name}`, but {}", known.join(", "))));
+impl<'a> Table<'a> {
+    fn open(path: &'a Path, names: &[&str]) -> Result<Self, DataError> {
+        let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+        // The types of the file itself: those of arrow beside them (dictionaries, views, long lists) hold the same values.
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
+            .map_err(|error| unreadable(path, error))?;
+        let n_rows = n_rows(path, builder.metadata())?;
+        let fields = builder.schema().fields();
+        let mut roots = Vec::new();
+        for name in names {
+            let found: Vec<usize> =
+                fields.iter().enumerate().filter(|(_, field)| field.name() == name).map(|(idx, _)| idx).collect();
+            match found.as_slice() {
+                [root] => roots.push(*root),
+                [] => {
+                    let known: Vec<_> = fields.iter().map(|field| format!("`{}`", field.name())).collect();
+                    return Err(malformed(path, format!("has no column `{name}`, but {}", known.join(", "))));
+                }
+                several => {
+                    return Err(malformed(path, format!("has {} columns `{name}`", several.len())));
+                }
+            }
+        }
+        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+        must_be_unpacked(path, builder.metadata(), &mask)?;
+        Ok(Self { path, builder: builder.with_batch_size(BATCH_ROWS).with_projection(mask), n_rows })
+    }
+
+    /// Gives all rows to `each`, some at a time.
+    fn read(self, each: &mut dyn FnMut(&RecordBatch) -> Result<(), DataError>) -> Result<(), DataError> {
+        let path = self.path;
+        let mut n_read = 0;
+        for batch in self.builder.build().map_err(|error| unreadable(path, error))? {
+            let batch = batch.map_err(|error| unreadable(path, error))?;
+            n_read += batch.num_rows() as u64;
+            each(&batch)?;
+        }
+        if n_read == self.n_rows {
+            return Ok(());
+        }
+        Err(malformed(path, format!("is damaged: {n_read} of {} rows can be read", self.n_rows)))
+    }
+}
+
+/// The rows of a table, of which its footer and its row groups must speak alike.
+fn n_rows(path: &Path, metadata: &ParquetMetaData) -> Result<u64, DataError> {
+    let said = metadata.file_metadata().num_rows();
+    let groups = metadata.row_groups().iter().map(|group| group.num_rows());
+    let in_groups = groups.clone().try_fold(0_i64, i64::checked_add).filter(|_| groups.clone().all(|n| n >= 0));
+    match u64::try_from(said) {
+        Ok(n_rows) if in_groups == Some(said) => Ok(n_rows),
+        _ => {
+            let found = in_groups.map_or("an impossible number".to_owned(), |n_rows| n_rows.to_string());
+            Err(malformed(path, format!("is damaged: its footer says {said} rows, its row groups have {found}")))
         }
     }
-    let roots = fields.iter().enumerate().filter(|(_, field)| names.contains(&field.name().as_str()));
-    let mask = ProjectionMask::roots(builder.parquet_schema(), roots.map(|(idx, _)| idx).collect::<Vec<_>>());
-    let reader = builder.with_batch_size(BATCH_ROWS).with_projection(mask).build();
-    let reader = reader.map_err(|error| failed(error.into()))?;
-    let path = path.to_owned();
-    Ok(Box::new(
-        reader.map(move |batch| batch.map_err(|error| DataError::Parquet { path: path.clone(), source: error.into() })),
-    ))
+}
+
+/// Names the codec of columns that are compressed in a way that is not read.
+fn must_be_unpacked(path: &Path, metadata: &ParquetMetaData, mask: &ProjectionMask) -> Result<(), DataError> {
+    let chunks = metadata.row_groups().iter().flat_map(|group| group.columns().iter().enumerate());
+    let mut unknown =
+        chunks.filter(|(leaf_idx, chunk)| mask.leaf_included(*leaf_idx) && chunk.compression() == Compression::LZO);
+    match unknown.next() {
+        Some(_) => Err(malformed(path, "is compressed with LZO, which is not read; write it with zstd or snappy")),
+        None => Ok(()),
+    }
+}
+
+fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> DataError {
+    DataError::Table { path: path.to_owned(), source: Box::new(error) }
 }
 
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
@@ -108,79 +162,17 @@ fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Resul
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(malformed(path, "is damaged: its reader broke down")))
 }
 
-/// Adds a column of texts or integers to `ids`.
-fn texts(path: &Path, batch: &RecordBatch, name: &str, ids: &mut Vec<Option<String>>) -> Result<(), DataError> {
-    let array = column(batch, name);
-    macro_rules! extend {
-        ($array:expr) => {
-            ids.extend($array.iter().map(|value| value.map(|value| value.to_string())))
-        };
-    }
-    match array.data_type() {
-        DataType::Utf8 => extend!(array.as_string::<i32>()),
-        DataType::LargeUtf8 => extend!(array.as_string::<i64>()),
-        DataType::Utf8View => extend!(array.as_string_view()),
-        DataType::Int32 => extend!(array.as_primitive::<arrow_array::types::Int32Type>()),
-        DataType::Int64 => extend!(array.as_primitive::<arrow_array::types::Int64Type>()),
-        DataType::UInt32 => extend!(array.as_primitive::<arrow_array::types::UInt32Type>()),
-        DataType::UInt64 => extend!(array.as_primitive::<arrow_array::types::UInt64Type>()),
-        other => {
-            return Err(malformed(path, format!("has a column `{name}` of type {other}, not of texts or integers")));
-        }
-    }
-    Ok(())
-}
-
-/// Adds a column of vectors to those of the `n_before` rows before it.
-fn extend(path: &Path, array: &ArrayRef, n_before: usize, vectors: &mut VectorShard) -> Result<(), DataError> {
-    for row_idx in 0..array.len() {
-        let number = (n_before + row_idx) as u64 + 1;
-        if array.is_null(row_idx) {
-            return Err(wrong_row(path, number, "has no vector"));
-        }
-        let n_values = vectors.values.len();
-        append(array, row_idx, &mut vectors.values)
-            .map_err(|what| malformed(path, format!("has vectors of {what}, not lists of floats")))?;
-        let width = vectors.values.len() - n_values;
-        if number == 1 {
-            vectors.dim = width;
-        } else if width != vectors.dim {
-            let problem = format!("has a vector of {width} numbers, and the rows before have {}", vectors.dim);
-            return Err(wrong_row(path, number, problem));
-        }
-    }
-    Ok(())
-}
-
-/// Adds the numbers of one row; the error tells the column's type.
-fn append(array: &ArrayRef, row_idx: usize, out: &mut Vec<f32>) -> Result<(), String> {
-    let list = match array.data_type() {
-        DataType::List(_) => array.as_list::<i32>().value(row_idx),
-        DataType::LargeList(_) => array.as_list::<i64>().value(row_idx),
-        DataType::FixedSizeList(..) => array.as_fixed_size_list().value(row_idx),
-        DataType::FixedSizeBinary(width) if width % 4 == 0 => {
-            let bytes = array.as_fixed_size_binary().value(row_idx);
-            out.extend(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)));
-            return Ok(());
-        }
-        other => return Err(format!("type {other}")),
-    };
-    match list.data_type() {
-        DataType::Float16 => numbers::<Float16Type>(&list, out, |value| value.to_f32()),
-        DataType::Float32 => numbers::<Float32Type>(&list, out, |value| value),
-        DataType::Float64 => numbers::<Float64Type>(&list, out, |value| value as f32),
-        other => return Err(format!("lists of type {other}")),
-    }
-    Ok(())
-}
-
-/// Adds a list; what is null becomes NaN, which nobody takes for a number.
-fn numbers<T: ArrowPrimitiveType>(list: &ArrayRef, out: &mut Vec<f32>, convert: fn(T::Native) -> f32) {
-    out.extend(list.as_primitive::<T>().iter().map(|value| value.map_or(f32::NAN, convert)));
-}
-
 #[cfg(test)]
 mod tests {
+    use arrow_array::types::Int32Type;
+    use arrow_array::{
+        Array as _, BinaryArray, DictionaryArray, FixedSizeListArray, Float16Array, Float32Array, Float64Array,
+        Int8Array, Int16Array, Int64Array, LargeBinaryArray, LargeListArray, LargeStringArray, ListArray,
+        StringViewArray, UInt8Array, UInt16Array, UInt64Array,
+    };
+    use arrow_buffer::OffsetBuffer;
+    use arrow_schema::Field;
+
     use super::*;
     use crate::shards::write_vectors;
 
@@ -208,12 +200,130 @@ mod tests {
             read_table_vectors(&path, id, vector).unwrap_err().to_string().replace(path.to_str().unwrap(), "x")
         };
         assert_eq!(refused("image_path", "vector"), "`x` has no column `image_path`, but `id`, `vector`");
-        assert!(
-            refused("vector", "vector").contains("has a column `vector` of type List"),
-            "{}",
-            refused("vector", "vector")
-        );
-        assert_eq!(refused("id", "id"), "`x` has vectors of type Utf8, not lists of floats");
+        let lists = refused("vector", "vector");
+        assert!(lists.starts_with("`x` has a column `vector` of type List"), "{lists}");
+        assert_eq!(refused("id", "id"), "`x` has vectors of type Utf8, not lists of numbers");
+    }
+
+    /// pyarrow's other codecs, and types whose values are texts, integers and numbers all the same.
+    #[test]
+    fn every_codec_and_type_of_ids_and_numbers_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.parquet");
+        let ids: Vec<ArrayRef> = vec![
+            Arc::new(Int8Array::from(vec![7, 8])),
+            Arc::new(UInt8Array::from(vec![7, 8])),
+            Arc::new(Int16Array::from(vec![7, 8])),
+            Arc::new(UInt16Array::from(vec![7, 8])),
+            Arc::new(UInt64Array::from(vec![7, 8])),
+            Arc::new(StringArray::from(vec!["7", "8"])),
+            Arc::new(LargeStringArray::from(vec!["7", "8"])),
+            Arc::new(StringViewArray::from(vec!["7", "8"])),
+            Arc::new(BinaryArray::from(vec![b"7".as_slice(), b"8"])),
+            Arc::new(LargeBinaryArray::from(vec![b"7".as_slice(), b"8"])),
+            Arc::new(vec!["7", "8"].into_iter().collect::<DictionaryArray<Int32Type>>()),
+        ];
+        let numbers: Vec<ArrayRef> = vec![
+            Arc::new(Float16Array::from(
+                vec![1.0, 2.0, 3.0, 4.0].into_iter().map(half::f16::from_f32).collect::<Vec<_>>(),
+            )),
+            Arc::new(Float32Array::from(vec![1.0, 2.0, 3.0, 4.0])),
+            Arc::new(Float64Array::from(vec![1.0, 2.0, 3.0, 4.0])),
+            Arc::new(Int8Array::from(vec![1, 2, 3, 4])),
+            Arc::new(UInt16Array::from(vec![1, 2, 3, 4])),
+            Arc::new(Int64Array::from(vec![1, 2, 3, 4])),
+        ];
+        let element = |numbers: &ArrayRef| Arc::new(Field::new("item", numbers.data_type().clone(), true));
+        let lists: [fn(Arc<Field>, ArrayRef) -> ArrayRef; 3] = [
+            |field, numbers| Arc::new(ListArray::new(field, OffsetBuffer::from_lengths([2, 2]), numbers, None)),
+            |field, numbers| Arc::new(LargeListArray::new(field, OffsetBuffer::from_lengths([2, 2]), numbers, None)),
+            |field, numbers| Arc::new(FixedSizeListArray::new(field, 2, numbers, None)),
+        ];
+        let codecs = [
+            Compression::UNCOMPRESSED,
+            Compression::SNAPPY,
+            Compression::GZIP(Default::default()),
+            Compression::BROTLI(Default::default()),
+            Compression::LZ4,
+            Compression::LZ4_RAW,
+            Compression::ZSTD(Default::default()),
+        ];
+        let expect =
+            VectorShard { ids: vec![Some("7".into()), Some("8".into())], dim: 2, values: vec![1.0, 2.0, 3.0, 4.0] };
+        for case in 0..60 {
+            let (ids, numbers) = (&ids[case % ids.len()], &numbers[case % numbers.len()]);
+            let list = lists[case % lists.len()](element(numbers), numbers.clone());
+            let what = format!("{} {} {}", ids.data_type(), list.data_type(), codecs[case % codecs.len()]);
+            let columns = vec![
+                Column { name: "id", is_nullable: false, values: ids.clone() },
+                Column { name: "vector", is_nullable: false, values: list },
+            ];
+            write_columns(&path, columns, &Default::default(), codecs[case % codecs.len()]).unwrap();
+            assert_eq!(read_table_vectors(&path, "id", "vector").unwrap(), expect, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_null_in_a_vector_is_named_with_its_row() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.parquet");
+        let mut lists = ListBuilder::new(Float32Builder::new());
+        lists.values().append_slice(&[1.0, 2.0]);
+        lists.append(true);
+        lists.values().append_value(1.0);
+        lists.values().append_null();
+        lists.append(true);
+        let columns = vec![
+            Column { name: "id", is_nullable: false, values: Arc::new(StringArray::from(vec!["a", "b"])) },
+            Column { name: "vector", is_nullable: false, values: Arc::new(lists.finish()) },
+        ];
+        write_columns(&path, columns, &Default::default(), Compression::UNCOMPRESSED).unwrap();
+        let error = read_table_vectors(&path, "id", "vector").unwrap_err().to_string();
+        assert!(error.starts_with("row 2 of `") && error.ends_with("has a vector whose number 2 is null"), "{error}");
+    }
+
+    /// The file is pyarrow's, with a checksum of every page: 16 vectors of 8 numbers.
+    #[test]
+    fn a_page_that_differs_from_its_checksum_is_refused() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/data/vectors");
+        let bytes = std::fs::read(fixtures.join("page_checksums.parquet")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.parquet");
+        let read = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            read_table_vectors(&path, "id", "vector")
+        };
+        let intact = read(&bytes).unwrap();
+        assert_eq!((intact.ids.len(), intact.dim, intact.values[9]), (16, 8, 9.25));
+        let numbers: Vec<u8> = intact.values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let begin = bytes.windows(numbers.len()).position(|window| window == numbers).expect("plain numbers");
+        for place in (begin..begin + numbers.len()).step_by(7) {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 1 << (place % 8);
+            let error = read(&damaged).unwrap_err();
+            let cause = std::error::Error::source(&error).unwrap().to_string();
+            assert!(
+                error.to_string().ends_with("is not readable Parquet") && cause.contains("CRC"),
+                "{error}: {cause}"
+            );
+        }
+    }
+
+    /// Also where nothing has a checksum: rows may differ, but none is lost without a word.
+    #[test]
+    fn a_damaged_file_never_has_fewer_rows() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.parquet");
+        write_list_vectors(&path, &vectors()).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for (place, mask) in (0..bytes.len()).flat_map(|place| [(place, 1 << ((place + 3) % 8)), (place, 0x7e)]) {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= mask;
+            std::fs::write(&path, &damaged).unwrap();
+            if let Ok(read) = read_table_vectors(&path, "id", "vector") {
+                assert_eq!((read.ids.len(), read.values.len()), (2, read.dim * 2), "byte {place} ^ {mask:#x}");
+            }
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::results::relevant_ranks;
 
 /// Results one by one.
 pub(super) struct Measured {
-    /// A row for everything that counts; none when there was nothing to search.
+    /// A row for everything that counts.
     pub results: Results,
     /// How many were searched.
     pub pool_size: usize,
@@ -58,8 +58,10 @@ impl Measured {
         Self { results: Results { pool: digest(pool), rows }, pool_size }
     }
 
-    pub fn metrics(&self, k: &[usize], n_threads: usize) -> Metrics {
-        retrieval::measure(&relevant_ranks(&self.results), k, self.pool_size, n_threads)
+    /// The metrics; none when there is nothing that counts.
+    pub fn metrics(&self, k: &[usize], n_threads: usize) -> Option<Metrics> {
+        let is_any = !self.results.rows.is_empty();
+        is_any.then(|| retrieval::measure(&relevant_ranks(&self.results), k, self.pool_size, n_threads))
     }
 }
 
@@ -115,6 +117,8 @@ mod tests {
         let measured = Measured::of_queries(&queries, &images, &relevant, ranks);
         let counts: Vec<_> = measured.results.rows.iter().map(|row| (row.n_relevant, row.n_in_pool)).collect();
         assert_eq!(counts, [(2, 1), (1, 0)]);
-        assert_eq!(measured.metrics(&[1], 1)["recall_at_1"], 0.5);
+        assert_eq!(measured.metrics(&[1], 1).unwrap()["recall_at_1"], 0.5);
+        let unlabelled = Measured::of_queries(&queries[2..], &images, &[vec![], vec![]], vec![vec![], vec![]]);
+        assert_eq!(unlabelled.metrics(&[1], 1), None);
     }
 }

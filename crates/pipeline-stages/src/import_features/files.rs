@@ -29,7 +29,7 @@ impl Files {
     /// When one that must be there is not.
     pub(super) fn find(path: &Path, ids: Option<&Path>, format: FileFormat, side: Side) -> Result<Self, StageError> {
         if let Some(ids) = ids {
-            must_be_a_file(ids, "the file of ids", "ids.txt")?;
+            must_be_a_file(ids, "ids", "the file of ids", "a file of one id a line, or a .npy or .json of ids")?;
         }
         if format == FileFormat::ClipRetrieval {
             let vectors = if side == Side::Image { IMAGE_VECTORS } else { TEXT_VECTORS };
@@ -40,7 +40,12 @@ impl Files {
         let vectors = if path.is_dir() {
             list(path, ending(format))?
         } else {
-            must_be_a_file(path, "the file of vectors", "a .npy, .jsonl or .parquet file, or a folder of them")?;
+            must_be_a_file(
+                path,
+                "path",
+                "the file of vectors",
+                "a .npy, .jsonl or .parquet file, or a folder of them",
+            )?;
             vec![path.to_owned()]
         };
         Ok(Self { vectors, ids: ids.map(Path::to_owned).into_iter().collect() })

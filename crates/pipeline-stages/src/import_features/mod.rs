@@ -47,7 +47,7 @@ struct ImportFeaturesParams {
     // Not part of the manifest: the files' content is, as sources.
     #[serde(skip_serializing)]
     path: SpecPath,
-    /// Needed with `npy`: the ids of the rows, one a line or as a `.npy` of texts or integers.
+    /// Needed with `npy`: the ids of the rows, one a line, as a `.npy` of texts or integers, or as a list in a `.json`.
     // Not part of the manifest: the file's content is, as a source.
     #[serde(default, skip_serializing)]
     ids: Option<SpecPath>,
@@ -70,11 +70,11 @@ struct ImportFeaturesParams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum FileFormat {
-    /// NumPy: `[n, dim]` of f16, f32 or f64, with `ids`.
+    /// NumPy: `[n, dim]` of f16, f32, f64 or integers, with `ids`.
     Npy,
     /// One JSON object a line, as Chinese-CLIP extracts features: an id and a list of numbers.
     Jsonl,
-    /// Parquet with a column of ids and one of lists of floats.
+    /// Parquet with a column of ids and one of lists of numbers.
     Parquet,
     /// The folder that clip-retrieval's inference writes: `img_emb/*.npy`, `text_emb/*.npy`, `metadata/*.parquet`.
     ClipRetrieval,
@@ -188,19 +188,23 @@ impl Stage for ImportFeatures {
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let mut rows = Rows::read(self, context)?;
+        let path = self.params.path.path();
+        if rows.ids.is_empty() {
+            return Err(StageError::new(format!("`{}` has no vectors", path.display())));
+        }
+        rows.warn_about_ids(context);
         if self.side == Side::Text {
             let queries = artifact::queries(artifact::input(context, "queries"))?;
-            let n_unused = rows.take_for(&queries, self.params.path.path())?;
-            if n_unused > 0 {
-                context.host.warn(format!("{n_unused} vectors are of no query and left out"));
+            let n_unused = rows.take_for(&queries, path)?;
+            match n_unused {
+                0 => {}
+                1 => context.host.warn("1 vector is of no query and left out".into()),
+                _ => context.host.warn(format!("{n_unused} vectors are of no query and left out")),
             }
         }
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
         self.write(context, &rows)?;
-        if rows.ids.is_empty() {
-            context.host.warn(format!("`{}` has no vectors", self.params.path.path().display()));
-        }
         Ok(StageReport {
             n_rows: Some(rows.ids.len() as u64),
             headline: Some(format!("vectors of {} numbers", rows.dim)),

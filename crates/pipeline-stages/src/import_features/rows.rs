@@ -50,6 +50,16 @@ impl Rows {
         Ok(reading.finish())
     }
 
+    /// Warns of ids that will hardly be those of the queries, since they are compared as they are.
+    pub(super) fn warn_about_ids(&self, context: &StageContext<'_>) {
+        let mut padded = self.ids.iter().filter(|id| id.trim().len() != id.len());
+        if let Some(first) = padded.next() {
+            let n_ids = 1 + padded.count();
+            let ids = if n_ids == 1 { "1 id begins or ends".to_owned() } else { format!("{n_ids} ids begin or end") };
+            context.host.warn(format!("{ids} with white space, which belongs to the id, such as {first:?}"));
+        }
+    }
+
     /// The vector at a place of `ids`.
     pub(super) fn vector(&self, row_idx: usize) -> &[f32] {
         &self.values[self.order[row_idx] * self.dim..][..self.dim]

@@ -65,6 +65,13 @@ impl HeldOut {
                 .warn(format!("the held-out data have {missing}, so that the heads of the last epoch are kept"));
             return Ok(None);
         }
+        if asked.rows.len() < queries.len() {
+            context.host.warn(format!(
+                "{} of {} held-out queries have no text or name no relevant images and do not count",
+                queries.len() - asked.rows.len(),
+                queries.len()
+            ));
+        }
         Ok(Some(Self { text: text.vectors.with_rows(&asked.rows), images: images.vectors, relevant: asked.relevant }))
     }
 

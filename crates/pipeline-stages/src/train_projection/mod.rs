@@ -64,7 +64,7 @@ impl Stage for TrainProjection {
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
         let Some(path) = &self.params.init_from else { return Ok(Vec::new()) };
-        must_be_a_file(path.path(), "the weights to start from", "a projection.safetensors or .pth")?;
+        must_be_a_file(path.path(), "init_from", "the weights to start from", "a projection.safetensors or .pth")?;
         Ok(vec![Source { name: "init_from".into(), path: path.path().to_owned() }])
     }
 
@@ -81,6 +81,8 @@ impl Stage for TrainProjection {
         let pairs = pairs::pairs(&queries, &images, self.params.pairs);
         if pairs.is_empty() {
             context.host.warn("no query names an image that is there, so nothing is trained".into());
+        } else if let Some(left_out) = pairs::left_out(&queries, &images) {
+            context.host.warn(left_out);
         }
         let held_out = HeldOut::read(context)?;
         let read_seconds = start.elapsed().as_secs_f64();

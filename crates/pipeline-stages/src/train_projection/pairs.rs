@@ -7,6 +7,7 @@ use pipeline_data::QueryRow;
 
 use super::params::Pairs;
 use crate::artifact::Features;
+use crate::relevance::{has_text, names_images};
 
 /// Fails unless the text features are those of the queries, row by row.
 pub(crate) fn must_align(queries: &[QueryRow], text: &Features) -> Result<(), StageError> {
@@ -41,6 +42,25 @@ pub(super) fn pairs(queries: &[QueryRow], images: &Features, which: Pairs) -> Ve
         .collect()
 }
 
+/// How many queries give no pair, and why; none when all give one.
+pub(super) fn left_out(queries: &[QueryRow], images: &Features) -> Option<String> {
+    let rows = rows_by_id(images);
+    let is_there = |query: &&QueryRow| query.image_ids.iter().flatten().any(|id| rows.contains_key(id.as_str()));
+    let (with_text, without_text): (Vec<_>, Vec<_>) = queries.iter().partition(|query| has_text(query));
+    let (labelled, unlabelled): (Vec<_>, Vec<_>) = with_text.into_iter().partition(|query| names_images(query));
+    let n_not_there = labelled.iter().filter(|query| !is_there(query)).count();
+    let reasons = [
+        (without_text.len(), "without a text"),
+        (unlabelled.len(), "without the ids of images"),
+        (n_not_there, "whose images are not there"),
+    ];
+    let n_left_out: usize = reasons.iter().map(|(n, _)| n).sum();
+    let named: Vec<String> =
+        reasons.iter().filter(|(n, _)| *n > 0).map(|(n, reason)| format!("{n} {reason}")).collect();
+    let message = || format!("{n_left_out} of {} queries are not trained on: {}", queries.len(), named.join(", "));
+    (n_left_out > 0).then(message)
+}
+
 #[cfg(test)]
 mod tests {
     use pipeline_nn::Matrix;
@@ -59,5 +79,17 @@ mod tests {
         let queries = [query("红色", &["x", "c", "a"]), query("", &["b"]), query("猫", &["x"]), query("狗", &["b"])];
         assert_eq!(pairs(&queries, &images, Pairs::First), [(0, 2), (3, 1)]);
         assert_eq!(pairs(&queries, &images, Pairs::All), [(0, 2), (0, 0), (3, 1)]);
+    }
+
+    #[test]
+    fn queries_without_a_pair_are_counted_by_their_reason() {
+        let images = Features { ids: vec![Some("a".to_owned())], vectors: Matrix::zeros(1, 1) };
+        let queries =
+            [query("红", &["x", "a"]), query("", &["a"]), query("猫", &["x"]), query("狗", &["y"]), query("鱼", &[])];
+        assert_eq!(left_out(&queries[..1], &images), None);
+        assert_eq!(
+            left_out(&queries, &images).unwrap(),
+            "4 of 5 queries are not trained on: 1 without a text, 1 without the ids of images, 2 whose images are not there"
+        );
     }
 }
