@@ -37,14 +37,16 @@ impl Searching {
         let plan = opened.plan(&PlanOptions::default())?;
         let idx = opened.graph.position(&evaluation).expect("the evaluation was found in the graph");
         let inputs = &opened.graph.nodes()[idx].inputs;
-        // Of the text features nothing is read, but a query must be encoded as they were.
+        // Of the text features no vector is read, but a query must be encoded as they were.
         let records: BTreeMap<&str, _> = ["text", "images", "projection"]
             .into_iter()
             .map(|slot| Ok((slot, path::record_in(&plan, opened, &inputs[slot])?)))
             .collect::<Result<_, Failure>>()?;
         let open = |slot: &str| path::open_artifact(opened, &inputs[slot], &records[slot]);
         let (images, projection) = (open("images")?, open("projection")?);
-        let pool = SearchPool::open(&opened.spec, &evaluation, images.artifact(), projection.artifact(), n_threads)?;
+        let text = opened.store.open_tree(&pipeline_stages::without_shards(&records["text"].tree))?;
+        let inputs = [text.artifact(), images.artifact(), projection.artifact()];
+        let pool = SearchPool::open(&opened.spec, &evaluation, inputs, n_threads)?;
         let result = match &plan.stages[idx].decision {
             Decision::Reuse { key, .. } => Some(*key),
             _ => None,

@@ -5,18 +5,21 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Digest, FileEntry, InputArtifact, Manifest, StageContext, StageError};
+use pipeline_core::{Digest, FileEntry, InputArtifact, Manifest, StageContext, StageError, Tree};
 use pipeline_data::{DataError, QueryRow, VectorShard};
 use pipeline_nn::Matrix;
-use pipeline_nn::checkpoint::Checkpoint;
+use pipeline_nn::checkpoint::{Checkpoint, FeatureSpace};
 use serde::{Deserialize, Serialize};
 
 /// The file with the rows that could not be used: one [`RejectedRow`] a line. Absent when there are none.
 pub(crate) const REJECTS: &str = "rejects.jsonl";
 
-/// What the vectors of a features artifact are: needed when there are no shards to tell.
+/// What the vectors of a features artifact are.
 // Readers of a folder of Parquet (pyarrow, pandas, Spark) pass over names that begin with `_`.
 pub(crate) const FEATURES: &str = "_features.json";
+
+/// What the pixels of an artifact of decoded images are.
+pub(crate) const PIXELS: &str = "_pixels.json";
 
 /// The name of [`FEATURES`] in artifacts of earlier versions, which `run --accept` may keep.
 const FEATURES_BEFORE: &str = "features.json";
@@ -58,9 +61,20 @@ pub(crate) struct FeaturesInfo {
     pub(crate) dim: usize,
     /// The type of the numbers: `f32`.
     pub(crate) dtype: String,
-    /// The digest of the model's files; none for vectors from elsewhere.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) model: Option<Digest>,
+    /// What they are vectors of; none in artifacts of earlier versions.
+    #[serde(default)]
+    pub(crate) space: Option<FeatureSpace>,
+}
+
+/// The pixels of an artifact of decoded images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PixelsInfo {
+    /// Rows of every image.
+    pub(crate) height: u32,
+    /// Columns of every image.
+    pub(crate) width: u32,
+    /// The filter of the resize; none if all images had the size already.
+    pub(crate) resize: Option<String>,
 }
 
 /// The name of a shard, so that names sort in the order of the rows.
@@ -74,8 +88,18 @@ pub(crate) fn shards(artifact: &InputArtifact) -> impl Iterator<Item = (PathBuf,
         .tree
         .files
         .iter()
-        .filter(|(name, _)| name.starts_with("part-") && name.ends_with(".parquet"))
+        .filter(|(name, _)| is_shard(name))
         .map(|(name, entry)| (artifact.folder.join(name), entry))
+}
+
+/// An artifact without its shards: what says what they are.
+pub fn without_shards(tree: &Tree) -> Tree {
+    let files = tree.files.iter().filter(|(name, _)| !is_shard(name));
+    Tree { files: files.map(|(name, entry)| (name.clone(), *entry)).collect(), ..Tree::default() }
+}
+
+fn is_shard(name: &str) -> bool {
+    name.starts_with("part-") && name.ends_with(".parquet")
 }
 
 /// The manifest of one shard: of its rows and the params that affect a row, and nothing else.
@@ -134,6 +158,17 @@ pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features,
 pub(crate) fn read_features_info(artifact: &InputArtifact) -> Result<FeaturesInfo, StageError> {
     let is_old = artifact.tree.files.contains_key(FEATURES_BEFORE);
     read_json(&artifact.folder.join(if is_old { FEATURES_BEFORE } else { FEATURES }))
+}
+
+/// What the vectors of a features artifact are vectors of; none in artifacts of earlier versions.
+pub(crate) fn feature_space(artifact: &InputArtifact) -> Result<Option<FeatureSpace>, StageError> {
+    Ok(read_features_info(artifact)?.space)
+}
+
+/// What the pixels of decoded images are; none in artifacts of earlier versions.
+pub(crate) fn read_pixels_info(artifact: &InputArtifact) -> Result<Option<PixelsInfo>, StageError> {
+    let is_there = artifact.tree.files.contains_key(PIXELS);
+    is_there.then(|| read_json(&artifact.folder.join(PIXELS))).transpose()
 }
 
 /// Reads a JSON file of an artifact.

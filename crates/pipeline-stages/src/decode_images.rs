@@ -5,7 +5,7 @@ use std::iter;
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
@@ -18,13 +18,16 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{self, RejectedRow, Wanted};
+use crate::artifact::{self, PixelsInfo, RejectedRow, Wanted};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema, span_of};
 use crate::load_queries::{must_be_a_file, rows_digest};
 
 /// 128 images of 224 × 224 pixels are 18 MiB: small enough that ten changed rows cost little, large enough that the
 /// encoders run whole batches.
 const SIZES: CutSizes = CutSizes { min_rows: 32, target_rows: 128, max_rows: 512 };
+
+/// The images of a shard that had another size, in its report; absent where there are none.
+const N_RESIZED: &str = "n_resized";
 
 /// So many shards are decoded and written at once, each with its pixels and about as much again in memory.
 const MAX_SIDE_BY_SIDE: usize = 4;
@@ -38,7 +41,7 @@ const WANTED: Wanted = Wanted {
 
 pub(crate) static KIND: Kind = Kind {
     name: "decode-images",
-    version: 1,
+    version: 2,
     summary: "Decodes and resizes the images of a MUGE split (.tsv) to RGB pixels in Parquet",
     slots: Some(&[]),
     produces: Format::Images,
@@ -93,6 +96,12 @@ pub(crate) fn source_and_limit(stage: &StageSpec) -> Option<(PathBuf, Option<u64
     (stage.kind.value == KIND.name).then(|| (params.path.path().to_owned(), params.max_samples))
 }
 
+/// Height and width of the pixels that a stage makes; none for a stage of another kind.
+pub(crate) fn size(stage: &StageSpec) -> Option<[u32; 2]> {
+    let params: DecodeImagesParams = pipeline_spec::params(&stage.params).ok()?;
+    (stage.kind.value == KIND.name).then_some(params.size)
+}
+
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let node = &context.stage.params;
     let params: DecodeImagesParams = pipeline_spec::params(node)?;
@@ -132,6 +141,15 @@ pub(crate) fn originals(params: &Node) -> Result<ImageTsv, StageError> {
 }
 
 impl DecodeImagesParams {
+    fn pixels_info(&self, is_resized: bool) -> PixelsInfo {
+        let [height, width] = self.size;
+        let filter = match self.resize {
+            Resize::Bilinear => "bilinear",
+            Resize::Bicubic => "bicubic",
+        };
+        PixelsInfo { height, width, resize: is_resized.then(|| filter.to_owned()) }
+    }
+
     /// An image in the size of the pixels.
     fn resized(&self, image: &RgbImage) -> RgbImage {
         let [height, width] = self.size;
@@ -177,6 +195,7 @@ impl Stage for DecodeImages {
             images: &images,
             context,
             n_done: Mutex::default(),
+            is_resized: AtomicBool::new(false),
             seconds: Mutex::new(BTreeMap::from([("scan".into(), scan_seconds)])),
         };
         let mut rejects: Vec<_> = images
@@ -194,6 +213,8 @@ impl Stage for DecodeImages {
         }
         artifact::warn_rejects(context, "row", &rejects);
         artifact::write_rejects(context.scratch, &rejects)?;
+        let is_resized = decoding.is_resized.load(Ordering::Relaxed);
+        artifact::write_json(&context.scratch.join(artifact::PIXELS), &self.params.pixels_info(is_resized))?;
         Ok(StageReport {
             n_rows: Some(n_rows),
             n_rejected: rejects.len() as u64,
@@ -209,6 +230,8 @@ struct Decoding<'a> {
     context: &'a StageContext<'a>,
     /// Rows of the shards that are there.
     n_done: Mutex<u64>,
+    /// Whether an image of these shards had another size.
+    is_resized: AtomicBool,
     /// Added up over shards that were made side by side.
     seconds: Mutex<BTreeMap<String, f64>>,
 }
@@ -264,6 +287,9 @@ impl Decoding<'_> {
         let mut n_done = self.n_done.lock().unwrap_or_else(PoisonError::into_inner);
         *n_done += rows.len() as u64;
         host.progress(*n_done, Some(self.images.rows().len() as u64));
+        if shard.report.metrics.contains_key(N_RESIZED) {
+            self.is_resized.store(true, Ordering::Relaxed);
+        }
         let rejects = shard.report.rejects.into_iter().map(|reject| {
             let row = &rows[reject.row_idx as usize];
             RejectedRow { line: row.line, id: Some(row.id.clone()), reason: reject.reason }
@@ -290,7 +316,10 @@ impl Decoding<'_> {
         let mut seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
         *seconds.entry("decode".into()).or_default() += decode_seconds;
         *seconds.entry("write".into()).or_default() += write_seconds;
-        Ok(StageReport { n_rows: Some(decoded.len() as u64), rejects, ..StageReport::default() })
+        let is_resized = |row: &&PixelRow| row.pixels.is_some() && [row.height, row.width] != self.params.size;
+        let n_resized = decoded.iter().filter(is_resized).count();
+        let metrics = (n_resized > 0).then(|| (N_RESIZED.to_owned(), n_resized as f64)).into_iter().collect();
+        Ok(StageReport { n_rows: Some(decoded.len() as u64), rejects, metrics, ..StageReport::default() })
     }
 
     fn decode(&self, row: &ImageRow) -> Result<PixelRow, StageError> {

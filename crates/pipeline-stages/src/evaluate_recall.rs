@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{self, Features};
+use crate::feature_spaces::{self, Named};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::relevance::{Asked, has_text, names_images};
 use crate::train_projection::must_align;
@@ -24,6 +25,9 @@ pub(crate) const IMAGE_TO_TEXT: &str = "i2t_";
 
 /// Ids per ranking at least: MUGE's prediction file wants ten.
 const MIN_TOP: usize = 10;
+
+/// Ids per ranking at most: every query keeps as many.
+const MAX_K: usize = 10_000;
 
 pub(crate) static KIND: Kind = Kind {
     name: "evaluate-recall",
@@ -49,11 +53,14 @@ struct EvaluateRecallParams {
     similarity: Similarity,
     /// The ranks up to which a relevant image is a hit, in rising order.
     #[serde(default = "default_k")]
-    #[schemars(inner(range(min = 1)), length(min = 1))]
+    #[schemars(inner(range(min = 1, max = 10_000)), length(min = 1))]
     k: Vec<usize>,
     /// Whether the texts are ranked for each image too.
     #[serde(default)]
     image_to_text: bool,
+    /// Compare features with heads that were trained on features of another encoder or of other options.
+    #[serde(default, skip_serializing_if = "crate::kind::is_false")]
+    allow_mismatch: bool,
 }
 
 /// How two embeddings are compared.
@@ -78,9 +85,16 @@ impl From<Similarity> for retrieval::Similarity {
 
 /// How a stage with these params compares embeddings.
 pub(crate) fn similarity(params: &Node) -> Result<retrieval::Similarity, StageError> {
-    let params: EvaluateRecallParams =
-        pipeline_spec::params(params).map_err(|error| StageError::because("the evaluation cannot be read", error))?;
-    Ok(params.similarity.into())
+    Ok(read(params)?.similarity.into())
+}
+
+/// Whether a stage with these params takes features of other encodings than its heads were trained on.
+pub(crate) fn allows_mismatch(params: &Node) -> Result<bool, StageError> {
+    Ok(read(params)?.allow_mismatch)
+}
+
+fn read(params: &Node) -> Result<EvaluateRecallParams, StageError> {
+    pipeline_spec::params(params).map_err(|error| StageError::because("the evaluation cannot be read", error))
 }
 
 /// 1, 5 and 10: MUGE's.
@@ -96,8 +110,15 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let node = &context.stage.params;
     let params: EvaluateRecallParams = pipeline_spec::params(node)?;
     let rising = params.k.windows(2).all(|pair| pair[0] < pair[1]);
-    if params.k.is_empty() || params.k[0] == 0 || !rising {
-        return Err(SpecError::at(span_of(node, "k"), "`k` must be rising numbers of at least 1, such as [1, 5, 10]"));
+    let in_range = |k: &usize| (1..=MAX_K).contains(k);
+    if params.k.is_empty() || !rising || !params.k.iter().all(in_range) {
+        let message = format!("`k` must be rising numbers from 1 to {MAX_K}, such as [1, 5, 10]");
+        return Err(SpecError::at(span_of(node, "k"), message));
+    }
+    if let (false, Some(trainer)) = (params.allow_mismatch, feature_spaces::trainer(context.spec, context.stage)) {
+        for slot in ["text", "images"] {
+            feature_spaces::check_spec(&context, slot, trainer, slot)?;
+        }
     }
     Ok(Box::new(EvaluateRecall { params }))
 }
@@ -130,7 +151,7 @@ impl Stage for EvaluateRecall {
         }
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let pool = Pool::embed(context, &text, &images)?;
+        let pool = Pool::embed(context, &text, &images, self.params.allow_mismatch)?;
         let evaluation = self.evaluate(context, &queries, &images, pool)?;
         let search_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
@@ -166,8 +187,22 @@ struct Pool {
 }
 
 impl Pool {
-    fn embed(context: &StageContext<'_>, text: &Features, images: &Features) -> Result<Self, StageError> {
+    fn embed(
+        context: &StageContext<'_>,
+        text: &Features,
+        images: &Features,
+        allows_mismatch: bool,
+    ) -> Result<Self, StageError> {
         let checkpoint = artifact::heads(artifact::input(context, "projection"))?;
+        for (slot, trained_on) in [
+            ("text", checkpoint.trained_on.as_ref().map(|on| &on.text)),
+            ("images", checkpoint.trained_on.as_ref().map(|on| &on.images)),
+        ] {
+            let space = artifact::feature_space(artifact::input(context, slot))?;
+            let features = Named { name: &format!("input `{slot}`"), space: space.as_ref() };
+            let heads = Named { name: "the heads of input `projection`", space: trained_on };
+            feature_spaces::must_match(context, &features, &heads, allows_mismatch)?;
+        }
         let embed = |side: &str, features: &Features, head| {
             retrieval::embed(&features.vectors, head, checkpoint.normalize, context.n_threads).map_err(|error| {
                 StageError::because(format!("the {side} features do not fit the heads"), error)

@@ -9,7 +9,7 @@ use pipeline_nn::Matrix;
 use pipeline_nn::checkpoint::Checkpoint;
 use pipeline_nn::retrieval;
 
-use crate::artifact;
+use crate::{artifact, feature_spaces};
 
 /// The files of vectors that other tools read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,7 @@ impl Side {
 
 /// Vectors of an artifact with their ids.
 pub struct Vectors {
+    artifact: InputArtifact,
     features: artifact::Features,
     side: Side,
 }
@@ -65,7 +66,7 @@ impl Vectors {
     /// # Errors
     /// When it cannot be read.
     pub fn read(features: &InputArtifact, side: Side) -> Result<Self, StageError> {
-        Ok(Self { features: artifact::features(features, side.name())?, side })
+        Ok(Self { features: artifact::features(features, side.name())?, artifact: features.clone(), side })
     }
 
     /// The number of vectors.
@@ -81,9 +82,18 @@ impl Vectors {
     /// The embeddings that the heads of `projection` make of the vectors.
     ///
     /// # Errors
-    /// When the heads cannot be read or take vectors of another width.
-    pub fn embed(mut self, projection: &InputArtifact, n_threads: usize) -> Result<Self, StageError> {
+    /// When the heads cannot be read, take vectors of another width, or were trained on vectors of another encoding;
+    /// the last is no error with `allows_mismatch`.
+    pub fn embed(
+        mut self,
+        projection: &InputArtifact,
+        allows_mismatch: bool,
+        n_threads: usize,
+    ) -> Result<Self, StageError> {
         let checkpoint = artifact::heads(projection)?;
+        if !allows_mismatch {
+            feature_spaces::must_be_of_heads(&checkpoint, self.side, &self.artifact)?;
+        }
         self.features.vectors = embed(&checkpoint, self.side, &self.features.vectors, n_threads)?;
         Ok(self)
     }

@@ -1,18 +1,20 @@
 //! `extract-image`: one vector per image from a ResNet-family encoder, shard by shard.
 
 use std::collections::BTreeMap;
+use std::iter;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
+use pipeline_core::{Digest, InputArtifact, Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::{DataError, PixelShard};
 use pipeline_nn::image::{self, ImageEncoder, ImageModelFiles};
-use pipeline_spec::{Node, SpecError};
+use pipeline_spec::{Node, PipelineSpec, SpecError, StageSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ahead::Ahead;
 use crate::artifact;
 use crate::extraction::{Encoding, Extraction, Rows};
+use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, ModelName};
 
@@ -26,6 +28,9 @@ pub(crate) static KIND: Kind = Kind {
     build,
 };
 
+/// The property that says by which filter images were resized; absent where none was.
+pub(crate) const RESIZE: &str = "resize";
+
 /// The params of `extract-image`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -37,7 +42,7 @@ struct ExtractImageParams {
     model: ModelName,
     /// Images per batch and thread. Changes speed only, so it is not part of the manifest.
     #[serde(default = "default_batch_rows", skip_serializing)]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 65_536))]
     batch_rows: usize,
 }
 
@@ -54,8 +59,9 @@ struct ExtractImage {
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let node = &context.stage.params;
     let params: ExtractImageParams = pipeline_spec::params(node)?;
-    if params.batch_rows == 0 {
-        return Err(SpecError::at(span_of(node, "batch_rows"), "`batch_rows` must be at least 1"));
+    if !(1..=model::MAX_BATCH_ROWS).contains(&params.batch_rows) {
+        let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
+        return Err(SpecError::at(span_of(node, "batch_rows"), message));
     }
     Ok(Box::new(ExtractImage { params, search: context.settings.model_search.clone() }))
 }
@@ -66,6 +72,19 @@ pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<usize>
     let params: ExtractImageParams = pipeline_spec::params(params).ok()?;
     let files = image::find_image_model(&params.model.to_find(), search).ok()?;
     image::image_dim(&files).ok()
+}
+
+/// What the spec says of the features that a stage makes. The filter of the resize is not part of it: whether an image
+/// was resized, only the artifact says.
+pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::ModelSearch) -> Option<Declared> {
+    let params: ExtractImageParams = pipeline_spec::params(&stage.params).ok()?;
+    let size = crate::search::input(spec, stage, "images").and_then(crate::decode_images::size);
+    let name = params.model.to_find();
+    let extract = ExtractImage { params, search: search.clone() };
+    Some(Declared {
+        properties: size.map(|[height, width]| ("size", format!("[{height}, {width}]"))).into_iter().collect(),
+        model: Some((name, extract.sources().unwrap_or_default())),
+    })
 }
 
 /// The encoder of a stage with these params, on the processor.
@@ -127,6 +146,7 @@ impl Stage for ExtractImage {
             batch_rows: self.params.batch_rows * context.n_threads.max(1),
             tokenize_seconds: None,
             pooling: "avg",
+            properties: properties(artifact::input(context, "images"))?,
         };
         let shards: Vec<_> = artifact::shards(artifact::input(context, "images")).collect();
         let n_rows: Vec<u64> = shards
@@ -150,6 +170,13 @@ impl Stage for ExtractImage {
         }
         Ok(report)
     }
+}
+
+/// What of the pixels changes every vector.
+fn properties(images: &InputArtifact) -> Result<Vec<(&'static str, String)>, StageError> {
+    let Some(pixels) = artifact::read_pixels_info(images)? else { return Ok(Vec::new()) };
+    let size = ("size", format!("[{}, {}]", pixels.height, pixels.width));
+    Ok(iter::once(size).chain(pixels.resize.map(|filter| (RESIZE, filter))).collect())
 }
 
 /// The images of a shard that have pixels.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact;
 use crate::extraction::{Encoding, Extraction, Rows};
+use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::load_queries::rows_digest;
 use crate::model::{self, ModelName};
@@ -48,7 +49,7 @@ struct ExtractTextParams {
     lower_case: Option<bool>,
     /// Texts per batch and thread. Changes speed only, so it is not part of the manifest.
     #[serde(default = "default_batch_rows", skip_serializing)]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 65_536))]
     batch_rows: usize,
 }
 
@@ -61,6 +62,15 @@ enum PoolingParam {
     Cls,
     /// The mean of the last hidden states of all tokens.
     Mean,
+}
+
+impl PoolingParam {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Cls => "cls",
+            Self::Mean => "mean",
+        }
+    }
 }
 
 /// 128 tokens, the notebook's.
@@ -84,8 +94,9 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         return Err(SpecError::at(span_of(node, "max_length"), "`max_length` must be at least 3")
             .with_help("[CLS] and [SEP] take two of the tokens"));
     }
-    if params.batch_rows == 0 {
-        return Err(SpecError::at(span_of(node, "batch_rows"), "`batch_rows` must be at least 1"));
+    if !(1..=model::MAX_BATCH_ROWS).contains(&params.batch_rows) {
+        let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
+        return Err(SpecError::at(span_of(node, "batch_rows"), message));
     }
     Ok(Box::new(ExtractText { params, search: context.settings.model_search.clone() }))
 }
@@ -96,6 +107,17 @@ pub(crate) fn width(params: &Node, search: &text::ModelSearch) -> Option<usize> 
     let params: ExtractTextParams = pipeline_spec::params(params).ok()?;
     let files = text::find_text_model(&params.model.to_find(), search).ok()?;
     text::text_dim(&files).ok()
+}
+
+/// What the spec says of the features that a stage with these params makes. `max_length` is not part of it: it changes
+/// only longer texts.
+pub(crate) fn declared(params: &Node, search: &text::ModelSearch) -> Option<Declared> {
+    let params: ExtractTextParams = pipeline_spec::params(params).ok()?;
+    let mut properties = BTreeMap::from([("pooling", params.pooling.name().to_owned())]);
+    properties.extend(params.lower_case.map(|lower_case| ("lower_case", lower_case.to_string())));
+    let name = params.model.to_find();
+    let stage = ExtractText { params, search: search.clone() };
+    Some(Declared { properties, model: Some((name, stage.sources().unwrap_or_default())) })
 }
 
 /// The encoder of a stage with these params, on the processor.
@@ -165,13 +187,13 @@ impl Stage for ExtractText {
             TextEncoder::load(&files, &self.options(), artifact::device(context.device))
                 .map_err(|error| StageError::because("the text model cannot be loaded", error))
         };
-        let pooling = match self.params.pooling {
-            PoolingParam::Cls => "cls",
-            PoolingParam::Mean => "mean",
-        };
+        let pooling = self.params.pooling.name();
         let batch_rows = self.params.batch_rows * context.n_threads.max(1);
         let tokenize_seconds: Option<fn(&TextEncoder) -> f64> = Some(TextEncoder::tokenize_seconds);
-        let encoding = Encoding { load: &load, dim: TextEncoder::dim, batch_rows, tokenize_seconds, pooling };
+        let properties =
+            self.params.lower_case.iter().map(|lower_case| ("lower_case", lower_case.to_string())).collect();
+        let encoding =
+            Encoding { load: &load, dim: TextEncoder::dim, batch_rows, tokenize_seconds, pooling, properties };
         let start = Instant::now();
         let mut digests = Vec::new();
         let mut queries =

@@ -7,6 +7,7 @@ use std::time::Instant;
 use pipeline_core::{Device, Digest, Manifest, StageContext, StageError, StageReport};
 use pipeline_data::VectorShard;
 use pipeline_nn::Matrix;
+use pipeline_nn::checkpoint::FeatureSpace;
 
 use crate::artifact::{self, FeaturesInfo};
 use crate::model;
@@ -25,8 +26,10 @@ pub(crate) struct Encoding<'a, E> {
     pub(crate) batch_rows: usize,
     /// The seconds of forwarding that were spent on making tokens; none where there are no tokens.
     pub(crate) tokenize_seconds: Option<fn(&E) -> f64>,
-    /// How a row's numbers became one vector, as the files tell it.
+    /// How a row's numbers become one vector, as the files say.
     pub(crate) pooling: &'static str,
+    /// Other properties of the encoding that change every vector.
+    pub(crate) properties: Vec<(&'static str, String)>,
 }
 
 /// The rows of one shard.
@@ -131,7 +134,7 @@ impl<'a, E> Extraction<'a, E> {
             Some(dim) => dim,
             None => (self.encoding.dim)(self.encoder()?),
         };
-        let info = FeaturesInfo { dim, dtype: "f32".into(), model: Some(self.model) };
+        let info = FeaturesInfo { dim, dtype: "f32".into(), space: Some(self.space()) };
         artifact::write_json(&self.context.scratch.join(artifact::FEATURES), &info)?;
         let Counts { n_rows, n_encoded, n_equal } = self.counts;
         let equal = (n_equal > 0).then(|| format!("{n_encoded} rows encoded, {n_equal} more are equal to one of them"));
@@ -159,6 +162,13 @@ impl<'a, E> Extraction<'a, E> {
         let digest = model::write_vectors(path, &shard, &self.model, self.encoding.pooling)?;
         self.spent("write", start);
         Ok(StageReport { n_rows: Some(shard.ids.len() as u64), digest: Some(digest), ..model::tell_dim(dim) })
+    }
+
+    /// What the vectors are vectors of.
+    fn space(&self) -> FeatureSpace {
+        let model = [("model", self.model.hex()), ("pooling", self.encoding.pooling.to_owned())];
+        let others = self.encoding.properties.iter().cloned();
+        FeatureSpace { properties: model.into_iter().chain(others).map(|(name, value)| (name.into(), value)).collect() }
     }
 
     /// The vectors of a shard's rows, one after the other, and the numbers in each.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::{Stage, StageId};
-use pipeline_spec::{Node, PipelineSpec, Span, SpecError, StageSpec, nearest};
-use serde::Serialize;
+use pipeline_spec::{Node, PipelineSpec, Span, Spanned, SpecError, StageSpec, nearest};
+use serde::{Deserialize, Serialize};
 
-use crate::{KINDS, Settings};
+use crate::{KINDS, Settings, artifact};
 
 /// What an artifact holds, so that inputs can be checked before anything runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -29,6 +29,17 @@ pub enum Format {
 }
 
 impl Format {
+    /// The files that an artifact of it has at least, one shard where it has shards.
+    const fn files(self) -> &'static [&'static str] {
+        match self {
+            Self::Queries | Self::Images => &["part-00000.parquet"],
+            Self::TextFeatures | Self::ImageFeatures => &[artifact::FEATURES, "part-00000.parquet"],
+            Self::Projection => &[artifact::PROJECTION],
+            Self::Evaluation => &[artifact::METRICS, artifact::RANKINGS],
+            Self::Files => &[],
+        }
+    }
+
     const fn describe(self) -> &'static str {
         match self {
             Self::Queries => "queries",
@@ -114,7 +125,7 @@ pub(crate) fn check_inputs(spec: &PipelineSpec) -> Result<(), SpecError> {
         let kind = produces[&stage.id];
         let Some(slots) = kind.slots else { return Ok(()) };
         check_names(stage, kind, slots)?;
-        check_formats(stage, slots, &produces)
+        check_formats(spec, stage, slots, &produces)
     })
 }
 
@@ -147,6 +158,7 @@ fn check_names(stage: &StageSpec, kind: &Kind, slots: &[Slot]) -> Result<(), Spe
 }
 
 fn check_formats(
+    spec: &PipelineSpec,
     stage: &StageSpec,
     slots: &[Slot],
     produces: &BTreeMap<&StageId, &'static Kind>,
@@ -154,6 +166,9 @@ fn check_formats(
     for (name, from) in &stage.inputs {
         let Some(slot) = slots.iter().find(|slot| slot.name == name.value) else { continue };
         let Some(producer) = produces.get(&from.value) else { continue };
+        if producer.produces == Format::Files {
+            check_files(spec, stage, slot, from)?;
+        }
         if producer.produces != slot.accepts && producer.produces != Format::Files {
             let message = format!(
                 "input `{}` of `{}` takes {}, but `{}` makes {}",
@@ -175,6 +190,36 @@ fn check_formats(
     Ok(())
 }
 
+/// Of the params of a program.
+#[derive(Deserialize)]
+struct DeclaredOutputs {
+    outputs: Vec<String>,
+}
+
+/// Refuses a program in a slot whose files it does not declare.
+fn check_files(spec: &PipelineSpec, stage: &StageSpec, slot: &Slot, from: &Spanned<StageId>) -> Result<(), SpecError> {
+    let declared = |stage: &StageSpec| pipeline_spec::params::<DeclaredOutputs>(&stage.params).ok();
+    let Some(DeclaredOutputs { outputs }) = spec.stage(&from.value).and_then(declared) else { return Ok(()) };
+    let Some(missing) = slot.accepts.files().iter().find(|file| !outputs.iter().any(|output| output == *file)) else {
+        return Ok(());
+    };
+    let message = format!(
+        "input `{}` of `{}` takes {}, and `{}` does not declare its `{missing}`",
+        slot.name,
+        stage.id,
+        slot.accepts.describe(),
+        from.value
+    );
+    let files: Vec<_> = slot.accepts.files().iter().map(|file| format!("`{file}`")).collect();
+    let import = match slot.accepts {
+        Format::TextFeatures => "; `import-text-features` reads vectors of other programs",
+        Format::ImageFeatures => "; `import-image-features` reads vectors of other programs",
+        _ => "",
+    };
+    let help = format!("a program that makes {} leaves {}{import}", slot.accepts.describe(), files.join(" and "));
+    Err(SpecError::at(&from.span, message).with_help(help))
+}
+
 /// The params as they enter the manifest: canonical JSON text by name.
 ///
 /// What serde leaves out (`skip_serializing`) does not enter: paths, whose content enters as a source, and what only
@@ -183,6 +228,11 @@ pub(crate) fn manifest_params<T: Serialize>(params: &T) -> BTreeMap<String, Stri
     let value = serde_json::to_value(params).expect("params are plain data");
     let serde_json::Value::Object(fields) = value else { panic!("BUG: params are a struct") };
     fields.into_iter().map(|(name, value)| (name, value.to_string())).collect()
+}
+
+/// For params that stay out of the manifest while they are off, so that older keys hold.
+pub(crate) fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// The JSON Schema of a params struct.

@@ -20,6 +20,7 @@ mod export;
 mod extract_image;
 mod extract_text;
 mod extraction;
+mod feature_spaces;
 pub mod finished;
 mod import_features;
 mod kind;
@@ -38,6 +39,7 @@ mod train_projection;
 use pipeline_core::Stage;
 use pipeline_spec::{PipelineSpec, SpecError};
 
+pub use artifact::without_shards;
 pub use environment::Environment;
 pub use export::{Side, VectorFormat, Vectors, write_events};
 pub use kind::{Format, Kind, Slot};

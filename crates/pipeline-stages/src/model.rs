@@ -10,6 +10,9 @@ use pipeline_spec::SpecPath;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// Rows per batch and thread at most.
+pub(crate) const MAX_BATCH_ROWS: usize = 65_536;
+
 /// A model as a spec names it: a path, or a bare name that is looked for where models are.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]

@@ -11,7 +11,7 @@ use pipeline_spec::{PipelineSpec, StageSpec};
 use crate::artifact::{self, Features};
 use crate::decode_images::Decoder;
 use crate::export::{Side, embed};
-use crate::{Settings, decode_images, evaluate_recall, extract_image, extract_text};
+use crate::{Settings, decode_images, evaluate_recall, extract_image, extract_text, feature_spaces};
 
 /// The images that an evaluation ranks, in the shared space.
 ///
@@ -41,21 +41,26 @@ pub struct Found {
 }
 
 impl SearchPool {
-    /// Reads the pool of the stage `evaluation` from the artifacts of its inputs `images` and `projection`.
+    /// Reads the pool of the stage `evaluation` from the artifacts of its inputs `images` and `projection`, and of `text`
+    /// what its features are features of.
     ///
     /// # Errors
-    /// When an artifact cannot be read, or the heads do not fit the features.
+    /// When an artifact cannot be read, or the heads do not fit the features or were trained on others.
     pub fn open(
         spec: &PipelineSpec,
         evaluation: &StageId,
-        images: &InputArtifact,
-        projection: &InputArtifact,
+        [text, images, projection]: [&InputArtifact; 3],
         n_threads: usize,
     ) -> Result<Self, StageError> {
         let heads = artifact::heads(projection)?;
+        let params = &stage(spec, evaluation)?.params;
+        if !evaluate_recall::allows_mismatch(params)? {
+            feature_spaces::must_be_of_heads(&heads, Side::Text, text)?;
+            feature_spaces::must_be_of_heads(&heads, Side::Images, images)?;
+        }
         let Features { ids, vectors } = artifact::features(images, "images")?;
         let images = embed(&heads, Side::Images, &vectors, n_threads)?;
-        let similarity = evaluate_recall::similarity(&stage(spec, evaluation)?.params)?;
+        let similarity = evaluate_recall::similarity(params)?;
         Ok(Self { ids, images, heads, similarity, n_threads })
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a failed step of a test is a failed test")]
 
+mod belonging;
 mod bench;
 mod encoders;
 mod imports;
@@ -42,7 +43,7 @@ fn the_manifest_of_each_kind_is_as_it_was() {
     };
     let expect = [
         ("train-queries", "load-queries 2; source path"),
-        ("train-images", "decode-images 1; max_samples=null; resize=\"bilinear\"; size=[224,224]; source path"),
+        ("train-images", "decode-images 2; max_samples=null; resize=\"bilinear\"; size=[224,224]; source path"),
         (
             "train-text",
             "extract-text 3; lower_case=null; max_length=128; pooling=\"cls\"; source model/config; source \
@@ -51,7 +52,7 @@ fn the_manifest_of_each_kind_is_as_it_was() {
         ("train-vectors", "extract-image 4; source model/config; source model/weights"),
         (
             "projection",
-            "train-projection 3; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; \
+            "train-projection 4; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; \
              head=\"linear\"; hidden_dim=null; learn_temperature=false; lr=0.001; lr_schedule=\"constant\"; normalize=true; pairs=\"first\"; patience=0; penalty=0.01; \
              positives=\"own\"; projection_dim=64; seed=0; shuffle=false; temperature=0.07; warmup_steps=0; weight_decay=0.0001; source init_from",
         ),
@@ -175,7 +176,7 @@ fn the_bytes_of_queries_and_pixels_are_as_they_were() {
     let mut bench = Bench::new(MINI);
     for (stage, digest) in [
         ("train-queries", "5a47fcceb42c5ce6667e293ef93b2ca87500e8440241cf911fb29a2689932b6e"),
-        ("valid-images", "60d205c06f75795ad390d7ddb6d2e8803dd05b6cc6e710e5a0dc78e32acd18c3"),
+        ("valid-images", "91449ddf710c96eaa7323b225a847053abaab3e9fb46ef3d4f0ba5eda0d9125e"),
     ] {
         bench.run(stage).unwrap();
         let found = bench.artifact(stage).tree.digest().hex();

@@ -157,13 +157,13 @@ pub struct AcceptArgs {
 #[derive(Debug, Args)]
 pub struct ExecutionArgs {
     /// Stages at once [default: as many as threads, at most 4].
-    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
     /// Stages on the GPU at once, beside those [default: 1].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub gpu_jobs: Option<u16>,
     /// Threads in all [default: the processor's].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
     /// Where tensors live.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]

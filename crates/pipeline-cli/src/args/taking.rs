@@ -49,6 +49,9 @@ pub struct ExportArgs {
     /// Write the embeddings that the heads of this training make of the features.
     #[arg(long, value_name = "STAGE")]
     pub heads: Option<String>,
+    /// With `--heads`: take features of another encoder than the heads were trained on.
+    #[arg(long, requires = "heads")]
+    pub allow_mismatch: bool,
     /// Overwrite files that are there.
     #[arg(long)]
     pub force: bool,

@@ -77,7 +77,7 @@ impl Export<'_> {
         if self.format_of(&heads) != Format::Projection {
             return Err(Failure::new(Exit::Usage, format!("stage `{heads}` has no trained heads")));
         }
-        let vectors = self.embedded(stage, side, &heads)?;
+        let vectors = self.embedded(stage, side, &heads, self.args.allow_mismatch)?;
         self.write(&[(side, vectors)], format)
     }
 
@@ -91,14 +91,22 @@ impl Export<'_> {
         let inputs = &self.opened.graph.nodes()[idx].inputs;
         path::record_in(&self.plan, self.opened, stage)?;
         let sides = [Side::Text, Side::Images];
-        let vectors = sides.map(|side| Ok((side, self.embedded(&inputs[side.name()], side, &inputs["projection"])?)));
+        // The evaluation has refused features that do not belong to its heads, or was asked not to.
+        let embedded = |side: Side| self.embedded(&inputs[side.name()], side, &inputs["projection"], true);
+        let vectors = sides.map(|side| Ok((side, embedded(side)?)));
         self.write(&vectors.into_iter().collect::<Result<Vec<_>, Failure>>()?, format)
     }
 
-    fn embedded(&self, stage: &StageId, side: Side, heads: &StageId) -> Result<Vectors, Failure> {
+    fn embedded(
+        &self,
+        stage: &StageId,
+        side: Side,
+        heads: &StageId,
+        allows_mismatch: bool,
+    ) -> Result<Vectors, Failure> {
         let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
         let vectors = Vectors::read(self.open(stage)?.artifact(), side)?;
-        Ok(vectors.embed(self.open(heads)?.artifact(), n_threads)?)
+        Ok(vectors.embed(self.open(heads)?.artifact(), allows_mismatch, n_threads)?)
     }
 
     fn write(&self, sets: &[(Side, Vectors)], format: VectorFormat) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! The trained projection heads and the files that hold them.
 
 mod error;
+mod feature_space;
 mod heads;
 mod pickle;
 mod pth;
@@ -10,15 +11,17 @@ mod state_dict;
 
 pub use self::safetensors::write_vectors;
 pub use error::CheckpointError;
+pub use feature_space::{FeatureSpace, TrainedOn};
 pub use heads::{Head, Heads, Linear};
 
 /// How features become embeddings: what `projection.safetensors` and `projection.pth` hold.
 ///
 /// The safetensors file has the tensors `text_projector.weight`, `text_projector.bias`, `image_projector.weight` and
-/// `image_projector.bias`, all `f32`, and `normalize` (`true` or `false`) among its metadata; without heads it has no
-/// tensor. The `.pth` file is the baseline notebook's: `{"text_projector": {weight, bias}, "image_projector": {weight,
+/// `image_projector.bias`, all `f32`. Its metadata are `normalize` (`true` or `false`) and the [`FeatureSpace`]s that the
+/// heads were trained on, `text_features` and `image_features`, as JSON. Without heads it has no tensor. The `.pth` file is the baseline notebook's: `{"text_projector": {weight, bias}, "image_projector": {weight,
 /// bias}, "projection_dim"}`, which `torch.load(weights_only=True)` reads; without heads the two are empty and
-/// `projection_dim` is 0. It does not tell `normalize`.
+/// `projection_dim` is 0. It says neither `normalize` nor what the heads were
+/// trained on.
 ///
 /// A head with a hidden layer has `0.weight`, `0.bias`, `2.weight` and `2.bias` instead, as the state dict of
 /// `nn.Sequential(nn.Linear, nn.GELU, nn.Linear)` has; which kind a head is, is told by these names.
@@ -28,6 +31,8 @@ pub struct Checkpoint {
     pub heads: Option<Heads>,
     /// Embeddings are scaled to length one.
     pub normalize: bool,
+    /// The features that the heads were trained on; `None` if the file does not say.
+    pub trained_on: Option<TrainedOn>,
 }
 
 impl Checkpoint {

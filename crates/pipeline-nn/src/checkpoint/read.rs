@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::safetensors::{Entries, read_entries};
 use super::state_dict::{BIAS, HIDDEN_LAYER, IMAGE, OUTPUT_LAYER, TEXT, WEIGHT};
-use super::{Checkpoint, CheckpointError, Head, Heads, Linear, safetensors};
+use super::{Checkpoint, CheckpointError, Head, Heads, Linear};
 use crate::Matrix;
 use crate::weights::{Checklist, read_tensors};
 
@@ -20,9 +21,9 @@ impl Checkpoint {
         let is_of = |name: &str, side| name.strip_prefix(side).is_some_and(|rest| rest.starts_with('.'));
         let is_head = |name: &str| (is_of(name, TEXT) || is_of(name, IMAGE)).then(|| name.to_owned());
         let tensors = read_tensors(&[path.to_owned()], &is_head)?;
-        let normalize = safetensors::read_normalize(path)?;
+        let Entries { normalize, trained_on } = read_entries(path)?;
         if tensors.is_empty() && normalize.is_some() {
-            return Ok(Self { heads: None, normalize: normalize.unwrap_or(true) });
+            return Ok(Self { heads: None, normalize: normalize.unwrap_or(true), trained_on });
         }
         let mut checklist = Checklist::new(path.to_owned(), tensors);
         let last = if is_mlp(&checklist, TEXT) { OUTPUT_LAYER } else { "" };
@@ -30,7 +31,7 @@ impl Checkpoint {
         let text = take_head(&mut checklist, TEXT, dim);
         let image = take_head(&mut checklist, IMAGE, dim);
         checklist.finish()?;
-        Ok(Self { heads: Some(Heads { text, image }), normalize: normalize.unwrap_or(true) })
+        Ok(Self { heads: Some(Heads { text, image }), normalize: normalize.unwrap_or(true), trained_on })
     }
 }
 

@@ -1,19 +1,34 @@
 //! The safetensors form of a checkpoint.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorView};
+use serde_json::json;
 
 use super::error::write_file;
 use super::state_dict::{NamedTensor, state_dicts};
-use super::{Checkpoint, CheckpointError, little_endian};
+use super::{Checkpoint, CheckpointError, FeatureSpace, TrainedOn, little_endian};
 use crate::Matrix;
 use crate::weights::ModelError;
 
 const NORMALIZE: &str = "normalize";
+const TEXT_FEATURES: &str = "text_features";
+const IMAGE_FEATURES: &str = "image_features";
+
+/// The numbers begin at a multiple of this, as the format demands.
+const ALIGNMENT_BYTES: usize = 8;
+
+/// What a file says about its heads beside their numbers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Entries {
+    /// Whether embeddings are scaled to length one.
+    pub(super) normalize: Option<bool>,
+    /// The features that the heads were trained on.
+    pub(super) trained_on: Option<TrainedOn>,
+}
 
 impl Checkpoint {
     /// Writes a safetensors file; the same checkpoint always gives the same bytes.
@@ -22,20 +37,34 @@ impl Checkpoint {
     /// When the file cannot be written.
     pub fn write_safetensors(&self, path: &Path) -> Result<(), CheckpointError> {
         let dicts = self.heads.iter().flat_map(state_dicts);
-        let tensors = dicts.flat_map(|(side, tensors)| tensors.into_iter().map(move |tensor| (side, tensor)));
-        let tensors = tensors.map(|(side, NamedTensor { name, shape, values })| {
-            (format!("{side}.{name}"), shape, little_endian(values))
+        let tensors = dicts.flat_map(|(side, tensors)| {
+            tensors.into_iter().map(move |tensor| (format!("{side}.{}", tensor.name), tensor))
         });
-        let tensors: Vec<_> = tensors.collect();
-        let views = tensors.iter().map(|(name, shape, bytes)| {
-            let view = TensorView::new(Dtype::F32, shape.clone(), bytes);
-            (name, view.expect("a tensor has as many numbers as its shape says"))
-        });
-        // One entry only: the library writes several in random order.
-        let metadata = HashMap::from([(NORMALIZE.to_owned(), self.normalize.to_string())]);
-        let bytes = safetensors::serialize(views, Some(metadata)).expect("tensors of f32 can be serialised");
-        write_file(path, &bytes)
+        write_file(path, &serialize(self.metadata(), tensors.collect()))
     }
+
+    fn metadata(&self) -> BTreeMap<&'static str, String> {
+        let mut metadata = BTreeMap::from([(NORMALIZE, self.normalize.to_string())]);
+        if let Some(TrainedOn { text, images }) = &self.trained_on {
+            let json = |space: &FeatureSpace| serde_json::to_string(space).expect("texts become JSON");
+            metadata.extend([(TEXT_FEATURES, json(text)), (IMAGE_FEATURES, json(images))]);
+        }
+        metadata
+    }
+}
+
+/// The bytes of a file. The `safetensors` crate writes several metadata in random order, which no digest survives.
+fn serialize(metadata: BTreeMap<&'static str, String>, tensors: BTreeMap<String, NamedTensor<'_>>) -> Vec<u8> {
+    let mut header = serde_json::Map::from_iter([("__metadata__".to_owned(), json!(metadata))]);
+    let mut numbers = Vec::new();
+    for (name, NamedTensor { shape, values, .. }) in tensors {
+        let start = numbers.len();
+        numbers.extend(little_endian(values));
+        header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [start, numbers.len()]}));
+    }
+    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(ALIGNMENT_BYTES), b' ');
+    [&(header.len() as u64).to_le_bytes()[..], &header, &numbers].concat()
 }
 
 /// Writes one tensor `vectors`.
@@ -53,11 +82,15 @@ pub fn write_vectors(path: &Path, vectors: &Matrix) -> Result<(), CheckpointErro
     write_file(path, &bytes)
 }
 
-/// What the metadata say about `normalize`; none if the file is of another format or does not say.
-pub(super) fn read_normalize(path: &Path) -> Result<Option<bool>, ModelError> {
+/// What the metadata say; nothing if the file is of another format.
+pub(super) fn read_entries(path: &Path) -> Result<Entries, ModelError> {
     let header = read_header(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
-    let Ok(metadata) = serde_json::from_slice::<Metadata>(&header) else { return Ok(None) };
-    Ok(metadata.metadata().as_ref().and_then(|entries| entries.get(NORMALIZE)).and_then(|value| value.parse().ok()))
+    let Ok(metadata) = serde_json::from_slice::<Metadata>(&header) else { return Ok(Entries::default()) };
+    let Some(entries) = metadata.metadata() else { return Ok(Entries::default()) };
+    let space = |name: &str| serde_json::from_str::<FeatureSpace>(entries.get(name)?).ok();
+    let trained_on = || Some(TrainedOn { text: space(TEXT_FEATURES)?, images: space(IMAGE_FEATURES)? });
+    let normalize = entries.get(NORMALIZE).and_then(|value| value.parse().ok());
+    Ok(Entries { normalize, trained_on: trained_on() })
 }
 
 /// The length in eight bytes, then the header; empty if the file is too short for what it says.

@@ -10,12 +10,12 @@ use crate::train::{initial_heads, initial_mlp_heads};
 use crate::weights::{PlainTensor, fixtures, read_tensors};
 
 fn checkpoint() -> Checkpoint {
-    Checkpoint { heads: Some(initial_heads(5, 3, 4, 7)), normalize: false }
+    Checkpoint { heads: Some(initial_heads(5, 3, 4, 7)), normalize: false, trained_on: None }
 }
 
 /// Heads with a hidden layer.
 fn deep_checkpoint() -> Checkpoint {
-    Checkpoint { heads: Some(initial_mlp_heads(5, 3, 6, 4, 7)), normalize: false }
+    Checkpoint { heads: Some(initial_mlp_heads(5, 3, 6, 4, 7)), normalize: false, trained_on: None }
 }
 
 /// The tensors of a file by name.
@@ -26,15 +26,20 @@ fn tensors(path: &std::path::Path) -> BTreeMap<String, PlainTensor> {
 #[test]
 fn the_notebooks_own_checkpoint_is_read() {
     let read = Checkpoint::read(&path("mini/step_2_3_projection.pth")).unwrap();
-    assert_eq!(read, Checkpoint { heads: Some(goldens::heads("mini/trained_2_epochs.safetensors")), normalize: true });
+    let heads = Some(goldens::heads("mini/trained_2_epochs.safetensors"));
+    assert_eq!(read, Checkpoint { heads, normalize: true, trained_on: None });
 }
 
 #[test]
 fn a_safetensors_file_comes_back_whole_and_has_the_same_bytes_each_time() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (folder.path().join("1.safetensors"), folder.path().join("2.safetensors"));
-    let none = Checkpoint { heads: None, normalize: true };
-    for checkpoint in [checkpoint(), deep_checkpoint(), none.clone(), Checkpoint { normalize: false, ..none }] {
+    let none = Checkpoint { heads: None, normalize: true, trained_on: None };
+    let text = FeatureSpace::of([("model", "a".into()), ("pooling", "mean".into())]);
+    let trained_on = Some(TrainedOn { text, images: FeatureSpace::default() });
+    let not_normalized = Checkpoint { normalize: false, ..none.clone() };
+    for checkpoint in [checkpoint(), deep_checkpoint(), none, not_normalized, Checkpoint { trained_on, ..checkpoint() }]
+    {
         checkpoint.write_safetensors(&first).unwrap();
         checkpoint.write_safetensors(&second).unwrap();
         assert_eq!(Checkpoint::read(&first).unwrap(), checkpoint);
@@ -59,7 +64,7 @@ fn layers_are_named_as_in_pytorchs_sequential() {
     let folder = tempfile::tempdir().unwrap();
     let (own, pth) = (folder.path().join("own.safetensors"), folder.path().join("own.pth"));
     let heads = goldens::heads("mini_mlp/projection.pth");
-    let checkpoint = Checkpoint { heads: Some(heads.clone()), normalize: true };
+    let checkpoint = Checkpoint { heads: Some(heads.clone()), normalize: true, trained_on: None };
     checkpoint.write_safetensors(&own).unwrap();
     checkpoint.write_pth(&pth).unwrap();
     assert_eq!(tensors(&own), tensors(&path("mini_mlp/projection.pth")));
@@ -120,7 +125,7 @@ fn a_file_of_another_program_is_read_and_its_other_tensors_are_ignored() {
     }
     tensors.insert("logit_scale".to_owned(), tensor(&[1], &[2.6]));
     fixtures::write(&path, &tensors);
-    assert_eq!(Checkpoint::read(&path).unwrap(), Checkpoint { heads, normalize: true });
+    assert_eq!(Checkpoint::read(&path).unwrap(), Checkpoint { heads, normalize: true, trained_on: None });
 }
 
 #[test]
@@ -130,7 +135,7 @@ fn what_is_wrong_with_a_checkpoint_is_listed() {
     let mut heads = initial_heads(5, 3, 4, 7);
     heads.image = initial_heads(5, 3, 6, 7).image;
     heads.text.output.bias[0] = f32::INFINITY;
-    Checkpoint { heads: Some(heads), normalize: true }.write_safetensors(&path).unwrap();
+    Checkpoint { heads: Some(heads), normalize: true, trained_on: None }.write_safetensors(&path).unwrap();
     let error = Checkpoint::read(&path).unwrap_err();
     let cause = std::error::Error::source(&error).unwrap().to_string();
     for part in [

@@ -9,11 +9,13 @@ use std::time::Instant;
 
 use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::VectorShard;
-use pipeline_spec::{SpecError, SpecPath};
+use pipeline_nn::checkpoint::FeatureSpace;
+use pipeline_spec::{Node, SpecError, SpecPath};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{self, FeaturesInfo};
+use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::load_queries::rows_digest;
 use files::Files;
@@ -64,6 +66,23 @@ struct ImportFeaturesParams {
     /// What of an id counts.
     #[serde(default)]
     id_part: IdPart,
+    /// A name for what made the vectors, such as `chinese-clip-vit-b-16`: heads that were trained on vectors of one name
+    /// are refused for those of another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    encoder: Option<String>,
+}
+
+impl ImportFeaturesParams {
+    /// What the vectors are vectors of, as far as the spec says.
+    fn space(&self) -> FeatureSpace {
+        FeatureSpace { properties: self.encoder.iter().map(|name| ("encoder".to_owned(), name.clone())).collect() }
+    }
+}
+
+/// What the spec says of the features that a stage with these params makes.
+pub(crate) fn declared(params: &Node) -> Option<Declared> {
+    let params: ImportFeaturesParams = pipeline_spec::params(params).ok()?;
+    Some(Declared { properties: params.encoder.map(|name| ("encoder", name)).into_iter().collect(), model: None })
 }
 
 /// What the files are.
@@ -236,7 +255,7 @@ impl ImportFeatures {
             })?;
             context.host.progress(range.end as u64, Some(rows.ids.len() as u64));
         }
-        let info = FeaturesInfo { dim: rows.dim, dtype: "f32".into(), model: None };
+        let info = FeaturesInfo { dim: rows.dim, dtype: "f32".into(), space: Some(self.params.space()) };
         artifact::write_json(&context.scratch.join(artifact::FEATURES), &info)
     }
 }

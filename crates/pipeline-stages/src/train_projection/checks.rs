@@ -5,6 +5,7 @@ use pipeline_spec::{Span, SpecError};
 
 use super::held_out;
 use super::params::{Fit, Fusion, HeadShape, LrSchedule, Positives, TrainProjectionParams};
+use crate::feature_spaces;
 use crate::kind::{BuildContext, span_of};
 
 /// The params of a stage.
@@ -23,6 +24,10 @@ pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, 
         return Err(SpecError::at(span_of(node, "patience"), "`patience` needs held-out data to measure the heads on")
             .with_help("give the stage the inputs `valid_queries`, `valid_text` and `valid_images`"));
     }
+    if !params.allow_mismatch {
+        feature_spaces::check_spec(context, held_out::TEXT.name, context.stage, "text")?;
+        feature_spaces::check_spec(context, held_out::IMAGES.name, context.stage, "images")?;
+    }
     if params.fusion == Fusion::Passthrough {
         check_widths(context, span_of(node, "fusion"))?;
     }
@@ -32,14 +37,21 @@ pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, 
 /// A param, whether it is as it must be, and how that is.
 type Check = (&'static str, bool, &'static str);
 
+/// The widths and batches that are taken: more would ask for terabytes.
+const SIZE: &str = "must be a whole number from 1 to 65536";
+
+fn is_size(value: usize) -> bool {
+    (1..=65_536).contains(&value)
+}
+
 /// Numbers that are out of their range.
 fn ranges(params: &TrainProjectionParams) -> [Check; 7] {
     let is_above_zero = |value: f64| value.is_finite() && value > 0.0;
     let is_from_zero = |value: f64| value.is_finite() && value >= 0.0;
     [
-        ("projection_dim", params.projection_dim >= 1, "must be at least 1"),
-        ("hidden_dim", params.hidden_dim != Some(0), "must be at least 1"),
-        ("batch_size", params.batch_size >= 1, "must be at least 1"),
+        ("projection_dim", is_size(params.projection_dim), SIZE),
+        ("hidden_dim", params.hidden_dim.is_none_or(is_size), SIZE),
+        ("batch_size", is_size(params.batch_size), SIZE),
         ("temperature", is_above_zero(params.temperature), "must be a number above 0"),
         ("lr", is_from_zero(params.lr), "must be a number of at least 0"),
         ("weight_decay", is_from_zero(params.weight_decay), "must be a number of at least 0"),

@@ -5,6 +5,7 @@ mod held_out;
 mod history;
 mod pairs;
 mod params;
+mod spaces;
 mod start;
 mod tell;
 
@@ -23,10 +24,11 @@ use held_out::HeldOut;
 pub(crate) use pairs::{must_align, rows_by_id};
 pub(crate) use params::Fusion;
 use params::TrainProjectionParams;
+use spaces::Spaces;
 
 pub(crate) static KIND: Kind = Kind {
     name: "train-projection",
-    version: 3,
+    version: 4,
     summary: "Trains two heads on cached features with symmetric InfoNCE, or computes them",
     slots: Some(&[
         Slot::required("queries", Format::Queries, "the training queries with the ids of their images"),
@@ -84,6 +86,8 @@ impl Stage for TrainProjection {
         } else if let Some(left_out) = pairs::left_out(&queries, &images) {
             context.host.warn(left_out);
         }
+        let spaces = Spaces::read(context)?;
+        spaces.must_match_held_out(context, self.params.allow_mismatch)?;
         let held_out = HeldOut::read(context)?;
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
@@ -91,11 +95,11 @@ impl Stage for TrainProjection {
         let validation = held_out.as_ref().map(|held_out| held_out.validation(self.params.patience));
         let trained = match self.params.fit.closed_form() {
             Some(method) => self.compute(context, &data, validation.as_ref(), method)?,
-            None => self.train(context, &data, validation.as_ref())?,
+            None => self.train(context, &data, validation.as_ref(), &spaces)?,
         };
         let train_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        self.write(context, &trained)?;
+        self.write(context, &trained, spaces)?;
         let write_seconds = start.elapsed().as_secs_f64();
         Ok(StageReport {
             metrics: tell::metrics(&self.params, &trained, pairs.len()),
@@ -138,10 +142,11 @@ impl TrainProjection {
         context: &StageContext<'_>,
         data: &PairedFeatures<'_>,
         validation: Option<&Validation<'_>>,
+        spaces: &Spaces,
     ) -> Result<Trained, StageError> {
         let (d_text, d_image) = (data.text.n_cols, data.images.n_cols);
         let start = match self.params.fusion {
-            Fusion::Projection => Some(start::heads(&self.params, d_text, d_image)?),
+            Fusion::Projection => Some(start::heads(context, &self.params, spaces, d_text, d_image)?),
             Fusion::Passthrough if d_text != d_image => {
                 let message = checks::different_widths(d_text, d_image);
                 return Err(StageError::new(message).with_help("use `fusion: projection`"));
@@ -173,9 +178,13 @@ impl TrainProjection {
         Ok(trained)
     }
 
-    fn write(&self, context: &StageContext<'_>, trained: &Trained) -> Result<(), StageError> {
+    fn write(&self, context: &StageContext<'_>, trained: &Trained, spaces: Spaces) -> Result<(), StageError> {
         let failed = |error| StageError::because("the weights cannot be written", error);
-        let checkpoint = Checkpoint { heads: trained.heads.clone(), normalize: self.params.normalize };
+        let checkpoint = Checkpoint {
+            heads: trained.heads.clone(),
+            normalize: self.params.normalize,
+            trained_on: spaces.trained_on(),
+        };
         checkpoint.write_safetensors(&context.scratch.join(artifact::PROJECTION)).map_err(failed)?;
         checkpoint.write_pth(&context.scratch.join("projection.pth")).map_err(failed)?;
         history::write(&context.scratch.join(artifact::HISTORY), trained)

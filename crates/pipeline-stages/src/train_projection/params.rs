@@ -23,14 +23,14 @@ pub(super) struct TrainProjectionParams {
     pub(super) penalty: f64,
     /// The width of the shared space.
     #[serde(default = "default_projection_dim")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub(super) projection_dim: usize,
     /// What maps features into the shared space.
     #[serde(default)]
     pub(super) head: HeadShape,
     /// With `head: mlp`: the width of the hidden layer; `projection_dim` unless it is given.
     #[serde(default)]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub(super) hidden_dim: Option<usize>,
     /// Divide embeddings by their L2 norm.
     #[serde(default = "default_true")]
@@ -65,7 +65,7 @@ pub(super) struct TrainProjectionParams {
     pub(super) patience: usize,
     /// Pairs per step; the last batch of an epoch may be smaller.
     #[serde(default = "default_batch_size")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 1, max = 65_536))]
     pub(super) batch_size: usize,
     /// Shuffle the pairs anew for each epoch, by `seed`.
     #[serde(default)]
@@ -77,6 +77,9 @@ pub(super) struct TrainProjectionParams {
     // Not part of the manifest: the file's content is, as a source.
     #[serde(default, skip_serializing)]
     pub(super) init_from: Option<SpecPath>,
+    /// Take `init_from` and `valid_…` inputs of another encoder or of other options than the features.
+    #[serde(default, skip_serializing_if = "crate::kind::is_false")]
+    pub(super) allow_mismatch: bool,
 }
 
 impl TrainProjectionParams {

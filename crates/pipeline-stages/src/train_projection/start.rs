@@ -1,18 +1,31 @@
 //! The heads from which training starts.
 
-use pipeline_core::StageError;
+use pipeline_core::{StageContext, StageError};
 use pipeline_nn::checkpoint::{Checkpoint, Head, Heads};
 use pipeline_nn::train;
 
 use super::params::{HeadShape, TrainProjectionParams};
+use super::spaces::Spaces;
+
+/// The weights of a head at most: 2 GiB of them, and with Adam's moments and gradients 8.
+const MAX_WEIGHTS: u64 = 1 << 29;
 
 /// The heads from which training starts: those of `init_from`, or PyTorch's for the seed.
 ///
 /// # Errors
 /// When the file cannot be read, or its heads are not those that the params and the features ask for.
-pub(super) fn heads(params: &TrainProjectionParams, d_text: usize, d_image: usize) -> Result<Heads, StageError> {
+pub(super) fn heads(
+    context: &StageContext<'_>,
+    params: &TrainProjectionParams,
+    spaces: &Spaces,
+    d_text: usize,
+    d_image: usize,
+) -> Result<Heads, StageError> {
     let TrainProjectionParams { projection_dim: dim, seed, .. } = *params;
     let Some(path) = &params.init_from else {
+        for (side, d_features) in [("text", d_text), ("image", d_image)] {
+            must_be_bearable(side, params, d_features)?;
+        }
         return Ok(match params.d_hidden() {
             None => train::initial_heads(d_text, d_image, dim, seed),
             Some(d_hidden) => train::initial_mlp_heads(d_text, d_image, d_hidden, dim, seed),
@@ -21,6 +34,9 @@ pub(super) fn heads(params: &TrainProjectionParams, d_text: usize, d_image: usiz
     let path = path.path();
     let unusable = format!("the weights `{}` cannot be used", path.display());
     let checkpoint = Checkpoint::read(path).map_err(|error| StageError::because(unusable.clone(), error))?;
+    if let Some(trained_on) = &checkpoint.trained_on {
+        spaces.must_match_start(context, path, trained_on, params.allow_mismatch)?;
+    }
     let heads = checkpoint
         .heads
         .ok_or_else(|| StageError::new(format!("{unusable}: they are of `fusion: passthrough` and empty")))?;
@@ -30,6 +46,20 @@ pub(super) fn heads(params: &TrainProjectionParams, d_text: usize, d_image: usiz
         })?;
     }
     Ok(heads)
+}
+
+/// Refuses heads of so many weights that training would need tens of gigabytes: four numbers a weight.
+fn must_be_bearable(side: &str, params: &TrainProjectionParams, d_features: usize) -> Result<(), StageError> {
+    let dim = params.projection_dim as u64;
+    let n_weights = match params.d_hidden() {
+        None => dim * d_features as u64,
+        Some(d_hidden) => d_hidden as u64 * (d_features as u64 + dim),
+    };
+    if n_weights <= MAX_WEIGHTS {
+        return Ok(());
+    }
+    let message = format!("the {side} head would have {n_weights} weights, and {MAX_WEIGHTS} is the most");
+    Err(StageError::new(message).with_help("a smaller `projection_dim` or `hidden_dim` makes it smaller"))
 }
 
 /// What is wrong with a head, and what to do.

@@ -73,7 +73,13 @@ fn weights_to_start_from_are_as_deep_and_wide_as_the_params_say() {
 fn params_of_heads_that_make_no_sense_are_errors_of_the_spec() {
     for (params, message, place) in [
         ("head: mlp, fit: ridge", "`head` needs `fit: contrastive`; other fits compute linear heads", "mlp"),
-        ("head: mlp, hidden_dim: 0", "`hidden_dim` must be at least 1", "0"),
+        ("head: mlp, hidden_dim: 0", "`hidden_dim` must be a whole number from 1 to 65536", "0"),
+        ("projection_dim: 65537", "`projection_dim` must be a whole number from 1 to 65536", "65537"),
+        (
+            "batch_size: 9223372036854775807",
+            "`batch_size` must be a whole number from 1 to 65536",
+            "9223372036854775807",
+        ),
     ] {
         assert_eq!(refused(&mini(params)), (message.to_owned(), place.to_owned()));
     }

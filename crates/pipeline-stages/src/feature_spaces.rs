@@ -1,0 +1,265 @@
+//! Refuses to compare features and heads of different encodings: a recall of such a pair is a number without a meaning.
+//!
+//! What the spec says is compared before anything runs ([`check_spec`]), what the artifacts say before they are used
+//! ([`must_match`]).
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
+
+use pipeline_core::{InputArtifact, Source, StageContext, StageError};
+use pipeline_nn::checkpoint::{Checkpoint, FeatureSpace};
+use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
+
+use crate::artifact;
+use crate::export::Side;
+use crate::kind::BuildContext;
+use crate::{extract_image, extract_text, import_features};
+
+const HELP: &str = "both must be made with the same encoder and options, which `vars` can name once; \
+                    `allow_mismatch: true` takes them as they are";
+
+/// Features or heads, for messages: `input `text`` or `the heads of input `projection``.
+pub(crate) struct Named<'a> {
+    /// What they are called.
+    pub(crate) name: &'a str,
+    /// Their space; none where their file does not say.
+    pub(crate) space: Option<&'a FeatureSpace>,
+}
+
+/// Refuses features of another space than those that `reference` is made of or was trained on. With `allows` the user
+/// is warned instead.
+///
+/// # Errors
+/// When the spaces differ.
+pub(crate) fn must_match(
+    context: &StageContext<'_>,
+    features: &Named<'_>,
+    reference: &Named<'_>,
+    allows: bool,
+) -> Result<(), StageError> {
+    match mismatch(features, reference) {
+        None => Ok(()),
+        Some(message) if allows => {
+            context.host.warn(format!("{message} (`allow_mismatch: true`)"));
+            Ok(())
+        }
+        Some(message) => Err(StageError::new(message).with_help(HELP)),
+    }
+}
+
+/// Refuses to map features by heads that were trained on others.
+///
+/// # Errors
+/// When the spaces differ, or the artifact cannot be read.
+pub(crate) fn must_be_of_heads(heads: &Checkpoint, side: Side, features: &InputArtifact) -> Result<(), StageError> {
+    let space = artifact::feature_space(features)?;
+    let trained_on = heads.trained_on.as_ref().map(|on| match side {
+        Side::Text => &on.text,
+        Side::Images => &on.images,
+    });
+    let features = Named { name: &format!("input `{}`", side.name()), space: space.as_ref() };
+    match mismatch(&features, &Named { name: "the heads", space: trained_on }) {
+        None => Ok(()),
+        Some(message) => Err(StageError::new(message).with_help(HELP)),
+    }
+}
+
+/// How features differ from those of `reference`; none if they belong together or a file does not say.
+pub(crate) fn mismatch(features: &Named<'_>, reference: &Named<'_>) -> Option<String> {
+    let (own, other) = (features.space?, reference.space?);
+    let differences = own.differences(other);
+    // Only images that were resized depend on how: where there are none, the property is absent.
+    let counts = |(name, own, other): &(&str, Option<&str>, Option<&str>)| {
+        *name != extract_image::RESIZE || (own.is_some() && other.is_some())
+    };
+    let parts: Vec<String> = differences
+        .into_iter()
+        .filter(counts)
+        .map(|(name, own, other)| format!("{name} is {} and not {}", shown(own), shown(other)))
+        .collect();
+    (!parts.is_empty())
+        .then(|| format!("{} does not belong to {}: its {}", features.name, reference.name, parts.join(", its ")))
+}
+
+/// A value in a message; of digests the beginning.
+fn shown(value: Option<&str>) -> String {
+    match value {
+        None => "unknown".to_owned(),
+        Some(value) if value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            format!("`{}`", &value[..12])
+        }
+        Some(value) => format!("`{value}`"),
+    }
+}
+
+/// What a spec says of the features that a stage makes.
+pub(crate) struct Declared {
+    /// The properties that change every vector, by the names of params.
+    pub(crate) properties: BTreeMap<&'static str, String>,
+    /// The model as the spec names it, and its files as far as they are there.
+    pub(crate) model: Option<(String, Vec<Source>)>,
+}
+
+/// Refuses a stage whose input `slot` has features of another encoding than input `other_slot` of `other`, as far as
+/// the spec says.
+///
+/// # Errors
+/// When they differ, at the place of the input.
+pub(crate) fn check_spec(
+    context: &BuildContext<'_>,
+    slot: &str,
+    other: &StageSpec,
+    other_slot: &str,
+) -> Result<(), SpecError> {
+    let input = |stage: &StageSpec, slot: &str| stage.inputs.iter().find(|(name, _)| name.value == slot).cloned();
+    let (Some((_, own)), Some((_, others))) = (input(context.stage, slot), input(other, other_slot)) else {
+        return Ok(());
+    };
+    if own.value == others.value {
+        return Ok(());
+    }
+    let stage = |id| context.spec.stage(id);
+    let (Some(own_stage), Some(other_stage)) = (stage(&own.value), stage(&others.value)) else { return Ok(()) };
+    let Some(difference) = declared_difference(context, own_stage, other_stage) else { return Ok(()) };
+    let reader = if other.id == context.stage.id {
+        format!("input `{other_slot}` is made by `{}`", other_stage.id)
+    } else {
+        format!("`{}` is trained on `{}`", other.id, other_stage.id)
+    };
+    let message = format!("`{}` does not belong here: {reader}, {difference}", own_stage.id);
+    Err(SpecError::at(&own.span, message).with_help(HELP))
+}
+
+/// In what the features of two stages differ by the spec; none if in nothing, or if the spec does not say.
+fn declared_difference(context: &BuildContext<'_>, own: &StageSpec, other: &StageSpec) -> Option<String> {
+    let (own_space, other_space) = (declared(context, own)?, declared(context, other)?);
+    if own.kind.value != other.kind.value {
+        return Some(format!("of kind `{}` and not `{}`", other.kind.value, own.kind.value));
+    }
+    let names = own_space.properties.keys().chain(other_space.properties.keys());
+    for name in names {
+        let (own, other) = (own_space.properties.get(name), other_space.properties.get(name));
+        if own != other {
+            let shown =
+                |value: Option<&String>| value.map_or("its model's own".to_owned(), |value| format!("`{value}`"));
+            return Some(format!("whose `{name}` is {} and not {}", shown(other), shown(own)));
+        }
+    }
+    let ((own_name, own_files), (other_name, other_files)) = (own_space.model?, other_space.model?);
+    let is_same = own_name == other_name || own_files.is_empty() || other_files.is_empty();
+    (!is_same && !same_files(&own_files, &other_files))
+        .then(|| format!("whose `model` is `{other_name}` and not `{own_name}`"))
+}
+
+fn declared(context: &BuildContext<'_>, stage: &StageSpec) -> Option<Declared> {
+    let search = &context.settings.model_search;
+    match stage.kind.value.as_str() {
+        "extract-text" => extract_text::declared(&stage.params, search),
+        "extract-image" => extract_image::declared(context.spec, stage, search),
+        "import-text-features" | "import-image-features" => import_features::declared(&stage.params),
+        _ => None,
+    }
+}
+
+/// Whether two models have the same files with the same content. A file that cannot be read is left to the run.
+fn same_files(own: &[Source], other: &[Source]) -> bool {
+    own.len() == other.len()
+        && own.iter().zip(other).all(|(own, other)| {
+            own.name == other.name && (own.path == other.path || same_content(&own.path, &other.path).unwrap_or(true))
+        })
+}
+
+fn same_content(own: &Path, other: &Path) -> std::io::Result<bool> {
+    let (own, other) = (File::open(own)?, File::open(other)?);
+    if own.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut own, mut other) = (BufReader::with_capacity(1 << 20, own), BufReader::with_capacity(1 << 20, other));
+    let (mut left, mut right) = (vec![0; 1 << 16], vec![0; 1 << 16]);
+    loop {
+        let n_read = own.read(&mut left)?;
+        if n_read == 0 {
+            return Ok(true);
+        }
+        other.read_exact(&mut right[..n_read])?;
+        if left[..n_read] != right[..n_read] {
+            return Ok(false);
+        }
+    }
+}
+
+/// The stage that trains the heads which a stage takes as `projection`.
+pub(crate) fn trainer<'a>(spec: &'a PipelineSpec, reader: &StageSpec) -> Option<&'a StageSpec> {
+    crate::search::input(spec, reader, "projection")
+        .filter(|stage| stage.kind.value == crate::train_projection::KIND.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn named<'a>(name: &'a str, space: Option<&'a FeatureSpace>) -> Named<'a> {
+        Named { name, space }
+    }
+
+    #[test]
+    fn features_belong_to_heads_of_their_own_space_only() {
+        let space = |pairs: &[(&str, &str)]| FeatureSpace {
+            properties: pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        };
+        let model = "0123456789ab".repeat(6)[..64].to_owned();
+        let cls = space(&[("model", &model), ("pooling", "cls")]);
+        let mean = space(&[("model", &model), ("pooling", "mean")]);
+        let none = FeatureSpace::default();
+        let bilinear = space(&[("resize", "bilinear")]);
+        let bicubic = space(&[("resize", "bicubic")]);
+        let cases = [
+            (Some(&cls), Some(&cls), None),
+            (None, Some(&cls), None),
+            (Some(&cls), None, None),
+            (Some(&none), Some(&none), None),
+            (Some(&none), Some(&bilinear), None),
+            (
+                Some(&mean),
+                Some(&cls),
+                Some("input `text` does not belong to the heads: its pooling is `mean` and not `cls`"),
+            ),
+            (
+                Some(&none),
+                Some(&cls),
+                Some(
+                    "input `text` does not belong to the heads: its model is unknown and not `0123456789ab`, \
+                     its pooling is unknown and not `cls`",
+                ),
+            ),
+            (
+                Some(&bilinear),
+                Some(&bicubic),
+                Some("input `text` does not belong to the heads: its resize is `bilinear` and not `bicubic`"),
+            ),
+        ];
+        for (own, other, expect) in cases {
+            let found = mismatch(&named("input `text`", own), &named("the heads", other));
+            assert_eq!(found.as_deref(), expect);
+        }
+    }
+
+    #[test]
+    fn models_are_compared_by_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        let long = vec![7; (1 << 16) + 1];
+        let mut changed = long.clone();
+        *changed.last_mut().unwrap() = 8;
+        let (a, b, c, d) = (file("a", &long), file("b", &long), file("c", &changed), file("d", b"short"));
+        assert!(same_content(&a, &b).unwrap());
+        assert!(!same_content(&a, &c).unwrap());
+        assert!(!same_content(&a, &d).unwrap());
+    }
+}

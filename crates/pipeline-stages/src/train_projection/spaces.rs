@@ -1,0 +1,69 @@
+//! What the features of a training are features of: its heads remember it, and what joins them must be of the same.
+
+use std::path::Path;
+
+use pipeline_core::{StageContext, StageError};
+use pipeline_nn::checkpoint::{FeatureSpace, TrainedOn};
+
+use super::held_out;
+use crate::artifact;
+use crate::feature_spaces::{Named, must_match};
+
+/// The spaces of the two sides; none where an artifact of an earlier version does not say.
+pub(super) struct Spaces {
+    text: Option<FeatureSpace>,
+    images: Option<FeatureSpace>,
+}
+
+impl Spaces {
+    /// Those of the inputs `text` and `images`.
+    ///
+    /// # Errors
+    /// When an artifact cannot be read.
+    pub(super) fn read(context: &StageContext<'_>) -> Result<Self, StageError> {
+        let space = |slot: &str| artifact::feature_space(artifact::input(context, slot));
+        Ok(Self { text: space("text")?, images: space("images")? })
+    }
+
+    /// Refuses held-out features of other spaces.
+    ///
+    /// # Errors
+    /// When a space differs and `allows` is false, or an artifact cannot be read.
+    pub(super) fn must_match_held_out(&self, context: &StageContext<'_>, allows: bool) -> Result<(), StageError> {
+        let sides = [(held_out::TEXT.name, "text", &self.text), (held_out::IMAGES.name, "images", &self.images)];
+        for (slot, own_slot, own) in sides {
+            let Some(input) = context.inputs.get(slot) else { continue };
+            let space = artifact::feature_space(input)?;
+            let (held_out, own_name) = (format!("input `{slot}`"), format!("input `{own_slot}`"));
+            let features = Named { name: &held_out, space: space.as_ref() };
+            must_match(context, &features, &Named { name: &own_name, space: own.as_ref() }, allows)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses features of other spaces than those that the heads of `path`, from which training starts, are of.
+    ///
+    /// # Errors
+    /// When a space differs and `allows` is false.
+    pub(super) fn must_match_start(
+        &self,
+        context: &StageContext<'_>,
+        path: &Path,
+        trained_on: &TrainedOn,
+        allows: bool,
+    ) -> Result<(), StageError> {
+        let heads = format!("the heads of `{}`", path.display());
+        for (slot, own, trained_on) in
+            [("text", &self.text, &trained_on.text), ("images", &self.images, &trained_on.images)]
+        {
+            let features = Named { name: &format!("input `{slot}`"), space: own.as_ref() };
+            must_match(context, &features, &Named { name: &heads, space: Some(trained_on) }, allows)?;
+        }
+        Ok(())
+    }
+
+    /// For the heads to remember.
+    pub(super) fn trained_on(self) -> Option<TrainedOn> {
+        Some(TrainedOn { text: self.text?, images: self.images? })
+    }
+}
