@@ -27,6 +27,7 @@ mod recovery;
 mod report;
 mod rows;
 mod searching;
+mod secrets;
 mod serving;
 mod sharded;
 mod signals;

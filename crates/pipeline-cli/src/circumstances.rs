@@ -1,17 +1,15 @@
 //! What beside files makes the stages of a spec what they are: the program, the command line, the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 
-use pipeline_core::Digest;
+use pipeline_stages::environment::digest;
 use pipeline_store::Circumstances;
 
 /// The circumstances of this call, as far as these variables of the environment go. None when the program cannot tell
 /// which one it is.
 pub fn now(overrides: &[String], variables: BTreeSet<String>) -> Option<Circumstances> {
-    let value = |name: &str| std::env::var_os(name).map(|value| digest(&value));
+    let value = |name: &str| std::env::var_os(name).map(|value| digest(name, &value));
     let environment: BTreeMap<_, _> = variables.into_iter().map(|name| (name.clone(), value(&name))).collect();
     Some(Circumstances { program: program()?, overrides: overrides.to_vec(), environment })
 }
@@ -19,11 +17,6 @@ pub fn now(overrides: &[String], variables: BTreeSet<String>) -> Option<Circumst
 /// True if these are the circumstances of this call.
 pub fn are_now(circumstances: &Circumstances, overrides: &[String]) -> bool {
     now(overrides, circumstances.environment.keys().cloned().collect()).as_ref() == Some(circumstances)
-}
-
-/// The digest and not the value: it may be a secret.
-fn digest(value: &OsStr) -> Digest {
-    Digest::of(value.as_bytes())
 }
 
 /// This very build of the program: its file and when that was written.

@@ -3,9 +3,13 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
+
+use pipeline_core::Digest;
 
 /// The variables that stages may ask for. Remembers which were.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
     asked: RefCell<BTreeSet<String>>,
@@ -28,10 +32,34 @@ impl Environment {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
+    /// The variables whose names begin so, to be handed to a program; they enter no key.
+    pub fn pass_on_all(&self, begin: &str) -> impl Iterator<Item = (OsString, OsString)> {
+        let is_meant = move |(name, _): &(&OsString, &OsString)| name.as_bytes().starts_with(begin.as_bytes());
+        self.variables.iter().filter(is_meant).map(|(name, value)| (name.clone(), value.clone()))
+    }
+
     /// The variables that [`Environment::get`] was asked for, whether they are set or not.
     pub fn asked(&self) -> BTreeSet<String> {
         self.asked.borrow().clone()
     }
+}
+
+impl fmt::Debug for Environment {
+    /// Names only: a value may be a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.variables.keys().collect();
+        f.debug_struct("Environment").field("names", &names).field("asked", &self.asked).finish_non_exhaustive()
+    }
+}
+
+/// The digest that stands for the value of a variable, which may be a secret.
+///
+/// It is bound to its use and to the name, so that equal values of several variables do not show and lists of the
+/// digests of common texts are of no help. Whoever reads it can still try out the values of a short secret: it has no
+/// salt, since keys must be the same in every store.
+pub fn digest(name: &str, value: &OsStr) -> Digest {
+    let parts = [b"pipeline: a variable of the environment", name.as_bytes(), value.as_bytes()];
+    Digest::of(&parts.join(&0))
 }
 
 #[cfg(test)]
@@ -44,5 +72,13 @@ mod tests {
         assert_eq!(environment.pass_on("PATH"), Some(OsStr::new("/bin")));
         assert_eq!(environment.get("HF_HOME"), None);
         assert_eq!(environment.asked(), BTreeSet::from(["HF_HOME".to_owned()]));
+    }
+
+    #[test]
+    fn values_do_not_show() {
+        let environment = Environment::new([("TOKEN".into(), "s3cret".into())].into_iter());
+        let text = format!("{environment:?}");
+        assert!(text.contains("TOKEN") && !text.contains("s3cret"), "{text}");
+        assert_ne!(digest("TOKEN", OsStr::new("s3cret")), digest("OTHER", OsStr::new("s3cret")));
     }
 }

@@ -14,7 +14,7 @@ mod ahead;
 mod artifact;
 mod command;
 mod decode_images;
-mod environment;
+pub mod environment;
 mod evaluate_recall;
 mod export;
 mod extract_image;

@@ -26,14 +26,14 @@ pub fn reason(reason: &RunReason) -> String {
 pub fn change(change: &LineChange) -> String {
     let name = &change.name;
     match (&change.old, &change.new) {
-        (Some(_), Some(_)) if is_digest(name) => format!("{name} changed"),
+        (Some(old), Some(new)) if is_digest(name) || hidden(old).or(hidden(new)).is_some() => format!("{name} changed"),
         (Some(old), Some(new)) => {
             let (old, new) = around_difference(old, new);
             format!("{name} {old} -> {new}")
         }
-        (None, Some(new)) if is_digest(name) || new.is_empty() => format!("{name} is new"),
+        (None, Some(new)) if is_digest(name) || new.is_empty() || hidden(new).is_some() => format!("{name} is new"),
         (None, Some(new)) => format!("{name} is new: {}", shortened(new)),
-        (Some(old), None) if is_digest(name) || old.is_empty() => format!("{name} is gone"),
+        (Some(old), None) if is_digest(name) || old.is_empty() || hidden(old).is_some() => format!("{name} is gone"),
         (Some(old), None) => format!("{name} is gone: {}", shortened(old)),
         (None, None) => name.clone(),
     }
@@ -41,8 +41,11 @@ pub fn change(change: &LineChange) -> String {
 
 /// A changed line in full, as `pipeline why` shows it.
 pub fn change_in_full(change: &LineChange) -> String {
+    let is_hidden = change.old.iter().chain(&change.new).any(|value| hidden(value).is_some());
     let shown = |value: &Option<String>| match value {
         Some(digest) if is_digest(&change.name) => digest.chars().take(12).collect(),
+        // Also beside a value that was not hidden yet.
+        Some(value) if is_hidden => hidden(value).unwrap_or("(hidden)").chars().take(12).collect(),
         Some(value) => value.clone(),
         None => "(none)".to_owned(),
     };
@@ -98,6 +101,11 @@ pub fn progress(n_done: u64, total: Option<u64>, rate: &Rate) -> String {
         parts.push(format!("ETA {}", if seconds < 59.5 { format!("{seconds:.0} s") } else { duration(seconds) }));
     }
     parts.join(", ")
+}
+
+/// The digest that a manifest has in the place of a value that may be a secret.
+fn hidden(value: &str) -> Option<&str> {
+    value.strip_prefix(r#"{"blake3":""#)?.strip_suffix(r#""}"#)
 }
 
 fn is_digest(name: &str) -> bool {

@@ -1,10 +1,146 @@
-//! The variables that a program gets.
+//! The variables that a program gets, and how those that count enter the manifest.
+//!
+//! A value that is written in the spec is public and stands in the manifest as it is. One that is taken from the
+//! caller's environment may be a secret: only its digest is hashed and stored. One that is only passed on is neither.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+
+use pipeline_core::StageContext;
+use pipeline_spec::SpecError;
+
+use super::params::{CommandParams, place};
+use crate::Environment;
+use crate::environment::digest;
+use crate::kind::{BuildContext, span_of};
+
+/// What is passed on without being declared: nothing runs without the first, and little without the second.
+const ALWAYS: [&str; 2] = ["PATH", "HOME"];
+
+/// The variable with the folder of the spec.
+const SPEC_DIR: &str = "SPEC_DIR";
+
+/// The variables of a program beside those of its inputs.
+pub(super) struct Variables {
+    /// By the spec itself.
+    written: BTreeMap<String, String>,
+    /// By the caller's environment, and hashed.
+    taken: BTreeMap<String, OsString>,
+    /// By the caller's environment, and of no account.
+    passed: BTreeMap<OsString, OsString>,
+    spec_folder: OsString,
+}
+
+impl Variables {
+    /// Reads the declared variables from the caller's environment.
+    ///
+    /// # Errors
+    /// When a name cannot name a variable or is taken, and when two inputs have the same variable.
+    pub(super) fn new(
+        params: &CommandParams,
+        context: BuildContext<'_>,
+        spec_folder: OsString,
+    ) -> Result<Self, SpecError> {
+        let node = &context.stage.params;
+        check_inputs(context)?;
+        check_declared(params, context)?;
+        let environment = &context.settings.environment;
+        let (mut written, mut taken) = (BTreeMap::new(), BTreeMap::new());
+        for (name, value) in &params.env {
+            match value {
+                Some(value) => _ = written.insert(name.clone(), value.clone()),
+                None => taken.extend(environment.get(name).map(|value| (name.clone(), value.to_owned()))),
+            }
+        }
+        let mut passed = BTreeMap::new();
+        for name in ALWAYS.iter().copied().chain(params.pass_env.iter().map(String::as_str)) {
+            pass(name, environment, &mut passed);
+        }
+        let is_text = |text: &String| !text.contains('\0');
+        if !params.run.iter().chain(written.values()).all(is_text) {
+            let message = "neither `run` nor a variable can hold a NUL character";
+            return Err(SpecError::at(span_of(node, "run"), message));
+        }
+        Ok(Self { written, taken, passed, spec_folder })
+    }
+
+    /// The lines of the manifest: canonical JSON by name.
+    pub(super) fn manifest_params(&self) -> impl Iterator<Item = (String, String)> {
+        let written = self.written.iter().map(|(name, value)| (name, serde_json::Value::from(value.as_str())));
+        // An object, so that no text that a spec may hold looks the same.
+        let taken =
+            self.taken.iter().map(|(name, value)| (name, serde_json::json!({ "blake3": digest(name, value).hex() })));
+        written.chain(taken).map(|(name, value)| (format!("env.{name}"), value.to_string()))
+    }
+
+    /// The value of a variable, if the program gets it.
+    pub(super) fn get(&self, name: &str) -> Option<OsString> {
+        let written = self.written.get(name).map(OsString::from);
+        written.or_else(|| self.taken.get(name).cloned()).or_else(|| self.passed.get(&OsString::from(name)).cloned())
+    }
+
+    /// All variables of a program that runs in `context`.
+    pub(super) fn all(&self, context: &StageContext<'_>) -> Vec<(OsString, OsString)> {
+        let mut all = self.passed.clone();
+        all.extend(self.taken.iter().map(|(name, value)| (name.into(), value.clone())));
+        all.extend(self.written.iter().map(|(name, value)| (name.into(), value.into())));
+        all.insert(SPEC_DIR.into(), self.spec_folder.clone());
+        let inputs = context.inputs.iter();
+        all.extend(inputs.map(|(slot, input)| (input_variable(slot).into(), input.folder.clone().into())));
+        all.into_iter().collect()
+    }
+}
+
+/// Adds the variables of that name, or with `*` at its end all that begin so.
+fn pass(name: &str, environment: &Environment, passed: &mut BTreeMap<OsString, OsString>) {
+    match name.strip_suffix('*') {
+        Some(begin) => passed.extend(environment.pass_on_all(begin)),
+        None => passed.extend(environment.pass_on(name).map(|value| (name.into(), value.to_owned()))),
+    }
+}
 
 /// `INPUT_` and the slot in upper case, with `_` for what a variable's name cannot have.
-pub(super) fn input_variable(slot: &str) -> String {
+fn input_variable(slot: &str) -> String {
     let name: String =
         slot.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
     format!("INPUT_{name}")
+}
+
+/// Refuses inputs of which one would hide another.
+fn check_inputs(context: BuildContext<'_>) -> Result<(), SpecError> {
+    let mut seen: BTreeMap<String, &str> = BTreeMap::new();
+    for (slot, _) in &context.stage.inputs {
+        let variable = input_variable(&slot.value);
+        if let Some(other) = seen.insert(variable.clone(), &slot.value) {
+            let message = format!("the inputs `{other}` and `{}` would both be `${variable}`", slot.value);
+            return Err(SpecError::at(&slot.span, message)
+                .with_help("rename one: a variable's name has only A to Z, 0 to 9 and `_`"));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses declared variables that the program could not get.
+fn check_declared(params: &CommandParams, context: BuildContext<'_>) -> Result<(), SpecError> {
+    let node = &context.stage.params;
+    let inputs: Vec<String> = context.stage.inputs.iter().map(|(slot, _)| input_variable(&slot.value)).collect();
+    let declared = params.env.keys().map(|name| ("env", name, name.as_str()));
+    let passed = params.pass_env.iter().map(|name| ("pass_env", name, name.strip_suffix('*').unwrap_or(name)));
+    for (param, written, name) in declared.chain(passed) {
+        let error = |message| Err(SpecError::at(&place(node, param, written), message));
+        if name.is_empty() || name.contains(['=', '\0', '*']) {
+            return error(format!("`{written}` cannot name a variable"));
+        }
+        if name == SPEC_DIR || inputs.iter().any(|input| input == name) {
+            return error(format!("`{name}` is set by this program: it cannot be declared"));
+        }
+    }
+    let is_passed = |name: &&String| params.env.contains_key(*name);
+    match params.pass_env.iter().find(is_passed) {
+        Some(name) => Err(SpecError::at(&place(node, "pass_env", name), format!("`{name}` stands in `env`, too"))
+            .with_help("`env` is hashed, `pass_env` is not: name it in one of them")),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
