@@ -99,7 +99,7 @@ fn a_run_that_was_killed_is_shown_as_far_as_it_came() {
     let shown = project.run(&["runs", "last"]);
     assert!(shown.stderr.ends_with("run [RUN] goes on"), "{shown:?}");
     run.kill();
-    crate::project::signal("KILL", line.split_whitespace().last().unwrap().parse().unwrap());
+    crate::project::wait_for_end(line.split_whitespace().last().unwrap().parse().unwrap());
     let shown = project.run(&["runs", "last"]);
     assert!(shown.stderr.contains("runs a new\n| a "), "{shown:?}");
     assert!(shown.stderr.ends_with("run [RUN] ended here without a word"), "{shown:?}");

@@ -19,6 +19,7 @@ mod model;
 mod mutations;
 mod notebook;
 mod probes;
+mod programs;
 mod project;
 mod races;
 mod random;

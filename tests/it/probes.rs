@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::SystemTime;
 
-use crate::project::{Project, make_fifo, signal};
+use crate::project::{Project, make_fifo, wait_for_end};
 
 /// The chain. Each stage notes that it ran; the second can be made to wait, and `version` changes its command.
 fn chain(project: &Project, version: u32) {
@@ -188,7 +188,7 @@ fn after_a_kill_in_the_middle_only_the_rest_runs() {
     let mut run = project.start(&["run", "spec.yaml"]);
     let stage: u32 = project.read("started").trim().parse().unwrap();
     run.kill();
-    signal("KILL", stage);
+    wait_for_end(stage);
     project.remove("started");
     check(&project, "23");
     check(&project, "");

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
@@ -140,6 +141,21 @@ pub fn copy(from: &Path, to: &Path) {
 pub fn signal(name: &str, process: u32) {
     let status = Command::new("kill").args([format!("-{name}"), process.to_string()]).status().unwrap();
     assert!(status.success());
+}
+
+/// Waits until a process is gone, for at most ten seconds; one that nobody has waited for is gone, too.
+pub fn wait_for_end(process: u32) {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while is_alive(process) {
+        assert!(Instant::now() < deadline, "process {process} goes on");
+        std::thread::yield_now();
+    }
+}
+
+/// True if there is such a process and it has not ended.
+pub fn is_alive(process: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
 }
 
 pub fn make_fifo(path: &Path) {

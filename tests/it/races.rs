@@ -5,7 +5,7 @@ use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::faults::interposer::{self, Fault};
-use crate::project::{Project, make_fifo, signal};
+use crate::project::{Project, make_fifo, wait_for_end};
 use crate::recorded::{self, Recorded, assert_intact, n_records};
 use crate::recovery::{Undisturbed, assert_recovers};
 use crate::sharded::{published, sharded};
@@ -139,7 +139,7 @@ fn a_killed_owner_of_a_stage_is_succeeded_at_once() {
         owner.kill();
         waiter.until("ran");
         longest = longest.max(killed.elapsed());
-        signal("KILL", program);
+        wait_for_end(program);
         assert_eq!(waiter.code(), Some(0));
     }
     assert!(longest < SUCCEEDED_WITHIN, "{longest:?}");

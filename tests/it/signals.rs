@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::process::Stdio;
 
-use crate::project::{Project, make_fifo, signal};
+use crate::project::{Project, make_fifo, signal, wait_for_end};
 
 /// A stage that says that it runs and then waits for ever, and one that is done before.
 fn waiting_project(trap: &str) -> Project {
@@ -23,7 +23,7 @@ fn waiting_project(trap: &str) -> Project {
 
 #[test]
 fn an_interrupt_stops_the_run_and_keeps_what_is_done() {
-    for (name, code) in [("INT", 130), ("TERM", 143)] {
+    for (name, code) in [("INT", 130), ("TERM", 143), ("HUP", 129), ("QUIT", 131)] {
         let project = waiting_project("");
         let mut run = project.start(&["run", "spec.yaml"]);
         assert_eq!(project.read("started"), "x\n");
@@ -37,17 +37,69 @@ fn an_interrupt_stops_the_run_and_keeps_what_is_done() {
     }
 }
 
+/// A stage whose program heeds no signal, and has started another one in a session of its own; with their numbers.
+fn stubborn_run() -> (Project, crate::project::Started, [u32; 2]) {
+    let project = Project::with_spec(
+        r#"stages:
+  endless:
+    kind: command
+    params:
+      outputs: [out]
+      run:
+        - sh
+        - -c
+        - |
+          trap "" TERM HUP INT QUIT
+          setsid sh -c 'echo $$ > "$SPEC_DIR/daemon"; read go < "$SPEC_DIR/go"' > /dev/null 2>&1 &
+          echo $$ > "$SPEC_DIR/started"; read go < "$SPEC_DIR/go"
+"#,
+    );
+    ["started", "daemon", "go"].iter().for_each(|name| make_fifo(&project.path(name)));
+    let run = project.start(&["run", "spec.yaml"]);
+    let number = |name: &str| project.read(name).trim().parse().unwrap();
+    let processes = [number("daemon"), number("started")];
+    (project, run, processes)
+}
+
 #[test]
-fn a_second_interrupt_ends_the_program_at_once() {
-    let project = waiting_project("trap \"\" TERM;");
-    let mut run = project.start(&["run", "spec.yaml"]);
-    assert_eq!(project.read("started"), "x\n");
+fn a_second_interrupt_ends_the_program_and_all_that_it_runs_at_once() {
+    let (_project, mut run, processes) = stubborn_run();
     signal("INT", run.id());
     run.until("stopping");
     signal("INT", run.id());
     assert_eq!(run.code(), Some(130));
-    // The stage's own program heeds no signal and would stay behind.
+    processes.iter().for_each(|process| wait_for_end(*process));
+}
+
+#[test]
+fn an_interrupted_run_leaves_nothing_that_goes_on() {
+    let (_project, run, processes) = stubborn_run();
+    signal("HUP", run.id());
+    assert_eq!(run.code(), Some(129));
+    processes.iter().for_each(|process| wait_for_end(*process));
+}
+
+#[test]
+fn a_killed_run_leaves_nothing_that_goes_on() {
+    let (_project, mut run, processes) = stubborn_run();
+    run.kill();
+    processes.iter().for_each(|process| wait_for_end(*process));
+}
+
+#[test]
+fn a_hangup_does_not_end_a_run_under_nohup() {
+    let project = waiting_project("");
+    let run = |program: &str| {
+        let mut command = std::process::Command::new("nohup");
+        command.arg(program).args(["run", "spec.yaml"]).current_dir(project.path(""));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let mut run = run(env!("CARGO_BIN_EXE_pipeline"));
+    assert_eq!(project.read("started"), "x\n");
+    signal("HUP", run.id());
     project.write("go", "x\n");
+    // The program leaves no output, so that the stage fails: it came to its own end.
+    assert_eq!(run.wait().unwrap().code(), Some(3));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
+
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -21,6 +23,10 @@ pub enum Exit {
     Interrupted,
     /// Stopped by SIGTERM.
     Terminated,
+    /// Stopped by SIGHUP: its terminal is gone.
+    HungUp,
+    /// Stopped by SIGQUIT.
+    Quit,
 }
 
 impl Exit {
@@ -35,12 +41,19 @@ impl Exit {
             Self::NotComparable => 5,
             Self::Interrupted => 130,
             Self::Terminated => 143,
+            Self::HungUp => 129,
+            Self::Quit => 131,
         }
     }
 
     /// How the program ends after the signal of this number.
     pub fn of_signal(signal: i32) -> Self {
-        if signal == signal_hook::consts::SIGTERM { Self::Terminated } else { Self::Interrupted }
+        match signal {
+            SIGTERM => Self::Terminated,
+            SIGHUP => Self::HungUp,
+            SIGQUIT => Self::Quit,
+            _ => Self::Interrupted,
+        }
     }
 }
 

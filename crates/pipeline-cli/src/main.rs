@@ -37,6 +37,10 @@ use failure::Failure;
 use terminal::Terminal;
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == pipeline_stages::GUARD_ARGUMENT) {
+        pipeline_stages::guard_programs();
+        return ExitCode::SUCCESS;
+    }
     bug::install_panic_hook();
     let exit = std::panic::catch_unwind(|| {
         let cli = match Cli::try_parse() {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pipeline_core::{Device, Stage, StageId};
 use pipeline_engine::{EngineError, Graph, GraphError, Node, Plan, PlanOptions, SpecInfo};
 use pipeline_spec::{Override, PipelineSpec, SpecError, nearest};
-use pipeline_stages::{Environment, Settings};
+use pipeline_stages::{Environment, Guards, Settings};
 use pipeline_store::{Circumstances, Store};
 
 use crate::args::SpecArgs;
@@ -50,7 +50,7 @@ impl Loaded {
             args.overrides.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
         let spec = pipeline_spec::load(&locate::spec(&args.spec)?, &overrides)?;
         let environment = Environment::new(std::env::vars_os());
-        let (stages, settings) = build_stages(&spec, environment)?;
+        let (stages, settings) = build_stages(&spec, environment, &guards())?;
         let circumstances = circumstances::now(&args.overrides, settings.environment.asked());
         let graph = connect(&spec, stages)?;
         Ok(Self { spec, graph, circumstances, settings })
@@ -64,10 +64,18 @@ impl Loaded {
 pub fn build_stages(
     spec: &PipelineSpec,
     environment: Environment,
+    guards: &Guards,
 ) -> Result<(Vec<Box<dyn Stage>>, Settings), SpecError> {
-    let settings = Settings { model_search: locate::model_search(spec, &environment), environment };
+    let model_search = locate::model_search(spec, &environment);
+    let settings = Settings { model_search, environment, guards: guards.clone() };
     let stages = pipeline_stages::build(spec, &settings)?;
     Ok((stages, settings))
+}
+
+/// What runs the programs of `command` stages: this very program, also when another has taken its place on the disk.
+pub fn guards() -> Guards {
+    let running = PathBuf::from("/proc/self/exe");
+    Guards::of(if running.exists() { running } else { std::env::current_exe().unwrap_or_default() })
 }
 
 /// Connects the stages of a spec, given in its order.

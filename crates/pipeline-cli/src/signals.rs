@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first asks the run to stop, the second ends the program at once.
+//! Signals that end the program: the first asks the run to stop, the second ends it at once.
 
 use std::io;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
 use pipeline_engine::{Abandon, Cancel};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::exit::Exit;
@@ -25,7 +25,7 @@ impl SignalWatch {
     /// # Errors
     /// When the handlers cannot be installed.
     pub fn start(cancel: &Cancel, terminal: &Terminal) -> io::Result<Self> {
-        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        let mut signals = listen()?;
         let watch = Self(Arc::new(AtomicI32::new(0)));
         let (first, cancel, terminal) = (watch.0.clone(), cancel.clone(), terminal.clone());
         std::thread::Builder::new().name("signals".into()).spawn(move || {
@@ -57,4 +57,20 @@ impl SignalWatch {
             signal => Some(Exit::of_signal(signal)),
         }
     }
+}
+
+/// The signals that end the program. Under `nohup` a closed terminal is none of them.
+///
+/// # Errors
+/// When the handlers cannot be installed.
+pub fn listen() -> io::Result<Signals> {
+    let all = [SIGHUP, SIGINT, SIGQUIT, SIGTERM];
+    Signals::new(all.into_iter().filter(|signal| *signal != SIGHUP || !is_ignored(SIGHUP)))
+}
+
+/// True if the program was started with the signal ignored.
+fn is_ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & (1 << (signal - 1)) != 0)
 }

@@ -126,6 +126,14 @@ pub enum Event {
         /// The line.
         line: String,
     },
+    /// An external program has redrawn a line, such as a progress bar. Not recorded in `events.jsonl`: what the line was
+    /// last comes as [`Event::StageOutput`].
+    StageRedraw {
+        /// The stage.
+        stage: StageId,
+        /// The line as it is now.
+        line: String,
+    },
     /// The stage has run and its artifact is committed.
     StageFinished {
         /// The stage.

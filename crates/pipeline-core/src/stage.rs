@@ -150,6 +150,9 @@ pub trait StageHost: Sync {
     /// Passes on a line that an external program printed.
     fn output(&self, line: &str);
 
+    /// Shows the present text of a line that an external program redraws, such as a progress bar; kept nowhere. Cheap.
+    fn redraw(&self, line: &str);
+
     /// True once the run is to stop; a stage looks at least once a second and returns [`StageError::cancelled`].
     fn is_cancelled(&self) -> bool;
 

@@ -42,6 +42,8 @@ pub(crate) struct Host<'a> {
     started: Instant,
     /// Milliseconds after `started` at which the next progress may be told.
     next_progress_ms: AtomicU64,
+    /// The same for redrawn lines.
+    next_redraw_ms: AtomicU64,
     shards: Mutex<Shards>,
     /// Threads that store computed shards, the first begun first.
     storing: Mutex<VecDeque<JoinHandle<Result<(), StageError>>>>,
@@ -101,6 +103,7 @@ impl<'a> Host<'a> {
             sender,
             started: Instant::now(),
             next_progress_ms: AtomicU64::new(0),
+            next_redraw_ms: AtomicU64::new(0),
             shards: Mutex::default(),
             storing: Mutex::default(),
         }
@@ -135,6 +138,14 @@ impl<'a> Host<'a> {
     fn tell(&self, event: Event) {
         // The receiver outlives every stage; if the run's thread is gone there is nobody left to tell.
         let _ = self.sender.send(Message::Event(Box::new(event)));
+    }
+
+    /// True at most once in the interval of progress.
+    fn is_due(&self, next_ms: &AtomicU64) -> bool {
+        let now_ms = self.started.elapsed().as_millis() as u64;
+        let due_ms = next_ms.load(Ordering::Relaxed);
+        let later_ms = now_ms + PROGRESS_INTERVAL.as_millis() as u64;
+        now_ms >= due_ms && next_ms.compare_exchange(due_ms, later_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     fn shards(&self) -> MutexGuard<'_, Shards> {
@@ -225,16 +236,7 @@ impl<'a> Host<'a> {
 
 impl StageHost for Host<'_> {
     fn progress(&self, n_done: u64, total: Option<u64>) {
-        let now_ms = self.started.elapsed().as_millis() as u64;
-        let next_ms = self.next_progress_ms.load(Ordering::Relaxed);
-        let is_last = total == Some(n_done);
-        if now_ms < next_ms && !is_last {
-            return;
-        }
-        let later_ms = now_ms + PROGRESS_INTERVAL.as_millis() as u64;
-        let won =
-            self.next_progress_ms.compare_exchange(next_ms, later_ms, Ordering::Relaxed, Ordering::Relaxed).is_ok();
-        if won || is_last {
+        if self.is_due(&self.next_progress_ms) || total == Some(n_done) {
             self.tell(Event::StageProgress { stage: self.stage.clone(), n_done, total });
         }
     }
@@ -246,6 +248,12 @@ impl StageHost for Host<'_> {
 
     fn output(&self, line: &str) {
         self.tell(Event::StageOutput { stage: self.stage.clone(), line: line.to_owned() });
+    }
+
+    fn redraw(&self, line: &str) {
+        if self.is_due(&self.next_redraw_ms) {
+            self.tell(Event::StageRedraw { stage: self.stage.clone(), line: line.to_owned() });
+        }
     }
 
     fn is_cancelled(&self) -> bool {

@@ -1,4 +1,4 @@
-//! The history of a run: every event goes to the listener and, but for progress, to the run's folder.
+//! The history of a run: every event goes to the listener and, but for what is passing, to the run's folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -51,7 +51,8 @@ impl<'a> Journal<'a> {
     pub fn emit(&mut self, event: Event) {
         let record = EventRecord { at_ms: now_ms(), event };
         (self.listen)(&record);
-        if self.broken.is_none() && !matches!(record.event, Event::StageProgress { .. }) {
+        let is_passing = matches!(record.event, Event::StageProgress { .. } | Event::StageRedraw { .. });
+        if self.broken.is_none() && !is_passing {
             self.broken = self.folder.append_event(&record).err();
         }
     }

@@ -22,6 +22,7 @@ mod extract_text;
 mod extraction;
 mod feature_spaces;
 pub mod finished;
+mod guard;
 mod import_features;
 mod kind;
 mod load_queries;
@@ -42,6 +43,7 @@ use pipeline_spec::{PipelineSpec, SpecError};
 pub use artifact::without_shards;
 pub use environment::Environment;
 pub use export::{Side, VectorFormat, Vectors, write_events};
+pub use guard::{GUARD_ARGUMENT, Guards, guard_programs};
 pub use kind::{Format, Kind, Slot};
 pub use pictures::Pictures;
 pub use predictions::{PredictionsError, write_predictions};
@@ -71,6 +73,8 @@ pub struct Settings {
     pub model_search: pipeline_nn::text::ModelSearch,
     /// The environment, from which `command` stages may inherit what they declare.
     pub environment: Environment,
+    /// What runs the programs of `command` stages, which cannot run without.
+    pub guards: Guards,
 }
 
 /// The kind of that name.

@@ -29,7 +29,7 @@ pub struct Cli {
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done, 1 check failed or stale, 2 usage or spec error, 3 a stage failed, 4 a bug,
-            5 check not comparable, 130/143 interrupted.
+            5 check not comparable, 129/130/131/143 interrupted.
 stdout carries data, stderr everything else.";
 
 /// What all commands share.

@@ -81,7 +81,7 @@ impl Lines {
                 let detail = because.as_ref().map_or("interrupted".to_owned(), |failed| format!("`{failed}` failed"));
                 self.released(Some(self.row(&self.palette.notable("skipped"), stage, &detail)))
             }
-            Event::StageProgress { .. } | Event::ArtifactDropped { .. } => Vec::new(),
+            Event::StageProgress { .. } | Event::StageRedraw { .. } | Event::ArtifactDropped { .. } => Vec::new(),
         }
     }
 

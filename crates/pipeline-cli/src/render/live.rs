@@ -59,6 +59,7 @@ impl Live {
             }
             Event::StageStarted { stage, .. } => self.start(stage, record.at_ms),
             Event::StageProgress { stage, n_done, total } => self.advance(stage, record.at_ms, *n_done, *total),
+            Event::StageRedraw { stage, line } => self.redraw(stage, line),
             _ => {}
         }
     }
@@ -89,6 +90,13 @@ impl Live {
         running.rate.sample(at_ms, n_done);
         running.bar.set_position(n_done);
         running.bar.set_message(words::progress(n_done, total, &running.rate));
+    }
+
+    /// The line of a program in the place of the reason why it runs.
+    fn redraw(&mut self, stage: &StageId, line: &str) {
+        if let Some(running) = self.running.get(stage) {
+            running.bar.set_message(line.trim().to_owned());
+        }
     }
 
     fn drop_finished(&mut self, event: &Event) {

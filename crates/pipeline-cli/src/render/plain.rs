@@ -21,6 +21,8 @@ pub struct Plain {
 
 struct Running {
     told_at_ms: u64,
+    /// When a line that a program redraws was told last.
+    redrawn_at_ms: Option<u64>,
     rate: Rate,
 }
 
@@ -38,6 +40,7 @@ impl Plain {
         match &record.event {
             Event::StageStarted { stage, .. } => self.on_started(stage, record.at_ms),
             Event::StageProgress { stage, n_done, total } => self.on_progress(stage, record.at_ms, *n_done, *total),
+            Event::StageRedraw { stage, line } => self.on_redraw(stage, record.at_ms, line),
             Event::StageFinished { stage, .. } | Event::StageFailed { stage, .. } => {
                 self.running.remove(stage);
             }
@@ -46,7 +49,8 @@ impl Plain {
     }
 
     fn on_started(&mut self, stage: &StageId, at_ms: u64) {
-        self.running.insert(stage.clone(), Running { told_at_ms: at_ms, rate: Rate::since(at_ms) });
+        self.running
+            .insert(stage.clone(), Running { told_at_ms: at_ms, redrawn_at_ms: None, rate: Rate::since(at_ms) });
         self.terminal.remark(&self.lines.row("runs", stage, &self.lines.reason(stage)));
     }
 
@@ -58,5 +62,15 @@ impl Plain {
         }
         running.told_at_ms = at_ms;
         self.terminal.note(&self.lines.row("...", stage, &words::progress(n_done, total, &running.rate)));
+    }
+
+    /// The first text of a line at once, as a sign of life, and then one now and then.
+    fn on_redraw(&mut self, stage: &StageId, at_ms: u64, line: &str) {
+        let Some(running) = self.running.get_mut(stage) else { return };
+        let is_due = running.redrawn_at_ms.is_none_or(|redrawn_ms| at_ms >= redrawn_ms + PROGRESS_EVERY_MS);
+        if is_due && self.terminal.verbosity > Verbosity::Quiet {
+            running.redrawn_at_ms = Some(at_ms);
+            self.terminal.note(&self.lines.row(self.terminal.err.dim("|").as_str(), stage, line));
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use pipeline_core::{Stage, StageId};
 use pipeline_engine::Graph;
 use pipeline_spec::{Axis, Draft, Override, PipelineSpec, Spanned, SpecError, StageSpec};
-use pipeline_stages::{Environment, Format, Settings};
+use pipeline_stages::{Environment, Format, Guards, Settings};
 
 use super::grid::Grid;
 use super::names::Names;
@@ -54,17 +54,20 @@ impl Sweep {
         let spec = draft.clone().build(&overrides, &axes)?;
         check_axes(&spec, &overrides)?;
         let environment = Environment::new(std::env::vars_os());
+        let guards = opened::guards();
         // So that what is wrong with the spec itself is not blamed on a point.
-        let (_, settings) = opened::build_stages(&spec, environment.clone())?;
+        let (_, settings) = opened::build_stages(&spec, environment.clone(), &guards)?;
         let axes = spec.sweep.clone();
         let grid = Grid::new(&axes)?;
         let mut definitions = Definitions::default();
         let base = definitions.of(&spec);
         let build = |point_idx: usize| {
-            build_point(&draft, &overrides, &grid, point_idx, &environment, &mut definitions).map_err(|error| {
-                let label = grid.label(point_idx);
-                Failure::from(error).under(format!("point {} ({label}) cannot be built", point_idx + 1))
-            })
+            build_point(&draft, &overrides, &grid, point_idx, (&environment, &guards), &mut definitions).map_err(
+                |error| {
+                    let label = grid.label(point_idx);
+                    Failure::from(error).under(format!("point {} ({label}) cannot be built", point_idx + 1))
+                },
+            )
         };
         let points = (0..grid.n_points()).map(build).collect::<Result<Vec<_>, _>>()?;
         check_effects(&grid, &points)?;
@@ -140,12 +143,12 @@ fn build_point(
     overrides: &[Override],
     grid: &Grid<'_>,
     point_idx: usize,
-    environment: &Environment,
+    (environment, guards): (&Environment, &Guards),
     definitions: &mut Definitions,
 ) -> Result<Point, SpecError> {
     let overrides = [overrides, &grid.overrides_at(point_idx)?].concat();
     let spec = draft.clone().build(&overrides, &[])?;
-    let (stages, _) = opened::build_stages(&spec, environment.clone())?;
+    let (stages, _) = opened::build_stages(&spec, environment.clone(), guards)?;
     let definitions = definitions.of(&spec);
     Ok(Point { spec, stages: stages.into_iter().map(Some).collect(), definitions })
 }

@@ -1,22 +1,22 @@
 //! `command`: any external program with declared inputs and outputs.
 
+mod output;
 mod outputs;
 mod params;
 mod running;
+mod tries;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
 use pipeline_spec::SpecError;
 
 use self::params::CommandParams;
-use self::running::Running;
 use self::variables::Variables;
+use crate::guard::{Guards, Program};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
 
 pub(crate) static KIND: Kind = Kind {
@@ -32,13 +32,14 @@ pub(crate) static KIND: Kind = Kind {
 struct CommandStage {
     params: CommandParams,
     variables: Variables,
+    guards: Guards,
 }
 
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let params = CommandParams::read(&context.stage.params)?;
     let spec_folder = context.spec.file.parent().unwrap_or(Path::new("/"));
     let variables = Variables::new(&params, context, spec_folder.into())?;
-    Ok(Box::new(CommandStage { params, variables }))
+    Ok(Box::new(CommandStage { params, variables, guards: context.settings.guards.clone() }))
 }
 
 impl Stage for CommandStage {
@@ -84,50 +85,35 @@ impl Stage for CommandStage {
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
-        let program = &self.params.run[0];
-        let mut running = Running::start(self.command(context)).map_err(|error| {
-            StageError::because(format!("`{program}` cannot be started"), error)
-                .with_help("`run` names a program on PATH or a path; a shell must be named: [sh, -c, \"…\"]")
-        })?;
-        let status = running.finish(context)?;
-        let quoted = running.quoted.make_contiguous();
-        if !status.success() {
-            return Err(running::failure(program, status, quoted));
-        }
-        outputs::keep(program, &self.params.outputs, context.scratch, quoted)?;
+        let printed = tries::run(self, context)?;
+        outputs::keep(&self.params.run[0], &self.params.outputs, context.scratch, &printed.quote())?;
         Ok(StageReport::default())
     }
 }
 
 impl CommandStage {
-    fn command(&self, context: &StageContext<'_>) -> Command {
-        let mut command = Command::new(self.program());
-        command
-            .arg0(&self.params.run[0])
-            .args(&self.params.run[1..])
-            .current_dir(context.scratch)
-            .env_clear()
-            .envs(self.variables.all(context))
-            .stdin(Stdio::null())
-            // A group of its own, so that an interrupt also stops what the program has started.
-            .process_group(0);
-        command
+    fn program(&self, context: &StageContext<'_>) -> Program {
+        Program {
+            path: self.program_path().into(),
+            args: self.params.run.clone(),
+            folder: context.scratch.into(),
+            variables: self.variables.all(context),
+        }
     }
 
     /// The program by its path, as a search of the PATH that it gets would find it.
     ///
-    /// A bare name would make the standard library fork this process, tables of its memory and all, to search in the
-    /// child; a path is spawned without.
-    fn program(&self) -> PathBuf {
+    /// A bare name would make the standard library fork the guard to search in the child; a path is spawned without.
+    fn program_path(&self) -> PathBuf {
         let name = Path::new(&self.params.run[0]);
-        let path = self.variables.get("PATH").unwrap_or_default();
-        if name.components().count() > 1 || self.params.run[0].contains('/') {
+        if self.params.run[0].contains('/') {
             return name.to_owned();
         }
         let is_program = |path: &PathBuf| {
             std::fs::metadata(path)
                 .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
         };
+        let path = self.variables.get("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
         folders.map(|folder| folder.join(name)).find(is_program).unwrap_or_else(|| name.to_owned())
     }

@@ -6,7 +6,6 @@ use std::path::{Component, Path, PathBuf};
 
 use pipeline_core::StageError;
 
-use super::running::quote;
 use crate::artifact;
 
 /// True for a path that stays inside the folder where the program runs.
@@ -16,8 +15,8 @@ pub(super) fn is_inside(path: &str) -> bool {
 
 /// Checks that every declared output of `program` is there and removes everything else.
 ///
-/// `quoted` are the last lines that the program printed.
-pub(super) fn keep(program: &str, outputs: &[String], scratch: &Path, quoted: &[String]) -> Result<(), StageError> {
+/// `quoted` are the last lines that the program printed, as the end of a message.
+pub(super) fn keep(program: &str, outputs: &[String], scratch: &Path, quoted: &str) -> Result<(), StageError> {
     for output in outputs {
         if let Some(link) = link_above(scratch, Path::new(output)) {
             let message = format!("the output `{output}` lies behind the link `{}`", link.display());
@@ -25,12 +24,18 @@ pub(super) fn keep(program: &str, outputs: &[String], scratch: &Path, quoted: &[
         }
         if std::fs::symlink_metadata(scratch.join(output)).is_err() {
             let message = format!("`{program}` did not leave its output `{output}`");
-            return Err(StageError::new(format!("{message}{}", quote(quoted)))
+            return Err(StageError::new(format!("{message}{quoted}"))
                 .with_help("the program runs in its own folder and must leave its outputs there"));
         }
     }
     let kept: BTreeSet<PathBuf> = outputs.iter().map(PathBuf::from).collect();
     remove_others(scratch, Path::new(""), &kept).map_err(|error| artifact::unwritable(scratch, error))
+}
+
+/// Removes everything that a failed try has left.
+pub(super) fn remove_all(scratch: &Path) -> Result<(), StageError> {
+    let removed = remove_others(scratch, Path::new(""), &BTreeSet::new());
+    removed.map_err(|error| artifact::unwritable(scratch, error))
 }
 
 /// The first folder on the way to an output that is a link.

@@ -1,19 +1,27 @@
 //! The params of `command`, and what is wrong with them.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
 
 use pipeline_spec::{Node, Span, SpecError, SpecPath, Value};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use serde::de::{self, Deserialize, Deserializer, Visitor};
 
 use super::outputs;
 use crate::kind::span_of;
 
 /// The params of `command`.
 ///
-/// The program runs in an empty folder, where it must leave its outputs. `INPUT_<NAME>` is the folder of an input's
-/// artifact, `SPEC_DIR` the folder of the spec.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+/// The program runs in an empty folder and must leave its outputs there; relative paths in its arguments start there.
+/// `$INPUT_<NAME>` is the folder of the artifact of input `<name>` (upper case, `_` for what is no letter or digit) and
+/// `$SPEC_DIR` the folder of the spec. Beside them the program gets PATH, HOME, and what `env` and `pass_env` name.
+/// Only a shell replaces variables in arguments: `[sh, -c, 'python "$SPEC_DIR/train.py" "$INPUT_A/a.txt" > out.txt']`.
+///
+/// It has no terminal: a question there, such as for a password, fails at once. With its end, all processes that it has
+/// started are ended. stdout and stderr are shown and recorded: what a program prints is no secret any more.
+#[derive(Debug, Clone, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CommandParams {
     /// The program and its arguments; no shell unless it is one, as in `[sh, -c, "…"]`.
@@ -36,6 +44,14 @@ pub(super) struct CommandParams {
     // Not part of the manifest, not even by name: they are said not to change the result.
     #[serde(default, skip_serializing)]
     pub(super) pass_env: Vec<String>,
+    /// How long it may take, such as `90s`, `10m`, `1.5h` or `2d`; then it is stopped, and the stage fails.
+    // Not part of the manifest: it only decides whether there is a result.
+    #[serde(default, skip_serializing)]
+    pub(super) timeout: Option<TimeLimit>,
+    /// How often it is started again when it fails or takes too long, each time in an empty folder and after a pause.
+    // Not part of the manifest: it only decides whether there is a result.
+    #[serde(default, skip_serializing)]
+    pub(super) retries: u32,
 }
 
 impl CommandParams {
@@ -71,4 +87,86 @@ pub(super) fn place(params: &Node, param: &str, name: &str) -> Span {
         _ => None,
     });
     span.unwrap_or_else(|| span_of(params, param)).clone()
+}
+
+/// A time with its unit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct TimeLimit(pub(super) Duration);
+
+impl TimeLimit {
+    fn parse(text: &str) -> Option<Self> {
+        const UNITS: [(&str, f64); 4] = [("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
+        let (number, seconds) = UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)))?;
+        let is_plain =
+            number.starts_with(|c: char| c.is_ascii_digit()) && number.chars().all(|c| c.is_ascii_digit() || c == '.');
+        let number: f64 = number.parse().ok().filter(|number| is_plain && *number > 0.0)?;
+        Duration::try_from_secs_f64(number * seconds).ok().map(Self)
+    }
+}
+
+impl fmt::Display for TimeLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} s", self.0.as_secs_f64())
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeLimit {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TimeVisitor;
+        impl Visitor<'_> for TimeVisitor {
+            type Value = TimeLimit;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a time with its unit, such as `90s`, `10m`, `1.5h` or `2d`")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TimeLimit, E> {
+                TimeLimit::parse(text).ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+        }
+        deserializer.deserialize_any(TimeVisitor)
+    }
+}
+
+impl JsonSchema for TimeLimit {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "TimeLimit".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": r"^[0-9]+(\.[0-9]+)?[smhd]$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_have_a_unit() {
+        for (text, seconds) in [("90s", 90.0), ("10m", 600.0), ("1.5h", 5400.0), ("2d", 172_800.0), ("0.5s", 0.5)] {
+            assert_eq!(TimeLimit::parse(text).map(|limit| limit.0.as_secs_f64()), Some(seconds), "{text}");
+        }
+        for text in [
+            "",
+            "s",
+            "10",
+            "0s",
+            "-1s",
+            "1e3s",
+            "ms",
+            "10 m",
+            "1h30m",
+            "inf s",
+            "nans",
+            "999999999999999999999d",
+            ".5s",
+        ] {
+            assert_eq!(TimeLimit::parse(text), None, "{text}");
+        }
+    }
 }

@@ -1,127 +1,178 @@
-//! A program while it runs: its output, its end, and how it is stopped.
+//! A program while it runs: its output is passed on, and it is stopped when it is to.
 
-use std::collections::VecDeque;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, ExitStatus};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::io::{self, PipeReader, Read as _};
 use std::time::{Duration, Instant};
 
-use pipeline_core::{StageContext, StageError};
-use rustix::process::Signal;
+use pipeline_core::{StageError, StageHost};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// How long a program may take to stop before it is killed: a run must end within two seconds of an interrupt.
-const GRACE: Duration = Duration::from_millis(800);
+use super::output::{LastLines, Output};
+use crate::guard::{End, Guard, Guards, News, Program};
 
-/// How often a silent program is looked at.
-const POLL: Duration = Duration::from_millis(20);
+/// How often it is asked whether the run is to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The lines of a program's output that an error quotes.
-const N_QUOTED_LINES: usize = 20;
+/// How much of the output is read at once.
+const CHUNK_BYTES: usize = 64 << 10;
 
-/// A started program and what it prints.
-pub(super) struct Running {
-    child: Child,
-    lines: Receiver<String>,
+/// How a program has ended.
+pub(super) struct Ended {
+    pub(super) how: How,
     /// The last lines that it printed.
-    pub(super) quoted: VecDeque<String>,
+    pub(super) printed: LastLines,
+}
+
+/// How a program has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum How {
+    /// With this exit code.
+    Exited(i32),
+    /// By this signal.
+    Signalled(i32),
+    /// It was stopped after the time that it may take.
+    TimedOut,
+}
+
+/// Runs a program to its end; whatever it has started is gone then.
+///
+/// # Errors
+/// When it cannot be started or contained, and when the run is to stop.
+pub(super) fn run(
+    program: Program,
+    guards: &Guards,
+    timeout: Option<Duration>,
+    host: &dyn StageHost,
+) -> Result<Ended, StageError> {
+    let name = program.args.first().cloned().unwrap_or_default();
+    let (mut running, reader) = start(program, guards, &name)?;
+    let deadline = timeout.map(|timeout| Instant::now() + timeout);
+    let (end, printed) = running.follow(reader, deadline, host)?;
+    let stopped = running.stopped;
+    if end.survivors.is_empty() {
+        guards.give_back(running.guard);
+    }
+    match stopped {
+        Some(Stopped::Cancelled) => return Err(StageError::cancelled()),
+        _ if !end.survivors.is_empty() => {
+            return Err(StageError::new(format!(
+                "`{name}` has left {} running, which cannot be killed",
+                list(&end.survivors)
+            )));
+        }
+        None if !end.left.is_empty() => {
+            host.warn(format!("`{name}` ended and left {} running, which was ended, too", list(&end.left)));
+        }
+        _ => {}
+    }
+    let how = match (stopped, end.code, end.signal) {
+        (Some(_), ..) => How::TimedOut,
+        (None, Some(code), _) => How::Exited(code),
+        (None, None, signal) => How::Signalled(signal.unwrap_or_default()),
+    };
+    Ok(Ended { how, printed })
+}
+
+/// A program and the guard that it has.
+struct Running {
+    guard: Guard,
+    stopped: Option<Stopped>,
+}
+
+/// Why a program was asked to stop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stopped {
+    Cancelled,
+    TimedOut,
+}
+
+fn start(program: Program, guards: &Guards, name: &str) -> Result<(Running, PipeReader), StageError> {
+    let unguarded = |error| StageError::because(format!("nothing can be started that guards `{name}`"), error);
+    let mut guard = guards.take().map_err(unguarded)?;
+    let (reader, writer) = io::pipe().map_err(unguarded)?;
+    rustix::io::ioctl_fionbio(&reader, true).map_err(|error| unguarded(error.into()))?;
+    if let Err(error) = guard.run(program, writer.into()) {
+        let help = "`run` names a program on PATH or a path; a shell must be named: [sh, -c, \"…\"]";
+        return Err(StageError::because(format!("`{name}` cannot be started"), error).with_help(help));
+    }
+    Ok((Running { guard, stopped: None }, reader))
 }
 
 impl Running {
-    /// Starts `command`, its standard output and error in one pipe so that their lines keep their order.
-    pub(super) fn start(mut command: Command) -> std::io::Result<Self> {
-        let (reader, writer) = std::io::pipe()?;
-        command.stdout(writer.try_clone()?).stderr(writer);
-        let child = command.spawn()?;
-        let (sender, lines) = std::sync::mpsc::channel();
-        std::thread::spawn(move || {
-            let mut reader = BufReader::new(reader);
-            let mut line = Vec::new();
-            while reader.read_until(b'\n', &mut line).is_ok_and(|n_bytes| n_bytes > 0) {
-                let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
-                line.clear();
-                if sender.send(text).is_err() {
-                    return;
-                }
-            }
-        });
-        Ok(Self { child, lines, quoted: VecDeque::new() })
-    }
-
-    /// Waits for the end of the program, passes its output on, and stops it when the run is to stop.
-    pub(super) fn finish(&mut self, context: &StageContext<'_>) -> Result<ExitStatus, StageError> {
-        let failed = |error| StageError::because("the program cannot be waited for", error);
-        let mut stopping: Option<Instant> = None;
-        let mut exited: Option<Instant> = None;
-        // The pipe closes when the program and all that it has started are gone; a daemon that keeps it open is not
-        // waited for.
-        while exited.is_none_or(|at| at.elapsed() < GRACE) {
-            match self.lines.recv_timeout(POLL) {
-                Ok(line) => self.keep(context, line),
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            if exited.is_none() && self.child.try_wait().map_err(failed)?.is_some() {
-                exited = Some(Instant::now());
-            }
-            match stopping {
-                None if context.host.is_cancelled() => {
-                    self.signal(Signal::TERM);
-                    stopping = Some(Instant::now());
-                }
-                Some(since) if since.elapsed() > GRACE => self.signal(Signal::KILL),
-                _ => {}
-            }
-        }
-        let status = self.wait(context, stopping).map_err(failed)?;
-        if stopping.is_some() { Err(StageError::cancelled()) } else { Ok(status) }
-    }
-
-    /// Waits for a program that has closed its output, which it may do long before it ends.
-    fn wait(&mut self, context: &StageContext<'_>, mut stopping: Option<Instant>) -> std::io::Result<ExitStatus> {
-        let mut pause = Duration::from_micros(50);
+    /// Waits for the end of the program, passes its output on, and stops it when it is to.
+    fn follow(
+        &mut self,
+        mut reader: PipeReader,
+        deadline: Option<Instant>,
+        host: &dyn StageHost,
+    ) -> Result<(End, LastLines), StageError> {
+        let mut output = Output::new(host);
+        let mut chunk = vec![0; CHUNK_BYTES];
+        let mut is_open = true;
         loop {
-            if let Some(status) = self.child.try_wait()? {
-                return Ok(status);
+            let (is_printing, has_news) = self.wait(is_open.then_some(&reader), deadline)?;
+            if is_printing {
+                is_open = read(&mut reader, &mut chunk, &mut output) != Some(0);
             }
-            if stopping.is_none() && context.host.is_cancelled() {
-                self.signal(Signal::TERM);
-                stopping = Some(Instant::now());
+            if has_news {
+                let News::Ended(end) = self.guard.news() else {
+                    return Err(StageError::new("the process that guards the program was ended")
+                        .with_help("the program was killed with it; run again"));
+                };
+                // Nothing that could print is left: what is not in the pipe by now never comes.
+                while read(&mut reader, &mut chunk, &mut output).is_some_and(|n_bytes| n_bytes > 0) {}
+                return Ok((end, output.finish()));
             }
-            if stopping.is_some_and(|since| since.elapsed() > GRACE) {
-                self.signal(Signal::KILL);
-            }
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(POLL);
+            self.stop_if_due(deadline, host);
         }
     }
 
-    fn keep(&mut self, context: &StageContext<'_>, line: String) {
-        context.host.output(&line);
-        if self.quoted.len() == N_QUOTED_LINES {
-            self.quoted.pop_front();
+    /// Waits for output, for news or for a while.
+    fn wait(&self, reader: Option<&PipeReader>, deadline: Option<Instant>) -> Result<(bool, bool), StageError> {
+        let until_deadline = deadline
+            .filter(|_| self.stopped.is_none())
+            .map_or(LOOK_EVERY, |deadline| deadline.saturating_duration_since(Instant::now()));
+        let timeout = Timespec::try_from(until_deadline.min(LOOK_EVERY)).ok();
+        let mut files = vec![PollFd::new(self.guard.socket(), PollFlags::IN)];
+        files.extend(reader.map(|reader| PollFd::new(reader, PollFlags::IN)));
+        match poll(&mut files, timeout.as_ref()) {
+            Ok(_) => Ok((files.get(1).is_some_and(|file| !file.revents().is_empty()), !files[0].revents().is_empty())),
+            Err(rustix::io::Errno::INTR) => Ok((false, false)),
+            Err(error) => Err(StageError::because("the program cannot be waited for", io::Error::from(error))),
         }
-        self.quoted.push_back(line);
     }
 
-    /// Signals the program and what it has started; they may be gone already.
-    fn signal(&self, signal: Signal) {
-        let group = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
-        if let Some(group) = group {
-            let _gone = rustix::process::kill_process_group(group, signal);
+    fn stop_if_due(&mut self, deadline: Option<Instant>, host: &dyn StageHost) {
+        let is_late = || deadline.is_some_and(|deadline| deadline <= Instant::now());
+        let reason = match self.stopped {
+            Some(Stopped::Cancelled) => return,
+            _ if host.is_cancelled() => Stopped::Cancelled,
+            None if is_late() => Stopped::TimedOut,
+            _ => return,
+        };
+        self.stopped = Some(reason);
+        self.guard.stop();
+    }
+}
+
+/// Reads what is there into `output`: the number of bytes, 0 at the end; none when there is nothing yet.
+fn read(reader: &mut PipeReader, chunk: &mut [u8], output: &mut Output<'_>) -> Option<usize> {
+    loop {
+        match reader.read(chunk) {
+            Ok(n_bytes) => {
+                output.push(&chunk[..n_bytes]);
+                return Some(n_bytes);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+            Err(_) => return Some(0),
         }
     }
 }
 
-pub(super) fn failure(program: &str, status: ExitStatus, quoted: &[String]) -> StageError {
-    use std::os::unix::process::ExitStatusExt as _;
-    let how = match (status.code(), status.signal()) {
-        (Some(code), _) => format!("exited with {code}"),
-        (None, Some(signal)) => format!("was ended by signal {signal}"),
-        (None, None) => "failed".to_owned(),
-    };
-    StageError::new(format!("`{program}` {how}{}", quote(quoted)))
-}
-
-pub(super) fn quote(lines: &[String]) -> String {
-    if lines.is_empty() { "; it printed nothing".to_owned() } else { format!("; it printed\n{}", lines.join("\n")) }
+/// `sleep` and `python`, each name once.
+fn list(names: &[String]) -> String {
+    let mut names: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    names.sort();
+    names.dedup();
+    names.join(", ")
 }

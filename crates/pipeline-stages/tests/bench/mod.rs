@@ -206,6 +206,8 @@ impl StageHost for Host<'_> {
 
     fn output(&self, _line: &str) {}
 
+    fn redraw(&self, _line: &str) {}
+
     fn is_cancelled(&self) -> bool {
         false
     }

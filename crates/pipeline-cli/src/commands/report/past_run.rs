@@ -212,6 +212,7 @@ impl Fold {
             Event::StageWarning { stage, message } => self.facts_of(&stage).remarks.push(format!("warning: {message}")),
             Event::StageWaiting { .. }
             | Event::StageProgress { .. }
+            | Event::StageRedraw { .. }
             | Event::StageOutput { .. }
             | Event::FilePublished { .. }
             | Event::ArtifactDropped { .. }

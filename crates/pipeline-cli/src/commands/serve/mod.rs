@@ -15,8 +15,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use pipeline_core::RunId;
 use pipeline_store::Store;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
 
 use crate::args::{ServeArgs, SpecArgs};
 use crate::commands::replay;
@@ -24,6 +22,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::locate;
 use crate::opened::Opened;
+use crate::signals;
 use crate::terminal::Terminal;
 use site::Site;
 
@@ -70,9 +69,9 @@ fn recorded_spec(artifacts: &Path, run: &str) -> std::path::PathBuf {
     artifacts.join("runs").join(run).join("spec.yaml")
 }
 
-/// Becomes true at the first SIGINT or SIGTERM: a server's usual end. The second ends the program at once.
+/// Becomes true at the first signal to end: a server's usual end. The second ends the program at once.
 fn stop_at_signals(port: u16) -> std::io::Result<Arc<AtomicBool>> {
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
+    let mut signals = signals::listen()?;
     let stop = Arc::new(AtomicBool::new(false));
     let flag = stop.clone();
     std::thread::Builder::new().name("signals".into()).spawn(move || {

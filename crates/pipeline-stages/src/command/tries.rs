@@ -1,0 +1,65 @@
+//! The tries that a program has: each in an empty folder, each after a longer pause.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pipeline_core::{StageContext, StageError, StageHost};
+
+use super::CommandStage;
+use super::output::LastLines;
+use super::outputs;
+use super::running::{self, Ended, How};
+
+/// The pause before the first further try; each later one is twice as long, up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// How often it is asked in a pause whether the run is to stop.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Runs the program until it succeeds or has no tries left; returns what it printed last.
+pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>) -> Result<LastLines, StageError> {
+    let timeout = stage.params.timeout.map(|limit| limit.0);
+    let n_tries = u64::from(stage.params.retries) + 1;
+    let mut pause = FIRST_PAUSE;
+    for try_number in 1.. {
+        let ended = running::run(stage.program(context), &stage.guards, timeout, context.host)?;
+        let Some(problem) = problem(stage, &ended) else { return Ok(ended.printed) };
+        if try_number == n_tries {
+            return Err(StageError::new(problem + &ended.printed.quote()));
+        }
+        let last = ended.printed.last().map(|line| format!(": {line}")).unwrap_or_default();
+        let next = format!("try {} of {n_tries} begins in {} s", try_number + 1, pause.as_secs_f64());
+        // No warning: those are kept with the result, which does not rest on the tries before.
+        context.host.output(&format!("[{problem}{last}; {next}]"));
+        wait(pause, context.host)?;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        outputs::remove_all(context.scratch)?;
+    }
+    unreachable!("BUG: the last try of a program returns")
+}
+
+/// What is wrong with how the program ended; none if nothing is.
+fn problem(stage: &CommandStage, ended: &Ended) -> Option<String> {
+    let how = match ended.how {
+        How::Exited(0) => return None,
+        How::Exited(code) => format!("exited with {code}"),
+        How::Signalled(signal) => format!("was ended by signal {signal}"),
+        How::TimedOut => {
+            let limit = stage.params.timeout.map(|limit| limit.to_string()).unwrap_or_default();
+            format!("did not end within {limit} and was stopped")
+        }
+    };
+    Some(format!("`{}` {how}", stage.params.run[0]))
+}
+
+fn wait(pause: Duration, host: &dyn StageHost) -> Result<(), StageError> {
+    let until = Instant::now() + pause;
+    while Instant::now() < until {
+        if host.is_cancelled() {
+            return Err(StageError::cancelled());
+        }
+        thread::sleep(LOOK_EVERY.min(until.saturating_duration_since(Instant::now())));
+    }
+    Ok(())
+}
