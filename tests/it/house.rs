@@ -76,6 +76,7 @@ fn links_in_the_documents_lead_somewhere() {
         "CONTRIBUTING.md",
         "artifacts/README.md",
         "docs/ci.md",
+        "docs/command.md",
         "docs/experiments.md",
         "docs/statistics.md",
         "docs/training.md",

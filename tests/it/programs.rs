@@ -1,4 +1,4 @@
-//! The programs of `command`: contained, heard to their end, bounded in time.
+//! The programs of `command`: contained, heard to their end, bounded in time, watched.
 
 use serde_json::Value;
 
@@ -117,6 +117,10 @@ fn mistakes_are_shown_where_they_stand() {
             "`run` is a text, but must be a list",
             "write `run: [python, train.py]`",
         ),
+        ("run: 'cat a | wc', outputs: [o]", "`run` is a text, but must be a list", "[sh, -c, '…']"),
+        ("run: [a], outputs: o", "expected a list", "write `[o]`"),
+        ("run: [a], outputs: [./o]", "the output `./o` has parts that change nothing", "write `o`"),
+        ("run: [a], outputs: [/o]", "the output `/o` is an absolute path", "`publish` copies them elsewhere"),
         ("run: [a], outputs: [o], timeout: 30", "a time with its unit, such as `90s`", "found"),
         ("run: [a], outputs: [o], timeout: soon", "a time with its unit, such as `90s`", "soon"),
         ("run: [a], outputs: [o], retries: -1", "expected a whole number from 0", "-1"),
@@ -124,6 +128,7 @@ fn mistakes_are_shown_where_they_stand() {
         ("run: [a], outputs: [o], env: { A=B: x }", "`A=B` cannot name a variable", "A=B"),
         ("run: [a], outputs: [o], env: { T: null }, pass_env: [T]", "`T` stands in `env`, too", "one of them"),
         ("run: [a], outputs: [o], pass_env: ['*']", "`*` cannot name a variable", "*"),
+        ("run: [sh, -c, 'cat ${INPUT_B}/o'], outputs: [o]", "unknown var `INPUT_B`", "`$INPUT_B`, or `$${INPUT_B}`"),
     ] {
         let reply = project(params).run(&["validate", "spec.yaml"]);
         assert_eq!(reply.code, Some(2), "{params}: {reply:?}");
@@ -143,4 +148,70 @@ fn inputs_that_would_share_a_variable_are_refused() {
         assert_eq!(reply.code, Some(2), "{reply:?}");
         assert!(reply.stderr.contains(&format!("the inputs `{one}` and `{two}` would both be `$INPUT_")), "{reply:?}");
     }
+}
+
+#[test]
+fn programs_and_scripts_that_run_names_are_watched() {
+    let outside = tempfile::tempdir().unwrap();
+    let tool = outside.path().join("tool").display().to_string();
+    for (run_param, script) in [
+        ("[./tool]", "tool"),
+        ("[tools/tool.sh]", "tools/tool.sh"),
+        ("[sh, '[FOLDER]/x.sh']", "x.sh"),
+        ("[sh, -c, '\"$SPEC_DIR/x.sh\" > out']", "x.sh"),
+        ("[sh, -c, '. \"$SPEC_DIR\"/lib/x.sh > out']", "lib/x.sh"),
+        ("[sh, -c, 'exec ${SPEC_DIR}/tool']", "tool"),
+        ("[nice, '[TOOL]']", tool.as_str()),
+        ("['[TOOL]']", tool.as_str()),
+    ] {
+        let project = Project::new();
+        let folder = project.path("").display().to_string();
+        let params = run_param.replace("[FOLDER]", folder.trim_end_matches('/')).replace("[TOOL]", &tool);
+        // As in a shell: `$${` is a `${` that is not one of the spec.
+        let params = params.replace("${SPEC_DIR}", "$${SPEC_DIR}");
+        let spec = format!("stages:\n  a: {{ kind: command, params: {{ run: {params}, outputs: [out] }} }}\n");
+        project.write("spec.yaml", &spec);
+        let write = |text: &str| {
+            project.write(script, &format!("#!/bin/sh\necho {text} | tee out\n"));
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(project.path(script), mode).unwrap();
+        };
+        write("one");
+        assert_eq!(run(&project).code, Some(0), "{run_param}: {:?}", run(&project));
+        assert!(run(&project).stderr.contains("nothing ran"), "{run_param}");
+        write("another");
+        let reply = run(&project);
+        assert!(reply.stderr.contains("source.run/"), "{run_param}: {reply:?}");
+        let folder = project.command(&["path", "spec.yaml", "a"]).output().unwrap().stdout;
+        let out = std::path::PathBuf::from(String::from_utf8(folder).unwrap().trim()).join("out");
+        assert_eq!(std::fs::read_to_string(out).unwrap(), "another\n", "{run_param}");
+    }
+}
+
+#[test]
+fn what_a_source_covers_and_what_the_system_has_adds_no_source() {
+    for params in [
+        "run: [./tool], outputs: [out], sources: [tool]",
+        "run: [./lib/tool], outputs: [out], sources: [lib]",
+        "run: [/bin/sh, -c, 'cat \"$SPEC_DIR/data.txt\" > out'], outputs: [out]",
+        "run: [touch, out, /tmp, lib/], outputs: [out]",
+    ] {
+        let project = project(params);
+        for name in ["tool", "lib/tool", "data.txt"] {
+            project.write(name, "#!/bin/sh\n: > out\n");
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+            std::fs::set_permissions(project.path(name), mode).unwrap();
+        }
+        let why = project.run(&["why", "spec.yaml", "a"]);
+        assert!(!why.stdout.contains("source.run/"), "{params}: {why:?}");
+    }
+}
+
+#[test]
+fn a_script_that_is_not_found_where_the_program_runs_is_explained() {
+    let project = project("run: [sh, train.sh], outputs: [out]");
+    project.write("train.sh", ": > out\n");
+    let reply = run(&project);
+    assert_eq!(reply.code, Some(3), "{reply:?}");
+    assert!(reply.stderr.contains("[sh, -c, 'sh \"$SPEC_DIR/train.sh\"']"), "{reply:?}");
 }

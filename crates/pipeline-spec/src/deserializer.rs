@@ -78,6 +78,7 @@ impl NodeDeserializer<'_> {
     fn list(&self) -> Result<&[Node], SpecError> {
         match &self.0.value {
             Value::List(items) => Ok(items),
+            Value::Str(text) => Err(self.expected("a list").with_help(format!("for a list of one, write `[{text}]`"))),
             _ => Err(self.expected("a list")),
         }
     }

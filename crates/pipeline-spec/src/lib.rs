@@ -54,7 +54,7 @@ pub use load::{Draft, load, parse, spec_path};
 pub use nearest::nearest;
 pub use node::{Node, Value};
 pub use overrides::Override;
-pub use path::SpecPath;
+pub use path::{SpecPath, absolute};
 pub use resolved::resolved_yaml;
 pub use schema::{KindSchema, json_schema};
 pub use source::{Span, Spanned, SpecFile};

@@ -100,7 +100,7 @@ impl JsonSchema for SpecPath {
 }
 
 /// The absolute path that `written` means in a file whose relative paths start in the absolute `folder`.
-pub(crate) fn absolute(folder: &Path, written: &str) -> PathBuf {
+pub fn absolute(folder: &Path, written: &str) -> PathBuf {
     clean(&folder.join(written))
 }
 

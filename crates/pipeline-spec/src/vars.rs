@@ -169,7 +169,17 @@ const ESCAPE_HELP: &str = "`${name}` is a var of the spec; write `$${` for a `${
 
 fn unknown_var<'a>(name: &str, span: &Span, known: impl IntoIterator<Item = &'a str, IntoIter: Clone>) -> SpecError {
     let error = SpecError::unknown("var", name, &reference(name, span), known);
+    if is_variable_of_programs(name) {
+        return error.with_help(format!(
+            "a variable that a program's shell replaces is written `${name}`, or `$${{{name}}}`; `${{…}}` is a var of the spec"
+        ));
+    }
     if error.help.is_some() { error } else { error.with_help("the spec defines no `vars`") }
+}
+
+/// `INPUT_B`, `HOME`: what is written as variables of the environment are.
+fn is_variable_of_programs(name: &str) -> bool {
+    name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
 /// Where in the text at `span` the var is named.

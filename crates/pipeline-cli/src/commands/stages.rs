@@ -93,10 +93,21 @@ fn description(kind: &Kind, palette: Palette) -> String {
             format!("  {}{optional}: {}", slot.name, slot.summary)
         })),
     }
+    let schema = (kind.params_schema)();
+    for paragraph in about(&schema) {
+        lines.extend([String::new(), paragraph]);
+    }
     lines.push(String::new());
     lines.push(palette.bold("params"));
-    lines.extend(params(&(kind.params_schema)()));
+    lines.extend(params(&schema));
     lines.join("\n")
+}
+
+/// What there is to know beside the params: the paragraphs after the first, which only says whose params they are.
+fn about(schema: &Value) -> Vec<String> {
+    let text = schema["description"].as_str().unwrap_or_default();
+    let lines = |paragraph: &str| paragraph.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
+    text.split("\n\n").skip(1).map(lines).collect()
 }
 
 /// One line for each param: name, type, default, what it is for.

@@ -4,6 +4,7 @@ mod output;
 mod outputs;
 mod params;
 mod running;
+mod scripts;
 mod tries;
 mod variables;
 
@@ -12,9 +13,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
-use pipeline_spec::SpecError;
+use pipeline_spec::{SpecError, Value};
 
 use self::params::CommandParams;
+use self::scripts::{Scripts, program_path};
 use self::variables::Variables;
 use crate::guard::{Guards, Program};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
@@ -32,14 +34,26 @@ pub(crate) static KIND: Kind = Kind {
 struct CommandStage {
     params: CommandParams,
     variables: Variables,
+    scripts: Scripts,
+    /// The program, where it is named by a path.
+    program: Option<PathBuf>,
+    spec_folder: PathBuf,
     guards: Guards,
 }
 
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
-    let params = CommandParams::read(&context.stage.params)?;
-    let spec_folder = context.spec.file.parent().unwrap_or(Path::new("/"));
-    let variables = Variables::new(&params, context, spec_folder.into())?;
-    Ok(Box::new(CommandStage { params, variables, guards: context.settings.guards.clone() }))
+    let node = &context.stage.params;
+    let params = CommandParams::read(node)?;
+    let spec_folder = context.spec.file.parent().unwrap_or(Path::new("/")).to_owned();
+    let variables = Variables::new(&params, context, spec_folder.clone().into())?;
+    let run = match node.get("run").map(|run| &run.value) {
+        Some(Value::List(items)) => items.as_slice(),
+        _ => &[],
+    };
+    let scripts = Scripts::new(run, &spec_folder);
+    let program = run.first().and_then(program_path);
+    let guards = context.settings.guards.clone();
+    Ok(Box::new(CommandStage { params, variables, scripts, program, spec_folder, guards }))
 }
 
 impl Stage for CommandStage {
@@ -58,26 +72,23 @@ impl Stage for CommandStage {
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
-        let mut names = BTreeSet::new();
-        self.params
-            .sources
-            .iter()
-            .map(|path| {
-                let path = path.path();
-                if let Err(error) = std::fs::metadata(path) {
-                    let message = format!("the source `{}` cannot be read", path.display());
-                    return Err(StageError::because(message, error).with_help("sources are relative to the spec file"));
-                }
-                let base = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-                let mut name = base.clone();
-                let mut n_same = 1;
-                while !names.insert(name.clone()) {
-                    n_same += 1;
-                    name = format!("{base}#{n_same}");
-                }
-                Ok(Source { name, path: path.to_owned() })
-            })
-            .collect()
+        let declared: Vec<&Path> = self.params.sources.iter().map(|path| path.path()).collect();
+        for path in &declared {
+            if let Err(error) = std::fs::metadata(path) {
+                let message = format!("the source `{}` cannot be read", path.display());
+                return Err(StageError::because(message, error).with_help("sources are relative to the spec file"));
+            }
+        }
+        let scripts = self.scripts.uncovered(&declared);
+        let mut names = Names::default();
+        let declared = declared.into_iter().map(|path| (String::new(), path));
+        // A name of their own, so that a script that is watched by itself does not rename a source.
+        let all = declared.chain(scripts.into_iter().map(|path| ("run/".to_owned(), path)));
+        Ok(all.map(|(prefix, path)| Source { name: names.new_name(prefix, path), path: path.to_owned() }).collect())
+    }
+
+    fn places(&self) -> Vec<PathBuf> {
+        self.scripts.places().collect()
     }
 
     fn runs_programs(&self) -> bool {
@@ -105,10 +116,10 @@ impl CommandStage {
     ///
     /// A bare name would make the standard library fork the guard to search in the child; a path is spawned without.
     fn program_path(&self) -> PathBuf {
-        let name = Path::new(&self.params.run[0]);
-        if self.params.run[0].contains('/') {
-            return name.to_owned();
+        if let Some(program) = &self.program {
+            return program.clone();
         }
+        let name = Path::new(&self.params.run[0]);
         let is_program = |path: &PathBuf| {
             std::fs::metadata(path)
                 .is_ok_and(|metadata| metadata.is_file() && metadata.permissions().mode() & 0o111 != 0)
@@ -116,5 +127,36 @@ impl CommandStage {
         let path = self.variables.get("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
         folders.map(|folder| folder.join(name)).find(is_program).unwrap_or_else(|| name.to_owned())
+    }
+
+    /// What may help a program that failed because it did not find a file of the spec's folder.
+    fn help(&self) -> Option<String> {
+        let arguments = &self.params.run[1..];
+        let lies_beside_spec = |argument: &&String| {
+            let path = Path::new(argument.as_str());
+            !argument.is_empty() && path.is_relative() && self.spec_folder.join(path).is_file()
+        };
+        let file = arguments.iter().find(lies_beside_spec)?;
+        Some(format!(
+            "`{file}` lies in the folder of the spec, but programs run in an empty folder of their own: a shell finds it \
+             as \"$SPEC_DIR/{file}\", as in [sh, -c, '{} \"$SPEC_DIR/{file}\"']",
+            self.params.run[0]
+        ))
+    }
+}
+
+/// Names of sources, each given once.
+#[derive(Default)]
+struct Names(BTreeSet<String>);
+
+impl Names {
+    /// The name of the file, with a number where another has it.
+    fn new_name(&mut self, prefix: String, path: &Path) -> String {
+        let base = prefix + &path.file_name().unwrap_or_default().to_string_lossy();
+        let numbered = (2..).map(|number| format!("{base}#{number}"));
+        let free = std::iter::once(base.clone()).chain(numbered).find(|name| !self.0.contains(name));
+        let name = free.expect("numbers do not end");
+        self.0.insert(name.clone());
+        name
     }
 }

@@ -8,9 +8,26 @@ use pipeline_core::StageError;
 
 use crate::artifact;
 
-/// True for a path that stays inside the folder where the program runs.
-pub(super) fn is_inside(path: &str) -> bool {
-    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+/// Says what is wrong with the path of an output, to follow the path, and what to do; nothing if it stays inside the folder
+/// where the program runs.
+///
+/// Each file has one spelling, so that results are found whoever wrote the spec.
+pub(super) fn problem(written: &str) -> Option<(&'static str, String)> {
+    let elsewhere = "outputs are left where the program runs; `publish` copies them elsewhere";
+    let mut parts = Vec::new();
+    for part in Path::new(written).components() {
+        match part {
+            Component::Normal(part) => parts.push(part.to_string_lossy()),
+            Component::CurDir => {}
+            Component::ParentDir => return Some(("has a `..` in it", elsewhere.to_owned())),
+            Component::RootDir | Component::Prefix(_) => return Some(("is an absolute path", elsewhere.to_owned())),
+        }
+    }
+    match parts.join("/") {
+        plain if plain.is_empty() => Some(("names no file", elsewhere.to_owned())),
+        plain if plain != written => Some(("has parts that change nothing", format!("write `{plain}`"))),
+        _ => None,
+    }
 }
 
 /// Checks that every declared output of `program` is there and removes everything else.
@@ -83,11 +100,20 @@ mod tests {
 
     #[test]
     fn outputs_stay_inside_the_scratch_folder() {
-        for good in ["a", "a/b.txt", "a b"] {
-            assert!(is_inside(good), "{good}");
+        for good in ["a", "a/b.txt", "a b", "..a"] {
+            assert_eq!(problem(good), None, "{good}");
         }
-        for bad in ["", "/a", "../a", "a/../b", "./a"] {
-            assert!(!is_inside(bad), "{bad}");
+        for (bad, expect) in [
+            ("", "names no file"),
+            ("./", "names no file"),
+            ("/a", "is an absolute path"),
+            ("../a", "has a `..` in it"),
+            ("a/../b", "has a `..` in it"),
+            ("./a", "has parts that change nothing"),
+            ("a/./b/", "has parts that change nothing"),
+        ] {
+            assert_eq!(problem(bad).map(|(problem, _)| problem), Some(expect), "{bad}");
         }
+        assert_eq!(problem("./a//b/").unwrap().1, "write `a/b`");
     }
 }

@@ -19,12 +19,16 @@ use crate::kind::span_of;
 /// `$SPEC_DIR` the folder of the spec. Beside them the program gets PATH, HOME, and what `env` and `pass_env` name.
 /// Only a shell replaces variables in arguments: `[sh, -c, 'python "$SPEC_DIR/train.py" "$INPUT_A/a.txt" > out.txt']`.
 ///
+/// A program or script that `run` names by its path is watched as if `sources` named it, also in a text for a shell as
+/// `$SPEC_DIR/…`; programs of the system are not. Whatever else is read must be named in `sources`.
+///
 /// It has no terminal: a question there, such as for a password, fails at once. With its end, all processes that it has
 /// started are ended. stdout and stderr are shown and recorded: what a program prints is no secret any more.
 #[derive(Debug, Clone, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CommandParams {
-    /// The program and its arguments; no shell unless it is one, as in `[sh, -c, "…"]`.
+    /// The program and its arguments; no shell unless it is one, as in `[sh, -c, "…"]`. A program's relative path starts
+    /// in the folder of the spec.
     #[schemars(length(min = 1))]
     pub(super) run: Vec<String>,
     /// The files and folders that it leaves, relative to where it runs.
@@ -60,6 +64,10 @@ impl CommandParams {
     /// # Errors
     /// The first thing that is wrong.
     pub(super) fn read(node: &Node) -> Result<Self, SpecError> {
+        if let Some(text) = node.get("run").and_then(Node::as_str) {
+            return Err(SpecError::at(span_of(node, "run"), "`run` is a text, but must be a list")
+                .with_help(format!("write `run: {}`", as_list(text))));
+        }
         let params: Self = pipeline_spec::params(node)?;
         if params.run.first().is_none_or(String::is_empty) {
             return Err(SpecError::at(span_of(node, "run"), "`run` must name a program"));
@@ -69,10 +77,9 @@ impl CommandParams {
                 .with_help("a stage is remembered by what it leaves"));
         }
         for output in &params.outputs {
-            if !outputs::is_inside(output) {
+            if let Some((problem, help)) = outputs::problem(output) {
                 let span = place(node, "outputs", output);
-                return Err(SpecError::at(&span, format!("the output `{output}` is not a relative path"))
-                    .with_help("outputs are left where the program runs; `publish` copies them elsewhere"));
+                return Err(SpecError::at(&span, format!("the output `{output}` {problem}")).with_help(help));
             }
         }
         Ok(params)
@@ -87,6 +94,16 @@ pub(super) fn place(params: &Node, param: &str, name: &str) -> Span {
         _ => None,
     });
     span.unwrap_or_else(|| span_of(params, param)).clone()
+}
+
+/// What a text for a shell looks like as a list.
+fn as_list(text: &str) -> String {
+    let needs_shell =
+        text.contains(['"', '\'', '$', '|', '&', ';', '<', '>', '*', '(', '`', '\n', '{', '[', '#', ',', ':']);
+    match needs_shell {
+        true => "[sh, -c, '…']` with the text in the place of `…".to_owned(),
+        false => format!("[{}]", text.split_whitespace().collect::<Vec<_>>().join(", ")),
+    }
 }
 
 /// A time with its unit.

@@ -91,7 +91,11 @@ fn start(program: Program, guards: &Guards, name: &str) -> Result<(Running, Pipe
     let (reader, writer) = io::pipe().map_err(unguarded)?;
     rustix::io::ioctl_fionbio(&reader, true).map_err(|error| unguarded(error.into()))?;
     if let Err(error) = guard.run(program, writer.into()) {
-        let help = "`run` names a program on PATH or a path; a shell must be named: [sh, -c, \"…\"]";
+        let help = if name.contains(char::is_whitespace) {
+            "`run` lists the program and its arguments one by one: [python, train.py]; a shell must be named: [sh, -c, \"…\"]"
+        } else {
+            "`run` names a program on PATH, or a path relative to the spec; a shell must be named: [sh, -c, \"…\"]"
+        };
         return Err(StageError::because(format!("`{name}` cannot be started"), error).with_help(help));
     }
     Ok((Running { guard, stopped: None }, reader))

@@ -26,7 +26,7 @@ pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>) -> Result<La
         let ended = running::run(stage.program(context), &stage.guards, timeout, context.host)?;
         let Some(problem) = problem(stage, &ended) else { return Ok(ended.printed) };
         if try_number == n_tries {
-            return Err(StageError::new(problem + &ended.printed.quote()));
+            return Err(StageError { help: stage.help(), ..StageError::new(problem + &ended.printed.quote()) });
         }
         let last = ended.printed.last().map(|line| format!(": {line}")).unwrap_or_default();
         let next = format!("try {} of {n_tries} begins in {} s", try_number + 1, pause.as_secs_f64());

@@ -1,0 +1,126 @@
+//! The program and the scripts that `run` names by their paths: they are watched though no source names them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use pipeline_spec::{Node, absolute};
+
+/// The endings of scripts.
+const EXTENSIONS: [&str; 16] =
+    ["R", "awk", "bash", "jl", "js", "lua", "mjs", "php", "pl", "py", "r", "rb", "sed", "sh", "ts", "zsh"];
+
+/// Where the system keeps its own programs. They are not watched: machines that share results differ in them.
+const OF_THE_SYSTEM: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/nix", "/snap", "/opt/homebrew"];
+
+/// The variable with the folder of the spec, as a shell reads it.
+const SPEC_DIR: [&str; 2] = ["$SPEC_DIR", "${SPEC_DIR}"];
+
+/// What ends a path in a text for a shell.
+const ENDS: [char; 15] = ['"', '\'', ' ', '\t', '\n', ';', '|', '&', '<', '>', '(', ')', '$', '`', '*'];
+
+/// The paths in `run` at which there may be a program or a script.
+pub(super) struct Scripts {
+    named: Vec<PathBuf>,
+    spec_folder: PathBuf,
+}
+
+impl Scripts {
+    /// Finds the paths by their text alone.
+    pub(super) fn new(run: &[Node], spec_folder: &Path) -> Self {
+        let arguments = run.iter().skip(1).flat_map(|argument| named_by(argument, spec_folder));
+        let may_run = |path: &PathBuf| path.extension().is_none() || is_named_as_script(path);
+        let named = run.first().and_then(program_path).into_iter().chain(arguments.filter(may_run)).collect();
+        Self { named, spec_folder: spec_folder.to_owned() }
+    }
+
+    /// The files that are to be watched now: those that no source covers.
+    pub(super) fn uncovered(&self, sources: &[&Path]) -> Vec<&Path> {
+        let mut found: Vec<&Path> = Vec::new();
+        for path in self.named.iter().map(PathBuf::as_path) {
+            let is_covered = sources.iter().any(|source| path.starts_with(source));
+            if !is_covered && !found.contains(&path) && self.is_watched(path) {
+                found.push(path);
+            }
+        }
+        found
+    }
+
+    /// The paths that were looked at. Not folders, whose times change with what is in them.
+    pub(super) fn places(&self) -> impl Iterator<Item = PathBuf> {
+        self.named.iter().filter(|path| !path.is_dir()).cloned()
+    }
+
+    fn is_watched(&self, path: &Path) -> bool {
+        let Ok(metadata) = fs::metadata(path) else { return false };
+        let may_run = is_named_as_script(path) || metadata.permissions().mode() & 0o111 != 0;
+        metadata.is_file() && may_run && (path.starts_with(&self.spec_folder) || !is_of_the_system(path))
+    }
+}
+
+/// The path of the program, if it is named by one: a relative path starts where those of sources do, since the folder
+/// in which it runs is empty.
+pub(super) fn program_path(program: &Node) -> Option<PathBuf> {
+    let written = program.as_str().filter(|written| written.contains('/'))?;
+    Some(absolute(program.folder(), written))
+}
+
+/// The paths that an argument is or, for a shell, holds.
+fn named_by(argument: &Node, spec_folder: &Path) -> Vec<PathBuf> {
+    let written = argument.as_str().unwrap_or_default();
+    let is_path = written.contains('/') || is_named_as_script(Path::new(written));
+    let mut paths = below_spec_dir(written, spec_folder);
+    if is_path && !written.contains(ENDS) {
+        paths.push(absolute(argument.folder(), written));
+    }
+    paths
+}
+
+/// The paths that begin with `$SPEC_DIR/` in a text for a shell, quoted or not.
+fn below_spec_dir(text: &str, spec_folder: &Path) -> Vec<PathBuf> {
+    let mut paths = Vec::new();
+    for variable in SPEC_DIR {
+        for (at, _) in text.match_indices(variable) {
+            let rest = &text[at + variable.len()..];
+            let rest = rest.strip_prefix('"').unwrap_or(rest);
+            let Some(rest) = rest.strip_prefix('/') else { continue };
+            let end = rest.find(ENDS).unwrap_or(rest.len());
+            if end > 0 {
+                paths.push(absolute(spec_folder, &rest[..end]));
+            }
+        }
+    }
+    paths
+}
+
+fn is_named_as_script(path: &Path) -> bool {
+    path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| EXTENSIONS.contains(&extension))
+}
+
+/// Also what only links to a program of the system, as the `python` of a virtual environment does.
+fn is_of_the_system(path: &Path) -> bool {
+    let at = fs::canonicalize(path);
+    at.is_ok_and(|path| OF_THE_SYSTEM.iter().any(|folder| path.starts_with(folder)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_the_specs_folder_are_found_in_a_text_for_a_shell() {
+        for (text, expect) in [
+            (r#"python "$SPEC_DIR/train.py" > o"#, vec!["/s/train.py"]),
+            (
+                r#"sh "$SPEC_DIR"/a.sh; ${SPEC_DIR}/b.sh && "${SPEC_DIR}/c/d.sh""#,
+                vec!["/s/a.sh", "/s/b.sh", "/s/c/d.sh"],
+            ),
+            ("$SPEC_DIR/../tools/x.py|cat", vec!["/tools/x.py"]),
+            (r#"cat "$SPEC_DIR"/notes/*"#, vec!["/s/notes"]),
+            ("$SPEC_DIRECTORY/a.sh $SPEC_DIR", vec![]),
+        ] {
+            let expect: Vec<PathBuf> = expect.iter().map(PathBuf::from).collect();
+            assert_eq!(below_spec_dir(text, Path::new("/s")), expect, "{text}");
+        }
+    }
+}
