@@ -29,7 +29,7 @@ fn of_an_older_program() -> Project {
 /// Puts the record of `key` under the key that it had in version 0.
 fn older(store: &Store, project: &Project, key: &Key) -> Key {
     let record = store.record(key).unwrap().unwrap();
-    let text = record.manifest.text().replace("version = \"1\"", "version = \"0\"");
+    let text = record.manifest.text().replace("version = \"2\"", "version = \"0\"");
     let manifest = Manifest::parse(&text).unwrap();
     let older = Record { key: manifest.key(), manifest, ..record };
     store.put_record(&older).unwrap();
@@ -42,15 +42,15 @@ fn older(store: &Store, project: &Project, key: &Key) -> Key {
 fn a_former_result_is_adopted_and_said_to_be() {
     let project = of_an_older_program();
     let why = project.run(&["why", "spec.yaml", "head"]);
-    assert!(why.stdout.starts_with("`head` runs: version 0 -> 1\n"), "{why:?}");
+    assert!(why.stdout.starts_with("`head` runs: version 0 -> 2\n"), "{why:?}");
     assert!(why.stdout.contains("`pipeline run [FOLDER]/spec.yaml --accept head`"), "{why:?}");
 
     let reply =
         project.run(&["run", "spec.yaml", "--accept", "tail", "--accept", "head", "--jobs", "1", "--threads", "2"]);
     let expect = "\
 spec: 2 stages, 1 at once, 2 threads; run [RUN]
-adopted head from [SHORT] (version 0 -> 1)
-adopted tail from [SHORT] (version 0 -> 1)
+adopted head from [SHORT] (version 0 -> 2)
+adopted tail from [SHORT] (version 0 -> 2)
 reused head
 reused tail
 2 stages: nothing ran, 2 reused, [TIME]";
@@ -60,7 +60,7 @@ reused tail
     let why = project.run(&["why", "spec.yaml", "tail"]);
     let expect = "`tail` does not run: its result is remembered under [SHORT]";
     assert!(why.stdout.starts_with(expect), "{why:?}");
-    assert!(why.stdout.contains("adopted from [SHORT] (version 0 -> 1)"), "{why:?}");
+    assert!(why.stdout.contains("adopted from [SHORT] (version 0 -> 2)"), "{why:?}");
     let store = Store::open(&project.path("artifacts")).unwrap();
     let last = store.last(&project.path("spec.yaml")).unwrap();
     let record = store.record(&last.stages[&"tail".parse::<StageId>().unwrap()].key).unwrap().unwrap();
@@ -73,7 +73,7 @@ fn without_it_the_stage_runs() {
     let project = of_an_older_program();
     let reply = project.run(&["run", "spec.yaml"]);
     assert!(reply.stderr.contains("2 stages: 2 ran"), "{reply:?}");
-    assert!(reply.stderr.contains("version 0 -> 1"), "{reply:?}");
+    assert!(reply.stderr.contains("version 0 -> 2"), "{reply:?}");
 }
 
 #[test]
