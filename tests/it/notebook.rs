@@ -184,6 +184,26 @@ fn the_warnings_of_reused_stages_are_shown_again() {
     assert_eq!(reused["report"]["warnings"].as_array().unwrap().len(), 2);
 }
 
+#[test]
+fn predictions_that_the_evaluator_refuses_are_announced() {
+    let project = notebook_with_features();
+    let queries = fs::read_to_string(fixtures().join("data/mini/MR_valid_queries.jsonl")).unwrap();
+    let queries = queries.replace("\"query_id\": 100001, ", "").replace("\"query_id\": 100003", "\"query_id\": 100002");
+    project.write("odd.jsonl", &queries);
+    let set = ["--set", "valid-queries.params.path=odd.jsonl"];
+    let warnings = run(&project, &set).stderr;
+    assert!(warnings.contains("warning: valid-queries: 1 line has no id, the first at line 1"), "{warnings}");
+    assert!(
+        warnings.contains("1 line repeats the id, but not the text or the image ids, of an earlier line"),
+        "{warnings}"
+    );
+    let reply = project.run(&[&["predict", "spec.yaml"] as &[&str], &set].concat());
+    assert_eq!((reply.code, reply.stdout.lines().count()), (Some(0), 188));
+    let expect = "warning: 1 line has no query id, which MUGE's evaluator refuses\n\
+                  warning: 1 line has the query id of an earlier line; MUGE's evaluator counts the last";
+    assert_eq!(reply.stderr, expect);
+}
+
 /// MUGE's test split is ranked for a submission, and nothing says that its recall was 0.
 #[test]
 fn a_split_without_labels_is_predicted_and_not_measured() {

@@ -35,7 +35,7 @@ pub use decode::{DecodeError, Format, MAX_PIXELS, RgbImage, decode};
 pub use error::DataError;
 pub use images::{ImageRow, ImageTsv};
 pub use picture::{Picture, picture};
-pub use predictions::{Dialect, Score, score, write_predictions};
+pub use predictions::{Dialect, Score, WrittenPredictions, score, write_predictions};
 pub use queries::{QueryReading, QueryRow, Remark, SkippedLine, read_queries, repeated_ids};
 pub use resize::{Filter, resize};
 pub use shards::{

@@ -1,6 +1,6 @@
 //! MUGE's prediction file, and a score by the rules of its public evaluator.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
@@ -19,24 +19,74 @@ pub enum Dialect {
     ChineseClip,
 }
 
-/// Writes one `{"query_id": …, "item_ids": […]}` a line, ids as integers where they are. Returns the number of lines.
+/// What was written, and lines that the evaluator will not count or take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct WrittenPredictions {
+    /// Lines in all.
+    pub n_lines: u64,
+    /// Lines whose query has no id.
+    pub n_without_id: u64,
+    /// Lines with an id that is not an integer, be it of the query or of an image.
+    pub n_with_texts: u64,
+    /// Lines whose query has a line before.
+    pub n_repeated: u64,
+    /// Lines with fewer than ten ids, since the pool has no more.
+    pub n_short: u64,
+}
+
+impl WrittenPredictions {
+    /// What a submission should not be sent without knowing, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let counts = [
+            (self.n_without_id, "no query id, which MUGE's evaluator refuses"),
+            (self.n_with_texts, "an id that is not an integer, which MUGE's evaluator refuses"),
+            (self.n_repeated, "the query id of an earlier line; MUGE's evaluator counts the last"),
+            (self.n_short, "fewer than ten image ids, since the pool has no more; MUGE's evaluator refuses that"),
+        ];
+        let counted = counts.into_iter().filter(|(n_lines, _)| *n_lines > 0);
+        let sentence = |(n_lines, what)| match n_lines {
+            1 => format!("1 line has {what}"),
+            _ => format!("{n_lines} lines have {what}"),
+        };
+        counted.map(sentence).collect()
+    }
+
+    fn count(&mut self, query_id: &Value, ids: &[Value], is_repeated: bool) {
+        let is_text = |id: &Value| !id.is_i64() && !id.is_null();
+        self.n_lines += 1;
+        self.n_without_id += u64::from(query_id.is_null());
+        self.n_with_texts += u64::from(is_text(query_id) || ids.iter().any(is_text));
+        self.n_repeated += u64::from(is_repeated);
+        self.n_short += u64::from(ids.len() < N_IDS);
+    }
+}
+
+/// Writes one `{"query_id": …, "item_ids": […]}` a line, ids as integers where they are.
 ///
 /// The evaluator wants ten different ids a line: where the pool has fewer images, a line has fewer.
 ///
 /// # Errors
 /// When `out` fails.
-pub fn write_predictions(out: &mut dyn Write, dialect: Dialect, rankings: &[RankingRow]) -> io::Result<u64> {
+pub fn write_predictions(
+    out: &mut dyn Write,
+    dialect: Dialect,
+    rankings: &[RankingRow],
+) -> io::Result<WrittenPredictions> {
     let [query, items] = match dialect {
         Dialect::Muge => ["query_id", "item_ids"],
         Dialect::ChineseClip => ["text_id", "image_ids"],
     };
+    let mut written = WrittenPredictions::default();
+    let mut seen = HashSet::new();
     for row in rankings {
         let ids: Vec<Value> = row.top_ids.iter().take(N_IDS).map(|id| as_id(id)).collect();
         let query_id = row.query_id.as_deref().map_or(Value::Null, as_id);
+        let is_repeated = row.query_id.as_deref().is_some_and(|id| !seen.insert(id));
+        written.count(&query_id, &ids, is_repeated);
         let line = json!({ query: query_id, items: ids });
         writeln!(out, "{line}")?;
     }
-    Ok(rankings.len() as u64)
+    Ok(written)
 }
 
 /// An integer if the text is the canonical text of one.
@@ -114,7 +164,7 @@ mod tests {
 
     fn written(rankings: &[RankingRow]) -> String {
         let mut out = Vec::new();
-        assert_eq!(write_predictions(&mut out, Dialect::Muge, rankings).unwrap(), rankings.len() as u64);
+        assert_eq!(write_predictions(&mut out, Dialect::Muge, rankings).unwrap().n_lines, rankings.len() as u64);
         String::from_utf8(out).unwrap()
     }
 
@@ -161,6 +211,29 @@ mod tests {
         for (found, expected) in found.iter().zip(expected) {
             assert!((found * 100.0 - expected).abs() < 1e-9, "{score:?}");
         }
+    }
+
+    #[test]
+    fn lines_that_the_evaluator_does_not_count_are_counted() {
+        let warnings =
+            |rankings: &[RankingRow]| write_predictions(&mut Vec::new(), Dialect::Muge, rankings).unwrap().warnings();
+        assert!(warnings(&[ranking("1", 10..20), ranking("2", 10..20)]).is_empty());
+        let without_id = RankingRow { query_id: None, ..ranking("", 10..20) };
+        assert_eq!(
+            warnings(&[
+                without_id,
+                ranking("a", 10..20),
+                ranking("1", 10..20),
+                ranking("1", 10..19),
+                ranking("1", 0..0)
+            ]),
+            [
+                "1 line has no query id, which MUGE's evaluator refuses",
+                "1 line has an id that is not an integer, which MUGE's evaluator refuses",
+                "2 lines have the query id of an earlier line; MUGE's evaluator counts the last",
+                "2 lines have fewer than ten image ids, since the pool has no more; MUGE's evaluator refuses that",
+            ]
+        );
     }
 
     #[test]

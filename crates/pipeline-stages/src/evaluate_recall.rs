@@ -1,5 +1,6 @@
 //! `evaluate-recall`: every query against every image, and MUGE's any-hit Recall@k.
 
+mod counts;
 mod measured;
 
 use std::collections::BTreeMap;
@@ -16,8 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{self, Features};
 use crate::feature_spaces::{self, Named};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
-use crate::relevance::{Asked, has_text, names_images};
+use crate::relevance::{Asked, has_text, ids_that_do_not_meet};
 use crate::train_projection::must_align;
+use counts::Counts;
 use measured::Measured;
 
 /// What the names of metrics over images begin with.
@@ -160,7 +162,7 @@ impl Stage for EvaluateRecall {
         let start = Instant::now();
         let metrics = evaluation.metrics(&self.params.k, context.n_threads);
         let statistics_seconds = start.elapsed().as_secs_f64();
-        Counts::of(&queries).warn(context, &metrics);
+        Counts::of(&queries).warn(context, &metrics, || ids_that_do_not_meet(&queries, &images));
         artifact::write_json(&context.scratch.join(artifact::METRICS), &metrics)?;
         Ok(StageReport {
             n_rows: Some(evaluation.rankings.len() as u64),
@@ -316,43 +318,6 @@ fn headline(metrics: &Metrics, k: &[usize]) -> String {
         metrics["pool_size"],
         metrics["n_answerable"]
     )
-}
-
-/// Queries by whether they can be counted.
-struct Counts {
-    n_queries: usize,
-    n_without_text: usize,
-    /// Of those with a text.
-    n_without_labels: usize,
-}
-
-impl Counts {
-    fn of(queries: &[QueryRow]) -> Self {
-        let n_without_text = queries.iter().filter(|query| !has_text(query)).count();
-        let n_without_labels = queries.iter().filter(|query| has_text(query) && !names_images(query)).count();
-        Self { n_queries: queries.len(), n_without_text, n_without_labels }
-    }
-
-    /// Says which queries do not count, or cannot be answered.
-    fn warn(&self, context: &StageContext<'_>, metrics: &Metrics) {
-        let Self { n_queries, n_without_text, n_without_labels } = *self;
-        let warn = |message: String| context.host.warn(message);
-        if n_without_text > 0 {
-            warn(format!("{n_without_text} of {n_queries} queries have no text: they are not ranked and do not count"));
-        }
-        if metrics["n_queries"] == 0.0 {
-            warn("no labels: no query with a text names its relevant images, so that no recall is measured".into());
-        } else if n_without_labels > 0 {
-            warn(format!("{n_without_labels} of {n_queries} queries name no relevant images and do not count"));
-        }
-        let n_missing = metrics["n_queries"] - metrics["n_answerable"];
-        if n_missing > 0.0 {
-            warn(format!(
-                "{n_missing} of {} queries have no relevant image among the {} of the pool and count as misses",
-                metrics["n_queries"], metrics["pool_size"]
-            ));
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipeline_data::Dialect;
+use pipeline_data::{Dialect, WrittenPredictions};
 
 use crate::artifact::RANKINGS;
 
@@ -18,7 +18,7 @@ pub enum PredictionsError {
 }
 
 /// Writes the predictions of the evaluation whose artifact is `folder`: one a line with the fields of `dialect`, in the
-/// order of the queries. Returns the number of lines.
+/// order of the queries.
 ///
 /// # Errors
 /// When the rankings cannot be read or `out` fails.
@@ -26,7 +26,7 @@ pub fn write_predictions(
     folder: &Path,
     dialect: Dialect,
     out: &mut dyn std::io::Write,
-) -> Result<u64, PredictionsError> {
+) -> Result<WrittenPredictions, PredictionsError> {
     let rankings = pipeline_data::read_rankings(&folder.join(RANKINGS))?;
     Ok(pipeline_data::write_predictions(out, dialect, &rankings)?)
 }

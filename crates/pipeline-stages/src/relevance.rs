@@ -26,6 +26,16 @@ impl Asked {
     }
 }
 
+/// The first id that a query names and the first of the images, for when none of the former is among the latter.
+pub(crate) fn ids_that_do_not_meet(queries: &[QueryRow], images: &Features) -> String {
+    let named = queries.iter().flat_map(|query| query.image_ids.iter().flatten()).next();
+    let there = images.ids.iter().flatten().next();
+    match (named, there) {
+        (Some(named), Some(there)) => format!(" (the first query names `{named}`, the first image is `{there}`)"),
+        _ => String::new(),
+    }
+}
+
 /// Whether a query can be encoded.
 pub(crate) fn has_text(query: &QueryRow) -> bool {
     !query.text.is_empty()

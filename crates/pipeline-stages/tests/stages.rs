@@ -158,6 +158,14 @@ fn queries_without_labels_are_ranked_and_not_measured() {
     assert_eq!(bench.report("evaluate").metrics["n_queries"], (n_lines - 1) as f64);
     let expect = format!("1 of {n_lines} queries name no relevant images and do not count");
     assert!(bench.warnings.contains(&expect), "{:?}", bench.warnings);
+
+    // Ids written in another way find nothing: the warning shows both.
+    std::fs::write(&file, labelled.replace("[2", "[92").replace(", 2", ", 92")).unwrap();
+    let bench = Bench::new(&yaml).run_all();
+    let expect =
+        format!("{n_lines} of {n_lines} queries have no relevant image among the 150 of the pool and count as misses");
+    let warning = bench.warnings.iter().find(|warning| warning.starts_with(&expect)).expect("a warning");
+    assert!(warning.contains(" (the first query names `9"), "{warning}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use pipeline_core::StageId;
-use pipeline_data::Dialect;
+use pipeline_data::{Dialect, WrittenPredictions};
 use pipeline_stages::Format;
 
 use crate::args::{PredictArgs, PredictFormat};
@@ -31,18 +31,20 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     };
     match &args.output {
         Some(file) => {
-            let n_lines = whole_file::write(file, &mut |path| {
+            let written = whole_file::write(file, &mut |path| {
                 let mut out =
                     BufWriter::new(std::fs::File::create(path).map_err(|error| whole_file::cannot(file, &error))?);
-                let n_lines = write(artifact.folder(), dialect, &mut out)?;
+                let written = write(artifact.folder(), dialect, &mut out)?;
                 out.flush().map_err(|error| whole_file::cannot(file, &error))?;
-                Ok(n_lines)
+                Ok(written)
             })?;
-            terminal.remark(&format!("{}: {} of `{stage}`", file.display(), counted(n_lines, "prediction")));
+            warn(&written, terminal);
+            terminal.remark(&format!("{}: {} of `{stage}`", file.display(), counted(written.n_lines, "prediction")));
         }
         None => {
             let mut out = Vec::new();
-            write(artifact.folder(), dialect, &mut out)?;
+            let written = write(artifact.folder(), dialect, &mut out)?;
+            warn(&written, terminal);
             io::stdout().lock().write_all(&out)?;
         }
     }
@@ -72,6 +74,11 @@ pub fn evaluation(opened: &Opened, name: Option<&str>) -> Result<StageId, Failur
     }
 }
 
-fn write(artifact: &Path, dialect: Dialect, out: &mut dyn Write) -> Result<u64, Failure> {
+fn warn(written: &WrittenPredictions, terminal: &Terminal) {
+    let word = terminal.err.notable("warning");
+    written.warnings().iter().for_each(|warning| terminal.note(&format!("{word}: {warning}")));
+}
+
+fn write(artifact: &Path, dialect: Dialect, out: &mut dyn Write) -> Result<WrittenPredictions, Failure> {
     pipeline_stages::write_predictions(artifact, dialect, out).map_err(|error| Failure::because(Exit::Usage, &error))
 }

@@ -35,7 +35,14 @@ impl Header {
     fn text(file: &mut impl Read) -> io::Result<Result<String, String>> {
         let mut start = [0; 8];
         if file.read_exact(&mut start).is_err() || start[..6] != *MAGIC {
-            return Ok(Err("is no `.npy` file".to_owned()));
+            let problem = match start {
+                [b'P', b'K', 3 | 5, ..] => {
+                    "is a zip archive, perhaps an `.npz` of several arrays; `np.save` writes one array"
+                }
+                [0x80, 2..=5, ..] => "is a pickle, which is not read; `np.save` writes an array of numbers",
+                _ => "is no `.npy` file",
+            };
+            return Ok(Err(problem.to_owned()));
         }
         // Version 1 has two bytes of length, the later ones four; the third has names in UTF-8.
         let n_length_bytes = match start[6..] {
@@ -202,7 +209,10 @@ mod tests {
         );
         let records = "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (3,), }";
         assert_eq!(problem(records), "holds records of several fields, not numbers");
-        assert_eq!(Header::read(&mut b"PK\x03\x04....".as_slice()).unwrap(), Err("is no `.npy` file".to_owned()));
+        assert_eq!(Header::read(&mut b"{\"a\": 1}\n".as_slice()).unwrap(), Err("is no `.npy` file".to_owned()));
+        let other = |start: &[u8]| Header::read(&mut { start }).unwrap().unwrap_err();
+        assert!(other(b"PK\x03\x04....").starts_with("is a zip archive, perhaps an `.npz`"));
+        assert!(other(b"\x80\x04\x95.....").starts_with("is a pickle"));
         let line = Header::parse("{'descr': '<i8', 'fortran_order': True, 'shape': (3,), }").unwrap();
         assert_eq!((line.is_fortran, line.shape), (true, vec![3]));
         let other = Header::parse("{\"shape\":(3L,4L) , 'fortran_order':False,'descr':'>f2'}\n").unwrap();

@@ -138,8 +138,12 @@ fn build(context: BuildContext<'_>, kind: &'static Kind, side: Side) -> Result<B
     let params: ImportFeaturesParams = pipeline_spec::params(node)?;
     let Some(format) = params.format.or_else(|| files::format_of(params.path.path())) else {
         let message = format!("what `{}` holds cannot be told from its name", params.path.written());
-        return Err(SpecError::at(span_of(node, "path"), message)
-            .with_help("say it with `format: npy`, `jsonl`, `parquet` or `clip-retrieval`"));
+        let is_npz = params.path.path().extension().is_some_and(|ending| ending == "npz");
+        let help = match is_npz {
+            true => "an `.npz` holds several arrays; write the one of the vectors with `np.save`",
+            false => "say it with `format: npy`, `jsonl`, `parquet` or `clip-retrieval`",
+        };
+        return Err(SpecError::at(span_of(node, "path"), message).with_help(help));
     };
     match (format, &params.ids) {
         (FileFormat::Npy, None) => Err(SpecError::at(span_of(node, "path"), "a `.npy` file has no ids of its own")

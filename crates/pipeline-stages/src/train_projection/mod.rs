@@ -20,6 +20,7 @@ use pipeline_spec::SpecError;
 use crate::artifact;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema};
 use crate::load_queries::must_be_a_file;
+use crate::relevance::ids_that_do_not_meet;
 use held_out::HeldOut;
 pub(crate) use pairs::{must_align, rows_by_id};
 pub(crate) use params::Fusion;
@@ -82,7 +83,8 @@ impl Stage for TrainProjection {
         must_align(&queries, &text)?;
         let pairs = pairs::pairs(&queries, &images, self.params.pairs);
         if pairs.is_empty() {
-            context.host.warn("no query names an image that is there, so nothing is trained".into());
+            let ids = ids_that_do_not_meet(&queries, &images);
+            context.host.warn(format!("no query names an image that is there, so nothing is trained{ids}"));
         } else if let Some(left_out) = pairs::left_out(&queries, &images) {
             context.host.warn(left_out);
         }

@@ -1,0 +1,46 @@
+//! The queries that do not count in an evaluation, or cannot be answered: what its warnings say.
+
+use pipeline_core::{Metrics, StageContext};
+use pipeline_data::QueryRow;
+
+use crate::relevance::{has_text, names_images};
+
+/// Queries by whether they can be counted.
+pub(super) struct Counts {
+    n_queries: usize,
+    n_without_text: usize,
+    /// Of those with a text.
+    n_without_labels: usize,
+}
+
+impl Counts {
+    /// Counts all queries of a split.
+    pub(super) fn of(queries: &[QueryRow]) -> Self {
+        let n_without_text = queries.iter().filter(|query| !has_text(query)).count();
+        let n_without_labels = queries.iter().filter(|query| has_text(query) && !names_images(query)).count();
+        Self { n_queries: queries.len(), n_without_text, n_without_labels }
+    }
+
+    /// Says which queries do not count, or cannot be answered; where none can, `ids` shows some of both sides.
+    pub(super) fn warn(&self, context: &StageContext<'_>, metrics: &Metrics, ids: impl FnOnce() -> String) {
+        let Self { n_queries, n_without_text, n_without_labels } = *self;
+        let warn = |message: String| context.host.warn(message);
+        if n_without_text > 0 {
+            warn(format!("{n_without_text} of {n_queries} queries have no text: they are not ranked and do not count"));
+        }
+        let (n_labelled, n_answerable) = (metrics["n_queries"], metrics["n_answerable"]);
+        if n_labelled == 0.0 {
+            warn("no labels: no query with a text names its relevant images, so that no recall is measured".into());
+        } else if n_without_labels > 0 {
+            warn(format!("{n_without_labels} of {n_queries} queries name no relevant images and do not count"));
+        }
+        if n_answerable < n_labelled {
+            let ids = if n_answerable == 0.0 { ids() } else { String::new() };
+            warn(format!(
+                "{} of {n_labelled} queries have no relevant image among the {} of the pool and count as misses{ids}",
+                n_labelled - n_answerable,
+                metrics["pool_size"]
+            ));
+        }
+    }
+}
