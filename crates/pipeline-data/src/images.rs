@@ -7,10 +7,16 @@ use std::path::{Path, PathBuf};
 
 use crate::content::open_text;
 use crate::lines::{Line, Lines, n_leading_space, strip};
-use crate::{DataError, DecodeError, RgbImage, SkippedLine, decode, decode_base64};
+use crate::{
+    DECODER_BYTES, DataError, DecodeError, Decoded, Filter, Limits, Memory, RgbImage, SkippedLine, Target,
+    decode_base64, decode_on_white, decode_within,
+};
 
 /// The caller hears of progress after at least so many bytes.
 const WATCH_BYTES: u64 = 16 << 20;
+
+/// What the rows that are being decoded may take together, as text and as files.
+const FILES_BYTES: u64 = 128 << 20;
 
 /// Where the image of one id is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +47,7 @@ pub struct ImageTsv {
     file: File,
     rows: Vec<ImageRow>,
     skipped: Vec<SkippedLine>,
+    files: Memory,
 }
 
 impl ImageTsv {
@@ -65,7 +72,8 @@ impl ImageTsv {
         watch: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Self, DataError> {
         let file = open_text(path)?;
-        let mut tsv = Self { path: path.to_owned(), file, rows: Vec::new(), skipped: Vec::new() };
+        let (rows, skipped) = (Vec::new(), Vec::new());
+        let mut tsv = Self { path: path.to_owned(), file, rows, skipped, files: Memory::new(FILES_BYTES) };
         tsv.scan(max_samples.unwrap_or(u64::MAX), watch)?;
         tsv.settle_repeated_ids()?;
         tsv.skipped.sort_by_key(|skipped| skipped.line);
@@ -96,13 +104,45 @@ impl ImageTsv {
         Ok(text)
     }
 
-    /// The decoded image of a row, or why it cannot be decoded.
+    /// The width and height of a row's image and the image itself, in the size of `target` if there is one; or why it
+    /// cannot be decoded.
     ///
     /// # Errors
     /// As [`ImageTsv::image_text`]: then it is the file, not the image, that is at fault.
-    pub fn image(&self, row: &ImageRow) -> Result<Result<RgbImage, DecodeError>, DataError> {
+    pub fn image(&self, row: &ImageRow, target: Option<Target>, limits: Limits<'_>) -> Result<Decoded, DataError> {
+        self.with_file(row, limits, |file| decode_within(&file, target, limits))
+    }
+
+    /// A row's image for people to look at: what is transparent is white.
+    ///
+    /// # Errors
+    /// As [`ImageTsv::image`].
+    pub fn image_on_white(
+        &self,
+        row: &ImageRow,
+        limits: Limits<'_>,
+    ) -> Result<Result<RgbImage, DecodeError>, DataError> {
+        self.with_file(row, limits, |file| decode_on_white(&file, limits))
+    }
+
+    /// What `work` makes of the image file of a row. Waits while the files of other threads take too much memory.
+    ///
+    /// # Errors
+    /// As [`ImageTsv::image_text`].
+    pub fn with_file<T>(
+        &self,
+        row: &ImageRow,
+        limits: Limits<'_>,
+        work: impl FnOnce(Vec<u8>) -> Result<T, DecodeError>,
+    ) -> Result<Result<T, DecodeError>, DataError> {
+        // The file is three quarters of its text.
+        let Some(_taken) = self.files.take(row.len * 7 / 4, limits.is_cancelled) else {
+            return Ok(Err(DecodeError::Cancelled));
+        };
         let text = self.image_text(row)?;
-        Ok(decode_base64(&text).and_then(|bytes| decode(&bytes)))
+        let file = decode_base64(&text);
+        drop(text);
+        Ok(file.and_then(work))
     }
 
     fn scan(&mut self, max_rows: u64, watch: &mut dyn FnMut(u64) -> ControlFlow<()>) -> Result<(), DataError> {
@@ -146,9 +186,13 @@ impl ImageTsv {
 
     /// Of the rows of one id, which gives the place and which the image; the others are listed as skipped.
     fn settle_id(&mut self, rows: &[usize]) -> Result<(usize, usize), DataError> {
+        // Whether an image can be decoded does not depend on its size, and a small one needs no memory.
+        let target = Target { width: 1, height: 1, filter: Filter::Bilinear };
+        let memory = Memory::new(DECODER_BYTES);
+        let limits = Limits { memory: &memory, is_cancelled: &|| false };
         let mut failures = Vec::with_capacity(rows.len());
         for &row in rows {
-            failures.push(self.image(&self.rows[row])?.err());
+            failures.push(self.image(&self.rows[row], Some(target), limits)?.err());
         }
         let place = rows[failures.iter().position(Option::is_none).unwrap_or(0)];
         let image = rows[failures.iter().rposition(Option::is_none).unwrap_or(0)];

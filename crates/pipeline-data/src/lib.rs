@@ -31,7 +31,10 @@ mod vectors;
 
 pub use base64::{decode_base64, encode_base64};
 pub use content::looks_like;
-pub use decode::{DecodeError, Format, MAX_PIXELS, RgbImage, decode};
+pub use decode::{
+    DECODER_BYTES, DecodeError, Decoded, Format, Limits, MAX_PIXELS, Memory, RgbImage, Taken, Target, decode,
+    decode_on_white, decode_within,
+};
 pub use error::DataError;
 pub use images::{ImageRow, ImageTsv};
 pub use picture::{Picture, picture};

@@ -11,7 +11,9 @@ use std::thread;
 use std::time::Instant;
 
 use pipeline_core::{Digest, Reject, Source, Stage, StageContext, StageError, StageReport};
-use pipeline_data::{CutSizes, DecodeError, Filter, ImageRow, ImageTsv, PixelRow, RgbImage};
+use pipeline_data::{
+    DECODER_BYTES, DecodeError, Filter, ImageRow, ImageTsv, Limits, Memory, PixelRow, RgbImage, Target, decode_within,
+};
 use pipeline_spec::{Node, SpecError, SpecPath, StageSpec};
 use rayon::ThreadPool;
 use rayon::prelude::*;
@@ -21,16 +23,15 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{self, PixelsInfo, RejectedRow, Wanted};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema, span_of};
 use crate::load_queries::{must_be_a_file, rows_digest};
-
-/// 128 images of 224 × 224 pixels are 18 MiB: small enough that ten changed rows cost little, large enough that the
-/// encoders run whole batches.
-const SIZES: CutSizes = CutSizes { min_rows: 32, target_rows: 128, max_rows: 512 };
+use crate::pixel_shards;
 
 /// The images of a shard that had another size, in its report; absent where there are none.
 const N_RESIZED: &str = "n_resized";
 
-/// So many shards are decoded and written at once, each with its pixels and about as much again in memory.
+/// So many shards are decoded and written at once at most, each with its pixels and about as much again in memory.
 const MAX_SIDE_BY_SIDE: usize = 4;
+/// And so few that they take no more than this together.
+const SIDE_BY_SIDE_BYTES: u64 = 1 << 30;
 
 const WANTED: Wanted = Wanted {
     rows: "images",
@@ -128,7 +129,8 @@ pub(crate) fn decoder(params: &Node) -> Result<Decoder, StageError> {
 impl Decoder {
     /// The pixels that the stage would have made of the bytes of an image file.
     pub(crate) fn decode(&self, bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-        Ok(self.0.resized(&pipeline_data::decode(bytes)?))
+        let limits = Limits { memory: &Memory::new(DECODER_BYTES), is_cancelled: &|| false };
+        decode_within(bytes, Some(self.0.target()), limits).map(|(_, image)| image)
     }
 }
 
@@ -150,14 +152,20 @@ impl DecodeImagesParams {
         PixelsInfo { height, width, resize: is_resized.then(|| filter.to_owned()) }
     }
 
-    /// An image in the size of the pixels.
-    fn resized(&self, image: &RgbImage) -> RgbImage {
+    /// The size that images are brought to.
+    fn target(&self) -> Target {
         let [height, width] = self.size;
         let filter = match self.resize {
             Resize::Bilinear => Filter::Bilinear,
             Resize::Bicubic => Filter::Bicubic,
         };
-        pipeline_data::resize(image, width, height, filter)
+        Target { width, height, filter }
+    }
+
+    /// Bytes of the pixels of so many rows.
+    fn pixel_bytes(&self, n_rows: usize) -> u64 {
+        let [height, width] = self.size.map(u64::from);
+        3 * height * width * n_rows as u64
     }
 }
 
@@ -194,6 +202,8 @@ impl Stage for DecodeImages {
             params: &self.params,
             images: &images,
             context,
+            decoders: Memory::new(DECODER_BYTES),
+            shards: Memory::new(SIDE_BY_SIDE_BYTES),
             n_done: Mutex::default(),
             is_resized: AtomicBool::new(false),
             seconds: Mutex::new(BTreeMap::from([("scan".into(), scan_seconds)])),
@@ -228,6 +238,9 @@ struct Decoding<'a> {
     params: &'a DecodeImagesParams,
     images: &'a ImageTsv,
     context: &'a StageContext<'a>,
+    /// What the decoders of all threads hold, and what the shards do that are being made.
+    decoders: Memory,
+    shards: Memory,
     /// Rows of the shards that are there.
     n_done: Mutex<u64>,
     /// Whether an image of these shards had another size.
@@ -240,7 +253,10 @@ impl Decoding<'_> {
     /// Adds all shards, some side by side, since a thread writes one; returns the rows that no decoder could read.
     fn shards(&self) -> Result<Vec<RejectedRow>, StageError> {
         let digests: Vec<_> = self.images.rows().iter().map(|row| Digest::from_bytes(row.row_digest())).collect();
-        let ranges = pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), SIZES);
+        let ranges = pipeline_data::cut(
+            digests.iter().map(|digest| *digest.as_bytes()),
+            pixel_shards::sizes(self.params.pixel_bytes(1)),
+        );
         let pool = artifact::thread_pool(self.context.n_threads)?;
         let next_idx = AtomicUsize::new(0);
         let work = || {
@@ -298,6 +314,9 @@ impl Decoding<'_> {
     }
 
     fn shard(&self, rows: &[ImageRow], pool: &ThreadPool, path: &Path) -> Result<StageReport, StageError> {
+        // The pixels, and the column that they are written from.
+        let taken = self.shards.take(2 * self.params.pixel_bytes(rows.len()), &|| self.context.host.is_cancelled());
+        let _taken = taken.ok_or_else(StageError::cancelled)?;
         let start = Instant::now();
         let decoded: Result<Vec<PixelRow>, StageError> =
             pool.install(|| rows.par_iter().map(|row| self.decode(row)).collect());
@@ -326,12 +345,12 @@ impl Decoding<'_> {
         if self.context.host.is_cancelled() {
             return Err(StageError::cancelled());
         }
-        let image = self.images.image(row).map_err(|error| StageError::because("the images cannot be read", error))?;
+        let limits = Limits { memory: &self.decoders, is_cancelled: &|| self.context.host.is_cancelled() };
+        let image = self.images.image(row, Some(self.params.target()), limits);
+        let image = image.map_err(|error| StageError::because("the images cannot be read", error))?;
         let (original, status, pixels) = match image {
-            Ok(image) => {
-                let original = (image.width, image.height);
-                (original, "ok".to_owned(), Some(self.params.resized(&image).pixels))
-            }
+            Ok((original, image)) => (original, "ok".to_owned(), Some(image.pixels)),
+            Err(DecodeError::Cancelled) => return Err(StageError::cancelled()),
             Err(error) => ((0, 0), artifact::chain(&error), None),
         };
         Ok(PixelRow { id: row.id.clone(), digest: row.digest, width: original.0, height: original.1, status, pixels })

@@ -28,6 +28,7 @@ mod kind;
 mod load_queries;
 mod model;
 mod pictures;
+mod pixel_shards;
 mod predictions;
 mod query_shards;
 mod recent_vectors;

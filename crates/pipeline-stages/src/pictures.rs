@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use pipeline_core::{StageError, StageId};
-use pipeline_data::{ImageTsv, Picture};
+use pipeline_data::{DECODER_BYTES, ImageTsv, Limits, Memory, Picture};
 use pipeline_spec::PipelineSpec;
 
 use crate::{decode_images, search};
@@ -12,6 +12,7 @@ use crate::{decode_images, search};
 pub struct Pictures {
     images: ImageTsv,
     rows: HashMap<String, usize>,
+    memory: Memory,
 }
 
 impl Pictures {
@@ -27,7 +28,7 @@ impl Pictures {
         };
         let images = decode_images::originals(&images.params)?;
         let rows = images.rows().iter().enumerate().map(|(row_idx, row)| (row.id.clone(), row_idx)).collect();
-        Ok(Some(Self { images, rows }))
+        Ok(Some(Self { images, rows, memory: Memory::new(DECODER_BYTES) }))
     }
 
     /// A small picture of the image of that id; none when there is no such image or it cannot be decoded.
@@ -36,9 +37,9 @@ impl Pictures {
     /// When the file cannot be read or has changed.
     pub fn picture(&self, id: &str, max_side: u32) -> Result<Option<Picture>, StageError> {
         let Some(row_idx) = self.rows.get(id) else { return Ok(None) };
-        let text = self.images.image_text(&self.images.rows()[*row_idx]);
-        let text = text.map_err(|error| StageError::because("the images cannot be read", error))?;
-        let file = pipeline_data::decode_base64(&text);
-        Ok(file.and_then(|file| pipeline_data::picture(file, max_side)).ok())
+        let limits = Limits { memory: &self.memory, is_cancelled: &|| false };
+        let work = |file| pipeline_data::picture(file, max_side, limits);
+        let picture = self.images.with_file(&self.images.rows()[*row_idx], limits, work);
+        Ok(picture.map_err(|error| StageError::because("the images cannot be read", error))?.ok())
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use pipeline_core::InputArtifact;
-use pipeline_data::{DataError, ImageTsv, RgbImage};
+use pipeline_data::{DECODER_BYTES, DataError, ImageTsv, Limits, Memory, RgbImage};
 use pipeline_spec::StageSpec;
 use rayon::prelude::*;
 
@@ -19,7 +19,8 @@ pub fn image_source(stage: &StageSpec) -> Option<PathBuf> {
     source_and_limit(stage).map(|(path, _)| path)
 }
 
-/// Reads pictures from the source of a `decode-images` stage; none when the stage is of another kind.
+/// Reads pictures from the source of a `decode-images` stage, on white where they are transparent; none when the stage is of
+/// another kind.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -31,7 +32,11 @@ pub fn thumbnails_of_source(
     let Some((path, max_samples)) = source_and_limit(stage) else { return Ok(None) };
     let tsv = ImageTsv::open(&path, max_samples)?;
     let rows: Vec<_> = tsv.rows().iter().filter(|row| wanted.contains(&row.id)).collect();
-    let pictures = rows.par_iter().map(|row| Ok(tsv.image(row)?.ok().map(|image| (row.id.clone(), shrink(&image)))));
+    let memory = Memory::new(DECODER_BYTES);
+    let pictures = rows.par_iter().map(|row| {
+        let limits = Limits { memory: &memory, is_cancelled: &|| false };
+        Ok(tsv.image_on_white(row, limits)?.ok().map(|image| (row.id.clone(), shrink(&image))))
+    });
     let pictures: Vec<Option<(String, Vec<u8>)>> = pictures.collect::<Result<_, DataError>>()?;
     Ok(Some(pictures.into_iter().flatten().collect()))
 }

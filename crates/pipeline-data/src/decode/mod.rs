@@ -2,18 +2,30 @@
 //!
 //! Alpha is dropped and not blended, EXIF orientation, colour profiles and gamma are not applied, of an animation the
 //! first frame is taken, 16-bit gray is cut at 255 and other 16-bit samples lose their low byte. Kinds read: PNG, JPEG,
-//! GIF, BMP, WebP, and TIFF with 8 bits a sample.
+//! GIF, BMP, WebP and TIFF; `docs/images.md` says which files of each. A file is refused rather than given other pixels.
 
+mod bmp;
+mod canvas;
 mod gif;
 mod jpeg;
-mod plain;
+mod memory;
 mod png;
+mod tiff;
+mod webp;
 
 use std::fmt;
-use std::panic::catch_unwind;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use canvas::Canvas;
+pub use canvas::Target;
+pub use memory::{Memory, Taken};
 
 /// Pillow refuses images of more pixels than this, against decompression bombs.
 pub const MAX_PIXELS: u64 = 178_956_970;
+
+/// What all decoders of a program may hold at once, so that the whole stays below 1 GiB: an image of [`MAX_PIXELS`]
+/// fits as long as its decoder keeps no more than four bytes of a pixel.
+pub const DECODER_BYTES: u64 = 768 << 20;
 
 /// An image of 8-bit RGB pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +64,9 @@ pub enum DecodeError {
     /// The bytes begin like no kind of image that can be read.
     #[error("not an image of a known kind")]
     UnknownFormat,
+    /// The bytes are of a known kind that is not read.
+    #[error("{0}, which is not read here: convert it to PNG, WebP or JPEG")]
+    Foreign(&'static str),
     /// More pixels than [`MAX_PIXELS`], or none.
     #[error("{width} x {height} pixels are none or more than {MAX_PIXELS}")]
     Size {
@@ -82,12 +97,45 @@ pub enum DecodeError {
         /// What is not supported.
         feature: &'static str,
     },
+    /// Decoding needs more memory than all decoders together may take.
+    #[error(
+        "the {format} file of {width} x {height} pixels needs {} MiB to decode, more than the limit of {} MiB",
+        bytes.div_ceil(1 << 20),
+        limit >> 20
+    )]
+    Memory {
+        /// The kind of file.
+        format: Format,
+        /// Pixels in a row.
+        width: u32,
+        /// Rows.
+        height: u32,
+        /// Bytes needed.
+        bytes: u64,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// The caller no longer wants the image; says nothing about the file.
+    #[error("decoding was stopped")]
+    Cancelled,
     /// The decoder of this kind of file broke down.
-    #[error("the {format} decoder broke down")]
+    #[error("the {format} decoder broke down: the file may be damaged, or has something that no test has")]
     Panicked {
         /// The kind of file.
         format: Format,
     },
+}
+
+/// The width and height of an image in its file, and the image in the size that was asked for; or why there is none.
+pub type Decoded = Result<((u32, u32), RgbImage), DecodeError>;
+
+/// What decoding may take.
+#[derive(Clone, Copy)]
+pub struct Limits<'a> {
+    /// The memory that is shared with other threads.
+    pub memory: &'a Memory,
+    /// Whether the caller no longer wants the image.
+    pub is_cancelled: &'a dyn Fn() -> bool,
 }
 
 /// Decodes an image file; its kind is told by its first bytes.
@@ -95,14 +143,67 @@ pub enum DecodeError {
 /// # Errors
 /// When the bytes are no image that Pillow would read, or of a kind that is not read here. Never panics.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-    let format = Format::of(bytes).ok_or(DecodeError::UnknownFormat)?;
-    let decoded = catch_unwind(|| match format {
-        Format::Png => png::decode(bytes),
-        Format::Jpeg => jpeg::decode(bytes),
-        Format::Gif => gif::decode(bytes),
-        Format::Bmp | Format::WebP | Format::Tiff => plain::decode(format, bytes),
-    });
-    decoded.unwrap_or(Err(DecodeError::Panicked { format }))
+    let limits = Limits { memory: &Memory::new(DECODER_BYTES), is_cancelled: &|| false };
+    decode_within(bytes, None, limits).map(|(_, image)| image)
+}
+
+/// Decodes an image file as [`decode`] does and resizes it while its rows come; returns its own width and height, too.
+///
+/// # Errors
+/// As [`decode`], and [`DecodeError::Memory`] or [`DecodeError::Cancelled`] as the limits say. Never panics.
+pub fn decode_within(bytes: &[u8], target: Option<Target>, limits: Limits<'_>) -> Decoded {
+    run(bytes, |format| Canvas::new(format, limits, target))
+}
+
+/// Decodes an image file for people to look at: what is transparent in a PNG, WebP or GIF is white.
+///
+/// # Errors
+/// As [`decode_within`]. Never panics.
+pub fn decode_on_white(bytes: &[u8], limits: Limits<'_>) -> Result<RgbImage, DecodeError> {
+    run(bytes, |format| Canvas::on_white(format, limits)).map(|(_, image)| image)
+}
+
+fn run<'a>(bytes: &[u8], canvas: impl FnOnce(Format) -> Canvas<'a>) -> Result<((u32, u32), RgbImage), DecodeError> {
+    let Some(format) = Format::of(bytes) else {
+        return Err(foreign(bytes).map_or(DecodeError::UnknownFormat, DecodeError::Foreign));
+    };
+    let work = || {
+        let mut canvas = canvas(format);
+        match format {
+            Format::Png => png::decode(bytes, &mut canvas),
+            Format::Jpeg => jpeg::decode(bytes, &mut canvas),
+            Format::Gif => gif::decode(bytes, &mut canvas),
+            Format::Bmp => bmp::decode(bytes, &mut canvas),
+            Format::WebP => webp::decode(bytes, &mut canvas),
+            Format::Tiff => tiff::decode(bytes, &mut canvas),
+        }?;
+        Ok(canvas.finish())
+    };
+    // What a decoder leaves half done is dropped with the canvas.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(DecodeError::Panicked { format }))
+}
+
+/// Names a kind of file that people take for an image, but that is not read.
+fn foreign(bytes: &[u8]) -> Option<&'static str> {
+    let at = |from: usize, text: &[u8]| bytes.get(from..).is_some_and(|rest| rest.starts_with(text));
+    let start = &bytes[..bytes.len().min(64)];
+    let has = |text: &[u8]| start.windows(text.len()).any(|window| window == text);
+    let kinds = [
+        (at(4, b"ftyp") && (has(b"avif") || has(b"avis")), "an AVIF image"),
+        (at(4, b"ftyp") && (has(b"heic") || has(b"heix") || has(b"hevc") || has(b"mif1")), "a HEIC image"),
+        (at(4, b"ftyp"), "a video"),
+        (at(0, b"\0\0\0\x0cjP  ") || at(0, b"\xff\x4f\xff\x51"), "a JPEG 2000 image"),
+        (at(0, b"\xff\x0a") || at(0, b"\0\0\0\x0cJXL "), "a JPEG XL image"),
+        (at(0, b"\0\0\x01\0") || at(0, b"\0\0\x02\0"), "a Windows icon"),
+        (at(0, b"8BPS"), "a Photoshop document"),
+        (at(0, b"qoif"), "a QOI image"),
+        (at(0, b"DDS "), "a DDS texture"),
+        (at(0, b"%PDF") || at(0, b"%!PS"), "a PDF or PostScript document"),
+        (at(0, b"P") && bytes.get(1).is_some_and(|kind| (b'1'..=b'7').contains(kind)), "a PNM image"),
+        (has(b"<svg") || has(b"<?xml"), "an SVG image or other XML"),
+        (has(b"<!DOCTYPE html") || has(b"<html"), "a web page"),
+    ];
+    kinds.into_iter().find(|(is_it, _)| *is_it).map(|(_, kind)| kind)
 }
 
 impl Format {
@@ -126,7 +227,9 @@ impl Format {
             [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Some(Self::Gif),
             [b'B', b'M', ..] => Some(Self::Bmp),
             [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Some(Self::WebP),
-            [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Some(Self::Tiff),
+            // Version 43 is for files beyond 4 GiB; some writers swap the bytes of the version.
+            [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Some(Self::Tiff),
+            [b'I', b'I', 0, 42, ..] | [b'M', b'M', 42, 0, ..] => Some(Self::Tiff),
             _ => None,
         }
     }
@@ -149,10 +252,4 @@ impl DecodeError {
     fn damaged(format: Format, reason: impl fmt::Display) -> Self {
         Self::Damaged { format, reason: reason.to_string() }
     }
-}
-
-/// Refuses an image by the size in its header, before anything is allocated for it.
-fn check_size(width: u64, height: u64) -> Result<(), DecodeError> {
-    let is_good = (1..=MAX_PIXELS).contains(&width.saturating_mul(height));
-    is_good.then_some(()).ok_or(DecodeError::Size { width, height })
 }

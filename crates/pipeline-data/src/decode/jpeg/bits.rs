@@ -40,12 +40,22 @@ impl<'a> Source<'a> {
     }
 
     /// What follows a marker, without its length.
-    pub fn segment(&mut self) -> Result<&'a [u8], DecodeError> {
+    ///
+    /// A length that is shorter than itself is an error only where the contents matter.
+    pub fn segment(&mut self, is_skipped: bool) -> Result<&'a [u8], DecodeError> {
         let length = usize::from(self.next_byte()?) << 8 | usize::from(self.next_byte()?);
-        let length = length.checked_sub(2).ok_or(DecodeError::damaged(Format::Jpeg, "a segment without a length"))?;
+        if length < 2 && !is_skipped {
+            return Err(DecodeError::damaged(Format::Jpeg, "a segment without a length"));
+        }
+        let length = length.saturating_sub(2);
         let segment = self.bytes[self.position..].get(..length).ok_or(TRUNCATED)?;
         self.position += length;
         Ok(segment)
+    }
+
+    /// What is there of a segment, without its length and without going on.
+    pub fn start_of_segment(&self) -> &'a [u8] {
+        self.bytes.get(self.position + 2..).unwrap_or_default()
     }
 
     /// Moves the bytes before the next marker to `interval`, without the zeros that are stuffed in after 0xff.

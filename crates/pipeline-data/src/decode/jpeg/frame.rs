@@ -1,8 +1,9 @@
 //! The frame of a JPEG file: its size, its components and what becomes of them.
 
 use super::idct;
+use super::progressive::N_SMOOTHED;
 use crate::DecodeError;
-use crate::decode::{Format, check_size};
+use crate::decode::Format;
 use crate::instructions::InstructionSet;
 
 /// Where a block's coefficients stand in the file, by their place in natural order.
@@ -34,6 +35,8 @@ pub(super) struct Component {
     pub quantization_idx: usize,
     /// The table that stood at `quantization_idx` when the component's first scan began, in natural order.
     pub quantization: Option<[u16; 64]>,
+    /// How many low bits the first coefficients of a progressive frame lack; none of which no scan has anything.
+    pub missing_bits: [Option<u32>; N_SMOOTHED],
     /// Size in samples, and in blocks that hold any of them.
     pub width: usize,
     pub height: usize,
@@ -41,6 +44,7 @@ pub(super) struct Component {
     pub n_blocks_y: usize,
     /// Samples in a row of `samples`: whole units.
     pub stride: usize,
+    pub n_samples: usize,
     /// `[n_units_y * v * 8, stride]`.
     pub samples: Vec<u8>,
     /// `[blocks, 64]`, only of a progressive frame, whose scans refine them one after the other.
@@ -56,7 +60,6 @@ impl Frame {
         if header[0] != 8 {
             return Err(DecodeError::Unsupported { format: Format::Jpeg, feature: "more than 8 bits a sample" });
         }
-        check_size(width as u64, height as u64)?;
         if specs.len() != usize::from(header[5]) * 3 || !matches!(header[5], 1 | 3 | 4) {
             return Err(damaged());
         }
@@ -94,13 +97,41 @@ impl Frame {
             component.n_blocks_x = component.width.div_ceil(8);
             component.n_blocks_y = component.height.div_ceil(8);
             component.stride = self.n_units_x * component.h * 8;
-            let n_samples = component.stride * self.n_units_y * component.v * 8;
-            component.samples = vec![128; n_samples];
-            if self.is_progressive {
-                component.coefficients = vec![[0; 64]; n_samples / 64];
-            }
+            component.n_samples = component.stride * self.n_units_y * component.v * 8;
         }
         Ok(())
+    }
+
+    /// Bytes of all components: their samples, and of a progressive frame their coefficients.
+    pub fn working_bytes(&self) -> u64 {
+        let n_samples: usize = self.components.iter().map(|component| component.n_samples).sum();
+        n_samples as u64 * if self.is_progressive { 3 } else { 1 }
+    }
+
+    /// Blocks of all components.
+    pub fn n_blocks(&self) -> usize {
+        self.components.iter().map(|component| component.n_samples / 64).sum()
+    }
+
+    /// Makes room for the components.
+    pub fn allocate(&mut self) {
+        for component in &mut self.components {
+            component.samples = vec![128; component.n_samples];
+            if self.is_progressive {
+                component.coefficients = vec![[0; 64]; component.n_samples / 64];
+            }
+        }
+    }
+
+    /// Whether libjpeg would guess coefficients that the scans have left open (`smoothing_ok` in `jdcoefct.c`).
+    pub fn is_smoothed(&self) -> bool {
+        let has_dc = |component: &Component| {
+            let is_divisor =
+                |table: [u16; 64]| NATURAL_ORDER[..N_SMOOTHED].iter().all(|at| table[usize::from(*at)] != 0);
+            component.quantization.is_some_and(is_divisor) && component.missing_bits[0].is_some()
+        };
+        let is_open = |component: &Component| component.missing_bits[1..].iter().any(|missing| *missing != Some(0));
+        self.is_progressive && self.components.iter().all(has_dc) && self.components.iter().any(is_open)
     }
 
     /// Turns the coefficients of a progressive frame into samples.
@@ -128,11 +159,13 @@ impl Component {
             v,
             quantization_idx,
             quantization: None,
+            missing_bits: [None; N_SMOOTHED],
             width: 0,
             height: 0,
             n_blocks_x: 0,
             n_blocks_y: 0,
             stride: 0,
+            n_samples: 0,
             samples: Vec::new(),
             coefficients: Vec::new(),
         }

@@ -1,8 +1,5 @@
 //! Huffman tables.
 
-use crate::DecodeError;
-use crate::decode::Format;
-
 /// So many bits are looked up at once.
 pub(super) const LOOK_AHEAD: u32 = 10;
 
@@ -13,6 +10,8 @@ pub(super) struct HuffmanTable {
     /// By length: the first code, the first code that is too large, and the place of the first code's symbol.
     lengths: [(u32, u32, usize); 17],
     symbols: Vec<u8>,
+    /// As in libjpeg, a table with too many codes is an error only when it is used.
+    is_good: bool,
 }
 
 /// What some bits begin with: 8 bits of length, 8 bits of symbol, and 16 bits of value.
@@ -25,7 +24,8 @@ pub(super) struct Found(u32);
 
 impl HuffmanTable {
     /// Builds a table from the number of codes of each length from 1 to 16, and the symbols in the order of the codes.
-    pub fn new(counts: &[u8; 16], symbols: &[u8]) -> Result<Self, DecodeError> {
+    pub fn new(counts: &[u8; 16], symbols: &[u8]) -> Self {
+        let mut is_good = true;
         let mut look_up = Box::new([Found(0); 1 << LOOK_AHEAD]);
         let mut lengths = [(0, 0, 0); 17];
         let (mut code, mut place) = (0_u32, 0);
@@ -33,10 +33,8 @@ impl HuffmanTable {
             let count = usize::from(counts[length as usize - 1]);
             lengths[length as usize] = (code, code + count as u32, place);
             for &symbol in &symbols[place..place + count] {
-                if code >= 1 << length {
-                    return Err(DecodeError::damaged(Format::Jpeg, "a Huffman table with too many codes"));
-                }
-                if length <= LOOK_AHEAD {
+                is_good &= code < 1 << length;
+                if is_good && length <= LOOK_AHEAD {
                     let first = (code << (LOOK_AHEAD - length)) as usize;
                     fill(&mut look_up[first..first + (1 << (LOOK_AHEAD - length))], length, symbol);
                 }
@@ -45,12 +43,17 @@ impl HuffmanTable {
             place += count;
             code <<= 1;
         }
-        Ok(Self { look_up, lengths, symbols: symbols.to_vec() })
+        Self { look_up, lengths, symbols: symbols.to_vec(), is_good }
     }
 
-    /// True if every symbol is a valid size of a DC difference.
+    /// True if no code has more bits than its length.
+    pub fn is_good(&self) -> bool {
+        self.is_good
+    }
+
+    /// True if every symbol is a valid size of a DC difference, too.
     pub fn is_for_dc(&self) -> bool {
-        self.symbols.iter().all(|&symbol| symbol < 16)
+        self.is_good && self.symbols.iter().all(|&symbol| symbol < 16)
     }
 
     /// What the bits at the top of `window` begin with.

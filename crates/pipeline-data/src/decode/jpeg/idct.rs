@@ -22,9 +22,9 @@ pub(super) fn inverse(
     stride: usize,
     instructions: InstructionSet,
 ) {
-    if coefficients[1..].iter().all(|&coefficient| coefficient == 0) {
-        let sample = flat(coefficients[0].wrapping_mul(quantization[0] as i16));
-        samples.chunks_mut(stride).take(8).for_each(|row| row[..8].fill(sample));
+    if coefficients[8..].iter().all(|&coefficient| coefficient == 0) {
+        let row = of_first_row(coefficients, quantization);
+        samples.chunks_mut(stride).take(8).for_each(|samples| samples[..8].copy_from_slice(&row));
         return;
     }
     let rows = match instructions.level() {
@@ -35,10 +35,17 @@ pub(super) fn inverse(
     samples.chunks_mut(stride).zip(rows).for_each(|(samples, row)| samples[..8].copy_from_slice(&row));
 }
 
-/// The sample of a block whose coefficients are zero but for the first.
+/// Every row of a block that has coefficients in its first row only.
+///
+/// Here libjpeg-turbo leaves the first pass out, where results saturate; so they wrap.
 #[inline(always)]
-fn flat(dequantized: i16) -> u8 {
-    to_sample(transform([dequantized << PASS1_BITS, 0, 0, 0, 0, 0, 0, 0], CONST_BITS + PASS1_BITS + 3)[0])
+fn of_first_row(coefficients: &[i16; 64], quantization: &[u16; 64]) -> [u8; 8] {
+    let columns: [i16; 8] =
+        std::array::from_fn(|at| coefficients[at].wrapping_mul(quantization[at] as i16) << PASS1_BITS);
+    if columns[1..].iter().all(|&column| column == 0) {
+        return [to_sample(transform(columns, CONST_BITS + PASS1_BITS + 3)[0]); 8];
+    }
+    transform(columns, CONST_BITS + PASS1_BITS + 3).map(to_sample)
 }
 
 fn rows(coefficients: &[i16; 64], quantization: &[u16; 64]) -> [[u8; 8]; 8] {

@@ -10,62 +10,86 @@ mod idct;
 mod progressive;
 mod render;
 mod scan;
+mod tables;
+mod usual;
 #[cfg(target_arch = "x86_64")]
 mod vector;
 
 use bits::Source;
-use frame::{Frame, NATURAL_ORDER};
-use huffman::HuffmanTable;
+use frame::Frame;
+pub(super) use render::without_ink;
 use scan::Scan;
+use tables::{Tables, check_counts};
 
-use super::{Format, RgbImage};
+use super::{Canvas, Format, Limits, Memory};
 use crate::DecodeError;
 use crate::instructions::{InstructionSet, Work};
 
+/// A progressive file may have so many scans, and pass so many blocks in all of them: libjpeg-turbo's own tests allow 500
+/// scans, encoders write about ten, and a few bytes of a scan cost as much as the whole image.
+const MAX_SCANS: usize = 500;
+/// Or so many times the blocks of the image, if that is more.
+const MAX_PASSES: usize = 16;
+const MAX_BLOCKS: usize = 1 << 26;
+
 /// What the components are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Colour {
+pub(super) enum Colour {
     Gray,
     YCbCr,
     Rgb,
+    /// Inverted, as Adobe's programs write it.
     Cmyk,
     Ycck,
+    /// Not inverted, as in a TIFF.
+    PlainCmyk,
 }
 
-/// What stands between the markers and is used by later scans.
-#[derive(Default)]
-struct Tables {
-    /// In natural order.
-    quantization: [Option<[u16; 64]>; 4],
-    dc: [Option<HuffmanTable>; 4],
-    ac: [Option<HuffmanTable>; 4],
-    /// Units between restart markers, 0 for none.
-    restart_interval: usize,
-    is_jfif: bool,
-    adobe_transform: Option<u8>,
+pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), DecodeError> {
+    decode_with(bytes, canvas, InstructionSet::best())
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-    decode_with(bytes, InstructionSet::best())
+/// Decodes a strip or tile of a TIFF file, whose tables may stand elsewhere and whose colours the TIFF names.
+///
+/// # Shapes
+/// `[height, width, 3]`
+pub(super) fn decode_part(
+    tables: &[u8],
+    bytes: &[u8],
+    [width, height]: [usize; 2],
+    n_components: usize,
+    colour: Colour,
+) -> Result<Vec<u8>, DecodeError> {
+    let instructions = InstructionSet::best();
+    // The TIFF has taken the memory of its parts already.
+    let memory = Memory::new(u64::MAX);
+    let limits = Limits { memory: &memory, is_cancelled: &|| false };
+    let mut canvas = Canvas::new(Format::Jpeg, limits, None);
+    let mut reader = Reader::new(bytes, instructions);
+    if !tables.is_empty() {
+        let mut shared = Reader::new(tables, instructions);
+        shared.source.next_marker()?;
+        while let Next::Segment = shared.read_segment(&mut canvas)? {}
+        reader.tables = shared.tables;
+    }
+    reader.max_size = (width, height);
+    let frame = reader.read(&mut canvas)?;
+    let is_sampled = |component: &frame::Component| (component.h, component.v) != (1, 1);
+    let is_odd = frame.components.iter().skip(usize::from(colour == Colour::YCbCr)).any(is_sampled);
+    if (frame.width, frame.height) != (width, height) || frame.components.len() != n_components || is_odd {
+        return Err(DecodeError::damaged(Format::Jpeg, "another size than its TIFF has"));
+    }
+    instructions.run(Finish { frame, colour, canvas: &mut canvas, instructions });
+    Ok(canvas.finish().1.pixels)
 }
 
 /// The same pixels whatever the instructions.
-fn decode_with(bytes: &[u8], instructions: InstructionSet) -> Result<RgbImage, DecodeError> {
-    let source = Source::new(bytes);
-    let mut reader = Reader { source, tables: Tables::default(), frame: None, scans: Scans::None, instructions };
-    reader.source.next_marker()?;
-    loop {
-        match reader.read_segment() {
-            Ok(Next::Segment) => {}
-            Ok(Next::End) => break,
-            // All rows were given out before libjpeg finds that there is no end marker.
-            Err(DecodeError::Truncated { .. }) if reader.scans == Scans::Only => break,
-            Err(error) => return Err(error),
-        }
-    }
-    let frame = reader.frame.filter(|_| reader.scans != Scans::None);
-    let frame = frame.ok_or(DecodeError::damaged(Format::Jpeg, "no image"))?;
-    Ok(instructions.run(Finish { frame, tables: &reader.tables, instructions }))
+fn decode_with(bytes: &[u8], canvas: &mut Canvas<'_>, instructions: InstructionSet) -> Result<(), DecodeError> {
+    let mut reader = Reader::new(bytes, instructions);
+    let frame = reader.read(canvas)?;
+    let colour = reader.tables.colour(&frame);
+    instructions.run(Finish { frame, colour, canvas, instructions });
+    Ok(())
 }
 
 /// The scans that were read.
@@ -88,15 +112,58 @@ struct Reader<'a> {
     tables: Tables,
     frame: Option<Frame>,
     scans: Scans,
+    n_scans: usize,
+    /// Blocks that the scans went over.
+    n_blocks: usize,
+    /// Larger frames are refused.
+    max_size: (usize, usize),
     instructions: InstructionSet,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(bytes: &'a [u8], instructions: InstructionSet) -> Self {
+        Self {
+            source: Source::new(bytes),
+            tables: Tables::default(),
+            frame: None,
+            scans: Scans::None,
+            n_scans: 0,
+            n_blocks: 0,
+            max_size: (usize::MAX, usize::MAX),
+            instructions,
+        }
+    }
+
+    /// Reads all scans.
+    fn read(&mut self, canvas: &mut Canvas<'_>) -> Result<Frame, DecodeError> {
+        self.source.next_marker()?;
+        loop {
+            match self.read_segment(canvas) {
+                Ok(Next::Segment) => {}
+                Ok(Next::End) => break,
+                // All rows were given out before libjpeg finds that there is no end marker.
+                Err(DecodeError::Truncated { .. }) if self.scans == Scans::Only => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let frame = self.frame.take().filter(|_| self.scans != Scans::None);
+        let frame = frame.ok_or(DecodeError::damaged(Format::Jpeg, "no image"))?;
+        if frame.is_smoothed() {
+            let feature = "scans that leave coefficients open, which libjpeg guesses";
+            return Err(DecodeError::Unsupported { format: Format::Jpeg, feature });
+        }
+        Ok(frame)
+    }
+
     /// Reads the next marker and what belongs to it.
-    fn read_segment(&mut self) -> Result<Next, DecodeError> {
+    fn read_segment(&mut self, canvas: &mut Canvas<'_>) -> Result<Next, DecodeError> {
         let marker = self.source.next_marker()?;
         match marker {
             0xd9 => return Ok(Next::End),
+            // Pillow knows no such marker, and looks at those before the first scan.
+            0x01 if self.scans == Scans::None => {
+                return Err(DecodeError::damaged(Format::Jpeg, "an unexpected marker"));
+            }
             0x01 | 0xd0..=0xd7 => return Ok(Next::Segment),
             0xc3 | 0xc5..=0xcb | 0xcd..=0xcf => {
                 return Err(DecodeError::Unsupported {
@@ -109,12 +176,26 @@ impl Reader<'_> {
             }
             _ => {}
         }
-        let segment = self.source.segment()?;
+        if marker == 0xc4 {
+            check_counts(self.source.start_of_segment())?;
+        }
+        let segment = self.source.segment(!matches!(marker, 0xc0..=0xc4 | 0xda | 0xdb | 0xdd))?;
         match marker {
             0xc0..=0xc2 if self.frame.is_some() => return Err(DecodeError::damaged(Format::Jpeg, "a second frame")),
-            0xc0..=0xc2 => self.frame = Some(Frame::parse(segment, marker == 0xc2)?),
+            0xc0..=0xc2 => {
+                let mut frame = Frame::parse(segment, marker == 0xc2)?;
+                if frame.width > self.max_size.0 || frame.height > self.max_size.1 {
+                    return Err(DecodeError::damaged(Format::Jpeg, "another size than its TIFF has"));
+                }
+                canvas.begin(frame.width as u64, frame.height as u64, frame.working_bytes())?;
+                frame.allocate();
+                self.frame = Some(frame);
+            }
             0xc4 => self.tables.add_huffman(segment)?,
-            0xda => self.read_scan(segment)?,
+            0xda => {
+                canvas.check_cancelled()?;
+                self.read_scan(segment)?;
+            }
             0xdb => self.tables.add_quantization(segment)?,
             0xdd => self.tables.set_restart_interval(segment)?,
             0xe0 => self.tables.is_jfif |= segment.get(..14).is_some_and(|data| data.starts_with(b"JFIF\0")),
@@ -130,6 +211,17 @@ impl Reader<'_> {
         }
         let frame = self.frame.as_mut().ok_or(DecodeError::damaged(Format::Jpeg, "a scan before the frame"))?;
         let scan = Scan::parse(segment, frame)?;
+        if !frame.is_progressive && self.n_scans == 0 {
+            self.tables.add_usual_huffman();
+        }
+        self.n_scans += 1;
+        self.n_blocks += scan.n_blocks(frame);
+        if self.n_scans > MAX_SCANS || self.n_blocks > MAX_BLOCKS.max(MAX_PASSES * frame.n_blocks()) {
+            return Err(DecodeError::Unsupported {
+                format: Format::Jpeg,
+                feature: "more scans than any encoder writes",
+            });
+        }
         scan.read(frame, &self.tables, &mut self.source, self.instructions)?;
         let is_first = self.scans == Scans::None;
         self.scans = if is_first && scan.is_only(frame) { Scans::Only } else { Scans::Some };
@@ -138,80 +230,23 @@ impl Reader<'_> {
 }
 
 /// What is left to do when all scans were read.
-struct Finish<'a> {
+struct Finish<'a, 'b> {
     frame: Frame,
-    tables: &'a Tables,
+    colour: Colour,
+    canvas: &'a mut Canvas<'b>,
     instructions: InstructionSet,
 }
 
-impl Work for Finish<'_> {
-    type Output = RgbImage;
+impl Work for Finish<'_, '_> {
+    type Output = ();
 
     #[inline(always)]
-    fn run(self) -> RgbImage {
-        let Self { mut frame, tables, instructions } = self;
+    fn run(self) {
+        let Self { mut frame, colour, canvas, instructions } = self;
         if frame.is_progressive {
             frame.finish(instructions);
         }
-        let pixels = render::render(&frame, tables.colour(&frame), instructions);
-        RgbImage { width: frame.width as u32, height: frame.height as u32, pixels }
-    }
-}
-
-impl Tables {
-    fn add_huffman(&mut self, mut segment: &[u8]) -> Result<(), DecodeError> {
-        let damaged = || DecodeError::damaged(Format::Jpeg, "a bad Huffman table");
-        while let Some((&[class_and_number, ref counts @ ..], rest)) = segment.split_first_chunk::<17>() {
-            let n_symbols: usize = counts.iter().map(|&count| usize::from(count)).sum();
-            let (symbols, rest) = rest.split_at_checked(n_symbols).filter(|_| n_symbols <= 256).ok_or_else(damaged)?;
-            let tables = if class_and_number & 0x10 == 0 { &mut self.dc } else { &mut self.ac };
-            let number = usize::from(class_and_number & !0x10);
-            *tables.get_mut(number).ok_or_else(damaged)? = Some(HuffmanTable::new(counts, symbols)?);
-            segment = rest;
-        }
-        segment.is_empty().then_some(()).ok_or_else(damaged)
-    }
-
-    fn add_quantization(&mut self, mut segment: &[u8]) -> Result<(), DecodeError> {
-        let damaged = || DecodeError::damaged(Format::Jpeg, "a bad quantisation table");
-        while let Some((&precision_and_number, rest)) = segment.split_first() {
-            let n_bytes = if precision_and_number >> 4 == 0 { 1 } else { 2 };
-            let (values, rest) = rest.split_at_checked(64 * n_bytes).ok_or_else(damaged)?;
-            let mut table = [0; 64];
-            for (value, &place) in values.chunks_exact(n_bytes).zip(&NATURAL_ORDER) {
-                table[usize::from(place)] = value.iter().fold(0, |value, &byte| value << 8 | u16::from(byte));
-            }
-            *self.quantization.get_mut(usize::from(precision_and_number & 15)).ok_or_else(damaged)? = Some(table);
-            segment = rest;
-        }
-        Ok(())
-    }
-
-    fn set_restart_interval(&mut self, segment: &[u8]) -> Result<(), DecodeError> {
-        let &[high, low] = segment else {
-            return Err(DecodeError::damaged(Format::Jpeg, "a bad restart interval"));
-        };
-        self.restart_interval = usize::from(high) << 8 | usize::from(low);
-        Ok(())
-    }
-
-    fn add_adobe(&mut self, segment: &[u8]) {
-        if let (true, Some(&transform)) = (segment.starts_with(b"Adobe"), segment.get(11)) {
-            self.adobe_transform = Some(transform);
-        }
-    }
-
-    /// The rules of `default_decompress_parms` in libjpeg's `jdapimin.c`.
-    fn colour(&self, frame: &Frame) -> Colour {
-        let ids: Vec<u8> = frame.components.iter().map(|component| component.id).collect();
-        match (frame.components.len(), self.adobe_transform) {
-            (1, _) => Colour::Gray,
-            (3, Some(0)) if !self.is_jfif => Colour::Rgb,
-            (3, None) if !self.is_jfif && ids == *b"RGB" => Colour::Rgb,
-            (3, _) => Colour::YCbCr,
-            (_, None | Some(0)) => Colour::Cmyk,
-            _ => Colour::Ycck,
-        }
+        render::render(&frame, colour, canvas, instructions);
     }
 }
 
@@ -220,6 +255,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::decode::DECODER_BYTES;
 
     /// Whole files, cut ones, and ones with a flipped bit.
     #[test]
@@ -234,7 +270,13 @@ mod tests {
                 let mut flipped = bytes.clone();
                 flipped[at] ^= 1 << (at % 8);
                 for bytes in [&bytes[..], &bytes[..at], &flipped] {
-                    let (best, portable) = (decode(bytes), decode_with(bytes, InstructionSet::portable()));
+                    let with = |instructions| {
+                        let memory = Memory::new(DECODER_BYTES);
+                        let limits = Limits { memory: &memory, is_cancelled: &|| false };
+                        let mut canvas = Canvas::new(Format::Jpeg, limits, None);
+                        decode_with(bytes, &mut canvas, instructions).map(|()| canvas.finish())
+                    };
+                    let (best, portable) = (with(InstructionSet::best()), with(InstructionSet::portable()));
                     assert!(best == portable, "{} at {at}", path.display());
                 }
             }

@@ -4,6 +4,9 @@ use super::bits::Bits;
 use super::huffman::HuffmanTable;
 use super::scan::{State, natural, present, read_ac};
 
+/// libjpeg smooths an image as long as one of so many coefficients lacks bits.
+pub(super) const N_SMOOTHED: usize = 10;
+
 /// The part of every coefficient that a scan has.
 pub(super) struct Progression {
     /// The first and last coefficient.
@@ -26,6 +29,12 @@ impl Progression {
         let is_valid_spectrum = if first == 0 { last == 0 } else { first <= last && last < 64 && n_components == 1 };
         let (earlier, shift) = self.approximation;
         is_valid_spectrum && shift <= 13 && (earlier == 0 || shift + 1 == earlier)
+    }
+
+    /// Notes of the first coefficients that the scan has which bits they lack from now on.
+    pub fn note(&self, missing: &mut [Option<u32>; N_SMOOTHED]) {
+        let (first, last) = self.spectrum;
+        missing.iter_mut().take(last + 1).skip(first).for_each(|missing| *missing = Some(self.approximation.1));
     }
 
     pub fn needs_dc_table(&self) -> bool {

@@ -4,23 +4,23 @@ use super::Colour;
 use super::frame::{Component, Frame};
 #[cfg(target_arch = "x86_64")]
 use super::vector;
+use crate::decode::Canvas;
 use crate::instructions::{InstructionSet, Level};
 
-/// The pixels of a frame, row by row, three bytes each.
+/// Gives the pixels of a frame to the canvas, row by row.
 #[inline(always)]
-pub(super) fn render(frame: &Frame, colour: Colour, instructions: InstructionSet) -> Vec<u8> {
-    let mut pixels = vec![0; frame.width * frame.height * 3];
+pub(super) fn render(frame: &Frame, colour: Colour, canvas: &mut Canvas<'_>, instructions: InstructionSet) {
     // Whole units, as upsampling writes whole groups.
     let row = Row { samples: vec![0; frame.n_units_x * frame.max_h * 8], sums: vec![0; frame.width] };
     let mut rows = [row.clone(), row.clone(), row.clone(), row];
-    for (y, pixels) in pixels.chunks_exact_mut(frame.width * 3).enumerate() {
+    for y in 0..frame.height {
         let mut samples: [&[u8]; 4] = [&[]; 4];
         for ((component, row), samples) in frame.components.iter().zip(&mut rows).zip(&mut samples) {
             *samples = &upsample(frame, component, y, row)[..frame.width];
         }
-        convert(samples, colour, pixels, instructions);
+        convert(samples, colour, canvas.row(), instructions);
+        canvas.next();
     }
-    pixels
 }
 
 /// Room for a component's row in the size of the frame.
@@ -109,6 +109,11 @@ fn convert(rows: [&[u8]; 4], colour: Colour, pixels: &mut [u8], instructions: In
                 *pixel = ink.map(|ink| without_ink(ink, 255 - k));
             }
         }
+        Colour::PlainCmyk => {
+            for ((pixel, (c, m, y)), &k) in pixels.iter_mut().zip(colours).zip(k) {
+                *pixel = [c, m, y].map(|ink| without_ink(ink, k));
+            }
+        }
     }
 }
 
@@ -124,7 +129,7 @@ fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
 }
 
 /// What is left of white under one ink and black (`cmyk2rgb` of Pillow's `Convert.c`).
-fn without_ink(ink: u8, black: u8) -> u8 {
+pub(in crate::decode) fn without_ink(ink: u8, black: u8) -> u8 {
     let white = 255 - i32::from(black);
     let product = i32::from(ink) * white + 128;
     (white - (((product >> 8) + product) >> 8)).clamp(0, 255) as u8

@@ -3,8 +3,9 @@
 use super::bits::{Bits, Source};
 use super::frame::{Component, Frame, NATURAL_ORDER};
 use super::huffman::HuffmanTable;
+use super::idct;
 use super::progressive::Progression;
-use super::{Tables, idct};
+use super::tables::Tables;
 use crate::DecodeError;
 use crate::decode::Format;
 use crate::instructions::{InstructionSet, Work};
@@ -79,6 +80,7 @@ impl Scan {
                 let missing = DecodeError::damaged(Format::Jpeg, "a missing quantisation table");
                 component.quantization = Some(tables.quantization[component.quantization_idx].ok_or(missing)?);
             }
+            self.progression.note(&mut component.missing_bits);
         }
         let mut again = source.again();
         let units = Units::<false> { scan: self, frame, tables, source, instructions };
@@ -120,6 +122,11 @@ impl Scan {
         }
     }
 
+    /// Blocks that the scan goes over.
+    pub fn n_blocks(&self, frame: &Frame) -> usize {
+        self.components.iter().map(|scanned| frame.components[scanned.component_idx].n_samples / 64).sum()
+    }
+
     fn n_blocks_in_unit(&self, frame: &Frame) -> usize {
         let components = self.components.iter().map(|scanned| &frame.components[scanned.component_idx]);
         if self.components.len() == 1 { 1 } else { components.map(|component| component.h * component.v).sum() }
@@ -130,7 +137,7 @@ impl Scan {
         let needs_ac = !frame.is_progressive || self.progression.needs_ac_table();
         let is_present = |scanned: &ScanComponent| {
             let dc = tables.dc.get(scanned.dc_table).and_then(Option::as_ref).is_some_and(HuffmanTable::is_for_dc);
-            let ac = tables.ac.get(scanned.ac_table).is_some_and(Option::is_some);
+            let ac = tables.ac.get(scanned.ac_table).and_then(Option::as_ref).is_some_and(HuffmanTable::is_good);
             (dc || !needs_dc) && (ac || !needs_ac)
         };
         let missing = DecodeError::damaged(Format::Jpeg, "a missing or bad Huffman table");

@@ -1,10 +1,13 @@
-//! The chunks of a PNG file: its header, its palette, and its compressed data in one piece.
+//! The chunks of a PNG file: its header, its palette, and the pieces of its compressed data, as Pillow reads them.
 
 use super::TRUNCATED;
+use super::extras::{Extras, damaged};
 use crate::DecodeError;
 use crate::decode::Format;
 
 const SIGNATURE_BYTES: usize = 8;
+/// Pillow gives its decoder no more at once.
+const PIECE_BYTES: usize = 1 << 16;
 
 /// What a pixel is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,7 @@ pub(super) enum Kind {
 }
 
 /// What stands before the image data.
+#[derive(Debug, Clone)]
 pub(super) struct Header {
     pub width: u32,
     pub height: u32,
@@ -24,7 +28,11 @@ pub(super) struct Header {
     /// Bits of a sample: 1, 2, 4, 8 or 16.
     pub depth: u8,
     pub is_interlaced: bool,
+    /// Left, top, width and height of the first frame of an animation, which may be smaller than the image.
+    pub frame: [u32; 4],
     palette: Vec<[u8; 3]>,
+    /// What the chunk `tRNS` says: the alpha of each colour of the palette, or the samples of the transparent colour.
+    transparency: Vec<u8>,
 }
 
 impl Header {
@@ -49,78 +57,190 @@ impl Header {
         self.palette.get(usize::from(index)).copied().unwrap_or_default()
     }
 
-    fn parse(chunk: &[u8]) -> Result<Self, DecodeError> {
-        let damaged = || DecodeError::damaged(Format::Png, "a bad header");
-        let &[a, b, c, d, e, f, g, h, depth, kind, _, 0, interlace, ..] = chunk else { return Err(damaged()) };
-        let kind = match (kind, depth) {
-            (0, 1 | 2 | 4 | 8 | 16) => Kind::Gray,
-            (2, 8 | 16) => Kind::Rgb,
-            (3, 1 | 2 | 4 | 8) => Kind::Palette,
-            (4, 8 | 16) => Kind::GrayAlpha,
-            (6, 8 | 16) => Kind::RgbAlpha,
-            _ => return Err(damaged()),
+    /// The alpha of a pixel, given by its samples as they are in the file and its index, if it has a palette.
+    pub fn alpha(&self, samples: &[u8], index: u8) -> u8 {
+        let alpha_bytes = usize::from(self.depth / 8).max(1);
+        let is_key = || {
+            let key = self.transparency.as_chunks::<2>().0;
+            let is_level = |(sample, key): (&[u8], &[u8; 2])| match sample {
+                [level] => *key == [0, *level],
+                both => key == both,
+            };
+            !key.is_empty() && samples.chunks_exact(alpha_bytes).zip(key).all(is_level)
         };
+        match self.kind {
+            Kind::Palette => self.transparency.get(usize::from(index)).copied().unwrap_or(255),
+            Kind::GrayAlpha | Kind::RgbAlpha => samples[samples.len() - alpha_bytes],
+            // A key of fewer bits would have to be compared before the samples are brought to 8 bits; rare, and only shown.
+            Kind::Gray | Kind::Rgb if self.depth >= 8 && is_key() => 0,
+            Kind::Gray | Kind::Rgb => 255,
+        }
+    }
+
+    /// A later header takes the place of an earlier one, but for a kind of pixel that there is not.
+    fn parse(chunk: &[u8], earlier: Option<Self>) -> Result<Self, DecodeError> {
+        let &[a, b, c, d, e, f, g, h, depth, kind, _, 0, interlace, ..] = chunk else {
+            return Err(damaged("a bad header"));
+        };
+        let kind = match (kind, depth) {
+            (0, 1 | 2 | 4 | 8 | 16) => Some((Kind::Gray, depth)),
+            (2, 8 | 16) => Some((Kind::Rgb, depth)),
+            (3, 1 | 2 | 4 | 8) => Some((Kind::Palette, depth)),
+            (4, 8 | 16) => Some((Kind::GrayAlpha, depth)),
+            (6, 8 | 16) => Some((Kind::RgbAlpha, depth)),
+            _ => earlier.as_ref().map(|earlier| (earlier.kind, earlier.depth)),
+        };
+        let (kind, depth) = kind.ok_or_else(|| damaged("a bad header"))?;
         let (width, height) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
-        Ok(Self { width, height, kind, depth, is_interlaced: interlace != 0, palette: Vec::new() })
+        let is_interlaced = interlace != 0 || earlier.as_ref().is_some_and(|earlier| earlier.is_interlaced);
+        let (palette, transparency) =
+            earlier.map(|earlier| (earlier.palette, earlier.transparency)).unwrap_or_default();
+        Ok(Self { width, height, kind, depth, is_interlaced, frame: [0, 0, width, height], palette, transparency })
     }
 }
 
-/// Reads the header, and the data of all image chunks as far as they are there.
-pub(super) fn read(bytes: &[u8]) -> Result<(Header, Vec<u8>), DecodeError> {
-    let mut rest = &bytes[SIGNATURE_BYTES..];
-    let (mut header, mut palette) = (None, Vec::new());
-    while let Some((name, length, after)) = chunk_start(rest) {
-        if name == *b"IDAT" {
-            let mut header: Header = header.ok_or(DecodeError::damaged(Format::Png, "no header"))?;
-            header.palette = palette;
-            return Ok((header, image_data(rest)?));
-        }
-        let (chunk, after) = after.split_at_checked(length).ok_or(TRUNCATED)?;
-        let (checksum, after) = after.split_first_chunk::<4>().ok_or(TRUNCATED)?;
-        if crc32fast::hash(&rest[4..8 + length]) != u32::from_be_bytes(*checksum) {
-            return Err(DecodeError::damaged(Format::Png, "a wrong checksum in the header"));
-        }
-        match &name {
-            b"IHDR" => header = Some(Header::parse(chunk)?),
-            b"PLTE" => palette = chunk.as_chunks::<3>().0.to_vec(),
-            b"IEND" => break,
-            _ => {}
-        }
-        rest = after;
-    }
-    Err(TRUNCATED)
+/// The chunks of a file, one after the other.
+pub(super) struct Chunks<'a> {
+    bytes: &'a [u8],
+    position: usize,
+    extras: Extras,
+    /// What is left of the chunk of image data that is being read.
+    n_left: usize,
 }
 
-/// The contents of the image chunks that `rest` begins with.
-fn image_data(mut rest: &[u8]) -> Result<Vec<u8>, DecodeError> {
-    let mut data = Vec::with_capacity(rest.len());
-    while let Some((name, length, after)) = chunk_start(rest) {
-        if name != *b"IDAT" {
-            check_trailer(rest)?;
-            break;
-        }
-        let (chunk, after) = after.split_at_checked(length).unwrap_or((after, &[]));
-        data.extend_from_slice(chunk);
-        rest = after.get(4..).unwrap_or_default();
-    }
-    Ok(data)
+struct Chunk<'a> {
+    name: [u8; 4],
+    length: usize,
+    /// Where its contents begin.
+    start: usize,
+    /// Its contents; none if the file ends before they do.
+    contents: Option<&'a [u8]>,
 }
 
-/// Pillow reads on behind the image and refuses a chunk that is cut there.
-fn check_trailer(mut rest: &[u8]) -> Result<(), DecodeError> {
-    while let Some((name, length, after)) = chunk_start(rest) {
-        if name == *b"IEND" || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
-            break;
+/// Reads the header; the chunks that come back stand at the first image data.
+pub(super) fn read(bytes: &[u8]) -> Result<(Header, Chunks<'_>), DecodeError> {
+    let mut chunks = Chunks { bytes, position: SIGNATURE_BYTES, extras: Extras::default(), n_left: 0 };
+    let mut header: Option<Header> = None;
+    loop {
+        let chunk = chunks.next()?;
+        match &chunk.name {
+            b"IDAT" => chunks.n_left = chunk.length,
+            b"fdAT" => chunks.begin_frame_data(&chunk)?,
+            b"IEND" => return Err(TRUNCATED),
+            _ => {
+                let contents = chunk.contents.ok_or(TRUNCATED)?;
+                match &chunk.name {
+                    b"IHDR" => header = Some(Header::parse(contents, header)?),
+                    b"PLTE" => {
+                        if let Some(header) = header.as_mut().filter(|header| header.kind == Kind::Palette) {
+                            header.palette = contents.as_chunks::<3>().0.to_vec();
+                        }
+                    }
+                    _ => chunks.extras.check(chunk.name, contents, header.as_ref())?,
+                }
+                if let Some(header) = header.as_mut().filter(|_| chunk.name == *b"tRNS") {
+                    header.transparency = contents.to_vec();
+                }
+                chunks.check_sum(&chunk)?;
+                continue;
+            }
         }
-        let after = after.get(length..).ok_or(TRUNCATED)?;
-        rest = after.get(4..).unwrap_or_default();
+        let mut header = header.ok_or_else(|| damaged("no header"))?;
+        if header.kind == Kind::Palette && header.palette.len() > 256 {
+            return Err(damaged("a palette of too many colours"));
+        }
+        if let Some(frame) = chunks.extras.frame {
+            header.frame = frame;
+        }
+        return Ok((header, chunks));
     }
-    Ok(())
 }
 
-/// The name and length of the chunk that `rest` begins with, and what follows them.
-fn chunk_start(rest: &[u8]) -> Option<([u8; 4], usize, &[u8])> {
-    let (length, rest) = rest.split_first_chunk::<4>()?;
-    let (name, rest) = rest.split_first_chunk::<4>()?;
-    Some((*name, u32::from_be_bytes(*length) as usize, rest))
+impl<'a> Chunks<'a> {
+    /// The next piece of the image's data; none where other chunks follow.
+    pub fn piece(&mut self) -> Result<Option<&'a [u8]>, DecodeError> {
+        while self.n_left == 0 {
+            self.position += 4;
+            let start = self.position;
+            let chunk = self.next()?;
+            match &chunk.name {
+                b"IDAT" | b"DDAT" => self.n_left = chunk.length,
+                b"fdAT" => self.begin_frame_data(&chunk)?,
+                _ => {
+                    // Its turn comes again, behind a checksum that was passed already.
+                    self.position = start - 4;
+                    return Ok(None);
+                }
+            }
+        }
+        let n_bytes = self.n_left.min(PIECE_BYTES);
+        let rest = self.bytes.get(self.position..).unwrap_or_default();
+        let piece = &rest[..rest.len().min(n_bytes)];
+        self.position += piece.len();
+        self.n_left -= n_bytes;
+        if piece.is_empty() { Err(TRUNCATED) } else { Ok(Some(piece)) }
+    }
+
+    /// Reads on behind the image as Pillow does, which refuses some of what it may find there.
+    pub fn check_trailer(&mut self, header: &Header) -> Result<(), DecodeError> {
+        self.position = self.bytes.len().min(self.position + self.n_left);
+        loop {
+            self.position += 4;
+            let Ok(chunk) = self.next() else { return Ok(()) };
+            match &chunk.name {
+                b"IEND" => return Ok(()),
+                b"fcTL" if self.extras.is_animated() => return Ok(()),
+                b"fdAT" => {
+                    self.extras.check_sequence(chunk.contents)?;
+                    chunk.contents.ok_or(TRUNCATED)?;
+                }
+                b"IHDR" => drop(Header::parse(chunk.contents.ok_or(TRUNCATED)?, Some(header.clone()))?),
+                _ => {
+                    let contents = chunk.contents.ok_or(TRUNCATED)?;
+                    if !matches!(&chunk.name, b"IDAT" | b"PLTE") {
+                        self.extras.check(chunk.name, contents, Some(header))?;
+                    }
+                }
+            }
+            self.position = chunk.start + chunk.length;
+        }
+    }
+
+    /// The chunk that begins here; its contents are passed over if they are there.
+    fn next(&mut self) -> Result<Chunk<'a>, DecodeError> {
+        let rest = self.bytes.get(self.position..).ok_or(TRUNCATED)?;
+        let (length, rest) = rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
+        let (name, rest) = rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
+        if !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
+            return Err(damaged("a chunk without a name"));
+        }
+        let length = u32::from_be_bytes(*length) as usize;
+        self.position += 8;
+        Ok(Chunk { name: *name, length, start: self.position, contents: rest.get(..length) })
+    }
+
+    /// Passes the contents of a chunk and their checksum, which must be right.
+    fn check_sum(&mut self, chunk: &Chunk<'_>) -> Result<(), DecodeError> {
+        let end = chunk.start + chunk.length;
+        let sum = self.bytes.get(end..).and_then(|rest| rest.first_chunk::<4>()).ok_or(TRUNCATED)?;
+        if crc32fast::hash(&self.bytes[chunk.start - 4..end]) != u32::from_be_bytes(*sum) {
+            return Err(damaged("a wrong checksum in the header"));
+        }
+        self.position = end + 4;
+        Ok(())
+    }
+
+    /// Image data of an animation, behind their number.
+    fn begin_frame_data(&mut self, chunk: &Chunk<'_>) -> Result<(), DecodeError> {
+        self.extras.check_sequence(self.bytes.get(chunk.start..).filter(|_| chunk.length >= 4))?;
+        self.n_left = chunk.length - 4;
+        self.position = chunk.start + 4;
+        Ok(())
+    }
+}
+
+impl DecodeError {
+    pub(super) fn png(reason: &str) -> Self {
+        Self::damaged(Format::Png, reason)
+    }
 }

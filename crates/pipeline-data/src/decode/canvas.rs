@@ -1,0 +1,139 @@
+//! Where a decoder puts the rows of an image: into an image of the same size, or at once into a smaller one.
+
+use super::{DecodeError, Format, Limits, MAX_PIXELS, Taken};
+use crate::RgbImage;
+use crate::resize::{Filter, Resizer};
+
+/// A size that images are brought to while they are decoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// The filter of the resize.
+    pub filter: Filter,
+}
+
+/// Takes the rows of one image, from the top.
+pub(super) struct Canvas<'a> {
+    format: Format,
+    limits: Limits<'a>,
+    target: Option<Target>,
+    size: (u32, u32),
+    taken: Option<Taken<'a>>,
+    rows: Rows,
+    n_rows: u32,
+    is_white: bool,
+}
+
+enum Rows {
+    /// Every row of the image.
+    Whole(Vec<u8>),
+    /// The row that is being filled in, and what was made of those before.
+    Resized(Vec<u8>, Box<Resizer>),
+}
+
+impl<'a> Canvas<'a> {
+    pub fn new(format: Format, limits: Limits<'a>, target: Option<Target>) -> Self {
+        let rows = Rows::Whole(Vec::new());
+        Self { format, limits, target, size: (0, 0), taken: None, rows, n_rows: 0, is_white: false }
+    }
+
+    /// A canvas that shows white where an image is transparent.
+    pub fn on_white(format: Format, limits: Limits<'a>) -> Self {
+        Self { is_white: true, ..Self::new(format, limits, None) }
+    }
+
+    /// Whether what is transparent is to be white, rather than the colour that nobody sees.
+    pub fn is_white(&self) -> bool {
+        self.is_white
+    }
+
+    /// Says how large the image is, before anything is allocated for it, and how many bytes its decoder works with
+    /// beside the rows.
+    ///
+    /// Waits while other threads hold the memory.
+    pub fn begin(&mut self, width: u64, height: u64, decoder_bytes: u64) -> Result<(), DecodeError> {
+        check_size(width, height)?;
+        let (width, height) = (width as u32, height as u32);
+        let resized = self.target.filter(|target| (target.width, target.height) != (width, height));
+        let row_bytes = u64::from(width) * 3;
+        let own_bytes = match resized {
+            Some(target) => {
+                row_bytes + Resizer::working_bytes((width, height), (target.width, target.height), target.filter)
+            }
+            None => row_bytes * u64::from(height),
+        };
+        // Given back before it is taken again by decoders that learn of their needs in two steps.
+        self.taken = None;
+        let bytes = decoder_bytes.saturating_add(own_bytes);
+        let limit = self.limits.memory.bytes();
+        if bytes > limit {
+            return Err(DecodeError::Memory { format: self.format, width, height, bytes, limit });
+        }
+        let taken = self.limits.memory.take(bytes, self.limits.is_cancelled);
+        self.taken = Some(taken.ok_or(DecodeError::Cancelled)?);
+        (self.size, self.n_rows) = ((width, height), 0);
+        self.rows = match resized {
+            Some(target) => {
+                let resizer = Resizer::new((width, height), (target.width, target.height), target.filter);
+                Rows::Resized(vec![0; width as usize * 3], Box::new(resizer))
+            }
+            None => Rows::Whole(vec![0; width as usize * height as usize * 3]),
+        };
+        Ok(())
+    }
+
+    /// The room of the next row, to be filled in before [`Canvas::next`] is called.
+    #[inline]
+    pub fn row(&mut self) -> &mut [u8] {
+        match &mut self.rows {
+            Rows::Whole(pixels) => {
+                let row_bytes = self.size.0 as usize * 3;
+                &mut pixels[self.n_rows as usize * row_bytes..][..row_bytes]
+            }
+            Rows::Resized(row, _) => row,
+        }
+    }
+
+    /// Takes the row that was filled in.
+    #[inline]
+    pub fn next(&mut self) {
+        if let Rows::Resized(row, resizer) = &mut self.rows {
+            resizer.push(row);
+        }
+        self.n_rows += 1;
+    }
+
+    /// Whether the caller no longer wants the image; asked for by decoders in the midst of long work.
+    pub fn check_cancelled(&self) -> Result<(), DecodeError> {
+        if (self.limits.is_cancelled)() { Err(DecodeError::Cancelled) } else { Ok(()) }
+    }
+
+    /// The original size, and the image in the size that was asked for.
+    ///
+    /// # Panics
+    /// When not every row was given: a bug of the decoder.
+    pub fn finish(self) -> ((u32, u32), RgbImage) {
+        let (width, height) = self.size;
+        assert_eq!(self.n_rows, height, "BUG: the {} decoder left out rows", self.format);
+        let image = match self.rows {
+            Rows::Whole(pixels) => RgbImage { width, height, pixels },
+            Rows::Resized(_, resizer) => resizer.finish(),
+        };
+        (self.size, image)
+    }
+}
+
+/// A colour on white.
+pub(super) fn on_white(colour: [u8; 3], alpha: u8) -> [u8; 3] {
+    let alpha = u16::from(alpha);
+    colour.map(|level| ((u16::from(level) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
+}
+
+/// Refuses an image by the size in its header, before anything is allocated for it.
+pub(super) fn check_size(width: u64, height: u64) -> Result<(), DecodeError> {
+    let is_good = (1..=MAX_PIXELS).contains(&width.saturating_mul(height)) && width.max(height) <= u64::from(u32::MAX);
+    is_good.then_some(()).ok_or(DecodeError::Size { width, height })
+}

@@ -1,0 +1,36 @@
+//! How many images a shard of pixels has: fewer where they are large.
+
+use pipeline_data::CutSizes;
+
+/// 128 images of 224 × 224 pixels are 18 MiB: small enough that ten changed rows cost little, large enough that the
+/// encoders run whole batches.
+const SIZES: CutSizes = CutSizes { min_rows: 32, target_rows: 128, max_rows: 512 };
+
+/// The pixels of a shard take no more: a column of 2 GiB cannot be written, and whoever reads a shard holds it whole.
+/// Sizes up to 418 × 418 never reach it.
+const MAX_SHARD_BYTES: u64 = 256 << 20;
+
+/// How many rows a shard has whose rows take so many bytes each.
+pub(crate) fn sizes(row_bytes: u64) -> CutSizes {
+    let max_rows = usize::try_from(MAX_SHARD_BYTES / row_bytes.max(1)).unwrap_or(usize::MAX).max(1);
+    if max_rows >= SIZES.max_rows {
+        return SIZES;
+    }
+    // Fewer rows in the same ratios, so that shards still end where their rows say so.
+    let target_rows = ((1 << max_rows.ilog2()) / (SIZES.max_rows / SIZES.target_rows)).max(1);
+    CutSizes { min_rows: (target_rows * SIZES.min_rows / SIZES.target_rows).max(1), target_rows, max_rows }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_of_large_images_have_fewer_rows_and_those_of_usual_ones_as_many_as_ever() {
+        for side in [1, 224, 384, 418] {
+            assert_eq!(sizes(3 * side * side), SIZES, "{side}");
+        }
+        assert_eq!(sizes(3 * 512 * 512), CutSizes { min_rows: 16, target_rows: 64, max_rows: 341 });
+        assert_eq!(sizes(3 * 4096 * 4096), CutSizes { min_rows: 1, target_rows: 1, max_rows: 5 });
+    }
+}
