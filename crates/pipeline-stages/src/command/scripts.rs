@@ -70,6 +70,10 @@ fn named_by(argument: &Node, spec_folder: &Path) -> Vec<PathBuf> {
     let written = argument.as_str().unwrap_or_default();
     let is_path = written.contains('/') || is_named_as_script(Path::new(written));
     let mut paths = below_spec_dir(written, spec_folder);
+    if enters_spec_dir(written) {
+        let words = written.split(ENDS).map(Path::new).filter(|word| word.is_relative() && is_named_as_script(word));
+        paths.extend(words.map(|word| absolute(spec_folder, &word.to_string_lossy())));
+    }
     if is_path && !written.contains(ENDS) {
         paths.push(absolute(argument.folder(), written));
     }
@@ -93,6 +97,14 @@ fn below_spec_dir(text: &str, spec_folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// True for a text for a shell that goes to the folder of the spec, so that what follows may be relative to it.
+fn enters_spec_dir(text: &str) -> bool {
+    SPEC_DIR.iter().any(|variable| {
+        let quoted = format!("cd \"{variable}\"");
+        text.contains(&quoted) || text.contains(&format!("cd {variable}"))
+    })
+}
+
 fn is_named_as_script(path: &Path) -> bool {
     path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
@@ -105,6 +117,8 @@ fn is_of_the_system(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use pipeline_spec::Value;
+
     use super::*;
 
     #[test]
@@ -122,5 +136,23 @@ mod tests {
             let expect: Vec<PathBuf> = expect.iter().map(PathBuf::from).collect();
             assert_eq!(below_spec_dir(text, Path::new("/s")), expect, "{text}");
         }
+    }
+
+    #[test]
+    fn after_a_shell_went_to_the_specs_folder_names_are_paths() {
+        let check = |text: &str, expect: &[&str]| {
+            let yaml = format!("stages: {{ a: {{ kind: x, params: {{ run: ['{text}'] }} }} }}");
+            let spec = pipeline_spec::parse(&yaml, Path::new("/s/spec.yaml"));
+            let run = spec.unwrap().stages[0].params.get("run").unwrap().clone();
+            let Value::List(items) = run.value else { panic!("no list") };
+            assert_eq!(
+                named_by(&items[0], Path::new("/s")),
+                expect.iter().map(PathBuf::from).collect::<Vec<_>>(),
+                "{text}"
+            );
+        };
+        check("cd \"$SPEC_DIR\" && python train.py lib/a.sh data.csv > \"$out\"/o", &["/s/train.py", "/s/lib/a.sh"]);
+        check("cd $SPEC_DIR; ./go.sh", &["/s/go.sh"]);
+        check("echo > made.py", &[]);
     }
 }
