@@ -51,7 +51,11 @@ pub(crate) fn open_text(path: &Path) -> Result<File, DataError> {
 }
 
 fn no_text(bytes: &[u8]) -> Option<&'static str> {
-    if let Some((_, problem)) = NO_TEXT.iter().find(|(begin, _)| bytes.starts_with(begin)) {
+    let found = NO_TEXT.iter().find(|(begin, _)| bytes.starts_with(begin));
+    // An id may begin with `PAR1` or `BZh`: a file that begins with letters must have bytes in it that no text has.
+    let is_letters = |begin: &[u8]| begin.iter().all(u8::is_ascii_alphanumeric);
+    let is_binary = bytes.iter().any(|byte| *byte < b'\t');
+    if let Some((_, problem)) = found.filter(|(begin, _)| is_binary || !is_letters(begin)) {
         return Some(problem);
     }
     if bytes.get(257..262) == Some(b"ustar") {
@@ -94,7 +98,10 @@ mod tests {
         assert!(named(&utf16("{\"query_id\": 1}")).contains("UTF-16"));
         assert!(named(b"version https://git-lfs.github.com/spec/v1\noid").contains("git lfs pull"));
         assert!(named(&[[0; 257].as_slice(), b"ustar"].concat()).contains("tar archive"));
-        for text in ["", "a", "{\"text\": \"\u{7ea2}\"}\n", "\u{feff}{}", "1\tabc\n", "BZ"] {
+        assert!(named(b"PAR1\x15\x04\x15").contains("Parquet"));
+        for text in
+            ["", "a", "PAR1\nPAR2\n", "BZh1\tabc\n", "{\"text\": \"\u{7ea2}\"}\n", "\u{feff}{}", "1\tabc\n", "BZ"]
+        {
             assert_eq!(named(text.as_bytes()), "text", "{text:?}");
         }
     }
