@@ -37,3 +37,4 @@ mod sweep_report;
 mod sweeps;
 mod tutorial;
 mod unchanged;
+mod words;

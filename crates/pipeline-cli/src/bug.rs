@@ -11,7 +11,7 @@ pub fn install_panic_hook() {
         if backtrace.status() == std::backtrace::BacktraceStatus::Captured {
             text.push_str(&format!("\n{backtrace}"));
         }
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = writeln!(std::io::stderr().lock(), "{}", crate::printable::text(&text));
     }));
 }
 

@@ -13,6 +13,7 @@ use pipeline_spec::{Span, SpecError};
 use pipeline_store::{OpenTreeError, StoreError};
 
 use crate::exit::Exit;
+use crate::printable;
 use crate::terminal::{Palette, Terminal};
 
 /// Why a command ends early.
@@ -97,10 +98,12 @@ fn without_excerpt(errors: &[String], help: Option<&str>, palette: Palette) -> S
 }
 
 fn with_excerpt(errors: &[String], help: Option<&str>, span: &Span, palette: Palette) -> String {
-    let line = span.file.line(span.line);
+    let line = &printable::signs_only(span.file.line(span.line));
+    let errors: Vec<String> = errors.iter().map(|message| printable::text(message)).collect();
+    let help = help.map(printable::text);
     let start = byte_of(line, span.column as usize - 1);
     let end = (start + byte_of(&line[start..], span.len as usize)).max(start + 1).min(line.len().max(start));
-    let path = span.file.path().display().to_string();
+    let path = printable::signs_only(&span.file.path().display().to_string());
     let snippet = Snippet::source(line)
         .line_start(span.line as usize)
         .path(path)
@@ -108,9 +111,9 @@ fn with_excerpt(errors: &[String], help: Option<&str>, span: &Span, palette: Pal
     let mut groups = vec![Level::ERROR.primary_title(errors[0].as_str()).element(snippet)];
     let causes = errors[1..].iter().map(|cause| Level::ERROR.with_name("caused by").secondary_title(cause.as_str()));
     groups.extend(causes.map(Group::with_title));
-    groups.extend(help.map(|help| Group::with_title(Level::HELP.secondary_title(help))));
+    groups.extend(help.iter().map(|help| Group::with_title(Level::HELP.secondary_title(help.as_str()))));
     let renderer = if palette.colored { Renderer::styled() } else { Renderer::plain() };
-    renderer.render(&groups)
+    printable::adopt(&renderer.render(&groups))
 }
 
 /// The byte at which the character number `n_chars` begins; the end if there are fewer.

@@ -2,6 +2,7 @@
 //!
 //! Only this crate prints, reads the environment or ends the process.
 
+mod again;
 mod args;
 mod baseline;
 mod bug;
@@ -18,6 +19,8 @@ mod missed;
 mod opened;
 mod page;
 mod paired;
+mod param_words;
+mod printable;
 mod render;
 mod run_results;
 mod searching;

@@ -8,6 +8,7 @@ use pipeline_spec::{Override, PipelineSpec, SpecError, nearest};
 use pipeline_stages::{Environment, Guards, Settings};
 use pipeline_store::{Circumstances, Store};
 
+use crate::again::Again;
 use crate::args::SpecArgs;
 use crate::circumstances;
 use crate::exit::Exit;
@@ -38,6 +39,8 @@ pub struct Opened {
     pub settings: Settings,
     /// Where results are remembered.
     pub store: Store,
+    /// How the caller named it, for commands in help texts.
+    pub again: Again,
 }
 
 impl Loaded {
@@ -110,7 +113,8 @@ impl Opened {
     /// When the spec is wrong.
     pub fn in_store(args: &SpecArgs, store: Store) -> Result<Self, Failure> {
         let Loaded { spec, graph, circumstances, settings } = Loaded::load(args)?;
-        Ok(Self { spec, graph, circumstances, settings, store })
+        let again = Again::new(args, &spec.file);
+        Ok(Self { spec, graph, circumstances, settings, store, again })
     }
 
     /// The absolute path of the spec and its store; the spec itself is not read.

@@ -1,37 +1,84 @@
 //! Aligned columns of text.
 
+use std::borrow::Cow;
+
 use console::measure_text_width;
 
 use crate::terminal::{Palette, fit, pad};
 
-/// A table with a header; the last column takes what is left of the line.
+/// A table with a header; the last column takes what is left of the line. On a narrow terminal columns that may be left
+/// out are, those on the right first, and a line below names them.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
+    /// The columns that may be left out.
+    optional: Vec<usize>,
 }
 
 impl Table {
     /// A table without rows.
     pub fn new<S: AsRef<str>>(header: &[S]) -> Self {
-        Self { header: header.iter().map(|name| name.as_ref().to_owned()).collect(), rows: Vec::new() }
+        Self {
+            header: header.iter().map(|name| name.as_ref().to_owned()).collect(),
+            rows: Vec::new(),
+            optional: Vec::new(),
+        }
+    }
+
+    /// Lets these columns go where the line is too narrow for all.
+    pub fn leave_out(mut self, columns: impl IntoIterator<Item = usize>) -> Self {
+        self.optional = columns.into_iter().collect();
+        self.optional.sort_unstable();
+        self
     }
 
     /// Adds a row: one cell for each column.
     pub fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.header.len());
-        self.rows.push(cells);
+        // A line end in a cell would tear the row apart.
+        let one_line = |cell: String| if cell.contains('\n') { cell.replace('\n', "\u{240a}") } else { cell };
+        self.rows.push(cells.into_iter().map(one_line).collect());
     }
 
     /// The lines of the table, cut to `columns` if given.
     pub fn render(&self, palette: Palette, columns: Option<usize>) -> String {
-        let widths = self.widths();
-        let mut text = palette.dim(&line(&self.header, &widths, columns));
-        for row in &self.rows {
+        let (table, left_out) = self.fitting(columns);
+        let widths = table.widths();
+        let mut text = palette.dim(&line(&table.header, &widths, columns));
+        for row in &table.rows {
             text.push('\n');
             text.push_str(&line(row, &widths, columns));
         }
+        if !left_out.is_empty() {
+            let names = format!("left out on a narrow terminal: {}; `--json` has all", left_out.join(", "));
+            text.push_str(&format!("\n{}", palette.dim(&fit(&names, columns))));
+        }
         text
+    }
+
+    /// The table without the columns for which `columns` leave no room, and the names of these.
+    fn fitting(&self, columns: Option<usize>) -> (Cow<'_, Self>, Vec<String>) {
+        let widths = self.widths();
+        let mut kept: Vec<usize> = (0..widths.len()).collect();
+        let mut left_out = Vec::new();
+        let is_too_wide = |kept: &[usize]| {
+            let width: usize = kept.iter().map(|idx| widths[*idx] + 2).sum();
+            columns.is_some_and(|columns| width.saturating_sub(2) > columns)
+        };
+        for idx in self.optional.iter().rev().copied() {
+            if !is_too_wide(&kept) {
+                break;
+            }
+            kept.retain(|column| *column != idx);
+            left_out.insert(0, self.header[idx].clone());
+        }
+        if left_out.is_empty() {
+            return (Cow::Borrowed(self), left_out);
+        }
+        let pick = |cells: &Vec<String>| kept.iter().map(|idx| cells[*idx].clone()).collect::<Vec<_>>();
+        let rows = self.rows.iter().map(pick).collect();
+        (Cow::Owned(Self { header: pick(&self.header), rows, optional: Vec::new() }), left_out)
     }
 
     fn widths(&self) -> Vec<usize> {
@@ -56,5 +103,24 @@ mod tests {
         table.row(vec!["evaluate".into(), "input.projection changed".into()]);
         let text = table.render(Palette::default(), Some(20));
         assert_eq!(text, "stage     reason\n图        new\nevaluate  input.pro…");
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_the_columns_that_matter() {
+        let mut table = Table::new(&["metric", "value", "interval", "test", "verdict"]).leave_out([2, 3]);
+        table.row(vec!["recall".into(), "0.5".into(), "0.4 … 0.6".into(), "p = 0.5".into(), "better".into()]);
+        let text = |columns| table.render(Palette::default(), columns);
+        assert_eq!(text(Some(60)), text(None));
+        let without_test =
+            "metric  value  interval   verdict\nrecall  0.5    0.4 … 0.6  better\nleft out on a narrow terminal: test…";
+        assert_eq!(text(Some(36)), without_test);
+        assert!(text(Some(24)).starts_with("metric  value  verdict\nrecall  0.5    better\nleft out"));
+    }
+
+    #[test]
+    fn a_line_end_in_a_cell_does_not_tear_the_row() {
+        let mut table = Table::new(&["a", "b"]);
+        table.row(vec!["x\ny".into(), "z".into()]);
+        assert_eq!(table.render(Palette::default(), None), "a    b\nx␊y  z");
     }
 }

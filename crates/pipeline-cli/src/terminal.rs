@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use crate::args::{ColorChoice, GlobalArgs};
+use crate::printable;
 
 /// How much is told on stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -54,11 +55,23 @@ impl Terminal {
         }
     }
 
-    /// Writes data and a line end to stdout.
+    /// Writes data and a line end to stdout; control characters become visible signs.
     ///
     /// # Errors
     /// When stdout cannot be written; a reader that went away is one of these.
     pub fn data(&self, text: &str) -> io::Result<()> {
+        self.bytes(&printable::text(text))
+    }
+
+    /// Writes a text that a program will use, such as a path, and a line end to stdout: as it is unless people see it.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn exact(&self, text: &str) -> io::Result<()> {
+        if io::stdout().is_terminal() { self.data(text) } else { self.bytes(text) }
+    }
+
+    fn bytes(&self, text: &str) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(text.as_bytes())?;
         if !text.ends_with('\n') {
@@ -72,12 +85,20 @@ impl Terminal {
     /// # Errors
     /// When stdout cannot be written.
     pub fn json(&self, value: &impl Serialize) -> io::Result<()> {
-        self.data(&serde_json::to_string_pretty(value)?)
+        self.bytes(&printable::json(&serde_json::to_string_pretty(value)?))
+    }
+
+    /// Writes a value to stdout as one line of JSON.
+    ///
+    /// # Errors
+    /// When stdout cannot be written.
+    pub fn json_line(&self, value: &impl Serialize) -> io::Result<()> {
+        self.bytes(&printable::json(&serde_json::to_string(value)?))
     }
 
     /// Tells people something on stderr; nobody can be told when that fails.
     pub fn note(&self, text: &str) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", printable::text(text));
     }
 
     /// Tells something that `--quiet` silences.
@@ -141,7 +162,7 @@ impl Palette {
     }
 
     fn paint(self, code: &str, text: &str) -> String {
-        if self.colored { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+        if self.colored { format!("{}{text}{}", printable::code(code), printable::code("0")) } else { text.to_owned() }
     }
 }
 
@@ -172,6 +193,6 @@ mod tests {
     #[test]
     fn no_escape_codes_without_colour() {
         assert_eq!(Palette { colored: false }.bad("x"), "x");
-        assert_eq!(Palette { colored: true }.bad("x"), "\u{1b}[1;31mx\u{1b}[0m");
+        assert_eq!(printable::text(&Palette { colored: true }.bad("x")), "\u{1b}[1;31mx\u{1b}[0m");
     }
 }

@@ -27,13 +27,14 @@ fn adopt_one(opened: &Opened, stage: &StageId, options: &RunOptions) -> Result<A
 }
 
 fn failure(opened: &Opened, stage: &StageId, error: AdoptError) -> Failure {
-    let spec = opened.spec.file.display();
     let failure = Failure::because(Exit::Usage, &error);
     failure.with_help(match error {
         AdoptError::Engine(error) => return opened.failure(error),
         AdoptError::UpToDate { .. } => format!("leave `--accept {stage}` away"),
-        AdoptError::Depends { on, .. } => format!("`--accept {on}` as well, or `pipeline run {spec}` first"),
+        AdoptError::Depends { on, .. } => format!("`--accept {on}` as well, or {} first", opened.again.command("run")),
         AdoptError::NoFormer { .. } => "only what this spec had in its last run can be adopted".to_owned(),
-        AdoptError::OtherChanges { .. } => format!("`pipeline why {spec} {stage}` shows old and new values"),
+        AdoptError::OtherChanges { .. } => {
+            format!("{} shows old and new values", opened.again.command_with("why", stage.as_str()))
+        }
     })
 }

@@ -30,7 +30,7 @@ pub fn run(args: &PathArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             "files": tree,
         }))?;
     } else {
-        terminal.data(&open.folder().display().to_string())?;
+        terminal.exact(&open.folder().display().to_string())?;
     }
     Ok(Exit::Done)
 }
@@ -53,7 +53,7 @@ pub fn record_in(plan: &Plan, opened: &Opened, stage: &StageId) -> Result<Record
         plan.stages.iter().find(|planned| planned.id == *stage).expect("the plan has all stages of the graph");
     let stale = || {
         Failure::new(Exit::CheckFailed, format!("stage `{stage}` is not up to date"))
-            .with_help(format!("`pipeline run {}` first", opened.spec.file.display()))
+            .with_help(format!("{} first", opened.again.command("run")))
     };
     let Decision::Reuse { key, .. } = &planned.decision else { return Err(stale()) };
     opened.store.record(key)?.ok_or_else(stale)

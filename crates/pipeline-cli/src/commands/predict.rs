@@ -1,6 +1,6 @@
 //! `pipeline predict`: the rankings of an evaluation in the MUGE format, one `{"query_id", "item_ids"}` a line.
 
-use std::io::{self, BufWriter, Write};
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use pipeline_core::StageId;
@@ -45,7 +45,7 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             let mut out = Vec::new();
             let written = write(artifact.folder(), dialect, &mut out)?;
             warn(&written, terminal);
-            io::stdout().lock().write_all(&out)?;
+            terminal.exact(&String::from_utf8_lossy(&out))?;
         }
     }
     Ok(Exit::Done)

@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::args::StagesArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::param_words;
 use crate::table::Table;
 use crate::terminal::{Palette, Terminal};
 
@@ -61,7 +62,7 @@ fn to_json(kind: &Kind) -> KindJson {
 }
 
 fn overview() -> Table {
-    let mut table = Table::new(&["kind", "inputs", "does"]);
+    let mut table = Table::new(&["kind", "inputs", "does"]).leave_out([1]);
     for kind in KINDS {
         table.row(vec![kind.name.to_owned(), inputs(kind), kind.summary.to_owned()]);
     }
@@ -99,7 +100,7 @@ fn description(kind: &Kind, palette: Palette) -> String {
     }
     lines.push(String::new());
     lines.push(palette.bold("params"));
-    lines.extend(params(&schema));
+    lines.extend(param_words::params(&schema));
     lines.join("\n")
 }
 
@@ -108,23 +109,4 @@ fn about(schema: &Value) -> Vec<String> {
     let text = schema["description"].as_str().unwrap_or_default();
     let lines = |paragraph: &str| paragraph.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");
     text.split("\n\n").skip(1).map(lines).collect()
-}
-
-/// One line for each param: name, type, default, what it is for.
-fn params(schema: &Value) -> Vec<String> {
-    let required: Vec<&str> = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    let Some(properties) = schema["properties"].as_object() else { return vec!["  none".to_owned()] };
-    let line = |(name, property): (&String, &Value)| {
-        let mut line = format!("  {name}");
-        match &property["default"] {
-            Value::Null if required.contains(&name.as_str()) => line.push_str(" (required)"),
-            Value::Null => {}
-            default => line.push_str(&format!(" (default {default})")),
-        }
-        if let Some(text) = property["description"].as_str() {
-            line.push_str(&format!(": {}", text.split_whitespace().collect::<Vec<_>>().join(" ")));
-        }
-        line
-    };
-    properties.iter().map(line).collect()
 }

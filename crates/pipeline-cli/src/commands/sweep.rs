@@ -12,6 +12,7 @@ use pipeline_engine::{PlanOptions, SpecInfo};
 use pipeline_spec::nearest;
 use serde_json::json;
 
+use crate::again::Again;
 use crate::args::{ExecutorArg, SweepArgs};
 use crate::commands::{planned, run};
 use crate::exit::Exit;
@@ -39,7 +40,8 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         files: spec.files.clone(),
         circumstances: None,
     };
-    let opened = Opened { spec, graph, circumstances: None, settings, store };
+    let again = Again::new(&args.spec, &spec.file);
+    let opened = Opened { spec, graph, circumstances: None, settings, store, again };
     tell_begin(&opened, &record, &unpublished, terminal);
     if args.execution.dry_run {
         let plan = pipeline_engine::plan(&opened.graph, &opened.store, &info.path, &options.plan);

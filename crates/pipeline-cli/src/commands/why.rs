@@ -56,6 +56,7 @@ pub fn run(args: &WhyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     } else {
         let mut lines = vec![explanation(&stage, &why)];
         lines.extend(adoption(&opened.store, &why)?);
+        lines.extend(since_last(&opened, &plan, &stage)?);
         lines.extend(unpublished(&plan, &stage));
         lines.extend(cosmetic(&opened, &why));
         terminal.data(&lines.join("\n"))?;
@@ -85,6 +86,21 @@ fn adoption(store: &Store, why: &Why) -> Result<Option<String>, Failure> {
     Ok(Some(format!("adopted {}", words::adoption(&from.0, &old_version, &version(&record)))))
 }
 
+/// What differs from the result that the last run of the spec had, where another one is remembered and reused.
+fn since_last(opened: &Opened, plan: &Plan, stage: &StageId) -> Result<Vec<String>, Failure> {
+    let planned = plan.stages.iter().find(|planned| planned.id == *stage);
+    let Some(Decision::Reuse { key, .. }) = planned.map(|planned| &planned.decision) else { return Ok(Vec::new()) };
+    let Some(last) = opened.store.last(&opened.spec.file) else { return Ok(Vec::new()) };
+    let Some(had) = last.stages.get(stage).filter(|had| had.key != *key) else { return Ok(Vec::new()) };
+    let (Some(now), Some(then)) = (opened.store.record(key)?, opened.store.record(&had.key)?) else {
+        return Ok(Vec::new());
+    };
+    let changes = now.manifest.changes_since(&then.manifest);
+    let mut lines = vec![format!("the last run of the spec, {}, had another result:", last.run)];
+    lines.extend(changes.iter().map(|change| format!("  {}", words::change(change))));
+    Ok(lines)
+}
+
 /// The published files that a run would write again.
 fn unpublished(plan: &Plan, stage: &StageId) -> Vec<String> {
     let planned = plan.stages.iter().filter(|planned| planned.id == *stage);
@@ -97,8 +113,8 @@ fn cosmetic(opened: &Opened, why: &Why) -> Option<String> {
     let root = why.chain.last()?;
     let Decision::Run { why: RunReason::Changed { changes }, .. } = &root.decision else { return None };
     let is_version_alone = changes.iter().all(|change| change.name == "version");
-    let (spec, stage) = (opened.spec.file.display(), &root.stage);
-    is_version_alone.then(|| format!("if it gives the same bytes: `pipeline run {spec} --accept {stage}`"))
+    let accept = || opened.again.command_with("run", &format!("--accept {}", root.stage));
+    is_version_alone.then(|| format!("if it gives the same bytes: {}", accept()))
 }
 
 fn verdict(stage: &StageId, why: &Why, root: &Cause) -> String {

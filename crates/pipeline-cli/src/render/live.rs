@@ -6,6 +6,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pipeline_core::{Event, EventRecord, StageId};
 
+use crate::printable;
 use crate::render::lines::Lines;
 use crate::render::rate::Rate;
 use crate::render::words;
@@ -51,7 +52,7 @@ impl Live {
         self.drop_finished(&record.event);
         for line in self.lines.on_event(record) {
             // A terminal that cannot be written any more is no reason to stop a run.
-            let _ = self.bars.println(fit(&line, self.terminal.err_width()));
+            let _ = self.bars.println(printable::text(&fit(&line, self.terminal.err_width())));
         }
         match &record.event {
             Event::RunStarted { stages, .. } => {
@@ -76,7 +77,7 @@ impl Live {
         let bar = self.bars.add(ProgressBar::no_length());
         bar.set_style(style("  {spinner}       {prefix}  {elapsed:>4}  {wide_msg}"));
         bar.set_prefix(pad(stage.as_str(), self.name_width));
-        bar.set_message(self.lines.reason(stage));
+        bar.set_message(printable::text(&self.lines.reason(stage)));
         bar.enable_steady_tick(Duration::from_millis(120));
         self.running.insert(stage.clone(), Running { bar, rate: Rate::since(at_ms) });
     }

@@ -77,6 +77,5 @@ impl Renderer {
 
 /// Writes an event as one line; false when nobody reads stdout any more, which is no reason to stop a run.
 fn write_json(terminal: &Terminal, record: &EventRecord) -> bool {
-    let line = serde_json::to_string(record).expect("an event has only string keys");
-    terminal.data(&line).is_ok()
+    terminal.json_line(record).is_ok()
 }

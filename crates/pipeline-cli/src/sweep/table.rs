@@ -53,7 +53,7 @@ fn of_points(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) ->
     header.extend(record.axes.iter().map(|axis| axis.name.clone()));
     header.extend(columns.iter().map(|column| column.title.clone()));
     header.push(String::new());
-    let mut table = Table::new(&header);
+    let mut table = Table::new(&header).leave_out(lesser(columns, 1 + record.axes.len()));
     for point in &results.points {
         let mut cells = vec![point.record.point.to_string()];
         cells.extend(record.shown_values(point.record));
@@ -85,7 +85,7 @@ fn of_groups(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) ->
     header.push("n".to_owned());
     header.extend(columns.iter().map(|column| column.title.clone()));
     header.push(String::new());
-    let mut table = Table::new(&header);
+    let mut table = Table::new(&header).leave_out(lesser(columns, axes.len() + 1));
     for (idx, group) in results.groups.iter().enumerate() {
         let mut cells: Vec<String> =
             axes.iter().map(|axis| super::record::shown(&group.overrides[&axis.key])).collect();
@@ -100,6 +100,12 @@ fn of_groups(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) ->
         table.row(cells);
     }
     table
+}
+
+/// The columns of a table that a narrow terminal may leave out: metrics that name no best point. `start` is where metrics
+/// begin.
+fn lesser(columns: &[Column], start: usize) -> impl Iterator<Item = usize> {
+    columns.iter().enumerate().filter(|(_, column)| column.metric != COMPARED).map(move |(idx, _)| start + idx)
 }
 
 fn mean_and_sd(spread: &Spread) -> String {

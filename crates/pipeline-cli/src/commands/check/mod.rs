@@ -94,7 +94,7 @@ fn tell(
 
 fn table(checked: &[Checked]) -> Table {
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    let mut table = Table::new(&["metric", "stage", "accepted", "current", "change", "verdict"]);
+    let mut table = Table::new(&["metric", "stage", "accepted", "current", "change", "verdict"]).leave_out([1]);
     for checked in checked {
         let change = checked.accepted.zip(checked.current).map(|(accepted, current)| current - accepted);
         table.row(vec![
@@ -110,15 +110,16 @@ fn table(checked: &[Checked]) -> Table {
 }
 
 fn failure_of(checked: &Checked, opened: &Opened) -> Failure {
-    let spec = opened.spec.file.display();
     let failure = Failure::new(Exit::CheckFailed, format!("`{}`: {}", checked.metric, checked.detail));
     match checked.verdict {
-        Verdict::Unmeasured => failure.with_help(format!("`pipeline run {spec}` first")),
+        Verdict::Unmeasured => failure.with_help(format!("{} first", opened.again.command("run"))),
         Verdict::NoBaseline => {
-            failure.with_help(format!("accept the current metrics: `pipeline check {spec} --accept`"))
+            let accept = opened.again.command_with("check", "--accept");
+            failure.with_help(format!("accept the current metrics: {accept}"))
         }
         Verdict::NotComparable => failure.with_help(format!(
-            "measure on the same data, or accept the new metrics: `pipeline check {spec} --accept --reason …`"
+            "measure on the same data, or accept the new metrics: {}",
+            opened.again.command_with("check", "--accept --reason …")
         )),
         Verdict::Passed | Verdict::Dropped | Verdict::BelowMinimum => failure,
     }
@@ -137,11 +138,13 @@ fn accept(
         let found = measurements.find(metric, None)?;
         let (stage, _, _) = found.map_err(|reason| {
             Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}"))
-                .with_help(format!("`pipeline run {}` first", opened.spec.file.display()))
+                .with_help(format!("{} first", opened.again.command("run")))
         })?;
         let measured = measurements.with_ranks(stage, &opened.store)?.map_err(|reason| {
-            Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}"))
-                .with_help(format!("`pipeline run {} --force {stage}` makes them again", opened.spec.file.display()))
+            Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}")).with_help(format!(
+                "{} makes them again",
+                opened.again.command_with("run", &format!("--force {stage}"))
+            ))
         })?;
         stages.insert(stage.clone(), measured);
     }

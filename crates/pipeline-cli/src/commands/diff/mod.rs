@@ -27,6 +27,9 @@ use metrics::{Compared, MetricDifference};
 use past::PastRun;
 use stages::{StageDifference, State};
 
+/// Stages that are named for a choice.
+const MAX_CHOICES: usize = 4;
+
 /// Runs the command.
 ///
 /// # Errors
@@ -67,12 +70,25 @@ fn pairs(earlier: &PastRun, later: &PastRun) -> Result<Vec<(StageId, StageId)>, 
         ([one], [other]) => Ok(vec![(one.clone(), other.clone())]),
         ([], _) | (_, []) => Ok(Vec::new()),
         _ if !common.is_empty() => Ok(common.into_iter().map(|id| (id.clone(), id)).collect()),
-        _ => {
-            let names: Vec<_> = later_ids.iter().map(|id| format!("`{}:{id}`", later.results.name())).collect();
-            Err(Failure::new(Exit::Usage, "no stage of the two runs that has metrics has the same name")
-                .with_help(format!("choose one of each, such as {}", names.join(" or "))))
-        }
+        _ => Err(Failure::new(Exit::Usage, "no stage of the two runs that has metrics has the same name")
+            .with_help(choices([earlier, later], [&earlier_ids, &later_ids]))),
     }
+}
+
+/// How to choose results where names leave it open: a point of a sweep, or a stage.
+fn choices(runs: [&PastRun; 2], measured: [&[StageId]; 2]) -> String {
+    let of_run = |(run, ids): (&PastRun, &[StageId])| {
+        let name = run.results.name();
+        if let Some(n_points) = run.n_points {
+            return Some(format!(
+                "{name} is a sweep of {n_points} points: `{name}:1` is its first, `runs {name}` lists them"
+            ));
+        }
+        let named = ids.iter().take(MAX_CHOICES).map(|id| format!("`{name}:{id}`")).collect::<Vec<_>>();
+        let more = if ids.len() > MAX_CHOICES { ", …" } else { "" };
+        (ids.len() > 1).then(|| format!("of {name} choose {}{more}", named.join(" or ")))
+    };
+    runs.into_iter().zip(measured).filter_map(of_run).collect::<Vec<_>>().join("\n")
 }
 
 fn heading(earlier: &PastRun, later: &PastRun) -> String {
@@ -108,7 +124,8 @@ fn metrics_text(compared: &Compared, is_only: bool, terminal: &Terminal) -> Opti
     if compared.metrics.is_empty() {
         return None;
     }
-    let mut table = Table::new(&["metric", "earlier", "later", "difference", "95% interval", "sign test", "verdict"]);
+    let mut table = Table::new(&["metric", "earlier", "later", "difference", "95% interval", "sign test", "verdict"])
+        .leave_out([4, 5]);
     compared.metrics.iter().for_each(|metric| table.row(row(metric)));
     let text = table.render(terminal.out, terminal.out_width());
     Some(if is_only { text } else { format!("{}\n{text}", compared.later) })

@@ -19,6 +19,8 @@ pub struct PastRun {
     pub lineage: Lineage,
     /// The only stage whose metrics matter.
     pub chosen: Option<StageId>,
+    /// The points of a sweep of which none was asked for.
+    pub n_points: Option<usize>,
 }
 
 impl PastRun {
@@ -29,8 +31,9 @@ impl PastRun {
     pub fn find(store: &Store, runs: &[RunInfo], name: &str) -> Result<Self, Failure> {
         let (run, rest) = name.split_once(':').map_or((name, None), |(run, rest)| (run, Some(rest)));
         let run = replay::find(runs, run)?.clone();
+        let sweep = SweepRecord::of_run(store, &run.id)?;
         let (point, stage) = match rest {
-            Some(rest) if SweepRecord::of_run(store, &run.id)?.is_some() => match rest.split_once(':') {
+            Some(rest) if sweep.is_some() => match rest.split_once(':') {
                 Some((point, stage)) => (Some(point), Some(stage)),
                 None if rest.parse::<usize>().is_ok() => (Some(rest), None),
                 None => (None, Some(rest)),
@@ -38,6 +41,7 @@ impl PastRun {
             stage => (None, stage),
         };
         let mut past = Self::of(store, RunResults::of(store, run, point)?)?;
+        past.n_points = sweep.filter(|_| point.is_none()).map(|sweep| sweep.points.len());
         past.chosen = stage.map(|stage| choose(stage, &past.results)).transpose()?;
         Ok(past)
     }
@@ -58,7 +62,7 @@ impl PastRun {
             Some((stage.artifact, stage.manifest().cloned()))
         };
         let lineage = spec.map_or_else(Lineage::default, |spec| Lineage::of_run(spec, past));
-        Self { results, lineage, chosen: None }
+        Self { results, lineage, chosen: None, n_points: None }
     }
 }
 

@@ -46,7 +46,7 @@ pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.json(&serde_json::json!({ "run": subject.run.name(), "file": file, "bytes": html.len() }))?;
     } else {
         terminal.remark(&format!("{} about run {}", bytes(html.len() as u64), subject.run.name()));
-        terminal.data(&file.display().to_string())?;
+        terminal.exact(&file.display().to_string())?;
     }
     Ok(Exit::Done)
 }
