@@ -74,7 +74,7 @@ fn a_wrong_path() {
         let reply = project.run(&args);
         assert_eq!((reply.code, reply.stdout.as_str()), (Some(2), ""), "{reply:?}");
         assert!(reply.stderr.contains("`queries`"), "{}", reply.stderr);
-        let expect = "error: the sources of stage `queries` are not there
+        let expect = "error: the sources of stage `queries` cannot be used
 --> spec.yaml:2:50
 |
 2 | queries: { kind: load-queries, params: { path: data/q.jsonl } }
@@ -96,8 +96,58 @@ stages:
     project.write("q.jsonl", "");
     let reply = project.run(&["run", "spec.yaml"]);
     assert_eq!((reply.code, reply.stdout.as_str()), (Some(2), ""), "{reply:?}");
-    for part in ["--> spec.yaml:4:78", "`text`", "bert-base-chinese", "[FOLDER]/models"] {
+    for part in [
+        "--> spec.yaml:4:78",
+        "`text`",
+        "bert-base-chinese",
+        "\n`[FOLDER]/models`: no such folder\n`[FOLDER]/.cache/huggingface/hub`: no such folder\n",
+        "`HF_HUB_CACHE`, `HF_HOME`, `TORCH_HOME`, not set now",
+    ] {
         assert!(reply.stderr.contains(part), "{part} in {}", reply.stderr);
+    }
+    assert_eq!(project.run(&["validate", "spec.yaml"]).code, Some(0), "a machine without models checks specs, too");
+    project.write("models/bert-base-chinse/config.json", "{}");
+    let reply = project.run(&["run", "spec.yaml"]);
+    assert!(reply.stderr.ends_with("help: did you mean `bert-base-chinse`?"), "{}", reply.stderr);
+}
+
+#[test]
+fn a_path_that_only_a_shell_would_expand() {
+    for path in ["~/models/bert", "$HOME/models/bert"] {
+        let project = Project::with_spec(&format!(
+            "stages:
+  queries: {{ kind: load-queries, params: {{ path: q.jsonl }} }}
+  text: {{ kind: extract-text, inputs: {{ queries: queries }}, params: {{ model: {path} }} }}
+"
+        ));
+        project.write("q.jsonl", "");
+        let reply = project.run(&["run", "spec.yaml"]);
+        assert_eq!(reply.code, Some(2), "{reply:?}");
+        assert!(reply.stderr.contains("help: no shell reads a spec: `~` and `$HOME` stay"), "{}", reply.stderr);
+    }
+}
+
+#[test]
+fn a_model_of_another_family() {
+    let project = Project::with_spec(
+        "stages:
+  queries: { kind: load-queries, params: { path: q.jsonl } }
+  text: { kind: extract-text, inputs: { queries: queries }, params: { model: models/clip } }
+",
+    );
+    project.write("q.jsonl", "");
+    project.write("models/clip/config.json", r#"{"model_type": "chinese_clip"}"#);
+    for args in [&["validate", "spec.yaml"][..], &["run", "spec.yaml", "--dry-run"], &["run", "spec.yaml"]] {
+        let reply = project.run(args);
+        assert_eq!((reply.code, reply.stdout.as_str()), (Some(2), ""), "{reply:?}");
+        for part in [
+            "--> spec.yaml:3:78",
+            "caused by: the text model `models/clip` cannot be used",
+            "`[FOLDER]/models/clip/config.json` describes a model that is not supported: `model_type` is `chinese_clip`",
+            "help: text models are encoders of the BERT family",
+        ] {
+            assert!(reply.stderr.contains(part), "{part} in {}", reply.stderr);
+        }
     }
 }
 

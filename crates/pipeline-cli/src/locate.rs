@@ -107,22 +107,39 @@ fn nearest_artifacts(folder: &Path) -> Option<PathBuf> {
     folder.ancestors().map(|folder| folder.join("artifacts")).find(|folder| folder.is_dir())
 }
 
-/// Where models named without a folder are looked for: the spec's `models`, then where the variables of Hugging Face
-/// and of torch point.
+/// Where models named without a folder are looked for: the spec's `models`, then where Hugging Face's libraries and torch
+/// keep their downloads, in their order: what their variables name, then their folders below the user's home.
 pub fn model_search(spec: &PipelineSpec, environment: &Environment) -> ModelSearch {
-    let variable = |name: &str| {
-        let value = environment.get(name).filter(|value| !value.is_empty());
-        value.map(PathBuf::from)
-    };
-    let below = |folder: &Option<PathBuf>, part: &str| folder.as_ref().map(|folder| folder.join(part));
-    let (hf_home, torch_home) = (variable("HF_HOME"), variable("TORCH_HOME"));
-    let folders = [
-        spec.var_path("models"),
-        variable("HUGGINGFACE_HUB_CACHE"),
-        hf_home.clone(),
-        below(&hf_home, "hub"),
-        torch_home.clone(),
-        below(&torch_home, "hub/checkpoints"),
-    ];
-    ModelSearch { folders: folders.into_iter().flatten().collect() }
+    let mut search = ModelSearch::default();
+    let models = spec.var_path("models");
+    if models.is_none() {
+        search.unset.push("vars.models".into());
+    }
+    search.folders.extend(models);
+    for (variable, parts) in MODEL_FOLDERS {
+        match environment.get(variable).filter(|value| !value.is_empty()).map(PathBuf::from) {
+            Some(folder) => search.folders.extend(parts.iter().map(|part| match *part {
+                "" => folder.clone(),
+                part => folder.join(part),
+            })),
+            // The other variables are older names, or seldom set for models.
+            None if matches!(*variable, "HF_HUB_CACHE" | "HF_HOME" | "TORCH_HOME") => {
+                search.unset.push((*variable).to_owned());
+            }
+            None => (),
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    search.folders.retain(|folder| seen.insert(folder.clone()));
+    search
 }
+
+/// The variables of the environment that lead to models, the first one first, and the folders below what they name.
+const MODEL_FOLDERS: &[(&str, &[&str])] = &[
+    ("HF_HUB_CACHE", &[""]),
+    ("HUGGINGFACE_HUB_CACHE", &[""]),
+    ("HF_HOME", &["", "hub"]),
+    ("TORCH_HOME", &["", "hub/checkpoints"]),
+    ("XDG_CACHE_HOME", &["huggingface/hub", "torch/hub/checkpoints"]),
+    ("HOME", &[".cache/huggingface/hub", ".cache/torch/hub/checkpoints"]),
+];

@@ -97,6 +97,20 @@ pub fn connect(spec: &PipelineSpec, stages: Vec<Box<dyn Stage>>) -> Result<Graph
     Graph::new(nodes.collect())
 }
 
+/// Lets every stage judge what it can without data.
+///
+/// # Errors
+/// When one could never do its work, shown where the spec names what is wrong.
+pub fn check(spec: &PipelineSpec, graph: &Graph) -> Result<(), Failure> {
+    graph.nodes().iter().try_for_each(|node| {
+        node.stage.check().map_err(|error| {
+            let failure = Failure::from(error);
+            let span = spec.stage(&node.id).map(|stage| missed::span(stage, &failure.errors).clone());
+            Failure { span, ..failure }.under(format!("stage `{}` cannot run", node.id))
+        })
+    })
+}
+
 impl Opened {
     /// Reads and checks the spec and opens its store.
     ///

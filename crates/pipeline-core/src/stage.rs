@@ -208,6 +208,15 @@ pub trait Stage: Send + Sync {
     /// When a file that must be there is not: the message names where it was looked for.
     fn sources(&self) -> Result<Vec<Source>, StageError>;
 
+    /// Looks at what can be judged without any data, such as the configuration of a model: for `validate`. A file that
+    /// is not there is no mistake.
+    ///
+    /// # Errors
+    /// When the stage could never do its work.
+    fn check(&self) -> Result<(), StageError> {
+        Ok(())
+    }
+
     /// The files and folders, there or not, that were looked at to find the sources, such as the places where a model
     /// may lie. As long as they and the sources are as they were, [`Stage::sources`] gives the same.
     fn places(&self) -> Vec<PathBuf> {

@@ -80,7 +80,7 @@ pub enum Decision {
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// A stage cannot find what it reads.
-    #[error("the sources of stage `{stage}` are not there")]
+    #[error("the sources of stage `{stage}` cannot be used")]
     Source {
         /// The stage.
         stage: StageId,

@@ -91,16 +91,29 @@ struct DecodeImages {
     params: DecodeImagesParams,
 }
 
+/// What becomes of the size of every image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Geometry {
+    /// Height and width of the pixels.
+    pub(crate) size: [u32; 2],
+    /// The filter of the resize: `bilinear` or `bicubic`.
+    pub(crate) resize: &'static str,
+}
+
+/// What a stage of this kind makes of the size of its images; none for a stage of another kind.
+pub(crate) fn geometry(stage: &StageSpec) -> Option<Geometry> {
+    let params: DecodeImagesParams = pipeline_spec::params(&stage.params).ok()?;
+    let resize = match params.resize {
+        Resize::Bilinear => "bilinear",
+        Resize::Bicubic => "bicubic",
+    };
+    (stage.kind.value == KIND.name).then_some(Geometry { size: params.size, resize })
+}
+
 /// The file that a stage of this kind reads, and how many of its rows; none for a stage of another kind.
 pub(crate) fn source_and_limit(stage: &StageSpec) -> Option<(PathBuf, Option<u64>)> {
     let params: DecodeImagesParams = pipeline_spec::params(&stage.params).ok()?;
     (stage.kind.value == KIND.name).then(|| (params.path.path().to_owned(), params.max_samples))
-}
-
-/// Height and width of the pixels that a stage makes; none for a stage of another kind.
-pub(crate) fn size(stage: &StageSpec) -> Option<[u32; 2]> {
-    let params: DecodeImagesParams = pipeline_spec::params(&stage.params).ok()?;
-    (stage.kind.value == KIND.name).then_some(params.size)
 }
 
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {

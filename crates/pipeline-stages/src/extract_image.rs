@@ -6,17 +6,18 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, InputArtifact, Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::{DataError, PixelShard};
-use pipeline_nn::image::{self, ImageEncoder, ImageModelFiles};
+use pipeline_nn::image::{self, ImageEncoder, ImageExpectations, ImageModelFiles, ImageSettings, ModelError};
 use pipeline_spec::{Node, PipelineSpec, SpecError, StageSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ahead::Ahead;
 use crate::artifact;
+use crate::decode_images::{self, Geometry};
 use crate::extraction::{Encoding, Extraction, Rows};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
-use crate::model::{self, ModelName};
+use crate::model::{self, Family, ModelName};
 
 pub(crate) static KIND: Kind = Kind {
     name: "extract-image",
@@ -51,9 +52,19 @@ fn default_batch_rows() -> usize {
     8
 }
 
+const FAMILY: Family = Family {
+    name: "image",
+    supported: "image models are plain ResNets of timm, torchvision or transformers; \
+                the vectors of any other can be imported: `import-image-features`",
+    near: image::image_models_near,
+    of_name: image::image_family_of_name,
+};
+
 struct ExtractImage {
     params: ExtractImageParams,
     search: image::ModelSearch,
+    /// How the images were decoded, where a stage of this program does so.
+    decoded: Option<Geometry>,
 }
 
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
@@ -63,7 +74,8 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
         return Err(SpecError::at(span_of(node, "batch_rows"), message));
     }
-    Ok(Box::new(ExtractImage { params, search: context.settings.model_search.clone() }))
+    let decoded = crate::search::input(context.spec, context.stage, "images").and_then(decode_images::geometry);
+    Ok(Box::new(ExtractImage { params, search: context.settings.model_search.clone(), decoded }))
 }
 
 /// The width of the vectors that a stage of this kind will give; none when its params are wrong or its model is not
@@ -78,11 +90,11 @@ pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<usize>
 /// was resized, only the artifact says.
 pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::ModelSearch) -> Option<Declared> {
     let params: ExtractImageParams = pipeline_spec::params(&stage.params).ok()?;
-    let size = crate::search::input(spec, stage, "images").and_then(crate::decode_images::size);
+    let decoded = crate::search::input(spec, stage, "images").and_then(decode_images::geometry);
     let name = params.model.to_find();
-    let extract = ExtractImage { params, search: search.clone() };
+    let extract = ExtractImage { params, search: search.clone(), decoded: None };
     Some(Declared {
-        properties: size.map(|[height, width]| ("size", format!("[{height}, {width}]"))).into_iter().collect(),
+        properties: decoded.map(|decoded| ("size", format!("{:?}", decoded.size))).into_iter().collect(),
         model: Some((name, extract.sources().unwrap_or_default())),
     })
 }
@@ -91,16 +103,42 @@ pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::M
 pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<ImageEncoder, StageError> {
     let params =
         pipeline_spec::params(params).map_err(|error| StageError::because("there is no image model", error))?;
-    let stage = ExtractImage { params, search: search.clone() };
+    let stage = ExtractImage { params, search: search.clone(), decoded: None };
     ImageEncoder::load(&stage.files()?, pipeline_nn::Device::Cpu)
         .map_err(|error| StageError::because("the image model cannot be loaded", error))
 }
 
 impl ExtractImage {
     fn files(&self) -> Result<ImageModelFiles, StageError> {
-        image::find_image_model(&self.params.model.to_find(), &self.search)
-            .map_err(|error| StageError::because("there is no image model", error))
+        image::find_image_model(&self.params.model.to_find(), &self.search).map_err(|error| self.failure(error))
     }
+
+    fn failure(&self, error: ModelError) -> StageError {
+        FAMILY.failure(&self.params.model, &self.search, error)
+    }
+
+    /// What the model's small files come to.
+    fn settings(&self, files: &ImageModelFiles) -> Result<ImageSettings, StageError> {
+        ImageSettings::read(files).map_err(|error| self.failure(error))
+    }
+}
+
+/// What of a model's own way to decode images differs from what was done, if anything does.
+fn differences(expected: &ImageExpectations, decoded: &Geometry) -> Option<String> {
+    let mut differences = Vec::new();
+    let [height, width] = decoded.size;
+    if let Some([its_height, its_width]) = expected.size.filter(|size| *size != decoded.size.map(u64::from)) {
+        differences.push(format!("{its_height}×{its_width} pixels and not {height}×{width}"));
+    }
+    if let Some(interpolation) = expected.interpolation.as_deref().filter(|name| *name != decoded.resize) {
+        differences.push(format!("`{interpolation}` resizing and not `{}`", decoded.resize));
+    }
+    if let Some(crop) = expected.crop {
+        differences.push(format!("the middle {}% of an image and not all of it", (crop * 1000.0).round() / 10.0));
+    }
+    let list = differences.join(", ");
+    (!list.is_empty())
+        .then(|| format!("the model's own files expect {list}; its vectors differ from other tools' by that"))
 }
 
 impl Stage for ExtractImage {
@@ -116,10 +154,16 @@ impl Stage for ExtractImage {
         manifest_params(&self.params)
     }
 
+    fn check(&self) -> Result<(), StageError> {
+        let checked = self.files().and_then(|files| self.settings(&files));
+        checked.map(drop).or_else(|error| FAMILY.check_missing(&self.params.model, error))
+    }
+
     fn sources(&self) -> Result<Vec<Source>, StageError> {
         let files = self.files()?;
-        let config = files.config.map(|path| ("config".to_owned(), path));
-        Ok(model::sources(config.into_iter().chain(model::weights(&[files.weights])).collect()))
+        self.settings(&files)?;
+        let settings = model::settings(files.settings());
+        Ok(model::sources(settings.chain(model::weights(std::slice::from_ref(&files.weights))).collect()))
     }
 
     fn places(&self) -> Vec<PathBuf> {
@@ -147,7 +191,12 @@ impl Stage for ExtractImage {
             tokenize_seconds: None,
             pooling: "avg",
             properties: properties(artifact::input(context, "images"))?,
+            is_normalized: false,
         };
+        let expectations = self.settings(&files)?.expectations;
+        if let Some(warning) = self.decoded.as_ref().and_then(|decoded| differences(&expectations, decoded)) {
+            context.host.warn(warning);
+        }
         let shards: Vec<_> = artifact::shards(artifact::input(context, "images")).collect();
         let n_rows: Vec<u64> = shards
             .iter()

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::QueryRow;
-use pipeline_nn::text::{self, Pooling, TextEncoder, TextModelFiles, TextOptions};
+use pipeline_nn::text::{self, ModelError, Pooling, TextEncoder, TextModelFiles, TextOptions, TextSettings};
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use crate::extraction::{Encoding, Extraction, Rows};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::load_queries::rows_digest;
-use crate::model::{self, ModelName};
+use crate::model::{self, Family, ModelName};
 use crate::query_shards::QueryShards;
 
 pub(crate) static KIND: Kind = Kind {
@@ -37,13 +37,14 @@ struct ExtractTextParams {
     // Not part of the manifest: the content of the model's files is, as sources.
     #[serde(skip_serializing)]
     model: ModelName,
-    /// Tokens per text at most, the two special ones included.
-    #[serde(default = "default_max_length")]
-    #[schemars(range(min = 3))]
-    max_length: usize,
-    /// What a text's vector is.
+    /// Tokens per text at most, the two special ones included; when absent 128, the notebook's, or what a folder of
+    /// sentence-transformers says.
     #[serde(default)]
-    pooling: PoolingParam,
+    #[schemars(range(min = 3))]
+    max_length: Option<usize>,
+    /// What a text's vector is; when absent `cls`, the notebook's, or what a folder of sentence-transformers says.
+    #[serde(default)]
+    pooling: Option<PoolingParam>,
     /// Lower-case the texts; when absent as the model's tokenizer says (bert-base-chinese does not).
     #[serde(default)]
     lower_case: Option<bool>,
@@ -54,29 +55,40 @@ struct ExtractTextParams {
 }
 
 /// What a text's vector is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum PoolingParam {
     /// The last hidden state of `[CLS]`, as in the notebook.
-    #[default]
     Cls,
     /// The mean of the last hidden states of all tokens.
     Mean,
 }
 
-impl PoolingParam {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Cls => "cls",
-            Self::Mean => "mean",
+impl From<Pooling> for PoolingParam {
+    fn from(pooling: Pooling) -> Self {
+        match pooling {
+            Pooling::Cls => Self::Cls,
+            Pooling::Mean => Self::Mean,
         }
     }
 }
 
-/// 128 tokens, the notebook's.
-fn default_max_length() -> usize {
-    128
+impl From<PoolingParam> for Pooling {
+    fn from(pooling: PoolingParam) -> Self {
+        match pooling {
+            PoolingParam::Cls => Self::Cls,
+            PoolingParam::Mean => Self::Mean,
+        }
+    }
 }
+
+const FAMILY: Family = Family {
+    name: "text",
+    supported: "text models are encoders of the BERT family (`model_type: bert`), RoBERTa-wwm-ext and MacBERT included; \
+                the vectors of any other can be imported: `import-text-features`",
+    near: text::text_models_near,
+    of_name: text::text_family_of_name,
+};
 
 fn default_batch_rows() -> usize {
     32
@@ -90,7 +102,7 @@ struct ExtractText {
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let node = &context.stage.params;
     let params: ExtractTextParams = pipeline_spec::params(node)?;
-    if params.max_length < 3 {
+    if params.max_length.is_some_and(|max_length| max_length < 3) {
         return Err(SpecError::at(span_of(node, "max_length"), "`max_length` must be at least 3")
             .with_help("[CLS] and [SEP] take two of the tokens"));
     }
@@ -113,10 +125,12 @@ pub(crate) fn width(params: &Node, search: &text::ModelSearch) -> Option<usize> 
 /// only longer texts.
 pub(crate) fn declared(params: &Node, search: &text::ModelSearch) -> Option<Declared> {
     let params: ExtractTextParams = pipeline_spec::params(params).ok()?;
-    let mut properties = BTreeMap::from([("pooling", params.pooling.name().to_owned())]);
-    properties.extend(params.lower_case.map(|lower_case| ("lower_case", lower_case.to_string())));
-    let name = params.model.to_find();
     let stage = ExtractText { params, search: search.clone() };
+    let resolved = stage.resolved();
+    let pooling = resolved.pooling.map(|pooling| ("pooling", Pooling::from(pooling).name().to_owned()));
+    let mut properties: BTreeMap<_, _> = pooling.into_iter().collect();
+    properties.extend(resolved.lower_case.map(|lower_case| ("lower_case", lower_case.to_string())));
+    let name = resolved.model.to_find();
     Some(Declared { properties, model: Some((name, stage.sources().unwrap_or_default())) })
 }
 
@@ -130,19 +144,37 @@ pub(crate) fn encoder(params: &Node, search: &text::ModelSearch) -> Result<TextE
 
 impl ExtractText {
     fn files(&self) -> Result<TextModelFiles, StageError> {
-        text::find_text_model(&self.params.model.to_find(), &self.search)
-            .map_err(|error| StageError::because("there is no text model", error))
+        text::find_text_model(&self.params.model.to_find(), &self.search).map_err(|error| self.failure(error))
+    }
+
+    fn failure(&self, error: ModelError) -> StageError {
+        FAMILY.failure(&self.params.model, &self.search, error)
+    }
+
+    /// What the model's small files and the params come to.
+    fn settings(&self, files: &TextModelFiles) -> Result<TextSettings, StageError> {
+        TextSettings::read(files, &self.options()).map_err(|error| self.failure(error))
     }
 
     fn options(&self) -> TextOptions {
         TextOptions {
             max_length: self.params.max_length,
-            pooling: match self.params.pooling {
-                PoolingParam::Cls => Pooling::Cls,
-                PoolingParam::Mean => Pooling::Mean,
-            },
+            pooling: self.params.pooling.map(Pooling::from),
             lower_case: self.params.lower_case,
             batch_rows: self.params.batch_rows,
+        }
+    }
+
+    /// The params with what the model's folder says where the spec says nothing: what is hashed, and shown by `why`.
+    fn resolved(&self) -> ExtractTextParams {
+        // Where the model cannot be used, nothing is hashed: the sources fail.
+        let settings = self.files().and_then(|files| self.settings(&files)).ok();
+        let (max_length, pooling) =
+            settings.map_or((128, Pooling::default()), |settings| (settings.max_length, settings.pooling));
+        ExtractTextParams {
+            max_length: self.params.max_length.or(Some(max_length)),
+            pooling: self.params.pooling.or(Some(pooling.into())),
+            ..self.params.clone()
         }
     }
 }
@@ -157,14 +189,19 @@ impl Stage for ExtractText {
     }
 
     fn params(&self) -> BTreeMap<String, String> {
-        manifest_params(&self.params)
+        manifest_params(&self.resolved())
+    }
+
+    fn check(&self) -> Result<(), StageError> {
+        let checked = self.files().and_then(|files| self.settings(&files));
+        checked.map(drop).or_else(|error| FAMILY.check_missing(&self.params.model, error))
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
         let files = self.files()?;
-        let named = |role: &str, path: &PathBuf| (role.to_owned(), path.clone());
-        let mut roles = vec![named("config", &files.config), named("vocab", &files.vocab)];
-        roles.extend(files.tokenizer_config.as_ref().map(|path| named("tokenizer-config", path)));
+        let pooling = self.settings(&files)?.pooling_file;
+        let mut roles: Vec<_> = model::settings(files.settings()).collect();
+        roles.extend(pooling.map(|path| ("pooling".to_owned(), path)));
         roles.extend(model::weights(&files.weights));
         Ok(model::sources(roles))
     }
@@ -187,13 +224,24 @@ impl Stage for ExtractText {
             TextEncoder::load(&files, &self.options(), artifact::device(context.device))
                 .map_err(|error| StageError::because("the text model cannot be loaded", error))
         };
-        let pooling = self.params.pooling.name();
+        let settings = self.settings(&files)?;
         let batch_rows = self.params.batch_rows * context.n_threads.max(1);
         let tokenize_seconds: Option<fn(&TextEncoder) -> f64> = Some(TextEncoder::tokenize_seconds);
-        let properties =
-            self.params.lower_case.iter().map(|lower_case| ("lower_case", lower_case.to_string())).collect();
-        let encoding =
-            Encoding { load: &load, dim: TextEncoder::dim, batch_rows, tokenize_seconds, pooling, properties };
+        let encoding = Encoding {
+            load: &load,
+            dim: TextEncoder::dim,
+            batch_rows,
+            tokenize_seconds,
+            pooling: settings.pooling.name(),
+            is_normalized: settings.normalize,
+            properties: self
+                .params
+                .lower_case
+                .map(|lower_case| ("lower_case", lower_case.to_string()))
+                .into_iter()
+                .collect(),
+        };
+        let params = self.params();
         let start = Instant::now();
         let mut digests = Vec::new();
         let mut queries =
@@ -205,7 +253,7 @@ impl Stage for ExtractText {
         extraction.spent("read", start);
         for range in pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), crate::load_queries::SIZES) {
             let mut manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
-            for (name, value) in &manifest_params(&self.params) {
+            for (name, value) in &params {
                 manifest.param(name, value);
             }
             let n_rows = range.len() as u64;

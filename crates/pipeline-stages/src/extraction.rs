@@ -30,6 +30,8 @@ pub(crate) struct Encoding<'a, E> {
     pub(crate) pooling: &'static str,
     /// Other properties of the encoding that change every vector.
     pub(crate) properties: Vec<(&'static str, String)>,
+    /// Whether vectors were divided by their lengths.
+    pub(crate) is_normalized: bool,
 }
 
 /// The rows of one shard.
@@ -159,7 +161,8 @@ impl<'a, E> Extraction<'a, E> {
         let (dim, values) = self.vectors(&rows)?;
         let start = Instant::now();
         let shard = VectorShard { ids: rows.ids, dim, values };
-        let digest = model::write_vectors(path, &shard, &self.model, self.encoding.pooling)?;
+        let Encoding { pooling, is_normalized, .. } = self.encoding;
+        let digest = model::write_vectors(path, &shard, &self.model, pooling, is_normalized)?;
         self.spent("write", start);
         Ok(StageReport { n_rows: Some(shard.ids.len() as u64), digest: Some(digest), ..model::tell_dim(dim) })
     }

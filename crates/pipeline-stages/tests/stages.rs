@@ -6,6 +6,7 @@ mod belonging;
 mod bench;
 mod encoders;
 mod imports;
+mod models;
 mod training;
 
 use bench::Bench;

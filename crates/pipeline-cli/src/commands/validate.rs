@@ -1,4 +1,4 @@
-//! `pipeline validate`: checks a spec without looking at data.
+//! `pipeline validate`: checks a spec without looking at data; of models that are there, it reads the configuration.
 //!
 //! All points of its sweep are built too. JSON: `{spec, file, n_stages, n_points}`, the latter 0 without a sweep; a spec that is wrong is told on stderr, with exit code 2.
 
@@ -8,7 +8,7 @@ use crate::args::ValidateArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::counted;
-use crate::opened::Loaded;
+use crate::opened::{self, Loaded};
 use crate::sweep::Sweep;
 use crate::terminal::Terminal;
 
@@ -18,9 +18,14 @@ use crate::terminal::Terminal;
 /// When the spec is wrong.
 pub fn run(args: &ValidateArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let Loaded { spec, graph, .. } = Loaded::load(&args.spec)?;
+    opened::check(&spec, &graph)?;
     let n_points = match spec.sweep.is_empty() {
         true => 0,
-        false => Sweep::load(&args.spec, &[])?.record.points.len(),
+        false => {
+            let sweep = Sweep::load(&args.spec, &[])?;
+            opened::check(&sweep.spec, &sweep.graph)?;
+            sweep.record.points.len()
+        }
     };
     let n_stages = graph.n_stages();
     if args.json.json {

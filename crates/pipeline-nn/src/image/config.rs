@@ -1,10 +1,17 @@
-//! What `config.json` beside a checkpoint says about a ResNet: enough to refuse what would be computed wrongly.
+//! The shape of a ResNet and how its pixels are prepared, from the files beside its weights.
+
+mod arguments;
+mod preprocessing;
 
 use std::path::Path;
 
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
-use crate::weights::{ModelError, read_json};
+use crate::weights::{ImageModelFiles, ModelError, image_family_of_name, of_image, read_config};
+
+pub use preprocessing::ImageExpectations;
+pub(super) use preprocessing::Preprocessing;
 
 /// Blocks per stage of the named depths.
 const DEPTHS: &[(&str, [usize; 4])] = &[
@@ -19,44 +26,55 @@ const DEPTHS: &[(&str, [usize; 4])] = &[
     ("wide_resnet101_2", [3, 4, 23, 3]),
 ];
 
+/// Blocks of a stage at most: many times what the deepest ResNet has.
+const MOST_BLOCKS: usize = 1000;
+
 /// The fields of timm's and of transformers' configurations that matter.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct ResNetConfig {
     /// timm: the name of the architecture.
     architecture: Option<String>,
     /// timm: what differs from that architecture.
-    #[serde(default)]
-    model_args: ModelArgs,
-    /// transformers: the family.
-    model_type: Option<String>,
+    model_args: Option<Map<String, Value>>,
+    /// timm: how the last maps become one vector.
+    global_pool: Option<String>,
+    /// transformers' wrapper of timm: whether it does so.
+    do_pooling: Option<bool>,
     /// transformers: blocks per stage.
     depths: Option<Vec<usize>>,
     /// transformers: the non-linearity.
     hidden_act: Option<String>,
+    /// transformers: the colours of a pixel.
+    num_channels: Option<usize>,
     /// transformers: the stride of a bottleneck is on its first convolution.
-    #[serde(default)]
     downsample_in_bottleneck: bool,
     /// transformers: the first stage halves the size too.
-    #[serde(default)]
     downsample_in_first_stage: bool,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct ModelArgs {
-    layers: Option<Vec<usize>>,
+    quantization_config: Option<Value>,
 }
 
 impl ResNetConfig {
-    /// Reads a configuration; without one everything follows from the weights.
+    /// Reads a configuration; without one everything follows from the weights, unless their name says otherwise.
     ///
     /// # Errors
-    /// When the file cannot be read, or describes another family or variant.
-    pub(super) fn read(path: Option<&Path>) -> Result<Self, ModelError> {
-        let Some(path) = path else { return Ok(Self::default()) };
-        let config: Self = read_json(path)?;
+    /// When the file cannot be read, or the file or the name describes another family or variant.
+    pub(super) fn read(files: &ImageModelFiles) -> Result<Self, ModelError> {
+        let values = files.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
+        if !values.contains_key("architecture") && !values.contains_key("model_type") {
+            check_names(files)?;
+        }
+        let Some(path) = &files.config else { return Ok(Self::default()) };
+        let unsupported = |what| ModelError::Unsupported { path: path.clone(), what };
+        // First, since another family need not have the fields of this one.
+        if let Some(what) = of_image(&values) {
+            return Err(unsupported(what));
+        }
+        let config: Self = serde_json::from_value(Value::Object(values))
+            .map_err(|source| ModelError::Config { path: path.clone(), source })?;
         match config.unsupported() {
             None => Ok(config),
-            Some(what) => Err(ModelError::Unsupported { path: path.to_owned(), what }),
+            Some(what) => Err(unsupported(what)),
         }
     }
 
@@ -67,7 +85,11 @@ impl ResNetConfig {
             let bare = architecture.split('.').next()?;
             DEPTHS.iter().find(|(name, _)| *name == bare).map(|(_, depths)| depths.to_vec())
         };
-        self.model_args.layers.clone().or_else(|| self.depths.clone()).or_else(named)
+        self.layers().or_else(|| self.depths.clone()).or_else(named)
+    }
+
+    fn layers(&self) -> Option<Vec<usize>> {
+        serde_json::from_value(self.model_args.as_ref()?.get("layers")?.clone()).ok()
     }
 
     /// Variants with the same tensors and other computations cannot be told from the weights.
@@ -75,17 +97,43 @@ impl ResNetConfig {
         if let Some(other) = self.architecture.as_deref().filter(|name| !is_plain_resnet(name)) {
             return Some(format!("`architecture` is `{other}` instead of a plain `resnet` or `wide_resnet`"));
         }
-        if let Some(other) = self.model_type.as_deref().filter(|family| !matches!(*family, "resnet" | "timm_wrapper")) {
-            return Some(format!("`model_type` is `{other}` instead of `resnet`"));
+        if let Some(what) = self.model_args.as_ref().and_then(arguments::unsupported) {
+            return Some(what);
+        }
+        if let Some(other) = self.global_pool.as_deref().filter(|pool| !matches!(*pool, "avg" | "")) {
+            return Some(format!("`global_pool` is `{other}` instead of `avg`"));
+        }
+        if self.do_pooling == Some(false) {
+            return Some("`do_pooling` is false, so that an image has no single vector".into());
         }
         if let Some(other) = self.hidden_act.as_deref().filter(|name| *name != "relu") {
             return Some(format!("`hidden_act` is `{other}` instead of `relu`"));
         }
+        if let Some(other) = self.num_channels.filter(|n_channels| *n_channels != 3) {
+            return Some(format!("`num_channels` is {other} instead of 3"));
+        }
         if self.downsample_in_bottleneck || self.downsample_in_first_stage {
             return Some("it downsamples in the first convolution of a bottleneck or in the first stage".into());
         }
-        None
+        if self.quantization_config.is_some() {
+            return Some("`quantization_config` says that the weights are quantized".into());
+        }
+        let depths = self.depths()?;
+        let fits = depths.len() == 4 && depths.iter().all(|depth| (1..=MOST_BLOCKS).contains(depth));
+        (!fits).then(|| format!("its depths are {depths:?}, and must be four, each from 1 to {MOST_BLOCKS}"))
     }
+}
+
+/// Refuses weights without a configuration whose name is that of another architecture: they may fit, and would be
+/// computed wrongly.
+fn check_names(files: &ImageModelFiles) -> Result<(), ModelError> {
+    let file = files.weights.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let named = |name: String| image_family_of_name(&name).map(|architecture| ModelError::Named { name, architecture });
+    named(last_part(&files.model)).or_else(|| named(file)).map_or(Ok(()), Err)
+}
+
+fn last_part(model: &str) -> String {
+    Path::new(model).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 /// `resnet` or `wide_resnet`, a depth, for wide ones `_2`, perhaps a tag after a dot.
@@ -100,29 +148,4 @@ fn is_plain_resnet(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn variants_with_other_computations_are_told_apart_by_name() {
-        for plain in ["resnet18", "resnet50.a1_in1k", "wide_resnet50_2", "tv_resnet152", "resnet200"] {
-            assert!(is_plain_resnet(plain), "{plain}");
-        }
-        for other in ["resnet50d", "resnetaa50", "resnetblur50", "seresnet50", "resnet50_gn", "resnext50_32x4d", "vit"]
-        {
-            assert!(!is_plain_resnet(other), "{other}");
-        }
-    }
-
-    #[test]
-    fn depths_come_from_arguments_before_the_name() {
-        let depths = |text: &str| serde_json::from_str::<ResNetConfig>(text).unwrap().depths();
-        assert_eq!(depths(r#"{"architecture": "resnet50"}"#), Some(vec![3, 4, 6, 3]));
-        assert_eq!(
-            depths(r#"{"architecture": "resnet50", "model_args": {"layers": [1, 2, 1, 1]}}"#),
-            Some(vec![1, 2, 1, 1])
-        );
-        assert_eq!(depths(r#"{"model_type": "resnet", "depths": [2, 2, 2, 2]}"#), Some(vec![2, 2, 2, 2]));
-        assert_eq!(depths("{}"), None);
-    }
-}
+mod tests;

@@ -10,9 +10,13 @@ mod weights;
 
 use crate::device::{Device, InstructionSet, map_batches, probe};
 use crate::matrix::Matrix;
-pub use crate::weights::{ImageModelFiles, ModelError, ModelSearch, find_image_model, image_model_places};
+pub use crate::weights::{
+    ImageModelFiles, ModelError, ModelSearch, find_image_model, image_family_of_name, image_model_places,
+    image_models_near,
+};
+pub use config::ImageExpectations;
 
-use config::ResNetConfig;
+use config::{Preprocessing, ResNetConfig};
 use cpu::CpuResNet;
 #[cfg(feature = "cuda")]
 use model::ResNet;
@@ -25,8 +29,30 @@ const BATCH_IMAGES: usize = 8;
 /// An image encoder: a ResNet without its classifier.
 pub struct ImageEncoder {
     dim: usize,
+    preprocessing: Preprocessing,
     pixels: PixelTable,
     model: Model,
+}
+
+/// What a model's small files come to: everything but weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageSettings {
+    /// What becomes of the levels of a pixel, as text: `mean […] std […]`.
+    pub preprocessing: String,
+    /// How the model's own library decodes images.
+    pub expectations: ImageExpectations,
+}
+
+impl ImageSettings {
+    /// Reads the model's small files: no weights.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the model is of another family or asks for what is not computed here.
+    pub fn read(files: &ImageModelFiles) -> Result<Self, ModelError> {
+        ResNetConfig::read(files)?;
+        let (preprocessing, expectations) = Preprocessing::read(files)?;
+        Ok(Self { preprocessing: preprocessing.to_string(), expectations })
+    }
 }
 
 enum Model {
@@ -42,7 +68,8 @@ impl ImageEncoder {
     /// When the device cannot be used, or a file cannot be read, is not supported or is damaged.
     pub fn load(files: &ImageModelFiles, device: Device) -> Result<Self, ModelError> {
         probe(device)?;
-        let config = ResNetConfig::read(files.config.as_deref())?;
+        let config = ResNetConfig::read(files)?;
+        let (preprocessing, _) = Preprocessing::read(files)?;
         let weights = ResNetWeights::read(files, &config)?;
         let dim = weights.n_features;
         let model = match device {
@@ -52,12 +79,18 @@ impl ImageEncoder {
             #[cfg(not(feature = "cuda"))]
             Device::Cuda => return Err(crate::device::DeviceError::NotBuilt.into()),
         };
-        Ok(Self { dim, pixels: PixelTable::new(), model })
+        let pixels = PixelTable::new(&preprocessing);
+        Ok(Self { dim, preprocessing, pixels, model })
     }
 
     /// The length of a feature vector.
     pub fn dim(&self) -> usize {
         self.dim
+    }
+
+    /// What becomes of the levels of a pixel, as text: `mean […] std […]`.
+    pub fn preprocessing(&self) -> String {
+        self.preprocessing.to_string()
     }
 
     /// The features of images of one size, on `n_threads` threads; their number changes no bit.
@@ -113,7 +146,7 @@ impl ImageEncoder {
 /// # Errors
 /// When a file cannot be read, is not supported or is damaged.
 pub fn image_dim(files: &ImageModelFiles) -> Result<usize, ModelError> {
-    let config = ResNetConfig::read(files.config.as_deref())?;
+    let config = ResNetConfig::read(files)?;
     Ok(ResNetWeights::read(files, &config)?.n_features)
 }
 

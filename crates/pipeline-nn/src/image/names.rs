@@ -4,7 +4,7 @@
 pub(super) fn canonical_name(name: &str) -> Option<String> {
     let mut name = name;
     while let Some(rest) =
-        ["module.", "state_dict.", "model.", "resnet."].iter().find_map(|part| name.strip_prefix(part))
+        ["module.", "state_dict.", "model.", "resnet.", "timm_model."].iter().find_map(|part| name.strip_prefix(part))
     {
         name = rest;
     }
@@ -56,6 +56,7 @@ mod tests {
             ("embedder.embedder.normalization.running_mean", Some("bn1.running_mean")),
             ("resnet.encoder.stages.2.layers.5.layer.1.convolution.weight", Some("layer3.5.conv2.weight")),
             ("resnet.encoder.stages.0.layers.0.shortcut.normalization.bias", Some("layer1.0.downsample.1.bias")),
+            ("timm_model.layer1.0.conv1.weight", Some("layer1.0.conv1.weight")),
             ("fc.weight", None),
             ("classifier.1.bias", None),
             ("bn1.num_batches_tracked", None),

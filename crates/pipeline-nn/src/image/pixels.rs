@@ -1,9 +1,6 @@
-//! Turns bytes into the numbers that ImageNet encoders were trained on.
+//! Turns bytes into the numbers that an encoder was trained on.
 
-/// Mean of ImageNet's channels, as torchvision and timm have it.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Standard deviation of ImageNet's channels.
-const STD: [f32; 3] = [0.229, 0.224, 0.225];
+use super::config::Preprocessing;
 
 /// What becomes of every level of every channel: `(level / 255 - mean) / std` in `f32`, as torchvision's `ToTensor` and
 /// `Normalize` compute it, bit for bit.
@@ -12,8 +9,11 @@ pub(super) struct PixelTable {
 }
 
 impl PixelTable {
-    pub(super) fn new() -> Self {
-        let channel = |idx: usize| std::array::from_fn(|level| (level as f32 / 255.0 - MEAN[idx]) / STD[idx]);
+    pub(super) fn new(preprocessing: &Preprocessing) -> Self {
+        let Preprocessing { factor, mean, std } = preprocessing;
+        let is_fraction = *factor == 1.0 / 255.0;
+        let scaled = |level: usize| if is_fraction { level as f32 / 255.0 } else { (level as f64 * factor) as f32 };
+        let channel = |idx: usize| std::array::from_fn(|level| (scaled(level) - mean[idx]) / std[idx]);
         Self { values: std::array::from_fn(channel) }
     }
 
@@ -49,15 +49,23 @@ mod tests {
 
     #[test]
     fn every_level_is_bit_equal_to_torchvision() {
-        let table = PixelTable::new();
+        let table = PixelTable::new(&Preprocessing::default());
         let golden = &fixtures::tensors("goldens/pixel_table.safetensors")["normalized_level"];
         let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(table.values.as_flattened()), bits(&golden.values));
     }
 
     #[test]
+    fn another_mean_deviation_and_factor_are_followed() {
+        let preprocessing = Preprocessing { factor: 1.0 / 127.5, mean: [1.0; 3], std: [0.5, 1.0, 2.0] };
+        let table = PixelTable::new(&preprocessing);
+        let of = |level: usize| [0, 1, 2].map(|channel| table.values[channel][level]);
+        assert_eq!((of(0), of(255)), ([-2.0, -1.0, -0.5], [2.0, 1.0, 0.5]));
+    }
+
+    #[test]
     fn channels_become_planes_or_stay_together() {
-        let table = PixelTable::new();
+        let table = PixelTable::new(&Preprocessing::default());
         let mut planes = Vec::new();
         table.append_planes(&[1, 2, 3, 4, 5, 6], &mut planes);
         let levels = |channel: usize, level: usize| table.values[channel][level];

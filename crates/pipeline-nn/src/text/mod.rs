@@ -5,6 +5,7 @@ mod config;
 mod cpu;
 #[cfg(any(feature = "cuda", test))]
 mod model;
+mod sentence;
 mod tokenizer;
 mod weights;
 
@@ -13,13 +14,16 @@ use std::time::Instant;
 
 use crate::device::{Device, InstructionSet, map_batches, probe};
 use crate::matrix::Matrix;
-pub use crate::weights::{ModelError, ModelSearch, TextModelFiles, find_text_model, text_model_places};
+pub use crate::weights::{
+    ModelError, ModelSearch, TextModelFiles, find_text_model, text_family_of_name, text_model_places, text_models_near,
+};
 
 use config::BertConfig;
 use cpu::CpuBert;
 #[cfg(feature = "cuda")]
 use model::Bert;
-use tokenizer::BertTokenizer;
+use sentence::{ModeNotComputed, SentenceSettings};
+use tokenizer::{BertTokenizer, TokenizerOptions, TokenizerSettings};
 use weights::BertWeights;
 
 /// How the vectors of a text's tokens become one.
@@ -32,14 +36,25 @@ pub enum Pooling {
     Mean,
 }
 
-/// How texts are encoded. The defaults are those of the baseline notebook.
+impl Pooling {
+    /// The name that files and specs have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cls => "cls",
+            Self::Mean => "mean",
+        }
+    }
+}
+
+/// How texts are encoded. What is left open is as the model's folder says, else as in the baseline notebook.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextOptions {
-    /// Longer texts are cut to so many tokens, `[CLS]` and `[SEP]` included.
-    pub max_length: usize,
-    /// How the vectors of the tokens become one.
-    pub pooling: Pooling,
-    /// Whether texts are lower-cased; none leaves it to the model's `tokenizer_config.json`.
+    /// Longer texts are cut to so many tokens, `[CLS]` and `[SEP]` included; none is what sentence-transformers would
+    /// take, else 128.
+    pub max_length: Option<usize>,
+    /// How the vectors of the tokens become one; none is what sentence-transformers would take, else `[CLS]`.
+    pub pooling: Option<Pooling>,
+    /// Whether texts are lower-cased; none leaves it to the model's tokenizer.
     pub lower_case: Option<bool>,
     /// Texts that are computed together: changes speed and memory, and no bit of a feature.
     pub batch_rows: usize,
@@ -47,14 +62,75 @@ pub struct TextOptions {
 
 impl Default for TextOptions {
     fn default() -> Self {
-        Self { max_length: 128, pooling: Pooling::Cls, lower_case: None, batch_rows: 32 }
+        Self { max_length: None, pooling: None, lower_case: None, batch_rows: 32 }
     }
 }
+
+/// What a model's small files and the options come to: everything but words and weights.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextSettings {
+    /// Tokens per text at most.
+    pub max_length: usize,
+    /// How the vectors of the tokens become one.
+    pub pooling: Pooling,
+    /// Whether vectors are divided by their lengths, as the folder's module `Normalize` says.
+    pub normalize: bool,
+    /// The length of a feature vector.
+    pub dim: usize,
+    /// The file that says how the folder's own pooling is, which is one of the model's.
+    pub pooling_file: Option<std::path::PathBuf>,
+}
+
+impl TextSettings {
+    /// Reads the model's small files: no words and no weights.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or the model is of another family or asks for what is not computed here.
+    pub fn read(files: &TextModelFiles, options: &TextOptions) -> Result<Self, ModelError> {
+        let config = BertConfig::read(&files.config)?;
+        let tokenizer = TokenizerSettings::read(files)?;
+        let sentence = SentenceSettings::read(files)?;
+        if sentence.lower_case && !tokenizer.lower_cases() && options.lower_case.is_none() {
+            let path = files.sentence_config.clone().unwrap_or_else(|| files.folder.clone());
+            let what = "`do_lower_case` is true, but its tokenizer keeps the case; say `lower_case: true` or `false`";
+            return Err(ModelError::Unsupported { path, what: what.into() });
+        }
+        let pooling = match (options.pooling, sentence.pooling) {
+            (Some(pooling), _) | (None, Some(Ok(pooling))) => pooling,
+            (None, None) => Pooling::default(),
+            (None, Some(Err(ModeNotComputed(mode)))) => {
+                let path = sentence.pooling_file.unwrap_or_else(|| files.folder.clone());
+                let what = format!("its pooling is `{mode}`; `pooling: cls` or `mean` would override it");
+                return Err(ModelError::Unsupported { path, what });
+            }
+        };
+        let max_positions = config.max_position_embeddings;
+        let of_folder = match sentence.is_there {
+            // sentence-transformers takes all that the model can.
+            true => sentence.max_length.unwrap_or(usize::MAX).min(tokenizer.max_length(max_positions)),
+            false => DEFAULT_MAX_LENGTH.min(max_positions),
+        };
+        let max_length = options.max_length.unwrap_or(of_folder);
+        if !(2..=max_positions).contains(&max_length) {
+            return Err(ModelError::MaxLength { max_length, max_positions });
+        }
+        Ok(Self {
+            max_length,
+            pooling,
+            normalize: sentence.normalize,
+            dim: config.hidden_size,
+            pooling_file: sentence.pooling_file,
+        })
+    }
+}
+
+/// 128 tokens, the baseline notebook's.
+const DEFAULT_MAX_LENGTH: usize = 128;
 
 /// A text encoder with its tokenizer.
 pub struct TextEncoder {
     tokenizer: BertTokenizer,
-    dim: usize,
+    settings: TextSettings,
     batch_rows: usize,
     model: Model,
     /// Spent on making tokens, in nanoseconds.
@@ -74,39 +150,40 @@ impl TextEncoder {
     /// When the device cannot be used, or a file cannot be read, is not supported or does not fit the others.
     pub fn load(files: &TextModelFiles, options: &TextOptions, device: Device) -> Result<Self, ModelError> {
         probe(device)?;
+        let settings = TextSettings::read(files, options)?;
         let config = BertConfig::read(&files.config)?;
-        let (max_length, max_positions) = (options.max_length, config.max_position_embeddings);
-        if !(2..=max_positions).contains(&max_length) {
-            return Err(ModelError::MaxLength { max_length, max_positions });
-        }
-        let tokenizer = BertTokenizer::load(files, options.lower_case, max_length)?;
-        if tokenizer.max_id() as usize >= config.vocab_size {
-            let (max_id, n_known) = (tokenizer.max_id(), config.vocab_size);
-            let problem = format!("has a token of id {max_id}, and the model knows only {n_known} tokens");
-            return Err(ModelError::Malformed { path: files.vocab.clone(), problem });
-        }
+        let tokenizer_options = TokenizerOptions {
+            lower_case: options.lower_case,
+            max_length: settings.max_length,
+            n_known: config.vocab_size,
+        };
+        let tokenizer = BertTokenizer::load(files, &tokenizer_options)?;
         let weights = BertWeights::read(files, &config)?;
         let model = match device {
             Device::Cpu => {
-                Model::Cpu(Box::new(CpuBert::new(weights, &config, options.pooling, InstructionSet::best())))
+                Model::Cpu(Box::new(CpuBert::new(weights, &config, settings.pooling, InstructionSet::best())))
             }
             #[cfg(feature = "cuda")]
-            Device::Cuda => Model::Cuda(Box::new(Bert::new(weights, &config, options.pooling, Default::default()))),
+            Device::Cuda => Model::Cuda(Box::new(Bert::new(weights, &config, settings.pooling, Default::default()))),
             #[cfg(not(feature = "cuda"))]
             Device::Cuda => return Err(crate::device::DeviceError::NotBuilt.into()),
         };
-        Ok(Self {
-            tokenizer,
-            dim: config.hidden_size,
-            batch_rows: options.batch_rows.max(1),
-            model,
-            tokenized_ns: AtomicU64::new(0),
-        })
+        Ok(Self { tokenizer, settings, batch_rows: options.batch_rows.max(1), model, tokenized_ns: AtomicU64::new(0) })
     }
 
     /// The length of a feature vector.
     pub fn dim(&self) -> usize {
-        self.dim
+        self.settings.dim
+    }
+
+    /// How the vectors of the tokens become one.
+    pub fn pooling(&self) -> Pooling {
+        self.settings.pooling
+    }
+
+    /// Whether vectors are divided by their lengths.
+    pub fn normalizes(&self) -> bool {
+        self.settings.normalize
     }
 
     /// The ids of a text's tokens, `[CLS]` and `[SEP]` included.
@@ -150,11 +227,15 @@ impl TextEncoder {
                 (batches, features)
             }
         };
-        let mut matrix = Matrix::zeros(texts.len(), self.dim);
+        let dim = self.settings.dim;
+        let mut matrix = Matrix::zeros(texts.len(), dim);
         for (text_idxs, features) in batches.iter().zip(&features) {
-            for (&text_idx, row) in text_idxs.iter().zip(features.chunks_exact(self.dim)) {
-                matrix.values[text_idx * self.dim..][..self.dim].copy_from_slice(row);
+            for (&text_idx, row) in text_idxs.iter().zip(features.chunks_exact(dim)) {
+                matrix.values[text_idx * dim..][..dim].copy_from_slice(row);
             }
+        }
+        if self.settings.normalize {
+            matrix.values.chunks_exact_mut(dim).for_each(normalize);
         }
         matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
     }
@@ -170,6 +251,13 @@ impl TextEncoder {
         };
         texts.iter().enumerate().map(ids).collect()
     }
+}
+
+/// Divides a vector by its length, as PyTorch's `normalize` does: by 1e-12 at least.
+fn normalize(vector: &mut [f32]) {
+    let squares: f64 = vector.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
+    let length = squares.sqrt().max(1e-12) as f32;
+    vector.iter_mut().for_each(|value| *value /= length);
 }
 
 /// The length of a model's feature vectors, from its configuration alone.

@@ -39,9 +39,13 @@ fn encode(encoder: &TextEncoder, texts: &[String], n_threads: usize) -> Matrix {
     encoder.encode(&texts, n_threads).unwrap()
 }
 
+pub(super) fn tokenizer_options(lower_case: Option<bool>) -> TokenizerOptions {
+    TokenizerOptions { lower_case, max_length: 128, n_known: usize::MAX }
+}
+
 fn check_tokens(name: &str, vocab: &Path, lower_case: bool) {
     let files = TextModelFiles { vocab: vocab.to_owned(), ..tiny_files() };
-    let tokenizer = BertTokenizer::load(&files, Some(lower_case), 128).unwrap();
+    let tokenizer = BertTokenizer::load(&files, &tokenizer_options(Some(lower_case))).unwrap();
     let mut n_as_python = 0;
     for case in cases() {
         let text = case["text"].as_str().unwrap();
@@ -66,7 +70,7 @@ fn texts_become_the_tokens_of_transformers() {
 fn a_tokenizer_json_gives_the_same_tokens_as_the_vocabulary() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("tokenizer.json");
-    let from_vocabulary = BertTokenizer::load(&tiny_files(), None, 128).unwrap();
+    let from_vocabulary = BertTokenizer::load(&tiny_files(), &tokenizer_options(None)).unwrap();
     from_vocabulary.save(&json);
     check_tokens("tiny", &json, false);
     check_tokens("tiny_lower", &json, true);
@@ -105,7 +109,9 @@ fn the_number_of_threads_changes_no_bit() {
 fn batch_mates_change_no_bit() {
     let many: Vec<String> = texts().into_iter().cycle().take(250).collect();
     for pooling in [Pooling::Cls, Pooling::Mean] {
-        let features = |batch_rows| encode(&load(&TextOptions { batch_rows, pooling, ..Default::default() }), &many, 2);
+        let features = |batch_rows| {
+            encode(&load(&TextOptions { batch_rows, pooling: Some(pooling), ..Default::default() }), &many, 2)
+        };
         let alone = features(1);
         for batch_rows in [2, 3, 7, 32, 256] {
             assert_eq!(features(batch_rows), alone, "{pooling:?} in batches of {batch_rows}");
@@ -115,7 +121,7 @@ fn batch_mates_change_no_bit() {
 
 #[test]
 fn mean_pooling_is_the_mean_over_all_tokens() {
-    let encoder = load(&TextOptions { pooling: Pooling::Mean, ..Default::default() });
+    let encoder = load(&TextOptions { pooling: Some(Pooling::Mean), ..Default::default() });
     let features = encode(&encoder, &["水果 红 苹果".to_owned()], 1);
     let golden = &fixtures::tensors("goldens/text_features.safetensors")["layers.2"];
     for (dim_idx, feature) in features.values.iter().enumerate() {
@@ -133,7 +139,7 @@ fn no_texts_give_no_rows() {
 #[test]
 fn a_limit_beyond_the_positions_of_the_model_is_an_error() {
     for max_length in [1, 513] {
-        let options = TextOptions { max_length, ..Default::default() };
+        let options = TextOptions { max_length: Some(max_length), ..Default::default() };
         let error = TextEncoder::load(&tiny_files(), &options, Device::Cpu).err().unwrap();
         assert!(error.to_string().contains("takes from 2 to 512 tokens"), "{error}");
     }

@@ -12,8 +12,9 @@ const N_LISTED: usize = 10;
 pub enum ModelError {
     /// No place holds a usable model of this name.
     #[error(
-        "{family} model `{model}` was not found, and nothing is ever downloaded; there must be {needed}; looked in {}",
-        places(.looked_in)
+        "{family} model `{model}` was not found, and nothing is ever downloaded. Looked in:{}\nA model is {needed}.{}",
+        places(.looked_in),
+        not_set(.unset)
     )]
     NotFound {
         /// The kind of model, `text` or `image`.
@@ -24,6 +25,26 @@ pub enum ModelError {
         needed: &'static str,
         /// Every place that was looked at, and what was wrong with it.
         looked_in: Vec<(PathBuf, String)>,
+        /// What would have named more places and is not set.
+        unset: Vec<String>,
+    },
+    /// Several checkpoints are equally good matches of a name.
+    #[error("{family} model `{model}` may be any of {} checkpoints, so name one of them by its path:{}", paths.len(), lines(.paths))]
+    Ambiguous {
+        /// The kind of model, `text` or `image`.
+        family: &'static str,
+        /// The path or name that was asked for.
+        model: String,
+        /// The checkpoints.
+        paths: Vec<PathBuf>,
+    },
+    /// The name of a model is that of another architecture, and nothing beside it says otherwise.
+    #[error("`{name}` is by its name a {architecture}, which is not supported")]
+    Named {
+        /// The name of the model or of its weights.
+        name: String,
+        /// What models of such a name are.
+        architecture: String,
     },
     /// A file cannot be read.
     #[error("`{}` cannot be read", path.display())]
@@ -100,8 +121,21 @@ pub enum ModelError {
     Device(#[from] DeviceError),
 }
 
+/// Each place on a line of its own.
 fn places(looked_in: &[(PathBuf, String)]) -> String {
-    looked_in.iter().map(|(path, why)| format!("`{}` ({why})", path.display())).collect::<Vec<_>>().join(", ")
+    looked_in.iter().map(|(path, why)| format!("\n`{}`: {why}", path.display())).collect()
+}
+
+fn lines(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| format!("\n`{}`", path.display())).collect()
+}
+
+fn not_set(unset: &[String]) -> String {
+    let names: Vec<String> = unset.iter().map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!("\nMore places could be named by {}, not set now.", names.join(", ")),
+    }
 }
 
 fn listed(problems: &[String]) -> String {
@@ -125,14 +159,17 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_model_lists_every_place() {
+    fn a_missing_model_lists_every_place_on_a_line() {
         let text = ModelError::NotFound {
             family: "text",
             model: "bert".into(),
             needed: "config.json",
             looked_in: vec![("a/bert".into(), "no such folder".into()), ("b".into(), "no such folder".into())],
+            unset: vec!["HF_HOME".into(), "TORCH_HOME".into()],
         }
         .to_string();
-        assert!(text.ends_with("looked in `a/bert` (no such folder), `b` (no such folder)"), "{text}");
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        let last = "More places could be named by `HF_HOME`, `TORCH_HOME`, not set now.";
+        assert_eq!(lines, ["`a/bert`: no such folder", "`b`: no such folder", "A model is config.json.", last]);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{ModelError, hub};
+use super::hub::{self, Place};
+use super::{ImageModelFiles, ModelError, TextModelFiles, family};
 
 const TEXT_NEEDED: &str = "a folder of the Hugging Face layout with config.json, vocab.txt or tokenizer.json, and \
                            model.safetensors or pytorch_model.bin (or their shards)";
@@ -15,30 +16,8 @@ pub struct ModelSearch {
     /// The folders, the first one first. In each, also its `hub`, `checkpoints` and `hub/checkpoints` are looked at,
     /// where Hugging Face and torch keep their downloads.
     pub folders: Vec<PathBuf>,
-}
-
-/// The files of a text encoder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TextModelFiles {
-    /// The folder that holds them.
-    pub folder: PathBuf,
-    /// `config.json`.
-    pub config: PathBuf,
-    /// `vocab.txt`, or `tokenizer.json` when there is no `vocab.txt`.
-    pub vocab: PathBuf,
-    /// `tokenizer_config.json`, if it is there.
-    pub tokenizer_config: Option<PathBuf>,
-    /// The weights, or their shards in the order of their names.
-    pub weights: Vec<PathBuf>,
-}
-
-/// The files of an image encoder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageModelFiles {
-    /// `config.json` beside the weights, if it is there.
-    pub config: Option<PathBuf>,
-    /// The weights.
-    pub weights: PathBuf,
+    /// What would name more folders and is not set, such as `HF_HOME`: for the message about a missing model.
+    pub unset: Vec<String>,
 }
 
 /// Finds a text encoder by absolute path or by bare name, such as `bert-base-chinese`.
@@ -46,18 +25,19 @@ pub struct ImageModelFiles {
 /// An absolute path may also be the place where a cached model of that name would lie.
 ///
 /// # Errors
-/// When no place holds all files; the error names every place and what it lacks.
+/// When no place holds all files: the error names every place and what it lacks. When the first place that holds a
+/// model holds several, or one of another family.
 pub fn find_text_model(model: &str, search: &ModelSearch) -> Result<TextModelFiles, ModelError> {
-    first_usable(model, search, &hub::TEXT, TEXT_NEEDED, text_files)
+    first_usable(model, search, &hub::TEXT, TEXT_NEEDED, &text_files)
 }
 
 /// Finds an image encoder by absolute path or by bare name, such as `resnet50`: timm's default weights of that name,
 /// else torchvision's.
 ///
 /// # Errors
-/// When no place holds weights; the error names every place and what it lacks.
+/// As [`find_text_model`].
 pub fn find_image_model(model: &str, search: &ModelSearch) -> Result<ImageModelFiles, ModelError> {
-    first_usable(model, search, &hub::IMAGE, IMAGE_NEEDED, image_files)
+    first_usable(model, search, &hub::IMAGE, IMAGE_NEEDED, &|place| image_files(place, model))
 }
 
 /// Every file and folder, there or not, that [`find_text_model`] looks at beside the files that it finds.
@@ -70,37 +50,131 @@ pub fn image_model_places(model: &str, search: &ModelSearch) -> Vec<PathBuf> {
     hub::looked_at(model, &search.folders, &hub::IMAGE)
 }
 
-/// What is wrong with a place.
-type Why = String;
+/// The names of what lies where a text encoder of this name or path would: what a misspelt one may have meant.
+pub fn text_models_near(model: &str, search: &ModelSearch) -> Vec<String> {
+    models_near(model, search, &hub::TEXT)
+}
+
+/// The names of what lies where an image encoder of this name or path would: what a misspelt one may have meant.
+pub fn image_models_near(model: &str, search: &ModelSearch) -> Vec<String> {
+    models_near(model, search, &hub::IMAGE)
+}
+
+fn models_near(model: &str, search: &ModelSearch, family: &hub::Family) -> Vec<String> {
+    let path = Path::new(model);
+    match path.parent() {
+        Some(parent) if path.is_absolute() => {
+            let names = hub::names_in(parent, family).into_iter();
+            names.map(|name| parent.join(name).to_string_lossy().into_owned()).collect()
+        }
+        _ => hub::roots(&search.folders).flat_map(|root| hub::names_in(&root, family)).collect(),
+    }
+}
+
+/// Why a place gives no model.
+enum Fault {
+    /// Something is not there: the next place may have it.
+    Lacks(String),
+    /// The model is there and cannot be used, or cannot be told from another.
+    Wrong(ModelError),
+}
+
+impl From<String> for Fault {
+    fn from(why: String) -> Self {
+        Self::Lacks(why)
+    }
+}
+
+impl From<&str> for Fault {
+    fn from(why: &str) -> Self {
+        Self::Lacks(why.to_owned())
+    }
+}
 
 fn first_usable<T>(
     model: &str,
     search: &ModelSearch,
     family: &hub::Family,
     needed: &'static str,
-    files: fn(&Path) -> Result<T, Why>,
+    files: &dyn Fn(&Path) -> Result<T, Fault>,
 ) -> Result<T, ModelError> {
     let mut looked_in = Vec::new();
     for place in hub::places(model, &search.folders, family) {
+        let place = match place {
+            Place::Path(path) => path,
+            Place::Several(paths) => return Err(ambiguous(model, family, paths)),
+        };
         match files(&place) {
             Ok(found) => return Ok(found),
-            Err(why) => looked_in.push((place, why)),
+            Err(Fault::Wrong(error)) => return Err(error),
+            Err(Fault::Lacks(why)) => looked_in.push((place, why)),
         }
     }
-    Err(ModelError::NotFound { family: family.name, model: model.to_owned(), needed, looked_in })
+    let unset = if Path::new(model).is_absolute() { Vec::new() } else { search.unset.clone() };
+    Err(ModelError::NotFound { family: family.name, model: model.to_owned(), needed, looked_in, unset })
 }
 
-fn text_files(place: &Path) -> Result<TextModelFiles, Why> {
-    let folder = hub::model_folder(place)?;
-    let file = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
-    let config = file("config.json").ok_or("no `config.json`")?;
-    let vocab = file("vocab.txt").or_else(|| file("tokenizer.json")).ok_or("no `vocab.txt` or `tokenizer.json`")?;
-    let weights = text_weights(&folder)?;
-    Ok(TextModelFiles { config, vocab, tokenizer_config: file("tokenizer_config.json"), weights, folder })
+fn ambiguous(model: &str, family: &hub::Family, paths: Vec<PathBuf>) -> ModelError {
+    ModelError::Ambiguous { family: family.name, model: model.to_owned(), paths }
+}
+
+fn text_files(place: &Path) -> Result<TextModelFiles, Fault> {
+    let root = hub::model_folder(place)?;
+    let file_in = |folder: &Path, name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+    let modules = file_in(&root, "modules.json");
+    // Older folders of sentence-transformers keep the model itself one level deeper.
+    let below = Some(root.join("0_Transformer")).filter(|below| modules.is_some() && below.is_dir());
+    let folder = below.filter(|_| file_in(&root, "config.json").is_none()).unwrap_or_else(|| root.clone());
+    let file = |name: &str| file_in(&folder, name);
+    let Some(config) = file("config.json") else { return Err(without_config(&folder)) };
+    let check_family = || match family::of_text_file(&config) {
+        Some(what) => Err(Fault::Wrong(ModelError::Unsupported { path: config.clone(), what })),
+        None => Ok(()),
+    };
+    let (vocab, tokenizer) = match (file("vocab.txt"), file("tokenizer.json")) {
+        (Some(vocab), tokenizer) => (vocab, tokenizer),
+        (None, Some(tokenizer)) => (tokenizer, None),
+        (None, None) => {
+            check_family()?;
+            return Err("no `vocab.txt` or `tokenizer.json`".into());
+        }
+    };
+    let weights = text_weights(&folder).or_else(|why| check_family().and(Err(why.into())))?;
+    let tokenizer_config = file("tokenizer_config.json");
+    // transformers reads these two only where the newer file says nothing of added tokens.
+    let is_newer = tokenizer_config.as_deref().is_some_and(says_added_tokens);
+    let older = |name: &str| file(name).filter(|_| !is_newer);
+    Ok(TextModelFiles {
+        config,
+        vocab,
+        tokenizer,
+        added_tokens: older("added_tokens.json"),
+        special_tokens_map: older("special_tokens_map.json"),
+        tokenizer_config,
+        weights,
+        sentence_config: modules.as_ref().and_then(|_| file("sentence_bert_config.json")),
+        prompts: modules.as_ref().and_then(|_| file_in(&root, "config_sentence_transformers.json")),
+        modules,
+        folder,
+    })
+}
+
+fn says_added_tokens(tokenizer_config: &Path) -> bool {
+    let config = super::read_json::<serde_json::Value>(tokenizer_config);
+    config.is_ok_and(|config| config.get("added_tokens_decoder").is_some())
+}
+
+/// A folder without `config.json` may be of a library with a file of another name.
+fn without_config(folder: &Path) -> Fault {
+    let open_clip = folder.join("open_clip_config.json");
+    match open_clip.is_file() {
+        true => Fault::Wrong(ModelError::Unsupported { path: open_clip, what: "it is a model of OpenCLIP".into() }),
+        false => "no `config.json`".into(),
+    }
 }
 
 /// Whole files before shards, safetensors before pickles, as transformers does.
-fn text_weights(folder: &Path) -> Result<Vec<PathBuf>, Why> {
+fn text_weights(folder: &Path) -> Result<Vec<PathBuf>, String> {
     for name in hub::WEIGHT_FILES {
         let whole = folder.join(name);
         if whole.is_file() {
@@ -119,30 +193,46 @@ struct ShardIndex {
     weight_map: std::collections::BTreeMap<String, String>,
 }
 
-fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, Why> {
+fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, String> {
     let index: ShardIndex = super::read_json(index).map_err(|error| error.to_string())?;
     let names: std::collections::BTreeSet<_> = index.weight_map.into_values().collect();
     names.into_iter().map(|name| checked_shard(folder, &name)).collect()
 }
 
-fn checked_shard(folder: &Path, name: &str) -> Result<PathBuf, Why> {
+fn checked_shard(folder: &Path, name: &str) -> Result<PathBuf, String> {
     let path = folder.join(name);
     if path.is_file() { Ok(path) } else { Err(format!("no `{name}`, which the index of its weights names")) }
 }
 
-fn image_files(place: &Path) -> Result<ImageModelFiles, Why> {
+fn image_files(place: &Path, model: &str) -> Result<ImageModelFiles, Fault> {
     if place.is_file() {
-        return Ok(ImageModelFiles { config: config_beside(place), weights: place.to_owned() });
+        return Ok(ImageModelFiles::beside(place, model));
     }
     let folder = hub::model_folder(place)?;
     let known = hub::WEIGHT_FILES.map(|name| folder.join(name));
     let weights = match known.into_iter().find(|path| path.is_file()) {
         Some(path) => path,
-        None => hub::only(hub::checkpoints_in(&folder), "checkpoint")?,
+        None => only_checkpoint(&folder, model)?,
     };
-    Ok(ImageModelFiles { config: config_beside(&weights), weights })
+    let open_clip = folder.join("open_clip_config.json");
+    if open_clip.is_file() && !folder.join("config.json").is_file() {
+        return Err(without_config(&folder));
+    }
+    Ok(ImageModelFiles::beside(&weights, model))
 }
 
-fn config_beside(weights: &Path) -> Option<PathBuf> {
-    Some(weights.with_file_name("config.json")).filter(|path| path.is_file())
+/// The one checkpoint in a folder that has weights of no known name.
+fn only_checkpoint(folder: &Path, model: &str) -> Result<PathBuf, Fault> {
+    let mut found = hub::checkpoints_in(folder);
+    match found.len() {
+        0 => match family::of_image_file(&folder.join("config.json")) {
+            Some(what) => Err(Fault::Wrong(ModelError::Unsupported { path: folder.join("config.json"), what })),
+            None => Err("no checkpoint".into()),
+        },
+        1 => Ok(found.remove(0)),
+        _ => Err(Fault::Wrong(ambiguous(model, &hub::IMAGE, found))),
+    }
 }
+
+#[cfg(test)]
+mod tests;

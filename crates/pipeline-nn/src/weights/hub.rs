@@ -1,12 +1,13 @@
 //! How Hugging Face, timm and torch lay out models on disk, and where a name may therefore be.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// What the layouts call the models of a kind.
 pub(super) struct Family {
     /// `text` or `image`.
     pub(super) name: &'static str,
-    /// The owners under whom the hub keeps models that are known by a bare name.
+    /// The owners under whom the hub keeps models that are known by a bare name; before the first one's it once had none.
     owners: &'static [&'static str],
     /// Bare names and the tag of the weights that they stand for.
     default_tags: &'static [(&'static str, &'static str)],
@@ -40,26 +41,65 @@ pub(super) const WEIGHT_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.
 
 const CHECKPOINT_EXTENSIONS: &[&str] = &["safetensors", "pth", "pt", "bin"];
 
-/// Every place where `model` may be, the preferred one first.
+/// The folders below a folder of models that hold models, too.
+const BELOW: [&str; 3] = ["hub", "checkpoints", "hub/checkpoints"];
+
+/// Where a model may be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Place {
+    /// A folder or a file, there or not.
+    Path(PathBuf),
+    /// Checkpoints of which nothing says which one is meant.
+    Several(Vec<PathBuf>),
+}
+
+/// Every place where `model` may be, the preferred one first, each once.
 ///
 /// A folder that does not exist is a place too, and so is the plain path in one that does: an error is to name them.
-pub(super) fn places(model: &str, folders: &[PathBuf], family: &Family) -> Vec<PathBuf> {
+pub(super) fn places(model: &str, folders: &[PathBuf], family: &Family) -> Vec<Place> {
     let path = Path::new(model);
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return vec![path.to_owned()] };
-    if path.is_absolute() {
-        return places_in(parent, &name.to_string_lossy(), family);
-    }
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return vec![Place::Path(path.to_owned())];
+    };
     let mut places = Vec::new();
-    for folder in folders {
+    if path.is_absolute() {
+        places = places_in(parent, &name.to_string_lossy(), family);
+    }
+    for folder in folders.iter().filter(|_| !path.is_absolute()) {
         if !folder.is_dir() {
-            places.push(folder.clone());
+            places.push(Place::Path(folder.clone()));
             continue;
         }
         places.extend(places_in(folder, model, family));
-        let below = ["hub", "checkpoints", "hub/checkpoints"].map(|below| folder.join(below));
+        let below = BELOW.map(|below| folder.join(below));
         places.extend(below.iter().filter(|root| root.is_dir()).flat_map(|root| places_in(root, model, family)));
     }
+    let mut seen = HashSet::new();
+    places.retain(|place| seen.insert(place.clone()));
     places
+}
+
+/// The names of the models in a folder, whatever is in them: what a misspelt name may have meant.
+pub(super) fn names_in(root: &Path, family: &Family) -> Vec<String> {
+    let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
+    let name = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        if let Some(cached) = name.strip_prefix("models--") {
+            return Some(cached.replacen("--", "/", 1));
+        }
+        if path.is_dir() {
+            return Some(name.to_owned()).filter(|name| !name.starts_with('.') && !BELOW.contains(&name.as_str()));
+        }
+        let is_model = family.single_files && is_checkpoint(&path);
+        let stem = path.file_stem().filter(|_| is_model)?.to_str()?;
+        Some(stem.rsplit_once('-').filter(|(_, hash)| is_hash(hash)).map_or(stem, |(name, _)| name).to_owned())
+    };
+    entries.filter_map(|entry| name(entry.path())).collect()
+}
+
+/// All folders that hold models: those to search and what the libraries keep below them.
+pub(super) fn roots(folders: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
+    folders.iter().flat_map(|folder| std::iter::once(folder.clone()).chain(BELOW.map(|below| folder.join(below))))
 }
 
 /// The folders whose listing decides which places there are, and of each place what decides where its files lie.
@@ -67,12 +107,13 @@ pub(super) fn looked_at(model: &str, folders: &[PathBuf], family: &Family) -> Ve
     let path = Path::new(model);
     let mut looked_at: Vec<PathBuf> = match path.parent() {
         Some(parent) if path.is_absolute() => vec![parent.to_owned()],
-        _ => {
-            let below = ["", "hub", "checkpoints", "hub/checkpoints"];
-            folders.iter().flat_map(|folder| below.map(|below| folder.join(below))).collect()
-        }
+        _ => roots(folders).collect(),
     };
-    for place in places(model, folders, family) {
+    let paths = places(model, folders, family).into_iter().flat_map(|place| match place {
+        Place::Path(path) => vec![path],
+        Place::Several(paths) => paths,
+    });
+    for place in paths {
         looked_at.extend([place.join("snapshots"), place.join("refs/main")]);
         if let Ok(folder) = model_folder(&place) {
             looked_at.extend(WEIGHT_FILES.map(|name| folder.join(format!("{name}.index.json"))));
@@ -84,59 +125,88 @@ pub(super) fn looked_at(model: &str, folders: &[PathBuf], family: &Family) -> Ve
 }
 
 /// The plain path, then whatever cached or single-file form exists.
-fn places_in(root: &Path, name: &str, family: &Family) -> Vec<PathBuf> {
-    let mut places = vec![root.join(name)];
-    places.extend(cache_names(name, family).map(|name| root.join(name)).filter(|path| path.is_dir()));
+fn places_in(root: &Path, name: &str, family: &Family) -> Vec<Place> {
+    let mut places = vec![Place::Path(root.join(name))];
+    let names = other_names(name, family).into_iter().chain(cache_names(name, family));
+    places.extend(names.map(|name| root.join(name)).filter(|path| path.is_dir()).map(Place::Path));
     if family.single_files {
-        places.extend(single_files(root, name));
+        places.extend(single_files(root, name, family));
     }
     places
 }
 
-/// The folder names `models--owner--name` under which the hub's cache may keep `name`.
-fn cache_names(name: &str, family: &Family) -> impl Iterator<Item = String> {
-    let tag = family.default_tags.iter().find(|(bare, _)| *bare == name).map(|(_, tag)| *tag);
-    let tagged = tag.map_or_else(|| name.to_owned(), |tag| format!("{name}.{tag}"));
-    let owned: Vec<_> = family.owners.iter().map(|owner| format!("models--{owner}--{tagged}")).collect();
-    let bare = format!("models--{}", name.replace('/', "--"));
-    std::iter::once(bare).chain(owned)
+/// The plain folders of the same model with and without the owner that the hub has since put before its name.
+fn other_names(name: &str, family: &Family) -> Vec<String> {
+    match name.split_once('/') {
+        Some((owner, bare)) if owner == family.owners[0] => vec![bare.to_owned()],
+        Some(_) => Vec::new(),
+        None => family.owners.iter().map(|owner| format!("{owner}/{name}")).collect(),
+    }
 }
 
-/// The checkpoint file of `name`: of this very name, else timm's `NAME_a1…`, else torchvision's `NAME-<8 digits>`.
+/// The folder names `models--owner--name` under which the hub's cache may keep `name`.
+fn cache_names(name: &str, family: &Family) -> Vec<String> {
+    let (owners, bare) = match name.split_once('/') {
+        Some((owner, bare)) => (family.owners.iter().filter(|known| **known == owner).collect::<Vec<_>>(), bare),
+        None => (family.owners.iter().collect(), name),
+    };
+    let tagged = default_tag(bare, family).map_or_else(|| bare.to_owned(), |tag| format!("{bare}.{tag}"));
+    let mut names = vec![format!("models--{}", name.replace('/', "--"))];
+    names.extend(owners.iter().map(|owner| format!("models--{owner}--{tagged}")));
+    if owners.first() == Some(&&family.owners[0]) {
+        names.push(format!("models--{bare}"));
+    }
+    names
+}
+
+fn default_tag(name: &str, family: &Family) -> Option<&'static str> {
+    family.default_tags.iter().find(|(bare, _)| *bare == name).map(|(_, tag)| *tag)
+}
+
+/// The checkpoint file of `name`: of this very name, else timm's default weights (`NAME_a1…`), else torchvision's
+/// (`NAME-<8 digits>`).
 ///
-/// Of several in one class none is preferred: they are all left out.
-fn single_files(root: &Path, name: &str) -> Option<PathBuf> {
-    let is_hash = |text: &str| text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+/// Of several in one class none is preferred.
+fn single_files(root: &Path, name: &str, family: &Family) -> Option<Place> {
     let rest = |path: &PathBuf| Some(path.file_stem()?.to_str()?.strip_prefix(name)?.to_owned());
     let checkpoints = checkpoints_in(root);
     let class = |wanted: &dyn Fn(&str) -> bool| {
-        let found = checkpoints.iter().filter(|path| rest(path).is_some_and(|rest| wanted(&rest)));
-        only(found.cloned().collect(), "checkpoint").ok()
+        let mut found: Vec<_> =
+            checkpoints.iter().filter(|path| rest(path).is_some_and(|rest| wanted(&rest))).cloned().collect();
+        match found.len() {
+            0 => None,
+            1 => Some(Place::Path(found.remove(0))),
+            _ => Some(Place::Several(found)),
+        }
     };
+    // `a1_in1k` is the recipe `a1`, whose weights were called `NAME_a1_0-…` before they moved to the hub.
+    let recipe = default_tag(name, family).and_then(|tag| tag.split('_').next()).unwrap_or("a1");
     class(&str::is_empty)
+        .or_else(|| class(&|rest| rest.strip_prefix('_').and_then(|rest| rest.strip_prefix(recipe)).is_some_and(ends)))
         .or_else(|| class(&|rest| rest.starts_with("_a1")))
         .or_else(|| class(&|rest| rest.strip_prefix('-').is_some_and(is_hash)))
+}
+
+/// True for what may follow a whole word.
+fn ends(rest: &str) -> bool {
+    !rest.starts_with(|next: char| next.is_ascii_alphanumeric())
+}
+
+fn is_hash(text: &str) -> bool {
+    text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The checkpoint files directly in a folder, sorted.
 pub(super) fn checkpoints_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let is_checkpoint = |path: &PathBuf| {
-        let extension = path.extension().and_then(|extension| extension.to_str());
-        extension.is_some_and(|extension| CHECKPOINT_EXTENSIONS.contains(&extension)) && path.is_file()
-    };
-    let mut paths: Vec<_> = entries.map(|entry| entry.path()).filter(is_checkpoint).collect();
+    let mut paths: Vec<_> = entries.map(|entry| entry.path()).filter(|path| is_checkpoint(path)).collect();
     paths.sort();
     paths
 }
 
-/// The one path there is, or what is wrong.
-pub(super) fn only(mut paths: Vec<PathBuf>, what: &str) -> Result<PathBuf, String> {
-    match paths.len() {
-        0 => Err(format!("no {what}")),
-        1 => Ok(paths.remove(0)),
-        n => Err(format!("{n} {what}s, so name one of them")),
-    }
+fn is_checkpoint(path: &Path) -> bool {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    extension.is_some_and(|extension| CHECKPOINT_EXTENSIONS.contains(&extension)) && path.is_file()
 }
 
 /// The folder with a model's files: `place` itself, or the current snapshot when it is a cache of the hub.
@@ -156,5 +226,15 @@ pub(super) fn model_folder(place: &Path) -> Result<PathBuf, String> {
         return if snapshot.is_dir() { Ok(snapshot) } else { Err(format!("no snapshot `{}`", revision.trim())) };
     }
     let entries = std::fs::read_dir(&snapshots).map_err(|error| error.to_string())?;
-    only(entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect(), "snapshot")
+    let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    found.sort();
+    match found.as_slice() {
+        [] => Err("no snapshot".into()),
+        [only] => Ok(only.clone()),
+        several => {
+            let names = several.iter().filter_map(|path| Some(format!("`{}`", path.file_name()?.to_str()?)));
+            let names = names.collect::<Vec<_>>().join(", ");
+            Err(format!("{} snapshots and no `refs/main`, so name one of them: {names}", several.len()))
+        }
+    }
 }

@@ -4,6 +4,8 @@
 
 mod checklist;
 mod error;
+mod family;
+mod files;
 mod find;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -15,11 +17,14 @@ mod safetensors;
 
 pub(crate) use checklist::Checklist;
 pub use error::ModelError;
+pub use family::{image_family_of_name, text_family_of_name};
+pub(crate) use family::{of_image, of_text};
+pub use files::{ImageModelFiles, TextModelFiles};
 pub use find::{
-    ImageModelFiles, ModelSearch, TextModelFiles, find_image_model, find_text_model, image_model_places,
-    text_model_places,
+    ModelSearch, find_image_model, find_text_model, image_model_places, image_models_near, text_model_places,
+    text_models_near,
 };
-pub(crate) use json::read_json;
+pub(crate) use json::{read_config, read_json};
 pub(crate) use read::{PlainTensor, read_tensors};
 
 #[cfg(test)]

@@ -4,6 +4,7 @@ use burn_flex::Flex;
 
 use super::*;
 use crate::device::InstructionSet;
+use crate::image::config::Preprocessing;
 use crate::image::config::ResNetConfig;
 use crate::image::cpu::CpuResNet;
 use crate::image::pixels::PixelTable;
@@ -16,11 +17,11 @@ const TOLERANCE: f32 = 1e-5;
 fn maps_after_every_stage_are_those_of_pytorch() {
     let folder = fixtures::path("tiny/resnet").canonicalize().unwrap();
     let files = find_image_model(folder.to_str().unwrap(), &Default::default()).unwrap();
-    let config = ResNetConfig::read(files.config.as_deref()).unwrap();
+    let config = ResNetConfig::read(&files).unwrap();
     let resnet = ResNet::<Flex>::new(ResNetWeights::read(&files, &config).unwrap(), Default::default());
     let image = image::open(fixtures::path("goldens/images/rgb.png.bilinear.png")).unwrap().into_rgb8();
     let mut planes = Vec::new();
-    PixelTable::new().append_planes(&image, &mut planes);
+    PixelTable::new(&Preprocessing::default()).append_planes(&image, &mut planes);
     let pixels = Tensor::from_data(TensorData::new(planes, [1, 3, 224, 224]), &resnet.device);
 
     check("bn1_relu", relu(resnet.stem.forward(pixels.clone())));
@@ -37,11 +38,11 @@ fn maps_after_every_stage_are_those_of_pytorch() {
 fn the_processor_and_burn_give_the_same_features() {
     let folder = fixtures::path("tiny/resnet").canonicalize().unwrap();
     let files = find_image_model(folder.to_str().unwrap(), &Default::default()).unwrap();
-    let config = ResNetConfig::read(files.config.as_deref()).unwrap();
+    let config = ResNetConfig::read(&files).unwrap();
     let image = image::open(fixtures::path("goldens/images/rgb.png.bilinear.png")).unwrap().into_rgb8();
     let (mut planes, mut pixels) = (Vec::new(), Vec::new());
-    PixelTable::new().append_planes(&image, &mut planes);
-    PixelTable::new().append_pixels(&image, &mut pixels);
+    PixelTable::new(&Preprocessing::default()).append_planes(&image, &mut planes);
+    PixelTable::new(&Preprocessing::default()).append_pixels(&image, &mut pixels);
     let weights = || ResNetWeights::read(&files, &config).unwrap();
     let burn = ResNet::<Flex>::new(weights(), Default::default()).forward(planes, 224, 224);
     let cpu = CpuResNet::new(weights(), InstructionSet::best()).forward(&pixels, 224, 224);

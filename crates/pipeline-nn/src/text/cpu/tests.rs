@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::*;
+use crate::text::tests::tokenizer_options;
 use crate::text::tokenizer::BertTokenizer;
 use crate::weights::{find_text_model, fixtures};
 
@@ -14,7 +15,7 @@ fn hidden_states_of_every_layer_are_those_of_pytorch() {
     let folder: PathBuf = fixtures::path("tiny/bert").canonicalize().unwrap();
     let files = find_text_model(folder.to_str().unwrap(), &Default::default()).unwrap();
     let config = BertConfig::read(&files.config).unwrap();
-    let ids = BertTokenizer::load(&files, None, 128).unwrap().ids("水果 红 苹果").unwrap();
+    let ids = BertTokenizer::load(&files, &tokenizer_options(None)).unwrap().ids("水果 红 苹果").unwrap();
     let golden = fixtures::tensors("goldens/text_features.safetensors");
     for instructions in InstructionSet::available() {
         let weights = BertWeights::read(&files, &config).unwrap();

@@ -7,6 +7,7 @@ use burn_flex::Flex;
 use super::*;
 use crate::device::InstructionSet;
 use crate::text::cpu::CpuBert;
+use crate::text::tests::tokenizer_options;
 use crate::text::tokenizer::BertTokenizer;
 use crate::weights::{find_text_model, fixtures};
 
@@ -18,7 +19,7 @@ fn the_processor_and_burn_give_the_same_features() {
     let folder: PathBuf = fixtures::path("tiny/bert").canonicalize().unwrap();
     let files = find_text_model(folder.to_str().unwrap(), &Default::default()).unwrap();
     let config = BertConfig::read(&files.config).unwrap();
-    let tokenizer = BertTokenizer::load(&files, None, 128).unwrap();
+    let tokenizer = BertTokenizer::load(&files, &tokenizer_options(None)).unwrap();
     let texts = ["水果 红 苹果", "红苹果"].map(|text| tokenizer.ids(text).unwrap());
     for pooling in [Pooling::Cls, Pooling::Mean] {
         let weights = || BertWeights::read(&files, &config).unwrap();
@@ -37,7 +38,7 @@ fn hidden_states_of_every_layer_are_those_of_pytorch() {
     let config = BertConfig::read(&files.config).unwrap();
     let weights = BertWeights::read(&files, &config).unwrap();
     let bert = Bert::<Flex>::new(weights, &config, Pooling::Mean, Default::default());
-    let ids = BertTokenizer::load(&files, None, 128).unwrap().ids("水果 红 苹果").unwrap();
+    let ids = BertTokenizer::load(&files, &tokenizer_options(None)).unwrap().ids("水果 红 苹果").unwrap();
     let n_tokens = ids.len();
     let golden = fixtures::tensors("goldens/text_features.safetensors");
 

@@ -26,7 +26,7 @@ fn load_made_up(hidden: usize, intermediate: usize, pooling: Pooling) -> TextEnc
     }
     fixtures::write(&folder.path().join("model.safetensors"), &tensors);
     let files = find_text_model(folder.path().to_str().unwrap(), &ModelSearch::default()).unwrap();
-    TextEncoder::load(&files, &TextOptions { pooling, ..Default::default() }, Device::Cpu).unwrap()
+    TextEncoder::load(&files, &TextOptions { pooling: Some(pooling), ..Default::default() }, Device::Cpu).unwrap()
 }
 
 /// Some texts of each of many lengths, and two that are cut.
@@ -59,7 +59,7 @@ fn the_tiny_models_features_have_the_same_bits_in_any_company() {
         let every_case = [1, 3, 16].into_iter().flat_map(|batch_rows| {
             [1, 2, 3].into_iter().flat_map(move |n_threads| [1, 7, 21].map(|stride| (batch_rows, n_threads, stride)))
         });
-        let mut encoder = load(&TextOptions { pooling, ..Default::default() });
+        let mut encoder = load(&TextOptions { pooling: Some(pooling), ..Default::default() });
         check(&mut encoder, &every_case.collect::<Vec<_>>());
     }
 }

@@ -1,0 +1,120 @@
+//! The words of a tokenizer: from `vocab.txt`, or from `tokenizer.json` as the `tokenizers` library executes it.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tokenizers::Tokenizer;
+use tokenizers::models::wordpiece::WordPiece;
+use tokenizers::normalizers::BertNormalizer;
+use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
+
+use super::{TokenizerSettings, file_name};
+use crate::weights::{ModelError, TextModelFiles};
+
+/// WordPiece over a `vocab.txt`, one token a line, the line's number its id; of a token that is there twice the last.
+pub(super) fn from_text(
+    path: &Path,
+    settings: &TokenizerSettings,
+    lower_case: Option<bool>,
+) -> Result<Tokenizer, ModelError> {
+    let unusable = |source| ModelError::Tokenizer { path: path.to_owned(), source };
+    let vocabulary = WordPiece::read_bytes(&read(path)?).map_err(unusable)?;
+    let model = WordPiece::builder().vocab(vocabulary).unk_token(settings.unk.clone()).build().map_err(unusable)?;
+    let mut tokenizer = Tokenizer::new(model);
+    id(&tokenizer, &settings.unk).map_err(unusable)?;
+    tokenizer.with_normalizer(Some(BertNormalizer::new(
+        true,
+        settings.tokenize_chinese_chars,
+        settings.strip_accents,
+        lower_case.unwrap_or(settings.do_lower_case),
+    )));
+    tokenizer.with_pre_tokenizer(Some(BertPreTokenizer));
+    Ok(tokenizer)
+}
+
+/// A `tokenizer.json`, and whether it cuts texts at the left.
+///
+/// BERT's tokenizers of transformers change its normaliser to what `tokenizer_config.json` says, defaults included.
+pub(super) fn from_json(
+    path: &Path,
+    settings: &TokenizerSettings,
+    lower_case: Option<bool>,
+) -> Result<(Tokenizer, bool), ModelError> {
+    let unusable = |source| ModelError::Tokenizer { path: path.to_owned(), source };
+    let text = pipeline_files::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    let mut json: Value = serde_json::from_slice(&text).map_err(|error| unusable(error.into()))?;
+    let cuts_left = json.pointer("/truncation/direction").is_some_and(|direction| direction == "Left");
+    let unk = json.pointer("/model/unk_token").and_then(Value::as_str);
+    if let Some(unk) = unk.filter(|unk| settings.is_unk_named && *unk != settings.unk) {
+        let problem = format!("`unk_token` is `{unk}`, and `{}` in the configuration beside it", settings.unk);
+        return Err(unusable(problem.into()));
+    }
+    let is_changed = change_normalizer(&mut json, settings, lower_case).map_err(|why| unusable(why.into()))?;
+    let tokenizer = match is_changed {
+        true => Tokenizer::from_bytes(json.to_string()),
+        false => Tokenizer::from_bytes(text),
+    };
+    Ok((tokenizer.map_err(unusable)?, cuts_left))
+}
+
+/// Lets the normaliser do what the settings say; returns whether that is something else.
+fn change_normalizer(json: &mut Value, settings: &TokenizerSettings, lower_case: Option<bool>) -> Result<bool, String> {
+    let Some(normalizer) = json.get_mut("normalizer") else { return Ok(false) };
+    let before = normalizer.clone();
+    if normalizer.is_null() && settings.of_bert {
+        *normalizer = json!({ "type": "BertNormalizer", "clean_text": true });
+    }
+    let is_bert = normalizer.get("type").is_some_and(|kind| kind == "BertNormalizer");
+    if lower_case.is_some() && !is_bert {
+        let kind = normalizer.get("type").and_then(Value::as_str).unwrap_or("none");
+        return Err(format!("its normalizer is `{kind}`, so that `lower_case` cannot be chosen"));
+    }
+    if is_bert && settings.of_bert {
+        normalizer["handle_chinese_chars"] = settings.tokenize_chinese_chars.into();
+        normalizer["strip_accents"] = settings.strip_accents.into();
+        normalizer["lowercase"] = settings.do_lower_case.into();
+    }
+    if let Some(lower_case) = lower_case {
+        normalizer["lowercase"] = lower_case.into();
+    }
+    Ok(*normalizer != before)
+}
+
+/// Checks that `vocab.txt` has the very words of the `tokenizer.json` beside it: transformers reads one or the other.
+pub(super) fn compare(tokenizer: &Tokenizer, files: &TextModelFiles) -> Result<(), ModelError> {
+    let trimmed = |words: HashMap<String, u32>| -> HashMap<String, u32> {
+        words
+            .into_iter()
+            .map(|(word, id)| (word.trim_end().to_owned(), id))
+            .filter(|(word, _)| !word.is_empty())
+            .collect()
+    };
+    let in_json = trimmed(tokenizer.get_vocab(false));
+    let in_text = WordPiece::read_bytes(&read(&files.vocab)?)
+        .map_err(|source| ModelError::Tokenizer { path: files.vocab.clone(), source })?;
+    let in_text = trimmed(in_text.into_iter().collect());
+    let mut words: Vec<&String> = in_json.keys().chain(in_text.keys()).collect();
+    words.sort_by_key(|word| (in_text.get(*word).or(in_json.get(*word)), *word));
+    let Some(word) = words.into_iter().find(|word| in_json.get(*word) != in_text.get(*word)) else { return Ok(()) };
+    let id = |words: &HashMap<String, u32>| words.get(word).map_or("no id".to_owned(), |id| format!("the id {id}"));
+    let json = files.tokenizer.as_deref().unwrap_or(&files.vocab);
+    let (given, other, name) = (id(&in_text), id(&in_json), file_name(json));
+    let problem = format!("gives `{word}` {given}, and `{name}` beside it {other}; remove the one that is out of date");
+    Err(ModelError::Malformed { path: files.vocab.clone(), problem })
+}
+
+/// The id of a token that must be there.
+pub(super) fn id(tokenizer: &Tokenizer, token: &str) -> Result<u32, tokenizers::Error> {
+    tokenizer.token_to_id(token).ok_or_else(|| format!("no token `{token}`").into())
+}
+
+/// The text of a `vocab.txt`.
+fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
+    let mut bytes = pipeline_files::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
+    // What editors of Windows put first is no part of the first token.
+    if bytes.starts_with(b"\xef\xbb\xbf") {
+        bytes.drain(..3);
+    }
+    Ok(bytes)
+}
