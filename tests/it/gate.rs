@@ -54,6 +54,23 @@ fn an_accepted_result_passes_and_says_who_accepted_it() {
 }
 
 #[test]
+fn who_accepts_is_known_without_variables_of_the_login() {
+    let project = accepted();
+    let accept = |git_config: &str| {
+        let mut command = project.command(&["check", "spec.yaml", "--accept", "--reason", "again"]);
+        command.env_remove("USER").env("HOME", project.path("")).envs([("GIT_CONFIG_COUNT", "1")]);
+        command.envs([("GIT_CONFIG_KEY_0", git_config), ("GIT_CONFIG_VALUE_0", "Li Wei")]);
+        assert!(command.status().unwrap().success());
+        let baseline: Value = serde_json::from_str(&project.read("baselines/notebook.json")).unwrap();
+        baseline["accepted_by"].as_str().unwrap().to_owned()
+    };
+    if std::process::Command::new("git").arg("--version").output().is_ok_and(|output| output.status.success()) {
+        assert_eq!(accept("user.name"), "Li Wei");
+    }
+    assert!(!["", "unknown", "Li Wei"].contains(&accept("user.other").as_str()));
+}
+
+#[test]
 fn a_drop_beyond_the_tolerance_fails_and_other_data_is_not_comparable() {
     let project = accepted();
     // One epoch of training is not enough for the accepted 0.0727.

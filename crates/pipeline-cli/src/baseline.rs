@@ -1,8 +1,11 @@
 //! The accepted baseline of a spec: a small JSON file beside it, meant to be kept under version control.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use pipeline_core::{ArtifactDigest, Digest, Metrics, StageId};
 use pipeline_data::{ResultRow, Results, ResultsOf};
@@ -192,9 +195,31 @@ pub fn accepted_now(
     at: String,
     stages: BTreeMap<StageId, Measured>,
 ) -> Baseline {
-    let user = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|user| !user.is_empty()));
-    let accepted_by = user.unwrap_or_else(|| "unknown".to_owned());
+    let accepted_by = user(spec.file.parent()).unwrap_or_else(|| "unknown".to_owned());
     Baseline { version: VERSION, spec: spec.name.clone(), accepted_at: at, accepted_by, reason, stages }
+}
+
+/// Who runs the program: the user's name, else the one that git signs commits with beside the spec, else the one that
+/// the system has for the user's number. Containers often set none of the variables.
+fn user(folder: Option<&Path>) -> Option<String> {
+    let of_variable = |name: &&str| std::env::var(name).ok();
+    let variables = ["USER", "LOGNAME", "GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"];
+    let named = |name: &String| !name.trim().is_empty();
+    variables.iter().filter_map(of_variable).find(named).or_else(|| git_user(folder)).or_else(system_user)
+}
+
+fn git_user(folder: Option<&Path>) -> Option<String> {
+    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let output = Command::new("git").arg("-C").arg(folder).args(["config", "--get", "user.name"]).output().ok()?;
+    let name = String::from_utf8(output.stdout).ok()?;
+    Some(name.trim().to_owned()).filter(|name| output.status.success() && !name.is_empty())
+}
+
+fn system_user() -> Option<String> {
+    let own = fs::metadata("/proc/self").ok()?.uid().to_string();
+    let users = fs::read_to_string("/etc/passwd").ok()?;
+    let mut fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    fields.find_map(|user| (user.get(2) == Some(&own.as_str())).then(|| user[0].to_owned()))
 }
 
 #[cfg(test)]
