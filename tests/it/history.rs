@@ -124,7 +124,9 @@ fn a_collection_spares_pinned_runs_and_does_what_its_dry_run_says() {
     // Both stages made the same file, which is stored once.
     assert_eq!(announced["stages"], serde_json::json!({ "tail": { "n_files": 1, "bytes": 7 } }));
     let table = project.run(&["cache", "gc", "--dry-run"]);
-    assert_eq!(table.stdout, "stage files size\ntail 1 7 B\nwould free 7 B, 14 B stay");
+    let expect = "stage files size\ntail 1 7 B\nwould free 7 B, 14 B stay\n11 B for the last run of `[FOLDER]/spec.yaml`\n\
+                  3 B for the pinned run [RUN] (`pipeline runs [RUN] --unpin`)";
+    assert_eq!(table.stdout, expect);
     let mut freed = json(&project, &["cache", "gc", "--json"]);
     assert_eq!(freed["dry_run"].take(), false);
     let mut announced = announced;

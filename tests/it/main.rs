@@ -13,6 +13,7 @@ mod gate;
 mod history;
 mod house;
 mod interop;
+mod keeping;
 mod kills;
 mod mistakes;
 mod model;

@@ -141,7 +141,8 @@ impl From<DeviceError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self { help: error.help(), ..Self::because(Exit::Usage, &error) }
+        let exit = if matches!(error, StoreError::RunDamaged { .. }) { Exit::CheckFailed } else { Exit::Usage };
+        Self { help: error.help(), ..Self::because(exit, &error) }
     }
 }
 

@@ -73,10 +73,11 @@ impl RunResults {
     pub fn at(&self, point: PointRecord) -> Self {
         let own = point.stages.iter().filter_map(|(stage, copy)| Some((stage.clone(), self.stages.get(copy)?.clone())));
         // The run knows the metrics of all points: to copy them for each would take the square of their number.
-        let RunInfo { id, spec, state, pinned, seconds, started_ms, metrics: _ } = &self.run;
+        let RunInfo { id, spec, state, pinned, seconds, started_ms, problem, number, metrics: _ } = &self.run;
         let (id, spec, metrics) = (id.clone(), spec.clone(), BTreeMap::new());
-        let run =
-            RunInfo { id, spec, state: *state, pinned: *pinned, metrics, seconds: *seconds, started_ms: *started_ms };
+        let (state, pinned, problem) = (*state, *pinned, problem.clone());
+        let (seconds, started_ms, number) = (*seconds, *started_ms, *number);
+        let run = RunInfo { id, spec, state, pinned, metrics, seconds, started_ms, problem, number };
         Self { stages: own.collect(), run, point: Some(point) }
     }
 

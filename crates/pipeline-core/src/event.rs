@@ -21,6 +21,8 @@ pub enum RunReason {
     },
     /// The user forced it.
     Forced,
+    /// It had a result, but the record of it is lost or was damaged.
+    RecordLost,
     /// Its bytes were dropped or lost, and `reader` must read them.
     Demanded {
         /// The stage that reads the artifact, or the path that is to be published.

@@ -25,7 +25,7 @@ impl<'a> Journal<'a> {
         attachments: &[(&str, Vec<u8>)],
         listen: &'a mut dyn FnMut(&EventRecord),
     ) -> Result<Self, StoreError> {
-        let folder = store.start_run(now_ms(), spec_name)?;
+        let mut folder = store.start_run(now_ms(), spec_name)?;
         folder.write_spec(yaml)?;
         attachments.iter().try_for_each(|(name, content)| folder.write_attachment(name, content))?;
         Ok(Self { folder, listen, broken: None })
@@ -61,7 +61,7 @@ impl<'a> Journal<'a> {
         self.folder.folder()
     }
 
-    pub fn write_metrics(&self, metrics: &BTreeMap<StageId, Metrics>) -> Result<(), StoreError> {
+    pub fn write_metrics(&mut self, metrics: &BTreeMap<StageId, Metrics>) -> Result<(), StoreError> {
         self.folder.write_metrics(metrics)
     }
 

@@ -64,6 +64,8 @@ struct Known {
     resolved: Option<(Manifest, Key)>,
     /// Known once there is a result under the key.
     artifact: Option<ArtifactDigest>,
+    /// When the file of its record was last changed; 0 when that is not known.
+    recorded_ns: i64,
     /// The record of `artifact`, read when first needed; `Some(None)` when there is none.
     record: Option<Option<Record>>,
     /// Whether the artifact's bytes are there, asked when first needed.
@@ -91,14 +93,21 @@ impl<'a> Resolver<'a> {
         if self.stages[idx].forced {
             return Ok(Decision::Run { key, why: RunReason::Forced });
         }
-        if let Some(former) = self.former[idx].as_ref().filter(|former| former.key == key) {
-            // Without a look at the record: a run in which nothing changed must not open a file for every stage.
-            let (artifact, report) = (former.artifact, former.report.clone());
+        let former = self.former[idx].as_ref().filter(|former| former.key == key);
+        if let Some(former) = former
+            && self.store.recorded_ns(&key) == Some(former.recorded_ns)
+        {
+            // Without reading the record, which was not touched: a run in which nothing changed must not open a file for
+            // every stage.
+            let (artifact, report, recorded_ns) = (former.artifact, former.report.clone(), former.recorded_ns);
             self.stages[idx].artifact = Some(artifact);
+            self.stages[idx].recorded_ns = recorded_ns;
             return Ok(Decision::Reuse { key, artifact, report });
         }
+        let is_remembered = former.is_some();
         match self.store.record(&key)? {
             Some(record) => Ok(self.accept(idx, record)),
+            None if is_remembered => Ok(Decision::Run { key, why: RunReason::RecordLost }),
             None => Ok(Decision::Run { key, why: self.why(idx)? }),
         }
     }
@@ -108,6 +117,7 @@ impl<'a> Resolver<'a> {
         let (key, artifact, report) = (record.key, record.tree.digest(), record.report.clone());
         let known = &mut self.stages[idx];
         known.artifact = Some(artifact);
+        known.recorded_ns = self.store.recorded_ns(&key).unwrap_or_default();
         known.record = Some(Some(record));
         known.bytes = None;
         Decision::Reuse { key, artifact, report }
@@ -151,6 +161,11 @@ impl<'a> Resolver<'a> {
     /// The artifact, once there is one.
     pub fn artifact(&self, idx: usize) -> Option<ArtifactDigest> {
         self.stages[idx].artifact
+    }
+
+    /// When the file of the artifact's record was last changed; 0 when that is not known.
+    pub fn recorded_ns(&self, idx: usize) -> i64 {
+        self.stages[idx].recorded_ns
     }
 
     /// What the stage had when the spec ran last.
@@ -275,11 +290,12 @@ impl Known {
             base.source(&source.name, &digest);
             sources.push(ReadSource { name: source.name, path: source.path, digest });
         }
-        Ok(Self { base, sources, forced, resolved: None, artifact: None, record: None, bytes: None })
+        Ok(Self { base, sources, forced, resolved: None, artifact: None, recorded_ns: 0, record: None, bytes: None })
     }
 
     fn forget_result(&mut self) {
         self.artifact = None;
+        self.recorded_ns = 0;
         self.record = None;
         self.bytes = None;
     }

@@ -45,7 +45,9 @@ impl State<'_, '_> {
                     let has_published = !self.resolver.graph.nodes()[idx].publish.is_empty();
                     let published = if has_published { self.resolver.published(idx)? } else { None };
                     let (seconds, published) = (self.resolver.seconds(idx), published.unwrap_or_default());
-                    Some(LastStage { key, artifact, seconds, report, published })
+                    let recorded_ns = self.resolver.recorded_ns(idx);
+                    let dropped = self.dropped.contains(&idx);
+                    Some(LastStage { key, artifact, seconds, recorded_ns, dropped, report, published })
                 }
                 _ => self.resolver.former(idx).cloned(),
             };

@@ -1,8 +1,11 @@
-//! Drops bytes that the spec does not retain, but for those that another artifact of this graph still holds.
+//! Drops bytes that the spec does not retain, but for those that another artifact of this graph still holds, or another
+//! spec or run of the store.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use pipeline_core::{Digest, Event, Tree};
+use pipeline_core::{Digest, Event, StageId, Tree};
 use pipeline_store::StoreError;
 
 use crate::schedule::Phase;
@@ -45,6 +48,28 @@ impl Holdings {
     }
 }
 
+/// What others hold is asked for again after this time.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// Who beside this graph keeps bytes that the spec does not retain.
+#[derive(Debug)]
+pub(crate) struct Keepers<'env> {
+    /// The path by which the spec is remembered.
+    pub spec: &'env Path,
+    /// The stages that the user forced: who asks for their files by name gets them.
+    pub forced: &'env BTreeSet<StageId>,
+    /// What the last runs of other specs, pinned and running runs hold, and when they were asked.
+    pub others: Option<(Instant, BTreeSet<Digest>)>,
+}
+
+/// What became of bytes that are not retained.
+enum Drop {
+    /// So many are gone; the rest is held by somebody else.
+    Done(u64),
+    /// A stage of this run may read them again.
+    PutOff,
+}
+
 impl State<'_, '_> {
     /// Says that an artifact holds its objects, once that matters.
     pub fn hold(&mut self, idx: usize) {
@@ -58,12 +83,18 @@ impl State<'_, '_> {
     /// Drops the bytes of a stage that is not retained once all its readers are settled.
     pub fn drop_if_read_out(&mut self, idx: usize) {
         let node = &self.resolver.graph.nodes()[idx];
-        if node.retain || !self.schedule.is_read_out(idx) {
+        self.dropped.remove(&idx);
+        if node.retain || self.keepers.forced.contains(&node.id) || !self.schedule.is_read_out(idx) {
             return;
         }
         match self.drop_bytes(idx) {
-            Ok(0) => {}
-            Ok(bytes) => self.journal.emit(Event::ArtifactDropped { stage: self.id(idx), bytes }),
+            Ok(Drop::PutOff) => {}
+            Ok(Drop::Done(bytes)) => {
+                self.dropped.insert(idx);
+                if bytes > 0 {
+                    self.journal.emit(Event::ArtifactDropped { stage: self.id(idx), bytes });
+                }
+            }
             Err(error) => {
                 let message = format!("its bytes could not be dropped: {error}");
                 self.journal.emit(Event::StageWarning { stage: self.id(idx), message });
@@ -79,22 +110,35 @@ impl State<'_, '_> {
         }
     }
 
-    fn drop_bytes(&mut self, idx: usize) -> Result<u64, StoreError> {
+    fn drop_bytes(&mut self, idx: usize) -> Result<Drop, StoreError> {
         if !self.resolver.has_bytes(idx)? {
-            return Ok(0);
+            return Ok(Drop::Done(0));
         }
         if !self.is_over && self.may_be_read_again(idx)? {
             self.drops_put_off.insert(idx);
-            return Ok(0);
+            return Ok(Drop::PutOff);
         }
         self.build_holdings()?;
-        let Some(holdings) = &mut self.holdings else { return Ok(0) };
+        self.ask_others()?;
+        let (Some(holdings), Some((_, others))) = (&mut self.holdings, &self.keepers.others) else {
+            return Ok(Drop::Done(0));
+        };
         holdings.release(idx);
         let store = self.resolver.store;
-        let Some(tree) = self.resolver.tree(idx)? else { return Ok(0) };
-        let bytes = store.drop_tree(tree, &|digest| holdings.is_held(digest))?;
+        let Some(tree) = self.resolver.tree(idx)? else { return Ok(Drop::Done(0)) };
+        let bytes = store.drop_tree(tree, &|digest| holdings.is_held(digest) || others.contains(digest))?;
         self.resolver.ask_for_bytes(idx);
-        Ok(bytes)
+        Ok(Drop::Done(bytes))
+    }
+
+    /// Finds what other specs and runs of the store hold, unless that was done just now.
+    fn ask_others(&mut self) -> Result<(), StoreError> {
+        if self.keepers.others.as_ref().is_some_and(|(asked, _)| asked.elapsed() < ASK_AGAIN_AFTER) {
+            return Ok(());
+        }
+        let held = self.resolver.store.held_by_others(self.keepers.spec, self.journal.run())?;
+        self.keepers.others = Some((Instant::now(), held));
+        Ok(())
     }
 
     /// True if a reader that has lost its own bytes may have to run again for a reader of its own.

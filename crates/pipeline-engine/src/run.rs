@@ -14,6 +14,7 @@ use crate::plan::{EngineError, PlanOptions, decide_all};
 use crate::provenance::{Origin, now_ms};
 use crate::readers::Readers;
 use crate::resolver::Resolver;
+use crate::retain::Keepers;
 use crate::runner::{End, Runner};
 use crate::state::State;
 use crate::worker::Workshop;
@@ -108,7 +109,8 @@ pub fn run(
     options.adopted.iter().cloned().for_each(|adopted| journal.emit(adopted.into()));
     let shop = Workshop { graph, store, cancel, origin: Origin::of(options), readers: Readers::default() };
     let (sender, receiver) = mpsc::channel();
-    let state = State::new(resolver, decided, journal, options.plan.device);
+    let keepers = Keepers { spec: &spec.path, forced: &options.plan.forced, others: None };
+    let state = State::new(resolver, decided, journal, keepers, options.plan.device);
     thread::scope(|scope| {
         let runner = Runner { state, shop: &shop, options, scope, sender, receiver, cancelled: None };
         let (state, end) = runner.bring_up_to_date();
@@ -146,7 +148,7 @@ fn write_results(
 ) -> Result<(), StoreError> {
     state.journal.write_metrics(metrics)?;
     let (run, stages) = (state.journal.run().clone(), state.last_stages()?);
-    store.put_last(&spec.path, &Last { run, spec: spec.path.clone(), at_ms: now_ms(), stages })?;
+    store.put_last(&spec.path, &Last::of_run(run, &spec.path, now_ms(), stages))?;
     state.put_snapshot(store, spec)?;
     store.flush_sources()
 }

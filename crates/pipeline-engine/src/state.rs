@@ -9,7 +9,7 @@ use pipeline_store::StoreError;
 use crate::journal::Journal;
 use crate::plan::{Decided, Decision};
 use crate::resolver::Resolver;
-use crate::retain::Holdings;
+use crate::retain::{Holdings, Keepers};
 use crate::schedule::{Phase, Pools, Schedule};
 use crate::worker::{Committed, Failure};
 
@@ -26,6 +26,10 @@ pub(crate) struct State<'a, 'env> {
     announced: Vec<Option<ArtifactDigest>>,
     /// Built at the first drop.
     pub holdings: Option<Holdings>,
+    /// Who beside this graph keeps bytes.
+    pub keepers: Keepers<'env>,
+    /// Stages that are not retained and whose bytes this run has given up.
+    pub dropped: BTreeSet<usize>,
     /// Stages that are not retained and whose bytes may still be read, though all readers are settled.
     pub drops_put_off: BTreeSet<usize>,
     /// True once no stage will be looked at any more.
@@ -52,7 +56,13 @@ pub(crate) struct State<'a, 'env> {
 }
 
 impl<'a, 'env> State<'a, 'env> {
-    pub fn new(resolver: Resolver<'env>, decided: Vec<Decided>, journal: Journal<'a>, device: Device) -> Self {
+    pub fn new(
+        resolver: Resolver<'env>,
+        decided: Vec<Decided>,
+        journal: Journal<'a>,
+        keepers: Keepers<'env>,
+        device: Device,
+    ) -> Self {
         let n_stages = decided.len();
         let is_quiet =
             |decided: &Decided| matches!(decided.decision, Decision::Reuse { .. }) && decided.unpublished.is_empty();
@@ -66,6 +76,8 @@ impl<'a, 'env> State<'a, 'env> {
             resolver,
             journal,
             holdings: None,
+            keepers,
+            dropped: BTreeSet::new(),
             drops_put_off: BTreeSet::new(),
             is_over: false,
             n_working: Pools::default(),

@@ -43,7 +43,9 @@ pub fn run_unchanged(
         return Ok(None);
     }
     let Some((snapshot, last)) = unchanged(store, spec, is_now) else { return Ok(None) };
-    let Some(yaml) = store.run_spec(&snapshot.run)? else { return Ok(None) };
+    // A run whose spec is lost or was changed since cannot be repeated; a plan is made anew.
+    let Ok(Some(yaml)) = store.run_spec(&snapshot.run) else { return Ok(None) };
+    store.use_last(spec);
     let mut journal = Journal::start(store, &snapshot.spec_name, &yaml, &[], listen)?;
     let kinds = snapshot.stages;
     let ids = kinds.iter().map(|(id, _)| id.clone()).collect();
@@ -83,7 +85,7 @@ fn finish(journal: &mut Journal<'_>, n_reused: usize, seconds: f64, metrics: BTr
 /// The snapshot of the spec's last run with what the stages had, if nothing that it names has changed.
 fn unchanged(store: &Store, spec: &Path, is_now: &dyn Fn(&Circumstances) -> bool) -> Option<(Snapshot, Last)> {
     thread::scope(|scope| {
-        let last = scope.spawn(|| store.last(spec));
+        let last = scope.spawn(|| store.last(spec).filter(|last| store.has_records(last)));
         let snapshot = store.snapshot(spec).filter(|snapshot| is_now(&snapshot.circumstances))?;
         let is_as_seen = store.is_as_seen(&snapshot);
         let last = last.join().ok()??;

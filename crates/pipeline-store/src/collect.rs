@@ -1,23 +1,27 @@
 //! Garbage collection: objects that no last or pinned run has, the longest unused first.
 //!
 //! Nothing that a living process uses goes: neither what it has open, nor what it has written or looked up since it
-//! began to write. Records stay, since knowing a result's digest is worth more than the few bytes it takes.
+//! began to write. Records stay, since knowing a result's digest is worth more than the few bytes it takes. A report says
+//! who holds what stays.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, SystemTime};
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pipeline_core::Digest;
 use serde::Serialize;
 
 use crate::durable::{list_folder, remove_file};
 use crate::error::At;
-use crate::inventory::{Object, Roots, bytes_below, stages_by_object};
+use crate::inventory::{Object, bytes_below, stages_by_object};
+use crate::links::clear;
 use crate::listing::files_below;
 use crate::ownership::{Claim, claim};
-use crate::session::sweep;
+use crate::roots::{Holder, Roots, committed};
+use crate::session::{Living, sweep};
 use crate::{Record, Store, StoreError};
 
 /// What to collect. Without limits everything that is not spared.
@@ -27,6 +31,9 @@ pub struct CollectOptions {
     pub max_bytes: Option<u64>,
     /// Collect what was not used for longer than this.
     pub max_age: Option<Duration>,
+    /// How long what a spec had last is kept whose file is gone; none for not at all where it is certain that it is gone,
+    /// and 30 days where it may be on another machine or on a disk that is not there.
+    pub keep_missing: Option<Duration>,
     /// Only say what would be collected.
     pub dry_run: bool,
 }
@@ -44,6 +51,22 @@ pub struct CollectReport {
     pub quarantine_bytes: u64,
     /// Records removed: older than the age limit and without a single byte left.
     pub n_records: usize,
+    /// Who holds what stays. Several may hold the same file.
+    pub holders: Vec<HeldBytes>,
+    /// The specs that are gone and what they had last is not kept for any more.
+    pub released: Vec<PathBuf>,
+}
+
+/// What stays for one holder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct HeldBytes {
+    /// Who.
+    #[serde(flatten)]
+    pub holder: Holder,
+    /// Files.
+    pub n_files: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// What was collected of one stage.
@@ -61,11 +84,13 @@ impl Store {
     /// # Errors
     /// When the store cannot be read or written.
     pub fn collect(&self, options: &CollectOptions) -> Result<CollectReport, StoreError> {
-        let living_since = sweep(&self.layout().scratch())?;
-        let roots = self.roots()?;
-        let (records, _) = self.records()?;
+        let living = sweep(&self.layout().scratch())?;
+        let holds = self.holds(options.keep_missing)?;
+        let records = self.records()?.intact;
+        let roots = self.roots(&holds.holds, &records)?;
         let open = self.close_trees(&roots, options.dry_run)?;
         let objects = self.objects()?;
+        let living_since = living.iter().map(|session| session.began).min();
         let is_free = |object: &Object| {
             !roots.objects.contains(&object.digest)
                 && !open.contains(&object.inode)
@@ -88,7 +113,20 @@ impl Store {
             let left = objects.iter().map(|object| object.digest).filter(|digest| !gone.contains(digest)).collect();
             report.n_records = self.forget(&records, &roots, &left, max_age, options.dry_run)?;
         }
+        let kept: Vec<&Object> = objects.iter().filter(|object| !gone.contains(&object.digest)).collect();
+        report.holders = holders(&kept, &roots, &open, &living);
+        report.released = self.release(holds.released, options.dry_run)?;
         Ok(report)
+    }
+
+    /// Forgets what specs had last that are gone. Returns the specs.
+    fn release(&self, released: Vec<(PathBuf, PathBuf)>, dry_run: bool) -> Result<Vec<PathBuf>, StoreError> {
+        for (_, last) in released.iter().filter(|_| !dry_run) {
+            let name = last.file_name().unwrap_or_default();
+            remove_file(&self.layout().snapshots().join(name))?;
+            remove_file(last)?;
+        }
+        Ok(released.into_iter().map(|(spec, _)| spec).collect())
     }
 
     /// Removes the folders of trees that nobody reads and no root has. Returns the inodes of the files in those read.
@@ -135,7 +173,7 @@ impl Store {
         let quarantine = self.layout().quarantine();
         let bytes = bytes_below(&quarantine)?;
         if !dry_run {
-            list_folder(&quarantine)?.iter().try_for_each(|entry| remove_file(&entry.path()))?;
+            list_folder(&quarantine)?.iter().try_for_each(|entry| clear(&entry.path()))?;
         }
         Ok(bytes)
     }
@@ -150,7 +188,6 @@ impl Store {
         dry_run: bool,
     ) -> Result<usize, StoreError> {
         let oldest = SystemTime::now().checked_sub(max_age).unwrap_or(SystemTime::UNIX_EPOCH);
-        let committed = |record: &Record| SystemTime::UNIX_EPOCH + Duration::from_millis(record.provenance.at_ms);
         let is_garbage = |record: &&Record| {
             committed(record) < oldest
                 && !roots.keys.contains(&record.key)
@@ -170,6 +207,37 @@ impl CollectReport {
         collected.n_files += 1;
         collected.bytes += bytes;
         self.freed_bytes += bytes;
+    }
+}
+
+/// Who holds what of the objects that stay.
+fn holders(kept: &[&Object], roots: &Roots, open: &BTreeSet<u64>, living: &[Living]) -> Vec<HeldBytes> {
+    let held = |holder: &Holder, is_held: &dyn Fn(&Object) -> bool| {
+        let objects = kept.iter().filter(|object| is_held(object));
+        let (n_files, bytes) = objects.fold((0, 0), |(n_files, bytes), object| (n_files + 1, bytes + object.bytes));
+        HeldBytes { holder: holder.clone(), n_files, bytes }
+    };
+    let mut holders: Vec<HeldBytes> = Vec::new();
+    for (holder, digests) in &roots.by_holder {
+        holders.push(held(holder, &|object| digests.contains(&object.digest)));
+    }
+    for session in living {
+        holders.push(held(&session_holder(session), &|object| object.used >= session.began));
+    }
+    holders.push(held(&Holder::Readers, &|object| open.contains(&object.inode)));
+    holders.retain(|held| held.n_files > 0);
+    holders.sort_by(|a, b| b.bytes.cmp(&a.bytes).then_with(|| a.holder.cmp(&b.holder)));
+    holders
+}
+
+fn session_holder(session: &Living) -> Holder {
+    let since = session.began.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Holder::Session {
+        host: session.host.clone(),
+        pid: session.pid,
+        since_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        is_foreign: !session.is_local(),
+        lock: session.lock.clone(),
     }
 }
 

@@ -68,7 +68,7 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Reads a file; none when it is not there.
+/// Reads a file; none when it is not there. What is no plain file is an error and not waited for.
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     match pipeline_files::read(path) {
         Ok(content) => Ok(Some(content)),

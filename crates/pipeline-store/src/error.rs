@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pipeline_core::RunId;
+
 /// A failure to read or write below `artifacts/`, or to read a source.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -57,6 +59,24 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// A store of a later format.
+    #[error("the store `{}` was written by a newer version of `pipeline`: it has `{folder}`", path.display())]
+    Newer {
+        /// The store.
+        path: PathBuf,
+        /// The folder of that format.
+        folder: String,
+    },
+    /// A run that cannot be read, or is not as it was when it ended.
+    #[error("run {run} cannot be believed: {problem}")]
+    RunDamaged {
+        /// The run.
+        run: RunId,
+        /// What is wrong.
+        problem: String,
+        /// Its folder.
+        folder: PathBuf,
+    },
     /// A metric that JSON cannot hold and no check can compare.
     #[error("the metric `{metric}` of `{stage}` is not a finite number")]
     NotFinite {
@@ -80,6 +100,14 @@ impl StoreError {
             }
             Self::Loop { .. } => Some("remove the link".into()),
             Self::Name { .. } => Some("rename the file".into()),
+            Self::RunDamaged { folder, .. } => Some(format!(
+                "other runs are not affected; if it cannot be read, check who owns `{}`, and if it was changed, bring the \
+                 file back from a copy",
+                folder.display()
+            )),
+            Self::Newer { .. } => {
+                Some("use that version, or another store: `--artifacts DIR`; nothing was changed here".into())
+            }
             Self::NotFinite { .. } => None,
         }
     }
@@ -102,6 +130,10 @@ fn io_help(path: &Path, source: &io::Error) -> Option<String> {
             Some("the file system is mounted read-only: choose another store with `--artifacts`".into())
         }
         io::ErrorKind::NotADirectory => Some(format!("something above `{}` is a file: move it away", path.display())),
+        io::ErrorKind::CrossesDevices => Some(format!(
+            "`{folder}` is on another file system than the rest of the store, and its parts must share one: take away the link \
+             inside the store, and let the whole folder `artifacts` be a link to the other disk"
+        )),
         _ => None,
     }
 }

@@ -1,25 +1,28 @@
 //! Reading the history of runs back.
+//!
+//! A run that cannot be read, or is not as it was when it ended, costs that run only.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
-use pipeline_core::{Event, EventRecord, Key, Metrics, Outcome, RunId, StageId};
+use pipeline_core::{Event, EventRecord, Metrics, Outcome, RunId, StageId};
+use rayon::prelude::*;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{list_folder, parent, read_if_there};
+use crate::durable::{list_folder, read_if_there};
 use crate::error::At;
 use crate::ownership::is_held;
-use crate::runs::{BEGIN_FILE, EVENTS_FILE, RunBegin, SPEC_FILE};
+use crate::pins::PIN_FILE;
+use crate::run_seal::{RunSeal, SealState};
+use crate::runs::{EVENTS_FILE, RunBegin, SPEC_FILE, read_begin};
 use crate::{Store, StoreError};
 
 /// The end of `events.jsonl` that is read first, in bytes; the last event is most often within it.
 const TAIL_BYTES: u64 = 16 << 10;
-
-/// The file that marks a run as pinned.
-const PIN_FILE: &str = "pinned";
 
 /// How a run stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +38,8 @@ pub enum RunState {
     Running,
     /// Its process ended without a word.
     Died,
+    /// Its files cannot be read, or are not as they were when it ended: nothing of it is believed.
+    Damaged,
 }
 
 /// What a run was.
@@ -54,27 +59,33 @@ pub struct RunInfo {
     pub seconds: Option<f64>,
     /// When it began, in milliseconds since 1970-01-01 UTC.
     pub started_ms: u64,
+    /// What is wrong with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+    /// Its place among the runs of the store, from 1; 0 where runs had no number yet, or it cannot be read.
+    #[serde(skip)]
+    pub number: u64,
 }
 
 impl Store {
-    /// Lists the runs, newest last. A folder that is not a run's is passed over.
+    /// Lists the runs in the order in which they began, newest last, whatever the clock said. Runs without a number are
+    /// older and go by their times. A folder that is not a run's is passed over.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// When the folder of runs cannot be read.
     pub fn runs(&self) -> Result<Vec<RunInfo>, StoreError> {
-        let mut runs = Vec::new();
-        for entry in list_folder(&self.layout().runs())? {
-            let id = RunId(entry.file_name().to_string_lossy().into_owned());
-            runs.extend(run_info(id, &entry.path())?);
-        }
-        runs.sort_by(|a, b| (a.started_ms, &a.id).cmp(&(b.started_ms, &b.id)));
+        let folders = list_folder(&self.layout().runs())?;
+        let info =
+            |entry: &fs::DirEntry| run_info(RunId(entry.file_name().to_string_lossy().into_owned()), &entry.path());
+        let mut runs: Vec<RunInfo> = folders.par_iter().filter_map(info).collect();
+        runs.sort_by(|a, b| (a.number, a.started_ms, &a.id).cmp(&(b.number, b.started_ms, &b.id)));
         Ok(runs)
     }
 
     /// The events of a run, in order. A line that was cut by a kill is left out; a run that has lost its events has none.
     ///
     /// # Errors
-    /// When there is no such run or it cannot be read.
+    /// When there is no such run, it cannot be read, or was changed after it ended.
     pub fn run_events(&self, run: &RunId) -> Result<Vec<EventRecord>, StoreError> {
         Ok(self.run_event_lines(run)?.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
@@ -83,82 +94,156 @@ impl Store {
     /// line that was cut by a kill, is left out.
     ///
     /// # Errors
-    /// When there is no such run or it cannot be read.
+    /// When there is no such run, it cannot be read, or was changed after it ended.
     pub fn run_event_lines(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
-        let path = self.layout().runs().join(&run.0).join(EVENTS_FILE);
-        let Some(file) = open_events(&path)? else { return Ok(Vec::new()) };
-        let lines = BufReader::new(file).split(b'\n');
-        let lines = lines.collect::<io::Result<Vec<_>>>().at("read", &path)?;
-        let texts = lines.into_iter().filter_map(|line| String::from_utf8(line).ok());
+        let content = self.run_file(run, EVENTS_FILE)?.unwrap_or_default();
+        let lines = content.split(|byte| *byte == b'\n');
+        let texts = lines.filter_map(|line| String::from_utf8(line.to_vec()).ok());
         Ok(texts.filter(|line| serde_json::from_str::<IgnoredAny>(line).is_ok()).collect())
     }
 
     /// The resolved spec of a run as YAML; none when it was not written.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read, or was changed after the run ended.
     pub fn run_spec(&self, run: &RunId) -> Result<Option<String>, StoreError> {
-        let yaml = read_if_there(&self.layout().runs().join(&run.0).join(SPEC_FILE))?;
-        Ok(yaml.map(|yaml| String::from_utf8_lossy(&yaml).into_owned()))
+        let yaml = self.run_file(run, SPEC_FILE)?;
+        let text =
+            |yaml| String::from_utf8(yaml).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
+        Ok(yaml.map(text))
     }
 
     /// A further file that is kept with a run; none when the run has no such file.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// When it cannot be read, or was changed after the run ended.
     pub fn run_attachment(&self, run: &RunId, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        read_if_there(&self.layout().runs().join(&run.0).join(name))
+        self.run_file(run, name)
     }
 
-    /// Pins a run, so that a collection spares what its stages had, or lets it go.
-    ///
-    /// # Errors
-    /// When there is no such run or the store cannot be written.
-    pub fn pin_run(&self, run: &RunId, pinned: bool) -> Result<(), StoreError> {
-        let path = self.layout().runs().join(&run.0).join(PIN_FILE);
-        if pinned { File::create(&path).map(drop).at("create", &path) } else { crate::durable::remove_file(&path) }
+    /// Reads a file of a run, compared with the seal if the run has ended.
+    fn run_file(&self, run: &RunId, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let folder = self.layout().run(run);
+        fs::metadata(&folder).at("open", &folder)?;
+        let damaged = |problem| StoreError::RunDamaged { run: run.clone(), problem, folder: folder.clone() };
+        // Before the file: who finishes in between has then written all of it.
+        let seal = match RunSeal::read(&folder) {
+            SealState::Intact(seal) => Some(seal),
+            SealState::Damaged(problem) => return Err(damaged(problem)),
+            SealState::Absent => None,
+        };
+        let content = read_if_there(&folder.join(name)).map_err(|error| damaged(crate::run_seal::reason(&error)))?;
+        seal.map_or(Ok(()), |seal| seal.check_content(name, content.as_deref())).map_err(damaged)?;
+        Ok(content)
     }
+}
 
-    /// The keys of all stages of pinned runs.
-    pub(crate) fn pinned_keys(&self) -> Result<Vec<Key>, StoreError> {
-        let mut keys = Vec::new();
-        for run in self.runs()?.into_iter().filter(|run| run.pinned) {
-            for record in self.run_events(&run.id)? {
-                if let Event::StageReused { key, .. } | Event::StageFinished { key, .. } = record.event {
-                    keys.push(key);
-                }
+fn run_info(id: RunId, folder: &Path) -> Option<RunInfo> {
+    let pinned = folder.join(PIN_FILE).exists();
+    let unread = RunInfo {
+        id,
+        spec: String::new(),
+        state: RunState::Damaged,
+        pinned,
+        metrics: BTreeMap::new(),
+        seconds: None,
+        started_ms: 0,
+        problem: None,
+        number: 0,
+    };
+    let of = |begin: RunBegin| {
+        let RunBegin { spec, started_ms, number, .. } = begin;
+        RunInfo { spec, started_ms, number, ..unread.clone() }
+    };
+    let damaged = |problem: String, info: RunInfo| Some(RunInfo { problem: Some(problem), ..info });
+    let begin = match read_begin(folder) {
+        Ok(begin) => begin,
+        // Its seal, if it has one, may still say what it was.
+        Err(problem) => match RunSeal::read(folder) {
+            SealState::Intact(seal) => return damaged(problem, of(seal.begin)),
+            _ => return damaged(problem, RunInfo { started_ms: made_ms(folder), ..unread }),
+        },
+    };
+    match ended(folder) {
+        Ended::Sealed(seal) => match seal.check(folder) {
+            Ok(()) => {
+                let RunSeal { begin, outcome, seconds, metrics, .. } = *seal;
+                Some(RunInfo { state: state_after(outcome), metrics, seconds: Some(seconds), ..of(begin) })
+            }
+            Err(problem) => damaged(problem, of(seal.begin)),
+        },
+        Ended::BadSeal(problem) => damaged(problem, begin.map(of)?),
+        Ended::Not { owner_lives } => {
+            let begin = begin?;
+            if begin.format == 0 {
+                before_seals(folder, owner_lives, of(begin))
+            } else {
+                let state = if owner_lives { RunState::Running } else { RunState::Died };
+                Some(RunInfo { state, ..of(begin) })
             }
         }
-        Ok(keys)
     }
 }
 
-fn run_info(id: RunId, folder: &Path) -> Result<Option<RunInfo>, StoreError> {
-    let Ok(Some(json)) = read_if_there(&folder.join(BEGIN_FILE)) else { return Ok(None) };
-    let Ok(begin) = serde_json::from_slice::<RunBegin>(&json) else { return Ok(None) };
-    let path = folder.join(EVENTS_FILE);
-    let file = open_events(&path)?;
-    // Before the last event is read: who finishes in between is then seen as finished.
-    let owner_lives = file.as_ref().is_some_and(is_held);
-    let last_line = file.map_or_else(|| Ok(Vec::new()), |file| last_line(&file)).at("read", &path)?;
-    let last_event = serde_json::from_slice::<EventRecord>(&last_line).ok().map(|record| record.event);
-    let (state, seconds, metrics) = match last_event {
-        Some(Event::RunFinished { outcome, seconds, metrics }) => (state_after(outcome), Some(seconds), metrics),
-        _ if owner_lives => (RunState::Running, None, BTreeMap::new()),
-        _ => (RunState::Died, None, BTreeMap::new()),
+/// True if the process of the run in `folder` lives.
+pub(crate) fn is_running(folder: &Path) -> bool {
+    matches!(ended(folder), Ended::Not { owner_lives: true })
+}
+
+/// Whether a run has come to its end.
+enum Ended {
+    Sealed(Box<RunSeal>),
+    BadSeal(String),
+    Not { owner_lives: bool },
+}
+
+fn ended(folder: &Path) -> Ended {
+    let look = |owner_lives| match RunSeal::read(folder) {
+        SealState::Intact(seal) => Ended::Sealed(seal),
+        SealState::Damaged(problem) => Ended::BadSeal(problem),
+        SealState::Absent => Ended::Not { owner_lives },
     };
-    let pinned = folder.join(PIN_FILE).exists();
-    Ok(Some(RunInfo { id, spec: begin.spec, state, pinned, metrics, seconds, started_ms: begin.started_ms }))
+    match look(false) {
+        // Once more after the look at the owner: who finishes in between is then seen as finished.
+        Ended::Not { .. } => look(open_events(folder).ok().flatten().as_ref().is_some_and(is_held)),
+        ended => ended,
+    }
 }
 
-/// Opens the events of a run; none if somebody has removed them, so that only a run that is not there is an error.
-fn open_events(path: &Path) -> Result<Option<File>, StoreError> {
-    match pipeline_files::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && parent(path).is_dir() => Ok(None),
-        // A folder, FIFO or device in the place of the events of one run is no reason to show none of the others.
-        Err(error) if matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput) => Ok(None),
-        opened => opened.map(Some).at("open", path),
+/// A run of a version that wrote no seals: its last event says how it ended.
+fn before_seals(folder: &Path, owner_lives: bool, info: RunInfo) -> Option<RunInfo> {
+    let last_line = open_events(folder).and_then(|file| {
+        let line = file.map_or_else(|| Ok(Vec::new()), |file| last_line(&file));
+        line.at("read", &folder.join(EVENTS_FILE))
+    });
+    let last_line = match last_line {
+        Ok(line) => line,
+        Err(error) => return Some(RunInfo { problem: Some(crate::run_seal::reason(&error)), ..info }),
+    };
+    let last_event = serde_json::from_slice::<EventRecord>(&last_line).ok().map(|record| record.event);
+    Some(match last_event {
+        Some(Event::RunFinished { outcome, seconds, metrics }) => {
+            RunInfo { state: state_after(outcome), seconds: Some(seconds), metrics, ..info }
+        }
+        _ if owner_lives => RunInfo { state: RunState::Running, ..info },
+        _ => RunInfo { state: RunState::Died, ..info },
+    })
+}
+
+/// Opens the events of a run; none if somebody has removed them.
+fn open_events(folder: &Path) -> Result<Option<File>, StoreError> {
+    let path = folder.join(EVENTS_FILE);
+    match pipeline_files::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some).at("open", &path),
     }
+}
+
+/// When the folder of a run that cannot be read was made or last changed, in milliseconds since 1970-01-01 UTC.
+fn made_ms(folder: &Path) -> u64 {
+    let modified = fs::metadata(folder).and_then(|metadata| metadata.modified()).ok();
+    let since = modified.and_then(|modified| modified.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn state_after(outcome: Outcome) -> RunState {

@@ -1,13 +1,13 @@
-//! What lies in a store: all objects, all records, and what must stay.
+//! What lies in a store: all objects and all records.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::DirEntry;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use pipeline_core::{ArtifactDigest, Digest, Key};
+use pipeline_core::{Digest, Key};
 
 use crate::durable::list_folder;
 use crate::error::At;
@@ -25,12 +25,14 @@ pub(crate) struct Object {
     pub(crate) inode: u64,
 }
 
-/// What a collection must spare.
+/// All records of a store.
 #[derive(Debug, Default)]
-pub(crate) struct Roots {
-    pub(crate) keys: BTreeSet<Key>,
-    pub(crate) artifacts: BTreeSet<ArtifactDigest>,
-    pub(crate) objects: BTreeSet<Digest>,
+pub(crate) struct AllRecords {
+    pub(crate) intact: Vec<Record>,
+    /// The paths of those that cannot be believed.
+    pub(crate) damaged: Vec<PathBuf>,
+    /// Why this user cannot read the others.
+    pub(crate) unreadable: Vec<StoreError>,
 }
 
 impl Store {
@@ -54,31 +56,18 @@ impl Store {
         Ok(objects)
     }
 
-    /// All records with their paths; the damaged ones apart.
-    pub(crate) fn records(&self) -> Result<(Vec<Record>, Vec<PathBuf>), StoreError> {
-        let (mut records, mut damaged) = (Vec::new(), Vec::new());
+    /// All records of this store.
+    pub(crate) fn records(&self) -> Result<AllRecords, StoreError> {
+        let mut all = AllRecords::default();
         for (digest, entry) in fanned_out(&self.layout().actions())? {
             match self.read_record(&Key(digest))? {
-                RecordState::Intact(record) => records.push(*record),
-                RecordState::Damaged => damaged.push(entry.path()),
+                RecordState::Intact(record) => all.intact.push(*record),
+                RecordState::Damaged => all.damaged.push(entry.path()),
+                RecordState::Unreadable(error) => all.unreadable.push(error),
                 RecordState::Absent => {}
             }
         }
-        Ok((records, damaged))
-    }
-
-    /// What the last runs and the pinned runs of this store have.
-    pub(crate) fn roots(&self) -> Result<Roots, StoreError> {
-        let mut roots = Roots::default();
-        let last_keys = self.all_lasts()?.into_iter().flat_map(|last| last.stages.into_values()).map(|stage| stage.key);
-        roots.keys = last_keys.chain(self.pinned_keys()?).collect();
-        for key in &roots.keys {
-            if let RecordState::Intact(record) = self.read_record(key)? {
-                roots.artifacts.insert(record.tree.digest());
-                roots.objects.extend(record.tree.files.values().map(|entry| entry.digest));
-            }
-        }
-        Ok(roots)
+        Ok(all)
     }
 }
 

@@ -1,23 +1,36 @@
 //! Where everything lies below `artifacts/`. The format's version is in the name of the folder.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{ArtifactDigest, Digest, Key};
+use pipeline_core::{ArtifactDigest, Digest, Key, RunId};
+
+/// What stands before the version in the name of a store's folder.
+const STORE_PREFIX: &str = "store-v";
 
 /// The folder of this version of the on-disk format.
 const STORE_FOLDER: &str = "store-v1";
+
+/// True if a folder of this name holds a store of a later format.
+pub(crate) fn is_newer_store(name: &str) -> bool {
+    let version = |name: &str| name.strip_prefix(STORE_PREFIX)?.parse::<u64>().ok();
+    version(name) > version(STORE_FOLDER)
+}
 
 /// The paths of one store.
 #[derive(Debug)]
 pub(crate) struct Layout {
     artifacts: PathBuf,
     store: PathBuf,
+    objects: PathBuf,
+    actions: PathBuf,
 }
 
 impl Layout {
     pub(crate) fn new(artifacts: PathBuf) -> Self {
         let store = artifacts.join(STORE_FOLDER);
-        Self { artifacts, store }
+        let (objects, actions) = (store.join("objects"), store.join("actions"));
+        Self { artifacts, store, objects, actions }
     }
 
     pub(crate) fn artifacts(&self) -> &Path {
@@ -26,20 +39,20 @@ impl Layout {
 
     /// Files by digest: `objects/ab/<62 hexadecimal digits>`, read-only.
     pub(crate) fn objects(&self) -> PathBuf {
-        self.store.join("objects")
+        self.objects.clone()
     }
 
     pub(crate) fn object(&self, digest: &Digest) -> PathBuf {
-        self.objects().join(fan_out(digest, ""))
+        fan_out(&self.objects, digest, "")
     }
 
     /// Records by key: `actions/ab/<62 hexadecimal digits>.json`, sealed.
     pub(crate) fn actions(&self) -> PathBuf {
-        self.store.join("actions")
+        self.actions.clone()
     }
 
     pub(crate) fn action(&self, key: &Key) -> PathBuf {
-        self.actions().join(fan_out(&key.0, ".json"))
+        fan_out(&self.actions, &key.0, ".json")
     }
 
     /// Artifacts as folders of hard links: `trees/<artifact digest>/`.
@@ -87,12 +100,25 @@ impl Layout {
 
     /// What a run of each spec saw that left it up to date.
     pub(crate) fn snapshot(&self, absolute_spec: &Path) -> PathBuf {
-        self.store.join("snapshots").join(format!("{}.json", spec_digest(absolute_spec)))
+        self.snapshots().join(format!("{}.json", spec_digest(absolute_spec)))
+    }
+
+    pub(crate) fn snapshots(&self) -> PathBuf {
+        self.store.join("snapshots")
     }
 
     /// The history of runs: one folder a run.
     pub(crate) fn runs(&self) -> PathBuf {
         self.artifacts.join("runs")
+    }
+
+    /// The number of the last run.
+    pub(crate) fn run_order(&self) -> PathBuf {
+        self.store.join("run-order")
+    }
+
+    pub(crate) fn run(&self, run: &RunId) -> PathBuf {
+        self.runs().join(&run.0)
     }
 
     /// What each spec's stages had last.
@@ -109,9 +135,15 @@ fn spec_digest(absolute_spec: &Path) -> Digest {
     Digest::of(absolute_spec.as_os_str().as_encoded_bytes())
 }
 
-fn fan_out(digest: &Digest, suffix: &str) -> PathBuf {
+/// `folder`/ab/<62 hexadecimal digits>`suffix`, in one piece: a run in which nothing has changed asks for thousands.
+fn fan_out(folder: &Path, digest: &Digest, suffix: &str) -> PathBuf {
     let hex = digest.hex();
-    PathBuf::from(format!("{}/{}{suffix}", &hex[..2], &hex[2..]))
+    let mut path = OsString::with_capacity(folder.as_os_str().len() + hex.len() + suffix.len() + 2);
+    for part in [folder.as_os_str(), "/".as_ref(), hex[..2].as_ref(), "/".as_ref(), hex[2..].as_ref(), suffix.as_ref()]
+    {
+        path.push(part);
+    }
+    path.into()
 }
 
 /// The digest whose fanned-out path ends in `folder`/`file`; none for anything else that lies about.

@@ -158,7 +158,7 @@ impl Seen {
 }
 
 /// EIO: the disk cannot read the block back.
-fn is_bad_disk(error: &io::Error) -> bool {
+pub(crate) fn is_bad_disk(error: &io::Error) -> bool {
     error.raw_os_error() == Some(5)
 }
 
@@ -169,7 +169,7 @@ fn link_verified(store: &Store, entry: &FileEntry, link: &Path) -> Result<Look, 
         return Ok(Look { state: FileState::Missing, seen: None });
     };
     // Before the look, since it changes what the file looks like.
-    mark_used(&object, &metadata, store.in_use_since());
+    mark_used(&object, &metadata, store.in_use_since(), store.now());
     if fs::symlink_metadata(link).is_ok_and(|there| !there.is_file()) {
         clear(link)?;
     }
@@ -254,7 +254,7 @@ fn remove_strangers(tree: &Tree, folders: &BTreeSet<&str>, folder: &Path, prefix
 }
 
 /// Removes whatever is at a path.
-fn clear(path: &Path) -> Result<(), StoreError> {
+pub(crate) fn clear(path: &Path) -> Result<(), StoreError> {
     let is_folder = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
     if is_folder { remove_folder(path).at("remove", path) } else { remove_file(path) }
 }

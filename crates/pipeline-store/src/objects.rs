@@ -90,7 +90,7 @@ impl Store {
         let object = self.layout().object(&entry.digest);
         match fs::metadata(&object) {
             Ok(metadata) if metadata.is_file() && metadata.len() == entry.bytes => {
-                session.is_none_or(|session| mark_used(&object, &metadata, session.began()))
+                session.is_none_or(|session| mark_used(&object, &metadata, session.began(), session.now()))
             }
             _ => false,
         }
@@ -98,9 +98,9 @@ impl Store {
 
     /// Gives a prepared file its place, unless the object is there.
     fn place(&self, path: &Path, entry: &FileEntry) -> Result<(), StoreError> {
-        let object = self.layout().object(&entry.digest);
+        let (object, now) = (self.layout().object(&entry.digest), self.session()?.now());
         match fs::metadata(&object) {
-            Ok(metadata) if metadata.len() == entry.bytes && mark_used(&object, &metadata, SystemTime::now()) => {
+            Ok(metadata) if metadata.len() == entry.bytes && mark_used(&object, &metadata, now, now) => {
                 return remove_file(path);
             }
             Ok(metadata) if metadata.len() != entry.bytes => self.quarantine(&object)?,
@@ -115,15 +115,28 @@ impl Store {
         make_folder(&folder)?;
         let kind = parent(path).file_name().unwrap_or_default().to_string_lossy();
         let file = path.file_name().unwrap_or_default().to_string_lossy();
-        let place = tempfile::Builder::new().prefix(&format!("{kind}{file}-")).tempfile_in(&folder);
-        let place = place.at("create", &folder)?.into_temp_path();
-        match fs::rename(path, &place) {
-            // Another reader was quicker.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            moved => moved.at("move to the quarantine", path)?,
+        let prefix = format!("{kind}{file}-");
+        let mut names = tempfile::Builder::new();
+        let names = names.prefix(&prefix);
+        if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
+            let place = names.tempdir_in(&folder).at("create", &folder)?;
+            moved_away(fs::rename(path, &place), path)?;
+            let _ = place.keep();
+            return Ok(());
         }
-        place.keep().map_err(|error| error.error).at("keep", &folder)?;
+        let place = names.tempfile_in(&folder).at("create", &folder)?.into_temp_path();
+        if moved_away(fs::rename(path, &place), path)? {
+            place.keep().map_err(|error| error.error).at("keep", &folder)?;
+        }
         Ok(())
+    }
+}
+
+/// Whether it was moved; false when another reader was quicker.
+fn moved_away(moved: io::Result<()>, path: &Path) -> Result<bool, StoreError> {
+    match moved {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        moved => moved.at("move to the quarantine", path).map(|()| true),
     }
 }
 
@@ -146,7 +159,7 @@ fn prepare(path: &Path, digest: Option<Digest>, session: &Session) -> Result<Fil
     fs::set_permissions(path, fs::Permissions::from_mode(READ_ONLY)).at("protect", path)?;
     let file = pipeline_files::open(path).at("read", path)?;
     // The time of last use: whatever the file says of itself may be long ago.
-    file.set_modified(SystemTime::now()).at("write", path)?;
+    file.set_modified(session.now()).at("write", path)?;
     let before = file.metadata().at("read", path)?;
     // Where the file system has no permissions, every file looks like a program, before and after.
     let executable = is_program(&metadata) && !is_program(&before);
@@ -185,13 +198,13 @@ pub(crate) fn digest_of(file: &File, bytes: u64, path: &Path) -> Result<Digest, 
 
 /// Notes that an object is used, so that a collection that runs now leaves it: the time of its last use is its
 /// modification time. Skipped when it was used after `since`. Returns false if the object went away meanwhile.
-pub(crate) fn mark_used(object: &Path, metadata: &fs::Metadata, since: SystemTime) -> bool {
+pub(crate) fn mark_used(object: &Path, metadata: &fs::Metadata, since: SystemTime, now: SystemTime) -> bool {
     if metadata.modified().is_ok_and(|used| used >= since) {
         return true;
     }
     let Ok(file) = pipeline_files::open(object) else { return false };
     // Refused for the object of another user: then only its owner's use counts.
-    let _ = file.set_modified(SystemTime::now());
+    let _ = file.set_modified(now);
     object.exists()
 }
 

@@ -1,9 +1,14 @@
 //! Action records: what a key gave. A record outlives the bytes that it names.
 
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+
 use pipeline_core::{Device, Key, Manifest, StageReport, Tree};
 use serde::{Deserialize, Serialize};
 
 use crate::durable::{Durability, read_if_there, write_whole};
+use crate::links::is_bad_disk;
 use crate::sealed::{seal, unseal};
 use crate::{Store, StoreError};
 
@@ -51,6 +56,8 @@ pub struct Provenance {
 pub(crate) enum RecordState {
     Intact(Box<Record>),
     Damaged,
+    /// It is there, and this user may not read it.
+    Unreadable(StoreError),
     Absent,
 }
 
@@ -63,6 +70,7 @@ impl Store {
         match self.read_record(key)? {
             RecordState::Intact(record) => Ok(Some(*record)),
             RecordState::Absent => Ok(None),
+            RecordState::Unreadable(error) => Err(error),
             RecordState::Damaged => {
                 // A store that cannot be written keeps its damaged record; it counts as none all the same.
                 let _ = self.quarantine(&self.layout().action(key));
@@ -73,9 +81,25 @@ impl Store {
 
     /// Reads a record and says whether it can be believed.
     pub(crate) fn read_record(&self, key: &Key) -> Result<RecordState, StoreError> {
-        let Some(document) = read_if_there(&self.layout().action(key))? else { return Ok(RecordState::Absent) };
+        let document = match read_if_there(&self.layout().action(key)) {
+            Ok(Some(document)) => document,
+            Ok(None) => return Ok(RecordState::Absent),
+            // A folder or whatever else was put in its place, or a block that the disk does not give back.
+            Err(StoreError::Io { source, .. }) if is_other(&source) || is_bad_disk(&source) => {
+                return Ok(RecordState::Damaged);
+            }
+            Err(error) => return Ok(RecordState::Unreadable(error)),
+        };
         let record = unseal::<Record>(&document).filter(|record| record.key == *key && record.manifest.key() == *key);
         Ok(record.map_or(RecordState::Damaged, |record| RecordState::Intact(Box::new(record))))
+    }
+
+    /// When the file of the key's record was last changed, in nanoseconds by the file system's clock; none without one.
+    ///
+    /// The time of change, which nobody can set: whatever is written, moved or damaged in its place later has another.
+    pub fn recorded_ns(&self, key: &Key) -> Option<i64> {
+        let metadata = fs::symlink_metadata(self.layout().action(key)).ok()?;
+        metadata.is_file().then(|| metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec()))
     }
 
     /// Remembers what a key gave, in place of what it gave before.
@@ -89,4 +113,9 @@ impl Store {
         let scratch = self.session()?.new_path();
         write_whole(&scratch, &self.layout().action(&record.key), &seal(record), Durability::Synced)
     }
+}
+
+/// True if a path leads to something that is no plain file.
+fn is_other(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::IsADirectory | io::ErrorKind::InvalidInput)
 }

@@ -60,6 +60,11 @@ impl Session {
         self.folder.join(self.n_paths.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
+    /// The time. A clock that is set back meanwhile must not make what the session uses look older than it.
+    pub(crate) fn now(&self) -> SystemTime {
+        SystemTime::now().max(self.began)
+    }
+
     /// The instant at which it began.
     pub(crate) fn began(&self) -> SystemTime {
         self.began
@@ -109,39 +114,85 @@ impl Store {
     }
 }
 
-/// Removes the scratch of sessions whose process is dead. Returns the instant at which the oldest living one began.
-pub(crate) fn sweep(scratch: &Path) -> Result<Option<SystemTime>, StoreError> {
-    let mut oldest: Option<SystemTime> = None;
+/// A session of a process that lives, or may live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Living {
+    pub(crate) host: String,
+    pub(crate) pid: u32,
+    pub(crate) began: SystemTime,
+    pub(crate) lock: PathBuf,
+}
+
+impl Living {
+    fn of(lock: PathBuf, began: SystemTime) -> Self {
+        let name = lock.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (host, rest) = name.split_once(AFTER_HOST).unwrap_or(("unknown", &name));
+        let pid = rest.split('-').next().and_then(|pid| pid.parse().ok()).unwrap_or_default();
+        Self { host: host.to_owned(), pid, began, lock }
+    }
+
+    /// True if it is on this machine, where its lock says whether it lives.
+    pub(crate) fn is_local(&self) -> bool {
+        self.host == host_name()
+    }
+}
+
+/// Removes the scratch of sessions whose process is dead. Returns those that live.
+pub(crate) fn sweep(scratch: &Path) -> Result<Vec<Living>, StoreError> {
+    let mut living = Vec::new();
     for entry in list_folder(scratch)? {
         let path = entry.path();
+        // Gone meanwhile: its session has ended well.
+        let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
+        let Ok(began) = metadata.modified() else { continue };
         if path.extension().is_none_or(|extension| extension != LOCK_EXTENSION) {
+            sweep_orphan(&path, &metadata, began);
             continue;
         }
-        // Gone meanwhile: its session has ended well.
-        let Ok(began) = entry.metadata().and_then(|metadata| metadata.modified()) else { continue };
-        match claim_dead(&path, began).at("lock", &path)? {
-            Some(_dead) => {
-                let _ = remove_folder(&path.with_extension(""));
-            }
-            None => oldest = Some(oldest.map_or(began, |oldest| oldest.min(began))),
+        let session = Living::of(path, began);
+        match claim_dead(&session).at("lock", &session.lock)? {
+            // What cannot be removed now is an orphan from here on, and is tried again.
+            Some(_dead) => drop(remove_folder(&session.lock.with_extension(""))),
+            None => living.push(session),
         }
     }
-    Ok(oldest)
+    Ok(living)
+}
+
+/// Removes a session's folder without a lock: the lock is there before the folder and goes after it, so its session is
+/// dead. Another machine may see the one before the other.
+fn sweep_orphan(path: &Path, metadata: &fs::Metadata, changed: SystemTime) {
+    let is_session = path.file_name().is_some_and(|name| name.to_string_lossy().contains(AFTER_HOST));
+    let lock = path.with_added_extension(LOCK_EXTENSION);
+    let is_old = || changed.elapsed().is_ok_and(|age| age >= FOREIGN_LIFE);
+    let is_dead = |session: Living| !session.lock.exists() && (session.is_local() || is_old());
+    if metadata.is_dir() && is_session && is_dead(Living::of(lock, changed)) {
+        let _ = remove_folder(path);
+    }
 }
 
 /// Claims the lock file of a session whose process is certainly dead.
 ///
 /// Some network file systems lock within one machine only: a free lock of another machine tells nothing for a while.
-fn claim_dead(path: &Path, began: SystemTime) -> io::Result<Option<OwnedFile>> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let is_local = name.split_once(AFTER_HOST).is_some_and(|(host, _)| host == host_name());
-    if !is_local && began.elapsed().is_ok_and(|age| age < FOREIGN_LIFE) {
+/// Where there are no locks at all, age alone decides.
+fn claim_dead(session: &Living) -> io::Result<Option<Dead>> {
+    let is_old = session.began.elapsed().is_ok_and(|age| age >= FOREIGN_LIFE);
+    if !session.is_local() && !is_old {
         return Ok(None);
     }
-    Ok(match claim(path)? {
-        Claim::Owned(dead) => Some(dead),
+    Ok(match claim(&session.lock)? {
+        Claim::Owned(dead) => Some(Dead { _lock: Some(dead) }),
+        Claim::Unknown if is_old => {
+            fs::remove_file(&session.lock)?;
+            Some(Dead { _lock: None })
+        }
         Claim::Held(_) | Claim::Unknown => None,
     })
+}
+
+/// The lock of a dead session, if there are locks; its file goes with it.
+struct Dead {
+    _lock: Option<OwnedFile>,
 }
 
 /// Makes `<host>@<process>-<random>.lock`.
@@ -171,11 +222,29 @@ mod tests {
         let local = leave_behind(&format!("{}@7-x", host_name()), a_day_ago);
         let foreign = leave_behind("elsewhere@7-x", a_day_ago);
         let old = leave_behind("elsewhere@7-y", a_day_ago - FOREIGN_LIFE);
-        assert_eq!(sweep(folder.path()).unwrap(), Some(a_day_ago));
+        let living = sweep(folder.path()).unwrap();
+        let hosts = |living: &[Living]| living.iter().map(|session| session.host.clone()).collect::<Vec<_>>();
+        assert_eq!((hosts(&living), living[0].pid, living[0].began), (vec!["elsewhere".to_owned()], 7, a_day_ago));
         assert_eq!([local, foreign, old].map(|left| left.exists()), [false, true, false]);
 
         let session = Session::begin(folder.path()).unwrap();
-        assert_eq!(sweep(folder.path()).unwrap(), Some(a_day_ago));
+        assert_eq!(sweep(folder.path()).unwrap().len(), 2);
         assert!(session.folder.exists());
+    }
+
+    #[test]
+    fn a_folder_without_its_lock_is_swept_and_read_only_folders_are_no_hindrance() {
+        let folder = tempfile::tempdir().unwrap();
+        let orphan = folder.path().join(format!("{}@7-x", host_name()));
+        let locked = orphan.join("0/cache");
+        fs::create_dir_all(&locked).unwrap();
+        fs::write(locked.join("weights"), "half").unwrap();
+        for folder in [&locked, &orphan.join("0")] {
+            fs::set_permissions(folder, std::os::unix::fs::PermissionsExt::from_mode(0o555)).unwrap();
+        }
+        fs::create_dir(folder.path().join("elsewhere@7-x")).unwrap();
+        assert_eq!(sweep(folder.path()).unwrap(), []);
+        assert!(!orphan.exists());
+        assert!(folder.path().join("elsewhere@7-x").exists(), "its lock may not be seen yet");
     }
 }

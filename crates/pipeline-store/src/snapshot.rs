@@ -16,7 +16,10 @@ use crate::error::At;
 use crate::memo::{Identity, is_settled};
 use crate::sealed::{seal, unseal};
 use crate::sources::now_ns;
-use crate::{Store, StoreError};
+use crate::{Last, LastStage, Store, StoreError};
+
+/// Fewer records than this are looked at by one thread.
+const MIN_RECORDS_A_THREAD: usize = 256;
 
 /// What a run saw of a spec and of everything that the spec names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,6 +97,13 @@ impl Store {
             |(path, digest): &(PathBuf, Digest)| self.source_digest(path).is_ok_and(|found| found == *digest);
         let is_same = |place: &Place| identity(&place.path).is_ok_and(|found| found == place.identity);
         snapshot.contents.par_iter().all(has_content) && snapshot.places.iter().all(is_same)
+    }
+
+    /// True if the record of every stage lies there as it was when it was read or written last. Reads none.
+    pub fn has_records(&self, last: &Last) -> bool {
+        let stages: Vec<_> = last.stages.values().collect();
+        let has_record = |stage: &&LastStage| self.recorded_ns(&stage.key) == Some(stage.recorded_ns);
+        stages.par_iter().with_min_len(MIN_RECORDS_A_THREAD).all(has_record)
     }
 }
 

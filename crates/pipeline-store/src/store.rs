@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::StoreError;
 use crate::error::At;
-use crate::layout::Layout;
+use crate::layout::{Layout, is_newer_store};
 use crate::lend;
 use crate::session::Session;
 use crate::sources::Sources;
@@ -33,12 +33,18 @@ impl Store {
     /// Opens the store below `artifacts`. Nothing is written until there is something to write.
     ///
     /// # Errors
-    /// When `artifacts` is there and is not a folder that can be read.
+    /// When `artifacts` is there and is not a folder that can be read, or holds a store of a later format.
     pub fn open(artifacts: &Path) -> Result<Self, StoreError> {
         let artifacts = std::path::absolute(artifacts).at("find", artifacts)?;
         match std::fs::read_dir(&artifacts) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            listed => drop(listed.at("open", &artifacts)?),
+            listed => {
+                let names = listed.at("open", &artifacts)?.flatten().map(|entry| entry.file_name());
+                let mut names = names.filter_map(|name| name.into_string().ok());
+                if let Some(folder) = names.find(|name| is_newer_store(name)) {
+                    return Err(StoreError::Newer { path: artifacts, folder });
+                }
+            }
         }
         let layout = Layout::new(artifacts);
         let sources = Sources::new(layout.source_memo());
@@ -74,6 +80,11 @@ impl Store {
     pub(crate) fn in_use_since(&self) -> SystemTime {
         let an_hour_ago = || SystemTime::now().checked_sub(MARK_AGAIN_AFTER).unwrap_or(SystemTime::UNIX_EPOCH);
         self.session_if_begun().map_or_else(an_hour_ago, |session| session.began())
+    }
+
+    /// The time, which for what this handle uses is never before its session began.
+    pub(crate) fn now(&self) -> SystemTime {
+        self.session_if_begun().map_or_else(SystemTime::now, |session| session.now())
     }
 
     /// The session, if something has been written by this handle.

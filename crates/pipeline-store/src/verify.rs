@@ -8,8 +8,9 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 use crate::durable::list_folder;
-use crate::inventory::{bytes_below, stages_by_object};
+use crate::inventory::{AllRecords, bytes_below, stages_by_object};
 use crate::links::{FileState, check_file};
+use crate::roots::Roots;
 use crate::{Store, StoreError};
 
 /// What a look at every byte found.
@@ -75,7 +76,10 @@ impl Store {
     /// # Errors
     /// When the store cannot be read, or cannot be written and is to be repaired.
     pub fn verify(&self, repair: bool) -> Result<VerifyReport, StoreError> {
-        let (records, damaged_records) = self.records()?;
+        let AllRecords { intact: records, damaged: damaged_records, unreadable } = self.records()?;
+        if let Some(error) = unreadable.into_iter().next() {
+            return Err(error);
+        }
         let objects = self.objects()?;
         let states: Result<Vec<FileState>, StoreError> = objects
             .par_iter()
@@ -109,12 +113,12 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
-        let (records, damaged_records) = self.records()?;
-        let (objects, roots) = (self.objects()?, self.roots()?);
+        let AllRecords { intact: records, damaged, unreadable } = self.records()?;
+        let (objects, roots) = (self.objects()?, Roots::of(&self.holds(None)?.holds, &records));
         let stages = stages_by_object(&records);
         let mut stats = StoreStats {
             n_objects: objects.len(),
-            n_records: records.len() + damaged_records.len(),
+            n_records: records.len() + damaged.len() + unreadable.len(),
             n_runs: list_folder(&self.layout().runs())?.len(),
             quarantine_bytes: bytes_below(&self.layout().quarantine())?,
             scratch_bytes: bytes_below(&self.layout().scratch())?,

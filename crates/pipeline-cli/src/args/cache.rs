@@ -23,9 +23,11 @@ pub enum CacheCommand {
     Verify(CacheVerifyArgs),
     /// Delete what is not in use, within limits of size and age.
     ///
-    /// In use is what the last run of each spec has, what pinned runs have (`pipeline runs RUN --pin`), and what living
-    /// processes read, write or have just found. Without limits everything else goes. Keys stay remembered, so that
-    /// nothing runs again only because its bytes are gone.
+    /// In use is what the last run of each spec retains, what pinned runs have (`pipeline runs RUN --pin`) and running ones
+    /// use, and what living processes read, write or have just found. A spec whose file is gone holds nothing; one that
+    /// cannot be seen from here, of another machine or on a disk that is not there, holds what it had for 30 days.
+    /// Without limits everything else goes. Keys stay remembered, so that nothing runs again only because its bytes are
+    /// gone. What stays is listed by who holds it.
     Gc(CacheGcArgs),
 }
 
@@ -66,6 +68,9 @@ pub struct CacheGcArgs {
     /// Delete what was not used for longer than this, such as `30d` or `12h`.
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     pub max_age: Option<Duration>,
+    /// Keep what specs had whose files are gone for this long after their last run, such as `14d`.
+    #[arg(long, value_name = "AGE", value_parser = parse_age)]
+    pub keep_missing: Option<Duration>,
     /// Show what would be deleted, and delete nothing.
     #[arg(long)]
     pub dry_run: bool,

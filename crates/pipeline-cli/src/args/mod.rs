@@ -140,7 +140,8 @@ pub struct JsonArgs {
 /// Which stages run although their results are remembered.
 #[derive(Debug, Args)]
 pub struct ForceArgs {
-    /// Run this stage although its result is remembered (repeatable).
+    /// Run this stage although its result is remembered (repeatable). Its files stay until a later run, even with
+    /// `retain: false`.
     #[arg(long = "force", value_name = "STAGE")]
     pub forced: Vec<String>,
 }

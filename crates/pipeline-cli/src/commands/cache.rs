@@ -4,13 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_store::{CollectOptions, CollectReport, Store, StoreStats, VerifyReport};
+use pipeline_store::{CollectOptions, CollectReport, Holder, Store, StoreStats, VerifyReport};
 use serde_json::json;
 
 use crate::args::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs, StoreArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::format::{bytes, count, counted};
+use crate::format::{bytes, count, counted, date_time};
 use crate::locate;
 use crate::table::Table;
 use crate::terminal::Terminal;
@@ -46,7 +46,7 @@ fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let lines = [
         format!("store    {}", store.artifacts().display()),
         format!("objects  {}, {}", count(stats.n_objects as u64), bytes(stats.bytes)),
-        format!("in use   {} by the last and pinned runs", bytes(stats.rooted_bytes)),
+        format!("in use   {} by the last, pinned and running runs", bytes(stats.rooted_bytes)),
         format!("records  {} in {}", count(stats.n_records as u64), counted(stats.n_runs as u64, "run")),
         format!("other    {} quarantined, {} being written", bytes(stats.quarantine_bytes), bytes(stats.scratch_bytes)),
     ];
@@ -106,7 +106,12 @@ fn verdict(report: &VerifyReport, repair: bool) -> String {
 
 fn gc(args: &CacheGcArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let store = open(&args.store)?;
-    let options = CollectOptions { max_bytes: args.max_size, max_age: args.max_age, dry_run: args.dry_run };
+    let options = CollectOptions {
+        max_bytes: args.max_size,
+        max_age: args.max_age,
+        keep_missing: args.keep_missing,
+        dry_run: args.dry_run,
+    };
     let report = store.collect(&options)?;
     if args.json.json {
         let stages: BTreeMap<_, _> = report
@@ -117,6 +122,7 @@ fn gc(args: &CacheGcArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.json(&json!({
             "dry_run": args.dry_run, "freed_bytes": report.freed_bytes, "kept_bytes": report.kept_bytes,
             "quarantine_bytes": report.quarantine_bytes, "n_records": report.n_records, "stages": stages,
+            "holders": report.holders, "released": report.released.iter().map(|spec| spec.to_string_lossy()).collect::<Vec<_>>(),
         }))?;
     } else {
         print_collected(&report, args.dry_run, terminal)?;
@@ -135,7 +141,33 @@ fn print_collected(report: &CollectReport, dry_run: bool, terminal: &Terminal) -
     let freed = bytes(report.freed_bytes + report.quarantine_bytes);
     let word = if dry_run { "would free" } else { "freed" };
     terminal.data(&format!("{word} {freed}, {} stay", bytes(report.kept_bytes)))?;
+    for held in &report.holders {
+        terminal.data(&format!("  {} for {}", bytes(held.bytes), holder(&held.holder)))?;
+    }
+    for spec in &report.released {
+        let word = if dry_run { "would be let go" } else { "let go" };
+        terminal.data(&format!("{word}: what the last run of `{}` had, whose file is gone", spec.display()))?;
+    }
     Ok(())
+}
+
+/// Whom bytes stay for, and what ends that where it is not plain.
+fn holder(holder: &Holder) -> String {
+    match holder {
+        Holder::Spec { spec } => format!("the last run of `{}`", spec.display()),
+        Holder::PinnedRun { run } => format!("the pinned run {run} (`pipeline runs {run} --unpin`)"),
+        Holder::RunningRun { run } => format!("run {run}, which goes on"),
+        Holder::Unreadable { path } => format!("whatever `{}` names, which cannot be read", path.display()),
+        Holder::Readers => "processes that have them open".to_owned(),
+        Holder::Session { host, pid, since_ms, is_foreign: false, .. } => {
+            format!("process {pid} of {host}, since {} UTC", date_time(*since_ms))
+        }
+        Holder::Session { host, pid, since_ms, lock, .. } => format!(
+            "process {pid} of {host}, since {} UTC: taken to live for 7 days; if it does not, remove `{}`",
+            date_time(*since_ms),
+            lock.display()
+        ),
+    }
 }
 
 fn by_stage<'a>(stages: impl Iterator<Item = (&'a String, u64)>) -> Table {

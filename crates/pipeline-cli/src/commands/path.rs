@@ -66,7 +66,9 @@ pub fn record_in(plan: &Plan, opened: &Opened, stage: &StageId) -> Result<Record
 pub fn open_artifact(opened: &Opened, stage: &StageId, record: &Record) -> Result<OpenTree, Failure> {
     opened.store.open_tree(&record.tree).map_err(|error| {
         let spec = opened.spec.file.display();
+        let is_retained = opened.graph.nodes().iter().any(|node| node.id == *stage && node.retain);
+        let until = if is_retained { "" } else { ", and they stay until a later run: `retain: false` drops them" };
         let failure = Failure::from(error).under(format!("the files of stage `{stage}` are not there"));
-        failure.with_help(format!("`pipeline run {spec} --force {stage}` makes them again; `retain: false` drops them"))
+        failure.with_help(format!("`pipeline run {spec} --force {stage}` makes them again{until}"))
     })
 }

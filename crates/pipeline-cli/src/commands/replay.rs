@@ -39,7 +39,7 @@ pub fn show(store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Fai
     terminal.remark(&match run.state {
         RunState::Running => format!("run {} goes on", run.id),
         RunState::Died => format!("run {} ended here without a word", run.id),
-        RunState::Done | RunState::Failed | RunState::Interrupted => tally.summary(),
+        RunState::Done | RunState::Failed | RunState::Interrupted | RunState::Damaged => tally.summary(),
     });
     Ok(())
 }

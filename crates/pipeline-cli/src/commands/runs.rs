@@ -1,7 +1,7 @@
 //! `pipeline runs`: the history of the store, or one run of it.
 //!
-//! JSON: a list of `{id, spec, state, pinned, metrics, seconds, started_ms}`, newest last; of one run its events, one
-//! JSON object a line; of a point of a sweep `{run, spec, point, overrides: {KEY: VALUE}, stages: {STAGE: {key, artifact,
+//! JSON: a list of `{id, spec, state, pinned, metrics, seconds, started_ms}`, newest last, of a damaged run with a
+//! `problem`; of one run its events, one JSON object a line; of a point of a sweep `{run, spec, point, overrides: {KEY: VALUE}, stages: {STAGE: {key, artifact,
 //! metrics, params}}}`.
 
 use std::collections::BTreeMap;
@@ -41,6 +41,11 @@ pub fn run(args: &RunsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.remark(&format!("no runs in `{}`", store.artifacts().display()));
     } else {
         terminal.data(&table(&runs).render(terminal.out, terminal.out_width()))?;
+        for run in &runs {
+            if let Some(problem) = &run.problem {
+                terminal.remark(&format!("run {} cannot be believed: {problem}", run.id));
+            }
+        }
     }
     Ok(Exit::Done)
 }

@@ -13,6 +13,7 @@ pub fn reason(reason: &RunReason) -> String {
     match reason {
         RunReason::New => "new".to_owned(),
         RunReason::Forced => "forced".to_owned(),
+        RunReason::RecordLost => "the record of its result is lost or damaged".to_owned(),
         RunReason::Demanded { reader } => format!("its files are gone and `{reader}` needs them"),
         RunReason::Changed { changes } => match changes.as_slice() {
             [] => "its files are gone".to_owned(),

@@ -98,14 +98,36 @@ fn lost_bytes_are_computed_again_only_for_who_must_read_them() {
 }
 
 #[test]
-fn a_lost_record_is_made_anew_when_its_bytes_are_needed() {
+fn a_lost_or_damaged_record_is_noticed_and_made_anew() {
     let world = world_with_sources();
-    let mut parts = diamond(&world);
+    let parts = diamond(&world);
     world.expect(&parts, "a b c d");
     fs::remove_dir_all(world.path("artifacts/store-v1/actions")).unwrap();
-    world.expect(&parts, "");
-    parts[3] = part("d").input("c").param("keep", 4);
     world.expect(&parts, "a b c d");
+    world.expect(&parts, "");
+
+    let key = world.store().last(&world.spec().path).unwrap().stages[&"b".parse().unwrap()].key.to_string();
+    let record = world.path(&format!("artifacts/store-v1/actions/{}/{}.json", &key[..2], &key[2..]));
+    let document = fs::read(&record).unwrap();
+    let damages: [&dyn Fn(); 5] = [
+        &|| world.flip_bit(&record),
+        &|| fs::write(&record, "").unwrap(),
+        &|| fs::remove_file(&record).unwrap(),
+        &|| fs::remove_file(&record).and_then(|()| fs::create_dir(&record)).unwrap(),
+        // The record of another key, intact by itself.
+        &|| fs::write(&record, String::from_utf8_lossy(&document).replace("\"b\"", "\"x\"")).unwrap(),
+    ];
+    for (idx, damage) in damages.iter().enumerate() {
+        damage();
+        assert!(world.run_unchanged(&parts).is_none(), "damage {idx}");
+        let ran = world.expect(&parts, "b");
+        assert_eq!(ran.why("b"), Some(RunReason::RecordLost), "damage {idx}");
+        world.expect(&parts, "");
+    }
+    // Touched and intact: read, and nothing runs.
+    fs::write(&record, fs::read(&record).unwrap()).unwrap();
+    assert!(world.run_unchanged(&parts).is_none());
+    world.expect(&parts, "");
 }
 
 #[test]

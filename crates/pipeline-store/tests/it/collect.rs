@@ -8,7 +8,8 @@ use pipeline_store::{CollectOptions, Record, Store};
 
 use crate::fixture::{Fixture, last_of, put, record};
 
-const EVERYTHING: CollectOptions = CollectOptions { max_bytes: None, max_age: None, dry_run: false };
+const EVERYTHING: CollectOptions =
+    CollectOptions { max_bytes: None, max_age: None, keep_missing: None, dry_run: false };
 
 fn commit(store: &Store, stage: &str, content: &[u8]) -> Record {
     let record = record(stage, 0, &put(store, &[("file", content)]));
@@ -105,7 +106,7 @@ fn limits_take_the_longest_unused_first() {
     fixture.reopen();
     set_ages(&fixture);
     // Hours, since a use is noted once an hour at most.
-    let limits = |max_bytes, max_age| CollectOptions { max_bytes, max_age, dry_run: true };
+    let limits = |max_bytes, max_age| CollectOptions { max_bytes, max_age, dry_run: true, ..EVERYTHING };
     let names = |options: CollectOptions| {
         fixture.store.collect(&options).unwrap().stages.into_keys().collect::<Vec<_>>().join(" ")
     };

@@ -80,18 +80,24 @@ pub fn record(stage: &str, seed: u32, tree: &Tree) -> Record {
     }
 }
 
+/// What the spec at `spec` had last, whose file is there.
 pub fn last_of(spec: &Path, records: &[&Record]) -> Last {
-    let stages = records.iter().map(|record| {
-        let stage = LastStage {
-            key: record.key,
-            artifact: record.tree.digest(),
-            seconds: record.seconds,
-            report: record.report.clone(),
-            published: BTreeMap::new(),
-        };
-        (record.provenance.stage.parse().unwrap(), stage)
-    });
-    Last { run: RunId("r".into()), spec: spec.to_owned(), at_ms: 1, stages: stages.collect::<BTreeMap<_, _>>() }
+    fs::write(spec, "stages: {}").unwrap();
+    let stages = records.iter().map(|record| (record.provenance.stage.parse().unwrap(), last_stage(record)));
+    Last::of_run(RunId("r".into()), spec, 1, stages.collect::<BTreeMap<_, _>>())
+}
+
+/// What a stage had last that was remembered under this record.
+pub fn last_stage(record: &Record) -> LastStage {
+    LastStage {
+        key: record.key,
+        artifact: record.tree.digest(),
+        seconds: record.seconds,
+        recorded_ns: 0,
+        dropped: false,
+        report: record.report.clone(),
+        published: BTreeMap::new(),
+    }
 }
 
 /// Flips one bit of a file in its place.

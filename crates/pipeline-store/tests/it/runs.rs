@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 
 use pipeline_core::{Device, Digest, Event, EventRecord, Key, Outcome, RunId, StageReport};
-use pipeline_store::{CollectOptions, RunFolder, RunState};
+use pipeline_store::{CollectOptions, RunFolder, RunState, Store, StoreError};
 
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, flip_bit};
 
 fn started(run: &RunFolder) -> EventRecord {
     let event = Event::RunStarted {
@@ -86,12 +87,150 @@ fn the_folder_holds_the_spec_the_metrics_and_an_event_a_line() {
     let metrics = fs::read_to_string(run.folder().join("metrics.json")).unwrap();
     assert_eq!(metrics, "{\n  \"evaluate\": {\n    \"r\": 1.0\n  }\n}\n");
 
-    // A kill can cut the last line.
-    let mut text = fs::read_to_string(&events).unwrap();
-    text.push_str("{\"at_ms\":9,\"ev");
-    fs::write(&events, text).unwrap();
     assert_eq!(fixture.store.run_events(run.id()).unwrap(), written);
     assert_eq!(fixture.store.runs().unwrap()[0].state, RunState::Done);
+}
+
+#[test]
+fn a_kill_can_cut_the_last_line() {
+    let fixture = Fixture::new();
+    let mut run = fixture.store.start_run(0, "demo").unwrap();
+    let written = started(&run);
+    run.append_event(&written).unwrap();
+    append(&run.folder().join("events.jsonl"), "{\"at_ms\":9,\"ev");
+    let id = run.id().clone();
+    drop(run);
+    assert_eq!(fixture.store.run_events(&id).unwrap(), [written]);
+    assert_eq!(fixture.store.runs().unwrap()[0].state, RunState::Died);
+}
+
+fn append(path: &Path, text: &str) {
+    std::io::Write::write_all(&mut fs::File::options().append(true).open(path).unwrap(), text.as_bytes()).unwrap();
+}
+
+/// Three runs that have ended, their spec and metrics written.
+fn three_runs(fixture: &Fixture) -> [RunId; 3] {
+    [1000, 2000, 3000].map(|at_ms| {
+        let mut run = fixture.store.start_run(at_ms, "demo").unwrap();
+        run.append_event(&started(&run)).unwrap();
+        run.write_spec("name: demo\n").unwrap();
+        run.write_metrics(&BTreeMap::new()).unwrap();
+        run.append_event(&finished(Outcome::Done, 1)).unwrap();
+        run.id().clone()
+    })
+}
+
+fn states(store: &Store) -> Vec<RunState> {
+    store.runs().unwrap().iter().map(|run| run.state).collect()
+}
+
+/// Does something to the second of three runs, and compares what is said of it.
+fn check_damage(damage: impl Fn(&Path), problem: &str) {
+    let fixture = Fixture::new();
+    let ids = three_runs(&fixture);
+    let folder = fixture.store.artifacts().join("runs").join(&ids[1].0);
+    damage(&folder);
+    let runs = fixture.store.runs().unwrap();
+    let of = |id: &RunId| runs.iter().find(|run| run.id == *id).unwrap();
+    assert_eq!([of(&ids[0]).state, of(&ids[2]).state], [RunState::Done; 2], "{problem}");
+    assert_eq!((of(&ids[1]).state, of(&ids[1]).metrics.len()), (RunState::Damaged, 0), "{problem}");
+    let told = of(&ids[1]).problem.as_deref().unwrap();
+    assert!(told.contains(problem), "{told}");
+    assert_eq!(runs[2].id, ids[2], "what follows stays the last");
+    fixture.store.stats().unwrap();
+    fixture.store.collect(&CollectOptions::default()).unwrap();
+}
+
+#[test]
+fn what_was_changed_after_a_run_ended_is_named_and_costs_that_run_only() {
+    let flip = |name: &'static str| move |folder: &Path| flip_bit(&folder.join(name), 20 * 8);
+    check_damage(flip("events.jsonl"), "`events.jsonl` was changed after the run ended");
+    check_damage(|folder| append(&folder.join("events.jsonl"), "{}\n"), "`events.jsonl` was changed");
+    check_damage(|folder| fs::remove_file(folder.join("events.jsonl")).unwrap(), "`events.jsonl` is gone");
+    check_damage(|folder| fs::write(folder.join("metrics.json"), "{ }").unwrap(), "`metrics.json` was changed");
+    check_damage(|folder| append(&folder.join("spec.yaml"), "#"), "`spec.yaml` was changed");
+    check_damage(flip("seal.json"), "`seal.json` is damaged");
+    check_damage(|folder| fs::write(folder.join("run.json"), "{").unwrap(), "`run.json` is damaged");
+    let newer = r#"{"spec":"s","started_ms":1,"host":"h","pid":1,"number":2,"format":9}"#;
+    check_damage(|folder| fs::write(folder.join("run.json"), newer).unwrap(), "newer version of `pipeline` (format 9)");
+    for name in ["run.json", "events.jsonl", "seal.json"] {
+        check_damage(
+            |folder| {
+                fs::remove_file(folder.join(name)).unwrap();
+                fs::create_dir(folder.join(name)).unwrap();
+            },
+            if name == "events.jsonl" { "was changed after" } else { "is a folder and not a regular file" },
+        );
+    }
+}
+
+#[test]
+fn a_changed_file_of_a_run_is_not_read() {
+    let fixture = Fixture::new();
+    let ids = three_runs(&fixture);
+    let store = &fixture.store;
+    let folder = store.artifacts().join("runs").join(&ids[0].0);
+    assert_eq!(store.run_attachment(&ids[0], "sweep.json").unwrap(), None);
+    fs::write(folder.join("sweep.json"), "{}").unwrap();
+    append(&folder.join("spec.yaml"), "# changed");
+    for error in [store.run_attachment(&ids[0], "sweep.json").unwrap_err(), store.run_spec(&ids[0]).unwrap_err()] {
+        assert!(matches!(error, StoreError::RunDamaged { .. }), "{error}");
+    }
+    flip_bit(&folder.join("events.jsonl"), 400);
+    let error = store.run_events(&ids[0]).unwrap_err();
+    let expect = format!("run {} cannot be believed: `events.jsonl` was changed after the run ended", ids[0]);
+    assert_eq!(error.to_string(), expect);
+    assert_eq!(store.run_events(&ids[1]).unwrap().len(), 2);
+}
+
+#[test]
+fn runs_are_in_the_order_in_which_they_began_whatever_the_clock_says() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    // A run of an earlier version had no number.
+    let old = store.artifacts().join("runs/20000101T000000Z-0000");
+    fs::create_dir_all(&old).unwrap();
+    fs::write(old.join("run.json"), r#"{"spec":"old","started_ms":9000000000000,"host":"h","pid":1}"#).unwrap();
+    let begin = |at_ms: u64| drop(store.start_run(at_ms, "demo").unwrap());
+    begin(5_000_000);
+    begin(1_000);
+    // The counter is lost, damaged, or of before the last run.
+    let counter = fixture.in_store("run-order");
+    let before = fs::read(&counter).unwrap();
+    fs::remove_file(&counter).unwrap();
+    begin(900);
+    flip_bit(&counter, 700);
+    begin(800);
+    fs::write(&counter, before).unwrap();
+    fs::File::open(&counter).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    begin(700);
+    let times: Vec<_> = store.runs().unwrap().iter().map(|run| run.started_ms).collect();
+    assert_eq!(times, [9_000_000_000_000, 5_000_000, 1_000, 900, 800, 700]);
+}
+
+#[test]
+fn runs_that_begin_at_once_have_different_numbers() {
+    let fixture = Fixture::new();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let store = fixture.another_handle();
+                (0..20).for_each(|_| drop(store.start_run(0, "demo").unwrap()));
+            });
+        }
+    });
+    let numbers: std::collections::BTreeSet<_> = fixture.store.runs().unwrap().iter().map(|run| run.number).collect();
+    assert_eq!(numbers, (1..=80).collect());
+}
+
+#[test]
+fn the_seal_is_the_end_of_a_run() {
+    let fixture = Fixture::new();
+    let ids = three_runs(&fixture);
+    let seal = fixture.store.artifacts().join("runs").join(&ids[2].0).join("seal.json");
+    fs::remove_file(seal).unwrap();
+    assert_eq!(states(&fixture.store), [RunState::Done, RunState::Done, RunState::Died]);
+    assert_eq!(fixture.store.run_events(&ids[2]).unwrap().len(), 2, "what is there can be read");
 }
 
 #[test]

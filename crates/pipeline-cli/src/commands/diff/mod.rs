@@ -12,7 +12,7 @@ pub(super) mod rows;
 mod stages;
 
 use pipeline_core::StageId;
-use pipeline_store::{RunInfo, Store};
+use pipeline_store::{RunInfo, RunState, Store};
 use serde_json::json;
 
 use crate::args::DiffArgs;
@@ -39,6 +39,13 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let runs = store.runs()?;
     let earlier = PastRun::find(&store, &runs, &args.earlier)?;
     let later = PastRun::find(&store, &runs, &args.later)?;
+    for run in [&earlier, &later] {
+        if matches!(run.results.run.state, RunState::Died | RunState::Running) {
+            let id = &run.results.run.id;
+            terminal
+                .remark(&format!("run {id} has not come to its end: its files may be incomplete and are not sealed"));
+        }
+    }
     let stages = stages::compare(&earlier, &later);
     let compare = |(a, b): (StageId, StageId)| metrics::compare(&store, (&earlier, &a), (&later, &b));
     let measured = pairs(&earlier, &later)?.into_iter().map(compare).collect::<Result<Vec<_>, _>>()?;

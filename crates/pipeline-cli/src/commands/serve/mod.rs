@@ -59,6 +59,8 @@ fn spec_or_run(args: &SpecArgs) -> Result<(SpecArgs, Option<RunId>), Failure> {
     let store = Store::open(&artifacts)?;
     let runs = store.runs()?;
     match replay::find(&runs, &name) {
+        // What was changed since the run ended is not served.
+        Ok(run) if store.run_spec(&run.id)?.is_none() => Err(not_found),
         Ok(run) => Ok((args.with(recorded_spec(&artifacts, &run.id.0), Some(artifacts)), Some(run.id.clone()))),
         Err(_) => Err(not_found),
     }

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use pipeline_core::{Event, Key, RunId, StageId};
 use pipeline_report::Page;
-use pipeline_store::{RunInfo, Store, StoreError};
+use pipeline_store::{RunInfo, RunState, Store, StoreError};
 
 use super::response::Response;
 use crate::commands::report::{self, Options, Subject};
@@ -103,6 +103,7 @@ impl Reports {
     /// The run, or the point of a sweep, that has the result of this key: the named run, else the newest.
     fn run_with(&self, key: &Key) -> Result<Option<RunResults>, Failure> {
         let mut runs = self.store.runs()?;
+        runs.retain(|run| run.state != RunState::Damaged);
         runs.sort_by_key(|run| Some(&run.id) == self.named.as_ref());
         for run in runs.into_iter().rev().take(MAX_RUNS) {
             if let Some(results) = self.results_with(run, key)? {

@@ -1,0 +1,237 @@
+//! What must stay, and for whom: what the last run of each spec has, what pinned runs have and what running ones use.
+//!
+//! Both who collects garbage and who drops bytes that a spec does not retain ask here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pipeline_core::{ArtifactDigest, Digest, Key, RunId};
+use serde::Serialize;
+
+use crate::durable::list_folder;
+use crate::history::is_running;
+use crate::last::Standing;
+use crate::pins::{PIN_FILE, keys_of};
+use crate::records::RecordState;
+use crate::run_seal::SEAL_FILE;
+use crate::{Record, Store, StoreError};
+
+/// Whom artifacts stay for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "holder", rename_all = "kebab-case")]
+pub enum Holder {
+    /// The last run of a spec.
+    Spec {
+        /// The spec's path.
+        spec: PathBuf,
+    },
+    /// A pinned run.
+    PinnedRun {
+        /// The run.
+        run: RunId,
+    },
+    /// A run that goes on.
+    RunningRun {
+        /// The run.
+        run: RunId,
+    },
+    /// Something that cannot be read: whatever was recorded before it was written may be needed for it.
+    Unreadable {
+        /// The file or folder.
+        path: PathBuf,
+    },
+    /// A process that lives, or may live: what it wrote or looked up since it began.
+    Session {
+        /// Its machine.
+        host: String,
+        /// The process.
+        pid: u32,
+        /// Since when, in milliseconds since 1970-01-01 UTC.
+        since_ms: u64,
+        /// True if it runs on another machine, where nobody here can see whether it lives.
+        is_foreign: bool,
+        /// The file that stands for it.
+        lock: PathBuf,
+    },
+    /// Processes that have the artifacts open.
+    Readers,
+}
+
+/// What is held for one holder.
+#[derive(Debug)]
+pub(crate) struct Hold {
+    pub(crate) holder: Holder,
+    pub(crate) what: Held,
+}
+
+/// Which results are held.
+#[derive(Debug)]
+pub(crate) enum Held {
+    /// Those of these keys; the keys that are known but whose bytes were given up are in `known` only.
+    Keys { bytes: BTreeSet<Key>, known: BTreeSet<Key> },
+    /// All that were recorded before this instant.
+    RecordedBefore(SystemTime),
+}
+
+/// What is held, and the specs that hold nothing any more.
+#[derive(Debug, Default)]
+pub(crate) struct Holds {
+    pub(crate) holds: Vec<Hold>,
+    pub(crate) released: Vec<(PathBuf, PathBuf)>,
+}
+
+/// What a collection must spare.
+#[derive(Debug, Default)]
+pub(crate) struct Roots {
+    pub(crate) keys: BTreeSet<Key>,
+    pub(crate) artifacts: BTreeSet<ArtifactDigest>,
+    pub(crate) objects: BTreeSet<Digest>,
+    /// The objects of each holder.
+    pub(crate) by_holder: BTreeMap<Holder, BTreeSet<Digest>>,
+}
+
+impl Roots {
+    /// What these holds spare of these records.
+    pub(crate) fn of(holds: &[Hold], records: &[Record]) -> Self {
+        let by_key: BTreeMap<Key, &Record> = records.iter().map(|record| (record.key, record)).collect();
+        let mut roots = Self::default();
+        for hold in holds {
+            let held: Vec<&Record> = match &hold.what {
+                Held::Keys { bytes, known } => {
+                    roots.keys.extend(known);
+                    bytes.iter().filter_map(|key| by_key.get(key).copied()).collect()
+                }
+                Held::RecordedBefore(instant) => {
+                    records.iter().filter(|record| committed(record) <= *instant).collect()
+                }
+            };
+            let objects = roots.by_holder.entry(hold.holder.clone()).or_default();
+            for record in held {
+                roots.keys.insert(record.key);
+                roots.artifacts.insert(record.tree.digest());
+                objects.extend(record.tree.files.values().map(|entry| entry.digest));
+            }
+            roots.objects.extend(objects.iter());
+        }
+        roots
+    }
+}
+
+/// When a record was committed.
+pub(crate) fn committed(record: &Record) -> SystemTime {
+    UNIX_EPOCH + Duration::from_millis(record.provenance.at_ms)
+}
+
+impl Store {
+    /// Who holds what. What specs that are gone had is held for `keep_missing`, by default not at all where it is
+    /// certain that they are.
+    pub(crate) fn holds(&self, keep_missing: Option<Duration>) -> Result<Holds, StoreError> {
+        let mut found = Holds::default();
+        for entry in self.lasts()? {
+            match entry.standing(keep_missing) {
+                Standing::Held(hold) => found.holds.push(hold),
+                Standing::Released(spec) => found.released.push((spec, entry.path)),
+            }
+        }
+        for entry in list_folder(&self.layout().runs())? {
+            let run = RunId(entry.file_name().to_string_lossy().into_owned());
+            found.holds.extend(self.hold_of_run(run, &entry.path()));
+        }
+        Ok(found)
+    }
+
+    /// What a run holds that is pinned or goes on.
+    fn hold_of_run(&self, run: RunId, folder: &Path) -> Option<Hold> {
+        let pin = folder.join(PIN_FILE);
+        let pinned = match fs::symlink_metadata(&pin) {
+            Ok(metadata) => Some(metadata.modified().unwrap_or_else(|_| SystemTime::now())),
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Some(SystemTime::now()),
+            Err(_) => None,
+        };
+        if pinned.is_none() && (folder.join(SEAL_FILE).exists() || !is_running(folder)) {
+            return None;
+        }
+        let keys = match (pinned.and_then(|_| Self::pinned_keys(folder)), self.run_events(&run)) {
+            (Some(keys), _) => keys,
+            (None, Ok(events)) => keys_of(&events),
+            (None, Err(_)) => {
+                let instant = pinned.unwrap_or_else(SystemTime::now);
+                let holder = Holder::Unreadable { path: folder.to_owned() };
+                return Some(Hold { holder, what: Held::RecordedBefore(instant) });
+            }
+        };
+        let holder = if pinned.is_some() { Holder::PinnedRun { run } } else { Holder::RunningRun { run } };
+        Some(Hold { holder, what: Held::Keys { known: keys.clone(), bytes: keys } })
+    }
+
+    /// What all of these holders have.
+    ///
+    /// # Errors
+    /// When a record is there that this user may not read, so that nobody knows what it holds.
+    pub(crate) fn roots(&self, holds: &[Hold], records: &[Record]) -> Result<Roots, StoreError> {
+        let intact: BTreeSet<Key> = records.iter().map(|record| record.key).collect();
+        for hold in holds {
+            let Held::Keys { bytes, .. } = &hold.what else { continue };
+            for key in bytes.difference(&intact) {
+                if let RecordState::Unreadable(error) = self.read_record(key)? {
+                    return Err(error);
+                }
+            }
+        }
+        Ok(Roots::of(holds, records))
+    }
+
+    /// The objects that others need than the run `run` of the spec at the path `spec`.
+    ///
+    /// # Errors
+    /// When the store cannot be read, so that nobody knows what is needed.
+    pub fn held_by_others(&self, spec: &Path, run: &RunId) -> Result<BTreeSet<Digest>, StoreError> {
+        let own_last = std::path::absolute(spec).map(|spec| self.layout().last(&spec)).ok();
+        let mut held = BTreeSet::new();
+        let mut records = None;
+        for entry in self.lasts()? {
+            if Some(&entry.path) != own_last.as_ref()
+                && let Standing::Held(hold) = entry.standing(None)
+            {
+                self.add_objects(&hold, &mut records, &mut held)?;
+            }
+        }
+        for entry in list_folder(&self.layout().runs())? {
+            let id = RunId(entry.file_name().to_string_lossy().into_owned());
+            if let Some(hold) = self.hold_of_run(id.clone(), &entry.path())
+                && (id != *run || matches!(hold.holder, Holder::PinnedRun { .. }))
+            {
+                self.add_objects(&hold, &mut records, &mut held)?;
+            }
+        }
+        Ok(held)
+    }
+
+    /// Adds the objects of a hold; all records are read only for one that names no keys.
+    fn add_objects(
+        &self,
+        hold: &Hold,
+        all: &mut Option<Vec<Record>>,
+        held: &mut BTreeSet<Digest>,
+    ) -> Result<(), StoreError> {
+        let Held::Keys { bytes, .. } = &hold.what else {
+            let records = match all {
+                Some(records) => records,
+                None => all.insert(self.records()?.intact),
+            };
+            held.extend(Roots::of(std::slice::from_ref(hold), records).objects);
+            return Ok(());
+        };
+        for key in bytes {
+            match self.read_record(key)? {
+                RecordState::Intact(record) => held.extend(record.tree.files.values().map(|entry| entry.digest)),
+                // What it names may be needed, and nobody here can say what that is.
+                RecordState::Unreadable(error) => return Err(error),
+                RecordState::Damaged | RecordState::Absent => {}
+            }
+        }
+        Ok(())
+    }
+}

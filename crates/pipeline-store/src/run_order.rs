@@ -1,0 +1,92 @@
+//! The order of runs: a number that each run is given when it begins, whatever the clock says.
+//!
+//! `store-v1/run-order` holds the last number. It is written after the run's folder was made, so that a counter older
+//! than the folder of runs has missed something: then the runs themselves are asked.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use crate::durable::{list_folder, make_folder, parent};
+use crate::error::At;
+use crate::runs::read_begin;
+use crate::sealed::{seal, unseal};
+use crate::{Store, StoreError};
+
+/// How often a counter that somebody else holds is tried, and how long is waited in between: whoever holds it longer
+/// is stopped, and must not stop others.
+const MAX_TRIES: u32 = 200;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// The right to give a number to a run; others wait until it is dropped.
+#[derive(Debug)]
+pub(crate) struct RunOrder {
+    counter: File,
+    last: u64,
+}
+
+impl RunOrder {
+    /// The number of the next run, larger than that of any run of this store.
+    pub(crate) fn next(&self) -> u64 {
+        self.last + 1
+    }
+
+    /// Notes that the run with the next number has its folder.
+    pub(crate) fn take(self) -> io::Result<u64> {
+        let number = self.next();
+        let document = seal(&number);
+        self.counter.write_all_at(&document, 0)?;
+        self.counter.set_len(document.len() as u64)?;
+        Ok(number)
+    }
+}
+
+impl Drop for RunOrder {
+    fn drop(&mut self) {
+        // Closing would not do: a child between fork and exec holds a copy of the handle.
+        let _ = self.counter.unlock();
+    }
+}
+
+impl Store {
+    /// Waits for the right to give the next number.
+    pub(crate) fn run_order(&self) -> Result<RunOrder, StoreError> {
+        let path = self.layout().run_order();
+        make_folder(parent(&path))?;
+        let mut options = File::options();
+        let counter = options.read(true).write(true).create(true).truncate(false).open(&path).at("open", &path)?;
+        hold(&counter);
+        let runs = self.layout().runs();
+        let counted = pipeline_files::read(&path).ok().and_then(|document| unseal::<u64>(&document));
+        let last = match counted {
+            Some(last) if is_current(&counter, &runs) => last,
+            // A counter that was lost, damaged or left behind by a power cut.
+            counted => counted.unwrap_or(0).max(largest_number(&runs)?),
+        };
+        Ok(RunOrder { counter, last })
+    }
+}
+
+/// Locks the counter. Without a lock two runs of one instant may get one number, and their times order them.
+fn hold(counter: &File) {
+    for _ in 0..MAX_TRIES {
+        match counter.try_lock() {
+            Err(fs::TryLockError::WouldBlock) => std::thread::sleep(PAUSE),
+            _ => return,
+        }
+    }
+}
+
+/// True if nothing was added to the folder of runs since the counter was written.
+fn is_current(counter: &File, runs: &Path) -> bool {
+    let modified = |metadata: io::Result<fs::Metadata>| metadata.and_then(|metadata| metadata.modified());
+    let written = modified(counter.metadata()).unwrap_or(SystemTime::UNIX_EPOCH);
+    modified(fs::metadata(runs)).is_ok_and(|changed| changed <= written)
+}
+
+fn largest_number(runs: &Path) -> Result<u64, StoreError> {
+    let numbers = list_folder(runs)?.into_iter().filter_map(|entry| read_begin(&entry.path()).ok().flatten());
+    Ok(numbers.map(|begin| begin.number).max().unwrap_or(0))
+}

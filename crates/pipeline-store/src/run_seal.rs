@@ -1,0 +1,132 @@
+//! The seal of a run: written last, it says how the run ended and what its files held then.
+//!
+//! Whatever reads a result from a run's folder compares the file with the seal, so that what was changed afterwards is
+//! not believed. A run without a seal has not come to its end.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::Path;
+
+use blake3::Hasher;
+use pipeline_core::{Digest, FileEntry, Metrics, Outcome, StageId};
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::durable::read_if_there;
+use crate::links::{FileState, check_file};
+use crate::runs::RunBegin;
+use crate::sealed::unseal;
+
+pub(crate) const SEAL_FILE: &str = "seal.json";
+
+/// `seal.json`: a sealed document.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RunSeal {
+    /// What was known at the beginning.
+    pub(crate) begin: RunBegin,
+    /// How it ended.
+    pub(crate) outcome: Outcome,
+    /// Wall time.
+    pub(crate) seconds: f64,
+    /// The metrics of all stages.
+    pub(crate) metrics: BTreeMap<StageId, Metrics>,
+    /// The files of the run's folder by name.
+    pub(crate) files: BTreeMap<String, FileEntry>,
+}
+
+/// What lies where a run's seal should.
+#[derive(Debug)]
+pub(crate) enum SealState {
+    Intact(Box<RunSeal>),
+    /// Why it cannot be believed.
+    Damaged(String),
+    Absent,
+}
+
+impl RunSeal {
+    /// Reads the seal of the run in `folder`.
+    pub(crate) fn read(folder: &Path) -> SealState {
+        match read_if_there(&folder.join(SEAL_FILE)) {
+            Ok(None) => SealState::Absent,
+            Ok(Some(document)) => match unseal(&document) {
+                Some(seal) => SealState::Intact(Box::new(seal)),
+                None => SealState::Damaged(format!("`{SEAL_FILE}` is damaged")),
+            },
+            Err(error) => SealState::Damaged(reason(&error)),
+        }
+    }
+
+    /// Looks at every sealed file; says what is wrong with the first that is not as it was.
+    pub(crate) fn check(&self, folder: &Path) -> Result<(), String> {
+        self.files.iter().try_for_each(|(name, entry)| match check_file(&folder.join(name), entry) {
+            Ok(FileState::Intact) => Ok(()),
+            Ok(FileState::Corrupt) => Err(changed(name)),
+            Ok(FileState::Missing) => Err(gone(name)),
+            Err(error) => Err(reason(&error)),
+        })
+    }
+
+    /// Says what is wrong with the content of a file, or with its absence.
+    pub(crate) fn check_content(&self, name: &str, content: Option<&[u8]>) -> Result<(), String> {
+        match (content, self.files.get(name)) {
+            (None, None) => Ok(()),
+            (None, Some(_)) => Err(gone(name)),
+            (Some(_), None) => Err(format!("`{name}` was added after the run ended")),
+            (Some(content), Some(entry)) if Digest::of(content) == entry.digest => Ok(()),
+            (Some(_), Some(_)) => Err(changed(name)),
+        }
+    }
+}
+
+fn changed(name: &str) -> String {
+    format!("`{name}` was changed after the run ended")
+}
+
+fn gone(name: &str) -> String {
+    format!("`{name}` is gone")
+}
+
+/// An error and its cause in one line.
+pub(crate) fn reason(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// A file that is hashed while it is written.
+#[derive(Debug)]
+pub(crate) struct HashedFile {
+    pub(crate) file: File,
+    hasher: Hasher,
+    bytes: u64,
+}
+
+impl HashedFile {
+    pub(crate) fn new(file: File) -> Self {
+        Self { file, hasher: Hasher::new(), bytes: 0 }
+    }
+
+    /// What was written so far.
+    pub(crate) fn entry(&self) -> FileEntry {
+        FileEntry {
+            digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()),
+            bytes: self.bytes,
+            executable: false,
+        }
+    }
+}
+
+impl Write for HashedFile {
+    fn write(&mut self, content: &[u8]) -> io::Result<usize> {
+        let n_written = self.file.write(content)?;
+        self.hasher.update(&content[..n_written]);
+        self.bytes += n_written as u64;
+        Ok(n_written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
