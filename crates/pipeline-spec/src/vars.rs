@@ -1,6 +1,7 @@
 //! `${var}`: named texts that stand for themselves in kinds, inputs, params and published paths.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
@@ -12,12 +13,16 @@ use crate::{Node, Span, Spanned, SpecError, Value};
 const MAX_DEPTH: usize = 32;
 /// How long a text may become when vars are replaced.
 const MAX_BYTES: usize = 64 * 1024;
+/// How long all texts of a spec together may become when vars are replaced.
+const MAX_TOTAL_BYTES: usize = 64 << 20;
 
 /// The vars of a spec with their final texts.
 #[derive(Debug, Default)]
 pub(crate) struct Vars {
     /// Text nodes by name.
     resolved: BTreeMap<String, Node>,
+    /// The length of all texts in which vars were replaced.
+    n_bytes: Cell<usize>,
 }
 
 /// A text after its vars were replaced.
@@ -45,7 +50,7 @@ impl Vars {
         for (name, _) in entries {
             resolver.var(&name.value, &name.span)?;
         }
-        Ok(Self { resolved: resolver.resolved })
+        Ok(Self { resolved: resolver.resolved, n_bytes: Cell::new(0) })
     }
 
     /// The text nodes by name.
@@ -67,6 +72,11 @@ impl Vars {
                     None => Err(unknown_var(name, span, self.resolved.keys().map(String::as_str))),
                 };
                 let expanded = expand(text, &node.span, &mut find)?;
+                self.n_bytes.set(self.n_bytes.get() + expanded.text.len());
+                if self.n_bytes.get() > MAX_TOTAL_BYTES {
+                    let message = format!("vars make the spec longer than {} MiB", MAX_TOTAL_BYTES >> 20);
+                    return Err(SpecError::at(&node.span, message));
+                }
                 *text = expanded.text;
                 if let Some(folder) = expanded.folder {
                     node.set_own_folder(folder);

@@ -17,6 +17,8 @@ use crate::{Node, Span, Spanned, SpecError, SpecFile, Value};
 const MAX_DEPTH: usize = 64;
 /// How many values a file has at most, aliases followed.
 const MAX_NODES: usize = 1_000_000;
+/// How much memory the values take that aliases repeat, in bytes: a text of any length is one value.
+const MAX_COPIED_BYTES: usize = 64 << 20;
 /// Up to how many keys of a map are compared with a new one without a look-up table.
 const MAX_COMPARED: usize = 16;
 /// Marks a text whose relative paths start elsewhere: `!folder:/absolute/folder`, as resolved specs have it.
@@ -65,6 +67,8 @@ struct Builder<'a> {
     entries: Vec<(Spanned<String>, Node)>,
     anchors: HashMap<usize, Anchored>,
     n_nodes: usize,
+    /// What was copied for anchors and aliases.
+    copied_bytes: usize,
 }
 
 /// A list or map whose end has not come yet.
@@ -84,8 +88,17 @@ enum Content {
 /// A value that aliases repeat.
 struct Anchored {
     node: Node,
+    size: Size,
+}
+
+/// What a value takes.
+#[derive(Clone, Copy)]
+struct Size {
     n_nodes: usize,
+    /// How deep it nests.
     depth: usize,
+    /// What a copy of it takes in memory.
+    bytes: usize,
 }
 
 impl<'a> Builder<'a> {
@@ -99,6 +112,7 @@ impl<'a> Builder<'a> {
             entries: Vec::new(),
             anchors: HashMap::new(),
             n_nodes: 0,
+            copied_bytes: 0,
         }
     }
 
@@ -180,18 +194,19 @@ impl<'a> Builder<'a> {
 
     fn alias(&mut self, anchor: usize, span: &YamlSpan) -> Result<Option<Node>, SpecError> {
         let span = self.span(span);
-        let Some(anchored) = self.anchors.get(&anchor) else {
+        let Some(Anchored { node, size }) = self.anchors.get(&anchor) else {
             return Err(SpecError::at(&span, format!("`{}` stands inside the value that it repeats", span.text())));
         };
-        if self.open.len() + anchored.depth > MAX_DEPTH {
+        if self.open.len() + size.depth > MAX_DEPTH {
             return Err(too_deep(&span));
         }
         // The last node is counted by `complete`.
-        self.n_nodes += anchored.n_nodes - 1;
+        self.n_nodes += size.n_nodes - 1;
         if self.n_nodes > MAX_NODES {
             return Err(too_many(&span));
         }
-        let node = anchored.node.clone();
+        self.copied_bytes = count_copy(self.copied_bytes, *size, &span)?;
+        let node = node.clone();
         match (self.expects_key(), node.value) {
             (true, Value::Str(value)) => self.key(Spanned { value, span }, ScalarStyle::DoubleQuoted).map(|()| None),
             (true, _) => Err(SpecError::at(&span, "a key must be text, not a list or a map")),
@@ -232,8 +247,9 @@ impl<'a> Builder<'a> {
             return Err(too_many(&node.span));
         }
         if anchor != 0 {
-            let (n_nodes, depth) = measure(&node);
-            self.anchors.insert(anchor, Anchored { node: node.clone(), n_nodes, depth });
+            let size = measure(&node);
+            self.copied_bytes = count_copy(self.copied_bytes, size, &node.span)?;
+            self.anchors.insert(anchor, Anchored { node: node.clone(), size });
         }
         match self.open.last_mut().map(|open| &mut open.content) {
             None => return Ok(Some(node)),
@@ -280,16 +296,32 @@ fn is_known(name: &str, entries: &[(Spanned<String>, Node)], names: &mut Option<
     !names.insert(name.to_owned())
 }
 
-/// The number of nodes of a value and how deep it nests.
-fn measure(node: &Node) -> (usize, usize) {
-    let children: &mut dyn Iterator<Item = &Node> = match &node.value {
-        Value::List(items) => &mut items.iter(),
-        Value::Map(entries) => &mut entries.iter().map(|(_, node)| node),
-        _ => return (1, 0),
+fn measure(node: &Node) -> Size {
+    let children: &mut dyn Iterator<Item = (usize, &Node)> = match &node.value {
+        Value::List(items) => &mut items.iter().map(|node| (0, node)),
+        Value::Map(entries) => &mut entries.iter().map(|(key, node)| (size_of_val(key) + key.value.len(), node)),
+        Value::Str(text) => return Size { n_nodes: 1, depth: 0, bytes: size_of_val(node) + text.len() },
+        _ => return Size { n_nodes: 1, depth: 0, bytes: size_of_val(node) },
     };
-    children
-        .map(measure)
-        .fold((1, 1), |(n_nodes, depth), (n_below, depth_below)| (n_nodes + n_below, depth.max(1 + depth_below)))
+    let own = Size { n_nodes: 1, depth: 1, bytes: size_of_val(node) };
+    children.fold(own, |whole, (key_bytes, node)| {
+        let part = measure(node);
+        Size {
+            n_nodes: whole.n_nodes + part.n_nodes,
+            depth: whole.depth.max(1 + part.depth),
+            bytes: whole.bytes + key_bytes + part.bytes,
+        }
+    })
+}
+
+/// What was copied once a value of this size is copied, too.
+fn count_copy(copied_bytes: usize, size: Size, span: &Span) -> Result<usize, SpecError> {
+    let bytes = copied_bytes + size.bytes;
+    if bytes <= MAX_COPIED_BYTES {
+        return Ok(bytes);
+    }
+    Err(SpecError::at(span, format!("aliases copy more than {} MiB of values", MAX_COPIED_BYTES >> 20))
+        .with_help("put long texts into a file that the spec names"))
 }
 
 /// The folder of a `!folder:` tag.

@@ -75,13 +75,35 @@ fn hostile_files_are_refused_at_once() {
         let repeated = vec![format!("*a{}", level - 1); 10].join(", ");
         bomb.push_str(&format!("  a{level}: &a{level} [{repeated}]\n"));
     }
-    assert_eq!(parse(&bomb).unwrap_err().message, "the file has more than 1000000 values");
+    assert_eq!(parse(&bomb).unwrap_err().message, "aliases copy more than 64 MiB of values");
+    let many = format!("vars: [{}]\n", "1,".repeat(1_000_001));
+    assert_eq!(parse(&many).unwrap_err().message, "the file has more than 1000000 values");
 
     let mut tower = String::from("vars:\n  a0: &a0 [x]\n");
     for level in 1..100 {
         tower.push_str(&format!("  a{level}: &a{level} [*a{}]\n", level - 1));
     }
     assert_eq!(parse(&tower).unwrap_err().message, "lists and maps are nested more than 64 deep");
+
+    // Few values, and long ones: repeated by aliases, by keys that are aliases, by anchors inside each other, by vars.
+    let text = "x".repeat(50_000);
+    let long = format!("vars:\n  a: &a {text}\n  b: [{}]\n", vec!["*a"; 2_000].join(", "));
+    let keys = format!("vars:\n  a: &a {text}\n  b: [{}]\n", vec!["{*a : 1}"; 2_000].join(", "));
+    let towers: Vec<String> = (0..40)
+        .map(|tower| {
+            let anchors: String = (0..60).map(|level| format!("&a{tower}.{level} [")).collect();
+            format!("{anchors}{text}{}", "]".repeat(60))
+        })
+        .collect();
+    let anchors = format!("vars: [{}]\n", towers.join(", "));
+    for text in [long, keys, anchors] {
+        let error = parse(&text).unwrap_err();
+        assert_eq!(error.message, "aliases copy more than 64 MiB of values");
+        assert!(error.span.is_some());
+    }
+    let items = vec!["\"${a}\""; 2_000].join(", ");
+    let vars = format!("vars: {{ a: {text} }}\nstages: {{ s: {{ kind: x, params: {{ p: [{items}] }} }} }}\n");
+    assert_eq!(parse(&vars).unwrap_err().message, "vars make the spec longer than 64 MiB");
 
     let mut vars = String::from("stages: { a: { kind: x } }\nvars:\n  v0: xxxxxxxxxx\n");
     for level in 1..20 {
