@@ -2,21 +2,23 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use pipeline_stages::environment::digest;
 use pipeline_store::Circumstances;
 
-/// The circumstances of this call, as far as these variables of the environment go. None when the program cannot tell
-/// which one it is.
-pub fn now(overrides: &[String], variables: BTreeSet<String>) -> Option<Circumstances> {
+/// The circumstances of this call for the spec in the file at `spec`, as far as these variables of the environment go. None
+/// when the program cannot tell which one it is.
+pub fn now(spec: &Path, overrides: &[String], variables: BTreeSet<String>) -> Option<Circumstances> {
     let value = |name: &str| std::env::var_os(name).map(|value| digest(name, &value));
     let environment: BTreeMap<_, _> = variables.into_iter().map(|name| (name.clone(), value(&name))).collect();
-    Some(Circumstances { program: program()?, overrides: overrides.to_vec(), environment })
+    let folder = spec.parent()?.canonicalize().ok()?.to_string_lossy().into_owned();
+    Some(Circumstances { program: program()?, folder, overrides: overrides.to_vec(), environment })
 }
 
-/// True if these are the circumstances of this call.
-pub fn are_now(circumstances: &Circumstances, overrides: &[String]) -> bool {
-    now(overrides, circumstances.environment.keys().cloned().collect()).as_ref() == Some(circumstances)
+/// True if these are the circumstances of this call for the spec in the file at `spec`.
+pub fn are_now(circumstances: &Circumstances, spec: &Path, overrides: &[String]) -> bool {
+    now(spec, overrides, circumstances.environment.keys().cloned().collect()).as_ref() == Some(circumstances)
 }
 
 /// This very build of the program: its file and when that was written.

@@ -54,7 +54,7 @@ impl Loaded {
         let spec = pipeline_spec::load(&locate::spec(&args.spec)?, &overrides)?;
         let environment = Environment::new(std::env::vars_os());
         let (stages, settings) = build_stages(&spec, environment, &guards())?;
-        let circumstances = circumstances::now(&args.overrides, settings.environment.asked());
+        let circumstances = circumstances::now(&spec.file, &args.overrides, settings.environment.asked());
         let graph = connect(&spec, stages)?;
         Ok(Self { spec, graph, circumstances, settings })
     }

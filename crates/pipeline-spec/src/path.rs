@@ -104,7 +104,9 @@ pub fn absolute(folder: &Path, written: &str) -> PathBuf {
     clean(&folder.join(written))
 }
 
-/// The path without `.`, and without `..` where a folder stands before it; by its text alone.
+/// The path without `.` and `..`, as the operating system walks it: above a linked folder is what is above its target.
+///
+/// Where nothing is yet, `..` takes off the name before it. Links that no `..` follows stay.
 pub(crate) fn clean(path: &Path) -> PathBuf {
     let mut cleaned = PathBuf::new();
     for component in path.components() {
@@ -112,6 +114,11 @@ pub(crate) fn clean(path: &Path) -> PathBuf {
             Component::CurDir => {}
             Component::ParentDir => match cleaned.components().next_back() {
                 Some(Component::Normal(_)) => {
+                    if cleaned.is_symlink()
+                        && let Ok(target) = cleaned.canonicalize()
+                    {
+                        cleaned = target;
+                    }
                     cleaned.pop();
                 }
                 Some(Component::RootDir | Component::Prefix(_)) => {}
@@ -128,7 +135,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_cleaned_by_their_text() {
+    fn above_a_linked_folder_is_what_is_above_its_target() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("real/specs/inner")).unwrap();
+        std::os::unix::fs::symlink("real/specs", root.join("link")).unwrap();
+        std::os::unix::fs::symlink("nowhere", root.join("dangling")).unwrap();
+        for (path, expected) in [
+            ("link/../data", "real/data"),
+            ("link/inner/../../data", "real/data"),
+            ("link/data", "link/data"),
+            ("real/specs/../data", "real/data"),
+            ("dangling/../data", "data"),
+        ] {
+            assert_eq!(clean(&root.join(path)), root.join(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn where_nothing_is_paths_are_cleaned_by_their_text() {
         for (path, expected) in [
             ("/a/./b/../c", "/a/c"),
             ("/../a", "/a"),

@@ -43,6 +43,8 @@ pub struct Snapshot {
 pub struct Circumstances {
     /// The program: another one may have other stages.
     pub program: String,
+    /// Where the spec's folder really is: a linked one may have been pointed elsewhere.
+    pub folder: String,
     /// The values that were set on the command line, in their order.
     pub overrides: Vec<String>,
     /// The digest of each variable of the environment that was asked for; none where it was not set.

@@ -57,7 +57,7 @@ fn run_unchanged(
         return Ok(None);
     }
     let options = options(&args.execution, PlanOptions { device, ..PlanOptions::default() });
-    let is_now = |then: &Circumstances| circumstances::are_now(then, &args.spec.overrides);
+    let is_now = |then: &Circumstances| circumstances::are_now(then, spec, &args.spec.overrides);
     // Made with the first event: until then nobody knows whether this is the answer.
     let mut renderer = None;
     let mut listen = |record: &EventRecord| {
