@@ -78,6 +78,7 @@ fn links_in_the_documents_lead_somewhere() {
         "docs/ci.md",
         "docs/command.md",
         "docs/experiments.md",
+        "docs/sources.md",
         "docs/statistics.md",
         "docs/training.md",
         "docs/tutorial.md",

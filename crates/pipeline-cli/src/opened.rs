@@ -152,9 +152,19 @@ impl Opened {
     /// What a run would do.
     ///
     /// # Errors
-    /// When a source is missing or the store cannot be read.
+    /// When a source of a stage that must run is missing or the store cannot be read.
     pub fn plan(&self, options: &PlanOptions) -> Result<Plan, Failure> {
         pipeline_engine::plan(&self.graph, &self.store, &self.spec.file, options).map_err(|error| self.failure(error))
+    }
+
+    /// What a run would do, for who asks about the results of other stages than one that misses a source.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn plan_what_is_there(&self) -> Result<Plan, Failure> {
+        let (spec, options) = (&self.spec.file, PlanOptions::default());
+        let plan = pipeline_engine::plan_what_is_there(&self.graph, &self.store, spec, &options);
+        plan.map_err(|error| self.failure(error))
     }
 
     /// Why the engine could not begin; what a stage misses is shown where the spec names it.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::{Key, StageId};
-use pipeline_engine::{Decision, PlanOptions};
+use pipeline_engine::Decision;
 use pipeline_stages::{Found, SearchPool};
 use serde::Serialize;
 
@@ -34,7 +34,7 @@ impl Searching {
     /// When there is no such evaluation, or what it compares is not up to date.
     pub fn open(opened: &Opened, stage: Option<&str>, n_threads: usize) -> Result<Self, Failure> {
         let evaluation = predict::evaluation(opened, stage)?;
-        let plan = opened.plan(&PlanOptions::default())?;
+        let plan = opened.plan_what_is_there()?;
         let idx = opened.graph.position(&evaluation).expect("the evaluation was found in the graph");
         let inputs = &opened.graph.nodes()[idx].inputs;
         // Of the text features no vector is read, but a query must be encoded as they were.

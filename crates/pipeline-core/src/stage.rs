@@ -223,6 +223,12 @@ pub trait Stage: Send + Sync {
         Vec::new()
     }
 
+    /// What names the sources, there or not, as absolute paths: as long as these are the same, sources that are gone are those
+    /// that were read last.
+    fn looked_for(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
     /// True for a stage whose work is done where tensors live: with [`Device::Cuda`] it occupies [`Pool::Gpu`].
     fn uses_device(&self) -> bool {
         false

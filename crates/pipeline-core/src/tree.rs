@@ -12,9 +12,6 @@ use crate::Digest;
 /// The digest of a whole artifact: of its [`Tree`]'s canonical text.
 pub type ArtifactDigest = Digest;
 
-/// Apart from this, the digest of a folder that a stage reads is that of the artifact of the same files.
-const SOURCE_FOLDER: &str = "pipeline 2026 a folder that a stage reads";
-
 /// So many links are followed one after the other, as by the operating system.
 const MAX_FOLLOWED: usize = 40;
 
@@ -64,11 +61,6 @@ impl Tree {
     /// follow, so that no two trees have the same text.
     pub fn digest(&self) -> ArtifactDigest {
         Digest::of(self.text().as_bytes())
-    }
-
-    /// The digest of these files as a source. No file has it, whatever it holds: a source may be either.
-    pub fn source_digest(&self) -> Digest {
-        Digest::in_domain(SOURCE_FOLDER, self.text().as_bytes())
     }
 
     fn text(&self) -> String {
@@ -237,8 +229,6 @@ mod tests {
         assert_eq!(tree.digest(), Digest::of(text.as_bytes()));
         let json = format!(r#"{{"a \"b\"":{{"digest":"{}","bytes":5}}}}"#, Digest::of(b"alpha"));
         assert_eq!(serde_json::to_string(&tree).unwrap(), json);
-        // A file that holds a folder's text is not that folder.
-        assert_ne!(tree.source_digest(), Digest::of(text.as_bytes()));
     }
 
     #[test]

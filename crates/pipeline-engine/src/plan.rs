@@ -8,6 +8,7 @@ use pipeline_store::{Store, StoreError};
 
 use crate::Graph;
 use crate::resolver::{Resolver, Unpublished};
+use crate::sources::in_one_line;
 
 /// What the user asks of a plan.
 #[derive(Debug, Clone, Default)]
@@ -42,6 +43,8 @@ pub struct PlannedStage {
     pub unpublished: Vec<PathBuf>,
     /// The seconds that it took when it last ran.
     pub last_seconds: Option<f64>,
+    /// Why its sources cannot be read, in one line; what is remembered of them stands for them.
+    pub missing: Option<String>,
 }
 
 /// What would be done with a stage.
@@ -115,10 +118,38 @@ pub enum EngineError {
 /// Writes nothing.
 ///
 /// # Errors
-/// When a source is missing, a forced stage is unknown, or the store cannot be read.
+/// When a source of a stage that must run is missing, a forced stage is unknown, or the store cannot be read.
 pub fn plan(graph: &Graph, store: &Store, spec: &Path, options: &PlanOptions) -> Result<Plan, EngineError> {
     let mut resolver = Resolver::new(graph, store, spec, options)?;
     let decided = decide_all(&mut resolver)?;
+    check_sources(&mut resolver, &decided)?;
+    Ok(to_plan(&mut resolver, decided))
+}
+
+/// Like [`plan`], for who asks about other stages: one that must run and misses a source stops nothing.
+///
+/// # Errors
+/// When a forced stage is unknown, or the store cannot be read.
+pub fn plan_what_is_there(
+    graph: &Graph,
+    store: &Store,
+    spec: &Path,
+    options: &PlanOptions,
+) -> Result<Plan, EngineError> {
+    let mut resolver = Resolver::new(graph, store, spec, options)?;
+    let decided = decide_all(&mut resolver)?;
+    Ok(to_plan(&mut resolver, decided))
+}
+
+/// Refuses to begin what cannot be finished: a stage that must run misses a source.
+pub(crate) fn check_sources(resolver: &mut Resolver<'_>, decided: &[Decided]) -> Result<(), EngineError> {
+    let must_run = |decided: &Decided| matches!(decided.decision, Decision::Run { .. });
+    let missing = (0..decided.len()).filter(|&idx| must_run(&decided[idx])).find_map(|idx| resolver.take_missing(idx));
+    missing.map_or(Ok(()), Err)
+}
+
+fn to_plan(resolver: &mut Resolver<'_>, decided: Vec<Decided>) -> Plan {
+    let graph = resolver.graph;
     let stages = decided.into_iter().enumerate().map(|(idx, decided)| PlannedStage {
         id: graph.nodes()[idx].id.clone(),
         kind: graph.nodes()[idx].stage.kind(),
@@ -126,8 +157,9 @@ pub fn plan(graph: &Graph, store: &Store, spec: &Path, options: &PlanOptions) ->
         decision: decided.decision,
         unpublished: decided.unpublished.into_iter().filter_map(Unpublished::into_stale).collect(),
         last_seconds: resolver.former(idx).map(|former| former.seconds),
+        missing: resolver.sources(idx).missing.as_ref().map(|error| in_one_line(error)),
     });
-    Ok(Plan { stages: stages.collect(), compared_with: resolver.last.as_ref().map(|last| last.run.clone()) })
+    Plan { stages: stages.collect(), compared_with: resolver.last.as_ref().map(|last| last.run.clone()) }
 }
 
 /// A decision, with the published files that must be restored if it is to reuse.

@@ -5,19 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{ArtifactDigest, Digest, FileEntry, Key, Manifest, RunReason, Tree};
+use pipeline_core::{ArtifactDigest, FileEntry, Key, Manifest, RunReason, Tree};
 use pipeline_store::{Last, LastStage, Record, Store, StoreError};
 
 use crate::plan::{Decision, EngineError, PlanOptions};
+use crate::sources::{self, Looking, ReadSource, Sources};
 use crate::{Graph, Node};
-
-/// A source with the digest that it had when the plan was made.
-#[derive(Debug, Clone)]
-pub(crate) struct ReadSource {
-    pub name: String,
-    pub path: PathBuf,
-    pub digest: Digest,
-}
 
 /// A published file that is missing, altered, or not in the artifact at all.
 #[derive(Debug)]
@@ -55,9 +48,9 @@ pub(crate) struct Resolver<'a> {
 
 /// What is known of one stage.
 struct Known {
-    /// The manifest without its inputs.
+    /// The manifest without its inputs and sources.
     base: Manifest,
-    sources: Vec<ReadSource>,
+    sources: Sources,
     /// Set until the stage has run.
     forced: bool,
     /// Known once the digests of all inputs are.
@@ -81,8 +74,9 @@ impl<'a> Resolver<'a> {
         let mut last = store.last(spec);
         let mut remembered = last.as_mut().map(|last| std::mem::take(&mut last.stages)).unwrap_or_default();
         let former = graph.nodes().iter().map(|node| remembered.remove(&node.id)).collect();
-        let know = |node| Known::new(node, store, options.forced.contains(&node.id));
-        let stages = graph.nodes().iter().map(know).collect::<Result<_, _>>()?;
+        let mut looking = Looking::new(store, spec);
+        let know = |node: &Node| Known::new(node, looking.sources(node), options.forced.contains(&node.id));
+        let stages = graph.nodes().iter().map(know).collect();
         Ok(Self { graph, store, last, former, stages })
     }
 
@@ -133,6 +127,7 @@ impl<'a> Resolver<'a> {
     /// Makes the manifest of the stage anew from its inputs' artifacts and returns its key.
     pub fn resolve(&mut self, idx: usize) -> Key {
         let mut manifest = self.stages[idx].base.clone();
+        self.stages[idx].sources.enter(&mut manifest);
         let slots = self.graph.nodes()[idx].inputs.keys();
         for (slot, &input) in slots.zip(self.graph.inputs(idx)) {
             let digest = self.stages[input].artifact.expect("a stage is resolved after its inputs");
@@ -173,9 +168,27 @@ impl<'a> Resolver<'a> {
         self.former[idx].as_ref()
     }
 
-    /// The sources of the stage.
-    pub fn sources(&self, idx: usize) -> &[ReadSource] {
+    /// The sources of the stage: those that were read last where they are gone.
+    pub fn sources(&self, idx: usize) -> &Sources {
         &self.stages[idx].sources
+    }
+
+    /// Takes other sources for the stage, which must be decided anew.
+    pub fn set_sources(&mut self, idx: usize, sources: Vec<ReadSource>) {
+        self.stages[idx].sources = Sources::of(sources);
+    }
+
+    /// Looks at the sources of a stage again, which may have changed since the plan was made; leaves them as they were known
+    /// where that fails.
+    pub fn look_again(&mut self, idx: usize) {
+        if let Ok(sources) = sources::read(&self.graph.nodes()[idx], self.store) {
+            self.set_sources(idx, sources);
+        }
+    }
+
+    /// Takes out why the sources of the stage could not be read.
+    pub fn take_missing(&mut self, idx: usize) -> Option<EngineError> {
+        self.stages[idx].sources.missing.take()
     }
 
     /// The files of the artifact, or none when its record is gone.
@@ -274,23 +287,12 @@ impl<'a> Resolver<'a> {
 }
 
 impl Known {
-    fn new(node: &Node, store: &Store, forced: bool) -> Result<Self, EngineError> {
+    fn new(node: &Node, sources: Sources, forced: bool) -> Self {
         let mut base = Manifest::new(node.stage.kind(), node.stage.version());
         for (name, json) in node.stage.params() {
             base.param(&name, &json);
         }
-        let declared = node.stage.sources().map_err(|source| EngineError::Source { stage: node.id.clone(), source })?;
-        let mut sources = Vec::with_capacity(declared.len());
-        for source in declared {
-            let digest = store.source_digest(&source.path).map_err(|error| EngineError::SourceDigest {
-                stage: node.id.clone(),
-                name: source.name.clone(),
-                source: error,
-            })?;
-            base.source(&source.name, &digest);
-            sources.push(ReadSource { name: source.name, path: source.path, digest });
-        }
-        Ok(Self { base, sources, forced, resolved: None, artifact: None, recorded_ns: 0, record: None, bytes: None })
+        Self { base, sources, forced, resolved: None, artifact: None, recorded_ns: 0, record: None, bytes: None }
     }
 
     fn forget_result(&mut self) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::{Metrics, Outcome, StageId};
-use pipeline_store::{LastStage, StoreError};
+use pipeline_store::{LastSources, LastStage, StoreError};
 
 use crate::plan::Decision;
 use crate::schedule::Phase;
@@ -54,6 +54,21 @@ impl State<'_, '_> {
             stages.extend(last.map(|last| (self.id(idx), last)));
         }
         Ok(stages)
+    }
+
+    /// The sources that the stages have now, as an update of the `last` ones; those that are not up to date, or whose sources are gone, keep what is remembered
+    /// of them.
+    pub fn last_sources(&self, mut last: BTreeMap<StageId, LastSources>) -> BTreeMap<StageId, LastSources> {
+        last.retain(|id, _| self.resolver.graph.position(id).is_some());
+        for idx in self.settled().filter(|&idx| self.resolver.sources(idx).missing.is_none()) {
+            let remembered = self.resolver.sources(idx).to_remember(&self.resolver.graph.nodes()[idx]);
+            if remembered.sources.is_empty() {
+                last.remove(&self.id(idx));
+            } else {
+                last.insert(self.id(idx), remembered);
+            }
+        }
+        last
     }
 
     /// The facts for whoever started the run.

@@ -10,12 +10,13 @@ use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, RunId, StageId
 use pipeline_store::{Circumstances, Last, Store, StoreError};
 
 use crate::journal::Journal;
-use crate::plan::{EngineError, PlanOptions, decide_all};
+use crate::plan::{Decision, EngineError, PlanOptions, check_sources, decide_all};
 use crate::provenance::{Origin, now_ms};
 use crate::readers::Readers;
 use crate::resolver::Resolver;
 use crate::retain::Keepers;
 use crate::runner::{End, Runner};
+use crate::sources::in_one_line;
 use crate::state::State;
 use crate::worker::Workshop;
 use crate::{Abandon, Adopted, Cancel, Graph};
@@ -91,7 +92,7 @@ pub struct RunSummary {
 /// A failure of a stage is no error here: the summary tells it.
 ///
 /// # Errors
-/// Before any work: when a source is missing, a forced stage is unknown, or the store cannot be used.
+/// Before any work: when a source of a stage that must run is missing (but with `keep_going`, where the stage fails), a forced stage is unknown, or the store cannot be used.
 /// At the end: when the run's history or what the stages have now could not be written.
 pub fn run(
     graph: &Graph,
@@ -104,9 +105,18 @@ pub fn run(
     let began = Instant::now();
     let mut resolver = Resolver::new(graph, store, &spec.path, &options.plan)?;
     let decided = decide_all(&mut resolver)?;
+    if !options.keep_going {
+        check_sources(&mut resolver, &decided)?;
+    }
     let mut journal = Journal::start(store, &spec.name, &spec.yaml, &spec.attachments, listen)?;
     journal.emit(journal.run_started(&spec.name, graph.nodes().iter().map(|node| node.id.clone()).collect(), options));
     options.adopted.iter().cloned().for_each(|adopted| journal.emit(adopted.into()));
+    for (idx, node) in graph.nodes().iter().enumerate() {
+        if let (Some(error), Decision::Reuse { .. }) = (&resolver.sources(idx).missing, &decided[idx].decision) {
+            let message = format!("{}; its remembered result is used", in_one_line(error));
+            journal.emit(Event::StageWarning { stage: node.id.clone(), message });
+        }
+    }
     let shop = Workshop { graph, store, cancel, origin: Origin::of(options), readers: Readers::default() };
     let (sender, receiver) = mpsc::channel();
     let keepers = Keepers { spec: &spec.path, forced: &options.plan.forced, others: None };
@@ -149,6 +159,11 @@ fn write_results(
     state.journal.write_metrics(metrics)?;
     let (run, stages) = (state.journal.run().clone(), state.last_stages()?);
     store.put_last(&spec.path, &Last::of_run(run, &spec.path, now_ms(), stages))?;
+    let former = store.last_sources(&spec.path);
+    let sources = state.last_sources(former.clone());
+    if sources != former {
+        store.put_last_sources(&spec.path, &sources)?;
+    }
     state.put_snapshot(store, spec)?;
     store.flush_sources()
 }

@@ -155,7 +155,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         let n_threads = self.n_threads_for_next();
         let resolver = &mut self.state.resolver;
         let (manifest, _) = resolver.resolved(idx).cloned().expect("a stage starts after its decision");
-        let sources = resolver.sources(idx).to_vec();
+        let sources = resolver.sources(idx).list().to_vec();
         let mut inputs = Vec::new();
         for (slot, &input) in self.shop.graph.nodes()[idx].inputs.keys().zip(self.shop.graph.inputs(idx)) {
             let tree = resolver.tree(input)?.cloned().expect("an input with bytes has a record");
@@ -249,6 +249,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             Outcome::Committed(committed) => self.committed(idx, *committed),
             Outcome::Published => self.state.settle(idx),
             Outcome::Unreadable(inputs) => self.state.inputs_lost(idx, inputs),
+            Outcome::OtherSources(sources) => self.state.sources_changed(idx, sources),
             Outcome::Unpublishable(message) => self.state.own_bytes_lost(idx, message),
             Outcome::Failed(failure, seconds) => self.state.fail(idx, failure, seconds),
             Outcome::Interrupted => self.state.interrupted(idx),

@@ -11,6 +11,7 @@ use crate::plan::{Decided, Decision};
 use crate::resolver::Resolver;
 use crate::retain::{Holdings, Keepers};
 use crate::schedule::{Phase, Pools, Schedule};
+use crate::sources::ReadSource;
 use crate::worker::{Committed, Failure};
 
 pub(crate) struct State<'a, 'env> {
@@ -107,6 +108,7 @@ impl<'a, 'env> State<'a, 'env> {
     /// The decision about a stage whose inputs are all up to date.
     pub fn decide(&mut self, idx: usize) -> Result<Decision, StoreError> {
         if !self.fresh[idx] {
+            self.resolver.look_again(idx);
             self.decisions[idx] = self.resolver.decide(idx)?;
             self.fresh[idx] = true;
         }
@@ -182,9 +184,12 @@ impl<'a, 'env> State<'a, 'env> {
         if self.n_starts[idx] == max_starts {
             return Err(Failure {
                 errors: vec![format!(
-                    "files of its inputs or of its own artifact vanished or were damaged {max_starts} times"
+                    "its sources, or files of its inputs or of its own artifact, changed, vanished or were damaged {max_starts} times"
                 )],
-                help: Some("see whether the disk is sound and whether something else changes the store".to_owned()),
+                help: Some(
+                    "see whether something writes its sources or changes the store, and whether the disk is sound"
+                        .to_owned(),
+                ),
                 is_bug: false,
             });
         }
@@ -249,6 +254,13 @@ impl<'a, 'env> State<'a, 'env> {
             self.resolver.bytes_lost(input);
             self.demand(input, idx);
         }
+    }
+
+    /// The sources of a stage are others than when it was decided about: it takes them as they are now.
+    pub fn sources_changed(&mut self, idx: usize, sources: Vec<ReadSource>) {
+        self.resolver.set_sources(idx, sources);
+        self.fresh[idx] = false;
+        self.schedule.set(idx, Phase::Open);
     }
 
     /// The stage's own bytes were found lost or damaged when its files were to be published.

@@ -125,7 +125,8 @@ impl State<'_, '_> {
         let mut contents = spec.files.clone();
         let graph = self.resolver.graph;
         for (idx, node) in graph.nodes().iter().enumerate() {
-            contents.extend(self.resolver.sources(idx).iter().map(|source| (source.path.clone(), source.digest)));
+            contents
+                .extend(self.resolver.sources(idx).list().iter().map(|source| (source.path.clone(), source.digest)));
             if node.publish.is_empty() {
                 continue;
             }

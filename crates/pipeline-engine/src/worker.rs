@@ -18,8 +18,8 @@ use pipeline_store::{KeyLock, OpenTree, OpenTreeError, Record, Store, StoreError
 use crate::host::{Host, Shards, leave_out_unmeasured};
 use crate::provenance::Origin;
 use crate::readers::{Open, Readers};
-use crate::resolver::ReadSource;
-use crate::{Cancel, Graph, Node};
+use crate::sources::{self, ReadSource};
+use crate::{Cancel, EngineError, Graph, Node};
 
 /// What all threads of a run share.
 pub(crate) struct Workshop<'a> {
@@ -75,6 +75,8 @@ pub(crate) enum Outcome {
     Published,
     /// Inputs, by position, whose bytes are lost or damaged, each with a message; the stage did not start.
     Unreadable(Vec<(usize, String)>),
+    /// The sources are others than when the stage was decided about; it did not start.
+    OtherSources(Vec<ReadSource>),
     /// The stage's own bytes are lost or damaged, so that nothing could be copied out.
     Unpublishable(String),
     /// The stage failed, after so many seconds.
@@ -111,6 +113,11 @@ pub(crate) fn work(shop: &Workshop<'_>, order: Order, sender: &Sender<Message>) 
         Err(NotOpened::Unreadable(inputs)) => return Outcome::Unreadable(inputs),
         Err(NotOpened::Store(error)) => return Outcome::Failed(error.into(), began.elapsed().as_secs_f64()),
     };
+    match sources::read(node, shop.store) {
+        Ok(sources) if sources == order.sources => {}
+        Ok(sources) => return Outcome::OtherSources(sources),
+        Err(error) => return Outcome::Failed(error.into(), began.elapsed().as_secs_f64()),
+    }
     let started = Event::StageStarted {
         stage: node.id.clone(),
         kind: node.stage.kind().to_owned(),
@@ -175,7 +182,6 @@ fn run_and_commit(
     sender: &Sender<Message>,
 ) -> Result<Committed, Failure> {
     let began = Instant::now();
-    check_sources(shop.store, &order.sources, "after the run began")?;
     let scratch = shop.store.scratch()?;
     let is_forced = order.why == RunReason::Forced;
     let host = Host::new(&node.id, shop.store, shop.cancel, &shop.origin, is_forced, sender.clone());
@@ -200,7 +206,7 @@ fn run_and_commit(
     // Whatever else went wrong: it may have been because of this.
     check_inputs(shop, node, order, inputs, began)?;
     let mut report = result?;
-    check_sources(shop.store, &order.sources, &format!("while `{}` read it", node.id))?;
+    check_sources(shop.store, &order.sources, node)?;
     leave_out_unmeasured(&mut report, &host);
     let worked = Instant::now();
     let shards = host.finish()?;
@@ -241,10 +247,10 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 }
 
 /// A result must not be remembered under the digest of something that the stage may not have read.
-fn check_sources(store: &Store, sources: &[ReadSource], when: &str) -> Result<(), Failure> {
+fn check_sources(store: &Store, sources: &[ReadSource], node: &Node) -> Result<(), Failure> {
     for ReadSource { path, digest, .. } in sources {
         if !store.source_unchanged(path, digest)? {
-            let message = format!("`{}` changed {when}", path.display());
+            let message = format!("`{}` changed while `{}` read it", path.display(), node.id);
             return Err(StageError::new(message).with_help("run again").into());
         }
     }
@@ -314,6 +320,17 @@ impl Failure {
 impl From<StageError> for Failure {
     fn from(error: StageError) -> Self {
         Self { errors: chain(&error), help: error.help, is_bug: false }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let help = match &error {
+            EngineError::Source { source, .. } => source.help.clone(),
+            EngineError::SourceDigest { source, .. } | EngineError::Store(source) => source.help(),
+            EngineError::UnknownStage { .. } => None,
+        };
+        Self { errors: chain(&error), help, is_bug: false }
     }
 }
 

@@ -8,12 +8,16 @@
 //! assert_eq!(error.to_string(), "it is a device and not a regular file");
 //! ```
 
+mod writers;
+
 use std::fs::{File, FileType, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+
+pub use writers::is_open_for_writing;
 
 /// Why a file is not read, though the operating system would.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -201,6 +201,10 @@ impl Stage for DecodeImages {
         Ok(vec![Source { name: "path".into(), path: path.to_owned() }])
     }
 
+    fn looked_for(&self) -> Vec<PathBuf> {
+        vec![self.params.path.path().to_owned()]
+    }
+
     fn fills_threads(&self) -> bool {
         true
     }

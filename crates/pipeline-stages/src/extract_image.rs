@@ -170,6 +170,10 @@ impl Stage for ExtractImage {
         self.params.model.places(&self.search, image::image_model_places)
     }
 
+    fn looked_for(&self) -> Vec<PathBuf> {
+        vec![self.params.model.path().to_owned()]
+    }
+
     fn uses_device(&self) -> bool {
         true
     }

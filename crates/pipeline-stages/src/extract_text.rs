@@ -210,6 +210,10 @@ impl Stage for ExtractText {
         self.params.model.places(&self.search, text::text_model_places)
     }
 
+    fn looked_for(&self) -> Vec<PathBuf> {
+        vec![self.params.model.path().to_owned()]
+    }
+
     fn uses_device(&self) -> bool {
         true
     }

@@ -1,6 +1,7 @@
 //! `load-queries`: MUGE query lines to Parquet.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
@@ -69,6 +70,10 @@ impl Stage for LoadQueries {
         let path = self.params.path.path();
         must_be_a_file(path, "path", "the query file", "a MUGE query file such as MR_valid_queries.jsonl")?;
         Ok(vec![Source { name: "path".into(), path: path.to_owned() }])
+    }
+
+    fn looked_for(&self) -> Vec<PathBuf> {
+        vec![self.params.path.path().to_owned()]
     }
 
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {

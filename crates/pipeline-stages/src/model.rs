@@ -34,6 +34,11 @@ impl ModelName {
         self.0.written()
     }
 
+    /// The absolute path that the name is, or would be if it were no bare name.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
     /// What decides which files the model has: what `looked_at` tells of its name, and the path that would make it no
     /// bare name.
     pub(crate) fn places(

@@ -47,12 +47,6 @@ pub enum StoreError {
         /// Where it leads.
         target: String,
     },
-    /// Folders that contain each other through symbolic links.
-    #[error("the symbolic link `{}` leads back to a folder above it", path.display())]
-    Loop {
-        /// The link.
-        path: PathBuf,
-    },
     /// A file name that no tree can hold.
     #[error("`{}` cannot name a file of an artifact: names are UTF-8, relative and without `..`", path.display())]
     Name {
@@ -98,7 +92,6 @@ impl StoreError {
             Self::Link { .. } => {
                 Some("leave a copy in its place (`cp -L`), or let it lead to another output by a relative path".into())
             }
-            Self::Loop { .. } => Some("remove the link".into()),
             Self::Name { .. } => Some("rename the file".into()),
             Self::RunDamaged { folder, .. } => Some(format!(
                 "other runs are not affected; if it cannot be read, check who owns `{}`, and if it was changed, bring the \
@@ -110,6 +103,12 @@ impl StoreError {
             }
             Self::NotFinite { .. } => None,
         }
+    }
+
+    /// True when a file or folder is not there.
+    pub fn is_not_found(&self) -> bool {
+        let Self::Io { source, .. } = self else { return false };
+        matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
     }
 
     /// True when the store cannot be written at all, though it may be read.

@@ -9,7 +9,16 @@ use pipeline_core::{ArtifactDigest, Digest, Key, RunId};
 const STORE_PREFIX: &str = "store-v";
 
 /// The folder of this version of the on-disk format.
-const STORE_FOLDER: &str = "store-v1";
+pub(crate) const STORE_FOLDER: &str = "store-v1";
+
+/// The folder with what each spec's stages had last.
+const LAST_FOLDER: &str = "last";
+
+/// The folder with the history of runs.
+const RUNS_FOLDER: &str = "runs";
+
+/// All that a store has in its folder.
+pub(crate) const PARTS: [&str; 3] = [STORE_FOLDER, LAST_FOLDER, RUNS_FOLDER];
 
 /// True if a folder of this name holds a store of a later format.
 pub(crate) fn is_newer_store(name: &str) -> bool {
@@ -98,6 +107,11 @@ impl Layout {
         self.store.join("sources").join("memo-v1")
     }
 
+    /// What each spec's stages read last.
+    pub(crate) fn last_sources(&self, absolute_spec: &Path) -> PathBuf {
+        self.store.join("sources").join(format!("last-{}.json", spec_digest(absolute_spec)))
+    }
+
     /// What a run of each spec saw that left it up to date.
     pub(crate) fn snapshot(&self, absolute_spec: &Path) -> PathBuf {
         self.snapshots().join(format!("{}.json", spec_digest(absolute_spec)))
@@ -109,7 +123,7 @@ impl Layout {
 
     /// The history of runs: one folder a run.
     pub(crate) fn runs(&self) -> PathBuf {
-        self.artifacts.join("runs")
+        self.artifacts.join(RUNS_FOLDER)
     }
 
     /// The number of the last run.
@@ -123,7 +137,7 @@ impl Layout {
 
     /// What each spec's stages had last.
     pub(crate) fn lasts(&self) -> PathBuf {
-        self.artifacts.join("last")
+        self.artifacts.join(LAST_FOLDER)
     }
 
     pub(crate) fn last(&self, absolute_spec: &Path) -> PathBuf {

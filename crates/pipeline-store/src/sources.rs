@@ -1,14 +1,17 @@
 //! Digests of sources, remembered so that a file that was not touched is not read again.
 
-use std::fs;
+use std::collections::HashMap;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pipeline_core::{Digest, FileEntry, Tree};
+use pipeline_core::Digest;
+use rayon::prelude::*;
 
-use crate::durable::{Durability, list_folder, read_if_there, write_whole};
+use crate::durable::{Durability, read_if_there, write_whole};
 use crate::error::At;
+use crate::folder::{self, Member};
 use crate::memo::{Entries, Identity, Remembered, from_bytes, to_bytes};
 use crate::objects::digest_of;
 use crate::{Store, StoreError};
@@ -16,10 +19,18 @@ use crate::{Store, StoreError};
 /// An entry whose file is gone is forgotten after this time, in nanoseconds: 90 days.
 const FORGOTTEN_AFTER_NS: i64 = 90 * 24 * 3600 * 1_000_000_000;
 
+/// After this time the kernel has put what was written through a map on the disk by itself (by default it takes 35 s).
+const WRITTEN_BACK_AFTER: Duration = Duration::from_secs(120);
+
+/// How often a source that changes while it is read is begun again.
+const MAX_READS: usize = 2;
+
 /// The memory of sources of one store handle.
 #[derive(Debug)]
 pub(crate) struct Sources {
     memo: PathBuf,
+    /// The store's folder: never part of a source.
+    artifacts: PathBuf,
     /// Read from the memo when it is first asked for.
     known: OnceLock<Mutex<Known>>,
 }
@@ -31,34 +42,30 @@ struct Known {
     learnt: Entries,
 }
 
-/// How a source's digest is looked for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Look {
-    /// Read what was touched.
-    Read,
-    /// Answer none for what was touched.
-    Untouched,
-}
-
 impl Store {
     /// Returns the content digest of a source. A file that was not touched since it was last read is not read.
     ///
-    /// The digest of a folder is that of the tree of all files below it, in a domain of its own; symbolic links are
-    /// followed.
+    /// The digest of a folder is that of all files below it, hidden ones included, but for what ignore rules name (caches,
+    /// version control, editors' files and the patterns of `.pipelineignore`) and for the store itself. Links are followed;
+    /// one that leads nowhere, or to a folder whose files count already, enters by what it points to.
     ///
     /// # Errors
     /// When it cannot be read, or keeps changing while it is.
     pub fn source_digest(&self, path: &Path) -> Result<Digest, StoreError> {
-        let digest = self.sources().digest(path, Look::Read)?;
-        digest.ok_or_else(|| StoreError::ChangesWhileRead { path: path.to_owned() })
+        self.sources().digest(path)
     }
 
-    /// True if nothing at `path` was touched since this handle took `digest` of it: asked after a stage has read it.
+    /// True if the content of `path` is that of `digest`: asked after a stage has read it. What was touched is read again.
     ///
     /// # Errors
-    /// When it cannot be read any more.
+    /// When it is there and cannot be read.
     pub fn source_unchanged(&self, path: &Path, digest: &Digest) -> Result<bool, StoreError> {
-        Ok(self.sources().digest(path, Look::Untouched)? == Some(*digest))
+        match self.source_digest(path) {
+            Ok(found) => Ok(found == *digest),
+            Err(StoreError::ChangesWhileRead { .. }) => Ok(false),
+            Err(error) if error.is_not_found() => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Writes what was learnt about sources, together with what other processes wrote. A store that cannot be written
@@ -77,73 +84,52 @@ impl Store {
 }
 
 impl Sources {
-    pub(crate) fn new(memo: PathBuf) -> Self {
-        Self { memo, known: OnceLock::new() }
+    pub(crate) fn new(memo: PathBuf, artifacts: PathBuf) -> Self {
+        Self { memo, artifacts, known: OnceLock::new() }
     }
 
-    fn digest(&self, path: &Path, look: Look) -> Result<Option<Digest>, StoreError> {
+    fn digest(&self, path: &Path) -> Result<Digest, StoreError> {
         let path = std::path::absolute(path).at("find", path)?;
         let metadata = fs::metadata(&path).at("read", &path)?;
-        if metadata.is_dir() {
-            let mut tree = Tree::default();
-            let mut above = Vec::new();
-            Ok(self.add_folder(&path, "", &mut tree, &mut above, look)?.then(|| tree.source_digest()))
-        } else {
-            Ok(self.file_digest(&path, &metadata, look)?.map(|entry| entry.digest))
-        }
+        if metadata.is_dir() { self.folder_digest(&path) } else { self.file_digest(&path, &metadata) }
     }
 
-    /// Adds all files below `folder`; returns false when one was touched that must not be.
-    fn add_folder(
-        &self,
-        folder: &Path,
-        prefix: &str,
-        tree: &mut Tree,
-        above: &mut Vec<PathBuf>,
-        look: Look,
-    ) -> Result<bool, StoreError> {
-        let real = folder.canonicalize().at("read", folder)?;
-        if above.contains(&real) {
-            return Err(StoreError::Loop { path: folder.to_owned() });
-        }
-        above.push(real);
-        for entry in list_folder(folder)? {
-            let path = entry.path();
-            let name = entry.file_name().into_string().map_err(|_| StoreError::Name { path: path.clone() })?;
-            let name = format!("{prefix}{name}");
-            let metadata = fs::metadata(&path).at("read", &path)?;
-            if metadata.is_dir() {
-                if !self.add_folder(&path, &format!("{name}/"), tree, above, look)? {
-                    return Ok(false);
+    fn folder_digest(&self, folder: &Path) -> Result<Digest, StoreError> {
+        for _ in 0..MAX_READS {
+            let members = folder::members(folder, &self.artifacts)?;
+            let digest_of = |(name, member): (&Vec<u8>, &Member)| match member {
+                Member::File(path) => {
+                    let metadata = fs::metadata(path).at("read", path)?;
+                    Ok(Some((name.clone(), self.file_digest(path, &metadata)?)))
                 }
-            } else {
-                let Some(entry) = self.file_digest(&path, &metadata, look)? else { return Ok(false) };
-                tree.files.insert(name, entry);
+                Member::Dangling(_) | Member::Same(_) => Ok(None),
+            };
+            match members.par_iter().filter_map(|member| digest_of(member).transpose()).collect() {
+                Ok::<HashMap<_, _>, _>(digests) => return Ok(folder::digest(&members, |name| digests[name])),
+                // A file went away after its folder was listed.
+                Err(error) if StoreError::is_not_found(&error) => {}
+                Err(error) => return Err(error),
             }
         }
-        above.pop();
-        Ok(true)
+        Err(StoreError::ChangesWhileRead { path: folder.to_owned() })
     }
 
-    fn file_digest(&self, path: &Path, metadata: &fs::Metadata, look: Look) -> Result<Option<FileEntry>, StoreError> {
+    fn file_digest(&self, path: &Path, metadata: &fs::Metadata) -> Result<Digest, StoreError> {
         if !metadata.is_file() {
             return Err(StoreError::NotAFile { path: path.to_owned() });
         }
         let identity = Identity::of(metadata);
-        let remembered =
-            self.known().entries.get(path.as_os_str()).copied().filter(|remembered| remembered.identity == identity);
-        match remembered {
-            Some(remembered) if remembered.is_trusted() => Ok(Some(entry(&remembered))),
-            None if look == Look::Untouched => Ok(None),
-            _ => self.read_file(path).map(|remembered| Some(entry(&remembered))),
-        }
+        let is_as_remembered = |remembered: &Remembered| remembered.identity == identity && remembered.is_trusted();
+        let remembered = self.known().entries.get(path.as_os_str()).copied().filter(is_as_remembered);
+        remembered.map_or_else(|| self.read_file(path), |remembered| Ok(remembered.digest))
     }
 
     /// Hashes a file; once more when it changed meanwhile.
-    fn read_file(&self, path: &Path) -> Result<Remembered, StoreError> {
-        for _ in 0..2 {
+    fn read_file(&self, path: &Path) -> Result<Digest, StoreError> {
+        for _ in 0..MAX_READS {
             let taken_ns = now_ns();
             let file = pipeline_files::open(path).at("read", path)?;
+            let may_change_unseen = may_change_unseen(&file, path)?;
             let identity = Identity::of(&file.metadata().at("read", path)?);
             let digest = match digest_of(&file, identity.bytes, path) {
                 Err(StoreError::ChangesWhileRead { .. }) => continue,
@@ -151,9 +137,10 @@ impl Sources {
             };
             let after = fs::metadata(path).at("read", path)?;
             if Identity::of(&after) == identity {
-                let remembered = Remembered { identity, taken_ns, digest };
-                self.known().learn(path, remembered);
-                return Ok(remembered);
+                if !may_change_unseen {
+                    self.known().learn(path, Remembered { identity, taken_ns, digest });
+                }
+                return Ok(digest);
             }
         }
         Err(StoreError::ChangesWhileRead { path: path.to_owned() })
@@ -187,8 +174,21 @@ impl Known {
     }
 }
 
-fn entry(remembered: &Remembered) -> FileEntry {
-    FileEntry::new(remembered.digest, remembered.identity.bytes)
+/// True if the file may get another content and keep its times: somebody has it open for writing, and the pages of a memory
+/// map that are written already leave no further trace.
+///
+/// Where the system does not say who has it open, what was written lately is put on the disk first: the next write to such
+/// a page then changes the times.
+fn may_change_unseen(file: &File, path: &Path) -> Result<bool, StoreError> {
+    if let Some(is_written) = pipeline_files::is_open_for_writing(file) {
+        return Ok(is_written);
+    }
+    let modified = file.metadata().at("read", path)?.modified().at("read", path)?;
+    if modified.elapsed().is_ok_and(|age| age < WRITTEN_BACK_AFTER) {
+        // Refused by some network file systems, where nothing is known of maps anyway.
+        let _ = file.sync_data();
+    }
+    Ok(false)
 }
 
 pub(crate) fn now_ns() -> i64 {
@@ -226,8 +226,8 @@ mod tests {
         assert_eq!(digests, expect);
         assert!(third.source_unchanged(&path, &expect[0]).unwrap());
 
-        fs::File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        assert!(!third.source_unchanged(&path, &expect[0]).unwrap());
+        File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(!third.source_unchanged(&path, &expect[0]).unwrap(), "what was touched is read again");
         assert_eq!(third.source_digest(&path).unwrap(), Digest::of(b"rows"));
     }
 

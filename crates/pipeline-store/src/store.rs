@@ -47,7 +47,7 @@ impl Store {
             }
         }
         let layout = Layout::new(artifacts);
-        let sources = Sources::new(layout.source_memo());
+        let sources = Sources::new(layout.source_memo(), layout.artifacts().to_owned());
         Ok(Self { inner: Arc::new(Inner { layout, sources, session: Mutex::new(None) }) })
     }
 

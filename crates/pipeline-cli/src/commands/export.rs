@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pipeline_core::StageId;
-use pipeline_engine::{Plan, PlanOptions};
+use pipeline_engine::Plan;
 use pipeline_stages::{Format, Side, VectorFormat, Vectors};
 use pipeline_store::OpenTree;
 
@@ -23,7 +23,7 @@ use crate::whole_file;
 pub fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = Opened::open(&args.spec)?;
     let stage = opened.stage(&args.stage)?;
-    let export = Export { args, plan: opened.plan(&PlanOptions::default())?, opened: &opened, terminal };
+    let export = Export { args, plan: opened.plan_what_is_there()?, opened: &opened, terminal };
     match (args.format, export.format_of(&stage)) {
         (Some(ExportFormat::Tensorboard), _) | (None, Format::Projection) => export.events(&stage)?,
         (format, Format::TextFeatures) => export.features(&stage, Side::Text, vector_format(format))?,

@@ -3,7 +3,7 @@
 //! JSON: `{stage, folder, artifact, files: {name: {digest, bytes}}}`.
 
 use pipeline_core::StageId;
-use pipeline_engine::{Decision, Plan, PlanOptions};
+use pipeline_engine::{Decision, Plan};
 use pipeline_store::{OpenTree, Record};
 
 use crate::args::PathArgs;
@@ -40,7 +40,7 @@ pub fn run(args: &PathArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 /// # Errors
 /// When the stage would run or depends on one that would.
 pub fn up_to_date(opened: &Opened, stage: &StageId) -> Result<Record, Failure> {
-    let plan = opened.plan(&PlanOptions::default())?;
+    let plan = opened.plan_what_is_there()?;
     record_in(&plan, opened, stage)
 }
 

@@ -1,7 +1,8 @@
 //! A plan as a table or as JSON, for `status` and `run --dry-run`.
 //!
 //! JSON: `{spec, file, compared_with, n_reuse, n_run, n_depends, stages: [{stage, kind, decision, why, on, key, artifact,
-//! unpublished, warnings, last_seconds}]}`, where `decision` is `reuse`, `run` or `depends`.
+//! unpublished, warnings, last_seconds, missing?}]}`, where `decision` is `reuse`, `run` or `depends`, and `missing` says which
+//! source is gone.
 
 use std::borrow::Cow;
 
@@ -37,6 +38,8 @@ struct StageJson<'a> {
     /// Those of the run that computed a reused result.
     warnings: &'a [String],
     last_seconds: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<&'a str>,
 }
 
 /// A decision as JSON shows it, here and in `pipeline why`.
@@ -112,8 +115,16 @@ pub fn show(opened: &Opened, plan: &Plan, json: bool, terminal: &Terminal) -> Re
         table.row(vec![stage.id.to_string(), word(&stage.decision).to_owned(), last, reason(stage)]);
     }
     terminal.data(&table.render(terminal.out, terminal.out_width()))?;
+    tell_missing(plan, terminal);
     terminal.remark(&summary(plan, counts));
     Ok(())
+}
+
+/// Warns of sources that are gone.
+pub fn tell_missing(plan: &Plan, terminal: &Terminal) {
+    for missing in plan.stages.iter().filter_map(|stage| stage.missing.as_ref()) {
+        terminal.remark(&format!("warning: {missing}; what is remembered of it is used"));
+    }
 }
 
 /// The decision in one word.
@@ -186,6 +197,7 @@ fn to_json<'a>(opened: &'a Opened, plan: &'a Plan, counts: Counts) -> PlanJson<'
             _ => &[],
         },
         last_seconds: stage.last_seconds,
+        missing: stage.missing.as_deref(),
     });
     PlanJson {
         spec: &opened.spec.name,

@@ -9,7 +9,7 @@ use pipeline_store::{Record, Store};
 use serde::Serialize;
 
 use crate::args::WhyArgs;
-use crate::commands::planned::{DecisionJson, decision_reason};
+use crate::commands::planned::{DecisionJson, decision_reason, tell_missing};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{counted, duration};
@@ -50,6 +50,7 @@ pub fn run(args: &WhyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = Opened::open(&args.spec)?;
     let stage = opened.stage(&args.stage)?;
     let plan = opened.plan(&PlanOptions::default())?;
+    tell_missing(&plan, terminal);
     let why = pipeline_engine::why(&opened.graph, &plan, &stage).expect("the stage was found in the graph");
     if args.json.json {
         terminal.json(&to_json(&stage, &why))?;

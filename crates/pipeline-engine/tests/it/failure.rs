@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pipeline_core::{Event, Outcome, StageError};
 use pipeline_engine::Abandon;
@@ -162,7 +163,7 @@ fn a_source_that_changes_while_a_stage_reads_it_fails_the_stage() {
 }
 
 #[test]
-fn a_source_that_changes_before_its_stage_starts_is_not_read() {
+fn a_source_that_changes_before_its_stage_begins_is_taken_as_it_is_then() {
     let world = world();
     let source = world.write("rows.tsv", "old");
     let path = source.clone();
@@ -170,9 +171,86 @@ fn a_source_that_changes_before_its_stage_starts_is_not_read() {
         fs::write(&path, "new").unwrap();
         write(context, "")
     });
-    let reader = part("reader").input("slow").source(source);
-    let ran = world.run(&[slow.clone(), reader.clone()]);
-    assert!(ran.errors().ends_with("rows.tsv` changed after the run began (run again)\n"), "{}", ran.errors());
-    assert_eq!(ran.log, "slow");
-    world.expect(&[slow, reader], "reader");
+    let reader = part("reader").input("slow").source(source.clone()).publish("out.txt", world.path("out.txt"));
+    world.expect(&[slow.clone(), reader.clone()], "slow reader");
+    assert_eq!(world.read("out.txt"), "new");
+    world.expect(&[slow.clone(), reader.clone()], "");
+
+    // What it is then may be what it was in an earlier run.
+    let idle = part("slow").param("again", 1).work(|context| write(context, "other"));
+    fs::write(&source, "old").unwrap();
+    world.expect(&[slow.clone().param("again", 2), reader.clone()], "slow");
+    assert_eq!(world.read("out.txt"), "new");
+    world.expect(&[idle, reader], "slow reader");
+}
+
+#[test]
+fn a_source_that_is_edited_while_its_stage_waits_in_line_is_taken_as_it_is_then() {
+    let mut world = world();
+    world.options.n_jobs = 1;
+    let source = world.write("rows.tsv", "old");
+    let path = source.clone();
+    let first = part("first").work(move |context| {
+        fs::write(&path, "new").unwrap();
+        write(context, "")
+    });
+    let second = part("second").source(source).publish("out.txt", world.path("out.txt"));
+    let parts = [first, second];
+    let spec = pipeline_engine::SpecInfo { circumstances: None, ..world.spec() };
+    let ran = world.run_with(&parts, &spec, &mut |_| {});
+    assert_eq!((ran.log.as_str(), world.read("out.txt").as_str()), ("first second", "new"));
+    world.expect(&parts, "");
+}
+
+#[test]
+fn work_is_kept_when_only_the_times_or_links_of_a_source_changed_meanwhile() {
+    for meddle in [
+        |path: &Path| fs::File::open(path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap(),
+        |path: &Path| fs::hard_link(path, path.with_extension("backup")).unwrap(),
+        |path: &Path| fs::write(path, "rows").unwrap(),
+        |path: &Path| {
+            fs::write(path.with_extension("new"), "rows").unwrap();
+            fs::rename(path.with_extension("new"), path).unwrap();
+        },
+    ] {
+        let world = world();
+        let source = world.write("rows.tsv", "rows");
+        let path = source.clone();
+        let reader = part("a").source(source).work(move |context| {
+            meddle(&path);
+            write(context, "of rows")
+        });
+        world.expect(std::slice::from_ref(&reader), "a");
+        world.expect(&[reader], "");
+    }
+}
+
+#[test]
+fn a_source_that_is_gone_stops_only_a_stage_that_must_read_it() {
+    let mut world = world();
+    let [raw, other] = ["raw.tsv", "other.tsv"].map(|name| world.write(name, name));
+    let features = part("features").source(raw.clone()).source(other.clone());
+    let train = part("train").input("features");
+    world.expect(&[features.clone(), train.clone()], "features train");
+    fs::remove_file(&raw).unwrap();
+
+    let ran = world.expect(&[features.clone(), train.clone()], "");
+    assert!(ran.warnings().starts_with("features: "), "{}", ran.warnings());
+    assert!(ran.warnings().contains("no `raw.tsv`"), "{}", ran.warnings());
+    world.expect(&[features.clone(), train.clone().param("keep", 3)], "train");
+    // Remembered also after a run in which it was gone.
+    world.expect(&[features.clone(), train.clone().param("keep", 4)], "train");
+
+    // Another param, another source that changed, or another name needs what is gone.
+    let must_read = |world: &World, features: Part| world.plan(&[features, train.clone()]).unwrap_err().to_string();
+    assert_eq!(must_read(&world, features.clone().param("keep", 2)), "the sources of stage `features` are not there");
+    let elsewhere = part("features").source(world.path("raw2.tsv")).source(other.clone());
+    assert_eq!(must_read(&world, elsewhere), "the sources of stage `features` are not there");
+    fs::write(&other, "edited").unwrap();
+    assert_eq!(must_read(&world, features.clone()), "the sources of stage `features` are not there");
+
+    world.options.keep_going = true;
+    let ran = world.run_with(&[features, train, part("apart")], &world.spec(), &mut |_| {});
+    assert_eq!((ran.failed().as_str(), ran.skipped().as_str(), ran.log.as_str()), ("features", "train", "apart"));
+    assert!(ran.errors().ends_with("there is no `raw.tsv` (put it there)\n"), "{}", ran.errors());
 }

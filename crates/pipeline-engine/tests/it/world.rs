@@ -157,6 +157,10 @@ impl Stage for TestStage {
         self.part.sources.iter().map(source).collect()
     }
 
+    fn looked_for(&self) -> Vec<PathBuf> {
+        self.part.sources.clone()
+    }
+
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
         self.log.lock().unwrap().push(self.part.id.clone());
         if let Some(work) = &self.part.work {

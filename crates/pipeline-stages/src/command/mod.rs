@@ -95,6 +95,10 @@ impl Stage for CommandStage {
         true
     }
 
+    fn looked_for(&self) -> Vec<PathBuf> {
+        self.params.sources.iter().map(|path| path.path().to_owned()).collect()
+    }
+
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
         let printed = tries::run(self, context)?;
         outputs::keep(&self.params.run[0], &self.params.outputs, context.scratch, &printed.quote())?;

@@ -208,6 +208,10 @@ impl Stage for ImportFeatures {
         files::places(self.params.path.path())
     }
 
+    fn looked_for(&self) -> Vec<PathBuf> {
+        self.params.ids.iter().chain([&self.params.path]).map(|path| path.path().to_owned()).collect()
+    }
+
     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let mut rows = Rows::read(self, context)?;

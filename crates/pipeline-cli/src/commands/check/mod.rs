@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pipeline_engine::PlanOptions;
 use serde_json::json;
 
 use crate::args::CheckArgs;
@@ -37,7 +36,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, format!("`{}` checks nothing", opened.spec.file.display()))
             .with_help("add to the spec, for example: `check: { mean_recall: { max_drop: 0.002 } }`"));
     }
-    let plan = opened.plan(&PlanOptions::default())?;
+    let plan = opened.plan_what_is_there()?;
     let measurements = Measurements::of(&opened.graph, &plan);
     let path = baseline::path_of(&opened.spec);
     if args.accept {
