@@ -69,10 +69,14 @@ pub fn build_stages(
     environment: Environment,
     guards: &Guards,
 ) -> Result<(Vec<Box<dyn Stage>>, Settings), SpecError> {
-    let model_search = locate::model_search(spec, &environment);
-    let settings = Settings { model_search, environment, guards: guards.clone() };
+    let settings = settings(spec, environment, guards);
     let stages = pipeline_stages::build(spec, &settings)?;
     Ok((stages, settings))
+}
+
+/// What the stages of a spec are told beside it.
+pub fn settings(spec: &PipelineSpec, environment: Environment, guards: &Guards) -> Settings {
+    Settings { model_search: locate::model_search(spec, &environment), environment, guards: guards.clone() }
 }
 
 /// What runs the programs of `command` stages: this very program, also when another has taken its place on the disk.

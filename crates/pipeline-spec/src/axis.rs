@@ -1,9 +1,11 @@
 //! An axis of a sweep: a target and the values to try, from `sweep:` or from `--axis STAGE.params.NAME=[VALUE, …]`.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::node::Same;
 use crate::overrides::{assignment, section};
 use crate::{Node, Override, Spanned, SpecError, Value};
 
@@ -29,10 +31,9 @@ impl Axis {
         if items.is_empty() {
             return Err(SpecError::at(&values.span, format!("{what} has no values")));
         }
-        for (idx, item) in items.iter().enumerate() {
-            if items[..idx].iter().any(|earlier| earlier.is_same(item)) {
-                return Err(SpecError::at(&item.span, format!("{what} has {} twice", item.describe())));
-            }
+        let mut earlier = HashSet::with_capacity(items.len());
+        if let Some(item) = items.iter().find(|item| !earlier.insert(Same(item))) {
+            return Err(SpecError::at(&item.span, format!("{what} has {} twice", item.describe())));
         }
         Ok(Self { target, values: items })
     }

@@ -64,6 +64,15 @@ pub(crate) fn check_keys(entries: &Entries, known: &[&str]) -> Result<(), SpecEr
     }
 }
 
+/// Refuses a key that a stage does not have: it may be meant as a param.
+fn check_stage_keys(entries: &Entries) -> Result<(), SpecError> {
+    check_keys(entries, STAGE_KEYS).map_err(|error| {
+        let help = error.help.as_deref().filter(|help| help.starts_with("known are"));
+        let help = help.map(|help| format!("{help}; what its kind is to know stands below `params`"));
+        SpecError { help: help.or(error.help.clone()), ..error }
+    })
+}
+
 /// The entries of a map; nothing counts as an empty one.
 pub(crate) fn into_map(node: Node, what: impl Display) -> Result<Entries, SpecError> {
     match node.value {
@@ -116,7 +125,7 @@ fn stage(
     vars: &Vars,
 ) -> Result<StageSpec, SpecError> {
     let entries = into_map(node, format_args!("stage `{id}`"))?;
-    check_keys(&entries, STAGE_KEYS)?;
+    check_stage_keys(&entries)?;
     let mut kind = None;
     let mut inputs = Vec::new();
     let mut params = Node::new(Value::Map(Vec::new()), span.clone());
@@ -147,7 +156,10 @@ fn stage(
             key => unreachable!("BUG: `{key}` passed the check of a stage's keys"),
         }
     }
-    let kind = kind.ok_or_else(|| SpecError::at(&span, format!("stage `{id}` has no `kind`")))?;
+    let kind = kind.ok_or_else(|| {
+        SpecError::at(&span, format!("stage `{id}` has no `kind`"))
+            .with_help("`kind` says what it does; a spec that only changes a stage of another one `extends` that one")
+    })?;
     Ok(StageSpec { id: id.clone(), span, kind, inputs, params, retain, pool, publish })
 }
 

@@ -9,7 +9,7 @@ use pipeline_core::Digest;
 use crate::build::{SPEC_KEYS, build, check_keys, into_text};
 use crate::path::{absolute, clean};
 use crate::source::SpecFile;
-use crate::{Axis, Node, Override, PipelineSpec, Span, SpecError, Value, merge, yaml};
+use crate::{Axis, Node, Override, PipelineSpec, Span, SpecError, Value, merge, nearest, yaml};
 
 /// How many specs may extend each other in a row.
 const MAX_EXTENDS: usize = 16;
@@ -42,6 +42,14 @@ impl Draft {
     /// When a file cannot be read or is no YAML, or they do not fit on each other.
     pub fn read(path: &Path) -> Result<Self, SpecError> {
         Self::of(read_layer(path, None)?)
+    }
+
+    /// The draft without its sweep: what the points of a sweep are built from, none of which has one.
+    pub fn without_sweep(mut self) -> Self {
+        if let Value::Map(sections) = &mut self.root.value {
+            sections.retain(|(key, _)| key.value != "sweep");
+        }
+        self
     }
 
     /// Lays `overrides` over the spec in their order, adds `axes` to its sweep, and checks it.
@@ -115,7 +123,7 @@ fn merge_extended(
         if files.len() > MAX_EXTENDS {
             return Err(SpecError::at(&span, format!("more than {MAX_EXTENDS} specs extend each other")));
         }
-        let Layer { file, mut root, read, .. } = read_layer(&shown, Some(&span))?;
+        let Layer { file, mut root, read, .. } = read_layer(&shown, Some((&written, &span)))?;
         read_files.extend(read);
         if let Some(idx) = files.iter().position(|earlier| is_same_file(earlier, &file)) {
             let names = files[idx..].iter().chain([&file]).map(|file| file.display().to_string());
@@ -155,18 +163,24 @@ fn take_head(root: &mut Node) -> Result<Head, SpecError> {
     Ok(head)
 }
 
-/// Reads a file; `extends_span` is where another one names it.
-fn read_layer(path: &Path, extends_span: Option<&Span>) -> Result<Layer, SpecError> {
+/// Reads a file; `extends` is how another one names it, and where.
+fn read_layer(path: &Path, extends: Option<(&str, &Span)>) -> Result<Layer, SpecError> {
     let unreadable = |error: std::io::Error| {
         let error = match error.kind() {
             ErrorKind::FileTooLarge => {
                 SpecError::new(format!("`{}` is longer than {} MiB", path.display(), MAX_BYTES >> 20))
                     .with_help("a spec holds no data: name the file that has it")
             }
+            ErrorKind::NotFound => {
+                let near = extends.and_then(|(written, _)| Some(Path::new(written).with_file_name(existing_spec(path)?)));
+                let help = near.map(|near| format!("did you mean `{}`?", near.display()));
+                let error = SpecError::new(format!("cannot read `{}`", path.display())).with_source(error);
+                SpecError { help, ..error }
+            }
             _ => SpecError::new(format!("cannot read `{}`", path.display())).with_source(error),
         };
-        match extends_span {
-            Some(span) => error.or_at(span),
+        match extends {
+            Some((_, span)) => error.or_at(span),
             None => error,
         }
     };
@@ -179,6 +193,17 @@ fn read_layer(path: &Path, extends_span: Option<&Span>) -> Result<Layer, SpecErr
         }
         Err(error) => Err(not_utf8(error.as_bytes(), error.utf8_error().valid_up_to(), path)),
     }
+}
+
+/// The name of a spec in the folder of `path` that may be meant by it.
+fn existing_spec(path: &Path) -> Option<String> {
+    let wanted = path.file_name()?.to_str()?;
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names = std::fs::read_dir(folder).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
+    let mut specs: Vec<String> = names.filter(|name| name.ends_with(".yaml") || name.ends_with(".yml")).collect();
+    specs.sort();
+    let with_ending = specs.iter().find(|name| name.rsplit_once('.').is_some_and(|(stem, _)| stem == wanted));
+    with_ending.cloned().or_else(|| nearest(wanted, specs.iter().map(String::as_str)).map(str::to_owned))
 }
 
 fn parse_layer(text: String, path: &Path) -> Result<Layer, SpecError> {

@@ -1,5 +1,7 @@
 //! Any YAML value with where it stands.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::mem::discriminant;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -107,6 +109,42 @@ impl Node {
             Value::List(items) => items.iter_mut().for_each(|item| item.set_folder(folder)),
             Value::Map(entries) => entries.iter_mut().for_each(|(_, node)| node.set_folder(folder)),
             _ => {}
+        }
+    }
+}
+
+/// A value among others that are looked up by what they are: two are equal if [`Node::is_same`] says so.
+pub(crate) struct Same<'a>(pub(crate) &'a Node);
+
+impl PartialEq for Same<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is_same(other.0)
+    }
+}
+
+impl Eq for Same<'_> {}
+
+impl Hash for Same<'_> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        discriminant(&self.0.value).hash(state);
+        match &self.0.value {
+            Value::Null => {}
+            Value::Bool(value) => value.hash(state),
+            Value::Int(value) => value.hash(state),
+            // Zero has two signs that are equal.
+            Value::Float(value) => (value + 0.0).to_bits().hash(state),
+            Value::Str(text) => (text, self.0.folder()).hash(state),
+            Value::List(items) => items.iter().for_each(|item| Same(item).hash(state)),
+            // The order of entries says nothing.
+            Value::Map(entries) => {
+                let hash = |(key, node): &(Spanned<String>, Node)| {
+                    let mut hasher = DefaultHasher::new();
+                    key.value.hash(&mut hasher);
+                    Same(node).hash(&mut hasher);
+                    hasher.finish()
+                };
+                entries.iter().map(hash).fold(0, u64::wrapping_add).hash(state);
+            }
         }
     }
 }

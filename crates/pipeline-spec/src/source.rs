@@ -10,6 +10,8 @@ pub struct SpecFile {
     folder: Arc<Path>,
     text: String,
     line_starts: OnceLock<Vec<usize>>,
+    /// True if every character is one byte, so that no line must be walked to find a column.
+    is_ascii: bool,
 }
 
 /// A piece of one line of a file.
@@ -37,7 +39,8 @@ pub struct Spanned<T> {
 impl SpecFile {
     /// A file shown as `path`, whose relative paths start in the absolute `folder`.
     pub(crate) fn new(path: PathBuf, folder: Arc<Path>, text: String) -> Arc<Self> {
-        Arc::new(Self { path, folder, text, line_starts: OnceLock::new() })
+        let is_ascii = text.is_ascii();
+        Arc::new(Self { path, folder, text, line_starts: OnceLock::new(), is_ascii })
     }
 
     /// The path as the user gave it, for messages.
@@ -58,6 +61,14 @@ impl SpecFile {
     /// Shows the path.
     pub fn display(&self) -> std::path::Display<'_> {
         self.path.display()
+    }
+
+    /// The byte at which the character number `n_chars` of a `text` of this file begins; its end if there are fewer.
+    fn byte_of(&self, text: &str, n_chars: usize) -> usize {
+        if self.is_ascii {
+            return n_chars.min(text.len());
+        }
+        text.char_indices().nth(n_chars).map_or(text.len(), |(byte, _)| byte)
     }
 
     /// The text of a line, counted from 1, without its end; empty past the last line.
@@ -81,9 +92,9 @@ impl Span {
     /// The characters that the span covers, as they are written: with quotes and escapes.
     pub fn text(&self) -> &str {
         let line = self.file.line(self.line);
-        let start = byte_of(line, self.column as usize - 1);
+        let start = self.file.byte_of(line, self.column as usize - 1);
         let rest = &line[start..];
-        &rest[..byte_of(rest, self.len as usize)]
+        &rest[..self.file.byte_of(rest, self.len as usize)]
     }
 
     /// The part of the span that is written as `part`, or the whole span.
@@ -93,11 +104,6 @@ impl Span {
         let column = self.column + text[..start].chars().count() as u32;
         Self { file: self.file.clone(), line: self.line, column, len: part.chars().count() as u32 }
     }
-}
-
-/// The byte at which the character number `n_chars` of `text` begins; its end if there are fewer.
-fn byte_of(text: &str, n_chars: usize) -> usize {
-    text.char_indices().nth(n_chars).map_or(text.len(), |(byte, _)| byte)
 }
 
 impl PartialEq for SpecFile {

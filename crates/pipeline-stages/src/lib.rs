@@ -93,12 +93,24 @@ pub fn makes(kind_name: &str, format: Format) -> bool {
 /// # Errors
 /// The first thing that is wrong, with its place in the spec.
 pub fn build(spec: &PipelineSpec, settings: &Settings) -> Result<Vec<Box<dyn Stage>>, SpecError> {
+    let stages = build_where(spec, settings, &mut |_| true)?;
+    Ok(stages.into_iter().flatten().collect())
+}
+
+/// Like [`build`], of those stages only whose index in the spec is wanted; none stands for the others, of which kinds and
+/// inputs are checked, too.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_where(
+    spec: &PipelineSpec,
+    settings: &Settings,
+    is_wanted: &mut dyn FnMut(usize) -> bool,
+) -> Result<Vec<Option<Box<dyn Stage>>>, SpecError> {
     kind::check_inputs(spec)?;
-    spec.stages
-        .iter()
-        .map(|stage| {
-            let kind = kind::of(stage)?;
-            (kind.build)(kind::BuildContext { spec, stage, settings })
-        })
-        .collect()
+    let build = |(idx, stage)| match is_wanted(idx) {
+        true => Ok(Some((kind::of(stage)?.build)(kind::BuildContext { spec, stage, settings })?)),
+        false => Ok(None),
+    };
+    spec.stages.iter().enumerate().map(build).collect()
 }

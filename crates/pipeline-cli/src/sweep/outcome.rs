@@ -1,6 +1,6 @@
 //! What the points of a sweep came to, and groups of points that differ in their seed only.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pipeline_core::{Metrics, StageId};
 use pipeline_nn::statistics::mean_sd;
@@ -82,7 +82,8 @@ pub struct Spread {
 impl<'a> Results<'a> {
     /// What the events of the run came to for these points.
     pub fn of(record: &'a SweepRecord, tally: &Tally) -> Self {
-        let mut points: Vec<_> = record.points.iter().map(|point| PointResult::of(point, tally)).collect();
+        let failed: HashSet<&StageId> = tally.failures.iter().map(|failure| &failure.stage).collect();
+        let mut points: Vec<_> = record.points.iter().map(|point| PointResult::of(point, tally, &failed)).collect();
         let compared = compared(record, &points);
         if let Some(evaluation) = compared {
             tell_others(&mut points, evaluation);
@@ -111,8 +112,8 @@ impl<'a> Results<'a> {
 }
 
 impl<'a> PointResult<'a> {
-    fn of(record: &'a PointRecord, tally: &Tally) -> Self {
-        let has_failed = |copy: &StageId| tally.failures.iter().any(|failed| failed.stage == *copy);
+    fn of(record: &'a PointRecord, tally: &Tally, failed_copies: &HashSet<&StageId>) -> Self {
+        let has_failed = |copy: &StageId| failed_copies.contains(copy);
         let failed: Vec<_> =
             record.stages.iter().filter(|(_, copy)| has_failed(copy)).map(|(stage, _)| stage.clone()).collect();
         let is_done = record.stages.values().all(|copy| tally.reports.contains_key(copy));
@@ -189,10 +190,12 @@ pub fn seeds(record: &SweepRecord) -> Vec<&str> {
 pub fn groups(record: &SweepRecord, points: &[PointResult<'_>]) -> Vec<Group> {
     let seeds = seeds(record);
     let mut groups: Vec<(Group, Vec<&PointResult<'_>>)> = Vec::new();
+    let mut idx_by_overrides = HashMap::new();
     for point in points {
         let mut overrides = point.record.overrides.clone();
         overrides.retain(|key, _| !seeds.contains(&key.as_str()));
-        let idx = groups.iter().position(|(group, _)| group.overrides == overrides).unwrap_or_else(|| {
+        let text = serde_json::to_string(&overrides).expect("the keys are texts");
+        let idx = *idx_by_overrides.entry(text).or_insert_with(|| {
             groups.push((Group { overrides, points: Vec::new(), metrics: BTreeMap::new() }, Vec::new()));
             groups.len() - 1
         });

@@ -33,13 +33,23 @@ pub struct Sweep {
     pub unpublished: Vec<StageId>,
 }
 
-/// The spec at a point, with its stages.
-struct Point {
-    spec: PipelineSpec,
-    stages: Vec<Option<Box<dyn Stage>>>,
-    /// The number of each stage's definition.
-    definitions: Vec<usize>,
+/// The stages of all points, each definition once, under the number that it has at all points.
+#[derive(Default)]
+struct Distinct {
+    definitions: Definitions,
+    stages: HashMap<usize, DistinctStage>,
 }
+
+/// A stage as it is at the first point that has it.
+struct DistinctStage {
+    spec: StageSpec,
+    stage: Box<dyn Stage>,
+    /// The number of the definition of each input, in the order of the spec's inputs.
+    inputs: Vec<usize>,
+}
+
+/// The number of each stage's definition at a point, in the order of the spec.
+type Point = Vec<usize>;
 
 impl Sweep {
     /// Reads the spec, adds `axes` to its sweep, and builds every point.
@@ -53,25 +63,24 @@ impl Sweep {
         let draft = Draft::read(&locate::spec(&args.spec)?)?;
         let spec = draft.clone().build(&overrides, &axes)?;
         check_axes(&spec, &overrides)?;
+        let axes = spec.sweep.clone();
+        let grid = Grid::new(&axes)?;
         let environment = Environment::new(std::env::vars_os());
         let guards = opened::guards();
         // So that what is wrong with the spec itself is not blamed on a point.
         let (_, settings) = opened::build_stages(&spec, environment.clone(), &guards)?;
-        let axes = spec.sweep.clone();
-        let grid = Grid::new(&axes)?;
-        let mut definitions = Definitions::default();
-        let base = definitions.of(&spec);
+        let mut distinct = Distinct::default();
+        let base = distinct.definitions.of(&spec);
+        let draft = draft.without_sweep();
         let build = |point_idx: usize| {
-            build_point(&draft, &overrides, &grid, point_idx, (&environment, &guards), &mut definitions).map_err(
-                |error| {
-                    let label = grid.label(point_idx);
-                    Failure::from(error).under(format!("point {} ({label}) cannot be built", point_idx + 1))
-                },
-            )
+            distinct.build_point(&draft, &overrides, &grid, point_idx, (&environment, &guards)).map_err(|error| {
+                let label = grid.label(point_idx);
+                Failure::from(error).under(format!("point {} ({label}) cannot be built", point_idx + 1))
+            })
         };
         let points = (0..grid.n_points()).map(build).collect::<Result<Vec<_>, _>>()?;
         check_effects(&grid, &points)?;
-        Self::unite(spec, settings, &grid, &base, points)
+        Self::unite(spec, settings, &grid, &base, points, distinct.stages)
     }
 
     fn unite(
@@ -79,32 +88,60 @@ impl Sweep {
         settings: Settings,
         grid: &Grid<'_>,
         base: &[usize],
-        mut points: Vec<Point>,
+        points: Vec<Point>,
+        mut distinct: HashMap<usize, DistinctStage>,
     ) -> Result<Self, Failure> {
         let yaml = pipeline_spec::resolved_yaml(&spec);
         let evaluations = spec.stages.iter().filter(|stage| is_evaluation(stage)).map(|stage| stage.id.clone());
         let evaluations: Vec<StageId> = evaluations.collect();
         let names = name_definitions(&spec, grid, base, &points);
-        let record = record(grid, evaluations, &points, &names);
+        let record = record(&spec, grid, evaluations, &points, &names);
         let (mut stage_specs, mut stages, mut unpublished) = (Vec::new(), Vec::new(), Vec::new());
         for (idx, own) in spec.stages.iter().enumerate() {
-            let mut seen = BTreeSet::new();
-            for point in &mut points {
-                if !seen.insert(point.definitions[idx]) {
+            for point in &points {
+                // A definition is taken at its first point.
+                let Some(DistinctStage { spec: at_point, stage, inputs }) = distinct.remove(&point[idx]) else {
                     continue;
-                }
-                let mut stage_spec = renamed(point, idx, &names);
+                };
+                let mut stage_spec = renamed(at_point, point[idx], &inputs, &names);
                 if stage_spec.id != own.id && !std::mem::take(&mut stage_spec.publish).is_empty() {
                     unpublished.push(own.id.clone());
                 }
                 stage_specs.push(stage_spec);
-                stages.push(point.stages[idx].take().expect("a definition is taken from its first point only"));
+                stages.push(stage);
             }
         }
         unpublished.dedup();
         spec.stages = stage_specs;
         let graph = opened::connect(&spec, stages)?;
         Ok(Self { spec, graph, settings, yaml, record, unpublished })
+    }
+}
+
+impl Distinct {
+    /// Builds the spec at a point, and of its stages those that no point before it has.
+    fn build_point(
+        &mut self,
+        draft: &Draft,
+        overrides: &[Override],
+        grid: &Grid<'_>,
+        point_idx: usize,
+        (environment, guards): (&Environment, &Guards),
+    ) -> Result<Point, SpecError> {
+        let overrides = [overrides, &grid.overrides_at(point_idx)?].concat();
+        let spec = draft.clone().build(&overrides, &[])?;
+        let point = self.definitions.of(&spec);
+        let settings = opened::settings(&spec, environment.clone(), guards);
+        let is_new = &mut |idx: usize| !self.stages.contains_key(&point[idx]);
+        let stages = pipeline_stages::build_where(&spec, &settings, is_new)?;
+        let idx_by_id: HashMap<&StageId, usize> =
+            spec.stages.iter().enumerate().map(|(idx, stage)| (&stage.id, idx)).collect();
+        for ((stage_spec, stage), definition) in spec.stages.iter().zip(stages).zip(&point) {
+            let Some(stage) = stage else { continue };
+            let inputs = stage_spec.inputs.iter().map(|(_, from)| point[idx_by_id[&from.value]]).collect();
+            self.stages.insert(*definition, DistinctStage { spec: stage_spec.clone(), stage, inputs });
+        }
+        Ok(point)
     }
 }
 
@@ -126,7 +163,7 @@ fn check_axes(spec: &PipelineSpec, overrides: &[Override]) -> Result<(), Failure
 
 /// Refuses an axis whose values make no difference to any stage: its points would all be the same.
 fn check_effects(grid: &Grid<'_>, points: &[Point]) -> Result<(), SpecError> {
-    let n_stages = points.first().map_or(0, |point| point.definitions.len());
+    let n_stages = points.first().map_or(0, Vec::len);
     let that_matter: BTreeSet<usize> = (0..n_stages).flat_map(|idx| axes_that_matter(grid, points, idx)).collect();
     let is_idle = |(axis_idx, axis): &(usize, &Axis)| axis.values().len() > 1 && !that_matter.contains(axis_idx);
     match grid.axes().iter().enumerate().find(is_idle) {
@@ -138,34 +175,19 @@ fn check_effects(grid: &Grid<'_>, points: &[Point]) -> Result<(), SpecError> {
     }
 }
 
-fn build_point(
-    draft: &Draft,
-    overrides: &[Override],
-    grid: &Grid<'_>,
-    point_idx: usize,
-    (environment, guards): (&Environment, &Guards),
-    definitions: &mut Definitions,
-) -> Result<Point, SpecError> {
-    let overrides = [overrides, &grid.overrides_at(point_idx)?].concat();
-    let spec = draft.clone().build(&overrides, &[])?;
-    let (stages, _) = opened::build_stages(&spec, environment.clone(), guards)?;
-    let definitions = definitions.of(&spec);
-    Ok(Point { spec, stages: stages.into_iter().map(Some).collect(), definitions })
-}
-
 /// The name in the graph for each definition.
 fn name_definitions(spec: &PipelineSpec, grid: &Grid<'_>, base: &[usize], points: &[Point]) -> HashMap<usize, StageId> {
     let mut names = Names::beside(spec.stages.iter().map(|stage| &stage.id));
     let axis_names = grid.names();
     let mut name_by_definition = HashMap::new();
     for (idx, stage) in spec.stages.iter().enumerate() {
-        if points.iter().all(|point| point.definitions[idx] == base[idx]) {
+        if points.iter().all(|point| point[idx] == base[idx]) {
             name_by_definition.insert(base[idx], stage.id.clone());
             continue;
         }
         let axes = axes_that_matter(grid, points, idx);
         for (point_idx, point) in points.iter().enumerate() {
-            name_by_definition.entry(point.definitions[idx]).or_insert_with(|| {
+            name_by_definition.entry(point[idx]).or_insert_with(|| {
                 let values = grid.values_at(point_idx);
                 let value = |axis_idx: &usize| grid.axes()[*axis_idx].values()[values[*axis_idx]].to_yaml();
                 let values: Vec<_> =
@@ -182,27 +204,23 @@ fn axes_that_matter(grid: &Grid<'_>, points: &[Point], idx: usize) -> Vec<usize>
     let changes = |axis_idx: usize| {
         (0..points.len()).any(|point_idx| {
             let row = grid.row_from(point_idx, axis_idx);
-            row.iter().any(|other| points[*other].definitions[idx] != points[row[0]].definitions[idx])
+            row.iter().any(|other| points[*other][idx] != points[row[0]][idx])
         })
     };
     (0..grid.axes().len()).filter(|axis_idx| changes(*axis_idx)).collect()
 }
 
-/// The stage at `idx` of a point under its name in the graph, reading stages of the graph.
-fn renamed(point: &Point, idx: usize, names: &HashMap<usize, StageId>) -> StageSpec {
-    let own = &point.spec.stages[idx];
-    let name_of = |id: &StageId| {
-        let position = point.spec.stages.iter().position(|stage| stage.id == *id);
-        names[&point.definitions[position.expect("inputs are stages of the spec")]].clone()
-    };
-    let inputs = own
-        .inputs
-        .iter()
-        .map(|(slot, from)| (slot.clone(), Spanned { value: name_of(&from.value), span: from.span.clone() }));
-    StageSpec { id: names[&point.definitions[idx]].clone(), inputs: inputs.collect(), ..own.clone() }
+/// A stage under the name of its definition in the graph, reading stages of the graph.
+fn renamed(own: StageSpec, definition: usize, inputs: &[usize], names: &HashMap<usize, StageId>) -> StageSpec {
+    let inputs = own.inputs.into_iter().zip(inputs).map(|((slot, from), input)| {
+        let from = Spanned { value: names[input].clone(), span: from.span };
+        (slot, from)
+    });
+    StageSpec { id: names[&definition].clone(), inputs: inputs.collect(), ..own }
 }
 
 fn record(
+    spec: &PipelineSpec,
     grid: &Grid<'_>,
     evaluations: Vec<StageId>,
     points: &[Point],
@@ -217,7 +235,7 @@ fn record(
     let points = points.iter().enumerate().map(|(point_idx, point)| {
         let values = axes.iter().zip(grid.values_at(point_idx));
         let overrides = values.map(|(axis, value_idx)| (axis.key.clone(), axis.values[value_idx].clone()));
-        let stages = point.spec.stages.iter().zip(&point.definitions);
+        let stages = spec.stages.iter().zip(point);
         let stages: BTreeMap<_, _> =
             stages.map(|(stage, definition)| (stage.id.clone(), names[definition].clone())).collect();
         PointRecord { point: point_idx + 1, overrides: overrides.collect(), stages }

@@ -52,6 +52,19 @@ fn stage_names(spec: &PipelineSpec) -> Vec<&str> {
 }
 
 #[test]
+fn an_extended_spec_that_is_not_there_is_guessed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("main.yaml");
+    fs::write(folder.path().join("base.yaml"), "stages: { a: { kind: k } }\n").unwrap();
+    for (written, help) in
+        [("base", Some("did you mean `base.yaml`?")), ("bsae.yaml", Some("did you mean `base.yaml`?")), ("x", None)]
+    {
+        fs::write(&path, format!("extends: {written}\n")).unwrap();
+        assert_eq!(pipeline_spec::load(&path, &[]).unwrap_err().help.as_deref(), help, "{written}");
+    }
+}
+
+#[test]
 fn an_experiment_says_only_what_it_changes() {
     let spec = load_experiment(
         "extends: ../baseline.yaml\nstages:\n  features: { params: { pooling: mean, nested: { b: 3 }, k: [10] } }\n",
@@ -157,7 +170,7 @@ fn mistakes_between_files_name_the_file_at_fault() {
         (
             "extends: ../basline.yaml\n",
             "hot.yaml:1:10\nextends: ../basline.yaml\n         ^^^^^^^^^^^^^^^ cannot read `ROOT/basline.yaml`\n\
-             caused by: No such file or directory (os error 2)",
+             caused by: No such file or directory (os error 2)\nhelp: did you mean `../baseline.yaml`?",
         ),
         (
             "extends: ../baseline.yaml\nstages: { evaluat: }\n",

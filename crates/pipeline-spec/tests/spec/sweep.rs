@@ -1,6 +1,7 @@
 //! `sweep:` and the axes that the command line adds.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use pipeline_spec::{Axis, Draft, SpecError};
 
@@ -41,10 +42,22 @@ fn what_cannot_be_swept_is_told_with_its_place() {
     check("{ a.params.p: [] }", "2:22 sweep axis `a.params.p` has no values");
     check("{ a.params.p: [1, 2, 0x1] }", "2:29 sweep axis `a.params.p` has the number 1 twice");
     check("{ a.params.p: [{ x: [1], y: 2 }, { y: 2, x: [1] }] }", "2:41 sweep axis `a.params.p` has a map twice");
+    check("{ a.params.p: [0.0, 1.0, -0.0] }", "2:33 sweep axis `a.params.p` has the number -0.0 twice");
+    check("{ a.params.p: [x, [x, 1], y, [x, 1]] }", "2:37 sweep axis `a.params.p` has a list twice");
     check(
         "{ a.params.p: 3 }",
         "2:22 sweep axis `a.params.p` must be a list, found the number 3; write its values in brackets: `[0.03, 0.07]`",
     );
+}
+
+#[test]
+fn an_axis_of_a_hundred_thousand_values_is_checked_in_one_pass() {
+    let values: Vec<String> = (0..100_000).map(|value| value.to_string()).collect();
+    let started = Instant::now();
+    let spec = crate::parse(&format!("{STAGES}sweep: {{ a.params.p: [{}] }}\n", values.join(", "))).unwrap();
+    assert_eq!(spec.sweep[0].values().len(), values.len());
+    // Comparing each value with all before it takes minutes.
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
 #[test]
@@ -57,6 +70,7 @@ fn the_command_line_adds_axes_and_replaces_those_of_the_same_name() {
     let spec = Draft::read(&path).unwrap().build(&[], &axes).unwrap();
     assert_eq!(targets(&spec), ["a.params.p: 7", "b.params.q: 3", "a.params.path: w ../z"]);
     let point = Draft::read(&path).unwrap().build(&[spec.sweep[2].override_with(1).unwrap()], &[]).unwrap();
+    assert!(Draft::read(&path).unwrap().without_sweep().build(&[], &[]).unwrap().sweep.is_empty());
     let written = point.stages[0].params.get("path").unwrap();
     assert_eq!((written.as_str(), &**written.folder()), (Some("../z"), folder.path()));
     let error = "a.params.p".parse::<Axis>().unwrap_err();
