@@ -34,6 +34,7 @@ mod serving;
 mod sharded;
 mod signals;
 mod soak;
+mod sources;
 mod sweep_report;
 mod sweeps;
 mod tutorial;

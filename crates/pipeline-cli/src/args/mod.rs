@@ -7,6 +7,7 @@ mod taking;
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
@@ -125,7 +126,9 @@ impl SpecArgs {
 #[derive(Debug, Clone, Args)]
 pub struct StoreArgs {
     /// The folder of the store [default: `artifacts` near the spec].
+    // An empty text is taken, too, and counts as not given: so is a variable that a CI has not filled.
     #[arg(long, value_name = "DIR", env = "PIPELINE_ARTIFACTS", hide_env_values = true)]
+    #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub artifacts: Option<PathBuf>,
 }
 
