@@ -143,8 +143,12 @@ pub fn plan_what_is_there(
 
 /// Refuses to begin what cannot be finished: a stage that must run misses a source.
 pub(crate) fn check_sources(resolver: &mut Resolver<'_>, decided: &[Decided]) -> Result<(), EngineError> {
-    let must_run = |decided: &Decided| matches!(decided.decision, Decision::Run { .. });
-    let missing = (0..decided.len()).filter(|&idx| must_run(&decided[idx])).find_map(|idx| resolver.take_missing(idx));
+    let must_run = |idx: &usize| {
+        // Without its sources no result of a stage can be found, whatever its inputs will be.
+        matches!(decided[*idx].decision, Decision::Run { .. }) || !resolver.sources(*idx).are_known()
+    };
+    let must_run: Vec<usize> = (0..decided.len()).filter(must_run).collect();
+    let missing = must_run.into_iter().find_map(|idx| resolver.take_missing(idx));
     missing.map_or(Ok(()), Err)
 }
 

@@ -36,6 +36,11 @@ impl Sources {
         Self { known: Some(sources), missing: None }
     }
 
+    /// False when they are gone and nothing is remembered of them.
+    pub fn are_known(&self) -> bool {
+        self.known.is_some()
+    }
+
     /// What is known of them.
     pub fn list(&self) -> &[ReadSource] {
         self.known.as_deref().unwrap_or_default()
@@ -100,22 +105,27 @@ impl<'a> Looking<'a> {
     }
 }
 
-/// The sources that a stage had last, each as it is now unless it is gone. None when the spec names others by now, or one is
-/// there and cannot be read.
+/// The sources that a stage had last, each as it is now unless it is gone. None when the spec names others by now, none is
+/// gone, so that something else is wrong, or one is there and cannot be read.
 fn recall(node: &Node, store: &Store, last: &LastSources) -> Option<Vec<ReadSource>> {
     if last.looked_for != node.stage.looked_for() {
         return None;
     }
+    let mut is_any_gone = false;
     let recall = |source: &LastSource| {
         let LastSource { name, path, digest } = source.clone();
         let digest = match store.source_digest(&path) {
             Ok(digest) => digest,
-            Err(error) if error.is_not_found() => digest,
+            Err(error) if error.is_not_found() => {
+                is_any_gone = true;
+                digest
+            }
             Err(_) => return None,
         };
         Some(ReadSource { name, path, digest })
     };
-    last.sources.iter().map(recall).collect()
+    let sources = last.sources.iter().map(recall).collect();
+    if is_any_gone { sources } else { None }
 }
 
 /// An error and its causes in one line.

@@ -59,7 +59,7 @@ fn has_leases(file: &File) -> bool {
         0xF2F5_2010, // f2fs
         0xCA45_1A4E, // bcachefs
     ];
-    rustix::fs::fstatfs(file).is_ok_and(|system| LOCAL.contains(&(system.f_type as i64)))
+    rustix::fs::fstatfs(file).is_ok_and(|system| LOCAL.contains(&system.f_type))
 }
 
 #[cfg(all(test, target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]

@@ -21,6 +21,7 @@ impl Axis {
     ///
     /// # Errors
     /// When `values` is no list, or an empty one, or has a value twice.
+    #[allow(clippy::mutable_key_type, reason = "what a file lazily knows of its lines is no part of a value")]
     pub(crate) fn new(target: Spanned<String>, values: Node) -> Result<Self, SpecError> {
         let what = format!("sweep axis `{}`", target.value);
         let described = values.describe();

@@ -172,7 +172,8 @@ fn read_layer(path: &Path, extends: Option<(&str, &Span)>) -> Result<Layer, Spec
                     .with_help("a spec holds no data: name the file that has it")
             }
             ErrorKind::NotFound => {
-                let near = extends.and_then(|(written, _)| Some(Path::new(written).with_file_name(existing_spec(path)?)));
+                let near =
+                    extends.and_then(|(written, _)| Some(Path::new(written).with_file_name(existing_spec(path)?)));
                 let help = near.map(|near| format!("did you mean `{}`?", near.display()));
                 let error = SpecError::new(format!("cannot read `{}`", path.display())).with_source(error);
                 SpecError { help, ..error }

@@ -132,7 +132,7 @@ fn without_trailing_spaces(mut line: &[u8]) -> &[u8] {
 fn parts_fit(pattern: &[Vec<u8>], parts: &[&[u8]]) -> bool {
     let (mut pattern, mut parts) = (pattern, parts);
     // Where to go on when a part does not fit: behind the last `**`, with one more part for it.
-    let mut retry: Option<(&[Vec<u8>], &[&[u8]])> = None;
+    let mut retry = None;
     loop {
         match (pattern, parts) {
             ([stars], _) if stars == b"**" => return !parts.is_empty(),

@@ -190,6 +190,8 @@ fn a_missing_source_stops_the_run_before_any_work() {
     let error = world.plan(&parts).unwrap_err();
     let EngineError::Source { stage, source } = &error else { panic!("{error:?}") };
     assert_eq!((stage.as_str(), source.to_string().as_str()), ("b", "there is no `nowhere.txt`"));
+    let below = [parts[0].clone(), parts[1].clone().input("a")];
+    assert!(world.plan(&below).is_err(), "it must run whatever its input will be");
     assert!(world.objects().is_empty());
 }
 
