@@ -19,6 +19,8 @@ use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, Family, ModelName};
 
+const NOT_LOADED: &str = "the image model cannot be loaded";
+
 pub(crate) static KIND: Kind = Kind {
     name: "extract-image",
     version: 4,
@@ -105,7 +107,7 @@ pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<Imag
         pipeline_spec::params(params).map_err(|error| StageError::because("there is no image model", error))?;
     let stage = ExtractImage { params, search: search.clone(), decoded: None };
     ImageEncoder::load(&stage.files()?, pipeline_nn::Device::Cpu)
-        .map_err(|error| StageError::because("the image model cannot be loaded", error))
+        .map_err(|error| StageError::because(NOT_LOADED, error))
 }
 
 impl ExtractImage {
@@ -186,7 +188,7 @@ impl Stage for ExtractImage {
         let files = self.files()?;
         let load = || {
             ImageEncoder::load(&files, artifact::device(context.device))
-                .map_err(|error| StageError::because("the image model cannot be loaded", error))
+                .map_err(|error| StageError::because(NOT_LOADED, error))
         };
         let encoding = Encoding {
             load: &load,
@@ -217,7 +219,9 @@ impl Stage for ExtractImage {
                 extraction.shard(manifest, n_rows, &mut || Ok(pixels.take(shard_idx)?.rows(context.n_threads)))
             })
         })?;
-        let report = extraction.finish(None)?;
+        let note = image::image_weights_note(&files).map_err(|error| StageError::because(NOT_LOADED, error))?;
+        note.warning.into_iter().for_each(|warning| context.host.warn(warning));
+        let report = extraction.finish(note.place)?;
         if report.n_rows == Some(0) {
             return Err(StageError::new("there are no images to encode"));
         }

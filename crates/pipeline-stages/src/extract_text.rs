@@ -19,6 +19,8 @@ use crate::load_queries::rows_digest;
 use crate::model::{self, Family, ModelName};
 use crate::query_shards::QueryShards;
 
+const NOT_LOADED: &str = "the text model cannot be loaded";
+
 pub(crate) static KIND: Kind = Kind {
     name: "extract-text",
     version: 3,
@@ -139,7 +141,7 @@ pub(crate) fn encoder(params: &Node, search: &text::ModelSearch) -> Result<TextE
     let params = pipeline_spec::params(params).map_err(|error| StageError::because("there is no text model", error))?;
     let stage = ExtractText { params, search: search.clone() };
     TextEncoder::load(&stage.files()?, &stage.options(), pipeline_nn::Device::Cpu)
-        .map_err(|error| StageError::because("the text model cannot be loaded", error))
+        .map_err(|error| StageError::because(NOT_LOADED, error))
 }
 
 impl ExtractText {
@@ -226,7 +228,7 @@ impl Stage for ExtractText {
         let files = self.files()?;
         let load = || {
             TextEncoder::load(&files, &self.options(), artifact::device(context.device))
-                .map_err(|error| StageError::because("the text model cannot be loaded", error))
+                .map_err(|error| StageError::because(NOT_LOADED, error))
         };
         let settings = self.settings(&files)?;
         let batch_rows = self.params.batch_rows * context.n_threads.max(1);
@@ -264,7 +266,10 @@ impl Stage for ExtractText {
             extraction
                 .shard(manifest, n_rows, &mut || Ok(to_encode(queries.rows(range.clone())?, context.n_threads)))?;
         }
-        extraction.finish(Some(model::headline(context, &files.weights)))
+        let note = text::text_weights_note(&files).map_err(|error| StageError::because(NOT_LOADED, error))?;
+        let headline = [model::headline(context, &files.weights)].into_iter().chain(note.place);
+        note.warning.into_iter().for_each(|warning| context.host.warn(warning));
+        extraction.finish(Some(headline.collect::<Vec<_>>().join("; ")))
     }
 }
 

@@ -14,6 +14,8 @@ pub use error::CheckpointError;
 pub use feature_space::{FeatureSpace, TrainedOn};
 pub use heads::{Head, Heads, Linear};
 
+pub use crate::weights::{ModelError, PlainTensor, WeightsNote, read_tensors};
+
 /// How features become embeddings: what `projection.safetensors` and `projection.pth` hold.
 ///
 /// The safetensors file has the tensors `text_projector.weight`, `text_projector.bias`, `image_projector.weight` and

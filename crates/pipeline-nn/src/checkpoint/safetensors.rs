@@ -1,18 +1,17 @@
 //! The safetensors form of a checkpoint.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::Path;
 
 use safetensors::Dtype;
-use safetensors::tensor::{Metadata, TensorView};
+use safetensors::tensor::TensorView;
 use serde_json::json;
 
 use super::error::write_file;
 use super::state_dict::{NamedTensor, state_dicts};
 use super::{Checkpoint, CheckpointError, FeatureSpace, TrainedOn, little_endian};
 use crate::Matrix;
-use crate::weights::ModelError;
+use crate::weights::CheckpointFile;
 
 const NORMALIZE: &str = "normalize";
 const TEXT_FEATURES: &str = "text_features";
@@ -82,25 +81,10 @@ pub fn write_vectors(path: &Path, vectors: &Matrix) -> Result<(), CheckpointErro
     write_file(path, &bytes)
 }
 
-/// What the metadata say; nothing if the file is of another format.
-pub(super) fn read_entries(path: &Path) -> Result<Entries, ModelError> {
-    let header = read_header(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
-    let Ok(metadata) = serde_json::from_slice::<Metadata>(&header) else { return Ok(Entries::default()) };
-    let Some(entries) = metadata.metadata() else { return Ok(Entries::default()) };
-    let space = |name: &str| serde_json::from_str::<FeatureSpace>(entries.get(name)?).ok();
+/// What the metadata of a file say; nothing if it is of another format.
+pub(super) fn entries(file: &CheckpointFile) -> Entries {
+    let space = |name: &str| serde_json::from_str::<FeatureSpace>(file.metadata(name)?).ok();
     let trained_on = || Some(TrainedOn { text: space(TEXT_FEATURES)?, images: space(IMAGE_FEATURES)? });
-    let normalize = entries.get(NORMALIZE).and_then(|value| value.parse().ok());
-    Ok(Entries { normalize, trained_on: trained_on() })
-}
-
-/// The length in eight bytes, then the header; empty if the file is too short for what it says.
-fn read_header(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = pipeline_files::open(path)?;
-    let mut length = [0; 8];
-    if file.read_exact(&mut length).is_err() {
-        return Ok(Vec::new());
-    }
-    let mut header = Vec::new();
-    file.take(u64::from_le_bytes(length)).read_to_end(&mut header)?;
-    Ok(header)
+    let normalize = file.metadata(NORMALIZE).and_then(|value| value.parse().ok());
+    Entries { normalize, trained_on: trained_on() }
 }

@@ -7,7 +7,8 @@ use std::io::Read;
 use super::*;
 use crate::train::goldens::{self, path};
 use crate::train::{initial_heads, initial_mlp_heads};
-use crate::weights::{PlainTensor, fixtures, read_tensors};
+use crate::weights::fixtures;
+use crate::weights::made::{self, Item, Made};
 
 fn checkpoint() -> Checkpoint {
     Checkpoint { heads: Some(initial_heads(5, 3, 4, 7)), normalize: false, trained_on: None }
@@ -20,7 +21,7 @@ fn deep_checkpoint() -> Checkpoint {
 
 /// The tensors of a file by name.
 fn tensors(path: &std::path::Path) -> BTreeMap<String, PlainTensor> {
-    read_tensors(&[path.to_owned()], &|name| Some(name.to_owned())).unwrap()
+    read_tensors(path).unwrap()
 }
 
 #[test]
@@ -126,6 +127,31 @@ fn a_file_of_another_program_is_read_and_its_other_tensors_are_ignored() {
     tensors.insert("logit_scale".to_owned(), tensor(&[1], &[2.6]));
     fixtures::write(&path, &tensors);
     assert_eq!(Checkpoint::read(&path).unwrap(), Checkpoint { heads, normalize: true, trained_on: None });
+}
+
+#[test]
+fn heads_of_other_programs_may_be_turned_wrapped_and_without_bias() {
+    let Checkpoint { heads, .. } = checkpoint();
+    let mut heads = heads.unwrap();
+    heads.text.output.bias = vec![0.0; 4];
+    let (text, image) = (&heads.text.output.weight, &heads.image.output);
+    // Saved as the transpose of what another layout has.
+    let turned: Vec<f32> = (0..5).flat_map(|column| (0..4).map(move |row| text.values[row * 5 + column])).collect();
+    let storages = [&turned, &image.weight.values, &image.bias].map(|values| ("FloatStorage", made::bytes(values)));
+    let turned = Item::Tensor { storage_idx: 0, offset: 0, shape: vec![4, 5], strides: vec![1, 4] };
+    let sides = Item::Dict(vec![
+        ("text_projector", Item::Dict(vec![("module.weight", turned)])),
+        ("image_projector", Item::Dict(vec![("weight", made::whole(1, &[4, 3])), ("bias", made::whole(2, &[4]))])),
+    ]);
+    let root = Item::Dict(vec![("model_state_dict", sides), ("epoch", Item::Raw(b"K\x03"))]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("heads.pth");
+    std::fs::write(&path, Made { storages: storages.into(), root }.zip()).unwrap();
+    let (read, note) = Checkpoint::read_with_note(&path).unwrap();
+    assert_eq!(read, Checkpoint { heads: Some(heads), normalize: true, trained_on: None });
+    let expected = "`module.` and `model_state_dict.` taken off the names of weights, \
+                    no bias in `text_projector`, so zeros are taken";
+    assert_eq!(note, WeightsNote { place: Some(expected.to_owned()), warning: None });
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod weights;
 use crate::device::{Device, InstructionSet, map_batches, probe};
 use crate::matrix::Matrix;
 pub use crate::weights::{
-    ImageModelFiles, ModelError, ModelSearch, find_image_model, image_family_of_name, image_model_places,
+    ImageModelFiles, ModelError, ModelSearch, WeightsNote, find_image_model, image_family_of_name, image_model_places,
     image_models_near,
 };
 pub use config::ImageExpectations;
@@ -148,6 +148,14 @@ impl ImageEncoder {
 pub fn image_dim(files: &ImageModelFiles) -> Result<usize, ModelError> {
     let config = ResNetConfig::read(files)?;
     Ok(ResNetWeights::read(files, &config)?.n_features)
+}
+
+/// What to tell of the place of a model's weights in their file, such as a dict among others; reads no numbers.
+///
+/// # Errors
+/// When the file is not a checkpoint, or does not hold one model.
+pub fn image_weights_note(files: &ImageModelFiles) -> Result<WeightsNote, ModelError> {
+    weights::note(files)
 }
 
 #[cfg(test)]

@@ -2,12 +2,6 @@
 
 /// The name in torchvision and timm, or none for what the features do not need: classifier and counters.
 pub(super) fn canonical_name(name: &str) -> Option<String> {
-    let mut name = name;
-    while let Some(rest) =
-        ["module.", "state_dict.", "model.", "resnet.", "timm_model."].iter().find_map(|part| name.strip_prefix(part))
-    {
-        name = rest;
-    }
     let is_head = ["fc.", "classifier.", "head."].iter().any(|part| name.starts_with(part));
     if is_head || name.ends_with(".num_batches_tracked") {
         return None;
@@ -51,12 +45,11 @@ mod tests {
     fn every_dialect_has_one_canonical_name() {
         for (given, expected) in [
             ("layer1.0.conv1.weight", Some("layer1.0.conv1.weight")),
-            ("module.layer4.2.bn3.running_var", Some("layer4.2.bn3.running_var")),
-            ("resnet.embedder.embedder.convolution.weight", Some("conv1.weight")),
+            ("layer4.2.bn3.running_var", Some("layer4.2.bn3.running_var")),
+            ("embedder.embedder.convolution.weight", Some("conv1.weight")),
             ("embedder.embedder.normalization.running_mean", Some("bn1.running_mean")),
-            ("resnet.encoder.stages.2.layers.5.layer.1.convolution.weight", Some("layer3.5.conv2.weight")),
-            ("resnet.encoder.stages.0.layers.0.shortcut.normalization.bias", Some("layer1.0.downsample.1.bias")),
-            ("timm_model.layer1.0.conv1.weight", Some("layer1.0.conv1.weight")),
+            ("encoder.stages.2.layers.5.layer.1.convolution.weight", Some("layer3.5.conv2.weight")),
+            ("encoder.stages.0.layers.0.shortcut.normalization.bias", Some("layer1.0.downsample.1.bias")),
             ("fc.weight", None),
             ("classifier.1.bias", None),
             ("bn1.num_batches_tracked", None),

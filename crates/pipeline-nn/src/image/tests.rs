@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::weights::fixtures;
+use crate::weights::made::{self, Item, Made};
 
 mod bits;
 
@@ -77,11 +78,8 @@ type Tensors = std::collections::BTreeMap<String, crate::weights::PlainTensor>;
 /// Loads the tiny model after `edit` has changed its tensors.
 fn load_edited(edit: impl Fn(Tensors) -> Tensors) -> Result<ImageEncoder, ModelError> {
     let folder = fixtures::folder_without_weights("tiny/resnet");
-    let counters = |name: &String| !name.ends_with("num_batches_tracked");
-    let tensors = crate::weights::read_tensors(&[fixtures::path("tiny/resnet/resnet.pth")], &|name| {
-        Some(name.to_owned()).filter(counters)
-    });
-    fixtures::write(&folder.path().join("model.safetensors"), &edit(tensors.unwrap()));
+    let tensors = fixtures::tensors("tiny/resnet/resnet.pth");
+    fixtures::write(&folder.path().join("model.safetensors"), &edit(tensors));
     ImageEncoder::load(&find_image_model(folder.path().to_str().unwrap(), &ModelSearch::default())?, Device::Cpu)
 }
 
@@ -123,6 +121,48 @@ fn every_dialect_of_checkpoint_gives_the_same_features() {
     }
 }
 
+/// A state dict in the memory format `channels_last`, in which PyTorch saves the numbers as they lie.
+fn channels_last(tensors: &Tensors) -> (Vec<(&'static str, Vec<u8>)>, Item<'_>) {
+    let (mut storages, mut items) = (Vec::new(), Vec::new());
+    for (name, tensor) in tensors {
+        let shape: Vec<u64> = tensor.shape.iter().map(|length| *length as u64).collect();
+        let place = if let &[n_out, n_in, height, width] = shape.as_slice() {
+            let strides = vec![n_in * height * width, 1, n_in * width, n_in];
+            let taps = (height * width) as usize;
+            let kernels = tensor.values.chunks_exact(n_in as usize * taps);
+            let values = kernels.flat_map(|kernel| (0..taps).flat_map(|tap| kernel[tap..].iter().step_by(taps)));
+            storages.push(("FloatStorage", values.flat_map(|value| value.to_le_bytes()).collect()));
+            assert_eq!(shape[0], n_out);
+            Item::Tensor { storage_idx: storages.len() - 1, offset: 0, shape, strides }
+        } else {
+            storages.push(("FloatStorage", made::bytes(&tensor.values)));
+            made::whole(storages.len() - 1, &shape)
+        };
+        items.push((name.as_str(), place));
+    }
+    (storages, Item::Dict(items))
+}
+
+#[test]
+fn a_training_checkpoint_in_channels_last_gives_the_same_features() {
+    let image = [pixels().pop().unwrap()];
+    let expected = encode(&ImageEncoder::load(&tiny_files(), Device::Cpu).unwrap(), &image, 1);
+    let tensors = rename(fixtures::tensors("tiny/resnet/resnet.pth"), |name| format!("module.backbone.{name}"));
+    let (storages, model) = channels_last(&tensors);
+    let root =
+        Item::Dict(vec![("epoch", Item::Raw(b"K\x03")), ("optimizer", Item::Raw(b"}(K\x00}u")), ("model", model)]);
+    let made = Made { storages, root };
+    let folder = fixtures::folder_without_weights("tiny/resnet");
+    for checkpoint in [made.zip(), made.legacy()] {
+        std::fs::write(folder.path().join("model.pth"), checkpoint).unwrap();
+        let files = find_image_model(folder.path().to_str().unwrap(), &ModelSearch::default()).unwrap();
+        assert_eq!(encode(&ImageEncoder::load(&files, Device::Cpu).unwrap(), &image, 1), expected);
+        let note = "weights from `model`, `module.` and `backbone.` taken off the names of weights";
+        assert_eq!(image_weights_note(&files).unwrap().place.unwrap(), note);
+    }
+    assert_eq!(image_weights_note(&tiny_files()).unwrap(), WeightsNote::default());
+}
+
 #[test]
 fn shallow_resnets_of_basic_blocks_are_computed_too() {
     // Saved in PyTorch's format before 1.6.
@@ -141,7 +181,8 @@ fn shallow_resnets_of_basic_blocks_are_computed_too() {
 
 #[test]
 fn another_variant_of_resnet_is_refused_with_the_names_of_its_tensors() {
-    let deep_stem = |tensors| rename(tensors, |name| name.replace("conv1.weight", "conv1.0.weight"));
+    let deep_stem =
+        |tensors| rename(tensors, |name| if name == "conv1.weight" { "conv1.0.weight" } else { name }.into());
     let error = load_edited(deep_stem).err().unwrap().to_string();
     assert!(error.contains("`conv1.weight` is missing"), "{error}");
     let squeeze = |mut tensors: Tensors| {

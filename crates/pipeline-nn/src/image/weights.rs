@@ -2,10 +2,21 @@
 //!
 //! Depth, widths and the kind of block follow from the tensors that are there.
 
-use crate::weights::{Checklist, ImageModelFiles, ModelError, read_tensors};
+use crate::weights::{Checklist, Family, ImageModelFiles, ModelError, WeightsNote, open};
 
 use super::config::ResNetConfig;
 use super::names::canonical_name;
+
+/// How the tensors of a ResNet are called.
+const RESNET: Family = Family {
+    what: "a ResNet",
+    anchors: &[
+        &["layer1.0.conv1.weight", "encoder.stages.0.layers.0.layer.0.convolution.weight"],
+        &["layer2.0.conv1.weight", "encoder.stages.1.layers.0.layer.0.convolution.weight"],
+    ],
+    canonical: canonical_name,
+    usual_prefixes: &["resnet.", "timm_model."],
+};
 
 /// Added to the variance in batch norms: PyTorch's default, which all ResNets keep.
 const EPSILON: f64 = 1e-5;
@@ -60,8 +71,7 @@ impl ResNetWeights {
     /// When a file is not a checkpoint, or one error with every tensor that is missing, misshapen, not finite or of
     /// another variant of ResNet.
     pub(super) fn read(files: &ImageModelFiles, config: &ResNetConfig) -> Result<Self, ModelError> {
-        let tensors = read_tensors(std::slice::from_ref(&files.weights), &canonical_name)?;
-        let mut list = Checklist::new(files.weights.clone(), tensors);
+        let mut list = open(std::slice::from_ref(&files.weights), &RESNET)?;
         let stem_width = first_axis(&list, "conv1.weight").unwrap_or(64);
         let stem = conv(&mut list, "conv1", "bn1", [stem_width, 3, 7], 2);
         let mut blocks = Vec::new();
@@ -81,6 +91,14 @@ impl ResNetWeights {
         list.finish()?;
         Ok(Self { stem, blocks, n_features: width })
     }
+}
+
+/// What there is to say about where in the checkpoint the weights are.
+///
+/// # Errors
+/// When the file is not a checkpoint, or does not hold one ResNet.
+pub(super) fn note(files: &ImageModelFiles) -> Result<WeightsNote, ModelError> {
+    Ok(open(std::slice::from_ref(&files.weights), &RESNET)?.note().clone())
 }
 
 fn block_name(stage_idx: usize, block_idx: usize) -> String {

@@ -15,7 +15,8 @@ use std::time::Instant;
 use crate::device::{Device, InstructionSet, map_batches, probe};
 use crate::matrix::Matrix;
 pub use crate::weights::{
-    ModelError, ModelSearch, TextModelFiles, find_text_model, text_family_of_name, text_model_places, text_models_near,
+    ModelError, ModelSearch, TextModelFiles, WeightsNote, find_text_model, text_family_of_name, text_model_places,
+    text_models_near,
 };
 
 use config::BertConfig;
@@ -266,6 +267,14 @@ fn normalize(vector: &mut [f32]) {
 /// When the configuration cannot be read or is not supported.
 pub fn text_dim(files: &TextModelFiles) -> Result<usize, ModelError> {
     Ok(BertConfig::read(&files.config)?.hidden_size)
+}
+
+/// What to tell of the place of a model's weights in their files, such as a dict among others; reads no numbers.
+///
+/// # Errors
+/// When a file is not a checkpoint, or does not hold one model.
+pub fn text_weights_note(files: &TextModelFiles) -> Result<WeightsNote, ModelError> {
+    weights::note(files)
 }
 
 #[cfg(test)]

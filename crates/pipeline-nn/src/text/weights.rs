@@ -1,8 +1,16 @@
 //! The weights of a BERT encoder as plain numbers, from any of the dialects in which they are saved.
 
-use crate::weights::{Checklist, ModelError, TextModelFiles, read_tensors};
+use crate::weights::{Checklist, Family, ModelError, TextModelFiles, WeightsNote, open};
 
 use super::config::BertConfig;
+
+/// How the tensors of a BERT are called.
+const BERT: Family = Family {
+    what: "a BERT",
+    anchors: &[&["embeddings.word_embeddings.weight"], &["encoder.layer.0.attention.self.query.weight"]],
+    canonical: canonical_name,
+    usual_prefixes: &["bert."],
+};
 
 /// An affine map.
 ///
@@ -54,9 +62,7 @@ impl BertWeights {
     /// # Errors
     /// When a file is not a checkpoint, or one error with every tensor that is missing, misshapen or not finite.
     pub(super) fn read(files: &TextModelFiles, config: &BertConfig) -> Result<Self, ModelError> {
-        let tensors = read_tensors(&files.weights, &canonical_name)?;
-        let path = files.weights.first().unwrap_or(&files.folder).clone();
-        let mut list = Checklist::new(path, tensors);
+        let mut list = open(&files.weights, &BERT)?;
         let hidden = config.hidden_size;
         let mut segment = list.take("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, hidden]);
         segment.truncate(hidden);
@@ -72,13 +78,16 @@ impl BertWeights {
     }
 }
 
+/// What there is to say about where in the checkpoint the weights are.
+///
+/// # Errors
+/// When a file is not a checkpoint, or does not hold one BERT.
+pub(super) fn note(files: &TextModelFiles) -> Result<WeightsNote, ModelError> {
+    Ok(open(&files.weights, &BERT)?.note().clone())
+}
+
 /// The name in transformers' `BertModel`, or none for what the encoder does not need: pooler, heads, buffers.
 fn canonical_name(name: &str) -> Option<String> {
-    let mut name = name;
-    while let Some(rest) = ["module.", "model.", "state_dict.", "bert."].iter().find_map(|part| name.strip_prefix(part))
-    {
-        name = rest;
-    }
     let is_buffer = matches!(name, "embeddings.position_ids" | "embeddings.token_type_ids");
     if is_buffer || !(name.starts_with("embeddings.") || name.starts_with("encoder.")) {
         return None;
@@ -122,11 +131,11 @@ mod tests {
     fn every_dialect_has_one_canonical_name() {
         for (given, expected) in [
             ("embeddings.LayerNorm.weight", Some("embeddings.LayerNorm.weight")),
-            ("bert.embeddings.LayerNorm.gamma", Some("embeddings.LayerNorm.weight")),
-            ("module.bert.encoder.layer.3.output.LayerNorm.beta", Some("encoder.layer.3.output.LayerNorm.bias")),
-            ("bert.pooler.dense.weight", None),
+            ("embeddings.LayerNorm.gamma", Some("embeddings.LayerNorm.weight")),
+            ("encoder.layer.3.output.LayerNorm.beta", Some("encoder.layer.3.output.LayerNorm.bias")),
+            ("pooler.dense.weight", None),
             ("cls.predictions.transform.LayerNorm.gamma", None),
-            ("bert.embeddings.position_ids", None),
+            ("embeddings.position_ids", None),
         ] {
             assert_eq!(canonical_name(given).as_deref(), expected, "{given}");
         }

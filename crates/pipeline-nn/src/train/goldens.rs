@@ -81,7 +81,7 @@ impl Features {
         let files = [path("mini/features.safetensors"), path(&format!("{set}/features.safetensors"))];
         let mut tensors = BTreeMap::new();
         for file in files.into_iter().filter(|file| file.exists()) {
-            tensors.extend(read_tensors(&[file], &|name| Some(name.to_owned())).unwrap());
+            tensors.extend(read_tensors(&file).unwrap());
         }
         let place = |pair| mini.pairs.iter().position(|other| other == pair).unwrap();
         let pair_rows: Vec<_> = golden.pairs.iter().map(place).collect();

@@ -3,41 +3,82 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{ModelError, PlainTensor};
+use super::ModelError;
+use super::choose::WeightsNote;
+use super::file::{CheckpointFile, Entry};
+use super::shown::{listed, shown};
+use super::view::View;
 
 /// The tensors of a checkpoint that have not been asked for yet, and what was wrong so far.
 ///
-/// A tensor that is wrong is handed out empty, so that building a model goes on and one error can list all of them:
-/// the model is only used when [`Checklist::finish`] says that nothing was wrong.
+/// Numbers are read when they are asked for. A tensor that is wrong is handed out empty, so that building a model goes
+/// on and one error can list all of them: the model is only used when [`Checklist::finish`] says that nothing was wrong.
 pub(crate) struct Checklist {
-    path: PathBuf,
-    tensors: BTreeMap<String, PlainTensor>,
+    files: Vec<CheckpointFile>,
+    tensors: BTreeMap<String, (usize, Entry)>,
+    note: WeightsNote,
+    /// The names of all tensors as the file has them, for whoever misses one.
+    names: Vec<String>,
     problems: Vec<String>,
+    is_lacking: bool,
+    /// The first tensor that could not be read.
+    failure: Option<ModelError>,
 }
 
 impl Checklist {
-    /// Starts with all tensors of the checkpoint at `path`, by canonical name.
-    pub(crate) fn new(path: PathBuf, tensors: BTreeMap<String, PlainTensor>) -> Self {
-        Self { path, tensors, problems: Vec::new() }
+    /// Starts with tensors by canonical name, each with the place of its file among `files`; `note` says where they were.
+    pub(super) fn new(
+        files: Vec<CheckpointFile>,
+        tensors: BTreeMap<String, (usize, Entry)>,
+        note: WeightsNote,
+    ) -> Self {
+        let names = tensors.values().map(|(_, entry)| entry.full_name()).collect();
+        Self { files, tensors, note, names, problems: Vec::new(), is_lacking: false, failure: None }
+    }
+
+    /// What there is to say about where in the checkpoint the tensors were.
+    pub(crate) fn note(&self) -> &WeightsNote {
+        &self.note
+    }
+
+    /// True if a tensor is there and has not been taken.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.tensors.contains_key(name)
     }
 
     /// The shape of a tensor that has not been taken, if it is there.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.tensors.get(name).map(|tensor| tensor.shape.as_slice())
+        let (_, entry) = self.tensors.get(name)?;
+        entry.place.as_ref().ok().map(|view| view.shape.as_slice())
     }
 
     /// Takes a tensor, which must have exactly this shape and only finite numbers.
     pub(crate) fn take(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
-        let problem = match self.tensors.remove(name) {
-            None => format!("`{name}` is missing"),
-            Some(tensor) if tensor.shape != shape => {
-                format!("`{name}` has shape {:?} instead of {shape:?}", tensor.shape)
-            }
-            Some(tensor) if tensor.values.iter().any(|value| !value.is_finite()) => {
-                format!("`{name}` has a value that is not finite")
-            }
-            Some(tensor) => return tensor.values,
+        let Some((file_idx, entry)) = self.tensors.remove(name) else {
+            self.is_lacking = true;
+            return self.wrong(format!("`{name}` is missing"));
         };
+        match &entry.place {
+            Ok(view) if view.shape != shape => {
+                return self.wrong(format!("`{name}` has shape {:?} instead of {shape:?}", view.shape));
+            }
+            Ok(view) if view.n_numbers() == 0 => return self.wrong(format!("`{name}` has no numbers: {shape:?}")),
+            _ if self.failure.is_some() => return Vec::new(),
+            _ => {}
+        }
+        match self.files[file_idx].read(&entry) {
+            Ok(values) if values.iter().any(|value| !value.is_finite()) => {
+                self.wrong(format!("`{name}` has a value that is not finite"))
+            }
+            Ok(values) => values,
+            Err(error) => {
+                self.failure = Some(error);
+                Vec::new()
+            }
+        }
+    }
+
+    fn wrong(&mut self, problem: String) -> Vec<f32> {
         self.problems.push(problem);
         Vec::new()
     }
@@ -47,48 +88,62 @@ impl Checklist {
         self.problems.push(problem);
     }
 
-    /// Succeeds when every expected tensor was right and no other is left.
+    /// Succeeds when every expected tensor was right and no other of floating-point numbers is left.
     ///
     /// # Errors
-    /// One error with everything that is wrong.
+    /// A tensor that cannot be read, or one error with everything that is wrong.
     pub(crate) fn finish(mut self) -> Result<(), ModelError> {
-        let unexpected = self.tensors.keys().map(|name| format!("`{name}` is not known in this model"));
-        self.problems.extend(unexpected);
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        // Counters, other buffers of integers and single numbers are no weights.
+        let is_weight = |view: &View| view.element.is_float() && !view.shape.is_empty();
+        let is_weight = |entry: &Entry| entry.place.as_ref().map_or(true, is_weight);
+        let unexpected = self.tensors.iter().filter(|(_, (_, entry))| is_weight(entry));
+        self.problems.extend(unexpected.map(|(name, _)| format!("{} is not known in this model", shown(name))));
         if self.problems.is_empty() {
             return Ok(());
         }
-        Err(ModelError::Weights { path: self.path, problems: self.problems })
+        let path: PathBuf = self.files.first().map(|file| file.path().to_owned()).unwrap_or_default();
+        let found = self.is_lacking.then(|| listed(self.names.iter().map(String::as_str)));
+        Err(ModelError::Weights { path, problems: self.problems, found })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::{Family, PlainTensor, fixtures, open};
 
-    fn checklist() -> Checklist {
+    const ANY: Family =
+        Family { what: "a model", anchors: &[&["good"]], canonical: |name| Some(name.to_owned()), usual_prefixes: &[] };
+
+    #[test]
+    fn one_error_lists_all_that_is_wrong() {
         let tensor = |shape: &[usize], values: &[f32]| PlainTensor { shape: shape.to_vec(), values: values.to_vec() };
         let tensors = BTreeMap::from([
             ("good".to_owned(), tensor(&[2], &[1.0, 2.0])),
             ("turned".to_owned(), tensor(&[2, 1], &[1.0, 2.0])),
             ("broken".to_owned(), tensor(&[1], &[f32::NAN])),
+            ("empty".to_owned(), tensor(&[0], &[])),
             ("extra".to_owned(), tensor(&[1], &[1.0])),
         ]);
-        Checklist::new("m.bin".into(), tensors)
-    }
-
-    #[test]
-    fn one_error_lists_all_that_is_wrong() {
-        let mut checklist = checklist();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("m.safetensors");
+        fixtures::write(&path, &tensors);
+        let mut checklist = open(&[path], &ANY).unwrap();
         assert_eq!(checklist.take("good", &[2]), [1.0, 2.0]);
-        for (name, shape) in [("turned", [1, 2].as_slice()), ("broken", &[1]), ("absent", &[1])] {
+        for (name, shape) in [("turned", [1, 2].as_slice()), ("broken", &[1]), ("empty", &[0]), ("absent", &[1])] {
             checklist.take(name, shape);
         }
         let text = checklist.finish().unwrap_err().to_string();
         for part in [
             "`turned` has shape [2, 1] instead of [1, 2]",
             "`broken` has a value that is not finite",
+            "`empty` has no numbers",
             "`absent` is missing",
             "`extra` is not known in this model",
+            "it has `broken`, `empty`, `extra`, `good`, `turned`",
         ] {
             assert!(text.contains(part), "{text}");
         }

@@ -79,12 +79,14 @@ pub enum ModelError {
         what: String,
     },
     /// The weights do not fit the model.
-    #[error("the weights in `{}` do not fit: {}", path.display(), listed(.problems))]
+    #[error("the weights in `{}` do not fit: {}{}", path.display(), listed(.problems), having(.found))]
     Weights {
         /// The file, or the first of several.
         path: PathBuf,
         /// Everything that is wrong, one tensor each.
         problems: Vec<String>,
+        /// Where some are missing, the first of those that are there.
+        found: Option<String>,
     },
     /// The vocabulary or the tokenizer's file cannot be used.
     #[error("`{}` is not a usable tokenizer", path.display())]
@@ -146,6 +148,10 @@ fn listed(problems: &[String]) -> String {
     text
 }
 
+fn having(found: &Option<String>) -> String {
+    found.as_ref().map(|found| format!("; it has {found}")).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,7 +159,7 @@ mod tests {
     #[test]
     fn ten_problems_are_listed_and_the_rest_is_counted() {
         let problems: Vec<_> = (0..12).map(|idx| format!("`t{idx}` is missing")).collect();
-        let text = ModelError::Weights { path: "m.bin".into(), problems }.to_string();
+        let text = ModelError::Weights { path: "m.bin".into(), problems, found: None }.to_string();
         assert!(text.starts_with("the weights in `m.bin` do not fit: `t0` is missing; `t1` is missing"), "{text}");
         assert!(text.ends_with("`t9` is missing; and 2 more"), "{text}");
     }

@@ -12,7 +12,7 @@ pub(crate) fn path(name: &str) -> PathBuf {
 
 /// All tensors of a safetensors file below `tests/fixtures`.
 pub(crate) fn tensors(name: &str) -> BTreeMap<String, PlainTensor> {
-    read_tensors(&[path(name)], &|name| Some(name.to_owned())).unwrap()
+    read_tensors(&path(name)).unwrap()
 }
 
 /// Writes a safetensors file.

@@ -1,102 +1,82 @@
-//! Reads safetensors files tensor by tensor, so that no second copy of the file is in memory.
+//! What a safetensors file has: its header, checked against the length of the file.
 
-use std::io::{BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
-use super::read::{Keep, malformed};
-use super::{ModelError, PlainTensor};
+use super::element::Element;
+use super::file::{Contents, Entry, MAX_TENSORS, Storage};
+use super::trouble::Trouble;
+use super::view::View;
 
 /// The largest header that the format allows.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// Hands every wanted tensor of the file to `keep`.
-pub(super) fn read(
-    path: &Path,
-    canonical: &dyn Fn(&str) -> Option<String>,
-    keep: &mut Keep<'_>,
-) -> Result<(), ModelError> {
-    let read_error = |source| ModelError::Read { path: path.to_owned(), source };
-    let file = pipeline_files::open(path).map_err(read_error)?;
-    let file_bytes = file.metadata().map_err(read_error)?.len();
-    let mut file = BufReader::new(file);
-    let (data_start, metadata) = read_header(path, &mut file, file_bytes)?;
-    for name in metadata.offset_keys() {
-        let Some(canonical_name) = canonical(&name) else { continue };
-        let info = metadata.info(&name).expect("the header lists this tensor");
-        let (start, end) = info.data_offsets;
-        let mut bytes = vec![0; end - start];
-        file.seek(SeekFrom::Start(data_start + start as u64)).map_err(read_error)?;
-        file.read_exact(&mut bytes).map_err(read_error)?;
-        keep(&name, canonical_name, decode(path, &name, info, &bytes)?)?;
-    }
-    Ok(())
-}
-
-/// The header, checked against the length of the file, and where the data starts.
-fn read_header(path: &Path, file: &mut impl Read, file_bytes: u64) -> Result<(u64, Metadata), ModelError> {
-    let read_error = |source| ModelError::Read { path: path.to_owned(), source };
+/// What the file has, without its numbers.
+///
+/// # Errors
+/// When it is cut off or damaged.
+pub(super) fn contents(mut file: &File, file_bytes: u64) -> Result<Contents, Trouble> {
+    file.seek(SeekFrom::Start(0))?;
     let mut length = [0; 8];
-    file.read_exact(&mut length).map_err(read_error)?;
+    file.read_exact(&mut length)?;
     let header_bytes = u64::from_le_bytes(length);
     if header_bytes > MAX_HEADER_BYTES || header_bytes + 8 > file_bytes {
-        return Err(malformed(path, "is cut off or not a safetensors file: its header is longer than the file"));
+        return Err(Trouble::new("is cut off or not a safetensors file: its header is longer than the file"));
     }
     let mut header = vec![0; header_bytes as usize];
-    file.read_exact(&mut header).map_err(read_error)?;
+    file.read_exact(&mut header)?;
     let metadata: Metadata = serde_json::from_slice(&header)
-        .map_err(|source| malformed(path, &format!("has a damaged safetensors header: {source}")))?;
+        .map_err(|source| Trouble::new(format!("has a damaged safetensors header: {source}")))?;
     let expected_bytes = 8 + header_bytes + metadata.data_len() as u64;
     if expected_bytes != file_bytes {
         let problem = format!("is cut off or damaged: it has {file_bytes} bytes and its header says {expected_bytes}");
-        return Err(malformed(path, &problem));
+        return Err(Trouble::new(problem));
     }
-    Ok((8 + header_bytes, metadata))
+    let mut contents =
+        Contents { metadata: Some(metadata.metadata().clone().unwrap_or_default()), ..Contents::default() };
+    let names = metadata.offset_keys();
+    if names.len() > MAX_TENSORS {
+        return Err(Trouble::new("has more tensors than any checkpoint"));
+    }
+    for name in names {
+        let info = metadata.info(&name).expect("the header lists this tensor");
+        let place = view(info, contents.storages.len()).map_err(str::to_owned);
+        contents.storages.push(Storage::Span { start: 8 + header_bytes + info.data_offsets.0 as u64 });
+        contents.entries.push(Entry { dict: String::new(), key: name, place });
+    }
+    Ok(contents)
 }
 
-fn decode(path: &Path, name: &str, info: &TensorInfo, bytes: &[u8]) -> Result<PlainTensor, ModelError> {
-    let values = match info.dtype {
-        Dtype::F32 => numbers(bytes, f32::from_le_bytes),
-        Dtype::F64 => numbers(bytes, |eight| f64::from_le_bytes(eight) as f32),
-        Dtype::F16 => numbers(bytes, |two| half_to_f32(u16::from_le_bytes(two))),
-        Dtype::BF16 => numbers(bytes, |two: [u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(two)) << 16)),
-        other => {
-            return Err(malformed(path, &format!("holds `{name}` as {other:?} instead of floating-point numbers")));
-        }
+fn view(info: &TensorInfo, storage_idx: usize) -> Result<View, &'static str> {
+    let element = match info.dtype {
+        Dtype::F32 => Element::F32,
+        Dtype::F64 => Element::F64,
+        Dtype::F16 => Element::F16,
+        Dtype::BF16 => Element::Bf16,
+        other => Element::Other { name: name_of(other), bytes: 1 },
     };
-    Ok(PlainTensor { shape: info.shape.clone(), values })
-}
-
-fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.chunks_exact(N).map(|chunk| number(chunk.try_into().expect("chunks have N bytes"))).collect()
-}
-
-/// An IEEE 754 half-precision number.
-fn half_to_f32(bits: u16) -> f32 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let fraction = f32::from(bits & 0x3ff);
-    match bits >> 10 & 0x1f {
-        0 => sign * fraction * 2f32.powi(-24),
-        0x1f if fraction == 0.0 => sign * f32::INFINITY,
-        0x1f => f32::NAN,
-        exponent => sign * (1.0 + fraction / 1024.0) * 2f32.powi(i32::from(exponent) - 15),
+    let n_bytes = info.data_offsets.1 - info.data_offsets.0;
+    if !element.is_float() {
+        // Never read, so that the length of one number does not matter.
+        return View::whole(storage_idx, (element, usize::MAX), info.shape.clone());
     }
+    View::whole(storage_idx, (element, n_bytes / element.bytes()), info.shape.clone())
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn half_precision_numbers_are_read_exactly() {
-        let cases =
-            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0001, 5.960_464_5e-8), (0x3555, 0.333_251_95)];
-        for (bits, expected) in cases {
-            assert_eq!(half_to_f32(bits), expected, "{bits:#x}");
-        }
-        assert_eq!(half_to_f32(0xfc00), f32::NEG_INFINITY);
-        assert!(half_to_f32(0x7e00).is_nan());
+fn name_of(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::BOOL => "BOOL",
+        Dtype::U8 => "U8",
+        Dtype::I8 => "I8",
+        Dtype::U16 => "U16",
+        Dtype::I16 => "I16",
+        Dtype::U32 => "U32",
+        Dtype::I32 => "I32",
+        Dtype::U64 => "U64",
+        Dtype::I64 => "I64",
+        _ => "numbers of another type",
     }
 }

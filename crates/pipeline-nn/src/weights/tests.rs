@@ -1,17 +1,12 @@
 //! Checkpoints in every dialect, and what is wrong with bad ones.
 
 use std::fs;
-use std::path::Path;
 
 use super::*;
 
-fn read_all(path: &Path) -> Result<std::collections::BTreeMap<String, PlainTensor>, ModelError> {
-    read_tensors(&[path.to_owned()], &|name| Some(name.to_owned()))
-}
-
 #[test]
 fn a_pickle_holds_the_same_numbers_as_safetensors() {
-    let pickle = read_all(&fixtures::path("tiny/bert/pytorch_model.bin")).unwrap();
+    let pickle = read_tensors(&fixtures::path("tiny/bert/pytorch_model.bin")).unwrap();
     let safetensors = fixtures::tensors("tiny/bert/model.safetensors");
     assert_eq!(pickle, safetensors);
 }
@@ -32,14 +27,14 @@ fn what_is_no_checkpoint_is_named_for_what_it_is() {
         (&whole[..whole.len() - 1], "is cut off"),
         (&header_too_long, "is cut off"),
         (&header_damaged, "damaged safetensors header"),
-        (&whole_pickle[..whole_pickle.len() / 2], "is neither a safetensors file nor a PyTorch checkpoint"),
+        (&whole_pickle[..whole_pickle.len() / 2], "is cut off"),
         (b"just some text", "is neither a safetensors file nor a PyTorch checkpoint"),
     ];
     let folder = tempfile::tempdir().unwrap();
     for (bytes, named) in cases {
         let path = folder.path().join("weights.bin");
         fs::write(&path, bytes).unwrap();
-        let error = read_all(&path).unwrap_err().to_string();
+        let error = read_tensors(&path).unwrap_err().to_string();
         assert!(error.contains(named), "{named}: {error}");
     }
 }
@@ -55,19 +50,9 @@ fn numbers_of_any_floating_point_type_are_read() {
     let tensors =
         [("f16", view(Dtype::F16, &half)), ("bf16", view(Dtype::BF16, &brain)), ("f64", view(Dtype::F64, &double))];
     serialize_to_file(tensors, None, &path).unwrap();
-    for (name, tensor) in read_all(&path).unwrap() {
+    for (name, tensor) in read_tensors(&path).unwrap() {
         assert_eq!(tensor, PlainTensor { shape: vec![2], values: vec![1.5, -2.0] }, "{name}");
     }
-}
-
-#[test]
-fn a_whole_number_where_a_weight_should_be_is_an_error() {
-    use ::safetensors::{Dtype, serialize_to_file, tensor::TensorView};
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("m.safetensors");
-    serialize_to_file([("a", TensorView::new(Dtype::I64, vec![1], &[0; 8]).unwrap())], None, &path).unwrap();
-    let error = read_all(&path).unwrap_err().to_string();
-    assert!(error.contains("holds `a` as I64 instead of floating-point numbers"), "{error}");
 }
 
 /// A pickle that would create a file, were it executed.
@@ -76,6 +61,6 @@ fn a_pickle_executes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (path, evidence) = (folder.path().join("evil.pth"), folder.path().join("executed"));
     fs::write(&path, format!("cos\nsystem\n(S'touch {}'\ntR.", evidence.display())).unwrap();
-    read_all(&path).unwrap_err();
+    read_tensors(&path).unwrap_err();
     assert!(!evidence.exists());
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
-use pipeline_nn::checkpoint::Checkpoint;
+use pipeline_nn::checkpoint::{Checkpoint, WeightsNote};
 use pipeline_nn::train::{self, ClosedForm, PairedFeatures, TrainOptions, Trained, Validation};
 use pipeline_spec::SpecError;
 
@@ -95,8 +95,8 @@ impl Stage for TrainProjection {
         let start = Instant::now();
         let data = PairedFeatures { text: &text.vectors, images: &images.vectors, pairs: &pairs };
         let validation = held_out.as_ref().map(|held_out| held_out.validation(self.params.patience));
-        let trained = match self.params.fit.closed_form() {
-            Some(method) => self.compute(context, &data, validation.as_ref(), method)?,
+        let (trained, start_note) = match self.params.fit.closed_form() {
+            Some(method) => (self.compute(context, &data, validation.as_ref(), method)?, None),
             None => self.train(context, &data, validation.as_ref(), &spaces)?,
         };
         let train_seconds = start.elapsed().as_secs_f64();
@@ -106,7 +106,7 @@ impl Stage for TrainProjection {
         Ok(StageReport {
             metrics: tell::metrics(&self.params, &trained, pairs.len()),
             n_rows: Some(pairs.len() as u64),
-            headline: tell::headline(&self.params, &trained, pairs.len()),
+            headline: tell::headline(&self.params, &trained, pairs.len(), start_note),
             seconds: BTreeMap::from([
                 ("read".into(), read_seconds),
                 ("train".into(), train_seconds),
@@ -139,13 +139,14 @@ impl TrainProjection {
         Ok(Trained { heads: Some(heads), losses: Vec::new(), temperature, validations, best_epoch: None })
     }
 
+    /// Trains, and returns what there is to say about the weights that it starts from.
     fn train(
         &self,
         context: &StageContext<'_>,
         data: &PairedFeatures<'_>,
         validation: Option<&Validation<'_>>,
         spaces: &Spaces,
-    ) -> Result<Trained, StageError> {
+    ) -> Result<(Trained, Option<String>), StageError> {
         let (d_text, d_image) = (data.text.n_cols, data.images.n_cols);
         let start = match self.params.fusion {
             Fusion::Projection => Some(start::heads(context, &self.params, spaces, d_text, d_image)?),
@@ -155,6 +156,9 @@ impl TrainProjection {
             }
             Fusion::Passthrough => None,
         };
+        let (start, note) = start.map_or((None, None), |(heads, note)| (Some(heads), Some(note)));
+        let WeightsNote { place, warning } = note.unwrap_or_default();
+        warning.into_iter().for_each(|warning| context.host.warn(warning));
         let options = self.params.options(context.n_threads);
         let n_steps = options.n_steps(data.pairs.len());
         if (1..options.warmup_steps).contains(&n_steps) {
@@ -177,7 +181,7 @@ impl TrainProjection {
             // It has stopped early and is done.
             context.host.progress(n_done, Some(n_done));
         }
-        Ok(trained)
+        Ok((trained, place))
     }
 
     fn write(&self, context: &StageContext<'_>, trained: &Trained, spaces: Spaces) -> Result<(), StageError> {

@@ -1,7 +1,7 @@
 //! The heads from which training starts.
 
 use pipeline_core::{StageContext, StageError};
-use pipeline_nn::checkpoint::{Checkpoint, Head, Heads};
+use pipeline_nn::checkpoint::{Checkpoint, Head, Heads, WeightsNote};
 use pipeline_nn::train;
 
 use super::params::{HeadShape, TrainProjectionParams};
@@ -10,7 +10,8 @@ use super::spaces::Spaces;
 /// The weights of a head at most: 2 GiB of them, and with Adam's moments and gradients 8.
 const MAX_WEIGHTS: u64 = 1 << 29;
 
-/// The heads from which training starts: those of `init_from`, or PyTorch's for the seed.
+/// The heads from which training starts: those of `init_from`, with what to tell of their place in the file, or PyTorch's
+/// for the seed.
 ///
 /// # Errors
 /// When the file cannot be read, or its heads are not those that the params and the features ask for.
@@ -20,20 +21,22 @@ pub(super) fn heads(
     spaces: &Spaces,
     d_text: usize,
     d_image: usize,
-) -> Result<Heads, StageError> {
+) -> Result<(Heads, WeightsNote), StageError> {
     let TrainProjectionParams { projection_dim: dim, seed, .. } = *params;
     let Some(path) = &params.init_from else {
         for (side, d_features) in [("text", d_text), ("image", d_image)] {
             must_be_bearable(side, params, d_features)?;
         }
-        return Ok(match params.d_hidden() {
+        let heads = match params.d_hidden() {
             None => train::initial_heads(d_text, d_image, dim, seed),
             Some(d_hidden) => train::initial_mlp_heads(d_text, d_image, d_hidden, dim, seed),
-        });
+        };
+        return Ok((heads, WeightsNote::default()));
     };
     let path = path.path();
     let unusable = format!("the weights `{}` cannot be used", path.display());
-    let checkpoint = Checkpoint::read(path).map_err(|error| StageError::because(unusable.clone(), error))?;
+    let (checkpoint, note) =
+        Checkpoint::read_with_note(path).map_err(|error| StageError::because(unusable.clone(), error))?;
     if let Some(trained_on) = &checkpoint.trained_on {
         spaces.must_match_start(context, path, trained_on, params.allow_mismatch)?;
     }
@@ -45,7 +48,8 @@ pub(super) fn heads(
             StageError::new(format!("{unusable}: their {side} head {problem}")).with_help(help)
         })?;
     }
-    Ok(heads)
+    let about = |note: Option<String>| note.map(|note| format!("`init_from`: {note}"));
+    Ok((heads, WeightsNote { place: about(note.place), warning: about(note.warning) }))
 }
 
 /// Refuses heads of so many weights that training would need tens of gigabytes: four numbers a weight.

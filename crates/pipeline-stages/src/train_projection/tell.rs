@@ -26,14 +26,21 @@ pub(super) fn metrics(params: &TrainProjectionParams, trained: &Trained, n_pairs
     metrics
 }
 
-/// One line about it.
-pub(super) fn headline(params: &TrainProjectionParams, trained: &Trained, n_pairs: usize) -> Option<String> {
-    let name = match params.fit {
-        Fit::Contrastive => return contrastive_headline(params, trained, n_pairs),
-        Fit::Ridge => "ridge regression",
-        Fit::Cca => "canonical correlation analysis",
+/// One line about it, `start` included: what there is to say about the weights that it has started from.
+pub(super) fn headline(
+    params: &TrainProjectionParams,
+    trained: &Trained,
+    n_pairs: usize,
+    start: Option<String>,
+) -> Option<String> {
+    let closed_form = |name: &str| Some(format!("{n_pairs} pairs, {name}{}", kept(params, trained)));
+    let own = match params.fit {
+        Fit::Contrastive => contrastive_headline(params, trained, n_pairs),
+        Fit::Ridge => closed_form("ridge regression"),
+        Fit::Cca => closed_form("canonical correlation analysis"),
     };
-    Some(format!("{n_pairs} pairs, {name}{}", kept(params, trained)))
+    let parts: Vec<String> = own.into_iter().chain(start).collect();
+    (!parts.is_empty()).then(|| parts.join("; "))
 }
 
 fn contrastive_headline(params: &TrainProjectionParams, trained: &Trained, n_pairs: usize) -> Option<String> {

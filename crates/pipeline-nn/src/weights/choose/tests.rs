@@ -1,0 +1,110 @@
+//! Where a model may be in its checkpoint, what is told of it, and where nothing says which one is meant.
+
+use crate::weights::made::{Item, Made, bytes, whole};
+use crate::weights::{Family, WeightsNote, open};
+
+const FAMILY: Family = Family {
+    what: "a model",
+    anchors: &[&["x.weight"], &["y.weight"]],
+    canonical: |name| Some(name.to_owned()).filter(|name| !name.starts_with("head.")),
+    usual_prefixes: &["bert."],
+};
+
+/// A dict of tensors, each the storage of a number.
+fn dict<'a>(tensors: &[(&'a str, usize)]) -> Item<'a> {
+    Item::Dict(tensors.iter().map(|(name, storage_idx)| (*name, whole(*storage_idx, &[1]))).collect())
+}
+
+/// What `x.weight` is and what is told of its place, with the warning in brackets; or the error.
+fn found(root: Item<'_>) -> Result<(f32, String), String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("m.pth");
+    let storages = (0..8).map(|n| ("FloatStorage", bytes(&[n as f32]))).collect();
+    std::fs::write(&path, Made { storages, root }.zip()).unwrap();
+    let mut checklist = open(&[path], &FAMILY).map_err(|error| error.to_string())?;
+    let WeightsNote { place, warning } = checklist.note().clone();
+    let note = place.unwrap_or_default() + &warning.map(|warning| format!(" ({warning})")).unwrap_or_default();
+    let values = checklist.take("x.weight", &[1]);
+    checklist.take("y.weight", &[1]);
+    checklist.finish().map_err(|error| error.to_string())?;
+    Ok((values[0], note))
+}
+
+#[test]
+fn the_model_is_found_wherever_training_programs_put_it() {
+    let model = || dict(&[("x.weight", 1), ("y.weight", 2)]);
+    let optimizer = || Item::Dict(vec![("state", Item::Raw(b"}(K\x00}u")), ("param_groups", Item::Raw(b"]"))]);
+    for (root, note) in [
+        (model(), ""),
+        (dict(&[("bert.x.weight", 1), ("bert.y.weight", 2), ("cls.weight", 3)]), ""),
+        (Item::Dict(vec![("state_dict", model()), ("optimizer", optimizer())]), "weights from `state_dict`"),
+        (Item::Dict(vec![("a", Item::Dict(vec![("b", model())]))]), "weights from `a.b`"),
+        (
+            dict(&[("module._orig_mod.x.weight", 1), ("module._orig_mod.y.weight", 2)]),
+            "`_orig_mod.` and `module.` taken off the names of weights",
+        ),
+        (dict(&[("x._orig_mod.weight", 1), ("y.weight", 2)]), "`_orig_mod.` taken off the names of weights"),
+        (
+            Item::Dict(vec![("model", dict(&[("backbone.x.weight", 1), ("backbone.y.weight", 2), ("neck.z", 3)]))]),
+            "weights from `model`, `backbone.` taken off the names of weights",
+        ),
+        (
+            Item::Dict(vec![("net", Item::Dict(vec![("x", dict(&[("weight", 1)])), ("y", dict(&[("weight", 2)]))]))]),
+            "`net.` taken off the names of weights",
+        ),
+        (Item::Dict(vec![("model", model()), ("same", model())]), "weights from `model`"),
+    ] {
+        assert_eq!(found(root), Ok((1.0, note.to_owned())));
+    }
+}
+
+#[test]
+fn an_average_beside_the_model_is_left_aside_and_that_is_told() {
+    let model = || dict(&[("x.weight", 1), ("y.weight", 2)]);
+    let average = || dict(&[("x.weight", 3), ("y.weight", 4)]);
+    for (plain, averaged) in
+        [("state_dict", "state_dict_ema"), ("model", "model_ema"), ("model", "ema"), ("net", "net_m")]
+    {
+        let note = format!(
+            "weights from `{plain}` (the averaged weights in `{averaged}` are left aside, and those in `{plain}` are taken)"
+        );
+        assert_eq!(found(Item::Dict(vec![(averaged, average()), (plain, model())])), Ok((1.0, note)));
+    }
+    assert_eq!(found(Item::Dict(vec![("ema", average())])), Ok((3.0, "weights from `ema`".to_owned())));
+    let pair =
+        [("encoder_q.x.weight", 1), ("encoder_q.y.weight", 2), ("encoder_k.x.weight", 3), ("encoder_k.y.weight", 4)];
+    let (value, note) = found(dict(&pair)).unwrap();
+    assert_eq!(value, 1.0);
+    assert!(note.contains("`encoder_q.` taken off"), "{note}");
+}
+
+#[test]
+fn of_two_models_none_is_taken() {
+    let (one, other) = (dict(&[("x.weight", 1), ("y.weight", 2)]), dict(&[("x.weight", 3), ("y.weight", 4)]));
+    for (first, second) in [("student", "teacher"), ("model", "state_dict"), ("ema", "model_ema")] {
+        let error = found(Item::Dict(vec![(first, one.clone()), (second, other.clone())])).unwrap_err();
+        let expected = format!("nothing says which one is meant: `{first}`, `{second}`");
+        assert!(error.contains(&expected), "{error}");
+    }
+    let error = found(dict(&[("x.weight", 1), ("module.x.weight", 2)])).unwrap_err();
+    assert!(error.contains("more than once under different names"), "{error}");
+}
+
+#[test]
+fn what_holds_no_model_is_refused_with_the_names_that_it_has() {
+    let many: Vec<String> = (0..1000).map(|idx| format!("blocks.{idx}.weight")).collect();
+    let many: Vec<(&str, usize)> = many.iter().map(|name| (name.as_str(), 0)).collect();
+    for (root, expected) in [
+        (Item::Dict(vec![]), "does not hold a model (nothing ends with `x.weight`); it has no tensors"),
+        (Item::Raw(b"]"), "it has no tensors"),
+        (dict(&[("z.weight", 1), ("e\u{1b}[2J", 2)]), "it has `e\\u{1b}[2J`, `z.weight`"),
+        (dict(&[("max.weight", 1)]), "it has `max.weight`"),
+        (dict(&many), "`blocks.103.weight`, `blocks.104.weight` and 992 more"),
+        (Item::Raw(b"ctimm.models\nResNet\n)\x81}b"), "objects are not read (`timm.models.ResNet`)"),
+        (dict(&[("y.weight", 1)]), "`x.weight` is missing; it has `y.weight`"),
+        (dict(&[("x.weight", 1), ("y.weight", 2), ("se.weight", 3)]), "`se.weight` is not known in this model"),
+    ] {
+        let error = found(root).unwrap_err();
+        assert!(error.contains(expected), "{expected}: {error}");
+    }
+}

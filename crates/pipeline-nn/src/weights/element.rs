@@ -1,0 +1,150 @@
+//! The types of the numbers in a checkpoint, and their way to `f32`.
+
+use std::io::{self, Read};
+
+/// Bytes that are converted at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// The type of a tensor's numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Element {
+    /// IEEE 754 half precision.
+    F16,
+    /// The upper half of an `f32`.
+    Bf16,
+    F32,
+    F64,
+    /// Numbers that are no weights here, such as integers.
+    Other {
+        /// As messages name it.
+        name: &'static str,
+        /// The length of one number.
+        bytes: usize,
+    },
+}
+
+impl Element {
+    /// The length of one number.
+    pub(super) fn bytes(self) -> usize {
+        match self {
+            Self::F16 | Self::Bf16 => 2,
+            Self::F32 => 4,
+            Self::F64 => 8,
+            Self::Other { bytes, .. } => bytes,
+        }
+    }
+
+    /// True for the types that are read.
+    pub(super) fn is_float(self) -> bool {
+        !matches!(self, Self::Other { .. })
+    }
+
+    /// As messages name it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "F16",
+            Self::Bf16 => "BF16",
+            Self::F32 => "F32",
+            Self::F64 => "F64",
+            Self::Other { name, .. } => name,
+        }
+    }
+}
+
+/// Reads `n_numbers` of a type as `f32`, each the nearest; `swapped` where the first byte is the most significant.
+///
+/// The caller has checked that there can be so many: the memory for them is taken at once.
+///
+/// # Errors
+/// When reading fails or ends too early.
+pub(super) fn read_numbers(
+    reader: &mut dyn Read,
+    element: Element,
+    n_numbers: usize,
+    swapped: bool,
+) -> io::Result<Vec<f32>> {
+    if element == Element::F32 {
+        let mut values = vec![0f32; n_numbers];
+        reader.read_exact(bytemuck::cast_slice_mut(&mut values))?;
+        if swapped || cfg!(target_endian = "big") {
+            let from = if swapped { u32::from_be } else { u32::from_le };
+            values.iter_mut().for_each(|value| *value = f32::from_bits(from(value.to_bits())));
+        }
+        return Ok(values);
+    }
+    let mut values = Vec::with_capacity(n_numbers);
+    let mut buffer = vec![0; CHUNK_BYTES.min(n_numbers.saturating_mul(element.bytes()))];
+    while values.len() < n_numbers {
+        let n_now = (n_numbers - values.len()).min(CHUNK_BYTES / element.bytes());
+        let bytes = &mut buffer[..n_now * element.bytes()];
+        reader.read_exact(bytes)?;
+        if swapped {
+            bytes.chunks_exact_mut(element.bytes()).for_each(<[u8]>::reverse);
+        }
+        append(element, bytes, &mut values);
+    }
+    Ok(values)
+}
+
+/// Appends the numbers in little-endian `bytes`.
+fn append(element: Element, bytes: &[u8], values: &mut Vec<f32>) {
+    match element {
+        Element::F16 => numbers(bytes, values, |two| half_to_f32(u16::from_le_bytes(two))),
+        Element::Bf16 => {
+            numbers(bytes, values, |two: [u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(two)) << 16));
+        }
+        Element::F32 => numbers(bytes, values, f32::from_le_bytes),
+        Element::F64 => numbers(bytes, values, |eight| f64::from_le_bytes(eight) as f32),
+        Element::Other { .. } => unreachable!("BUG: only floating-point numbers are asked for"),
+    }
+}
+
+fn numbers<const N: usize>(bytes: &[u8], values: &mut Vec<f32>, number: impl Fn([u8; N]) -> f32) {
+    values.extend(bytes.chunks_exact(N).map(|chunk| number(chunk.try_into().expect("chunks have N bytes"))));
+}
+
+/// An IEEE 754 half-precision number.
+fn half_to_f32(bits: u16) -> f32 {
+    let sign = u32::from(bits & 0x8000) << 16;
+    let magnitude = u32::from(bits & 0x7fff);
+    let value = match magnitude {
+        // Subnormal numbers are whole multiples of the smallest one.
+        0..0x0400 => (magnitude as f32 * 2f32.powi(-24)).to_bits(),
+        // The exponent's bias is 127 instead of 15.
+        0x0400..0x7c00 => (magnitude << 13) + ((127 - 15) << 23),
+        0x7c00 => f32::INFINITY.to_bits(),
+        // A NaN keeps its payload and becomes a quiet one, as processors convert it.
+        _ => (magnitude << 13) | 0x7fc0_0000,
+    };
+    f32::from_bits(sign | value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn half_precision_numbers_are_read_exactly() {
+        let cases =
+            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0001, 5.960_464_5e-8), (0x3555, 0.333_251_95)];
+        for (bits, expected) in cases {
+            assert_eq!(half_to_f32(bits), expected, "{bits:#x}");
+        }
+        assert_eq!(half_to_f32(0xfc00), f32::NEG_INFINITY);
+        assert_eq!(half_to_f32(0x8000).to_bits(), (-0f32).to_bits());
+        assert_eq!(half_to_f32(0x03ff), 1023.0 * 2f32.powi(-24));
+        assert_eq!(half_to_f32(0x0400), 2f32.powi(-14));
+        assert_eq!([0x7e00, 0x7c01].map(|bits| half_to_f32(bits).to_bits()), [0x7fc0_0000, 0x7fc0_2000]);
+    }
+
+    #[test]
+    fn numbers_of_either_byte_order_are_read() {
+        let little = [0x00, 0x3e, 0x00, 0xc0];
+        assert_eq!(read_numbers(&mut little.as_slice(), Element::F16, 2, false).unwrap(), [1.5, -2.0]);
+        let big = [0x3e, 0x00, 0xc0, 0x00];
+        assert_eq!(read_numbers(&mut big.as_slice(), Element::F16, 2, true).unwrap(), [1.5, -2.0]);
+        let big = 1.5f32.to_be_bytes();
+        assert_eq!(read_numbers(&mut big.as_slice(), Element::F32, 1, true).unwrap(), [1.5]);
+        assert!(read_numbers(&mut big.as_slice(), Element::F32, 2, true).is_err());
+    }
+}

@@ -1,0 +1,236 @@
+//! A checkpoint that is open: what tensors it has, and the numbers of those that are asked for.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use super::element::read_numbers;
+use super::pytorch::zip::Record;
+use super::shown::shown;
+use super::trouble::Trouble;
+use super::view::View;
+use super::{ModelError, pytorch, safetensors};
+
+/// Memory that tensors may take whatever the size of their file: those of a file that is small for what is in it.
+const MIN_BUDGET_BYTES: u64 = 256 << 20;
+
+/// How much larger than its file the tensors of a checkpoint may be: half precision, shared and deflated at once.
+const BUDGET_PER_BYTE: u64 = 8;
+
+/// More tensors than any checkpoint has.
+pub(super) const MAX_TENSORS: usize = 1 << 17;
+
+/// A tensor of a checkpoint by its name.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// The names of the dicts that it lies in, with dots between them; empty for the outermost one.
+    pub(super) dict: String,
+    /// Its name in that dict.
+    pub(super) key: String,
+    /// Where its numbers are, or why they are not read.
+    pub(super) place: Result<View, String>,
+}
+
+impl Entry {
+    /// The names of its dicts and its own, with dots between them.
+    pub(super) fn full_name(&self) -> String {
+        if self.dict.is_empty() { self.key.clone() } else { format!("{}.{}", self.dict, self.key) }
+    }
+}
+
+/// Where a storage lies.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Storage {
+    /// In the file as it is.
+    Span { start: u64 },
+    /// In a file of a zip archive.
+    Record(Record),
+}
+
+/// What a checkpoint has.
+#[derive(Debug, Default)]
+pub(super) struct Contents {
+    pub(super) entries: Vec<Entry>,
+    pub(super) storages: Vec<Storage>,
+    /// The first byte of each number is the most significant one.
+    pub(super) is_swapped: bool,
+    /// What a safetensors file says about itself.
+    pub(super) metadata: Option<HashMap<String, String>>,
+    /// Classes of objects that are not read, such as whole models.
+    pub(super) classes: Vec<String>,
+}
+
+/// A checkpoint that is open.
+pub(crate) struct CheckpointFile {
+    path: PathBuf,
+    file: File,
+    n_bytes: u64,
+    pub(super) contents: Contents,
+    /// Memory that tensors may still take.
+    budget: Cell<u64>,
+    /// Storages whose checksums have been found right.
+    is_checked: RefCell<Vec<bool>>,
+    /// Storages that several tensors share and that are deflated.
+    inflated: RefCell<HashMap<usize, Vec<f32>>>,
+}
+
+impl CheckpointFile {
+    /// Opens a checkpoint and reads what it has, but no numbers.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no checkpoint.
+    pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
+        Self::try_open(path).map_err(|trouble| trouble.at(path))
+    }
+
+    fn try_open(path: &Path) -> Result<Self, Trouble> {
+        let file = pipeline_files::open(path).map_err(Trouble::Read)?;
+        let n_bytes = file.metadata().map_err(Trouble::Read)?.len();
+        let mut start = Vec::new();
+        (&file).take(512).read_to_end(&mut start).map_err(Trouble::Read)?;
+        let contents = match format(&start)? {
+            Format::Safetensors => safetensors::contents(&file, n_bytes)?,
+            Format::Pytorch => pytorch::contents(&file, n_bytes, &start)?,
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            n_bytes,
+            is_checked: RefCell::new(vec![false; contents.storages.len()]),
+            contents,
+            budget: Cell::new(MIN_BUDGET_BYTES.max(n_bytes.saturating_mul(BUDGET_PER_BYTE))),
+            inflated: RefCell::default(),
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// True if there are no tensors in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.contents.entries.is_empty()
+    }
+
+    /// What a safetensors file says about itself under `name`.
+    pub(crate) fn metadata(&self, name: &str) -> Option<&str> {
+        self.contents.metadata.as_ref()?.get(name).map(String::as_str)
+    }
+
+    /// The numbers of a tensor, the last axis fastest; those of half and double precision become `f32`.
+    ///
+    /// # Errors
+    /// When the numbers are not there or damaged, are no floating-point numbers, or would take more memory than the
+    /// tensors of such a file can need.
+    pub(super) fn read(&self, entry: &Entry) -> Result<Vec<f32>, ModelError> {
+        let name = shown(&entry.full_name());
+        let wrong = |problem: &str| Trouble::new(format!("holds {name}, which {problem}"));
+        let read = || {
+            let view = entry.place.as_ref().map_err(|problem| wrong(problem))?;
+            if !view.element.is_float() {
+                let problem = format!("holds {name} as {} instead of floating-point numbers", view.element.name());
+                return Err(Trouble::new(problem));
+            }
+            self.spend(view.n_numbers()).and_then(|()| self.numbers(view)).map_err(|trouble| match trouble {
+                Trouble::Malformed(problem) => Trouble::Malformed(format!("{problem} (at {name})")),
+                other => other,
+            })
+        };
+        read().map_err(|trouble| trouble.at(&self.path))
+    }
+
+    /// Takes the memory of so many numbers out of the budget.
+    fn spend(&self, n_numbers: usize) -> Result<(), Trouble> {
+        let left = self.budget.get().checked_sub((n_numbers as u64).saturating_mul(4));
+        let too_large = || Trouble::new("has tensors that are too large for so small a file");
+        self.budget.set(left.ok_or_else(too_large)?);
+        Ok(())
+    }
+
+    fn numbers(&self, view: &View) -> Result<Vec<f32>, Trouble> {
+        let covered = view.covered();
+        let covered = match &self.contents.storages[view.storage_idx] {
+            _ if covered.is_empty() => Vec::new(),
+            Storage::Span { start } => self.read_at(*start, view)?,
+            Storage::Record(record) => {
+                let n_stored = (record.n_bytes / view.element.bytes() as u64) as usize;
+                if covered.start == 0 && covered.end == n_stored {
+                    if !record.is_stored() && view.n_numbers() < n_stored {
+                        self.spend(n_stored)?;
+                    }
+                    self.read_whole(record, view, n_stored)?
+                } else if record.is_stored() {
+                    self.check(record, view.storage_idx)?;
+                    self.read_at(record.start(&self.file, self.n_bytes)?, view)?
+                } else {
+                    self.read_inflated(record, view, n_stored)?
+                }
+            }
+        };
+        Ok(view.gather(covered))
+    }
+
+    /// What a view covers of a storage that begins at `start`.
+    fn read_at(&self, start: u64, view: &View) -> Result<Vec<f32>, Trouble> {
+        let (covered, width) = (view.covered(), view.element.bytes() as u64);
+        let range = start + covered.start as u64 * width..start + covered.end as u64 * width;
+        if range.end > self.n_bytes {
+            return Err(Trouble::new("is cut off"));
+        }
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(range.start))?;
+        Ok(read_numbers(&mut file, view.element, covered.len(), self.contents.is_swapped)?)
+    }
+
+    /// A whole storage; its checksum is computed on the way.
+    fn read_whole(&self, record: &Record, view: &View, n_stored: usize) -> Result<Vec<f32>, Trouble> {
+        let mut bytes = record.open(&self.file, self.n_bytes)?;
+        let values = read_numbers(&mut bytes, view.element, n_stored, self.contents.is_swapped)?;
+        bytes.finish()?;
+        self.is_checked.borrow_mut()[view.storage_idx] = true;
+        Ok(values)
+    }
+
+    /// Checks a storage of which only a part is wanted, once.
+    fn check(&self, record: &Record, storage_idx: usize) -> Result<(), Trouble> {
+        if !self.is_checked.borrow()[storage_idx] {
+            record.open(&self.file, self.n_bytes)?.finish()?;
+            self.is_checked.borrow_mut()[storage_idx] = true;
+        }
+        Ok(())
+    }
+
+    /// A part of a deflated storage, which is inflated once and kept for the other parts.
+    fn read_inflated(&self, record: &Record, view: &View, n_stored: usize) -> Result<Vec<f32>, Trouble> {
+        if !self.inflated.borrow().contains_key(&view.storage_idx) {
+            self.spend(n_stored)?;
+            let values = self.read_whole(record, view, n_stored)?;
+            self.inflated.borrow_mut().insert(view.storage_idx, values);
+        }
+        let inflated = self.inflated.borrow();
+        Ok(inflated[&view.storage_idx][view.covered()].to_vec())
+    }
+}
+
+enum Format {
+    Safetensors,
+    Pytorch,
+}
+
+/// Tells the two formats apart by how a file starts, and refuses what is no checkpoint at all.
+fn format(start: &[u8]) -> Result<Format, Trouble> {
+    let text = String::from_utf8_lossy(start).trim_start().to_ascii_lowercase();
+    if start.is_empty() {
+        return Err(Trouble::new("is empty"));
+    }
+    if text.starts_with("version https://git-lfs") {
+        return Err(Trouble::new("is a Git LFS pointer and not the weights: fetch them with `git lfs pull`"));
+    }
+    if text.starts_with("<!doctype") || text.starts_with("<html") || text.starts_with("<?xml") {
+        return Err(Trouble::new("is a web page and not the weights: the download went wrong"));
+    }
+    // A header's length in eight bytes, then JSON. Its first byte may be that of a pickle, its ninth never is.
+    Ok(if start.get(8) == Some(&b'{') { Format::Safetensors } else { Format::Pytorch })
+}

@@ -1,0 +1,182 @@
+//! The machine that pickles are programs for: a stack, marks on it, and a memo.
+
+use std::io::{self, BufRead};
+
+use super::input::Input;
+use super::opcodes as op;
+use super::value::{Value, ValueId, Values};
+
+/// Steps that a pickle may take, and values it may make, at most: ten times what any known checkpoint needs. In memory
+/// they are half a gigabyte at worst.
+pub(super) const MAX_STEPS: u64 = 8 << 20;
+
+/// A pickle that has been read.
+#[derive(Debug)]
+pub(crate) struct Pickle {
+    /// All that it made.
+    pub(crate) values: Values,
+    /// What it stands for.
+    pub(crate) root: ValueId,
+}
+
+/// Why a pickle cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PickleError {
+    /// The file cannot be read.
+    #[error("the file cannot be read")]
+    Read(#[source] io::Error),
+    /// The bytes end before the pickle does.
+    #[error("its pickle ends too early")]
+    CutOff,
+    /// It is no pickle.
+    #[error("its pickle is damaged: {0}")]
+    Damaged(&'static str),
+    /// A byte is no opcode.
+    #[error("its pickle is damaged: {0:#04x} is no opcode")]
+    Opcode(u8),
+    /// It would take too long or too much memory.
+    #[error("its pickle takes more than {MAX_STEPS} steps, as no checkpoint does")]
+    TooLong,
+}
+
+impl From<io::Error> for PickleError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::CutOff,
+            // What inflates a stream says so of one that is damaged.
+            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Self::Damaged("it cannot be inflated"),
+            _ => Self::Read(error),
+        }
+    }
+}
+
+/// Reads one pickle; what follows it is left in `reader`.
+///
+/// # Errors
+/// When it ends too early, is no pickle or is larger than any checkpoint's.
+pub(crate) fn parse(reader: &mut dyn BufRead) -> Result<Pickle, PickleError> {
+    let mut machine = Machine {
+        input: Input::new(reader),
+        values: Values::new(),
+        stack: Vec::new(),
+        marks: Vec::new(),
+        memo: Vec::new(),
+        n_memorized: 0,
+        n_steps: 0,
+    };
+    loop {
+        machine.spend(1)?;
+        match machine.input.byte()? {
+            op::STOP => break,
+            opcode => machine.step(opcode)?,
+        }
+    }
+    let root = machine.pop()?;
+    Ok(Pickle { values: machine.values, root })
+}
+
+pub(super) struct Machine<'a> {
+    pub(super) input: Input<'a>,
+    pub(super) values: Values,
+    pub(super) stack: Vec<ValueId>,
+    /// The heights of the stack at which marks lie.
+    marks: Vec<usize>,
+    /// Values by their places; most pickles fill them without gaps.
+    pub(super) memo: Vec<Option<ValueId>>,
+    /// How many places are filled.
+    pub(super) n_memorized: u64,
+    n_steps: u64,
+}
+
+impl Machine<'_> {
+    /// Counts steps, or items that are copied.
+    pub(super) fn spend(&mut self, n_steps: usize) -> Result<(), PickleError> {
+        self.n_steps += n_steps as u64;
+        if self.n_steps > MAX_STEPS { Err(PickleError::TooLong) } else { Ok(()) }
+    }
+
+    fn step(&mut self, opcode: u8) -> Result<(), PickleError> {
+        match opcode {
+            op::PROTO => self.protocol(),
+            op::FRAME => self.input.skip(8),
+            op::MARK => {
+                self.marks.push(self.stack.len());
+                Ok(())
+            }
+            op::POP => self.pop_anything(),
+            op::POP_MARK => self.pop_to_mark().map(|_| ()),
+            op::DUP => self.top().map(|id| self.stack.push(id)),
+            op::NONE | op::NEWTRUE | op::NEWFALSE => self.push_opaque(),
+            op::INT | op::LONG | op::BININT | op::BININT1 | op::BININT2 | op::LONG1 | op::LONG4 => self.integer(opcode),
+            op::FLOAT => self.input.line().and_then(|_| self.push_opaque()),
+            op::BINFLOAT => self.input.skip(8).and_then(|()| self.push_opaque()),
+            op::UNICODE | op::BINUNICODE | op::SHORT_BINUNICODE | op::BINUNICODE8 => self.text(opcode),
+            op::STRING | op::BINSTRING | op::SHORT_BINSTRING => self.text(opcode),
+            op::BINBYTES | op::SHORT_BINBYTES | op::BINBYTES8 | op::BYTEARRAY8 => self.binary(opcode),
+            op::EMPTY_LIST | op::LIST | op::APPEND | op::APPENDS => self.list(opcode),
+            op::EMPTY_TUPLE | op::TUPLE | op::TUPLE1 | op::TUPLE2 | op::TUPLE3 => self.tuple(opcode),
+            op::EMPTY_DICT | op::DICT | op::SETITEM | op::SETITEMS => self.dict(opcode),
+            op::EMPTY_SET => self.push_opaque(),
+            op::ADDITEMS => self.pop_to_mark().map(|_| ()),
+            op::FROZENSET => self.pop_to_mark().and_then(|_| self.push_opaque()),
+            op::PUT | op::BINPUT | op::LONG_BINPUT | op::MEMOIZE => self.memorize(opcode),
+            op::GET | op::BINGET | op::LONG_BINGET => self.recall(opcode),
+            op::GLOBAL | op::STACK_GLOBAL | op::EXT1 | op::EXT2 | op::EXT4 => self.global(opcode),
+            op::REDUCE | op::NEWOBJ | op::NEWOBJ_EX | op::OBJ | op::INST => self.construct(opcode),
+            // The attributes of an object are no tensors of a state dict: such as `_metadata` of an OrderedDict.
+            op::BUILD => self.pop().and_then(|_| self.top().map(|_| ())),
+            op::PERSID | op::BINPERSID => self.persistent(opcode),
+            op::NEXT_BUFFER | op::READONLY_BUFFER => Err(PickleError::Damaged("its buffers lie outside the file")),
+            other => Err(PickleError::Opcode(other)),
+        }
+    }
+
+    fn protocol(&mut self) -> Result<(), PickleError> {
+        if self.input.byte()? > 5 { Err(PickleError::Damaged("its protocol is not known")) } else { Ok(()) }
+    }
+
+    pub(super) fn push(&mut self, value: Value) -> Result<(), PickleError> {
+        let id = self.values.add(value);
+        self.stack.push(id);
+        Ok(())
+    }
+
+    pub(super) fn push_opaque(&mut self) -> Result<(), PickleError> {
+        self.stack.push(Values::OPAQUE);
+        Ok(())
+    }
+
+    /// The height below which nothing may be taken off the stack.
+    pub(super) fn floor(&self) -> usize {
+        self.marks.last().copied().unwrap_or(0)
+    }
+
+    pub(super) fn pop(&mut self) -> Result<ValueId, PickleError> {
+        let id = if self.stack.len() > self.floor() { self.stack.pop() } else { None };
+        id.ok_or(PickleError::Damaged("its stack is empty"))
+    }
+
+    pub(super) fn top(&self) -> Result<ValueId, PickleError> {
+        let id = if self.stack.len() > self.floor() { self.stack.last().copied() } else { None };
+        id.ok_or(PickleError::Damaged("its stack is empty"))
+    }
+
+    /// A mark is taken off the stack as a value is.
+    fn pop_anything(&mut self) -> Result<(), PickleError> {
+        if self.stack.len() == self.floor() && self.marks.pop().is_some() {
+            return Ok(());
+        }
+        self.pop().map(|_| ())
+    }
+
+    pub(super) fn pop_to_mark(&mut self) -> Result<Vec<ValueId>, PickleError> {
+        let mark = self.marks.pop().ok_or(PickleError::Damaged("a mark is missing"))?;
+        Ok(self.stack.split_off(mark))
+    }
+
+    pub(super) fn pop_pairs(&mut self) -> Result<Vec<(ValueId, ValueId)>, PickleError> {
+        let items = self.pop_to_mark()?;
+        let (pairs, []) = items.as_chunks::<2>() else { return Err(PickleError::Damaged("a key has no value")) };
+        Ok(pairs.iter().map(|[key, value]| (*key, *value)).collect())
+    }
+}

@@ -1,0 +1,173 @@
+//! The values of a pickle, in one arena.
+//!
+//! They refer to each other by number: sharing costs nothing, cycles are harmless, and no drop goes deep.
+
+use super::super::element::Element;
+
+/// The number of a value in its arena.
+pub(crate) type ValueId = u32;
+
+/// A text, by its place among all texts.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Text {
+    start: u32,
+    length: u32,
+}
+
+/// A Python value, as far as tensors depend on it.
+#[derive(Debug)]
+pub(crate) enum Value {
+    /// What no tensor depends on: `None`, booleans, floats, bytes, sets, long texts.
+    Opaque,
+    /// An integer.
+    Integer(i64),
+    /// An integer of up to 128 bits.
+    Long(Box<i128>),
+    /// A text.
+    Text(Text),
+    /// A tuple.
+    Tuple(Vec<ValueId>),
+    /// A list.
+    List(Vec<ValueId>),
+    /// A dict, with the keys and values in the order in which they were set.
+    Dict(Vec<(ValueId, ValueId)>),
+    /// A class or function, by its dotted name.
+    Global(Text),
+    /// An instance of a class that is not known here.
+    Object(Box<Object>),
+    /// Where numbers lie.
+    Storage(Box<Storage>),
+    /// A tensor.
+    Tensor(Box<Tensor>),
+    /// A tensor that is not read, and why.
+    Unreadable(Unreadable),
+}
+
+/// An instance of a class that is not known here.
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// The dotted name of its class, or of the function that makes it.
+    pub(crate) class: Text,
+    /// What was set on it as on a dict.
+    pub(crate) items: Vec<(ValueId, ValueId)>,
+}
+
+/// Numbers that lie outside the pickle.
+#[derive(Debug)]
+pub(crate) struct Storage {
+    /// Its name in the file.
+    pub(crate) key: Text,
+    /// The type of its numbers.
+    pub(crate) element: Element,
+    /// How many numbers it has.
+    pub(crate) n_numbers: u64,
+    /// The first number and how many there are, where only a part is meant (format before PyTorch 1.6).
+    pub(crate) part: Option<(u64, u64)>,
+}
+
+/// A tensor as it was described; not yet checked against its storage.
+#[derive(Debug)]
+pub(crate) struct Tensor {
+    /// A [`Value::Storage`].
+    pub(crate) storage: ValueId,
+    /// The type of its numbers, where it is not that of the storage.
+    pub(crate) element: Option<Element>,
+    /// The first number.
+    pub(crate) offset: u64,
+    /// The length of each axis.
+    pub(crate) shape: Box<[u64]>,
+    /// The step of each axis, in numbers.
+    pub(crate) strides: Box<[u64]>,
+}
+
+/// Why a tensor is not read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Unreadable {
+    /// It is made by a function of PyTorch that is not known here, such as for sparse tensors.
+    Kind(Text),
+    /// Its description is not one.
+    Description(&'static str),
+}
+
+/// All values of a pickle.
+#[derive(Debug)]
+pub(crate) struct Values {
+    values: Vec<Value>,
+    texts: String,
+}
+
+impl Values {
+    /// The value of whatever no tensor depends on.
+    pub(super) const OPAQUE: ValueId = 0;
+    /// The tuple without items.
+    pub(super) const EMPTY_TUPLE: ValueId = 1;
+
+    pub(super) fn new() -> Self {
+        Self { values: vec![Value::Opaque, Value::Tuple(Vec::new())], texts: String::new() }
+    }
+
+    /// Adds a value.
+    pub(super) fn add(&mut self, value: Value) -> ValueId {
+        self.values.push(value);
+        (self.values.len() - 1) as ValueId
+    }
+
+    /// Adds a text; none once there are 4 GiB of them.
+    pub(super) fn add_text(&mut self, text: &str) -> Option<Text> {
+        let start = u32::try_from(self.texts.len()).ok()?;
+        self.texts.push_str(text);
+        Some(Text { start, length: text.len() as u32 })
+    }
+
+    /// A value.
+    pub(crate) fn get(&self, id: ValueId) -> &Value {
+        &self.values[id as usize]
+    }
+
+    pub(super) fn get_mut(&mut self, id: ValueId) -> &mut Value {
+        &mut self.values[id as usize]
+    }
+
+    /// All values.
+    pub(crate) fn all(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// The letters of a text.
+    pub(crate) fn text(&self, text: Text) -> &str {
+        &self.texts[text.start as usize..][..text.length as usize]
+    }
+
+    /// The letters of a value that is a text.
+    pub(crate) fn as_text(&self, id: ValueId) -> Option<&str> {
+        match self.get(id) {
+            Value::Text(text) => Some(self.text(*text)),
+            _ => None,
+        }
+    }
+
+    /// A value that is an integer from 0 on.
+    pub(super) fn as_count(&self, id: ValueId) -> Option<u64> {
+        match self.get(id) {
+            Value::Integer(integer) => u64::try_from(*integer).ok(),
+            _ => None,
+        }
+    }
+
+    /// The items of a tuple or list.
+    pub(crate) fn as_items(&self, id: ValueId) -> Option<&[ValueId]> {
+        match self.get(id) {
+            Value::Tuple(items) | Value::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The keys and values of a dict, or of an object that is used like one.
+    pub(crate) fn as_dict(&self, id: ValueId) -> Option<&[(ValueId, ValueId)]> {
+        match self.get(id) {
+            Value::Dict(items) => Some(items),
+            Value::Object(object) => Some(&object.items),
+            _ => None,
+        }
+    }
+}
