@@ -15,11 +15,13 @@ pub(super) struct Source<'a> {
     position: usize,
     /// The marker that stopped the bits; `position` is behind it.
     marker: Option<u8>,
+    /// Fill bytes, which belong before markers, stood before a zero that is stuffed in.
+    pub has_odd_fill: bool,
 }
 
 impl<'a> Source<'a> {
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, position: 0, marker: None }
+        Self { bytes, position: 0, marker: None, has_odd_fill: false }
     }
 
     /// The next marker; bytes that belong to none are passed over.
@@ -74,7 +76,10 @@ impl<'a> Source<'a> {
             interval.extend_from_slice(&rest[..n_plain]);
             self.position += (n_plain + n_fill + 1).min(rest.len());
             match rest.get(n_plain + n_fill) {
-                Some(0) => interval.push(0xff),
+                Some(0) => {
+                    self.has_odd_fill |= n_fill > 1;
+                    interval.push(0xff);
+                }
                 Some(&marker) => self.marker = Some(marker),
                 None => return false,
             }

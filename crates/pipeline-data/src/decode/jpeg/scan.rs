@@ -85,6 +85,10 @@ impl Scan {
         let mut again = source.again();
         let units = Units::<false> { scan: self, frame, tables, source, instructions };
         let may_be_cut = instructions.run(units)?;
+        if source.has_odd_fill && !frame.is_progressive {
+            // Here libjpeg-turbo mixes coefficients of two attempts.
+            return Err(DecodeError::damaged(Format::Jpeg, "fill bytes within its data"));
+        }
         // Where other scans must follow, the end of the file is noticed anyway.
         if may_be_cut && self.is_only(frame) {
             let counted = Units::<true> { scan: self, frame, tables, source: &mut again, instructions };

@@ -162,7 +162,9 @@ impl Directory {
         if !tag::ALL.contains(&tag) || total == 0 {
             return Ok(());
         }
-        if !matches!(kind, 1 | 3 | 4 | 7 | 16) {
+        // Pillow takes bytes for a text, and not for a number.
+        let has_bytes = matches!(tag, tag::JPEG_TABLES | tag::HD_PHOTO);
+        if !matches!(kind, 1 | 3 | 4 | 7 | 16) || has_bytes != matches!(kind, 1 | 7) {
             return Err(damaged("an entry of the wrong type"));
         }
         let numbers: Result<Vec<u64>, _> =
