@@ -18,9 +18,6 @@ pub(crate) const REJECTS: &str = "rejects.jsonl";
 // Readers of a folder of Parquet (pyarrow, pandas, Spark) pass over names that begin with `_`.
 pub(crate) const FEATURES: &str = "_features.json";
 
-/// What the pixels of an artifact of decoded images are.
-pub(crate) const PIXELS: &str = "_pixels.json";
-
 /// The name of [`FEATURES`] in artifacts of earlier versions, which `run --accept` may keep.
 const FEATURES_BEFORE: &str = "features.json";
 
@@ -64,17 +61,6 @@ pub(crate) struct FeaturesInfo {
     /// What they are vectors of; none in artifacts of earlier versions.
     #[serde(default)]
     pub(crate) space: Option<FeatureSpace>,
-}
-
-/// The pixels of an artifact of decoded images.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct PixelsInfo {
-    /// Rows of every image.
-    pub(crate) height: u32,
-    /// Columns of every image.
-    pub(crate) width: u32,
-    /// The filter of the resize; none if all images had the size already.
-    pub(crate) resize: Option<String>,
 }
 
 /// The name of a shard, so that names sort in the order of the rows.
@@ -163,12 +149,6 @@ pub(crate) fn read_features_info(artifact: &InputArtifact) -> Result<FeaturesInf
 /// What the vectors of a features artifact are vectors of; none in artifacts of earlier versions.
 pub(crate) fn feature_space(artifact: &InputArtifact) -> Result<Option<FeatureSpace>, StageError> {
     Ok(read_features_info(artifact)?.space)
-}
-
-/// What the pixels of decoded images are; none in artifacts of earlier versions.
-pub(crate) fn read_pixels_info(artifact: &InputArtifact) -> Result<Option<PixelsInfo>, StageError> {
-    let is_there = artifact.tree.files.contains_key(PIXELS);
-    is_there.then(|| read_json(&artifact.folder.join(PIXELS))).transpose()
 }
 
 /// Reads a JSON file of an artifact.

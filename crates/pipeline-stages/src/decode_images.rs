@@ -5,14 +5,15 @@ use std::iter;
 use std::ops::Range;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::Instant;
 
 use pipeline_core::{Digest, Reject, Source, Stage, StageContext, StageError, StageReport};
 use pipeline_data::{
-    DECODER_BYTES, DecodeError, Filter, ImageRow, ImageTsv, Limits, Memory, PixelRow, RgbImage, Target, decode_within,
+    DECODER_BYTES, DecodeError, Filter, ImageRow, ImageTsv, Limits, Memory, PixelRow, PixelsInfo, RgbImage, Target,
+    decode_within,
 };
 use pipeline_spec::{Node, SpecError, SpecPath, StageSpec};
 use rayon::ThreadPool;
@@ -20,13 +21,10 @@ use rayon::prelude::*;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{self, PixelsInfo, RejectedRow, Wanted};
+use crate::artifact::{self, RejectedRow, Wanted};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema, span_of};
 use crate::load_queries::{must_be_a_file, rows_digest};
 use crate::pixel_shards;
-
-/// The images of a shard that had another size, in its report; absent where there are none.
-const N_RESIZED: &str = "n_resized";
 
 /// So many shards are decoded and written at once at most, each with its pixels and about as much again in memory.
 const MAX_SIDE_BY_SIDE: usize = 4;
@@ -222,7 +220,6 @@ impl Stage for DecodeImages {
             decoders: Memory::new(DECODER_BYTES),
             shards: Memory::new(SIDE_BY_SIDE_BYTES),
             n_done: Mutex::default(),
-            is_resized: AtomicBool::new(false),
             seconds: Mutex::new(BTreeMap::from([("scan".into(), scan_seconds)])),
         };
         let mut rejects: Vec<_> = images
@@ -240,8 +237,6 @@ impl Stage for DecodeImages {
         }
         artifact::warn_rejects(context, "row", &rejects);
         artifact::write_rejects(context.scratch, &rejects)?;
-        let is_resized = decoding.is_resized.load(Ordering::Relaxed);
-        artifact::write_json(&context.scratch.join(artifact::PIXELS), &self.params.pixels_info(is_resized))?;
         Ok(StageReport {
             n_rows: Some(n_rows),
             n_rejected: rejects.len() as u64,
@@ -260,8 +255,6 @@ struct Decoding<'a> {
     shards: Memory,
     /// Rows of the shards that are there.
     n_done: Mutex<u64>,
-    /// Whether an image of these shards had another size.
-    is_resized: AtomicBool,
     /// Added up over shards that were made side by side.
     seconds: Mutex<BTreeMap<String, f64>>,
 }
@@ -320,9 +313,6 @@ impl Decoding<'_> {
         let mut n_done = self.n_done.lock().unwrap_or_else(PoisonError::into_inner);
         *n_done += rows.len() as u64;
         host.progress(*n_done, Some(self.images.rows().len() as u64));
-        if shard.report.metrics.contains_key(N_RESIZED) {
-            self.is_resized.store(true, Ordering::Relaxed);
-        }
         let rejects = shard.report.rejects.into_iter().map(|reject| {
             let row = &rows[reject.row_idx as usize];
             RejectedRow { line: row.line, id: Some(row.id.clone()), reason: reject.reason }
@@ -345,17 +335,15 @@ impl Decoding<'_> {
             .filter(|(_, row)| row.pixels.is_none())
             .map(|(row_idx, row)| Reject { row_idx: row_idx as u64, reason: row.status.clone() })
             .collect();
-        let [height, width] = self.params.size;
-        pipeline_data::write_pixels(path, &decoded, height, width)
+        let is_resized = |row: &PixelRow| row.pixels.is_some() && [row.height, row.width] != self.params.size;
+        let info = self.params.pixels_info(decoded.iter().any(is_resized));
+        pipeline_data::write_pixels(path, &decoded, &info)
             .map_err(|error| StageError::because("a shard cannot be written", error))?;
         let write_seconds = start.elapsed().as_secs_f64() - decode_seconds;
         let mut seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
         *seconds.entry("decode".into()).or_default() += decode_seconds;
         *seconds.entry("write".into()).or_default() += write_seconds;
-        let is_resized = |row: &&PixelRow| row.pixels.is_some() && [row.height, row.width] != self.params.size;
-        let n_resized = decoded.iter().filter(is_resized).count();
-        let metrics = (n_resized > 0).then(|| (N_RESIZED.to_owned(), n_resized as f64)).into_iter().collect();
-        Ok(StageReport { n_rows: Some(decoded.len() as u64), rejects, metrics, ..StageReport::default() })
+        Ok(StageReport { n_rows: Some(decoded.len() as u64), rejects, ..StageReport::default() })
     }
 
     fn decode(&self, row: &ImageRow) -> Result<PixelRow, StageError> {

@@ -1,11 +1,10 @@
 //! `extract-image`: one vector per image from a ResNet-family encoder, shard by shard.
 
 use std::collections::BTreeMap;
-use std::iter;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, InputArtifact, Source, Stage, StageContext, StageError, StageReport};
-use pipeline_data::{DataError, PixelShard};
+use pipeline_data::{DataError, PixelShard, PixelsInfo};
 use pipeline_nn::image::{self, ImageEncoder, ImageExpectations, ImageModelFiles, ImageSettings, ModelError};
 use pipeline_spec::{Node, PipelineSpec, SpecError, StageSpec};
 use schemars::JsonSchema;
@@ -229,11 +228,13 @@ impl Stage for ExtractImage {
     }
 }
 
-/// What of the pixels changes every vector.
+/// What of the pixels changes every vector: their size, and how they came to it where an image had another one.
 fn properties(images: &InputArtifact) -> Result<Vec<(&'static str, String)>, StageError> {
-    let Some(pixels) = artifact::read_pixels_info(images)? else { return Ok(Vec::new()) };
-    let size = ("size", format!("[{}, {}]", pixels.height, pixels.width));
-    Ok(iter::once(size).chain(pixels.resize.map(|filter| (RESIZE, filter))).collect())
+    let infos = artifact::shards(images).map(|(path, _)| pipeline_data::read_pixels_info(&path).map_err(unreadable));
+    let infos: Vec<PixelsInfo> = infos.collect::<Result<_, _>>()?;
+    let size = infos.first().map(|info| ("size", format!("[{}, {}]", info.height, info.width)));
+    let resize = infos.into_iter().find_map(|info| info.resize).map(|filter| (RESIZE, filter));
+    Ok(size.into_iter().chain(resize).collect())
 }
 
 /// The images of a shard that have pixels.

@@ -78,15 +78,24 @@ pub(super) fn properties(metadata: &BTreeMap<String, String>, compression: Compr
         .build()
 }
 
+/// The metadata of a shard, from its footer alone.
+pub(super) fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, DataError> {
+    let reader = footer(path)?;
+    let pairs = reader.metadata().file_metadata().key_value_metadata().into_iter().flatten();
+    Ok(pairs.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?))).collect())
+}
+
 /// The rows of a shard, from its footer alone.
 ///
 /// # Errors
 /// When the file is not Parquet.
 pub fn count_rows(path: &Path) -> Result<u64, DataError> {
+    Ok(footer(path)?.metadata().file_metadata().num_rows().unsigned_abs())
+}
+
+fn footer(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
     let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
-    let reader = SerializedFileReader::new(file)
-        .map_err(|error| DataError::Parquet { path: path.to_owned(), source: error.into() })?;
-    Ok(reader.metadata().file_metadata().num_rows().unsigned_abs())
+    SerializedFileReader::new(file).map_err(|error| DataError::Parquet { path: path.to_owned(), source: error.into() })
 }
 
 /// A Parquet file that was read.

@@ -43,11 +43,22 @@ pub struct PixelShard {
     pub rows: Vec<PixelRow>,
 }
 
-/// Writes images whose pixels have `height` rows of `width` columns.
+/// What the pixels of a shard are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PixelsInfo {
+    /// Rows of every image's pixels.
+    pub height: u32,
+    /// Columns of every image's pixels.
+    pub width: u32,
+    /// The filter of the resize; none if all images had the size already.
+    pub resize: Option<String>,
+}
+
+/// Writes images and what their pixels are.
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write_pixels(path: &Path, rows: &[PixelRow], height: u32, width: u32) -> Result<(), DataError> {
+pub fn write_pixels(path: &Path, rows: &[PixelRow], info: &PixelsInfo) -> Result<(), DataError> {
     let failed = |error: arrow_schema::ArrowError| DataError::Parquet { path: path.to_owned(), source: error.into() };
     let digests = FixedSizeBinaryArray::try_from_sparse_iter_with_size(rows.iter().map(|row| Some(row.digest)), 32)
         .map_err(failed)?;
@@ -76,12 +87,26 @@ pub fn write_pixels(path: &Path, rows: &[PixelRow], height: u32, width: u32) -> 
         },
         Column { name: "pixels", is_nullable: true, values: Arc::new(pixels) },
     ];
-    let metadata = BTreeMap::from([
+    let mut metadata = BTreeMap::from([
         ("pixels".to_owned(), "RGB u8, row-major".to_owned()),
-        ("height".to_owned(), height.to_string()),
-        ("width".to_owned(), width.to_string()),
+        ("height".to_owned(), info.height.to_string()),
+        ("width".to_owned(), info.width.to_string()),
     ]);
+    metadata.extend(info.resize.iter().map(|filter| ("resize".to_owned(), filter.clone())));
     columns::write(path, columns, &metadata, Compression::ZSTD(ZstdLevel::default()))
+}
+
+/// Reads what the pixels of a shard are, and nothing else of it.
+///
+/// # Errors
+/// When the file is not a shard of pixels.
+pub fn read_pixels_info(path: &Path) -> Result<PixelsInfo, DataError> {
+    let metadata = columns::read_metadata(path)?;
+    let side = |name: &str| metadata.get(name).and_then(|side| side.parse().ok());
+    let (Some(height), Some(width)) = (side("height"), side("width")) else {
+        return Err(DataError::Schema { path: path.to_owned(), expected: "pixels" });
+    };
+    Ok(PixelsInfo { height, width, resize: metadata.get("resize").cloned() })
 }
 
 /// Reads the images of a shard.
@@ -136,7 +161,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("part-00000.parquet");
         let rows = vec![good, bad];
-        write_pixels(&path, &rows, 1, 2).unwrap();
+        let info = PixelsInfo { height: 1, width: 2, resize: Some("bicubic".into()) };
+        write_pixels(&path, &rows, &info).unwrap();
+        assert_eq!(read_pixels_info(&path).unwrap(), info);
         assert_eq!(read_pixels(&path).unwrap(), PixelShard { height: 1, width: 2, rows });
     }
 }
