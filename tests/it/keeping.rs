@@ -144,7 +144,7 @@ fn what_another_machine_may_need_is_held_and_the_output_says_until_when() {
 #[test]
 fn a_run_that_goes_on_holds_what_it_has() {
     let project = two_specs();
-    let waits = "  wait: { kind: command, params: { run: [sh, -c, 'echo ready; read go < \"$SPEC_DIR/go\"; : > o'], outputs: [o] } }\n";
+    let waits = "  wait: { kind: command, inputs: { big: big }, params: { run: [sh, -c, 'echo ready; read go < \"$SPEC_DIR/go\"; : > o'], outputs: [o] } }\n";
     project.write("waits.yaml", &format!("{}\n{waits}", big("")));
     crate::project::make_fifo(&project.path("go"));
     let mut waiting = project.start(&["run", "waits.yaml", "--jobs", "1"]);
