@@ -243,11 +243,11 @@ fn a_source_that_is_gone_stops_only_a_stage_that_must_read_it() {
 
     // Another param, another source that changed, or another name needs what is gone.
     let must_read = |world: &World, features: Part| world.plan(&[features, train.clone()]).unwrap_err().to_string();
-    assert_eq!(must_read(&world, features.clone().param("keep", 2)), "the sources of stage `features` are not there");
+    assert_eq!(must_read(&world, features.clone().param("keep", 2)), "the sources of stage `features` cannot be used");
     let elsewhere = part("features").source(world.path("raw2.tsv")).source(other.clone());
-    assert_eq!(must_read(&world, elsewhere), "the sources of stage `features` are not there");
+    assert_eq!(must_read(&world, elsewhere), "the sources of stage `features` cannot be used");
     fs::write(&other, "edited").unwrap();
-    assert_eq!(must_read(&world, features.clone()), "the sources of stage `features` are not there");
+    assert_eq!(must_read(&world, features.clone()), "the sources of stage `features` cannot be used");
 
     world.options.keep_going = true;
     let ran = world.run_with(&[features, train, part("apart")], &world.spec(), &mut |_| {});
