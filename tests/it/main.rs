@@ -19,6 +19,7 @@ mod mistakes;
 mod model;
 mod mutations;
 mod notebook;
+mod outputs;
 mod probes;
 mod programs;
 mod project;

@@ -56,6 +56,7 @@ mod tests {
             spec: "s.yaml".into(),
             overrides: vec!["a.params.k=[1, 5]".into(), "vars.n='5'".into()],
             store: StoreArgs { artifacts: Some("my store".into()) },
+            publish: false,
         };
         let again = Again::new(&args, "/p/s.yaml".as_ref());
         assert_eq!(

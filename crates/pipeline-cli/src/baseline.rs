@@ -16,7 +16,8 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::whole_file;
+use crate::terminal::Terminal;
+use crate::whole_file::WholeFile;
 
 /// The version of the file's format. Version 1 had no ranks; it is still read.
 const VERSION: u32 = 2;
@@ -147,11 +148,8 @@ pub fn read(path: &Path) -> Result<Option<Baseline>, Failure> {
 ///
 /// # Errors
 /// When the file cannot be written.
-pub fn write(path: &Path, baseline: &Baseline) -> Result<(), Failure> {
-    let cannot = |error: io::Error| {
-        Failure::because(Exit::Usage, &error).under(format!("the baseline `{}` cannot be written", path.display()))
-    };
-    whole_file::write_text(path, &to_json(baseline)).map_err(cannot)
+pub fn write(file: &WholeFile<'_>, baseline: &Baseline, terminal: &Terminal) -> Result<(), Failure> {
+    file.write(to_json(baseline).as_bytes(), terminal)
 }
 
 /// Indented JSON with every list on one line: thousands of ranks are no thousands of lines in a diff.

@@ -12,6 +12,7 @@ mod exit;
 mod failure;
 mod format;
 mod graph_text;
+mod guard;
 mod lineage;
 mod locate;
 mod memory;
@@ -28,6 +29,7 @@ mod signals;
 mod sweep;
 mod table;
 mod terminal;
+mod trial;
 mod whole_file;
 
 use std::process::ExitCode;

@@ -13,7 +13,8 @@ use crate::args::SpecArgs;
 use crate::circumstances;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::{locate, missed};
+use crate::guard::Guard;
+use crate::{locate, missed, trial};
 
 /// A spec whose stages are built and connected.
 pub struct Loaded {
@@ -25,6 +26,8 @@ pub struct Loaded {
     pub circumstances: Option<Circumstances>,
     /// What they were told beside the spec.
     pub settings: Settings,
+    /// The stages that publish nothing, since `--set` makes them other than the spec says.
+    pub unpublished: Vec<StageId>,
 }
 
 /// A loaded spec and its store.
@@ -37,6 +40,8 @@ pub struct Opened {
     pub circumstances: Option<Circumstances>,
     /// What they were told beside the spec.
     pub settings: Settings,
+    /// The stages that publish nothing, since `--set` makes them other than the spec says.
+    pub unpublished: Vec<StageId>,
     /// Where results are remembered.
     pub store: Store,
     /// How the caller named it, for commands in help texts.
@@ -51,12 +56,18 @@ impl Loaded {
     pub fn load(args: &SpecArgs) -> Result<Self, Failure> {
         let overrides: Vec<Override> =
             args.overrides.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
-        let spec = pipeline_spec::load(&locate::spec(&args.spec)?, &overrides)?;
+        let mut spec = pipeline_spec::load(&locate::spec(&args.spec)?, &overrides)?;
         let environment = Environment::new(std::env::vars_os());
         let (stages, settings) = build_stages(&spec, environment, &guards())?;
-        let circumstances = circumstances::now(&spec.file, &args.overrides, settings.environment.asked());
+        let unpublished = if args.publish { Vec::new() } else { trial::unpublished(args, &spec, &stages, &settings)? };
+        for stage in spec.stages.iter_mut().filter(|stage| unpublished.contains(&stage.id)) {
+            stage.publish.clear();
+        }
+        let circumstances = circumstances::now(&spec.file, &args.circumstances(), settings.environment.asked());
         let graph = connect(&spec, stages)?;
-        Ok(Self { spec, graph, circumstances, settings })
+        let artifacts = locate::artifacts(args.store.artifacts.as_deref(), &spec.file);
+        Guard::of(&spec, &graph, &artifacts).check_published(&spec)?;
+        Ok(Self { spec, graph, circumstances, settings, unpublished })
     }
 }
 
@@ -130,9 +141,9 @@ impl Opened {
     /// # Errors
     /// When the spec is wrong.
     pub fn in_store(args: &SpecArgs, store: Store) -> Result<Self, Failure> {
-        let Loaded { spec, graph, circumstances, settings } = Loaded::load(args)?;
+        let Loaded { spec, graph, circumstances, settings, unpublished } = Loaded::load(args)?;
         let again = Again::new(args, &spec.file);
-        Ok(Self { spec, graph, circumstances, settings, store, again })
+        Ok(Self { spec, graph, circumstances, settings, unpublished, store, again })
     }
 
     /// The absolute path of the spec and its store; the spec itself is not read.
@@ -143,6 +154,11 @@ impl Opened {
         let spec = pipeline_spec::spec_path(&locate::spec(&args.spec)?)?;
         let store = Store::open(&locate::artifacts(args.store.artifacts.as_deref(), &spec))?;
         Ok((spec, store))
+    }
+
+    /// What no command may write over.
+    pub fn guard(&self) -> Guard {
+        Guard::of(&self.spec, &self.graph, self.store.artifacts())
     }
 
     /// The stage of that name.

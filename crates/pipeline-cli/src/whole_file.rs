@@ -1,39 +1,50 @@
-//! Files that a command writes for people appear whole or not at all.
+//! Files that a command writes for people appear whole or not at all, and replace nothing that somebody else wrote.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pipeline_store::{Store, StoreError};
+
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::guard::Guard;
+use crate::terminal::Terminal;
 
-/// Lets `write` fill another file beside `file` and gives that its name.
-///
-/// # Errors
-/// What `write` returns, or when the file cannot be put in its place; nothing is left then.
-pub fn write<T>(file: &Path, write: &mut dyn FnMut(&Path) -> Result<T, Failure>) -> Result<T, Failure> {
-    let unfinished = unfinished(file);
-    let written = write(&unfinished).and_then(|written| {
-        std::fs::rename(&unfinished, file).map_err(|error| cannot(file, &error))?;
-        Ok(written)
-    });
-    if written.is_err() {
-        // The error that is told matters more than a leftover.
-        let _ = std::fs::remove_file(&unfinished);
-    }
-    written
+/// A file that is to be written.
+pub struct WholeFile<'a> {
+    /// Its path; links there are followed, devices and pipes are written into.
+    pub path: &'a Path,
+    /// What no file may replace.
+    pub guard: Option<&'a Guard>,
+    /// Where it is remembered which files the program has written.
+    pub store: &'a Store,
+    /// True to replace what somebody else has written.
+    pub force: bool,
 }
 
-/// Writes a text, and the file's folder if that is not there.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn write_text(file: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = file.parent() {
-        std::fs::create_dir_all(folder)?;
+impl WholeFile<'_> {
+    /// Writes the file, and its folder if that is not there.
+    ///
+    /// # Errors
+    /// When the file is guarded, somebody else's, or cannot be written.
+    pub fn write(&self, content: &[u8], terminal: &Terminal) -> Result<(), Failure> {
+        if let Some(guard) = self.guard {
+            guard.check(self.path)?;
+        }
+        let kept = self.store.write_out(self.path, content, self.force).map_err(|error| {
+            let is_foreign = matches!(error, StoreError::Foreign { .. });
+            let failure = Failure::from(error).under(format!("cannot write `{}`", self.path.display()));
+            if is_foreign { failure.with_help("move it away, or have it replaced with `--force`") } else { failure }
+        })?;
+        if let Some(kept) = kept {
+            terminal.remark(&format!(
+                "note: `{}` was changed after it was written; what it was is kept as `{}` until `cache gc`",
+                self.path.display(),
+                kept.display()
+            ));
+        }
+        Ok(())
     }
-    let unfinished = unfinished(file);
-    std::fs::write(&unfinished, text)?;
-    std::fs::rename(&unfinished, file)
 }
 
 /// The failure of a file that cannot be written.

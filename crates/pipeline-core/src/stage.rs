@@ -217,6 +217,12 @@ pub trait Stage: Send + Sync {
         Ok(())
     }
 
+    /// The files and folders outside the store that the spec has the stage read, there or not: nothing may be published
+    /// there.
+    fn reads(&self) -> Vec<PathBuf> {
+        self.sources().map(|sources| sources.into_iter().map(|source| source.path).collect()).unwrap_or_default()
+    }
+
     /// The files and folders, there or not, that were looked at to find the sources, such as the places where a model
     /// may lie. As long as they and the sources are as they were, [`Stage::sources`] gives the same.
     fn places(&self) -> Vec<PathBuf> {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{ArtifactDigest, FileEntry, Key, Manifest, RunReason, Tree};
+use pipeline_core::{ArtifactDigest, Key, Manifest, Part, RunReason, Tree};
 use pipeline_store::{Last, LastStage, Record, Store, StoreError};
 
 use crate::plan::{Decision, EngineError, PlanOptions};
@@ -234,30 +234,31 @@ impl<'a> Resolver<'a> {
             return Ok(Vec::new());
         }
         let store = self.store;
-        let Some(entries) = self.published(idx)? else {
+        let Some(parts) = self.published(idx)? else {
             let stale = |(_, path): &(String, PathBuf)| Unpublished::Stale { path: path.clone() };
             return Ok(node.publish.iter().map(stale).collect());
         };
-        let check = |(file, path): &(String, PathBuf)| match entries.get(file) {
+        let check = |(file, path): &(String, PathBuf)| match parts.get(file) {
             None => Some(Unpublished::NotInArtifact { file: file.clone(), names: self.names(idx) }),
-            Some(entry) if store.matches(entry, path) => None,
+            Some(part) if store.matches_part(part, path) => None,
             Some(_) => Some(Unpublished::Stale { path: path.clone() }),
         };
         Ok(node.publish.iter().filter_map(check).collect())
     }
 
-    /// The entries of the files that an up-to-date stage publishes; none when neither the last run nor a record tells.
-    pub fn published(&mut self, idx: usize) -> Result<Option<BTreeMap<String, FileEntry>>, StoreError> {
+    /// The files and folders that an up-to-date stage publishes; none when neither the last run nor a record tells.
+    pub fn published(&mut self, idx: usize) -> Result<Option<BTreeMap<String, Part>>, StoreError> {
         let publish = &self.graph.nodes()[idx].publish;
         let former = self.former[idx].as_ref().filter(|former| Some(former.artifact) == self.stages[idx].artifact);
         if let Some(former) =
             former.filter(|former| publish.iter().all(|(file, _)| former.published.contains_key(file)))
         {
-            return Ok(Some(former.published.clone()));
+            let parts = former.published.iter().map(|(file, entry)| (file.clone(), Part::File(*entry)));
+            return Ok(Some(parts.collect()));
         }
         let Some(tree) = self.tree(idx)? else { return Ok(None) };
-        let entries = publish.iter().filter_map(|(file, _)| Some((file.clone(), *tree.files.get(file)?)));
-        Ok(Some(entries.collect()))
+        let parts = publish.iter().filter_map(|(file, _)| Some((file.clone(), tree.part(file)?)));
+        Ok(Some(parts.collect()))
     }
 
     /// The names of the artifact's files, as far as its record has been read.
@@ -303,7 +304,7 @@ impl Known {
     }
 }
 
-/// The entry of `file`, or the names that the artifact has instead.
-pub(crate) fn entry<'t>(tree: &'t Tree, file: &str) -> Result<&'t FileEntry, Vec<String>> {
-    tree.files.get(file).ok_or_else(|| tree.files.keys().cloned().collect())
+/// The file or folder of that name, or the names that the artifact has instead.
+pub(crate) fn part(tree: &Tree, file: &str) -> Result<Part, Vec<String>> {
+    tree.part(file).ok_or_else(|| tree.files.keys().cloned().collect())
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_core::{Metrics, Outcome, StageId};
+use pipeline_core::{FileEntry, Metrics, Outcome, Part, StageId};
 use pipeline_store::{LastSources, LastStage, StoreError};
 
 use crate::plan::Decision;
@@ -44,7 +44,7 @@ impl State<'_, '_> {
                     let (key, artifact, report) = (*key, *artifact, report.clone());
                     let has_published = !self.resolver.graph.nodes()[idx].publish.is_empty();
                     let published = if has_published { self.resolver.published(idx)? } else { None };
-                    let (seconds, published) = (self.resolver.seconds(idx), published.unwrap_or_default());
+                    let (seconds, published) = (self.resolver.seconds(idx), files_of(published.unwrap_or_default()));
                     let recorded_ns = self.resolver.recorded_ns(idx);
                     let dropped = self.dropped.contains(&idx);
                     Some(LastStage { key, artifact, seconds, recorded_ns, dropped, report, published })
@@ -91,4 +91,13 @@ impl State<'_, '_> {
     fn settled(&self) -> impl Iterator<Item = usize> {
         (0..self.decisions.len()).filter(|&idx| self.schedule.phase(idx) == Phase::Settled)
     }
+}
+
+/// The files among what is published: folders are compared with their record.
+fn files_of(parts: BTreeMap<String, Part>) -> BTreeMap<String, FileEntry> {
+    let file = |(name, part)| match part {
+        Part::File(entry) => Some((name, entry)),
+        Part::Folder(_) => None,
+    };
+    parts.into_iter().filter_map(file).collect()
 }

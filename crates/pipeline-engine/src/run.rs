@@ -53,6 +53,8 @@ pub struct RunOptions {
     pub n_threads: usize,
     /// True to go on with everything that is not below a failure.
     pub keep_going: bool,
+    /// True to publish over files that this program has not written.
+    pub overwrite: bool,
     /// The version of the program: provenance.
     pub version: String,
     /// The instruction set that kernels use, such as `avx512`: provenance.
@@ -117,7 +119,14 @@ pub fn run(
             journal.emit(Event::StageWarning { stage: node.id.clone(), message });
         }
     }
-    let shop = Workshop { graph, store, cancel, origin: Origin::of(options), readers: Readers::default() };
+    let shop = Workshop {
+        graph,
+        store,
+        cancel,
+        origin: Origin::of(options),
+        readers: Readers::default(),
+        overwrite: options.overwrite,
+    };
     let (sender, receiver) = mpsc::channel();
     let keepers = Keepers { spec: &spec.path, forced: &options.plan.forced, others: None };
     let state = State::new(resolver, decided, journal, keepers, options.plan.device);

@@ -199,8 +199,8 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         let tree = self.state.resolver.tree(idx)?.expect("an artifact with bytes has a record");
         let publish = self.shop.graph.nodes()[idx].publish.iter().filter(|(_, path)| paths.contains(&path));
         let copy = |(file, path): &(String, std::path::PathBuf)| {
-            let entry = *resolver::entry(tree, file).map_err(|names| not_in_artifact(file, &names))?;
-            Ok(Copy { file: file.clone(), path: path.clone(), entry })
+            let part = resolver::part(tree, file).map_err(|names| not_in_artifact(file, &names))?;
+            Ok(Copy { file: file.clone(), path: path.clone(), part })
         };
         publish.map(copy).collect()
     }

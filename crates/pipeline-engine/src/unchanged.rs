@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
-use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, StageId};
+use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, Part, StageId};
 use pipeline_store::{Circumstances, Last, Snapshot, Store, StoreError};
 
 use crate::journal::Journal;
@@ -130,12 +130,17 @@ impl State<'_, '_> {
             if node.publish.is_empty() {
                 continue;
             }
-            let Some(entries) = self.resolver.published(idx)? else { return Ok(None) };
+            let Some(parts) = self.resolver.published(idx)? else { return Ok(None) };
             for (file, path) in &node.publish {
-                let Some(entry) = entries.get(file) else { return Ok(None) };
+                // More than a digest tells whether a program or a folder is as it was.
+                let Some(Part::File(entry)) = parts.get(file).filter(|part| !is_program(part)) else { return Ok(None) };
                 contents.push((path.clone(), entry.digest));
             }
         }
         Ok(Some(contents))
     }
+}
+
+fn is_program(part: &Part) -> bool {
+    matches!(part, Part::File(entry) if entry.executable)
 }

@@ -11,7 +11,7 @@ use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use pipeline_core::{
-    Event, FileEntry, InputArtifact, Key, Manifest, RunReason, StageContext, StageError, StageId, StageReport, Tree,
+    Event, InputArtifact, Key, Manifest, Part, RunReason, StageContext, StageError, StageId, StageReport, Tree,
 };
 use pipeline_store::{KeyLock, OpenTree, OpenTreeError, Record, Store, StoreError};
 
@@ -28,6 +28,8 @@ pub(crate) struct Workshop<'a> {
     pub cancel: &'a Cancel,
     pub origin: Origin,
     pub readers: Readers,
+    /// Whether publishing replaces files that this program has not written.
+    pub overwrite: bool,
 }
 
 /// A stage that is to run.
@@ -50,11 +52,11 @@ pub(crate) struct OrderedInput {
     pub tree: Tree,
 }
 
-/// A file that is to be copied to where the spec publishes it.
+/// A file or folder that is to be copied to where the spec publishes it.
 pub(crate) struct Copy {
     pub file: String,
     pub path: PathBuf,
-    pub entry: FileEntry,
+    pub part: Part,
 }
 
 /// What threads tell the run.
@@ -139,13 +141,25 @@ pub(crate) fn work(shop: &Workshop<'_>, order: Order, sender: &Sender<Message>) 
 pub(crate) fn publish(shop: &Workshop<'_>, idx: usize, copies: &[Copy], sender: &Sender<Message>) -> Outcome {
     let began = Instant::now();
     let node = &shop.graph.nodes()[idx];
-    for Copy { file, path, entry } in copies {
-        match shop.store.copy_out(entry, path) {
-            Ok(()) => {
+    for Copy { file, path, part } in copies {
+        match shop.store.publish(part, path, shop.overwrite) {
+            Ok(kept) => {
+                kept.iter().for_each(|kept| {
+                    let message = format!(
+                        "`{}` was changed after it was published; what it was is kept as `{}` until `cache gc`",
+                        path.display(),
+                        kept.display()
+                    );
+                    let warning = Event::StageWarning { stage: node.id.clone(), message };
+                    let _ = sender.send(Message::Event(Box::new(warning)));
+                });
                 let (stage, file, path) = (node.id.clone(), file.clone(), path.display().to_string());
                 let _ = sender.send(Message::Event(Box::new(Event::FilePublished { stage, file, path })));
             }
-            Err(OpenTreeError::Store(error)) => return Outcome::Failed(error.into(), began.elapsed().as_secs_f64()),
+            Err(OpenTreeError::Store(error)) => {
+                let failure = Failure::from(error).under(format!("cannot publish `{file}`"));
+                return Outcome::Failed(failure, began.elapsed().as_secs_f64());
+            }
             Err(error) => return Outcome::Unpublishable(format!("cannot publish `{file}`: {error}")),
         }
     }
@@ -309,6 +323,12 @@ fn name_clash(name: &str) -> Failure {
 }
 
 impl Failure {
+    /// The same failure as the cause of another.
+    fn under(mut self, message: String) -> Self {
+        self.errors.insert(0, message);
+        self
+    }
+
     /// A failure of the engine's own doing, with its cause.
     pub fn because(message: &str, cause: &dyn Error) -> Self {
         let mut errors = vec![message.to_owned()];

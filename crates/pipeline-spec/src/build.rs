@@ -198,7 +198,7 @@ fn published(node: Node) -> Result<Vec<Publish>, SpecError> {
         }
         let folder = node.folder().clone();
         let path = into_text(node, format_args!("the path of `{}`", file.value))?;
-        publish.push(Publish { file, path: absolute(&folder, &path.value) });
+        publish.push(Publish { file, path: absolute(&folder, &path.value), path_span: path.span });
     }
     Ok(publish)
 }

@@ -125,7 +125,7 @@ fn stage(kinds: &[KindSchema<'_>], is_overlay: bool) -> Value {
             "pool": { "enum": ["cpu", "gpu"], "description": "What it occupies; by default what its kind uses." },
             "publish": {
                 "type": ["object", "null"], "additionalProperties": { "type": ["string", "null"] },
-                "description": "Files of the artifact and the paths of their copies.",
+                "description": "Files and folders of the artifact and the paths of their copies.",
             },
         },
         "required": required,

@@ -63,6 +63,8 @@ pub struct Publish {
     pub file: Spanned<String>,
     /// The absolute path of the copy.
     pub path: PathBuf,
+    /// Where that path stands.
+    pub path_span: Span,
 }
 
 /// What is asked of a metric; at least one of `max_drop` and `min_value`.

@@ -25,6 +25,7 @@ use crate::artifact::{self, RejectedRow, Wanted};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema, span_of};
 use crate::load_queries::{must_be_a_file, rows_digest};
 use crate::pixel_shards;
+use crate::published;
 
 /// So many shards are decoded and written at once at most, each with its pixels and about as much again in memory.
 const MAX_SIDE_BY_SIDE: usize = 4;
@@ -44,6 +45,7 @@ pub(crate) static KIND: Kind = Kind {
     summary: "Decodes and resizes the images of a MUGE split (.tsv) to RGB pixels in Parquet",
     slots: Some(&[]),
     produces: Format::Images,
+    files: &[published::SHARDS, artifact::REJECTS],
     params_schema: schema::<DecodeImagesParams>,
     build,
 };
@@ -191,6 +193,10 @@ impl Stage for DecodeImages {
 
     fn params(&self) -> BTreeMap<String, String> {
         manifest_params(&self.params)
+    }
+
+    fn reads(&self) -> Vec<PathBuf> {
+        vec![self.params.path.path().to_owned()]
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {

@@ -17,6 +17,7 @@ use crate::extraction::{Encoding, Extraction, Rows};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, Family, ModelName};
+use crate::published;
 
 const NOT_LOADED: &str = "the image model cannot be loaded";
 
@@ -26,6 +27,7 @@ pub(crate) static KIND: Kind = Kind {
     summary: "Encodes decoded images with a ResNet-family model into one vector each",
     slots: Some(&[Slot::required("images", Format::Images, "the decoded images to encode")]),
     produces: Format::ImageFeatures,
+    files: &[published::SHARDS, artifact::FEATURES],
     params_schema: schema::<ExtractImageParams>,
     build,
 };

@@ -17,6 +17,7 @@ use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::load_queries::rows_digest;
 use crate::model::{self, Family, ModelName};
+use crate::published;
 use crate::query_shards::QueryShards;
 
 const NOT_LOADED: &str = "the text model cannot be loaded";
@@ -27,6 +28,7 @@ pub(crate) static KIND: Kind = Kind {
     summary: "Encodes queries with a BERT-family model into one vector each",
     slots: Some(&[Slot::required("queries", Format::Queries, "the queries to encode")]),
     produces: Format::TextFeatures,
+    files: &[published::SHARDS, artifact::FEATURES],
     params_schema: schema::<ExtractTextParams>,
     build,
 };

@@ -90,6 +90,8 @@ pub struct Kind {
     pub slots: Option<&'static [Slot]>,
     /// What its artifact holds.
     pub produces: Format,
+    /// The files that its artifacts may hold; none where the params say.
+    pub files: &'static [&'static str],
     /// The JSON Schema of its params, with defaults and docs.
     pub params_schema: fn() -> serde_json::Value,
     pub(crate) build: fn(BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError>,

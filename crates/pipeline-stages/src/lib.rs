@@ -30,6 +30,7 @@ mod model;
 mod pictures;
 mod pixel_shards;
 mod predictions;
+mod published;
 mod query_shards;
 mod recent_vectors;
 mod relevance;
@@ -108,6 +109,10 @@ pub fn build_where(
     is_wanted: &mut dyn FnMut(usize) -> bool,
 ) -> Result<Vec<Option<Box<dyn Stage>>>, SpecError> {
     kind::check_inputs(spec)?;
+    spec.stages.iter().try_for_each(|stage| match kind::of(stage)?.files {
+        [] => Ok(()),
+        files => published::check(stage, files),
+    })?;
     let build = |(idx, stage)| match is_wanted(idx) {
         true => Ok(Some((kind::of(stage)?.build)(kind::BuildContext { spec, stage, settings })?)),
         false => Ok(None),

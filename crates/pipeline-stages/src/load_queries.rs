@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{self, RejectedRow, Wanted};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
+use crate::published;
 
 /// A query row is about 100 bytes, and 2,048 text vectors of 768 numbers are 6 MiB.
 pub(crate) const SIZES: CutSizes = CutSizes { min_rows: 512, target_rows: 2048, max_rows: 8192 };
@@ -30,6 +31,7 @@ pub(crate) static KIND: Kind = Kind {
     summary: "Reads the queries of a MUGE split (.jsonl) into Parquet",
     slots: Some(&[]),
     produces: Format::Queries,
+    files: &[published::SHARDS, artifact::REJECTS],
     params_schema: schema::<LoadQueriesParams>,
     build,
 };
@@ -64,6 +66,10 @@ impl Stage for LoadQueries {
 
     fn params(&self) -> BTreeMap<String, String> {
         manifest_params(&self.params)
+    }
+
+    fn reads(&self) -> Vec<PathBuf> {
+        vec![self.params.path.path().to_owned()]
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {

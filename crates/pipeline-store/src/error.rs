@@ -71,6 +71,12 @@ pub enum StoreError {
         /// Its folder.
         folder: PathBuf,
     },
+    /// A file that would be replaced and that somebody else has written.
+    #[error("`{}` is not a file that this program has written, and is left alone", path.display())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
     /// A metric that JSON cannot hold and no check can compare.
     #[error("the metric `{metric}` of `{stage}` is not a finite number")]
     NotFinite {
@@ -101,6 +107,7 @@ impl StoreError {
             Self::Newer { .. } => {
                 Some("use that version, or another store: `--artifacts DIR`; nothing was changed here".into())
             }
+            Self::Foreign { .. } => Some("move it away, or have it replaced with `--overwrite`".into()),
             Self::NotFinite { .. } => None,
         }
     }

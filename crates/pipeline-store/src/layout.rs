@@ -109,16 +109,21 @@ impl Layout {
 
     /// What each spec's stages read last.
     pub(crate) fn last_sources(&self, absolute_spec: &Path) -> PathBuf {
-        self.store.join("sources").join(format!("last-{}.json", spec_digest(absolute_spec)))
+        self.store.join("sources").join(format!("last-{}.json", path_digest(absolute_spec)))
     }
 
     /// What a run of each spec saw that left it up to date.
     pub(crate) fn snapshot(&self, absolute_spec: &Path) -> PathBuf {
-        self.snapshots().join(format!("{}.json", spec_digest(absolute_spec)))
+        self.snapshots().join(format!("{}.json", path_digest(absolute_spec)))
     }
 
     pub(crate) fn snapshots(&self) -> PathBuf {
         self.store.join("snapshots")
+    }
+
+    /// What this program has written at a path outside the store.
+    pub(crate) fn written(&self, absolute: &Path) -> PathBuf {
+        self.store.join("written").join(format!("{}.json", path_digest(absolute)))
     }
 
     /// The history of runs: one folder a run.
@@ -141,12 +146,12 @@ impl Layout {
     }
 
     pub(crate) fn last(&self, absolute_spec: &Path) -> PathBuf {
-        self.lasts().join(format!("{}.json", spec_digest(absolute_spec)))
+        self.lasts().join(format!("{}.json", path_digest(absolute_spec)))
     }
 }
 
-fn spec_digest(absolute_spec: &Path) -> Digest {
-    Digest::of(absolute_spec.as_os_str().as_encoded_bytes())
+fn path_digest(absolute: &Path) -> Digest {
+    Digest::of(absolute.as_os_str().as_encoded_bytes())
 }
 
 /// `folder`/ab/<62 hexadecimal digits>`suffix`, in one piece: a run in which nothing has changed asks for thousands.

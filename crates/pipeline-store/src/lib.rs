@@ -20,6 +20,7 @@
 //! ```
 
 mod collect;
+mod destination;
 mod durable;
 mod error;
 mod folder;
@@ -51,8 +52,10 @@ mod sources;
 mod store;
 mod trees;
 mod verify;
+mod written;
 
 pub use collect::{CollectOptions, CollectReport, Collected, HeldBytes};
+pub use destination::real_path;
 pub use error::StoreError;
 pub use history::{RunInfo, RunState};
 pub use last::{Last, LastStage};

@@ -113,9 +113,26 @@ pub struct SpecArgs {
     /// Which store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Whether stages that `--set` changes publish, too: an argument of `run`.
+    #[arg(skip)]
+    pub publish: bool,
+}
+
+/// Whether a file that somebody else has written is replaced.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct ReplaceArgs {
+    /// Replace a file that this program has not written.
+    #[arg(long, visible_alias = "overwrite")]
+    pub force: bool,
 }
 
 impl SpecArgs {
+    /// What the command line changes of the spec.
+    pub fn circumstances(&self) -> Vec<String> {
+        let publish = self.publish.then(|| "--publish".to_owned());
+        self.overrides.iter().cloned().chain(publish).collect()
+    }
+
     /// The same changes of another spec in another store.
     pub fn with(&self, spec: PathBuf, artifacts: Option<PathBuf>) -> Self {
         Self { spec, store: StoreArgs { artifacts }, ..self.clone() }
@@ -198,6 +215,12 @@ pub struct RunArgs {
     /// Which stages to adopt.
     #[command(flatten)]
     pub accept: AcceptArgs,
+    /// Publish also what `--set` makes other than the spec says.
+    #[arg(long)]
+    pub publish: bool,
+    /// Publish over files that this program has not written.
+    #[arg(long)]
+    pub overwrite: bool,
     /// Stream the events to stdout, one JSON object a line.
     #[arg(long)]
     pub json: bool,
@@ -380,6 +403,9 @@ pub struct CheckArgs {
     /// Write the verdicts as a table in Markdown too, for a comment on a change.
     #[arg(long, value_name = "FILE", conflicts_with = "accept")]
     pub markdown: Option<PathBuf>,
+    /// Over which files.
+    #[command(flatten)]
+    pub replace: ReplaceArgs,
     /// For whom.
     #[command(flatten)]
     pub json: JsonArgs,

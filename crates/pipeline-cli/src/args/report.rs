@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{JsonArgs, StoreArgs};
+use super::{JsonArgs, ReplaceArgs, StoreArgs};
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
@@ -16,6 +16,9 @@ pub struct ReportArgs {
     /// The file to write, `-` for stdout [default: `report.html` in the run's folder].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Over which files.
+    #[command(flatten)]
+    pub replace: ReplaceArgs,
     /// Compare with this run, query by query.
     #[arg(long, value_name = "RUN")]
     pub compare: Option<String>,

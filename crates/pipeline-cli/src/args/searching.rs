@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{JsonArgs, SpecArgs};
+use super::{JsonArgs, ReplaceArgs, SpecArgs};
 use crate::searching::{DEFAULT_K, MAX_K};
 
 /// Arguments of `search`.
@@ -28,6 +28,9 @@ pub struct SearchArgs {
     /// Also write a page with the pictures of what was found.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+    /// Over which files.
+    #[command(flatten)]
+    pub replace: ReplaceArgs,
     /// For whom.
     #[command(flatten)]
     pub json: JsonArgs,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::SpecArgs;
+use super::{ReplaceArgs, SpecArgs};
 
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
@@ -15,6 +15,9 @@ pub struct PredictArgs {
     /// The file to write [default: stdout].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Over which files.
+    #[command(flatten)]
+    pub replace: ReplaceArgs,
     /// The evaluation whose rankings are written; needed when the spec has several.
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<String>,

@@ -150,6 +150,8 @@ impl Export<'_> {
             return Err(Failure::new(Exit::Usage, format!("`{}` is there already", there.display()))
                 .with_help("`--force` overwrites it"));
         }
+        let guard = self.opened.guard();
+        files.iter().try_for_each(|file| guard.check(file))?;
         let folder = &self.args.output;
         std::fs::create_dir_all(folder).map_err(|error| whole_file::cannot(folder, &error))
     }

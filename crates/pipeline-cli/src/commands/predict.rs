@@ -1,6 +1,6 @@
 //! `pipeline predict`: the rankings of an evaluation in the MUGE format, one `{"query_id", "item_ids"}` a line.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use pipeline_core::StageId;
@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::format::counted;
 use crate::opened::Opened;
 use crate::terminal::Terminal;
-use crate::whole_file;
+use crate::whole_file::WholeFile;
 
 /// Runs the command.
 ///
@@ -29,23 +29,18 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         PredictFormat::Muge => Dialect::Muge,
         PredictFormat::ChineseClip => Dialect::ChineseClip,
     };
+    let mut predictions = Vec::new();
+    let written = write(artifact.folder(), dialect, &mut predictions)?;
+    warn(&written, terminal);
     match &args.output {
-        Some(file) => {
-            let written = whole_file::write(file, &mut |path| {
-                let mut out =
-                    BufWriter::new(std::fs::File::create(path).map_err(|error| whole_file::cannot(file, &error))?);
-                let written = write(artifact.folder(), dialect, &mut out)?;
-                out.flush().map_err(|error| whole_file::cannot(file, &error))?;
-                Ok(written)
-            })?;
-            warn(&written, terminal);
-            terminal.remark(&format!("{}: {} of `{stage}`", file.display(), counted(written.n_lines, "prediction")));
+        Some(path) => {
+            let guard = opened.guard();
+            let file = WholeFile { path, guard: Some(&guard), store: &opened.store, force: args.replace.force };
+            file.write(&predictions, terminal)?;
+            terminal.remark(&format!("{}: {} of `{stage}`", path.display(), counted(written.n_lines, "prediction")));
         }
         None => {
-            let mut out = Vec::new();
-            let written = write(artifact.folder(), dialect, &mut out)?;
-            warn(&written, terminal);
-            terminal.exact(&String::from_utf8_lossy(&out))?;
+            terminal.exact(&String::from_utf8_lossy(&predictions))?;
         }
     }
     Ok(Exit::Done)

@@ -8,7 +8,7 @@ use pipeline_core::{Device, Event, EventRecord, Outcome, RunId};
 use pipeline_engine::{Cancel, PlanOptions, RunOptions, SpecInfo};
 use pipeline_store::{Circumstances, Store};
 
-use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, RunArgs};
+use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, RunArgs, SpecArgs};
 use crate::circumstances;
 use crate::commands::{adopt, outcome, planned};
 use crate::exit::Exit;
@@ -18,6 +18,7 @@ use crate::opened::Opened;
 use crate::render::{Renderer, Tally};
 use crate::signals::SignalWatch;
 use crate::terminal::Terminal;
+use crate::trial;
 
 /// Without `--jobs` no more stages than this run at once, since each may hold a model in memory.
 const MAX_DEFAULT_JOBS: usize = 4;
@@ -28,17 +29,22 @@ const MAX_DEFAULT_JOBS: usize = 4;
 /// When the run cannot begin, or its history cannot be written.
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let device = probe(args.execution.device)?;
-    let (spec, store) = Opened::store(&args.spec)?;
-    if let Some(exit) = run_unchanged(args, &spec, &store, device, terminal)? {
+    let spec_args = SpecArgs { publish: args.publish, ..args.spec.clone() };
+    let (spec, store) = Opened::store(&spec_args)?;
+    if let Some(exit) = run_unchanged(args, &spec_args, &spec, &store, device, terminal)? {
         return Ok(exit);
     }
-    let opened = Opened::in_store(&args.spec, store)?;
+    let opened = Opened::in_store(&spec_args, store)?;
+    if !args.json {
+        trial::tell(&opened.unpublished, terminal);
+    }
     let mut options = options(&args.execution, opened.plan_options(&args.execution.force.forced, device)?);
     if args.execution.dry_run {
         let plan = opened.plan(&options.plan)?;
         planned::show(&opened, &plan, args.json, terminal)?;
         return Ok(Exit::Done);
     }
+    options.overwrite = args.overwrite;
     options.adopted = adopt::adopt(&opened, &args.accept.accepted, &options)?;
     match args.execution.executor {
         ExecutorArg::Local => run_here(args, &opened, &options, terminal),
@@ -48,6 +54,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 /// Answers without a plan when nothing has changed since the last run; none when something may have.
 fn run_unchanged(
     args: &RunArgs,
+    spec_args: &SpecArgs,
     spec: &Path,
     store: &Store,
     device: Device,
@@ -57,7 +64,7 @@ fn run_unchanged(
         return Ok(None);
     }
     let options = options(&args.execution, PlanOptions { device, ..PlanOptions::default() });
-    let is_now = |then: &Circumstances| circumstances::are_now(then, spec, &args.spec.overrides);
+    let is_now = |then: &Circumstances| circumstances::are_now(then, spec, &spec_args.circumstances());
     // Made with the first event: until then nobody knows whether this is the answer.
     let mut renderer = None;
     let mut listen = |record: &EventRecord| {
@@ -70,7 +77,7 @@ fn run_unchanged(
         outcome::print_results(run.kinds.iter().map(|(id, kind)| (id, kind.as_str())), &tally, terminal)?;
         terminal.remark(&tally.summary());
     }
-    Ok(Some(Exit::Done))
+    Ok(Some(unwritten(&tally, Exit::Done, terminal)))
 }
 
 fn run_here(args: &RunArgs, opened: &Opened, options: &RunOptions, terminal: &Terminal) -> Result<Exit, Failure> {
@@ -80,7 +87,16 @@ fn run_here(args: &RunArgs, opened: &Opened, options: &RunOptions, terminal: &Te
         outcome::print_results(stages, &tally, terminal)?;
         terminal.remark(&tally.summary());
     }
-    Ok(exit)
+    Ok(unwritten(&tally, exit, terminal))
+}
+
+/// The exit of a run whose events could not all be written to stdout: whoever reads them must learn that some are lost.
+fn unwritten(tally: &Tally, exit: Exit, terminal: &Terminal) -> Exit {
+    let Some(error) = &tally.unwritten else { return exit };
+    let errors = vec!["cannot write to stdout".to_owned(), error.clone()];
+    let failure = Failure { errors, ..Failure::new(Exit::Usage, "") };
+    failure.with_help("the run itself went on; `pipeline runs last --json` prints its events").tell(terminal);
+    if exit == Exit::Done { Exit::Usage } else { exit }
 }
 
 /// Brings all stages up to date, shown by `renderer`, tells what failed, and gives what the events came to.
@@ -139,6 +155,7 @@ pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
         n_gpu_jobs: args.gpu_jobs.map_or(1, usize::from),
         n_threads,
         keep_going: args.keep_going,
+        overwrite: false,
         version: env!("CARGO_PKG_VERSION").to_owned(),
         instruction_set: instruction_set(),
         abandon: None,

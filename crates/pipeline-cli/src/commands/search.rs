@@ -10,10 +10,11 @@ use crate::args::SearchArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::opened::Opened;
+use crate::page;
 use crate::searching::{Results, Searching};
 use crate::table::Table;
 use crate::terminal::Terminal;
-use crate::{page, whole_file};
+use crate::whole_file::WholeFile;
 
 /// Pixels of a picture's longer side.
 const PICTURE_SIDE: u32 = 224;
@@ -34,7 +35,11 @@ pub fn run(args: &SearchArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         (query, None) => by_text(&opened, &searching, query.as_deref().unwrap_or_default(), args.k)?,
     };
     if let Some(file) = &args.html {
-        write_page(&opened, &searching, &results, file)?;
+        let html = html(&opened, &searching, &results)?;
+        let guard = opened.guard();
+        let file = WholeFile { path: file, guard: Some(&guard), store: &opened.store, force: args.replace.force };
+        file.write(html.as_bytes(), terminal)?;
+        let file = file.path;
         terminal.remark(&format!("{}: {} images", file.display(), results.results.len()));
     }
     if args.json.json {
@@ -68,13 +73,12 @@ fn by_image(opened: &Opened, searching: &Searching, file: &Path, k: u16, n_threa
     Ok(Results::of_image(searching, &file.display().to_string(), found))
 }
 
-/// Writes a page that needs no other file: the pictures are in it.
-fn write_page(opened: &Opened, searching: &Searching, results: &Results, file: &Path) -> Result<(), Failure> {
+/// A page that needs no other file: the pictures are in it.
+fn html(opened: &Opened, searching: &Searching, results: &Results) -> Result<String, Failure> {
     let pictures = Pictures::open(&opened.spec, &searching.evaluation)?;
     let source = |id: &str| {
         let picture = pictures.as_ref()?.picture(id, PICTURE_SIDE).ok()??;
         Some(format!("data:{};base64,{}", picture.media_type, pipeline_data::encode_base64(&picture.bytes)))
     };
-    let html = page::page(results.what(), &page::results(results, &source));
-    whole_file::write(file, &mut |path| std::fs::write(path, &html).map_err(|error| whole_file::cannot(file, &error)))
+    Ok(page::page(results.what(), &page::results(results, &source)))
 }

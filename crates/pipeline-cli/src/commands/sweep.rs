@@ -22,6 +22,7 @@ use crate::opened::Opened;
 use crate::render::{Renderer, Tally};
 use crate::sweep::{Results, Rows, Sweep, SweepRecord, remembered_as};
 use crate::terminal::Terminal;
+use crate::trial;
 
 /// Runs the command.
 ///
@@ -30,7 +31,7 @@ use crate::terminal::Terminal;
 pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let device = run::probe(args.execution.device)?;
     let (_, store) = Opened::store(&args.spec)?;
-    let Sweep { spec, graph, settings, yaml, record, unpublished } = Sweep::load(&args.spec, &args.axes)?;
+    let Sweep { spec, graph, settings, yaml, record, unpublished, trial } = Sweep::load(&args.spec, &args.axes)?;
     let options = run::options(&args.execution, plan_options(&record, &args.execution.force.forced, device)?);
     let info = SpecInfo {
         path: remembered_as(&spec.file),
@@ -41,8 +42,10 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         circumstances: None,
     };
     let again = Again::new(&args.spec, &spec.file);
-    let opened = Opened { spec, graph, circumstances: None, settings, store, again };
+    let opened = Opened { spec, graph, circumstances: None, settings, unpublished: trial, store, again };
+    opened.guard().check_published(&opened.spec)?;
     tell_begin(&opened, &record, &unpublished, terminal);
+    trial::tell(&opened.unpublished, terminal);
     if args.execution.dry_run {
         let plan = pipeline_engine::plan(&opened.graph, &opened.store, &info.path, &options.plan);
         planned::show(&opened, &plan.map_err(|error| opened.failure(error))?, args.json.json, terminal)?;

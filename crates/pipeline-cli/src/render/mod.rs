@@ -12,6 +12,8 @@ mod rate;
 mod tally;
 pub mod words;
 
+use std::io;
+
 use pipeline_core::EventRecord;
 
 pub use tally::{FailedStage, Tally};
@@ -32,14 +34,17 @@ enum Painter {
     Live(Live),
     Plain(Plain),
     Past(Past),
-    Json { reader_left: bool },
+    /// Once a line could not be written, none is.
+    Json {
+        has_failed: bool,
+    },
 }
 
 impl Renderer {
     /// A renderer that suits the terminal, or JSON lines on stdout.
     pub fn new(terminal: &Terminal, json: bool) -> Self {
         let painter = match json {
-            true => Painter::Json { reader_left: false },
+            true => Painter::Json { has_failed: false },
             false if terminal.is_live && terminal.verbosity > Verbosity::Quiet => Painter::Live(Live::new(terminal)),
             false => Painter::Plain(Plain::new(terminal)),
         };
@@ -62,7 +67,15 @@ impl Renderer {
             Painter::Live(live) => live.on_event(record),
             Painter::Plain(plain) => plain.on_event(record),
             Painter::Past(past) => past.on_event(record),
-            Painter::Json { reader_left } => *reader_left = *reader_left || !write_json(&self.terminal, record),
+            Painter::Json { has_failed: true } => {}
+            Painter::Json { has_failed } => {
+                if let Err(error) = write_json(&self.terminal, record) {
+                    *has_failed = true;
+                    // That nobody reads stdout any more is nothing to tell.
+                    let is_lost = error.kind() != io::ErrorKind::BrokenPipe;
+                    self.tally.unwritten = is_lost.then(|| error.to_string());
+                }
+            }
         }
     }
 
@@ -75,7 +88,7 @@ impl Renderer {
     }
 }
 
-/// Writes an event as one line; false when nobody reads stdout any more, which is no reason to stop a run.
-fn write_json(terminal: &Terminal, record: &EventRecord) -> bool {
-    terminal.json_line(record).is_ok()
+/// Writes an event as one line. That it cannot be written is no reason to stop a run.
+fn write_json(terminal: &Terminal, record: &EventRecord) -> io::Result<()> {
+    terminal.json_line(record)
 }

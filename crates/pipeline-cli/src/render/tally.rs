@@ -27,6 +27,8 @@ pub struct Tally {
     pub reports: BTreeMap<StageId, StageReport>,
     /// Wall time of the run.
     pub seconds: f64,
+    /// Why events are missing on stdout, where they should have been written.
+    pub unwritten: Option<String>,
 }
 
 /// A stage that failed, and why.

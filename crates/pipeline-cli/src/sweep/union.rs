@@ -14,7 +14,7 @@ use super::sameness::Definitions;
 use crate::args::SpecArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::{locate, opened};
+use crate::{locate, opened, trial};
 
 /// A sweep whose points are all checked.
 pub struct Sweep {
@@ -31,6 +31,8 @@ pub struct Sweep {
     pub record: SweepRecord,
     /// The stages whose files are not published, since points would overwrite each other's.
     pub unpublished: Vec<StageId>,
+    /// The stages that publish nothing, since `--set` makes them other than the spec says.
+    pub trial: Vec<StageId>,
 }
 
 /// The stages of all points, each definition once, under the number that it has at all points.
@@ -68,7 +70,8 @@ impl Sweep {
         let environment = Environment::new(std::env::vars_os());
         let guards = opened::guards();
         // So that what is wrong with the spec itself is not blamed on a point.
-        let (_, settings) = opened::build_stages(&spec, environment.clone(), &guards)?;
+        let (stages, settings) = opened::build_stages(&spec, environment.clone(), &guards)?;
+        let trial = trial::unpublished(args, &spec, &stages, &settings)?;
         let mut distinct = Distinct::default();
         let base = distinct.definitions.of(&spec);
         let draft = draft.without_sweep();
@@ -80,7 +83,9 @@ impl Sweep {
         };
         let points = (0..grid.n_points()).map(build).collect::<Result<Vec<_>, _>>()?;
         check_effects(&grid, &points)?;
-        Self::unite(spec, settings, &grid, &base, points, distinct.stages)
+        let mut sweep = Self::unite(spec, settings, &grid, &base, points, distinct.stages, &trial)?;
+        sweep.trial = trial;
+        Ok(sweep)
     }
 
     fn unite(
@@ -90,6 +95,7 @@ impl Sweep {
         base: &[usize],
         points: Vec<Point>,
         mut distinct: HashMap<usize, DistinctStage>,
+        trial: &[StageId],
     ) -> Result<Self, Failure> {
         let yaml = pipeline_spec::resolved_yaml(&spec);
         let evaluations = spec.stages.iter().filter(|stage| is_evaluation(stage)).map(|stage| stage.id.clone());
@@ -104,6 +110,9 @@ impl Sweep {
                     continue;
                 };
                 let mut stage_spec = renamed(at_point, point[idx], &inputs, &names);
+                if trial.contains(&own.id) {
+                    stage_spec.publish.clear();
+                }
                 if stage_spec.id != own.id && !std::mem::take(&mut stage_spec.publish).is_empty() {
                     unpublished.push(own.id.clone());
                 }
@@ -114,7 +123,7 @@ impl Sweep {
         unpublished.dedup();
         spec.stages = stage_specs;
         let graph = opened::connect(&spec, stages)?;
-        Ok(Self { spec, graph, settings, yaml, record, unpublished })
+        Ok(Self { spec, graph, settings, yaml, record, unpublished, trial: Vec::new() })
     }
 }
 

@@ -20,6 +20,7 @@ use self::scripts::{Scripts, program_path};
 use self::variables::Variables;
 use crate::guard::{Guards, Program};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
+use crate::published;
 
 pub(crate) static KIND: Kind = Kind {
     name: "command",
@@ -27,6 +28,7 @@ pub(crate) static KIND: Kind = Kind {
     summary: "Runs any external program with declared inputs and outputs",
     slots: None,
     produces: Format::Files,
+    files: &[],
     params_schema: schema::<CommandParams>,
     build,
 };
@@ -44,6 +46,8 @@ struct CommandStage {
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let node = &context.stage.params;
     let params = CommandParams::read(node)?;
+    let outputs: Vec<&str> = params.outputs.iter().map(String::as_str).collect();
+    published::check(context.stage, &outputs)?;
     let spec_folder = context.spec.file.parent().unwrap_or(Path::new("/")).to_owned();
     let variables = Variables::new(&params, context, spec_folder.clone().into())?;
     let run = match node.get("run").map(|run| &run.value) {
@@ -89,6 +93,13 @@ impl Stage for CommandStage {
 
     fn places(&self) -> Vec<PathBuf> {
         self.scripts.places().collect()
+    }
+
+    fn reads(&self) -> Vec<PathBuf> {
+        let declared: Vec<&Path> = self.params.sources.iter().map(|path| path.path()).collect();
+        let scripts = self.scripts.uncovered(&declared);
+        let all = declared.into_iter().chain(scripts).chain(self.program.as_deref());
+        all.map(Path::to_owned).collect()
     }
 
     fn runs_programs(&self) -> bool {

@@ -18,6 +18,7 @@ use crate::artifact::{self, FeaturesInfo};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::load_queries::rows_digest;
+use crate::published;
 use files::Files;
 use rows::Rows;
 
@@ -27,6 +28,7 @@ pub(crate) static TEXT_KIND: Kind = Kind {
     summary: "Takes the queries' vectors from .npy, .jsonl or Parquet of another tool",
     slots: Some(&[Slot::required("queries", Format::Queries, "the queries whose vectors are wanted, by id")]),
     produces: Format::TextFeatures,
+    files: &[published::SHARDS, artifact::FEATURES],
     params_schema: schema::<ImportFeaturesParams>,
     build: build_text,
 };
@@ -37,6 +39,7 @@ pub(crate) static IMAGE_KIND: Kind = Kind {
     summary: "Takes images' vectors from .npy, .jsonl or Parquet of another tool",
     slots: Some(&[]),
     produces: Format::ImageFeatures,
+    files: &[published::SHARDS, artifact::FEATURES],
     params_schema: schema::<ImportFeaturesParams>,
     build: build_image,
 };
@@ -198,6 +201,11 @@ impl Stage for ImportFeatures {
             vector_column: Some(self.vector_column().to_owned()),
             ..self.params.clone()
         })
+    }
+
+    fn reads(&self) -> Vec<PathBuf> {
+        let paths = [Some(&self.params.path), self.params.ids.as_ref()];
+        paths.into_iter().flatten().map(|path| path.path().to_owned()).collect()
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {

@@ -40,6 +40,7 @@ pub(crate) static KIND: Kind = Kind {
         held_out::IMAGES,
     ]),
     produces: Format::Projection,
+    files: &[artifact::PROJECTION, "projection.pth", artifact::HISTORY],
     params_schema: schema::<TrainProjectionParams>,
     build,
 };

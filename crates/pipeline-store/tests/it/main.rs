@@ -7,6 +7,7 @@ mod fixture;
 mod kept;
 mod locks;
 mod processes;
+mod published;
 mod runs;
 mod sources;
 mod trees;

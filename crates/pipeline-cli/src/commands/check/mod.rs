@@ -22,7 +22,7 @@ use crate::format::rfc3339;
 use crate::opened::Opened;
 use crate::table::Table;
 use crate::terminal::Terminal;
-use crate::whole_file;
+use crate::whole_file::WholeFile;
 use measure::Measurements;
 use verdict::{Checked, Verdict};
 
@@ -44,21 +44,19 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let accepted = baseline::read(&path)?;
     let checked = verdict::check_all(&opened.spec.check, &measurements, accepted.as_ref(), &opened.store)?;
+    let guard = opened.guard();
+    let write = |path: &Path, text: String| {
+        let file = WholeFile { path, guard: Some(&guard), store: &opened.store, force: args.replace.force };
+        file.write(text.as_bytes(), terminal)
+    };
     if let Some(file) = &args.junit {
-        write_report(file, &reports::junit(&opened.spec.name, &checked))?;
+        write(file, reports::junit(&opened.spec.name, &checked))?;
     }
     if let Some(file) = &args.markdown {
-        write_report(file, &reports::markdown(&opened.spec.name, accepted.as_ref(), &checked))?;
+        write(file, reports::markdown(&opened.spec.name, accepted.as_ref(), &checked))?;
     }
     tell(args, &opened, &path, accepted.as_ref(), &checked, terminal)?;
     Ok(verdict::exit(&checked))
-}
-
-fn write_report(file: &Path, text: &str) -> Result<(), Failure> {
-    let cannot = |error| {
-        Failure::because(Exit::Usage, &error).under(format!("the report `{}` cannot be written", file.display()))
-    };
-    whole_file::write_text(file, text).map_err(cannot)
 }
 
 fn tell(
@@ -149,7 +147,14 @@ fn accept(
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let accepted = baseline::accepted_now(&opened.spec, args.reason.clone(), rfc3339(now.as_millis() as u64), stages);
-    baseline::write(path, &accepted)?;
+    let file = WholeFile {
+        path,
+        guard: Some(&opened.guard()),
+        store: &opened.store,
+        // A baseline of somebody else is still a baseline: it lies under version control.
+        force: args.replace.force || baseline::read(path).is_ok(),
+    };
+    baseline::write(&file, &accepted, terminal)?;
     if args.json.json {
         terminal.json(&json!({ "spec": opened.spec.name, "baseline": path, "accepted": accepted }))?;
     } else {

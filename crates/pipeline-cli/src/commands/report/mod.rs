@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::failure::{Failure, chain};
 use crate::format::bytes;
 use crate::terminal::Terminal;
-use crate::whole_file;
+use crate::whole_file::WholeFile;
 use past_run::PastRun;
 pub use subject::Subject;
 
@@ -38,10 +38,11 @@ pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let options = Options { n_queries: usize::from(args.queries), seed: args.seed, search: None };
     let html = page(&subject, &options)?.html;
     if args.output.as_deref() == Some(Path::new("-")) {
-        io::stdout().lock().write_all(html.as_bytes())?;
+        let mut stdout = io::stdout().lock();
+        stdout.write_all(html.as_bytes()).and_then(|()| stdout.flush())?;
         return Ok(Exit::Done);
     }
-    let file = write(args, &subject, &html)?;
+    let file = write(args, &subject, &html, terminal)?;
     if args.json.json {
         terminal.json(&serde_json::json!({ "run": subject.run.name(), "file": file, "bytes": html.len() }))?;
     } else {
@@ -83,7 +84,7 @@ pub fn page(subject: &Subject, options: &Options) -> Result<Page, Failure> {
 }
 
 /// Writes the page where it was asked for, else into the folder of the run.
-fn write(args: &ReportArgs, subject: &Subject, html: &str) -> Result<PathBuf, Failure> {
+fn write(args: &ReportArgs, subject: &Subject, html: &str, terminal: &Terminal) -> Result<PathBuf, Failure> {
     match &args.output {
         None => {
             let name = match &subject.run.point {
@@ -94,7 +95,10 @@ fn write(args: &ReportArgs, subject: &Subject, html: &str) -> Result<PathBuf, Fa
             written.map_err(|error| Failure::from(error).with_help("`-o FILE` writes the report elsewhere"))
         }
         Some(file) => {
-            whole_file::write_text(file, html).map_err(|error| whole_file::cannot(file, &error))?;
+            let guard = subject.guard();
+            let force = args.replace.force;
+            WholeFile { path: file, guard: guard.as_ref(), store: &subject.store, force }
+                .write(html.as_bytes(), terminal)?;
             Ok(file.clone())
         }
     }

@@ -2,12 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
+use pipeline_stages::Environment;
 use pipeline_store::{RunInfo, Store};
 
 use crate::args::ReportArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::guard::Guard;
 use crate::locate;
+use crate::opened;
 use crate::run_results::RunResults;
 use crate::sweep::{self, SweepRecord};
 
@@ -23,6 +26,20 @@ pub struct Subject {
     pub spec: Option<PathBuf>,
     /// The points, where the run is a sweep and is meant as a whole.
     pub sweep: Option<SweepRecord>,
+}
+
+impl Subject {
+    /// What the page may not be written over: what the run's spec reads and, where a spec was named, its files. None when
+    /// this program cannot read the spec any more.
+    pub fn guard(&self) -> Option<Guard> {
+        let spec = match &self.spec {
+            Some(file) => pipeline_spec::load(file, &[]).ok()?,
+            None => pipeline_spec::parse(&self.store.run_spec(&self.run.run.id).ok()??, Path::new("spec.yaml")).ok()?,
+        };
+        let (stages, _) = opened::build_stages(&spec, Environment::new(std::env::vars_os()), &opened::guards()).ok()?;
+        let graph = opened::connect(&spec, stages).ok()?;
+        Some(Guard::of(&spec, &graph, self.store.artifacts()))
+    }
 }
 
 /// Finds the run that the arguments mean: one of that name, else the last of the spec of that name.

@@ -1,0 +1,110 @@
+//! What no command may write over: what a spec reads, the spec's own files, and the store.
+
+use std::path::{Path, PathBuf};
+
+use pipeline_core::StageId;
+use pipeline_engine::Graph;
+use pipeline_spec::{PipelineSpec, Publish, SpecError};
+use pipeline_store::real_path;
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The paths that a spec and its store need as they are.
+pub struct Guard {
+    artifacts: PathBuf,
+    specs: Vec<PathBuf>,
+    /// With the stage that reads it.
+    sources: Vec<(PathBuf, StageId)>,
+}
+
+/// Why a path may not be written.
+enum Refusal<'a> {
+    InStore,
+    Spec,
+    Source(&'a StageId),
+    InSource(&'a Path, &'a StageId),
+}
+
+impl Guard {
+    /// Of a spec, its stages, and the folder of its store.
+    pub fn of(spec: &PipelineSpec, graph: &Graph, artifacts: &Path) -> Self {
+        let sources = graph.nodes().iter().flat_map(|node| {
+            let real = |path: PathBuf| (real_path(&path), node.id.clone());
+            node.stage.reads().into_iter().map(real)
+        });
+        Self {
+            artifacts: real_path(artifacts),
+            specs: spec.files.iter().map(|(file, _)| real_path(file)).collect(),
+            sources: sources.collect(),
+        }
+    }
+
+    /// Refuses to write a file that somebody asked for on the command line.
+    ///
+    /// # Errors
+    /// When the file is among what is guarded.
+    pub fn check(&self, file: &Path) -> Result<(), Failure> {
+        let Some(refusal) = self.refusal(file) else { return Ok(()) };
+        let message = format!("`{}` is not written: {}", file.display(), refusal.reason());
+        Err(Failure::new(Exit::Usage, message).with_help("name another file"))
+    }
+
+    /// Refuses to publish over what the spec needs as it is, and into what is published as a whole.
+    ///
+    /// # Errors
+    /// The first that is wrong, where the spec names the path.
+    pub fn check_published(&self, spec: &PipelineSpec) -> Result<(), SpecError> {
+        let all: Vec<(&StageId, &Publish, PathBuf)> = (spec.stages.iter())
+            .flat_map(|stage| stage.publish.iter().map(|publish| (&stage.id, publish, real_path(&publish.path))))
+            .collect();
+        for (idx, (stage, publish, path)) in all.iter().enumerate() {
+            let at = |message: String| SpecError::at(&publish.path_span, message);
+            if let Some(refusal) = self.refusal(path) {
+                let message = format!("`{}` cannot be published there: {}", publish.file.value, refusal.reason());
+                return Err(at(message).with_help(refusal.help(stage)));
+            }
+            let others = all.iter().enumerate().filter(|(other_idx, _)| *other_idx != idx);
+            if let Some((_, (other, _, above))) = others.into_iter().find(|(_, (_, _, above))| path.starts_with(above))
+            {
+                let message = format!("stage `{other}` publishes to `{}`, and this lies there, too", above.display());
+                return Err(at(message).with_help("what is published as a whole has a folder of its own"));
+            }
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, path: &Path) -> Option<Refusal<'_>> {
+        let path = real_path(path);
+        if path.starts_with(&self.artifacts) {
+            return Some(Refusal::InStore);
+        }
+        if self.specs.contains(&path) {
+            return Some(Refusal::Spec);
+        }
+        let (source, stage) = self.sources.iter().find(|(source, _)| path.starts_with(source))?;
+        Some(if path == *source { Refusal::Source(stage) } else { Refusal::InSource(source, stage) })
+    }
+}
+
+impl Refusal<'_> {
+    fn reason(&self) -> String {
+        match self {
+            Self::InStore => "it lies in the store".to_owned(),
+            Self::Spec => "it is a file of the spec".to_owned(),
+            Self::Source(stage) => format!("stage `{stage}` reads it as a source"),
+            Self::InSource(source, stage) => {
+                format!("it lies in the source `{}` of stage `{stage}`", source.display())
+            }
+        }
+    }
+
+    fn help(&self, publisher: &StageId) -> String {
+        match self {
+            Self::Source(stage) | Self::InSource(_, stage) if *stage != publisher => format!(
+                "publish it elsewhere, and let `{stage}` read it as an input: `inputs: {{ {publisher}: {publisher} }}`"
+            ),
+            _ => "publish it elsewhere".to_owned(),
+        }
+    }
+}
