@@ -40,7 +40,9 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             terminal.remark(&format!("{}: {} of `{stage}`", path.display(), counted(written.n_lines, "prediction")));
         }
         None => {
-            terminal.exact(&String::from_utf8_lossy(&predictions))?;
+            if !predictions.is_empty() {
+                terminal.exact(&String::from_utf8_lossy(&predictions))?;
+            }
         }
     }
     Ok(Exit::Done)
