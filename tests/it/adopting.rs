@@ -91,7 +91,7 @@ fn what_cannot_be_adopted_is_told_and_nothing_runs() {
     check(
         &["--accept", "head", "--set", "head.params.run=[touch, out]"],
         "error: more than the version of stage `head` has changed: `param.run`, `version`\n\
-         help: `pipeline why [FOLDER]/spec.yaml head` shows old and new values",
+         help: `pipeline why [FOLDER]/spec.yaml --set 'head.params.run=[touch, out]' head` shows old and new values",
     );
     check(&["--accept", "haed"], "error: the spec has no stage `haed`\nhelp: did you mean `head`?");
     check(&["--accept", "head", "--force", "head"], "error: stage `head` cannot be both forced and accepted");

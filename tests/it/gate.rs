@@ -78,10 +78,10 @@ fn a_drop_beyond_the_tolerance_fails_and_other_data_is_not_comparable() {
     check_with(&project, "projection.params.epochs=20", (0, "passed"));
     check_with(&project, "valid-images.params.max_samples=100", (5, "not-comparable"));
     // Other encoders or pixels of the same images are what a check compares.
-    let (code, word) = {
-        run(&project, &["--set", "valid-images.params.resize=bicubic"]);
-        verdict(&project, &["--set", "valid-images.params.resize=bicubic"])
-    };
+    let both = ["train-images", "valid-images"].map(|stage| format!("{stage}.params.resize=bicubic"));
+    let bicubic = ["--set", both[0].as_str(), "--set", both[1].as_str()];
+    run(&project, &bicubic);
+    let (code, word) = verdict(&project, &bicubic);
     assert!(code != Some(5), "{word}");
 }
 

@@ -76,7 +76,8 @@ impl Project {
 
     /// Starts the program and leaves it running, its stderr readable line by line.
     pub fn start(&self, args: &[&str]) -> Started {
-        let mut child = self.command(args).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = with_default_signals(&self.command(args));
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         Started { child, stderr }
     }
@@ -85,6 +86,15 @@ impl Project {
         let folder = self.folder.path().to_str().unwrap();
         text.replace(folder, "[FOLDER]").lines().map(redact_line).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// The same command with the signals that the caller of the tests may have set to be ignored, as `nohup` does.
+fn with_default_signals(command: &Command) -> Command {
+    let mut wrapped = Command::new("env");
+    wrapped.arg("--default-signal=HUP,INT,QUIT,TERM").arg(command.get_program()).args(command.get_args());
+    wrapped.current_dir(command.get_current_dir().unwrap()).env_clear();
+    wrapped.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    wrapped
 }
 
 /// A program that is still running.
