@@ -158,14 +158,15 @@ fn a_sweep_publishes_nothing_of_its_points_and_says_so_once() {
     assert_eq!((reply.code, reply.stderr.matches("note:").count()), (Some(0), 1), "{reply:?}");
     assert!(reply.stderr.contains("does not publish the files of `middle`"), "{}", reply.stderr);
     assert_eq!(project.read("middle.txt"), "from before\n");
-    let ran = recorded::run(&project, &["--set", "vars.x=3"]);
+    // A run of that point publishes where a person means it.
+    let ran = recorded::run(&project, &["--set", "vars.x=3", "--publish", "--overwrite"]);
     assert_eq!((ran.n_started(), project.read("middle.txt").as_str()), (0, "first\n3\n"));
 }
 
 #[test]
 fn without_the_command_sweep_a_spec_is_as_it_stands() {
     let project = programs();
-    let ran = recorded::run(&project, &[]);
+    let ran = recorded::run(&project, &["--overwrite"]);
     assert_eq!(ran.started(), ["first", "last", "middle"].map(str::to_owned).into());
     let status = recorded::json(&project, &["status", "spec.yaml", "--json"]);
     assert_eq!(status["stages"].as_array().unwrap().len(), 3);
