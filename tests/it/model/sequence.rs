@@ -166,6 +166,10 @@ impl Sequence {
         if let Some(path) = damage::any_file(&self.project.path(folder), &mut self.random) {
             self.history.push(format!("{what} {}", path.display()));
             damage(&path, &mut self.random);
+            if path.components().any(|part| part.as_os_str() == "written") {
+                // What it wrote there is not known any more: it would leave an altered file alone, and a person moves it away.
+                fs::remove_dir_all(self.project.path("published")).unwrap();
+            }
             self.known.clear();
             self.is_settled = false;
         }
