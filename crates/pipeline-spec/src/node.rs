@@ -68,7 +68,7 @@ impl Node {
     }
 
     /// True if both have the same value and the same folder in which relative paths start, wherever they stand.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         match (&self.value, &other.value) {
             (Value::Str(one), Value::Str(two)) => one == two && self.folder() == other.folder(),
             (Value::List(one), Value::List(two)) => {

@@ -4,7 +4,6 @@
 //! ([`must_match`]).
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
@@ -15,7 +14,7 @@ use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
 use crate::artifact;
 use crate::export::Side;
 use crate::kind::BuildContext;
-use crate::{extract_image, extract_text, import_features};
+use crate::{decode_images, extract_image, extract_text, import_features};
 
 const HELP: &str = "both must be made with the same encoder and options, which `vars` can name once; \
                     `allow_mismatch: true` takes them as they are";
@@ -134,6 +133,9 @@ pub(crate) fn check_spec(
 
 /// In what the features of two stages differ by the spec; none if in nothing, or if the spec does not say.
 fn declared_difference(context: &BuildContext<'_>, own: &StageSpec, other: &StageSpec) -> Option<String> {
+    if is_written_alike(context, own, other) {
+        return None;
+    }
     let (own_space, other_space) = (declared(context, own)?, declared(context, other)?);
     if own.kind.value != other.kind.value {
         return Some(format!("of kind `{}` and not `{}`", other.kind.value, own.kind.value));
@@ -151,6 +153,14 @@ fn declared_difference(context: &BuildContext<'_>, own: &StageSpec, other: &Stag
     let is_same = own_name == other_name || own_files.is_empty() || other_files.is_empty();
     (!is_same && !same_files(&own_files, &other_files))
         .then(|| format!("whose `model` is `{other_name}` and not `{own_name}`"))
+}
+
+/// Whether two stages say the same of their features, as most do: then no model is looked for.
+fn is_written_alike(context: &BuildContext<'_>, own: &StageSpec, other: &StageSpec) -> bool {
+    let decoded = |stage| crate::search::input(context.spec, stage, "images").and_then(decode_images::geometry);
+    own.kind.value == other.kind.value
+        && own.params.is_same(&other.params)
+        && decoded(own).map(|decoded| decoded.size) == decoded(other).map(|decoded| decoded.size)
 }
 
 fn declared(context: &BuildContext<'_>, stage: &StageSpec) -> Option<Declared> {
@@ -172,7 +182,7 @@ fn same_files(own: &[Source], other: &[Source]) -> bool {
 }
 
 fn same_content(own: &Path, other: &Path) -> std::io::Result<bool> {
-    let (own, other) = (File::open(own)?, File::open(other)?);
+    let (own, other) = (pipeline_files::open(own)?, pipeline_files::open(other)?);
     if own.metadata()?.len() != other.metadata()?.len() {
         return Ok(false);
     }
