@@ -1,6 +1,6 @@
 //! Runs in which nothing has changed: answered from what an earlier run saw, without the spec and without a plan.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
@@ -105,9 +105,9 @@ impl State<'_, '_> {
         let is_complete = self.decisions.iter().enumerate().all(is_up_to_date);
         let (Some(circumstances), true) = (&spec.circumstances, is_complete) else { return Ok(()) };
         let nodes = self.resolver.graph.nodes();
-        let Some(places) = store.look_at(nodes.iter().flat_map(|node| node.stage.places()).collect()) else {
-            return Ok(());
-        };
+        // Stages of one model look at the same places.
+        let places: BTreeSet<PathBuf> = nodes.iter().flat_map(|node| node.stage.places()).collect();
+        let Some(places) = store.look_at(places.into_iter().collect()) else { return Ok(()) };
         let Some(contents) = self.contents(spec)? else { return Ok(()) };
         let snapshot = Snapshot {
             run: self.journal.run().clone(),
@@ -137,6 +137,9 @@ impl State<'_, '_> {
                 contents.push((path.clone(), entry.digest));
             }
         }
+        // Several stages may read one file.
+        contents.sort_unstable();
+        contents.dedup();
         Ok(Some(contents))
     }
 }
