@@ -7,8 +7,8 @@ use std::os::unix::fs::MetadataExt;
 use pipeline_core::{Device, Key, Manifest, StageReport, Tree};
 use serde::{Deserialize, Serialize};
 
+use crate::cas::links::is_bad_disk;
 use crate::durable::{Durability, read_if_there, write_whole};
-use crate::links::is_bad_disk;
 use crate::sealed::{seal, unseal};
 use crate::{Store, StoreError};
 

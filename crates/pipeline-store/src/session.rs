@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use crate::cas::listing::remove_folder;
 use crate::durable::list_folder;
 use crate::error::At;
-use crate::listing::remove_folder;
 use crate::ownership::{Claim, OwnedFile, claim};
 use crate::{Store, StoreError, host_name};
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use crate::StoreError;
+use crate::cas::lend;
 use crate::error::At;
 use crate::layout::{Layout, is_newer_store};
-use crate::lend;
 use crate::session::Session;
 use crate::sources::Sources;
 

@@ -14,13 +14,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use pipeline_core::Digest;
 use serde::Serialize;
 
+use crate::cas::links::clear;
+use crate::cas::listing::files_below;
 use crate::durable::{list_folder, remove_file};
 use crate::error::At;
-use crate::inventory::{Object, bytes_below, stages_by_object};
-use crate::links::clear;
-use crate::listing::files_below;
+use crate::keep::inventory::{Object, bytes_below, stages_by_object};
+use crate::keep::roots::{Holder, Roots, committed};
 use crate::ownership::{Claim, claim};
-use crate::roots::{Holder, Roots, committed};
 use crate::session::{Living, sweep};
 use crate::{Record, Store, StoreError};
 

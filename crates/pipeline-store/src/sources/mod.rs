@@ -1,5 +1,9 @@
 //! Digests of sources, remembered so that a file that was not touched is not read again.
 
+pub(crate) mod folder;
+mod ignore;
+pub(crate) mod memo;
+
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -9,11 +13,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use pipeline_core::Digest;
 use rayon::prelude::*;
 
+use crate::cas::objects::digest_of;
 use crate::durable::{Durability, read_if_there, write_whole};
 use crate::error::At;
-use crate::folder::{self, Member};
-use crate::memo::{Entries, Identity, Remembered, from_bytes, to_bytes};
-use crate::objects::digest_of;
+use crate::sources::folder::Member;
+use crate::sources::memo::{Entries, Identity, Remembered, from_bytes, to_bytes};
 use crate::{Store, StoreError};
 
 /// An entry whose file is gone is forgotten after this time, in nanoseconds: 90 days.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::{Durability, read_if_there, write_whole};
 use crate::error::At;
-use crate::run_seal::{HashedFile, RunSeal, SEAL_FILE};
+use crate::runs::seal::{HashedFile, RunSeal, SEAL_FILE};
 use crate::sealed::seal;
 use crate::{Store, StoreError, host_name};
 
@@ -68,7 +68,7 @@ pub(crate) struct RunBegin {
 pub(crate) fn read_begin(folder: &Path) -> Result<Option<RunBegin>, String> {
     let json = match read_if_there(&folder.join(BEGIN_FILE)) {
         Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => return Ok(None),
-        json => json.map_err(|error| crate::run_seal::reason(&error))?,
+        json => json.map_err(|error| crate::runs::seal::reason(&error))?,
     };
     let Some(json) = json else { return Ok(None) };
     let begin: RunBegin =

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use crate::durable::{list_folder, make_folder, parent};
 use crate::error::At;
-use crate::runs::read_begin;
+use crate::runs::folder::read_begin;
 use crate::sealed::{seal, unseal};
 use crate::{Store, StoreError};
 

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::durable::{Durability, list_folder, read_if_there, write_whole};
 use crate::error::At;
-use crate::roots::{Held, Hold, Holder};
+use crate::keep::roots::{Held, Hold, Holder};
 use crate::sealed::{seal, unseal};
 use crate::{Store, StoreError, host_name};
 

@@ -9,11 +9,11 @@ use std::path::Path;
 use pipeline_core::{FileEntry, Tree};
 use rayon::prelude::*;
 
+use crate::cas::listing::remove_folder;
+use crate::cas::objects::{copy_object, is_program, mark_used};
 use crate::durable::{list_folder, move_into_place, remove_file};
 use crate::error::At;
 use crate::hash::hash_file;
-use crate::listing::remove_folder;
-use crate::objects::{copy_object, is_program, mark_used};
 use crate::{OpenTreeError, Store, StoreError};
 
 /// The permissions of a program in a tree's folder: everybody runs it, nobody writes.

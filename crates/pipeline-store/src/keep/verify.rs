@@ -7,10 +7,10 @@ use pipeline_core::FileEntry;
 use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::cas::links::{FileState, check_file};
 use crate::durable::list_folder;
-use crate::inventory::{AllRecords, bytes_below, stages_by_object};
-use crate::links::{FileState, check_file};
-use crate::roots::Roots;
+use crate::keep::inventory::{AllRecords, bytes_below, stages_by_object};
+use crate::keep::roots::Roots;
 use crate::{Store, StoreError};
 
 /// What a look at every byte found.

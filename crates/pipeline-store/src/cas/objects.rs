@@ -10,12 +10,12 @@ use std::time::SystemTime;
 use pipeline_core::{Digest, FileEntry, Tree};
 use rayon::prelude::*;
 
+use crate::cas::listing::{Listing, check_links};
 use crate::durable::{make_folder, move_into_place, parent, remove_file, sync_folder};
 use crate::error::At;
 use crate::hash::hash_file;
-use crate::listing::{Listing, check_links};
-use crate::memo::Identity;
 use crate::session::Session;
+use crate::sources::memo::Identity;
 use crate::{Store, StoreError};
 
 /// The permissions of objects: nobody writes.

@@ -11,11 +11,11 @@ use pipeline_core::{ArtifactDigest, Digest, Key, RunId};
 use serde::Serialize;
 
 use crate::durable::list_folder;
-use crate::history::is_running;
-use crate::last::Standing;
-use crate::pins::{PIN_FILE, keys_of};
+use crate::keep::pins::{PIN_FILE, keys_of};
 use crate::records::RecordState;
-use crate::run_seal::SEAL_FILE;
+use crate::runs::history::is_running;
+use crate::runs::seal::SEAL_FILE;
+use crate::specs::last::Standing;
 use crate::{Record, Store, StoreError};
 
 /// Whom artifacts stay for.

@@ -13,8 +13,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::{Durability, read_if_there, write_whole};
 use crate::error::At;
-use crate::memo::{Identity, is_settled};
 use crate::sealed::{seal, unseal};
+use crate::sources::memo::{Identity, is_settled};
 use crate::sources::now_ns;
 use crate::{Last, LastStage, Store, StoreError};
 

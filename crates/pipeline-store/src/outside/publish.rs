@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 use pipeline_core::{Digest, FileEntry, Part, Tree};
 use tempfile::TempPath;
 
-use crate::destination::Destination;
+use crate::cas::links::{FileState, check_file};
+use crate::cas::listing::check_links;
+use crate::cas::objects::is_program;
 use crate::durable::{make_folder, move_into_place, parent, remove_file, sync_folder};
 use crate::error::At;
-use crate::links::{FileState, check_file};
-use crate::listing::check_links;
-use crate::objects::is_program;
-use crate::written::{Standing, Written};
+use crate::outside::destination::Destination;
+use crate::outside::written::{Standing, Written};
 use crate::{OpenTreeError, Store, StoreError};
 
 /// Something that is to be copied out, and where it arrives.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::{Durability, read_if_there, remove_file, write_whole};
 use crate::error::At;
-use crate::run_seal::{RunSeal, SealState};
+use crate::runs::seal::{RunSeal, SealState};
 use crate::sealed::{seal, unseal};
 use crate::{Store, StoreError};
 

@@ -13,9 +13,9 @@ use pipeline_core::{Digest, FileEntry, Metrics, Outcome, StageId};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
+use crate::cas::links::{FileState, check_file};
 use crate::durable::read_if_there;
-use crate::links::{FileState, check_file};
-use crate::runs::RunBegin;
+use crate::runs::folder::RunBegin;
 use crate::sealed::unseal;
 
 pub(crate) const SEAL_FILE: &str = "seal.json";

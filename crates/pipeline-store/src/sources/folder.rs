@@ -17,8 +17,8 @@ use rustix::fs::Stat;
 use crate::StoreError;
 use crate::durable::list_folder;
 use crate::error::At;
-use crate::ignore::{IGNORE_FILE, Rules};
 use crate::layout::{PARTS, STORE_FOLDER};
+use crate::sources::ignore::{IGNORE_FILE, Rules};
 
 /// Sets the digests of folders apart from those of files: no file's content can give one.
 const CONTEXT: &str = "pipeline 2026-11-28 the files of a folder that is a source";

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use pipeline_core::{InputArtifact, Key};
 use rayon::prelude::*;
 
+use crate::cas::links::{folders_of, make_inner, make_link};
+use crate::cas::listing::remove_folder;
 use crate::durable::list_folder;
 use crate::error::At;
 use crate::layout::Layout;
-use crate::links::{folders_of, make_inner, make_link};
-use crate::listing::remove_folder;
 use crate::locks::{KeyLock, may_be_held};
 use crate::{OpenTree, Store, StoreError};
 

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, FileEntry, InputArtifact, Tree};
 
+use crate::cas::links::{FileState, Links, Seen, check_file, fill};
+use crate::cas::listing::remove_folder;
+use crate::cas::objects::check_tree;
 use crate::durable::{make_folder, remove_file};
 use crate::error::At;
-use crate::links::{FileState, Links, Seen, check_file, fill};
-use crate::listing::remove_folder;
-use crate::objects::check_tree;
 use crate::ownership::{Claim, SharedFile, claim, share};
 use crate::{Store, StoreError};
 

@@ -15,10 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::{list_folder, read_if_there};
 use crate::error::At;
+use crate::keep::pins::PIN_FILE;
 use crate::ownership::is_held;
-use crate::pins::PIN_FILE;
-use crate::run_seal::{RunSeal, SealState};
-use crate::runs::{EVENTS_FILE, RunBegin, SPEC_FILE, read_begin};
+use crate::runs::folder::{EVENTS_FILE, RunBegin, SPEC_FILE, read_begin};
+use crate::runs::seal::{RunSeal, SealState};
 use crate::{Store, StoreError};
 
 /// The end of `events.jsonl` that is read first, in bytes; the last event is most often within it.
@@ -132,7 +132,7 @@ impl Store {
             SealState::Damaged(problem) => return Err(damaged(problem)),
             SealState::Absent => None,
         };
-        let content = read_if_there(&folder.join(name)).map_err(|error| damaged(crate::run_seal::reason(&error)))?;
+        let content = read_if_there(&folder.join(name)).map_err(|error| damaged(crate::runs::seal::reason(&error)))?;
         seal.map_or(Ok(()), |seal| seal.check_content(name, content.as_deref())).map_err(damaged)?;
         Ok(content)
     }
@@ -218,7 +218,7 @@ fn before_seals(folder: &Path, owner_lives: bool, info: RunInfo) -> Option<RunIn
     });
     let last_line = match last_line {
         Ok(line) => line,
-        Err(error) => return Some(RunInfo { problem: Some(crate::run_seal::reason(&error)), ..info }),
+        Err(error) => return Some(RunInfo { problem: Some(crate::runs::seal::reason(&error)), ..info }),
     };
     let last_event = serde_json::from_slice::<EventRecord>(&last_line).ok().map(|record| record.event);
     Some(match last_event {
