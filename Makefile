@@ -3,7 +3,7 @@
 
 PIPELINE := cargo run --release --quiet --locked --bin pipeline --
 
-.PHONY: help demo test soak check fmt deny build cuda browser bench bench-engine bench-peers clean
+.PHONY: help demo test soak check fmt deny build cuda browser count bench bench-engine bench-peers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,9 @@ browser: demo ## reports of the demo and of a sweep in headless Chromium; screen
 	$(PIPELINE) report pipelines/experiments/grid.yaml -o target/sweep.html
 	python3 tests/browser/report.py target/sweep.html target/browser/sweep
 	python3 tests/browser/report.py pipelines/experiments/grid.yaml target/browser/served
+
+count: ## what can be counted of the code's shape: files, functions, names, circles, documents
+	@python3 tests/house/count.py
 
 bench: build bench-engine bench-peers ## all benchmarks (BENCHMARKS.md)
 
