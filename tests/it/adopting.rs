@@ -16,11 +16,11 @@ fn of_an_older_program() -> Project {
     assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(0));
     let store = Store::open(&project.path("artifacts")).unwrap();
     let spec = project.path("spec.yaml");
-    let mut last = store.last(&spec).unwrap();
+    let mut last = store.specs().last(&spec).unwrap();
     for stage in last.stages.values_mut() {
         stage.key = older(&store, &project, &stage.key);
     }
-    store.put_last(&spec, &last).unwrap();
+    store.specs().put_last(&spec, &last).unwrap();
     // Another program's snapshot would not hold; here it is the same one that has written it.
     std::fs::remove_dir_all(project.path("artifacts/store-v1/snapshots")).unwrap();
     project
@@ -28,11 +28,11 @@ fn of_an_older_program() -> Project {
 
 /// Puts the record of `key` under the key that it had in version 0.
 fn older(store: &Store, project: &Project, key: &Key) -> Key {
-    let record = store.record(key).unwrap().unwrap();
+    let record = store.records().get(key).unwrap().unwrap();
     let text = record.manifest.text().replace("version = \"2\"", "version = \"0\"");
     let manifest = Manifest::parse(&text).unwrap();
     let older = Record { key: manifest.key(), manifest, ..record };
-    store.put_record(&older).unwrap();
+    store.records().put(&older).unwrap();
     let hex = key.0.hex();
     project.remove(&format!("artifacts/store-v1/actions/{}/{}.json", &hex[..2], &hex[2..]));
     older.key
@@ -62,8 +62,8 @@ reused tail
     assert!(why.stdout.starts_with(expect), "{why:?}");
     assert!(why.stdout.contains("adopted from [SHORT] (version 0 -> 2)"), "{why:?}");
     let store = Store::open(&project.path("artifacts")).unwrap();
-    let last = store.last(&project.path("spec.yaml")).unwrap();
-    let record = store.record(&last.stages[&"tail".parse::<StageId>().unwrap()].key).unwrap().unwrap();
+    let last = store.specs().last(&project.path("spec.yaml")).unwrap();
+    let record = store.records().get(&last.stages[&"tail".parse::<StageId>().unwrap()].key).unwrap().unwrap();
     assert!(record.provenance.adopted_from.is_some());
     assert_eq!(project.run(&["status", "spec.yaml", "--check"]).code, Some(0));
 }

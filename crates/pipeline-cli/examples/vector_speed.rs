@@ -42,29 +42,29 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// A tree with the shard as its one file.
 fn stored(store: &Store, shard: &VectorShard) -> Result<Tree, Box<dyn Error>> {
-    let scratch = store.scratch()?;
+    let scratch = store.workspace().scratch()?;
     pipeline_data::write_vectors(&scratch.folder().join("shard"), shard, &metadata(shard))?;
-    Ok(store.put_folder(scratch.folder())?)
+    Ok(store.cas().put_folder(scratch.folder())?)
 }
 
 /// Seconds for the file and its digest, and for making it an object.
 fn write(store: &Store, shard: &VectorShard) -> Result<[f64; 2], Box<dyn Error>> {
-    let scratch = store.scratch()?;
+    let scratch = store.workspace().scratch()?;
     let path = scratch.folder().join("shard");
     let start = Instant::now();
     let digest = pipeline_data::write_vectors(&path, shard, &metadata(shard))?;
     let write_seconds = start.elapsed().as_secs_f64();
-    store.prepare_file(&path, Some(Digest::from_bytes(digest)))?;
+    store.cas().prepare_file(&path, Some(Digest::from_bytes(digest)))?;
     let seconds = [write_seconds, start.elapsed().as_secs_f64() - write_seconds];
     // Whether the digest is right is not part of the time.
-    store.prepare_file(&path, None).map(|entry| assert_eq!(entry.digest.as_bytes(), &digest))?;
+    store.cas().prepare_file(&path, None).map(|entry| assert_eq!(entry.digest.as_bytes(), &digest))?;
     Ok(seconds)
 }
 
 /// Seconds for the verification, and for the vectors.
 fn read(store: &Store, tree: &Tree, expected: &VectorShard) -> Result<[f64; 2], Box<dyn Error>> {
     let start = Instant::now();
-    let open = store.open_tree(tree)?;
+    let open = store.cas().open(tree)?;
     let open_seconds = start.elapsed().as_secs_f64();
     let shard = pipeline_data::read_vectors(&open.folder().join("shard"))?;
     let read_seconds = start.elapsed().as_secs_f64() - open_seconds;

@@ -118,7 +118,7 @@ fn find_point(store: &Store, run: &RunInfo, name: &str) -> Result<PointRecord, F
 /// What the stages of a run came to, by the names that its events have for them.
 fn stages(store: &Store, run: &RunInfo) -> Result<BTreeMap<StageId, StageResult>, Failure> {
     let mut stages = BTreeMap::new();
-    for record in store.run_events(&run.id)? {
+    for record in store.runs().events(&run.id)? {
         let (stage, key, artifact, report) = match record.event {
             Event::StageReused { stage, key, artifact, report } => (stage, key, artifact, report),
             Event::StageFinished { stage, key, artifact, report, .. } => (stage, key, artifact, report),
@@ -128,7 +128,7 @@ fn stages(store: &Store, run: &RunInfo) -> Result<BTreeMap<StageId, StageResult>
             }
             _ => continue,
         };
-        let record = store.record(&key)?;
+        let record = store.records().get(&key)?;
         stages.insert(stage, StageResult { key, artifact, metrics: report.metrics, record });
     }
     Ok(stages)

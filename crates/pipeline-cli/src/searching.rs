@@ -44,7 +44,7 @@ impl Searching {
             .collect::<Result<_, Failure>>()?;
         let open = |slot: &str| path::open_artifact(opened, &inputs[slot], &records[slot]);
         let (images, projection) = (open("images")?, open("projection")?);
-        let text = opened.store.open_tree(&pipeline_stages::without_shards(&records["text"].tree))?;
+        let text = opened.store.cas().open(&pipeline_stages::without_shards(&records["text"].tree))?;
         let inputs = [text.artifact(), images.artifact(), projection.artifact()];
         let pool = SearchPool::open(&opened.spec, &evaluation, inputs, n_threads)?;
         let result = match &plan.stages[idx].decision {

@@ -31,7 +31,7 @@ impl WholeFile<'_> {
         if let Some(guard) = self.guard {
             guard.check(self.path)?;
         }
-        let kept = self.store.write_out(self.path, content, self.force).map_err(|error| {
+        let kept = self.store.outside().write(self.path, content, self.force).map_err(|error| {
             let is_foreign = matches!(error, StoreError::Foreign { .. });
             let failure = Failure::from(error).under(format!("cannot write `{}`", self.path.display()));
             if is_foreign { failure.with_help("move it away, or have it replaced with `--force`") } else { failure }

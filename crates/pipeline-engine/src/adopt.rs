@@ -80,14 +80,14 @@ pub fn adopt(
     check_change(stage, decided.swap_remove(idx).decision)?;
     let no_former = || AdoptError::NoFormer { stage: stage.clone() };
     let former = resolver.former(idx).map(|former| former.key).ok_or_else(no_former)?;
-    let record = store.record(&former).map_err(EngineError::Store)?.ok_or_else(no_former)?;
+    let record = store.records().get(&former).map_err(EngineError::Store)?.ok_or_else(no_former)?;
     let version = |manifest: &Manifest| manifest.get("version").unwrap_or_default().to_owned();
     let old_version = version(&record.manifest);
     let (manifest, key) = resolver.resolved(idx).cloned().expect("a stage that would run has a manifest");
     let mut provenance = Origin::of(options).provenance(stage);
     provenance.adopted_from = Some(former);
     let new_version = version(&manifest);
-    store.put_record(&Record { key, manifest, provenance, ..record }).map_err(EngineError::Store)?;
+    store.records().put(&Record { key, manifest, provenance, ..record }).map_err(EngineError::Store)?;
     Ok(Adopted { stage: stage.clone(), key, from: former, old_version, new_version })
 }
 

@@ -159,7 +159,7 @@ impl<'a> Host<'a> {
             if self.is_cancelled() {
                 return Err(StageError::cancelled());
             }
-            match self.store.lock(key, self.stage.as_str()).map_err(|error| store_error(name, error))? {
+            match self.store.workspace().lock(key, self.stage.as_str()).map_err(|error| store_error(name, error))? {
                 LockOutcome::Acquired(lock) => return Ok(lock),
                 // The shard came before in this very artifact and is being stored.
                 LockOutcome::Held(owner) if owner.pid == std::process::id() && owner.stage == self.stage.as_str() => {}
@@ -175,9 +175,11 @@ impl<'a> Host<'a> {
 
     /// The shard under `key`, if its bytes are there. They are verified when the artifact is read.
     fn remembered(&self, name: &str, key: &Key) -> Result<Option<Shard>, StageError> {
-        let Some(record) = self.store.record(key).map_err(|error| store_error(name, error))? else { return Ok(None) };
+        let Some(record) = self.store.records().get(key).map_err(|error| store_error(name, error))? else {
+            return Ok(None);
+        };
         let Some(&entry) = record.tree.files.get(SHARD_FILE) else { return Ok(None) };
-        let is_there = self.store.has_bytes(&record.tree);
+        let is_there = self.store.cas().has_bytes(&record.tree);
         Ok(is_there.then_some(Shard { entry, report: record.report, is_reused: true }))
     }
 
@@ -190,12 +192,12 @@ impl<'a> Host<'a> {
         compute: &mut dyn FnMut(&Path) -> Result<StageReport, StageError>,
     ) -> Result<Shard, StageError> {
         let began = Instant::now();
-        let scratch = self.store.scratch().map_err(|error| store_error(name, error))?;
+        let scratch = self.store.workspace().scratch().map_err(|error| store_error(name, error))?;
         let path = scratch.folder().join(SHARD_FILE);
         let mut report = compute(&path)?;
         leave_out_unmeasured(&mut report, self);
         let computed = Instant::now();
-        let entry = self.store.prepare_file(&path, report.digest).map_err(|error| store_error(name, error))?;
+        let entry = self.store.cas().prepare_file(&path, report.digest).map_err(|error| store_error(name, error))?;
         let record = Record {
             key: manifest.key(),
             manifest: manifest.clone(),
@@ -209,7 +211,7 @@ impl<'a> Host<'a> {
         self.shards().waited += computed.elapsed();
         let (store, name) = (self.store.clone(), name.to_owned());
         let thread = thread::Builder::new().name("shards".into()).spawn(move || {
-            let stored = store.put_prepared(&path, &entry).and_then(|()| store.put_record(&record));
+            let stored = store.cas().put_prepared(&path, &entry).and_then(|()| store.records().put(&record));
             // Only now may others look for it, or find that it is not there.
             drop((lock, scratch));
             stored.map_err(|error| store_error(&name, error))

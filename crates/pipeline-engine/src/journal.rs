@@ -25,7 +25,7 @@ impl<'a> Journal<'a> {
         attachments: &[(&str, Vec<u8>)],
         listen: &'a mut dyn FnMut(&EventRecord),
     ) -> Result<Self, StoreError> {
-        let mut folder = store.start_run(now_ms(), spec_name)?;
+        let mut folder = store.runs().start(now_ms(), spec_name)?;
         folder.write_spec(yaml)?;
         attachments.iter().try_for_each(|(name, content)| folder.write_attachment(name, content))?;
         Ok(Self { folder, listen, broken: None })

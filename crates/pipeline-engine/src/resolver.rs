@@ -71,7 +71,7 @@ impl<'a> Resolver<'a> {
         if let Some(stage) = options.forced.iter().find(|stage| graph.position(stage).is_none()) {
             return Err(EngineError::UnknownStage { stage: stage.clone() });
         }
-        let mut last = store.last(spec);
+        let mut last = store.specs().last(spec);
         let mut remembered = last.as_mut().map(|last| std::mem::take(&mut last.stages)).unwrap_or_default();
         let former = graph.nodes().iter().map(|node| remembered.remove(&node.id)).collect();
         let mut looking = Looking::new(store, spec);
@@ -89,7 +89,7 @@ impl<'a> Resolver<'a> {
         }
         let former = self.former[idx].as_ref().filter(|former| former.key == key);
         if let Some(former) = former
-            && self.store.recorded_ns(&key) == Some(former.recorded_ns)
+            && self.store.records().recorded_ns(&key) == Some(former.recorded_ns)
         {
             // Without reading the record, which was not touched: a run in which nothing changed must not open a file for
             // every stage.
@@ -99,7 +99,7 @@ impl<'a> Resolver<'a> {
             return Ok(Decision::Reuse { key, artifact, report });
         }
         let is_remembered = former.is_some();
-        match self.store.record(&key)? {
+        match self.store.records().get(&key)? {
             Some(record) => Ok(self.accept(idx, record)),
             None if is_remembered => Ok(Decision::Run { key, why: RunReason::RecordLost }),
             None => Ok(Decision::Run { key, why: self.why(idx)? }),
@@ -111,7 +111,7 @@ impl<'a> Resolver<'a> {
         let (key, artifact, report) = (record.key, record.tree.digest(), record.report.clone());
         let known = &mut self.stages[idx];
         known.artifact = Some(artifact);
-        known.recorded_ns = self.store.recorded_ns(&key).unwrap_or_default();
+        known.recorded_ns = self.store.records().recorded_ns(&key).unwrap_or_default();
         known.record = Some(Some(record));
         known.bytes = None;
         Decision::Reuse { key, artifact, report }
@@ -202,7 +202,7 @@ impl<'a> Resolver<'a> {
             return Ok(bytes);
         }
         let store = self.store;
-        let bytes = self.tree(idx)?.is_some_and(|tree| store.has_bytes(tree));
+        let bytes = self.tree(idx)?.is_some_and(|tree| store.cas().has_bytes(tree));
         self.stages[idx].bytes = Some(bytes);
         Ok(bytes)
     }
@@ -240,7 +240,7 @@ impl<'a> Resolver<'a> {
         };
         let check = |(file, path): &(String, PathBuf)| match parts.get(file) {
             None => Some(Unpublished::NotInArtifact { file: file.clone(), names: self.names(idx) }),
-            Some(part) if store.matches_part(part, path) => None,
+            Some(part) if store.outside().matches_part(part, path) => None,
             Some(_) => Some(Unpublished::Stale { path: path.clone() }),
         };
         Ok(node.publish.iter().filter_map(check).collect())
@@ -272,7 +272,7 @@ impl<'a> Resolver<'a> {
         if known.record.is_none() {
             let (Some((_, key)), Some(artifact)) = (&known.resolved, known.artifact) else { return Ok(None) };
             // Another spec may since have got another artifact under this key: that one is not ours.
-            known.record = Some(self.store.record(key)?.filter(|record| record.tree.digest() == artifact));
+            known.record = Some(self.store.records().get(key)?.filter(|record| record.tree.digest() == artifact));
         }
         Ok(known.record.as_ref().and_then(Option::as_ref))
     }
@@ -280,7 +280,7 @@ impl<'a> Resolver<'a> {
     fn why(&self, idx: usize) -> Result<RunReason, StoreError> {
         let Some(former) = &self.former[idx] else { return Ok(RunReason::New) };
         let (manifest, _) = self.stages[idx].resolved.as_ref().expect("a decision follows the manifest");
-        Ok(match self.store.record(&former.key)? {
+        Ok(match self.store.records().get(&former.key)? {
             Some(record) => RunReason::Changed { changes: manifest.changes_since(&record.manifest) },
             None => RunReason::New,
         })

@@ -126,7 +126,7 @@ impl State<'_, '_> {
         holdings.release(idx);
         let store = self.resolver.store;
         let Some(tree) = self.resolver.tree(idx)? else { return Ok(Drop::Done(0)) };
-        let bytes = store.drop_tree(tree, &|digest| holdings.is_held(digest) || others.contains(digest))?;
+        let bytes = store.cas().drop_tree(tree, &|digest| holdings.is_held(digest) || others.contains(digest))?;
         self.resolver.ask_for_bytes(idx);
         Ok(Drop::Done(bytes))
     }

@@ -167,12 +167,12 @@ fn write_results(
 ) -> Result<(), StoreError> {
     state.journal.write_metrics(metrics)?;
     let (run, stages) = (state.journal.run().clone(), state.last_stages()?);
-    store.put_last(&spec.path, &Last::of_run(run, &spec.path, now_ms(), stages))?;
-    let former = store.last_sources(&spec.path);
+    store.specs().put_last(&spec.path, &Last::of_run(run, &spec.path, now_ms(), stages))?;
+    let former = store.specs().sources(&spec.path);
     let sources = state.last_sources(former.clone());
     if sources != former {
-        store.put_last_sources(&spec.path, &sources)?;
+        store.specs().put_sources(&spec.path, &sources)?;
     }
     state.put_snapshot(store, spec)?;
-    store.flush_sources()
+    store.sources().flush()
 }

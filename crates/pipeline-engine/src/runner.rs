@@ -128,7 +128,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
     /// Takes the key's lock and starts the stage, unless another process has, or has had, the same idea.
     fn start(&mut self, idx: usize, key: Key, why: RunReason) -> Result<(), Failure> {
         let stage = &self.shop.graph.nodes()[idx].id;
-        let lock = match self.shop.store.lock(&key, stage.as_str())? {
+        let lock = match self.shop.store.workspace().lock(&key, stage.as_str())? {
             LockOutcome::Acquired(lock) => lock,
             LockOutcome::Held(owner) => {
                 self.state.wait(idx, describe_owner(&owner));
@@ -136,7 +136,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             }
         };
         if why != RunReason::Forced
-            && let Some(record) = self.shop.store.record(&key)?
+            && let Some(record) = self.shop.store.records().get(&key)?
         {
             let decision = self.state.resolver.accept(idx, record);
             if !matches!(why, RunReason::Demanded { .. }) || self.state.resolver.has_bytes(idx)? {

@@ -71,7 +71,7 @@ impl Sources {
 pub(crate) fn read(node: &Node, store: &Store) -> Result<Vec<ReadSource>, EngineError> {
     let declared = node.stage.sources().map_err(|source| EngineError::Source { stage: node.id.clone(), source })?;
     let read = |source: pipeline_core::Source| {
-        let digest = store.source_digest(&source.path).map_err(|error| EngineError::SourceDigest {
+        let digest = store.sources().digest(&source.path).map_err(|error| EngineError::SourceDigest {
             stage: node.id.clone(),
             name: source.name.clone(),
             source: error,
@@ -99,7 +99,7 @@ impl<'a> Looking<'a> {
             Ok(sources) => return Sources::of(sources),
             Err(error) => error,
         };
-        let remembered = self.remembered.get_or_insert_with(|| self.store.last_sources(self.spec));
+        let remembered = self.remembered.get_or_insert_with(|| self.store.specs().sources(self.spec));
         let known = remembered.get(&node.id).and_then(|last| recall(node, self.store, last));
         Sources { known, missing: Some(missing) }
     }
@@ -114,7 +114,7 @@ fn recall(node: &Node, store: &Store, last: &LastSources) -> Option<Vec<ReadSour
     let mut is_any_gone = false;
     let recall = |source: &LastSource| {
         let LastSource { name, path, digest } = source.clone();
-        let digest = match store.source_digest(&path) {
+        let digest = match store.sources().digest(&path) {
             Ok(digest) => digest,
             Err(error) if error.is_not_found() => {
                 is_any_gone = true;

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, Part, StageId};
-use pipeline_store::{Circumstances, Last, Snapshot, Store, StoreError};
+use pipeline_store::{Circumstances, Last, Place, Snapshot, Store, StoreError};
 
 use crate::journal::Journal;
 use crate::plan::Decision;
@@ -44,8 +44,8 @@ pub fn run_unchanged(
     }
     let Some((snapshot, last)) = unchanged(store, spec, is_now) else { return Ok(None) };
     // A run whose spec is lost or was changed since cannot be repeated; a plan is made anew.
-    let Ok(Some(yaml)) = store.run_spec(&snapshot.run) else { return Ok(None) };
-    store.use_last(spec);
+    let Ok(Some(yaml)) = store.runs().spec(&snapshot.run) else { return Ok(None) };
+    store.specs().use_last(spec);
     let mut journal = Journal::start(store, &snapshot.spec_name, &yaml, &[], listen)?;
     let kinds = snapshot.stages;
     let ids = kinds.iter().map(|(id, _)| id.clone()).collect();
@@ -60,7 +60,7 @@ pub fn run_unchanged(
         let (key, artifact, report) = (stage.key, stage.artifact, stage.report);
         journal.emit(Event::StageReused { stage: id.clone(), key, artifact, report });
     }
-    let written = journal.write_metrics(&metrics).and_then(|()| store.flush_sources());
+    let written = journal.write_metrics(&metrics).and_then(|()| store.sources().flush());
     let summary = finish(&mut journal, kinds.len(), began.elapsed().as_secs_f64(), metrics);
     written.and(journal.finish())?;
     Ok(Some(UnchangedRun { summary, kinds }))
@@ -85,9 +85,9 @@ fn finish(journal: &mut Journal<'_>, n_reused: usize, seconds: f64, metrics: BTr
 /// The snapshot of the spec's last run with what the stages had, if nothing that it names has changed.
 fn unchanged(store: &Store, spec: &Path, is_now: &dyn Fn(&Circumstances) -> bool) -> Option<(Snapshot, Last)> {
     thread::scope(|scope| {
-        let last = scope.spawn(|| store.last(spec).filter(|last| store.has_records(last)));
-        let snapshot = store.snapshot(spec).filter(|snapshot| is_now(&snapshot.circumstances))?;
-        let is_as_seen = store.is_as_seen(&snapshot);
+        let last = scope.spawn(|| store.specs().last(spec).filter(|last| last.has_records(store.records())));
+        let snapshot = store.specs().snapshot(spec).filter(|snapshot| is_now(&snapshot.circumstances))?;
+        let is_as_seen = snapshot.is_as_seen(store.sources());
         let last = last.join().ok()??;
         // A run of the spec as it was in between may have left its stages with other results.
         let is_of_this_run =
@@ -107,7 +107,7 @@ impl State<'_, '_> {
         let nodes = self.resolver.graph.nodes();
         // Stages of one model look at the same places.
         let places: BTreeSet<PathBuf> = nodes.iter().flat_map(|node| node.stage.places()).collect();
-        let Some(places) = store.look_at(places.into_iter().collect()) else { return Ok(()) };
+        let Some(places) = Place::look_at(places.into_iter().collect()) else { return Ok(()) };
         let Some(contents) = self.contents(spec)? else { return Ok(()) };
         let snapshot = Snapshot {
             run: self.journal.run().clone(),
@@ -117,7 +117,7 @@ impl State<'_, '_> {
             contents,
             places,
         };
-        store.put_snapshot(&spec.path, &snapshot)
+        store.specs().put_snapshot(&spec.path, &snapshot)
     }
 
     /// The files that this run has read or published, and their digests; none when those of a stage are not known.

@@ -142,7 +142,7 @@ pub(crate) fn publish(shop: &Workshop<'_>, idx: usize, copies: &[Copy], sender: 
     let began = Instant::now();
     let node = &shop.graph.nodes()[idx];
     for Copy { file, path, part } in copies {
-        match shop.store.publish(part, path, shop.overwrite) {
+        match shop.store.outside().publish(part, path, shop.overwrite) {
             Ok(kept) => {
                 kept.iter().for_each(|kept| {
                     let message = format!(
@@ -178,7 +178,7 @@ fn open_inputs(store: &Store, inputs: &[OrderedInput]) -> Result<OpenInputs, Not
     let mut open = BTreeMap::new();
     let mut unreadable = Vec::new();
     for input in inputs {
-        match store.open_tree(&input.tree) {
+        match store.cas().open(&input.tree) {
             Ok(tree) => _ = open.insert(input.slot.clone(), tree),
             Err(OpenTreeError::Store(error)) => return Err(NotOpened::Store(error)),
             Err(error) => unreadable.push((input.idx, format!("input `{}`: {error}", input.slot))),
@@ -196,11 +196,11 @@ fn run_and_commit(
     sender: &Sender<Message>,
 ) -> Result<Committed, Failure> {
     let began = Instant::now();
-    let scratch = shop.store.scratch()?;
+    let scratch = shop.store.workspace().scratch()?;
     let is_forced = order.why == RunReason::Forced;
     let host = Host::new(&node.id, shop.store, shop.cancel, &shop.origin, is_forced, sender.clone());
     let shared = || inputs.iter().map(|(slot, tree)| (slot.clone(), tree.artifact().clone())).collect();
-    let lent = reading.is_some().then(|| shop.store.lend(&order.key, &order.lock, inputs)).transpose()?;
+    let lent = reading.is_some().then(|| shop.store.workspace().lend(&order.key, &order.lock, shared())).transpose()?;
     let artifacts: BTreeMap<String, InputArtifact> = lent.as_ref().map_or_else(shared, |lent| lent.inputs().clone());
     let sources = order.sources.iter().map(|source| (source.name.clone(), source.digest)).collect();
     let context = StageContext {
@@ -229,7 +229,7 @@ fn run_and_commit(
     let n_rows_computed = if has_shards { shards.n_rows_computed } else { report.n_rows.unwrap_or(0) };
     let waited = shards.waited;
     report.warnings.clone_from(&shards.warnings);
-    let tree = join(shop.store.put_folder(scratch.folder())?, shards)?;
+    let tree = join(shop.store.cas().put_folder(scratch.folder())?, shards)?;
     report.seconds.insert("store".to_owned(), (waited + worked.elapsed()).as_secs_f64());
     let record = Record {
         key: order.key,
@@ -239,7 +239,7 @@ fn run_and_commit(
         seconds: began.elapsed().as_secs_f64(),
         provenance: shop.origin.provenance(&node.id),
     };
-    shop.store.put_record(&record)?;
+    shop.store.records().put(&record)?;
     Ok(Committed { record, n_shards_reused, n_shards_computed, n_rows_computed, n_threads: order.n_threads })
 }
 
@@ -263,7 +263,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
 /// A result must not be remembered under the digest of something that the stage may not have read.
 fn check_sources(store: &Store, sources: &[ReadSource], node: &Node) -> Result<(), Failure> {
     for ReadSource { path, digest, .. } in sources {
-        if !store.source_unchanged(path, digest)? {
+        if !store.sources().is_unchanged(path, digest)? {
             let message = format!("`{}` changed while `{}` read it", path.display(), node.id);
             return Err(StageError::new(message).with_help("run again").into());
         }
@@ -281,7 +281,7 @@ fn check_inputs(
 ) -> Result<(), Failure> {
     for input in &order.inputs {
         let Some(open) = inputs.get(&input.slot) else { continue };
-        if let Some(file) = shop.store.altered(open)?.first() {
+        if let Some(file) = shop.store.cas().altered(open)?.first() {
             let maker = &shop.graph.nodes()[input.idx].id;
             let culprits = shop.readers.of(&input.tree.digest(), began);
             let message = match culprits.as_slice() {

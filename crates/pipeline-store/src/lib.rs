@@ -9,46 +9,45 @@
 //! use pipeline_store::Store;
 //!
 //! let store = Store::open(artifacts.path())?;
-//! let scratch = store.scratch()?;
+//! let scratch = store.workspace().scratch()?;
 //! std::fs::write(scratch.folder().join("features.parquet"), b"rows")?;
-//! let tree = store.put_folder(scratch.folder())?;
+//! let tree = store.cas().put_folder(scratch.folder())?;
 //!
-//! let open = store.open_tree(&tree)?;
+//! let open = store.cas().open(&tree)?;
 //! assert_eq!(std::fs::read(open.folder().join("features.parquet"))?, b"rows");
 //! # Ok(())
 //! # }
 //! ```
 
 mod cas;
+mod check;
+mod clock;
 mod durable;
 mod error;
+mod folders;
 mod hash;
+mod host;
 mod keep;
 mod layout;
-mod locks;
 mod outside;
 mod ownership;
+mod quarantine;
 mod records;
 mod runs;
 mod sealed;
-mod session;
 mod sources;
 mod specs;
 mod store;
+mod workspace;
 
-pub use cas::lend::Lent;
-pub use cas::trees::{OpenTree, OpenTreeError};
+pub use cas::{Cas, OpenTree, OpenTreeError};
 pub use error::StoreError;
-pub use keep::collect::{CollectOptions, CollectReport, Collected, HeldBytes};
-pub use keep::roots::Holder;
-pub use keep::verify::{DamagedObject, StoreStats, VerifyReport};
-pub use locks::{KeyLock, LockOutcome, Owner};
-pub use outside::real_path;
-pub use records::{Provenance, Record};
-pub use runs::folder::RunFolder;
-pub use runs::history::{RunInfo, RunState};
-pub use session::Scratch;
-pub use specs::last::{Last, LastStage};
-pub use specs::last_sources::{LastSource, LastSources};
-pub use specs::snapshot::{Circumstances, Place, Snapshot};
-pub use store::{Store, host_name};
+pub use host::host_name;
+pub use keep::{CollectOptions, CollectReport, Collected, DamagedObject, HeldBytes, Holder, StoreStats, VerifyReport};
+pub use outside::{Outside, real_path};
+pub use records::{Provenance, Record, Records};
+pub use runs::{RunFolder, RunInfo, RunState, Runs};
+pub use sources::Sources;
+pub use specs::{Circumstances, Last, LastSource, LastSources, LastStage, Place, Snapshot, Specs};
+pub use store::Store;
+pub use workspace::{KeyLock, Lent, LockOutcome, Owner, Scratch, Workspace};

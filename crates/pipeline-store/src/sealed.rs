@@ -2,9 +2,13 @@
 //!
 //! `{"blake3":"<64 digits>","content":<JSON>}`: still plain JSON for `jq`.
 
+use std::path::{Path, PathBuf};
+
 use pipeline_core::Digest;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
+
+use crate::durable::read_if_there;
 
 const BEFORE_DIGEST: &str = "{\"blake3\":\"";
 const BEFORE_CONTENT: &str = "\",\"content\":";
@@ -24,6 +28,21 @@ pub(crate) fn unseal<T: DeserializeOwned>(document: &[u8]) -> Option<T> {
     let content = document.strip_prefix(BEFORE_CONTENT.as_bytes())?.strip_suffix(AFTER_CONTENT.as_bytes())?;
     let intact = Digest::of(content).hex().as_bytes() == digest;
     if intact { serde_json::from_slice(content).ok() } else { None }
+}
+
+/// Reads the sealed document at `path`; none when it is not there, cannot be read or is damaged.
+pub(crate) fn read_sealed<T: DeserializeOwned>(path: &Path) -> Option<T> {
+    unseal(&read_if_there(path).ok()??)
+}
+
+/// Writes a path as text, for a field: JSON holds UTF-8 only, so that a path in another encoding is for people only.
+pub(crate) fn path_as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+/// Writes paths as texts, as [`path_as_text`] does.
+pub(crate) fn paths_as_texts<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
 #[cfg(test)]

@@ -1,32 +1,35 @@
-//! The handle on one store; what it can do stands in the files that are named after it.
+//! The handle on one store: opens it, and leads to its parts.
 
-use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::StoreError;
-use crate::cas::lend;
+use pipeline_core::RunId;
+
 use crate::error::At;
-use crate::layout::{Layout, is_newer_store};
-use crate::session::Session;
-use crate::sources::Sources;
-
-/// How exact the time of an object's last use is for a process that only reads.
-const MARK_AGAIN_AFTER: Duration = Duration::from_secs(3600);
+use crate::layout::{STORE_FOLDER, absolute, is_newer_store};
+use crate::quarantine::Quarantine;
+use crate::{Cas, Outside, Records, Runs, Sources, Specs, StoreError, Workspace};
 
 /// The content-addressed store below one `artifacts/` folder. Cheap to clone, shared among threads.
 ///
 /// Any number of processes may use one store at once.
 #[derive(Debug, Clone)]
 pub struct Store {
-    inner: Arc<Inner>,
+    parts: Arc<Parts>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    layout: Layout,
-    sources: Sources,
-    session: Mutex<Option<Arc<Session>>>,
+struct Parts {
+    artifacts: PathBuf,
+    workspace: Arc<Workspace>,
+    quarantine: Arc<Quarantine>,
+    cas: Arc<Cas>,
+    records: Records,
+    sources: Arc<Sources>,
+    specs: Specs,
+    runs: Runs,
+    outside: Outside,
 }
 
 impl Store {
@@ -35,9 +38,9 @@ impl Store {
     /// # Errors
     /// When `artifacts` is there and is not a folder that can be read, or holds a store of a later format.
     pub fn open(artifacts: &Path) -> Result<Self, StoreError> {
-        let artifacts = std::path::absolute(artifacts).at("find", artifacts)?;
+        let artifacts = absolute(artifacts)?;
         match std::fs::read_dir(&artifacts) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             listed => {
                 let names = listed.at("open", &artifacts)?.flatten().map(|entry| entry.file_name());
                 let mut names = names.filter_map(|name| name.into_string().ok());
@@ -46,61 +49,79 @@ impl Store {
                 }
             }
         }
-        let layout = Layout::new(artifacts);
-        let sources = Sources::new(layout.source_memo(), layout.artifacts().to_owned());
-        Ok(Self { inner: Arc::new(Inner { layout, sources, session: Mutex::new(None) }) })
+        Ok(Self { parts: Arc::new(Parts::new(artifacts)) })
     }
 
     /// The absolute path of the `artifacts/` folder.
     pub fn artifacts(&self) -> &Path {
-        self.layout().artifacts()
+        &self.parts.artifacts
     }
 
-    pub(crate) fn layout(&self) -> &Layout {
-        &self.inner.layout
+    /// The files of artifacts, and artifacts as folders.
+    pub fn cas(&self) -> &Cas {
+        &self.parts.cas
     }
 
-    pub(crate) fn sources(&self) -> &Sources {
-        &self.inner.sources
+    /// The record of each key.
+    pub fn records(&self) -> &Records {
+        &self.parts.records
     }
 
-    /// The session of this handle, begun by the first thing that writes.
-    pub(crate) fn session(&self) -> Result<Arc<Session>, StoreError> {
-        let mut session = self.inner.session.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(session) = &*session {
-            return Ok(Arc::clone(session));
-        }
-        let begun = Arc::new(Session::begin(&self.layout().scratch())?);
-        lend::sweep(self.layout())?;
-        *session = Some(Arc::clone(&begun));
-        Ok(begun)
+    /// The digests of sources.
+    pub fn sources(&self) -> &Sources {
+        &self.parts.sources
     }
 
-    /// What was used since then need not be marked as used again.
-    pub(crate) fn in_use_since(&self) -> SystemTime {
-        let an_hour_ago = || SystemTime::now().checked_sub(MARK_AGAIN_AFTER).unwrap_or(SystemTime::UNIX_EPOCH);
-        self.session_if_begun().map_or_else(an_hour_ago, |session| session.began())
+    /// The memory of each spec.
+    pub fn specs(&self) -> &Specs {
+        &self.parts.specs
     }
 
-    /// The time, which for what this handle uses is never before its session began.
-    pub(crate) fn now(&self) -> SystemTime {
-        self.session_if_begun().map_or_else(SystemTime::now, |session| session.now())
+    /// The history of runs.
+    pub fn runs(&self) -> &Runs {
+        &self.parts.runs
     }
 
-    /// The session, if something has been written by this handle.
-    pub(crate) fn session_if_begun(&self) -> Option<Arc<Session>> {
-        self.inner.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The files outside the store that come from it.
+    pub fn outside(&self) -> &Outside {
+        &self.parts.outside
+    }
+
+    /// The scratch folders, locks and lent inputs of this process.
+    pub fn workspace(&self) -> &Workspace {
+        &self.parts.workspace
+    }
+
+    pub(crate) fn quarantine(&self) -> &Quarantine {
+        &self.parts.quarantine
+    }
+
+    /// Pins a run, so that the artifacts of its stages stay until it is let go with [`Runs::unpin`].
+    ///
+    /// # Errors
+    /// When there is no such run, its events cannot be believed, or the store cannot be written.
+    pub fn pin_run(&self, run: &RunId) -> Result<(), StoreError> {
+        let has_bytes = |key: &_| Ok(self.records().get(key)?.is_some_and(|record| self.cas().has_bytes(&record.tree)));
+        self.runs().pin(run, has_bytes)
     }
 }
 
-/// The name of this machine, for provenance and for telling who holds a lock.
-pub fn host_name() -> &'static str {
-    static NAME: OnceLock<String> = OnceLock::new();
-    NAME.get_or_init(|| {
-        let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
-            .or_else(|_| std::fs::read_to_string("/etc/hostname"))
-            .unwrap_or_default();
-        let name = name.trim();
-        if name.is_empty() { "unknown".into() } else { name.to_owned() }
-    })
+impl Parts {
+    fn new(artifacts: PathBuf) -> Self {
+        let store = artifacts.join(STORE_FOLDER);
+        let (workspace, quarantine) = (Arc::new(Workspace::new(&store)), Arc::new(Quarantine::new(&store)));
+        let cas = Arc::new(Cas::new(&store, &workspace, &quarantine));
+        let sources = Arc::new(Sources::new(&store, &artifacts, &workspace));
+        Self {
+            records: Records::new(&store, &workspace, &quarantine),
+            specs: Specs::new(&store, &artifacts, &workspace),
+            runs: Runs::new(&store, &artifacts, &workspace),
+            outside: Outside::new(&store, &cas, &sources, &workspace, &quarantine),
+            artifacts,
+            workspace,
+            quarantine,
+            cas,
+            sources,
+        }
+    }
 }

@@ -56,7 +56,7 @@ pub fn record_in(plan: &Plan, opened: &Opened, stage: &StageId) -> Result<Record
             .with_help(format!("{} first", opened.again.command("run")))
     };
     let Decision::Reuse { key, .. } = &planned.decision else { return Err(stale()) };
-    opened.store.record(key)?.ok_or_else(stale)
+    opened.store.records().get(key)?.ok_or_else(stale)
 }
 
 /// The verified files of an artifact, in a folder.
@@ -64,7 +64,7 @@ pub fn record_in(plan: &Plan, opened: &Opened, stage: &StageId) -> Result<Record
 /// # Errors
 /// When its bytes were dropped, are lost or damaged.
 pub fn open_artifact(opened: &Opened, stage: &StageId, record: &Record) -> Result<OpenTree, Failure> {
-    opened.store.open_tree(&record.tree).map_err(|error| {
+    opened.store.cas().open(&record.tree).map_err(|error| {
         let spec = opened.spec.file.display();
         let is_retained = opened.graph.nodes().iter().any(|node| node.id == *stage && node.retain);
         let until = if is_retained { "" } else { ", and they stay until a later run: `retain: false` drops them" };

@@ -24,7 +24,7 @@ const MAX_NAMED: usize = 3;
 /// # Errors
 /// When its events cannot be read or stdout not be written.
 pub fn show(store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Failure> {
-    let events = store.run_events(&run.id)?;
+    let events = store.runs().events(&run.id)?;
     let mut renderer = Renderer::of_the_past(terminal);
     events.iter().for_each(|record| renderer.on_event(record));
     let tally = renderer.finish();
@@ -49,7 +49,7 @@ pub fn show(store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Fai
 /// # Errors
 /// When they cannot be read or stdout not be written.
 pub fn print_events(store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Failure> {
-    let lines = store.run_event_lines(&run.id)?;
+    let lines = store.runs().event_lines(&run.id)?;
     Ok(lines.iter().try_for_each(|line| terminal.data(line))?)
 }
 
@@ -106,7 +106,7 @@ fn stages(events: &[EventRecord]) -> impl Iterator<Item = &StageId> {
 
 /// The kinds of the stages as the recorded spec names them; none when this program cannot read that spec any more.
 fn kinds(store: &Store, run: &RunInfo) -> Result<BTreeMap<StageId, String>, Failure> {
-    let yaml = store.run_spec(&run.id)?;
+    let yaml = store.runs().spec(&run.id)?;
     let spec = yaml.and_then(|yaml| pipeline_spec::parse(&yaml, "spec.yaml".as_ref()).ok());
     let stages = spec.into_iter().flat_map(|spec| spec.stages);
     Ok(stages.map(|stage| (stage.id, stage.kind.value)).collect())

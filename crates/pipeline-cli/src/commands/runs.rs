@@ -27,7 +27,7 @@ use crate::terminal::Terminal;
 /// When there is no store, no such run, or the store cannot be read.
 pub fn run(args: &RunsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let store = Store::open(&locate::artifacts_without_spec(args.store.artifacts.as_deref())?)?;
-    let runs = store.runs()?;
+    let runs = store.runs().list()?;
     if let Some(name) = args.run.as_deref().filter(|name| run_results::split(name).is_some()) {
         if args.pin || args.unpin {
             return Err(Failure::new(Exit::Usage, "a run is pinned as a whole").with_help("leave the point away"));
@@ -52,7 +52,11 @@ pub fn run(args: &RunsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 
 fn one(args: &RunsArgs, store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Failure> {
     if args.pin || args.unpin {
-        store.pin_run(&run.id, args.pin)?;
+        if args.pin {
+            store.pin_run(&run.id)?
+        } else {
+            store.runs().unpin(&run.id)?
+        }
         terminal.remark(&format!("run {} is {}", run.id, if args.pin { "pinned" } else { "not pinned" }));
         return Ok(());
     }

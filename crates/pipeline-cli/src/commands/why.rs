@@ -79,10 +79,10 @@ fn explanation(stage: &StageId, why: &Why) -> String {
 /// Where the remembered result comes from, if it was adopted.
 fn adoption(store: &Store, why: &Why) -> Result<Option<String>, Failure> {
     let Decision::Reuse { key, .. } = &why.chain[0].decision else { return Ok(None) };
-    let Some(record) = store.record(key)? else { return Ok(None) };
+    let Some(record) = store.records().get(key)? else { return Ok(None) };
     let Some(from) = record.provenance.adopted_from else { return Ok(None) };
     let version = |record: &Record| record.manifest.get("version").unwrap_or("?").to_owned();
-    let former = store.record(&from)?;
+    let former = store.records().get(&from)?;
     let old_version = former.as_ref().map_or("?".to_owned(), version);
     Ok(Some(format!("adopted {}", words::adoption(&from.0, &old_version, &version(&record)))))
 }
@@ -91,9 +91,9 @@ fn adoption(store: &Store, why: &Why) -> Result<Option<String>, Failure> {
 fn since_last(opened: &Opened, plan: &Plan, stage: &StageId) -> Result<Vec<String>, Failure> {
     let planned = plan.stages.iter().find(|planned| planned.id == *stage);
     let Some(Decision::Reuse { key, .. }) = planned.map(|planned| &planned.decision) else { return Ok(Vec::new()) };
-    let Some(last) = opened.store.last(&opened.spec.file) else { return Ok(Vec::new()) };
+    let Some(last) = opened.store.specs().last(&opened.spec.file) else { return Ok(Vec::new()) };
     let Some(had) = last.stages.get(stage).filter(|had| had.key != *key) else { return Ok(Vec::new()) };
-    let (Some(now), Some(then)) = (opened.store.record(key)?, opened.store.record(&had.key)?) else {
+    let (Some(now), Some(then)) = (opened.store.records().get(key)?, opened.store.records().get(&had.key)?) else {
         return Ok(Vec::new());
     };
     let changes = now.manifest.changes_since(&then.manifest);

@@ -67,7 +67,7 @@ impl SweepRecord {
     /// # Errors
     /// When the store cannot be read.
     pub fn of_run(store: &Store, run: &RunId) -> Result<Option<Self>, StoreError> {
-        let json = store.run_attachment(run, FILE)?;
+        let json = store.runs().attachment(run, FILE)?;
         let record = json.and_then(|json| serde_json::from_slice::<Self>(&json).ok());
         Ok(record.filter(|record| record.version == VERSION))
     }

@@ -106,7 +106,7 @@ fn a_lost_or_damaged_record_is_noticed_and_made_anew() {
     world.expect(&parts, "a b c d");
     world.expect(&parts, "");
 
-    let key = world.store().last(&world.spec().path).unwrap().stages[&"b".parse().unwrap()].key.to_string();
+    let key = world.store().specs().last(&world.spec().path).unwrap().stages[&"b".parse().unwrap()].key.to_string();
     let record = world.path(&format!("artifacts/store-v1/actions/{}/{}.json", &key[..2], &key[2..]));
     let document = fs::read(&record).unwrap();
     let damages: [&dyn Fn(); 5] = [
@@ -179,8 +179,8 @@ fn damaged_inputs_are_computed_again_before_they_are_read() {
     let open = world.store();
     let planned = world.plan(&parts).unwrap();
     let Decision::Reuse { key, .. } = &planned.stages[4].decision else { panic!("{planned:#?}") };
-    let tree = open.record(key).unwrap().unwrap().tree;
-    assert_eq!(fs::read_to_string(open.open_tree(&tree).unwrap().folder().join("out.txt")).unwrap(), "twoon");
+    let tree = open.records().get(key).unwrap().unwrap().tree;
+    assert_eq!(fs::read_to_string(open.cas().open(&tree).unwrap().folder().join("out.txt")).unwrap(), "twoon");
 }
 
 #[test]

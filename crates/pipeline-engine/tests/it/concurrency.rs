@@ -171,7 +171,9 @@ fn eight_runs_on_one_store_compute_every_stage_once() {
 /// The lock of the only stage in `parts`, as another process would hold it.
 fn lock_elsewhere(world: &World, parts: &[Part]) -> KeyLock {
     let Decision::Run { key, .. } = world.plan(parts).unwrap().stages[0].decision else { panic!("it is not stale") };
-    let LockOutcome::Acquired(lock) = world.store().lock(&key, "elsewhere").unwrap() else { panic!("it is held") };
+    let LockOutcome::Acquired(lock) = world.store().workspace().lock(&key, "elsewhere").unwrap() else {
+        panic!("it is held")
+    };
     lock
 }
 

@@ -129,7 +129,7 @@ fn a_stage_that_does_not_stop_is_abandoned_once_the_history_is_written() {
     });
     let (exit_release, artifacts) = (Arc::clone(&is_released), world.store());
     let exit = move || {
-        let run = artifacts.runs().unwrap().pop().unwrap();
+        let run = artifacts.runs().list().unwrap().pop().unwrap();
         assert_eq!(run.state, RunState::Interrupted);
         exit_release.store(true, Ordering::SeqCst);
     };

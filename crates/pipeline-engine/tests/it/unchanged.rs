@@ -41,9 +41,9 @@ fn it_tells_what_a_planned_run_tells_and_leaves_the_same_history() {
     let unchanged = world.run_unchanged(&parts).unwrap();
     assert_eq!(told(&unchanged), told(&planned.events));
 
-    let runs = world.store().runs().unwrap();
+    let runs = world.store().runs().list().unwrap();
     let last = runs.last().unwrap();
-    assert_eq!(world.store().run_events(&last.id).unwrap().len(), unchanged.len());
+    assert_eq!(world.store().runs().events(&last.id).unwrap().len(), unchanged.len());
     let folder = world.path("artifacts/runs").join(&last.id.0);
     assert_eq!(fs::read_to_string(folder.join("spec.yaml")).unwrap(), "name: spec\n");
     assert!(folder.join("metrics.json").exists());

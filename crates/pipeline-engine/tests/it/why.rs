@@ -86,6 +86,6 @@ fn a_result_is_adopted_across_a_change_of_version_alone() {
     world.expect(&chain(&world, 5, 2), "");
     let plan = world.plan(&chain(&world, 5, 2)).unwrap();
     let Decision::Reuse { key, .. } = plan.stages[2].decision else { panic!("{plan:?}") };
-    let record = world.store().record(&key).unwrap().unwrap();
+    let record = world.store().records().get(&key).unwrap().unwrap();
     assert_eq!((adopted.key, record.provenance.adopted_from), (key, Some(adopted.from)));
 }

@@ -2,29 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, FileType};
-use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::{Component, Path, PathBuf};
 
 use pipeline_core::{FileEntry, Tree};
 
 use crate::StoreError;
 use crate::durable::list_folder;
 use crate::error::At;
-
-/// What its owner must be allowed in a folder so that what it holds can be moved out.
-const OWNER_MAY: u32 = 0o700;
+use crate::folders::open_for_owner;
 
 /// What lies below a folder, by name.
 #[derive(Debug, Default)]
-pub(crate) struct Listing {
-    pub(crate) files: Vec<String>,
+pub(super) struct Listing {
+    pub(super) files: Vec<String>,
     folders: BTreeSet<String>,
     links: BTreeMap<String, String>,
 }
 
 impl Listing {
     /// Lists what lies below `folder`. Folders whose owner may not write there are opened for it.
-    pub(crate) fn of(folder: &Path) -> Result<Self, StoreError> {
+    pub(super) fn of(folder: &Path) -> Result<Self, StoreError> {
         let mut listing = Self::default();
         listing.add(folder, folder, "")?;
         Ok(listing)
@@ -66,7 +64,7 @@ impl Listing {
     }
 
     /// The tree of these files, of which `entries` are known.
-    pub(crate) fn into_tree(self, entries: Vec<FileEntry>) -> Tree {
+    pub(super) fn into_tree(self, entries: Vec<FileEntry>) -> Tree {
         let Self { files, folders, links } = self;
         Tree { files: files.into_iter().zip(entries).collect(), folders, links }
     }
@@ -98,44 +96,15 @@ fn describe(kind: FileType) -> &'static str {
     }
 }
 
-/// Lets the owner write into a folder, such as those of Go's module cache.
-fn open_for_owner(folder: &Path) -> Result<(), StoreError> {
-    let mut permissions = fs::symlink_metadata(folder).at("read", folder)?.permissions();
-    if permissions.mode() & OWNER_MAY == OWNER_MAY {
-        return Ok(());
+/// Checks that every name stays inside the folder that it is joined to, and that links lead to something in the tree.
+pub(super) fn check_tree(tree: &Tree) -> Result<(), StoreError> {
+    let stays_inside =
+        |name: &str| !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    // What lies below a link would be written where the link leads.
+    let is_behind_link = |name: &str| name.match_indices('/').any(|(end, _)| tree.links.contains_key(&name[..end]));
+    let mut names = tree.files.keys().chain(&tree.folders).chain(tree.links.keys());
+    match names.find(|name| !stays_inside(name) || (!tree.links.is_empty() && is_behind_link(name))) {
+        Some(name) => Err(StoreError::Name { path: name.into() }),
+        None => check_links(tree),
     }
-    permissions.set_mode(permissions.mode() | OWNER_MAY);
-    fs::set_permissions(folder, permissions).at("protect", folder)
-}
-
-/// The paths of all files below a folder, whatever else lies there.
-pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
-    let mut files = Vec::new();
-    for entry in list_folder(folder)? {
-        match entry.file_type() {
-            Ok(kind) if kind.is_dir() => files.extend(files_below(&entry.path())?),
-            Ok(kind) if kind.is_file() => files.push(entry.path()),
-            _ => {}
-        }
-    }
-    Ok(files)
-}
-
-/// Removes a folder with all that it holds, also what lies in folders that nobody may write to.
-pub(crate) fn remove_folder(folder: &Path) -> std::io::Result<()> {
-    if fs::remove_dir_all(folder).is_ok() {
-        return Ok(());
-    }
-    let _ = open_all_for_owner(folder);
-    fs::remove_dir_all(folder)
-}
-
-fn open_all_for_owner(folder: &Path) -> Result<(), StoreError> {
-    open_for_owner(folder)?;
-    for entry in list_folder(folder)? {
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-            open_all_for_owner(&entry.path())?;
-        }
-    }
-    Ok(())
 }

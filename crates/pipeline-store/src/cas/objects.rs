@@ -1,27 +1,39 @@
-//! Objects: the files of artifacts, each stored once under its digest.
+//! Objects: put in, looked for, copied out verified, and removed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use pipeline_core::{Digest, FileEntry, Tree};
 use rayon::prelude::*;
 
-use crate::cas::listing::{Listing, check_links};
-use crate::durable::{make_folder, move_into_place, parent, remove_file, sync_folder};
+use super::listing::{Listing, check_tree};
+use super::{Cas, OpenTreeError};
+use crate::StoreError;
+use crate::check::{FileState, check_file, digest_of, is_program};
+use crate::durable::{move_into_place, parent, remove_file, sync_folder};
 use crate::error::At;
-use crate::hash::hash_file;
-use crate::session::Session;
-use crate::sources::memo::Identity;
-use crate::{Store, StoreError};
+use crate::layout::fanned_out;
+use crate::sources::Identity;
+use crate::workspace::Session;
 
 /// The permissions of objects: nobody writes.
 const READ_ONLY: u32 = 0o444;
 
-impl Store {
+/// One object as it lies there.
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    pub(crate) digest: Digest,
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: u64,
+    pub(crate) used: SystemTime,
+    pub(crate) inode: u64,
+}
+
+impl Cas {
     /// Moves a file of a scratch folder into the store and returns its entry.
     ///
     /// An object that is already there stays. A file with several hard links is copied, since somebody may write
@@ -35,14 +47,15 @@ impl Store {
         Ok(entry)
     }
 
-    /// Makes a file of a scratch folder fit for [`Store::put_prepared`] and returns its entry. Waits for no disk.
+    /// Makes a file of a scratch folder fit for [`Cas::put_prepared`] and returns its entry. Waits for no disk.
     ///
-    /// Whoever has hashed the file while writing it tells its digest; a wrong one is found when the file is first read.
+    /// `digest` is known where the file was hashed while it was written; a wrong one is found when the file is first
+    /// read.
     ///
     /// # Errors
     /// When it is not a plain file, or cannot be read.
     pub fn prepare_file(&self, path: &Path, digest: Option<Digest>) -> Result<FileEntry, StoreError> {
-        prepare(path, digest, &*self.session()?)
+        prepare(path, digest, &*self.workspace.session()?)
     }
 
     /// Moves a prepared file into the store.
@@ -52,7 +65,7 @@ impl Store {
     pub fn put_prepared(&self, path: &Path, entry: &FileEntry) -> Result<(), StoreError> {
         sync_file(path)?;
         self.place(path, entry)?;
-        sync_folder(parent(&self.layout().object(&entry.digest)))
+        sync_folder(parent(&self.object(&entry.digest)))
     }
 
     /// Moves every file below a scratch folder into the store and returns the tree that all below it makes.
@@ -62,7 +75,7 @@ impl Store {
     /// changes meanwhile, or the store cannot be written. Then some of the files are in the store and named by no
     /// tree: harmless, and collected some day.
     pub fn put_folder(&self, scratch: &Path) -> Result<Tree, StoreError> {
-        let session = self.session()?;
+        let session = self.workspace.session()?;
         let listing = Listing::of(scratch)?;
         let prepare_synced = |name: &String| {
             let path = scratch.join(name);
@@ -75,19 +88,19 @@ impl Store {
             self.place(&scratch.join(name), entry)?;
         }
         let folders: BTreeSet<PathBuf> =
-            tree.files.values().map(|entry| parent(&self.layout().object(&entry.digest)).to_owned()).collect();
+            tree.files.values().map(|entry| parent(&self.object(&entry.digest)).to_owned()).collect();
         folders.par_iter().try_for_each(|folder| sync_folder(folder))?;
         Ok(tree)
     }
 
     /// True if every file of the tree is there with its length. Reads no content.
     pub fn has_bytes(&self, tree: &Tree) -> bool {
-        let session = self.session_if_begun();
+        let session = self.workspace.session_if_begun();
         tree.files.values().all(|entry| self.has_object(entry, session.as_deref()))
     }
 
     fn has_object(&self, entry: &FileEntry, session: Option<&Session>) -> bool {
-        let object = self.layout().object(&entry.digest);
+        let object = self.object(&entry.digest);
         match fs::metadata(&object) {
             Ok(metadata) if metadata.is_file() && metadata.len() == entry.bytes => {
                 session.is_none_or(|session| mark_used(&object, &metadata, session.began(), session.now()))
@@ -98,54 +111,102 @@ impl Store {
 
     /// Gives a prepared file its place, unless the object is there.
     fn place(&self, path: &Path, entry: &FileEntry) -> Result<(), StoreError> {
-        let (object, now) = (self.layout().object(&entry.digest), self.session()?.now());
+        let (object, now) = (self.object(&entry.digest), self.workspace.session()?.now());
         match fs::metadata(&object) {
             Ok(metadata) if metadata.len() == entry.bytes && mark_used(&object, &metadata, now, now) => {
                 return remove_file(path);
             }
-            Ok(metadata) if metadata.len() != entry.bytes => self.quarantine(&object)?,
+            Ok(metadata) if metadata.len() != entry.bytes => self.quarantine.take(&object)?,
             _ => {}
         }
         move_into_place(path, &object)
     }
 
-    /// Moves a damaged file out of the way, to where a person can look at it.
-    pub(crate) fn quarantine(&self, path: &Path) -> Result<(), StoreError> {
-        let folder = self.layout().quarantine();
-        make_folder(&folder)?;
-        let kind = parent(path).file_name().unwrap_or_default().to_string_lossy();
-        let file = path.file_name().unwrap_or_default().to_string_lossy();
-        let prefix = format!("{kind}{file}-");
-        let mut names = tempfile::Builder::new();
-        let names = names.prefix(&prefix);
-        if fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir()) {
-            let place = names.tempdir_in(&folder).at("create", &folder)?;
-            moved_away(fs::rename(path, &place), path)?;
-            let _ = place.keep();
-            return Ok(());
+    /// True if there is an object of this digest, whatever its state.
+    pub(crate) fn knows(&self, digest: &Digest) -> bool {
+        self.object(digest).exists()
+    }
+
+    /// Copies an object into `copy`, an empty file, and compares the copy with the entry: it is what will be read.
+    /// `to` names the file in the error.
+    pub(crate) fn copy_verified(&self, entry: &FileEntry, copy: &Path, to: &Path) -> Result<(), OpenTreeError> {
+        let object = self.object(&entry.digest);
+        match copy_synced(&object, copy) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenTreeError::missing(to)),
+            copied => copied.at("write", copy)?,
         }
-        let place = names.tempfile_in(&folder).at("create", &folder)?.into_temp_path();
-        if moved_away(fs::rename(path, &place), path)? {
-            place.keep().map_err(|error| error.error).at("keep", &folder)?;
+        self.refuse_unless_intact(check_file(copy, entry)?, &object, to)
+    }
+
+    /// Opens an object whose content was compared with its entry just now. `to` names the file in the error.
+    pub(crate) fn open_verified(&self, entry: &FileEntry, to: &Path) -> Result<File, OpenTreeError> {
+        let object = self.object(&entry.digest);
+        self.refuse_unless_intact(check_file(&object, entry)?, &object, to)?;
+        Ok(pipeline_files::open(&object).at("read", &object)?)
+    }
+
+    fn refuse_unless_intact(&self, state: FileState, object: &Path, to: &Path) -> Result<(), OpenTreeError> {
+        match state {
+            FileState::Intact => Ok(()),
+            FileState::Missing => Err(OpenTreeError::missing(to)),
+            FileState::Corrupt => {
+                self.quarantine.take(object)?;
+                Err(OpenTreeError::Corrupt { files: vec![to.display().to_string()] })
+            }
         }
-        Ok(())
+    }
+
+    /// All objects.
+    pub(crate) fn all(&self) -> Result<Vec<Object>, StoreError> {
+        let mut objects = Vec::new();
+        for (digest, entry) in fanned_out(&self.objects)? {
+            let path = entry.path();
+            // One that is gone was collected by another process.
+            match entry.metadata() {
+                Ok(metadata) => objects.push(Object {
+                    digest,
+                    bytes: metadata.len(),
+                    used: metadata.modified().at("read", &path)?,
+                    inode: metadata.ino(),
+                    path,
+                }),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error).at("read", &path),
+            }
+        }
+        Ok(objects)
+    }
+
+    /// Removes an object, unless it was used since it was listed. Returns whether it is gone.
+    pub(crate) fn remove(&self, object: &Object) -> Result<bool, StoreError> {
+        let scratch = self.workspace.new_path()?;
+        match fs::rename(&object.path, &scratch) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            moved => moved.at("remove", &object.path)?,
+        }
+        // A process that marks it from now on finds it gone; one that marked it before is seen here.
+        let used = fs::metadata(&scratch).and_then(|metadata| metadata.modified()).at("read", &scratch)?;
+        if used != object.used {
+            fs::rename(&scratch, &object.path).at("put back", &object.path)?;
+            return Ok(false);
+        }
+        remove_file(&scratch)?;
+        Ok(true)
     }
 }
 
-/// Whether it was moved; false when another reader was quicker.
-fn moved_away(moved: io::Result<()>, path: &Path) -> Result<bool, StoreError> {
-    match moved {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        moved => moved.at("move to the quarantine", path).map(|()| true),
-    }
+fn copy_synced(object: &Path, to: &Path) -> io::Result<()> {
+    let mut to = File::options().write(true).open(to)?;
+    io::copy(&mut pipeline_files::open(object)?, &mut to)?;
+    to.sync_all()
 }
 
 fn sync_file(path: &Path) -> Result<(), StoreError> {
     pipeline_files::open(path).and_then(|file| file.sync_all()).at("sync", path)
 }
 
-/// Makes a file fit to be an object: a plain file that nobody else can write. Returns its entry; reads the file if its digest
-/// is not known.
+/// Makes a file fit to be an object: a plain file that nobody else can write. Returns its entry; reads the
+/// file if its digest is not known.
 fn prepare(path: &Path, digest: Option<Digest>, session: &Session) -> Result<FileEntry, StoreError> {
     let metadata = fs::symlink_metadata(path).at("read", path)?;
     if !metadata.is_file() {
@@ -175,30 +236,9 @@ fn prepare(path: &Path, digest: Option<Digest>, session: &Session) -> Result<Fil
     Ok(FileEntry { digest, bytes, executable })
 }
 
-/// True if its owner may run the file.
-pub(crate) fn is_program(metadata: &fs::Metadata) -> bool {
-    metadata.mode() & 0o100 != 0
-}
-
-/// Copies an object to a path that is not there yet, for file systems without hard links.
-pub(crate) fn copy_object(object: &Path, scratch: &Path, to: &Path) -> Result<(), StoreError> {
-    fs::copy(object, scratch).at("write", scratch)?;
-    move_into_place(scratch, to)
-}
-
-/// The digest of an open file of a known length.
-pub(crate) fn digest_of(file: &File, bytes: u64, path: &Path) -> Result<Digest, StoreError> {
-    match hash_file(file, bytes) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-            Err(StoreError::ChangesWhileRead { path: path.to_owned() })
-        }
-        digest => digest.at("read", path),
-    }
-}
-
 /// Notes that an object is used, so that a collection that runs now leaves it: the time of its last use is its
 /// modification time. Skipped when it was used after `since`. Returns false if the object went away meanwhile.
-pub(crate) fn mark_used(object: &Path, metadata: &fs::Metadata, since: SystemTime, now: SystemTime) -> bool {
+pub(super) fn mark_used(object: &Path, metadata: &fs::Metadata, since: SystemTime, now: SystemTime) -> bool {
     if metadata.modified().is_ok_and(|used| used >= since) {
         return true;
     }
@@ -206,17 +246,4 @@ pub(crate) fn mark_used(object: &Path, metadata: &fs::Metadata, since: SystemTim
     // Refused for the object of another user: then only its owner's use counts.
     let _ = file.set_modified(now);
     object.exists()
-}
-
-/// Checks that every name stays inside the folder that it is joined to, and that links lead to something in the tree.
-pub(crate) fn check_tree(tree: &Tree) -> Result<(), StoreError> {
-    let stays_inside =
-        |name: &str| !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-    // What lies below a link would be written where the link leads.
-    let is_behind_link = |name: &str| name.match_indices('/').any(|(end, _)| tree.links.contains_key(&name[..end]));
-    let mut names = tree.files.keys().chain(&tree.folders).chain(tree.links.keys());
-    match names.find(|name| !stays_inside(name) || (!tree.links.is_empty() && is_behind_link(name))) {
-        Some(name) => Err(StoreError::Name { path: name.into() }),
-        None => check_links(tree),
-    }
 }

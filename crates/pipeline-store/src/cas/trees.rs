@@ -6,15 +6,17 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Digest, FileEntry, InputArtifact, Tree};
+use pipeline_core::{ArtifactDigest, Digest, FileEntry, InputArtifact, Tree};
 
-use crate::cas::links::{FileState, Links, Seen, check_file, fill};
-use crate::cas::listing::remove_folder;
-use crate::cas::objects::check_tree;
-use crate::durable::{make_folder, remove_file};
+use super::Cas;
+use super::links::Links;
+use super::listing::check_tree;
+use crate::StoreError;
+use crate::check::{FileState, Seen, check_file};
+use crate::durable::{list_folder, make_folder, remove_file};
 use crate::error::At;
+use crate::folders::{files_below, remove_folder};
 use crate::ownership::{Claim, SharedFile, claim, share};
-use crate::{Store, StoreError};
 
 /// Why an artifact cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +36,13 @@ pub enum OpenTreeError {
     /// The store itself failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl OpenTreeError {
+    /// One file, by the path at which it was to arrive.
+    pub(super) fn missing(to: &Path) -> Self {
+        Self::Missing { files: vec![to.display().to_string()] }
+    }
 }
 
 fn shown(files: &[String]) -> String {
@@ -83,27 +92,27 @@ impl OpenTree {
     }
 }
 
-impl Store {
+impl Cas {
     /// Opens an artifact for reading: the digest of every file is checked now.
     ///
-    /// The folder stays when the value is dropped, until a collection or [`Store::drop_tree`] removes it.
+    /// The folder stays when the value is dropped, until a collection or [`Cas::drop_tree`] removes it.
     ///
     /// # Errors
     /// When files are missing or damaged (then they are quarantined), or the store fails.
-    pub fn open_tree(&self, tree: &Tree) -> Result<OpenTree, OpenTreeError> {
+    pub fn open(&self, tree: &Tree) -> Result<OpenTree, OpenTreeError> {
         check_tree(tree)?;
         let digest = tree.digest();
-        let lease_path = self.layout().lease(&digest);
+        let lease_path = self.lease(&digest);
         match share(&lease_path).at("lock", &lease_path) {
             Ok(lease) => {
-                let folder = self.layout().tree(&digest);
+                let folder = self.tree(&digest);
                 make_folder(&folder)?;
-                let seen = fill(self, tree, &folder, Links::Hard)?;
+                let seen = self.fill(tree, &folder, Links::Hard)?;
                 Ok(OpenTree::new(folder, tree, seen, Held::Lease { _lease: lease }))
             }
             Err(error) if error.is_read_only() => {
                 let outside = tempfile::tempdir().at("create", &std::env::temp_dir())?;
-                let seen = fill(self, tree, outside.path(), Links::Symbolic)?;
+                let seen = self.fill(tree, outside.path(), Links::Symbolic)?;
                 Ok(OpenTree::new(outside.path().to_owned(), tree, seen, Held::Outside { _folder: outside }))
             }
             Err(error) => Err(error.into()),
@@ -134,9 +143,9 @@ impl Store {
             Ok(now) if now.inode == before.inode && check_file(path, entry)? == FileState::Intact => return Ok(false),
             _ => {}
         }
-        let object = self.layout().object(&entry.digest);
+        let object = self.object(&entry.digest);
         if check_file(&object, entry)? == FileState::Corrupt {
-            self.quarantine(&object)?;
+            self.quarantine.take(&object)?;
         }
         if check_file(path, entry)? == FileState::Corrupt {
             remove_file(path)?;
@@ -157,7 +166,7 @@ impl Store {
         let mut freed = 0;
         let digests: BTreeSet<Digest> = tree.files.values().map(|entry| entry.digest).collect();
         for digest in digests.into_iter().filter(|digest| !keep(digest)) {
-            let object = self.layout().object(&digest);
+            let object = self.object(&digest);
             match fs::metadata(&object) {
                 Ok(metadata) if metadata.nlink() == 1 => {
                     remove_file(&object)?;
@@ -169,20 +178,38 @@ impl Store {
         Ok(freed)
     }
 
-    /// Removes an artifact's folder in `trees/`, if it is there. Returns false if somebody reads it.
-    pub(crate) fn remove_tree_folder(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let folder = self.layout().tree(digest);
+    /// Removes an artifact's folder in `trees/`, if it is there. Returns false while a process reads it.
+    pub(crate) fn remove_tree_folder(&self, digest: &ArtifactDigest) -> Result<bool, StoreError> {
+        let folder = self.tree(digest);
         if !folder.exists() {
             return Ok(true);
         }
-        let lease_path = self.layout().lease(digest);
+        let lease_path = self.lease(digest);
         let Claim::Owned(_lease) = claim(&lease_path).at("lock", &lease_path)? else { return Ok(false) };
-        let scratch = self.session()?.new_path();
+        let scratch = self.workspace.new_path()?;
         match fs::rename(&folder, &scratch) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
             moved => moved.at("remove", &folder)?,
         }
         remove_folder(&scratch).at("remove", &scratch)?;
         Ok(true)
+    }
+
+    /// The artifacts that are laid out as folders.
+    pub(crate) fn laid_out(&self) -> Result<Vec<ArtifactDigest>, StoreError> {
+        let entries = list_folder(&self.trees)?;
+        Ok(entries.iter().filter_map(|entry| entry.file_name().to_string_lossy().parse().ok()).collect())
+    }
+
+    /// True while a process reads an artifact.
+    pub(crate) fn is_read(&self, digest: &ArtifactDigest) -> Result<bool, StoreError> {
+        let lease = self.lease(digest);
+        Ok(lease.exists() && !matches!(claim(&lease).at("lock", &lease)?, Claim::Owned(_)))
+    }
+
+    /// The inodes of the files in an artifact's folder.
+    pub(crate) fn inodes(&self, digest: &ArtifactDigest) -> Result<Vec<u64>, StoreError> {
+        let files = files_below(&self.tree(digest))?;
+        Ok(files.iter().filter_map(|file| fs::metadata(file).ok()).map(|metadata| metadata.ino()).collect())
     }
 }

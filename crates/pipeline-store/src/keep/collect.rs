@@ -5,23 +5,18 @@
 //! who holds what stays.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use pipeline_core::Digest;
 use serde::Serialize;
 
-use crate::cas::links::clear;
-use crate::cas::listing::files_below;
-use crate::durable::{list_folder, remove_file};
-use crate::error::At;
-use crate::keep::inventory::{Object, bytes_below, stages_by_object};
-use crate::keep::roots::{Holder, Roots, committed};
-use crate::ownership::{Claim, claim};
-use crate::session::{Living, sweep};
+use super::holders::Holder;
+use super::inventory::stages_by_object;
+use super::roots::Roots;
+use crate::cas::Object;
+use crate::clock::milliseconds;
+use crate::workspace::Living;
 use crate::{Record, Store, StoreError};
 
 /// What to collect. Without limits everything that is not spared.
@@ -84,12 +79,12 @@ impl Store {
     /// # Errors
     /// When the store cannot be read or written.
     pub fn collect(&self, options: &CollectOptions) -> Result<CollectReport, StoreError> {
-        let living = sweep(&self.layout().scratch())?;
+        let living = self.workspace().sweep()?;
         let holds = self.holds(options.keep_missing)?;
-        let records = self.records()?.intact;
+        let records = self.records().all()?.intact;
         let roots = self.roots(&holds.holds, &records)?;
         let open = self.close_trees(&roots, options.dry_run)?;
-        let objects = self.objects()?;
+        let objects = self.cas().all()?;
         let living_since = living.iter().map(|session| session.began).min();
         let is_free = |object: &Object| {
             !roots.objects.contains(&object.digest)
@@ -101,7 +96,7 @@ impl Store {
         let stages = stages_by_object(&records);
         let mut gone = BTreeSet::new();
         for object in select(&objects, is_free, all_bytes, options) {
-            if options.dry_run || self.remove_object(object)? {
+            if options.dry_run || self.cas().remove(object)? {
                 let stage = stages.get(&object.digest).copied().unwrap_or_default();
                 report.add(stage, object.bytes);
                 gone.insert(object.digest);
@@ -121,59 +116,27 @@ impl Store {
 
     /// Forgets what specs had last that are gone. Returns the specs.
     fn release(&self, released: Vec<(PathBuf, PathBuf)>, dry_run: bool) -> Result<Vec<PathBuf>, StoreError> {
-        for (_, last) in released.iter().filter(|_| !dry_run) {
-            let name = last.file_name().unwrap_or_default();
-            remove_file(&self.layout().snapshots().join(name))?;
-            remove_file(last)?;
-        }
+        released.iter().filter(|_| !dry_run).try_for_each(|(_, last)| self.specs().forget(last))?;
         Ok(released.into_iter().map(|(spec, _)| spec).collect())
     }
 
     /// Removes the folders of trees that nobody reads and no root has. Returns the inodes of the files in those read.
     fn close_trees(&self, roots: &Roots, dry_run: bool) -> Result<BTreeSet<u64>, StoreError> {
+        let cas = self.cas();
         let mut open = BTreeSet::new();
-        for entry in list_folder(&self.layout().trees())? {
-            let Ok(digest) = entry.file_name().to_string_lossy().parse::<Digest>() else { continue };
-            if roots.artifacts.contains(&digest) {
-                continue;
-            }
-            let closed = if dry_run { !self.is_read(&digest)? } else { self.remove_tree_folder(&digest)? };
+        for artifact in cas.laid_out()?.iter().filter(|artifact| !roots.artifacts.contains(artifact)) {
+            let closed = if dry_run { !cas.is_read(artifact)? } else { cas.remove_tree_folder(artifact)? };
             if !closed {
-                let files = files_below(&entry.path())?;
-                let inodes = files.iter().filter_map(|file| fs::metadata(file).ok());
-                open.extend(inodes.map(|metadata| metadata.ino()));
+                open.extend(cas.inodes(artifact)?);
             }
         }
         Ok(open)
     }
 
-    fn is_read(&self, digest: &Digest) -> Result<bool, StoreError> {
-        let lease = self.layout().lease(digest);
-        Ok(lease.exists() && !matches!(claim(&lease).at("lock", &lease)?, Claim::Owned(_)))
-    }
-
-    /// Removes an object, unless somebody has used it since it was listed.
-    fn remove_object(&self, object: &Object) -> Result<bool, StoreError> {
-        let scratch = self.session()?.new_path();
-        match fs::rename(&object.path, &scratch) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            moved => moved.at("remove", &object.path)?,
-        }
-        // Whoever marks it from now on finds it gone; whoever marked it before is seen here.
-        let used = fs::metadata(&scratch).and_then(|metadata| metadata.modified()).at("read", &scratch)?;
-        if used != object.used {
-            fs::rename(&scratch, &object.path).at("put back", &object.path)?;
-            return Ok(false);
-        }
-        remove_file(&scratch)?;
-        Ok(true)
-    }
-
     fn empty_quarantine(&self, dry_run: bool) -> Result<u64, StoreError> {
-        let quarantine = self.layout().quarantine();
-        let bytes = bytes_below(&quarantine)?;
+        let bytes = self.quarantine().bytes()?;
         if !dry_run {
-            list_folder(&quarantine)?.iter().try_for_each(|entry| clear(&entry.path()))?;
+            self.quarantine().empty()?;
         }
         Ok(bytes)
     }
@@ -189,13 +152,13 @@ impl Store {
     ) -> Result<usize, StoreError> {
         let oldest = SystemTime::now().checked_sub(max_age).unwrap_or(SystemTime::UNIX_EPOCH);
         let is_garbage = |record: &&Record| {
-            committed(record) < oldest
+            record.committed() < oldest
                 && !roots.keys.contains(&record.key)
                 && !record.tree.files.values().any(|entry| left.contains(&entry.digest))
         };
         let garbage: Vec<&Record> = records.iter().filter(is_garbage).collect();
         if !dry_run {
-            garbage.iter().try_for_each(|record| remove_file(&self.layout().action(&record.key)))?;
+            garbage.iter().try_for_each(|record| self.records().forget(&record.key))?;
         }
         Ok(garbage.len())
     }
@@ -231,11 +194,10 @@ fn holders(kept: &[&Object], roots: &Roots, open: &BTreeSet<u64>, living: &[Livi
 }
 
 fn session_holder(session: &Living) -> Holder {
-    let since = session.began.duration_since(UNIX_EPOCH).unwrap_or_default();
     Holder::Session {
         host: session.host.clone(),
         pid: session.pid,
-        since_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+        since_ms: milliseconds(session.began),
         is_foreign: !session.is_local(),
         lock: session.lock.clone(),
     }

@@ -1,7 +1,14 @@
-//! What stays and what goes: holders, pins, garbage collection, and looks at the whole store.
+//! What stays and what goes: holders, garbage collection, and looks at every byte of a store.
+//!
+//! Owns no files of its own: these are the operations that need all parts of a store at once.
 
-pub(crate) mod collect;
-pub(crate) mod inventory;
-pub(crate) mod pins;
-pub(crate) mod roots;
-pub(crate) mod verify;
+mod collect;
+mod holders;
+mod inventory;
+mod roots;
+mod specs;
+mod verify;
+
+pub use collect::{CollectOptions, CollectReport, Collected, HeldBytes};
+pub use holders::Holder;
+pub use verify::{DamagedObject, StoreStats, VerifyReport};

@@ -1,79 +1,19 @@
-//! What must stay, and for whom: what the last run of each spec has, what pinned runs have and what running ones use.
+//! The artifacts that must stay: of the last run of each spec, of pinned runs and of running ones.
 //!
-//! Both who collects garbage and who drops bytes that a spec does not retain ask here.
+//! A collection asks here, and a run that drops bytes which its spec does not retain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use pipeline_core::{ArtifactDigest, Digest, Key, RunId};
-use serde::Serialize;
 
-use crate::durable::list_folder;
-use crate::keep::pins::{PIN_FILE, keys_of};
+use super::holders::{Held, Hold, Holder};
+use super::specs::SpecHold;
 use crate::records::RecordState;
-use crate::runs::history::is_running;
-use crate::runs::seal::SEAL_FILE;
-use crate::specs::last::Standing;
+use crate::runs::{PIN_FILE, SEAL_FILE, is_running, keys_of, pinned_keys};
 use crate::{Record, Store, StoreError};
-
-/// Whom artifacts stay for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(tag = "holder", rename_all = "kebab-case")]
-pub enum Holder {
-    /// The last run of a spec.
-    Spec {
-        /// The spec's path.
-        spec: PathBuf,
-    },
-    /// A pinned run.
-    PinnedRun {
-        /// The run.
-        run: RunId,
-    },
-    /// A run that goes on.
-    RunningRun {
-        /// The run.
-        run: RunId,
-    },
-    /// Something that cannot be read: whatever was recorded before it was written may be needed for it.
-    Unreadable {
-        /// The file or folder.
-        path: PathBuf,
-    },
-    /// A process that lives, or may live: what it wrote or looked up since it began.
-    Session {
-        /// Its machine.
-        host: String,
-        /// The process.
-        pid: u32,
-        /// Since when, in milliseconds since 1970-01-01 UTC.
-        since_ms: u64,
-        /// True if it runs on another machine, where nobody here can see whether it lives.
-        is_foreign: bool,
-        /// The file that stands for it.
-        lock: PathBuf,
-    },
-    /// Processes that have the artifacts open.
-    Readers,
-}
-
-/// What is held for one holder.
-#[derive(Debug)]
-pub(crate) struct Hold {
-    pub(crate) holder: Holder,
-    pub(crate) what: Held,
-}
-
-/// Which results are held.
-#[derive(Debug)]
-pub(crate) enum Held {
-    /// Those of these keys; the keys that are known but whose bytes were given up are in `known` only.
-    Keys { bytes: BTreeSet<Key>, known: BTreeSet<Key> },
-    /// All that were recorded before this instant.
-    RecordedBefore(SystemTime),
-}
 
 /// What is held, and the specs that hold nothing any more.
 #[derive(Debug, Default)]
@@ -104,7 +44,7 @@ impl Roots {
                     bytes.iter().filter_map(|key| by_key.get(key).copied()).collect()
                 }
                 Held::RecordedBefore(instant) => {
-                    records.iter().filter(|record| committed(record) <= *instant).collect()
+                    records.iter().filter(|record| record.committed() <= *instant).collect()
                 }
             };
             let objects = roots.by_holder.entry(hold.holder.clone()).or_default();
@@ -119,25 +59,19 @@ impl Roots {
     }
 }
 
-/// When a record was committed.
-pub(crate) fn committed(record: &Record) -> SystemTime {
-    UNIX_EPOCH + Duration::from_millis(record.provenance.at_ms)
-}
-
 impl Store {
     /// Who holds what. What specs that are gone had is held for `keep_missing`, by default not at all where it is
     /// certain that they are.
     pub(crate) fn holds(&self, keep_missing: Option<Duration>) -> Result<Holds, StoreError> {
         let mut found = Holds::default();
-        for entry in self.lasts()? {
-            match entry.standing(keep_missing) {
-                Standing::Held(hold) => found.holds.push(hold),
-                Standing::Released(spec) => found.released.push((spec, entry.path)),
+        for entry in self.specs().all()? {
+            match entry.hold(keep_missing) {
+                SpecHold::Held(hold) => found.holds.push(hold),
+                SpecHold::Released(spec) => found.released.push((spec, entry.path)),
             }
         }
-        for entry in list_folder(&self.layout().runs())? {
-            let run = RunId(entry.file_name().to_string_lossy().into_owned());
-            found.holds.extend(self.hold_of_run(run, &entry.path()));
+        for (run, folder) in self.runs().folders()? {
+            found.holds.extend(self.hold_of_run(run, &folder));
         }
         Ok(found)
     }
@@ -153,7 +87,7 @@ impl Store {
         if pinned.is_none() && (folder.join(SEAL_FILE).exists() || !is_running(folder)) {
             return None;
         }
-        let keys = match (pinned.and_then(|_| Self::pinned_keys(folder)), self.run_events(&run)) {
+        let keys = match (pinned.and_then(|_| pinned_keys(folder)), self.runs().events(&run)) {
             (Some(keys), _) => keys,
             (None, Ok(events)) => keys_of(&events),
             (None, Err(_)) => {
@@ -175,7 +109,7 @@ impl Store {
         for hold in holds {
             let Held::Keys { bytes, .. } = &hold.what else { continue };
             for key in bytes.difference(&intact) {
-                if let RecordState::Unreadable(error) = self.read_record(key)? {
+                if let RecordState::Unreadable(error) = self.records().read(key) {
                     return Err(error);
                 }
             }
@@ -188,19 +122,18 @@ impl Store {
     /// # Errors
     /// When the store cannot be read, so that nobody knows what is needed.
     pub fn held_by_others(&self, spec: &Path, run: &RunId) -> Result<BTreeSet<Digest>, StoreError> {
-        let own_last = std::path::absolute(spec).map(|spec| self.layout().last(&spec)).ok();
+        let own_last = self.specs().last_file(spec).ok();
         let mut held = BTreeSet::new();
         let mut records = None;
-        for entry in self.lasts()? {
+        for entry in self.specs().all()? {
             if Some(&entry.path) != own_last.as_ref()
-                && let Standing::Held(hold) = entry.standing(None)
+                && let SpecHold::Held(hold) = entry.hold(None)
             {
                 self.add_objects(&hold, &mut records, &mut held)?;
             }
         }
-        for entry in list_folder(&self.layout().runs())? {
-            let id = RunId(entry.file_name().to_string_lossy().into_owned());
-            if let Some(hold) = self.hold_of_run(id.clone(), &entry.path())
+        for (id, folder) in self.runs().folders()? {
+            if let Some(hold) = self.hold_of_run(id.clone(), &folder)
                 && (id != *run || matches!(hold.holder, Holder::PinnedRun { .. }))
             {
                 self.add_objects(&hold, &mut records, &mut held)?;
@@ -219,13 +152,13 @@ impl Store {
         let Held::Keys { bytes, .. } = &hold.what else {
             let records = match all {
                 Some(records) => records,
-                None => all.insert(self.records()?.intact),
+                None => all.insert(self.records().all()?.intact),
             };
             held.extend(Roots::of(std::slice::from_ref(hold), records).objects);
             return Ok(());
         };
         for key in bytes {
-            match self.read_record(key)? {
+            match self.records().read(key) {
                 RecordState::Intact(record) => held.extend(record.tree.files.values().map(|entry| entry.digest)),
                 // What it names may be needed, and nobody here can say what that is.
                 RecordState::Unreadable(error) => return Err(error),

@@ -7,10 +7,10 @@ use pipeline_core::FileEntry;
 use rayon::prelude::*;
 use serde::Serialize;
 
-use crate::cas::links::{FileState, check_file};
-use crate::durable::list_folder;
-use crate::keep::inventory::{AllRecords, bytes_below, stages_by_object};
-use crate::keep::roots::Roots;
+use super::inventory::stages_by_object;
+use super::roots::Roots;
+use crate::check::{FileState, check_file};
+use crate::records::AllRecords;
 use crate::{Store, StoreError};
 
 /// What a look at every byte found.
@@ -76,11 +76,11 @@ impl Store {
     /// # Errors
     /// When the store cannot be read, or cannot be written and is to be repaired.
     pub fn verify(&self, repair: bool) -> Result<VerifyReport, StoreError> {
-        let AllRecords { intact: records, damaged: damaged_records, unreadable } = self.records()?;
+        let AllRecords { intact: records, damaged: damaged_records, unreadable } = self.records().all()?;
         if let Some(error) = unreadable.into_iter().next() {
             return Err(error);
         }
-        let objects = self.objects()?;
+        let objects = self.cas().all()?;
         let states: Result<Vec<FileState>, StoreError> = objects
             .par_iter()
             .map(|object| check_file(&object.path, &FileEntry::new(object.digest, object.bytes)))
@@ -95,14 +95,14 @@ impl Store {
             })
             .collect();
         if repair {
-            damaged_objects.iter().try_for_each(|object| self.quarantine(&object.path))?;
-            damaged_records.iter().try_for_each(|path| self.quarantine(path))?;
+            damaged_objects.iter().try_for_each(|object| self.quarantine().take(&object.path))?;
+            damaged_records.iter().try_for_each(|path| self.quarantine().take(path))?;
         }
         Ok(VerifyReport {
             n_objects: objects.len(),
             bytes: objects.iter().map(|object| object.bytes).sum(),
             n_records: records.len() + damaged_records.len(),
-            n_without_bytes: records.iter().filter(|record| !self.has_bytes(&record.tree)).count(),
+            n_without_bytes: records.iter().filter(|record| !self.cas().has_bytes(&record.tree)).count(),
             damaged_objects,
             damaged_records,
         })
@@ -113,15 +113,15 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
-        let AllRecords { intact: records, damaged, unreadable } = self.records()?;
-        let (objects, roots) = (self.objects()?, Roots::of(&self.holds(None)?.holds, &records));
+        let AllRecords { intact: records, damaged, unreadable } = self.records().all()?;
+        let (objects, roots) = (self.cas().all()?, Roots::of(&self.holds(None)?.holds, &records));
         let stages = stages_by_object(&records);
         let mut stats = StoreStats {
             n_objects: objects.len(),
             n_records: records.len() + damaged.len() + unreadable.len(),
-            n_runs: list_folder(&self.layout().runs())?.len(),
-            quarantine_bytes: bytes_below(&self.layout().quarantine())?,
-            scratch_bytes: bytes_below(&self.layout().scratch())?,
+            n_runs: self.runs().folders()?.len(),
+            quarantine_bytes: self.quarantine().bytes()?,
+            scratch_bytes: self.workspace().bytes()?,
             ..StoreStats::default()
         };
         for object in &objects {

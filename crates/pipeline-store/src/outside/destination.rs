@@ -10,7 +10,7 @@ const MAX_FOLLOWED: usize = 40;
 
 /// What a path leads to.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Destination {
+pub(super) enum Destination {
     /// A file, there or not, that is replaced as a whole.
     File(PathBuf),
     /// A device, a pipe or what this process has open: it is written into, and stays what it is.
@@ -22,7 +22,7 @@ impl Destination {
     ///
     /// # Errors
     /// When links form a circle, or the path leads to a disk.
-    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+    pub(super) fn of(path: &Path) -> io::Result<Self> {
         let given = std::path::absolute(path)?;
         let mut path = given.clone();
         for _ in 0..MAX_FOLLOWED {

@@ -1,7 +1,179 @@
-//! What this program writes outside the store, and how it knows its own files again.
+//! `written/`: files outside the store that this program has written there, by which it knows its own files again.
+//!
+//! `written/<digest of the absolute path>.json` is a sealed [`Written`](written::Written): the digests of the files and
+//! the targets of the links at and below the path. It is written before the files themselves.
 
 mod destination;
-pub(crate) mod publish;
-pub(crate) mod written;
+mod publish;
+mod replacement;
+mod written;
 
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline_core::{Digest, FileEntry, Part};
+
+use crate::check::is_program;
+use crate::durable::{make_folder, parent, sync_folder};
+use crate::error::At;
+use crate::folders::is_link_to;
+use crate::layout::absolute;
+use crate::quarantine::Quarantine;
+use crate::workspace::Workspace;
+use crate::{Cas, OpenTreeError, Sources, StoreError};
+
+use destination::Destination;
 pub use destination::real_path;
+use replacement::Replacement;
+use written::Written;
+
+/// Files and folders outside the store that come from it or from this program.
+#[derive(Debug)]
+pub struct Outside {
+    written: PathBuf,
+    cas: Arc<Cas>,
+    sources: Arc<Sources>,
+    workspace: Arc<Workspace>,
+    quarantine: Arc<Quarantine>,
+}
+
+/// Whether a file may be replaced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing would be lost: there is no file, or an empty one, or this program has written it, or the store has it.
+    Ours,
+    /// This program has written it, and somebody has changed it since.
+    Changed,
+    /// Somebody else's.
+    Foreign,
+}
+
+impl Outside {
+    pub(crate) fn new(
+        store: &Path,
+        cas: &Arc<Cas>,
+        sources: &Arc<Sources>,
+        workspace: &Arc<Workspace>,
+        quarantine: &Arc<Quarantine>,
+    ) -> Self {
+        let (cas, sources) = (Arc::clone(cas), Arc::clone(sources));
+        let (workspace, quarantine) = (Arc::clone(workspace), Arc::clone(quarantine));
+        Self { written: store.join("written"), cas, sources, workspace, quarantine }
+    }
+
+    /// Writes a file that was asked for on the command line, whole or not at all. Links at the path are followed,
+    /// devices and pipes are written into. Returns where a copy is kept of what somebody had changed since it was
+    /// written.
+    ///
+    /// # Errors
+    /// When a file is in the way that this program has not written, unless `overwrite` says so, or the file cannot be
+    /// written.
+    pub fn write(&self, path: &Path, content: &[u8], overwrite: bool) -> Result<Option<PathBuf>, StoreError> {
+        let path = absolute(path)?;
+        let to = match Destination::of(&path).at("write", &path)? {
+            Destination::File(to) => to,
+            Destination::Stream(to) => {
+                let written = open_stream(&to).and_then(|mut stream| stream.write_all(content));
+                return written.map(|()| None).at("write", &to);
+            }
+        };
+        let before = self.written(&path);
+        let recorded = before.as_ref().and_then(|written| written.files.get(""));
+        let kept = match self.standing(&to, recorded)? {
+            Standing::Foreign if !overwrite => return Err(StoreError::Foreign { path: to }),
+            Standing::Changed => self.quarantine.keep_copy(&to).map(Some)?,
+            Standing::Ours | Standing::Foreign => None,
+        };
+        make_folder(parent(&to))?;
+        let replacement = Replacement::of(&to, parent(&to), false)?;
+        fs::write(replacement.path(), content).at("write", &to)?;
+        let files = BTreeMap::from([(String::new(), Digest::of(content))]);
+        self.put_written(&path, &Written::at(&path, files, BTreeMap::new()))?;
+        replacement.take_place()?;
+        Ok(kept)
+    }
+
+    /// Copies a file of an artifact to a path outside the store, in place of what is there.
+    ///
+    /// Readers of the path see the old file or the new one, whole and verified.
+    ///
+    /// # Errors
+    /// When the object is missing or damaged (then it is quarantined), or the target cannot be written.
+    pub fn copy_out(&self, entry: &FileEntry, to: &Path) -> Result<(), OpenTreeError> {
+        let to = absolute(to)?;
+        make_folder(parent(&to))?;
+        let copy_through = |folder: &Path| -> Result<(), OpenTreeError> {
+            let replacement = Replacement::of(&to, folder, entry.executable)?;
+            self.cas.copy_verified(entry, replacement.path(), &to)?;
+            Ok(replacement.take_place()?)
+        };
+        // A killed process's copy is swept from its scratch folder; beside the target it would stay for ever.
+        match copy_through(parent(&self.workspace.new_path()?)) {
+            Err(OpenTreeError::Store(StoreError::Io { source, .. })) if is_elsewhere(&source) => {
+                copy_through(parent(&to))?;
+            }
+            copied => copied?,
+        }
+        Ok(sync_folder(parent(&to))?)
+    }
+
+    /// Writes a file of an artifact into a device or a pipe.
+    fn stream_out(&self, entry: &FileEntry, to: &Path) -> Result<(), OpenTreeError> {
+        let mut from = self.cas.open_verified(entry, to)?;
+        open_stream(to).and_then(|mut stream| io::copy(&mut from, &mut stream)).at("write", to)?;
+        Ok(())
+    }
+
+    /// True if the file at `path` is exactly this one. Reads it only if it was touched since it was last read.
+    pub fn matches(&self, entry: &FileEntry, path: &Path) -> bool {
+        let is_like_it = |metadata: &fs::Metadata| {
+            metadata.is_file() && metadata.len() == entry.bytes && (is_program(metadata) || !entry.executable)
+        };
+        fs::metadata(path).is_ok_and(|metadata| is_like_it(&metadata))
+            && self.sources.digest(path).is_ok_and(|digest| digest == entry.digest)
+    }
+
+    /// True if what lies at `path` is exactly this. Reads only files that were touched since they were last read.
+    pub fn matches_part(&self, part: &Part, path: &Path) -> bool {
+        match part {
+            Part::File(entry) => self.matches(entry, path),
+            Part::Folder(tree) => {
+                tree.files.iter().all(|(name, entry)| self.matches(entry, &at(path, name)))
+                    && tree.folders.iter().all(|name| at(path, name).is_dir())
+                    && tree.links.iter().all(|(name, target)| is_link_to(&at(path, name), target))
+            }
+        }
+    }
+
+    /// Whether the file at `path` may be replaced; `recorded` is the digest that it was written with.
+    fn standing(&self, path: &Path, recorded: Option<&Digest>) -> Result<Standing, StoreError> {
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() && metadata.len() > 0 => {}
+            // What cannot be replaced says so itself.
+            _ => return Ok(Standing::Ours),
+        }
+        let digest = self.sources.digest(path)?;
+        if recorded == Some(&digest) || self.cas.knows(&digest) {
+            return Ok(Standing::Ours);
+        }
+        Ok(if recorded.is_some() { Standing::Changed } else { Standing::Foreign })
+    }
+}
+
+/// The path of a part of what is published; the empty name is that of a file that is published by itself.
+fn at(to: &Path, name: &str) -> PathBuf {
+    if name.is_empty() { to.to_owned() } else { to.join(name) }
+}
+
+/// Appending, so that what was written to the same file before stays, such as what the shell has led to `/dev/stdout`.
+fn open_stream(path: &Path) -> io::Result<File> {
+    File::options().append(true).open(path)
+}
+
+/// True if a file cannot be renamed because its new place is on another file system.
+fn is_elsewhere(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::CrossesDevices
+}

@@ -5,21 +5,24 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::path::Path;
-use std::time::UNIX_EPOCH;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use pipeline_core::{Event, EventRecord, Metrics, Outcome, RunId, StageId};
 use rayon::prelude::*;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{list_folder, read_if_there};
+use super::Runs;
+use super::begin::RunBegin;
+use super::folder::{EVENTS_FILE, SPEC_FILE};
+use super::pins::PIN_FILE;
+use super::seal::{RunSeal, SealState, reason};
+use crate::StoreError;
+use crate::clock::milliseconds;
+use crate::durable::read_if_there;
 use crate::error::At;
-use crate::keep::pins::PIN_FILE;
 use crate::ownership::is_held;
-use crate::runs::folder::{EVENTS_FILE, RunBegin, SPEC_FILE, read_begin};
-use crate::runs::seal::{RunSeal, SealState};
-use crate::{Store, StoreError};
 
 /// The end of `events.jsonl` that is read first, in bytes; the last event is most often within it.
 const TAIL_BYTES: u64 = 16 << 10;
@@ -67,17 +70,16 @@ pub struct RunInfo {
     pub number: u64,
 }
 
-impl Store {
+impl Runs {
     /// Lists the runs in the order in which they began, newest last, whatever the clock said. Runs without a number are
     /// older and go by their times. A folder that is not a run's is passed over.
     ///
     /// # Errors
     /// When the folder of runs cannot be read.
-    pub fn runs(&self) -> Result<Vec<RunInfo>, StoreError> {
-        let folders = list_folder(&self.layout().runs())?;
-        let info =
-            |entry: &fs::DirEntry| run_info(RunId(entry.file_name().to_string_lossy().into_owned()), &entry.path());
-        let mut runs: Vec<RunInfo> = folders.par_iter().filter_map(info).collect();
+    pub fn list(&self) -> Result<Vec<RunInfo>, StoreError> {
+        let folders = self.folders()?;
+        let info = |(id, folder): (RunId, PathBuf)| run_info(id, &folder);
+        let mut runs: Vec<RunInfo> = folders.into_par_iter().filter_map(info).collect();
         runs.sort_by(|a, b| (a.number, a.started_ms, &a.id).cmp(&(b.number, b.started_ms, &b.id)));
         Ok(runs)
     }
@@ -86,8 +88,8 @@ impl Store {
     ///
     /// # Errors
     /// When there is no such run, it cannot be read, or was changed after it ended.
-    pub fn run_events(&self, run: &RunId) -> Result<Vec<EventRecord>, StoreError> {
-        Ok(self.run_event_lines(run)?.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
+    pub fn events(&self, run: &RunId) -> Result<Vec<EventRecord>, StoreError> {
+        Ok(self.event_lines(run)?.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
     /// The events of a run as they were recorded, one JSON object a line, in order. What is no whole object, such as a
@@ -95,8 +97,8 @@ impl Store {
     ///
     /// # Errors
     /// When there is no such run, it cannot be read, or was changed after it ended.
-    pub fn run_event_lines(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
-        let content = self.run_file(run, EVENTS_FILE)?.unwrap_or_default();
+    pub fn event_lines(&self, run: &RunId) -> Result<Vec<String>, StoreError> {
+        let content = self.file(run, EVENTS_FILE)?.unwrap_or_default();
         let lines = content.split(|byte| *byte == b'\n');
         let texts = lines.filter_map(|line| String::from_utf8(line.to_vec()).ok());
         Ok(texts.filter(|line| serde_json::from_str::<IgnoredAny>(line).is_ok()).collect())
@@ -106,8 +108,8 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be read, or was changed after the run ended.
-    pub fn run_spec(&self, run: &RunId) -> Result<Option<String>, StoreError> {
-        let yaml = self.run_file(run, SPEC_FILE)?;
+    pub fn spec(&self, run: &RunId) -> Result<Option<String>, StoreError> {
+        let yaml = self.file(run, SPEC_FILE)?;
         let text =
             |yaml| String::from_utf8(yaml).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
         Ok(yaml.map(text))
@@ -117,13 +119,13 @@ impl Store {
     ///
     /// # Errors
     /// When it cannot be read, or was changed after the run ended.
-    pub fn run_attachment(&self, run: &RunId, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.run_file(run, name)
+    pub fn attachment(&self, run: &RunId, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.file(run, name)
     }
 
     /// Reads a file of a run, compared with the seal if the run has ended.
-    fn run_file(&self, run: &RunId, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let folder = self.layout().run(run);
+    fn file(&self, run: &RunId, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let folder = self.folder_of(run);
         fs::metadata(&folder).at("open", &folder)?;
         let damaged = |problem| StoreError::RunDamaged { run: run.clone(), problem, folder: folder.clone() };
         // Before the file: who finishes in between has then written all of it.
@@ -132,7 +134,7 @@ impl Store {
             SealState::Damaged(problem) => return Err(damaged(problem)),
             SealState::Absent => None,
         };
-        let content = read_if_there(&folder.join(name)).map_err(|error| damaged(crate::runs::seal::reason(&error)))?;
+        let content = read_if_there(&folder.join(name)).map_err(|error| damaged(reason(&error)))?;
         seal.map_or(Ok(()), |seal| seal.check_content(name, content.as_deref())).map_err(damaged)?;
         Ok(content)
     }
@@ -156,7 +158,7 @@ fn run_info(id: RunId, folder: &Path) -> Option<RunInfo> {
         RunInfo { spec, started_ms, number, ..unread.clone() }
     };
     let damaged = |problem: String, info: RunInfo| Some(RunInfo { problem: Some(problem), ..info });
-    let begin = match read_begin(folder) {
+    let begin = match RunBegin::read(folder) {
         Ok(begin) => begin,
         // Its seal, if it has one, may still say what it was.
         Err(problem) => match RunSeal::read(folder) {
@@ -218,7 +220,7 @@ fn before_seals(folder: &Path, owner_lives: bool, info: RunInfo) -> Option<RunIn
     });
     let last_line = match last_line {
         Ok(line) => line,
-        Err(error) => return Some(RunInfo { problem: Some(crate::runs::seal::reason(&error)), ..info }),
+        Err(error) => return Some(RunInfo { problem: Some(reason(&error)), ..info }),
     };
     let last_event = serde_json::from_slice::<EventRecord>(&last_line).ok().map(|record| record.event);
     Some(match last_event {
@@ -241,9 +243,8 @@ fn open_events(folder: &Path) -> Result<Option<File>, StoreError> {
 
 /// When the folder of a run that cannot be read was made or last changed, in milliseconds since 1970-01-01 UTC.
 fn made_ms(folder: &Path) -> u64 {
-    let modified = fs::metadata(folder).and_then(|metadata| metadata.modified()).ok();
-    let since = modified.and_then(|modified| modified.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    let modified = fs::metadata(folder).and_then(|metadata| metadata.modified());
+    milliseconds(modified.unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
 fn state_after(outcome: Outcome) -> RunState {

@@ -1,6 +1,112 @@
-//! The history of runs: one folder a run.
+//! `runs/` and `run-order`: the history of runs, one folder a run.
+//!
+//! `runs/<run id>/` holds:
+//!
+//! - `run.json`: the [`RunBegin`] as plain JSON.
+//! - `events.jsonl`: the events, one JSON object a line. The process that writes a run holds a lock on it; an unfinished
+//!   run without a lock has died.
+//! - `spec.yaml`, `metrics.json` and attachments such as `sweep.json`.
+//! - `seal.json`: a sealed [`RunSeal`](seal::RunSeal), written with the last event. It has the digests of all files
+//!   above, so that what was changed afterwards is not believed.
+//! - `report.html` and its like, written whenever somebody asks, and not sealed.
+//! - `pinned`: a sealed [`Pin`](pins::Pin), as long as the run is pinned.
+//!
+//! `store-v1/run-order` is the sealed number of the last run.
 
-pub(crate) mod folder;
-pub(crate) mod history;
-pub(crate) mod order;
-pub(crate) mod seal;
+mod begin;
+mod folder;
+mod history;
+mod order;
+mod pins;
+mod seal;
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pipeline_core::{Digest, RunId};
+
+use crate::StoreError;
+use crate::durable::{Durability, list_folder};
+use crate::error::At;
+use crate::host_name;
+use crate::layout::RUNS_FOLDER;
+use crate::workspace::Workspace;
+
+pub(crate) use begin::RunBegin;
+pub use folder::RunFolder;
+pub(crate) use history::is_running;
+pub use history::{RunInfo, RunState};
+pub(crate) use pins::{PIN_FILE, keys_of, pinned_keys};
+pub(crate) use seal::SEAL_FILE;
+
+/// The history of runs of a store.
+#[derive(Debug)]
+pub struct Runs {
+    folder: PathBuf,
+    order: PathBuf,
+    workspace: Arc<Workspace>,
+}
+
+impl Runs {
+    pub(crate) fn new(store: &Path, artifacts: &Path, workspace: &Arc<Workspace>) -> Self {
+        let (folder, order) = (artifacts.join(RUNS_FOLDER), store.join("run-order"));
+        Self { folder, order, workspace: Arc::clone(workspace) }
+    }
+
+    /// Makes the folder of a new run that began at `at_ms` (milliseconds since 1970-01-01 UTC).
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn start(&self, at_ms: u64, spec_name: &str) -> Result<RunFolder, StoreError> {
+        let (number, id, folder) = self.new_folder(at_ms)?;
+        RunFolder::begin(id, folder, RunBegin::new(spec_name, at_ms, number), &self.workspace)
+    }
+
+    /// Writes a page into the folder of a run, in place of the one of that name that was there. Returns its path.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn write_page(&self, run: &RunId, name: &str, html: &str) -> Result<PathBuf, StoreError> {
+        let path = self.folder_of(run).join(name);
+        self.workspace.write(&path, html.as_bytes(), Durability::Lazy)?;
+        Ok(path)
+    }
+
+    /// All folders of runs, by the names of the runs.
+    pub(crate) fn folders(&self) -> Result<Vec<(RunId, PathBuf)>, StoreError> {
+        let entries = list_folder(&self.folder)?;
+        let run = |entry: &fs::DirEntry| (RunId(entry.file_name().to_string_lossy().into_owned()), entry.path());
+        Ok(entries.iter().map(run).collect())
+    }
+
+    fn folder_of(&self, run: &RunId) -> PathBuf {
+        self.folder.join(&run.0)
+    }
+
+    fn new_folder(&self, at_ms: u64) -> Result<(u64, RunId, PathBuf), StoreError> {
+        fs::create_dir_all(&self.folder).at("create", &self.folder)?;
+        let order = self.take_turn()?;
+        let mut n_taken = 0;
+        loop {
+            let id = RunId(format!("{}-{}", begin::utc(at_ms), suffix(n_taken)));
+            let folder = self.folder_of(&id);
+            match fs::create_dir(&folder) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => n_taken += 1,
+                created => {
+                    created.at("create", &folder)?;
+                    let number = order.take().at("write", &self.order)?;
+                    return Ok((number, id, folder));
+                }
+            }
+        }
+    }
+}
+
+/// Four hexadecimal digits that differ between processes and attempts, most likely.
+fn suffix(n_taken: u32) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let seed = format!("{} {} {} {n_taken}", host_name(), std::process::id(), now.as_nanos());
+    Digest::of(seed.as_bytes()).hex()[..4].to_owned()
+}

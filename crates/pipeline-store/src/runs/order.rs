@@ -9,11 +9,12 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use super::Runs;
+use super::begin::RunBegin;
+use crate::StoreError;
 use crate::durable::{list_folder, make_folder, parent};
 use crate::error::At;
-use crate::runs::folder::read_begin;
-use crate::sealed::{seal, unseal};
-use crate::{Store, StoreError};
+use crate::sealed::{read_sealed, seal};
 
 /// How often a counter that somebody else holds is tried, and how long is waited in between: whoever holds it longer
 /// is stopped, and must not stop others.
@@ -22,19 +23,19 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// The right to give a number to a run; others wait until it is dropped.
 #[derive(Debug)]
-pub(crate) struct RunOrder {
+pub(super) struct RunOrder {
     counter: File,
     last: u64,
 }
 
 impl RunOrder {
     /// The number of the next run, larger than that of any run of this store.
-    pub(crate) fn next(&self) -> u64 {
+    fn next(&self) -> u64 {
         self.last + 1
     }
 
     /// Notes that the run with the next number has its folder.
-    pub(crate) fn take(self) -> io::Result<u64> {
+    pub(super) fn take(self) -> io::Result<u64> {
         let number = self.next();
         let document = seal(&number);
         self.counter.write_all_at(&document, 0)?;
@@ -50,22 +51,25 @@ impl Drop for RunOrder {
     }
 }
 
-impl Store {
+impl Runs {
     /// Waits for the right to give the next number.
-    pub(crate) fn run_order(&self) -> Result<RunOrder, StoreError> {
-        let path = self.layout().run_order();
-        make_folder(parent(&path))?;
+    pub(super) fn take_turn(&self) -> Result<RunOrder, StoreError> {
+        let path = &self.order;
+        make_folder(parent(path))?;
         let mut options = File::options();
-        let counter = options.read(true).write(true).create(true).truncate(false).open(&path).at("open", &path)?;
+        let counter = options.read(true).write(true).create(true).truncate(false).open(path).at("open", path)?;
         hold(&counter);
-        let runs = self.layout().runs();
-        let counted = pipeline_files::read(&path).ok().and_then(|document| unseal::<u64>(&document));
-        let last = match counted {
-            Some(last) if is_current(&counter, &runs) => last,
+        let last = match read_sealed::<u64>(path) {
+            Some(last) if is_current(&counter, &self.folder) => last,
             // A counter that was lost, damaged or left behind by a power cut.
-            counted => counted.unwrap_or(0).max(largest_number(&runs)?),
+            counted => counted.unwrap_or(0).max(self.largest_number()?),
         };
         Ok(RunOrder { counter, last })
+    }
+
+    fn largest_number(&self) -> Result<u64, StoreError> {
+        let begins = list_folder(&self.folder)?.into_iter().filter_map(|entry| RunBegin::read(&entry.path()).ok()?);
+        Ok(begins.map(|begin| begin.number).max().unwrap_or(0))
     }
 }
 
@@ -84,9 +88,4 @@ fn is_current(counter: &File, runs: &Path) -> bool {
     let modified = |metadata: io::Result<fs::Metadata>| metadata.and_then(|metadata| metadata.modified());
     let written = modified(counter.metadata()).unwrap_or(SystemTime::UNIX_EPOCH);
     modified(fs::metadata(runs)).is_ok_and(|changed| changed <= written)
-}
-
-fn largest_number(runs: &Path) -> Result<u64, StoreError> {
-    let numbers = list_folder(runs)?.into_iter().filter_map(|entry| read_begin(&entry.path()).ok().flatten());
-    Ok(numbers.map(|begin| begin.number).max().unwrap_or(0))
 }

@@ -12,32 +12,32 @@ use blake3::Hasher;
 use pipeline_core::{Digest, FileEntry, Metrics, Outcome, StageId};
 use serde::{Deserialize, Serialize};
 
+use super::begin::RunBegin;
 use crate::StoreError;
-use crate::cas::links::{FileState, check_file};
+use crate::check::{FileState, check_file};
 use crate::durable::read_if_there;
-use crate::runs::folder::RunBegin;
 use crate::sealed::unseal;
 
 pub(crate) const SEAL_FILE: &str = "seal.json";
 
 /// `seal.json`: a sealed document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct RunSeal {
+pub(super) struct RunSeal {
     /// What was known at the beginning.
-    pub(crate) begin: RunBegin,
+    pub(super) begin: RunBegin,
     /// How it ended.
-    pub(crate) outcome: Outcome,
+    pub(super) outcome: Outcome,
     /// Wall time.
-    pub(crate) seconds: f64,
+    pub(super) seconds: f64,
     /// The metrics of all stages.
-    pub(crate) metrics: BTreeMap<StageId, Metrics>,
+    pub(super) metrics: BTreeMap<StageId, Metrics>,
     /// The files of the run's folder by name.
-    pub(crate) files: BTreeMap<String, FileEntry>,
+    pub(super) files: BTreeMap<String, FileEntry>,
 }
 
 /// What lies where a run's seal should.
 #[derive(Debug)]
-pub(crate) enum SealState {
+pub(super) enum SealState {
     Intact(Box<RunSeal>),
     /// Why it cannot be believed.
     Damaged(String),
@@ -46,7 +46,7 @@ pub(crate) enum SealState {
 
 impl RunSeal {
     /// Reads the seal of the run in `folder`.
-    pub(crate) fn read(folder: &Path) -> SealState {
+    pub(super) fn read(folder: &Path) -> SealState {
         match read_if_there(&folder.join(SEAL_FILE)) {
             Ok(None) => SealState::Absent,
             Ok(Some(document)) => match unseal(&document) {
@@ -58,7 +58,7 @@ impl RunSeal {
     }
 
     /// Looks at every sealed file; says what is wrong with the first that is not as it was.
-    pub(crate) fn check(&self, folder: &Path) -> Result<(), String> {
+    pub(super) fn check(&self, folder: &Path) -> Result<(), String> {
         self.files.iter().try_for_each(|(name, entry)| match check_file(&folder.join(name), entry) {
             Ok(FileState::Intact) => Ok(()),
             Ok(FileState::Corrupt) => Err(changed(name)),
@@ -68,7 +68,7 @@ impl RunSeal {
     }
 
     /// Says what is wrong with the content of a file, or with its absence.
-    pub(crate) fn check_content(&self, name: &str, content: Option<&[u8]>) -> Result<(), String> {
+    pub(super) fn check_content(&self, name: &str, content: Option<&[u8]>) -> Result<(), String> {
         match (content, self.files.get(name)) {
             (None, None) => Ok(()),
             (None, Some(_)) => Err(gone(name)),
@@ -88,7 +88,7 @@ fn gone(name: &str) -> String {
 }
 
 /// An error and its cause in one line.
-pub(crate) fn reason(error: &StoreError) -> String {
+pub(super) fn reason(error: &StoreError) -> String {
     match std::error::Error::source(error) {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
@@ -97,24 +97,20 @@ pub(crate) fn reason(error: &StoreError) -> String {
 
 /// A file that is hashed while it is written.
 #[derive(Debug)]
-pub(crate) struct HashedFile {
-    pub(crate) file: File,
+pub(super) struct HashedFile {
+    file: File,
     hasher: Hasher,
     bytes: u64,
 }
 
 impl HashedFile {
-    pub(crate) fn new(file: File) -> Self {
+    pub(super) fn new(file: File) -> Self {
         Self { file, hasher: Hasher::new(), bytes: 0 }
     }
 
     /// What was written so far.
-    pub(crate) fn entry(&self) -> FileEntry {
-        FileEntry {
-            digest: Digest::from_bytes(*self.hasher.finalize().as_bytes()),
-            bytes: self.bytes,
-            executable: false,
-        }
+    pub(super) fn entry(&self) -> FileEntry {
+        FileEntry::new(Digest::from_bytes(*self.hasher.finalize().as_bytes()), self.bytes)
     }
 }
 

@@ -14,11 +14,11 @@ use std::sync::LazyLock;
 use pipeline_core::Digest;
 use rustix::fs::Stat;
 
+use super::ignore::{IGNORE_FILE, Rules};
 use crate::StoreError;
 use crate::durable::list_folder;
 use crate::error::At;
 use crate::layout::{PARTS, STORE_FOLDER};
-use crate::sources::ignore::{IGNORE_FILE, Rules};
 
 /// Sets the digests of folders apart from those of files: no file's content can give one.
 const CONTEXT: &str = "pipeline 2026-11-28 the files of a folder that is a source";

@@ -3,40 +3,19 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fmt::Write;
-use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::str::FromStr;
 
 use pipeline_core::Digest;
-use serde::{Deserialize, Serialize};
 
-/// How long after its last change a file must have been hashed for the digest to be trusted, in nanoseconds.
-///
-/// A change within the same granule of the file system's clock leaves no trace in the times; a granule is at most
-/// 10 ms on Linux, and two are waited for.
-const GRANULES_NS: i64 = 20_000_000;
-
-/// The same for file systems that keep whole seconds, or every second one.
-const COARSE_GRANULES_NS: i64 = 4_000_000_000;
+use super::identity::{Identity, is_settled};
 
 /// For the capacity of a map that is about to be filled.
 const TYPICAL_LINE_BYTES: usize = 180;
 
 /// What is remembered, by absolute path. The paths are plain texts, since a `Path` is slow to hash.
 pub(crate) type Entries = HashMap<OsString, Remembered>;
-
-/// What the operating system says of a file; any change of its content changes this, but for a change within the
-/// granule of the clock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Identity {
-    pub(crate) bytes: u64,
-    modified_ns: i64,
-    changed_ns: i64,
-    inode: u64,
-    device: u64,
-}
 
 /// A digest, and what the file looked like when it was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,19 +26,6 @@ pub(crate) struct Remembered {
     pub(crate) digest: Digest,
 }
 
-impl Identity {
-    pub(crate) fn of(metadata: &Metadata) -> Self {
-        let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
-        Self {
-            bytes: metadata.len(),
-            modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
-            changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
-            inode: metadata.ino(),
-            device: metadata.dev(),
-        }
-    }
-}
-
 impl Remembered {
     /// True if a change after the digest was taken would show in the identity (git's rule for racy entries).
     ///
@@ -67,15 +33,6 @@ impl Remembered {
     pub(crate) fn is_trusted(&self) -> bool {
         is_settled(&self.identity, self.taken_ns)
     }
-}
-
-/// True if whatever changes after `taken_ns` gets another identity than this one.
-pub(crate) fn is_settled(identity: &Identity, taken_ns: i64) -> bool {
-    let Identity { modified_ns, changed_ns, .. } = *identity;
-    let coarse = changed_ns % 1_000_000_000 == 0 && modified_ns % 1_000_000_000 == 0;
-    let granules = if coarse { COARSE_GRANULES_NS } else { GRANULES_NS };
-    let settled = |time_ns: i64| time_ns.saturating_add(granules) < taken_ns;
-    settled(changed_ns) && (settled(modified_ns) || modified_ns > taken_ns)
 }
 
 /// Writes the memo's text. A path with a line break is not remembered.
@@ -144,6 +101,7 @@ fn field<T: FromStr>(text: Option<&[u8]>) -> Option<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::identity::GRANULES_NS;
 
     const SECOND_NS: i64 = 1_000_000_000;
     const TAKEN_NS: i64 = 1_800_000_000 * SECOND_NS + 1;

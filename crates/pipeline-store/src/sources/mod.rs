@@ -1,24 +1,33 @@
-//! Digests of sources, remembered so that a file that was not touched is not read again.
+//! `sources/memo-v1`: the digests of sources, remembered so that a file that was not touched is not read again.
+//!
+//! The memo has one line a file: `<digest> <bytes> <modified> <changed> <inode> <device> <taken> <absolute path>`, times
+//! in nanoseconds. The last line is the digest of all lines before it; a memo that does not have it is forgotten.
 
-pub(crate) mod folder;
+mod folder;
+mod identity;
 mod ignore;
-pub(crate) mod memo;
+mod memo;
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use pipeline_core::Digest;
 use rayon::prelude::*;
 
-use crate::cas::objects::digest_of;
+use crate::StoreError;
+use crate::check::digest_of;
+use crate::clock::now_ns;
 use crate::durable::{Durability, read_if_there, write_whole};
 use crate::error::At;
-use crate::sources::folder::Member;
-use crate::sources::memo::{Entries, Identity, Remembered, from_bytes, to_bytes};
-use crate::{Store, StoreError};
+use crate::layout::{SOURCES_FOLDER, absolute};
+use crate::workspace::Workspace;
+
+use folder::Member;
+pub(crate) use identity::{Identity, is_settled};
+use memo::{Entries, Remembered, from_bytes, to_bytes};
 
 /// An entry whose file is gone is forgotten after this time, in nanoseconds: 90 days.
 const FORGOTTEN_AFTER_NS: i64 = 90 * 24 * 3600 * 1_000_000_000;
@@ -29,14 +38,15 @@ const WRITTEN_BACK_AFTER: Duration = Duration::from_secs(120);
 /// How often a source that changes while it is read is begun again.
 const MAX_READS: usize = 2;
 
-/// The memory of sources of one store handle.
+/// The sources of stages: files and folders outside the store, by their content.
 #[derive(Debug)]
-pub(crate) struct Sources {
+pub struct Sources {
     memo: PathBuf,
     /// The store's folder: never part of a source.
     artifacts: PathBuf,
     /// Read from the memo when it is first asked for.
     known: OnceLock<Mutex<Known>>,
+    workspace: Arc<Workspace>,
 }
 
 /// What is remembered, and what of it this handle has learnt.
@@ -46,25 +56,34 @@ struct Known {
     learnt: Entries,
 }
 
-impl Store {
+impl Sources {
+    pub(crate) fn new(store: &Path, artifacts: &Path, workspace: &Arc<Workspace>) -> Self {
+        let memo = store.join(SOURCES_FOLDER).join("memo-v1");
+        let (artifacts, workspace) = (artifacts.to_owned(), Arc::clone(workspace));
+        Self { memo, artifacts, known: OnceLock::new(), workspace }
+    }
+
     /// Returns the content digest of a source. A file that was not touched since it was last read is not read.
     ///
-    /// The digest of a folder is that of all files below it, hidden ones included, but for what ignore rules name (caches,
-    /// version control, editors' files and the patterns of `.pipelineignore`) and for the store itself. Links are followed;
-    /// one that leads nowhere, or to a folder whose files count already, enters by what it points to.
+    /// The digest of a folder is that of all files below it, hidden ones included, but for what ignore rules name
+    /// (caches, version control, editors' files and the patterns of `.pipelineignore`) and for the store itself. Links
+    /// are followed; one that leads nowhere, or to a folder whose files count already, enters by what it points to.
     ///
     /// # Errors
     /// When it cannot be read, or keeps changing while it is.
-    pub fn source_digest(&self, path: &Path) -> Result<Digest, StoreError> {
-        self.sources().digest(path)
+    pub fn digest(&self, path: &Path) -> Result<Digest, StoreError> {
+        let path = absolute(path)?;
+        let metadata = fs::metadata(&path).at("read", &path)?;
+        if metadata.is_dir() { self.folder_digest(&path) } else { self.file_digest(&path, &metadata) }
     }
 
-    /// True if the content of `path` is that of `digest`: asked after a stage has read it. What was touched is read again.
+    /// True if the content of `path` is that of `digest`: asked after a stage has read it. A source that was touched is
+    /// read again.
     ///
     /// # Errors
     /// When it is there and cannot be read.
-    pub fn source_unchanged(&self, path: &Path, digest: &Digest) -> Result<bool, StoreError> {
-        match self.source_digest(path) {
+    pub fn is_unchanged(&self, path: &Path, digest: &Digest) -> Result<bool, StoreError> {
+        match self.digest(path) {
             Ok(found) => Ok(found == *digest),
             Err(StoreError::ChangesWhileRead { .. }) => Ok(false),
             Err(error) if error.is_not_found() => Ok(false),
@@ -77,25 +96,11 @@ impl Store {
     ///
     /// # Errors
     /// When the store should be writable and is not, such as a full disk.
-    pub fn flush_sources(&self) -> Result<(), StoreError> {
-        let sources = self.sources();
-        if sources.known().learnt.is_empty() {
+    pub fn flush(&self) -> Result<(), StoreError> {
+        if self.known().learnt.is_empty() {
             return Ok(());
         }
-        let flushed = self.session().and_then(|session| sources.flush(&session.new_path()));
-        flushed.or_else(|error| if error.is_read_only() { Ok(()) } else { Err(error) })
-    }
-}
-
-impl Sources {
-    pub(crate) fn new(memo: PathBuf, artifacts: PathBuf) -> Self {
-        Self { memo, artifacts, known: OnceLock::new() }
-    }
-
-    fn digest(&self, path: &Path) -> Result<Digest, StoreError> {
-        let path = std::path::absolute(path).at("find", path)?;
-        let metadata = fs::metadata(&path).at("read", &path)?;
-        if metadata.is_dir() { self.folder_digest(&path) } else { self.file_digest(&path, &metadata) }
+        self.write_memo().or_else(|error| if error.is_read_only() { Ok(()) } else { Err(error) })
     }
 
     fn folder_digest(&self, folder: &Path) -> Result<Digest, StoreError> {
@@ -160,14 +165,15 @@ impl Sources {
         read_if_there(&self.memo).ok().flatten().map(|text| from_bytes(&text)).unwrap_or_default()
     }
 
-    fn flush(&self, scratch: &Path) -> Result<(), StoreError> {
+    fn write_memo(&self) -> Result<(), StoreError> {
+        let scratch = self.workspace.new_path()?;
         let mut known = self.known();
         let mut entries = self.on_disk();
         entries.extend(std::mem::take(&mut known.learnt));
         let forgotten_before_ns = now_ns() - FORGOTTEN_AFTER_NS;
         entries.retain(|path, remembered| remembered.taken_ns > forgotten_before_ns || Path::new(path).exists());
         let text = to_bytes(entries.iter().map(|(path, remembered)| (Path::new(path), remembered)));
-        write_whole(scratch, &self.memo, &text, Durability::Lazy)
+        write_whole(&scratch, &self.memo, &text, Durability::Lazy)
     }
 }
 
@@ -195,14 +201,12 @@ fn may_change_unseen(file: &File, path: &Path) -> Result<bool, StoreError> {
     Ok(false)
 }
 
-pub(crate) fn now_ns() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).expect("the clock is before the year 2262")
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
+    use crate::Store;
 
     /// Remembers a digest that the file does not have, as if it had been taken tomorrow.
     fn remember_wrongly(store: &Store, path: &Path) -> Digest {
@@ -222,17 +226,17 @@ mod tests {
         let [first, second] = [(); 2].map(|()| Store::open(&folder.path().join("artifacts")).unwrap());
         // Both have read the memo before either writes it.
         let expect = [remember_wrongly(&first, &path), remember_wrongly(&second, &other)];
-        first.flush_sources().unwrap();
-        second.flush_sources().unwrap();
+        first.sources().flush().unwrap();
+        second.sources().flush().unwrap();
 
         let third = Store::open(first.artifacts()).unwrap();
-        let digests = [&path, &other].map(|path| third.source_digest(path).unwrap());
+        let digests = [&path, &other].map(|path| third.sources().digest(path).unwrap());
         assert_eq!(digests, expect);
-        assert!(third.source_unchanged(&path, &expect[0]).unwrap());
+        assert!(third.sources().is_unchanged(&path, &expect[0]).unwrap());
 
         File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        assert!(!third.source_unchanged(&path, &expect[0]).unwrap(), "what was touched is read again");
-        assert_eq!(third.source_digest(&path).unwrap(), Digest::of(b"rows"));
+        assert!(!third.sources().is_unchanged(&path, &expect[0]).unwrap(), "what was touched is read again");
+        assert_eq!(third.sources().digest(&path).unwrap(), Digest::of(b"rows"));
     }
 
     #[test]
@@ -242,12 +246,12 @@ mod tests {
         fs::write(&path, "rows").unwrap();
         let store = Store::open(&folder.path().join("artifacts")).unwrap();
         remember_wrongly(&store, &path);
-        store.flush_sources().unwrap();
-        let memo = store.layout().source_memo();
+        store.sources().flush().unwrap();
+        let memo = store.sources().memo.clone();
         let mut text = fs::read(&memo).unwrap();
         text[3] ^= 1;
         fs::write(&memo, text).unwrap();
         let again = Store::open(store.artifacts()).unwrap();
-        assert_eq!(again.source_digest(&path).unwrap(), Digest::of(b"rows"));
+        assert_eq!(again.sources().digest(&path).unwrap(), Digest::of(b"rows"));
     }
 }

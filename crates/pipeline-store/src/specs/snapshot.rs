@@ -11,15 +11,9 @@ use pipeline_core::{Digest, RunId, StageId};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::durable::{Durability, read_if_there, write_whole};
-use crate::error::At;
-use crate::sealed::{seal, unseal};
-use crate::sources::memo::{Identity, is_settled};
-use crate::sources::now_ns;
-use crate::{Last, LastStage, Store, StoreError};
-
-/// Fewer records than this are looked at by one thread.
-const MIN_RECORDS_A_THREAD: usize = 256;
+use crate::Sources;
+use crate::clock::now_ns;
+use crate::sources::{Identity, is_settled};
 
 /// What a run saw of a spec and of everything that the spec names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,53 +53,32 @@ pub struct Place {
     identity: Option<Identity>,
 }
 
-impl Store {
+impl Snapshot {
+    /// True if every file and folder is as the snapshot says. Reads only files that were touched since.
+    pub fn is_as_seen(&self, sources: &Sources) -> bool {
+        let has_content = |(path, digest): &(PathBuf, Digest)| sources.digest(path).is_ok_and(|found| found == *digest);
+        let is_same = |place: &Place| identity(&place.path).is_ok_and(|found| found == place.identity);
+        self.contents.par_iter().all(has_content) && self.places.iter().all(is_same)
+    }
+
+    /// All paths that it names.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        let contents = self.contents.iter().map(|(path, _)| path.as_path());
+        contents.chain(self.places.iter().map(|place| place.path.as_path()))
+    }
+}
+
+impl Place {
     /// Looks at paths for a snapshot. None when one of them was changed so recently that another change would leave
     /// no trace in its times, or cannot be looked at.
-    pub fn look_at(&self, paths: Vec<PathBuf>) -> Option<Vec<Place>> {
+    pub fn look_at(paths: Vec<PathBuf>) -> Option<Vec<Self>> {
         let now_ns = now_ns();
         let look = |path: PathBuf| {
             let identity = identity(&path).ok()?;
             let is_settled = identity.is_none_or(|identity| is_settled(&identity, now_ns));
-            is_settled.then_some(Place { path, identity })
+            is_settled.then_some(Self { path, identity })
         };
         paths.into_iter().map(look).collect()
-    }
-
-    /// Remembers what a run of the spec saw.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub fn put_snapshot(&self, spec: &Path, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let path = self.layout().snapshot(&std::path::absolute(spec).at("find", spec)?);
-        let paths =
-            snapshot.contents.iter().map(|(path, _)| path).chain(snapshot.places.iter().map(|place| &place.path));
-        if paths.into_iter().any(|path| path.to_str().is_none()) {
-            // JSON holds UTF-8 only. Without a snapshot the plan is made anew each time.
-            return Ok(());
-        }
-        write_whole(&self.session()?.new_path(), &path, &seal(snapshot), Durability::Lazy)
-    }
-
-    /// Returns what the last run of the spec saw that left it up to date; none if it cannot be read.
-    pub fn snapshot(&self, spec: &Path) -> Option<Snapshot> {
-        let path = self.layout().snapshot(&std::path::absolute(spec).ok()?);
-        unseal(&read_if_there(&path).ok()??)
-    }
-
-    /// True if every file and folder is as the snapshot says. Reads only files that were touched since.
-    pub fn is_as_seen(&self, snapshot: &Snapshot) -> bool {
-        let has_content =
-            |(path, digest): &(PathBuf, Digest)| self.source_digest(path).is_ok_and(|found| found == *digest);
-        let is_same = |place: &Place| identity(&place.path).is_ok_and(|found| found == place.identity);
-        snapshot.contents.par_iter().all(has_content) && snapshot.places.iter().all(is_same)
-    }
-
-    /// True if the record of every stage lies there as it was when it was read or written last. Reads none.
-    pub fn has_records(&self, last: &Last) -> bool {
-        let stages: Vec<_> = last.stages.values().collect();
-        let has_record = |stage: &&LastStage| self.recorded_ns(&stage.key) == Some(stage.recorded_ns);
-        stages.par_iter().with_min_len(MIN_RECORDS_A_THREAD).all(has_record)
     }
 }
 

@@ -13,7 +13,7 @@ const EVERYTHING: CollectOptions =
 
 fn commit(store: &Store, stage: &str, content: &[u8]) -> Record {
     let record = record(stage, 0, &put(store, &[("file", content)]));
-    store.put_record(&record).unwrap();
+    store.records().put(&record).unwrap();
     record
 }
 
@@ -34,12 +34,12 @@ fn what_last_and_pinned_runs_have_stays_and_a_dry_run_tells_the_rest() {
     let [last, pinned, garbage] = &records;
     put(store, &[("orphan", b"orphan")]);
     let spec = fixture.folder.path().join("a.yaml");
-    store.put_last(&spec, &last_of(&spec, &[last])).unwrap();
-    let mut run = store.start_run(0, "demo").unwrap();
+    store.specs().put_last(&spec, &last_of(&spec, &[last])).unwrap();
+    let mut run = store.runs().start(0, "demo").unwrap();
     let (stage, key, artifact) = ("pinned".parse().unwrap(), pinned.key, pinned.tree.digest());
     let event = Event::StageReused { stage, key, artifact, report: StageReport::default() };
     run.append_event(&EventRecord { at_ms: 0, event }).unwrap();
-    store.pin_run(run.id(), true).unwrap();
+    store.pin_run(run.id()).unwrap();
     let id = run.id().clone();
     drop(run);
     fixture.reopen();
@@ -52,10 +52,14 @@ fn what_last_and_pinned_runs_have_stays_and_a_dry_run_tells_the_rest() {
     let stages: Vec<_> = wet.stages.iter().map(|(stage, gone)| (stage.as_str(), gone.n_files, gone.bytes)).collect();
     assert_eq!(stages, [("", 1, 6), ("garbage", 1, 16)]);
     assert_eq!((wet.freed_bytes, wet.kept_bytes), (22, 28));
-    assert!(store.has_bytes(&last.tree) && store.has_bytes(&pinned.tree) && !store.has_bytes(&garbage.tree));
-    assert!(store.record(&garbage.key).unwrap().is_some(), "the record outlives the bytes");
+    assert!(
+        store.cas().has_bytes(&last.tree)
+            && store.cas().has_bytes(&pinned.tree)
+            && !store.cas().has_bytes(&garbage.tree)
+    );
+    assert!(store.records().get(&garbage.key).unwrap().is_some(), "the record outlives the bytes");
 
-    store.pin_run(&id, false).unwrap();
+    store.runs().unpin(&id).unwrap();
     fixture.reopen();
     assert_eq!(fixture.store.collect(&EVERYTHING).unwrap().freed_bytes, 15);
 }
@@ -71,11 +75,11 @@ fn what_a_living_process_reads_wrote_or_looked_up_stays() {
     // A process that only reads has no session: what it has open stays all the same.
     fixture.reopen();
     let reader = fixture.another_handle();
-    let open = reader.open_tree(&read.tree).unwrap();
+    let open = reader.cas().open(&read.tree).unwrap();
     age(&fixture, &read.tree, 30);
     let living = fixture.another_handle();
-    let scratch = living.scratch().unwrap();
-    assert!(living.has_bytes(&looked_up.tree));
+    let scratch = living.workspace().scratch().unwrap();
+    assert!(living.cas().has_bytes(&looked_up.tree));
     let written = put(&living, &[("file", b"written")]);
 
     let dry = fixture.store.collect(&CollectOptions { dry_run: true, ..EVERYTHING }).unwrap();
@@ -83,7 +87,7 @@ fn what_a_living_process_reads_wrote_or_looked_up_stays() {
     assert_eq!(dry, wet);
     assert_eq!(wet.stages.keys().collect::<Vec<_>>(), ["garbage"]);
     assert!(scratch.folder().exists());
-    assert!(living.has_bytes(&written) && living.has_bytes(&looked_up.tree));
+    assert!(living.cas().has_bytes(&written) && living.cas().has_bytes(&looked_up.tree));
     assert_eq!(fs::read(open.folder().join("file")).unwrap(), b"read");
 
     let folder = open.folder().to_owned();
@@ -118,7 +122,7 @@ fn limits_take_the_longest_unused_first() {
     assert_eq!(names(limits(None, None)), "a b c d");
 
     // Reading is use.
-    drop(fixture.store.open_tree(&records[0].tree).unwrap());
+    drop(fixture.store.cas().open(&records[0].tree).unwrap());
     assert_eq!(names(limits(Some(300), None)), "c");
 }
 
@@ -127,14 +131,14 @@ fn old_records_go_once_their_bytes_are_gone() {
     let mut fixture = Fixture::new();
     let [old, rooted] = ["old", "rooted"].map(|stage| commit(&fixture.store, stage, stage.as_bytes()));
     let spec = fixture.folder.path().join("a.yaml");
-    fixture.store.put_last(&spec, &last_of(&spec, &[&rooted])).unwrap();
+    fixture.store.specs().put_last(&spec, &last_of(&spec, &[&rooted])).unwrap();
     fixture.reopen();
     let options = CollectOptions { max_age: Some(Duration::from_secs(100)), ..EVERYTHING };
     assert_eq!(fixture.store.collect(&options).unwrap().n_records, 0);
     age(&fixture, &old.tree, 200);
     assert_eq!(fixture.store.collect(&options).unwrap().n_records, 1);
-    assert_eq!(fixture.store.record(&old.key).unwrap(), None);
-    assert!(fixture.store.record(&rooted.key).unwrap().is_some());
+    assert_eq!(fixture.store.records().get(&old.key).unwrap(), None);
+    assert!(fixture.store.records().get(&rooted.key).unwrap().is_some());
 }
 
 #[test]
@@ -147,8 +151,8 @@ fn a_collection_in_a_loop_beside_committing_threads_breaks_nothing() {
             for idx in 0..40 {
                 let content = format!("{}", idx * (thread_idx % 2 + 1));
                 let tree = put(&store, &[("file", content.as_bytes())]);
-                assert!(store.has_bytes(&tree));
-                let open = store.open_tree(&tree).unwrap();
+                assert!(store.cas().has_bytes(&tree));
+                let open = store.cas().open(&tree).unwrap();
                 assert_eq!(fs::read_to_string(open.folder().join("file")).unwrap(), content);
             }
         };

@@ -11,8 +11,8 @@ use crate::fixture::{Fixture, flip_bit, last_of, put, record};
 #[test]
 fn opening_a_store_writes_nothing() {
     let fixture = Fixture::new();
-    assert_eq!(fixture.store.record(&Key(Digest::of(b""))).unwrap(), None);
-    assert_eq!(fixture.store.runs().unwrap(), []);
+    assert_eq!(fixture.store.records().get(&Key(Digest::of(b""))).unwrap(), None);
+    assert_eq!(fixture.store.runs().list().unwrap(), []);
     assert!(!fixture.store.artifacts().exists());
 }
 
@@ -23,11 +23,11 @@ fn what_was_committed_is_found_by_another_process() {
     assert_eq!(tree.files["inner/b.txt"].digest, Digest::of(b"beta"));
     assert_eq!(tree.files["a.txt"].bytes, 5);
     let record = record("train", 0, &tree);
-    fixture.store.put_record(&record).unwrap();
+    fixture.store.records().put(&record).unwrap();
 
     let other = fixture.another_handle();
-    assert_eq!(other.record(&record.key).unwrap(), Some(record));
-    assert!(other.has_bytes(&tree));
+    assert_eq!(other.records().get(&record.key).unwrap(), Some(record));
+    assert!(other.cas().has_bytes(&tree));
     let mode = fs::metadata(fixture.object(&tree.files["a.txt"])).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o444);
 }
@@ -38,7 +38,7 @@ fn identical_content_is_stored_once() {
     put(&fixture.store, &[("a", b"same"), ("b", b"same")]);
     let tree = put(&fixture.another_handle(), &[("c", b"same")]);
     assert_eq!(fixture.store.stats().unwrap().n_objects, 1);
-    assert!(fixture.store.has_bytes(&tree));
+    assert!(fixture.store.cas().has_bytes(&tree));
 }
 
 #[test]
@@ -46,9 +46,9 @@ fn a_later_record_of_a_key_replaces_the_earlier() {
     let fixture = Fixture::new();
     let first = record("train", 0, &put(&fixture.store, &[("a", b"1")]));
     let second = record("train", 0, &put(&fixture.store, &[("a", b"2")]));
-    fixture.store.put_record(&first).unwrap();
-    fixture.store.put_record(&second).unwrap();
-    assert_eq!(fixture.store.record(&first.key).unwrap(), Some(second));
+    fixture.store.records().put(&first).unwrap();
+    fixture.store.records().put(&second).unwrap();
+    assert_eq!(fixture.store.records().get(&first.key).unwrap(), Some(second));
 }
 
 #[test]
@@ -56,12 +56,12 @@ fn a_file_with_a_second_name_is_copied_and_the_other_name_left_alone() {
     let fixture = Fixture::new();
     let outside = fixture.folder.path().join("mine");
     fs::write(&outside, "mine").unwrap();
-    let scratch = fixture.store.scratch().unwrap();
+    let scratch = fixture.store.workspace().scratch().unwrap();
     fs::hard_link(&outside, scratch.folder().join("linked")).unwrap();
-    let tree = fixture.store.put_folder(scratch.folder()).unwrap();
+    let tree = fixture.store.cas().put_folder(scratch.folder()).unwrap();
 
     fs::write(&outside, "edited in place").unwrap();
-    let open = fixture.store.open_tree(&tree).unwrap();
+    let open = fixture.store.cas().open(&tree).unwrap();
     assert_eq!(fs::read_to_string(open.folder().join("linked")).unwrap(), "mine");
 }
 
@@ -72,10 +72,10 @@ fn an_object_cut_short_is_replaced_by_the_next_commit() {
     let object = fixture.object(&tree.files["a"]);
     fs::remove_file(&object).unwrap();
     fs::write(&object, "who").unwrap();
-    assert!(!fixture.store.has_bytes(&tree));
+    assert!(!fixture.store.cas().has_bytes(&tree));
 
     put(&fixture.store, &[("a", b"whole")]);
-    assert!(fixture.store.has_bytes(&tree));
+    assert!(fixture.store.cas().has_bytes(&tree));
     assert_eq!(fixture.quarantined(), 1);
 }
 
@@ -86,19 +86,19 @@ fn a_damaged_record_counts_as_none_and_is_quarantined() {
     let hex = record.key.0.hex();
     let path = fixture.in_store(&format!("actions/{}/{}.json", &hex[..2], &hex[2..]));
     for bit_idx in (0..8 * 400).step_by(101) {
-        fixture.store.put_record(&record).unwrap();
+        fixture.store.records().put(&record).unwrap();
         flip_bit(&path, bit_idx);
-        assert_eq!(fixture.store.record(&record.key).unwrap(), None, "bit {bit_idx}");
+        assert_eq!(fixture.store.records().get(&record.key).unwrap(), None, "bit {bit_idx}");
         assert!(!path.exists());
     }
     // A whole record under the key of another is no better.
-    fixture.store.put_record(&record).unwrap();
+    fixture.store.records().put(&record).unwrap();
     let other = Key(Digest::of(b"other"));
     let hex = other.0.hex();
     let other_path = fixture.in_store(&format!("actions/{}/{}.json", &hex[..2], &hex[2..]));
     fs::create_dir_all(other_path.parent().unwrap()).unwrap();
     fs::copy(&path, other_path).unwrap();
-    assert_eq!(fixture.store.record(&other).unwrap(), None);
+    assert_eq!(fixture.store.records().get(&other).unwrap(), None);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn a_metric_that_is_not_a_number_is_refused() {
     let fixture = Fixture::new();
     let mut record = record("train", 0, &put(&fixture.store, &[("a", b"1")]));
     record.report.metrics.insert("loss".into(), f64::NAN);
-    let error = fixture.store.put_record(&record).unwrap_err();
+    let error = fixture.store.records().put(&record).unwrap_err();
     assert_eq!(error.to_string(), "the metric `loss` of `train` is not a finite number");
 }
 
@@ -114,22 +114,22 @@ fn a_metric_that_is_not_a_number_is_refused() {
 fn what_a_spec_had_last_is_remembered_by_its_path() {
     let fixture = Fixture::new();
     let spec = fixture.folder.path().join("a.yaml");
-    assert_eq!(fixture.store.last(&spec), None);
+    assert_eq!(fixture.store.specs().last(&spec), None);
     let record = record("train", 0, &put(&fixture.store, &[("a", b"1")]));
     let last = last_of(&spec, &[&record]);
-    fixture.store.put_last(&spec, &last).unwrap();
-    assert_eq!(fixture.another_handle().last(&spec), Some(last));
-    assert_eq!(fixture.store.last(&fixture.folder.path().join("b.yaml")), None);
+    fixture.store.specs().put_last(&spec, &last).unwrap();
+    assert_eq!(fixture.another_handle().specs().last(&spec), Some(last));
+    assert_eq!(fixture.store.specs().last(&fixture.folder.path().join("b.yaml")), None);
 
     let file = fs::read_dir(fixture.store.artifacts().join("last")).unwrap().next().unwrap().unwrap().path();
     flip_bit(&file, 1000);
-    assert_eq!(fixture.store.last(&spec), None);
+    assert_eq!(fixture.store.specs().last(&spec), None);
 }
 
 #[test]
 fn scratch_is_empty_and_goes_away() {
     let fixture = Fixture::new();
-    let scratch = fixture.store.scratch().unwrap();
+    let scratch = fixture.store.workspace().scratch().unwrap();
     let folder = scratch.folder().to_owned();
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
     fs::write(folder.join("half"), "x").unwrap();

@@ -45,13 +45,13 @@ impl Fixture {
 }
 
 pub fn put(store: &Store, files: &[(&str, &[u8])]) -> Tree {
-    let scratch = store.scratch().unwrap();
+    let scratch = store.workspace().scratch().unwrap();
     for (name, content) in files {
         let path = scratch.folder().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
-    store.put_folder(scratch.folder()).unwrap()
+    store.cas().put_folder(scratch.folder()).unwrap()
 }
 
 /// The record of a stage whose only param is `seed`.

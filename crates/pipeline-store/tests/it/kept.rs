@@ -21,9 +21,9 @@ fn set_mode(path: &Path, mode: u32) {
 
 /// What `make` leaves, or why it cannot be kept.
 fn keep(store: &Store, make: &dyn Fn(&Path)) -> Result<pipeline_core::Tree, StoreError> {
-    let scratch = store.scratch().unwrap();
+    let scratch = store.workspace().scratch().unwrap();
     make(scratch.folder());
-    store.put_folder(scratch.folder())
+    store.cas().put_folder(scratch.folder())
 }
 
 #[test]
@@ -39,28 +39,28 @@ fn a_program_is_a_program_wherever_it_is_laid_out_and_shares_its_bytes_with_what
     assert_ne!(tree.digest(), plain.digest());
     assert_eq!(mode(&fixture.object(&tree.files["tool"])), 0o444);
 
-    let tool = fixture.store.open_tree(&tree).unwrap().folder().join("tool");
+    let tool = fixture.store.cas().open(&tree).unwrap().folder().join("tool");
     assert_eq!(mode(&tool), 0o555);
-    assert_eq!(mode(&fixture.store.open_tree(&plain).unwrap().folder().join("tool")), 0o444);
+    assert_eq!(mode(&fixture.store.cas().open(&plain).unwrap().folder().join("tool")), 0o444);
     // Somebody takes the permission away: it is a copy that is laid out anew.
     set_mode(&tool, 0o444);
-    drop(fixture.another_handle().open_tree(&tree).unwrap());
+    drop(fixture.another_handle().cas().open(&tree).unwrap());
     assert_eq!(mode(&tool), 0o555);
     set_mode(&tool, 0o755);
     fs::write(&tool, "something else").unwrap();
-    drop(fixture.another_handle().open_tree(&tree).unwrap());
+    drop(fixture.another_handle().cas().open(&tree).unwrap());
     assert_eq!((fs::read_to_string(&tool).unwrap().as_str(), fixture.quarantined()), ("#!/bin/sh\n", 0));
 
     let target = fixture.folder.path().join("bin/tool");
-    fixture.store.copy_out(&tree.files["tool"], &target).unwrap();
+    fixture.store.outside().copy_out(&tree.files["tool"], &target).unwrap();
     assert_ne!(mode(&target) & 0o100, 0);
-    assert!(fixture.store.matches(&tree.files["tool"], &target));
+    assert!(fixture.store.outside().matches(&tree.files["tool"], &target));
     set_mode(&target, 0o644);
-    assert!(!fixture.store.matches(&tree.files["tool"], &target));
+    assert!(!fixture.store.outside().matches(&tree.files["tool"], &target));
 
     flip_bit(&fixture.object(&tree.files["tool"]), 3);
     fs::remove_file(&tool).unwrap();
-    assert!(matches!(fixture.store.open_tree(&tree), Err(OpenTreeError::Corrupt { .. })));
+    assert!(matches!(fixture.store.cas().open(&tree), Err(OpenTreeError::Corrupt { .. })));
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn empty_folders_and_links_inside_come_back() {
     .unwrap();
     assert_eq!(tree.links["d/empty/inner/absolute"], "../../../d/f.1");
     assert_eq!(tree.folders.iter().collect::<Vec<_>>(), ["nothing"]);
-    let open = fixture.store.open_tree(&tree).unwrap();
+    let open = fixture.store.cas().open(&tree).unwrap();
     for name in ["d/f", "latest/inner/absolute"] {
         assert_eq!(fs::read_to_string(open.folder().join(name)).unwrap(), "x", "{name}");
     }
@@ -94,7 +94,7 @@ fn empty_folders_and_links_inside_come_back() {
     fs::write(inside.join("nothing/left"), "").unwrap();
     fs::remove_dir_all(inside.join("d/empty")).unwrap();
     symlink(&outside, inside.join("d/empty")).unwrap();
-    let again = fixture.another_handle().open_tree(&tree).unwrap();
+    let again = fixture.another_handle().cas().open(&tree).unwrap();
     assert_eq!(fs::read_to_string(again.folder().join("d/f")).unwrap(), "x");
     assert_eq!(fs::read_dir(again.folder().join("nothing")).unwrap().count(), 0);
     assert!(fs::symlink_metadata(again.folder().join("d/empty")).unwrap().is_dir());
@@ -124,16 +124,16 @@ fn what_cannot_be_kept_is_refused_by_name_and_target() {
     });
     let expect = "`socket` is a socket, and an artifact holds files, folders and links";
     assert_eq!(error.unwrap_err().to_string(), expect);
-    let scratch = fixture.store.scratch().unwrap();
+    let scratch = fixture.store.workspace().scratch().unwrap();
     fs::create_dir(scratch.folder().join("folder")).unwrap();
-    let error = fixture.store.put_file(&scratch.folder().join("folder")).unwrap_err();
+    let error = fixture.store.cas().put_file(&scratch.folder().join("folder")).unwrap_err();
     assert!(error.to_string().ends_with("/folder` is neither a file nor a folder"), "{error}");
 }
 
 #[test]
 fn folders_that_nobody_may_write_to_are_kept_and_go_away() {
     let fixture = Fixture::new();
-    let scratch = fixture.store.scratch().unwrap();
+    let scratch = fixture.store.workspace().scratch().unwrap();
     let folder = scratch.folder().to_owned();
     for name in ["cache/mod", "left/mod"] {
         fs::create_dir_all(folder.join(name)).unwrap();
@@ -142,7 +142,7 @@ fn folders_that_nobody_may_write_to_are_kept_and_go_away() {
     for name in ["cache/mod", "cache", "left/mod", "left", ""] {
         set_mode(&folder.join(name), 0o555);
     }
-    let tree = fixture.store.put_folder(&folder).unwrap();
+    let tree = fixture.store.cas().put_folder(&folder).unwrap();
     assert_eq!(tree.files.keys().collect::<Vec<_>>(), ["cache/mod/f", "left/mod/f"]);
     set_mode(&folder.join("left"), 0o555);
     drop(scratch);
@@ -157,7 +157,7 @@ fn names_of_any_characters_are_kept_apart() {
     let digests: std::collections::BTreeSet<_> = trees.iter().map(pipeline_core::Tree::digest).collect();
     assert_eq!(digests.len(), names.len());
     for (tree, name) in trees.iter().zip(names) {
-        assert_eq!(fs::read(fixture.store.open_tree(tree).unwrap().folder().join(name)).unwrap(), b"x");
+        assert_eq!(fs::read(fixture.store.cas().open(tree).unwrap().folder().join(name)).unwrap(), b"x");
     }
     let error = keep(&fixture.store, &|folder| {
         let name = <OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(b"d/\xff");

@@ -9,17 +9,21 @@ use crate::fixture::Fixture;
 fn a_key_has_one_owner_and_the_others_are_told_who() {
     let fixture = Fixture::new();
     let key = Key(Digest::of(b"key"));
-    let LockOutcome::Acquired(lock) = fixture.store.lock(&key, "train").unwrap() else { panic!("the lock is free") };
+    let LockOutcome::Acquired(lock) = fixture.store.workspace().lock(&key, "train").unwrap() else {
+        panic!("the lock is free")
+    };
     for store in [&fixture.store, &fixture.another_handle()] {
-        let LockOutcome::Held(owner) = store.lock(&key, "other").unwrap() else { panic!("the lock is held") };
+        let LockOutcome::Held(owner) = store.workspace().lock(&key, "other").unwrap() else {
+            panic!("the lock is held")
+        };
         assert_eq!((owner.pid, owner.stage.as_str()), (std::process::id(), "train"));
         assert_eq!(owner.host, host_name());
         assert!(owner.since_ms > 0);
     }
     let other_key = Key(Digest::of(b"other key"));
-    assert!(matches!(fixture.store.lock(&other_key, "train").unwrap(), LockOutcome::Acquired(_)));
+    assert!(matches!(fixture.store.workspace().lock(&other_key, "train").unwrap(), LockOutcome::Acquired(_)));
     drop(lock);
-    assert!(matches!(fixture.store.lock(&key, "train").unwrap(), LockOutcome::Acquired(_)));
+    assert!(matches!(fixture.store.workspace().lock(&key, "train").unwrap(), LockOutcome::Acquired(_)));
     assert_eq!(std::fs::read_dir(fixture.in_store("locks")).unwrap().count(), 0);
 }
 
@@ -34,7 +38,7 @@ fn of_many_threads_one_at_a_time_owns_a_key() {
                 let store = fixture.another_handle();
                 let mut n_owned = 0;
                 while n_owned < 200 {
-                    if let LockOutcome::Acquired(_lock) = store.lock(&key, "train").unwrap() {
+                    if let LockOutcome::Acquired(_lock) = store.workspace().lock(&key, "train").unwrap() {
                         assert_eq!(n_inside.fetch_add(1, std::sync::atomic::Ordering::SeqCst), 0);
                         n_inside.fetch_sub(1, std::sync::atomic::Ordering::SeqCst);
                         n_owned += 1;

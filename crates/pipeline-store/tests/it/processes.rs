@@ -55,9 +55,11 @@ fn the_key() -> Key {
 #[test]
 fn part_holds_everything() {
     let Some(store) = child_store() else { return };
-    let LockOutcome::Acquired(_lock) = store.lock(&the_key(), "train").unwrap() else { panic!("the lock is free") };
-    let _run = store.start_run(1000, "demo").unwrap();
-    let scratch = store.scratch().unwrap();
+    let LockOutcome::Acquired(_lock) = store.workspace().lock(&the_key(), "train").unwrap() else {
+        panic!("the lock is free")
+    };
+    let _run = store.runs().start(1000, "demo").unwrap();
+    let scratch = store.workspace().scratch().unwrap();
     std::fs::write(scratch.folder().join("half"), "written").unwrap();
     say("holding");
     wait_to_be_killed();
@@ -68,19 +70,21 @@ fn a_killed_owner_frees_its_lock_its_scratch_and_is_listed_as_died() {
     let fixture = Fixture::new();
     let (mut child, mut output) = start(&fixture, "part_holds_everything");
     wait_for(&mut output, "holding", 1);
-    let LockOutcome::Held(owner) = fixture.store.lock(&the_key(), "train").unwrap() else { panic!("the child lives") };
+    let LockOutcome::Held(owner) = fixture.store.workspace().lock(&the_key(), "train").unwrap() else {
+        panic!("the child lives")
+    };
     assert_eq!(owner.pid, child.id());
-    assert_eq!(fixture.store.runs().unwrap()[0].state, RunState::Running);
+    assert_eq!(fixture.store.runs().list().unwrap()[0].state, RunState::Running);
     assert!(fixture.store.stats().unwrap().scratch_bytes > 0);
-    drop(fixture.another_handle().scratch().unwrap());
+    drop(fixture.another_handle().workspace().scratch().unwrap());
     assert!(fixture.store.stats().unwrap().scratch_bytes > 0, "the living are not swept");
 
     child.kill().unwrap();
     child.wait().unwrap();
-    let outcome = fixture.store.lock(&the_key(), "train").unwrap();
+    let outcome = fixture.store.workspace().lock(&the_key(), "train").unwrap();
     assert!(matches!(outcome, LockOutcome::Acquired(_)));
-    assert_eq!(fixture.store.runs().unwrap()[0].state, RunState::Died);
-    drop(fixture.another_handle().scratch().unwrap());
+    assert_eq!(fixture.store.runs().list().unwrap()[0].state, RunState::Died);
+    drop(fixture.another_handle().workspace().scratch().unwrap());
     assert_eq!(fixture.store.stats().unwrap().scratch_bytes, 0);
 }
 
@@ -90,7 +94,7 @@ fn part_commits_for_ever() {
     for seed in 0.. {
         let content = format!("{seed}").repeat(1000);
         let tree = put(&store, &[("a", content.as_bytes()), ("b/c", &content.as_bytes()[1..])]);
-        store.put_record(&record("train", seed, &tree)).unwrap();
+        store.records().put(&record("train", seed, &tree)).unwrap();
         say("committed");
     }
 }
@@ -108,7 +112,7 @@ fn kills_leave_nothing_wrong_and_every_commit_that_was_told() {
         assert_eq!(report.n_without_bytes, 0, "a record never comes before its bytes");
         assert!(report.n_records >= n_commits);
     }
-    drop(fixture.another_handle().scratch().unwrap());
+    drop(fixture.another_handle().workspace().scratch().unwrap());
     assert_eq!(std::fs::read_dir(fixture.in_store("scratch")).unwrap().count(), 0);
 }
 
@@ -118,8 +122,8 @@ fn part_commits_the_same_as_others() {
     for seed in 0..20 {
         let content = format!("{seed}").repeat(1000);
         let tree = put(&store, &[("a", content.as_bytes()), ("same", b"same")]);
-        store.put_record(&record("train", seed, &tree)).unwrap();
-        let open = store.open_tree(&tree).unwrap();
+        store.records().put(&record("train", seed, &tree)).unwrap();
+        let open = store.cas().open(&tree).unwrap();
         assert_eq!(std::fs::read(open.folder().join("a")).unwrap(), content.as_bytes());
     }
     say("all good");

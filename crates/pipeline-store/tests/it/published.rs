@@ -15,7 +15,7 @@ fn file(fixture: &Fixture, content: &str) -> Part {
 }
 
 fn publish(fixture: &Fixture, part: &Part, to: &Path, overwrite: bool) -> Result<Vec<PathBuf>, String> {
-    fixture.store.publish(part, to, overwrite).map_err(|error| error.to_string())
+    fixture.store.outside().publish(part, to, overwrite).map_err(|error| error.to_string())
 }
 
 /// The files below a folder with their texts, sorted.
@@ -99,9 +99,9 @@ fn a_folder_is_published_as_a_whole_and_what_lies_there_of_others_stays() {
         Part::Folder(tree)
     };
     let first = site(&[("index", b"1"), ("old/a", b"a"), ("old/b", b"b")], &["empty"], &[("latest", "old")]);
-    assert!(!fixture.store.matches_part(&first, &folder));
+    assert!(!fixture.store.outside().matches_part(&first, &folder));
     assert_eq!(publish(&fixture, &first, &folder, false), Ok(vec![]));
-    assert!(fixture.store.matches_part(&first, &folder));
+    assert!(fixture.store.outside().matches_part(&first, &folder));
     let of_first =
         [("README", "mine"), ("empty/", ""), ("index", "1"), ("latest", "-> old"), ("old/a", "a"), ("old/b", "b")];
     expect(&folder, &of_first);
@@ -126,7 +126,7 @@ fn a_folder_is_published_as_a_whole_and_what_lies_there_of_others_stays() {
     expect(&folder, &of_second);
 
     let outside = site(&[("a", b"a")], &[], &[("out", "../elsewhere")]);
-    let error = fixture.store.publish(&outside, &folder, false).unwrap_err();
+    let error = fixture.store.outside().publish(&outside, &folder, false).unwrap_err();
     assert!(matches!(error, OpenTreeError::Store(StoreError::Link { .. })), "{error}");
 }
 
@@ -149,7 +149,7 @@ fn links_are_followed_and_pipes_and_devices_written_into() {
     fs::create_dir(path("real")).unwrap();
     symlink("real/target", path("link")).unwrap();
     publish(&fixture, &file(&fixture, "1"), &path("link"), false).unwrap();
-    fixture.store.write_out(&path("link"), b"2", false).unwrap();
+    fixture.store.outside().write(&path("link"), b"2", false).unwrap();
     assert!(path("link").is_symlink());
     assert_eq!(fs::read_to_string(path("real/target")).unwrap(), "2");
 
@@ -161,7 +161,7 @@ fn links_are_followed_and_pipes_and_devices_written_into() {
         });
         match write {
             0 => drop(publish(&fixture, &file(&fixture, "through"), &path("pipe"), false).unwrap()),
-            _ => drop(fixture.store.write_out(&path("pipe"), b"through", false).unwrap()),
+            _ => drop(fixture.store.outside().write(&path("pipe"), b"through", false).unwrap()),
         }
         assert_eq!(reader.join().unwrap(), "through");
         assert!(fs::symlink_metadata(path("pipe")).unwrap().file_type().is_fifo());
@@ -173,19 +173,19 @@ fn what_is_written_for_people_replaces_only_what_was_written_for_them() {
     let fixture = Fixture::new();
     let report = fixture.folder.path().join("out/report.html");
     for text in ["first", "second"] {
-        assert_eq!(fixture.store.write_out(&report, text.as_bytes(), false).unwrap(), None);
+        assert_eq!(fixture.store.outside().write(&report, text.as_bytes(), false).unwrap(), None);
         assert_eq!(fs::read_to_string(&report).unwrap(), text);
     }
     fs::write(&report, "with a note of mine").unwrap();
-    let kept = fixture.store.write_out(&report, b"third", false).unwrap().unwrap();
+    let kept = fixture.store.outside().write(&report, b"third", false).unwrap().unwrap();
     assert_eq!(fs::read_to_string(kept).unwrap(), "with a note of mine");
 
     let notes = fixture.folder.path().join("notes.md");
     fs::write(&notes, "mine").unwrap();
-    let error = fixture.another_handle().write_out(&notes, b"report", false).unwrap_err();
+    let error = fixture.another_handle().outside().write(&notes, b"report", false).unwrap_err();
     assert!(matches!(error, StoreError::Foreign { .. }), "{error}");
     assert_eq!(fs::read_to_string(&notes).unwrap(), "mine");
-    fixture.store.write_out(&notes, b"report", true).unwrap();
+    fixture.store.outside().write(&notes, b"report", true).unwrap();
     assert_eq!(fs::read_to_string(&notes).unwrap(), "report");
     let folder = fixture.folder.path();
     assert!(fs::read_dir(folder).unwrap().all(|entry| !entry.unwrap().file_name().to_string_lossy().starts_with('.')));

@@ -42,16 +42,16 @@ fn runs_are_listed_with_how_they_stand_newest_last() {
     // More metrics than fit into the first look at the end of the file.
     let outcomes = [(Outcome::Failed, 1), (Outcome::Interrupted, 0), (Outcome::Done, 2000)];
     for (idx, (outcome, n_stages)) in outcomes.into_iter().enumerate() {
-        let mut run = store.start_run(idx as u64 * 1000, "demo").unwrap();
+        let mut run = store.runs().start(idx as u64 * 1000, "demo").unwrap();
         run.append_event(&started(&run)).unwrap();
         run.append_event(&finished(outcome, n_stages)).unwrap();
     }
-    let mut died = store.start_run(4000, "other").unwrap();
+    let mut died = store.runs().start(4000, "other").unwrap();
     died.append_event(&started(&died)).unwrap();
     drop(died);
-    let running = store.start_run(5000, "other").unwrap();
+    let running = store.runs().start(5000, "other").unwrap();
 
-    let runs = fixture.another_handle().runs().unwrap();
+    let runs = fixture.another_handle().runs().list().unwrap();
     let states: Vec<_> = runs.iter().map(|run| run.state).collect();
     let (failed, interrupted) = (RunState::Failed, RunState::Interrupted);
     assert_eq!(states, [failed, interrupted, RunState::Done, RunState::Died, RunState::Running]);
@@ -66,7 +66,7 @@ fn runs_are_listed_with_how_they_stand_newest_last() {
 #[test]
 fn runs_of_one_instant_have_different_ids() {
     let fixture = Fixture::new();
-    let runs: Vec<_> = (0..50).map(|_| fixture.store.start_run(0, "demo").unwrap()).collect();
+    let runs: Vec<_> = (0..50).map(|_| fixture.store.runs().start(0, "demo").unwrap()).collect();
     let ids: std::collections::BTreeSet<_> = runs.iter().map(RunFolder::id).collect();
     assert_eq!(ids.len(), 50);
 }
@@ -74,7 +74,7 @@ fn runs_of_one_instant_have_different_ids() {
 #[test]
 fn the_folder_holds_the_spec_the_metrics_and_an_event_a_line() {
     let fixture = Fixture::new();
-    let mut run = fixture.store.start_run(0, "demo").unwrap();
+    let mut run = fixture.store.runs().start(0, "demo").unwrap();
     let events = run.folder().join("events.jsonl");
     run.write_spec("name: demo\n").unwrap();
     run.write_metrics(&BTreeMap::from([("evaluate".parse().unwrap(), BTreeMap::from([("r".into(), 1.0)]))])).unwrap();
@@ -87,21 +87,21 @@ fn the_folder_holds_the_spec_the_metrics_and_an_event_a_line() {
     let metrics = fs::read_to_string(run.folder().join("metrics.json")).unwrap();
     assert_eq!(metrics, "{\n  \"evaluate\": {\n    \"r\": 1.0\n  }\n}\n");
 
-    assert_eq!(fixture.store.run_events(run.id()).unwrap(), written);
-    assert_eq!(fixture.store.runs().unwrap()[0].state, RunState::Done);
+    assert_eq!(fixture.store.runs().events(run.id()).unwrap(), written);
+    assert_eq!(fixture.store.runs().list().unwrap()[0].state, RunState::Done);
 }
 
 #[test]
 fn a_kill_can_cut_the_last_line() {
     let fixture = Fixture::new();
-    let mut run = fixture.store.start_run(0, "demo").unwrap();
+    let mut run = fixture.store.runs().start(0, "demo").unwrap();
     let written = started(&run);
     run.append_event(&written).unwrap();
     append(&run.folder().join("events.jsonl"), "{\"at_ms\":9,\"ev");
     let id = run.id().clone();
     drop(run);
-    assert_eq!(fixture.store.run_events(&id).unwrap(), [written]);
-    assert_eq!(fixture.store.runs().unwrap()[0].state, RunState::Died);
+    assert_eq!(fixture.store.runs().events(&id).unwrap(), [written]);
+    assert_eq!(fixture.store.runs().list().unwrap()[0].state, RunState::Died);
 }
 
 fn append(path: &Path, text: &str) {
@@ -111,7 +111,7 @@ fn append(path: &Path, text: &str) {
 /// Three runs that have ended, their spec and metrics written.
 fn three_runs(fixture: &Fixture) -> [RunId; 3] {
     [1000, 2000, 3000].map(|at_ms| {
-        let mut run = fixture.store.start_run(at_ms, "demo").unwrap();
+        let mut run = fixture.store.runs().start(at_ms, "demo").unwrap();
         run.append_event(&started(&run)).unwrap();
         run.write_spec("name: demo\n").unwrap();
         run.write_metrics(&BTreeMap::new()).unwrap();
@@ -121,7 +121,7 @@ fn three_runs(fixture: &Fixture) -> [RunId; 3] {
 }
 
 fn states(store: &Store) -> Vec<RunState> {
-    store.runs().unwrap().iter().map(|run| run.state).collect()
+    store.runs().list().unwrap().iter().map(|run| run.state).collect()
 }
 
 /// Does something to the second of three runs, and compares what is said of it.
@@ -130,7 +130,7 @@ fn check_damage(damage: impl Fn(&Path), problem: &str) {
     let ids = three_runs(&fixture);
     let folder = fixture.store.artifacts().join("runs").join(&ids[1].0);
     damage(&folder);
-    let runs = fixture.store.runs().unwrap();
+    let runs = fixture.store.runs().list().unwrap();
     let of = |id: &RunId| runs.iter().find(|run| run.id == *id).unwrap();
     assert_eq!([of(&ids[0]).state, of(&ids[2]).state], [RunState::Done; 2], "{problem}");
     assert_eq!((of(&ids[1]).state, of(&ids[1]).metrics.len()), (RunState::Damaged, 0), "{problem}");
@@ -170,17 +170,18 @@ fn a_changed_file_of_a_run_is_not_read() {
     let ids = three_runs(&fixture);
     let store = &fixture.store;
     let folder = store.artifacts().join("runs").join(&ids[0].0);
-    assert_eq!(store.run_attachment(&ids[0], "sweep.json").unwrap(), None);
+    assert_eq!(store.runs().attachment(&ids[0], "sweep.json").unwrap(), None);
     fs::write(folder.join("sweep.json"), "{}").unwrap();
     append(&folder.join("spec.yaml"), "# changed");
-    for error in [store.run_attachment(&ids[0], "sweep.json").unwrap_err(), store.run_spec(&ids[0]).unwrap_err()] {
+    for error in [store.runs().attachment(&ids[0], "sweep.json").unwrap_err(), store.runs().spec(&ids[0]).unwrap_err()]
+    {
         assert!(matches!(error, StoreError::RunDamaged { .. }), "{error}");
     }
     flip_bit(&folder.join("events.jsonl"), 400);
-    let error = store.run_events(&ids[0]).unwrap_err();
+    let error = store.runs().events(&ids[0]).unwrap_err();
     let expect = format!("run {} cannot be believed: `events.jsonl` was changed after the run ended", ids[0]);
     assert_eq!(error.to_string(), expect);
-    assert_eq!(store.run_events(&ids[1]).unwrap().len(), 2);
+    assert_eq!(store.runs().events(&ids[1]).unwrap().len(), 2);
 }
 
 #[test]
@@ -191,7 +192,7 @@ fn runs_are_in_the_order_in_which_they_began_whatever_the_clock_says() {
     let old = store.artifacts().join("runs/20000101T000000Z-0000");
     fs::create_dir_all(&old).unwrap();
     fs::write(old.join("run.json"), r#"{"spec":"old","started_ms":9000000000000,"host":"h","pid":1}"#).unwrap();
-    let begin = |at_ms: u64| drop(store.start_run(at_ms, "demo").unwrap());
+    let begin = |at_ms: u64| drop(store.runs().start(at_ms, "demo").unwrap());
     begin(5_000_000);
     begin(1_000);
     // The counter is lost, damaged, or of before the last run.
@@ -204,7 +205,7 @@ fn runs_are_in_the_order_in_which_they_began_whatever_the_clock_says() {
     fs::write(&counter, before).unwrap();
     fs::File::open(&counter).unwrap().set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
     begin(700);
-    let times: Vec<_> = store.runs().unwrap().iter().map(|run| run.started_ms).collect();
+    let times: Vec<_> = store.runs().list().unwrap().iter().map(|run| run.started_ms).collect();
     assert_eq!(times, [9_000_000_000_000, 5_000_000, 1_000, 900, 800, 700]);
 }
 
@@ -215,11 +216,12 @@ fn runs_that_begin_at_once_have_different_numbers() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let store = fixture.another_handle();
-                (0..20).for_each(|_| drop(store.start_run(0, "demo").unwrap()));
+                (0..20).for_each(|_| drop(store.runs().start(0, "demo").unwrap()));
             });
         }
     });
-    let numbers: std::collections::BTreeSet<_> = fixture.store.runs().unwrap().iter().map(|run| run.number).collect();
+    let numbers: std::collections::BTreeSet<_> =
+        fixture.store.runs().list().unwrap().iter().map(|run| run.number).collect();
     assert_eq!(numbers, (1..=80).collect());
 }
 
@@ -230,15 +232,15 @@ fn the_seal_is_the_end_of_a_run() {
     let seal = fixture.store.artifacts().join("runs").join(&ids[2].0).join("seal.json");
     fs::remove_file(seal).unwrap();
     assert_eq!(states(&fixture.store), [RunState::Done, RunState::Done, RunState::Died]);
-    assert_eq!(fixture.store.run_events(&ids[2]).unwrap().len(), 2, "what is there can be read");
+    assert_eq!(fixture.store.runs().events(&ids[2]).unwrap().len(), 2, "what is there can be read");
 }
 
 #[test]
 fn a_run_whose_process_died_at_once_is_listed() {
     let fixture = Fixture::new();
-    drop(fixture.store.start_run(0, "demo").unwrap());
+    drop(fixture.store.runs().start(0, "demo").unwrap());
     fs::create_dir(fixture.store.artifacts().join("runs/stranger")).unwrap();
-    let runs = fixture.store.runs().unwrap();
+    let runs = fixture.store.runs().list().unwrap();
     assert_eq!(runs.len(), 1);
     assert_eq!((runs[0].state, runs[0].spec.as_str()), (RunState::Died, "demo"));
 }
@@ -246,22 +248,23 @@ fn a_run_whose_process_died_at_once_is_listed() {
 #[test]
 fn a_run_that_has_lost_its_events_is_listed_and_stops_no_collection() {
     let fixture = Fixture::new();
-    let run = fixture.store.start_run(0, "demo").unwrap();
-    fixture.store.pin_run(run.id(), true).unwrap();
+    let run = fixture.store.runs().start(0, "demo").unwrap();
+    fixture.store.pin_run(run.id()).unwrap();
     fs::remove_file(run.folder().join("events.jsonl")).unwrap();
-    assert_eq!(fixture.store.runs().unwrap()[0].state, RunState::Died);
-    assert_eq!(fixture.store.run_events(run.id()).unwrap(), []);
+    assert_eq!(fixture.store.runs().list().unwrap()[0].state, RunState::Died);
+    assert_eq!(fixture.store.runs().events(run.id()).unwrap(), []);
     fixture.store.collect(&CollectOptions::default()).unwrap();
-    assert!(fixture.store.run_events(&RunId("another".into())).is_err());
+    assert!(fixture.store.runs().events(&RunId("another".into())).is_err());
 }
 
 #[test]
 fn what_lies_in_the_place_of_the_events_of_one_run_hides_no_other_run() {
     let fixture = Fixture::new();
-    let [damaged, mut whole] = ["damaged", "whole"].map(|name| fixture.store.start_run(0, name).unwrap());
+    let [damaged, mut whole] = ["damaged", "whole"].map(|name| fixture.store.runs().start(0, name).unwrap());
     whole.append_event(&finished(Outcome::Done, 1)).unwrap();
     let events = damaged.folder().join("events.jsonl");
-    let states = || fixture.store.runs().unwrap().iter().map(|run| (run.spec.clone(), run.state)).collect::<Vec<_>>();
+    let states =
+        || fixture.store.runs().list().unwrap().iter().map(|run| (run.spec.clone(), run.state)).collect::<Vec<_>>();
     let expect = states();
     fs::remove_file(&events).unwrap();
     std::os::unix::fs::symlink("/dev/zero", &events).unwrap();

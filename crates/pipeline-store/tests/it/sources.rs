@@ -23,7 +23,7 @@ fn the_digest_follows_every_edit_however_quick() {
         // The same length and most often the same tick of the file system's clock.
         let content = format!("{edit_idx:04}");
         fs::write(&path, &content).unwrap();
-        assert_eq!(fixture.store.source_digest(&path).unwrap(), Digest::of(content.as_bytes()));
+        assert_eq!(fixture.store.sources().digest(&path).unwrap(), Digest::of(content.as_bytes()));
     }
 }
 
@@ -32,13 +32,13 @@ fn touching_moving_or_another_process_changes_nothing() {
     let fixture = Fixture::new();
     let path = fixture.folder.path().join("data.tsv");
     fs::write(&path, "rows").unwrap();
-    let digest = fixture.store.source_digest(&path).unwrap();
-    fixture.store.flush_sources().unwrap();
+    let digest = fixture.store.sources().digest(&path).unwrap();
+    fixture.store.sources().flush().unwrap();
     fs::File::open(&path).unwrap().set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap();
-    assert_eq!(fixture.another_handle().source_digest(&path).unwrap(), digest);
+    assert_eq!(fixture.another_handle().sources().digest(&path).unwrap(), digest);
     let moved = fixture.folder.path().join("moved.tsv");
     fs::rename(&path, &moved).unwrap();
-    assert_eq!(fixture.another_handle().source_digest(&moved).unwrap(), digest);
+    assert_eq!(fixture.another_handle().sources().digest(&moved).unwrap(), digest);
 }
 
 #[test]
@@ -48,13 +48,13 @@ fn a_folder_has_the_digest_of_its_files_and_no_file_has_it() {
     fs::create_dir_all(folder.join("inner")).unwrap();
     fs::write(folder.join("config.json"), "{}").unwrap();
     fs::write(folder.join("inner/.hidden"), "h").unwrap();
-    let digest = fixture.store.source_digest(&folder).unwrap();
+    let digest = fixture.store.sources().digest(&folder).unwrap();
     fs::write(folder.join("inner/.hidden"), "H").unwrap();
-    assert_ne!(fixture.store.source_digest(&folder).unwrap(), digest);
+    assert_ne!(fixture.store.sources().digest(&folder).unwrap(), digest);
     fs::write(folder.join("inner/.hidden"), "h").unwrap();
-    assert_eq!(fixture.store.source_digest(&folder).unwrap(), digest);
+    assert_eq!(fixture.store.sources().digest(&folder).unwrap(), digest);
     fs::rename(folder.join("config.json"), folder.join("konfig.json")).unwrap();
-    assert_ne!(fixture.store.source_digest(&folder).unwrap(), digest);
+    assert_ne!(fixture.store.sources().digest(&folder).unwrap(), digest);
 }
 
 /// A folder that is a source, and its digest whatever is done to it.
@@ -84,7 +84,7 @@ impl Folder {
     }
 
     fn digest(&self) -> Digest {
-        self.fixture.store.source_digest(&self.path).unwrap()
+        self.fixture.store.sources().digest(&self.path).unwrap()
     }
 
     /// Whether `edit` changes the digest.
@@ -168,22 +168,22 @@ fn caches_version_control_and_what_an_ignore_file_names_are_no_sources() {
 
     // What the spec names itself is never ignored.
     let store = &folder.fixture.store;
-    assert_eq!(store.source_digest(&folder.path.join(".train.py.swp")).unwrap(), Digest::of(b"noise"));
+    assert_eq!(store.sources().digest(&folder.path.join(".train.py.swp")).unwrap(), Digest::of(b"noise"));
     let cache = folder.path.join("__pycache__");
-    let before = store.source_digest(&cache).unwrap();
+    let before = store.sources().digest(&cache).unwrap();
     fs::write(cache.join("new"), "").unwrap();
-    assert_ne!(store.source_digest(&cache).unwrap(), before);
+    assert_ne!(store.sources().digest(&cache).unwrap(), before);
 }
 
 #[test]
 fn a_store_inside_a_source_is_no_part_of_it() {
     let folder = Folder::with(&[("rows.tsv", "rows")]);
     let store = Store::open(&folder.path.join("artifacts")).unwrap();
-    let before = store.source_digest(&folder.path).unwrap();
+    let before = store.sources().digest(&folder.path).unwrap();
     put(&store, &[("out.txt", b"bytes")]);
-    drop(store.start_run(0, "demo").unwrap());
-    store.flush_sources().unwrap();
-    assert_eq!(store.source_digest(&folder.path).unwrap(), before);
+    drop(store.runs().start(0, "demo").unwrap());
+    store.sources().flush().unwrap();
+    assert_eq!(store.sources().digest(&folder.path).unwrap(), before);
     // Nor for a handle on another store.
     assert_eq!(folder.digest(), before);
     assert!(folder.notices(|folder| folder.write("artifacts/README.md", "not the store's")));
@@ -206,12 +206,12 @@ fn names_that_are_no_text_and_what_is_no_file_stop_nothing() {
 #[test]
 fn what_is_missing_or_special_is_named() {
     let fixture = Fixture::new();
-    let error = fixture.store.source_digest(&fixture.folder.path().join("none.tsv")).unwrap_err();
+    let error = fixture.store.sources().digest(&fixture.folder.path().join("none.tsv")).unwrap_err();
     assert!(error.to_string().ends_with("/none.tsv`"), "{error}");
     assert!(error.is_not_found());
     let socket = fixture.folder.path().join("socket");
     let _listener = UnixListener::bind(&socket).unwrap();
-    let error = fixture.store.source_digest(&socket).unwrap_err();
+    let error = fixture.store.sources().digest(&socket).unwrap_err();
     assert!(matches!(&error, StoreError::NotAFile { path } if path.ends_with("socket")), "{error}");
 }
 
@@ -221,12 +221,12 @@ fn a_file_that_somebody_has_open_for_writing_is_read_each_time() {
     let path = fixture.folder.path().join("mapped.bin");
     fs::write(&path, "before").unwrap();
     let writer = fs::File::options().write(true).open(&path).unwrap();
-    assert_eq!(fixture.store.source_digest(&path).unwrap(), Digest::of(b"before"));
-    fixture.store.flush_sources().unwrap();
+    assert_eq!(fixture.store.sources().digest(&path).unwrap(), Digest::of(b"before"));
+    fixture.store.sources().flush().unwrap();
     assert!(!fixture.store.artifacts().join("store-v1/sources/memo-v1").exists(), "nothing is remembered of it");
     drop(writer);
-    assert_eq!(fixture.store.source_digest(&path).unwrap(), Digest::of(b"before"));
-    fixture.store.flush_sources().unwrap();
+    assert_eq!(fixture.store.sources().digest(&path).unwrap(), Digest::of(b"before"));
+    fixture.store.sources().flush().unwrap();
     assert!(fixture.store.artifacts().join("store-v1/sources/memo-v1").exists());
 }
 
@@ -238,24 +238,24 @@ fn a_change_while_a_stage_reads_is_noticed() {
     fs::create_dir(&folder).unwrap();
     fs::write(&path, "rows").unwrap();
     let (digest, folder_digest) =
-        (fixture.store.source_digest(&path).unwrap(), fixture.store.source_digest(&folder).unwrap());
-    assert!(fixture.store.source_unchanged(&path, &digest).unwrap());
-    assert!(fixture.store.source_unchanged(&folder, &folder_digest).unwrap());
+        (fixture.store.sources().digest(&path).unwrap(), fixture.store.sources().digest(&folder).unwrap());
+    assert!(fixture.store.sources().is_unchanged(&path, &digest).unwrap());
+    assert!(fixture.store.sources().is_unchanged(&folder, &folder_digest).unwrap());
 
     fs::write(&path, "ROWS").unwrap();
-    assert!(!fixture.store.source_unchanged(&path, &digest).unwrap());
-    assert!(!fixture.store.source_unchanged(&folder, &folder_digest).unwrap());
-    let digest = fixture.store.source_digest(&path).unwrap();
+    assert!(!fixture.store.sources().is_unchanged(&path, &digest).unwrap());
+    assert!(!fixture.store.sources().is_unchanged(&folder, &folder_digest).unwrap());
+    let digest = fixture.store.sources().digest(&path).unwrap();
     fs::write(folder.join("new.tsv"), "").unwrap();
-    assert!(fixture.store.source_unchanged(&path, &digest).unwrap());
-    assert!(!fixture.store.source_unchanged(&folder, &folder_digest).unwrap());
+    assert!(fixture.store.sources().is_unchanged(&path, &digest).unwrap());
+    assert!(!fixture.store.sources().is_unchanged(&folder, &folder_digest).unwrap());
 
     // Only content counts.
     fs::File::open(&path).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap();
     fs::hard_link(&path, fixture.folder.path().join("backup")).unwrap();
-    assert!(fixture.store.source_unchanged(&path, &digest).unwrap());
+    assert!(fixture.store.sources().is_unchanged(&path, &digest).unwrap());
     fs::remove_file(&path).unwrap();
-    assert!(!fixture.store.source_unchanged(&path, &digest).unwrap());
+    assert!(!fixture.store.sources().is_unchanged(&path, &digest).unwrap());
 }
 
 #[test]
@@ -272,7 +272,7 @@ fn a_file_that_never_rests_is_an_error() {
                 file.write_all_at(b"x", 7).unwrap();
             }
         });
-        let outcome = fixture.store.source_digest(&path);
+        let outcome = fixture.store.sources().digest(&path);
         is_done.store(true, Ordering::Relaxed);
         outcome
     });

@@ -8,8 +8,8 @@ fn damage_is_reported_with_its_stage_and_repaired_on_demand() {
     let store = &fixture.store;
     let tree = put(store, &[("a", b"alpha"), ("b", b"beta")]);
     let (intact, damaged) = (record("train", 0, &tree), record("train", 1, &tree));
-    store.put_record(&intact).unwrap();
-    store.put_record(&damaged).unwrap();
+    store.records().put(&intact).unwrap();
+    store.records().put(&damaged).unwrap();
     assert!(store.verify(false).unwrap().is_clean());
 
     flip_bit(&fixture.object(&tree.files["a"]), 2);
@@ -36,12 +36,12 @@ fn the_figures_add_up() {
     let old = record("train", 1, &put(store, &[("a", b"123")]));
     let dropped = record("decode", 0, &put(store, &[("pixels", b"1234567890")]));
     for record in [&kept, &old, &dropped] {
-        store.put_record(record).unwrap();
+        store.records().put(record).unwrap();
     }
     put(store, &[("orphan", b"x")]);
     let spec = fixture.folder.path().join("a.yaml");
-    store.put_last(&spec, &last_of(&spec, &[&kept, &dropped])).unwrap();
-    store.drop_tree(&dropped.tree, &nothing_kept).unwrap();
+    store.specs().put_last(&spec, &last_of(&spec, &[&kept, &dropped])).unwrap();
+    store.cas().drop_tree(&dropped.tree, &nothing_kept).unwrap();
 
     let stats = store.stats().unwrap();
     assert_eq!((stats.n_objects, stats.bytes, stats.rooted_bytes, stats.n_records), (3, 9, 5, 3));

@@ -56,10 +56,10 @@ impl Measurements {
     /// When the store cannot be read.
     pub fn with_ranks(&self, stage: &StageId, store: &Store) -> Result<Result<Measured, String>, Failure> {
         let mut measured = self.current[stage].clone();
-        let Some(record) = store.record(&self.keys[stage])? else {
+        let Some(record) = store.records().get(&self.keys[stage])? else {
             return Ok(Err("unmeasured: its record is gone".to_owned()));
         };
-        let open = match store.open_tree(&record.tree) {
+        let open = match store.cas().open(&record.tree) {
             Ok(open) => open,
             Err(error) => {
                 return Ok(Err(format!("unmeasured: the results are not there: {}", chain(&error).join(": "))));

@@ -36,7 +36,7 @@ const MAX_CHOICES: usize = 4;
 /// When there is no store, no such run or evaluation, or the store cannot be read.
 pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let store = Store::open(&locate::artifacts_without_spec(args.store.artifacts.as_deref())?)?;
-    let runs = store.runs()?;
+    let runs = store.runs().list()?;
     let earlier = PastRun::find(&store, &runs, &args.earlier)?;
     let later = PastRun::find(&store, &runs, &args.later)?;
     for run in [&earlier, &later] {

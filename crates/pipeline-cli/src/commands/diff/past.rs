@@ -79,6 +79,6 @@ fn choose(name: &str, results: &RunResults) -> Result<StageId, Failure> {
 
 /// The spec that a run has kept; none when this program cannot read it any more.
 fn recorded_spec(store: &Store, run: &RunInfo) -> Result<Option<PipelineSpec>, Failure> {
-    let yaml = store.run_spec(&run.id)?;
+    let yaml = store.runs().spec(&run.id)?;
     Ok(yaml.and_then(|yaml| pipeline_spec::parse(&yaml, "spec.yaml".as_ref()).ok()))
 }

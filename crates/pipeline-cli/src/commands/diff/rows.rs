@@ -25,7 +25,7 @@ pub fn read(store: &Store, run: &PastRun, id: &StageId, of: ResultsOf) -> Result
     let name = run.results.name();
     let gone = |why: &str| Ok(Err(format!("the results of `{id}` in run {name} {why}; {}", back())));
     let Some(tree) = run.results.stages[id].tree() else { return gone("are not remembered any more") };
-    let open = match store.open_tree(tree) {
+    let open = match store.cas().open(tree) {
         Ok(open) => open,
         Err(error) => return gone(&format!("were collected or lost ({})", chain(&error).join(": "))),
     };

@@ -91,7 +91,7 @@ fn write(args: &ReportArgs, subject: &Subject, html: &str, terminal: &Terminal) 
                 Some(point) => format!("report-{}.html", point.point),
                 None => "report.html".to_owned(),
             };
-            let written = subject.store.write_report(&subject.run.run.id, &name, html);
+            let written = subject.store.runs().write_page(&subject.run.run.id, &name, html);
             written.map_err(|error| Failure::from(error).with_help("`-o FILE` writes the report elsewhere"))
         }
         Some(file) => {

@@ -48,15 +48,15 @@ impl PastRun {
     /// When the store cannot be read.
     pub fn read(store: &Store, results: &RunResults) -> Result<Self, Failure> {
         let run = &results.run;
-        let events = store.run_events(&run.id)?;
-        let yaml = store.run_spec(&run.id)?;
+        let events = store.runs().events(&run.id)?;
+        let yaml = store.runs().spec(&run.id)?;
         let spec = yaml.as_ref().and_then(|yaml| pipeline_spec::parse(yaml, "spec.yaml".as_ref()).ok());
         let mut fold = Fold::default();
         events.into_iter().for_each(|record| fold.on_event(record));
         let mut stages = Vec::new();
         for (id, mut stage) in fold.ids.into_iter().zip(fold.stages) {
             let Some(own) = results.name_in_spec(&id) else { continue };
-            stage.record = fold.keys.get(&id).map(|key| store.record(key)).transpose()?.flatten();
+            stage.record = fold.keys.get(&id).map(|key| store.records().get(key)).transpose()?.flatten();
             stage.describe(&own, spec.as_ref().and_then(|spec| spec.stage(&own)));
             stages.push(stage);
         }
@@ -100,7 +100,8 @@ impl PastRun {
         let record = stage.record.as_ref().filter(|record| record.tree.digest() == artifact);
         let record = record.ok_or_else(|| format!("the store remembers `{}` no more", stage.facts.name))?;
         store
-            .open_tree(&record.tree)
+            .cas()
+            .open(&record.tree)
             .map_err(|error| format!("the files of `{}` are gone ({})", stage.facts.name, because(&error)))
     }
 }

@@ -34,7 +34,9 @@ impl Subject {
     pub fn guard(&self) -> Option<Guard> {
         let spec = match &self.spec {
             Some(file) => pipeline_spec::load(file, &[]).ok()?,
-            None => pipeline_spec::parse(&self.store.run_spec(&self.run.run.id).ok()??, Path::new("spec.yaml")).ok()?,
+            None => {
+                pipeline_spec::parse(&self.store.runs().spec(&self.run.run.id).ok()??, Path::new("spec.yaml")).ok()?
+            }
         };
         let (stages, _) = opened::build_stages(&spec, Environment::new(std::env::vars_os()), &opened::guards()).ok()?;
         let graph = opened::connect(&spec, stages).ok()?;
@@ -52,7 +54,7 @@ pub fn find(args: &ReportArgs) -> Result<Subject, Failure> {
         Err(no_spec) => {
             let artifacts = args.store.artifacts.as_deref();
             let store = Store::open(&locate::artifacts_without_spec(artifacts)?)?;
-            let runs = store.runs()?;
+            let runs = store.runs().list()?;
             let run = RunResults::find(&store, &runs, &args.subject)
                 .map_err(|no_run| if looks_like_a_path(&args.subject) { no_spec } else { no_run })?;
             subject(args, &store, &runs, run, None)
@@ -67,7 +69,7 @@ fn looks_like_a_path(subject: &str) -> bool {
 fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
     let spec = pipeline_spec::spec_path(spec)?;
     let store = Store::open(&locate::artifacts(args.store.artifacts.as_deref(), &spec))?;
-    let runs = store.runs()?;
+    let runs = store.runs().list()?;
     let Some(run) = last_run(&store, &runs, &spec) else {
         let message = format!("`{}` has not run in the store `{}`", spec.display(), store.artifacts().display());
         let command = if has_sweep(&spec) { "sweep" } else { "run" };
@@ -82,7 +84,7 @@ fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
 /// The last sweep of a spec that has one, else its last run; a sweep by `--axis` alone where it never ran otherwise.
 fn last_run(store: &Store, runs: &[RunInfo], spec: &Path) -> Option<RunInfo> {
     let last = |path: &Path| {
-        let last = store.last(path)?;
+        let last = store.specs().last(path)?;
         runs.iter().find(|run| run.id == last.run).cloned()
     };
     let (swept, ran) = (last(&sweep::remembered_as(spec)), last(spec));

@@ -61,7 +61,7 @@ fn from_source(
     let unknown = || format!("`{}` names no file of images", decoded.facts.name);
     let then = decoded.record.as_ref().and_then(|record| record.manifest.get("source.path")).ok_or_else(unknown)?;
     let path = pipeline_stages::image_source(stage).ok_or_else(unknown)?;
-    let now = subject.store.source_digest(&path).map_err(|error| because(&error))?;
+    let now = subject.store.sources().digest(&path).map_err(|error| because(&error))?;
     if now.hex() != then {
         return Err(format!("`{}` has changed since", path.display()));
     }

@@ -57,10 +57,10 @@ fn spec_or_run(args: &SpecArgs) -> Result<(SpecArgs, Option<RunId>), Failure> {
     let name = args.spec.to_string_lossy();
     let Ok(artifacts) = locate::artifacts_without_spec(args.store.artifacts.as_deref()) else { return Err(not_found) };
     let store = Store::open(&artifacts)?;
-    let runs = store.runs()?;
+    let runs = store.runs().list()?;
     match replay::find(&runs, &name) {
         // What was changed since the run ended is not served.
-        Ok(run) if store.run_spec(&run.id)?.is_none() => Err(not_found),
+        Ok(run) if store.runs().spec(&run.id)?.is_none() => Err(not_found),
         Ok(run) => Ok((args.with(recorded_spec(&artifacts, &run.id.0), Some(artifacts)), Some(run.id.clone()))),
         Err(_) => Err(not_found),
     }

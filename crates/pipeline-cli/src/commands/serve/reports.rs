@@ -47,7 +47,7 @@ impl Reports {
         let is_sweep = |run: &RunId| matches!(SweepRecord::of_run(&opened.store, run), Ok(Some(_)));
         let swept = match (&named, &spec) {
             (Some(run), _) => Some(run.clone()),
-            (None, Some(spec)) => opened.store.last(&sweep::remembered_as(spec)).map(|last| last.run),
+            (None, Some(spec)) => opened.store.specs().last(&sweep::remembered_as(spec)).map(|last| last.run),
             (None, None) => None,
         };
         Self {
@@ -85,7 +85,7 @@ impl Reports {
     /// The page about the sweep.
     pub fn sweep(&self) -> Response {
         self.sweep.or_made(|| {
-            let runs = self.store.runs()?;
+            let runs = self.store.runs().list()?;
             let run = runs.into_iter().find(|run| Some(&run.id) == self.swept.as_ref());
             let record = run.as_ref().map(|run| SweepRecord::of_run(&self.store, &run.id)).transpose()?.flatten();
             match run.zip(record) {
@@ -102,7 +102,7 @@ impl Reports {
 
     /// The run, or the point of a sweep, that has the result of this key: the named run, else the newest.
     fn run_with(&self, key: &Key) -> Result<Option<RunResults>, Failure> {
-        let mut runs = self.store.runs()?;
+        let mut runs = self.store.runs().list()?;
         runs.retain(|run| run.state != RunState::Damaged);
         runs.sort_by_key(|run| Some(&run.id) == self.named.as_ref());
         for run in runs.into_iter().rev().take(MAX_RUNS) {
@@ -128,7 +128,7 @@ impl Reports {
 
 /// The stage of a run that had this key, by its name in the run's events.
 fn stage_with(store: &Store, run: &RunId, key: &Key) -> Result<Option<StageId>, StoreError> {
-    let events = store.run_events(run)?;
+    let events = store.runs().events(run)?;
     Ok(events.into_iter().find_map(|record| match record.event {
         Event::StageReused { stage, key: own, .. } | Event::StageFinished { stage, key: own, .. } if own == *key => {
             Some(stage)

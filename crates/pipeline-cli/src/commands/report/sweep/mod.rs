@@ -45,7 +45,7 @@ struct Sweep<'a> {
 pub fn report(subject: &Subject, record: &SweepRecord) -> Result<SweepReport, Failure> {
     let run = PastRun::read(&subject.store, &subject.run)?;
     let mut tally = Tally::default();
-    subject.store.run_events(&subject.run.run.id)?.iter().for_each(|event| tally.add(&event.event));
+    subject.store.runs().events(&subject.run.run.id)?.iter().for_each(|event| tally.add(&event.event));
     let results = &Results::of(record, &tally);
     let evaluation = sweep::compared(record, &results.points);
     let found = match evaluation {

@@ -2,20 +2,22 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
-use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use pipeline_core::Key;
 use serde::{Deserialize, Serialize};
 
+use super::Workspace;
+use crate::clock::milliseconds;
 use crate::error::At;
 use crate::ownership::{Claim, OwnedFile, claim, is_held};
-use crate::{Store, StoreError, host_name};
+use crate::{StoreError, host_name};
 
 /// How often a held lock is read while its new owner writes its name into it.
 const MAX_READS: usize = 100;
 
-/// The answer to [`Store::lock`].
+/// The answer to [`Workspace::lock`].
 #[derive(Debug)]
 pub enum LockOutcome {
     /// The caller computes the key.
@@ -46,19 +48,19 @@ pub struct Owner {
 
 impl KeyLock {
     /// False on a file system without locks.
-    pub(crate) fn is_exclusive(&self) -> bool {
+    pub(super) fn is_exclusive(&self) -> bool {
         self.owned.is_some()
     }
 }
 
-/// True unless whoever made the lock file at `path` is certainly dead.
-pub(crate) fn may_be_held(path: &Path) -> bool {
+/// True unless the process that made the lock file at `path` is certainly dead.
+pub(super) fn may_be_held(path: &Path) -> bool {
     let Ok(mut file) = File::open(path) else { return false };
     // Some network file systems lock within one machine only.
     is_held(&file) || read_owner(&mut file).host != host_name()
 }
 
-impl Store {
+impl Workspace {
     /// Asks for the right to compute `key` for the stage named `owner`. Never waits: who is refused asks again.
     ///
     /// The lock of a dead process is free at once.
@@ -66,7 +68,7 @@ impl Store {
     /// # Errors
     /// When the store cannot be written, so that the result could not be committed either.
     pub fn lock(&self, key: &Key, owner: &str) -> Result<LockOutcome, StoreError> {
-        let path = self.layout().lock(key);
+        let path = self.lock_file(key);
         match claim(&path).at("lock", &path)? {
             Claim::Owned(mut owned) => {
                 write_owner(&mut owned.file, owner).at("write", &path)?;
@@ -76,15 +78,18 @@ impl Store {
             Claim::Unknown => Ok(LockOutcome::Acquired(KeyLock { owned: None })),
         }
     }
+
+    pub(super) fn lock_file(&self, key: &Key) -> PathBuf {
+        self.locks.join(key.0.hex())
+    }
 }
 
 fn write_owner(file: &mut File, stage: &str) -> io::Result<()> {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let owner = Owner {
         pid: std::process::id(),
         host: host_name().to_owned(),
         stage: stage.to_owned(),
-        since_ms: u64::try_from(since.as_millis()).expect("the clock is before the year 500,000,000"),
+        since_ms: milliseconds(SystemTime::now()),
     };
     // A dead owner may have left its name. Not for an empty file: ext4 syncs one that was cut when it is closed.
     if file.metadata()?.len() > 0 {

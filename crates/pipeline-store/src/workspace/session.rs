@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use crate::cas::listing::remove_folder;
 use crate::durable::list_folder;
 use crate::error::At;
+use crate::folders::remove_folder;
 use crate::ownership::{Claim, OwnedFile, claim};
-use crate::{Store, StoreError, host_name};
+use crate::{StoreError, host_name};
 
 const LOCK_EXTENSION: &str = "lock";
 
@@ -87,6 +87,10 @@ pub struct Scratch {
 }
 
 impl Scratch {
+    pub(super) fn new(folder: PathBuf, session: Arc<Session>) -> Self {
+        Self { folder, _session: session }
+    }
+
     /// Where it is.
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -96,21 +100,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         let _ = remove_folder(&self.folder);
-    }
-}
-
-impl Store {
-    /// Makes an empty folder on the store's file system.
-    ///
-    /// If the process is killed, the next one that writes into the store removes the folder.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub fn scratch(&self) -> Result<Scratch, StoreError> {
-        let session = self.session()?;
-        let folder = session.new_path();
-        fs::create_dir(&folder).at("create", &folder)?;
-        Ok(Scratch { folder, _session: session })
     }
 }
 

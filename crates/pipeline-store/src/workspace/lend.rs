@@ -1,7 +1,7 @@
 //! Inputs laid out for one stage alone: what a program puts into the folders of its inputs, no other stage sees.
 //!
 //! The files are links to those of the artifact, so that writing into one changes the artifact: that is found by
-//! [`OpenTree::altered`].
+//! [`Cas::altered`](crate::Cas::altered).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use pipeline_core::{InputArtifact, Key};
 use rayon::prelude::*;
 
-use crate::cas::links::{folders_of, make_inner, make_link};
-use crate::cas::listing::remove_folder;
+use super::Workspace;
+use super::locks::{KeyLock, may_be_held};
+use crate::StoreError;
 use crate::durable::list_folder;
 use crate::error::At;
-use crate::layout::Layout;
-use crate::locks::{KeyLock, may_be_held};
-use crate::{OpenTree, Store, StoreError};
+use crate::folders::{folders_of, make_inner, make_link, remove_folder};
 
 /// The inputs of one stage, by slot, in folders of its own; removed when dropped.
 #[derive(Debug)]
@@ -41,7 +40,7 @@ impl Drop for Lent {
     }
 }
 
-impl Store {
+impl Workspace {
     /// Lays out the inputs of the stage that computes the key of `lock` for it alone, in folders that depend on the key
     /// only: a program may write their names into its outputs.
     ///
@@ -49,13 +48,12 @@ impl Store {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn lend(&self, key: &Key, lock: &KeyLock, open: &BTreeMap<String, OpenTree>) -> Result<Lent, StoreError> {
-        let shared = open.iter().map(|(slot, open)| (slot.clone(), open.artifact().clone()));
-        let mut lent = Lent { inputs: shared.collect(), folder: None };
-        if open.is_empty() || !lock.is_exclusive() {
+    pub fn lend(&self, key: &Key, lock: &KeyLock, inputs: BTreeMap<String, InputArtifact>) -> Result<Lent, StoreError> {
+        let mut lent = Lent { inputs, folder: None };
+        if lent.inputs.is_empty() || !lock.is_exclusive() {
             return Ok(lent);
         }
-        let folder = self.layout().lent_to(key);
+        let folder = self.lent_to(key);
         if folder.exists() {
             remove_folder(&folder).at("remove", &folder)?;
         }
@@ -68,6 +66,21 @@ impl Store {
             }
         }
         Ok(lent)
+    }
+
+    fn lent_to(&self, key: &Key) -> PathBuf {
+        self.lent.join(key.0.hex())
+    }
+
+    /// Removes the folders that killed processes have left.
+    pub(super) fn sweep_lent(&self) -> Result<(), StoreError> {
+        for entry in list_folder(&self.lent)? {
+            let Ok(digest) = entry.file_name().to_string_lossy().parse() else { continue };
+            if !may_be_held(&self.lock_file(&Key(digest))) {
+                let _ = remove_folder(&entry.path());
+            }
+        }
+        Ok(())
     }
 }
 
@@ -82,17 +95,6 @@ fn link_all(artifact: &InputArtifact, own: &Path) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-/// Removes the folders that killed processes have left.
-pub(crate) fn sweep(layout: &Layout) -> Result<(), StoreError> {
-    for entry in list_folder(&layout.lent())? {
-        let Ok(digest) = entry.file_name().to_string_lossy().parse() else { continue };
-        if !may_be_held(&layout.lock(&Key(digest))) {
-            let _ = remove_folder(&entry.path());
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use pipeline_core::Digest;
@@ -103,13 +105,13 @@ mod tests {
     #[test]
     fn folders_left_by_a_killed_process_go_and_those_in_use_stay() {
         let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(&folder.path().join("artifacts")).unwrap();
+        let workspace = Workspace::new(folder.path());
         let [used, left] = [b"used", b"left"].map(|name| Key(Digest::of(name)));
         for key in [&used, &left] {
-            fs::create_dir_all(store.layout().lent_to(key).join("0")).unwrap();
+            fs::create_dir_all(workspace.lent_to(key).join("0")).unwrap();
         }
-        let LockOutcome::Acquired(_lock) = store.lock(&used, "a").unwrap() else { panic!("the key is free") };
-        sweep(store.layout()).unwrap();
-        assert_eq!([&used, &left].map(|key| store.layout().lent_to(key).exists()), [true, false]);
+        let LockOutcome::Acquired(_lock) = workspace.lock(&used, "a").unwrap() else { panic!("the key is free") };
+        workspace.sweep_lent().unwrap();
+        assert_eq!([&used, &left].map(|key| workspace.lent_to(key).exists()), [true, false]);
     }
 }

@@ -1,0 +1,89 @@
+//! Whether a spec still holds what it had last: its file may be gone, or on a disk that is not there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::holders::{Held, Hold, Holder};
+use crate::host_name;
+use crate::specs::{Last, LastEntry, device_of};
+
+/// How long what a spec had is held that cannot be seen from here: of another machine, or on a disk that is not there.
+const UNSEEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Whether what a spec had last is held.
+#[derive(Debug)]
+pub(super) enum SpecHold {
+    Held(Hold),
+    /// The spec that is gone.
+    Released(PathBuf),
+}
+
+/// Whether the file of a spec is where it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Presence {
+    There,
+    /// It was removed or renamed, for certain.
+    Gone,
+    /// Another machine has it, or the disk that it is on is not there.
+    Unseen,
+}
+
+impl LastEntry {
+    /// Whether it holds anything. What a spec had that is certainly gone is held for `keep_missing`.
+    pub(super) fn hold(&self, keep_missing: Option<Duration>) -> SpecHold {
+        let presence = self.last.as_ref().map_or(Presence::Unseen, Last::presence);
+        let life = match presence {
+            Presence::There => None,
+            Presence::Gone => Some(keep_missing.unwrap_or(Duration::ZERO)),
+            Presence::Unseen => Some(keep_missing.unwrap_or(UNSEEN_LIFE)),
+        };
+        // A time in the future is no age: then it is held.
+        let is_over = life.is_some_and(|life| self.used.elapsed().is_ok_and(|age| age >= life));
+        match &self.last {
+            Some(last) if is_over => SpecHold::Released(last.spec.clone()),
+            None if is_over => SpecHold::Released(self.path.clone()),
+            Some(last) => SpecHold::Held(Hold { holder: Holder::Spec { spec: last.spec.clone() }, what: last.held() }),
+            None => SpecHold::Held(Hold {
+                holder: Holder::Unreadable { path: self.path.clone() },
+                what: Held::RecordedBefore(self.used),
+            }),
+        }
+    }
+}
+
+impl Last {
+    /// The artifacts that it holds, and all keys.
+    fn held(&self) -> Held {
+        let known = self.stages.values().map(|stage| stage.key).collect();
+        let kept = self.stages.values().filter(|stage| !stage.dropped);
+        Held::Keys { bytes: kept.map(|stage| stage.key).collect(), known }
+    }
+
+    fn presence(&self) -> Presence {
+        // A name that is no UTF-8 was written in another spelling and cannot be looked for.
+        if self.spec.to_string_lossy().contains(char::REPLACEMENT_CHARACTER) {
+            return Presence::Unseen;
+        }
+        match [&self.spec, &without_suffix(&self.spec)].map(fs::metadata) {
+            [Ok(_), _] | [_, Ok(_)] => Presence::There,
+            [Err(error), _]
+                if is_absence(&error) && self.host == host_name() && self.device == device_of(&self.spec) =>
+            {
+                Presence::Gone
+            }
+            _ => Presence::Unseen,
+        }
+    }
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+/// The path without what tells several uses of one spec apart, such as `#sweep`.
+fn without_suffix(spec: &Path) -> PathBuf {
+    let text = spec.to_string_lossy();
+    text.rsplit_once('#').map_or_else(|| spec.to_owned(), |(file, _)| file.into())
+}

@@ -1,0 +1,41 @@
+//! A file beside its place: written whole first, then renamed, and removed if it never gets there.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempPath;
+
+use crate::StoreError;
+use crate::durable::move_into_place;
+use crate::error::At;
+
+/// An empty file that is to become the one at a path.
+#[derive(Debug)]
+pub(super) struct Replacement {
+    file: TempPath,
+    to: PathBuf,
+}
+
+impl Replacement {
+    /// Makes the file in `folder`, with the permissions that any new file or program gets.
+    pub(super) fn of(to: &Path, folder: &Path, executable: bool) -> Result<Self, StoreError> {
+        let mode = if executable { 0o777 } else { 0o666 };
+        let mut names = tempfile::Builder::new();
+        let names = names.prefix(".pipeline-").permissions(std::fs::Permissions::from_mode(mode));
+        let file = names.tempfile_in(folder).at("write", to)?.into_temp_path();
+        Ok(Self { file, to: to.to_owned() })
+    }
+
+    /// Where to write it.
+    pub(super) fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// Puts it in its place.
+    pub(super) fn take_place(self) -> Result<(), StoreError> {
+        move_into_place(&self.file, &self.to)?;
+        // It has its place: nothing is left to remove.
+        let _ = self.file.keep();
+        Ok(())
+    }
+}

@@ -1,0 +1,176 @@
+//! `actions/`: the record of each key, which outlives the bytes that it names.
+//!
+//! `actions/ab/<62 hexadecimal digits>.json` is a sealed [`Record`] under its key. It is believed only if its seal holds
+//! and its manifest has this key.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use pipeline_core::{Device, Key, Manifest, StageReport, Tree};
+use serde::{Deserialize, Serialize};
+
+use crate::StoreError;
+use crate::check::{is_bad_disk, is_no_file};
+use crate::durable::{Durability, read_if_there, remove_file};
+use crate::layout::{fan_out, fanned_out};
+use crate::quarantine::Quarantine;
+use crate::sealed::unseal;
+use crate::workspace::Workspace;
+
+/// The result of a key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The digest of the manifest.
+    pub key: Key,
+    /// Everything that could change the result.
+    pub manifest: Manifest,
+    /// The files of the result.
+    pub tree: Tree,
+    /// The stage's report about its work.
+    pub report: StageReport,
+    /// Wall time of the computation, in seconds.
+    pub seconds: f64,
+    /// Where the result comes from; never hashed.
+    pub provenance: Provenance,
+}
+
+/// Where a result comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// When it was committed, in milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
+    /// The machine.
+    pub host: String,
+    /// The process.
+    pub pid: u32,
+    /// The stage's name in its spec.
+    pub stage: String,
+    /// Where tensors lived.
+    pub device: Device,
+    /// The processor's instruction set, such as `avx512`.
+    pub instruction_set: String,
+    /// The version of the program.
+    pub version: String,
+    /// The key whose result was adopted by `--accept`; none for a result that was computed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adopted_from: Option<Key>,
+}
+
+/// The state of the file where a key's record should lie.
+#[derive(Debug)]
+pub(crate) enum RecordState {
+    Intact(Box<Record>),
+    Damaged,
+    /// It is there, and this user may not read it.
+    Unreadable(StoreError),
+    Absent,
+}
+
+/// All records of a store.
+#[derive(Debug, Default)]
+pub(crate) struct AllRecords {
+    pub(crate) intact: Vec<Record>,
+    /// The paths of those that cannot be believed.
+    pub(crate) damaged: Vec<PathBuf>,
+    /// Why this user cannot read the others.
+    pub(crate) unreadable: Vec<StoreError>,
+}
+
+/// The records of a store.
+#[derive(Debug)]
+pub struct Records {
+    actions: PathBuf,
+    workspace: Arc<Workspace>,
+    quarantine: Arc<Quarantine>,
+}
+
+impl Record {
+    /// When it was committed.
+    pub(crate) fn committed(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.provenance.at_ms)
+    }
+}
+
+impl Records {
+    pub(crate) fn new(store: &Path, workspace: &Arc<Workspace>, quarantine: &Arc<Quarantine>) -> Self {
+        let (workspace, quarantine) = (Arc::clone(workspace), Arc::clone(quarantine));
+        Self { actions: store.join("actions"), workspace, quarantine }
+    }
+
+    /// Returns the key's record, if there is one. A damaged record counts as none and is quarantined.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
+        match self.read(key) {
+            RecordState::Intact(record) => Ok(Some(*record)),
+            RecordState::Absent => Ok(None),
+            RecordState::Unreadable(error) => Err(error),
+            RecordState::Damaged => {
+                // A store that cannot be written keeps its damaged record; it counts as none all the same.
+                let _ = self.quarantine.take(&self.path(key));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Reads a record and says whether it can be believed. Leaves a damaged one where it is.
+    pub(crate) fn read(&self, key: &Key) -> RecordState {
+        let document = match read_if_there(&self.path(key)) {
+            Ok(Some(document)) => document,
+            Ok(None) => return RecordState::Absent,
+            // A folder or whatever else was put in its place, or a block that the disk does not give back.
+            Err(StoreError::Io { source, .. }) if is_no_file(&source) || is_bad_disk(&source) => {
+                return RecordState::Damaged;
+            }
+            Err(error) => return RecordState::Unreadable(error),
+        };
+        let record = unseal::<Record>(&document).filter(|record| record.key == *key && record.manifest.key() == *key);
+        record.map_or(RecordState::Damaged, |record| RecordState::Intact(Box::new(record)))
+    }
+
+    /// When the file of the key's record was last changed, in nanoseconds by the file system's clock; none without one.
+    ///
+    /// The time of change, which nobody can set: whatever is written, moved or damaged in its place later has another.
+    pub fn recorded_ns(&self, key: &Key) -> Option<i64> {
+        let metadata = fs::symlink_metadata(self.path(key)).ok()?;
+        metadata.is_file().then(|| metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec()))
+    }
+
+    /// Remembers the result of a key, in place of an earlier one.
+    ///
+    /// # Errors
+    /// When a metric is not finite, or the store cannot be written.
+    pub fn put(&self, record: &Record) -> Result<(), StoreError> {
+        if let Some((metric, _)) = record.report.metrics.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(StoreError::NotFinite { stage: record.provenance.stage.clone(), metric: metric.clone() });
+        }
+        self.workspace.write_sealed(&self.path(&record.key), record, Durability::Synced)
+    }
+
+    /// All records of this store.
+    pub(crate) fn all(&self) -> Result<AllRecords, StoreError> {
+        let mut all = AllRecords::default();
+        for (digest, entry) in fanned_out(&self.actions)? {
+            match self.read(&Key(digest)) {
+                RecordState::Intact(record) => all.intact.push(*record),
+                RecordState::Damaged => all.damaged.push(entry.path()),
+                RecordState::Unreadable(error) => all.unreadable.push(error),
+                RecordState::Absent => {}
+            }
+        }
+        Ok(all)
+    }
+
+    /// Forgets the record of a key.
+    pub(crate) fn forget(&self, key: &Key) -> Result<(), StoreError> {
+        remove_file(&self.path(key))
+    }
+
+    fn path(&self, key: &Key) -> PathBuf {
+        fan_out(&self.actions, &key.0, ".json")
+    }
+}
