@@ -33,7 +33,7 @@ const MAX_K: usize = 10_000;
 
 pub(crate) static KIND: Kind = Kind {
     name: "evaluate-recall",
-    version: 4,
+    version: 5,
     summary: "Ranks every image for every query and computes Recall@k",
     slots: Some(&[
         Slot::required("queries", Format::Queries, "the queries with the ids of their relevant images"),

@@ -23,7 +23,7 @@ const NOT_LOADED: &str = "the image model cannot be loaded";
 
 pub(crate) static KIND: Kind = Kind {
     name: "extract-image",
-    version: 4,
+    version: 5,
     summary: "Encodes decoded images with a ResNet-family model into one vector each",
     slots: Some(&[Slot::required("images", Format::Images, "the decoded images to encode")]),
     produces: Format::ImageFeatures,

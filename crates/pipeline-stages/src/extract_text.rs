@@ -24,7 +24,7 @@ const NOT_LOADED: &str = "the text model cannot be loaded";
 
 pub(crate) static KIND: Kind = Kind {
     name: "extract-text",
-    version: 3,
+    version: 4,
     summary: "Encodes queries with a BERT-family model into one vector each",
     slots: Some(&[Slot::required("queries", Format::Queries, "the queries to encode")]),
     produces: Format::TextFeatures,

@@ -47,17 +47,17 @@ fn the_manifest_of_each_kind_is_as_it_was() {
         ("train-images", "decode-images 2; max_samples=null; resize=\"bilinear\"; size=[224,224]; source path"),
         (
             "train-text",
-            "extract-text 3; lower_case=null; max_length=128; pooling=\"cls\"; source model/config; source \
+            "extract-text 4; lower_case=null; max_length=128; pooling=\"cls\"; source model/config; source \
              model/vocab; source model/tokenizer-config; source model/weights",
         ),
-        ("train-vectors", "extract-image 4; source model/config; source model/weights"),
+        ("train-vectors", "extract-image 5; source model/config; source model/weights"),
         (
             "projection",
-            "train-projection 4; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; \
+            "train-projection 5; batch_size=16; epochs=2; fit=\"contrastive\"; fusion=\"projection\"; \
              head=\"linear\"; hidden_dim=null; learn_temperature=false; lr=0.001; lr_schedule=\"constant\"; normalize=true; pairs=\"first\"; patience=0; penalty=0.01; \
              positives=\"own\"; projection_dim=64; seed=0; shuffle=false; temperature=0.07; warmup_steps=0; weight_decay=0.0001; source init_from",
         ),
-        ("evaluate", "evaluate-recall 4; image_to_text=false; k=[1,5,10]; similarity=\"cosine\""),
+        ("evaluate", "evaluate-recall 5; image_to_text=false; k=[1,5,10]; similarity=\"cosine\""),
     ];
     for (stage, lines) in expect {
         assert_eq!(params(stage), lines, "{stage}");
@@ -178,7 +178,7 @@ fn every_file_is_the_same_for_any_number_of_threads() {
     }
 }
 
-/// Bytes that are the same on every processor. Features, heads and rankings are not, to the last bit: the test above
+/// Bytes that are the same on every processor, with FMA or without. Features, heads and rankings are not, to the last bit: the test above
 /// compares those with PyTorch.
 #[test]
 fn the_bytes_of_queries_and_pixels_are_as_they_were() {

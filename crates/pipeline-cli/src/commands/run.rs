@@ -162,7 +162,7 @@ pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
     }
 }
 
-/// The widest vector instructions that the kernels may use here: outputs are promised to be equal only among equals.
+/// The widest vector instructions that the kernels may use here. `avx2` and `avx512f` give the same bits, others do not.
 fn instruction_set() -> String {
     #[cfg(target_arch = "x86_64")]
     let widest = match () {

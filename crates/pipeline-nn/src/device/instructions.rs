@@ -21,6 +21,8 @@ pub(crate) const LINE: usize = 16;
 pub(crate) const MAX_COLS: usize = 2 * LINE;
 
 /// Instructions that this processor has.
+///
+/// All sets that fuse products and sums ([`InstructionSet::fuses`]) give the same bits, and so do all others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct InstructionSet(Level);
 
@@ -97,6 +99,16 @@ impl InstructionSet {
         #[cfg(test)]
         levels.push(Self(Level::Wide));
         levels
+    }
+
+    /// Whether the sum of a product and a number is rounded once.
+    #[cfg(test)]
+    pub(crate) fn fuses(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 | Level::Avx2 => true,
+            Level::Portable | Level::Wide => false,
+        }
     }
 
     /// The most rows of a tile: as many as the registers hold.
@@ -198,7 +210,7 @@ impl Strip<'_> {
 }
 
 /// Stores a run of a row's product as a tile's loop does.
-pub(crate) fn finish(out: &mut [f32], product: &[f32], accumulate: bool, affine: Option<Affine<'_>>) {
+fn finish(out: &mut [f32], product: &[f32], accumulate: bool, affine: Option<Affine<'_>>) {
     for (col, (out, product)) in out.iter_mut().zip(product).enumerate() {
         let mapped =
             affine.map_or(*product, |affine| product * affine.scale[col] + affine.bias.map_or(0.0, |bias| bias[col]));

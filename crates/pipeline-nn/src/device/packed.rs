@@ -5,13 +5,14 @@
 
 use std::ops::Range;
 
-use super::instructions::{Affine, CacheLine, InstructionSet, LINE, MAX_COLS, Strip, finish};
+use super::instructions::{Affine, CacheLine, InstructionSet, LINE, MAX_COLS, Strip};
 
 /// Rows that are computed with one panel before the next: more share what it costs to fetch the panel, and fewer are
 /// fetched again from the second-level cache.
 const BLOCK_ROWS: usize = 396;
-/// Bytes of a panel's block of the depth: so long that the beginning and the end of its loop take no time beside it.
-const BLOCK_BYTES: usize = 48 << 10;
+/// Depths of a panel's block: so many that the beginning and the end of its loop take no time beside it. The sums of blocks
+/// are added up, so this shows in the bits of every product, and is the same for every instruction set.
+const BLOCK_DEPTH: usize = 384;
 
 /// Rows of a product that is wider than its matrix, computed at once: those of the largest tile.
 const NARROW_ROWS: usize = 12;
@@ -186,27 +187,37 @@ impl PackedMatrix {
         if n_cols == width { self.instructions.multiply(strip) } else { self.multiply_narrow(strip, n_cols) }
     }
 
-    /// A strip of which only the first columns are wanted and have a place.
+    /// A strip of which only the first columns are wanted and have a place: computed beside it as any other, so that its
+    /// numbers are rounded alike.
     fn multiply_narrow(&self, strip: Strip<'_>, n_cols: usize) {
         let width = self.instructions.tile_cols();
         let Strip { n_rows, a, a_stride, panel, out, out_stride, accumulate, affine, .. } = strip;
-        let mut product = [0.0; NARROW_ROWS * MAX_COLS];
+        let ([mut scale, mut bias], mut tile) = ([[0.0; MAX_COLS]; 2], [0.0; NARROW_ROWS * MAX_COLS]);
+        let affine = affine.map(|affine| Affine {
+            scale: widened(affine.scale, &mut scale),
+            bias: affine.bias.map(|values| widened(values, &mut bias)),
+            ..affine
+        });
         for first_row in (0..n_rows).step_by(NARROW_ROWS) {
             let n_rows = NARROW_ROWS.min(n_rows - first_row);
+            let rows = out[first_row * out_stride..].chunks_mut(out_stride).take(n_rows);
+            if accumulate {
+                rows.zip(tile.chunks_exact_mut(width))
+                    .for_each(|(row, tile)| tile[..n_cols].copy_from_slice(&row[..n_cols]));
+            }
             self.instructions.multiply(Strip {
                 n_rows,
                 a: &a[first_row * a_stride..],
                 a_stride,
                 panel,
                 later: &[],
-                out: &mut product,
+                out: &mut tile,
                 out_stride: width,
-                accumulate: false,
-                affine: None,
+                accumulate,
+                affine,
             });
-            for (row_idx, product) in product.chunks_exact(width).take(n_rows).enumerate() {
-                finish(&mut out[(first_row + row_idx) * out_stride..][..n_cols], product, accumulate, affine);
-            }
+            let rows = out[first_row * out_stride..].chunks_mut(out_stride).take(n_rows);
+            rows.zip(tile.chunks_exact(width)).for_each(|(row, tile)| row[..n_cols].copy_from_slice(&tile[..n_cols]));
         }
     }
 
@@ -216,9 +227,15 @@ impl PackedMatrix {
 
     /// Runs of the depth after which sums are added up.
     fn depth_blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (depth, step) = (self.depth, BLOCK_BYTES / size_of::<CacheLine>() / self.instructions.tile_lines());
-        (0..depth).step_by(step).map(move |start| start..depth.min(start + step))
+        let depth = self.depth;
+        (0..depth).step_by(BLOCK_DEPTH).map(move |start| start..depth.min(start + BLOCK_DEPTH))
     }
+}
+
+/// As many numbers as the widest tile has columns, the first being `values`.
+fn widened<'a>(values: &[f32], wide: &'a mut [f32; MAX_COLS]) -> &'a [f32] {
+    wide[..values.len()].copy_from_slice(values);
+    wide
 }
 
 #[cfg(test)]
@@ -227,7 +244,8 @@ mod tests {
     use crate::weights::fixtures;
 
     /// Depths of less and more than a block, columns of less and more than a panel.
-    const PRODUCTS: [(usize, usize); 7] = [(1, 1), (3, 16), (64, 9), (255, 33), (257, 48), (768, 70), (1100, 96)];
+    const PRODUCTS: [(usize, usize); 8] =
+        [(1, 1), (3, 16), (64, 9), (255, 33), (385, 48), (768, 70), (769, 17), (1100, 96)];
 
     fn product(matrix: &PackedMatrix, a: &[f32], depth: usize, n_rows: usize) -> Vec<f32> {
         let mut out = vec![9.0; n_rows * matrix.n_cols];
@@ -270,6 +288,30 @@ mod tests {
                     assert_eq!(part, all[first_row * n_cols..][..part.len()], "{instructions:?}, {n_rows} rows");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn products_have_the_same_bits_whatever_the_width_of_a_tile() {
+        for (depth, n_cols) in PRODUCTS {
+            let numbers = |name: &str, len: usize| fixtures::noise(name, vec![len], 1.0).values;
+            let (a, b) = (numbers("a", 300 * depth), numbers("b", depth * n_cols));
+            let (scale, bias, out) = (numbers("scale", n_cols), numbers("bias", n_cols), numbers("out", 300 * n_cols));
+            let affine = |bias, relu| Some(Affine { scale: &scale, bias, relu });
+            fixtures::assert_same_bits(&format!("[300, {depth}] · [{depth}, {n_cols}]"), |instructions| {
+                let mut matrix = PackedMatrix::new(instructions);
+                matrix.pack(depth, n_cols, |k, col| b[k * n_cols + col]);
+                let rows = Rows { values: &a, stride: depth, n_rows: 300 };
+                let mut all = product(&matrix, &a, depth, 300);
+                for affine in [None, affine(None, false), affine(Some(&bias), false), affine(Some(&bias), true)] {
+                    for adds in [false, true] {
+                        let mut out = out.clone();
+                        matrix.multiply_and(rows, &mut out, After { affine, adds });
+                        all.append(&mut out);
+                    }
+                }
+                all
+            });
         }
     }
 

@@ -28,7 +28,7 @@ pub fn embed(
     n_threads: usize,
 ) -> Result<Matrix, RetrievalError> {
     let mut embedded = match head {
-        Some(head) => project(features, head, n_threads)?,
+        Some(head) => project(features, head, n_threads, InstructionSet::best())?,
         None => features.clone(),
     };
     if normalize {
@@ -37,12 +37,18 @@ pub fn embed(
     Ok(embedded)
 }
 
-fn project(features: &Matrix, head: &Head, n_threads: usize) -> Result<Matrix, RetrievalError> {
+pub(super) fn project(
+    features: &Matrix,
+    head: &Head,
+    n_threads: usize,
+    instructions: InstructionSet,
+) -> Result<Matrix, RetrievalError> {
     let (d_features, d_head) = (features.n_cols, head.d_features());
     if d_features != d_head {
         return Err(RetrievalError::Features { d_features, d_head });
     }
-    let (hidden, output) = (head.hidden.as_ref().map(Layer::new), Layer::new(&head.output));
+    let layer = |linear| Layer::new(linear, instructions);
+    let (hidden, output) = (head.hidden.as_ref().map(layer), layer(&head.output));
     let dim = output.bias.len();
     let mut projected = Matrix::zeros(features.n_rows, dim);
     on_threads(n_threads, || {
@@ -72,8 +78,8 @@ struct Layer<'a> {
 }
 
 impl<'a> Layer<'a> {
-    fn new(Linear { weight, bias }: &'a Linear) -> Self {
-        let mut packed = PackedMatrix::new(InstructionSet::best());
+    fn new(Linear { weight, bias }: &'a Linear, instructions: InstructionSet) -> Self {
+        let mut packed = PackedMatrix::new(instructions);
         packed.pack(weight.n_cols, weight.n_rows, |k, output_idx| weight.values[output_idx * weight.n_cols + k]);
         Self { weight: packed, bias, n_inputs: weight.n_cols }
     }

@@ -1,10 +1,12 @@
 //! Ranking and embedding on small cases that can be followed by hand.
 
+use super::embed::project;
 use super::rank::RankAll;
 use super::*;
 use crate::Matrix;
 use crate::checkpoint::{Head, Linear};
 use crate::device::InstructionSet;
+use crate::weights::fixtures::assert_same_bits;
 
 fn matrix(rows: &[&[f32]]) -> Matrix {
     Matrix::new(rows.len(), rows[0].len(), rows.concat())
@@ -155,6 +157,27 @@ fn a_relevant_image_meets_its_own_score_to_the_last_bit() {
             let place = ranking.top.iter().position(|(row, _)| *row == relevant[0]).unwrap();
             assert_eq!(ranking.best_rank(), Some(place + 1), "{instructions:?}");
         }
+    }
+}
+
+#[test]
+fn embeddings_and_scores_have_the_same_bits_with_every_instruction_set() {
+    let linear = |n_outputs, n_inputs| Linear { weight: patterned(n_outputs, n_inputs), bias: vec![0.5; n_outputs] };
+    let heads = [Head::from(linear(440, 801)), Head { hidden: Some(linear(500, 801)), output: linear(440, 500) }];
+    let features = patterned(301, 801);
+    for (idx, head) in heads.iter().enumerate() {
+        assert_same_bits(&format!("embeddings by {} layers", idx + 1), |instructions| {
+            project(&features, head, 2, instructions).unwrap().values
+        });
+    }
+    let relevant: Vec<_> = (0..301).map(|row| vec![row]).collect();
+    for similarity in [Similarity::Cosine, Similarity::Dot] {
+        let (queries, images) = (&features, &patterned(1203, 801));
+        let task = RankAll { queries, images, relevant: &relevant, top_k: 1203, similarity };
+        assert_same_bits(&format!("scores by {similarity:?}"), |instructions| {
+            let top = task.run(instructions).into_iter().flat_map(|ranking| ranking.top);
+            top.flat_map(|(row, score)| [row as f32, score]).collect()
+        });
     }
 }
 

@@ -1,7 +1,7 @@
 //! Heads that are computed instead of trained: ridge regression and canonical correlation analysis.
 //!
 //! Both centre the features, solve in f64 on one thread, and keep the directions in the order of their weight, so that
-//! the result is the same to the bit on one instruction set.
+//! the result is the same to the bit on every processor with FMA.
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn, SymmetricEigen};
 

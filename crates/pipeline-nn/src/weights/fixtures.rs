@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::{PlainTensor, read_tensors};
+use crate::device::InstructionSet;
 
 /// A file below `tests/fixtures`.
 pub(crate) fn path(name: &str) -> PathBuf {
@@ -60,4 +61,20 @@ pub(crate) fn noise(name: &str, shape: Vec<usize>, size: f32) -> PlainTensor {
 /// What two lists of numbers must have in common to be the same to the last bit.
 pub(crate) fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// Computes with every instruction set: those that fuse products and sums must agree to the last bit, and so must those that
+/// do not.
+pub(crate) fn assert_same_bits(what: &str, compute: impl Fn(InstructionSet) -> Vec<f32>) {
+    for fuses in [true, false] {
+        let mut sets = InstructionSet::available().into_iter().filter(|instructions| instructions.fuses() == fuses);
+        let Some(first) = sets.next() else { continue };
+        let expected = bits(&compute(first));
+        for other in sets {
+            let found = bits(&compute(other));
+            assert_eq!(found.len(), expected.len(), "{what}");
+            let n_other = found.iter().zip(&expected).filter(|(left, right)| left != right).count();
+            assert_eq!(n_other, 0, "{what}: numbers of {} that differ by {first:?} and {other:?}", found.len());
+        }
+    }
 }

@@ -29,7 +29,7 @@ use spaces::Spaces;
 
 pub(crate) static KIND: Kind = Kind {
     name: "train-projection",
-    version: 4,
+    version: 5,
     summary: "Trains two heads on cached features with symmetric InfoNCE, or computes them",
     slots: Some(&[
         Slot::required("queries", Format::Queries, "the training queries with the ids of their images"),

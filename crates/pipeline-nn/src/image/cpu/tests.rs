@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::image::weights::ConvWeights;
-use crate::weights::fixtures::noise;
+use crate::weights::fixtures::{assert_same_bits, noise};
 
 /// Sums of up to 576 terms have a size of 4 here, and Winograd's numbers in between are some thirty times larger.
 const TOLERANCE: f64 = 2e-4;
@@ -92,6 +92,30 @@ fn the_stem_follows_its_definition_at_any_size() {
             }
         }
     }
+}
+
+/// Deeper than a block of a product, and of fewer channels than a tile has columns.
+#[test]
+fn convolutions_have_the_same_bits_with_every_instruction_set() {
+    let size = Size { height: 9, width: 13 };
+    for shape in [[5, 7, 1, 1], [520, 40, 1, 1], [900, 72, 1, 2], [65, 24, 3, 1], [400, 24, 3, 1], [90, 48, 3, 2]] {
+        let maps = noise("maps", vec![2 * size.n_pixels() * shape[0]], 1.0).values;
+        for (adds, relu) in [(false, false), (false, true), (true, true)] {
+            assert_same_bits(&format!("{shape:?}, adds: {adds}, relu: {relu}"), |instructions| {
+                let conv = Conv::new(weights(shape), instructions);
+                let mut out = noise("shortcut", vec![2 * conv.size(size).n_pixels() * shape[1]], 1.0).values;
+                conv.forward(&maps, size, &mut out, Then { adds, relu }, &mut Buffers::default());
+                out
+            });
+        }
+    }
+    let image = noise("image", vec![size.n_pixels() * 3], 1.0).values;
+    assert_same_bits("the stem", |instructions| {
+        let stem = Stem::new(weights([3, 20, 7, 2]), instructions);
+        let mut out = vec![0.0; stem.size(size).n_pixels() * 20];
+        stem.forward(&image, size, &mut out, &mut Buffers::default());
+        out
+    });
 }
 
 #[test]

@@ -2,8 +2,8 @@
 
 use super::*;
 
-/// The tiny model with other widths: the matrix library chooses its kernels by size.
-fn load_made_up(hidden: usize, intermediate: usize, pooling: Pooling) -> TextEncoder {
+/// The tiny model with other widths: products are computed by size.
+fn made_up(hidden: usize, intermediate: usize) -> tempfile::TempDir {
     let folder = fixtures::folder_without_weights("tiny/bert");
     let path = folder.path().join("config.json");
     let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -25,6 +25,11 @@ fn load_made_up(hidden: usize, intermediate: usize, pooling: Pooling) -> TextEnc
         }
     }
     fixtures::write(&folder.path().join("model.safetensors"), &tensors);
+    folder
+}
+
+fn load_made_up(hidden: usize, intermediate: usize, pooling: Pooling) -> TextEncoder {
+    let folder = made_up(hidden, intermediate);
     let files = find_text_model(folder.path().to_str().unwrap(), &ModelSearch::default()).unwrap();
     TextEncoder::load(&files, &TextOptions { pooling: Some(pooling), ..Default::default() }, Device::Cpu).unwrap()
 }
@@ -76,5 +81,24 @@ fn bert_base_features_have_the_same_bits_in_any_company() {
 fn narrow_berts_features_have_the_same_bits_in_any_company() {
     for pooling in [Pooling::Cls, Pooling::Mean] {
         check(&mut load_made_up(64, 640, pooling), &[(1, 2, 7), (3, 2, 5), (16, 3, 1)]);
+    }
+}
+
+#[test]
+fn features_have_the_same_bits_with_every_instruction_set() {
+    // Wider than a block of a product is deep; 500 are no whole number of tiles.
+    for (hidden, intermediate) in [(64, 128), (480, 500), (768, 1536)] {
+        let folder = made_up(hidden, intermediate);
+        let files = find_text_model(folder.path().to_str().unwrap(), &ModelSearch::default()).unwrap();
+        let config = BertConfig::read(&files.config).unwrap();
+        let tokenizer = BertTokenizer::load(&files, &tokenizer_options(None)).unwrap();
+        let ids: Vec<Vec<u32>> = texts_of_like_lengths().iter().map(|text| tokenizer.ids(text).unwrap()).collect();
+        let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
+        for pooling in [Pooling::Cls, Pooling::Mean] {
+            fixtures::assert_same_bits(&format!("{hidden} and {intermediate} numbers, {pooling:?}"), |instructions| {
+                let weights = BertWeights::read(&files, &config).unwrap();
+                CpuBert::new(weights, &config, pooling, instructions).forward(&ids)
+            });
+        }
     }
 }

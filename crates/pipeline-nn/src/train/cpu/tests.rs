@@ -8,7 +8,7 @@ use crate::Matrix;
 use crate::train::framework::FrameworkLearner;
 use crate::train::goldens::max_weight_difference;
 use crate::train::{LrSchedule, Positives, TrainOptions, Trained, initial_heads, initial_mlp_heads, steps};
-use crate::weights::fixtures;
+use crate::weights::fixtures::{self, assert_same_bits};
 
 /// As for PyTorch's goldens: rounding grows from step to step, since Adam's steps do not shrink with the gradient.
 const LOSS_TOLERANCE: f32 = 2e-5;
@@ -34,6 +34,19 @@ fn both(options: &TrainOptions, start: Option<&Heads>, instructions: Instruction
     let own = CpuLearner::new(&data, options, start.cloned(), instructions);
     let framework = steps::run(74, options, None, framework, &mut |_| true).unwrap();
     [framework, steps::run(74, options, None, own, &mut |_| true).unwrap()]
+}
+
+/// Heads and losses of a training on features that are wider than a block of a product is deep.
+fn trained_on_wide_features(options: &TrainOptions, start: Heads, instructions: InstructionSet) -> Vec<f32> {
+    let (text, images) = (noise("text", 41, 500), noise("images", 37, 801));
+    let pairs: Vec<_> = (0..450).map(|idx| (idx % 41, idx * 5 % 37)).collect();
+    let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+    let learner = CpuLearner::new(&data, options, Some(start), instructions);
+    let Trained { heads, losses, .. } = steps::run(pairs.len(), options, None, learner, &mut |_| true).unwrap();
+    let Heads { text, image } = heads.unwrap();
+    let layers = [text, image].into_iter().flat_map(|head| head.hidden.into_iter().chain([head.output]));
+    let weights = layers.flat_map(|layer| [layer.weight.values, layer.bias]).flatten();
+    weights.chain(losses.iter().map(|loss| loss.loss)).collect()
 }
 
 fn check(options: &TrainOptions, start: Option<&Heads>) {
@@ -120,4 +133,23 @@ fn vectors_of_next_to_no_length_learn_as_in_the_framework() {
     start.text.output.weight.values.iter_mut().for_each(|weight| *weight *= 1e-14);
     start.text.output.bias.fill(0.0);
     check(&TrainOptions { batch_size: 74, epochs: 1, ..Default::default() }, Some(&start));
+}
+
+#[test]
+fn steps_have_the_same_bits_with_every_instruction_set() {
+    let options = TrainOptions { learn_temperature: true, lr: 1e-2, epochs: 2, ..Default::default() };
+    for positives in [Positives::Own, Positives::All] {
+        // The last batch of 33 is smaller; one of 450 is deeper than a block.
+        for (batch_size, start) in [
+            (33, initial_heads(500, 801, 40, 5)),
+            (450, initial_heads(500, 801, 24, 5)),
+            (33, initial_mlp_heads(500, 801, 70, 24, 5)),
+            (450, initial_mlp_heads(500, 801, 400, 33, 5)),
+        ] {
+            let options = TrainOptions { batch_size, positives, ..options };
+            assert_same_bits(&format!("{options:?}"), |instructions| {
+                trained_on_wide_features(&options, start.clone(), instructions)
+            });
+        }
+    }
 }
