@@ -7,17 +7,19 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// Everything that was asked for is done.
+    /// Done.
     Done,
-    /// A check failed, could not be measured, or `status --check` found something to run.
+    /// A check failed or could not be measured, `diff` could not test a difference, `status --check` found a stage to run,
+    /// or files that the command needs are gone or damaged.
     CheckFailed,
-    /// The command line, the spec or a file that it names is wrong; nothing was computed.
+    /// The command line, the spec or a file that it names is wrong, or the store or an output cannot be read or written
+    /// outside of a stage, as on a full disk.
     Usage,
-    /// A stage failed.
+    /// A stage failed, for whatever reason: a disk that was full when it stored its files, too.
     StageFailed,
-    /// The program itself is wrong.
+    /// The program has a bug.
     Bug,
-    /// The check compares two results that were measured on other queries or another pool.
+    /// `check` or `diff` met results over other images or queries.
     NotComparable,
     /// Stopped by SIGINT.
     Interrupted,

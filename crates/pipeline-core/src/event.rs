@@ -1,4 +1,4 @@
-//! The events of a run: everything the engine tells anybody, one closed enum.
+//! The events of a run: everything that the engine reports, in one closed enum.
 //!
 //! Progress, reports and exit codes are folds over these; `events.jsonl` holds them one JSON object a line.
 
@@ -160,7 +160,7 @@ pub enum Event {
         seconds: f64,
         /// True when the artifact equals the stage's former one, so that nothing below needs to run.
         unchanged: bool,
-        /// What the stage tells about its work.
+        /// The report of the stage.
         report: StageReport,
     },
     /// A file of the artifact was copied to where the spec publishes it.

@@ -88,7 +88,7 @@ impl StageError {
     }
 }
 
-/// What a stage tells about its work once it is done.
+/// The report of a stage about its work.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageReport {
     /// Numbers that describe the result; part of the run's `metrics.json`.
@@ -100,7 +100,7 @@ pub struct StageReport {
     /// Rows that could not be used and are listed in the artifact.
     #[serde(default)]
     pub n_rejected: u64,
-    /// The rows that could not be used: told by shards, so that the stage can list them with their lines.
+    /// The rows of a shard that could not be used, so that the stage can list them with their lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejects: Vec<Reject>,
     /// One line for people, such as the notebook's result line.
@@ -114,7 +114,7 @@ pub struct StageReport {
     /// files to be stored), added up over shards that were made side by side: provenance.
     #[serde(default)]
     pub seconds: BTreeMap<String, f64>,
-    /// Told by shards only: the digest of the file, if it was taken while the file was written. Then nobody reads the file again.
+    /// Of shards only: the digest of the file, if it was taken while the file was written. Then nobody reads the file again.
     #[serde(skip)]
     pub digest: Option<Digest>,
 }
@@ -133,7 +133,7 @@ pub struct Reject {
 pub struct Shard {
     /// Its file.
     pub entry: FileEntry,
-    /// What was told of it when it was computed.
+    /// Its report from when it was computed.
     pub report: StageReport,
     /// True when it was remembered, false when it was computed now.
     pub is_reused: bool,
@@ -141,10 +141,10 @@ pub struct Shard {
 
 /// What the engine offers a running stage.
 pub trait StageHost: Sync {
-    /// Tells how many of `total` rows are done. Cheap: call it as often as there is news.
+    /// Reports how many of `total` rows are done. Cheap: call it as often as there is news.
     fn progress(&self, n_done: u64, total: Option<u64>);
 
-    /// Tells the user something that is not an error.
+    /// Warns the user of something that is no error.
     fn warn(&self, message: String);
 
     /// Passes on a line that an external program printed.

@@ -9,7 +9,7 @@ use super::{JsonArgs, StoreArgs};
 /// Arguments of `cache`.
 #[derive(Debug, Args)]
 pub struct CacheArgs {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: CacheCommand,
 }
@@ -23,21 +23,21 @@ pub enum CacheCommand {
     Verify(CacheVerifyArgs),
     /// Delete what is not in use, within limits of size and age.
     ///
-    /// In use is what the last run of each spec retains, what pinned runs have (`pipeline runs RUN --pin`) and running ones
-    /// use, and what living processes read, write or have just found. A spec whose file is gone holds nothing; one that
-    /// cannot be seen from here, of another machine or on a disk that is not there, holds what it had for 30 days.
-    /// Without limits everything else goes. Keys stay remembered, so that nothing runs again only because its bytes are
-    /// gone. What stays is listed by who holds it.
+    /// In use are the results of the last run of each spec, of pinned runs (`pipeline runs RUN --pin`) and of running ones,
+    /// and all that living processes read, write or have just found. A spec whose file is gone holds nothing. A spec that
+    /// cannot be seen from here (another machine, a disk that is not mounted) holds its results for 30 days. Without limits
+    /// everything else goes. Keys stay remembered, so that no stage runs again only because its bytes are gone. The output
+    /// lists the bytes that stay by their holders.
     Gc(CacheGcArgs),
 }
 
 /// Arguments of `cache stats`.
 #[derive(Debug, Args)]
 pub struct CacheStatsArgs {
-    /// Which store.
+    /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -45,13 +45,13 @@ pub struct CacheStatsArgs {
 /// Arguments of `cache verify`.
 #[derive(Debug, Args)]
 pub struct CacheVerifyArgs {
-    /// Which store.
+    /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// Move wrong files away, so that the next run computes them again.
+    /// Move damaged files away, so that the next run computes them again.
     #[arg(long)]
     pub repair: bool,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -59,22 +59,22 @@ pub struct CacheVerifyArgs {
 /// Arguments of `cache gc`.
 #[derive(Debug, Args)]
 pub struct CacheGcArgs {
-    /// Which store.
+    /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// Delete the longest unused files until the rest takes at most this, such as `20GiB`.
+    /// Delete the longest unused files until the rest takes at most this size, such as `20GiB`.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_size: Option<u64>,
-    /// Delete what was not used for longer than this, such as `30d` or `12h`.
+    /// Delete files that were not used for longer than this, such as `30d` or `12h`.
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     pub max_age: Option<Duration>,
-    /// Keep what specs had whose files are gone for this long after their last run, such as `14d`.
+    /// Keep the results of specs whose files are gone for this long after their last run, such as `14d`.
     #[arg(long, value_name = "AGE", value_parser = parse_age)]
     pub keep_missing: Option<Duration>,
-    /// Show what would be deleted, and delete nothing.
+    /// Show the files that would be deleted, and delete nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }

@@ -20,34 +20,34 @@ pub use taking::{ExportArgs, ExportFormat, PredictArgs, PredictFormat};
 #[derive(Debug, Parser)]
 #[command(name = "pipeline", version, max_term_width = 110, after_help = EXIT_CODES)]
 pub struct Cli {
-    /// What all commands share.
+    /// The options of all commands.
     #[command(flatten)]
     pub global: GlobalArgs,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 check failed or stale, 2 usage or spec error, 3 a stage failed, 4 a bug,
-            5 check not comparable, 129/130/131/143 interrupted.
+Exit codes: 0 done, 1 check failed, stale or gone, 2 usage, spec or store error, 3 a stage failed,
+            4 a bug, 5 check not comparable, 129/130/131/143 interrupted.
 stdout carries data, stderr everything else.";
 
-/// What all commands share.
+/// The options of all commands.
 #[derive(Debug, Args)]
 pub struct GlobalArgs {
-    /// Paint with colours; `auto` also looks at NO_COLOR.
+    /// Use colours; `auto` means on a terminal, unless NO_COLOR is set.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
     pub color: ColorChoice,
-    /// Tell errors, warnings and results only.
+    /// Print only errors, warnings and results.
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Global options")]
     pub quiet: bool,
-    /// Tell more: what was reused, and every reason.
+    /// Also print reused stages, and every reason.
     #[arg(short, long, global = true, help_heading = "Global options")]
     pub verbose: bool,
 }
 
-/// When to paint. Plain comments, so that the help stays short.
+/// When to use colours. Plain comments, so that the help stays short.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
     // On a terminal.
@@ -101,7 +101,7 @@ pub enum Command {
     Completions(CompletionsArgs),
 }
 
-/// Which spec, and which store.
+/// The spec and the store.
 #[derive(Debug, Clone, Args)]
 pub struct SpecArgs {
     /// The spec: a path, or a name to look for in `pipelines/`.
@@ -110,7 +110,7 @@ pub struct SpecArgs {
     /// Change a value: STAGE.params.NAME=VALUE or vars.NAME=VALUE, VALUE in YAML.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
-    /// Which store.
+    /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
     /// Whether stages that `--set` changes publish, too: an argument of `run`.
@@ -118,16 +118,16 @@ pub struct SpecArgs {
     pub publish: bool,
 }
 
-/// Whether a file that somebody else has written is replaced.
+/// Whether to replace files that this program did not write.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct ReplaceArgs {
-    /// Replace a file that this program has not written.
+    /// Replace a file that this program did not write.
     #[arg(long, visible_alias = "overwrite")]
     pub force: bool,
 }
 
 impl SpecArgs {
-    /// What the command line changes of the spec.
+    /// The changes that the command line makes to the spec.
     pub fn circumstances(&self) -> Vec<String> {
         let publish = self.publish.then(|| "--publish".to_owned());
         self.overrides.iter().cloned().chain(publish).collect()
@@ -139,7 +139,7 @@ impl SpecArgs {
     }
 }
 
-/// Which store.
+/// The store.
 #[derive(Debug, Clone, Args)]
 pub struct StoreArgs {
     /// The folder of the store [default: `artifacts` near the spec].
@@ -149,7 +149,7 @@ pub struct StoreArgs {
     pub artifacts: Option<PathBuf>,
 }
 
-/// Whether to print for people or for machines.
+/// Whether to print text or JSON.
 #[derive(Debug, Args)]
 pub struct JsonArgs {
     /// Print JSON on stdout.
@@ -157,7 +157,7 @@ pub struct JsonArgs {
     pub json: bool,
 }
 
-/// Which stages run although their results are remembered.
+/// The stages to run although their results are remembered.
 #[derive(Debug, Args)]
 pub struct ForceArgs {
     /// Run this stage although its result is remembered (repeatable). Its files stay until a later run, even with
@@ -166,10 +166,10 @@ pub struct ForceArgs {
     pub forced: Vec<String>,
 }
 
-/// Which stages keep their former result.
+/// The stages that keep their former results.
 #[derive(Debug, Args)]
 pub struct AcceptArgs {
-    /// Adopt the former result of this stage, of which only the version of the code has changed (repeatable).
+    /// Keep the former result of this stage, where only the version of its code has changed (repeatable).
     #[arg(long = "accept", value_name = "STAGE", conflicts_with = "dry_run")]
     pub accepted: Vec<String>,
 }
@@ -177,28 +177,28 @@ pub struct AcceptArgs {
 /// How stages run.
 #[derive(Debug, Args)]
 pub struct ExecutionArgs {
-    /// Stages at once [default: as many as threads, at most 4].
+    /// Stages that run at once [default: as many as threads, at most 4].
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
-    /// Stages on the GPU at once, beside those [default: 1].
+    /// Stages that run on the GPU at once, in addition [default: 1].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub gpu_jobs: Option<u16>,
     /// Threads in all [default: the processor's].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
-    /// Where tensors live.
+    /// The device of the encoders and the training.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceArg,
-    /// Where stages run.
+    /// The executor of the stages.
     #[arg(long, value_name = "EXECUTOR", default_value = "local")]
     pub executor: ExecutorArg,
-    /// Which stages to force.
+    /// The stages to force.
     #[command(flatten)]
     pub force: ForceArgs,
     /// Show what would run and why, and run nothing.
     #[arg(long)]
     pub dry_run: bool,
-    /// After a failure go on with all stages that do not need the failed one.
+    /// After a failure, run all stages that do not need the failed one.
     #[arg(long)]
     pub keep_going: bool,
 }
@@ -206,19 +206,19 @@ pub struct ExecutionArgs {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct RunArgs {
-    /// Which spec.
+    /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// How it runs.
+    /// The execution.
     #[command(flatten)]
     pub execution: ExecutionArgs,
-    /// Which stages to adopt.
+    /// The stages to adopt.
     #[command(flatten)]
     pub accept: AcceptArgs,
-    /// Publish also what `--set` makes other than the spec says.
+    /// Publish files of stages that `--set` changes, too.
     #[arg(long)]
     pub publish: bool,
-    /// Publish over files that this program has not written.
+    /// Replace published files that this program did not write.
     #[arg(long)]
     pub overwrite: bool,
     /// Stream the events to stdout, one JSON object a line.
@@ -229,19 +229,19 @@ pub struct RunArgs {
 /// Arguments of `sweep`.
 #[derive(Debug, Args)]
 pub struct SweepArgs {
-    /// Which spec.
+    /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// Add an axis, or replace the spec's of that name: STAGE.params.NAME=[VALUE, …] or vars.NAME=[VALUE, …].
+    /// Add or replace an axis: STAGE.params.NAME=[VALUE, …] or vars.NAME=[VALUE, …].
     #[arg(long = "axis", value_name = "KEY=LIST")]
     pub axes: Vec<String>,
-    /// How it runs.
+    /// The execution.
     #[command(flatten)]
     pub execution: ExecutionArgs,
-    /// Show every point, also where several seeds make groups.
+    /// Show every point, not only the groups of seeds.
     #[arg(long)]
     pub all: bool,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -265,13 +265,13 @@ pub enum ExecutorArg {
 /// Arguments of `status`.
 #[derive(Debug, Args)]
 pub struct StatusArgs {
-    /// Which spec.
+    /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// Exit with 1 when anything would run.
+    /// Exit with 1 if a stage would run.
     #[arg(long)]
     pub check: bool,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -279,12 +279,12 @@ pub struct StatusArgs {
 /// Arguments of `why`.
 #[derive(Debug, Args)]
 pub struct WhyArgs {
-    /// Which spec.
+    /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
     /// The stage to explain.
     pub stage: String,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -292,12 +292,12 @@ pub struct WhyArgs {
 /// Arguments of `path`.
 #[derive(Debug, Args)]
 pub struct PathArgs {
-    /// Which spec.
+    /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// The stage whose artifact is wanted.
+    /// The stage of the artifact.
     pub stage: String,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -305,15 +305,15 @@ pub struct PathArgs {
 /// Arguments of `graph`.
 #[derive(Debug, Args)]
 pub struct GraphArgs {
-    /// Which spec.
+    /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// In which language.
+    /// The language of the drawing.
     #[arg(long, value_name = "FORMAT", default_value = "ascii")]
     pub format: GraphFormat,
 }
 
-/// How a graph is written.
+/// The language of a drawn graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum GraphFormat {
     /// A Mermaid flowchart, as GitHub renders it.
@@ -329,10 +329,10 @@ pub enum GraphFormat {
 /// Arguments of `validate`.
 #[derive(Debug, Args)]
 pub struct ValidateArgs {
-    /// Which spec.
+    /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -340,9 +340,9 @@ pub struct ValidateArgs {
 /// Arguments of `stages`.
 #[derive(Debug, Args)]
 pub struct StagesArgs {
-    /// The kind to describe with all its params.
+    /// The kind to describe, with all its params.
     pub kind: Option<String>,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -353,16 +353,16 @@ pub struct RunsArgs {
     /// The run to show again: its id, the beginning of it, `last`, or `last~1` for the one before; RUN:POINT for a point
     /// of a sweep.
     pub run: Option<String>,
-    /// Pin the run: `cache gc` spares what its stages had.
+    /// Pin the run: `cache gc` spares its results.
     #[arg(long, requires = "run", conflicts_with_all = ["unpin", "json"])]
     pub pin: bool,
-    /// Let a pinned run go.
+    /// Unpin the run.
     #[arg(long, requires = "run", conflicts_with = "json")]
     pub unpin: bool,
-    /// Which store.
+    /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -377,10 +377,10 @@ pub struct DiffArgs {
     /// The later run.
     #[arg(value_name = "RUN")]
     pub later: String,
-    /// Which store.
+    /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -388,25 +388,25 @@ pub struct DiffArgs {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Which spec.
+    /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
     /// Accept the current metrics as the baseline.
     #[arg(long)]
     pub accept: bool,
-    /// Why they are accepted; kept in the baseline.
+    /// The reason for accepting them, kept in the baseline.
     #[arg(long, value_name = "TEXT", requires = "accept")]
     pub reason: Option<String>,
-    /// Write the verdicts as a JUnit report too.
+    /// Also write the verdicts as a JUnit report.
     #[arg(long, value_name = "FILE", conflicts_with = "accept")]
     pub junit: Option<PathBuf>,
-    /// Write the verdicts as a table in Markdown too, for a comment on a change.
+    /// Also write the verdicts as a table in Markdown, for a comment on a change.
     #[arg(long, value_name = "FILE", conflicts_with = "accept")]
     pub markdown: Option<PathBuf>,
-    /// Over which files.
+    /// Which files to replace.
     #[command(flatten)]
     pub replace: ReplaceArgs,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }

@@ -16,22 +16,22 @@ pub struct ReportArgs {
     /// The file to write, `-` for stdout [default: `report.html` in the run's folder].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Over which files.
+    /// Which files to replace.
     #[command(flatten)]
     pub replace: ReplaceArgs,
     /// Compare with this run, query by query.
     #[arg(long, value_name = "RUN")]
     pub compare: Option<String>,
-    /// Queries in the gallery, at most.
+    /// The number of queries in the gallery, at most.
     #[arg(long, value_name = "N", default_value_t = 120)]
     pub queries: u16,
-    /// The seed of what is drawn at random: queries of the gallery, points of the map.
+    /// The seed of random choices: queries of the gallery, points of the map.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
-    /// Which store.
+    /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }

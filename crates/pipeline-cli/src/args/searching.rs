@@ -10,28 +10,28 @@ use crate::searching::{DEFAULT_K, MAX_K};
 /// Arguments of `search`.
 #[derive(Debug, Args)]
 pub struct SearchArgs {
-    /// Which spec.
+    /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
     /// The text to search for.
     #[arg(required_unless_present = "image")]
     pub query: Option<String>,
-    /// Search for images like this one instead.
+    /// Search for images that are like this one.
     #[arg(long, value_name = "FILE", conflicts_with = "query")]
     pub image: Option<PathBuf>,
-    /// How many images to show.
+    /// The number of images to show.
     #[arg(short, value_name = "N", default_value_t = DEFAULT_K, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_K)))]
     pub k: u16,
-    /// The evaluation whose pool is searched; needed when the spec has several.
+    /// The evaluation whose pool to search, where the spec has several.
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<String>,
-    /// Also write a page with the pictures of what was found.
+    /// Also write a page with the pictures that were found.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
-    /// Over which files.
+    /// Which files to replace.
     #[command(flatten)]
     pub replace: ReplaceArgs,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }
@@ -39,13 +39,13 @@ pub struct SearchArgs {
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Which spec, or the run whose spec it is.
+    /// The spec, or a run of it.
     #[command(flatten)]
     pub spec: SpecArgs,
-    /// The port on this machine; 0 for any that is free.
+    /// The port on this machine; 0 for any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8765)]
     pub port: u16,
-    /// The evaluation whose pool is searched; needed when the spec has several.
+    /// The evaluation whose pool to search, where the spec has several.
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<String>,
 }

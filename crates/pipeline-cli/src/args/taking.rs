@@ -9,16 +9,16 @@ use super::{ReplaceArgs, SpecArgs};
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// Which spec.
+    /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
     /// The file to write [default: stdout].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Over which files.
+    /// Which files to replace.
     #[command(flatten)]
     pub replace: ReplaceArgs,
-    /// The evaluation whose rankings are written; needed when the spec has several.
+    /// The evaluation whose rankings to write, where the spec has several.
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<String>,
     /// The names of the fields.
@@ -38,7 +38,7 @@ pub enum PredictFormat {
 /// Arguments of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
-    /// Which spec.
+    /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
     /// The stage: features, an evaluation for its embeddings of both sides, or a training for its curves.
@@ -46,13 +46,13 @@ pub struct ExportArgs {
     /// The folder to write to.
     #[arg(short, long, value_name = "FOLDER")]
     pub output: PathBuf,
-    /// What to write [default: tensorboard for a training, else npy].
+    /// The format [default: tensorboard for a training, else npy].
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<ExportFormat>,
-    /// Write the embeddings that the heads of this training make of the features.
+    /// Write embeddings instead: the features through the heads of this training.
     #[arg(long, value_name = "STAGE")]
     pub heads: Option<String>,
-    /// With `--heads`: take features of another encoder than the heads were trained on.
+    /// With `--heads`: accept features of another encoder than that of the training.
     #[arg(long, requires = "heads")]
     pub allow_mismatch: bool,
     /// Overwrite files that are there.
@@ -60,7 +60,7 @@ pub struct ExportArgs {
     pub force: bool,
 }
 
-/// What an export writes.
+/// The formats of an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExportFormat {
     /// `.npy` of f32, and `.ids.txt` with one id a line.

@@ -140,7 +140,7 @@ fn build(context: BuildContext<'_>, kind: &'static Kind, side: Side) -> Result<B
     let node = &context.stage.params;
     let params: ImportFeaturesParams = pipeline_spec::params(node)?;
     let Some(format) = params.format.or_else(|| files::format_of(params.path.path())) else {
-        let message = format!("what `{}` holds cannot be told from its name", params.path.written());
+        let message = format!("the name of `{}` does not show its format", params.path.written());
         let is_npz = params.path.path().extension().is_some_and(|ending| ending == "npz");
         let help = match is_npz {
             true => "an `.npz` holds several arrays; write the one of the vectors with `np.save`",

@@ -185,5 +185,5 @@ fn params_that_do_not_go_together_are_errors_of_the_spec() {
     };
     assert_eq!(refused("{ path: x.npy }"), "a `.npy` file has no ids of its own");
     assert_eq!(refused("{ path: x.jsonl, ids: ids.txt }"), "`ids` is for `.npy` files; these have ids of their own");
-    assert_eq!(refused("{ path: x.bin }"), "what `x.bin` holds cannot be told from its name");
+    assert_eq!(refused("{ path: x.bin }"), "the name of `x.bin` does not show its format");
 }

@@ -64,7 +64,7 @@ fn image_ranks(subject: &Subject, run: &PastRun, stage: &PastStage) -> Result<Op
 /// The map of an evaluation, and the images with equal features.
 fn space(subject: &Subject, run: &PastRun, stage: &PastStage, seed: u64) -> Result<(Map, Duplicates), String> {
     let open = |slot: &str| {
-        let input = run.input(stage, slot).ok_or_else(|| format!("the spec does not tell its input `{slot}`"))?;
+        let input = run.input(stage, slot).ok_or_else(|| format!("the spec does not name its input `{slot}`"))?;
         run.open(&subject.store, input)
     };
     let features = |slot: &str| finished::read_features(open(slot)?.artifact()).map_err(|error| because(&error));

@@ -25,7 +25,7 @@ pub fn read(
     let decoded =
         run.stage(evaluation).and_then(|stage| run.input(stage, "images")).and_then(|stage| run.input(stage, "images"));
     let Some(decoded) = decoded else {
-        return (BTreeMap::new(), Some("No thumbnails: the spec does not tell where the images come from.".into()));
+        return (BTreeMap::new(), Some("No thumbnails: the spec does not say where the images come from.".into()));
     };
     let shrink = |image: &RgbImage| thumbnail(image, MAX_SIDE);
     let found = match from_source(subject, run, decoded, wanted, &shrink) {
