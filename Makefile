@@ -3,7 +3,7 @@
 
 PIPELINE := cargo run --release --quiet --locked --bin pipeline --
 
-.PHONY: help demo test soak check fmt deny build cuda browser count bench bench-engine bench-peers clean
+.PHONY: help demo test soak check fmt deny build cuda browser pictures reference count bench bench-engine bench-peers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -44,6 +44,12 @@ browser: demo ## reports of the demo and of a sweep in headless Chromium; screen
 	$(PIPELINE) report pipelines/experiments/grid.yaml -o target/sweep.html
 	python3 tests/browser/report.py target/sweep.html target/browser/sweep
 	python3 tests/browser/report.py pipelines/experiments/grid.yaml target/browser/served
+
+pictures: build ## the pictures of the README anew, with headless Chromium (docs/images)
+	python3 tests/browser/pictures.py target/release/pipeline
+
+reference: ## the pages of docs/reference anew, from the program and the code
+	PIPELINE_WRITE_REFERENCE=1 cargo test --release --package pipeline-cli --locked --test it -- reference::
 
 count: ## what can be counted of the code's shape: files, functions, names, circles, documents
 	@python3 tests/house/count.py

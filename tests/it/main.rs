@@ -5,6 +5,7 @@
 mod adopting;
 mod comparing;
 mod damage;
+mod documents;
 mod exits;
 mod explain;
 mod faults;
@@ -27,6 +28,7 @@ mod races;
 mod random;
 mod recorded;
 mod recovery;
+mod reference;
 mod report;
 mod rows;
 mod searching;

@@ -1,4 +1,4 @@
-//! Every command of the tutorial runs as it is printed there, and prints what is printed there.
+//! Every command of the tutorial and of the README runs as it is printed there, and prints what is printed there.
 
 use std::fs;
 use std::path::Path;
@@ -16,15 +16,18 @@ enum Step {
 }
 
 #[test]
-fn every_command_of_the_tutorial_prints_what_the_tutorial_shows() {
+fn every_command_of_the_tutorial_and_the_readme_prints_what_is_shown() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let steps = steps(&fs::read_to_string(root.join("docs/tutorial.md")).unwrap());
-    let n_commands = steps.iter().filter(|step| matches!(step, Step::Command { .. })).count();
-    assert!(n_commands >= 10, "only {n_commands} commands were found");
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let (tutorial, readme) = (steps(&read("docs/guide/tutorial.md")), steps(&read("README.md")));
+    let is_command = |step: &&Step| matches!(step, Step::Command { .. });
+    assert!(tutorial.iter().filter(is_command).count() >= 10 && readme.iter().filter(is_command).count() >= 4);
     let project = Project::new();
     copy(&root.join("pipelines"), &project.path("pipelines"));
     fs::create_dir(project.path("artifacts")).unwrap();
-    for step in steps {
+    // The README begins where a run of the demo is the last one, and finds the store that the tutorial has filled.
+    let demo = Step::Command { line: "pipeline run demo".to_owned(), printed: vec!["…".to_owned()] };
+    for step in tutorial.into_iter().chain([demo]).chain(readme) {
         match step {
             Step::File { path, text } => project.write(&path, &text),
             Step::Command { line, printed } => run(&project, &line, &printed),
@@ -46,7 +49,7 @@ fn run(project: &Project, line: &str, printed: &[String]) {
     let found = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "`{line}` ended with {:?}:\n{found}", output.status.code());
     if let Some(missing) = first_missing(printed, &found) {
-        panic!("`{line}` did not print `{missing}` where the tutorial shows it:\n{found}");
+        panic!("`{line}` did not print `{missing}` where the document shows it:\n{found}");
     }
 }
 
@@ -107,7 +110,7 @@ fn commands(block: &[&str]) -> Vec<Step> {
         match (line.strip_prefix("$ "), steps.last_mut()) {
             (Some(command), _) => steps.push(Step::Command { line: command.to_owned(), printed: Vec::new() }),
             (None, Some(Step::Command { printed, .. })) => printed.push((*line).to_owned()),
-            (None, _) => panic!("a console block of the tutorial begins with `{line}`"),
+            (None, _) => panic!("a console block begins with `{line}`"),
         }
     }
     steps

@@ -29,9 +29,9 @@ fn told(image: &RgbImage) -> String {
     format!("ok {} {} {digest}", image.width, image.height)
 }
 
-/// The names in the first column of the table under a heading of `docs/images.md`.
+/// The names in the first column of the table under a heading of `docs/reference/images.md`.
 fn listed(heading: &str) -> BTreeSet<String> {
-    let text = std::fs::read_to_string(root().join("docs/images.md")).unwrap();
+    let text = std::fs::read_to_string(root().join("docs/reference/images.md")).unwrap();
     let section = text.split("\n## ").find(|section| section.starts_with(heading)).unwrap();
     let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
     let names = rows.flat_map(|row| row.split('|').nth(1).unwrap().split(','));

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --locked --package pipeline-nn --example gate_power [BASELINE BASELINE]`: the pairs of queries are as they were
 //! between two accepted baselines of the same pipeline with two seeds (`pipeline check SPEC --accept` writes them), else as
-//! between the seeds 0 and 1 of `pipelines/demo.yaml`. Prints the table of docs/statistics.md.
+//! between the seeds 0 and 1 of `pipelines/demo.yaml`. Prints the table of docs/guide/statistics.md.
 
 #![allow(clippy::print_stdout, reason = "a program for people prints")]
 

@@ -2,7 +2,7 @@
 //!
 //! Alpha is dropped and not blended, EXIF orientation, colour profiles and gamma are not applied, of an animation the
 //! first frame is taken, 16-bit gray is cut at 255 and other 16-bit samples lose their low byte. Kinds read: PNG, JPEG,
-//! GIF, BMP, WebP and TIFF; `docs/images.md` says which files of each. A file is refused rather than given other pixels.
+//! GIF, BMP, WebP and TIFF; `docs/reference/images.md` says which files of each. A file is refused rather than given other pixels.
 
 mod bmp;
 mod canvas;
