@@ -185,7 +185,7 @@ pub enum Event {
         stage: StageId,
         /// The message and its causes, outermost first.
         errors: Vec<String>,
-        /// What the user can do.
+        /// The advice to the user.
         help: Option<String>,
         /// Wall time.
         seconds: f64,
@@ -213,7 +213,7 @@ pub enum Event {
 pub struct EventRecord {
     /// Milliseconds since 1970-01-01 UTC.
     pub at_ms: u64,
-    /// What happened.
+    /// The event.
     #[serde(flatten)]
     pub event: Event,
 }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Digest;
 
-/// What stands between a name and its value.
+/// The separator between a name and its value.
 const BEFORE_VALUE: &str = " = ";
 
 /// The digest of a manifest: under it a result is remembered.
@@ -46,9 +46,9 @@ pub struct InvalidManifest {
 pub struct LineChange {
     /// The name of the line, such as `param.temperature`.
     pub name: String,
-    /// The value in the earlier manifest; none when the line is new.
+    /// The value in the earlier manifest; `None` when the line is new.
     pub old: Option<String>,
-    /// The value in the later manifest; none when the line is gone.
+    /// The value in the later manifest; `None` when the line is gone.
     pub new: Option<String>,
 }
 
@@ -74,7 +74,7 @@ impl Manifest {
         self.lines.insert(format!("source.{name}"), digest.hex());
     }
 
-    /// The value of a line, or none.
+    /// The value of a line, if there is one.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.lines.get(name).map(String::as_str)
     }
@@ -86,7 +86,7 @@ impl Manifest {
 
     /// The canonical text: one `name = "value"` a line, sorted by name, values as JSON strings.
     ///
-    /// A name that would not be told from its value is a JSON string, too, so that no two manifests have the same text.
+    /// A name that could be confused with its value is a JSON string, too, so that no two manifests have the same text.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (name, value) in &self.lines {

@@ -34,7 +34,7 @@ impl FileEntry {
     }
 }
 
-/// What an artifact holds by name; names are relative, with `/` between parts.
+/// The contents of an artifact by name; names are relative, with `/` between parts.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     /// The files, sorted by name.
@@ -45,7 +45,7 @@ pub struct Tree {
     pub links: BTreeMap<String, String>,
 }
 
-/// What an artifact has under a name.
+/// An entry of an artifact.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// A file.
@@ -88,7 +88,7 @@ impl Tree {
         Self { files: BTreeMap::from([(name.to_owned(), entry)]), ..Self::default() }
     }
 
-    /// The file or folder under a name, reached through links if need be; none if there is no such thing.
+    /// The file or folder under a name, reached through links if need be; `None` if there is no such thing.
     pub fn part(&self, name: &str) -> Option<Part> {
         let name = self.resolve(name)?;
         match self.files.get(&name) {
@@ -97,7 +97,8 @@ impl Tree {
         }
     }
 
-    /// The name of the file or folder to which a name leads through links; none if it leads nowhere or out of the tree.
+    /// The name of the file or folder to which a name leads through links; `None` if it leads nowhere or out of the
+    /// tree.
     pub fn resolve(&self, name: &str) -> Option<String> {
         let mut at = String::new();
         let mut left: Vec<String> = parts_in_reverse(name);
@@ -142,7 +143,7 @@ impl Tree {
             || first(self.links.range(inner.clone()..).next().map(|(name, _)| name))
     }
 
-    /// What lies below a folder.
+    /// The entries below a folder.
     fn below(&self, folder: &str) -> Self {
         let inner = if folder.is_empty() { String::new() } else { format!("{folder}/") };
         let strip = |name: &String| name.strip_prefix(&inner).map(str::to_owned);

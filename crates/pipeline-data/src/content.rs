@@ -1,4 +1,4 @@
-//! What a file holds, as far as its first bytes tell: for messages about a file that is not what its reader expects.
+//! What a file holds, as far as its first bytes show: for messages about a file that is not what its reader expects.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -67,7 +67,8 @@ fn no_text(bytes: &[u8]) -> Option<&'static str> {
     is_wide.then_some("is no UTF-8 text, perhaps UTF-16; save it as UTF-8")
 }
 
-/// What a file of text looks like, such as `comma-separated text`; none when it is empty, unreadable or not recognised.
+/// What a file of text looks like, such as `comma-separated text`; `None` when it is empty, unreadable or not
+/// recognised.
 pub fn looks_like(path: &Path) -> Option<&'static str> {
     let bytes = first_bytes(&mut pipeline_files::open(path).ok()?).ok()?;
     let text = String::from_utf8_lossy(&bytes);

@@ -62,7 +62,7 @@ impl ImageTsv {
         Self::open_watched(path, max_samples, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`ImageTsv::open`], telling `watch` from time to time how many bytes were read.
+    /// As [`ImageTsv::open`], reporting the bytes read so far to `watch` from time to time.
     ///
     /// # Errors
     /// When the file cannot be read or is no text, and [`DataError::Stopped`] when `watch` breaks.
@@ -207,7 +207,7 @@ impl ImageTsv {
     }
 }
 
-/// The row of one line; none if the line is blank, else why it is not a row.
+/// The row of one line; `None` if the line is blank, else why it is not a row.
 fn parse_row(line: &Line<'_>) -> Result<Option<ImageRow>, String> {
     let bytes = line.bytes.ok_or("longer than 256 MiB")?;
     let whole = str::from_utf8(bytes).map_err(|_| "not UTF-8")?;

@@ -12,7 +12,7 @@ use crate::python::number_text;
 pub(crate) struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
-    /// The fields of a line, none if it is blank; else why it is no JSON object, as the rest of a sentence about it.
+    /// The fields of a line, `None` if it is blank; else why it is no JSON object, as the rest of a sentence about it.
     pub fn of_line(line: &'a [u8]) -> Result<Option<Self>, String> {
         let line = strip(str::from_utf8(line).map_err(|_| "not UTF-8")?);
         if line.is_empty() {

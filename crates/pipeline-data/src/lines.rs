@@ -26,7 +26,7 @@ pub(crate) struct Line<'a> {
     pub number: u64,
     /// Where `bytes` begin in the file.
     pub offset: u64,
-    /// The line, or none if it is longer than 256 MiB.
+    /// The line, or `None` if it is longer than 256 MiB.
     pub bytes: Option<&'a [u8]>,
 }
 

@@ -62,7 +62,7 @@ pub struct Adopted {
 }
 
 /// Remembers the former artifact of `stage` under its present key, if only the version of its code has changed, and
-/// tells under which key it was computed. The record says that it was adopted.
+/// names the key under which it was computed. The record says that it was adopted.
 ///
 /// # Errors
 /// When anything else has changed, nothing has, or there is no former result.

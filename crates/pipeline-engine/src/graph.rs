@@ -16,7 +16,8 @@ pub struct Node {
     pub inputs: BTreeMap<String, StageId>,
     /// False when the artifact's bytes are to be dropped once its consumers are done.
     pub retain: bool,
-    /// What it occupies while it works; none for the processor, or the accelerator where the stage's work is done there.
+    /// What it occupies while it works; `None` for the processor, or the accelerator where the stage's work is done
+    /// there.
     pub pool: Option<Pool>,
     /// Files of the artifact and the paths to which they are published.
     pub publish: Vec<(String, PathBuf)>,

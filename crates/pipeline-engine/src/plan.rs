@@ -56,7 +56,7 @@ pub enum Decision {
         key: Key,
         /// The artifact. Its bytes may be gone when nobody needs them.
         artifact: ArtifactDigest,
-        /// What the stage told when it ran.
+        /// The stage's report from when it ran.
         report: StageReport,
     },
     /// It runs.

@@ -191,7 +191,7 @@ impl<'a> Resolver<'a> {
         self.stages[idx].sources.missing.take()
     }
 
-    /// The files of the artifact, or none when its record is gone.
+    /// The files of the artifact, or `None` when its record is gone.
     pub fn tree(&mut self, idx: usize) -> Result<Option<&Tree>, StoreError> {
         Ok(self.record(idx)?.map(|record| &record.tree))
     }
@@ -246,7 +246,7 @@ impl<'a> Resolver<'a> {
         Ok(node.publish.iter().filter_map(check).collect())
     }
 
-    /// The files and folders that an up-to-date stage publishes; none when neither the last run nor a record tells.
+    /// The files and folders that an up-to-date stage publishes; `None` when neither the last run nor a record knows.
     pub fn published(&mut self, idx: usize) -> Result<Option<BTreeMap<String, Part>>, StoreError> {
         let publish = &self.graph.nodes()[idx].publish;
         let former = self.former[idx].as_ref().filter(|former| Some(former.artifact) == self.stages[idx].artifact);

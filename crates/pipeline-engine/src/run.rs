@@ -1,4 +1,4 @@
-//! A run: carries a plan out, tells what happens, and remembers what each stage has now.
+//! A run: carries a plan out, reports events, and remembers what each stage has now.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,7 +43,7 @@ pub struct SpecInfo {
 pub struct RunOptions {
     /// Forced stages and device.
     pub plan: PlanOptions,
-    /// What was adopted for this run: told as its first events.
+    /// The stages adopted for this run: its first events.
     pub adopted: Vec<Adopted>,
     /// Stages of the pool `cpu` at once; 0 counts as 1.
     pub n_jobs: usize,
@@ -91,7 +91,7 @@ pub struct RunSummary {
 /// Brings all stages of `graph` up to date.
 ///
 /// Every event goes to `listen`, on this thread and in the order in which it happened.
-/// A failure of a stage is no error here: the summary tells it.
+/// A failure of a stage is no error here: the summary has it.
 ///
 /// # Errors
 /// Before any work: when a source of a stage that must run is missing (but with `keep_going`, where the stage fails), a forced stage is unknown, or the store cannot be used.

@@ -210,7 +210,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         F: FnOnce(&Workshop<'_>, &Sender<Message>) -> Outcome + Send + 'env,
     {
         let (shop, sender) = (self.shop, self.sender.clone());
-        // The name tells a panic hook whose panic it sees: those of stages are caught and become events.
+        // By the name a panic hook knows whose panic it sees: those of stages are caught and become events.
         let builder =
             thread::Builder::new().name(format!("stage {}", shop.graph.nodes()[idx].id)).stack_size(STACK_BYTES);
         let thread = builder.spawn_scoped(self.scope, move || {

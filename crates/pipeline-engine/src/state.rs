@@ -115,7 +115,7 @@ impl<'a, 'env> State<'a, 'env> {
         Ok(self.decisions[idx].clone())
     }
 
-    /// Opens the inputs of a stage that must run whose bytes are gone; tells whether there were any.
+    /// Opens the inputs of a stage that must run whose bytes are gone; returns whether there were any.
     pub fn demand_inputs(&mut self, idx: usize) -> Result<bool, StoreError> {
         let mut any = false;
         for &input in self.resolver.graph.inputs(idx) {

@@ -24,7 +24,7 @@ pub struct UnchangedRun {
 }
 
 /// Repeats the last run of the spec at the path `spec` if that left everything up to date and nothing has changed
-/// since: its stages are told as reused. None when a plan is needed to know.
+/// since: its stages are reported as reused. `None` when a plan is needed to know.
 ///
 /// `is_now` says whether these are the circumstances of today. Whatever the snapshot leaves open counts as changed, so
 /// the answer is that of [`run`](crate::run), only sooner: nothing is looked at but the times of files.
@@ -120,7 +120,7 @@ impl State<'_, '_> {
         store.specs().put_snapshot(&spec.path, &snapshot)
     }
 
-    /// The files that this run has read or published, and their digests; none when those of a stage are not known.
+    /// The files that this run has read or published, and their digests; `None` when those of a stage are not known.
     fn contents(&mut self, spec: &SpecInfo) -> Result<Option<Vec<(PathBuf, Digest)>>, StoreError> {
         let mut contents = spec.files.clone();
         let graph = self.resolver.graph;
@@ -132,7 +132,7 @@ impl State<'_, '_> {
             }
             let Some(parts) = self.resolver.published(idx)? else { return Ok(None) };
             for (file, path) in &node.publish {
-                // More than a digest tells whether a program or a folder is as it was.
+                // More than a digest decides whether a program or a folder is as it was.
                 let Some(Part::File(entry)) = parts.get(file).filter(|part| !is_program(part)) else { return Ok(None) };
                 contents.push((path.clone(), entry.digest));
             }

@@ -37,7 +37,7 @@ pub struct BlastRadius {
     pub n_untimed: usize,
 }
 
-/// Explains what `plan`, made for `graph`, does with `stage`; none when there is no such stage.
+/// Explains what `plan`, made for `graph`, does with `stage`; `None` when there is no such stage.
 pub fn why(graph: &Graph, plan: &Plan, stage: &StageId) -> Option<Why> {
     let idx = graph.position(stage)?;
     let chain = chain(graph, plan, idx);

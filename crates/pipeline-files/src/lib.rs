@@ -77,7 +77,7 @@ pub fn read_to_string(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
-/// What a file type is called where a regular file should be; none for a regular file.
+/// The name of a file type where a regular file should be; `None` for a regular file.
 pub fn other_than_regular(file_type: FileType) -> Option<&'static str> {
     if file_type.is_file() {
         None

@@ -24,7 +24,7 @@ impl Duplicates {
 /// features: `[ids.len(), d_features]`
 pub fn duplicates(ids: &[Option<String>], features: &Matrix) -> Duplicates {
     let mut rows: BTreeMap<Vec<u32>, Vec<usize>> = BTreeMap::new();
-    // The first numbers tell nearly all images apart; only rows that agree in them are compared as a whole.
+    // The first numbers distinguish nearly all images; only rows that agree in them are compared as a whole.
     let n_first = features.n_cols.min(4);
     for row_idx in 0..features.n_rows {
         let first = features.row(row_idx)[..n_first].iter().map(|value| value.to_bits()).collect();

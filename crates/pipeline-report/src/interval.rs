@@ -5,7 +5,7 @@ use pipeline_nn::statistics::Interval;
 /// Two-sided 95% of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// Wilson's interval of a share of `n` that is `n_hits` of them; none for `n` = 0.
+/// Wilson's interval of a share of `n` that is `n_hits` of them; `None` for `n` = 0.
 pub(crate) fn wilson(n_hits: usize, n: usize) -> Option<Interval> {
     if n == 0 {
         return None;

@@ -39,7 +39,7 @@ impl Axis {
         Ok(Self { target, values: items })
     }
 
-    /// What the values are laid over: `STAGE.params.NAME` or `vars.NAME`.
+    /// The target of the values: `STAGE.params.NAME` or `vars.NAME`.
     pub fn target(&self) -> &str {
         &self.target.value
     }

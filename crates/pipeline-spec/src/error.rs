@@ -7,19 +7,19 @@ use crate::{Span, nearest};
 /// How many known names a help text lists when none is near.
 const MAX_LISTED: usize = 12;
 
-/// What is wrong with a spec, and where.
+/// A mistake in a spec, and its place.
 ///
-/// `Display` is the message alone; whoever renders adds file, line, column, excerpt and help from the fields.
+/// `Display` is the message alone; the renderer adds file, line, column, excerpt and help from the fields.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SpecError {
-    /// What is wrong, as a lower-case fragment.
+    /// The message, as a lower-case fragment.
     pub message: String,
-    /// Where; none only when there is no text, such as for a file that cannot be read.
+    /// The place; `None` only when there is no text, such as for a file that cannot be read.
     pub span: Option<Span>,
     /// The whole line on which the span stands, without its end.
     pub excerpt: Option<String>,
-    /// What the user can do.
+    /// The advice to the user.
     pub help: Option<String>,
     /// The cause.
     #[source]

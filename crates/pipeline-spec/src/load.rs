@@ -97,7 +97,7 @@ struct Layer {
     root: Node,
     /// Where its relative paths start.
     folder: Arc<Path>,
-    /// The absolute path and the digest of what was read; none for a text that stands for a file.
+    /// The absolute path and the digest of what was read; `None` for a text that stands for a file.
     read: Option<(PathBuf, Digest)>,
 }
 

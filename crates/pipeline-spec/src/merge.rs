@@ -41,7 +41,7 @@ impl Place {
         }
     }
 
-    /// What an entry is called that `null` removes; none where `null` removes nothing.
+    /// What an entry is called that `null` removes; `None` where `null` removes nothing.
     fn removable(self) -> Option<&'static str> {
         match self {
             Self::Stages => Some("stage"),

@@ -1,6 +1,6 @@
 //! The known name that a misspelt one most likely meant.
 
-/// The known name nearest to `name`, or none when all are too far to be what was meant.
+/// The known name nearest to `name`, or `None` when all are too far to be what was meant.
 ///
 /// ```
 /// assert_eq!(pipeline_spec::nearest("parms", ["kind", "params"]), Some("params"));

@@ -84,7 +84,7 @@ impl Node {
         }
     }
 
-    /// What the value is, for messages: "the number 5", "the text `abc`", "a list".
+    /// A description of the value, for messages: "the number 5", "the text `abc`", "a list".
     pub fn describe(&self) -> String {
         match &self.value {
             Value::Null => "nothing".into(),

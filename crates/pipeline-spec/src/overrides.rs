@@ -40,7 +40,7 @@ impl Override {
         Ok(Self { target, value })
     }
 
-    /// What the value is laid over.
+    /// The target of the value.
     pub fn target(&self) -> &str {
         &self.target.value
     }

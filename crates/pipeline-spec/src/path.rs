@@ -8,7 +8,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// The name by which [`SpecPath`] tells the deserializer of `params` that it wants to know the folder.
+/// The name by which [`SpecPath`] asks the deserializer of `params` for the folder.
 pub(crate) const PATH_MARKER: &str = "$pipeline_spec::SpecPath";
 
 /// A param that is a path: read through [`params`](crate::params) it is absolute and without `.` and `..`.

@@ -20,7 +20,7 @@ pub(crate) fn resolve(word: &str) -> Result<Value, TooLarge> {
         ".nan" | ".NaN" | ".NAN" => return Ok(Value::Float(f64::NAN)),
         _ => {}
     }
-    // Nearly all words are text, and most are told by their first character.
+    // Nearly all words are text, and the first character decides for most.
     if !word.starts_with(|c: char| c.is_ascii_digit() || matches!(c, '+' | '-' | '.')) {
         return Ok(Value::Str(word.to_owned()));
     }
@@ -30,7 +30,7 @@ pub(crate) fn resolve(word: &str) -> Result<Value, TooLarge> {
     Ok(decimal(word).map_or_else(|| Value::Str(word.to_owned()), Value::Float))
 }
 
-/// A decimal, `0o` or `0x` number; none if `word` is not written as one.
+/// A decimal, `0o` or `0x` number; `None` if `word` is not written as one.
 fn whole_number(word: &str) -> Option<Result<i64, TooLarge>> {
     let (digits, radix) = match word.get(..2) {
         Some("0o") => (&word[2..], 8),
@@ -44,7 +44,7 @@ fn whole_number(word: &str) -> Option<Result<i64, TooLarge>> {
     Some(i64::from_str_radix(signed, radix).map_err(|_| TooLarge))
 }
 
-/// A number with a point or an exponent; none if `word` is not written as one.
+/// A number with a point or an exponent; `None` if `word` is not written as one.
 fn decimal(word: &str) -> Option<f64> {
     let unsigned = word.strip_prefix(['-', '+']).unwrap_or(word);
     if matches!(unsigned, ".inf" | ".Inf" | ".INF") {

@@ -25,7 +25,7 @@ pub struct PipelineSpec {
     pub vars: BTreeMap<String, String>,
     /// The stages in the order of the file; those of extended specs first.
     pub stages: Vec<StageSpec>,
-    /// What a run's metrics are checked for, by metric.
+    /// The rules of the gate, by metric.
     pub check: BTreeMap<String, CheckRule>,
     /// The values that a sweep tries, in the order of the file; a run does not look at them.
     pub sweep: Vec<Axis>,
@@ -47,7 +47,7 @@ pub struct StageSpec {
     pub params: Node,
     /// False if the bytes may be dropped once the consumers are done.
     pub retain: bool,
-    /// What it occupies while it works; none for what its kind says.
+    /// The pool that it occupies; `None` for that of its kind.
     pub pool: Option<Pool>,
     /// The files that are copied out of the artifact.
     pub publish: Vec<Publish>,
@@ -67,12 +67,12 @@ pub struct Publish {
     pub path_span: Span,
 }
 
-/// What is asked of a metric; at least one of `max_drop` and `min_value`.
+/// The rule for a metric; at least one of `max_drop` and `min_value`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckRule {
     /// How far the metric may fall below the accepted one, in the metric's own unit; at least 0.
     pub max_drop: Option<f64>,
-    /// What the metric must reach.
+    /// The least value of the metric.
     pub min_value: Option<f64>,
     /// With it a drop fails only if it is also no chance; there is a `max_drop` then.
     pub paired: Option<PairedRule>,

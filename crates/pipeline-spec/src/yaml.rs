@@ -67,7 +67,7 @@ struct Builder<'a> {
     entries: Vec<(Spanned<String>, Node)>,
     anchors: HashMap<usize, Anchored>,
     n_nodes: usize,
-    /// What was copied for anchors and aliases.
+    /// The sizes copied for anchors and aliases.
     copied_bytes: usize,
 }
 
@@ -91,13 +91,13 @@ struct Anchored {
     size: Size,
 }
 
-/// What a value takes.
+/// The size of a value.
 #[derive(Clone, Copy)]
 struct Size {
     n_nodes: usize,
     /// How deep it nests.
     depth: usize,
-    /// What a copy of it takes in memory.
+    /// The memory of a copy of it.
     bytes: usize,
 }
 
@@ -314,7 +314,7 @@ fn measure(node: &Node) -> Size {
     })
 }
 
-/// What was copied once a value of this size is copied, too.
+/// The sum once a value of this size is copied, too.
 fn count_copy(copied_bytes: usize, size: Size, span: &Span) -> Result<usize, SpecError> {
     let bytes = copied_bytes + size.bytes;
     if bytes <= MAX_COPIED_BYTES {

@@ -268,7 +268,7 @@ pub(crate) fn go_on(context: &StageContext<'_>) -> ControlFlow<()> {
     if context.host.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-/// The error of a reader, which may only have been told to stop.
+/// The error of a reader, which may only have been asked to stop.
 pub(crate) fn unreadable(message: &str, error: DataError) -> StageError {
     match error {
         DataError::Stopped { .. } => StageError::cancelled(),

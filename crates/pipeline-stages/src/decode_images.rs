@@ -100,7 +100,7 @@ pub(crate) struct Geometry {
     pub(crate) resize: &'static str,
 }
 
-/// What a stage of this kind makes of the size of its images; none for a stage of another kind.
+/// What a stage of this kind makes of the size of its images; `None` for a stage of another kind.
 pub(crate) fn geometry(stage: &StageSpec) -> Option<Geometry> {
     let params: DecodeImagesParams = pipeline_spec::params(&stage.params).ok()?;
     let resize = match params.resize {
@@ -110,7 +110,7 @@ pub(crate) fn geometry(stage: &StageSpec) -> Option<Geometry> {
     (stage.kind.value == KIND.name).then_some(Geometry { size: params.size, resize })
 }
 
-/// The file that a stage of this kind reads, and how many of its rows; none for a stage of another kind.
+/// The file that a stage of this kind reads, and how many of its rows; `None` for a stage of another kind.
 pub(crate) fn source_and_limit(stage: &StageSpec) -> Option<(PathBuf, Option<u64>)> {
     let params: DecodeImagesParams = pipeline_spec::params(&stage.params).ok()?;
     (stage.kind.value == KIND.name).then(|| (params.path.path().to_owned(), params.max_samples))

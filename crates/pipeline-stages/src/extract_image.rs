@@ -81,8 +81,8 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     Ok(Box::new(ExtractImage { params, search: context.settings.model_search.clone(), decoded }))
 }
 
-/// The width of the vectors that a stage of this kind will give; none when its params are wrong or its model is not
-/// there, which is told elsewhere.
+/// The width of the vectors that a stage of this kind will give; `None` when its params are wrong or its model is not
+/// there, which is reported elsewhere.
 pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<usize> {
     let params: ExtractImageParams = pipeline_spec::params(params).ok()?;
     let files = image::find_image_model(&params.model.to_find(), search).ok()?;

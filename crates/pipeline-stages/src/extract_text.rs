@@ -117,8 +117,8 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     Ok(Box::new(ExtractText { params, search: context.settings.model_search.clone() }))
 }
 
-/// The width of the vectors that a stage of this kind will give; none when its params are wrong or its model is not
-/// there, which is told elsewhere.
+/// The width of the vectors that a stage of this kind will give; `None` when its params are wrong or its model is not
+/// there, which is reported elsewhere.
 pub(crate) fn width(params: &Node, search: &text::ModelSearch) -> Option<usize> {
     let params: ExtractTextParams = pipeline_spec::params(params).ok()?;
     let files = text::find_text_model(&params.model.to_find(), search).ok()?;

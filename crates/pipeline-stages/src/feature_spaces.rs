@@ -23,7 +23,7 @@ const HELP: &str = "both must be made with the same encoder and options, which `
 pub(crate) struct Named<'a> {
     /// What they are called.
     pub(crate) name: &'a str,
-    /// Their space; none where their file does not say.
+    /// Their space; `None` where their file does not say.
     pub(crate) space: Option<&'a FeatureSpace>,
 }
 
@@ -65,7 +65,7 @@ pub(crate) fn must_be_of_heads(heads: &Checkpoint, side: Side, features: &InputA
     }
 }
 
-/// How features differ from those of `reference`; none if they belong together or a file does not say.
+/// How features differ from those of `reference`; `None` if they belong together or a file does not say.
 pub(crate) fn mismatch(features: &Named<'_>, reference: &Named<'_>) -> Option<String> {
     let (own, other) = (features.space?, reference.space?);
     let differences = own.differences(other);
@@ -131,7 +131,7 @@ pub(crate) fn check_spec(
     Err(SpecError::at(&own.span, message).with_help(HELP))
 }
 
-/// In what the features of two stages differ by the spec; none if in nothing, or if the spec does not say.
+/// In what the features of two stages differ by the spec; `None` if in nothing, or if the spec does not say.
 fn declared_difference(context: &BuildContext<'_>, own: &StageSpec, other: &StageSpec) -> Option<String> {
     if is_written_alike(context, own, other) {
         return None;

@@ -16,7 +16,8 @@ pub struct Pictures {
 }
 
 impl Pictures {
-    /// Finds the images behind the input `images` of the stage `evaluation`; none when they were not decoded by this spec.
+    /// Finds the images behind the input `images` of the stage `evaluation`; `None` when they were not decoded by this
+    /// spec.
     ///
     /// # Errors
     /// When their file cannot be read.
@@ -31,7 +32,7 @@ impl Pictures {
         Ok(Some(Self { images, rows, memory: Memory::new(DECODER_BYTES) }))
     }
 
-    /// A small picture of the image of that id; none when there is no such image or it cannot be decoded.
+    /// A small picture of the image of that id; `None` when there is no such image or it cannot be decoded.
     ///
     /// # Errors
     /// When the file cannot be read or has changed.

@@ -25,7 +25,7 @@ pub fn relevant_ranks(results: &Results) -> Vec<RelevantRanks> {
     results.rows.iter().map(ranks).collect()
 }
 
-/// The results of the evaluation whose artifact is `folder`; none if it has none.
+/// The results of the evaluation whose artifact is `folder`; `None` if it has none.
 ///
 /// # Errors
 /// When they cannot be read.

@@ -14,13 +14,13 @@ use crate::decode_images::source_and_limit;
 /// The thumbnails that were asked for, as far as they are there, each as what `shrink` makes of it.
 pub type Thumbnails = BTreeMap<String, Vec<u8>>;
 
-/// The file of images that a `decode-images` stage reads; none when the stage is of another kind.
+/// The file of images that a `decode-images` stage reads; `None` when the stage is of another kind.
 pub fn image_source(stage: &StageSpec) -> Option<PathBuf> {
     source_and_limit(stage).map(|(path, _)| path)
 }
 
-/// Reads pictures from the source of a `decode-images` stage, on white where they are transparent; none when the stage is of
-/// another kind.
+/// Reads pictures from the source of a `decode-images` stage, on white where they are transparent; `None` when the
+/// stage is of another kind.
 ///
 /// # Errors
 /// When the file cannot be read.

@@ -33,7 +33,7 @@ impl Memory {
         self.bytes
     }
 
-    /// Takes bytes, and waits for them as long as others hold them; none when `is_cancelled`.
+    /// Takes bytes, and waits for them as long as others hold them; `None` when `is_cancelled`.
     ///
     /// More than there are is taken once nobody else holds any: whether so much is allowed is for the caller to say.
     pub fn take(&self, bytes: u64, is_cancelled: &dyn Fn() -> bool) -> Option<Taken<'_>> {

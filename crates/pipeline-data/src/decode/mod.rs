@@ -138,7 +138,7 @@ pub struct Limits<'a> {
     pub is_cancelled: &'a dyn Fn() -> bool,
 }
 
-/// Decodes an image file; its kind is told by its first bytes.
+/// Decodes an image file; its first bytes show its kind.
 ///
 /// # Errors
 /// When the bytes are no image that Pillow would read, or of a kind that is not read here. Never panics.
@@ -207,7 +207,7 @@ fn foreign(bytes: &[u8]) -> Option<&'static str> {
 }
 
 impl Format {
-    /// The kind's media type; none for TIFF, which browsers do not show.
+    /// The kind's media type; `None` for TIFF, which browsers do not show.
     pub(crate) const fn media_type(self) -> Option<&'static str> {
         match self {
             Self::Png => Some("image/png"),

@@ -184,7 +184,7 @@ impl<'a> Container<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads transparency and image, as far as they come next; none if there is no image.
+    /// Reads transparency and image, as far as they come next; `None` if there is no image.
     fn read(chunks: &mut Chunks<'a>) -> Result<Option<Self>, DecodeError> {
         let mut frame = Self::default();
         let mut has_image = false;

@@ -16,7 +16,7 @@ pub use remarks::{Remark, repeated_ids};
 /// One query.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct QueryRow {
-    /// `query_id` or `text_id`, as text; none if absent, null or empty.
+    /// `query_id` or `text_id`, as text; `None` if absent, null or empty.
     pub id: Option<String>,
     /// `query_text` or `text`; may be empty.
     pub text: String,

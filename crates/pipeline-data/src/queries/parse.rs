@@ -21,7 +21,7 @@ pub(super) struct ParsedQuery {
     pub oddities: Vec<Oddity>,
 }
 
-/// The query of one line; none if the line is blank, else why it is not a query.
+/// The query of one line; `None` if the line is blank, else why it is not a query.
 pub(super) fn parse_query(line: &[u8]) -> Result<Option<ParsedQuery>, String> {
     let Some(fields) = Fields::of_line(line)? else { return Ok(None) };
     let mut oddities = Vec::new();

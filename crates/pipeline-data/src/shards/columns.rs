@@ -42,7 +42,7 @@ pub(crate) fn write(
     write_to(file, path, columns, metadata, compression).map(drop)
 }
 
-/// Writes one record batch to `file`, which errors call `path`; returns what the file's footer tells.
+/// Writes one record batch to `file`, which errors call `path`; returns the metadata of the file's footer.
 pub(super) fn write_to(
     file: impl Write + Send,
     path: &Path,
@@ -172,7 +172,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The text of a row, none where it is null.
+/// The text of a row, `None` where it is null.
 pub(super) fn text(texts: &StringArray, row_idx: usize) -> Option<String> {
     texts.is_valid(row_idx).then(|| texts.value(row_idx).to_owned())
 }

@@ -50,7 +50,7 @@ pub struct PixelsInfo {
     pub height: u32,
     /// Columns of every image's pixels.
     pub width: u32,
-    /// The filter of the resize; none if all images had the size already.
+    /// The filter of the resize; `None` if all images had the size already.
     pub resize: Option<String>,
 }
 

@@ -22,7 +22,7 @@ pub struct RankingRow {
     pub query_text: String,
     /// The ids of its relevant images, be they in the pool or not.
     pub relevant: Vec<String>,
-    /// The 1-based rank of the best relevant image; none if none is in the pool.
+    /// The 1-based rank of the best relevant image; `None` if none is in the pool.
     pub rank: Option<u32>,
     /// The ids of the first images, best first.
     pub top_ids: Vec<String>,

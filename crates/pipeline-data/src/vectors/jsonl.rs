@@ -32,7 +32,7 @@ pub fn read_jsonl_vectors(path: &Path, id_field: &str, vector_field: &str) -> Re
     }
 }
 
-/// The id and the vector of a line; none if it is blank.
+/// The id and the vector of a line; `None` if it is blank.
 fn parse(line: &[u8], id_field: &str, vector_field: &str) -> Result<Option<(String, Vec<f32>)>, String> {
     let Some(fields) = Fields::of_line(line).map_err(|reason| format!("is {reason}"))? else { return Ok(None) };
     let field = |name: &str| {

@@ -5,10 +5,10 @@ use half::f16;
 /// Converts whole numbers of one type; what is left over is dropped.
 pub(super) type Converter = fn(&[u8], &mut Vec<f32>);
 
-/// Makes an id of the bytes of one number or text; none where they are no text.
+/// Makes an id of the bytes of one number or text; `None` where they are no text.
 pub(super) type TextReader = fn(&[u8]) -> Option<String>;
 
-/// The bytes of one number or text of a type such as `<f4` or `<U12`; none where it is nothing or not written so.
+/// The bytes of one number or text of a type such as `<f4` or `<U12`; `None` where it is nothing or not written so.
 pub(super) fn width_of(descr: &str) -> Option<usize> {
     let number = descr.get(2..)?;
     let is_canonical = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');

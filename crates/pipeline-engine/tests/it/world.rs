@@ -227,7 +227,7 @@ impl World {
         ran
     }
 
-    /// The events of a run that is answered without a plan; none when something has changed.
+    /// The events of a run that is answered without a plan; `None` when something has changed.
     pub fn run_unchanged(&self, parts: &[Part]) -> Option<Vec<Event>> {
         let mut events = Vec::new();
         let mut listen = |record: &EventRecord| events.push(record.event.clone());

@@ -26,7 +26,7 @@ pub use crate::weights::{ModelError, PlainTensor, WeightsNote, read_tensors};
 /// trained on.
 ///
 /// A head with a hidden layer has `0.weight`, `0.bias`, `2.weight` and `2.bias` instead, as the state dict of
-/// `nn.Sequential(nn.Linear, nn.GELU, nn.Linear)` has; which kind a head is, is told by these names.
+/// `nn.Sequential(nn.Linear, nn.GELU, nn.Linear)` has; these names decide the kind of a head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// The maps into the shared space; `None` if the features are compared as they are.

@@ -24,11 +24,11 @@ const HEADS: Family = Family {
 };
 
 impl Checkpoint {
-    /// Reads a safetensors file or a `.pth`, told apart by their content.
+    /// Reads a safetensors file or a `.pth`, distinguished by their content.
     ///
     /// A `.pth` may be nested as the notebook's is or flat, with the tensor names of the safetensors file, and the heads
     /// may lie in a training checkpoint; nothing in it is executed. Other tensors in the file are ignored. A layer
-    /// without a bias has a bias of zeros. A file that does not tell `normalize` means true.
+    /// without a bias has a bias of zeros. A file without `normalize` means true.
     ///
     /// # Errors
     /// When the file cannot be read or is no checkpoint, and when a tensor is missing, has a shape that does not fit
@@ -37,7 +37,7 @@ impl Checkpoint {
         Ok(Self::read_with_note(path)?.0)
     }
 
-    /// Like [`Checkpoint::read`], with what to tell of the place of the heads in the file, and of biases that it lacks.
+    /// Like [`Checkpoint::read`], with remarks on the place of the heads in the file, and on biases that it lacks.
     ///
     /// # Errors
     /// As [`Checkpoint::read`].
@@ -62,7 +62,7 @@ impl Checkpoint {
     }
 }
 
-/// The name of a tensor of a head; none for those of anything else.
+/// The name of a tensor of a head; `None` for those of anything else.
 fn canonical_name(name: &str) -> Option<String> {
     let is_of = |side| name.strip_prefix(side).is_some_and(|rest| rest.starts_with('.'));
     (is_of(TEXT) || is_of(IMAGE)).then(|| name.to_owned())

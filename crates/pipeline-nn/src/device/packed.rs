@@ -57,7 +57,7 @@ impl PackedMatrix {
         Self { instructions, depth: 0, n_cols: 0, lines: Vec::new() }
     }
 
-    /// Takes other numbers, of which `value` tells those at a depth and a column, in the memory of the former ones.
+    /// Takes other numbers, of which `value` gives those at a depth and a column, in the memory of the former ones.
     pub(crate) fn pack(&mut self, depth: usize, n_cols: usize, value: impl Fn(usize, usize) -> f32) {
         (self.depth, self.n_cols) = (depth, n_cols);
         self.lines.clear();

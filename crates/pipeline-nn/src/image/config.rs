@@ -92,7 +92,7 @@ impl ResNetConfig {
         serde_json::from_value(self.model_args.as_ref()?.get("layers")?.clone()).ok()
     }
 
-    /// Variants with the same tensors and other computations cannot be told from the weights.
+    /// Variants with the same tensors and other computations cannot be recognised by the weights.
     fn unsupported(&self) -> Option<String> {
         if let Some(other) = self.architecture.as_deref().filter(|name| !is_plain_resnet(name)) {
             return Some(format!("`architecture` is `{other}` instead of a plain `resnet` or `wide_resnet`"));

@@ -150,7 +150,7 @@ pub fn image_dim(files: &ImageModelFiles) -> Result<usize, ModelError> {
     Ok(ResNetWeights::read(files, &config)?.n_features)
 }
 
-/// What to tell of the place of a model's weights in their file, such as a dict among others; reads no numbers.
+/// The remark on the place of a model's weights in their file, such as a dict among others; reads no numbers.
 ///
 /// # Errors
 /// When the file is not a checkpoint, or does not hold one model.

@@ -38,7 +38,8 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// The measure behind a metric's name; none when the metric is no mean over queries. `ks` are those of `mean_recall`.
+    /// The measure behind a metric's name; `None` when the metric is no mean over queries. `ks` are those of
+    /// `mean_recall`.
     pub fn named(name: &str, ks: &[usize]) -> Option<Self> {
         let at = |prefix: &str| name.strip_prefix(prefix).and_then(|k| k.parse().ok());
         match name {

@@ -25,7 +25,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The side of zero on which the whole interval lies; none when zero is in it.
+    /// The side of zero on which the whole interval lies; `None` when zero is in it.
     pub fn side_of_zero(self) -> Option<Ordering> {
         match self {
             Self { low, .. } if low > 0.0 => Some(Ordering::Greater),

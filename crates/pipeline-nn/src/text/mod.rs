@@ -269,7 +269,7 @@ pub fn text_dim(files: &TextModelFiles) -> Result<usize, ModelError> {
     Ok(BertConfig::read(&files.config)?.hidden_size)
 }
 
-/// What to tell of the place of a model's weights in their files, such as a dict among others; reads no numbers.
+/// The remark on the place of a model's weights in their files, such as a dict among others; reads no numbers.
 ///
 /// # Errors
 /// When a file is not a checkpoint, or does not hold one model.

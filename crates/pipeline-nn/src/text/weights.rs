@@ -86,7 +86,7 @@ pub(super) fn note(files: &TextModelFiles) -> Result<WeightsNote, ModelError> {
     Ok(open(&files.weights, &BERT)?.note().clone())
 }
 
-/// The name in transformers' `BertModel`, or none for what the encoder does not need: pooler, heads, buffers.
+/// The name in transformers' `BertModel`, or `None` for what the encoder does not need: pooler, heads, buffers.
 fn canonical_name(name: &str) -> Option<String> {
     let is_buffer = matches!(name, "embeddings.position_ids" | "embeddings.token_type_ids");
     if is_buffer || !(name.starts_with("embeddings.") || name.starts_with("encoder.")) {

@@ -82,10 +82,10 @@ impl Trained {
 /// their heads, scales them to length one if `normalize`, and minimises the symmetric InfoNCE loss
 /// `(CE(T·Iᵀ/τ) + CE(I·Tᵀ/τ)) / 2` with Adam (β 0.9 and 0.999, ε 1e-8, weight decay added to the gradient), as the
 /// baseline notebook does; `learn_temperature` makes τ a weight of its own, `positives` says what becomes of other pairs that belong together, `lr_schedule` and `warmup_steps` say what the learning rate of each step is. Without heads (`start: None`, the features themselves are compared) nothing is trained,
-/// and the losses tell how well the features fit. The thread count changes no bit of the result.
+/// and the losses show how well the features fit. The thread count changes no bit of the result.
 ///
 /// With a `validation` the heads are measured after each epoch, those of the best one are returned, and training ends early
-/// once it has lost its patience. `observe` is told every step; if it returns false, training stops with
+/// once it has lost its patience. `observe` sees every step; if it returns false, training stops with
 /// [`TrainError::Stopped`].
 ///
 /// # Errors

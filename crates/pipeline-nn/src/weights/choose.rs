@@ -19,7 +19,7 @@ pub(crate) struct Family {
     pub(crate) what: &'static str,
     /// Names that such models have. A model is where the first of these groups has a name.
     pub(crate) anchors: &'static [&'static [&'static str]],
-    /// The name that a tensor has in every dialect; none if it is not needed.
+    /// The name that a tensor has in every dialect; `None` if it is not needed.
     pub(crate) canonical: fn(&str) -> Option<String>,
     /// Prefixes that ordinary files have, too, and that are no news.
     pub(crate) usual_prefixes: &'static [&'static str],

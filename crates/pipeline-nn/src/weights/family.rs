@@ -42,12 +42,12 @@ pub(crate) fn of_image(config: &Config) -> Option<String> {
     class.map(|other| format!("`architectures` is `{other}` instead of a `ResNet…`")).or_else(|| towers(config))
 }
 
-/// As [`of_text`], of a file; none when there is no such file or it is no configuration, which is said elsewhere.
+/// As [`of_text`], of a file; `None` when there is no such file or it is no configuration, which is said elsewhere.
 pub(super) fn of_text_file(path: &Path) -> Option<String> {
     of_text(&read_config(path).ok()?)
 }
 
-/// As [`of_image`], of a file; none when there is no such file or it is no configuration, which is said elsewhere.
+/// As [`of_image`], of a file; `None` when there is no such file or it is no configuration, which is said elsewhere.
 pub(super) fn of_image_file(path: &Path) -> Option<String> {
     of_image(&read_config(path).ok()?)
 }

@@ -75,7 +75,7 @@ fn models_near(model: &str, search: &ModelSearch, family: &hub::Family) -> Vec<S
 enum Fault {
     /// Something is not there: the next place may have it.
     Lacks(String),
-    /// The model is there and cannot be used, or cannot be told from another.
+    /// The model is there and cannot be used, or another one fits as well.
     Wrong(ModelError),
 }
 

@@ -101,7 +101,7 @@ pub(crate) fn parallel(title: &str, tracks: &[Track], lines: &[Line]) -> Markup 
     }
 }
 
-/// A curve that meets every axis at a right angle, so that lines can be told apart where they cross one.
+/// A curve that meets every axis at a right angle, so that lines can be followed where they cross one.
 fn way(places: &[f64], x: &dyn Fn(usize) -> f64, y: &dyn Fn(f64) -> f64) -> String {
     let mut way = String::new();
     for (idx, place) in places.iter().enumerate() {

@@ -18,7 +18,7 @@ pub use sweep::{
 /// The default of [`Report::n_queries`].
 const N_QUERIES: usize = 120;
 
-/// A run and what is to be told of it.
+/// A run and the facts of its page.
 #[derive(Debug, Clone)]
 pub struct Report {
     /// The run itself.
@@ -110,7 +110,7 @@ pub struct StageFacts {
     pub inputs: Vec<(String, String)>,
     /// What became of it.
     pub state: StageState,
-    /// Wall time of the work in this run; none when nothing was computed.
+    /// Wall time of the work in this run; `None` when nothing was computed.
     pub seconds: Option<f64>,
     /// What the work took when it was done, if this run was spared it.
     pub saved_seconds: Option<f64>,
@@ -122,7 +122,7 @@ pub struct StageFacts {
     pub shards: Option<(u64, u64)>,
     /// The artifact's size.
     pub bytes: Option<u64>,
-    /// Why it ran, what it told, what it warned of, why it failed: sentences for people.
+    /// Why it ran, its report, its warnings, why it failed: sentences for people.
     pub remarks: Vec<String>,
     /// The digest of its manifest.
     pub key: Option<String>,
@@ -150,8 +150,8 @@ pub struct Evaluation {
     pub metrics: Metrics,
     /// How the images rank for each query.
     pub queries: Vec<RankingRow>,
-    /// The rank of the best relevant query for each image, from 1; none where it has none. Absent when the evaluation did
-    /// not search by image.
+    /// The rank of the best relevant query for each image, from 1; `None` where it has none. Absent when the evaluation
+    /// did not search by image.
     pub image_ranks: Option<Vec<Option<u32>>>,
     /// The accepted metrics, or why these cannot be compared with them.
     pub baseline: Option<Result<Metrics, String>>,
@@ -194,8 +194,8 @@ pub struct Comparison {
 pub enum StageDifference {
     /// The artifact is the same.
     Same(String),
-    /// The lines of the manifests that differ, old and new: empty when only the bytes do, none when one of them is not
-    /// remembered.
+    /// The lines of the manifests that differ, old and new: empty when only the bytes do, `None` when one of them is
+    /// not remembered.
     Changed(String, Option<Vec<LineChange>>),
     /// Only this run has it.
     Added(String),

@@ -4,16 +4,16 @@ use pipeline_nn::statistics::Interval;
 
 use super::{Difference, RunFacts, StageFacts};
 
-/// A sweep and what is to be told of it.
+/// A sweep and the facts of its page.
 #[derive(Debug, Clone, Default)]
 pub struct SweepReport {
     /// The run that went through all points.
     pub run: RunFacts,
     /// What was swept, in the order of the spec.
     pub axes: Vec<AxisFacts>,
-    /// The evaluation whose MeanRecall is compared; none when no point has measured it.
+    /// The evaluation whose MeanRecall is compared; `None` when no point has measured it.
     pub evaluation: Option<String>,
-    /// The other metrics that groups and points tell.
+    /// The other metrics of groups and points.
     pub other_metrics: Vec<MetricFacts>,
     /// Points that differ in their seeds only, in the order of their first points.
     pub groups: Vec<GroupFacts>,
@@ -21,7 +21,8 @@ pub struct SweepReport {
     pub points: Vec<PointFacts>,
     /// The index of the group that the others are compared with: the first that has a MeanRecall.
     pub reference: Option<usize>,
-    /// The index of the group with the highest MeanRecall, of those that can be compared; none when there are not two.
+    /// The index of the group with the highest MeanRecall, of those that can be compared; `None` when there are not
+    /// two.
     pub best: Option<usize>,
     /// What each axis does, where it has several values; those of seeds only where nothing else was swept.
     pub effects: Vec<EffectFacts>,
@@ -40,7 +41,7 @@ pub struct SweepReport {
 pub struct MetricFacts {
     /// How a column is headed.
     pub title: String,
-    /// Whether it is a share that is told in percent.
+    /// Whether it is a share, shown in percent.
     pub is_share: bool,
 }
 
@@ -87,7 +88,7 @@ impl AxisFacts {
 pub struct Spread {
     /// The mean.
     pub mean: f64,
-    /// The standard deviation of a sample, by n - 1; none for one value.
+    /// The standard deviation of a sample, by n - 1; `None` for one value.
     pub sd: Option<f64>,
     /// The number of values.
     pub n: usize,
@@ -96,13 +97,13 @@ pub struct Spread {
 /// Points that differ in their seeds only.
 #[derive(Debug, Clone, Default)]
 pub struct GroupFacts {
-    /// For each axis the index of its value; none for seeds.
+    /// For each axis the index of its value; `None` for seeds.
     pub values: Vec<Option<usize>>,
     /// The indices of its points.
     pub points: Vec<usize>,
     /// Its MeanRecall.
     pub mean_recall: Option<Spread>,
-    /// The 95% interval of that mean over queries; none where it could not be had.
+    /// The 95% interval of that mean over queries; `None` where it could not be had.
     pub interval: Option<Interval>,
     /// How it stands to the reference.
     pub standing: Standing,

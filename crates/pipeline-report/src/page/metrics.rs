@@ -24,7 +24,7 @@ pub(super) struct Share {
 pub(super) fn shares(report: &Report, evaluation: &Evaluation) -> Vec<Share> {
     let ks = evaluation.ks();
     let bound = |metric: &str, bound: &str| evaluation.metrics.get(&format!("{metric}_{bound}")).copied();
-    // Evaluations of older versions do not tell their intervals.
+    // Evaluations of older versions do not have intervals.
     let resampled = match bound("mean_recall", "low") {
         Some(_) => None,
         None => recalls(&evaluation.labelled().map(|query| query.rank).collect::<Vec<_>>(), &ks),

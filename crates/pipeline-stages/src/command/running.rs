@@ -158,7 +158,7 @@ impl Running {
     }
 }
 
-/// Reads what is there into `output`: the number of bytes, 0 at the end; none when there is nothing yet.
+/// Reads what is there into `output`: the number of bytes, 0 at the end; `None` when there is nothing yet.
 fn read(reader: &mut PipeReader, chunk: &mut [u8], output: &mut Output<'_>) -> Option<usize> {
     loop {
         match reader.read(chunk) {

@@ -39,7 +39,7 @@ pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>) -> Result<La
     unreachable!("BUG: the last try of a program returns")
 }
 
-/// What is wrong with how the program ended; none if nothing is.
+/// What is wrong with how the program ended; `None` if nothing is.
 fn problem(stage: &CommandStage, ended: &Ended) -> Option<String> {
     let how = match ended.how {
         How::Exited(0) => return None,

@@ -58,7 +58,7 @@ impl Measured {
         Self { results: Results { pool: digest(pool), rows }, pool_size }
     }
 
-    /// The metrics; none when there is nothing that counts.
+    /// The metrics; `None` when there is nothing that counts.
     pub fn metrics(&self, k: &[usize], n_threads: usize) -> Option<Metrics> {
         let is_any = !self.results.rows.is_empty();
         is_any.then(|| retrieval::measure(&relevant_ranks(&self.results), k, self.pool_size, n_threads))

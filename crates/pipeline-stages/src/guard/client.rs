@@ -19,7 +19,7 @@ pub const GUARD_ARGUMENT: &str = "guard-programs";
 /// The guards that wait for work. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Guards {
-    /// What is started as a guard; none where no program can be guarded, and so none be started.
+    /// What is started as a guard; `None` where no program can be guarded, and so none be started.
     this_program: Option<PathBuf>,
     idle: Arc<Mutex<Vec<Guard>>>,
 }

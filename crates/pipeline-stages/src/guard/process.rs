@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Guards programs until the process that has started this one is gone; for [`GUARD_ARGUMENT`](super::GUARD_ARGUMENT).
 pub fn guard_programs() {
-    // Nobody is there to be told of an error: the process that this one works for sees that it is gone.
+    // There is nothing to report an error to: the process that this one works for sees that it is gone.
     let _ = Guarding::new().and_then(|mut guarding| guarding.serve());
 }
 
@@ -48,7 +48,7 @@ struct Watched {
     /// How it ended, once it has.
     status: Option<WaitStatus>,
     step: Step,
-    /// When the next step is due; none while the program may take all the time that it wants.
+    /// When the next step is due; `None` while the program may take all the time that it wants.
     due: Option<Instant>,
     /// When killing began.
     killing_since: Option<Instant>,

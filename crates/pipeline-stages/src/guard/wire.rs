@@ -78,7 +78,7 @@ pub(super) fn send<T: Serialize>(mut socket: &UnixStream, message: &T, file: Opt
     socket.write_all(&bytes[n_sent..])
 }
 
-/// Receives a message and the file that came with it; none once the other side is gone.
+/// Receives a message and the file that came with it; `None` once the other side is gone.
 pub(super) fn receive<T: DeserializeOwned>(mut socket: &UnixStream) -> io::Result<Option<(T, Option<OwnedFd>)>> {
     let mut length = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];

@@ -66,7 +66,7 @@ impl Files {
         Err(StageError::new(message).with_help("clip-retrieval writes one of each for every partition of its output"))
     }
 
-    /// All files, with names that tell their order.
+    /// All files, with names that give their order.
     pub(super) fn sources(&self) -> Vec<Source> {
         let named = |what: &'static str, paths: &[PathBuf]| -> Vec<Source> {
             let source =
@@ -77,7 +77,7 @@ impl Files {
     }
 }
 
-/// What a path holds, as far as its name or its folders tell.
+/// What a path holds, as far as its name or its folders show.
 pub(super) fn format_of(path: &Path) -> Option<FileFormat> {
     let by_ending = |path: &Path| match path.extension().and_then(OsStr::to_str) {
         Some("npy") => Some(FileFormat::Npy),

@@ -233,8 +233,8 @@ impl Stage for ImportFeatures {
             let n_unused = rows.take_for(&queries, path)?;
             match n_unused {
                 0 => {}
-                1 => context.host.warn("1 vector is of no query and left out".into()),
-                _ => context.host.warn(format!("{n_unused} vectors are of no query and left out")),
+                1 => context.host.warn("1 vector belongs to no query and is left out".into()),
+                _ => context.host.warn(format!("{n_unused} vectors belong to no query and are left out")),
             }
         }
         let read_seconds = start.elapsed().as_secs_f64();

@@ -24,7 +24,7 @@ impl Rows {
     /// Reads all files of an import.
     ///
     /// # Errors
-    /// When a file cannot be read or one of its rows cannot be used: tells which and why.
+    /// When a file cannot be read or one of its rows cannot be used: the message says which and why.
     pub(super) fn read(stage: &ImportFeatures, context: &StageContext<'_>) -> Result<Self, StageError> {
         let files = stage.files()?;
         let shared_ids = match (stage.format, files.ids.as_slice()) {
@@ -77,7 +77,7 @@ impl Rows {
     /// Leaves the vectors of these queries, in their order; returns how many others there were.
     ///
     /// # Errors
-    /// When a query has no id or no vector: tells how many, and the first.
+    /// When a query has no id or no vector: the message counts them and names the first.
     pub(super) fn take_for(&mut self, queries: &[QueryRow], path: &Path) -> Result<usize, StageError> {
         let places: HashMap<&str, usize> =
             self.ids.iter().map(String::as_str).zip(self.order.iter().copied()).collect();

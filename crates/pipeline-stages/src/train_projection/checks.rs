@@ -74,7 +74,7 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
         ("head", is_linear || has_heads, "needs `fusion: projection`; `passthrough` has no heads"),
         ("temperature", learnable, "must be between 0.01 and 1 to be learnt (`learn_temperature`)"),
     ];
-    // The name, whether it is as without it, and whether it tells anything of a training without heads.
+    // The name, whether it is as without it, and whether it means anything in a training without heads.
     let of_steps = [
         ("positives", params.positives == Positives::Own, true),
         ("learn_temperature", !params.learn_temperature, false),
@@ -90,7 +90,7 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
     checks
 }
 
-/// Refuses a passthrough of features of different widths as far as the models tell before anything has run.
+/// Refuses a passthrough of features of different widths as far as the models show before anything has run.
 fn check_widths(context: &BuildContext<'_>, span: &Span) -> Result<(), SpecError> {
     let search = &context.settings.model_search;
     let width = |slot: &str| {

@@ -43,7 +43,7 @@ pub(super) fn are_given(stage: &StageSpec) -> Result<bool, SpecError> {
 }
 
 impl HeldOut {
-    /// Reads the inputs; none when they are not given, or hold nothing that can be measured.
+    /// Reads the inputs; `None` when they are not given, or hold nothing that can be measured.
     ///
     /// # Errors
     /// When an input cannot be read.

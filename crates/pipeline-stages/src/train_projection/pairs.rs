@@ -42,7 +42,7 @@ pub(super) fn pairs(queries: &[QueryRow], images: &Features, which: Pairs) -> Ve
         .collect()
 }
 
-/// How many queries give no pair, and why; none when all give one.
+/// How many queries give no pair, and why; `None` when all give one.
 pub(super) fn left_out(queries: &[QueryRow], images: &Features) -> Option<String> {
     let rows = rows_by_id(images);
     let is_there = |query: &&QueryRow| query.image_ids.iter().flatten().any(|id| rows.contains_key(id.as_str()));

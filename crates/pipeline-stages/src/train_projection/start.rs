@@ -10,7 +10,7 @@ use super::spaces::Spaces;
 /// The weights of a head at most: 2 GiB of them, and with Adam's moments and gradients 8.
 const MAX_WEIGHTS: u64 = 1 << 29;
 
-/// The heads from which training starts: those of `init_from`, with what to tell of their place in the file, or PyTorch's
+/// The heads from which training starts: those of `init_from`, with the remark on their place in the file, or PyTorch's
 /// for the seed.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! What a training tells of itself.
+//! The report of a training.
 
 use std::collections::BTreeMap;
 

@@ -90,7 +90,7 @@ fn the_lines_of_chinese_clip_come_in_the_order_of_the_queries() {
     assert_eq!(values, [1.0, 0.5, 3.0, 0.5, 1.0, 0.5]);
     let mut bench = importing(folder.path(), TEXT, &["1", "3"], "{ path: '${data}/x.jsonl' }");
     ["queries", "import"].iter().for_each(|stage| bench.run(stage).unwrap());
-    assert_eq!(bench.warnings, ["1 vector is of no query and left out"]);
+    assert_eq!(bench.warnings, ["1 vector belongs to no query and is left out"]);
     let error = imported(folder.path(), TEXT, &["1", "4", "5"], "{ path: '${data}/x.jsonl' }").unwrap_err();
     assert_eq!(error, "2 of 3 queries have no vector in `x.jsonl`: the first is `4`");
     let error = imported(folder.path(), TEXT, &["1", "null"], "{ path: '${data}/x.jsonl' }").unwrap_err();

@@ -97,7 +97,7 @@ fn validated(params: &str) -> String {
     mini(params).replace("images: train-vectors }", &format!("images: train-vectors, {HELD_OUT} }}"))
 }
 
-/// The named column of a stage's history, by line; none where it is empty.
+/// The named column of a stage's history, by line; `None` where it is empty.
 fn column(bench: &Bench, stage: &str, name: &str) -> Vec<Option<f64>> {
     let history = std::fs::read_to_string(bench.artifact(stage).folder.join("history.csv")).unwrap();
     let mut lines = history.lines();

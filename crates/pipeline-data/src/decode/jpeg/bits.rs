@@ -133,7 +133,7 @@ fn find_ff(bytes: &[u8]) -> Option<usize> {
 
 /// The bits of one interval; behind them there are zeros without end.
 ///
-/// If `IS_COUNTED`, it is also told how far libjpeg would have read ahead.
+/// If `IS_COUNTED`, it also learns how far libjpeg would have read ahead.
 pub(super) struct Bits<'a, const IS_COUNTED: bool> {
     interval: &'a [u8],
     /// The place of the byte behind the window.

@@ -113,7 +113,7 @@ struct Chunk<'a> {
     length: usize,
     /// Where its contents begin.
     start: usize,
-    /// Its contents; none if the file ends before they do.
+    /// Its contents; `None` if the file ends before they do.
     contents: Option<&'a [u8]>,
 }
 
@@ -157,7 +157,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Header, Chunks<'_>), DecodeError> {
 }
 
 impl<'a> Chunks<'a> {
-    /// The next piece of the image's data; none where other chunks follow.
+    /// The next piece of the image's data; `None` where other chunks follow.
     pub fn piece(&mut self) -> Result<Option<&'a [u8]>, DecodeError> {
         while self.n_left == 0 {
             self.position += 4;

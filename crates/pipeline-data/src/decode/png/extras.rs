@@ -143,7 +143,7 @@ fn split(contents: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// How long a compressed text is, inflated; none if it is damaged, which Pillow does not mind.
+/// How long a compressed text is, inflated; `None` if it is damaged, which Pillow does not mind.
 fn inflated_bytes(text: &[u8]) -> Result<Option<usize>, DecodeError> {
     let mut inflater = Decompress::new(true);
     let mut inflated = vec![0; MAX_TEXT_BYTES];

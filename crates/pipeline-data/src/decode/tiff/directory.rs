@@ -173,7 +173,7 @@ impl Directory {
         Ok(())
     }
 
-    /// All numbers of an entry; none if it is not there.
+    /// All numbers of an entry; `None` if it is not there.
     pub fn numbers(&self, tag: u16) -> Option<&[u64]> {
         self.entries.get(&tag).map(Vec::as_slice)
     }

@@ -29,7 +29,8 @@ struct Page {
 }
 
 impl Vectors {
-    /// Finds the vectors of `dim` numbers in a file; none when it is not laid out as [`super::write_vectors`] does it.
+    /// Finds the vectors of `dim` numbers in a file; `None` when it is not laid out as [`super::write_vectors`] does
+    /// it.
     pub(super) fn find(path: &Path, dim: usize) -> Result<Option<Self>, DataError> {
         let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
         let mut reader = ParquetMetaDataReader::new().with_offset_index_policy(PageIndexPolicy::Optional);

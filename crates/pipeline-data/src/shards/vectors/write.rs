@@ -159,7 +159,7 @@ fn file_metadata(
 fn footer(before: &[&[u8]], metadata: &ParquetMetaData) -> Result<Vec<u8>, ParquetError> {
     let mut footer = Footer { n_before: before.iter().map(|piece| piece.len()).sum(), bytes: Vec::new() };
     let mut file = TrackedWrite::new(&mut footer);
-    // The footer tells its own places in the file, so that its writer must have seen all bytes before.
+    // The footer knows its own places in the file, so that its writer must have seen all bytes before.
     before.iter().try_for_each(|piece| file.write_all(piece))?;
     ParquetMetaDataWriter::new_with_tracked(file, metadata).finish()?;
     Ok(footer.bytes)

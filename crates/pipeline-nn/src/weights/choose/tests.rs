@@ -1,4 +1,4 @@
-//! Where a model may be in its checkpoint, what is told of it, and where nothing says which one is meant.
+//! Where a model may be in its checkpoint, the remark on it, and where nothing says which one is meant.
 
 use crate::weights::made::{Item, Made, bytes, whole};
 use crate::weights::{Family, WeightsNote, open};
@@ -15,7 +15,7 @@ fn dict<'a>(tensors: &[(&'a str, usize)]) -> Item<'a> {
     Item::Dict(tensors.iter().map(|(name, storage_idx)| (*name, whole(*storage_idx, &[1]))).collect())
 }
 
-/// What `x.weight` is and what is told of its place, with the warning in brackets; or the error.
+/// What `x.weight` is and the remark on its place, with the warning in brackets; or the error.
 fn found(root: Item<'_>) -> Result<(f32, String), String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.pth");

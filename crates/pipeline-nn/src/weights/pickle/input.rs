@@ -35,7 +35,7 @@ impl<'a> Input<'a> {
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// The next `n_bytes`; none if they are too many to be kept.
+    /// The next `n_bytes`; `None` if they are too many to be kept.
     pub(super) fn bytes(&mut self, n_bytes: u64) -> Result<Option<Vec<u8>>, PickleError> {
         if n_bytes > MAX_KEPT_BYTES {
             self.skip(n_bytes)?;
@@ -52,7 +52,7 @@ impl<'a> Input<'a> {
         if n_skipped == n_bytes { Ok(()) } else { Err(PickleError::CutOff) }
     }
 
-    /// The bytes up to the end of the line; none if they are too many to be kept.
+    /// The bytes up to the end of the line; `None` if they are too many to be kept.
     pub(super) fn line(&mut self) -> Result<Option<Vec<u8>>, PickleError> {
         let (mut line, mut n_bytes) = (Vec::new(), 0);
         loop {

@@ -228,7 +228,7 @@ impl Machine<'_> {
     }
 }
 
-/// An integer of up to 16 bytes, the least significant one first; none if it is longer.
+/// An integer of up to 16 bytes, the least significant one first; `None` if it is longer.
 fn two_complement(bytes: &[u8]) -> Option<i128> {
     let fill = if bytes.last().is_some_and(|last| *last >= 0x80) { 0xff } else { 0 };
     let mut all = [fill; 16];
@@ -251,7 +251,7 @@ fn unescaped(line: &[u8]) -> Vec<u8> {
     result.into_bytes()
 }
 
-/// A string of protocol 0 between quotes; none if some of its letters are escaped.
+/// A string of protocol 0 between quotes; `None` if some of its letters are escaped.
 fn unquoted(line: &[u8]) -> Option<Vec<u8>> {
     let quote = *line.first().filter(|byte| matches!(byte, b'\'' | b'"'))?;
     let inner = line.strip_prefix(&[quote])?.strip_suffix(&[quote])?;

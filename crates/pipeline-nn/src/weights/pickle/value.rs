@@ -112,7 +112,7 @@ impl Values {
         (self.values.len() - 1) as ValueId
     }
 
-    /// Adds a text; none once there are 4 GiB of them.
+    /// Adds a text; `None` once there are 4 GiB of them.
     pub(super) fn add_text(&mut self, text: &str) -> Option<Text> {
         let start = u32::try_from(self.texts.len()).ok()?;
         self.texts.push_str(text);

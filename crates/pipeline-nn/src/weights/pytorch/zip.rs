@@ -176,7 +176,7 @@ fn find_directory(mut archive: &File, archive_bytes: u64) -> Result<(u64, u64), 
     Ok((u64_at(&end64, 48), u64_at(&end64, 40)))
 }
 
-/// Takes the next file off the directory; none if it is cut off.
+/// Takes the next file off the directory; `None` if it is cut off.
 fn read_record(rest: &mut &[u8]) -> Option<Result<(String, Record), Trouble>> {
     let header = rest.split_off(..FILE_BYTES)?;
     let name = rest.split_off(..usize::from(u16_at(header, 28)))?;

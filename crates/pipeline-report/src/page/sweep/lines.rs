@@ -9,7 +9,7 @@ use crate::facts::{GroupFacts, SweepReport};
 /// Steps of the colour scale.
 const N_COLOURS: f64 = 9.0;
 
-/// The lines; none where there are no two groups to tell apart.
+/// The lines; `None` where there are no two groups to compare.
 pub(super) fn draw(report: &SweepReport) -> Option<Markup> {
     let mut measured: Vec<(usize, &GroupFacts, f64)> = report
         .groups

@@ -36,7 +36,7 @@ pub fn render_sweep(report: &SweepReport) -> Page {
     content.page()
 }
 
-/// The axes that tell groups apart.
+/// The axes by which groups differ.
 fn group_axes(report: &SweepReport) -> impl Iterator<Item = (usize, &AxisFacts)> {
     report.axes.iter().enumerate().filter(|(_, axis)| !axis.is_seed)
 }
@@ -46,7 +46,7 @@ fn value_of<'a>(axis: &'a AxisFacts, axis_idx: usize, group: &GroupFacts) -> &'a
     group.values[axis_idx].map_or("", |value| &axis.values[value].text)
 }
 
-/// What tells a group from others: `temperature=0.03, projection_dim=256`.
+/// The values by which a group differs: `temperature=0.03, projection_dim=256`.
 fn label(report: &SweepReport, group: &GroupFacts) -> String {
     let values = group_axes(report).map(|(idx, axis)| format!("{}={}", axis.name, value_of(axis, idx, group)));
     let label = values.collect::<Vec<_>>().join(", ");
