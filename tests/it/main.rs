@@ -21,6 +21,7 @@ mod model;
 mod mutations;
 mod notebook;
 mod outputs;
+mod pins;
 mod probes;
 mod programs;
 mod project;

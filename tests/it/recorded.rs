@@ -49,9 +49,10 @@ impl Recorded {
         self.named("stage-started").count() as u64
     }
 
-    /// Shards that were computed by stages that finished.
+    /// Shards that were computed by stages that finished, and of those that other processes led.
     pub fn n_shards_computed(&self) -> u64 {
-        self.named("stage-finished").map(|event| event["n_shards_computed"].as_u64().unwrap()).sum()
+        let finished = self.named("stage-finished").chain(self.named("stage-helped"));
+        finished.map(|event| event["n_shards_computed"].as_u64().unwrap()).sum()
     }
 
     /// The warnings, one a line.

@@ -206,7 +206,7 @@ impl Opened {
     /// When a name is not one of a stage.
     pub fn plan_options(&self, forced: &[String], device: Device) -> Result<PlanOptions, Failure> {
         let forced = forced.iter().map(|name| self.stage(name)).collect::<Result<_, _>>()?;
-        Ok(PlanOptions { forced, device })
+        Ok(PlanOptions { forced, device, ..PlanOptions::default() })
     }
 
     /// What the engine keeps with a run.

@@ -105,6 +105,33 @@ pub enum Event {
         /// Why it runs.
         why: RunReason,
     },
+    /// The shards of the stage are known; the missing ones are computed now.
+    StageSharded {
+        /// The stage.
+        stage: StageId,
+        /// Shards in all.
+        n_shards: u64,
+        /// Shards of which no result is remembered.
+        n_missing: u64,
+    },
+    /// While another process computes the stage, this one begins to compute some of its shards.
+    StageHelping {
+        /// The stage.
+        stage: StageId,
+        /// Shards in all.
+        n_shards: u64,
+        /// Shards that were missing.
+        n_missing: u64,
+    },
+    /// This process has no more shards to compute of a stage that another process computes.
+    StageHelped {
+        /// The stage.
+        stage: StageId,
+        /// Shards that this process has computed.
+        n_shards_computed: u64,
+        /// Wall time.
+        seconds: f64,
+    },
     /// The stage has done some of its rows. Not recorded in `events.jsonl`.
     StageProgress {
         /// The stage.
@@ -148,9 +175,12 @@ pub enum Event {
         bytes: u64,
         /// Shards that were already there.
         n_shards_reused: u64,
-        /// Shards that were computed.
+        /// Shards that were computed by this run.
         n_shards_computed: u64,
-        /// Rows that were computed, those of reused shards left out; 0 when the stage has no rows.
+        /// Shards that other processes have computed meanwhile.
+        #[serde(default)]
+        n_shards_by_others: u64,
+        /// Rows that were computed by this run, those of reused shards left out; 0 when the stage has no rows.
         #[serde(default)]
         n_rows_computed: u64,
         /// Threads that the stage was given.

@@ -12,11 +12,14 @@
 //! assert_eq!(key, Manifest::parse(&manifest.text()).unwrap().key());
 //! ```
 
+pub mod cut;
 mod digest;
 mod event;
 pub mod format;
 mod id;
 mod manifest;
+mod shard;
+mod shard_orders;
 mod stage;
 mod tree;
 
@@ -24,8 +27,12 @@ pub use digest::{Digest, InvalidDigest};
 pub use event::{Event, EventRecord, Outcome, RunReason};
 pub use id::{InvalidStageId, RunId, StageId};
 pub use manifest::{InvalidManifest, Key, LineChange, Manifest};
+pub use shard::{
+    Computation, Cut, InRows, OpenRows, Reject, Shard, ShardOutput, ShardReport, ShardedStage, digest_of_group,
+};
+pub use shard_orders::{ShardOrder, shard_orders};
 pub use stage::{
-    Device, InputArtifact, Metrics, Pool, Reject, Shard, Source, Stage, StageContext, StageError, StageHost,
-    StageReport,
+    Device, InputArtifact, Metrics, Pool, Source, Stage, StageContext, StageError, StageHost, StageReport, StageWork,
+    WholeStage,
 };
 pub use tree::{ArtifactDigest, FileEntry, Part, Tree};

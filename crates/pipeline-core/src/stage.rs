@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, FileEntry, Manifest, StageId, Tree};
+use crate::{Digest, Reject, ShardedStage, StageId, Tree};
 
 /// Named numbers that a stage reports, such as `mean_recall`; kept in its record and in the run's `metrics.json`.
 pub type Metrics = BTreeMap<String, f64>;
@@ -100,7 +100,7 @@ pub struct StageReport {
     /// Rows that could not be used and are listed in the artifact.
     #[serde(default)]
     pub n_rejected: u64,
-    /// The rows of a shard that could not be used, so that the stage can list them with their lines.
+    /// The rows that could not be used, in the records of shards: the stage lists them with their lines.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rejects: Vec<Reject>,
     /// One line for people, such as the notebook's result line.
@@ -114,29 +114,6 @@ pub struct StageReport {
     /// files to be stored), added up over shards that were made side by side: provenance.
     #[serde(default)]
     pub seconds: BTreeMap<String, f64>,
-    /// Of shards only: the digest of the file, if it was taken while the file was written. Then nobody reads the file again.
-    #[serde(skip)]
-    pub digest: Option<Digest>,
-}
-
-/// A row that could not be used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reject {
-    /// The 0-based row, counted within the shard or file that the report is about.
-    pub row_idx: u64,
-    /// Why it could not be used.
-    pub reason: String,
-}
-
-/// A shard of the running stage's artifact.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Shard {
-    /// Its file.
-    pub entry: FileEntry,
-    /// Its report from when it was computed.
-    pub report: StageReport,
-    /// True when it was remembered, false when it was computed now.
-    pub is_reused: bool,
 }
 
 /// What the engine offers a running stage.
@@ -155,22 +132,6 @@ pub trait StageHost: Sync {
 
     /// True once the run is to stop; a stage looks at least once a second and returns [`StageError::cancelled`].
     fn is_cancelled(&self) -> bool;
-
-    /// Adds a shard to the stage's artifact under `name`: the file remembered under `manifest`'s key if there is
-    /// one, else what `compute` writes to the path it is given. Returns the shard's entry and what `compute` told
-    /// of it, be it now or when the remembered file was computed.
-    ///
-    /// A shard is committed by itself, at once: it survives a kill of the run and is shared with every other
-    /// artifact that asks for the same manifest.
-    ///
-    /// # Errors
-    /// What `compute` returns, or a failure to commit the file.
-    fn shard(
-        &self,
-        name: &str,
-        manifest: &Manifest,
-        compute: &mut dyn FnMut(&Path) -> Result<StageReport, StageError>,
-    ) -> Result<Shard, StageError>;
 }
 
 /// Everything a running stage may use.
@@ -181,13 +142,11 @@ pub struct StageContext<'a> {
     pub inputs: &'a BTreeMap<String, InputArtifact>,
     /// The digests of the stage's sources by [`Source::name`].
     pub sources: &'a BTreeMap<String, Digest>,
-    /// An empty folder; every file left below it becomes part of the artifact.
-    pub scratch: &'a Path,
     /// Where tensors live.
     pub device: Device,
     /// The threads that the stage should use. Must not change a byte of the output.
     pub n_threads: usize,
-    /// Progress, warnings, cancellation, shards.
+    /// Progress, warnings, cancellation.
     pub host: &'a dyn StageHost,
 }
 
@@ -252,9 +211,23 @@ pub trait Stage: Send + Sync {
         false
     }
 
-    /// Does the work.
+    /// How the work is done.
+    fn work(&self) -> StageWork<'_>;
+}
+
+/// How the work of a stage is done.
+pub enum StageWork<'a> {
+    /// At once.
+    Whole(&'a dyn WholeStage),
+    /// Shard by shard.
+    Sharded(&'a dyn ShardedStage),
+}
+
+/// A stage whose artifact is made at once.
+pub trait WholeStage {
+    /// Does the work. `scratch` is an empty folder; every file left below it becomes part of the artifact.
     ///
     /// # Errors
-    /// Whatever stops it; the engine then keeps nothing but finished shards.
-    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError>;
+    /// Whatever stops it; the engine then keeps nothing.
+    fn run(&self, context: &StageContext<'_>, scratch: &Path) -> Result<StageReport, StageError>;
 }

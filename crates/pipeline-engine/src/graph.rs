@@ -223,7 +223,9 @@ fn join_cycle(stages: &[StageId]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use pipeline_core::{Source, StageContext, StageError, StageReport};
+    use std::path::Path;
+
+    use pipeline_core::{Source, StageContext, StageError, StageReport, StageWork, WholeStage};
 
     use super::*;
 
@@ -242,7 +244,13 @@ mod tests {
         fn sources(&self) -> Result<Vec<Source>, StageError> {
             Ok(Vec::new())
         }
-        fn run(&self, _: &StageContext<'_>) -> Result<StageReport, StageError> {
+        fn work(&self) -> StageWork<'_> {
+            StageWork::Whole(self)
+        }
+    }
+
+    impl WholeStage for Nothing {
+        fn run(&self, _: &StageContext<'_>, _: &Path) -> Result<StageReport, StageError> {
             Ok(StageReport::default())
         }
     }

@@ -6,16 +6,20 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # use std::collections::BTreeMap;
-//! # use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
+//! # use pipeline_core::{Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage};
+//! # use std::path::Path;
 //! use pipeline_engine::{Cancel, Graph, Node, RunOptions, SpecInfo};
 //!
 //! struct Hello;
-//! impl Stage for Hello {
-//!     fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
-//!         let written = std::fs::write(context.scratch.join("hello.txt"), "hello");
+//! impl WholeStage for Hello {
+//!     fn run(&self, _: &StageContext<'_>, scratch: &Path) -> Result<StageReport, StageError> {
+//!         let written = std::fs::write(scratch.join("hello.txt"), "hello");
 //!         written.map_err(|error| StageError::because("cannot greet", error))?;
 //!         Ok(StageReport::default())
 //!     }
+//! }
+//! impl Stage for Hello {
+//!     fn work(&self) -> StageWork<'_> { StageWork::Whole(self) }
 //!     // ... kind, version, params, sources
 //! #   fn kind(&self) -> &'static str { "hello" }
 //! #   fn version(&self) -> u32 { 1 }
@@ -44,6 +48,7 @@ mod cancel;
 mod graph;
 mod host;
 mod journal;
+mod message;
 mod plan;
 mod provenance;
 mod readers;
@@ -53,6 +58,7 @@ mod retain;
 mod run;
 mod runner;
 mod schedule;
+mod shards;
 mod sources;
 mod state;
 mod unchanged;
@@ -64,5 +70,6 @@ pub use cancel::{Abandon, Cancel};
 pub use graph::{Graph, GraphError, Node};
 pub use plan::{Decision, EngineError, Plan, PlanOptions, PlannedStage, plan, plan_what_is_there};
 pub use run::{RunOptions, RunSummary, SpecInfo, run};
+pub use shards::ShardCount;
 pub use unchanged::{UnchangedRun, run_unchanged};
 pub use why::{BlastRadius, Cause, Why, why};

@@ -8,6 +8,7 @@ use pipeline_store::{Store, StoreError};
 
 use crate::Graph;
 use crate::resolver::{Resolver, Unpublished};
+use crate::shards::{self, ShardCount};
 use crate::sources::in_one_line;
 
 /// What the user asks of a plan.
@@ -17,6 +18,8 @@ pub struct PlanOptions {
     pub forced: BTreeSet<StageId>,
     /// Where tensors live. Provenance: it changes no decision.
     pub device: Device,
+    /// Whether to count the missing shards of stages that must run, for which their rows are read.
+    pub counts_shards: bool,
 }
 
 /// What a run would do.
@@ -45,6 +48,8 @@ pub struct PlannedStage {
     pub last_seconds: Option<f64>,
     /// Why its sources cannot be read, in one line; what is remembered of them stands for them.
     pub missing: Option<String>,
+    /// The shards of a stage that must run, where they were asked for and its rows are known.
+    pub shards: Option<ShardCount>,
 }
 
 /// What would be done with a stage.
@@ -123,7 +128,7 @@ pub fn plan(graph: &Graph, store: &Store, spec: &Path, options: &PlanOptions) ->
     let mut resolver = Resolver::new(graph, store, spec, options)?;
     let decided = decide_all(&mut resolver)?;
     check_sources(&mut resolver, &decided)?;
-    Ok(to_plan(&mut resolver, decided))
+    Ok(to_plan(&mut resolver, decided, options))
 }
 
 /// Like [`plan`], for who asks about other stages: one that must run and misses a source stops nothing.
@@ -138,7 +143,7 @@ pub fn plan_what_is_there(
 ) -> Result<Plan, EngineError> {
     let mut resolver = Resolver::new(graph, store, spec, options)?;
     let decided = decide_all(&mut resolver)?;
-    Ok(to_plan(&mut resolver, decided))
+    Ok(to_plan(&mut resolver, decided, options))
 }
 
 /// Refuses to begin what cannot be finished: a stage that must run misses a source.
@@ -152,12 +157,13 @@ pub(crate) fn check_sources(resolver: &mut Resolver<'_>, decided: &[Decided]) ->
     missing.map_or(Ok(()), Err)
 }
 
-fn to_plan(resolver: &mut Resolver<'_>, decided: Vec<Decided>) -> Plan {
+fn to_plan(resolver: &mut Resolver<'_>, decided: Vec<Decided>, options: &PlanOptions) -> Plan {
     let graph = resolver.graph;
     let stages = decided.into_iter().enumerate().map(|(idx, decided)| PlannedStage {
         id: graph.nodes()[idx].id.clone(),
         kind: graph.nodes()[idx].stage.kind(),
         manifest: resolver.manifest_of(idx, &decided.decision),
+        shards: options.counts_shards.then(|| shards::count(resolver, idx, &decided.decision, options)).flatten(),
         decision: decided.decision,
         unpublished: decided.unpublished.into_iter().filter_map(Unpublished::into_stale).collect(),
         last_seconds: resolver.former(idx).map(|former| former.seconds),

@@ -5,15 +5,16 @@ use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use pipeline_core::{Key, RunReason};
-use pipeline_store::{KeyLock, LockOutcome};
+use pipeline_store::LockOutcome;
 
 use crate::host::{LOCK_POLL, describe_owner};
+use crate::message::{Committed, Failure, Message, Outcome};
 use crate::plan::Decision;
 use crate::resolver::{self, Unpublished};
 use crate::run::RunOptions;
 use crate::schedule::{Phase, Pools};
 use crate::state::State;
-use crate::worker::{self, Committed, Copy, Failure, Message, Order, OrderedInput, Outcome, Workshop};
+use crate::worker::{self, Copy, Order, OrderedInput, Workshop};
 
 /// A stage whose bytes are gone whenever somebody looks is given up after so many starts in one run.
 const MAX_STARTS: u8 = 5;
@@ -87,8 +88,14 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
                 self.state.waiting.clear();
                 return;
             }
-            let Some(idx) = self.state.schedule.first_ready(self.room(), self.state.may_fill()) else { return };
-            if let Err(failure) = self.look_at(idx) {
+            let looked = match self.state.schedule.first_ready(self.room(), self.state.may_fill()) {
+                Some(idx) => self.look_at(idx).map_err(|failure| (idx, failure)),
+                None => match self.state.next_to_help(self.room()) {
+                    Some(idx) => self.help(idx).map_err(|failure| (idx, failure)),
+                    None => return,
+                },
+            };
+            if let Err((idx, failure)) = looked {
                 self.state.fail(idx, failure, 0.0);
             }
         }
@@ -145,13 +152,24 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             }
         }
         self.state.count_start(idx, MAX_STARTS)?;
-        let order = self.order(idx, key, why, lock)?;
-        self.spawn(idx, move |shop, sender| worker::work(shop, order, sender))?;
+        let order = self.order(idx, key, why)?;
+        self.spawn(idx, move |shop, sender| worker::work(shop, &order, lock, sender))?;
         self.state.start_work(idx);
         Ok(())
     }
 
-    fn order(&mut self, idx: usize, key: Key, why: RunReason, lock: KeyLock) -> Result<Order, Failure> {
+    /// Computes shards of a stage that another process leads, since there is nothing else to do.
+    fn help(&mut self, idx: usize) -> Result<(), Failure> {
+        let Decision::Run { key, why } = self.state.decisions[idx].clone() else {
+            unreachable!("BUG: stage at {idx} waits for its key and does not run")
+        };
+        let order = self.order(idx, key, why)?;
+        self.spawn(idx, move |shop, sender| worker::help(shop, &order, sender))?;
+        self.state.start_work(idx);
+        Ok(())
+    }
+
+    fn order(&mut self, idx: usize, key: Key, why: RunReason) -> Result<Order, Failure> {
         let n_threads = self.n_threads_for_next();
         let resolver = &mut self.state.resolver;
         let (manifest, _) = resolver.resolved(idx).cloned().expect("a stage starts after its decision");
@@ -161,7 +179,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             let tree = resolver.tree(input)?.cloned().expect("an input with bytes has a record");
             inputs.push(OrderedInput { slot: slot.clone(), idx: input, tree });
         }
-        Ok(Order { idx, key, manifest, why, inputs, sources, n_threads, lock })
+        Ok(Order { idx, key, manifest, why, inputs, sources, n_threads })
     }
 
     /// Shares the threads among the stages that run or could start now.
@@ -248,6 +266,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         match outcome {
             Outcome::Committed(committed) => self.committed(idx, *committed),
             Outcome::Published => self.state.settle(idx),
+            Outcome::Helped => self.state.wait_again(idx),
             Outcome::Unreadable(inputs) => self.state.inputs_lost(idx, inputs),
             Outcome::OtherSources(sources) => self.state.sources_changed(idx, sources),
             Outcome::Unpublishable(message) => self.state.own_bytes_lost(idx, message),

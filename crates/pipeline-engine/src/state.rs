@@ -3,16 +3,16 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use pipeline_core::{ArtifactDigest, Device, Event, RunReason, StageId};
+use pipeline_core::{ArtifactDigest, Device, Event, Pool, RunReason, StageId, StageWork};
 use pipeline_store::StoreError;
 
 use crate::journal::Journal;
+use crate::message::{Committed, Failure};
 use crate::plan::{Decided, Decision};
 use crate::resolver::Resolver;
 use crate::retain::{Holdings, Keepers};
 use crate::schedule::{Phase, Pools, Schedule};
 use crate::sources::ReadSource;
-use crate::worker::{Committed, Failure};
 
 pub(crate) struct State<'a, 'env> {
     pub resolver: Resolver<'env>,
@@ -45,6 +45,8 @@ pub(crate) struct State<'a, 'env> {
     /// Stages whose key another process computes.
     pub waiting: Vec<usize>,
     told_waiting: Vec<bool>,
+    /// Stages of other processes of which this one has computed shards, or has tried to.
+    helped: Vec<bool>,
     /// When the locks of `waiting` are tried again.
     pub next_poll: Instant,
     n_starts: Vec<u8>,
@@ -87,6 +89,7 @@ impl<'a, 'env> State<'a, 'env> {
             is_working: vec![false; n_stages],
             waiting: Vec::new(),
             told_waiting: vec![false; n_stages],
+            helped: vec![false; n_stages],
             next_poll: Instant::now(),
             n_starts: vec![0; n_stages],
             ran: vec![false; n_stages],
@@ -140,8 +143,31 @@ impl<'a, 'env> State<'a, 'env> {
         if !std::mem::replace(&mut self.told_waiting[idx], true) {
             self.journal.emit(Event::StageWaiting { stage: self.id(idx), owner });
         }
+        self.wait_again(idx);
+    }
+
+    /// Puts a stage off until its key is asked about once more.
+    pub fn wait_again(&mut self, idx: usize) {
         self.schedule.set(idx, Phase::Waiting);
         self.waiting.push(idx);
+    }
+
+    /// Takes out a stage that waits for another process, and of which this one has not computed shards before, if its
+    /// lane has room.
+    pub fn next_to_help(&mut self, has_room: Pools<bool>) -> Option<usize> {
+        let can_help = |&idx: &usize| {
+            let has_room = match self.schedule.pool(idx) {
+                Pool::Cpu => has_room.cpu && (self.may_fill() || !self.schedule.fills_threads(idx)),
+                Pool::Gpu => has_room.gpu,
+            };
+            let is_forced = matches!(self.decisions[idx], Decision::Run { why: RunReason::Forced, .. });
+            let is_sharded = || matches!(self.resolver.graph.nodes()[idx].stage.work(), StageWork::Sharded(_));
+            has_room && !self.helped[idx] && !is_forced && is_sharded()
+        };
+        let place = self.waiting.iter().position(can_help)?;
+        let idx = self.waiting.swap_remove(place);
+        self.helped[idx] = true;
+        Some(idx)
     }
 
     /// Opens the waiting stages again.
@@ -199,7 +225,7 @@ impl<'a, 'env> State<'a, 'env> {
 
     /// Takes what a stage has computed.
     pub fn take_result(&mut self, idx: usize, committed: Committed) {
-        let Committed { record, n_shards_reused, n_shards_computed, n_rows_computed, n_threads } = committed;
+        let Committed { record, counts, n_threads } = committed;
         let (key, artifact, report) = (record.key, record.tree.digest(), record.report.clone());
         let former = self.announced[idx].or_else(|| self.resolver.former(idx).map(|former| former.artifact));
         self.journal.emit(Event::StageFinished {
@@ -207,9 +233,10 @@ impl<'a, 'env> State<'a, 'env> {
             key,
             artifact,
             bytes: record.tree.bytes(),
-            n_shards_reused,
-            n_shards_computed,
-            n_rows_computed,
+            n_shards_reused: counts.n_reused,
+            n_shards_computed: counts.n_computed,
+            n_shards_by_others: counts.n_by_others,
+            n_rows_computed: counts.n_rows_computed,
             n_threads,
             seconds: record.seconds,
             unchanged: former == Some(artifact),

@@ -4,22 +4,24 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use pipeline_core::{
-    Event, InputArtifact, Key, Manifest, Part, RunReason, StageContext, StageError, StageId, StageReport, Tree,
+    Digest, Event, InputArtifact, Key, Manifest, Part, RunReason, StageContext, StageError, StageId, StageReport,
+    StageWork, Tree,
 };
 use pipeline_store::{KeyLock, OpenTree, OpenTreeError, Record, Store, StoreError};
 
-use crate::host::{Host, Shards, leave_out_unmeasured};
+use crate::host::{Host, leave_out_unmeasured};
+use crate::message::{Committed, Failure, Message, Outcome};
 use crate::provenance::Origin;
 use crate::readers::{Open, Readers};
+use crate::shards::{Counts, Role, Sharding, Shards, Storing};
 use crate::sources::{self, ReadSource};
-use crate::{Cancel, EngineError, Graph, Node};
+use crate::{Cancel, Graph, Node};
 
 /// What all threads of a run share.
 pub(crate) struct Workshop<'a> {
@@ -41,8 +43,6 @@ pub(crate) struct Order {
     pub inputs: Vec<OrderedInput>,
     pub sources: Vec<ReadSource>,
     pub n_threads: usize,
-    /// Held until the record is written.
-    pub lock: KeyLock,
 }
 
 /// An input of a stage that is to run.
@@ -59,53 +59,8 @@ pub(crate) struct Copy {
     pub part: Part,
 }
 
-/// What threads tell the run.
-pub(crate) enum Message {
-    /// Something for the listener and the record of the run.
-    Event(Box<Event>),
-    /// The stage at `idx` has done its work; the thread only has files to store from now on.
-    Worked { idx: usize },
-    /// The thread is done with the stage at `idx`.
-    Done { idx: usize, outcome: Outcome },
-}
-
-/// How the work of a thread ended.
-pub(crate) enum Outcome {
-    /// The stage ran; its record is written.
-    Committed(Box<Committed>),
-    /// All files were copied out.
-    Published,
-    /// Inputs, by position, whose bytes are lost or damaged, each with a message; the stage did not start.
-    Unreadable(Vec<(usize, String)>),
-    /// The sources are others than when the stage was decided about; it did not start.
-    OtherSources(Vec<ReadSource>),
-    /// The stage's own bytes are lost or damaged, so that nothing could be copied out.
-    Unpublishable(String),
-    /// The stage failed, after so many seconds.
-    Failed(Failure, f64),
-    /// The stage stopped because the run was asked to.
-    Interrupted,
-}
-
-/// A stage that has run.
-pub(crate) struct Committed {
-    pub record: Record,
-    pub n_shards_reused: u64,
-    pub n_shards_computed: u64,
-    pub n_rows_computed: u64,
-    pub n_threads: usize,
-}
-
-/// Why a stage failed.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    pub errors: Vec<String>,
-    pub help: Option<String>,
-    pub is_bug: bool,
-}
-
-/// Runs a stage.
-pub(crate) fn work(shop: &Workshop<'_>, order: Order, sender: &Sender<Message>) -> Outcome {
+/// Runs a stage, and holds its lock until its record is written.
+pub(crate) fn work(shop: &Workshop<'_>, order: &Order, lock: KeyLock, sender: &Sender<Message>) -> Outcome {
     let node = &shop.graph.nodes()[order.idx];
     let began = Instant::now();
     let artifacts = order.inputs.iter().map(|input| input.tree.digest()).collect();
@@ -127,8 +82,8 @@ pub(crate) fn work(shop: &Workshop<'_>, order: Order, sender: &Sender<Message>) 
         why: order.why.clone(),
     };
     let _ = sender.send(Message::Event(Box::new(started)));
-    let result = run_and_commit(shop, node, &order, &inputs, reading, sender);
-    drop(order.lock);
+    let result = run_and_commit(shop, node, order, &lock, &inputs, reading, sender);
+    drop(lock);
     match result {
         Ok(committed) => Outcome::Committed(Box::new(committed)),
         // Also errors of another sort: a signal to the whole process group kills the programs that a stage waits for.
@@ -191,6 +146,7 @@ fn run_and_commit(
     shop: &Workshop<'_>,
     node: &Node,
     order: &Order,
+    lock: &KeyLock,
     inputs: &OpenInputs,
     reading: Option<Open<'_>>,
     sender: &Sender<Message>,
@@ -198,37 +154,35 @@ fn run_and_commit(
     let began = Instant::now();
     let scratch = shop.store.workspace().scratch()?;
     let is_forced = order.why == RunReason::Forced;
-    let host = Host::new(&node.id, shop.store, shop.cancel, &shop.origin, is_forced, sender.clone());
-    let shared = || inputs.iter().map(|(slot, tree)| (slot.clone(), tree.artifact().clone())).collect();
-    let lent = reading.is_some().then(|| shop.store.workspace().lend(&order.key, &order.lock, shared())).transpose()?;
-    let artifacts: BTreeMap<String, InputArtifact> = lent.as_ref().map_or_else(shared, |lent| lent.inputs().clone());
-    let sources = order.sources.iter().map(|source| (source.name.clone(), source.digest)).collect();
-    let context = StageContext {
-        stage: &node.id,
-        inputs: &artifacts,
-        sources: &sources,
-        scratch: scratch.folder(),
-        device: shop.origin.device,
-        n_threads: order.n_threads,
-        host: &host,
-    };
-    let result = run_caught(node, &context);
+    let host = Host::new(&node.id, shop.store, shop.cancel, is_forced, Role::Lead, sender.clone());
+    let storing = Storing::new(&node.id, shop.store, &shop.origin);
+    let lend = || shop.store.workspace().lend(&order.key, lock, artifacts(inputs));
+    let lent = reading.is_some().then(lend).transpose()?;
+    let artifacts = lent.as_ref().map_or_else(|| artifacts(inputs), |lent| lent.inputs().clone());
+    let sources = digests(order);
+    let context = context(shop, node, order, &artifacts, &sources, &host);
+    let result = caught(node, || match node.stage.work() {
+        StageWork::Whole(stage) => Ok((stage.run(&context, scratch.folder())?, None)),
+        StageWork::Sharded(stage) => {
+            let sharding = Sharding::open(&*node.stage, stage, &context, &host, &storing, Role::Lead)?;
+            sharding.bring_up_to_date()?;
+            let (report, shards) = sharding.finish(scratch.folder())?;
+            Ok((report, Some(shards)))
+        }
+    });
     drop((lent, reading));
     if result.is_ok() {
         let _ = sender.send(Message::Worked { idx: order.idx });
     }
     // Whatever else went wrong: it may have been because of this.
     check_inputs(shop, node, order, inputs, began)?;
-    let mut report = result?;
+    let (mut report, shards) = result?;
     check_sources(shop.store, &order.sources, node)?;
     leave_out_unmeasured(&mut report, &host);
     let worked = Instant::now();
-    let shards = host.finish()?;
-    let (n_shards_reused, n_shards_computed) = (shards.n_reused, shards.n_computed);
-    let has_shards = n_shards_reused + n_shards_computed > 0;
-    let n_rows_computed = if has_shards { shards.n_rows_computed } else { report.n_rows.unwrap_or(0) };
-    let waited = shards.waited;
-    report.warnings.clone_from(&shards.warnings);
+    let waited = storing.finish()?;
+    report.warnings = host.take_warnings();
+    let counts = shards.as_ref().map_or_else(|| rows_of(&report), |shards| shards.counts);
     let tree = join(shop.store.cas().put_folder(scratch.folder())?, shards)?;
     report.seconds.insert("store".to_owned(), (waited + worked.elapsed()).as_secs_f64());
     let record = Record {
@@ -240,12 +194,66 @@ fn run_and_commit(
         provenance: shop.origin.provenance(&node.id),
     };
     shop.store.records().put(&record)?;
-    Ok(Committed { record, n_shards_reused, n_shards_computed, n_rows_computed, n_threads: order.n_threads })
+    Ok(Committed { record, counts, n_threads: order.n_threads })
 }
 
-fn run_caught(node: &Node, context: &StageContext<'_>) -> Result<StageReport, Failure> {
+/// Computes shards of a stage that another process leads. Whatever goes wrong, that process will report.
+pub(crate) fn help(shop: &Workshop<'_>, order: &Order, sender: &Sender<Message>) -> Outcome {
+    let began = Instant::now();
+    let node = &shop.graph.nodes()[order.idx];
+    let n_shards_computed = compute_some(shop, node, order, sender).unwrap_or_default().n_computed;
+    if n_shards_computed > 0 {
+        let (stage, seconds) = (node.id.clone(), began.elapsed().as_secs_f64());
+        let _ = sender.send(Message::Event(Box::new(Event::StageHelped { stage, n_shards_computed, seconds })));
+    }
+    Outcome::Helped
+}
+
+fn compute_some(shop: &Workshop<'_>, node: &Node, order: &Order, sender: &Sender<Message>) -> Result<Counts, Failure> {
+    let StageWork::Sharded(stage) = node.stage.work() else { return Ok(Counts::default()) };
+    let Ok(inputs) = open_inputs(shop.store, &order.inputs) else { return Ok(Counts::default()) };
+    if sources::read(node, shop.store)? != order.sources {
+        return Ok(Counts::default());
+    }
+    let host = Host::new(&node.id, shop.store, shop.cancel, false, Role::Help, sender.clone());
+    let storing = Storing::new(&node.id, shop.store, &shop.origin);
+    let (artifacts, sources) = (artifacts(&inputs), digests(order));
+    let context = context(shop, node, order, &artifacts, &sources, &host);
+    let counts = caught(node, || {
+        Sharding::open(&*node.stage, stage, &context, &host, &storing, Role::Help)?.bring_up_to_date()
+    })?;
+    storing.finish()?;
+    Ok(counts)
+}
+
+fn artifacts(inputs: &OpenInputs) -> BTreeMap<String, InputArtifact> {
+    inputs.iter().map(|(slot, tree)| (slot.clone(), tree.artifact().clone())).collect()
+}
+
+fn digests(order: &Order) -> BTreeMap<String, Digest> {
+    order.sources.iter().map(|source| (source.name.clone(), source.digest)).collect()
+}
+
+fn context<'a>(
+    shop: &'a Workshop<'_>,
+    node: &'a Node,
+    order: &Order,
+    inputs: &'a BTreeMap<String, InputArtifact>,
+    sources: &'a BTreeMap<String, Digest>,
+    host: &'a Host<'a>,
+) -> StageContext<'a> {
+    let (device, n_threads) = (shop.origin.device, order.n_threads);
+    StageContext { stage: &node.id, inputs, sources, device, n_threads, host }
+}
+
+/// The counts of a stage without shards.
+fn rows_of(report: &StageReport) -> Counts {
+    Counts { n_rows_computed: report.n_rows.unwrap_or(0), ..Counts::default() }
+}
+
+fn caught<T>(node: &Node, work: impl FnOnce() -> Result<T, StageError>) -> Result<T, Failure> {
     // Whatever a panic leaves half-done lies in the scratch folder, which is thrown away.
-    match catch_unwind(AssertUnwindSafe(|| node.stage.run(context))) {
+    match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => Ok(result?),
         Err(panic) => Err(Failure {
             errors: vec![format!("BUG: stage kind `{}` panicked: {}", node.stage.kind(), panic_text(&*panic))],
@@ -303,8 +311,8 @@ fn by(culprits: &[StageId]) -> String {
 }
 
 /// The artifact: files left in the scratch folder and shards, whose names must not meet.
-fn join(mut tree: Tree, shards: Shards) -> Result<Tree, Failure> {
-    for (name, entry) in shards.files {
+fn join(mut tree: Tree, shards: Option<Shards>) -> Result<Tree, Failure> {
+    for (name, entry) in shards.into_iter().flat_map(|shards| shards.files) {
         if tree.files.insert(name.clone(), entry).is_some() {
             return Err(name_clash(&name));
         }
@@ -320,53 +328,4 @@ fn join(mut tree: Tree, shards: Shards) -> Result<Tree, Failure> {
 fn name_clash(name: &str) -> Failure {
     let errors = vec![format!("BUG: the artifact has a shard and another file named `{name}`")];
     Failure { errors, help: None, is_bug: true }
-}
-
-impl Failure {
-    /// The same failure as the cause of another.
-    fn under(mut self, message: String) -> Self {
-        self.errors.insert(0, message);
-        self
-    }
-
-    /// A failure of the engine's own doing, with its cause.
-    pub fn because(message: &str, cause: &dyn Error) -> Self {
-        let mut errors = vec![message.to_owned()];
-        errors.extend(chain(cause));
-        Self { errors, help: None, is_bug: false }
-    }
-}
-
-impl From<StageError> for Failure {
-    fn from(error: StageError) -> Self {
-        Self { errors: chain(&error), help: error.help, is_bug: false }
-    }
-}
-
-impl From<EngineError> for Failure {
-    fn from(error: EngineError) -> Self {
-        let help = match &error {
-            EngineError::Source { source, .. } => source.help.clone(),
-            EngineError::SourceDigest { source, .. } | EngineError::Store(source) => source.help(),
-            EngineError::UnknownStage { .. } => None,
-        };
-        Self { errors: chain(&error), help, is_bug: false }
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        Self { errors: chain(&error), help: error.help(), is_bug: false }
-    }
-}
-
-/// The messages of an error and its causes, outermost first.
-fn chain(error: &dyn Error) -> Vec<String> {
-    let mut errors = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        errors.push(error.to_string());
-        cause = error.source();
-    }
-    errors
 }

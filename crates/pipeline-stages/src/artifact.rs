@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Digest, FileEntry, InputArtifact, Manifest, StageContext, StageError, Tree};
+use pipeline_core::{Digest, FileEntry, InputArtifact, StageContext, StageError, Tree};
 use pipeline_data::{DataError, QueryRow, VectorShard};
 use pipeline_nn::Matrix;
 use pipeline_nn::checkpoint::{Checkpoint, FeatureSpace};
@@ -68,14 +68,21 @@ pub(crate) fn shard_name(shard_idx: usize) -> String {
     format!("part-{shard_idx:05}.parquet")
 }
 
-/// The shards of an artifact in the order of their rows.
-pub(crate) fn shards(artifact: &InputArtifact) -> impl Iterator<Item = (PathBuf, &FileEntry)> {
-    artifact
-        .tree
-        .files
-        .iter()
-        .filter(|(name, _)| is_shard(name))
-        .map(|(name, entry)| (artifact.folder.join(name), entry))
+/// The paths of an artifact's shards, in the order of their rows.
+pub(crate) fn shards(artifact: &InputArtifact) -> impl Iterator<Item = PathBuf> {
+    shard_files(&artifact.tree).into_iter().map(|(name, _)| artifact.folder.join(name))
+}
+
+/// The digests of an artifact's shards, in the order of their rows.
+pub(crate) fn shard_digests(tree: &Tree) -> Vec<Digest> {
+    shard_files(tree).into_iter().map(|(_, entry)| entry.digest).collect()
+}
+
+fn shard_files(tree: &Tree) -> Vec<(&String, &FileEntry)> {
+    let mut files: Vec<_> = tree.files.iter().filter(|(name, _)| is_shard(name)).collect();
+    // `part-100000` comes behind `part-99999`.
+    files.sort_by_key(|(name, _)| name.len());
+    files
 }
 
 /// An artifact without its shards: what says what they are.
@@ -88,13 +95,6 @@ fn is_shard(name: &str) -> bool {
     name.starts_with("part-") && name.ends_with(".parquet")
 }
 
-/// The manifest of one shard: of its rows and the params that affect a row, and nothing else.
-pub(crate) fn shard_manifest(kind: &crate::Kind, rows: &Digest) -> Manifest {
-    let mut manifest = Manifest::new(&format!("{}/shard", kind.name), kind.version);
-    manifest.source("rows", rows);
-    manifest
-}
-
 /// The input in `slot`.
 pub(crate) fn input<'a>(context: &'a StageContext<'_>, slot: &str) -> &'a InputArtifact {
     context.inputs.get(slot).unwrap_or_else(|| panic!("BUG: input `{slot}` is checked when the stage is built"))
@@ -103,7 +103,7 @@ pub(crate) fn input<'a>(context: &'a StageContext<'_>, slot: &str) -> &'a InputA
 /// All query rows of an artifact, in order.
 pub(crate) fn queries(artifact: &InputArtifact) -> Result<Vec<QueryRow>, StageError> {
     let mut rows = Vec::new();
-    for (path, _) in shards(artifact) {
+    for path in shards(artifact) {
         rows.extend(query_shard(&path)?);
     }
     Ok(rows)
@@ -132,7 +132,7 @@ pub(crate) fn heads(projection: &InputArtifact) -> Result<Checkpoint, StageError
 /// All vectors of a features artifact, in order.
 pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features, StageError> {
     let failed = |error| StageError::because(format!("the features of input `{slot}` cannot be read"), error);
-    let paths: Vec<PathBuf> = shards(artifact).map(|(path, _)| path).collect();
+    let paths: Vec<PathBuf> = shards(artifact).collect();
     let VectorShard { ids, mut dim, values } = pipeline_data::read_all_vectors(&paths).map_err(failed)?;
     if paths.is_empty() {
         dim = read_features_info(artifact)?.dim;

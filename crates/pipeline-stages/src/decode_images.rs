@@ -1,16 +1,15 @@
 //! `decode-images`: the images of a MUGE split to RGB pixels of one size, shard by shard.
 
 use std::collections::BTreeMap;
-use std::iter;
 use std::ops::Range;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
+use std::sync::OnceLock;
 use std::time::Instant;
 
-use pipeline_core::{Digest, Reject, Source, Stage, StageContext, StageError, StageReport};
+use pipeline_core::{
+    Computation, Cut, Digest, InRows, OpenRows, Reject, Shard, ShardReport, ShardedStage, Source, Stage, StageContext,
+    StageError, StageReport, StageWork,
+};
 use pipeline_data::{
     DECODER_BYTES, DecodeError, Filter, ImageRow, ImageTsv, Limits, Memory, PixelRow, PixelsInfo, RgbImage, Target,
     decode_within,
@@ -23,9 +22,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{self, RejectedRow, Wanted};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema, span_of};
-use crate::load_queries::{must_be_a_file, rows_digest};
+use crate::load_queries::must_be_a_file;
 use crate::pixel_shards;
 use crate::published;
+use crate::seconds::Seconds;
 
 /// So many shards are decoded and written at once at most, each with its pixels and about as much again in memory.
 const MAX_SIDE_BY_SIDE: usize = 4;
@@ -213,128 +213,116 @@ impl Stage for DecodeImages {
         true
     }
 
-    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+    fn work(&self) -> StageWork<'_> {
+        StageWork::Sharded(self)
+    }
+}
+
+impl ShardedStage for DecodeImages {
+    fn cut(&self) -> Cut {
+        Cut::Rows(pixel_shards::sizes(self.params.pixel_bytes(1)))
+    }
+
+    fn in_rows(&self) -> InRows {
+        InRows { params: &["max_samples"], sources: &["path"], ..InRows::default() }
+    }
+
+    fn shard_name(&self, shard_idx: usize) -> String {
+        artifact::shard_name(shard_idx)
+    }
+
+    fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
         let start = Instant::now();
         let watch = &mut |_| artifact::go_on(context);
         let images = ImageTsv::open_watched(self.params.path.path(), self.params.max_samples, watch)
             .map_err(|error| artifact::unreadable("the images cannot be read", error))?;
-        let scan_seconds = start.elapsed().as_secs_f64();
-        let decoding = Decoding {
+        let digests = images.rows().iter().map(|row| Digest::from_bytes(row.row_digest())).collect();
+        let seconds = Seconds::default();
+        seconds.spent("scan", start);
+        Ok(Box::new(Images {
             params: &self.params,
-            images: &images,
+            images,
+            digests,
             context,
+            threads: OnceLock::new(),
             decoders: Memory::new(DECODER_BYTES),
             shards: Memory::new(SIDE_BY_SIDE_BYTES),
-            n_done: Mutex::default(),
-            seconds: Mutex::new(BTreeMap::from([("scan".into(), scan_seconds)])),
-        };
-        let mut rejects: Vec<_> = images
+            seconds,
+        }))
+    }
+}
+
+/// The images of a file.
+struct Images<'a> {
+    params: &'a DecodeImagesParams,
+    images: ImageTsv,
+    digests: Vec<Digest>,
+    context: &'a StageContext<'a>,
+    /// Started once there is something to decode.
+    threads: OnceLock<ThreadPool>,
+    /// The memory of all threads' decoders, and that of the shards that are being made.
+    decoders: Memory,
+    shards: Memory,
+    seconds: Seconds,
+}
+
+impl OpenRows for Images<'_> {
+    fn digests(&self) -> &[Digest] {
+        &self.digests
+    }
+
+    /// Several, since a single thread writes a shard.
+    fn n_workers(&self) -> usize {
+        self.context.n_threads.min(MAX_SIDE_BY_SIDE)
+    }
+
+    fn read(&self, units: Range<usize>) -> Result<Box<Computation<'_>>, StageError> {
+        Ok(Box::new(move |output| self.shard(&self.images.rows()[units], output.path)))
+    }
+
+    fn finish(&self, shards: &[Shard], scratch: &Path) -> Result<StageReport, StageError> {
+        let mut rejects: Vec<_> = self
+            .images
             .skipped()
             .iter()
             .map(|skip| RejectedRow { line: skip.line, id: None, reason: skip.reason.clone() })
             .collect();
-        let undecodable = decoding.shards()?;
-        let n_undecodable = undecodable.len();
-        rejects.extend(undecodable);
+        let n_skipped = rejects.len();
+        for Shard { units, report, .. } in shards {
+            let rows = &self.images.rows()[units.clone()];
+            rejects.extend(report.rejects.iter().map(|reject| {
+                let row = &rows[reject.row_idx as usize];
+                RejectedRow { line: row.line, id: Some(row.id.clone()), reason: reject.reason.clone() }
+            }));
+        }
+        let n_rows = self.images.rows().len();
+        let n_undecodable = rejects.len() - n_skipped;
         rejects.sort_by_key(|reject| reject.line);
-        let n_rows = images.rows().len() as u64;
-        if n_undecodable == images.rows().len() {
+        if n_undecodable == n_rows {
             return Err(artifact::nothing_usable(self.params.path.path(), &WANTED, &rejects));
         }
-        artifact::warn_rejects(context, "row", &rejects);
-        artifact::write_rejects(context.scratch, &rejects)?;
+        artifact::warn_rejects(self.context, "row", &rejects);
+        artifact::write_rejects(scratch, &rejects)?;
         Ok(StageReport {
-            n_rows: Some(n_rows),
+            n_rows: Some(n_rows as u64),
             n_rejected: rejects.len() as u64,
-            seconds: decoding.seconds.into_inner().unwrap_or_else(PoisonError::into_inner),
+            seconds: self.seconds.all(),
             ..StageReport::default()
         })
     }
 }
 
-struct Decoding<'a> {
-    params: &'a DecodeImagesParams,
-    images: &'a ImageTsv,
-    context: &'a StageContext<'a>,
-    /// What the decoders of all threads hold, and what the shards do that are being made.
-    decoders: Memory,
-    shards: Memory,
-    /// Rows of the shards that are there.
-    n_done: Mutex<u64>,
-    /// Added up over shards that were made side by side.
-    seconds: Mutex<BTreeMap<String, f64>>,
-}
-
-impl Decoding<'_> {
-    /// Adds all shards, some side by side, since a thread writes one; returns the rows that no decoder could read.
-    fn shards(&self) -> Result<Vec<RejectedRow>, StageError> {
-        let digests: Vec<_> = self.images.rows().iter().map(|row| Digest::from_bytes(row.row_digest())).collect();
-        let ranges = pipeline_data::cut(
-            digests.iter().map(|digest| *digest.as_bytes()),
-            pixel_shards::sizes(self.params.pixel_bytes(1)),
-        );
-        let pool = artifact::thread_pool(self.context.n_threads)?;
-        let next_idx = AtomicUsize::new(0);
-        let work = || {
-            let mut rejects = Vec::new();
-            loop {
-                let shard_idx = next_idx.fetch_add(1, Ordering::Relaxed);
-                let Some(range) = ranges.get(shard_idx) else { return Ok(rejects) };
-                let rows = rows_digest(&digests[range.clone()]);
-                match self.add_shard(shard_idx, range.clone(), &rows, &pool) {
-                    Ok(more) => rejects.extend(more),
-                    Err(error) => {
-                        next_idx.store(ranges.len(), Ordering::Relaxed);
-                        return Err(error);
-                    }
-                }
-            }
-        };
-        let n_side_by_side = self.context.n_threads.min(MAX_SIDE_BY_SIDE).min(ranges.len());
-        let rejects: Vec<Vec<RejectedRow>> = thread::scope(|scope| {
-            let others: Vec<_> = (1..n_side_by_side).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            let others = others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            iter::once(own).chain(others).collect::<Result<_, StageError>>()
-        })?;
-        Ok(rejects.into_iter().flatten().collect())
-    }
-
-    /// Adds the shard of some rows; returns those of them that no decoder could read.
-    fn add_shard(
-        &self,
-        shard_idx: usize,
-        range: Range<usize>,
-        rows: &Digest,
-        pool: &ThreadPool,
-    ) -> Result<Vec<RejectedRow>, StageError> {
-        let mut manifest = artifact::shard_manifest(&KIND, rows);
-        for (name, value) in manifest_params(self.params).iter().filter(|(name, _)| *name != "max_samples") {
-            manifest.param(name, value);
-        }
-        let rows = &self.images.rows()[range];
-        let host = self.context.host;
-        let shard =
-            host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| self.shard(rows, pool, path))?;
-        let mut n_done = self.n_done.lock().unwrap_or_else(PoisonError::into_inner);
-        *n_done += rows.len() as u64;
-        host.progress(*n_done, Some(self.images.rows().len() as u64));
-        let rejects = shard.report.rejects.into_iter().map(|reject| {
-            let row = &rows[reject.row_idx as usize];
-            RejectedRow { line: row.line, id: Some(row.id.clone()), reason: reject.reason }
-        });
-        Ok(rejects.collect())
-    }
-
-    fn shard(&self, rows: &[ImageRow], pool: &ThreadPool, path: &Path) -> Result<StageReport, StageError> {
+impl Images<'_> {
+    fn shard(&self, rows: &[ImageRow], path: &Path) -> Result<ShardReport, StageError> {
         // The pixels, and the column that they are written from.
         let taken = self.shards.take(2 * self.params.pixel_bytes(rows.len()), &|| self.context.host.is_cancelled());
         let _taken = taken.ok_or_else(StageError::cancelled)?;
         let start = Instant::now();
         let decoded: Result<Vec<PixelRow>, StageError> =
-            pool.install(|| rows.par_iter().map(|row| self.decode(row)).collect());
+            self.threads()?.install(|| rows.par_iter().map(|row| self.decode(row)).collect());
         let decoded = decoded?;
-        let decode_seconds = start.elapsed().as_secs_f64();
+        self.seconds.spent("decode", start);
+        let start = Instant::now();
         let rejects = decoded
             .iter()
             .enumerate()
@@ -345,11 +333,16 @@ impl Decoding<'_> {
         let info = self.params.pixels_info(decoded.iter().any(is_resized));
         pipeline_data::write_pixels(path, &decoded, &info)
             .map_err(|error| StageError::because("a shard cannot be written", error))?;
-        let write_seconds = start.elapsed().as_secs_f64() - decode_seconds;
-        let mut seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
-        *seconds.entry("decode".into()).or_default() += decode_seconds;
-        *seconds.entry("write".into()).or_default() += write_seconds;
-        Ok(StageReport { n_rows: Some(decoded.len() as u64), rejects, ..StageReport::default() })
+        self.seconds.spent("write", start);
+        Ok(ShardReport { n_rows: decoded.len() as u64, rejects, ..ShardReport::default() })
+    }
+
+    fn threads(&self) -> Result<&ThreadPool, StageError> {
+        if let Some(threads) = self.threads.get() {
+            return Ok(threads);
+        }
+        let threads = artifact::thread_pool(self.context.n_threads)?;
+        Ok(self.threads.get_or_init(|| threads))
     }
 
     fn decode(&self, row: &ImageRow) -> Result<PixelRow, StageError> {

@@ -4,9 +4,10 @@ mod counts;
 mod measured;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
-use pipeline_core::{Metrics, Source, Stage, StageContext, StageError, StageReport};
+use pipeline_core::{Metrics, Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage};
 use pipeline_data::{QueryRow, RankingRow, ResultsOf};
 use pipeline_nn::Matrix;
 use pipeline_nn::retrieval::{self, Ranking};
@@ -143,7 +144,13 @@ impl Stage for EvaluateRecall {
         Ok(Vec::new())
     }
 
-    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+    fn work(&self) -> StageWork<'_> {
+        StageWork::Whole(self)
+    }
+}
+
+impl WholeStage for EvaluateRecall {
+    fn run(&self, context: &StageContext<'_>, scratch: &Path) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let queries = artifact::queries(artifact::input(context, "queries"))?;
         let text = artifact::features(artifact::input(context, "text"), "text")?;
@@ -158,13 +165,13 @@ impl Stage for EvaluateRecall {
         let evaluation = self.evaluate(context, &queries, &images, pool)?;
         let search_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        evaluation.write(context, &images)?;
+        evaluation.write(scratch, &images)?;
         let write_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let metrics = evaluation.metrics(&self.params.k, context.n_threads);
         let statistics_seconds = start.elapsed().as_secs_f64();
         Counts::of(&queries).warn(context, &metrics, || ids_that_do_not_meet(&queries, &images));
-        artifact::write_json(&context.scratch.join(artifact::METRICS), &metrics)?;
+        artifact::write_json(&scratch.join(artifact::METRICS), &metrics)?;
         Ok(StageReport {
             n_rows: Some(evaluation.rankings.len() as u64),
             headline: Some(headline(&metrics, &self.params.k)),
@@ -276,7 +283,7 @@ impl Evaluation<'_> {
         metrics
     }
 
-    fn write(&self, context: &StageContext<'_>, images: &Features) -> Result<(), StageError> {
+    fn write(&self, scratch: &Path, images: &Features) -> Result<(), StageError> {
         let id = |row_idx: usize| images.ids[row_idx].clone().unwrap_or_default();
         let rows: Vec<RankingRow> = self
             .queries
@@ -291,10 +298,10 @@ impl Evaluation<'_> {
                 top_scores: ranking.top.iter().map(|(_, score)| *score).collect(),
             })
             .collect();
-        pipeline_data::write_rankings(&context.scratch.join(artifact::RANKINGS), &rows)
+        pipeline_data::write_rankings(&scratch.join(artifact::RANKINGS), &rows)
             .map_err(|error| StageError::because("the rankings cannot be written", error))?;
         let write = |file: &str, of: ResultsOf, measured: &Measured| {
-            pipeline_data::write_results(&context.scratch.join(file), of, &measured.results)
+            pipeline_data::write_results(&scratch.join(file), of, &measured.results)
                 .map_err(|error| StageError::because(format!("`{file}` cannot be written"), error))
         };
         write(artifact::PER_QUERY, ResultsOf::Queries, &self.images_for_queries)?;

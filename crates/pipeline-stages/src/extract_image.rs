@@ -1,23 +1,26 @@
 //! `extract-image`: one vector per image from a ResNet-family encoder, shard by shard.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Digest, InputArtifact, Source, Stage, StageContext, StageError, StageReport};
+use pipeline_core::{
+    Cut, Digest, InRows, InputArtifact, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork,
+};
 use pipeline_data::{DataError, PixelShard, PixelsInfo};
 use pipeline_nn::image::{self, ImageEncoder, ImageExpectations, ImageModelFiles, ImageSettings, ModelError};
 use pipeline_spec::{Node, PipelineSpec, SpecError, StageSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::ahead::Ahead;
 use crate::artifact;
 use crate::decode_images::{self, Geometry};
-use crate::extraction::{Encoding, Extraction, Rows};
+use crate::extraction::{Encoding, Extraction, Rows, ToEncode};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, Family, ModelName};
 use crate::published;
+use crate::seconds::Seconds;
 
 const NOT_LOADED: &str = "the image model cannot be loaded";
 
@@ -185,54 +188,79 @@ impl Stage for ExtractImage {
         true
     }
 
-    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+    fn work(&self) -> StageWork<'_> {
+        StageWork::Sharded(self)
+    }
+}
+
+impl ShardedStage for ExtractImage {
+    fn cut(&self) -> Cut {
+        Cut::Input { slot: "images", shards: artifact::shard_digests }
+    }
+
+    fn in_rows(&self) -> InRows {
+        InRows::default()
+    }
+
+    fn shard_name(&self, shard_idx: usize) -> String {
+        artifact::shard_name(shard_idx)
+    }
+
+    fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
         let files = self.files()?;
-        let load = || {
+        let images = artifact::input(context, "images");
+        let expectations = self.settings(&files)?.expectations;
+        if let Some(warning) = self.decoded.as_ref().and_then(|decoded| differences(&expectations, decoded)) {
+            context.host.warn(warning);
+        }
+        let shards: Vec<PathBuf> = artifact::shards(images).collect();
+        let n_rows: Vec<u64> =
+            shards.iter().map(|path| pipeline_data::count_rows(path)).collect::<Result<_, _>>().map_err(unreadable)?;
+        let read = move |units: Range<usize>| Ok(Pixels::read(&shards[units.start])?.rows(context.n_threads));
+        let encoding = self.encoding(&files, context)?;
+        let headline = move || {
+            let note = image::image_weights_note(&files).map_err(|error| StageError::because(NOT_LOADED, error))?;
+            note.warning.into_iter().for_each(|warning| context.host.warn(warning));
+            Ok(note.place.into_iter().collect())
+        };
+        let input = ToEncode {
+            encoding,
+            digests: artifact::shard_digests(&images.tree),
+            n_rows: Some(n_rows),
+            read: Box::new(read),
+            headline: Box::new(headline),
+            nothing: "there are no images to encode",
+        };
+        Ok(Box::new(Extraction::new(context, input, Seconds::default())))
+    }
+}
+
+impl ExtractImage {
+    fn encoding<'a>(
+        &'a self,
+        files: &ImageModelFiles,
+        context: &'a StageContext<'a>,
+    ) -> Result<Encoding<'a, ImageEncoder>, StageError> {
+        let files = files.clone();
+        let load = move || {
             ImageEncoder::load(&files, artifact::device(context.device))
                 .map_err(|error| StageError::because(NOT_LOADED, error))
         };
-        let encoding = Encoding {
-            load: &load,
+        Ok(Encoding {
+            load: Box::new(load),
             dim: ImageEncoder::dim,
             batch_rows: self.params.batch_rows * context.n_threads.max(1),
             tokenize_seconds: None,
             pooling: "avg",
             properties: properties(artifact::input(context, "images"))?,
             is_normalized: false,
-        };
-        let expectations = self.settings(&files)?.expectations;
-        if let Some(warning) = self.decoded.as_ref().and_then(|decoded| differences(&expectations, decoded)) {
-            context.host.warn(warning);
-        }
-        let shards: Vec<_> = artifact::shards(artifact::input(context, "images")).collect();
-        let n_rows: Vec<u64> = shards
-            .iter()
-            .map(|(path, _)| pipeline_data::count_rows(path))
-            .collect::<Result<_, _>>()
-            .map_err(unreadable)?;
-        let mut extraction = Extraction::new(context, encoding, n_rows.iter().sum());
-        let read = |shard_idx: usize| Pixels::read(&shards[shard_idx].0);
-        std::thread::scope(|scope| {
-            let mut pixels = Ahead::new(scope, shards.len(), &read);
-            shards.iter().zip(n_rows).enumerate().try_for_each(|(shard_idx, ((_, entry), n_rows))| {
-                // The digest of the whole file of pixels stands for its rows: equal rows give equal files.
-                let manifest = artifact::shard_manifest(&KIND, &entry.digest);
-                extraction.shard(manifest, n_rows, &mut || Ok(pixels.take(shard_idx)?.rows(context.n_threads)))
-            })
-        })?;
-        let note = image::image_weights_note(&files).map_err(|error| StageError::because(NOT_LOADED, error))?;
-        note.warning.into_iter().for_each(|warning| context.host.warn(warning));
-        let report = extraction.finish(note.place)?;
-        if report.n_rows == Some(0) {
-            return Err(StageError::new("there are no images to encode"));
-        }
-        Ok(report)
+        })
     }
 }
 
 /// What of the pixels changes every vector: their size, and how they came to it where an image had another one.
 fn properties(images: &InputArtifact) -> Result<Vec<(&'static str, String)>, StageError> {
-    let infos = artifact::shards(images).map(|(path, _)| pipeline_data::read_pixels_info(&path).map_err(unreadable));
+    let infos = artifact::shards(images).map(|path| pipeline_data::read_pixels_info(&path).map_err(unreadable));
     let infos: Vec<PixelsInfo> = infos.collect::<Result<_, _>>()?;
     let size = infos.first().map(|info| ("size", format!("[{}, {}]", info.height, info.width)));
     let resize = infos.into_iter().find_map(|info| info.resize).map(|filter| (RESIZE, filter));

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
+use pipeline_core::{Cut, Digest, InRows, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork};
 use pipeline_data::QueryRow;
 use pipeline_nn::text::{self, ModelError, Pooling, TextEncoder, TextModelFiles, TextOptions, TextSettings};
 use pipeline_spec::{Node, SpecError};
@@ -12,13 +13,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact;
-use crate::extraction::{Encoding, Extraction, Rows};
+use crate::extraction::{Encoding, Extraction, Rows, ToEncode};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
-use crate::load_queries::rows_digest;
 use crate::model::{self, Family, ModelName};
 use crate::published;
 use crate::query_shards::QueryShards;
+use crate::seconds::Seconds;
 
 const NOT_LOADED: &str = "the text model cannot be loaded";
 
@@ -226,52 +227,75 @@ impl Stage for ExtractText {
         true
     }
 
-    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+    fn work(&self) -> StageWork<'_> {
+        StageWork::Sharded(self)
+    }
+}
+
+impl ShardedStage for ExtractText {
+    fn cut(&self) -> Cut {
+        Cut::Rows(crate::load_queries::SIZES)
+    }
+
+    fn in_rows(&self) -> InRows {
+        InRows { inputs: &["queries"], ..InRows::default() }
+    }
+
+    fn shard_name(&self, shard_idx: usize) -> String {
+        artifact::shard_name(shard_idx)
+    }
+
+    fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
         let files = self.files()?;
-        let load = || {
+        let (start, seconds) = (Instant::now(), Seconds::default());
+        let mut digests = Vec::new();
+        let queries = QueryShards::scan(artifact::input(context, "queries"), &mut |row| digests.push(row_digest(row)))?;
+        seconds.spent("read", start);
+        let queries = Mutex::new(queries);
+        let read = move |units| {
+            let rows = queries.lock().unwrap_or_else(PoisonError::into_inner).rows(units)?;
+            Ok(to_encode(rows, context.n_threads))
+        };
+        let encoding = self.encoding(&files, context)?;
+        let headline = move || {
+            let note = text::text_weights_note(&files).map_err(|error| StageError::because(NOT_LOADED, error))?;
+            note.warning.into_iter().for_each(|warning| context.host.warn(warning));
+            Ok([model::headline(context, &files.weights)].into_iter().chain(note.place).collect())
+        };
+        let input = ToEncode {
+            encoding,
+            digests,
+            n_rows: None,
+            read: Box::new(read),
+            headline: Box::new(headline),
+            nothing: "there are no queries to encode",
+        };
+        Ok(Box::new(Extraction::new(context, input, seconds)))
+    }
+}
+
+impl ExtractText {
+    fn encoding<'a>(
+        &'a self,
+        files: &TextModelFiles,
+        context: &'a StageContext<'a>,
+    ) -> Result<Encoding<'a, TextEncoder>, StageError> {
+        let settings = self.settings(files)?;
+        let files = files.clone();
+        let load = move || {
             TextEncoder::load(&files, &self.options(), artifact::device(context.device))
                 .map_err(|error| StageError::because(NOT_LOADED, error))
         };
-        let settings = self.settings(&files)?;
-        let batch_rows = self.params.batch_rows * context.n_threads.max(1);
-        let tokenize_seconds: Option<fn(&TextEncoder) -> f64> = Some(TextEncoder::tokenize_seconds);
-        let encoding = Encoding {
-            load: &load,
+        let lower_case = self.params.lower_case.map(|lower_case| ("lower_case", lower_case.to_string()));
+        Ok(Encoding {
+            load: Box::new(load),
             dim: TextEncoder::dim,
-            batch_rows,
-            tokenize_seconds,
+            batch_rows: self.params.batch_rows * context.n_threads.max(1),
+            tokenize_seconds: Some(TextEncoder::tokenize_seconds),
             pooling: settings.pooling.name(),
             is_normalized: settings.normalize,
-            properties: self
-                .params
-                .lower_case
-                .map(|lower_case| ("lower_case", lower_case.to_string()))
-                .into_iter()
-                .collect(),
-        };
-        let params = self.params();
-        let start = Instant::now();
-        let mut digests = Vec::new();
-        let mut queries =
-            QueryShards::scan(artifact::input(context, "queries"), &mut |row| digests.push(row_digest(row)))?;
-        if queries.n_rows() == 0 {
-            return Err(StageError::new("there are no queries to encode"));
-        }
-        let mut extraction = Extraction::new(context, encoding, queries.n_rows() as u64);
-        extraction.spent("read", start);
-        for range in pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), crate::load_queries::SIZES) {
-            let mut manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
-            for (name, value) in &params {
-                manifest.param(name, value);
-            }
-            let n_rows = range.len() as u64;
-            extraction
-                .shard(manifest, n_rows, &mut || Ok(to_encode(queries.rows(range.clone())?, context.n_threads)))?;
-        }
-        let note = text::text_weights_note(&files).map_err(|error| StageError::because(NOT_LOADED, error))?;
-        let headline = [model::headline(context, &files.weights)].into_iter().chain(note.place);
-        note.warning.into_iter().for_each(|warning| context.host.warn(warning));
-        extraction.finish(Some(headline.collect::<Vec<_>>().join("; ")))
+            properties: lower_case.into_iter().collect(),
+        })
     }
 }
 

@@ -1,10 +1,14 @@
 //! The run of an encoder stage: vectors shard by shard, the encoder loaded when it is needed, equal rows encoded once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use pipeline_core::{Device, Digest, Manifest, StageContext, StageError, StageReport};
+use pipeline_core::{
+    Computation, Device, Digest, OpenRows, Shard, ShardOutput, ShardReport, StageContext, StageError, StageReport,
+};
 use pipeline_data::VectorShard;
 use pipeline_nn::Matrix;
 use pipeline_nn::checkpoint::FeatureSpace;
@@ -12,6 +16,7 @@ use pipeline_nn::checkpoint::FeatureSpace;
 use crate::artifact::{self, FeaturesInfo};
 use crate::model;
 use crate::recent_vectors::RecentVectors;
+use crate::seconds::Seconds;
 
 /// Vectors kept for equal rows of later shards: 4,000 of ResNet-50, 10,000 of BERT.
 const RECENT_BYTES: usize = 32 << 20;
@@ -19,7 +24,7 @@ const RECENT_BYTES: usize = 32 << 20;
 /// What the encoder stages do differently.
 pub(crate) struct Encoding<'a, E> {
     /// Loads the encoder.
-    pub(crate) load: &'a dyn Fn() -> Result<E, StageError>,
+    pub(crate) load: Box<dyn Fn() -> Result<E, StageError> + Sync + 'a>,
     /// Numbers per vector.
     pub(crate) dim: fn(&E) -> usize,
     /// Rows that are forwarded together; a stop is noticed in between.
@@ -48,139 +53,86 @@ pub(crate) struct Rows<'a, E> {
 
 /// # Shapes
 /// returns `[n_places, dim]`
-pub(crate) type Forward<'a, E> = dyn Fn(&E, &[usize]) -> Result<Matrix, StageError> + 'a;
+pub(crate) type Forward<'a, E> = dyn Fn(&E, &[usize]) -> Result<Matrix, StageError> + Send + 'a;
 
-/// The run of one stage.
+/// Reads the rows of some units.
+pub(crate) type Read<'a, E> = dyn Fn(Range<usize>) -> Result<Rows<'a, E>, StageError> + Sync + 'a;
+
+/// The rows of an encoder stage.
 pub(crate) struct Extraction<'a, E> {
     context: &'a StageContext<'a>,
-    encoding: Encoding<'a, E>,
-    /// The digest of the encoder's files.
-    model: Digest,
+    input: ToEncode<'a, E>,
+    seconds: Seconds,
+    /// Used by one thread at a time; kept from shard to shard.
+    work: Mutex<EncoderWork<E>>,
+}
+
+/// The encoder and what it has computed.
+struct EncoderWork<E> {
     encoder: Option<E>,
-    /// Numbers per vector, once a shard or the encoder has told.
-    dim: Option<usize>,
     recent: RecentVectors,
-    n_shards: usize,
-    progress: Progress,
-    counts: Counts,
-    seconds: BTreeMap<String, f64>,
-}
-
-/// How far a stage is, in rows of its input, usable or not.
-struct Progress {
-    n_done: u64,
-    total: u64,
-}
-
-#[derive(Default)]
-struct Counts {
-    /// Rows in all shards.
-    n_rows: u64,
     /// Rows that were forwarded.
     n_encoded: u64,
     /// Rows that took the vector of an equal row.
     n_equal: u64,
 }
 
-impl<'a, E> Extraction<'a, E> {
-    /// A run over an input of `n_rows` rows.
-    pub(crate) fn new(context: &'a StageContext<'a>, encoding: Encoding<'a, E>, n_rows: u64) -> Self {
+/// What an encoder stage has to encode, and how.
+pub(crate) struct ToEncode<'a, E> {
+    pub(crate) encoding: Encoding<'a, E>,
+    /// The digests of the units: rows, or shards of an input.
+    pub(crate) digests: Vec<Digest>,
+    /// Rows per unit; none where a unit is a row.
+    pub(crate) n_rows: Option<Vec<u64>>,
+    pub(crate) read: Box<Read<'a, E>>,
+    /// What the headline says of the model; may warn.
+    pub(crate) headline: Box<dyn Fn() -> Result<Vec<String>, StageError> + Sync + 'a>,
+    /// The error of a stage without rows.
+    pub(crate) nothing: &'static str,
+}
+
+impl<'a, E: Send> Extraction<'a, E> {
+    /// `seconds` holds those that opening has taken.
+    pub(crate) fn new(context: &'a StageContext<'a>, input: ToEncode<'a, E>, seconds: Seconds) -> Self {
         // On a processor a vector has the same bits among whatever rows it is computed. On other devices the kernels may
         // depend on their number: there vectors are shared within a shard only, so that its bytes depend on its rows alone.
         let max_bytes = if context.device == Device::Cpu { RECENT_BYTES } else { 0 };
-        Self {
-            context,
-            encoding,
-            model: model::digest(context),
-            encoder: None,
-            dim: None,
-            recent: RecentVectors::new(max_bytes),
-            n_shards: 0,
-            progress: Progress { n_done: 0, total: n_rows },
-            counts: Counts::default(),
-            seconds: BTreeMap::new(),
-        }
+        let recent = RecentVectors::new(max_bytes);
+        let work = Mutex::new(EncoderWork { encoder: None, recent, n_encoded: 0, n_equal: 0 });
+        Self { context, input, seconds, work }
     }
 
-    /// Adds the shard of the next `n_rows` rows of the input, which are read only if the shard is not remembered.
-    ///
-    /// # Errors
-    /// What reading, loading, encoding or writing fails with, or when the run is to stop.
-    pub(crate) fn shard(
-        &mut self,
-        mut manifest: Manifest,
-        n_rows: u64,
-        read: &mut dyn FnMut() -> Result<Rows<'a, E>, StageError>,
-    ) -> Result<(), StageError> {
-        let context = self.context;
-        if context.host.is_cancelled() {
-            return Err(StageError::cancelled());
-        }
-        manifest.source("model", &self.model);
-        let name = artifact::shard_name(self.n_shards);
-        let shard = context.host.shard(&name, &manifest, &mut |path| self.compute(read, path))?;
-        self.n_shards += 1;
-        self.counts.n_rows += shard.report.n_rows.unwrap_or(n_rows);
-        self.dim = model::told_dim(&shard.report).or(self.dim);
-        self.progress.n_done += n_rows;
-        context.host.progress(self.progress.n_done, Some(self.progress.total));
-        Ok(())
+    fn work(&self) -> MutexGuard<'_, EncoderWork<E>> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes what the vectors are and reports; `headline` comes before what is told of equal rows.
-    ///
-    /// # Errors
-    /// When there are no shards and the encoder cannot be loaded, or a file cannot be written.
-    pub(crate) fn finish(mut self, headline: Option<String>) -> Result<StageReport, StageError> {
-        let dim = match self.dim {
-            Some(dim) => dim,
-            None => (self.encoding.dim)(self.encoder()?),
-        };
-        let info = FeaturesInfo { dim, dtype: "f32".into(), space: Some(self.space()) };
-        artifact::write_json(&self.context.scratch.join(artifact::FEATURES), &info)?;
-        let Counts { n_rows, n_encoded, n_equal } = self.counts;
-        let equal = (n_equal > 0).then(|| format!("{n_encoded} rows encoded, {n_equal} more are equal to one of them"));
-        self.tell_tokenizing();
-        let parts: Vec<String> = headline.into_iter().chain(equal).collect();
-        Ok(StageReport {
-            n_rows: Some(n_rows),
-            headline: (!parts.is_empty()).then(|| parts.join("; ")),
-            seconds: self.seconds,
-            ..StageReport::default()
-        })
-    }
-
-    fn compute(
-        &mut self,
-        read: &mut dyn FnMut() -> Result<Rows<'a, E>, StageError>,
-        path: &Path,
-    ) -> Result<StageReport, StageError> {
-        let start = Instant::now();
-        let rows = read()?;
-        self.spent("read", start);
-        let (dim, values) = self.vectors(&rows)?;
+    fn compute(&self, rows: Rows<'a, E>, output: &ShardOutput<'_>) -> Result<ShardReport, StageError> {
+        let (dim, values) = self.vectors(&rows, output.progress)?;
         let start = Instant::now();
         let shard = VectorShard { ids: rows.ids, dim, values };
-        let Encoding { pooling, is_normalized, .. } = self.encoding;
-        let digest = model::write_vectors(path, &shard, &self.model, pooling, is_normalized)?;
-        self.spent("write", start);
-        Ok(StageReport { n_rows: Some(shard.ids.len() as u64), digest: Some(digest), ..model::tell_dim(dim) })
+        let Encoding { pooling, is_normalized, .. } = self.input.encoding;
+        let digest = model::write_vectors(output.path, &shard, &model::digest(self.context), pooling, is_normalized)?;
+        self.seconds.spent("write", start);
+        let n_rows = shard.ids.len() as u64;
+        Ok(ShardReport { n_rows, dim: Some(dim), digest: Some(digest), ..ShardReport::default() })
     }
 
     /// What the vectors are vectors of.
     fn space(&self) -> FeatureSpace {
-        let model = [("model", self.model.hex()), ("pooling", self.encoding.pooling.to_owned())];
-        let others = self.encoding.properties.iter().cloned();
+        let model = model::digest(self.context).hex();
+        let model = [("model", model), ("pooling", self.input.encoding.pooling.to_owned())];
+        let others = self.input.encoding.properties.iter().cloned();
         FeatureSpace { properties: model.into_iter().chain(others).map(|(name, value)| (name.into(), value)).collect() }
     }
 
     /// The vectors of a shard's rows, one after the other, and the numbers in each.
-    fn vectors(&mut self, rows: &Rows<'a, E>) -> Result<(usize, Vec<f32>), StageError> {
-        self.encoder()?;
+    fn vectors(&self, rows: &Rows<'a, E>, progress: &(dyn Fn(u64) + Sync)) -> Result<(usize, Vec<f32>), StageError> {
+        let mut work = self.work();
+        self.load(&mut work)?;
         let start = Instant::now();
-        let Self { context, encoding, encoder, recent, progress, counts, .. } = self;
+        let EncoderWork { encoder, recent, n_encoded, n_equal } = &mut *work;
         let encoder = encoder.as_ref().expect("the encoder was loaded above");
-        let dim = (encoding.dim)(encoder);
+        let dim = (self.input.encoding.dim)(encoder);
         let mut values = vec![0.0; rows.ids.len() * dim];
         let mut n_done = 0;
         let mut place = |places: &[usize], vector: &[f32]| {
@@ -190,46 +142,85 @@ impl<'a, E> Extraction<'a, E> {
         };
         let mut unknown = equal_rows(rows);
         unknown.retain(|(content, places)| recent.get(content).map(|vector| place(places, vector)).is_none());
-        for batch in unknown.chunks(encoding.batch_rows) {
-            if context.host.is_cancelled() {
+        for batch in unknown.chunks(self.input.encoding.batch_rows) {
+            if self.context.host.is_cancelled() {
                 return Err(StageError::cancelled());
             }
             let firsts: Vec<usize> = batch.iter().map(|(_, places)| places[0]).collect();
             let vectors = (rows.forward)(encoder, &firsts)?;
             for (row_idx, (content, places)) in batch.iter().enumerate() {
                 recent.insert(*content, vectors.row(row_idx));
-                let n_done = place(places, vectors.row(row_idx));
-                context.host.progress(progress.n_done + n_done, Some(progress.total));
+                progress(place(places, vectors.row(row_idx)));
             }
         }
-        counts.n_encoded += unknown.len() as u64;
-        counts.n_equal += (rows.ids.len() - unknown.len()) as u64;
-        self.spent("forward", start);
+        *n_encoded += unknown.len() as u64;
+        *n_equal += (rows.ids.len() - unknown.len()) as u64;
+        self.seconds.spent("forward", start);
         Ok((dim, values))
     }
 
-    fn encoder(&mut self) -> Result<&E, StageError> {
-        if self.encoder.is_none() {
+    fn load(&self, work: &mut EncoderWork<E>) -> Result<(), StageError> {
+        if work.encoder.is_none() {
             let start = Instant::now();
-            self.encoder = Some((self.encoding.load)()?);
-            self.spent("load", start);
+            work.encoder = Some((self.input.encoding.load)()?);
+            self.seconds.spent("load", start);
         }
-        Ok(self.encoder.as_ref().expect("the encoder was loaded above"))
+        Ok(())
     }
 
-    /// Tells the making of tokens, which is part of forwarding, by itself.
-    fn tell_tokenizing(&mut self) {
-        let (Some(seconds_of), Some(encoder)) = (self.encoding.tokenize_seconds, &self.encoder) else { return };
+    /// The numbers in a vector; of a stage without shards the encoder says so.
+    fn dim(&self, shards: &[Shard]) -> Result<usize, StageError> {
+        if let Some(dim) = shards.iter().find_map(|shard| shard.report.dim) {
+            return Ok(dim);
+        }
+        let mut work = self.work();
+        self.load(&mut work)?;
+        Ok((self.input.encoding.dim)(work.encoder.as_ref().expect("the encoder was loaded above")))
+    }
+
+    /// Counts the making of tokens, which is part of forwarding, by itself.
+    fn split_tokenizing(&self, work: &EncoderWork<E>) {
+        let (Some(seconds_of), Some(encoder)) = (self.input.encoding.tokenize_seconds, &work.encoder) else { return };
         let tokenize_seconds = seconds_of(encoder);
-        if let Some(forward_seconds) = self.seconds.get_mut("forward") {
-            *forward_seconds = (*forward_seconds - tokenize_seconds).max(0.0);
-            self.seconds.insert("tokenize".into(), tokenize_seconds);
-        }
+        self.seconds.add("forward", -tokenize_seconds);
+        self.seconds.add("tokenize", tokenize_seconds);
+    }
+}
+
+impl<E: Send> OpenRows for Extraction<'_, E> {
+    fn digests(&self) -> &[Digest] {
+        &self.input.digests
     }
 
-    /// Adds the time since `since` to what was spent on `what`.
-    pub(crate) fn spent(&mut self, what: &str, since: Instant) {
-        *self.seconds.entry(what.into()).or_default() += since.elapsed().as_secs_f64();
+    fn n_rows(&self, units: Range<usize>) -> u64 {
+        self.input.n_rows.as_ref().map_or(units.len() as u64, |n_rows| n_rows[units].iter().sum())
+    }
+
+    fn read(&self, units: Range<usize>) -> Result<Box<Computation<'_>>, StageError> {
+        let start = Instant::now();
+        let rows = (self.input.read)(units)?;
+        self.seconds.spent("read", start);
+        Ok(Box::new(move |output| self.compute(rows, output)))
+    }
+
+    fn finish(&self, shards: &[Shard], scratch: &Path) -> Result<StageReport, StageError> {
+        let n_rows = shards.iter().map(|shard| shard.report.n_rows).sum();
+        if n_rows == 0 {
+            return Err(StageError::new(self.input.nothing));
+        }
+        let info = FeaturesInfo { dim: self.dim(shards)?, dtype: "f32".into(), space: Some(self.space()) };
+        artifact::write_json(&scratch.join(artifact::FEATURES), &info)?;
+        let work = self.work();
+        self.split_tokenizing(&work);
+        let EncoderWork { n_encoded, n_equal, .. } = *work;
+        let equal = (n_equal > 0).then(|| format!("{n_encoded} rows encoded, {n_equal} more are equal to one of them"));
+        let parts: Vec<String> = (self.input.headline)()?.into_iter().chain(equal).collect();
+        Ok(StageReport {
+            n_rows: Some(n_rows),
+            headline: (!parts.is_empty()).then(|| parts.join("; ")),
+            seconds: self.seconds.all(),
+            ..StageReport::default()
+        })
     }
 }
 

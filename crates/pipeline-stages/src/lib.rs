@@ -10,7 +10,6 @@
 //! assert_eq!(stages[0].kind(), "load-queries");
 //! ```
 
-mod ahead;
 mod artifact;
 mod command;
 mod decode_images;
@@ -36,6 +35,7 @@ mod recent_vectors;
 mod relevance;
 mod results;
 mod search;
+mod seconds;
 mod thumbnails;
 mod train_projection;
 

@@ -1,11 +1,16 @@
 //! `load-queries`: MUGE query lines to Parquet.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
-use pipeline_data::{CutSizes, QueryReading, QueryRow};
+use pipeline_core::cut::CutSizes;
+use pipeline_core::{
+    Computation, Cut, Digest, InRows, OpenRows, Shard, ShardReport, ShardedStage, Source, Stage, StageContext,
+    StageError, StageReport, StageWork,
+};
+use pipeline_data::{QueryReading, QueryRow};
 use pipeline_spec::{SpecError, SpecPath};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{self, RejectedRow, Wanted};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
 use crate::published;
+use crate::seconds::Seconds;
 
 /// A query row is about 100 bytes, and 2,048 text vectors of 768 numbers are 6 MiB.
 pub(crate) const SIZES: CutSizes = CutSizes { min_rows: 512, target_rows: 2048, max_rows: 8192 };
@@ -82,16 +88,35 @@ impl Stage for LoadQueries {
         vec![self.params.path.path().to_owned()]
     }
 
-    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+    fn work(&self) -> StageWork<'_> {
+        StageWork::Sharded(self)
+    }
+}
+
+impl ShardedStage for LoadQueries {
+    fn cut(&self) -> Cut {
+        Cut::Rows(SIZES)
+    }
+
+    fn in_rows(&self) -> InRows {
+        InRows { sources: &["path"], ..InRows::default() }
+    }
+
+    fn shard_name(&self, shard_idx: usize) -> String {
+        artifact::shard_name(shard_idx)
+    }
+
+    fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
         let start = Instant::now();
         let path = self.params.path.path();
         let (mut rows, mut lines) = (Vec::new(), Vec::new());
-        let QueryReading { skipped, remarks } = pipeline_data::read_queries(path, &mut |line, row| {
+        let reading = pipeline_data::read_queries(path, &mut |line, row| {
             rows.push(row);
             lines.push(line);
             artifact::go_on(context)
         })
         .map_err(|error| artifact::unreadable("the queries cannot be read", error))?;
+        let QueryReading { skipped, remarks } = reading;
         let rejects: Vec<_> =
             skipped.into_iter().map(|skip| RejectedRow { line: skip.line, id: None, reason: skip.reason }).collect();
         if rows.is_empty() {
@@ -101,47 +126,50 @@ impl Stage for LoadQueries {
         for remark in remarks.into_iter().chain(pipeline_data::repeated_ids(&rows, &lines)) {
             context.host.warn(remark.to_string());
         }
-        let read_seconds = start.elapsed().as_secs_f64();
-        let write_seconds = write_shards(context, &rows)?;
-        artifact::write_rejects(context.scratch, &rejects)?;
+        let digests = rows.iter().map(|row| Digest::from_bytes(row.digest())).collect();
+        let seconds = Seconds::default();
+        seconds.spent("read", start);
+        Ok(Box::new(QueryRows { rows, digests, rejects, seconds }))
+    }
+}
+
+/// The queries of a file.
+struct QueryRows {
+    rows: Vec<QueryRow>,
+    digests: Vec<Digest>,
+    rejects: Vec<RejectedRow>,
+    seconds: Seconds,
+}
+
+impl OpenRows for QueryRows {
+    fn digests(&self) -> &[Digest] {
+        &self.digests
+    }
+
+    fn read(&self, units: Range<usize>) -> Result<Box<Computation<'_>>, StageError> {
+        Ok(Box::new(move |output| {
+            let start = Instant::now();
+            let rows = &self.rows[units];
+            pipeline_data::write_query_shard(output.path, rows)
+                .map_err(|error| StageError::because("a shard cannot be written", error))?;
+            self.seconds.spent("write", start);
+            Ok(ShardReport { n_rows: rows.len() as u64, ..ShardReport::default() })
+        }))
+    }
+
+    fn finish(&self, _: &[Shard], scratch: &Path) -> Result<StageReport, StageError> {
+        artifact::write_rejects(scratch, &self.rejects)?;
         Ok(StageReport {
-            n_rows: Some(rows.len() as u64),
-            n_rejected: rejects.len() as u64,
-            seconds: BTreeMap::from([("read".into(), read_seconds), ("write".into(), write_seconds)]),
+            n_rows: Some(self.rows.len() as u64),
+            n_rejected: self.rejects.len() as u64,
+            seconds: self.seconds.all(),
             ..StageReport::default()
         })
     }
 }
 
-/// Returns the seconds that writing took.
-fn write_shards(context: &StageContext<'_>, rows: &[QueryRow]) -> Result<f64, StageError> {
-    let mut seconds = 0.0;
-    let digests: Vec<_> = rows.iter().map(|row| Digest::from_bytes(row.digest())).collect();
-    for (shard_idx, range) in
-        pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), SIZES).into_iter().enumerate()
-    {
-        let manifest = artifact::shard_manifest(&KIND, &rows_digest(&digests[range.clone()]));
-        let shard = &rows[range.clone()];
-        context.host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
-            let start = Instant::now();
-            pipeline_data::write_query_shard(path, shard)
-                .map_err(|error| StageError::because("a shard cannot be written", error))?;
-            seconds += start.elapsed().as_secs_f64();
-            Ok(StageReport { n_rows: Some(shard.len() as u64), ..StageReport::default() })
-        })?;
-        context.host.progress(range.end as u64, Some(rows.len() as u64));
-    }
-    Ok(seconds)
-}
-
-/// The digest of a run of rows, given the rows' own digests.
-pub(crate) fn rows_digest(digests: &[Digest]) -> Digest {
-    let bytes: Vec<u8> = digests.iter().flat_map(|digest| *digest.as_bytes()).collect();
-    Digest::of(&bytes)
-}
-
 /// Fails with a message for people unless `path`, the value of `param`, is a file.
-pub(crate) fn must_be_a_file(path: &std::path::Path, param: &str, what: &str, help: &str) -> Result<(), StageError> {
+pub(crate) fn must_be_a_file(path: &Path, param: &str, what: &str, help: &str) -> Result<(), StageError> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(()),
         Ok(_) => Err(StageError::new(format!("{what} `{}` is not a file", path.display()))

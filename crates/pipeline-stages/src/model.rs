@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Digest, Source, StageContext, StageError, StageReport};
+use pipeline_core::{Digest, Source, StageContext, StageError};
 use pipeline_data::VectorShard;
 use pipeline_nn::text::{ModelError, ModelSearch};
 use pipeline_spec::{SpecPath, nearest};
@@ -143,11 +143,7 @@ pub(crate) fn weights(paths: &[PathBuf]) -> impl Iterator<Item = (String, PathBu
 
 /// The digest of a model: of the digests of its files, which are the sources named `model/…`.
 pub(crate) fn digest(context: &StageContext<'_>) -> Digest {
-    let mut text = String::new();
-    for (name, digest) in context.sources.iter().filter(|(name, _)| name.starts_with("model/")) {
-        text.push_str(&format!("{digest} {name}\n"));
-    }
-    Digest::of(text.as_bytes())
+    pipeline_core::digest_of_group(context.sources, "model")
 }
 
 /// Which weights the vectors are of: models of one name differ, and only the digest tells them apart.
@@ -174,14 +170,4 @@ pub(crate) fn write_vectors(
     pipeline_data::write_vectors(path, shard, &metadata)
         .map(Digest::from_bytes)
         .map_err(|error| StageError::because("a shard cannot be written", error))
-}
-
-/// The report of a shard of vectors, so that their width is known without a look into the shard.
-pub(crate) fn tell_dim(dim: usize) -> StageReport {
-    StageReport { metrics: BTreeMap::from([("dim".to_owned(), dim as f64)]), ..StageReport::default() }
-}
-
-/// The width that the report of a shard tells.
-pub(crate) fn told_dim(report: &StageReport) -> Option<usize> {
-    report.metrics.get("dim").map(|dim| *dim as usize)
 }

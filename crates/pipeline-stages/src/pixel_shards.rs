@@ -1,6 +1,6 @@
 //! How many images a shard of pixels has: fewer where they are large.
 
-use pipeline_data::CutSizes;
+use pipeline_core::cut::CutSizes;
 
 /// 128 images of 224 × 224 pixels are 18 MiB: small enough that ten changed rows cost little, large enough that the
 /// encoders run whole batches.

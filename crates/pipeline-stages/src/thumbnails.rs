@@ -51,7 +51,7 @@ pub fn thumbnails_of_pixels(
     shrink: &(dyn Fn(&RgbImage) -> Vec<u8> + Sync),
 ) -> Result<Thumbnails, DataError> {
     let mut pictures = Thumbnails::new();
-    for (path, _) in artifact::shards(images) {
+    for path in artifact::shards(images) {
         let shard = pipeline_data::read_pixels(&path)?;
         let (width, height) = (shard.width, shard.height);
         let rows = shard.rows.into_par_iter().filter(|row| wanted.contains(&row.id));

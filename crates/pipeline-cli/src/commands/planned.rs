@@ -1,13 +1,13 @@
 //! A plan as a table or as JSON, for `status` and `run --dry-run`.
 //!
 //! JSON: `{spec, file, compared_with, n_reuse, n_run, n_depends, stages: [{stage, kind, decision, why, on, key, artifact,
-//! unpublished, warnings, last_seconds, missing?}]}`, where `decision` is `reuse`, `run` or `depends`, and `missing` says which
-//! source is gone.
+//! unpublished, warnings, last_seconds, missing?, shards?}]}`, where `decision` is `reuse`, `run` or `depends`, and `missing`
+//! says which source is gone. `shards` is `{n_missing, n_shards}` of a stage that runs and whose rows are known.
 
 use std::borrow::Cow;
 
 use pipeline_core::{RunReason, StageId};
-use pipeline_engine::{Decision, Plan, PlannedStage};
+use pipeline_engine::{Decision, Plan, PlannedStage, ShardCount};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -40,6 +40,14 @@ struct StageJson<'a> {
     last_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shards: Option<ShardsJson>,
+}
+
+#[derive(Serialize)]
+struct ShardsJson {
+    n_missing: usize,
+    n_shards: usize,
 }
 
 /// A decision as JSON shows it, here and in `pipeline why`.
@@ -154,7 +162,10 @@ pub fn decision_reason(decision: &Decision) -> String {
 
 fn reason(stage: &PlannedStage) -> String {
     match stage.unpublished.as_slice() {
-        [] => decision_reason(&stage.decision),
+        [] => match stage.shards {
+            Some(shards) => format!("{}; {}", decision_reason(&stage.decision), words::shards(shards)),
+            None => decision_reason(&stage.decision),
+        },
         [path] => format!("`{}` is to be written again", path.display()),
         paths => format!("{} are to be written again", counted(paths.len() as u64, "published file")),
     }
@@ -198,6 +209,7 @@ fn to_json<'a>(opened: &'a Opened, plan: &'a Plan, counts: Counts) -> PlanJson<'
         },
         last_seconds: stage.last_seconds,
         missing: stage.missing.as_deref(),
+        shards: stage.shards.map(|ShardCount { n_missing, n_shards }| ShardsJson { n_missing, n_shards }),
     });
     PlanJson {
         spec: &opened.spec.name,

@@ -40,6 +40,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let mut options = options(&args.execution, opened.plan_options(&args.execution.force.forced, device)?);
     if args.execution.dry_run {
+        options.plan.counts_shards = true;
         let plan = opened.plan(&options.plan)?;
         planned::show(&opened, &plan, args.json, terminal)?;
         return Ok(Exit::Done);

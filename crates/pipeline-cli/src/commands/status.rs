@@ -15,7 +15,7 @@ use crate::terminal::Terminal;
 /// When no plan can be made.
 pub fn run(args: &StatusArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = Opened::open(&args.spec)?;
-    let plan = opened.plan(&PlanOptions::default())?;
+    let plan = opened.plan(&PlanOptions { counts_shards: true, ..PlanOptions::default() })?;
     planned::show(&opened, &plan, args.json.json, terminal)?;
     let is_stale = !Counts::of(&plan).is_up_to_date();
     Ok(if args.check && is_stale { Exit::CheckFailed } else { Exit::Done })

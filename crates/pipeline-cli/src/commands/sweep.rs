@@ -47,7 +47,8 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     tell_begin(&opened, &record, &unpublished, terminal);
     trial::tell(&opened.unpublished, terminal);
     if args.execution.dry_run {
-        let plan = pipeline_engine::plan(&opened.graph, &opened.store, &info.path, &options.plan);
+        let plan_options = PlanOptions { counts_shards: true, ..options.plan };
+        let plan = pipeline_engine::plan(&opened.graph, &opened.store, &info.path, &plan_options);
         planned::show(&opened, &plan.map_err(|error| opened.failure(error))?, args.json.json, terminal)?;
         return Ok(Exit::Done);
     }

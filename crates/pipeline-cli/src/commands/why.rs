@@ -49,7 +49,7 @@ struct RadiusJson<'a> {
 pub fn run(args: &WhyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = Opened::open(&args.spec)?;
     let stage = opened.stage(&args.stage)?;
-    let plan = opened.plan(&PlanOptions::default())?;
+    let plan = opened.plan(&PlanOptions { counts_shards: true, ..PlanOptions::default() })?;
     tell_missing(&plan, terminal);
     let why = pipeline_engine::why(&opened.graph, &plan, &stage).expect("the stage was found in the graph");
     if args.json.json {
@@ -58,6 +58,7 @@ pub fn run(args: &WhyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         let mut lines = vec![explanation(&stage, &why)];
         lines.extend(adoption(&opened.store, &why)?);
         lines.extend(since_last(&opened, &plan, &stage)?);
+        lines.extend(shards(&plan, &stage));
         lines.extend(unpublished(&plan, &stage));
         lines.extend(cosmetic(&opened, &why));
         terminal.data(&lines.join("\n"))?;
@@ -100,6 +101,12 @@ fn since_last(opened: &Opened, plan: &Plan, stage: &StageId) -> Result<Vec<Strin
     let mut lines = vec![format!("the last run of the spec, {}, had another result:", last.run)];
     lines.extend(changes.iter().map(|change| format!("  {}", words::change(change))));
     Ok(lines)
+}
+
+/// How many shards of the stage a run would compute.
+fn shards(plan: &Plan, stage: &StageId) -> Option<String> {
+    let planned = plan.stages.iter().find(|planned| planned.id == *stage)?;
+    planned.shards.map(|shards| format!("{} to compute", words::shards(shards)))
 }
 
 /// The published files that a run would write again.

@@ -68,6 +68,19 @@ impl Lines {
             Event::StageWaiting { stage, owner } => {
                 self.released(Some(self.row(&self.palette.notable("waits"), stage, &format!("for {owner}"))))
             }
+            Event::StageSharded { stage, n_shards, n_missing } if (1..*n_shards).contains(n_missing) => {
+                let detail = format!("{} to compute", words::of_shards(*n_missing, *n_shards));
+                self.released(Some(self.row(&self.palette.dim("|"), stage, &detail)))
+            }
+            Event::StageHelping { stage, n_shards, n_missing } => {
+                let detail = format!("{} to compute, some of them here", words::of_shards(*n_missing, *n_shards));
+                self.released(Some(self.row(&self.palette.notable("helps"), stage, &detail)))
+            }
+            Event::StageHelped { stage, n_shards_computed, seconds } => {
+                let detail =
+                    format!("{}  {} computed", pad(&duration(*seconds), 6), counted(*n_shards_computed, "shard"));
+                self.released(Some(self.row(&self.palette.good("helped"), stage, &detail)))
+            }
             Event::StageOutput { stage, line } => self.released(Some(self.row(&self.palette.dim("|"), stage, line))),
             Event::StageFinished { .. } => self.on_finished(&record.event),
             Event::FilePublished { stage, file, path } => {
@@ -81,7 +94,10 @@ impl Lines {
                 let detail = because.as_ref().map_or("interrupted".to_owned(), |failed| format!("`{failed}` failed"));
                 self.released(Some(self.row(&self.palette.notable("skipped"), stage, &detail)))
             }
-            Event::StageProgress { .. } | Event::StageRedraw { .. } | Event::ArtifactDropped { .. } => Vec::new(),
+            Event::StageSharded { .. }
+            | Event::StageProgress { .. }
+            | Event::StageRedraw { .. }
+            | Event::ArtifactDropped { .. } => Vec::new(),
         }
     }
 
@@ -138,6 +154,7 @@ impl Lines {
             bytes: n_bytes,
             n_shards_reused,
             n_shards_computed,
+            n_shards_by_others,
             n_rows_computed,
             n_threads,
             seconds,
@@ -155,9 +172,12 @@ impl Lines {
         if report.n_rejected > 0 {
             details.push(self.palette.notable(&format!("{} rejected", count(report.n_rejected))));
         }
+        let n_shards = n_shards_reused + n_shards_computed + n_shards_by_others;
         if *n_shards_reused > 0 {
-            details
-                .push(format!("{n_shards_reused} of {} reused", counted(n_shards_reused + n_shards_computed, "shard")));
+            details.push(format!("{} reused", words::of_shards(*n_shards_reused, n_shards)));
+        }
+        if *n_shards_by_others > 0 {
+            details.push(format!("{} computed by others", words::of_shards(*n_shards_by_others, n_shards)));
         }
         details.push(bytes(*n_bytes));
         if *unchanged {

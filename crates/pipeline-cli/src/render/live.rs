@@ -33,6 +33,8 @@ pub struct Live {
 struct Running {
     bar: ProgressBar,
     rate: Rate,
+    /// What is said before the rows: how many shards are computed, if not all.
+    shards: String,
 }
 
 impl Live {
@@ -59,6 +61,7 @@ impl Live {
                 self.name_width = stages.iter().map(|stage| stage.as_str().len()).max().unwrap_or(0);
             }
             Event::StageStarted { stage, .. } => self.start(stage, record.at_ms),
+            Event::StageSharded { stage, n_shards, n_missing } => self.count_shards(stage, *n_missing, *n_shards),
             Event::StageProgress { stage, n_done, total } => self.advance(stage, record.at_ms, *n_done, *total),
             Event::StageRedraw { stage, line } => self.redraw(stage, line),
             _ => {}
@@ -79,7 +82,7 @@ impl Live {
         bar.set_prefix(pad(stage.as_str(), self.name_width));
         bar.set_message(printable::text(&self.lines.reason(stage)));
         bar.enable_steady_tick(Duration::from_millis(120));
-        self.running.insert(stage.clone(), Running { bar, rate: Rate::since(at_ms) });
+        self.running.insert(stage.clone(), Running { bar, rate: Rate::since(at_ms), shards: String::new() });
     }
 
     fn advance(&mut self, stage: &StageId, at_ms: u64, n_done: u64, total: Option<u64>) {
@@ -90,7 +93,15 @@ impl Live {
         }
         running.rate.sample(at_ms, n_done);
         running.bar.set_position(n_done);
-        running.bar.set_message(words::progress(n_done, total, &running.rate));
+        let rows = words::progress(n_done, total, &running.rate);
+        running.bar.set_message(format!("{}{rows}", running.shards));
+    }
+
+    fn count_shards(&mut self, stage: &StageId, n_missing: u64, n_shards: u64) {
+        let Some(running) = self.running.get_mut(stage) else { return };
+        if (1..n_shards).contains(&n_missing) {
+            running.shards = format!("{}, ", words::of_shards(n_missing, n_shards));
+        }
     }
 
     /// The line of a program in the place of the reason why it runs.

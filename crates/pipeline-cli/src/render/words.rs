@@ -3,10 +3,21 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::{Digest, LineChange, RunReason};
+use pipeline_engine::ShardCount;
 use pipeline_stages::Format;
 
 use crate::format::{count, counted, duration};
 use crate::render::rate::Rate;
+
+/// Such as `2 of 253 shards`.
+pub fn of_shards(n: u64, n_shards: u64) -> String {
+    format!("{} of {}", count(n), counted(n_shards, "shard"))
+}
+
+/// The shards of a stage that a plan would run.
+pub fn shards(shards: ShardCount) -> String {
+    of_shards(shards.n_missing as u64, shards.n_shards as u64)
+}
 
 /// A reason in a few words, such as `param.temperature 0.07 -> 0.05`.
 pub fn reason(reason: &RunReason) -> String {

@@ -12,7 +12,6 @@
 
 mod bytes;
 mod columns;
-mod cut;
 mod pixels;
 mod queries;
 mod rankings;
@@ -21,7 +20,6 @@ mod vectors;
 
 pub use columns::count_rows;
 pub(crate) use columns::{Column, write as write_columns};
-pub use cut::{CutSizes, cut};
 pub use pixels::{PixelRow, PixelShard, PixelsInfo, read_pixels, read_pixels_info, write_pixels};
 pub use queries::{read_query_shard, write_query_shard};
 pub use rankings::{RankingRow, read_rankings, write_rankings};

@@ -6,9 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Barrier};
 
-use pipeline_core::{Event, StageContext};
+use pipeline_core::Event;
 
-use crate::world::{Part, Ran, World, forced, part, read_inputs, write};
+use crate::world::{Doing, Part, Ran, World, forced, part, read_inputs, write};
 
 /// Changes a file in place, as a program does that opens it.
 fn change(file: &Path) {
@@ -16,7 +16,7 @@ fn change(file: &Path) {
     fs::File::options().append(true).open(file).unwrap().write_all(b"EVIL").unwrap();
 }
 
-fn input<'a>(context: &'a StageContext<'_>) -> &'a Path {
+fn input<'a>(context: &'a Doing<'_>) -> &'a Path {
     &context.inputs["a"].folder
 }
 
@@ -108,7 +108,7 @@ fn what_a_program_puts_into_the_folder_of_its_input_no_other_stage_sees() {
 #[test]
 fn the_folder_of_an_input_has_the_same_name_in_every_run() {
     let mut world = World::new();
-    let tell = |context: &StageContext<'_>| write(context, &input(context).display().to_string());
+    let tell = |context: &Doing<'_>| write(context, &input(context).display().to_string());
     let parts = [part("a").work(|context| write(context, "good")), part("b").input("a").running_programs().work(tell)];
     world.expect(&parts, "a b");
     world.options.plan = forced(&["b"]);

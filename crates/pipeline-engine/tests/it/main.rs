@@ -12,6 +12,7 @@ mod publish;
 mod retain;
 mod scale;
 mod shards;
+mod test_stage;
 mod unchanged;
 mod why;
 mod world;

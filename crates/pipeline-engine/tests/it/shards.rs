@@ -1,33 +1,18 @@
 //! Shards: remembered one by one, shared between artifacts, resumed after a failure.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::sync::Mutex;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
 
-use pipeline_core::{Event, Manifest, StageContext, StageError, StageReport};
+use pipeline_core::{Event, StageContext};
+use pipeline_engine::SpecInfo;
 
-use crate::world::{Part, Ran, World, forced, part, read_inputs, write};
+use crate::world::{Part, Ran, Shards, World, forced, part, read_inputs, write};
 
 /// Encodes each word as a shard of its own and fails at the word `stop`.
-fn encode(context: &StageContext<'_>, words: &str) -> Result<StageReport, StageError> {
-    for (word_idx, word) in words.split(' ').enumerate() {
-        let mut manifest = Manifest::new("encode", 1);
-        manifest.param("word", word);
-        let shard = context.host.shard(&format!("{word_idx}.txt"), &manifest, &mut |path| {
-            if word == "stop" {
-                return Err(StageError::new("stopped"));
-            }
-            fs::write(path, word.to_uppercase()).unwrap();
-            Ok(StageReport { n_rows: Some(word.len() as u64), ..StageReport::default() })
-        })?;
-        assert_eq!(shard.report.n_rows, Some(word.len() as u64));
-        context.host.progress(word_idx as u64, None);
-    }
-    write(context, "index")
-}
-
-fn encoder(id: &str, words: &'static str) -> Part {
-    part(id).param("words", words).work(move |context| encode(context, words))
+fn encoder(id: &str, words: &str) -> Part {
+    part(id).param("words", words).shards(Shards { words: words.to_owned(), ..Shards::default() })
 }
 
 /// How many shards a stage reused and computed.
@@ -127,16 +112,35 @@ fn a_damaged_shard_is_the_only_one_computed_again() {
 #[test]
 fn a_name_that_is_taken_is_a_bug_of_the_stage() {
     let world = world();
-    let clash = part("a").work(|context| {
-        context.host.shard("out.txt", &Manifest::new("x", 1), &mut |path| {
-            fs::write(path, "x").unwrap();
-            Ok(StageReport::default())
-        })?;
-        write(context, "y")
-    });
+    let clash = part("a").shards(Shards { words: "x".into(), name: Some("out.txt"), ..Shards::default() });
     let ran = world.run(&[clash]);
     assert_eq!(ran.errors(), "a: BUG: the artifact has a shard and another file named `out.txt`\n");
     assert!(ran.summary.has_bug);
+}
+
+#[test]
+fn equal_rows_of_one_artifact_are_computed_once() {
+    let world = world();
+    let ran = world.run(&[encoder("a", "one two one one")]);
+    assert_eq!(shards(&ran, "a"), (2, 2));
+}
+
+#[test]
+fn a_plan_counts_the_shards_that_are_missing() {
+    let mut world = world();
+    world.options.plan.counts_shards = true;
+    let count = |world: &World, parts: &[Part]| {
+        let plan = world.plan(parts).unwrap();
+        plan.stages[0].shards.map(|shards| (shards.n_missing, shards.n_shards))
+    };
+    assert_eq!(count(&world, &[encoder("a", "one two three")]), Some((3, 3)));
+    world.run(&[encoder("a", "one two stop three")]);
+    assert_eq!(count(&world, &[encoder("a", "one two three")]), Some((1, 3)));
+    world.run(&[encoder("a", "one two three")]);
+    assert_eq!(count(&world, &[encoder("a", "one two three")]), None, "it is up to date");
+    assert_eq!(count(&world, &[part("b")]), None, "it has no shards");
+    world.options.plan.forced = ["a".parse().unwrap()].into();
+    assert_eq!(count(&world, &[encoder("a", "one two three")]), Some((3, 3)));
 }
 
 #[test]
@@ -144,27 +148,92 @@ fn two_stages_at_once_compute_a_shared_shard_once() {
     let mut world = World::new();
     world.options.n_jobs = 2;
     let (go_on, may_go_on) = mpsc::channel();
-    let may_go_on = Mutex::new(may_go_on);
-    let n_computed = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    let count = std::sync::Arc::clone(&n_computed);
-    let work = std::sync::Arc::new(move |context: &StageContext<'_>| {
-        context.host.shard("shard", &Manifest::new("x", 1), &mut |path| {
-            count.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-            may_go_on.lock().unwrap().recv().unwrap();
-            fs::write(path, "x").unwrap();
-            Ok(StageReport::default())
-        })?;
-        Ok(StageReport::default())
-    });
+    let may_go_on = Arc::new(Mutex::new(may_go_on));
+    let n_computed = Arc::new(AtomicUsize::new(0));
     let sharing = |id: &str| {
-        let work = std::sync::Arc::clone(&work);
-        part(id).param("id", id).work(move |context| work(context))
+        let (may_go_on, count) = (Arc::clone(&may_go_on), Arc::clone(&n_computed));
+        let before = move |_: &str, _: &StageContext<'_>| {
+            count.fetch_add(1, Ordering::Relaxed);
+            may_go_on.lock().unwrap().recv().unwrap();
+            Ok(())
+        };
+        let shards = Shards { words: "shared".into(), before: Some(Box::new(before)), ..Shards::default() };
+        part(id).param("id", id).shards(shards)
     };
     let ran = world.run_with(&[sharing("a"), sharing("b")], &world.spec(), &mut |record| {
         if matches!(record.event, Event::StageWaiting { .. }) {
             go_on.send(()).unwrap();
         }
     });
-    assert_eq!(n_computed.load(std::sync::atomic::Ordering::Relaxed), 1);
+    assert_eq!(n_computed.load(Ordering::Relaxed), 1);
     assert_eq!(ran.summary.n_ran, 2, "{:#?}", ran.events);
+}
+
+/// A run that another helps: `before` is called for every word, with the name of the run that computes it.
+fn side_by_side(words: &str, before: impl Fn(&str, &str) + Send + Sync + 'static) -> (World, Vec<Ran>) {
+    let world = world();
+    let before = Arc::new(before);
+    let run = |name: &'static str| {
+        let before = Arc::clone(&before);
+        let before = move |word: &str, _: &StageContext<'_>| {
+            before(name, word);
+            Ok(())
+        };
+        let shards = Shards { words: words.to_owned(), before: Some(Box::new(before)), ..Shards::default() };
+        let spec = SpecInfo { path: world.path(name), ..world.spec() };
+        // Other options, as another process has them.
+        world.run_with(&[part("a").shards(shards)], &spec, &mut |_| {})
+    };
+    let ran = std::thread::scope(|scope| {
+        let runs = ["first", "second"].map(|name| scope.spawn(move || run(name)));
+        runs.map(|run| run.join().unwrap()).into_iter().collect()
+    });
+    (world, ran)
+}
+
+#[test]
+fn a_second_run_helps_the_first_and_no_shard_is_computed_twice() {
+    let computed = Arc::new(Mutex::new(BTreeMap::<String, BTreeSet<&'static str>>::new()));
+    let seen = Arc::clone(&computed);
+    let both = Arc::new(Barrier::new(2));
+    let met = Mutex::new(BTreeSet::new());
+    let words: Vec<String> = (0..12).map(|idx| format!("word{idx}")).collect();
+    let (_, ran) = side_by_side(&words.join(" "), move |run, word| {
+        let run = if run == "first" { "first" } else { "second" };
+        assert!(seen.lock().unwrap().entry(word.to_owned()).or_default().insert(run), "{word} twice by {run}");
+        // Neither goes on before the other has a shard, too: they do work side by side.
+        if met.lock().unwrap().insert(run) {
+            both.wait();
+        }
+    });
+    let computed = computed.lock().unwrap();
+    assert_eq!(computed.len(), 12);
+    assert!(computed.values().all(|by| by.len() == 1), "{computed:?}");
+    let led: Vec<(u64, u64)> = ran
+        .iter()
+        .filter_map(|ran| {
+            let is_finished = |event: &Event| matches!(event, Event::StageFinished { .. });
+            ran.events.iter().any(is_finished).then(|| shards(ran, "a"))
+        })
+        .collect();
+    let helped: Vec<u64> = ran
+        .iter()
+        .filter_map(|ran| {
+            ran.events.iter().find_map(|event| match event {
+                Event::StageHelped { n_shards_computed, .. } => Some(*n_shards_computed),
+                _ => None,
+            })
+        })
+        .collect();
+    // Both runs are of one process, so that none counts as another.
+    let [(n_reused, n_computed)] = led[..] else { panic!("one run leads: {led:?}") };
+    assert_eq!((n_reused + n_computed, helped), (12, vec![n_reused]));
+    assert!(ran.iter().all(|ran| ran.summary.outcome == pipeline_core::Outcome::Done));
+}
+
+#[test]
+fn a_helper_that_fails_leaves_it_to_the_run_that_leads_to_say_so() {
+    let (_, ran) = side_by_side("one two stop", |_, _| {});
+    let errors: Vec<String> = ran.iter().map(Ran::errors).collect();
+    assert!(errors.iter().all(|errors| errors == "a: stopped\n"), "{errors:?}");
 }

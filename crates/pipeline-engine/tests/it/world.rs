@@ -2,35 +2,64 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use pipeline_core::{
-    Event, EventRecord, Pool, RunReason, Source, Stage, StageContext, StageError, StageId, StageReport,
-};
+use pipeline_core::{Event, EventRecord, Pool, RunReason, StageContext, StageError, StageId, StageReport};
 use pipeline_engine::{
     Cancel, Decision, EngineError, Graph, Node, Plan, PlanOptions, PlannedStage, RunOptions, RunSummary, SpecInfo,
     plan, run, run_unchanged,
 };
 use pipeline_store::{Circumstances, Store};
 
-pub type Work = dyn Fn(&StageContext<'_>) -> Result<StageReport, StageError> + Send + Sync;
+use crate::test_stage::TestStage;
+
+pub type Work = dyn Fn(&Doing<'_>) -> Result<StageReport, StageError> + Send + Sync;
+
+/// What the work of a part is given.
+pub struct Doing<'a> {
+    pub context: &'a StageContext<'a>,
+    pub scratch: &'a Path,
+}
+
+impl<'a> Deref for Doing<'a> {
+    type Target = StageContext<'a>;
+
+    fn deref(&self) -> &StageContext<'a> {
+        self.context
+    }
+}
 
 /// A stage to be: by default it writes `out.txt`, its sources and inputs one after the other, cut to param `keep`.
 #[derive(Clone)]
 pub struct Part {
     pub id: String,
-    version: u32,
-    params: BTreeMap<String, String>,
+    pub version: u32,
+    pub params: BTreeMap<String, String>,
     inputs: Vec<String>,
-    sources: Vec<PathBuf>,
+    pub sources: Vec<PathBuf>,
     retain: bool,
     pool: Option<Pool>,
-    fills_threads: bool,
-    runs_programs: bool,
+    pub fills_threads: bool,
+    pub runs_programs: bool,
     publish: Vec<(String, PathBuf)>,
-    work: Option<Arc<Work>>,
+    pub work: Option<Arc<Work>>,
+    pub shards: Option<Arc<Shards>>,
 }
+
+/// Shards of one row each, whose rows are words.
+#[derive(Default)]
+pub struct Shards {
+    pub words: String,
+    /// Called before a word is computed.
+    pub before: Option<Box<Before>>,
+    pub n_workers: usize,
+    /// The name of a shard; `0.txt`, `1.txt` and so on if none is given.
+    pub name: Option<&'static str>,
+}
+
+pub type Before = dyn Fn(&str, &StageContext<'_>) -> Result<(), StageError> + Send + Sync;
 
 /// What a run did.
 pub struct Ran {
@@ -59,6 +88,7 @@ pub fn part(id: &str) -> Part {
         runs_programs: false,
         publish: Vec::new(),
         work: None,
+        shards: None,
     }
 }
 
@@ -101,78 +131,26 @@ impl Part {
     }
     pub fn work<F>(mut self, work: F) -> Self
     where
-        F: Fn(&StageContext<'_>) -> Result<StageReport, StageError> + Send + Sync + 'static,
+        F: Fn(&Doing<'_>) -> Result<StageReport, StageError> + Send + Sync + 'static,
     {
         self.work = Some(Arc::new(work));
+        self
+    }
+    pub fn shards(mut self, shards: Shards) -> Self {
+        self.shards = Some(Arc::new(shards));
         self
     }
 }
 
 /// Writes `out.txt` and tells nothing.
-pub fn write(context: &StageContext<'_>, text: &str) -> Result<StageReport, StageError> {
-    fs::write(context.scratch.join("out.txt"), text).unwrap();
+pub fn write(doing: &Doing<'_>, text: &str) -> Result<StageReport, StageError> {
+    fs::write(doing.scratch.join("out.txt"), text).unwrap();
     Ok(StageReport::default())
 }
 
 /// The `out.txt` of all inputs, one after the other.
 pub fn read_inputs(context: &StageContext<'_>) -> String {
     context.inputs.values().map(|input| fs::read_to_string(input.folder.join("out.txt")).unwrap()).collect()
-}
-
-struct TestStage {
-    part: Part,
-    log: Arc<Mutex<Vec<String>>>,
-}
-
-impl Stage for TestStage {
-    fn kind(&self) -> &'static str {
-        "test"
-    }
-
-    fn version(&self) -> u32 {
-        self.part.version
-    }
-
-    fn params(&self) -> BTreeMap<String, String> {
-        self.part.params.clone()
-    }
-
-    fn fills_threads(&self) -> bool {
-        self.part.fills_threads
-    }
-
-    fn runs_programs(&self) -> bool {
-        self.part.runs_programs
-    }
-
-    fn sources(&self) -> Result<Vec<Source>, StageError> {
-        let source = |path: &PathBuf| {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if path.exists() {
-                Ok(Source { name, path: path.clone() })
-            } else {
-                Err(StageError::new(format!("there is no `{name}`")).with_help("put it there"))
-            }
-        };
-        self.part.sources.iter().map(source).collect()
-    }
-
-    fn looked_for(&self) -> Vec<PathBuf> {
-        self.part.sources.clone()
-    }
-
-    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
-        self.log.lock().unwrap().push(self.part.id.clone());
-        if let Some(work) = &self.part.work {
-            return work(context);
-        }
-        let mut text: String = self.part.sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-        text.push_str(&read_inputs(context));
-        if let Some(keep) = self.part.params.get("keep") {
-            text.truncate(keep.parse().unwrap());
-        }
-        write(context, &text)
-    }
 }
 
 impl World {

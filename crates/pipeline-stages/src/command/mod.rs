@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
+use pipeline_core::{Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage};
 use pipeline_spec::{SpecError, Value};
 
 use self::params::CommandParams;
@@ -110,19 +110,25 @@ impl Stage for CommandStage {
         self.params.sources.iter().map(|path| path.path().to_owned()).collect()
     }
 
-    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
-        let printed = tries::run(self, context)?;
-        outputs::keep(&self.params.run[0], &self.params.outputs, context.scratch, &printed.quote())?;
+    fn work(&self) -> StageWork<'_> {
+        StageWork::Whole(self)
+    }
+}
+
+impl WholeStage for CommandStage {
+    fn run(&self, context: &StageContext<'_>, scratch: &Path) -> Result<StageReport, StageError> {
+        let printed = tries::run(self, context, scratch)?;
+        outputs::keep(&self.params.run[0], &self.params.outputs, scratch, &printed.quote())?;
         Ok(StageReport::default())
     }
 }
 
 impl CommandStage {
-    fn program(&self, context: &StageContext<'_>) -> Program {
+    fn program(&self, context: &StageContext<'_>, scratch: &Path) -> Program {
         Program {
             path: self.program_path().into(),
             args: self.params.run.clone(),
-            folder: context.scratch.into(),
+            folder: scratch.into(),
             variables: self.variables.all(context),
         }
     }

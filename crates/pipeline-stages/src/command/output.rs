@@ -211,10 +211,7 @@ fn end_of(text: &str, n_bytes: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
     use std::sync::Mutex;
-
-    use pipeline_core::{Manifest, Shard, StageError, StageReport};
 
     use super::*;
 
@@ -235,14 +232,6 @@ mod tests {
         }
         fn is_cancelled(&self) -> bool {
             false
-        }
-        fn shard(
-            &self,
-            _: &str,
-            _: &Manifest,
-            _: &mut dyn FnMut(&Path) -> Result<StageReport, StageError>,
-        ) -> Result<Shard, StageError> {
-            Err(StageError::new("a program has no shards"))
         }
     }
 

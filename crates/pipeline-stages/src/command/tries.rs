@@ -1,5 +1,6 @@
 //! The tries that a program has: each in an empty folder, each after a longer pause.
 
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,12 +19,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Runs the program until it succeeds or has no tries left; returns what it printed last.
-pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>) -> Result<LastLines, StageError> {
+pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>, scratch: &Path) -> Result<LastLines, StageError> {
     let timeout = stage.params.timeout.map(|limit| limit.0);
     let n_tries = u64::from(stage.params.retries) + 1;
     let mut pause = FIRST_PAUSE;
     for try_number in 1.. {
-        let ended = running::run(stage.program(context), &stage.guards, timeout, context.host)?;
+        let ended = running::run(stage.program(context, scratch), &stage.guards, timeout, context.host)?;
         let Some(problem) = problem(stage, &ended) else { return Ok(ended.printed) };
         if try_number == n_tries {
             return Err(StageError { help: stage.help(), ..StageError::new(problem + &ended.printed.quote()) });
@@ -34,7 +35,7 @@ pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>) -> Result<La
         context.host.output(&format!("[{problem}{last}; {next}]"));
         wait(pause, context.host)?;
         pause = (pause * 2).min(LONGEST_PAUSE);
-        outputs::remove_all(context.scratch)?;
+        outputs::remove_all(scratch)?;
     }
     unreachable!("BUG: the last try of a program returns")
 }

@@ -4,10 +4,14 @@ mod files;
 mod rows;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use pipeline_core::{Digest, Source, Stage, StageContext, StageError, StageReport};
+use pipeline_core::{
+    Computation, Cut, Digest, InRows, OpenRows, Shard, ShardReport, ShardedStage, Source, Stage, StageContext,
+    StageError, StageReport, StageWork,
+};
 use pipeline_data::VectorShard;
 use pipeline_nn::checkpoint::FeatureSpace;
 use pipeline_spec::{Node, SpecError, SpecPath};
@@ -17,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use crate::artifact::{self, FeaturesInfo};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
-use crate::load_queries::rows_digest;
 use crate::published;
+use crate::seconds::Seconds;
 use files::Files;
 use rows::Rows;
 
@@ -220,7 +224,30 @@ impl Stage for ImportFeatures {
         self.params.ids.iter().chain([&self.params.path]).map(|path| path.path().to_owned()).collect()
     }
 
-    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+    fn work(&self) -> StageWork<'_> {
+        StageWork::Sharded(self)
+    }
+}
+
+impl ShardedStage for ImportFeatures {
+    fn cut(&self) -> Cut {
+        Cut::Rows(crate::load_queries::SIZES)
+    }
+
+    /// A shard is ids and numbers, wherever they come from.
+    fn in_rows(&self) -> InRows {
+        InRows {
+            params: &["format", "id_column", "vector_column", "id_part", "encoder"],
+            sources: &["vectors", "ids"],
+            inputs: &["queries"],
+        }
+    }
+
+    fn shard_name(&self, shard_idx: usize) -> String {
+        artifact::shard_name(shard_idx)
+    }
+
+    fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
         let start = Instant::now();
         let mut rows = Rows::read(self, context)?;
         let path = self.params.path.path();
@@ -237,41 +264,52 @@ impl Stage for ImportFeatures {
                 _ => context.host.warn(format!("{n_unused} vectors belong to no query and are left out")),
             }
         }
-        let read_seconds = start.elapsed().as_secs_f64();
-        let start = Instant::now();
-        self.write(context, &rows)?;
-        Ok(StageReport {
-            n_rows: Some(rows.ids.len() as u64),
-            headline: Some(format!("vectors of {} numbers", rows.dim)),
-            seconds: BTreeMap::from([("read".into(), read_seconds), ("write".into(), start.elapsed().as_secs_f64())]),
-            ..StageReport::default()
-        })
+        let seconds = Seconds::default();
+        seconds.spent("read", start);
+        let digests = (0..rows.ids.len()).map(|row_idx| rows.digest(row_idx)).collect();
+        let metadata =
+            BTreeMap::from([("dtype".to_owned(), "f32".to_owned()), ("dim".to_owned(), rows.dim.to_string())]);
+        Ok(Box::new(ImportedRows { rows, digests, metadata, space: self.params.space(), seconds }))
     }
 }
 
-impl ImportFeatures {
-    fn write(&self, context: &StageContext<'_>, rows: &Rows) -> Result<(), StageError> {
-        let digests: Vec<Digest> = (0..rows.ids.len()).map(|row_idx| rows.digest(row_idx)).collect();
-        let ranges = pipeline_data::cut(digests.iter().map(|digest| *digest.as_bytes()), crate::load_queries::SIZES);
-        let metadata =
-            BTreeMap::from([("dtype".to_owned(), "f32".to_owned()), ("dim".to_owned(), rows.dim.to_string())]);
-        for (shard_idx, range) in ranges.into_iter().enumerate() {
-            if context.host.is_cancelled() {
-                return Err(StageError::cancelled());
-            }
-            let manifest = artifact::shard_manifest(self.kind, &rows_digest(&digests[range.clone()]));
-            context.host.shard(&artifact::shard_name(shard_idx), &manifest, &mut |path| {
-                let ids = rows.ids[range.clone()].iter().cloned().map(Some).collect();
-                let values = range.clone().flat_map(|row_idx| rows.vector(row_idx)).copied().collect();
-                let shard = VectorShard { ids, dim: rows.dim, values };
-                let digest = pipeline_data::write_vectors(path, &shard, &metadata)
-                    .map_err(|error| StageError::because("a shard cannot be written", error))?;
-                let (n_rows, digest) = (Some(range.len() as u64), Some(Digest::from_bytes(digest)));
-                Ok(StageReport { n_rows, digest, ..crate::model::tell_dim(rows.dim) })
-            })?;
-            context.host.progress(range.end as u64, Some(rows.ids.len() as u64));
-        }
-        let info = FeaturesInfo { dim: rows.dim, dtype: "f32".into(), space: Some(self.params.space()) };
-        artifact::write_json(&context.scratch.join(artifact::FEATURES), &info)
+/// The vectors of an import.
+struct ImportedRows {
+    rows: Rows,
+    digests: Vec<Digest>,
+    metadata: BTreeMap<String, String>,
+    space: FeatureSpace,
+    seconds: Seconds,
+}
+
+impl OpenRows for ImportedRows {
+    fn digests(&self) -> &[Digest] {
+        &self.digests
+    }
+
+    fn read(&self, units: Range<usize>) -> Result<Box<Computation<'_>>, StageError> {
+        Ok(Box::new(move |output| {
+            let (start, n_rows) = (Instant::now(), units.len() as u64);
+            let ids = self.rows.ids[units.clone()].iter().cloned().map(Some).collect();
+            let values = units.flat_map(|row_idx| self.rows.vector(row_idx)).copied().collect();
+            let shard = VectorShard { ids, dim: self.rows.dim, values };
+            let digest = pipeline_data::write_vectors(output.path, &shard, &self.metadata)
+                .map_err(|error| StageError::because("a shard cannot be written", error))?;
+            self.seconds.spent("write", start);
+            let (dim, digest) = (Some(self.rows.dim), Some(Digest::from_bytes(digest)));
+            Ok(ShardReport { n_rows, dim, digest, ..ShardReport::default() })
+        }))
+    }
+
+    fn finish(&self, _: &[Shard], scratch: &Path) -> Result<StageReport, StageError> {
+        let Rows { ids, dim, .. } = &self.rows;
+        let info = FeaturesInfo { dim: *dim, dtype: "f32".into(), space: Some(self.space.clone()) };
+        artifact::write_json(&scratch.join(artifact::FEATURES), &info)?;
+        Ok(StageReport {
+            n_rows: Some(ids.len() as u64),
+            headline: Some(format!("vectors of {dim} numbers")),
+            seconds: self.seconds.all(),
+            ..StageReport::default()
+        })
     }
 }

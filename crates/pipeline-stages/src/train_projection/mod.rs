@@ -10,9 +10,10 @@ mod start;
 mod tell;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Instant;
 
-use pipeline_core::{Source, Stage, StageContext, StageError, StageReport};
+use pipeline_core::{Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage};
 use pipeline_nn::checkpoint::{Checkpoint, WeightsNote};
 use pipeline_nn::train::{self, ClosedForm, PairedFeatures, TrainOptions, Trained, Validation};
 use pipeline_spec::SpecError;
@@ -76,7 +77,13 @@ impl Stage for TrainProjection {
         self.params.fit.closed_form().is_none()
     }
 
-    fn run(&self, context: &StageContext<'_>) -> Result<StageReport, StageError> {
+    fn work(&self) -> StageWork<'_> {
+        StageWork::Whole(self)
+    }
+}
+
+impl WholeStage for TrainProjection {
+    fn run(&self, context: &StageContext<'_>, scratch: &Path) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let queries = artifact::queries(artifact::input(context, "queries"))?;
         let text = artifact::features(artifact::input(context, "text"), "text")?;
@@ -102,7 +109,7 @@ impl Stage for TrainProjection {
         };
         let train_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        self.write(context, &trained, spaces)?;
+        self.write(scratch, &trained, spaces)?;
         let write_seconds = start.elapsed().as_secs_f64();
         Ok(StageReport {
             metrics: tell::metrics(&self.params, &trained, pairs.len()),
@@ -185,15 +192,15 @@ impl TrainProjection {
         Ok((trained, place))
     }
 
-    fn write(&self, context: &StageContext<'_>, trained: &Trained, spaces: Spaces) -> Result<(), StageError> {
+    fn write(&self, scratch: &Path, trained: &Trained, spaces: Spaces) -> Result<(), StageError> {
         let failed = |error| StageError::because("the weights cannot be written", error);
         let checkpoint = Checkpoint {
             heads: trained.heads.clone(),
             normalize: self.params.normalize,
             trained_on: spaces.trained_on(),
         };
-        checkpoint.write_safetensors(&context.scratch.join(artifact::PROJECTION)).map_err(failed)?;
-        checkpoint.write_pth(&context.scratch.join("projection.pth")).map_err(failed)?;
-        history::write(&context.scratch.join(artifact::HISTORY), trained)
+        checkpoint.write_safetensors(&scratch.join(artifact::PROJECTION)).map_err(failed)?;
+        checkpoint.write_pth(&scratch.join("projection.pth")).map_err(failed)?;
+        history::write(&scratch.join(artifact::HISTORY), trained)
     }
 }

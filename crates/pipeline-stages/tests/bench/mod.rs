@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use pipeline_core::{
-    Digest, FileEntry, InputArtifact, Key, Manifest, Shard, Stage, StageContext, StageError, StageHost, StageId,
-    StageReport, Tree,
+    Digest, FileEntry, InputArtifact, Key, Shard, ShardOrder, ShardOutput, ShardReport, ShardedStage, Stage,
+    StageContext, StageError, StageHost, StageId, StageReport, StageWork, Tree, shard_orders,
 };
 use pipeline_spec::PipelineSpec;
 
@@ -44,7 +44,7 @@ pub struct Bench {
 pub struct KnownShard {
     pub key: Key,
     pub path: PathBuf,
-    pub report: StageReport,
+    pub report: ShardReport,
 }
 
 impl Bench {
@@ -116,29 +116,53 @@ impl Bench {
             .collect();
         let scratch = self.folder.path().join(name);
         std::fs::create_dir(&scratch).unwrap();
-        let host = Host {
-            scratch: scratch.clone(),
-            remembered: &self.remembered,
-            shards: Mutex::default(),
-            warnings: Mutex::default(),
-        };
+        let host = Host::default();
         let context = StageContext {
             stage: &stage_spec.id,
             inputs: &inputs,
             sources: &sources,
-            scratch: &scratch,
             device: pipeline_core::Device::Cpu,
             n_threads: self.n_threads,
             host: &host,
         };
-        let report = stage.run(&context)?;
+        let (report, shards) = match stage.work() {
+            StageWork::Whole(stage) => (stage.run(&context, &scratch)?, Vec::new()),
+            StageWork::Sharded(sharded) => self.run_sharded(stage, sharded, &context, &scratch)?,
+        };
         let artifact = InputArtifact { tree: tree(&scratch), folder: scratch };
         let id = stage_spec.id.clone();
-        let (shards, warnings) = (host.shards.into_inner().unwrap(), host.warnings.into_inner().unwrap());
         self.shards.extend(shards);
-        self.warnings.extend(warnings);
+        self.warnings.extend(host.warnings.into_inner().unwrap());
         self.done.insert(id, (artifact, report));
         Ok(())
+    }
+
+    /// Computes every shard that is not remembered, into the stage's own folder.
+    fn run_sharded(
+        &self,
+        stage: &dyn Stage,
+        sharded: &dyn ShardedStage,
+        context: &StageContext<'_>,
+        scratch: &Path,
+    ) -> Result<(StageReport, Vec<KnownShard>), StageError> {
+        let rows = sharded.open(context)?;
+        let orders = shard_orders(stage, sharded, context.inputs, context.sources, rows.digests());
+        let (mut shards, mut known_shards) = (Vec::new(), Vec::new());
+        for ShardOrder { name, units, key, .. } in orders {
+            let path = scratch.join(name);
+            let report = match self.remembered.iter().find(|shard| shard.key == key) {
+                Some(known) => {
+                    std::fs::copy(&known.path, &path).unwrap();
+                    known.report.clone()
+                }
+                None => rows.read(units.clone())?(&ShardOutput { path: &path, progress: &|_| {} })?,
+            };
+            let bytes = std::fs::read(&path).unwrap();
+            let entry = FileEntry::new(Digest::of(&bytes), bytes.len() as u64);
+            known_shards.push(KnownShard { key, path, report: report.clone() });
+            shards.push(Shard { units, entry, report });
+        }
+        Ok((rows.finish(&shards, scratch)?, known_shards))
     }
 
     /// What a stage told when it ran.
@@ -189,15 +213,13 @@ fn tree(folder: &Path) -> Tree {
     Tree { files: files.collect(), ..Tree::default() }
 }
 
-/// Computes every shard that is not remembered, into the stage's own folder.
-struct Host<'a> {
-    scratch: PathBuf,
-    remembered: &'a [KnownShard],
-    shards: Mutex<Vec<KnownShard>>,
+/// Keeps warnings.
+#[derive(Default)]
+struct Host {
     warnings: Mutex<Vec<String>>,
 }
 
-impl StageHost for Host<'_> {
+impl StageHost for Host {
     fn progress(&self, _n_done: u64, _total: Option<u64>) {}
 
     fn warn(&self, message: String) {
@@ -210,26 +232,5 @@ impl StageHost for Host<'_> {
 
     fn is_cancelled(&self) -> bool {
         false
-    }
-
-    fn shard(
-        &self,
-        name: &str,
-        manifest: &Manifest,
-        compute: &mut dyn FnMut(&Path) -> Result<StageReport, StageError>,
-    ) -> Result<Shard, StageError> {
-        let (key, path) = (manifest.key(), self.scratch.join(name));
-        let known = self.remembered.iter().find(|shard| shard.key == key);
-        let report = match known {
-            Some(known) => {
-                std::fs::copy(&known.path, &path).unwrap();
-                known.report.clone()
-            }
-            None => compute(&path)?,
-        };
-        let bytes = std::fs::read(&path).unwrap();
-        let entry = FileEntry::new(Digest::of(&bytes), bytes.len() as u64);
-        self.shards.lock().unwrap().push(KnownShard { key, path, report: report.clone() });
-        Ok(Shard { entry, report, is_reused: known.is_some() })
     }
 }

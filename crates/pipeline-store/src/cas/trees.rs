@@ -110,13 +110,20 @@ impl Cas {
                 let seen = self.fill(tree, &folder, Links::Hard)?;
                 Ok(OpenTree::new(folder, tree, seen, Held::Lease { _lease: lease }))
             }
-            Err(error) if error.is_read_only() => {
-                let outside = tempfile::tempdir().at("create", &std::env::temp_dir())?;
-                let seen = self.fill(tree, outside.path(), Links::Symbolic)?;
-                Ok(OpenTree::new(outside.path().to_owned(), tree, seen, Held::Outside { _folder: outside }))
-            }
+            Err(error) if error.is_read_only() => self.open_outside(tree),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Opens an artifact for reading in a temporary folder of links, so that nothing is written to the store.
+    ///
+    /// # Errors
+    /// As for [`Cas::open`].
+    pub fn open_outside(&self, tree: &Tree) -> Result<OpenTree, OpenTreeError> {
+        check_tree(tree)?;
+        let outside = tempfile::tempdir().at("create", &std::env::temp_dir())?;
+        let seen = self.fill(tree, outside.path(), Links::Symbolic)?;
+        Ok(OpenTree::new(outside.path().to_owned(), tree, seen, Held::Outside { _folder: outside }))
     }
 
     /// Looks once more at an artifact that was read, and returns the names of its files that are not what they were

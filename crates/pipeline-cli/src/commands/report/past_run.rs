@@ -212,6 +212,9 @@ impl Fold {
             }
             Event::StageWarning { stage, message } => self.facts_of(&stage).remarks.push(format!("warning: {message}")),
             Event::StageWaiting { .. }
+            | Event::StageSharded { .. }
+            | Event::StageHelping { .. }
+            | Event::StageHelped { .. }
             | Event::StageProgress { .. }
             | Event::StageRedraw { .. }
             | Event::StageOutput { .. }

@@ -4,6 +4,8 @@
 
 use std::ops::Range;
 
+use crate::Digest;
+
 /// How many rows a shard has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CutSizes {
@@ -22,17 +24,15 @@ pub struct CutSizes {
 ///
 /// # Panics
 /// When the sizes are not rising or the target is no power of two: a bug of the caller.
-pub fn cut(row_digests: impl Iterator<Item = [u8; 32]>, sizes: CutSizes) -> Vec<Range<usize>> {
+pub fn cut(row_digests: &[Digest], sizes: CutSizes) -> Vec<Range<usize>> {
     let CutSizes { min_rows, target_rows, max_rows } = sizes;
     assert!(target_rows.is_power_of_two() && 1 <= min_rows && min_rows <= max_rows, "BUG: odd shard sizes {sizes:?}");
     let (mut ranges, mut start, mut end) = (Vec::new(), 0, 0);
     for digest in row_digests {
         end += 1;
         let n_rows = end - start;
-        let low = u64::from_le_bytes([
-            digest[0], digest[1], digest[2], digest[3], digest[4], digest[5], digest[6], digest[7],
-        ]);
-        let is_boundary = low & (target_rows as u64 - 1) == 0;
+        let (low, _) = digest.as_bytes().split_first_chunk().expect("a digest has more than eight bytes");
+        let is_boundary = u64::from_le_bytes(*low) & (target_rows as u64 - 1) == 0;
         if (is_boundary && n_rows >= min_rows) || n_rows == max_rows {
             ranges.push(start..end);
             start = end;
@@ -52,12 +52,12 @@ mod tests {
 
     const SIZES: CutSizes = CutSizes { min_rows: 32, target_rows: 128, max_rows: 512 };
 
-    fn rows(range: Range<u32>) -> Vec<[u8; 32]> {
-        range.map(|row| *blake3::hash(&row.to_le_bytes()).as_bytes()).collect()
+    fn rows(range: Range<u32>) -> Vec<Digest> {
+        range.map(|row| Digest::of(&row.to_le_bytes())).collect()
     }
 
-    fn shards(rows: &[[u8; 32]]) -> BTreeSet<Vec<[u8; 32]>> {
-        cut(rows.iter().copied(), SIZES).into_iter().map(|range| rows[range].to_vec()).collect()
+    fn shards(rows: &[Digest]) -> BTreeSet<Vec<Digest>> {
+        cut(rows, SIZES).into_iter().map(|range| rows[range].to_vec()).collect()
     }
 
     #[test]
@@ -79,20 +79,20 @@ mod tests {
     #[test]
     fn the_first_rows_share_all_shards_but_the_last() {
         let (some, all) = (rows(0..500), rows(0..1000));
-        let some = cut(some.into_iter(), SIZES);
-        let all = cut(all.into_iter(), SIZES);
+        let some = cut(&some, SIZES);
+        let all = cut(&all, SIZES);
         assert_eq!(some[..some.len() - 1], all[..some.len() - 1]);
     }
 
     #[test]
     fn shards_cover_all_rows_within_their_sizes() {
-        let ranges = cut(rows(0..20_000).into_iter(), SIZES);
+        let ranges = cut(&rows(0..20_000), SIZES);
         assert_eq!(ranges.first().map(|range| range.start), Some(0));
         assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
         assert_eq!(ranges.last().map(|range| range.end), Some(20_000));
         assert!(ranges[..ranges.len() - 1].iter().all(|range| (32..=512).contains(&range.len())));
         let mean = 20_000 / ranges.len();
         assert!((128..192).contains(&mean), "{mean} rows on the average");
-        assert_eq!(cut(std::iter::empty(), SIZES), []);
+        assert_eq!(cut(&[], SIZES), []);
     }
 }

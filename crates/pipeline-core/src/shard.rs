@@ -1,0 +1,189 @@
+//! The contract of stages whose artifact is made of shards: which rows there are, and how a range of them is computed.
+//!
+//! All else is the engine's: it cuts the rows, derives the shards' keys, looks them up, computes the missing ones side
+//! by side and in several processes, stores them, and counts.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cut::CutSizes;
+use crate::{Digest, FileEntry, StageContext, StageError, StageReport, Tree};
+
+/// Where shards end.
+#[derive(Debug, Clone, Copy)]
+pub enum Cut {
+    /// Behind rows that their digests choose.
+    Rows(CutSizes),
+    /// Where the shards of an input do: each makes one.
+    Input {
+        /// The slot of the input.
+        slot: &'static str,
+        /// The digests of the input's shards, in the order of their rows.
+        shards: fn(&Tree) -> Vec<Digest>,
+    },
+}
+
+/// The params, sources and inputs that only make the rows: what they change, the rows' own digests show.
+///
+/// Everything that is not named here enters the key of every shard, so that nothing can be forgotten.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct InRows {
+    /// Names of params.
+    pub params: &'static [&'static str],
+    /// Names of sources; of `model/config` the first part.
+    pub sources: &'static [&'static str],
+    /// Slots of inputs.
+    pub inputs: &'static [&'static str],
+}
+
+/// A stage whose artifact is made of shards.
+pub trait ShardedStage: Sync {
+    /// Where shards end.
+    fn cut(&self) -> Cut;
+
+    /// What only makes the rows, and enters no shard's key.
+    fn in_rows(&self) -> InRows;
+
+    /// The name of a shard's file, by its place. Names sort as the rows do.
+    fn shard_name(&self, shard_idx: usize) -> String;
+
+    /// Reads which rows there are. Also asked by plans, which must write nothing.
+    ///
+    /// # Errors
+    /// When the rows cannot be read.
+    fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError>;
+}
+
+/// The rows of a stage that runs.
+///
+/// Several processes may have the same rows open, and each compute some of their shards.
+pub trait OpenRows: Sync {
+    /// The digests of the rows; of an input's shards where [`Cut::Input`] cuts. A *unit* is what has one of them.
+    fn digests(&self) -> &[Digest];
+
+    /// The number of rows in some units.
+    fn n_rows(&self, units: Range<usize>) -> u64 {
+        units.len() as u64
+    }
+
+    /// Shards that are computed side by side at most. With one, the next shard is read while one is computed.
+    fn n_workers(&self) -> usize {
+        1
+    }
+
+    /// Reads what the shard of some units is computed from, and returns how.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read(&self, units: Range<usize>) -> Result<Box<Computation<'_>>, StageError>;
+
+    /// Adds the files beside the shards to `scratch`, and reports.
+    ///
+    /// # Errors
+    /// When the stage as a whole is worth nothing, or a file cannot be written.
+    fn finish(&self, shards: &[Shard], scratch: &Path) -> Result<StageReport, StageError>;
+}
+
+/// Computes a shard that was read.
+pub type Computation<'a> = dyn FnOnce(&ShardOutput<'_>) -> Result<ShardReport, StageError> + Send + 'a;
+
+/// What the computation of a shard is given.
+pub struct ShardOutput<'a> {
+    /// The file to be written.
+    pub path: &'a Path,
+    /// To be called with the number of the shard's rows that are done. Cheap.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+}
+
+/// What there is to say of a shard that was computed; kept with it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ShardReport {
+    /// Its rows.
+    pub n_rows: u64,
+    /// The rows that could not be used.
+    pub rejects: Vec<Reject>,
+    /// Numbers per vector, if the rows are vectors.
+    pub dim: Option<usize>,
+    /// The digest of the file, if it was taken while the file was written. Then the file is not read again.
+    pub digest: Option<Digest>,
+}
+
+/// A row that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// The 0-based row within the shard.
+    pub row_idx: u64,
+    /// Why it could not be used.
+    pub reason: String,
+}
+
+/// A shard of an artifact.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shard {
+    /// The units in it.
+    pub units: Range<usize>,
+    /// Its file.
+    pub entry: FileEntry,
+    /// What was reported when it was computed.
+    pub report: ShardReport,
+}
+
+impl ShardReport {
+    /// As it is kept in the record of a shard.
+    pub fn to_record(&self) -> StageReport {
+        StageReport {
+            metrics: self.dim.map(|dim| (DIM.to_owned(), dim as f64)).into_iter().collect(),
+            n_rows: Some(self.n_rows),
+            rejects: self.rejects.clone(),
+            ..StageReport::default()
+        }
+    }
+
+    /// What the record of a shard says.
+    pub fn of_record(report: StageReport) -> Self {
+        Self {
+            n_rows: report.n_rows.unwrap_or(0),
+            dim: report.metrics.get(DIM).map(|dim| *dim as usize),
+            rejects: report.rejects,
+            digest: None,
+        }
+    }
+}
+
+/// The name of [`ShardReport::dim`] in records.
+const DIM: &str = "dim";
+
+/// The digest of the sources whose names begin with `group` and a slash, such as the files of a `model`.
+pub fn digest_of_group(sources: &BTreeMap<String, Digest>, group: &str) -> Digest {
+    let of_group = |name: &str| name.strip_prefix(group).is_some_and(|rest| rest.starts_with('/'));
+    let lines = sources.iter().filter(|(name, _)| of_group(name)).map(|(name, digest)| format!("{digest} {name}\n"));
+    Digest::of(lines.collect::<String>().as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_comes_back_from_its_record() {
+        let rejects = vec![Reject { row_idx: 3, reason: "no image".into() }];
+        for dim in [None, Some(768)] {
+            let report = ShardReport { n_rows: 7, rejects: rejects.clone(), dim, digest: None };
+            assert_eq!(ShardReport::of_record(report.to_record()), report);
+        }
+    }
+
+    #[test]
+    fn the_digest_of_a_group_is_that_of_its_names_and_contents() {
+        let source = |name: &str, text: &str| (name.to_owned(), Digest::of(text.as_bytes()));
+        let model = BTreeMap::from([source("model/a", "1"), source("model/b", "2")]);
+        let mut more = model.clone();
+        more.extend([source("model", "3"), source("modelled/a", "4"), source("path", "5")]);
+        assert_eq!(digest_of_group(&more, "model"), digest_of_group(&model, "model"));
+        let renamed = BTreeMap::from([source("model/a", "1"), source("model/c", "2")]);
+        assert_ne!(digest_of_group(&renamed, "model"), digest_of_group(&model, "model"));
+    }
+}

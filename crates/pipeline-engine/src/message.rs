@@ -1,0 +1,104 @@
+//! What the threads of a run send to the one that owns its state, and how their work ended.
+
+use std::error::Error;
+
+use pipeline_core::{Event, StageError};
+use pipeline_store::{Record, StoreError};
+
+use crate::EngineError;
+use crate::shards::Counts;
+use crate::sources::ReadSource;
+
+/// A message of a thread to the run.
+pub(crate) enum Message {
+    /// Something for the listener and the record of the run.
+    Event(Box<Event>),
+    /// The stage at `idx` has done its work; the thread only has files to store from now on.
+    Worked { idx: usize },
+    /// The thread is done with the stage at `idx`.
+    Done { idx: usize, outcome: Outcome },
+}
+
+/// How the work of a thread ended.
+pub(crate) enum Outcome {
+    /// The stage ran; its record is written.
+    Committed(Box<Committed>),
+    /// All files were copied out.
+    Published,
+    /// Some shards of a stage that another process computes were computed.
+    Helped,
+    /// Inputs, by position, whose bytes are lost or damaged, each with a message; the stage did not start.
+    Unreadable(Vec<(usize, String)>),
+    /// The sources are others than when the stage was decided about; it did not start.
+    OtherSources(Vec<ReadSource>),
+    /// The stage's own bytes are lost or damaged, so that nothing could be copied out.
+    Unpublishable(String),
+    /// The stage failed, after so many seconds.
+    Failed(Failure, f64),
+    /// The stage stopped because the run was asked to.
+    Interrupted,
+}
+
+/// A stage that has run.
+pub(crate) struct Committed {
+    pub record: Record,
+    pub counts: Counts,
+    pub n_threads: usize,
+}
+
+/// Why a stage failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub errors: Vec<String>,
+    pub help: Option<String>,
+    pub is_bug: bool,
+}
+
+impl Failure {
+    /// The same failure as the cause of another.
+    pub fn under(mut self, message: String) -> Self {
+        self.errors.insert(0, message);
+        self
+    }
+
+    /// A failure of the engine's own doing, with its cause.
+    pub fn because(message: &str, cause: &dyn Error) -> Self {
+        let mut errors = vec![message.to_owned()];
+        errors.extend(chain(cause));
+        Self { errors, help: None, is_bug: false }
+    }
+}
+
+impl From<StageError> for Failure {
+    fn from(error: StageError) -> Self {
+        Self { errors: chain(&error), help: error.help, is_bug: false }
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let help = match &error {
+            EngineError::Source { source, .. } => source.help.clone(),
+            EngineError::SourceDigest { source, .. } | EngineError::Store(source) => source.help(),
+            EngineError::UnknownStage { .. } => None,
+        };
+        Self { errors: chain(&error), help, is_bug: false }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self { errors: chain(&error), help: error.help(), is_bug: false }
+    }
+}
+
+/// The messages of an error and its causes, outermost first.
+fn chain(error: &dyn Error) -> Vec<String> {
+    let mut errors = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        errors.push(error.to_string());
+        cause = error.source();
+    }
+    errors
+}

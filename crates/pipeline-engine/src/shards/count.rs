@@ -1,0 +1,105 @@
+//! How many shards of a stage a run would compute, found without writing anything.
+
+use std::collections::BTreeMap;
+
+use pipeline_core::{
+    Cut, InputArtifact, RunReason, ShardOrder, ShardedStage, Stage, StageContext, StageHost, StageWork, shard_orders,
+};
+use pipeline_store::OpenTree;
+
+use super::storing;
+use crate::Node;
+use crate::plan::{Decision, PlanOptions};
+use crate::resolver::Resolver;
+
+/// The shards of a stage that must run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardCount {
+    /// Shards that are to be computed.
+    pub n_missing: usize,
+    /// Shards in all.
+    pub n_shards: usize,
+}
+
+/// Counts the shards of a stage that must run. None for one without shards, and where its rows cannot be read yet: a
+/// source or an input is missing, or cannot be used, which a run will report.
+pub(crate) fn count(
+    resolver: &mut Resolver<'_>,
+    idx: usize,
+    decision: &Decision,
+    options: &PlanOptions,
+) -> Option<ShardCount> {
+    let Decision::Run { why, .. } = decision else { return None };
+    let node = &resolver.graph.nodes()[idx];
+    let StageWork::Sharded(sharded) = node.stage.work() else { return None };
+    let orders = orders(resolver, idx, node, sharded, options)?;
+    let store = resolver.store;
+    let is_missing = |order: &&ShardOrder| {
+        let record = store.records().get(&order.key).ok().flatten();
+        record.and_then(|record| storing::usable(store, record)).is_none()
+    };
+    let n_missing = if *why == RunReason::Forced { orders.len() } else { orders.iter().filter(is_missing).count() };
+    Some(ShardCount { n_missing, n_shards: orders.len() })
+}
+
+fn orders(
+    resolver: &mut Resolver<'_>,
+    idx: usize,
+    node: &Node,
+    sharded: &dyn ShardedStage,
+    options: &PlanOptions,
+) -> Option<Vec<ShardOrder>> {
+    if resolver.sources(idx).missing.is_some() {
+        return None;
+    }
+    let sources = resolver.sources(idx).list().iter().map(|source| (source.name.clone(), source.digest)).collect();
+    let mut open: Vec<OpenTree> = Vec::new();
+    let mut inputs = BTreeMap::new();
+    for (slot, &input) in node.inputs.keys().zip(resolver.graph.inputs(idx)) {
+        let store = resolver.store;
+        let tree = resolver.tree(input).ok()??.clone();
+        // Whose shards are those of an input is cut by their digests alone, whether its bytes are there or not.
+        let artifact = match sharded.cut() {
+            Cut::Input { .. } => InputArtifact { folder: store.artifacts().to_owned(), tree },
+            Cut::Rows(_) => {
+                let tree = store.cas().open_outside(&tree).ok()?;
+                let artifact = tree.artifact().clone();
+                open.push(tree);
+                artifact
+            }
+        };
+        inputs.insert(slot.clone(), artifact);
+    }
+    let stage: &dyn Stage = &*node.stage;
+    match sharded.cut() {
+        Cut::Input { slot, shards } => {
+            Some(shard_orders(stage, sharded, &inputs, &sources, &shards(&inputs.get(slot)?.tree)))
+        }
+        Cut::Rows(_) => {
+            let device = options.device;
+            let context = StageContext {
+                stage: &node.id,
+                inputs: &inputs,
+                sources: &sources,
+                device,
+                n_threads: 1,
+                host: &Silent,
+            };
+            let rows = sharded.open(&context).ok()?;
+            Some(shard_orders(stage, sharded, &inputs, &sources, rows.digests()))
+        }
+    }
+}
+
+/// The host of a stage of which only the rows are read.
+struct Silent;
+
+impl StageHost for Silent {
+    fn progress(&self, _: u64, _: Option<u64>) {}
+    fn warn(&self, _: String) {}
+    fn output(&self, _: &str) {}
+    fn redraw(&self, _: &str) {}
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}

@@ -1,0 +1,258 @@
+//! Brings the shards of a stage up to date: looks them up, computes the missing ones, passes over those that others
+//! compute.
+//!
+//! The process that holds the stage's lock *leads*: it waits for every shard and makes the artifact. Others may *help*:
+//! they compute shards that nobody else computes, and leave when only such are missing.
+
+mod count;
+mod queue;
+mod storing;
+
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{self, Scope, ScopedJoinHandle};
+
+use pipeline_core::{
+    Computation, FileEntry, OpenRows, Shard, ShardOrder, ShardedStage, Stage, StageContext, StageError, StageHost,
+    shard_orders,
+};
+use pipeline_store::{KeyLock, LockOutcome, Owner};
+
+pub use count::ShardCount;
+pub(crate) use count::count;
+use queue::{Next, Queue};
+use storing::Found;
+pub(crate) use storing::Storing;
+
+use crate::host::{Host, LOCK_POLL};
+
+/// What a process is to a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// It makes the artifact.
+    Lead,
+    /// Another process does.
+    Help,
+}
+
+/// How the shards of a stage came to be there.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Counts {
+    /// Found in the store at first, or computed by another stage of this process meanwhile.
+    pub n_reused: u64,
+    /// Computed by this process.
+    pub n_computed: u64,
+    /// Computed by other processes meanwhile.
+    pub n_by_others: u64,
+    /// Rows in those that this process computed.
+    pub n_rows_computed: u64,
+}
+
+/// The shards of an artifact.
+pub(crate) struct Shards {
+    /// By the name in the artifact.
+    pub files: Vec<(String, FileEntry)>,
+    pub counts: Counts,
+}
+
+/// A stage whose rows are open.
+pub(crate) struct Sharding<'a> {
+    host: &'a Host<'a>,
+    storing: &'a Storing<'a>,
+    rows: Box<dyn OpenRows + 'a>,
+    orders: Vec<ShardOrder>,
+    role: Role,
+    n_rows: u64,
+    n_rows_done: AtomicU64,
+    shards: Mutex<Vec<Option<Shard>>>,
+    counts: Mutex<Counts>,
+}
+
+/// The shard behind the one that is computed, as it is read by a thread of its own.
+type Ahead<'scope, 'a> = Option<(usize, ScopedJoinHandle<'scope, Result<Box<Computation<'a>>, StageError>>)>;
+
+/// What became of a shard that was next.
+enum Taken {
+    Remembered(Found),
+    Missing(KeyLock),
+    /// Another computes it.
+    Held(Owner),
+}
+
+impl<'a> Sharding<'a> {
+    /// Reads which rows the stage has.
+    pub fn open(
+        stage: &'a dyn Stage,
+        sharded: &'a dyn ShardedStage,
+        context: &'a StageContext<'a>,
+        host: &'a Host<'a>,
+        storing: &'a Storing<'a>,
+        role: Role,
+    ) -> Result<Self, StageError> {
+        let rows = sharded.open(context)?;
+        let orders = shard_orders(stage, sharded, context.inputs, context.sources, rows.digests());
+        let n_rows = rows.n_rows(0..rows.digests().len());
+        let shards = Mutex::new(vec![None; orders.len()]);
+        let (n_rows_done, counts) = (AtomicU64::new(0), Mutex::default());
+        Ok(Self { host, storing, rows, orders, role, n_rows, n_rows_done, shards, counts })
+    }
+
+    /// Brings all shards up to date, or with [`Role::Help`] those that no other process computes.
+    pub fn bring_up_to_date(&self) -> Result<Counts, StageError> {
+        let missing = self.look_up()?;
+        self.host.tell_sharded(self.orders.len() as u64, missing.len() as u64);
+        let n_workers = self.rows.n_workers().min(missing.len());
+        let queue = Queue::new(match self.role {
+            Role::Lead => missing,
+            Role::Help => queue::from_elsewhere(missing),
+        });
+        thread::scope(|scope| {
+            let work = |n_workers| {
+                let worked = self.work(&queue, scope, n_workers);
+                if worked.is_err() {
+                    queue.close();
+                }
+                worked
+            };
+            let others: Vec<_> = (1..n_workers).map(|_| scope.spawn(move || work(n_workers))).collect();
+            let own = work(n_workers);
+            let others = others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            others.fold(own, |all, other| all.and(other))
+        })?;
+        Ok(*self.counts())
+    }
+
+    /// All shards and the report of the stage, once all are up to date.
+    pub fn finish(self, scratch: &std::path::Path) -> Result<(pipeline_core::StageReport, Shards), StageError> {
+        let counts = *self.counts();
+        let shards = self.shards.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let shards: Vec<Shard> =
+            shards.into_iter().map(|shard| shard.expect("a stage that is led waits for all its shards")).collect();
+        let report = self.rows.finish(&shards, scratch)?;
+        let files = self.orders.iter().zip(&shards).map(|(order, shard)| (order.name.clone(), shard.entry)).collect();
+        Ok((report, Shards { files, counts }))
+    }
+
+    /// Adds the shards that are remembered; returns the places of the others.
+    fn look_up(&self) -> Result<Vec<usize>, StageError> {
+        let mut missing = Vec::new();
+        for (shard_idx, order) in self.orders.iter().enumerate() {
+            if self.host.is_cancelled() {
+                return Err(StageError::cancelled());
+            }
+            match self.remembered(order)? {
+                Some(found) => {
+                    self.add(shard_idx, found);
+                    self.counts().n_reused += 1;
+                }
+                None => missing.push(shard_idx),
+            }
+        }
+        Ok(missing)
+    }
+
+    /// The shard of a stage that was forced by name counts as missing.
+    fn remembered(&self, order: &ShardOrder) -> Result<Option<Found>, StageError> {
+        if self.host.is_forced() { Ok(None) } else { self.storing.remembered(&order.name, &order.key) }
+    }
+
+    /// The loop of a worker.
+    fn work<'scope, 'env>(
+        &'env self,
+        queue: &Queue,
+        scope: &'scope Scope<'scope, 'env>,
+        n_workers: usize,
+    ) -> Result<(), StageError> {
+        let mut ahead: Ahead<'scope, 'env> = None;
+        while let Some(shard_idx) = queue.take() {
+            if self.host.is_cancelled() {
+                return Err(StageError::cancelled());
+            }
+            let order = &self.orders[shard_idx];
+            match self.take(order)? {
+                Taken::Remembered(found) => {
+                    match found.is_own {
+                        true => self.counts().n_reused += 1,
+                        false => self.counts().n_by_others += 1,
+                    }
+                    self.add(shard_idx, found);
+                    queue.made_progress();
+                }
+                Taken::Missing(lock) => {
+                    let computation = self.read(shard_idx, &mut ahead)?;
+                    if n_workers == 1 {
+                        ahead = self.read_ahead(queue, scope);
+                    }
+                    self.compute(shard_idx, lock, computation)?;
+                    queue.made_progress();
+                }
+                Taken::Held(owner) => match (queue.put_off(shard_idx), self.role) {
+                    (Next::Another, _) => {}
+                    (Next::OnlyHeld, Role::Help) => return Ok(()),
+                    (Next::OnlyHeld, Role::Lead) => {
+                        self.host.tell_waiting(&owner);
+                        thread::sleep(LOCK_POLL);
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&self, order: &ShardOrder) -> Result<Taken, StageError> {
+        match self.host.lock(&order.key).map_err(|error| storing::store_error(&order.name, error))? {
+            LockOutcome::Held(owner) => Ok(Taken::Held(owner)),
+            // Another may have computed it before the lock was free.
+            LockOutcome::Acquired(lock) => Ok(self.remembered(order)?.map_or(Taken::Missing(lock), Taken::Remembered)),
+        }
+    }
+
+    fn read<'env>(
+        &'env self,
+        shard_idx: usize,
+        ahead: &mut Ahead<'_, 'env>,
+    ) -> Result<Box<Computation<'env>>, StageError> {
+        let read = ahead.take().map(|(idx, thread)| (idx, thread.join().unwrap_or_else(|panic| resume_unwind(panic))));
+        match read {
+            Some((idx, computation)) if idx == shard_idx => computation,
+            _ => self.rows.read(self.orders[shard_idx].units.clone()),
+        }
+    }
+
+    fn read_ahead<'scope, 'env>(&'env self, queue: &Queue, scope: &'scope Scope<'scope, 'env>) -> Ahead<'scope, 'env> {
+        let shard_idx = queue.first()?;
+        Some((shard_idx, scope.spawn(move || self.rows.read(self.orders[shard_idx].units.clone()))))
+    }
+
+    fn compute(&self, shard_idx: usize, lock: KeyLock, computation: Box<Computation<'_>>) -> Result<(), StageError> {
+        let progress = |n_done: u64| self.tell_progress(n_done);
+        let order = &self.orders[shard_idx];
+        let found = self.storing.compute(order, lock, |path| storing::output(path, &progress, computation))?;
+        {
+            let mut counts = self.counts();
+            counts.n_computed += 1;
+            counts.n_rows_computed += found.report.n_rows;
+        }
+        self.add(shard_idx, found);
+        Ok(())
+    }
+
+    fn add(&self, shard_idx: usize, Found { entry, report, .. }: Found) {
+        let units = self.orders[shard_idx].units.clone();
+        self.n_rows_done.fetch_add(self.rows.n_rows(units.clone()), Ordering::Relaxed);
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)[shard_idx] = Some(Shard { units, entry, report });
+        self.tell_progress(0);
+    }
+
+    /// `n_done` rows of a shard that is computed are done.
+    fn tell_progress(&self, n_done: u64) {
+        if self.role == Role::Lead {
+            self.host.progress(self.n_rows_done.load(Ordering::Relaxed) + n_done, Some(self.n_rows));
+        }
+    }
+
+    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

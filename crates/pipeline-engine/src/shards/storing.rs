@@ -1,0 +1,145 @@
+//! Stores computed shards on threads of their own, so that the next one need not wait for the disk.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use pipeline_core::{FileEntry, Key, ShardOrder, ShardOutput, ShardReport, StageError, StageId, Tree};
+use pipeline_store::{KeyLock, Record, Store, StoreError, host_name};
+
+use crate::provenance::Origin;
+
+/// So many shards of a stage are stored at once, while the next ones are computed; a kill loses at most these.
+const MAX_STORING: usize = 8;
+
+/// The name under which a shard's record lists its one file; the artifacts that share it name it as they like.
+const SHARD_FILE: &str = "shard";
+
+/// A shard in the store, or on its way there.
+pub(crate) struct Found {
+    pub entry: FileEntry,
+    pub report: ShardReport,
+    /// True if this process has computed it.
+    pub is_own: bool,
+}
+
+/// The shards of one running stage on their way into the store.
+pub(crate) struct Storing<'a> {
+    stage: &'a StageId,
+    store: &'a Store,
+    origin: &'a Origin,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The threads, the first begun first.
+    threads: VecDeque<JoinHandle<Result<(), StageError>>>,
+    /// How long the stage stood still until a shard was hashed, and others were stored.
+    waited: Duration,
+}
+
+impl<'a> Storing<'a> {
+    pub fn new(stage: &'a StageId, store: &'a Store, origin: &'a Origin) -> Self {
+        Self { stage, store, origin, state: Mutex::default() }
+    }
+
+    /// The shard under `key`, if its bytes are there. They are verified when the artifact is read.
+    pub fn remembered(&self, name: &str, key: &Key) -> Result<Option<Found>, StageError> {
+        let record = self.store.records().get(key).map_err(|error| store_error(name, error))?;
+        Ok(record.and_then(|record| usable(self.store, record)))
+    }
+
+    /// Has a shard computed, and leaves it to a thread to store it.
+    pub fn compute(
+        &self,
+        order: &ShardOrder,
+        lock: KeyLock,
+        compute: impl FnOnce(&Path) -> Result<ShardReport, StageError>,
+    ) -> Result<Found, StageError> {
+        let name = &order.name;
+        let began = Instant::now();
+        let scratch = self.store.workspace().scratch().map_err(|error| store_error(name, error))?;
+        let path = scratch.folder().join(SHARD_FILE);
+        let report = compute(&path)?;
+        let computed = Instant::now();
+        let entry = self.store.cas().prepare_file(&path, report.digest).map_err(|error| store_error(name, error))?;
+        let record = Record {
+            key: order.key,
+            manifest: order.manifest.clone(),
+            tree: Tree::of_file(SHARD_FILE, entry),
+            report: report.to_record(),
+            seconds: began.elapsed().as_secs_f64(),
+            provenance: self.origin.provenance(self.stage),
+        };
+        self.wait(MAX_STORING - 1)?;
+        self.state().waited += computed.elapsed();
+        let (store, name) = (self.store.clone(), name.clone());
+        let thread = thread::Builder::new().name("shards".into()).spawn(move || {
+            let stored = store.cas().put_prepared(&path, &entry).and_then(|()| store.records().put(&record));
+            // Only now may others look for it, or find that it is not there.
+            drop((lock, scratch));
+            stored.map_err(|error| store_error(&name, error))
+        });
+        let thread = thread.map_err(|error| StageError::because("no thread can be started to store a shard", error))?;
+        self.state().threads.push_back(thread);
+        Ok(Found { entry, report, is_own: true })
+    }
+
+    /// Waits until all shards are stored. Returns how long the stage has waited for that while it worked.
+    pub fn finish(self) -> Result<Duration, StageError> {
+        self.wait(0)?;
+        Ok(self.state().waited)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn next(&self, n_left: usize) -> Option<JoinHandle<Result<(), StageError>>> {
+        let mut state = self.state();
+        if state.threads.len() > n_left { state.threads.pop_front() } else { None }
+    }
+
+    /// Waits until at most `n_left` shards are being stored.
+    fn wait(&self, n_left: usize) -> Result<(), StageError> {
+        while let Some(thread) = self.next(n_left) {
+            thread.join().unwrap_or_else(|_| Err(StageError::new("BUG: the thread that stores a shard panicked")))?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Storing<'_> {
+    /// Also what a failed or interrupted stage has computed is kept.
+    fn drop(&mut self) {
+        while let Some(thread) = self.next(0) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The shard of a record, if its bytes are there.
+pub(crate) fn usable(store: &Store, record: Record) -> Option<Found> {
+    let entry = *record.tree.files.get(SHARD_FILE)?;
+    let is_own = record.provenance.pid == std::process::id() && record.provenance.host == host_name();
+    store.cas().has_bytes(&record.tree).then(|| Found { entry, report: ShardReport::of_record(record.report), is_own })
+}
+
+/// Calls `compute` with what a computation is given.
+pub(crate) fn output(
+    path: &Path,
+    progress: &(dyn Fn(u64) + Sync),
+    compute: Box<pipeline_core::Computation<'_>>,
+) -> Result<ShardReport, StageError> {
+    compute(&ShardOutput { path, progress })
+}
+
+pub(crate) fn store_error(name: &str, error: StoreError) -> StageError {
+    let help = error.help();
+    let mut stage_error = StageError::because(format!("shard `{name}` cannot be stored"), error);
+    stage_error.help = help;
+    stage_error
+}
