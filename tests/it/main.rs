@@ -11,6 +11,7 @@ mod explain;
 mod faults;
 mod flips;
 mod gate;
+mod helping;
 mod history;
 mod house;
 mod interop;
