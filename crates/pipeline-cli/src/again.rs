@@ -1,39 +1,29 @@
 //! Commands in help texts, such that the caller can paste them: with the same spec, changes and store.
 
 use std::borrow::Cow;
-use std::path::Path;
 
-use crate::args::SpecArgs;
+use pipeline_experiments::SpecRef;
 
-/// What follows the name of a command to mean the same spec, changes and store as the caller's command.
-#[derive(Debug, Clone)]
-pub struct Again(String);
+/// The command `pipeline COMMAND` on the same spec, in backquotes.
+pub fn command(command: &str, named: &SpecRef) -> String {
+    format!("`pipeline {command} {}`", arguments(named))
+}
 
-impl Again {
-    /// Of the arguments of a command on `spec`, which they name.
-    pub fn new(args: &SpecArgs, spec: &Path) -> Self {
-        let mut words = vec![quoted(&spec.to_string_lossy()).into_owned()];
-        let from_variable = std::env::var_os("PIPELINE_ARTIFACTS");
-        let artifacts =
-            args.store.artifacts.as_ref().filter(|folder| from_variable.as_deref() != Some(folder.as_os_str()));
-        if let Some(folder) = artifacts {
-            words.push(format!("--artifacts {}", quoted(&folder.to_string_lossy())));
-        }
-        for text in &args.overrides {
-            words.push(format!("--set {}", quoted(text)));
-        }
-        Self(words.join(" "))
+/// The same with more arguments behind.
+pub fn command_with(command: &str, named: &SpecRef, more: &str) -> String {
+    format!("`pipeline {command} {} {more}`", arguments(named))
+}
+
+/// The arguments that mean the same spec, changes and store as the caller's command.
+fn arguments(named: &SpecRef) -> String {
+    let mut words = vec![quoted(&named.absolute.to_string_lossy()).into_owned()];
+    let from_variable = std::env::var_os("PIPELINE_ARTIFACTS");
+    let store = &named.store;
+    if store.is_named && from_variable.as_deref() != Some(store.folder.as_os_str()) {
+        words.push(format!("--artifacts {}", quoted(&store.folder.to_string_lossy())));
     }
-
-    /// The command `pipeline COMMAND` on the same spec, in backquotes.
-    pub fn command(&self, command: &str) -> String {
-        format!("`pipeline {command} {}`", self.0)
-    }
-
-    /// The same with more arguments behind.
-    pub fn command_with(&self, command: &str, more: &str) -> String {
-        format!("`pipeline {command} {} {more}`", self.0)
-    }
+    words.extend(named.changes().map(|text| format!("--set {}", quoted(text))));
+    words.join(" ")
 }
 
 /// A word as a POSIX shell takes it literally.
@@ -47,22 +37,18 @@ fn quoted(word: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
-    use crate::args::StoreArgs;
 
     #[test]
     fn a_command_can_be_pasted() {
-        let args = SpecArgs {
-            spec: "s.yaml".into(),
-            overrides: vec!["a.params.k=[1, 5]".into(), "vars.n='5'".into()],
-            store: StoreArgs { artifacts: Some("my store".into()) },
-            publish: false,
-        };
-        let again = Again::new(&args, "/p/s.yaml".as_ref());
+        let overrides = ["a.params.k=[1, 5]".to_owned(), "vars.n='5'".to_owned()];
+        let named = SpecRef::at(Path::new("/p/s.yaml"), &overrides, Some(Path::new("my store"))).unwrap();
         assert_eq!(
-            again.command("run"),
+            command("run", &named),
             r"`pipeline run /p/s.yaml --artifacts 'my store' --set 'a.params.k=[1, 5]' --set 'vars.n='\''5'\'''`"
         );
-        assert_eq!(again.command_with("run", "--force a").rsplit_once("--force").unwrap().1, " a`");
+        assert_eq!(command_with("run", &named, "--force a").rsplit_once("--force").unwrap().1, " a`");
     }
 }

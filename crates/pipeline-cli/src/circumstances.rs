@@ -4,8 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use pipeline_experiments::SpecRef;
 use pipeline_stages::environment::digest;
 use pipeline_store::Circumstances;
+
+/// The options of the command line that make stages other than the spec says.
+pub fn options(named: &SpecRef, publishes_trials: bool) -> Vec<String> {
+    let publish = publishes_trials.then(|| "--publish".to_owned());
+    named.changes().map(str::to_owned).chain(publish).collect()
+}
 
 /// The circumstances of this call for the spec in the file at `spec`, as far as these variables of the environment go. None
 /// when the program cannot tell which one it is.

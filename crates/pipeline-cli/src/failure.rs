@@ -1,16 +1,12 @@
 //! Errors as people see them: `error:`, `caused by:`, `help:`, with an excerpt when the spec is wrong.
 //!
-//! The crates below say what went wrong; whose fault it was, and so which exit code, is decided here.
+//! The crates below say what went wrong; `faults.rs` decides whose fault it was, and so which exit code.
 
 use std::error::Error;
-use std::io;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
-use pipeline_core::StageError;
-use pipeline_engine::{EngineError, GraphError};
-use pipeline_nn::device::DeviceError;
-use pipeline_spec::{Span, SpecError};
-use pipeline_store::{OpenTreeError, StoreError};
+use pipeline_experiments::causes;
+use pipeline_spec::Span;
 
 use crate::exit::Exit;
 use crate::printable;
@@ -39,7 +35,7 @@ impl Failure {
 
     /// A failure because of `error`, whose causes are kept.
     pub fn because(exit: Exit, error: &dyn Error) -> Self {
-        Self { errors: chain(error), ..Self::new(exit, "") }
+        Self { errors: causes(error), ..Self::new(exit, "") }
     }
 
     /// Adds what the user can do.
@@ -68,20 +64,6 @@ impl Failure {
             None => without_excerpt(&self.errors, self.help.as_deref(), palette),
         }
     }
-}
-
-/// The messages of an error and its causes; a cause that only repeats what was said is left out.
-pub fn chain(error: &dyn Error) -> Vec<String> {
-    let mut messages = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if messages.last() != Some(&message) {
-            messages.push(message);
-        }
-        cause = error.source();
-    }
-    messages
 }
 
 fn without_excerpt(errors: &[String], help: Option<&str>, palette: Palette) -> String {
@@ -121,75 +103,15 @@ fn byte_of(text: &str, n_chars: usize) -> usize {
     text.char_indices().nth(n_chars).map_or(text.len(), |(byte, _)| byte)
 }
 
-impl From<SpecError> for Failure {
-    fn from(error: SpecError) -> Self {
-        Self { help: error.help.clone(), span: error.span.clone(), ..Self::because(Exit::Usage, &error) }
-    }
-}
-
-impl From<GraphError> for Failure {
-    fn from(error: GraphError) -> Self {
-        Self::because(Exit::Usage, &error)
-    }
-}
-
-impl From<DeviceError> for Failure {
-    fn from(error: DeviceError) -> Self {
-        Self::because(Exit::Usage, &error).with_help("`--device cpu` needs none of this")
-    }
-}
-
-impl From<StoreError> for Failure {
-    fn from(error: StoreError) -> Self {
-        let exit = if matches!(error, StoreError::RunDamaged { .. }) { Exit::CheckFailed } else { Exit::Usage };
-        Self { help: error.help(), ..Self::because(exit, &error) }
-    }
-}
-
-impl From<OpenTreeError> for Failure {
-    fn from(error: OpenTreeError) -> Self {
-        Self::because(Exit::CheckFailed, &error)
-    }
-}
-
-impl From<StageError> for Failure {
-    fn from(error: StageError) -> Self {
-        Self { help: error.help.clone(), ..Self::because(Exit::Usage, &error) }
-    }
-}
-
-impl From<EngineError> for Failure {
-    fn from(error: EngineError) -> Self {
-        Self { help: help_in(&error), ..Self::because(Exit::Usage, &error) }
-    }
-}
-
-/// The first help that an error or one of its causes offers.
-fn help_in(error: &(dyn Error + 'static)) -> Option<String> {
-    let help = match (error.downcast_ref::<StageError>(), error.downcast_ref::<StoreError>()) {
-        (Some(error), _) => error.help.clone(),
-        (_, Some(error)) => error.help(),
-        _ => None,
-    };
-    help.or_else(|| error.source().and_then(help_in))
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        let is_silent = error.kind() == io::ErrorKind::BrokenPipe;
-        let exit = if is_silent { Exit::Done } else { Exit::Usage };
-        let errors = vec!["cannot write to stdout".to_owned(), error.to_string()];
-        Self { errors, is_silent, ..Self::new(exit, "") }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use pipeline_core::StageError;
+
     use super::*;
 
     #[test]
     fn causes_follow_the_error_and_help_comes_last() {
-        let error = StageError::because("cannot read `a.tsv`", io::Error::other("disk on fire"));
+        let error = StageError::because("cannot read `a.tsv`", std::io::Error::other("disk on fire"));
         let failure = Failure::because(Exit::StageFailed, &error).with_help("buy a new disk");
         let text = failure.render(Palette::default());
         assert_eq!(text, "error: cannot read `a.tsv`\n  caused by: disk on fire\nhelp: buy a new disk");

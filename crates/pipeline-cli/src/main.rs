@@ -4,32 +4,24 @@
 
 mod again;
 mod args;
-mod baseline;
 mod bug;
 mod circumstances;
 mod commands;
+mod door;
 mod exit;
 mod failure;
+mod faults;
 mod format;
 mod graph_text;
-mod guard;
-mod lineage;
-mod locate;
 mod memory;
-mod missed;
-mod opened;
 mod page;
-mod paired;
 mod param_words;
 mod printable;
 mod render;
-mod run_results;
 mod searching;
 mod signals;
-mod sweep;
 mod table;
 mod terminal;
-mod trial;
 mod whole_file;
 
 use std::process::ExitCode;

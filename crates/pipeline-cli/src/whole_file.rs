@@ -3,19 +3,19 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use pipeline_experiments::Protected;
 use pipeline_store::{Store, StoreError};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::guard::Guard;
 use crate::terminal::Terminal;
 
 /// A file that is to be written.
 pub struct WholeFile<'a> {
     /// Its path; links there are followed, devices and pipes are written into.
     pub path: &'a Path,
-    /// What no file may replace.
-    pub guard: Option<&'a Guard>,
+    /// The paths that no command may write over.
+    pub protected: Option<&'a Protected>,
     /// Where it is remembered which files the program has written.
     pub store: &'a Store,
     /// True to replace what somebody else has written.
@@ -28,8 +28,8 @@ impl WholeFile<'_> {
     /// # Errors
     /// When the file is guarded, somebody else's, or cannot be written.
     pub fn write(&self, content: &[u8], terminal: &Terminal) -> Result<(), Failure> {
-        if let Some(guard) = self.guard {
-            guard.check(self.path)?;
+        if let Some(protected) = self.protected {
+            protected.check(self.path)?;
         }
         let kept = self.store.outside().write(self.path, content, self.force).map_err(|error| {
             let is_foreign = matches!(error, StoreError::Foreign { .. });

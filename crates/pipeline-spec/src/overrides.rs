@@ -45,6 +45,11 @@ impl Override {
         &self.target.value
     }
 
+    /// The text that it was read from: of an override of the command line `TARGET=VALUE`.
+    pub fn text(&self) -> &str {
+        self.target.span.file.text()
+    }
+
     /// The value.
     pub fn value(&self) -> &Node {
         &self.value

@@ -113,9 +113,6 @@ pub struct SpecArgs {
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// Whether stages that `--set` changes publish, too: an argument of `run`.
-    #[arg(skip)]
-    pub publish: bool,
 }
 
 /// Whether to replace files that this program did not write.
@@ -124,19 +121,6 @@ pub struct ReplaceArgs {
     /// Replace a file that this program did not write.
     #[arg(long, visible_alias = "overwrite")]
     pub force: bool,
-}
-
-impl SpecArgs {
-    /// The changes that the command line makes to the spec.
-    pub fn circumstances(&self) -> Vec<String> {
-        let publish = self.publish.then(|| "--publish".to_owned());
-        self.overrides.iter().cloned().chain(publish).collect()
-    }
-
-    /// The same changes of another spec in another store.
-    pub fn with(&self, spec: PathBuf, artifacts: Option<PathBuf>) -> Self {
-        Self { spec, store: StoreArgs { artifacts }, ..self.clone() }
-    }
 }
 
 /// The store.

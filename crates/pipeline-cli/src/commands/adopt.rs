@@ -2,17 +2,18 @@
 
 use pipeline_core::StageId;
 use pipeline_engine::{AdoptError, Adopted, RunOptions};
+use pipeline_experiments::{Opened, UnknownStage};
 
+use crate::again;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::opened::Opened;
 
 /// Adopts the former result of each of these stages, inputs before readers, and tells what was adopted.
 ///
 /// # Errors
 /// When there is no such stage, or more than the version of one has changed; those before it stay adopted.
 pub fn adopt(opened: &Opened, names: &[String], options: &RunOptions) -> Result<Vec<Adopted>, Failure> {
-    let mut stages = names.iter().map(|name| opened.stage(name)).collect::<Result<Vec<StageId>, _>>()?;
+    let mut stages = names.iter().map(|name| opened.stage(name)).collect::<Result<Vec<StageId>, UnknownStage>>()?;
     stages.sort_by_key(|stage| opened.graph.position(stage));
     stages.dedup();
     stages.iter().map(|stage| adopt_one(opened, stage, options)).collect()
@@ -29,12 +30,14 @@ fn adopt_one(opened: &Opened, stage: &StageId, options: &RunOptions) -> Result<A
 fn failure(opened: &Opened, stage: &StageId, error: AdoptError) -> Failure {
     let failure = Failure::because(Exit::Usage, &error);
     failure.with_help(match error {
-        AdoptError::Engine(error) => return opened.failure(error),
+        AdoptError::Engine(error) => return Failure::of_plan(opened, error),
         AdoptError::UpToDate { .. } => format!("leave `--accept {stage}` away"),
-        AdoptError::Depends { on, .. } => format!("`--accept {on}` as well, or {} first", opened.again.command("run")),
+        AdoptError::Depends { on, .. } => {
+            format!("`--accept {on}` as well, or {} first", again::command("run", &opened.named))
+        }
         AdoptError::NoFormer { .. } => "only what this spec had in its last run can be adopted".to_owned(),
         AdoptError::OtherChanges { .. } => {
-            format!("{} shows old and new values", opened.again.command_with("why", stage.as_str()))
+            format!("{} shows old and new values", again::command_with("why", &opened.named, stage.as_str()))
         }
     })
 }

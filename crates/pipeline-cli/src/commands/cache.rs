@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_store::{CollectOptions, CollectReport, Holder, Store, StoreStats, VerifyReport};
+use pipeline_store::{CollectOptions, CollectReport, Holder, StoreStats, VerifyReport};
 use serde_json::json;
 
-use crate::args::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs, StoreArgs};
+use crate::args::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs};
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{bytes, count, counted, date_time};
-use crate::locate;
 use crate::table::Table;
 use crate::terminal::Terminal;
 
@@ -27,12 +27,8 @@ pub fn run(args: &CacheArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
 }
 
-fn open(args: &StoreArgs) -> Result<Store, Failure> {
-    Ok(Store::open(&locate::artifacts_without_spec(args.artifacts.as_deref())?)?)
-}
-
 fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let store = open(&args.store)?;
+    let store = door::store(&args.store)?;
     let stats = store.stats()?;
     if args.json.json {
         let StoreStats { n_objects, rooted_bytes, n_records, n_runs, quarantine_bytes, scratch_bytes, .. } = stats;
@@ -59,7 +55,7 @@ fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 fn verify(args: &CacheVerifyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let store = open(&args.store)?;
+    let store = door::store(&args.store)?;
     let report = store.verify(args.repair)?;
     if args.json.json {
         let damaged = report.damaged_objects.iter().map(
@@ -105,7 +101,7 @@ fn verdict(report: &VerifyReport, repair: bool) -> String {
 }
 
 fn gc(args: &CacheGcArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let store = open(&args.store)?;
+    let store = door::store(&args.store)?;
     let options = CollectOptions {
         max_bytes: args.max_size,
         max_age: args.max_age,

@@ -4,15 +4,16 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::StageId;
 use pipeline_engine::Plan;
+use pipeline_experiments::Opened;
 use pipeline_stages::{Format, Side, VectorFormat, Vectors};
 use pipeline_store::OpenTree;
 
 use crate::args::{ExportArgs, ExportFormat};
 use crate::commands::path;
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::counted;
-use crate::opened::Opened;
 use crate::terminal::Terminal;
 use crate::whole_file;
 
@@ -21,10 +22,10 @@ use crate::whole_file;
 /// # Errors
 /// When the stage has nothing to export or is not up to date, or a file is there already or cannot be written.
 pub fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let opened = Opened::open(&args.spec)?;
+    let opened = door::open(&args.spec)?;
     let stage = opened.stage(&args.stage)?;
-    let export = Export { args, plan: opened.plan_what_is_there()?, opened: &opened, terminal };
-    match (args.format, export.format_of(&stage)) {
+    let export = Export { args, plan: door::plan_what_is_there(&opened)?, opened: &opened, terminal };
+    match (args.format, opened.format_of(&stage)) {
         (Some(ExportFormat::Tensorboard), _) | (None, Format::Projection) => export.events(&stage)?,
         (format, Format::TextFeatures) => export.features(&stage, Side::Text, vector_format(format))?,
         (format, Format::ImageFeatures) => export.features(&stage, Side::Images, vector_format(format))?,
@@ -55,13 +56,6 @@ struct Export<'a> {
 }
 
 impl Export<'_> {
-    /// What the artifact of a stage holds.
-    fn format_of(&self, stage: &StageId) -> Format {
-        let idx = self.opened.graph.position(stage).expect("the stage was found in the graph");
-        let kind = pipeline_stages::kind(self.opened.graph.nodes()[idx].stage.kind());
-        kind.map_or(Format::Files, |kind| kind.produces)
-    }
-
     fn open(&self, stage: &StageId) -> Result<OpenTree, Failure> {
         let record = path::record_in(&self.plan, self.opened, stage)?;
         path::open_artifact(self.opened, stage, &record)
@@ -74,7 +68,7 @@ impl Export<'_> {
             return self.write(&[(side, vectors)], format);
         };
         let heads = self.opened.stage(heads)?;
-        if self.format_of(&heads) != Format::Projection {
+        if self.opened.format_of(&heads) != Format::Projection {
             return Err(Failure::new(Exit::Usage, format!("stage `{heads}` has no trained heads")));
         }
         let vectors = self.embedded(stage, side, &heads, self.args.allow_mismatch)?;
@@ -87,8 +81,7 @@ impl Export<'_> {
             return Err(Failure::new(Exit::Usage, "an evaluation has heads of its own")
                 .with_help("`--heads` goes with a stage of features"));
         }
-        let idx = self.opened.graph.position(stage).expect("the stage was found in the graph");
-        let inputs = &self.opened.graph.nodes()[idx].inputs;
+        let inputs = &self.opened.graph.node(stage).expect("the stage was found in the graph").inputs;
         path::record_in(&self.plan, self.opened, stage)?;
         let sides = [Side::Text, Side::Images];
         // The evaluation has refused features that do not belong to its heads, or was asked not to.
@@ -150,8 +143,8 @@ impl Export<'_> {
             return Err(Failure::new(Exit::Usage, format!("`{}` is there already", there.display()))
                 .with_help("`--force` overwrites it"));
         }
-        let guard = self.opened.guard();
-        files.iter().try_for_each(|file| guard.check(file))?;
+        let protected = self.opened.protected();
+        files.iter().try_for_each(|file| protected.check(file))?;
         let folder = &self.args.output;
         std::fs::create_dir_all(folder).map_err(|error| whole_file::cannot(folder, &error))
     }

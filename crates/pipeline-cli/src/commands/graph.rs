@@ -1,10 +1,10 @@
 //! `pipeline graph`: draws the stages of a spec.
 
 use crate::args::{GraphArgs, GraphFormat};
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::graph_text;
-use crate::opened::Loaded;
 use crate::terminal::Terminal;
 
 /// Runs the command.
@@ -12,7 +12,7 @@ use crate::terminal::Terminal;
 /// # Errors
 /// When the spec is wrong.
 pub fn run(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let loaded = Loaded::load(&args.spec)?;
+    let (_, loaded) = door::load(&args.spec)?;
     let stages = graph_text::stages_of(&loaded.graph);
     match args.format {
         GraphFormat::Mermaid => terminal.data(&graph_text::mermaid(&stages))?,

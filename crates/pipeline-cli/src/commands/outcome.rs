@@ -1,15 +1,16 @@
 //! What is told at the end of a run, be it one that has just ended or one that is shown again.
 
 use pipeline_core::StageId;
+use pipeline_experiments::recorded::{FailedStage, RunLog};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::{FailedStage, Tally, words};
+use crate::render::words;
 use crate::terminal::Terminal;
 
 /// Tells every failure in full on stderr.
-pub fn tell_failures(tally: &Tally, terminal: &Terminal) {
-    tally.failures.iter().for_each(|failed| tell_failed(failed, terminal));
+pub fn tell_failures(log: &RunLog, terminal: &Terminal) {
+    log.failures.iter().for_each(|failed| tell_failed(failed, terminal));
 }
 
 fn tell_failed(failed: &FailedStage, terminal: &Terminal) {
@@ -25,12 +26,12 @@ fn tell_failed(failed: &FailedStage, terminal: &Terminal) {
 /// When stdout cannot be written.
 pub fn print_results<'a>(
     stages: impl Iterator<Item = (&'a StageId, &'a str)>,
-    tally: &Tally,
+    log: &RunLog,
     terminal: &Terminal,
 ) -> Result<(), Failure> {
     let results: Vec<_> = stages
         .filter(|(_, kind)| words::has_result_line(kind))
-        .filter_map(|(stage, _)| Some((stage, tally.reports.get(stage)?.headline.as_ref()?)))
+        .filter_map(|(stage, _)| Some((stage, log.reports.get(stage)?.headline.as_ref()?)))
         .collect();
     for (stage, headline) in &results {
         let line = if results.len() == 1 { (*headline).clone() } else { format!("{stage}: {headline}") };

@@ -3,13 +3,15 @@
 //! JSON: `{stage, folder, artifact, files: {name: {digest, bytes}}}`.
 
 use pipeline_core::StageId;
-use pipeline_engine::{Decision, Plan};
+use pipeline_engine::Plan;
+use pipeline_experiments::{CurrentError, Opened};
 use pipeline_store::{OpenTree, Record};
 
+use crate::again;
 use crate::args::PathArgs;
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::opened::Opened;
 use crate::terminal::Terminal;
 
 /// Runs the command.
@@ -17,7 +19,7 @@ use crate::terminal::Terminal;
 /// # Errors
 /// When there is no such stage, or its artifact is not there.
 pub fn run(args: &PathArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let opened = Opened::open(&args.spec)?;
+    let opened = door::open(&args.spec)?;
     let stage = opened.stage(&args.stage)?;
     let record = up_to_date(&opened, &stage)?;
     let open = open_artifact(&opened, &stage, &record)?;
@@ -40,8 +42,7 @@ pub fn run(args: &PathArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 /// # Errors
 /// When the stage would run or depends on one that would.
 pub fn up_to_date(opened: &Opened, stage: &StageId) -> Result<Record, Failure> {
-    let plan = opened.plan_what_is_there()?;
-    record_in(&plan, opened, stage)
+    record_in(&door::plan_what_is_there(opened)?, opened, stage)
 }
 
 /// The record of a stage that needs no run by this plan.
@@ -49,14 +50,7 @@ pub fn up_to_date(opened: &Opened, stage: &StageId) -> Result<Record, Failure> {
 /// # Errors
 /// When the stage would run or depends on one that would.
 pub fn record_in(plan: &Plan, opened: &Opened, stage: &StageId) -> Result<Record, Failure> {
-    let planned =
-        plan.stages.iter().find(|planned| planned.id == *stage).expect("the plan has all stages of the graph");
-    let stale = || {
-        Failure::new(Exit::CheckFailed, format!("stage `{stage}` is not up to date"))
-            .with_help(format!("{} first", opened.again.command("run")))
-    };
-    let Decision::Reuse { key, .. } = &planned.decision else { return Err(stale()) };
-    opened.store.records().get(key)?.ok_or_else(stale)
+    opened.record_in(plan, stage).map_err(|error| failure(opened, error))
 }
 
 /// The verified files of an artifact, in a folder.
@@ -64,11 +58,22 @@ pub fn record_in(plan: &Plan, opened: &Opened, stage: &StageId) -> Result<Record
 /// # Errors
 /// When its bytes were dropped, are lost or damaged.
 pub fn open_artifact(opened: &Opened, stage: &StageId, record: &Record) -> Result<OpenTree, Failure> {
-    opened.store.cas().open(&record.tree).map_err(|error| {
-        let spec = opened.spec.file.display();
-        let is_retained = opened.graph.nodes().iter().any(|node| node.id == *stage && node.retain);
-        let until = if is_retained { "" } else { ", and they stay until a later run: `retain: false` drops them" };
-        let failure = Failure::from(error).under(format!("the files of stage `{stage}` are not there"));
-        failure.with_help(format!("`pipeline run {spec} --force {stage}` makes them again{until}"))
-    })
+    opened.open_artifact(stage, record).map_err(|error| failure(opened, error))
+}
+
+/// A result that cannot be read, with the command that brings it back.
+pub fn failure(opened: &Opened, error: CurrentError) -> Failure {
+    let message = error.to_string();
+    match error {
+        CurrentError::Stale { .. } => Failure::new(Exit::CheckFailed, message)
+            .with_help(format!("{} first", again::command("run", &opened.named))),
+        CurrentError::Gone { stage, is_retained, source } => {
+            let spec = opened.spec.file.display();
+            let until = if is_retained { "" } else { ", and they stay until a later run: `retain: false` drops them" };
+            Failure::from(source)
+                .under(message)
+                .with_help(format!("`pipeline run {spec} --force {stage}` makes them again{until}"))
+        }
+        CurrentError::Store(error) => error.into(),
+    }
 }

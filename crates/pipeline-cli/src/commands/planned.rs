@@ -8,11 +8,11 @@ use std::borrow::Cow;
 
 use pipeline_core::{RunReason, StageId};
 use pipeline_engine::{Decision, Plan, PlannedStage, ShardCount};
+use pipeline_experiments::Opened;
 use serde::Serialize;
 
 use crate::failure::Failure;
 use crate::format::{count, counted, duration};
-use crate::opened::Opened;
 use crate::render::words;
 use crate::table::Table;
 use crate::terminal::Terminal;

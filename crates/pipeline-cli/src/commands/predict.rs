@@ -5,14 +5,14 @@ use std::path::Path;
 
 use pipeline_core::StageId;
 use pipeline_data::{Dialect, WrittenPredictions};
-use pipeline_stages::Format;
+use pipeline_experiments::Opened;
 
 use crate::args::{PredictArgs, PredictFormat};
 use crate::commands::path;
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::counted;
-use crate::opened::Opened;
 use crate::terminal::Terminal;
 use crate::whole_file::WholeFile;
 
@@ -21,7 +21,7 @@ use crate::whole_file::WholeFile;
 /// # Errors
 /// When the spec has no evaluation that is up to date, or the file cannot be written.
 pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let opened = Opened::open(&args.spec)?;
+    let opened = door::open(&args.spec)?;
     let stage = evaluation(&opened, args.stage.as_deref())?;
     let record = path::up_to_date(&opened, &stage)?;
     let artifact = path::open_artifact(&opened, &stage, &record)?;
@@ -34,8 +34,8 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     warn(&written, terminal);
     match &args.output {
         Some(path) => {
-            let guard = opened.guard();
-            let file = WholeFile { path, guard: Some(&guard), store: &opened.store, force: args.replace.force };
+            let protected = opened.protected();
+            let file = WholeFile { path, protected: Some(&protected), store: &opened.store, force: args.replace.force };
             file.write(&predictions, terminal)?;
             terminal.remark(&format!("{}: {} of `{stage}`", path.display(), counted(written.n_lines, "prediction")));
         }
@@ -53,22 +53,8 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 /// # Errors
 /// When there is none, or several and no name.
 pub fn evaluation(opened: &Opened, name: Option<&str>) -> Result<StageId, Failure> {
-    let named = name.map(|name| opened.stage(name)).transpose()?;
-    let nodes = opened.graph.nodes().iter();
-    let nodes = nodes.filter(|node| pipeline_stages::makes(node.stage.kind(), Format::Evaluation));
-    let stages: Vec<_> =
-        nodes.map(|node| &node.id).filter(|id| named.as_ref().is_none_or(|named| named == *id)).collect();
-    match (stages.as_slice(), name) {
-        ([only], _) => Ok((*only).clone()),
-        ([], Some(name)) => Err(Failure::new(Exit::Usage, format!("stage `{name}` is no evaluation"))),
-        ([], None) => Err(Failure::new(Exit::Usage, "the spec has no evaluation")
-            .with_help("add a stage of kind `evaluate-recall`: it ranks the images for every query")),
-        (several, _) => {
-            let names: Vec<_> = several.iter().map(|id| format!("`{id}`")).collect();
-            let message = format!("the spec has several evaluations: {}", names.join(", "));
-            Err(Failure::new(Exit::Usage, message).with_help("choose one with `--stage`"))
-        }
-    }
+    let chosen = name.map(|name| opened.stage(name)).transpose()?;
+    Ok(opened.evaluation(chosen)?)
 }
 
 fn warn(written: &WrittenPredictions, terminal: &Terminal) {

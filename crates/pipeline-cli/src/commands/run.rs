@@ -2,23 +2,21 @@
 //!
 //! stdout carries the result line of each evaluation, or with `--json` the events; stderr tells the rest.
 
-use std::path::Path;
-
-use pipeline_core::{Device, Event, EventRecord, Outcome, RunId};
+use pipeline_core::{Device, Event, EventRecord, Outcome, RunId, StageId};
 use pipeline_engine::{Cancel, PlanOptions, RunOptions, SpecInfo};
+use pipeline_experiments::{Loaded, Opened, SpecRef};
 use pipeline_store::{Circumstances, Store};
 
-use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, RunArgs, SpecArgs};
+use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, RunArgs};
 use crate::circumstances;
 use crate::commands::{adopt, outcome, planned};
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::memory;
-use crate::opened::Opened;
-use crate::render::{Renderer, Tally};
+use crate::render::{Renderer, Shown, words};
 use crate::signals::SignalWatch;
 use crate::terminal::Terminal;
-use crate::trial;
 
 /// Without `--jobs` no more stages than this run at once, since each may hold a model in memory.
 const MAX_DEFAULT_JOBS: usize = 4;
@@ -29,34 +27,35 @@ const MAX_DEFAULT_JOBS: usize = 4;
 /// When the run cannot begin, or its history cannot be written.
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let device = probe(args.execution.device)?;
-    let spec_args = SpecArgs { publish: args.publish, ..args.spec.clone() };
-    let (spec, store) = Opened::store(&spec_args)?;
-    if let Some(exit) = run_unchanged(args, &spec_args, &spec, &store, device, terminal)? {
+    let named = door::spec(&args.spec)?;
+    let store = Store::open(&named.store.folder)?;
+    if let Some(exit) = run_unchanged(args, &named, &store, device, terminal)? {
         return Ok(exit);
     }
-    let opened = Opened::in_store(&spec_args, store)?;
+    let opened = Opened::of(&named, Loaded::load(&named, &door::surroundings(), args.publish)?, store);
+    let asked = opened.settings.environment.asked();
+    let circumstances = circumstances::now(&opened.spec.file, &circumstances::options(&named, args.publish), asked);
     if !args.json {
-        trial::tell(&opened.unpublished, terminal);
+        note_trial(&opened.unpublished, terminal);
     }
     let mut options = options(&args.execution, opened.plan_options(&args.execution.force.forced, device)?);
     if args.execution.dry_run {
         options.plan.counts_shards = true;
-        let plan = opened.plan(&options.plan)?;
+        let plan = opened.plan(&options.plan).map_err(|error| Failure::of_plan(&opened, error))?;
         planned::show(&opened, &plan, args.json, terminal)?;
         return Ok(Exit::Done);
     }
     options.overwrite = args.overwrite;
     options.adopted = adopt::adopt(&opened, &args.accept.accepted, &options)?;
     match args.execution.executor {
-        ExecutorArg::Local => run_here(args, &opened, &options, terminal),
+        ExecutorArg::Local => run_here(args, &opened, circumstances, &options, terminal),
     }
 }
 
 /// Answers without a plan when nothing has changed since the last run; none when something may have.
 fn run_unchanged(
     args: &RunArgs,
-    spec_args: &SpecArgs,
-    spec: &Path,
+    named: &SpecRef,
     store: &Store,
     device: Device,
     terminal: &Terminal,
@@ -65,35 +64,55 @@ fn run_unchanged(
         return Ok(None);
     }
     let options = options(&args.execution, PlanOptions { device, ..PlanOptions::default() });
-    let is_now = |then: &Circumstances| circumstances::are_now(then, spec, &spec_args.circumstances());
+    let spec = &named.absolute;
+    let given = circumstances::options(named, args.publish);
+    let is_now = |then: &Circumstances| circumstances::are_now(then, spec, &given);
     // Made with the first event: until then nobody knows whether this is the answer.
     let mut renderer = None;
     let mut listen = |record: &EventRecord| {
         renderer.get_or_insert_with(|| Renderer::new(terminal, args.json)).on_event(record);
     };
     let run = pipeline_engine::run_unchanged(store, spec, &options, &is_now, &mut listen);
-    let tally = renderer.map(Renderer::finish).unwrap_or_default();
+    let shown = renderer.map(Renderer::finish).unwrap_or_default();
     let Some(run) = run? else { return Ok(None) };
     if !args.json {
-        outcome::print_results(run.kinds.iter().map(|(id, kind)| (id, kind.as_str())), &tally, terminal)?;
-        terminal.remark(&tally.summary());
+        outcome::print_results(run.kinds.iter().map(|(id, kind)| (id, kind.as_str())), &shown.log, terminal)?;
+        terminal.remark(&words::summary(&shown.log));
     }
-    Ok(Some(unwritten(&tally, Exit::Done, terminal)))
+    Ok(Some(unwritten(&shown, Exit::Done, terminal)))
 }
 
-fn run_here(args: &RunArgs, opened: &Opened, options: &RunOptions, terminal: &Terminal) -> Result<Exit, Failure> {
-    let (exit, _, tally) = carry_out(opened, &opened.info(), options, Renderer::new(terminal, args.json), terminal)?;
+/// Says on stderr which stages publish nothing.
+pub(super) fn note_trial(unpublished: &[StageId], terminal: &Terminal) {
+    if !unpublished.is_empty() {
+        let names: Vec<_> = unpublished.iter().map(|stage| format!("`{stage}`")).collect();
+        terminal.remark(&format!(
+            "note: `--set` changes {}, so their files are not published; `--publish` publishes them",
+            names.join(", ")
+        ));
+    }
+}
+
+fn run_here(
+    args: &RunArgs,
+    opened: &Opened,
+    circumstances: Option<Circumstances>,
+    options: &RunOptions,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    let info = opened.info(circumstances);
+    let (exit, _, shown) = carry_out(opened, &info, options, Renderer::new(terminal, args.json), terminal)?;
     if !args.json {
         let stages = opened.graph.nodes().iter().map(|node| (&node.id, node.stage.kind()));
-        outcome::print_results(stages, &tally, terminal)?;
-        terminal.remark(&tally.summary());
+        outcome::print_results(stages, &shown.log, terminal)?;
+        terminal.remark(&words::summary(&shown.log));
     }
-    Ok(unwritten(&tally, exit, terminal))
+    Ok(unwritten(&shown, exit, terminal))
 }
 
 /// The exit of a run whose events could not all be written to stdout: whoever reads them must learn that some are lost.
-fn unwritten(tally: &Tally, exit: Exit, terminal: &Terminal) -> Exit {
-    let Some(error) = &tally.unwritten else { return exit };
+fn unwritten(shown: &Shown, exit: Exit, terminal: &Terminal) -> Exit {
+    let Some(error) = &shown.unwritten else { return exit };
     let errors = vec!["cannot write to stdout".to_owned(), error.clone()];
     let failure = Failure { errors, ..Failure::new(Exit::Usage, "") };
     failure.with_help("the run itself went on; `pipeline runs last --json` prints its events").tell(terminal);
@@ -110,7 +129,7 @@ pub(super) fn carry_out(
     options: &RunOptions,
     mut renderer: Renderer,
     terminal: &Terminal,
-) -> Result<(Exit, RunId, Tally), Failure> {
+) -> Result<(Exit, RunId, Shown), Failure> {
     let cancel = Cancel::new();
     let signals = SignalWatch::start(&cancel, terminal)?;
     let options = &RunOptions { abandon: Some(signals.abandon(terminal)), ..options.clone() };
@@ -121,11 +140,11 @@ pub(super) fn carry_out(
         renderer.on_event(record);
     };
     let result = pipeline_engine::run(&opened.graph, &opened.store, info, options, &cancel, &mut listen);
-    let tally = renderer.finish();
-    outcome::tell_failures(&tally, terminal);
+    let shown = renderer.finish();
+    outcome::tell_failures(&shown.log, terminal);
     let summary = result.map_err(|error| {
-        let exit = if tally.n_stages == 0 { Exit::Usage } else { Exit::StageFailed };
-        Failure { exit, ..opened.failure(error) }
+        let exit = if shown.log.n_stages == 0 { Exit::Usage } else { Exit::StageFailed };
+        Failure { exit, ..Failure::of_plan(opened, error) }
     })?;
     let exit = match summary.outcome {
         _ if summary.has_bug => Exit::Bug,
@@ -133,7 +152,7 @@ pub(super) fn carry_out(
         Outcome::Failed => Exit::StageFailed,
         Outcome::Interrupted => signals.exit().unwrap_or(Exit::Interrupted),
     };
-    Ok((exit, summary.run, tally))
+    Ok((exit, summary.run, shown))
 }
 
 /// The device, once it is known to work: before any work is done.
@@ -147,8 +166,7 @@ pub(super) fn probe(device: DeviceArg) -> Result<Device, Failure> {
 }
 
 pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
-    let n_cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let n_threads = args.threads.map_or(n_cpus, usize::from);
+    let n_threads = args.threads.map_or_else(door::n_threads, usize::from);
     RunOptions {
         adopted: Vec::new(),
         plan,

@@ -7,17 +7,16 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::Manifest;
+use pipeline_experiments::recorded::{self, RunResults, StageResult, find_run};
 use pipeline_store::{RunInfo, Store};
-
 use serde_json::json;
 
 use crate::args::RunsArgs;
 use crate::commands::replay;
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{date_time, duration};
-use crate::locate;
-use crate::run_results::{self, RunResults, StageResult};
 use crate::table::Table;
 use crate::terminal::Terminal;
 
@@ -26,15 +25,15 @@ use crate::terminal::Terminal;
 /// # Errors
 /// When there is no store, no such run, or the store cannot be read.
 pub fn run(args: &RunsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let store = Store::open(&locate::artifacts_without_spec(args.store.artifacts.as_deref())?)?;
+    let store = door::store(&args.store)?;
     let runs = store.runs().list()?;
-    if let Some(name) = args.run.as_deref().filter(|name| run_results::split(name).is_some()) {
+    if let Some(name) = args.run.as_deref().filter(|name| recorded::split(name).is_some()) {
         if args.pin || args.unpin {
             return Err(Failure::new(Exit::Usage, "a run is pinned as a whole").with_help("leave the point away"));
         }
         show_point(&RunResults::find(&store, &runs, name)?, args.json.json, terminal)?;
     } else if let Some(name) = &args.run {
-        one(args, &store, replay::find(&runs, name)?, terminal)?;
+        one(args, &store, find_run(&runs, name)?, terminal)?;
     } else if args.json.json {
         terminal.json(&runs)?;
     } else if runs.is_empty() {

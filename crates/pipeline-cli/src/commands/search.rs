@@ -4,14 +4,15 @@
 
 use std::path::Path;
 
+use pipeline_experiments::{EvaluationPool, Opened};
 use pipeline_stages::{ImageSearch, Pictures, TextSearch};
 
 use crate::args::SearchArgs;
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::opened::Opened;
 use crate::page;
-use crate::searching::{Results, Searching};
+use crate::searching::{self, Results};
 use crate::table::Table;
 use crate::terminal::Terminal;
 use crate::whole_file::WholeFile;
@@ -27,17 +28,18 @@ const MAX_IMAGE_BYTES: u64 = 256 << 20;
 /// # Errors
 /// When the pool is not up to date, the query cannot be encoded, or the page cannot be written.
 pub fn run(args: &SearchArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let opened = Opened::open(&args.spec)?;
-    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let searching = Searching::open(&opened, args.stage.as_deref(), n_threads)?;
+    let opened = door::open(&args.spec)?;
+    let n_threads = door::n_threads();
+    let searching = searching::open(&opened, args.stage.as_deref(), n_threads)?;
     let results = match (&args.query, &args.image) {
         (_, Some(file)) => by_image(&opened, &searching, file, args.k, n_threads)?,
         (query, None) => by_text(&opened, &searching, query.as_deref().unwrap_or_default(), args.k)?,
     };
     if let Some(file) = &args.html {
         let html = html(&opened, &searching, &results)?;
-        let guard = opened.guard();
-        let file = WholeFile { path: file, guard: Some(&guard), store: &opened.store, force: args.replace.force };
+        let protected = opened.protected();
+        let file =
+            WholeFile { path: file, protected: Some(&protected), store: &opened.store, force: args.replace.force };
         file.write(html.as_bytes(), terminal)?;
         let file = file.path;
         terminal.remark(&format!("{}: {} images", file.display(), results.results.len()));
@@ -56,13 +58,19 @@ pub fn run(args: &SearchArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-fn by_text(opened: &Opened, searching: &Searching, text: &str, k: u16) -> Result<Results, Failure> {
+fn by_text(opened: &Opened, searching: &EvaluationPool, text: &str, k: u16) -> Result<Results, Failure> {
     let query = TextSearch::open(&opened.spec, &searching.evaluation, &opened.settings)?.query(text)?;
     let found = searching.pool.search(&query, k.into())?;
     Ok(Results::of_text(searching, text, found))
 }
 
-fn by_image(opened: &Opened, searching: &Searching, file: &Path, k: u16, n_threads: usize) -> Result<Results, Failure> {
+fn by_image(
+    opened: &Opened,
+    searching: &EvaluationPool,
+    file: &Path,
+    k: u16,
+    n_threads: usize,
+) -> Result<Results, Failure> {
     let bytes = pipeline_files::read_at_most(file, MAX_IMAGE_BYTES)
         .map_err(|error| Failure::because(Exit::Usage, &error).under(format!("cannot read `{}`", file.display())))?;
     let search = ImageSearch::open(&opened.spec, &searching.evaluation, &opened.settings, n_threads)?;
@@ -74,7 +82,7 @@ fn by_image(opened: &Opened, searching: &Searching, file: &Path, k: u16, n_threa
 }
 
 /// A page that needs no other file: the pictures are in it.
-fn html(opened: &Opened, searching: &Searching, results: &Results) -> Result<String, Failure> {
+fn html(opened: &Opened, searching: &EvaluationPool, results: &Results) -> Result<String, Failure> {
     let pictures = Pictures::open(&opened.spec, &searching.evaluation)?;
     let source = |id: &str| {
         let picture = pictures.as_ref()?.picture(id, PICTURE_SIDE).ok()??;

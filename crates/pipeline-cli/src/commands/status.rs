@@ -4,9 +4,9 @@ use pipeline_engine::PlanOptions;
 
 use crate::args::StatusArgs;
 use crate::commands::planned::{self, Counts};
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::opened::Opened;
 use crate::terminal::Terminal;
 
 /// Runs the command.
@@ -14,8 +14,9 @@ use crate::terminal::Terminal;
 /// # Errors
 /// When no plan can be made.
 pub fn run(args: &StatusArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let opened = Opened::open(&args.spec)?;
-    let plan = opened.plan(&PlanOptions { counts_shards: true, ..PlanOptions::default() })?;
+    let opened = door::open(&args.spec)?;
+    let options = PlanOptions { counts_shards: true, ..PlanOptions::default() };
+    let plan = opened.plan(&options).map_err(|error| Failure::of_plan(&opened, error))?;
     planned::show(&opened, &plan, args.json.json, terminal)?;
     let is_stale = !Counts::of(&plan).is_up_to_date();
     Ok(if args.check && is_stale { Exit::CheckFailed } else { Exit::Done })

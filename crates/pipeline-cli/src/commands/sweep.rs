@@ -7,22 +7,24 @@
 //! `measured_on` says that a point had another pool, other queries or other k than the first. With `--dry-run` the plan, as of
 //! `run --dry-run`.
 
-use pipeline_core::{Device, RunId};
+use pipeline_core::{Device, RunId, StageId};
 use pipeline_engine::{PlanOptions, SpecInfo};
-use pipeline_spec::nearest;
+use pipeline_experiments::recorded::RunLog;
+use pipeline_experiments::sweep::{Results, Sweep, SweepRecord, remembered_as};
+use pipeline_experiments::{Opened, UnknownStage};
+use pipeline_spec::{Axis, SpecError};
+use pipeline_store::Store;
 use serde_json::json;
 
-use crate::again::Again;
 use crate::args::{ExecutorArg, SweepArgs};
 use crate::commands::{planned, run};
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{count, counted};
-use crate::opened::Opened;
-use crate::render::{Renderer, Tally};
-use crate::sweep::{Results, Rows, Sweep, SweepRecord, remembered_as};
+use crate::render::sweep_table::{self, Rows};
+use crate::render::{Renderer, words};
 use crate::terminal::Terminal;
-use crate::trial;
 
 /// Runs the command.
 ///
@@ -30,8 +32,11 @@ use crate::trial;
 /// When the sweep cannot begin, or its history or stdout cannot be written.
 pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let device = run::probe(args.execution.device)?;
-    let (_, store) = Opened::store(&args.spec)?;
-    let Sweep { spec, graph, settings, yaml, record, unpublished, trial } = Sweep::load(&args.spec, &args.axes)?;
+    let named = door::spec(&args.spec)?;
+    let store = Store::open(&named.store.folder)?;
+    let axes: Vec<Axis> = args.axes.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
+    let Sweep { spec, graph, settings, yaml, record, unpublished, trial } =
+        Sweep::load(&named, &axes, &door::surroundings())?;
     let options = run::options(&args.execution, plan_options(&record, &args.execution.force.forced, device)?);
     let info = SpecInfo {
         path: remembered_as(&spec.file),
@@ -41,42 +46,37 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         files: spec.files.clone(),
         circumstances: None,
     };
-    let again = Again::new(&args.spec, &spec.file);
-    let opened = Opened { spec, graph, circumstances: None, settings, unpublished: trial, store, again };
-    opened.guard().check_published(&opened.spec)?;
+    let opened = Opened { spec, graph, settings, unpublished: trial, store, named };
+    opened.protected().check_published(&opened.spec)?;
     tell_begin(&opened, &record, &unpublished, terminal);
-    trial::tell(&opened.unpublished, terminal);
+    run::note_trial(&opened.unpublished, terminal);
     if args.execution.dry_run {
         let plan_options = PlanOptions { counts_shards: true, ..options.plan };
         let plan = pipeline_engine::plan(&opened.graph, &opened.store, &info.path, &plan_options);
-        planned::show(&opened, &plan.map_err(|error| opened.failure(error))?, args.json.json, terminal)?;
+        planned::show(&opened, &plan.map_err(|error| Failure::of_plan(&opened, error))?, args.json.json, terminal)?;
         return Ok(Exit::Done);
     }
     let ExecutorArg::Local = args.execution.executor;
-    let (exit, run, tally) = run::carry_out(&opened, &info, &options, Renderer::new(terminal, false), terminal)?;
-    tell_end(args, &opened, &record, &run, &tally, terminal)?;
+    let (exit, run, shown) = run::carry_out(&opened, &info, &options, Renderer::new(terminal, false), terminal)?;
+    tell_end(args, &opened, &record, &run, &shown.log, terminal)?;
     Ok(exit)
 }
 
 /// A stage that is to be forced is named as in the spec: all that stand for it are forced.
-fn plan_options(record: &SweepRecord, forced: &[String], device: Device) -> Result<PlanOptions, Failure> {
+fn plan_options(record: &SweepRecord, forced: &[String], device: Device) -> Result<PlanOptions, UnknownStage> {
     let mut options = PlanOptions { device, ..PlanOptions::default() };
     for name in forced {
         let copies = name.parse().map(|stage| record.copies_of(&stage)).unwrap_or_default();
         if copies.is_empty() {
             let stages = record.points.iter().take(1).flat_map(|point| point.stages.keys());
-            let failure = Failure::new(Exit::Usage, format!("the spec has no stage `{name}`"));
-            return Err(match nearest(name, stages.map(|stage| stage.as_str())) {
-                Some(near) => failure.with_help(format!("did you mean `{near}`?")),
-                None => failure.with_help("`pipeline status` lists the stages"),
-            });
+            return Err(UnknownStage::among(name, stages));
         }
         options.forced.extend(copies);
     }
     Ok(options)
 }
 
-fn tell_begin(opened: &Opened, record: &SweepRecord, unpublished: &[pipeline_core::StageId], terminal: &Terminal) {
+fn tell_begin(opened: &Opened, record: &SweepRecord, unpublished: &[StageId], terminal: &Terminal) {
     let axes: Vec<_> = record.axes.iter().map(|axis| format!("{} ({})", axis.name, axis.values.len())).collect();
     let n_apart: usize = record.points.iter().map(|point| point.stages.len()).sum();
     terminal.remark(&format!(
@@ -100,10 +100,10 @@ fn tell_end(
     opened: &Opened,
     record: &SweepRecord,
     run: &RunId,
-    tally: &Tally,
+    log: &RunLog,
     terminal: &Terminal,
 ) -> Result<(), Failure> {
-    let results = Results::of(record, tally);
+    let results = Results::of(record, log);
     if args.json.json {
         return Ok(terminal.json(&json!({
             "run": run,
@@ -118,7 +118,7 @@ fn tell_end(
         }))?);
     }
     let rows = if args.all { Rows::All } else { Rows::Groups };
-    crate::sweep::print(record, &results, rows, terminal)?;
-    terminal.remark(&format!("{}; {}", results.summary(), tally.summary()));
+    sweep_table::print(record, &results, rows, terminal)?;
+    terminal.remark(&format!("{}; {}", sweep_table::summary(&results), words::summary(log)));
     Ok(())
 }

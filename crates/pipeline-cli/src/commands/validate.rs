@@ -2,14 +2,15 @@
 //!
 //! All points of its sweep are built too. JSON: `{spec, file, n_stages, n_points}`, the latter 0 without a sweep; a spec that is wrong is told on stderr, with exit code 2.
 
+use pipeline_experiments::sweep::Sweep;
+use pipeline_experiments::{Loaded, check};
 use serde_json::json;
 
 use crate::args::ValidateArgs;
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::counted;
-use crate::opened::{self, Loaded};
-use crate::sweep::Sweep;
 use crate::terminal::Terminal;
 
 /// Runs the command.
@@ -17,13 +18,13 @@ use crate::terminal::Terminal;
 /// # Errors
 /// When the spec is wrong.
 pub fn run(args: &ValidateArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let Loaded { spec, graph, .. } = Loaded::load(&args.spec)?;
-    opened::check(&spec, &graph)?;
+    let (named, Loaded { spec, graph, .. }) = door::load(&args.spec)?;
+    check(&spec, &graph)?;
     let n_points = match spec.sweep.is_empty() {
         true => 0,
         false => {
-            let sweep = Sweep::load(&args.spec, &[])?;
-            opened::check(&sweep.spec, &sweep.graph)?;
+            let sweep = Sweep::load(&named, &[], &door::surroundings())?;
+            check(&sweep.spec, &sweep.graph)?;
             sweep.record.points.len()
         }
     };

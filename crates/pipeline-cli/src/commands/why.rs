@@ -5,15 +5,17 @@
 
 use pipeline_core::{RunId, RunReason, StageId};
 use pipeline_engine::{BlastRadius, Cause, Decision, Plan, PlanOptions, Why};
+use pipeline_experiments::Opened;
 use pipeline_store::{Record, Store};
 use serde::Serialize;
 
+use crate::again;
 use crate::args::WhyArgs;
 use crate::commands::planned::{DecisionJson, decision_reason, tell_missing};
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{counted, duration};
-use crate::opened::Opened;
 use crate::render::words;
 use crate::terminal::Terminal;
 
@@ -47,9 +49,10 @@ struct RadiusJson<'a> {
 /// # Errors
 /// When there is no such stage or no plan can be made.
 pub fn run(args: &WhyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let opened = Opened::open(&args.spec)?;
+    let opened = door::open(&args.spec)?;
     let stage = opened.stage(&args.stage)?;
-    let plan = opened.plan(&PlanOptions { counts_shards: true, ..PlanOptions::default() })?;
+    let options = PlanOptions { counts_shards: true, ..PlanOptions::default() };
+    let plan = opened.plan(&options).map_err(|error| Failure::of_plan(&opened, error))?;
     tell_missing(&plan, terminal);
     let why = pipeline_engine::why(&opened.graph, &plan, &stage).expect("the stage was found in the graph");
     if args.json.json {
@@ -121,7 +124,7 @@ fn cosmetic(opened: &Opened, why: &Why) -> Option<String> {
     let root = why.chain.last()?;
     let Decision::Run { why: RunReason::Changed { changes }, .. } = &root.decision else { return None };
     let is_version_alone = changes.iter().all(|change| change.name == "version");
-    let accept = || opened.again.command_with("run", &format!("--accept {}", root.stage));
+    let accept = || again::command_with("run", &opened.named, &format!("--accept {}", root.stage));
     is_version_alone.then(|| format!("if it gives the same bytes: {}", accept()))
 }
 

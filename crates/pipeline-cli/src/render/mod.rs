@@ -9,14 +9,13 @@ mod live;
 mod past;
 mod plain;
 mod rate;
-mod tally;
+pub mod sweep_table;
 pub mod words;
 
 use std::io;
 
 use pipeline_core::EventRecord;
-
-pub use tally::{FailedStage, Tally};
+use pipeline_experiments::recorded::RunLog;
 
 use crate::terminal::{Terminal, Verbosity};
 use live::Live;
@@ -26,8 +25,17 @@ use plain::Plain;
 /// Shows one run.
 pub struct Renderer {
     terminal: Terminal,
-    tally: Tally,
+    shown: Shown,
     painter: Painter,
+}
+
+/// What was shown of a run.
+#[derive(Debug, Default)]
+pub struct Shown {
+    /// What its events came to.
+    pub log: RunLog,
+    /// Why events are missing on stdout, where they should have been written.
+    pub unwritten: Option<String>,
 }
 
 enum Painter {
@@ -48,7 +56,7 @@ impl Renderer {
             false if terminal.is_live && terminal.verbosity > Verbosity::Quiet => Painter::Live(Live::new(terminal)),
             false => Painter::Plain(Plain::new(terminal)),
         };
-        Self { terminal: terminal.clone(), tally: Tally::default(), painter }
+        Self { terminal: terminal.clone(), shown: Shown::default(), painter }
     }
 
     /// A renderer for the recorded events of a run: on a terminal the lines that stay, elsewhere as when it ran.
@@ -57,12 +65,12 @@ impl Renderer {
             true => Painter::Past(Past::new(terminal)),
             false => Painter::Plain(Plain::new(terminal)),
         };
-        Self { terminal: terminal.clone(), tally: Tally::default(), painter }
+        Self { terminal: terminal.clone(), shown: Shown::default(), painter }
     }
 
     /// Shows one event.
     pub fn on_event(&mut self, record: &EventRecord) {
-        self.tally.add(&record.event);
+        self.shown.log.add(&record.event);
         match &mut self.painter {
             Painter::Live(live) => live.on_event(record),
             Painter::Plain(plain) => plain.on_event(record),
@@ -73,18 +81,18 @@ impl Renderer {
                     *has_failed = true;
                     // That nobody reads stdout any more is nothing to tell.
                     let is_lost = error.kind() != io::ErrorKind::BrokenPipe;
-                    self.tally.unwritten = is_lost.then(|| error.to_string());
+                    self.shown.unwritten = is_lost.then(|| error.to_string());
                 }
             }
         }
     }
 
     /// What the events came to.
-    pub fn finish(self) -> Tally {
+    pub fn finish(self) -> Shown {
         if let Painter::Live(live) = self.painter {
             live.close();
         }
-        self.tally
+        self.shown
     }
 }
 

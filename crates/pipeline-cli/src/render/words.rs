@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use pipeline_core::{Digest, LineChange, RunReason};
 use pipeline_engine::ShardCount;
+use pipeline_experiments::recorded::RunLog;
 use pipeline_stages::Format;
 
 use crate::format::{count, counted, duration};
@@ -115,6 +116,26 @@ pub fn progress(n_done: u64, total: Option<u64>, rate: &Rate) -> String {
     parts.join(", ")
 }
 
+/// What a run came to in one line, such as `7 stages: 2 ran, 5 reused, 0.8 s`.
+pub fn summary(log: &RunLog) -> String {
+    let n_failed = log.failures.len() as u64;
+    let mut parts = Vec::new();
+    match log.n_ran {
+        0 if n_failed == 0 => parts.push("nothing ran".to_owned()),
+        n_ran => parts.push(format!("{} ran", count(n_ran))),
+    }
+    let counts = [(n_failed, "failed"), (log.n_reused, "reused"), (log.n_skipped, "skipped")];
+    parts.extend(counts.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{} {what}", count(*n))));
+    if log.n_published > 0 {
+        parts.push(format!("{} published", counted(log.n_published, "file")));
+    }
+    if log.n_warnings > 0 {
+        parts.push(counted(log.n_warnings, "warning"));
+    }
+    parts.push(duration(log.seconds));
+    format!("{}: {}", counted(log.n_stages, "stage"), parts.join(", "))
+}
+
 /// The digest that a manifest has in the place of a value that may be a secret.
 fn hidden(value: &str) -> Option<&str> {
     value.strip_prefix(r#"{"blake3":""#)?.strip_suffix(r#""}"#)
@@ -157,10 +178,28 @@ pub fn has_result_line(kind: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use pipeline_experiments::recorded::FailedStage;
+
     use super::*;
 
     fn line(name: &str, old: Option<&str>, new: Option<&str>) -> LineChange {
         LineChange { name: name.into(), old: old.map(Into::into), new: new.map(Into::into) }
+    }
+
+    #[test]
+    fn the_summary_says_what_happened() {
+        let check = |log: RunLog, expect: &str| assert_eq!(summary(&log), expect);
+        check(
+            RunLog { n_stages: 7, n_ran: 2, n_reused: 5, seconds: 0.81, ..RunLog::default() },
+            "7 stages: 2 ran, 5 reused, 0.8 s",
+        );
+        check(
+            RunLog { n_stages: 1, n_reused: 1, seconds: 0.02, ..RunLog::default() },
+            "1 stage: nothing ran, 1 reused, 20 ms",
+        );
+        let failed = FailedStage { stage: "a".parse().unwrap(), errors: vec![], help: None };
+        let log = RunLog { n_stages: 3, failures: vec![failed], n_skipped: 2, seconds: 1.0, ..RunLog::default() };
+        check(log, "3 stages: 0 ran, 1 failed, 2 skipped, 1.0 s");
     }
 
     #[test]

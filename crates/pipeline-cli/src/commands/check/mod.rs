@@ -4,49 +4,56 @@
 //! detail}]}`, where `verdict` is `passed`, `dropped`, `below-minimum`, `unmeasured`, `no-baseline` or `not-comparable`, and
 //! `paired` is null or `{alpha, p, low, high, n_better, n_worse}`.
 
-mod measure;
+mod author;
 mod reports;
-mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use pipeline_experiments::Opened;
+use pipeline_experiments::gate::{
+    Acceptance, Baseline, Checked, Gate, Measurements, Overall, Verdict, baseline, overall,
+};
 use serde_json::json;
 
+use crate::again;
 use crate::args::CheckArgs;
-use crate::baseline::{self, Baseline};
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::rfc3339;
-use crate::opened::Opened;
 use crate::table::Table;
 use crate::terminal::Terminal;
 use crate::whole_file::WholeFile;
-use measure::Measurements;
-use verdict::{Checked, Verdict};
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the spec checks nothing, or the plan or the baseline cannot be read.
 pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let opened = Opened::open(&args.spec)?;
+    let opened = door::open(&args.spec)?;
     if opened.spec.check.is_empty() {
         return Err(Failure::new(Exit::Usage, format!("`{}` checks nothing", opened.spec.file.display()))
             .with_help("add to the spec, for example: `check: { mean_recall: { max_drop: 0.002 } }`"));
     }
-    let plan = opened.plan_what_is_there()?;
+    let plan = door::plan_what_is_there(&opened)?;
     let measurements = Measurements::of(&opened.graph, &plan);
     let path = baseline::path_of(&opened.spec);
     if args.accept {
         return accept(args, &opened, &measurements, &path, terminal);
     }
     let accepted = baseline::read(&path)?;
-    let checked = verdict::check_all(&opened.spec.check, &measurements, accepted.as_ref(), &opened.store)?;
-    let guard = opened.guard();
+    let gate = Gate {
+        measurements: &measurements,
+        accepted: accepted.as_ref(),
+        store: &opened.store,
+        n_threads: door::n_threads(),
+    };
+    let checked = gate.check_all(&opened.spec.check)?;
+    let protected = opened.protected();
     let write = |path: &Path, text: String| {
-        let file = WholeFile { path, guard: Some(&guard), store: &opened.store, force: args.replace.force };
+        let file = WholeFile { path, protected: Some(&protected), store: &opened.store, force: args.replace.force };
         file.write(text.as_bytes(), terminal)
     };
     if let Some(file) = &args.junit {
@@ -56,7 +63,28 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         write(file, reports::markdown(&opened.spec.name, accepted.as_ref(), &checked))?;
     }
     tell(args, &opened, &path, accepted.as_ref(), &checked, terminal)?;
-    Ok(verdict::exit(&checked))
+    Ok(exit(&checked))
+}
+
+/// How the program ends.
+fn exit(checked: &[Checked]) -> Exit {
+    match overall(checked) {
+        Overall::Passed => Exit::Done,
+        Overall::Failed => Exit::CheckFailed,
+        Overall::NotComparable => Exit::NotComparable,
+    }
+}
+
+/// The verdict for people.
+fn words(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Passed => "passed",
+        Verdict::Dropped => "FAILED: dropped",
+        Verdict::BelowMinimum => "FAILED: below minimum",
+        Verdict::Unmeasured => "FAILED: unmeasured",
+        Verdict::NoBaseline => "FAILED: no accepted baseline",
+        Verdict::NotComparable => "not comparable",
+    }
 }
 
 fn tell(
@@ -71,7 +99,7 @@ fn tell(
         return Ok(terminal.json(&json!({
             "spec": opened.spec.name,
             "baseline": accepted.map(|_| path),
-            "passed": verdict::exit(checked) == Exit::Done,
+            "passed": exit(checked) == Exit::Done,
             "metrics": checked,
         }))?);
     }
@@ -83,7 +111,7 @@ fn tell(
             _ => terminal.note(&failure_of(checked, opened).render(terminal.err)),
         }
     }
-    if let (Exit::Done, Some(baseline)) = (verdict::exit(checked), accepted) {
+    if let (Exit::Done, Some(baseline)) = (exit(checked), accepted) {
         terminal.remark(&format!("passed; accepted {} by {}", baseline.accepted_at, baseline.accepted_by));
     }
     Ok(())
@@ -100,7 +128,7 @@ fn table(checked: &[Checked]) -> Table {
             number(checked.accepted),
             number(checked.current),
             change.map_or("-".to_owned(), |change| format!("{change:+.4}")),
-            checked.verdict.words().to_owned(),
+            words(checked.verdict).to_owned(),
         ]);
     }
     table
@@ -109,14 +137,14 @@ fn table(checked: &[Checked]) -> Table {
 fn failure_of(checked: &Checked, opened: &Opened) -> Failure {
     let failure = Failure::new(Exit::CheckFailed, format!("`{}`: {}", checked.metric, checked.detail));
     match checked.verdict {
-        Verdict::Unmeasured => failure.with_help(format!("{} first", opened.again.command("run"))),
+        Verdict::Unmeasured => failure.with_help(format!("{} first", again::command("run", &opened.named))),
         Verdict::NoBaseline => {
-            let accept = opened.again.command_with("check", "--accept");
+            let accept = again::command_with("check", &opened.named, "--accept");
             failure.with_help(format!("accept the current metrics: {accept}"))
         }
         Verdict::NotComparable => failure.with_help(format!(
             "measure on the same data, or accept the new metrics: {}",
-            opened.again.command_with("check", "--accept --reason …")
+            again::command_with("check", &opened.named, "--accept --reason …")
         )),
         Verdict::Passed | Verdict::Dropped | Verdict::BelowMinimum => failure,
     }
@@ -135,26 +163,28 @@ fn accept(
         let found = measurements.find(metric, None)?;
         let (stage, _, _) = found.map_err(|reason| {
             Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}"))
-                .with_help(format!("{} first", opened.again.command("run")))
+                .with_help(format!("{} first", again::command("run", &opened.named)))
         })?;
         let measured = measurements.with_ranks(stage, &opened.store)?.map_err(|reason| {
             Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}")).with_help(format!(
                 "{} makes them again",
-                opened.again.command_with("run", &format!("--force {stage}"))
+                again::command_with("run", &opened.named, &format!("--force {stage}"))
             ))
         })?;
         stages.insert(stage.clone(), measured);
     }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let accepted = baseline::accepted_now(&opened.spec, args.reason.clone(), rfc3339(now.as_millis() as u64), stages);
+    let by = author::of(opened.spec.file.parent()).unwrap_or_else(|| "unknown".to_owned());
+    let acceptance = Acceptance { by, at: rfc3339(now.as_millis() as u64), reason: args.reason.clone() };
+    let accepted = Baseline::new(&opened.spec, acceptance, stages);
     let file = WholeFile {
         path,
-        guard: Some(&opened.guard()),
+        protected: Some(&opened.protected()),
         store: &opened.store,
         // A baseline of somebody else is still a baseline: it lies under version control.
         force: args.replace.force || baseline::read(path).is_ok(),
     };
-    baseline::write(&file, &accepted, terminal)?;
+    file.write(accepted.to_json().as_bytes(), terminal)?;
     if args.json.json {
         terminal.json(&json!({ "spec": opened.spec.name, "baseline": path, "accepted": accepted }))?;
     } else {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::baseline::Baseline;
-use crate::commands::check::verdict::{self, Checked, Paired, Verdict};
-use crate::exit::Exit;
+use pipeline_experiments::gate::{Baseline, Checked, Overall, Paired, Verdict, overall};
+
+use super::words;
 
 /// A JUnit report with a test case for each metric; what cannot be compared is an error, any other failure a failure.
 pub fn junit(spec: &str, checked: &[Checked]) -> String {
@@ -28,16 +28,16 @@ fn test_case(spec: &str, checked: &Checked) -> String {
         Verdict::NotComparable => "error",
         _ => "failure",
     };
-    let (kind, message) = (escaped(checked.verdict.words()), escaped(&checked.detail));
+    let (kind, message) = (escaped(words(checked.verdict)), escaped(&checked.detail));
     format!("{head}>\n      <{element} type=\"{kind}\" message=\"{message}\"/>\n    </testcase>\n")
 }
 
 /// A heading with the overall verdict, a table of the metrics, what is to be said of each, and who accepted the baseline.
 pub fn markdown(spec: &str, accepted: Option<&Baseline>, checked: &[Checked]) -> String {
-    let verdict = match verdict::exit(checked) {
-        Exit::Done => "passed",
-        Exit::NotComparable => "not comparable",
-        _ => "**FAILED**",
+    let verdict = match overall(checked) {
+        Overall::Passed => "passed",
+        Overall::NotComparable => "not comparable",
+        Overall::Failed => "**FAILED**",
     };
     let mut text = format!("### `pipeline check` of {}: {verdict}\n\n", in_cell(spec));
     text.push_str(
@@ -68,7 +68,7 @@ fn row(checked: &Checked) -> String {
         change,
         checked.paired.map_or("–".to_owned(), interval),
         number(checked.paired.map(|paired| paired.p)),
-        checked.verdict.words().to_owned(),
+        words(checked.verdict).to_owned(),
     ];
     format!("| {} |\n", cells.join(" | "))
 }

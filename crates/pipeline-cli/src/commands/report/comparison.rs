@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::StageId;
+use pipeline_experiments::compare;
 use pipeline_nn::statistics::Interval;
 use pipeline_report::facts::{Comparison, Difference, OtherEvaluation, StageDifference};
 use pipeline_stages::Format;
@@ -10,7 +11,7 @@ use pipeline_stages::Format;
 use super::evaluation::measured;
 use super::past_run::{PastRun, PastStage};
 use super::subject::Subject;
-use crate::commands::diff;
+use crate::door;
 use crate::failure::Failure;
 
 /// Compares stage by stage.
@@ -35,7 +36,7 @@ pub fn compare(
     stages.extend(other.stages.iter().filter(is_gone).map(|stage| StageDifference::Removed(stage.facts.name.clone())));
     let mut comparison = Comparison { run: other.facts.clone(), stages, evaluations: BTreeMap::new() };
     let Some(theirs) = &subject.other else { return Ok(comparison) };
-    let sides = [theirs, &subject.run].map(|results| diff::past::PastRun::of(&subject.store, results.clone()));
+    let sides = [theirs, &subject.run].map(|results| compare::PastRun::of(&subject.store, results.clone()));
     let [earlier, later] = sides;
     let sides = (&earlier?, &later?);
     for stage in run.stages_that_make(Format::Evaluation) {
@@ -63,7 +64,7 @@ fn evaluation(
     subject: &Subject,
     (run, stage): (&PastRun, &PastStage),
     (other, theirs): (&PastRun, &PastStage),
-    (earlier, later): (&diff::past::PastRun, &diff::past::PastRun),
+    (earlier, later): (&compare::PastRun, &compare::PastRun),
     notes: &mut Vec<String>,
 ) -> Result<Result<OtherEvaluation, String>, Failure> {
     let (Some(ours_measured), Some(theirs_measured)) = (measured(run, stage), measured(other, theirs)) else {
@@ -73,7 +74,7 @@ fn evaluation(
         return Ok(Err(format!("it was measured over other data ({what})")));
     }
     let Ok(id) = stage.facts.name.parse::<StageId>() else { return Ok(Err("its name is not one of a stage".into())) };
-    let compared = diff::metrics::compare(&subject.store, (earlier, &id), (later, &id))?;
+    let compared = compare::compare(&subject.store, (earlier, &id), (later, &id), door::n_threads())?;
     if let Some(why) = compared.incomparable {
         return Ok(Err(why));
     }

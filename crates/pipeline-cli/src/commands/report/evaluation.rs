@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use pipeline_core::Metrics;
 use pipeline_data::{ResultRow, ResultsOf};
+use pipeline_experiments::gate::{Baseline, Measured, baseline};
+use pipeline_experiments::in_one_line;
 use pipeline_nn::Matrix;
 use pipeline_report::facts::Evaluation;
 use pipeline_report::{Duplicates, Map, duplicates, sample};
 use pipeline_stages::{Format, finished};
 
-use super::because;
 use super::past_run::{PastRun, PastStage};
 use super::subject::Subject;
-use crate::baseline::{self, Baseline, Measured};
+use crate::door;
 
 /// The evaluations of the run that have a result.
 pub fn all(subject: &Subject, run: &PastRun, seed: u64, notes: &mut Vec<String>) -> Vec<Evaluation> {
@@ -38,7 +39,7 @@ fn one(
     };
     let rankings = run
         .open(&subject.store, stage)
-        .and_then(|artifact| finished::read_rankings(artifact.artifact()).map_err(|error| because(&error)));
+        .and_then(|artifact| finished::read_rankings(artifact.artifact()).map_err(|error| in_one_line(&error)));
     match rankings {
         Ok(queries) => evaluation.queries = queries,
         Err(why) => notes.push(format!("No rankings of `{name}`: {why}.")),
@@ -57,7 +58,8 @@ fn one(
 /// The best rank of each image's texts, where texts were ranked for images, too.
 fn image_ranks(subject: &Subject, run: &PastRun, stage: &PastStage) -> Result<Option<Vec<Option<u32>>>, String> {
     let artifact = run.open(&subject.store, stage)?;
-    let found = pipeline_stages::read_results(artifact.folder(), ResultsOf::Images).map_err(|error| because(&error))?;
+    let found =
+        pipeline_stages::read_results(artifact.folder(), ResultsOf::Images).map_err(|error| in_one_line(&error))?;
     Ok(found.map(|found| found.rows.iter().map(ResultRow::best_rank).collect()))
 }
 
@@ -67,11 +69,11 @@ fn space(subject: &Subject, run: &PastRun, stage: &PastStage, seed: u64) -> Resu
         let input = run.input(stage, slot).ok_or_else(|| format!("the spec does not name its input `{slot}`"))?;
         run.open(&subject.store, input)
     };
-    let features = |slot: &str| finished::read_features(open(slot)?.artifact()).map_err(|error| because(&error));
+    let features = |slot: &str| finished::read_features(open(slot)?.artifact()).map_err(|error| in_one_line(&error));
     let (image_ids, images) = features("images")?;
     let duplicates = duplicates(&image_ids, &images);
     let (_, text) = features("text")?;
-    let queries = finished::read_queries(open("queries")?.artifact()).map_err(|error| because(&error))?;
+    let queries = finished::read_queries(open("queries")?.artifact()).map_err(|error| in_one_line(&error))?;
     if queries.len() != text.n_rows {
         return Err("the text features are not those of the queries".to_owned());
     }
@@ -79,10 +81,10 @@ fn space(subject: &Subject, run: &PastRun, stage: &PastStage, seed: u64) -> Resu
     let query_rows: Vec<usize> = sample(with_text.len(), seed).into_iter().map(|idx| with_text[idx]).collect();
     let image_rows = sample(images.n_rows, seed);
     let projection = open("projection")?;
-    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let n_threads = door::n_threads();
     let (queries_in, images_in) =
         finished::embed(projection.folder(), &rows_of(&text, &query_rows), &rows_of(&images, &image_rows), n_threads)
-            .map_err(|error| because(&error))?;
+            .map_err(|error| in_one_line(&error))?;
     if queries_in.n_cols != images_in.n_cols {
         return Err("texts and images do not share a space".to_owned());
     }
@@ -105,8 +107,8 @@ fn accepted(subject: &Subject, run: &PastRun, notes: &mut Vec<String>) -> Option
     };
     match baseline::read(&baseline::path_in(&folder, &run.facts.spec)) {
         Ok(baseline) => baseline,
-        Err(failure) => {
-            notes.push(format!("No baseline: {}.", failure.errors.join(": ")));
+        Err(error) => {
+            notes.push(format!("No baseline: {}.", in_one_line(&error)));
             None
         }
     }

@@ -12,13 +12,14 @@ mod thumbnails;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use pipeline_experiments::in_one_line;
 use pipeline_report::facts::{Report, SweepReport, Training};
 use pipeline_report::{History, Page, pictures, render, render_sweep};
 use pipeline_stages::{Format, finished};
 
 use crate::args::ReportArgs;
 use crate::exit::Exit;
-use crate::failure::{Failure, chain};
+use crate::failure::Failure;
 use crate::format::bytes;
 use crate::terminal::Terminal;
 use crate::whole_file::WholeFile;
@@ -95,9 +96,9 @@ fn write(args: &ReportArgs, subject: &Subject, html: &str, terminal: &Terminal) 
             written.map_err(|error| Failure::from(error).with_help("`-o FILE` writes the report elsewhere"))
         }
         Some(file) => {
-            let guard = subject.guard();
+            let protected = subject.protected();
             let force = args.replace.force;
-            WholeFile { path: file, guard: guard.as_ref(), store: &subject.store, force }
+            WholeFile { path: file, protected: protected.as_ref(), store: &subject.store, force }
                 .write(html.as_bytes(), terminal)?;
             Ok(file.clone())
         }
@@ -138,8 +139,8 @@ fn trainings(subject: &Subject, run: &PastRun, notes: &mut Vec<String>) -> Vec<T
     let mut trainings = Vec::new();
     for stage in run.stages_that_make(Format::Projection) {
         let read = run.open(&subject.store, stage).and_then(|artifact| {
-            let csv = finished::read_history(artifact.artifact()).map_err(|error| because(&error))?;
-            History::parse(&csv).map_err(|error| because(&error))
+            let csv = finished::read_history(artifact.artifact()).map_err(|error| in_one_line(&error))?;
+            History::parse(&csv).map_err(|error| in_one_line(&error))
         });
         match read {
             Ok(history) => trainings.push(Training { stage: stage.facts.name.clone(), history }),
@@ -147,9 +148,4 @@ fn trainings(subject: &Subject, run: &PastRun, notes: &mut Vec<String>) -> Vec<T
         }
     }
     trainings
-}
-
-/// An error and its causes on one line.
-fn because(error: &dyn std::error::Error) -> String {
-    chain(error).join(": ")
 }

@@ -3,17 +3,16 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::{ArtifactDigest, Device, Event, EventRecord, Key, Metrics, StageId, StageReport};
+use pipeline_experiments::recorded::RunResults;
+use pipeline_experiments::{Lineage, in_one_line};
 use pipeline_report::facts::{RunFacts, StageFacts, StageState};
 use pipeline_spec::{PipelineSpec, StageSpec};
 use pipeline_stages::Format;
 use pipeline_store::{OpenTree, Record, Store};
 
-use super::because;
 use crate::failure::Failure;
 use crate::format::date_time;
-use crate::lineage::Lineage;
 use crate::render::words;
-use crate::run_results::RunResults;
 
 /// A run of the past.
 pub struct PastRun {
@@ -102,7 +101,7 @@ impl PastRun {
         store
             .cas()
             .open(&record.tree)
-            .map_err(|error| format!("the files of `{}` are gone ({})", stage.facts.name, because(&error)))
+            .map_err(|error| format!("the files of `{}` are gone ({})", stage.facts.name, in_one_line(&error)))
     }
 }
 

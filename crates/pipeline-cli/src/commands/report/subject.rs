@@ -2,17 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline_stages::Environment;
+use pipeline_experiments::recorded::RunResults;
+use pipeline_experiments::sweep::{self, SweepRecord};
+use pipeline_experiments::{Protected, StoreRef, connect, locate_spec};
 use pipeline_store::{RunInfo, Store};
 
 use crate::args::ReportArgs;
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::guard::Guard;
-use crate::locate;
-use crate::opened;
-use crate::run_results::RunResults;
-use crate::sweep::{self, SweepRecord};
 
 /// What a report is about.
 pub struct Subject {
@@ -31,16 +29,16 @@ pub struct Subject {
 impl Subject {
     /// What the page may not be written over: what the run's spec reads and, where a spec was named, its files. None when
     /// this program cannot read the spec any more.
-    pub fn guard(&self) -> Option<Guard> {
+    pub fn protected(&self) -> Option<Protected> {
         let spec = match &self.spec {
             Some(file) => pipeline_spec::load(file, &[]).ok()?,
             None => {
                 pipeline_spec::parse(&self.store.runs().spec(&self.run.run.id).ok()??, Path::new("spec.yaml")).ok()?
             }
         };
-        let (stages, _) = opened::build_stages(&spec, Environment::new(std::env::vars_os()), &opened::guards()).ok()?;
-        let graph = opened::connect(&spec, stages).ok()?;
-        Some(Guard::of(&spec, &graph, self.store.artifacts()))
+        let stages = pipeline_stages::build(&spec, &door::surroundings().settings(&spec)).ok()?;
+        let graph = connect(&spec, stages).ok()?;
+        Some(Protected::of(&spec, &graph, self.store.artifacts()))
     }
 }
 
@@ -49,14 +47,14 @@ impl Subject {
 /// # Errors
 /// When it is neither, or the spec has not run.
 pub fn find(args: &ReportArgs) -> Result<Subject, Failure> {
-    match locate::spec(Path::new(&args.subject)) {
+    match locate_spec(Path::new(&args.subject), &door::here()) {
         Ok(spec) => of_spec(args, &spec),
         Err(no_spec) => {
-            let artifacts = args.store.artifacts.as_deref();
-            let store = Store::open(&locate::artifacts_without_spec(artifacts)?)?;
+            let store = door::store(&args.store)?;
             let runs = store.runs().list()?;
-            let run = RunResults::find(&store, &runs, &args.subject)
-                .map_err(|no_run| if looks_like_a_path(&args.subject) { no_spec } else { no_run })?;
+            let run = RunResults::find(&store, &runs, &args.subject).map_err(|no_run| {
+                if looks_like_a_path(&args.subject) { no_spec.into() } else { Failure::from(no_run) }
+            })?;
             subject(args, &store, &runs, run, None)
         }
     }
@@ -68,7 +66,7 @@ fn looks_like_a_path(subject: &str) -> bool {
 
 fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
     let spec = pipeline_spec::spec_path(spec)?;
-    let store = Store::open(&locate::artifacts(args.store.artifacts.as_deref(), &spec))?;
+    let store = Store::open(&StoreRef::near(&spec, args.store.artifacts.as_deref()).folder)?;
     let runs = store.runs().list()?;
     let Some(run) = last_run(&store, &runs, &spec) else {
         let message = format!("`{}` has not run in the store `{}`", spec.display(), store.artifacts().display());

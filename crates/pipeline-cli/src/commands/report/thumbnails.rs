@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_data::{RgbImage, thumbnail};
+use pipeline_experiments::in_one_line;
 use pipeline_stages::{Thumbnails, thumbnails_of_pixels, thumbnails_of_source};
 
-use super::because;
 use super::past_run::{PastRun, PastStage};
 use super::subject::Subject;
 
@@ -61,11 +61,11 @@ fn from_source(
     let unknown = || format!("`{}` names no file of images", decoded.facts.name);
     let then = decoded.record.as_ref().and_then(|record| record.manifest.get("source.path")).ok_or_else(unknown)?;
     let path = pipeline_stages::image_source(stage).ok_or_else(unknown)?;
-    let now = subject.store.sources().digest(&path).map_err(|error| because(&error))?;
+    let now = subject.store.sources().digest(&path).map_err(|error| in_one_line(&error))?;
     if now.hex() != then {
         return Err(format!("`{}` has changed since", path.display()));
     }
-    let pictures = thumbnails_of_source(stage, wanted, shrink).map_err(|error| because(&error))?;
+    let pictures = thumbnails_of_source(stage, wanted, shrink).map_err(|error| in_one_line(&error))?;
     pictures.ok_or_else(unknown)
 }
 
@@ -77,5 +77,5 @@ fn from_pixels(
     shrink: Shrink<'_>,
 ) -> Result<Thumbnails, String> {
     let artifact = run.open(&subject.store, decoded)?;
-    thumbnails_of_pixels(artifact.artifact(), wanted, shrink).map_err(|error| because(&error))
+    thumbnails_of_pixels(artifact.artifact(), wanted, shrink).map_err(|error| in_one_line(&error))
 }

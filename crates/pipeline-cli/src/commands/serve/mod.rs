@@ -14,14 +14,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use pipeline_core::RunId;
+use pipeline_experiments::recorded::find_run;
+use pipeline_experiments::{Opened, SpecRef, StoreRef, locate_spec};
 use pipeline_store::Store;
 
 use crate::args::{ServeArgs, SpecArgs};
-use crate::commands::replay;
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::locate;
-use crate::opened::Opened;
 use crate::signals;
 use crate::terminal::Terminal;
 use site::Site;
@@ -32,7 +32,7 @@ use site::Site;
 /// When the pool is not up to date, the encoder cannot be loaded, or the port is taken.
 pub fn run(args: &ServeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let (spec, named) = spec_or_run(&args.spec)?;
-    let opened = Opened::open(&spec)?;
+    let opened = Opened::open(&spec, &door::surroundings())?;
     let site = Site::open(&opened, args.stage.as_deref(), named)?;
     let failed = |error: std::io::Error| {
         let message = format!("cannot listen on port {}", args.port);
@@ -48,21 +48,24 @@ pub fn run(args: &ServeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The arguments, with the recorded spec of a run in the place of a run's id and then that run.
-fn spec_or_run(args: &SpecArgs) -> Result<(SpecArgs, Option<RunId>), Failure> {
-    let not_found = match locate::spec(&args.spec) {
-        Ok(spec) => return Ok((args.with(spec, args.store.artifacts.clone()), None)),
-        Err(failure) => failure,
+/// The named spec; where a run is named, the spec that it has recorded, and the run.
+fn spec_or_run(args: &SpecArgs) -> Result<(SpecRef, Option<RunId>), Failure> {
+    let artifacts = args.store.artifacts.as_deref();
+    let not_found = match locate_spec(&args.spec, &door::here()) {
+        Ok(spec) => return Ok((SpecRef::at(&spec, &args.overrides, artifacts)?, None)),
+        Err(error) => error,
     };
     let name = args.spec.to_string_lossy();
-    let Ok(artifacts) = locate::artifacts_without_spec(args.store.artifacts.as_deref()) else { return Err(not_found) };
-    let store = Store::open(&artifacts)?;
+    let Ok(StoreRef { folder, .. }) = StoreRef::above(&door::here(), artifacts) else { return Err(not_found.into()) };
+    let store = Store::open(&folder)?;
     let runs = store.runs().list()?;
-    match replay::find(&runs, &name) {
+    match find_run(&runs, &name) {
         // What was changed since the run ended is not served.
-        Ok(run) if store.runs().spec(&run.id)?.is_none() => Err(not_found),
-        Ok(run) => Ok((args.with(recorded_spec(&artifacts, &run.id.0), Some(artifacts)), Some(run.id.clone()))),
-        Err(_) => Err(not_found),
+        Ok(run) if store.runs().spec(&run.id)?.is_some() => {
+            let spec = SpecRef::at(&recorded_spec(&folder, &run.id.0), &args.overrides, Some(&folder))?;
+            Ok((spec, Some(run.id.clone())))
+        }
+        _ => Err(not_found.into()),
     }
 }
 

@@ -6,16 +6,15 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use pipeline_core::{Event, Key, RunId, StageId};
+use pipeline_experiments::recorded::RunResults;
+use pipeline_experiments::sweep::{self, SweepRecord};
+use pipeline_experiments::{EvaluationPool, Opened};
 use pipeline_report::Page;
 use pipeline_store::{RunInfo, RunState, Store, StoreError};
 
 use super::response::Response;
 use crate::commands::report::{self, Options, Subject};
 use crate::failure::Failure;
-use crate::opened::Opened;
-use crate::run_results::RunResults;
-use crate::searching::Searching;
-use crate::sweep::{self, SweepRecord};
 
 /// Runs that are looked through for the one that has the result, the newest first.
 const MAX_RUNS: usize = 200;
@@ -42,7 +41,7 @@ struct Kept(Mutex<Option<Response>>);
 
 impl Reports {
     /// Looks for what can be told; makes nothing yet.
-    pub fn new(opened: &Opened, searching: &Searching, named: Option<RunId>) -> Self {
+    pub fn new(opened: &Opened, searching: &EvaluationPool, named: Option<RunId>) -> Self {
         let spec = named.is_none().then(|| opened.spec.file.clone());
         let is_sweep = |run: &RunId| matches!(SweepRecord::of_run(&opened.store, run), Ok(Some(_)));
         let swept = match (&named, &spec) {

@@ -2,15 +2,15 @@
 
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use pipeline_core::RunId;
+use pipeline_experiments::{EvaluationPool, Opened};
 use pipeline_stages::{Pictures, TextSearch};
 
 use super::http::Request;
 use super::reports::Reports;
 use super::response::Response;
 use crate::failure::Failure;
-use crate::opened::Opened;
 use crate::page;
-use crate::searching::{DEFAULT_K, Results, Searching};
+use crate::searching::{self, DEFAULT_K, Results};
 
 /// More images are not shown at once.
 const MAX_K: u16 = 100;
@@ -22,7 +22,7 @@ const N_THREADS: usize = 1;
 /// A pool with its encoder, its pictures and what there is to read about it.
 pub struct Site {
     name: String,
-    searching: Searching,
+    searching: EvaluationPool,
     text: TextSearch,
     pictures: Option<Pictures>,
     reports: Reports,
@@ -34,7 +34,7 @@ impl Site {
     /// # Errors
     /// When the pool is not up to date, or the encoder or the images cannot be read.
     pub fn open(opened: &Opened, stage: Option<&str>, named: Option<RunId>) -> Result<Self, Failure> {
-        let searching = Searching::open(opened, stage, N_THREADS)?;
+        let searching = searching::open(opened, stage, N_THREADS)?;
         let text = TextSearch::open(&opened.spec, &searching.evaluation, &opened.settings)?;
         let pictures = Pictures::open(&opened.spec, &searching.evaluation)?;
         let reports = Reports::new(opened, &searching, named);

@@ -1,12 +1,13 @@
 //! Groups of points that differ in their seeds only: what they measured, and how they stand to the first of them.
 
 use pipeline_core::StageId;
+use pipeline_experiments::sweep::{self, COMPARED, Group, Results, SweepRecord};
 use pipeline_nn::statistics::{Interval, intervals};
 use pipeline_report::facts::{Difference, GroupFacts, Spread, Standing};
 
 use super::Sweep;
 use super::queries::Found;
-use crate::sweep::{self, COMPARED, Group, Results, SweepRecord};
+use crate::door;
 
 /// The groups, and which of them the headline names.
 pub struct Groups {
@@ -78,9 +79,8 @@ pub fn differences(columns: &[Option<Vec<f64>>], reference: usize) -> Vec<Option
 
 /// The 95% intervals of the means of those columns that there are.
 pub fn resampled(columns: &[Option<Vec<f64>>]) -> Vec<Option<Interval>> {
-    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
     let known: Vec<Vec<f64>> = columns.iter().flatten().cloned().collect();
-    let mut known = intervals(&known, n_threads).into_iter();
+    let mut known = intervals(&known, door::n_threads()).into_iter();
     columns.iter().map(|column| column.as_ref().and_then(|_| known.next())).collect()
 }
 

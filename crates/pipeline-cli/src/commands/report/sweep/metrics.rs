@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use pipeline_core::StageId;
+use pipeline_experiments::sweep::{COMPARED, Column, Results, SweepRecord, columns};
 use pipeline_report::facts::MetricFacts;
-
-use crate::sweep::{COMPARED, Column, Results, SweepRecord, columns};
 
 /// More metrics of stages that are no evaluations are not told.
 const MAX_METRICS: usize = 8;

@@ -10,22 +10,22 @@ mod stages;
 use std::collections::BTreeMap;
 
 use pipeline_core::StageId;
+use pipeline_experiments::compare;
+use pipeline_experiments::recorded::RunLog;
+use pipeline_experiments::sweep::{self, AxisRecord, COMPARED, Column, Results, SweepRecord};
 use pipeline_report::facts::{AxisFacts, AxisValue, SweepReport};
 use serde_json::Value;
 
 use super::past_run::PastRun;
 use super::subject::Subject;
-use crate::commands::diff;
 use crate::failure::Failure;
-use crate::render::Tally;
-use crate::sweep::{self, AxisRecord, COMPARED, Column, Results, SweepRecord};
 use queries::Found;
 
 /// What is known of a sweep.
 struct Sweep<'a> {
     record: &'a SweepRecord,
     results: &'a Results<'a>,
-    tally: &'a Tally,
+    log: &'a RunLog,
     run: &'a PastRun,
     axes: Vec<AxisFacts>,
     /// For each point and axis the index of the value.
@@ -44,24 +44,23 @@ struct Sweep<'a> {
 /// When the store cannot be read.
 pub fn report(subject: &Subject, record: &SweepRecord) -> Result<SweepReport, Failure> {
     let run = PastRun::read(&subject.store, &subject.run)?;
-    let mut tally = Tally::default();
-    subject.store.runs().events(&subject.run.run.id)?.iter().for_each(|event| tally.add(&event.event));
-    let results = &Results::of(record, &tally);
+    let mut log = RunLog::default();
+    subject.store.runs().events(&subject.run.run.id)?.iter().for_each(|event| log.add(&event.event));
+    let results = &Results::of(record, &log);
     let evaluation = sweep::compared(record, &results.points);
     let found = match evaluation {
         None => Vec::new(),
         Some(evaluation) => {
             let reference = groups::reference_point(record, results, evaluation);
             let at = |point_idx: usize| {
-                diff::past::PastRun::with_spec(subject.run.at(record.points[point_idx].clone()), run.spec.as_ref())
+                compare::PastRun::with_spec(subject.run.at(record.points[point_idx].clone()), run.spec.as_ref())
             };
             queries::read(&subject.store, record.points.len(), &at, reference, evaluation)?
         }
     };
     let columns = metrics::beside(record, results, evaluation);
     let values = record.points.iter().map(|point| values_of(record, &point.overrides)).collect();
-    let sweep =
-        Sweep { record, results, tally: &tally, run: &run, axes: axes(record), values, evaluation, columns, found };
+    let sweep = Sweep { record, results, log: &log, run: &run, axes: axes(record), values, evaluation, columns, found };
     let groups = groups::collect(&sweep);
     Ok(SweepReport {
         effects: effects::collect(&sweep),

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_core::StageId;
+use pipeline_experiments::sweep::{self, PointResult};
 use pipeline_report::facts::{PointFacts, PointState, StageFacts, StageState};
 
 use super::Sweep;
-use crate::sweep::{self, PointResult};
 
 /// The points, in order.
 pub fn collect(sweep: &Sweep<'_>) -> Vec<PointFacts> {
@@ -59,7 +59,7 @@ fn state(result: &PointResult<'_>, n_ran: usize) -> PointState {
 /// Which stages of a point failed, and why.
 fn failures(sweep: &Sweep<'_>, result: &PointResult<'_>) -> Vec<String> {
     let why = |copy: &StageId| {
-        let failed = sweep.tally.failures.iter().find(|failed| failed.stage == *copy);
+        let failed = sweep.log.failures.iter().find(|failed| failed.stage == *copy);
         failed.map(|failed| failed.errors.join(": ")).unwrap_or_default()
     };
     result.failed.iter().map(|stage| format!("`{stage}` failed: {}", why(&result.record.stages[stage]))).collect()

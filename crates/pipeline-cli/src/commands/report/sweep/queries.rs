@@ -2,15 +2,12 @@
 
 use pipeline_core::{Metrics, StageId};
 use pipeline_data::{Results, ResultsOf};
+use pipeline_experiments::compare::{PastRun, differs_in_data, paired, rows};
+use pipeline_experiments::sweep::COMPARED;
 use pipeline_stages::relevant_ranks;
 use pipeline_store::Store;
 
-use crate::commands::diff::metrics::differs_in_data;
-use crate::commands::diff::past::PastRun;
-use crate::commands::diff::rows;
 use crate::failure::Failure;
-use crate::paired;
-use crate::sweep::COMPARED;
 
 /// What the queries of a point found.
 pub enum Found {

@@ -6,12 +6,12 @@ use pipeline_core::{LineChange, StageId};
 use serde::Serialize;
 
 use super::past::PastRun;
-use crate::run_results::StageResult;
+use crate::recorded::StageResult;
 
 /// How a stage of one run stands to that of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum Likeness {
     /// Everything that could change its result is the same.
     Same,
     /// Something differs, but not the result.
@@ -30,31 +30,31 @@ pub struct StageDifference {
     /// The stage.
     pub stage: StageId,
     /// How they stand to each other.
-    pub state: State,
+    pub state: Likeness,
     /// The lines of the manifests that differ; none is known where a record is gone.
     pub changes: Vec<LineChange>,
 }
 
 /// Compares all stages of two runs, by name.
-pub fn compare(earlier: &PastRun, later: &PastRun) -> Vec<StageDifference> {
+pub fn compare_stages(earlier: &PastRun, later: &PastRun) -> Vec<StageDifference> {
     let (earlier, later) = (&earlier.results.stages, &later.results.stages);
     let names: BTreeSet<&StageId> = earlier.keys().chain(later.keys()).collect();
     let difference = |stage: &StageId| {
         let (state, changes) = match (earlier.get(stage), later.get(stage)) {
             (Some(earlier), Some(later)) => (state(earlier, later), changes(earlier, later)),
-            (Some(_), None) => (State::OnlyEarlier, Vec::new()),
-            (None, _) => (State::OnlyLater, Vec::new()),
+            (Some(_), None) => (Likeness::OnlyEarlier, Vec::new()),
+            (None, _) => (Likeness::OnlyLater, Vec::new()),
         };
         StageDifference { stage: stage.clone(), state, changes }
     };
     names.into_iter().map(difference).collect()
 }
 
-fn state(earlier: &StageResult, later: &StageResult) -> State {
+fn state(earlier: &StageResult, later: &StageResult) -> Likeness {
     match (earlier.key == later.key, earlier.artifact == later.artifact) {
-        (true, true) => State::Same,
-        (_, true) => State::SameResult,
-        (_, false) => State::Differs,
+        (true, true) => Likeness::Same,
+        (_, true) => Likeness::SameResult,
+        (_, false) => Likeness::Differs,
     }
 }
 
@@ -62,18 +62,5 @@ fn changes(earlier: &StageResult, later: &StageResult) -> Vec<LineChange> {
     match (earlier.manifest(), later.manifest()) {
         (Some(earlier), Some(later)) => later.changes_since(earlier),
         _ => Vec::new(),
-    }
-}
-
-impl State {
-    /// The state for people.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Same => "same",
-            Self::SameResult => "same result",
-            Self::Differs => "differs",
-            Self::OnlyEarlier => "only earlier",
-            Self::OnlyLater => "only later",
-        }
     }
 }

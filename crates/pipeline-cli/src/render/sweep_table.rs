@@ -1,12 +1,11 @@
 //! The table of a sweep's results: one row a point, or one a group of seeds.
 
-use std::collections::BTreeSet;
+use pipeline_experiments::sweep::{
+    AxisRecord, COMPARED, Column, PointResult, PointState, Results, Spread, SweepRecord, columns, shown,
+};
 
-use pipeline_core::StageId;
-
-use super::outcome::{COMPARED, PointResult, PointState, Results, Spread};
-use super::record::{AxisRecord, SweepRecord};
 use crate::failure::Failure;
+use crate::format::counted;
 use crate::table::Table;
 use crate::terminal::Terminal;
 
@@ -17,16 +16,6 @@ pub enum Rows {
     Groups,
     /// The points, and then the groups, if there are some.
     All,
-}
-
-/// A metric of an evaluation, with its column.
-pub struct Column {
-    /// The evaluation.
-    pub stage: StageId,
-    /// The metric.
-    pub metric: String,
-    /// What stands above the column.
-    pub title: String,
 }
 
 /// Prints the results on stdout.
@@ -46,6 +35,15 @@ pub fn print(record: &SweepRecord, results: &Results<'_>, rows: Rows, terminal: 
         show(of_groups(record, results, &columns))?;
     }
     Ok(())
+}
+
+/// How the points of a sweep stand in one line, such as `24 points: 23 done, 1 failed`.
+pub fn summary(results: &Results<'_>) -> String {
+    let n_in = |state: PointState| results.points.iter().filter(|point| point.state == state).count();
+    let states = [(PointState::Done, "done"), (PointState::Failed, "failed"), (PointState::Skipped, "skipped")];
+    let counts = states.into_iter().map(|(state, word)| (n_in(state), word)).filter(|(n, _)| *n > 0);
+    let counts: Vec<_> = counts.map(|(n, word)| format!("{n} {word}")).collect();
+    format!("{}: {}", counted(results.points.len() as u64, "point"), counts.join(", "))
 }
 
 fn of_points(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) -> Table {
@@ -87,8 +85,7 @@ fn of_groups(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) ->
     header.push(String::new());
     let mut table = Table::new(&header).leave_out(lesser(columns, axes.len() + 1));
     for (idx, group) in results.groups.iter().enumerate() {
-        let mut cells: Vec<String> =
-            axes.iter().map(|axis| super::record::shown(&group.overrides[&axis.key])).collect();
+        let mut cells: Vec<String> = axes.iter().map(|axis| shown(&group.overrides[&axis.key])).collect();
         let spreads: Vec<_> = columns.iter().map(|column| group.spread(&column.stage, &column.metric)).collect();
         let n_measured = spreads.iter().flatten().map(|spread| spread.n).max().unwrap_or(0);
         let n_points = group.points.len();
@@ -113,26 +110,4 @@ fn mean_and_sd(spread: &Spread) -> String {
         Some(sd) => format!("{:.4} ± {sd:.4}", spread.mean),
         None => format!("{:.4}", spread.mean),
     }
-}
-
-/// What is said of images as queries, where it was measured.
-const IMAGE_TO_TEXT: &str = "i2t_mean_recall";
-
-/// `mean_recall` and the recalls of each evaluation, which is named when there are several; `i2t_mean_recall` behind them.
-pub fn columns(record: &SweepRecord, results: &Results<'_>) -> Vec<Column> {
-    let mut columns = Vec::new();
-    for stage in &record.evaluations {
-        let of_points = results.points.iter().filter_map(|point| point.metrics.get(stage));
-        let metrics: BTreeSet<&str> = of_points.flat_map(|metrics| metrics.keys().map(String::as_str)).collect();
-        let ranks: BTreeSet<u64> =
-            metrics.iter().filter_map(|name| name.strip_prefix("recall_at_")?.parse().ok()).collect();
-        let of_texts = metrics.contains(IMAGE_TO_TEXT).then(|| IMAGE_TO_TEXT.to_owned());
-        let recalls = ranks.iter().map(|k| format!("recall_at_{k}"));
-        let names = [COMPARED.to_owned()].into_iter().chain(recalls).chain(of_texts);
-        columns.extend(names.map(|metric| {
-            let title = if record.evaluations.len() == 1 { metric.clone() } else { format!("{stage}.{metric}") };
-            Column { stage: stage.clone(), metric, title }
-        }));
-    }
-    columns
 }

@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use pipeline_core::{Stage, StageId};
 use pipeline_engine::Graph;
 use pipeline_spec::{Axis, Draft, Override, PipelineSpec, Spanned, SpecError, StageSpec};
-use pipeline_stages::{Environment, Format, Guards, Settings};
+use pipeline_stages::{Format, Settings};
 
+use super::SweepError;
 use super::grid::Grid;
 use super::names::Names;
 use super::record::{AxisRecord, PointRecord, SweepRecord, to_json};
 use super::sameness::Definitions;
-use crate::args::SpecArgs;
-use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::{locate, opened, trial};
+use crate::open::{self, Surroundings};
+use crate::spec_ref::SpecRef;
+use crate::trial;
 
 /// A sweep whose points are all checked.
 pub struct Sweep {
@@ -23,7 +23,7 @@ pub struct Sweep {
     pub spec: PipelineSpec,
     /// Those stages.
     pub graph: Graph,
-    /// What the stages were told beside the spec.
+    /// What the stages were built with beside the spec.
     pub settings: Settings,
     /// The resolved spec as it stands, with its sweep.
     pub yaml: String,
@@ -57,28 +57,27 @@ impl Sweep {
     /// Reads the spec, adds `axes` to its sweep, and builds every point.
     ///
     /// # Errors
-    /// When the spec, an axis or a point is wrong; tells which point.
-    pub fn load(args: &SpecArgs, axes: &[String]) -> Result<Self, Failure> {
-        let overrides: Vec<Override> =
-            args.overrides.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
-        let axes: Vec<Axis> = axes.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
-        let draft = Draft::read(&locate::spec(&args.spec)?)?;
-        let spec = draft.clone().build(&overrides, &axes)?;
-        check_axes(&spec, &overrides)?;
+    /// When the spec, an axis or a point is wrong.
+    pub fn load(named: &SpecRef, axes: &[Axis], surroundings: &Surroundings) -> Result<Self, SweepError> {
+        let overrides = &named.overrides;
+        let draft = Draft::read(&named.path)?;
+        let spec = draft.clone().build(overrides, axes)?;
+        check_axes(&spec, overrides)?;
         let axes = spec.sweep.clone();
         let grid = Grid::new(&axes)?;
-        let environment = Environment::new(std::env::vars_os());
-        let guards = opened::guards();
         // So that what is wrong with the spec itself is not blamed on a point.
-        let (stages, settings) = opened::build_stages(&spec, environment.clone(), &guards)?;
-        let trial = trial::unpublished(args, &spec, &stages, &settings)?;
+        let settings = surroundings.settings(&spec);
+        let stages = pipeline_stages::build(&spec, &settings)?;
+        let trial = trial::unpublished(named, &spec, &stages, &settings);
         let mut distinct = Distinct::default();
         let base = distinct.definitions.of(&spec);
         let draft = draft.without_sweep();
         let build = |point_idx: usize| {
-            distinct.build_point(&draft, &overrides, &grid, point_idx, (&environment, &guards)).map_err(|error| {
-                let label = grid.label(point_idx);
-                Failure::from(error).under(format!("point {} ({label}) cannot be built", point_idx + 1))
+            let point = distinct.build_point(&draft, overrides, &grid, point_idx, surroundings);
+            point.map_err(|source| SweepError::Point {
+                point: point_idx + 1,
+                label: grid.label(point_idx),
+                source: Box::new(source),
             })
         };
         let points = (0..grid.n_points()).map(build).collect::<Result<Vec<_>, _>>()?;
@@ -96,7 +95,7 @@ impl Sweep {
         points: Vec<Point>,
         mut distinct: HashMap<usize, DistinctStage>,
         trial: &[StageId],
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, SweepError> {
         let yaml = pipeline_spec::resolved_yaml(&spec);
         let evaluations = spec.stages.iter().filter(|stage| is_evaluation(stage)).map(|stage| stage.id.clone());
         let evaluations: Vec<StageId> = evaluations.collect();
@@ -122,7 +121,7 @@ impl Sweep {
         }
         unpublished.dedup();
         spec.stages = stage_specs;
-        let graph = opened::connect(&spec, stages)?;
+        let graph = open::connect(&spec, stages)?;
         Ok(Self { spec, graph, settings, yaml, record, unpublished, trial: Vec::new() })
     }
 }
@@ -135,12 +134,12 @@ impl Distinct {
         overrides: &[Override],
         grid: &Grid<'_>,
         point_idx: usize,
-        (environment, guards): (&Environment, &Guards),
+        surroundings: &Surroundings,
     ) -> Result<Point, SpecError> {
         let overrides = [overrides, &grid.overrides_at(point_idx)?].concat();
         let spec = draft.clone().build(&overrides, &[])?;
         let point = self.definitions.of(&spec);
-        let settings = opened::settings(&spec, environment.clone(), guards);
+        let settings = surroundings.settings(&spec);
         let is_new = &mut |idx: usize| !self.stages.contains_key(&point[idx]);
         let stages = pipeline_stages::build_where(&spec, &settings, is_new)?;
         let idx_by_id: HashMap<&StageId, usize> =
@@ -155,17 +154,13 @@ impl Distinct {
 }
 
 /// Refuses a sweep without axes, and a value that is set and swept.
-fn check_axes(spec: &PipelineSpec, overrides: &[Override]) -> Result<(), Failure> {
+fn check_axes(spec: &PipelineSpec, overrides: &[Override]) -> Result<(), SweepError> {
     if spec.sweep.is_empty() {
-        let message = format!("`{}` has no `sweep`", spec.file.display());
-        return Err(Failure::new(Exit::Usage, message).with_help(
-            "say what to try: `--axis projection.params.temperature=[0.03, 0.07]`, or `sweep:` in the spec",
-        ));
+        return Err(SweepError::NoAxes { file: spec.file.clone() });
     }
     let is_set = |axis: &&Axis| overrides.iter().any(|value| value.target() == axis.target());
     match spec.sweep.iter().find(is_set) {
-        Some(axis) => Err(Failure::new(Exit::Usage, format!("`{}` is both set and swept", axis.target()))
-            .with_help(format!("for one value only: `--axis {}=[VALUE]`", axis.target()))),
+        Some(axis) => Err(SweepError::SetAndSwept { target: axis.target().to_owned() }),
         None => Ok(()),
     }
 }

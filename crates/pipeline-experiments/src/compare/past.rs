@@ -2,13 +2,10 @@
 
 use pipeline_core::StageId;
 use pipeline_spec::{PipelineSpec, nearest};
-use pipeline_store::{RunInfo, Store};
+use pipeline_store::{RunInfo, Store, StoreError};
 
-use crate::commands::replay;
-use crate::exit::Exit;
-use crate::failure::Failure;
 use crate::lineage::Lineage;
-use crate::run_results::RunResults;
+use crate::recorded::{RecordedError, RunResults, find_run};
 use crate::sweep::SweepRecord;
 
 /// Results, and the stage that was asked for.
@@ -28,9 +25,9 @@ impl PastRun {
     ///
     /// # Errors
     /// When there is no such run, point or stage, or the store cannot be read.
-    pub fn find(store: &Store, runs: &[RunInfo], name: &str) -> Result<Self, Failure> {
+    pub fn find(store: &Store, runs: &[RunInfo], name: &str) -> Result<Self, RecordedError> {
         let (run, rest) = name.split_once(':').map_or((name, None), |(run, rest)| (run, Some(rest)));
-        let run = replay::find(runs, run)?.clone();
+        let run = find_run(runs, run)?.clone();
         let sweep = SweepRecord::of_run(store, &run.id)?;
         let (point, stage) = match rest {
             Some(rest) if sweep.is_some() => match rest.split_once(':') {
@@ -50,7 +47,7 @@ impl PastRun {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn of(store: &Store, results: RunResults) -> Result<Self, Failure> {
+    pub fn of(store: &Store, results: RunResults) -> Result<Self, RecordedError> {
         let spec = recorded_spec(store, &results.run)?;
         Ok(Self::with_spec(results, spec.as_ref()))
     }
@@ -66,19 +63,17 @@ impl PastRun {
     }
 }
 
-fn choose(name: &str, results: &RunResults) -> Result<StageId, Failure> {
+fn choose(name: &str, results: &RunResults) -> Result<StageId, RecordedError> {
     let measured = || results.stages.iter().filter(|(_, stage)| !stage.metrics.is_empty()).map(|(id, _)| id);
-    measured().find(|id| id.as_str() == name).cloned().ok_or_else(|| {
-        let failure = Failure::new(Exit::Usage, format!("run {} has no metrics of a stage `{name}`", results.name()));
-        match nearest(name, measured().map(StageId::as_str)) {
-            Some(near) => failure.with_help(format!("did you mean `{near}`?")),
-            None => failure,
-        }
+    measured().find(|id| id.as_str() == name).cloned().ok_or_else(|| RecordedError::NoMetrics {
+        run: results.name(),
+        stage: name.to_owned(),
+        nearest: nearest(name, measured().map(StageId::as_str)).and_then(|near| near.parse().ok()),
     })
 }
 
 /// The spec that a run has kept; none when this program cannot read it any more.
-fn recorded_spec(store: &Store, run: &RunInfo) -> Result<Option<PipelineSpec>, Failure> {
+fn recorded_spec(store: &Store, run: &RunInfo) -> Result<Option<PipelineSpec>, StoreError> {
     let yaml = store.runs().spec(&run.id)?;
     Ok(yaml.and_then(|yaml| pipeline_spec::parse(&yaml, "spec.yaml".as_ref()).ok()))
 }

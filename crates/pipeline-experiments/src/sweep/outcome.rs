@@ -7,9 +7,8 @@ use pipeline_nn::statistics::mean_sd;
 use serde::Serialize;
 
 use super::record::{PointRecord, SweepRecord};
-use crate::format::counted;
-use crate::paired;
-use crate::render::Tally;
+use crate::compare::paired;
+use crate::recorded::RunLog;
 
 /// The metric by which points are compared.
 pub const COMPARED: &str = "mean_recall";
@@ -81,12 +80,12 @@ pub struct Spread {
 
 impl<'a> Results<'a> {
     /// What the events of the run came to for these points.
-    pub fn of(record: &'a SweepRecord, tally: &Tally) -> Self {
-        let failed: HashSet<&StageId> = tally.failures.iter().map(|failure| &failure.stage).collect();
-        let mut points: Vec<_> = record.points.iter().map(|point| PointResult::of(point, tally, &failed)).collect();
+    pub fn of(record: &'a SweepRecord, log: &RunLog) -> Self {
+        let failed: HashSet<&StageId> = log.failures.iter().map(|failure| &failure.stage).collect();
+        let mut points: Vec<_> = record.points.iter().map(|point| PointResult::of(point, log, &failed)).collect();
         let compared = compared(record, &points);
         if let Some(evaluation) = compared {
-            tell_others(&mut points, evaluation);
+            mark_others(&mut points, evaluation);
         }
         let groups = if seeds(record).is_empty() { Vec::new() } else { groups(record, &points) };
         let is_of_others = |number: &usize| points[number - 1].measured_on.is_some();
@@ -100,30 +99,21 @@ impl<'a> Results<'a> {
         let best_group = highest(groups.iter().map(of_group));
         Self { points, groups, best, best_group }
     }
-
-    /// One line, such as `24 points: 23 done, 1 failed`.
-    pub fn summary(&self) -> String {
-        let n_in = |state: PointState| self.points.iter().filter(|point| point.state == state).count();
-        let states = [(PointState::Done, "done"), (PointState::Failed, "failed"), (PointState::Skipped, "skipped")];
-        let counts = states.into_iter().map(|(state, word)| (n_in(state), word)).filter(|(n, _)| *n > 0);
-        let counts: Vec<_> = counts.map(|(n, word)| format!("{n} {word}")).collect();
-        format!("{}: {}", counted(self.points.len() as u64, "point"), counts.join(", "))
-    }
 }
 
 impl<'a> PointResult<'a> {
-    fn of(record: &'a PointRecord, tally: &Tally, failed_copies: &HashSet<&StageId>) -> Self {
+    fn of(record: &'a PointRecord, log: &RunLog, failed_copies: &HashSet<&StageId>) -> Self {
         let has_failed = |copy: &StageId| failed_copies.contains(copy);
         let failed: Vec<_> =
             record.stages.iter().filter(|(_, copy)| has_failed(copy)).map(|(stage, _)| stage.clone()).collect();
-        let is_done = record.stages.values().all(|copy| tally.reports.contains_key(copy));
+        let is_done = record.stages.values().all(|copy| log.reports.contains_key(copy));
         let state = match (failed.is_empty(), is_done) {
             (false, _) => PointState::Failed,
             (true, true) => PointState::Done,
             (true, false) => PointState::Skipped,
         };
         let metrics = record.stages.iter().filter_map(|(stage, copy)| {
-            let metrics = &tally.reports.get(copy).filter(|_| !has_failed(copy))?.metrics;
+            let metrics = &log.reports.get(copy).filter(|_| !has_failed(copy))?.metrics;
             (!metrics.is_empty()).then(|| (stage.clone(), metrics.clone()))
         });
         Self { record, state, failed, metrics: metrics.collect(), measured_on: None }
@@ -155,8 +145,8 @@ pub fn compared<'a>(record: &'a SweepRecord, points: &[PointResult<'_>]) -> Opti
     record.evaluations.iter().find(|stage| has(stage))
 }
 
-/// Marks the points whose recalls say nothing about those of the first that was measured, as far as metrics tell.
-fn tell_others(points: &mut [PointResult<'_>], evaluation: &StageId) {
+/// Marks the points whose recalls say nothing about those of the first that was measured, as far as metrics show.
+fn mark_others(points: &mut [PointResult<'_>], evaluation: &StageId) {
     let measured =
         |point: &PointResult<'_>| point.metrics.get(evaluation).filter(|own| own.contains_key(COMPARED)).cloned();
     let Some(first) = points.iter().find_map(measured) else { return };

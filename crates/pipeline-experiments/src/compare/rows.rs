@@ -6,15 +6,20 @@ use pipeline_core::StageId;
 use pipeline_data::{ResultRow, Results, ResultsOf};
 use pipeline_store::Store;
 
+use super::CompareError;
 use super::past::PastRun;
-use crate::exit::Exit;
-use crate::failure::{Failure, chain};
+use crate::causes::in_one_line;
 
 /// The results of a stage of the run; the inner error says why they cannot be had and how to get them back.
 ///
 /// # Errors
 /// When they are there but cannot be read.
-pub fn read(store: &Store, run: &PastRun, id: &StageId, of: ResultsOf) -> Result<Result<Results, String>, Failure> {
+pub fn read(
+    store: &Store,
+    run: &PastRun,
+    id: &StageId,
+    of: ResultsOf,
+) -> Result<Result<Results, String>, CompareError> {
     let back = || {
         let (folder, id_of_run) = (store.artifacts().display(), &run.results.run.id);
         let command = if run.results.point.is_some() { "sweep" } else { "run" };
@@ -27,11 +32,9 @@ pub fn read(store: &Store, run: &PastRun, id: &StageId, of: ResultsOf) -> Result
     let Some(tree) = run.results.stages[id].tree() else { return gone("are not remembered any more") };
     let open = match store.cas().open(tree) {
         Ok(open) => open,
-        Err(error) => return gone(&format!("were collected or lost ({})", chain(&error).join(": "))),
+        Err(error) => return gone(&format!("were collected or lost ({})", in_one_line(&error))),
     };
-    let results = pipeline_stages::read_results(open.folder(), of)
-        .map_err(|error| Failure::because(Exit::CheckFailed, &error))?;
-    match results {
+    match pipeline_stages::read_results(open.folder(), of)? {
         Some(results) => Ok(Ok(results)),
         None => gone("were not kept, since an older version made them"),
     }

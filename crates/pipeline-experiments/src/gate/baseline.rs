@@ -1,11 +1,8 @@
 //! The accepted baseline of a spec: a small JSON file beside it, meant to be kept under version control.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use pipeline_core::{ArtifactDigest, Digest, Metrics, StageId};
 use pipeline_data::{ResultRow, Results, ResultsOf};
@@ -13,11 +10,6 @@ use pipeline_nn::retrieval::RelevantRanks;
 use pipeline_spec::PipelineSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
-
-use crate::exit::Exit;
-use crate::failure::Failure;
-use crate::terminal::Terminal;
-use crate::whole_file::WholeFile;
 
 /// The version of the file's format. Version 1 had no ranks; it is still read.
 const VERSION: u32 = 2;
@@ -121,44 +113,97 @@ pub fn path_in(folder: &Path, spec_name: &str) -> PathBuf {
     folder.join("baselines").join(format!("{name}.json"))
 }
 
+/// Why a baseline cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BaselineError {
+    /// The file is there and cannot be read.
+    #[error("the baseline `{}` cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is no baseline.
+    #[error("the baseline `{}` cannot be read", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A later version of the program wrote it.
+    #[error("the baseline `{}` has version {version}, above {VERSION}", path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+}
+
+impl BaselineError {
+    /// How to have one again.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Unreadable { .. } | Self::Malformed { .. } => {
+                "restore it, or accept the current metrics with `pipeline check SPEC --accept`"
+            }
+            Self::Newer { .. } => "use the version of pipeline that wrote it",
+        }
+    }
+}
+
 /// Reads a baseline; none when there is none.
 ///
 /// # Errors
 /// When the file is there and cannot be read or understood: it is never taken for a missing one.
-pub fn read(path: &Path) -> Result<Option<Baseline>, Failure> {
-    let cannot = |error: &dyn std::error::Error| {
-        Failure::because(Exit::Usage, error)
-            .under(format!("the baseline `{}` cannot be read", path.display()))
-            .with_help("restore it, or accept the current metrics with `pipeline check SPEC --accept`")
-    };
+pub fn read(path: &Path) -> Result<Option<Baseline>, BaselineError> {
     let text = match pipeline_files::read(path) {
         Ok(text) => text,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(cannot(&error)),
+        Err(source) => return Err(BaselineError::Unreadable { path: path.to_owned(), source }),
     };
-    let baseline: Baseline = serde_json::from_slice(&text).map_err(|error| cannot(&error))?;
+    let baseline: Baseline =
+        serde_json::from_slice(&text).map_err(|source| BaselineError::Malformed { path: path.to_owned(), source })?;
     if !(1..=VERSION).contains(&baseline.version) {
-        let message = format!("the baseline `{}` has version {}, above {VERSION}", path.display(), baseline.version);
-        return Err(Failure::new(Exit::Usage, message).with_help("use the version of pipeline that wrote it"));
+        return Err(BaselineError::Newer { path: path.to_owned(), version: baseline.version });
     }
     Ok(Some(baseline))
 }
 
-/// Writes a baseline, whole or not at all.
-///
-/// # Errors
-/// When the file cannot be written.
-pub fn write(file: &WholeFile<'_>, baseline: &Baseline, terminal: &Terminal) -> Result<(), Failure> {
-    file.write(to_json(baseline).as_bytes(), terminal)
+impl Baseline {
+    /// A baseline of these measurements.
+    pub fn new(
+        spec: &PipelineSpec,
+        Acceptance { by, at, reason }: Acceptance,
+        stages: BTreeMap<StageId, Measured>,
+    ) -> Self {
+        Self { version: VERSION, spec: spec.name.clone(), accepted_at: at, accepted_by: by, reason, stages }
+    }
+
+    /// The text of its file: indented JSON with every list on one line, since thousands of ranks are no thousands of
+    /// lines in a diff.
+    pub fn to_json(&self) -> String {
+        let mut json = Vec::new();
+        let mut serializer = serde_json::Serializer::with_formatter(&mut json, ListsOnOneLine(PrettyFormatter::new()));
+        self.serialize(&mut serializer).expect("a baseline has only string keys");
+        json.push(b'\n');
+        String::from_utf8(json).expect("JSON is UTF-8")
+    }
 }
 
-/// Indented JSON with every list on one line: thousands of ranks are no thousands of lines in a diff.
-fn to_json(baseline: &Baseline) -> String {
-    let mut json = Vec::new();
-    let mut serializer = serde_json::Serializer::with_formatter(&mut json, ListsOnOneLine(PrettyFormatter::new()));
-    baseline.serialize(&mut serializer).expect("a baseline has only string keys");
-    json.push(b'\n');
-    String::from_utf8(json).expect("JSON is UTF-8")
+/// Who accepts metrics, when and why.
+#[derive(Debug, Clone)]
+pub struct Acceptance {
+    /// The person.
+    pub by: String,
+    /// The time, in UTC.
+    pub at: String,
+    /// The reason.
+    pub reason: Option<String>,
 }
 
 /// Indents objects, not lists.
@@ -184,40 +229,6 @@ impl Formatter for ListsOnOneLine {
     fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.end_object_value(writer)
     }
-}
-
-/// A baseline of these measurements, accepted now.
-pub fn accepted_now(
-    spec: &PipelineSpec,
-    reason: Option<String>,
-    at: String,
-    stages: BTreeMap<StageId, Measured>,
-) -> Baseline {
-    let accepted_by = user(spec.file.parent()).unwrap_or_else(|| "unknown".to_owned());
-    Baseline { version: VERSION, spec: spec.name.clone(), accepted_at: at, accepted_by, reason, stages }
-}
-
-/// Who runs the program: the user's name, else the one that git signs commits with beside the spec, else the one that
-/// the system has for the user's number. Containers often set none of the variables.
-fn user(folder: Option<&Path>) -> Option<String> {
-    let of_variable = |name: &&str| std::env::var(name).ok();
-    let variables = ["USER", "LOGNAME", "GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"];
-    let named = |name: &String| !name.trim().is_empty();
-    variables.iter().filter_map(of_variable).find(named).or_else(|| git_user(folder)).or_else(system_user)
-}
-
-fn git_user(folder: Option<&Path>) -> Option<String> {
-    let folder = folder.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let output = Command::new("git").arg("-C").arg(folder).args(["config", "--get", "user.name"]).output().ok()?;
-    let name = String::from_utf8(output.stdout).ok()?;
-    Some(name.trim().to_owned()).filter(|name| output.status.success() && !name.is_empty())
-}
-
-fn system_user() -> Option<String> {
-    let own = fs::metadata("/proc/self").ok()?.uid().to_string();
-    let users = fs::read_to_string("/etc/passwd").ok()?;
-    let mut fields = users.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    fields.find_map(|user| (user.get(2) == Some(&own.as_str())).then(|| user[0].to_owned()))
 }
 
 #[cfg(test)]
@@ -249,7 +260,7 @@ mod tests {
             reason: None,
             stages: BTreeMap::from([("evaluate".parse().unwrap(), measured)]),
         };
-        let json = to_json(&baseline);
+        let json = baseline.to_json();
         assert!(json.contains("\n        \"ranks\": [3,0,65535]\n"), "{json}");
         assert_eq!(serde_json::from_str::<Baseline>(&json).unwrap(), baseline);
     }

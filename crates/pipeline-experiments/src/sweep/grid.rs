@@ -2,8 +2,7 @@
 
 use pipeline_spec::{Axis, Override, SpecError};
 
-use crate::exit::Exit;
-use crate::failure::Failure;
+use super::SweepError;
 
 /// More points than this are a mistake more often than a plan.
 const MAX_POINTS: usize = 10_000;
@@ -20,14 +19,11 @@ impl<'a> Grid<'a> {
     ///
     /// # Errors
     /// When it has too many points.
-    pub fn new(axes: &'a [Axis]) -> Result<Self, Failure> {
+    pub fn new(axes: &'a [Axis]) -> Result<Self, SweepError> {
         let n_points = axes.iter().try_fold(1usize, |n_points, axis| n_points.checked_mul(axis.values().len()));
         match n_points {
             Some(n_points) if n_points <= MAX_POINTS => Ok(Self { axes, n_points }),
-            _ => {
-                let message = format!("the sweep has more than {MAX_POINTS} points");
-                Err(Failure::new(Exit::Usage, message).with_help("give its axes fewer values"))
-            }
+            _ => Err(SweepError::TooManyPoints { max_points: MAX_POINTS }),
         }
     }
 
@@ -58,7 +54,7 @@ impl<'a> Grid<'a> {
         self.axes.iter().zip(values).map(|(axis, value_idx)| axis.override_with(value_idx)).collect()
     }
 
-    /// For each axis a name that is short and tells it from the others: `temperature`, else `projection.temperature`.
+    /// For each axis a short name that no other axis has: `temperature`, else `projection.temperature`.
     pub fn names(&self) -> Vec<String> {
         let is_only = |name: &str| self.axes.iter().filter(|axis| axis.name() == name).count() == 1;
         let name = |axis: &Axis| match is_only(axis.name()) {
@@ -115,6 +111,6 @@ mod tests {
     fn a_grid_that_nobody_means_is_refused() {
         let values = format!("a.params.x=[{}]", (0..101).map(|n| n.to_string()).collect::<Vec<_>>().join(", "));
         let axes: Vec<Axis> = (0..2).map(|_| values.parse().unwrap()).collect();
-        assert_eq!(Grid::new(&axes).unwrap_err().errors, ["the sweep has more than 10000 points"]);
+        assert_eq!(Grid::new(&axes).unwrap_err().to_string(), "the sweep has more than 10000 points");
     }
 }

@@ -1,4 +1,4 @@
-//! What no command may write over: what a spec reads, the spec's own files, and the store.
+//! The paths that no command may write over: what a spec reads, the spec's own files, and the store.
 
 use std::path::{Path, PathBuf};
 
@@ -7,15 +7,22 @@ use pipeline_engine::Graph;
 use pipeline_spec::{PipelineSpec, Publish, SpecError};
 use pipeline_store::real_path;
 
-use crate::exit::Exit;
-use crate::failure::Failure;
-
 /// The paths that a spec and its store need as they are.
-pub struct Guard {
+pub struct Protected {
     artifacts: PathBuf,
     specs: Vec<PathBuf>,
     /// With the stage that reads it.
     sources: Vec<(PathBuf, StageId)>,
+}
+
+/// A file that may not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("`{}` is not written: {reason}", file.display())]
+pub struct IsProtected {
+    /// The file.
+    pub file: PathBuf,
+    /// Why.
+    pub reason: String,
 }
 
 /// Why a path may not be written.
@@ -26,7 +33,7 @@ enum Refusal<'a> {
     InSource(&'a Path, &'a StageId),
 }
 
-impl Guard {
+impl Protected {
     /// Of a spec, its stages, and the folder of its store.
     pub fn of(spec: &PipelineSpec, graph: &Graph, artifacts: &Path) -> Self {
         let sources = graph.nodes().iter().flat_map(|node| {
@@ -40,14 +47,13 @@ impl Guard {
         }
     }
 
-    /// Refuses to write a file that somebody asked for on the command line.
+    /// Refuses to write a file.
     ///
     /// # Errors
-    /// When the file is among what is guarded.
-    pub fn check(&self, file: &Path) -> Result<(), Failure> {
+    /// When the file is among what is protected.
+    pub fn check(&self, file: &Path) -> Result<(), IsProtected> {
         let Some(refusal) = self.refusal(file) else { return Ok(()) };
-        let message = format!("`{}` is not written: {}", file.display(), refusal.reason());
-        Err(Failure::new(Exit::Usage, message).with_help("name another file"))
+        Err(IsProtected { file: file.to_owned(), reason: refusal.reason() })
     }
 
     /// Refuses to publish over what the spec needs as it is, and into what is published as a whole.

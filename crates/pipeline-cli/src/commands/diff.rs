@@ -6,36 +6,28 @@
 //! `only-earlier` or `only-later`, and `verdict` is `better`,
 //! `worse`, `no-evidence` or null.
 
-pub(super) mod metrics;
-pub(super) mod past;
-pub(super) mod rows;
-mod stages;
-
 use pipeline_core::StageId;
-use pipeline_store::{RunInfo, RunState, Store};
+use pipeline_experiments::compare::{
+    Compared, Likeness, MetricDifference, PastRun, Significance, StageDifference, compare, compare_stages, pairs,
+};
+use pipeline_store::{RunInfo, RunState};
 use serde_json::json;
 
 use crate::args::DiffArgs;
+use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{counted, date_time};
-use crate::locate;
 use crate::render::words;
 use crate::table::Table;
 use crate::terminal::Terminal;
-use metrics::{Compared, MetricDifference};
-use past::PastRun;
-use stages::{StageDifference, State};
-
-/// Stages that are named for a choice.
-const MAX_CHOICES: usize = 4;
 
 /// Runs the command.
 ///
 /// # Errors
 /// When there is no store, no such run or evaluation, or the store cannot be read.
 pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let store = Store::open(&locate::artifacts_without_spec(args.store.artifacts.as_deref())?)?;
+    let store = door::store(&args.store)?;
     let runs = store.runs().list()?;
     let earlier = PastRun::find(&store, &runs, &args.earlier)?;
     let later = PastRun::find(&store, &runs, &args.later)?;
@@ -46,9 +38,10 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
                 .remark(&format!("run {id} has not come to its end: its files may be incomplete and are not sealed"));
         }
     }
-    let stages = stages::compare(&earlier, &later);
-    let compare = |(a, b): (StageId, StageId)| metrics::compare(&store, (&earlier, &a), (&later, &b));
-    let measured = pairs(&earlier, &later)?.into_iter().map(compare).collect::<Result<Vec<_>, _>>()?;
+    let stages = compare_stages(&earlier, &later);
+    let n_threads = door::n_threads();
+    let measured = |(a, b): (StageId, StageId)| compare(&store, (&earlier, &a), (&later, &b), n_threads);
+    let measured = pairs(&earlier, &later)?.into_iter().map(measured).collect::<Result<Vec<_>, _>>()?;
     if args.json.json {
         terminal.json(&json!({
             "earlier": earlier.results.name(),
@@ -65,39 +58,6 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(tell(&measured, terminal))
 }
 
-/// The stages whose metrics are compared: the chosen ones; else those of the same name; else the only one of each run.
-fn pairs(earlier: &PastRun, later: &PastRun) -> Result<Vec<(StageId, StageId)>, Failure> {
-    let measured = |run: &PastRun| -> Vec<StageId> {
-        let stages = run.results.stages.iter().filter(|(_, stage)| !stage.metrics.is_empty()).map(|(id, _)| id.clone());
-        stages.filter(|id| run.chosen.as_ref().is_none_or(|chosen| chosen == id)).collect()
-    };
-    let (earlier_ids, later_ids) = (measured(earlier), measured(later));
-    let common: Vec<_> = earlier_ids.iter().filter(|id| later_ids.contains(id)).cloned().collect();
-    match (earlier_ids.as_slice(), later_ids.as_slice()) {
-        ([one], [other]) => Ok(vec![(one.clone(), other.clone())]),
-        ([], _) | (_, []) => Ok(Vec::new()),
-        _ if !common.is_empty() => Ok(common.into_iter().map(|id| (id.clone(), id)).collect()),
-        _ => Err(Failure::new(Exit::Usage, "no stage of the two runs that has metrics has the same name")
-            .with_help(choices([earlier, later], [&earlier_ids, &later_ids]))),
-    }
-}
-
-/// How to choose results where names leave it open: a point of a sweep, or a stage.
-fn choices(runs: [&PastRun; 2], measured: [&[StageId]; 2]) -> String {
-    let of_run = |(run, ids): (&PastRun, &[StageId])| {
-        let name = run.results.name();
-        if let Some(n_points) = run.n_points {
-            return Some(format!(
-                "{name} is a sweep of {n_points} points: `{name}:1` is its first, `runs {name}` lists them"
-            ));
-        }
-        let named = ids.iter().take(MAX_CHOICES).map(|id| format!("`{name}:{id}`")).collect::<Vec<_>>();
-        let more = if ids.len() > MAX_CHOICES { ", …" } else { "" };
-        (ids.len() > 1).then(|| format!("of {name} choose {}{more}", named.join(" or ")))
-    };
-    runs.into_iter().zip(measured).filter_map(of_run).collect::<Vec<_>>().join("\n")
-}
-
 fn heading(earlier: &PastRun, later: &PastRun) -> String {
     let line = |what: &str, run: &PastRun| {
         let RunInfo { started_ms, spec, .. } = &run.results.run;
@@ -108,17 +68,17 @@ fn heading(earlier: &PastRun, later: &PastRun) -> String {
 
 fn stages_text(stages: &[StageDifference], terminal: &Terminal) -> String {
     let mut table = Table::new(&["stage", "state", "change"]);
-    for difference in stages.iter().filter(|difference| difference.state != State::Same) {
+    for difference in stages.iter().filter(|difference| difference.state != Likeness::Same) {
         let mut changes = difference.changes.iter().map(words::change).collect::<Vec<_>>();
         if changes.is_empty() {
             changes.push(String::new());
         }
         for (idx, change) in changes.into_iter().enumerate() {
             let head = |text: &str| if idx == 0 { text.to_owned() } else { String::new() };
-            table.row(vec![head(difference.stage.as_str()), head(difference.state.words()), change]);
+            table.row(vec![head(difference.stage.as_str()), head(likeness(difference.state)), change]);
         }
     }
-    let n_same = stages.iter().filter(|difference| difference.state == State::Same).count() as u64;
+    let n_same = stages.iter().filter(|difference| difference.state == Likeness::Same).count() as u64;
     let same = format!("{} the same", counted(n_same, "stage"));
     if n_same as usize == stages.len() {
         return same;
@@ -149,7 +109,7 @@ fn row(metric: &MetricDifference) -> Vec<String> {
         format!("{:+.4}", metric.difference),
         interval.unwrap_or_default(),
         signs.unwrap_or_default(),
-        metric.verdict.map_or(String::new(), |verdict| verdict.words().to_owned()),
+        metric.verdict.map_or("", significance).to_owned(),
     ]
 }
 
@@ -175,4 +135,22 @@ fn tell(measured: &[Compared], terminal: &Terminal) -> Exit {
         }
     }
     exit
+}
+
+fn likeness(state: Likeness) -> &'static str {
+    match state {
+        Likeness::Same => "same",
+        Likeness::SameResult => "same result",
+        Likeness::Differs => "differs",
+        Likeness::OnlyEarlier => "only earlier",
+        Likeness::OnlyLater => "only later",
+    }
+}
+
+fn significance(verdict: Significance) -> &'static str {
+    match verdict {
+        Significance::Better => "better",
+        Significance::Worse => "worse",
+        Significance::NoEvidence => "no evidence of a difference",
+    }
 }

@@ -10,10 +10,8 @@ use pipeline_store::Store;
 use serde::Serialize;
 
 use super::past::PastRun;
-use super::rows;
-use crate::failure::Failure;
-use crate::paired;
-use crate::run_results::StageResult;
+use super::{CompareError, paired, rows};
+use crate::recorded::StageResult;
 
 /// Two evaluations side by side.
 #[derive(Debug, Serialize)]
@@ -50,7 +48,7 @@ pub struct MetricDifference {
     /// Of metrics that count hits: queries that rose and fell, and the p of the exact sign test.
     pub sign_test: Option<Signs>,
     /// What the interval says; none where nothing was tested.
-    pub verdict: Option<Verdict>,
+    pub verdict: Option<Significance>,
 }
 
 /// A sign test.
@@ -67,24 +65,13 @@ pub struct Signs {
 /// What a difference is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Verdict {
+pub enum Significance {
     /// The whole interval is above 0.
     Better,
     /// The whole interval is below 0.
     Worse,
     /// 0 is in the interval.
     NoEvidence,
-}
-
-impl Verdict {
-    /// The verdict for people.
-    pub fn words(self) -> &'static str {
-        match self {
-            Self::Better => "better",
-            Self::Worse => "worse",
-            Self::NoEvidence => "no evidence of a difference",
-        }
-    }
 }
 
 /// Compares two stages that have metrics.
@@ -95,7 +82,8 @@ pub fn compare(
     store: &Store,
     (earlier_run, earlier_id): (&PastRun, &StageId),
     (later_run, later_id): (&PastRun, &StageId),
-) -> Result<Compared, Failure> {
+    n_threads: usize,
+) -> Result<Compared, CompareError> {
     let (earlier, later) = (&earlier_run.results.stages[earlier_id], &later_run.results.stages[later_id]);
     let mut compared = Compared {
         earlier: earlier_id.clone(),
@@ -106,7 +94,7 @@ pub fn compare(
         metrics: Vec::new(),
     };
     if compared.incomparable.is_none() {
-        compared.test(store, (earlier_run, earlier), (later_run, later))?;
+        compared.test(store, (earlier_run, earlier), (later_run, later), n_threads)?;
     }
     Ok(compared)
 }
@@ -150,7 +138,8 @@ impl Compared {
         store: &Store,
         (earlier_run, earlier): (&PastRun, &StageResult),
         (later_run, later): (&PastRun, &StageResult),
-    ) -> Result<(), Failure> {
+        n_threads: usize,
+    ) -> Result<(), CompareError> {
         self.metrics = both(&earlier.metrics, &later.metrics);
         self.left_out = paired::other_ks(&earlier.metrics, &later.metrics);
         if self.left_out.is_some() {
@@ -171,7 +160,7 @@ impl Compared {
                 }
             };
             match rows::aligned(&before, after) {
-                Ok(after) => self.test_means(of, &before, &after, &later.metrics),
+                Ok(after) => self.test_means(of, (&before, &after), &later.metrics, n_threads),
                 Err(what) => self.incomparable = Some(what),
             }
         }
@@ -181,7 +170,13 @@ impl Compared {
         Ok(())
     }
 
-    fn test_means(&mut self, of: ResultsOf, earlier: &Results, later: &Results, metrics: &Metrics) {
+    fn test_means(
+        &mut self,
+        of: ResultsOf,
+        (earlier, later): (&Results, &Results),
+        metrics: &Metrics,
+        n_threads: usize,
+    ) {
         let (earlier, later) = (relevant_ranks(earlier), relevant_ranks(later));
         let mut tested: Vec<_> = Vec::new();
         for metric in &mut self.metrics {
@@ -194,13 +189,12 @@ impl Compared {
             }
         }
         let columns: Vec<Vec<f64>> = tested.iter_mut().map(|(_, column)| std::mem::take(column)).collect();
-        let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
         for ((metric, _), interval) in tested.into_iter().zip(intervals(&columns, n_threads)) {
             (metric.low, metric.high) = (Some(interval.low), Some(interval.high));
             metric.verdict = Some(match interval.side_of_zero() {
-                Some(Ordering::Greater) => Verdict::Better,
-                Some(_) => Verdict::Worse,
-                None => Verdict::NoEvidence,
+                Some(Ordering::Greater) => Significance::Better,
+                Some(_) => Significance::Worse,
+                None => Significance::NoEvidence,
             });
         }
     }

@@ -1,31 +1,86 @@
 //! Finds the spec, the store's folder and the folders of models.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use pipeline_nn::text::ModelSearch;
 use pipeline_spec::{PipelineSpec, nearest};
 use pipeline_stages::Environment;
 
-use crate::exit::Exit;
-use crate::failure::Failure;
-
-/// So many specs are listed for who names one that is not there.
+/// The number of specs that a help text lists.
 const MAX_LISTED: usize = 8;
+
+/// Why a spec or a store was not found.
+#[derive(Debug, thiserror::Error)]
+pub enum LocateError {
+    /// A folder has the name.
+    #[error("`{}` is a folder, not a spec", name.display())]
+    IsFolder {
+        /// The name.
+        name: PathBuf,
+    },
+    /// No file has the name.
+    #[error("there is no spec `{}`{}", name.display(), looked_in(folders))]
+    NoSpec {
+        /// The name.
+        name: PathBuf,
+        /// The folders that were looked in.
+        folders: Vec<PathBuf>,
+    },
+    /// No folder at or above the current one has a store.
+    #[error("there is no folder `artifacts` in `{}` or above it", here.display())]
+    NoStore {
+        /// The current folder.
+        here: PathBuf,
+    },
+}
+
+impl LocateError {
+    /// How to name what was meant.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::IsFolder { .. } => None,
+            Self::NoSpec { name, folders } => Some(specs_to_choose(name, &yaml_files(folders))),
+            Self::NoStore { .. } => {
+                Some("the first `pipeline run` makes it; another place is named with `--artifacts DIR`".to_owned())
+            }
+        }
+    }
+}
+
+fn looked_in(folders: &[PathBuf]) -> String {
+    let names: Vec<String> = folders.iter().map(|folder| format!("`{}`", folder.display())).collect();
+    match names.as_slice() {
+        [] => ", and its folder does not exist either".to_owned(),
+        names => format!("; looked in {}", names.join(", ")),
+    }
+}
+
+fn specs_to_choose(name: &Path, specs: &[PathBuf]) -> String {
+    if let Some(path) = nearest_file(name, specs) {
+        return format!("did you mean `{}`?", path.display());
+    }
+    let what = "SPEC is the path of a YAML file, or the name of one in `pipelines/`";
+    let shown: Vec<_> = specs.iter().take(MAX_LISTED).map(|path| format!("`{}`", path.display())).collect();
+    match specs.len() {
+        0 => what.to_owned(),
+        n_specs if n_specs > MAX_LISTED => format!("{what}, such as {}, …", shown.join(", ")),
+        _ => format!("{what}: {}", shown.join(", ")),
+    }
+}
 
 /// The file that `name` means: a path, else a name, with or without `.yaml`, in the current folder or one above it up to that
 /// of the project, or in the `pipelines/` of any folder above.
 ///
 /// # Errors
 /// When there is no such file: says where it was looked for, and which specs there are.
-pub fn spec(name: &Path) -> Result<PathBuf, Failure> {
+pub fn spec(name: &Path, here: &Path) -> Result<PathBuf, LocateError> {
     let bare = name.components().count() == 1;
-    let here = std::env::current_dir().unwrap_or_default();
     let mut candidates = vec![name.to_owned()];
     if bare {
         let with_ending = name.with_added_extension("yaml");
         candidates.push(with_ending.clone());
-        let project = project_folder(&here);
+        let project = project_folder(here);
         let is_in_project = |folder: &Path| project.is_some_and(|project| folder.starts_with(project));
         let folders = here.ancestors().enumerate().flat_map(|(n_above, folder)| {
             let itself = (n_above > 0 && is_in_project(folder)).then(|| folder.to_owned());
@@ -37,11 +92,11 @@ pub fn spec(name: &Path) -> Result<PathBuf, Failure> {
         return Ok(found.clone());
     }
     if name.is_dir() {
-        return Err(Failure::new(Exit::Usage, format!("`{}` is a folder, not a spec", name.display())));
+        return Err(LocateError::IsFolder { name: name.to_owned() });
     }
     let mut folders: Vec<PathBuf> = candidates.iter().filter_map(|path| existing_folder(path)).collect();
     folders.dedup();
-    Err(not_found(name, &folders))
+    Err(LocateError::NoSpec { name: name.to_owned(), folders })
 }
 
 fn existing_folder(path: &Path) -> Option<PathBuf> {
@@ -50,27 +105,6 @@ fn existing_folder(path: &Path) -> Option<PathBuf> {
         _ => PathBuf::from("."),
     };
     folder.is_dir().then_some(folder)
-}
-
-fn not_found(name: &Path, folders: &[PathBuf]) -> Failure {
-    let looked_in: Vec<String> = folders.iter().map(|folder| format!("`{}`", folder.display())).collect();
-    let mut message = format!("there is no spec `{}`", name.display());
-    match looked_in.as_slice() {
-        [] => message.push_str(", and its folder does not exist either"),
-        folders => message.push_str(&format!("; looked in {}", folders.join(", "))),
-    }
-    let failure = Failure::new(Exit::Usage, message);
-    let specs = yaml_files(folders);
-    if let Some(path) = nearest_file(name, &specs) {
-        return failure.with_help(format!("did you mean `{}`?", path.display()));
-    }
-    let what = "SPEC is the path of a YAML file, or the name of one in `pipelines/`";
-    let shown: Vec<_> = specs.iter().take(MAX_LISTED).map(|path| format!("`{}`", path.display())).collect();
-    match specs.len() {
-        0 => failure.with_help(what),
-        n_specs if n_specs > MAX_LISTED => failure.with_help(format!("{what}, such as {}, …", shown.join(", "))),
-        _ => failure.with_help(format!("{what}: {}", shown.join(", "))),
-    }
 }
 
 /// The YAML files in these folders.
@@ -104,30 +138,19 @@ fn nearest_file(name: &Path, files: &[PathBuf]) -> Option<PathBuf> {
     known.get(near).map(|path| (*path).clone())
 }
 
-/// The folder of the store: the one given, else `artifacts` in the nearest folder at or above the spec that has one, else in
-/// the folder of the project, else beside the spec.
-pub fn artifacts(given: Option<&Path>, spec_file: &Path) -> PathBuf {
-    if let Some(folder) = given.filter(|folder| !folder.as_os_str().is_empty()) {
-        return folder.to_owned();
-    }
+/// The folder of the store of a spec: `artifacts` in the nearest folder at or above it that has one, else in the folder
+/// of the project, else beside the spec.
+pub fn artifacts(spec_file: &Path) -> PathBuf {
     let folder = spec_file.parent().unwrap_or(Path::new("."));
     nearest_artifacts(folder).unwrap_or_else(|| project_folder(folder).unwrap_or(folder).join("artifacts"))
 }
 
-/// The folder of the store when no spec is at hand: `artifacts` in the nearest folder at or above the current one.
+/// The folder of the store when no spec is at hand: `artifacts` in the nearest folder at or above `here`.
 ///
 /// # Errors
 /// When there is none.
-pub fn artifacts_without_spec(given: Option<&Path>) -> Result<PathBuf, Failure> {
-    if let Some(folder) = given.filter(|folder| !folder.as_os_str().is_empty()) {
-        return Ok(folder.to_owned());
-    }
-    let here = std::env::current_dir().unwrap_or_default();
-    nearest_artifacts(&here).ok_or_else(|| {
-        let message = format!("there is no folder `artifacts` in `{}` or above it", here.display());
-        Failure::new(Exit::Usage, message)
-            .with_help("the first `pipeline run` makes it; another place is named with `--artifacts DIR`")
-    })
+pub fn artifacts_above(here: &Path) -> Result<PathBuf, LocateError> {
+    nearest_artifacts(here).ok_or_else(|| LocateError::NoStore { here: here.to_owned() })
 }
 
 fn nearest_artifacts(folder: &Path) -> Option<PathBuf> {
@@ -164,7 +187,7 @@ pub fn model_search(spec: &PipelineSpec, environment: &Environment) -> ModelSear
             None => (),
         }
     }
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     search.folders.retain(|folder| seen.insert(folder.clone()));
     search
 }

@@ -1,4 +1,4 @@
-//! Trials: what `--set` makes other than the spec says is not published unless somebody asks for it.
+//! Trials: a stage that an override makes other than the spec says publishes nothing unless the caller asks for it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,46 +6,29 @@ use pipeline_core::{Stage, StageId};
 use pipeline_spec::{PipelineSpec, StageSpec};
 use pipeline_stages::Settings;
 
-use crate::args::SpecArgs;
-use crate::failure::Failure;
-use crate::locate;
-use crate::terminal::Terminal;
+use crate::spec_ref::SpecRef;
 
-/// The stages of `spec` that publish and would give another result without `--set`.
+/// The stages of `spec` that publish and would give another result without the overrides.
 ///
-/// Data that is named with `--set` since the spec names some that is not there makes no trial. A spec that is wrong
-/// without `--set` has no result of its own: then all that publish count.
-///
-/// # Errors
-/// When there is no such spec.
+/// Data that an override names makes no trial where the spec names some that is not there. A spec that is wrong
+/// without its overrides has no result of its own: then all that publish count.
 pub fn unpublished(
-    args: &SpecArgs,
+    named: &SpecRef,
     spec: &PipelineSpec,
     stages: &[Box<dyn Stage>],
     settings: &Settings,
-) -> Result<Vec<StageId>, Failure> {
-    if args.overrides.is_empty() {
-        return Ok(Vec::new());
+) -> Vec<StageId> {
+    if named.overrides.is_empty() {
+        return Vec::new();
     }
-    let plain = pipeline_spec::load(&locate::spec(&args.spec)?, &[]);
+    let plain = pipeline_spec::load(&named.path, &[]);
     let plain = plain.and_then(|plain| pipeline_stages::build(&plain, settings).map(|stages| (plain, stages)));
     let changed = match &plain {
         Ok((plain, plain_stages)) => changed(&Defined { spec, stages }, &Defined { spec: plain, stages: plain_stages }),
         Err(_) => vec![true; stages.len()],
     };
     let publishers = spec.stages.iter().zip(changed).filter(|(stage, changed)| *changed && !stage.publish.is_empty());
-    Ok(publishers.map(|(stage, _)| stage.id.clone()).collect())
-}
-
-/// Says on stderr what is not published.
-pub fn tell(unpublished: &[StageId], terminal: &Terminal) {
-    if !unpublished.is_empty() {
-        let names: Vec<_> = unpublished.iter().map(|stage| format!("`{stage}`")).collect();
-        terminal.remark(&format!(
-            "note: `--set` changes {}, so their files are not published; `--publish` publishes them",
-            names.join(", ")
-        ));
-    }
+    publishers.map(|(stage, _)| stage.id.clone()).collect()
 }
 
 /// A spec and its stages, in its order.

@@ -7,9 +7,9 @@ use pipeline_data::ResultsOf;
 use pipeline_engine::{Decision, Graph, Plan};
 use pipeline_store::Store;
 
-use crate::baseline::{BestRanks, Measured};
-use crate::exit::Exit;
-use crate::failure::{Failure, chain};
+use super::GateError;
+use super::baseline::{BestRanks, Measured};
+use crate::causes::in_one_line;
 use crate::lineage::Lineage;
 
 /// What all stages of a spec have measured.
@@ -20,7 +20,7 @@ pub struct Measurements {
 }
 
 /// A stage, what it has measured, and the value of the metric that was looked for.
-pub type Found<'a> = (&'a StageId, &'a Measured, f64);
+pub type Metric<'a> = (&'a StageId, &'a Measured, f64);
 
 impl Measurements {
     /// Collects what is up to date in `plan`.
@@ -54,7 +54,7 @@ impl Measurements {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn with_ranks(&self, stage: &StageId, store: &Store) -> Result<Result<Measured, String>, Failure> {
+    pub fn with_ranks(&self, stage: &StageId, store: &Store) -> Result<Result<Measured, String>, GateError> {
         let mut measured = self.current[stage].clone();
         let Some(record) = store.records().get(&self.keys[stage])? else {
             return Ok(Err("unmeasured: its record is gone".to_owned()));
@@ -62,13 +62,12 @@ impl Measurements {
         let open = match store.cas().open(&record.tree) {
             Ok(open) => open,
             Err(error) => {
-                return Ok(Err(format!("unmeasured: the results are not there: {}", chain(&error).join(": "))));
+                return Ok(Err(format!("unmeasured: the results are not there: {}", in_one_line(&error))));
             }
         };
         let read = |of: ResultsOf| {
-            let results = pipeline_stages::read_results(open.folder(), of);
-            let results = results.map_err(|error| Failure::because(Exit::CheckFailed, &error))?;
-            Ok::<_, Failure>(results.as_ref().map(BestRanks::of))
+            let results = pipeline_stages::read_results(open.folder(), of)?;
+            Ok::<_, GateError>(results.as_ref().map(BestRanks::of))
         };
         measured.per_query = read(ResultsOf::Queries)?;
         measured.per_image = read(ResultsOf::Images)?;
@@ -80,7 +79,7 @@ impl Measurements {
     ///
     /// # Errors
     /// When several stages have a metric of that name.
-    pub fn find(&self, metric: &str, usual: Option<&StageId>) -> Result<Result<Found<'_>, String>, Failure> {
+    pub fn find(&self, metric: &str, usual: Option<&StageId>) -> Result<Result<Metric<'_>, String>, GateError> {
         let (stage, name) = match self.named_stage(metric) {
             Some((stage, name)) => (Some(stage), name),
             None => (usual.cloned(), metric),
@@ -102,17 +101,15 @@ impl Measurements {
         (self.current.contains_key(&stage) || self.stale.contains(&stage)).then_some((stage, name))
     }
 
-    fn only_stage_with(&self, name: &str) -> Result<Option<StageId>, Failure> {
+    fn only_stage_with(&self, name: &str) -> Result<Option<StageId>, GateError> {
         let having = self.current.iter().filter(|(_, measured)| measured.metrics.contains_key(name));
         let stages: Vec<_> = having.map(|(stage, _)| stage).collect();
         match stages.as_slice() {
             [] => Ok(None),
             [only] => Ok(Some((*only).clone())),
             several => {
-                let names: Vec<_> = several.iter().map(|stage| format!("`{stage}.{name}`")).collect();
-                let message = format!("several stages have a metric `{name}`");
-                Err(Failure::new(Exit::Usage, message)
-                    .with_help(format!("say which in the spec: {}", names.join(" or "))))
+                let stages = several.iter().map(|stage| (*stage).clone()).collect();
+                Err(GateError::SeveralStages { metric: name.to_owned(), stages })
             }
         }
     }
@@ -126,7 +123,7 @@ impl Measurements {
         }
     }
 
-    fn value_of(&self, stage: &StageId, name: &str) -> Result<Found<'_>, String> {
+    fn value_of(&self, stage: &StageId, name: &str) -> Result<Metric<'_>, String> {
         let Some((stage, measured)) = self.current.get_key_value(stage) else {
             return Err(format!("unmeasured: `{stage}` is not up to date"));
         };

@@ -1,13 +1,16 @@
 //! What a recorded run, or one point of a recorded sweep, has come to: named `RUN`, `last` or `RUN:POINT`.
 
+mod find;
+mod log;
+
 use std::collections::BTreeMap;
 
 use pipeline_core::{ArtifactDigest, Event, Key, Manifest, Metrics, StageId, Tree};
 use pipeline_store::{Record, RunInfo, Store};
 
-use crate::commands::replay;
-use crate::exit::Exit;
-use crate::failure::Failure;
+pub use find::{RecordedError, find_run};
+pub use log::{FailedStage, RunLog};
+
 use crate::sweep::{PointRecord, SweepRecord};
 
 /// The stages of a run that came to a result.
@@ -51,10 +54,10 @@ impl RunResults {
     ///
     /// # Errors
     /// When there is no such run or point, or the store cannot be read.
-    pub fn find(store: &Store, runs: &[RunInfo], name: &str) -> Result<Self, Failure> {
+    pub fn find(store: &Store, runs: &[RunInfo], name: &str) -> Result<Self, RecordedError> {
         match split(name) {
-            Some((run, point)) => Self::of(store, replay::find(runs, run)?.clone(), Some(point)),
-            None => Self::of(store, replay::find(runs, name)?.clone(), None),
+            Some((run, point)) => Self::of(store, find_run(runs, run)?.clone(), Some(point)),
+            None => Self::of(store, find_run(runs, name)?.clone(), None),
         }
     }
 
@@ -62,7 +65,7 @@ impl RunResults {
     ///
     /// # Errors
     /// When there is no such point, or the store cannot be read.
-    pub fn of(store: &Store, run: RunInfo, point: Option<&str>) -> Result<Self, Failure> {
+    pub fn of(store: &Store, run: RunInfo, point: Option<&str>) -> Result<Self, RecordedError> {
         let all = stages(store, &run)?;
         let whole = Self { run, point: None, stages: all };
         let Some(point) = point else { return Ok(whole) };
@@ -102,21 +105,18 @@ pub fn split(name: &str) -> Option<(&str, &str)> {
     name.rsplit_once(':')
 }
 
-fn find_point(store: &Store, run: &RunInfo, name: &str) -> Result<PointRecord, Failure> {
+fn find_point(store: &Store, run: &RunInfo, name: &str) -> Result<PointRecord, RecordedError> {
     let Some(sweep) = SweepRecord::of_run(store, &run.id)? else {
-        return Err(Failure::new(Exit::Usage, format!("run {} is no sweep, so it has no points", run.id)));
+        return Err(RecordedError::NoSweep { run: run.id.clone() });
     };
     let n_points = sweep.points.len();
     let point =
         name.parse().ok().and_then(|number: usize| sweep.points.into_iter().find(|point| point.point == number));
-    point.ok_or_else(|| {
-        let message = format!("the sweep {} has no point `{name}`", run.id);
-        Failure::new(Exit::Usage, message).with_help(format!("its points are 1 to {n_points}"))
-    })
+    point.ok_or_else(|| RecordedError::NoPoint { run: run.id.clone(), point: name.to_owned(), n_points })
 }
 
 /// What the stages of a run came to, by the names that its events have for them.
-fn stages(store: &Store, run: &RunInfo) -> Result<BTreeMap<StageId, StageResult>, Failure> {
+fn stages(store: &Store, run: &RunInfo) -> Result<BTreeMap<StageId, StageResult>, RecordedError> {
     let mut stages = BTreeMap::new();
     for record in store.runs().events(&run.id)? {
         let (stage, key, artifact, report) = match record.event {

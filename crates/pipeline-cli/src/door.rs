@@ -1,0 +1,74 @@
+//! The door: arguments and the environment become a named spec, its store and the world around it, once a command.
+
+use std::path::PathBuf;
+
+use pipeline_engine::Plan;
+use pipeline_experiments::{Loaded, Opened, SpecRef, StoreRef, Surroundings};
+use pipeline_stages::{Environment, Guards};
+use pipeline_store::Store;
+
+use crate::args::{SpecArgs, StoreArgs};
+use crate::failure::Failure;
+
+/// The spec that the arguments name.
+///
+/// # Errors
+/// When there is no such spec, or a change of it is written wrong.
+pub fn spec(args: &SpecArgs) -> Result<SpecRef, Failure> {
+    Ok(SpecRef::find(&args.spec, &args.overrides, args.store.artifacts.as_deref(), &here())?)
+}
+
+/// The spec that the arguments name, read and checked; its store is not opened.
+///
+/// # Errors
+/// When something in the spec is wrong.
+pub fn load(args: &SpecArgs) -> Result<(SpecRef, Loaded), Failure> {
+    let named = spec(args)?;
+    let loaded = Loaded::load(&named, &surroundings(), false)?;
+    Ok((named, loaded))
+}
+
+/// The spec that the arguments name, read and checked, with its store.
+///
+/// # Errors
+/// When something in the spec is wrong, or the store cannot be opened.
+pub fn open(args: &SpecArgs) -> Result<Opened, Failure> {
+    Ok(Opened::open(&spec(args)?, &surroundings())?)
+}
+
+/// The store of a command that needs no spec.
+///
+/// # Errors
+/// When there is none, or it cannot be opened.
+pub fn store(args: &StoreArgs) -> Result<Store, Failure> {
+    Ok(Store::open(&StoreRef::above(&here(), args.artifacts.as_deref())?.folder)?)
+}
+
+/// The plan of a run, also where a stage misses a source.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn plan_what_is_there(opened: &Opened) -> Result<Plan, Failure> {
+    opened.plan_what_is_there().map_err(|error| Failure::of_plan(opened, error))
+}
+
+/// The folder in which the program was started.
+pub fn here() -> PathBuf {
+    std::env::current_dir().unwrap_or_default()
+}
+
+/// The threads of this machine.
+pub fn n_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The environment and the program itself, for stages that ask for them.
+pub fn surroundings() -> Surroundings {
+    Surroundings { environment: Environment::new(std::env::vars_os()), guards: guards() }
+}
+
+/// The guards of `command` stages: this very program, also when another has taken its place on the disk.
+fn guards() -> Guards {
+    let running = PathBuf::from("/proc/self/exe");
+    Guards::of(if running.exists() { running } else { std::env::current_exe().unwrap_or_default() })
+}

@@ -1,0 +1,22 @@
+//! The messages of an error and its causes.
+
+use std::error::Error;
+
+/// The messages of an error and its causes, outermost first; a cause that only repeats its effect is left out.
+pub fn causes(error: &dyn Error) -> Vec<String> {
+    let mut messages = vec![error.to_string()];
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let message = error.to_string();
+        if messages.last() != Some(&message) {
+            messages.push(message);
+        }
+        cause = error.source();
+    }
+    messages
+}
+
+/// An error and its causes on one line.
+pub fn in_one_line(error: &dyn Error) -> String {
+    causes(error).join(": ")
+}

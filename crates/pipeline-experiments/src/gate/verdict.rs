@@ -1,0 +1,242 @@
+//! The verdict on each metric: pure, and in doubt never a pass.
+
+use std::collections::BTreeMap;
+
+use pipeline_core::StageId;
+use pipeline_nn::statistics::{drop_p, intervals};
+use pipeline_spec::{CheckRule, PairedRule};
+use pipeline_store::Store;
+use serde::Serialize;
+
+use super::GateError;
+use super::baseline::{Baseline, Measured};
+use super::measure::Measurements;
+use crate::compare::paired;
+
+/// A drop of exactly `max_drop` passes although decimal fractions are not exact in binary.
+const ROUNDING: f64 = 1e-9;
+
+/// The current metrics, and those that they must not fall behind.
+pub struct Gate<'a> {
+    /// The current metrics.
+    pub measurements: &'a Measurements,
+    /// The accepted ones, if any were.
+    pub accepted: Option<&'a Baseline>,
+    /// The store with the results query by query.
+    pub store: &'a Store,
+    /// Threads for the paired test.
+    pub n_threads: usize,
+}
+
+/// What became of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Everything that the spec asks of it holds.
+    Passed,
+    /// It fell by more than `max_drop`; where the rule is paired, also by no chance.
+    Dropped,
+    /// It is lower than `min_value`.
+    BelowMinimum,
+    /// It is missing, not a number, or its stage is not up to date.
+    Unmeasured,
+    /// Nothing was accepted that it could be compared with.
+    NoBaseline,
+    /// It was measured on other data than the accepted one.
+    NotComparable,
+}
+
+/// A metric, what is known about it, and the verdict.
+#[derive(Debug, Clone, Serialize)]
+pub struct Checked {
+    /// The metric, as the spec names it.
+    pub metric: String,
+    /// The stage that measures it.
+    pub stage: Option<StageId>,
+    /// Its current value.
+    pub current: Option<f64>,
+    /// Its accepted value.
+    pub accepted: Option<f64>,
+    /// How far it may fall.
+    pub max_drop: Option<f64>,
+    /// What it must reach.
+    pub min_value: Option<f64>,
+    /// What the paired test says, where one is asked for.
+    pub paired: Option<Paired>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The verdict in words.
+    pub detail: String,
+}
+
+/// A paired test of the queries before and after.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Paired {
+    /// At most this `p` is no chance.
+    pub alpha: f64,
+    /// How likely such a drop is if nothing has changed.
+    pub p: f64,
+    /// The lower bound of the change with 95% confidence.
+    pub low: f64,
+    /// The upper bound.
+    pub high: f64,
+    /// Queries that do better than before.
+    pub n_better: usize,
+    /// Queries that do worse.
+    pub n_worse: usize,
+}
+
+/// The verdict on all metrics together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overall {
+    /// All passed.
+    Passed,
+    /// One failed.
+    Failed,
+    /// None failed, but one cannot be compared.
+    NotComparable,
+}
+
+/// The verdict on all metrics together: a failure outweighs what cannot be compared.
+pub fn overall(checked: &[Checked]) -> Overall {
+    let any = |verdict: fn(Verdict) -> bool| checked.iter().any(|checked| verdict(checked.verdict));
+    if any(|verdict| !matches!(verdict, Verdict::Passed | Verdict::NotComparable)) {
+        Overall::Failed
+    } else if any(|verdict| verdict == Verdict::NotComparable) {
+        Overall::NotComparable
+    } else {
+        Overall::Passed
+    }
+}
+
+impl Gate<'_> {
+    /// Checks all metrics that the spec names.
+    ///
+    /// # Errors
+    /// When a name could mean metrics of several stages.
+    pub fn check_all(&self, rules: &BTreeMap<String, CheckRule>) -> Result<Vec<Checked>, GateError> {
+        rules.iter().map(|(metric, rule)| self.check(metric, rule)).collect()
+    }
+
+    fn check(&self, metric: &str, rule: &CheckRule) -> Result<Checked, GateError> {
+        let Self { measurements, accepted, store, .. } = *self;
+        let usual = accepted.and_then(|baseline| usual_stage(metric, baseline));
+        let mut checked = Checked::new(metric, rule, usual);
+        let (stage, measured, current) = match measurements.find(metric, usual)? {
+            Ok(found) => found,
+            Err(reason) => return Ok(checked.with(Verdict::Unmeasured, reason)),
+        };
+        checked.stage = Some(stage.clone());
+        checked.current = Some(current);
+        if let Some(minimum) = rule.min_value.filter(|minimum| current < *minimum) {
+            return Ok(checked.with(Verdict::BelowMinimum, format!("{current:.6} is lower than {minimum}")));
+        }
+        let Some(max_drop) = rule.max_drop else { return Ok(checked) };
+        let Some(before) = accepted.and_then(|baseline| baseline.stages.get(stage)) else {
+            return Ok(checked.with(Verdict::NoBaseline, "no accepted baseline".to_owned()));
+        };
+        let name = metric.strip_prefix(stage.as_str()).and_then(|rest| rest.strip_prefix('.')).unwrap_or(metric);
+        checked.accepted = before.metrics.get(name).copied().filter(|value| value.is_finite());
+        let Some(accepted) = checked.accepted else {
+            return Ok(checked.with(Verdict::NoBaseline, "the accepted baseline does not have it".to_owned()));
+        };
+        if let Some(what) = measured.differs_in(before) {
+            return Ok(
+                checked.with(Verdict::NotComparable, format!("measured on another {what} than the accepted one"))
+            );
+        }
+        if let Some(paired_rule) = rule.paired {
+            let measured = match measurements.with_ranks(stage, store)? {
+                Ok(measured) => measured,
+                Err(reason) => return Ok(checked.with(Verdict::Unmeasured, reason)),
+            };
+            match self.pair(name, rule, paired_rule, (before, &measured))? {
+                Ok(paired) => checked.paired = Some(paired),
+                Err((verdict, reason)) => return Ok(checked.with(verdict, reason)),
+            }
+        }
+        Ok(checked.judge_drop(accepted - current, max_drop))
+    }
+
+    /// The paired test of one metric; the inner error is the verdict where there is nothing to pair.
+    ///
+    /// # Errors
+    /// When the metric does not depend on the best ranks alone, which are all that a baseline holds.
+    fn pair(
+        &self,
+        name: &str,
+        rule: &CheckRule,
+        paired_rule: PairedRule,
+        (before, now): (&Measured, &Measured),
+    ) -> Result<Result<Paired, (Verdict, String)>, GateError> {
+        let measure = paired::measure(name, &now.metrics).filter(|(_, measure)| measure.needs_best_rank_only());
+        let Some((of, measure)) = measure else {
+            return Err(GateError::Unpairable { metric: name.to_owned(), span: rule.span.clone() });
+        };
+        let (before, now) = match (before.best_ranks(of), now.best_ranks(of)) {
+            (Some(before), Some(now)) => (before, now),
+            (None, _) => {
+                let reason = "the accepted baseline has no ranks to pair with: accept anew".to_owned();
+                return Ok(Err((Verdict::NoBaseline, reason)));
+            }
+            (_, None) => return Ok(Err((Verdict::Unmeasured, "unmeasured: no result for each query".to_owned()))),
+        };
+        if before.ids != now.ids || before.ranks.len() != now.ranks.len() {
+            let reason = "measured on other queries than the accepted one".to_owned();
+            return Ok(Err((Verdict::NotComparable, reason)));
+        }
+        let changes = paired::differences(&measure, &before.found(), &now.found());
+        let drops: Vec<f64> = changes.iter().map(|change| -change).collect();
+        let (n_better, n_worse) = (count(&changes, |change| change > 0.0), count(&changes, |change| change < 0.0));
+        let interval = intervals(&[changes], self.n_threads)[0];
+        let PairedRule { alpha } = paired_rule;
+        Ok(Ok(Paired { alpha, p: drop_p(&drops), low: interval.low, high: interval.high, n_better, n_worse }))
+    }
+}
+
+fn count(changes: &[f64], counts: fn(f64) -> bool) -> usize {
+    changes.iter().filter(|change| counts(**change)).count()
+}
+
+/// The stage that had a metric of that name when it was accepted, if it was one.
+fn usual_stage<'a>(metric: &str, baseline: &'a Baseline) -> Option<&'a StageId> {
+    let mut having = baseline.stages.iter().filter(|(_, measured)| measured.metrics.contains_key(metric));
+    having.next().filter(|_| having.next().is_none()).map(|(stage, _)| stage)
+}
+
+impl Checked {
+    fn new(metric: &str, rule: &CheckRule, stage: Option<&StageId>) -> Self {
+        Self {
+            metric: metric.to_owned(),
+            stage: stage.cloned(),
+            current: None,
+            accepted: None,
+            max_drop: rule.max_drop,
+            min_value: rule.min_value,
+            paired: None,
+            verdict: Verdict::Passed,
+            detail: String::new(),
+        }
+    }
+
+    /// A drop fails beyond `max_drop`; where it is paired, only if the test says that it is no chance.
+    fn judge_drop(self, drop: f64, max_drop: f64) -> Self {
+        if drop <= max_drop + ROUNDING {
+            return self;
+        }
+        let fell = format!("fell by {drop:.6}, {max_drop} is allowed");
+        match self.paired {
+            None => self.with(Verdict::Dropped, fell),
+            Some(Paired { alpha, p, .. }) if p <= alpha => {
+                self.with(Verdict::Dropped, format!("{fell}, and that is no chance: p = {p:.4}, alpha = {alpha}"))
+            }
+            Some(Paired { alpha, p, .. }) => {
+                self.with(Verdict::Passed, format!("{fell}, but that may be chance: p = {p:.4}, alpha = {alpha}"))
+            }
+        }
+    }
+
+    fn with(self, verdict: Verdict, detail: String) -> Self {
+        Self { verdict, detail, ..self }
+    }
+}

@@ -1,0 +1,27 @@
+//! Experiments: open a spec, sweep it, read recorded runs, compare them, gate their metrics, and find where data come from.
+//!
+//! Prints nothing, reads no environment and does not decide whose fault an error was: that is left to the program.
+
+mod causes;
+pub mod compare;
+mod current;
+pub mod gate;
+mod lineage;
+mod locate;
+mod missed;
+mod open;
+mod pool;
+mod protected;
+pub mod recorded;
+mod spec_ref;
+pub mod sweep;
+mod trial;
+
+pub use causes::{causes, in_one_line};
+pub use current::{CurrentError, EvaluationError};
+pub use lineage::{Lineage, Origin};
+pub use locate::{LocateError, spec as locate_spec};
+pub use open::{CannotRun, Loaded, OpenError, Opened, Surroundings, UnknownStage, check, connect};
+pub use pool::{EvaluationPool, PoolError};
+pub use protected::{IsProtected, Protected};
+pub use spec_ref::{SpecRef, StoreRef};

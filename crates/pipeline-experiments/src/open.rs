@@ -1,0 +1,235 @@
+//! A spec with its graph of stages and its store: where most commands begin.
+
+use pipeline_core::{Device, Stage, StageError, StageId};
+use pipeline_engine::{EngineError, Graph, GraphError, Node, Plan, PlanOptions, SpecInfo};
+use pipeline_spec::{PipelineSpec, Span, SpecError, StageSpec, nearest};
+use pipeline_stages::{Environment, Guards, Settings};
+use pipeline_store::{Circumstances, Store, StoreError};
+
+use crate::causes::causes;
+use crate::locate::{self, LocateError};
+use crate::protected::Protected;
+use crate::spec_ref::SpecRef;
+use crate::{missed, trial};
+
+/// Why a spec cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// It was not found.
+    #[error(transparent)]
+    Locate(#[from] LocateError),
+    /// Something in it is wrong.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// Its stages do not form a graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// Its store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A name that no stage of the spec has.
+#[derive(Debug, thiserror::Error)]
+#[error("the spec has no stage `{name}`")]
+pub struct UnknownStage {
+    /// The name.
+    pub name: String,
+    /// The stage whose name is nearest.
+    pub nearest: Option<String>,
+}
+
+/// A stage that could never do its work.
+#[derive(Debug, thiserror::Error)]
+#[error("stage `{stage}` cannot run")]
+pub struct CannotRun {
+    /// The stage.
+    pub stage: StageId,
+    /// Where the spec names what is wrong.
+    pub span: Option<Span>,
+    /// Why.
+    #[source]
+    pub source: StageError,
+}
+
+/// The world around a spec, which only the program itself may look at.
+#[derive(Debug, Clone, Default)]
+pub struct Surroundings {
+    /// The environment.
+    pub environment: Environment,
+    /// The guards of the programs that stages run.
+    pub guards: Guards,
+}
+
+/// A spec whose stages are built and connected.
+pub struct Loaded {
+    /// The spec.
+    pub spec: PipelineSpec,
+    /// Its stages.
+    pub graph: Graph,
+    /// What they were built with beside the spec.
+    pub settings: Settings,
+    /// The stages that publish nothing, since an override makes them other than the spec says.
+    pub unpublished: Vec<StageId>,
+}
+
+/// A loaded spec and its store.
+pub struct Opened {
+    /// The spec.
+    pub spec: PipelineSpec,
+    /// Its stages.
+    pub graph: Graph,
+    /// What they were built with beside the spec.
+    pub settings: Settings,
+    /// The stages that publish nothing, since an override makes them other than the spec says.
+    pub unpublished: Vec<StageId>,
+    /// The store that remembers their results.
+    pub store: Store,
+    /// How the caller named it.
+    pub named: SpecRef,
+}
+
+impl Surroundings {
+    /// The settings for the stages of a spec.
+    pub fn settings(&self, spec: &PipelineSpec) -> Settings {
+        Settings {
+            model_search: locate::model_search(spec, &self.environment),
+            environment: self.environment.clone(),
+            guards: self.guards.clone(),
+        }
+    }
+}
+
+impl Loaded {
+    /// Reads and checks the spec; looks at no data. With `publishes_trials` overrides keep no stage from publishing.
+    ///
+    /// # Errors
+    /// When something in the spec is wrong.
+    pub fn load(named: &SpecRef, surroundings: &Surroundings, publishes_trials: bool) -> Result<Self, OpenError> {
+        let mut spec = pipeline_spec::load(&named.path, &named.overrides)?;
+        let settings = surroundings.settings(&spec);
+        let stages = pipeline_stages::build(&spec, &settings)?;
+        let unpublished =
+            if publishes_trials { Vec::new() } else { trial::unpublished(named, &spec, &stages, &settings) };
+        for stage in spec.stages.iter_mut().filter(|stage| unpublished.contains(&stage.id)) {
+            stage.publish.clear();
+        }
+        let graph = connect(&spec, stages)?;
+        Protected::of(&spec, &graph, &named.store.folder).check_published(&spec)?;
+        Ok(Self { spec, graph, settings, unpublished })
+    }
+}
+
+/// Connects the stages of a spec, given in its order.
+///
+/// # Errors
+/// When they do not form a graph.
+pub fn connect(spec: &PipelineSpec, stages: Vec<Box<dyn Stage>>) -> Result<Graph, GraphError> {
+    let nodes = spec.stages.iter().zip(stages).map(|(stage_spec, stage)| Node {
+        id: stage_spec.id.clone(),
+        stage,
+        inputs: stage_spec.inputs.iter().map(|(slot, from)| (slot.value.clone(), from.value.clone())).collect(),
+        retain: stage_spec.retain,
+        pool: stage_spec.pool,
+        publish: stage_spec.publish.iter().map(|publish| (publish.file.value.clone(), publish.path.clone())).collect(),
+    });
+    Graph::new(nodes.collect())
+}
+
+/// Lets every stage judge what it can without data.
+///
+/// # Errors
+/// When one could never do its work.
+pub fn check(spec: &PipelineSpec, graph: &Graph) -> Result<(), CannotRun> {
+    graph.nodes().iter().try_for_each(|node| {
+        node.stage.check().map_err(|source| {
+            let span = spec.stage(&node.id).map(|stage| missed::span(stage, &causes(&source)).clone());
+            CannotRun { stage: node.id.clone(), span, source }
+        })
+    })
+}
+
+impl UnknownStage {
+    /// The error for `name` where the spec has the stages `known`.
+    pub fn among<'a>(name: &str, known: impl IntoIterator<Item = &'a StageId>) -> Self {
+        let nearest = nearest(name, known.into_iter().map(StageId::as_str)).map(str::to_owned);
+        Self { name: name.to_owned(), nearest }
+    }
+}
+
+impl Opened {
+    /// Reads and checks the spec and opens its store.
+    ///
+    /// # Errors
+    /// When the spec is wrong or the store cannot be opened.
+    pub fn open(named: &SpecRef, surroundings: &Surroundings) -> Result<Self, OpenError> {
+        let store = Store::open(&named.store.folder)?;
+        Ok(Self::of(named, Loaded::load(named, surroundings, false)?, store))
+    }
+
+    /// A loaded spec with its open store.
+    pub fn of(named: &SpecRef, loaded: Loaded, store: Store) -> Self {
+        let Loaded { spec, graph, settings, unpublished } = loaded;
+        Self { spec, graph, settings, unpublished, store, named: named.clone() }
+    }
+
+    /// The paths that no command may write over.
+    pub fn protected(&self) -> Protected {
+        Protected::of(&self.spec, &self.graph, self.store.artifacts())
+    }
+
+    /// The stage of that name.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn stage(&self, name: &str) -> Result<StageId, UnknownStage> {
+        let found = name.parse().ok().filter(|id| self.graph.position(id).is_some());
+        found.ok_or_else(|| UnknownStage::among(name, self.graph.nodes().iter().map(|node| &node.id)))
+    }
+
+    /// The plan of a run.
+    ///
+    /// # Errors
+    /// When a source of a stage that must run is missing or the store cannot be read.
+    pub fn plan(&self, options: &PlanOptions) -> Result<Plan, EngineError> {
+        pipeline_engine::plan(&self.graph, &self.store, &self.spec.file, options)
+    }
+
+    /// The plan of a run, also where a stage misses a source: for questions about the results of other stages.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn plan_what_is_there(&self) -> Result<Plan, EngineError> {
+        pipeline_engine::plan_what_is_there(&self.graph, &self.store, &self.spec.file, &PlanOptions::default())
+    }
+
+    /// Where the spec names what a stage misses, if that is why the engine could not begin.
+    pub fn span_of(&self, error: &EngineError) -> Option<Span> {
+        let stage: Option<&StageSpec> = match error {
+            EngineError::Source { stage, .. } | EngineError::SourceDigest { stage, .. } => self.spec.stage(stage),
+            EngineError::UnknownStage { .. } | EngineError::Store(_) => None,
+        };
+        Some(missed::span(stage?, &causes(error)).clone())
+    }
+
+    /// The plan's options for these names of forced stages.
+    ///
+    /// # Errors
+    /// When a name is not one of a stage.
+    pub fn plan_options(&self, forced: &[String], device: Device) -> Result<PlanOptions, UnknownStage> {
+        let forced = forced.iter().map(|name| self.stage(name)).collect::<Result<_, _>>()?;
+        Ok(PlanOptions { forced, device, ..PlanOptions::default() })
+    }
+
+    /// The facts that the engine keeps with a run.
+    pub fn info(&self, circumstances: Option<Circumstances>) -> SpecInfo {
+        SpecInfo {
+            path: self.spec.file.clone(),
+            name: self.spec.name.clone(),
+            yaml: pipeline_spec::resolved_yaml(&self.spec),
+            attachments: Vec::new(),
+            files: self.spec.files.clone(),
+            circumstances,
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The pool of an evaluation, once what the evaluation compares is up to date.
+
+use std::collections::BTreeMap;
+
+use pipeline_core::{Key, StageError, StageId};
+use pipeline_engine::{Decision, EngineError};
+use pipeline_stages::SearchPool;
+use pipeline_store::OpenTreeError;
+
+use crate::current::CurrentError;
+use crate::open::Opened;
+
+/// Why a pool cannot be searched.
+#[derive(Debug, thiserror::Error)]
+pub enum PoolError {
+    /// No plan can be made.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// An input of the evaluation is not up to date, or its files are gone.
+    #[error(transparent)]
+    Current(#[from] CurrentError),
+    /// The description of the text features is gone.
+    #[error(transparent)]
+    Gone(#[from] OpenTreeError),
+    /// An artifact cannot be read, or the heads do not fit the features.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+}
+
+/// The pool of an evaluation.
+pub struct EvaluationPool {
+    /// The evaluation.
+    pub evaluation: StageId,
+    /// Its images and heads.
+    pub pool: SearchPool,
+    /// The key of its result; none while that is not up to date, which a search does not need.
+    pub result: Option<Key>,
+}
+
+impl EvaluationPool {
+    /// Reads the pool of an evaluation from the store; computes nothing.
+    ///
+    /// # Errors
+    /// When what the evaluation compares is not up to date.
+    pub fn open(opened: &Opened, evaluation: StageId, n_threads: usize) -> Result<Self, PoolError> {
+        let plan = opened.plan_what_is_there()?;
+        let idx = opened.graph.position(&evaluation).expect("the evaluation was found in the graph");
+        let inputs = &opened.graph.nodes()[idx].inputs;
+        // Of the text features no vector is read, but a query must be encoded as they were.
+        let records: BTreeMap<&str, _> = ["text", "images", "projection"]
+            .into_iter()
+            .map(|slot| Ok((slot, opened.record_in(&plan, &inputs[slot])?)))
+            .collect::<Result<_, CurrentError>>()?;
+        let open = |slot: &str| opened.open_artifact(&inputs[slot], &records[slot]);
+        let (images, projection) = (open("images")?, open("projection")?);
+        let text = opened.store.cas().open(&pipeline_stages::without_shards(&records["text"].tree))?;
+        let inputs = [text.artifact(), images.artifact(), projection.artifact()];
+        let pool = SearchPool::open(&opened.spec, &evaluation, inputs, n_threads)?;
+        let result = match &plan.stages[idx].decision {
+            Decision::Reuse { key, .. } => Some(*key),
+            _ => None,
+        };
+        Ok(Self { evaluation, pool, result })
+    }
+}

@@ -1,0 +1,124 @@
+//! Finds a recorded run by what people call it: its id, the beginning of one, `last` or `last~1`.
+
+use pipeline_core::{RunId, StageId};
+use pipeline_spec::nearest;
+use pipeline_store::{RunInfo, StoreError};
+
+/// The name of the newest run.
+const LAST: &str = "last";
+
+/// The number of runs that a help text names.
+const MAX_NAMED: usize = 3;
+
+/// Why a name means no recorded run.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordedError {
+    /// No run has the name.
+    #[error("there is no run `{name}`")]
+    NoRun {
+        /// The name.
+        name: String,
+        /// The id that is nearest.
+        nearest: Option<RunId>,
+        /// The newest runs, newest first.
+        newest: Vec<RunId>,
+    },
+    /// Several runs begin with the name.
+    #[error("`{name}` is the beginning of {n_runs} runs")]
+    SeveralRuns {
+        /// The name.
+        name: String,
+        /// The number of runs.
+        n_runs: usize,
+        /// The newest of them, newest first.
+        newest: Vec<RunId>,
+    },
+    /// A point was named of a run that is no sweep.
+    #[error("run {run} is no sweep, so it has no points")]
+    NoSweep {
+        /// The run.
+        run: RunId,
+    },
+    /// The sweep has no such point.
+    #[error("the sweep {run} has no point `{point}`")]
+    NoPoint {
+        /// The run.
+        run: RunId,
+        /// The name of the point.
+        point: String,
+        /// The number of its points.
+        n_points: usize,
+    },
+    /// The run has no metrics of the stage.
+    #[error("run {run} has no metrics of a stage `{stage}`")]
+    NoMetrics {
+        /// The run or the point.
+        run: String,
+        /// The name of the stage.
+        stage: String,
+        /// The stage with metrics whose name is nearest.
+        nearest: Option<StageId>,
+    },
+    /// The store cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl RecordedError {
+    /// What there is instead.
+    pub fn help(&self) -> Option<String> {
+        let did_you_mean = |name: &str| Some(format!("did you mean `{name}`?"));
+        match self {
+            Self::NoRun { nearest: Some(near), .. } => did_you_mean(&near.0),
+            Self::NoRun { newest, .. } if newest.is_empty() => Some("nothing has run in this store".to_owned()),
+            Self::NoRun { newest, .. } | Self::SeveralRuns { newest, .. } => Some(named(newest)),
+            Self::NoSweep { .. } => None,
+            Self::NoPoint { n_points, .. } => Some(format!("its points are 1 to {n_points}")),
+            Self::NoMetrics { nearest, .. } => did_you_mean(nearest.as_ref()?.as_str()),
+            Self::Store(error) => error.help(),
+        }
+    }
+}
+
+fn named(newest: &[RunId]) -> String {
+    let names: Vec<_> = newest.iter().map(|run| format!("`{run}`")).collect();
+    format!("the newest: {}", names.join(", "))
+}
+
+/// The run that `name` means: `last`, `last~1` (the one before) and so on, an id, or the beginning of one id only.
+///
+/// # Errors
+/// When it means none or several.
+pub fn find_run<'a>(runs: &'a [RunInfo], name: &str) -> Result<&'a RunInfo, RecordedError> {
+    if let Some(back) = name.strip_prefix(LAST).and_then(n_back)
+        && let Some(run) = runs.iter().rev().nth(back)
+    {
+        return Ok(run);
+    }
+    if let Some(run) = runs.iter().find(|run| run.id.0 == name) {
+        return Ok(run);
+    }
+    let candidates: Vec<_> = runs.iter().filter(|run| !name.is_empty() && run.id.0.starts_with(name)).collect();
+    match candidates.as_slice() {
+        [run] => Ok(run),
+        [] => Err(not_found(runs, name)),
+        several => {
+            let (n_runs, newest) = (several.len(), newest(several.iter().copied()));
+            Err(RecordedError::SeveralRuns { name: name.to_owned(), n_runs, newest })
+        }
+    }
+}
+
+/// How many runs before the last `~N` means; nothing behind `last` is the last itself.
+fn n_back(suffix: &str) -> Option<usize> {
+    if suffix.is_empty() { Some(0) } else { suffix.strip_prefix('~')?.parse().ok() }
+}
+
+fn not_found(runs: &[RunInfo], name: &str) -> RecordedError {
+    let nearest = nearest(name, runs.iter().map(|run| run.id.0.as_str())).map(|id| RunId(id.to_owned()));
+    RecordedError::NoRun { name: name.to_owned(), nearest, newest: newest(runs.iter()) }
+}
+
+fn newest<'a>(runs: impl DoubleEndedIterator<Item = &'a RunInfo>) -> Vec<RunId> {
+    runs.rev().take(MAX_NAMED).map(|run| run.id.clone()).collect()
+}

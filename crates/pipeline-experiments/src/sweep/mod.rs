@@ -1,0 +1,84 @@
+//! Sweeps: one graph of the stages of all points, each distinct stage once, and what the points came to.
+
+mod columns;
+mod grid;
+mod names;
+mod outcome;
+mod record;
+mod sameness;
+mod union;
+
+use std::path::{Path, PathBuf};
+
+use pipeline_engine::GraphError;
+use pipeline_spec::SpecError;
+
+pub use columns::{Column, columns};
+pub use outcome::{COMPARED, Group, PointResult, PointState, Results, Spread, compared, groups, seeds};
+pub use record::{AxisRecord, PointRecord, SweepRecord, shown};
+pub use union::Sweep;
+
+/// Why a sweep cannot be built.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// The spec or an axis is wrong.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The stages do not form a graph.
+    #[error(transparent)]
+    Graph(#[from] GraphError),
+    /// The grid is larger than anybody means.
+    #[error("the sweep has more than {max_points} points")]
+    TooManyPoints {
+        /// The most points that are allowed.
+        max_points: usize,
+    },
+    /// There is nothing to sweep.
+    #[error("`{}` has no `sweep`", file.display())]
+    NoAxes {
+        /// The spec.
+        file: PathBuf,
+    },
+    /// A value is set and swept at once.
+    #[error("`{target}` is both set and swept")]
+    SetAndSwept {
+        /// The param or var.
+        target: String,
+    },
+    /// A point is wrong, though the spec itself is not.
+    #[error("point {point} ({label}) cannot be built")]
+    Point {
+        /// Its number, from 1.
+        point: usize,
+        /// Its values.
+        label: String,
+        /// Why.
+        #[source]
+        source: Box<SpecError>,
+    },
+}
+
+impl SweepError {
+    /// What to do instead.
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Spec(error) => error.help.clone(),
+            Self::Point { source, .. } => source.help.clone(),
+            Self::Graph(_) => None,
+            Self::TooManyPoints { .. } => Some("give its axes fewer values".to_owned()),
+            Self::NoAxes { .. } => Some(
+                "say what to try: `--axis projection.params.temperature=[0.03, 0.07]`, or `sweep:` in the spec"
+                    .to_owned(),
+            ),
+            Self::SetAndSwept { target } => Some(format!("for one value only: `--axis {target}=[VALUE]`")),
+        }
+    }
+}
+
+/// The name under which the store remembers what the stages of a spec's sweep had last: apart from what those of `run` had,
+/// since they are others under the same names.
+pub fn remembered_as(spec: &Path) -> PathBuf {
+    let mut path = spec.as_os_str().to_owned();
+    path.push("#sweep");
+    path.into()
+}
