@@ -30,6 +30,18 @@ pub enum RunReason {
     },
 }
 
+/// A stage as it stands in the graph of its run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageNode {
+    /// The stage.
+    pub stage: StageId,
+    /// Its kind.
+    pub kind: String,
+    /// The stages that it reads, by slot.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, StageId>,
+}
+
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -54,6 +66,9 @@ pub enum Event {
         spec: String,
         /// The stages in the order in which they will be looked at.
         stages: Vec<StageId>,
+        /// The same stages with their kinds and inputs; empty in logs of versions that did not record them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        graph: Vec<StageNode>,
         /// The version of the program.
         version: String,
         /// Where tensors live.

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::path::PathBuf;
 
-use pipeline_core::{Device, Pool, Stage, StageId};
+use pipeline_core::{Device, Pool, Stage, StageId, StageNode};
 
 /// A stage of a spec with its connections.
 pub struct Node {
@@ -94,6 +94,16 @@ impl Graph {
     /// The stages, inputs before readers.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// The stages as the first event of a run has them.
+    pub fn stage_nodes(&self) -> Vec<StageNode> {
+        let node = |node: &Node| StageNode {
+            stage: node.id.clone(),
+            kind: node.stage.kind().to_owned(),
+            inputs: node.inputs.clone(),
+        };
+        self.nodes.iter().map(node).collect()
     }
 
     /// The number of stages.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use pipeline_core::{Event, EventRecord, Metrics, RunId, StageId};
+use pipeline_core::{Event, EventRecord, Metrics, RunId, StageId, StageNode};
 use pipeline_store::{RunFolder, Store, StoreError};
 
 use crate::RunOptions;
@@ -32,11 +32,12 @@ impl<'a> Journal<'a> {
     }
 
     /// The first event of the run.
-    pub fn run_started(&self, spec_name: &str, stages: Vec<StageId>, options: &RunOptions) -> Event {
+    pub fn run_started(&self, spec_name: &str, graph: Vec<StageNode>, options: &RunOptions) -> Event {
         Event::RunStarted {
             run: self.run().clone(),
             spec: spec_name.to_owned(),
-            stages,
+            stages: graph.iter().map(|node| node.stage.clone()).collect(),
+            graph,
             version: options.version.clone(),
             device: options.plan.device,
             n_jobs: options.n_jobs.max(1),

@@ -111,7 +111,7 @@ pub fn run(
         check_sources(&mut resolver, &decided)?;
     }
     let mut journal = Journal::start(store, &spec.name, &spec.yaml, &spec.attachments, listen)?;
-    journal.emit(journal.run_started(&spec.name, graph.nodes().iter().map(|node| node.id.clone()).collect(), options));
+    journal.emit(journal.run_started(&spec.name, graph.stage_nodes(), options));
     options.adopted.iter().cloned().for_each(|adopted| journal.emit(adopted.into()));
     for (idx, node) in graph.nodes().iter().enumerate() {
         if let (Some(error), Decision::Reuse { .. }) = (&resolver.sources(idx).missing, &decided[idx].decision) {

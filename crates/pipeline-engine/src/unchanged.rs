@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
-use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, Part, StageId};
+use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, Part, StageId, StageNode};
 use pipeline_store::{Circumstances, Last, Place, Snapshot, Store, StoreError};
 
 use crate::journal::Journal;
@@ -19,8 +19,8 @@ use crate::{EngineError, RunOptions, RunSummary, SpecInfo};
 pub struct UnchangedRun {
     /// How it went.
     pub summary: RunSummary,
-    /// The stages and their kinds, inputs before readers.
-    pub kinds: Vec<(StageId, String)>,
+    /// Its stages, inputs before readers.
+    pub graph: Vec<StageNode>,
 }
 
 /// Repeats the last run of the spec at the path `spec` if that left everything up to date and nothing has changed
@@ -47,12 +47,11 @@ pub fn run_unchanged(
     let Ok(Some(yaml)) = store.runs().spec(&snapshot.run) else { return Ok(None) };
     store.specs().use_last(spec);
     let mut journal = Journal::start(store, &snapshot.spec_name, &yaml, &[], listen)?;
-    let kinds = snapshot.stages;
-    let ids = kinds.iter().map(|(id, _)| id.clone()).collect();
-    journal.emit(journal.run_started(&snapshot.spec_name, ids, options));
+    let graph = snapshot.graph;
+    journal.emit(journal.run_started(&snapshot.spec_name, graph.clone(), options));
     let mut metrics = BTreeMap::new();
     let mut stages = last.stages;
-    for (id, _) in &kinds {
+    for id in graph.iter().map(|node| &node.stage) {
         let stage = stages.remove(id).expect("the last run has all stages of its snapshot");
         if !stage.report.metrics.is_empty() {
             metrics.insert(id.clone(), stage.report.metrics.clone());
@@ -61,9 +60,9 @@ pub fn run_unchanged(
         journal.emit(Event::StageReused { stage: id.clone(), key, artifact, report });
     }
     let written = journal.write_metrics(&metrics).and_then(|()| store.sources().flush());
-    let summary = finish(&mut journal, kinds.len(), began.elapsed().as_secs_f64(), metrics);
+    let summary = finish(&mut journal, graph.len(), began.elapsed().as_secs_f64(), metrics);
     written.and(journal.finish())?;
-    Ok(Some(UnchangedRun { summary, kinds }))
+    Ok(Some(UnchangedRun { summary, graph }))
 }
 
 fn finish(journal: &mut Journal<'_>, n_reused: usize, seconds: f64, metrics: BTreeMap<StageId, Metrics>) -> RunSummary {
@@ -91,7 +90,7 @@ fn unchanged(store: &Store, spec: &Path, is_now: &dyn Fn(&Circumstances) -> bool
         let last = last.join().ok()??;
         // A run of the spec as it was in between may have left its stages with other results.
         let is_of_this_run =
-            last.run == snapshot.run && snapshot.stages.iter().all(|(id, _)| last.stages.contains_key(id));
+            last.run == snapshot.run && snapshot.graph.iter().all(|node| last.stages.contains_key(&node.stage));
         (is_as_seen && is_of_this_run).then_some((snapshot, last))
     })
 }
@@ -113,7 +112,7 @@ impl State<'_, '_> {
             run: self.journal.run().clone(),
             spec_name: spec.name.clone(),
             circumstances: circumstances.clone(),
-            stages: nodes.iter().map(|node| (node.id.clone(), node.stage.kind().to_owned())).collect(),
+            graph: self.resolver.graph.stage_nodes(),
             contents,
             places,
         };

@@ -7,7 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Digest, RunId, StageId};
+use pipeline_core::{Digest, RunId, StageNode};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -24,8 +24,8 @@ pub struct Snapshot {
     pub spec_name: String,
     /// What beside files has made the spec's stages what they are.
     pub circumstances: Circumstances,
-    /// The stages and their kinds, inputs before readers.
-    pub stages: Vec<(StageId, String)>,
+    /// The stages, inputs before readers.
+    pub graph: Vec<StageNode>,
     /// Files and folders that were read, or that an artifact was published to, and the digests that they had.
     pub contents: Vec<(PathBuf, Digest)>,
     /// Files and folders, there or not, that were looked at to find others.

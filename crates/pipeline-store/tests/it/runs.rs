@@ -14,6 +14,7 @@ fn started(run: &RunFolder) -> EventRecord {
         run: run.id().clone(),
         spec: "demo".into(),
         stages: Vec::new(),
+        graph: Vec::new(),
         version: "0.1.0".into(),
         device: Device::Cpu,
         n_jobs: 1,
