@@ -4,48 +4,41 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_core::{ArtifactDigest, Digest, Manifest, StageId};
 use pipeline_engine::{Decision, Graph, Plan};
-use pipeline_spec::PipelineSpec;
 
-/// A stage as far as it tells where data come from.
+/// A stage as far as it shows where data come from.
 #[derive(Debug)]
-pub struct Origin {
+pub struct Origin<'a> {
     /// The stages that it reads, by slot.
-    pub inputs: BTreeMap<String, StageId>,
+    pub inputs: &'a BTreeMap<String, StageId>,
     /// Its manifest, if it is known.
-    pub manifest: Option<Manifest>,
-    /// What it makes, if that is known.
+    pub manifest: Option<&'a Manifest>,
+    /// The artifact that it makes, if that is known.
     pub artifact: Option<ArtifactDigest>,
 }
 
-/// The stages of a plan or of a run.
+/// The stages of a plan or of a recorded run, by name.
 #[derive(Debug, Default)]
-pub struct Lineage {
-    /// By name.
-    pub stages: BTreeMap<StageId, Origin>,
+pub struct Lineage<'a> {
+    stages: BTreeMap<&'a StageId, Origin<'a>>,
 }
 
-impl Lineage {
+impl<'a> FromIterator<(&'a StageId, Origin<'a>)> for Lineage<'a> {
+    fn from_iter<I: IntoIterator<Item = (&'a StageId, Origin<'a>)>>(stages: I) -> Self {
+        Self { stages: stages.into_iter().collect() }
+    }
+}
+
+impl<'a> Lineage<'a> {
     /// The stages of a plan.
-    pub fn of_plan(graph: &Graph, plan: &Plan) -> Self {
+    pub fn of_plan(graph: &'a Graph, plan: &'a Plan) -> Self {
         let stages = graph.nodes().iter().zip(&plan.stages).map(|(node, planned)| {
             let artifact = match &planned.decision {
                 Decision::Reuse { artifact, .. } => Some(*artifact),
                 _ => None,
             };
-            let inputs = node.inputs.iter().map(|(slot, from)| (slot.clone(), from.clone())).collect();
-            (planned.id.clone(), Origin { inputs, manifest: planned.manifest.clone(), artifact })
+            (&planned.id, Origin { inputs: &node.inputs, manifest: planned.manifest.as_ref(), artifact })
         });
-        Self { stages: stages.collect() }
-    }
-
-    /// The stages of a recorded run, connected as its spec says; `past` tells what a stage made and its manifest.
-    pub fn of_run(spec: &PipelineSpec, past: impl Fn(&StageId) -> Option<(ArtifactDigest, Option<Manifest>)>) -> Self {
-        let stages = spec.stages.iter().map(|stage| {
-            let (artifact, manifest) = past(&stage.id).unzip();
-            let inputs = stage.inputs.iter().map(|(slot, from)| (slot.value.clone(), from.value.clone())).collect();
-            (stage.id.clone(), Origin { inputs, manifest: manifest.flatten(), artifact })
-        });
-        Self { stages: stages.collect() }
+        stages.collect()
     }
 
     /// The digest of the data that an input of a stage comes from: of the sources of the stages at the top of it.
@@ -72,8 +65,8 @@ impl Lineage {
 }
 
 /// The sources of a stage; of one that reads none, what it makes. None when it is not known what it read.
-fn root_lines(origin: &Origin) -> Option<Vec<String>> {
-    let text = origin.manifest.as_ref()?.text();
+fn root_lines(origin: &Origin<'_>) -> Option<Vec<String>> {
+    let text = origin.manifest?.text();
     let sources: Vec<String> = text.lines().filter(|line| line.starts_with("source.")).map(str::to_owned).collect();
     if sources.is_empty() { Some(vec![format!("artifact = {}", origin.artifact?)]) } else { Some(sources) }
 }

@@ -8,8 +8,9 @@
 
 use pipeline_core::StageId;
 use pipeline_experiments::compare::{
-    Compared, Likeness, MetricDifference, PastRun, Significance, StageDifference, compare, compare_stages, pairs,
+    Choice, Compared, Likeness, MetricDifference, Side, Significance, StageDifference, compare, compare_stages, pairs,
 };
+use pipeline_experiments::recorded::RecordedRun;
 use pipeline_store::{RunInfo, RunState};
 use serde_json::json;
 
@@ -29,28 +30,32 @@ use crate::terminal::Terminal;
 pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let store = door::store(&args.store)?;
     let runs = store.runs().list()?;
-    let earlier = PastRun::find(&store, &runs, &args.earlier)?;
-    let later = PastRun::find(&store, &runs, &args.later)?;
-    for run in [&earlier, &later] {
-        if matches!(run.results.run.state, RunState::Died | RunState::Running) {
-            let id = &run.results.run.id;
+    let choices = [&args.earlier, &args.later].map(|name| Choice::find(&store, &runs, name));
+    let [earlier_choice, later_choice] = choices;
+    let (earlier_choice, later_choice) = (earlier_choice?, later_choice?);
+    let (earlier, later) = (&earlier_choice.run, &later_choice.run);
+    for run in [earlier, later] {
+        if matches!(run.info.state, RunState::Died | RunState::Running) {
+            let id = &run.info.id;
             terminal
                 .remark(&format!("run {id} has not come to its end: its files may be incomplete and are not sealed"));
         }
     }
-    let stages = compare_stages(&earlier, &later);
+    let stages = compare_stages(earlier, later);
     let n_threads = door::n_threads();
-    let measured = |(a, b): (StageId, StageId)| compare(&store, (&earlier, &a), (&later, &b), n_threads);
-    let measured = pairs(&earlier, &later)?.into_iter().map(measured).collect::<Result<Vec<_>, _>>()?;
+    let measured = |(a, b): (StageId, StageId)| {
+        compare(&store, Side { run: earlier, stage: &a }, Side { run: later, stage: &b }, n_threads)
+    };
+    let measured = pairs(&earlier_choice, &later_choice)?.into_iter().map(measured).collect::<Result<Vec<_>, _>>()?;
     if args.json.json {
         terminal.json(&json!({
-            "earlier": earlier.results.name(),
-            "later": later.results.name(),
+            "earlier": earlier.name(),
+            "later": later.name(),
             "stages": stages,
             "measured": measured,
         }))?;
     } else {
-        let mut blocks = vec![heading(&earlier, &later), stages_text(&stages, terminal)];
+        let mut blocks = vec![heading(earlier, later), stages_text(&stages, terminal)];
         let is_only = measured.len() == 1;
         blocks.extend(measured.iter().filter_map(|compared| metrics_text(compared, is_only, terminal)));
         terminal.data(&blocks.join("\n\n"))?;
@@ -58,10 +63,10 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(tell(&measured, terminal))
 }
 
-fn heading(earlier: &PastRun, later: &PastRun) -> String {
-    let line = |what: &str, run: &PastRun| {
-        let RunInfo { started_ms, spec, .. } = &run.results.run;
-        format!("{what}  {}  {}  {spec}", run.results.name(), date_time(*started_ms))
+fn heading(earlier: &RecordedRun, later: &RecordedRun) -> String {
+    let line = |what: &str, run: &RecordedRun| {
+        let RunInfo { started_ms, spec, .. } = &run.info;
+        format!("{what}  {}  {}  {spec}", run.name(), date_time(*started_ms))
     };
     format!("{}\n{}", line("earlier", earlier), line("later  ", later))
 }

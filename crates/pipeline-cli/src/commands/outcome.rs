@@ -1,6 +1,5 @@
 //! What is told at the end of a run, be it one that has just ended or one that is shown again.
 
-use pipeline_core::StageId;
 use pipeline_experiments::recorded::{FailedStage, RunLog};
 
 use crate::exit::Exit;
@@ -20,18 +19,14 @@ fn tell_failed(failed: &FailedStage, terminal: &Terminal) {
     failure.tell(terminal);
 }
 
-/// Prints the result line of each evaluation of `stages` (name and kind); its stage is named when there are several.
+/// Prints the result line of each evaluation; its stage is named when there are several.
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub fn print_results<'a>(
-    stages: impl Iterator<Item = (&'a StageId, &'a str)>,
-    log: &RunLog,
-    terminal: &Terminal,
-) -> Result<(), Failure> {
-    let results: Vec<_> = stages
-        .filter(|(_, kind)| words::has_result_line(kind))
-        .filter_map(|(stage, _)| Some((stage, log.reports.get(stage)?.headline.as_ref()?)))
+pub fn print_results(log: &RunLog, terminal: &Terminal) -> Result<(), Failure> {
+    let results: Vec<_> = (log.stages().iter())
+        .filter(|stage| words::has_result_line(&stage.kind))
+        .filter_map(|stage| Some((&stage.id, stage.report.as_ref()?.headline.as_ref()?)))
         .collect();
     for (stage, headline) in &results {
         let line = if results.len() == 1 { (*headline).clone() } else { format!("{stage}: {headline}") };

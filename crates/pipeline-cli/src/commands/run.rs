@@ -74,9 +74,11 @@ fn run_unchanged(
     };
     let run = pipeline_engine::run_unchanged(store, spec, &options, &is_now, &mut listen);
     let shown = renderer.map(Renderer::finish).unwrap_or_default();
-    let Some(run) = run? else { return Ok(None) };
+    if run?.is_none() {
+        return Ok(None);
+    }
     if !args.json {
-        outcome::print_results(run.kinds.iter().map(|(id, kind)| (id, kind.as_str())), &shown.log, terminal)?;
+        outcome::print_results(&shown.log, terminal)?;
         terminal.remark(&words::summary(&shown.log));
     }
     Ok(Some(unwritten(&shown, Exit::Done, terminal)))
@@ -103,8 +105,7 @@ fn run_here(
     let info = opened.info(circumstances);
     let (exit, _, shown) = carry_out(opened, &info, options, Renderer::new(terminal, args.json), terminal)?;
     if !args.json {
-        let stages = opened.graph.nodes().iter().map(|node| (&node.id, node.stage.kind()));
-        outcome::print_results(stages, &shown.log, terminal)?;
+        outcome::print_results(&shown.log, terminal)?;
         terminal.remark(&words::summary(&shown.log));
     }
     Ok(unwritten(&shown, exit, terminal))

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::Manifest;
-use pipeline_experiments::recorded::{self, RunResults, StageResult, find_run};
+use pipeline_experiments::recorded::{self, RecordedRun, StageResult, find_run};
 use pipeline_store::{RunInfo, Store};
 use serde_json::json;
 
@@ -31,7 +31,7 @@ pub fn run(args: &RunsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         if args.pin || args.unpin {
             return Err(Failure::new(Exit::Usage, "a run is pinned as a whole").with_help("leave the point away"));
         }
-        show_point(&RunResults::find(&store, &runs, name)?, args.json.json, terminal)?;
+        show_point(&RecordedRun::find(&store, &runs, name)?, args.json.json, terminal)?;
     } else if let Some(name) = &args.run {
         one(args, &store, find_run(&runs, name)?, terminal)?;
     } else if args.json.json {
@@ -65,9 +65,9 @@ fn one(args: &RunsArgs, store: &Store, run: &RunInfo, terminal: &Terminal) -> Re
     replay::show(store, run, terminal)
 }
 
-fn show_point(results: &RunResults, json: bool, terminal: &Terminal) -> Result<(), Failure> {
+fn show_point(run: &RecordedRun, json: bool, terminal: &Terminal) -> Result<(), Failure> {
     if json {
-        let stages = results.stages.iter().map(|(stage, result)| {
+        let stages = run.results().into_iter().map(|(stage, result)| {
             let params = result.manifest().into_iter().flat_map(Manifest::params);
             let params: BTreeMap<_, _> = params.map(|(name, json)| (name, value_of(json))).collect();
             let StageResult { key, artifact, metrics, .. } = result;
@@ -75,15 +75,15 @@ fn show_point(results: &RunResults, json: bool, terminal: &Terminal) -> Result<(
         });
         let stages: BTreeMap<_, _> = stages.collect();
         return Ok(terminal.json(&json!({
-            "run": results.run.id,
-            "spec": results.run.spec,
-            "point": results.point.as_ref().map(|point| point.point),
-            "overrides": results.point.as_ref().map(|point| &point.overrides),
+            "run": run.info.id,
+            "spec": run.info.spec,
+            "point": run.point.as_ref().map(|point| point.point),
+            "overrides": run.point.as_ref().map(|point| &point.overrides),
             "stages": stages,
         }))?);
     }
     let mut table = Table::new(&["stage", "artifact", "metrics"]);
-    for (stage, result) in &results.stages {
+    for (stage, result) in run.results() {
         let metrics: Vec<_> = result.metrics.iter().map(|(name, value)| format!("{name}={value}")).collect();
         table.row(vec![stage.to_string(), result.artifact.short().to_string(), metrics.join(" ")]);
     }

@@ -9,9 +9,7 @@ use pipeline_stages::relevant_ranks;
 use pipeline_store::Store;
 use serde::Serialize;
 
-use super::past::PastRun;
-use super::{CompareError, paired, rows};
-use crate::recorded::StageResult;
+use super::{CompareError, Side, paired, rows};
 
 /// Two evaluations side by side.
 #[derive(Debug, Serialize)]
@@ -78,37 +76,28 @@ pub enum Significance {
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn compare(
-    store: &Store,
-    (earlier_run, earlier_id): (&PastRun, &StageId),
-    (later_run, later_id): (&PastRun, &StageId),
-    n_threads: usize,
-) -> Result<Compared, CompareError> {
-    let (earlier, later) = (&earlier_run.results.stages[earlier_id], &later_run.results.stages[later_id]);
+pub fn compare(store: &Store, earlier: Side<'_>, later: Side<'_>, n_threads: usize) -> Result<Compared, CompareError> {
     let mut compared = Compared {
-        earlier: earlier_id.clone(),
-        later: later_id.clone(),
-        incomparable: differs_in_data((earlier_run, earlier_id), (later_run, later_id)),
+        earlier: earlier.stage.clone(),
+        later: later.stage.clone(),
+        incomparable: differs_in_data(earlier, later),
         untested: None,
         left_out: None,
         metrics: Vec::new(),
     };
     if compared.incomparable.is_none() {
-        compared.test(store, (earlier_run, earlier), (later_run, later), n_threads)?;
+        compared.test(store, (earlier, later), n_threads)?;
     }
     Ok(compared)
 }
 
-/// On what other data the later of two stages was measured, as far as sources and counts tell.
-pub fn differs_in_data(
-    (earlier_run, earlier_id): (&PastRun, &StageId),
-    (later_run, later_id): (&PastRun, &StageId),
-) -> Option<String> {
-    let (earlier, later) = (&earlier_run.results.stages[earlier_id], &later_run.results.stages[later_id]);
-    let data = |run: &PastRun, stage: &StageId, slot: &str| run.lineage.data(stage, slot);
-    let same_data = |slot: &str| same(data(earlier_run, earlier_id, slot), data(later_run, later_id, slot));
-    let same_count = |name: &str| earlier.metrics.get(name) == later.metrics.get(name);
-    let is_evaluation = earlier.metrics.contains_key("pool_size") || later.metrics.contains_key("pool_size");
+/// On what other data the later of two stages was measured, as far as sources and counts show.
+pub fn differs_in_data(earlier: Side<'_>, later: Side<'_>) -> Option<String> {
+    let (lineage, later_lineage) = (earlier.run.lineage(), later.run.lineage());
+    let same_data = |slot: &str| same(lineage.data(earlier.stage, slot), later_lineage.data(later.stage, slot));
+    let (earlier, later) = (earlier.metrics(), later.metrics());
+    let same_count = |name: &str| earlier.get(name) == later.get(name);
+    let is_evaluation = earlier.contains_key("pool_size") || later.contains_key("pool_size");
     match is_evaluation {
         true if !same_data("images") || !same_count("pool_size") => Some(other("pool", "pool_size", earlier, later)),
         true if !same_data("queries") || !same_count("n_queries") => {
@@ -123,8 +112,8 @@ fn same(earlier: Option<Digest>, later: Option<Digest>) -> bool {
     earlier.is_some() && earlier == later
 }
 
-fn other(what: &str, count: &str, earlier: &StageResult, later: &StageResult) -> String {
-    let of = |stage: &StageResult| stage.metrics.get(count).map_or("?".to_owned(), f64::to_string);
+fn other(what: &str, count: &str, earlier: &Metrics, later: &Metrics) -> String {
+    let of = |metrics: &Metrics| metrics.get(count).map_or("?".to_owned(), f64::to_string);
     let (earlier, later) = (of(earlier), of(later));
     match earlier == later {
         true => format!("measured on another {what} (of the same size, {earlier})"),
@@ -136,22 +125,22 @@ impl Compared {
     fn test(
         &mut self,
         store: &Store,
-        (earlier_run, earlier): (&PastRun, &StageResult),
-        (later_run, later): (&PastRun, &StageResult),
+        (earlier, later): (Side<'_>, Side<'_>),
         n_threads: usize,
     ) -> Result<(), CompareError> {
-        self.metrics = both(&earlier.metrics, &later.metrics);
-        self.left_out = paired::other_ks(&earlier.metrics, &later.metrics);
+        let metrics = later.metrics();
+        self.metrics = both(earlier.metrics(), metrics);
+        self.left_out = paired::other_ks(earlier.metrics(), metrics);
         if self.left_out.is_some() {
             self.metrics.retain(|metric| !metric.metric.ends_with("mean_recall"));
         }
         for of in [ResultsOf::Queries, ResultsOf::Images] {
-            let measured = self.metrics.iter().filter_map(|metric| paired::measure(&metric.metric, &later.metrics));
+            let measured = self.metrics.iter().filter_map(|metric| paired::measure(&metric.metric, metrics));
             if !measured.into_iter().any(|(results_of, _)| results_of == of) {
                 continue;
             }
-            let before = rows::read(store, earlier_run, &self.earlier, of)?;
-            let after = rows::read(store, later_run, &self.later, of)?;
+            let before = rows::read(store, earlier, of)?;
+            let after = rows::read(store, later, of)?;
             let (before, after) = match (before, after) {
                 (Ok(before), Ok(after)) => (before, after),
                 (Err(reason), _) | (_, Err(reason)) => {
@@ -160,7 +149,7 @@ impl Compared {
                 }
             };
             match rows::aligned(&before, after) {
-                Ok(after) => self.test_means(of, (&before, &after), &later.metrics, n_threads),
+                Ok(after) => self.test_means(of, (&before, &after), metrics, n_threads),
                 Err(what) => self.incomparable = Some(what),
             }
         }

@@ -2,34 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pipeline_core::StageId;
 use pipeline_data::{ResultRow, Results, ResultsOf};
 use pipeline_store::Store;
 
-use super::CompareError;
-use super::past::PastRun;
+use super::{CompareError, Side};
 use crate::causes::in_one_line;
 
-/// The results of a stage of the run; the inner error says why they cannot be had and how to get them back.
+/// The results of a side, row by row; the inner error says why they cannot be had and how to get them back.
 ///
 /// # Errors
 /// When they are there but cannot be read.
-pub fn read(
-    store: &Store,
-    run: &PastRun,
-    id: &StageId,
-    of: ResultsOf,
-) -> Result<Result<Results, String>, CompareError> {
+pub fn read(store: &Store, side: Side<'_>, of: ResultsOf) -> Result<Result<Results, String>, CompareError> {
+    let Side { run, stage: id } = side;
     let back = || {
-        let (folder, id_of_run) = (store.artifacts().display(), &run.results.run.id);
-        let command = if run.results.point.is_some() { "sweep" } else { "run" };
+        let (folder, id_of_run) = (store.artifacts().display(), &run.info.id);
+        let command = if run.point.is_some() { "sweep" } else { "run" };
         format!(
             "`pipeline {command} {folder}/runs/{id_of_run}/spec.yaml --artifacts {folder} --force {id}` brings them back"
         )
     };
-    let name = run.results.name();
+    let name = run.name();
     let gone = |why: &str| Ok(Err(format!("the results of `{id}` in run {name} {why}; {}", back())));
-    let Some(tree) = run.results.stages[id].tree() else { return gone("are not remembered any more") };
+    let Some(tree) = run.result(id).and_then(|result| result.tree()) else {
+        return gone("are not remembered any more");
+    };
     let open = match store.cas().open(tree) {
         Ok(open) => open,
         Err(error) => return gone(&format!("were collected or lost ({})", in_one_line(&error))),
@@ -86,7 +82,7 @@ mod tests {
         assert_eq!(matched(&earlier, results(&["c", "a", "b"])), Some(results(&["a", "b", "c"])));
         assert_eq!(matched(&earlier, results(&["a", "b"])), None);
         assert_eq!(matched(&earlier, results(&["a", "b", "d"])), None);
-        assert_eq!(matched(&results(&["a", "a", "b"]), results(&["b", "a", "a"])), None, "nobody knows which is which");
+        assert_eq!(matched(&results(&["a", "a", "b"]), results(&["b", "a", "a"])), None, "which is which is not known");
         assert_eq!(matched(&results(&["a", "a"]), results(&["a", "a"])), Some(results(&["a", "a"])));
     }
 }

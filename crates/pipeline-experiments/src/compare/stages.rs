@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use pipeline_core::{LineChange, StageId};
 use serde::Serialize;
 
-use super::past::PastRun;
-use crate::recorded::StageResult;
+use crate::recorded::{RecordedRun, StageResult};
 
 /// How a stage of one run stands to that of the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -36,9 +35,9 @@ pub struct StageDifference {
 }
 
 /// Compares all stages of two runs, by name.
-pub fn compare_stages(earlier: &PastRun, later: &PastRun) -> Vec<StageDifference> {
-    let (earlier, later) = (&earlier.results.stages, &later.results.stages);
-    let names: BTreeSet<&StageId> = earlier.keys().chain(later.keys()).collect();
+pub fn compare_stages(earlier: &RecordedRun, later: &RecordedRun) -> Vec<StageDifference> {
+    let (earlier, later) = (earlier.results(), later.results());
+    let names: BTreeSet<&StageId> = earlier.keys().chain(later.keys()).copied().collect();
     let difference = |stage: &StageId| {
         let (state, changes) = match (earlier.get(stage), later.get(stage)) {
             (Some(earlier), Some(later)) => (state(earlier, later), changes(earlier, later)),
@@ -50,7 +49,7 @@ pub fn compare_stages(earlier: &PastRun, later: &PastRun) -> Vec<StageDifference
     names.into_iter().map(difference).collect()
 }
 
-fn state(earlier: &StageResult, later: &StageResult) -> Likeness {
+fn state(earlier: &StageResult<'_>, later: &StageResult<'_>) -> Likeness {
     match (earlier.key == later.key, earlier.artifact == later.artifact) {
         (true, true) => Likeness::Same,
         (_, true) => Likeness::SameResult,
@@ -58,7 +57,7 @@ fn state(earlier: &StageResult, later: &StageResult) -> Likeness {
     }
 }
 
-fn changes(earlier: &StageResult, later: &StageResult) -> Vec<LineChange> {
+fn changes(earlier: &StageResult<'_>, later: &StageResult<'_>) -> Vec<LineChange> {
     match (earlier.manifest(), later.manifest()) {
         (Some(earlier), Some(later)) => later.changes_since(earlier),
         _ => Vec::new(),

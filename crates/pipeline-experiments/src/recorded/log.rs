@@ -1,12 +1,14 @@
-//! The log of a run: its events folded into counts, failures and results.
+//! The log of a run: its events folded into what its stages came to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use pipeline_core::{Event, StageId, StageReport};
+use pipeline_core::{ArtifactDigest, Device, Event, Key, RunReason, StageId, StageReport};
 
 /// A fold over the events of a run, of one that goes on as of a recorded one.
 #[derive(Debug, Clone, Default)]
 pub struct RunLog {
+    /// The program that ran it; none before the first event.
+    pub engine: Option<Engine>,
     /// Stages in the spec.
     pub n_stages: u64,
     /// Stages that ran to their end.
@@ -21,10 +23,24 @@ pub struct RunLog {
     pub n_warnings: u64,
     /// The stages that failed, in the order in which they did.
     pub failures: Vec<FailedStage>,
-    /// What each stage that is up to date reported.
-    pub reports: BTreeMap<StageId, StageReport>,
     /// Wall time of the run.
     pub seconds: f64,
+    /// True if the first event has the kinds and inputs of the stages.
+    pub(super) has_graph: bool,
+    /// The stages, in the order in which the run looks at them.
+    stages: Vec<LoggedStage>,
+    positions: HashMap<StageId, usize>,
+}
+
+/// The program that ran a run, and what it ran on.
+#[derive(Debug, Clone)]
+pub struct Engine {
+    /// The version of the program.
+    pub version: String,
+    /// The device of tensors.
+    pub device: Device,
+    /// Threads in all.
+    pub n_threads: usize,
 }
 
 /// A stage that failed, and why.
@@ -38,29 +54,227 @@ pub struct FailedStage {
     pub help: Option<String>,
 }
 
+/// A stage as the events of a run show it.
+#[derive(Debug, Clone)]
+pub struct LoggedStage {
+    /// Its name.
+    pub id: StageId,
+    /// Its kind; empty where the log does not have it.
+    pub kind: String,
+    /// The stages that it reads, by slot.
+    pub inputs: BTreeMap<String, StageId>,
+    /// What became of it.
+    pub fate: Fate,
+    /// The key that it had last.
+    pub key: Option<Key>,
+    /// The artifact that the key gave; none of a stage that failed.
+    pub artifact: Option<ArtifactDigest>,
+    /// Its report, once it is up to date.
+    pub report: Option<StageReport>,
+    /// Its time and its size, if it ran.
+    pub cost: Option<Cost>,
+    /// What there is to say of it, in the order of the events.
+    pub remarks: Vec<Remark>,
+}
+
+/// What became of a stage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fate {
+    /// The run did not come to it, or its end is not recorded.
+    #[default]
+    Open,
+    /// Its result was remembered.
+    Reused,
+    /// It ran.
+    Ran,
+    /// It ran, and gave the result that it had before.
+    Unchanged,
+    /// It failed.
+    Failed,
+    /// It was not looked at, since another failed or the run was interrupted.
+    Skipped,
+}
+
+/// The cost of a stage that ran.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Cost {
+    /// Wall time.
+    pub seconds: f64,
+    /// The size of the artifact and the numbers of shards that were reused and computed; none of a stage that failed.
+    pub made: Option<(u64, u64, u64)>,
+}
+
+/// Something to say of a stage.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Remark {
+    /// It kept an earlier result, computed under the key `from`.
+    Adopted {
+        /// The key.
+        from: Key,
+        /// The version of the code that computed it.
+        old_version: String,
+        /// The version of the code that adopted it.
+        new_version: String,
+    },
+    /// Why it ran.
+    Reason(RunReason),
+    /// A warning.
+    Warning(String),
+    /// Why it failed, outermost first.
+    Errors(Vec<String>),
+    /// The stage because of which it was skipped.
+    SkippedFor(StageId),
+}
+
 impl RunLog {
+    /// The log of these events.
+    pub fn of<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut log = Self::default();
+        events.into_iter().for_each(|event| log.add(event));
+        log
+    }
+
+    /// The stages, in the order in which the run looks at them.
+    pub fn stages(&self) -> &[LoggedStage] {
+        &self.stages
+    }
+
+    /// The stage of that name.
+    pub fn stage(&self, id: &StageId) -> Option<&LoggedStage> {
+        self.positions.get(id).map(|idx| &self.stages[*idx])
+    }
+
+    /// The same log with these stages only.
+    pub(super) fn with_stages(&self, stages: Vec<LoggedStage>) -> Self {
+        let positions = stages.iter().enumerate().map(|(idx, stage)| (stage.id.clone(), idx)).collect();
+        Self { engine: self.engine.clone(), stages, positions, ..Self::default() }
+    }
+
+    /// The stage of that name, added if the log does not have it yet.
+    pub(super) fn stage_mut(&mut self, id: &StageId) -> &mut LoggedStage {
+        let idx = self.positions.get(id).copied().unwrap_or_else(|| {
+            self.positions.insert(id.clone(), self.stages.len());
+            self.stages.push(LoggedStage::new(id.clone()));
+            self.stages.len() - 1
+        });
+        &mut self.stages[idx]
+    }
+
     /// Adds one event.
     pub fn add(&mut self, event: &Event) {
         match event {
-            Event::RunStarted { stages, .. } => self.n_stages = stages.len() as u64,
-            Event::StageReused { stage, report, .. } => {
+            Event::RunStarted { .. } => self.on_started(event),
+            Event::StageReused { stage, key, artifact, report } => {
                 self.n_reused += 1;
                 self.n_warnings += report.warnings.len() as u64;
-                self.reports.insert(stage.clone(), report.clone());
+                let stage = self.stage_mut(stage);
+                stage.settle(Fate::Reused, *key, *artifact, report);
+                stage.remarks.extend(report.warnings.iter().cloned().map(Remark::Warning));
             }
-            Event::StageFinished { stage, report, .. } => {
-                self.n_ran += 1;
-                self.reports.insert(stage.clone(), report.clone());
+            Event::StageStarted { stage, kind, key, why } => {
+                let stage = self.stage_mut(stage);
+                stage.kind.clone_from(kind);
+                stage.key = Some(*key);
+                stage.remarks.push(Remark::Reason(why.clone()));
             }
-            Event::StageFailed { stage, errors, help, .. } => {
+            Event::StageFinished { .. } => self.on_finished(event),
+            Event::StageFailed { stage, errors, help, seconds } => {
                 let failure = FailedStage { stage: stage.clone(), errors: errors.clone(), help: help.clone() };
                 self.failures.push(failure);
+                let stage = self.stage_mut(stage);
+                (stage.fate, stage.artifact) = (Fate::Failed, None);
+                stage.cost = Some(Cost { seconds: *seconds, made: None });
+                stage.remarks.push(Remark::Errors(errors.clone()));
             }
-            Event::StageSkipped { .. } => self.n_skipped += 1,
+            Event::StageSkipped { stage, because } => {
+                self.n_skipped += 1;
+                let stage = self.stage_mut(stage);
+                stage.fate = Fate::Skipped;
+                stage.remarks.extend(because.clone().map(Remark::SkippedFor));
+            }
+            Event::StageAdopted { stage, from, old_version, new_version, .. } => {
+                let (from, old_version, new_version) = (*from, old_version.clone(), new_version.clone());
+                self.stage_mut(stage).remarks.push(Remark::Adopted { from, old_version, new_version });
+            }
+            Event::StageWarning { stage, message } => {
+                self.n_warnings += 1;
+                self.stage_mut(stage).remarks.push(Remark::Warning(message.clone()));
+            }
             Event::FilePublished { .. } => self.n_published += 1,
-            Event::StageWarning { .. } => self.n_warnings += 1,
             Event::RunFinished { seconds, .. } => self.seconds = *seconds,
-            _ => {}
+            Event::StageWaiting { .. }
+            | Event::StageSharded { .. }
+            | Event::StageHelping { .. }
+            | Event::StageHelped { .. }
+            | Event::StageProgress { .. }
+            | Event::StageRedraw { .. }
+            | Event::StageOutput { .. }
+            | Event::ArtifactDropped { .. } => {}
         }
+    }
+
+    fn on_started(&mut self, event: &Event) {
+        let Event::RunStarted { stages, graph, version, device, n_threads, .. } = event else { return };
+        self.engine = Some(Engine { version: version.clone(), device: *device, n_threads: *n_threads });
+        self.n_stages = stages.len() as u64;
+        self.has_graph = graph.len() == stages.len();
+        for id in stages {
+            self.stage_mut(id);
+        }
+        for node in graph {
+            let stage = self.stage_mut(&node.stage);
+            stage.kind.clone_from(&node.kind);
+            stage.inputs.clone_from(&node.inputs);
+        }
+    }
+
+    fn on_finished(&mut self, event: &Event) {
+        let Event::StageFinished {
+            stage,
+            key,
+            artifact,
+            bytes,
+            n_shards_reused,
+            n_shards_computed,
+            seconds,
+            unchanged,
+            report,
+            ..
+        } = event
+        else {
+            return;
+        };
+        self.n_ran += 1;
+        let fate = if *unchanged { Fate::Unchanged } else { Fate::Ran };
+        let stage = self.stage_mut(stage);
+        stage.settle(fate, *key, *artifact, report);
+        stage.cost = Some(Cost { seconds: *seconds, made: Some((*bytes, *n_shards_reused, *n_shards_computed)) });
+    }
+}
+
+impl LoggedStage {
+    fn new(id: StageId) -> Self {
+        Self {
+            id,
+            kind: String::new(),
+            inputs: BTreeMap::new(),
+            fate: Fate::Open,
+            key: None,
+            artifact: None,
+            report: None,
+            cost: None,
+            remarks: Vec::new(),
+        }
+    }
+
+    fn settle(&mut self, fate: Fate, key: Key, artifact: ArtifactDigest, report: &StageReport) {
+        self.fate = fate;
+        (self.key, self.artifact) = (Some(key), Some(artifact));
+        self.report = Some(report.clone());
+    }
+
+    /// A measured value.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.report.as_ref()?.metrics.get(name).copied()
     }
 }

@@ -106,14 +106,14 @@ impl<'a> PointResult<'a> {
         let has_failed = |copy: &StageId| failed_copies.contains(copy);
         let failed: Vec<_> =
             record.stages.iter().filter(|(_, copy)| has_failed(copy)).map(|(stage, _)| stage.clone()).collect();
-        let is_done = record.stages.values().all(|copy| log.reports.contains_key(copy));
+        let is_done = record.stages.values().all(|copy| log.stage(copy).is_some_and(|stage| stage.report.is_some()));
         let state = match (failed.is_empty(), is_done) {
             (false, _) => PointState::Failed,
             (true, true) => PointState::Done,
             (true, false) => PointState::Skipped,
         };
         let metrics = record.stages.iter().filter_map(|(stage, copy)| {
-            let metrics = &log.reports.get(copy).filter(|_| !has_failed(copy))?.metrics;
+            let metrics = &log.stage(copy).filter(|_| !has_failed(copy))?.report.as_ref()?.metrics;
             (!metrics.is_empty()).then(|| (stage.clone(), metrics.clone()))
         });
         Self { record, state, failed, metrics: metrics.collect(), measured_on: None }

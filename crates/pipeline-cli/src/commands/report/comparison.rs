@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_core::StageId;
-use pipeline_experiments::compare;
+use pipeline_experiments::compare::{self, Side};
 use pipeline_nn::statistics::Interval;
 use pipeline_report::facts::{Comparison, Difference, OtherEvaluation, StageDifference};
 use pipeline_stages::Format;
 
+use super::described::{DescribedRun, DescribedStage};
 use super::evaluation::measured;
-use super::past_run::{PastRun, PastStage};
 use super::subject::Subject;
 use crate::door;
 use crate::failure::Failure;
@@ -20,8 +19,8 @@ use crate::failure::Failure;
 /// When the store cannot be read.
 pub fn compare(
     subject: &Subject,
-    run: &PastRun,
-    other: &PastRun,
+    run: &DescribedRun<'_>,
+    other: &DescribedRun<'_>,
     notes: &mut Vec<String>,
 ) -> Result<Comparison, Failure> {
     let mut stages: Vec<_> = run
@@ -32,27 +31,25 @@ pub fn compare(
             None => StageDifference::Added(stage.facts.name.clone()),
         })
         .collect();
-    let is_gone = |stage: &&PastStage| run.stage(&stage.facts.name).is_none();
+    let is_gone = |stage: &&DescribedStage<'_>| run.stage(&stage.facts.name).is_none();
     stages.extend(other.stages.iter().filter(is_gone).map(|stage| StageDifference::Removed(stage.facts.name.clone())));
     let mut comparison = Comparison { run: other.facts.clone(), stages, evaluations: BTreeMap::new() };
-    let Some(theirs) = &subject.other else { return Ok(comparison) };
-    let sides = [theirs, &subject.run].map(|results| compare::PastRun::of(&subject.store, results.clone()));
-    let [earlier, later] = sides;
-    let sides = (&earlier?, &later?);
     for stage in run.stages_that_make(Format::Evaluation) {
-        let Some(theirs) = other.stage(&stage.facts.name).filter(|theirs| theirs.artifact.is_some()) else { continue };
-        let evaluation = evaluation(subject, (run, stage), (other, theirs), sides, notes)?;
+        let Some(theirs) = other.stage(&stage.facts.name).filter(|theirs| theirs.artifact().is_some()) else {
+            continue;
+        };
+        let evaluation = evaluation(subject, (run, stage), (other, theirs), notes)?;
         comparison.evaluations.insert(stage.facts.name.clone(), evaluation);
     }
     Ok(comparison)
 }
 
-fn difference(ours: &PastStage, theirs: &PastStage) -> StageDifference {
+fn difference(ours: &DescribedStage<'_>, theirs: &DescribedStage<'_>) -> StageDifference {
     let name = ours.facts.name.clone();
-    if ours.artifact.is_some() && ours.artifact == theirs.artifact {
+    if ours.artifact().is_some() && ours.artifact() == theirs.artifact() {
         return StageDifference::Same(name);
     }
-    let changes = match (&ours.record, &theirs.record) {
+    let changes = match (ours.record, theirs.record) {
         (Some(ours), Some(theirs)) => Some(ours.manifest.changes_since(&theirs.manifest)),
         _ => None,
     };
@@ -62,9 +59,8 @@ fn difference(ours: &PastStage, theirs: &PastStage) -> StageDifference {
 /// The evaluation of the other run, or why the two cannot be compared: `diff` compares them, so that both say the same.
 fn evaluation(
     subject: &Subject,
-    (run, stage): (&PastRun, &PastStage),
-    (other, theirs): (&PastRun, &PastStage),
-    (earlier, later): (&compare::PastRun, &compare::PastRun),
+    (run, stage): (&DescribedRun<'_>, &DescribedStage<'_>),
+    (other, theirs): (&DescribedRun<'_>, &DescribedStage<'_>),
     notes: &mut Vec<String>,
 ) -> Result<Result<OtherEvaluation, String>, Failure> {
     let (Some(ours_measured), Some(theirs_measured)) = (measured(run, stage), measured(other, theirs)) else {
@@ -73,8 +69,9 @@ fn evaluation(
     if let Some(what) = ours_measured.differs_in(&theirs_measured) {
         return Ok(Err(format!("it was measured over other data ({what})")));
     }
-    let Ok(id) = stage.facts.name.parse::<StageId>() else { return Ok(Err("its name is not one of a stage".into())) };
-    let compared = compare::compare(&subject.store, (earlier, &id), (later, &id), door::n_threads())?;
+    let earlier = Side { run: other.run, stage: &theirs.logged.id };
+    let later = Side { run: run.run, stage: &stage.logged.id };
+    let compared = compare::compare(&subject.store, earlier, later, door::n_threads())?;
     if let Some(why) = compared.incomparable {
         return Ok(Err(why));
     }
@@ -88,5 +85,5 @@ fn evaluation(
         let (low, high) = metric.low.zip(metric.high)?;
         Some((metric.metric, Difference { value: metric.difference, interval: Interval { low, high } }))
     });
-    Ok(Ok(OtherEvaluation { metrics: theirs.metrics().clone(), differences: differences.collect() }))
+    Ok(Ok(OtherEvaluation { metrics: theirs.metrics(), differences: differences.collect() }))
 }

@@ -11,28 +11,28 @@ use pipeline_report::facts::Evaluation;
 use pipeline_report::{Duplicates, Map, duplicates, sample};
 use pipeline_stages::{Format, finished};
 
-use super::past_run::{PastRun, PastStage};
+use super::described::{DescribedRun, DescribedStage};
 use super::subject::Subject;
 use crate::door;
 
 /// The evaluations of the run that have a result.
-pub fn all(subject: &Subject, run: &PastRun, seed: u64, notes: &mut Vec<String>) -> Vec<Evaluation> {
-    let stages = run.stages_that_make(Format::Evaluation).filter(|stage| stage.artifact.is_some());
+pub fn all(subject: &Subject, run: &DescribedRun<'_>, seed: u64, notes: &mut Vec<String>) -> Vec<Evaluation> {
+    let stages = run.stages_that_make(Format::Evaluation).filter(|stage| stage.artifact().is_some());
     let accepted = accepted(subject, run, notes);
     stages.map(|stage| one(subject, run, stage, accepted.as_ref(), seed, notes)).collect()
 }
 
 fn one(
     subject: &Subject,
-    run: &PastRun,
-    stage: &PastStage,
+    run: &DescribedRun<'_>,
+    stage: &DescribedStage<'_>,
     accepted: Option<&Baseline>,
     seed: u64,
     notes: &mut Vec<String>,
 ) -> Evaluation {
     let name = stage.facts.name.clone();
     let mut evaluation = Evaluation {
-        metrics: stage.metrics().clone(),
+        metrics: stage.metrics(),
         baseline: accepted.map(|accepted| against(run, stage, accepted)),
         stage: name.clone(),
         ..Evaluation::default()
@@ -56,7 +56,11 @@ fn one(
 }
 
 /// The best rank of each image's texts, where texts were ranked for images, too.
-fn image_ranks(subject: &Subject, run: &PastRun, stage: &PastStage) -> Result<Option<Vec<Option<u32>>>, String> {
+fn image_ranks(
+    subject: &Subject,
+    run: &DescribedRun<'_>,
+    stage: &DescribedStage<'_>,
+) -> Result<Option<Vec<Option<u32>>>, String> {
     let artifact = run.open(&subject.store, stage)?;
     let found =
         pipeline_stages::read_results(artifact.folder(), ResultsOf::Images).map_err(|error| in_one_line(&error))?;
@@ -64,7 +68,12 @@ fn image_ranks(subject: &Subject, run: &PastRun, stage: &PastStage) -> Result<Op
 }
 
 /// The map of an evaluation, and the images with equal features.
-fn space(subject: &Subject, run: &PastRun, stage: &PastStage, seed: u64) -> Result<(Map, Duplicates), String> {
+fn space(
+    subject: &Subject,
+    run: &DescribedRun<'_>,
+    stage: &DescribedStage<'_>,
+    seed: u64,
+) -> Result<(Map, Duplicates), String> {
     let open = |slot: &str| {
         let input = run.input(stage, slot).ok_or_else(|| format!("the spec does not name its input `{slot}`"))?;
         run.open(&subject.store, input)
@@ -100,7 +109,7 @@ fn rows_of(matrix: &Matrix, rows: &[usize]) -> Matrix {
 }
 
 /// The accepted baseline of the spec, from beside the spec.
-fn accepted(subject: &Subject, run: &PastRun, notes: &mut Vec<String>) -> Option<Baseline> {
+fn accepted(subject: &Subject, run: &DescribedRun<'_>, notes: &mut Vec<String>) -> Option<Baseline> {
     let folder = match &subject.spec {
         Some(spec) => spec.parent()?.to_owned(),
         None => PathBuf::from(&*run.spec.as_ref()?.folder),
@@ -115,9 +124,8 @@ fn accepted(subject: &Subject, run: &PastRun, notes: &mut Vec<String>) -> Option
 }
 
 /// The accepted metrics of the stage, or why these cannot be compared with them.
-fn against(run: &PastRun, stage: &PastStage, accepted: &Baseline) -> Result<Metrics, String> {
-    let id = stage.facts.name.parse().map_err(|_| "its name is not one of a stage".to_owned())?;
-    let accepted: &Measured = accepted.stages.get(&id).ok_or("it has no result of this stage")?;
+fn against(run: &DescribedRun<'_>, stage: &DescribedStage<'_>, accepted: &Baseline) -> Result<Metrics, String> {
+    let accepted: &Measured = accepted.stages.get(&stage.logged.id).ok_or("it has no result of this stage")?;
     match measured(run, stage).ok_or("the store does not remember what was measured")?.differs_in(accepted) {
         Some(what) => Err(format!("it was measured over other data ({what})")),
         None => Ok(accepted.metrics.clone()),
@@ -125,13 +133,13 @@ fn against(run: &PastRun, stage: &PastStage, accepted: &Baseline) -> Result<Metr
 }
 
 /// What a stage has measured, and on which data; none when that is not known.
-pub fn measured(run: &PastRun, stage: &PastStage) -> Option<Measured> {
-    let id = stage.facts.name.parse().ok()?;
+pub fn measured(run: &DescribedRun<'_>, stage: &DescribedStage<'_>) -> Option<Measured> {
+    let (id, lineage) = (&stage.logged.id, run.run.lineage());
     Some(Measured {
-        artifact: stage.artifact?,
-        queries: Some(run.lineage.data(&id, "queries")?),
-        pool: Some(run.lineage.data(&id, "images")?),
-        metrics: stage.metrics().clone(),
+        artifact: stage.artifact()?,
+        queries: Some(lineage.data(id, "queries")?),
+        pool: Some(lineage.data(id, "images")?),
+        metrics: stage.metrics(),
         per_query: None,
         per_image: None,
     })

@@ -3,8 +3,8 @@
 //! stdout carries the path of the page, with `-o -` the page itself. JSON: `{run, file, bytes}`.
 
 mod comparison;
+mod described;
 mod evaluation;
-mod past_run;
 pub mod subject;
 mod sweep;
 mod thumbnails;
@@ -23,7 +23,7 @@ use crate::failure::Failure;
 use crate::format::bytes;
 use crate::terminal::Terminal;
 use crate::whole_file::WholeFile;
-use past_run::PastRun;
+use described::DescribedRun;
 pub use subject::Subject;
 
 /// Runs the command.
@@ -79,8 +79,8 @@ pub fn page(subject: &Subject, options: &Options) -> Result<Page, Failure> {
         let report = sweep::report(subject, record)?;
         return Ok(render_sweep(&SweepReport { search: options.search.clone(), ..report }));
     }
-    let run = PastRun::read(&subject.store, &subject.run)?;
-    let other = subject.other.as_ref().map(|other| PastRun::read(&subject.store, other)).transpose()?;
+    let run = DescribedRun::new(&subject.store, &subject.run)?;
+    let other = subject.other.as_ref().map(|other| DescribedRun::new(&subject.store, other)).transpose()?;
     Ok(render(&report(options, subject, &run, other.as_ref())?))
 }
 
@@ -92,7 +92,7 @@ fn write(args: &ReportArgs, subject: &Subject, html: &str, terminal: &Terminal) 
                 Some(point) => format!("report-{}.html", point.point),
                 None => "report.html".to_owned(),
             };
-            let written = subject.store.runs().write_page(&subject.run.run.id, &name, html);
+            let written = subject.store.runs().write_page(&subject.run.info.id, &name, html);
             written.map_err(|error| Failure::from(error).with_help("`-o FILE` writes the report elsewhere"))
         }
         Some(file) => {
@@ -109,7 +109,12 @@ fn write(args: &ReportArgs, subject: &Subject, html: &str, terminal: &Terminal) 
 ///
 /// # Errors
 /// When the store cannot be read.
-fn report(options: &Options, subject: &Subject, run: &PastRun, other: Option<&PastRun>) -> Result<Report, Failure> {
+fn report(
+    options: &Options,
+    subject: &Subject,
+    run: &DescribedRun<'_>,
+    other: Option<&DescribedRun<'_>>,
+) -> Result<Report, Failure> {
     let mut notes = Vec::new();
     let trainings = trainings(subject, run, &mut notes);
     let evaluations = evaluation::all(subject, run, options.seed, &mut notes);
@@ -135,7 +140,7 @@ fn report(options: &Options, subject: &Subject, run: &PastRun, other: Option<&Pa
     Ok(report)
 }
 
-fn trainings(subject: &Subject, run: &PastRun, notes: &mut Vec<String>) -> Vec<Training> {
+fn trainings(subject: &Subject, run: &DescribedRun<'_>, notes: &mut Vec<String>) -> Vec<Training> {
     let mut trainings = Vec::new();
     for stage in run.stages_that_make(Format::Projection) {
         let read = run.open(&subject.store, stage).and_then(|artifact| {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline_experiments::recorded::RunResults;
+use pipeline_experiments::recorded::RecordedRun;
 use pipeline_experiments::sweep::{self, SweepRecord};
 use pipeline_experiments::{Protected, StoreRef, connect, locate_spec};
 use pipeline_store::{RunInfo, Store};
@@ -17,9 +17,9 @@ pub struct Subject {
     /// The store.
     pub store: Store,
     /// The run, or the point of a sweep.
-    pub run: RunResults,
+    pub run: RecordedRun,
     /// What it is compared with.
-    pub other: Option<RunResults>,
+    pub other: Option<RecordedRun>,
     /// The spec that was named, if it was one.
     pub spec: Option<PathBuf>,
     /// The points, where the run is a sweep and is meant as a whole.
@@ -33,7 +33,7 @@ impl Subject {
         let spec = match &self.spec {
             Some(file) => pipeline_spec::load(file, &[]).ok()?,
             None => {
-                pipeline_spec::parse(&self.store.runs().spec(&self.run.run.id).ok()??, Path::new("spec.yaml")).ok()?
+                pipeline_spec::parse(&self.store.runs().spec(&self.run.info.id).ok()??, Path::new("spec.yaml")).ok()?
             }
         };
         let stages = pipeline_stages::build(&spec, &door::surroundings().settings(&spec)).ok()?;
@@ -52,7 +52,7 @@ pub fn find(args: &ReportArgs) -> Result<Subject, Failure> {
         Err(no_spec) => {
             let store = door::store(&args.store)?;
             let runs = store.runs().list()?;
-            let run = RunResults::find(&store, &runs, &args.subject).map_err(|no_run| {
+            let run = RecordedRun::find(&store, &runs, &args.subject).map_err(|no_run| {
                 if looks_like_a_path(&args.subject) { no_spec.into() } else { Failure::from(no_run) }
             })?;
             subject(args, &store, &runs, run, None)
@@ -75,7 +75,7 @@ fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
             Failure::new(Exit::Usage, message).with_help(format!("`pipeline {command} {}` first", spec.display()))
         );
     };
-    let run = RunResults::of(&store, run, None)?;
+    let run = RecordedRun::read(&store, run)?;
     subject(args, &store, &runs, run, Some(spec))
 }
 
@@ -98,10 +98,10 @@ fn subject(
     args: &ReportArgs,
     store: &Store,
     runs: &[RunInfo],
-    run: RunResults,
+    run: RecordedRun,
     spec: Option<PathBuf>,
 ) -> Result<Subject, Failure> {
-    let other = args.compare.as_ref().map(|name| RunResults::find(store, runs, name)).transpose()?;
-    let sweep = if run.point.is_none() { SweepRecord::of_run(store, &run.run.id)? } else { None };
+    let other = args.compare.as_ref().map(|name| RecordedRun::find(store, runs, name)).transpose()?;
+    let sweep = if run.point.is_none() { SweepRecord::of_run(store, &run.info.id)? } else { None };
     Ok(Subject { store: store.clone(), run, other, spec, sweep })
 }

@@ -6,7 +6,7 @@ use pipeline_data::{RgbImage, thumbnail};
 use pipeline_experiments::in_one_line;
 use pipeline_stages::{Thumbnails, thumbnails_of_pixels, thumbnails_of_source};
 
-use super::past_run::{PastRun, PastStage};
+use super::described::{DescribedRun, DescribedStage};
 use super::subject::Subject;
 
 /// The longer side of a thumbnail in pixels.
@@ -15,7 +15,7 @@ const MAX_SIDE: u32 = 72;
 /// The thumbnails of the images that an evaluation ranks, as far as they can be had, and why some are missing.
 pub fn read(
     subject: &Subject,
-    run: &PastRun,
+    run: &DescribedRun<'_>,
     evaluation: &str,
     wanted: &BTreeSet<String>,
 ) -> (Thumbnails, Option<String>) {
@@ -52,14 +52,14 @@ type Shrink<'a> = &'a (dyn Fn(&RgbImage) -> Vec<u8> + Sync);
 /// Only the wanted images are decoded, in their own shape.
 fn from_source(
     subject: &Subject,
-    run: &PastRun,
-    decoded: &PastStage,
+    run: &DescribedRun<'_>,
+    decoded: &DescribedStage<'_>,
     wanted: &BTreeSet<String>,
     shrink: Shrink<'_>,
 ) -> Result<Thumbnails, String> {
     let stage = run.spec_of(decoded).ok_or("the run has not kept its spec")?;
     let unknown = || format!("`{}` names no file of images", decoded.facts.name);
-    let then = decoded.record.as_ref().and_then(|record| record.manifest.get("source.path")).ok_or_else(unknown)?;
+    let then = decoded.record.and_then(|record| record.manifest.get("source.path")).ok_or_else(unknown)?;
     let path = pipeline_stages::image_source(stage).ok_or_else(unknown)?;
     let now = subject.store.sources().digest(&path).map_err(|error| in_one_line(&error))?;
     if now.hex() != then {
@@ -71,8 +71,8 @@ fn from_source(
 
 fn from_pixels(
     subject: &Subject,
-    run: &PastRun,
-    decoded: &PastStage,
+    run: &DescribedRun<'_>,
+    decoded: &DescribedStage<'_>,
     wanted: &BTreeSet<String>,
     shrink: Shrink<'_>,
 ) -> Result<Thumbnails, String> {

@@ -5,12 +5,12 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use pipeline_core::{Event, Key, RunId, StageId};
-use pipeline_experiments::recorded::RunResults;
+use pipeline_core::{Key, RunId, StageId};
+use pipeline_experiments::recorded::{RecordedRun, read_log};
 use pipeline_experiments::sweep::{self, SweepRecord};
 use pipeline_experiments::{EvaluationPool, Opened};
 use pipeline_report::Page;
-use pipeline_store::{RunInfo, RunState, Store, StoreError};
+use pipeline_store::{RunInfo, RunState, Store};
 
 use super::response::Response;
 use crate::commands::report::{self, Options, Subject};
@@ -88,19 +88,19 @@ impl Reports {
             let run = runs.into_iter().find(|run| Some(&run.id) == self.swept.as_ref());
             let record = run.as_ref().map(|run| SweepRecord::of_run(&self.store, &run.id)).transpose()?.flatten();
             match run.zip(record) {
-                Some((run, record)) => self.page(RunResults::of(&self.store, run, None)?, Some(record)).map(Ok),
+                Some((run, record)) => self.page(RecordedRun::read(&self.store, run)?, Some(record)).map(Ok),
                 None => Ok(Err("the spec has not been swept: `pipeline sweep` does that".to_owned())),
             }
         })
     }
 
-    fn page(&self, run: RunResults, sweep: Option<SweepRecord>) -> Result<Page, Failure> {
+    fn page(&self, run: RecordedRun, sweep: Option<SweepRecord>) -> Result<Page, Failure> {
         let subject = Subject { store: self.store.clone(), run, other: None, spec: self.spec.clone(), sweep };
         report::page(&subject, &Options { search: Some("/".to_owned()), ..Options::default() })
     }
 
     /// The run, or the point of a sweep, that has the result of this key: the named run, else the newest.
-    fn run_with(&self, key: &Key) -> Result<Option<RunResults>, Failure> {
+    fn run_with(&self, key: &Key) -> Result<Option<RecordedRun>, Failure> {
         let mut runs = self.store.runs().list()?;
         runs.retain(|run| run.state != RunState::Damaged);
         runs.sort_by_key(|run| Some(&run.id) == self.named.as_ref());
@@ -112,28 +112,20 @@ impl Reports {
         Ok(None)
     }
 
-    fn results_with(&self, run: RunInfo, key: &Key) -> Result<Option<RunResults>, Failure> {
-        let Some(stage) = stage_with(&self.store, &run.id, key)? else { return Ok(None) };
-        let Some(record) = SweepRecord::of_run(&self.store, &run.id)? else {
-            return Ok(if stage == self.evaluation { Some(RunResults::of(&self.store, run, None)?) } else { None });
+    fn results_with(&self, run: RunInfo, key: &Key) -> Result<Option<RecordedRun>, Failure> {
+        let log = read_log(&self.store, &run.id)?;
+        let Some(stage) = log.stages().iter().find(|stage| stage.key == Some(*key) && stage.artifact.is_some()) else {
+            return Ok(None);
         };
-        let has_it = |point: &&sweep::PointRecord| point.stages.get(&self.evaluation) == Some(&stage);
+        let Some(record) = SweepRecord::of_run(&self.store, &run.id)? else {
+            return Ok(if stage.id == self.evaluation { Some(RecordedRun::read(&self.store, run)?) } else { None });
+        };
+        let has_it = |point: &&sweep::PointRecord| point.stages.get(&self.evaluation) == Some(&stage.id);
         match record.points.iter().find(has_it) {
-            Some(point) => Ok(Some(RunResults::of(&self.store, run, Some(&point.point.to_string()))?)),
+            Some(point) => Ok(Some(RecordedRun::read(&self.store, run)?.at(point.clone()))),
             None => Ok(None),
         }
     }
-}
-
-/// The stage of a run that had this key, by its name in the run's events.
-fn stage_with(store: &Store, run: &RunId, key: &Key) -> Result<Option<StageId>, StoreError> {
-    let events = store.runs().events(run)?;
-    Ok(events.into_iter().find_map(|record| match record.event {
-        Event::StageReused { stage, key: own, .. } | Event::StageFinished { stage, key: own, .. } if own == *key => {
-            Some(stage)
-        }
-        _ => None,
-    }))
 }
 
 impl Kept {

@@ -10,13 +10,12 @@ mod stages;
 use std::collections::BTreeMap;
 
 use pipeline_core::StageId;
-use pipeline_experiments::compare;
 use pipeline_experiments::recorded::RunLog;
 use pipeline_experiments::sweep::{self, AxisRecord, COMPARED, Column, Results, SweepRecord};
 use pipeline_report::facts::{AxisFacts, AxisValue, SweepReport};
 use serde_json::Value;
 
-use super::past_run::PastRun;
+use super::described::DescribedRun;
 use super::subject::Subject;
 use crate::failure::Failure;
 use queries::Found;
@@ -26,7 +25,7 @@ struct Sweep<'a> {
     record: &'a SweepRecord,
     results: &'a Results<'a>,
     log: &'a RunLog,
-    run: &'a PastRun,
+    run: &'a DescribedRun<'a>,
     axes: Vec<AxisFacts>,
     /// For each point and axis the index of the value.
     values: Vec<Vec<Option<usize>>>,
@@ -43,24 +42,21 @@ struct Sweep<'a> {
 /// # Errors
 /// When the store cannot be read.
 pub fn report(subject: &Subject, record: &SweepRecord) -> Result<SweepReport, Failure> {
-    let run = PastRun::read(&subject.store, &subject.run)?;
-    let mut log = RunLog::default();
-    subject.store.runs().events(&subject.run.run.id)?.iter().for_each(|event| log.add(&event.event));
-    let results = &Results::of(record, &log);
+    let run = DescribedRun::new(&subject.store, &subject.run)?;
+    let log = &subject.run.log;
+    let results = &Results::of(record, log);
     let evaluation = sweep::compared(record, &results.points);
     let found = match evaluation {
         None => Vec::new(),
         Some(evaluation) => {
             let reference = groups::reference_point(record, results, evaluation);
-            let at = |point_idx: usize| {
-                compare::PastRun::with_spec(subject.run.at(record.points[point_idx].clone()), run.spec.as_ref())
-            };
+            let at = |point_idx: usize| subject.run.at(record.points[point_idx].clone());
             queries::read(&subject.store, record.points.len(), &at, reference, evaluation)?
         }
     };
     let columns = metrics::beside(record, results, evaluation);
     let values = record.points.iter().map(|point| values_of(record, &point.overrides)).collect();
-    let sweep = Sweep { record, results, log: &log, run: &run, axes: axes(record), values, evaluation, columns, found };
+    let sweep = Sweep { record, results, log, run: &run, axes: axes(record), values, evaluation, columns, found };
     let groups = groups::collect(&sweep);
     Ok(SweepReport {
         effects: effects::collect(&sweep),

@@ -2,7 +2,8 @@
 
 use pipeline_core::{Metrics, StageId};
 use pipeline_data::{Results, ResultsOf};
-use pipeline_experiments::compare::{PastRun, differs_in_data, paired, rows};
+use pipeline_experiments::compare::{Side, differs_in_data, paired, rows};
+use pipeline_experiments::recorded::RecordedRun;
 use pipeline_experiments::sweep::COMPARED;
 use pipeline_stages::relevant_ranks;
 use pipeline_store::Store;
@@ -55,41 +56,41 @@ impl Found {
 pub fn read(
     store: &Store,
     n_points: usize,
-    at: &dyn Fn(usize) -> PastRun,
+    at: &dyn Fn(usize) -> RecordedRun,
     reference: usize,
     evaluation: &StageId,
 ) -> Result<Vec<Option<Found>>, Failure> {
-    let reference = at(reference);
-    let before = rows::read(store, &reference, evaluation, ResultsOf::Queries)?;
+    let reference = &at(reference);
+    let reference = Side { run: reference, stage: evaluation };
+    let before = rows::read(store, reference, ResultsOf::Queries)?;
     let found = |point_idx: usize| {
-        let point = at(point_idx);
-        let is_measured = point.results.stages.get(evaluation)?.metrics.contains_key(COMPARED);
-        is_measured.then(|| one(store, (&reference, &before), &point, evaluation))
+        let run = &at(point_idx);
+        let point = Side { run, stage: evaluation };
+        let is_measured = point.metrics().contains_key(COMPARED);
+        is_measured.then(|| one(store, (reference, &before), point)).transpose()
     };
-    (0..n_points).map(|point_idx| found(point_idx).transpose()).collect()
+    (0..n_points).map(found).collect()
 }
 
 fn one(
     store: &Store,
-    (reference, before): (&PastRun, &Result<Results, String>),
-    point: &PastRun,
-    evaluation: &StageId,
+    (reference, before): (Side<'_>, &Result<Results, String>),
+    point: Side<'_>,
 ) -> Result<Found, Failure> {
-    if let Some(what) = differs_in_data((reference, evaluation), (point, evaluation)) {
+    if let Some(what) = differs_in_data(reference, point) {
         return Ok(Found::Incomparable(what));
     }
-    let metrics = |point: &PastRun| point.results.stages[evaluation].metrics.clone();
-    if let Some(what) = paired::other_ks(&metrics(reference), &metrics(point)) {
+    if let Some(what) = paired::other_ks(reference.metrics(), point.metrics()) {
         return Ok(Found::Incomparable(what));
     }
     let before = match before {
         Ok(before) => before,
         Err(why) => return Ok(Found::Untested(why.clone())),
     };
-    Ok(match rows::read(store, point, evaluation, ResultsOf::Queries)?.map(|after| rows::aligned(before, after)) {
+    Ok(match rows::read(store, point, ResultsOf::Queries)?.map(|after| rows::aligned(before, after)) {
         Err(why) => Found::Untested(why),
         Ok(Err(what)) => Found::Incomparable(what),
-        Ok(Ok(after)) => match values(&after, &metrics(point)) {
+        Ok(Ok(after)) => match values(&after, point.metrics()) {
             Some(values) => Found::Values(values),
             None => Found::Untested("it has no Recall@k that its MeanRecall could be the mean of".to_owned()),
         },
