@@ -3,6 +3,7 @@
 //! Progress, reports and exit codes are folds over these; `events.jsonl` holds them one JSON object a line.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +26,40 @@ pub enum RunReason {
     RecordLost,
     /// Its bytes were dropped or lost, and `reader` must read them.
     Demanded {
-        /// The stage that reads the artifact, or the path that is to be published.
-        reader: String,
+        /// Who needs them.
+        reader: Reader,
     },
+}
+
+/// A reader of an artifact: in JSON the name of the stage or the path, which no stage can have as its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Reader {
+    /// A stage.
+    Stage(StageId),
+    /// A path to which it is to be published.
+    Path(String),
+}
+
+impl From<String> for Reader {
+    fn from(text: String) -> Self {
+        text.parse().map_or(Self::Path(text), Self::Stage)
+    }
+}
+
+impl From<Reader> for String {
+    fn from(reader: Reader) -> Self {
+        reader.to_string()
+    }
+}
+
+impl fmt::Display for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stage(stage) => stage.fmt(f),
+            Self::Path(path) => path.fmt(f),
+        }
+    }
 }
 
 /// A stage as it stands in the graph of its run.
@@ -266,6 +298,16 @@ pub struct EventRecord {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reader_is_a_stage_or_a_path() {
+        let json = |reader: &Reader| serde_json::to_string(reader).unwrap();
+        let (stage, path) = (Reader::Stage("text".parse().unwrap()), Reader::Path("/w/text.pth".into()));
+        assert_eq!((json(&stage).as_str(), json(&path).as_str()), (r#""text""#, r#""/w/text.pth""#));
+        for reader in [stage, path] {
+            assert_eq!(serde_json::from_str::<Reader>(&json(&reader)).unwrap(), reader);
+        }
+    }
 
     #[test]
     fn an_event_is_one_flat_json_object() {

@@ -24,7 +24,7 @@ mod stage;
 mod tree;
 
 pub use digest::{Digest, InvalidDigest};
-pub use event::{Event, EventRecord, Outcome, RunReason, StageNode};
+pub use event::{Event, EventRecord, Outcome, Reader, RunReason, StageNode};
 pub use id::{InvalidStageId, RunId, StageId};
 pub use manifest::{InvalidManifest, Key, LineChange, Manifest};
 pub use shard::{

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{ArtifactDigest, Device, Key, Manifest, RunId, RunReason, StageError, StageId, StageReport};
+use pipeline_core::{
+    ArtifactDigest, Device, Key, Manifest, Reader, RunId, RunReason, StageError, StageId, StageReport,
+};
 use pipeline_store::{Store, StoreError};
 
 use crate::Graph;
@@ -217,7 +219,7 @@ fn demand_to_publish(resolver: &mut Resolver<'_>, idx: usize, decided: &mut Deci
         && !resolver.has_bytes(idx)?
     {
         let (_, key) = resolver.resolved(idx).expect("a stage with a result has a key");
-        let why = RunReason::Demanded { reader: path.display().to_string() };
+        let why = RunReason::Demanded { reader: Reader::Path(path.display().to_string()) };
         decided.decision = Decision::Run { key: *key, why };
     }
     Ok(())
@@ -237,7 +239,7 @@ fn demand_inputs(resolver: &mut Resolver<'_>, idx: usize, all: &mut [Decided]) -
         if is_settled && !resolver.has_bytes(input)? {
             all[input].decision = match resolver.resolved(input) {
                 Some((_, key)) if is_certain => {
-                    Decision::Run { key: *key, why: RunReason::Demanded { reader: reader.to_string() } }
+                    Decision::Run { key: *key, why: RunReason::Demanded { reader: Reader::Stage(reader.clone()) } }
                 }
                 _ => Decision::MayBeDemanded { reader: reader.clone() },
             };

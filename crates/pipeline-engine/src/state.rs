@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use pipeline_core::{ArtifactDigest, Device, Event, Pool, RunReason, StageId, StageWork};
+use pipeline_core::{ArtifactDigest, Device, Event, Pool, Reader, RunReason, StageId, StageWork};
 use pipeline_store::StoreError;
 
 use crate::journal::Journal;
@@ -269,7 +269,7 @@ impl<'a, 'env> State<'a, 'env> {
 
     /// Computes a stage again because `path` is to be published and its bytes are gone.
     pub fn demand_own(&mut self, idx: usize, path: String) {
-        self.open_to_run(idx, path);
+        self.open_to_run(idx, Reader::Path(path));
     }
 
     /// The bytes of inputs were found lost or damaged when `idx` wanted to read them.
@@ -342,11 +342,11 @@ impl<'a, 'env> State<'a, 'env> {
 
     fn demand(&mut self, input: usize, reader: usize) {
         if self.schedule.phase(input) == Phase::Settled {
-            self.open_to_run(input, self.id(reader).to_string());
+            self.open_to_run(input, Reader::Stage(self.id(reader)));
         }
     }
 
-    fn open_to_run(&mut self, idx: usize, reader: String) {
+    fn open_to_run(&mut self, idx: usize, reader: Reader) {
         let (_, key) = self.resolver.resolved(idx).expect("an up-to-date stage has a key");
         self.decisions[idx] = Decision::Run { key: *key, why: RunReason::Demanded { reader } };
         self.fresh[idx] = true;

@@ -1,6 +1,6 @@
 //! Explains a plan: why a stage runs, up to the first change, and what runs because of it.
 
-use pipeline_core::{RunId, RunReason, StageId};
+use pipeline_core::{Reader, RunId, RunReason, StageId};
 
 use crate::Graph;
 use crate::plan::{Decision, Plan};
@@ -68,11 +68,8 @@ fn cause_of(graph: &Graph, decision: &Decision) -> Option<usize> {
 /// The stage that needs, or may need, the bytes of one whose bytes are gone.
 fn demanded_by(graph: &Graph, decision: &Decision) -> Option<usize> {
     match decision {
-        // A reader that is no stage is a path to publish.
-        Decision::Run { why: RunReason::Demanded { reader }, .. } => {
-            reader.parse().ok().and_then(|id| graph.position(&id))
-        }
-        Decision::MayBeDemanded { reader } => graph.position(reader),
+        Decision::Run { why: RunReason::Demanded { reader: Reader::Stage(reader) }, .. }
+        | Decision::MayBeDemanded { reader } => graph.position(reader),
         Decision::Run { .. } | Decision::Reuse { .. } | Decision::Depends { .. } => None,
     }
 }

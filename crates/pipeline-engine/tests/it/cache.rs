@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use pipeline_core::{Event, RunReason};
+use pipeline_core::{Event, Reader, RunReason};
 use pipeline_engine::{Decision, EngineError};
 
 use crate::world::{Part, World, forced, part, read_inputs, write};
@@ -93,8 +93,8 @@ fn lost_bytes_are_computed_again_only_for_who_must_read_them() {
     world.expect(&parts, "");
     parts[3] = part("d").input("c").param("keep", 4);
     let ran = world.expect(&parts, "a b c d");
-    assert_eq!(ran.why("c"), Some(RunReason::Demanded { reader: "d".into() }));
-    assert_eq!(ran.why("a"), Some(RunReason::Demanded { reader: "c".into() }));
+    assert_eq!(ran.why("c"), Some(RunReason::Demanded { reader: Reader::Stage("d".parse().unwrap()) }));
+    assert_eq!(ran.why("a"), Some(RunReason::Demanded { reader: Reader::Stage("c".parse().unwrap()) }));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use pipeline_core::{Event, RunReason};
+use pipeline_core::{Event, Reader, RunReason};
 
 use crate::world::{World, part, write};
 
@@ -54,7 +54,7 @@ fn a_published_file_whose_bytes_are_gone_is_computed_again() {
     world.expect(&parts, "");
     fs::remove_file(&path).unwrap();
     let ran = world.expect(&parts, "a b");
-    assert_eq!(ran.why("b"), Some(RunReason::Demanded { reader: path.display().to_string() }));
+    assert_eq!(ran.why("b"), Some(RunReason::Demanded { reader: Reader::Path(path.display().to_string()) }));
     assert_eq!(fs::read_to_string(&path).unwrap(), "from");
 }
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use pipeline_core::{Event, RunReason, StageError};
+use pipeline_core::{Event, Reader, RunReason, StageError};
 
 use pipeline_engine::Decision;
 
@@ -44,7 +44,7 @@ fn dropped_bytes_are_computed_for_a_new_reader_and_dropped_again() {
     world.expect(&parts, "pixels features more");
     parts.push(part("third").input("pixels").param("keep", 1));
     let ran = world.expect(&parts, "pixels third");
-    assert_eq!(ran.why("pixels"), Some(RunReason::Demanded { reader: "third".into() }));
+    assert_eq!(ran.why("pixels"), Some(RunReason::Demanded { reader: Reader::Stage("third".parse().unwrap()) }));
     assert_eq!(ran.n_events(dropped), 1);
     assert_eq!(world.objects().len(), 3);
 }
