@@ -1,6 +1,6 @@
 //! Pages of search results: plain HTML without scripts, light and dark, whatever the ids and texts are.
 
-use std::fmt::Write as _;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::searching::Results;
 
@@ -15,49 +15,43 @@ ol{display:grid;grid-template-columns:repeat(auto-fill,minmax(9rem,1fr));gap:1re
 figure{margin:0}img{width:100%;aspect-ratio:1;object-fit:contain;border-radius:.3rem;background:#8882}\
 figcaption{font-size:.85rem;overflow-wrap:anywhere}.error{color:light-dark(#b3261e,#ff8f85)}";
 
-/// Text as HTML shows it, in elements and in attributes.
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => escaped.push_str("&amp;"),
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&#39;"),
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
 /// A page with this title and body.
-pub fn page(title: &str, body: &str) -> String {
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
-         content=\"width=device-width\">\n<link rel=\"icon\" \
-         href=\"data:,\">\n<title>{}</title>\n<style>{STYLE}</style>\n<body>\n{body}</body>\n</html>\n",
-        escape(title)
-    )
+pub fn page(title: &str, body: &Markup) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width";
+                link rel="icon" href="data:,";
+                title { (title) }
+                style { (PreEscaped(STYLE)) }
+            }
+            body { (body) }
+        }
+    };
+    page.into_string()
 }
 
 /// The images that were found; `source` gives the address of an image by its id, if there is a picture of it.
-pub fn results(results: &Results, source: &dyn Fn(&str) -> Option<String>) -> String {
-    let mut html =
-        format!("<h1>{}</h1>\n<p>{}</p>\n<ol>\n", escape(results.what()), escape(&results.pool().replace('`', "")));
-    for found in &results.results {
-        let id = found.id.as_deref().unwrap_or("without id");
-        let image = found
-            .id
-            .as_deref()
-            .and_then(source)
-            .map(|source| format!("<img loading=\"lazy\" alt=\"{}\" src=\"{}\">", escape(id), escape(&source)));
-        let image = image.unwrap_or_default();
-        let caption = format!("{}. {} · {:.4}", found.rank, escape(id), found.score);
-        writeln!(html, "<li><figure>{image}<figcaption>{caption}</figcaption></figure></li>")
-            .expect("a String takes any text");
+pub fn results(results: &Results, source: &dyn Fn(&str) -> Option<String>) -> Markup {
+    html! {
+        h1 { (results.what()) }
+        p { (results.pool().replace('`', "")) }
+        ol {
+            @for found in &results.results {
+                @let id = found.id.as_deref().unwrap_or("without id");
+                li {
+                    figure {
+                        @if let Some(source) = found.id.as_deref().and_then(source) {
+                            img loading="lazy" alt=(id) src=(source);
+                        }
+                        figcaption { (found.rank) ". " (id) " · " (format!("{:.4}", found.score)) }
+                    }
+                }
+            }
+        }
     }
-    html + "</ol>\n"
 }
 
 #[cfg(test)]
@@ -66,8 +60,10 @@ mod tests {
 
     #[test]
     fn no_text_becomes_a_tag() {
-        let page = page("<script>", &escape("<img src=x onerror='alert(\"1\")'> & 图"));
+        let body = html! { p title="<'\"" { "<img src=x onerror='alert(\"1\")'> & 图" } };
+        let page = page("<script>", &body);
         assert!(page.contains("<title>&lt;script&gt;</title>"), "{page}");
-        assert!(page.contains("&lt;img src=x onerror=&#39;alert(&quot;1&quot;)&#39;&gt; &amp; 图"), "{page}");
+        assert!(page.contains("<p title=\"&lt;'&quot;\">&lt;img src=x onerror='alert("), "{page}");
+        assert!(page.contains("&gt; &amp; 图</p>"), "{page}");
     }
 }

@@ -94,7 +94,7 @@ impl Worker<'_> {
         loop {
             let next = self.receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(stream) = next else { return };
-            // A client that has gone is nobody to tell.
+            // A client that has gone needs no answer.
             let _ = self.converse(&stream);
         }
     }

@@ -84,7 +84,7 @@ fn stop_at_signals(port: u16) -> std::io::Result<Arc<AtomicBool>> {
             if flag.swap(true, Ordering::SeqCst) {
                 signal_hook::low_level::exit(Exit::of_signal(signal).code().into());
             }
-            // Wakes the thread that waits for connections; nobody is there to be told when it has gone already.
+            // Wakes the thread that waits for connections; a thread that has gone already needs no waking.
             drop(TcpStream::connect((Ipv4Addr::LOCALHOST, port)));
         }
     })?;

@@ -40,7 +40,7 @@ pub struct Reports {
 struct Kept(Mutex<Option<Response>>);
 
 impl Reports {
-    /// Looks for what can be told; makes nothing yet.
+    /// Looks for the runs that can be shown; makes no page yet.
     pub fn new(opened: &Opened, searching: &EvaluationPool, named: Option<RunId>) -> Self {
         let spec = named.is_none().then(|| opened.spec.file.clone());
         let is_sweep = |run: &RunId| matches!(SweepRecord::of_run(&opened.store, run), Ok(Some(_)));

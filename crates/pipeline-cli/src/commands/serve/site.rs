@@ -1,7 +1,8 @@
 //! What is served: pages, JSON and pictures of one pool. Paths are names of these and never of files.
 
+use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
-use pipeline_core::RunId;
+use pipeline_core::{RunId, StageError};
 use pipeline_experiments::{EvaluationPool, Opened};
 use pipeline_stages::{Pictures, TextSearch};
 
@@ -62,38 +63,41 @@ impl Site {
 
     fn search_page(&self, query: &str) -> Response {
         let asked = Asked::parse(query);
-        let value = asked.as_ref().ok().and_then(|asked| asked.text.as_deref()).unwrap_or_default();
-        let mut body = self.links();
-        body.push_str(&format!(
-            "<form action=\"/search\"><input name=\"q\" value=\"{}\" aria-label=\"query\" autofocus> <button>Search</button></form>\n",
-            page::escape(value)
-        ));
-        let status = match asked.and_then(|asked| self.search(&asked)) {
+        let value = asked.as_ref().ok().and_then(|asked| asked.text.clone()).unwrap_or_default();
+        let (status, answer) = match asked.and_then(|asked| self.search(&asked)) {
             Ok(Some(results)) => {
                 let source = |id: &str| {
                     let address = format!("/image/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
                     self.pictures.is_some().then_some(address)
                 };
-                body.push_str(&page::results(&results, &source));
-                200
+                (200, page::results(&results, &source))
             }
-            Ok(None) => {
-                body.push_str(&format!("<p>{}</p>\n", page::escape(&self.pool().replace('`', ""))));
-                200
+            Ok(None) => (200, html! { p { (self.pool().replace('`', "")) } }),
+            Err(problem) => (400, html! { p class="error" { (problem) } }),
+        };
+        let body = html! {
+            (self.links())
+            form action="/search" {
+                input name="q" value=(value) aria-label="query" autofocus;
+                " "
+                button { "Search" }
             }
-            Err(problem) => {
-                body.push_str(&format!("<p class=\"error\">{}</p>\n", page::escape(&problem)));
-                400
-            }
+            (answer)
         };
         let html = page::page(&format!("{}: search", self.name), &body);
         Response::html(status, html)
     }
 
     /// The name of the spec, and links to what there is to read.
-    fn links(&self) -> String {
-        let links = self.reports.addresses().map(|(address, text)| format!(" <a href=\"{address}\">{text}</a>"));
-        format!("<nav><span>{}</span>{}</nav>\n", page::escape(&self.name), links.collect::<String>())
+    fn links(&self) -> Markup {
+        html! {
+            nav {
+                span { (self.name) }
+                @for (address, text) in self.reports.addresses() {
+                    " " a href=(address) { (text) }
+                }
+            }
+        }
     }
 
     fn search_json(&self, query: &str) -> Response {
@@ -109,9 +113,9 @@ impl Site {
     /// What is found for a text; none without one.
     fn search(&self, asked: &Asked) -> Result<Option<Results>, String> {
         let Some(text) = asked.text.as_deref() else { return Ok(None) };
-        let told = |error: pipeline_core::StageError| Failure::from(error).errors.join(": ");
-        let query = self.text.query(text).map_err(told)?;
-        let found = self.searching.pool.search(&query, asked.k.into()).map_err(told)?;
+        let in_words = |error: StageError| Failure::from(error).errors.join(": ");
+        let query = self.text.query(text).map_err(in_words)?;
+        let found = self.searching.pool.search(&query, asked.k.into()).map_err(in_words)?;
         Ok(Some(Results::of_text(&self.searching, text, found)))
     }
 
