@@ -166,6 +166,8 @@ fn a_graph_has_four_languages() {
         assert_eq!(reply.code, Some(0));
         assert!(reply.stdout.contains(expect), "{format}: {}", reply.stdout);
     }
+    let as_format = project.run(&["graph", "spec.yaml", "--format", "json"]);
+    assert_eq!(project.run(&["graph", "spec.yaml", "--json"]), as_format);
 }
 
 #[test]

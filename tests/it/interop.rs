@@ -90,7 +90,9 @@ fn an_export_overwrites_only_when_told_to_and_never_exports_what_is_stale() {
     let refused = export(&[]);
     assert_eq!(refused.code, Some(2));
     assert!(refused.stderr.contains("`out/text.npy` is there already\nhelp: `--force` overwrites it"), "{refused:?}");
-    assert_eq!(export(&["--force"]).code, Some(0));
+    let overwritten: serde_json::Value = serde_json::from_str(&export(&["--force", "--json"]).stdout).unwrap();
+    let written = serde_json::json!([{ "files": ["out/text.npy", "out/text.ids.txt"], "n_vectors": 188 }]);
+    assert_eq!(overwritten, serde_json::json!({ "stage": "valid-text", "written": written }));
     assert_eq!(export(&["--format", "safetensors", "--force"]).code, Some(0));
     let ids = project.read("out/text.ids.txt");
     assert_eq!((ids.lines().count(), ids.lines().next()), (188, Some("100001")));
@@ -139,4 +141,9 @@ fn predictions_come_in_both_dialects_of_muge() {
     let chinese_clip = project.run(&["predict", "spec.yaml", "--format", "chinese-clip"]).stdout;
     assert_eq!(muge.replace("query_id", "text_id").replace("item_ids", "image_ids"), chinese_clip);
     assert!(chinese_clip.starts_with("{\"text_id\":100001,\"image_ids\":["), "{}", &chinese_clip[..60]);
+    let written = project.run(&["predict", "spec.yaml", "-o", "out.jsonl", "--json"]).stdout;
+    let written: serde_json::Value = serde_json::from_str(&written).unwrap();
+    let expect = serde_json::json!({ "stage": "evaluate", "file": "out.jsonl", "n_predictions": 188, "warnings": [] });
+    assert_eq!(written, expect);
+    assert_eq!(project.run(&["predict", "spec.yaml", "--json"]).code, Some(2), "stdout has the predictions");
 }

@@ -295,6 +295,9 @@ pub struct GraphArgs {
     /// The language of the drawing.
     #[arg(long, value_name = "FORMAT", default_value = "ascii")]
     pub format: GraphFormat,
+    /// Print JSON on stdout, as `--format json`.
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
 }
 
 /// The language of a drawn graph.

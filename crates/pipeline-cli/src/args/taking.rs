@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{ReplaceArgs, SpecArgs};
+use super::{JsonArgs, ReplaceArgs, SpecArgs};
 
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
@@ -24,6 +24,9 @@ pub struct PredictArgs {
     /// The names of the fields.
     #[arg(long, value_name = "FORMAT", default_value = "muge")]
     pub format: PredictFormat,
+    /// Print on stdout what was written, as JSON; goes with `--output`.
+    #[arg(long, requires = "output")]
+    pub json: bool,
 }
 
 /// The names of the fields of predictions.
@@ -58,6 +61,9 @@ pub struct ExportArgs {
     /// Overwrite files that are there.
     #[arg(long)]
     pub force: bool,
+    /// For whom.
+    #[command(flatten)]
+    pub json: JsonArgs,
 }
 
 /// The formats of an export.

@@ -1,4 +1,6 @@
 //! `pipeline export`: features and embeddings as files of vectors, histories and metrics as TensorBoard's events.
+//!
+//! JSON: `{stage, written: [{files, n_vectors or n_scalars}]}`.
 
 use std::path::{Path, PathBuf};
 
@@ -7,6 +9,8 @@ use pipeline_engine::Plan;
 use pipeline_experiments::Opened;
 use pipeline_stages::{Format, Side, VectorFormat, Vectors};
 use pipeline_store::OpenTree;
+use serde::Serialize;
+use serde_json::json;
 
 use crate::args::{ExportArgs, ExportFormat};
 use crate::commands::path;
@@ -25,7 +29,7 @@ pub fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = door::open(&args.spec)?;
     let stage = opened.stage(&args.stage)?;
     let export = Export { args, plan: door::plan_what_is_there(&opened)?, opened: &opened, terminal };
-    match (args.format, opened.format_of(&stage)) {
+    let written = match (args.format, opened.format_of(&stage)) {
         (Some(ExportFormat::Tensorboard), _) | (None, Format::Projection) => export.events(&stage)?,
         (format, Format::TextFeatures) => export.features(&stage, Side::Text, vector_format(format))?,
         (format, Format::ImageFeatures) => export.features(&stage, Side::Images, vector_format(format))?,
@@ -36,6 +40,9 @@ pub fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
                  trainings and evaluations",
             ));
         }
+    };
+    if args.json.json {
+        terminal.json(&json!({ "stage": stage, "written": written }))?;
     }
     Ok(Exit::Done)
 }
@@ -45,6 +52,23 @@ fn vector_format(format: Option<ExportFormat>) -> VectorFormat {
         Some(ExportFormat::ParquetLists) => VectorFormat::ParquetLists,
         Some(ExportFormat::Safetensors) => VectorFormat::Safetensors,
         Some(ExportFormat::Npy | ExportFormat::Tensorboard) | None => VectorFormat::Npy,
+    }
+}
+
+/// Files that belong together, and what is in them.
+#[derive(Serialize)]
+struct Written {
+    files: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_vectors: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n_scalars: Option<usize>,
+}
+
+impl Written {
+    fn new(files: &[PathBuf]) -> Self {
+        let files = files.iter().map(|file| file.to_string_lossy().into_owned()).collect();
+        Self { files, n_vectors: None, n_scalars: None }
     }
 }
 
@@ -62,7 +86,7 @@ impl Export<'_> {
     }
 
     /// The vectors of a features stage, or with `--heads` what becomes of them.
-    fn features(&self, stage: &StageId, side: Side, format: VectorFormat) -> Result<(), Failure> {
+    fn features(&self, stage: &StageId, side: Side, format: VectorFormat) -> Result<Vec<Written>, Failure> {
         let Some(heads) = &self.args.heads else {
             let vectors = Vectors::read(self.open(stage)?.artifact(), side)?;
             return self.write(&[(side, vectors)], format);
@@ -76,7 +100,7 @@ impl Export<'_> {
     }
 
     /// The embeddings of both sides that an evaluation compares.
-    fn embeddings(&self, stage: &StageId, format: VectorFormat) -> Result<(), Failure> {
+    fn embeddings(&self, stage: &StageId, format: VectorFormat) -> Result<Vec<Written>, Failure> {
         if self.args.heads.is_some() {
             return Err(Failure::new(Exit::Usage, "an evaluation has heads of its own")
                 .with_help("`--heads` goes with a stage of features"));
@@ -102,18 +126,20 @@ impl Export<'_> {
         Ok(vectors.embed(self.open(heads)?.artifact(), allows_mismatch, n_threads)?)
     }
 
-    fn write(&self, sets: &[(Side, Vectors)], format: VectorFormat) -> Result<(), Failure> {
+    fn write(&self, sets: &[(Side, Vectors)], format: VectorFormat) -> Result<Vec<Written>, Failure> {
         let files = |side: Side| self.paths(&format.files(side.name()));
         sets.iter().try_for_each(|(side, _)| self.make_way(&files(*side)))?;
-        for (side, vectors) in sets {
-            write_all(&files(*side), &mut |paths| Ok(vectors.write(format, paths)?))?;
-            self.told(&files(*side), &counted(vectors.len() as u64, "vector"));
-        }
-        Ok(())
+        let write = |(side, vectors): &(Side, Vectors)| {
+            let files = files(*side);
+            write_all(&files, &mut |paths| Ok(vectors.write(format, paths)?))?;
+            self.report(&files, &counted(vectors.len() as u64, "vector"));
+            Ok(Written { n_vectors: Some(vectors.len()), ..Written::new(&files) })
+        };
+        sets.iter().map(write).collect()
     }
 
     /// The curves of a training, or the metrics of an evaluation.
-    fn events(&self, stage: &StageId) -> Result<(), Failure> {
+    fn events(&self, stage: &StageId) -> Result<Vec<Written>, Failure> {
         let record = path::record_in(&self.plan, self.opened, stage)?;
         let open = path::open_artifact(self.opened, stage, &record)?;
         // TensorBoard knows its files by `tfevents`, and orders those of a folder by the number that follows.
@@ -129,8 +155,8 @@ impl Export<'_> {
             }
             Ok(())
         })?;
-        self.told(&files, &counted(n_scalars as u64, "scalar"));
-        Ok(())
+        self.report(&files, &counted(n_scalars as u64, "scalar"));
+        Ok(vec![Written { n_scalars: Some(n_scalars), ..Written::new(&files) }])
     }
 
     fn paths(&self, names: &[String]) -> Vec<PathBuf> {
@@ -149,7 +175,7 @@ impl Export<'_> {
         std::fs::create_dir_all(folder).map_err(|error| whole_file::cannot(folder, &error))
     }
 
-    fn told(&self, files: &[PathBuf], what: &str) {
+    fn report(&self, files: &[PathBuf], what: &str) {
         let names: Vec<_> = files.iter().map(|file| file.display().to_string()).collect();
         self.terminal.remark(&format!("{}: {what}", names.join(", ")));
     }
@@ -162,7 +188,7 @@ fn write_all(files: &[PathBuf], write: &mut dyn FnMut(&[PathBuf]) -> Result<(), 
         |(from, to): (&PathBuf, &PathBuf)| std::fs::rename(from, to).map_err(|error| whole_file::cannot(to, &error));
     let written = write(&unfinished).and_then(|()| unfinished.iter().zip(files).try_for_each(rename));
     if written.is_err() {
-        // The error that is told matters more than leftovers.
+        // The error of the write matters more than leftovers.
         unfinished.iter().for_each(|path: &PathBuf| drop(std::fs::remove_file(Path::new(path))));
     }
     written

@@ -1,4 +1,6 @@
 //! `pipeline graph`: draws the stages of a spec.
+//!
+//! JSON: `{spec, stages: [{stage, kind, inputs: {SLOT: STAGE}}]}`, inputs before readers.
 
 use crate::args::{GraphArgs, GraphFormat};
 use crate::door;
@@ -14,7 +16,8 @@ use crate::terminal::Terminal;
 pub fn run(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let (_, loaded) = door::load(&args.spec)?;
     let stages = graph_text::stages_of(&loaded.graph);
-    match args.format {
+    let format = if args.json { GraphFormat::Json } else { args.format };
+    match format {
         GraphFormat::Mermaid => terminal.data(&graph_text::mermaid(&stages))?,
         GraphFormat::Dot => terminal.data(&graph_text::dot(&loaded.spec.name, &stages))?,
         GraphFormat::Ascii => terminal.data(&graph_text::ascii(&stages))?,

@@ -1,4 +1,6 @@
 //! `pipeline predict`: the rankings of an evaluation in the MUGE format, one `{"query_id", "item_ids"}` a line.
+//!
+//! JSON of what was written with `--output`: `{stage, file, n_predictions, warnings}`.
 
 use std::io::Write;
 use std::path::Path;
@@ -6,6 +8,7 @@ use std::path::Path;
 use pipeline_core::StageId;
 use pipeline_data::{Dialect, WrittenPredictions};
 use pipeline_experiments::Opened;
+use serde_json::json;
 
 use crate::args::{PredictArgs, PredictFormat};
 use crate::commands::path;
@@ -38,6 +41,14 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             let file = WholeFile { path, protected: Some(&protected), store: &opened.store, force: args.replace.force };
             file.write(&predictions, terminal)?;
             terminal.remark(&format!("{}: {} of `{stage}`", path.display(), counted(written.n_lines, "prediction")));
+            if args.json {
+                terminal.json(&json!({
+                    "stage": stage,
+                    "file": path.to_string_lossy(),
+                    "n_predictions": written.n_lines,
+                    "warnings": written.warnings(),
+                }))?;
+            }
         }
         None => {
             if !predictions.is_empty() {
