@@ -15,7 +15,7 @@ pub fn options(named: &SpecRef, publishes_trials: bool) -> Vec<String> {
 }
 
 /// The circumstances of this call for the spec in the file at `spec`, as far as these variables of the environment go. None
-/// when the program cannot tell which one it is.
+/// when the program does not know its own file.
 pub fn now(spec: &Path, overrides: &[String], variables: BTreeSet<String>) -> Option<Circumstances> {
     let value = |name: &str| std::env::var_os(name).map(|value| digest(name, &value));
     let environment: BTreeMap<_, _> = variables.into_iter().map(|name| (name.clone(), value(&name))).collect();

@@ -23,7 +23,7 @@ pub struct Failure {
     pub help: Option<String>,
     /// Where the spec is wrong.
     pub span: Option<Span>,
-    /// True when the reader of stdout went away, which is nothing to tell.
+    /// True when the reader of stdout went away, which needs no message.
     pub is_silent: bool,
 }
 
@@ -50,8 +50,8 @@ impl Failure {
         self
     }
 
-    /// Tells it on stderr.
-    pub fn tell(&self, terminal: &Terminal) {
+    /// Reports it on stderr.
+    pub fn report(&self, terminal: &Terminal) {
         if !self.is_silent {
             terminal.note(&self.render(terminal.err));
         }

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
         };
         let terminal = Terminal::new(&cli.global);
         dispatch(cli.command, &terminal).unwrap_or_else(|failure| {
-            failure.tell(&terminal);
+            failure.report(&terminal);
             failure.exit
         })
     });

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::args::{ColorChoice, GlobalArgs};
 use crate::printable;
 
-/// How much is told on stderr.
+/// How much stderr says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Errors and warnings only.
@@ -27,7 +27,7 @@ pub struct Terminal {
     pub err: Palette,
     /// Whether stderr is a terminal that can redraw lines.
     pub is_live: bool,
-    /// How much to tell.
+    /// How much to say.
     pub verbosity: Verbosity,
 }
 
@@ -96,7 +96,7 @@ impl Terminal {
         self.bytes(&printable::json(&serde_json::to_string(value)?))
     }
 
-    /// Tells people something on stderr; nobody can be told when that fails.
+    /// Writes a line to stderr; there is no place to report that this fails.
     pub fn note(&self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{}", printable::text(text));
     }

@@ -8,7 +8,7 @@ use crate::again;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Adopts the former result of each of these stages, inputs before readers, and tells what was adopted.
+/// Adopts the former result of each of these stages, inputs before readers, and returns what was adopted.
 ///
 /// # Errors
 /// When there is no such stage, or more than the version of one has changed; those before it stay adopted.

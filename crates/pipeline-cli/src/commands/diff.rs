@@ -60,7 +60,7 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         blocks.extend(measured.iter().filter_map(|compared| metrics_text(compared, is_only, terminal)));
         terminal.data(&blocks.join("\n\n"))?;
     }
-    Ok(tell(&measured, terminal))
+    Ok(report(&measured, terminal))
 }
 
 fn heading(earlier: &RecordedRun, later: &RecordedRun) -> String {
@@ -119,7 +119,7 @@ fn row(metric: &MetricDifference) -> Vec<String> {
 }
 
 /// Says what could not be compared or tested: never silently.
-fn tell(measured: &[Compared], terminal: &Terminal) -> Exit {
+fn report(measured: &[Compared], terminal: &Terminal) -> Exit {
     if measured.is_empty() {
         terminal.remark("no metrics to compare");
     }

@@ -1,4 +1,4 @@
-//! What is told at the end of a run, be it one that has just ended or one that is shown again.
+//! The end of a run, of one that has just ended as of one that is shown again: its failures and results.
 
 use pipeline_experiments::recorded::{FailedStage, RunLog};
 
@@ -7,16 +7,16 @@ use crate::failure::Failure;
 use crate::render::words;
 use crate::terminal::Terminal;
 
-/// Tells every failure in full on stderr.
-pub fn tell_failures(log: &RunLog, terminal: &Terminal) {
-    log.failures.iter().for_each(|failed| tell_failed(failed, terminal));
+/// Reports every failure in full on stderr.
+pub fn report_failures(log: &RunLog, terminal: &Terminal) {
+    log.failures.iter().for_each(|failed| report_failed(failed, terminal));
 }
 
-fn tell_failed(failed: &FailedStage, terminal: &Terminal) {
+fn report_failed(failed: &FailedStage, terminal: &Terminal) {
     let mut errors = vec![format!("stage `{}` failed", failed.stage)];
     errors.extend(failed.errors.iter().cloned());
     let failure = Failure { errors, help: failed.help.clone(), ..Failure::new(Exit::StageFailed, "") };
-    failure.tell(terminal);
+    failure.report(terminal);
 }
 
 /// Prints the result line of each evaluation; its stage is named when there are several.

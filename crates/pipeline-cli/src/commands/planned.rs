@@ -123,13 +123,13 @@ pub fn show(opened: &Opened, plan: &Plan, json: bool, terminal: &Terminal) -> Re
         table.row(vec![stage.id.to_string(), word(&stage.decision).to_owned(), last, reason(stage)]);
     }
     terminal.data(&table.render(terminal.out, terminal.out_width()))?;
-    tell_missing(plan, terminal);
+    warn_of_missing(plan, terminal);
     terminal.remark(&summary(plan, counts));
     Ok(())
 }
 
 /// Warns of sources that are gone.
-pub fn tell_missing(plan: &Plan, terminal: &Terminal) {
+pub fn warn_of_missing(plan: &Plan, terminal: &Terminal) {
     for missing in plan.stages.iter().filter_map(|stage| stage.missing.as_ref()) {
         terminal.remark(&format!("warning: {missing}; what is remembered of it is used"));
     }

@@ -20,7 +20,7 @@ pub fn show(store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Fai
     events.iter().for_each(|record| renderer.on_event(record));
     renderer.finish();
     let log = recorded::log_of(store, &run.id, &events)?;
-    outcome::tell_failures(&log, terminal);
+    outcome::report_failures(&log, terminal);
     if let Some(sweep) = SweepRecord::of_run(store, &run.id)? {
         sweep_table::print(&sweep, &Results::of(&sweep, &log), Rows::All, terminal)?;
     } else {

@@ -1,6 +1,6 @@
 //! `pipeline run`: brings every stage of a spec up to date.
 //!
-//! stdout carries the result line of each evaluation, or with `--json` the events; stderr tells the rest.
+//! stdout carries the result line of each evaluation, or with `--json` the events; stderr has the rest.
 
 use pipeline_core::{Device, Event, EventRecord, Outcome, RunId, StageId};
 use pipeline_engine::{Cancel, PlanOptions, RunOptions, SpecInfo};
@@ -67,7 +67,7 @@ fn run_unchanged(
     let spec = &named.absolute;
     let given = circumstances::options(named, args.publish);
     let is_now = |then: &Circumstances| circumstances::are_now(then, spec, &given);
-    // Made with the first event: until then nobody knows whether this is the answer.
+    // Made with the first event: until then it is open whether this is the answer.
     let mut renderer = None;
     let mut listen = |record: &EventRecord| {
         renderer.get_or_insert_with(|| Renderer::new(terminal, args.json)).on_event(record);
@@ -111,16 +111,16 @@ fn run_here(
     Ok(unwritten(&shown, exit, terminal))
 }
 
-/// The exit of a run whose events could not all be written to stdout: whoever reads them must learn that some are lost.
+/// The exit of a run whose events could not all be written to stdout: their reader must learn that some are lost.
 fn unwritten(shown: &Shown, exit: Exit, terminal: &Terminal) -> Exit {
     let Some(error) = &shown.unwritten else { return exit };
     let errors = vec!["cannot write to stdout".to_owned(), error.clone()];
     let failure = Failure { errors, ..Failure::new(Exit::Usage, "") };
-    failure.with_help("the run itself went on; `pipeline runs last --json` prints its events").tell(terminal);
+    failure.with_help("the run itself went on; `pipeline runs last --json` prints its events").report(terminal);
     if exit == Exit::Done { Exit::Usage } else { exit }
 }
 
-/// Brings all stages up to date, shown by `renderer`, tells what failed, and gives what the events came to.
+/// Brings all stages up to date, shown by `renderer`, reports failures, and returns the log.
 ///
 /// # Errors
 /// When the run cannot begin, or its history cannot be written.
@@ -142,7 +142,7 @@ pub(super) fn carry_out(
     };
     let result = pipeline_engine::run(&opened.graph, &opened.store, info, options, &cancel, &mut listen);
     let shown = renderer.finish();
-    outcome::tell_failures(&shown.log, terminal);
+    outcome::report_failures(&shown.log, terminal);
     let summary = result.map_err(|error| {
         let exit = if shown.log.n_stages == 0 { Exit::Usage } else { Exit::StageFailed };
         Failure { exit, ..Failure::of_plan(opened, error) }

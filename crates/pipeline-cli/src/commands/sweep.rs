@@ -48,7 +48,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     };
     let opened = Opened { spec, graph, settings, unpublished: trial, store, named };
     opened.protected().check_published(&opened.spec)?;
-    tell_begin(&opened, &record, &unpublished, terminal);
+    announce(&opened, &record, &unpublished, terminal);
     run::note_trial(&opened.unpublished, terminal);
     if args.execution.dry_run {
         let plan_options = PlanOptions { counts_shards: true, ..options.plan };
@@ -58,7 +58,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let ExecutorArg::Local = args.execution.executor;
     let (exit, run, shown) = run::carry_out(&opened, &info, &options, Renderer::new(terminal, false), terminal)?;
-    tell_end(args, &opened, &record, &run, &shown.log, terminal)?;
+    show_results(args, &opened, &record, &run, &shown.log, terminal)?;
     Ok(exit)
 }
 
@@ -76,7 +76,7 @@ fn plan_options(record: &SweepRecord, forced: &[String], device: Device) -> Resu
     Ok(options)
 }
 
-fn tell_begin(opened: &Opened, record: &SweepRecord, unpublished: &[StageId], terminal: &Terminal) {
+fn announce(opened: &Opened, record: &SweepRecord, unpublished: &[StageId], terminal: &Terminal) {
     let axes: Vec<_> = record.axes.iter().map(|axis| format!("{} ({})", axis.name, axis.values.len())).collect();
     let n_apart: usize = record.points.iter().map(|point| point.stages.len()).sum();
     terminal.remark(&format!(
@@ -95,7 +95,7 @@ fn tell_begin(opened: &Opened, record: &SweepRecord, unpublished: &[StageId], te
     }
 }
 
-fn tell_end(
+fn show_results(
     args: &SweepArgs,
     opened: &Opened,
     record: &SweepRecord,

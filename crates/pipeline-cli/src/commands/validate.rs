@@ -1,6 +1,6 @@
 //! `pipeline validate`: checks a spec without looking at data; of models that are there, it reads the configuration.
 //!
-//! All points of its sweep are built too. JSON: `{spec, file, n_stages, n_points}`, the latter 0 without a sweep; a spec that is wrong is told on stderr, with exit code 2.
+//! All points of its sweep are built too. JSON: `{spec, file, n_stages, n_points}`, the latter 0 without a sweep; a spec that is wrong is reported on stderr, with exit code 2.
 
 use pipeline_experiments::sweep::Sweep;
 use pipeline_experiments::{Loaded, check};

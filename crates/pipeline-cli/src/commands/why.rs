@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::again;
 use crate::args::WhyArgs;
-use crate::commands::planned::{DecisionJson, decision_reason, tell_missing};
+use crate::commands::planned::{DecisionJson, decision_reason, warn_of_missing};
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -53,7 +53,7 @@ pub fn run(args: &WhyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let stage = opened.stage(&args.stage)?;
     let options = PlanOptions { counts_shards: true, ..PlanOptions::default() };
     let plan = opened.plan(&options).map_err(|error| Failure::of_plan(&opened, error))?;
-    tell_missing(&plan, terminal);
+    warn_of_missing(&plan, terminal);
     let why = pipeline_engine::why(&opened.graph, &plan, &stage).expect("the stage was found in the graph");
     if args.json.json {
         terminal.json(&to_json(&stage, &why))?;

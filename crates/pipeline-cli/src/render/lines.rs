@@ -14,8 +14,8 @@ use crate::terminal::{Palette, Terminal, Verbosity, pad};
 /// Reused stages are named up to this number of stages in all; above it only the summary counts them.
 const NAMED_STAGES: usize = 40;
 
-/// Where the time went is told of stages that took so long, unless more is to be told.
-const TOLD_SECONDS: f64 = 1.0;
+/// Stages that took so long show where the time went; `--verbose` shows it of all.
+const SHOWN_SECONDS: f64 = 1.0;
 
 /// Turns events into lines.
 #[derive(Debug)]
@@ -186,8 +186,8 @@ impl Lines {
         let reason = self.reasons.remove(stage).map(|why| words::reason(&why)).unwrap_or_default();
         let detail = format!("{}  {}", details.join("  "), self.palette.dim(&reason));
         let mut lines = self.released(Some(self.row(&self.palette.good("ran"), stage, &detail)));
-        let is_told = *seconds >= TOLD_SECONDS || self.verbosity == Verbosity::Verbose;
-        if is_told && let Some(spent) = words::spent(&report.seconds, *n_rows_computed, *seconds, *n_threads) {
+        let is_shown = *seconds >= SHOWN_SECONDS || self.verbosity == Verbosity::Verbose;
+        if is_shown && let Some(spent) = words::spent(&report.seconds, *n_rows_computed, *seconds, *n_threads) {
             lines.push(self.row(&self.palette.dim("|"), stage, &self.palette.dim(&spent)));
         }
         if let Some(headline) = report.headline.as_ref().filter(|_| !self.results.contains(stage)) {
@@ -209,7 +209,7 @@ impl Lines {
         lines
     }
 
-    /// A warning is told however quiet.
+    /// A warning is shown even with `--quiet`.
     fn on_warning(&mut self, stage: &StageId, message: &str) -> Vec<String> {
         let line = self.warning(stage.as_str(), message);
         self.released(Some(line))

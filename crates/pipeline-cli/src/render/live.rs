@@ -15,7 +15,7 @@ use crate::terminal::{Terminal, fit, pad};
 /// The columns of a bar.
 const MAX_BAR: usize = 24;
 
-/// A shorter bar tells nothing that the percentage does not.
+/// A shorter bar shows less than the percentage.
 const MIN_BAR: usize = 6;
 
 /// The columns of a row beside the stage's name and the bar, with room for `12,345/29,806 rows, 1,234 rows/s, ETA 15 s`.

@@ -79,7 +79,7 @@ impl Renderer {
             Painter::Json { has_failed } => {
                 if let Err(error) = write_json(&self.terminal, record) {
                     *has_failed = true;
-                    // That nobody reads stdout any more is nothing to tell.
+                    // A reader of stdout that went away needs no message.
                     let is_lost = error.kind() != io::ErrorKind::BrokenPipe;
                     self.shown.unwritten = is_lost.then(|| error.to_string());
                 }

@@ -9,7 +9,7 @@ use crate::render::rate::Rate;
 use crate::render::words;
 use crate::terminal::{Terminal, Verbosity};
 
-/// A running stage tells how far it is this often.
+/// A running stage reports its progress this often.
 const PROGRESS_EVERY_MS: u64 = 10_000;
 
 /// Writes one line for each thing that happened.
@@ -20,8 +20,8 @@ pub struct Plain {
 }
 
 struct Running {
-    told_at_ms: u64,
-    /// When a line that a program redraws was told last.
+    shown_at_ms: u64,
+    /// When a line that a program redraws was shown last.
     redrawn_at_ms: Option<u64>,
     rate: Rate,
 }
@@ -50,17 +50,17 @@ impl Plain {
 
     fn on_started(&mut self, stage: &StageId, at_ms: u64) {
         self.running
-            .insert(stage.clone(), Running { told_at_ms: at_ms, redrawn_at_ms: None, rate: Rate::since(at_ms) });
+            .insert(stage.clone(), Running { shown_at_ms: at_ms, redrawn_at_ms: None, rate: Rate::since(at_ms) });
         self.terminal.remark(&self.lines.row("runs", stage, &self.lines.reason(stage)));
     }
 
     fn on_progress(&mut self, stage: &StageId, at_ms: u64, n_done: u64, total: Option<u64>) {
         let Some(running) = self.running.get_mut(stage) else { return };
         running.rate.sample(at_ms, n_done);
-        if at_ms < running.told_at_ms + PROGRESS_EVERY_MS || self.terminal.verbosity == Verbosity::Quiet {
+        if at_ms < running.shown_at_ms + PROGRESS_EVERY_MS || self.terminal.verbosity == Verbosity::Quiet {
             return;
         }
-        running.told_at_ms = at_ms;
+        running.shown_at_ms = at_ms;
         self.terminal.note(&self.lines.row("...", stage, &words::progress(n_done, total, &running.rate)));
     }
 

@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_rows_tell_a_speed() {
+    fn the_first_rows_give_a_speed() {
         let mut rate = Rate::since(1_000);
         rate.sample(3_000, 50);
         assert_eq!(rate.rows_per_second(), Some(25.0));

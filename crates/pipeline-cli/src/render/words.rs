@@ -79,7 +79,7 @@ pub fn spent(
     n_threads: usize,
 ) -> Option<String> {
     let total: f64 = seconds_by_work.values().sum();
-    // `store` is told of every stage, also of programs that tell nothing of themselves.
+    // Every stage has `store`, also one whose program reports nothing.
     if seconds_by_work.keys().all(|work| work == "store") {
         return None;
     }
@@ -93,7 +93,7 @@ pub fn spent(
     Some(parts.join(" · "))
 }
 
-/// What took a smaller part of the time is not told.
+/// Work that took a smaller part of the time is left out.
 const LEAST_SHARE: f64 = 0.005;
 
 fn speed(rows_per_second: f64) -> String {
@@ -188,18 +188,20 @@ mod tests {
 
     #[test]
     fn the_summary_says_what_happened() {
-        let check = |log: RunLog, expect: &str| assert_eq!(summary(&log), expect);
-        check(
-            RunLog { n_stages: 7, n_ran: 2, n_reused: 5, seconds: 0.81, ..RunLog::default() },
-            "7 stages: 2 ran, 5 reused, 0.8 s",
-        );
-        check(
-            RunLog { n_stages: 1, n_reused: 1, seconds: 0.02, ..RunLog::default() },
-            "1 stage: nothing ran, 1 reused, 20 ms",
-        );
-        let failed = FailedStage { stage: "a".parse().unwrap(), errors: vec![], help: None };
-        let log = RunLog { n_stages: 3, failures: vec![failed], n_skipped: 2, seconds: 1.0, ..RunLog::default() };
-        check(log, "3 stages: 0 ran, 1 failed, 2 skipped, 1.0 s");
+        let check = |change: &dyn Fn(&mut RunLog), expect: &str| {
+            let mut log = RunLog::default();
+            change(&mut log);
+            assert_eq!(summary(&log), expect);
+        };
+        let two_ran = |log: &mut RunLog| (log.n_stages, log.n_ran, log.n_reused, log.seconds) = (7, 2, 5, 0.81);
+        check(&two_ran, "7 stages: 2 ran, 5 reused, 0.8 s");
+        let reused = |log: &mut RunLog| (log.n_stages, log.n_reused, log.seconds) = (1, 1, 0.02);
+        check(&reused, "1 stage: nothing ran, 1 reused, 20 ms");
+        let failed = |log: &mut RunLog| {
+            log.failures.push(FailedStage { stage: "a".parse().unwrap(), errors: vec![], help: None });
+            (log.n_stages, log.n_skipped, log.seconds) = (3, 2, 1.0);
+        };
+        check(&failed, "3 stages: 0 ran, 1 failed, 2 skipped, 1.0 s");
     }
 
     #[test]
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_time_went_is_told_the_most_first() {
+    fn the_longest_work_comes_first() {
         let seconds = |spent: &[(&str, f64)]| spent.iter().map(|(work, s)| ((*work).to_owned(), *s)).collect();
         let spent_by = seconds(&[("forward", 12.3), ("read", 0.2), ("load", 0.01), ("write", 0.1)]);
         assert_eq!(
@@ -225,7 +227,7 @@ mod tests {
             "forward 12.3 s · read 0.2 s · write 0.1 s · 40 rows/s · 2 threads"
         );
         assert_eq!(spent(&seconds(&[("train", 2.0)]), 0, 2.5, 1).unwrap(), "train 2.0 s · 1 thread");
-        assert_eq!(spent(&seconds(&[("store", 2.0)]), 0, 2.5, 1), None, "a program tells nothing of itself");
+        assert_eq!(spent(&seconds(&[("store", 2.0)]), 0, 2.5, 1), None, "a program reports no work");
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if let Some(file) = &args.markdown {
         write(file, reports::markdown(&opened.spec.name, accepted.as_ref(), &checked))?;
     }
-    tell(args, &opened, &path, accepted.as_ref(), &checked, terminal)?;
+    report(args, &opened, &path, accepted.as_ref(), &checked, terminal)?;
     Ok(exit(&checked))
 }
 
@@ -87,7 +87,7 @@ fn words(verdict: Verdict) -> &'static str {
     }
 }
 
-fn tell(
+fn report(
     args: &CheckArgs,
     opened: &Opened,
     path: &Path,

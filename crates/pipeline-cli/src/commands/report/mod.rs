@@ -105,7 +105,7 @@ fn write(args: &ReportArgs, subject: &Subject, html: &str, terminal: &Terminal) 
     }
 }
 
-/// Collects all that the page tells.
+/// Collects the facts of the page.
 ///
 /// # Errors
 /// When the store cannot be read.

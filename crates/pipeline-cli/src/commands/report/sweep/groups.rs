@@ -57,10 +57,10 @@ pub fn collect(sweep: &Sweep<'_>) -> Groups {
     let facts = |(idx, group): (usize, &Group)| GroupFacts {
         values: super::values_of(sweep.record, &group.overrides),
         points: points(group),
-        mean_recall: spread(group).map(told),
+        mean_recall: spread(group).map(facts_of),
         interval: own[idx],
         standing: standing(idx),
-        others: sweep.columns.iter().map(|column| group.spread(&column.stage, &column.metric).map(told)).collect(),
+        others: sweep.columns.iter().map(|column| group.spread(&column.stage, &column.metric).map(facts_of)).collect(),
     };
     let groups: Vec<GroupFacts> = groups.iter().enumerate().map(facts).collect();
     Groups { best: best(&groups), groups, reference }
@@ -93,6 +93,6 @@ fn best(groups: &[GroupFacts]) -> Option<usize> {
     means.into_iter().reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(idx, _)| idx)
 }
 
-fn told(spread: sweep::Spread) -> Spread {
+fn facts_of(spread: sweep::Spread) -> Spread {
     Spread { mean: spread.mean, sd: spread.sd, n: spread.n }
 }

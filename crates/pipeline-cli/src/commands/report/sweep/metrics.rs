@@ -1,4 +1,4 @@
-//! The metrics that a page about a sweep tells beside the one that is compared.
+//! The metrics that a page about a sweep shows beside the one that is compared.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use pipeline_core::StageId;
 use pipeline_experiments::sweep::{COMPARED, Column, Results, SweepRecord, columns};
 use pipeline_report::facts::MetricFacts;
 
-/// More metrics of stages that are no evaluations are not told.
+/// The most metrics that are shown of stages that are no evaluations.
 const MAX_METRICS: usize = 8;
 
 /// The recalls of all evaluations without the compared one; where nothing has a recall, whatever was measured.
@@ -33,8 +33,8 @@ pub fn beside(record: &SweepRecord, results: &Results<'_>, evaluation: Option<&S
 }
 
 /// The columns as the page heads them.
-pub fn told(columns: &[Column]) -> Vec<MetricFacts> {
-    let facts = |column: &Column| {
+pub fn facts(columns: &[Column]) -> Vec<MetricFacts> {
+    let fact = |column: &Column| {
         let stage = column.title.strip_suffix(&column.metric).unwrap_or_default();
         let (direction, name) = match column.metric.strip_prefix("i2t_") {
             Some(name) => ("i2t ", name),
@@ -47,7 +47,7 @@ pub fn told(columns: &[Column]) -> Vec<MetricFacts> {
         };
         MetricFacts { title: format!("{stage}{direction}{name}"), is_share }
     };
-    columns.iter().map(facts).collect()
+    columns.iter().map(fact).collect()
 }
 
 #[cfg(test)]
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn recalls_are_headed_as_people_name_them_and_told_in_percent() {
+    fn recalls_are_headed_as_people_name_them_and_shown_in_percent() {
         for (title, metric, expect, is_share) in [
             ("recall_at_5", "recall_at_5", "Recall@5", true),
             ("i2t_mean_recall", "i2t_mean_recall", "i2t MeanRecall", true),
@@ -64,7 +64,7 @@ mod tests {
         ] {
             let stage = "evaluate".parse().unwrap();
             let column = Column { stage, metric: metric.to_owned(), title: title.to_owned() };
-            assert_eq!(told(&[column]), [MetricFacts { title: expect.to_owned(), is_share }]);
+            assert_eq!(facts(&[column]), [MetricFacts { title: expect.to_owned(), is_share }]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a page about a sweep tells, collected from what the run has left.
+//! The facts of a page about a sweep, collected from its recorded run.
 
 mod effects;
 mod groups;
@@ -37,7 +37,7 @@ struct Sweep<'a> {
     found: Vec<Option<Found>>,
 }
 
-/// Collects all that the page tells.
+/// Collects the facts of the page.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -66,7 +66,7 @@ pub fn report(subject: &Subject, record: &SweepRecord) -> Result<SweepReport, Fa
         groups: groups.groups,
         stages: stages::collect(&sweep),
         evaluation: evaluation.map(ToString::to_string),
-        other_metrics: metrics::told(&sweep.columns),
+        other_metrics: metrics::facts(&sweep.columns),
         notes: untested(&sweep.found).into_iter().collect(),
         axes: sweep.axes,
         run: run.facts.clone(),
