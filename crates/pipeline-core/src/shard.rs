@@ -99,7 +99,8 @@ pub struct ShardOutput<'a> {
 }
 
 /// What there is to say of a shard that was computed; kept with it.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "RecordedReport", into = "RecordedReport")]
 pub struct ShardReport {
     /// Its rows.
     pub n_rows: u64,
@@ -131,30 +132,35 @@ pub struct Shard {
     pub report: ShardReport,
 }
 
-impl ShardReport {
-    /// As it is kept in the record of a shard.
-    pub fn to_record(&self) -> StageReport {
-        StageReport {
-            metrics: self.dim.map(|dim| (DIM.to_owned(), dim as f64)).into_iter().collect(),
-            n_rows: Some(self.n_rows),
-            rejects: self.rejects.clone(),
-            ..StageReport::default()
-        }
-    }
+/// A report as records hold it: the records of shards have always had the shape of those of stages.
+#[derive(Serialize, Deserialize)]
+struct RecordedReport {
+    #[serde(default)]
+    metrics: RecordedMetrics,
+    n_rows: Option<u64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    rejects: Vec<Reject>,
+}
 
-    /// What the record of a shard says.
-    pub fn of_record(report: StageReport) -> Self {
-        Self {
-            n_rows: report.n_rows.unwrap_or(0),
-            dim: report.metrics.get(DIM).map(|dim| *dim as usize),
-            rejects: report.rejects,
-            digest: None,
-        }
+#[derive(Default, Serialize, Deserialize)]
+struct RecordedMetrics {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    dim: Option<f64>,
+}
+
+impl From<ShardReport> for RecordedReport {
+    fn from(report: ShardReport) -> Self {
+        let metrics = RecordedMetrics { dim: report.dim.map(|dim| dim as f64) };
+        Self { metrics, n_rows: Some(report.n_rows), rejects: report.rejects }
     }
 }
 
-/// The name of [`ShardReport::dim`] in records.
-const DIM: &str = "dim";
+impl From<RecordedReport> for ShardReport {
+    fn from(recorded: RecordedReport) -> Self {
+        let RecordedReport { metrics, n_rows, rejects } = recorded;
+        Self { n_rows: n_rows.unwrap_or(0), rejects, dim: metrics.dim.map(|dim| dim as usize), digest: None }
+    }
+}
 
 /// The digest of the sources whose names begin with `group` and a slash, such as the files of a `model`.
 pub fn digest_of_group(sources: &BTreeMap<String, Digest>, group: &str) -> Digest {
@@ -172,8 +178,13 @@ mod tests {
         let rejects = vec![Reject { row_idx: 3, reason: "no image".into() }];
         for dim in [None, Some(768)] {
             let report = ShardReport { n_rows: 7, rejects: rejects.clone(), dim, digest: None };
-            assert_eq!(ShardReport::of_record(report.to_record()), report);
+            let recorded = serde_json::to_string(&report).unwrap();
+            assert_eq!(serde_json::from_str::<ShardReport>(&recorded).unwrap(), report, "{recorded}");
         }
+        let of_an_earlier_version = r#"{"metrics": {"dim": 64.0}, "n_rows": 2, "n_rejected": 0, "headline": null,
+            "seconds": {}}"#;
+        let report: ShardReport = serde_json::from_str(of_an_earlier_version).unwrap();
+        assert_eq!(report, ShardReport { n_rows: 2, dim: Some(64), ..ShardReport::default() });
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, Reject, ShardedStage, StageId, Tree};
+use crate::{Digest, ShardedStage, StageId, Tree};
 
 /// Named numbers that a stage reports, such as `mean_recall`; kept in its record and in the run's `metrics.json`.
 pub type Metrics = BTreeMap<String, f64>;
@@ -100,9 +100,6 @@ pub struct StageReport {
     /// Rows that could not be used and are listed in the artifact.
     #[serde(default)]
     pub n_rejected: u64,
-    /// The rows that could not be used, in the records of shards: the stage lists them with their lines.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub rejects: Vec<Reject>,
     /// One line for people, such as the notebook's result line.
     #[serde(default)]
     pub headline: Option<String>,

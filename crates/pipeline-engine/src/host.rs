@@ -35,7 +35,7 @@ pub(crate) struct Host<'a> {
     next_progress_ms: AtomicU64,
     /// The same for redrawn lines.
     next_redraw_ms: AtomicU64,
-    has_told_waiting: AtomicBool,
+    has_reported_waiting: AtomicBool,
     /// The stage's warnings, to be kept with its result.
     warnings: Mutex<Vec<String>>,
 }
@@ -59,7 +59,7 @@ impl<'a> Host<'a> {
             started: Instant::now(),
             next_progress_ms: AtomicU64::new(0),
             next_redraw_ms: AtomicU64::new(0),
-            has_told_waiting: AtomicBool::new(false),
+            has_reported_waiting: AtomicBool::new(false),
             warnings: Mutex::default(),
         }
     }
@@ -75,7 +75,7 @@ impl<'a> Host<'a> {
     }
 
     /// Reports how many shards there are.
-    pub fn tell_sharded(&self, n_shards: u64, n_missing: u64) {
+    pub fn report_shards(&self, n_shards: u64, n_missing: u64) {
         let stage = self.stage.clone();
         match self.role {
             Role::Lead => self.send(Event::StageSharded { stage, n_shards, n_missing }),
@@ -85,10 +85,10 @@ impl<'a> Host<'a> {
     }
 
     /// Reports once that the stage waits for a shard of another process.
-    pub fn tell_waiting(&self, owner: &Owner) {
+    pub fn report_waiting(&self, owner: &Owner) {
         // A shard that came before in this very artifact and is being stored.
         let is_own = owner.pid == std::process::id() && owner.stage == self.stage.as_str();
-        if !is_own && !self.has_told_waiting.swap(true, Ordering::Relaxed) {
+        if !is_own && !self.has_reported_waiting.swap(true, Ordering::Relaxed) {
             self.send(Event::StageWaiting { stage: self.stage.clone(), owner: describe_owner(owner) });
         }
     }

@@ -35,7 +35,7 @@ pub(crate) fn count(
     let orders = orders(resolver, idx, node, sharded, options)?;
     let store = resolver.store;
     let is_missing = |order: &&ShardOrder| {
-        let record = store.records().get(&order.key).ok().flatten();
+        let record = store.records().get_shard(&order.key).ok().flatten();
         record.and_then(|record| storing::usable(store, record)).is_none()
     };
     let n_missing = if *why == RunReason::Forced { orders.len() } else { orders.iter().filter(is_missing).count() };

@@ -101,7 +101,7 @@ impl<'a> Sharding<'a> {
     /// Brings all shards up to date, or with [`Role::Help`] those that no other process computes.
     pub fn bring_up_to_date(&self) -> Result<Counts, StageError> {
         let missing = self.look_up()?;
-        self.host.tell_sharded(self.orders.len() as u64, missing.len() as u64);
+        self.host.report_shards(self.orders.len() as u64, missing.len() as u64);
         let n_workers = self.rows.n_workers().min(missing.len());
         let queue = Queue::new(match self.role {
             Role::Lead => missing,
@@ -191,7 +191,7 @@ impl<'a> Sharding<'a> {
                     (Next::Another, _) => {}
                     (Next::OnlyHeld, Role::Help) => return Ok(()),
                     (Next::OnlyHeld, Role::Lead) => {
-                        self.host.tell_waiting(&owner);
+                        self.host.report_waiting(&owner);
                         thread::sleep(LOCK_POLL);
                     }
                 },
@@ -226,7 +226,7 @@ impl<'a> Sharding<'a> {
     }
 
     fn compute(&self, shard_idx: usize, lock: KeyLock, computation: Box<Computation<'_>>) -> Result<(), StageError> {
-        let progress = |n_done: u64| self.tell_progress(n_done);
+        let progress = |n_done: u64| self.report_progress(n_done);
         let order = &self.orders[shard_idx];
         let found = self.storing.compute(order, lock, |path| storing::output(path, &progress, computation))?;
         {
@@ -242,11 +242,11 @@ impl<'a> Sharding<'a> {
         let units = self.orders[shard_idx].units.clone();
         self.n_rows_done.fetch_add(self.rows.n_rows(units.clone()), Ordering::Relaxed);
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)[shard_idx] = Some(Shard { units, entry, report });
-        self.tell_progress(0);
+        self.report_progress(0);
     }
 
     /// `n_done` rows of a shard that is computed are done.
-    fn tell_progress(&self, n_done: u64) {
+    fn report_progress(&self, n_done: u64) {
         if self.role == Role::Lead {
             self.host.progress(self.n_rows_done.load(Ordering::Relaxed) + n_done, Some(self.n_rows));
         }

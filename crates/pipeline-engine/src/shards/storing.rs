@@ -48,7 +48,7 @@ impl<'a> Storing<'a> {
 
     /// The shard under `key`, if its bytes are there. They are verified when the artifact is read.
     pub fn remembered(&self, name: &str, key: &Key) -> Result<Option<Found>, StageError> {
-        let record = self.store.records().get(key).map_err(|error| store_error(name, error))?;
+        let record = self.store.records().get_shard(key).map_err(|error| store_error(name, error))?;
         Ok(record.and_then(|record| usable(self.store, record)))
     }
 
@@ -70,7 +70,7 @@ impl<'a> Storing<'a> {
             key: order.key,
             manifest: order.manifest.clone(),
             tree: Tree::of_file(SHARD_FILE, entry),
-            report: report.to_record(),
+            report: report.clone(),
             seconds: began.elapsed().as_secs_f64(),
             provenance: self.origin.provenance(self.stage),
         };
@@ -78,7 +78,7 @@ impl<'a> Storing<'a> {
         self.state().waited += computed.elapsed();
         let (store, name) = (self.store.clone(), name.clone());
         let thread = thread::Builder::new().name("shards".into()).spawn(move || {
-            let stored = store.cas().put_prepared(&path, &entry).and_then(|()| store.records().put(&record));
+            let stored = store.cas().put_prepared(&path, &entry).and_then(|()| store.records().put_shard(&record));
             // Only now may others look for it, or find that it is not there.
             drop((lock, scratch));
             stored.map_err(|error| store_error(&name, error))
@@ -122,10 +122,10 @@ impl Drop for Storing<'_> {
 }
 
 /// The shard of a record, if its bytes are there.
-pub(crate) fn usable(store: &Store, record: Record) -> Option<Found> {
+pub(crate) fn usable(store: &Store, record: Record<ShardReport>) -> Option<Found> {
     let entry = *record.tree.files.get(SHARD_FILE)?;
     let is_own = record.provenance.pid == std::process::id() && record.provenance.host == host_name();
-    store.cas().has_bytes(&record.tree).then(|| Found { entry, report: ShardReport::of_record(record.report), is_own })
+    store.cas().has_bytes(&record.tree).then(|| Found { entry, report: record.report, is_own })
 }
 
 /// Calls `compute` with what a computation is given.

@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pipeline_core::{Device, Key, Manifest, StageReport, Tree};
+use pipeline_core::{Device, Key, Manifest, ShardReport, StageReport, Tree};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
@@ -20,17 +21,17 @@ use crate::quarantine::Quarantine;
 use crate::sealed::unseal;
 use crate::workspace::Workspace;
 
-/// The result of a key.
+/// The result of a key: of a stage, or with a [`ShardReport`] of one of its shards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Record {
+pub struct Record<Report = StageReport> {
     /// The digest of the manifest.
     pub key: Key,
     /// Everything that could change the result.
     pub manifest: Manifest,
     /// The files of the result.
     pub tree: Tree,
-    /// The stage's report about its work.
-    pub report: StageReport,
+    /// The report about the work.
+    pub report: Report,
     /// Wall time of the computation, in seconds.
     pub seconds: f64,
     /// Where the result comes from; never hashed.
@@ -61,8 +62,8 @@ pub struct Provenance {
 
 /// The state of the file where a key's record should lie.
 #[derive(Debug)]
-pub(crate) enum RecordState {
-    Intact(Box<Record>),
+pub(crate) enum RecordState<Report = StageReport> {
+    Intact(Box<Record<Report>>),
     Damaged,
     /// It is there, and this user may not read it.
     Unreadable(StoreError),
@@ -105,7 +106,19 @@ impl Records {
     /// # Errors
     /// When the store cannot be read.
     pub fn get(&self, key: &Key) -> Result<Option<Record>, StoreError> {
-        match self.read(key) {
+        self.get_as(key)
+    }
+
+    /// Like [`Records::get`], for the key of a shard.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn get_shard(&self, key: &Key) -> Result<Option<Record<ShardReport>>, StoreError> {
+        self.get_as(key)
+    }
+
+    fn get_as<Report: DeserializeOwned>(&self, key: &Key) -> Result<Option<Record<Report>>, StoreError> {
+        match self.read_as(key) {
             RecordState::Intact(record) => Ok(Some(*record)),
             RecordState::Absent => Ok(None),
             RecordState::Unreadable(error) => Err(error),
@@ -119,6 +132,10 @@ impl Records {
 
     /// Reads a record and says whether it can be believed. Leaves a damaged one where it is.
     pub(crate) fn read(&self, key: &Key) -> RecordState {
+        self.read_as(key)
+    }
+
+    fn read_as<Report: DeserializeOwned>(&self, key: &Key) -> RecordState<Report> {
         let document = match read_if_there(&self.path(key)) {
             Ok(Some(document)) => document,
             Ok(None) => return RecordState::Absent,
@@ -128,7 +145,8 @@ impl Records {
             }
             Err(error) => return RecordState::Unreadable(error),
         };
-        let record = unseal::<Record>(&document).filter(|record| record.key == *key && record.manifest.key() == *key);
+        let record = unseal::<Record<Report>>(&document);
+        let record = record.filter(|record| record.key == *key && record.manifest.key() == *key);
         record.map_or(RecordState::Damaged, |record| RecordState::Intact(Box::new(record)))
     }
 
@@ -148,6 +166,14 @@ impl Records {
         if let Some((metric, _)) = record.report.metrics.iter().find(|(_, value)| !value.is_finite()) {
             return Err(StoreError::NotFinite { stage: record.provenance.stage.clone(), metric: metric.clone() });
         }
+        self.workspace.write_sealed(&self.path(&record.key), record, Durability::Synced)
+    }
+
+    /// Remembers a shard.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn put_shard(&self, record: &Record<ShardReport>) -> Result<(), StoreError> {
         self.workspace.write_sealed(&self.path(&record.key), record, Durability::Synced)
     }
 
