@@ -21,7 +21,7 @@ pub enum Device {
     Cuda,
 }
 
-/// What a stage occupies while it works: only so many stages of one pool work at once.
+/// The resource of a stage while it works: only so many stages of one pool work at once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Pool {
@@ -54,12 +54,12 @@ pub struct InputArtifact {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StageError {
-    /// What went wrong, as a lower-case fragment.
+    /// The message, as a lower-case fragment.
     pub message: String,
     /// The cause.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    /// What the user can do.
+    /// The advice to the user.
     pub help: Option<String>,
     /// Set when the stage stopped because it was asked to.
     pub cancelled: bool,
@@ -113,7 +113,7 @@ pub struct StageReport {
     pub seconds: BTreeMap<String, f64>,
 }
 
-/// What the engine offers a running stage.
+/// The services of the engine to a running stage.
 pub trait StageHost: Sync {
     /// Reports how many of `total` rows are done. Cheap: call it as often as there is news.
     fn progress(&self, n_done: u64, total: Option<u64>);

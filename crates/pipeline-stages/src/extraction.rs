@@ -82,7 +82,7 @@ pub(crate) struct ToEncode<'a, E> {
     pub(crate) encoding: Encoding<'a, E>,
     /// The digests of the units: rows, or shards of an input.
     pub(crate) digests: Vec<Digest>,
-    /// Rows per unit; none where a unit is a row.
+    /// Rows per unit; `None` where a unit is a row.
     pub(crate) n_rows: Option<Vec<u64>>,
     pub(crate) read: Box<Read<'a, E>>,
     /// What the headline says of the model; may warn.

@@ -39,8 +39,8 @@ impl ModelName {
         self.0.path()
     }
 
-    /// What decides which files the model has: what `looked_at` tells of its name, and the path that would make it no
-    /// bare name.
+    /// What decides which files the model has: the answer of `looked_at` about its name, and the path that would make
+    /// it no bare name.
     pub(crate) fn places(
         &self,
         search: &ModelSearch,
@@ -146,13 +146,13 @@ pub(crate) fn digest(context: &StageContext<'_>) -> Digest {
     pipeline_core::digest_of_group(context.sources, "model")
 }
 
-/// Which weights the vectors are of: models of one name differ, and only the digest tells them apart.
+/// Which weights the vectors are of: models of one name differ, and only the digest distinguishes them.
 pub(crate) fn headline(context: &StageContext<'_>, weights: &[PathBuf]) -> String {
     let place = weights.first().map(|path| path.display().to_string()).unwrap_or_default();
     format!("model {} from {place}", digest(context).short())
 }
 
-/// Writes vectors with the metadata that tells what they are. Returns the digest of the file.
+/// Writes vectors with the metadata that describes them. Returns the digest of the file.
 pub(crate) fn write_vectors(
     path: &Path,
     shard: &VectorShard,

@@ -31,7 +31,7 @@ impl Queue {
         Self(Mutex::new(State { missing: missing.into(), n_held: 0, is_open: true }))
     }
 
-    /// Takes the next shard, or none when there is none left.
+    /// Takes the next shard, or `None` when there is none left.
     pub fn take(&self) -> Option<usize> {
         let mut state = self.state();
         if state.is_open { state.missing.pop_front() } else { None }
