@@ -31,7 +31,7 @@ impl Origin {
             at_ms: now_ms(),
             host: pipeline_store::host_name().to_owned(),
             pid: std::process::id(),
-            stage: stage.to_string(),
+            stage: stage.clone(),
             device: self.device,
             instruction_set: self.instruction_set.clone(),
             version: self.version.clone(),

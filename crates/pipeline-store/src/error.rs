@@ -1,9 +1,9 @@
-//! What can go wrong with the store's files, and what the user can do about it.
+//! Errors of the store's files, and how the user can mend them.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::RunId;
+use pipeline_core::{RunId, StageId};
 
 /// A failure to read or write below `artifacts/`, or to read a source.
 #[derive(Debug, thiserror::Error)]
@@ -11,11 +11,11 @@ pub enum StoreError {
     /// The operating system refused something.
     #[error("cannot {action} `{}`", path.display())]
     Io {
-        /// What was tried, such as `write`.
+        /// The verb of what was tried, such as `write`.
         action: &'static str,
         /// The file or folder that it was tried on.
         path: PathBuf,
-        /// What the operating system says.
+        /// The error of the operating system.
         #[source]
         source: io::Error,
     },
@@ -28,7 +28,7 @@ pub enum StoreError {
     /// A symbolic link, device, socket or pipe where only files and folders can be.
     #[error("`{}` is neither a file nor a folder", path.display())]
     NotAFile {
-        /// What is there.
+        /// The path.
         path: PathBuf,
     },
     /// Something in an artifact that is neither a file nor a folder nor a link.
@@ -36,7 +36,7 @@ pub enum StoreError {
     SpecialFile {
         /// Its name in the artifact.
         name: String,
-        /// What it is, such as `a named pipe`.
+        /// Its kind, such as `a named pipe`.
         what: &'static str,
     },
     /// A link in an artifact that would lead elsewhere, or nowhere, once the artifact is stored.
@@ -66,12 +66,12 @@ pub enum StoreError {
     RunDamaged {
         /// The run.
         run: RunId,
-        /// What is wrong.
+        /// The fault, in a few words.
         problem: String,
         /// Its folder.
         folder: PathBuf,
     },
-    /// A file that would be replaced and that somebody else has written.
+    /// A file that would be replaced and that this program has not written.
     #[error("`{}` is not a file that this program has written, and is left alone", path.display())]
     Foreign {
         /// The file.
@@ -81,7 +81,7 @@ pub enum StoreError {
     #[error("the metric `{metric}` of `{stage}` is not a finite number")]
     NotFinite {
         /// The stage.
-        stage: String,
+        stage: StageId,
         /// The metric's name.
         metric: String,
     },
@@ -100,8 +100,8 @@ impl StoreError {
             }
             Self::Name { .. } => Some("rename the file".into()),
             Self::RunDamaged { folder, .. } => Some(format!(
-                "other runs are not affected; if it cannot be read, check who owns `{}`, and if it was changed, bring the \
-                 file back from a copy",
+                "other runs are not affected; if it cannot be read, check who owns `{}`, and if it was changed, bring \
+                 the file back from a copy",
                 folder.display()
             )),
             Self::Newer { .. } => {
@@ -129,7 +129,8 @@ fn io_help(path: &Path, source: &io::Error) -> Option<String> {
     let folder = path.parent().unwrap_or(path).display();
     match source.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(format!(
-            "the disk that holds `{folder}` is full: free some space, for example with `pipeline cache gc`, and run again; finished shards are kept"
+            "the disk that holds `{folder}` is full: free some space, for example with `pipeline cache gc`, and run \
+             again; finished shards are kept"
         )),
         io::ErrorKind::PermissionDenied => Some(format!("check who owns `{folder}` and that you may write there")),
         io::ErrorKind::ReadOnlyFilesystem => {
@@ -137,8 +138,8 @@ fn io_help(path: &Path, source: &io::Error) -> Option<String> {
         }
         io::ErrorKind::NotADirectory => Some(format!("something above `{}` is a file: move it away", path.display())),
         io::ErrorKind::CrossesDevices => Some(format!(
-            "`{folder}` is on another file system than the rest of the store, and its parts must share one: take away the link \
-             inside the store, and let the whole folder `artifacts` be a link to the other disk"
+            "`{folder}` is on another file system than the rest of the store, and its parts must share one: take away \
+             the link inside the store, and let the whole folder `artifacts` be a link to the other disk"
         )),
         _ => None,
     }

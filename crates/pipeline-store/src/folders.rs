@@ -12,7 +12,7 @@ use crate::StoreError;
 use crate::durable::{list_folder, remove_file};
 use crate::error::At;
 
-/// What its owner must be allowed in a folder so that what it holds can be moved out.
+/// The permissions that the owner of a folder needs to move files out of it.
 const OWNER_MAY: u32 = 0o700;
 
 /// The names of all folders of a tree, each after the one that holds it.

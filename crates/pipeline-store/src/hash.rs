@@ -12,10 +12,10 @@ use blake3::Hasher;
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
 use pipeline_core::Digest;
 
-/// What one thread hashes by itself, in bytes: a power of two, so that it is a whole subtree.
+/// The bytes that one thread hashes by itself: a power of two, so that it is a whole subtree.
 const PIECE_BYTES: u64 = 512 << 10;
 
-/// What is read at once, in bytes. Measured: the kernel copies twice as fast into 64 KiB as into 128 KiB or more.
+/// The bytes that are read at once. Measured: the kernel copies twice as fast into 64 KiB as into 128 KiB or more.
 const READ_BYTES: usize = 64 << 10;
 
 thread_local! {

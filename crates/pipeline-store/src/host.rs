@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-/// The name of this machine, for provenance and for telling who holds a lock.
+/// The name of this machine, for provenance and for the names of those who hold locks.
 pub fn host_name() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {

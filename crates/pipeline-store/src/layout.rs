@@ -28,7 +28,7 @@ use crate::StoreError;
 use crate::durable::list_folder;
 use crate::error::At;
 
-/// What stands before the version in the name of a store's folder.
+/// Stands before the version in the name of a store's folder.
 const STORE_PREFIX: &str = "store-v";
 
 /// The folder of this version of the on-disk format.

@@ -1,6 +1,8 @@
-//! Lock files: the operating system's lock on them tells whether an owner lives, so a killed owner leaves nothing behind.
+//! Lock files: the operating system's lock on one shows whether its owner lives, so a killed owner leaves nothing
+//! behind.
 //!
-//! A lock file is removed while it is still locked; whoever locks one afterwards checks that its name still leads to it.
+//! A lock file is removed while it is still locked. A process that locks one afterwards checks that its name still
+//! leads to it.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -12,9 +14,9 @@ use std::path::{Path, PathBuf};
 pub(crate) enum Claim {
     /// The file is locked for the caller alone.
     Owned(OwnedFile),
-    /// Somebody living holds the file.
+    /// A living process holds the file.
     Held(File),
-    /// The file system has no locks: nobody can tell.
+    /// The file system has no locks: an owner cannot be seen.
     Unknown,
 }
 
@@ -68,7 +70,7 @@ pub(crate) fn claim(path: &Path) -> io::Result<Claim> {
     }
 }
 
-/// Locks the file at `path` together with other readers; waits for the instant in which somebody owns it alone.
+/// Locks the file at `path` together with other readers; waits while another process owns it alone.
 ///
 /// # Errors
 /// When the file cannot be created.
@@ -85,7 +87,7 @@ pub(crate) fn share(path: &Path) -> io::Result<SharedFile> {
     }
 }
 
-/// True if somebody living holds the lock on this file, or nobody can tell.
+/// True if a living process holds the lock on this file, or that cannot be seen.
 pub(crate) fn is_held(file: &File) -> bool {
     match file.try_lock_shared() {
         Ok(()) => {

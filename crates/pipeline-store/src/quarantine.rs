@@ -69,7 +69,7 @@ impl Quarantine {
     }
 }
 
-/// Whether it was moved; false when another reader was quicker.
+/// True if it was moved, false if another reader was quicker.
 fn moved_away(moved: io::Result<()>, path: &Path) -> Result<bool, StoreError> {
     match moved {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

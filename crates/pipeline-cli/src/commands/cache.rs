@@ -56,7 +56,7 @@ fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 
 fn verify(args: &CacheVerifyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let store = door::store(&args.store)?;
-    let report = store.verify(args.repair)?;
+    let report = if args.repair { store.repair()? } else { store.verify()? };
     if args.json.json {
         let damaged = report.damaged_objects.iter().map(
             |object| json!({ "path": object.path.to_string_lossy(), "stage": object.stage, "bytes": object.bytes }),

@@ -17,7 +17,7 @@ use crate::durable::{list_folder, move_into_place, remove_file};
 use crate::error::At;
 use crate::folders::{clear, folders_of, make_inner, make_link};
 
-/// The permissions of a program in a tree's folder: everybody runs it, nobody writes.
+/// The permissions of a program in a tree's folder: run by all, written by none.
 const PROGRAM: u32 = 0o555;
 
 /// How a folder leads to the objects.
@@ -91,7 +91,8 @@ impl Cas {
         Ok(look)
     }
 
-    /// Gives a file of a tree its place: a link to the object or, since all links share permissions, a copy of a program.
+    /// Gives a file of a tree its place: a link to the object or, since all links share permissions, a copy of a
+    /// program.
     fn lay_out(&self, entry: &FileEntry, object: &Path, link: &Path) -> Result<(), StoreError> {
         if entry.executable {
             return if is_there_as_program(link) { Ok(()) } else { self.copy(object, link, Some(PROGRAM)) };
@@ -109,8 +110,8 @@ impl Cas {
         }
     }
 
-    /// Copies an object to `link`, with these permissions. One that was collected this very moment is left out; the check
-    /// that follows says so.
+    /// Copies an object to `link`, with these permissions. One that was collected this very moment is left out; the
+    /// check that follows says so.
     fn copy(&self, object: &Path, link: &Path, mode: Option<u32>) -> Result<(), StoreError> {
         let scratch = self.workspace.new_path()?;
         match fs::copy(object, &scratch) {
@@ -145,7 +146,7 @@ fn is_there_as_program(link: &Path) -> bool {
     fs::symlink_metadata(link).is_ok_and(|metadata| metadata.is_file() && is_program(&metadata))
 }
 
-/// Removes what somebody else has left in a tree's folder, `prefix` being the name of the part looked at.
+/// Removes everything from a tree's folder that is no part of the tree. `prefix` is the name of the part looked at.
 fn remove_strangers(tree: &Tree, folders: &BTreeSet<&str>, folder: &Path, prefix: &str) -> Result<(), StoreError> {
     for entry in list_folder(folder)? {
         let path = entry.path();

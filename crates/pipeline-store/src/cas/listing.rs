@@ -1,4 +1,4 @@
-//! What lies below a folder that is to become an artifact: files, empty folders and links, or a refusal by name.
+//! The content of a folder that is to become an artifact: files, empty folders and links, or a refusal by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, FileType};
@@ -12,7 +12,7 @@ use crate::durable::list_folder;
 use crate::error::At;
 use crate::folders::open_for_owner;
 
-/// What lies below a folder, by name.
+/// The content of a folder, by name.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) files: Vec<String>,

@@ -2,8 +2,8 @@
 //!
 //! - `objects/ab/<62 hexadecimal digits>` is one file under its BLAKE3 digest, read-only. The time of its last
 //!   modification is that of its last use, by which a collection goes.
-//! - `trees/<artifact digest>/` is an artifact laid out as a folder: hard links to objects, and copies of programs, since
-//!   all links to an object share its permissions. It can be made anew from the objects at any time.
+//! - `trees/<artifact digest>/` is an artifact laid out as a folder: hard links to objects, and copies of programs,
+//!   since all links to an object share its permissions. It can be made anew from the objects at any time.
 //! - `leases/<artifact digest>` is locked together by those who read the artifact; the last removes it.
 //!
 //! Objects come in through [`Cas::put_prepared`] and [`Cas::put_folder`] and go out through [`Cas::open`] and

@@ -20,7 +20,7 @@ use crate::layout::fanned_out;
 use crate::sources::Identity;
 use crate::workspace::Session;
 
-/// The permissions of objects: nobody writes.
+/// The permissions of objects: read by all, written by none.
 const READ_ONLY: u32 = 0o444;
 
 /// One object as it lies there.
@@ -36,7 +36,7 @@ pub(crate) struct Object {
 impl Cas {
     /// Moves a file of a scratch folder into the store and returns its entry.
     ///
-    /// An object that is already there stays. A file with several hard links is copied, since somebody may write
+    /// An object that is already there stays. A file with several hard links is copied, since it may be written
     /// through another of its names.
     ///
     /// # Errors
@@ -205,7 +205,7 @@ fn sync_file(path: &Path) -> Result<(), StoreError> {
     pipeline_files::open(path).and_then(|file| file.sync_all()).at("sync", path)
 }
 
-/// Makes a file fit to be an object: a plain file that nobody else can write. Returns its entry; reads the
+/// Makes a file fit to be an object: a plain file with one name and no writers. Returns its entry; reads the
 /// file if its digest is not known.
 fn prepare(path: &Path, digest: Option<Digest>, session: &Session) -> Result<FileEntry, StoreError> {
     let metadata = fs::symlink_metadata(path).at("read", path)?;

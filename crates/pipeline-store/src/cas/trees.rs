@@ -57,12 +57,12 @@ fn shown(files: &[String]) -> String {
 #[derive(Debug)]
 pub struct OpenTree {
     artifact: InputArtifact,
-    /// What the files looked like when they were verified, in their order.
+    /// The looks of the files when they were verified, in their order.
     seen: Vec<Seen>,
     _held: Held,
 }
 
-/// What keeps the folder of an open tree.
+/// The reason why the folder of an open tree stays.
 #[derive(Debug)]
 enum Held {
     /// A lease on a folder in `trees/`.
@@ -162,7 +162,7 @@ impl Cas {
 
     /// Drops an artifact's bytes but for those that `keep` or another artifact's folder holds. Its record stays.
     ///
-    /// Nothing is dropped while somebody reads the artifact. Returns the bytes freed.
+    /// Nothing is dropped while a process reads the artifact. Returns the bytes freed.
     ///
     /// # Errors
     /// When the store cannot be written.

@@ -1,8 +1,7 @@
 //! Garbage collection: objects that no last or pinned run has, the longest unused first.
 //!
 //! Nothing that a living process uses goes: neither what it has open, nor what it has written or looked up since it
-//! began to write. Records stay, since knowing a result's digest is worth more than the few bytes it takes. A report says
-//! who holds what stays.
+//! began to write. Records stay, since knowing a result's digest is worth more than the few bytes it takes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -19,21 +18,21 @@ use crate::clock::milliseconds;
 use crate::workspace::Living;
 use crate::{Record, Store, StoreError};
 
-/// What to collect. Without limits everything that is not spared.
+/// The limits of a collection. Without any, everything goes that is not spared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CollectOptions {
     /// Collect until the objects take at most this.
     pub max_bytes: Option<u64>,
     /// Collect what was not used for longer than this.
     pub max_age: Option<Duration>,
-    /// How long what a spec had last is kept whose file is gone; none for not at all where it is certain that it is gone,
-    /// and 30 days where it may be on another machine or on a disk that is not there.
+    /// How long the results of a spec are kept whose file is gone. `None` keeps them not at all where it is certain that
+    /// it is gone, and for 30 days where it may be on another machine or on a disk that is not there.
     pub keep_missing: Option<Duration>,
     /// Only say what would be collected.
     pub dry_run: bool,
 }
 
-/// What was collected, or would be.
+/// The outcome of a collection, or that which it would have.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CollectReport {
     /// By stage name; the empty name stands for files that no record names.
@@ -46,13 +45,13 @@ pub struct CollectReport {
     pub quarantine_bytes: u64,
     /// Records removed: older than the age limit and without a single byte left.
     pub n_records: usize,
-    /// Who holds what stays. Several may hold the same file.
+    /// The holders of the files that stay. Several may hold the same file.
     pub holders: Vec<HeldBytes>,
     /// The specs that are gone and what they had last is not kept for any more.
     pub released: Vec<PathBuf>,
 }
 
-/// What stays for one holder.
+/// The files that stay for one holder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HeldBytes {
     /// Who.
@@ -64,7 +63,7 @@ pub struct HeldBytes {
     pub bytes: u64,
 }
 
-/// What was collected of one stage.
+/// The files of one stage that were collected.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Collected {
     /// Its files.
@@ -83,48 +82,41 @@ impl Store {
         let holds = self.holds(options.keep_missing)?;
         let records = self.records().all()?.intact;
         let roots = self.roots(&holds.holds, &records)?;
-        let open = self.close_trees(&roots, options.dry_run)?;
+        let collection = Collection { store: self, options, records, roots };
+        let open = collection.close_trees()?;
         let objects = self.cas().all()?;
         let living_since = living.iter().map(|session| session.began).min();
-        let is_free = |object: &Object| {
-            !roots.objects.contains(&object.digest)
-                && !open.contains(&object.inode)
-                && living_since.is_none_or(|since| object.used < since)
-        };
+        let is_used =
+            |object: &Object| open.contains(&object.inode) || living_since.is_some_and(|since| object.used >= since);
         let mut report = CollectReport::default();
-        let all_bytes: u64 = objects.iter().map(|object| object.bytes).sum();
-        let stages = stages_by_object(&records);
-        let mut gone = BTreeSet::new();
-        for object in select(&objects, is_free, all_bytes, options) {
-            if options.dry_run || self.cas().remove(object)? {
-                let stage = stages.get(&object.digest).copied().unwrap_or_default();
-                report.add(stage, object.bytes);
-                gone.insert(object.digest);
-            }
-        }
-        report.kept_bytes = all_bytes - report.freed_bytes;
-        report.quarantine_bytes = self.empty_quarantine(options.dry_run)?;
-        if let Some(max_age) = options.max_age {
-            let left = objects.iter().map(|object| object.digest).filter(|digest| !gone.contains(digest)).collect();
-            report.n_records = self.forget(&records, &roots, &left, max_age, options.dry_run)?;
-        }
+        let gone = collection.remove_objects(&objects, is_used, &mut report)?;
+        report.quarantine_bytes = collection.empty_quarantine()?;
         let kept: Vec<&Object> = objects.iter().filter(|object| !gone.contains(&object.digest)).collect();
-        report.holders = holders(&kept, &roots, &open, &living);
-        report.released = self.release(holds.released, options.dry_run)?;
+        if let Some(max_age) = options.max_age {
+            report.n_records = collection.forget_records(&kept, max_age)?;
+        }
+        report.holders = holders(&kept, &collection.roots, &open, &living);
+        report.released = collection.release(holds.released)?;
         Ok(report)
     }
+}
 
-    /// Forgets what specs had last that are gone. Returns the specs.
-    fn release(&self, released: Vec<(PathBuf, PathBuf)>, dry_run: bool) -> Result<Vec<PathBuf>, StoreError> {
-        released.iter().filter(|_| !dry_run).try_for_each(|(_, last)| self.specs().forget(last))?;
-        Ok(released.into_iter().map(|(spec, _)| spec).collect())
-    }
+/// One collection, which changes nothing when it is only to report.
+struct Collection<'a> {
+    store: &'a Store,
+    options: &'a CollectOptions,
+    records: Vec<Record>,
+    roots: Roots,
+}
 
-    /// Removes the folders of trees that nobody reads and no root has. Returns the inodes of the files in those read.
-    fn close_trees(&self, roots: &Roots, dry_run: bool) -> Result<BTreeSet<u64>, StoreError> {
-        let cas = self.cas();
+impl Collection<'_> {
+    /// Removes the folders of trees that no process reads and no root has. Returns the inodes of the files in the
+    /// others.
+    fn close_trees(&self) -> Result<BTreeSet<u64>, StoreError> {
+        let cas = self.store.cas();
         let mut open = BTreeSet::new();
-        for artifact in cas.laid_out()?.iter().filter(|artifact| !roots.artifacts.contains(artifact)) {
+        for artifact in cas.laid_out()?.iter().filter(|artifact| !self.roots.artifacts.contains(artifact)) {
+            let dry_run = self.options.dry_run;
             let closed = if dry_run { !cas.is_read(artifact)? } else { cas.remove_tree_folder(artifact)? };
             if !closed {
                 open.extend(cas.inodes(artifact)?);
@@ -133,34 +125,59 @@ impl Store {
         Ok(open)
     }
 
-    fn empty_quarantine(&self, dry_run: bool) -> Result<u64, StoreError> {
-        let bytes = self.quarantine().bytes()?;
-        if !dry_run {
-            self.quarantine().empty()?;
+    /// Removes the objects that no root has and that are not in use, as far as the limits say. Returns their digests.
+    fn remove_objects(
+        &self,
+        objects: &[Object],
+        is_used: impl Fn(&Object) -> bool,
+        report: &mut CollectReport,
+    ) -> Result<BTreeSet<Digest>, StoreError> {
+        let is_free = |object: &Object| !self.roots.objects.contains(&object.digest) && !is_used(object);
+        let all_bytes: u64 = objects.iter().map(|object| object.bytes).sum();
+        let stages = stages_by_object(&self.records);
+        let mut gone = BTreeSet::new();
+        for object in select(objects, is_free, all_bytes, self.options) {
+            if self.options.dry_run || self.store.cas().remove(object)? {
+                let stage = stages.get(&object.digest).map_or("", |stage| stage.as_str());
+                report.add(stage, object.bytes);
+                gone.insert(object.digest);
+            }
+        }
+        report.kept_bytes = all_bytes - report.freed_bytes;
+        Ok(gone)
+    }
+
+    /// Empties the quarantine. Returns the bytes that lay there.
+    fn empty_quarantine(&self) -> Result<u64, StoreError> {
+        let bytes = self.store.quarantine().bytes()?;
+        if !self.options.dry_run {
+            self.store.quarantine().empty()?;
         }
         Ok(bytes)
     }
 
     /// Removes old records of which nothing is left and which no root has. Returns their number.
-    fn forget(
-        &self,
-        records: &[Record],
-        roots: &Roots,
-        left: &BTreeSet<Digest>,
-        max_age: Duration,
-        dry_run: bool,
-    ) -> Result<usize, StoreError> {
+    fn forget_records(&self, kept: &[&Object], max_age: Duration) -> Result<usize, StoreError> {
+        let left: BTreeSet<Digest> = kept.iter().map(|object| object.digest).collect();
         let oldest = SystemTime::now().checked_sub(max_age).unwrap_or(SystemTime::UNIX_EPOCH);
         let is_garbage = |record: &&Record| {
             record.committed() < oldest
-                && !roots.keys.contains(&record.key)
+                && !self.roots.keys.contains(&record.key)
                 && !record.tree.files.values().any(|entry| left.contains(&entry.digest))
         };
-        let garbage: Vec<&Record> = records.iter().filter(is_garbage).collect();
-        if !dry_run {
-            garbage.iter().try_for_each(|record| self.records().forget(&record.key))?;
+        let garbage: Vec<&Record> = self.records.iter().filter(is_garbage).collect();
+        if !self.options.dry_run {
+            garbage.iter().try_for_each(|record| self.store.records().forget(&record.key))?;
         }
         Ok(garbage.len())
+    }
+
+    /// Forgets what specs had last that are gone. Returns the specs.
+    fn release(&self, released: Vec<(PathBuf, PathBuf)>) -> Result<Vec<PathBuf>, StoreError> {
+        if !self.options.dry_run {
+            released.iter().try_for_each(|(_, last)| self.store.specs().forget(last))?;
+        }
+        Ok(released.into_iter().map(|(spec, _)| spec).collect())
     }
 }
 
@@ -173,7 +190,7 @@ impl CollectReport {
     }
 }
 
-/// Who holds what of the objects that stay.
+/// The holders of the objects that stay.
 fn holders(kept: &[&Object], roots: &Roots, open: &BTreeSet<u64>, living: &[Living]) -> Vec<HeldBytes> {
     let held = |holder: &Holder, is_held: &dyn Fn(&Object) -> bool| {
         let objects = kept.iter().filter(|object| is_held(object));

@@ -1,4 +1,4 @@
-//! Who holds artifacts, and which.
+//! The holders of artifacts, and what they hold.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ pub enum Holder {
         pid: u32,
         /// Since when, in milliseconds since 1970-01-01 UTC.
         since_ms: u64,
-        /// True if it runs on another machine, where nobody here can see whether it lives.
+        /// True if it runs on another machine, so that it cannot be seen from here whether it lives.
         is_foreign: bool,
         /// The file that stands for it.
         lock: PathBuf,
@@ -48,7 +48,7 @@ pub enum Holder {
     Readers,
 }
 
-/// What is held for one holder.
+/// The results that are held for one holder.
 #[derive(Debug)]
 pub(crate) struct Hold {
     pub(crate) holder: Holder,

@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_core::Digest;
+use pipeline_core::{Digest, StageId};
 
 use crate::Record;
 
 /// The stage that each object belongs to, by the name it had in its spec; of several the latest.
-pub(crate) fn stages_by_object(records: &[Record]) -> BTreeMap<Digest, &str> {
+pub(crate) fn stages_by_object(records: &[Record]) -> BTreeMap<Digest, &StageId> {
     let mut by_age: Vec<&Record> = records.iter().collect();
     by_age.sort_by_key(|record| record.provenance.at_ms);
     let objects = by_age
         .into_iter()
-        .flat_map(|record| record.tree.files.values().map(|entry| (entry.digest, record.provenance.stage.as_str())));
+        .flat_map(|record| record.tree.files.values().map(|entry| (entry.digest, &record.provenance.stage)));
     objects.collect()
 }

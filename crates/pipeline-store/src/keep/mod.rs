@@ -1,4 +1,4 @@
-//! What stays and what goes: holders, garbage collection, and looks at every byte of a store.
+//! The whole store: holders of artifacts, garbage collection, and looks at every byte.
 //!
 //! Owns no files of its own: these are the operations that need all parts of a store at once.
 

@@ -15,14 +15,14 @@ use crate::records::RecordState;
 use crate::runs::{PIN_FILE, SEAL_FILE, is_running, keys_of, pinned_keys};
 use crate::{Record, Store, StoreError};
 
-/// What is held, and the specs that hold nothing any more.
+/// All holds, and the specs that hold nothing any more.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     pub(crate) holds: Vec<Hold>,
     pub(crate) released: Vec<(PathBuf, PathBuf)>,
 }
 
-/// What a collection must spare.
+/// The results that a collection must spare.
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
     pub(crate) keys: BTreeSet<Key>,
@@ -33,7 +33,7 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
-    /// What these holds spare of these records.
+    /// Those of these records that the holds spare.
     pub(crate) fn of(holds: &[Hold], records: &[Record]) -> Self {
         let by_key: BTreeMap<Key, &Record> = records.iter().map(|record| (record.key, record)).collect();
         let mut roots = Self::default();
@@ -60,7 +60,7 @@ impl Roots {
 }
 
 impl Store {
-    /// Who holds what. What specs that are gone had is held for `keep_missing`, by default not at all where it is
+    /// All holds. The results of specs that are gone are held for `keep_missing`, by default not at all where it is
     /// certain that they are.
     pub(crate) fn holds(&self, keep_missing: Option<Duration>) -> Result<Holds, StoreError> {
         let mut found = Holds::default();
@@ -76,7 +76,7 @@ impl Store {
         Ok(found)
     }
 
-    /// What a run holds that is pinned or goes on.
+    /// The hold of a run that is pinned or goes on.
     fn hold_of_run(&self, run: RunId, folder: &Path) -> Option<Hold> {
         let pin = folder.join(PIN_FILE);
         let pinned = match fs::symlink_metadata(&pin) {
@@ -100,10 +100,10 @@ impl Store {
         Some(Hold { holder, what: Held::Keys { known: keys.clone(), bytes: keys } })
     }
 
-    /// What all of these holders have.
+    /// The results of all of these holders.
     ///
     /// # Errors
-    /// When a record is there that this user may not read, so that nobody knows what it holds.
+    /// When a record is there that this user may not read, so that its files are not known.
     pub(crate) fn roots(&self, holds: &[Hold], records: &[Record]) -> Result<Roots, StoreError> {
         let intact: BTreeSet<Key> = records.iter().map(|record| record.key).collect();
         for hold in holds {
@@ -120,7 +120,7 @@ impl Store {
     /// The objects that others need than the run `run` of the spec at the path `spec`.
     ///
     /// # Errors
-    /// When the store cannot be read, so that nobody knows what is needed.
+    /// When the store cannot be read, so that what is needed is not known.
     pub fn held_by_others(&self, spec: &Path, run: &RunId) -> Result<BTreeSet<Digest>, StoreError> {
         let own_last = self.specs().last_file(spec).ok();
         let mut held = BTreeSet::new();
@@ -160,7 +160,7 @@ impl Store {
         for key in bytes {
             match self.records().read(key) {
                 RecordState::Intact(record) => held.extend(record.tree.files.values().map(|entry| entry.digest)),
-                // What it names may be needed, and nobody here can say what that is.
+                // The files that it names may be needed, and they are not known here.
                 RecordState::Unreadable(error) => return Err(error),
                 RecordState::Damaged | RecordState::Absent => {}
             }

@@ -1,4 +1,4 @@
-//! Whether a spec still holds what it had last: its file may be gone, or on a disk that is not there.
+//! The hold of a spec on the results that it had last: its file may be gone, or on a disk that is not there.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use crate::specs::{Last, LastEntry, device_of};
 /// How long what a spec had is held that cannot be seen from here: of another machine, or on a disk that is not there.
 const UNSEEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Whether what a spec had last is held.
+/// The hold of a spec on the results that it had last, unless it is over.
 #[derive(Debug)]
 pub(super) enum SpecHold {
     Held(Hold),
@@ -20,7 +20,7 @@ pub(super) enum SpecHold {
     Released(PathBuf),
 }
 
-/// Whether the file of a spec is where it was.
+/// The presence of a spec's file where it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Presence {
     There,
@@ -31,7 +31,7 @@ enum Presence {
 }
 
 impl LastEntry {
-    /// Whether it holds anything. What a spec had that is certainly gone is held for `keep_missing`.
+    /// Its hold. The results of a spec that is certainly gone are held for `keep_missing`.
     pub(super) fn hold(&self, keep_missing: Option<Duration>) -> SpecHold {
         let presence = self.last.as_ref().map_or(Presence::Unseen, Last::presence);
         let life = match presence {

@@ -1,9 +1,9 @@
 //! A look at every byte of a store, and the figures of what it holds.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use pipeline_core::FileEntry;
+use pipeline_core::{FileEntry, StageId};
 use rayon::prelude::*;
 use serde::Serialize;
 
@@ -13,7 +13,7 @@ use crate::check::{FileState, check_file};
 use crate::records::AllRecords;
 use crate::{Store, StoreError};
 
-/// What a look at every byte found.
+/// The findings of a look at every byte.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
     /// Objects looked at.
@@ -36,7 +36,7 @@ pub struct DamagedObject {
     /// Where it lies, or lay.
     pub path: PathBuf,
     /// The stage that it belongs to; none if no record names it.
-    pub stage: Option<String>,
+    pub stage: Option<StageId>,
     /// Its length.
     pub bytes: u64,
 }
@@ -70,12 +70,25 @@ impl VerifyReport {
 }
 
 impl Store {
-    /// Reads every object and record and compares it with its digest. With `repair` what is damaged goes to the
-    /// quarantine, so that the next run that needs it computes it again.
+    /// Reads every object and record and compares it with its digest.
     ///
     /// # Errors
-    /// When the store cannot be read, or cannot be written and is to be repaired.
-    pub fn verify(&self, repair: bool) -> Result<VerifyReport, StoreError> {
+    /// When the store cannot be read.
+    pub fn verify(&self) -> Result<VerifyReport, StoreError> {
+        self.look_at_all(|_| Ok(()))
+    }
+
+    /// Verifies the store and moves what is damaged to the quarantine, so that the next run that needs it computes it
+    /// again.
+    ///
+    /// # Errors
+    /// When the store cannot be read or written.
+    pub fn repair(&self) -> Result<VerifyReport, StoreError> {
+        self.look_at_all(|path| self.quarantine().take(path))
+    }
+
+    /// Looks at every object and record; each damaged one is handed to `found`.
+    fn look_at_all(&self, found: impl Fn(&Path) -> Result<(), StoreError>) -> Result<VerifyReport, StoreError> {
         let AllRecords { intact: records, damaged: damaged_records, unreadable } = self.records().all()?;
         if let Some(error) = unreadable.into_iter().next() {
             return Err(error);
@@ -90,14 +103,12 @@ impl Store {
         let damaged_objects: Vec<DamagedObject> = damaged
             .map(|(object, _)| DamagedObject {
                 path: object.path.clone(),
-                stage: stages.get(&object.digest).map(ToString::to_string),
+                stage: stages.get(&object.digest).copied().cloned(),
                 bytes: object.bytes,
             })
             .collect();
-        if repair {
-            damaged_objects.iter().try_for_each(|object| self.quarantine().take(&object.path))?;
-            damaged_records.iter().try_for_each(|path| self.quarantine().take(path))?;
-        }
+        damaged_objects.iter().try_for_each(|object| found(&object.path))?;
+        damaged_records.iter().try_for_each(|path| found(path))?;
         Ok(VerifyReport {
             n_objects: objects.len(),
             bytes: objects.iter().map(|object| object.bytes).sum(),
@@ -126,7 +137,7 @@ impl Store {
         };
         for object in &objects {
             stats.bytes += object.bytes;
-            let stage = stages.get(&object.digest).copied().unwrap_or_default();
+            let stage = stages.get(&object.digest).map_or("", |stage| stage.as_str());
             *stats.bytes_by_stage.entry(stage.to_owned()).or_default() += object.bytes;
             if roots.objects.contains(&object.digest) {
                 stats.rooted_bytes += object.bytes;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// So many links are followed one after the other, as by the operating system.
 const MAX_FOLLOWED: usize = 40;
 
-/// What a path leads to.
+/// The end of the links at a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Destination {
     /// A file, there or not, that is replaced as a whole.

@@ -40,14 +40,14 @@ pub struct Outside {
     quarantine: Arc<Quarantine>,
 }
 
-/// Whether a file may be replaced.
+/// The standing of a file that is about to be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// Nothing would be lost: there is no file, or an empty one, or this program has written it, or the store has it.
     Ours,
-    /// This program has written it, and somebody has changed it since.
+    /// This program has written it, and it was changed since.
     Changed,
-    /// Somebody else's.
+    /// Another program's.
     Foreign,
 }
 
@@ -65,8 +65,8 @@ impl Outside {
     }
 
     /// Writes a file that was asked for on the command line, whole or not at all. Links at the path are followed,
-    /// devices and pipes are written into. Returns where a copy is kept of what somebody had changed since it was
-    /// written.
+    /// devices and pipes are written into. Returns where a copy is kept of a file that was changed since it
+    /// was written.
     ///
     /// # Errors
     /// When a file is in the way that this program has not written, unless `overwrite` says so, or the file cannot be
@@ -148,7 +148,7 @@ impl Outside {
         }
     }
 
-    /// Whether the file at `path` may be replaced; `recorded` is the digest that it was written with.
+    /// The standing of the file at `path`; `recorded` is the digest that it was written with.
     fn standing(&self, path: &Path, recorded: Option<&Digest>) -> Result<Standing, StoreError> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_file() && metadata.len() > 0 => {}

@@ -26,9 +26,9 @@ impl Outside {
     /// Copies a file or folder of an artifact to a path outside the store. Links at the path are followed, devices and
     /// pipes are written into.
     ///
-    /// What this program has put there before is replaced, and of a folder removed where the artifact has it no more;
-    /// with `overwrite` also files that it has not written. Returns where copies of files are kept that somebody had
-    /// changed since they were written.
+    /// Files that this program has put there before are replaced, and those of a folder removed where the artifact has
+    /// them no more; with `overwrite` also files that it has not written. Returns where copies are kept of files that
+    /// were changed since they were written.
     ///
     /// # Errors
     /// When a file is in the way that this program has not written, a link of the artifact leads out of the folder, an
@@ -62,8 +62,8 @@ impl Outside {
         Ok(kept)
     }
 
-    /// Refuses what would replace somebody else's files, before anything is written, and keeps copies of those that
-    /// somebody has changed.
+    /// Refuses to replace files that this program has not written, before anything is written, and keeps copies of
+    /// those that were changed since.
     fn make_way(
         &self,
         copies: &[Copy<'_>],
@@ -95,7 +95,8 @@ impl Outside {
         }
     }
 
-    /// Removes what this program has written at the path and the artifact has no more, unless somebody has changed it.
+    /// Removes files that this program has written at the path and that the artifact has no more, unless they were
+    /// changed since.
     fn remove_former(&self, before: &Written, tree: &Tree, to: &Path) -> Result<(), StoreError> {
         for (name, digest) in before.files.iter().filter(|(name, _)| !tree.files.contains_key(*name)) {
             let path = at(to, name);

@@ -12,7 +12,7 @@ use crate::durable::Durability;
 use crate::layout::file_of_path;
 use crate::sealed::read_sealed;
 
-/// What lies at and below one path because this program has written it there.
+/// The files and links at and below one path that this program has written there.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Written {
     /// The path, for people.

@@ -1,7 +1,7 @@
 //! `actions/`: the record of each key, which outlives the bytes that it names.
 //!
-//! `actions/ab/<62 hexadecimal digits>.json` is a sealed [`Record`] under its key. It is believed only if its seal holds
-//! and its manifest has this key.
+//! `actions/ab/<62 hexadecimal digits>.json` is a sealed [`Record`] under its key. It is believed only if its seal
+//! holds and its manifest has this key.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pipeline_core::{Device, Key, Manifest, ShardReport, StageReport, Tree};
+use pipeline_core::{Device, Key, Manifest, ShardReport, StageId, StageReport, Tree};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +48,7 @@ pub struct Provenance {
     /// The process.
     pub pid: u32,
     /// The stage's name in its spec.
-    pub stage: String,
+    pub stage: StageId,
     /// Where tensors lived.
     pub device: Device,
     /// The processor's instruction set, such as `avx512`.

@@ -48,7 +48,7 @@ impl RunFolder {
     ) -> Result<Self, StoreError> {
         let events_path = folder.join(EVENTS_FILE);
         let events = File::options().append(true).create_new(true).open(&events_path).at("create", &events_path)?;
-        // Waits only for the instant in which somebody lists the runs. Without locks the run counts as running.
+        // Waits only for the instant in which another process lists the runs. Without locks the run counts as running.
         let _ = events.lock();
         let json = to_json(&begin);
         let events = BufWriter::with_capacity(EVENTS_BUFFER_BYTES, HashedFile::new(events));

@@ -37,7 +37,7 @@ pub enum RunState {
     Failed,
     /// It was interrupted and said so.
     Interrupted,
-    /// Its process lives, or nobody can tell.
+    /// Its process lives, or that cannot be seen.
     Running,
     /// Its process ended without a word.
     Died,
@@ -45,7 +45,7 @@ pub enum RunState {
     Damaged,
 }
 
-/// What a run was.
+/// The facts of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunInfo {
     /// The run.
@@ -62,7 +62,7 @@ pub struct RunInfo {
     pub seconds: Option<f64>,
     /// When it began, in milliseconds since 1970-01-01 UTC.
     pub started_ms: u64,
-    /// What is wrong with it.
+    /// The fault of a run that cannot be believed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     /// Its place among the runs of the store, from 1; 0 where runs had no number yet, or it cannot be read.
@@ -84,7 +84,8 @@ impl Runs {
         Ok(runs)
     }
 
-    /// The events of a run, in order. A line that was cut by a kill is left out; a run that has lost its events has none.
+    /// The events of a run, in order. A line that was cut by a kill is left out; a run that has lost its events has
+    /// none.
     ///
     /// # Errors
     /// When there is no such run, it cannot be read, or was changed after it ended.
@@ -192,7 +193,7 @@ pub(crate) fn is_running(folder: &Path) -> bool {
     matches!(ended(folder), Ended::Not { owner_lives: true })
 }
 
-/// Whether a run has come to its end.
+/// The end of a run, if it has come to it.
 enum Ended {
     Sealed(Box<RunSeal>),
     BadSeal(String),
@@ -232,7 +233,7 @@ fn before_seals(folder: &Path, owner_lives: bool, info: RunInfo) -> Option<RunIn
     })
 }
 
-/// Opens the events of a run; none if somebody has removed them.
+/// Opens the events of a run; `None` if they were removed.
 fn open_events(folder: &Path) -> Result<Option<File>, StoreError> {
     let path = folder.join(EVENTS_FILE);
     match pipeline_files::open(&path) {

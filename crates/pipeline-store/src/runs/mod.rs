@@ -3,12 +3,12 @@
 //! `runs/<run id>/` holds:
 //!
 //! - `run.json`: the [`RunBegin`] as plain JSON.
-//! - `events.jsonl`: the events, one JSON object a line. The process that writes a run holds a lock on it; an unfinished
-//!   run without a lock has died.
+//! - `events.jsonl`: the events, one JSON object a line. The process that writes a run holds a lock on it; an
+//!   unfinished run without a lock has died.
 //! - `spec.yaml`, `metrics.json` and attachments such as `sweep.json`.
 //! - `seal.json`: a sealed [`RunSeal`](seal::RunSeal), written with the last event. It has the digests of all files
 //!   above, so that what was changed afterwards is not believed.
-//! - `report.html` and its like, written whenever somebody asks, and not sealed.
+//! - `report.html` and its like, written on demand and not sealed.
 //! - `pinned`: a sealed [`Pin`](pins::Pin), as long as the run is pinned.
 //!
 //! `store-v1/run-order` is the sealed number of the last run.

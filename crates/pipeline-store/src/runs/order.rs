@@ -16,8 +16,8 @@ use crate::durable::{list_folder, make_folder, parent};
 use crate::error::At;
 use crate::sealed::{read_sealed, seal};
 
-/// How often a counter that somebody else holds is tried, and how long is waited in between: whoever holds it longer
-/// is stopped, and must not stop others.
+/// How often a counter that another process holds is tried, and how long is waited in between. A process that holds it
+/// for longer has been stopped, and must not stop others.
 const MAX_TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(5);
 

@@ -23,7 +23,7 @@ pub(crate) const SEAL_FILE: &str = "seal.json";
 /// `seal.json`: a sealed document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunSeal {
-    /// What was known at the beginning.
+    /// The facts of its beginning.
     pub(super) begin: RunBegin,
     /// How it ended.
     pub(super) outcome: Outcome,
@@ -35,7 +35,7 @@ pub(super) struct RunSeal {
     pub(super) files: BTreeMap<String, FileEntry>,
 }
 
-/// What lies where a run's seal should.
+/// The state of the file where a run's seal should lie.
 #[derive(Debug)]
 pub(super) enum SealState {
     Intact(Box<RunSeal>),
@@ -108,7 +108,7 @@ impl HashedFile {
         Self { file, hasher: Hasher::new(), bytes: 0 }
     }
 
-    /// What was written so far.
+    /// The entry of the file as written so far.
     pub(super) fn entry(&self) -> FileEntry {
         FileEntry::new(Digest::from_bytes(*self.hasher.finalize().as_bytes()), self.bytes)
     }

@@ -1,6 +1,6 @@
 //! A folder as a source: which of the files below it count, and their digest as a whole.
 //!
-//! What is no file has no content: FIFOs, sockets and devices are passed over, as are the parts of a store and what the
+//! Only files have content: FIFOs, sockets and devices are passed over, as are the parts of a store and what the
 //! ignore rules name. No link stops anything, wherever it leads.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -26,7 +26,7 @@ const CONTEXT: &str = "pipeline 2026-11-28 the files of a folder that is a sourc
 /// The longest ignore file that is read, in bytes.
 const MAX_IGNORE_BYTES: u64 = 1 << 20;
 
-/// What counts below a folder, by name.
+/// The members of a folder that count, by name.
 pub(crate) type Members = BTreeMap<Vec<u8>, Member>;
 
 /// Something below a folder.
@@ -103,8 +103,8 @@ struct Link {
 }
 
 impl Walk {
-    /// Adds what is in a folder, whose real path is `real`, and below it. `name` is its name counted from the source, empty
-    /// for the source itself.
+    /// Adds what is in a folder, whose real path is `real`, and below it. `name` is its name counted from the source,
+    /// empty for the source itself.
     fn folder(&mut self, folder: &Path, real: PathBuf, name: &[u8], rules: &Rules) -> Result<(), StoreError> {
         let prefix = if name.is_empty() { Vec::new() } else { [name, b"/"].concat() };
         let entries = list_folder(folder)?;

@@ -14,7 +14,7 @@ pub(super) const GRANULES_NS: i64 = 20_000_000;
 /// The same for file systems that keep whole seconds, or every second one.
 const COARSE_GRANULES_NS: i64 = 4_000_000_000;
 
-/// What the operating system says of a file; any change of its content changes this, but for a change within the
+/// The looks of a file by its metadata: any change of its content changes them, but for a change within the
 /// granule of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {

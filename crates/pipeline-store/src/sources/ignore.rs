@@ -1,11 +1,12 @@
-//! What of a folder is no source: caches, version control and what editors leave, and what a `.pipelineignore` names.
+//! The files of a folder that are no source: caches, version control, editors' files, and those that a
+//! `.pipelineignore` names.
 //!
 //! Patterns are those of `.gitignore`: the last one that fits decides, those of a folder below before those above.
 
 /// The file whose lines are patterns for its folder and all below it.
 pub(crate) const IGNORE_FILE: &str = ".pipelineignore";
 
-/// What nobody means by a source: it is written by tools beside what a program reads. A `.pipelineignore` may take back
+/// Files that tools write beside those that a program reads: no source by default. A `.pipelineignore` may take back
 /// each of these lines with a `!`.
 const DEFAULTS: &str = "\
 __pycache__/
@@ -127,7 +128,7 @@ fn without_trailing_spaces(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// Whether all parts of a name fit those of a pattern, where `**` stands for any number of parts: at its end for at least
+/// True if all parts of a name fit those of a pattern. `**` stands for any number of parts, at its end for at least
 /// one.
 fn parts_fit(pattern: &[Vec<u8>], parts: &[&[u8]]) -> bool {
     let (mut pattern, mut parts) = (pattern, parts);
@@ -155,7 +156,7 @@ fn parts_fit(pattern: &[Vec<u8>], parts: &[&[u8]]) -> bool {
     }
 }
 
-/// Whether a name without slashes fits a pattern of `*`, `?`, `[…]` and characters, each perhaps behind a backslash.
+/// True if a name without slashes fits a pattern of `*`, `?`, `[…]` and characters, each perhaps behind a backslash.
 fn part_fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut pattern, mut name) = (pattern, name);
     // Where to go on when a character does not fit: behind the last star, with one more byte of the name for it.
@@ -185,7 +186,7 @@ fn part_fits(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// What is left of a pattern whose first character fits `byte`; none if it does not.
+/// The rest of a pattern whose first character fits `byte`; `None` if it does not.
 fn character_fits(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     match pattern {
         [b'?', rest @ ..] => Some(rest),
@@ -200,7 +201,7 @@ fn character_fits(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     }
 }
 
-/// Whether `byte` is in the class behind a `[`, and what follows its `]`; none if there is no `]`.
+/// True if `byte` is in the class behind a `[`, and the text behind its `]`; `None` if there is no `]`.
 fn class_fits(class: &[u8], byte: u8) -> Option<(bool, &[u8])> {
     let (is_negated, members) = match class {
         [b'!' | b'^', rest @ ..] => (true, rest),

@@ -14,7 +14,7 @@ use super::identity::{Identity, is_settled};
 /// For the capacity of a map that is about to be filled.
 const TYPICAL_LINE_BYTES: usize = 180;
 
-/// What is remembered, by absolute path. The paths are plain texts, since a `Path` is slow to hash.
+/// The remembered digests by absolute path. The paths are plain texts, since a `Path` is slow to hash.
 pub(crate) type Entries = HashMap<OsString, Remembered>;
 
 /// A digest, and what the file looked like when it was taken.
@@ -29,7 +29,7 @@ pub(crate) struct Remembered {
 impl Remembered {
     /// True if a change after the digest was taken would show in the identity (git's rule for racy entries).
     ///
-    /// A modification time in the future is somebody's wish; then only the change time, which nobody can set, counts.
+    /// A modification time in the future was set by hand; then only the change time counts, which cannot be set.
     pub(crate) fn is_trusted(&self) -> bool {
         is_settled(&self.identity, self.taken_ns)
     }

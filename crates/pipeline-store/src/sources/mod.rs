@@ -1,7 +1,7 @@
 //! `sources/memo-v1`: the digests of sources, remembered so that a file that was not touched is not read again.
 //!
-//! The memo has one line a file: `<digest> <bytes> <modified> <changed> <inode> <device> <taken> <absolute path>`, times
-//! in nanoseconds. The last line is the digest of all lines before it; a memo that does not have it is forgotten.
+//! The memo has one line a file: `<digest> <bytes> <modified> <changed> <inode> <device> <taken> <absolute path>`,
+//! times in nanoseconds. The last line is the digest of all lines before it; a memo that does not have it is forgotten.
 
 mod folder;
 mod identity;
@@ -49,7 +49,7 @@ pub struct Sources {
     workspace: Arc<Workspace>,
 }
 
-/// What is remembered, and what of it this handle has learnt.
+/// The remembered digests, and those of them that this handle has learnt.
 #[derive(Debug, Default)]
 struct Known {
     entries: Entries,
@@ -160,7 +160,7 @@ impl Sources {
         known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What the memo holds; a memo that cannot be read has forgotten everything.
+    /// The content of the memo; a memo that cannot be read has forgotten everything.
     fn on_disk(&self) -> Entries {
         read_if_there(&self.memo).ok().flatten().map(|text| from_bytes(&text)).unwrap_or_default()
     }
@@ -184,11 +184,11 @@ impl Known {
     }
 }
 
-/// True if the file may get another content and keep its times: somebody has it open for writing, and the pages of a memory
-/// map that are written already leave no further trace.
+/// True if the file may get another content and keep its times: a process has it open for writing, and pages of a
+/// memory map that were written once leave no further trace.
 ///
-/// Where the system does not say who has it open, what was written lately is put on the disk first: the next write to such
-/// a page then changes the times.
+/// Where the system does not say so, recent writes are put on the disk first: the next write to such a page then
+/// changes the times.
 fn may_change_unseen(file: &File, path: &Path) -> Result<bool, StoreError> {
     if let Some(is_written) = pipeline_files::is_open_for_writing(file) {
         return Ok(is_written);

@@ -32,7 +32,7 @@ pub struct Last {
     /// The file system that the spec is on, by the number that this machine has for it.
     #[serde(default)]
     pub device: Option<u64>,
-    /// What each stage had.
+    /// The result that each stage had.
     pub stages: BTreeMap<StageId, LastStage>,
 }
 
@@ -65,7 +65,7 @@ fn is_empty(report: &StageReport) -> bool {
 }
 
 impl Last {
-    /// What the stages of the spec at the path `spec` have since `run`, of this machine.
+    /// The results that the stages of the spec at the path `spec` have since `run`, of this machine.
     pub fn of_run(run: RunId, spec: &Path, at_ms: u64, stages: BTreeMap<StageId, LastStage>) -> Self {
         let spec = absolute(spec).unwrap_or_else(|_| spec.to_owned());
         let device = device_of(&spec);

@@ -4,7 +4,7 @@
 //!
 //! - `last/<digest>.json` is a [`Last`]: what the spec's stages had last. The time of its last modification is that of
 //!   its last use.
-//! - `store-v1/sources/last-<digest>.json` is a map from stages to [`LastSources`]: what they read last, and from where.
+//! - `store-v1/sources/last-<digest>.json` is a map from stages to [`LastSources`]: what they read last, and where.
 //! - `store-v1/snapshots/<digest>.json` is a [`Snapshot`]: what a run saw that left the spec up to date.
 
 mod last;
@@ -81,7 +81,7 @@ impl Specs {
         let Ok(path) = self.last_file(spec) else { return };
         let used = fs::metadata(&path).and_then(|metadata| metadata.modified());
         if used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > TOUCH_AGAIN_AFTER)) {
-            // Best effort: in a store of somebody else only its owner's use counts.
+            // Best effort: in the store of another user only its owner's use counts.
             let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
         }
     }
@@ -117,7 +117,7 @@ impl Specs {
         self.workspace.write_sealed(&path, snapshot, Durability::Lazy)
     }
 
-    /// What the stages of every spec had last.
+    /// The results that the stages of every spec had last.
     pub(crate) fn all(&self) -> Result<Vec<LastEntry>, StoreError> {
         let mut all = Vec::new();
         for entry in list_folder(&self.lasts)? {

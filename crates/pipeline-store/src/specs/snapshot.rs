@@ -1,4 +1,5 @@
-//! What a run saw that left a spec's stages up to date: as long as all of it is as it was, nothing would run.
+//! Snapshots: the files and circumstances of a run that left a spec up to date. As long as they are the same, nothing
+//! would run.
 //!
 //! It only saves time. Where anything differs, or may differ, the plan is made anew.
 
@@ -15,14 +16,14 @@ use crate::Sources;
 use crate::clock::now_ns;
 use crate::sources::{Identity, is_settled};
 
-/// What a run saw of a spec and of everything that the spec names.
+/// A spec and everything that it names, as a run saw them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The run.
     pub run: RunId,
     /// The spec's name.
     pub spec_name: String,
-    /// What beside files has made the spec's stages what they are.
+    /// The facts beside files that the spec's stages follow from.
     pub circumstances: Circumstances,
     /// The stages, inputs before readers.
     pub graph: Vec<StageNode>,
@@ -32,7 +33,7 @@ pub struct Snapshot {
     pub places: Vec<Place>,
 }
 
-/// What beside files makes the stages of a spec what they are.
+/// The facts beside files that the stages of a spec follow from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Circumstances {
     /// The program: another one may have other stages.
@@ -49,7 +50,7 @@ pub struct Circumstances {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     path: PathBuf,
-    /// What was there; none if nothing was.
+    /// Its looks; `None` if nothing was there.
     identity: Option<Identity>,
 }
 
@@ -82,7 +83,7 @@ impl Place {
     }
 }
 
-/// What lies at a path; none if nothing does.
+/// The looks of the file or folder at a path; `None` if nothing lies there.
 fn identity(path: &Path) -> io::Result<Option<Identity>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(Identity::of(&metadata))),

@@ -22,7 +22,7 @@ const MAX_READS: usize = 100;
 pub enum LockOutcome {
     /// The caller computes the key.
     Acquired(KeyLock),
-    /// Somebody else computes it.
+    /// Another process or thread computes it.
     Held(Owner),
 }
 
@@ -33,10 +33,10 @@ pub struct KeyLock {
     owned: Option<OwnedFile>,
 }
 
-/// Who computes a key.
+/// The process that computes a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// The process; 0 if it cannot be told.
+    /// Its id; 0 if it is not known.
     pub pid: u32,
     /// Its machine.
     pub host: String,
@@ -61,7 +61,8 @@ pub(super) fn may_be_held(path: &Path) -> bool {
 }
 
 impl Workspace {
-    /// Asks for the right to compute `key` for the stage named `owner`. Never waits: who is refused asks again.
+    /// Asks for the right to compute `key` for the stage named `owner`. Never waits: ask again
+    /// when it is held.
     ///
     /// The lock of a dead process is free at once.
     ///

@@ -32,7 +32,7 @@ pub(crate) use session::{Living, Session};
 /// How exact the time of an object's last use is for a process that only reads.
 const MARK_AGAIN_AFTER: Duration = Duration::from_secs(3600);
 
-/// What this process has in a store: scratch folders, locks on keys, and inputs that it lends to stages.
+/// The part of a store that belongs to this process: scratch folders, locks on keys, and inputs lent to stages.
 ///
 /// Nothing is there until something is written: only then a session begins.
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl Workspace {
         self.write(to, &seal(value), durability)
     }
 
-    /// What was used since then need not be marked as used again.
+    /// An object that was used since then need not be marked as used again.
     pub(crate) fn in_use_since(&self) -> SystemTime {
         let an_hour_ago = || SystemTime::now().checked_sub(MARK_AGAIN_AFTER).unwrap_or(SystemTime::UNIX_EPOCH);
         self.session_if_begun().map_or_else(an_hour_ago, |session| session.began())

@@ -16,13 +16,13 @@ use crate::{StoreError, host_name};
 
 const LOCK_EXTENSION: &str = "lock";
 
-/// What stands between the machine's name and the rest of a session's name.
+/// Separates the machine's name from the rest of a session's name.
 const AFTER_HOST: char = '@';
 
 /// How long a session of another machine is taken to live, whatever its lock says.
 const FOREIGN_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
-/// What a process that writes has below `scratch/`: `<name>/` and the locked `<name>.lock`.
+/// The folder `<name>/` of a process that writes, and the locked `<name>.lock`, both below `scratch/`.
 #[derive(Debug)]
 pub(crate) struct Session {
     folder: PathBuf,
@@ -162,7 +162,7 @@ fn sweep_orphan(path: &Path, metadata: &fs::Metadata, changed: SystemTime) {
 
 /// Claims the lock file of a session whose process is certainly dead.
 ///
-/// Some network file systems lock within one machine only: a free lock of another machine tells nothing for a while.
+/// Some network file systems lock within one machine only: a free lock of another machine proves nothing for a while.
 /// Where there are no locks at all, age alone decides.
 fn claim_dead(session: &Living) -> io::Result<Option<Dead>> {
     let is_old = session.began.elapsed().is_ok_and(|age| age >= FOREIGN_LIFE);

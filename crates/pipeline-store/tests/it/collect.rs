@@ -166,5 +166,5 @@ fn a_collection_in_a_loop_beside_committing_threads_breaks_nothing() {
         is_done.store(true, std::sync::atomic::Ordering::Relaxed);
         outcomes.into_iter().for_each(|outcome| outcome.unwrap());
     });
-    assert!(fixture.store.verify(false).unwrap().is_clean());
+    assert!(fixture.store.verify().unwrap().is_clean());
 }

@@ -71,7 +71,7 @@ pub fn record(stage: &str, seed: u32, tree: &Tree) -> Record {
             at_ms: 1,
             host: "here".into(),
             pid: 1,
-            stage: stage.into(),
+            stage: stage.parse().unwrap(),
             device: Device::Cpu,
             instruction_set: "avx2".into(),
             version: "0.1.0".into(),
@@ -83,7 +83,7 @@ pub fn record(stage: &str, seed: u32, tree: &Tree) -> Record {
 /// What the spec at `spec` had last, whose file is there.
 pub fn last_of(spec: &Path, records: &[&Record]) -> Last {
     fs::write(spec, "stages: {}").unwrap();
-    let stages = records.iter().map(|record| (record.provenance.stage.parse().unwrap(), last_stage(record)));
+    let stages = records.iter().map(|record| (record.provenance.stage.clone(), last_stage(record)));
     Last::of_run(RunId("r".into()), spec, 1, stages.collect::<BTreeMap<_, _>>())
 }
 

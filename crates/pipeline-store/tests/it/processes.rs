@@ -107,7 +107,7 @@ fn kills_leave_nothing_wrong_and_every_commit_that_was_told() {
         wait_for(&mut output, "committed", n_commits);
         child.kill().unwrap();
         child.wait().unwrap();
-        let report = fixture.store.verify(false).unwrap();
+        let report = fixture.store.verify().unwrap();
         assert!(report.is_clean());
         assert_eq!(report.n_without_bytes, 0, "a record never comes before its bytes");
         assert!(report.n_records >= n_commits);
@@ -137,7 +137,7 @@ fn many_processes_commit_the_same_at_once() {
         wait_for(&mut output, "all good", 1);
         assert!(child.wait().unwrap().success());
     }
-    let report = fixture.store.verify(false).unwrap();
+    let report = fixture.store.verify().unwrap();
     assert!(report.is_clean());
     assert_eq!((report.n_objects, report.n_records, report.n_without_bytes), (21, 20, 0));
 }
