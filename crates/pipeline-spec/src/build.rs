@@ -9,17 +9,12 @@ use pipeline_core::{Digest, Pool, StageId};
 
 use crate::Input;
 use crate::graph::check_cycles;
+use crate::keys::{CHECK_KEYS, PAIRED_KEYS, STAGE_KEYS, check_keys};
 use crate::merge::Entries;
 use crate::overrides::check_target;
 use crate::path::absolute;
 use crate::vars::Vars;
 use crate::{Axis, CheckRule, Node, PairedRule, PipelineSpec, Publish, Span, Spanned, SpecError, StageSpec, Value};
-
-/// The keys of a spec.
-pub(crate) const SPEC_KEYS: &[&str] = &["name", "extends", "folder", "vars", "stages", "sweep", "check"];
-const STAGE_KEYS: &[&str] = &["kind", "inputs", "params", "retain", "pool", "publish"];
-const CHECK_KEYS: &[&str] = &["max_drop", "min_value", "paired"];
-const PAIRED_KEYS: &[&str] = &["alpha"];
 
 /// Builds the spec from its merged tree.
 ///
@@ -54,14 +49,6 @@ fn section(sections: &mut Entries, name: &str) -> Result<(Option<Span>, Entries)
     let Some(idx) = sections.iter().position(|(key, _)| key.value == name) else { return Ok((None, Vec::new())) };
     let (key, node) = sections.swap_remove(idx);
     Ok((Some(key.span), into_map(node, format_args!("`{name}`"))?))
-}
-
-/// Refuses a key that is not among the `known` ones.
-pub(crate) fn check_keys(entries: &Entries, known: &[&str]) -> Result<(), SpecError> {
-    match entries.iter().find(|(key, _)| !known.contains(&key.value.as_str())) {
-        Some((key, _)) => Err(SpecError::unknown("key", &key.value, &key.span, known.iter().copied())),
-        None => Ok(()),
-    }
 }
 
 /// Refuses a key that a stage does not have: it may be meant as a param.

@@ -33,6 +33,7 @@ mod build;
 mod deserializer;
 mod error;
 mod graph;
+mod keys;
 mod load;
 mod merge;
 mod nearest;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use pipeline_core::Digest;
 
-use crate::build::{SPEC_KEYS, build, check_keys, into_text};
+use crate::build::{build, into_text};
+use crate::keys::{SPEC_KEYS, check_keys};
 use crate::path::{absolute, clean};
 use crate::source::SpecFile;
 use crate::{Axis, Node, Override, PipelineSpec, Span, SpecError, Value, merge, nearest, yaml};

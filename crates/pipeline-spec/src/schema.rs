@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::keys::{CHECK_KEYS, SPEC_KEYS, STAGE_KEYS, properties};
+
 /// What the schema says about one kind of stage.
 #[derive(Debug, Clone)]
 pub struct KindSchema<'a> {
@@ -32,7 +34,7 @@ pub fn json_schema(kinds: &[KindSchema<'_>]) -> Value {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "pipeline spec",
         "type": "object",
-        "properties": spec_properties(),
+        "properties": properties(SPEC_KEYS),
         "additionalProperties": false,
         "if": { "required": ["extends"] },
         "then": stages(json!({ "$ref": "#/$defs/stage-of-overlay" })),
@@ -44,63 +46,10 @@ pub fn json_schema(kinds: &[KindSchema<'_>]) -> Value {
     })
 }
 
-fn spec_properties() -> Value {
-    json!({
-        "name": { "type": "string", "minLength": 1, "description": "The pipeline's name; by default the file's name." },
-        "extends": {
-            "type": "string", "minLength": 1,
-            "description": "Another spec, relative to this file: the entries here override or add to it.",
-        },
-        "folder": {
-            "type": "string", "minLength": 1,
-            "description": "Where relative paths start; by default the folder of this file.",
-        },
-        "vars": {
-            "type": ["object", "null"],
-            "description": "Texts that `${name}` stands for.",
-            "propertyNames": { "pattern": "^[A-Za-z_][A-Za-z0-9_-]*$" },
-            "additionalProperties": { "type": ["string", "number", "boolean", "null"] },
-        },
-        "stages": {
-            "type": "object",
-            "description": "The stages by name.",
-            "propertyNames": { "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" },
-        },
-        "sweep": {
-            "type": ["object", "null"],
-            "description": "Values to try, by `STAGE.params.NAME` or `vars.NAME`.",
-            "propertyNames": { "pattern": "^(vars\\..+|.+\\.params\\..+)$" },
-            "additionalProperties": { "type": ["array", "null"], "minItems": 1 },
-        },
-        "check": {
-            "type": ["object", "null"],
-            "description": "What `pipeline check` asks of metrics.",
-            "additionalProperties": { "$ref": "#/$defs/check-rule" },
-        },
-    })
-}
-
 fn check_rule() -> Value {
     json!({
         "type": ["object", "null"],
-        "properties": {
-            "max_drop": {
-                "type": "number", "minimum": 0,
-                "description": "How far the metric may fall below the accepted one.",
-            },
-            "min_value": { "type": "number", "description": "What the metric must reach." },
-            "paired": {
-                "type": ["object", "null"],
-                "description": "A drop beyond `max_drop` fails only if a paired test over the queries says that it is no chance.",
-                "properties": {
-                    "alpha": {
-                        "type": "number", "exclusiveMinimum": 0, "maximum": 0.5, "default": 0.05,
-                        "description": "How often chance alone may be taken for a drop.",
-                    },
-                },
-                "additionalProperties": false,
-            },
-        },
+        "properties": properties(CHECK_KEYS),
         "additionalProperties": false,
         "minProperties": 1,
     })
@@ -111,23 +60,11 @@ fn stage(kinds: &[KindSchema<'_>], is_overlay: bool) -> Value {
     let names: Vec<&str> = kinds.iter().map(|kind| kind.kind).collect();
     let by_kind: Vec<Value> = kinds.iter().map(|kind| stage_of_kind(kind, is_overlay)).collect();
     let required: &[&str] = if is_overlay { &[] } else { &["kind"] };
-    let stage_name = json!({ "type": ["string", "null"] });
+    let mut properties = properties(STAGE_KEYS);
+    properties["kind"]["enum"] = json!(names);
     json!({
         "type": if is_overlay { json!(["object", "null"]) } else { json!("object") },
-        "properties": {
-            "kind": { "enum": names, "description": "What the stage does." },
-            "inputs": {
-                "type": ["object", "null"], "additionalProperties": stage_name,
-                "description": "The stages whose artifacts this one reads, by slot.",
-            },
-            "params": { "type": ["object", "null"], "description": "The settings of the kind." },
-            "retain": { "type": "boolean", "default": true, "description": "false: the bytes are dropped after use." },
-            "pool": { "enum": ["cpu", "gpu"], "description": "What it occupies; by default what its kind uses." },
-            "publish": {
-                "type": ["object", "null"], "additionalProperties": { "type": ["string", "null"] },
-                "description": "Files and folders of the artifact and the paths of their copies.",
-            },
-        },
+        "properties": properties,
         "required": required,
         "additionalProperties": false,
         "allOf": by_kind,
