@@ -45,6 +45,7 @@
 
 mod adopt;
 mod cancel;
+mod demand;
 mod graph;
 mod host;
 mod journal;

@@ -3,12 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{
-    ArtifactDigest, Device, Key, Manifest, Reader, RunId, RunReason, StageError, StageId, StageReport,
-};
+use pipeline_core::{ArtifactDigest, Device, Key, Manifest, RunId, RunReason, StageError, StageId, StageReport};
 use pipeline_store::{Store, StoreError};
 
 use crate::Graph;
+use crate::demand;
 use crate::resolver::{Resolver, Unpublished};
 use crate::shards::{self, ShardCount};
 use crate::sources::in_one_line;
@@ -214,36 +213,24 @@ fn undecided_inputs(graph: &Graph, idx: usize, all: &[Decided]) -> Vec<StageId> 
 fn demand_to_publish(resolver: &mut Resolver<'_>, idx: usize, decided: &mut Decided) -> Result<(), StoreError> {
     let (Decision::Reuse { .. } | Decision::MayBeDemanded { .. }) = decided.decision else { return Ok(()) };
     decided.unpublished = resolver.unpublished(idx)?;
-    let stale = decided.unpublished.iter().find_map(Unpublished::stale);
-    if let Some(path) = stale
-        && !resolver.has_bytes(idx)?
-    {
-        let (_, key) = resolver.resolved(idx).expect("a stage with a result has a key");
-        let why = RunReason::Demanded { reader: Reader::Path(path.display().to_string()) };
-        decided.decision = Decision::Run { key: *key, why };
+    if let Some(path) = demand::demanding_path(resolver, idx, &decided.unpublished)? {
+        decided.decision = demand::decision(resolver, idx, path).expect("a stage with a result has a key");
     }
     Ok(())
 }
 
 /// Opens the inputs whose bytes are gone: a reader that runs demands them, one of which that is not known may.
 fn demand_inputs(resolver: &mut Resolver<'_>, idx: usize, all: &mut [Decided]) -> Result<(), StoreError> {
-    let graph = resolver.graph;
-    let reader = &graph.nodes()[idx].id;
     let is_certain = matches!(all[idx].decision, Decision::Run { .. });
-    for &input in graph.inputs(idx) {
-        let is_settled = match all[input].decision {
-            Decision::Reuse { .. } => true,
-            Decision::MayBeDemanded { .. } => is_certain,
-            Decision::Run { .. } | Decision::Depends { .. } => false,
-        };
-        if is_settled && !resolver.has_bytes(input)? {
-            all[input].decision = match resolver.resolved(input) {
-                Some((_, key)) if is_certain => {
-                    Decision::Run { key: *key, why: RunReason::Demanded { reader: Reader::Stage(reader.clone()) } }
-                }
-                _ => Decision::MayBeDemanded { reader: reader.clone() },
-            };
-        }
+    let has_result = |input: usize| match all[input].decision {
+        Decision::Reuse { .. } => true,
+        Decision::MayBeDemanded { .. } => is_certain,
+        Decision::Run { .. } | Decision::Depends { .. } => false,
+    };
+    for input in demand::lost_inputs(resolver, idx, has_result)? {
+        let certain = is_certain.then(|| demand::decision(resolver, input, demand::by_stage(resolver, idx))).flatten();
+        let may_be = || Decision::MayBeDemanded { reader: resolver.graph.nodes()[idx].id.clone() };
+        all[input].decision = certain.unwrap_or_else(may_be);
     }
     Ok(())
 }

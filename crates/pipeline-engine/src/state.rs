@@ -6,6 +6,7 @@ use std::time::Instant;
 use pipeline_core::{ArtifactDigest, Device, Event, Pool, Reader, RunReason, StageId, StageWork};
 use pipeline_store::StoreError;
 
+use crate::demand;
 use crate::journal::Journal;
 use crate::message::{Committed, Failure};
 use crate::plan::{Decided, Decision};
@@ -120,14 +121,9 @@ impl<'a, 'env> State<'a, 'env> {
 
     /// Opens the inputs of a stage that must run whose bytes are gone; returns whether there were any.
     pub fn demand_inputs(&mut self, idx: usize) -> Result<bool, StoreError> {
-        let mut any = false;
-        for &input in self.resolver.graph.inputs(idx) {
-            if !self.resolver.has_bytes(input)? {
-                self.demand(input, idx);
-                any = true;
-            }
-        }
-        Ok(any)
+        let lost = demand::lost_inputs(&mut self.resolver, idx, |_| true)?;
+        lost.iter().for_each(|&input| self.demand(input, idx));
+        Ok(!lost.is_empty())
     }
 
     /// Tells that a remembered result is used.
@@ -342,13 +338,12 @@ impl<'a, 'env> State<'a, 'env> {
 
     fn demand(&mut self, input: usize, reader: usize) {
         if self.schedule.phase(input) == Phase::Settled {
-            self.open_to_run(input, Reader::Stage(self.id(reader)));
+            self.open_to_run(input, demand::by_stage(&self.resolver, reader));
         }
     }
 
     fn open_to_run(&mut self, idx: usize, reader: Reader) {
-        let (_, key) = self.resolver.resolved(idx).expect("an up-to-date stage has a key");
-        self.decisions[idx] = Decision::Run { key: *key, why: RunReason::Demanded { reader } };
+        self.decisions[idx] = demand::decision(&self.resolver, idx, reader).expect("an up-to-date stage has a key");
         self.fresh[idx] = true;
         self.schedule.set(idx, Phase::Open);
     }
