@@ -52,6 +52,14 @@ pub(crate) fn is_newer_store(name: &str) -> bool {
     version(name) > version(STORE_FOLDER)
 }
 
+/// `folder`/`name`, in one piece: each part has such paths, and a store is opened by every command.
+pub(crate) fn below(folder: &Path, name: &str) -> PathBuf {
+    let mut path = PathBuf::with_capacity(folder.as_os_str().len() + name.len() + 1);
+    path.push(folder);
+    path.push(name);
+    path
+}
+
 /// The absolute form of a path that a user named, links included.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf, StoreError> {
     std::path::absolute(path).at("find", path)

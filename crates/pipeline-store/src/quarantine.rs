@@ -11,6 +11,7 @@ use crate::StoreError;
 use crate::durable::{list_folder, make_folder, parent};
 use crate::error::At;
 use crate::folders::{bytes_below, clear};
+use crate::layout::below;
 
 /// The quarantine of one store.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) struct Quarantine {
 
 impl Quarantine {
     pub(crate) fn new(store: &Path) -> Self {
-        Self { folder: store.join("quarantine") }
+        Self { folder: below(store, "quarantine") }
     }
 
     /// Moves a damaged file or folder of the store out of the way.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pipeline_core::RunId;
 
 use crate::error::At;
-use crate::layout::{STORE_FOLDER, absolute, is_newer_store};
+use crate::layout::{STORE_FOLDER, absolute, below, is_newer_store};
 use crate::quarantine::Quarantine;
 use crate::{Cas, Outside, Records, Runs, Sources, Specs, StoreError, Workspace};
 
@@ -108,7 +108,7 @@ impl Store {
 
 impl Parts {
     fn new(artifacts: PathBuf) -> Self {
-        let store = artifacts.join(STORE_FOLDER);
+        let store = below(&artifacts, STORE_FOLDER);
         let (workspace, quarantine) = (Arc::new(Workspace::new(&store)), Arc::new(Quarantine::new(&store)));
         let cas = Arc::new(Cas::new(&store, &workspace, &quarantine));
         let sources = Arc::new(Sources::new(&store, &artifacts, &workspace));

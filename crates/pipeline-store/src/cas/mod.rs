@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use pipeline_core::{ArtifactDigest, Digest};
 
-use crate::layout::fan_out;
+use crate::layout::{below, fan_out};
 use crate::quarantine::Quarantine;
 use crate::workspace::Workspace;
 
@@ -40,7 +40,7 @@ pub struct Cas {
 
 impl Cas {
     pub(crate) fn new(store: &Path, workspace: &Arc<Workspace>, quarantine: &Arc<Quarantine>) -> Self {
-        let [objects, trees, leases] = ["objects", "trees", "leases"].map(|folder| store.join(folder));
+        let [objects, trees, leases] = ["objects", "trees", "leases"].map(|folder| below(store, folder));
         Self { objects, trees, leases, workspace: Arc::clone(workspace), quarantine: Arc::clone(quarantine) }
     }
 

@@ -20,7 +20,7 @@ use crate::check::is_program;
 use crate::durable::{make_folder, parent, sync_folder};
 use crate::error::At;
 use crate::folders::is_link_to;
-use crate::layout::absolute;
+use crate::layout::{absolute, below};
 use crate::quarantine::Quarantine;
 use crate::workspace::Workspace;
 use crate::{Cas, OpenTreeError, Sources, StoreError};
@@ -61,7 +61,7 @@ impl Outside {
     ) -> Self {
         let (cas, sources) = (Arc::clone(cas), Arc::clone(sources));
         let (workspace, quarantine) = (Arc::clone(workspace), Arc::clone(quarantine));
-        Self { written: store.join("written"), cas, sources, workspace, quarantine }
+        Self { written: below(store, "written"), cas, sources, workspace, quarantine }
     }
 
     /// Writes a file that was asked for on the command line, whole or not at all. Links at the path are followed,

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::StoreError;
 use crate::check::{is_bad_disk, is_no_file};
 use crate::durable::{Durability, read_if_there, remove_file};
-use crate::layout::{fan_out, fanned_out};
+use crate::layout::{below, fan_out, fanned_out};
 use crate::quarantine::Quarantine;
 use crate::sealed::unseal;
 use crate::workspace::Workspace;
@@ -98,7 +98,7 @@ impl Record {
 impl Records {
     pub(crate) fn new(store: &Path, workspace: &Arc<Workspace>, quarantine: &Arc<Quarantine>) -> Self {
         let (workspace, quarantine) = (Arc::clone(workspace), Arc::clone(quarantine));
-        Self { actions: store.join("actions"), workspace, quarantine }
+        Self { actions: below(store, "actions"), workspace, quarantine }
     }
 
     /// Returns the key's record, if there is one. A damaged record counts as none and is quarantined.

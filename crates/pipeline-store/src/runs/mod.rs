@@ -31,7 +31,7 @@ use crate::StoreError;
 use crate::durable::{Durability, list_folder};
 use crate::error::At;
 use crate::host_name;
-use crate::layout::RUNS_FOLDER;
+use crate::layout::{RUNS_FOLDER, below};
 use crate::workspace::Workspace;
 
 pub(crate) use begin::RunBegin;
@@ -51,7 +51,7 @@ pub struct Runs {
 
 impl Runs {
     pub(crate) fn new(store: &Path, artifacts: &Path, workspace: &Arc<Workspace>) -> Self {
-        let (folder, order) = (artifacts.join(RUNS_FOLDER), store.join("run-order"));
+        let (folder, order) = (below(artifacts, RUNS_FOLDER), below(store, "run-order"));
         Self { folder, order, workspace: Arc::clone(workspace) }
     }
 

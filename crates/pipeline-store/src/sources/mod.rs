@@ -22,7 +22,7 @@ use crate::check::digest_of;
 use crate::clock::now_ns;
 use crate::durable::{Durability, read_if_there, write_whole};
 use crate::error::At;
-use crate::layout::{SOURCES_FOLDER, absolute};
+use crate::layout::{SOURCES_FOLDER, absolute, below};
 use crate::workspace::Workspace;
 
 use folder::Member;
@@ -58,7 +58,7 @@ struct Known {
 
 impl Sources {
     pub(crate) fn new(store: &Path, artifacts: &Path, workspace: &Arc<Workspace>) -> Self {
-        let memo = store.join(SOURCES_FOLDER).join("memo-v1");
+        let memo = below(&below(store, SOURCES_FOLDER), "memo-v1");
         let (artifacts, workspace) = (artifacts.to_owned(), Arc::clone(workspace));
         Self { memo, artifacts, known: OnceLock::new(), workspace }
     }

@@ -22,7 +22,7 @@ use pipeline_core::StageId;
 use crate::StoreError;
 use crate::durable::{Durability, list_folder, remove_file};
 use crate::error::At;
-use crate::layout::{LAST_FOLDER, SOURCES_FOLDER, absolute, file_of_path};
+use crate::layout::{LAST_FOLDER, SOURCES_FOLDER, absolute, below, file_of_path};
 use crate::sealed::read_sealed;
 use crate::workspace::Workspace;
 
@@ -56,9 +56,9 @@ pub(crate) struct LastEntry {
 impl Specs {
     pub(crate) fn new(store: &Path, artifacts: &Path, workspace: &Arc<Workspace>) -> Self {
         Self {
-            lasts: artifacts.join(LAST_FOLDER),
-            snapshots: store.join("snapshots"),
-            sources: store.join(SOURCES_FOLDER),
+            lasts: below(artifacts, LAST_FOLDER),
+            snapshots: below(store, "snapshots"),
+            sources: below(store, SOURCES_FOLDER),
             workspace: Arc::clone(workspace),
         }
     }

@@ -22,6 +22,7 @@ use crate::StoreError;
 use crate::durable::{Durability, write_whole};
 use crate::error::At;
 use crate::folders::bytes_below;
+use crate::layout::below;
 use crate::sealed::seal;
 
 pub use lend::Lent;
@@ -45,7 +46,7 @@ pub struct Workspace {
 
 impl Workspace {
     pub(crate) fn new(store: &Path) -> Self {
-        let [scratch, locks, lent] = ["scratch", "locks", "lent"].map(|folder| store.join(folder));
+        let [scratch, locks, lent] = ["scratch", "locks", "lent"].map(|folder| below(store, folder));
         Self { scratch, locks, lent, session: Mutex::new(None) }
     }
 
