@@ -1,0 +1,75 @@
+"""Times runs that share a new store: one alone, then some at once, and counts shards that were computed twice.
+
+    python3 tests/bench/side_by_side.py [--pipeline PATH] [--runs N] [--rounds N] [--spec SPEC]
+
+Every run has one job and one thread, so that a second one can make up for it only by computing other shards.
+"""
+
+import argparse
+import json
+import shutil
+import statistics
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import measure
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def run_at_once(program, spec, n_runs):
+    """Starts runs on a new store; returns the wall time until all have ended, the events of each, and
+    the number of results in the store."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        shutil.copytree(ROOT / "pipelines", folder / "pipelines")
+        options = ["--json", "--jobs", "1", "--threads", "1", "--artifacts", "artifacts"]
+        command = [program, "run", f"pipelines/{spec}", *options]
+        began = time.perf_counter()
+        runs = [
+            subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            for _ in range(n_runs)
+        ]
+        outputs = [run.communicate()[0] for run in runs]
+        wall_s = time.perf_counter() - began
+        if any(run.returncode for run in runs):
+            raise SystemExit(f"a run exited with {[run.returncode for run in runs]}")
+        n_records = sum(1 for _ in folder.glob("artifacts/store-v1/actions/*/*.json"))
+    return wall_s, [[json.loads(line) for line in output.splitlines()] for output in outputs], n_records
+
+
+def count(events, *names):
+    return sum(event.get("n_shards_computed", 0) for event in events if event["event"] in names)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--pipeline", default=str(ROOT / "target/release/pipeline"), help="the program")
+    parser.add_argument("--runs", type=int, default=2, help="runs at once")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--spec", default="demo.yaml", help="a spec in pipelines/")
+    options = parser.parse_args()
+    program = str(Path(options.pipeline).resolve())
+    alone, together, n_twice, n_helped = [], [], 0, 0
+    for _ in range(options.rounds):
+        wall_s, _, n_records = run_at_once(program, options.spec, 1)
+        alone.append(wall_s)
+        wall_s, runs, n_together = run_at_once(program, options.spec, options.runs)
+        together.append(wall_s)
+        events = [event for run in runs for event in run]
+        n_stages = sum(event["event"] == "stage-finished" for event in events)
+        n_computed = count(events, "stage-finished", "stage-helped")
+        n_helped += count(events, "stage-helped")
+        n_twice += n_stages + n_computed - n_together
+        assert n_together == n_records, f"{n_together} results, and {n_records} of one run"
+    alone_s, together_s = statistics.median(alone), statistics.median(together)
+    print(measure.machine())
+    head = ["runs at once", "one alone", "all at once", "times as fast", "shards by helpers", "computed twice"]
+    cells = [options.runs, f"{alone_s:.2f} s", f"{together_s:.2f} s", f"{alone_s / together_s:.2f}", n_helped, n_twice]
+    measure.table(head, [cells])
+
+
+if __name__ == "__main__":
+    main()
