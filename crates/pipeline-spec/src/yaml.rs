@@ -1,13 +1,13 @@
 //! YAML text to a tree of nodes with positions, in one pass. Knows no key of a spec.
 //!
-//! The parser below `serde_yaml` is used directly: it gives the position of every event, and its limits on nesting
-//! together with the ones here bound what a hostile file can cost.
+//! The parser gives the position of every event; its limits on nesting and the ones here bound the cost of a hostile
+//! file.
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use serde_yaml::granit_parser::{Event, Marker, Parser, ScalarStyle, Span as YamlSpan, Tag, options};
+use granit_parser::{Event, Marker, Parser, ScalarStyle, Span as YamlSpan, Tag, options};
 
 use crate::scalar::{self, TooLarge};
 use crate::syntax::explain;
