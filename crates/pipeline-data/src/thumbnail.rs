@@ -1,26 +1,30 @@
 //! Thumbnails: small JPEG files for people to look at.
 
-use image::ExtendedColorType;
-use image::codecs::jpeg::JpegEncoder;
+use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
 use crate::{Filter, RgbImage, resize};
 
 /// Good enough at a glance, about 2 KiB at 72 pixels.
 const QUALITY: u8 = 72;
 
-/// A JPEG file of the image, at most `max_side` pixels wide and high. A small image keeps its size.
+/// A JPEG file of the image, shrunk so that no side has more than `max_side` pixels. A small image keeps its size.
 ///
 /// Equal pixels give equal bytes.
 ///
 /// # Panics
-/// When the image has no pixels, or other pixels than its size says: a bug of the caller.
+/// When the image has no pixels, or other pixels than its size says, or `max_side` is no side of a JPEG: a bug of the
+/// caller.
 pub fn thumbnail(image: &RgbImage, max_side: u32) -> Vec<u8> {
     let longer = image.width.max(image.height).max(max_side);
     let side = |side: u32| (u64::from(side) * u64::from(max_side)).div_ceil(u64::from(longer)) as u32;
     let small = resize(image, side(image.width), side(image.height), Filter::Bilinear);
+    let jpeg_side = |side: u32| u16::try_from(side).expect("BUG: a thumbnail is small");
     let mut jpeg = Vec::new();
-    JpegEncoder::new_with_quality(&mut jpeg, QUALITY)
-        .encode(&small.pixels, small.width, small.height, ExtendedColorType::Rgb8)
+    let mut encoder = Encoder::new(&mut jpeg, QUALITY);
+    // At a quality as low as this colours would be halved, which blurs the edges of so small an image.
+    encoder.set_sampling_factor(SamplingFactor::R_4_4_4);
+    encoder
+        .encode(&small.pixels, jpeg_side(small.width), jpeg_side(small.height), ColorType::Rgb)
         .expect("memory takes any bytes, and a small image of RGB pixels is always a JPEG");
     jpeg
 }

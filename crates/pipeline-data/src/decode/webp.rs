@@ -1,11 +1,10 @@
-//! WebP: the container by libwebp's rules, which Pillow leaves it to; the image itself by `image`.
+//! WebP: the container by libwebp's rules, which Pillow leaves it to; the image itself by `image-webp`.
 //!
 //! Of an animation the first frame is taken, on black, and its transparency is dropped, as in Pillow.
 
 use std::io::Cursor;
 
-use image::codecs::webp::WebPDecoder;
-use image::{ColorType, ImageDecoder, ImageError};
+use image_webp::{DecodingError, WebPDecoder};
 
 use super::canvas::on_white;
 use super::{Canvas, DecodeError, Format};
@@ -29,11 +28,11 @@ pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), Decode
         (false, Some(_)) => 21,
     };
     canvas.begin(image.width as u64, image.height as u64, area * bytes_per_two_pixels / 2)?;
-    let decoder = WebPDecoder::new(Cursor::new(frame.file())).map_err(failure)?;
+    let mut decoder = WebPDecoder::new(Cursor::new(frame.file())).map_err(failure)?;
     if decoder.dimensions() != (frame.width as u32, frame.height as u32) {
         return Err(damaged("two sizes of one image"));
     }
-    let n_samples = if decoder.color_type() == ColorType::Rgba8 { 4 } else { 3 };
+    let n_samples = if decoder.has_alpha() { 4 } else { 3 };
     let mut pixels = vec![0; frame.width * frame.height * n_samples];
     decoder.read_image(&mut pixels).map_err(failure)?;
     let is_blended = canvas.is_white() && frame.is_transparent && n_samples == 4;
@@ -59,10 +58,11 @@ fn damaged(reason: &str) -> DecodeError {
     DecodeError::damaged(Format::WebP, reason)
 }
 
-fn failure(error: ImageError) -> DecodeError {
+fn failure(error: DecodingError) -> DecodeError {
     match error {
-        ImageError::IoError(_) => DecodeError::Truncated { format: Format::WebP },
-        error => DecodeError::damaged(Format::WebP, error),
+        DecodingError::IoError(_) => DecodeError::Truncated { format: Format::WebP },
+        // Artifacts keep the reason of a rejected row, so its words stay as they have always been.
+        error => DecodeError::damaged(Format::WebP, format_args!("Format error decoding WebP: {error}")),
     }
 }
 

@@ -18,8 +18,7 @@ fn tiny_files() -> ImageModelFiles {
 }
 
 fn pixels() -> Vec<Vec<u8>> {
-    let open = |name| image::open(fixtures::path(&format!("goldens/images/{name}.bilinear.png"))).unwrap();
-    IMAGES.iter().map(|name| open(name).into_rgb8().into_raw()).collect()
+    IMAGES.iter().map(|name| fixtures::pixels(&format!("goldens/images/{name}.bilinear.png"))).collect()
 }
 
 fn encode(encoder: &ImageEncoder, pixels: &[Vec<u8>], n_threads: usize) -> Matrix {

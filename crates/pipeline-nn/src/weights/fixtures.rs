@@ -16,6 +16,11 @@ pub(crate) fn tensors(name: &str) -> BTreeMap<String, PlainTensor> {
     read_tensors(&path(name)).unwrap()
 }
 
+/// The pixels of an image file below `tests/fixtures`.
+pub(crate) fn pixels(name: &str) -> Vec<u8> {
+    pipeline_data::decode(&std::fs::read(path(name)).unwrap()).unwrap().pixels
+}
+
 /// Writes a safetensors file.
 pub(crate) fn write(path: &Path, tensors: &BTreeMap<String, PlainTensor>) {
     let bytes: Vec<(&String, &PlainTensor, Vec<u8>)> = tensors

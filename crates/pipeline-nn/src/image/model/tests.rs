@@ -19,7 +19,7 @@ fn maps_after_every_stage_are_those_of_pytorch() {
     let files = find_image_model(folder.to_str().unwrap(), &Default::default()).unwrap();
     let config = ResNetConfig::read(&files).unwrap();
     let resnet = ResNet::<Flex>::new(ResNetWeights::read(&files, &config).unwrap(), Default::default());
-    let image = image::open(fixtures::path("goldens/images/rgb.png.bilinear.png")).unwrap().into_rgb8();
+    let image = fixtures::pixels("goldens/images/rgb.png.bilinear.png");
     let mut planes = Vec::new();
     PixelTable::new(&Preprocessing::default()).append_planes(&image, &mut planes);
     let pixels = Tensor::from_data(TensorData::new(planes, [1, 3, 224, 224]), &resnet.device);
@@ -39,7 +39,7 @@ fn the_processor_and_burn_give_the_same_features() {
     let folder = fixtures::path("tiny/resnet").canonicalize().unwrap();
     let files = find_image_model(folder.to_str().unwrap(), &Default::default()).unwrap();
     let config = ResNetConfig::read(&files).unwrap();
-    let image = image::open(fixtures::path("goldens/images/rgb.png.bilinear.png")).unwrap().into_rgb8();
+    let image = fixtures::pixels("goldens/images/rgb.png.bilinear.png");
     let (mut planes, mut pixels) = (Vec::new(), Vec::new());
     PixelTable::new(&Preprocessing::default()).append_planes(&image, &mut planes);
     PixelTable::new(&Preprocessing::default()).append_pixels(&image, &mut pixels);
