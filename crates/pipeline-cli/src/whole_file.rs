@@ -1,7 +1,7 @@
 //! Files that a command writes for people appear whole or not at all, and replace nothing that somebody else wrote.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use pipeline_experiments::Protected;
 use pipeline_store::{Store, StoreError};
@@ -50,10 +50,4 @@ impl WholeFile<'_> {
 /// The failure of a file that cannot be written.
 pub fn cannot(file: &Path, error: &io::Error) -> Failure {
     Failure::because(Exit::Usage, error).under(format!("cannot write `{}`", file.display()))
-}
-
-/// Where a file is written before it has its name.
-pub fn unfinished(file: &Path) -> PathBuf {
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    file.with_file_name(format!(".{name}.{}.unfinished", std::process::id()))
 }

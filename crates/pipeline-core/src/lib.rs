@@ -12,6 +12,8 @@
 //! assert_eq!(key, Manifest::parse(&manifest.text()).unwrap().key());
 //! ```
 
+pub mod calendar;
+mod causes;
 pub mod cut;
 mod digest;
 mod event;
@@ -23,6 +25,7 @@ mod shard_orders;
 mod stage;
 mod tree;
 
+pub use causes::error_chain;
 pub use digest::{Digest, InvalidDigest};
 pub use event::{Event, EventRecord, Outcome, Reader, RunReason, StageNode};
 pub use id::{InvalidStageId, RunId, StageId};

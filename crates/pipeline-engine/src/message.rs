@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use pipeline_core::{Event, StageError};
+use pipeline_core::{Event, StageError, error_chain};
 use pipeline_store::{Record, StoreError};
 
 use crate::EngineError;
@@ -64,14 +64,14 @@ impl Failure {
     /// A failure of the engine's own doing, with its cause.
     pub fn because(message: &str, cause: &dyn Error) -> Self {
         let mut errors = vec![message.to_owned()];
-        errors.extend(chain(cause));
+        errors.extend(error_chain(cause));
         Self { errors, help: None, is_bug: false }
     }
 }
 
 impl From<StageError> for Failure {
     fn from(error: StageError) -> Self {
-        Self { errors: chain(&error), help: error.help, is_bug: false }
+        Self { errors: error_chain(&error), help: error.help, is_bug: false }
     }
 }
 
@@ -82,23 +82,12 @@ impl From<EngineError> for Failure {
             EngineError::SourceDigest { source, .. } | EngineError::Store(source) => source.help(),
             EngineError::UnknownStage { .. } => None,
         };
-        Self { errors: chain(&error), help, is_bug: false }
+        Self { errors: error_chain(&error), help, is_bug: false }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self { errors: chain(&error), help: error.help(), is_bug: false }
+        Self { errors: error_chain(&error), help: error.help(), is_bug: false }
     }
-}
-
-/// The messages of an error and its causes, outermost first.
-fn chain(error: &dyn Error) -> Vec<String> {
-    let mut errors = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        errors.push(error.to_string());
-        cause = error.source();
-    }
-    errors
 }

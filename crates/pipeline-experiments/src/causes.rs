@@ -4,15 +4,8 @@ use std::error::Error;
 
 /// The messages of an error and its causes, outermost first; a cause that only repeats its effect is left out.
 pub fn causes(error: &dyn Error) -> Vec<String> {
-    let mut messages = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let message = error.to_string();
-        if messages.last() != Some(&message) {
-            messages.push(message);
-        }
-        cause = error.source();
-    }
+    let mut messages = pipeline_core::error_chain(error);
+    messages.dedup();
     messages
 }
 

@@ -243,18 +243,6 @@ pub(crate) fn thread_pool(n_threads: usize) -> Result<rayon::ThreadPool, StageEr
         .map_err(|error| StageError::because("the threads cannot be started", error))
 }
 
-/// An error and its causes on one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
-
 /// Maps the device of a run to the encoders'.
 pub(crate) const fn device(device: pipeline_core::Device) -> pipeline_nn::Device {
     match device {

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use pipeline_core::{
     Computation, Cut, Digest, InRows, OpenRows, Reject, Shard, ShardReport, ShardedStage, Source, Stage, StageContext,
-    StageError, StageReport, StageWork,
+    StageError, StageReport, StageWork, error_chain,
 };
 use pipeline_data::{
     DECODER_BYTES, DecodeError, Filter, ImageRow, ImageTsv, Limits, Memory, PixelRow, PixelsInfo, RgbImage, Target,
@@ -355,7 +355,7 @@ impl Images<'_> {
         let (original, status, pixels) = match image {
             Ok((original, image)) => (original, "ok".to_owned(), Some(image.pixels)),
             Err(DecodeError::Cancelled) => return Err(StageError::cancelled()),
-            Err(error) => ((0, 0), artifact::chain(&error), None),
+            Err(error) => ((0, 0), error_chain(&error).join(": "), None),
         };
         Ok(PixelRow { id: row.id.clone(), digest: row.digest, width: original.0, height: original.1, status, pixels })
     }

@@ -44,7 +44,7 @@ pub use cas::{Cas, OpenTree, OpenTreeError};
 pub use error::StoreError;
 pub use host::host_name;
 pub use keep::{CollectOptions, CollectReport, Collected, DamagedObject, HeldBytes, Holder, StoreStats, VerifyReport};
-pub use outside::{Outside, real_path};
+pub use outside::{Outside, Replacement, real_path};
 pub use records::{Provenance, Record, Records};
 pub use runs::{RunFolder, RunInfo, RunState, Runs};
 pub use sources::Sources;

@@ -2,13 +2,13 @@
 //!
 //! JSON: `{stage, written: [{files, n_vectors or n_scalars}]}`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pipeline_core::StageId;
 use pipeline_engine::Plan;
 use pipeline_experiments::Opened;
 use pipeline_stages::{Format, Side, VectorFormat, Vectors};
-use pipeline_store::OpenTree;
+use pipeline_store::{OpenTree, Replacement};
 use serde::Serialize;
 use serde_json::json;
 
@@ -183,13 +183,8 @@ impl Export<'_> {
 
 /// Lets `write` fill files beside `files`, and gives all of them their names once all are whole.
 fn write_all(files: &[PathBuf], write: &mut dyn FnMut(&[PathBuf]) -> Result<(), Failure>) -> Result<(), Failure> {
-    let unfinished: Vec<PathBuf> = files.iter().map(|file| whole_file::unfinished(file)).collect();
-    let rename =
-        |(from, to): (&PathBuf, &PathBuf)| std::fs::rename(from, to).map_err(|error| whole_file::cannot(to, &error));
-    let written = write(&unfinished).and_then(|()| unfinished.iter().zip(files).try_for_each(rename));
-    if written.is_err() {
-        // The error of the write matters more than leftovers.
-        unfinished.iter().for_each(|path: &PathBuf| drop(std::fs::remove_file(Path::new(path))));
-    }
-    written
+    let replacements = files.iter().map(|file| Replacement::beside(file)).collect::<Result<Vec<_>, _>>()?;
+    let paths: Vec<PathBuf> = replacements.iter().map(|replacement| replacement.path().to_owned()).collect();
+    write(&paths)?;
+    Ok(replacements.into_iter().try_for_each(Replacement::take_place)?)
 }

@@ -27,7 +27,7 @@ use crate::{Cas, OpenTreeError, Sources, StoreError};
 
 use destination::Destination;
 pub use destination::real_path;
-use replacement::Replacement;
+pub use replacement::Replacement;
 use written::Written;
 
 /// Files and folders outside the store that come from it or from this program.

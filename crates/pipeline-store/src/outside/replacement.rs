@@ -6,17 +6,26 @@ use std::path::{Path, PathBuf};
 use tempfile::TempPath;
 
 use crate::StoreError;
-use crate::durable::move_into_place;
+use crate::durable::{move_into_place, parent};
 use crate::error::At;
+use crate::layout::absolute;
 
 /// An empty file that is to become the one at a path.
 #[derive(Debug)]
-pub(super) struct Replacement {
+pub struct Replacement {
     file: TempPath,
     to: PathBuf,
 }
 
 impl Replacement {
+    /// Makes the file in the folder of its place, which is there, for a command that fills it.
+    ///
+    /// # Errors
+    /// When the folder cannot be written.
+    pub fn beside(to: &Path) -> Result<Self, StoreError> {
+        Self::of(to, parent(&absolute(to)?), false)
+    }
+
     /// Makes the file in `folder`, with the permissions that any new file or program gets.
     pub(super) fn of(to: &Path, folder: &Path, executable: bool) -> Result<Self, StoreError> {
         let mode = if executable { 0o777 } else { 0o666 };
@@ -27,12 +36,15 @@ impl Replacement {
     }
 
     /// Where to write it.
-    pub(super) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.file
     }
 
     /// Puts it in its place.
-    pub(super) fn take_place(self) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// When the file system refuses; then the file is removed, and its place stays as it is.
+    pub fn take_place(self) -> Result<(), StoreError> {
         move_into_place(&self.file, &self.to)?;
         // It has its place: nothing is left to remove.
         let _ = self.file.keep();

@@ -25,6 +25,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use pipeline_core::calendar::DateTime;
 use pipeline_core::{Digest, RunId};
 
 use crate::StoreError;
@@ -90,7 +91,7 @@ impl Runs {
         let order = self.take_turn()?;
         let mut n_taken = 0;
         loop {
-            let id = RunId(format!("{}-{}", begin::utc(at_ms), suffix(n_taken)));
+            let id = RunId(format!("{}-{}", DateTime::of(at_ms).compact(), suffix(n_taken)));
             let folder = self.folder_of(&id);
             match fs::create_dir(&folder) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => n_taken += 1,
