@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 #[test]
 fn crates_know_only_the_crates_that_the_architecture_allows() {
@@ -15,8 +16,9 @@ fn crates_know_only_the_crates_that_the_architecture_allows() {
             continue;
         }
         let allowed = names(&row[1]);
-        let known: BTreeSet<_> = crates[&row[0]].iter().filter(|name| name.starts_with("pipeline-")).cloned().collect();
-        assert!(known.is_subset(&allowed), "{} may know {allowed:?} and knows {known:?}", row[0]);
+        let known = &crates[&row[0]].shipped;
+        let known: BTreeSet<_> = known.iter().filter(|name| name.starts_with("pipeline-")).cloned().collect();
+        assert_eq!(known, allowed, "what {} knows and what the table says", row[0]);
     }
 }
 
@@ -28,11 +30,45 @@ fn outside_crates_are_named_only_where_the_architecture_says() {
     for row in &table {
         let (dependencies, allowed) = (names(&row[0]), names(&row[1]));
         for (name, known) in &crates {
-            let found: Vec<_> = known.intersection(&dependencies).collect();
+            let found: Vec<_> = known.shipped.intersection(&dependencies).collect();
             assert!(found.is_empty() || allowed.contains(name), "{name} depends on {found:?}, only for {allowed:?}");
         }
-        let used = crates.values().any(|known| !known.is_disjoint(&dependencies));
-        assert!(used, "nobody depends on any of {dependencies:?}: is the table out of date?");
+        let used = |dependency: &&String| crates.values().any(|known| known.any(dependency));
+        let unused: Vec<_> = dependencies.iter().filter(|dependency| !used(dependency)).collect();
+        assert!(unused.is_empty(), "ARCHITECTURE.md names {unused:?}, which no crate depends on");
+        let needless: Vec<_> =
+            allowed.iter().filter(|name| !dependencies.iter().any(|it| crates[*name].any(it))).collect();
+        assert!(needless.is_empty(), "{needless:?} may use {dependencies:?} and use none of them");
+    }
+}
+
+/// What belongs to the program and not to libraries, and the files of libraries that may have it for a reason.
+const FOR_THE_PROGRAM: [(&[&str], &[&str]); 3] = [
+    (&["print!(", "println!(", "eprint!(", "eprintln!(", "process::exit"], &[]),
+    (
+        &["env::var", "env::args", "env::current_dir", "env::home_dir", "env::temp_dir"],
+        // The framework reads CUDA_PATH by itself; the system's temporary folder is named in an error.
+        &["pipeline-nn/src/device/cuda.rs", "pipeline-store/src/cas/trees.rs"],
+    ),
+    // Only intervals on a page, whose bits do not depend on the number.
+    (&["available_parallelism"], &["pipeline-report/src/ranks.rs"]),
+];
+
+#[test]
+fn only_the_program_prints_exits_and_reads_its_surroundings() {
+    let mut files = Vec::new();
+    collect_sources(&root().join("crates"), &mut files);
+    let crates = root().join("crates");
+    let files: Vec<_> = files.iter().map(|file| file.strip_prefix(&crates).unwrap()).collect();
+    for (patterns, exceptions) in FOR_THE_PROGRAM {
+        let found: BTreeSet<_> = files
+            .iter()
+            .filter(|file| file.components().nth(1).is_some_and(|folder| folder.as_os_str() == "src"))
+            .filter(|file| !file.starts_with("pipeline-cli") && !is_for_tests(file))
+            .filter(|file| code(&crates.join(file)).any(|line| patterns.iter().any(|pattern| line.contains(pattern))))
+            .map(|file| file.to_str().unwrap())
+            .collect();
+        assert_eq!(found, BTreeSet::from_iter(exceptions.iter().copied()), "libraries with one of {patterns:?}");
     }
 }
 
@@ -82,22 +118,50 @@ fn names(cell: &str) -> BTreeSet<String> {
     cell.split(',').map(str::trim).filter(|name| *name != "–").map(str::to_owned).collect()
 }
 
-/// The names under `[dependencies]` of every crate; what only tests need is free.
-fn dependencies_by_crate() -> BTreeMap<String, BTreeSet<String>> {
-    let folders = fs::read_dir(root().join("crates")).unwrap().map(|entry| entry.unwrap());
-    folders
-        .map(|folder| {
-            let manifest = fs::read_to_string(folder.path().join("Cargo.toml")).unwrap();
-            let lines = manifest.lines().skip_while(|line| *line != "[dependencies]").skip(1);
-            let dependencies = lines
-                .take_while(|line| !line.starts_with('['))
-                .filter(|line| line.contains('=') && !line.starts_with('#'))
-                .filter_map(|line| line.split(['.', ' ', '=']).next())
-                .map(str::to_owned)
-                .collect();
-            (folder.file_name().into_string().unwrap(), dependencies)
-        })
-        .collect()
+/// What a crate depends on.
+#[derive(Default)]
+struct Known {
+    /// In the program, whatever the target and the features.
+    shipped: BTreeSet<String>,
+    /// In tests and examples only.
+    tested: BTreeSet<String>,
+}
+
+impl Known {
+    fn any(&self, name: &str) -> bool {
+        self.shipped.contains(name) || self.tested.contains(name)
+    }
+}
+
+/// The dependencies of every crate as cargo reads the manifests.
+fn dependencies_by_crate() -> BTreeMap<String, Known> {
+    let args = ["metadata", "--no-deps", "--offline", "--locked", "--format-version", "1"];
+    let output = Command::new(env!("CARGO")).args(args).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let mut crates: BTreeMap<String, Known> = BTreeMap::new();
+    for package in metadata["packages"].as_array().unwrap() {
+        let known = crates.entry(package["name"].as_str().unwrap().to_owned()).or_default();
+        for dependency in package["dependencies"].as_array().unwrap() {
+            let names = if dependency["kind"] == "dev" { &mut known.tested } else { &mut known.shipped };
+            names.insert(dependency["name"].as_str().unwrap().to_owned());
+        }
+    }
+    crates
+}
+
+/// Whether a source file is compiled for tests only.
+fn is_for_tests(file: &Path) -> bool {
+    let stem = file.file_stem().unwrap().to_str().unwrap();
+    stem.ends_with("tests") || stem == "fixtures" || file.components().any(|folder| folder.as_os_str() == "tests")
+}
+
+/// The lines of a source file before its tests, without comments.
+fn code(file: &Path) -> impl Iterator<Item = String> {
+    let text = fs::read_to_string(file).unwrap();
+    let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default().to_owned();
+    let lines: Vec<_> = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned).collect();
+    lines.into_iter()
 }
 
 fn collect_sources(folder: &Path, files: &mut Vec<PathBuf>) {
