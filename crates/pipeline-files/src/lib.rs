@@ -7,6 +7,14 @@
 //! let error = pipeline_files::open("/dev/zero".as_ref()).unwrap_err();
 //! assert_eq!(error.to_string(), "it is a device and not a regular file");
 //! ```
+//!
+//! All other crates that touch the system depend on this one, so it is where other systems are refused.
+
+#[cfg(not(target_os = "linux"))]
+compile_error!(
+    "`pipeline` runs on Linux: leases say who writes a file, /proc lists the processes of a stage, and guards adopt what \
+     their programs leave behind. On other systems run it in a Linux container or virtual machine."
+);
 
 mod writers;
 

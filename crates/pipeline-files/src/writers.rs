@@ -8,7 +8,7 @@ use std::fs::File;
 /// file's times. None where the system does not say: for the files of other users, and on file systems of a network.
 ///
 /// Asks for a read lease and gives it back, which takes microseconds: the kernel grants one only while nobody may write.
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub fn is_open_for_writing(file: &File) -> Option<bool> {
     use std::io::{Error, ErrorKind};
     use std::os::fd::AsRawFd;
@@ -47,7 +47,7 @@ pub fn is_open_for_writing(_: &File) -> Option<bool> {
 
 /// True on file systems of this machine, whose kernel knows who has a file open. Those of a network refuse leases for reasons
 /// of their own.
-#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn has_leases(file: &File) -> bool {
     const LOCAL: [i64; 8] = [
         0xEF53,      // ext2, ext3, ext4

@@ -12,18 +12,10 @@ use libloading::{Library, Symbol};
 
 use super::DeviceError;
 
-const DRIVER: &[&str] = if cfg!(windows) { &["nvcuda.dll"] } else { &["libcuda.so.1", "libcuda.so"] };
-const COMPILER: &[&str] = if cfg!(windows) {
-    &["nvrtc64_130_0.dll", "nvrtc64_120_0.dll", "nvrtc64_112_0.dll"]
-} else {
-    &["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11"]
-};
+const DRIVER: &[&str] = &["libcuda.so.1", "libcuda.so"];
+const COMPILER: &[&str] = &["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11"];
 /// Where the framework looks by itself; a compiler in `/usr/bin` stands for headers in `/usr`.
-const DEFAULT_TOOLKITS: &[&str] = if cfg!(windows) {
-    &["C:/Program Files/NVIDIA GPU Computing Toolkit/CUDA/"]
-} else {
-    &["/usr/local/cuda", "/opt/cuda", "/usr/bin/nvcc"]
-};
+const DEFAULT_TOOLKITS: &[&str] = &["/usr/local/cuda", "/opt/cuda", "/usr/bin/nvcc"];
 
 /// Looks for the driver, a device, the run-time compiler and the toolkit, in this order.
 pub(super) fn probe() -> Result<(), DeviceError> {

@@ -73,7 +73,6 @@ impl Guarding {
     fn new() -> io::Result<Self> {
         // Without a terminal, a program that would ask there fails at once; fails itself only where it is so already.
         let _ = rustix::process::setsid();
-        #[cfg(target_os = "linux")]
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
         // A guard must outlive what it guards. Handlers and not `ignore`, which programs would inherit.
         for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
@@ -220,7 +219,7 @@ impl Watched {
         (self.step, self.due) = (Step::Kill, Some(Instant::now() + AGAIN));
     }
 
-    /// Signals all; where there is no /proc, the group is all that is known.
+    /// Signals all; where /proc is not mounted, the group is all that is known.
     fn signal(&self, alive: &[Descendant], number: Signal) {
         if alive.is_empty() {
             let _gone = rustix::process::kill_process_group(self.program, number);

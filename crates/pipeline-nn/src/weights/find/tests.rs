@@ -51,7 +51,6 @@ fn the_cache_of_the_hub_is_read_at_its_current_revision() {
     assert!(error.contains("2 snapshots and no `refs/main`, so name one of them: `new`, `old`"), "{error}");
 }
 
-#[cfg(unix)]
 #[test]
 fn links_in_a_cache_are_followed() {
     let root = tempfile::tempdir().unwrap();
