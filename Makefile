@@ -1,5 +1,4 @@
-# `make` lists the targets. Everything is built in release mode: encoders are slow without, and so one build of the
-# dependencies serves the program, the tests and the demo.
+# `make` lists the targets. Everything is built in release mode: encoders are slow without.
 
 PIPELINE := cargo run --release --quiet --locked --bin pipeline --
 
