@@ -73,6 +73,8 @@ fn words(rust: &str) -> String {
         "f64" => "number",
         "bool" => "true or false",
         "StageId" => "stage",
+        "StageNode" => "`{stage, kind, inputs}`",
+        "Reader" => "stage or path",
         "RunId" => "run",
         "Key" | "ArtifactDigest" | "Digest" => "digest",
         "StageReport" => "`report`",

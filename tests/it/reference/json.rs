@@ -26,6 +26,8 @@ const COMMANDS: &[&[&str]] = &[
     &["runs", "last:2"],
     &["diff", "last:1", "last:2"],
     &["check", "spec.yaml"],
+    &["predict", "spec.yaml", "-o", "predictions.jsonl"],
+    &["export", "spec.yaml", "evaluate", "-o", "vectors"],
     &["search", "spec.yaml", "a", "-k", "2"],
     &["cache", "stats"],
     &["cache", "verify"],
@@ -44,17 +46,14 @@ pub fn page() -> String {
         "",
         "The shapes that commands print on stdout with `--json`: one example each, in which values stand for their \
          types, the first item of a list for all and STAGE for the names of stages. More fields may come; those below \
-         stay. `graph` takes `--format json` instead; `predict` and `export` write files of their own formats. The \
-         events of `run --json` and `runs RUN --json` are on [a page of their own](events.md).",
+         stay. The events of `run --json` and `runs RUN --json` are on [a page of their own](events.md).",
     ));
     page.extend(COMMANDS.iter().map(|words| section(&project, words)));
     page.join("\n") + "\n"
 }
 
 fn section(project: &Project, words: &[&str]) -> String {
-    let is_graph = words[0] == "graph";
-    let flags: &[&str] = if is_graph { &["--format", "json"] } else { &["--json"] };
-    let args = [words, flags].concat();
+    let args = [words, &["--json"]].concat();
     let output = project.command(&args).output().unwrap();
     let json: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{args:?}: {error}: {}", String::from_utf8_lossy(&output.stderr)));
