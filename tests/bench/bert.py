@@ -1,7 +1,7 @@
 """Times the text encoder beside ONNX Runtime and PyTorch on the same texts, alternately in one run.
 
     tests/bench/setup_peers.sh && . target/peers/bin/activate
-    cargo build --release --locked --package pipeline-cli --package pipeline-nn --example bert_speed
+    cargo build --release --locked --package pipeline-cli --package pipeline-models --example bert_speed
     python tests/bench/bert.py MODEL                        # 32 texts of 16 tokens
     python tests/bench/bert.py MODEL --queries FILE.jsonl   # texts as users write them, in batches of 32
 

@@ -1,7 +1,7 @@
 """Times the image encoder beside ONNX Runtime and PyTorch on the same images, alternately in one run.
 
     pip install torch timm onnx onnxscript onnxruntime numpy
-    cargo build --release --locked --package pipeline-cli --package pipeline-nn --example resnet_speed
+    cargo build --release --locked --package pipeline-cli --package pipeline-models --example resnet_speed
     python tests/bench/resnet.py MODEL [--images 16] [--json]
 
 MODEL is a folder with a ResNet-50 in timm's format. Peers get normalised images; the program gets bytes and normalises

@@ -1,7 +1,7 @@
 """Times the exact search beside faiss-cpu's flat index and the bare matrix products of numpy and PyTorch, alternately in one run.
 
     pip install numpy torch faiss-cpu
-    cargo build --release --locked --package pipeline-nn --example search_speed
+    cargo build --release --locked --package pipeline-models --example search_speed
     python tests/bench/search.py [--json]
 
 5,008 queries and 29,806 images of 512 numbers (the valid split of MUGE), the 10 best of each query. `pipeline` also counts

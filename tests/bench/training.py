@@ -1,7 +1,7 @@
 """Times a step of training beside PyTorch's, alternately in one run.
 
     pip install torch
-    cargo build --release --locked --package pipeline-nn --example training_speed
+    cargo build --release --locked --package pipeline-models --example training_speed
     python tests/bench/training.py [--hidden 512] [--json]
 
 Two linear heads, 768 and 2,048 features to 512, symmetric InfoNCE, Adam with weight decay: the baseline notebook's step on

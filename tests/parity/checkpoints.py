@@ -1,6 +1,6 @@
 """Compares what is read of checkpoints with torch.load: the same numbers to the bit, or both refuse.
 
-    cargo build --release --package pipeline-nn --example checkpoint_tensors
+    cargo build --release --package pipeline-models --example checkpoint_tensors
     python checkpoints.py target/release/examples/checkpoint_tensors [FOLDER]
 
 Makes some 850 checkpoints: formats × types × layouts × wrappers × damages, in FOLDER if it is given. Where one

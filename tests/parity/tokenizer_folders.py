@@ -5,7 +5,7 @@
     python tests/parity/tokenizer_folders.py --write    # writes tests/fixtures/goldens/tokenizer_folders.json
 
 Each case is a folder: its files stand in the golden file, beside the ids of some texts. `AutoTokenizer` loads it, as a user would.
-The tests of pipeline-nn write the same folders and compare. Where versions 4 and 5 differ, `OF_4` says which one is followed; `--write`
+The tests of pipeline-models write the same folders and compare. Where versions 4 and 5 differ, `OF_4` says which one is followed; `--write`
 leaves the cases of the other one as they are, so that it is run with both.
 """
 

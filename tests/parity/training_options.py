@@ -5,7 +5,7 @@
     python tests/parity/training_options.py --write    # writes tests/fixtures/goldens/training_options.json
 
 Written straight from the definitions and apart from the program. The learning rates are open_clip's `cosine_lr` and `const_lr`.
-The tests of pipeline-nn train the same and compare.
+The tests of pipeline-models train the same and compare.
 """
 
 import json

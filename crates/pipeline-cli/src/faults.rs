@@ -10,7 +10,7 @@ use pipeline_experiments::gate::{BaselineError, GateError};
 use pipeline_experiments::recorded::RecordedError;
 use pipeline_experiments::sweep::SweepError;
 use pipeline_experiments::{CannotRun, EvaluationError, IsProtected, LocateError, OpenError, Opened, UnknownStage};
-use pipeline_nn::device::DeviceError;
+use pipeline_models::device::DeviceError;
 use pipeline_spec::SpecError;
 use pipeline_store::{OpenTreeError, StoreError};
 

@@ -16,7 +16,6 @@ mod content;
 mod decode;
 mod error;
 mod images;
-mod instructions;
 mod json_line;
 mod lines;
 mod picture;
@@ -42,9 +41,9 @@ pub use predictions::{Dialect, Score, WrittenPredictions, score, write_predictio
 pub use queries::{QueryReading, QueryRow, Remark, SkippedLine, read_queries, repeated_ids};
 pub use resize::{Filter, resize};
 pub use shards::{
-    PixelRow, PixelShard, PixelsInfo, RankingRow, ResultRow, Results, ResultsOf, VectorShard, count_rows,
-    read_all_vectors, read_pixels, read_pixels_info, read_query_shard, read_rankings, read_results, read_vectors,
-    write_pixels, write_query_shard, write_rankings, write_results, write_vectors,
+    PixelRow, PixelShard, PixelsInfo, ResultRow, Results, ResultsOf, VectorShard, count_rows, read_all_vectors,
+    read_pixels, read_pixels_info, read_query_shard, read_rankings, read_results, read_vectors, write_pixels,
+    write_query_shard, write_rankings, write_results, write_vectors,
 };
 pub use tensorboard::{Scalar, write_scalars};
 pub use thumbnail::thumbnail;

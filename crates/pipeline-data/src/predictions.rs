@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use serde_json::{Value, json};
 
-use crate::RankingRow;
+use pipeline_eval::RankingRow;
 
 /// Ids per line: the evaluator wants exactly so many.
 const N_IDS: usize = 10;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use pipeline_nn::text::ModelSearch;
+use pipeline_models::text::ModelSearch;
 use pipeline_spec::{PipelineSpec, nearest};
 use pipeline_stages::Environment;
 

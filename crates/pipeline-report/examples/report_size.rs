@@ -4,10 +4,12 @@
 
 use std::time::Instant;
 
-use pipeline_data::{RankingRow, RgbImage, resize, thumbnail};
-use pipeline_nn::Matrix;
+use pipeline_data::{RgbImage, resize, thumbnail};
+use pipeline_eval::RankingRow;
+use pipeline_eval::analysis::{Map, duplicates, sample};
+use pipeline_kernels::Matrix;
 use pipeline_report::facts::{Evaluation, Report, RunFacts};
-use pipeline_report::{Map, duplicates, pictures, render, sample};
+use pipeline_report::{pictures, render};
 
 /// MUGE's validation set.
 const N_QUERIES: usize = 5_008;

@@ -13,19 +13,9 @@
 //! ```
 
 mod chart;
-mod duplicates;
 pub mod facts;
-mod gallery;
 mod history;
-mod hubs;
-mod interval;
-mod map;
 mod page;
-mod random;
-mod ranks;
-mod slices;
 
-pub use duplicates::{Duplicates, duplicates};
 pub use history::{History, NotAHistory};
-pub use map::{Map, Point, sample};
 pub use page::{Page, pictures, render, render_sweep};

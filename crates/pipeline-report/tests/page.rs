@@ -5,14 +5,16 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::LineChange;
-use pipeline_data::{RankingRow, RgbImage, thumbnail};
-use pipeline_nn::Matrix;
-use pipeline_nn::statistics::Interval;
+use pipeline_data::{RgbImage, thumbnail};
+use pipeline_eval::RankingRow;
+use pipeline_eval::analysis::{Map, duplicates};
+use pipeline_eval::statistics::Interval;
+use pipeline_kernels::Matrix;
 use pipeline_report::facts::{
     Comparison, Difference, Evaluation, OtherEvaluation, Report, RunFacts, StageDifference, StageFacts, StageState,
     Training,
 };
-use pipeline_report::{History, Map, duplicates, pictures};
+use pipeline_report::{History, pictures};
 
 /// A text that would break a page that does not escape it.
 const EVIL: &str = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)> 红色 👗 &amp;";

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-use pipeline_nn::statistics::Interval;
+use pipeline_eval::statistics::Interval;
 use pipeline_report::facts::{
     AxisFacts, AxisValue, Difference, EffectFacts, EffectValue, GroupFacts, MetricFacts, PointFacts, PointState,
     RunFacts, Spread, StageFacts, StageState, Standing, SweepReport, SweptStage,

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, FileEntry, InputArtifact, StageContext, StageError, Tree};
 use pipeline_data::{DataError, QueryRow, VectorShard};
-use pipeline_nn::Matrix;
-use pipeline_nn::checkpoint::{Checkpoint, FeatureSpace};
+use pipeline_kernels::Matrix;
+use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
 use serde::{Deserialize, Serialize};
 
 /// The file with the rows that could not be used: one [`RejectedRow`] a line. Absent when there are none.
@@ -244,10 +244,10 @@ pub(crate) fn thread_pool(n_threads: usize) -> Result<rayon::ThreadPool, StageEr
 }
 
 /// Maps the device of a run to the encoders'.
-pub(crate) const fn device(device: pipeline_core::Device) -> pipeline_nn::Device {
+pub(crate) const fn device(device: pipeline_core::Device) -> pipeline_models::Device {
     match device {
-        pipeline_core::Device::Cpu => pipeline_nn::Device::Cpu,
-        pipeline_core::Device::Cuda => pipeline_nn::Device::Cuda,
+        pipeline_core::Device::Cpu => pipeline_models::Device::Cpu,
+        pipeline_core::Device::Cuda => pipeline_models::Device::Cuda,
     }
 }
 

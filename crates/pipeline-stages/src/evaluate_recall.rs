@@ -8,9 +8,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use pipeline_core::{Metrics, Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage};
-use pipeline_data::{QueryRow, RankingRow, ResultsOf};
-use pipeline_nn::Matrix;
-use pipeline_nn::retrieval::{self, Ranking};
+use pipeline_data::{QueryRow, ResultsOf};
+use pipeline_eval::{self as eval, Ranking, RankingRow};
+use pipeline_kernels::Matrix;
+use pipeline_models::heads::embed;
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -78,7 +79,7 @@ enum Similarity {
     Dot,
 }
 
-impl From<Similarity> for retrieval::Similarity {
+impl From<Similarity> for eval::Similarity {
     fn from(similarity: Similarity) -> Self {
         match similarity {
             Similarity::Cosine => Self::Cosine,
@@ -88,7 +89,7 @@ impl From<Similarity> for retrieval::Similarity {
 }
 
 /// How a stage with these params compares embeddings.
-pub(crate) fn similarity(params: &Node) -> Result<retrieval::Similarity, StageError> {
+pub(crate) fn similarity(params: &Node) -> Result<eval::Similarity, StageError> {
     Ok(read(params)?.similarity.into())
 }
 
@@ -214,7 +215,7 @@ impl Pool {
             feature_spaces::must_match(context, &features, &heads, allows_mismatch)?;
         }
         let embed = |side: &str, features: &Features, head| {
-            retrieval::embed(&features.vectors, head, checkpoint.normalize, context.n_threads).map_err(|error| {
+            embed(&features.vectors, head, checkpoint.normalize, context.n_threads).map_err(|error| {
                 StageError::because(format!("the {side} features do not fit the heads"), error)
                     .with_help("the heads must be trained on features of the same encoders")
             })
@@ -248,15 +249,15 @@ impl EvaluateRecall {
         let embedded = pool.queries.with_rows(&rows);
         let queries: Vec<&QueryRow> = rows.iter().map(|row_idx| &queries[*row_idx]).collect();
         let top_k = self.params.k.last().copied().unwrap_or(MIN_TOP).max(MIN_TOP);
-        let similarity: retrieval::Similarity = self.params.similarity.into();
+        let similarity: eval::Similarity = self.params.similarity.into();
         let incomparable = |error| StageError::because("queries and images cannot be compared", error);
-        let rankings = retrieval::rank(&embedded, &pool.images, &relevant, top_k, similarity, context.n_threads)
+        let rankings = eval::rank(&embedded, &pool.images, &relevant, top_k, similarity, context.n_threads)
             .map_err(incomparable)?;
         let ranks = |rankings: &[Ranking]| rankings.iter().map(|ranking| ranking.relevant_ranks.clone()).collect();
         let images_for_queries = Measured::of_queries(&queries, images, &relevant, ranks(&rankings));
         let queries_for_images = if self.params.image_to_text {
             let relevant = measured::inverted(&relevant, images.ids.len());
-            let rankings = retrieval::rank(&pool.images, &embedded, &relevant, 0, similarity, context.n_threads);
+            let rankings = eval::rank(&pool.images, &embedded, &relevant, 0, similarity, context.n_threads);
             Some(Measured::of_images(&queries, images, &relevant, ranks(&rankings.map_err(incomparable)?)))
         } else {
             None

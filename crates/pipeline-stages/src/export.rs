@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{InputArtifact, StageError};
 use pipeline_data::{Scalar, VectorShard};
-use pipeline_nn::Matrix;
-use pipeline_nn::checkpoint::Checkpoint;
-use pipeline_nn::retrieval;
+use pipeline_kernels::Matrix;
+use pipeline_models::checkpoint::Checkpoint;
+use pipeline_models::heads;
 
 use crate::{artifact, feature_spaces};
 
@@ -114,7 +114,7 @@ impl Vectors {
                 write_ids(ids_path)
             }
             (VectorFormat::Safetensors, [path, ids_path]) => {
-                pipeline_nn::checkpoint::write_vectors(path, vectors)
+                pipeline_models::checkpoint::write_vectors(path, vectors)
                     .map_err(|error| StageError::because("the vectors cannot be exported", error))?;
                 write_ids(ids_path)
             }
@@ -133,7 +133,7 @@ pub(crate) fn embed(heads: &Checkpoint, side: Side, features: &Matrix, n_threads
         Side::Text => heads.text(),
         Side::Images => heads.image(),
     };
-    retrieval::embed(features, head, heads.normalize, n_threads)
+    heads::embed(features, head, heads.normalize, n_threads)
         .map_err(|error| StageError::because("the features do not fit the heads", error))
 }
 

@@ -8,7 +8,7 @@ use pipeline_core::{
     Cut, Digest, InRows, InputArtifact, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork,
 };
 use pipeline_data::{DataError, PixelShard, PixelsInfo};
-use pipeline_nn::image::{self, ImageEncoder, ImageExpectations, ImageModelFiles, ImageSettings, ModelError};
+use pipeline_models::image::{self, ImageEncoder, ImageExpectations, ImageModelFiles, ImageSettings, ModelError};
 use pipeline_spec::{Node, PipelineSpec, SpecError, StageSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -110,7 +110,7 @@ pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<Imag
     let params =
         pipeline_spec::params(params).map_err(|error| StageError::because("there is no image model", error))?;
     let stage = ExtractImage { params, search: search.clone(), decoded: None };
-    ImageEncoder::load(&stage.files()?, pipeline_nn::Device::Cpu)
+    ImageEncoder::load(&stage.files()?, pipeline_models::Device::Cpu)
         .map_err(|error| StageError::because(NOT_LOADED, error))
 }
 

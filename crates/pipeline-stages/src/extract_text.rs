@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use pipeline_core::{Cut, Digest, InRows, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork};
 use pipeline_data::QueryRow;
-use pipeline_nn::text::{self, ModelError, Pooling, TextEncoder, TextModelFiles, TextOptions, TextSettings};
+use pipeline_models::text::{self, ModelError, Pooling, TextEncoder, TextModelFiles, TextOptions, TextSettings};
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -143,7 +143,7 @@ pub(crate) fn declared(params: &Node, search: &text::ModelSearch) -> Option<Decl
 pub(crate) fn encoder(params: &Node, search: &text::ModelSearch) -> Result<TextEncoder, StageError> {
     let params = pipeline_spec::params(params).map_err(|error| StageError::because("there is no text model", error))?;
     let stage = ExtractText { params, search: search.clone() };
-    TextEncoder::load(&stage.files()?, &stage.options(), pipeline_nn::Device::Cpu)
+    TextEncoder::load(&stage.files()?, &stage.options(), pipeline_models::Device::Cpu)
         .map_err(|error| StageError::because(NOT_LOADED, error))
 }
 

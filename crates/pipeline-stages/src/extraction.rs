@@ -10,8 +10,8 @@ use pipeline_core::{
     Computation, Device, Digest, OpenRows, Shard, ShardOutput, ShardReport, StageContext, StageError, StageReport,
 };
 use pipeline_data::VectorShard;
-use pipeline_nn::Matrix;
-use pipeline_nn::checkpoint::FeatureSpace;
+use pipeline_kernels::Matrix;
+use pipeline_models::checkpoint::FeatureSpace;
 
 use crate::artifact::{self, FeaturesInfo};
 use crate::model;

@@ -8,7 +8,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use pipeline_core::{InputArtifact, Source, StageContext, StageError};
-use pipeline_nn::checkpoint::{Checkpoint, FeatureSpace};
+use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
 use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
 
 use crate::artifact;

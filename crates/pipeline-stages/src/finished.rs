@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use pipeline_core::InputArtifact;
-use pipeline_data::{DataError, QueryRow, RankingRow};
-use pipeline_nn::Matrix;
-use pipeline_nn::checkpoint::Checkpoint;
-use pipeline_nn::retrieval;
+use pipeline_data::{DataError, QueryRow};
+use pipeline_eval::RankingRow;
+use pipeline_kernels::Matrix;
+use pipeline_models::checkpoint::Checkpoint;
+use pipeline_models::heads::{self, EmbedError};
 
 use crate::artifact::{self, Features};
 
@@ -30,10 +31,10 @@ pub enum FinishedError {
     Artifact(#[from] pipeline_core::StageError),
     /// The heads cannot be read.
     #[error("the trained heads cannot be read")]
-    Heads(#[from] pipeline_nn::checkpoint::CheckpointError),
+    Heads(#[from] pipeline_models::checkpoint::CheckpointError),
     /// The features do not fit the heads.
     #[error("the features do not fit the heads")]
-    Embed(#[from] retrieval::RetrievalError),
+    Embed(#[from] EmbedError),
 }
 
 /// The rankings of an evaluation.
@@ -88,7 +89,7 @@ pub fn embed(
     n_threads: usize,
 ) -> Result<(Matrix, Matrix), FinishedError> {
     let heads = Checkpoint::read(&projection.join(artifact::PROJECTION))?;
-    let texts = retrieval::embed(text, heads.text(), heads.normalize, n_threads)?;
-    let images = retrieval::embed(images, heads.image(), heads.normalize, n_threads)?;
+    let texts = heads::embed(text, heads.text(), heads.normalize, n_threads)?;
+    let images = heads::embed(images, heads.image(), heads.normalize, n_threads)?;
     Ok((texts, images))
 }

@@ -72,7 +72,7 @@ pub static KINDS: &[&Kind] = &[
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Where models named without a folder are looked for.
-    pub model_search: pipeline_nn::text::ModelSearch,
+    pub model_search: pipeline_models::text::ModelSearch,
     /// The environment, from which `command` stages may inherit what they declare.
     pub environment: Environment,
     /// What runs the programs of `command` stages, which cannot run without.

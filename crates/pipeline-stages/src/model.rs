@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, Source, StageContext, StageError};
 use pipeline_data::VectorShard;
-use pipeline_nn::text::{ModelError, ModelSearch};
+use pipeline_models::text::{ModelError, ModelSearch};
 use pipeline_spec::{SpecPath, nearest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

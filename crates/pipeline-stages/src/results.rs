@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pipeline_data::{DataError, ResultRow, Results, ResultsOf};
-use pipeline_nn::retrieval::RelevantRanks;
+use pipeline_eval::RelevantRanks;
 
 use crate::artifact::{PER_IMAGE, PER_QUERY};
 use crate::evaluate_recall::IMAGE_TO_TEXT;

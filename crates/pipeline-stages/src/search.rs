@@ -1,11 +1,11 @@
 //! Searching the pool of an evaluation for a text or an image that was never encoded before.
 
 use pipeline_core::{InputArtifact, StageError, StageId};
-use pipeline_nn::Matrix;
-use pipeline_nn::checkpoint::Checkpoint;
-use pipeline_nn::image::ImageEncoder;
-use pipeline_nn::retrieval::{self, Similarity};
-use pipeline_nn::text::TextEncoder;
+use pipeline_eval::{Similarity, rank};
+use pipeline_kernels::Matrix;
+use pipeline_models::checkpoint::Checkpoint;
+use pipeline_models::image::ImageEncoder;
+use pipeline_models::text::TextEncoder;
 use pipeline_spec::{PipelineSpec, StageSpec};
 
 use crate::artifact::{self, Features};
@@ -86,7 +86,7 @@ impl SearchPool {
     pub fn search(&self, query: &Query, k: usize) -> Result<Vec<Found>, StageError> {
         let features = Matrix::new(1, query.features.len(), query.features.clone());
         let queries = embed(&self.heads, query.side, &features, self.n_threads)?;
-        let rankings = retrieval::rank(&queries, &self.images, &[Vec::new()], k, self.similarity, self.n_threads)
+        let rankings = rank(&queries, &self.images, &[Vec::new()], k, self.similarity, self.n_threads)
             .map_err(|error| StageError::because("query and images cannot be compared", error))?;
         let first = rankings.into_iter().next().expect("there is a ranking for the one row");
         Ok(first.top.into_iter().map(|(row_idx, score)| Found { id: self.ids[row_idx].clone(), score }).collect())

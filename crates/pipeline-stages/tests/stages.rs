@@ -224,7 +224,7 @@ fn the_demo_gives_pytorchs_losses_ranks_and_recall() {
 }
 
 /// Whether the ids of a top ten are PyTorch's; where they are not, PyTorch's scores must be too close to tell apart.
-fn same_top(ranking: &pipeline_data::RankingRow, golden: &serde_json::Value) -> bool {
+fn same_top(ranking: &pipeline_eval::RankingRow, golden: &serde_json::Value) -> bool {
     let ids: Vec<_> = golden["top_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     let scores: Vec<_> = golden["top_scores"].as_array().unwrap().iter().map(|score| score.as_f64().unwrap()).collect();
     for (place, (found, score)) in ranking.top_ids.iter().zip(&ranking.top_scores).enumerate() {

@@ -5,6 +5,7 @@
 use pipeline_core::{Device, Event, EventRecord, Outcome, RunId, StageId};
 use pipeline_engine::{Cancel, PlanOptions, RunOptions, SpecInfo};
 use pipeline_experiments::{Loaded, Opened, SpecRef};
+use pipeline_kernels::InstructionSet;
 use pipeline_store::{Circumstances, Store};
 
 use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, RunArgs};
@@ -159,10 +160,10 @@ pub(super) fn carry_out(
 /// The device, once it is known to work: before any work is done.
 pub(super) fn probe(device: DeviceArg) -> Result<Device, Failure> {
     let (device, nn_device) = match device {
-        DeviceArg::Cpu => (Device::Cpu, pipeline_nn::Device::Cpu),
-        DeviceArg::Cuda => (Device::Cuda, pipeline_nn::Device::Cuda),
+        DeviceArg::Cpu => (Device::Cpu, pipeline_models::Device::Cpu),
+        DeviceArg::Cuda => (Device::Cuda, pipeline_models::Device::Cuda),
     };
-    pipeline_nn::device::probe(nn_device)?;
+    pipeline_models::device::probe(nn_device)?;
     Ok(device)
 }
 
@@ -182,15 +183,7 @@ pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
     }
 }
 
-/// The widest vector instructions that the kernels may use here. `avx2` and `avx512f` give the same bits, others do not.
+/// The widest vector instructions that the kernels use here. `avx2` and `avx512f` give the same bits, others do not.
 fn instruction_set() -> String {
-    #[cfg(target_arch = "x86_64")]
-    let widest = match () {
-        () if std::is_x86_feature_detected!("avx512f") => "avx512f",
-        () if std::is_x86_feature_detected!("avx2") => "avx2",
-        () => "sse2",
-    };
-    #[cfg(not(target_arch = "x86_64"))]
-    let widest = "default";
-    format!("{} {widest}", std::env::consts::ARCH)
+    format!("{} {}", std::env::consts::ARCH, InstructionSet::best().name())
 }

@@ -22,6 +22,6 @@ pub use columns::count_rows;
 pub(crate) use columns::{Column, write as write_columns};
 pub use pixels::{PixelRow, PixelShard, PixelsInfo, read_pixels, read_pixels_info, write_pixels};
 pub use queries::{read_query_shard, write_query_shard};
-pub use rankings::{RankingRow, read_rankings, write_rankings};
+pub use rankings::{read_rankings, write_rankings};
 pub use results::{ResultRow, Results, ResultsOf, read_results, write_results};
 pub use vectors::{VectorShard, read_all_vectors, read_vectors, write_vectors};

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use pipeline_core::{Digest, Metrics, StageId};
 use pipeline_data::{Results, ResultsOf};
-use pipeline_nn::statistics::{SignTest, intervals, sign_test};
+use pipeline_eval::statistics::{SignTest, intervals, sign_test};
 use pipeline_stages::relevant_ranks;
 use pipeline_store::Store;
 use serde::Serialize;

@@ -2,7 +2,7 @@
 
 use pipeline_core::Metrics;
 use pipeline_data::ResultsOf;
-use pipeline_nn::retrieval::{Measure, RelevantRanks};
+use pipeline_eval::{Measure, RelevantRanks};
 use pipeline_stages::results_of_metric;
 
 /// The measure behind a metric of an evaluation, and of what it is a mean; none when it is no mean.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{ArtifactDigest, Digest, Metrics, StageId};
 use pipeline_data::{ResultRow, Results, ResultsOf};
-use pipeline_nn::retrieval::RelevantRanks;
+use pipeline_eval::RelevantRanks;
 use pipeline_spec::PipelineSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::StageId;
-use pipeline_nn::statistics::{drop_p, intervals};
+use pipeline_eval::statistics::{drop_p, intervals};
 use pipeline_spec::{CheckRule, PairedRule};
 use pipeline_store::Store;
 use serde::Serialize;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pipeline_core::{Metrics, StageId};
-use pipeline_nn::statistics::mean_sd;
+use pipeline_eval::statistics::mean_sd;
 use serde::Serialize;
 
 use super::record::{PointRecord, SweepRecord};

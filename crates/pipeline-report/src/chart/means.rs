@@ -1,7 +1,7 @@
 //! Means side by side, each with its interval and the values behind it.
 
 use maud::{Markup, html};
-use pipeline_nn::statistics::Interval;
+use pipeline_eval::statistics::Interval;
 
 use super::{Axis, BOTTOM, Frame, HEIGHT, TOP, number, shortened};
 

@@ -5,10 +5,12 @@ mod sweep;
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_core::{LineChange, Metrics};
-use pipeline_data::RankingRow;
-use pipeline_nn::statistics::Interval;
+use pipeline_eval::RankingRow;
+use pipeline_eval::statistics::Interval;
 
-use crate::{Duplicates, History, Map};
+use pipeline_eval::analysis::{Duplicates, Map};
+
+use crate::History;
 
 pub use sweep::{
     AxisFacts, AxisValue, EffectFacts, EffectValue, GroupFacts, MetricFacts, PointFacts, PointState, Spread, Standing,

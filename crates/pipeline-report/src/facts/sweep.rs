@@ -1,6 +1,6 @@
 //! What a page about a sweep is made of.
 
-use pipeline_nn::statistics::Interval;
+use pipeline_eval::statistics::Interval;
 
 use super::{Difference, RunFacts, StageFacts};
 

@@ -8,7 +8,7 @@ use super::TOP;
 use super::thumbnails::Thumbnails;
 use super::words::count;
 use crate::facts::Evaluation;
-use crate::gallery::{Group, Shown, n_hits};
+use pipeline_eval::analysis::{Group, Shown, n_hits};
 
 /// Relevant images of a query that are shown.
 const MAX_RELEVANT: usize = 6;

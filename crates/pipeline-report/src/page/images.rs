@@ -5,9 +5,9 @@ use maud::{Markup, html};
 use super::TOP;
 use super::thumbnails::Thumbnails;
 use super::words::{count, percent};
-use crate::duplicates::Duplicates;
 use crate::facts::Evaluation;
-use crate::hubs::{Hub, Hubs, hubs};
+use pipeline_eval::analysis::Duplicates;
+use pipeline_eval::analysis::{Hub, Hubs, hubs};
 
 /// Most-returned images that are shown.
 const N_HUBS: usize = 16;

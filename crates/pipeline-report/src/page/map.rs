@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::words::count;
 use crate::chart::scatter;
-use crate::map::{Map, Point};
+use pipeline_eval::analysis::{Map, Point};
 
 pub(super) fn draw(map: &Map) -> Markup {
     let axis = |number: usize| format!("component {number} ({:.0}% of the variance)", map.variance[number - 1] * 100.0);

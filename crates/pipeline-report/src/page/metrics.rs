@@ -3,11 +3,11 @@
 use std::cmp::Ordering;
 
 use maud::{Markup, html};
-use pipeline_nn::statistics::Interval;
+use pipeline_eval::statistics::Interval;
 
 use super::words::{percent, plain, points};
 use crate::facts::{Difference, Evaluation, OtherEvaluation, Report};
-use crate::ranks::recalls;
+use pipeline_eval::analysis::recalls;
 
 /// A metric that is a share: MeanRecall or a Recall@k.
 pub(super) struct Share {

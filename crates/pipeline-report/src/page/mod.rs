@@ -41,10 +41,10 @@ pub fn pictures(report: &Report) -> Vec<BTreeSet<String>> {
 }
 
 /// The queries of the gallery: the evaluations share the number that the report allows.
-fn gallery_of<'a>(report: &Report, evaluation: &'a Evaluation) -> Vec<crate::gallery::Shown<'a>> {
+fn gallery_of<'a>(report: &Report, evaluation: &'a Evaluation) -> Vec<pipeline_eval::analysis::Shown<'a>> {
     let n_queries = report.n_queries / report.evaluations.len().max(1);
     let queries: Vec<_> = evaluation.labelled().collect();
-    crate::gallery::choose(&queries, n_queries.max(MIN_QUERIES.min(report.n_queries)), TOP, report.seed)
+    pipeline_eval::analysis::choose(&queries, n_queries.max(MIN_QUERIES.min(report.n_queries)), TOP, report.seed)
 }
 
 /// The page about a run.

@@ -1,15 +1,15 @@
 //! How well it retrieves: recall at every k, where the best relevant image ranks, and which queries are hard.
 
 use maud::{Markup, html};
-use pipeline_nn::statistics::Interval;
+use pipeline_eval::statistics::Interval;
 
 use super::metrics::{bounds, meter};
 use super::words::{count, percent};
 use crate::chart::{Axis, Bar, Curve, bars, lines};
 use crate::facts::Evaluation;
-use crate::interval::wilson;
-use crate::ranks::n_within;
-use crate::slices::{Slice, by_length, by_relevant};
+use pipeline_eval::analysis::n_within;
+use pipeline_eval::analysis::wilson;
+use pipeline_eval::analysis::{Slice, by_length, by_relevant};
 
 /// The largest k of the curve.
 const MAX_K: u32 = 100;

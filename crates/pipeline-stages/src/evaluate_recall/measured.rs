@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pipeline_core::{Digest, Metrics};
 use pipeline_data::{QueryRow, ResultRow, Results};
-use pipeline_nn::retrieval;
+use pipeline_eval::measure;
 
 use crate::artifact::Features;
 use crate::results::relevant_ranks;
@@ -61,7 +61,7 @@ impl Measured {
     /// The metrics; `None` when there is nothing that counts.
     pub fn metrics(&self, k: &[usize], n_threads: usize) -> Option<Metrics> {
         let is_any = !self.results.rows.is_empty();
-        is_any.then(|| retrieval::measure(&relevant_ranks(&self.results), k, self.pool_size, n_threads))
+        is_any.then(|| measure(&relevant_ranks(&self.results), k, self.pool_size, n_threads))
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
         };
         let queries = [query(Some(vec!["a", "x", "a"])), query(Some(vec!["x"])), query(Some(vec![])), query(None)];
         let queries: Vec<&QueryRow> = queries.iter().collect();
-        let images = Features { ids: vec![Some("a".into())], vectors: pipeline_nn::Matrix::zeros(1, 1) };
+        let images = Features { ids: vec![Some("a".into())], vectors: pipeline_kernels::Matrix::zeros(1, 1) };
         let relevant = [vec![0, 0], vec![], vec![], vec![]];
         let ranks = vec![vec![1], vec![], vec![], vec![]];
         let measured = Measured::of_queries(&queries, &images, &relevant, ranks);

@@ -13,7 +13,7 @@ use pipeline_core::{
     StageError, StageReport, StageWork,
 };
 use pipeline_data::VectorShard;
-use pipeline_nn::checkpoint::FeatureSpace;
+use pipeline_models::checkpoint::FeatureSpace;
 use pipeline_spec::{Node, SpecError, SpecPath};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

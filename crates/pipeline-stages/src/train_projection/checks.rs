@@ -1,6 +1,6 @@
 //! What is refused before anything has run.
 
-use pipeline_nn::train::LEARNT_TEMPERATURES;
+use pipeline_models::train::LEARNT_TEMPERATURES;
 use pipeline_spec::{Span, SpecError};
 
 use super::held_out;

@@ -1,8 +1,8 @@
 //! The held-out queries and images on which a training is measured after each epoch, where it is given any.
 
 use pipeline_core::{StageContext, StageError};
-use pipeline_nn::Matrix;
-use pipeline_nn::train::Validation;
+use pipeline_kernels::Matrix;
+use pipeline_models::train::Validation;
 use pipeline_spec::{SpecError, StageSpec};
 
 use super::pairs::must_align;

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use pipeline_core::StageError;
-use pipeline_nn::retrieval::Recall;
-use pipeline_nn::train::{StepLoss, Trained};
+use pipeline_eval::Recall;
+use pipeline_models::train::{StepLoss, Trained};
 
 use crate::artifact;
 

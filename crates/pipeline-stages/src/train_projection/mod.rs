@@ -14,8 +14,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use pipeline_core::{Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage};
-use pipeline_nn::checkpoint::{Checkpoint, WeightsNote};
-use pipeline_nn::train::{self, ClosedForm, PairedFeatures, TrainOptions, Trained, Validation};
+use pipeline_models::checkpoint::{Checkpoint, WeightsNote};
+use pipeline_models::train::{self, ClosedForm, PairedFeatures, TrainOptions, Trained, Validation};
 use pipeline_spec::SpecError;
 
 use crate::artifact;

@@ -63,7 +63,7 @@ pub(super) fn left_out(queries: &[QueryRow], images: &Features) -> Option<String
 
 #[cfg(test)]
 mod tests {
-    use pipeline_nn::Matrix;
+    use pipeline_kernels::Matrix;
 
     use super::*;
 

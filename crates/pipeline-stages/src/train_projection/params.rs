@@ -1,6 +1,6 @@
 //! What can be chosen about a `train-projection`.
 
-use pipeline_nn::train::{self, ClosedForm, TrainOptions};
+use pipeline_models::train::{self, ClosedForm, TrainOptions};
 use pipeline_spec::SpecPath;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

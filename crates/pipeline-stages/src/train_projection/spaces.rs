@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pipeline_core::{StageContext, StageError};
-use pipeline_nn::checkpoint::{FeatureSpace, TrainedOn};
+use pipeline_models::checkpoint::{FeatureSpace, TrainedOn};
 
 use super::held_out;
 use crate::artifact;

@@ -1,8 +1,9 @@
 //! The heads from which training starts.
 
 use pipeline_core::{StageContext, StageError};
-use pipeline_nn::checkpoint::{Checkpoint, Head, Heads, WeightsNote};
-use pipeline_nn::train;
+use pipeline_models::checkpoint::{Checkpoint, WeightsNote};
+use pipeline_models::heads::{Head, Heads};
+use pipeline_models::train;
 
 use super::params::{HeadShape, TrainProjectionParams};
 use super::spaces::Spaces;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::Metrics;
-use pipeline_nn::train::{StepLoss, Trained};
+use pipeline_models::train::{StepLoss, Trained};
 
 use super::params::{Fit, TrainProjectionParams};
 

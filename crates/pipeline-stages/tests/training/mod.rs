@@ -50,7 +50,7 @@ fn weights_to_start_from_are_as_deep_and_wide_as_the_params_say() {
     let bench =
         Bench::new(&mini(&format!("head: mlp, hidden_dim: 48, projection_dim: 24, epochs: 0, {trained}"))).run_all();
     let (kept, given) = (bench.artifact("projection").folder.join("projection.pth"), bench::fixtures());
-    let heads = |path: &std::path::Path| pipeline_nn::checkpoint::Checkpoint::read(path).unwrap().heads;
+    let heads = |path: &std::path::Path| pipeline_models::checkpoint::Checkpoint::read(path).unwrap().heads;
     assert_eq!(heads(&kept), heads(&given.join("goldens/mini_mlp/projection.pth")));
 
     for (params, problem) in [

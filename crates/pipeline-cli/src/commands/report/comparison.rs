@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use pipeline_eval::statistics::Interval;
 use pipeline_experiments::compare::{self, Side};
-use pipeline_nn::statistics::Interval;
 use pipeline_report::facts::{Comparison, Difference, OtherEvaluation, StageDifference};
 use pipeline_stages::Format;
 

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use pipeline_core::Metrics;
 use pipeline_data::{ResultRow, ResultsOf};
+use pipeline_eval::analysis::{Duplicates, Map, duplicates, sample};
 use pipeline_experiments::gate::{Baseline, Measured, baseline};
 use pipeline_experiments::in_one_line;
-use pipeline_nn::Matrix;
+use pipeline_kernels::Matrix;
 use pipeline_report::facts::Evaluation;
-use pipeline_report::{Duplicates, Map, duplicates, sample};
 use pipeline_stages::{Format, finished};
 
 use super::described::{DescribedRun, DescribedStage};

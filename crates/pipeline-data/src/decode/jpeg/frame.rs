@@ -4,7 +4,7 @@ use super::idct;
 use super::progressive::N_SMOOTHED;
 use crate::DecodeError;
 use crate::decode::Format;
-use crate::instructions::InstructionSet;
+use pipeline_kernels::InstructionSet;
 
 /// Where a block's coefficients stand in the file, by their place in natural order.
 pub(super) const NATURAL_ORDER: [u8; 64] = [

@@ -5,12 +5,8 @@
 
 use std::num::Wrapping;
 
-#[cfg(target_arch = "x86_64")]
-use super::vector;
-use crate::instructions::{InstructionSet, Level};
-
-pub(super) const CONST_BITS: usize = 13;
-pub(super) const PASS1_BITS: usize = 2;
+use pipeline_kernels::InstructionSet;
+use pipeline_kernels::jpeg::{self, CONST_BITS, PASS1_BITS};
 
 /// Multiplies a block of coefficients by its quantisation table and writes its 8 x 8 samples to `samples`, whose rows
 /// are `stride` apart.
@@ -27,10 +23,9 @@ pub(super) fn inverse(
         samples.chunks_mut(stride).take(8).for_each(|samples| samples[..8].copy_from_slice(&row));
         return;
     }
-    let rows = match instructions.level() {
-        #[cfg(target_arch = "x86_64")]
-        Level::Avx2 => vector::inverse(instructions, coefficients, quantization),
-        Level::Portable => rows(coefficients, quantization),
+    let rows = match jpeg::inverse(instructions, coefficients, quantization) {
+        Some(rows) => rows,
+        None => rows(coefficients, quantization),
     };
     samples.chunks_mut(stride).zip(rows).for_each(|(samples, row)| samples[..8].copy_from_slice(&row));
 }
@@ -120,7 +115,7 @@ mod tests {
                 inverse(&coefficients, &quantization, &mut samples, 11, instructions);
                 samples
             };
-            let (best, portable) = (samples(InstructionSet::best()), samples(InstructionSet::portable()));
+            let (best, portable) = (samples(InstructionSet::best_for_bytes()), samples(InstructionSet::portable()));
             assert_eq!(best, portable, "{coefficients:?} {quantization:?}");
         }
     }

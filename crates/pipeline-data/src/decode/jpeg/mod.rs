@@ -12,8 +12,6 @@ mod render;
 mod scan;
 mod tables;
 mod usual;
-#[cfg(target_arch = "x86_64")]
-mod vector;
 
 use bits::Source;
 use frame::Frame;
@@ -23,7 +21,7 @@ use tables::{Tables, check_counts};
 
 use super::{Canvas, Format, Limits, Memory};
 use crate::DecodeError;
-use crate::instructions::{InstructionSet, Work};
+use pipeline_kernels::InstructionSet;
 
 /// A progressive file may have so many scans, and pass so many blocks in all of them: libjpeg-turbo's own tests allow 500
 /// scans, encoders write about ten, and a few bytes of a scan cost as much as the whole image.
@@ -46,7 +44,7 @@ pub(super) enum Colour {
 }
 
 pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), DecodeError> {
-    decode_with(bytes, canvas, InstructionSet::best())
+    decode_with(bytes, canvas, InstructionSet::best_for_bytes())
 }
 
 /// Decodes a strip or tile of a TIFF file, whose tables may stand elsewhere and whose colours the TIFF names.
@@ -60,7 +58,7 @@ pub(super) fn decode_part(
     n_components: usize,
     colour: Colour,
 ) -> Result<Vec<u8>, DecodeError> {
-    let instructions = InstructionSet::best();
+    let instructions = InstructionSet::best_for_bytes();
     // The TIFF has taken the memory of its parts already.
     let memory = Memory::new(u64::MAX);
     let limits = Limits { memory: &memory, is_cancelled: &|| false };
@@ -79,7 +77,7 @@ pub(super) fn decode_part(
     if (frame.width, frame.height) != (width, height) || frame.components.len() != n_components || is_odd {
         return Err(DecodeError::damaged(Format::Jpeg, "another size than its TIFF has"));
     }
-    instructions.run(Finish { frame, colour, canvas: &mut canvas, instructions });
+    finish(frame, colour, &mut canvas, instructions);
     Ok(canvas.finish().1.pixels)
 }
 
@@ -88,7 +86,7 @@ fn decode_with(bytes: &[u8], canvas: &mut Canvas<'_>, instructions: InstructionS
     let mut reader = Reader::new(bytes, instructions);
     let frame = reader.read(canvas)?;
     let colour = reader.tables.colour(&frame);
-    instructions.run(Finish { frame, colour, canvas, instructions });
+    finish(frame, colour, canvas, instructions);
     Ok(())
 }
 
@@ -229,25 +227,17 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What is left to do when all scans were read.
-struct Finish<'a, 'b> {
-    frame: Frame,
-    colour: Colour,
-    canvas: &'a mut Canvas<'b>,
-    instructions: InstructionSet,
-}
-
-impl Work for Finish<'_, '_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run(self) {
-        let Self { mut frame, colour, canvas, instructions } = self;
-        if frame.is_progressive {
-            frame.finish(instructions);
-        }
-        render::render(&frame, colour, canvas, instructions);
-    }
+/// Does what is left to do when all scans were read.
+fn finish(mut frame: Frame, colour: Colour, canvas: &mut Canvas<'_>, instructions: InstructionSet) {
+    instructions.run(
+        #[inline(always)]
+        || {
+            if frame.is_progressive {
+                frame.finish(instructions);
+            }
+            render::render(&frame, colour, canvas, instructions);
+        },
+    );
 }
 
 #[cfg(test)]
@@ -276,7 +266,7 @@ mod tests {
                         let mut canvas = Canvas::new(Format::Jpeg, limits, None);
                         decode_with(bytes, &mut canvas, instructions).map(|()| canvas.finish())
                     };
-                    let (best, portable) = (with(InstructionSet::best()), with(InstructionSet::portable()));
+                    let (best, portable) = (with(InstructionSet::best_for_bytes()), with(InstructionSet::portable()));
                     assert!(best == portable, "{} at {at}", path.display());
                 }
             }

@@ -2,10 +2,8 @@
 
 use super::Colour;
 use super::frame::{Component, Frame};
-#[cfg(target_arch = "x86_64")]
-use super::vector;
 use crate::decode::Canvas;
-use crate::instructions::{InstructionSet, Level};
+use pipeline_kernels::{InstructionSet, jpeg};
 
 /// Gives the pixels of a frame to the canvas, row by row.
 #[inline(always)]
@@ -92,11 +90,7 @@ fn convert(rows: [&[u8]; 4], colour: Colour, pixels: &mut [u8], instructions: In
     match colour {
         Colour::Gray => pixels.iter_mut().zip(first).for_each(|(pixel, &gray)| *pixel = [gray; 3]),
         Colour::YCbCr => {
-            let n_done = match instructions.level() {
-                #[cfg(target_arch = "x86_64")]
-                Level::Avx2 => vector::rgb(instructions, [first, second, third], pixels),
-                Level::Portable => 0,
-            };
+            let n_done = jpeg::rgb(instructions, [first, second, third], pixels);
             for (pixel, (y, cb, cr)) in pixels.iter_mut().zip(colours).skip(n_done) {
                 *pixel = rgb(y, cb, cr);
             }
@@ -150,7 +144,7 @@ mod tests {
                     convert(rows, Colour::YCbCr, &mut pixels, instructions);
                     pixels
                 };
-                let (best, portable) = (pixels(InstructionSet::best()), pixels(InstructionSet::portable()));
+                let (best, portable) = (pixels(InstructionSet::best_for_bytes()), pixels(InstructionSet::portable()));
                 assert!(best == portable, "Cb {first}, Cr {second}");
             }
         }

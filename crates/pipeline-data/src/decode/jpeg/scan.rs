@@ -8,7 +8,7 @@ use super::progressive::Progression;
 use super::tables::Tables;
 use crate::DecodeError;
 use crate::decode::Format;
-use crate::instructions::{InstructionSet, Work};
+use pipeline_kernels::InstructionSet;
 
 /// What a start-of-scan segment says.
 pub(super) struct Scan {
@@ -84,7 +84,10 @@ impl Scan {
         }
         let mut again = source.again();
         let units = Units::<false> { scan: self, frame, tables, source, instructions };
-        let may_be_cut = instructions.run(units)?;
+        let may_be_cut = instructions.run(
+            #[inline(always)]
+            || units.read(),
+        )?;
         if source.has_odd_fill && !frame.is_progressive {
             // Here libjpeg-turbo mixes coefficients of two attempts.
             return Err(DecodeError::damaged(Format::Jpeg, "fill bytes within its data"));
@@ -92,7 +95,7 @@ impl Scan {
         // Where other scans must follow, the end of the file is noticed anyway.
         if may_be_cut && self.is_only(frame) {
             let counted = Units::<true> { scan: self, frame, tables, source: &mut again, instructions };
-            if counted.run()? {
+            if counted.read()? {
                 return Err(DecodeError::Truncated { format: Format::Jpeg });
             }
         }
@@ -158,12 +161,10 @@ struct Units<'a, 'b, const IS_COUNTED: bool> {
     instructions: InstructionSet,
 }
 
-impl<const IS_COUNTED: bool> Work for Units<'_, '_, IS_COUNTED> {
+impl<const IS_COUNTED: bool> Units<'_, '_, IS_COUNTED> {
     /// True if the file has ended before libjpeg would have had all bits; if they are not counted, if it may have.
-    type Output = Result<bool, DecodeError>;
-
     #[inline(always)]
-    fn run(self) -> Self::Output {
+    fn read(self) -> Result<bool, DecodeError> {
         let Self { scan, frame, tables, source, instructions } = self;
         let (n_units_x, n_units_y) = match scan.components[..] {
             [only] => {

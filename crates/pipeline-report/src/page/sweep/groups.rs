@@ -1,7 +1,7 @@
 //! The table of groups: every column sorts, and a row opens to its points.
 
 use maud::{Markup, html};
-use pipeline_nn::statistics::Interval;
+use pipeline_eval::statistics::Interval;
 
 use super::{group_axes, label, mean_and_sd, value_of};
 use crate::facts::{GroupFacts, PointFacts, PointState, Spread, Standing, SweepReport};

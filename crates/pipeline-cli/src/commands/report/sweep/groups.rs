@@ -1,8 +1,8 @@
 //! Groups of points that differ in their seeds only: what they measured, and how they stand to the first of them.
 
 use pipeline_core::StageId;
+use pipeline_eval::statistics::{Interval, intervals};
 use pipeline_experiments::sweep::{self, COMPARED, Group, Results, SweepRecord};
-use pipeline_nn::statistics::{Interval, intervals};
 use pipeline_report::facts::{Difference, GroupFacts, Spread, Standing};
 
 use super::Sweep;

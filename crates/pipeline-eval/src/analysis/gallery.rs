@@ -1,0 +1,119 @@
+//! Which queries a reader should look at: the worst, the nearly right, the best and some at random.
+
+use crate::RankingRow;
+
+use super::random::Random;
+
+/// How a query came into the gallery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Group {
+    /// The best relevant image ranks lowest.
+    Worst,
+    /// The best relevant image ranks just below the images that are shown.
+    Near,
+    /// A relevant image ranks first, and most others follow.
+    Best,
+    /// Drawn at random.
+    Random,
+}
+
+impl Group {
+    /// All groups, in the order in which they are offered.
+    pub const ALL: [Self; 4] = [Self::Worst, Self::Near, Self::Best, Self::Random];
+
+    /// Its name in the page's code.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Worst => "worst",
+            Self::Near => "near",
+            Self::Best => "best",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// A query of the gallery.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shown<'a> {
+    /// The query and its ranking.
+    pub query: &'a RankingRow,
+    /// The groups it belongs to, and its place in each.
+    pub groups: Vec<(Group, usize)>,
+}
+
+/// Chooses at most `n_queries` among the queries that name relevant images; each is listed once, in the order of the
+/// groups. `k` images of each are shown.
+pub fn choose<'a>(queries: &[&'a RankingRow], n_queries: usize, k: usize, seed: u64) -> Vec<Shown<'a>> {
+    let n_each = n_queries / Group::ALL.len();
+    let mut shown: Vec<(usize, Shown<'a>)> = Vec::new();
+    for group in Group::ALL {
+        for (place, query_idx) in members(queries, group, n_each, k, seed).into_iter().enumerate() {
+            match shown.iter_mut().find(|(idx, _)| *idx == query_idx) {
+                Some((_, shown)) => shown.groups.push((group, place)),
+                None => shown.push((query_idx, Shown { query: queries[query_idx], groups: vec![(group, place)] })),
+            }
+        }
+    }
+    shown.into_iter().map(|(_, shown)| shown).collect()
+}
+
+/// The positions of the queries of one group, the most telling first.
+fn members(queries: &[&RankingRow], group: Group, n: usize, k: usize, seed: u64) -> Vec<usize> {
+    let with_rank = |fits: &dyn Fn(usize) -> bool| -> Vec<usize> {
+        let ranks = queries.iter().enumerate().filter_map(|(idx, query)| Some((idx, query.rank? as usize)));
+        ranks.filter(|(_, rank)| fits(*rank)).map(|(idx, _)| idx).collect()
+    };
+    let rank = |idx: &usize| queries[*idx].rank.unwrap_or(u32::MAX);
+    let mut members = match group {
+        Group::Worst => {
+            let mut misses = with_rank(&|rank| rank > k);
+            misses.sort_by_key(|idx| std::cmp::Reverse(rank(idx)));
+            misses
+        }
+        Group::Near => {
+            let mut misses = with_rank(&|rank| rank > k);
+            misses.sort_by_key(rank);
+            misses
+        }
+        Group::Best => {
+            let mut hits = with_rank(&|rank| rank == 1);
+            hits.sort_by_key(|idx| std::cmp::Reverse(n_hits(queries[*idx], k)));
+            hits
+        }
+        Group::Random => Random::new(seed).choose(queries.len(), n),
+    };
+    members.truncate(n);
+    members
+}
+
+/// The relevant images among the first `k`.
+pub fn n_hits(query: &RankingRow, k: usize) -> usize {
+    query.top_ids.iter().take(k).filter(|image| query.relevant.contains(image)).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_worst_the_near_and_the_best_are_found() {
+        let query = |id: usize, rank| RankingRow {
+            query_id: Some(id.to_string()),
+            query_text: String::new(),
+            relevant: vec!["7".into()],
+            rank,
+            top_ids: vec![],
+            top_scores: vec![],
+        };
+        let ranks = [Some(1), Some(11), Some(300), None, Some(4), Some(12)];
+        let queries: Vec<_> = ranks.into_iter().enumerate().map(|(id, rank)| query(id, rank)).collect();
+        let queries: Vec<_> = queries.iter().collect();
+        assert_eq!(members(&queries, Group::Worst, 2, 10, 0), [2, 5]);
+        assert_eq!(members(&queries, Group::Near, 2, 10, 0), [1, 5]);
+        assert_eq!(members(&queries, Group::Best, 2, 10, 0), [0]);
+        let shown = choose(&queries, 8, 10, 0);
+        assert_eq!(shown.iter().filter(|shown| shown.query.query_id.as_deref() == Some("5")).count(), 1);
+        let twice = shown.iter().find(|shown| shown.query.query_id.as_deref() == Some("5")).unwrap();
+        assert_eq!(twice.groups[..2], [(Group::Worst, 1), (Group::Near, 1)]);
+    }
+}

@@ -1,0 +1,36 @@
+//! Ranks images for queries, measures how well they were found, and says what differs by more than chance.
+//!
+//! Knows vectors, ranks and numbers: no encoder, no file and no page.
+//!
+//! ```
+//! use pipeline_eval::{Similarity, rank};
+//! use pipeline_kernels::Matrix;
+//!
+//! let queries = Matrix::new(1, 2, vec![1.0, 0.0]);
+//! let images = Matrix::new(2, 2, vec![0.0, 1.0, 1.0, 0.0]);
+//! let rankings = rank(&queries, &images, &[vec![1]], 10, Similarity::Cosine, 1).unwrap();
+//! assert_eq!(rankings[0].best_rank(), Some(1));
+//! ```
+
+pub mod analysis;
+mod error;
+mod metrics;
+mod pool;
+mod rank;
+mod ranking_row;
+mod recall;
+mod search;
+pub mod statistics;
+mod top;
+
+pub use error::RankError;
+pub use metrics::{Measure, RelevantRanks, measure};
+pub use rank::{Ranking, Similarity, rank};
+pub use ranking_row::RankingRow;
+pub use recall::{Recall, recall_at};
+
+#[cfg(test)]
+#[path = "../../pipeline-kernels/src/fixtures.rs"]
+mod fixtures;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,43 @@
+//! Arithmetic on plain slices: what takes the time in encoders, heads, rankings and decoders, for every processor.
+//!
+//! One program serves every processor: [`InstructionSet`] is chosen at run time. All unsafe code of arithmetic is in this
+//! crate. Knows no file, no model and no image format.
+//!
+//! ```
+//! use pipeline_kernels::{InstructionSet, PackedMatrix, Rows};
+//!
+//! let mut identity = PackedMatrix::new(InstructionSet::best());
+//! identity.pack(2, 2, |depth, col| if depth == col { 1.0 } else { 0.0 });
+//! let mut out = [0.0; 2];
+//! identity.multiply(Rows { values: &[3.0, 4.0], stride: 2, n_rows: 1 }, &mut out, 2, |_, _| ());
+//! assert_eq!(out, [3.0, 4.0]);
+//! ```
+
+mod activation;
+mod buffer;
+pub mod convolution;
+mod exponential;
+mod instructions;
+pub mod jpeg;
+mod lengths;
+mod matrix;
+mod norm;
+mod packed;
+mod softmax;
+mod threads;
+
+pub use activation::{gelu, gelu_slope, gelu_tanh, relu};
+pub use buffer::{Buffer, Buffers};
+pub use exponential::exp;
+pub use instructions::{Affine, InstructionSet};
+pub use lengths::{length, normalize_rows};
+pub use matrix::Matrix;
+pub use norm::Norm;
+pub use packed::{After, PackedMatrix, Rows};
+pub use softmax::{SOFTMAX_RUN, softmax};
+pub use threads::{map_batches, on_threads};
+
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+extern crate self as pipeline_kernels;

@@ -1,0 +1,56 @@
+//! The trained projection heads and the files that hold them.
+
+mod error;
+mod feature_space;
+mod pickle;
+mod pth;
+mod read;
+mod safetensors;
+mod state_dict;
+
+pub use self::safetensors::write_vectors;
+pub use error::CheckpointError;
+pub use feature_space::{FeatureSpace, TrainedOn};
+
+use crate::heads::{Head, Heads};
+pub use crate::weights::{ModelError, PlainTensor, WeightsNote, read_tensors};
+
+/// How features become embeddings: what `projection.safetensors` and `projection.pth` hold.
+///
+/// The safetensors file has the tensors `text_projector.weight`, `text_projector.bias`, `image_projector.weight` and
+/// `image_projector.bias`, all `f32`. Its metadata are `normalize` (`true` or `false`) and the [`FeatureSpace`]s that the
+/// heads were trained on, `text_features` and `image_features`, as JSON. Without heads it has no tensor. The `.pth` file is the baseline notebook's: `{"text_projector": {weight, bias}, "image_projector": {weight,
+/// bias}, "projection_dim"}`, which `torch.load(weights_only=True)` reads; without heads the two are empty and
+/// `projection_dim` is 0. It says neither `normalize` nor what the heads were
+/// trained on.
+///
+/// A head with a hidden layer has `0.weight`, `0.bias`, `2.weight` and `2.bias` instead, as the state dict of
+/// `nn.Sequential(nn.Linear, nn.GELU, nn.Linear)` has; these names decide the kind of a head.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// The maps into the shared space; `None` if the features are compared as they are.
+    pub heads: Option<Heads>,
+    /// Embeddings are scaled to length one.
+    pub normalize: bool,
+    /// The features that the heads were trained on; `None` if the file does not say.
+    pub trained_on: Option<TrainedOn>,
+}
+
+impl Checkpoint {
+    /// The map for text features, if there is one.
+    pub fn text(&self) -> Option<&Head> {
+        self.heads.as_ref().map(|heads| &heads.text)
+    }
+
+    /// The map for image features, if there is one.
+    pub fn image(&self) -> Option<&Head> {
+        self.heads.as_ref().map(|heads| &heads.image)
+    }
+}
+
+fn little_endian(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! The safetensors form of a checkpoint.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use safetensors::Dtype;
+use safetensors::tensor::TensorView;
+use serde_json::json;
+
+use super::error::write_file;
+use super::state_dict::{NamedTensor, state_dicts};
+use super::{Checkpoint, CheckpointError, FeatureSpace, TrainedOn, little_endian};
+use crate::weights::CheckpointFile;
+use pipeline_kernels::Matrix;
+
+const NORMALIZE: &str = "normalize";
+const TEXT_FEATURES: &str = "text_features";
+const IMAGE_FEATURES: &str = "image_features";
+
+/// The numbers begin at a multiple of this, as the format demands.
+const ALIGNMENT_BYTES: usize = 8;
+
+/// What a file says about its heads beside their numbers.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Entries {
+    /// Whether embeddings are scaled to length one.
+    pub(super) normalize: Option<bool>,
+    /// The features that the heads were trained on.
+    pub(super) trained_on: Option<TrainedOn>,
+}
+
+impl Checkpoint {
+    /// Writes a safetensors file; the same checkpoint always gives the same bytes.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_safetensors(&self, path: &Path) -> Result<(), CheckpointError> {
+        let dicts = self.heads.iter().flat_map(state_dicts);
+        let tensors = dicts.flat_map(|(side, tensors)| {
+            tensors.into_iter().map(move |tensor| (format!("{side}.{}", tensor.name), tensor))
+        });
+        write_file(path, &serialize(self.metadata(), tensors.collect()))
+    }
+
+    fn metadata(&self) -> BTreeMap<&'static str, String> {
+        let mut metadata = BTreeMap::from([(NORMALIZE, self.normalize.to_string())]);
+        if let Some(TrainedOn { text, images }) = &self.trained_on {
+            let json = |space: &FeatureSpace| serde_json::to_string(space).expect("texts become JSON");
+            metadata.extend([(TEXT_FEATURES, json(text)), (IMAGE_FEATURES, json(images))]);
+        }
+        metadata
+    }
+}
+
+/// The bytes of a file. The `safetensors` crate writes several metadata in random order, which no digest survives.
+fn serialize(metadata: BTreeMap<&'static str, String>, tensors: BTreeMap<String, NamedTensor<'_>>) -> Vec<u8> {
+    let mut header = serde_json::Map::from_iter([("__metadata__".to_owned(), json!(metadata))]);
+    let mut numbers = Vec::new();
+    for (name, NamedTensor { shape, values, .. }) in tensors {
+        let start = numbers.len();
+        numbers.extend(little_endian(values));
+        header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [start, numbers.len()]}));
+    }
+    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(ALIGNMENT_BYTES), b' ');
+    [&(header.len() as u64).to_le_bytes()[..], &header, &numbers].concat()
+}
+
+/// Writes one tensor `vectors`.
+///
+/// # Shapes
+/// `vectors`: `[n_rows, n_cols]`
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_vectors(path: &Path, vectors: &Matrix) -> Result<(), CheckpointError> {
+    let bytes = little_endian(&vectors.values);
+    let view = TensorView::new(Dtype::F32, vec![vectors.n_rows, vectors.n_cols], &bytes);
+    let view = view.expect("a matrix has as many numbers as its shape says");
+    let bytes = safetensors::serialize([("vectors", view)], None).expect("a tensor of f32 can be serialised");
+    write_file(path, &bytes)
+}
+
+/// What the metadata of a file say; nothing if it is of another format.
+pub(super) fn entries(file: &CheckpointFile) -> Entries {
+    let space = |name: &str| serde_json::from_str::<FeatureSpace>(file.metadata(name)?).ok();
+    let trained_on = || Some(TrainedOn { text: space(TEXT_FEATURES)?, images: space(IMAGE_FEATURES)? });
+    let normalize = file.metadata(NORMALIZE).and_then(|value| value.parse().ok());
+    Entries { normalize, trained_on: trained_on() }
+}

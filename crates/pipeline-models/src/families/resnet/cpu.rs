@@ -1,0 +1,162 @@
+//! The forward pass of a ResNet on the processor: channels last, every convolution by products with weights laid out once.
+//!
+//! burn's convolutions lay weights and maps out anew at every call, which costs more than the arithmetic. One thread
+//! computes a batch, and an image's features depend on no other image.
+
+use std::sync::Mutex;
+
+use super::weights::{BlockWeights, ResNetWeights};
+use pipeline_kernels::convolution::{Conv, Size, Stem, Then};
+use pipeline_kernels::{Buffer, Buffers, InstructionSet};
+
+/// Images that pass a stage together, stage by stage: maps shrink, and weights that are fetched from far away grow.
+const STAGE_IMAGES: [usize; 4] = [1, 2, 4, 8];
+
+/// A ResNet with weights laid out for [`CpuResNet::forward`].
+pub(super) struct CpuResNet {
+    stem: Stem,
+    stages: Vec<Vec<Block>>,
+    n_features: usize,
+    /// Of batches that are done, for those to come: one for each thread.
+    buffers: Mutex<Vec<Buffers>>,
+}
+
+struct Block {
+    convs: Vec<Conv>,
+    last: Conv,
+    shortcut: Option<Conv>,
+}
+
+impl CpuResNet {
+    /// Lays the weights out for the instructions of `instructions`.
+    pub(super) fn new(weights: ResNetWeights, instructions: InstructionSet) -> Self {
+        let stem = Stem::new(weights.stem, instructions);
+        let mut stages: Vec<Vec<Block>> = Vec::new();
+        for block in weights.blocks {
+            let shrinks = block.convs.iter().any(|conv| conv.stride > 1);
+            if shrinks || stages.is_empty() {
+                stages.push(Vec::new());
+            }
+            let block = Block::new(block, instructions);
+            stages.last_mut().expect("a stage was pushed before its first block").push(block);
+        }
+        Self { stem, stages, n_features: weights.n_features, buffers: Mutex::default() }
+    }
+
+    /// The features of normalised images of one size.
+    ///
+    /// # Shapes
+    /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, n_features]`
+    pub(super) fn forward(&self, pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
+        let size = Size { height, width };
+        let mut buffers = self.buffers.lock().expect("no thread panics while it holds this").pop().unwrap_or_default();
+        let n_images = pixels.len() / (3 * size.n_pixels());
+        let map_len = self.size_after(self.stages.len(), size).n_pixels() * self.n_features;
+        let mut maps = buffers.take(n_images * map_len);
+        self.forward_stages(self.stages.len(), pixels, size, &mut maps, &mut buffers);
+        let features = maps.chunks_exact(map_len).flat_map(|map| means(map, self.n_features)).collect();
+        buffers.give(maps);
+        self.buffers.lock().expect("no thread panics while it holds this").push(buffers);
+        features
+    }
+
+    /// The maps after the stem and `n_stages` stages. As many images as pass a stage together are taken through all that is
+    /// before it first, so that maps are read soon after they were written.
+    ///
+    /// # Shapes
+    /// `pixels`: `[n_images, height, width, 3]` · `out`: `[n_images, height, width, n_channels]` after these stages
+    fn forward_stages(&self, n_stages: usize, pixels: &[f32], size: Size, out: &mut [f32], buffers: &mut Buffers) {
+        let image_len = 3 * size.n_pixels();
+        let map_len = |n_stages: usize| self.size_after(n_stages, size).n_pixels() * self.n_channels(n_stages);
+        if n_stages == 0 {
+            let images = pixels.chunks_exact(image_len).zip(out.chunks_exact_mut(map_len(0)));
+            return images.for_each(|(image, out)| self.stem.forward(image, size, out, buffers));
+        }
+        let (map_len, map_len_before) = (map_len(n_stages), map_len(n_stages - 1));
+        let n_together = STAGE_IMAGES[(n_stages - 1).min(STAGE_IMAGES.len() - 1)];
+        for (images, out) in pixels.chunks(n_together * image_len).zip(out.chunks_mut(n_together * map_len)) {
+            let mut maps = buffers.take(images.len() / image_len * map_len_before);
+            self.forward_stages(n_stages - 1, images, size, &mut maps, buffers);
+            let mut size = self.size_after(n_stages - 1, size);
+            let (first, others) = self.stages[n_stages - 1].split_first().expect("a stage has a block");
+            first.forward(&maps, size, out, buffers);
+            size = first.size(size);
+            buffers.give(maps);
+            others.iter().for_each(|block| block.replace(size, out, buffers));
+        }
+    }
+
+    fn size_after(&self, n_stages: usize, size: Size) -> Size {
+        self.stages[..n_stages].iter().flatten().fold(self.stem.size(size), |size, block| block.size(size))
+    }
+
+    fn n_channels(&self, n_stages: usize) -> usize {
+        let blocks = self.stages[..n_stages].last().and_then(|stage| stage.last());
+        blocks.map_or(self.stem.n_out(), |block| block.last.n_out())
+    }
+}
+
+impl Block {
+    fn new(weights: BlockWeights, instructions: InstructionSet) -> Self {
+        let mut convs: Vec<_> = weights.convs.into_iter().map(|conv| Conv::new(conv, instructions)).collect();
+        let last = convs.pop().expect("a block has two or three convolutions");
+        Self { convs, last, shortcut: weights.shortcut.map(|conv| Conv::new(conv, instructions)) }
+    }
+
+    /// The size of the maps after it.
+    fn size(&self, size: Size) -> Size {
+        self.last.size(self.convs.iter().fold(size, |size, conv| conv.size(size)))
+    }
+
+    /// The last convolution adds to what the shortcut has left in `out`.
+    fn forward(&self, maps: &[f32], size: Size, out: &mut [f32], buffers: &mut Buffers) {
+        match &self.shortcut {
+            Some(shortcut) => shortcut.forward(maps, size, out, Then { adds: false, relu: false }, buffers),
+            None => out.copy_from_slice(maps),
+        }
+        self.add(self.inner(maps, size, buffers), out, buffers);
+    }
+
+    /// Replaces maps by what the block makes of them.
+    fn replace(&self, size: Size, maps: &mut [f32], buffers: &mut Buffers) {
+        if self.shortcut.is_none() {
+            return self.add(self.inner(maps, size, buffers), maps, buffers);
+        }
+        let mut old = buffers.take(maps.len());
+        old.copy_from_slice(maps);
+        self.forward(&old, size, maps, buffers);
+        buffers.give(old);
+    }
+
+    /// All convolutions but the last.
+    fn inner(&self, maps: &[f32], mut size: Size, buffers: &mut Buffers) -> (Buffer, Size) {
+        let mut inner: Option<Buffer> = None;
+        for conv in &self.convs {
+            let input = inner.as_deref().unwrap_or(maps);
+            let n_images = input.len() / (size.n_pixels() * conv.n_in());
+            let mut out = buffers.take(n_images * conv.size(size).n_pixels() * conv.n_out());
+            conv.forward(input, size, &mut out, Then { adds: false, relu: true }, buffers);
+            size = conv.size(size);
+            inner.replace(out).into_iter().for_each(|old| buffers.give(old));
+        }
+        (inner.expect("a block has two or three convolutions"), size)
+    }
+
+    fn add(&self, (inner, size): (Buffer, Size), out: &mut [f32], buffers: &mut Buffers) {
+        self.last.forward(&inner, size, out, Then { adds: true, relu: true }, buffers);
+        buffers.give(inner);
+    }
+}
+
+/// The mean over height and width.
+///
+/// # Shapes
+/// `map`: `[height, width, n_channels]` · returns `[n_channels]`
+fn means(map: &[f32], n_channels: usize) -> Vec<f32> {
+    let mut sums = vec![0.0; n_channels];
+    for pixel in map.chunks_exact(n_channels) {
+        sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += f64::from(*value));
+    }
+    let n_pixels = (map.len() / n_channels) as f64;
+    sums.iter().map(|sum| (sum / n_pixels) as f32).collect()
+}

@@ -1,0 +1,113 @@
+//! The forward pass of a ResNet up to the pooled features.
+
+use burn::tensor::backend::Backend;
+use burn::tensor::module::{conv2d, max_pool2d};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Tensor, TensorData, activation::relu};
+
+use pipeline_kernels::convolution::ConvWeights;
+
+use super::weights::{BlockWeights, ResNetWeights};
+
+/// A ResNet on a device.
+pub(super) struct ResNet<B: Backend> {
+    device: B::Device,
+    stem: Conv<B>,
+    blocks: Vec<Block<B>>,
+}
+
+struct Block<B: Backend> {
+    convs: Vec<Conv<B>>,
+    shortcut: Option<Conv<B>>,
+}
+
+struct Conv<B: Backend> {
+    weight: Tensor<B, 4>,
+    bias: Tensor<B, 1>,
+    stride: usize,
+    padding: usize,
+}
+
+impl<B: Backend> ResNet<B> {
+    /// Moves the weights to `device`.
+    pub(super) fn new(weights: ResNetWeights, device: B::Device) -> Self {
+        Self {
+            stem: Conv::new(weights.stem, &device),
+            blocks: weights.blocks.into_iter().map(|block| Block::new(block, &device)).collect(),
+            device,
+        }
+    }
+
+    /// The features of normalised images of one size.
+    ///
+    /// # Shapes
+    /// `pixels`: `[n_images, 3, height, width]` · returns `[n_images, n_features]`
+    pub(super) fn forward(&self, pixels: Vec<f32>, height: usize, width: usize) -> Vec<f32> {
+        let n_images = pixels.len() / (3 * height * width);
+        let pixels = Tensor::from_data(TensorData::new(pixels, [n_images, 3, height, width]), &self.device);
+        let mut maps = self.stem_maps(pixels);
+        for block in &self.blocks {
+            maps = block.forward(maps);
+        }
+        pool(maps).into_data().into_vec().expect("features are of type f32")
+    }
+
+    /// Stem, ReLU and maximum over 3×3: a quarter of the height and width.
+    fn stem_maps(&self, pixels: Tensor<B, 4>) -> Tensor<B, 4> {
+        max_pool2d(relu(self.stem.forward(pixels)), [3, 3], [2, 2], [1, 1], [1, 1], false)
+    }
+}
+
+/// The mean over height and width: `[n, c, h, w]` → `[n, c]`.
+fn pool<B: Backend>(maps: Tensor<B, 4>) -> Tensor<B, 2> {
+    let [n_images, n_channels, height, width] = maps.dims();
+    maps.reshape([n_images, n_channels, height * width]).mean_dim(2).reshape([n_images, n_channels])
+}
+
+impl<B: Backend> Block<B> {
+    fn new(weights: BlockWeights, device: &B::Device) -> Self {
+        Self {
+            convs: weights.convs.into_iter().map(|conv| Conv::new(conv, device)).collect(),
+            shortcut: weights.shortcut.map(|conv| Conv::new(conv, device)),
+        }
+    }
+
+    fn forward(&self, maps: Tensor<B, 4>) -> Tensor<B, 4> {
+        let (last, others) = self.convs.split_last().expect("a block has two or three convolutions");
+        let residual = others.iter().fold(maps.clone(), |maps, conv| relu(conv.forward(maps)));
+        let residual = last.forward(residual);
+        let shortcut = match &self.shortcut {
+            Some(conv) => conv.forward(maps),
+            None => maps,
+        };
+        relu(residual + shortcut)
+    }
+}
+
+impl<B: Backend> Conv<B> {
+    fn new(weights: ConvWeights, device: &B::Device) -> Self {
+        let (kernel, n_out) = (weights.kernel, weights.n_out);
+        let weight = TensorData::new(folded(&weights), [n_out, weights.n_in, kernel, kernel]);
+        Self {
+            weight: Tensor::from_data(weight, device),
+            bias: Tensor::from_data(TensorData::new(weights.bias, [n_out]), device),
+            stride: weights.stride,
+            padding: kernel / 2,
+        }
+    }
+
+    fn forward(&self, maps: Tensor<B, 4>) -> Tensor<B, 4> {
+        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], 1);
+        conv2d(maps, self.weight.clone(), Some(self.bias.clone()), options)
+    }
+}
+
+/// The weights with the scale of the batch norm folded in.
+fn folded(weights: &ConvWeights) -> Vec<f32> {
+    let n_taps = weights.n_in * weights.kernel * weights.kernel;
+    let scaled = weights.weight.chunks_exact(n_taps).zip(&weights.scale);
+    scaled.flat_map(|(kernels, scale)| kernels.iter().map(move |value| (f64::from(*value) * scale) as f32)).collect()
+}
+
+#[cfg(test)]
+mod tests;

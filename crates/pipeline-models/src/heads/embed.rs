@@ -1,0 +1,112 @@
+//! Maps features into the shared space.
+
+use rayon::prelude::*;
+
+use super::{Head, Linear};
+use pipeline_kernels::{InstructionSet, Matrix, PackedMatrix, Rows, gelu, normalize_rows, on_threads};
+
+/// Rows that one thread takes at a time.
+const BLOCK_ROWS: usize = 192;
+
+/// The features do not fit the head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the features have {d_features} columns, but the projection head takes {d_head}: was it trained on others?")]
+pub struct EmbedError {
+    /// Columns of the features.
+    pub d_features: usize,
+    /// Inputs of the head.
+    pub d_head: usize,
+}
+
+/// Embeds every row: through the head if there is one, then to length one if `normalize`.
+///
+/// Neither the thread count nor the other rows change a bit of a row.
+///
+/// # Shapes
+/// - features: `[n_rows, d_features]`
+/// - output: `[n_rows, dim]`, or `[n_rows, d_features]` without a head
+///
+/// # Errors
+/// When the head takes rows of another width.
+pub fn embed(features: &Matrix, head: Option<&Head>, normalize: bool, n_threads: usize) -> Result<Matrix, EmbedError> {
+    let mut embedded = match head {
+        Some(head) => project(features, head, n_threads, InstructionSet::best())?,
+        None => features.clone(),
+    };
+    if normalize {
+        on_threads(n_threads, || normalize_rows(&mut embedded));
+    }
+    Ok(embedded)
+}
+
+pub(super) fn project(
+    features: &Matrix,
+    head: &Head,
+    n_threads: usize,
+    instructions: InstructionSet,
+) -> Result<Matrix, EmbedError> {
+    let (d_features, d_head) = (features.n_cols, head.d_features());
+    if d_features != d_head {
+        return Err(EmbedError { d_features, d_head });
+    }
+    let layer = |linear| Layer::new(linear, instructions);
+    let (hidden, output) = (head.hidden.as_ref().map(layer), layer(&head.output));
+    let dim = output.bias.len();
+    let mut projected = Matrix::zeros(features.n_rows, dim);
+    on_threads(n_threads, || {
+        let blocks = projected.values.par_chunks_mut((BLOCK_ROWS * dim).max(1)).enumerate();
+        blocks.for_each_init(Vec::new, |between, (block_idx, projected)| {
+            let n_rows = projected.len() / dim;
+            let first_row = block_idx * BLOCK_ROWS;
+            let features = &features.values[first_row * d_features..(first_row + n_rows) * d_features];
+            match &hidden {
+                None => output.apply(features, projected, |value| value),
+                Some(hidden) => {
+                    between.resize(n_rows * hidden.bias.len(), 0.0);
+                    hidden.apply(features, between, gelu);
+                    output.apply(between, projected, |value| value);
+                }
+            }
+        });
+    });
+    Ok(projected)
+}
+
+/// A linear map that is laid out for products with many rows.
+struct Layer<'a> {
+    weight: PackedMatrix,
+    bias: &'a [f32],
+    n_inputs: usize,
+}
+
+impl<'a> Layer<'a> {
+    fn new(Linear { weight, bias }: &'a Linear, instructions: InstructionSet) -> Self {
+        let mut packed = PackedMatrix::new(instructions);
+        packed.pack(weight.n_cols, weight.n_rows, |k, output_idx| weight.values[output_idx * weight.n_cols + k]);
+        Self { weight: packed, bias, n_inputs: weight.n_cols }
+    }
+
+    /// `outputs = activation(inputs · weightᵀ + bias)`
+    ///
+    /// # Shapes
+    /// `inputs`: `[n_rows, n_inputs]`, `outputs`: `[n_rows, n_outputs]`
+    fn apply(&self, inputs: &[f32], outputs: &mut [f32], activation: impl Fn(f32) -> f32 + Copy) {
+        let n_outputs = self.bias.len();
+        if self.n_inputs == 0 {
+            let rows = outputs.chunks_exact_mut(n_outputs.max(1));
+            rows.for_each(|row| row.iter_mut().zip(self.bias).for_each(|(out, bias)| *out = activation(*bias)));
+            return;
+        }
+        let rows = Rows { values: inputs, stride: self.n_inputs, n_rows: inputs.len() / self.n_inputs };
+        self.weight.multiply(
+            rows,
+            outputs,
+            n_outputs,
+            #[inline(always)]
+            |run: &mut [f32], first_col: usize| {
+                let bias = &self.bias[first_col..][..run.len()];
+                run.iter_mut().zip(bias).for_each(|(value, bias)| *value = activation(*value + bias));
+            },
+        );
+    }
+}

@@ -1,0 +1,77 @@
+//! The maps of features into the shared space.
+
+mod embed;
+
+pub use embed::{EmbedError, embed};
+
+use pipeline_kernels::Matrix;
+
+/// A linear map with a bias: `output = input · weightᵀ + bias`.
+///
+/// # Shapes
+/// - weight: `[n_outputs, n_inputs]`, as in PyTorch
+/// - bias: `[n_outputs]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Linear {
+    /// `[n_outputs, n_inputs]`.
+    pub weight: Matrix,
+    /// `[n_outputs]`.
+    pub bias: Vec<f32>,
+}
+
+/// The map of one side: linear, or a multilayer perceptron `output(gelu(hidden(input)))` with the exact GELU.
+///
+/// # Shapes
+/// - hidden: `[d_hidden, d_features]`
+/// - output: `[dim, d_features]`, or `[dim, d_hidden]` with a hidden layer
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// The first layer, where there are two.
+    pub hidden: Option<Linear>,
+    /// The last layer.
+    pub output: Linear,
+}
+
+/// The two maps into the shared space.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Heads {
+    /// Maps text features.
+    pub text: Head,
+    /// Maps image features.
+    pub image: Head,
+}
+
+impl From<Linear> for Head {
+    fn from(output: Linear) -> Self {
+        Self { hidden: None, output }
+    }
+}
+
+impl Head {
+    /// The layers in the order in which a feature passes them.
+    pub fn layers(&self) -> impl Iterator<Item = &Linear> {
+        self.hidden.iter().chain([&self.output])
+    }
+
+    /// The width of the features that it takes.
+    pub fn d_features(&self) -> usize {
+        self.hidden.as_ref().unwrap_or(&self.output).weight.n_cols
+    }
+}
+
+impl Heads {
+    /// True when every weight and bias is a finite number.
+    pub fn is_finite(&self) -> bool {
+        let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
+        let mut layers = self.text.layers().chain(self.image.layers());
+        layers.all(|linear| finite(&linear.weight.values) && finite(&linear.bias))
+    }
+
+    /// The width of the shared space.
+    pub fn dim(&self) -> usize {
+        self.text.output.weight.n_rows
+    }
+}
+
+#[cfg(test)]
+mod tests;

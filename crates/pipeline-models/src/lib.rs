@@ -1,0 +1,16 @@
+//! Text and image encoders, heads and their training: every line of burn lives in this crate.
+//!
+//! No burn type is public: plain slices and [`pipeline_kernels::Matrix`] cross the border. Knows no stage, no store and no
+//! Parquet.
+
+#![recursion_limit = "256"]
+
+pub mod checkpoint;
+pub mod device;
+mod families;
+pub mod heads;
+pub mod train;
+mod weights;
+
+pub use device::Device;
+pub use families::{bert as text, resnet as image};

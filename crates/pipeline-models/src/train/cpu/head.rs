@@ -1,0 +1,105 @@
+//! A head that learns: a layer, or two with a GELU between them; a batch's vectors are columns.
+
+use super::adam::AdamStep;
+use super::layer::CpuLayer;
+use crate::heads::Head;
+use pipeline_kernels::{InstructionSet, PackedMatrix, gelu, gelu_slope};
+
+/// The layers of one side.
+pub(super) struct CpuHead {
+    hidden: Option<Hidden>,
+    output: CpuLayer,
+}
+
+/// The first of two layers; what is here of a batch is kept until the next one.
+struct Hidden {
+    layer: CpuLayer,
+    instructions: InstructionSet,
+    /// `[d_hidden, n_pairs]`, before the GELU.
+    sums: Vec<f32>,
+    /// `[d_hidden, n_pairs]`, after it; once it is laid out, the gradient of `sums`.
+    values: Vec<f32>,
+    /// The values for the product of the output layer: `[d_hidden, n_pairs]`.
+    columns: PackedMatrix,
+    /// The same for the product that gives the output layer's gradient: `[n_pairs, d_hidden]`.
+    inputs: PackedMatrix,
+    /// The gradient of the outputs: `[dim, n_pairs]`.
+    gradient: PackedMatrix,
+}
+
+impl CpuHead {
+    pub(super) fn new(head: Head, instructions: InstructionSet) -> Self {
+        let hidden = head.hidden.map(|linear| Hidden::new(CpuLayer::new(linear, instructions), instructions));
+        Self { hidden, output: CpuLayer::new(head.output, instructions) }
+    }
+
+    pub(super) fn n_outputs(&self) -> usize {
+        self.output.n_outputs()
+    }
+
+    pub(super) fn to_head(&self) -> Head {
+        Head { hidden: self.hidden.as_ref().map(|hidden| hidden.layer.to_linear()), output: self.output.to_linear() }
+    }
+
+    /// # Shapes
+    /// `inputs`: `[n_inputs, n_pairs]`, `outputs`: `[n_outputs, n_pairs]`
+    pub(super) fn forward(&mut self, inputs: &PackedMatrix, outputs: &mut [f32], n_pairs: usize) {
+        let Self { hidden, output } = self;
+        let Some(hidden) = hidden else { return output.forward(inputs, outputs, n_pairs) };
+        hidden.forward(inputs, n_pairs);
+        output.forward(&hidden.columns, outputs, n_pairs);
+    }
+
+    /// Changes weights and biases against the gradient of the outputs.
+    ///
+    /// # Shapes
+    /// `inputs`: `[n_pairs, n_inputs]`, `gradient`: `[n_outputs, n_pairs]`
+    pub(super) fn learn(&mut self, inputs: &PackedMatrix, gradient: &[f32], n_pairs: usize, step: &AdamStep) {
+        let Self { hidden, output } = self;
+        let Some(hidden) = hidden else { return output.learn(inputs, gradient, n_pairs, step) };
+        // By the weights as they were when the loss was computed: before they learn.
+        hidden.differentiate(output, gradient, n_pairs);
+        output.learn(&hidden.inputs, gradient, n_pairs, step);
+        hidden.layer.learn(inputs, &hidden.values, n_pairs, step);
+    }
+}
+
+impl Hidden {
+    fn new(layer: CpuLayer, instructions: InstructionSet) -> Self {
+        let [columns, inputs, gradient] = [(); 3].map(|()| PackedMatrix::new(instructions));
+        let [sums, values] = Default::default();
+        Self { layer, instructions, sums, values, columns, inputs, gradient }
+    }
+
+    fn forward(&mut self, inputs: &PackedMatrix, n_pairs: usize) {
+        let Self { layer, instructions, sums, values, .. } = self;
+        let d_hidden = layer.n_outputs();
+        // What is left of the last batch would stay where there are no inputs.
+        sums.clear();
+        sums.resize(d_hidden * n_pairs, 0.0);
+        values.resize(d_hidden * n_pairs, 0.0);
+        layer.forward(inputs, sums, n_pairs);
+        instructions.run(
+            #[inline(always)]
+            || values.iter_mut().zip(&*sums).for_each(|(value, sum)| *value = gelu(*sum)),
+        );
+        let (columns, inputs) = (&mut self.columns, &mut self.inputs);
+        rayon::join(
+            || columns.pack(d_hidden, n_pairs, |k, pair_idx| values[k * n_pairs + pair_idx]),
+            || inputs.pack(n_pairs, d_hidden, |pair_idx, col| values[col * n_pairs + pair_idx]),
+        );
+    }
+
+    /// Turns `values` into the gradient of `sums`.
+    fn differentiate(&mut self, output: &CpuLayer, by_outputs: &[f32], n_pairs: usize) {
+        let Self { instructions, sums, values, gradient, .. } = self;
+        gradient.pack(output.n_outputs(), n_pairs, |k, pair_idx| by_outputs[k * n_pairs + pair_idx]);
+        output.differentiate(gradient, values, n_pairs, |rows, first_row| {
+            let sums = &sums[first_row * n_pairs..];
+            instructions.run(
+                #[inline(always)]
+                || rows.iter_mut().zip(sums).for_each(|(value, sum)| *value *= gelu_slope(*sum)),
+            );
+        });
+    }
+}

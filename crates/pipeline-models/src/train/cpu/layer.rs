@@ -1,0 +1,111 @@
+//! A linear map that learns: `output = weight · input + bias`, a batch's vectors being columns.
+
+use rayon::prelude::*;
+
+use super::adam::{AdamStep, Learnt, LearntPart};
+use crate::heads::Linear;
+use pipeline_kernels::Matrix;
+use pipeline_kernels::{InstructionSet, PackedMatrix, Rows};
+
+/// Rows of weights that one thread takes at a time: a whole number of tiles. Their gradients stay in the cache.
+const BLOCK_ROWS: usize = 24;
+
+/// A layer of a head, with what its optimiser remembers.
+pub(super) struct CpuLayer {
+    instructions: InstructionSet,
+    n_inputs: usize,
+    /// `[n_outputs, n_inputs]`
+    weight: Learnt,
+    /// `[n_outputs]`
+    bias: Learnt,
+    /// `[n_outputs]`
+    bias_gradient: Vec<f32>,
+}
+
+impl CpuLayer {
+    pub(super) fn new(linear: Linear, instructions: InstructionSet) -> Self {
+        let n_inputs = linear.weight.n_cols;
+        let bias_gradient = vec![0.0; linear.bias.len()];
+        let (weight, bias) = (Learnt::new(linear.weight.values), Learnt::new(linear.bias));
+        Self { instructions, n_inputs, weight, bias, bias_gradient }
+    }
+
+    pub(super) fn n_outputs(&self) -> usize {
+        self.bias.values.len()
+    }
+
+    pub(super) fn to_linear(&self) -> Linear {
+        let weight = Matrix::new(self.n_outputs(), self.n_inputs, self.weight.values.clone());
+        Linear { weight, bias: self.bias.values.clone() }
+    }
+
+    /// # Shapes
+    /// `inputs`: `[n_inputs, n_pairs]`, `outputs`: `[n_outputs, n_pairs]`
+    pub(super) fn forward(&self, inputs: &PackedMatrix, outputs: &mut [f32], n_pairs: usize) {
+        outputs.par_chunks_mut(BLOCK_ROWS * n_pairs).enumerate().for_each(|(block_idx, outputs)| {
+            let first_row = block_idx * BLOCK_ROWS;
+            let values = &self.weight.values[first_row * self.n_inputs..];
+            let rows = Rows { values, stride: self.n_inputs, n_rows: outputs.len() / n_pairs };
+            inputs.multiply(rows, outputs, n_pairs, |_, _| ());
+            for (row, bias) in outputs.chunks_exact_mut(n_pairs).zip(&self.bias.values[first_row..]) {
+                row.iter_mut().for_each(|output| *output += bias);
+            }
+        });
+    }
+
+    /// Changes weights and biases against the gradient of the outputs.
+    ///
+    /// A block's gradients are used as soon as they are there, so that they never go to memory.
+    ///
+    /// # Shapes
+    /// `inputs`: `[n_pairs, n_inputs]`, `gradient`: `[n_outputs, n_pairs]`
+    pub(super) fn learn(&mut self, inputs: &PackedMatrix, gradient: &[f32], n_pairs: usize, step: &AdamStep) {
+        let Self { instructions, n_inputs, weight, bias, bias_gradient } = self;
+        let block = BLOCK_ROWS * *n_inputs;
+        let moments = weight.means.par_chunks_mut(block.max(1)).zip(weight.squares.par_chunks_mut(block.max(1)));
+        let weights = weight.values.par_chunks_mut(block.max(1)).zip(moments);
+        let gradients = gradient.par_chunks(BLOCK_ROWS * n_pairs);
+        weights.zip(gradients).for_each_init(Vec::new, |products, ((values, (means, squares)), gradient)| {
+            products.resize(block, 0.0);
+            let rows = Rows { values: gradient, stride: n_pairs, n_rows: gradient.len() / n_pairs };
+            inputs.multiply(rows, products, *n_inputs, |_, _| ());
+            instructions.run(
+                #[inline(always)]
+                || step.apply(LearntPart { values, means, squares }, products),
+            );
+        });
+        for (sum, row) in bias_gradient.iter_mut().zip(gradient.chunks_exact(n_pairs)) {
+            *sum = row.iter().sum();
+        }
+        step.apply(bias.all(), bias_gradient);
+    }
+
+    /// Tells the gradient of the inputs from that of the outputs, block by block: `finish` is given the first row of a
+    /// block of it.
+    ///
+    /// # Shapes
+    /// `gradient`: `[n_outputs, n_pairs]`, laid out; `inputs`: `[n_inputs, n_pairs]`
+    pub(super) fn differentiate(
+        &self,
+        gradient: &PackedMatrix,
+        inputs: &mut [f32],
+        n_pairs: usize,
+        finish: impl Fn(&mut [f32], usize) + Sync,
+    ) {
+        let (n_inputs, n_outputs) = (self.n_inputs, self.n_outputs());
+        inputs.par_chunks_mut(BLOCK_ROWS * n_pairs).enumerate().for_each_init(
+            Vec::new,
+            |turned, (block_idx, inputs)| {
+                let (first_row, n_rows) = (block_idx * BLOCK_ROWS, inputs.len() / n_pairs);
+                turned.resize(n_rows * n_outputs, 0.0);
+                for (output_idx, row) in self.weight.values.chunks_exact(n_inputs).enumerate() {
+                    for (idx, weight) in row[first_row..first_row + n_rows].iter().enumerate() {
+                        turned[idx * n_outputs + output_idx] = *weight;
+                    }
+                }
+                gradient.multiply(Rows { values: turned, stride: n_outputs, n_rows }, inputs, n_pairs, |_, _| ());
+                finish(inputs, first_row);
+            },
+        );
+    }
+}

@@ -1,0 +1,98 @@
+//! Training on the processor: a step reads and writes every weight once, and allocates nothing once batches have their size.
+//!
+//! A batch's vectors are columns here (`[dim, n_pairs]`): a head's weights are then the left side of its product as they
+//! are, and the batch, which is small, is what is laid out. Every number is computed by one thread in an order that does
+//! not depend on the others.
+
+mod adam;
+mod contrast;
+mod head;
+mod layer;
+mod loss;
+mod positives;
+mod side;
+mod temperature;
+
+use super::positives::Relevance;
+use super::steps::Learner;
+use super::{PairedFeatures, TrainOptions};
+use crate::heads::Heads;
+use adam::Adam;
+use contrast::Contrast;
+use pipeline_kernels::InstructionSet;
+use side::Side;
+use temperature::LearntTemperature;
+
+/// Heads and optimiser in memory.
+pub(super) struct CpuLearner<'a> {
+    data: &'a PairedFeatures<'a>,
+    text: Side<'a>,
+    image: Side<'a>,
+    contrast: Contrast,
+    /// Where other pairs than its own may matter to a pair.
+    relevance: Option<Relevance>,
+    temperature: Option<LearntTemperature>,
+    adam: Adam,
+    has_heads: bool,
+}
+
+impl<'a> CpuLearner<'a> {
+    /// Works on the threads of the rayon pool in which it is called.
+    pub(super) fn new(
+        data: &'a PairedFeatures<'a>,
+        options: &TrainOptions,
+        start: Option<Heads>,
+        instructions: InstructionSet,
+    ) -> Self {
+        let has_heads = start.is_some();
+        let (text, image) = start.map(|heads| (heads.text, heads.image)).unzip();
+        Self {
+            data,
+            text: Side::new(data.text, text, options.normalize, instructions),
+            image: Side::new(data.images, image, options.normalize, instructions),
+            contrast: Contrast::new(options.temperature, options.positives, instructions),
+            relevance: Relevance::needed(data, options),
+            temperature: options.learn_temperature.then(|| LearntTemperature::new(options.temperature)),
+            adam: Adam::new(options.weight_decay),
+            has_heads,
+        }
+    }
+}
+
+impl Learner for CpuLearner<'_> {
+    fn loss(&mut self, batch: &[usize]) -> f32 {
+        let pairs = self.data.pairs;
+        rayon::join(
+            || self.text.embed(batch.iter().map(|&pair_idx| pairs[pair_idx].0)),
+            || self.image.embed(batch.iter().map(|&pair_idx| pairs[pair_idx].1)),
+        );
+        let pairs = batch.iter().map(|&pair_idx| pairs[pair_idx]);
+        let others = self.relevance.as_mut().map_or(&[][..], |relevance| relevance.others(pairs));
+        self.contrast.loss(&self.text.embedded, &self.image.embedded, batch.len(), others)
+    }
+
+    fn learn(&mut self, lr: f64) {
+        if !self.has_heads {
+            return;
+        }
+        let step = self.adam.next_step(lr);
+        let Self { text, image, contrast, temperature, .. } = self;
+        contrast.differentiate(&text.embedded, &image.embedded, &mut text.gradient, &mut image.gradient);
+        if let Some(temperature) = temperature {
+            temperature.learn(&text.embedded, &text.gradient, &step);
+            contrast.temperature = temperature.value();
+        }
+        rayon::join(|| text.learn(&step), || image.learn(&step));
+    }
+
+    fn temperature(&self) -> f32 {
+        self.contrast.temperature
+    }
+
+    fn heads(&self) -> Option<Heads> {
+        Some(Heads { text: self.text.to_head()?, image: self.image.to_head()? })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,98 @@
+//! Training by the framework: on CUDA, and on any backend as what the processor's own steps are compared with.
+
+mod loss;
+mod projector;
+mod temperature;
+
+use burn::module::AutodiffModule;
+use burn::optim::adaptor::OptimizerAdaptor;
+use burn::optim::decay::WeightDecayConfig;
+use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{ElementConversion, Tensor};
+
+use super::positives::{Positives, Relevance};
+use super::steps::Learner;
+use super::{PairedFeatures, TrainOptions};
+use crate::heads::Heads;
+use loss::{info_nce, masked_info_nce, normalize_rows, spread_info_nce};
+use projector::{Projector, gather_rows};
+use temperature::LearntTemperature;
+
+/// Heads and optimiser on a backend of the framework.
+pub(super) struct FrameworkLearner<'a, B: AutodiffBackend> {
+    data: &'a PairedFeatures<'a>,
+    options: &'a TrainOptions,
+    device: B::Device,
+    relevance: Option<Relevance>,
+    projector: Option<Projector<B>>,
+    adam: OptimizerAdaptor<Adam, Projector<B>, B>,
+    temperature: Option<LearntTemperature<B>>,
+    loss: Option<Tensor<B, 1>>,
+}
+
+impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
+    /// Copies `start` to `device`.
+    pub(super) fn new(
+        data: &'a PairedFeatures<'a>,
+        options: &'a TrainOptions,
+        start: Option<Heads>,
+        device: B::Device,
+    ) -> Self {
+        let projector = start.map(|heads| Projector::new(&heads, &device));
+        let temperature = options.learn_temperature.then(|| LearntTemperature::new(options.temperature, &device));
+        let weight_decay = WeightDecayConfig::new(options.weight_decay as f32);
+        let adam = adam().with_weight_decay(Some(weight_decay)).init();
+        let relevance = Relevance::needed(data, options);
+        Self { data, options, device, relevance, projector, adam, temperature, loss: None }
+    }
+}
+
+impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
+    fn loss(&mut self, batch: &[usize]) -> f32 {
+        let Self { data, options, device, relevance, .. } = self;
+        let text = gather_rows(data.text, batch.iter().map(|&pair_idx| data.pairs[pair_idx].0), device);
+        let image = gather_rows(data.images, batch.iter().map(|&pair_idx| data.pairs[pair_idx].1), device);
+        let (text, image) = match &self.projector {
+            Some(projector) => projector.forward(text, image),
+            None => (text, image),
+        };
+        let (text, image) =
+            if options.normalize { (normalize_rows(text), normalize_rows(image)) } else { (text, image) };
+        let similarities = text.matmul(image.transpose());
+        let logits = match &self.temperature {
+            Some(temperature) => temperature.divide(similarities),
+            None => similarities / options.temperature,
+        };
+        let pairs = batch.iter().map(|&pair_idx| data.pairs[pair_idx]);
+        let others = relevance.as_mut().map_or(&[][..], |relevance| relevance.others(pairs));
+        let loss = match options.positives {
+            Positives::Own => info_nce(logits),
+            Positives::Mask => masked_info_nce(logits, others),
+            Positives::All => spread_info_nce(logits, others),
+        };
+        self.loss = Some(loss.clone());
+        loss.into_scalar().elem()
+    }
+
+    fn learn(&mut self, lr: f64) {
+        let (Some(projector), Some(loss)) = (self.projector.take(), self.loss.take()) else { return };
+        let mut gradients = loss.backward();
+        let of_projector = GradientsParams::from_module(&mut gradients, &projector);
+        self.projector = Some(self.adam.step(lr, projector, of_projector));
+        self.temperature = self.temperature.take().map(|temperature| temperature.learn(&mut gradients, lr));
+    }
+
+    fn temperature(&self) -> f32 {
+        self.temperature.as_ref().map_or(self.options.temperature as f32, LearntTemperature::value)
+    }
+
+    fn heads(&self) -> Option<Heads> {
+        self.projector.as_ref().map(|projector| projector.valid().into_heads())
+    }
+}
+
+/// PyTorch's defaults; burn's epsilon is 1e-5.
+fn adam() -> AdamConfig {
+    AdamConfig::new().with_epsilon(1e-8)
+}

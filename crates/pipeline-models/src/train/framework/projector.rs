@@ -1,0 +1,107 @@
+//! The trainable heads as a burn module.
+
+use burn::module::{Module, Param};
+use burn::nn;
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
+
+use crate::heads::{Head, Heads, Linear};
+use pipeline_kernels::Matrix;
+
+/// Both heads on a device.
+#[derive(Module, Debug)]
+pub(super) struct Projector<B: Backend> {
+    text: Layers<B>,
+    image: Layers<B>,
+}
+
+/// The layers of a head.
+#[derive(Module, Debug)]
+struct Layers<B: Backend> {
+    hidden: Option<nn::Linear<B>>,
+    output: nn::Linear<B>,
+}
+
+impl<B: Backend> Projector<B> {
+    /// Copies `heads` to `device`.
+    pub(super) fn new(heads: &Heads, device: &B::Device) -> Self {
+        Self { text: Layers::new(&heads.text, device), image: Layers::new(&heads.image, device) }
+    }
+
+    /// Copies the heads back.
+    pub(super) fn into_heads(self) -> Heads {
+        Heads { text: self.text.into_head(), image: self.image.into_head() }
+    }
+
+    /// Maps features into the shared space.
+    ///
+    /// # Shapes
+    /// - text: `[n_pairs, d_text]`, image: `[n_pairs, d_image]`
+    /// - output: twice `[n_pairs, dim]`
+    pub(super) fn forward(&self, text: Tensor<B, 2>, image: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>) {
+        (self.text.forward(text), self.image.forward(image))
+    }
+}
+
+impl<B: Backend> Layers<B> {
+    fn new(head: &Head, device: &B::Device) -> Self {
+        let hidden = head.hidden.as_ref().map(|linear| to_module(linear, device));
+        Self { hidden, output: to_module(&head.output, device) }
+    }
+
+    fn into_head(self) -> Head {
+        Head { hidden: self.hidden.map(from_module), output: from_module(self.output) }
+    }
+
+    fn forward(&self, features: Tensor<B, 2>) -> Tensor<B, 2> {
+        match &self.hidden {
+            None => self.output.forward(features),
+            Some(hidden) => self.output.forward(gelu(hidden.forward(features))),
+        }
+    }
+}
+
+/// `x · (1 + erf(x/√2)) / 2`, written out: the framework's own GELU has the slope of the tanh approximation on CUDA.
+fn gelu<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 2> {
+    let doubled = values.clone() * ((values / std::f64::consts::SQRT_2).erf() + 1.0);
+    doubled / 2.0
+}
+
+/// Copies the given rows of a matrix, in their order, into one tensor.
+///
+/// # Shapes
+/// - output: `[rows, matrix.n_cols]`
+pub(super) fn gather_rows<B: Backend>(
+    matrix: &Matrix,
+    rows: impl ExactSizeIterator<Item = usize>,
+    device: &B::Device,
+) -> Tensor<B, 2> {
+    let shape = [rows.len(), matrix.n_cols];
+    let mut values = Vec::with_capacity(shape[0] * shape[1]);
+    rows.for_each(|row_idx| values.extend_from_slice(matrix.row(row_idx)));
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// PyTorch's weight is `[out, in]`, burn's `[in, out]`.
+fn to_module<B: Backend>(linear: &Linear, device: &B::Device) -> nn::Linear<B> {
+    let Matrix { n_rows, n_cols, .. } = linear.weight;
+    let weight = TensorData::new(transposed(&linear.weight.values, n_rows, n_cols), [n_cols, n_rows]);
+    let bias = TensorData::new(linear.bias.clone(), [n_rows]);
+    nn::Linear { weight: Param::from_data(weight, device), bias: Some(Param::from_data(bias, device)) }
+}
+
+fn from_module<B: Backend>(linear: nn::Linear<B>) -> Linear {
+    let weight = linear.weight.into_value();
+    let [n_inputs, n_outputs] = weight.dims();
+    let weight = transposed(&to_values(weight), n_inputs, n_outputs);
+    let bias = linear.bias.expect("every head is built with a bias").into_value();
+    Linear { weight: Matrix::new(n_outputs, n_inputs, weight), bias: to_values(bias) }
+}
+
+fn to_values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+    tensor.into_data().convert::<f32>().into_vec().expect("the data were just converted to f32")
+}
+
+fn transposed(values: &[f32], n_rows: usize, n_cols: usize) -> Vec<f32> {
+    (0..n_cols).flat_map(|col| (0..n_rows).map(move |row| values[row * n_cols + col])).collect()
+}

@@ -1,0 +1,149 @@
+//! Contrastive training of the two projection heads on cached features.
+
+mod closed_form;
+mod cpu;
+#[cfg(any(feature = "cuda", test))]
+mod framework;
+mod options;
+mod positives;
+mod schedule;
+mod start;
+mod steps;
+mod torch_random;
+mod validation;
+
+pub use closed_form::{ClosedForm, fit};
+pub use options::{LEARNT_TEMPERATURES, TrainError, TrainOptions};
+pub use positives::Positives;
+pub use schedule::LrSchedule;
+pub use start::{initial_heads, initial_mlp_heads};
+pub use validation::Validation;
+
+use crate::heads::Heads;
+use pipeline_eval::Recall;
+use pipeline_kernels::Matrix;
+use pipeline_kernels::{InstructionSet, on_threads};
+
+use crate::Device;
+
+/// Features and which of them belong together.
+///
+/// # Shapes
+/// - text: `[n_texts, d_text]`, images: `[n_images, d_image]`
+#[derive(Debug, Clone, Copy)]
+pub struct PairedFeatures<'a> {
+    /// The features of the texts.
+    pub text: &'a Matrix,
+    /// The features of the images.
+    pub images: &'a Matrix,
+    /// Rows of `text` and of `images`.
+    pub pairs: &'a [(usize, usize)],
+}
+
+/// The loss of one step, and what the step was taken with.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StepLoss {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// The step within its epoch, from 0.
+    pub step: usize,
+    /// The mean loss of the batch, before its update.
+    pub loss: f32,
+    /// The learning rate of the update.
+    pub lr: f64,
+    /// What similarities were divided by, before the update.
+    pub temperature: f32,
+}
+
+/// What training returns.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trained {
+    /// The trained heads, of the best epoch if they were measured; `None` if there were none to train.
+    pub heads: Option<Heads>,
+    /// The loss of every step, in order.
+    pub losses: Vec<StepLoss>,
+    /// What similarities would be divided by next with these heads: as it was, if it is not learnt.
+    pub temperature: f32,
+    /// What was measured on held-out data after each epoch, in order, or once where there are no epochs; nothing without
+    /// such data.
+    pub validations: Vec<Recall>,
+    /// The first epoch, from 0, whose MeanRecall on them is the highest.
+    pub best_epoch: Option<usize>,
+}
+
+impl Trained {
+    /// What the kept heads find in the held-out data.
+    pub fn kept_recall(&self) -> Option<&Recall> {
+        self.validations.get(self.best_epoch.unwrap_or_default())
+    }
+}
+
+/// Trains `start` so that each pair's text and image meet in the shared space.
+///
+/// A step takes the next `batch_size` pairs (the last batch of an epoch may be smaller), maps both sides through
+/// their heads, scales them to length one if `normalize`, and minimises the symmetric InfoNCE loss
+/// `(CE(T·Iᵀ/τ) + CE(I·Tᵀ/τ)) / 2` with Adam (β 0.9 and 0.999, ε 1e-8, weight decay added to the gradient), as the
+/// baseline notebook does; `learn_temperature` makes τ a weight of its own, `positives` says what becomes of other pairs that belong together, `lr_schedule` and `warmup_steps` say what the learning rate of each step is. Without heads (`start: None`, the features themselves are compared) nothing is trained,
+/// and the losses show how well the features fit. The thread count changes no bit of the result.
+///
+/// With a `validation` the heads are measured after each epoch, those of the best one are returned, and training ends early
+/// once it has lost its patience. `observe` sees every step; if it returns false, training stops with
+/// [`TrainError::Stopped`].
+///
+/// # Errors
+/// When an option is out of its range, the shapes do not fit, a pair names a missing row, the device cannot be used,
+/// or a loss or weight is no longer finite.
+pub fn train(
+    data: &PairedFeatures<'_>,
+    validation: Option<&Validation<'_>>,
+    options: &TrainOptions,
+    start: Option<Heads>,
+    device: Device,
+    observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
+) -> Result<Trained, TrainError> {
+    options.check()?;
+    let PairedFeatures { text, images, pairs } = *data;
+    options::check_shapes(text, images, start.as_ref())?;
+    options::check_pairs(text, images, pairs)?;
+    validation.map_or(Ok(()), |validation| options::check_held_out(data, validation))?;
+    match device {
+        Device::Cpu => on_threads(options.n_threads, || {
+            let learner = cpu::CpuLearner::new(data, options, start, InstructionSet::best());
+            steps::run(pairs.len(), options, validation, learner, observe)
+        }),
+        Device::Cuda => train_on_cuda(data, validation, options, start, observe),
+    }
+}
+
+#[cfg(feature = "cuda")]
+fn train_on_cuda(
+    data: &PairedFeatures<'_>,
+    validation: Option<&Validation<'_>>,
+    options: &TrainOptions,
+    start: Option<Heads>,
+    observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
+) -> Result<Trained, TrainError> {
+    crate::device::probe(Device::Cuda)?;
+    type Backend = burn::backend::Autodiff<burn_cuda::Cuda<f32, i32>>;
+    let learner = framework::FrameworkLearner::<Backend>::new(data, options, start, Default::default());
+    steps::run(data.pairs.len(), options, validation, learner, observe)
+}
+
+#[cfg(not(feature = "cuda"))]
+fn train_on_cuda(
+    _: &PairedFeatures<'_>,
+    _: Option<&Validation<'_>>,
+    _: &TrainOptions,
+    _: Option<Heads>,
+    _: &mut (dyn FnMut(&StepLoss) -> bool + Send),
+) -> Result<Trained, TrainError> {
+    crate::device::probe(Device::Cuda)?;
+    unreachable!("BUG: a build without CUDA has found a CUDA device")
+}
+
+#[cfg(test)]
+pub(crate) mod goldens;
+#[cfg(test)]
+mod option_tests;
+#[cfg(test)]
+mod tests;

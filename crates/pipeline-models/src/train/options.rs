@@ -1,0 +1,241 @@
+//! What can be chosen about training, and what is refused before it begins.
+
+use std::ops::RangeInclusive;
+
+use super::positives::Positives;
+use super::schedule::{LearningRate, LrSchedule};
+use super::{PairedFeatures, Validation};
+use crate::device::DeviceError;
+use crate::heads::{Head, Heads, Linear};
+use pipeline_kernels::Matrix;
+
+/// The temperatures that can be learnt: those of open_clip, whose `logit_scale` stays between 0 and ln 100.
+pub const LEARNT_TEMPERATURES: RangeInclusive<f64> = 0.01..=1.0;
+
+/// The same as `ln(1 / temperature)`, which is what is learnt.
+pub(super) const LOGIT_SCALES: RangeInclusive<f32> = 0.0..=4.605_170_2;
+
+/// Where the learnt number begins.
+pub(super) fn initial_logit_scale(temperature: f64) -> f32 {
+    (1.0 / temperature).ln() as f32
+}
+
+/// How to train; the defaults are the baseline notebook's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TrainOptions {
+    /// Scale embeddings to length one before they are compared.
+    pub normalize: bool,
+    /// What the similarities are divided by; above 0.
+    pub temperature: f64,
+    /// Learn it with the heads, from there; within [`LEARNT_TEMPERATURES`].
+    pub learn_temperature: bool,
+    /// What other pairs of a batch are to a pair if their text and image belong together.
+    pub positives: Positives,
+    /// Adam's learning rate; not negative.
+    pub lr: f64,
+    /// How it goes on once it has warmed up.
+    pub lr_schedule: LrSchedule,
+    /// The steps in which it rises to `lr`, in equal parts.
+    pub warmup_steps: usize,
+    /// This share of every weight is added to its gradient; not negative.
+    pub weight_decay: f64,
+    /// Passes over the pairs.
+    pub epochs: usize,
+    /// Pairs per step; at least 1.
+    pub batch_size: usize,
+    /// Take the pairs of every epoch in another order: the one of `torch.randperm` after `torch.manual_seed(seed)`,
+    /// drawn anew for every epoch.
+    pub shuffle: bool,
+    /// The seed of that order.
+    pub seed: u64,
+    /// The threads to use. Changes no bit of the result.
+    pub n_threads: usize,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            normalize: true,
+            temperature: 0.07,
+            learn_temperature: false,
+            positives: Positives::Own,
+            lr: 1e-3,
+            lr_schedule: LrSchedule::Constant,
+            warmup_steps: 0,
+            weight_decay: 1e-4,
+            epochs: 2,
+            batch_size: 16,
+            shuffle: false,
+            seed: 0,
+            n_threads: 1,
+        }
+    }
+}
+
+/// Why heads could not be trained.
+#[derive(Debug, thiserror::Error)]
+pub enum TrainError {
+    /// An option is out of its range.
+    #[error("`{name}` is {value}, but must be {wanted}")]
+    Option {
+        /// The option.
+        name: &'static str,
+        /// What it is.
+        value: f64,
+        /// What it may be.
+        wanted: &'static str,
+    },
+    /// Features of different widths cannot be compared without heads.
+    #[error("text features have {d_text} columns and image features {d_image}: without heads they must have as many")]
+    Widths {
+        /// Columns of the text features.
+        d_text: usize,
+        /// Columns of the image features.
+        d_image: usize,
+    },
+    /// The heads to start from do not fit the features or each other.
+    #[error("the {layer} has a weight of {found:?} and {n_bias} biases, but needs {wanted:?} and {}", wanted[0])]
+    HeadShape {
+        /// `text head` or `image head`, or the hidden layer of one.
+        layer: &'static str,
+        /// The weight's shape.
+        found: [usize; 2],
+        /// The length of the bias.
+        n_bias: usize,
+        /// The shape it needs.
+        wanted: [usize; 2],
+    },
+    /// Held-out features are of another width than those of the training.
+    #[error(
+        "held-out {side} features have {found} columns, but those of the training have {wanted}: they need the same encoder"
+    )]
+    HeldOut {
+        /// `text` or `image`.
+        side: &'static str,
+        /// Columns of the held-out features.
+        found: usize,
+        /// Columns of the training's.
+        wanted: usize,
+    },
+    /// A pair names a row that does not exist.
+    #[error("pair {pair_idx} names {side} row {row}, but there are {n_rows}")]
+    Pair {
+        /// The pair's place.
+        pair_idx: usize,
+        /// `text` or `image`.
+        side: &'static str,
+        /// The row that it names.
+        row: usize,
+        /// The rows there are.
+        n_rows: usize,
+    },
+    /// A loss or weight became infinite or NaN.
+    #[error(
+        "the {what} at epoch {epoch}, step {step} is not finite: \
+         try a lower `lr` or a higher `temperature`, and look for features that are not finite"
+    )]
+    NotFinite {
+        /// `loss` or `weights`.
+        what: &'static str,
+        /// The epoch, from 0.
+        epoch: usize,
+        /// The step within its epoch, from 0.
+        step: usize,
+    },
+    /// Closed-form heads have no solution in the numbers at hand.
+    #[error(
+        "the covariances of the features cannot be solved: look for features that are not finite, or raise `penalty`"
+    )]
+    Unsolvable,
+    /// The observer asked to stop.
+    #[error("training was stopped at epoch {epoch}, step {step}")]
+    Stopped {
+        /// The epoch, from 0.
+        epoch: usize,
+        /// The step within its epoch, from 0.
+        step: usize,
+    },
+    /// The device cannot be used.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+}
+
+impl TrainOptions {
+    /// The steps of a training on so many pairs.
+    ///
+    /// `batch_size` must not be 0.
+    pub fn n_steps(&self, n_pairs: usize) -> usize {
+        n_pairs.div_ceil(self.batch_size) * self.epochs
+    }
+
+    pub(super) fn learning_rate(&self, n_pairs: usize) -> LearningRate {
+        let Self { lr, lr_schedule, warmup_steps, .. } = *self;
+        LearningRate { lr, schedule: lr_schedule, warmup_steps, n_steps: self.n_steps(n_pairs) }
+    }
+
+    pub(super) fn check(&self) -> Result<(), TrainError> {
+        let refuse = |name, value, wanted| Err(TrainError::Option { name, value, wanted });
+        let is_number_from_zero = |value: f64| value.is_finite() && value >= 0.0;
+        if !(self.temperature.is_finite() && self.temperature > 0.0) {
+            return refuse("temperature", self.temperature, "a number above 0");
+        }
+        if self.learn_temperature && !LEARNT_TEMPERATURES.contains(&self.temperature) {
+            return refuse("temperature", self.temperature, "between 0.01 and 1 to be learnt");
+        }
+        if !is_number_from_zero(self.lr) {
+            return refuse("lr", self.lr, "a number that is not negative");
+        }
+        if !is_number_from_zero(self.weight_decay) {
+            return refuse("weight_decay", self.weight_decay, "a number that is not negative");
+        }
+        if self.batch_size == 0 {
+            return refuse("batch_size", 0.0, "at least 1");
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn check_shapes(text: &Matrix, images: &Matrix, start: Option<&Heads>) -> Result<(), TrainError> {
+    let (d_text, d_image) = (text.n_cols, images.n_cols);
+    let Some(heads) = start else {
+        return if d_text == d_image { Ok(()) } else { Err(TrainError::Widths { d_text, d_image }) };
+    };
+    check_head(["text head", "hidden layer of the text head"], &heads.text, d_text, heads.dim())?;
+    check_head(["image head", "hidden layer of the image head"], &heads.image, d_image, heads.dim())
+}
+
+fn check_head(names: [&'static str; 2], head: &Head, d_features: usize, dim: usize) -> Result<(), TrainError> {
+    let Some(hidden) = &head.hidden else { return check_layer(names[0], &head.output, [dim, d_features]) };
+    let d_hidden = hidden.weight.n_rows;
+    check_layer(names[1], hidden, [d_hidden, d_features])?;
+    check_layer(names[0], &head.output, [dim, d_hidden])
+}
+
+fn check_layer(layer: &'static str, linear: &Linear, wanted: [usize; 2]) -> Result<(), TrainError> {
+    let (found, n_bias) = ([linear.weight.n_rows, linear.weight.n_cols], linear.bias.len());
+    if found == wanted && n_bias == wanted[0] {
+        return Ok(());
+    }
+    Err(TrainError::HeadShape { layer, found, n_bias, wanted })
+}
+
+pub(super) fn check_held_out(data: &PairedFeatures<'_>, held_out: &Validation<'_>) -> Result<(), TrainError> {
+    for (side, training, held_out) in [("text", data.text, held_out.text), ("image", data.images, held_out.images)] {
+        let (found, wanted) = (held_out.n_cols, training.n_cols);
+        if found != wanted {
+            return Err(TrainError::HeldOut { side, found, wanted });
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_pairs(text: &Matrix, images: &Matrix, pairs: &[(usize, usize)]) -> Result<(), TrainError> {
+    for (pair_idx, &(text_row, image_row)) in pairs.iter().enumerate() {
+        for (side, row, n_rows) in [("text", text_row, text.n_rows), ("image", image_row, images.n_rows)] {
+            if row >= n_rows {
+                return Err(TrainError::Pair { pair_idx, side, row, n_rows });
+            }
+        }
+    }
+    Ok(())
+}

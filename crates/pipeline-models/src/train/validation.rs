@@ -1,0 +1,91 @@
+//! How well heads find held-out images for held-out queries, epoch by epoch, and which heads are therefore kept.
+
+use super::TrainOptions;
+use crate::heads::Heads;
+use crate::heads::{EmbedError, embed};
+use pipeline_eval::{RankError, Recall, Similarity, rank, recall_at};
+use pipeline_kernels::Matrix;
+
+/// The ranks up to which a relevant image is a hit: MUGE's.
+const K: [usize; 3] = [1, 5, 10];
+
+/// Held-out queries and images, on which the heads are measured after each epoch.
+///
+/// # Shapes
+/// - text: `[n_queries, d_text]`, images: `[n_images, d_image]`
+#[derive(Debug, Clone, Copy)]
+pub struct Validation<'a> {
+    /// The features of the queries.
+    pub text: &'a Matrix,
+    /// The features of the images.
+    pub images: &'a Matrix,
+    /// For each query the rows of its relevant images; without one it is a miss.
+    pub relevant: &'a [Vec<usize>],
+    /// Epochs in a row without a better MeanRecall after which training stops; with 0 it never does.
+    pub patience: usize,
+}
+
+/// Why heads cannot be measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ValidationError {
+    /// The features do not fit the heads.
+    #[error(transparent)]
+    Embed(#[from] EmbedError),
+    /// The embeddings of the two sides cannot be compared.
+    #[error(transparent)]
+    Rank(#[from] RankError),
+}
+
+/// What is kept of an epoch.
+pub(super) struct Kept {
+    pub(super) heads: Option<Heads>,
+    pub(super) temperature: f32,
+}
+
+/// What was measured so far.
+pub(super) struct Validated<'a> {
+    validation: &'a Validation<'a>,
+    options: &'a TrainOptions,
+    /// Of each epoch.
+    pub(super) recalls: Vec<Recall>,
+    /// The best epoch, from 0.
+    pub(super) best: Option<(usize, Kept)>,
+}
+
+impl Validation<'_> {
+    /// Measures Recall@1, 5 and 10 and their mean, as an evaluation does: by the cosine if embeddings have length one, else by the
+    /// inner product, as they are compared in training.
+    ///
+    /// # Errors
+    /// When the features do not fit the heads.
+    pub fn recall(&self, heads: Option<&Heads>, normalize: bool, n_threads: usize) -> Result<Recall, ValidationError> {
+        let queries = embed(self.text, heads.map(|heads| &heads.text), normalize, n_threads)?;
+        let images = embed(self.images, heads.map(|heads| &heads.image), normalize, n_threads)?;
+        let similarity = if normalize { Similarity::Cosine } else { Similarity::Dot };
+        let rankings = rank(&queries, &images, self.relevant, 0, similarity, n_threads)?;
+        Ok(recall_at(&rankings, &K, images.n_rows))
+    }
+}
+
+impl<'a> Validated<'a> {
+    pub(super) fn new(validation: &'a Validation<'a>, options: &'a TrainOptions) -> Self {
+        Self { validation, options, recalls: Vec::new(), best: None }
+    }
+
+    /// Measures the heads after the next epoch; false when training is to stop.
+    ///
+    /// Of equally good epochs the first is the best.
+    pub(super) fn see(&mut self, now: Kept) -> bool {
+        let TrainOptions { normalize, n_threads, .. } = *self.options;
+        let recall = self.validation.recall(now.heads.as_ref(), normalize, n_threads);
+        let recall = recall.expect("heads that fit the training's features fit held-out ones of the same widths");
+        let epoch = self.recalls.len();
+        let is_better = self.best.as_ref().is_none_or(|(best, _)| recall.mean > self.recalls[*best].mean);
+        self.recalls.push(recall);
+        if is_better {
+            self.best = Some((epoch, now));
+        }
+        let n_without = self.best.as_ref().map_or(0, |(best, _)| epoch - best);
+        self.validation.patience == 0 || n_without < self.validation.patience
+    }
+}
