@@ -7,10 +7,12 @@
 
 pub mod checkpoint;
 pub mod device;
+mod encoder;
 mod families;
 pub mod heads;
 pub mod train;
 mod weights;
 
 pub use device::Device;
-pub use families::{bert as text, resnet as image};
+pub use encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide};
+pub use families::{bert as text, open_image_model, open_text_model, resnet as image};

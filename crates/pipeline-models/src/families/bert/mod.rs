@@ -3,6 +3,7 @@
 mod batches;
 mod config;
 mod cpu;
+mod family;
 #[cfg(any(feature = "cuda", test))]
 mod model;
 mod sentence;
@@ -19,6 +20,8 @@ pub use crate::weights::{
 };
 use pipeline_kernels::Matrix;
 use pipeline_kernels::{InstructionSet, map_batches};
+
+pub(super) use family::{open, recognises};
 
 use config::BertConfig;
 use cpu::CpuBert;

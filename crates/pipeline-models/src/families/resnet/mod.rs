@@ -2,6 +2,7 @@
 
 mod config;
 mod cpu;
+mod family;
 #[cfg(any(feature = "cuda", test))]
 mod model;
 mod names;
@@ -14,6 +15,7 @@ pub use crate::weights::{
     image_models_near,
 };
 pub use config::ImageExpectations;
+pub(super) use family::{open, recognises};
 use pipeline_kernels::Matrix;
 use pipeline_kernels::{InstructionSet, map_batches};
 

@@ -1,0 +1,103 @@
+//! Encoders of any family: what a stage sees of a model before its weights are loaded, and afterwards.
+
+use std::path::PathBuf;
+
+use pipeline_kernels::Matrix;
+
+use crate::Device;
+use crate::weights::{ModelError, WeightsNote};
+
+/// The side of a pair that a model encodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EncoderSide {
+    /// Texts.
+    Text,
+    /// Images.
+    Image,
+}
+
+/// Rows to encode.
+#[derive(Debug, Clone, Copy)]
+pub enum EncoderRows<'a> {
+    /// Texts, for encoders of [`EncoderSide::Text`].
+    Texts(&'a [&'a str]),
+    /// Images of one size, for encoders of [`EncoderSide::Image`].
+    ///
+    /// # Shapes
+    /// each of `pixels`: `[height, width, 3]`, RGB
+    Images {
+        /// The levels of each image.
+        pixels: &'a [&'a [u8]],
+        /// Lines of an image.
+        height: usize,
+        /// Pixels of a line.
+        width: usize,
+    },
+}
+
+/// A model whose small files have been read and fit the options: everything but its weights.
+pub trait EncoderModel: Send + Sync {
+    /// The side that it encodes.
+    fn side(&self) -> EncoderSide;
+
+    /// The numbers of a vector; may read the shapes of weights.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is damaged.
+    fn dim(&self) -> Result<usize, ModelError>;
+
+    /// The way from a row's many vectors to one, as a feature space names it.
+    fn pooling(&self) -> &'static str;
+
+    /// The other properties of the encoding that change every vector, as a feature space names them.
+    fn properties(&self) -> Vec<(&'static str, String)>;
+
+    /// Whether vectors are divided by their lengths.
+    fn is_normalized(&self) -> bool;
+
+    /// The role and the place of every file that shows in a vector.
+    fn files(&self) -> Vec<(String, PathBuf)>;
+
+    /// What to say of the place of the weights in their file; reads no numbers.
+    ///
+    /// # Errors
+    /// When a file is not a checkpoint, or does not hold one model.
+    fn weights_note(&self) -> Result<WeightsNote, ModelError>;
+
+    /// Loads the weights.
+    ///
+    /// # Errors
+    /// When the device cannot be used, or a file cannot be read, is not supported or is damaged.
+    fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError>;
+}
+
+/// An encoder in memory.
+pub trait Encoder: Send + Sync {
+    /// The numbers of a vector.
+    fn dim(&self) -> usize;
+
+    /// The vectors of rows, on `n_threads` threads; their number changes no bit.
+    ///
+    /// # Shapes
+    /// returns `[n_rows, dim]`
+    ///
+    /// # Errors
+    /// When a text cannot be split into tokens, or a number of a vector is not finite.
+    ///
+    /// # Panics
+    /// When the rows are of the other side: a bug of the caller.
+    fn encode(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<Matrix, ModelError>;
+
+    /// The seconds that all calls of [`Encoder::encode`] together have spent on making tokens, where there are any.
+    fn tokenize_seconds(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// The roles of weights that may be cut into several files.
+pub(crate) fn weights_roles(paths: &[PathBuf]) -> impl Iterator<Item = (String, PathBuf)> {
+    paths.iter().enumerate().map(|(path_idx, path)| {
+        let role = if paths.len() == 1 { "weights".to_owned() } else { format!("weights-{path_idx:05}") };
+        (role, path.clone())
+    })
+}

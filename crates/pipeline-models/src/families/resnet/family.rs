@@ -1,0 +1,72 @@
+//! ResNet as a family of encoders.
+
+use std::path::PathBuf;
+
+use pipeline_kernels::Matrix;
+use serde_json::{Map, Value};
+
+use super::{ImageEncoder, ImageSettings, image_dim, image_weights_note};
+use crate::Device;
+use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_roles};
+use crate::weights::{ImageModelFiles, ModelError, WeightsNote, of_image};
+
+/// Whether a configuration is of a ResNet.
+pub(in crate::families) fn recognises(config: &Map<String, Value>) -> bool {
+    of_image(config).is_none()
+}
+
+/// Reads the small files of a ResNet.
+pub(in crate::families) fn open(files: &ImageModelFiles, (): &()) -> Result<Box<dyn EncoderModel>, ModelError> {
+    ImageSettings::read(files)?;
+    Ok(Box::new(ResNetModel { files: files.clone() }))
+}
+
+struct ResNetModel {
+    files: ImageModelFiles,
+}
+
+impl EncoderModel for ResNetModel {
+    fn side(&self) -> EncoderSide {
+        EncoderSide::Image
+    }
+
+    fn dim(&self) -> Result<usize, ModelError> {
+        image_dim(&self.files)
+    }
+
+    fn pooling(&self) -> &'static str {
+        "avg"
+    }
+
+    fn properties(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+
+    fn is_normalized(&self) -> bool {
+        false
+    }
+
+    fn files(&self) -> Vec<(String, PathBuf)> {
+        let small = self.files.settings().into_iter().map(|(role, path)| (role.to_owned(), path.to_owned()));
+        small.chain(weights_roles(std::slice::from_ref(&self.files.weights))).collect()
+    }
+
+    fn weights_note(&self) -> Result<WeightsNote, ModelError> {
+        image_weights_note(&self.files)
+    }
+
+    fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {
+        Ok(Box::new(ImageEncoder::load(&self.files, device)?))
+    }
+}
+
+impl Encoder for ImageEncoder {
+    fn dim(&self) -> usize {
+        self.dim()
+    }
+
+    fn encode(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<Matrix, ModelError> {
+        let EncoderRows::Images { pixels, height, width } = rows else { panic!("BUG: a ResNet encodes images") };
+        self.encode(pixels, height, width, n_threads)
+    }
+}
