@@ -61,6 +61,7 @@ mod runner;
 mod schedule;
 mod shards;
 mod sources;
+mod stage_state;
 mod state;
 mod unchanged;
 mod why;

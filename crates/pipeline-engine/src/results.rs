@@ -7,13 +7,14 @@ use pipeline_store::{LastSources, LastStage, StoreError};
 
 use crate::plan::Decision;
 use crate::schedule::Phase;
+use crate::stage_state::Bytes;
 use crate::state::State;
 use crate::{Cancel, RunSummary};
 
 impl State<'_, '_> {
     /// How the run ended.
     pub fn outcome(&self, cancel: &Cancel) -> Outcome {
-        let is_complete = (0..self.decisions.len()).all(|idx| self.schedule.phase(idx) == Phase::Settled);
+        let is_complete = self.settled().count() == self.stages.len();
         match (is_complete, cancel.is_cancelled()) {
             (true, _) => Outcome::Done,
             (false, true) => Outcome::Interrupted,
@@ -23,7 +24,7 @@ impl State<'_, '_> {
 
     /// The metrics of the stages that are up to date and have some.
     pub fn metrics(&self) -> BTreeMap<StageId, Metrics> {
-        let settled = self.settled().filter_map(|idx| match &self.decisions[idx] {
+        let settled = self.settled().filter_map(|idx| match &self.stages[idx].decision {
             Decision::Reuse { report, .. } if !report.metrics.is_empty() => {
                 Some((self.id(idx), report.metrics.clone()))
             }
@@ -38,15 +39,15 @@ impl State<'_, '_> {
     /// When the store cannot be read.
     pub fn last_stages(&mut self) -> Result<BTreeMap<StageId, LastStage>, StoreError> {
         let mut stages = BTreeMap::new();
-        for idx in 0..self.decisions.len() {
-            let last = match &self.decisions[idx] {
+        for idx in 0..self.stages.len() {
+            let last = match &self.stages[idx].decision {
                 Decision::Reuse { key, artifact, report } if self.schedule.phase(idx) == Phase::Settled => {
                     let (key, artifact, report) = (*key, *artifact, report.clone());
                     let has_published = !self.resolver.graph.nodes()[idx].publish.is_empty();
                     let published = if has_published { self.resolver.published(idx)? } else { None };
                     let (seconds, published) = (self.resolver.seconds(idx), files_of(published.unwrap_or_default()));
                     let recorded_ns = self.resolver.recorded_ns(idx);
-                    let dropped = self.dropped.contains(&idx);
+                    let dropped = self.stages[idx].bytes == Bytes::Dropped;
                     Some(LastStage { key, artifact, seconds, recorded_ns, dropped, report, published })
                 }
                 _ => self.resolver.former(idx).cloned(),
@@ -73,14 +74,14 @@ impl State<'_, '_> {
 
     /// The facts for whoever started the run.
     pub fn summary(&self, outcome: Outcome, seconds: f64, metrics: BTreeMap<StageId, Metrics>) -> RunSummary {
-        let skipped = (0..self.decisions.len()).filter(|&idx| self.schedule.phase(idx) == Phase::Skipped);
+        let skipped = self.schedule.of(Phase::Skipped);
         RunSummary {
             run: self.journal.run().clone(),
             folder: self.journal.folder().to_owned(),
             outcome,
             seconds,
-            n_ran: self.ran.iter().filter(|&&ran| ran).count(),
-            n_reused: self.settled().filter(|&idx| !self.ran[idx]).count(),
+            n_ran: self.stages.iter().filter(|stage| stage.has_run).count(),
+            n_reused: self.settled().filter(|&idx| !self.stages[idx].has_run).count(),
             failed: self.failed.iter().map(|&idx| self.id(idx)).collect(),
             skipped: skipped.map(|idx| self.id(idx)).collect(),
             has_bug: self.has_bug,
@@ -89,7 +90,7 @@ impl State<'_, '_> {
     }
 
     fn settled(&self) -> impl Iterator<Item = usize> {
-        (0..self.decisions.len()).filter(|&idx| self.schedule.phase(idx) == Phase::Settled)
+        self.schedule.of(Phase::Settled)
     }
 }
 

@@ -9,6 +9,7 @@ use pipeline_core::{Digest, Event, StageId, Tree};
 use pipeline_store::StoreError;
 
 use crate::schedule::Phase;
+use crate::stage_state::Bytes;
 use crate::state::State;
 
 /// The digests of all files of the artifacts that keep their bytes, counted.
@@ -83,14 +84,14 @@ impl State<'_, '_> {
     /// Drops the bytes of a stage that is not retained once all its readers are settled.
     pub fn drop_if_read_out(&mut self, idx: usize) {
         let node = &self.resolver.graph.nodes()[idx];
-        self.dropped.remove(&idx);
+        self.stages[idx].bytes = Bytes::Kept;
         if node.retain || self.keepers.forced.contains(&node.id) || !self.schedule.is_read_out(idx) {
             return;
         }
         match self.drop_bytes(idx) {
-            Ok(Drop::PutOff) => {}
+            Ok(Drop::PutOff) => self.stages[idx].bytes = Bytes::PutOff,
             Ok(Drop::Done(bytes)) => {
-                self.dropped.insert(idx);
+                self.stages[idx].bytes = Bytes::Dropped;
                 if bytes > 0 {
                     self.journal.emit(Event::ArtifactDropped { stage: self.id(idx), bytes });
                 }
@@ -105,8 +106,10 @@ impl State<'_, '_> {
     /// Drops at the end what had to stay while it could still be read.
     pub fn drop_put_off(&mut self) {
         self.is_over = true;
-        for idx in std::mem::take(&mut self.drops_put_off) {
-            self.drop_if_read_out(idx);
+        for idx in 0..self.stages.len() {
+            if self.stages[idx].bytes == Bytes::PutOff {
+                self.drop_if_read_out(idx);
+            }
         }
     }
 
@@ -115,7 +118,6 @@ impl State<'_, '_> {
             return Ok(Drop::Done(0));
         }
         if !self.is_over && self.may_be_read_again(idx)? {
-            self.drops_put_off.insert(idx);
             return Ok(Drop::PutOff);
         }
         self.build_holdings()?;
@@ -163,8 +165,8 @@ impl State<'_, '_> {
         if self.holdings.is_some() {
             return Ok(());
         }
-        let mut holdings = Holdings::new(self.decisions.len());
-        for idx in 0..self.decisions.len() {
+        let mut holdings = Holdings::new(self.stages.len());
+        for idx in 0..self.stages.len() {
             if let Some(tree) = self.resolver.tree(idx)? {
                 holdings.hold(idx, tree);
             }

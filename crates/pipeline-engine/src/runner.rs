@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use pipeline_core::{Key, RunReason};
 use pipeline_store::LockOutcome;
 
+use crate::demand;
 use crate::host::{LOCK_POLL, describe_owner};
 use crate::message::{Committed, Failure, Message, Outcome};
 use crate::plan::Decision;
@@ -55,7 +56,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         self.state.settle_reused();
         let end = loop {
             self.look_at_ready();
-            if self.state.n_busy() == 0 && self.state.waiting.is_empty() {
+            if self.state.schedule.n_busy() == 0 && self.state.waiting.is_empty() {
                 break End::Joined;
             }
             if self.is_overdue() {
@@ -83,12 +84,12 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
     }
 
     fn look_at_ready(&mut self) {
-        while self.state.n_storing < MAX_STORING {
+        while self.state.schedule.n_storing() < MAX_STORING {
             if self.is_stopping() {
                 self.state.waiting.clear();
                 return;
             }
-            let looked = match self.state.schedule.first_ready(self.room(), self.state.may_fill()) {
+            let looked = match self.state.schedule.first_ready(self.room()) {
                 Some(idx) => self.look_at(idx).map_err(|failure| (idx, failure)),
                 None => match self.state.next_to_help(self.room()) {
                     Some(idx) => self.help(idx).map_err(|failure| (idx, failure)),
@@ -103,7 +104,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
 
     /// Which pools have room for another stage.
     fn room(&self) -> Pools<bool> {
-        let (n_jobs, n_working) = (self.n_jobs(), self.state.n_working);
+        let (n_jobs, n_working) = (self.n_jobs(), self.state.schedule.n_working());
         Pools { cpu: n_working.cpu < n_jobs.cpu, gpu: n_working.gpu < n_jobs.gpu }
     }
 
@@ -147,26 +148,22 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         {
             let decision = self.state.resolver.accept(idx, record);
             if !matches!(why, RunReason::Demanded { .. }) || self.state.resolver.has_bytes(idx)? {
-                self.state.decisions[idx] = decision;
+                self.state.stages[idx].decision = decision;
                 return self.reuse(idx);
             }
         }
         self.state.count_start(idx, MAX_STARTS)?;
         let order = self.order(idx, key, why)?;
-        self.spawn(idx, move |shop, sender| worker::work(shop, &order, lock, sender))?;
-        self.state.start_work(idx);
-        Ok(())
+        self.spawn(idx, Phase::Working, move |shop, sender| worker::work(shop, &order, lock, sender))
     }
 
     /// Computes shards of a stage that another process leads, since there is nothing else to do.
     fn help(&mut self, idx: usize) -> Result<(), Failure> {
-        let Decision::Run { key, why } = self.state.decisions[idx].clone() else {
+        let Decision::Run { key, why } = self.state.stages[idx].decision.clone() else {
             unreachable!("BUG: stage at {idx} waits for its key and does not run")
         };
         let order = self.order(idx, key, why)?;
-        self.spawn(idx, move |shop, sender| worker::help(shop, &order, sender))?;
-        self.state.start_work(idx);
-        Ok(())
+        self.spawn(idx, Phase::Working, move |shop, sender| worker::help(shop, &order, sender))
     }
 
     fn order(&mut self, idx: usize, key: Key, why: RunReason) -> Result<Order, Failure> {
@@ -184,8 +181,8 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
 
     /// Shares the threads among the stages that run or could start now.
     fn n_threads_for_next(&self) -> usize {
-        let n_ready = self.state.schedule.n_ready(self.state.may_fill());
-        let (n_working, n_jobs) = (self.state.n_working, self.n_jobs());
+        let n_ready = self.state.schedule.n_ready();
+        let (n_working, n_jobs) = (self.state.schedule.n_working(), self.n_jobs());
         let n_sharing = (n_working.cpu + n_ready.cpu).min(n_jobs.cpu) + (n_working.gpu + n_ready.gpu).min(n_jobs.gpu);
         (self.options.n_threads / n_sharing.max(1)).max(1)
     }
@@ -198,18 +195,16 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         {
             return Err(not_in_artifact(file, names));
         }
-        let Some(path) = unpublished.iter().find_map(Unpublished::stale) else {
+        if !unpublished.iter().any(|file| file.stale().is_some()) {
             self.state.settle(idx);
             return Ok(());
-        };
-        if !self.state.resolver.has_bytes(idx)? {
-            self.state.demand_own(idx, path.display().to_string());
+        }
+        if let Some(path) = demand::demanding_path(&mut self.state.resolver, idx, &unpublished)? {
+            self.state.open_to_run(idx, path);
             return Ok(());
         }
         let copies = self.copies(idx, &unpublished)?;
-        self.spawn(idx, move |shop, sender| worker::publish(shop, idx, &copies, sender))?;
-        self.state.n_storing += 1;
-        Ok(())
+        self.spawn(idx, Phase::Storing, move |shop, sender| worker::publish(shop, idx, &copies, sender))
     }
 
     fn copies(&mut self, idx: usize, unpublished: &[Unpublished]) -> Result<Vec<Copy>, Failure> {
@@ -223,7 +218,8 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         publish.map(copy).collect()
     }
 
-    fn spawn<F>(&mut self, idx: usize, job: F) -> Result<(), Failure>
+    /// Starts a thread for a stage, which enters `phase`.
+    fn spawn<F>(&mut self, idx: usize, phase: Phase, job: F) -> Result<(), Failure>
     where
         F: FnOnce(&Workshop<'_>, &Sender<Message>) -> Outcome + Send + 'env,
     {
@@ -236,7 +232,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             let _ = sender.send(Message::Done { idx, outcome });
         });
         thread.map_err(|error| Failure::because("cannot start a thread for the stage", &error))?;
-        self.state.schedule.set(idx, Phase::Running);
+        self.state.schedule.set(idx, phase);
         Ok(())
     }
 
@@ -262,7 +258,6 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
 
     fn done(&mut self, idx: usize, outcome: Outcome) {
         self.state.end_work(idx);
-        self.state.n_storing -= 1;
         match outcome {
             Outcome::Committed(committed) => self.committed(idx, *committed),
             Outcome::Published => self.state.settle(idx),

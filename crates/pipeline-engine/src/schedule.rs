@@ -4,39 +4,54 @@ use std::collections::BTreeSet;
 
 use pipeline_core::{Device, Pool};
 
-use crate::Graph;
+use crate::{Graph, Node};
 
 /// Where a stage is in a run.
+///
+/// A stage goes from `Open` to `Settled` by way of the phases between, and back to `Open` whenever an input has changed
+/// or bytes are gone. `Failed` and `Skipped` are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// Still to be looked at, or to be looked at again.
+    /// To be looked at, now or again: ready as soon as all its inputs are settled.
     Open,
-    /// Another process computes its key; it is asked about again soon.
+    /// Its inputs are settled and it must run, but another process computes its key; it is asked about again soon.
     Waiting,
-    /// A thread works on it.
-    Running,
-    /// Up to date: reused or finished, its files published.
+    /// Its inputs are settled and have their bytes: a thread computes it and takes one of the run's jobs.
+    Working,
+    /// It has been computed or reused: a thread stores or publishes its files, and takes no job.
+    Storing,
+    /// Up to date: its decision is to reuse, for the inputs as they are now, and its files are published.
     Settled,
-    /// Failed.
+    /// It, or its publishing, has failed.
     Failed,
-    /// Below a failed stage, or left over by a run that stopped.
+    /// It is below a failed stage, or was left over by a run that stopped.
     Skipped,
 }
 
 /// The phases of all stages.
 ///
-/// Invariant: `ready` and `ready_to_fill` hold exactly the open stages whose inputs are all settled.
+/// Invariants: `ready` and `ready_to_fill` hold exactly the open stages whose inputs are all settled; `n_working`,
+/// `is_filled` and `n_storing` count the stages of these phases.
 pub(crate) struct Schedule<'a> {
     graph: &'a Graph,
-    phases: Vec<Phase>,
-    n_unsettled_inputs: Vec<usize>,
-    n_unsettled_consumers: Vec<usize>,
-    pools: Vec<Pool>,
-    /// Stages of the pool `cpu` that keep all threads busy.
-    fills: Vec<bool>,
-    /// All but those.
+    stages: Vec<Scheduled>,
+    /// Stages that can be looked at, but for those that keep all threads busy.
     ready: Pools<BTreeSet<usize>>,
+    /// Those that do.
     ready_to_fill: BTreeSet<usize>,
+    n_working: Pools<usize>,
+    is_filled: bool,
+    n_storing: usize,
+}
+
+/// One stage.
+struct Scheduled {
+    phase: Phase,
+    n_unsettled_inputs: usize,
+    n_unsettled_consumers: usize,
+    pool: Pool,
+    /// True for a stage of the pool `cpu` that keeps all threads busy.
+    fills: bool,
 }
 
 /// A value for each pool.
@@ -58,73 +73,121 @@ impl<T> Pools<T> {
 impl<'a> Schedule<'a> {
     /// All stages open.
     pub fn new(graph: &'a Graph, device: Device) -> Self {
-        let n_stages = graph.n_stages();
-        let n_unsettled_inputs: Vec<usize> = (0..n_stages).map(|idx| graph.inputs(idx).len()).collect();
-        let pools: Vec<Pool> = graph.nodes().iter().map(|node| node.pool_on(device)).collect();
-        let fills = (graph.nodes().iter().zip(&pools))
-            .map(|(node, pool)| *pool == Pool::Cpu && node.stage.fills_threads())
-            .collect();
+        let scheduled = |(idx, node): (usize, &Node)| {
+            let pool = node.pool_on(device);
+            Scheduled {
+                phase: Phase::Open,
+                n_unsettled_inputs: graph.inputs(idx).len(),
+                n_unsettled_consumers: graph.consumers(idx).len(),
+                pool,
+                fills: pool == Pool::Cpu && node.stage.fills_threads(),
+            }
+        };
         let mut schedule = Self {
             graph,
-            phases: vec![Phase::Open; n_stages],
-            n_unsettled_consumers: (0..n_stages).map(|idx| graph.consumers(idx).len()).collect(),
-            pools,
-            fills,
+            stages: graph.nodes().iter().enumerate().map(scheduled).collect(),
             ready: Pools::default(),
             ready_to_fill: BTreeSet::new(),
-            n_unsettled_inputs,
+            n_working: Pools::default(),
+            is_filled: false,
+            n_storing: 0,
         };
-        (0..n_stages).for_each(|idx| schedule.keep_ready(idx));
+        (0..graph.n_stages()).for_each(|idx| schedule.keep_ready(idx));
         schedule
     }
 
     /// The phase of a stage.
     pub fn phase(&self, idx: usize) -> Phase {
-        self.phases[idx]
+        self.stages[idx].phase
     }
 
     /// What a stage occupies.
     pub fn pool(&self, idx: usize) -> Pool {
-        self.pools[idx]
+        self.stages[idx].pool
     }
 
     /// True for a stage beside which no other of its sort works.
     pub fn fills_threads(&self, idx: usize) -> bool {
-        self.fills[idx]
+        self.stages[idx].fills
     }
 
-    /// The first stage that can be looked at in a pool that has room, or none; without `may_fill` none that keeps all
-    /// threads busy.
-    pub fn first_ready(&self, has_room: Pools<bool>, may_fill: bool) -> Option<usize> {
+    /// The first stage that can be looked at in a pool that has room. While a stage works that keeps all threads busy,
+    /// no other of its sort.
+    pub fn first_ready(&self, has_room: Pools<bool>) -> Option<usize> {
         let first = |ready: &BTreeSet<usize>, may_start: bool| ready.first().copied().filter(|_| may_start);
         let of_cpu = first(&self.ready.cpu, has_room.cpu);
-        let to_fill = first(&self.ready_to_fill, has_room.cpu && may_fill);
+        let to_fill = first(&self.ready_to_fill, has_room.cpu && self.may_fill());
         let of_gpu = first(&self.ready.gpu, has_room.gpu);
         [of_cpu, to_fill, of_gpu].into_iter().flatten().min()
     }
 
-    /// The number of stages that could work at once, by pool: of those that keep all threads busy at most one, without
-    /// `may_fill` none.
-    pub fn n_ready(&self, may_fill: bool) -> Pools<usize> {
-        let n_to_fill = usize::from(may_fill && !self.ready_to_fill.is_empty());
+    /// The number of stages that could work at once, by pool: of those that keep all threads busy at most one.
+    pub fn n_ready(&self) -> Pools<usize> {
+        let n_to_fill = usize::from(self.may_fill() && !self.ready_to_fill.is_empty());
         Pools { cpu: self.ready.cpu.len() + n_to_fill, gpu: self.ready.gpu.len() }
     }
 
     /// True when every reader of a settled stage is settled too.
     pub fn is_read_out(&self, idx: usize) -> bool {
-        self.phases[idx] == Phase::Settled && self.n_unsettled_consumers[idx] == 0
+        self.stages[idx].phase == Phase::Settled && self.stages[idx].n_unsettled_consumers == 0
+    }
+
+    /// The stages of a phase.
+    pub fn of(&self, phase: Phase) -> impl Iterator<Item = usize> {
+        self.stages.iter().enumerate().filter(move |(_, stage)| stage.phase == phase).map(|(idx, _)| idx)
+    }
+
+    /// The stages that work, by pool: each takes one of the run's jobs.
+    pub fn n_working(&self) -> Pools<usize> {
+        self.n_working
+    }
+
+    /// The number of stages whose thread only stores files.
+    pub fn n_storing(&self) -> usize {
+        self.n_storing
+    }
+
+    /// The number of threads.
+    pub fn n_busy(&self) -> usize {
+        self.n_working.cpu + self.n_working.gpu + self.n_storing
+    }
+
+    /// True unless a stage works that keeps all threads busy.
+    pub fn may_fill(&self) -> bool {
+        !self.is_filled
     }
 
     /// Puts a stage into `phase`.
     pub fn set(&mut self, idx: usize, phase: Phase) {
-        let was_settled = self.phases[idx] == Phase::Settled;
-        self.phases[idx] = phase;
-        match (was_settled, phase == Phase::Settled) {
-            (false, true) => self.count_settled(idx),
-            (true, false) => self.count_unsettled(idx),
-            _ => {}
+        let former = std::mem::replace(&mut self.stages[idx].phase, phase);
+        if former == phase {
+            return;
         }
+        self.count(idx, former, false);
+        self.count(idx, phase, true);
         self.keep_ready(idx);
+    }
+
+    /// Counts a stage that enters a phase, or leaves it.
+    fn count(&mut self, idx: usize, phase: Phase, enters: bool) {
+        let by_one = |n: &mut usize| if enters { *n += 1 } else { *n -= 1 };
+        match phase {
+            Phase::Working => {
+                by_one(self.n_working.of_mut(self.stages[idx].pool));
+                if self.stages[idx].fills {
+                    self.is_filled = enters;
+                }
+            }
+            Phase::Storing => by_one(&mut self.n_storing),
+            Phase::Settled => {
+                if enters {
+                    self.count_settled(idx)
+                } else {
+                    self.count_unsettled(idx)
+                }
+            }
+            Phase::Open | Phase::Waiting | Phase::Failed | Phase::Skipped => {}
+        }
     }
 
     /// Marks the open and waiting stages below `idx` as skipped and returns them, inputs before readers.
@@ -133,7 +196,7 @@ impl<'a> Schedule<'a> {
         let mut above = vec![idx];
         while let Some(idx) = above.pop() {
             for &consumer in self.graph.consumers(idx) {
-                if matches!(self.phases[consumer], Phase::Open | Phase::Waiting) {
+                if matches!(self.stages[consumer].phase, Phase::Open | Phase::Waiting) {
                     self.set(consumer, Phase::Skipped);
                     skipped.insert(consumer);
                     above.push(consumer);
@@ -145,27 +208,28 @@ impl<'a> Schedule<'a> {
 
     fn count_settled(&mut self, idx: usize) {
         for &consumer in self.graph.consumers(idx) {
-            self.n_unsettled_inputs[consumer] -= 1;
+            self.stages[consumer].n_unsettled_inputs -= 1;
             self.keep_ready(consumer);
         }
         for &input in self.graph.inputs(idx) {
-            self.n_unsettled_consumers[input] -= 1;
+            self.stages[input].n_unsettled_consumers -= 1;
         }
     }
 
     fn count_unsettled(&mut self, idx: usize) {
         for &consumer in self.graph.consumers(idx) {
-            self.n_unsettled_inputs[consumer] += 1;
+            self.stages[consumer].n_unsettled_inputs += 1;
             self.keep_ready(consumer);
         }
         for &input in self.graph.inputs(idx) {
-            self.n_unsettled_consumers[input] += 1;
+            self.stages[input].n_unsettled_consumers += 1;
         }
     }
 
     fn keep_ready(&mut self, idx: usize) {
-        let ready = if self.fills[idx] { &mut self.ready_to_fill } else { self.ready.of_mut(self.pools[idx]) };
-        if self.phases[idx] == Phase::Open && self.n_unsettled_inputs[idx] == 0 {
+        let ready =
+            if self.stages[idx].fills { &mut self.ready_to_fill } else { self.ready.of_mut(self.stages[idx].pool) };
+        if self.stages[idx].phase == Phase::Open && self.stages[idx].n_unsettled_inputs == 0 {
             ready.insert(idx);
         } else {
             ready.remove(&idx);

@@ -1,9 +1,8 @@
 //! The state of a run and how it changes when something happens to a stage; starts no threads.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
-use pipeline_core::{ArtifactDigest, Device, Event, Pool, Reader, RunReason, StageId, StageWork};
+use pipeline_core::{Device, Event, Pool, Reader, RunReason, StageId, StageWork};
 use pipeline_store::StoreError;
 
 use crate::demand;
@@ -14,45 +13,23 @@ use crate::resolver::Resolver;
 use crate::retain::{Holdings, Keepers};
 use crate::schedule::{Phase, Pools, Schedule};
 use crate::sources::ReadSource;
+use crate::stage_state::StageState;
 
 pub(crate) struct State<'a, 'env> {
     pub resolver: Resolver<'env>,
     pub schedule: Schedule<'env>,
     pub journal: Journal<'a>,
-    pub decisions: Vec<Decision>,
-    /// False when a decision was made for inputs that have changed, or could not be made yet.
-    fresh: Vec<bool>,
-    /// Reused stages with nothing to publish, as the plan found them.
-    quiet: Vec<bool>,
-    /// The artifacts for which the stages below have been decided.
-    announced: Vec<Option<ArtifactDigest>>,
+    pub stages: Vec<StageState>,
     /// Built at the first drop.
     pub holdings: Option<Holdings>,
     /// Who beside this graph keeps bytes.
     pub keepers: Keepers<'env>,
-    /// Stages that are not retained and whose bytes this run has given up.
-    pub dropped: BTreeSet<usize>,
-    /// Stages that are not retained and whose bytes may still be read, though all readers are settled.
-    pub drops_put_off: BTreeSet<usize>,
     /// True once no stage will be looked at any more.
     pub is_over: bool,
-    /// Stages at work, each of which takes one of the run's jobs.
-    pub n_working: Pools<usize>,
-    /// True while one of them keeps all threads busy.
-    is_filled: bool,
-    /// Stages whose thread only stores files.
-    pub n_storing: usize,
-    is_working: Vec<bool>,
     /// Stages whose key another process computes.
     pub waiting: Vec<usize>,
-    told_waiting: Vec<bool>,
-    /// Stages of other processes of which this one has computed shards, or has tried to.
-    helped: Vec<bool>,
     /// When the locks of `waiting` are tried again.
     pub next_poll: Instant,
-    n_starts: Vec<u8>,
-    /// Stages that were computed.
-    pub ran: Vec<bool>,
     /// Stages that failed, in the order in which they did.
     pub failed: Vec<usize>,
     /// True when a stage broke a rule.
@@ -67,33 +44,17 @@ impl<'a, 'env> State<'a, 'env> {
         keepers: Keepers<'env>,
         device: Device,
     ) -> Self {
-        let n_stages = decided.len();
-        let is_quiet =
-            |decided: &Decided| matches!(decided.decision, Decision::Reuse { .. }) && decided.unpublished.is_empty();
-        let is_fresh = |decided: &Decided| matches!(decided.decision, Decision::Reuse { .. } | Decision::Run { .. });
+        let planned = |(idx, decided)| StageState::planned(decided, resolver.artifact(idx));
         Self {
             schedule: Schedule::new(resolver.graph, device),
-            fresh: decided.iter().map(is_fresh).collect(),
-            quiet: decided.iter().map(is_quiet).collect(),
-            announced: (0..n_stages).map(|idx| resolver.artifact(idx)).collect(),
-            decisions: decided.into_iter().map(|decided| decided.decision).collect(),
+            stages: decided.into_iter().enumerate().map(planned).collect(),
             resolver,
             journal,
             holdings: None,
             keepers,
-            dropped: BTreeSet::new(),
-            drops_put_off: BTreeSet::new(),
             is_over: false,
-            n_working: Pools::default(),
-            is_filled: false,
-            n_storing: 0,
-            is_working: vec![false; n_stages],
             waiting: Vec::new(),
-            told_waiting: vec![false; n_stages],
-            helped: vec![false; n_stages],
             next_poll: Instant::now(),
-            n_starts: vec![0; n_stages],
-            ran: vec![false; n_stages],
             failed: Vec::new(),
             has_bug: false,
         }
@@ -101,8 +62,8 @@ impl<'a, 'env> State<'a, 'env> {
 
     /// Settles the stages that the plan reuses and that have nothing to publish, however many may run at once.
     pub fn settle_reused(&mut self) {
-        for idx in 0..self.decisions.len() {
-            if self.quiet[idx] {
+        for idx in 0..self.stages.len() {
+            if self.stages[idx].is_quiet {
                 self.tell_reused(idx);
                 self.settle(idx);
             }
@@ -111,12 +72,12 @@ impl<'a, 'env> State<'a, 'env> {
 
     /// The decision about a stage whose inputs are all up to date.
     pub fn decide(&mut self, idx: usize) -> Result<Decision, StoreError> {
-        if !self.fresh[idx] {
+        if !self.stages[idx].is_fresh {
             self.resolver.look_again(idx);
-            self.decisions[idx] = self.resolver.decide(idx)?;
-            self.fresh[idx] = true;
+            self.stages[idx].decision = self.resolver.decide(idx)?;
+            self.stages[idx].is_fresh = true;
         }
-        Ok(self.decisions[idx].clone())
+        Ok(self.stages[idx].decision.clone())
     }
 
     /// Opens the inputs of a stage that must run whose bytes are gone; returns whether there were any.
@@ -128,7 +89,7 @@ impl<'a, 'env> State<'a, 'env> {
 
     /// Tells that a remembered result is used.
     pub fn tell_reused(&mut self, idx: usize) {
-        if let Decision::Reuse { key, artifact, report } = &self.decisions[idx] {
+        if let Decision::Reuse { key, artifact, report } = &self.stages[idx].decision {
             let (key, artifact, report) = (*key, *artifact, report.clone());
             self.journal.emit(Event::StageReused { stage: self.id(idx), key, artifact, report });
         }
@@ -136,7 +97,7 @@ impl<'a, 'env> State<'a, 'env> {
 
     /// Puts a stage off until another process has computed its key.
     pub fn wait(&mut self, idx: usize, owner: String) {
-        if !std::mem::replace(&mut self.told_waiting[idx], true) {
+        if !std::mem::replace(&mut self.stages[idx].is_wait_known, true) {
             self.journal.emit(Event::StageWaiting { stage: self.id(idx), owner });
         }
         self.wait_again(idx);
@@ -153,16 +114,16 @@ impl<'a, 'env> State<'a, 'env> {
     pub fn next_to_help(&mut self, has_room: Pools<bool>) -> Option<usize> {
         let can_help = |&idx: &usize| {
             let has_room = match self.schedule.pool(idx) {
-                Pool::Cpu => has_room.cpu && (self.may_fill() || !self.schedule.fills_threads(idx)),
+                Pool::Cpu => has_room.cpu && (self.schedule.may_fill() || !self.schedule.fills_threads(idx)),
                 Pool::Gpu => has_room.gpu,
             };
-            let is_forced = matches!(self.decisions[idx], Decision::Run { why: RunReason::Forced, .. });
+            let is_forced = matches!(self.stages[idx].decision, Decision::Run { why: RunReason::Forced, .. });
             let is_sharded = || matches!(self.resolver.graph.nodes()[idx].stage.work(), StageWork::Sharded(_));
-            has_room && !self.helped[idx] && !is_forced && is_sharded()
+            has_room && !self.stages[idx].has_helped && !is_forced && is_sharded()
         };
         let place = self.waiting.iter().position(can_help)?;
         let idx = self.waiting.swap_remove(place);
-        self.helped[idx] = true;
+        self.stages[idx].has_helped = true;
         Some(idx)
     }
 
@@ -175,35 +136,16 @@ impl<'a, 'env> State<'a, 'env> {
         }
     }
 
-    /// The number of threads.
-    pub fn n_busy(&self) -> usize {
-        self.n_working.cpu + self.n_working.gpu + self.n_storing
-    }
-
-    /// True unless a stage works that keeps all threads busy.
-    pub fn may_fill(&self) -> bool {
-        !self.is_filled
-    }
-
-    /// A stage takes one of the run's jobs.
-    pub fn start_work(&mut self, idx: usize) {
-        self.is_working[idx] = true;
-        *self.n_working.of_mut(self.schedule.pool(idx)) += 1;
-        self.is_filled |= self.schedule.fills_threads(idx);
-    }
-
-    /// A stage gives its job back, if it has not done so before, and goes on to store files.
+    /// A stage gives its job back, and goes on to store files.
     pub fn end_work(&mut self, idx: usize) {
-        if std::mem::take(&mut self.is_working[idx]) {
-            *self.n_working.of_mut(self.schedule.pool(idx)) -= 1;
-            self.is_filled &= !self.schedule.fills_threads(idx);
-            self.n_storing += 1;
+        if self.schedule.phase(idx) == Phase::Working {
+            self.schedule.set(idx, Phase::Storing);
         }
     }
 
     /// Counts a start, at most `max_starts` of them.
     pub fn count_start(&mut self, idx: usize, max_starts: u8) -> Result<(), Failure> {
-        if self.n_starts[idx] == max_starts {
+        if self.stages[idx].n_starts == max_starts {
             return Err(Failure {
                 errors: vec![format!(
                     "its sources, or files of its inputs or of its own artifact, changed, vanished or were damaged {max_starts} times"
@@ -215,7 +157,7 @@ impl<'a, 'env> State<'a, 'env> {
                 is_bug: false,
             });
         }
-        self.n_starts[idx] += 1;
+        self.stages[idx].n_starts += 1;
         Ok(())
     }
 
@@ -223,7 +165,7 @@ impl<'a, 'env> State<'a, 'env> {
     pub fn take_result(&mut self, idx: usize, committed: Committed) {
         let Committed { record, counts, n_threads } = committed;
         let (key, artifact, report) = (record.key, record.tree.digest(), record.report.clone());
-        let former = self.announced[idx].or_else(|| self.resolver.former(idx).map(|former| former.artifact));
+        let former = self.stages[idx].announced.or_else(|| self.resolver.former(idx).map(|former| former.artifact));
         self.journal.emit(Event::StageFinished {
             stage: self.id(idx),
             key,
@@ -238,20 +180,20 @@ impl<'a, 'env> State<'a, 'env> {
             unchanged: former == Some(artifact),
             report: report.clone(),
         });
-        self.ran[idx] = true;
+        self.stages[idx].has_run = true;
         self.resolver.commit(idx, record);
-        self.decisions[idx] = Decision::Reuse { key, artifact, report };
+        self.stages[idx].decision = Decision::Reuse { key, artifact, report };
     }
 
     /// Says that a stage is up to date, and opens the stages below that were decided for another artifact.
     pub fn settle(&mut self, idx: usize) {
-        if !self.fresh[idx] {
+        if !self.stages[idx].is_fresh {
             // An input changed while it ran: the result is remembered, but it is not the one that is wanted now.
             self.schedule.set(idx, Phase::Open);
             return;
         }
         let artifact = self.resolver.artifact(idx);
-        let announced = std::mem::replace(&mut self.announced[idx], artifact);
+        let announced = std::mem::replace(&mut self.stages[idx].announced, artifact);
         if announced.is_some() && announced != artifact {
             self.revise_consumers(idx);
         }
@@ -261,11 +203,6 @@ impl<'a, 'env> State<'a, 'env> {
         for &input in self.resolver.graph.inputs(idx) {
             self.drop_if_read_out(input);
         }
-    }
-
-    /// Computes a stage again because `path` is to be published and its bytes are gone.
-    pub fn demand_own(&mut self, idx: usize, path: String) {
-        self.open_to_run(idx, Reader::Path(path));
     }
 
     /// The bytes of inputs were found lost or damaged when `idx` wanted to read them.
@@ -282,7 +219,7 @@ impl<'a, 'env> State<'a, 'env> {
     /// The sources of a stage are others than when it was decided about: it takes them as they are now.
     pub fn sources_changed(&mut self, idx: usize, sources: Vec<ReadSource>) {
         self.resolver.set_sources(idx, sources);
-        self.fresh[idx] = false;
+        self.stages[idx].is_fresh = false;
         self.schedule.set(idx, Phase::Open);
     }
 
@@ -314,8 +251,8 @@ impl<'a, 'env> State<'a, 'env> {
 
     /// Says of all stages that have threads that they are interrupted.
     pub fn interrupt_running(&mut self) {
-        let running = (0..self.decisions.len()).filter(|&idx| self.schedule.phase(idx) == Phase::Running);
-        for idx in running.collect::<Vec<_>>() {
+        let running: Vec<usize> = self.schedule.of(Phase::Working).chain(self.schedule.of(Phase::Storing)).collect();
+        for idx in running {
             self.interrupted(idx);
         }
     }
@@ -323,7 +260,7 @@ impl<'a, 'env> State<'a, 'env> {
     /// Says of all stages that were not looked at that they will not be.
     pub fn skip_rest(&mut self) {
         let because = self.failed.first().map(|&idx| self.id(idx));
-        for idx in 0..self.decisions.len() {
+        for idx in 0..self.stages.len() {
             if matches!(self.schedule.phase(idx), Phase::Open | Phase::Waiting) {
                 self.schedule.set(idx, Phase::Skipped);
                 self.journal.emit(Event::StageSkipped { stage: self.id(idx), because: because.clone() });
@@ -342,15 +279,17 @@ impl<'a, 'env> State<'a, 'env> {
         }
     }
 
-    fn open_to_run(&mut self, idx: usize, reader: Reader) {
-        self.decisions[idx] = demand::decision(&self.resolver, idx, reader).expect("an up-to-date stage has a key");
-        self.fresh[idx] = true;
+    /// Computes a stage again, since its bytes are gone and `reader` needs them.
+    pub fn open_to_run(&mut self, idx: usize, reader: Reader) {
+        self.stages[idx].decision =
+            demand::decision(&self.resolver, idx, reader).expect("an up-to-date stage has a key");
+        self.stages[idx].is_fresh = true;
         self.schedule.set(idx, Phase::Open);
     }
 
     fn revise_consumers(&mut self, idx: usize) {
         for &consumer in self.resolver.graph.consumers(idx) {
-            self.fresh[consumer] = false;
+            self.stages[consumer].is_fresh = false;
             if self.schedule.phase(consumer) == Phase::Settled {
                 self.schedule.set(consumer, Phase::Open);
             }

@@ -11,6 +11,7 @@ use pipeline_store::{Circumstances, Last, Place, Snapshot, Store, StoreError};
 use crate::journal::Journal;
 use crate::plan::Decision;
 use crate::schedule::Phase;
+use crate::stage_state::StageState;
 use crate::state::State;
 use crate::{EngineError, RunOptions, RunSummary, SpecInfo};
 
@@ -98,10 +99,10 @@ fn unchanged(store: &Store, spec: &Path, is_now: &dyn Fn(&Circumstances) -> bool
 impl State<'_, '_> {
     /// Remembers what this run has seen, if it leaves everything up to date.
     pub fn put_snapshot(&mut self, store: &Store, spec: &SpecInfo) -> Result<(), StoreError> {
-        let is_up_to_date = |(idx, decision): (usize, &Decision)| {
-            matches!(decision, Decision::Reuse { .. }) && self.schedule.phase(idx) == Phase::Settled
+        let is_up_to_date = |(idx, stage): (usize, &StageState)| {
+            matches!(stage.decision, Decision::Reuse { .. }) && self.schedule.phase(idx) == Phase::Settled
         };
-        let is_complete = self.decisions.iter().enumerate().all(is_up_to_date);
+        let is_complete = self.stages.iter().enumerate().all(is_up_to_date);
         let (Some(circumstances), true) = (&spec.circumstances, is_complete) else { return Ok(()) };
         let nodes = self.resolver.graph.nodes();
         // Stages of one model look at the same places.

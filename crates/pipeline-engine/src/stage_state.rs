@@ -1,0 +1,57 @@
+//! One stage of a run: what was decided about it and what the run has done with it so far.
+
+use pipeline_core::ArtifactDigest;
+
+use crate::plan::{Decided, Decision};
+
+/// The state of one stage, beside its [`Phase`](crate::schedule::Phase).
+#[derive(Debug)]
+pub(crate) struct StageState {
+    /// The decision. It holds as long as it is fresh.
+    pub decision: Decision,
+    /// False when the decision was made for inputs that have changed, or could not be made yet.
+    pub is_fresh: bool,
+    /// True for a stage that the plan reuses and that has nothing to publish.
+    pub is_quiet: bool,
+    /// The artifact for which the stages below have been decided.
+    pub announced: Option<ArtifactDigest>,
+    /// True once it was said that another process computes its key.
+    pub is_wait_known: bool,
+    /// True once this process has computed shards of it for another one, or has tried to.
+    pub has_helped: bool,
+    /// How often it was started.
+    pub n_starts: u8,
+    /// True if this run has computed it.
+    pub has_run: bool,
+    /// The state of its bytes if the spec does not retain them.
+    pub bytes: Bytes,
+}
+
+/// The state of bytes that the spec does not retain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bytes {
+    /// A reader is not settled yet, or the spec retains them.
+    Kept,
+    /// All readers are settled, and one that has lost its own bytes may have to read them again: decided at the end.
+    PutOff,
+    /// All readers are settled, and this run has given the bytes up.
+    Dropped,
+}
+
+impl StageState {
+    /// A stage as the plan has decided about it; `artifact` is the one that it reuses.
+    pub fn planned(decided: Decided, artifact: Option<ArtifactDigest>) -> Self {
+        let Decided { decision, unpublished } = decided;
+        Self {
+            is_fresh: matches!(decision, Decision::Reuse { .. } | Decision::Run { .. }),
+            is_quiet: matches!(decision, Decision::Reuse { .. }) && unpublished.is_empty(),
+            decision,
+            announced: artifact,
+            is_wait_known: false,
+            has_helped: false,
+            n_starts: 0,
+            has_run: false,
+            bytes: Bytes::Kept,
+        }
+    }
+}
