@@ -14,7 +14,7 @@ sweep: { projection.params.seed: [0, 1] }
 
 /// The commands whose JSON is shown, each about the same project.
 const COMMANDS: &[&[&str]] = &[
-    &["status", "spec.yaml", "--set", "projection.params.epochs=3"],
+    &["status", "spec.yaml", "--set", "valid-text.params.max_length=12"],
     &["run", "spec.yaml", "--dry-run"],
     &["why", "spec.yaml", "evaluate", "--set", "projection.params.epochs=3"],
     &["path", "spec.yaml", "evaluate"],
