@@ -73,5 +73,5 @@ pub use graph::{Graph, GraphError, Node};
 pub use plan::{Decision, EngineError, Plan, PlanOptions, PlannedStage, plan, plan_what_is_there};
 pub use run::{RunOptions, RunSummary, SpecInfo, run};
 pub use shards::ShardCount;
-pub use unchanged::{UnchangedRun, run_unchanged};
+pub use unchanged::run_unchanged;
 pub use why::{BlastRadius, Cause, Why, why};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
-use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, Part, StageId, StageNode};
+use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, Part, StageId};
 use pipeline_store::{Circumstances, Last, Place, Snapshot, Store, StoreError};
 
 use crate::journal::Journal;
@@ -14,15 +14,6 @@ use crate::schedule::Phase;
 use crate::stage_state::StageState;
 use crate::state::State;
 use crate::{EngineError, RunOptions, RunSummary, SpecInfo};
-
-/// A run in which nothing has changed.
-#[derive(Debug, Clone)]
-pub struct UnchangedRun {
-    /// How it went.
-    pub summary: RunSummary,
-    /// Its stages, inputs before readers.
-    pub graph: Vec<StageNode>,
-}
 
 /// Repeats the last run of the spec at the path `spec` if that left everything up to date and nothing has changed
 /// since: its stages are reported as reused. `None` when a plan is needed to know.
@@ -38,7 +29,7 @@ pub fn run_unchanged(
     options: &RunOptions,
     is_now: &dyn Fn(&Circumstances) -> bool,
     listen: &mut dyn FnMut(&EventRecord),
-) -> Result<Option<UnchangedRun>, EngineError> {
+) -> Result<Option<RunSummary>, EngineError> {
     let began = Instant::now();
     if !options.plan.forced.is_empty() {
         return Ok(None);
@@ -48,22 +39,23 @@ pub fn run_unchanged(
     let Ok(Some(yaml)) = store.runs().spec(&snapshot.run) else { return Ok(None) };
     store.specs().use_last(spec);
     let mut journal = Journal::start(store, &snapshot.spec_name, &yaml, &[], listen)?;
-    let graph = snapshot.graph;
-    journal.emit(journal.run_started(&snapshot.spec_name, graph.clone(), options));
+    let ids: Vec<StageId> = snapshot.graph.iter().map(|node| node.stage.clone()).collect();
+    journal.emit(journal.run_started(&snapshot.spec_name, snapshot.graph, options));
     let mut metrics = BTreeMap::new();
     let mut stages = last.stages;
-    for id in graph.iter().map(|node| &node.stage) {
-        let stage = stages.remove(id).expect("the last run has all stages of its snapshot");
+    let n_reused = ids.len();
+    for id in ids {
+        let stage = stages.remove(&id).expect("the last run has all stages of its snapshot");
         if !stage.report.metrics.is_empty() {
             metrics.insert(id.clone(), stage.report.metrics.clone());
         }
         let (key, artifact, report) = (stage.key, stage.artifact, stage.report);
-        journal.emit(Event::StageReused { stage: id.clone(), key, artifact, report });
+        journal.emit(Event::StageReused { stage: id, key, artifact, report });
     }
     let written = journal.write_metrics(&metrics).and_then(|()| store.sources().flush());
-    let summary = finish(&mut journal, graph.len(), began.elapsed().as_secs_f64(), metrics);
+    let summary = finish(&mut journal, n_reused, began.elapsed().as_secs_f64(), metrics);
     written.and(journal.finish())?;
-    Ok(Some(UnchangedRun { summary, graph }))
+    Ok(Some(summary))
 }
 
 fn finish(journal: &mut Journal<'_>, n_reused: usize, seconds: f64, metrics: BTreeMap<StageId, Metrics>) -> RunSummary {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_core::{EventRecord, RunId, StageId};
+use pipeline_core::{Event, EventRecord, RunId, StageId};
 use pipeline_spec::PipelineSpec;
 use pipeline_store::{Store, StoreError};
 
@@ -23,6 +23,11 @@ pub fn read_log(store: &Store, run: &RunId) -> Result<RunLog, StoreError> {
 /// When the store cannot be read, or the run was changed after it ended.
 pub fn log_of(store: &Store, run: &RunId, events: &[EventRecord]) -> Result<RunLog, StoreError> {
     let mut log = RunLog::of(events.iter().map(|record| &record.event));
+    let nodes = events.iter().flat_map(|record| match &record.event {
+        Event::RunStarted { graph, .. } => graph.as_slice(),
+        _ => &[],
+    });
+    nodes.for_each(|node| log.stage_mut(&node.stage).inputs.clone_from(&node.inputs));
     complete(&mut log, store, run)?;
     Ok(log)
 }
@@ -68,7 +73,7 @@ pub fn recorded_spec(store: &Store, run: &RunId) -> Result<Option<PipelineSpec>,
 mod tests {
     use std::path::Path;
 
-    use pipeline_core::{Device, Digest, Event, Key, Outcome, RunReason, StageNode, StageReport};
+    use pipeline_core::{Device, Digest, Key, Outcome, RunReason, StageNode, StageReport};
 
     use super::*;
     use crate::recorded::{Fate, Remark};

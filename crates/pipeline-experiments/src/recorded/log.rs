@@ -61,7 +61,7 @@ pub struct LoggedStage {
     pub id: StageId,
     /// Its kind; empty where the log does not have it.
     pub kind: String,
-    /// The stages that it reads, by slot.
+    /// The stages that it reads, by slot; only a recorded log has them, since a no-op run must not copy them.
     pub inputs: BTreeMap<String, StageId>,
     /// What became of it.
     pub fate: Fate,
@@ -217,14 +217,14 @@ impl RunLog {
         let Event::RunStarted { stages, graph, version, device, n_threads, .. } = event else { return };
         self.engine = Some(Engine { version: version.clone(), device: *device, n_threads: *n_threads });
         self.n_stages = stages.len() as u64;
+        self.stages.reserve(stages.len());
+        self.positions.reserve(stages.len());
         self.has_graph = graph.len() == stages.len();
         for id in stages {
             self.stage_mut(id);
         }
         for node in graph {
-            let stage = self.stage_mut(&node.stage);
-            stage.kind.clone_from(&node.kind);
-            stage.inputs.clone_from(&node.inputs);
+            self.stage_mut(&node.stage).kind.clone_from(&node.kind);
         }
     }
 
