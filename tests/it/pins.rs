@@ -1,6 +1,7 @@
 //! The manifests of all kinds and of their shards, as they were: a key that changes throws away what people have cached.
 //!
-//! `PIPELINE_WRITE_GOLDENS=1` writes the golden anew. Do so only with a kind's `version` raised, for a stated reason.
+//! `PIPELINE_WRITE_GOLDENS=1` writes the golden anew. Do so only for a new kind, or with a kind's
+//! `version` raised for a stated reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
