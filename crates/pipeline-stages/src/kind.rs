@@ -169,7 +169,7 @@ fn check_formats(
         let Some(slot) = slots.iter().find(|slot| slot.name == name.value) else { continue };
         let Some(producer) = produces.get(&from.value) else { continue };
         if producer.produces == Format::Files {
-            check_files(spec, stage, slot, from)?;
+            check_files(spec, stage, slot, from, producer)?;
         }
         if producer.produces != slot.accepts && producer.produces != Format::Files {
             let message = format!(
@@ -198,10 +198,19 @@ struct DeclaredOutputs {
     outputs: Vec<String>,
 }
 
-/// Refuses a program in a slot whose files it does not declare.
-fn check_files(spec: &PipelineSpec, stage: &StageSpec, slot: &Slot, from: &Spanned<StageId>) -> Result<(), SpecError> {
+/// Refuses a stage of any files in a slot whose files it does not declare; a kind without such a param has its own.
+fn check_files(
+    spec: &PipelineSpec,
+    stage: &StageSpec,
+    slot: &Slot,
+    from: &Spanned<StageId>,
+    producer: &Kind,
+) -> Result<(), SpecError> {
     let declared = |stage: &StageSpec| pipeline_spec::params::<DeclaredOutputs>(&stage.params).ok();
-    let Some(DeclaredOutputs { outputs }) = spec.stage(&from.value).and_then(declared) else { return Ok(()) };
+    let outputs = match spec.stage(&from.value).and_then(declared) {
+        Some(DeclaredOutputs { outputs }) => outputs,
+        None => producer.files.iter().map(|file| (*file).to_owned()).collect(),
+    };
     let Some(missing) = slot.accepts.files().iter().find(|file| !outputs.iter().any(|output| output == *file)) else {
         return Ok(());
     };
