@@ -125,7 +125,7 @@ impl Drop for Storing<'_> {
 pub(crate) fn usable(store: &Store, record: Record<ShardReport>) -> Option<Found> {
     let entry = *record.tree.files.get(SHARD_FILE)?;
     let is_own = record.provenance.pid == std::process::id() && record.provenance.host == host_name();
-    store.cas().has_bytes(&record.tree).then(|| Found { entry, report: record.report, is_own })
+    store.cas().has_bytes(&record.tree).then_some(Found { entry, report: record.report, is_own })
 }
 
 /// Calls `compute` with what a computation is given.
