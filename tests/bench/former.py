@@ -6,9 +6,12 @@ A ratio above 1 means slower than the former program. Seconds of processor say m
 """
 
 import argparse
+import resource
 import shutil
 import statistics
+import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import chains
@@ -18,9 +21,17 @@ import rows
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def run(command, folder):
+    """Runs a command once; returns {wall_s, cpu_s}, to the microsecond."""
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+    after, wall_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter() - began
+    return {"wall_s": wall_s, "cpu_s": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime}
+
+
 def demo(folder):
     shutil.copytree(ROOT / "pipelines", folder / "pipelines")
-    return ["run", "pipelines/demo.yaml", "--quiet"]
+    return ["run", "pipelines/demo.yaml", "--quiet", "--artifacts", "artifacts"]
 
 
 def forget(folder):
@@ -29,7 +40,7 @@ def forget(folder):
 
 def stages(folder):
     chains.write("pipeline", 1000, 10, folder)
-    return ["run", "spec.yaml", "--quiet"]
+    return ["run", "pipeline.yaml", "--quiet"]
 
 
 def images(folder, n_rows):
@@ -61,12 +72,12 @@ def alternate(programs, prepare, before, n_rounds):
         arguments = [prepare(folder) for folder in folders]
         runs = [[] for _ in programs]
         for program, folder, args in zip(programs, folders, arguments):
-            measure.run([program, *args], folder)
-            measure.run([program, *args], folder)
+            run([program, *args], folder)
+            run([program, *args], folder)
         for round_idx in range(n_rounds):
             for idx in sorted(range(len(programs)), reverse=round_idx % 2 == 1):
                 before(folders[idx])
-                runs[idx].append(measure.run([programs[idx], *arguments[idx]], folders[idx]))
+                runs[idx].append(run([programs[idx], *arguments[idx]], folders[idx]))
     return runs
 
 
