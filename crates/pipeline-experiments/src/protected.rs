@@ -1,5 +1,6 @@
 //! The paths that no command may write over: what a spec reads, the spec's own files, and the store.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::StageId;
@@ -13,7 +14,12 @@ pub struct Protected {
     specs: Vec<PathBuf>,
     /// With the stage that reads it.
     sources: Vec<(PathBuf, StageId)>,
+    places_of_sources: Places,
 }
+
+/// The places of paths in a list, so that a path among a thousand is found without looking at each.
+#[derive(Default)]
+struct Places(HashMap<PathBuf, Vec<usize>>);
 
 /// A file that may not be written.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +46,12 @@ impl Protected {
             let real = |path: PathBuf| (real_path(&path), node.id.clone());
             node.stage.reads().into_iter().map(real)
         });
+        let sources: Vec<(PathBuf, StageId)> = sources.collect();
         Self {
             artifacts: real_path(artifacts),
             specs: spec.files.iter().map(|(file, _)| real_path(file)).collect(),
-            sources: sources.collect(),
+            places_of_sources: Places::of(sources.iter().map(|(path, _)| path)),
+            sources,
         }
     }
 
@@ -64,15 +72,15 @@ impl Protected {
         let all: Vec<(&StageId, &Publish, PathBuf)> = (spec.stages.iter())
             .flat_map(|stage| stage.publish.iter().map(|publish| (&stage.id, publish, real_path(&publish.path))))
             .collect();
+        let places = Places::of(all.iter().map(|(_, _, path)| path));
         for (idx, (stage, publish, path)) in all.iter().enumerate() {
             let at = |message: String| SpecError::at(&publish.path_span, message);
             if let Some(refusal) = self.refusal(path) {
                 let message = format!("`{}` cannot be published there: {}", publish.file.value, refusal.reason());
                 return Err(at(message).with_help(refusal.help(stage)));
             }
-            let others = all.iter().enumerate().filter(|(other_idx, _)| *other_idx != idx);
-            if let Some((_, (other, _, above))) = others.into_iter().find(|(_, (_, _, above))| path.starts_with(above))
-            {
+            if let Some(other_idx) = places.first_at_or_above(path, |other_idx| other_idx != idx) {
+                let (other, _, above) = &all[other_idx];
                 let message = format!("stage `{other}` publishes to `{}`, and this lies there, too", above.display());
                 return Err(at(message).with_help("what is published as a whole has a folder of its own"));
             }
@@ -88,8 +96,24 @@ impl Protected {
         if self.specs.contains(&path) {
             return Some(Refusal::Spec);
         }
-        let (source, stage) = self.sources.iter().find(|(source, _)| path.starts_with(source))?;
+        let (source, stage) = &self.sources[self.places_of_sources.first_at_or_above(&path, |_| true)?];
         Some(if path == *source { Refusal::Source(stage) } else { Refusal::InSource(source, stage) })
+    }
+}
+
+impl Places {
+    fn of<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Self {
+        let mut places = Self::default();
+        for (idx, path) in paths.enumerate() {
+            places.0.entry(path.clone()).or_default().push(idx);
+        }
+        places
+    }
+
+    /// The first place whose path is `path` or a folder above it, among those that `counts` lets count.
+    fn first_at_or_above(&self, path: &Path, counts: impl Fn(usize) -> bool) -> Option<usize> {
+        let found = path.ancestors().filter_map(|above| self.0.get(above)).flatten().copied();
+        found.filter(|&idx| counts(idx)).min()
     }
 }
 
