@@ -1,6 +1,6 @@
 """Times runs that share a new store: one alone, then some at once, and counts shards that were computed twice.
 
-    python3 tests/bench/side_by_side.py [--pipeline PATH] [--runs N] [--rounds N] [--spec SPEC]
+    python3 tests/bench/side_by_side.py [--pipeline PATH] [--runs N] [--rounds N] [--one-stage]
 
 Every run has one job and one thread, so that a second one can make up for it only by computing other shards.
 """
@@ -19,14 +19,34 @@ import measure
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_at_once(program, spec, n_runs):
+ONE_STAGE = """stages:
+  images: { kind: decode-images, params: { path: images.tsv } }
+"""
+
+
+def demo(folder):
+    """The stages of the demo, most of them of one shard to three."""
+    shutil.copytree(ROOT / "pipelines", folder / "pipelines")
+    return "pipelines/demo.yaml"
+
+
+def one_stage(folder):
+    """A single stage of some twenty shards: the demo's images, each four times."""
+    (folder / "spec.yaml").write_text(ONE_STAGE)
+    images = (ROOT / "pipelines/demo/data/MR_train_imgs.tsv").read_text().splitlines()
+    with open(folder / "images.tsv", "w", encoding="ascii") as tsv:
+        tsv.writelines(f"{turn}-{image}\n" for turn in range(4) for image in images)
+    return "spec.yaml"
+
+
+def run_at_once(program, prepare, n_runs):
     """Starts runs on a new store; returns the wall time until all have ended, the events of each, and
     the number of results in the store."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        shutil.copytree(ROOT / "pipelines", folder / "pipelines")
+        spec = prepare(folder)
         options = ["--json", "--jobs", "1", "--threads", "1", "--artifacts", "artifacts"]
-        command = [program, "run", f"pipelines/{spec}", *options]
+        command = [program, "run", spec, *options]
         began = time.perf_counter()
         runs = [
             subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
@@ -49,14 +69,15 @@ def main():
     parser.add_argument("--pipeline", default=str(ROOT / "target/release/pipeline"), help="the program")
     parser.add_argument("--runs", type=int, default=2, help="runs at once")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--spec", default="demo.yaml", help="a spec in pipelines/")
+    parser.add_argument("--one-stage", action="store_true", help="decode 2,400 images instead of running the demo")
     options = parser.parse_args()
     program = str(Path(options.pipeline).resolve())
+    prepare = one_stage if options.one_stage else demo
     alone, together, n_twice, n_helped = [], [], 0, 0
     for _ in range(options.rounds):
-        wall_s, _, n_records = run_at_once(program, options.spec, 1)
+        wall_s, _, n_records = run_at_once(program, prepare, 1)
         alone.append(wall_s)
-        wall_s, runs, n_together = run_at_once(program, options.spec, options.runs)
+        wall_s, runs, n_together = run_at_once(program, prepare, options.runs)
         together.append(wall_s)
         events = [event for run in runs for event in run]
         n_stages = sum(event["event"] == "stage-finished" for event in events)
