@@ -31,7 +31,7 @@ def demo(folder):
 
 
 def one_stage(folder):
-    """A single stage of some twenty shards: the demo's images, each four times."""
+    """A single stage of 17 shards: the demo's images, each four times."""
     (folder / "spec.yaml").write_text(ONE_STAGE)
     images = (ROOT / "pipelines/demo/data/MR_train_imgs.tsv").read_text().splitlines()
     with open(folder / "images.tsv", "w", encoding="ascii") as tsv:
