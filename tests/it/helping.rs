@@ -73,6 +73,15 @@ fn n_helped(run: &Recorded) -> usize {
     run.events.iter().filter(|event| event["event"] == "stage-helped").count()
 }
 
+/// A run that knows its shards, and one that was started then; true if the second helps the first.
+fn leader_and_helper(project: &Project) -> (Running, Running, bool) {
+    let mut leader = Running::start(project);
+    assert!(leader.until("stage-sharded"));
+    let mut helper = Running::start(project);
+    let has_met = helper.until("stage-helping");
+    (leader, helper, has_met)
+}
+
 #[test]
 fn runs_that_meet_compute_every_shard_once_and_together() {
     let expect = {
@@ -99,10 +108,7 @@ fn runs_that_meet_compute_every_shard_once_and_together() {
 fn who_leads_is_succeeded_by_who_helps_and_keeps_what_it_has_computed() {
     for _ in 0..MAX_ROUNDS {
         let project = images();
-        let mut leader = Running::start(&project);
-        assert!(leader.until("stage-sharded"));
-        let mut helper = Running::start(&project);
-        let has_met = helper.until("stage-helping");
+        let (leader, helper, has_met) = leader_and_helper(&project);
         leader.kill();
         let helper = helper.end();
         assert_intact(&project, "after the leader was killed");
@@ -124,10 +130,7 @@ fn who_leads_is_succeeded_by_who_helps_and_keeps_what_it_has_computed() {
 fn a_helper_that_is_killed_holds_nobody_up() {
     for _ in 0..MAX_ROUNDS {
         let project = images();
-        let mut leader = Running::start(&project);
-        assert!(leader.until("stage-sharded"));
-        let mut helper = Running::start(&project);
-        let has_met = helper.until("stage-helping");
+        let (leader, helper, has_met) = leader_and_helper(&project);
         helper.kill();
         assert_eq!(leader.end().finished().len(), 1);
         assert_intact(&project, "after a helper was killed");
