@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use pipeline_kernels::Matrix;
 
 use crate::Device;
+use crate::image::ImageExpectations;
 use crate::weights::{ModelError, WeightsNote};
 
 /// The side of a pair that a model encodes.
@@ -57,6 +58,11 @@ pub trait EncoderModel: Send + Sync {
 
     /// The role and the place of every file that shows in a vector.
     fn files(&self) -> Vec<(String, PathBuf)>;
+
+    /// The way in which the model's own library decodes images, where its files say so.
+    fn expectations(&self) -> ImageExpectations {
+        ImageExpectations::default()
+    }
 
     /// What to say of the place of the weights in their file; reads no numbers.
     ///

@@ -8,14 +8,15 @@ use pipeline_core::{
     Cut, Digest, InRows, InputArtifact, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork,
 };
 use pipeline_data::{DataError, PixelShard, PixelsInfo};
-use pipeline_models::image::{self, ImageEncoder, ImageExpectations, ImageModelFiles, ImageSettings, ModelError};
+use pipeline_models::image::{self, ImageExpectations};
+use pipeline_models::{Encoder, EncoderModel, EncoderRows};
 use pipeline_spec::{Node, PipelineSpec, SpecError, StageSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact;
 use crate::decode_images::{self, Geometry};
-use crate::extraction::{Encoding, Extraction, Rows, ToEncode};
+use crate::extraction::{Extraction, Rows, ToEncode};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, Family, ModelName};
@@ -87,9 +88,9 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
 /// The width of the vectors that a stage of this kind will give; `None` when its params are wrong or its model is not
 /// there, which is reported elsewhere.
 pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<usize> {
-    let params: ExtractImageParams = pipeline_spec::params(params).ok()?;
-    let files = image::find_image_model(&params.model.to_find(), search).ok()?;
-    image::image_dim(&files).ok()
+    let params = pipeline_spec::params(params).ok()?;
+    let model = ExtractImage { params, search: search.clone(), decoded: None }.model().ok()?;
+    model.dim().ok()
 }
 
 /// What the spec says of the features that a stage makes. The filter of the resize is not part of it: whether an image
@@ -106,26 +107,19 @@ pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::M
 }
 
 /// The encoder of a stage with these params, on the processor.
-pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<ImageEncoder, StageError> {
+pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<Box<dyn Encoder>, StageError> {
     let params =
         pipeline_spec::params(params).map_err(|error| StageError::because("there is no image model", error))?;
-    let stage = ExtractImage { params, search: search.clone(), decoded: None };
-    ImageEncoder::load(&stage.files()?, pipeline_models::Device::Cpu)
-        .map_err(|error| StageError::because(NOT_LOADED, error))
+    let model = ExtractImage { params, search: search.clone(), decoded: None }.model()?;
+    model.load(pipeline_models::Device::Cpu).map_err(|error| StageError::because(NOT_LOADED, error))
 }
 
 impl ExtractImage {
-    fn files(&self) -> Result<ImageModelFiles, StageError> {
-        image::find_image_model(&self.params.model.to_find(), &self.search).map_err(|error| self.failure(error))
-    }
-
-    fn failure(&self, error: ModelError) -> StageError {
-        FAMILY.failure(&self.params.model, &self.search, error)
-    }
-
-    /// What the model's small files come to.
-    fn settings(&self, files: &ImageModelFiles) -> Result<ImageSettings, StageError> {
-        ImageSettings::read(files).map_err(|error| self.failure(error))
+    /// The model, of which nothing but small files was read.
+    fn model(&self) -> Result<Box<dyn EncoderModel>, StageError> {
+        let found = image::find_image_model(&self.params.model.to_find(), &self.search);
+        let model = found.and_then(|files| pipeline_models::open_image_model(&files));
+        model.map_err(|error| FAMILY.failure(&self.params.model, &self.search, error))
     }
 }
 
@@ -161,15 +155,11 @@ impl Stage for ExtractImage {
     }
 
     fn check(&self) -> Result<(), StageError> {
-        let checked = self.files().and_then(|files| self.settings(&files));
-        checked.map(drop).or_else(|error| FAMILY.check_missing(&self.params.model, error))
+        self.model().map(drop).or_else(|error| FAMILY.check_missing(&self.params.model, error))
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
-        let files = self.files()?;
-        self.settings(&files)?;
-        let settings = model::settings(files.settings());
-        Ok(model::sources(settings.chain(model::weights(std::slice::from_ref(&files.weights))).collect()))
+        Ok(model::sources(self.model()?.files()))
     }
 
     fn places(&self) -> Vec<PathBuf> {
@@ -207,54 +197,27 @@ impl ShardedStage for ExtractImage {
     }
 
     fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
-        let files = self.files()?;
+        let model = self.model()?;
         let images = artifact::input(context, "images");
-        let expectations = self.settings(&files)?.expectations;
-        if let Some(warning) = self.decoded.as_ref().and_then(|decoded| differences(&expectations, decoded)) {
+        if let Some(warning) = self.decoded.as_ref().and_then(|decoded| differences(&model.expectations(), decoded)) {
             context.host.warn(warning);
         }
         let shards: Vec<PathBuf> = artifact::shards(images).collect();
         let n_rows: Vec<u64> =
             shards.iter().map(|path| pipeline_data::count_rows(path)).collect::<Result<_, _>>().map_err(unreadable)?;
         let read = move |units: Range<usize>| Ok(Pixels::read(&shards[units.start])?.rows(context.n_threads));
-        let encoding = self.encoding(&files, context)?;
-        let headline = move || {
-            let note = image::image_weights_note(&files).map_err(|error| StageError::because(NOT_LOADED, error))?;
-            note.warning.into_iter().for_each(|warning| context.host.warn(warning));
-            Ok(note.place.into_iter().collect())
-        };
         let input = ToEncode {
-            encoding,
+            model,
+            not_loaded: NOT_LOADED,
+            batch_rows: self.params.batch_rows * context.n_threads.max(1),
+            properties: properties(images)?,
             digests: artifact::shard_digests(&images.tree),
             n_rows: Some(n_rows),
             read: Box::new(read),
-            headline: Box::new(headline),
+            headline: None,
             nothing: "there are no images to encode",
         };
         Ok(Box::new(Extraction::new(context, input, Seconds::default())))
-    }
-}
-
-impl ExtractImage {
-    fn encoding<'a>(
-        &'a self,
-        files: &ImageModelFiles,
-        context: &'a StageContext<'a>,
-    ) -> Result<Encoding<'a, ImageEncoder>, StageError> {
-        let files = files.clone();
-        let load = move || {
-            ImageEncoder::load(&files, artifact::device(context.device))
-                .map_err(|error| StageError::because(NOT_LOADED, error))
-        };
-        Ok(Encoding {
-            load: Box::new(load),
-            dim: ImageEncoder::dim,
-            batch_rows: self.params.batch_rows * context.n_threads.max(1),
-            tokenize_seconds: None,
-            pooling: "avg",
-            properties: properties(artifact::input(context, "images"))?,
-            is_normalized: false,
-        })
     }
 }
 
@@ -286,7 +249,7 @@ impl Pixels {
     }
 
     /// To be encoded on `n_threads` threads.
-    fn rows<'a>(self, n_threads: usize) -> Rows<'a, ImageEncoder> {
+    fn rows<'a>(self, n_threads: usize) -> Rows<'a> {
         let Self { ids, contents, pixels, height, width } = self;
         Rows {
             order: (0..ids.len()).collect(),
@@ -294,8 +257,9 @@ impl Pixels {
             contents,
             forward: Box::new(move |encoder, row_idxs| {
                 let pixels: Vec<&[u8]> = row_idxs.iter().map(|row_idx| pixels[*row_idx].as_slice()).collect();
+                let (height, width) = (height as usize, width as usize);
                 encoder
-                    .encode(&pixels, height as usize, width as usize, n_threads)
+                    .encode(EncoderRows::Images { pixels: &pixels, height, width }, n_threads)
                     .map_err(|error| StageError::because("the images cannot be encoded", error))
             }),
         }

@@ -7,13 +7,14 @@ use std::time::Instant;
 
 use pipeline_core::{Cut, Digest, InRows, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork};
 use pipeline_data::QueryRow;
-use pipeline_models::text::{self, ModelError, Pooling, TextEncoder, TextModelFiles, TextOptions, TextSettings};
+use pipeline_models::text::{self, ModelError, Pooling, TextModelFiles, TextOptions, TextSettings};
+use pipeline_models::{Encoder, EncoderModel, EncoderRows};
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact;
-use crate::extraction::{Encoding, Extraction, Rows, ToEncode};
+use crate::extraction::{Extraction, Rows, ToEncode};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, Family, ModelName};
@@ -121,9 +122,9 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
 /// The width of the vectors that a stage of this kind will give; `None` when its params are wrong or its model is not
 /// there, which is reported elsewhere.
 pub(crate) fn width(params: &Node, search: &text::ModelSearch) -> Option<usize> {
-    let params: ExtractTextParams = pipeline_spec::params(params).ok()?;
-    let files = text::find_text_model(&params.model.to_find(), search).ok()?;
-    text::text_dim(&files).ok()
+    let stage = ExtractText { params: pipeline_spec::params(params).ok()?, search: search.clone() };
+    let model = stage.files().and_then(|files| stage.model(&files)).ok()?;
+    model.dim().ok()
 }
 
 /// What the spec says of the features that a stage with these params makes. `max_length` is not part of it: it changes
@@ -140,11 +141,11 @@ pub(crate) fn declared(params: &Node, search: &text::ModelSearch) -> Option<Decl
 }
 
 /// The encoder of a stage with these params, on the processor.
-pub(crate) fn encoder(params: &Node, search: &text::ModelSearch) -> Result<TextEncoder, StageError> {
+pub(crate) fn encoder(params: &Node, search: &text::ModelSearch) -> Result<Box<dyn Encoder>, StageError> {
     let params = pipeline_spec::params(params).map_err(|error| StageError::because("there is no text model", error))?;
     let stage = ExtractText { params, search: search.clone() };
-    TextEncoder::load(&stage.files()?, &stage.options(), pipeline_models::Device::Cpu)
-        .map_err(|error| StageError::because(NOT_LOADED, error))
+    let model = stage.model(&stage.files()?)?;
+    model.load(pipeline_models::Device::Cpu).map_err(|error| StageError::because(NOT_LOADED, error))
 }
 
 impl ExtractText {
@@ -154,6 +155,11 @@ impl ExtractText {
 
     fn failure(&self, error: ModelError) -> StageError {
         FAMILY.failure(&self.params.model, &self.search, error)
+    }
+
+    /// The model, of which nothing but small files was read.
+    fn model(&self, files: &TextModelFiles) -> Result<Box<dyn EncoderModel>, StageError> {
+        pipeline_models::open_text_model(files, &self.options()).map_err(|error| self.failure(error))
     }
 
     /// What the model's small files and the params come to.
@@ -198,17 +204,12 @@ impl Stage for ExtractText {
     }
 
     fn check(&self) -> Result<(), StageError> {
-        let checked = self.files().and_then(|files| self.settings(&files));
+        let checked = self.files().and_then(|files| self.model(&files));
         checked.map(drop).or_else(|error| FAMILY.check_missing(&self.params.model, error))
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
-        let files = self.files()?;
-        let pooling = self.settings(&files)?.pooling_file;
-        let mut roles: Vec<_> = model::settings(files.settings()).collect();
-        roles.extend(pooling.map(|path| ("pooling".to_owned(), path)));
-        roles.extend(model::weights(&files.weights));
-        Ok(model::sources(roles))
+        Ok(model::sources(self.model(&self.files()?)?.files()))
     }
 
     fn places(&self) -> Vec<PathBuf> {
@@ -256,51 +257,23 @@ impl ShardedStage for ExtractText {
             let rows = queries.lock().unwrap_or_else(PoisonError::into_inner).rows(units)?;
             Ok(to_encode(rows, context.n_threads))
         };
-        let encoding = self.encoding(&files, context)?;
-        let headline = move || {
-            let note = text::text_weights_note(&files).map_err(|error| StageError::because(NOT_LOADED, error))?;
-            note.warning.into_iter().for_each(|warning| context.host.warn(warning));
-            Ok([model::headline(context, &files.weights)].into_iter().chain(note.place).collect())
-        };
         let input = ToEncode {
-            encoding,
+            model: self.model(&files)?,
+            not_loaded: NOT_LOADED,
+            batch_rows: self.params.batch_rows * context.n_threads.max(1),
+            properties: Vec::new(),
             digests,
             n_rows: None,
             read: Box::new(read),
-            headline: Box::new(headline),
+            headline: Some(model::headline(context, &files.weights)),
             nothing: "there are no queries to encode",
         };
         Ok(Box::new(Extraction::new(context, input, seconds)))
     }
 }
 
-impl ExtractText {
-    fn encoding<'a>(
-        &'a self,
-        files: &TextModelFiles,
-        context: &'a StageContext<'a>,
-    ) -> Result<Encoding<'a, TextEncoder>, StageError> {
-        let settings = self.settings(files)?;
-        let files = files.clone();
-        let load = move || {
-            TextEncoder::load(&files, &self.options(), artifact::device(context.device))
-                .map_err(|error| StageError::because(NOT_LOADED, error))
-        };
-        let lower_case = self.params.lower_case.map(|lower_case| ("lower_case", lower_case.to_string()));
-        Ok(Encoding {
-            load: Box::new(load),
-            dim: TextEncoder::dim,
-            batch_rows: self.params.batch_rows * context.n_threads.max(1),
-            tokenize_seconds: Some(TextEncoder::tokenize_seconds),
-            pooling: settings.pooling.name(),
-            is_normalized: settings.normalize,
-            properties: lower_case.into_iter().collect(),
-        })
-    }
-}
-
 /// The queries of a shard, to be encoded on `n_threads` threads.
-fn to_encode<'a>(rows: Vec<QueryRow>, n_threads: usize) -> Rows<'a, TextEncoder> {
+fn to_encode<'a>(rows: Vec<QueryRow>, n_threads: usize) -> Rows<'a> {
     // Texts of like length share batches.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|row_idx| rows[*row_idx].text.len());
@@ -310,7 +283,8 @@ fn to_encode<'a>(rows: Vec<QueryRow>, n_threads: usize) -> Rows<'a, TextEncoder>
         order,
         forward: Box::new(move |encoder, row_idxs| {
             let texts: Vec<&str> = row_idxs.iter().map(|row_idx| rows[*row_idx].text.as_str()).collect();
-            encoder.encode(&texts, n_threads).map_err(|error| StageError::because("the texts cannot be encoded", error))
+            let encoded = encoder.encode(EncoderRows::Texts(&texts), n_threads);
+            encoded.map_err(|error| StageError::because("the texts cannot be encoded", error))
         }),
     }
 }

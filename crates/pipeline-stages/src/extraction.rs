@@ -12,6 +12,8 @@ use pipeline_core::{
 use pipeline_data::VectorShard;
 use pipeline_kernels::Matrix;
 use pipeline_models::checkpoint::FeatureSpace;
+use pipeline_models::text::{ModelError, WeightsNote};
+use pipeline_models::{Encoder, EncoderModel};
 
 use crate::artifact::{self, FeaturesInfo};
 use crate::model;
@@ -21,26 +23,8 @@ use crate::seconds::Seconds;
 /// Vectors kept for equal rows of later shards: 4,000 of ResNet-50, 10,000 of BERT.
 const RECENT_BYTES: usize = 32 << 20;
 
-/// What the encoder stages do differently.
-pub(crate) struct Encoding<'a, E> {
-    /// Loads the encoder.
-    pub(crate) load: Box<dyn Fn() -> Result<E, StageError> + Sync + 'a>,
-    /// Numbers per vector.
-    pub(crate) dim: fn(&E) -> usize,
-    /// Rows that are forwarded together; a stop is noticed in between.
-    pub(crate) batch_rows: usize,
-    /// The seconds of forwarding that were spent on making tokens; none where there are no tokens.
-    pub(crate) tokenize_seconds: Option<fn(&E) -> f64>,
-    /// How a row's numbers become one vector, as the files say.
-    pub(crate) pooling: &'static str,
-    /// Other properties of the encoding that change every vector.
-    pub(crate) properties: Vec<(&'static str, String)>,
-    /// Whether vectors were divided by their lengths.
-    pub(crate) is_normalized: bool,
-}
-
 /// The rows of one shard.
-pub(crate) struct Rows<'a, E> {
+pub(crate) struct Rows<'a> {
     /// The id of each row.
     pub(crate) ids: Vec<Option<String>>,
     /// For each row the digest of what its vector depends on beside the encoder.
@@ -48,28 +32,30 @@ pub(crate) struct Rows<'a, E> {
     /// The places of all rows in the order in which they are forwarded.
     pub(crate) order: Vec<usize>,
     /// Computes the vectors of the rows at some places.
-    pub(crate) forward: Box<Forward<'a, E>>,
+    pub(crate) forward: Box<Forward<'a>>,
 }
 
 /// # Shapes
 /// returns `[n_places, dim]`
-pub(crate) type Forward<'a, E> = dyn Fn(&E, &[usize]) -> Result<Matrix, StageError> + Send + 'a;
+pub(crate) type Forward<'a> = dyn Fn(&dyn Encoder, &[usize]) -> Result<Matrix, StageError> + Send + 'a;
 
 /// Reads the rows of some units.
-pub(crate) type Read<'a, E> = dyn Fn(Range<usize>) -> Result<Rows<'a, E>, StageError> + Sync + 'a;
+pub(crate) type Read<'a> = dyn Fn(Range<usize>) -> Result<Rows<'a>, StageError> + Sync + 'a;
 
 /// The rows of an encoder stage.
-pub(crate) struct Extraction<'a, E> {
+pub(crate) struct Extraction<'a> {
     context: &'a StageContext<'a>,
-    input: ToEncode<'a, E>,
+    input: ToEncode<'a>,
+    /// The digest of the encoder's files.
+    model: Digest,
     seconds: Seconds,
     /// Used by one thread at a time; kept from shard to shard.
-    work: Mutex<EncoderWork<E>>,
+    work: Mutex<EncoderWork>,
 }
 
 /// The encoder and what it has computed.
-struct EncoderWork<E> {
-    encoder: Option<E>,
+struct EncoderWork {
+    encoder: Option<Box<dyn Encoder>>,
     recent: RecentVectors,
     /// Rows that were forwarded.
     n_encoded: u64,
@@ -78,40 +64,46 @@ struct EncoderWork<E> {
 }
 
 /// What an encoder stage has to encode, and how.
-pub(crate) struct ToEncode<'a, E> {
-    pub(crate) encoding: Encoding<'a, E>,
+pub(crate) struct ToEncode<'a> {
+    pub(crate) model: Box<dyn EncoderModel>,
+    /// The error of a model that cannot be loaded.
+    pub(crate) not_loaded: &'static str,
+    /// Rows that are forwarded together; a stop is noticed in between.
+    pub(crate) batch_rows: usize,
+    /// Properties of the rows that change every vector, beside those of the model.
+    pub(crate) properties: Vec<(&'static str, String)>,
     /// The digests of the units: rows, or shards of an input.
     pub(crate) digests: Vec<Digest>,
     /// Rows per unit; `None` where a unit is a row.
     pub(crate) n_rows: Option<Vec<u64>>,
-    pub(crate) read: Box<Read<'a, E>>,
-    /// What the headline says of the model; may warn.
-    pub(crate) headline: Box<dyn Fn() -> Result<Vec<String>, StageError> + Sync + 'a>,
+    pub(crate) read: Box<Read<'a>>,
+    /// What the headline says first.
+    pub(crate) headline: Option<String>,
     /// The error of a stage without rows.
     pub(crate) nothing: &'static str,
 }
 
-impl<'a, E: Send> Extraction<'a, E> {
+impl<'a> Extraction<'a> {
     /// `seconds` holds those that opening has taken.
-    pub(crate) fn new(context: &'a StageContext<'a>, input: ToEncode<'a, E>, seconds: Seconds) -> Self {
+    pub(crate) fn new(context: &'a StageContext<'a>, input: ToEncode<'a>, seconds: Seconds) -> Self {
         // On a processor a vector has the same bits among whatever rows it is computed. On other devices the kernels may
         // depend on their number: there vectors are shared within a shard only, so that its bytes depend on its rows alone.
         let max_bytes = if context.device == Device::Cpu { RECENT_BYTES } else { 0 };
         let recent = RecentVectors::new(max_bytes);
         let work = Mutex::new(EncoderWork { encoder: None, recent, n_encoded: 0, n_equal: 0 });
-        Self { context, input, seconds, work }
+        Self { context, input, model: model::digest(context), seconds, work }
     }
 
-    fn work(&self) -> MutexGuard<'_, EncoderWork<E>> {
+    fn work(&self) -> MutexGuard<'_, EncoderWork> {
         self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn compute(&self, rows: Rows<'a, E>, output: &ShardOutput<'_>) -> Result<ShardReport, StageError> {
+    fn compute(&self, rows: Rows<'a>, output: &ShardOutput<'_>) -> Result<ShardReport, StageError> {
         let (dim, values) = self.vectors(&rows, output.progress)?;
         let start = Instant::now();
         let shard = VectorShard { ids: rows.ids, dim, values };
-        let Encoding { pooling, is_normalized, .. } = self.input.encoding;
-        let digest = model::write_vectors(output.path, &shard, &model::digest(self.context), pooling, is_normalized)?;
+        let (pooling, is_normalized) = (self.input.model.pooling(), self.input.model.is_normalized());
+        let digest = model::write_vectors(output.path, &shard, &self.model, pooling, is_normalized)?;
         self.seconds.spent("write", start);
         let n_rows = shard.ids.len() as u64;
         Ok(ShardReport { n_rows, dim: Some(dim), digest: Some(digest), ..ShardReport::default() })
@@ -119,20 +111,19 @@ impl<'a, E: Send> Extraction<'a, E> {
 
     /// What the vectors are vectors of.
     fn space(&self) -> FeatureSpace {
-        let model = model::digest(self.context).hex();
-        let model = [("model", model), ("pooling", self.input.encoding.pooling.to_owned())];
-        let others = self.input.encoding.properties.iter().cloned();
+        let model = [("model", self.model.hex()), ("pooling", self.input.model.pooling().to_owned())];
+        let others = self.input.model.properties().into_iter().chain(self.input.properties.iter().cloned());
         FeatureSpace { properties: model.into_iter().chain(others).map(|(name, value)| (name.into(), value)).collect() }
     }
 
     /// The vectors of a shard's rows, one after the other, and the numbers in each.
-    fn vectors(&self, rows: &Rows<'a, E>, progress: &(dyn Fn(u64) + Sync)) -> Result<(usize, Vec<f32>), StageError> {
+    fn vectors(&self, rows: &Rows<'a>, progress: &(dyn Fn(u64) + Sync)) -> Result<(usize, Vec<f32>), StageError> {
         let mut work = self.work();
         self.load(&mut work)?;
         let start = Instant::now();
         let EncoderWork { encoder, recent, n_encoded, n_equal } = &mut *work;
-        let encoder = encoder.as_ref().expect("the encoder was loaded above");
-        let dim = (self.input.encoding.dim)(encoder);
+        let encoder = encoder.as_deref().expect("the encoder was loaded above");
+        let dim = encoder.dim();
         let mut values = vec![0.0; rows.ids.len() * dim];
         let mut n_done = 0;
         let mut place = |places: &[usize], vector: &[f32]| {
@@ -142,7 +133,7 @@ impl<'a, E: Send> Extraction<'a, E> {
         };
         let mut unknown = equal_rows(rows);
         unknown.retain(|(content, places)| recent.get(content).map(|vector| place(places, vector)).is_none());
-        for batch in unknown.chunks(self.input.encoding.batch_rows) {
+        for batch in unknown.chunks(self.input.batch_rows) {
             if self.context.host.is_cancelled() {
                 return Err(StageError::cancelled());
             }
@@ -159,10 +150,11 @@ impl<'a, E: Send> Extraction<'a, E> {
         Ok((dim, values))
     }
 
-    fn load(&self, work: &mut EncoderWork<E>) -> Result<(), StageError> {
+    fn load(&self, work: &mut EncoderWork) -> Result<(), StageError> {
         if work.encoder.is_none() {
             let start = Instant::now();
-            work.encoder = Some((self.input.encoding.load)()?);
+            let loaded = self.input.model.load(artifact::device(self.context.device));
+            work.encoder = Some(loaded.map_err(|error| self.not_loaded(error))?);
             self.seconds.spent("load", start);
         }
         Ok(())
@@ -175,19 +167,24 @@ impl<'a, E: Send> Extraction<'a, E> {
         }
         let mut work = self.work();
         self.load(&mut work)?;
-        Ok((self.input.encoding.dim)(work.encoder.as_ref().expect("the encoder was loaded above")))
+        Ok(work.encoder.as_ref().expect("the encoder was loaded above").dim())
+    }
+
+    fn not_loaded(&self, error: ModelError) -> StageError {
+        StageError::because(self.input.not_loaded, error)
     }
 
     /// Counts the making of tokens, which is part of forwarding, by itself.
-    fn split_tokenizing(&self, work: &EncoderWork<E>) {
-        let (Some(seconds_of), Some(encoder)) = (self.input.encoding.tokenize_seconds, &work.encoder) else { return };
-        let tokenize_seconds = seconds_of(encoder);
+    fn split_tokenizing(&self, work: &EncoderWork) {
+        let Some(tokenize_seconds) = work.encoder.as_ref().and_then(|encoder| encoder.tokenize_seconds()) else {
+            return;
+        };
         self.seconds.add("forward", -tokenize_seconds);
         self.seconds.add("tokenize", tokenize_seconds);
     }
 }
 
-impl<E: Send> OpenRows for Extraction<'_, E> {
+impl OpenRows for Extraction<'_> {
     fn digests(&self) -> &[Digest] {
         &self.input.digests
     }
@@ -214,7 +211,9 @@ impl<E: Send> OpenRows for Extraction<'_, E> {
         self.split_tokenizing(&work);
         let EncoderWork { n_encoded, n_equal, .. } = *work;
         let equal = (n_equal > 0).then(|| format!("{n_encoded} rows encoded, {n_equal} more are equal to one of them"));
-        let parts: Vec<String> = (self.input.headline)()?.into_iter().chain(equal).collect();
+        let WeightsNote { place, warning } = self.input.model.weights_note().map_err(|error| self.not_loaded(error))?;
+        warning.into_iter().for_each(|warning| self.context.host.warn(warning));
+        let parts: Vec<String> = self.input.headline.iter().cloned().chain(place).chain(equal).collect();
         Ok(StageReport {
             n_rows: Some(n_rows),
             headline: (!parts.is_empty()).then(|| parts.join("; ")),
@@ -225,7 +224,7 @@ impl<E: Send> OpenRows for Extraction<'_, E> {
 }
 
 /// The places of rows by content, contents in the order in which they come first.
-fn equal_rows<E>(rows: &Rows<'_, E>) -> Vec<(Digest, Vec<usize>)> {
+fn equal_rows(rows: &Rows<'_>) -> Vec<(Digest, Vec<usize>)> {
     let mut groups: Vec<(Digest, Vec<usize>)> = Vec::new();
     let mut group_idxs = HashMap::new();
     for &row_idx in &rows.order {

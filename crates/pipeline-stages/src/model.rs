@@ -126,21 +126,6 @@ pub(crate) fn sources(files: Vec<(String, PathBuf)>) -> Vec<Source> {
     files.into_iter().map(|(role, path)| Source { name: format!("model/{role}"), path }).collect()
 }
 
-/// The roles of the small files beside weights.
-pub(crate) fn settings<'a>(
-    files: impl IntoIterator<Item = (&'static str, &'a Path)>,
-) -> impl Iterator<Item = (String, PathBuf)> {
-    files.into_iter().map(|(role, path)| (role.to_owned(), path.to_owned()))
-}
-
-/// The roles of weights that may be cut into several files.
-pub(crate) fn weights(paths: &[PathBuf]) -> impl Iterator<Item = (String, PathBuf)> {
-    paths.iter().enumerate().map(|(path_idx, path)| {
-        let role = if paths.len() == 1 { "weights".to_owned() } else { format!("weights-{path_idx:05}") };
-        (role, path.clone())
-    })
-}
-
 /// The digest of a model: of the digests of its files, which are the sources named `model/…`.
 pub(crate) fn digest(context: &StageContext<'_>) -> Digest {
     pipeline_core::digest_of_group(context.sources, "model")

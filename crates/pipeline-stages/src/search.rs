@@ -4,8 +4,7 @@ use pipeline_core::{InputArtifact, StageError, StageId};
 use pipeline_eval::{Similarity, rank};
 use pipeline_kernels::Matrix;
 use pipeline_models::checkpoint::Checkpoint;
-use pipeline_models::image::ImageEncoder;
-use pipeline_models::text::TextEncoder;
+use pipeline_models::{Encoder, EncoderRows};
 use pipeline_spec::{PipelineSpec, StageSpec};
 
 use crate::artifact::{self, Features};
@@ -95,7 +94,7 @@ impl SearchPool {
 
 /// Encodes texts as the queries of an evaluation were encoded.
 pub struct TextSearch {
-    encoder: TextEncoder,
+    encoder: Box<dyn Encoder>,
 }
 
 impl TextSearch {
@@ -118,7 +117,7 @@ impl TextSearch {
         }
         let features = self
             .encoder
-            .encode(&[text], 1)
+            .encode(EncoderRows::Texts(&[text]), 1)
             .map_err(|error| StageError::because("the query cannot be encoded", error))?;
         Ok(Query { side: Side::Text, features: features.values })
     }
@@ -127,7 +126,7 @@ impl TextSearch {
 /// Decodes and encodes images as the pool of an evaluation was.
 pub struct ImageSearch {
     decoder: Decoder,
-    encoder: ImageEncoder,
+    encoder: Box<dyn Encoder>,
     n_threads: usize,
 }
 
@@ -155,9 +154,10 @@ impl ImageSearch {
     pub fn query(&self, bytes: &[u8]) -> Result<Query, StageError> {
         let image =
             self.decoder.decode(bytes).map_err(|error| StageError::because("the image cannot be decoded", error))?;
+        let (height, width) = (image.height as usize, image.width as usize);
         let features = self
             .encoder
-            .encode(&[&image.pixels], image.height as usize, image.width as usize, self.n_threads)
+            .encode(EncoderRows::Images { pixels: &[&image.pixels], height, width }, self.n_threads)
             .map_err(|error| StageError::because("the image cannot be encoded", error))?;
         Ok(Query { side: Side::Images, features: features.values })
     }

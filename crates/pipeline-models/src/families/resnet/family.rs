@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pipeline_kernels::Matrix;
 use serde_json::{Map, Value};
 
-use super::{ImageEncoder, ImageSettings, image_dim, image_weights_note};
+use super::{ImageEncoder, ImageExpectations, ImageSettings, image_dim, image_weights_note};
 use crate::Device;
 use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_roles};
 use crate::weights::{ImageModelFiles, ModelError, WeightsNote, of_image};
@@ -17,12 +17,13 @@ pub(in crate::families) fn recognises(config: &Map<String, Value>) -> bool {
 
 /// Reads the small files of a ResNet.
 pub(in crate::families) fn open(files: &ImageModelFiles, (): &()) -> Result<Box<dyn EncoderModel>, ModelError> {
-    ImageSettings::read(files)?;
-    Ok(Box::new(ResNetModel { files: files.clone() }))
+    let settings = ImageSettings::read(files)?;
+    Ok(Box::new(ResNetModel { files: files.clone(), settings }))
 }
 
 struct ResNetModel {
     files: ImageModelFiles,
+    settings: ImageSettings,
 }
 
 impl EncoderModel for ResNetModel {
@@ -44,6 +45,10 @@ impl EncoderModel for ResNetModel {
 
     fn is_normalized(&self) -> bool {
         false
+    }
+
+    fn expectations(&self) -> ImageExpectations {
+        self.settings.expectations.clone()
     }
 
     fn files(&self) -> Vec<(String, PathBuf)> {
