@@ -26,14 +26,15 @@ pub fn shard_orders(
     sources: &BTreeMap<String, Digest>,
     digests: &[Digest],
 ) -> Vec<ShardOrder> {
-    let ranges = match sharded.cut() {
+    let shards_end = sharded.cut();
+    let ranges = match shards_end {
         Cut::Rows(sizes) => cut::cut(digests, sizes),
         Cut::Input { .. } => (0..digests.len()).map(|unit_idx| unit_idx..unit_idx + 1).collect(),
     };
     let base = base(stage, sharded, inputs, sources);
     let order = |(shard_idx, units): (usize, Range<usize>)| {
         let mut manifest = base.clone();
-        manifest.source("rows", &rows_digest(sharded.cut(), &digests[units.clone()]));
+        manifest.source("rows", &rows_digest(shards_end, &digests[units.clone()]));
         let key = manifest.key();
         ShardOrder { name: sharded.shard_name(shard_idx), units, manifest, key }
     };

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Digest, Manifest, StageId};
+use pipeline_core::{Digest, Manifest, StageId, error_chain};
 use pipeline_store::{LastSource, LastSources, Store};
 
 use crate::Node;
@@ -130,11 +130,5 @@ fn recall(node: &Node, store: &Store, last: &LastSources) -> Option<Vec<ReadSour
 
 /// An error and its causes in one line.
 pub(crate) fn in_one_line(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(&format!(": {error}"));
-        cause = error.source();
-    }
-    text
+    error_chain(error).join(": ")
 }

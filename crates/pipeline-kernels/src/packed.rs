@@ -256,14 +256,19 @@ mod tests {
         out
     }
 
+    /// 300 rows and the columns, which are packed into `matrix`.
+    fn operands(matrix: &mut PackedMatrix, depth: usize, n_cols: usize) -> (Vec<f32>, Vec<f32>) {
+        let (a, b) = (fixtures::noise("a", 300 * depth, 1.0), fixtures::noise("b", depth * n_cols, 1.0));
+        matrix.pack(depth, n_cols, |k, col| b[k * n_cols + col]);
+        (a, b)
+    }
+
     #[test]
     fn rows_meet_columns_with_every_instruction_set() {
         for instructions in InstructionSet::available() {
             let mut matrix = PackedMatrix::new(instructions);
             for (depth, n_cols) in PRODUCTS {
-                let a = fixtures::noise("a", 300 * depth, 1.0);
-                let b = fixtures::noise("b", depth * n_cols, 1.0);
-                matrix.pack(depth, n_cols, |k, col| b[k * n_cols + col]);
+                let (a, b) = operands(&mut matrix, depth, n_cols);
                 for (row_idx, row) in product(&matrix, &a, depth, 300).chunks(n_cols).enumerate() {
                     for (col, value) in row.iter().enumerate() {
                         let terms =
@@ -282,9 +287,7 @@ mod tests {
         for instructions in InstructionSet::available() {
             let mut matrix = PackedMatrix::new(instructions);
             for (depth, n_cols) in PRODUCTS {
-                let a = fixtures::noise("a", 300 * depth, 1.0);
-                let b = fixtures::noise("b", depth * n_cols, 1.0);
-                matrix.pack(depth, n_cols, |k, col| b[k * n_cols + col]);
+                let (a, _) = operands(&mut matrix, depth, n_cols);
                 let all = fixtures::bits(&product(&matrix, &a, depth, 300));
                 for (first_row, n_rows) in [(0, 1), (299, 1), (7, 2), (7, 5), (3, 12), (1, 13), (30, 269)] {
                     let part = fixtures::bits(&product(&matrix, &a[first_row * depth..], depth, n_rows));

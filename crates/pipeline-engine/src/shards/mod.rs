@@ -14,8 +14,8 @@ use std::sync::{Mutex, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use pipeline_core::{
-    Computation, FileEntry, OpenRows, Shard, ShardOrder, ShardedStage, Stage, StageContext, StageError, StageHost,
-    shard_orders,
+    Computation, FileEntry, OpenRows, Shard, ShardOrder, ShardOutput, ShardedStage, Stage, StageContext, StageError,
+    StageHost, shard_orders,
 };
 use pipeline_store::{KeyLock, LockOutcome, Owner};
 
@@ -228,7 +228,8 @@ impl<'a> Sharding<'a> {
     fn compute(&self, shard_idx: usize, lock: KeyLock, computation: Box<Computation<'_>>) -> Result<(), StageError> {
         let progress = |n_done: u64| self.report_progress(n_done);
         let order = &self.orders[shard_idx];
-        let found = self.storing.compute(order, lock, |path| storing::output(path, &progress, computation))?;
+        let found =
+            self.storing.compute(order, lock, |path| computation(&ShardOutput { path, progress: &progress }))?;
         {
             let mut counts = self.counts();
             counts.n_computed += 1;

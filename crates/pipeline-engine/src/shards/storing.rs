@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use pipeline_core::{FileEntry, Key, ShardOrder, ShardOutput, ShardReport, StageError, StageId, Tree};
+use pipeline_core::{FileEntry, Key, ShardOrder, ShardReport, StageError, StageId, Tree};
 use pipeline_store::{KeyLock, Record, Store, StoreError, host_name};
 
 use crate::provenance::Origin;
@@ -126,15 +126,6 @@ pub(crate) fn usable(store: &Store, record: Record<ShardReport>) -> Option<Found
     let entry = *record.tree.files.get(SHARD_FILE)?;
     let is_own = record.provenance.pid == std::process::id() && record.provenance.host == host_name();
     store.cas().has_bytes(&record.tree).then_some(Found { entry, report: record.report, is_own })
-}
-
-/// Calls `compute` with what a computation is given.
-pub(crate) fn output(
-    path: &Path,
-    progress: &(dyn Fn(u64) + Sync),
-    compute: Box<pipeline_core::Computation<'_>>,
-) -> Result<ShardReport, StageError> {
-    compute(&ShardOutput { path, progress })
 }
 
 pub(crate) fn store_error(name: &str, error: StoreError) -> StageError {

@@ -82,7 +82,7 @@ fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-/// The path without what tells several uses of one spec apart, such as `#sweep`.
+/// The path without the mark of its use, such as `#sweep`.
 fn without_suffix(spec: &Path) -> PathBuf {
     let text = spec.to_string_lossy();
     text.rsplit_once('#').map_or_else(|| spec.to_owned(), |(file, _)| file.into())
