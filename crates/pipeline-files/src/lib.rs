@@ -1,14 +1,14 @@
-//! Opens and reads regular files: a FIFO is not waited for, and a device is not read without end.
+//! Opens and reads regular files: never waits for a FIFO and never reads a device without end.
 //!
-//! Every path that a user names, and every file of a store that another program may have replaced, is opened here. Knows
-//! no format and nothing of what the files are for.
+//! Every path that a user names is opened here, and every file of a store that another program may have replaced. Knows
+//! no format and no purpose of a file.
 //!
 //! ```
 //! let error = pipeline_files::open("/dev/zero".as_ref()).unwrap_err();
 //! assert_eq!(error.to_string(), "it is a device and not a regular file");
 //! ```
 //!
-//! All other crates that touch the system depend on this one, so it is where other systems are refused.
+//! All other crates that touch the system depend on this one, so it refuses to compile on other systems.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!(
@@ -27,25 +27,25 @@ use rustix::fs::OFlags;
 
 pub use writers::is_open_for_writing;
 
-/// Why a file is not read, though the operating system would.
+/// The reason why this crate refuses to read a file that the operating system would read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 enum Refusal {
-    /// Something else is there.
+    /// The path leads to something else.
     #[error("it is {found} and not a regular file")]
     NotRegular { found: &'static str },
-    /// The caller has no use for so much.
+    /// The file is longer than the caller accepts.
     #[error("it is longer than {max_bytes} bytes")]
     TooLong { max_bytes: u64 },
 }
 
-/// Opens a regular file for reading. Symbolic links are followed.
+/// Opens a regular file for reading. Follows symbolic links.
 ///
 /// # Errors
-/// When it cannot be opened, or is a folder, FIFO, socket or device: what is found is named.
+/// When it cannot be opened, or is a folder, FIFO, socket or device; the message names the kind.
 pub fn open(path: &Path) -> io::Result<File> {
-    // Looked at before it is opened, since opening alone sets some devices in motion.
+    // Checked before opening, since opening alone sets some devices in motion.
     check(&path.metadata()?)?;
-    // And afterwards, since a FIFO may have taken the file's place; opening it does not wait for a writer.
+    // And afterwards: a FIFO may have taken the file's place, and a non-blocking open does not wait for its writer.
     let file = File::options().read(true).custom_flags(OFlags::NONBLOCK.bits() as i32).open(path)?;
     check(&file.metadata()?)?;
     Ok(file)
@@ -85,7 +85,7 @@ pub fn read_to_string(path: &Path) -> io::Result<String> {
     String::from_utf8(read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.utf8_error()))
 }
 
-/// The name of a file type where a regular file should be; `None` for a regular file.
+/// The name of a file type that is not a regular file; `None` for a regular file.
 pub fn other_than_regular(file_type: FileType) -> Option<&'static str> {
     if file_type.is_file() {
         None

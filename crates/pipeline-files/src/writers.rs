@@ -1,13 +1,14 @@
-//! Whether anybody may be writing to a file. The only unsafe code of this crate: no safe name for leases is known.
+//! Detects writers of a file. The only unsafe code of this crate: no safe wrapper for leases is known.
 
 #![allow(unsafe_code)]
 
 use std::fs::File;
 
-/// Whether any process has the file open for writing, or mapped so that it can write: such a write may leave no trace in the
-/// file's times. None where the system does not say: for the files of other users, and on file systems of a network.
+/// Whether any process has the file open for writing, or mapped writable: such a write may leave its times unchanged.
+/// `None` where the system cannot answer: for the files of other users, and on network file systems.
 ///
-/// Asks for a read lease and gives it back, which takes microseconds: the kernel grants one only while nobody may write.
+/// Takes a read lease and releases it, which takes microseconds: the kernel grants one only while the file has no
+/// writer.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 pub fn is_open_for_writing(file: &File) -> Option<bool> {
     use std::io::{Error, ErrorKind};
@@ -17,7 +18,8 @@ pub fn is_open_for_writing(file: &File) -> Option<bool> {
     const SET_LEASE: i32 = 1024;
     const READ: i32 = 0;
     const NONE: i32 = 2;
-    /// Ignored unless a program asks for it. The default, `SIGIO`, would end this one if somebody opened the file meanwhile.
+    /// Ignored by default. The default signal, `SIGIO`, would end this process if another one opened the file
+    /// meanwhile.
     const URGENT: i32 = 23;
 
     unsafe extern "C" {
@@ -39,14 +41,14 @@ pub fn is_open_for_writing(file: &File) -> Option<bool> {
     (Error::last_os_error().kind() == ErrorKind::WouldBlock).then_some(true)
 }
 
-/// Nothing is known of writers here.
+/// Always `None`: this system does not report writers.
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 pub fn is_open_for_writing(_: &File) -> Option<bool> {
     None
 }
 
-/// True on file systems of this machine, whose kernel knows who has a file open. Those of a network refuse leases for reasons
-/// of their own.
+/// True on local file systems, whose kernel knows every process that has a file open. Network file systems refuse
+/// leases for other reasons.
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 fn has_leases(file: &File) -> bool {
     const LOCAL: [i64; 8] = [
@@ -72,13 +74,13 @@ mod tests {
         let path = folder.path().join("file");
         std::fs::write(&path, "content").unwrap();
         let file = crate::open(&path).unwrap();
-        // None on a file system that does not say.
+        // `None` on a file system that cannot answer.
         assert_ne!(is_open_for_writing(&file), Some(true));
         let writer = File::options().write(true).open(&path).unwrap();
         assert_ne!(is_open_for_writing(&file), Some(false));
         drop(writer);
         assert_ne!(is_open_for_writing(&file), Some(true));
-        // The lease is given back: nobody waits for it.
+        // The lease is released: opening for writing does not wait.
         drop(File::options().write(true).open(&path).unwrap());
     }
 }

@@ -1,7 +1,7 @@
 //! The non-linear functions of encoders and heads, as plain arithmetic that compilers vectorise.
 //!
-//! Without calls, branches or fused operations the same numbers come out on every processor. Polynomials are split in
-//! parts that do not wait for each other.
+//! There are no calls, branches or fused operations, so every processor computes the same numbers. Polynomials are
+//! split into independent parts.
 
 use crate::exp;
 
@@ -13,8 +13,8 @@ const ONE_OVER_SQRT_2_PI: f32 = 0.398_942_3;
 
 /// `x · Φ(x)`, where `Φ` is the distribution function of the normal distribution; exact within 1e-7.
 ///
-/// `x · Φ(x) = max(x, 0) - |x| · Φ(-|x|)`, and of `Φ(-a) = exp(-a²/2) · r(a)` only the small second term is approximated:
-/// `r` by a polynomial in `t = 1 / (1 + a/4)`, fitted for the least error of `a · Φ(-a)`, which is 1.3e-9.
+/// In `x · Φ(x) = max(x, 0) - |x| · Φ(-|x|)` only the small second term is approximated. `Φ(-a) = exp(-a²/2) · r(a)`,
+/// where `r` is a polynomial in `t = 1 / (1 + a/4)`. It is fitted for the least error of `a · Φ(-a)`, which is 1.3e-9.
 #[inline(always)]
 pub fn gelu(x: f32) -> f32 {
     let a = x.abs();
@@ -28,7 +28,8 @@ pub fn gelu(x: f32) -> f32 {
 
 /// The slope of [`gelu`], `Φ(x) + x · φ(x)` with the density `φ`; exact within 3e-7.
 ///
-/// `Φ(-a) = exp(-a²/2) · r(a)` as there, but `r` is fitted for the least error of `Φ(-a)` itself, which is 1.9e-9.
+/// `Φ(-a) = exp(-a²/2) · r(a)` as in [`gelu`], but `r` is fitted for the least error of `Φ(-a)` itself, which is
+/// 1.9e-9.
 #[inline(always)]
 pub fn gelu_slope(x: f32) -> f32 {
     let a = x.abs();
@@ -48,12 +49,12 @@ pub fn gelu_slope(x: f32) -> f32 {
 #[inline(always)]
 pub fn gelu_tanh(x: f32) -> f32 {
     let u = SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x);
-    // (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)), of which the exponential is kept from overflowing.
+    // (1 + tanh(u)) / 2 = 1 / (1 + exp(-2u)); the exponent is clamped so that it cannot overflow.
     let exponent = -2.0 * u;
     x / (1.0 + exp(if exponent > 80.0 { 80.0 } else { exponent }))
 }
 
-/// `max(x, 0)`; what is not a number stays so.
+/// `max(x, 0)`; NaN stays NaN.
 #[inline(always)]
 pub fn relu(x: f32) -> f32 {
     if x < 0.0 { 0.0 } else { x }

@@ -1,25 +1,25 @@
-//! Memory for numbers that is lent out and taken back, so that batches allocate nothing once the first is done.
+//! A pool of buffers, so that batches allocate nothing once the first is done.
 
 use std::ops::{Deref, DerefMut};
 
 /// Numbers per cache line.
 const LINE: usize = 16;
 
-/// Numbers that begin with a cache line; what they are is open until they are written.
+/// Numbers aligned to a cache line, with unspecified values until they are written.
 pub struct Buffer {
     values: Vec<f32>,
     start: usize,
     len: usize,
 }
 
-/// Buffers that nobody uses.
+/// The free buffers of a pool.
 #[derive(Default)]
 pub struct Buffers {
     free: Vec<Buffer>,
 }
 
 impl Buffers {
-    /// Lends `len` numbers: the smallest free buffer that holds as many, or else the largest, which grows.
+    /// Lends a buffer of `len` numbers: the smallest free one that is large enough, or else the largest, which grows.
     pub fn take(&mut self, len: usize) -> Buffer {
         self.free.sort_by_key(Buffer::capacity);
         let buffer_idx = self.free.partition_point(|buffer| buffer.capacity() < len);
@@ -27,12 +27,12 @@ impl Buffers {
             let buffer = self.free.remove(buffer_idx);
             return Buffer { len, ..buffer };
         }
-        // The old numbers are not wanted, so there is nothing to copy.
+        // The old numbers are not needed, so nothing is copied.
         drop(self.free.pop());
         Buffer::new(len)
     }
 
-    /// Takes a buffer back.
+    /// Returns a buffer to the pool.
     pub fn give(&mut self, buffer: Buffer) {
         self.free.push(buffer);
     }
@@ -42,7 +42,7 @@ impl Buffer {
     fn new(len: usize) -> Self {
         let values = vec![0.0; len + LINE];
         let offset = values.as_ptr().align_offset(size_of::<f32>() * LINE);
-        // The address is all that an offset is asked for; should it be unknown, numbers are read across lines.
+        // Only the address matters; if the offset were unknown, loads would merely cross cache lines.
         Self { values, start: if offset < LINE { offset } else { 0 }, len }
     }
 

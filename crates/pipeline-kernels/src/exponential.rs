@@ -1,15 +1,16 @@
 //! The exponential function, as plain arithmetic that compilers vectorise.
 //!
-//! Without calls, branches or fused operations the same numbers come out on every processor.
+//! There are no calls, branches or fused operations, so every processor computes the same numbers.
 
-/// `e^x` up to `x = 88` within 1.5e-7 of itself, and almost 0 below -87.
+/// `e^x` up to `x = 88` with a relative error of 1.5e-7, and almost 0 below -87.
 ///
-/// `x = n · ln 2 + r` with a whole `n` and `|r| ≤ ln 2 / 2`, a polynomial for `e^r`, and `n` is added to the exponent's bits.
+/// `x = n · ln 2 + r` with an integer `n` and `|r| ≤ ln 2 / 2`; a polynomial gives `e^r`, and `n` is added to the
+/// exponent's bits.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
-    /// Added to a number below 2²², it leaves the nearest whole number in the low bits: 1.5 · 2²³.
+    /// Added to a number below 2²², it leaves the nearest integer in the low bits: 1.5 · 2²³.
     const ROUND: f32 = 12_582_912.0;
-    /// `ln 2` in two parts, of which products of the first with whole numbers are exact.
+    /// `ln 2` in two parts; the first has few enough bits that its products with integers are exact.
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
     let x = if x < -87.0 { -87.0 } else { x };
     let shifted = x * std::f32::consts::LOG2_E + ROUND;

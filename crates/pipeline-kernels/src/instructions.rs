@@ -1,15 +1,15 @@
-//! What this processor can do, and the innermost loops that are written for it.
+//! The instruction sets of this processor, and the innermost loops that are written for them.
 //!
-//! One program serves every processor: the choice is made at run time, and a value of [`InstructionSet`] is the proof that
-//! it may be used. Its unsafe code: calls into functions that are compiled for more instructions than the rest of the
-//! program, and loads and stores of their vectors.
+//! One program serves every processor: the choice is made at run time, and a value of [`InstructionSet`] proves that
+//! its instructions exist. Unsafe code: calls into functions that are compiled for more instructions than the rest of
+//! the program, and loads and stores of their vectors.
 
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-/// Sixteen numbers that begin at a multiple of 64 bytes, so that no load crosses a border of the cache.
+/// Sixteen numbers aligned to 64 bytes, so that no load crosses a cache line.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(C, align(64))]
 pub(crate) struct CacheLine(pub(crate) [f32; LINE]);
@@ -20,10 +20,10 @@ pub(crate) const LINE: usize = 16;
 /// Numbers in a row of the widest tile.
 pub(crate) const MAX_COLS: usize = 2 * LINE;
 
-/// Instructions that this processor has.
+/// A set of instructions that this processor has.
 ///
-/// All sets that fuse products and sums ([`InstructionSet::fuses`]) give the same bits, and so do all others. Integers are
-/// the same with every set.
+/// All sets that fuse products and sums ([`InstructionSet::fuses`]) give the same bits, and so do all others. Integers
+/// are the same with every set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InstructionSet(Level);
 
@@ -35,9 +35,9 @@ enum Level {
     /// AVX2, FMA, BMI1, BMI2 and LZCNT.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// What the program was compiled for.
+    /// The instructions that the program was compiled for.
     Portable,
-    /// The tiles of AVX-512 without its instructions, so that any machine can test what surrounds them.
+    /// The tiles of AVX-512 without its instructions, so that any machine can test the code around them.
     #[cfg(test)]
     Wide,
 }
@@ -53,36 +53,36 @@ pub(crate) struct Strip<'a> {
     pub(crate) a: &'a [f32],
     pub(crate) a_stride: usize,
     pub(crate) panel: &'a [CacheLine],
-    /// What will be read after the panel and comes from far away: each tile has a share of it fetched.
+    /// The memory that is read after the panel and lies far away: each tile prefetches its share.
     pub(crate) later: &'a [CacheLine],
     pub(crate) out: &'a mut [f32],
     pub(crate) out_stride: usize,
-    /// Adds to what is in `out`.
+    /// Adds to the values in `out`.
     pub(crate) accumulate: bool,
     pub(crate) affine: Option<Affine<'a>>,
 }
 
-/// What becomes of a product: `scale · product + bias`, and perhaps ReLU.
+/// The operations on a product: `scale · product + bias`, and optionally ReLU.
 ///
 /// # Shapes
-/// `scale`, `bias`: as many numbers as there are columns
+/// `scale`, `bias`: one number per column
 #[derive(Debug, Clone, Copy)]
 pub struct Affine<'a> {
-    /// Multiplies each column.
+    /// The factor of each column.
     pub scale: &'a [f32],
-    /// Is added to each column.
+    /// The bias of each column.
     pub bias: Option<&'a [f32]>,
-    /// Makes zero of what is below it; what is not a number stays so.
+    /// Replaces negative values by zero; NaN stays NaN.
     pub relu: bool,
 }
 
 impl InstructionSet {
-    /// The widest that this processor has.
+    /// The widest set that this processor has.
     pub fn best() -> Self {
         Self::available()[0]
     }
 
-    /// All that this processor has, the widest first.
+    /// All sets that this processor has, the widest first.
     pub fn available() -> Vec<Self> {
         let mut levels = Vec::new();
         #[cfg(target_arch = "x86_64")]
@@ -108,7 +108,7 @@ impl InstructionSet {
         levels
     }
 
-    /// Whether the sum of a product and a number is rounded once.
+    /// Whether a product and the sum with it are rounded once, as a fused operation.
     pub fn fuses(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -119,7 +119,7 @@ impl InstructionSet {
         }
     }
 
-    /// The name of the widest extension that is used, as processors announce it: `avx512f`, `avx2` or `portable`.
+    /// The name of the widest extension in use, as processors announce it: `avx512f`, `avx2` or `portable`.
     pub fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -132,7 +132,7 @@ impl InstructionSet {
         }
     }
 
-    /// The instructions for code that works on bytes and gains nothing from the registers of AVX-512: AVX2 at most.
+    /// The best set for code that works on bytes and gains nothing from the registers of AVX-512: AVX2 at most.
     pub fn best_for_bytes() -> Self {
         match Self::best().0 {
             #[cfg(target_arch = "x86_64")]
@@ -141,12 +141,12 @@ impl InstructionSet {
         }
     }
 
-    /// Those that the program was compiled for: every processor has them.
+    /// The set that the program was compiled for: every processor has it.
     pub fn portable() -> Self {
         Self(Level::Portable)
     }
 
-    /// Whether these are AVX2 and no more.
+    /// Whether this is exactly AVX2.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     pub(crate) fn is_avx2(self) -> bool {
@@ -203,7 +203,8 @@ impl InstructionSet {
         }
     }
 
-    /// Computes a strip. Each number is one sum in the order of the depth, so that no other row or column shows in it.
+    /// Computes a strip. Each number is one sum in the order of the depth, so it does not depend on other rows or
+    /// columns.
     ///
     /// # Panics
     /// When a slice is too short: a bug of the caller.
@@ -235,7 +236,8 @@ impl InstructionSet {
 }
 
 impl Strip<'_> {
-    /// The rows of each tile, of nearly equal numbers; as they are taken, the tile's share of what comes later is fetched.
+    /// The rows of each tile, in nearly equal numbers. Each step prefetches the tile's share of the memory that is read
+    /// later.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
     fn tiles(&self, tile_rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
@@ -246,7 +248,7 @@ impl Strip<'_> {
         (0..n_tiles).map(move |tile_idx| {
             for line_idx in (tile_idx * share).min(n_lines)..((tile_idx + 1) * share).min(n_lines) {
                 use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-                // SAFETY: SSE is part of x86-64, and a prefetch reads nothing that a program can see.
+                // SAFETY: SSE is part of x86-64, and a prefetch has no effect that a program can see.
                 unsafe { _mm_prefetch::<_MM_HINT_T1>(later.wrapping_add(line_idx).cast()) };
             }
             let start = tile_idx * least + tile_idx.min(n_larger);
@@ -255,7 +257,7 @@ impl Strip<'_> {
     }
 }
 
-/// Stores a run of a row's product as a tile's loop does.
+/// Stores a run of a row's product as the tile loops do.
 fn finish(out: &mut [f32], product: &[f32], accumulate: bool, affine: Option<Affine<'_>>) {
     for (col, (out, product)) in out.iter_mut().zip(product).enumerate() {
         let mapped =

@@ -1,7 +1,8 @@
-//! The inverse cosine transform and the colour conversion of JPEG by vectors, with the very results of libjpeg-turbo.
+//! The inverse cosine transform and the colour conversion of JPEG in vectors, with exactly the results of
+//! libjpeg-turbo.
 //!
-//! Without AVX2 there are none, and the decoder has plain code. Their unsafe code: loads and stores of vectors, and calls
-//! for which an [`InstructionSet`] is the proof.
+//! Without AVX2 these return nothing, and the decoder runs plain code. Unsafe code: loads and stores of vectors, and
+//! calls for which an [`InstructionSet`] is the proof.
 
 #![allow(unsafe_code)]
 
@@ -10,9 +11,9 @@ mod x86;
 
 use crate::InstructionSet;
 
-/// Bits of the fractions of constants.
+/// Fraction bits of the constants.
 pub const CONST_BITS: usize = 13;
-/// Bits of the fractions that the first pass keeps.
+/// Fraction bits that the first pass keeps.
 pub const PASS1_BITS: usize = 2;
 
 /// The rows of samples of a block; `None` where the instructions are not AVX2.
@@ -31,8 +32,8 @@ pub fn inverse(
     None
 }
 
-/// Converts samples of Y, Cb and Cr to RGB, sixteen at a time; returns how many pixels were converted, 0 where the
-/// instructions are not AVX2.
+/// Converts samples of Y, Cb and Cr to RGB, sixteen at a time. Returns the number of converted pixels, 0 unless the
+/// instructions are AVX2.
 #[inline(always)]
 pub fn rgb(instructions: InstructionSet, [y, cb, cr]: [&[u8]; 3], pixels: &mut [[u8; 3]]) -> usize {
     #[cfg(target_arch = "x86_64")]

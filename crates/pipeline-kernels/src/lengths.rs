@@ -4,12 +4,12 @@ use rayon::prelude::*;
 
 use crate::Matrix;
 
-/// The smallest length that a row is divided by, as in PyTorch's `F.normalize`.
+/// The smallest divisor of a row, as in PyTorch's `F.normalize`.
 const MIN_LENGTH: f32 = 1e-12;
-/// Sums that do not wait for each other.
+/// Independent partial sums.
 const LANES: usize = 8;
 
-/// Divides every row by its length, on the threads of the rayon pool in which it is called.
+/// Divides every row by its length, on the threads of the current rayon pool.
 pub fn normalize_rows(matrix: &mut Matrix) {
     matrix.values.par_chunks_exact_mut(matrix.n_cols.max(1)).for_each(|row| {
         let length = length(row);
@@ -17,9 +17,9 @@ pub fn normalize_rows(matrix: &mut Matrix) {
     });
 }
 
-/// What a row is divided by to be of length one.
+/// The divisor that gives a row length one.
 pub fn length(row: &[f32]) -> f32 {
-    // Summed in f64, so that the result does not depend on the order of the sum in any of the digits kept.
+    // Summed in f64, so that the order of the sum changes none of the digits that are kept.
     let mut sums = [0.0; LANES];
     for run in row.chunks(LANES) {
         for (sum, &value) in sums.iter_mut().zip(run) {

@@ -1,7 +1,7 @@
-//! Arithmetic on plain slices: what takes the time in encoders, heads, rankings and decoders, for every processor.
+//! Arithmetic on plain slices: the hot loops of encoders, heads, rankings and decoders, for every processor.
 //!
-//! One program serves every processor: [`InstructionSet`] is chosen at run time. All unsafe code of arithmetic is in this
-//! crate. Knows no file, no model and no image format.
+//! One program serves every processor: [`InstructionSet`] is chosen at run time. All unsafe code of arithmetic is in
+//! this crate. Knows no file, no model and no image format.
 //!
 //! ```
 //! use pipeline_kernels::{InstructionSet, PackedMatrix, Rows};

@@ -1,4 +1,4 @@
-//! A dense matrix of plain numbers: what crosses the borders of crates instead of tensors.
+//! A dense matrix of plain numbers, which crosses crate borders in place of tensors.
 
 /// A dense row-major matrix of `f32`.
 ///
@@ -6,9 +6,9 @@
 /// `values`: `[n_rows, n_cols]`
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Matrix {
-    /// Rows.
+    /// The number of rows.
     pub n_rows: usize,
-    /// Columns.
+    /// The number of columns.
     pub n_cols: usize,
     /// `n_rows · n_cols` numbers, row after row.
     pub values: Vec<f32>,
@@ -37,10 +37,10 @@ impl Matrix {
         &self.values[row_idx * self.n_cols..][..self.n_cols]
     }
 
-    /// Keeps the rows at some rising places, in place.
+    /// Keeps only the given rows, in ascending order, in place.
     ///
     /// # Panics
-    /// When there is no such row, or places do not rise: a bug of the caller.
+    /// When there is no such row, or the rows do not ascend: a bug of the caller.
     pub fn with_rows(mut self, rows: &[usize]) -> Self {
         assert!(rows.is_sorted_by(|a, b| a < b), "BUG: rows to be kept rise");
         for (place, &row_idx) in rows.iter().enumerate() {
@@ -52,7 +52,7 @@ impl Matrix {
         self
     }
 
-    /// The first row that holds an infinity or no number, if there is one.
+    /// The first row that holds an infinity or NaN, if there is one.
     pub fn first_row_not_finite(&self) -> Option<usize> {
         let value_idx = self.values.iter().position(|value| !value.is_finite())?;
         Some(value_idx / self.n_cols)

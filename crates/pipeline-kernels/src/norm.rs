@@ -1,4 +1,4 @@
-//! Layer norm, with the addition that comes before it.
+//! Layer norm, and the addition before it.
 
 use crate::InstructionSet;
 
@@ -15,7 +15,7 @@ pub struct Norm {
 
 impl Norm {
     /// # Shapes
-    /// `scale`, `shift`: as many numbers as a row has
+    /// `scale`, `shift`: one number per column
     pub fn new(scale: Vec<f32>, shift: Vec<f32>, epsilon: f64, instructions: InstructionSet) -> Self {
         Self { scale, shift, epsilon: epsilon as f32, instructions }
     }
@@ -54,7 +54,7 @@ impl Norm {
     }
 }
 
-/// The sum of what `term` makes of the numbers of a row, in an order that depends on its width alone.
+/// The sum of `term` over the numbers of a row, in an order that depends on the row's width alone.
 #[inline(always)]
 fn sum_of(row: &[f32], term: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0.0; N_SUMS];

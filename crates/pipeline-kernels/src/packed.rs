@@ -1,26 +1,28 @@
-//! Products with a matrix that is laid out once for the processor's tiles.
+//! Products with a matrix that is packed once for the processor's tiles.
 //!
-//! Every number of a product is summed in an order that depends on the depth alone, so a row's bits depend neither on
-//! how many rows are computed together nor on where it stands among them.
+//! Every number of a product is summed in an order that depends on the depth alone. So the bits of a row depend neither
+//! on the number of rows computed together nor on its place among them.
 
 use std::ops::Range;
 
 use crate::instructions::{Affine, CacheLine, InstructionSet, LINE, MAX_COLS, Strip};
 
-/// Rows that are computed with one panel before the next: more share what it costs to fetch the panel, and fewer are
-/// fetched again from the second-level cache.
+/// Rows per panel. More rows share the cost of fetching the panel, and fewer are fetched again from the second-level
+/// cache.
 const BLOCK_ROWS: usize = 396;
-/// Depths of a panel's block: so many that the beginning and the end of its loop take no time beside it. The sums of blocks
-/// are added up, so this shows in the bits of every product, and is the same for every instruction set.
+/// The depth of a panel's block, large enough to make the loop's overhead negligible.
+///
+/// The sums of blocks are added up. So this constant shows in the bits of every product, and is the same for every
+/// instruction set.
 const BLOCK_DEPTH: usize = 384;
 
-/// Rows of a product that is wider than its matrix, computed at once: those of the largest tile.
+/// Rows computed at once when the product is wider than its matrix: the rows of the largest tile.
 const NARROW_ROWS: usize = 12;
 
-/// A matrix as the right side of products, cut into panels of as many columns as a tile has.
+/// A matrix as the right side of products, cut into panels as wide as a tile.
 ///
 /// # Shapes
-/// stands for `[depth, n_cols]` · `lines`: `[depth blocks, panels, depth in the block, tile columns]`, the last panel
+/// represents `[depth, n_cols]` · `lines`: `[depth blocks, panels, depth in the block, tile columns]`, the last panel
 /// padded with zeros
 #[derive(Debug, Clone)]
 pub struct PackedMatrix {
@@ -30,23 +32,23 @@ pub struct PackedMatrix {
     lines: Vec<CacheLine>,
 }
 
-/// Rows that lie `stride` numbers apart, each as wide as the product is deep.
+/// Rows `stride` numbers apart, each as wide as the product is deep.
 #[derive(Debug, Clone, Copy)]
 pub struct Rows<'a> {
-    /// The numbers, of the first row on.
+    /// The numbers, from the first row on.
     pub values: &'a [f32],
-    /// From the beginning of a row to that of the next.
+    /// The distance between the starts of neighbouring rows, in numbers.
     pub stride: usize,
-    /// Rows.
+    /// The number of rows.
     pub n_rows: usize,
 }
 
-/// What is done with a product before it is stored.
+/// The operations on a product before it is stored.
 #[derive(Debug, Clone, Copy)]
 pub struct After<'a> {
-    /// Applied to the product, but for its ReLU, which is the last.
+    /// Applied to the product, except for its ReLU, which comes last.
     pub affine: Option<Affine<'a>>,
-    /// Adds what is in `out`.
+    /// Adds the values in `out`.
     pub adds: bool,
 }
 
@@ -60,7 +62,7 @@ impl PackedMatrix {
         Self { instructions, depth: 0, n_cols: 0, lines: Vec::new() }
     }
 
-    /// Takes other numbers, of which `value` gives those at a depth and a column, in the memory of the former ones.
+    /// Replaces the numbers, reusing the memory; `value` returns the number at a depth and a column.
     pub fn pack(&mut self, depth: usize, n_cols: usize, value: impl Fn(usize, usize) -> f32) {
         (self.depth, self.n_cols) = (depth, n_cols);
         self.lines.clear();
@@ -82,8 +84,8 @@ impl PackedMatrix {
 
     /// `out = finish(rows · self)`.
     ///
-    /// `finish` is given runs of a row of the finished product with the position of their first column, while they are
-    /// in the cache; it is compiled for the processor's instructions.
+    /// `finish` receives runs of finished rows with the position of their first column, while they are in the cache. It
+    /// is compiled for the processor's instructions.
     ///
     /// # Shapes
     /// `out`: `[n_rows, n_cols]`, rows `out_stride` apart
@@ -110,7 +112,7 @@ impl PackedMatrix {
         self.multiply_blocks(rows, 0..self.n_panels(), out, out_stride, After::NOTHING, finish_panel);
     }
 
-    /// `out = after(rows · self)`, where `after` is done in the registers.
+    /// `out = after(rows · self)`, where `after` is computed in registers.
     ///
     /// # Shapes
     /// `out`: `[n_rows, n_cols]`
@@ -178,7 +180,7 @@ impl PackedMatrix {
         let start = block.start * self.n_panels() * self.instructions.tile_lines() + panel_idx * n_lines;
         let (panel, later) = self.lines[start..].split_at(n_lines);
         let accumulate = block.start > 0 || after.adds;
-        // What is added up are mapped products, so that `out` may hold what is to be added from the beginning.
+        // The sum is over mapped products, so that `out` may hold its first addend from the beginning.
         let affine = after.affine.map(|affine| Affine {
             scale: &affine.scale[first_col..first_col + n_cols],
             bias: affine.bias.filter(|_| block.start == 0).map(|bias| &bias[first_col..first_col + n_cols]),
@@ -190,8 +192,8 @@ impl PackedMatrix {
         if n_cols == width { self.instructions.multiply(strip) } else { self.multiply_narrow(strip, n_cols) }
     }
 
-    /// A strip of which only the first columns are wanted and have a place: computed beside it as any other, so that its
-    /// numbers are rounded alike.
+    /// Computes a strip of which only the first columns are stored. It is computed in full beside them, so that
+    /// rounding is the same.
     fn multiply_narrow(&self, strip: Strip<'_>, n_cols: usize) {
         let width = self.instructions.tile_cols();
         let Strip { n_rows, a, a_stride, panel, out, out_stride, accumulate, affine, .. } = strip;
@@ -228,14 +230,14 @@ impl PackedMatrix {
         self.n_cols.div_ceil(self.instructions.tile_cols())
     }
 
-    /// Runs of the depth after which sums are added up.
+    /// The blocks of the depth whose sums are added up.
     fn depth_blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let depth = self.depth;
         (0..depth).step_by(BLOCK_DEPTH).map(move |start| start..depth.min(start + BLOCK_DEPTH))
     }
 }
 
-/// As many numbers as the widest tile has columns, the first being `values`.
+/// `values`, padded to the columns of the widest tile.
 fn widened<'a>(values: &[f32], wide: &'a mut [f32; MAX_COLS]) -> &'a [f32] {
     wide[..values.len()].copy_from_slice(values);
     wide
@@ -246,7 +248,7 @@ mod tests {
     use super::*;
     use crate::fixtures;
 
-    /// Depths of less and more than a block, columns of less and more than a panel.
+    /// Depths below and above a block, columns below and above a panel.
     const PRODUCTS: [(usize, usize); 8] =
         [(1, 1), (3, 16), (64, 9), (255, 33), (385, 48), (768, 70), (769, 17), (1100, 96)];
 
@@ -256,7 +258,7 @@ mod tests {
         out
     }
 
-    /// 300 rows and the columns, which are packed into `matrix`.
+    /// 300 rows, and the columns that are packed into `matrix`.
     fn operands(matrix: &mut PackedMatrix, depth: usize, n_cols: usize) -> (Vec<f32>, Vec<f32>) {
         let (a, b) = (fixtures::noise("a", 300 * depth, 1.0), fixtures::noise("b", depth * n_cols, 1.0));
         matrix.pack(depth, n_cols, |k, col| b[k * n_cols + col]);

@@ -2,12 +2,12 @@
 
 use crate::exp;
 
-/// Numbers in a run: a row is a whole number of runs, the last of which is filled up with -∞.
+/// The length of a run: a row is a whole number of runs, the last one padded with -∞.
 pub const SOFTMAX_RUN: usize = 16;
 
-/// `exp(scale · x - largest) / sum`; what is -∞ becomes next to nothing.
+/// `exp(scale · x - largest) / sum`; -∞ becomes almost zero.
 ///
-/// Maxima and sums are taken in runs, in an order that depends on the length alone.
+/// Maxima and sums are computed in runs, in an order that depends on the length alone.
 #[inline(always)]
 pub fn softmax(row: &mut [f32], scale: f32) {
     let (runs, _) = row.as_chunks_mut::<SOFTMAX_RUN>();

@@ -1,11 +1,11 @@
-//! Runs independent batches on several threads so that their number changes no bit of a result.
+//! Runs independent batches on several threads, with the same bits for any number of threads.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Applies `work` to the batches `0..n_batches` on `n_threads` threads; results are in the order of the batches.
 ///
-/// Each batch is computed by one thread: two single-threaded batches at once are faster than one batch on two threads.
+/// One thread computes each batch: two single-threaded batches at once are faster than one batch on two threads.
 pub fn map_batches<T: Send>(n_batches: usize, n_threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new((0..n_batches).map(|_| None).collect::<Vec<Option<T>>>());
@@ -32,7 +32,7 @@ pub fn map_batches<T: Send>(n_batches: usize, n_threads: usize, work: impl Fn(us
 pub fn on_threads<T: Send>(n_threads: usize, work: impl FnOnce() -> T + Send) -> T {
     match rayon::ThreadPoolBuilder::new().num_threads(n_threads.max(1)).build() {
         Ok(pool) => pool.install(work),
-        // The system starts no more threads: those that there are give the same result.
+        // The system starts no more threads; the present ones give the same result.
         Err(_) => work(),
     }
 }

@@ -1,4 +1,4 @@
-//! A convolution with its batch norm: by one product of the maps as they are, of rows gathered from them, or by Winograd.
+//! A convolution with its batch norm: one product of the maps themselves, a product of gathered rows, or Winograd.
 
 mod stem;
 mod transform;
@@ -8,26 +8,26 @@ use crate::{Affine, After, Buffers, InstructionSet, PackedMatrix, Rows};
 pub use stem::Stem;
 use winograd::Winograd;
 
-/// Bytes of gathered rows that are multiplied at once: they stay in the second-level cache.
+/// The bytes of gathered rows per product: they stay in the second-level cache.
 const GATHERED_BYTES: usize = 256 << 10;
-/// Rows that are gathered at least, since the weights are fetched for each such run.
+/// The least number of gathered rows per product, since each product fetches the weights.
 const MIN_GATHERED_ROWS: usize = 96;
 
 /// Height and width of maps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {
-    /// Lines of pixels.
+    /// Rows of pixels.
     pub height: usize,
-    /// Pixels of a line.
+    /// Pixels per row.
     pub width: usize,
 }
 
-/// What follows a convolution and its batch norm.
+/// The operations after a convolution and its batch norm.
 #[derive(Debug, Clone, Copy)]
 pub struct Then {
-    /// Adds what is in the output already: the other branch of a block.
+    /// Adds the present output: the other branch of a block.
     pub adds: bool,
-    /// Makes zero of what is below it.
+    /// Replaces negative values by zero.
     pub relu: bool,
 }
 
@@ -42,19 +42,20 @@ pub struct ConvWeights {
     pub n_in: usize,
     /// Height and width of the kernel.
     pub kernel: usize,
-    /// Pixels of the input from one pixel of the result to the next.
+    /// The step between neighbouring outputs, in input pixels.
     pub stride: usize,
     /// The kernels.
     pub weight: Vec<f32>,
-    /// Multiplies each channel of the result.
+    /// The factor of each output channel.
     pub scale: Vec<f64>,
-    /// Is added to each channel of the result.
+    /// The bias of each output channel.
     pub bias: Vec<f32>,
 }
 
 /// `scale · conv(x) + bias` with square kernel and `padding = kernel / 2`
 ///
-/// The scale is not folded into the weights: rounding each of them costs accuracy, a product per output costs nothing.
+/// The scale is not folded into the weights: rounding each weight would cost accuracy, and one product per output costs
+/// nothing.
 pub struct Conv {
     n_in: usize,
     n_out: usize,
@@ -72,7 +73,7 @@ enum Weight {
 }
 
 impl Size {
-    /// Pixels of a map.
+    /// The number of pixels of a map.
     #[inline]
     pub fn n_pixels(self) -> usize {
         self.height * self.width
@@ -80,7 +81,7 @@ impl Size {
 }
 
 impl Conv {
-    /// Lays the weights out.
+    /// Packs the weights.
     pub fn new(weights: ConvWeights, instructions: InstructionSet) -> Self {
         let ConvWeights { n_out, n_in, kernel, stride, .. } = weights;
         let weight = if Winograd::serves(&weights) {
@@ -102,7 +103,7 @@ impl Conv {
         self.n_out
     }
 
-    /// The size of the maps after it.
+    /// The size of the output maps.
     pub fn size(&self, size: Size) -> Size {
         let side = |side: usize| (side + 2 * (self.kernel / 2) - self.kernel) / self.stride + 1;
         Size { height: side(size.height), width: side(size.width) }
@@ -151,12 +152,12 @@ impl Conv {
         buffers.give(gathered);
     }
 
-    /// Writes what one row of the output is made of: `[kernel, kernel, n_in]`, zero outside the image.
+    /// Gathers the inputs of one output row: `[kernel, kernel, n_in]`, zero outside the image.
     fn gather(&self, maps: &[f32], size: Size, row_idx: usize, gathered: &mut [f32]) {
         let Size { height, width } = self.size(size);
         let (image, y, x) = (row_idx / (height * width), row_idx / width % height, row_idx % width);
         let padding = self.kernel / 2;
-        // Where the window begins and ends along an axis, inside the image.
+        // The part of the window inside the image, along one axis.
         let clip = |at: usize, side: usize| {
             let first = at * self.stride;
             (padding.saturating_sub(first), (side + padding - first).min(self.kernel))

@@ -6,7 +6,8 @@ use crate::{Affine, After, Buffers, InstructionSet, PackedMatrix, Rows};
 const KERNEL: usize = 7;
 const PADDING: usize = KERNEL / 2;
 const N_IN: usize = 3;
-/// Numbers of a line of a kernel, and of what is copied of it: whole vectors, the next line is written over the rest.
+/// The numbers in one row of a kernel, and in each copy of it. Copies are whole vectors; the next row overwrites the
+/// rest.
 const LINE_LEN: usize = KERNEL * N_IN;
 const COPIED: usize = 24;
 const DEPTH: usize = KERNEL * LINE_LEN;
@@ -20,17 +21,17 @@ pub struct Stem {
     bias: Vec<f32>,
 }
 
-/// An image with zeros around it.
+/// An image with a border of zeros.
 ///
 /// # Shapes
-/// `values`: `[height + 6, width + 6, 3]`, and room for copying more than is wanted
+/// `values`: `[height + 6, width + 6, 3]`, and room for reading beyond the last number
 struct Padded<'a> {
     values: &'a mut [f32],
     stride: usize,
 }
 
 impl Stem {
-    /// Lays the weights out.
+    /// Packs the weights.
     pub fn new(weights: ConvWeights, instructions: InstructionSet) -> Self {
         let weight = direct_weight(&weights, instructions);
         let scale = weights.scale.iter().map(|scale| *scale as f32).collect();
@@ -42,7 +43,7 @@ impl Stem {
         self.n_out
     }
 
-    /// The size of the maps after it.
+    /// The size of the output maps.
     pub fn size(&self, size: Size) -> Size {
         halved(halved(size))
     }
@@ -57,7 +58,7 @@ impl Stem {
         let mut padded_values = buffers.take(Padded::len(size));
         let padded = Padded::new(image, size, &mut padded_values);
         let mut gathered = buffers.take(2 * inner.width * DEPTH + COPIED);
-        // The last line of the step before, and the two of this one.
+        // The last line of the previous step, and the two lines of this one.
         let mut lines = buffers.take(3 * line_len);
         let affine = Affine { scale: &self.scale, bias: Some(&self.bias), relu: true };
         for (y, out) in out.chunks_exact_mut(inner.width.div_ceil(2) * self.n_out).enumerate() {
@@ -99,7 +100,7 @@ impl<'a> Padded<'a> {
         Self { values, stride }
     }
 
-    /// Writes what a line of the output is made of.
+    /// Gathers the inputs of one output line.
     ///
     /// # Shapes
     /// `gathered`: `[width, 7, 7, 3]`, and [`COPIED`] more
@@ -116,7 +117,7 @@ impl<'a> Padded<'a> {
     }
 }
 
-/// The maximum over two or three lines and over three pixels each, every other pixel; nothing beyond the edges.
+/// The maximum over two or three lines and over three pixels each, at every other pixel; edges have no padding.
 ///
 /// # Shapes
 /// `lines`: `[n_lines, width, n_channels]` · `out`: `[width / 2, rounded up, n_channels]`
@@ -129,7 +130,7 @@ fn max_pool_line(lines: &[f32], width: usize, n_channels: usize, out: &mut [f32]
             let line = &line[pixels.start * n_channels..pixels.end * n_channels];
             for pixel in line.chunks_exact(n_channels) {
                 for (largest, value) in largest.iter_mut().zip(pixel) {
-                    // So that a value that is not a number stays one.
+                    // Keeps NaN.
                     *largest = if *value <= *largest { *largest } else { *value };
                 }
             }

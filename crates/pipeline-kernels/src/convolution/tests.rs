@@ -3,7 +3,7 @@
 use super::*;
 use crate::fixtures::{assert_same_bits, noise};
 
-/// Sums of up to 576 terms have a size of 4 here, and Winograd's numbers in between are some thirty times larger.
+/// Sums of up to 576 terms are about 4 here, and Winograd's intermediate values about thirty times larger.
 const TOLERANCE: f64 = 2e-4;
 
 const SIZES: [[usize; 2]; 7] = [[1, 1], [2, 3], [4, 4], [5, 9], [7, 7], [14, 13], [17, 4]];
@@ -93,7 +93,7 @@ fn the_stem_follows_its_definition_at_any_size() {
     }
 }
 
-/// Deeper than a block of a product, and of fewer channels than a tile has columns.
+/// Deeper than a block of a product, and with fewer channels than a tile has columns.
 #[test]
 fn convolutions_have_the_same_bits_with_every_instruction_set() {
     let size = Size { height: 9, width: 13 };

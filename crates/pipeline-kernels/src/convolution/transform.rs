@@ -19,7 +19,7 @@ const KERNEL: [[f64; 3]; N_INPUTS] = [
     [0.0, 0.0, 1.0],
 ];
 
-/// Numbers of as many channels.
+/// One number for each of `N` channels.
 #[derive(Clone, Copy)]
 pub(super) struct Lanes<const N: usize>(pub(super) [f32; N]);
 
@@ -74,7 +74,7 @@ impl<const N: usize> Lanes<N> {
         values[at..at + N].copy_from_slice(&self.0);
     }
 
-    /// Not by `max`, which would turn what is not a number into 0 and so hide it.
+    /// Not `max`, which would turn NaN into 0 and hide it.
     #[inline(always)]
     pub(super) fn relu(self) -> Self {
         Self(self.0.map(|value| if value < 0.0 { 0.0 } else { value }))
@@ -137,7 +137,7 @@ mod tests {
     fn transformed_tiles_multiply_to_a_convolution() {
         let d: [f32; N_INPUTS] = [1.0, -2.0, 3.5, 0.25, -1.5, 2.0];
         let g: [f32; 3] = [0.5, -1.25, 2.0];
-        // Both axes have the same transform, so a kernel that is 1 in the middle of the other axis shows this one.
+        // Both axes have the same transform. A kernel that is 1 in the middle of the other axis shows this one.
         let transformed = inputs(d.map(|value| Lanes([value])));
         let factors = KERNEL.map(|row| row.iter().zip(g).map(|(factor, g)| factor * f64::from(g)).sum::<f64>() as f32);
         let mut products = transformed;

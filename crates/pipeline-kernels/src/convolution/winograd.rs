@@ -1,25 +1,27 @@
 //! 3×3 convolutions with stride 1 by Winograd's F(4×4, 3×3): a quarter of the products.
 //!
-//! Tiles of 6×6 inputs become 36 matrices, each is multiplied with its own weights, and the products become tiles of 4×4
-//! outputs. Tiles are computed in runs that stay in the caches.
+//! Tiles of 6×6 inputs become 36 matrices, each matrix is multiplied by its own weights, and the products become tiles
+//! of 4×4 outputs. Tiles are computed in runs that stay in the caches.
 
 use super::transform::{Lanes, N_INPUTS, N_OUTPUTS, inputs, kernel_at, outputs};
 use super::{ConvWeights, Size};
 use crate::{Affine, Buffers, InstructionSet, PackedMatrix, Rows};
 
-/// Products of a tile, each with weights of its own.
+/// Products of a tile, each with its own weights.
 const N_TAPS: usize = N_INPUTS * N_INPUTS;
 /// Channels that are transformed together.
 const LANES: usize = 8;
-/// Apart from whole lines of the caches, so that the numbers of a tile do not push each other out of them.
+/// The extra stride between planes, so that the numbers of a tile do not share cache sets and evict each other.
 const GAP: usize = 16;
 
-/// Kernels of the largest layer that is computed so. Transformed weights are four times as large, and larger layers have so
-/// few tiles that fetching them takes what is saved: with those of a ResNet-50's last stage it would need 56 MB more.
+/// The number of kernels of the largest layer that uses Winograd.
+///
+/// Transformed weights are four times as large. Larger layers have so few tiles that fetching the weights costs what is
+/// saved. The last stage of a ResNet-50 would need 56 MB more.
 const MAX_KERNELS: usize = 256 * 256;
-/// Bytes of a run of tiles, inputs and products, that the caches hold beside the weights.
+/// The size of a run of tiles, inputs and products, in bytes: it fits into the caches beside the weights.
 const RUN_BYTES: usize = 768 << 10;
-/// Tiles of a run at least, since the weights are fetched for each run.
+/// The least number of tiles in a run, since each run fetches the weights.
 const MIN_TILES: usize = 48;
 
 /// A 3×3 convolution with transformed weights.
@@ -34,17 +36,17 @@ pub(super) struct Winograd {
     weight: PackedMatrix,
 }
 
-/// Where a tile is.
+/// The position of a tile.
 #[derive(Clone, Copy)]
 struct Place {
     image_idx: usize,
-    /// Of its first output.
+    /// The row of its first output.
     y: usize,
     x: usize,
 }
 
 impl Winograd {
-    /// Whether a convolution is computed so.
+    /// Whether this method suits a convolution.
     pub(super) fn serves(weights: &ConvWeights) -> bool {
         weights.kernel == 3
             && weights.stride == 1
@@ -53,7 +55,7 @@ impl Winograd {
             && weights.n_in * weights.n_out <= MAX_KERNELS
     }
 
-    /// Transforms the weights and lays them out.
+    /// Transforms and packs the weights.
     pub(super) fn new(weights: &ConvWeights, instructions: InstructionSet) -> Self {
         let ConvWeights { n_in, n_out, .. } = *weights;
         let width = n_out.next_multiple_of(instructions.tile_cols());
@@ -114,7 +116,7 @@ impl Winograd {
         buffers.give(products);
     }
 
-    /// How many tiles are computed in a run.
+    /// The number of tiles in a run.
     fn tiles_together(&self, n_tiles: usize) -> usize {
         let bytes = N_TAPS * (self.n_in + self.width) * size_of::<f32>();
         let wanted = (RUN_BYTES / bytes).max(MIN_TILES);
@@ -168,7 +170,7 @@ fn transform_inputs(image: &[f32], size: Size, place: Place, zeros: &[f32], tran
     }
 }
 
-/// `Aᵀ · m · A` of a tile, batch norm and what follows it; outputs outside the image are left out.
+/// `Aᵀ · m · A` of a tile, then batch norm and the operations after it; skips outputs outside the image.
 ///
 /// # Shapes
 /// `products`: `[36, n_out]`, rows `plane` apart · `image`: `[height, width, n_out]`

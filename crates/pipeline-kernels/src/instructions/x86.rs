@@ -1,10 +1,10 @@
-//! The loop of a tile in the vectors of x86-64, and how work is compiled for them.
+//! The tile loop in the vectors of x86-64, and functions that are compiled for them.
 
 use std::arch::x86_64::*;
 
 use super::{Affine, Strip};
 
-/// As many numbers as the widest tile has columns.
+/// Zeros, as many as the widest tile has columns.
 static NO_BIAS: [f32; 32] = [0.0; 32];
 
 #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx2,fma,bmi1,bmi2,lzcnt")]
@@ -17,8 +17,8 @@ pub(super) fn run_avx2<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// The loop of a tile: two vectors wide, sums in registers. Sums are named by constants only, since an index that is
-/// computed would move them to memory.
+/// The tile loop: two vectors wide, with its sums in registers. Sums have constant indices only, since a computed index
+/// would move them to memory.
 macro_rules! tile_loop {
     ($name:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $store:ident, $spread:ident, $fma:ident, $add:ident, $max:ident) => {
         /// # Safety
@@ -33,12 +33,12 @@ macro_rules! tile_loop {
             unsafe {
                 let out = out.add(first_row * out_stride);
                 let (mut a, mut b) = (strip.a.as_ptr().add(first_row * a_stride), strip.panel.as_ptr().cast::<f32>());
-                // What is written at the end is on its way while the loop runs.
+                // Prefetches the output while the loop runs.
                 for row in 0..ROWS {
                     _mm_prefetch::<_MM_HINT_T0>(out.add(row * out_stride).cast());
                     _mm_prefetch::<_MM_HINT_T0>(out.add(row * out_stride + 2 * $lanes - 1).cast());
                 }
-                // Addresses of rows are computed once for as many steps.
+                // Row addresses are computed once per this number of steps.
                 const STEPS: usize = 4;
                 for _ in 0..depth / STEPS {
                     for step in 0..STEPS {
@@ -78,7 +78,7 @@ macro_rules! tile_loop {
                 }
                 if strip.affine.is_some_and(|affine| affine.relu) {
                     for row in 0..ROWS {
-                        // Of zero and what is not a number, the instruction gives the second.
+                        // Given zero and NaN, the instruction returns its second operand.
                         sums[row] = [$max($zero(), sums[row][0]), $max($zero(), sums[row][1])];
                     }
                 }

@@ -19,7 +19,7 @@ pub(super) fn inverse(coefficients: &[i16; 64], quantization: &[u16; 64]) -> [[u
     let columns = transpose(transform::<{ (CONST_BITS - PASS1_BITS) as i32 }>(inputs));
     let [p01, p23, p45, p67] = transform::<{ (CONST_BITS + PASS1_BITS + 3) as i32 }>(columns);
     let bytes = [_mm256_packs_epi16(p01, p23), _mm256_packs_epi16(p45, p67)];
-    // Four by four: from a column of samples to a row.
+    // Four by four: transposes columns of samples to rows.
     let order = _mm256_setr_epi8(
         0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15, 0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15,
     );
@@ -37,8 +37,10 @@ pub(super) fn inverse(coefficients: &[i16; 64], quantization: &[u16; 64]) -> [[u
     rows
 }
 
-/// One dimension of the transform, `N_BITS` fewer at the end: eight vectors of eight numbers to the same in pairs, in
-/// each half of a vector four numbers of the first and four of the second.
+/// One dimension of the transform, with `N_BITS` fewer fraction bits at the end.
+///
+/// Takes eight vectors of eight numbers and returns them in pairs: each half of a vector holds four numbers of the
+/// first and four of the second.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn transform<const N_BITS: i32>(input: [__m128i; 8]) -> [__m256i; 4] {
@@ -76,21 +78,21 @@ fn transform<const N_BITS: i32>(input: [__m128i; 8]) -> [__m256i; 4] {
     ]
 }
 
-/// The numbers of two vectors in turn.
+/// The interleaved numbers of two vectors.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn pairs(first: __m128i, second: __m128i) -> __m256i {
     _mm256_set_m128i(_mm_unpackhi_epi16(first, second), _mm_unpacklo_epi16(first, second))
 }
 
-/// Of each pair the sum of its numbers times two factors, of 16 bits.
+/// The sum of each pair's numbers times two factors, of 16 bits.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn dot(pairs: __m256i, first: i32, second: i32) -> __m256i {
     _mm256_madd_epi16(pairs, _mm256_set1_epi32(second << 16 | first & 0xffff))
 }
 
-/// What [`transform`] gives to what it takes, rows and columns exchanged.
+/// Transposes a result of [`transform`] into its input.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn transpose([r01, r23, r45, r67]: [__m256i; 4]) -> [__m128i; 8] {
@@ -111,7 +113,7 @@ fn transpose([r01, r23, r45, r67]: [__m256i; 4]) -> [__m128i; 8] {
     std::array::from_fn(half)
 }
 
-/// In 16 bits: half of a product's high half, rounded, is what a shift of the whole product gives.
+/// Computes in 16 bits: half of a product's high half, rounded, equals a shift of the whole product.
 #[target_feature(enable = "avx2")]
 #[inline]
 pub(super) fn rgb([y, cb, cr]: [&[[u8; 16]]; 3], pixels: &mut [[[u8; 3]; 16]]) -> usize {
@@ -147,7 +149,7 @@ fn widened(samples: &[u8; 16]) -> __m256i {
     _mm256_cvtepu8_epi16(unsafe { _mm_loadu_si128(samples.as_ptr().cast()) })
 }
 
-/// Writes sixteen pixels; in each half of the vectors are eight levels of red and eight of green, and eight of blue.
+/// Writes sixteen pixels. Each half of the vectors holds eight levels of red, eight of green and eight of blue.
 #[target_feature(enable = "avx2")]
 #[inline]
 fn interleave(red_green: __m256i, blue: __m256i, pixels: &mut [u8]) {
@@ -161,7 +163,7 @@ fn interleave(red_green: __m256i, blue: __m256i, pixels: &mut [u8]) {
     let tail = _mm256_or_si256(both(tail_red_green, red_green), both(tail_blue, blue));
     assert!(pixels.len() >= 48, "BUG: no room for sixteen pixels");
     let start = pixels.as_mut_ptr();
-    // SAFETY: 16 and 8 bytes for each half are written to the 48 that there are.
+    // SAFETY: each half writes 16 and 8 bytes, 48 in all, as many as there are.
     unsafe {
         _mm_storeu_si128(start.cast(), _mm256_castsi256_si128(head));
         _mm_storel_epi64(start.add(16).cast(), _mm256_castsi256_si128(tail));
