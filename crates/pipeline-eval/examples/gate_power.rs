@@ -1,8 +1,10 @@
-//! How often a paired check finds a real drop of MeanRecall, and how often it takes chance for one, by simulation.
+//! Simulates the paired check: how often it finds a real drop of MeanRecall, and how often it mistakes chance for one.
 //!
-//! `cargo run --release --locked --package pipeline-eval --example gate_power [BASELINE BASELINE]`: the pairs of queries are as they were
-//! between two accepted baselines of the same pipeline with two seeds (`pipeline check SPEC --accept` writes them), else as
-//! between the seeds 0 and 1 of `pipelines/demo.yaml`. Prints the table of docs/guide/statistics.md.
+//! `cargo run --release --locked --package pipeline-eval --example gate_power [BASELINE BASELINE]`
+//!
+//! The pairs of queries come from two accepted baselines of the same pipeline with two seeds (`pipeline check SPEC
+//! --accept` writes them). Without arguments they come from the seeds 0 and 1 of `pipelines/demo.yaml`. Prints the
+//! table of docs/guide/statistics.md.
 
 #![allow(clippy::print_stdout, reason = "a program for people prints")]
 
@@ -13,19 +15,19 @@ use std::time::Instant;
 use pipeline_eval::statistics::{Draws, drop_p, intervals};
 use serde_json::Value;
 
-/// Queries of MUGE's valid split.
+/// The number of queries in MUGE's valid split.
 const N_QUERIES: usize = 5_008;
 const N_SIMULATIONS: usize = 2_000;
 const MAX_DROPS: [f64; 3] = [0.0, 0.002, 0.005];
 const ALPHA: f64 = 0.05;
 
-/// The number of `k` of 1, 5 and 10 at which a query hits, before and after: pairs of queries counted.
+/// Counts of query pairs, by the number of hits before and after. Hits are counted at the `k` of 1, 5 and 10.
 type Pairs = [[u32; 4]; 4];
 
 /// Between the seeds 0 and 1 of the demo.
 const DEMO: Pairs = [[620, 10, 0, 0], [14, 70, 10, 0], [0, 12, 89, 4], [0, 0, 2, 40]];
 
-/// The share of pairs that are torn apart, for changes that alter more than a seed does.
+/// The shares of pairs that are split and recombined, for changes that alter more than a seed does.
 const SHARES_TORN: [f64; 2] = [0.0, 0.5];
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -57,7 +59,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// At how many `k` each query hits, by the best ranks in a baseline.
+/// The number of `k` at which each query hits, from the best ranks in a baseline.
 fn hits(path: &str) -> Result<Vec<usize>, Box<dyn Error>> {
     let baseline: Value = serde_json::from_slice(&std::fs::read(path)?)?;
     let stage = baseline["stages"].as_object().and_then(|stages| stages.values().next()).ok_or("no stage")?;
@@ -71,7 +73,7 @@ fn count_pairs(before: &[usize], after: &[usize]) -> Pairs {
     pairs
 }
 
-/// All pairs, each once as it was and once the other way around: no side is better.
+/// All pairs, each once as it was and once reversed: neither side is better.
 fn symmetric(pairs: &Pairs) -> Vec<(u8, u8)> {
     let mut pool = Vec::new();
     for (before, row) in pairs.iter().enumerate() {
@@ -85,8 +87,8 @@ fn symmetric(pairs: &Pairs) -> Vec<(u8, u8)> {
 
 /// The share of simulated checks that fail, for each `max_drop`.
 ///
-/// Pairs are drawn with replacement, `share_torn` of them with the later outcome of another pair. Of the later outcomes that hit at all, so many lose one of their hits that
-/// MeanRecall falls by `true_drop` on average.
+/// Pairs are drawn with replacement; a share of `share_torn` takes the later outcome of another pair. Then enough of
+/// the later outcomes lose one of their hits that MeanRecall falls by `true_drop` on average.
 fn simulate(pool: &[(u8, u8)], share_torn: f64, true_drop: f64) -> [f64; 3] {
     let share_hitting = pool.iter().filter(|(_, after)| *after > 0).count() as f64 / pool.len() as f64;
     let share_losing = true_drop * 3.0 / share_hitting;
@@ -113,7 +115,7 @@ fn simulate(pool: &[(u8, u8)], share_torn: f64, true_drop: f64) -> [f64; 3] {
     n_failed.map(|n_failed| n_failed.into_inner() as f64 / N_SIMULATIONS as f64)
 }
 
-/// How far one query falls.
+/// The drop of one query.
 fn draw_drop(pool: &[(u8, u8)], share_torn: f64, share_losing: f64, draws: &mut Draws) -> f64 {
     let draw = |draws: &mut Draws| pool[(draws.fraction() * pool.len() as f64) as usize];
     let (before, mut after) = draw(draws);

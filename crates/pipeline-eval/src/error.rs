@@ -1,9 +1,9 @@
-//! Why rows cannot be compared.
+//! Errors of comparing rows.
 
-/// Why rows cannot be compared.
+/// The reason why rows cannot be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum RankError {
-    /// Queries and images are of different widths.
+    /// Queries and images have different widths.
     #[error("query embeddings have {d_queries} columns and image embeddings {d_images}: they cannot be compared")]
     Widths {
         /// Columns of the query embeddings.

@@ -1,4 +1,4 @@
-//! Ranks images for queries, measures how well they were found, and says what differs by more than chance.
+//! Ranks images for queries, measures the rankings, and tests differences for significance.
 //!
 //! Knows vectors, ranks and numbers: no encoder, no file and no page.
 //!

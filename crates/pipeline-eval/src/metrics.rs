@@ -1,26 +1,26 @@
-//! Retrieval metrics from the ranks of the relevant images, each a mean over queries but for the median rank.
+//! Retrieval metrics from the ranks of the relevant images; each is a mean over queries, except for the median rank.
 //!
-//! Names cannot be confused: `recall_at_k` is MUGE's, any hit counts; `fraction_recall_at_k` is the share of the relevant
-//! images that is found. Only images of the pool can be found, so that relevant ones outside of it take no part in a
-//! query's ideal; a query with none in the pool counts and gets 0 everywhere.
+//! Names are unambiguous: `recall_at_k` is MUGE's, where any hit counts; `fraction_recall_at_k` is the share of the
+//! relevant images that is found. Relevant images outside of the pool cannot be found, so a query's ideal ignores them.
+//! A query without relevant images in the pool counts, with 0 for every measure.
 
 use std::collections::BTreeMap;
 
 use crate::statistics::intervals;
 
-/// How many images NDCG looks at.
+/// The depth of NDCG, in images.
 const NDCG_DEPTH: usize = 10;
 
-/// Where the relevant images of one query rank.
+/// The ranks of one query's relevant images.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RelevantRanks {
-    /// Relevant images in the pool.
+    /// The number of relevant images in the pool.
     pub n_in_pool: usize,
-    /// Their 1-based ranks, ascending; fewer than `n_in_pool` where scores are not numbers.
+    /// Their 1-based ranks, ascending; fewer than `n_in_pool` where scores are NaN.
     pub ranks: Vec<usize>,
 }
 
-/// A number that each query has, whose mean over the queries is a metric.
+/// A number per query, whose mean over the queries is a metric.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Measure {
     /// 1 if a relevant image is among the first `k`, else 0: MUGE's Recall@k, elsewhere called hit rate or accuracy@k.
@@ -38,7 +38,7 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// The measure behind a metric's name; `None` when the metric is no mean over queries. `ks` are those of
+    /// The measure with a metric's name; `None` when the metric is not a mean over queries. `ks` are those of
     /// `mean_recall`.
     pub fn named(name: &str, ks: &[usize]) -> Option<Self> {
         let at = |prefix: &str| name.strip_prefix(prefix).and_then(|k| k.parse().ok());
@@ -63,7 +63,7 @@ impl Measure {
         }
     }
 
-    /// Whether the best rank alone decides.
+    /// Whether the best rank alone determines it.
     pub fn needs_best_rank_only(&self) -> bool {
         matches!(self, Self::RecallAt(_) | Self::MeanRecall(_) | Self::ReciprocalRank)
     }
@@ -73,7 +73,7 @@ impl Measure {
         matches!(self, Self::RecallAt(_) | Self::MeanRecall(_))
     }
 
-    /// The number of one query, in 0..=1.
+    /// Its value for one query, in 0..=1.
     pub fn of(&self, query: &RelevantRanks) -> f64 {
         let hit_at = |k: usize| f64::from(query.ranks.first().is_some_and(|rank| *rank <= k));
         match self {
@@ -95,7 +95,7 @@ impl Measure {
         }
     }
 
-    /// The numbers of all queries.
+    /// Its values for all queries.
     pub fn of_all(&self, queries: &[RelevantRanks]) -> Vec<f64> {
         queries.iter().map(|query| self.of(query)).collect()
     }
@@ -103,8 +103,8 @@ impl Measure {
 
 /// All metrics by name, with the bounds of a 95% bootstrap interval over queries as `<metric>_low` and `<metric>_high`.
 ///
-/// `median_rank` is of the best ranks; a query that finds nothing has the rank behind the last, `pool_size + 1`. Without
-/// queries everything is 0.
+/// `median_rank` is the median of the best ranks; a query that finds nothing has the rank behind the last, `pool_size +
+/// 1`. Without queries every metric is 0.
 pub fn measure(queries: &[RelevantRanks], ks: &[usize], pool_size: usize, n_threads: usize) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::new();
     let mut with_interval: Vec<Measure> = ks.iter().map(|k| Measure::RecallAt(*k)).collect();
@@ -132,7 +132,7 @@ pub fn measure(queries: &[RelevantRanks], ks: &[usize], pool_size: usize, n_thre
     metrics
 }
 
-/// The median of the best ranks; of an even number of queries the mean of the two in the middle.
+/// The median of the best ranks; for an even number of queries the mean of the two in the middle.
 fn median_rank(queries: &[RelevantRanks], pool_size: usize) -> f64 {
     let mut ranks: Vec<usize> =
         queries.iter().map(|query| query.ranks.first().copied().unwrap_or(pool_size + 1)).collect();
@@ -147,7 +147,7 @@ fn mean(values: &[f64]) -> f64 {
     share(values.iter().sum(), values.len() as f64)
 }
 
-/// A part of a whole, 0 of nothing.
+/// `part / whole`, or 0 when `whole` is 0.
 fn share(part: f64, whole: f64) -> f64 {
     if whole == 0.0 { 0.0 } else { part / whole }
 }

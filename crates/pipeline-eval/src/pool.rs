@@ -1,4 +1,4 @@
-//! The images to search, laid out for products a block at a time.
+//! The images to search, packed for products a block at a time.
 
 use std::ops::Range;
 
@@ -9,19 +9,19 @@ use pipeline_kernels::Matrix;
 use pipeline_kernels::length;
 use pipeline_kernels::{InstructionSet, PackedMatrix};
 
-/// Images of a panel group: its scores with a block of queries stay in the second-level cache.
+/// Images per panel group: its scores with a block of queries stay in the second-level cache.
 pub(super) const GROUP_IMAGES: usize = 512;
-/// Panel groups that are laid out at once: 16 MiB of embeddings of 512 numbers.
+/// Panel groups that are packed at once: 16 MiB of embeddings of 512 numbers.
 const BLOCK_GROUPS: usize = 16;
 
-/// The images of a search, as a matrix that is divided by `lengths`.
+/// The images of a search, as a matrix, and the divisor of each.
 pub(super) struct Pool<'a> {
     images: &'a Matrix,
-    /// What each image is divided by: its length, or one.
+    /// The divisor of each image: its length, or one.
     lengths: Vec<f32>,
 }
 
-/// Images in a row, laid out as the right side of products.
+/// Consecutive images, packed as the right side of products.
 pub(super) struct Group {
     pub(super) first_image: usize,
     pub(super) n_images: usize,
@@ -40,13 +40,13 @@ impl<'a> Pool<'a> {
         Self { images, lengths }
     }
 
-    /// The first rows of the blocks in which the images are laid out.
+    /// The row ranges of the blocks in which the images are packed.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
         let (n_images, step) = (self.images.n_rows, BLOCK_GROUPS * GROUP_IMAGES);
         (0..n_images).step_by(step).map(move |start| start..n_images.min(start + step))
     }
 
-    /// Lays a block out, in the memory of the former one.
+    /// Packs a block, reusing the memory of the previous one.
     pub(super) fn pack(&self, block: &Range<usize>, groups: &mut Vec<Group>, instructions: InstructionSet) {
         let empty = || Group { first_image: 0, n_images: 0, packed: PackedMatrix::new(instructions) };
         groups.resize_with(block.len().div_ceil(GROUP_IMAGES), empty);
@@ -58,7 +58,7 @@ impl<'a> Pool<'a> {
         });
     }
 
-    /// Lays out the given images, in their order.
+    /// Packs the given images, in their order.
     pub(super) fn gather(&self, rows: &[usize], packed: &mut PackedMatrix) {
         packed.pack(self.images.n_cols, rows.len(), |k, col| self.value(rows[col], k));
     }

@@ -11,13 +11,13 @@ use pipeline_kernels::Matrix;
 use pipeline_kernels::normalize_rows;
 use pipeline_kernels::{InstructionSet, PackedMatrix, Rows, on_threads};
 
-/// Queries that one thread takes at a time: their embeddings stay in the second-level cache.
+/// Queries per unit of work of a thread: their embeddings stay in the second-level cache.
 const BLOCK_QUERIES: usize = 96;
 
-/// How alike two embeddings are.
+/// The similarity of two embeddings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Similarity {
-    /// The cosine of their angle; 0 if one of them is zero.
+    /// The cosine of their angle; 0 if either is zero.
     #[default]
     Cosine,
     /// Their inner product.
@@ -27,14 +27,14 @@ pub enum Similarity {
 /// The images for one query, best first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranking {
-    /// The first images: row and score. At most as many as asked for.
+    /// The row and score of the first images, at most `top_k`.
     pub top: Vec<(usize, f32)>,
-    /// The places of the relevant images among all images, from 1, ascending; one that is named twice counts once.
+    /// The ranks of the relevant images among all images, from 1, ascending; duplicates count once.
     pub relevant_ranks: Vec<usize>,
 }
 
 impl Ranking {
-    /// The place of the best relevant image; `None` if there is no relevant image.
+    /// The rank of the best relevant image; `None` if there is no relevant image.
     pub fn best_rank(&self) -> Option<usize> {
         self.relevant_ranks.first().copied()
     }
@@ -42,8 +42,8 @@ impl Ranking {
 
 /// Ranks all images for each query: higher score first, then lower row.
 ///
-/// An image whose score is not a number is not ranked at all. The thread count changes no bit of the result; memory is
-/// bounded by one copy of the queries, `top_k` images per query and some 20 MiB.
+/// An image whose score is NaN is not ranked. The thread count changes no bit of the result. Memory is bounded by one
+/// copy of the queries, `top_k` images per query and some 20 MiB.
 ///
 /// # Shapes
 /// - queries: `[n_queries, dim]`, images: `[n_images, dim]`
@@ -53,7 +53,7 @@ impl Ranking {
 /// When queries and images have different widths.
 ///
 /// # Panics
-/// When `relevant` does not have an entry per query, or names a row that is not there: a bug of the caller.
+/// When `relevant` does not have one entry per query, or names a row that is not there: a bug of the caller.
 pub fn rank(
     queries: &Matrix,
     images: &Matrix,
@@ -70,7 +70,7 @@ pub fn rank(
     Ok(on_threads(n_threads, || task.run(InstructionSet::best())))
 }
 
-/// What [`rank`] is asked for.
+/// The arguments of [`rank`].
 pub(super) struct RankAll<'a> {
     pub(super) queries: &'a Matrix,
     pub(super) images: &'a Matrix,
@@ -81,7 +81,7 @@ pub(super) struct RankAll<'a> {
 }
 
 impl RankAll<'_> {
-    /// Takes the pool block by block, each with all queries, on the threads of the rayon pool in which it is called.
+    /// Takes the pool block by block, each with all queries, on the threads of the current rayon pool.
     pub(super) fn run(&self, instructions: InstructionSet) -> Vec<Ranking> {
         let mut queries = Cow::Borrowed(self.queries);
         if self.similarity == Similarity::Cosine {
@@ -111,9 +111,9 @@ impl RankAll<'_> {
     }
 }
 
-/// Rows and scores of a query's relevant images.
+/// The rows and scores of a query's relevant images.
 ///
-/// The scores are those that the search will meet, to the last bit: a product's sums depend on the depth alone.
+/// The scores equal those of the search to the last bit: a product's sums depend on the depth alone.
 fn relevant_scores(query: &[f32], relevant: &[usize], pool: &Pool<'_>, packed: &mut PackedMatrix) -> Vec<(usize, f32)> {
     let mut scores = vec![0.0; relevant.len()];
     if !relevant.is_empty() {
@@ -124,7 +124,7 @@ fn relevant_scores(query: &[f32], relevant: &[usize], pool: &Pool<'_>, packed: &
     relevant.iter().copied().zip(scores).collect()
 }
 
-/// Shows the scores of a group of images to the searches of as many queries as there are rows.
+/// Scores a group of images and passes the scores to the searches, one per row of queries.
 fn score(rows: Rows<'_>, group: &Group, scores: &mut Vec<f32>, searches: &mut [Search], instructions: InstructionSet) {
     scores.resize(rows.n_rows.max(BLOCK_QUERIES) * GROUP_IMAGES, 0.0);
     group.packed.multiply(rows, scores, GROUP_IMAGES, |_, _| ());

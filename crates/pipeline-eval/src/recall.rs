@@ -1,28 +1,28 @@
-//! Recall@k as the MUGE benchmark means it.
+//! Recall@k as the MUGE benchmark defines it.
 
 use super::Ranking;
 
-/// How many queries find one of their images.
+/// The share of queries that find one of their images.
 ///
 /// `Recall@k` is the fraction of queries, in 0..=1, with at least one relevant image among the first `k`: any hit
 /// counts, not the share of the relevant images.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recall {
-    /// `k` and `Recall@k`, in the order asked for.
+    /// `k` and `Recall@k`, in the order of the request.
     pub at: Vec<(usize, f64)>,
-    /// The mean of these.
+    /// The mean over `k`.
     pub mean: f64,
-    /// Queries counted: all, or none if there were no images to search.
+    /// The number of queries; 0 if there were no images to search.
     pub n_queries: usize,
-    /// Queries with at least one relevant image among those searched; the others can only miss.
+    /// The number of queries with a relevant image among those searched; the others can only miss.
     pub n_answerable: usize,
-    /// Images searched.
+    /// The number of images searched.
     pub pool_size: usize,
 }
 
 /// Measures recall at every `k` of `ks` over rankings of `pool_size` images.
 ///
-/// Without images or queries everything is 0 for 0 queries, as in the baseline notebook.
+/// Without images or queries every value is 0 and so is the number of queries, as in the baseline notebook.
 pub fn recall_at(rankings: &[Ranking], ks: &[usize], pool_size: usize) -> Recall {
     let rankings = if pool_size == 0 { &[] } else { rankings };
     let n_within =

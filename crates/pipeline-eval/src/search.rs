@@ -1,17 +1,17 @@
-//! What is known of a query's ranking while its scores pass by.
+//! The state of one query's search while its scores stream by.
 
 use super::Ranking;
 use super::top::{Hit, Top};
 
-/// Scores that are looked at together before one of them is looked at by itself.
+/// Scores that are compared as a whole before any is compared by itself.
 const RUN: usize = 64;
 
-/// The best images so far, and how many come before each relevant one.
+/// The best images so far, and the number of images ahead of each relevant one.
 pub(super) struct Search {
     top: Top,
     /// The relevant images, the best first.
     relevant: Vec<Hit>,
-    /// For each of them the images seen so far that come before it.
+    /// For each of them, the number of images seen so far that rank ahead of it.
     n_before: Vec<usize>,
 }
 
@@ -20,7 +20,7 @@ impl Search {
         Self { top: Top::new(top_k), relevant: Vec::new(), n_before: Vec::new() }
     }
 
-    /// Names the relevant images with their scores, before any score is seen.
+    /// Sets the relevant images with their scores, before any score is seen.
     pub(super) fn look_for(&mut self, relevant: &[(usize, f32)]) {
         let hits = relevant.iter().filter(|(_, score)| !score.is_nan()).map(|&(row, score)| Hit { row, score });
         self.relevant = hits.collect();
@@ -29,7 +29,7 @@ impl Search {
         self.n_before = vec![0; self.relevant.len()];
     }
 
-    /// Takes the scores of the images from `first_row` on, which are above those seen before.
+    /// Takes the scores of the images from `first_row` on; rows must ascend from call to call.
     #[inline(always)]
     pub(super) fn see(&mut self, scores: &[f32], first_row: usize) {
         for (hit, n_before) in self.relevant.iter().zip(&mut self.n_before) {
@@ -38,8 +38,8 @@ impl Search {
             *n_before += count(before, |score| score >= hit.score) + count(after, |score| score > hit.score);
         }
         for (run_idx, run) in scores.chunks(RUN).enumerate() {
-            // An image of equal score comes after those seen before, so that only a higher score matters; what is not a
-            // number is never higher.
+            // An image of equal score ranks behind those seen before, so only a higher score matters; NaN is never
+            // higher.
             let matters = match self.top.least() {
                 Some(least) => run.iter().fold(false, |any, &score| any | (score > least)),
                 None => true,
@@ -68,7 +68,7 @@ impl Search {
 #[inline(always)]
 fn count(scores: &[f32], is_before: impl Fn(f32) -> bool) -> usize {
     let mut n_before = 0;
-    // Counted in 32 bits, as wide as a score, so that the count takes part in vectors; no run is longer than that.
+    // Counts in 32 bits, as wide as a score, so that the loop vectorises; no run is longer.
     for run in scores.chunks(1 << 16) {
         n_before += run.iter().map(|&score| u32::from(is_before(score))).sum::<u32>() as usize;
     }

@@ -58,7 +58,7 @@ fn widths_that_do_not_fit_are_named() {
     assert_eq!(error, RankError::Widths { d_queries: 2, d_images: 3 });
 }
 
-/// Numbers between -1 and 1 without a visible order.
+/// Irregular but reproducible numbers between -1 and 1.
 fn patterned(n_rows: usize, n_cols: usize) -> Matrix {
     Matrix::new(n_rows, n_cols, noise("patterned", n_rows * n_cols, 1.0))
 }
@@ -73,7 +73,7 @@ fn blocks_and_threads_change_nothing() {
     for (row, ranking) in rankings.iter().enumerate() {
         assert_eq!(ranking.top.len(), 10);
         assert!(ranking.top.is_sorted_by(|a, b| a.1 > b.1 || (a.1 == b.1 && a.0 < b.0)));
-        // What is within the first ten by its rank is there.
+        // A rank within the first ten implies a place in the list.
         let is_hit = ranking.top.iter().any(|(image, _)| relevant[row].contains(image));
         assert_eq!(is_hit, ranking.best_rank().unwrap() <= 10);
     }
@@ -90,7 +90,7 @@ fn ranked_slowly(queries: &Matrix, images: &Matrix, query_idx: usize) -> Vec<(us
     all
 }
 
-/// Whole numbers, so that sums are exact and many are equal.
+/// Integers, so that sums are exact and many are equal.
 fn whole_numbers(n_rows: usize, n_cols: usize) -> Matrix {
     let values = (0..n_rows * n_cols).map(|place| ((place * place * 31 + place / 7) % 5) as f32 - 2.0).collect();
     Matrix::new(n_rows, n_cols, values)
@@ -98,7 +98,7 @@ fn whole_numbers(n_rows: usize, n_cols: usize) -> Matrix {
 
 #[test]
 fn the_ranking_is_that_of_all_scores_sorted_with_every_instruction_set() {
-    // More queries and images than are taken at a time, the last of either a part only.
+    // More queries and images than one block of either, with a partial last block.
     let (queries, images) = (whole_numbers(103, 37), whole_numbers(8_207, 37));
     let relevant: Vec<_> =
         (0..103).map(|row| (0..row % 20).map(|idx| (row * 83 + idx * 409) % 8_207).collect()).collect();
@@ -164,8 +164,8 @@ fn scores_without_bounds_are_ranked_and_equal_ones_by_row() {
     assert_eq!((ranked(1, 4)[0].best_rank(), ranked(1, 1)[0].best_rank()), (Some(1), None));
 }
 
-/// The 1-based ranks of the rows `relevant` by these scores, ascending: higher score first, then lower row; what has no
-/// number for a score has no rank.
+/// The 1-based ranks of the rows `relevant` by these scores, ascending: higher score first, then lower row. A row whose
+/// score is NaN has no rank.
 pub(super) fn ranks_among(scores: &[f32], relevant: &[usize]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..scores.len()).filter(|row| !scores[*row].is_nan()).collect();
     order.sort_by(|a, b| scores[*b].partial_cmp(&scores[*a]).unwrap().then(a.cmp(b)));
@@ -175,7 +175,7 @@ pub(super) fn ranks_among(scores: &[f32], relevant: &[usize]) -> Vec<usize> {
 
 #[test]
 fn every_relevant_image_has_its_rank() {
-    // Numbers with few values, so that ties are common.
+    // Few distinct values, so that ties are common.
     let numbers = |n_rows: usize, n_cols: usize, step: usize| {
         let values = (0..n_rows * n_cols).map(|place| ((place * step) % 7) as f32 - 3.0).collect();
         Matrix::new(n_rows, n_cols, values)

@@ -29,7 +29,7 @@ impl PartialOrd for Hit {
 /// The best `top_k` of the hits pushed so far.
 pub(super) struct Top {
     top_k: usize,
-    /// The worst on top.
+    /// A heap with the worst on top.
     hits: BinaryHeap<Reverse<Hit>>,
 }
 
@@ -38,7 +38,7 @@ impl Top {
         Self { top_k, hits: BinaryHeap::with_capacity(top_k) }
     }
 
-    /// The score that must be exceeded to be among the best; `None` as long as there are fewer than `top_k`.
+    /// The score that a candidate must exceed; `None` as long as there are fewer than `top_k`.
     pub(super) fn least(&self) -> Option<f32> {
         if self.top_k == 0 {
             return Some(f32::INFINITY);

@@ -7,12 +7,12 @@ use pipeline_kernels::Matrix;
 /// Images with the same features, to the last bit: encoders give equal pixels equal features.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Duplicates {
-    /// The ids of the images of each group of two or more, largest group first, then in the order of the pool.
+    /// The ids of each group of two or more images; the largest group first, then in the order of the pool.
     pub groups: Vec<Vec<String>>,
 }
 
 impl Duplicates {
-    /// Images beyond the first of each group.
+    /// The number of images beyond the first of each group.
     pub fn n_spare(&self) -> usize {
         self.groups.iter().map(|group| group.len() - 1).sum()
     }
@@ -24,7 +24,7 @@ impl Duplicates {
 /// features: `[ids.len(), d_features]`
 pub fn duplicates(ids: &[Option<String>], features: &Matrix) -> Duplicates {
     let mut rows: BTreeMap<Vec<u32>, Vec<usize>> = BTreeMap::new();
-    // The first numbers distinguish nearly all images; only rows that agree in them are compared as a whole.
+    // The first numbers distinguish nearly all images; only rows that agree in them are compared in full.
     let n_first = features.n_cols.min(4);
     for row_idx in 0..features.n_rows {
         let first = features.row(row_idx)[..n_first].iter().map(|value| value.to_bits()).collect();

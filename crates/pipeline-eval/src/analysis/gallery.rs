@@ -1,15 +1,15 @@
-//! Which queries a reader should look at: the worst, the nearly right, the best and some at random.
+//! The queries that a reader should see: the worst, the near misses, the best and some at random.
 
 use crate::RankingRow;
 
 use super::random::Random;
 
-/// How a query came into the gallery.
+/// The reason why a query is in the gallery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Group {
     /// The best relevant image ranks lowest.
     Worst,
-    /// The best relevant image ranks just below the images that are shown.
+    /// The best relevant image ranks just below the shown images.
     Near,
     /// A relevant image ranks first, and most others follow.
     Best,
@@ -18,10 +18,10 @@ pub enum Group {
 }
 
 impl Group {
-    /// All groups, in the order in which they are offered.
+    /// All groups, in display order.
     pub const ALL: [Self; 4] = [Self::Worst, Self::Near, Self::Best, Self::Random];
 
-    /// Its name in the page's code.
+    /// The group's name in the page's code.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Worst => "worst",
@@ -37,12 +37,12 @@ impl Group {
 pub struct Shown<'a> {
     /// The query and its ranking.
     pub query: &'a RankingRow,
-    /// The groups it belongs to, and its place in each.
+    /// Its groups, and its place in each.
     pub groups: Vec<(Group, usize)>,
 }
 
-/// Chooses at most `n_queries` among the queries that name relevant images; each is listed once, in the order of the
-/// groups. `k` images of each are shown.
+/// Chooses at most `n_queries` among the queries that name relevant images. Each is listed once, in the order of the
+/// groups; `k` is the number of images that the gallery shows of each.
 pub fn choose<'a>(queries: &[&'a RankingRow], n_queries: usize, k: usize, seed: u64) -> Vec<Shown<'a>> {
     let n_each = n_queries / Group::ALL.len();
     let mut shown: Vec<(usize, Shown<'a>)> = Vec::new();
@@ -86,7 +86,7 @@ fn members(queries: &[&RankingRow], group: Group, n: usize, k: usize, seed: u64)
     members
 }
 
-/// The relevant images among the first `k`.
+/// The number of relevant images among the first `k`.
 pub fn n_hits(query: &RankingRow, k: usize) -> usize {
     query.top_ids.iter().take(k).filter(|image| query.relevant.contains(image)).count()
 }

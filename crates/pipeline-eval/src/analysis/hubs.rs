@@ -9,18 +9,18 @@ use crate::RankingRow;
 pub struct Hub {
     /// The image's id.
     pub image: String,
-    /// Queries that have it among their first images.
+    /// The number of queries that have it among their first images.
     pub n_returned: usize,
-    /// Those of them to which it is relevant.
+    /// The number of those queries to which it is relevant.
     pub n_relevant: usize,
 }
 
-/// How evenly the images of a pool are returned.
+/// The distribution of returned images over a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hubs {
-    /// The images that are returned most, at most as many as asked for.
+    /// The images that are returned most, at most `n_most`.
     pub most: Vec<Hub>,
-    /// Images that are returned at all.
+    /// The number of images that are returned at all.
     pub n_returned: usize,
 }
 

@@ -1,11 +1,11 @@
-//! 95% intervals of single shares, by Wilson's formula; those of means over queries are the bootstrap's.
+//! 95% intervals of single shares, by Wilson's formula; intervals of means over queries are bootstrapped.
 
 use crate::statistics::Interval;
 
-/// Two-sided 95% of the normal distribution.
+/// The two-sided 95% quantile of the normal distribution.
 const Z: f64 = 1.959_963_984_540_054;
 
-/// Wilson's interval of a share of `n` that is `n_hits` of them; `None` for `n` = 0.
+/// Wilson's interval of the share `n_hits` / `n`; `None` for `n` = 0.
 pub fn wilson(n_hits: usize, n: usize) -> Option<Interval> {
     if n == 0 {
         return None;

@@ -1,10 +1,10 @@
-//! Both modalities in the plane: principal components of embedded queries and images together.
+//! Both modalities in the plane: the principal components of embedded queries and images together.
 
 use pipeline_kernels::Matrix;
 
 use super::random::Random;
 
-/// Points of one modality at most, so that the page stays small.
+/// The most points per modality, so that the page stays small.
 const MAX_POINTS: usize = 1_200;
 
 /// Rounds of power iteration; a map needs no more digits.
@@ -17,20 +17,20 @@ pub struct Map {
     pub queries: Vec<Point>,
     /// The images.
     pub images: Vec<Point>,
-    /// The shares of the variance that lie along the two axes, fractions in 0..=1.
+    /// The shares of the variance along the two axes, fractions in 0..=1.
     pub variance: [f64; 2],
 }
 
 /// A query or an image on the map.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Point {
-    /// Its place.
+    /// Its coordinates.
     pub at: [f64; 2],
-    /// A text for people.
+    /// Its text for readers.
     pub label: String,
 }
 
-/// The rows of which a map is made: `MAX_POINTS` of `n_rows`, drawn with `seed`, in their order.
+/// The rows on a map: `MAX_POINTS` of `n_rows`, drawn with `seed`, in ascending order.
 pub fn sample(n_rows: usize, seed: u64) -> Vec<usize> {
     let mut rows = Random::new(seed).choose(n_rows, MAX_POINTS);
     rows.sort_unstable();
@@ -64,7 +64,7 @@ impl Map {
     }
 }
 
-/// Rows with the mean of each column taken off.
+/// Rows minus the mean of each column.
 struct Centered {
     rows: Vec<Vec<f64>>,
     n_cols: usize,
@@ -97,13 +97,13 @@ impl Centered {
             }
             let length = dot(&next, &next).sqrt();
             if length <= f64::MIN_POSITIVE {
-                // Nothing varies any more.
+                // No variance is left.
                 return vec![0.0; self.n_cols];
             }
             next.iter_mut().for_each(|value| *value /= length);
             axis = next;
         }
-        // The sign of a component means nothing; one of the two is chosen.
+        // The sign of a component is arbitrary; this picks one of the two.
         let largest = axis.iter().copied().fold(0.0_f64, |a, b| if b.abs() > a.abs() { b } else { a });
         if largest < 0.0 {
             axis.iter_mut().for_each(|value| *value = -*value);
@@ -111,7 +111,7 @@ impl Centered {
         axis
     }
 
-    /// The place of each row along an axis.
+    /// The coordinate of each row along an axis.
     fn along<'a>(&'a self, axis: &'a [f64]) -> impl Iterator<Item = f64> + 'a {
         self.rows.iter().map(|row| dot(row, axis))
     }
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_axes_are_those_of_the_greatest_variance() {
-        // Along x ten times as wide as along z, and constant along y.
+        // Ten times as wide along x as along z, and constant along y.
         let row = |idx: usize| [idx as f32 * 10.0, 3.0, if idx.is_multiple_of(2) { 1.0 } else { -1.0 }];
         let values = |rows: std::ops::Range<usize>| rows.flat_map(row).collect::<Vec<_>>();
         let labels = |n: usize| vec![String::new(); n];

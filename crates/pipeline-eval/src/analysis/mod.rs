@@ -1,4 +1,4 @@
-//! Looks into an evaluation: which queries and images to look at, how slices of them do, and where they lie.
+//! Insight into an evaluation: the queries and images to look at, the recall of slices, and the map.
 
 mod duplicates;
 mod gallery;

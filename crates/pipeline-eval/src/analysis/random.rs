@@ -1,4 +1,4 @@
-//! Seeded random numbers for drawing queries and points: the same everywhere and always.
+//! Seeded random numbers for drawing queries and points: the same on every machine.
 
 use crate::statistics::Draws;
 
@@ -15,7 +15,7 @@ impl Random {
         ((u128::from(self.0.bits()) * n as u128) >> 64) as usize
     }
 
-    /// `n` different numbers below `total`, all of them if there are fewer, in random order.
+    /// `n` different numbers below `total`, or all if there are fewer, in random order.
     pub fn choose(&mut self, total: usize, n: usize) -> Vec<usize> {
         let mut all: Vec<usize> = (0..total).collect();
         let n = n.min(total);

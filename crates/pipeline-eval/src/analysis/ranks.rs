@@ -2,17 +2,17 @@
 
 use crate::statistics::{Interval, intervals};
 
-/// How often something was found among the first k.
+/// The number of ranks up to `k`.
 pub fn n_within<'a>(ranks: impl Iterator<Item = &'a Option<u32>>, k: u32) -> usize {
     ranks.filter(|rank| rank.is_some_and(|rank| rank <= k)).count()
 }
 
-/// The share of each Recall@k and their mean, with intervals.
+/// Recall@k and its mean over k, with intervals.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recalls {
-    /// Queries.
+    /// The number of queries.
     pub n: usize,
-    /// Recall@k by k, rising.
+    /// `k`, Recall@k and its interval, by ascending `k`.
     pub at: Vec<(u32, f64, Interval)>,
     /// Their mean.
     pub mean: f64,
@@ -20,7 +20,7 @@ pub struct Recalls {
     pub mean_interval: Interval,
 }
 
-/// Recall of ranks at each of `ks`; none without ranks or ks.
+/// The recalls of ranks at each of `ks`; `None` without ranks or ks.
 pub fn recalls(ranks: &[Option<u32>], ks: &[u32]) -> Option<Recalls> {
     if ranks.is_empty() || ks.is_empty() {
         return None;
@@ -32,7 +32,7 @@ pub fn recalls(ranks: &[Option<u32>], ks: &[u32]) -> Option<Recalls> {
     Some(Recalls { n: ranks.len(), at, mean, mean_interval: intervals[ks.len()] })
 }
 
-/// What each query counts for Recall@k at each of `ks`, then the mean of these.
+/// The contribution of each query to Recall@k at each of `ks`, then the mean of these.
 ///
 /// # Shapes
 /// returns `[ks.len() + 1][n_queries]`

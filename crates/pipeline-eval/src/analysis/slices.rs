@@ -1,28 +1,28 @@
-//! Recall by kind of query: by the length of its text and by the number of its relevant images.
+//! Recall by kind of query: by the length of the text and by the number of relevant images.
 
 use crate::RankingRow;
 
 use super::ranks::{Recalls, recalls};
 
-/// Recall over the queries of one kind.
+/// Recall over the queries of one slice.
 pub struct Slice {
-    /// The bounds of the slice, for people.
+    /// The bounds of the slice, for readers.
     pub name: String,
-    /// How its queries do.
+    /// The recalls of its queries.
     pub recalls: Recalls,
 }
 
-/// The bounds of bins of query lengths, in characters; each bin begins after the one before.
+/// The upper bounds of bins of query lengths, in characters; each bin begins after the one before.
 const LENGTHS: [usize; 7] = [2, 4, 6, 8, 12, 20, usize::MAX];
-/// The bounds of bins of numbers of relevant images.
+/// The upper bounds of bins of numbers of relevant images.
 const RELEVANTS: [usize; 6] = [1, 2, 4, 8, 16, usize::MAX];
 
-/// Queries by the characters of their text.
+/// Slices by the number of characters in the query's text.
 pub fn by_length(queries: &[&RankingRow], ks: &[u32]) -> Vec<Slice> {
     slices(queries, &LENGTHS, |query| query.query_text.chars().count(), ks)
 }
 
-/// Queries by the number of relevant images that they name.
+/// Slices by the number of relevant images that a query names.
 pub fn by_relevant(queries: &[&RankingRow], ks: &[u32]) -> Vec<Slice> {
     slices(queries, &RELEVANTS, |query| query.relevant.len(), ks)
 }

@@ -5,17 +5,17 @@ use std::cmp::Ordering;
 use super::Draws;
 use pipeline_kernels::map_batches;
 
-/// How often the rows are drawn anew.
+/// The number of resamples.
 const N_RESAMPLES: usize = 10_000;
-/// What the middle of the resampled means must hold: 95% of them.
+/// The share of resampled means on either side of the interval, which holds 95% of them.
 const TAIL: f64 = 0.025;
 const SEED: u64 = 0;
 /// Columns that are summed at once: one cache line of each row.
 const LANES: usize = 8;
-/// Resamples that one thread takes at a time.
+/// Resamples per unit of work of a thread.
 const BATCH: usize = 100;
 
-/// Where a mean lies with 95% confidence.
+/// A 95% confidence interval of a mean.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Interval {
     /// The lower bound.
@@ -25,7 +25,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The side of zero on which the whole interval lies; `None` when zero is in it.
+    /// The side of zero on which the whole interval lies; `None` when it contains zero.
     pub fn side_of_zero(self) -> Option<Ordering> {
         match self {
             Self { low, .. } if low > 0.0 => Some(Ordering::Greater),
@@ -35,10 +35,10 @@ impl Interval {
     }
 }
 
-/// The 95% percentile bootstrap interval of the mean of each column: rows are drawn with replacement, the same rows for all
-/// columns, 10,000 times. For a paired interval the rows are differences.
+/// The 95% percentile bootstrap interval of the mean of each column.
 ///
-/// Equal columns give equal intervals, whatever the threads. Without rows every bound is 0.
+/// Rows are drawn with replacement, the same rows for all columns, 10,000 times. For a paired interval pass differences
+/// as rows. Equal columns give equal intervals, with any number of threads. Without rows every bound is 0.
 ///
 /// # Shapes
 /// columns: `[n_columns][n_rows]`
@@ -90,7 +90,7 @@ fn resampled_sum(rows: &[[f64; LANES]], stream: u64) -> [f64; LANES] {
     sum
 }
 
-/// The quantile of sorted values, between neighbours as numpy's default does.
+/// The quantile of sorted values, interpolated as numpy does by default.
 fn quantile(sorted: &[f64], fraction: f64) -> f64 {
     let place = fraction * (sorted.len() - 1) as f64;
     let (below, above) = (place.floor() as usize, place.ceil() as usize);

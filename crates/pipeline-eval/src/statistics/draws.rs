@@ -1,6 +1,6 @@
 //! Reproducible random numbers for resampling.
 
-/// SplitMix64: each seed gives its own stream, so that a resample can be drawn by any thread.
+/// SplitMix64: each seed gives its own stream, so that any thread can draw a resample.
 ///
 /// Steele, Lea and Flood, "Fast Splittable Pseudorandom Number Generators" (2014).
 #[derive(Debug, Clone)]
@@ -9,7 +9,7 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// The stream number `stream` of `seed`.
+    /// Stream number `stream` of `seed`.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut draws = Self { state: seed ^ stream.wrapping_mul(0xd134_2543_de82_ef95) };
         // Streams of neighbouring numbers begin far apart.
@@ -26,7 +26,7 @@ impl Draws {
         mixed ^ (mixed >> 31)
     }
 
-    /// Two random places in `0..n`, of the two halves of 64 bits. `n` is less than 2^32.
+    /// Two random indices in `0..n`, from the two halves of 64 bits. `n` is less than 2^32.
     pub fn two_places(&mut self, n: u32) -> [usize; 2] {
         let bits = self.bits();
         [bits >> 32, bits & 0xffff_ffff].map(|half| ((half * u64::from(n)) >> 32) as usize)
@@ -49,7 +49,7 @@ mod tests {
         for _ in 0..35_000 {
             draws.two_places(7).into_iter().for_each(|place| counts[place] += 1);
         }
-        // 10,000 are expected of each, with a standard deviation of 93.
+        // The expectation is 10,000 each, with a standard deviation of 93.
         assert!(counts.iter().all(|count| count.abs_diff(10_000) < 400), "{counts:?}");
     }
 

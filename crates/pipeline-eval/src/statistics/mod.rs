@@ -1,4 +1,4 @@
-//! What differs for good and what by chance: bootstrap intervals, paired tests, means over seeds.
+//! Statistics that separate real differences from chance: bootstrap intervals, paired tests, means over seeds.
 //!
 //! Every number is reproducible: the seed is fixed and the thread count changes nothing.
 

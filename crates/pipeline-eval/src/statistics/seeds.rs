@@ -1,6 +1,6 @@
-//! What several seeds of the same settings say together.
+//! Statistics over several seeds of the same settings.
 
-/// The mean and the sample standard deviation (divided by n - 1), which one value alone does not have; none of nothing.
+/// The mean and the sample standard deviation (divided by n - 1; `None` for a single value). `None` without values.
 pub fn mean_sd(values: &[f64]) -> Option<(f64, Option<f64>)> {
     let n = values.len() as f64;
     if values.is_empty() {

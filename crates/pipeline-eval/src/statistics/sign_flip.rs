@@ -2,19 +2,20 @@
 
 use super::Draws;
 
-/// How many ways of flipping are tried.
+/// The number of random sign flips.
 const N_FLIPS: usize = 10_000;
 const SEED: u64 = 1;
 /// Sums of the same numbers in another order may differ by this share.
 const ROUNDING: f64 = 1e-9;
 
-/// How likely a mean drop of at least this size is if nothing has changed: a small `p` means that the drop is real.
+/// The probability of a mean drop of at least this size if nothing has changed: a small `p` means that the drop is
+/// real.
 ///
 /// If before and after are interchangeable, each query's drop is as likely as its opposite. The signs of the drops are
-/// flipped at random 10,000 times; `p` is the share of the sums that reach the observed one, which itself counts as one of
-/// them, so that `p` is never 0 and no larger than the truth allows.
+/// flipped at random 10,000 times. `p` is the share of the sums that reach the observed one, which itself counts as one
+/// of them. So `p` is never 0, and the test stays valid.
 pub fn drop_p(drops: &[f64]) -> f64 {
-    // Where nothing has changed there is nothing to flip.
+    // Unchanged queries have no sign to flip.
     let changed: Vec<f64> = drops.iter().copied().filter(|drop| *drop != 0.0).collect();
     let observed: f64 = changed.iter().sum();
     let size: f64 = changed.iter().map(|drop| drop.abs()).sum();
@@ -29,7 +30,7 @@ fn flipped_sum(drops: &[f64], stream: u64) -> f64 {
     for some in drops.chunks(64) {
         let mut bits = draws.bits();
         for drop in some {
-            // The sign bit: no branch that could be guessed wrong.
+            // Flips the sign bit: no branch to mispredict.
             sum += f64::from_bits(drop.to_bits() ^ (bits << 63));
             bits >>= 1;
         }
@@ -41,7 +42,7 @@ fn flipped_sum(drops: &[f64], stream: u64) -> f64 {
 mod tests {
     use super::*;
 
-    /// The share of `n` fair coins that show at least `k` heads.
+    /// The probability that `n` fair coins show at least `k` heads.
     fn at_least(k: u32, n: u32) -> f64 {
         let choose = |k: u32| (0..k).fold(1.0, |product, idx| product * f64::from(n - idx) / f64::from(idx + 1));
         (k..=n).map(choose).sum::<f64>() / 2_f64.powi(n as i32)
@@ -63,7 +64,7 @@ mod tests {
         assert_eq!(drop_p(&[]), 1.0);
         assert_eq!(drop_p(&[0.0; 9]), 1.0);
         assert!(drop_p(&[-0.1; 30]) > 0.99, "a rise is not a drop");
-        // Sums of thirds in another order differ in their last bits, and reach the observed one all the same.
+        // Sums of thirds in another order differ in their last bits, and still count as equal.
         assert_eq!(drop_p(&[2.0 / 3.0, 1.0 / 3.0, -1.0 / 3.0, -2.0 / 3.0, 1e-12]).min(0.5), 0.5);
     }
 }

@@ -1,24 +1,24 @@
 //! The exact sign test.
 
-/// What the sign test says.
+/// The result of a sign test.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SignTest {
-    /// Queries that rose.
+    /// The number of queries that rose.
     pub n_up: usize,
-    /// Queries that fell.
+    /// The number of queries that fell.
     pub n_down: usize,
-    /// How likely so uneven a split, to either side, is if rising and falling are equally likely.
+    /// The two-sided probability of a split this uneven, if rising and falling are equally likely.
     pub p: f64,
 }
 
-/// Counts what rose and what fell and compares with a fair coin: the exact two-sided binomial test.
+/// Counts rises and falls and compares them with a fair coin: the exact two-sided binomial test.
 pub fn sign_test(differences: &[f64]) -> SignTest {
     let n_up = differences.iter().filter(|difference| **difference > 0.0).count();
     let n_down = differences.iter().filter(|difference| **difference < 0.0).count();
     SignTest { n_up, n_down, p: two_sided(n_up.min(n_down), n_up + n_down) }
 }
 
-/// Twice the chance of at most `k` heads of `n` fair coins, at most 1; in logarithms, since 2^-n can be too small.
+/// Twice the probability of at most `k` heads of `n` fair coins, at most 1. Uses logarithms, since 2^-n may underflow.
 fn two_sided(k: usize, n: usize) -> f64 {
     let mut log_choose = 0.0;
     let mut chance = 0.0;
