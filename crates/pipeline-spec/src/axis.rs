@@ -20,7 +20,7 @@ impl Axis {
     /// The axis whose values are the items of the list `values`.
     ///
     /// # Errors
-    /// When `values` is no list, or an empty one, or has a value twice.
+    /// When `values` is not a list, is empty, or has a value twice.
     #[allow(clippy::mutable_key_type, reason = "what a file lazily knows of its lines is no part of a value")]
     pub(crate) fn new(target: Spanned<String>, values: Node) -> Result<Self, SpecError> {
         let what = format!("sweep axis `{}`", target.value);
@@ -44,7 +44,7 @@ impl Axis {
         &self.target.value
     }
 
-    /// Where the target stands.
+    /// The target and its place.
     pub fn spanned_target(&self) -> &Spanned<String> {
         &self.target
     }
@@ -59,7 +59,7 @@ impl Axis {
         &self.values
     }
 
-    /// The override that lays the value at `value_idx` over a spec.
+    /// The override that sets the value at `value_idx`.
     ///
     /// # Errors
     /// When the target is neither a param nor a var.
@@ -67,8 +67,8 @@ impl Axis {
         Override::new(self.target.clone(), self.values[value_idx].clone())
     }
 
-    /// Adds the axis to the spec `root` in place of one with the same target; relative paths from the command line
-    /// start in `folder`.
+    /// Adds the axis to the spec `root`, replacing one with the same target. Relative paths from the command line start
+    /// in `folder`.
     pub(crate) fn apply(&self, root: &mut Node, folder: &Arc<Path>) -> Result<(), SpecError> {
         let mut values = self.values.clone();
         values.iter_mut().for_each(|value| value.set_folder(folder));

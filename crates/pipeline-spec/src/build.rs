@@ -1,4 +1,4 @@
-//! From the tree of a merged spec to a [`PipelineSpec`]: keys, types and names are checked here.
+//! Builds a [`PipelineSpec`] from the tree of a merged spec: checks keys, types and names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
@@ -19,7 +19,7 @@ use crate::{Axis, CheckRule, Node, PairedRule, PipelineSpec, Publish, Span, Span
 /// Builds the spec from its merged tree.
 ///
 /// # Errors
-/// The first thing in the tree that is wrong.
+/// The first mistake in the tree.
 pub(crate) fn build(
     root: Node,
     name: String,
@@ -44,7 +44,7 @@ pub(crate) fn build(
     Ok(PipelineSpec { name, file, files, folder, vars, stages, check, sweep, var_nodes })
 }
 
-/// Takes a section out of a spec: where its name stands, if it is there, and its entries.
+/// Takes a section out of a spec: the place of its name, if it is there, and its entries.
 fn section(sections: &mut Entries, name: &str) -> Result<(Option<Span>, Entries), SpecError> {
     let Some(idx) = sections.iter().position(|(key, _)| key.value == name) else { return Ok((None, Vec::new())) };
     let (key, node) = sections.swap_remove(idx);
@@ -60,7 +60,7 @@ fn check_stage_keys(entries: &Entries) -> Result<(), SpecError> {
     })
 }
 
-/// The entries of a map; nothing counts as an empty one.
+/// The entries of a map; null counts as an empty map.
 pub(crate) fn into_map(node: Node, what: impl Display) -> Result<Entries, SpecError> {
     match node.value {
         Value::Map(entries) => Ok(entries),
@@ -72,7 +72,7 @@ pub(crate) fn into_map(node: Node, what: impl Display) -> Result<Entries, SpecEr
     }
 }
 
-/// The text of a node that is to hold some.
+/// The text of a node that must hold text.
 pub(crate) fn into_text(node: Node, what: impl Display) -> Result<Spanned<String>, SpecError> {
     match node.value {
         Value::Str(value) if value.is_empty() => Err(SpecError::at(&node.span, format!("{what} must not be empty"))),
@@ -190,7 +190,7 @@ fn published(node: Node) -> Result<Vec<Publish>, SpecError> {
     Ok(publish)
 }
 
-/// Two stages that publish to one path would overwrite each other in every run.
+/// Refuses two stages that publish to one path: they would overwrite each other in every run.
 fn check_published(stages: &[StageSpec]) -> Result<(), SpecError> {
     let mut stage_by_path: HashMap<&Path, &StageId> = HashMap::new();
     for stage in stages {

@@ -1,4 +1,4 @@
-//! Typed params: any serde struct out of a node, with errors that point at the value, key or map that is wrong.
+//! Typed params: reads any serde struct from a node, with errors that point at the wrong value, key or map.
 
 use std::fmt::Display;
 
@@ -15,8 +15,8 @@ use crate::{Node, Spanned, SpecError, Value};
 
 /// Reads the params of a stage into the struct of its kind.
 ///
-/// Use `#[serde(deny_unknown_fields)]`, and [`SpecPath`](crate::SpecPath) for paths. A whole number is taken where one
-/// with a point is wanted, but not the other way round; nothing else is converted. Enums of bare names only.
+/// Use `#[serde(deny_unknown_fields)]`, and [`SpecPath`](crate::SpecPath) for paths. An integer is accepted where a
+/// float is expected, but not the reverse; nothing else is converted. Enums have bare names only.
 ///
 /// # Errors
 /// For an unknown param, with the nearest known one; for a missing one; for a value of the wrong type or out of range.
@@ -31,7 +31,7 @@ impl NodeDeserializer<'_> {
         SpecError::at(&self.0.span, format!("expected {what}, found {}", self.0.describe()))
     }
 
-    /// The error for a value that is no number, with help if it is a text that looks like one.
+    /// The error for a value that is not a number, with help if it is text that looks like one.
     fn expected_number(&self, what: &str) -> SpecError {
         let error = self.expected(what);
         let Some(text) = self.0.as_str() else { return error };
@@ -260,7 +260,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 }
 
-/// The words for what serde and its derived code complain of; the place is added on the way out.
+/// The messages for errors of serde and its derived code; the place is added on the way out.
 impl de::Error for SpecError {
     fn custom<T: Display>(message: T) -> Self {
         Self::new(message.to_string())

@@ -1,23 +1,23 @@
-//! The one error of this crate: a message and the place in the file that it is about.
+//! The one error of this crate: a message and its place in the file.
 
 use std::error::Error;
 
 use crate::{Span, nearest};
 
-/// How many known names a help text lists when none is near.
+/// The most known names that a help text lists when no name is near.
 const MAX_LISTED: usize = 12;
 
 /// A mistake in a spec, and its place.
 ///
-/// `Display` is the message alone; the renderer adds file, line, column, excerpt and help from the fields.
+/// `Display` shows the message alone; the renderer adds file, line, column, excerpt and help from the fields.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SpecError {
     /// The message, as a lower-case fragment.
     pub message: String,
-    /// The place; `None` only when there is no text, such as for a file that cannot be read.
+    /// The place; `None` only where there is no text, such as for a file that cannot be read.
     pub span: Option<Span>,
-    /// The whole line on which the span stands, without its end.
+    /// The whole line of the span, without its line break.
     pub excerpt: Option<String>,
     /// The advice to the user.
     pub help: Option<String>,
@@ -55,7 +55,7 @@ impl SpecError {
         Self { help: help_with_name(name, known), ..Self::at(span, format!("unknown {what} `{name}`")) }
     }
 
-    /// Adds what the user can do.
+    /// Adds advice to the user.
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -67,7 +67,7 @@ impl SpecError {
         self
     }
 
-    /// Gives the error a place unless it already has a more exact one.
+    /// Sets the place unless the error already has a more exact one.
     pub fn or_at(mut self, span: &Span) -> Self {
         if self.span.is_none() {
             self.excerpt = Some(span.file.line(span.line).to_owned());
@@ -77,7 +77,7 @@ impl SpecError {
     }
 }
 
-/// `did you mean …?`, else a list of what is known.
+/// `did you mean …?`, or else a list of the known names.
 pub(crate) fn help_with_name<'a>(
     name: &str,
     known: impl IntoIterator<Item = &'a str, IntoIter: Clone>,

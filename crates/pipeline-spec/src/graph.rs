@@ -1,19 +1,19 @@
-//! Stages must not need each other in a circle.
+//! Refuses stages that need each other in a circle.
 
 use std::collections::HashMap;
 
 use crate::{SpecError, StageSpec};
 
-/// How far the search has come with a stage.
+/// The progress of the search with a stage.
 #[derive(Clone, Copy, PartialEq)]
 enum Mark {
     New,
-    /// On the way that is being followed.
+    /// On the current path.
     Open,
     Done,
 }
 
-/// Refuses stages that need themselves through others; linear in stages and inputs, without recursion.
+/// Refuses stages that need themselves through others. Linear in stages and inputs, without recursion.
 ///
 /// # Errors
 /// Names the whole cycle, `a -> b -> a` where `a` reads `b`, and points at the input that closes it.
@@ -25,7 +25,7 @@ pub(crate) fn check_cycles(stages: &[StageSpec]) -> Result<(), SpecError> {
         if marks[start_idx] != Mark::New {
             continue;
         }
-        // Each stage on the way with the number of its inputs that were followed.
+        // Each stage on the path, with the number of its inputs that were followed.
         let mut way = vec![(start_idx, 0)];
         marks[start_idx] = Mark::Open;
         while let Some((stage_idx, n_followed)) = way.last_mut() {
@@ -49,7 +49,7 @@ pub(crate) fn check_cycles(stages: &[StageSpec]) -> Result<(), SpecError> {
     Ok(())
 }
 
-/// The error for a way whose last stage reads the earlier stage `first_idx`.
+/// The error for a path whose last stage reads the earlier stage `first_idx`.
 fn cycle_error(stages: &[StageSpec], way: &[(usize, usize)], first_idx: usize) -> SpecError {
     let cycle = way.iter().map(|(idx, _)| *idx).skip_while(|idx| *idx != first_idx).chain([first_idx]);
     let names: Vec<&str> = cycle.map(|idx| stages[idx].id.as_str()).collect();

@@ -8,7 +8,7 @@ use crate::merge::Entries;
 /// A key of a map.
 pub(crate) struct SpecKey {
     name: &'static str,
-    /// One sentence, for the schema.
+    /// One sentence for the schema.
     about: &'static str,
     /// The JSON Schema of the value, without that sentence.
     schema: fn() -> Value,
@@ -91,7 +91,7 @@ pub(crate) const STAGE_KEYS: &[SpecKey] = &[
     },
 ];
 
-/// The keys of what is asked of a metric.
+/// The keys of a rule for a metric.
 pub(crate) const CHECK_KEYS: &[SpecKey] = &[
     SpecKey {
         name: "max_drop",

@@ -1,4 +1,4 @@
-//! Files to one spec: reading, `extends`, overrides.
+//! Loads one spec from its files: reading, `extends`, overrides.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -12,21 +12,20 @@ use crate::path::{absolute, clean};
 use crate::source::SpecFile;
 use crate::{Axis, Node, Override, PipelineSpec, Span, SpecError, Value, merge, nearest, yaml};
 
-/// How many specs may extend each other in a row.
+/// The longest chain of specs that extend each other.
 const MAX_EXTENDS: usize = 16;
 /// The longest file that is read as a spec, in bytes.
 const MAX_BYTES: u64 = 16 << 20;
 
-/// Reads a spec and those that it extends, lays `overrides` over it in their order, and checks it.
+/// Reads a spec and those that it extends, applies `overrides` in their order, and checks the result.
 ///
 /// # Errors
-/// When a file cannot be read, or with the first thing in the spec that is wrong.
+/// When a file cannot be read, or the first mistake in the spec.
 pub fn load(path: &Path, overrides: &[Override]) -> Result<PipelineSpec, SpecError> {
     Draft::read(path)?.build(overrides, &[])
 }
 
-/// A spec merged with those that it extends, before values are laid over it: read once and built for each point of a
-/// sweep.
+/// A spec merged with those that it extends, before overrides: read once and built for each point of a sweep.
 #[derive(Clone)]
 pub struct Draft {
     root: Node,
@@ -40,12 +39,12 @@ impl Draft {
     /// Reads a spec and those that it extends.
     ///
     /// # Errors
-    /// When a file cannot be read or is no YAML, or they do not fit on each other.
+    /// When a file cannot be read or is not YAML, or two specs cannot be merged.
     pub fn read(path: &Path) -> Result<Self, SpecError> {
         Self::of(read_layer(path, None)?)
     }
 
-    /// The draft without its sweep: what the points of a sweep are built from, none of which has one.
+    /// The draft without its sweep, from which the points of the sweep are built.
     pub fn without_sweep(mut self) -> Self {
         if let Value::Map(sections) = &mut self.root.value {
             sections.retain(|(key, _)| key.value != "sweep");
@@ -53,10 +52,10 @@ impl Draft {
         self
     }
 
-    /// Lays `overrides` over the spec in their order, adds `axes` to its sweep, and checks it.
+    /// Applies `overrides` in their order, adds `axes` to the sweep, and checks the spec.
     ///
     /// # Errors
-    /// With the first thing in the spec that is wrong.
+    /// The first mistake in the spec.
     pub fn build(mut self, overrides: &[Override], axes: &[Axis]) -> Result<PipelineSpec, SpecError> {
         overrides.iter().try_for_each(|value| value.apply(&mut self.root, &self.folder))?;
         axes.iter().try_for_each(|axis| axis.apply(&mut self.root, &self.folder))?;
@@ -77,7 +76,7 @@ impl Draft {
     }
 }
 
-/// Like [`load`], of a text that stands for the file at `file`; only what it extends is read from disk.
+/// Like [`load`], from a text in place of the file at `file`; only the specs that it extends are read from disk.
 ///
 /// ```
 /// let text = "stages:\n  hello: { kind: command, params: { run: [echo, hello] } }\n";
@@ -92,24 +91,24 @@ pub fn parse(text: &str, file: &Path) -> Result<PipelineSpec, SpecError> {
     Draft::of(parse_layer(text.to_owned(), file)?)?.build(&[], &[])
 }
 
-/// One file, not yet merged with what it extends.
+/// One file before it is merged with the spec that it extends.
 struct Layer {
     file: Arc<SpecFile>,
     root: Node,
-    /// Where its relative paths start.
+    /// The folder in which its relative paths start.
     folder: Arc<Path>,
-    /// The absolute path and the digest of what was read; `None` for a text that stands for a file.
+    /// The absolute path and the digest of the file; `None` for a text in place of a file.
     read: Option<(PathBuf, Digest)>,
 }
 
-/// The keys of a layer that are about the file and are not inherited.
+/// The keys of a layer that describe the file and are not inherited.
 struct Head {
     name: Option<String>,
-    /// The path of the extended spec, relative to the folder of the file, and where it stands.
+    /// The path of the extended spec, relative to the folder of the file, and its place.
     extends: Option<(String, Span)>,
 }
 
-/// Merges a file with the spec that it extends, that with the one that it extends, and so on.
+/// Merges a file with the chain of specs that it extends.
 fn merge_extended(
     file: &Arc<SpecFile>,
     root: Node,
@@ -146,7 +145,7 @@ fn is_same_file(one: &SpecFile, other: &SpecFile) -> bool {
     one.path().file_name() == other.path().file_name() && one.folder() == other.folder()
 }
 
-/// Takes the keys that are about the file itself out of its tree.
+/// Takes the keys that describe the file itself out of its tree.
 fn take_head(root: &mut Node) -> Result<Head, SpecError> {
     let mut head = Head { name: None, extends: None };
     let Value::Map(entries) = &mut root.value else { return Ok(head) };
@@ -164,7 +163,7 @@ fn take_head(root: &mut Node) -> Result<Head, SpecError> {
     Ok(head)
 }
 
-/// Reads a file; `extends` is how another one names it, and where.
+/// Reads a file; `extends` is the path by which another file names it, and its place.
 fn read_layer(path: &Path, extends: Option<(&str, &Span)>) -> Result<Layer, SpecError> {
     let unreadable = |error: std::io::Error| {
         let error = match error.kind() {
@@ -197,7 +196,7 @@ fn read_layer(path: &Path, extends: Option<(&str, &Span)>) -> Result<Layer, Spec
     }
 }
 
-/// The name of a spec in the folder of `path` that may be meant by it.
+/// The name of a spec in the folder of `path` that the user may mean.
 fn existing_spec(path: &Path) -> Option<String> {
     let wanted = path.file_name()?.to_str()?;
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -233,7 +232,7 @@ fn parse_layer(text: String, path: &Path) -> Result<Layer, SpecError> {
 
 const EMPTY_HELP: &str = "a spec is at least `stages: { NAME: { kind: KIND } }`";
 
-/// The absolute path by which the spec in the file at `path` is known.
+/// The absolute path that identifies the spec in the file at `path`.
 ///
 /// # Errors
 /// When the current folder cannot be found.

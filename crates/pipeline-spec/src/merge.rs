@@ -1,4 +1,4 @@
-//! `extends`: one spec laid over another, map by map.
+//! `extends`: merges one spec over another, map by map.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use crate::{Node, Spanned, SpecError, Value};
 /// The entries of a map.
 pub(crate) type Entries = Vec<(Spanned<String>, Node)>;
 
-/// Where in a spec two values meet: what merging means there.
+/// The place in a spec where two values meet, which decides how they merge.
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
     /// The whole file: its keys are fixed names.
@@ -17,7 +17,7 @@ enum Place {
     Stages,
     /// One stage: its keys are fixed names.
     Stage,
-    /// A map of the user's own names: an entry that is `null` removes the one below it. Says what an entry is.
+    /// A map of the user's own names: an entry that is `null` removes the inherited one. Holds the word for an entry.
     Named(&'static str),
     /// The params of a stage.
     Params,
@@ -41,7 +41,7 @@ impl Place {
         }
     }
 
-    /// What an entry is called that `null` removes; `None` where `null` removes nothing.
+    /// The word for an entry that `null` removes; `None` where `null` removes nothing.
     fn removable(self) -> Option<&'static str> {
         match self {
             Self::Stages => Some("stage"),
@@ -51,14 +51,14 @@ impl Place {
     }
 }
 
-/// Lays the spec `overlay` over the spec `base`.
+/// Merges the spec `overlay` over the spec `base`.
 ///
-/// Maps merge key by key, everything else replaces. A stage, var, input, published file, sweep axis or checked
-/// metric that is `null` in the overlay is removed; a whole section that is `null` changes nothing. A stage of
-/// another kind keeps neither params nor inputs of the stage below it.
+/// Maps merge key by key; every other value replaces the one below it. A stage, var, input, published file, sweep axis
+/// or checked metric that is `null` in the overlay is removed. A whole section that is `null` changes nothing. A stage
+/// of another kind inherits neither params nor inputs.
 ///
 /// # Errors
-/// When the overlay removes what the base does not have.
+/// When the overlay removes an entry that the base does not have.
 pub(crate) fn overlay(base: Node, overlay: Node) -> Result<Node, SpecError> {
     merge(base, overlay, Place::Top)
 }

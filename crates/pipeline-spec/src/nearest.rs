@@ -1,6 +1,6 @@
-//! The known name that a misspelt one most likely meant.
+//! Finds the known name that a misspelt one most likely means.
 
-/// The known name nearest to `name`, or `None` when all are too far to be what was meant.
+/// The known name nearest to `name`, or `None` when all differ too much.
 ///
 /// ```
 /// assert_eq!(pipeline_spec::nearest("parms", ["kind", "params"]), Some("params"));

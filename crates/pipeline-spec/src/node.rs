@@ -1,4 +1,4 @@
-//! Any YAML value with where it stands.
+//! Any YAML value with its place.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::mem::discriminant;
@@ -7,27 +7,27 @@ use std::sync::Arc;
 
 use crate::{Span, Spanned};
 
-/// A YAML value, where it stands, and the folder in which a relative path in it starts.
+/// A YAML value, its place, and the folder in which its relative paths start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// The value.
     pub value: Value,
-    /// Where it stands: of a list or a map the first character.
+    /// Its place: for a list or a map the first character.
     pub span: Span,
-    /// Set where paths do not start in the folder of the file that holds the value.
+    /// Set where relative paths do not start in the folder of the file that holds the value.
     pub(crate) folder: Option<Arc<Path>>,
 }
 
 /// A YAML value as the core schema of YAML 1.2 reads it.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// `null`, `~` or nothing.
+    /// `null`, `~` or empty.
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A whole number.
+    /// An integer.
     Int(i64),
-    /// A number with a point or an exponent, `.inf` or `.nan`.
+    /// A number with a decimal point or an exponent, `.inf` or `.nan`.
     Float(f64),
     /// Text.
     Str(String),
@@ -67,7 +67,7 @@ impl Node {
         }
     }
 
-    /// True if both have the same value and the same folder in which relative paths start, wherever they stand.
+    /// True if both have the same value and the same folder for relative paths, regardless of their places.
     pub fn is_same(&self, other: &Self) -> bool {
         match (&self.value, &other.value) {
             (Value::Str(one), Value::Str(two)) => one == two && self.folder() == other.folder(),
@@ -97,12 +97,13 @@ impl Node {
         }
     }
 
-    /// Lets relative paths in this value start in `folder`.
+    /// Makes relative paths in this value start in `folder`.
     pub(crate) fn set_own_folder(&mut self, folder: Arc<Path>) {
         self.folder = Some(folder);
     }
 
-    /// Lets relative paths in this value and all below it start in `folder`, but where another one was set before.
+    /// Makes relative paths in this value and all below it start in `folder`, except where another folder was set
+    /// before.
     pub(crate) fn set_folder(&mut self, folder: &Arc<Path>) {
         self.folder.get_or_insert_with(|| folder.clone());
         match &mut self.value {
@@ -113,7 +114,7 @@ impl Node {
     }
 }
 
-/// A value among others that are looked up by what they are: two are equal if [`Node::is_same`] says so.
+/// A value as a key of a set: two are equal if [`Node::is_same`] says so.
 pub(crate) struct Same<'a>(pub(crate) &'a Node);
 
 impl PartialEq for Same<'_> {
@@ -131,11 +132,11 @@ impl Hash for Same<'_> {
             Value::Null => {}
             Value::Bool(value) => value.hash(state),
             Value::Int(value) => value.hash(state),
-            // Zero has two signs that are equal.
+            // Zero has two signs that compare equal.
             Value::Float(value) => (value + 0.0).to_bits().hash(state),
             Value::Str(text) => (text, self.0.folder()).hash(state),
             Value::List(items) => items.iter().for_each(|item| Same(item).hash(state)),
-            // The order of entries says nothing.
+            // The order of entries does not matter.
             Value::Map(entries) => {
                 let hash = |(key, node): &(Spanned<String>, Node)| {
                     let mut hasher = DefaultHasher::new();

@@ -1,4 +1,4 @@
-//! `--set STAGE.params.NAME=VALUE` and `--set vars.NAME=VALUE`: values laid over a spec from outside.
+//! `--set STAGE.params.NAME=VALUE` and `--set vars.NAME=VALUE`: values that override a spec from outside.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use crate::{Node, Span, Spanned, SpecError, Value, yaml};
 const HELP: &str = "write `STAGE.params.NAME` or `vars.NAME`, with names of the spec";
 const PARAMS: &str = ".params.";
 
-/// One value to be laid over a spec.
+/// One value that overrides a spec.
 ///
 /// ```
 /// let colder: pipeline_spec::Override = "projection.params.temperature=0.03".parse().unwrap();
@@ -25,10 +25,10 @@ pub struct Override {
 }
 
 impl Override {
-    /// Lays `value`, which stands in a spec, over `target`, which is written `STAGE.params.NAME` or `vars.NAME`.
+    /// Overrides `target`, written `STAGE.params.NAME` or `vars.NAME`, by `value`, which stands in a spec.
     ///
     /// # Errors
-    /// When the target is written otherwise.
+    /// When the target has another form.
     pub fn new(target: Spanned<String>, mut value: Node) -> Result<Self, SpecError> {
         let folder = value.folder().clone();
         value.set_folder(&folder);
@@ -45,7 +45,7 @@ impl Override {
         &self.target.value
     }
 
-    /// The text that it was read from: of an override of the command line `TARGET=VALUE`.
+    /// The source text: for an override of the command line `TARGET=VALUE`.
     pub fn text(&self) -> &str {
         self.target.span.file.text()
     }
@@ -55,7 +55,7 @@ impl Override {
         &self.value
     }
 
-    /// Lays the value over the spec `root`; relative paths in a value from the command line start in `folder`.
+    /// Sets the value in the spec `root`. Relative paths in a value from the command line start in `folder`.
     pub(crate) fn apply(&self, root: &mut Node, folder: &Arc<Path>) -> Result<(), SpecError> {
         let mut value = self.value.clone();
         value.set_folder(folder);
@@ -84,7 +84,7 @@ impl FromStr for Override {
     }
 }
 
-/// Splits `TARGET=VALUE`, VALUE in YAML, as an option of the command line has it.
+/// Splits `TARGET=VALUE`, with VALUE in YAML, as options of the command line are written.
 pub(crate) fn assignment(option: &str, text: &str, help: &str) -> Result<(Spanned<String>, Node), SpecError> {
     let file = SpecFile::new(option.into(), Path::new("/").into(), text.to_owned());
     let start = Span { len: text.chars().count().max(1) as u32, ..Span::start_of(&file) };
@@ -96,7 +96,7 @@ pub(crate) fn assignment(option: &str, text: &str, help: &str) -> Result<(Spanne
     Ok((target, yaml::read(value, &file, n_before + 1)?))
 }
 
-/// Refuses a target that is no param of one of the `stages` and none of the `vars`.
+/// Refuses a target that is neither a param of one of the `stages` nor one of the `vars`.
 pub(crate) fn check_target<'a>(
     target: &Spanned<String>,
     stages: &Entries,
@@ -129,13 +129,13 @@ fn check_var<'a>(
     Err(SpecError::unknown("var", name, &target.span, vars))
 }
 
-/// The name of the var that is the target, if it is one.
+/// The name of the var, if the target is one.
 fn var_name(target: &str) -> Option<&str> {
     target.strip_prefix("vars.").filter(|name| is_var_name(name))
 }
 
-/// All ways to split a target into a stage and the name of a param; stage names may hold dots, so there may be several.
-/// The longest stage comes first.
+/// All ways to split a target into a stage and the name of a param, the longest stage first. Stage names may contain
+/// dots, so there may be several.
 fn splits(target: &str) -> impl Iterator<Item = (&str, &str)> {
     target
         .rmatch_indices(PARAMS)
@@ -143,7 +143,7 @@ fn splits(target: &str) -> impl Iterator<Item = (&str, &str)> {
         .filter(|(stage, name)| !stage.is_empty() && !name.is_empty())
 }
 
-/// The index of the stage that a target means (the longest name that is a stage), and the name of the param.
+/// The index of the stage that a target means (the longest matching name), and the name of the param.
 fn find_stage<'a>(stages: &Entries, target: &'a Spanned<String>) -> Result<(usize, &'a str), SpecError> {
     let position = |stage: &str| stages.iter().position(|(key, _)| key.value == stage);
     let found = splits(&target.value).find_map(|(stage, name)| Some((position(stage)?, name)));
@@ -153,7 +153,7 @@ fn find_stage<'a>(stages: &Entries, target: &'a Spanned<String>) -> Result<(usiz
     })
 }
 
-/// The entries of the map under `name` of a map, made if there is none.
+/// The entries of the map under `name`, which is created if it is missing.
 pub(crate) fn section<'a>(node: &'a mut Node, name: &str, span: &Span) -> Result<&'a mut Entries, SpecError> {
     if matches!(node.value, Value::Null) {
         node.value = Value::Map(Vec::new());
@@ -178,7 +178,7 @@ pub(crate) fn section<'a>(node: &'a mut Node, name: &str, span: &Span) -> Result
     }
 }
 
-/// Sets the entry `name`; a name with dots goes down into maps unless there is an entry of that very name.
+/// Sets the entry `name`; dots descend into maps unless there is an entry of exactly that name.
 fn set(entries: &mut Entries, name: &Spanned<String>, value: Node) -> Result<(), SpecError> {
     if let Some((key, node)) = entries.iter_mut().find(|(key, _)| key.value == name.value) {
         *key = name.clone();

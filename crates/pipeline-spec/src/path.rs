@@ -1,4 +1,4 @@
-//! Paths in a spec: relative to the folder of the file in which they are written.
+//! Paths in a spec: relative to the folder of the file that contains them.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -8,12 +8,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{self, Deserialize, Deserializer, SeqAccess, Visitor};
 use serde::ser::{Serialize, Serializer};
 
-/// The name by which [`SpecPath`] asks the deserializer of `params` for the folder.
+/// The marker by which [`SpecPath`] requests the folder from the deserializer of `params`.
 pub(crate) const PATH_MARKER: &str = "$pipeline_spec::SpecPath";
 
 /// A param that is a path: read through [`params`](crate::params) it is absolute and without `.` and `..`.
 ///
-/// Read from any other format it is the text as it stands. Serializes as the path.
+/// Read from any other format it is the text itself. Serializes as the path.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SpecPath {
     path: PathBuf,
@@ -26,7 +26,7 @@ impl SpecPath {
         &self.path
     }
 
-    /// The text of the spec after `${var}` was replaced, for params that may also be bare names.
+    /// The text in the spec after `${var}` was replaced, for params that may also be bare names.
     pub fn written(&self) -> &str {
         &self.written
     }
@@ -76,7 +76,7 @@ impl<'de> Visitor<'de> for PathVisitor {
         Ok(SpecPath { path: PathBuf::from(&written), written })
     }
 
-    /// What the deserializer of `params` answers to the marker: the absolute path, then the text.
+    /// The deserializer's answer to the marker: the absolute path, then the text.
     fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<SpecPath, A::Error> {
         let missing = || de::Error::custom("BUG: a path comes in two parts");
         let path = parts.next_element()?.ok_or_else(missing)?;
@@ -99,14 +99,14 @@ impl JsonSchema for SpecPath {
     }
 }
 
-/// The absolute path that `written` means in a file whose relative paths start in the absolute `folder`.
+/// The absolute path of `written` in a file whose relative paths start in the absolute `folder`.
 pub fn absolute(folder: &Path, written: &str) -> PathBuf {
     clean(&folder.join(written))
 }
 
-/// The path without `.` and `..`, as the operating system walks it: above a linked folder is what is above its target.
+/// The path without `.` and `..`, as the operating system walks it: `..` after a link leads above the link's target.
 ///
-/// Where nothing is yet, `..` takes off the name before it. Links that no `..` follows stay.
+/// Where nothing exists yet, `..` removes the name before it. Links that no `..` follows stay.
 pub(crate) fn clean(path: &Path) -> PathBuf {
     let mut cleaned = PathBuf::new();
     for component in path.components() {

@@ -1,4 +1,4 @@
-//! A spec as one YAML file: what it was after `extends`, vars and overrides. Kept with every run.
+//! A spec as one YAML file, after `extends`, vars and overrides. Every run keeps it.
 
 use std::borrow::Cow;
 use std::fmt::Write;
@@ -10,13 +10,13 @@ use crate::vars::escape;
 use crate::yaml::FOLDER_TAG;
 use crate::{CheckRule, Node, PipelineSpec, StageSpec, Value, scalar};
 
-/// Words that older YAML readers take for `true` and `false`.
+/// Words that older YAML readers take for booleans.
 const OLD_BOOLS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
 
-/// The spec as YAML that gives the same spec again, wherever the text is stored.
+/// The spec as YAML that reads back as the same spec, wherever the text is stored.
 ///
-/// `folder` says where its relative paths start; a text that comes from a file in another folder carries that folder as
-/// a tag, `!folder:/absolute/folder`, since only its stage knows whether it is a path.
+/// `folder` says where its relative paths start. A text from a file in another folder carries that folder as a tag,
+/// `!folder:/absolute/folder`, since only its stage knows whether it is a path.
 pub fn resolved_yaml(spec: &PipelineSpec) -> String {
     let mut writer = Writer { yaml: String::new(), folder: &spec.folder };
     writer.entry(0, "name", &spec.name);
@@ -34,7 +34,7 @@ pub fn resolved_yaml(spec: &PipelineSpec) -> String {
     if !spec.sweep.is_empty() {
         writer.key(0, "sweep").end_line();
         for axis in &spec.sweep {
-            // The texts of a sweep still have their vars: these are replaced once a value is laid over a param.
+            // The texts of a sweep still contain their vars, which are replaced once a value overrides a param.
             writer.key(2, axis.target()).space().list(axis.values(), |text| text.into()).end_line();
         }
     }
@@ -57,21 +57,21 @@ impl Node {
 }
 
 impl StageSpec {
-    /// All that the stage is beside its inputs and what it publishes, as text: equal for stages that are equal.
+    /// All of the stage except its inputs and published files, as text: equal for equal stages.
     pub fn definition(&self) -> String {
-        // No text lies in the folder without a name, so each says where a relative path in it starts.
+        // No text belongs to the empty folder, so every text states the folder in which a relative path starts.
         let mut writer = Writer { yaml: String::new(), folder: Path::new("") };
         writer.stage(&Self { inputs: Vec::new(), publish: Vec::new(), ..self.clone() });
         writer.yaml
     }
 }
 
-/// What is done to a text so that reading the YAML gives it again: `escape` where vars are replaced, else nothing.
+/// The escaping of a text so that the YAML reads back the same: `escape` where vars are replaced, else the identity.
 type Escape = fn(&str) -> Cow<'_, str>;
 
 struct Writer<'a> {
     yaml: String,
-    /// Where a relative path starts unless it says otherwise.
+    /// The folder in which a relative path starts by default.
     folder: &'a Path,
 }
 
@@ -107,12 +107,12 @@ impl Writer<'_> {
         }
     }
 
-    /// One line of a name and a text.
+    /// One line with a name and a text.
     fn entry(&mut self, indent: usize, name: &str, text: &str) {
         self.key(indent, name).space().text(text).end_line();
     }
 
-    /// The indented begin of a line.
+    /// The indented start of a line.
     fn key(&mut self, indent: usize, name: &str) -> &mut Self {
         self.yaml.extend(std::iter::repeat_n(' ', indent));
         self.text(name).raw(":")
@@ -131,7 +131,7 @@ impl Writer<'_> {
         self
     }
 
-    /// A value without a line end in it.
+    /// A value without a line break.
     fn value(&mut self, node: &Node, escape: Escape) -> &mut Self {
         match &node.value {
             Value::Null => self.raw("null"),
@@ -140,7 +140,7 @@ impl Writer<'_> {
             Value::Int(value) => self.raw(&value.to_string()),
             Value::Float(value) => self.number(*value),
             Value::Str(text) => {
-                // Where an absolute path starts, or one in the spec's own folder, needs no saying.
+                // An absolute path, and a relative one in the spec's own folder, need no tag.
                 if !text.starts_with('/') && **node.folder() != *self.folder {
                     self.raw("!").raw(FOLDER_TAG).uri(node.folder()).space();
                 }
@@ -177,7 +177,7 @@ impl Writer<'_> {
         self.raw(" }")
     }
 
-    /// The shortest number that reads back as this very one, and not as a whole one.
+    /// The shortest number that reads back as exactly this float, and not as an integer.
     fn number(&mut self, value: f64) -> &mut Self {
         match value {
             _ if value.is_finite() => self.raw(&format!("{value:?}")),
@@ -187,7 +187,7 @@ impl Writer<'_> {
         }
     }
 
-    /// The text as it stands if YAML reads it as text, else in double quotes.
+    /// The text itself if YAML reads it as text, else in double quotes.
     fn text(&mut self, text: &str) -> &mut Self {
         if is_plain(text) {
             return self.raw(text);
@@ -223,7 +223,7 @@ impl Writer<'_> {
     }
 }
 
-/// Whether every reader of YAML takes the text for text when it has no quotes.
+/// Whether every reader of YAML takes the unquoted text as text.
 fn is_plain(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '/' | '.'))
         && text.bytes().all(|c| c.is_ascii_alphanumeric() || matches!(c, b'_' | b'/' | b'.' | b'-'))
@@ -231,7 +231,7 @@ fn is_plain(text: &str) -> bool {
         && !OLD_BOOLS.iter().any(|word| text.eq_ignore_ascii_case(word))
 }
 
-/// Control characters, and those that YAML takes for line ends or marks of byte order.
+/// Whether YAML needs an escape: control characters, and those that it reads as line breaks or byte order marks.
 fn needs_code(c: char) -> bool {
     matches!(c, '\0'..='\u{1f}' | '\u{7f}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }

@@ -1,17 +1,17 @@
-//! The core schema of YAML 1.2: what an unquoted word means.
+//! The core schema of YAML 1.2: the meaning of an unquoted word.
 
 use crate::Value;
 
-/// A whole number outside the 64 bits that hold one.
+/// An integer that does not fit into 64 bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
 /// The value of an unquoted word.
 ///
-/// Only what YAML 1.2 says: `yes`, `on`, `1_000` and `12:30` are text.
+/// Follows YAML 1.2 only: `yes`, `on`, `1_000` and `12:30` are text.
 ///
 /// # Errors
-/// When it is a whole number that does not fit into 64 bits.
+/// When it is an integer that does not fit into 64 bits.
 pub(crate) fn resolve(word: &str) -> Result<Value, TooLarge> {
     match word {
         "" | "~" | "null" | "Null" | "NULL" => return Ok(Value::Null),
@@ -44,7 +44,7 @@ fn whole_number(word: &str) -> Option<Result<i64, TooLarge>> {
     Some(i64::from_str_radix(signed, radix).map_err(|_| TooLarge))
 }
 
-/// A number with a point or an exponent; `None` if `word` is not written as one.
+/// A number with a decimal point or an exponent; `None` if `word` is not written as one.
 fn decimal(word: &str) -> Option<f64> {
     let unsigned = word.strip_prefix(['-', '+']).unwrap_or(word);
     if matches!(unsigned, ".inf" | ".Inf" | ".INF") {

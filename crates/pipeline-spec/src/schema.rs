@@ -1,17 +1,17 @@
-//! A JSON Schema of specs, so that editors complete and check them while they are written.
+//! A JSON Schema of specs, so that editors can complete and check them.
 
 use serde_json::{Map, Value, json};
 
 use crate::keys::{CHECK_KEYS, SPEC_KEYS, STAGE_KEYS, properties};
 
-/// What the schema says about one kind of stage.
+/// The schema's facts about one kind of stage.
 #[derive(Debug, Clone)]
 pub struct KindSchema<'a> {
     /// The kind.
     pub kind: &'a str,
-    /// One sentence on what it does.
+    /// One sentence on its purpose.
     pub summary: &'a str,
-    /// The slots by name and whether each is required; a slot named `*` stands for any names.
+    /// The slots by name, and whether each is required; a slot named `*` stands for any names.
     pub inputs: &'a [(&'a str, bool)],
     /// The JSON Schema of the params, an object.
     pub params: Value,
@@ -19,8 +19,8 @@ pub struct KindSchema<'a> {
 
 /// The JSON Schema (draft 2020-12) of a whole spec.
 ///
-/// Inputs and params depend on the kind. A spec that `extends` another may leave out what the other one has, and may
-/// remove stages with `null`.
+/// Inputs and params depend on the kind. A spec that `extends` another may leave out required parts, and may remove
+/// stages with `null`.
 pub fn json_schema(kinds: &[KindSchema<'_>]) -> Value {
     let mut definitions = Map::new();
     for kind in kinds {
@@ -55,7 +55,7 @@ fn check_rule() -> Value {
     })
 }
 
-/// The schema of a stage; one of an overlay may leave out what the extended spec has.
+/// The schema of a stage; an overlay's stage may leave out required parts.
 fn stage(kinds: &[KindSchema<'_>], is_overlay: bool) -> Value {
     let names: Vec<&str> = kinds.iter().map(|kind| kind.kind).collect();
     let by_kind: Vec<Value> = kinds.iter().map(|kind| stage_of_kind(kind, is_overlay)).collect();
@@ -71,7 +71,7 @@ fn stage(kinds: &[KindSchema<'_>], is_overlay: bool) -> Value {
     })
 }
 
-/// `if` the stage is of this kind, `then` its inputs and params are these.
+/// `if` the stage has this kind, `then` it has these inputs and params.
 fn stage_of_kind(kind: &KindSchema<'_>, is_overlay: bool) -> Value {
     let named: Vec<&(&str, bool)> = kind.inputs.iter().filter(|(slot, _)| *slot != "*").collect();
     let slots: Map<String, Value> =
@@ -112,7 +112,7 @@ fn definition_name(kind: &str, name: &str) -> String {
     format!("{kind}.{name}")
 }
 
-/// Moves the schema of a kind's params and its own definitions among those of the whole, under names of the kind.
+/// Moves the schema of a kind's params and its definitions into the whole schema, under names of the kind.
 fn hoist(kind: &KindSchema<'_>, definitions: &mut Map<String, Value>) {
     let mut params = kind.params.clone();
     rename_references(&mut params, kind.kind);
@@ -124,7 +124,7 @@ fn hoist(kind: &KindSchema<'_>, definitions: &mut Map<String, Value>) {
             definitions.extend(own.into_iter().map(|(name, schema)| (definition_name(kind.kind, &name), schema)));
         }
     }
-    // Without anything in it, `params:` is null.
+    // An empty `params:` is null.
     let optional = json!(["object", "null"]);
     if !requires_params(kind) {
         params["type"] = optional.clone();

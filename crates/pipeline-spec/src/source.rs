@@ -1,16 +1,16 @@
-//! Where a value stands: files with their text, positions in them, values with positions.
+//! Places of values: files with their text, positions in them, values with positions.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-/// A YAML file (or the text of an override) that values come from; kept so that errors can quote it.
+/// A YAML file, or the text of an override; kept so that errors can quote it.
 pub struct SpecFile {
     path: PathBuf,
     folder: Arc<Path>,
     text: String,
     line_starts: OnceLock<Vec<usize>>,
-    /// True if every character is one byte, so that no line must be walked to find a column.
+    /// True if every character is one byte: then finding a column needs no scan of the line.
     is_ascii: bool,
 }
 
@@ -27,12 +27,12 @@ pub struct Span {
     pub len: u32,
 }
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Where it stands.
+    /// Its place.
     pub span: Span,
 }
 
@@ -63,7 +63,7 @@ impl SpecFile {
         self.path.display()
     }
 
-    /// The byte at which the character number `n_chars` of a `text` of this file begins; its end if there are fewer.
+    /// The byte offset of character number `n_chars` of a `text` of this file; its end if there are fewer.
     fn byte_of(&self, text: &str, n_chars: usize) -> usize {
         if self.is_ascii {
             return n_chars.min(text.len());
@@ -89,7 +89,7 @@ impl Span {
         Self { file: file.clone(), line: 1, column: 1, len: 1 }
     }
 
-    /// The characters that the span covers, as they are written: with quotes and escapes.
+    /// The characters of the span as written, with quotes and escapes.
     pub fn text(&self) -> &str {
         let line = self.file.line(self.line);
         let start = self.file.byte_of(line, self.column as usize - 1);
@@ -97,7 +97,7 @@ impl Span {
         &rest[..self.file.byte_of(rest, self.len as usize)]
     }
 
-    /// The part of the span that is written as `part`, or the whole span.
+    /// The part of the span that reads `part`, or the whole span.
     pub(crate) fn narrow(&self, part: &str) -> Self {
         let text = self.text();
         let Some(start) = text.find(part) else { return self.clone() };

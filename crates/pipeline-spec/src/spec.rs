@@ -13,13 +13,13 @@ use crate::{Axis, Node, Span, Spanned};
 /// A pipeline: stages and how they are connected.
 #[derive(Debug)]
 pub struct PipelineSpec {
-    /// The name; by default the file's name without its ending. Never inherited through `extends`.
+    /// The name; by default the file's name without its extension. Never inherited through `extends`.
     pub name: String,
     /// The absolute path of the file.
     pub file: PathBuf,
-    /// The absolute paths of the files that it was read from, itself first, and the digests that they had.
+    /// The absolute paths and digests of the files that it was read from, itself first.
     pub files: Vec<(PathBuf, Digest)>,
-    /// The absolute folder in which the relative paths of the file start: its own folder unless it names another.
+    /// The absolute folder in which the file's relative paths start: its own folder by default.
     pub folder: Arc<Path>,
     /// The vars with their final texts.
     pub vars: BTreeMap<String, String>,
@@ -27,7 +27,7 @@ pub struct PipelineSpec {
     pub stages: Vec<StageSpec>,
     /// The rules of the gate, by metric.
     pub check: BTreeMap<String, CheckRule>,
-    /// The values that a sweep tries, in the order of the file; a run does not look at them.
+    /// The axes of a sweep, in the order of the file; a run ignores them.
     pub sweep: Vec<Axis>,
     pub(crate) var_nodes: Vars,
 }
@@ -37,13 +37,14 @@ pub struct PipelineSpec {
 pub struct StageSpec {
     /// The name.
     pub id: StageId,
-    /// Where the name stands.
+    /// The place of the name.
     pub span: Span,
-    /// The kind; whether there is such a kind is not checked here.
+    /// The kind; the registry checks whether it exists.
     pub kind: Spanned<String>,
-    /// The stages whose artifacts this one reads, by slot. All of them exist and none needs this one.
+    /// The stages whose artifacts this one reads, by slot. All of them exist, and there is no cycle.
     pub inputs: Vec<Input>,
-    /// A map, perhaps empty, for [`params`](crate::params). Its span is that of the key `params`, else of the stage.
+    /// A map, possibly empty, for [`params`](crate::params). Its span is that of the key `params`, or else of the
+    /// stage.
     pub params: Node,
     /// False if the bytes may be dropped once the consumers are done.
     pub retain: bool,
@@ -56,34 +57,34 @@ pub struct StageSpec {
 /// A slot and the stage whose artifact fills it.
 pub type Input = (Spanned<String>, Spanned<StageId>);
 
-/// A file of an artifact that is copied to where people look for it.
+/// A file of an artifact that is copied to a path outside the store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Publish {
-    /// The file's name in the artifact: relative, with `/` between parts.
+    /// The file's name in the artifact: relative, with `/` as separator.
     pub file: Spanned<String>,
     /// The absolute path of the copy.
     pub path: PathBuf,
-    /// Where that path stands.
+    /// The place of that path.
     pub path_span: Span,
 }
 
 /// The rule for a metric; at least one of `max_drop` and `min_value`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CheckRule {
-    /// How far the metric may fall below the accepted one, in the metric's own unit; at least 0.
+    /// The largest allowed drop below the accepted value, in the metric's own unit; at least 0.
     pub max_drop: Option<f64>,
-    /// The least value of the metric.
+    /// The smallest allowed value.
     pub min_value: Option<f64>,
-    /// With it a drop fails only if it is also no chance; there is a `max_drop` then.
+    /// Requires that a drop is also significant to fail; implies a `max_drop`.
     pub paired: Option<PairedRule>,
-    /// Where the metric's name stands.
+    /// The place of the metric's name.
     pub span: Span,
 }
 
-/// When a drop counts as no chance.
+/// The rule by which a drop counts as significant.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PairedRule {
-    /// The share of runs in which chance alone may be taken for a drop, above 0 and at most 0.5.
+    /// The significance level: the share of runs in which chance alone may pass for a drop, above 0 and at most 0.5.
     pub alpha: f64,
 }
 
@@ -94,12 +95,12 @@ impl Default for PairedRule {
 }
 
 impl PipelineSpec {
-    /// The stage of that name.
+    /// The stage with this name.
     pub fn stage(&self, id: &StageId) -> Option<&StageSpec> {
         self.stages.iter().find(|stage| stage.id == *id)
     }
 
-    /// The absolute path that a var holds, relative to the folder of the file that defines it.
+    /// The absolute path in a var, relative to the folder of the file that defines it.
     pub fn var_path(&self, name: &str) -> Option<PathBuf> {
         let node = self.var_nodes.nodes().get(name)?;
         Some(absolute(node.folder(), node.as_str()?))

@@ -1,10 +1,10 @@
-//! What the YAML parser complains of, in words that say what to do.
+//! Explains the errors of the YAML parser, and says what to do.
 
 use granit_parser::{ErrorKind, ScanError};
 
 use crate::SpecError;
 
-/// The error, still without its place.
+/// The error, without its place yet.
 pub(crate) fn explain(error: &ScanError) -> SpecError {
     use ErrorKind as Kind;
     let (message, help) = match error.kind() {

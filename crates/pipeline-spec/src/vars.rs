@@ -1,4 +1,4 @@
-//! `${var}`: named texts that stand for themselves in kinds, inputs, params and published paths.
+//! `${var}`: named texts that are replaced in kinds, inputs, params and published paths.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -9,11 +9,11 @@ use std::sync::Arc;
 use crate::merge::Entries;
 use crate::{Node, Span, Spanned, SpecError, Value};
 
-/// How many vars deep a var may be made of other vars.
+/// The deepest nesting of vars in vars.
 const MAX_DEPTH: usize = 32;
-/// How long a text may become when vars are replaced.
+/// The most bytes of a text after its vars are replaced.
 const MAX_BYTES: usize = 64 * 1024;
-/// How long all texts of a spec together may become when vars are replaced.
+/// The most bytes of all texts of a spec after vars are replaced.
 const MAX_TOTAL_BYTES: usize = 64 << 20;
 
 /// The vars of a spec with their final texts.
@@ -21,14 +21,14 @@ const MAX_TOTAL_BYTES: usize = 64 << 20;
 pub(crate) struct Vars {
     /// Text nodes by name.
     resolved: BTreeMap<String, Node>,
-    /// The length of all texts in which vars were replaced.
+    /// The bytes of all texts in which vars were replaced.
     n_bytes: Cell<usize>,
 }
 
 /// A text after its vars were replaced.
 struct Expanded {
     text: String,
-    /// The folder of the var with which the text begins.
+    /// The folder of the var at the start of the text.
     folder: Option<Arc<Path>>,
 }
 
@@ -36,7 +36,8 @@ impl Vars {
     /// Resolves the entries of `vars`.
     ///
     /// # Errors
-    /// When a name cannot name a var, a value is not text, a number or a bool, or a var needs an unknown one or itself.
+    /// When a name is not valid for a var, a value is not text, a number or a bool, or a var needs an unknown one or
+    /// itself.
     pub(crate) fn resolve(entries: &Entries) -> Result<Self, SpecError> {
         let mut defined = HashMap::new();
         for (name, node) in entries {
@@ -88,11 +89,11 @@ impl Vars {
     }
 }
 
-/// Resolves vars that are made of other vars, in whatever order they are defined.
+/// Resolves vars that contain other vars, in any order of definition.
 struct Resolver<'a> {
     defined: HashMap<&'a str, (String, &'a Node)>,
     resolved: BTreeMap<String, Node>,
-    /// The vars that are being resolved, each because of the one before it.
+    /// The vars that are being resolved; each is needed by the one before it.
     open: Vec<String>,
 }
 
@@ -123,7 +124,7 @@ impl Resolver<'_> {
     }
 }
 
-/// The text of a var; numbers and bools as they are written.
+/// The text of a var; numbers and bools as written.
 fn text_of(name: &Spanned<String>, node: &Node) -> Result<String, SpecError> {
     match &node.value {
         Value::Str(text) => Ok(text.clone()),
@@ -136,7 +137,7 @@ fn text_of(name: &Spanned<String>, node: &Node) -> Result<String, SpecError> {
     }
 }
 
-/// Replaces `${name}` by what `find` gives and `$${` by `${`.
+/// Replaces `${name}` by the result of `find`, and `$${` by `${`.
 fn expand(
     text: &str,
     span: &Span,
@@ -187,12 +188,12 @@ fn unknown_var<'a>(name: &str, span: &Span, known: impl IntoIterator<Item = &'a 
     if error.help.is_some() { error } else { error.with_help("the spec defines no `vars`") }
 }
 
-/// `INPUT_B`, `HOME`: what is written as variables of the environment are.
+/// True for names such as `INPUT_B` or `HOME`, which look like variables of the environment.
 fn is_variable_of_programs(name: &str) -> bool {
     name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
 }
 
-/// Where in the text at `span` the var is named.
+/// The place of the var's name within the text at `span`.
 fn reference(name: &str, span: &Span) -> Span {
     span.narrow(&format!("${{{name}}}"))
 }
@@ -203,7 +204,7 @@ pub(crate) fn is_var_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'))
 }
 
-/// The text with `${` written so that it stays when vars are replaced.
+/// The text with `${` escaped, so that it survives the replacement of vars.
 pub(crate) fn escape(text: &str) -> Cow<'_, str> {
     if text.contains("${") { text.replace("${", "$${").into() } else { text.into() }
 }

@@ -1,6 +1,6 @@
-//! YAML text to a tree of nodes with positions, in one pass. Knows no key of a spec.
+//! Reads YAML text into a tree of nodes with positions, in one pass. Knows no key of a spec.
 //!
-//! The parser gives the position of every event; its limits on nesting and the ones here bound the cost of a hostile
+//! The parser gives the position of every event. Its limits on nesting and the ones here bound the cost of a hostile
 //! file.
 
 use std::collections::{HashMap, HashSet};
@@ -13,20 +13,20 @@ use crate::scalar::{self, TooLarge};
 use crate::syntax::explain;
 use crate::{Node, Span, Spanned, SpecError, SpecFile, Value};
 
-/// How deep lists and maps nest at most, aliases followed.
+/// The deepest nesting of lists and maps, with aliases followed.
 const MAX_DEPTH: usize = 64;
-/// How many values a file has at most, aliases followed.
+/// The most values in a file, with aliases followed.
 const MAX_NODES: usize = 1_000_000;
-/// How much memory the values take that aliases repeat, in bytes: a text of any length is one value.
+/// The most memory of values that aliases repeat, in bytes: a text of any length is one value.
 const MAX_COPIED_BYTES: usize = 64 << 20;
-/// Up to how many keys of a map are compared with a new one without a look-up table.
+/// The largest map in which a new key is compared one by one, without a look-up table.
 const MAX_COMPARED: usize = 16;
-/// Marks a text whose relative paths start elsewhere: `!folder:/absolute/folder`, as resolved specs have it.
+/// Marks a text whose relative paths start elsewhere: `!folder:/absolute/folder`, as in resolved specs.
 pub(crate) const FOLDER_TAG: &str = "folder:";
 
 /// Reads the one document of a file.
 ///
-/// `column_offset` is added to the columns of the first line: where in the file's text the given `text` begins.
+/// `column_offset` is added to the columns of the first line: the offset of `text` in the file's text.
 ///
 /// # Errors
 /// When the text is not YAML, holds several documents, repeats a key or exceeds a limit.
@@ -61,7 +61,7 @@ struct Builder<'a> {
     file: &'a Arc<SpecFile>,
     column_offset: u32,
     open: Vec<Open>,
-    /// The values so far of all open lists, the innermost last: a finished list takes its own off the end.
+    /// The values of all open lists so far, the innermost last: a finished list takes its own off the end.
     items: Vec<Node>,
     /// The entries so far of all open maps, likewise.
     entries: Vec<(Spanned<String>, Node)>,
@@ -71,11 +71,11 @@ struct Builder<'a> {
     copied_bytes: usize,
 }
 
-/// A list or map whose end has not come yet.
+/// A list or map that is not closed yet.
 struct Open {
     span: Span,
     anchor: usize,
-    /// Where its values or entries begin among those of all open ones.
+    /// The index of its first value or entry among those of all open ones.
     start: usize,
     content: Content,
 }
@@ -95,7 +95,7 @@ struct Anchored {
 #[derive(Clone, Copy)]
 struct Size {
     n_nodes: usize,
-    /// How deep it nests.
+    /// Its nesting depth.
     depth: usize,
     /// The memory of a copy of it.
     bytes: usize,
@@ -240,7 +240,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Puts a finished value where it belongs; returns it if it is the whole document.
+    /// Adds a finished value to its list or map; returns it if it is the whole document.
     fn complete(&mut self, node: Node, anchor: usize) -> Result<Option<Node>, SpecError> {
         self.n_nodes += 1;
         if self.n_nodes > MAX_NODES {
@@ -287,7 +287,7 @@ fn resolve(text: &str, span: &Span) -> Result<Value, SpecError> {
     })
 }
 
-/// Whether a map has the name already. Few names are compared one by one, many are looked up among `names`.
+/// Whether a map already has the name. A few names are compared one by one; many are looked up among `names`.
 fn is_known(name: &str, entries: &[(Spanned<String>, Node)], names: &mut Option<HashSet<String>>) -> bool {
     if entries.len() < MAX_COMPARED {
         return entries.iter().any(|(key, _)| key.value == name);
@@ -314,7 +314,7 @@ fn measure(node: &Node) -> Size {
     })
 }
 
-/// The sum once a value of this size is copied, too.
+/// The sum after another copy of this size.
 fn count_copy(copied_bytes: usize, size: Size, span: &Span) -> Result<usize, SpecError> {
     let bytes = copied_bytes + size.bytes;
     if bytes <= MAX_COPIED_BYTES {

@@ -1,4 +1,4 @@
-//! `extends`: experiments that say only what they change.
+//! `extends`: experiments that state only their changes.
 
 use std::fs;
 use std::path::Path;

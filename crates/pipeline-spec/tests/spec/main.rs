@@ -1,4 +1,4 @@
-//! What users write and what they are told, through the public API only.
+//! User input and the messages about it, through the public API only.
 
 // Helpers outside of test functions stop a test like the functions themselves.
 #![allow(clippy::unwrap_used)]
@@ -15,7 +15,7 @@ mod vars;
 
 use pipeline_spec::{PipelineSpec, SpecError};
 
-/// The spec of a text that stands for `/data/pipelines/demo.yaml`.
+/// The spec of a text in place of `/data/pipelines/demo.yaml`.
 fn parse(text: &str) -> Result<PipelineSpec, SpecError> {
     pipeline_spec::parse(text, "/data/pipelines/demo.yaml".as_ref())
 }

@@ -1,11 +1,11 @@
-//! Mistakes in one file, each with what the user reads about it.
+//! Mistakes in one file, each with the message that the user reads.
 
 use std::fs;
 use std::path::Path;
 
 use crate::{parse, render};
 
-/// Specs and, after `--->`, what is said about each.
+/// Specs and, after `--->`, the message about each.
 const MISTAKES: &str = include_str!("mistakes.txt");
 
 #[test]
@@ -85,7 +85,7 @@ fn hostile_files_are_refused_at_once() {
     }
     assert_eq!(parse(&tower).unwrap_err().message, "lists and maps are nested more than 64 deep");
 
-    // Few values, and long ones: repeated by aliases, by keys that are aliases, by anchors inside each other, by vars.
+    // Few values, but long ones: repeated by aliases, by keys that are aliases, by nested anchors, by vars.
     let text = "x".repeat(50_000);
     let long = format!("vars:\n  a: &a {text}\n  b: [{}]\n", vec!["*a"; 2_000].join(", "));
     let keys = format!("vars:\n  a: &a {text}\n  b: [{}]\n", vec!["{*a : 1}"; 2_000].join(", "));

@@ -110,7 +110,7 @@ fn paths_from_the_command_line_are_relative_to_the_folder_of_the_spec() {
     }
 }
 
-/// The map with one of its entries.
+/// The map with only one of its entries.
 fn only(node: &pipeline_spec::Node, name: &str) -> pipeline_spec::Node {
     let entry = node.entry(name).unwrap().clone();
     pipeline_spec::Node::new(Value::Map(vec![entry]), node.span.clone())

@@ -1,4 +1,4 @@
-//! Typed params: what a stage kind asks for and what users are told when the spec says something else.
+//! Typed params: the struct of a stage kind, and the messages when the spec does not fit it.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;

@@ -4,7 +4,7 @@ use std::fs;
 
 use pipeline_spec::{Node, PipelineSpec, Value, resolved_yaml};
 
-/// What a spec means, without where it stands.
+/// The meaning of a spec, without places.
 fn meaning(spec: &PipelineSpec) -> Vec<String> {
     let mut meaning = vec![spec.name.clone(), format!("{:?} {:?}", spec.folder, spec.vars)];
     meaning.extend(spec.vars.keys().map(|name| format!("{name} {:?}", spec.var_path(name))));
@@ -28,7 +28,7 @@ fn meaning(spec: &PipelineSpec) -> Vec<String> {
     meaning
 }
 
-/// The values, those of texts with the paths that they would mean.
+/// The values; for texts also the paths that they would mean.
 fn texts(node: &Node) -> String {
     match &node.value {
         Value::Str(text) => format!("{text:?} or {:?}", node.folder().join(text)),

@@ -1,4 +1,4 @@
-//! `sweep:` and the axes that the command line adds.
+//! `sweep:` and the axes from the command line.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ fn targets(spec: &pipeline_spec::PipelineSpec) -> Vec<String> {
     spec.sweep.iter().map(|axis| format!("{}: {}", axis.target(), values(axis))).collect()
 }
 
-/// The place, the message and the help of what is wrong with a sweep.
+/// The place, the message and the help for a mistake in a sweep.
 fn check(sweep: &str, expect: &str) {
     let error = crate::parse(&format!("{STAGES}sweep: {sweep}\n")).unwrap_err();
     assert_eq!(told(&error), expect);
@@ -56,7 +56,7 @@ fn an_axis_of_a_hundred_thousand_values_is_checked_in_one_pass() {
     let started = Instant::now();
     let spec = crate::parse(&format!("{STAGES}sweep: {{ a.params.p: [{}] }}\n", values.join(", "))).unwrap();
     assert_eq!(spec.sweep[0].values().len(), values.len());
-    // Comparing each value with all before it takes minutes.
+    // Comparing each value with all earlier ones would take minutes.
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
 }
 
