@@ -1,4 +1,4 @@
-//! Size and time of a report over a validation set as large as MUGE's, with made-up features and pictures.
+//! Size and time of a report over a validation set as large as MUGE's, with made-up features and images.
 //!
 //! `cargo run --release --package pipeline-report --example report_size [FILE.html]`
 
@@ -11,7 +11,7 @@ use pipeline_kernels::Matrix;
 use pipeline_report::facts::{Evaluation, Report, RunFacts};
 use pipeline_report::{pictures, render};
 
-/// MUGE's validation set.
+/// The queries of MUGE's validation set.
 const N_QUERIES: usize = 5_008;
 const N_IMAGES: usize = 29_806;
 const N_RELEVANT: usize = 6;
@@ -19,7 +19,7 @@ const N_RELEVANT: usize = 6;
 const D_IMAGE: usize = 2_048;
 const DIM: usize = 512;
 
-/// Numbers that look random and are the same each time.
+/// Reproducible numbers that look random.
 fn scrambled(number: usize) -> usize {
     ((number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 24) as usize
 }

@@ -1,22 +1,22 @@
-//! The history of a training, `history.csv`: a column `step` and any number of columns of numbers.
+//! The history of a training, `history.csv`: a column `step` and any number of numeric columns.
 
-/// A text that is no history.
+/// The error for a text that is not a history.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotAHistory {
     /// There is no column of steps.
     #[error("the history has no column `step`")]
     NoSteps,
-    /// A line has another number of fields than the head.
+    /// A line has another number of fields than the header.
     #[error("line {line} of the history has {n_fields} fields, not {n_columns}")]
     Fields {
         /// The 1-based line.
         line: usize,
         /// Its fields.
         n_fields: usize,
-        /// The columns of the head.
+        /// The number of columns in the header.
         n_columns: usize,
     },
-    /// A field is no number.
+    /// A field is not a number.
     #[error("line {line} of the history has `{field}` where a number should be")]
     Number {
         /// The 1-based line.
@@ -33,10 +33,10 @@ pub struct History {
 }
 
 impl History {
-    /// Reads a history; an empty field is no number there.
+    /// Parses a history; an empty field is a missing number.
     ///
     /// # Errors
-    /// When there is no column `step`, or a line does not fit the head.
+    /// When there is no column `step`, or a line does not fit the header.
     pub fn parse(csv: &str) -> Result<Self, NotAHistory> {
         let mut lines = csv.lines();
         let names = lines.next().unwrap_or_default().split(',');
@@ -63,14 +63,14 @@ impl History {
         self.columns.iter().map(|(name, _)| name.as_str()).filter(|name| !matches!(*name, "step" | "epoch"))
     }
 
-    /// The finite values of a column by their 1-based place among the steps of the whole training.
+    /// The finite values of a column by their 1-based position among all steps of the training.
     pub(crate) fn points(&self, column: &str) -> Vec<(f64, f64)> {
         let values = self.column(column).iter().enumerate();
         let numbers = values.filter_map(|(idx, value)| Some(((idx + 1) as f64, (*value)?)));
         numbers.filter(|(_, value)| value.is_finite()).collect()
     }
 
-    /// The places after which another epoch begins.
+    /// The positions after which another epoch begins.
     pub(crate) fn epoch_ends(&self) -> Vec<f64> {
         let epochs = self.column("epoch");
         let changes = epochs.windows(2).enumerate().filter(|(_, pair)| pair[0] != pair[1]);

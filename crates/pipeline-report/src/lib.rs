@@ -1,8 +1,7 @@
-//! A run, or all points of a sweep, as one self-contained HTML page: what was measured, how it came about, and what the
-//! rankings look like.
+//! Renders a run, or all points of a sweep, as one self-contained HTML page: measurements, their origin, rankings.
 //!
-//! Knows rows and numbers, no store, no spec and no terminal: whoever calls it hands over plain [`facts`]. The page
-//! needs no network and no file beside it; every text that enters it is escaped.
+//! Knows rows and numbers, no store, no spec and no terminal: the caller passes plain [`facts`]. The page needs no
+//! network and no other file, and escapes every text.
 //!
 //! ```
 //! use pipeline_report::facts::{Report, RunFacts};

@@ -1,4 +1,4 @@
-//! The page as a whole: what is on it, that it stands alone, and that nothing written by others can break it.
+//! The page as a whole: its content, that it is self-contained, and that untrusted text cannot break it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -16,7 +16,7 @@ use pipeline_report::facts::{
 };
 use pipeline_report::{History, pictures};
 
-/// A text that would break a page that does not escape it.
+/// A text that breaks a page that does not escape it.
 const EVIL: &str = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)> 红色 👗 &amp;";
 
 fn render(report: &Report) -> String {
@@ -99,7 +99,7 @@ fn full() -> Report {
     }
 }
 
-/// The full report with a picture for every image that it wants one of.
+/// The full report with a thumbnail for every image that needs one.
 fn with_pictures(side: u32) -> Report {
     let mut report = full();
     let wanted = pictures(&report);

@@ -1,4 +1,4 @@
-//! The page about a sweep: what it tells of groups, points and axes, and that nothing written by others can break it.
+//! The page about a sweep: its groups, points and axes, and that untrusted text cannot break it.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
@@ -9,7 +9,7 @@ use pipeline_report::facts::{
 };
 use pipeline_report::render_sweep;
 
-/// A text that would break a page that does not escape it.
+/// A text that breaks a page that does not escape it.
 const EVIL: &str = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)> 红色 &amp;";
 
 fn axis(name: &str, values: &[&str]) -> AxisFacts {

@@ -1,4 +1,4 @@
-//! Axes: what range they show, on which scale, and where their ticks are.
+//! Axes: their range, scale and ticks.
 
 /// One axis of a chart.
 #[derive(Debug, Clone, PartialEq)]
@@ -10,11 +10,11 @@ pub(crate) struct Axis {
     is_log: bool,
 }
 
-/// Ticks of a linear axis, about.
+/// The approximate number of ticks of a linear axis.
 const N_TICKS: f64 = 5.0;
 
 impl Axis {
-    /// A linear axis that shows `low` to `high`.
+    /// A linear axis from `low` to `high`.
     pub(crate) fn linear(label: &str, low: f64, high: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
         let step = nice_step((high - low) / N_TICKS);
@@ -50,14 +50,14 @@ impl Axis {
         Self { ticks: Vec::new(), ..self }
     }
 
-    /// How far along the axis a value lies: 0 at its begin, 1 at its end.
+    /// The position of a value along the axis: 0 at its start, 1 at its end.
     pub(crate) fn share(&self, value: f64) -> f64 {
         let place = |value: f64| if self.is_log { value.ln() } else { value };
         (place(value) - place(self.low)) / (place(self.high) - place(self.low))
     }
 }
 
-/// A number beside an axis: of more decimals than there is room for by its exponent, such as `5e-4`.
+/// A tick label; with an exponent, such as `5e-4`, where it would need too many decimals.
 fn tick(value: f64, n_decimals: usize) -> String {
     let text = format!("{value:.n_decimals$}");
     match text.parse::<f64>() {

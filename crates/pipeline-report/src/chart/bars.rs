@@ -7,13 +7,13 @@ use super::{Axis, BOTTOM, Frame, HEIGHT, number};
 /// A bar.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Bar {
-    /// What stands below it.
+    /// The label below it.
     pub(crate) name: String,
     /// Its height.
     pub(crate) value: f64,
-    /// Its class, which gives the colour.
+    /// Its CSS class, which gives the colour.
     pub(crate) class: &'static str,
-    /// What the pointer shows.
+    /// The tooltip.
     pub(crate) tip: String,
 }
 

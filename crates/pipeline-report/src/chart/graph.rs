@@ -10,13 +10,13 @@ use super::{number, shortened};
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Node {
     pub(crate) name: String,
-    /// What stands below the name.
+    /// The text below the name.
     pub(crate) detail: String,
-    /// Its class, which gives the colour.
+    /// Its CSS class, which gives the colour.
     pub(crate) class: &'static str,
-    /// What the pointer shows.
+    /// The tooltip.
     pub(crate) tip: String,
-    /// The positions of the nodes it reads, all before its own.
+    /// The indices of the nodes it reads, all before its own.
     pub(crate) inputs: Vec<usize>,
 }
 
@@ -25,9 +25,9 @@ const NODE_HEIGHT: f64 = 42.0;
 const COLUMN: f64 = 222.0;
 const ROW: f64 = 58.0;
 const MARGIN: f64 = 4.0;
-/// Characters of a name that fit into a node.
+/// The most characters of a name that fit into a node.
 const MAX_CHARS: usize = 24;
-/// Sweeps over the layers that bring nodes near to their neighbours.
+/// Sweeps over the layers that move nodes close to their neighbours.
 const N_SWEEPS: usize = 8;
 
 /// Draws nodes, inputs before readers, in layers.
@@ -56,8 +56,8 @@ pub(crate) fn graph(title: &str, nodes: &[Node]) -> Markup {
     }
 }
 
-/// A curve through places given by their upper left corners: from the right side of the first to the left side of the
-/// last, and straight through those between.
+/// A curve through places, given by their upper left corners. It runs from the right side of the first to the left side
+/// of the last, and straight through those between.
 fn edge(corners: &[(f64, f64)]) -> String {
     let middle = |corner: (f64, f64)| number(corner.1 + NODE_HEIGHT / 2.0);
     let mut path = format!("M{} {}", number(corners[0].0 + NODE_WIDTH), middle(corners[0]));
@@ -73,18 +73,20 @@ fn edge(corners: &[(f64, f64)]) -> String {
     path
 }
 
-/// Where nodes stand, and which places the edges go through.
+/// The positions of nodes, and the places that edges go through.
 struct Layout {
-    /// Column and row of each node, and then of each place that is left free for an edge.
+    /// The column and row of each node, then of each place that is reserved for an edge.
     places: Vec<(f64, f64)>,
     /// The places of each edge, from an input to its reader.
     routes: Vec<Vec<usize>>,
 }
 
 impl Layout {
-    /// The column is the longest way from a node without inputs, or just before the first reader; the rows put nodes
-    /// beside the mean of their neighbours. Long edges have places of their own on the way, shared by all that leave
-    /// one node.
+    /// Assigns columns and rows.
+    ///
+    /// The column is the longest path from a node without inputs, or just before the first reader. The rows place nodes
+    /// beside the mean of their neighbours. Long edges reserve places on their path, shared by all edges that leave one
+    /// node.
     fn new(nodes: &[Node]) -> Self {
         let mut columns = columns(nodes);
         let mut neighbours: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];

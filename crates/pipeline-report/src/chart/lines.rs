@@ -1,4 +1,4 @@
-//! Line charts: curves with bands around them, and a text for each place under the pointer.
+//! Line charts: curves with bands around them, and a tooltip for each x position.
 
 use std::fmt::Write;
 
@@ -11,16 +11,16 @@ use super::{Axis, BOTTOM, Frame, HEIGHT, LEFT, RIGHT, TOP, WIDTH, number};
 pub(crate) struct Curve {
     /// Its name in the legend.
     pub(crate) name: String,
-    /// Its class, which gives the colour.
+    /// Its CSS class, which gives the colour.
     pub(crate) class: &'static str,
     /// Its points, from left to right.
     pub(crate) points: Vec<(f64, f64)>,
-    /// Low and high around some of them: at, low, high.
+    /// Bands around some of the points: x, low, high.
     pub(crate) band: Vec<(f64, f64, f64)>,
 }
 
-/// Draws curves with a legend if there are several. `marks` are vertical lines, `tips` texts by place on the x axis,
-/// from left to right.
+/// Draws curves, with a legend if there are several. `marks` are vertical lines; `tips` are tooltips by x position,
+/// ascending.
 pub(crate) fn lines(title: &str, x: Axis, y: Axis, curves: &[Curve], marks: &[f64], tips: &[(f64, String)]) -> Markup {
     let frame = Frame { x, y };
     let content = html! {
@@ -62,7 +62,7 @@ fn band(frame: &Frame, band: &[(f64, f64, f64)]) -> String {
     path(frame, high.chain(low)) + "Z"
 }
 
-/// Invisible columns, each as wide as it is to its neighbours.
+/// Invisible columns that show the tooltips, each reaching halfway to its neighbours.
 fn hover(frame: &Frame, tips: &[(f64, String)]) -> Markup {
     let places: Vec<f64> = tips.iter().map(|(at, _)| frame.x(*at)).collect();
     let edge = |idx: usize| match idx {

@@ -1,31 +1,31 @@
-//! Means side by side, each with its interval and the values behind it.
+//! Means side by side, each with its interval and individual values.
 
 use maud::{Markup, html};
 use pipeline_eval::statistics::Interval;
 
 use super::{Axis, BOTTOM, Frame, HEIGHT, TOP, number, shortened};
 
-/// The room that all names below the chart share, in characters.
+/// The characters that all names below the chart share.
 const MAX_CHARS: usize = 60;
-/// Values stand beside each other rather than on each other, over this share of a column.
+/// The share of a column over which its values spread, so that they do not overlap.
 const SPREAD: f64 = 0.36;
 
-/// A mean and what is behind it.
+/// A mean and the values behind it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Mean {
-    /// What stands below it.
+    /// The label below it.
     pub(crate) name: String,
     /// The mean itself.
     pub(crate) value: f64,
-    /// Where it lies with 95% confidence.
+    /// The 95% confidence interval.
     pub(crate) interval: Option<Interval>,
-    /// The values that it is the mean of, with their texts.
+    /// The individual values, with their tooltips.
     pub(crate) parts: Vec<(f64, String)>,
-    /// What the pointer shows.
+    /// The tooltip.
     pub(crate) tip: String,
 }
 
-/// Draws means of shares from left to right; `is_ordered` says whether the way from one to the next means anything.
+/// Draws means of shares from left to right; `is_ordered` connects neighbours by lines.
 pub(crate) fn means(title: &str, x_label: &str, y_label: &str, means: &[Mean], is_ordered: bool) -> Markup {
     let values = || means.iter().flat_map(values_of);
     let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
@@ -67,7 +67,7 @@ fn values_of(mean: &Mean) -> impl Iterator<Item = f64> {
     mean.parts.iter().map(|(value, _)| *value).chain([mean.value]).chain(bounds)
 }
 
-/// The way from mean to mean.
+/// The line from mean to mean.
 fn way(frame: &Frame, means: &[Mean]) -> String {
     let points = means.iter().enumerate().map(|(idx, mean)| {
         let command = if idx == 0 { 'M' } else { 'L' };

@@ -1,4 +1,4 @@
-//! Charts as inline SVG. They carry classes and no colours, so that the page's style makes them light or dark.
+//! Charts as inline SVG. They carry classes and no colours, so that the page's style can be light or dark.
 
 mod axis;
 mod bars;
@@ -26,7 +26,7 @@ const RIGHT: f64 = 12.0;
 const TOP: f64 = 14.0;
 const BOTTOM: f64 = 44.0;
 
-/// The place of a chart's frame and what its axes mean.
+/// The position of a chart's frame, and its axes.
 struct Frame {
     x: Axis,
     y: Axis,
@@ -71,7 +71,7 @@ fn number(value: f64) -> String {
     text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
 }
 
-/// A text that is not longer than `max_chars`: of a longer one the begin.
+/// The text, cut to at most `max_chars` characters.
 fn shortened(text: &str, max_chars: usize) -> String {
     if text.chars().count() <= max_chars {
         return text.to_owned();

@@ -1,4 +1,4 @@
-//! Parallel coordinates: upright axes side by side, and a line through all of them for each thing that has a value on each.
+//! Parallel coordinates: vertical axes side by side, and a line across them for each item with a value on every axis.
 
 use maud::{Markup, html};
 
@@ -7,23 +7,23 @@ use super::{number, shortened};
 const HEIGHT: f64 = 330.0;
 const TOP: f64 = 34.0;
 const BOTTOM: f64 = 14.0;
-/// Room beside the first and the last axis.
+/// The margin beside the first and the last axis.
 const MARGIN: f64 = 74.0;
-/// From one axis to the next, at least.
+/// The least distance between axes.
 const MIN_STEP: f64 = 130.0;
 const WIDTH: f64 = 860.0;
-/// Characters of a label beside an axis, and above it.
+/// The most characters of a label beside an axis, and above it.
 const MAX_CHARS: usize = 16;
 const MAX_TITLE_CHARS: usize = 24;
-/// Labels beside an axis, at most.
+/// The most labels beside an axis.
 const MAX_LABELS: usize = 14;
 
-/// An upright axis.
+/// A vertical axis.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Track {
-    /// What stands above it.
+    /// The title above it.
     pub(crate) name: String,
-    /// Its labels and where they stand: 0 is the lower end, 1 the upper.
+    /// Its labels and their positions: 0 is the lower end, 1 the upper.
     pub(crate) labels: Vec<(f64, String)>,
 }
 
@@ -36,14 +36,14 @@ impl Track {
         Self { name: name.to_owned(), labels: labels.collect() }
     }
 
-    /// Where the `idx`th of `n` names stands.
+    /// The position of the `idx`th of `n` names.
     fn place(idx: usize, n: usize) -> f64 {
         let band = band(n);
         if n > 1 { band / 2.0 + (1.0 - band) * idx as f64 / (n - 1) as f64 } else { 0.5 }
     }
 
-    /// Where a line meets the `idx`th of `n` names: beside the others of that name, in the order of their `rank`s from 0
-    /// to 1, so that no two lines run over each other.
+    /// The position at which a line crosses the `idx`th of `n` names. Lines of one name lie side by side, ordered by
+    /// their `rank` from 0 to 1, so that none covers another.
     pub(crate) fn meeting(idx: usize, n: usize, rank: f64) -> f64 {
         Self::place(idx, n) + (rank - 0.5) * band(n)
     }
@@ -57,13 +57,13 @@ fn band(n: usize) -> f64 {
 /// A line through all axes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Line {
-    /// What it is the line of: the `data-group` that it carries.
+    /// The group that it represents: the value of its `data-group`.
     pub(crate) group: usize,
-    /// Its class, which gives the colour.
+    /// Its CSS class, which gives the colour.
     pub(crate) class: String,
-    /// Where it meets each axis, from 0 to 1.
+    /// Its positions on the axes, from 0 to 1.
     pub(crate) places: Vec<f64>,
-    /// What the pointer shows.
+    /// The tooltip.
     pub(crate) tip: String,
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn parallel(title: &str, tracks: &[Track], lines: &[Line]) -> Markup 
     }
 }
 
-/// A curve that meets every axis at a right angle, so that lines can be followed where they cross one.
+/// A curve that crosses every axis at a right angle, so that the eye can follow it where lines cross.
 fn way(places: &[f64], x: &dyn Fn(usize) -> f64, y: &dyn Fn(f64) -> f64) -> String {
     let mut way = String::new();
     for (idx, place) in places.iter().enumerate() {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Axis, Frame, number};
 
-/// A cloud: its class, and its points with their texts.
+/// A cloud: its CSS class, and its points with their tooltips.
 pub(crate) type Cloud<'a> = (&'static str, Vec<([f64; 2], &'a str)>);
 
 /// Draws clouds over each other, the last on top.

@@ -1,4 +1,4 @@
-//! What a report is made of: plain data that the caller has collected.
+//! The facts of a report: plain data that the caller has collected.
 
 mod sweep;
 
@@ -27,19 +27,19 @@ pub struct Report {
     pub run: RunFacts,
     /// Its stages, inputs before readers.
     pub stages: Vec<StageFacts>,
-    /// What was trained.
+    /// The trainings.
     pub trainings: Vec<Training>,
-    /// What was measured.
+    /// The evaluations.
     pub evaluations: Vec<Evaluation>,
-    /// The run that it is compared with.
+    /// The comparison with another run.
     pub comparison: Option<Comparison>,
     /// The resolved spec.
     pub spec_yaml: Option<String>,
-    /// What the reader should know about this report, such as bytes that are gone.
+    /// Notes about this report, such as missing bytes.
     pub notes: Vec<String>,
-    /// Queries in the gallery of each evaluation, at most.
+    /// The most queries in the galleries of all evaluations together.
     pub n_queries: usize,
-    /// The seed of everything that is drawn at random.
+    /// The seed of all random choices.
     pub seed: u64,
     /// The address of a search box over the same pool, where the page is served beside one.
     pub search: Option<String>,
@@ -69,32 +69,32 @@ pub struct RunFacts {
     pub id: String,
     /// The spec's name.
     pub spec: String,
-    /// How it ended, in a word.
+    /// How it ended, in one word.
     pub state: String,
-    /// When it began, in UTC, for people.
+    /// Its start, in UTC, for readers.
     pub started: String,
     /// Wall time.
     pub seconds: Option<f64>,
     /// The version of the program.
     pub version: String,
-    /// Where tensors lived.
+    /// The device of the tensors.
     pub device: String,
-    /// Threads in all.
+    /// The total number of threads.
     pub n_threads: Option<usize>,
 }
 
-/// What became of a stage in the run.
+/// The state of a stage at the end of the run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StageState {
-    /// Its result was remembered.
+    /// The cache had its result.
     Reused,
     /// It ran.
     Ran,
-    /// It ran and gave what it had given before.
+    /// It ran and gave the same artifact as before.
     Unchanged,
     /// It failed.
     Failed,
-    /// It was not looked at.
+    /// It was not started.
     Skipped,
     /// The run ended before it did.
     #[default]
@@ -110,21 +110,21 @@ pub struct StageFacts {
     pub kind: String,
     /// The stages that it reads, by slot.
     pub inputs: Vec<(String, String)>,
-    /// What became of it.
+    /// Its state at the end of the run.
     pub state: StageState,
-    /// Wall time of the work in this run; `None` when nothing was computed.
+    /// Wall time of the work in this run, in seconds; `None` when nothing was computed.
     pub seconds: Option<f64>,
-    /// What the work took when it was done, if this run was spared it.
+    /// Wall time of the original computation, in seconds, if this run reused the result.
     pub saved_seconds: Option<f64>,
-    /// Rows written.
+    /// The number of rows written.
     pub n_rows: Option<u64>,
-    /// Rows that could not be used.
+    /// The number of rows that could not be used.
     pub n_rejected: u64,
-    /// Shards that were already there, and shards that were computed.
+    /// The numbers of reused and of computed shards.
     pub shards: Option<(u64, u64)>,
-    /// The artifact's size.
+    /// The artifact's size, in bytes.
     pub bytes: Option<u64>,
-    /// Why it ran, its report, its warnings, why it failed: sentences for people.
+    /// Sentences for readers: why it ran, its report, its warnings, why it failed.
     pub remarks: Vec<String>,
     /// The digest of its manifest.
     pub key: Option<String>,
@@ -143,19 +143,19 @@ pub struct Training {
     pub history: History,
 }
 
-/// What an evaluation measured.
+/// An evaluation and its measurements.
 #[derive(Debug, Clone, Default)]
 pub struct Evaluation {
     /// The stage.
     pub stage: String,
     /// Its metrics.
     pub metrics: Metrics,
-    /// How the images rank for each query.
+    /// The ranking of the images for each query.
     pub queries: Vec<RankingRow>,
-    /// The rank of the best relevant query for each image, from 1; `None` where it has none. Absent when the evaluation
-    /// did not search by image.
+    /// The rank of the best relevant query for each image, from 1, or `None` where it has no rank. Absent when the
+    /// evaluation did not search by image.
     pub image_ranks: Option<Vec<Option<u32>>>,
-    /// The accepted metrics, or why these cannot be compared with them.
+    /// The accepted metrics, or the reason why they cannot be compared.
     pub baseline: Option<Result<Metrics, String>>,
     /// Both modalities in the plane.
     pub map: Option<Map>,
@@ -163,7 +163,7 @@ pub struct Evaluation {
     pub duplicates: Option<Duplicates>,
     /// JPEG thumbnails by image id.
     pub thumbnails: BTreeMap<String, Vec<u8>>,
-    /// Why thumbnails are missing.
+    /// The reason why thumbnails are missing.
     pub thumbnail_note: Option<String>,
 }
 
@@ -173,31 +173,31 @@ impl Evaluation {
         self.queries.iter().filter(|query| !query.relevant.is_empty())
     }
 
-    /// The ranks up to which a relevant image is a hit, rising: those of the metrics.
+    /// The `k` of the metrics, ascending: a relevant image up to rank `k` is a hit.
     pub fn ks(&self) -> Vec<u32> {
         let ks = self.metrics.keys().filter_map(|name| name.strip_prefix("recall_at_")?.parse().ok());
         ks.collect::<BTreeSet<u32>>().into_iter().collect()
     }
 }
 
-/// Another run beside this one.
+/// Another run to compare with.
 #[derive(Debug, Clone, Default)]
 pub struct Comparison {
     /// The other run.
     pub run: RunFacts,
-    /// What differs in the stages, by stage.
+    /// The differences of the stages, by stage.
     pub stages: Vec<StageDifference>,
-    /// The evaluations of the other run by stage, or why they cannot be compared.
+    /// The evaluations of the other run by stage, or the reason why they cannot be compared.
     pub evaluations: BTreeMap<String, Result<OtherEvaluation, String>>,
 }
 
-/// How a stage differs between two runs.
+/// The difference of a stage between two runs.
 #[derive(Debug, Clone)]
 pub enum StageDifference {
     /// The artifact is the same.
     Same(String),
-    /// The lines of the manifests that differ, old and new: empty when only the bytes do, `None` when one of them is
-    /// not remembered.
+    /// The lines of the manifests that differ, old and new: empty when only the bytes differ, `None` when the store has
+    /// lost one of them.
     Changed(String, Option<Vec<LineChange>>),
     /// Only this run has it.
     Added(String),
@@ -210,7 +210,7 @@ pub enum StageDifference {
 pub struct OtherEvaluation {
     /// Its metrics.
     pub metrics: Metrics,
-    /// By metric what this run has more than the other, as far as that could be tested.
+    /// The differences by metric, this run's minus the other's, where they could be tested.
     pub differences: BTreeMap<String, Difference>,
 }
 

@@ -1,4 +1,4 @@
-//! What a page about a sweep is made of.
+//! The facts of a page about a sweep.
 
 use pipeline_eval::statistics::Interval;
 
@@ -7,9 +7,9 @@ use super::{Difference, RunFacts, StageFacts};
 /// A sweep and the facts of its page.
 #[derive(Debug, Clone, Default)]
 pub struct SweepReport {
-    /// The run that went through all points.
+    /// The run of all points.
     pub run: RunFacts,
-    /// What was swept, in the order of the spec.
+    /// The axes, in the order of the spec.
     pub axes: Vec<AxisFacts>,
     /// The evaluation whose MeanRecall is compared; `None` when no point has measured it.
     pub evaluation: Option<String>,
@@ -19,18 +19,18 @@ pub struct SweepReport {
     pub groups: Vec<GroupFacts>,
     /// The points, in order.
     pub points: Vec<PointFacts>,
-    /// The index of the group that the others are compared with: the first that has a MeanRecall.
+    /// The index of the reference group: the first that has a MeanRecall.
     pub reference: Option<usize>,
-    /// The index of the group with the highest MeanRecall, of those that can be compared; `None` when there are not
-    /// two.
+    /// The index of the group with the highest MeanRecall among comparable groups; `None` when fewer than two are
+    /// comparable.
     pub best: Option<usize>,
-    /// What each axis does, where it has several values; those of seeds only where nothing else was swept.
+    /// The effect of each axis that has several values; of seeds only where nothing else was swept.
     pub effects: Vec<EffectFacts>,
     /// The stages of the spec, inputs before readers.
     pub stages: Vec<SweptStage>,
     /// The resolved spec with its sweep.
     pub spec_yaml: Option<String>,
-    /// What the reader should know about this page, such as bytes that are gone.
+    /// Notes about this page, such as missing bytes.
     pub notes: Vec<String>,
     /// The address of a search box, where the page is served beside one.
     pub search: Option<String>,
@@ -39,13 +39,13 @@ pub struct SweepReport {
 /// A metric beside the MeanRecall that is compared.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MetricFacts {
-    /// How a column is headed.
+    /// The heading of its column.
     pub title: String,
     /// Whether it is a share, shown in percent.
     pub is_share: bool,
 }
 
-/// What was swept.
+/// An axis of the sweep.
 #[derive(Debug, Clone, Default)]
 pub struct AxisFacts {
     /// `STAGE.params.NAME` or `vars.NAME`.
@@ -54,21 +54,21 @@ pub struct AxisFacts {
     pub name: String,
     /// Its values.
     pub values: Vec<AxisValue>,
-    /// Whether it is a seed with several values: points that differ in nothing else are one group.
+    /// Whether it is a seed with several values: points that differ in seeds only form one group.
     pub is_seed: bool,
 }
 
 /// A value of an axis.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AxisValue {
-    /// As people read it.
+    /// The text for readers.
     pub text: String,
-    /// The number that it is, if it is one.
+    /// Its number, if it is numeric.
     pub number: Option<f64>,
 }
 
 impl AxisFacts {
-    /// The indices of the values in the order in which a chart shows them: numbers rise, others stand as in the spec.
+    /// The indices of the values in chart order: numbers ascend, others keep the order of the spec.
     pub fn order(&self) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.values.len()).collect();
         if self.is_numeric() {
@@ -88,7 +88,7 @@ impl AxisFacts {
 pub struct Spread {
     /// The mean.
     pub mean: f64,
-    /// The standard deviation of a sample, by n - 1; `None` for one value.
+    /// The sample standard deviation, divided by n - 1; `None` for one value.
     pub sd: Option<f64>,
     /// The number of values.
     pub n: usize,
@@ -97,37 +97,37 @@ pub struct Spread {
 /// Points that differ in their seeds only.
 #[derive(Debug, Clone, Default)]
 pub struct GroupFacts {
-    /// For each axis the index of its value; `None` for seeds.
+    /// The index of its value on each axis; `None` for seeds.
     pub values: Vec<Option<usize>>,
     /// The indices of its points.
     pub points: Vec<usize>,
     /// Its MeanRecall.
     pub mean_recall: Option<Spread>,
-    /// The 95% interval of that mean over queries; `None` where it could not be had.
+    /// The 95% interval of that mean over queries; `None` where it is unknown.
     pub interval: Option<Interval>,
-    /// How it stands to the reference.
+    /// Its comparison with the reference.
     pub standing: Standing,
     /// The other metrics, in the order of the report's.
     pub others: Vec<Option<Spread>>,
 }
 
 impl GroupFacts {
-    /// Whether it was measured over the data of the reference.
+    /// Whether it was measured on the same data as the reference.
     pub fn is_comparable(&self) -> bool {
         matches!(self.standing, Standing::Reference | Standing::Compared(_) | Standing::Untested(..))
     }
 }
 
-/// How a group stands to the one that all are compared with.
+/// The comparison of a group with the reference.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub enum Standing {
-    /// It is that group.
+    /// It is the reference.
     Reference,
     /// The paired difference of the MeanRecalls.
     Compared(Difference),
-    /// It could be compared, but what its queries found is not there: why, and the difference of the means.
+    /// It is comparable, but the results of its queries are missing: the reason, and the difference of the means.
     Untested(String, f64),
-    /// It was measured over other data: on what.
+    /// It was measured on other data: a description of the data.
     Incomparable(String),
     /// It has no MeanRecall, or there is none to compare it with.
     #[default]
@@ -139,65 +139,65 @@ pub enum Standing {
 pub struct PointFacts {
     /// Its number, from 1.
     pub number: usize,
-    /// For each axis the index of its value.
+    /// The index of its value on each axis.
     pub values: Vec<usize>,
-    /// How it stands.
+    /// Its state.
     pub state: PointState,
-    /// Wall time of the stages that ran for it and not for all points.
+    /// Wall time of the stages that ran for it and not for all points, in seconds.
     pub seconds: f64,
-    /// What its stages that were reused took when they were computed, those of all points left out.
+    /// Original wall time of its reused stages, without those of all points, in seconds.
     pub saved_seconds: f64,
-    /// Stages that ran, those of all points included.
+    /// The number of stages that ran, with those of all points.
     pub n_ran: usize,
-    /// All of its stages.
+    /// The number of all its stages.
     pub n_stages: usize,
     /// Its MeanRecall.
     pub mean_recall: Option<f64>,
     /// The other metrics, in the order of the report's.
     pub others: Vec<Option<f64>>,
-    /// Why it failed.
+    /// The reason of its failure.
     pub remarks: Vec<String>,
 }
 
-/// How a point stands.
+/// The state of a point.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PointState {
     /// Some of its stages ran.
     Ran,
-    /// All of its stages were remembered.
+    /// All of its stages were reused.
     Reused,
     /// A stage that it needs failed.
     Failed,
-    /// A stage that it needs was not looked at.
+    /// A stage that it needs was not started.
     #[default]
     Skipped,
 }
 
-/// What the values of an axis do: means over everything else.
+/// The effect of an axis: for each value the mean over everything else.
 #[derive(Debug, Clone, Default)]
 pub struct EffectFacts {
     /// The index of the axis.
     pub axis: usize,
-    /// Its values that were measured, in the order of a chart.
+    /// Its measured values, in chart order.
     pub values: Vec<EffectValue>,
 }
 
-/// What one value of an axis does.
+/// The effect of one value of an axis.
 #[derive(Debug, Clone, Default)]
 pub struct EffectValue {
     /// The index of the value.
     pub value: usize,
     /// The mean over the points that have it.
     pub mean: f64,
-    /// The 95% interval of that mean over queries, if it could be had.
+    /// The 95% interval of that mean over queries, if it is known.
     pub interval: Option<Interval>,
-    /// The paired difference to the first of the values, if it is another and the difference could be tested.
+    /// The paired difference to the first value, if this is another one and the difference could be tested.
     pub difference: Option<Difference>,
-    /// The number and the MeanRecall of each of these points.
+    /// The number and the MeanRecall of each of its points.
     pub points: Vec<(usize, f64)>,
 }
 
-/// A stage of the spec, and the stages of the sweep that stand for it.
+/// A stage of the spec, and the stages of the sweep that are copies of it.
 #[derive(Debug, Clone, Default)]
 pub struct SweptStage {
     /// Its name in the spec.

@@ -1,4 +1,4 @@
-//! What differs from another run: metrics query by query, params and inputs stage by stage.
+//! The differences from another run: metrics query by query, params and inputs stage by stage.
 
 use maud::{Markup, html};
 use pipeline_core::LineChange;
@@ -7,7 +7,7 @@ use super::metrics::{Share, other, verdict};
 use super::words::{percent, points};
 use crate::facts::{Comparison, Report, StageDifference};
 
-/// `shares` are those of each evaluation.
+/// `shares` are in the order of the evaluations.
 pub(super) fn draw(report: &Report, comparison: &Comparison, shares: &[Vec<Share>]) -> Markup {
     html! {
         p.sub {
@@ -73,7 +73,7 @@ fn changed(stage: &str, lines: &[LineChange]) -> Markup {
     }
 }
 
-/// A value; of a digest the begin.
+/// A value; a digest is shortened.
 fn value(value: Option<&str>) -> Markup {
     let is_digest = |value: &str| value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
     html! { @match value {

@@ -23,7 +23,7 @@ pub(super) fn spec(yaml: Option<&str>) -> Markup {
     } }
 }
 
-/// The digests of stages: what went into them and what they made.
+/// The digests of stages: their keys and their artifacts.
 pub(super) fn digests<'a>(stages: impl Iterator<Item = &'a StageFacts>) -> Markup {
     html! {
         details {

@@ -10,10 +10,10 @@ use super::words::count;
 use crate::facts::Evaluation;
 use pipeline_eval::analysis::{Group, Shown, n_hits};
 
-/// Relevant images of a query that are shown.
+/// The most relevant images that a query shows.
 const MAX_RELEVANT: usize = 6;
 
-/// The images that the gallery shows.
+/// The images of the gallery.
 pub(super) fn pictures(shown: &[Shown<'_>]) -> BTreeSet<String> {
     let images = shown.iter().flat_map(|shown| {
         let query = shown.query;

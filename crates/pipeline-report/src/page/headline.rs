@@ -1,4 +1,4 @@
-//! The result: MeanRecall and each Recall@k with interval, and how they stand to the baseline and to another run.
+//! The result: MeanRecall and each Recall@k with intervals, and comparisons with the baseline and another run.
 
 use maud::{Markup, html};
 
@@ -6,7 +6,7 @@ use super::metrics::{ALL, Share, bounds, deltas, meter, other, table};
 use super::words::{count, percent};
 use crate::facts::{Evaluation, Report};
 
-/// `shares` are those of each evaluation.
+/// `shares` are in the order of the evaluations.
 pub(super) fn draw(report: &Report, shares: &[Vec<Share>]) -> Markup {
     let several = report.evaluations.len() > 1;
     html! {
@@ -41,7 +41,7 @@ fn tile(share: &Share, is_first: bool) -> Markup {
     }
 }
 
-/// What was searched for in what.
+/// The sizes of the query set and of the pool.
 fn over(evaluation: &Evaluation) -> Markup {
     let metric = |name: &str| evaluation.metrics.get(name).map(|value| count(*value as u64));
     html! {

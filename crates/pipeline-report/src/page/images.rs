@@ -1,4 +1,4 @@
-//! The images of the pool: which are returned most, and which are the same picture.
+//! The images of the pool: hubs and duplicates.
 
 use maud::{Markup, html};
 
@@ -9,13 +9,13 @@ use crate::facts::Evaluation;
 use pipeline_eval::analysis::Duplicates;
 use pipeline_eval::analysis::{Hub, Hubs, hubs};
 
-/// Most-returned images that are shown.
+/// The number of hubs that are shown.
 const N_HUBS: usize = 16;
-/// Groups of duplicates that are shown, and images of each.
+/// The most groups of duplicates that are shown, and images of each.
 const N_GROUPS: usize = 12;
 const N_OF_GROUP: usize = 6;
 
-/// The images that the section shows.
+/// The images of this section.
 pub(super) fn pictures(evaluation: &Evaluation) -> Vec<String> {
     let mut images: Vec<_> = hubs(&evaluation.queries, TOP, N_HUBS).most.into_iter().map(|hub| hub.image).collect();
     images.extend(evaluation.duplicates.iter().flat_map(shown).flatten().cloned());

@@ -1,4 +1,4 @@
-//! The map: where queries and images lie in the shared space.
+//! The map: the positions of queries and images in the shared space.
 
 use maud::{Markup, html};
 

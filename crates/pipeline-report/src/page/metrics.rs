@@ -1,4 +1,4 @@
-//! Metrics with their intervals and what they are compared with.
+//! Metrics with their intervals and comparisons.
 
 use std::cmp::Ordering;
 
@@ -57,7 +57,7 @@ pub(super) fn other<'a>(
     Some(report.comparison.as_ref()?.evaluations.get(&evaluation.stage)?.as_ref())
 }
 
-/// The difference to the baseline, and to the other run with what can be said of it.
+/// The differences to the baseline and to the other run, with their significance.
 pub(super) fn deltas(share: &Share) -> Markup {
     html! {
         @if let Some(baseline) = share.baseline {
@@ -73,7 +73,7 @@ pub(super) fn deltas(share: &Share) -> Markup {
     }
 }
 
-/// A difference, with a colour only where it may mean something.
+/// A difference, coloured only where it may be significant.
 fn delta(value: f64, is_telling: bool, against: Markup) -> Markup {
     let (class, sign) = match value {
         value if value >= 0.000_05 => ("up", "▲"),
@@ -84,7 +84,7 @@ fn delta(value: f64, is_telling: bool, against: Markup) -> Markup {
     html! { p.delta { b class=(class) { (sign) " " (points(value)) } (against) } }
 }
 
-/// What a paired interval says.
+/// The verdict of a paired interval.
 pub(super) fn verdict(interval: Interval) -> &'static str {
     match interval.side_of_zero() {
         Some(Ordering::Greater) => "better",
@@ -93,8 +93,8 @@ pub(super) fn verdict(interval: Interval) -> &'static str {
     }
 }
 
-/// A share and its interval on a track that shows this range. Places are attributes and no style, which a strict policy of a
-/// server would forbid.
+/// A share and its interval on a track with this range. Positions are attributes, since a server's strict policy would
+/// forbid inline styles.
 pub(super) fn meter(value: f64, interval: Option<Interval>, range: Interval) -> Markup {
     let share = |value: f64| 100.0 * ((value - range.low) / (range.high - range.low)).clamp(0.0, 1.0);
     let at = |value: f64| format!("{:.1}%", share(value));
@@ -109,7 +109,7 @@ pub(super) fn meter(value: f64, interval: Option<Interval>, range: Interval) -> 
     }
 }
 
-/// All that a share can be.
+/// The whole range of a share.
 pub(super) const ALL: Interval = Interval { low: 0.0, high: 1.0 };
 
 /// Low and high, in percent.
@@ -121,7 +121,7 @@ fn plain_percent(share: f64) -> String {
     percent(share).trim_end_matches('%').to_owned()
 }
 
-/// All metrics of an evaluation, with those of the baseline and the other run beside them.
+/// All metrics of an evaluation, beside those of the baseline and the other run.
 pub(super) fn table(report: &Report, evaluation: &Evaluation) -> Markup {
     let accepted = evaluation.baseline.as_ref().and_then(|baseline| baseline.as_ref().ok());
     let other = other(report, evaluation).and_then(Result::ok);

@@ -1,4 +1,4 @@
-//! The page: what stands where. One file for each section.
+//! The page about a run: one file for each section.
 
 mod comparison;
 mod config;
@@ -25,12 +25,12 @@ use shell::{Content, Section, section};
 pub use sweep::render_sweep;
 use thumbnails::Thumbnails;
 
-/// Images of each query that are shown.
+/// The number of images shown for each query.
 const TOP: usize = 10;
-/// Queries in the gallery of an evaluation at least, however many evaluations there are.
+/// The least number of queries in a gallery, however many evaluations there are.
 const MIN_QUERIES: usize = 8;
 
-/// The ids of the images of which the page shows thumbnails, by evaluation in the report's order.
+/// The ids of the images that need thumbnails, by evaluation in the report's order.
 pub fn pictures(report: &Report) -> Vec<BTreeSet<String>> {
     let pictures = |evaluation: &Evaluation| {
         let mut ids = gallery::pictures(&gallery_of(report, evaluation));

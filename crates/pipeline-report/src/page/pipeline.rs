@@ -1,4 +1,4 @@
-//! The stages: their graph, and what each of them did in the run.
+//! The stages: their graph, and the state of each in the run.
 
 use maud::{Markup, html};
 
@@ -29,7 +29,7 @@ const fn word(state: StageState) -> &'static str {
     }
 }
 
-/// A sign beside the word, so that nobody needs to see the colour.
+/// A sign beside the word, so that the state does not depend on colour.
 const fn sign(state: StageState) -> &'static str {
     match state {
         StageState::Reused => "↺",
@@ -40,7 +40,7 @@ const fn sign(state: StageState) -> &'static str {
     }
 }
 
-/// How many stages there are and what became of them.
+/// The number of stages, by state.
 pub(super) fn summary(stages: &[&StageFacts]) -> String {
     let states = [
         StageState::Ran,
@@ -114,7 +114,7 @@ fn row(stage: &StageFacts) -> Markup {
     }
 }
 
-/// How many shards there are and how many of them were remembered.
+/// The number of shards, and of those that were reused.
 fn shards(stage: &StageFacts) -> String {
     match stage.shards {
         None | Some((0, 0)) => String::new(),

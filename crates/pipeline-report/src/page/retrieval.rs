@@ -1,4 +1,4 @@
-//! How well it retrieves: recall at every k, where the best relevant image ranks, and which queries are hard.
+//! Retrieval quality: recall at every k, the ranks of the best relevant images, and the hard queries.
 
 use maud::{Markup, html};
 use pipeline_eval::statistics::Interval;
@@ -13,7 +13,7 @@ use pipeline_eval::analysis::{Slice, by_length, by_relevant};
 
 /// The largest k of the curve.
 const MAX_K: u32 = 100;
-/// The bounds of the histogram's bins; each bin begins after the one before.
+/// The upper bounds of the histogram's bins; each bin begins after the one before.
 const BINS: [u32; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, u32::MAX];
 
 pub(super) fn draw(evaluation: &Evaluation) -> Markup {

@@ -1,4 +1,4 @@
-//! What all pages share: the frame around their sections, with its style and its script.
+//! The frame of all pages, with its style and its script.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
@@ -9,16 +9,16 @@ use crate::facts::RunFacts;
 const STYLE: &str = include_str!("../assets/report.css");
 const SCRIPT: &str = include_str!("../assets/report.js");
 
-/// A page that stands alone.
+/// A self-contained page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
-    /// The whole page.
+    /// The whole page, in HTML.
     pub html: String,
-    /// What a server should let the page do.
+    /// The value of the `Content-Security-Policy` header under which the page works.
     pub content_security_policy: String,
 }
 
-/// A part of the page.
+/// A section of the page.
 pub(super) struct Section {
     pub(super) id: String,
     pub(super) title: String,
@@ -29,14 +29,14 @@ pub(super) fn section(id: &str, title: &str, content: Markup) -> Section {
     Section { id: id.to_owned(), title: title.to_owned(), content }
 }
 
-/// What stands in the frame.
+/// The content of the frame.
 pub(super) struct Content<'a> {
     pub(super) run: &'a RunFacts,
     pub(super) notes: &'a [String],
     pub(super) sections: &'a [Section],
     /// The address of a search box over the same pool.
     pub(super) search: Option<&'a str>,
-    /// Rules and code beside those of all pages.
+    /// Style and script beside those of all pages.
     pub(super) style: &'a str,
     pub(super) script: &'a str,
 }
@@ -53,7 +53,7 @@ impl Content<'_> {
                     meta charset="utf-8";
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
-                    // An empty icon, so that a browser asks no server for one.
+                    // An empty icon, so that browsers do not request one.
                     link rel="icon" href="data:,";
                     title { (title) }
                     style { (PreEscaped(&style)) }
@@ -100,7 +100,7 @@ impl Content<'_> {
     }
 }
 
-/// Lets the page's own style and script work, and pictures that are in it; nothing else.
+/// Allows the page's own style, script and embedded images, and nothing else.
 fn policy(style: &str, script: &str) -> String {
     let hash = |text: &str| format!("'sha256-{}'", pipeline_data::encode_base64(&Sha256::digest(text.as_bytes())));
     format!(

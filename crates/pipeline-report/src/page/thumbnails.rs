@@ -1,4 +1,4 @@
-//! Thumbnails: each distinct picture is in the page once, as a class of its style.
+//! Thumbnails: each distinct image is in the page once, as a class of its style.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use crate::facts::Evaluation;
 
-/// The distinct pictures of a page by their bytes, numbered.
+/// The distinct images of a page by their bytes, numbered.
 pub(super) struct Thumbnails<'a> {
     numbers: BTreeMap<&'a [u8], usize>,
 }
@@ -22,7 +22,7 @@ impl<'a> Thumbnails<'a> {
         Self { numbers }
     }
 
-    /// The rules that give each class its picture.
+    /// The rules that give each class its image.
     pub(super) fn style(&self) -> String {
         let mut style = String::new();
         for (jpeg, number) in &self.numbers {
@@ -33,7 +33,7 @@ impl<'a> Thumbnails<'a> {
         style
     }
 
-    /// The picture of an image, or its id where there is none; `tip` is shown by the pointer.
+    /// The thumbnail of an image, or its id where there is none; `tip` is the tooltip.
     pub(super) fn draw(&self, evaluation: &Evaluation, image: &str, tip: &str) -> Markup {
         let label = format!("image {image}");
         let number = evaluation.thumbnails.get(image).and_then(|jpeg| self.numbers.get(jpeg.as_slice()));

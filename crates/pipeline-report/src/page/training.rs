@@ -1,4 +1,4 @@
-//! The curves of a training: loss, learning rate and whatever was measured on the way.
+//! The curves of a training: loss, learning rate and all other columns.
 
 use maud::{Markup, html};
 
@@ -7,11 +7,11 @@ use crate::chart::{Axis, Curve, lines};
 use crate::facts::Training;
 use crate::history::History;
 
-/// Points of a curve at most; of longer ones the means of neighbours are drawn, and how far these reach.
+/// The most points of a curve. A longer one shows the means of neighbours, and their range.
 const MAX_POINTS: usize = 240;
-/// What is measured on held-out data begins so.
+/// The prefix of columns that are measured on held-out data.
 const VALID: &str = "valid_";
-/// What a step is taken with: a curve worth drawing only where it changes.
+/// Settings of a step: worth a curve only where they change.
 const SETTINGS: [&str; 2] = ["lr", "temperature"];
 
 pub(super) fn draw(trainings: &[Training]) -> Markup {
@@ -23,7 +23,7 @@ pub(super) fn draw(trainings: &[Training]) -> Markup {
     }
 }
 
-/// One chart for each column, but one for all that is measured on held-out data.
+/// One chart for each column, and one for all columns that are measured on held-out data.
 fn charts(history: &History) -> Vec<Markup> {
     let (valid, own): (Vec<&str>, Vec<&str>) = history.curves().partition(|name| name.starts_with(VALID));
     let mut charts: Vec<Markup> = own
@@ -85,7 +85,7 @@ fn thinned(name: String, class: &'static str, points: &[(f64, f64)]) -> Curve {
     Curve { name, class, points, band }
 }
 
-/// The values of all curves at the places of the first.
+/// The values of all curves at the points of the first.
 fn tips(curves: &[Curve]) -> Vec<(f64, String)> {
     let Some(first) = curves.first() else { return Vec::new() };
     let value = |curve: &Curve, at: f64| curve.points.iter().find(|(place, _)| *place == at).map(|(_, value)| *value);

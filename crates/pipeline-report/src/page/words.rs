@@ -1,4 +1,4 @@
-//! Numbers as people read them.
+//! Numbers for readers.
 
 pub(super) use pipeline_core::format::{bytes, count, duration};
 
@@ -7,13 +7,13 @@ pub(super) fn percent(share: f64) -> String {
     format!("{:.2}%", share * 100.0)
 }
 
-/// A difference of shares in points of a percent, with its sign.
+/// A difference of shares in percentage points, with its sign.
 pub(super) fn points(difference: f64) -> String {
     let text = format!("{:+.2}", difference * 100.0);
     if text == "-0.00" { "+0.00".into() } else { text.replace('-', "−") }
 }
 
-/// A number of any size with a few digits.
+/// A number of any size with a few significant digits.
 pub(super) fn plain(value: f64) -> String {
     if value == value.trunc() && value.abs() < 1e15 {
         let sign = if value < 0.0 { "−" } else { "" };

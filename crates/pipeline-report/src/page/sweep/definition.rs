@@ -1,4 +1,4 @@
-//! What was swept, the resolved spec, and the digests of all stages.
+//! The axes of the sweep, the resolved spec, and the digests of all stages.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,4 @@
-//! What each axis does: MeanRecall against its values, as means over everything else.
+//! The effect of each axis: MeanRecall against its values, as means over everything else.
 
 use maud::{Markup, html};
 
@@ -37,7 +37,7 @@ fn chart(axis: &AxisFacts, effect: &EffectFacts) -> Markup {
     means(&format!("MeanRecall by {}", axis.name), &axis.name, "MeanRecall", &columns, axis.is_numeric())
 }
 
-/// The means and what each is to the first.
+/// The means, and the difference of each to the first.
 fn table(axis: &AxisFacts, effect: &EffectFacts) -> Markup {
     html! {
         div.scroll { table {

@@ -1,4 +1,4 @@
-//! The table of groups: every column sorts, and a row opens to its points.
+//! The table of groups: every column sorts, and a row expands to its points.
 
 use maud::{Markup, html};
 use pipeline_eval::statistics::Interval;
@@ -27,12 +27,12 @@ pub(super) fn draw(report: &SweepReport) -> Markup {
     }
 }
 
-/// A heading that sorts by its column: `n` stands over numbers, and of `falling` the highest come first.
+/// A heading that sorts by its column. Class `n` marks numbers; `falling` puts the highest first.
 fn heading(title: &str, class: &str, sorted: &str) -> Markup {
     html! { th class=(class) scope="col" aria-sort=(sorted) { button type="button" { (title) } } }
 }
 
-/// What the intervals of all groups reach over.
+/// The range of the intervals of all groups.
 fn range(report: &SweepReport) -> Interval {
     let intervals = || report.groups.iter().filter_map(|group| group.interval);
     let low = intervals().map(|interval| interval.low).fold(1.0, f64::min);
@@ -80,14 +80,14 @@ fn cell(spread: Option<&Spread>) -> String {
     spread.map_or_else(|| "–".to_owned(), mean_and_sd)
 }
 
-/// By what rows are sorted: the number, or the place among the values.
+/// The sort key of a row: the number, or the position among the values.
 fn sort_key(report: &SweepReport, axis_idx: usize, group: &GroupFacts) -> Option<f64> {
     let axis = &report.axes[axis_idx];
     let value = group.values[axis_idx]?;
     if axis.is_numeric() { axis.values[value].number } else { Some(value as f64) }
 }
 
-/// The difference to the first group, and what it is worth.
+/// The difference to the first group, and its significance.
 fn standing(group: &GroupFacts) -> Markup {
     let value = match &group.standing {
         Standing::Reference => Some(0.0),

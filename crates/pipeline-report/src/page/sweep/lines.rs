@@ -6,10 +6,10 @@ use super::{group_axes, label, mean_and_sd};
 use crate::chart::{Axis, Line, Track, parallel};
 use crate::facts::{GroupFacts, SweepReport};
 
-/// Steps of the colour scale.
+/// The number of steps of the colour scale.
 const N_COLOURS: f64 = 9.0;
 
-/// The lines; `None` where there are no two groups to compare.
+/// The lines; `None` where there are not two groups to compare.
 pub(super) fn draw(report: &SweepReport) -> Option<Markup> {
     let mut measured: Vec<(usize, &GroupFacts, f64)> = report
         .groups

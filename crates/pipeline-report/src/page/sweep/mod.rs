@@ -1,4 +1,4 @@
-//! The page about a sweep: which group of points is best and by how much, all groups, what each axis does, the stages.
+//! The page about a sweep: the best group and its lead, all groups, the effect of each axis, the stages.
 
 mod definition;
 mod effects;

@@ -1,4 +1,4 @@
-//! The result: the best group, the group that all are compared with, and what lies between them.
+//! The result: the best group, the reference group, and the difference between them.
 
 use maud::{Markup, html};
 
@@ -25,7 +25,7 @@ fn only(report: &SweepReport) -> &'static str {
     if report.groups.len() > 1 { "Only group that can be compared" } else { "All points" }
 }
 
-/// How many points there are and how they stand.
+/// The number of points, by state.
 fn summary(report: &SweepReport) -> String {
     let states = [
         (PointState::Ran, "ran"),
@@ -87,7 +87,7 @@ fn tile(report: &SweepReport, title: &str, group: &GroupFacts, is_first: bool) -
     }
 }
 
-/// What the numbers mean, and what cannot be compared.
+/// Explains the numbers, and what cannot be compared.
 fn reading(report: &SweepReport) -> Markup {
     let n_groups = report.groups.len();
     let n_other = report.groups.iter().filter(|group| matches!(group.standing, Standing::Incomparable(_))).count();

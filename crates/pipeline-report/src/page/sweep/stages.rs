@@ -1,4 +1,4 @@
-//! The stages of a sweep: what each stage of the spec came to over all points, and every one of them.
+//! The stages of a sweep: a summary of each stage of the spec over all points, and every copy.
 
 use maud::{Markup, html};
 
