@@ -1,4 +1,4 @@
-//! A file compared with the entry that it should have: its length and digest, and whether it was touched since.
+//! Compares a file with its expected entry: its length and digest, and whether it was touched since.
 
 use std::fs::{self, File};
 use std::io;
@@ -11,7 +11,7 @@ use crate::StoreError;
 use crate::error::At;
 use crate::hash::hash_file;
 
-/// The state of a file that was looked at.
+/// The result of comparing a file with its entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FileState {
     /// It has the length and digest of its entry.
@@ -22,7 +22,7 @@ pub(crate) enum FileState {
     Corrupt,
 }
 
-/// The looks of a file: writing into it or putting another in its place changes them.
+/// The identity of a file: writing into it or replacing it changes the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seen {
     pub(crate) inode: u64,
@@ -30,11 +30,11 @@ pub(crate) struct Seen {
     modified_ns: i128,
 }
 
-/// The outcome of a look at a file.
+/// A file's state and identity from one look.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
     pub(crate) state: FileState,
-    /// None if there was no file.
+    /// `None` if there was no file.
     pub(crate) seen: Option<Seen>,
 }
 
@@ -42,10 +42,10 @@ impl Look {
     /// There is no file.
     pub(crate) const MISSING: Self = Self { state: FileState::Missing, seen: None };
 
-    /// Looks at a file and compares its length and digest.
+    /// Compares the length and digest of the file at a path with its entry.
     ///
     /// # Errors
-    /// When the look itself fails, so that nothing is known about the file.
+    /// When the look itself fails, so that the state is unknown.
     pub(crate) fn at(path: &Path, entry: &FileEntry) -> Result<Self, StoreError> {
         let mut seen = None;
         let digest = pipeline_files::open(path).and_then(|file| {
@@ -67,7 +67,7 @@ impl Look {
 }
 
 impl Seen {
-    /// Of a file's metadata. Its change time would be too strict: it changes with every link to the file.
+    /// The identity in a file's metadata. The change time would be too strict: every new link to the file changes it.
     pub(crate) fn of(metadata: &fs::Metadata) -> Self {
         let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
         Self { inode: metadata.ino(), bytes: metadata.len(), modified_ns }
@@ -77,7 +77,7 @@ impl Seen {
 /// Compares the length and digest of a file with its entry. A file that the disk cannot read back counts as damaged.
 ///
 /// # Errors
-/// When the look itself fails, so that nothing is known about the file.
+/// When the look itself fails, so that the state is unknown.
 pub(crate) fn check_file(path: &Path, entry: &FileEntry) -> Result<FileState, StoreError> {
     Look::at(path, entry).map(|look| look.state)
 }

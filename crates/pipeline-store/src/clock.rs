@@ -1,4 +1,4 @@
-//! Times as the store's files and reports have them: whole milliseconds or nanoseconds since 1970-01-01 UTC.
+//! Times in the store's files and reports: whole milliseconds or nanoseconds since 1970-01-01 UTC.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

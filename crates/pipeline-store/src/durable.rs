@@ -1,4 +1,4 @@
-//! Files that appear whole or not at all: written beside, synced, renamed, and the folder synced.
+//! Writes files that appear whole or not at all: written beside, synced, renamed, and the folder synced.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -10,9 +10,9 @@ use crate::error::At;
 /// Whether a file must survive a power cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Durability {
-    /// Synced, with its folder: what other files rely on.
+    /// Synced, with its folder, because other files rely on it.
     Synced,
-    /// Left to the operating system: history and memories, whose loss costs time only.
+    /// Left to the operating system: history and memos, whose loss only costs time.
     Lazy,
 }
 
@@ -30,7 +30,7 @@ pub(crate) fn write_whole(scratch: &Path, to: &Path, content: &[u8], durability:
     Ok(())
 }
 
-/// Renames `from` to `to`, replacing what is there; makes the folder when it is not there.
+/// Renames `from` to `to`, replacing an existing file; makes the folder if it is missing.
 pub(crate) fn move_into_place(from: &Path, to: &Path) -> Result<(), StoreError> {
     match fs::rename(from, to) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -41,7 +41,7 @@ pub(crate) fn move_into_place(from: &Path, to: &Path) -> Result<(), StoreError> 
     }
 }
 
-/// Makes a folder and those above it. A new folder's name is synced with the folder above.
+/// Makes a folder and its missing parents. Syncs the parent, so that a new folder's name survives.
 pub(crate) fn make_folder(folder: &Path) -> Result<(), StoreError> {
     if folder.is_dir() {
         return Ok(());
@@ -50,7 +50,7 @@ pub(crate) fn make_folder(folder: &Path) -> Result<(), StoreError> {
     folder.parent().map_or(Ok(()), sync_folder)
 }
 
-/// Makes the names in a folder survive a power cut.
+/// Syncs the names in a folder, so that they survive a power cut.
 pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     let synced = File::open(folder).and_then(|handle| handle.sync_all());
     match synced {
@@ -60,7 +60,7 @@ pub(crate) fn sync_folder(folder: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Removes a file; one that is not there is removed already.
+/// Removes a file; a missing one is not an error.
 pub(crate) fn remove_file(path: &Path) -> Result<(), StoreError> {
     match fs::remove_file(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -68,7 +68,7 @@ pub(crate) fn remove_file(path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Reads a file; none when it is not there. What is no plain file is an error and not waited for.
+/// Reads a file; `None` when it is missing. Anything but a plain file is an error, and never blocks.
 pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     match pipeline_files::read(path) {
         Ok(content) => Ok(Some(content)),
@@ -77,7 +77,7 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> 
     }
 }
 
-/// The entries of a folder, sorted by name; none when it is not there.
+/// The entries of a folder, sorted by name; empty when it is missing.
 pub(crate) fn list_folder(folder: &Path) -> Result<Vec<fs::DirEntry>, StoreError> {
     let entries = match fs::read_dir(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,4 +1,4 @@
-//! Errors of the store's files, and how the user can mend them.
+//! Errors of the store's files, with advice for the user.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ pub enum StoreError {
     /// The operating system refused something.
     #[error("cannot {action} `{}`", path.display())]
     Io {
-        /// The verb of what was tried, such as `write`.
+        /// The verb of the failed action, such as `write`.
         action: &'static str,
-        /// The file or folder that it was tried on.
+        /// The file or folder of the action.
         path: PathBuf,
         /// The error of the operating system.
         #[source]
         source: io::Error,
     },
-    /// The content differed between two looks at it, twice in a row.
+    /// The content changed during two reads in a row.
     #[error("`{}` changes while it is read", path.display())]
     ChangesWhileRead {
         /// The file.
@@ -44,7 +44,7 @@ pub enum StoreError {
     Link {
         /// Its name in the artifact.
         name: String,
-        /// Where it leads.
+        /// Its target.
         target: String,
     },
     /// A file name that no tree can hold.
@@ -61,7 +61,7 @@ pub enum StoreError {
         /// The folder of that format.
         folder: String,
     },
-    /// A run that cannot be read, or is not as it was when it ended.
+    /// A run that cannot be read, or was changed after it ended.
     #[error("run {run} cannot be believed: {problem}")]
     RunDamaged {
         /// The run.
@@ -71,7 +71,7 @@ pub enum StoreError {
         /// Its folder.
         folder: PathBuf,
     },
-    /// A file that would be replaced and that this program has not written.
+    /// A file that would be replaced although this program did not write it.
     #[error("`{}` is not a file that this program has written, and is left alone", path.display())]
     Foreign {
         /// The file.
@@ -88,7 +88,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Says what the user can do, if there is something.
+    /// Advice for the user, if there is any.
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Io { path, source, .. } => io_help(path, source),
@@ -112,7 +112,7 @@ impl StoreError {
         }
     }
 
-    /// True when a file or folder is not there.
+    /// True when a file or folder is missing.
     pub fn is_not_found(&self) -> bool {
         let Self::Io { source, .. } = self else { return false };
         matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
@@ -145,7 +145,7 @@ fn io_help(path: &Path, source: &io::Error) -> Option<String> {
     }
 }
 
-/// Turns an operating-system error into a [`StoreError`] that says what was tried on which path.
+/// Turns an operating-system error into a [`StoreError`] that names the action and the path.
 pub(crate) trait At<T> {
     fn at(self, action: &'static str, path: &Path) -> Result<T, StoreError>;
 }

@@ -1,4 +1,4 @@
-//! Folders with all that they hold: measured, opened for their owner, removed, and made after a tree.
+//! Folders with all their content: measured, opened for their owner, removed, and built from a tree.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,14 +15,14 @@ use crate::error::At;
 /// The permissions that the owner of a folder needs to move files out of it.
 const OWNER_MAY: u32 = 0o700;
 
-/// The names of all folders of a tree, each after the one that holds it.
+/// The names of all folders of a tree, each after its parent.
 pub(crate) fn folders_of(tree: &Tree) -> BTreeSet<&str> {
     let names = tree.files.keys().chain(tree.links.keys());
     let above = names.chain(&tree.folders).flat_map(|name| name.match_indices('/').map(|(end, _)| &name[..end]));
     above.chain(tree.folders.iter().map(String::as_str)).collect()
 }
 
-/// Makes a folder inside a tree's folder, in place of anything else that lies there.
+/// Makes a folder inside a tree's folder, replacing anything else at its place.
 pub(crate) fn make_inner(inner: &Path) -> Result<(), StoreError> {
     match fs::symlink_metadata(inner) {
         Ok(metadata) if metadata.is_dir() => return Ok(()),
@@ -36,7 +36,7 @@ pub(crate) fn make_inner(inner: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Makes a link of the tree, in place of anything else.
+/// Makes a link of the tree, replacing anything else at its place.
 pub(crate) fn make_link(link: &Path, target: &str) -> Result<(), StoreError> {
     if is_link_to(link, target) {
         return Ok(());
@@ -55,7 +55,7 @@ pub(crate) fn is_link_to(link: &Path, target: &str) -> bool {
     fs::read_link(link).is_ok_and(|found| found == Path::new(target))
 }
 
-/// Lets the owner write into a folder, such as those of Go's module cache.
+/// Lets the owner write into a read-only folder, such as those of Go's module cache.
 pub(crate) fn open_for_owner(folder: &Path) -> Result<(), StoreError> {
     let mut permissions = fs::symlink_metadata(folder).at("read", folder)?.permissions();
     if permissions.mode() & OWNER_MAY == OWNER_MAY {
@@ -65,7 +65,7 @@ pub(crate) fn open_for_owner(folder: &Path) -> Result<(), StoreError> {
     fs::set_permissions(folder, permissions).at("protect", folder)
 }
 
-/// The paths of all files below a folder, whatever else lies there.
+/// The paths of all files below a folder; ignores everything else.
 pub(crate) fn files_below(folder: &Path) -> Result<Vec<PathBuf>, StoreError> {
     let mut files = Vec::new();
     for entry in list_folder(folder)? {
@@ -97,7 +97,7 @@ pub(crate) fn clear(path: &Path) -> Result<(), StoreError> {
     if is_folder { remove_folder(path).at("remove", path) } else { remove_file(path) }
 }
 
-/// Removes a folder with all that it holds, also what lies in folders that its owner may not write to.
+/// Removes a folder with all its content, even in folders that their owner may not write.
 pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
     if fs::remove_dir_all(folder).is_ok() {
         return Ok(());

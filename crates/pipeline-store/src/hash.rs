@@ -1,7 +1,7 @@
 //! The digest of a whole file, on all threads when it is large.
 //!
-//! Reads by position instead of mapping the file into memory: a source that is truncated while it is hashed is then
-//! an error and not a SIGBUS. BLAKE3 is a binary tree over the content, so each thread hashes its own subtrees.
+//! Reads by position instead of mapping the file into memory: truncating a source while it is hashed is then an error
+//! and not a SIGBUS. BLAKE3 is a binary tree over the content, so each thread hashes its own subtrees.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -12,10 +12,10 @@ use blake3::Hasher;
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
 use pipeline_core::Digest;
 
-/// The bytes that one thread hashes by itself: a power of two, so that it is a whole subtree.
+/// The bytes that one thread hashes alone: a power of two, so that it is a whole subtree.
 const PIECE_BYTES: u64 = 512 << 10;
 
-/// The bytes that are read at once. Measured: the kernel copies twice as fast into 64 KiB as into 128 KiB or more.
+/// The bytes per read. Measured: the kernel copies twice as fast into 64 KiB as into 128 KiB or more.
 const READ_BYTES: usize = 64 << 10;
 
 thread_local! {

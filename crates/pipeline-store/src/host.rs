@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-/// The name of this machine, for provenance and for the names of those who hold locks.
+/// The name of this machine, for provenance and for the owners of locks.
 pub fn host_name() -> &'static str {
     static NAME: OnceLock<String> = OnceLock::new();
     NAME.get_or_init(|| {

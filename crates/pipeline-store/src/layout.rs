@@ -3,20 +3,20 @@
 //! ```text
 //! artifacts/
 //!   store-v1/
-//!     objects/ trees/ leases/     the files of artifacts      (cas)
-//!     actions/                    what each key gave          (records)
-//!     sources/memo-v1             digests of sources          (sources)
-//!     sources/last-*.json         what each spec's stages read last  (specs)
-//!     snapshots/                  what a run saw that left a spec up to date  (specs)
-//!     written/                    what lies outside the store (outside)
-//!     scratch/ locks/ lent/       what living processes have  (workspace)
-//!     quarantine/                 what turned out to be damaged  (quarantine)
-//!     run-order                   the number of the last run  (runs)
-//!   last/                         what each spec's stages had last  (specs)
-//!   runs/                         the history of runs         (runs)
+//!     objects/ trees/ leases/     the files of artifacts            (cas)
+//!     actions/                    the result of each key            (records)
+//!     sources/memo-v1             digests of sources                (sources)
+//!     sources/last-*.json         the last sources of each spec     (specs)
+//!     snapshots/                  the state of up-to-date specs     (specs)
+//!     written/                    files outside the store           (outside)
+//!     scratch/ locks/ lent/       the files of living processes     (workspace)
+//!     quarantine/                 damaged files                     (quarantine)
+//!     run-order                   the number of the last run        (runs)
+//!   last/                         the last results of each spec     (specs)
+//!   runs/                         the history of runs               (runs)
 //! ```
 //!
-//! Each part knows its own paths; here is what several have in common.
+//! Each part knows its own paths; these are the common ones.
 
 use std::ffi::OsString;
 use std::fs::DirEntry;
@@ -28,22 +28,22 @@ use crate::StoreError;
 use crate::durable::list_folder;
 use crate::error::At;
 
-/// Stands before the version in the name of a store's folder.
+/// The prefix before the version in the name of a store's folder.
 const STORE_PREFIX: &str = "store-v";
 
 /// The folder of this version of the on-disk format.
 pub(crate) const STORE_FOLDER: &str = "store-v1";
 
-/// The folder with what each spec's stages had last.
+/// The folder with the last results of each spec.
 pub(crate) const LAST_FOLDER: &str = "last";
 
 /// The folder with the history of runs.
 pub(crate) const RUNS_FOLDER: &str = "runs";
 
-/// The folder inside the store with what is remembered of sources.
+/// The folder inside the store with remembered sources.
 pub(crate) const SOURCES_FOLDER: &str = "sources";
 
-/// All that a store has in its folder.
+/// The parts of a store, by name.
 pub(crate) const PARTS: [&str; 3] = [STORE_FOLDER, LAST_FOLDER, RUNS_FOLDER];
 
 /// True if a folder of this name holds a store of a later format.
@@ -52,7 +52,7 @@ pub(crate) fn is_newer_store(name: &str) -> bool {
     version(name) > version(STORE_FOLDER)
 }
 
-/// `folder`/`name`, in one piece: each part has such paths, and a store is opened by every command.
+/// `folder`/`name`, in one allocation: every command opens a store, and each part has such paths.
 pub(crate) fn below(folder: &Path, name: &str) -> PathBuf {
     let mut path = PathBuf::with_capacity(folder.as_os_str().len() + name.len() + 1);
     path.push(folder);
@@ -70,7 +70,7 @@ pub(crate) fn file_of_path(folder: &Path, prefix: &str, absolute: &Path) -> Path
     folder.join(format!("{prefix}{}.json", Digest::of(absolute.as_os_str().as_encoded_bytes())))
 }
 
-/// `folder`/ab/<62 hexadecimal digits>`suffix`, in one piece: a run in which nothing has changed asks for thousands.
+/// `folder`/ab/<62 hexadecimal digits>`suffix`, in one allocation: a no-op run asks for thousands.
 pub(crate) fn fan_out(folder: &Path, digest: &Digest, suffix: &str) -> PathBuf {
     let hex = digest.hex();
     let mut path = OsString::with_capacity(folder.as_os_str().len() + hex.len() + suffix.len() + 2);
@@ -81,7 +81,7 @@ pub(crate) fn fan_out(folder: &Path, digest: &Digest, suffix: &str) -> PathBuf {
     path.into()
 }
 
-/// The files of `folder`/ab/ whose names are digests; anything else that lies about is left out.
+/// The files of `folder`/ab/ whose names are digests; ignores all others.
 pub(crate) fn fanned_out(folder: &Path) -> Result<Vec<(Digest, DirEntry)>, StoreError> {
     let mut files = Vec::new();
     for outer in list_folder(folder)? {

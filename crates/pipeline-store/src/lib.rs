@@ -1,7 +1,7 @@
 //! `artifacts/` on disk: results by key, files by digest, runs by time. Knows no stage, spec or terminal.
 //!
 //! Everything appears whole or not at all, any number of processes share a store, and bytes are verified before they
-//! are read. Nothing else writes below `artifacts/`.
+//! are read. No other code writes below `artifacts/`.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,26 +1,26 @@
 //! Lock files: the operating system's lock on one shows whether its owner lives, so a killed owner leaves nothing
 //! behind.
 //!
-//! A lock file is removed while it is still locked. A process that locks one afterwards checks that its name still
-//! leads to it.
+//! A lock file is removed while it is still locked. A process that locks it afterwards checks that its name still leads
+//! to the same file.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-/// The answer to [`claim`].
+/// The result of [`claim`].
 #[derive(Debug)]
 pub(crate) enum Claim {
     /// The file is locked for the caller alone.
     Owned(OwnedFile),
     /// A living process holds the file.
     Held(File),
-    /// The file system has no locks: an owner cannot be seen.
+    /// The file system has no locks: whether the owner lives is unknown.
     Unknown,
 }
 
-/// A lock file that the caller owns alone; removed and unlocked when dropped.
+/// A lock file that the caller owns exclusively; removed and unlocked when dropped.
 #[derive(Debug)]
 pub(crate) struct OwnedFile {
     pub(crate) file: File,
@@ -31,12 +31,12 @@ impl Drop for OwnedFile {
     fn drop(&mut self) {
         // Best effort: a file that stays is free once it is unlocked.
         let _ = fs::remove_file(&self.path);
-        // Closing would not do: a child between fork and exec holds a copy of the handle.
+        // Closing would not suffice: a child between fork and exec holds a copy of the handle.
         let _ = self.file.unlock();
     }
 }
 
-/// A lock file that is shared among readers; unlocked when dropped, and removed by the last.
+/// A lock file shared by readers; unlocked when dropped, and removed by the last.
 #[derive(Debug)]
 pub(crate) struct SharedFile {
     file: Option<File>,
@@ -52,7 +52,7 @@ impl Drop for SharedFile {
     }
 }
 
-/// Locks the file at `path` for the caller alone, or says that it is held. Never waits.
+/// Locks the file at `path` exclusively, or returns that it is held. Never waits.
 ///
 /// # Errors
 /// When the file cannot be created.
@@ -70,7 +70,7 @@ pub(crate) fn claim(path: &Path) -> io::Result<Claim> {
     }
 }
 
-/// Locks the file at `path` together with other readers; waits while another process owns it alone.
+/// Locks the file at `path` together with other readers; waits while another process owns it exclusively.
 ///
 /// # Errors
 /// When the file cannot be created.
@@ -87,7 +87,7 @@ pub(crate) fn share(path: &Path) -> io::Result<SharedFile> {
     }
 }
 
-/// True if a living process holds the lock on this file, or that cannot be seen.
+/// True if a living process holds the lock on this file, or that is unknown.
 pub(crate) fn is_held(file: &File) -> bool {
     match file.try_lock_shared() {
         Ok(()) => {

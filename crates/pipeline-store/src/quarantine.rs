@@ -1,7 +1,7 @@
-//! `quarantine/`: files that turned out to be damaged, and copies of files that were replaced outside the store.
+//! `quarantine/`: damaged files, and copies of files that were replaced outside the store.
 //!
-//! Each file is named after what it was, with random letters behind: `<name>-XXXXXX`. Nothing is read from here; a
-//! person may look, and a collection empties it.
+//! Each file has its former name with a random suffix: `<name>-XXXXXX`. The program never reads from here; a person may
+//! look, and a collection empties it.
 
 use std::fs;
 use std::io;
@@ -24,7 +24,7 @@ impl Quarantine {
         Self { folder: below(store, "quarantine") }
     }
 
-    /// Moves a damaged file or folder of the store out of the way.
+    /// Moves a damaged file or folder of the store here.
     pub(crate) fn take(&self, path: &Path) -> Result<(), StoreError> {
         let folder = self.made()?;
         let kind = parent(path).file_name().unwrap_or_default().to_string_lossy();
@@ -45,7 +45,7 @@ impl Quarantine {
         Ok(())
     }
 
-    /// Keeps a copy of a file outside the store that is about to be replaced. Returns where.
+    /// Keeps a copy of a file outside the store that is about to be replaced. Returns its path.
     pub(crate) fn keep_copy(&self, path: &Path) -> Result<PathBuf, StoreError> {
         let folder = self.made()?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -54,12 +54,12 @@ impl Quarantine {
         place.into_temp_path().keep().map_err(|error| error.error).at("keep", folder)
     }
 
-    /// The bytes that lie there.
+    /// The bytes in the quarantine.
     pub(crate) fn bytes(&self) -> Result<u64, StoreError> {
         bytes_below(&self.folder)
     }
 
-    /// Removes all that lies there.
+    /// Removes everything in the quarantine.
     pub(crate) fn empty(&self) -> Result<(), StoreError> {
         list_folder(&self.folder)?.iter().try_for_each(|entry| clear(&entry.path()))
     }
@@ -70,7 +70,7 @@ impl Quarantine {
     }
 }
 
-/// True if it was moved, false if another reader was quicker.
+/// True if it was moved, false if another process was faster.
 fn moved_away(moved: io::Result<()>, path: &Path) -> Result<bool, StoreError> {
     match moved {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),

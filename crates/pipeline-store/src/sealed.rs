@@ -1,4 +1,4 @@
-//! JSON documents that carry the digest of their own text, so that damage is noticed and never believed.
+//! JSON documents that contain the digest of their own text, so that damage is always detected.
 //!
 //! `{"blake3":"<64 digits>","content":<JSON>}`: still plain JSON for `jq`.
 
@@ -21,7 +21,7 @@ pub(crate) fn seal<T: Serialize>(value: &T) -> Vec<u8> {
     format!("{BEFORE_DIGEST}{digest}{BEFORE_CONTENT}{content}{AFTER_CONTENT}").into_bytes()
 }
 
-/// Reads a sealed document; none when it is damaged or of another shape.
+/// Reads a sealed document; `None` when it is damaged or of another shape.
 pub(crate) fn unseal<T: DeserializeOwned>(document: &[u8]) -> Option<T> {
     let document = document.strip_prefix(BEFORE_DIGEST.as_bytes())?;
     let (digest, document) = document.split_at_checked(64)?;
@@ -30,17 +30,17 @@ pub(crate) fn unseal<T: DeserializeOwned>(document: &[u8]) -> Option<T> {
     if intact { serde_json::from_slice(content).ok() } else { None }
 }
 
-/// Reads the sealed document at `path`; none when it is not there, cannot be read or is damaged.
+/// Reads the sealed document at `path`; `None` when it is missing, unreadable or damaged.
 pub(crate) fn read_sealed<T: DeserializeOwned>(path: &Path) -> Option<T> {
     unseal(&read_if_there(path).ok()??)
 }
 
-/// Writes a path as text, for a field: JSON holds UTF-8 only, so that a path in another encoding is for people only.
+/// Serializes a path as text: JSON holds UTF-8 only, so a path in another encoding is readable but cannot be opened.
 pub(crate) fn path_as_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
 
-/// Writes paths as texts, as [`path_as_text`] does.
+/// Serializes paths as texts, as [`path_as_text`] does.
 pub(crate) fn paths_as_texts<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }

@@ -1,4 +1,4 @@
-//! The handle on one store: opens it, and leads to its parts.
+//! The handle on one store: opens it, and gives access to its parts.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,10 +33,10 @@ struct Parts {
 }
 
 impl Store {
-    /// Opens the store below `artifacts`. Nothing is written until there is something to write.
+    /// Opens the store below `artifacts`. Writes nothing until there is content to write.
     ///
     /// # Errors
-    /// When `artifacts` is there and is not a folder that can be read, or holds a store of a later format.
+    /// When `artifacts` exists and is not a readable folder, or holds a store of a later format.
     pub fn open(artifacts: &Path) -> Result<Self, StoreError> {
         let artifacts = absolute(artifacts)?;
         match std::fs::read_dir(&artifacts) {
@@ -96,10 +96,10 @@ impl Store {
         &self.parts.quarantine
     }
 
-    /// Pins a run, so that the artifacts of its stages stay until it is let go with [`Runs::unpin`].
+    /// Pins a run, so that the artifacts of its stages stay until it is unpinned with [`Runs::unpin`].
     ///
     /// # Errors
-    /// When there is no such run, its events cannot be believed, or the store cannot be written.
+    /// When there is no such run, its events are damaged, or the store cannot be written.
     pub fn pin_run(&self, run: &RunId) -> Result<(), StoreError> {
         let has_bytes = |key: &_| Ok(self.records().get(key)?.is_some_and(|record| self.cas().has_bytes(&record.tree)));
         self.runs().pin(run, has_bytes)

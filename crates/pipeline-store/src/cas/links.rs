@@ -17,23 +17,23 @@ use crate::durable::{list_folder, move_into_place, remove_file};
 use crate::error::At;
 use crate::folders::{clear, folders_of, make_inner, make_link};
 
-/// The permissions of a program in a tree's folder: run by all, written by none.
+/// The permissions of a program in a tree's folder: executable by all, writable by no one.
 const PROGRAM: u32 = 0o555;
 
-/// How a folder leads to the objects.
+/// The way in which a folder refers to objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Links {
-    /// By hard links, or by copies where the file system has none.
+    /// Hard links, or copies where the file system has no hard links.
     Hard,
-    /// By symbolic links, from outside a store that cannot be written.
+    /// Symbolic links, from outside a store that cannot be written.
     Symbolic,
 }
 
 impl Cas {
-    /// Fills a tree's folder with verified files and nothing else.
+    /// Fills a tree's folder with exactly its files, each verified.
     ///
-    /// Others may fill the same folder at the same time: every link appears whole, and both want the same.
-    /// Returns what each file looked like just before it was verified, in the order of the files.
+    /// Other processes may fill the same folder at the same time: every link appears whole, and all of them make the
+    /// same content. Returns the identity of each file just before it was verified, in the order of the files.
     pub(super) fn fill(&self, tree: &Tree, folder: &Path, links: Links) -> Result<Vec<Seen>, OpenTreeError> {
         let folders = folders_of(tree);
         folders.iter().try_for_each(|inner| make_inner(&folder.join(inner)))?;
@@ -63,13 +63,13 @@ impl Cas {
         }
     }
 
-    /// Links an object to `link` and verifies what is there then.
+    /// Links an object to `link` and verifies the content at `link`.
     fn link_verified(&self, entry: &FileEntry, link: &Path) -> Result<Look, StoreError> {
         let object = self.object(&entry.digest);
         let Some(metadata) = metadata_if_there(&object)? else {
             return Ok(Look::MISSING);
         };
-        // Before the look, since it changes what the file looks like.
+        // Marked before the look, since the mark changes the identity of the file.
         mark_used(&object, &metadata, self.workspace.in_use_since(), self.workspace.now());
         if fs::symlink_metadata(link).is_ok_and(|there| !there.is_file()) {
             clear(link)?;
@@ -79,7 +79,7 @@ impl Cas {
         if look.state == FileState::Corrupt
             && metadata_if_there(link)?.is_none_or(|linked| linked.ino() != metadata.ino())
         {
-            // Not the object but an old copy of it, or something that was put in its place.
+            // An old copy of the object, or something else in its place.
             remove_file(link)?;
             self.lay_out(entry, &object, link)?;
             look = Look::at(link, entry)?;
@@ -91,8 +91,7 @@ impl Cas {
         Ok(look)
     }
 
-    /// Gives a file of a tree its place: a link to the object or, since all links share permissions, a copy of a
-    /// program.
+    /// Creates a file of a tree: a link to the object or, since all links share permissions, a copy of a program.
     fn lay_out(&self, entry: &FileEntry, object: &Path, link: &Path) -> Result<(), StoreError> {
         if entry.executable {
             return if is_there_as_program(link) { Ok(()) } else { self.copy(object, link, Some(PROGRAM)) };
@@ -101,17 +100,17 @@ impl Cas {
             Ok(()) => Ok(()),
             Err(error) => match error.kind() {
                 io::ErrorKind::AlreadyExists => Ok(()),
-                // Collected this very moment; the check that follows says so.
+                // Collected at this moment; the check that follows reports it.
                 io::ErrorKind::NotFound => Ok(()),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Err(error).at("create", link),
-                // No hard links on this file system, or too many to this file.
+                // This file system has no hard links, or too many lead to this file.
                 _ => self.copy(object, link, None),
             },
         }
     }
 
-    /// Copies an object to `link`, with these permissions. One that was collected this very moment is left out; the
-    /// check that follows says so.
+    /// Copies an object to `link`, with these permissions. Skips an object that was collected at this moment; the check
+    /// that follows reports it.
     fn copy(&self, object: &Path, link: &Path, mode: Option<u32>) -> Result<(), StoreError> {
         let scratch = self.workspace.new_path()?;
         match fs::copy(object, &scratch) {
@@ -124,7 +123,7 @@ impl Cas {
         move_into_place(&scratch, link)
     }
 
-    /// Verifies an object in its place and makes a symbolic link to it, or a copy that can be run.
+    /// Verifies an object in its place and makes a symbolic link to it, or an executable copy.
     fn point_verified(&self, entry: &FileEntry, link: &Path) -> Result<Look, StoreError> {
         let object = self.object(&entry.digest);
         if !entry.executable {
@@ -146,7 +145,7 @@ fn is_there_as_program(link: &Path) -> bool {
     fs::symlink_metadata(link).is_ok_and(|metadata| metadata.is_file() && is_program(&metadata))
 }
 
-/// Removes everything from a tree's folder that is no part of the tree. `prefix` is the name of the part looked at.
+/// Removes everything from a tree's folder that is not part of the tree. `prefix` is the name of the current subfolder.
 fn remove_strangers(tree: &Tree, folders: &BTreeSet<&str>, folder: &Path, prefix: &str) -> Result<(), StoreError> {
     for entry in list_folder(folder)? {
         let path = entry.path();

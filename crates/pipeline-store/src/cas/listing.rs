@@ -1,4 +1,4 @@
-//! The content of a folder that is to become an artifact: files, empty folders and links, or a refusal by name.
+//! Lists a folder that becomes an artifact: files, empty folders and links. Refuses anything else by name.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, FileType};
@@ -21,14 +21,14 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    /// Lists what lies below `folder`. Folders whose owner may not write there are opened for it.
+    /// Lists everything below `folder`. Folders that their owner may not write are opened for it.
     pub(super) fn of(folder: &Path) -> Result<Self, StoreError> {
         let mut listing = Self::default();
         listing.add(folder, folder, "")?;
         Ok(listing)
     }
 
-    /// Adds what lies in a folder below `root`, each name after `prefix`.
+    /// Adds the content of a folder below `root`, with `prefix` before each name.
     fn add(&mut self, root: &Path, folder: &Path, prefix: &str) -> Result<(), StoreError> {
         open_for_owner(folder)?;
         let entries = list_folder(folder)?;
@@ -63,14 +63,14 @@ impl Listing {
         Ok(())
     }
 
-    /// The tree of these files, of which `entries` are known.
+    /// The tree of these files; `entries` are those of the files.
     pub(super) fn into_tree(self, entries: Vec<FileEntry>) -> Tree {
         let Self { files, folders, links } = self;
         Tree { files: files.into_iter().zip(entries).collect(), folders, links }
     }
 }
 
-/// Refuses a tree with a link that leads nowhere, or out of it.
+/// Refuses a tree with a link that leads nowhere, or outside.
 pub(crate) fn check_links(tree: &Tree) -> Result<(), StoreError> {
     match tree.links.iter().find(|(name, _)| tree.resolve(name).is_none()) {
         Some((name, target)) => Err(StoreError::Link { name: name.clone(), target: target.clone() }),
@@ -78,7 +78,7 @@ pub(crate) fn check_links(tree: &Tree) -> Result<(), StoreError> {
     }
 }
 
-/// The target of the link `name` below `root`: a program that names the folder it runs in means what lies beside.
+/// The target of the link `name` relative to its folder: an absolute target below `root` means the file in the tree.
 fn relative(root: &Path, name: &str, target: &Path) -> PathBuf {
     let real = root.canonicalize().ok();
     let inside = target.strip_prefix(root).ok().or_else(|| target.strip_prefix(real?).ok());
@@ -100,7 +100,7 @@ fn describe(kind: FileType) -> &'static str {
 pub(super) fn check_tree(tree: &Tree) -> Result<(), StoreError> {
     let stays_inside =
         |name: &str| !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
-    // What lies below a link would be written where the link leads.
+    // A file below a link would be written where the link leads.
     let is_behind_link = |name: &str| name.match_indices('/').any(|(end, _)| tree.links.contains_key(&name[..end]));
     let mut names = tree.files.keys().chain(&tree.folders).chain(tree.links.keys());
     match names.find(|name| !stays_inside(name) || (!tree.links.is_empty() && is_behind_link(name))) {

@@ -1,14 +1,14 @@
 //! `objects/`, `trees/` and `leases/`: the files of artifacts by digest, and artifacts as folders.
 //!
-//! - `objects/ab/<62 hexadecimal digits>` is one file under its BLAKE3 digest, read-only. The time of its last
-//!   modification is that of its last use, by which a collection goes.
+//! - `objects/ab/<62 hexadecimal digits>` is one read-only file under its BLAKE3 digest. Its modification time is the
+//!   time of its last use, which collections go by.
 //! - `trees/<artifact digest>/` is an artifact laid out as a folder: hard links to objects, and copies of programs,
-//!   since all links to an object share its permissions. It can be made anew from the objects at any time.
-//! - `leases/<artifact digest>` is locked together by those who read the artifact; the last removes it.
+//!   since all links to an object share its permissions. It can always be rebuilt from the objects.
+//! - `leases/<artifact digest>` is locked jointly by the readers of the artifact; the last one removes it.
 //!
 //! Objects come in through [`Cas::put_prepared`] and [`Cas::put_folder`] and go out through [`Cas::open`] and
-//! `Cas::copy_verified`. [`Cas::has_bytes`] answers without reading. No other place looks for an object in order to
-//! use it.
+//! `Cas::copy_verified`. [`Cas::has_bytes`] answers without reading. No other code looks for an object in order to use
+//! it.
 
 mod links;
 mod listing;
@@ -28,7 +28,7 @@ pub(crate) use listing::check_links;
 pub(crate) use objects::Object;
 pub use trees::{OpenTree, OpenTreeError};
 
-/// The content-addressed files of a store, and the artifacts that they make.
+/// The content-addressed files of a store, and the artifacts made of them.
 #[derive(Debug)]
 pub struct Cas {
     objects: PathBuf,

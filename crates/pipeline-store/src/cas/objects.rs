@@ -1,4 +1,4 @@
-//! Objects: put in, looked for, copied out verified, and removed.
+//! Objects: stores, finds, copies with verification, and removes them.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -20,10 +20,10 @@ use crate::layout::fanned_out;
 use crate::sources::Identity;
 use crate::workspace::Session;
 
-/// The permissions of objects: read by all, written by none.
+/// The permissions of objects: readable by all, writable by no one.
 const READ_ONLY: u32 = 0o444;
 
-/// One object as it lies there.
+/// An object on disk.
 #[derive(Debug, Clone)]
 pub(crate) struct Object {
     pub(crate) digest: Digest,
@@ -36,8 +36,8 @@ pub(crate) struct Object {
 impl Cas {
     /// Moves a file of a scratch folder into the store and returns its entry.
     ///
-    /// An object that is already there stays. A file with several hard links is copied, since it may be written
-    /// through another of its names.
+    /// An object that is already there stays. A file with several hard links is copied, since it may be written through
+    /// another name.
     ///
     /// # Errors
     /// When it is not a plain file, or the store cannot be written.
@@ -47,10 +47,9 @@ impl Cas {
         Ok(entry)
     }
 
-    /// Makes a file of a scratch folder fit for [`Cas::put_prepared`] and returns its entry. Waits for no disk.
+    /// Prepares a file of a scratch folder for [`Cas::put_prepared`] and returns its entry. Does not sync.
     ///
-    /// `digest` is known where the file was hashed while it was written; a wrong one is found when the file is first
-    /// read.
+    /// `digest` is known if the file was hashed while it was written; the first reader finds a wrong one.
     ///
     /// # Errors
     /// When it is not a plain file, or cannot be read.
@@ -68,12 +67,12 @@ impl Cas {
         sync_folder(parent(&self.object(&entry.digest)))
     }
 
-    /// Moves every file below a scratch folder into the store and returns the tree that all below it makes.
+    /// Moves every file below a scratch folder into the store and returns the tree of the folder.
     ///
     /// # Errors
-    /// When something below is no file, folder or link, a link leads out of the folder, a name is not UTF-8, a file
-    /// changes meanwhile, or the store cannot be written. Then some of the files are in the store and named by no
-    /// tree: harmless, and collected some day.
+    /// When something below is not a file, folder or link, a link leads out of the folder, a name is not UTF-8, a file
+    /// changes meanwhile, or the store cannot be written. Then some of the files are in the store but in no tree:
+    /// harmless, and collected later.
     pub fn put_folder(&self, scratch: &Path) -> Result<Tree, StoreError> {
         let session = self.workspace.session()?;
         let listing = Listing::of(scratch)?;
@@ -93,7 +92,7 @@ impl Cas {
         Ok(tree)
     }
 
-    /// True if every file of the tree is there with its length. Reads no content.
+    /// True if every file of the tree exists with its length. Reads no content.
     pub fn has_bytes(&self, tree: &Tree) -> bool {
         let session = self.workspace.session_if_begun();
         tree.files.values().all(|entry| self.has_object(entry, session.as_deref()))
@@ -109,7 +108,7 @@ impl Cas {
         }
     }
 
-    /// Gives a prepared file its place, unless the object is there.
+    /// Moves a prepared file into place, unless the object exists.
     fn place(&self, path: &Path, entry: &FileEntry) -> Result<(), StoreError> {
         let (object, now) = (self.object(&entry.digest), self.workspace.session()?.now());
         match fs::metadata(&object) {
@@ -122,12 +121,12 @@ impl Cas {
         move_into_place(path, &object)
     }
 
-    /// True if there is an object of this digest, whatever its state.
+    /// True if an object of this digest exists, in whatever state.
     pub(crate) fn knows(&self, digest: &Digest) -> bool {
         self.object(digest).exists()
     }
 
-    /// Copies an object into `copy`, an empty file, and compares the copy with the entry: it is what will be read.
+    /// Copies an object into `copy`, an empty file, and compares the copy with the entry, since readers get the copy.
     /// `to` names the file in the error.
     pub(crate) fn copy_verified(&self, entry: &FileEntry, copy: &Path, to: &Path) -> Result<(), OpenTreeError> {
         let object = self.object(&entry.digest);
@@ -138,7 +137,7 @@ impl Cas {
         self.refuse_unless_intact(check_file(copy, entry)?, &object, to)
     }
 
-    /// Opens an object whose content was compared with its entry just now. `to` names the file in the error.
+    /// Opens an object after comparing its content with its entry. `to` names the file in the error.
     pub(crate) fn open_verified(&self, entry: &FileEntry, to: &Path) -> Result<File, OpenTreeError> {
         let object = self.object(&entry.digest);
         self.refuse_unless_intact(check_file(&object, entry)?, &object, to)?;
@@ -161,7 +160,7 @@ impl Cas {
         let mut objects = Vec::new();
         for (digest, entry) in fanned_out(&self.objects)? {
             let path = entry.path();
-            // One that is gone was collected by another process.
+            // Another process has collected a missing one.
             match entry.metadata() {
                 Ok(metadata) => objects.push(Object {
                     digest,
@@ -177,14 +176,14 @@ impl Cas {
         Ok(objects)
     }
 
-    /// Removes an object, unless it was used since it was listed. Returns whether it is gone.
+    /// Removes an object, unless it was used since it was listed. Returns whether it was removed.
     pub(crate) fn remove(&self, object: &Object) -> Result<bool, StoreError> {
         let scratch = self.workspace.new_path()?;
         match fs::rename(&object.path, &scratch) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
             moved => moved.at("remove", &object.path)?,
         }
-        // A process that marks it from now on finds it gone; one that marked it before is seen here.
+        // A process that marks it from now on finds it missing; an earlier mark is visible here.
         let used = fs::metadata(&scratch).and_then(|metadata| metadata.modified()).at("read", &scratch)?;
         if used != object.used {
             fs::rename(&scratch, &object.path).at("put back", &object.path)?;
@@ -205,8 +204,8 @@ fn sync_file(path: &Path) -> Result<(), StoreError> {
     pipeline_files::open(path).and_then(|file| file.sync_all()).at("sync", path)
 }
 
-/// Makes a file fit to be an object: a plain file with one name and no writers. Returns its entry; reads the
-/// file if its digest is not known.
+/// Makes a file fit to be an object: a plain file with one name and no writers. Returns its entry; reads the file if
+/// its digest is unknown.
 fn prepare(path: &Path, digest: Option<Digest>, session: &Session) -> Result<FileEntry, StoreError> {
     let metadata = fs::symlink_metadata(path).at("read", path)?;
     if !metadata.is_file() {
@@ -219,7 +218,7 @@ fn prepare(path: &Path, digest: Option<Digest>, session: &Session) -> Result<Fil
     }
     fs::set_permissions(path, fs::Permissions::from_mode(READ_ONLY)).at("protect", path)?;
     let file = pipeline_files::open(path).at("read", path)?;
-    // The time of last use: whatever the file says of itself may be long ago.
+    // The time of last use: the file's own times may be long ago.
     file.set_modified(session.now()).at("write", path)?;
     let before = file.metadata().at("read", path)?;
     // Where the file system has no permissions, every file looks like a program, before and after.
@@ -236,8 +235,8 @@ fn prepare(path: &Path, digest: Option<Digest>, session: &Session) -> Result<Fil
     Ok(FileEntry { digest, bytes, executable })
 }
 
-/// Notes that an object is used, so that a collection that runs now leaves it: the time of its last use is its
-/// modification time. Skipped when it was used after `since`. Returns false if the object went away meanwhile.
+/// Marks an object as used, so that a concurrent collection keeps it: the time of its last use is its modification
+/// time. Skipped when it was used after `since`. Returns false if the object was removed meanwhile.
 pub(super) fn mark_used(object: &Path, metadata: &fs::Metadata, since: SystemTime, now: SystemTime) -> bool {
     if metadata.modified().is_ok_and(|used| used >= since) {
         return true;

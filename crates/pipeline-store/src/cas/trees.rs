@@ -18,7 +18,7 @@ use crate::error::At;
 use crate::folders::{files_below, remove_folder};
 use crate::ownership::{Claim, SharedFile, claim, share};
 
-/// Why an artifact cannot be read.
+/// The reason why an artifact cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenTreeError {
     /// Some of its files are not in the store (any more).
@@ -27,7 +27,7 @@ pub enum OpenTreeError {
         /// Their names.
         files: Vec<String>,
     },
-    /// Some of its files were damaged and are quarantined now, so that the next attempt finds them missing.
+    /// Some of its files were damaged. They are quarantined, so that the next attempt finds them missing.
     #[error("{} of the artifact's files are damaged: {}", files.len(), shown(files))]
     Corrupt {
         /// Their names.
@@ -39,7 +39,7 @@ pub enum OpenTreeError {
 }
 
 impl OpenTreeError {
-    /// One file, by the path at which it was to arrive.
+    /// The error for one file, by its destination.
     pub(super) fn missing(to: &Path) -> Self {
         Self::Missing { files: vec![to.display().to_string()] }
     }
@@ -53,11 +53,11 @@ fn shown(files: &[String]) -> String {
     text
 }
 
-/// A verified artifact in a read-only folder. Nothing removes the folder while this lives.
+/// A verified artifact in a read-only folder. Nothing removes the folder during the lifetime of this value.
 #[derive(Debug)]
 pub struct OpenTree {
     artifact: InputArtifact,
-    /// The looks of the files when they were verified, in their order.
+    /// The identities of the files when they were verified, in their order.
     seen: Vec<Seen>,
     _held: Held,
 }
@@ -93,9 +93,9 @@ impl OpenTree {
 }
 
 impl Cas {
-    /// Opens an artifact for reading: the digest of every file is checked now.
+    /// Opens an artifact for reading, after checking the digest of every file.
     ///
-    /// The folder stays when the value is dropped, until a collection or [`Cas::drop_tree`] removes it.
+    /// The folder outlives the value; a collection or [`Cas::drop_tree`] removes it.
     ///
     /// # Errors
     /// When files are missing or damaged (then they are quarantined), or the store fails.
@@ -115,7 +115,7 @@ impl Cas {
         }
     }
 
-    /// Opens an artifact for reading in a temporary folder of links, so that nothing is written to the store.
+    /// Opens an artifact for reading in a temporary folder of links, without writing to the store.
     ///
     /// # Errors
     /// As for [`Cas::open`].
@@ -126,10 +126,10 @@ impl Cas {
         Ok(OpenTree::new(outside.path().to_owned(), tree, seen, Held::Outside { _folder: outside }))
     }
 
-    /// Looks once more at an artifact that was read, and returns the names of its files that are not what they were
-    /// when it was opened. Objects that were damaged meanwhile are quarantined.
+    /// Checks an artifact again after it was read, and returns the names of files that changed since it was opened.
+    /// Quarantines objects that were damaged meanwhile.
     ///
-    /// Only files that were touched are read.
+    /// Reads only files that were touched.
     ///
     /// # Errors
     /// When the store cannot be read or written.
@@ -160,9 +160,9 @@ impl Cas {
         Ok(true)
     }
 
-    /// Drops an artifact's bytes but for those that `keep` or another artifact's folder holds. Its record stays.
+    /// Drops an artifact's bytes, except those that `keep` or another artifact's folder holds. Its record stays.
     ///
-    /// Nothing is dropped while a process reads the artifact. Returns the bytes freed.
+    /// Drops nothing while a process reads the artifact. Returns the number of bytes freed.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -185,7 +185,7 @@ impl Cas {
         Ok(freed)
     }
 
-    /// Removes an artifact's folder in `trees/`, if it is there. Returns false while a process reads it.
+    /// Removes an artifact's folder in `trees/`, if there is one. Returns false while a process reads it.
     pub(crate) fn remove_tree_folder(&self, digest: &ArtifactDigest) -> Result<bool, StoreError> {
         let folder = self.tree(digest);
         if !folder.exists() {

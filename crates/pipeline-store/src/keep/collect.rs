@@ -1,7 +1,7 @@
-//! Garbage collection: objects that no last or pinned run has, the longest unused first.
+//! Garbage collection: removes objects that no last or pinned run needs, the longest unused first.
 //!
-//! Nothing that a living process uses goes: neither what it has open, nor what it has written or looked up since it
-//! began to write. Records stay, since knowing a result's digest is worth more than the few bytes it takes.
+//! Keeps everything that a living process uses: its open artifacts, and everything that it has written or looked up
+//! since its session began. Records stay, since a known digest is worth more than its few bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -18,24 +18,24 @@ use crate::clock::milliseconds;
 use crate::workspace::Living;
 use crate::{Record, Store, StoreError};
 
-/// The limits of a collection. Without any, everything goes that is not spared.
+/// The limits of a collection. Without limits, it removes everything that is not spared.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CollectOptions {
-    /// Collect until the objects take at most this.
+    /// Collect until the objects take at most this many bytes.
     pub max_bytes: Option<u64>,
-    /// Collect what was not used for longer than this.
+    /// Collect objects that were not used for longer than this.
     pub max_age: Option<Duration>,
-    /// How long the results of a spec are kept whose file is gone. `None` keeps them not at all where it is certain that
-    /// it is gone, and for 30 days where it may be on another machine or on a disk that is not there.
+    /// How long the results of a deleted spec are kept. With `None`, they go at once if the spec is certainly gone.
+    /// They stay for 30 days if it may be on another machine or on a disk that is not mounted.
     pub keep_missing: Option<Duration>,
-    /// Only say what would be collected.
+    /// Only report what would be collected.
     pub dry_run: bool,
 }
 
-/// The outcome of a collection, or that which it would have.
+/// The outcome of a collection, real or simulated.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct CollectReport {
-    /// By stage name; the empty name stands for files that no record names.
+    /// The collected files by stage name; the empty name stands for files that no record names.
     pub stages: BTreeMap<String, Collected>,
     /// Bytes of objects freed.
     pub freed_bytes: u64,
@@ -47,17 +47,17 @@ pub struct CollectReport {
     pub n_records: usize,
     /// The holders of the files that stay. Several may hold the same file.
     pub holders: Vec<HeldBytes>,
-    /// The specs that are gone and what they had last is not kept for any more.
+    /// The deleted specs whose results are no longer kept.
     pub released: Vec<PathBuf>,
 }
 
 /// The files that stay for one holder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct HeldBytes {
-    /// Who.
+    /// The holder.
     #[serde(flatten)]
     pub holder: Holder,
-    /// Files.
+    /// The number of files.
     pub n_files: u64,
     /// Their bytes.
     pub bytes: u64,
@@ -101,7 +101,7 @@ impl Store {
     }
 }
 
-/// One collection, which changes nothing when it is only to report.
+/// A collection, which changes nothing in a dry run.
 struct Collection<'a> {
     store: &'a Store,
     options: &'a CollectOptions,
@@ -110,8 +110,8 @@ struct Collection<'a> {
 }
 
 impl Collection<'_> {
-    /// Removes the folders of trees that no process reads and no root has. Returns the inodes of the files in the
-    /// others.
+    /// Removes the folders of trees without readers and without roots. Returns the inodes of the files in all other
+    /// folders.
     fn close_trees(&self) -> Result<BTreeSet<u64>, StoreError> {
         let cas = self.store.cas();
         let mut open = BTreeSet::new();
@@ -125,7 +125,7 @@ impl Collection<'_> {
         Ok(open)
     }
 
-    /// Removes the objects that no root has and that are not in use, as far as the limits say. Returns their digests.
+    /// Removes the objects without roots and uses, within the limits. Returns their digests.
     fn remove_objects(
         &self,
         objects: &[Object],
@@ -147,7 +147,7 @@ impl Collection<'_> {
         Ok(gone)
     }
 
-    /// Empties the quarantine. Returns the bytes that lay there.
+    /// Empties the quarantine. Returns the number of bytes it held.
     fn empty_quarantine(&self) -> Result<u64, StoreError> {
         let bytes = self.store.quarantine().bytes()?;
         if !self.options.dry_run {
@@ -156,7 +156,7 @@ impl Collection<'_> {
         Ok(bytes)
     }
 
-    /// Removes old records of which nothing is left and which no root has. Returns their number.
+    /// Removes old records without bytes and without roots. Returns their number.
     fn forget_records(&self, kept: &[&Object], max_age: Duration) -> Result<usize, StoreError> {
         let left: BTreeSet<Digest> = kept.iter().map(|object| object.digest).collect();
         let oldest = SystemTime::now().checked_sub(max_age).unwrap_or(SystemTime::UNIX_EPOCH);
@@ -172,7 +172,7 @@ impl Collection<'_> {
         Ok(garbage.len())
     }
 
-    /// Forgets what specs had last that are gone. Returns the specs.
+    /// Forgets the last results of deleted specs. Returns the specs.
     fn release(&self, released: Vec<(PathBuf, PathBuf)>) -> Result<Vec<PathBuf>, StoreError> {
         if !self.options.dry_run {
             released.iter().try_for_each(|(_, last)| self.store.specs().forget(last))?;

@@ -1,4 +1,4 @@
-//! The holders of artifacts, and what they hold.
+//! The holders of artifacts, and their holds.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use pipeline_core::{Key, RunId};
 use serde::Serialize;
 
-/// Whom artifacts stay for.
+/// A reason why artifacts stay.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(tag = "holder", rename_all = "kebab-case")]
 pub enum Holder {
@@ -21,27 +21,27 @@ pub enum Holder {
         /// The run.
         run: RunId,
     },
-    /// A run that goes on.
+    /// An unfinished run.
     RunningRun {
         /// The run.
         run: RunId,
     },
-    /// Something that cannot be read: whatever was recorded before it was written may be needed for it.
+    /// Something unreadable: everything that was recorded before it was written may be needed for it.
     Unreadable {
         /// The file or folder.
         path: PathBuf,
     },
-    /// A process that lives, or may live: what it wrote or looked up since it began.
+    /// A process that lives, or may live: it holds everything that it wrote or looked up since it began.
     Session {
         /// Its machine.
         host: String,
         /// The process.
         pid: u32,
-        /// Since when, in milliseconds since 1970-01-01 UTC.
+        /// Its start, in milliseconds since 1970-01-01 UTC.
         since_ms: u64,
-        /// True if it runs on another machine, so that it cannot be seen from here whether it lives.
+        /// True if it runs on another machine, so that its life cannot be checked here.
         is_foreign: bool,
-        /// The file that stands for it.
+        /// Its lock file.
         lock: PathBuf,
     },
     /// Processes that have the artifacts open.
@@ -58,8 +58,8 @@ pub(crate) struct Hold {
 /// Which results are held.
 #[derive(Debug)]
 pub(crate) enum Held {
-    /// Those of these keys; the keys that are known but whose bytes were given up are in `known` only.
+    /// The results of these keys; `known` also has the keys whose bytes were dropped.
     Keys { bytes: BTreeSet<Key>, known: BTreeSet<Key> },
-    /// All that were recorded before this instant.
+    /// All results that were recorded before this instant.
     RecordedBefore(SystemTime),
 }

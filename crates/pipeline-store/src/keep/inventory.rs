@@ -1,4 +1,4 @@
-//! The stages that objects belong to.
+//! Maps objects to stages.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use pipeline_core::{Digest, StageId};
 
 use crate::Record;
 
-/// The stage that each object belongs to, by the name it had in its spec; of several the latest.
+/// The stage of each object, by its name in its spec; of several the latest.
 pub(crate) fn stages_by_object(records: &[Record]) -> BTreeMap<Digest, &StageId> {
     let mut by_age: Vec<&Record> = records.iter().collect();
     by_age.sort_by_key(|record| record.provenance.at_ms);

@@ -1,6 +1,6 @@
-//! The whole store: holders of artifacts, garbage collection, and looks at every byte.
+//! Operations on the whole store: holders of artifacts, garbage collection, verification.
 //!
-//! Owns no files of its own: these are the operations that need all parts of a store at once.
+//! Owns no files: these are the operations that need all parts of a store at once.
 
 mod collect;
 mod holders;

@@ -1,6 +1,6 @@
-//! The artifacts that must stay: of the last run of each spec, of pinned runs and of running ones.
+//! The artifacts that must stay: those of the last run of each spec, of pinned runs and of running ones.
 //!
-//! A collection asks here, and a run that drops bytes which its spec does not retain.
+//! Used by collections, and by runs that drop bytes which their spec does not retain.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ use crate::records::RecordState;
 use crate::runs::{PIN_FILE, SEAL_FILE, is_running, keys_of, pinned_keys};
 use crate::{Record, Store, StoreError};
 
-/// All holds, and the specs that hold nothing any more.
+/// All holds, and the specs that no longer hold anything.
 #[derive(Debug, Default)]
 pub(crate) struct Holds {
     pub(crate) holds: Vec<Hold>,
@@ -33,7 +33,7 @@ pub(crate) struct Roots {
 }
 
 impl Roots {
-    /// Those of these records that the holds spare.
+    /// The roots among these records.
     pub(crate) fn of(holds: &[Hold], records: &[Record]) -> Self {
         let by_key: BTreeMap<Key, &Record> = records.iter().map(|record| (record.key, record)).collect();
         let mut roots = Self::default();
@@ -60,8 +60,8 @@ impl Roots {
 }
 
 impl Store {
-    /// All holds. The results of specs that are gone are held for `keep_missing`, by default not at all where it is
-    /// certain that they are.
+    /// All holds. The results of deleted specs are held for `keep_missing`; by default they are released at once where
+    /// the spec is certainly gone.
     pub(crate) fn holds(&self, keep_missing: Option<Duration>) -> Result<Holds, StoreError> {
         let mut found = Holds::default();
         for entry in self.specs().all()? {
@@ -76,7 +76,7 @@ impl Store {
         Ok(found)
     }
 
-    /// The hold of a run that is pinned or goes on.
+    /// The hold of a pinned or unfinished run.
     fn hold_of_run(&self, run: RunId, folder: &Path) -> Option<Hold> {
         let pin = folder.join(PIN_FILE);
         let pinned = match fs::symlink_metadata(&pin) {
@@ -103,7 +103,7 @@ impl Store {
     /// The results of all of these holders.
     ///
     /// # Errors
-    /// When a record is there that this user may not read, so that its files are not known.
+    /// When this user may not read a record, so that its files are unknown.
     pub(crate) fn roots(&self, holds: &[Hold], records: &[Record]) -> Result<Roots, StoreError> {
         let intact: BTreeSet<Key> = records.iter().map(|record| record.key).collect();
         for hold in holds {
@@ -117,10 +117,10 @@ impl Store {
         Ok(Roots::of(holds, records))
     }
 
-    /// The objects that others need than the run `run` of the spec at the path `spec`.
+    /// The objects that runs and specs need other than the run `run` of the spec at the path `spec`.
     ///
     /// # Errors
-    /// When the store cannot be read, so that what is needed is not known.
+    /// When the store cannot be read, so that the needed objects are unknown.
     pub fn held_by_others(&self, spec: &Path, run: &RunId) -> Result<BTreeSet<Digest>, StoreError> {
         let own_last = self.specs().last_file(spec).ok();
         let mut held = BTreeSet::new();
@@ -142,7 +142,7 @@ impl Store {
         Ok(held)
     }
 
-    /// Adds the objects of a hold; all records are read only for one that names no keys.
+    /// Adds the objects of a hold; reads all records only for a hold without keys.
     fn add_objects(
         &self,
         hold: &Hold,
@@ -160,7 +160,7 @@ impl Store {
         for key in bytes {
             match self.records().read(key) {
                 RecordState::Intact(record) => held.extend(record.tree.files.values().map(|entry| entry.digest)),
-                // The files that it names may be needed, and they are not known here.
+                // Its files may be needed, and they are unknown here.
                 RecordState::Unreadable(error) => return Err(error),
                 RecordState::Damaged | RecordState::Absent => {}
             }

@@ -1,4 +1,4 @@
-//! The hold of a spec on the results that it had last: its file may be gone, or on a disk that is not there.
+//! The hold of a spec on its last results: its file may be deleted, or on a disk that is not mounted.
 
 use std::fs;
 use std::io;
@@ -9,24 +9,24 @@ use super::holders::{Held, Hold, Holder};
 use crate::host_name;
 use crate::specs::{Last, LastEntry, device_of};
 
-/// How long what a spec had is held that cannot be seen from here: of another machine, or on a disk that is not there.
+/// How long the results of a spec are held that cannot be checked here: on another machine, or on an unmounted disk.
 const UNSEEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// The hold of a spec on the results that it had last, unless it is over.
+/// The hold of a spec on its last results, unless it has expired.
 #[derive(Debug)]
 pub(super) enum SpecHold {
     Held(Hold),
-    /// The spec that is gone.
+    /// The deleted spec.
     Released(PathBuf),
 }
 
-/// The presence of a spec's file where it was.
+/// The presence of a spec's file at its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Presence {
     There,
     /// It was removed or renamed, for certain.
     Gone,
-    /// Another machine has it, or the disk that it is on is not there.
+    /// It is on another machine, or its disk is not mounted.
     Unseen,
 }
 
@@ -39,7 +39,7 @@ impl LastEntry {
             Presence::Gone => Some(keep_missing.unwrap_or(Duration::ZERO)),
             Presence::Unseen => Some(keep_missing.unwrap_or(UNSEEN_LIFE)),
         };
-        // A time in the future is no age: then it is held.
+        // A time in the future is not an age: then it is held.
         let is_over = life.is_some_and(|life| self.used.elapsed().is_ok_and(|age| age >= life));
         match &self.last {
             Some(last) if is_over => SpecHold::Released(last.spec.clone()),
@@ -54,7 +54,7 @@ impl LastEntry {
 }
 
 impl Last {
-    /// The artifacts that it holds, and all keys.
+    /// The artifacts that it holds, and all its keys.
     fn held(&self) -> Held {
         let known = self.stages.values().map(|stage| stage.key).collect();
         let kept = self.stages.values().filter(|stage| !stage.dropped);
@@ -62,7 +62,7 @@ impl Last {
     }
 
     fn presence(&self) -> Presence {
-        // A name that is no UTF-8 was written in another spelling and cannot be looked for.
+        // A path that is not UTF-8 was written in another spelling and cannot be looked up.
         if self.spec.to_string_lossy().contains(char::REPLACEMENT_CHARACTER) {
             return Presence::Unseen;
         }

@@ -1,4 +1,4 @@
-//! A look at every byte of a store, and the figures of what it holds.
+//! Verifies every byte of a store, and counts its content.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::check::{FileState, check_file};
 use crate::records::AllRecords;
 use crate::{Store, StoreError};
 
-/// The findings of a look at every byte.
+/// The result of verifying every byte.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct VerifyReport {
     /// Objects looked at.
@@ -22,7 +22,7 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// Records looked at.
     pub n_records: usize,
-    /// Records some of whose bytes are not there: dropped or collected, and rebuilt on demand.
+    /// Records whose bytes are partly missing: dropped or collected, and rebuilt on demand.
     pub n_without_bytes: usize,
     /// Damaged objects.
     pub damaged_objects: Vec<DamagedObject>,
@@ -30,12 +30,12 @@ pub struct VerifyReport {
     pub damaged_records: Vec<PathBuf>,
 }
 
-/// An object whose bytes are not the ones of its digest.
+/// An object whose bytes do not match its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DamagedObject {
-    /// Where it lies, or lay.
+    /// Its path, or its former path.
     pub path: PathBuf,
-    /// The stage that it belongs to; none if no record names it.
+    /// Its stage; `None` if no record names it.
     pub stage: Option<StageId>,
     /// Its length.
     pub bytes: u64,
@@ -48,7 +48,7 @@ pub struct StoreStats {
     pub n_objects: usize,
     /// Their bytes.
     pub bytes: u64,
-    /// Bytes of the objects that the last and pinned runs have.
+    /// Bytes of the objects that the last and pinned runs need.
     pub rooted_bytes: u64,
     /// Records.
     pub n_records: usize,
@@ -56,7 +56,7 @@ pub struct StoreStats {
     pub n_runs: usize,
     /// Bytes in the quarantine.
     pub quarantine_bytes: u64,
-    /// Bytes being written.
+    /// Bytes in scratch folders.
     pub scratch_bytes: u64,
     /// Bytes of objects by stage name; the empty name stands for files that no record names.
     pub bytes_by_stage: BTreeMap<String, u64>,
@@ -78,8 +78,7 @@ impl Store {
         self.look_at_all(|_| Ok(()))
     }
 
-    /// Verifies the store and moves what is damaged to the quarantine, so that the next run that needs it computes it
-    /// again.
+    /// Verifies the store and moves damage to the quarantine, so that the next run that needs it recomputes it.
     ///
     /// # Errors
     /// When the store cannot be read or written.
@@ -87,7 +86,7 @@ impl Store {
         self.look_at_all(|path| self.quarantine().take(path))
     }
 
-    /// Looks at every object and record; each damaged one is handed to `found`.
+    /// Checks every object and record; calls `found` for each damaged one.
     fn look_at_all(&self, found: impl Fn(&Path) -> Result<(), StoreError>) -> Result<VerifyReport, StoreError> {
         let AllRecords { intact: records, damaged: damaged_records, unreadable } = self.records().all()?;
         if let Some(error) = unreadable.into_iter().next() {
@@ -119,7 +118,7 @@ impl Store {
         })
     }
 
-    /// Counts what the store holds. Reads no content of objects.
+    /// Counts the content of the store. Reads no content of objects.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -1,11 +1,11 @@
-//! Where a path outside the store leads: links are followed, and devices and pipes are written through.
+//! Resolves a path outside the store: follows links, and writes through devices and pipes.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
 
-/// So many links are followed one after the other, as by the operating system.
+/// The longest chain of links, as in the operating system.
 const MAX_FOLLOWED: usize = 40;
 
 /// The end of the links at a path.
@@ -13,7 +13,7 @@ const MAX_FOLLOWED: usize = 40;
 pub(super) enum Destination {
     /// A file, there or not, that is replaced as a whole.
     File(PathBuf),
-    /// A device, a pipe or what this process has open: it is written into, and stays what it is.
+    /// A device, a pipe or a file that this process has open: written in place, never replaced.
     Stream(PathBuf),
 }
 
@@ -43,7 +43,7 @@ impl Destination {
     }
 }
 
-/// The path at which whatever is written to `path` arrives: the same one for all names of a file but hard links.
+/// The path at which a write to `path` arrives: the same for all names of a file except hard links.
 pub fn real_path(path: &Path) -> PathBuf {
     match Destination::of(path) {
         Ok(Destination::File(path) | Destination::Stream(path)) => path,
@@ -51,7 +51,7 @@ pub fn real_path(path: &Path) -> PathBuf {
     }
 }
 
-/// The same path with links followed in as much of its folder as is there.
+/// The same path with links followed in the existing part of its folder.
 fn with_real_folder(path: &Path) -> PathBuf {
     let folders = path.ancestors().skip(1);
     let real = folders.into_iter().find_map(|folder| Some((folder, folder.canonicalize().ok()?)));
@@ -66,7 +66,7 @@ fn with_target(link: &Path, target: &Path) -> PathBuf {
     link.parent().unwrap_or(Path::new("/")).join(target)
 }
 
-/// `/dev/stdout` and its like lead there. What lies there is open already, perhaps in the middle of a file.
+/// True for `/dev/stdout` and its like: the file is open already, perhaps in the middle.
 fn is_of_a_process(path: &Path) -> bool {
     path.starts_with("/proc") || path.starts_with("/dev/fd")
 }

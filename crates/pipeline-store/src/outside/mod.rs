@@ -1,4 +1,4 @@
-//! `written/`: files outside the store that this program has written there, by which it knows its own files again.
+//! `written/`: a memory of the files that this program has written outside the store, so that it recognises them.
 //!
 //! `written/<digest of the absolute path>.json` is a sealed [`Written`](written::Written): the digests of the files and
 //! the targets of the links at and below the path. It is written before the files themselves.
@@ -40,14 +40,14 @@ pub struct Outside {
     quarantine: Arc<Quarantine>,
 }
 
-/// The standing of a file that is about to be replaced.
+/// The status of a file that is about to be replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// Nothing would be lost: there is no file, or an empty one, or this program has written it, or the store has it.
+    /// Replacing it loses nothing: it is missing or empty, this program wrote it, or the store has it.
     Ours,
-    /// This program has written it, and it was changed since.
+    /// This program wrote it, and it was changed since.
     Changed,
-    /// Another program's.
+    /// Another program wrote it.
     Foreign,
 }
 
@@ -64,12 +64,11 @@ impl Outside {
         Self { written: below(store, "written"), cas, sources, workspace, quarantine }
     }
 
-    /// Writes a file that was asked for on the command line, whole or not at all. Links at the path are followed,
-    /// devices and pipes are written into. Returns where a copy is kept of a file that was changed since it
-    /// was written.
+    /// Writes a file for the command line, whole or not at all. Follows links at the path, and writes into devices and
+    /// pipes. Returns the path of the copy of a file that was changed since it was written.
     ///
     /// # Errors
-    /// When a file is in the way that this program has not written, unless `overwrite` says so, or the file cannot be
+    /// When the path holds a file that this program did not write, unless `overwrite` is set, or the file cannot be
     /// written.
     pub fn write(&self, path: &Path, content: &[u8], overwrite: bool) -> Result<Option<PathBuf>, StoreError> {
         let path = absolute(path)?;
@@ -96,7 +95,7 @@ impl Outside {
         Ok(kept)
     }
 
-    /// Copies a file of an artifact to a path outside the store, in place of what is there.
+    /// Copies a file of an artifact to a path outside the store, replacing an existing file.
     ///
     /// Readers of the path see the old file or the new one, whole and verified.
     ///
@@ -110,7 +109,7 @@ impl Outside {
             self.cas.copy_verified(entry, replacement.path(), &to)?;
             Ok(replacement.take_place()?)
         };
-        // A killed process's copy is swept from its scratch folder; beside the target it would stay for ever.
+        // The copy of a killed process is swept from its scratch folder; beside the target it would stay for ever.
         match copy_through(parent(&self.workspace.new_path()?)) {
             Err(OpenTreeError::Store(StoreError::Io { source, .. })) if is_elsewhere(&source) => {
                 copy_through(parent(&to))?;
@@ -127,7 +126,7 @@ impl Outside {
         Ok(())
     }
 
-    /// True if the file at `path` is exactly this one. Reads it only if it was touched since it was last read.
+    /// True if the file at `path` equals the entry. Reads it only if it was touched since it was last read.
     pub fn matches(&self, entry: &FileEntry, path: &Path) -> bool {
         let is_like_it = |metadata: &fs::Metadata| {
             metadata.is_file() && metadata.len() == entry.bytes && (is_program(metadata) || !entry.executable)
@@ -136,7 +135,7 @@ impl Outside {
             && self.sources.digest(path).is_ok_and(|digest| digest == entry.digest)
     }
 
-    /// True if what lies at `path` is exactly this. Reads only files that were touched since they were last read.
+    /// True if the content of `path` equals the part. Reads only files that were touched since they were last read.
     pub fn matches_part(&self, part: &Part, path: &Path) -> bool {
         match part {
             Part::File(entry) => self.matches(entry, path),
@@ -148,11 +147,11 @@ impl Outside {
         }
     }
 
-    /// The standing of the file at `path`; `recorded` is the digest that it was written with.
+    /// The status of the file at `path`; `recorded` is the digest with which it was written.
     fn standing(&self, path: &Path, recorded: Option<&Digest>) -> Result<Standing, StoreError> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_file() && metadata.len() > 0 => {}
-            // What cannot be replaced says so itself.
+            // Writing reports what cannot be replaced.
             _ => return Ok(Standing::Ours),
         }
         let digest = self.sources.digest(path)?;
@@ -163,12 +162,12 @@ impl Outside {
     }
 }
 
-/// The path of a part of what is published; the empty name is that of a file that is published by itself.
+/// The path of a published part; the empty name is that of a single file.
 fn at(to: &Path, name: &str) -> PathBuf {
     if name.is_empty() { to.to_owned() } else { to.join(name) }
 }
 
-/// Appending, so that what was written to the same file before stays, such as what the shell has led to `/dev/stdout`.
+/// Appends, so that earlier output to the same file stays, such as the target of the shell's redirection.
 fn open_stream(path: &Path) -> io::Result<File> {
     File::options().append(true).open(path)
 }

@@ -15,7 +15,7 @@ use crate::folders::is_link_to;
 use crate::layout::absolute;
 use crate::{OpenTreeError, StoreError};
 
-/// Something that is to be copied out, and where it arrives.
+/// A file or link to be copied out, and its destination.
 struct Copy<'a> {
     name: &'a str,
     entry: &'a FileEntry,
@@ -23,15 +23,15 @@ struct Copy<'a> {
 }
 
 impl Outside {
-    /// Copies a file or folder of an artifact to a path outside the store. Links at the path are followed, devices and
-    /// pipes are written into.
+    /// Copies a file or folder of an artifact to a path outside the store. Follows links at the path, and writes into
+    /// devices and pipes.
     ///
-    /// Files that this program has put there before are replaced, and those of a folder removed where the artifact has
-    /// them no more; with `overwrite` also files that it has not written. Returns where copies are kept of files that
-    /// were changed since they were written.
+    /// Replaces files that this program has put there before, and removes those that the artifact no longer has. With
+    /// `overwrite`, also replaces files of other programs. Returns the paths of copies of files that were changed since
+    /// they were written.
     ///
     /// # Errors
-    /// When a file is in the way that this program has not written, a link of the artifact leads out of the folder, an
+    /// When the path holds a file that this program did not write, a link of the artifact leads out of the folder, an
     /// object is missing or damaged (then it is quarantined), or the target cannot be written.
     pub fn publish(&self, part: &Part, to: &Path, overwrite: bool) -> Result<Vec<PathBuf>, OpenTreeError> {
         let of_file;
@@ -49,7 +49,7 @@ impl Outside {
         let kept = self.make_way(&copies, tree, &to, &before, overwrite)?;
         let files = tree.files.iter().map(|(name, entry)| (name.clone(), entry.digest));
         let now = Written::at(&to, files.collect(), tree.links.clone());
-        // Before the files: what was written by a process that is killed here is still known to be this program's.
+        // Before the files, so that the files of a killed process are still known as this program's.
         if now != before {
             self.put_written(&to, &now)?;
         }
@@ -62,8 +62,8 @@ impl Outside {
         Ok(kept)
     }
 
-    /// Refuses to replace files that this program has not written, before anything is written, and keeps copies of
-    /// those that were changed since.
+    /// Refuses to replace files of other programs, before anything is written, and keeps copies of those that were
+    /// changed.
     fn make_way(
         &self,
         copies: &[Copy<'_>],
@@ -95,8 +95,8 @@ impl Outside {
         }
     }
 
-    /// Removes files that this program has written at the path and that the artifact has no more, unless they were
-    /// changed since.
+    /// Removes files that this program wrote at the path and that the artifact no longer has, unless they were changed
+    /// since.
     fn remove_former(&self, before: &Written, tree: &Tree, to: &Path) -> Result<(), StoreError> {
         for (name, digest) in before.files.iter().filter(|(name, _)| !tree.files.contains_key(*name)) {
             let path = at(to, name);
@@ -144,7 +144,7 @@ fn publish_link(link: &Path, target: &str) -> Result<(), StoreError> {
     std::os::unix::fs::symlink(target, link).at("create", link)
 }
 
-/// Removes the folders above `path` that hold nothing any more, up to `to` itself.
+/// Removes the empty folders above `path`, up to `to` itself.
 fn remove_empty_folders(path: &Path, to: &Path) {
     for folder in path.ancestors().skip(1).take_while(|folder| folder.starts_with(to)) {
         if fs::remove_dir(folder).is_err() {

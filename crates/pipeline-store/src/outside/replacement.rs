@@ -1,4 +1,4 @@
-//! A file beside its place: written whole first, then renamed, and removed if it never gets there.
+//! A file beside its destination: written whole first, then renamed, and removed if that never happens.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::durable::{move_into_place, parent};
 use crate::error::At;
 use crate::layout::absolute;
 
-/// An empty file that is to become the one at a path.
+/// An empty file that will replace the one at a path.
 #[derive(Debug)]
 pub struct Replacement {
     file: TempPath,
@@ -18,7 +18,7 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Makes the file in the folder of its place, which is there, for a command that fills it.
+    /// Makes the file in the folder of its destination, which exists, for a command that fills it.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -26,7 +26,7 @@ impl Replacement {
         Self::of(to, parent(&absolute(to)?), false)
     }
 
-    /// Makes the file in `folder`, with the permissions that any new file or program gets.
+    /// Makes the file in `folder`, with the permissions of any new file or program.
     pub(super) fn of(to: &Path, folder: &Path, executable: bool) -> Result<Self, StoreError> {
         let mode = if executable { 0o777 } else { 0o666 };
         let mut names = tempfile::Builder::new();
@@ -35,18 +35,18 @@ impl Replacement {
         Ok(Self { file, to: to.to_owned() })
     }
 
-    /// Where to write it.
+    /// The path to write.
     pub fn path(&self) -> &Path {
         &self.file
     }
 
-    /// Puts it in its place.
+    /// Moves it to its destination.
     ///
     /// # Errors
-    /// When the file system refuses; then the file is removed, and its place stays as it is.
+    /// When the file system refuses; then the file is removed, and the destination stays unchanged.
     pub fn take_place(self) -> Result<(), StoreError> {
         move_into_place(&self.file, &self.to)?;
-        // It has its place: nothing is left to remove.
+        // The file has moved: there is nothing left to remove.
         let _ = self.file.keep();
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The memory of what this program has written outside the store, by which it replaces nothing else.
+//! The record of files that this program has written outside the store, so that it replaces no others.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::durable::Durability;
 use crate::layout::file_of_path;
 use crate::sealed::read_sealed;
 
-/// The files and links at and below one path that this program has written there.
+/// The files and links that this program has written at and below one path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Written {
-    /// The path, for people.
+    /// The path, for readers.
     path: String,
     /// The digests of the files, by their names below the path; the empty name stands for the path itself.
     pub(super) files: BTreeMap<String, Digest>,
@@ -36,7 +36,7 @@ impl Outside {
         read_sealed(&self.written_file(absolute))
     }
 
-    /// Remembers what lies at an absolute path now. A store that cannot be written remembers nothing, without an error.
+    /// Remembers the content of an absolute path. A store that cannot be written remembers nothing, without an error.
     pub(super) fn put_written(&self, absolute: &Path, written: &Written) -> Result<(), StoreError> {
         let put = self.workspace.write_sealed(&self.written_file(absolute), written, Durability::Synced);
         put.or_else(|error| if error.is_read_only() { Ok(()) } else { Err(error) })

@@ -1,7 +1,7 @@
 //! `actions/`: the record of each key, which outlives the bytes that it names.
 //!
-//! `actions/ab/<62 hexadecimal digits>.json` is a sealed [`Record`] under its key. It is believed only if its seal
-//! holds and its manifest has this key.
+//! `actions/ab/<62 hexadecimal digits>.json` is a sealed [`Record`] under its key. It is valid only if its seal holds
+//! and its manifest has this key.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -26,7 +26,7 @@ use crate::workspace::Workspace;
 pub struct Record<Report = StageReport> {
     /// The digest of the manifest.
     pub key: Key,
-    /// Everything that could change the result.
+    /// Everything that determines the result.
     pub manifest: Manifest,
     /// The files of the result.
     pub tree: Tree,
@@ -34,11 +34,11 @@ pub struct Record<Report = StageReport> {
     pub report: Report,
     /// Wall time of the computation, in seconds.
     pub seconds: f64,
-    /// Where the result comes from; never hashed.
+    /// The origin of the result; never hashed.
     pub provenance: Provenance,
 }
 
-/// Where a result comes from.
+/// The origin of a result.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
     /// When it was committed, in milliseconds since 1970-01-01 UTC.
@@ -49,23 +49,23 @@ pub struct Provenance {
     pub pid: u32,
     /// The stage's name in its spec.
     pub stage: StageId,
-    /// Where tensors lived.
+    /// The device of the tensors.
     pub device: Device,
     /// The processor's instruction set, such as `avx512`.
     pub instruction_set: String,
     /// The version of the program.
     pub version: String,
-    /// The key whose result was adopted by `--accept`; none for a result that was computed.
+    /// The key whose result `--accept` adopted; `None` for a computed result.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adopted_from: Option<Key>,
 }
 
-/// The state of the file where a key's record should lie.
+/// The state of the file at the path of a key's record.
 #[derive(Debug)]
 pub(crate) enum RecordState<Report = StageReport> {
     Intact(Box<Record<Report>>),
     Damaged,
-    /// It is there, and this user may not read it.
+    /// It exists, but this user may not read it.
     Unreadable(StoreError),
     Absent,
 }
@@ -74,9 +74,9 @@ pub(crate) enum RecordState<Report = StageReport> {
 #[derive(Debug, Default)]
 pub(crate) struct AllRecords {
     pub(crate) intact: Vec<Record>,
-    /// The paths of those that cannot be believed.
+    /// The paths of invalid records.
     pub(crate) damaged: Vec<PathBuf>,
-    /// Why this user cannot read the others.
+    /// The errors of records that this user may not read.
     pub(crate) unreadable: Vec<StoreError>,
 }
 
@@ -101,7 +101,7 @@ impl Records {
         Self { actions: below(store, "actions"), workspace, quarantine }
     }
 
-    /// Returns the key's record, if there is one. A damaged record counts as none and is quarantined.
+    /// Returns the key's record, if there is one. A damaged record counts as missing and is quarantined.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -123,14 +123,14 @@ impl Records {
             RecordState::Absent => Ok(None),
             RecordState::Unreadable(error) => Err(error),
             RecordState::Damaged => {
-                // A store that cannot be written keeps its damaged record; it counts as none all the same.
+                // A store that cannot be written keeps its damaged record, which still counts as missing.
                 let _ = self.quarantine.take(&self.path(key));
                 Ok(None)
             }
         }
     }
 
-    /// Reads a record and says whether it can be believed. Leaves a damaged one where it is.
+    /// Reads a record and validates it. Leaves a damaged one where it is.
     pub(crate) fn read(&self, key: &Key) -> RecordState {
         self.read_as(key)
     }
@@ -139,7 +139,7 @@ impl Records {
         let document = match read_if_there(&self.path(key)) {
             Ok(Some(document)) => document,
             Ok(None) => return RecordState::Absent,
-            // A folder or whatever else was put in its place, or a block that the disk does not give back.
+            // A folder or another thing in its place, or a block that the disk cannot read back.
             Err(StoreError::Io { source, .. }) if is_no_file(&source) || is_bad_disk(&source) => {
                 return RecordState::Damaged;
             }
@@ -150,15 +150,15 @@ impl Records {
         record.map_or(RecordState::Damaged, |record| RecordState::Intact(Box::new(record)))
     }
 
-    /// When the file of the key's record was last changed, in nanoseconds by the file system's clock; none without one.
+    /// The change time of the key's record, in nanoseconds by the file system's clock; `None` without a record.
     ///
-    /// The time of change, which nobody can set: whatever is written, moved or damaged in its place later has another.
+    /// The change time cannot be set: anything that is later written, moved or damaged in its place has another one.
     pub fn recorded_ns(&self, key: &Key) -> Option<i64> {
         let metadata = fs::symlink_metadata(self.path(key)).ok()?;
         metadata.is_file().then(|| metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec()))
     }
 
-    /// Remembers the result of a key, in place of an earlier one.
+    /// Remembers the result of a key, replacing an earlier one.
     ///
     /// # Errors
     /// When a metric is not finite, or the store cannot be written.
@@ -191,7 +191,7 @@ impl Records {
         Ok(all)
     }
 
-    /// Forgets the record of a key.
+    /// Removes the record of a key.
     pub(crate) fn forget(&self, key: &Key) -> Result<(), StoreError> {
         remove_file(&self.path(key))
     }

@@ -1,4 +1,4 @@
-//! `run.json`: the beginning of a run, from which its id and its place in the history follow.
+//! `run.json`: the start of a run, which determines its id and its place in the history.
 
 use std::io;
 use std::path::Path;
@@ -25,7 +25,7 @@ pub(crate) struct RunBegin {
     pub(crate) host: String,
     /// The process.
     pub(crate) pid: u32,
-    /// Its place among the runs of the store, from 1; 0 where runs had no number yet.
+    /// Its position among the runs of the store, from 1; 0 for old runs without a number.
     #[serde(default)]
     pub(crate) number: u64,
     /// The version of the files of the run.
@@ -34,7 +34,7 @@ pub(crate) struct RunBegin {
 }
 
 impl RunBegin {
-    /// A run of this process that has got its number.
+    /// A run of this process that has its number.
     pub(super) fn new(spec_name: &str, at_ms: u64, number: u64) -> Self {
         Self {
             spec: spec_name.to_owned(),
@@ -46,7 +46,7 @@ impl RunBegin {
         }
     }
 
-    /// Reads the beginning of the run in `folder`; none when the folder is not a run's.
+    /// Reads the start of the run in `folder`; `None` when the folder is not a run's.
     ///
     /// # Errors
     /// Says why it cannot be read.

@@ -21,7 +21,7 @@ pub(super) const EVENTS_FILE: &str = "events.jsonl";
 pub(super) const SPEC_FILE: &str = "spec.yaml";
 const METRICS_FILE: &str = "metrics.json";
 
-/// How much of `events.jsonl` is gathered before it is written and hashed, in bytes.
+/// The bytes of `events.jsonl` that are buffered before they are written and hashed.
 const EVENTS_BUFFER_BYTES: usize = 64 << 10;
 
 /// The folder of a run that is being written: `runs/<run id>/`.
@@ -31,15 +31,15 @@ pub struct RunFolder {
     folder: PathBuf,
     begin: RunBegin,
     events: BufWriter<HashedFile>,
-    /// Where the next line is made; kept, so that not every event takes memory anew.
+    /// A buffer for the next line, reused for every event.
     line: Vec<u8>,
-    /// The other files that were written.
+    /// The other files of the run.
     files: BTreeMap<String, FileEntry>,
     workspace: Arc<Workspace>,
 }
 
 impl RunFolder {
-    /// Begins to write the run with this folder, which is there and empty.
+    /// Begins to write the run with this folder, which exists and is empty.
     pub(super) fn begin(
         id: RunId,
         folder: PathBuf,
@@ -48,7 +48,7 @@ impl RunFolder {
     ) -> Result<Self, StoreError> {
         let events_path = folder.join(EVENTS_FILE);
         let events = File::options().append(true).create_new(true).open(&events_path).at("create", &events_path)?;
-        // Waits only for the instant in which another process lists the runs. Without locks the run counts as running.
+        // Waits only for the moment in which another process lists the runs. Without locks the run counts as running.
         let _ = events.lock();
         let json = to_json(&begin);
         let events = BufWriter::with_capacity(EVENTS_BUFFER_BYTES, HashedFile::new(events));
@@ -63,7 +63,7 @@ impl RunFolder {
         &self.id
     }
 
-    /// Where its files lie.
+    /// The folder of its files.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -76,7 +76,7 @@ impl RunFolder {
         self.write(SPEC_FILE, yaml.as_bytes())
     }
 
-    /// Writes a further file that is kept with the run.
+    /// Writes another file that is kept with the run.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -86,8 +86,8 @@ impl RunFolder {
 
     /// Appends an event to `events.jsonl` as one line of JSON.
     ///
-    /// It is handed to the operating system at once, but for [`Event::StageReused`], which goes with the next other
-    /// event: a run in which nothing happens must not cost a write a stage. [`Event::RunFinished`] seals the run.
+    /// Every event is written at once except [`Event::StageReused`], which waits for the next other event: a no-op run
+    /// must not cost one write per stage. [`Event::RunFinished`] seals the run.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -128,7 +128,7 @@ impl RunFolder {
     }
 }
 
-/// Why nothing that is written here can fail to become JSON.
+/// The reason why serializing to JSON cannot fail here.
 const SERIALIZES: &str = "the vocabulary has string keys and serializes without fail";
 
 fn to_json<T: Serialize>(value: &T) -> Vec<u8> {

@@ -1,6 +1,6 @@
-//! Reading the history of runs back.
+//! Reads the history of runs.
 //!
-//! A run that cannot be read, or is not as it was when it ended, costs that run only.
+//! A run that cannot be read, or was changed after it ended, does not affect the others.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -24,10 +24,10 @@ use crate::durable::read_if_there;
 use crate::error::At;
 use crate::ownership::is_held;
 
-/// The end of `events.jsonl` that is read first, in bytes; the last event is most often within it.
+/// The bytes at the end of `events.jsonl` that are read first; they usually contain the last event.
 const TAIL_BYTES: u64 = 16 << 10;
 
-/// How a run stands.
+/// The state of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RunState {
@@ -35,13 +35,13 @@ pub enum RunState {
     Done,
     /// At least one stage failed.
     Failed,
-    /// It was interrupted and said so.
+    /// It was interrupted and recorded so.
     Interrupted,
-    /// Its process lives, or that cannot be seen.
+    /// Its process lives, or that is unknown.
     Running,
-    /// Its process ended without a word.
+    /// Its process ended without a record.
     Died,
-    /// Its files cannot be read, or are not as they were when it ended: nothing of it is believed.
+    /// Its files cannot be read, or were changed after it ended: none of them is trusted.
     Damaged,
 }
 
@@ -52,27 +52,27 @@ pub struct RunInfo {
     pub id: RunId,
     /// The spec's name.
     pub spec: String,
-    /// How it stands.
+    /// Its state.
     pub state: RunState,
-    /// True if a collection spares what its stages had.
+    /// True if collections spare its artifacts.
     pub pinned: bool,
-    /// Metrics by stage; empty until it is over.
+    /// Metrics by stage; empty until it ends.
     pub metrics: BTreeMap<StageId, Metrics>,
-    /// Wall time; none until it is over.
+    /// Wall time in seconds; `None` until it ends.
     pub seconds: Option<f64>,
     /// When it began, in milliseconds since 1970-01-01 UTC.
     pub started_ms: u64,
-    /// The fault of a run that cannot be believed.
+    /// The fault of a damaged run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// Its place among the runs of the store, from 1; 0 where runs had no number yet, or it cannot be read.
+    /// Its position among the runs of the store, from 1; 0 for old runs without a number, or when it cannot be read.
     #[serde(skip)]
     pub number: u64,
 }
 
 impl Runs {
-    /// Lists the runs in the order in which they began, newest last, whatever the clock said. Runs without a number are
-    /// older and go by their times. A folder that is not a run's is passed over.
+    /// Lists the runs in the order of their starts, newest last, independent of the clock. Runs without a number are
+    /// older and sort by their times. Skips folders that are not runs.
     ///
     /// # Errors
     /// When the folder of runs cannot be read.
@@ -84,8 +84,8 @@ impl Runs {
         Ok(runs)
     }
 
-    /// The events of a run, in order. A line that was cut by a kill is left out; a run that has lost its events has
-    /// none.
+    /// The events of a run, in order. Leaves out a line that was cut by a kill; a run without an events file has no
+    /// events.
     ///
     /// # Errors
     /// When there is no such run, it cannot be read, or was changed after it ended.
@@ -93,8 +93,8 @@ impl Runs {
         Ok(self.event_lines(run)?.iter().filter_map(|line| serde_json::from_str(line).ok()).collect())
     }
 
-    /// The events of a run as they were recorded, one JSON object a line, in order. What is no whole object, such as a
-    /// line that was cut by a kill, is left out.
+    /// The events of a run as recorded, one JSON object per line, in order. Leaves out everything that is not a whole
+    /// object, such as a line that was cut by a kill.
     ///
     /// # Errors
     /// When there is no such run, it cannot be read, or was changed after it ended.
@@ -105,7 +105,7 @@ impl Runs {
         Ok(texts.filter(|line| serde_json::from_str::<IgnoredAny>(line).is_ok()).collect())
     }
 
-    /// The resolved spec of a run as YAML; none when it was not written.
+    /// The resolved spec of a run as YAML; `None` when it was not written.
     ///
     /// # Errors
     /// When it cannot be read, or was changed after the run ended.
@@ -116,7 +116,7 @@ impl Runs {
         Ok(yaml.map(text))
     }
 
-    /// A further file that is kept with a run; none when the run has no such file.
+    /// Another file that is kept with a run; `None` when the run has no such file.
     ///
     /// # Errors
     /// When it cannot be read, or was changed after the run ended.
@@ -129,7 +129,7 @@ impl Runs {
         let folder = self.folder_of(run);
         fs::metadata(&folder).at("open", &folder)?;
         let damaged = |problem| StoreError::RunDamaged { run: run.clone(), problem, folder: folder.clone() };
-        // Before the file: who finishes in between has then written all of it.
+        // Before the file: a run that finishes in between has then written all of it.
         let seal = match RunSeal::read(&folder) {
             SealState::Intact(seal) => Some(seal),
             SealState::Damaged(problem) => return Err(damaged(problem)),
@@ -161,7 +161,7 @@ fn run_info(id: RunId, folder: &Path) -> Option<RunInfo> {
     let damaged = |problem: String, info: RunInfo| Some(RunInfo { problem: Some(problem), ..info });
     let begin = match RunBegin::read(folder) {
         Ok(begin) => begin,
-        // Its seal, if it has one, may still say what it was.
+        // Its seal, if it has one, may still describe it.
         Err(problem) => match RunSeal::read(folder) {
             SealState::Intact(seal) => return damaged(problem, of(seal.begin)),
             _ => return damaged(problem, RunInfo { started_ms: made_ms(folder), ..unread }),
@@ -193,7 +193,7 @@ pub(crate) fn is_running(folder: &Path) -> bool {
     matches!(ended(folder), Ended::Not { owner_lives: true })
 }
 
-/// The end of a run, if it has come to it.
+/// The end of a run, if it has ended.
 enum Ended {
     Sealed(Box<RunSeal>),
     BadSeal(String),
@@ -207,13 +207,13 @@ fn ended(folder: &Path) -> Ended {
         SealState::Absent => Ended::Not { owner_lives },
     };
     match look(false) {
-        // Once more after the look at the owner: who finishes in between is then seen as finished.
+        // Once more after the look at the owner: a run that finishes in between is then seen as finished.
         Ended::Not { .. } => look(open_events(folder).ok().flatten().as_ref().is_some_and(is_held)),
         ended => ended,
     }
 }
 
-/// A run of a version that wrote no seals: its last event says how it ended.
+/// A run of a version without seals: its last event determines how it ended.
 fn before_seals(folder: &Path, owner_lives: bool, info: RunInfo) -> Option<RunInfo> {
     let last_line = open_events(folder).and_then(|file| {
         let line = file.map_or_else(|| Ok(Vec::new()), |file| last_line(&file));
@@ -242,7 +242,7 @@ fn open_events(folder: &Path) -> Result<Option<File>, StoreError> {
     }
 }
 
-/// When the folder of a run that cannot be read was made or last changed, in milliseconds since 1970-01-01 UTC.
+/// When the folder of an unreadable run was created or last changed, in milliseconds since 1970-01-01 UTC.
 fn made_ms(folder: &Path) -> u64 {
     let modified = fs::metadata(folder).and_then(|metadata| metadata.modified());
     milliseconds(modified.unwrap_or(SystemTime::UNIX_EPOCH))

@@ -1,13 +1,13 @@
-//! `runs/` and `run-order`: the history of runs, one folder a run.
+//! `runs/` and `run-order`: the history of runs, one folder per run.
 //!
 //! `runs/<run id>/` holds:
 //!
 //! - `run.json`: the [`RunBegin`] as plain JSON.
-//! - `events.jsonl`: the events, one JSON object a line. The process that writes a run holds a lock on it; an
+//! - `events.jsonl`: the events, one JSON object per line. The process that writes a run holds a lock on it; an
 //!   unfinished run without a lock has died.
 //! - `spec.yaml`, `metrics.json` and attachments such as `sweep.json`.
 //! - `seal.json`: a sealed [`RunSeal`](seal::RunSeal), written with the last event. It has the digests of all files
-//!   above, so that what was changed afterwards is not believed.
+//!   above, so that later changes are detected.
 //! - `report.html` and its like, written on demand and not sealed.
 //! - `pinned`: a sealed [`Pin`](pins::Pin), as long as the run is pinned.
 //!
@@ -65,7 +65,7 @@ impl Runs {
         RunFolder::begin(id, folder, RunBegin::new(spec_name, at_ms, number), &self.workspace)
     }
 
-    /// Writes a page into the folder of a run, in place of the one of that name that was there. Returns its path.
+    /// Writes a page into the folder of a run, replacing one with the same name. Returns its path.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -105,7 +105,7 @@ impl Runs {
     }
 }
 
-/// Four hexadecimal digits that differ between processes and attempts, most likely.
+/// Four hexadecimal digits that most likely differ between processes and attempts.
 fn suffix(n_taken: u32) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     let seed = format!("{} {} {} {n_taken}", host_name(), std::process::id(), now.as_nanos());

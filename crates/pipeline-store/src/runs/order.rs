@@ -1,7 +1,7 @@
-//! The order of runs: a number that each run is given when it begins, whatever the clock says.
+//! The order of runs: each run gets a number when it begins, independent of the clock.
 //!
-//! `store-v1/run-order` holds the last number. It is written after the run's folder was made, so that a counter older
-//! than the folder of runs has missed something: then the runs themselves are asked.
+//! `store-v1/run-order` holds the last number. It is written after the run's folder was made. So a counter older than
+//! the folder of runs has missed one, and the numbers of the runs decide.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,12 +16,12 @@ use crate::durable::{list_folder, make_folder, parent};
 use crate::error::At;
 use crate::sealed::{read_sealed, seal};
 
-/// How often a counter that another process holds is tried, and how long is waited in between. A process that holds it
-/// for longer has been stopped, and must not stop others.
+/// The most attempts to lock a counter that another process holds, and the pause between them. A process that holds it
+/// longer has been stopped, and must not stop others.
 const MAX_TRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// The right to give a number to a run; others wait until it is dropped.
+/// The right to number a run; others wait until it is dropped.
 #[derive(Debug)]
 pub(super) struct RunOrder {
     counter: File,
@@ -34,7 +34,7 @@ impl RunOrder {
         self.last + 1
     }
 
-    /// Notes that the run with the next number has its folder.
+    /// Records that the run with the next number has its folder.
     pub(super) fn take(self) -> io::Result<u64> {
         let number = self.next();
         let document = seal(&number);
@@ -46,13 +46,13 @@ impl RunOrder {
 
 impl Drop for RunOrder {
     fn drop(&mut self) {
-        // Closing would not do: a child between fork and exec holds a copy of the handle.
+        // Closing would not suffice: a child between fork and exec holds a copy of the handle.
         let _ = self.counter.unlock();
     }
 }
 
 impl Runs {
-    /// Waits for the right to give the next number.
+    /// Waits for the right to assign the next number.
     pub(super) fn take_turn(&self) -> Result<RunOrder, StoreError> {
         let path = &self.order;
         make_folder(parent(path))?;
@@ -73,7 +73,7 @@ impl Runs {
     }
 }
 
-/// Locks the counter. Without a lock two runs of one instant may get one number, and their times order them.
+/// Locks the counter. Without a lock two simultaneous runs may get the same number, and sort by time.
 fn hold(counter: &File) {
     for _ in 0..MAX_TRIES {
         match counter.try_lock() {
@@ -83,7 +83,7 @@ fn hold(counter: &File) {
     }
 }
 
-/// True if nothing was added to the folder of runs since the counter was written.
+/// True if the folder of runs was not changed since the counter was written.
 fn is_current(counter: &File, runs: &Path) -> bool {
     let modified = |metadata: io::Result<fs::Metadata>| metadata.and_then(|metadata| metadata.modified());
     let written = modified(counter.metadata()).unwrap_or(SystemTime::UNIX_EPOCH);

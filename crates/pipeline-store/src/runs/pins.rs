@@ -1,6 +1,6 @@
-//! Pins: runs whose artifacts no collection takes and no other spec drops.
+//! Pins: runs whose artifacts no collection removes and no other spec drops.
 //!
-//! A pin names what was there when it was set, so that it keeps its word whatever becomes of the run's own files.
+//! A pin names the keys that existed when it was set, so that it holds whatever happens to the run's own files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,22 +16,22 @@ use crate::durable::{Durability, remove_file};
 use crate::error::At;
 use crate::sealed::read_sealed;
 
-/// The file that marks a run as pinned; an empty one, of an earlier version, names nothing.
+/// The file that marks a run as pinned; an empty one, from an earlier version, names no keys.
 pub(crate) const PIN_FILE: &str = "pinned";
 
 /// `pinned`: a sealed document.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Pin {
-    /// The keys whose artifacts were there; none when the run was not over yet.
+    /// The keys whose artifacts existed; `None` when the run had not ended.
     keys: Option<BTreeSet<Key>>,
 }
 
 impl Runs {
-    /// Pins a run; `keep` says which of the keys of its stages have their bytes. A run that is not over yet is pinned
-    /// with all that it will have.
+    /// Pins a run; `keep` returns whether the bytes of a key exist. Pinning an unfinished run keeps all its future
+    /// results.
     ///
     /// # Errors
-    /// When there is no such run, its events cannot be believed, or the store cannot be written.
+    /// When there is no such run, its events are damaged, or the store cannot be written.
     pub(crate) fn pin(&self, run: &RunId, keep: impl Fn(&Key) -> Result<bool, StoreError>) -> Result<(), StoreError> {
         let folder = self.folder_of(run);
         fs::metadata(&folder).at("open", &folder)?;
@@ -48,7 +48,7 @@ impl Runs {
         self.workspace.write_sealed(&folder.join(PIN_FILE), &Pin { keys }, Durability::Synced)
     }
 
-    /// Lets a pinned run go.
+    /// Unpins a run.
     ///
     /// # Errors
     /// When there is no such run, or the store cannot be written.
@@ -59,12 +59,12 @@ impl Runs {
     }
 }
 
-/// The keys that the pin of a run in `folder` names, if it names any.
+/// The keys in the pin of the run in `folder`, if it names any.
 pub(crate) fn pinned_keys(folder: &Path) -> Option<BTreeSet<Key>> {
     read_sealed::<Pin>(&folder.join(PIN_FILE))?.keys
 }
 
-/// The keys of the stages that have a result by these events, but for those whose bytes the run dropped.
+/// The keys of the stages with a result in these events, except those whose bytes the run dropped.
 pub(crate) fn keys_of(events: &[EventRecord]) -> BTreeSet<Key> {
     let mut keys = BTreeMap::new();
     for record in events {

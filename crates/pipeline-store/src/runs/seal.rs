@@ -1,7 +1,7 @@
-//! The seal of a run: written last, it says how the run ended and what its files held then.
+//! The seal of a run: written last, it records how the run ended and the digests of its files.
 //!
-//! Whatever reads a result from a run's folder compares the file with the seal, so that what was changed afterwards is
-//! not believed. A run without a seal has not come to its end.
+//! Readers of a result in a run's folder compare the file with the seal, so that later changes are detected. A run
+//! without a seal has not ended.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,11 +23,11 @@ pub(crate) const SEAL_FILE: &str = "seal.json";
 /// `seal.json`: a sealed document.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RunSeal {
-    /// The facts of its beginning.
+    /// Its start.
     pub(super) begin: RunBegin,
     /// How it ended.
     pub(super) outcome: Outcome,
-    /// Wall time.
+    /// Wall time, in seconds.
     pub(super) seconds: f64,
     /// The metrics of all stages.
     pub(super) metrics: BTreeMap<StageId, Metrics>,
@@ -35,11 +35,11 @@ pub(super) struct RunSeal {
     pub(super) files: BTreeMap<String, FileEntry>,
 }
 
-/// The state of the file where a run's seal should lie.
+/// The state of the file at the path of a run's seal.
 #[derive(Debug)]
 pub(super) enum SealState {
     Intact(Box<RunSeal>),
-    /// Why it cannot be believed.
+    /// The reason why it is invalid.
     Damaged(String),
     Absent,
 }
@@ -57,7 +57,7 @@ impl RunSeal {
         }
     }
 
-    /// Looks at every sealed file; says what is wrong with the first that is not as it was.
+    /// Checks every sealed file; returns the fault of the first that has changed.
     pub(super) fn check(&self, folder: &Path) -> Result<(), String> {
         self.files.iter().try_for_each(|(name, entry)| match check_file(&folder.join(name), entry) {
             Ok(FileState::Intact) => Ok(()),
@@ -67,7 +67,7 @@ impl RunSeal {
         })
     }
 
-    /// Says what is wrong with the content of a file, or with its absence.
+    /// Checks the content of a file, or its absence; returns the fault.
     pub(super) fn check_content(&self, name: &str, content: Option<&[u8]>) -> Result<(), String> {
         match (content, self.files.get(name)) {
             (None, None) => Ok(()),

@@ -1,7 +1,7 @@
-//! A folder as a source: which of the files below it count, and their digest as a whole.
+//! A folder as a source: selects the files below it that count, and computes their joint digest.
 //!
-//! Only files have content: FIFOs, sockets and devices are passed over, as are the parts of a store and what the
-//! ignore rules name. No link stops anything, wherever it leads.
+//! Only files have content: FIFOs, sockets and devices are skipped, as are the parts of a store and ignored files.
+//! Links are followed wherever they lead.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::{self, DirEntry, FileType};
@@ -20,7 +20,7 @@ use crate::durable::list_folder;
 use crate::error::At;
 use crate::layout::{PARTS, STORE_FOLDER};
 
-/// Sets the digests of folders apart from those of files: no file's content can give one.
+/// Separates the digests of folders from those of files: no file's content can give one.
 const CONTEXT: &str = "pipeline 2026-11-28 the files of a folder that is a source";
 
 /// The longest ignore file that is read, in bytes.
@@ -34,16 +34,16 @@ pub(crate) type Members = BTreeMap<Vec<u8>, Member>;
 pub(crate) enum Member {
     /// A file, perhaps behind a link: its content counts.
     File(PathBuf),
-    /// A link that leads nowhere, such as an editor's lock: what it says counts.
+    /// A link that leads nowhere, such as an editor's lock: its target counts.
     Dangling(Vec<u8>),
-    /// A link to a folder whose files count already: under which name.
+    /// A link to a folder whose files count already: the name of that folder.
     Same(Vec<u8>),
 }
 
-/// Finds what counts below `folder`, from which the parts of the store at `artifacts` are left out.
+/// Finds the members of `folder`, without the parts of the store at `artifacts`.
 ///
 /// # Errors
-/// When a folder cannot be listed or something in it cannot be looked at.
+/// When a folder cannot be listed or something in it cannot be examined.
 pub(crate) fn members(folder: &Path, artifacts: &Path) -> Result<Members, StoreError> {
     let mut walk = Walk {
         artifacts: artifacts.canonicalize().unwrap_or_else(|_| artifacts.to_owned()),
@@ -52,7 +52,7 @@ pub(crate) fn members(folder: &Path, artifacts: &Path) -> Result<Members, StoreE
         seen: HashMap::new(),
     };
     walk.folder(folder, folder.canonicalize().at("read", folder)?, b"", &Rules::defaults())?;
-    // Only then, so that each folder counts under its own name, and under that of a link where it has no other.
+    // Links last, so that each folder counts under its own name, and under a link's name only where it has no other.
     while let Some(link) = walk.links.pop_front() {
         walk.follow(link)?;
     }
@@ -92,7 +92,7 @@ struct Walk {
     members: Members,
     /// Links that are not followed yet.
     links: VecDeque<Link>,
-    /// The real paths of the folders that count, and the name of each.
+    /// The real paths of the folders that count, and their names.
     seen: HashMap<PathBuf, Vec<u8>>,
 }
 
@@ -103,8 +103,8 @@ struct Link {
 }
 
 impl Walk {
-    /// Adds what is in a folder, whose real path is `real`, and below it. `name` is its name counted from the source,
-    /// empty for the source itself.
+    /// Adds everything in and below a folder with the real path `real`. `name` is relative to the source, empty for the
+    /// source itself.
     fn folder(&mut self, folder: &Path, real: PathBuf, name: &[u8], rules: &Rules) -> Result<(), StoreError> {
         let prefix = if name.is_empty() { Vec::new() } else { [name, b"/"].concat() };
         let entries = list_folder(folder)?;
@@ -175,7 +175,7 @@ impl Walk {
     }
 }
 
-/// The text of an ignore file; none when something else has its name.
+/// The text of an ignore file; `None` when something else has its name.
 fn rules_of(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     match pipeline_files::read_at_most(path, MAX_IGNORE_BYTES) {
         Ok(text) => Ok(Some(text)),
@@ -185,7 +185,7 @@ fn rules_of(path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
     }
 }
 
-/// True for a file that this very program prints into: it changes whenever something is printed.
+/// True for a file into which this very program prints: it changes with every line of output.
 fn is_own_output(entry: &DirEntry) -> bool {
     static OWN: LazyLock<Vec<(u64, u64)>> = LazyLock::new(|| {
         let place = |stream: io::Result<Stat>| stream.ok().map(|stat| (stat.st_dev, stat.st_ino));
@@ -198,7 +198,7 @@ fn is_own_output(entry: &DirEntry) -> bool {
     OWN.iter().any(is_own)
 }
 
-/// None for what went away since its folder was listed.
+/// `None` for an entry that was removed since its folder was listed.
 fn if_there<T>(looked: io::Result<T>, path: &Path) -> Result<Option<T>, StoreError> {
     match looked {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -206,9 +206,9 @@ fn if_there<T>(looked: io::Result<T>, path: &Path) -> Result<Option<T>, StoreErr
     }
 }
 
-/// True if a link has no target: none of that name, one below a file, or links in a circle.
+/// True if a link has no target: a missing name, a name below a file, or a circle of links.
 fn leads_nowhere(error: &io::Error) -> bool {
-    // A circle of links has no stable kind in the standard library.
+    // The standard library has no stable error kind for a circle of links.
     let is_circle = error.raw_os_error() == Some(rustix::io::Errno::LOOP.raw_os_error());
     is_circle || matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }

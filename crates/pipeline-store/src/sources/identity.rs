@@ -1,21 +1,20 @@
-//! The looks of a file by which a change of its content is noticed without reading it.
+//! The identity of a file, which shows a change of its content without reading it.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 
 use serde::{Deserialize, Serialize};
 
-/// How long after its last change a file must have been hashed for the digest to be trusted, in nanoseconds.
+/// The least age of a file's last change at which its digest is trusted, in nanoseconds.
 ///
-/// A change within the same granule of the file system's clock leaves no trace in the times; a granule is at most
-/// 10 ms on Linux, and two are waited for.
+/// A change within the same granule of the file system's clock does not change the times. A granule is at most 10 ms on
+/// Linux; this waits for two.
 pub(super) const GRANULES_NS: i64 = 20_000_000;
 
-/// The same for file systems that keep whole seconds, or every second one.
+/// The same for file systems with times in whole seconds, or in steps of two.
 const COARSE_GRANULES_NS: i64 = 4_000_000_000;
 
-/// The looks of a file by its metadata: any change of its content changes them, but for a change within the
-/// granule of the clock.
+/// The identity of a file by its metadata: any change of its content changes it, except within a granule of the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Identity {
     pub(crate) bytes: u64,
@@ -38,7 +37,7 @@ impl Identity {
     }
 }
 
-/// True if whatever changes after `taken_ns` gets another identity than this one.
+/// True if any change after `taken_ns` changes the identity.
 pub(crate) fn is_settled(identity: &Identity, taken_ns: i64) -> bool {
     let Identity { modified_ns, changed_ns, .. } = *identity;
     let coarse = changed_ns % 1_000_000_000 == 0 && modified_ns % 1_000_000_000 == 0;

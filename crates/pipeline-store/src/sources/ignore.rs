@@ -1,12 +1,12 @@
-//! The files of a folder that are no source: caches, version control, editors' files, and those that a
+//! The files of a folder that are not sources: caches, version control, editors' files, and those that a
 //! `.pipelineignore` names.
 //!
-//! Patterns are those of `.gitignore`: the last one that fits decides, those of a folder below before those above.
+//! Patterns are those of `.gitignore`: the last match decides, and patterns of a folder override those of its parents.
 
-/// The file whose lines are patterns for its folder and all below it.
+/// The name of files whose lines are patterns for their folder and all below it.
 pub(crate) const IGNORE_FILE: &str = ".pipelineignore";
 
-/// Files that tools write beside those that a program reads: no source by default. A `.pipelineignore` may take back
+/// Files that tools write beside those that a program reads: not sources by default. A `.pipelineignore` may revert
 /// each of these lines with a `!`.
 const DEFAULTS: &str = "\
 __pycache__/
@@ -32,7 +32,7 @@ Thumbs.db
 .fuse_hidden*
 ";
 
-/// The patterns that hold in a folder: the defaults, then those of every folder from the source down to it.
+/// The patterns that apply in a folder: the defaults, then those of every folder from the source down to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     files: Vec<IgnoreFile>,
@@ -49,9 +49,9 @@ struct IgnoreFile {
 /// One line of a file.
 #[derive(Debug, Clone)]
 struct Pattern {
-    /// Takes back what a line before it ignores.
+    /// Reverts what an earlier line ignores.
     is_negated: bool,
-    /// Holds for folders only.
+    /// Applies to folders only.
     is_of_folders: bool,
     /// The parts between slashes; one part alone may stand anywhere below.
     parts: Vec<Vec<u8>>,
@@ -64,14 +64,14 @@ impl Rules {
         Self { files: vec![IgnoreFile { n_above: 0, patterns: patterns(DEFAULTS.as_bytes()) }] }
     }
 
-    /// These and those of the text of an ignore file in the folder whose names begin with `prefix`.
+    /// These rules and those in the text of an ignore file, in the folder whose names begin with `prefix`.
     pub(crate) fn with_file(&self, prefix: &[u8], text: &[u8]) -> Self {
         let mut files = self.files.clone();
         files.push(IgnoreFile { n_above: prefix.len(), patterns: patterns(text) });
         Self { files }
     }
 
-    /// True if the file or folder of this name, counted from the source, is no part of it.
+    /// True if the file or folder with this name, relative to the source, is not part of it.
     pub(crate) fn ignore(&self, name: &[u8], is_folder: bool) -> bool {
         let fits = |file: &IgnoreFile| {
             let name = &name[file.n_above..];
@@ -99,7 +99,7 @@ fn patterns(text: &[u8]) -> Vec<Pattern> {
     text.split(|byte| *byte == b'\n').filter_map(pattern).collect()
 }
 
-/// The pattern of a line; none for one that is empty or a comment.
+/// The pattern of a line; `None` for an empty line or a comment.
 fn pattern(line: &[u8]) -> Option<Pattern> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     let line = without_trailing_spaces(line);
@@ -128,11 +128,11 @@ fn without_trailing_spaces(mut line: &[u8]) -> &[u8] {
     line
 }
 
-/// True if all parts of a name fit those of a pattern. `**` stands for any number of parts, at its end for at least
+/// True if all parts of a name match those of a pattern. `**` stands for any number of parts, at its end for at least
 /// one.
 fn parts_fit(pattern: &[Vec<u8>], parts: &[&[u8]]) -> bool {
     let (mut pattern, mut parts) = (pattern, parts);
-    // Where to go on when a part does not fit: behind the last `**`, with one more part for it.
+    // Where to resume when a part does not match: behind the last `**`, with one more part for it.
     let mut retry = None;
     loop {
         match (pattern, parts) {
@@ -156,10 +156,11 @@ fn parts_fit(pattern: &[Vec<u8>], parts: &[&[u8]]) -> bool {
     }
 }
 
-/// True if a name without slashes fits a pattern of `*`, `?`, `[…]` and characters, each perhaps behind a backslash.
+/// True if a name without slashes matches a pattern of `*`, `?`, `[…]` and characters, each perhaps escaped by a
+/// backslash.
 fn part_fits(pattern: &[u8], name: &[u8]) -> bool {
     let (mut pattern, mut name) = (pattern, name);
-    // Where to go on when a character does not fit: behind the last star, with one more byte of the name for it.
+    // Where to resume when a character does not match: behind the last star, with one more byte of the name for it.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {
         if let [b'*', rest @ ..] = pattern {
@@ -186,14 +187,14 @@ fn part_fits(pattern: &[u8], name: &[u8]) -> bool {
     }
 }
 
-/// The rest of a pattern whose first character fits `byte`; `None` if it does not.
+/// The rest of a pattern whose first character matches `byte`; `None` if it does not.
 fn character_fits(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     match pattern {
         [b'?', rest @ ..] => Some(rest),
         [b'\\', literal, rest @ ..] => (*literal == byte).then_some(rest),
         [b'[', class @ ..] => match class_fits(class, byte) {
             Some((fits, rest)) => fits.then_some(rest),
-            // A bracket that is never closed is a bracket.
+            // An unclosed bracket is a literal one.
             None => (byte == b'[').then_some(class),
         },
         [literal, rest @ ..] => (*literal == byte).then_some(rest),
@@ -207,7 +208,7 @@ fn class_fits(class: &[u8], byte: u8) -> Option<(bool, &[u8])> {
         [b'!' | b'^', rest @ ..] => (true, rest),
         _ => (false, class),
     };
-    // A `]` right at the begin is a member.
+    // A `]` right at the start is a member.
     let end = 1 + members.get(1..)?.iter().position(|member| *member == b']')?;
     let (mut members, rest) = (&members[..end], &members[end + 1..]);
     let mut is_member = false;
@@ -230,7 +231,7 @@ fn class_fits(class: &[u8], byte: u8) -> Option<(bool, &[u8])> {
 mod tests {
     use super::*;
 
-    /// The names, folders with a `/` at the end, that an ignore file at the top leaves out.
+    /// Compares the names that an ignore file at the top leaves out; folders end in `/`.
     fn check(text: &str, names: &[&str], expect: &[&str]) {
         let rules = Rules::defaults().with_file(b"", text.as_bytes());
         let is_ignored = |name: &&&str| {

@@ -1,4 +1,4 @@
-//! The remembered digests of sources on disk: one line a file, and the digest of all lines at the end.
+//! The remembered digests of sources on disk: one line per file, and the digest of all lines at the end.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -11,13 +11,13 @@ use pipeline_core::Digest;
 
 use super::identity::{Identity, is_settled};
 
-/// For the capacity of a map that is about to be filled.
+/// The initial capacity of a map, per line of the file.
 const TYPICAL_LINE_BYTES: usize = 180;
 
-/// The remembered digests by absolute path. The paths are plain texts, since a `Path` is slow to hash.
+/// The remembered digests by absolute path. The keys are `OsString`, since a `Path` is slow to hash.
 pub(crate) type Entries = HashMap<OsString, Remembered>;
 
-/// A digest, and what the file looked like when it was taken.
+/// A digest, and the identity of the file when it was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Remembered {
     pub(crate) identity: Identity,
@@ -35,7 +35,7 @@ impl Remembered {
     }
 }
 
-/// Writes the memo's text. A path with a line break is not remembered.
+/// Writes the memo's text. Skips paths with a line break.
 pub(crate) fn to_bytes<'a>(entries: impl Iterator<Item = (&'a Path, &'a Remembered)>) -> Vec<u8> {
     let mut content = Vec::new();
     let mut line = String::new();
@@ -59,7 +59,7 @@ pub(crate) fn to_bytes<'a>(entries: impl Iterator<Item = (&'a Path, &'a Remember
     content
 }
 
-/// Reads a memo's text; empty if a single byte is not as it was written.
+/// Reads a memo's text; empty if a single byte has changed.
 pub(crate) fn from_bytes(text: &[u8]) -> Entries {
     intact_content(text).and_then(parse_lines).unwrap_or_default()
 }
@@ -135,7 +135,7 @@ mod tests {
         assert_eq!(from_bytes(&text), HashMap::from([(OsString::from("/a b"), remembered(1, -2))]));
         for byte_idx in 0..text.len() {
             text[byte_idx] ^= 1;
-            // The line break at the very end says nothing.
+            // The line break at the very end has no meaning.
             assert_eq!(from_bytes(&text).is_empty(), byte_idx != text.len() - 1, "byte {byte_idx}");
             text[byte_idx] ^= 1;
         }

@@ -1,7 +1,7 @@
-//! `sources/memo-v1`: the digests of sources, remembered so that a file that was not touched is not read again.
+//! `sources/memo-v1`: the remembered digests of sources, so that an unchanged file is not read again.
 //!
-//! The memo has one line a file: `<digest> <bytes> <modified> <changed> <inode> <device> <taken> <absolute path>`,
-//! times in nanoseconds. The last line is the digest of all lines before it; a memo that does not have it is forgotten.
+//! The memo has one line per file: `<digest> <bytes> <modified> <changed> <inode> <device> <taken> <absolute path>`,
+//! times in nanoseconds. The last line is the digest of all lines before it; without it the memo is ignored.
 
 mod folder;
 mod identity;
@@ -29,13 +29,13 @@ use folder::Member;
 pub(crate) use identity::{Identity, is_settled};
 use memo::{Entries, Remembered, from_bytes, to_bytes};
 
-/// An entry whose file is gone is forgotten after this time, in nanoseconds: 90 days.
+/// The age at which the entry of a missing file is removed, in nanoseconds: 90 days.
 const FORGOTTEN_AFTER_NS: i64 = 90 * 24 * 3600 * 1_000_000_000;
 
-/// After this time the kernel has put what was written through a map on the disk by itself (by default it takes 35 s).
+/// After this time the kernel has written pages of a memory map to the disk by itself (by default it takes 35 s).
 const WRITTEN_BACK_AFTER: Duration = Duration::from_secs(120);
 
-/// How often a source that changes while it is read is begun again.
+/// The most attempts to read a source that changes while it is read.
 const MAX_READS: usize = 2;
 
 /// The sources of stages: files and folders outside the store, by their content.
@@ -44,12 +44,12 @@ pub struct Sources {
     memo: PathBuf,
     /// The store's folder: never part of a source.
     artifacts: PathBuf,
-    /// Read from the memo when it is first asked for.
+    /// Read from the memo on first use.
     known: OnceLock<Mutex<Known>>,
     workspace: Arc<Workspace>,
 }
 
-/// The remembered digests, and those of them that this handle has learnt.
+/// The remembered digests, and the new ones of this handle.
 #[derive(Debug, Default)]
 struct Known {
     entries: Entries,
@@ -63,25 +63,25 @@ impl Sources {
         Self { memo, artifacts, known: OnceLock::new(), workspace }
     }
 
-    /// Returns the content digest of a source. A file that was not touched since it was last read is not read.
+    /// Returns the content digest of a source. Does not read a file that was not touched since it was last read.
     ///
-    /// The digest of a folder is that of all files below it, hidden ones included, but for what ignore rules name
-    /// (caches, version control, editors' files and the patterns of `.pipelineignore`) and for the store itself. Links
-    /// are followed; one that leads nowhere, or to a folder whose files count already, enters by what it points to.
+    /// The digest of a folder covers all files below it, hidden ones included, except ignored files and the store
+    /// itself. Ignored are caches, version control, editors' files and the patterns of `.pipelineignore`. Links are
+    /// followed; one that leads nowhere, or to a folder whose files count already, enters by its target.
     ///
     /// # Errors
-    /// When it cannot be read, or keeps changing while it is.
+    /// When it cannot be read, or keeps changing while it is read.
     pub fn digest(&self, path: &Path) -> Result<Digest, StoreError> {
         let path = absolute(path)?;
         let metadata = fs::metadata(&path).at("read", &path)?;
         if metadata.is_dir() { self.folder_digest(&path) } else { self.file_digest(&path, &metadata) }
     }
 
-    /// True if the content of `path` is that of `digest`: asked after a stage has read it. A source that was touched is
-    /// read again.
+    /// True if the content of `path` still has the digest `digest`: checked after a stage has read it. Reads a source
+    /// again if it was touched.
     ///
     /// # Errors
-    /// When it is there and cannot be read.
+    /// When it exists and cannot be read.
     pub fn is_unchanged(&self, path: &Path, digest: &Digest) -> Result<bool, StoreError> {
         match self.digest(path) {
             Ok(found) => Ok(found == *digest),
@@ -91,11 +91,11 @@ impl Sources {
         }
     }
 
-    /// Writes what was learnt about sources, together with what other processes wrote. A store that cannot be written
-    /// learns nothing, without an error.
+    /// Writes the new digests of sources, merged with those of other processes. A store that cannot be written stays
+    /// unchanged, without an error.
     ///
     /// # Errors
-    /// When the store should be writable and is not, such as a full disk.
+    /// When the store should be writable and is not, such as on a full disk.
     pub fn flush(&self) -> Result<(), StoreError> {
         if self.known().learnt.is_empty() {
             return Ok(());
@@ -115,7 +115,7 @@ impl Sources {
             };
             match members.par_iter().filter_map(|member| digest_of(member).transpose()).collect() {
                 Ok::<HashMap<_, _>, _>(digests) => return Ok(folder::digest(&members, |name| digests[name])),
-                // A file went away after its folder was listed.
+                // A file was removed after its folder was listed.
                 Err(error) if StoreError::is_not_found(&error) => {}
                 Err(error) => return Err(error),
             }
@@ -133,7 +133,7 @@ impl Sources {
         remembered.map_or_else(|| self.read_file(path), |remembered| Ok(remembered.digest))
     }
 
-    /// Hashes a file; once more when it changed meanwhile.
+    /// Hashes a file; once more if it changed meanwhile.
     fn read_file(&self, path: &Path) -> Result<Digest, StoreError> {
         for _ in 0..MAX_READS {
             let taken_ns = now_ns();
@@ -160,7 +160,7 @@ impl Sources {
         known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The content of the memo; a memo that cannot be read has forgotten everything.
+    /// The content of the memo; empty if it cannot be read.
     fn on_disk(&self) -> Entries {
         read_if_there(&self.memo).ok().flatten().map(|text| from_bytes(&text)).unwrap_or_default()
     }
@@ -184,10 +184,10 @@ impl Known {
     }
 }
 
-/// True if the file may get another content and keep its times: a process has it open for writing, and pages of a
-/// memory map that were written once leave no further trace.
+/// True if the content may change without a change of the times: a process has the file open for writing, and repeated
+/// writes to a mapped page do not update the times.
 ///
-/// Where the system does not say so, recent writes are put on the disk first: the next write to such a page then
+/// Where the system does not report writers, recent writes are synced first: the next write to a synced page then
 /// changes the times.
 fn may_change_unseen(file: &File, path: &Path) -> Result<bool, StoreError> {
     if let Some(is_written) = pipeline_files::is_open_for_writing(file) {
@@ -195,7 +195,7 @@ fn may_change_unseen(file: &File, path: &Path) -> Result<bool, StoreError> {
     }
     let modified = file.metadata().at("read", path)?.modified().at("read", path)?;
     if modified.elapsed().is_ok_and(|age| age < WRITTEN_BACK_AFTER) {
-        // Refused by some network file systems, where nothing is known of maps anyway.
+        // Some network file systems refuse; nothing is known of maps there anyway.
         let _ = file.sync_data();
     }
     Ok(false)
@@ -208,7 +208,7 @@ mod tests {
     use super::*;
     use crate::Store;
 
-    /// Remembers a digest that the file does not have, as if it had been taken tomorrow.
+    /// Remembers a wrong digest for the file, as if it had been taken tomorrow.
     fn remember_wrongly(store: &Store, path: &Path) -> Digest {
         let identity = Identity::of(&fs::metadata(path).unwrap());
         let digest = Digest::of(b"not the content");

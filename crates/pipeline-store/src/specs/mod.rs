@@ -1,11 +1,11 @@
-//! `last/`, `snapshots/` and `sources/last-*.json`: what is remembered of each spec between its runs.
+//! `last/`, `snapshots/` and `sources/last-*.json`: the memory of each spec between its runs.
 //!
 //! Each file is a sealed document, named after the digest of the spec's absolute path:
 //!
-//! - `last/<digest>.json` is a [`Last`]: what the spec's stages had last. The time of its last modification is that of
+//! - `last/<digest>.json` is a [`Last`]: the last results of the spec's stages. Its modification time is the time of
 //!   its last use.
-//! - `store-v1/sources/last-<digest>.json` is a map from stages to [`LastSources`]: what they read last, and where.
-//! - `store-v1/snapshots/<digest>.json` is a [`Snapshot`]: what a run saw that left the spec up to date.
+//! - `store-v1/sources/last-<digest>.json` is a map from stages to [`LastSources`]: their last sources, with paths.
+//! - `store-v1/snapshots/<digest>.json` is a [`Snapshot`]: the inputs of a run that left the spec up to date.
 
 mod last;
 mod snapshot;
@@ -31,7 +31,7 @@ pub use last::{Last, LastStage};
 pub use snapshot::{Circumstances, Place, Snapshot};
 pub use sources::{LastSource, LastSources};
 
-/// How often a no-op run says that what its spec has is in use.
+/// The interval at which no-op runs mark a spec's last results as used.
 const TOUCH_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// The memory of each spec's last runs, by the spec's path.
@@ -47,9 +47,9 @@ pub struct Specs {
 #[derive(Debug)]
 pub(crate) struct LastEntry {
     pub(crate) path: PathBuf,
-    /// When it was written or used.
+    /// The time of its last write or use.
     pub(crate) used: SystemTime,
-    /// None when it cannot be read.
+    /// `None` when it cannot be read.
     pub(crate) last: Option<Last>,
 }
 
@@ -63,12 +63,12 @@ impl Specs {
         }
     }
 
-    /// Returns what the spec's stages had last; none if it never ran here, or what is remembered cannot be read.
+    /// Returns the last results of the spec's stages; `None` if it never ran here, or the file cannot be read.
     pub fn last(&self, spec: &Path) -> Option<Last> {
         read_sealed(&self.last_file(spec).ok()?)
     }
 
-    /// Remembers what the spec's stages have.
+    /// Remembers the results of the spec's stages.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -76,7 +76,7 @@ impl Specs {
         self.workspace.write_sealed(&self.last_file(spec)?, last, Durability::Lazy)
     }
 
-    /// Says that what the spec's stages had last is in use, once a day.
+    /// Marks the last results of a spec as used, once a day.
     pub fn use_last(&self, spec: &Path) {
         let Ok(path) = self.last_file(spec) else { return };
         let used = fs::metadata(&path).and_then(|metadata| metadata.modified());
@@ -86,12 +86,12 @@ impl Specs {
         }
     }
 
-    /// Returns the sources that the spec's stages had last; nothing if it never ran here, or they cannot be read.
+    /// Returns the last sources of the spec's stages; empty if it never ran here, or they cannot be read.
     pub fn sources(&self, spec: &Path) -> BTreeMap<StageId, LastSources> {
         self.sources_file(spec).ok().and_then(|path| read_sealed(&path)).unwrap_or_default()
     }
 
-    /// Remembers the sources that the spec's stages have.
+    /// Remembers the sources of the spec's stages.
     ///
     /// # Errors
     /// When the store cannot be written.
@@ -99,25 +99,25 @@ impl Specs {
         self.workspace.write_sealed(&self.sources_file(spec)?, sources, Durability::Lazy)
     }
 
-    /// Returns what the last run of the spec saw that left it up to date; none if it cannot be read.
+    /// Returns the snapshot of the spec's last run that left it up to date; `None` if it cannot be read.
     pub fn snapshot(&self, spec: &Path) -> Option<Snapshot> {
         read_sealed(&self.snapshot_file(spec).ok()?)
     }
 
-    /// Remembers what a run of the spec saw.
+    /// Remembers the snapshot of a run of the spec.
     ///
     /// # Errors
     /// When the store cannot be written.
     pub fn put_snapshot(&self, spec: &Path, snapshot: &Snapshot) -> Result<(), StoreError> {
         let path = self.snapshot_file(spec)?;
-        // JSON holds UTF-8 only. Without a snapshot the plan is made anew each time.
+        // JSON holds UTF-8 only. Without a snapshot every run makes a new plan.
         if snapshot.paths().any(|path| path.to_str().is_none()) {
             return Ok(());
         }
         self.workspace.write_sealed(&path, snapshot, Durability::Lazy)
     }
 
-    /// The results that the stages of every spec had last.
+    /// The last results of every spec's stages.
     pub(crate) fn all(&self) -> Result<Vec<LastEntry>, StoreError> {
         let mut all = Vec::new();
         for entry in list_folder(&self.lasts)? {
@@ -132,14 +132,14 @@ impl Specs {
         Ok(all)
     }
 
-    /// Forgets what a spec had last, by its file in `last/`.
+    /// Forgets the last results of a spec, by its file in `last/`.
     pub(crate) fn forget(&self, last: &Path) -> Result<(), StoreError> {
         let name = last.file_name().unwrap_or_default();
         remove_file(&self.snapshots.join(name))?;
         remove_file(last)
     }
 
-    /// The file with what a spec's stages had last.
+    /// The file with the last results of a spec's stages.
     pub(crate) fn last_file(&self, spec: &Path) -> Result<PathBuf, StoreError> {
         Ok(file_of_path(&self.lasts, "", &absolute(spec)?))
     }

@@ -1,7 +1,7 @@
 //! Snapshots: the files and circumstances of a run that left a spec up to date. As long as they are the same, nothing
 //! would run.
 //!
-//! It only saves time. Where anything differs, or may differ, the plan is made anew.
+//! A snapshot only saves time. Where anything differs, or may differ, a new plan is made.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,46 +16,46 @@ use crate::Sources;
 use crate::clock::now_ns;
 use crate::sources::{Identity, is_settled};
 
-/// A spec and everything that it names, as a run saw them.
+/// The state of a spec and of everything that it names, during a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     /// The run.
     pub run: RunId,
     /// The spec's name.
     pub spec_name: String,
-    /// The facts beside files that the spec's stages follow from.
+    /// The facts beside files that determine the spec's stages.
     pub circumstances: Circumstances,
     /// The stages, inputs before readers.
     pub graph: Vec<StageNode>,
-    /// Files and folders that were read, or that an artifact was published to, and the digests that they had.
+    /// Files and folders that were read, or that an artifact was published to, with their digests.
     pub contents: Vec<(PathBuf, Digest)>,
-    /// Files and folders, there or not, that were looked at to find others.
+    /// Files and folders, present or missing, that were examined to find others.
     pub places: Vec<Place>,
 }
 
-/// The facts beside files that the stages of a spec follow from.
+/// The facts beside files that determine the stages of a spec.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Circumstances {
-    /// The program: another one may have other stages.
+    /// The program's version: another program may have other stages.
     pub program: String,
-    /// Where the spec's folder really is: a linked one may have been pointed elsewhere.
+    /// The real path of the spec's folder: a link to it may change.
     pub folder: String,
-    /// The values that were set on the command line, in their order.
+    /// The overrides of the command line, in their order.
     pub overrides: Vec<String>,
-    /// The digest of each variable of the environment that was asked for; none where it was not set.
+    /// The digest of each variable of the environment that was read; `None` where it was not set.
     pub environment: BTreeMap<String, Option<Digest>>,
 }
 
-/// A path that was looked at.
+/// A path that was examined.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     path: PathBuf,
-    /// Its looks; `None` if nothing was there.
+    /// Its identity; `None` if it was missing.
     identity: Option<Identity>,
 }
 
 impl Snapshot {
-    /// True if every file and folder is as the snapshot says. Reads only files that were touched since.
+    /// True if every file and folder is the same as in the snapshot. Reads only files that were touched since.
     pub fn is_as_seen(&self, sources: &Sources) -> bool {
         let has_content = |(path, digest): &(PathBuf, Digest)| sources.digest(path).is_ok_and(|found| found == *digest);
         let is_same = |place: &Place| identity(&place.path).is_ok_and(|found| found == place.identity);
@@ -70,8 +70,8 @@ impl Snapshot {
 }
 
 impl Place {
-    /// Looks at paths for a snapshot. None when one of them was changed so recently that another change would leave
-    /// no trace in its times, or cannot be looked at.
+    /// Examines paths for a snapshot. `None` when one cannot be examined, or was changed so recently that another
+    /// change would not show in its times.
     pub fn look_at(paths: Vec<PathBuf>) -> Option<Vec<Self>> {
         let now_ns = now_ns();
         let look = |path: PathBuf| {
@@ -83,7 +83,7 @@ impl Place {
     }
 }
 
-/// The looks of the file or folder at a path; `None` if nothing lies there.
+/// The identity of the file or folder at a path; `None` if it is missing.
 fn identity(path: &Path) -> io::Result<Option<Identity>> {
     match fs::metadata(path) {
         Ok(metadata) => Ok(Some(Identity::of(&metadata))),

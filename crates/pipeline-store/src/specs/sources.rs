@@ -1,4 +1,4 @@
-//! The sources that each stage of a spec read last, and from where: read only when a source is gone.
+//! The last sources of each stage of a spec, with their paths: read only when a source is missing.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::sealed::{path_as_text, paths_as_texts};
 
-/// The sources that one stage had last.
+/// The last sources of one stage.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastSources {
     /// The paths by which the spec named them.
@@ -17,12 +17,12 @@ pub struct LastSources {
     pub sources: Vec<LastSource>,
 }
 
-/// A source that a stage had last.
+/// A source of a stage's last run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastSource {
     /// The name of its line in the manifest.
     pub name: String,
-    /// Where it was.
+    /// Its path.
     #[serde(serialize_with = "path_as_text")]
     pub path: PathBuf,
     /// The digest of its content.

@@ -1,7 +1,7 @@
-//! Inputs laid out for one stage alone: what a program puts into the folders of its inputs, no other stage sees.
+//! Inputs laid out for one stage alone: other stages do not see files that its program adds to the folders.
 //!
-//! The files are links to those of the artifact, so that writing into one changes the artifact: that is found by
-//! [`Cas::altered`](crate::Cas::altered).
+//! The files are links to those of the artifact, so writing into one changes the artifact:
+//! [`Cas::altered`](crate::Cas::altered) detects that.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -34,15 +34,15 @@ impl Lent {
 impl Drop for Lent {
     fn drop(&mut self) {
         if let Some(folder) = &self.folder {
-            // What cannot be removed now is removed by the next process.
+            // The next process removes what cannot be removed now.
             let _ = remove_folder(folder);
         }
     }
 }
 
 impl Workspace {
-    /// Lays out the inputs of the stage that computes the key of `lock` for it alone, in folders that depend on the key
-    /// only: a program may write their names into its outputs.
+    /// Lays out the inputs of the stage that computes the key of `lock`, in folders of its own. Their paths depend on
+    /// the key only: a program may write them into its outputs.
     ///
     /// Where the file system has no hard links or no locks, the stage gets the folders that all stages share.
     ///
@@ -72,7 +72,7 @@ impl Workspace {
         self.lent.join(key.0.hex())
     }
 
-    /// Removes the folders that killed processes have left.
+    /// Removes the folders of killed processes.
     pub(super) fn sweep_lent(&self) -> Result<(), StoreError> {
         for entry in list_folder(&self.lent)? {
             let Ok(digest) = entry.file_name().to_string_lossy().parse() else { continue };
@@ -84,7 +84,7 @@ impl Workspace {
     }
 }
 
-/// Lays an artifact out once more; returns false where files cannot be linked.
+/// Lays an artifact out again; returns false where files cannot be linked.
 fn link_all(artifact: &InputArtifact, own: &Path) -> Result<bool, StoreError> {
     folders_of(&artifact.tree).iter().try_for_each(|inner| make_inner(&own.join(inner)))?;
     let link = |name: &String| fs::hard_link(artifact.folder.join(name), own.join(name)).is_ok();

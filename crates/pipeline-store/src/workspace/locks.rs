@@ -1,4 +1,4 @@
-//! One computation a key: an advisory lock that a dead owner cannot hold. Correctness never depends on it.
+//! One computation per key: an advisory lock that a dead owner cannot hold. Correctness never depends on it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -14,10 +14,10 @@ use crate::error::At;
 use crate::ownership::{Claim, OwnedFile, claim, is_held};
 use crate::{StoreError, host_name};
 
-/// How often a held lock is read while its new owner writes its name into it.
+/// The most reads of a held lock while its new owner writes its name into it.
 const MAX_READS: usize = 100;
 
-/// The answer to [`Workspace::lock`].
+/// The result of [`Workspace::lock`].
 #[derive(Debug)]
 pub enum LockOutcome {
     /// The caller computes the key.
@@ -26,23 +26,23 @@ pub enum LockOutcome {
     Held(Owner),
 }
 
-/// The right to compute a key; given back when dropped.
+/// The right to compute a key; released when dropped.
 #[derive(Debug)]
 pub struct KeyLock {
-    /// None on a file system without locks, where a key may be computed twice.
+    /// `None` on a file system without locks, where a key may be computed twice.
     owned: Option<OwnedFile>,
 }
 
 /// The process that computes a key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
-    /// Its id; 0 if it is not known.
+    /// Its id; 0 if unknown.
     pub pid: u32,
     /// Its machine.
     pub host: String,
     /// The stage's name in its spec.
     pub stage: String,
-    /// Since when, in milliseconds since 1970-01-01 UTC.
+    /// The start, in milliseconds since 1970-01-01 UTC.
     pub since_ms: u64,
 }
 
@@ -61,8 +61,7 @@ pub(super) fn may_be_held(path: &Path) -> bool {
 }
 
 impl Workspace {
-    /// Asks for the right to compute `key` for the stage named `owner`. Never waits: ask again
-    /// when it is held.
+    /// Requests the right to compute `key` for the stage named `owner`. Never waits: try again while it is held.
     ///
     /// The lock of a dead process is free at once.
     ///
@@ -92,7 +91,7 @@ fn write_owner(file: &mut File, stage: &str) -> io::Result<()> {
         stage: stage.to_owned(),
         since_ms: milliseconds(SystemTime::now()),
     };
-    // A dead owner may have left its name. Not for an empty file: ext4 syncs one that was cut when it is closed.
+    // A dead owner may have left its name. Skipped for an empty file: ext4 syncs a truncated file when it is closed.
     if file.metadata()?.len() > 0 {
         file.set_len(0)?;
     }

@@ -1,9 +1,9 @@
-//! `scratch/`, `locks/` and `lent/`: what living processes have in a store. What dead ones leave behind is swept.
+//! `scratch/`, `locks/` and `lent/`: the files of living processes in a store. Those of dead processes are swept.
 //!
-//! - `scratch/<host>@<process>-<random>/` holds what a process is writing, and `….lock` beside it is locked while the
-//!   process lives. Both go with the process; else the next session sweeps them.
-//! - `locks/<key>` is locked by the process that computes the key. It holds one JSON object, the [`Owner`], for people,
-//!   and goes when the lock is given back.
+//! - `scratch/<host>@<process>-<random>/` holds files that a process is writing, and `….lock` beside it is locked while
+//!   the process lives. Both go with the process; else the next session sweeps them.
+//! - `locks/<key>` is locked by the process that computes the key. It holds one JSON object, the [`Owner`], for
+//!   readers, and is removed with the lock.
 //! - `lent/<key>/<number of the slot>/` holds the inputs of the stage that computes the key, laid out for it alone. It
 //!   is in use as long as the key is locked.
 
@@ -30,12 +30,12 @@ pub use locks::{KeyLock, LockOutcome, Owner};
 pub use session::Scratch;
 pub(crate) use session::{Living, Session};
 
-/// How exact the time of an object's last use is for a process that only reads.
+/// The precision of an object's time of last use, for a process that only reads.
 const MARK_AGAIN_AFTER: Duration = Duration::from_secs(3600);
 
 /// The part of a store that belongs to this process: scratch folders, locks on keys, and inputs lent to stages.
 ///
-/// Nothing is there until something is written: only then a session begins.
+/// It creates nothing before the first write: only then a session begins.
 #[derive(Debug)]
 pub struct Workspace {
     scratch: PathBuf,
@@ -63,7 +63,7 @@ impl Workspace {
         Ok(Scratch::new(folder, session))
     }
 
-    /// The session of this handle, begun by the first thing that writes.
+    /// The session of this handle, begun by its first write.
     pub(crate) fn session(&self) -> Result<Arc<Session>, StoreError> {
         let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = &*session {
@@ -75,22 +75,22 @@ impl Workspace {
         Ok(begun)
     }
 
-    /// The session, if something has been written by this handle.
+    /// The session, if this handle has written anything.
     pub(crate) fn session_if_begun(&self) -> Option<Arc<Session>> {
         self.session.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A path on the store's file system that nothing has yet.
+    /// An unused path on the store's file system.
     pub(crate) fn new_path(&self) -> Result<PathBuf, StoreError> {
         Ok(self.session()?.new_path())
     }
 
-    /// Writes a file of the store, whole or not at all, in place of what is there.
+    /// Writes a file of the store, whole or not at all, replacing an existing one.
     pub(crate) fn write(&self, to: &Path, content: &[u8], durability: Durability) -> Result<(), StoreError> {
         write_whole(&self.new_path()?, to, content, durability)
     }
 
-    /// Writes a sealed document, whole or not at all, in place of what is there.
+    /// Writes a sealed document, whole or not at all, replacing an existing one.
     pub(crate) fn write_sealed<T: Serialize>(
         &self,
         to: &Path,
@@ -100,23 +100,23 @@ impl Workspace {
         self.write(to, &seal(value), durability)
     }
 
-    /// An object that was used since then need not be marked as used again.
+    /// The time since which an object's last use is recent enough.
     pub(crate) fn in_use_since(&self) -> SystemTime {
         let an_hour_ago = || SystemTime::now().checked_sub(MARK_AGAIN_AFTER).unwrap_or(SystemTime::UNIX_EPOCH);
         self.session_if_begun().map_or_else(an_hour_ago, |session| session.began())
     }
 
-    /// The time, which for what this handle uses is never before its session began.
+    /// The time of a use by this handle, never before its session began.
     pub(crate) fn now(&self) -> SystemTime {
         self.session_if_begun().map_or_else(SystemTime::now, |session| session.now())
     }
 
-    /// Removes what dead sessions have left. Returns those that live.
+    /// Removes the files of dead sessions. Returns the living ones.
     pub(crate) fn sweep(&self) -> Result<Vec<Living>, StoreError> {
         session::sweep(&self.scratch)
     }
 
-    /// The bytes that are being written.
+    /// The bytes in scratch folders.
     pub(crate) fn bytes(&self) -> Result<u64, StoreError> {
         bytes_below(&self.scratch)
     }

@@ -1,5 +1,5 @@
 //! One process's presence in a store: a scratch folder that is swept once the process is dead, and the instant since
-//! which everything it has used is kept from collection.
+//! which collections keep everything that it has used.
 
 use std::fs::{self, File};
 use std::io;
@@ -16,10 +16,10 @@ use crate::{StoreError, host_name};
 
 const LOCK_EXTENSION: &str = "lock";
 
-/// Separates the machine's name from the rest of a session's name.
+/// The separator after the machine's name in a session's name.
 const AFTER_HOST: char = '@';
 
-/// How long a session of another machine is taken to live, whatever its lock says.
+/// How long a session of another machine is assumed to live, whatever its lock shows.
 const FOREIGN_LIFE: Duration = Duration::from_secs(7 * 24 * 3600);
 
 /// The folder `<name>/` of a process that writes, and the locked `<name>.lock`, both below `scratch/`.
@@ -29,19 +29,19 @@ pub(crate) struct Session {
     lock_path: PathBuf,
     n_paths: AtomicU64,
     began: SystemTime,
-    /// None on a file system without locks: there the folder is swept only by the session itself.
+    /// `None` on a file system without locks: there only the session itself removes the folder.
     _lock: Option<OwnedFile>,
 }
 
 impl Session {
-    /// Begins a session and sweeps what dead ones have left.
+    /// Begins a session and sweeps dead ones.
     pub(crate) fn begin(scratch: &Path) -> Result<Self, StoreError> {
         sweep(scratch)?;
         fs::create_dir_all(scratch).at("create", scratch)?;
         let began = SystemTime::now();
         loop {
             let lock_path = new_lock_file(scratch).at("create", scratch)?;
-            // A sweeper can come between the creation and the lock: then there is another name.
+            // A sweeper can remove the file between its creation and the lock: then this tries another name.
             let lock = match claim(&lock_path).at("lock", &lock_path)? {
                 Claim::Owned(lock) => Some(lock),
                 Claim::Held(_) => continue,
@@ -55,17 +55,17 @@ impl Session {
         }
     }
 
-    /// Returns a path inside the session's folder that nothing has yet.
+    /// Returns an unused path inside the session's folder.
     pub(crate) fn new_path(&self) -> PathBuf {
         self.folder.join(self.n_paths.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
-    /// The time. A clock that is set back meanwhile must not make what the session uses look older than it.
+    /// The time, never before the session began: the clock may be set back, and used objects must not look older.
     pub(crate) fn now(&self) -> SystemTime {
         SystemTime::now().max(self.began)
     }
 
-    /// The instant at which it began.
+    /// The start of the session.
     pub(crate) fn began(&self) -> SystemTime {
         self.began
     }
@@ -73,13 +73,13 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // What cannot be removed now is swept by the next session.
+        // The next session sweeps what cannot be removed now.
         let _ = remove_folder(&self.folder);
         let _ = fs::remove_file(&self.lock_path);
     }
 }
 
-/// An empty folder to write into, removed with all that is left in it when dropped.
+/// An empty folder to write into, removed with its content when dropped.
 #[derive(Debug)]
 pub struct Scratch {
     folder: PathBuf,
@@ -91,7 +91,7 @@ impl Scratch {
         Self { folder, _session: session }
     }
 
-    /// Where it is.
+    /// The path of the folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -103,7 +103,7 @@ impl Drop for Scratch {
     }
 }
 
-/// A session of a process that lives, or may live.
+/// A session whose process lives, or may live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Living {
     pub(crate) host: String,
@@ -120,18 +120,18 @@ impl Living {
         Self { host: host.to_owned(), pid, began, lock }
     }
 
-    /// True if it is on this machine, where its lock says whether it lives.
+    /// True if it is on this machine, where its lock shows whether it lives.
     pub(crate) fn is_local(&self) -> bool {
         self.host == host_name()
     }
 }
 
-/// Removes the scratch of sessions whose process is dead. Returns those that live.
+/// Removes the scratch of sessions whose process is dead. Returns the living ones.
 pub(crate) fn sweep(scratch: &Path) -> Result<Vec<Living>, StoreError> {
     let mut living = Vec::new();
     for entry in list_folder(scratch)? {
         let path = entry.path();
-        // Gone meanwhile: its session has ended well.
+        // Removed meanwhile: its session has ended well.
         let Ok(metadata) = fs::symlink_metadata(&path) else { continue };
         let Ok(began) = metadata.modified() else { continue };
         if path.extension().is_none_or(|extension| extension != LOCK_EXTENSION) {
@@ -140,7 +140,7 @@ pub(crate) fn sweep(scratch: &Path) -> Result<Vec<Living>, StoreError> {
         }
         let session = Living::of(path, began);
         match claim_dead(&session).at("lock", &session.lock)? {
-            // What cannot be removed now is an orphan from here on, and is tried again.
+            // What cannot be removed now is an orphan from here on; the next sweep tries again.
             Some(_dead) => drop(remove_folder(&session.lock.with_extension(""))),
             None => living.push(session),
         }
@@ -148,8 +148,8 @@ pub(crate) fn sweep(scratch: &Path) -> Result<Vec<Living>, StoreError> {
     Ok(living)
 }
 
-/// Removes a session's folder without a lock: the lock is there before the folder and goes after it, so its session is
-/// dead. Another machine may see the one before the other.
+/// Removes a session's folder without a lock. The lock is created before the folder and removed after it, so the
+/// session is dead. Another machine may see the two out of order.
 fn sweep_orphan(path: &Path, metadata: &fs::Metadata, changed: SystemTime) {
     let is_session = path.file_name().is_some_and(|name| name.to_string_lossy().contains(AFTER_HOST));
     let lock = path.with_added_extension(LOCK_EXTENSION);
@@ -184,7 +184,7 @@ struct Dead {
     _lock: Option<OwnedFile>,
 }
 
-/// Makes `<host>@<process>-<random>.lock`.
+/// Creates `<host>@<process>-<random>.lock`.
 fn new_lock_file(scratch: &Path) -> io::Result<PathBuf> {
     let prefix = format!("{}{AFTER_HOST}{}-", host_name(), std::process::id());
     let suffix = format!(".{LOCK_EXTENSION}");

@@ -72,7 +72,7 @@ fn what_a_living_process_reads_wrote_or_looked_up_stays() {
     for record in [&read, &looked_up, &garbage] {
         age(&fixture, &record.tree, 30);
     }
-    // A process that only reads has no session: what it has open stays all the same.
+    // A process that only reads has no session; its open artifacts stay all the same.
     fixture.reopen();
     let reader = fixture.another_handle();
     let open = reader.cas().open(&read.tree).unwrap();
@@ -109,7 +109,7 @@ fn limits_take_the_longest_unused_first() {
     };
     fixture.reopen();
     set_ages(&fixture);
-    // Hours, since a use is noted once an hour at most.
+    // Hours, since a use is recorded at most once an hour.
     let limits = |max_bytes, max_age| CollectOptions { max_bytes, max_age, dry_run: true, ..EVERYTHING };
     let names = |options: CollectOptions| {
         fixture.store.collect(&options).unwrap().stages.into_keys().collect::<Vec<_>>().join(" ")

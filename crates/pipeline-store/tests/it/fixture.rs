@@ -1,4 +1,4 @@
-//! A store in a temporary folder, and what the stories do with it.
+//! A store in a temporary folder, and common steps of the stories.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ impl Fixture {
         Self { folder, store }
     }
 
-    /// Another handle on the same store, as another process has it.
+    /// Another handle on the same store, like another process.
     pub fn another_handle(&self) -> Store {
         Store::open(self.store.artifacts()).unwrap()
     }
@@ -38,7 +38,7 @@ impl Fixture {
         fs::read_dir(self.in_store("quarantine")).map_or(0, Iterator::count)
     }
 
-    /// Ends the session of the handle, as the end of its process would.
+    /// Ends the session of the handle, like the end of its process.
     pub fn reopen(&mut self) {
         self.store = self.another_handle();
     }
@@ -80,14 +80,14 @@ pub fn record(stage: &str, seed: u32, tree: &Tree) -> Record {
     }
 }
 
-/// What the spec at `spec` had last, whose file is there.
+/// The last results of the spec at `spec`, whose file exists.
 pub fn last_of(spec: &Path, records: &[&Record]) -> Last {
     fs::write(spec, "stages: {}").unwrap();
     let stages = records.iter().map(|record| (record.provenance.stage.clone(), last_stage(record)));
     Last::of_run(RunId("r".into()), spec, 1, stages.collect::<BTreeMap<_, _>>())
 }
 
-/// What a stage had last that was remembered under this record.
+/// The last result of a stage with this record.
 pub fn last_stage(record: &Record) -> LastStage {
     LastStage {
         key: record.key,
@@ -100,7 +100,7 @@ pub fn last_stage(record: &Record) -> LastStage {
     }
 }
 
-/// Flips one bit of a file in its place.
+/// Flips one bit of a file in place.
 pub fn flip_bit(path: &Path, bit_idx: u64) {
     let permissions = fs::metadata(path).unwrap().permissions();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();

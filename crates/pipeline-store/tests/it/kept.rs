@@ -1,4 +1,4 @@
-//! Artifacts come back as they were made: programs, empty folders, links, and what nobody may write to.
+//! Artifacts come back as they were made: programs, empty folders, links, and read-only files.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -19,7 +19,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// What `make` leaves, or why it cannot be kept.
+/// The tree of the files that `make` leaves, or the error.
 fn keep(store: &Store, make: &dyn Fn(&Path)) -> Result<pipeline_core::Tree, StoreError> {
     let scratch = store.workspace().scratch().unwrap();
     make(scratch.folder());
@@ -42,7 +42,7 @@ fn a_program_is_a_program_wherever_it_is_laid_out_and_shares_its_bytes_with_what
     let tool = fixture.store.cas().open(&tree).unwrap().folder().join("tool");
     assert_eq!(mode(&tool), 0o555);
     assert_eq!(mode(&fixture.store.cas().open(&plain).unwrap().folder().join("tool")), 0o444);
-    // Somebody takes the permission away: it is a copy that is laid out anew.
+    // The permission is taken away: it is a copy, which is laid out again.
     set_mode(&tool, 0o444);
     drop(fixture.another_handle().cas().open(&tree).unwrap());
     assert_eq!(mode(&tool), 0o555);
@@ -71,7 +71,7 @@ fn empty_folders_and_links_inside_come_back() {
         fs::write(folder.join("d/f.1"), "x").unwrap();
         symlink("f.1", folder.join("d/f")).unwrap();
         symlink("d/empty", folder.join("latest")).unwrap();
-        // A program that names the folder it runs in means what lies beside.
+        // An absolute link into the folder of a program means the file beside it.
         symlink(folder.join("d/f.1"), folder.join("d/empty/inner/absolute")).unwrap();
         fs::create_dir(folder.join("nothing")).unwrap();
     })
@@ -86,7 +86,7 @@ fn empty_folders_and_links_inside_come_back() {
     assert_eq!(fs::read_dir(open.folder().join("nothing")).unwrap().count(), 0);
     assert!(matches!(tree.part("d/f"), Some(Part::File(_))));
 
-    // Somebody turns a link elsewhere, puts a link in a folder's place, and leaves a file in the empty one.
+    // A link is redirected, another replaces a folder, and the empty folder gets a file.
     let (outside, inside) = (fixture.folder.path().join("outside"), open.folder().to_owned());
     fs::create_dir(&outside).unwrap();
     fs::remove_file(inside.join("d/f")).unwrap();
@@ -99,7 +99,7 @@ fn empty_folders_and_links_inside_come_back() {
     assert_eq!(fs::read_dir(again.folder().join("nothing")).unwrap().count(), 0);
     assert!(fs::symlink_metadata(again.folder().join("d/empty")).unwrap().is_dir());
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
-    // A collection knows its way among links.
+    // A collection handles links.
     fixture.store.collect(&CollectOptions::default()).unwrap();
 }
 

@@ -1,4 +1,4 @@
-//! Stories of a store, told through its public interface.
+//! Stories of a store, through its public interface.
 #![allow(clippy::unwrap_used, reason = "a story that cannot go on fails")]
 
 mod collect;

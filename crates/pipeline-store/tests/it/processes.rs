@@ -24,19 +24,19 @@ fn start(fixture: &Fixture, part: &str) -> (Child, BufReader<ChildStdout>) {
     (child, output)
 }
 
-/// Waits until the child has said `word` so many times.
+/// Waits until the child has printed `word` this many times.
 fn wait_for(output: &mut BufReader<ChildStdout>, word: &str, n_times: usize) {
     let n_heard = output.lines().map(Result::unwrap).filter(|line| line.ends_with(word)).take(n_times).count();
     assert_eq!(n_heard, n_times, "the child ended early");
 }
 
-/// The child's side: its store, or none in the parent, where the part has nothing to play.
+/// The child's store; `None` in the parent.
 fn child_store() -> Option<Store> {
     let artifacts = std::env::var_os(CHILD_STORE)?;
     Some(Store::open(artifacts.as_ref()).unwrap())
 }
 
-/// Says a word to the parent, past the test harness's capture.
+/// Prints a word for the parent, past the test harness's capture.
 fn say(word: &str) {
     let mut output = std::io::stdout();
     output.write_all(format!("\n{word}\n").as_bytes()).unwrap();

@@ -1,4 +1,4 @@
-//! What is published and written for people replaces nothing that somebody else wrote.
+//! Published and exported files replace nothing that other programs wrote.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, symlink};
@@ -61,13 +61,13 @@ fn a_file_of_somebody_else_is_left_alone_until_a_person_says_so() {
     assert_eq!(publish(&fixture, &file(&fixture, "first"), &target, true), Ok(vec![]));
     assert_eq!(publish(&fixture, &file(&fixture, "second"), &target, false), Ok(vec![]));
     assert_eq!(fs::read_to_string(&target).unwrap(), "second");
-    // The store may forget what it held: what was written stays known.
+    // The store may drop its content: written files stay known.
     for object in ["first", "second"] {
         let Part::File(entry) = file(&fixture, object) else { panic!("it is a file") };
         fs::remove_file(fixture.object(&entry)).unwrap();
     }
     assert_eq!(publish(&fixture, &file(&fixture, "third"), &target, false), Ok(vec![]));
-    // Somebody has changed it since: it is restored, and what it was is kept.
+    // Changed since: it is restored, and a copy of the changed file is kept.
     fs::write(&target, "edited by hand").unwrap();
     let kept = publish(&fixture, &file(&fixture, "third"), &target, false).unwrap();
     assert_eq!(fs::read_to_string(&target).unwrap(), "third");
@@ -106,7 +106,7 @@ fn a_folder_is_published_as_a_whole_and_what_lies_there_of_others_stays() {
         [("README", "mine"), ("empty/", ""), ("index", "1"), ("latest", "-> old"), ("old/a", "a"), ("old/b", "b")];
     expect(&folder, &of_first);
 
-    // What the artifact has no more goes, unless somebody has changed it.
+    // Files that the artifact no longer has are removed, unless they were changed.
     fs::write(folder.join("old/b"), "edited by hand").unwrap();
     let second = site(&[("index", b"2"), ("new", b"n")], &[], &[("latest", "new")]);
     assert_eq!(publish(&fixture, &second, &folder, false), Ok(vec![]));

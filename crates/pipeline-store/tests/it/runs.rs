@@ -109,7 +109,7 @@ fn append(path: &Path, text: &str) {
     std::io::Write::write_all(&mut fs::File::options().append(true).open(path).unwrap(), text.as_bytes()).unwrap();
 }
 
-/// Three runs that have ended, their spec and metrics written.
+/// Three runs that have ended, with their specs and metrics written.
 fn three_runs(fixture: &Fixture) -> [RunId; 3] {
     [1000, 2000, 3000].map(|at_ms| {
         let mut run = fixture.store.runs().start(at_ms, "demo").unwrap();
@@ -125,7 +125,7 @@ fn states(store: &Store) -> Vec<RunState> {
     store.runs().list().unwrap().iter().map(|run| run.state).collect()
 }
 
-/// Does something to the second of three runs, and compares what is said of it.
+/// Damages the second of three runs, and compares the reported problem.
 fn check_damage(damage: impl Fn(&Path), problem: &str) {
     let fixture = Fixture::new();
     let ids = three_runs(&fixture);
@@ -189,14 +189,14 @@ fn a_changed_file_of_a_run_is_not_read() {
 fn runs_are_in_the_order_in_which_they_began_whatever_the_clock_says() {
     let fixture = Fixture::new();
     let store = &fixture.store;
-    // A run of an earlier version had no number.
+    // A run of an earlier version has no number.
     let old = store.artifacts().join("runs/20000101T000000Z-0000");
     fs::create_dir_all(&old).unwrap();
     fs::write(old.join("run.json"), r#"{"spec":"old","started_ms":9000000000000,"host":"h","pid":1}"#).unwrap();
     let begin = |at_ms: u64| drop(store.runs().start(at_ms, "demo").unwrap());
     begin(5_000_000);
     begin(1_000);
-    // The counter is lost, damaged, or of before the last run.
+    // The counter is lost, damaged, or older than the last run.
     let counter = fixture.in_store("run-order");
     let before = fs::read(&counter).unwrap();
     fs::remove_file(&counter).unwrap();

@@ -20,7 +20,7 @@ fn the_digest_follows_every_edit_however_quick() {
     let fixture = Fixture::new();
     let path = fixture.folder.path().join("data.tsv");
     for edit_idx in 0..500 {
-        // The same length and most often the same tick of the file system's clock.
+        // The same length and usually the same tick of the file system's clock.
         let content = format!("{edit_idx:04}");
         fs::write(&path, &content).unwrap();
         assert_eq!(fixture.store.sources().digest(&path).unwrap(), Digest::of(content.as_bytes()));
@@ -57,7 +57,7 @@ fn a_folder_has_the_digest_of_its_files_and_no_file_has_it() {
     assert_ne!(fixture.store.sources().digest(&folder).unwrap(), digest);
 }
 
-/// A folder that is a source, and its digest whatever is done to it.
+/// A folder that is a source, and its digest after each change.
 struct Folder {
     fixture: Fixture,
     path: PathBuf,
@@ -126,7 +126,7 @@ fn no_link_stops_anything_wherever_it_leads() {
     assert!(folder.notices(|folder| folder.link("a/file", "latest")), "so does where it leads");
     assert!(folder.notices(|folder| folder.write("a/file", "other content")));
 
-    // Folders that are linked twice over are walked once: 2^40 ways lead through these.
+    // Folders that are linked twice are walked once: 2^40 paths lead through these.
     let maze = Folder::with(&[("end", "")]);
     for level in 0..40 {
         fs::create_dir(maze.fixture.folder.path().join(format!("level{level}"))).unwrap();
@@ -166,7 +166,7 @@ fn caches_version_control_and_what_an_ignore_file_names_are_no_sources() {
     folder.write(".pipelineignore", "!*.py[co]\n");
     assert!(folder.notices(|folder| folder.write("compiled.pyc", "taken back")));
 
-    // What the spec names itself is never ignored.
+    // The source itself is never ignored.
     let store = &folder.fixture.store;
     assert_eq!(store.sources().digest(&folder.path.join(".train.py.swp")).unwrap(), Digest::of(b"noise"));
     let cache = folder.path.join("__pycache__");

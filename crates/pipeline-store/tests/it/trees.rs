@@ -183,7 +183,7 @@ fn a_damaged_object_is_never_published() {
 fn a_file_is_published_to_another_file_system() {
     let fixture = Fixture::new();
     let entry = put(&fixture.store, &[("weights", b"weights")]).files["weights"];
-    // Memory on Linux; where it is no file system of its own, the path is an ordinary one.
+    // On Linux a memory file system; where it is not a separate one, the path is an ordinary one.
     let elsewhere = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     fixture.store.outside().copy_out(&entry, &elsewhere.path().join("weights.pth")).unwrap();
     assert_eq!(fs::read(elsewhere.path().join("weights.pth")).unwrap(), b"weights");

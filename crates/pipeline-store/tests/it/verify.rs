@@ -1,4 +1,4 @@
-//! A look at every byte, and the figures.
+//! Verifying every byte, and the statistics.
 
 use pipeline_core::StageId;
 
