@@ -1,8 +1,8 @@
 //! Decodes image files for a comparison with other decoders; see `tests/parity/images.py`.
 //!
-//! Reads files from the standard input, each after its length as four bytes, the lowest first. Prints a line for each: `ok`,
-//! width, height and the SHA-256 of its RGB pixels, or `error` and why. With `--limits` the file is resized to 224 × 224 while
-//! it is decoded, as `decode-images` does.
+//! Reads files from the standard input, each after its length as four little-endian bytes. Prints a line for each:
+//! `ok`, width, height and the SHA-256 of its RGB pixels, or `error` and the reason. With `--limits` the file is
+//! resized to 224 × 224 while it is decoded, as `decode-images` does.
 
 #![allow(clippy::print_stdout)]
 
@@ -13,7 +13,7 @@ use pipeline_data::{DECODER_BYTES, Filter, Limits, Memory, Target, decode_within
 use sha2::{Digest, Sha256};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // A decoder that breaks down is an error like others; its message is not wanted each time.
+    // A decoder's panic becomes an error like others; its message is not needed every time.
     std::panic::set_hook(Box::new(|_| {}));
     let target = std::env::args().any(|arg| arg == "--limits").then_some(Target {
         width: 224,

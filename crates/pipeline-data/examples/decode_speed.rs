@@ -1,8 +1,8 @@
 //! Times the decoding of images from base64 to RGB on one thread.
 //!
-//! `decode_speed IMAGES.tsv [N_ROUNDS]`, where the file has an id, a tab and base64 in each line. Each round decodes all images
-//! and prints one JSON object; without N_ROUNDS a round begins with each line of the standard input, so that another
-//! program can time rounds of others in between.
+//! `decode_speed IMAGES.tsv [N_ROUNDS]`, where the file has an id, a tab and base64 in each line. Each round decodes
+//! all images and prints one JSON object. Without N_ROUNDS a round begins with each line of the standard input, so that
+//! another program can alternate rounds with those of others.
 
 #![allow(clippy::print_stdout)]
 
@@ -38,7 +38,7 @@ fn tell(texts: &[Vec<u8>]) -> Result<(), Box<dyn Error>> {
     Ok(std::io::stdout().flush()?)
 }
 
-/// Decodes all images; returns the seconds that it took.
+/// Decodes all images; returns the time in seconds.
 fn round(texts: &[Vec<u8>]) -> Result<f64, Box<dyn Error>> {
     let start = Instant::now();
     for text in texts {

@@ -2,17 +2,17 @@
 
 use crate::DecodeError;
 
-/// Marks a byte that stands for no six bits.
+/// Marks a byte that is not a base64 character.
 const NONE: u8 = 64;
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const VALUES: [u8; 256] = values();
 static PLACED_VALUES: [[u32; 256]; 4] = placed_values();
 
-/// The bytes that a base64 text stands for.
+/// Decodes a base64 text.
 ///
-/// Both alphabets are read, other characters are dropped, and what follows the padding is ignored, as in Python.
-/// Python refuses a text whose padding is missing; here it may be missing as long as the unused bits of the last
-/// character are zero, as every encoder writes them.
+/// Both alphabets are accepted, other characters are dropped, and text after the padding is ignored, as in Python.
+/// Python refuses a text without padding. Here it is accepted if the unused bits of the last character are zero, as
+/// every encoder writes them.
 ///
 /// # Errors
 /// When the text ends inside a byte.
@@ -59,7 +59,7 @@ pub fn decode_base64(text: &[u8]) -> Result<Vec<u8>, DecodeError> {
     Ok(bytes)
 }
 
-/// Decodes groups of four until one has a character that stands for nothing; returns how many there were.
+/// Decodes groups of four until one has an invalid character; returns the number of decoded groups.
 fn whole_groups(text: &[u8], bytes: &mut [u8]) -> usize {
     let groups = text.as_chunks::<4>().0.iter().zip(bytes.as_chunks_mut::<3>().0);
     let n_groups = groups.len();
@@ -74,7 +74,7 @@ fn whole_groups(text: &[u8], bytes: &mut [u8]) -> usize {
     n_groups
 }
 
-/// [`VALUES`] by place in a group, shifted to that place; those of [`NONE`] set a bit above the group.
+/// [`VALUES`] by position in a group, shifted to that position; those of [`NONE`] set a bit above the group.
 const fn placed_values() -> [[u32; 256]; 4] {
     let mut placed = [[1 << 24; 256]; 4];
     let mut character = 0;
@@ -89,7 +89,7 @@ const fn placed_values() -> [[u32; 256]; 4] {
     placed
 }
 
-/// The base64 text of some bytes, in the standard alphabet and padded.
+/// Encodes bytes as base64, in the standard alphabet and padded.
 pub fn encode_base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {

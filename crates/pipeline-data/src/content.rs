@@ -1,4 +1,5 @@
-//! What a file holds, as far as its first bytes show: for messages about a file that is not what its reader expects.
+//! Recognises the content of a file by its first bytes, for messages about a file in another format than its reader
+//! expects.
 
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -6,10 +7,10 @@ use std::path::Path;
 
 use crate::DataError;
 
-/// So many bytes are looked at.
+/// The number of bytes to look at.
 const N_LOOKED_AT: u64 = 4096;
 
-/// What is wrong with a file that no reader of lines can use, as the rest of a sentence, by what it begins with.
+/// The formats that no reader of lines can use, by their first bytes; the texts complete a sentence.
 const NO_TEXT: [(&[u8], &str); 16] = [
     (b"\x1f\x8b", "is compressed by gzip; unpack it first (`gunzip`)"),
     (b"\x28\xb5\x2f\xfd", "is compressed by zstd; unpack it first (`unzstd`)"),
@@ -29,7 +30,7 @@ const NO_TEXT: [(&[u8], &str); 16] = [
     (b"version https://git-lfs.github.com", "is a pointer of Git LFS and not the file; `git lfs pull` fetches it"),
 ];
 
-/// The first bytes of a file, which is left at its beginning.
+/// The first bytes of a file; rewinds it.
 pub(crate) fn first_bytes(file: &mut File) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     Read::by_ref(file).take(N_LOOKED_AT).read_to_end(&mut bytes)?;
@@ -40,7 +41,7 @@ pub(crate) fn first_bytes(file: &mut File) -> io::Result<Vec<u8>> {
 /// Opens a file of lines.
 ///
 /// # Errors
-/// When it cannot be read, or its first bytes say that it is no UTF-8 text.
+/// When it cannot be read, or its first bytes show that it is not UTF-8 text.
 pub(crate) fn open_text(path: &Path) -> Result<File, DataError> {
     let mut file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
     let bytes = first_bytes(&mut file).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
@@ -52,7 +53,7 @@ pub(crate) fn open_text(path: &Path) -> Result<File, DataError> {
 
 fn no_text(bytes: &[u8]) -> Option<&'static str> {
     let found = NO_TEXT.iter().find(|(begin, _)| bytes.starts_with(begin));
-    // An id may begin with `PAR1` or `BZh`: a file that begins with letters must have bytes in it that no text has.
+    // An id may begin with `PAR1` or `BZh`: a signature of letters counts only if non-text bytes follow.
     let is_letters = |begin: &[u8]| begin.iter().all(u8::is_ascii_alphanumeric);
     let is_binary = bytes.iter().any(|byte| *byte < b'\t');
     if let Some((_, problem)) = found.filter(|(begin, _)| is_binary || !is_letters(begin)) {
@@ -67,7 +68,7 @@ fn no_text(bytes: &[u8]) -> Option<&'static str> {
     is_wide.then_some("is no UTF-8 text, perhaps UTF-16; save it as UTF-8")
 }
 
-/// What a file of text looks like, such as `comma-separated text`; `None` when it is empty, unreadable or not
+/// The likely format of a text file, such as `comma-separated text`; `None` when it is empty, unreadable or not
 /// recognised.
 pub fn looks_like(path: &Path) -> Option<&'static str> {
     let bytes = first_bytes(&mut pipeline_files::open(path).ok()?).ok()?;

@@ -1,9 +1,9 @@
-//! Why a file of rows could not be read or written.
+//! Errors of files with rows.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a data file could not be read or written; rows that are merely odd are no error, see
+/// The reason why a data file could not be read or written. Merely odd rows are not errors, see
 /// [`SkippedLine`](crate::SkippedLine).
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -34,7 +34,7 @@ pub enum DataError {
         #[source]
         source: io::Error,
     },
-    /// A line is no longer what it was when the file was opened.
+    /// A line has changed since the file was opened.
     #[error("line {line} of `{}` changed while it was being read", path.display())]
     Changed {
         /// The file.
@@ -66,20 +66,20 @@ pub enum DataError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The shard holds other columns than its reader expects.
+    /// The shard has other columns than its reader expects.
     #[error("`{}` does not have the columns of a shard of {expected}", path.display())]
     Schema {
         /// The file.
         path: PathBuf,
-        /// What the shard should hold, such as `queries`.
+        /// The expected contents, such as `queries`.
         expected: &'static str,
     },
-    /// The file is not as its format says, or holds something else than vectors and ids.
+    /// The file violates its format, or does not contain vectors and ids.
     #[error("`{}` {problem}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong, as the rest of a sentence.
+        /// The fault, as the rest of a sentence.
         problem: String,
     },
     /// One row of the file cannot be used.
@@ -89,7 +89,7 @@ pub enum DataError {
         path: PathBuf,
         /// The row or line, counted from 1.
         row: u64,
-        /// What is wrong, as the rest of a sentence.
+        /// The fault, as the rest of a sentence.
         problem: String,
     },
 }

@@ -12,20 +12,20 @@ use crate::{
     decode_base64, decode_on_white, decode_within,
 };
 
-/// The caller hears of progress after at least so many bytes.
+/// The least number of bytes between reports of progress.
 const WATCH_BYTES: u64 = 16 << 20;
 
-/// What the rows that are being decoded may take together, as text and as files.
+/// The memory of all rows that are being decoded, as text and as files, in bytes.
 const FILES_BYTES: u64 = 128 << 20;
 
-/// Where the image of one id is.
+/// The position of one id's image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImageRow {
     /// The image's id, unique in its [`ImageTsv`].
     pub id: String,
     /// The line that holds the image, counted from 1.
     pub line: u64,
-    /// Where the base64 text begins in the file, in bytes.
+    /// The byte offset of the base64 text in the file.
     pub offset: u64,
     /// The length of the base64 text in bytes.
     pub len: u64,
@@ -34,7 +34,7 @@ pub struct ImageRow {
 }
 
 impl ImageRow {
-    /// The BLAKE3 digest of id and image; its place in the file does not enter.
+    /// The BLAKE3 digest of id and image; independent of the position in the file.
     pub fn row_digest(&self) -> [u8; 32] {
         *blake3::Hasher::new().update(&self.digest).update(self.id.as_bytes()).finalize().as_bytes()
     }
@@ -51,10 +51,10 @@ pub struct ImageTsv {
 }
 
 impl ImageTsv {
-    /// Reads the file once and remembers where its images are.
+    /// Reads the file once and indexes its images.
     ///
-    /// A row has two or more fields; with `max_samples` only the first so many rows count, decodable or not. An id that
-    /// is repeated keeps the place of its first decodable row and the image of its last decodable one.
+    /// A row has two or more fields; with `max_samples` only that many first rows count, decodable or not. A repeated
+    /// id keeps the position of its first decodable row and the image of its last decodable one.
     ///
     /// # Errors
     /// When the file cannot be read.
@@ -62,10 +62,10 @@ impl ImageTsv {
         Self::open_watched(path, max_samples, &mut |_| ControlFlow::Continue(()))
     }
 
-    /// As [`ImageTsv::open`], reporting the bytes read so far to `watch` from time to time.
+    /// As [`ImageTsv::open`], but reports the bytes read so far to `watch` from time to time.
     ///
     /// # Errors
-    /// When the file cannot be read or is no text, and [`DataError::Stopped`] when `watch` breaks.
+    /// When the file cannot be read or is not text, and [`DataError::Stopped`] when `watch` breaks.
     pub fn open_watched(
         path: &Path,
         max_samples: Option<u64>,
@@ -80,20 +80,20 @@ impl ImageTsv {
         Ok(tsv)
     }
 
-    /// The rows, each id once. Whether an image can be decoded is only known once it is decoded.
+    /// The rows, each id once. Whether an image can be decoded is unknown until it is decoded.
     pub fn rows(&self) -> &[ImageRow] {
         &self.rows
     }
 
-    /// The lines that gave no row, sorted: those without an image and the repeated ones. Blank lines are not mentioned.
+    /// The lines that gave no row, sorted: those without an image and the repeated ones. Does not list blank lines.
     pub fn skipped(&self) -> &[SkippedLine] {
         &self.skipped
     }
 
-    /// The base64 text of a row, read from the file. May be called from many threads.
+    /// Reads the base64 text of a row from the file. May be called from many threads.
     ///
     /// # Errors
-    /// When the file cannot be read, or no longer holds what it held when it was opened.
+    /// When the file cannot be read, or has changed since it was opened.
     pub fn image_text(&self, row: &ImageRow) -> Result<Vec<u8>, DataError> {
         let mut text = vec![0; row.len as usize];
         let read = self.file.read_exact_at(&mut text, row.offset);
@@ -104,16 +104,16 @@ impl ImageTsv {
         Ok(text)
     }
 
-    /// The width and height of a row's image and the image itself, in the size of `target` if there is one; or why it
-    /// cannot be decoded.
+    /// The original size of a row's image, and the image itself, resized to `target` if there is one; or the decoding
+    /// error.
     ///
     /// # Errors
-    /// As [`ImageTsv::image_text`]: then it is the file, not the image, that is at fault.
+    /// As [`ImageTsv::image_text`]: then the file is at fault, not the image.
     pub fn image(&self, row: &ImageRow, target: Option<Target>, limits: Limits<'_>) -> Result<Decoded, DataError> {
         self.with_file(row, limits, |file| decode_within(&file, target, limits))
     }
 
-    /// A row's image for people to look at: what is transparent is white.
+    /// A row's image for display: transparent pixels are white.
     ///
     /// # Errors
     /// As [`ImageTsv::image`].
@@ -125,7 +125,7 @@ impl ImageTsv {
         self.with_file(row, limits, |file| decode_on_white(&file, limits))
     }
 
-    /// What `work` makes of the image file of a row. Waits while the files of other threads take too much memory.
+    /// Applies `work` to the image file of a row. Waits while the files of other threads take too much memory.
     ///
     /// # Errors
     /// As [`ImageTsv::image_text`].
@@ -167,7 +167,7 @@ impl ImageTsv {
         Ok(())
     }
 
-    /// Leaves one row of each id.
+    /// Reduces the rows to one for each id.
     fn settle_repeated_ids(&mut self) -> Result<(), DataError> {
         let mut order: Vec<usize> = (0..self.rows.len()).collect();
         order.sort_unstable_by(|&a, &b| self.rows[a].id.cmp(&self.rows[b].id).then(a.cmp(&b)));
@@ -184,7 +184,8 @@ impl ImageTsv {
         Ok(())
     }
 
-    /// Of the rows of one id, which gives the place and which the image; the others are listed as skipped.
+    /// Chooses among the rows of one id the one that gives the position and the one that gives the image; lists the
+    /// others as skipped.
     fn settle_id(&mut self, rows: &[usize]) -> Result<(usize, usize), DataError> {
         // Whether an image can be decoded does not depend on its size, and a small one needs no memory.
         let target = Target { width: 1, height: 1, filter: Filter::Bilinear };
@@ -207,7 +208,7 @@ impl ImageTsv {
     }
 }
 
-/// The row of one line; `None` if the line is blank, else why it is not a row.
+/// The row of one line; `None` if the line is blank. The error is the reason why it is not a row.
 fn parse_row(line: &Line<'_>) -> Result<Option<ImageRow>, String> {
     let bytes = line.bytes.ok_or("longer than 256 MiB")?;
     let whole = str::from_utf8(bytes).map_err(|_| "not UTF-8")?;

@@ -8,11 +8,11 @@ use serde_json::value::RawValue;
 use crate::lines::strip;
 use crate::python::number_text;
 
-/// The fields of a JSON object in their order, repeated ones included.
+/// The fields of a JSON object in their order, with repeated ones.
 pub(crate) struct Fields<'a>(Vec<(String, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
-    /// The fields of a line, `None` if it is blank; else why it is no JSON object, as the rest of a sentence about it.
+    /// The fields of a line, `None` if it is blank. The error completes a sentence about the line.
     pub fn of_line(line: &'a [u8]) -> Result<Option<Self>, String> {
         let line = strip(str::from_utf8(line).map_err(|_| "not UTF-8")?);
         if line.is_empty() {
@@ -21,12 +21,12 @@ impl<'a> Fields<'a> {
         serde_json::from_str(line).map(Some).map_err(|error| reason_of(&error, line))
     }
 
-    /// The last value of that name, as in Python.
+    /// The last value with that name, as in Python.
     pub fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().rev().find(|(field, _)| field == name).map(|(_, value)| *value)
     }
 
-    /// Whether a field of that name is there more than once.
+    /// Whether a field occurs more than once.
     pub fn is_repeated(&self, name: &str) -> bool {
         self.0.iter().filter(|(field, _)| field == name).nth(1).is_some()
     }
@@ -59,7 +59,7 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-/// What is wrong with a line's JSON. serde_json's own text says `line 1` for every row, which would mislead.
+/// The fault in a line's JSON. serde_json's own text says `line 1` for every row, which would mislead.
 fn reason_of(error: &serde_json::Error, line: &str) -> String {
     match error.classify() {
         serde_json::error::Category::Eof => "not JSON: the line ends too early".to_owned(),
@@ -74,14 +74,14 @@ fn reason_of(error: &serde_json::Error, line: &str) -> String {
     }
 }
 
-/// What a JSON value is where an id is wanted.
+/// A JSON value in the place of an id.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum IdValue {
-    /// A text or number, as Python's `str` gives it.
+    /// A text or number, as Python's `str` formats it.
     Id(String),
     /// Null or an empty text.
     Absent,
-    /// A truth value, a list or an object.
+    /// A bool, a list or an object.
     Other,
 }
 

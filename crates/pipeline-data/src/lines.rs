@@ -1,20 +1,20 @@
-//! Lines of a text file, split as Python's text mode splits them, each with its number and its place in the file.
+//! Lines of a text file, split as Python's text mode splits them, each with its number and its byte offset.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
-/// A line may be as long as this; what is longer is not read into memory.
+/// The longest line that is read into memory, in bytes.
 const MAX_LINE_BYTES: usize = 256 << 20;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Reads one line after the other: `\n`, `\r\n` and `\r` end a line, a byte order mark at the start is left out.
+/// Reads one line after the other: `\n`, `\r\n` and `\r` end a line; skips a byte order mark at the start.
 ///
-/// One line is in memory at a time, whatever ends it.
+/// Holds one line in memory at a time, whatever ends it.
 pub(crate) struct Lines<R = File> {
     reader: BufReader<R>,
-    /// The present line without its end, or its first bytes if it is too long.
+    /// The current line without its end, or its first bytes if it is too long.
     line: Vec<u8>,
-    /// Where the next line begins in the file.
+    /// The byte offset of the next line.
     next_offset: u64,
     number: u64,
     max_line_bytes: usize,
@@ -22,9 +22,9 @@ pub(crate) struct Lines<R = File> {
 
 /// One line without its end.
 pub(crate) struct Line<'a> {
-    /// Counted from 1.
+    /// The number, counted from 1.
     pub number: u64,
-    /// Where `bytes` begin in the file.
+    /// The byte offset of `bytes` in the file.
     pub offset: u64,
     /// The line, or `None` if it is longer than 256 MiB.
     pub bytes: Option<&'a [u8]>,
@@ -47,7 +47,7 @@ impl<R: Read> Lines<R> {
         Ok(Some(Line { number: self.number, offset: begin + n_marks as u64, bytes }))
     }
 
-    /// Reads up to the end of the line and returns its length; none at the end of the file.
+    /// Reads up to the end of the line and returns its length; `None` at the end of the file.
     fn read_line(&mut self) -> io::Result<Option<u64>> {
         let mut n_bytes = 0;
         let mut is_any = false;
@@ -80,7 +80,7 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// `text` without the characters at both ends that Python's `str.strip` takes for white space.
+/// `text` without the characters at both ends that Python's `str.strip` removes.
 pub(crate) fn strip(text: &str) -> &str {
     text.trim_matches(is_python_space)
 }
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(seen, expected.map(|(number, text)| (number, text.to_owned())));
     }
 
-    /// Gives one byte at a time, so that every buffer ends within a line end or a character.
+    /// Reads one byte at a time, so that every buffer ends within a line end or a character.
     struct Drops<'a>(&'a [u8]);
 
     impl Read for Drops<'_> {

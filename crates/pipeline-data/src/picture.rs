@@ -1,26 +1,26 @@
-//! Image files for people to look at in a browser.
+//! Image files for display in a browser.
 
 use crate::{DecodeError, Format, Limits, decode_on_white, thumbnail};
 
-/// A file of at most so many bytes is shown as it is.
+/// The size up to which a file is shown unchanged, in bytes.
 const MAX_BYTES: usize = 64 << 10;
-/// An image is shown as it is when its sides are at most so many times as long as asked for.
+/// The largest ratio of an image's sides to the requested size at which it is shown unchanged.
 const MAX_SHRINKING: u32 = 4;
 
-/// An image file that every browser shows.
+/// An image file that every browser can show.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
-    /// Its type, such as `image/jpeg`.
+    /// Its media type, such as `image/jpeg`.
     pub media_type: &'static str,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
 
-/// A small picture of an image file: the file itself if it is small, so that what is transparent stays so; else a
-/// thumbnail, whose longer side has `max_side` pixels and where white is what was transparent.
+/// A small version of an image file: the file itself if it is small, which keeps transparency. Otherwise a thumbnail,
+/// whose longer side has `max_side` pixels and whose transparent pixels are white.
 ///
 /// # Errors
-/// When the file is no image that is read here.
+/// When the file is not an image of a supported format.
 pub fn picture(file: Vec<u8>, max_side: u32, limits: Limits<'_>) -> Result<Picture, DecodeError> {
     let image = decode_on_white(&file, limits)?;
     let is_small = file.len() <= MAX_BYTES && image.width.max(image.height) <= max_side.saturating_mul(MAX_SHRINKING);

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use pipeline_eval::RankingRow;
 
-/// Ids per line: the evaluator wants exactly so many.
+/// The number of ids per line that the evaluator requires.
 const N_IDS: usize = 10;
 
-/// The names of the fields of a prediction.
+/// The field names of a prediction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     /// `query_id` and `item_ids`: Tianchi's.
@@ -19,23 +19,23 @@ pub enum Dialect {
     ChineseClip,
 }
 
-/// What was written, and lines that the evaluator will not count or take.
+/// The number of written lines, and of those that the evaluator will not count or accept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WrittenPredictions {
-    /// Lines in all.
+    /// All lines.
     pub n_lines: u64,
     /// Lines whose query has no id.
     pub n_without_id: u64,
-    /// Lines with an id that is not an integer, be it of the query or of an image.
+    /// Lines with an id that is not an integer, of the query or of an image.
     pub n_with_texts: u64,
-    /// Lines whose query has a line before.
+    /// Lines whose query has an earlier line.
     pub n_repeated: u64,
     /// Lines with fewer than ten ids, since the pool has no more.
     pub n_short: u64,
 }
 
 impl WrittenPredictions {
-    /// What a submission should not be sent without knowing, a sentence each.
+    /// Warnings before a submission, one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let counts = [
             (self.n_without_id, "no query id, which MUGE's evaluator refuses"),
@@ -61,9 +61,9 @@ impl WrittenPredictions {
     }
 }
 
-/// Writes one `{"query_id": …, "item_ids": […]}` a line, ids as integers where they are.
+/// Writes one `{"query_id": …, "item_ids": […]}` per line, with ids as integers where possible.
 ///
-/// The evaluator wants ten different ids a line: where the pool has fewer images, a line has fewer.
+/// The evaluator requires ten different ids per line: where the pool has fewer images, a line has fewer.
 ///
 /// # Errors
 /// When `out` fails.
@@ -89,7 +89,7 @@ pub fn write_predictions(
     Ok(written)
 }
 
-/// An integer if the text is the canonical text of one.
+/// An integer if the text is its canonical form, else the text.
 fn as_id(text: &str) -> Value {
     match text.parse::<i64>() {
         Ok(number) if number.to_string() == text => number.into(),
@@ -97,14 +97,14 @@ fn as_id(text: &str) -> Value {
     }
 }
 
-/// What the evaluator finds: fractions of the queries, in 0..=1.
+/// The evaluator's result: fractions of the queries, in 0..=1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Score {
-    /// Queries with a relevant image first.
+    /// The share of queries with a relevant image first.
     pub recall_at_1: f64,
-    /// Queries with a relevant image among the first five.
+    /// The share of queries with a relevant image among the first five.
     pub recall_at_5: f64,
-    /// Queries with a relevant image among the first ten.
+    /// The share of queries with a relevant image among the first ten.
     pub recall_at_10: f64,
     /// The mean of the three.
     pub mean_recall: f64,
@@ -113,10 +113,10 @@ pub struct Score {
 /// Scores a prediction file by the evaluator's rules, given the relevant ids of each query.
 ///
 /// The rules are those of `cn_clip/eval/evaluation.py` of Chinese-CLIP, which calls the fields `text_id` and
-/// `image_ids`: of a repeated query the last line counts, and a query that is not asked for is ignored.
+/// `image_ids`. The last line of a repeated query counts, and unknown queries are ignored.
 ///
 /// # Errors
-/// What the evaluator would refuse: a line that is not such an object (a blank one too), not ten different integer ids,
+/// Where the evaluator would fail: a line that is not a valid object (even a blank one), not ten different integer ids,
 /// or a query without a line.
 pub fn score(predictions: &str, relevant: &BTreeMap<i64, BTreeSet<i64>>) -> Result<Score, String> {
     let mut answers = BTreeMap::new();
@@ -181,7 +181,7 @@ mod tests {
         assert_eq!(as_id("-5"), Value::from(-5));
     }
 
-    /// The numbers are those that `cn_clip/eval/evaluation.py` of cn_clip 1.6.0 gives for these lines.
+    /// The expected numbers are those of `cn_clip/eval/evaluation.py` of cn_clip 1.6.0 for these lines.
     #[test]
     fn a_written_file_has_the_score_of_the_public_evaluator() {
         let predictions = written(&[

@@ -1,6 +1,6 @@
-//! Numbers of a JSON text as Python's `str` writes them, since the ids of a data set are compared as text.
+//! Numbers of a JSON text as Python's `str` formats them, since the ids of a data set are compared as text.
 
-/// A JSON number as `str(json.loads(number))` gives it; any other text comes back as it is.
+/// A JSON number as `str(json.loads(number))` formats it; any other text is returned unchanged.
 pub(crate) fn number_text(number: &str) -> String {
     let is_integer = number.trim_start_matches('-').bytes().all(|byte| byte.is_ascii_digit());
     match number.parse::<f64>() {

@@ -1,13 +1,13 @@
-//! Resizing with antialiasing, to the very pixels of Pillow's `Image.resize`.
+//! Resizing with antialiasing, to exactly the pixels of Pillow's `Image.resize`.
 
 use std::collections::VecDeque;
 
 use crate::RgbImage;
 
-/// Coefficients are multiples of 2^-22: what is left of 32 bits beside 8-bit samples and two bits of headroom.
+/// Coefficients are multiples of 2^-22: 32 bits minus 8-bit samples and two bits of headroom.
 const PRECISION_BITS: u32 = 32 - 8 - 2;
 
-/// The kernel that weighs the input pixels.
+/// The kernel that weights the input pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filter {
     /// A triangle of radius 1.
@@ -19,13 +19,14 @@ pub enum Filter {
 /// The weights of one output pixel: its first input pixel and the weights from there on.
 type Weights = (usize, Vec<i32>);
 
-/// Widths up to this keep the weights of a row; wider rows compute them anew, since they are twice as large as the row.
+/// The largest width whose weights are kept for all rows. Wider images recompute them, since they are twice as large as
+/// a row.
 const MAX_KEPT_WIDTH: usize = 1 << 20;
 
 /// `image` in another size; when it shrinks, the kernel is widened by the same factor.
 ///
-/// Rows and columns one after the other, with 8-bit samples in between and fixed-point weights, so that the order shows
-/// in the pixels: it is that of Pillow 13. The same size gives the same pixels.
+/// Rows and columns are resized one after the other, with 8-bit samples in between and fixed-point weights. So the
+/// order shows in the pixels: it is that of Pillow 13. The same size gives the same pixels.
 pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbImage {
     if (width, height) == (image.width, image.height) {
         return image.clone();
@@ -35,7 +36,7 @@ pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbI
     resizer.finish()
 }
 
-/// Resizes an image whose rows come one by one, from the top.
+/// Resizes an image whose rows arrive one by one, from the top.
 pub(crate) struct Resizer {
     new_size: [usize; 2],
     row_weights: RowWeights,
@@ -47,14 +48,14 @@ struct RowWeights {
     filter: Filter,
     n_inputs: usize,
     n_outputs: usize,
-    /// None where they would be too large to keep.
+    /// `None` where they would be too large to keep.
     kept: Option<Vec<Weights>>,
 }
 
 enum Columns {
-    /// Rows are resized as they come, and columns at the end.
+    /// Resizes rows as they arrive, and columns at the end.
     Last { rows: Vec<u8>, weights: ColumnWeights },
-    /// Columns are added up as rows come, and each finished row is resized.
+    /// Sums up columns as rows arrive, and resizes each finished row.
     First { weights: ColumnWeights, n_rows: usize, active: VecDeque<Active>, n_begun: usize, output: Vec<u8> },
 }
 
@@ -65,14 +66,14 @@ struct ColumnWeights {
     n_outputs: usize,
 }
 
-/// An output row to which input rows are still to be added.
+/// An output row that still needs input rows.
 struct Active {
     weights: Weights,
     sums: Vec<i32>,
 }
 
 impl Resizer {
-    /// From `size` to `new_size`, both as width and height.
+    /// Resizes from `size` to `new_size`, both as width and height.
     pub fn new(size: (u32, u32), new_size: (u32, u32), filter: Filter) -> Self {
         let (size, new_size) =
             ([size.0, size.1].map(|side| side as usize), [new_size.0, new_size.1].map(|side| side as usize));
@@ -89,7 +90,7 @@ impl Resizer {
         Self { new_size, row_weights, columns }
     }
 
-    /// Bytes that the resize needs at most, with its result.
+    /// The most bytes that the resize needs, with its result.
     pub fn working_bytes(size: (u32, u32), new_size: (u32, u32), filter: Filter) -> u64 {
         let ([width, height], [new_width, new_height]) =
             ([size.0, size.1].map(u64::from), [new_size.0, new_size.1].map(u64::from));
@@ -101,7 +102,7 @@ impl Resizer {
             [new_width, new_height].map(|side| side as usize),
         );
         let between = if are_first {
-            // At most six output rows share an input row when rows become fewer.
+            // At most six output rows share an input row when the height shrinks.
             6 * (width * 12 + weights(height, new_height) / new_height.max(1))
         } else {
             height * new_width * 3 + new_width * 12
@@ -148,7 +149,7 @@ impl Resizer {
 }
 
 impl RowWeights {
-    /// Appends the row in its new width to `output`.
+    /// Appends the resized row to `output`.
     fn resize(&self, row: &[u8], output: &mut Vec<u8>) {
         let row = row.as_chunks::<3>().0;
         match &self.kept {
@@ -170,7 +171,7 @@ impl ColumnWeights {
     }
 }
 
-/// Found by comparing with Pillow 13.0.0 for 1,500 random sizes; earlier versions always begin with the rows.
+/// Found by comparison with Pillow 13.0.0 for 1,500 random sizes; earlier versions always begin with the rows.
 fn are_columns_first([width, height]: [usize; 2], [new_width, new_height]: [usize; 2]) -> bool {
     new_height < height && height + 2 * new_width > new_height + 2 * width
 }
@@ -199,13 +200,13 @@ impl Filter {
         let scale = n_inputs as f64 / n_outputs as f64;
         let radius = self.radius() * scale.max(1.0);
         let center = (output as f64 + 0.5) * scale;
-        // A negative float becomes 0.
+        // The cast saturates a negative float at 0.
         ((center - radius + 0.5) as usize, ((center + radius + 0.5) as usize).min(n_inputs))
     }
 
     fn weights(self, n_inputs: usize, n_outputs: usize, output: usize) -> Weights {
         let scale = n_inputs as f64 / n_outputs as f64;
-        // Multiplied and not divided by, for the same rounding as in Pillow.
+        // Multiplied instead of divided, for the same rounding as in Pillow.
         let inverse_scale = 1.0 / scale.max(1.0);
         let center = (output as f64 + 0.5) * scale;
         let (first, end) = self.range(n_inputs, n_outputs, output);
@@ -216,7 +217,7 @@ impl Filter {
     }
 }
 
-/// Half away from zero.
+/// Rounds half away from zero.
 fn fixed_point(weight: f64) -> i32 {
     let scaled = weight * f64::from(1 << PRECISION_BITS);
     (if weight < 0.0 { scaled - 0.5 } else { scaled + 0.5 }) as i32
@@ -230,7 +231,7 @@ fn weigh(row: &[[u8; 3]], (first, weights): &Weights) -> [u8; 3] {
     sums.map(to_sample)
 }
 
-/// `[n_inputs, width, 3]` to `[n_outputs, width, 3]`.
+/// Resizes `[n_inputs, width, 3]` to `[n_outputs, width, 3]`.
 fn resize_columns(pixels: &[u8], width: usize, weights: &ColumnWeights) -> Vec<u8> {
     let row_bytes = width * 3;
     let mut output = Vec::with_capacity(row_bytes * weights.n_outputs);

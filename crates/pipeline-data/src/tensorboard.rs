@@ -6,18 +6,18 @@ use std::path::Path;
 
 use crate::DataError;
 
-/// A value of a curve.
+/// A point of a curve.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scalar {
-    /// Where on the curve.
+    /// Its position on the curve.
     pub step: i64,
-    /// The name of the curve; what stands before the first `/` groups curves.
+    /// The name of the curve; the part before the first `/` groups curves.
     pub tag: String,
     /// The value, which TensorBoard keeps as `f32`.
     pub value: f64,
 }
 
-/// Writes scalars that were measured at `seconds` since 1970; the same arguments give the same bytes.
+/// Writes scalars with the time `seconds` since 1970; the same arguments give the same bytes.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -43,7 +43,7 @@ pub fn write_scalars(path: &Path, seconds: f64, scalars: &[Scalar]) -> Result<()
     write().map_err(|source| DataError::Write { path: path.to_owned(), source })
 }
 
-/// Protobuf's ways of writing a value.
+/// Protobuf's wire types.
 #[derive(Clone, Copy)]
 enum Wire {
     Varint = 0,
@@ -64,7 +64,7 @@ fn message(fields: &[Vec<u8>]) -> Vec<u8> {
     fields.concat()
 }
 
-/// Seven bits a byte, the lowest first; a set high bit says that more follow.
+/// Seven bits per byte, the lowest first; a set high bit means that more follow.
 fn varint(mut value: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {
@@ -83,12 +83,13 @@ fn write_record(out: &mut impl Write, data: &[u8]) -> io::Result<()> {
     out.write_all(&masked_checksum(data).to_le_bytes())
 }
 
-/// CRC-32C, turned and moved so that a checksum of data with checksums in it is no fixed point (TensorFlow's `crc32c.h`).
+/// CRC-32C, rotated and offset so that a checksum of data that contains checksums is not a fixed point (TensorFlow's
+/// `crc32c.h`).
 fn masked_checksum(data: &[u8]) -> u32 {
     crc32c(data).rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// Castagnoli's polynomial, a bit at a time: event files are small. (`crc32fast` has the polynomial of PNG.)
+/// Castagnoli's polynomial, bit by bit: event files are small. (`crc32fast` has the polynomial of PNG.)
 fn crc32c(data: &[u8]) -> u32 {
     let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
     !data.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(crc32c(b"123456789"), 0xe306_9283);
     }
 
-    /// The messages are those that `tensorboard.compat.proto` of TensorBoard 2.21 serialises.
+    /// The expected messages were serialised by `tensorboard.compat.proto` of TensorBoard 2.21.
     #[test]
     fn a_scalar_is_a_record_of_tensorboards() {
         let file = tempfile::NamedTempFile::new().unwrap();

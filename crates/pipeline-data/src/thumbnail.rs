@@ -1,4 +1,4 @@
-//! Thumbnails: small JPEG files for people to look at.
+//! Thumbnails: small JPEG files for display.
 
 use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
 
@@ -12,8 +12,8 @@ const QUALITY: u8 = 72;
 /// Equal pixels give equal bytes.
 ///
 /// # Panics
-/// When the image has no pixels, or other pixels than its size says, or `max_side` is no side of a JPEG: a bug of the
-/// caller.
+/// When the image has no pixels, its pixels do not match its size, or `max_side` exceeds the limits of JPEG: a bug of
+/// the caller.
 pub fn thumbnail(image: &RgbImage, max_side: u32) -> Vec<u8> {
     let longer = image.width.max(image.height).max(max_side);
     let side = |side: u32| (u64::from(side) * u64::from(max_side)).div_ceil(u64::from(longer)) as u32;
@@ -21,7 +21,7 @@ pub fn thumbnail(image: &RgbImage, max_side: u32) -> Vec<u8> {
     let jpeg_side = |side: u32| u16::try_from(side).expect("BUG: a thumbnail is small");
     let mut jpeg = Vec::new();
     let mut encoder = Encoder::new(&mut jpeg, QUALITY);
-    // At a quality as low as this colours would be halved, which blurs the edges of so small an image.
+    // At this low quality the encoder would subsample colours, which blurs the edges of so small an image.
     encoder.set_sampling_factor(SamplingFactor::R_4_4_4);
     encoder
         .encode(&small.pixels, jpeg_side(small.width), jpeg_side(small.height), ColorType::Rgb)

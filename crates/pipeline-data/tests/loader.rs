@@ -1,4 +1,4 @@
-//! The odd rows of a data set against what the notebook's loader made of them.
+//! The odd rows of a data set, compared with the notebook's loader.
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 
 use std::collections::BTreeMap;
@@ -12,12 +12,12 @@ use pipeline_data::{
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-/// What the loader gives for one value of `max_samples`.
+/// The loader's result for one value of `max_samples`.
 #[derive(Deserialize)]
 struct Golden {
     /// Id, size, SHA-256 of the RGB pixels.
     images: Vec<(String, [u32; 2], String)>,
-    /// Text and id of the first image that is there.
+    /// Text and id of the first available image.
     pairs: Vec<(String, String)>,
     /// Text and relevant ids.
     valid_queries: Vec<(String, Vec<String>)>,
@@ -27,7 +27,7 @@ fn quirks(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/data/quirks").join(name)
 }
 
-/// The image of a row in its own size.
+/// The image of a row in its original size.
 fn decoded(tsv: &ImageTsv, row: &ImageRow) -> Result<Result<RgbImage, DecodeError>, DataError> {
     let memory = Memory::new(DECODER_BYTES);
     let image = tsv.image(row, None, Limits { memory: &memory, is_cancelled: &|| false })?;
@@ -73,7 +73,7 @@ fn images_pairs_and_queries_are_those_of_the_notebook() {
         let pairs = with_text_and_ids(&train).into_iter().filter_map(|(text, ids)| Some((text, first_image(ids)?)));
         assert_eq!(pairs.collect::<Vec<_>>(), golden.pairs, "max_samples {max_samples}");
         let (valid, _) = queries("MR_valid_queries.jsonl");
-        // The notebook loses a query that names one id instead of a list; here it counts.
+        // The notebook drops a query that names one id instead of a list; here it counts.
         let mut expected = golden.valid_queries;
         expected.push(("不是列表".to_owned(), vec!["1".to_owned()]));
         assert_eq!(with_text_and_ids(&valid), expected);

@@ -14,7 +14,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// The files by name, each with what Pillow 13 made of it.
+/// The files by name, each with Pillow 13's result.
 fn files() -> BTreeMap<String, (Vec<u8>, String)> {
     let lines = std::fs::read_to_string(root().join("tests/fixtures/odd_images.tsv")).unwrap();
     let file = |line: &str| {
@@ -102,7 +102,7 @@ fn an_image_that_needs_too_much_memory_is_refused_with_its_size_and_the_limit() 
     assert_eq!(stopped.unwrap_err(), DecodeError::Cancelled);
 }
 
-/// 13,377² pixels fit, whatever a pixel has, as long as the file is stored by rows; the frame of a progressive JPEG does not.
+/// 13,377² pixels fit in any format that is stored by rows; the frame of a progressive JPEG does not.
 #[test]
 fn large_files_that_are_stored_by_rows_need_little_memory() {
     let memory = Memory::new(64 << 20);

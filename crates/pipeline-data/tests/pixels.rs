@@ -1,4 +1,4 @@
-//! Every kind of image file against what Pillow made of it.
+//! Every kind of image file, compared with Pillow.
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use pipeline_data::{DecodeError, Filter, Format, RgbImage, decode, resize};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
-/// What Pillow made of one file.
+/// Pillow's result for one file.
 #[derive(Deserialize)]
 struct Golden {
     error: Option<String>,
@@ -106,8 +106,8 @@ fn no_cut_and_no_flipped_bit_breaks_a_decoder_down() {
     }
 }
 
-/// libjpeg reads ahead: whether it finds that a file has ended depends on where in its eight bytes it is. So does Pillow
-/// 13.0.0 with these files.
+/// libjpeg reads ahead: whether it detects the end of a file depends on its position within eight bytes. So it does in
+/// Pillow 13.0.0 with these files.
 #[test]
 fn a_file_without_an_end_marker_is_read_if_some_bytes_follow_its_pixels() {
     for (name, n_needed) in [("420.jpg", 5), ("422.jpg", 6)] {

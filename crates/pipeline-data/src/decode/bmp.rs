@@ -8,20 +8,20 @@ const RLE8: u32 = 1;
 const RLE4: u32 = 2;
 const BITFIELDS: u32 = 3;
 
-/// How the bytes of a row become pixels.
+/// The conversion of the bytes of a row to pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// Indices of so many bits.
+    /// Palette indices with this number of bits.
     Palette(u32),
     /// Gray levels of one byte.
     Gray,
-    /// Black and white, a bit each.
+    /// Black and white, one bit each.
     Bilevel,
     /// Five bits each of blue, green and red.
     Rgb555,
     /// Five bits of blue, six of green, five of red.
     Rgb565,
-    /// Bytes of a pixel, and where red, green and blue are among them.
+    /// The bytes per pixel, and the positions of red, green and blue among them.
     Bytes(usize, [usize; 3]),
 }
 
@@ -32,13 +32,13 @@ struct Header {
     bits: u32,
     compression: u32,
     n_colours: u32,
-    /// Bytes of a palette entry.
+    /// Bytes per palette entry.
     entry_bytes: usize,
-    /// Red, green, blue and alpha, where the header has them.
+    /// Red, green, blue and alpha, if the header has them.
     masks: [u32; 4],
-    /// Where the palette begins: behind header and masks.
+    /// The offset of the palette: after header and masks.
     palette_at: usize,
-    /// Where the pixels begin; 0 for behind the palette.
+    /// The offset of the pixels; 0 for directly after the palette.
     pixels_at: usize,
 }
 
@@ -141,7 +141,7 @@ impl Header {
         Ok(header)
     }
 
-    /// How pixels are stored, the palette, and where it ends.
+    /// The layout of pixels, the palette, and the end of the palette.
     fn layout(&self, bytes: &[u8]) -> Result<(Layout, [[u8; 3]; 256], usize), DecodeError> {
         let mut layout = match self.bits {
             bits @ (1 | 4 | 8) => Layout::Palette(bits),
@@ -199,7 +199,7 @@ impl Header {
 }
 
 impl Layout {
-    /// Bits of a pixel.
+    /// Bits per pixel.
     fn bits(self) -> usize {
         match self {
             Self::Palette(bits) => bits as usize,
@@ -226,15 +226,15 @@ impl Layout {
     }
 }
 
-/// Sample `x` of a row of up to 8 bits a sample, the highest bits first.
+/// Sample `x` of a row with up to 8 bits per sample, the highest bits first.
 pub(super) fn packed(row: &[u8], x: usize, n_bits: usize) -> u8 {
     let shift = 8 - n_bits - x * n_bits % 8;
     row[x * n_bits / 8] >> shift & (0xff >> (8 - n_bits))
 }
 
-/// Run lengths to indices, in the order of the file; `offset` is where `data` stand in the file.
+/// Expands run lengths to indices, in the order of the file; `offset` is the position of `data` in the file.
 ///
-/// What a jump or the end of a line leaves out is index 0, as in Pillow, and a run goes no further than its line.
+/// Pixels that a jump or the end of a line skips have index 0, as in Pillow, and a run ends with its line.
 fn unpack(data: &[u8], offset: usize, width: usize, n_pixels: usize, is_rle4: bool) -> Vec<u8> {
     let mut indices = Vec::with_capacity(n_pixels);
     let (mut at, mut x) = (0, 0);

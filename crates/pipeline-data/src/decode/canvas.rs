@@ -1,10 +1,10 @@
-//! Where a decoder puts the rows of an image: into an image of the same size, or at once into a smaller one.
+//! The destination of a decoder's rows: an image of the same size, or a smaller one at once.
 
 use super::{DecodeError, Format, Limits, MAX_PIXELS, Taken};
 use crate::RgbImage;
 use crate::resize::{Filter, Resizer};
 
-/// A size that images are brought to while they are decoded.
+/// The size to which images are resized while they are decoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
     /// Columns.
@@ -30,7 +30,7 @@ pub(super) struct Canvas<'a> {
 enum Rows {
     /// Every row of the image.
     Whole(Vec<u8>),
-    /// The row that is being filled in, and what was made of those before.
+    /// The row that is being filled, and the resizer of those before.
     Resized(Vec<u8>, Box<Resizer>),
 }
 
@@ -40,18 +40,18 @@ impl<'a> Canvas<'a> {
         Self { format, limits, target, size: (0, 0), taken: None, rows, n_rows: 0, is_white: false }
     }
 
-    /// A canvas that shows white where an image is transparent.
+    /// A canvas with a white background for transparent pixels.
     pub fn on_white(format: Format, limits: Limits<'a>) -> Self {
         Self { is_white: true, ..Self::new(format, limits, None) }
     }
 
-    /// Whether what is transparent is to be white, rather than the colour that nobody sees.
+    /// Whether transparent pixels become white instead of keeping their hidden colour.
     pub fn is_white(&self) -> bool {
         self.is_white
     }
 
-    /// Says how large the image is, before anything is allocated for it, and how many bytes its decoder works with
-    /// beside the rows.
+    /// Reserves memory for an image of this size, whose decoder works with `decoder_bytes` beside the rows, before
+    /// anything is allocated.
     ///
     /// Waits while other threads hold the memory.
     pub fn begin(&mut self, width: u64, height: u64, decoder_bytes: u64) -> Result<(), DecodeError> {
@@ -65,7 +65,7 @@ impl<'a> Canvas<'a> {
             }
             None => row_bytes * u64::from(height),
         };
-        // Given back before it is taken again by decoders that learn of their needs in two steps.
+        // Released first: some decoders learn of their needs in two steps.
         self.taken = None;
         let bytes = decoder_bytes.saturating_add(own_bytes);
         let limit = self.limits.memory.bytes();
@@ -85,7 +85,7 @@ impl<'a> Canvas<'a> {
         Ok(())
     }
 
-    /// The room of the next row, to be filled in before [`Canvas::next`] is called.
+    /// The buffer of the next row, to be filled before [`Canvas::next`] is called.
     #[inline]
     pub fn row(&mut self) -> &mut [u8] {
         match &mut self.rows {
@@ -97,7 +97,7 @@ impl<'a> Canvas<'a> {
         }
     }
 
-    /// Takes the row that was filled in.
+    /// Takes the row that was filled.
     #[inline]
     pub fn next(&mut self) {
         if let Rows::Resized(row, resizer) = &mut self.rows {
@@ -106,15 +106,15 @@ impl<'a> Canvas<'a> {
         self.n_rows += 1;
     }
 
-    /// Whether the caller no longer wants the image; asked for by decoders in the midst of long work.
+    /// Fails if the caller has cancelled the work; called by decoders during long work.
     pub fn check_cancelled(&self) -> Result<(), DecodeError> {
         if (self.limits.is_cancelled)() { Err(DecodeError::Cancelled) } else { Ok(()) }
     }
 
-    /// The original size, and the image in the size that was asked for.
+    /// The original size, and the image in the requested size.
     ///
     /// # Panics
-    /// When not every row was given: a bug of the decoder.
+    /// When a row is missing: a bug of the decoder.
     pub fn finish(self) -> ((u32, u32), RgbImage) {
         let (width, height) = self.size;
         assert_eq!(self.n_rows, height, "BUG: the {} decoder left out rows", self.format);

@@ -1,4 +1,4 @@
-//! The first frame of a GIF, on its canvas, as Pillow reads it: what is damaged is refused where Pillow refuses it.
+//! The first frame of a GIF, on its canvas, as Pillow reads it: damage is refused where Pillow refuses it.
 
 use super::{Canvas, DecodeError, Format};
 
@@ -46,9 +46,9 @@ fn damaged(reason: &str) -> DecodeError {
     DecodeError::damaged(Format::Gif, reason)
 }
 
-/// The first frame: where it stands, its colours and where its compressed data begin.
+/// The first frame: its position, its colours and the start of its compressed data.
 struct Frame<'a> {
-    /// Width and height of the canvas, which grows where the frame reaches over it.
+    /// Width and height of the canvas, which grows with a frame that exceeds it.
     screen: (usize, usize),
     left: usize,
     top: usize,
@@ -85,7 +85,7 @@ impl<'a> Frame<'a> {
         let [left, top, width, height] = [0, 2, 4, 6].map(number);
         let flags = descriptor[8];
         let local = if flags & 0x80 == 0 { None } else { Some(Palette::read(&mut source, flags)?) };
-        // A gray ramp is no palette to Pillow: the global one then shows, if there is one.
+        // To Pillow a gray ramp is not a palette: the global one then applies, if there is one.
         let palette = local.flatten().or(global);
         let code_bits = u32::from(source.byte()?);
         let side = |at: usize| usize::from(u16::from_le_bytes([header[at], header[at + 1]]));
@@ -123,7 +123,7 @@ fn gray_ramp() -> [[u8; 3]; 256] {
     std::array::from_fn(|level| [level as u8; 3])
 }
 
-/// What is left of the file.
+/// The rest of the file.
 struct Source<'a>(&'a [u8]);
 
 impl<'a> Source<'a> {
@@ -137,7 +137,7 @@ impl<'a> Source<'a> {
         self.take(1).map(|bytes| bytes[0])
     }
 
-    /// The next block of data; what is missing of the last one is not missed.
+    /// The next block of data; a truncated last block is returned as it is.
     fn block(&mut self) -> Option<&'a [u8]> {
         let (&length, rest) = self.0.split_first()?;
         let (block, rest) = rest.split_at(rest.len().min(usize::from(length)));
@@ -145,11 +145,11 @@ impl<'a> Source<'a> {
         (!block.is_empty()).then_some(block)
     }
 
-    /// Passes an extension; returns the transparent index, where it is the one that says so.
+    /// Skips an extension; returns the transparent index, if it sets one.
     fn extension(&mut self) -> Result<Option<u8>, DecodeError> {
         let label = self.byte()?;
         let Some(block) = self.block() else {
-            // Pillow looks for a further block behind an empty one, but in a comment.
+            // Except in a comment, Pillow looks for another block after an empty one.
             if label != 254 {
                 while self.block().is_some() {}
             }
@@ -167,16 +167,16 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The row that is filled in, and which is next.
+/// The current row and its successor.
 struct RowOrder {
     y: usize,
     n_rows: usize,
-    /// Of an interlaced image: the pass.
+    /// The pass of an interlaced image.
     pass: Option<usize>,
 }
 
 impl RowOrder {
-    /// Moves to the next row; false if there is none.
+    /// Moves to the next row; false after the last.
     fn next(&mut self) -> bool {
         const STEPS: [usize; 4] = [8, 8, 4, 2];
         const STARTS: [usize; 4] = [0, 4, 2, 1];
@@ -194,10 +194,10 @@ impl RowOrder {
     }
 }
 
-/// The strings of indices that the codes stand for.
+/// The strings of indices that the codes represent.
 struct Codes<'a> {
     data: &'a [u8],
-    /// What is left of the block.
+    /// The rest of the block.
     block: &'a [u8],
     bits: u32,
     n_bits: u32,
@@ -206,9 +206,9 @@ struct Codes<'a> {
     next: usize,
     last: Option<usize>,
     last_index: u8,
-    /// By code: its last index, and the code of what comes before it.
+    /// By code: its last index, and the code of its prefix.
     table: Vec<(u8, u16)>,
-    /// Filled from its end; kept so that a long string is not allocated anew.
+    /// Filled from its end; reused, so that long strings allocate nothing.
     string: Vec<u8>,
 }
 
@@ -295,7 +295,7 @@ impl<'a> Codes<'a> {
                 self.bits |= u32::from(byte) << self.n_bits;
                 self.n_bits += 8;
             } else {
-                // Pillow reads on behind an empty block, and begins no block that is cut.
+                // Pillow reads on after an empty block, and does not start a truncated one.
                 let (&length, rest) = self.data.split_first().ok_or(TRUNCATED)?;
                 (self.block, self.data) = rest.split_at_checked(usize::from(length)).ok_or(TRUNCATED)?;
             }

@@ -1,12 +1,12 @@
-//! The memory that decoding may take, shared by all threads.
+//! The memory budget of decoding, shared by all threads.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// How often a thread that waits for memory looks whether it should stop.
+/// The interval at which a thread that waits for memory checks for cancellation.
 const WATCH: Duration = Duration::from_millis(100);
 
-/// A number of bytes that threads take and give back: an image that does not fit now waits until others are done.
+/// A budget of bytes: an image that does not fit now waits until others are done.
 #[derive(Debug)]
 pub struct Memory {
     bytes: u64,
@@ -14,7 +14,7 @@ pub struct Memory {
     is_freed: Condvar,
 }
 
-/// Bytes of a [`Memory`] that go back when this is dropped.
+/// Bytes reserved from a [`Memory`]; released when dropped.
 #[derive(Debug)]
 #[must_use]
 pub struct Taken<'a> {
@@ -23,19 +23,19 @@ pub struct Taken<'a> {
 }
 
 impl Memory {
-    /// As many bytes as all threads may hold together.
+    /// A budget of bytes for all threads together.
     pub fn new(bytes: u64) -> Self {
         Self { bytes, n_taken: Mutex::new(0), is_freed: Condvar::new() }
     }
 
-    /// All bytes, taken or not.
+    /// The total budget.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Takes bytes, and waits for them as long as others hold them; `None` when `is_cancelled`.
+    /// Reserves bytes, and waits while others hold them; `None` when `is_cancelled`.
     ///
-    /// More than there are is taken once nobody else holds any: whether so much is allowed is for the caller to say.
+    /// A request above the total is granted once all others are released: limits are up to the caller.
     pub fn take(&self, bytes: u64, is_cancelled: &dyn Fn() -> bool) -> Option<Taken<'_>> {
         let mut n_taken = self.n_taken.lock().unwrap_or_else(PoisonError::into_inner);
         while *n_taken > 0 && bytes > self.bytes.saturating_sub(*n_taken) {

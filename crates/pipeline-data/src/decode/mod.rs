@@ -1,8 +1,8 @@
-//! Image files to RGB pixels, as Pillow's `Image.open(…).convert("RGB")` does it.
+//! Decodes image files to RGB pixels, as Pillow's `Image.open(…).convert("RGB")` does.
 //!
-//! Alpha is dropped and not blended, EXIF orientation, colour profiles and gamma are not applied, of an animation the
-//! first frame is taken, 16-bit gray is cut at 255 and other 16-bit samples lose their low byte. Kinds read: PNG, JPEG,
-//! GIF, BMP, WebP and TIFF; `docs/reference/images.md` says which files of each. A file is refused rather than given other pixels.
+//! Alpha is dropped and not blended; EXIF orientation, colour profiles and gamma are not applied. An animation gives
+//! its first frame, 16-bit gray is clamped at 255, and other 16-bit samples lose their low byte. Kinds read: PNG, JPEG,
+//! GIF, BMP, WebP and TIFF; `docs/reference/images.md` has the details. A file that would give other pixels is refused.
 
 mod bmp;
 mod canvas;
@@ -20,17 +20,17 @@ use canvas::Canvas;
 pub use canvas::Target;
 pub use memory::{Memory, Taken};
 
-/// Pillow refuses images of more pixels than this, against decompression bombs.
+/// Pillow refuses larger images, against decompression bombs.
 pub const MAX_PIXELS: u64 = 178_956_970;
 
-/// What all decoders of a program may hold at once, so that the whole stays below 1 GiB: an image of [`MAX_PIXELS`]
-/// fits as long as its decoder keeps no more than four bytes of a pixel.
+/// The memory of all decoders of a program, so that the whole stays below 1 GiB. An image of [`MAX_PIXELS`] fits if its
+/// decoder keeps at most four bytes per pixel.
 pub const DECODER_BYTES: u64 = 768 << 20;
 
 /// An image of 8-bit RGB pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RgbImage {
-    /// Pixels in a row.
+    /// Pixels per row.
     pub width: u32,
     /// Rows.
     pub height: u32,
@@ -55,22 +55,22 @@ pub enum Format {
     Tiff,
 }
 
-/// Why some bytes could not be made an image. The text depends on nothing but the bytes.
+/// The reason why bytes cannot be decoded. Its text depends on nothing but the bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The base64 text ends inside a byte.
     #[error("the base64 text is cut short")]
     Base64,
-    /// The bytes begin like no kind of image that can be read.
+    /// The bytes match no supported image format.
     #[error("not an image of a known kind")]
     UnknownFormat,
-    /// The bytes are of a known kind that is not read.
+    /// The bytes are of a known but unsupported format.
     #[error("{0}, which is not read here: convert it to PNG, WebP or JPEG")]
     Foreign(&'static str),
-    /// More pixels than [`MAX_PIXELS`], or none.
+    /// More pixels than [`MAX_PIXELS`], or no pixels.
     #[error("{width} x {height} pixels are none or more than {MAX_PIXELS}")]
     Size {
-        /// Pixels in a row.
+        /// Pixels per row.
         width: u64,
         /// Rows.
         height: u64,
@@ -86,15 +86,15 @@ pub enum DecodeError {
     Damaged {
         /// The kind of file.
         format: Format,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
-    /// The file may be good, but is not read here.
+    /// The file may be valid, but uses an unsupported feature.
     #[error("the {format} file has {feature}, which is not supported")]
     Unsupported {
         /// The kind of file.
         format: Format,
-        /// What is not supported.
+        /// The unsupported feature.
         feature: &'static str,
     },
     /// Decoding needs more memory than all decoders together may take.
@@ -106,7 +106,7 @@ pub enum DecodeError {
     Memory {
         /// The kind of file.
         format: Format,
-        /// Pixels in a row.
+        /// Pixels per row.
         width: u32,
         /// Rows.
         height: u32,
@@ -115,10 +115,10 @@ pub enum DecodeError {
         /// Bytes allowed.
         limit: u64,
     },
-    /// The caller no longer wants the image; says nothing about the file.
+    /// The caller cancelled the work; not a fault of the file.
     #[error("decoding was stopped")]
     Cancelled,
-    /// The decoder of this kind of file broke down.
+    /// The decoder panicked.
     #[error("the {format} decoder broke down: the file may be damaged, or has something that no test has")]
     Panicked {
         /// The kind of file.
@@ -126,36 +126,36 @@ pub enum DecodeError {
     },
 }
 
-/// The width and height of an image in its file, and the image in the size that was asked for; or why there is none.
+/// The width and height of an image in its file, and the image in the requested size; or the reason for its absence.
 pub type Decoded = Result<((u32, u32), RgbImage), DecodeError>;
 
-/// What decoding may take.
+/// The limits of decoding.
 #[derive(Clone, Copy)]
 pub struct Limits<'a> {
-    /// The memory that is shared with other threads.
+    /// The memory budget, shared with other threads.
     pub memory: &'a Memory,
-    /// Whether the caller no longer wants the image.
+    /// Whether the caller has cancelled the work.
     pub is_cancelled: &'a dyn Fn() -> bool,
 }
 
-/// Decodes an image file; its first bytes show its kind.
+/// Decodes an image file; its first bytes show its format.
 ///
 /// # Errors
-/// When the bytes are no image that Pillow would read, or of a kind that is not read here. Never panics.
+/// When Pillow would not read the bytes, or their format is not supported. Never panics.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     let limits = Limits { memory: &Memory::new(DECODER_BYTES), is_cancelled: &|| false };
     decode_within(bytes, None, limits).map(|(_, image)| image)
 }
 
-/// Decodes an image file as [`decode`] does and resizes it while its rows come; returns its own width and height, too.
+/// Decodes an image file as [`decode`] does and resizes it row by row; returns the original width and height, too.
 ///
 /// # Errors
-/// As [`decode`], and [`DecodeError::Memory`] or [`DecodeError::Cancelled`] as the limits say. Never panics.
+/// As [`decode`], and [`DecodeError::Memory`] or [`DecodeError::Cancelled`] by the limits. Never panics.
 pub fn decode_within(bytes: &[u8], target: Option<Target>, limits: Limits<'_>) -> Decoded {
     run(bytes, |format| Canvas::new(format, limits, target))
 }
 
-/// Decodes an image file for people to look at: what is transparent in a PNG, WebP or GIF is white.
+/// Decodes an image file for display: transparent pixels of a PNG, WebP or GIF become white.
 ///
 /// # Errors
 /// As [`decode_within`]. Never panics.
@@ -179,11 +179,11 @@ fn run<'a>(bytes: &[u8], canvas: impl FnOnce(Format) -> Canvas<'a>) -> Result<((
         }?;
         Ok(canvas.finish())
     };
-    // What a decoder leaves half done is dropped with the canvas.
+    // A panic drops the unfinished work with the canvas.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(Err(DecodeError::Panicked { format }))
 }
 
-/// Names a kind of file that people take for an image, but that is not read.
+/// Names an unsupported format that users may take for an image.
 fn foreign(bytes: &[u8]) -> Option<&'static str> {
     let at = |from: usize, text: &[u8]| bytes.get(from..).is_some_and(|rest| rest.starts_with(text));
     let start = &bytes[..bytes.len().min(64)];
@@ -219,7 +219,7 @@ impl Format {
         }
     }
 
-    /// The kind of a file that begins so.
+    /// The format of a file with these first bytes.
     pub(crate) fn of(bytes: &[u8]) -> Option<Self> {
         match bytes {
             [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Some(Self::Png),

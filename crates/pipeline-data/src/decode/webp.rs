@@ -1,6 +1,6 @@
-//! WebP: the container by libwebp's rules, which Pillow leaves it to; the image itself by `image-webp`.
+//! WebP: the container by the rules of libwebp, which Pillow uses; the image itself by `image-webp`.
 //!
-//! Of an animation the first frame is taken, on black, and its transparency is dropped, as in Pillow.
+//! An animation gives its first frame, on black and without its transparency, as in Pillow.
 
 use std::io::Cursor;
 
@@ -12,16 +12,16 @@ use super::{Canvas, DecodeError, Format};
 const CHUNK_HEADER_BYTES: usize = 8;
 const ANIMATION: u8 = 0x02;
 const ALPHA: u8 = 0x10;
-/// The bits of the flags that mean something.
+/// The meaningful bits of the flags.
 const KNOWN_FLAGS: u8 = 0x3e;
-/// An image must have fewer pixels, whatever its file says.
+/// The limit on an image's pixels, whatever its file says.
 const MAX_AREA: u64 = 1 << 32;
 
 pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), DecodeError> {
     let image = Container::read(bytes)?;
     let frame = image.frame.as_ref().ok_or_else(|| damaged("no image"))?;
     let area = frame.width as u64 * frame.height as u64;
-    // Lossless images are decoded in place; others have planes of brightness and colour, and transparency two of its own.
+    // Lossless images are decoded in place; others have planes of luma and chroma, and alpha adds two of its own.
     let bytes_per_two_pixels = match (frame.is_lossless, frame.alpha) {
         (true, _) => 8,
         (false, None) => 9,
@@ -61,7 +61,7 @@ fn damaged(reason: &str) -> DecodeError {
 fn failure(error: DecodingError) -> DecodeError {
     match error {
         DecodingError::IoError(_) => DecodeError::Truncated { format: Format::WebP },
-        // Artifacts keep the reason of a rejected row, so its words stay as they have always been.
+        // Artifacts keep the reason of a rejected row, so its wording must not change.
         error => DecodeError::damaged(Format::WebP, format_args!("Format error decoding WebP: {error}")),
     }
 }
@@ -75,7 +75,7 @@ struct Container<'a> {
     frame: Option<Frame<'a>>,
 }
 
-/// One image and where it stands on the canvas.
+/// One image and its position on the canvas.
 #[derive(Default)]
 struct Frame<'a> {
     left: usize,
@@ -88,14 +88,14 @@ struct Frame<'a> {
     data: &'a [u8],
 }
 
-/// The chunks of a file that are still to be read.
+/// The remaining chunks of a file.
 struct Chunks<'a>(&'a [u8]);
 
 impl<'a> Container<'a> {
     fn read(bytes: &'a [u8]) -> Result<Self, DecodeError> {
         let truncated = DecodeError::Truncated { format: Format::WebP };
         let riff_bytes = bytes.get(4..).and_then(number).ok_or(truncated.clone())? as usize;
-        // What follows the end that the file names is not looked at.
+        // Bytes after the end that the file names are ignored.
         let bytes = bytes.get(..riff_bytes.saturating_add(CHUNK_HEADER_BYTES)).ok_or(truncated)?;
         let mut chunks = Chunks(bytes.get(12..).ok_or_else(|| damaged("no image"))?);
         if chunks.0.starts_with(b"VP8X") {
@@ -157,7 +157,7 @@ impl<'a> Container<'a> {
         Ok(())
     }
 
-    /// A frame of an animation; what follows its image is read as chunks of the file, as libwebp does.
+    /// A frame of an animation; chunks after its image are read as chunks of the file, as libwebp does.
     fn read_frame(&mut self, chunks: &mut Chunks<'a>, is_animation: bool) -> Result<(), DecodeError> {
         let before = chunks.0;
         let (_, contents) = chunks.next()?;
@@ -184,7 +184,7 @@ impl<'a> Container<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads transparency and image, as far as they come next; `None` if there is no image.
+    /// Reads alpha and image, as far as they come next; `None` if there is no image.
     fn read(chunks: &mut Chunks<'a>) -> Result<Option<Self>, DecodeError> {
         let mut frame = Self::default();
         let mut has_image = false;
@@ -222,7 +222,7 @@ impl<'a> Frame<'a> {
         Self { alpha: None, ..self }
     }
 
-    /// A file of this image alone.
+    /// A file with this image alone.
     fn file(&self) -> Vec<u8> {
         let mut file = b"RIFF\0\0\0\0WEBP".to_vec();
         if let Some(alpha) = self.alpha {
@@ -233,7 +233,7 @@ impl<'a> Frame<'a> {
         }
         add_chunk(&mut file, if self.is_lossless { b"VP8L" } else { b"VP8 " }, self.data);
         if self.is_lossless {
-            // Says that there is transparency: pixels of four bytes are decoded in place, others in twice the memory.
+            // Sets the alpha flag: pixels of four bytes are decoded in place, others in twice the memory.
             file[12 + CHUNK_HEADER_BYTES + 4] |= 0x10;
         }
         let riff_bytes = (file.len() - CHUNK_HEADER_BYTES) as u32;
@@ -249,7 +249,7 @@ fn add_chunk(file: &mut Vec<u8>, name: &[u8; 4], contents: &[u8]) {
     file.resize(file.len().next_multiple_of(2), 0);
 }
 
-/// Width and height of a lossy image that libwebp would begin with.
+/// Width and height of a lossy image that libwebp would start to decode.
 fn lossy_size(data: &[u8]) -> Option<(usize, usize)> {
     let &[a, b, c, 0x9d, 0x01, 0x2a, d, e, f, g, ..] = data else { return None };
     let bits = u32::from_le_bytes([a, b, c, 0]);
@@ -276,7 +276,7 @@ impl<'a> Chunks<'a> {
             .ok_or_else(|| damaged("a cut chunk"))
     }
 
-    /// The name of the next chunk and its contents; they and what fills them up to an even length must be there.
+    /// The name of the next chunk and its contents; they and their padding to an even length must be there.
     fn next(&mut self) -> Result<([u8; 4], &'a [u8]), DecodeError> {
         let name = self.name()?;
         let n_bytes = self.0.get(4..).and_then(number).ok_or_else(|| damaged("a cut chunk"))? as usize;

@@ -1,4 +1,4 @@
-//! Reads MUGE queries, one JSON object a line, in the dialects of Tianchi and of Chinese-CLIP.
+//! Reads MUGE queries, one JSON object per line, in the dialects of Tianchi and of Chinese-CLIP.
 
 mod parse;
 mod remarks;
@@ -20,25 +20,25 @@ pub struct QueryRow {
     pub id: Option<String>,
     /// `query_text` or `text`; may be empty.
     pub text: String,
-    /// `item_ids` or `image_ids`, as text: the relevant images. None if absent or null; the test split has none.
+    /// `item_ids` or `image_ids`, as text: the relevant images. `None` if absent or null, as in the test split.
     pub image_ids: Option<Vec<String>>,
 }
 
-/// A line that was left out.
+/// A line that was skipped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SkippedLine {
     /// The line, counted from 1.
     pub line: u64,
-    /// Why, as a lower-case fragment.
+    /// The reason, as a lower-case fragment.
     pub reason: String,
 }
 
-/// The lines of a file of queries that are worth a word.
+/// The noteworthy lines of a file of queries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct QueryReading {
-    /// The lines that were left out, in order.
+    /// The skipped lines, in order.
     pub skipped: Vec<SkippedLine>,
-    /// Lines that were taken though something about them is odd, counted by what it is.
+    /// Accepted but odd lines, counted by oddity.
     pub remarks: Vec<Remark>,
 }
 
@@ -49,7 +49,7 @@ impl QueryRow {
         let mut add = |mark: u8, text: &str| {
             hasher.update(&[mark]).update(&(text.len() as u64).to_le_bytes()).update(text.as_bytes());
         };
-        // The mark says what follows, so that no two rows give the same bytes.
+        // A prefix marks each part, so that no two rows give the same bytes.
         self.id.iter().for_each(|id| add(1, id));
         add(2, &self.text);
         if let Some(image_ids) = &self.image_ids {
@@ -60,13 +60,13 @@ impl QueryRow {
     }
 }
 
-/// Gives every query of the file with its line to `each`, in order; one line at a time is in memory.
+/// Passes every query of the file with its line to `each`, in order; holds one line in memory at a time.
 ///
-/// A line that is not a JSON object with a text, or whose ids are none, is left out. Blank lines are not mentioned.
-/// Numbers become text as Python's `str` writes them (`8.0` stays `8.0`), and the last of repeated keys counts.
+/// A line without a text, with invalid ids or that is not a JSON object is skipped. Blank lines are not mentioned.
+/// Numbers become text as Python's `str` formats them (`8.0` stays `8.0`), and the last of repeated keys counts.
 ///
 /// # Errors
-/// When the file cannot be read or is no text, and [`DataError::Stopped`] when `each` breaks.
+/// When the file cannot be read or is not text, and [`DataError::Stopped`] when `each` breaks.
 pub fn read_queries(
     path: &Path,
     each: &mut dyn FnMut(u64, QueryRow) -> ControlFlow<()>,

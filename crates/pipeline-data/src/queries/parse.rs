@@ -1,4 +1,4 @@
-//! The query of one line, and what is odd about it.
+//! Parses the query of one line, with its oddities.
 
 use std::collections::HashSet;
 
@@ -14,14 +14,14 @@ const ID: [&str; 2] = ["query_id", "text_id"];
 const TEXT: [&str; 2] = ["query_text", "text"];
 const LABELS: [&str; 2] = ["item_ids", "image_ids"];
 
-/// A query and what is odd about its line.
+/// A query and the oddities of its line.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ParsedQuery {
     pub row: QueryRow,
     pub oddities: Vec<Oddity>,
 }
 
-/// The query of one line; `None` if the line is blank, else why it is not a query.
+/// The query of one line; `None` if the line is blank. The error is the reason why it is not a query.
 pub(super) fn parse_query(line: &[u8]) -> Result<Option<ParsedQuery>, String> {
     let Some(fields) = Fields::of_line(line)? else { return Ok(None) };
     let mut oddities = Vec::new();
@@ -118,7 +118,7 @@ fn note_id(value: &RawValue, id: &str, oddities: &mut Vec<Oddity>) {
     }
 }
 
-/// Refuses a text such as `[1, 2]` or `1,2`: no image has such an id, and the query would miss it for no other reason.
+/// Refuses a text such as `[1, 2]` or `1,2`: no image has such an id, so the query could only miss.
 fn must_be_one(name: &str, id: &str) -> Result<(), String> {
     let text = strip(id);
     let is_list = [('[', ']'), ('(', ')'), ('{', '}')]

@@ -1,4 +1,4 @@
-//! Lines that are read though something about them is odd, counted so that nothing about the data goes unsaid.
+//! Counts lines that are accepted but odd, so that every oddity of the data is reported.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use super::QueryRow;
 use crate::json_line::shortened;
 
-/// Something odd about a line that is read all the same.
+/// An oddity of a line that is accepted all the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Oddity {
     /// It has no id.
@@ -34,7 +34,7 @@ pub(super) enum Oddity {
 }
 
 impl Oddity {
-    /// What one line, and what several lines do.
+    /// The description of one line, and of several lines.
     const fn words(self) -> [&'static str; 2] {
         match self {
             Self::NoId => ["has no id", "have no id"],
@@ -76,14 +76,14 @@ impl Oddity {
     }
 }
 
-/// Lines of which the same is to be said.
+/// Lines with the same oddity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Remark {
-    /// How many there are.
+    /// The number of lines.
     pub n_lines: u64,
     /// The first of them, counted from 1.
     pub first_line: u64,
-    /// What is said, after their number.
+    /// The description after their number.
     pub what: String,
 }
 
@@ -95,7 +95,7 @@ impl fmt::Display for Remark {
     }
 }
 
-/// Lines by what is odd about them: how many, and the first.
+/// Lines by oddity: the number, and the first.
 #[derive(Debug, Default)]
 pub(super) struct Counts(BTreeMap<Oddity, (u64, u64)>);
 
@@ -105,7 +105,7 @@ impl Counts {
         self.0.entry(oddity).or_insert((0, line)).0 += 1;
     }
 
-    /// What is to be said of all lines.
+    /// The remarks about all lines.
     pub fn remarks(&self) -> Vec<Remark> {
         let remark = |(oddity, &(n_lines, first_line)): (&Oddity, &(u64, u64))| Remark {
             n_lines,
@@ -116,13 +116,13 @@ impl Counts {
     }
 }
 
-/// What is to be said of rows that have the id of an earlier one: all of them stay, and each counts by itself.
+/// The remarks about rows that repeat an earlier id: all of them stay, and each counts.
 ///
 /// # Shapes
 /// `lines`: the line of each of `rows`
 pub fn repeated_ids(rows: &[QueryRow], lines: &[u64]) -> Vec<Remark> {
     let mut first_with = HashMap::new();
-    // Equal rows, and rows that differ: the number, and the first with the earlier row of its id.
+    // Equal and different repeats: the number, and the first with the earlier row of its id.
     let mut repeats: [(u64, Option<(usize, usize)>); 2] = [(0, None); 2];
     for (row_idx, row) in rows.iter().enumerate() {
         let Some(id) = row.id.as_deref() else { continue };

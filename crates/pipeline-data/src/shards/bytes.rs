@@ -1,5 +1,5 @@
-//! Numbers as the bytes of a file, without a copy. Its unsafe code: there is no safe view of the bytes of
-//! a slice of numbers, and no safe way to ask for large pages; a copy of all vectors takes longer than writing them.
+//! Numbers as the bytes of a file, without a copy. Unsafe code: no safe API views a slice of numbers as bytes or
+//! requests large pages, and copying all vectors takes longer than writing them.
 
 #![allow(unsafe_code)]
 
@@ -26,19 +26,19 @@ pub(super) fn fill<R>(values: &mut [f32], fill: impl FnOnce(&mut [u8]) -> R) -> 
     result
 }
 
-/// Below this, large pages are not worth asking for.
+/// Below this, large pages do not pay off.
 const LARGE_BYTES: usize = 8 << 20;
 
-/// `n` zeros to be overwritten, in large pages where the system has them: to touch small ones for the first time takes
-/// longer than to fill them.
+/// `n` zeros to be overwritten, in large pages where the system has them: first touching small pages takes longer than
+/// filling them.
 pub(super) fn zeros(n: usize) -> Vec<f32> {
     let mut values = vec![0.0f32; n];
     let whole = values.as_mut_ptr_range();
     let n_skipped = whole.start.align_offset(PAGE_BYTES);
     let n_bytes = size_of_val(values.as_slice());
     if n_bytes >= LARGE_BYTES && n_skipped < n {
-        // A hint: without it, or where it is refused, all works as well.
-        // SAFETY: the range lies within the vector and holds whole numbers; the advice changes no content.
+        // A hint: without it, or where it is refused, everything still works. SAFETY: the range lies within the vector
+        // and holds whole numbers; the advice changes no content.
         let _ = unsafe {
             rustix::mm::madvise(
                 whole.start.add(n_skipped).cast(),
@@ -50,7 +50,7 @@ pub(super) fn zeros(n: usize) -> Vec<f32> {
     values
 }
 
-/// Advice begins at a page.
+/// The alignment of the advice.
 const PAGE_BYTES: usize = 4096;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Columns of record batches to and from Parquet files; the only place that names arrow's readers and writers.
+//! Reads and writes columns of record batches in Parquet files; the only module that names arrow's readers and writers.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -21,7 +21,7 @@ use parquet::schema::types::SchemaDescriptor;
 
 use crate::DataError;
 
-/// Rows per row group: shards are far smaller, so that a shard is one row group.
+/// Rows per row group: more than any shard has, so that a shard is one row group.
 pub(super) const ROW_GROUP_ROWS: usize = 1 << 20;
 
 /// A column to write.
@@ -42,7 +42,7 @@ pub(crate) fn write(
     write_to(file, path, columns, metadata, compression).map(drop)
 }
 
-/// Writes one record batch to `file`, which errors call `path`; returns the metadata of the file's footer.
+/// Writes one record batch to `file`, named `path` in errors; returns the metadata of the file's footer.
 pub(super) fn write_to(
     file: impl Write + Send,
     path: &Path,
@@ -65,7 +65,7 @@ pub(super) fn write_to(
     writer.close().map_err(|error| failed(error.into()))
 }
 
-/// How every shard is written.
+/// The writer's settings for every shard.
 pub(super) fn properties(metadata: &BTreeMap<String, String>, compression: Compression) -> WriterProperties {
     let pairs = metadata.iter().map(|(name, value)| KeyValue::new(name.clone(), value.clone())).collect();
     WriterProperties::builder()
@@ -85,7 +85,7 @@ pub(super) fn read_metadata(path: &Path) -> Result<BTreeMap<String, String>, Dat
     Ok(pairs.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?))).collect())
 }
 
-/// The rows of a shard, from its footer alone.
+/// The number of rows of a shard, from its footer alone.
 ///
 /// # Errors
 /// When the file is not Parquet.
@@ -98,7 +98,7 @@ fn footer(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
     SerializedFileReader::new(file).map_err(|error| DataError::Parquet { path: path.to_owned(), source: error.into() })
 }
 
-/// A Parquet file that was read.
+/// A Parquet file that has been read.
 pub(super) struct Table<'a> {
     path: &'a Path,
     expected: &'static str,
@@ -107,12 +107,12 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    /// Reads a whole shard that should hold `expected`.
+    /// Reads a whole shard of the kind `expected`.
     pub fn read(path: &'a Path, expected: &'static str) -> Result<Self, DataError> {
         Self::read_some(path, expected, &|_| ProjectionMask::all())
     }
 
-    /// Reads the columns of these names, as far as they are there.
+    /// Reads the columns with these names, as far as they exist.
     pub fn read_columns(path: &'a Path, expected: &'static str, names: &[&str]) -> Result<Self, DataError> {
         Self::read_some(path, expected, &|schema| ProjectionMask::columns(schema, names.iter().copied()))
     }
@@ -139,7 +139,7 @@ impl<'a> Table<'a> {
         Ok(Self { path, expected, batches, metadata })
     }
 
-    /// A column of a batch as the array that `cast` makes of it.
+    /// A column of a batch, cast to an array by `cast`.
     pub fn column<'b, A>(
         &self,
         batch: &'b RecordBatch,
@@ -166,7 +166,7 @@ impl<'a> Table<'a> {
         Ok(texts.iter().map(|text| text.unwrap_or_default().to_owned()).collect())
     }
 
-    /// The error of a shard that holds something else.
+    /// The error for a shard of another kind.
     pub fn wrong(&self) -> DataError {
         DataError::Schema { path: self.path.to_owned(), expected: self.expected }
     }

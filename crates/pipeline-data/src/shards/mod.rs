@@ -1,4 +1,4 @@
-//! Shards: where rows are cut, and the Parquet files that hold them.
+//! Shards: the cuts between rows, and the Parquet files that hold them.
 //!
 //! | rows | columns |
 //! |---|---|

@@ -23,7 +23,7 @@ pub struct PixelRow {
     pub width: u32,
     /// Rows of the image before the resize; 0 if it could not be decoded.
     pub height: u32,
-    /// `ok`, or why there are no pixels.
+    /// `ok`, or the reason why there are no pixels.
     pub status: String,
     /// RGB after the resize.
     ///
@@ -35,26 +35,26 @@ pub struct PixelRow {
 /// The images of a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PixelShard {
-    /// Rows of every image's pixels.
+    /// The height of every image, in pixels.
     pub height: u32,
-    /// Columns of every image's pixels.
+    /// The width of every image, in pixels.
     pub width: u32,
     /// The images.
     pub rows: Vec<PixelRow>,
 }
 
-/// What the pixels of a shard are.
+/// The description of a shard's pixels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PixelsInfo {
-    /// Rows of every image's pixels.
+    /// The height of every image, in pixels.
     pub height: u32,
-    /// Columns of every image's pixels.
+    /// The width of every image, in pixels.
     pub width: u32,
     /// The filter of the resize; `None` if all images had the size already.
     pub resize: Option<String>,
 }
 
-/// Writes images and what their pixels are.
+/// Writes images and the description of their pixels.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -96,7 +96,7 @@ pub fn write_pixels(path: &Path, rows: &[PixelRow], info: &PixelsInfo) -> Result
     columns::write(path, columns, &metadata, Compression::ZSTD(ZstdLevel::default()))
 }
 
-/// Reads what the pixels of a shard are, and nothing else of it.
+/// Reads only the description of a shard's pixels.
 ///
 /// # Errors
 /// When the file is not a shard of pixels.

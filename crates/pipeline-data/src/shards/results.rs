@@ -1,4 +1,4 @@
-//! What an evaluation found for every single query, or image, in Parquet.
+//! The results of an evaluation for every query, or image, in Parquet.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,28 +13,28 @@ use parquet::basic::{Compression, ZstdLevel};
 use super::columns::{self, Column, Table};
 use crate::DataError;
 
-/// The name of the pool's digest in the file's metadata.
+/// The key of the pool's digest in the file's metadata.
 const POOL: &str = "pool";
 
-/// Results one by one, and which pool was searched.
+/// The individual results, and the pool that was searched.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Results {
     /// A digest of the ids of the pool, in its order.
     pub pool: String,
-    /// A row for everything that counts.
+    /// A row for every query or image that counts.
     pub rows: Vec<ResultRow>,
 }
 
-/// What was found for one query (or, with texts and images the other way around, for one image).
+/// The result for one query, or for one image when the roles are exchanged.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ResultRow {
     /// Its id.
     pub id: Option<String>,
     /// The query's text; empty for an image.
     pub text: String,
-    /// How many relevant ids it has, be they in the pool or not.
+    /// The number of its relevant ids, in the pool or not.
     pub n_relevant: u32,
-    /// How many of these are in the pool.
+    /// The number of these in the pool.
     pub n_in_pool: u32,
     /// Their 1-based ranks, ascending.
     pub relevant_ranks: Vec<u32>,
@@ -47,7 +47,7 @@ impl ResultRow {
     }
 }
 
-/// Of what the results are.
+/// The subject of the results.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ResultsOf {
     /// Images for queries.
@@ -97,7 +97,7 @@ pub fn write_results(path: &Path, of: ResultsOf, results: &Results) -> Result<()
 /// Reads results.
 ///
 /// # Errors
-/// When the file holds no such results.
+/// When the file does not hold these results.
 pub fn read_results(path: &Path, of: ResultsOf) -> Result<Results, DataError> {
     let table = Table::read(path, "results")?;
     let pool = table.metadata.get(POOL).cloned().ok_or_else(|| table.wrong())?;

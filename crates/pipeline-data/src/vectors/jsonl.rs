@@ -1,4 +1,4 @@
-//! Vectors one JSON object a line, as Chinese-CLIP's `extract_features.py` writes them.
+//! Vectors as one JSON object per line, as Chinese-CLIP's `extract_features.py` writes them.
 
 use std::path::Path;
 
@@ -8,10 +8,10 @@ use crate::json_line::{Fields, IdValue, short};
 use crate::lines::Lines;
 use crate::{DataError, VectorShard};
 
-/// Reads lines such as `{"image_id": 7, "feature": [0.1, …]}`; blank lines are passed over.
+/// Reads lines such as `{"image_id": 7, "feature": [0.1, …]}`; skips blank lines.
 ///
 /// # Errors
-/// When the file cannot be read or is no text, or a line is not such an object or of another width than the first.
+/// When the file cannot be read or is not text, or a line is not a valid object or has another width than the first.
 pub fn read_jsonl_vectors(path: &Path, id_field: &str, vector_field: &str) -> Result<VectorShard, DataError> {
     let mut lines = Lines::new(open_text(path)?);
     let mut vectors = VectorShard { ids: Vec::new(), dim: 0, values: Vec::new() };

@@ -1,6 +1,6 @@
-//! Vectors from other tools and for them: NumPy, Chinese-CLIP's lines, Parquet with any kind of list.
+//! Vectors from and for other tools: NumPy, Chinese-CLIP's lines, Parquet with any kind of list.
 //!
-//! What the store itself holds are [shards](crate::VectorShard); nothing here writes one.
+//! The store's own vectors are [shards](crate::VectorShard), which this module does not write.
 
 mod jsonl;
 mod npy;
@@ -23,8 +23,8 @@ use crate::content::open_text;
 use crate::json_line::{IdValue, short};
 use crate::lines::Lines;
 
-/// Reads ids: those of a `.npy` of texts or integers (by its first bytes), of a list in a `.json`, else one a line of a
-/// text file. Empty lines at the end of it are no ids.
+/// Reads ids: from a `.npy` of texts or integers (by its first bytes), a list in a `.json`, or the lines of a text
+/// file. Empty lines at its end are ignored.
 ///
 /// # Errors
 /// When the file cannot be read, is not UTF-8 or holds something else.
@@ -65,10 +65,10 @@ fn read_json_ids(path: &Path) -> Result<Vec<String>, DataError> {
     values.iter().enumerate().map(id).collect()
 }
 
-/// Writes ids, one a line.
+/// Writes ids, one per line.
 ///
 /// # Errors
-/// When the file cannot be written, or an id has a line end in it: then [`read_ids`] would see two.
+/// When the file cannot be written, or an id contains a line break: then [`read_ids`] would see two.
 pub fn write_ids(path: &Path, ids: &[Option<String>]) -> Result<(), DataError> {
     let mut text = String::new();
     for (row_idx, id) in ids.iter().enumerate() {
@@ -82,12 +82,12 @@ pub fn write_ids(path: &Path, ids: &[Option<String>]) -> Result<(), DataError> {
     std::fs::write(path, text).map_err(|source| DataError::Write { path: path.to_owned(), source })
 }
 
-/// The error of a file that is not as its format says.
+/// The error for a file that violates its format.
 fn malformed(path: &Path, problem: impl Into<String>) -> DataError {
     DataError::Malformed { path: path.to_owned(), problem: problem.into() }
 }
 
-/// The error of one row, counted from 1.
+/// The error for one row, counted from 1.
 fn wrong_row(path: &Path, row: u64, problem: impl Into<String>) -> DataError {
     DataError::Row { path: path.to_owned(), row, problem: problem.into() }
 }

@@ -8,10 +8,10 @@ use super::npy_header::{Header, MAGIC};
 use super::{malformed, npy_numbers as numbers, wrong_row};
 use crate::DataError;
 
-/// Bytes that are converted at once; a multiple of every width of a number.
+/// Bytes per conversion; a multiple of every width of a number.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// Whether a file begins as a `.npy` does; leaves it at its beginning.
+/// Whether a file begins as a `.npy` does; rewinds it.
 pub(super) fn is_npy(file: &mut File) -> io::Result<bool> {
     let mut start = Vec::new();
     Read::by_ref(file).take(MAGIC.len() as u64).read_to_end(&mut start)?;
@@ -19,14 +19,14 @@ pub(super) fn is_npy(file: &mut File) -> io::Result<bool> {
     Ok(start == MAGIC)
 }
 
-/// Reads a matrix of floats or integers in either byte order as `f32`: the width of a row, and the rows one after the
-/// other, also where the file has the columns one after the other.
+/// Reads a matrix of floats or integers in either byte order as `f32`. Returns the width of a row, and the rows one
+/// after the other, even for a file in column order.
 ///
 /// # Shapes
 /// returns `dim` and `[n_rows, dim]`
 ///
 /// # Errors
-/// When the file cannot be read, is no `.npy`, or holds anything but rows of numbers.
+/// When the file cannot be read, is not a `.npy`, or holds anything but rows of numbers.
 pub fn read_npy_vectors(path: &Path) -> Result<(usize, Vec<f32>), DataError> {
     let (header, mut file) = open(path)?;
     let &[n_rows, dim] = header.shape.as_slice() else {
@@ -52,10 +52,10 @@ pub fn read_npy_vectors(path: &Path) -> Result<(usize, Vec<f32>), DataError> {
     Ok((dim, values))
 }
 
-/// Reads a list of texts (`<U…`, `|S…`) or integers, the latter as Python's `str` writes them.
+/// Reads a list of texts (`<U…`, `|S…`) or integers, the latter as Python's `str` formats them.
 ///
 /// # Errors
-/// When the file cannot be read, is no `.npy`, or holds anything else.
+/// When the file cannot be read, is not a `.npy`, or holds anything else.
 pub fn read_npy_texts(path: &Path) -> Result<Vec<String>, DataError> {
     let (header, mut file) = open(path)?;
     if !matches!(header.shape.as_slice(), [_] | [_, 1]) {
@@ -98,7 +98,7 @@ fn open(path: &Path) -> Result<(Header, BufReader<File>), DataError> {
     header.map(|header| (header, file)).map_err(|problem| malformed(path, problem))
 }
 
-/// The bytes of all numbers, which must be those that are left in the file.
+/// The bytes of all numbers, which must equal the rest of the file.
 fn expect_bytes(path: &Path, header: &Header, file: &BufReader<File>) -> Result<usize, DataError> {
     let failed = |source| DataError::Read { path: path.to_owned(), source };
     let mut handle = file.get_ref();

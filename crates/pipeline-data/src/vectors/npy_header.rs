@@ -1,29 +1,29 @@
-//! The header of a `.npy` file: what the numbers are, how many and in which order.
+//! The header of a `.npy` file: the type, number and order of its values.
 
 use std::io::{self, Read};
 
-/// What every `.npy` file begins with.
+/// The first bytes of every `.npy` file.
 pub(super) const MAGIC: &[u8; 6] = b"\x93NUMPY";
 
 /// The header is padded so that the numbers begin at a multiple of this.
 const ALIGNMENT: usize = 64;
 
-/// NumPy reads no longer header than this, since it is evaluated.
+/// NumPy's limit on the length of a header, since it evaluates it.
 const MAX_BYTES: usize = 10_000;
 
-/// What a header says.
+/// The fields of a header.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Header {
     /// NumPy's name of the type, such as `<f4`.
     pub(super) descr: String,
-    /// Whether the first index is the fastest.
+    /// Whether the first index varies fastest.
     pub(super) is_fortran: bool,
     /// The length of each dimension.
     pub(super) shape: Vec<usize>,
 }
 
 impl Header {
-    /// Reads a header and leaves `file` at the first number. The inner error says what is wrong with it.
+    /// Reads a header and leaves `file` at the first number. The inner error describes the fault.
     pub(super) fn read(file: &mut impl Read) -> io::Result<Result<Self, String>> {
         match Self::text(file) {
             Ok(text) => Ok(text.and_then(|text| Self::parse(&text))),
@@ -44,7 +44,7 @@ impl Header {
             };
             return Ok(Err(problem.to_owned()));
         }
-        // Version 1 has two bytes of length, the later ones four; the third has names in UTF-8.
+        // Version 1 has two length bytes, later ones four; version 3 has names in UTF-8.
         let n_length_bytes = match start[6..] {
             [1, 0] => 2,
             [2 | 3, 0] => 4,
@@ -59,7 +59,7 @@ impl Header {
         }
         let mut text = vec![0; n_bytes];
         file.read_exact(&mut text)?;
-        // Only ASCII is understood below, wherever a header is right.
+        // The parser accepts ASCII only, as every valid header is.
         Ok(Ok(String::from_utf8_lossy(&text).into_owned()))
     }
 
@@ -68,7 +68,7 @@ impl Header {
         Self { descr: "<f4".to_owned(), is_fortran: false, shape: vec![n_rows, n_cols] }
     }
 
-    /// The bytes that a file of version 1 begins with.
+    /// The first bytes of a file of version 1.
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let order = if self.is_fortran { "True" } else { "False" };
         let lengths: Vec<String> = self.shape.iter().map(usize::to_string).collect();
@@ -82,7 +82,7 @@ impl Header {
         [MAGIC.as_slice(), &[1, 0], &length.to_le_bytes(), text.as_bytes()].concat()
     }
 
-    /// Reads the dictionary of Python that a header is, as strictly as NumPy: three entries in any order.
+    /// Parses the Python dictionary in a header, as strictly as NumPy: three entries in any order.
     fn parse(text: &str) -> Result<Self, String> {
         let (mut descr, mut is_fortran, mut shape) = (None, None, None);
         let mut literal = Literal(text);
@@ -118,7 +118,7 @@ impl Header {
     }
 }
 
-/// What is left of the text of a header. Everything that a writer of `.npy` has no reason to write is refused.
+/// The rest of the text of a header. Refuses everything that a writer of `.npy` has no reason to write.
 struct Literal<'a>(&'a str);
 
 impl<'a> Literal<'a> {
@@ -131,7 +131,7 @@ impl<'a> Literal<'a> {
         self.starts_with(first).then(|| self.0 = &self.0[first.len_utf8()..])
     }
 
-    /// A text in quotes without escapes.
+    /// A quoted text without escapes.
     fn text(&mut self) -> Option<&'a str> {
         let quote = if self.starts_with('"') { '"' } else { '\'' };
         let (text, rest) = self.0.strip_prefix(quote)?.split_once(quote)?;
@@ -146,7 +146,7 @@ impl<'a> Literal<'a> {
         Some(truth)
     }
 
-    /// A tuple of whole numbers; Python 2 wrote some of them with an `L` behind.
+    /// A tuple of integers; Python 2 wrote some of them with a trailing `L`.
     fn lengths(&mut self) -> Option<Vec<usize>> {
         let mut lengths = Vec::new();
         let mut has_comma = true;
@@ -177,7 +177,7 @@ impl<'a> Literal<'a> {
 mod tests {
     use super::*;
 
-    /// The bytes of `np.save` for an array of `<f4` and the shape (3, 4), by NumPy 2.4.
+    /// The expected bytes are those of `np.save` for an array of `<f4` and the shape (3, 4), by NumPy 2.4.
     #[test]
     fn a_header_is_numpys_to_the_byte() {
         let mut expect = b"\x93NUMPY\x01\x00v\x00{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }".to_vec();

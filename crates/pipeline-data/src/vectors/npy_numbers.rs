@@ -1,14 +1,14 @@
-//! The types of NumPy's numbers and texts: how the bytes of a `.npy` become `f32`, or ids.
+//! The types of NumPy's numbers and texts: converts the bytes of a `.npy` to `f32`, or ids.
 
 use half::f16;
 
-/// Converts whole numbers of one type; what is left over is dropped.
+/// Converts all whole numbers of one type; drops a remainder.
 pub(super) type Converter = fn(&[u8], &mut Vec<f32>);
 
-/// Makes an id of the bytes of one number or text; `None` where they are no text.
+/// Converts the bytes of one number or text to an id; `None` where they are not text.
 pub(super) type TextReader = fn(&[u8]) -> Option<String>;
 
-/// The bytes of one number or text of a type such as `<f4` or `<U12`; `None` where it is nothing or not written so.
+/// The bytes of one number or text of a type such as `<f4` or `<U12`; `None` where it is zero or not in canonical form.
 pub(super) fn width_of(descr: &str) -> Option<usize> {
     let number = descr.get(2..)?;
     let is_canonical = number.bytes().all(|byte| byte.is_ascii_digit()) && !number.starts_with('0');
@@ -16,7 +16,7 @@ pub(super) fn width_of(descr: &str) -> Option<usize> {
     if descr.get(1..2)? == "U" { number.checked_mul(4) } else { Some(number) }
 }
 
-/// How numbers of a type become `f32`: rounded to the nearest where they do not fit.
+/// The converter of a type to `f32`: rounds to the nearest where values do not fit.
 pub(super) fn converter(descr: &str) -> Option<Converter> {
     macro_rules! numbers {
         ($type:ty, $from:ident, $convert:expr) => {
@@ -49,7 +49,7 @@ pub(super) fn converter(descr: &str) -> Option<Converter> {
     Some(converter)
 }
 
-/// How texts or integers of a type become ids, integers as Python's `str` writes them.
+/// The reader of texts or integers of a type as ids; integers are formatted as by Python's `str`.
 pub(super) fn text_reader(descr: &str) -> Option<TextReader> {
     macro_rules! integer {
         ($type:ty, $from:ident) => {

@@ -80,11 +80,11 @@ pub(super) fn vectors(
     Ok(())
 }
 
-/// Why a row is no vector.
+/// The reason why a row is not a vector.
 enum Problem {
     /// The column has another type, named here.
     Type(String),
-    /// The number at this place, counted from 1, is null.
+    /// The number at this position, counted from 1, is null.
     Null(usize),
 }
 

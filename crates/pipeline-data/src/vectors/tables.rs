@@ -16,7 +16,7 @@ use super::{malformed, table_columns as columns};
 use crate::shards::{Column, write_columns};
 use crate::{DataError, VectorShard};
 
-/// Rows that are converted at once.
+/// Rows per conversion.
 const BATCH_ROWS: usize = 8192;
 
 /// Reads a column of vectors with its ids: lists of any kind of numbers, or fixed-size binaries of little-endian `f32`.
@@ -82,7 +82,8 @@ struct Table<'a> {
 impl<'a> Table<'a> {
     fn open(path: &'a Path, names: &[&str]) -> Result<Self, DataError> {
         let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
-        // The types of the file itself: those of arrow beside them (dictionaries, views, long lists) hold the same values.
+        // Uses the types of the file itself: arrow's types beside them (dictionaries, views, long lists) hold the same
+        // values.
         let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
         let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file, options)
             .map_err(|error| unreadable(path, error))?;
@@ -108,7 +109,7 @@ impl<'a> Table<'a> {
         Ok(Self { path, builder: builder.with_batch_size(BATCH_ROWS).with_projection(mask), n_rows })
     }
 
-    /// Gives all rows to `each`, some at a time.
+    /// Passes all rows to `each`, in batches.
     fn read(self, each: &mut dyn FnMut(&RecordBatch) -> Result<(), DataError>) -> Result<(), DataError> {
         let path = self.path;
         let mut n_read = 0;
@@ -124,7 +125,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The rows of a table, of which its footer and its row groups must speak alike.
+/// The number of rows of a table, on which its footer and its row groups must agree.
 fn n_rows(path: &Path, metadata: &ParquetMetaData) -> Result<u64, DataError> {
     let said = metadata.file_metadata().num_rows();
     let groups = metadata.row_groups().iter().map(|group| group.num_rows());
@@ -138,7 +139,7 @@ fn n_rows(path: &Path, metadata: &ParquetMetaData) -> Result<u64, DataError> {
     }
 }
 
-/// Names the codec of columns that are compressed in a way that is not read.
+/// Refuses columns with an unsupported compression, and names the codec.
 fn must_be_unpacked(path: &Path, metadata: &ParquetMetaData, mask: &ProjectionMask) -> Result<(), DataError> {
     let chunks = metadata.row_groups().iter().flat_map(|group| group.columns().iter().enumerate());
     let mut unknown =
@@ -157,7 +158,7 @@ fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
     batch.column_by_name(name).expect("the column was found in the schema")
 }
 
-/// Runs a reader of a file that nobody has checked: on some damaged files the Parquet library panics.
+/// Runs a reader on an unchecked file: the Parquet library panics on some damaged files.
 fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(malformed(path, "is damaged: its reader broke down")))
 }
@@ -282,7 +283,7 @@ mod tests {
         assert!(error.starts_with("row 2 of `") && error.ends_with("has a vector whose number 2 is null"), "{error}");
     }
 
-    /// The file is pyarrow's, with a checksum of every page: 16 vectors of 8 numbers.
+    /// The file is pyarrow's, with a checksum for every page: 16 vectors of 8 numbers.
     #[test]
     fn a_page_that_differs_from_its_checksum_is_refused() {
         let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/data/vectors");
@@ -309,7 +310,7 @@ mod tests {
         }
     }
 
-    /// Also where nothing has a checksum: rows may differ, but none is lost without a word.
+    /// Even without checksums: rows may differ, but none is lost silently.
     #[test]
     fn a_damaged_file_never_has_fewer_rows() {
         let folder = tempfile::tempdir().unwrap();

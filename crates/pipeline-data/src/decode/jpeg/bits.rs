@@ -6,16 +6,16 @@ use crate::decode::Format;
 
 const TRUNCATED: DecodeError = DecodeError::Truncated { format: Format::Jpeg };
 const RST0: u8 = 0xd0;
-/// libjpeg looks so many bits ahead for a code, and so finds that the data have ended although the code may be there.
+/// libjpeg looks ahead this many bits for a code. So it may find that the data have ended although the code is there.
 const CODE_AHEAD: u32 = 8;
 
-/// Reads a file from front to back; no bit behind a marker is read before the marker is taken.
+/// Reads a file from front to back; reads no bit behind a marker before the marker is taken.
 pub(super) struct Source<'a> {
     bytes: &'a [u8],
     position: usize,
     /// The marker that stopped the bits; `position` is behind it.
     marker: Option<u8>,
-    /// Fill bytes, which belong before markers, stood before a zero that is stuffed in.
+    /// Fill bytes, which belong before markers, preceded a stuffed zero.
     pub has_odd_fill: bool,
 }
 
@@ -24,7 +24,7 @@ impl<'a> Source<'a> {
         Self { bytes, position: 0, marker: None, has_odd_fill: false }
     }
 
-    /// The next marker; bytes that belong to none are passed over.
+    /// The next marker; skips other bytes.
     pub fn next_marker(&mut self) -> Result<u8, DecodeError> {
         if let Some(marker) = self.marker.take() {
             return Ok(marker);
@@ -41,7 +41,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// What follows a marker, without its length.
+    /// The segment after a marker, without its length.
     ///
     /// A length that is shorter than itself is an error only where the contents matter.
     pub fn segment(&mut self, is_skipped: bool) -> Result<&'a [u8], DecodeError> {
@@ -55,12 +55,12 @@ impl<'a> Source<'a> {
         Ok(segment)
     }
 
-    /// What is there of a segment, without its length and without going on.
+    /// The available part of a segment, without its length; does not advance.
     pub fn start_of_segment(&self) -> &'a [u8] {
         self.bytes.get(self.position + 2..).unwrap_or_default()
     }
 
-    /// Moves the bytes before the next marker to `interval`, without the zeros that are stuffed in after 0xff.
+    /// Moves the bytes before the next marker to `interval`, without the stuffed zeros after 0xff.
     ///
     /// True if a marker follows; otherwise the file ends.
     pub fn interval(&mut self, interval: &mut Vec<u8>) -> bool {
@@ -87,8 +87,8 @@ impl<'a> Source<'a> {
         true
     }
 
-    /// Passes the `number`-th restart marker (modulo 8), and says whether it was there; if another stands in its place,
-    /// does as libjpeg does.
+    /// Consumes the `number`-th restart marker (modulo 8), and returns whether it was there. Recovers like libjpeg if
+    /// another one stands in its place.
     pub fn restart(&mut self, number: u8) -> Result<bool, DecodeError> {
         let mut marker = self.next_marker()?;
         let is_rst = |marker: u8, distance: u8| marker == RST0 + (number.wrapping_add(distance) & 7);
@@ -106,7 +106,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// The same source, to read the same bytes once more.
+    /// A copy of the source that reads the same bytes again.
     pub fn again(&self) -> Self {
         Self { ..*self }
     }
@@ -118,7 +118,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// The place of the first 0xff, eight bytes at a time.
+/// The position of the first 0xff, eight bytes at a time.
 fn find_ff(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = 0x0101_0101_0101_0101;
     let words = bytes.as_chunks::<8>().0;
@@ -131,16 +131,16 @@ fn find_ff(bytes: &[u8]) -> Option<usize> {
     Some(n_passed + bytes[n_passed..].iter().position(|&byte| byte == 0xff)?)
 }
 
-/// The bits of one interval; behind them there are zeros without end.
+/// The bits of one interval, followed by endless zeros.
 ///
-/// If `IS_COUNTED`, it also learns how far libjpeg would have read ahead.
+/// If `IS_COUNTED`, it also tracks how far libjpeg would have read ahead.
 pub(super) struct Bits<'a, const IS_COUNTED: bool> {
     interval: &'a [u8],
-    /// The place of the byte behind the window.
+    /// The position of the byte behind the window.
     next: usize,
     /// The next bit on top.
     window: u64,
-    /// Bits of the window that count as read; the ones below them are right or zero.
+    /// Bits of the window that count as read; the bits below them are correct or zero.
     n_bits: u32,
     /// Bits that libjpeg would have read.
     n_ahead: usize,
@@ -151,7 +151,7 @@ impl<'a, const IS_COUNTED: bool> Bits<'a, IS_COUNTED> {
         Self { interval, next: 0, window: 0, n_bits: 0, n_ahead: 0 }
     }
 
-    /// True if more bits were taken than there are: like libjpeg, the rest of the interval is left out.
+    /// True if more bits were taken than there are: as in libjpeg, the rest of the interval is skipped.
     #[inline(always)]
     pub fn is_spent(&self) -> bool {
         self.position() > self.interval.len() * 8
@@ -163,8 +163,8 @@ impl<'a, const IS_COUNTED: bool> Bits<'a, IS_COUNTED> {
         n_ahead > self.interval.len() * 8
     }
 
-    /// The next symbol, and the number that follows it with as many bits as the symbol's low four bits say.
-    /// A code that is in no table counts as symbol 0.
+    /// The next symbol, and the number after it; the symbol's low four bits are the number's length. An unknown code
+    /// counts as symbol 0.
     #[inline(always)]
     pub fn number(&mut self, table: &HuffmanTable) -> (u32, i32) {
         self.refill();
@@ -209,7 +209,7 @@ impl<'a, const IS_COUNTED: bool> Bits<'a, IS_COUNTED> {
         bits
     }
 
-    /// After this there are at least 56 bits, enough for a code and its number.
+    /// Ensures at least 56 bits, enough for a code and its number.
     #[inline(always)]
     fn refill(&mut self) {
         let bytes = self.interval.get(self.next..).and_then(<[u8]>::first_chunk);
@@ -219,7 +219,7 @@ impl<'a, const IS_COUNTED: bool> Bits<'a, IS_COUNTED> {
         self.n_bits |= 56;
     }
 
-    /// What is left where there are less than eight bytes, zeros behind.
+    /// The remaining bytes, fewer than eight, followed by zeros.
     #[cold]
     fn last_word(&self) -> u64 {
         let rest = self.interval.get(self.next..).unwrap_or_default();
@@ -246,8 +246,8 @@ impl<'a, const IS_COUNTED: bool> Bits<'a, IS_COUNTED> {
         self.count(n, length);
     }
 
-    /// Counts a reading of `n` bits that are `n_before` behind the next one: libjpeg reads ahead when they are not there,
-    /// as long as another byte has room in 64 bits.
+    /// Counts a read of `n` bits that are `n_before` behind the next one. libjpeg reads ahead when they are missing, as
+    /// long as another byte fits into 64 bits.
     #[inline(always)]
     fn count(&mut self, n: u32, n_before: u32) {
         let position = self.position() + n_before as usize;

@@ -1,4 +1,4 @@
-//! The frame of a JPEG file: its size, its components and what becomes of them.
+//! The frame of a JPEG file: its size, its components and their samples.
 
 use super::idct;
 use super::progressive::N_SMOOTHED;
@@ -6,14 +6,14 @@ use crate::DecodeError;
 use crate::decode::Format;
 use pipeline_kernels::InstructionSet;
 
-/// Where a block's coefficients stand in the file, by their place in natural order.
+/// The natural position of each coefficient, by its order in the file.
 pub(super) const NATURAL_ORDER: [u8; 64] = [
     0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21,
     28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54,
     47, 55, 62, 63,
 ];
 
-/// What a start-of-frame segment says.
+/// The contents of a start-of-frame segment.
 pub(super) struct Frame {
     pub width: usize,
     pub height: usize,
@@ -22,7 +22,7 @@ pub(super) struct Frame {
     /// The largest sampling factors of all components.
     pub max_h: usize,
     pub max_v: usize,
-    /// Units of an interleaved scan in a row and in a column.
+    /// The units of an interleaved scan per row and per column.
     pub n_units_x: usize,
     pub n_units_y: usize,
 }
@@ -33,21 +33,22 @@ pub(super) struct Component {
     pub h: usize,
     pub v: usize,
     pub quantization_idx: usize,
-    /// The table that stood at `quantization_idx` when the component's first scan began, in natural order.
+    /// The table at `quantization_idx` when the component's first scan began, in natural order.
     pub quantization: Option<[u16; 64]>,
-    /// How many low bits the first coefficients of a progressive frame lack; none of which no scan has anything.
+    /// The number of missing low bits of the first coefficients of a progressive frame; `None` where no scan has
+    /// anything.
     pub missing_bits: [Option<u32>; N_SMOOTHED],
-    /// Size in samples, and in blocks that hold any of them.
+    /// The size in samples, and in blocks that contain any of them.
     pub width: usize,
     pub height: usize,
     pub n_blocks_x: usize,
     pub n_blocks_y: usize,
-    /// Samples in a row of `samples`: whole units.
+    /// Samples per row of `samples`: whole units.
     pub stride: usize,
     pub n_samples: usize,
     /// `[n_units_y * v * 8, stride]`.
     pub samples: Vec<u8>,
-    /// `[blocks, 64]`, only of a progressive frame, whose scans refine them one after the other.
+    /// `[blocks, 64]`, for progressive frames only, whose scans refine them one after the other.
     pub coefficients: Vec<[i16; 64]>,
 }
 
@@ -102,7 +103,7 @@ impl Frame {
         Ok(())
     }
 
-    /// Bytes of all components: their samples, and of a progressive frame their coefficients.
+    /// Bytes of all components: their samples, and their coefficients in a progressive frame.
     pub fn working_bytes(&self) -> u64 {
         let n_samples: usize = self.components.iter().map(|component| component.n_samples).sum();
         n_samples as u64 * if self.is_progressive { 3 } else { 1 }
@@ -113,7 +114,7 @@ impl Frame {
         self.components.iter().map(|component| component.n_samples / 64).sum()
     }
 
-    /// Makes room for the components.
+    /// Allocates the components.
     pub fn allocate(&mut self) {
         for component in &mut self.components {
             component.samples = vec![128; component.n_samples];
@@ -123,7 +124,7 @@ impl Frame {
         }
     }
 
-    /// Whether libjpeg would guess coefficients that the scans have left open (`smoothing_ok` in `jdcoefct.c`).
+    /// Whether libjpeg would estimate coefficients that the scans leave open (`smoothing_ok` in `jdcoefct.c`).
     pub fn is_smoothed(&self) -> bool {
         let has_dc = |component: &Component| {
             let is_divisor =

@@ -1,24 +1,24 @@
 //! Huffman tables.
 
-/// So many bits are looked up at once.
+/// The bits of one table look-up.
 pub(super) const LOOK_AHEAD: u32 = 10;
 
 /// One table of a JPEG file.
 pub(super) struct HuffmanTable {
-    /// By the next [`LOOK_AHEAD`] bits.
+    /// Indexed by the next [`LOOK_AHEAD`] bits.
     look_up: Box<[Found; 1 << LOOK_AHEAD]>,
-    /// By length: the first code, the first code that is too large, and the place of the first code's symbol.
+    /// By length: the first code, the first code that is too large, and the position of the first code's symbol.
     lengths: [(u32, u32, usize); 17],
     symbols: Vec<u8>,
     /// As in libjpeg, a table with too many codes is an error only when it is used.
     is_good: bool,
 }
 
-/// What some bits begin with: 8 bits of length, 8 bits of symbol, and 16 bits of value.
+/// A decoded prefix: 8 bits of length, 8 bits of symbol, and 16 bits of value.
 ///
-/// The symbol's low four bits say how many bits of a number follow the code. Where they are among the bits looked up, the
-/// number is the value and the length counts them; it is never zero. Otherwise the value is zero, and the length is that of
-/// the code, zero if the code is longer than the bits looked up.
+/// The symbol's low four bits are the length of the number after the code. If the look-up covers the number, the value
+/// is the number, never zero, and the length includes it. Otherwise the value is zero, and the length is that of the
+/// code, or zero if the code is longer than the look-up.
 #[derive(Clone, Copy)]
 pub(super) struct Found(u32);
 
@@ -51,18 +51,19 @@ impl HuffmanTable {
         self.is_good
     }
 
-    /// True if every symbol is a valid size of a DC difference, too.
+    /// True if every symbol is also a valid size of a DC difference.
     pub fn is_for_dc(&self) -> bool {
         self.is_good && self.symbols.iter().all(|&symbol| symbol < 16)
     }
 
-    /// What the bits at the top of `window` begin with.
+    /// The prefix at the top of `window`.
     #[inline(always)]
     pub fn look_up(&self, window: u64) -> Found {
         self.look_up[(window >> (64 - LOOK_AHEAD)) as usize]
     }
 
-    /// Length and symbol of a code at the top of `window`; as in libjpeg, 17 bits and symbol 0 if there is no such code.
+    /// Length and symbol of the code at the top of `window`; as in libjpeg, 17 bits and symbol 0 if there is no such
+    /// code.
     #[cold]
     pub fn find(&self, window: u64) -> (u32, u32) {
         for length in 1..=16 {
@@ -93,7 +94,7 @@ impl Found {
     }
 }
 
-/// The signed number that `n` bits stand for: without a leading one they are negative.
+/// The signed number in `n` bits: without a leading one it is negative.
 #[inline(always)]
 pub(super) fn signed(bits: i32, n: u32) -> i32 {
     // All ones where the leading bit is not set.
@@ -101,7 +102,7 @@ pub(super) fn signed(bits: i32, n: u32) -> i32 {
     bits + (is_negative & (1 - (1 << n)))
 }
 
-/// Fills in what begins with one code.
+/// Fills in all prefixes that begin with one code.
 fn fill(entries: &mut [Found], length: u32, symbol: u8) {
     let n = u32::from(symbol & 15);
     let symbol = u32::from(symbol) << 8;

@@ -1,7 +1,7 @@
 //! The inverse cosine transform of libjpeg ("islow"), bit for bit.
 //!
-//! Sums of inputs wrap and results between the passes saturate at 16 bits, as in libjpeg-turbo's vector code; it shows
-//! only in damaged files.
+//! Sums of inputs wrap and results between the passes saturate at 16 bits, as in libjpeg-turbo's vector code; only
+//! damaged files show it.
 
 use std::num::Wrapping;
 
@@ -30,9 +30,9 @@ pub(super) fn inverse(
     samples.chunks_mut(stride).zip(rows).for_each(|(samples, row)| samples[..8].copy_from_slice(&row));
 }
 
-/// Every row of a block that has coefficients in its first row only.
+/// Every row of a block whose only coefficients are in its first row.
 ///
-/// Here libjpeg-turbo leaves the first pass out, where results saturate; so they wrap.
+/// Here libjpeg-turbo skips the first pass, which saturates its results; so they wrap.
 #[inline(always)]
 fn of_first_row(coefficients: &[i16; 64], quantization: &[u16; 64]) -> [u8; 8] {
     let columns: [i16; 8] =
@@ -55,7 +55,8 @@ fn rows(coefficients: &[i16; 64], quantization: &[u16; 64]) -> [[u8; 8]; 8] {
     std::array::from_fn(|at| transform(row(at), CONST_BITS + PASS1_BITS + 3).map(to_sample))
 }
 
-/// One dimension of the transform, `n_bits` fewer at the end. The factors are those of `jidctint.c`, times 2^13.
+/// One dimension of the transform, with `n_bits` fewer fraction bits at the end. The factors are those of `jidctint.c`,
+/// times 2^13.
 #[inline(always)]
 fn transform(input: [i16; 8], n_bits: usize) -> [i16; 8] {
     let times = |value: i16, factor: i32| Wrapping(i32::from(value)) * Wrapping(factor);
@@ -100,7 +101,7 @@ mod tests {
     fn every_processor_gives_the_same_samples() {
         let mut state = 5;
         for round in 0..20_000 {
-            // From blocks as they are to such as only a damaged file has, dense and sparse.
+            // From ordinary blocks to those of damaged files only, dense and sparse.
             let n_bits = 4 + round % 13;
             let share = 1 + random(&mut state) % 16;
             let coefficients: [i16; 64] = std::array::from_fn(|_| {

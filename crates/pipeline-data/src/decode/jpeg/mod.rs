@@ -1,6 +1,6 @@
-//! JPEG, sequential and progressive, to the very pixels of libjpeg-turbo's default settings, which Pillow uses.
+//! JPEG, sequential and progressive, with exactly the pixels of libjpeg-turbo's default settings, which Pillow uses.
 //!
-//! Like libjpeg, goes on where entropy-coded data are damaged; like Pillow, refuses a file that ends before its pixels
+//! Like libjpeg, continues after damaged entropy-coded data; like Pillow, refuses a file that ends before its pixels
 //! do. Not read: arithmetic coding, lossless and 12-bit files.
 
 mod bits;
@@ -23,14 +23,16 @@ use super::{Canvas, Format, Limits, Memory};
 use crate::DecodeError;
 use pipeline_kernels::InstructionSet;
 
-/// A progressive file may have so many scans, and pass so many blocks in all of them: libjpeg-turbo's own tests allow 500
-/// scans, encoders write about ten, and a few bytes of a scan cost as much as the whole image.
+/// The most scans of a progressive file; [`MAX_BLOCKS`] limits the blocks in all of them.
+///
+/// libjpeg-turbo's own tests allow 500 scans, and encoders write about ten. A few bytes of a scan cost as much as the
+/// whole image.
 const MAX_SCANS: usize = 500;
-/// Or so many times the blocks of the image, if that is more.
+/// The alternative limit on blocks, as a multiple of the blocks of the image; the larger limit applies.
 const MAX_PASSES: usize = 16;
 const MAX_BLOCKS: usize = 1 << 26;
 
-/// What the components are.
+/// The meaning of the components.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colour {
     Gray,
@@ -47,7 +49,7 @@ pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), Decode
     decode_with(bytes, canvas, InstructionSet::best_for_bytes())
 }
 
-/// Decodes a strip or tile of a TIFF file, whose tables may stand elsewhere and whose colours the TIFF names.
+/// Decodes a strip or tile of a TIFF file, whose tables may be elsewhere and whose colours the TIFF names.
 ///
 /// # Shapes
 /// `[height, width, 3]`
@@ -59,7 +61,7 @@ pub(super) fn decode_part(
     colour: Colour,
 ) -> Result<Vec<u8>, DecodeError> {
     let instructions = InstructionSet::best_for_bytes();
-    // The TIFF has taken the memory of its parts already.
+    // The TIFF decoder has reserved the memory of its parts already.
     let memory = Memory::new(u64::MAX);
     let limits = Limits { memory: &memory, is_cancelled: &|| false };
     let mut canvas = Canvas::new(Format::Jpeg, limits, None);
@@ -81,7 +83,7 @@ pub(super) fn decode_part(
     Ok(canvas.finish().1.pixels)
 }
 
-/// The same pixels whatever the instructions.
+/// Decodes with given instructions; the pixels do not depend on them.
 fn decode_with(bytes: &[u8], canvas: &mut Canvas<'_>, instructions: InstructionSet) -> Result<(), DecodeError> {
     let mut reader = Reader::new(bytes, instructions);
     let frame = reader.read(canvas)?;
@@ -94,7 +96,7 @@ fn decode_with(bytes: &[u8], canvas: &mut Canvas<'_>, instructions: InstructionS
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scans {
     None,
-    /// The one scan of all components.
+    /// A single scan of all components.
     Only,
     /// One or more, and others may follow.
     Some,
@@ -111,7 +113,7 @@ struct Reader<'a> {
     frame: Option<Frame>,
     scans: Scans,
     n_scans: usize,
-    /// Blocks that the scans went over.
+    /// Blocks in all scans so far.
     n_blocks: usize,
     /// Larger frames are refused.
     max_size: (usize, usize),
@@ -139,7 +141,7 @@ impl<'a> Reader<'a> {
             match self.read_segment(canvas) {
                 Ok(Next::Segment) => {}
                 Ok(Next::End) => break,
-                // All rows were given out before libjpeg finds that there is no end marker.
+                // All rows are complete before libjpeg notices the missing end marker.
                 Err(DecodeError::Truncated { .. }) if self.scans == Scans::Only => break,
                 Err(error) => return Err(error),
             }
@@ -153,12 +155,12 @@ impl<'a> Reader<'a> {
         Ok(frame)
     }
 
-    /// Reads the next marker and what belongs to it.
+    /// Reads the next marker and its segment.
     fn read_segment(&mut self, canvas: &mut Canvas<'_>) -> Result<Next, DecodeError> {
         let marker = self.source.next_marker()?;
         match marker {
             0xd9 => return Ok(Next::End),
-            // Pillow knows no such marker, and looks at those before the first scan.
+            // Pillow does not know this marker, and checks those before the first scan.
             0x01 if self.scans == Scans::None => {
                 return Err(DecodeError::damaged(Format::Jpeg, "an unexpected marker"));
             }
@@ -227,7 +229,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Does what is left to do when all scans were read.
+/// Finishes the image after all scans.
 fn finish(mut frame: Frame, colour: Colour, canvas: &mut Canvas<'_>, instructions: InstructionSet) {
     instructions.run(
         #[inline(always)]
@@ -247,7 +249,7 @@ mod tests {
     use super::*;
     use crate::decode::DECODER_BYTES;
 
-    /// Whole files, cut ones, and ones with a flipped bit.
+    /// Whole files, truncated files, and files with a flipped bit.
     #[test]
     fn every_processor_gives_the_same_image_or_error() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/images");

@@ -1,13 +1,13 @@
-//! The blocks of a progressive scan, whose coefficients come bit by bit.
+//! The blocks of a progressive scan, whose coefficients arrive bit by bit.
 
 use super::bits::Bits;
 use super::huffman::HuffmanTable;
 use super::scan::{State, natural, present, read_ac};
 
-/// libjpeg smooths an image as long as one of so many coefficients lacks bits.
+/// libjpeg smooths an image as long as one of this many coefficients lacks bits.
 pub(super) const N_SMOOTHED: usize = 10;
 
-/// The part of every coefficient that a scan has.
+/// The part of every coefficient that a scan contains.
 pub(super) struct Progression {
     /// The first and last coefficient.
     spectrum: (usize, usize),
@@ -31,7 +31,7 @@ impl Progression {
         is_valid_spectrum && shift <= 13 && (earlier == 0 || shift + 1 == earlier)
     }
 
-    /// Notes of the first coefficients that the scan has which bits they lack from now on.
+    /// Records the bits that the first coefficients still lack after this scan.
     pub fn note(&self, missing: &mut [Option<u32>; N_SMOOTHED]) {
         let (first, last) = self.spectrum;
         missing.iter_mut().take(last + 1).skip(first).for_each(|missing| *missing = Some(self.approximation.1));
@@ -45,7 +45,7 @@ impl Progression {
         self.spectrum.0 > 0
     }
 
-    /// Reads what the scan has of a block of its `at`-th component.
+    /// Reads the scan's part of a block of its `at`-th component.
     pub fn read_block<const IS_COUNTED: bool>(
         &self,
         block: &mut [i16; 64],
@@ -71,7 +71,7 @@ impl Progression {
         }
     }
 
-    /// Adds one bit to every coefficient that is not zero, and brings new ones in between.
+    /// Adds one bit to every nonzero coefficient, and inserts new ones.
     fn refine_ac<const IS_COUNTED: bool>(
         &self,
         block: &mut [i16; 64],
@@ -106,8 +106,7 @@ impl Progression {
     }
 }
 
-/// Adds a bit to every coefficient that is not zero, until `n_zeros` others were passed and a further one is found;
-/// returns its place.
+/// Adds a bit to every nonzero coefficient, until it finds another zero after `n_zeros` of them; returns its position.
 fn refine<const IS_COUNTED: bool>(
     block: &mut [i16; 64],
     bits: &mut Bits<'_, IS_COUNTED>,

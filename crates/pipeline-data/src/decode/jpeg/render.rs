@@ -1,11 +1,11 @@
-//! From samples to RGB: libjpeg's "fancy" upsampling and its colour conversion, then Pillow's CMYK.
+//! Converts samples to RGB: libjpeg's "fancy" upsampling and its colour conversion, then Pillow's CMYK.
 
 use super::Colour;
 use super::frame::{Component, Frame};
 use crate::decode::Canvas;
 use pipeline_kernels::{InstructionSet, jpeg};
 
-/// Gives the pixels of a frame to the canvas, row by row.
+/// Passes the pixels of a frame to the canvas, row by row.
 #[inline(always)]
 pub(super) fn render(frame: &Frame, colour: Colour, canvas: &mut Canvas<'_>, instructions: InstructionSet) {
     // Whole units, as upsampling writes whole groups.
@@ -21,20 +21,20 @@ pub(super) fn render(frame: &Frame, colour: Colour, canvas: &mut Canvas<'_>, ins
     }
 }
 
-/// Room for a component's row in the size of the frame.
+/// A buffer for a component's row at frame size.
 #[derive(Clone)]
 struct Row {
     samples: Vec<u8>,
-    /// Of the nearer row of samples and the other one.
+    /// The weighted sums of the nearer row of samples and the other one.
     sums: Vec<u16>,
 }
 
-/// Row `y` of a component in the size of the frame.
+/// Row `y` of a component at frame size.
 #[inline(always)]
 fn upsample<'a>(frame: &Frame, component: &'a Component, y: usize, row: &'a mut Row) -> &'a [u8] {
     let (h, v) = (frame.max_h / component.h, frame.max_v / component.v);
     let near = row_of(component, y / v);
-    // The other row that the output lies between: above for an even row, below for an odd one, itself at the border.
+    // The other neighbouring row: above for an even row, below for an odd one, the row itself at the border.
     let far_idx = if y.is_multiple_of(2) { (y / 2).saturating_sub(1) } else { (y / 2 + 1).min(component.height - 1) };
     let sums = &mut row.sums[..near.len()];
     match (h, v) {
@@ -65,8 +65,8 @@ fn row_of(component: &Component, y: usize) -> &[u8] {
     &component.samples[y * component.stride..][..component.width]
 }
 
-/// Twice the width: each output is three parts of the nearer sum and one of the other, which is itself at the border
-/// (`h2v1_fancy_upsample` and `h2v2_fancy_upsample`).
+/// Doubles the width. Each output is three parts of the nearer sum and one of the other, which is the same one at the
+/// border (`h2v1_fancy_upsample` and `h2v2_fancy_upsample`).
 #[inline(always)]
 fn widen<const N_BITS: u32>(sums: &[u16], output: &mut [u8], biases: [u16; 2]) {
     let weigh = |near: u16, left: u16, right: u16| {
@@ -98,7 +98,7 @@ fn convert(rows: [&[u8]; 4], colour: Colour, pixels: &mut [u8], instructions: In
         Colour::Rgb => pixels.iter_mut().zip(colours).for_each(|(pixel, (r, g, b))| *pixel = [r, g, b]),
         Colour::Cmyk | Colour::Ycck => {
             for ((pixel, (a, b, c)), &k) in pixels.iter_mut().zip(colours).zip(k) {
-                // libjpeg gives YCCK as the complement of its RGB, and Pillow inverts all four in either case.
+                // libjpeg returns YCCK as the complement of its RGB, and Pillow inverts all four in either case.
                 let ink = if colour == Colour::Ycck { rgb(a, b, c) } else { [a, b, c].map(|ink| 255 - ink) };
                 *pixel = ink.map(|ink| without_ink(ink, 255 - k));
             }
@@ -122,7 +122,7 @@ fn rgb(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     [r, g, b].map(|value| value.clamp(0, 255) as u8)
 }
 
-/// What is left of white under one ink and black (`cmyk2rgb` of Pillow's `Convert.c`).
+/// The share of white that remains under one ink and black (`cmyk2rgb` of Pillow's `Convert.c`).
 pub(in crate::decode) fn without_ink(ink: u8, black: u8) -> u8 {
     let white = 255 - i32::from(black);
     let product = i32::from(ink) * white + 128;

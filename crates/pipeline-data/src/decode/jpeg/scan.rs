@@ -10,7 +10,7 @@ use crate::DecodeError;
 use crate::decode::Format;
 use pipeline_kernels::InstructionSet;
 
-/// What a start-of-scan segment says.
+/// The contents of a start-of-scan segment.
 pub(super) struct Scan {
     components: Vec<ScanComponent>,
     progression: Progression,
@@ -18,18 +18,18 @@ pub(super) struct Scan {
 
 #[derive(Clone, Copy)]
 struct ScanComponent {
-    /// The place in the frame.
+    /// The index in the frame.
     component_idx: usize,
     dc_table: usize,
     ac_table: usize,
 }
 
-/// What runs from block to block and begins anew at a restart.
+/// The state that passes from block to block and is reset at a restart.
 #[derive(Default)]
 pub(super) struct State {
-    /// The last DC value by component of the scan.
+    /// The last DC value, by component of the scan.
     pub dc: [i32; 4],
-    /// Blocks still to come without further coefficients.
+    /// The remaining blocks without further coefficients.
     pub n_empty_blocks: u32,
 }
 
@@ -60,12 +60,12 @@ impl Scan {
         Ok(scan)
     }
 
-    /// True if no other scan follows, so that libjpeg gives out rows while it reads.
+    /// True if no other scan follows, so that libjpeg emits rows while it reads.
     pub fn is_only(&self, frame: &Frame) -> bool {
         !frame.is_progressive && self.components.len() == frame.components.len()
     }
 
-    /// Reads the scan's blocks into the components' samples, or of a progressive frame into their coefficients.
+    /// Reads the scan's blocks into the components' samples, or into their coefficients in a progressive frame.
     pub fn read(
         &self,
         frame: &mut Frame,
@@ -92,7 +92,7 @@ impl Scan {
             // Here libjpeg-turbo mixes coefficients of two attempts.
             return Err(DecodeError::damaged(Format::Jpeg, "fill bytes within its data"));
         }
-        // Where other scans must follow, the end of the file is noticed anyway.
+        // Where other scans must follow, the end of the file is detected anyway.
         if may_be_cut && self.is_only(frame) {
             let counted = Units::<true> { scan: self, frame, tables, source: &mut again, instructions };
             if counted.read()? {
@@ -129,7 +129,7 @@ impl Scan {
         }
     }
 
-    /// Blocks that the scan goes over.
+    /// The number of blocks in the scan.
     pub fn n_blocks(&self, frame: &Frame) -> usize {
         self.components.iter().map(|scanned| frame.components[scanned.component_idx].n_samples / 64).sum()
     }
@@ -152,7 +152,7 @@ impl Scan {
     }
 }
 
-/// All units of a scan, to be read interval by interval.
+/// All units of a scan, read interval by interval.
 struct Units<'a, 'b, const IS_COUNTED: bool> {
     scan: &'a Scan,
     frame: &'a mut Frame,
@@ -198,7 +198,7 @@ impl<const IS_COUNTED: bool> Units<'_, '_, IS_COUNTED> {
     }
 }
 
-/// One block of a sequential scan, straight to samples.
+/// Reads one block of a sequential scan directly into samples.
 #[inline(always)]
 fn read_block<const IS_COUNTED: bool>(
     component: &mut Component,
@@ -217,8 +217,8 @@ fn read_block<const IS_COUNTED: bool>(
     idct::inverse(&block, quantization, samples, component.stride, instructions);
 }
 
-/// Reads the coefficients from `first` to `last`, without `shift` low bits, until a symbol says that the others are zero;
-/// returns the run of that symbol.
+/// Reads the coefficients from `first` to `last`, without `shift` low bits, until a symbol ends the block; returns the
+/// run of that symbol.
 #[inline(always)]
 pub(super) fn read_ac<const IS_COUNTED: bool>(
     block: &mut [i16; 64],
@@ -249,7 +249,7 @@ pub(super) fn present(table: Option<&HuffmanTable>) -> &HuffmanTable {
     table.expect("checked when the scan began")
 }
 
-/// The place of coefficient `k`; as in libjpeg, a run past the end writes to the last one.
+/// The position of coefficient `k`; as in libjpeg, a run past the end writes to the last one.
 #[inline(always)]
 pub(super) fn natural(k: usize) -> usize {
     usize::from(NATURAL_ORDER[k.min(63)])

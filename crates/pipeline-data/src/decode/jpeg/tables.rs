@@ -1,4 +1,4 @@
-//! The tables of a JPEG file, and what its application segments say about colours.
+//! The tables of a JPEG file, and the colours that its application segments name.
 
 use super::frame::{Frame, NATURAL_ORDER};
 use super::huffman::HuffmanTable;
@@ -6,27 +6,27 @@ use super::{Colour, usual};
 use crate::DecodeError;
 use crate::decode::Format;
 
-/// What stands between the markers and is used by later scans.
+/// The segments between scans that later scans use.
 #[derive(Default)]
 pub(super) struct Tables {
     /// In natural order.
     pub quantization: [Option<[u16; 64]>; 4],
     pub dc: [Option<HuffmanTable>; 4],
     pub ac: [Option<HuffmanTable>; 4],
-    /// Units between restart markers, 0 for none.
+    /// Units between restart markers; 0 without restarts.
     pub restart_interval: usize,
     pub is_jfif: bool,
     pub adobe_transform: Option<u8>,
 }
 
-/// libjpeg refuses a table of too many symbols before it finds that the file ends within it.
+/// libjpeg refuses a table with too many symbols before it notices that the file ends within it.
 pub(super) fn check_counts(segment: &[u8]) -> Result<(), DecodeError> {
     let n_symbols = segment.get(1..17).map_or(0, |counts| counts.iter().map(|&count| usize::from(count)).sum());
     if n_symbols > 256 { Err(DecodeError::damaged(Format::Jpeg, "a bad Huffman table")) } else { Ok(()) }
 }
 
 impl Tables {
-    /// Where a sequential file has no tables, as the frames of Motion JPEG, libjpeg takes those of the standard.
+    /// For a sequential file without tables, such as a frame of Motion JPEG, libjpeg uses those of the standard.
     pub fn add_usual_huffman(&mut self) {
         let tables = [(&mut self.dc, usual::DC), (&mut self.ac, usual::AC)];
         for (tables, usual) in tables {

@@ -1,9 +1,9 @@
-//! The Huffman tables that the standard proposes (ITU-T T.81, K.3), which files without tables mean.
+//! The Huffman tables that the standard proposes (ITU-T T.81, K.3), which apply to files without tables.
 
-/// How many codes there are of each length from 1 to 16, and their symbols.
+/// The number of codes of each length from 1 to 16, and their symbols.
 type Table = (&'static [u8; 16], &'static [u8]);
 
-/// For differences: of brightness, of colour.
+/// For DC differences: luminance, chrominance.
 pub(super) const DC: [Table; 2] = [
     (
         &[0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0],
@@ -15,7 +15,7 @@ pub(super) const DC: [Table; 2] = [
     ),
 ];
 
-/// For other coefficients: of brightness, of colour.
+/// For other coefficients: luminance, chrominance.
 pub(super) const AC: [Table; 2] = [
     (
         &[0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125],

@@ -6,10 +6,10 @@ use crate::DecodeError;
 use crate::decode::Format;
 
 const SIGNATURE_BYTES: usize = 8;
-/// Pillow gives its decoder no more at once.
+/// The most bytes that Pillow passes to its decoder at once.
 const PIECE_BYTES: usize = 1 << 16;
 
-/// What a pixel is made of.
+/// The samples of a pixel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Gray,
@@ -19,24 +19,24 @@ pub(super) enum Kind {
     RgbAlpha,
 }
 
-/// What stands before the image data.
+/// The contents of the chunks before the image data.
 #[derive(Debug, Clone)]
 pub(super) struct Header {
     pub width: u32,
     pub height: u32,
     pub kind: Kind,
-    /// Bits of a sample: 1, 2, 4, 8 or 16.
+    /// Bits per sample: 1, 2, 4, 8 or 16.
     pub depth: u8,
     pub is_interlaced: bool,
     /// Left, top, width and height of the first frame of an animation, which may be smaller than the image.
     pub frame: [u32; 4],
     palette: Vec<[u8; 3]>,
-    /// What the chunk `tRNS` says: the alpha of each colour of the palette, or the samples of the transparent colour.
+    /// The contents of the chunk `tRNS`: the alpha of each palette colour, or the samples of the transparent colour.
     transparency: Vec<u8>,
 }
 
 impl Header {
-    /// Bits of a pixel.
+    /// Bits per pixel.
     pub fn pixel_bits(&self) -> usize {
         let n_samples = match self.kind {
             Kind::Gray | Kind::Palette => 1,
@@ -47,7 +47,7 @@ impl Header {
         n_samples * usize::from(self.depth)
     }
 
-    /// Bytes of a pixel, at least one.
+    /// Bytes per pixel, at least one.
     pub fn pixel_bytes(&self) -> usize {
         self.pixel_bits().div_ceil(8)
     }
@@ -57,7 +57,7 @@ impl Header {
         self.palette.get(usize::from(index)).copied().unwrap_or_default()
     }
 
-    /// The alpha of a pixel, given by its samples as they are in the file and its index, if it has a palette.
+    /// The alpha of a pixel, given its samples as in the file and its index, if it has a palette.
     pub fn alpha(&self, samples: &[u8], index: u8) -> u8 {
         let alpha_bytes = usize::from(self.depth / 8).max(1);
         let is_key = || {
@@ -71,13 +71,14 @@ impl Header {
         match self.kind {
             Kind::Palette => self.transparency.get(usize::from(index)).copied().unwrap_or(255),
             Kind::GrayAlpha | Kind::RgbAlpha => samples[samples.len() - alpha_bytes],
-            // A key of fewer bits would have to be compared before the samples are brought to 8 bits; rare, and only shown.
+            // A key with fewer bits would need a comparison before the samples are scaled to 8 bits: rare, and for
+            // display only.
             Kind::Gray | Kind::Rgb if self.depth >= 8 && is_key() => 0,
             Kind::Gray | Kind::Rgb => 255,
         }
     }
 
-    /// A later header takes the place of an earlier one, but for a kind of pixel that there is not.
+    /// A later header replaces an earlier one, unless its kind of pixel does not exist.
     fn parse(chunk: &[u8], earlier: Option<Self>) -> Result<Self, DecodeError> {
         let &[a, b, c, d, e, f, g, h, depth, kind, _, 0, interlace, ..] = chunk else {
             return Err(damaged("a bad header"));
@@ -99,25 +100,25 @@ impl Header {
     }
 }
 
-/// The chunks of a file, one after the other.
+/// The chunks of a file, in order.
 pub(super) struct Chunks<'a> {
     bytes: &'a [u8],
     position: usize,
     extras: Extras,
-    /// What is left of the chunk of image data that is being read.
+    /// The bytes left in the current chunk of image data.
     n_left: usize,
 }
 
 struct Chunk<'a> {
     name: [u8; 4],
     length: usize,
-    /// Where its contents begin.
+    /// The offset of its contents.
     start: usize,
-    /// Its contents; `None` if the file ends before they do.
+    /// Its contents; `None` if the file ends within them.
     contents: Option<&'a [u8]>,
 }
 
-/// Reads the header; the chunks that come back stand at the first image data.
+/// Reads the header; the returned chunks stand at the first image data.
 pub(super) fn read(bytes: &[u8]) -> Result<(Header, Chunks<'_>), DecodeError> {
     let mut chunks = Chunks { bytes, position: SIGNATURE_BYTES, extras: Extras::default(), n_left: 0 };
     let mut header: Option<Header> = None;
@@ -167,7 +168,7 @@ impl<'a> Chunks<'a> {
                 b"IDAT" | b"DDAT" => self.n_left = chunk.length,
                 b"fdAT" => self.begin_frame_data(&chunk)?,
                 _ => {
-                    // Its turn comes again, behind a checksum that was passed already.
+                    // Its turn comes again, after a checksum that was skipped already.
                     self.position = start - 4;
                     return Ok(None);
                 }
@@ -181,7 +182,7 @@ impl<'a> Chunks<'a> {
         if piece.is_empty() { Err(TRUNCATED) } else { Ok(Some(piece)) }
     }
 
-    /// Reads on behind the image as Pillow does, which refuses some of what it may find there.
+    /// Reads on after the image as Pillow does, which refuses some trailing chunks.
     pub fn check_trailer(&mut self, header: &Header) -> Result<(), DecodeError> {
         self.position = self.bytes.len().min(self.position + self.n_left);
         loop {
@@ -206,7 +207,7 @@ impl<'a> Chunks<'a> {
         }
     }
 
-    /// The chunk that begins here; its contents are passed over if they are there.
+    /// The chunk at the current position; skips its contents if they are there.
     fn next(&mut self) -> Result<Chunk<'a>, DecodeError> {
         let rest = self.bytes.get(self.position..).ok_or(TRUNCATED)?;
         let (length, rest) = rest.split_first_chunk::<4>().ok_or(TRUNCATED)?;
@@ -219,7 +220,7 @@ impl<'a> Chunks<'a> {
         Ok(Chunk { name: *name, length, start: self.position, contents: rest.get(..length) })
     }
 
-    /// Passes the contents of a chunk and their checksum, which must be right.
+    /// Skips the contents of a chunk and verifies their checksum.
     fn check_sum(&mut self, chunk: &Chunk<'_>) -> Result<(), DecodeError> {
         let end = chunk.start + chunk.length;
         let sum = self.bytes.get(end..).and_then(|rest| rest.first_chunk::<4>()).ok_or(TRUNCATED)?;
@@ -230,7 +231,7 @@ impl<'a> Chunks<'a> {
         Ok(())
     }
 
-    /// Image data of an animation, behind their number.
+    /// The image data of an animation frame, after its sequence number.
     fn begin_frame_data(&mut self, chunk: &Chunk<'_>) -> Result<(), DecodeError> {
         self.extras.check_sequence(self.bytes.get(chunk.start..).filter(|_| chunk.length >= 4))?;
         self.n_left = chunk.length - 4;

@@ -1,4 +1,4 @@
-//! Chunks of a PNG that say nothing about its pixels, but for which Pillow refuses a file when they are wrong.
+//! Chunks of a PNG that do not affect its pixels, but for which Pillow refuses a file when they are wrong.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
@@ -6,15 +6,15 @@ use super::TRUNCATED;
 use super::chunks::{Header, Kind};
 use crate::DecodeError;
 
-/// A compressed text may not be longer, inflated.
+/// The most bytes of an inflated text.
 const MAX_TEXT_BYTES: usize = 1 << 20;
-/// Nor all texts together.
+/// The most bytes of all texts together.
 const MAX_TEXTS_BYTES: usize = 64 << 20;
 
-/// What was seen so far.
+/// The chunks seen so far.
 #[derive(Default)]
 pub(super) struct Extras {
-    /// Left, top, width and height of the frame that is announced.
+    /// Left, top, width and height of the announced frame.
     pub frame: Option<[u32; 4]>,
     n_frames: Option<u32>,
     last_number: Option<u32>,
@@ -69,7 +69,7 @@ impl Extras {
         }
     }
 
-    /// The number that the data of a frame begin with must follow the last one.
+    /// Checks that the sequence number of a frame's data follows the last one.
     pub fn check_sequence(&mut self, contents: Option<&[u8]>) -> Result<(), DecodeError> {
         let number = contents.and_then(|contents| contents.first_chunk::<4>()).ok_or(TRUNCATED)?;
         let number = u32::from_be_bytes(*number);
@@ -127,7 +127,7 @@ impl Extras {
 
 fn check_profile(contents: &[u8]) -> Result<(), DecodeError> {
     let name_bytes = contents.iter().position(|byte| *byte == 0);
-    // Without a name's end Pillow takes the first byte for the method.
+    // Without the name's terminator Pillow takes the first byte for the method.
     let method_at = name_bytes.map_or(0, |end| end + 1);
     match contents.get(method_at) {
         Some(0) => inflated_bytes(contents.get(method_at + 1..).unwrap_or_default()).map(|_| ()),
@@ -135,7 +135,7 @@ fn check_profile(contents: &[u8]) -> Result<(), DecodeError> {
     }
 }
 
-/// What stands before the first zero, and what behind it if there is one.
+/// The bytes before the first zero, and those after it if there is one.
 fn split(contents: &[u8]) -> (&[u8], Option<&[u8]>) {
     match contents.iter().position(|byte| *byte == 0) {
         Some(end) => (&contents[..end], Some(&contents[end + 1..])),
@@ -143,7 +143,7 @@ fn split(contents: &[u8]) -> (&[u8], Option<&[u8]>) {
     }
 }
 
-/// How long a compressed text is, inflated; `None` if it is damaged, which Pillow does not mind.
+/// The inflated length of a compressed text; `None` if it is damaged, which Pillow ignores.
 fn inflated_bytes(text: &[u8]) -> Result<Option<usize>, DecodeError> {
     let mut inflater = Decompress::new(true);
     let mut inflated = vec![0; MAX_TEXT_BYTES];

@@ -1,8 +1,8 @@
-//! PNG, with Pillow's conversions (no gamma, no transparency, palette colours as they are) and Pillow's patience.
+//! PNG, with Pillow's conversions (no gamma, no transparency, palette colours unchanged) and Pillow's tolerance.
 //!
-//! As in Pillow, a file may end once its last row is complete, the checksums of the header's chunks must be right, those
-//! of later chunks are not looked at, and the checksum of the compressed data must be right where it is there. Of an
-//! animation the first frame is taken, on black.
+//! As in Pillow, a file may end once its last row is complete. The checksums of the header's chunks must be right, and
+//! that of the compressed data where it exists; those of later chunks are ignored. An animation gives its first frame,
+//! on black.
 
 mod chunks;
 mod extras;
@@ -17,12 +17,12 @@ use chunks::{Chunks, Header, Kind};
 use rows::Pass;
 
 const TRUNCATED: DecodeError = DecodeError::Truncated { format: Format::Png };
-/// What zlib needs, and the room of small things.
+/// The memory of zlib and of small buffers.
 const INFLATER_BYTES: u64 = 64 << 10;
-/// Long work looks after so many rows whether it should stop.
+/// The number of rows between checks for cancellation.
 const WATCHED_ROWS: usize = 256;
 
-/// Takes a row of a pass, given by its number and its bytes without filter.
+/// Takes a row of a pass: its number and its unfiltered bytes.
 type TakeRow<'a> = dyn FnMut(&Pass, usize, &[u8]) -> Result<(), DecodeError> + 'a;
 
 pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), DecodeError> {
@@ -51,11 +51,11 @@ pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), Decode
         })?;
     } else {
         let (width, height) = (header.width as usize, header.height as usize);
-        // What no pass has is level or index 0.
+        // Pixels in no pass have level or index 0.
         let nothing = if header.kind == Kind::Palette { header.colour(0) } else { [0; 3] };
         let mut pixels = vec![nothing; width * height];
         read_rows(&header, &mut chunks, &passes, &mut |pass, y, row| {
-            // Pillow minds where a frame begins in its rows only if it is not interlaced.
+            // Pillow respects the offset of a frame within its rows only if it is not interlaced.
             let (left, top) = if header.is_interlaced { (0, 0) } else { (left, top) };
             let line = &mut pixels[(top + pass.row(y)) * width + left..][..frame_width];
             paint(&header, row, line.iter_mut().skip(pass.x0).step_by(pass.dx));
@@ -72,7 +72,7 @@ pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), Decode
     chunks.check_trailer(&header)
 }
 
-/// Inflates row by row as Pillow calls zlib, since it shows in what is accepted where it stops.
+/// Inflates row by row as Pillow calls zlib, since its stopping points determine what it accepts.
 fn read_rows(
     header: &Header,
     chunks: &mut Chunks<'_>,
@@ -97,10 +97,10 @@ fn read_rows(
                 piece = &piece[(inflater.total_in() - n_in) as usize..];
                 n_there += (inflater.total_out() - n_out) as usize;
                 match status {
-                    // Where the data end behind a row that is not the last, the others stay black.
+                    // Where the data end after a row that is not the last, the others stay black.
                     Status::StreamEnd if n_there < row.len() => return Err(TRUNCATED),
                     Status::StreamEnd => is_ended = true,
-                    // What follows is for a dictionary that there is not.
+                    // The rest needs a dictionary, which PNG does not have.
                     Status::BufError if !piece.is_empty() => return Err(TRUNCATED),
                     Status::Ok | Status::BufError => {}
                 }
@@ -117,7 +117,7 @@ fn read_rows(
     Ok(())
 }
 
-/// Puts one row of colours on white.
+/// Blends one row of colours onto white.
 fn whiten<'a>(header: &Header, row: &[u8], pixels: impl Iterator<Item = &'a mut [u8; 3]>) {
     let pixel_bytes = header.pixel_bytes();
     for (x, pixel) in pixels.enumerate() {
@@ -144,7 +144,7 @@ fn paint<'a>(header: &Header, row: &[u8], pixels: impl Iterator<Item = &'a mut [
         (Kind::Palette, depth) => {
             pixels.enumerate().for_each(|(x, pixel)| *pixel = header.colour(packed(row, x, usize::from(depth))));
         }
-        // Of 16 bits the first byte is the high one.
+        // The first of two bytes is the high one.
         (Kind::GrayAlpha, depth) => {
             let samples = row.chunks_exact(usize::from(depth) / 4);
             pixels.zip(samples).for_each(|(pixel, sample)| *pixel = [sample[0]; 3]);

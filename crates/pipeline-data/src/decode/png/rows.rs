@@ -7,18 +7,18 @@ use crate::DecodeError;
 const ADAM7: [[usize; 4]; 7] =
     [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]];
 
-/// The pixels that follow one another in the file: all of them, or those of one interlacing pass.
+/// The pixels that are consecutive in the file: all of them, or those of one interlacing pass.
 pub(super) struct Pass {
     pub x0: usize,
     y0: usize,
     pub dx: usize,
     dy: usize,
     pub n_rows: usize,
-    /// Bytes of a row without its filter.
+    /// Bytes per row without the filter byte.
     line_bytes: usize,
 }
 
-/// The passes of an image that hold any pixel, in the order of the file.
+/// The nonempty passes of an image, in the order of the file.
 pub(super) fn passes(header: &Header) -> Vec<Pass> {
     let [_, _, width, height] = header.frame.map(|side| side as usize);
     let passes: &[[usize; 4]] = if header.is_interlaced { &ADAM7 } else { &[[0, 0, 1, 1]] };
@@ -34,18 +34,18 @@ pub(super) fn passes(header: &Header) -> Vec<Pass> {
 }
 
 impl Pass {
-    /// Bytes of a row in the file: the filter and the samples.
+    /// Bytes per row in the file: the filter and the samples.
     pub fn row_bytes(&self) -> usize {
         1 + self.line_bytes
     }
 
-    /// Which row of the image row `y` of the pass is.
+    /// The row of the image for row `y` of the pass.
     pub fn row(&self, y: usize) -> usize {
         self.y0 + y * self.dy
     }
 }
 
-/// Takes the filter, its first byte, off a row, in place.
+/// Reverses the filter of a row, its first byte, in place.
 pub(super) fn unfilter(row: &mut [u8], above: &[u8], pixel_bytes: usize) -> Result<(), DecodeError> {
     let (filter, line) = row.split_first_mut().expect("a row has its filter");
     match filter {
@@ -73,7 +73,7 @@ fn unfilter_paeth(line: &mut [u8], above: &[u8], pixel_bytes: usize) {
     }
 }
 
-/// Of the three neighbours the one nearest to left + above - corner.
+/// The neighbour that is nearest to left + above - corner.
 fn paeth(left: u8, above: u8, corner: u8) -> u8 {
     let (a, b, c) = (i16::from(left), i16::from(above), i16::from(corner));
     let (to_left, to_above, to_corner) = ((b - c).abs(), (a - c).abs(), (a + b - 2 * c).abs());

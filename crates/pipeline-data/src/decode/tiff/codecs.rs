@@ -1,4 +1,4 @@
-//! The compressions of TIFF files: each gives exactly the bytes that are wanted, or says that it cannot.
+//! The compressions of TIFF files: each returns exactly the expected number of bytes, or an error.
 
 use fax::Color;
 use flate2::{Decompress, FlushDecompress};
@@ -7,9 +7,9 @@ use weezl::BitOrder;
 use super::{TRUNCATED, damaged, unsupported};
 use crate::DecodeError;
 
-/// Bytes compressed by LZW, the highest bits first.
+/// Decompresses LZW, the highest bits first.
 pub(super) fn lzw(data: &[u8], n_bytes: usize) -> Result<Vec<u8>, DecodeError> {
-    // The first code empties the table; with its bits the other way round it is of an old kind.
+    // The first code clears the table; with reversed bits it is of an old kind.
     if !matches!(data, [0x80, second, ..] if second & 0x80 == 0) {
         return Err(unsupported("LZW compression of an old kind"));
     }
@@ -26,7 +26,7 @@ pub(super) fn lzw(data: &[u8], n_bytes: usize) -> Result<Vec<u8>, DecodeError> {
     Ok(rows)
 }
 
-/// Bytes compressed by deflate, in the wrapping of zlib.
+/// Decompresses deflate in the zlib format.
 pub(super) fn deflate(data: &[u8], n_bytes: usize) -> Result<Vec<u8>, DecodeError> {
     let mut inflater = Decompress::new(true);
     let mut rows = vec![0; n_bytes];
@@ -42,7 +42,7 @@ pub(super) fn deflate(data: &[u8], n_bytes: usize) -> Result<Vec<u8>, DecodeErro
     Ok(rows)
 }
 
-/// Bytes compressed by run lengths.
+/// Decompresses run lengths.
 pub(super) fn pack_bits(mut data: &[u8], n_bytes: usize) -> Result<Vec<u8>, DecodeError> {
     let mut rows = Vec::with_capacity(n_bytes);
     while rows.len() < n_bytes {
@@ -62,12 +62,12 @@ pub(super) fn pack_bits(mut data: &[u8], n_bytes: usize) -> Result<Vec<u8>, Deco
             }
         }
     }
-    // What reaches over the end is left out, as in libtiff.
+    // Excess bytes are dropped, as in libtiff.
     rows.truncate(n_bytes);
     Ok(rows)
 }
 
-/// Rows of bits, black ones set.
+/// Decodes rows of bits, with black ones set.
 pub(super) fn group4(data: &[u8], width: usize, n_rows: usize) -> Result<Vec<u8>, DecodeError> {
     let (Ok(columns), Ok(height)) = (u16::try_from(width), u16::try_from(n_rows)) else {
         return Err(unsupported("a fax of more than 65535 pixels"));
@@ -92,11 +92,11 @@ pub(super) fn group4(data: &[u8], width: usize, n_rows: usize) -> Result<Vec<u8>
 
 /// Compares bits with those of a file.
 ///
-/// Decoders of damaged faxes each go on in their own way. Only one that encodes its pixels to the very bits of the file
-/// has read an undamaged one.
+/// Decoders of damaged faxes each recover in their own way. Only a decoder that encodes its pixels back to the same
+/// bits has read an undamaged one.
 struct Check<'a> {
     data: &'a [u8],
-    /// In bits.
+    /// Its position, in bits.
     position: usize,
     is_equal: bool,
 }

@@ -1,11 +1,11 @@
-//! The directory of a TIFF file: what is said about its first image.
+//! The directory of a TIFF file: the description of its first image.
 
 use std::collections::BTreeMap;
 
 use super::{TRUNCATED, damaged, unsupported};
 use crate::DecodeError;
 
-/// The entries that matter, by their tag.
+/// The relevant entries, by their tag.
 pub(super) mod tag {
     pub const WIDTH: u16 = 256;
     pub const HEIGHT: u16 = 257;
@@ -30,7 +30,7 @@ pub(super) mod tag {
     pub const SAMPLE_FORMAT: u16 = 339;
     pub const JPEG_TABLES: u16 = 347;
     pub const YCBCR_SAMPLING: u16 = 530;
-    /// Of a kind of file that only begins like a TIFF.
+    /// Marks another format that only begins like a TIFF.
     pub const HD_PHOTO: u16 = 0xbc01;
     pub const ALL: [u16; 24] = [
         WIDTH,
@@ -63,17 +63,17 @@ pub(super) mod tag {
 /// The entries of the first image.
 pub(super) struct Directory {
     pub is_big_endian: bool,
-    /// The file ends within it: Pillow makes do with what is there, libtiff does not.
+    /// The file ends within it: Pillow uses the rest, libtiff does not.
     pub is_cut: bool,
     entries: BTreeMap<u16, Vec<u64>>,
 }
 
-/// Bytes of the parts of a directory.
+/// Byte widths of the parts of a directory.
 struct Layout {
     /// The number of entries.
     count: usize,
     entry: usize,
-    /// The value of an entry, or where it is.
+    /// The value of an entry, or its offset.
     value: usize,
 }
 
@@ -92,7 +92,7 @@ impl Directory {
             return Err(unsupported("a version in the wrong byte order"));
         }
         if is_big_file && source.is_big_endian {
-            // Pillow takes such a file for one of 32-bit offsets.
+            // Pillow reads such a file with 32-bit offsets.
             return Err(unsupported("offsets of 64 bits, the highest byte first"));
         }
         let start = usize::try_from(if is_big_file { source.number(8, 8)? } else { source.number(4, 4)? })
@@ -125,8 +125,8 @@ impl Directory {
         Ok(directory)
     }
 
-    /// Reads one entry as Pillow does: the first of its tag counts, one of an unknown type or of more data than the file
-    /// has is passed over.
+    /// Reads one entry as Pillow does: the first of its tag counts; skips one of an unknown type or longer than the
+    /// file.
     fn read_entry(
         &mut self,
         source: &Source<'_>,
@@ -162,7 +162,7 @@ impl Directory {
         if !tag::ALL.contains(&tag) || total == 0 {
             return Ok(());
         }
-        // Pillow takes bytes for a text, and not for a number.
+        // Pillow reads bytes as text, and not as a number.
         let has_bytes = matches!(tag, tag::JPEG_TABLES | tag::HD_PHOTO);
         if !matches!(kind, 1 | 3 | 4 | 7 | 16) || has_bytes != matches!(kind, 1 | 7) {
             return Err(damaged("an entry of the wrong type"));
@@ -178,7 +178,7 @@ impl Directory {
         self.entries.get(&tag).map(Vec::as_slice)
     }
 
-    /// The only number of an entry, or `default`.
+    /// The single number of an entry, or `default`.
     pub fn number(&self, tag: u16, default: u64) -> Result<u64, DecodeError> {
         match self.numbers(tag) {
             None => Ok(default),

@@ -51,14 +51,14 @@ fn unsupported(feature: &'static str) -> DecodeError {
     DecodeError::Unsupported { format: Format::Tiff, feature }
 }
 
-/// How the stored image must be turned to be shown.
+/// The transformation from the stored image to the displayed one.
 #[derive(Clone, Copy)]
 struct Orientation {
     /// Rows become columns, before anything else.
     is_turned: bool,
-    /// What is shown left is stored right.
+    /// The left side is stored on the right.
     is_mirrored: bool,
-    /// What is shown on top is stored at the bottom.
+    /// The top is stored at the bottom.
     is_upside_down: bool,
 }
 
@@ -78,7 +78,7 @@ impl Orientation {
     }
 }
 
-/// Gives the stored pixels to the canvas as they are to be shown.
+/// Passes the stored pixels to the canvas in display order.
 fn show(pixels: &[[u8; 3]], [width, height]: [usize; 2], orientation: Orientation, canvas: &mut Canvas<'_>) {
     let (shown_width, shown_height) = if orientation.is_turned { (height, width) } else { (width, height) };
     for y in 0..shown_height {

@@ -1,4 +1,4 @@
-//! The strips or tiles of a TIFF file: where they are, and their bytes.
+//! The strips or tiles of a TIFF file: their offsets and their bytes.
 
 use std::borrow::Cow;
 
@@ -9,7 +9,7 @@ use super::{TRUNCATED, damaged, unsupported};
 use crate::DecodeError;
 use crate::decode::jpeg;
 
-/// How the parts are compressed.
+/// The compression of the parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Compression {
     None,
@@ -30,7 +30,7 @@ pub(super) struct Parts<'a> {
     image: [usize; 2],
     part: [usize; 2],
     is_tiled: bool,
-    /// Differences to the pixel on the left are stored.
+    /// Samples are stored as differences to the pixel on the left.
     has_predictor: bool,
     is_big_endian: bool,
     are_bits_reversed: bool,
@@ -126,7 +126,7 @@ impl<'a> Parts<'a> {
         })
     }
 
-    /// Bytes that reading one part takes.
+    /// The memory for reading one part, in bytes.
     pub fn working_bytes(&self, pixel: &Pixel) -> u64 {
         let n_pixels = self.part[0] as u64 * self.part[1] as u64;
         match self.compression {
@@ -143,7 +143,7 @@ impl<'a> Parts<'a> {
         let (n_across, n_down) = (width.div_ceil(self.part[0]), height.div_ceil(self.part[1]));
         let n_parts = n_across * n_down;
         let n_needed = n_parts * if pixel.is_planar { pixel.n_samples } else { 1 };
-        // More are read twice over by Pillow, fewer left black.
+        // Extra parts are read twice by Pillow, and missing ones left black.
         if self.offsets.len() != n_needed && !(pixel.is_planar && self.offsets.len() > n_needed) {
             return Err(unsupported("more or fewer strips or tiles than it needs"));
         }
@@ -161,10 +161,10 @@ impl<'a> Parts<'a> {
         Ok((0..n_parts * pixel.n_planes()).map(part).collect())
     }
 
-    /// The rows of a part, and the bytes of each.
+    /// The rows of a part, and the bytes per row.
     pub fn rows(&self, part: &Part, pixel: &Pixel) -> Result<(Cow<'a, [u8]>, usize), DecodeError> {
         let row_bytes = pixel.row_bytes(if self.is_tiled { self.part[0] } else { part.width });
-        // A tile is whole where it reaches over the image, a strip is not.
+        // A tile beyond the edge of the image is stored whole, a strip is not.
         let n_rows = if self.is_tiled && self.compression != Compression::None { self.part[1] } else { part.height };
         let n_bytes = row_bytes * n_rows;
         let data = self.data(part, n_bytes)?;
@@ -188,11 +188,11 @@ impl<'a> Parts<'a> {
         if self.is_tiled { self.part[0] } else { part.width }
     }
 
-    /// The bytes of a part as they are in the file.
+    /// The bytes of a part as stored in the file.
     fn data(&self, part: &Part, n_bytes: usize) -> Result<Cow<'a, [u8]>, DecodeError> {
         let start = usize::try_from(self.offsets[part.idx]).map_err(|_| TRUNCATED)?;
         let length = match self.compression {
-            // Pillow does not look at the length of what is not compressed.
+            // Pillow ignores the length of uncompressed data.
             Compression::None => n_bytes,
             _ => {
                 let length = *self.lengths.get(part.idx).ok_or_else(|| damaged("no length of a strip or tile"))?;
@@ -234,7 +234,7 @@ impl<'a> Parts<'a> {
             .map_err(|error| damaged(&format!("a strip or tile: {error}")))
     }
 
-    /// True if rows come as RGB whatever the pixel is.
+    /// True if rows arrive as RGB, whatever the pixel is.
     pub fn gives_rgb(&self) -> bool {
         self.compression == Compression::Jpeg
     }

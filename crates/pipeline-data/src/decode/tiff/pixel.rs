@@ -1,4 +1,4 @@
-//! What a pixel of a TIFF file is made of, and its colour in RGB.
+//! The samples of a TIFF file's pixels, and their colours in RGB.
 
 use super::directory::{Directory, tag};
 use super::{damaged, unsupported};
@@ -6,31 +6,31 @@ use crate::DecodeError;
 use crate::decode::bmp::packed;
 use crate::decode::jpeg::without_ink;
 
-/// How samples become a colour.
+/// The conversion of samples to a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colour {
-    /// Levels; where zero is white they are inverted.
+    /// Gray levels; inverted where zero is white.
     Gray {
         is_inverted: bool,
     },
     Palette,
-    /// Where transparency was multiplied in, it is taken out again.
+    /// Premultiplied alpha is divided out.
     Rgb {
         is_multiplied: bool,
     },
     Cmyk,
-    /// Only in JPEG, whose decoder gives RGB.
+    /// In JPEG only, whose decoder returns RGB.
     YCbCr,
 }
 
 /// The layout of a pixel.
 pub(super) struct Pixel {
     pub colour: Colour,
-    /// Bits of a sample: 1, 2, 4, 8 or 16.
+    /// Bits per sample: 1, 2, 4, 8 or 16.
     pub bits: usize,
-    /// Samples of a pixel in the file.
+    /// Samples per pixel in the file.
     pub n_samples: usize,
-    /// Each kind of sample has strips of its own.
+    /// Each kind of sample has its own strips.
     pub is_planar: bool,
     is_big_endian: bool,
     palette: Vec<[u8; 3]>,
@@ -46,7 +46,7 @@ impl Pixel {
             _ => return Err(damaged("an unknown order of samples")),
         };
         let formats = directory.numbers(tag::SAMPLE_FORMAT).unwrap_or(&[1]);
-        // Pillow takes signed levels of 8 bits for unsigned ones.
+        // Pillow reads signed 8-bit levels as unsigned ones.
         let is_signed_gray =
             formats == [2] && photometric == 1 && directory.numbers(tag::BITS) == Some(&[8]) && n_samples == 1;
         if formats.iter().any(|format| *format != 1) && !is_signed_gray {
@@ -58,7 +58,7 @@ impl Pixel {
         let mut extras = directory.numbers(tag::EXTRA_SAMPLES).unwrap_or_default().to_vec();
         let bits = bits_of(directory, n_samples)?;
         if is_planar && extras.iter().all(|extra| *extra == 0) {
-            // Samples without a meaning that stand in planes of their own are left alone.
+            // Samples without a meaning in planes of their own are ignored.
             n_samples = n_samples.checked_sub(extras.len()).ok_or_else(|| damaged("too many extra samples"))?;
             extras.clear();
         }
@@ -68,7 +68,7 @@ impl Pixel {
         let colour = match (photometric, n_colours, first, bits) {
             (0 | 1, Some(1), None, 1 | 2 | 4 | 8) => Colour::Gray { is_inverted: photometric == 0 },
             (1, Some(1), None, 16) => Colour::Gray { is_inverted: false },
-            // Pillow knows it in one byte order only, and does not invert it.
+            // Pillow supports it in one byte order only, and does not invert it.
             (0, Some(1), None, 16) if !directory.is_big_endian => Colour::Gray { is_inverted: false },
             (1, Some(1), Some(0 | 2), 8) if n_samples == 2 => Colour::Gray { is_inverted: false },
             (2, Some(3), None | Some(0 | 2), 8) | (2, Some(4), None, 8 | 16) => Colour::Rgb { is_multiplied: false },
@@ -88,18 +88,18 @@ impl Pixel {
         Ok(Self { colour, bits, n_samples, is_planar, is_big_endian: directory.is_big_endian, palette })
     }
 
-    /// Bytes of a row of so many pixels, of one plane.
+    /// Bytes per row of `width` pixels, in one plane.
     pub fn row_bytes(&self, width: usize) -> usize {
         let n_samples = if self.is_planar { 1 } else { self.n_samples };
         (width * n_samples * self.bits).div_ceil(8)
     }
 
-    /// Planes that are read.
+    /// The number of planes that are read.
     pub fn n_planes(&self) -> usize {
         if self.is_planar { self.n_samples.min(3) } else { 1 }
     }
 
-    /// Converts one row, or of a planar image one sample of each pixel.
+    /// Converts one row, or one sample of each pixel in a planar image.
     pub fn paint(&self, row: &[u8], plane: usize, pixels: &mut [[u8; 3]]) {
         let high = usize::from(self.bits == 16 && !self.is_big_endian);
         let sample_bytes = self.bits.div_ceil(8);
@@ -140,7 +140,7 @@ impl Pixel {
     }
 }
 
-/// A level before transparency was multiplied in.
+/// A level before premultiplication by alpha.
 fn without_alpha(level: u8, alpha: u8) -> u8 {
     match alpha {
         0 => 0,

@@ -1,7 +1,8 @@
-//! Writes a file and hashes it in one pass over its bytes, on all threads: a part is hashed, and written while it is in the cache.
+//! Writes a file and hashes it in one pass over its bytes, on all threads: each part is hashed, and written while it is
+//! in the cache.
 //!
 //! The kernel lets one thread at a time write into a file; the others hash meanwhile. BLAKE3 is a binary tree over the
-//! content, so that each part is a subtree of its own.
+//! content, so each part is a subtree of its own.
 
 use std::fs::File;
 use std::io::{self, IoSlice};
@@ -12,14 +13,14 @@ use blake3::Hasher;
 use blake3::hazmat::{ChainingValue, HasherExt, Mode, left_subtree_len, merge_subtrees_non_root, merge_subtrees_root};
 use rustix::io::{Errno, pwritev};
 
-/// What one thread hashes and writes at once, in bytes: a power of two, so that it is a whole subtree, and measured: more
-/// leaves the cache before it is written.
+/// The bytes that one thread hashes and writes at once. A power of two, so that it is a whole subtree. Measured: larger
+/// parts leave the cache before they are written.
 const PART_BYTES: usize = 256 << 10;
 
-/// The most pieces that the kernel takes at once.
+/// The most pieces that the kernel accepts at once.
 const MOST_PIECES: usize = 1024;
 
-/// Writes the pieces one after the other; returns the BLAKE3 digest of the file.
+/// Writes the pieces in order; returns the BLAKE3 digest of the file.
 pub(super) fn write(path: &Path, pieces: &[&[u8]]) -> io::Result<[u8; 32]> {
     let mut ends: Vec<usize> = Vec::with_capacity(pieces.len());
     ends.extend(pieces.iter().scan(0, |end, piece| {
@@ -39,12 +40,12 @@ pub(super) fn write(path: &Path, pieces: &[&[u8]]) -> io::Result<[u8; 32]> {
     Ok(*hash.as_bytes())
 }
 
-/// A file to be, and what will be in it.
+/// A file being written, and its content.
 #[derive(Clone, Copy)]
 struct Output<'a> {
     file: &'a File,
     pieces: &'a [&'a [u8]],
-    /// Where each piece ends in the file.
+    /// The end of each piece in the file.
     ends: &'a [usize],
 }
 
@@ -85,7 +86,7 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    /// What of the pieces lies in a range of the file.
+    /// The parts of the pieces within a range of the file.
     fn slices(self, bytes: &Range<usize>) -> impl Iterator<Item = &'a [u8]> {
         let bytes = bytes.clone();
         let first = self.ends.partition_point(|end| *end <= bytes.start);

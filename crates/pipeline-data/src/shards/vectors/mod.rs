@@ -30,7 +30,7 @@ use read::Vectors;
 pub struct VectorShard {
     /// The id of each row.
     pub ids: Vec<Option<String>>,
-    /// Numbers per vector.
+    /// The number of values per vector.
     pub dim: usize,
     /// The vectors, one after the other.
     pub values: Vec<f32>,
@@ -44,14 +44,14 @@ pub struct VectorShard {
 /// When the file cannot be written.
 ///
 /// # Panics
-/// When there are not `dim` numbers for each id: a bug of the caller.
+/// When `values` does not have `dim` numbers for each id: a bug of the caller.
 pub fn write_vectors(
     path: &Path,
     shard: &VectorShard,
     metadata: &BTreeMap<String, String>,
 ) -> Result<[u8; 32], DataError> {
     assert_eq!(shard.values.len(), shard.ids.len() * shard.dim, "BUG: a vector of {} numbers for each id", shard.dim);
-    // A column of no rows has no pages, and a file of more rows than a row group takes more than one.
+    // A column without rows has no pages, and a file with more rows than a row group has several.
     if shard.values.is_empty() || shard.ids.len() > columns::ROW_GROUP_ROWS {
         let mut file = Vec::new();
         write_with_arrow(&mut file, path, shard, metadata)?;
@@ -61,7 +61,7 @@ pub fn write_vectors(
     write::write(path, shard, metadata)
 }
 
-/// Writes vectors as any other columns.
+/// Writes vectors like any other columns.
 fn write_with_arrow(
     file: impl Write + Send,
     path: &Path,
@@ -91,7 +91,7 @@ pub fn read_vectors(path: &Path) -> Result<VectorShard, DataError> {
 /// Reads the vectors of several shards, one after the other; `dim` is 0 when there are no shards.
 ///
 /// # Errors
-/// When a file is not a shard of vectors, or one has vectors of another width than those before it.
+/// When a file is not a shard of vectors, or its vectors have another width than those before it.
 pub fn read_all_vectors<P: AsRef<Path>>(paths: &[P]) -> Result<VectorShard, DataError> {
     let mut ids = Vec::new();
     let mut shards = Vec::with_capacity(paths.len());
@@ -122,7 +122,7 @@ pub fn read_all_vectors<P: AsRef<Path>>(paths: &[P]) -> Result<VectorShard, Data
     Ok(VectorShard { ids, dim, values })
 }
 
-/// Reads vectors as any other columns.
+/// Reads vectors like any other columns.
 ///
 /// # Shapes
 /// `values`: `[n_rows, dim]`

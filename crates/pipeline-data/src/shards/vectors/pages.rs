@@ -1,15 +1,16 @@
-//! How a column of vectors is cut into Parquet pages: plain bytes behind a header of some twenty bytes, a mebibyte or more each.
+//! Divides a column of vectors into Parquet pages: plain bytes after a header of some twenty bytes, a mebibyte or more
+//! each.
 
-/// A page ends once it has so many bytes of vectors.
+/// A page ends once it has this many bytes of vectors.
 const PAGE_BYTES: usize = 1 << 20;
 
-/// Rows are added to a page by so many at most, so that a page of short vectors has up to a multiple of this.
+/// The most rows that are added to a page at once, so that a page of short vectors ends at a multiple of this.
 const STEP_ROWS: usize = 1024;
 
-/// A page ends once it has so many rows.
+/// A page ends once it has this many rows.
 const PAGE_ROWS: usize = 20_000;
 
-/// The number of rows in each page of `n_rows` vectors of `width` bytes, as the parquet crate cuts them.
+/// The number of rows in each page of `n_rows` vectors of `width` bytes, as the parquet crate divides them.
 pub(super) fn rows_by_page(n_rows: usize, width: usize) -> Vec<usize> {
     let step_rows = if STEP_ROWS * width <= PAGE_BYTES { STEP_ROWS } else { PAGE_BYTES / width + 1 };
     let (mut pages, mut page_rows) = (Vec::new(), 0);
@@ -29,14 +30,16 @@ pub(super) fn rows_by_page(n_rows: usize, width: usize) -> Vec<usize> {
     pages
 }
 
-/// The header before a page of `n_rows` values in `n_bytes` bytes: Parquet's `PageHeader` in Thrift's compact protocol, in
-/// which a field is `delta << 4 | type` and a number is zigzag and seven bits a byte.
+/// The header before a page of `n_rows` values in `n_bytes` bytes.
+///
+/// It is Parquet's `PageHeader` in Thrift's compact protocol: a field is `delta << 4 | type`, and a number is zigzag
+/// with seven bits per byte.
 pub(super) fn header(n_rows: usize, n_bytes: usize) -> Vec<u8> {
     const NUMBER: u8 = 0x15;
     const DATA_PAGE: usize = 0;
     const PLAIN: usize = 0;
     const RLE: usize = 3;
-    // Behind the lengths comes field 5, the struct of a data page; the field for a checksum is left out.
+    // After the lengths comes field 5, the struct of a data page; the checksum field is left out.
     const DATA_PAGE_HEADER: u8 = 0x2c;
     let mut header = Vec::with_capacity(32);
     for value in [DATA_PAGE, n_bytes, n_bytes] {

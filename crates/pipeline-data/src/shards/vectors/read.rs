@@ -1,6 +1,6 @@
-//! Reads vectors from the file to where they are wanted, past the parquet crate, which would copy them twice.
+//! Reads vectors from the file directly to their destination, bypassing the parquet crate, which would copy them twice.
 //!
-//! Only for files as they are written here; others take the long way.
+//! Only for files in the layout of this program's writer; others take the slow path.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -22,7 +22,7 @@ pub(super) struct Vectors {
     pages: Vec<Page>,
 }
 
-/// Where the numbers of a page are.
+/// The position of a page's numbers.
 struct Page {
     offset: u64,
     n_rows: usize,
@@ -68,7 +68,7 @@ impl Vectors {
     }
 }
 
-/// True if the second column holds values of `dim` numbers one after the other, and no nulls.
+/// True if the second column holds consecutive values of `dim` numbers, and no nulls.
 fn is_plain(row_group: &RowGroupMetaData, dim: usize) -> bool {
     let [_, vectors] = row_group.columns() else { return false };
     let column = vectors.column_descr();
@@ -80,7 +80,7 @@ fn is_plain(row_group: &RowGroupMetaData, dim: usize) -> bool {
         && vectors.compression() == Compression::UNCOMPRESSED
 }
 
-/// The pages, each of whose headers must be the one that is written here.
+/// The pages; each header must be exactly the one that the writer makes.
 fn find_pages(file: &File, metadata: &ParquetMetaData, width: usize) -> Option<Vec<Page>> {
     let n_rows = usize::try_from(metadata.row_group(0).num_rows()).ok()?;
     let index = metadata.page_index_for_row_group(0);

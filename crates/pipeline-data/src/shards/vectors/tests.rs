@@ -1,8 +1,8 @@
-//! Vectors come back as they were, in the files that the parquet crate would have written.
+//! Vectors come back unchanged, in the files that the parquet crate would have written.
 
 use super::*;
 
-/// Vectors whose numbers differ, every third row without an id.
+/// Distinct vectors, every third row without an id.
 fn shard(n_rows: usize, dim: usize) -> VectorShard {
     VectorShard {
         ids: (0..n_rows).map(|row_idx| (row_idx % 3 != 2).then(|| format!("row {row_idx}"))).collect(),

@@ -1,4 +1,4 @@
-//! Writes vectors from where they are: the file is taken apart into pieces of memory.
+//! Writes vectors directly from memory: the file is assembled from pieces.
 //!
 //! The bytes are those of the parquet crate's own writer for arrow, which copies every vector three times.
 
@@ -28,7 +28,7 @@ use crate::shards::columns::{self, Column};
 
 const MAGIC: &[u8] = b"PAR1";
 
-/// Writes vectors of at least one row and one number each; returns the BLAKE3 digest of the file.
+/// Writes vectors with at least one row and one number each; returns the BLAKE3 digest of the file.
 pub(super) fn write(
     path: &Path,
     shard: &VectorShard,
@@ -51,7 +51,7 @@ pub(super) fn write(
     hashed::write(path, &pieces).map_err(|source| DataError::Write { path: path.to_owned(), source })
 }
 
-/// The column of ids, as the beginning of a file that has no other column.
+/// The column of ids, as the beginning of a file without other columns.
 struct Ids {
     start: Vec<u8>,
     metadata: ParquetMetaData,
@@ -66,12 +66,12 @@ fn ids(path: &Path, shard: &VectorShard) -> Result<Ids, DataError> {
     Ok(Ids { start, metadata })
 }
 
-/// Where the pages of vectors are.
+/// The position of the pages of vectors.
 struct Layout {
     pages: Vec<Page>,
-    /// Where the first begins in the file.
+    /// The offset of the first page in the file.
     offset: usize,
-    /// Of all pages with their headers.
+    /// The bytes of all pages with their headers.
     n_bytes: usize,
 }
 
@@ -121,7 +121,7 @@ impl Layout {
     }
 }
 
-/// What the file holds, and where.
+/// The metadata of the file: its columns and their positions.
 fn file_metadata(
     shard: &VectorShard,
     ids: &Ids,
@@ -155,19 +155,19 @@ fn file_metadata(
     Ok(ParquetMetaDataBuilder::new(file).add_row_group(row_group).set_page_index(Some(Arc::new(index.build()))).build())
 }
 
-/// What follows the pieces before it.
+/// The footer after the pieces `before`.
 fn footer(before: &[&[u8]], metadata: &ParquetMetaData) -> Result<Vec<u8>, ParquetError> {
     let mut footer = Footer { n_before: before.iter().map(|piece| piece.len()).sum(), bytes: Vec::new() };
     let mut file = TrackedWrite::new(&mut footer);
-    // The footer knows its own places in the file, so that its writer must have seen all bytes before.
+    // The footer contains offsets, so its writer must have seen all bytes before.
     before.iter().try_for_each(|piece| file.write_all(piece))?;
     ParquetMetaDataWriter::new_with_tracked(file, metadata).finish()?;
     Ok(footer.bytes)
 }
 
-/// Takes a whole file and keeps its end.
+/// A writer that takes a whole file and keeps its end.
 struct Footer {
-    /// Bytes that are still to be passed over.
+    /// Bytes that are still to be skipped.
     n_before: usize,
     bytes: Vec<u8>,
 }
