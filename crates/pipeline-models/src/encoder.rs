@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pipeline_kernels::Matrix;
 
 use crate::Device;
-use crate::image::ImageExpectations;
+use crate::preprocessing::ImageExpectations;
 use crate::weights::{ModelError, WeightsNote};
 
 /// The side of a pair that a model encodes.

@@ -10,6 +10,7 @@ pub mod device;
 mod encoder;
 mod families;
 pub mod heads;
+mod preprocessing;
 pub mod train;
 mod weights;
 

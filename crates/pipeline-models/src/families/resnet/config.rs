@@ -1,7 +1,6 @@
-//! The shape of a ResNet and how its pixels are prepared, from the files beside its weights.
+//! The shape of a ResNet, from the files beside its weights.
 
 mod arguments;
-mod preprocessing;
 
 use std::path::Path;
 
@@ -9,9 +8,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::weights::{ImageModelFiles, ModelError, image_family_of_name, of_image, read_config};
-
-pub use preprocessing::ImageExpectations;
-pub(super) use preprocessing::Preprocessing;
 
 /// Blocks per stage of the named depths.
 const DEPTHS: &[(&str, [usize; 4])] = &[

@@ -10,16 +10,17 @@ mod pixels;
 mod weights;
 
 use crate::device::{Device, probe};
+pub use crate::preprocessing::ImageExpectations;
 pub use crate::weights::{
     ImageModelFiles, ModelError, ModelSearch, WeightsNote, find_image_model, image_family_of_name, image_model_places,
     image_models_near,
 };
-pub use config::ImageExpectations;
 pub(super) use family::{open, recognises};
 use pipeline_kernels::Matrix;
 use pipeline_kernels::{InstructionSet, map_batches};
 
-use config::{Preprocessing, ResNetConfig};
+use crate::preprocessing::Preprocessing;
+use config::ResNetConfig;
 use cpu::CpuResNet;
 #[cfg(feature = "cuda")]
 use model::ResNet;

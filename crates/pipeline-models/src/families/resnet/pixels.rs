@@ -1,6 +1,6 @@
 //! Turns bytes into the numbers that an encoder was trained on.
 
-use super::config::Preprocessing;
+use crate::preprocessing::Preprocessing;
 
 /// What becomes of every level of every channel: `(level / 255 - mean) / std` in `f32`, as torchvision's `ToTensor` and
 /// `Normalize` compute it, bit for bit.

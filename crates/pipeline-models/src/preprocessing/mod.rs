@@ -15,10 +15,10 @@ const FACTOR: f64 = 1.0 / 255.0;
 
 /// What becomes of the levels of a pixel: `(level · factor - mean) / std`.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::families::resnet) struct Preprocessing {
-    pub(in crate::families::resnet) factor: f64,
-    pub(in crate::families::resnet) mean: [f32; 3],
-    pub(in crate::families::resnet) std: [f32; 3],
+pub(crate) struct Preprocessing {
+    pub(crate) factor: f64,
+    pub(crate) mean: [f32; 3],
+    pub(crate) std: [f32; 3],
 }
 
 /// How a model's own library decodes images: nothing of it happens here, since `decode-images` has come before.
@@ -46,7 +46,7 @@ impl Preprocessing {
     ///
     /// # Errors
     /// When a file cannot be read, contradicts the other, or asks for what is not computed here.
-    pub(in crate::families::resnet) fn read(files: &ImageModelFiles) -> Result<(Self, ImageExpectations), ModelError> {
+    pub(crate) fn read(files: &ImageModelFiles) -> Result<(Self, ImageExpectations), ModelError> {
         let mut preprocessing = Self::default();
         let mut expectations = ImageExpectations::default();
         let (mut mean, mut std): (Said<'_>, Said<'_>) = (None, None);
@@ -206,3 +206,6 @@ fn agreed<'a>(what: &str, first: Said<'a>, second: Said<'a>) -> Result<Said<'a>,
         (first, second) => Ok(second.or(first)),
     }
 }
+
+#[cfg(test)]
+mod tests;
