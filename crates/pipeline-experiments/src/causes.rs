@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// The messages of an error and its causes, outermost first; a cause that only repeats its effect is left out.
+/// The messages of an error and its causes, outermost first; omits a cause that only repeats its effect.
 pub fn causes(error: &dyn Error) -> Vec<String> {
     let mut messages = pipeline_core::error_chain(error);
     messages.dedup();

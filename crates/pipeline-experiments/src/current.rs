@@ -7,7 +7,7 @@ use pipeline_store::{OpenTree, OpenTreeError, Record, StoreError};
 
 use crate::open::Opened;
 
-/// Why a stage has no result to read.
+/// The reason why a stage has no readable result.
 #[derive(Debug, thiserror::Error)]
 pub enum CurrentError {
     /// It would run, or depends on a stage that would.
@@ -16,14 +16,14 @@ pub enum CurrentError {
         /// The stage.
         stage: StageId,
     },
-    /// Its bytes were dropped, are lost or damaged.
+    /// Its bytes were dropped, lost or damaged.
     #[error("the files of stage `{stage}` are not there")]
     Gone {
         /// The stage.
         stage: StageId,
         /// True if the spec keeps its bytes after a run.
         is_retained: bool,
-        /// Why.
+        /// The cause.
         #[source]
         source: OpenTreeError,
     },
@@ -32,7 +32,7 @@ pub enum CurrentError {
     Store(#[from] StoreError),
 }
 
-/// Why a spec has no evaluation to choose.
+/// The reason why a spec has no evaluation to choose.
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluationError {
     /// The named stage is of another kind.
@@ -41,10 +41,10 @@ pub enum EvaluationError {
         /// The stage.
         stage: StageId,
     },
-    /// The spec has none.
+    /// The spec has no evaluation.
     #[error("the spec has no evaluation")]
     Absent,
-    /// The spec has several, and none is named.
+    /// The spec has several evaluations, and the user named none of them.
     #[error("the spec has several evaluations: {}", stages.iter().map(|id| format!("`{id}`")).collect::<Vec<_>>().join(", "))]
     Several {
         /// The evaluations.
@@ -53,7 +53,7 @@ pub enum EvaluationError {
 }
 
 impl Opened {
-    /// The record of a stage that needs no run by this plan.
+    /// The record of a stage that is up to date in this plan.
     ///
     /// # Errors
     /// When the stage would run or depends on one that would.
@@ -64,10 +64,10 @@ impl Opened {
         self.store.records().get(key)?.ok_or_else(stale)
     }
 
-    /// The verified files of an artifact, in a folder.
+    /// Opens the files of an artifact, verified, in a folder.
     ///
     /// # Errors
-    /// When its bytes were dropped, are lost or damaged.
+    /// When its bytes were dropped, lost or damaged.
     pub fn open_artifact(&self, stage: &StageId, record: &Record) -> Result<OpenTree, CurrentError> {
         self.store.cas().open(&record.tree).map_err(|source| {
             let is_retained = self.graph.node(stage).is_some_and(|node| node.retain);
@@ -86,7 +86,7 @@ impl Opened {
         kind.map_or(Format::Files, |kind| kind.produces)
     }
 
-    /// The evaluation that was chosen; without a choice the only one of the spec.
+    /// The chosen evaluation; without a choice the only one of the spec.
     ///
     /// # Errors
     /// When there is none, or several and no choice.

@@ -1,4 +1,5 @@
-//! Experiments: open a spec, sweep it, read recorded runs, compare them, gate their metrics, and find where data come from.
+//! Experiments: open a spec, sweep it, read recorded runs, compare them, gate their metrics, and trace the origin of
+//! data.
 //!
 //! Prints nothing, reads no environment and does not decide whose fault an error was: that is left to the program.
 

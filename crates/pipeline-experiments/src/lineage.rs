@@ -1,11 +1,11 @@
-//! Which data a result was measured on: the sources at the top of what an evaluation reads.
+//! Traces the data behind a result: the sources at the top of an evaluation's inputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_core::{ArtifactDigest, Digest, Manifest, StageId};
 use pipeline_engine::{Decision, Graph, Plan};
 
-/// A stage as far as it shows where data come from.
+/// The facts about a stage that show the origin of data.
 #[derive(Debug)]
 pub struct Origin<'a> {
     /// The stages that it reads, by slot.
@@ -41,10 +41,10 @@ impl<'a> Lineage<'a> {
         stages.collect()
     }
 
-    /// The digest of the data that an input of a stage comes from: of the sources of the stages at the top of it.
+    /// The digest of the data behind an input of a stage: of the sources at the top of it.
     ///
-    /// Not of the input itself: other features of the same images are what a comparison is there for. None when the stage
-    /// has no such input or what is above it is not known.
+    /// The digest does not cover the input itself, since comparing different features of the same images is the
+    /// purpose. `None` when the stage has no such input or the stages above it are unknown.
     pub fn data(&self, stage: &StageId, slot: &str) -> Option<Digest> {
         let mut roots = BTreeSet::new();
         let mut above = vec![self.stages.get(stage)?.inputs.get(slot)?];
@@ -64,7 +64,7 @@ impl<'a> Lineage<'a> {
     }
 }
 
-/// The sources of a stage; of one that reads none, what it makes. None when it is not known what it read.
+/// The sources of a stage; for a stage without sources, its artifact. `None` when its sources are unknown.
 fn root_lines(origin: &Origin<'_>) -> Option<Vec<String>> {
     let text = origin.manifest?.text();
     let sources: Vec<String> = text.lines().filter(|line| line.starts_with("source.")).map(str::to_owned).collect();

@@ -10,10 +10,10 @@ use pipeline_stages::Environment;
 /// The number of specs that a help text lists.
 const MAX_LISTED: usize = 8;
 
-/// Why a spec or a store was not found.
+/// The reason why a spec or a store was not found.
 #[derive(Debug, thiserror::Error)]
 pub enum LocateError {
-    /// A folder has the name.
+    /// The name is that of a folder.
     #[error("`{}` is a folder, not a spec", name.display())]
     IsFolder {
         /// The name.
@@ -24,7 +24,7 @@ pub enum LocateError {
     NoSpec {
         /// The name.
         name: PathBuf,
-        /// The folders that were looked in.
+        /// The folders that were searched.
         folders: Vec<PathBuf>,
     },
     /// No folder at or above the current one has a store.
@@ -36,7 +36,7 @@ pub enum LocateError {
 }
 
 impl LocateError {
-    /// How to name what was meant.
+    /// Advice on naming the spec or store.
     pub fn help(&self) -> Option<String> {
         match self {
             Self::IsFolder { .. } => None,
@@ -69,11 +69,13 @@ fn specs_to_choose(name: &Path, specs: &[PathBuf]) -> String {
     }
 }
 
-/// The file that `name` means: a path, else a name, with or without `.yaml`, in the current folder or one above it up to that
-/// of the project, or in the `pipelines/` of any folder above.
+/// Finds the file of the spec `name`: a path, or a name with or without `.yaml`.
+///
+/// A name is searched for in the current folder, those above it up to the project's, and the `pipelines/` of any folder
+/// above.
 ///
 /// # Errors
-/// When there is no such file: says where it was looked for, and which specs there are.
+/// When there is no such file: names the searched folders and the specs that exist.
 pub fn spec(name: &Path, here: &Path) -> Result<PathBuf, LocateError> {
     let bare = name.components().count() == 1;
     let mut candidates = vec![name.to_owned()];
@@ -124,7 +126,7 @@ fn is_yaml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
-/// The file whose name, with or without its extension, is nearest to the one that is missing.
+/// The file whose name, with or without its extension, is nearest to the missing one.
 fn nearest_file(name: &Path, files: &[PathBuf]) -> Option<PathBuf> {
     let wanted = name.file_name()?.to_str()?;
     let mut known: BTreeMap<&str, &PathBuf> = BTreeMap::new();
@@ -138,14 +140,14 @@ fn nearest_file(name: &Path, files: &[PathBuf]) -> Option<PathBuf> {
     known.get(near).map(|path| (*path).clone())
 }
 
-/// The folder of the store of a spec: `artifacts` in the nearest folder at or above it that has one, else in the folder
-/// of the project, else beside the spec.
+/// The folder of a spec's store: `artifacts` in the nearest folder at or above it that has one, else in the project's
+/// folder, else beside the spec.
 pub fn artifacts(spec_file: &Path) -> PathBuf {
     let folder = spec_file.parent().unwrap_or(Path::new("."));
     nearest_artifacts(folder).unwrap_or_else(|| project_folder(folder).unwrap_or(folder).join("artifacts"))
 }
 
-/// The folder of the store when no spec is at hand: `artifacts` in the nearest folder at or above `here`.
+/// The folder of the store without a spec: `artifacts` in the nearest folder at or above `here`.
 ///
 /// # Errors
 /// When there is none.
@@ -157,7 +159,7 @@ fn nearest_artifacts(folder: &Path) -> Option<PathBuf> {
     folder.ancestors().map(|folder| folder.join("artifacts")).find(|folder| folder.is_dir())
 }
 
-/// The folder of the project that a folder belongs to: the nearest with a store, a `pipeline.toml` or a `.git`.
+/// The project folder of a folder: the nearest with a store, a `pipeline.toml` or a `.git`.
 fn project_folder(folder: &Path) -> Option<&Path> {
     let is_project = |folder: &&Path| {
         folder.join("artifacts").is_dir() || folder.join("pipeline.toml").is_file() || folder.join(".git").exists()
@@ -165,8 +167,10 @@ fn project_folder(folder: &Path) -> Option<&Path> {
     folder.ancestors().find(is_project)
 }
 
-/// Where models named without a folder are looked for: the spec's `models`, then where Hugging Face's libraries and torch
-/// keep their downloads, in their order: what their variables name, then their folders below the user's home.
+/// The folders in which models with bare names are searched.
+///
+/// They are the spec's `models`, then the download folders of Hugging Face's libraries and of torch, in their order:
+/// those in their variables, then those below the user's home.
 pub fn model_search(spec: &PipelineSpec, environment: &Environment) -> ModelSearch {
     let mut search = ModelSearch::default();
     let models = spec.var_path("models");
@@ -192,7 +196,7 @@ pub fn model_search(spec: &PipelineSpec, environment: &Environment) -> ModelSear
     search
 }
 
-/// The variables of the environment that lead to models, the first one first, and the folders below what they name.
+/// The variables of the environment that lead to models, by precedence, and the folders below their values.
 const MODEL_FOLDERS: &[(&str, &[&str])] = &[
     ("HF_HUB_CACHE", &[""]),
     ("HUGGINGFACE_HUB_CACHE", &[""]),

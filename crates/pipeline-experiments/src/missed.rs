@@ -1,8 +1,8 @@
-//! Finds where a spec names what a stage misses.
+//! Finds the place in a spec that names a missing source.
 
 use pipeline_spec::{Node, Span, SpecPath, StageSpec, Value};
 
-/// The param of `stage` whose path or name the messages are about, else the stage's name.
+/// The param of `stage` whose path or name the messages mention, else the stage's name.
 pub fn span<'a>(stage: &'a StageSpec, messages: &[String]) -> &'a Span {
     let is_named = |name: &str| messages.iter().any(|message| message.contains(&format!("`{name}`")));
     let is_missed = |node: &Node| {
@@ -12,7 +12,7 @@ pub fn span<'a>(stage: &'a StageSpec, messages: &[String]) -> &'a Span {
     find(&stage.params, &is_missed).unwrap_or(&stage.span)
 }
 
-/// The first text below `node` that is missed.
+/// The first text below `node` that is missing.
 fn find<'a>(node: &'a Node, is_missed: &dyn Fn(&Node) -> bool) -> Option<&'a Span> {
     match &node.value {
         Value::Str(_) if is_missed(node) => Some(&node.span),

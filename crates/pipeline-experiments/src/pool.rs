@@ -1,4 +1,4 @@
-//! The pool of an evaluation, once what the evaluation compares is up to date.
+//! The pool of an evaluation, which needs the evaluation's inputs to be up to date.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +10,16 @@ use pipeline_store::OpenTreeError;
 use crate::current::CurrentError;
 use crate::open::Opened;
 
-/// Why a pool cannot be searched.
+/// The reason why a pool cannot be searched.
 #[derive(Debug, thiserror::Error)]
 pub enum PoolError {
-    /// No plan can be made.
+    /// Planning failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
     /// An input of the evaluation is not up to date, or its files are gone.
     #[error(transparent)]
     Current(#[from] CurrentError),
-    /// The description of the text features is gone.
+    /// The description of the text features is missing.
     #[error(transparent)]
     Gone(#[from] OpenTreeError),
     /// An artifact cannot be read, or the heads do not fit the features.
@@ -33,7 +33,7 @@ pub struct EvaluationPool {
     pub evaluation: StageId,
     /// Its images and heads.
     pub pool: SearchPool,
-    /// The key of its result; none while that is not up to date, which a search does not need.
+    /// The key of its result; `None` while that is not up to date, which a search does not need.
     pub result: Option<Key>,
 }
 
@@ -41,12 +41,12 @@ impl EvaluationPool {
     /// Reads the pool of an evaluation from the store; computes nothing.
     ///
     /// # Errors
-    /// When what the evaluation compares is not up to date.
+    /// When an input of the evaluation is not up to date.
     pub fn open(opened: &Opened, evaluation: StageId, n_threads: usize) -> Result<Self, PoolError> {
         let plan = opened.plan_what_is_there()?;
         let idx = opened.graph.position(&evaluation).expect("the evaluation was found in the graph");
         let inputs = &opened.graph.nodes()[idx].inputs;
-        // Of the text features no vector is read, but a query must be encoded as they were.
+        // Reads no text vectors, but a query must be encoded as they were.
         let records: BTreeMap<&str, _> = ["text", "images", "projection"]
             .into_iter()
             .map(|slot| Ok((slot, opened.record_in(&plan, &inputs[slot])?)))

@@ -1,4 +1,4 @@
-//! The paths that no command may write over: what a spec reads, the spec's own files, and the store.
+//! The paths that no command may overwrite: a spec's sources, the spec's own files, and the store.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use pipeline_engine::Graph;
 use pipeline_spec::{PipelineSpec, Publish, SpecError};
 use pipeline_store::real_path;
 
-/// The paths that a spec and its store need as they are.
+/// The paths that a spec and its store need unchanged.
 pub struct Protected {
     artifacts: PathBuf,
     specs: Vec<PathBuf>,
@@ -17,21 +17,21 @@ pub struct Protected {
     places_of_sources: Places,
 }
 
-/// The places of paths in a list, so that a path among a thousand is found without looking at each.
+/// The indices of paths in a list, to find one path among thousands without a scan.
 #[derive(Default)]
 struct Places(HashMap<PathBuf, Vec<usize>>);
 
-/// A file that may not be written.
+/// The error for a file that must not be overwritten.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` is not written: {reason}", file.display())]
 pub struct IsProtected {
     /// The file.
     pub file: PathBuf,
-    /// Why.
+    /// The reason.
     pub reason: String,
 }
 
-/// Why a path may not be written.
+/// The reason why a path must not be overwritten.
 enum Refusal<'a> {
     InStore,
     Spec,
@@ -40,7 +40,7 @@ enum Refusal<'a> {
 }
 
 impl Protected {
-    /// Of a spec, its stages, and the folder of its store.
+    /// The protected paths of a spec, its stages, and the folder of its store.
     pub fn of(spec: &PipelineSpec, graph: &Graph, artifacts: &Path) -> Self {
         let sources = graph.nodes().iter().flat_map(|node| {
             let real = |path: PathBuf| (real_path(&path), node.id.clone());
@@ -55,19 +55,19 @@ impl Protected {
         }
     }
 
-    /// Refuses to write a file.
+    /// Refuses to write a protected file.
     ///
     /// # Errors
-    /// When the file is among what is protected.
+    /// When the file is protected.
     pub fn check(&self, file: &Path) -> Result<(), IsProtected> {
         let Some(refusal) = self.refusal(file) else { return Ok(()) };
         Err(IsProtected { file: file.to_owned(), reason: refusal.reason() })
     }
 
-    /// Refuses to publish over what the spec needs as it is, and into what is published as a whole.
+    /// Refuses to publish over protected paths, and into a folder that is published as a whole.
     ///
     /// # Errors
-    /// The first that is wrong, where the spec names the path.
+    /// The first wrong path, at its place in the spec.
     pub fn check_published(&self, spec: &PipelineSpec) -> Result<(), SpecError> {
         let all: Vec<(&StageId, &Publish, PathBuf)> = (spec.stages.iter())
             .flat_map(|stage| stage.publish.iter().map(|publish| (&stage.id, publish, real_path(&publish.path))))
@@ -110,7 +110,7 @@ impl Places {
         places
     }
 
-    /// The first place whose path is `path` or a folder above it, among those that `counts` lets count.
+    /// The first index whose path is `path` or a folder above it, among those that `counts` accepts.
     fn first_at_or_above(&self, path: &Path, counts: impl Fn(usize) -> bool) -> Option<usize> {
         let found = path.ancestors().filter_map(|above| self.0.get(above)).flatten().copied();
         found.filter(|&idx| counts(idx)).min()

@@ -1,4 +1,4 @@
-//! How a caller names a spec: found once, and its changes parsed once, before anything else is done.
+//! The caller's reference to a spec: the spec is found once, and its overrides are parsed once, before everything else.
 
 use std::path::{Path, PathBuf};
 
@@ -7,14 +7,14 @@ use pipeline_spec::{Override, SpecError};
 use crate::locate::{self, LocateError};
 use crate::open::OpenError;
 
-/// A spec, what is laid over it, and the store of its results.
+/// A spec, its overrides, and the store of its results.
 #[derive(Debug, Clone)]
 pub struct SpecRef {
-    /// The file as it was found, for messages.
+    /// The path as found, for messages.
     pub path: PathBuf,
-    /// Its absolute path, by which the store knows the spec.
+    /// Its absolute path, the spec's identity in the store.
     pub absolute: PathBuf,
-    /// The values that are laid over it, in the order in which they were given.
+    /// The overrides, in the order of the command line.
     pub overrides: Vec<Override>,
     /// The store.
     pub store: StoreRef,
@@ -25,7 +25,10 @@ pub struct SpecRef {
 pub struct StoreRef {
     /// The folder.
     pub folder: PathBuf,
-    /// True if the caller named it, false if it was found near the spec.
+    /// Finds the spec `name` from the folder `here`, parses its overrides, and finds its store.
+    ///
+    /// # Errors
+    /// When there is no such spec, or an override cannot be parsed.
     pub is_named: bool,
 }
 
@@ -41,7 +44,7 @@ impl SpecRef {
     /// The spec in the file at `path`.
     ///
     /// # Errors
-    /// When the path cannot be made absolute, or a change is written wrong.
+    /// When the path cannot be made absolute, or an override cannot be parsed.
     pub fn at(path: &Path, overrides: &[String], store: Option<&Path>) -> Result<Self, OpenError> {
         let absolute = pipeline_spec::spec_path(path)?;
         let overrides = overrides.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
@@ -49,24 +52,24 @@ impl SpecRef {
         Ok(Self { path: path.to_owned(), absolute, overrides, store })
     }
 
-    /// The changes as they were given.
+    /// The overrides as written.
     pub fn changes(&self) -> impl Iterator<Item = &str> {
         self.overrides.iter().map(Override::text)
     }
 }
 
 impl StoreRef {
-    /// The store that is named, else the one near the spec in the file at `spec`.
+    /// The named store, else the one near the spec in the file at `spec`.
     pub fn near(spec: &Path, named: Option<&Path>) -> Self {
         let named = given(named);
         let folder = named.map_or_else(|| locate::artifacts(spec), Path::to_owned);
         Self { folder, is_named: named.is_some() }
     }
 
-    /// The store that is named, else the one in or above the folder `here`.
+    /// The named store, else the one in or above the folder `here`.
     ///
     /// # Errors
-    /// When none is named and there is none.
+    /// When no store is named and none is found.
     pub fn above(here: &Path, named: Option<&Path>) -> Result<Self, LocateError> {
         match given(named) {
             Some(folder) => Ok(Self { folder: folder.to_owned(), is_named: true }),
@@ -75,7 +78,7 @@ impl StoreRef {
     }
 }
 
-/// An empty name counts as no name: so is a variable that a CI has not filled.
+/// An empty name counts as absent: a CI may leave a variable empty.
 fn given(named: Option<&Path>) -> Option<&Path> {
     named.filter(|folder| !folder.as_os_str().is_empty())
 }

@@ -1,4 +1,4 @@
-//! Trials: a stage that an override makes other than the spec says publishes nothing unless the caller asks for it.
+//! Trials: a stage that an override changes publishes nothing unless the caller asks for it.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,8 +10,8 @@ use crate::spec_ref::SpecRef;
 
 /// The stages of `spec` that publish and would give another result without the overrides.
 ///
-/// Data that an override names makes no trial where the spec names some that is not there. A spec that is wrong
-/// without its overrides has no result of its own: then all that publish count.
+/// An override that names data does not make a trial where the spec's own data are missing. A spec with a mistake and
+/// no overrides has no result of its own: then all stages that publish count.
 pub fn unpublished(
     named: &SpecRef,
     spec: &PipelineSpec,
@@ -37,7 +37,7 @@ struct Defined<'a> {
     stages: &'a [Box<dyn Stage>],
 }
 
-/// For each stage of the trial whether it gives, or reads, another result than in the plain spec.
+/// For each stage of the trial, whether it gives or reads another result than in the plain spec.
 fn changed(trial: &Defined<'_>, plain: &Defined<'_>) -> Vec<bool> {
     let positions = |spec: &PipelineSpec| -> HashMap<StageId, usize> {
         spec.stages.iter().enumerate().map(|(idx, stage)| (stage.id.clone(), idx)).collect()

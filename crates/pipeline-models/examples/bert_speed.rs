@@ -1,8 +1,8 @@
-//! Times the text encoder beside a probe of what the processor's cores could do at most.
+//! Times the text encoder beside a probe of the processor's peak performance.
 //!
-//! `bert_speed MODEL TEXTS [N_THREADS] [N_ROUNDS]`, where TEXTS is a file of one text per line. Each round encodes all texts and
-//! prints one JSON object; without N_ROUNDS a round begins with each line of the standard input, so that another program
-//! can time rounds of others in between.
+//! `bert_speed MODEL TEXTS [N_THREADS] [N_ROUNDS]`, where TEXTS is a file of one text per line. Each round encodes all
+//! texts and prints one JSON object. Without N_ROUNDS a round begins with each line of the standard input, so that
+//! another program can alternate rounds with those of others.
 
 #![allow(clippy::print_stdout)]
 

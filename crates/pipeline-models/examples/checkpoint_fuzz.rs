@@ -1,8 +1,9 @@
-//! Reads damaged checkpoints without end, to find what makes the reader crash, hang or take too much memory.
+//! Reads damaged checkpoints in an endless loop, to find inputs that make the reader crash, hang or take too much
+//! memory.
 //!
-//! `checkpoint_fuzz SECONDS SEED FOLDER` changes the files of FOLDER at random, in their bytes and, where they are zip
-//! archives, in the files within, with checksums that are right. It prints counts and fails at the first input that takes
-//! more than five seconds, or once more than a gibibyte was needed. The last input stays where it says.
+//! `checkpoint_fuzz SECONDS SEED FOLDER` changes the files of FOLDER at random: their bytes and, in zip archives, the
+//! files within, with correct checksums. It prints counts and fails at the first input that takes more than five
+//! seconds or raises the peak above a gibibyte. The last input stays at the printed path.
 
 #![allow(clippy::print_stdout)]
 
@@ -20,10 +21,10 @@ const MAX_SEED_BYTES: u64 = 512 << 10;
 const MAX_TIME: Duration = Duration::from_secs(5);
 const MAX_MEMORY_KIB: u64 = 1 << 20;
 
-/// Values that stand at the edges of what is checked.
+/// Values at the edges of the checks.
 const EDGES: [u64; 10] = [0, 1, 0x7f, 0xff, 0xffff, 0x7fff_ffff, 0xffff_ffff, 1 << 40, i64::MAX as u64, u64::MAX];
 
-/// Opcodes of pickles, which find more than random bytes do.
+/// Opcodes of pickles, which find more faults than random bytes do.
 const OPCODES: &[u8] = b"().012FIJKLMNPQRSTUVXabcdeghijlopqrstu}]GBC\x80\x81\x82\x85\x86\x87\x88\x8a\x8c\x8d\x8e\x8f\x90\x91\x92\x93\x94\x95\x96";
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -40,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         std::fs::write(&scratch, &input)?;
         let before = Instant::now();
         n_read += u64::from(read_tensors(&scratch).is_ok());
-        // What reads one model of it goes other ways.
+        // Reading one model from it takes other code paths.
         let _ = Checkpoint::read(&scratch);
         let _ = image_dim(&files);
         let took = before.elapsed();
@@ -59,7 +60,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(std::fs::remove_file(&scratch)?)
 }
 
-/// In memory, where there is such a folder.
+/// In memory, where such a folder exists.
 fn tempfile_path(letter: u8) -> PathBuf {
     let memory = PathBuf::from("/dev/shm");
     let folder = if memory.is_dir() { memory } else { std::env::temp_dir() };
@@ -98,7 +99,7 @@ fn mutated(seeds: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
 
 type Files = Vec<(String, Vec<u8>)>;
 
-/// The files of a zip archive that are stored.
+/// The stored files of a zip archive.
 fn unpacked(bytes: &[u8]) -> Option<Files> {
     let mut archive = ZipArchive::new(Cursor::new(bytes)).ok()?;
     let mut files = Vec::new();
@@ -153,7 +154,7 @@ fn change(bytes: &mut Vec<u8>, random: &mut Random) {
     }
 }
 
-/// The most memory that this process has had.
+/// The peak memory of this process, in KiB.
 fn peak_kib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

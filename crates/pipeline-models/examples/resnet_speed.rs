@@ -1,8 +1,8 @@
-//! Times the image encoder beside a probe of what the processor's cores could do at most.
+//! Times the image encoder beside a probe of the processor's peak performance.
 //!
-//! `resnet_speed MODEL N_IMAGES [N_THREADS] [N_ROUNDS]`. Each round encodes as many made-up images of 224 × 224 pixels and
-//! prints one JSON object; without N_ROUNDS a round begins with each line of the standard input, so that another program
-//! can time rounds of others in between.
+//! `resnet_speed MODEL N_IMAGES [N_THREADS] [N_ROUNDS]`. Each round encodes N_IMAGES made-up images of 224 × 224 pixels
+//! and prints one JSON object. Without N_ROUNDS a round begins with each line of the standard input, so that another
+//! program can alternate rounds with those of others.
 
 #![allow(clippy::print_stdout)]
 
@@ -34,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     rounds::run(n_rounds, || round(&encoder, &images, n_threads))
 }
 
-/// Levels without a pattern that would repeat, another image for each index; the peers make the same.
+/// Levels without a repeating pattern, another image for each index; the peers make the same images.
 fn image(image_idx: usize) -> Vec<u8> {
     let level = |idx: usize| {
         let mixed = (idx as u32 ^ (image_idx as u32) << 20).wrapping_mul(2_654_435_761);

@@ -1,8 +1,9 @@
-//! Times the exact search over numbers without order.
+//! Times the exact search over random numbers.
 //!
-//! `search_speed N_QUERIES N_IMAGES DIM TOP_K [N_THREADS] [N_ROUNDS]`. Each round ranks all images for all queries by the inner product,
-//! five of them relevant to each query, and prints one JSON object; without N_ROUNDS a round begins with each line of the
-//! standard input, so that another program can time rounds of others in between. `check` is the sum of the rows found.
+//! `search_speed N_QUERIES N_IMAGES DIM TOP_K [N_THREADS] [N_ROUNDS]`. Each round ranks all images for all queries by
+//! the inner product, five of them relevant to each query, and prints one JSON object. Without N_ROUNDS a round begins
+//! with each line of the standard input, so that another program can alternate rounds with those of others. `check` is
+//! the sum of the rows found.
 
 #![allow(clippy::print_stdout)]
 

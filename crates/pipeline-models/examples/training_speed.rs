@@ -1,8 +1,8 @@
-//! Times steps of training on numbers without order.
+//! Times training steps on random numbers.
 //!
-//! `training_speed [--hidden D_HIDDEN] D_TEXT D_IMAGE DIM BATCH_SIZE N_STEPS [N_THREADS] [N_ROUNDS]`. Each round trains for some steps on the same 4,096 pairs
-//! or more and prints one JSON object; without N_ROUNDS a round begins with each line of the standard input, so that
-//! another program can time rounds of others in between.
+//! `training_speed [--hidden D_HIDDEN] D_TEXT D_IMAGE DIM BATCH_SIZE N_STEPS [N_THREADS] [N_ROUNDS]`. Each round trains
+//! for N_STEPS on the same 4,096 pairs or more and prints one JSON object. Without N_ROUNDS a round begins with each
+//! line of the standard input, so that another program can alternate rounds with those of others.
 
 #![allow(clippy::print_stdout)]
 
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             None => initial_heads(*d_text, *d_image, *dim, 0),
             Some(d_hidden) => initial_mlp_heads(*d_text, *d_image, d_hidden, *dim, 0),
         });
-        // The first step has no time of its own, for the time before it is that of the start, too.
+        // The first step is not timed, since its time includes the start.
         let mut times = Vec::with_capacity(*n_steps);
         let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
         let trained = train(&data, None, &options, start, Device::Cpu, &mut |_| {

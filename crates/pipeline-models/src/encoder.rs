@@ -1,4 +1,4 @@
-//! Encoders of any family: what a stage sees of a model before its weights are loaded, and afterwards.
+//! Encoders of any family: the interface of a model to a stage, before and after its weights are loaded.
 
 use std::path::PathBuf;
 
@@ -29,42 +29,42 @@ pub enum EncoderRows<'a> {
     Images {
         /// The levels of each image.
         pixels: &'a [&'a [u8]],
-        /// Lines of an image.
+        /// Rows of pixels per image.
         height: usize,
-        /// Pixels of a line.
+        /// Pixels per row.
         width: usize,
     },
 }
 
-/// A model whose small files have been read and fit the options: everything but its weights.
+/// A model whose small files have been read and checked against the options: everything but its weights.
 pub trait EncoderModel: Send + Sync {
     /// The side that it encodes.
     fn side(&self) -> EncoderSide;
 
-    /// The numbers of a vector; may read the shapes of weights.
+    /// The width of its vectors; may read the shapes of weights.
     ///
     /// # Errors
     /// When a file cannot be read or is damaged.
     fn dim(&self) -> Result<usize, ModelError>;
 
-    /// The way from a row's many vectors to one, as a feature space names it.
+    /// The pooling from a row's many vectors to one, under its name in a feature space.
     fn pooling(&self) -> &'static str;
 
-    /// The other properties of the encoding that change every vector, as a feature space names them.
+    /// The other properties of the encoding that change every vector, under their names in a feature space.
     fn properties(&self) -> Vec<(&'static str, String)>;
 
     /// Whether vectors are divided by their lengths.
     fn is_normalized(&self) -> bool;
 
-    /// The role and the place of every file that shows in a vector.
+    /// The role and the path of every file that affects a vector.
     fn files(&self) -> Vec<(String, PathBuf)>;
 
-    /// The way in which the model's own library decodes images, where its files say so.
+    /// The image decoding of the model's own library, where its files describe it.
     fn expectations(&self) -> ImageExpectations {
         ImageExpectations::default()
     }
 
-    /// What to say of the place of the weights in their file; reads no numbers.
+    /// The remark on the place of the weights in their file; reads no numbers.
     ///
     /// # Errors
     /// When a file is not a checkpoint, or does not hold one model.
@@ -79,28 +79,28 @@ pub trait EncoderModel: Send + Sync {
 
 /// An encoder in memory.
 pub trait Encoder: Send + Sync {
-    /// The numbers of a vector.
+    /// The width of its vectors.
     fn dim(&self) -> usize;
 
-    /// The vectors of rows, on `n_threads` threads; their number changes no bit.
+    /// Encodes rows on `n_threads` threads; their number changes no bit.
     ///
     /// # Shapes
     /// returns `[n_rows, dim]`
     ///
     /// # Errors
-    /// When a text cannot be split into tokens, or a number of a vector is not finite.
+    /// When a text cannot be split into tokens, or a vector is not finite.
     ///
     /// # Panics
     /// When the rows are of the other side: a bug of the caller.
     fn encode(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<Matrix, ModelError>;
 
-    /// The seconds that all calls of [`Encoder::encode`] together have spent on making tokens, where there are any.
+    /// The seconds that all calls of [`Encoder::encode`] together have spent on tokenization, if there is any.
     fn tokenize_seconds(&self) -> Option<f64> {
         None
     }
 }
 
-/// The roles of weights that may be cut into several files.
+/// The roles of weights that may be split into several files.
 pub(crate) fn weights_roles(paths: &[PathBuf]) -> impl Iterator<Item = (String, PathBuf)> {
     paths.iter().enumerate().map(|(path_idx, path)| {
         let role = if paths.len() == 1 { "weights".to_owned() } else { format!("weights-{path_idx:05}") };

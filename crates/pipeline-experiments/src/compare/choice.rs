@@ -1,4 +1,4 @@
-//! Which results are compared: of two runs, or of points of sweeps, the stages that belong together.
+//! Chooses the results to compare: of two runs, or of points of sweeps, the stages that belong together.
 
 use pipeline_core::StageId;
 use pipeline_spec::nearest;
@@ -11,18 +11,18 @@ use crate::sweep::SweepRecord;
 /// The number of stages that a help text names.
 const MAX_NAMED: usize = 4;
 
-/// The results that a name means.
+/// The results that a name refers to.
 pub struct Choice {
     /// The run, or the point of a sweep.
     pub run: RecordedRun,
-    /// The only stage whose metrics matter, if one was named.
+    /// The stage whose metrics are compared, if one was named.
     stage: Option<StageId>,
-    /// The points of a sweep of which none was named.
+    /// The number of points, for a sweep without a named point.
     n_points: Option<usize>,
 }
 
 impl Choice {
-    /// The results that `name` means: `RUN`, `RUN:STAGE`, or of a sweep `RUN:POINT` and `RUN:POINT:STAGE`.
+    /// Finds the results by `name`: `RUN`, `RUN:STAGE`, or for a sweep `RUN:POINT` and `RUN:POINT:STAGE`.
     ///
     /// # Errors
     /// When there is no such run, point or stage, or the store cannot be read.
@@ -48,7 +48,7 @@ impl Choice {
         Ok(Self { run, stage, n_points })
     }
 
-    /// The stages whose metrics matter.
+    /// The stages whose metrics are compared.
     fn measured(&self) -> Vec<StageId> {
         let stages = measured(&self.run);
         stages.filter(|id| self.stage.as_ref().is_none_or(|stage| stage == *id)).cloned().collect()
@@ -69,10 +69,10 @@ fn named_stage(name: &str, run: &RecordedRun) -> Result<StageId, RecordedError> 
     })
 }
 
-/// The stages whose metrics are compared: the named ones; else those of the same name; else the only one of each run.
+/// The pairs of stages to compare: the named ones; else those of the same name; else the only one of each run.
 ///
 /// # Errors
-/// When names leave it open.
+/// When the names are ambiguous.
 pub fn pairs(earlier: &Choice, later: &Choice) -> Result<Vec<(StageId, StageId)>, CompareError> {
     let (earlier_ids, later_ids) = (earlier.measured(), later.measured());
     let common: Vec<_> = earlier_ids.iter().filter(|id| later_ids.contains(id)).cloned().collect();
@@ -84,7 +84,7 @@ pub fn pairs(earlier: &Choice, later: &Choice) -> Result<Vec<(StageId, StageId)>
     }
 }
 
-/// How to choose results where names leave it open: a point of a sweep, or a stage.
+/// Lists the choices where names are ambiguous: the points of a sweep, or the stages.
 fn choices(sides: [&Choice; 2], measured: [&[StageId]; 2]) -> String {
     let of_side = |(side, ids): (&Choice, &[StageId])| {
         let name = side.run.name();

@@ -1,4 +1,4 @@
-//! Two results side by side: their stages, their metrics, and whether a difference is more than chance.
+//! Two results side by side: their stages, their metrics, and whether a difference is significant.
 
 mod choice;
 mod metrics;
@@ -25,7 +25,7 @@ pub struct Side<'a> {
     pub stage: &'a StageId,
 }
 
-/// The metrics of a stage that came to no result.
+/// The metrics of a stage without a result.
 static NOTHING: Metrics = Metrics::new();
 
 impl<'a> Side<'a> {
@@ -35,16 +35,16 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Why two results cannot be compared.
+/// The reason why two results cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum CompareError {
-    /// Names leave open which stages are meant.
+    /// The names are ambiguous: several stages match.
     #[error("no stage of the two runs that has metrics has the same name")]
     NoCommonStage {
-        /// How to choose.
+        /// The possible choices.
         choices: String,
     },
-    /// The results of an evaluation are there but cannot be read.
+    /// The results of an evaluation exist but cannot be read.
     #[error(transparent)]
     Results(#[from] DataError),
     /// The store cannot be read.

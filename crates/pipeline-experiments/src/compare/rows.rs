@@ -1,4 +1,4 @@
-//! What two evaluations found, row by row in the same order.
+//! The results of two evaluations, row by row in the same order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,10 +8,10 @@ use pipeline_store::Store;
 use super::{CompareError, Side};
 use crate::causes::in_one_line;
 
-/// The results of a side, row by row; the inner error says why they cannot be had and how to get them back.
+/// The results of a side, row by row. The inner error says why they are missing and how to recompute them.
 ///
 /// # Errors
-/// When they are there but cannot be read.
+/// When they exist but cannot be read.
 pub fn read(store: &Store, side: Side<'_>, of: ResultsOf) -> Result<Result<Results, String>, CompareError> {
     let Side { run, stage: id } = side;
     let back = || {
@@ -36,7 +36,7 @@ pub fn read(store: &Store, side: Side<'_>, of: ResultsOf) -> Result<Result<Resul
     }
 }
 
-/// The later results in the order of the earlier ones, or on what other data they were measured.
+/// The later results in the order of the earlier ones, or a description of the other data.
 ///
 /// # Errors
 /// When the pools or the queries differ.
@@ -47,9 +47,9 @@ pub fn aligned(earlier: &Results, later: Results) -> Result<Results, String> {
     matched(earlier, later).ok_or_else(|| "measured on other queries (other ids)".to_owned())
 }
 
-/// The later rows in the order of the earlier ones; none when they are not of the same queries.
+/// The later rows in the order of the earlier ones; `None` when they are of other queries.
 ///
-/// Rows in the same order match as they are; otherwise each id must occur once.
+/// Rows in the same order match directly; otherwise each id must be unique.
 fn matched(earlier: &Results, mut later: Results) -> Option<Results> {
     let name = |row: &ResultRow| (row.id.clone(), row.text.clone());
     if earlier.rows.len() != later.rows.len() {

@@ -1,4 +1,4 @@
-//! Which stages of two runs are the same, and what differs in the others.
+//! Compares the stages of two runs: which are the same, and how the others differ.
 
 use std::collections::BTreeSet;
 
@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::recorded::{RecordedRun, StageResult};
 
-/// How a stage of one run stands to that of the other.
+/// The relation of two runs' stages with the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Likeness {
-    /// Everything that could change its result is the same.
+    /// Everything that determines its result is the same.
     Same,
     /// Something differs, but not the result.
     SameResult,
@@ -23,14 +23,14 @@ pub enum Likeness {
     OnlyLater,
 }
 
-/// A stage of two runs.
+/// A stage of two runs, compared.
 #[derive(Debug, Serialize)]
 pub struct StageDifference {
     /// The stage.
     pub stage: StageId,
-    /// How they stand to each other.
+    /// The relation of the two.
     pub state: Likeness,
-    /// The lines of the manifests that differ; none is known where a record is gone.
+    /// The lines of the manifests that differ; empty where a record is lost.
     pub changes: Vec<LineChange>,
 }
 

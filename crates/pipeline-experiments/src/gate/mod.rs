@@ -1,4 +1,4 @@
-//! The gate: the accepted baseline of a spec, the metrics that are current, and the verdict on each.
+//! The gate: the accepted baseline of a spec, the current metrics, and the verdict on each.
 
 pub mod baseline;
 mod measure;
@@ -13,10 +13,10 @@ pub use baseline::{Acceptance, Baseline, BaselineError, BestRanks, Measured};
 pub use measure::{Measurements, Metric};
 pub use verdict::{Checked, Gate, Overall, Paired, Verdict, overall};
 
-/// Why a metric cannot be checked.
+/// The reason why a metric cannot be checked.
 #[derive(Debug, thiserror::Error)]
 pub enum GateError {
-    /// The name leaves open which stage is meant.
+    /// The name is ambiguous: several stages have the metric.
     #[error("several stages have a metric `{metric}`")]
     SeveralStages {
         /// The metric.
@@ -24,7 +24,7 @@ pub enum GateError {
         /// The stages that have it.
         stages: Vec<StageId>,
     },
-    /// The metric does not depend on the best ranks alone, which are all that a baseline holds.
+    /// The metric needs more than the best ranks, and a baseline has nothing else.
     #[error("`{metric}` cannot be paired")]
     Unpairable {
         /// The metric.
@@ -32,7 +32,7 @@ pub enum GateError {
         /// The rule in the spec.
         span: Span,
     },
-    /// The results of an evaluation are there but cannot be read.
+    /// The results of an evaluation exist but cannot be read.
     #[error(transparent)]
     Results(#[from] DataError),
     /// The store cannot be read.

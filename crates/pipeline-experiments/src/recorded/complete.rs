@@ -1,4 +1,4 @@
-//! Reads the log of a recorded run, and completes one of an older version by the spec that lies beside it.
+//! Reads the log of a recorded run, and completes one of an older version from the spec beside it.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ pub fn read_log(store: &Store, run: &RunId) -> Result<RunLog, StoreError> {
     log_of(store, run, &store.runs().events(run)?)
 }
 
-/// The log of a run whose events are at hand.
+/// The log of a run with known events.
 ///
 /// # Errors
 /// When the store cannot be read, or the run was changed after it ended.
@@ -32,12 +32,12 @@ pub fn log_of(store: &Store, run: &RunId, events: &[EventRecord]) -> Result<RunL
     Ok(log)
 }
 
-/// Adds kinds and inputs to a log whose first event does not have them, as far as the recorded spec can be read.
+/// Adds kinds and inputs to a log whose first event lacks them, as far as the recorded spec can be read.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub fn complete(log: &mut RunLog, store: &Store, run: &RunId) -> Result<(), StoreError> {
-    // An event of a later version has the kinds of all stages; of an older one only those that ran have theirs.
+    // An event of a later version has the kinds of all stages; in an older log only stages that ran have theirs.
     if log.has_graph {
         return Ok(());
     }
@@ -49,7 +49,7 @@ pub fn complete(log: &mut RunLog, store: &Store, run: &RunId) -> Result<(), Stor
     Ok(())
 }
 
-/// Adds the stages of the spec under the names that the log has for them.
+/// Adds the stages of the spec under their names in the log.
 fn add(log: &mut RunLog, spec: &PipelineSpec, logged: &dyn Fn(&StageId) -> Option<StageId>) {
     for stage in &spec.stages {
         let Some(id) = logged(&stage.id).filter(|id| log.stage(id).is_some()) else { continue };
@@ -60,7 +60,7 @@ fn add(log: &mut RunLog, spec: &PipelineSpec, logged: &dyn Fn(&StageId) -> Optio
     }
 }
 
-/// The spec that a run has recorded; none when this program cannot read it any more.
+/// The recorded spec of a run; `None` when this program can no longer read it.
 ///
 /// # Errors
 /// When the store cannot be read.

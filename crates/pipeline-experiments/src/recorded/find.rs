@@ -1,4 +1,4 @@
-//! Finds a recorded run by what people call it: its id, the beginning of one, `last` or `last~1`.
+//! Finds a recorded run by its name for users: its id, a prefix of one, `last` or `last~1`.
 
 use pipeline_core::{RunId, StageId};
 use pipeline_spec::nearest;
@@ -10,7 +10,7 @@ const LAST: &str = "last";
 /// The number of runs that a help text names.
 const MAX_NAMED: usize = 3;
 
-/// Why a name means no recorded run.
+/// The reason why a name does not identify a recorded run.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordedError {
     /// No run has the name.
@@ -18,7 +18,7 @@ pub enum RecordedError {
     NoRun {
         /// The name.
         name: String,
-        /// The id that is nearest.
+        /// The nearest id.
         nearest: Option<RunId>,
         /// The newest runs, newest first.
         newest: Vec<RunId>,
@@ -33,7 +33,7 @@ pub enum RecordedError {
         /// The newest of them, newest first.
         newest: Vec<RunId>,
     },
-    /// A point was named of a run that is no sweep.
+    /// The name has a point, but the run is not a sweep.
     #[error("run {run} is no sweep, so it has no points")]
     NoSweep {
         /// The run.
@@ -65,7 +65,7 @@ pub enum RecordedError {
 }
 
 impl RecordedError {
-    /// What there is instead.
+    /// Advice with the available names.
     pub fn help(&self) -> Option<String> {
         let did_you_mean = |name: &str| Some(format!("did you mean `{name}`?"));
         match self {
@@ -85,10 +85,10 @@ fn named(newest: &[RunId]) -> String {
     format!("the newest: {}", names.join(", "))
 }
 
-/// The run that `name` means: `last`, `last~1` (the one before) and so on, an id, or the beginning of one id only.
+/// Finds the run by `name`: `last`, `last~1` (the one before) and so on, an id, or a unique prefix of one.
 ///
 /// # Errors
-/// When it means none or several.
+/// When it matches no run or several.
 pub fn find_run<'a>(runs: &'a [RunInfo], name: &str) -> Result<&'a RunInfo, RecordedError> {
     if let Some(back) = name.strip_prefix(LAST).and_then(n_back)
         && let Some(run) = runs.iter().rev().nth(back)
@@ -109,7 +109,7 @@ pub fn find_run<'a>(runs: &'a [RunInfo], name: &str) -> Result<&'a RunInfo, Reco
     }
 }
 
-/// How many runs before the last `~N` means; nothing behind `last` is the last itself.
+/// The number of runs before the last that `~N` means; an empty suffix means the last itself.
 fn n_back(suffix: &str) -> Option<usize> {
     if suffix.is_empty() { Some(0) } else { suffix.strip_prefix('~')?.parse().ok() }
 }

@@ -1,110 +1,110 @@
-//! The log of a run: its events folded into what its stages came to.
+//! The log of a run: folds its events into the state of each stage.
 
 use std::collections::{BTreeMap, HashMap};
 
 use pipeline_core::{ArtifactDigest, Device, Event, Key, RunReason, StageId, StageReport};
 
-/// A fold over the events of a run, of one that goes on as of a recorded one.
+/// A fold over the events of a run, live or recorded.
 #[derive(Debug, Clone, Default)]
 pub struct RunLog {
-    /// The program that ran it; none before the first event.
+    /// The program that ran it; `None` before the first event.
     pub engine: Option<Engine>,
-    /// Stages in the spec.
+    /// The number of stages in the spec.
     pub n_stages: u64,
-    /// Stages that ran to their end.
+    /// The number of stages that ran to their end.
     pub n_ran: u64,
-    /// Stages whose result was remembered.
+    /// The number of stages whose result was reused.
     pub n_reused: u64,
-    /// Stages that were not looked at.
+    /// The number of stages that were skipped.
     pub n_skipped: u64,
-    /// Files that were copied to where the spec publishes them.
+    /// The number of published files.
     pub n_published: u64,
-    /// Warnings, those of reused stages from when they ran included.
+    /// The number of warnings, with those that reused stages had when they ran.
     pub n_warnings: u64,
-    /// The stages that failed, in the order in which they did.
+    /// The failed stages, in the order of their failures.
     pub failures: Vec<FailedStage>,
-    /// Wall time of the run.
+    /// Wall time of the run, in seconds.
     pub seconds: f64,
     /// True if the first event has the kinds and inputs of the stages.
     pub(super) has_graph: bool,
-    /// The stages, in the order in which the run looks at them.
+    /// The stages, in the order in which the run visits them.
     stages: Vec<LoggedStage>,
     positions: HashMap<StageId, usize>,
 }
 
-/// The program that ran a run, and what it ran on.
+/// The program that ran a run, and its hardware.
 #[derive(Debug, Clone)]
 pub struct Engine {
     /// The version of the program.
     pub version: String,
     /// The device of tensors.
     pub device: Device,
-    /// Threads in all.
+    /// The total number of threads.
     pub n_threads: usize,
 }
 
-/// A stage that failed, and why.
+/// A failed stage and the reason.
 #[derive(Debug, Clone)]
 pub struct FailedStage {
     /// The stage.
     pub stage: StageId,
     /// The message and its causes, outermost first.
     pub errors: Vec<String>,
-    /// What the user can do.
+    /// Advice for the user.
     pub help: Option<String>,
 }
 
-/// A stage as the events of a run show it.
+/// A stage according to the events of a run.
 #[derive(Debug, Clone)]
 pub struct LoggedStage {
     /// Its name.
     pub id: StageId,
     /// Its kind; empty where the log does not have it.
     pub kind: String,
-    /// The stages that it reads, by slot; only a recorded log has them, since a no-op run must not copy them.
+    /// The stages that it reads, by slot; in recorded logs only, since a no-op run must not copy them.
     pub inputs: BTreeMap<String, StageId>,
-    /// What became of it.
+    /// Its fate.
     pub fate: Fate,
-    /// The key that it had last.
+    /// Its last key.
     pub key: Option<Key>,
-    /// The artifact that the key gave; none of a stage that failed.
+    /// The artifact of the key; `None` for a failed stage.
     pub artifact: Option<ArtifactDigest>,
     /// Its report, once it is up to date.
     pub report: Option<StageReport>,
     /// Its time and its size, if it ran.
     pub cost: Option<Cost>,
-    /// What there is to say of it, in the order of the events.
+    /// Remarks on it, in the order of the events.
     pub remarks: Vec<Remark>,
 }
 
-/// What became of a stage.
+/// The fate of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fate {
-    /// The run did not come to it, or its end is not recorded.
+    /// The run did not reach it, or its end is not recorded.
     #[default]
     Open,
-    /// Its result was remembered.
+    /// Its result was reused.
     Reused,
     /// It ran.
     Ran,
-    /// It ran, and gave the result that it had before.
+    /// It ran and gave the same result as before.
     Unchanged,
     /// It failed.
     Failed,
-    /// It was not looked at, since another failed or the run was interrupted.
+    /// It was skipped, since another failed or the run was interrupted.
     Skipped,
 }
 
 /// The cost of a stage that ran.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
-    /// Wall time.
+    /// Wall time, in seconds.
     pub seconds: f64,
-    /// The size of the artifact and the numbers of shards that were reused and computed; none of a stage that failed.
+    /// The size of the artifact and the numbers of reused and computed shards; `None` for a failed stage.
     pub made: Option<(u64, u64, u64)>,
 }
 
-/// Something to say of a stage.
+/// A remark on a stage.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Remark {
     /// It kept an earlier result, computed under the key `from`.
@@ -116,13 +116,13 @@ pub enum Remark {
         /// The version of the code that adopted it.
         new_version: String,
     },
-    /// Why it ran.
+    /// The reason for running it.
     Reason(RunReason),
     /// A warning.
     Warning(String),
-    /// Why it failed, outermost first.
+    /// The reason of its failure, outermost first.
     Errors(Vec<String>),
-    /// The stage because of which it was skipped.
+    /// The failed stage because of which it was skipped.
     SkippedFor(StageId),
 }
 
@@ -134,7 +134,7 @@ impl RunLog {
         log
     }
 
-    /// The stages, in the order in which the run looks at them.
+    /// The stages, in the order in which the run visits them.
     pub fn stages(&self) -> &[LoggedStage] {
         &self.stages
     }

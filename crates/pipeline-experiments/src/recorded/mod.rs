@@ -1,4 +1,4 @@
-//! Recorded runs: found by name, and read by one reader whatever is asked of them.
+//! Recorded runs: found by name, and read by one reader for every purpose.
 
 mod complete;
 mod find;

@@ -1,4 +1,4 @@
-//! A recorded run, or one point of a recorded sweep: read once, whatever is asked of it.
+//! A recorded run, or one point of a recorded sweep, read once for every purpose.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +10,15 @@ use super::{RecordedError, complete, find_run};
 use crate::lineage::{Lineage, Origin};
 use crate::sweep::{PointRecord, SweepRecord};
 
-/// A recorded run with what the store remembers of the keys that its stages had.
+/// A recorded run with the records of its stages' keys.
 #[derive(Debug, Clone)]
 pub struct RecordedRun {
     /// Its line in the list of runs.
     pub info: RunInfo,
-    /// The point of its sweep; none for the run as a whole.
+    /// The point of its sweep; `None` for the run as a whole.
     pub point: Option<PointRecord>,
-    /// Its events, folded: stages have their names in the spec, those of a sweep as a whole their names in its graph.
+    /// Its events, folded. Stages have their names in the spec; those of a sweep as a whole have their names in its
+    /// graph.
     pub log: RunLog,
     records: BTreeMap<Key, Record>,
 }
@@ -27,21 +28,21 @@ pub struct RecordedRun {
 pub struct StageResult<'a> {
     /// The key.
     pub key: Key,
-    /// The artifact that the key gave.
+    /// The artifact of the key.
     pub artifact: ArtifactDigest,
-    /// What the stage has measured.
+    /// The metrics of the stage.
     pub metrics: &'a Metrics,
-    /// What the store remembers of the key; none once `cache gc` has forgotten it.
+    /// The record of the key; `None` once `cache gc` has removed it.
     pub record: Option<&'a Record>,
 }
 
 impl<'a> StageResult<'a> {
-    /// Everything that could change the result, if it is remembered.
+    /// Everything that determines the result, if the store still has it.
     pub fn manifest(&self) -> Option<&'a Manifest> {
         self.record.map(|record| &record.manifest)
     }
 
-    /// The files of the artifact, if they are remembered: the key may have given others since.
+    /// The files of the artifact, if the store still has them: the key may have given others since.
     pub fn tree(&self) -> Option<&'a Tree> {
         self.record.map(|record| &record.tree).filter(|tree| tree.digest() == self.artifact)
     }
@@ -61,7 +62,7 @@ impl RecordedRun {
         Ok(Self { info, point: None, log, records })
     }
 
-    /// Reads the run that `name` names among `runs`, the runs of the store: `RUN`, or of a sweep `RUN:POINT`.
+    /// Reads the run `name` among `runs`, the runs of the store: `RUN`, or for a sweep `RUN:POINT`.
     ///
     /// # Errors
     /// When there is no such run or point, or the store cannot be read.
@@ -72,7 +73,7 @@ impl RecordedRun {
         }
     }
 
-    /// Of a whole sweep the point of that name.
+    /// The point with this name in a sweep.
     ///
     /// # Errors
     /// When there is no such point, or the store cannot be read.
@@ -88,7 +89,7 @@ impl RecordedRun {
         }
     }
 
-    /// Of a whole sweep a point of it.
+    /// A point of a sweep.
     pub fn at(&self, point: PointRecord) -> Self {
         let own_by_copy: BTreeMap<&StageId, &StageId> = point.stages.iter().map(|(own, copy)| (copy, own)).collect();
         let renamed = |stage: &LoggedStage| {
@@ -100,7 +101,7 @@ impl RecordedRun {
         let stages: Vec<LoggedStage> = self.log.stages().iter().filter_map(renamed).collect();
         let records = stages.iter().filter_map(|stage| stage.key);
         let records = records.filter_map(|key| Some((key, self.records.get(&key)?.clone()))).collect();
-        // The run knows the metrics of all points: to copy them for each would take the square of their number.
+        // The run has the metrics of all points: copying them for each point would take quadratic time.
         let RunInfo { id, spec, state, pinned, seconds, started_ms, problem, number, metrics: _ } = &self.info;
         let (id, spec, metrics) = (id.clone(), spec.clone(), BTreeMap::new());
         let (state, pinned, problem) = (*state, *pinned, problem.clone());
@@ -117,23 +118,23 @@ impl RecordedRun {
         }
     }
 
-    /// The result of a stage; none of one that came to none.
+    /// The result of a stage; `None` for one without a result.
     pub fn result(&self, stage: &StageId) -> Option<StageResult<'_>> {
         self.result_of(self.log.stage(stage)?)
     }
 
-    /// The results of the stages that came to one, by name.
+    /// The results of the stages that have one, by name.
     pub fn results(&self) -> BTreeMap<&StageId, StageResult<'_>> {
         let stages = self.log.stages().iter();
         stages.filter_map(|stage| Some((&stage.id, self.result_of(stage)?))).collect()
     }
 
-    /// The record of the key that a stage had; none once `cache gc` has forgotten it.
+    /// The record of a stage's key; `None` once `cache gc` has removed it.
     pub fn record(&self, stage: &LoggedStage) -> Option<&Record> {
         self.records.get(&stage.key?)
     }
 
-    /// Where the data of its stages came from.
+    /// The origin of its stages' data.
     pub fn lineage(&self) -> Lineage<'_> {
         let stages = self.log.stages().iter().map(|stage| {
             let (artifact, record) = (stage.artifact, self.record(stage));
@@ -149,7 +150,7 @@ impl RecordedRun {
     }
 }
 
-/// Splits `RUN:POINT`; ids of runs have no colon.
+/// Splits `RUN:POINT`; ids of runs contain no colon.
 pub fn split(name: &str) -> Option<(&str, &str)> {
     name.rsplit_once(':')
 }

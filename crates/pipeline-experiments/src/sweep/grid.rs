@@ -1,13 +1,13 @@
-//! The grid of a sweep: every combination of one value from each axis, the last axis changing fastest.
+//! The grid of a sweep: every combination of one value from each axis; the last axis changes fastest.
 
 use pipeline_spec::{Axis, Override, SpecError};
 
 use super::SweepError;
 
-/// More points than this are a mistake more often than a plan.
+/// The limit on points: more are usually a mistake.
 const MAX_POINTS: usize = 10_000;
 
-/// The combinations of the values of some axes; points are counted from 0 here and from 1 where people see them.
+/// The combinations of the values of some axes; indices count from 0, point numbers for users from 1.
 #[derive(Debug)]
 pub struct Grid<'a> {
     axes: &'a [Axis],
@@ -37,7 +37,7 @@ impl<'a> Grid<'a> {
         self.n_points
     }
 
-    /// For each axis the index of the value that it has at a point.
+    /// The index of the value on each axis at a point.
     pub fn values_at(&self, point_idx: usize) -> Vec<usize> {
         let mut rest = point_idx;
         let mut values: Vec<usize> = self.axes.iter().rev().map(|axis| take_digit(&mut rest, axis)).collect();
@@ -45,7 +45,7 @@ impl<'a> Grid<'a> {
         values
     }
 
-    /// What is laid over the spec at a point.
+    /// The overrides at a point.
     ///
     /// # Errors
     /// When a target is neither a param nor a var.
@@ -54,7 +54,7 @@ impl<'a> Grid<'a> {
         self.axes.iter().zip(values).map(|(axis, value_idx)| axis.override_with(value_idx)).collect()
     }
 
-    /// For each axis a short name that no other axis has: `temperature`, else `projection.temperature`.
+    /// A short unique name for each axis: `temperature`, else `projection.temperature`.
     pub fn names(&self) -> Vec<String> {
         let is_only = |name: &str| self.axes.iter().filter(|axis| axis.name() == name).count() == 1;
         let name = |axis: &Axis| match is_only(axis.name()) {
@@ -64,7 +64,7 @@ impl<'a> Grid<'a> {
         self.axes.iter().map(name).collect()
     }
 
-    /// The point for people: `temperature=0.03, seed=1`.
+    /// The point for readers: `temperature=0.03, seed=1`.
     pub fn label(&self, point_idx: usize) -> String {
         let values = self.axes.iter().zip(self.values_at(point_idx));
         let values = values.map(|(axis, value_idx)| axis.values()[value_idx].to_yaml());
@@ -73,8 +73,8 @@ impl<'a> Grid<'a> {
         parts.join(", ")
     }
 
-    /// The points that differ from `point_idx` in nothing but the axis at `axis_idx`, itself first and only where it has
-    /// the first value of that axis; empty elsewhere, so that each such row of points is seen once.
+    /// The points that differ from `point_idx` only on the axis at `axis_idx`, itself first. Empty unless it has the
+    /// first value of that axis, so that each row of points appears once.
     pub fn row_from(&self, point_idx: usize, axis_idx: usize) -> Vec<usize> {
         let stride: usize = self.axes[axis_idx + 1..].iter().map(|axis| axis.values().len()).product();
         match self.values_at(point_idx)[axis_idx] {

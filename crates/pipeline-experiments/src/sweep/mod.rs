@@ -1,4 +1,4 @@
-//! Sweeps: one graph of the stages of all points, each distinct stage once, and what the points came to.
+//! Sweeps: one graph of the stages of all points, each distinct stage once, and the results of the points.
 
 mod columns;
 mod grid;
@@ -18,7 +18,7 @@ pub use outcome::{COMPARED, Group, PointResult, PointState, Results, Spread, com
 pub use record::{AxisRecord, PointRecord, SweepRecord, shown};
 pub use union::Sweep;
 
-/// Why a sweep cannot be built.
+/// The reason why a sweep cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum SweepError {
     /// The spec or an axis is wrong.
@@ -27,39 +27,39 @@ pub enum SweepError {
     /// The stages do not form a graph.
     #[error(transparent)]
     Graph(#[from] GraphError),
-    /// The grid is larger than anybody means.
+    /// The grid is too large to be intended.
     #[error("the sweep has more than {max_points} points")]
     TooManyPoints {
-        /// The most points that are allowed.
+        /// The largest allowed number of points.
         max_points: usize,
     },
-    /// There is nothing to sweep.
+    /// There are no axes.
     #[error("`{}` has no `sweep`", file.display())]
     NoAxes {
         /// The spec.
         file: PathBuf,
     },
-    /// A value is set and swept at once.
+    /// A value is both set and swept.
     #[error("`{target}` is both set and swept")]
     SetAndSwept {
         /// The param or var.
         target: String,
     },
-    /// A point is wrong, though the spec itself is not.
+    /// A point contains a mistake, though the spec itself does not.
     #[error("point {point} ({label}) cannot be built")]
     Point {
         /// Its number, from 1.
         point: usize,
         /// Its values.
         label: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<SpecError>,
     },
 }
 
 impl SweepError {
-    /// What to do instead.
+    /// Advice on how to correct it.
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Spec(error) => error.help.clone(),
@@ -75,8 +75,8 @@ impl SweepError {
     }
 }
 
-/// The name under which the store remembers what the stages of a spec's sweep had last: apart from what those of `run` had,
-/// since they are others under the same names.
+/// The path under which the store remembers the last results of a spec's sweeps. It differs from that of `run`, since
+/// their stages differ under the same names.
 pub fn remembered_as(spec: &Path) -> PathBuf {
     let mut path = spec.as_os_str().to_owned();
     path.push("#sweep");

@@ -1,4 +1,4 @@
-//! Names of the copies of a stage: `STAGE.NAME-VALUE`, with the axes that make the copies differ.
+//! Names of the copies of a stage: `STAGE.NAME-VALUE`, with the axes on which the copies differ.
 
 use std::collections::HashSet;
 
@@ -7,21 +7,21 @@ use pipeline_core::StageId;
 /// The longest name of a stage.
 const MAX_LEN: usize = 64;
 
-/// Gives names that no stage has yet.
+/// Assigns unused stage names.
 #[derive(Debug)]
 pub struct Names {
     taken: HashSet<String>,
 }
 
 impl Names {
-    /// Keeps clear of the names of these stages.
+    /// Reserves the names of these stages.
     pub fn beside<'a>(stages: impl Iterator<Item = &'a StageId>) -> Self {
         Self { taken: stages.map(|id| id.as_str().to_owned()).collect() }
     }
 
     /// The name of the copy of `stage` whose axes have these values; `number` is that of the first point that has it.
     ///
-    /// Where the values give no name, or one that is too long or taken, it is `STAGE.point-NUMBER`.
+    /// It is `STAGE.point-NUMBER` where the values give no name, or one that is too long or taken.
     pub fn copy(&mut self, stage: &StageId, values: &[(String, String)], number: usize) -> StageId {
         let parts: Vec<_> = values.iter().map(|(name, value)| format!(".{}-{}", plain(name), plain(value))).collect();
         let by_values = (!parts.is_empty()).then(|| format!("{stage}{}", parts.concat()));
@@ -38,7 +38,7 @@ impl Names {
     }
 }
 
-/// The text with `_` for all that cannot stand in a stage's name.
+/// The text with `_` for every character that a stage's name cannot have.
 fn plain(text: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     text.chars().map(|c| if is_plain(c) { c } else { '_' }).collect()

@@ -1,7 +1,8 @@
-//! `sweep.json`: the points of a sweep and which stages of its graph are theirs; kept with the run from its begin.
+//! `sweep.json`: the points of a sweep and their stages in its graph; kept with the run from its start.
 //!
 //! `{version, axes: [{key, name, values}], evaluations: [STAGE], points: [{point, overrides: {KEY: VALUE}, stages:
-//! {STAGE: STAGE OF THE GRAPH}}]}`; points count from 1. What the stages came to is in `events.jsonl` and `metrics.json`.
+//! {STAGE: STAGE OF THE GRAPH}}]}`; points count from 1. The results of the stages are in `events.jsonl` and
+//! `metrics.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -45,9 +46,9 @@ pub struct AxisRecord {
 pub struct PointRecord {
     /// Its number, from 1.
     pub point: usize,
-    /// What is laid over the spec, by key.
+    /// The overrides, by key.
     pub overrides: BTreeMap<String, serde_json::Value>,
-    /// For each stage of the spec the stage of the graph that stands for it.
+    /// For each stage of the spec, its copy in the graph.
     pub stages: BTreeMap<StageId, StageId>,
 }
 
@@ -62,7 +63,7 @@ impl SweepRecord {
         (FILE, serde_json::to_vec_pretty(self).expect("a record has only string keys"))
     }
 
-    /// Reads the record of a run; none when the run is no sweep, or its record is not one that this program can read.
+    /// Reads the record of a run; `None` when the run is not a sweep, or this program cannot read its record.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -72,12 +73,12 @@ impl SweepRecord {
         Ok(record.filter(|record| record.version == VERSION))
     }
 
-    /// The stages of the graph that stand for a stage of the spec at any point; none if it has no such stage.
+    /// The copies of a stage of the spec in the graph, over all points; empty if the spec has no such stage.
     pub fn copies_of(&self, stage: &StageId) -> BTreeSet<StageId> {
         self.points.iter().filter_map(|point| point.stages.get(stage).cloned()).collect()
     }
 
-    /// For each axis the value at a point, as tables show it.
+    /// The value of a point on each axis, as tables show it.
     pub fn shown_values(&self, point: &PointRecord) -> Vec<String> {
         self.axes.iter().map(|axis| shown(&point.overrides[&axis.key])).collect()
     }
@@ -91,7 +92,7 @@ pub fn shown(value: &serde_json::Value) -> String {
     }
 }
 
-/// A value of a spec as JSON; what JSON has no number for is text.
+/// A value of a spec as JSON; numbers that JSON cannot hold become text.
 pub fn to_json(node: &Node) -> serde_json::Value {
     match &node.value {
         Value::Null => serde_json::Value::Null,

@@ -1,10 +1,10 @@
-//! Which stages of the points are the same: defined alike, down to everything that they read.
+//! Finds equal stages among the points: defined alike, together with everything that they read.
 
 use std::collections::HashMap;
 
 use pipeline_spec::{PipelineSpec, StageSpec};
 
-/// Numbers definitions: stages of one name get one number if and only if they are the same.
+/// Numbers definitions: stages with one name get one number if and only if they are the same.
 #[derive(Debug, Default)]
 pub struct Definitions {
     numbers: HashMap<String, usize>,
@@ -37,7 +37,7 @@ impl Definitions {
 
     fn number(&mut self, spec: &PipelineSpec, stage: &StageSpec, inputs: &[usize]) -> usize {
         let slots: Vec<&str> = stage.inputs.iter().map(|(slot, _)| slot.value.as_str()).collect();
-        // Bare names of models are looked for in this folder first.
+        // Bare names of models are searched in this folder first.
         let models = spec.var_path("models");
         let text = format!("{}{slots:?}{inputs:?}{models:?}", stage.definition());
         let next = self.numbers.len();

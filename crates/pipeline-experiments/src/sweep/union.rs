@@ -1,4 +1,4 @@
-//! From a spec with a sweep to one graph in which every distinct stage of all points is once.
+//! Turns a spec with a sweep into one graph that contains every distinct stage of all points once.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -18,31 +18,31 @@ use crate::trial;
 
 /// A sweep whose points are all checked.
 pub struct Sweep {
-    /// The spec, whose stages are those of all points: a stage that no axis changes under its own name, others once for
-    /// each distinct definition.
+    /// The spec with the stages of all points. A stage that no axis changes keeps its name; others occur once for each
+    /// distinct definition.
     pub spec: PipelineSpec,
     /// Those stages.
     pub graph: Graph,
-    /// What the stages were built with beside the spec.
+    /// The settings with which they were built.
     pub settings: Settings,
-    /// The resolved spec as it stands, with its sweep.
+    /// The resolved spec itself, with its sweep.
     pub yaml: String,
     /// The points.
     pub record: SweepRecord,
-    /// The stages whose files are not published, since points would overwrite each other's.
+    /// The stages that do not publish, since points would overwrite each other's files.
     pub unpublished: Vec<StageId>,
-    /// The stages that publish nothing, since `--set` makes them other than the spec says.
+    /// The stages that publish nothing, since `--set` changes them.
     pub trial: Vec<StageId>,
 }
 
-/// The stages of all points, each definition once, under the number that it has at all points.
+/// The stages of all points, each definition once, by its number.
 #[derive(Default)]
 struct Distinct {
     definitions: Definitions,
     stages: HashMap<usize, DistinctStage>,
 }
 
-/// A stage as it is at the first point that has it.
+/// A stage at its first point.
 struct DistinctStage {
     spec: StageSpec,
     stage: Box<dyn Stage>,
@@ -65,7 +65,7 @@ impl Sweep {
         check_axes(&spec, overrides)?;
         let axes = spec.sweep.clone();
         let grid = Grid::new(&axes)?;
-        // So that what is wrong with the spec itself is not blamed on a point.
+        // Checked first, so that a mistake in the spec itself is not blamed on a point.
         let settings = surroundings.settings(&spec);
         let stages = pipeline_stages::build(&spec, &settings)?;
         let trial = trial::unpublished(named, &spec, &stages, &settings);
@@ -127,7 +127,7 @@ impl Sweep {
 }
 
 impl Distinct {
-    /// Builds the spec at a point, and of its stages those that no point before it has.
+    /// Builds the spec at a point, and those of its stages that no earlier point has.
     fn build_point(
         &mut self,
         draft: &Draft,
@@ -153,7 +153,7 @@ impl Distinct {
     }
 }
 
-/// Refuses a sweep without axes, and a value that is set and swept.
+/// Refuses a sweep without axes, and a value that is both set and swept.
 fn check_axes(spec: &PipelineSpec, overrides: &[Override]) -> Result<(), SweepError> {
     if spec.sweep.is_empty() {
         return Err(SweepError::NoAxes { file: spec.file.clone() });
@@ -165,7 +165,7 @@ fn check_axes(spec: &PipelineSpec, overrides: &[Override]) -> Result<(), SweepEr
     }
 }
 
-/// Refuses an axis whose values make no difference to any stage: its points would all be the same.
+/// Refuses an axis whose values change no stage: its points would all be the same.
 fn check_effects(grid: &Grid<'_>, points: &[Point]) -> Result<(), SpecError> {
     let n_stages = points.first().map_or(0, Vec::len);
     let that_matter: BTreeSet<usize> = (0..n_stages).flat_map(|idx| axes_that_matter(grid, points, idx)).collect();

@@ -1,8 +1,8 @@
-//! Numbers that another program can make, too.
+//! Numbers that another program can reproduce.
 
 use pipeline_kernels::Matrix;
 
-/// Numbers in -1..1: the finaliser of MurmurHash3 of their places.
+/// Numbers in -1..1: the finaliser of MurmurHash3, applied to their indices.
 pub fn numbers(n_rows: usize, n_cols: usize, seed: u32) -> Matrix {
     let value = |place: usize| {
         let mut hash = (place as u32).wrapping_add(seed.wrapping_mul(0x9e37_79b9));

@@ -1,8 +1,8 @@
-//! What the processor's cores can do at most.
+//! Measures the processor's peak performance.
 
 use std::time::Instant;
 
-/// Fused multiply-adds that a round of the probe makes in each of its vectors.
+/// Fused multiply-adds per round of the probe, in each of its vectors.
 const N_PROBE_STEPS: usize = 8_000_000;
 
 /// Vectors of the probe: enough to keep two units busy at a latency of up to six cycles.
@@ -18,7 +18,7 @@ pub fn operations_per_second(n_threads: usize) -> f64 {
     n_operations as f64 / start.elapsed().as_secs_f64()
 }
 
-/// Returns the number of operations that were made.
+/// Returns the number of operations.
 fn probe() -> usize {
     #[cfg(target_arch = "x86_64")]
     #[allow(unsafe_code)]
@@ -32,8 +32,8 @@ fn probe() -> usize {
     fused::<4>()
 }
 
-/// The probe by the vector instructions themselves: what the compiler makes of a loop over lanes differs from machine to
-/// machine, and may be a hundred times slower.
+/// The probe written in vector instructions. Compilers translate a loop over lanes differently on each machine, perhaps
+/// a hundred times slower.
 #[cfg(target_arch = "x86_64")]
 macro_rules! fused_by {
     ($name:ident, $features:literal, $lanes:literal, $splat:ident, $fmadd:ident) => {

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-/// Makes `n_rounds` rounds; without a number one for each line of the standard input.
+/// Runs `n_rounds` rounds; without a number, one for each line of the standard input.
 pub fn run(
     n_rounds: Option<usize>,
     mut round: impl FnMut() -> Result<(), Box<dyn Error>>,

@@ -1,13 +1,13 @@
-//! Why a checkpoint cannot be read or written.
+//! Errors of reading or writing a checkpoint.
 
 use std::path::{Path, PathBuf};
 
 use crate::weights::ModelError;
 
-/// Why a checkpoint cannot be read or written.
+/// The reason why a checkpoint cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
-    /// The file cannot be read, is no checkpoint, or its tensors are not those of two heads.
+    /// The file cannot be read, is not a checkpoint, or does not hold the tensors of two heads.
     #[error("the projection cannot be read")]
     Read(#[from] ModelError),
     /// The file cannot be written.

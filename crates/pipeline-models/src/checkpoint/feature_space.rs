@@ -1,14 +1,14 @@
-//! What features are features of, so that heads are used on no others than they were trained on.
+//! The properties of features, so that heads are used only on features like those they were trained on.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The properties of an encoder and of what it was given that change every vector: `model` (the digest of its
-/// files), `pooling`, `max_length` of texts, `height`, `width` and `resize` of images.
+/// The properties of an encoder and its inputs that change every vector: `model` (the digest of its files), `pooling`,
+/// `max_length` of texts, `height`, `width` and `resize` of images.
 ///
-/// Vectors of two spaces mean different things, even where they have the same width. Vectors from elsewhere have no
-/// properties but the `encoder` that their user names.
+/// Vectors of two spaces mean different things, even with the same width. Imported vectors have no properties but the
+/// `encoder` that their user names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct FeatureSpace {
@@ -31,8 +31,8 @@ impl FeatureSpace {
         Self { properties: properties.map(|(name, value)| (name.to_owned(), value)).into() }
     }
 
-    /// The property that names the vectors' maker: the digest of the model's files, or the name that was given to
-    /// imported vectors.
+    /// The property that identifies the encoder: the digest of the model's files, or the user's name for imported
+    /// vectors.
     pub fn maker(&self) -> Option<&str> {
         ["model", "encoder"].iter().find_map(|name| self.properties.get(*name)).map(String::as_str)
     }

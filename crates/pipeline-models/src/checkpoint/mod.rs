@@ -1,4 +1,4 @@
-//! The trained projection heads and the files that hold them.
+//! The trained projection heads and their files.
 
 mod error;
 mod feature_space;
@@ -15,24 +15,25 @@ pub use feature_space::{FeatureSpace, TrainedOn};
 use crate::heads::{Head, Heads};
 pub use crate::weights::{ModelError, PlainTensor, WeightsNote, read_tensors};
 
-/// How features become embeddings: what `projection.safetensors` and `projection.pth` hold.
+/// The map from features to embeddings: the content of `projection.safetensors` and `projection.pth`.
 ///
 /// The safetensors file has the tensors `text_projector.weight`, `text_projector.bias`, `image_projector.weight` and
-/// `image_projector.bias`, all `f32`. Its metadata are `normalize` (`true` or `false`) and the [`FeatureSpace`]s that the
-/// heads were trained on, `text_features` and `image_features`, as JSON. Without heads it has no tensor. The `.pth` file is the baseline notebook's: `{"text_projector": {weight, bias}, "image_projector": {weight,
-/// bias}, "projection_dim"}`, which `torch.load(weights_only=True)` reads; without heads the two are empty and
-/// `projection_dim` is 0. It says neither `normalize` nor what the heads were
-/// trained on.
+/// `image_projector.bias`, all `f32`. Its metadata are `normalize` (`true` or `false`) and, as JSON, the
+/// [`FeatureSpace`]s of the training, `text_features` and `image_features`. Without heads it has no tensor.
 ///
-/// A head with a hidden layer has `0.weight`, `0.bias`, `2.weight` and `2.bias` instead, as the state dict of
-/// `nn.Sequential(nn.Linear, nn.GELU, nn.Linear)` has; these names decide the kind of a head.
+/// The `.pth` file is the baseline notebook's: `{"text_projector": {weight, bias}, "image_projector": {weight, bias},
+/// "projection_dim"}`, which `torch.load(weights_only=True)` reads. Without heads the two dicts are empty and
+/// `projection_dim` is 0. It has neither `normalize` nor the spaces of the training.
+///
+/// A head with a hidden layer has `0.weight`, `0.bias`, `2.weight` and `2.bias` instead, like the state dict of
+/// `nn.Sequential(nn.Linear, nn.GELU, nn.Linear)`. These names decide the kind of a head.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
-    /// The maps into the shared space; `None` if the features are compared as they are.
+    /// The maps into the shared space; `None` if features are compared directly.
     pub heads: Option<Heads>,
-    /// Embeddings are scaled to length one.
+    /// Whether embeddings are scaled to length one.
     pub normalize: bool,
-    /// The features that the heads were trained on; `None` if the file does not say.
+    /// The feature spaces of the training; `None` if the file has none.
     pub trained_on: Option<TrainedOn>,
 }
 

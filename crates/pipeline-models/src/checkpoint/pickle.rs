@@ -1,6 +1,6 @@
-//! Writes the few kinds of Python values that a PyTorch checkpoint's pickle needs, in protocol 2.
+//! Writes the Python values of a PyTorch checkpoint as a pickle, in protocol 2.
 //!
-//! Only opcodes that `torch.load(weights_only=True)` allows; no memo, since nothing is shared.
+//! Uses only opcodes that `torch.load(weights_only=True)` allows, and no memo, since nothing is shared.
 
 /// A pickle that is being written.
 pub(super) struct Pickle(Vec<u8>);
@@ -10,7 +10,7 @@ impl Pickle {
         Self(vec![0x80, 2])
     }
 
-    /// Ends the pickle, whose value is the one that was pushed.
+    /// Ends the pickle; its value is the one that was pushed.
     pub(super) fn finish(mut self) -> Vec<u8> {
         self.0.push(b'.');
         self.0
@@ -22,14 +22,14 @@ impl Pickle {
         self.0.extend(text.as_bytes());
     }
 
-    /// Any integer from 0 on.
+    /// Pushes any non-negative integer.
     pub(super) fn integer(&mut self, value: usize) {
         match i32::try_from(value) {
             Ok(small) => {
                 self.0.push(b'J');
                 self.0.extend(small.to_le_bytes());
             }
-            // LONG1 of nine bytes: the ninth keeps the sign positive.
+            // LONG1 with nine bytes: the ninth keeps the sign positive.
             Err(_) => {
                 self.0.extend([0x8a, 9]);
                 self.0.extend((value as u64).to_le_bytes());
@@ -42,38 +42,38 @@ impl Pickle {
         self.0.push(if value { 0x88 } else { 0x89 });
     }
 
-    /// A class or function of a module.
+    /// Pushes a class or function of a module.
     pub(super) fn global(&mut self, module: &str, name: &str) {
         self.0.extend(format!("c{module}\n{name}\n").as_bytes());
     }
 
-    /// A tuple of what `items` pushes.
+    /// Pushes a tuple of the values that `items` pushes.
     pub(super) fn tuple(&mut self, items: impl FnOnce(&mut Self)) {
         self.0.push(b'(');
         items(self);
         self.0.push(b't');
     }
 
-    /// A dict of the keys and values that `items` pushes in turn.
+    /// Pushes a dict of the keys and values that `items` pushes alternately.
     pub(super) fn dict(&mut self, items: impl FnOnce(&mut Self)) {
         self.0.push(b'}');
         self.set_items(items);
     }
 
-    /// An `OrderedDict` of the keys and values that `items` pushes in turn.
+    /// Pushes an `OrderedDict` of the keys and values that `items` pushes alternately.
     pub(super) fn ordered_dict(&mut self, items: impl FnOnce(&mut Self)) {
         self.call("collections", "OrderedDict", |_| ());
         self.set_items(items);
     }
 
-    /// The result of a function called with what `arguments` pushes.
+    /// Pushes the result of a function, called with the values that `arguments` pushes.
     pub(super) fn call(&mut self, module: &str, name: &str, arguments: impl FnOnce(&mut Self)) {
         self.global(module, name);
         self.tuple(arguments);
         self.0.push(b'R');
     }
 
-    /// What lies outside the pickle under the id that `id` pushes.
+    /// Pushes a reference to an object outside the pickle, by the id that `id` pushes.
     pub(super) fn persistent(&mut self, id: impl FnOnce(&mut Self)) {
         id(self);
         self.0.push(b'Q');

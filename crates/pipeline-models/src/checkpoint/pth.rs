@@ -1,4 +1,4 @@
-//! The PyTorch form of a checkpoint: a zip without compression that holds a pickle and the numbers.
+//! The PyTorch form of a checkpoint: an uncompressed zip of a pickle and the numbers.
 
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -11,7 +11,7 @@ use super::pickle::Pickle;
 use super::state_dict::{IMAGE, TEXT, state_dicts};
 use super::{Checkpoint, CheckpointError, Heads, little_endian};
 
-/// PyTorch aligns numbers like this, so that they can be mapped into memory.
+/// The alignment of numbers in PyTorch's files, so that they can be mapped into memory.
 const ALIGNMENT_BYTES: u16 = 64;
 
 impl Checkpoint {
@@ -34,7 +34,7 @@ impl Checkpoint {
     }
 }
 
-/// Tensors have storages of their own, numbered in the order of the state dicts.
+/// Each tensor has its own storage, numbered in the order of the state dicts.
 fn write_pickle(heads: Option<&Heads>) -> Vec<u8> {
     let dicts = heads.map_or_else(|| [(TEXT, Vec::new()), (IMAGE, Vec::new())], state_dicts);
     let mut storages = 0..;
@@ -55,7 +55,7 @@ fn write_pickle(heads: Option<&Heads>) -> Vec<u8> {
     pickle.finish()
 }
 
-/// A tensor that owns a whole storage, with its last axis fastest.
+/// A tensor that owns a whole storage, with its last axis contiguous.
 fn write_tensor(pickle: &mut Pickle, storage_idx: usize, shape: &[usize]) {
     pickle.call("torch._utils", "_rebuild_tensor_v2", |pickle| {
         pickle.persistent(|pickle| {
@@ -81,7 +81,7 @@ fn strides(shape: &[usize]) -> impl Iterator<Item = usize> {
 }
 
 fn write_zip(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
-    // A fixed date: the bytes must not depend on when they were written.
+    // A fixed date: the bytes must not depend on the time of writing.
     let options = SimpleFileOptions::default()
         .compression_method(CompressionMethod::Stored)
         .last_modified_time(DateTime::default())

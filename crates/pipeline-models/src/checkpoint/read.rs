@@ -9,7 +9,7 @@ use crate::heads::{Head, Heads, Linear};
 use crate::weights::{Checklist, CheckpointFile, Family, WeightsNote, choose};
 use pipeline_kernels::Matrix;
 
-/// How the tensors of heads are called.
+/// The tensor names of heads.
 const HEADS: Family = Family {
     what: "two heads",
     anchors: &[&[
@@ -27,18 +27,18 @@ const HEADS: Family = Family {
 impl Checkpoint {
     /// Reads a safetensors file or a `.pth`, distinguished by their content.
     ///
-    /// A `.pth` may be nested as the notebook's is or flat, with the tensor names of the safetensors file, and the heads
-    /// may lie in a training checkpoint; nothing in it is executed. Other tensors in the file are ignored. A layer
-    /// without a bias has a bias of zeros. A file without `normalize` means true.
+    /// A `.pth` may be nested like the notebook's, or flat with the tensor names of the safetensors file. The heads may
+    /// lie in a training checkpoint. Nothing in it is executed, and other tensors are ignored. A layer without a bias
+    /// gets zeros. Without `normalize`, true is assumed.
     ///
     /// # Errors
-    /// When the file cannot be read or is no checkpoint, and when a tensor is missing, has a shape that does not fit
-    /// or holds a number that is not finite; the error lists all that is wrong.
+    /// When the file cannot be read or is not a checkpoint, and when a tensor is missing, has a wrong shape or is not
+    /// finite. The error lists all faults.
     pub fn read(path: &Path) -> Result<Self, CheckpointError> {
         Ok(Self::read_with_note(path)?.0)
     }
 
-    /// Like [`Checkpoint::read`], with remarks on the place of the heads in the file, and on biases that it lacks.
+    /// Like [`Checkpoint::read`], with remarks on the place of the heads in the file, and on missing biases.
     ///
     /// # Errors
     /// As [`Checkpoint::read`].
@@ -63,13 +63,13 @@ impl Checkpoint {
     }
 }
 
-/// The name of a tensor of a head; `None` for those of anything else.
+/// The canonical name of a tensor of a head; `None` for other tensors.
 fn canonical_name(name: &str) -> Option<String> {
     let is_of = |side| name.strip_prefix(side).is_some_and(|rest| rest.starts_with('.'));
     (is_of(TEXT) || is_of(IMAGE)).then(|| name.to_owned())
 }
 
-/// The layers that have a weight and no bias, in backticks.
+/// The layers with a weight and no bias, in backticks.
 fn layers_without_bias(checklist: &Checklist) -> Vec<String> {
     let layers = [TEXT, IMAGE]
         .into_iter()
@@ -79,17 +79,17 @@ fn layers_without_bias(checklist: &Checklist) -> Vec<String> {
     lacking.map(|layer| format!("`{}`", layer.trim_end_matches('.'))).collect()
 }
 
-/// Whether a side has a layer that only a head with a hidden one has.
+/// Whether a side has a layer that occurs only in heads with a hidden layer.
 fn is_mlp(checklist: &Checklist, side: &str) -> bool {
     [HIDDEN_LAYER, OUTPUT_LAYER].iter().any(|layer| checklist.shape(&format!("{side}.{layer}{WEIGHT}")).is_some())
 }
 
-/// The outputs (axis 0) or inputs (axis 1) of a layer, as far as its weight is there.
+/// The outputs (axis 0) or inputs (axis 1) of a layer, if its weight is there.
 fn width(checklist: &Checklist, layer: &str, axis: usize) -> Option<usize> {
     checklist.shape(&format!("{layer}{WEIGHT}")).and_then(|shape| shape.get(axis).copied())
 }
 
-/// Takes a head of whatever width of features and of hidden layer, which must lead into a space of `dim`.
+/// Takes a head with any widths of features and hidden layer; its output must have the width `dim`.
 fn take_head(checklist: &mut Checklist, side: &str, dim: usize) -> Head {
     if !is_mlp(checklist, side) {
         return take_linear(checklist, &format!("{side}."), dim, None).into();
@@ -100,14 +100,14 @@ fn take_head(checklist: &mut Checklist, side: &str, dim: usize) -> Head {
     Head { hidden: Some(hidden), output: take_linear(checklist, &output, dim, Some(d_hidden)) }
 }
 
-/// Takes a layer of `n_inputs`, or of as many as there are.
+/// Takes a layer of `n_inputs`, or of any number of inputs.
 fn take_linear(checklist: &mut Checklist, layer: &str, n_outputs: usize, n_inputs: Option<usize>) -> Linear {
     let n_inputs = n_inputs.or_else(|| width(checklist, layer, 1)).unwrap_or(0);
     let (weight, bias) = (format!("{layer}{WEIGHT}"), format!("{layer}{BIAS}"));
     let has_bias = checklist.has(&bias) || !checklist.has(&weight);
     let weight = checklist.take(&weight, &[n_outputs, n_inputs]);
     let bias = if has_bias { checklist.take(&bias, &[n_outputs]) } else { vec![0.0; n_outputs] };
-    // What is wrong is handed out empty and reported by the checklist.
+    // A wrong tensor is returned empty, and the checklist reports it.
     let weight = if weight.is_empty() { Matrix::default() } else { Matrix::new(n_outputs, n_inputs, weight) };
     Linear { weight, bias }
 }

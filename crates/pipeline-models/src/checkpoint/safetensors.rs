@@ -17,15 +17,15 @@ const NORMALIZE: &str = "normalize";
 const TEXT_FEATURES: &str = "text_features";
 const IMAGE_FEATURES: &str = "image_features";
 
-/// The numbers begin at a multiple of this, as the format demands.
+/// The alignment of numbers that the format requires.
 const ALIGNMENT_BYTES: usize = 8;
 
-/// What a file says about its heads beside their numbers.
+/// The metadata of a file with heads.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Entries {
     /// Whether embeddings are scaled to length one.
     pub(super) normalize: Option<bool>,
-    /// The features that the heads were trained on.
+    /// The feature spaces of the training.
     pub(super) trained_on: Option<TrainedOn>,
 }
 
@@ -52,7 +52,7 @@ impl Checkpoint {
     }
 }
 
-/// The bytes of a file. The `safetensors` crate writes several metadata in random order, which no digest survives.
+/// The bytes of a file. The `safetensors` crate writes metadata in random order, which would change the digest.
 fn serialize(metadata: BTreeMap<&'static str, String>, tensors: BTreeMap<String, NamedTensor<'_>>) -> Vec<u8> {
     let mut header = serde_json::Map::from_iter([("__metadata__".to_owned(), json!(metadata))]);
     let mut numbers = Vec::new();
@@ -81,7 +81,7 @@ pub fn write_vectors(path: &Path, vectors: &Matrix) -> Result<(), CheckpointErro
     write_file(path, &bytes)
 }
 
-/// What the metadata of a file say; nothing if it is of another format.
+/// The metadata of a file; empty if it has another format.
 pub(super) fn entries(file: &CheckpointFile) -> Entries {
     let space = |name: &str| serde_json::from_str::<FeatureSpace>(file.metadata(name)?).ok();
     let trained_on = || Some(TrainedOn { text: space(TEXT_FEATURES)?, images: space(IMAGE_FEATURES)? });

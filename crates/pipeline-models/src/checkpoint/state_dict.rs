@@ -1,12 +1,12 @@
-//! What the tensors of heads are called, as PyTorch's state dicts name them.
+//! The names of the heads' tensors in PyTorch's state dicts.
 
 use crate::heads::{Head, Heads, Linear};
 
-/// The texts' state dict.
+/// The name of the texts' state dict.
 pub(super) const TEXT: &str = "text_projector";
-/// The images' state dict.
+/// The name of the images' state dict.
 pub(super) const IMAGE: &str = "image_projector";
-/// Where the layers of a head with a hidden one stand in PyTorch's `Sequential`: the GELU is 1.
+/// The position of a head's hidden layer in PyTorch's `Sequential`; the GELU is 1.
 pub(super) const HIDDEN_LAYER: &str = "0.";
 pub(super) const OUTPUT_LAYER: &str = "2.";
 pub(super) const WEIGHT: &str = "weight";
@@ -14,14 +14,14 @@ pub(super) const BIAS: &str = "bias";
 
 /// A tensor of a head.
 pub(super) struct NamedTensor<'a> {
-    /// Within the state dict of its side.
+    /// The name within the state dict of its side.
     pub(super) name: String,
     pub(super) shape: Vec<usize>,
-    /// Row-major.
+    /// The numbers, row-major.
     pub(super) values: &'a [f32],
 }
 
-/// The names of both sides, with what their state dicts hold.
+/// The names of both sides, with the tensors of their state dicts.
 pub(super) fn state_dicts(heads: &Heads) -> [(&'static str, Vec<NamedTensor<'_>>); 2] {
     [(TEXT, state_dict(&heads.text)), (IMAGE, state_dict(&heads.image))]
 }

@@ -135,7 +135,7 @@ fn heads_of_other_programs_may_be_turned_wrapped_and_without_bias() {
     let mut heads = heads.unwrap();
     heads.text.output.bias = vec![0.0; 4];
     let (text, image) = (&heads.text.output.weight, &heads.image.output);
-    // Saved as the transpose of what another layout has.
+    // Saved as the transpose of another layout.
     let turned: Vec<f32> = (0..5).flat_map(|column| (0..4).map(move |row| text.values[row * 5 + column])).collect();
     let storages = [&turned, &image.weight.values, &image.bias].map(|values| ("FloatStorage", made::bytes(values)));
     let turned = Item::Tensor { storage_idx: 0, offset: 0, shape: vec![4, 5], strides: vec![1, 4] };

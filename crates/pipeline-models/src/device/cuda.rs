@@ -1,7 +1,7 @@
 //! Asks the CUDA driver whether it works: the framework panics where this returns an error.
 //!
-//! Its unsafe code: libraries are loaded by name and two functions of the driver are called, whose
-//! signatures are part of its stable interface.
+//! Unsafe code: loads libraries by name and calls two functions of the driver, whose signatures are part of its stable
+//! interface.
 
 #![allow(unsafe_code)]
 
@@ -14,7 +14,7 @@ use super::DeviceError;
 
 const DRIVER: &[&str] = &["libcuda.so.1", "libcuda.so"];
 const COMPILER: &[&str] = &["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11"];
-/// Where the framework looks by itself; a compiler in `/usr/bin` stands for headers in `/usr`.
+/// The default folders of the framework; a compiler in `/usr/bin` implies headers in `/usr`.
 const DEFAULT_TOOLKITS: &[&str] = &["/usr/local/cuda", "/opt/cuda", "/usr/bin/nvcc"];
 
 /// Looks for the driver, a device, the run-time compiler and the toolkit, in this order.
@@ -24,7 +24,7 @@ pub(super) fn probe() -> Result<(), DeviceError> {
         return Err(DeviceError::NoDevice);
     }
     load("CUDA run-time compiler (NVRTC) library", COMPILER)?;
-    // The framework reads this variable by itself, so the probe cannot be given another value.
+    // The framework reads this variable by itself, so the probe must use the same value.
     find_toolkit(std::env::var_os("CUDA_PATH"))
 }
 

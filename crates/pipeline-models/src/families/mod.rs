@@ -1,6 +1,6 @@
-//! The families of encoders, a folder each, and the table that finds the one of a model.
+//! The families of encoders, one folder each, and the table that finds a model's family.
 //!
-//! A new family is a folder here and a line in [`TEXT`] or [`IMAGE`]; nothing else asks for names of families.
+//! A new family is a folder here and a line in [`TEXT`] or [`IMAGE`]; no other code uses names of families.
 
 use std::path::Path;
 
@@ -13,27 +13,27 @@ use bert::TextOptions;
 pub mod bert;
 pub mod resnet;
 
-/// A model whose small files have been read, or why it cannot be used.
+/// A model whose small files have been read, or the reason why it cannot be used.
 type Opened = Result<Box<dyn EncoderModel>, ModelError>;
 
 /// A family of encoders of one side.
 struct Family<Files, Options> {
-    /// Whether a configuration is of the family; an empty one says nothing, as weights without `config.json`.
+    /// Whether a configuration is of the family; an empty one stands for weights without `config.json`.
     recognises: fn(&Map<String, Value>) -> bool,
     /// Reads the small files of a model.
     open: fn(&Files, &Options) -> Opened,
 }
 
-/// The families of text encoders, the usual one first.
+/// The families of text encoders, the default first.
 const TEXT: &[Family<TextModelFiles, TextOptions>] = &[Family { recognises: bert::recognises, open: bert::open }];
 
-/// The families of image encoders, the usual one first.
+/// The families of image encoders, the default first.
 const IMAGE: &[Family<ImageModelFiles, ()>] = &[Family { recognises: resnet::recognises, open: resnet::open }];
 
 /// Reads the small files of a text encoder of any family.
 ///
 /// # Errors
-/// When a file cannot be read, or the model is of no family or asks for what is not computed here.
+/// When a file cannot be read, or the model is of no family or needs an unsupported computation.
 pub fn open_text_model(files: &TextModelFiles, options: &TextOptions) -> Result<Box<dyn EncoderModel>, ModelError> {
     open(TEXT, Some(&files.config), files, options)
 }
@@ -41,12 +41,12 @@ pub fn open_text_model(files: &TextModelFiles, options: &TextOptions) -> Result<
 /// Reads the small files of an image encoder of any family.
 ///
 /// # Errors
-/// When a file cannot be read, or the model is of no family or asks for what is not computed here.
+/// When a file cannot be read, or the model is of no family or needs an unsupported computation.
 pub fn open_image_model(files: &ImageModelFiles) -> Result<Box<dyn EncoderModel>, ModelError> {
     open(IMAGE, files.config.as_deref(), files, &())
 }
 
-/// Opens a model by the first family that recognises its configuration; where none does, the usual one says why not.
+/// Opens a model by the first family that recognises its configuration; the default family reports why none does.
 fn open<Files, Options>(
     families: &[Family<Files, Options>],
     config: Option<&Path>,

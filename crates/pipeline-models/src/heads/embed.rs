@@ -5,16 +5,16 @@ use rayon::prelude::*;
 use super::{Head, Linear};
 use pipeline_kernels::{InstructionSet, Matrix, PackedMatrix, Rows, gelu, normalize_rows, on_threads};
 
-/// Rows that one thread takes at a time.
+/// Rows per unit of work of a thread.
 const BLOCK_ROWS: usize = 192;
 
-/// The features do not fit the head.
+/// The error for features that do not fit the head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the features have {d_features} columns, but the projection head takes {d_head}: was it trained on others?")]
 pub struct EmbedError {
-    /// Columns of the features.
+    /// The columns of the features.
     pub d_features: usize,
-    /// Inputs of the head.
+    /// The inputs of the head.
     pub d_head: usize,
 }
 
@@ -72,7 +72,7 @@ pub(super) fn project(
     Ok(projected)
 }
 
-/// A linear map that is laid out for products with many rows.
+/// A linear map that is packed for products with many rows.
 struct Layer<'a> {
     weight: PackedMatrix,
     bias: &'a [f32],

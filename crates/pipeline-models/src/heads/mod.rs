@@ -26,7 +26,7 @@ pub struct Linear {
 /// - output: `[dim, d_features]`, or `[dim, d_hidden]` with a hidden layer
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
-    /// The first layer, where there are two.
+    /// The hidden layer, if there is one.
     pub hidden: Option<Linear>,
     /// The last layer.
     pub output: Linear,
@@ -48,19 +48,19 @@ impl From<Linear> for Head {
 }
 
 impl Head {
-    /// The layers in the order in which a feature passes them.
+    /// The layers, from input to output.
     pub fn layers(&self) -> impl Iterator<Item = &Linear> {
         self.hidden.iter().chain([&self.output])
     }
 
-    /// The width of the features that it takes.
+    /// The width of its input features.
     pub fn d_features(&self) -> usize {
         self.hidden.as_ref().unwrap_or(&self.output).weight.n_cols
     }
 }
 
 impl Heads {
-    /// True when every weight and bias is a finite number.
+    /// True when every weight and bias is finite.
     pub fn is_finite(&self) -> bool {
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
         let mut layers = self.text.layers().chain(self.image.layers());

@@ -10,7 +10,7 @@ fn matrix(rows: &[&[f32]]) -> Matrix {
     Matrix::new(rows.len(), rows[0].len(), rows.concat())
 }
 
-/// Numbers between -1 and 1 without a visible order.
+/// Irregular but reproducible numbers between -1 and 1.
 fn patterned(n_rows: usize, n_cols: usize) -> Matrix {
     let values = (0..n_rows * n_cols).map(|place| ((place as f32 * 0.737).sin() * 43.7).fract()).collect();
     Matrix::new(n_rows, n_cols, values)

@@ -1,7 +1,7 @@
 //! Heads that are computed instead of trained: ridge regression and canonical correlation analysis.
 //!
-//! Both centre the features, solve in f64 on one thread, and keep the directions in the order of their weight, so that
-//! the result is the same to the bit on every processor with FMA.
+//! Both centre the features, solve in f64 on one thread, and keep the directions in the order of their weight. So every
+//! processor with FMA gives the same bits.
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn, SymmetricEigen};
 
@@ -12,17 +12,17 @@ use pipeline_kernels::Matrix;
 
 /// Pairs whose products are summed at once: 16 MiB of features of 2,048 numbers.
 const BLOCK_PAIRS: usize = 1024;
-/// A direction whose weight is a smaller share of the first one's is rounding.
+/// The least weight of a direction, as a share of the first: anything smaller is rounding.
 const MIN_SHARE: f64 = 1e-6;
 
-/// How heads are computed.
+/// The method of computing heads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClosedForm {
-    /// Texts are mapped to the features of their images by ridge regression; images are turned to the directions that
-    /// texts reach.
+    /// Maps texts to the features of their images by ridge regression, and rotates images to the directions that texts
+    /// reach.
     Ridge,
-    /// Both are mapped to the directions in which they correlate most, weighted by the correlation
-    /// (Hotelling 1936; with a penalty on both covariances).
+    /// Maps both to the directions in which they correlate most, weighted by the correlation (Hotelling 1936; with a
+    /// penalty on both covariances).
     Cca,
 }
 
@@ -36,7 +36,8 @@ pub enum ClosedForm {
 /// - output: weights `[dim, d_text]` and `[dim, d_image]`
 ///
 /// # Errors
-/// When the penalty is not a positive number, a pair names a missing row, or a feature is not finite ([`TrainError::Unsolvable`]).
+/// When the penalty is not a positive number, a pair names a missing row, or a feature is not finite
+/// ([`TrainError::Unsolvable`]).
 pub fn fit(
     text: &Matrix,
     images: &Matrix,
@@ -143,21 +144,21 @@ fn cca(moments: &Moments, penalty: f64) -> Option<(DMatrix<f64>, DMatrix<f64>)> 
 
 fn penalised(covariance: &DMatrix<f64>, penalty: f64) -> Option<Cholesky<f64, Dyn>> {
     let mean_diagonal = covariance.trace() / covariance.nrows().max(1) as f64;
-    // Features that do not vary at all have no direction; any positive diagonal then gives heads of zeros.
+    // Constant features have no direction; any positive diagonal then gives heads of zeros.
     let added = if mean_diagonal == 0.0 { 1.0 } else { penalty * mean_diagonal };
     let mut covariance = covariance.clone();
     (0..covariance.nrows()).for_each(|idx| covariance[(idx, idx)] += added);
     covariance.cholesky()
 }
 
-/// A matrix as `left · weights · rightᵀ`, the greatest weight first.
+/// A matrix as `left · weights · rightᵀ`, the largest weight first.
 struct Directions {
     left: DMatrix<f64>,
     right: DMatrix<f64>,
     weights: DVector<f64>,
 }
 
-/// By the eigenvectors of the smaller Gram matrix; `None` when a number is not finite.
+/// Computed from the eigenvectors of the smaller Gram matrix; `None` when a number is not finite.
 fn directions(matrix: &DMatrix<f64>) -> Option<Directions> {
     if matrix.nrows() > matrix.ncols() {
         let Directions { left, right, weights } = directions(&matrix.transpose())?;
@@ -182,12 +183,12 @@ fn directions(matrix: &DMatrix<f64>) -> Option<Directions> {
     Some(Directions { left, right, weights })
 }
 
-/// Of a direction and its opposite the one whose largest number is positive.
+/// The direction or its opposite, whichever has a positive largest number.
 fn upright(direction: DVector<f64>) -> DVector<f64> {
     if direction[direction.iamax()] < 0.0 { -direction } else { direction }
 }
 
-/// The first `dim` rows of `weight`, and the bias that takes the mean to zero.
+/// The first `dim` rows of `weight`, and the bias that maps the mean to zero.
 fn linear(weight: DMatrix<f64>, mean: &DVector<f64>, dim: usize) -> Linear {
     let d_in = weight.ncols();
     let mut linear = Linear { weight: Matrix::zeros(dim, d_in), bias: vec![0.0; dim] };
@@ -206,7 +207,7 @@ mod tests {
     use crate::weights::fixtures;
     use pipeline_eval::{Similarity, rank};
 
-    /// Texts and images that show the same 6 hidden numbers, each through a map of its own, and noise.
+    /// Texts and images made of the same 6 hidden numbers, each through its own map, with noise.
     fn twins(n: usize, noise: f32) -> (Matrix, Matrix) {
         let hidden = fixtures::noise("hidden", vec![n, 6], 1.0).values;
         let side = |name: &str, width: usize| {
@@ -247,7 +248,7 @@ mod tests {
         let pairs: Vec<_> = (0..50).map(|row| (row, row)).collect();
         let moments = Moments::of(&text, &images, &pairs, false);
         let (text_head, image_head) = ridge(&moments, 0.1).unwrap();
-        // Images turned back from the directions that texts reach: Wᵀ, up to what no text reaches.
+        // Images mapped back from the directions that texts reach: Wᵀ, except for directions that no text reaches.
         let map = (image_head.transpose() * text_head).transpose();
         let mut left = moments.text.clone();
         let added = 0.1 * left.trace() / 20.0;
@@ -269,7 +270,7 @@ mod tests {
                 assert!(cross[(row, col)].abs() < 1e-4, "cross {row} {col}: {}", cross[(row, col)]);
                 assert!(own[(row, col)].abs() < 1e-4, "own {row} {col}: {}", own[(row, col)]);
             }
-            // Weighted by the correlation: S·S·S in the cross, S·S within.
+            // Weighted by the correlation: S·S·S in the cross covariance, S·S within.
             assert!((cross[(row, row)] - own[(row, row)].powf(1.5)).abs() < 1e-3);
         }
     }

@@ -1,4 +1,4 @@
-//! PyTorch's runs of the baseline notebook, which tests compare with.
+//! PyTorch's runs of the baseline notebook, as references for tests.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::heads::{Heads, Linear};
 use crate::weights::{PlainTensor, fixtures, fixtures::max_difference, read_tensors};
 use pipeline_kernels::Matrix;
 
-/// Where a golden file is.
+/// The path of a golden file.
 pub(crate) fn path(name: &str) -> PathBuf {
     fixtures::path("goldens").join(name)
 }
@@ -50,7 +50,7 @@ impl Golden {
         read_json(&format!("{set}/result.json"))
     }
 
-    /// For every valid query, the rows of those of its images that are loaded.
+    /// For every valid query, the rows of its loaded images.
     pub(crate) fn relevant(&self) -> Vec<Vec<usize>> {
         let row_of = |id: &String| self.valid_image_ids.iter().position(|loaded| loaded == id);
         self.valid_queries.iter().map(|(_, ids)| ids.iter().filter_map(row_of).collect()).collect()
@@ -76,7 +76,7 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    /// The features of a set; what its folder lacks is as in `mini`, from which it was made.
+    /// The features of a set; those missing from its folder come from `mini`, from which it was made.
     pub(crate) fn of(set: &str) -> Self {
         let (mini, golden) = (Golden::read("mini"), Golden::read(set));
         let files = [path("mini/features.safetensors"), path(&format!("{set}/features.safetensors"))];

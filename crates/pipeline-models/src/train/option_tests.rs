@@ -69,7 +69,7 @@ impl RunOptions {
     }
 }
 
-/// Trains as PyTorch did in the run of that name, and compares every step.
+/// Trains as PyTorch did in the run with this name, and compares every step.
 fn check(name: &str) {
     let mut runs: Runs = goldens::read_json("training_options.json");
     let run = runs.runs.remove(name).unwrap();

@@ -1,9 +1,9 @@
 //! The learning rate of each step.
 
-/// How the learning rate goes on once it has warmed up.
+/// The schedule of the learning rate after the warm-up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LrSchedule {
-    /// It stays.
+    /// It stays constant.
     #[default]
     Constant,
     /// It falls to 0 along half a cosine.
@@ -12,8 +12,8 @@ pub enum LrSchedule {
 
 /// The learning rate of a training as a function of the step.
 ///
-/// With `n` steps in all, of which `w` warm up, step `s` (from 0) has `lr · (s + 1) / w` while `s < w`, and then
-/// `lr`, or `½ · (1 + cos(π · (s - w) / (n - w))) · lr`: open_clip's `const_lr` and `cosine_lr`.
+/// With `n` steps in all, of which `w` warm up, step `s` (from 0) has `lr · (s + 1) / w` while `s < w`, and then `lr`,
+/// or `½ · (1 + cos(π · (s - w) / (n - w))) · lr`: open_clip's `const_lr` and `cosine_lr`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LearningRate {
     pub(super) lr: f64,

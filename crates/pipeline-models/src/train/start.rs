@@ -1,10 +1,10 @@
-//! The weights from which training starts.
+//! The initial weights of training.
 
 use super::torch_random::TorchRandom;
 use crate::heads::{Head, Heads, Linear};
 use pipeline_kernels::Matrix;
 
-/// The heads that the notebook starts from: PyTorch's own default for `seed`, bit for bit.
+/// The notebook's initial heads: PyTorch's own default for `seed`, bit for bit.
 ///
 /// Equals `torch.manual_seed(seed)`, then `nn.Linear(d_text, dim)`, then `nn.Linear(d_image, dim)`. Weights and biases
 /// are drawn uniformly between ±1/√(inputs); PyTorch writes the same bound as `kaiming_uniform_(a=sqrt(5))`.

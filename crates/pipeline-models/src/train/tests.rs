@@ -20,7 +20,7 @@ fn train_on(features: &Features, options: &TrainOptions, start: Option<Heads>) -
     train(&paired(features, &pairs), None, options, start, Device::Cpu, &mut |_| true)
 }
 
-/// The training's features of a set.
+/// The training features of a set.
 fn paired<'a>(features: &'a Features, pairs: &'a [(usize, usize)]) -> PairedFeatures<'a> {
     PairedFeatures { text: &features.train_text, images: &features.train_image, pairs }
 }
@@ -139,7 +139,7 @@ fn the_thread_count_and_a_second_run_change_no_bit() {
     }
 }
 
-/// Numbers between -1 and 1 without a visible order.
+/// Irregular but reproducible numbers between -1 and 1.
 fn patterned(n_rows: usize, n_cols: usize) -> Matrix {
     let values = (0..n_rows * n_cols).map(|place| ((place as f32 * 0.737).sin() * 43.7).fract()).collect();
     Matrix::new(n_rows, n_cols, values)

@@ -1,12 +1,12 @@
-//! The random numbers of PyTorch's CPU generator, so that a seed means here what it means in the notebook.
+//! The random numbers of PyTorch's CPU generator, so that seeds match those of the notebook.
 
 use rand_mt::Mt;
 
-/// PyTorch's CPU generator: the 32-bit Mersenne Twister, drawn from as `torch` draws.
+/// PyTorch's CPU generator: the 32-bit Mersenne Twister, with `torch`'s way of drawing.
 pub(super) struct TorchRandom(Mt);
 
 impl TorchRandom {
-    /// `torch.manual_seed(seed)`, which looks at the lower 32 bits only.
+    /// `torch.manual_seed(seed)`, which uses the lower 32 bits only.
     pub(super) fn new(seed: u64) -> Self {
         Self(Mt::new((seed & u64::from(u32::MAX)) as u32))
     }

@@ -1,4 +1,4 @@
-//! How well heads find held-out images for held-out queries, epoch by epoch, and which heads are therefore kept.
+//! Measures the retrieval of held-out images by held-out queries after each epoch, and selects the heads to keep.
 
 use super::TrainOptions;
 use crate::heads::Heads;
@@ -6,7 +6,7 @@ use crate::heads::{EmbedError, embed};
 use pipeline_eval::{RankError, Recall, Similarity, rank, recall_at};
 use pipeline_kernels::Matrix;
 
-/// The ranks up to which a relevant image is a hit: MUGE's.
+/// The `k` of MUGE's Recall@k.
 const K: [usize; 3] = [1, 5, 10];
 
 /// Held-out queries and images, on which the heads are measured after each epoch.
@@ -19,13 +19,13 @@ pub struct Validation<'a> {
     pub text: &'a Matrix,
     /// The features of the images.
     pub images: &'a Matrix,
-    /// For each query the rows of its relevant images; without one it is a miss.
+    /// The rows of each query's relevant images; without one it is a miss.
     pub relevant: &'a [Vec<usize>],
-    /// Epochs in a row without a better MeanRecall after which training stops; with 0 it never does.
+    /// The number of epochs in a row without a better MeanRecall after which training stops; 0 disables this.
     pub patience: usize,
 }
 
-/// Why heads cannot be measured.
+/// The reason why heads cannot be measured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum ValidationError {
     /// The features do not fit the heads.
@@ -36,25 +36,25 @@ pub enum ValidationError {
     Rank(#[from] RankError),
 }
 
-/// What is kept of an epoch.
+/// The state that is kept of an epoch.
 pub(super) struct Kept {
     pub(super) heads: Option<Heads>,
     pub(super) temperature: f32,
 }
 
-/// What was measured so far.
+/// The measurements so far.
 pub(super) struct Validated<'a> {
     validation: &'a Validation<'a>,
     options: &'a TrainOptions,
-    /// Of each epoch.
+    /// The recalls of each epoch.
     pub(super) recalls: Vec<Recall>,
     /// The best epoch, from 0.
     pub(super) best: Option<(usize, Kept)>,
 }
 
 impl Validation<'_> {
-    /// Measures Recall@1, 5 and 10 and their mean, as an evaluation does: by the cosine if embeddings have length one, else by the
-    /// inner product, as they are compared in training.
+    /// Measures Recall@1, 5 and 10 and their mean, as an evaluation does. Uses the cosine if embeddings have length
+    /// one, else the inner product, as training does.
     ///
     /// # Errors
     /// When the features do not fit the heads.
@@ -72,9 +72,9 @@ impl<'a> Validated<'a> {
         Self { validation, options, recalls: Vec::new(), best: None }
     }
 
-    /// Measures the heads after the next epoch; false when training is to stop.
+    /// Measures the heads after the next epoch; false when training should stop.
     ///
-    /// Of equally good epochs the first is the best.
+    /// The first of equally good epochs is the best.
     pub(super) fn see(&mut self, now: Kept) -> bool {
         let TrainOptions { normalize, n_threads, .. } = *self.options;
         let recall = self.validation.recall(now.heads.as_ref(), normalize, n_threads);

@@ -1,4 +1,4 @@
-//! Takes expected tensors out of a checkpoint one by one and remembers everything that is wrong.
+//! Takes expected tensors out of a checkpoint one by one and collects all faults.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,15 +9,15 @@ use super::file::{CheckpointFile, Entry};
 use super::shown::{listed, shown};
 use super::view::View;
 
-/// The tensors of a checkpoint that have not been asked for yet, and what was wrong so far.
+/// The tensors of a checkpoint that have not been taken yet, and the faults so far.
 ///
-/// Numbers are read when they are asked for. A tensor that is wrong is handed out empty, so that building a model goes
-/// on and one error can list all of them: the model is only used when [`Checklist::finish`] says that nothing was wrong.
+/// Numbers are read on request. A wrong tensor is returned empty, so that building a model continues and one error can
+/// list all faults. The model is only used when [`Checklist::finish`] succeeds.
 pub(crate) struct Checklist {
     files: Vec<CheckpointFile>,
     tensors: BTreeMap<String, (usize, Entry)>,
     note: WeightsNote,
-    /// The names of all tensors as the file has them, for whoever misses one.
+    /// The names of all tensors in the file, for messages about a missing one.
     names: Vec<String>,
     problems: Vec<String>,
     is_lacking: bool,
@@ -26,7 +26,7 @@ pub(crate) struct Checklist {
 }
 
 impl Checklist {
-    /// Starts with tensors by canonical name, each with the place of its file among `files`; `note` says where they were.
+    /// Starts with tensors by canonical name, each with the index of its file in `files`; `note` describes their place.
     pub(super) fn new(
         files: Vec<CheckpointFile>,
         tensors: BTreeMap<String, (usize, Entry)>,
@@ -36,17 +36,17 @@ impl Checklist {
         Self { files, tensors, note, names, problems: Vec::new(), is_lacking: false, failure: None }
     }
 
-    /// What there is to say about where in the checkpoint the tensors were.
+    /// The remark on the place of the tensors in the checkpoint.
     pub(crate) fn note(&self) -> &WeightsNote {
         &self.note
     }
 
-    /// True if a tensor is there and has not been taken.
+    /// True if a tensor exists and has not been taken.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.tensors.contains_key(name)
     }
 
-    /// The shape of a tensor that has not been taken, if it is there.
+    /// The shape of a tensor that has not been taken, if it exists.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         let (_, entry) = self.tensors.get(name)?;
         entry.place.as_ref().ok().map(|view| view.shape.as_slice())
@@ -83,20 +83,20 @@ impl Checklist {
         Vec::new()
     }
 
-    /// Adds a problem that is not about one expected tensor.
+    /// Adds a fault that does not concern one expected tensor.
     pub(crate) fn complain(&mut self, problem: String) {
         self.problems.push(problem);
     }
 
-    /// Succeeds when every expected tensor was right and no other of floating-point numbers is left.
+    /// Succeeds when every expected tensor was right and no other floating-point tensor is left.
     ///
     /// # Errors
-    /// A tensor that cannot be read, or one error with everything that is wrong.
+    /// A tensor that cannot be read, or one error with all faults.
     pub(crate) fn finish(mut self) -> Result<(), ModelError> {
         if let Some(failure) = self.failure {
             return Err(failure);
         }
-        // Counters, other buffers of integers and single numbers are no weights.
+        // Counters, other integer buffers and single numbers are not weights.
         let is_weight = |view: &View| view.element.is_float() && !view.shape.is_empty();
         let is_weight = |entry: &Entry| entry.place.as_ref().map_or(true, is_weight);
         let unexpected = self.tensors.iter().filter(|(_, (_, entry))| is_weight(entry));

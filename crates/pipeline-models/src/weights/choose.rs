@@ -1,4 +1,4 @@
-//! Finds a model in its checkpoint: which dict holds it, and what wrappers have put before the names of its tensors.
+//! Finds a model in its checkpoint: the dict that holds it, and the prefixes of wrappers before its tensor names.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,30 +7,30 @@ use super::shown::{listed, shown};
 use super::trouble::Trouble;
 use super::{ModelError, checklist::Checklist};
 
-/// What PyTorch's wrappers put between the names of modules: of several devices, of compiled and of sharded modules.
+/// The parts that PyTorch's wrappers insert into names of modules: for several devices, compiled and sharded modules.
 const WRAPPERS: &[&str] = &["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
 
-/// More places for a model than any checkpoint has.
+/// The most places of a model: more than any checkpoint has.
 const MAX_CANDIDATES: usize = 16;
 
-/// A family of models: what its tensors are called.
+/// A family of models: the names of its tensors.
 pub(crate) struct Family {
-    /// What a message calls its models, such as `a BERT`.
+    /// The words for its models in messages, such as `a BERT`.
     pub(crate) what: &'static str,
-    /// Names that such models have. A model is where the first of these groups has a name.
+    /// Names that identify these models. A model is where a name of the first of these groups occurs.
     pub(crate) anchors: &'static [&'static [&'static str]],
-    /// The name that a tensor has in every dialect; `None` if it is not needed.
+    /// The canonical name of a tensor in any dialect; `None` if it is not needed.
     pub(crate) canonical: fn(&str) -> Option<String>,
-    /// Prefixes that ordinary files have, too, and that are no news.
+    /// Prefixes that ordinary files also have, and that need no remark.
     pub(crate) usual_prefixes: &'static [&'static str],
 }
 
-/// What there is to say about the place of a model in its checkpoint; nothing for an ordinary file.
+/// Remarks on the place of a model in its checkpoint; empty for an ordinary file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WeightsNote {
-    /// The dict that it was in, and what was taken off the names of its tensors.
+    /// The dict of the model, and the prefix that was removed from the names of its tensors.
     pub place: Option<String>,
-    /// What was decided, and may have been meant otherwise.
+    /// A decision that may not be the intended one.
     pub warning: Option<String>,
 }
 
@@ -43,19 +43,19 @@ struct Tensor<'a> {
     entry: &'a Entry,
 }
 
-/// A place where the model may be.
+/// A possible place of the model.
 struct Candidate<'a> {
     /// The dicts' names; empty for the outermost one.
     dict: &'a str,
-    /// What precedes the names of the model's tensors.
+    /// The prefix of the names of the model's tensors.
     prefix: String,
-    /// By their names in every dialect.
+    /// The tensors by canonical name.
     tensors: BTreeMap<String, Tensor<'a>>,
-    /// Wrappers that were taken off names.
+    /// Wrappers that were removed from names.
     wrappers: BTreeSet<&'static str>,
 }
 
-/// The tensors of the one model of `family` that the files hold, and what there is to say about where it was.
+/// The tensors of the one model of `family` in the files, and the remark on its place.
 ///
 /// # Errors
 /// When there is no such model, or there are several; the error lists the names that were found.
@@ -64,12 +64,12 @@ pub(crate) fn choose(files: Vec<CheckpointFile>, family: &Family) -> Result<Chec
     Ok(Checklist::new(files, tensors, note))
 }
 
-/// A model's tensors by name, each with the place of its file.
+/// A model's tensors by name, each with the index of its file.
 type Found = BTreeMap<String, (usize, Entry)>;
 
 fn find(files: &[CheckpointFile], family: &Family) -> Result<(Found, WeightsNote), Trouble> {
     let by_dict = dicts(files, false)?;
-    // A state dict may also be cut into dicts of its modules.
+    // A state dict may also be split into dicts of its modules.
     let flat = dicts(files, true)?;
     let mut candidates = candidates(&by_dict, family)?;
     if candidates.is_empty() {
@@ -86,7 +86,7 @@ fn find(files: &[CheckpointFile], family: &Family) -> Result<(Found, WeightsNote
     Ok((found, note))
 }
 
-/// The tensors of all files by dict, or all of them in one.
+/// The tensors of all files by dict, or all in one.
 fn dicts(files: &[CheckpointFile], is_flat: bool) -> Result<BTreeMap<&str, Dict<'_>>, Trouble> {
     let mut dicts: BTreeMap<&str, Dict<'_>> = BTreeMap::new();
     for (file_idx, file) in files.iter().enumerate() {
@@ -131,7 +131,7 @@ fn candidates<'a>(dicts: &'a BTreeMap<&'a str, Dict<'a>>, family: &Family) -> Re
     Ok(Vec::new())
 }
 
-/// What precedes `anchor` in a name that ends with it, with the dot; empty if nothing does.
+/// The prefix before `anchor` in a name that ends with it, with the dot; empty if there is none.
 fn prefix_before<'a>(name: &'a str, anchor: &str) -> Option<&'a str> {
     name.strip_suffix(anchor).filter(|prefix| prefix.is_empty() || prefix.ends_with('.'))
 }
@@ -141,7 +141,7 @@ fn candidate<'a>(dict: &'a str, prefix: &str, all: &'a Dict<'a>, family: &Family
     let below = all.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
     for (name, tensor) in below {
         let Some(canonical) = (family.canonical)(&name[prefix.len()..]) else { continue };
-        // In a dict that was not made flat, its own name is not among those of its tensors.
+        // In a dict that was not flattened, its own name is not part of its tensors' names.
         let name = if dict.is_empty() { tensor.entry.full_name() } else { tensor.entry.key.clone() };
         wrappers.extend(WRAPPERS.iter().filter(|wrapper| name.split('.').any(|part| part == **wrapper)));
         if tensors.insert(canonical, *tensor).is_some() {
@@ -151,7 +151,7 @@ fn candidate<'a>(dict: &'a str, prefix: &str, all: &'a Dict<'a>, family: &Family
     Ok(Candidate { dict, prefix: prefix.to_owned(), tensors, wrappers })
 }
 
-/// Leaves the one that is meant, and returns the places of averages that were left aside.
+/// Keeps the intended candidate, and returns the places of the averages that were dropped.
 fn keep_one(candidates: &mut Vec<Candidate<'_>>, family: &Family) -> Result<Vec<String>, Trouble> {
     // The same tensors under two names are one model.
     let mut unlike: Vec<Candidate<'_>> = Vec::new();
@@ -182,13 +182,13 @@ fn is_same(left: &Candidate<'_>, right: &Candidate<'_>) -> bool {
         && left.tensors.iter().zip(&right.tensors).all(|(left, right)| left.0 == right.0 && same(left.1, right.1))
 }
 
-/// Whether a name is that of a running average of a model, which training programs save beside it.
+/// Whether a name is that of a model's running average, which training programs save beside it.
 fn is_average(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.split('_').any(|part| part == "ema" || part == "momentum") || name.ends_with("_m") || name == "encoder_k"
 }
 
-/// A dict and a prefix as one name, without a dot at its end.
+/// A dict and a prefix as one name, without a trailing dot.
 fn place(dict: &str, prefix: &str) -> String {
     let dot = if dict.is_empty() || prefix.is_empty() { "" } else { "." };
     format!("{dict}{dot}{}", prefix.trim_end_matches('.'))
@@ -218,7 +218,7 @@ fn none_found(files: &[CheckpointFile], family: &Family) -> Trouble {
     Trouble::new(format!("does not hold {} (nothing ends with {expected}); {found}{objects}", family.what))
 }
 
-/// What there is to say about where the model was.
+/// The remark on the place of the model.
 fn note(chosen: &Candidate<'_>, others: &[String], family: &Family) -> WeightsNote {
     let mut taken_off: Vec<String> = chosen.wrappers.iter().map(|wrapper| format!("`{wrapper}.`")).collect();
     if !chosen.prefix.is_empty() && !family.usual_prefixes.contains(&chosen.prefix.as_str()) {

@@ -1,8 +1,8 @@
-//! The types of the numbers in a checkpoint, and their way to `f32`.
+//! The number types in a checkpoint, and their conversion to `f32`.
 
 use std::io::{self, Read};
 
-/// Bytes that are converted at a time.
+/// The number of bytes per conversion.
 const CHUNK_BYTES: usize = 64 << 10;
 
 /// The type of a tensor's numbers.
@@ -14,17 +14,17 @@ pub(super) enum Element {
     Bf16,
     F32,
     F64,
-    /// Numbers that are no weights here, such as integers.
+    /// Numbers that cannot be weights, such as integers.
     Other {
-        /// As messages name it.
+        /// Its name in messages.
         name: &'static str,
-        /// The length of one number.
+        /// The size of one number.
         bytes: usize,
     },
 }
 
 impl Element {
-    /// The length of one number.
+    /// The size of one number, in bytes.
     pub(super) fn bytes(self) -> usize {
         match self {
             Self::F16 | Self::Bf16 => 2,
@@ -34,12 +34,12 @@ impl Element {
         }
     }
 
-    /// True for the types that are read.
+    /// True for the supported types.
     pub(super) fn is_float(self) -> bool {
         !matches!(self, Self::Other { .. })
     }
 
-    /// As messages name it.
+    /// Its name in messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::F16 => "F16",
@@ -51,9 +51,10 @@ impl Element {
     }
 }
 
-/// Reads `n_numbers` of a type as `f32`, each the nearest; `swapped` where the first byte is the most significant.
+/// Reads `n_numbers` of a type as `f32`, each rounded to the nearest; `swapped` where the first byte is the most
+/// significant.
 ///
-/// The caller has checked that there can be so many: the memory for them is taken at once.
+/// The caller has checked that this number is possible: the memory is allocated at once.
 ///
 /// # Errors
 /// When reading fails or ends too early.
@@ -108,12 +109,12 @@ fn half_to_f32(bits: u16) -> f32 {
     let sign = u32::from(bits & 0x8000) << 16;
     let magnitude = u32::from(bits & 0x7fff);
     let value = match magnitude {
-        // Subnormal numbers are whole multiples of the smallest one.
+        // Subnormal numbers are integer multiples of the smallest one.
         0..0x0400 => (magnitude as f32 * 2f32.powi(-24)).to_bits(),
         // The exponent's bias is 127 instead of 15.
         0x0400..0x7c00 => (magnitude << 13) + ((127 - 15) << 23),
         0x7c00 => f32::INFINITY.to_bits(),
-        // A NaN keeps its payload and becomes a quiet one, as processors convert it.
+        // A NaN keeps its payload and becomes a quiet one, as in processors' conversions.
         _ => (magnitude << 13) | 0x7fc0_0000,
     };
     f32::from_bits(sign | value)

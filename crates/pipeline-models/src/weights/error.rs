@@ -1,13 +1,13 @@
-//! Why a model cannot be found, read or used.
+//! Errors of finding, reading and using a model.
 
 use std::path::PathBuf;
 
 use crate::device::DeviceError;
 
-/// Problems that one message lists; the rest is counted.
+/// The number of problems that one message lists; the rest is counted.
 const N_LISTED: usize = 10;
 
-/// Why a model cannot be found, read or used.
+/// The reason why a model cannot be found, read or used.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
     /// No place holds a usable model of this name.
@@ -19,31 +19,31 @@ pub enum ModelError {
     NotFound {
         /// The kind of model, `text` or `image`.
         family: &'static str,
-        /// The path or name that was asked for.
+        /// The requested path or name.
         model: String,
-        /// The files that must be there.
+        /// The required files.
         needed: &'static str,
-        /// Every place that was looked at, and what was wrong with it.
+        /// Every place that was searched, and its fault.
         looked_in: Vec<(PathBuf, String)>,
-        /// What would have named more places and is not set.
+        /// Unset variables that would have named more places.
         unset: Vec<String>,
     },
-    /// Several checkpoints are equally good matches of a name.
+    /// Several checkpoints match a name equally well.
     #[error("{family} model `{model}` may be any of {} checkpoints, so name one of them by its path:{}", paths.len(), lines(.paths))]
     Ambiguous {
         /// The kind of model, `text` or `image`.
         family: &'static str,
-        /// The path or name that was asked for.
+        /// The requested path or name.
         model: String,
         /// The checkpoints.
         paths: Vec<PathBuf>,
     },
-    /// The name of a model is that of another architecture, and nothing beside it says otherwise.
+    /// The name of a model is that of another architecture, and no configuration says otherwise.
     #[error("`{name}` is by its name a {architecture}, which is not supported")]
     Named {
         /// The name of the model or of its weights.
         name: String,
-        /// What models of such a name are.
+        /// The architecture of models with this name.
         architecture: String,
     },
     /// A file cannot be read.
@@ -54,12 +54,12 @@ pub enum ModelError {
         /// The cause.
         source: std::io::Error,
     },
-    /// A file is not what its name says.
+    /// A file's content does not match its name.
     #[error("`{}` {problem}", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What is wrong, such as `is empty`.
+        /// The fault, such as `is empty`.
         problem: String,
     },
     /// A JSON file is not valid or lacks a field.
@@ -70,12 +70,12 @@ pub enum ModelError {
         /// The cause.
         source: serde_json::Error,
     },
-    /// The model is of a family or variant that this program does not compute.
+    /// The model is of an unsupported family or variant.
     #[error("`{}` describes a model that is not supported: {what}", path.display())]
     Unsupported {
-        /// The file that says so.
+        /// The file that shows it.
         path: PathBuf,
-        /// What is not supported.
+        /// The unsupported feature.
         what: String,
     },
     /// The weights do not fit the model.
@@ -83,9 +83,9 @@ pub enum ModelError {
     Weights {
         /// The file, or the first of several.
         path: PathBuf,
-        /// Everything that is wrong, one tensor each.
+        /// All faults, one per tensor.
         problems: Vec<String>,
-        /// Where some are missing, the first of those that are there.
+        /// Where tensors are missing, the first of those that exist.
         found: Option<String>,
     },
     /// The vocabulary or the tokenizer's file cannot be used.
@@ -99,7 +99,7 @@ pub enum ModelError {
     /// A text cannot be split into tokens.
     #[error("text {text_idx} cannot be split into tokens")]
     Tokenize {
-        /// The position of the text among those given.
+        /// The index of the text in the request.
         text_idx: usize,
         /// The cause.
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -107,15 +107,15 @@ pub enum ModelError {
     /// The limit of tokens does not suit the model.
     #[error("`max_length` is {max_length}, and this model takes from 2 to {max_positions} tokens")]
     MaxLength {
-        /// The limit asked for.
+        /// The requested limit.
         max_length: usize,
-        /// The positions that the model knows.
+        /// The number of positions of the model.
         max_positions: usize,
     },
     /// A feature is infinite or not a number.
     #[error("the features of row {row_idx} are not finite; the weights are probably damaged")]
     NotFinite {
-        /// The position of the row among those given.
+        /// The index of the row in the request.
         row_idx: usize,
     },
     /// The device cannot be used.
@@ -123,7 +123,7 @@ pub enum ModelError {
     Device(#[from] DeviceError),
 }
 
-/// Each place on a line of its own.
+/// Each place on its own line.
 fn places(looked_in: &[(PathBuf, String)]) -> String {
     looked_in.iter().map(|(path, why)| format!("\n`{}`: {why}", path.display())).collect()
 }

@@ -1,4 +1,4 @@
-//! Which family a model is of, by its `config.json` or by nothing but its name.
+//! Determines the family of a model, from its `config.json` or from its name alone.
 
 use std::path::Path;
 
@@ -6,10 +6,10 @@ use serde_json::{Map, Value};
 
 use super::read_config;
 
-/// A configuration as it stands in a file.
+/// The content of a configuration file.
 type Config = Map<String, Value>;
 
-/// Why this configuration is not of a BERT, if it is not.
+/// The reason why this configuration is not of a BERT; `None` if it is.
 pub(crate) fn of_text(config: &Config) -> Option<String> {
     if let Some(other) = text(config, "model_type").filter(|family| *family != "bert") {
         return Some(format!("`model_type` is `{other}` instead of `bert`"));
@@ -27,7 +27,7 @@ pub(crate) fn of_text(config: &Config) -> Option<String> {
     class.map(|other| format!("`architectures` is `{other}` instead of a `Bert…`")).or_else(|| towers(config))
 }
 
-/// Why this configuration is not of a ResNet, if it is not. Of which variant of ResNet it is, is not said here.
+/// The reason why this configuration is not of a ResNet; `None` if it is. Does not check the variant.
 pub(crate) fn of_image(config: &Config) -> Option<String> {
     if let Some(other) = text(config, "model_type").filter(|family| !matches!(*family, "resnet" | "timm_wrapper")) {
         return Some(format!("`model_type` is `{other}` instead of `resnet`"));
@@ -42,12 +42,12 @@ pub(crate) fn of_image(config: &Config) -> Option<String> {
     class.map(|other| format!("`architectures` is `{other}` instead of a `ResNet…`")).or_else(|| towers(config))
 }
 
-/// As [`of_text`], of a file; `None` when there is no such file or it is no configuration, which is said elsewhere.
+/// As [`of_text`], for a file; `None` when the file is missing or not a configuration, which other code reports.
 pub(super) fn of_text_file(path: &Path) -> Option<String> {
     of_text(&read_config(path).ok()?)
 }
 
-/// As [`of_image`], of a file; `None` when there is no such file or it is no configuration, which is said elsewhere.
+/// As [`of_image`], for a file; `None` when the file is missing or not a configuration, which other code reports.
 pub(super) fn of_image_file(path: &Path) -> Option<String> {
     of_image(&read_config(path).ok()?)
 }
@@ -60,7 +60,7 @@ fn class(config: &Config) -> Option<&str> {
     config.get("architectures")?.as_array()?.first()?.as_str()
 }
 
-/// Models that bring code of their own compute something else under a known name.
+/// Refuses models with their own code, which compute something else under a known name.
 fn own_code(config: &Config) -> Option<String> {
     let code = config.get("auto_map")?.as_object()?.get("AutoModel")?;
     Some(format!("`auto_map` names code of its own, {code}, and no code of a model is run"))
@@ -73,7 +73,7 @@ fn towers(config: &Config) -> Option<String> {
     Some(format!("it has a `{tower}`, so it is a model of several encoders"))
 }
 
-/// Beginnings of the names of architectures of which ResNets are none, or a variant whose weights may fit a plain one.
+/// Prefixes of architecture names that are not ResNets, or are variants whose weights might fit a plain one.
 const OTHER_IMAGE_NAMES: &[(&str, &str)] = &[
     ("resnetaa", "ResNet with anti-aliasing"),
     ("resnetblur", "ResNet with blurred pooling"),
@@ -114,7 +114,7 @@ const OTHER_IMAGE_NAMES: &[(&str, &str)] = &[
     ("vgg1", "VGG"),
 ];
 
-/// Beginnings of the names of text models that are no BERT although they may be taken for one.
+/// Prefixes of the names of text models that are not BERTs but may be taken for one.
 const OTHER_TEXT_NAMES: &[(&str, &str)] = &[
     ("clip_cn", "Chinese-CLIP model"),
     ("chinese-clip", "Chinese-CLIP model"),
@@ -131,7 +131,7 @@ const OTHER_TEXT_NAMES: &[(&str, &str)] = &[
     ("qwen", "Qwen"),
 ];
 
-/// What image models of this name or path are, if they are no plain ResNets.
+/// The architecture of image models with this name or path, if they are not plain ResNets.
 pub fn image_family_of_name(name: &str) -> Option<String> {
     let name = last_part(name);
     let bare = ["tv_", "gluon_", "ssl_", "swsl_", "ig_"].iter().find_map(|part| name.strip_prefix(part));
@@ -139,7 +139,7 @@ pub fn image_family_of_name(name: &str) -> Option<String> {
     by_beginning(bare, OTHER_IMAGE_NAMES).or_else(|| variant(bare))
 }
 
-/// What text models of this name or path are, if they are no BERTs.
+/// The architecture of text models with this name or path, if they are not BERTs.
 pub fn text_family_of_name(name: &str) -> Option<String> {
     by_beginning(&last_part(name), OTHER_TEXT_NAMES)
 }
@@ -152,7 +152,7 @@ fn by_beginning(name: &str, table: &[(&str, &str)]) -> Option<String> {
     table.iter().find(|(start, _)| name.starts_with(start)).map(|(_, architecture)| (*architecture).to_owned())
 }
 
-/// `resnet50d`, `resnet50_gn` and the like: what follows the depth says how such a ResNet differs from a plain one.
+/// `resnet50d`, `resnet50_gn` and the like: the suffix after the depth names the difference from a plain ResNet.
 fn variant(name: &str) -> Option<String> {
     let rest = name.strip_prefix("resnet")?;
     let suffix = rest.trim_start_matches(|digit: char| digit.is_ascii_digit());

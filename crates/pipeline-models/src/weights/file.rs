@@ -1,4 +1,4 @@
-//! A checkpoint that is open: what tensors it has, and the numbers of those that are asked for.
+//! An open checkpoint: the list of its tensors, and their numbers on request.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -13,74 +13,74 @@ use super::trouble::Trouble;
 use super::view::View;
 use super::{ModelError, pytorch, safetensors};
 
-/// Memory that tensors may take whatever the size of their file: those of a file that is small for what is in it.
+/// The memory that tensors may take in any case, whatever the size of their file.
 const MIN_BUDGET_BYTES: u64 = 256 << 20;
 
-/// How much larger than its file the tensors of a checkpoint may be: half precision, shared and deflated at once.
+/// The largest ratio of a checkpoint's tensors to its file size: half precision, shared and deflated at once.
 const BUDGET_PER_BYTE: u64 = 8;
 
-/// More tensors than any checkpoint has.
+/// The most tensors: more than any checkpoint has.
 pub(super) const MAX_TENSORS: usize = 1 << 17;
 
 /// A tensor of a checkpoint by its name.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    /// The names of the dicts that it lies in, with dots between them; empty for the outermost one.
+    /// The names of its dicts, joined by dots; empty for the outermost one.
     pub(super) dict: String,
     /// Its name in that dict.
     pub(super) key: String,
-    /// Where its numbers are, or why they are not read.
+    /// The place of its numbers, or the reason why they cannot be read.
     pub(super) place: Result<View, String>,
 }
 
 impl Entry {
-    /// The names of its dicts and its own, with dots between them.
+    /// The names of its dicts and its own, joined by dots.
     pub(super) fn full_name(&self) -> String {
         if self.dict.is_empty() { self.key.clone() } else { format!("{}.{}", self.dict, self.key) }
     }
 }
 
-/// Where a storage lies.
+/// The place of a storage.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Storage {
-    /// In the file as it is.
+    /// Unpacked in the file.
     Span { start: u64 },
     /// In a file of a zip archive.
     Record(Record),
 }
 
-/// What a checkpoint has.
+/// The contents of a checkpoint.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
     pub(super) entries: Vec<Entry>,
     pub(super) storages: Vec<Storage>,
-    /// The first byte of each number is the most significant one.
+    /// Whether the first byte of each number is the most significant one.
     pub(super) is_swapped: bool,
-    /// What a safetensors file says about itself.
+    /// The metadata of a safetensors file.
     pub(super) metadata: Option<HashMap<String, String>>,
-    /// Classes of objects that are not read, such as whole models.
+    /// Classes of skipped objects, such as whole models.
     pub(super) classes: Vec<String>,
 }
 
-/// A checkpoint that is open.
+/// An open checkpoint.
 pub(crate) struct CheckpointFile {
     path: PathBuf,
     file: File,
     n_bytes: u64,
     pub(super) contents: Contents,
-    /// Memory that tensors may still take.
+    /// The remaining memory for tensors.
     budget: Cell<u64>,
-    /// Storages whose checksums have been found right.
+    /// Storages whose checksums were verified.
     is_checked: RefCell<Vec<bool>>,
-    /// Storages that several tensors share and that are deflated.
+    /// Deflated storages that several tensors share.
     inflated: RefCell<HashMap<usize, Vec<f32>>>,
 }
 
 impl CheckpointFile {
-    /// Opens a checkpoint and reads what it has, but no numbers.
+    /// Opens a checkpoint and reads its contents, but no numbers.
     ///
     /// # Errors
-    /// When the file cannot be read or is no checkpoint.
+    /// When the file cannot be read or is not a checkpoint.
     pub(crate) fn open(path: &Path) -> Result<Self, ModelError> {
         Self::try_open(path).map_err(|trouble| trouble.at(path))
     }
@@ -109,21 +109,21 @@ impl CheckpointFile {
         &self.path
     }
 
-    /// True if there are no tensors in it.
+    /// True if it has no tensors.
     pub(crate) fn is_empty(&self) -> bool {
         self.contents.entries.is_empty()
     }
 
-    /// What a safetensors file says about itself under `name`.
+    /// The metadata of a safetensors file under `name`.
     pub(crate) fn metadata(&self, name: &str) -> Option<&str> {
         self.contents.metadata.as_ref()?.get(name).map(String::as_str)
     }
 
-    /// The numbers of a tensor, the last axis fastest; those of half and double precision become `f32`.
+    /// The numbers of a tensor, the last axis contiguous; half and double precision become `f32`.
     ///
     /// # Errors
-    /// When the numbers are not there or damaged, are no floating-point numbers, or would take more memory than the
-    /// tensors of such a file can need.
+    /// When the numbers are missing or damaged, are not floating-point, or would take more memory than the tensors of
+    /// such a file can need.
     pub(super) fn read(&self, entry: &Entry) -> Result<Vec<f32>, ModelError> {
         let name = shown(&entry.full_name());
         let wrong = |problem: &str| Trouble::new(format!("holds {name}, which {problem}"));
@@ -141,7 +141,7 @@ impl CheckpointFile {
         read().map_err(|trouble| trouble.at(&self.path))
     }
 
-    /// Takes the memory of so many numbers out of the budget.
+    /// Takes the memory of `n_numbers` out of the budget.
     fn spend(&self, n_numbers: usize) -> Result<(), Trouble> {
         let left = self.budget.get().checked_sub((n_numbers as u64).saturating_mul(4));
         let too_large = || Trouble::new("has tensors that are too large for so small a file");
@@ -172,7 +172,7 @@ impl CheckpointFile {
         Ok(view.gather(covered))
     }
 
-    /// What a view covers of a storage that begins at `start`.
+    /// The part of a storage beginning at `start` that a view covers.
     fn read_at(&self, start: u64, view: &View) -> Result<Vec<f32>, Trouble> {
         let (covered, width) = (view.covered(), view.element.bytes() as u64);
         let range = start + covered.start as u64 * width..start + covered.end as u64 * width;
@@ -184,7 +184,7 @@ impl CheckpointFile {
         Ok(read_numbers(&mut file, view.element, covered.len(), self.contents.is_swapped)?)
     }
 
-    /// A whole storage; its checksum is computed on the way.
+    /// A whole storage; verifies its checksum on the way.
     fn read_whole(&self, record: &Record, view: &View, n_stored: usize) -> Result<Vec<f32>, Trouble> {
         let mut bytes = record.open(&self.file, self.n_bytes)?;
         let values = read_numbers(&mut bytes, view.element, n_stored, self.contents.is_swapped)?;
@@ -193,7 +193,7 @@ impl CheckpointFile {
         Ok(values)
     }
 
-    /// Checks a storage of which only a part is wanted, once.
+    /// Verifies a storage of which only a part is read, once.
     fn check(&self, record: &Record, storage_idx: usize) -> Result<(), Trouble> {
         if !self.is_checked.borrow()[storage_idx] {
             record.open(&self.file, self.n_bytes)?.finish()?;
@@ -219,7 +219,7 @@ enum Format {
     Pytorch,
 }
 
-/// Tells the two formats apart by how a file starts, and refuses what is no checkpoint at all.
+/// Distinguishes the two formats by the first bytes of a file, and refuses all others.
 fn format(start: &[u8]) -> Result<Format, Trouble> {
     let text = String::from_utf8_lossy(start).trim_start().to_ascii_lowercase();
     if start.is_empty() {

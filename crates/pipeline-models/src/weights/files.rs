@@ -1,25 +1,25 @@
-//! The files that a model consists of, and the role that each has among the sources of a stage.
+//! The files of a model, and the role of each among the sources of a stage.
 
 use std::path::{Path, PathBuf};
 
 /// The files of a text encoder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TextModelFiles {
-    /// The folder that holds them.
+    /// Their folder.
     pub folder: PathBuf,
     /// `config.json`.
     pub config: PathBuf,
     /// `vocab.txt`, or `tokenizer.json` when there is no `vocab.txt`.
     pub vocab: PathBuf,
-    /// `tokenizer.json` beside `vocab.txt`: it is what transformers loads, and both must hold the same words.
+    /// `tokenizer.json` beside `vocab.txt`: transformers loads it, and both must hold the same words.
     pub tokenizer: Option<PathBuf>,
-    /// `tokenizer_config.json`, if it is there.
+    /// `tokenizer_config.json`, if it exists.
     pub tokenizer_config: Option<PathBuf>,
-    /// `added_tokens.json`, if it is there and `tokenizer_config.json` does not supersede it.
+    /// `added_tokens.json`, if it exists and `tokenizer_config.json` does not supersede it.
     pub added_tokens: Option<PathBuf>,
-    /// `special_tokens_map.json`, if it is there and `tokenizer_config.json` does not supersede it.
+    /// `special_tokens_map.json`, if it exists and `tokenizer_config.json` does not supersede it.
     pub special_tokens_map: Option<PathBuf>,
-    /// `modules.json` of sentence-transformers, if it is there.
+    /// `modules.json` of sentence-transformers, if it exists.
     pub modules: Option<PathBuf>,
     /// `sentence_bert_config.json` beside the model of sentence-transformers.
     pub sentence_config: Option<PathBuf>,
@@ -30,7 +30,7 @@ pub struct TextModelFiles {
 }
 
 impl TextModelFiles {
-    /// The files beside the weights that are read whenever the model is, with what each is.
+    /// The files beside the weights that are read with every use of the model, with their roles.
     pub fn settings(&self) -> Vec<(&'static str, &Path)> {
         let optional = [
             ("tokenizer", &self.tokenizer),
@@ -52,16 +52,16 @@ impl TextModelFiles {
 pub struct ImageModelFiles {
     /// The path or name by which the model was found.
     pub model: String,
-    /// `config.json` beside the weights, if it is there.
+    /// `config.json` beside the weights, if it exists.
     pub config: Option<PathBuf>,
-    /// `preprocessor_config.json` beside the weights, if it is there.
+    /// `preprocessor_config.json` beside the weights, if it exists.
     pub preprocessor: Option<PathBuf>,
     /// The weights.
     pub weights: PathBuf,
 }
 
 impl ImageModelFiles {
-    /// These weights, found as `model`, with what lies beside them.
+    /// These weights, found as `model`, with the files beside them.
     pub(crate) fn beside(weights: &Path, model: &str) -> Self {
         let beside = |name: &str| Some(weights.with_file_name(name)).filter(|path| path.is_file());
         Self {
@@ -72,7 +72,7 @@ impl ImageModelFiles {
         }
     }
 
-    /// The files beside the weights that are read whenever the model is, with what each is.
+    /// The files beside the weights that are read with every use of the model, with their roles.
     pub fn settings(&self) -> Vec<(&'static str, &Path)> {
         let optional = [("config", &self.config), ("preprocessor", &self.preprocessor)];
         optional.into_iter().filter_map(|(role, path)| Some((role, path.as_deref()?))).collect()

@@ -10,28 +10,28 @@ const TEXT_NEEDED: &str = "a folder of the Hugging Face layout with config.json,
 const IMAGE_NEEDED: &str = "a checkpoint file (.safetensors, .pth, .pt or .bin) or a folder that holds \
                             model.safetensors, pytorch_model.bin or one such file";
 
-/// Where bare model names are looked for.
+/// The places in which bare model names are searched.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelSearch {
-    /// The folders, the first one first. In each, also its `hub`, `checkpoints` and `hub/checkpoints` are looked at,
-    /// where Hugging Face and torch keep their downloads.
+    /// The folders, in order of preference. Each is searched with its `hub`, `checkpoints` and `hub/checkpoints`, where
+    /// Hugging Face and torch keep their downloads.
     pub folders: Vec<PathBuf>,
-    /// What would name more folders and is not set, such as `HF_HOME`: for the message about a missing model.
+    /// Unset variables that would name more folders, such as `HF_HOME`: for the message about a missing model.
     pub unset: Vec<String>,
 }
 
 /// Finds a text encoder by absolute path or by bare name, such as `bert-base-chinese`.
 ///
-/// An absolute path may also be the place where a cached model of that name would lie.
+/// An absolute path may also be one at which a cached model with that name would lie.
 ///
 /// # Errors
-/// When no place holds all files: the error names every place and what it lacks. When the first place that holds a
+/// When no place holds all files: the error names every place and its missing files. When the first place that holds a
 /// model holds several, or one of another family.
 pub fn find_text_model(model: &str, search: &ModelSearch) -> Result<TextModelFiles, ModelError> {
     first_usable(model, search, &hub::TEXT, TEXT_NEEDED, &text_files)
 }
 
-/// Finds an image encoder by absolute path or by bare name, such as `resnet50`: timm's default weights of that name,
+/// Finds an image encoder by absolute path or by bare name, such as `resnet50`: timm's default weights with that name,
 /// else torchvision's.
 ///
 /// # Errors
@@ -40,22 +40,22 @@ pub fn find_image_model(model: &str, search: &ModelSearch) -> Result<ImageModelF
     first_usable(model, search, &hub::IMAGE, IMAGE_NEEDED, &|place| image_files(place, model))
 }
 
-/// Every file and folder, there or not, that [`find_text_model`] looks at beside the files that it finds.
+/// Every file and folder, present or missing, that [`find_text_model`] examines beside the files that it finds.
 pub fn text_model_places(model: &str, search: &ModelSearch) -> Vec<PathBuf> {
     hub::looked_at(model, &search.folders, &hub::TEXT)
 }
 
-/// Every file and folder, there or not, that [`find_image_model`] looks at beside the files that it finds.
+/// Every file and folder, present or missing, that [`find_image_model`] examines beside the files that it finds.
 pub fn image_model_places(model: &str, search: &ModelSearch) -> Vec<PathBuf> {
     hub::looked_at(model, &search.folders, &hub::IMAGE)
 }
 
-/// The names of what lies where a text encoder of this name or path would: what a misspelt one may have meant.
+/// The names beside the expected place of a text encoder with this name or path: candidates for a misspelt one.
 pub fn text_models_near(model: &str, search: &ModelSearch) -> Vec<String> {
     models_near(model, search, &hub::TEXT)
 }
 
-/// The names of what lies where an image encoder of this name or path would: what a misspelt one may have meant.
+/// The names beside the expected place of an image encoder with this name or path: candidates for a misspelt one.
 pub fn image_models_near(model: &str, search: &ModelSearch) -> Vec<String> {
     models_near(model, search, &hub::IMAGE)
 }
@@ -71,11 +71,11 @@ fn models_near(model: &str, search: &ModelSearch, family: &hub::Family) -> Vec<S
     }
 }
 
-/// Why a place gives no model.
+/// The reason why a place gives no model.
 enum Fault {
-    /// Something is not there: the next place may have it.
+    /// A file is missing: the next place may have it.
     Lacks(String),
-    /// The model is there and cannot be used, or another one fits as well.
+    /// The model exists and cannot be used, or another one fits equally well.
     Wrong(ModelError),
 }
 
@@ -141,7 +141,7 @@ fn text_files(place: &Path) -> Result<TextModelFiles, Fault> {
     };
     let weights = text_weights(&folder).or_else(|why| check_family().and(Err(why.into())))?;
     let tokenizer_config = file("tokenizer_config.json");
-    // transformers reads these two only where the newer file says nothing of added tokens.
+    // transformers reads these two only where the newer file has no added tokens.
     let is_newer = tokenizer_config.as_deref().is_some_and(says_added_tokens);
     let older = |name: &str| file(name).filter(|_| !is_newer);
     Ok(TextModelFiles {
@@ -173,7 +173,7 @@ fn without_config(folder: &Path) -> Fault {
     }
 }
 
-/// Whole files before shards, safetensors before pickles, as transformers does.
+/// Whole files before shards, safetensors before pickles, as in transformers.
 fn text_weights(folder: &Path) -> Result<Vec<PathBuf>, String> {
     for name in hub::WEIGHT_FILES {
         let whole = folder.join(name);
@@ -221,7 +221,7 @@ fn image_files(place: &Path, model: &str) -> Result<ImageModelFiles, Fault> {
     Ok(ImageModelFiles::beside(&weights, model))
 }
 
-/// The one checkpoint in a folder that has weights of no known name.
+/// The only checkpoint in a folder without weights of a known name.
 fn only_checkpoint(folder: &Path, model: &str) -> Result<PathBuf, Fault> {
     let mut found = hub::checkpoints_in(folder);
     match found.len() {

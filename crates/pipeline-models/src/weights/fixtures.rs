@@ -55,7 +55,7 @@ pub(crate) fn max_difference(left: &[f32], right: &[f32]) -> f32 {
     left.iter().zip(right).map(|(left, right)| (left - right).abs()).fold(0.0, f32::max)
 }
 
-/// A tensor of numbers in `-size..size` that follow from `name`.
+/// A tensor of reproducible numbers in `-size..size`, seeded by `name`.
 pub(crate) fn noise(name: &str, shape: Vec<usize>, size: f32) -> PlainTensor {
     let values = numbers::noise(name, shape.iter().product(), size);
     PlainTensor { shape, values }

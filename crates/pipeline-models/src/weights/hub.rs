@@ -1,15 +1,15 @@
-//! How Hugging Face, timm and torch lay out models on disk, and where a name may therefore be.
+//! The layouts of Hugging Face, timm and torch on disk, and the possible places of a model name.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-/// What the layouts call the models of a kind.
+/// The names of one kind of model in the layouts.
 pub(super) struct Family {
     /// `text` or `image`.
     pub(super) name: &'static str,
-    /// The owners under whom the hub keeps models that are known by a bare name; before the first one's it once had none.
+    /// The owners under whom the hub keeps models with bare names; models of the first owner once had none.
     owners: &'static [&'static str],
-    /// Bare names and the tag of the weights that they stand for.
+    /// Bare names and the tag of their default weights.
     default_tags: &'static [(&'static str, &'static str)],
     /// Whether a bare checkpoint file is a model.
     single_files: bool,
@@ -36,26 +36,26 @@ pub(super) const IMAGE: Family = Family {
     single_files: true,
 };
 
-/// The names of whole weights, the preferred one first; their shards are named by an index beside.
+/// The names of whole weights, by preference; an index file beside them names shards.
 pub(super) const WEIGHT_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
 
 const CHECKPOINT_EXTENSIONS: &[&str] = &["safetensors", "pth", "pt", "bin"];
 
-/// The folders below a folder of models that hold models, too.
+/// The subfolders of a folder of models that also hold models.
 const BELOW: [&str; 3] = ["hub", "checkpoints", "hub/checkpoints"];
 
-/// Where a model may be.
+/// A possible place of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Place {
-    /// A folder or a file, there or not.
+    /// A folder or a file, present or missing.
     Path(PathBuf),
-    /// Checkpoints of which nothing says which one is meant.
+    /// Several checkpoints that are equally likely.
     Several(Vec<PathBuf>),
 }
 
-/// Every place where `model` may be, the preferred one first, each once.
+/// Every possible place of `model`, by preference, without duplicates.
 ///
-/// A folder that does not exist is a place too, and so is the plain path in one that does: an error is to name them.
+/// Includes folders that do not exist and the plain path in those that do, so that an error can name them.
 pub(super) fn places(model: &str, folders: &[PathBuf], family: &Family) -> Vec<Place> {
     let path = Path::new(model);
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
@@ -79,7 +79,7 @@ pub(super) fn places(model: &str, folders: &[PathBuf], family: &Family) -> Vec<P
     places
 }
 
-/// The names of the models in a folder, whatever is in them: what a misspelt name may have meant.
+/// The names of the models in a folder, whatever they contain: candidates for a misspelt name.
 pub(super) fn names_in(root: &Path, family: &Family) -> Vec<String> {
     let entries = std::fs::read_dir(root).into_iter().flatten().flatten();
     let name = |path: PathBuf| {
@@ -97,12 +97,12 @@ pub(super) fn names_in(root: &Path, family: &Family) -> Vec<String> {
     entries.filter_map(|entry| name(entry.path())).collect()
 }
 
-/// All folders that hold models: those to search and what the libraries keep below them.
+/// All folders of models: those to search and the libraries' subfolders.
 pub(super) fn roots(folders: &[PathBuf]) -> impl Iterator<Item = PathBuf> {
     folders.iter().flat_map(|folder| std::iter::once(folder.clone()).chain(BELOW.map(|below| folder.join(below))))
 }
 
-/// The folders whose listing decides which places there are, and of each place what decides where its files lie.
+/// The folders whose listings determine the places, and for each place what determines its files.
 pub(super) fn looked_at(model: &str, folders: &[PathBuf], family: &Family) -> Vec<PathBuf> {
     let path = Path::new(model);
     let mut looked_at: Vec<PathBuf> = match path.parent() {
@@ -124,7 +124,7 @@ pub(super) fn looked_at(model: &str, folders: &[PathBuf], family: &Family) -> Ve
     looked_at
 }
 
-/// The plain path, then whatever cached or single-file form exists.
+/// The plain path, then every existing cached or single-file form.
 fn places_in(root: &Path, name: &str, family: &Family) -> Vec<Place> {
     let mut places = vec![Place::Path(root.join(name))];
     let names = other_names(name, family).into_iter().chain(cache_names(name, family));
@@ -135,7 +135,7 @@ fn places_in(root: &Path, name: &str, family: &Family) -> Vec<Place> {
     places
 }
 
-/// The plain folders of the same model with and without the owner that the hub has since put before its name.
+/// The plain folders of the same model, with and without the owner that the hub has since added.
 fn other_names(name: &str, family: &Family) -> Vec<String> {
     match name.split_once('/') {
         Some((owner, bare)) if owner == family.owners[0] => vec![bare.to_owned()],
@@ -163,10 +163,10 @@ fn default_tag(name: &str, family: &Family) -> Option<&'static str> {
     family.default_tags.iter().find(|(bare, _)| *bare == name).map(|(_, tag)| *tag)
 }
 
-/// The checkpoint file of `name`: of this very name, else timm's default weights (`NAME_a1…`), else torchvision's
+/// The checkpoint file of `name`: with exactly this name, else timm's default weights (`NAME_a1…`), else torchvision's
 /// (`NAME-<8 digits>`).
 ///
-/// Of several in one class none is preferred.
+/// Several files of one class are equally good.
 fn single_files(root: &Path, name: &str, family: &Family) -> Option<Place> {
     let rest = |path: &PathBuf| Some(path.file_stem()?.to_str()?.strip_prefix(name)?.to_owned());
     let checkpoints = checkpoints_in(root);
@@ -187,7 +187,7 @@ fn single_files(root: &Path, name: &str, family: &Family) -> Option<Place> {
         .or_else(|| class(&|rest| rest.strip_prefix('-').is_some_and(is_hash)))
 }
 
-/// True for what may follow a whole word.
+/// True for a valid continuation after a whole word.
 fn ends(rest: &str) -> bool {
     !rest.starts_with(|next: char| next.is_ascii_alphanumeric())
 }
@@ -209,7 +209,7 @@ fn is_checkpoint(path: &Path) -> bool {
     extension.is_some_and(|extension| CHECKPOINT_EXTENSIONS.contains(&extension)) && path.is_file()
 }
 
-/// The folder with a model's files: `place` itself, or the current snapshot when it is a cache of the hub.
+/// The folder with a model's files: `place` itself, or the current snapshot in a cache of the hub.
 pub(super) fn model_folder(place: &Path) -> Result<PathBuf, String> {
     if place.is_file() {
         return Err("a file and not a folder".into());

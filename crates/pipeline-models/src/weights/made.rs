@@ -1,10 +1,10 @@
-//! Checkpoints as PyTorch writes them, made by tests: zip archives, and the format before PyTorch 1.6.
+//! Checkpoints as PyTorch writes them, built by tests: zip archives, and the format before PyTorch 1.6.
 
 use std::io::Write;
 
 use flate2::write::DeflateEncoder;
 
-/// What a pickle says.
+/// A value in a pickle.
 #[derive(Clone)]
 pub(crate) enum Item<'a> {
     Dict(Vec<(&'a str, Item<'a>)>),
@@ -14,7 +14,7 @@ pub(crate) enum Item<'a> {
         shape: Vec<u64>,
         strides: Vec<u64>,
     },
-    /// Opcodes.
+    /// Raw opcodes.
     Raw(&'a [u8]),
 }
 
@@ -31,12 +31,12 @@ pub(crate) struct Made<'a> {
     pub(crate) root: Item<'a>,
 }
 
-/// How files lie in an archive.
+/// The packing of files in an archive.
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Packing {
     Stored,
     Deflated,
-    /// As PyTorch saves when it is asked for no checksums.
+    /// PyTorch's format without checksums.
     WithoutChecksums,
 }
 
@@ -112,7 +112,7 @@ impl Made<'_> {
     }
 }
 
-/// The length of one number.
+/// The size of one number.
 fn width(class: &str) -> usize {
     match class {
         "DoubleStorage" | "LongStorage" => 8,
@@ -141,7 +141,7 @@ pub(crate) fn archive(files: &[(String, Vec<u8>)], packing: Packing) -> Vec<u8> 
         let method = if packing == Packing::Deflated { 8u16 } else { 0 };
         let crc = if packing == Packing::WithoutChecksums { 0 } else { crc32fast::hash(bytes) };
         let start = archive.len() as u32;
-        // Version, flags, method, time and date, then what the directory says, too.
+        // Version, flags, method, time and date; then the same fields as in the directory.
         let mut header = [20u16, 0, method, 0, 0].map(u16::to_le_bytes).concat();
         header.extend([crc, packed.len() as u32, bytes.len() as u32].map(u32::to_le_bytes).concat());
         header.extend([name.len() as u16, 0].map(u16::to_le_bytes).concat());

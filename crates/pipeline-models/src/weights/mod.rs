@@ -1,4 +1,4 @@
-//! Weights of encoders: which files hold them, and reading them into plain numbers under canonical names.
+//! Weights of encoders: finds their files, and reads them into plain numbers under canonical names.
 //!
 //! Knows no framework and no forward pass.
 

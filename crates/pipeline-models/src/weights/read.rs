@@ -1,4 +1,4 @@
-//! Opens the checkpoint of a model, and reads all of one for whoever compares.
+//! Opens the checkpoint of a model, and reads whole ones for comparisons.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,25 +16,25 @@ use super::{ModelError, shown::shown};
 pub struct PlainTensor {
     /// The length of each axis.
     pub shape: Vec<usize>,
-    /// The numbers, the last axis fastest.
+    /// The numbers, the last axis contiguous.
     pub values: Vec<f32>,
 }
 
 /// Opens the checkpoint in `files`, one or several that belong together, and finds the model of `family` in it.
 ///
-/// Half-precision and double-precision numbers become `f32`. Pickles are parsed as data: nothing in them is executed.
+/// Half and double precision become `f32`. Pickles are parsed as data: nothing in them is executed.
 ///
 /// # Errors
-/// When a file is no checkpoint or damaged, or does not hold one such model.
+/// When a file is not a checkpoint or damaged, or does not hold one such model.
 pub(crate) fn open(files: &[PathBuf], family: &Family) -> Result<Checklist, ModelError> {
     let files = files.iter().map(|path| CheckpointFile::open(path)).collect::<Result<Vec<_>, _>>()?;
     choose(files, family)
 }
 
-/// Every tensor of floating-point numbers in a checkpoint, by the names of its dicts and its own with dots between them.
+/// Every floating-point tensor in a checkpoint, by the names of its dicts and its own, joined by dots.
 ///
 /// # Errors
-/// When the file is no checkpoint, or one of its tensors is damaged or of a kind that is not read.
+/// When the file is not a checkpoint, or one of its tensors is damaged or of an unsupported kind.
 pub fn read_tensors(path: &Path) -> Result<BTreeMap<String, PlainTensor>, ModelError> {
     let file = CheckpointFile::open(path)?;
     let mut tensors = BTreeMap::new();

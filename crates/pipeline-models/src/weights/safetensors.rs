@@ -1,4 +1,4 @@
-//! What a safetensors file has: its header, checked against the length of the file.
+//! The contents of a safetensors file: its header, checked against the length of the file.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,7 +14,7 @@ use super::view::View;
 /// The largest header that the format allows.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// What the file has, without its numbers.
+/// The contents of the file, without its numbers.
 ///
 /// # Errors
 /// When it is cut off or damaged.
@@ -60,7 +60,7 @@ fn view(info: &TensorInfo, storage_idx: usize) -> Result<View, &'static str> {
     };
     let n_bytes = info.data_offsets.1 - info.data_offsets.0;
     if !element.is_float() {
-        // Never read, so that the length of one number does not matter.
+        // Never read, so the size of one number does not matter.
         return View::whole(storage_idx, (element, usize::MAX), info.shape.clone());
     }
     View::whole(storage_idx, (element, n_bytes / element.bytes()), info.shape.clone())

@@ -1,18 +1,18 @@
-//! Names out of files as messages show them.
+//! Formats names from files for messages.
 
-/// Longer names are cut.
+/// The longest name that is shown in full.
 const MAX_LETTERS: usize = 100;
 
-/// Names that a message lists; the rest is counted.
+/// The number of names that a message lists; the rest is counted.
 const N_LISTED: usize = 8;
 
-/// A name in backticks, cut where it is long, with control characters escaped: it may be anything.
+/// A name in backticks, shortened, with control characters escaped: it may contain anything.
 pub(super) fn shown(name: &str) -> String {
     let mut letters = name.chars();
     let mut text = String::from("`");
     for letter in letters.by_ref().take(MAX_LETTERS) {
         match letter {
-            // Marks that turn the direction of writing hide what follows.
+            // Marks that change the writing direction would hide the text after them.
             '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
                 text.extend(letter.escape_unicode());
             }
@@ -27,7 +27,7 @@ pub(super) fn shown(name: &str) -> String {
     text
 }
 
-/// The first few names, and how many more there are.
+/// The first few names, and the number of the others.
 pub(super) fn listed<'a>(names: impl Iterator<Item = &'a str>) -> String {
     let mut names = names.peekable();
     let first: Vec<_> = names.by_ref().take(N_LISTED).map(shown).collect();

@@ -1,4 +1,4 @@
-//! Checkpoints in every dialect, and what is wrong with bad ones.
+//! Checkpoints in every dialect, and the faults of bad ones.
 
 use std::fs;
 
@@ -55,7 +55,7 @@ fn numbers_of_any_floating_point_type_are_read() {
     }
 }
 
-/// A pickle that would create a file, were it executed.
+/// A pickle that would create a file if it were executed.
 #[test]
 fn a_pickle_executes_nothing() {
     let folder = tempfile::tempdir().unwrap();

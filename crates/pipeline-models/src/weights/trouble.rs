@@ -1,16 +1,16 @@
-//! What is wrong with a file, before it is known which file it is.
+//! The fault of a file, without its path yet.
 
 use std::io;
 use std::path::Path;
 
 use super::ModelError;
 
-/// What is wrong with a file.
+/// The fault of a file.
 #[derive(Debug)]
 pub(super) enum Trouble {
     /// It cannot be read.
     Read(io::Error),
-    /// It is not what it should be; completes the sentence that begins with its name.
+    /// Its content is wrong; completes a sentence that begins with its name.
     Malformed(String),
 }
 
@@ -19,7 +19,7 @@ impl Trouble {
         Self::Malformed(problem.into())
     }
 
-    /// The error that names the file.
+    /// Adds the file's path.
     pub(super) fn at(self, path: &Path) -> ModelError {
         let path = path.to_owned();
         match self {
@@ -33,7 +33,7 @@ impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::new("is cut off"),
-            // What inflates a stream says so of one that is damaged.
+            // Inflating a damaged stream gives these errors.
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Self::new("is damaged: it cannot be inflated"),
             _ => Self::Read(error),
         }

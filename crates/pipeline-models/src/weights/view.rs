@@ -1,25 +1,25 @@
-//! Which numbers of a storage a tensor is: its shape, strides and offset, checked against the storage.
+//! The numbers of a storage that make up a tensor: its shape, strides and offset, checked against the storage.
 
 use std::ops::Range;
 
 use super::element::Element;
 
-/// More axes than any tensor has.
+/// The most axes: more than any tensor has.
 const MAX_AXES: usize = 64;
 
-/// A tensor's place within a storage; every number of it lies in the storage.
+/// A tensor's view of a storage; all its numbers lie in the storage.
 ///
 /// # Shapes
 /// `strides`: one per axis, in numbers
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct View {
-    /// The storage, by its place among those of the file.
+    /// The index of the storage in the file.
     pub(super) storage_idx: usize,
     pub(super) element: Element,
     /// The length of each axis.
     pub(super) shape: Vec<usize>,
     strides: Vec<usize>,
-    /// The first number.
+    /// The index of the first number.
     offset: usize,
     n_numbers: usize,
 }
@@ -28,7 +28,7 @@ impl View {
     /// A view that has been checked against a storage of `n_stored` numbers.
     ///
     /// # Errors
-    /// What is wrong with it, such as `reaches beyond its storage`.
+    /// Its fault, such as `reaches beyond its storage`.
     pub(super) fn new(
         storage_idx: usize,
         (element, n_stored): (Element, usize),
@@ -51,21 +51,21 @@ impl View {
         }
     }
 
-    /// A view of a whole storage, the last axis fastest.
+    /// A view of a whole storage, the last axis contiguous.
     ///
     /// # Errors
-    /// When the storage has less numbers.
+    /// When the storage has fewer numbers.
     pub(super) fn whole(storage_idx: usize, stored: (Element, usize), shape: Vec<usize>) -> Result<Self, &'static str> {
         let strides = row_major(&shape);
         Self::new(storage_idx, stored, 0, shape, strides)
     }
 
-    /// How many numbers the tensor has.
+    /// The number of the tensor's numbers.
     pub(super) fn n_numbers(&self) -> usize {
         self.n_numbers
     }
 
-    /// The numbers of the storage from the first to the last that the tensor has.
+    /// The range of the storage from the tensor's first to its last number.
     pub(super) fn covered(&self) -> Range<usize> {
         if self.n_numbers == 0 {
             return 0..0;
@@ -73,7 +73,7 @@ impl View {
         self.offset..self.end().expect("a view is made only if its end can be computed")
     }
 
-    /// The tensor's numbers out of those that it covers, the last axis fastest.
+    /// Gathers the tensor's numbers from the covered range, the last axis contiguous.
     pub(super) fn gather(&self, covered: Vec<f32>) -> Vec<f32> {
         if self.is_row_major() {
             return covered;
@@ -85,7 +85,7 @@ impl View {
         let mut start = 0;
         while values.len() < self.n_numbers {
             values.extend((0..row_length).map(|column| covered[start + column * row_stride]));
-            // The next row: as on an odometer, the last axis goes first.
+            // The next row: the last axis advances first, as on an odometer.
             for axis in (0..outer_shape.len()).rev() {
                 position[axis] += 1;
                 start += self.strides[axis];
@@ -99,7 +99,7 @@ impl View {
         values
     }
 
-    /// One past the last number, or the number of none if it is too large to be counted.
+    /// One past the last number, 0 without numbers; `None` on overflow.
     fn end(&self) -> Option<usize> {
         if self.n_numbers == 0 {
             return Some(0);

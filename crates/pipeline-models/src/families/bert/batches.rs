@@ -1,15 +1,15 @@
-//! Which texts are computed together.
+//! Groups texts into batches.
 
-/// Tokens of a batch at most: with more, what lies between two products leaves the caches.
+/// The most tokens of a batch: with more, intermediate values leave the caches.
 const MAX_TOKENS: usize = 384;
-/// Tokens of a batch at least, where there are so many: with fewer, fetching the weights takes longer than using them.
+/// The least tokens of a batch, where there are enough: with fewer, fetching the weights takes longer than using them.
 const MIN_TOKENS: usize = 96;
 
-/// Positions of texts, long ones first, at most `batch_rows` together; as many batches for each thread, if possible.
+/// Indices of texts, long ones first, at most `batch_rows` per batch, and equally many batches per thread if possible.
 pub(super) fn of_any_length(lengths: &[usize], batch_rows: usize, n_threads: usize) -> Vec<Vec<usize>> {
     let (n_tokens, longest) = (lengths.iter().sum::<usize>(), lengths.iter().max().copied().unwrap_or(0));
     let n_batches = n_tokens.div_ceil(MAX_TOKENS).max(1).next_multiple_of(n_threads.max(1));
-    // A text is not cut, so batches of exactly a share would leave some for one batch more.
+    // Texts are not split, so batches of exactly a share would need an extra batch for the rest.
     let max_tokens = (n_tokens.div_ceil(n_batches) + longest.saturating_sub(1)).clamp(MIN_TOKENS, MAX_TOKENS);
     let mut by_length: Vec<usize> = (0..lengths.len()).collect();
     by_length.sort_by_key(|text_idx| std::cmp::Reverse(lengths[*text_idx]));
@@ -29,7 +29,7 @@ pub(super) fn of_any_length(lengths: &[usize], batch_rows: usize, n_threads: usi
     batches
 }
 
-/// Positions of texts that have the same number of tokens, at most `batch_rows` together, long ones first.
+/// Indices of texts with equal numbers of tokens, at most `batch_rows` per batch, long ones first.
 #[cfg(any(feature = "cuda", test))]
 pub(super) fn of_one_length(lengths: &[usize], batch_rows: usize) -> Vec<Vec<usize>> {
     let mut by_length = std::collections::BTreeMap::<usize, Vec<usize>>::new();

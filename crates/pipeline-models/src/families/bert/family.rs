@@ -10,7 +10,7 @@ use crate::Device;
 use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_roles};
 use crate::weights::{ModelError, TextModelFiles, WeightsNote, of_text};
 
-/// Whether a configuration is of a BERT.
+/// Whether a configuration is that of a BERT.
 pub(in crate::families) fn recognises(config: &Map<String, Value>) -> bool {
     of_text(config).is_none()
 }

@@ -1,4 +1,4 @@
-//! What a folder of sentence-transformers says about a model: its modules, one after the other.
+//! The modules of a sentence-transformers folder, in their order.
 
 use std::path::{Path, PathBuf};
 
@@ -8,24 +8,24 @@ use serde_json::{Map, Value};
 use super::Pooling;
 use crate::weights::{ModelError, TextModelFiles, read_config, read_json};
 
-/// How sentence-transformers would encode with the model of a folder; a folder without `modules.json` says nothing.
+/// The settings with which sentence-transformers would encode; a folder without `modules.json` has none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct SentenceSettings {
-    /// How the vectors of the tokens become one.
+    /// The pooling of the token vectors.
     pub(super) pooling: Option<Result<Pooling, ModeNotComputed>>,
-    /// The file that says so.
+    /// The file with the pooling.
     pub(super) pooling_file: Option<PathBuf>,
-    /// Whether there are such settings at all.
+    /// Whether there are any settings.
     pub(super) is_there: bool,
-    /// Longer texts are cut to so many tokens.
+    /// The most tokens of a text; longer ones are truncated.
     pub(super) max_length: Option<usize>,
     /// Whether vectors are divided by their lengths.
     pub(super) normalize: bool,
-    /// Whether texts are to be lower-cased, whatever the tokenizer does.
+    /// Whether texts are lower-cased, whatever the tokenizer does.
     pub(super) lower_case: bool,
 }
 
-/// A mode of pooling that is not computed here, as the file names it: only an error where nobody chose another one.
+/// An unsupported mode of pooling, by its name in the file: an error only if the user has not chosen another one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ModeNotComputed(pub(super) String);
 
@@ -51,7 +51,7 @@ impl SentenceSettings {
     /// Reads the files.
     ///
     /// # Errors
-    /// When one cannot be read, or names a module or a setting that is not computed here.
+    /// When one cannot be read, or names an unsupported module or setting.
     pub(super) fn read(files: &TextModelFiles) -> Result<Self, ModelError> {
         let Some(path) = &files.modules else { return Ok(Self::default()) };
         let modules: Vec<Module> = read_json(path)?;
@@ -109,7 +109,7 @@ impl SentenceSettings {
     }
 }
 
-/// The modes whose vectors are put one after the other.
+/// The modes whose vectors are concatenated.
 fn modes(config: &Map<String, Value>) -> Vec<&str> {
     match config.get("pooling_mode") {
         Some(Value::String(mode)) => vec![mode],
@@ -123,7 +123,7 @@ fn modes(config: &Map<String, Value>) -> Vec<&str> {
     }
 }
 
-/// A prompt that sentence-transformers puts before every text by default.
+/// Refuses a prompt that sentence-transformers puts before every text by default.
 fn check_prompts(path: &Path) -> Result<(), ModelError> {
     let config = read_config(path)?;
     let Some(name) = config.get("default_prompt_name").and_then(Value::as_str) else { return Ok(()) };

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::weights::{ImageModelFiles, ModelError, image_family_of_name, of_image, read_config};
 
-/// Blocks per stage of the named depths.
+/// The number of blocks per stage of the named depths.
 const DEPTHS: &[(&str, [usize; 4])] = &[
     ("resnet18", [2, 2, 2, 2]),
     ("resnet26", [2, 2, 2, 2]),
@@ -22,36 +22,36 @@ const DEPTHS: &[(&str, [usize; 4])] = &[
     ("wide_resnet101_2", [3, 4, 23, 3]),
 ];
 
-/// Blocks of a stage at most: many times what the deepest ResNet has.
+/// The most blocks of a stage: many times that of the deepest ResNet.
 const MOST_BLOCKS: usize = 1000;
 
-/// The fields of timm's and of transformers' configurations that matter.
+/// The relevant fields of timm's and transformers' configurations.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct ResNetConfig {
     /// timm: the name of the architecture.
     architecture: Option<String>,
-    /// timm: what differs from that architecture.
+    /// timm: the differences from that architecture.
     model_args: Option<Map<String, Value>>,
-    /// timm: how the last maps become one vector.
+    /// timm: the pooling of the last maps into one vector.
     global_pool: Option<String>,
-    /// transformers' wrapper of timm: whether it does so.
+    /// transformers' wrapper of timm: whether it pools.
     do_pooling: Option<bool>,
-    /// transformers: blocks per stage.
+    /// transformers: the number of blocks per stage.
     depths: Option<Vec<usize>>,
     /// transformers: the non-linearity.
     hidden_act: Option<String>,
-    /// transformers: the colours of a pixel.
+    /// transformers: the number of colour channels.
     num_channels: Option<usize>,
-    /// transformers: the stride of a bottleneck is on its first convolution.
+    /// transformers: whether the stride of a bottleneck is on its first convolution.
     downsample_in_bottleneck: bool,
-    /// transformers: the first stage halves the size too.
+    /// transformers: whether the first stage also halves the size.
     downsample_in_first_stage: bool,
     quantization_config: Option<Value>,
 }
 
 impl ResNetConfig {
-    /// Reads a configuration; without one everything follows from the weights, unless their name says otherwise.
+    /// Reads a configuration; without one everything follows from the weights, unless their name indicates otherwise.
     ///
     /// # Errors
     /// When the file cannot be read, or the file or the name describes another family or variant.
@@ -62,7 +62,7 @@ impl ResNetConfig {
         }
         let Some(path) = &files.config else { return Ok(Self::default()) };
         let unsupported = |what| ModelError::Unsupported { path: path.clone(), what };
-        // First, since another family need not have the fields of this one.
+        // First, since another family may lack the fields of this one.
         if let Some(what) = of_image(&values) {
             return Err(unsupported(what));
         }
@@ -74,7 +74,7 @@ impl ResNetConfig {
         }
     }
 
-    /// Blocks per stage, if the configuration says so.
+    /// The number of blocks per stage, if the configuration has it.
     pub(super) fn depths(&self) -> Option<Vec<usize>> {
         let named = || {
             let architecture = self.architecture.as_deref()?;
@@ -88,7 +88,8 @@ impl ResNetConfig {
         serde_json::from_value(self.model_args.as_ref()?.get("layers")?.clone()).ok()
     }
 
-    /// Variants with the same tensors and other computations cannot be recognised by the weights.
+    /// The reason why a variant is unsupported, which the weights cannot show: its tensors are the same, but not its
+    /// computations.
     fn unsupported(&self) -> Option<String> {
         if let Some(other) = self.architecture.as_deref().filter(|name| !is_plain_resnet(name)) {
             return Some(format!("`architecture` is `{other}` instead of a plain `resnet` or `wide_resnet`"));
@@ -120,8 +121,8 @@ impl ResNetConfig {
     }
 }
 
-/// Refuses weights without a configuration whose name is that of another architecture: they may fit, and would be
-/// computed wrongly.
+/// Refuses weights without a configuration whose name is that of another architecture: they might fit and give wrong
+/// results.
 fn check_names(files: &ImageModelFiles) -> Result<(), ModelError> {
     let file = files.weights.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let named = |name: String| image_family_of_name(&name).map(|architecture| ModelError::Named { name, architecture });
@@ -132,7 +133,7 @@ fn last_part(model: &str) -> String {
     Path::new(model).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// `resnet` or `wide_resnet`, a depth, for wide ones `_2`, perhaps a tag after a dot.
+/// `resnet` or `wide_resnet`, a depth, `_2` for wide ones, optionally a tag after a dot.
 fn is_plain_resnet(name: &str) -> bool {
     let name = name.split('.').next().unwrap_or(name);
     let name = name.strip_prefix("tv_").unwrap_or(name);

@@ -10,7 +10,7 @@ use crate::Device;
 use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_roles};
 use crate::weights::{ImageModelFiles, ModelError, WeightsNote, of_image};
 
-/// Whether a configuration is of a ResNet.
+/// Whether a configuration is that of a ResNet.
 pub(in crate::families) fn recognises(config: &Map<String, Value>) -> bool {
     of_image(config).is_none()
 }

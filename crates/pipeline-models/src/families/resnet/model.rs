@@ -52,7 +52,7 @@ impl<B: Backend> ResNet<B> {
         pool(maps).into_data().into_vec().expect("features are of type f32")
     }
 
-    /// Stem, ReLU and maximum over 3×3: a quarter of the height and width.
+    /// The stem, ReLU and the maximum over 3×3: a quarter of the height and width.
     fn stem_maps(&self, pixels: Tensor<B, 4>) -> Tensor<B, 4> {
         max_pool2d(relu(self.stem.forward(pixels)), [3, 3], [2, 2], [1, 1], [1, 1], false)
     }

@@ -1,6 +1,6 @@
 //! The names of a ResNet's tensors in the dialects of timm, torchvision and transformers.
 
-/// The name in torchvision and timm, or `None` for what the features do not need: classifier and counters.
+/// The name in torchvision and timm, or `None` for tensors that the features do not need: classifier and counters.
 pub(super) fn canonical_name(name: &str) -> Option<String> {
     let is_head = ["fc.", "classifier.", "head."].iter().any(|part| name.starts_with(part));
     if is_head || name.ends_with(".num_batches_tracked") {

@@ -1,4 +1,4 @@
-//! Adam with weight decay that is added to the gradient, as `torch.optim.Adam` does it.
+//! Adam with weight decay added to the gradient, as in `torch.optim.Adam`.
 
 /// `β₁`, PyTorch's default.
 const FIRST_DECAY: f64 = 0.9;
@@ -7,16 +7,16 @@ const SECOND_DECAY: f64 = 0.999;
 /// `ε`, PyTorch's default.
 const EPSILON: f32 = 1e-8;
 
-/// What is the same for all weights, and the number of steps taken.
+/// The settings for all weights, and the number of steps taken.
 pub(super) struct Adam {
     weight_decay: f32,
     n_steps: i32,
 }
 
-/// How weights change in one step.
+/// The parameters of one update.
 ///
-/// With `g = gradient + decay · w`: `m += (1 - β₁) · (g - m)`, `v = β₂ · v + (1 - β₂) · g²`,
-/// `w -= lr / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)`.
+/// With `g = gradient + decay · w`: `m += (1 - β₁) · (g - m)`, `v = β₂ · v + (1 - β₂) · g²`, `w -= lr / (1 - β₁ᵗ) · m /
+/// (√v / √(1 - β₂ᵗ) + ε)`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AdamStep {
     weight_decay: f32,
@@ -26,7 +26,7 @@ pub(super) struct AdamStep {
     correction: f32,
 }
 
-/// Numbers that are learnt, each with the means of its gradient and of the gradient's square.
+/// Learnt numbers, each with the means of its gradient and of the gradient's square.
 #[derive(Debug, Default)]
 pub(super) struct Learnt {
     pub(super) values: Vec<f32>,
@@ -34,7 +34,7 @@ pub(super) struct Learnt {
     pub(super) squares: Vec<f32>,
 }
 
-/// Some of them.
+/// A part of learnt numbers.
 pub(super) struct LearntPart<'a> {
     pub(super) values: &'a mut [f32],
     pub(super) means: &'a mut [f32],
@@ -46,7 +46,7 @@ impl Adam {
         Self { weight_decay: weight_decay as f32, n_steps: 0 }
     }
 
-    /// The next step, at that learning rate.
+    /// Advances to the next step, with this learning rate.
     pub(super) fn next_step(&mut self, lr: f64) -> AdamStep {
         self.n_steps = self.n_steps.saturating_add(1);
         AdamStep {
@@ -68,12 +68,12 @@ impl Learnt {
 }
 
 impl AdamStep {
-    /// The same for a number that does not decay.
+    /// The same step for a number without weight decay.
     pub(super) fn without_decay(&self) -> Self {
         Self { weight_decay: 0.0, ..*self }
     }
 
-    /// Changes numbers against their gradients; to be inlined where wide instructions may be used.
+    /// Updates numbers by their gradients; inlined where wide instructions are available.
     #[inline(always)]
     pub(super) fn apply(&self, part: LearntPart<'_>, gradients: &[f32]) {
         let Self { weight_decay, size, correction } = *self;

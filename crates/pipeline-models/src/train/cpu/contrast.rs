@@ -7,21 +7,21 @@ use super::positives::{Counts, masked, spread};
 use crate::train::Positives;
 use pipeline_kernels::{InstructionSet, PackedMatrix, Rows};
 
-/// Rows of a product that one thread takes at a time: a whole number of tiles.
+/// Rows of a product per unit of work of a thread: a whole number of tiles.
 const BLOCK_ROWS: usize = 48;
 
-/// `logits = textᵀ · image / temperature`, and what the loss makes of them.
+/// `logits = textᵀ · image / temperature`, with their loss and its gradient.
 pub(super) struct Contrast {
     instructions: InstructionSet,
-    /// What similarities are divided by.
+    /// The divisor of similarities.
     pub(super) temperature: f32,
     positives: Positives,
     n_pairs: usize,
-    /// `[n_pairs, n_pairs]`; once the loss is known, its gradient by them.
+    /// `[n_pairs, n_pairs]`; after the loss its gradient with respect to the logits.
     logits: Vec<f32>,
     /// `[n_pairs, dim]`
     text_rows: Vec<f32>,
-    /// The right sides of products: of embeddings, of the gradient and of the gradient on its side.
+    /// The right sides of products: of embeddings, of the gradient and of the transposed gradient.
     packed: [PackedMatrix; 3],
     scratch: LossScratch,
     counts: Counts,
@@ -38,7 +38,7 @@ impl Contrast {
     /// The mean loss of a batch.
     ///
     /// # Shapes
-    /// `text`, `image`: `[dim, n_pairs]`, `others`: those pairs (row, column) that belong together, too
+    /// `text`, `image`: `[dim, n_pairs]`, `others`: the other relevant pairs (row, column)
     pub(super) fn loss(&mut self, text: &[f32], image: &[f32], n_pairs: usize, others: &[(usize, usize)]) -> f32 {
         let Self { instructions, temperature, logits, text_rows, packed: [images, ..], scratch, counts, .. } = self;
         self.n_pairs = n_pairs;
@@ -69,7 +69,7 @@ impl Contrast {
         }
     }
 
-    /// The gradients of the last loss by the embeddings that it was of.
+    /// The gradients of the last loss with respect to its embeddings.
     ///
     /// # Shapes
     /// all `[dim, n_pairs]`
@@ -98,7 +98,7 @@ impl Contrast {
     }
 }
 
-/// `out = finish(rows · packed)`, by all threads.
+/// `out = finish(rows · packed)`, on all threads.
 fn multiply(
     rows: &[f32],
     depth: usize,

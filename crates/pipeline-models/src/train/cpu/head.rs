@@ -1,4 +1,4 @@
-//! A head that learns: a layer, or two with a GELU between them; a batch's vectors are columns.
+//! A trainable head: a layer, or two with a GELU between them; a batch's vectors are columns.
 
 use super::adam::AdamStep;
 use super::layer::CpuLayer;
@@ -11,17 +11,17 @@ pub(super) struct CpuHead {
     output: CpuLayer,
 }
 
-/// The first of two layers; what is here of a batch is kept until the next one.
+/// The first of two layers; its values of a batch are kept until the next one.
 struct Hidden {
     layer: CpuLayer,
     instructions: InstructionSet,
     /// `[d_hidden, n_pairs]`, before the GELU.
     sums: Vec<f32>,
-    /// `[d_hidden, n_pairs]`, after it; once it is laid out, the gradient of `sums`.
+    /// `[d_hidden, n_pairs]`, after the GELU; once packed, the gradient of `sums`.
     values: Vec<f32>,
     /// The values for the product of the output layer: `[d_hidden, n_pairs]`.
     columns: PackedMatrix,
-    /// The same for the product that gives the output layer's gradient: `[n_pairs, d_hidden]`.
+    /// The same values for the product of the output layer's gradient: `[n_pairs, d_hidden]`.
     inputs: PackedMatrix,
     /// The gradient of the outputs: `[dim, n_pairs]`.
     gradient: PackedMatrix,
@@ -50,14 +50,14 @@ impl CpuHead {
         output.forward(&hidden.columns, outputs, n_pairs);
     }
 
-    /// Changes weights and biases against the gradient of the outputs.
+    /// Updates weights and biases by the gradient of the outputs.
     ///
     /// # Shapes
     /// `inputs`: `[n_pairs, n_inputs]`, `gradient`: `[n_outputs, n_pairs]`
     pub(super) fn learn(&mut self, inputs: &PackedMatrix, gradient: &[f32], n_pairs: usize, step: &AdamStep) {
         let Self { hidden, output } = self;
         let Some(hidden) = hidden else { return output.learn(inputs, gradient, n_pairs, step) };
-        // By the weights as they were when the loss was computed: before they learn.
+        // Uses the weights with which the loss was computed, so it runs before their update.
         hidden.differentiate(output, gradient, n_pairs);
         output.learn(&hidden.inputs, gradient, n_pairs, step);
         hidden.layer.learn(inputs, &hidden.values, n_pairs, step);
@@ -74,7 +74,7 @@ impl Hidden {
     fn forward(&mut self, inputs: &PackedMatrix, n_pairs: usize) {
         let Self { layer, instructions, sums, values, .. } = self;
         let d_hidden = layer.n_outputs();
-        // What is left of the last batch would stay where there are no inputs.
+        // Values of the last batch would remain where there are no inputs.
         sums.clear();
         sums.resize(d_hidden * n_pairs, 0.0);
         values.resize(d_hidden * n_pairs, 0.0);

@@ -1,4 +1,4 @@
-//! A linear map that learns: `output = weight · input + bias`, a batch's vectors being columns.
+//! A trainable linear map: `output = weight · input + bias`, where a batch's vectors are columns.
 
 use rayon::prelude::*;
 
@@ -7,10 +7,10 @@ use crate::heads::Linear;
 use pipeline_kernels::Matrix;
 use pipeline_kernels::{InstructionSet, PackedMatrix, Rows};
 
-/// Rows of weights that one thread takes at a time: a whole number of tiles. Their gradients stay in the cache.
+/// Rows of weights per unit of work of a thread: a whole number of tiles. Their gradients stay in the cache.
 const BLOCK_ROWS: usize = 24;
 
-/// A layer of a head, with what its optimiser remembers.
+/// A layer of a head, with the state of its optimiser.
 pub(super) struct CpuLayer {
     instructions: InstructionSet,
     n_inputs: usize,
@@ -53,9 +53,9 @@ impl CpuLayer {
         });
     }
 
-    /// Changes weights and biases against the gradient of the outputs.
+    /// Updates weights and biases by the gradient of the outputs.
     ///
-    /// A block's gradients are used as soon as they are there, so that they never go to memory.
+    /// A block's gradients are used at once, so that they never go to memory.
     ///
     /// # Shapes
     /// `inputs`: `[n_pairs, n_inputs]`, `gradient`: `[n_outputs, n_pairs]`
@@ -80,11 +80,11 @@ impl CpuLayer {
         step.apply(bias.all(), bias_gradient);
     }
 
-    /// Tells the gradient of the inputs from that of the outputs, block by block: `finish` is given the first row of a
-    /// block of it.
+    /// Computes the gradient of the inputs from that of the outputs, block by block. `finish` receives the first row of
+    /// each block.
     ///
     /// # Shapes
-    /// `gradient`: `[n_outputs, n_pairs]`, laid out; `inputs`: `[n_inputs, n_pairs]`
+    /// `gradient`: `[n_outputs, n_pairs]`, packed; `inputs`: `[n_inputs, n_pairs]`
     pub(super) fn differentiate(
         &self,
         gradient: &PackedMatrix,

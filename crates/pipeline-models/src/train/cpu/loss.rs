@@ -1,24 +1,24 @@
-//! The symmetric InfoNCE loss as a function of the logits, which become its gradient.
+//! The symmetric InfoNCE loss as a function of the logits, which it replaces by its gradient.
 
 use pipeline_kernels::exp;
 
-/// What sums are kept in; grows to the largest batch.
+/// Memory for sums; grows to the largest batch.
 #[derive(Default)]
 pub(super) struct LossScratch {
-    /// Of each column the largest logit, then `ln Σ exp` over the column.
+    /// The largest logit of each column, then `ln Σ exp` over the column.
     columns: Vec<f32>,
-    /// Of each column `Σ exp`, by the largest.
+    /// `Σ exp` of each column, relative to its largest logit.
     sums: Vec<f32>,
 }
 
 /// The mean of the cross-entropies of finding each row's column and each column's row; row `i` belongs to column `i`.
 ///
-/// With `n` pairs, `loss = Σᵢ (lse(row i) + lse(column i) - 2 · logitᵢᵢ) / 2n`, where `lse = ln Σ exp`, and
-/// `gradientᵢⱼ = (exp(logitᵢⱼ - lse(row i)) + exp(logitᵢⱼ - lse(column j)) - 2 · [i = j]) / 2n`.
-/// To be inlined where wide instructions may be used.
+/// With `n` pairs, `loss = Σᵢ (lse(row i) + lse(column i) - 2 · logitᵢᵢ) / 2n`, where `lse = ln Σ exp`, and `gradientᵢⱼ
+/// = (exp(logitᵢⱼ - lse(row i)) + exp(logitᵢⱼ - lse(column j)) - 2 · [i = j]) / 2n`. Inlined where wide instructions
+/// are available.
 ///
 /// # Shapes
-/// `logits`: `[n_pairs, n_pairs]`, then the gradient by them
+/// `logits`: `[n_pairs, n_pairs]`, replaced by the gradient
 #[inline(always)]
 pub(super) fn info_nce(logits: &mut [f32], n_pairs: usize, scratch: &mut LossScratch) -> f32 {
     scratch.sum_columns(logits, n_pairs);
@@ -72,7 +72,7 @@ fn log_sum_exp(row: &[f32]) -> f32 {
     largest + sums.iter().sum::<f32>().ln()
 }
 
-/// What is not a number is not larger: it shows in the sum instead.
+/// NaN is never larger: it shows in the sum instead.
 #[inline(always)]
 fn larger(left: f32, right: f32) -> f32 {
     if right > left { right } else { left }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
     use crate::weights::fixtures;
 
-    /// In f64, straight from the definition.
+    /// Computed in f64, directly from the definition.
     fn loss_slowly(logits: &[f64], n_pairs: usize) -> f64 {
         let entropy = |own: f64, all: Vec<f64>| all.iter().map(|logit| (logit - own).exp()).sum::<f64>().ln();
         let terms = (0..n_pairs).map(|idx| {

@@ -1,8 +1,9 @@
-//! Training on the processor: a step reads and writes every weight once, and allocates nothing once batches have their size.
+//! Training on the processor: a step reads and writes every weight once, and allocates nothing once batches have their
+//! size.
 //!
-//! A batch's vectors are columns here (`[dim, n_pairs]`): a head's weights are then the left side of its product as they
-//! are, and the batch, which is small, is what is laid out. Every number is computed by one thread in an order that does
-//! not depend on the others.
+//! A batch's vectors are columns here (`[dim, n_pairs]`): a head's weights are then the left side of its product
+//! unchanged, and only the small batch is packed. One thread computes every number, in an order that does not depend on
+//! the others.
 
 mod adam;
 mod contrast;
@@ -29,7 +30,7 @@ pub(super) struct CpuLearner<'a> {
     text: Side<'a>,
     image: Side<'a>,
     contrast: Contrast,
-    /// Where other pairs than its own may matter to a pair.
+    /// The relevant pairs, where other pairs than its own may matter to a pair.
     relevance: Option<Relevance>,
     temperature: Option<LearntTemperature>,
     adam: Adam,
@@ -37,7 +38,7 @@ pub(super) struct CpuLearner<'a> {
 }
 
 impl<'a> CpuLearner<'a> {
-    /// Works on the threads of the rayon pool in which it is called.
+    /// Works on the threads of the current rayon pool.
     pub(super) fn new(
         data: &'a PairedFeatures<'a>,
         options: &TrainOptions,

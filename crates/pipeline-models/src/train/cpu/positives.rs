@@ -1,21 +1,21 @@
-//! The loss where other pairs of the batch are relevant too; the rest is [`info_nce`].
+//! The loss where other pairs of the batch are relevant, too; it adds to [`info_nce`].
 
 use super::loss::{LossScratch, info_nce};
 
-/// The loss with some logits left out of both softmaxes.
+/// The loss with some logits excluded from both softmaxes.
 ///
 /// # Shapes
-/// `logits`: `[n_pairs, n_pairs]`, then the gradient by them; `others`: places (row, column) off the diagonal
+/// `logits`: `[n_pairs, n_pairs]`, replaced by the gradient; `others`: places (row, column) off the diagonal
 #[inline(always)]
 pub(super) fn masked(logits: &mut [f32], n_pairs: usize, others: &[(usize, usize)], scratch: &mut LossScratch) -> f32 {
     others.iter().for_each(|(row, col)| logits[row * n_pairs + col] = f32::NEG_INFINITY);
     let loss = info_nce(logits, n_pairs, scratch);
-    // Next to nothing each, but so small that processors multiply it slowly.
+    // Each is almost zero, and denormal numbers are slow to multiply.
     others.iter().for_each(|(row, col)| logits[row * n_pairs + col] = 0.0);
     loss
 }
 
-/// How many positives each row and each column has.
+/// The number of positives of each row and each column.
 #[derive(Default)]
 pub(super) struct Counts {
     rows: Vec<f32>,
@@ -38,11 +38,11 @@ impl Counts {
 
 /// The loss with more positives than the diagonal: the mean over a row's, or column's, positives.
 ///
-/// With `n` pairs, `|Pᵢ|` positives in row `i` and `|Qⱼ|` in column `j`, the loss of the diagonal alone grows by
-/// `Σ ((logitᵢᵢ - logitᵢⱼ) / |Pᵢ| + (logitⱼⱼ - logitᵢⱼ) / |Qⱼ|) / 2n` over all places of `others`.
+/// With `n` pairs, `|Pᵢ|` positives in row `i` and `|Qⱼ|` in column `j`, the loss of the diagonal alone grows by `Σ
+/// ((logitᵢᵢ - logitᵢⱼ) / |Pᵢ| + (logitⱼⱼ - logitᵢⱼ) / |Qⱼ|) / 2n` over all places of `others`.
 ///
 /// # Shapes
-/// `logits`: `[n_pairs, n_pairs]`, then the gradient by them; `others`: places (row, column) off the diagonal
+/// `logits`: `[n_pairs, n_pairs]`, replaced by the gradient; `others`: places (row, column) off the diagonal
 #[inline(always)]
 pub(super) fn spread(
     logits: &mut [f32],
@@ -76,7 +76,7 @@ mod tests {
 
     const N_PAIRS: usize = 17;
 
-    /// Some places, a row with many, a row and a column with none.
+    /// Some places: one row has many, another row and a column have none.
     fn others() -> Vec<(usize, usize)> {
         let places = (0..N_PAIRS).flat_map(|row| (0..N_PAIRS).map(move |col| (row, col)));
         places
@@ -84,7 +84,7 @@ mod tests {
             .collect()
     }
 
-    /// In f64, straight from the definition: `others` are positives, or in no softmax.
+    /// Computed in f64, directly from the definition: `others` are positives, or excluded from the softmax.
     fn loss_slowly(logits: &[f64], others: &[(usize, usize)], are_positives: bool) -> f64 {
         let side = |logit: &dyn Fn(usize, usize) -> f64, is_other: &dyn Fn(usize, usize) -> bool| {
             let of_row = |row: usize| {

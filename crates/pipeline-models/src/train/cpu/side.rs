@@ -6,10 +6,10 @@ use crate::heads::Head;
 use pipeline_kernels::Matrix;
 use pipeline_kernels::{InstructionSet, PackedMatrix};
 
-/// The square of the smallest length that a vector is divided by: PyTorch's `F.normalize` uses 1e-12.
+/// The square of the smallest divisor of a vector: PyTorch's `F.normalize` uses 1e-12.
 const MIN_SQUARED_LENGTH: f32 = 1e-24;
 
-/// Texts or images; what is here of a batch is kept until the next one.
+/// Texts or images; the values of a batch are kept until the next one.
 pub(super) struct Side<'a> {
     features: &'a Matrix,
     head: Option<CpuHead>,
@@ -19,13 +19,13 @@ pub(super) struct Side<'a> {
     rows: Vec<usize>,
     /// Those features for the forward product: `[n_inputs, n_pairs]`.
     columns: PackedMatrix,
-    /// The same for the product that gives the gradient: `[n_pairs, n_inputs]`.
+    /// The same for the product of the gradient: `[n_pairs, n_inputs]`.
     inputs: PackedMatrix,
     /// `[dim, n_pairs]`, of length one if `normalize`.
     pub(super) embedded: Vec<f32>,
-    /// Of the loss by `embedded`.
+    /// The gradient of the loss with respect to `embedded`.
     pub(super) gradient: Vec<f32>,
-    /// `[n_pairs]`, what the embeddings were divided by.
+    /// `[n_pairs]`, the divisors of the embeddings.
     lengths: Vec<f32>,
     /// `[n_pairs]`, the inner products of embeddings and gradients.
     alignments: Vec<f32>,
@@ -91,7 +91,7 @@ impl<'a> Side<'a> {
                 for row in embedded.chunks_exact(rows.len()) {
                     lengths.iter_mut().zip(row).for_each(|(sum, value)| *sum += value * value);
                 }
-                // What is not a number stays so.
+                // NaN stays NaN.
                 for length in lengths.iter_mut() {
                     *length = if *length < MIN_SQUARED_LENGTH { MIN_SQUARED_LENGTH } else { *length }.sqrt();
                 }
@@ -102,7 +102,7 @@ impl<'a> Side<'a> {
         );
     }
 
-    /// Changes the head against `gradient`.
+    /// Updates the head by `gradient`.
     pub(super) fn learn(&mut self, step: &AdamStep) {
         if self.normalize {
             self.differentiate_scale();
@@ -112,7 +112,7 @@ impl<'a> Side<'a> {
         }
     }
 
-    /// Turns the gradient by embeddings `e = z / |z|` into that by `z`: `(g - e · (e · g)) / |z|`.
+    /// Turns the gradient with respect to embeddings `e = z / |z|` into that for `z`: `(g - e · (e · g)) / |z|`.
     fn differentiate_scale(&mut self) {
         let Self { instructions, rows, embedded, gradient, lengths, alignments, .. } = self;
         let n_pairs = rows.len();
@@ -126,7 +126,7 @@ impl<'a> Side<'a> {
                     alignments.iter_mut().zip(terms).for_each(|(sum, (value, gradient))| *sum += value * gradient);
                 }
                 for (alignment, length) in alignments.iter_mut().zip(&*lengths) {
-                    // A length that is the smallest one does not depend on the vector.
+                    // The smallest divisor does not depend on the vector.
                     *alignment = if *length > MIN_SQUARED_LENGTH.sqrt() { *alignment } else { 0.0 };
                 }
                 for (embedded, gradient) in embedded.chunks_exact(n_pairs).zip(gradient.chunks_exact_mut(n_pairs)) {

@@ -1,4 +1,4 @@
-//! What similarities are divided by, where it is learnt: the softmax becomes as sharp as the loss wants it.
+//! A learnable divisor of similarities, which controls how sharp the softmax is.
 
 use super::adam::{AdamStep, Learnt};
 use crate::train::options::{LOGIT_SCALES, initial_logit_scale};
@@ -17,10 +17,10 @@ impl LearntTemperature {
         (-f64::from(self.logit_scale.values[0])).exp() as f32
     }
 
-    /// Changes it against the loss whose gradient by one side's embeddings is `gradient`.
+    /// Updates it by the loss whose gradient with respect to one side's embeddings is `gradient`.
     ///
-    /// Logits are `exp(s) · similarity`, so that the slope by `s` is `Σ logit · (gradient by logit)`; summed by embeddings
-    /// first, `Σ embedding · (gradient by embedding)`. There is no weight decay, as in CLIP.
+    /// Logits are `exp(s) · similarity`, so that the slope of `s` is `Σ logit · (gradient of logit)`. Summed by
+    /// embeddings first, it is `Σ embedding · (gradient of embedding)`. There is no weight decay, as in CLIP.
     ///
     /// # Shapes
     /// `embedded`, `gradient`: `[dim, n_pairs]`

@@ -4,7 +4,7 @@ use burn::tensor::activation::log_softmax;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-/// The square of the smallest length that a vector is divided by: PyTorch's `F.normalize` uses 1e-12.
+/// The square of the smallest divisor of a vector: PyTorch's `F.normalize` uses 1e-12.
 const MIN_SQUARED_LENGTH: f32 = 1e-24;
 
 /// Scales every row to length one.
@@ -13,7 +13,7 @@ const MIN_SQUARED_LENGTH: f32 = 1e-24;
 /// - rows: `[n_pairs, dim]`
 /// - output: `[n_pairs, dim]`
 pub(super) fn normalize_rows<B: Backend>(rows: Tensor<B, 2>) -> Tensor<B, 2> {
-    // Clamped before the root and not after it: the root's slope at zero is infinite and would turn into NaN.
+    // Clamped before the root, not after it: the root's slope at zero is infinite and would become NaN.
     let lengths = rows.clone().square().sum_dim(1).clamp_min(MIN_SQUARED_LENGTH).sqrt();
     rows / lengths
 }
@@ -33,7 +33,7 @@ pub(super) fn info_nce<B: Backend>(logits: Tensor<B, 2>) -> Tensor<B, 1> {
     (of_texts.mean() + of_images.mean()) / -2.0
 }
 
-/// The same without the logits of `others`, places (row, column), in either softmax.
+/// The same loss with the logits of `others`, places (row, column), excluded from both softmaxes.
 ///
 /// # Shapes
 /// - logits: `[n_pairs, n_pairs]`
@@ -43,7 +43,8 @@ pub(super) fn masked_info_nce<B: Backend>(logits: Tensor<B, 2>, others: &[(usize
     info_nce(logits.mask_fill(is_other, f32::NEG_INFINITY))
 }
 
-/// The same with `others`, places (row, column), as further positives: the mean over all of a row's, or a column's.
+/// The same loss with `others`, places (row, column), as further positives: the mean over all positives of a row or
+/// column.
 ///
 /// # Shapes
 /// - logits: `[n_pairs, n_pairs]`

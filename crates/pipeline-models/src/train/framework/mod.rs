@@ -1,4 +1,4 @@
-//! Training by the framework: on CUDA, and on any backend as what the processor's own steps are compared with.
+//! Training in the framework: on CUDA, and on any backend as a reference for the processor's own steps.
 
 mod loss;
 mod projector;

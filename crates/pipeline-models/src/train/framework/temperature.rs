@@ -1,4 +1,4 @@
-//! A temperature that is learnt, as a module of one number.
+//! A learnt temperature, as a module of one number.
 
 use burn::module::{Module, Param};
 use burn::optim::adaptor::OptimizerAdaptor;
@@ -16,7 +16,7 @@ struct LogitScale<B: Backend> {
     value: Param<Tensor<B, 1>>,
 }
 
-/// It and its optimiser, which knows no weight decay.
+/// The temperature and its optimiser, which has no weight decay.
 pub(super) struct LearntTemperature<B: AutodiffBackend> {
     logit_scale: LogitScale<B>,
     adam: OptimizerAdaptor<Adam, LogitScale<B>, B>,

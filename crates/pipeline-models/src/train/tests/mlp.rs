@@ -1,4 +1,4 @@
-//! Heads with a hidden layer against PyTorch's: `tests/parity/mlp_heads.py` makes what they are compared with.
+//! Heads with a hidden layer against PyTorch's goldens, made by `tests/parity/mlp_heads.py`.
 
 use super::{LOSS_TOLERANCE, SCORE_TOLERANCE, WEIGHT_TOLERANCE, patterned, train_on};
 use crate::Device;

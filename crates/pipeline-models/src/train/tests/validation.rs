@@ -1,4 +1,4 @@
-//! Measuring heads on held-out data after each epoch, keeping the best and stopping early.
+//! Measures heads on held-out data after each epoch, keeps the best and stops early.
 
 use super::{paired, patterned, train_on};
 use crate::Device;
@@ -24,7 +24,7 @@ fn held_out<'a>(features: &'a Features, relevant: &'a [Vec<usize>], patience: us
     Validation { text: &features.valid_text, images: &features.valid_image, relevant, patience }
 }
 
-/// The heads after so many epochs without held-out data.
+/// The heads after this many epochs without held-out data.
 fn untouched(epochs: usize) -> Heads {
     let options = TrainOptions { epochs, ..Default::default() };
     let trained = train_on(&Features::of("mini"), &options, Some(goldens::heads("mini/init.safetensors"))).unwrap();

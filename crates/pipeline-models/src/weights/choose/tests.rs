@@ -1,4 +1,4 @@
-//! Where a model may be in its checkpoint, the remark on it, and where nothing says which one is meant.
+//! Possible places of a model in its checkpoint, the remark on each, and ambiguous ones.
 
 use crate::weights::made::{Item, Made, bytes, whole};
 use crate::weights::{Family, WeightsNote, open};
@@ -10,12 +10,12 @@ const FAMILY: Family = Family {
     usual_prefixes: &["bert."],
 };
 
-/// A dict of tensors, each the storage of a number.
+/// A dict of tensors, each with the index of its storage.
 fn dict<'a>(tensors: &[(&'a str, usize)]) -> Item<'a> {
     Item::Dict(tensors.iter().map(|(name, storage_idx)| (*name, whole(*storage_idx, &[1]))).collect())
 }
 
-/// What `x.weight` is and the remark on its place, with the warning in brackets; or the error.
+/// The value of `x.weight` and the remark on its place, with the warning in brackets; or the error.
 fn found(root: Item<'_>) -> Result<(f32, String), String> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.pth");

@@ -1,4 +1,4 @@
-//! Where models are found, and what is said of those that are not.
+//! Where models are found, and the messages about missing ones.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ fn search(folders: &[&Path]) -> ModelSearch {
     ModelSearch { folders: folders.iter().map(PathBuf::from).collect(), unset: Vec::new() }
 }
 
-/// Makes empty files, with the folders above them.
+/// Creates empty files, with the folders above them.
 fn touch(root: &Path, names: &[&str]) {
     for name in names {
         let path = root.join(name);
@@ -207,7 +207,7 @@ fn what_a_misspelt_name_may_have_meant_is_known() {
     }
 }
 
-/// Files that say what a folder is, although what an encoder needs is not all there.
+/// Files that identify a folder, although an encoder's files are not complete.
 #[test]
 fn a_folder_of_another_family_is_named_and_not_passed_over() {
     let root = tempfile::tempdir().unwrap();
@@ -230,7 +230,7 @@ fn a_folder_of_another_family_is_named_and_not_passed_over() {
     }
 }
 
-/// transformers reads the two older files only where the newer one says nothing of added tokens.
+/// transformers reads the two older files only where the newer one has no added tokens.
 #[test]
 fn files_that_are_not_read_are_no_part_of_a_model() {
     let root = tempfile::tempdir().unwrap();

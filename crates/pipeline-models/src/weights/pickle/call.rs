@@ -1,13 +1,13 @@
-//! What the functions and classes that a pickle calls make: PyTorch's tensors, dicts, or an object that is left alone.
+//! Evaluates the functions and classes that a pickle calls: to PyTorch's tensors, dicts, or an opaque object.
 
 use super::machine::{Machine, PickleError};
 use super::value::{Storage, Tensor, Unreadable, Value, ValueId, Values};
 use crate::weights::element::Element;
 
-/// Functions that call functions: deeper than any tensor has them.
+/// The deepest nesting of function calls: deeper than any tensor's.
 const MAX_DEPTH: usize = 4;
 
-/// The value that `function` makes of its arguments.
+/// The result of `function` for its arguments.
 ///
 /// # Errors
 /// When too much has been copied.
@@ -49,13 +49,13 @@ pub(super) fn call(
     Ok(Values::OPAQUE)
 }
 
-/// The name of a function by which PyTorch makes tensors.
+/// The function by which PyTorch rebuilds tensors, if this is one.
 fn rebuilding(function: &str) -> Option<&str> {
     let name = function.strip_prefix("torch.")?.rsplit('.').next()?;
     name.starts_with("_rebuild_").then_some(name)
 }
 
-/// A dict of the pairs that Python 2 gives to the class, or without any.
+/// A dict of the pairs that Python 2 passes to the class, or an empty one.
 fn dict(machine: &mut Machine<'_>, pairs: ValueId) -> Result<ValueId, PickleError> {
     let items = match machine.values.get(pairs) {
         Value::Dict(items) => items.len(),
@@ -77,7 +77,7 @@ fn dict(machine: &mut Machine<'_>, pairs: ValueId) -> Result<ValueId, PickleErro
 }
 
 /// The arguments are: storage, offset, shape, strides, whether it needs a gradient, hooks, then metadata or (v3) the
-/// type of the numbers and metadata.
+/// number type and metadata.
 fn tensor(values: &Values, function: &str, arguments: &[ValueId]) -> Value {
     let wrong = |why| Value::Unreadable(Unreadable::Description(why));
     let Some((&[storage, offset, shape, strides], rest)) = arguments.split_first_chunk::<4>() else {
@@ -103,8 +103,10 @@ fn tensor(values: &Values, function: &str, arguments: &[ValueId]) -> Value {
     Value::Tensor(Box::new(Tensor { storage, element, offset, shape, strides }))
 }
 
-/// What lies outside the pickle under `id`: `("storage", class, key, device, count)`, before PyTorch 1.6 with a sixth item
-/// for a part of it, or `("module", class, file, code)`.
+/// The object outside the pickle with this `id`.
+///
+/// An id is `("storage", class, key, device, count)`, before PyTorch 1.6 with a sixth item for a part of it, or
+/// `("module", class, file, code)`.
 pub(super) fn persistent(values: &mut Values, id: ValueId) -> ValueId {
     let items = values.as_items(id).unwrap_or_default();
     match (items.first().and_then(|kind| values.as_text(*kind)), items) {
@@ -130,7 +132,7 @@ fn storage(values: &Values, class: ValueId, key: ValueId, count: ValueId, part: 
     Some(Storage { key, element, n_numbers: values.as_count(count)?, part })
 }
 
-/// The type of the numbers in a storage of a class such as `torch.FloatStorage` or `torch.cuda.HalfStorage`.
+/// The number type in a storage of a class such as `torch.FloatStorage` or `torch.cuda.HalfStorage`.
 fn element_of_storage(class: &str) -> Option<Element> {
     let other = |name, bytes| Element::Other { name, bytes };
     let name = class.strip_prefix("torch.")?.rsplit('.').next()?;
@@ -155,7 +157,7 @@ fn element_of_storage(class: &str) -> Option<Element> {
     })
 }
 
-/// The type of the numbers of a tensor whose storage has none.
+/// The number type of a tensor whose storage has none.
 fn element_of_type(name: &str) -> Element {
     let other = |name, bytes| Element::Other { name, bytes };
     match name.strip_prefix("torch.").unwrap_or(name) {

@@ -1,10 +1,10 @@
-//! The bytes of a pickle as a stream: long strings pass by without being kept.
+//! The bytes of a pickle as a stream: long strings are skipped.
 
 use std::io::{self, BufRead, Read};
 
 use super::machine::PickleError;
 
-/// Longer strings are no names of tensors and are not kept.
+/// The longest string that is kept: longer ones are not names of tensors.
 pub(super) const MAX_KEPT_BYTES: u64 = 1024;
 
 /// The bytes of a pickle.
@@ -28,14 +28,14 @@ impl<'a> Input<'a> {
         Ok(self.array::<1>()?[0])
     }
 
-    /// A length of `N` bytes, the least significant one first.
+    /// A length in `N` little-endian bytes.
     pub(super) fn length<const N: usize>(&mut self) -> Result<u64, PickleError> {
         let mut bytes = [0; 8];
         bytes[..N].copy_from_slice(&self.array::<N>()?);
         Ok(u64::from_le_bytes(bytes))
     }
 
-    /// The next `n_bytes`; `None` if they are too many to be kept.
+    /// The next `n_bytes`; `None` if they are too many to keep.
     pub(super) fn bytes(&mut self, n_bytes: u64) -> Result<Option<Vec<u8>>, PickleError> {
         if n_bytes > MAX_KEPT_BYTES {
             self.skip(n_bytes)?;
@@ -46,13 +46,13 @@ impl<'a> Input<'a> {
         Ok(Some(bytes))
     }
 
-    /// Passes over `n_bytes`.
+    /// Skips `n_bytes`.
     pub(super) fn skip(&mut self, n_bytes: u64) -> Result<(), PickleError> {
         let n_skipped = io::copy(&mut (&mut *self.reader).take(n_bytes), &mut io::sink())?;
         if n_skipped == n_bytes { Ok(()) } else { Err(PickleError::CutOff) }
     }
 
-    /// The bytes up to the end of the line; `None` if they are too many to be kept.
+    /// The bytes up to the end of the line; `None` if they are too many to keep.
     pub(super) fn line(&mut self) -> Result<Option<Vec<u8>>, PickleError> {
         let (mut line, mut n_bytes) = (Vec::new(), 0);
         loop {

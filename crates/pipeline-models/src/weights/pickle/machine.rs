@@ -1,4 +1,4 @@
-//! The machine that pickles are programs for: a stack, marks on it, and a memo.
+//! The machine that executes pickles as data: a stack, marks on it, and a memo.
 
 use std::io::{self, BufRead};
 
@@ -6,20 +6,20 @@ use super::input::Input;
 use super::opcodes as op;
 use super::value::{Value, ValueId, Values};
 
-/// Steps that a pickle may take, and values it may make, at most: ten times what any known checkpoint needs. In memory
-/// they are half a gigabyte at worst.
+/// The most steps and values of a pickle: ten times those of any known checkpoint, and at worst half a gigabyte in
+/// memory.
 pub(super) const MAX_STEPS: u64 = 8 << 20;
 
-/// A pickle that has been read.
+/// A parsed pickle.
 #[derive(Debug)]
 pub(crate) struct Pickle {
-    /// All that it made.
+    /// All its values.
     pub(crate) values: Values,
-    /// What it stands for.
+    /// Its result.
     pub(crate) root: ValueId,
 }
 
-/// Why a pickle cannot be read.
+/// The reason why a pickle cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PickleError {
     /// The file cannot be read.
@@ -28,10 +28,10 @@ pub(crate) enum PickleError {
     /// The bytes end before the pickle does.
     #[error("its pickle ends too early")]
     CutOff,
-    /// It is no pickle.
+    /// It is not a pickle.
     #[error("its pickle is damaged: {0}")]
     Damaged(&'static str),
-    /// A byte is no opcode.
+    /// A byte is not an opcode.
     #[error("its pickle is damaged: {0:#04x} is no opcode")]
     Opcode(u8),
     /// It would take too long or too much memory.
@@ -43,17 +43,17 @@ impl From<io::Error> for PickleError {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => Self::CutOff,
-            // What inflates a stream says so of one that is damaged.
+            // Inflating a damaged stream gives these errors.
             io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Self::Damaged("it cannot be inflated"),
             _ => Self::Read(error),
         }
     }
 }
 
-/// Reads one pickle; what follows it is left in `reader`.
+/// Reads one pickle; leaves the rest in `reader`.
 ///
 /// # Errors
-/// When it ends too early, is no pickle or is larger than any checkpoint's.
+/// When it ends too early, is not a pickle or is larger than any checkpoint's.
 pub(crate) fn parse(reader: &mut dyn BufRead) -> Result<Pickle, PickleError> {
     let mut machine = Machine {
         input: Input::new(reader),
@@ -79,17 +79,17 @@ pub(super) struct Machine<'a> {
     pub(super) input: Input<'a>,
     pub(super) values: Values,
     pub(super) stack: Vec<ValueId>,
-    /// The heights of the stack at which marks lie.
+    /// The heights of the marks on the stack.
     marks: Vec<usize>,
-    /// Values by their places; most pickles fill them without gaps.
+    /// Values by their memo indices; most pickles fill them without gaps.
     pub(super) memo: Vec<Option<ValueId>>,
-    /// How many places are filled.
+    /// The number of filled entries.
     pub(super) n_memorized: u64,
     n_steps: u64,
 }
 
 impl Machine<'_> {
-    /// Counts steps, or items that are copied.
+    /// Counts steps, or copied items.
     pub(super) fn spend(&mut self, n_steps: usize) -> Result<(), PickleError> {
         self.n_steps += n_steps as u64;
         if self.n_steps > MAX_STEPS { Err(PickleError::TooLong) } else { Ok(()) }
@@ -123,7 +123,7 @@ impl Machine<'_> {
             op::GET | op::BINGET | op::LONG_BINGET => self.recall(opcode),
             op::GLOBAL | op::STACK_GLOBAL | op::EXT1 | op::EXT2 | op::EXT4 => self.global(opcode),
             op::REDUCE | op::NEWOBJ | op::NEWOBJ_EX | op::OBJ | op::INST => self.construct(opcode),
-            // The attributes of an object are no tensors of a state dict: such as `_metadata` of an OrderedDict.
+            // The attributes of an object, such as `_metadata` of an OrderedDict, are not tensors of a state dict.
             op::BUILD => self.pop().and_then(|_| self.top().map(|_| ())),
             op::PERSID | op::BINPERSID => self.persistent(opcode),
             op::NEXT_BUFFER | op::READONLY_BUFFER => Err(PickleError::Damaged("its buffers lie outside the file")),
@@ -146,7 +146,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// The height below which nothing may be taken off the stack.
+    /// The height below which nothing may be popped.
     pub(super) fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -161,7 +161,7 @@ impl Machine<'_> {
         id.ok_or(PickleError::Damaged("its stack is empty"))
     }
 
-    /// A mark is taken off the stack as a value is.
+    /// Pops a mark like a value.
     fn pop_anything(&mut self) -> Result<(), PickleError> {
         if self.stack.len() == self.floor() && self.marks.pop().is_some() {
             return Ok(());

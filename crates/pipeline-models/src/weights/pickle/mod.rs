@@ -1,6 +1,6 @@
-//! Reads Python's pickles as data: nothing in them is executed, and what they may cost is bounded.
+//! Reads Python's pickles as data: executes nothing in them, and bounds their cost.
 //!
-//! Knows PyTorch's tensors and storages; every other object is kept as the name of its class at most.
+//! Knows PyTorch's tensors and storages; every other object is reduced to the name of its class.
 
 mod call;
 mod input;

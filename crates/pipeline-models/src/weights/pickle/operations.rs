@@ -1,4 +1,4 @@
-//! What the opcodes of a pickle do with the machine's stack and memo, apart from moving values around.
+//! The effects of pickle opcodes on the machine's stack and memo, apart from moving values.
 
 use super::call;
 use super::machine::{MAX_STEPS, Machine, PickleError};
@@ -79,7 +79,7 @@ impl Machine<'_> {
             _ => self.pop_to_mark()?,
         };
         let list = self.top()?;
-        // What another object does with items is its own affair.
+        // Items of other objects do not matter.
         if let Value::List(list) = self.values.get_mut(list) {
             list.extend(items);
         }
@@ -172,7 +172,7 @@ impl Machine<'_> {
                 let text = |id| self.values.as_text(id).map(str::to_owned);
                 text(module).zip(text(name)).ok_or(PickleError::Damaged("a name is no text"))?
             }
-            // Numbers of a registry that only the program that wrote the file has.
+            // Numbers of a registry that only the writing program has.
             op::EXT1 => ("extension".into(), self.input.length::<1>()?.to_string()),
             op::EXT2 => ("extension".into(), self.input.length::<2>()?.to_string()),
             _ => ("extension".into(), self.input.length::<4>()?.to_string()),
@@ -181,7 +181,7 @@ impl Machine<'_> {
         self.push(Value::Global(name))
     }
 
-    /// Takes a class or function and its arguments off the stack and puts what they make there.
+    /// Pops a class or function and its arguments, and pushes the result.
     pub(super) fn construct(&mut self, opcode: u8) -> Result<(), PickleError> {
         let (function, arguments) = match opcode {
             op::INST => {
@@ -222,13 +222,13 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// An instance of a class that is not known here.
+    /// An instance of an unknown class.
     pub(super) fn object(&mut self, class: Text) -> ValueId {
         self.values.add(Value::Object(Box::new(Object { class, items: Vec::new() })))
     }
 }
 
-/// An integer of up to 16 bytes, the least significant one first; `None` if it is longer.
+/// An integer of up to 16 little-endian bytes; `None` if it is longer.
 fn two_complement(bytes: &[u8]) -> Option<i128> {
     let fill = if bytes.last().is_some_and(|last| *last >= 0x80) { 0xff } else { 0 };
     let mut all = [fill; 16];
@@ -236,7 +236,7 @@ fn two_complement(bytes: &[u8]) -> Option<i128> {
     Some(i128::from_le_bytes(all))
 }
 
-/// A text of protocol 0: Latin-1, and other letters by their number after `\u` or `\U`.
+/// A text of protocol 0: Latin-1, and other characters by number after `\u` or `\U`.
 fn unescaped(line: &[u8]) -> Vec<u8> {
     let text: String = line.iter().map(|byte| char::from(*byte)).collect();
     let mut parts = text.split("\\u");
@@ -251,7 +251,7 @@ fn unescaped(line: &[u8]) -> Vec<u8> {
     result.into_bytes()
 }
 
-/// A string of protocol 0 between quotes; `None` if some of its letters are escaped.
+/// A quoted string of protocol 0; `None` if it has escapes.
 fn unquoted(line: &[u8]) -> Option<Vec<u8>> {
     let quote = *line.first().filter(|byte| matches!(byte, b'\'' | b'"'))?;
     let inner = line.strip_prefix(&[quote])?.strip_suffix(&[quote])?;

@@ -7,7 +7,7 @@ fn parsed(bytes: &[u8]) -> Result<Pickle, PickleError> {
     parse(&mut &bytes[..])
 }
 
-/// A value as text, to compare with.
+/// A value as text, for comparisons.
 fn text(values: &Values, id: ValueId) -> String {
     let list = |ids: &[ValueId]| ids.iter().map(|id| text(values, *id)).collect::<Vec<_>>().join(", ");
     let pairs = |items: &[(ValueId, ValueId)]| {

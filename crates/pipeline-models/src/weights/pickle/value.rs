@@ -1,13 +1,13 @@
 //! The values of a pickle, in one arena.
 //!
-//! They refer to each other by number: sharing costs nothing, cycles are harmless, and no drop goes deep.
+//! They refer to each other by index: sharing costs nothing, cycles are harmless, and drops do not recurse.
 
 use super::super::element::Element;
 
-/// The number of a value in its arena.
+/// The index of a value in its arena.
 pub(crate) type ValueId = u32;
 
-/// A text, by its place among all texts.
+/// A text, by its index among all texts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Text {
     start: u32,
@@ -17,7 +17,7 @@ pub(crate) struct Text {
 /// A Python value, as far as tensors depend on it.
 #[derive(Debug)]
 pub(crate) enum Value {
-    /// What no tensor depends on: `None`, booleans, floats, bytes, sets, long texts.
+    /// A value that no tensor depends on: `None`, booleans, floats, bytes, sets, long texts.
     Opaque,
     /// An integer.
     Integer(i64),
@@ -29,50 +29,50 @@ pub(crate) enum Value {
     Tuple(Vec<ValueId>),
     /// A list.
     List(Vec<ValueId>),
-    /// A dict, with the keys and values in the order in which they were set.
+    /// A dict, with keys and values in the order of insertion.
     Dict(Vec<(ValueId, ValueId)>),
     /// A class or function, by its dotted name.
     Global(Text),
-    /// An instance of a class that is not known here.
+    /// An instance of an unknown class.
     Object(Box<Object>),
-    /// Where numbers lie.
+    /// Numbers outside the pickle.
     Storage(Box<Storage>),
     /// A tensor.
     Tensor(Box<Tensor>),
-    /// A tensor that is not read, and why.
+    /// A tensor that cannot be read, and the reason.
     Unreadable(Unreadable),
 }
 
-/// An instance of a class that is not known here.
+/// An instance of an unknown class.
 #[derive(Debug)]
 pub(crate) struct Object {
     /// The dotted name of its class, or of the function that makes it.
     pub(crate) class: Text,
-    /// What was set on it as on a dict.
+    /// Its items, if it is used like a dict.
     pub(crate) items: Vec<(ValueId, ValueId)>,
 }
 
-/// Numbers that lie outside the pickle.
+/// Numbers outside the pickle.
 #[derive(Debug)]
 pub(crate) struct Storage {
     /// Its name in the file.
     pub(crate) key: Text,
-    /// The type of its numbers.
+    /// Its number type.
     pub(crate) element: Element,
-    /// How many numbers it has.
+    /// The number of its numbers.
     pub(crate) n_numbers: u64,
-    /// The first number and how many there are, where only a part is meant (format before PyTorch 1.6).
+    /// The offset and length of a part, where it is not the whole (format before PyTorch 1.6).
     pub(crate) part: Option<(u64, u64)>,
 }
 
-/// A tensor as it was described; not yet checked against its storage.
+/// The description of a tensor, not yet checked against its storage.
 #[derive(Debug)]
 pub(crate) struct Tensor {
     /// A [`Value::Storage`].
     pub(crate) storage: ValueId,
-    /// The type of its numbers, where it is not that of the storage.
+    /// Its number type, where it differs from the storage's.
     pub(crate) element: Option<Element>,
-    /// The first number.
+    /// The index of the first number.
     pub(crate) offset: u64,
     /// The length of each axis.
     pub(crate) shape: Box<[u64]>,
@@ -80,12 +80,12 @@ pub(crate) struct Tensor {
     pub(crate) strides: Box<[u64]>,
 }
 
-/// Why a tensor is not read.
+/// The reason why a tensor cannot be read.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Unreadable {
-    /// It is made by a function of PyTorch that is not known here, such as for sparse tensors.
+    /// An unsupported function of PyTorch makes it, such as for sparse tensors.
     Kind(Text),
-    /// Its description is not one.
+    /// Its description is invalid.
     Description(&'static str),
 }
 
@@ -97,9 +97,9 @@ pub(crate) struct Values {
 }
 
 impl Values {
-    /// The value of whatever no tensor depends on.
+    /// The value of everything that no tensor depends on.
     pub(super) const OPAQUE: ValueId = 0;
-    /// The tuple without items.
+    /// The empty tuple.
     pub(super) const EMPTY_TUPLE: ValueId = 1;
 
     pub(super) fn new() -> Self {
@@ -112,7 +112,7 @@ impl Values {
         (self.values.len() - 1) as ValueId
     }
 
-    /// Adds a text; `None` once there are 4 GiB of them.
+    /// Adds a text; `None` once all texts have 4 GiB.
     pub(super) fn add_text(&mut self, text: &str) -> Option<Text> {
         let start = u32::try_from(self.texts.len()).ok()?;
         self.texts.push_str(text);
@@ -133,12 +133,12 @@ impl Values {
         &self.values
     }
 
-    /// The letters of a text.
+    /// The characters of a text.
     pub(crate) fn text(&self, text: Text) -> &str {
         &self.texts[text.start as usize..][..text.length as usize]
     }
 
-    /// The letters of a value that is a text.
+    /// The characters of a value that is a text.
     pub(crate) fn as_text(&self, id: ValueId) -> Option<&str> {
         match self.get(id) {
             Value::Text(text) => Some(self.text(*text)),
@@ -146,7 +146,7 @@ impl Values {
         }
     }
 
-    /// A value that is an integer from 0 on.
+    /// The value as a non-negative integer, if it is one.
     pub(super) fn as_count(&self, id: ValueId) -> Option<u64> {
         match self.get(id) {
             Value::Integer(integer) => u64::try_from(*integer).ok(),

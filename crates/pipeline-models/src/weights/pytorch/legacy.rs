@@ -1,4 +1,4 @@
-//! The format before PyTorch 1.6: five pickles one after the other, then the numbers of each storage after their count.
+//! The format before PyTorch 1.6: five pickles in a row, then the numbers of each storage after their count.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,13 +10,13 @@ use super::super::pickle::{self, Pickle, Value, Values};
 use super::super::trouble::Trouble;
 use super::{StoragePlaces, walk};
 
-/// What the first pickle is.
+/// The value of the first pickle.
 const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
 
-/// What the checkpoint in `file` has.
+/// The contents of the checkpoint in `file`.
 ///
 /// # Errors
-/// When it is no such checkpoint, or is cut off or damaged.
+/// When it has another format, or is cut off or damaged.
 pub(super) fn contents(mut file: &File, n_bytes: u64) -> Result<Contents, Trouble> {
     file.seek(SeekFrom::Start(0))?;
     let mut reader = BufReader::new(file);
@@ -26,7 +26,7 @@ pub(super) fn contents(mut file: &File, n_bytes: u64) -> Result<Contents, Troubl
         Ok(_) => return Err(Trouble::new("is a pickle, but none that `torch.save` wrote")),
         Err(_) => return Err(Trouble::new("is neither a safetensors file nor a PyTorch checkpoint")),
     }
-    // The version of the format and the sizes of C's types on the machine that wrote it.
+    // The version of the format and the sizes of C types on the machine that wrote it.
     pickle::parse(&mut reader)?;
     pickle::parse(&mut reader)?;
     let pickle = pickle::parse(&mut reader)?;
@@ -38,7 +38,7 @@ pub(super) fn contents(mut file: &File, n_bytes: u64) -> Result<Contents, Troubl
     Ok(contents)
 }
 
-/// Where the storages lie, in the order of their keys; each is as long as the pickle says.
+/// The places of the storages, in the order of their keys; each has the length in the pickle.
 fn storages<'a>(
     mut file: &File,
     range: std::ops::Range<u64>,

@@ -1,6 +1,6 @@
-//! What a PyTorch checkpoint has, in the format since PyTorch 1.6 (a zip archive) and the one before it.
+//! The contents of a PyTorch checkpoint, in the format since PyTorch 1.6 (a zip archive) and the one before it.
 //!
-//! Executes nothing that a pickle says, and reads no numbers.
+//! Executes nothing in a pickle, and reads no numbers.
 
 mod legacy;
 mod walk;
@@ -17,20 +17,20 @@ use super::shown::shown;
 use super::trouble::Trouble;
 use zip::Record;
 
-/// A deflated pickle that would be longer belongs to no checkpoint.
+/// The longest inflated pickle: no checkpoint has a longer one.
 const MAX_INFLATED_BYTES: u64 = 256 << 20;
 
 /// The names of the two byte orders.
 const LITTLE: &[u8] = b"little";
 const BIG: &[u8] = b"big";
 
-/// Places of storages by key and type: many tensors may share one.
+/// Indices of storages by key and type: many tensors may share one.
 type StoragePlaces<'a> = HashMap<(&'a str, Element), usize>;
 
-/// What the checkpoint in `file` has; `start` is how it begins.
+/// The contents of the checkpoint in `file`, which begins with `start`.
 ///
 /// # Errors
-/// When it is no PyTorch checkpoint, or is cut off or damaged.
+/// When it is not a PyTorch checkpoint, or is cut off or damaged.
 pub(super) fn contents(file: &File, n_bytes: u64, start: &[u8]) -> Result<Contents, Trouble> {
     if start.starts_with(zip::MAGIC) {
         return archive(file, n_bytes);
@@ -89,14 +89,14 @@ fn read_pickle(file: &File, n_bytes: u64, record: &Record) -> Result<Pickle, Tro
     }
     let mut reader = BufReader::new(record.open(file, n_bytes)?);
     let parsed = pickle::parse(&mut reader);
-    // Where the bytes are not those that were written, that is what is wrong, whatever the pickle looks like.
+    // A wrong checksum is the fault to report, whatever the pickle looks like.
     if !matches!(parsed, Err(PickleError::TooLong)) {
         reader.into_inner().finish()?;
     }
     Ok(parsed?)
 }
 
-/// Where the storages of a pickle lie, each with the number of bytes that the pickle says.
+/// The places of a pickle's storages, each with the number of bytes in the pickle.
 fn archived_storages<'a>(
     values: &'a Values,
     record: impl Fn(&str) -> Option<&'a Record>,

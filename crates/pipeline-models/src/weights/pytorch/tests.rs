@@ -21,7 +21,7 @@ fn numbers(n: usize) -> Vec<f32> {
     (0..n).map(|number| number as f32).collect()
 }
 
-/// Two tensors of one storage, one of them turned, and one of another.
+/// Two tensors of one storage, one of them transposed, and one of another.
 fn made<'a>() -> Made<'a> {
     let turned = Item::Tensor { storage_idx: 0, offset: 2, shape: vec![2, 3], strides: vec![1, 2] };
     let items = vec![("a", whole(0, &[4, 3])), ("b", turned), ("c", whole(1, &[2]))];

@@ -1,4 +1,4 @@
-//! Finds the tensors of a checkpoint: those that are reached from its outermost dict by keys that are texts.
+//! Finds the tensors of a checkpoint: those that its outermost dict reaches by text keys.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use crate::weights::shown::shown;
 use crate::weights::trouble::Trouble;
 use crate::weights::view::View;
 
-/// Dicts within dicts that are looked into.
+/// The deepest nesting of dicts.
 const MAX_DEPTH: usize = 32;
 
-/// The letters of all names together: a thousand times those of any known checkpoint.
+/// The bytes of all names together: a thousand times those of any known checkpoint.
 const MAX_NAME_BYTES: usize = 64 << 20;
 
-/// Classes that a message may name.
+/// The most classes in a message.
 const MAX_CLASSES: usize = 8;
 
-/// What a pickle has; the storages themselves are left to the caller.
+/// The contents of a pickle; the storages themselves are left to the caller.
 ///
 /// # Errors
 /// When the names of its tensors would take too much memory.
@@ -61,13 +61,13 @@ pub(super) fn contents(pickle: &Pickle, places: &StoragePlaces<'_>) -> Result<Co
     Ok(contents)
 }
 
-/// The values of a dict by those keys that are texts; of a key that was set twice the last one, as in Python.
+/// The values of a dict by its text keys; the last of duplicate keys counts, as in Python.
 fn text_items(values: &Values, id: ValueId) -> BTreeMap<&str, ValueId> {
     let items = values.as_dict(id).unwrap_or_default().iter();
     items.filter_map(|(key, value)| Some((values.as_text(*key)?, *value))).collect()
 }
 
-/// A tensor's place, checked against its storage.
+/// A tensor's view, checked against its storage.
 fn view(values: &Values, tensor: &Tensor, places: &StoragePlaces<'_>) -> Result<View, String> {
     let Value::Storage(storage) = values.get(tensor.storage) else { return Err("has no storage".into()) };
     let Storage { key, element: stored, n_numbers, part } = storage.as_ref();

@@ -1,6 +1,6 @@
-//! The zip archive that a PyTorch checkpoint is: its directory, and its files as streams whose checksums are checked.
+//! The zip archive of a PyTorch checkpoint: its directory, and its files as streams with verified checksums.
 //!
-//! Reads what PyTorch reads: files that are stored or deflated, with or without the fields for more than 4 GiB.
+//! Reads the same archives as PyTorch: stored or deflated files, with or without the fields for more than 4 GiB.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -10,10 +10,10 @@ use flate2::read::DeflateDecoder;
 
 use super::super::trouble::Trouble;
 
-/// How every zip archive with a file in it begins.
+/// The first bytes of every nonempty zip archive.
 pub(in super::super) const MAGIC: &[u8] = b"PK\x03\x04";
 
-/// Longer directories belong to no checkpoint: a million files.
+/// The longest directory: a million files, more than any checkpoint has.
 const MAX_DIRECTORY_BYTES: u64 = 64 << 20;
 
 const END: &[u8] = b"PK\x05\x06";
@@ -32,26 +32,26 @@ const IS_ENCRYPTED: u16 = 1;
 /// A file in an archive.
 #[derive(Debug, Clone, PartialEq)]
 pub(in super::super) struct Record {
-    /// Where the header before its bytes lies.
+    /// The offset of the header before its bytes.
     header_start: u64,
     /// Its length.
     pub(in super::super) n_bytes: u64,
     n_packed_bytes: u64,
     method: u16,
-    /// The CRC-32 of its bytes; 0 where PyTorch was asked to save without checksums.
+    /// The CRC-32 of its bytes; 0 where PyTorch saved without checksums.
     crc: u32,
 }
 
 impl Record {
-    /// True if the file's bytes lie in the archive as they are.
+    /// True if the file is not compressed.
     pub(in super::super) fn is_stored(&self) -> bool {
         self.method == STORED
     }
 
-    /// Where its packed bytes begin.
+    /// The offset of its packed bytes.
     ///
     /// # Errors
-    /// When they do not lie in the archive.
+    /// When they are not in the archive.
     pub(in super::super) fn start(&self, mut archive: &File, archive_bytes: u64) -> Result<u64, Trouble> {
         let damaged = || Trouble::new("is cut off or damaged: a file of its zip archive lies outside it");
         let header_end = self.header_start.checked_add(LOCAL_BYTES).filter(|end| *end <= archive_bytes);
@@ -67,10 +67,10 @@ impl Record {
         end.map(|_| start).ok_or_else(damaged)
     }
 
-    /// Its bytes from the first one on.
+    /// A stream of its bytes.
     ///
     /// # Errors
-    /// When they do not lie in the archive, or are packed in another way.
+    /// When they are not in the archive, or have another compression.
     pub(in super::super) fn open<'a>(&self, mut archive: &'a File, archive_bytes: u64) -> Result<Checked<'a>, Trouble> {
         let start = self.start(archive, archive_bytes)?;
         archive.seek(SeekFrom::Start(start))?;
@@ -83,7 +83,7 @@ impl Record {
     }
 }
 
-/// A stream that knows the checksum of what it should bring.
+/// A stream with the expected checksum.
 pub(in super::super) struct Checked<'a> {
     bytes: Box<dyn Read + 'a>,
     expected: u32,
@@ -92,7 +92,7 @@ pub(in super::super) struct Checked<'a> {
 }
 
 impl Checked<'_> {
-    /// Reads what is left, and compares.
+    /// Reads the rest, and compares the checksum.
     ///
     /// # Errors
     /// When the bytes are not those that were written.
@@ -124,7 +124,7 @@ impl Read for Checked<'_> {
 /// The files of an archive by name.
 ///
 /// # Errors
-/// When it has no directory, as one that was cut off, or the directory is damaged or names a file twice.
+/// When it has no directory, like a truncated one, or the directory is damaged or names a file twice.
 pub(super) fn directory(mut archive: &File, archive_bytes: u64) -> Result<HashMap<String, Record>, Trouble> {
     let (start, n_bytes) = find_directory(archive, archive_bytes)?;
     if n_bytes > MAX_DIRECTORY_BYTES || start.checked_add(n_bytes).is_none_or(|end| end > archive_bytes) {
@@ -148,9 +148,9 @@ fn damaged_directory() -> Trouble {
     Trouble::new("is damaged: the directory of its zip archive cannot be read")
 }
 
-/// Where the directory begins, and its length.
+/// The offset of the directory, and its length.
 fn find_directory(mut archive: &File, archive_bytes: u64) -> Result<(u64, u64), Trouble> {
-    // The end may have a comment of up to 64 KiB behind it.
+    // A comment of up to 64 KiB may follow the end record.
     let tail_bytes = archive_bytes.min((END_BYTES + END64_LOCATOR_BYTES + 0xffff) as u64);
     archive.seek(SeekFrom::Start(archive_bytes - tail_bytes))?;
     let mut tail = vec![0; tail_bytes as usize];
@@ -202,7 +202,7 @@ fn read_record(rest: &mut &[u8]) -> Option<Result<(String, Record), Trouble>> {
     })
 }
 
-/// Numbers that do not fit 32 bits stand in an extra field, in this order.
+/// Reads numbers above 32 bits from the extra field, where they stand in this order.
 fn enlarge(record: &mut Record, mut extra: &[u8]) -> Option<()> {
     while extra.len() >= 4 {
         let field = extra.split_off(..4)?;

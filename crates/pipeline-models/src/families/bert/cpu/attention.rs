@@ -9,13 +9,13 @@ pub(super) struct Attention {
     instructions: InstructionSet,
 }
 
-/// What a head of a text is computed in; grows to the longest text.
+/// Scratch memory for one head of one text; grows to the longest text.
 pub(super) struct AttentionScratch {
     /// `Kᵀ`: `[head width, n_tokens]`
     keys: PackedMatrix,
     /// `[n_tokens, head width]`
     values: PackedMatrix,
-    /// `[n_queries, n_tokens]`, rows a whole number of runs apart, the last of which is filled up with -∞.
+    /// `[n_queries, n_tokens]`, with rows padded by -∞ to a whole number of runs.
     scores: Vec<f32>,
 }
 
@@ -24,7 +24,7 @@ impl Attention {
         Self { width, head_width: width / n_heads, instructions }
     }
 
-    /// Computes the context of each text's queries in its keys and values.
+    /// Computes the attention of each text's queries to its keys and values.
     ///
     /// # Shapes
     /// `query`, `context`: `[sum of n_queries, hidden]` · `key_value`: `[sum of lengths, 2 · hidden]`

@@ -1,4 +1,4 @@
-//! One layer of a BERT encoder: attention, then feed-forward, each added to what it was given and normalised.
+//! One layer of a BERT encoder: attention, then feed-forward, each with a residual connection and a norm.
 
 use crate::families::bert::config::{Activation, BertConfig};
 use crate::families::bert::weights::{DenseWeights, LayerWeights, NormWeights};
@@ -7,7 +7,7 @@ use pipeline_kernels::{InstructionSet, Norm, PackedMatrix, Rows, gelu, gelu_tanh
 use super::Scratch;
 use super::attention::Attention;
 
-/// A layer with weights laid out.
+/// A layer with packed weights.
 pub(super) struct Layer {
     query: Dense,
     key_value: Dense,
@@ -28,7 +28,7 @@ struct Dense {
 }
 
 impl Layer {
-    /// Lays the weights out.
+    /// Packs the weights.
     pub(super) fn new(weights: LayerWeights, config: &BertConfig, instructions: InstructionSet) -> Self {
         let dense = |weights: DenseWeights| Dense::new(&[weights], instructions);
         let norm = |NormWeights { scale, shift }| Norm::new(scale, shift, config.layer_norm_eps, instructions);
@@ -50,7 +50,7 @@ impl Layer {
         self.intermediate.bias.len()
     }
 
-    /// Replaces the rows of all tokens by what the layer makes of them.
+    /// Replaces the rows of all tokens by the layer's output.
     ///
     /// # Shapes
     /// `hidden`: `[sum of lengths, hidden]`
@@ -62,7 +62,8 @@ impl Layer {
         self.feed_forward(hidden, scratch);
     }
 
-    /// Keeps the rows of the first token of each text, and replaces them; all tokens are attended to.
+    /// Keeps only the rows of the first token of each text and replaces them by the layer's output; they attend to all
+    /// tokens.
     ///
     /// # Shapes
     /// `hidden`: `[sum of lengths, hidden]`, then `[n_texts, hidden]`
@@ -82,7 +83,7 @@ impl Layer {
         self.feed_forward(hidden, scratch);
     }
 
-    /// What follows the attention, for the rows of `hidden`.
+    /// Everything after the attention, for the rows of `hidden`.
     fn feed_forward(&self, hidden: &mut [f32], scratch: &mut Scratch) {
         let Scratch { context, attended, inner, .. } = scratch;
         let context = &context[..hidden.len()];
@@ -101,7 +102,7 @@ impl Layer {
 }
 
 impl Dense {
-    /// Maps of one input side by side.
+    /// Joins maps of one input side by side.
     fn new(parts: &[DenseWeights], instructions: InstructionSet) -> Self {
         let (n_in, n_out) = (parts[0].n_in, parts[0].n_out);
         let mut weight = PackedMatrix::new(instructions);

@@ -1,4 +1,4 @@
-//! Folders of sentence-transformers: what is followed and what is refused.
+//! Folders of sentence-transformers: supported and refused settings.
 
 use super::*;
 use crate::families::bert::{TextOptions, TextSettings};

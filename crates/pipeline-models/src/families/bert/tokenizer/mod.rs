@@ -1,8 +1,8 @@
 //! Splits texts into the tokens of a BERT vocabulary.
 //!
-//! This is the tokenizer of `transformers` (its Rust part), with whatever a model's folder says about tokens. The former
-//! Python tokenizer differs from it on code points that Unicode has not assigned: Python dropped them, here they stay
-//! and make their word unknown.
+//! This is the tokenizer of `transformers` (its Rust part), with all token settings of a model's folder. The former
+//! Python tokenizer differs on unassigned Unicode code points: Python dropped them, here they stay and make their word
+//! unknown.
 
 mod settings;
 mod vocabulary;
@@ -18,28 +18,28 @@ use crate::weights::{ModelError, TextModelFiles};
 
 pub(super) use settings::TokenizerSettings;
 
-/// A tokenizer that puts `[CLS]` before and `[SEP]` after a text, and cuts long texts.
+/// A tokenizer that puts `[CLS]` before and `[SEP]` after a text, and truncates long texts.
 pub(super) struct BertTokenizer {
     inner: Tokenizer,
 }
 
-/// What the caller decides about tokens.
+/// The caller's choices about tokens.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TokenizerOptions {
     /// Overrides `tokenizer_config.json`. Without either, texts are lower-cased, as transformers does.
     pub(super) lower_case: Option<bool>,
-    /// Texts are cut to so many tokens, `[CLS]` and `[SEP]` included.
+    /// The most tokens of a text, with `[CLS]` and `[SEP]`.
     pub(super) max_length: usize,
-    /// The tokens that the model's embedding knows.
+    /// The number of tokens in the model's embedding.
     pub(super) n_known: usize,
 }
 
 impl BertTokenizer {
-    /// Loads the vocabulary and everything beside it that changes tokens.
+    /// Loads the vocabulary and all files beside it that change tokens.
     ///
     /// # Errors
-    /// When a file cannot be read, contradicts another or asks for what is not supported, when the vocabulary lacks a
-    /// special token, or when the model's embedding does not know a token.
+    /// When a file cannot be read, contradicts another or needs an unsupported computation. When the vocabulary lacks a
+    /// special token, or the model's embedding lacks a token.
     pub(super) fn load(files: &TextModelFiles, options: &TokenizerOptions) -> Result<Self, ModelError> {
         let settings = TokenizerSettings::read(files)?;
         let unusable = |source| ModelError::Tokenizer { path: files.vocab.clone(), source };
@@ -68,7 +68,7 @@ impl BertTokenizer {
         Ok(tokenizer)
     }
 
-    /// The ids of a text's tokens.
+    /// The token ids of a text.
     ///
     /// # Errors
     /// When the tokenizer's model cannot express the text.
@@ -82,7 +82,7 @@ impl BertTokenizer {
         self.inner.save(path, false).unwrap();
     }
 
-    /// The encoder takes a text's first token for `[CLS]`.
+    /// Checks the first and last token: the encoder uses a text's first token as `[CLS]`.
     fn check_ends(&self, settings: &TokenizerSettings) -> Result<(), tokenizers::Error> {
         let ids = self.ids("")?;
         let is = |place: usize, token: &str| self.inner.token_to_id(token).is_none_or(|id| ids.get(place) == Some(&id));
@@ -92,9 +92,9 @@ impl BertTokenizer {
         Err(format!("it does not put `{}` before and `{}` after a text", settings.cls, settings.sep).into())
     }
 
-    /// A token without a row in the embedding cannot be computed.
+    /// Refuses tokens without a row in the embedding, which cannot be computed.
     fn check_ids(&self, files: &TextModelFiles, n_known: usize) -> Result<(), ModelError> {
-        // An empty token, of a blank line, never comes out of a text.
+        // An empty token, from a blank line, never occurs in a text.
         let ids = self.inner.get_vocab(true).into_iter().filter(|(token, _)| !token.is_empty());
         let Some((token, id)) = ids.max_by_key(|(_, id)| *id).filter(|(_, id)| *id as usize >= n_known) else {
             return Ok(());
@@ -108,7 +108,7 @@ fn is_json(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "json")
 }
 
-/// Adds the tokens that the settings name, in transformers' order: it decides about the ids of new ones.
+/// Adds the tokens in the settings, in transformers' order, which decides the ids of new ones.
 fn add_tokens(inner: &mut Tokenizer, settings: &TokenizerSettings, n_known: usize) -> Result<(), tokenizers::Error> {
     let is_added = |content: &str| settings.added.values().any(|token| token.content == content);
     for end in [&settings.cls, &settings.sep].into_iter().filter(|end| !is_added(end)) {
@@ -125,7 +125,7 @@ fn add_tokens(inner: &mut Tokenizer, settings: &TokenizerSettings, n_known: usiz
             continue;
         }
         if inner.token_to_id(content).is_none() {
-            // A padding token that nobody needs has no row in the embedding of some models.
+            // An unused padding token has no row in the embedding of some models.
             if named.is_dispensable && n_tokens >= n_known {
                 continue;
             }
@@ -149,7 +149,7 @@ fn file_name(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// A setting that is followed nowhere.
+/// The error for an unsupported setting.
 fn unsupported(path: &Path, what: String) -> ModelError {
     ModelError::Unsupported { path: PathBuf::from(path), what }
 }

@@ -1,4 +1,4 @@
-//! What the small files beside a vocabulary say about tokens: as transformers reads them, or refused.
+//! The token settings in the small files beside a vocabulary: read as transformers does, or refused.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,11 +10,11 @@ use tokenizers::AddedToken;
 use super::unsupported;
 use crate::weights::{ModelError, TextModelFiles, read_config, read_json};
 
-/// Tokenizers whose words are those of BERT's.
+/// Tokenizer classes with BERT's words.
 const BERT_CLASSES: &[&str] = &["BertTokenizer", "DistilBertTokenizer", "ElectraTokenizer"];
-/// Classes that take a `tokenizer.json` as it is.
+/// Tokenizer classes that use a `tokenizer.json` unchanged.
 const PLAIN_CLASSES: &[&str] = &["PreTrainedTokenizerFast", "PreTrainedTokenizer", "TokenizersBackend"];
-/// The tokens that have a role, in the order in which transformers adds them.
+/// The tokens with a role, in the order in which transformers adds them.
 const NAMED: [(&str, Option<&str>); 7] = [
     ("bos_token", None),
     ("eos_token", None),
@@ -25,7 +25,7 @@ const NAMED: [(&str, Option<&str>); 7] = [
     ("mask_token", Some("[MASK]")),
 ];
 
-/// A token that has a role: written in a text, it is that token.
+/// A token with a role: its text always becomes that token.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct NamedToken {
     pub(super) token: AddedToken,
@@ -33,17 +33,18 @@ pub(super) struct NamedToken {
     pub(super) is_dispensable: bool,
 }
 
-/// What `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` say, as far as it changes tokens.
+/// The fields of `tokenizer_config.json`, `special_tokens_map.json` and `added_tokens.json` that change tokens.
 #[derive(Debug, Clone)]
 pub(in crate::families::bert) struct TokenizerSettings {
-    /// Whether the settings apply to a `tokenizer.json`, too: of BERT's tokenizers they do, of plain ones they do not.
+    /// Whether the settings also apply to a `tokenizer.json`: those of BERT's tokenizers do, those of plain ones do
+    /// not.
     pub(super) of_bert: bool,
     pub(super) do_lower_case: bool,
     pub(super) strip_accents: Option<bool>,
     pub(super) tokenize_chinese_chars: bool,
-    /// Whether long texts lose their beginning.
+    /// Whether long texts are truncated at their beginning.
     pub(super) cut_left: Option<bool>,
-    /// Whether special tokens written in a text are text.
+    /// Whether the names of special tokens in a text are ordinary text.
     pub(super) specials_are_text: bool,
     pub(super) unk: String,
     pub(super) is_unk_named: bool,
@@ -53,9 +54,9 @@ pub(in crate::families::bert) struct TokenizerSettings {
     pub(super) named: Vec<NamedToken>,
     /// Tokens added under these ids.
     pub(super) added: BTreeMap<u32, AddedToken>,
-    /// The file that says so.
+    /// The file with the added tokens.
     pub(super) added_in: Option<PathBuf>,
-    /// The longest text in tokens: sentence-transformers keeps to it, transformers where nothing else is asked for.
+    /// The longest text in tokens: sentence-transformers always applies it, transformers only by default.
     max_length: Option<f64>,
 }
 
@@ -81,7 +82,7 @@ impl TokenizerSettings {
     /// Reads the files.
     ///
     /// # Errors
-    /// When one cannot be read, or asks for what is not computed here.
+    /// When one cannot be read, or needs an unsupported computation.
     pub(in crate::families::bert) fn read(files: &TextModelFiles) -> Result<Self, ModelError> {
         let path = files.tokenizer_config.as_deref().unwrap_or(&files.config);
         let config = files.tokenizer_config.as_deref().map(read_config).transpose()?.unwrap_or_default();
@@ -125,14 +126,14 @@ impl TokenizerSettings {
         })
     }
 
-    /// Whether texts are lower-cased by what the files say.
+    /// Whether texts are lower-cased according to the files.
     pub(in crate::families::bert) fn lower_cases(&self) -> bool {
         self.of_bert && self.do_lower_case
     }
 
     /// The longest text in tokens, at most `most`.
     pub(in crate::families::bert) fn max_length(&self, most: usize) -> usize {
-        // Many files say 1e30 for "no limit".
+        // Many files have 1e30 for "no limit".
         self.max_length.filter(|length| *length < most as f64).map_or(most, |length| length as usize)
     }
 }
@@ -168,19 +169,19 @@ impl Fields {
 
 type Added = BTreeMap<u32, AddedToken>;
 
-/// What all files together say of tokens.
+/// The token settings of all files together.
 struct Tokens {
-    /// `tokenizer_config.json`, with what the older files say of special tokens.
+    /// `tokenizer_config.json`, with the special tokens of the older files.
     config: Map<String, Value>,
     /// The tokens that are added under an id.
     added: Added,
-    /// The file that says so.
+    /// The file with the added tokens.
     added_in: Option<PathBuf>,
 }
 
-/// The configuration with what the two older files say, and the tokens that are added under an id.
+/// The configuration merged with the two older files, and the tokens that are added under an id.
 ///
-/// transformers reads the older files only where the newer one says nothing of added tokens.
+/// transformers reads the older files only where the newer one has no added tokens.
 fn with_older_files(mut config: Map<String, Value>, files: &TextModelFiles) -> Result<Tokens, ModelError> {
     if let Some(decoder) = config.get("added_tokens_decoder") {
         let path = files.tokenizer_config.as_deref().unwrap_or(&files.folder);
@@ -241,7 +242,7 @@ fn named_tokens(config: &Map<String, Value>) -> Result<Vec<NamedToken>, String> 
     Ok(named)
 }
 
-/// A special token, by its text or described by its flags.
+/// A special token, given by its text or with its flags.
 fn named_token(value: &Value) -> Result<Option<AddedToken>, String> {
     match value {
         Value::Null => Ok(None),
@@ -253,7 +254,7 @@ fn named_token(value: &Value) -> Result<Option<AddedToken>, String> {
     }
 }
 
-/// A token described by its flags, with the defaults of transformers' `AddedToken`.
+/// A token with its flags, with the defaults of transformers' `AddedToken`.
 fn described(value: &Value) -> Option<AddedToken> {
     let content = value.get("content")?.as_str()?.to_owned();
     let flag = |name: &str| value.get(name).and_then(Value::as_bool);

@@ -1,4 +1,4 @@
-//! Folders of every kind against the tokens that transformers gives.
+//! Folders of every kind, compared with the tokens of transformers.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn goldens() -> Goldens {
     serde_json::from_slice(&text).unwrap()
 }
 
-/// A model's folder with these files: texts as they are, other values as JSON.
+/// A model's folder with these files: texts unchanged, other values as JSON.
 fn write(folder: &Path, files: &BTreeMap<String, Value>) -> TextModelFiles {
     for (name, content) in files {
         let text = content.as_str().map_or_else(|| content.to_string(), str::to_owned);

@@ -1,4 +1,4 @@
-//! The words of a tokenizer: from `vocab.txt`, or from `tokenizer.json` as the `tokenizers` library executes it.
+//! The words of a tokenizer: from `vocab.txt`, or from `tokenizer.json` as the `tokenizers` library reads it.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use super::{TokenizerSettings, file_name};
 use crate::weights::{ModelError, TextModelFiles};
 
-/// WordPiece over a `vocab.txt`, one token a line, the line's number its id; of a token that is there twice the last.
+/// WordPiece over a `vocab.txt`: one token per line, whose number is the id. The last of duplicate tokens counts.
 pub(super) fn from_text(
     path: &Path,
     settings: &TokenizerSettings,
@@ -33,9 +33,10 @@ pub(super) fn from_text(
     Ok(tokenizer)
 }
 
-/// A `tokenizer.json`, and whether it cuts texts at the left.
+/// A `tokenizer.json`, and whether it truncates texts on the left.
 ///
-/// BERT's tokenizers of transformers change its normaliser to what `tokenizer_config.json` says, defaults included.
+/// BERT's tokenizers in transformers change its normaliser to the settings of `tokenizer_config.json`, with their
+/// defaults.
 pub(super) fn from_json(
     path: &Path,
     settings: &TokenizerSettings,
@@ -58,7 +59,7 @@ pub(super) fn from_json(
     Ok((tokenizer.map_err(unusable)?, cuts_left))
 }
 
-/// Lets the normaliser do what the settings say; returns whether that is something else.
+/// Applies the settings to the normaliser; returns whether that changes it.
 fn change_normalizer(json: &mut Value, settings: &TokenizerSettings, lower_case: Option<bool>) -> Result<bool, String> {
     let Some(normalizer) = json.get_mut("normalizer") else { return Ok(false) };
     let before = normalizer.clone();
@@ -81,7 +82,8 @@ fn change_normalizer(json: &mut Value, settings: &TokenizerSettings, lower_case:
     Ok(*normalizer != before)
 }
 
-/// Checks that `vocab.txt` has the very words of the `tokenizer.json` beside it: transformers reads one or the other.
+/// Checks that `vocab.txt` has exactly the words of the `tokenizer.json` beside it: transformers reads one or the
+/// other.
 pub(super) fn compare(tokenizer: &Tokenizer, files: &TextModelFiles) -> Result<(), ModelError> {
     let trimmed = |words: HashMap<String, u32>| -> HashMap<String, u32> {
         words
@@ -104,7 +106,7 @@ pub(super) fn compare(tokenizer: &Tokenizer, files: &TextModelFiles) -> Result<(
     Err(ModelError::Malformed { path: files.vocab.clone(), problem })
 }
 
-/// The id of a token that must be there.
+/// The id of a required token.
 pub(super) fn id(tokenizer: &Tokenizer, token: &str) -> Result<u32, tokenizers::Error> {
     tokenizer.token_to_id(token).ok_or_else(|| format!("no token `{token}`").into())
 }
@@ -112,7 +114,7 @@ pub(super) fn id(tokenizer: &Tokenizer, token: &str) -> Result<u32, tokenizers::
 /// The text of a `vocab.txt`.
 fn read(path: &Path) -> Result<Vec<u8>, ModelError> {
     let mut bytes = pipeline_files::read(path).map_err(|source| ModelError::Read { path: path.to_owned(), source })?;
-    // What editors of Windows put first is no part of the first token.
+    // A byte order mark of Windows editors is not part of the first token.
     if bytes.starts_with(b"\xef\xbb\xbf") {
         bytes.drain(..3);
     }

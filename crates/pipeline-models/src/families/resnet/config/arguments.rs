@@ -1,4 +1,4 @@
-//! timm's `model_args`: what a model's builder was given beside the name of its architecture.
+//! timm's `model_args`: the arguments of a model's builder beside the name of its architecture.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ const FREE: &[&str] = &[
     "channels",
     "num_classes",
     "base_width",
-    // Only of a deep stem, which `stem_type` would name.
+    // Applies only to a deep stem, which `stem_type` would name.
     "stem_width",
     "drop_rate",
     "drop_path_rate",
@@ -17,7 +17,7 @@ const FREE: &[&str] = &[
     "pretrained",
 ];
 
-/// Why a model with these arguments is not computed here.
+/// The reason why a model with these arguments is not supported.
 pub(super) fn unsupported(arguments: &Map<String, Value>) -> Option<String> {
     arguments.iter().find_map(|(name, value)| match name.as_str() {
         "layers" if !is_list_of_sizes(value) => Some(format!("`model_args.layers` is {value}")),
@@ -26,7 +26,7 @@ pub(super) fn unsupported(arguments: &Map<String, Value>) -> Option<String> {
     })
 }
 
-/// Whether a plain ResNet has this very value, so that saying it changes nothing.
+/// Whether a plain ResNet has exactly this value, so that it changes nothing.
 fn is_plain(name: &str, value: &Value) -> bool {
     if value.is_null() {
         return true;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// A ResNet of one block per stage: convolutions are computed in several ways, by their size.
+/// A ResNet with one block per stage: convolutions are computed in several ways, by their size.
 fn load_made_up(widths: [usize; 4]) -> ImageEncoder {
     let mut tensors = Tensors::new();
     let mut add = |conv: &str, norm: &str, shape: [usize; 4]| {
@@ -41,7 +41,7 @@ fn check(encoder: &ImageEncoder, [height, width]: [usize; 2], n_images: usize, c
     let forward = |images: &[&[u8]], n_threads| encoder.encode(images, height, width, n_threads).unwrap();
     let alone: Vec<Vec<f32>> = images.iter().map(|image| forward(&[image], 1).values).collect();
     for &(batch_rows, n_threads, stride) in cases {
-        // A stride without a common factor visits every image once; some stand twice, so that mates differ, too.
+        // A stride without a common factor visits every image once; some occur twice, so that batches differ, too.
         let order: Vec<usize> = (0..n_images + 3).map(|idx| idx * stride % n_images).collect();
         for batch in order.chunks(batch_rows) {
             let mates: Vec<&[u8]> = batch.iter().map(|image_idx| images[*image_idx].as_slice()).collect();
