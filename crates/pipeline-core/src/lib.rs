@@ -20,6 +20,7 @@ mod event;
 pub mod format;
 mod id;
 mod manifest;
+mod needs;
 mod shard;
 mod shard_orders;
 mod stage;
@@ -30,12 +31,12 @@ pub use digest::{Digest, InvalidDigest};
 pub use event::{Event, EventRecord, Outcome, Reader, RunReason, StageNode};
 pub use id::{InvalidStageId, RunId, StageId};
 pub use manifest::{InvalidManifest, Key, LineChange, Manifest};
+pub use needs::{Device, Lane, Needs, Threads};
 pub use shard::{
     Computation, Cut, InRows, OpenRows, Reject, Shard, ShardOutput, ShardReport, ShardedStage, digest_of_group,
 };
 pub use shard_orders::{ShardOrder, shard_orders};
 pub use stage::{
-    Device, InputArtifact, Metrics, Pool, Source, Stage, StageContext, StageError, StageHost, StageReport, StageWork,
-    WholeStage,
+    InputArtifact, Metrics, Source, Stage, StageContext, StageError, StageHost, StageReport, StageWork, WholeStage,
 };
 pub use tree::{ArtifactDigest, FileEntry, Part, Tree};

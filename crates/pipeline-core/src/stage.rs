@@ -5,32 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, ShardedStage, StageId, Tree};
+use crate::{Device, Digest, Needs, ShardedStage, StageId, Tree};
 
 /// Named numbers that a stage reports, such as `mean_recall`; kept in its record and in the run's `metrics.json`.
 pub type Metrics = BTreeMap<String, f64>;
-
-/// Where tensors live.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Device {
-    /// The processor; the default.
-    #[default]
-    Cpu,
-    /// The first CUDA device.
-    Cuda,
-}
-
-/// The resource of a stage while it works: only so many stages of one pool work at once.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Pool {
-    /// The processor; the default.
-    #[default]
-    Cpu,
-    /// The accelerator, whose memory few stages can share.
-    Gpu,
-}
 
 /// A file outside the store that a stage reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -191,15 +169,9 @@ pub trait Stage: Send + Sync {
         Vec::new()
     }
 
-    /// True for a stage whose work is done where tensors live: with [`Device::Cuda`] it occupies [`Pool::Gpu`].
-    fn uses_device(&self) -> bool {
-        false
-    }
-
-    /// True for a stage that keeps all threads busy by itself and needs much memory, such as an encoder: in
-    /// [`Pool::Cpu`] only one of these works at a time, whatever the number of jobs.
-    fn fills_threads(&self) -> bool {
-        false
+    /// The needs of its work, from which a run chooses its lane and the stages beside it.
+    fn needs(&self) -> Needs {
+        Needs::default()
     }
 
     /// True for a stage that runs programs of which nothing is known: they may write into the folders of the inputs, so

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
 use std::path::PathBuf;
 
-use pipeline_core::{Device, Pool, Stage, StageId, StageNode};
+use pipeline_core::{Lane, Stage, StageId, StageNode};
 
 /// A stage of a spec with its connections.
 pub struct Node {
@@ -16,9 +16,8 @@ pub struct Node {
     pub inputs: BTreeMap<String, StageId>,
     /// False when the artifact's bytes are to be dropped once its consumers are done.
     pub retain: bool,
-    /// What it occupies while it works; `None` for the processor, or the accelerator where the stage's work is done
-    /// there.
-    pub pool: Option<Pool>,
+    /// The lane in which it works; `None` for the one that its needs choose.
+    pub lane: Option<Lane>,
     /// Files of the artifact and the paths to which they are published.
     pub publish: Vec<(String, PathBuf)>,
 }
@@ -68,14 +67,6 @@ pub enum GraphError {
         /// The other stage.
         second: StageId,
     },
-}
-
-impl Node {
-    /// What the stage occupies while it works in a run whose tensors live on `device`.
-    pub fn pool_on(&self, device: Device) -> Pool {
-        let of_kind = || if device == Device::Cuda && self.stage.uses_device() { Pool::Gpu } else { Pool::Cpu };
-        self.pool.unwrap_or_else(of_kind)
-    }
 }
 
 impl Graph {
@@ -272,7 +263,7 @@ mod tests {
             stage: Box::new(Nothing),
             inputs: inputs.iter().map(|input| ((*input).to_owned(), input.parse().unwrap())).collect(),
             retain: true,
-            pool: None,
+            lane: None,
             publish: Vec::new(),
         });
         let result = match Graph::new(nodes.collect()) {

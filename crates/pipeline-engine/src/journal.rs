@@ -40,7 +40,7 @@ impl<'a> Journal<'a> {
             graph,
             version: options.version.clone(),
             device: options.plan.device,
-            n_jobs: options.n_jobs.max(1),
+            n_jobs: options.n_jobs.cpu.max(1),
             n_threads: options.n_threads.max(1),
         }
     }

@@ -29,7 +29,7 @@
 //!
 //! # let folder = tempfile::tempdir()?;
 //! # let (inputs, publish) = (BTreeMap::new(), Vec::new());
-//! let node = Node { id: "greet".parse()?, stage: Box::new(Hello), inputs, retain: true, pool: None, publish };
+//! let node = Node { id: "greet".parse()?, stage: Box::new(Hello), inputs, retain: true, lane: None, publish };
 //! let graph = Graph::new(vec![node])?;
 //! let store = pipeline_store::Store::open(&folder.path().join("artifacts"))?;
 //! let spec = SpecInfo { path: folder.path().join("spec.yaml"), name: "greeting".into(), ..SpecInfo::default() };
@@ -49,6 +49,7 @@ mod demand;
 mod graph;
 mod host;
 mod journal;
+mod lanes;
 mod message;
 mod plan;
 mod provenance;
@@ -70,6 +71,7 @@ mod worker;
 pub use adopt::{AdoptError, Adopted, adopt};
 pub use cancel::{Abandon, Cancel};
 pub use graph::{Graph, GraphError, Node};
+pub use lanes::Lanes;
 pub use plan::{Decision, EngineError, Plan, PlanOptions, PlannedStage, plan, plan_what_is_there};
 pub use run::{RunOptions, RunSummary, SpecInfo, run};
 pub use shards::ShardCount;

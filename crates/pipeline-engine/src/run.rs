@@ -10,6 +10,7 @@ use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, RunId, StageId
 use pipeline_store::{Circumstances, Last, Store, StoreError};
 
 use crate::journal::Journal;
+use crate::lanes::Lanes;
 use crate::plan::{Decision, EngineError, PlanOptions, check_sources, decide_all};
 use crate::provenance::{Origin, now_ms};
 use crate::readers::Readers;
@@ -45,10 +46,8 @@ pub struct RunOptions {
     pub plan: PlanOptions,
     /// The stages adopted for this run: its first events.
     pub adopted: Vec<Adopted>,
-    /// Stages of the pool `cpu` at once; 0 counts as 1.
-    pub n_jobs: usize,
-    /// Stages of the pool `gpu` at once, beside those; 0 counts as 1.
-    pub n_gpu_jobs: usize,
+    /// Stages at once, by lane; 0 counts as 1.
+    pub n_jobs: Lanes<usize>,
     /// Threads of all running stages together; 0 counts as 1.
     pub n_threads: usize,
     /// True to go on with everything that is not below a failure.

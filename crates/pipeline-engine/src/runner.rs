@@ -9,11 +9,12 @@ use pipeline_store::LockOutcome;
 
 use crate::demand;
 use crate::host::{LOCK_POLL, describe_owner};
+use crate::lanes::Lanes;
 use crate::message::{Committed, Failure, Message, Outcome};
 use crate::plan::Decision;
 use crate::resolver::{self, Unpublished};
 use crate::run::RunOptions;
-use crate::schedule::{Phase, Pools};
+use crate::schedule::Phase;
 use crate::state::State;
 use crate::worker::{self, Copy, Order, OrderedInput, Workshop};
 
@@ -102,14 +103,13 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         }
     }
 
-    /// Which pools have room for another stage.
-    fn room(&self) -> Pools<bool> {
-        let (n_jobs, n_working) = (self.n_jobs(), self.state.schedule.n_working());
-        Pools { cpu: n_working.cpu < n_jobs.cpu, gpu: n_working.gpu < n_jobs.gpu }
+    /// The lanes that have room for another stage.
+    fn room(&self) -> Lanes<bool> {
+        self.state.schedule.n_working().with(self.n_jobs(), |n_working, n_jobs| n_working < n_jobs)
     }
 
-    fn n_jobs(&self) -> Pools<usize> {
-        Pools { cpu: self.options.n_jobs.max(1), gpu: self.options.n_gpu_jobs.max(1) }
+    fn n_jobs(&self) -> Lanes<usize> {
+        self.options.n_jobs.map(|n_jobs| n_jobs.max(1))
     }
 
     /// Brings a stage whose inputs are all up to date one step further.
@@ -181,9 +181,9 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
 
     /// Shares the threads among the stages that run or could start now.
     fn n_threads_for_next(&self) -> usize {
-        let n_ready = self.state.schedule.n_ready();
-        let (n_working, n_jobs) = (self.state.schedule.n_working(), self.n_jobs());
-        let n_sharing = (n_working.cpu + n_ready.cpu).min(n_jobs.cpu) + (n_working.gpu + n_ready.gpu).min(n_jobs.gpu);
+        let schedule = &self.state.schedule;
+        let could_work = schedule.n_working().with(schedule.n_ready(), |n_working, n_ready| n_working + n_ready);
+        let n_sharing = could_work.with(self.n_jobs(), usize::min).sum();
         (self.options.n_threads / n_sharing.max(1)).max(1)
     }
 

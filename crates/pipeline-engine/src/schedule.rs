@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use pipeline_core::{Device, Pool};
+use pipeline_core::Device;
 
+use crate::lanes::{Lanes, Place};
 use crate::{Graph, Node};
 
 /// Where a stage is in a run.
@@ -36,10 +37,10 @@ pub(crate) struct Schedule<'a> {
     graph: &'a Graph,
     stages: Vec<Scheduled>,
     /// Stages that can be looked at, but for those that keep all threads busy.
-    ready: Pools<BTreeSet<usize>>,
+    ready: Lanes<BTreeSet<usize>>,
     /// Those that do.
     ready_to_fill: BTreeSet<usize>,
-    n_working: Pools<usize>,
+    n_working: Lanes<usize>,
     is_filled: bool,
     n_storing: usize,
 }
@@ -49,46 +50,24 @@ struct Scheduled {
     phase: Phase,
     n_unsettled_inputs: usize,
     n_unsettled_consumers: usize,
-    pool: Pool,
-    /// True for a stage of the pool `cpu` that keeps all threads busy.
-    fills: bool,
-}
-
-/// A value for each pool.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Pools<T> {
-    pub cpu: T,
-    pub gpu: T,
-}
-
-impl<T> Pools<T> {
-    pub fn of_mut(&mut self, pool: Pool) -> &mut T {
-        match pool {
-            Pool::Cpu => &mut self.cpu,
-            Pool::Gpu => &mut self.gpu,
-        }
-    }
+    place: Place,
 }
 
 impl<'a> Schedule<'a> {
     /// All stages open.
     pub fn new(graph: &'a Graph, device: Device) -> Self {
-        let scheduled = |(idx, node): (usize, &Node)| {
-            let pool = node.pool_on(device);
-            Scheduled {
-                phase: Phase::Open,
-                n_unsettled_inputs: graph.inputs(idx).len(),
-                n_unsettled_consumers: graph.consumers(idx).len(),
-                pool,
-                fills: pool == Pool::Cpu && node.stage.fills_threads(),
-            }
+        let scheduled = |(idx, node): (usize, &Node)| Scheduled {
+            phase: Phase::Open,
+            n_unsettled_inputs: graph.inputs(idx).len(),
+            n_unsettled_consumers: graph.consumers(idx).len(),
+            place: Place::new(node.stage.needs(), node.lane, device),
         };
         let mut schedule = Self {
             graph,
             stages: graph.nodes().iter().enumerate().map(scheduled).collect(),
-            ready: Pools::default(),
+            ready: Lanes::default(),
             ready_to_fill: BTreeSet::new(),
-            n_working: Pools::default(),
+            n_working: Lanes::default(),
             is_filled: false,
             n_storing: 0,
         };
@@ -101,19 +80,15 @@ impl<'a> Schedule<'a> {
         self.stages[idx].phase
     }
 
-    /// What a stage occupies.
-    pub fn pool(&self, idx: usize) -> Pool {
-        self.stages[idx].pool
+    /// True when a stage could work now, if the lanes have that room.
+    pub fn fits(&self, idx: usize, has_room: Lanes<bool>) -> bool {
+        let place = self.stages[idx].place;
+        *has_room.of(place.lane) && (self.may_fill() || !place.fills_threads)
     }
 
-    /// True for a stage beside which no other of its sort works.
-    pub fn fills_threads(&self, idx: usize) -> bool {
-        self.stages[idx].fills
-    }
-
-    /// The first stage that can be looked at in a pool that has room. While a stage works that keeps all threads busy,
+    /// The first stage that can be looked at in a lane that has room. While a stage works that keeps all threads busy,
     /// no other of its sort.
-    pub fn first_ready(&self, has_room: Pools<bool>) -> Option<usize> {
+    pub fn first_ready(&self, has_room: Lanes<bool>) -> Option<usize> {
         let first = |ready: &BTreeSet<usize>, may_start: bool| ready.first().copied().filter(|_| may_start);
         let of_cpu = first(&self.ready.cpu, has_room.cpu);
         let to_fill = first(&self.ready_to_fill, has_room.cpu && self.may_fill());
@@ -121,10 +96,10 @@ impl<'a> Schedule<'a> {
         [of_cpu, to_fill, of_gpu].into_iter().flatten().min()
     }
 
-    /// The number of stages that could work at once, by pool: of those that keep all threads busy at most one.
-    pub fn n_ready(&self) -> Pools<usize> {
+    /// The number of stages that could work at once, by lane: of those that keep all threads busy at most one.
+    pub fn n_ready(&self) -> Lanes<usize> {
         let n_to_fill = usize::from(self.may_fill() && !self.ready_to_fill.is_empty());
-        Pools { cpu: self.ready.cpu.len() + n_to_fill, gpu: self.ready.gpu.len() }
+        Lanes { cpu: self.ready.cpu.len() + n_to_fill, gpu: self.ready.gpu.len() }
     }
 
     /// True when every reader of a settled stage is settled too.
@@ -137,8 +112,8 @@ impl<'a> Schedule<'a> {
         self.stages.iter().enumerate().filter(move |(_, stage)| stage.phase == phase).map(|(idx, _)| idx)
     }
 
-    /// The stages that work, by pool: each takes one of the run's jobs.
-    pub fn n_working(&self) -> Pools<usize> {
+    /// The stages that work, by lane: each takes one of the run's jobs.
+    pub fn n_working(&self) -> Lanes<usize> {
         self.n_working
     }
 
@@ -149,11 +124,11 @@ impl<'a> Schedule<'a> {
 
     /// The number of threads.
     pub fn n_busy(&self) -> usize {
-        self.n_working.cpu + self.n_working.gpu + self.n_storing
+        self.n_working.sum() + self.n_storing
     }
 
     /// True unless a stage works that keeps all threads busy.
-    pub fn may_fill(&self) -> bool {
+    fn may_fill(&self) -> bool {
         !self.is_filled
     }
 
@@ -173,8 +148,9 @@ impl<'a> Schedule<'a> {
         let by_one = |n: &mut usize| if enters { *n += 1 } else { *n -= 1 };
         match phase {
             Phase::Working => {
-                by_one(self.n_working.of_mut(self.stages[idx].pool));
-                if self.stages[idx].fills {
+                let place = self.stages[idx].place;
+                by_one(self.n_working.of_mut(place.lane));
+                if place.fills_threads {
                     self.is_filled = enters;
                 }
             }
@@ -227,8 +203,8 @@ impl<'a> Schedule<'a> {
     }
 
     fn keep_ready(&mut self, idx: usize) {
-        let ready =
-            if self.stages[idx].fills { &mut self.ready_to_fill } else { self.ready.of_mut(self.stages[idx].pool) };
+        let place = self.stages[idx].place;
+        let ready = if place.fills_threads { &mut self.ready_to_fill } else { self.ready.of_mut(place.lane) };
         if self.stages[idx].phase == Phase::Open && self.stages[idx].n_unsettled_inputs == 0 {
             ready.insert(idx);
         } else {

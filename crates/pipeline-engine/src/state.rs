@@ -2,16 +2,17 @@
 
 use std::time::Instant;
 
-use pipeline_core::{Device, Event, Pool, Reader, RunReason, StageId, StageWork};
+use pipeline_core::{Device, Event, Reader, RunReason, StageId, StageWork};
 use pipeline_store::StoreError;
 
 use crate::demand;
 use crate::journal::Journal;
+use crate::lanes::Lanes;
 use crate::message::{Committed, Failure};
 use crate::plan::{Decided, Decision};
 use crate::resolver::Resolver;
 use crate::retain::{Holdings, Keepers};
-use crate::schedule::{Phase, Pools, Schedule};
+use crate::schedule::{Phase, Schedule};
 use crate::sources::ReadSource;
 use crate::stage_state::StageState;
 
@@ -111,15 +112,11 @@ impl<'a, 'env> State<'a, 'env> {
 
     /// Takes out a stage that waits for another process, and of which this one has not computed shards before, if its
     /// lane has room.
-    pub fn next_to_help(&mut self, has_room: Pools<bool>) -> Option<usize> {
+    pub fn next_to_help(&mut self, has_room: Lanes<bool>) -> Option<usize> {
         let can_help = |&idx: &usize| {
-            let has_room = match self.schedule.pool(idx) {
-                Pool::Cpu => has_room.cpu && (self.schedule.may_fill() || !self.schedule.fills_threads(idx)),
-                Pool::Gpu => has_room.gpu,
-            };
             let is_forced = matches!(self.stages[idx].decision, Decision::Run { why: RunReason::Forced, .. });
             let is_sharded = || matches!(self.resolver.graph.nodes()[idx].stage.work(), StageWork::Sharded(_));
-            has_room && !self.stages[idx].has_helped && !is_forced && is_sharded()
+            self.schedule.fits(idx, has_room) && !self.stages[idx].has_helped && !is_forced && is_sharded()
         };
         let place = self.waiting.iter().position(can_help)?;
         let idx = self.waiting.swap_remove(place);

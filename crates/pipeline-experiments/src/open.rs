@@ -130,7 +130,7 @@ pub fn connect(spec: &PipelineSpec, stages: Vec<Box<dyn Stage>>) -> Result<Graph
         stage,
         inputs: stage_spec.inputs.iter().map(|(slot, from)| (slot.value.clone(), from.value.clone())).collect(),
         retain: stage_spec.retain,
-        pool: stage_spec.pool,
+        lane: stage_spec.lane,
         publish: stage_spec.publish.iter().map(|publish| (publish.file.value.clone(), publish.path.clone())).collect(),
     });
     Graph::new(nodes.collect())

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline_core::{Digest, Pool, StageId};
+use pipeline_core::{Digest, Lane, StageId};
 
 use crate::Input;
 use crate::graph::check_cycles;
@@ -117,7 +117,7 @@ fn stage(
     let mut inputs = Vec::new();
     let mut params = Node::new(Value::Map(Vec::new()), span.clone());
     let mut retain = true;
-    let mut pool = None;
+    let mut lane = None;
     let mut publish = Vec::new();
     for (key, mut node) in entries {
         vars.replace(&mut node)?;
@@ -133,11 +133,12 @@ fn stage(
                 _ => return Err(expected(&node, "`retain`", "`true` or `false`")),
             },
             "pool" => {
-                pool = Some(match &node.value {
-                    Value::Str(name) if name == "cpu" => Pool::Cpu,
-                    Value::Str(name) if name == "gpu" => Pool::Gpu,
-                    _ => return Err(expected(&node, "`pool`", "`cpu` or `gpu`")),
-                });
+                let named = |name: &String| Lane::ALL.into_iter().find(|lane| lane.name() == name);
+                lane = match &node.value {
+                    Value::Str(name) => named(name),
+                    _ => None,
+                };
+                lane.ok_or_else(|| expected(&node, "`pool`", "`cpu` or `gpu`"))?;
             }
             "publish" => publish = published(node)?,
             key => unreachable!("BUG: `{key}` passed the check of a stage's keys"),
@@ -147,7 +148,7 @@ fn stage(
         SpecError::at(&span, format!("stage `{id}` has no `kind`"))
             .with_help("`kind` says what it does; a spec that only changes a stage of another one `extends` that one")
     })?;
-    Ok(StageSpec { id: id.clone(), span, kind, inputs, params, retain, pool, publish })
+    Ok(StageSpec { id: id.clone(), span, kind, inputs, params, retain, lane, publish })
 }
 
 fn stage_inputs(

@@ -1,5 +1,6 @@
 //! The keys of specs in one place: those that are accepted, those that messages suggest, and the schema of each.
 
+use pipeline_core::Lane;
 use serde_json::{Map, Value, json};
 
 use crate::SpecError;
@@ -81,8 +82,8 @@ pub(crate) const STAGE_KEYS: &[SpecKey] = &[
     },
     SpecKey {
         name: "pool",
-        about: "What it occupies; by default what its kind uses.",
-        schema: || json!({ "enum": ["cpu", "gpu"] }),
+        about: "The lane in which it works; by default that of its kind.",
+        schema: || json!({ "enum": Lane::ALL.map(Lane::name) }),
     },
     SpecKey {
         name: "publish",

@@ -4,8 +4,6 @@ use std::borrow::Cow;
 use std::fmt::Write;
 use std::path::Path;
 
-use pipeline_core::Pool;
-
 use crate::vars::escape;
 use crate::yaml::FOLDER_TAG;
 use crate::{CheckRule, Node, PipelineSpec, StageSpec, Value, scalar};
@@ -96,8 +94,8 @@ impl Writer<'_> {
         if !stage.retain {
             self.key(4, "retain").raw(" false").end_line();
         }
-        if let Some(pool) = stage.pool {
-            self.key(4, "pool").raw(if pool == Pool::Gpu { " gpu" } else { " cpu" }).end_line();
+        if let Some(lane) = stage.lane {
+            self.key(4, "pool").space().raw(lane.name()).end_line();
         }
         if !stage.publish.is_empty() {
             self.key(4, "publish").end_line();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline_core::{Digest, Pool, StageId};
+use pipeline_core::{Digest, Lane, StageId};
 
 use crate::path::absolute;
 use crate::vars::Vars;
@@ -48,8 +48,8 @@ pub struct StageSpec {
     pub params: Node,
     /// False if the bytes may be dropped once the consumers are done.
     pub retain: bool,
-    /// The pool that it occupies; `None` for that of its kind.
-    pub pool: Option<Pool>,
+    /// The lane that its key `pool` names; `None` for that of its kind.
+    pub lane: Option<Lane>,
     /// The files that are copied out of the artifact.
     pub publish: Vec<Publish>,
 }

@@ -7,8 +7,8 @@ use std::sync::OnceLock;
 use std::time::Instant;
 
 use pipeline_core::{
-    Computation, Cut, Digest, InRows, OpenRows, Reject, Shard, ShardReport, ShardedStage, Source, Stage, StageContext,
-    StageError, StageReport, StageWork, error_chain,
+    Computation, Cut, Digest, InRows, Needs, OpenRows, Reject, Shard, ShardReport, ShardedStage, Source, Stage,
+    StageContext, StageError, StageReport, StageWork, Threads, error_chain,
 };
 use pipeline_data::{
     DECODER_BYTES, DecodeError, Filter, ImageRow, ImageTsv, Limits, Memory, PixelRow, PixelsInfo, RgbImage, Target,
@@ -209,8 +209,8 @@ impl Stage for DecodeImages {
         vec![self.params.path.path().to_owned()]
     }
 
-    fn fills_threads(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs { threads: Threads::All, ..Needs::default() }
     }
 
     fn work(&self) -> StageWork<'_> {

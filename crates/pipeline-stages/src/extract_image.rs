@@ -5,7 +5,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{
-    Cut, Digest, InRows, InputArtifact, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork,
+    Cut, Digest, InRows, InputArtifact, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError,
+    StageWork, Threads,
 };
 use pipeline_data::{DataError, PixelShard, PixelsInfo};
 use pipeline_models::image::{self, ImageExpectations};
@@ -170,12 +171,8 @@ impl Stage for ExtractImage {
         vec![self.params.model.path().to_owned()]
     }
 
-    fn uses_device(&self) -> bool {
-        true
-    }
-
-    fn fills_threads(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs { device: true, threads: Threads::All }
     }
 
     fn work(&self) -> StageWork<'_> {

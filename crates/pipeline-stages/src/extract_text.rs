@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use pipeline_core::{Cut, Digest, InRows, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork};
+use pipeline_core::{
+    Cut, Digest, InRows, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork, Threads,
+};
 use pipeline_data::QueryRow;
 use pipeline_models::text::{self, ModelError, Pooling, TextModelFiles, TextOptions, TextSettings};
 use pipeline_models::{Encoder, EncoderModel, EncoderRows};
@@ -220,12 +222,8 @@ impl Stage for ExtractText {
         vec![self.params.model.path().to_owned()]
     }
 
-    fn uses_device(&self) -> bool {
-        true
-    }
-
-    fn fills_threads(&self) -> bool {
-        true
+    fn needs(&self) -> Needs {
+        Needs { device: true, threads: Threads::All }
     }
 
     fn work(&self) -> StageWork<'_> {

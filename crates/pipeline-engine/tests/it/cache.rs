@@ -19,7 +19,7 @@ fn diamond(world: &World) -> Vec<Part> {
 
 fn world_with_sources() -> World {
     let mut world = World::new();
-    world.options.n_jobs = 1;
+    world.options.n_jobs.cpu = 1;
     world.write("a.txt", "one");
     world.write("b.txt", "two, and more");
     world

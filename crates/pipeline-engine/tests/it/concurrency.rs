@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use pipeline_core::{Event, Outcome, Pool};
+use pipeline_core::{Event, Lane, Outcome};
 use pipeline_engine::Decision;
 use pipeline_store::{KeyLock, LockOutcome};
 
@@ -15,7 +15,7 @@ use crate::world::{Part, World, part, write};
 #[test]
 fn independent_stages_run_at_the_same_time() {
     let mut world = World::new();
-    (world.options.n_jobs, world.options.n_threads) = (3, 6);
+    (world.options.n_jobs.cpu, world.options.n_threads) = (3, 6);
     let barrier = Arc::new(Barrier::new(3));
     let meeting = |id: &str| {
         let barrier = Arc::clone(&barrier);
@@ -31,30 +31,30 @@ fn independent_stages_run_at_the_same_time() {
 }
 
 #[test]
-fn a_pool_has_its_own_number_of_jobs() {
+fn a_lane_has_its_own_number_of_jobs() {
     let mut world = World::new();
-    (world.options.n_jobs, world.options.n_gpu_jobs) = (3, 1);
+    (world.options.n_jobs.cpu, world.options.n_jobs.gpu) = (3, 1);
     let n_on_gpu = Arc::new(AtomicUsize::new(0));
     let on_gpu = |id: &str| {
         let n_on_gpu = Arc::clone(&n_on_gpu);
-        part(id).param("id", id).pool(Pool::Gpu).work(move |context| {
+        part(id).param("id", id).lane(Lane::Gpu).work(move |context| {
             assert_eq!(n_on_gpu.fetch_add(1, Ordering::SeqCst), 0);
             thread::yield_now();
             n_on_gpu.fetch_sub(1, Ordering::SeqCst);
             write(context, "")
         })
     };
-    // The three of the pool `cpu` meet one that waits for them on the other pool, so four run at once.
+    // The three of the lane `cpu` meet one that waits for them in the other lane, so four run at once.
     let barrier = Arc::new(Barrier::new(4));
-    let meeting = |id: &str, pool: Pool| {
+    let meeting = |id: &str, lane: Lane| {
         let barrier = Arc::clone(&barrier);
-        part(id).param("id", id).pool(pool).work(move |context| {
+        part(id).param("id", id).lane(lane).work(move |context| {
             barrier.wait();
             write(context, "")
         })
     };
-    let cpu = ["a", "b", "c"].map(|id| meeting(id, Pool::Cpu));
-    let gpu = [on_gpu("g1"), on_gpu("g2"), on_gpu("g3"), on_gpu("g4"), meeting("m", Pool::Gpu)];
+    let cpu = ["a", "b", "c"].map(|id| meeting(id, Lane::Cpu));
+    let gpu = [on_gpu("g1"), on_gpu("g2"), on_gpu("g3"), on_gpu("g4"), meeting("m", Lane::Gpu)];
     let ran = world.run(&[&cpu[..], &gpu[..]].concat());
     assert_eq!(ran.summary.n_ran, 8, "{:#?}", ran.events);
 }
@@ -62,7 +62,7 @@ fn a_pool_has_its_own_number_of_jobs() {
 #[test]
 fn of_stages_that_fill_all_threads_one_works_at_a_time_beside_others() {
     let mut world = World::new();
-    (world.options.n_jobs, world.options.n_threads) = (4, 8);
+    (world.options.n_jobs.cpu, world.options.n_threads) = (4, 8);
     let n_filling = Arc::new(AtomicUsize::new(0));
     let barrier = Arc::new(Barrier::new(2));
     // The one that `small` waits for runs beside it; the others have all threads once `small` is done.
@@ -94,7 +94,7 @@ fn of_stages_that_fill_all_threads_one_works_at_a_time_beside_others() {
 #[test]
 fn never_more_stages_run_than_allowed() {
     let mut world = World::new();
-    world.options.n_jobs = 2;
+    world.options.n_jobs.cpu = 2;
     let n_running = Arc::new(AtomicUsize::new(0));
     let counting = |id: usize| {
         let n_running = Arc::clone(&n_running);
@@ -114,7 +114,7 @@ fn never_more_stages_run_than_allowed() {
 fn any_number_of_jobs_gives_the_same_artifacts() {
     let artifacts = |n_jobs: usize| {
         let mut world = World::new();
-        world.options.n_jobs = n_jobs;
+        world.options.n_jobs.cpu = n_jobs;
         world.write("in.txt", "the quick brown fox");
         let ran = world.run(&lattice(&world));
         let artifact = |event: &Event| match event {
@@ -195,7 +195,7 @@ fn a_key_is_taken_over_when_its_owner_gives_up() {
 #[test]
 fn a_stage_that_waits_holds_up_nothing_but_what_is_below_it() {
     let mut world = World::new();
-    world.options.n_jobs = 1;
+    world.options.n_jobs.cpu = 1;
     let parts = [part("a").work(|context| write(context, "a")), part("b").input("a"), part("c").param("x", 1)];
     let mut lock = Some(lock_elsewhere(&world, &parts));
     let ran = world.run_with(&parts, &world.spec(), &mut |record| {

@@ -26,7 +26,7 @@ fn two_branches() -> Vec<Part> {
 
 fn world() -> World {
     let mut world = World::new();
-    world.options.n_jobs = 1;
+    world.options.n_jobs.cpu = 1;
     world
 }
 
@@ -187,7 +187,7 @@ fn a_source_that_changes_before_its_stage_begins_is_taken_as_it_is_then() {
 #[test]
 fn a_source_that_is_edited_while_its_stage_waits_in_line_is_taken_as_it_is_then() {
     let mut world = world();
-    world.options.n_jobs = 1;
+    world.options.n_jobs.cpu = 1;
     let source = world.write("rows.tsv", "old");
     let path = source.clone();
     let first = part("first").work(move |context| {

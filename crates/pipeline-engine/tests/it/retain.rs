@@ -22,7 +22,7 @@ fn dropped(event: &Event) -> bool {
 
 fn world() -> World {
     let mut world = World::new();
-    world.options.n_jobs = 1;
+    world.options.n_jobs.cpu = 1;
     world.write("in.txt", "0123456789");
     world
 }

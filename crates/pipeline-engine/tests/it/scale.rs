@@ -32,7 +32,7 @@ fn planning_ten_thousand_stages_takes_a_moment() {
 #[test]
 fn a_wide_fan_of_readers_is_no_trouble() {
     let mut world = World::new();
-    world.options.n_jobs = 4;
+    world.options.n_jobs.cpu = 4;
     let mut parts = vec![part("root").work(|context| write(context, "root")).dropped()];
     parts.extend((0..200).map(|idx| part(&format!("s{idx}")).input("root").param("keep", idx % 4)));
     let ran = world.run(&parts);

@@ -28,7 +28,7 @@ fn shards(ran: &Ran, id: &str) -> (u64, u64) {
 
 fn world() -> World {
     let mut world = World::new();
-    world.options.n_jobs = 1;
+    world.options.n_jobs.cpu = 1;
     world
 }
 
@@ -146,7 +146,7 @@ fn a_plan_counts_the_shards_that_are_missing() {
 #[test]
 fn two_stages_at_once_compute_a_shared_shard_once() {
     let mut world = World::new();
-    world.options.n_jobs = 2;
+    world.options.n_jobs.cpu = 2;
     let (go_on, may_go_on) = mpsc::channel();
     let may_go_on = Arc::new(Mutex::new(may_go_on));
     let n_computed = Arc::new(AtomicUsize::new(0));

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use pipeline_core::cut::CutSizes;
 use pipeline_core::{
-    Computation, Cut, Digest, InRows, OpenRows, Shard, ShardReport, ShardedStage, Source, Stage, StageContext,
+    Computation, Cut, Digest, InRows, Needs, OpenRows, Shard, ShardReport, ShardedStage, Source, Stage, StageContext,
     StageError, StageReport, StageWork, WholeStage,
 };
 
@@ -32,8 +32,8 @@ impl Stage for TestStage {
         self.part.params.clone()
     }
 
-    fn fills_threads(&self) -> bool {
-        self.part.fills_threads
+    fn needs(&self) -> Needs {
+        Needs { threads: self.part.threads, ..Needs::default() }
     }
 
     fn runs_programs(&self) -> bool {

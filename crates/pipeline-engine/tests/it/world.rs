@@ -6,10 +6,10 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use pipeline_core::{Event, EventRecord, Pool, RunReason, StageContext, StageError, StageId, StageReport};
+use pipeline_core::{Event, EventRecord, Lane, RunReason, StageContext, StageError, StageId, StageReport, Threads};
 use pipeline_engine::{
-    Cancel, Decision, EngineError, Graph, Node, Plan, PlanOptions, PlannedStage, RunOptions, RunSummary, SpecInfo,
-    plan, run, run_unchanged,
+    Cancel, Decision, EngineError, Graph, Lanes, Node, Plan, PlanOptions, PlannedStage, RunOptions, RunSummary,
+    SpecInfo, plan, run, run_unchanged,
 };
 use pipeline_store::{Circumstances, Store};
 
@@ -40,8 +40,8 @@ pub struct Part {
     inputs: Vec<String>,
     pub sources: Vec<PathBuf>,
     retain: bool,
-    pool: Option<Pool>,
-    pub fills_threads: bool,
+    lane: Option<Lane>,
+    pub threads: Threads,
     pub runs_programs: bool,
     publish: Vec<(String, PathBuf)>,
     pub work: Option<Arc<Work>>,
@@ -83,8 +83,8 @@ pub fn part(id: &str) -> Part {
         inputs: Vec::new(),
         sources: Vec::new(),
         retain: true,
-        pool: None,
-        fills_threads: false,
+        lane: None,
+        threads: Threads::Share,
         runs_programs: false,
         publish: Vec::new(),
         work: None,
@@ -113,12 +113,12 @@ impl Part {
         self.retain = false;
         self
     }
-    pub fn pool(mut self, pool: Pool) -> Self {
-        self.pool = Some(pool);
+    pub fn lane(mut self, lane: Lane) -> Self {
+        self.lane = Some(lane);
         self
     }
     pub fn filling_threads(mut self) -> Self {
-        self.fills_threads = true;
+        self.threads = Threads::All;
         self
     }
     pub fn running_programs(mut self) -> Self {
@@ -155,7 +155,8 @@ pub fn read_inputs(context: &StageContext<'_>) -> String {
 
 impl World {
     pub fn new() -> Self {
-        let options = RunOptions { n_jobs: 2, n_threads: 2, version: "0".into(), ..RunOptions::default() };
+        let options =
+            RunOptions { n_jobs: Lanes { cpu: 2, gpu: 1 }, n_threads: 2, version: "0".into(), ..RunOptions::default() };
         Self { folder: tempfile::tempdir().unwrap(), options, cancel: Cancel::new() }
     }
 
@@ -304,7 +305,7 @@ pub fn graph(parts: &[Part], log: &Arc<Mutex<Vec<String>>>) -> Graph {
         stage: Box::new(TestStage { part: part.clone(), log: Arc::clone(log) }),
         inputs: part.inputs.iter().map(|input| (input.clone(), input.parse().unwrap())).collect(),
         retain: part.retain,
-        pool: part.pool,
+        lane: part.lane,
         publish: part.publish.clone(),
     };
     Graph::new(parts.iter().map(node).collect()).unwrap()
@@ -317,8 +318,8 @@ pub fn forced(ids: &[&str]) -> PlanOptions {
 /// The parts stand for the text of a spec.
 fn circumstances(parts: &[Part]) -> Circumstances {
     let describe = |part: &Part| {
-        let Part { id, version, params, inputs, sources, retain, pool, publish, .. } = part;
-        format!("{id} {version} {params:?} {inputs:?} {sources:?} {retain} {pool:?} {publish:?}")
+        let Part { id, version, params, inputs, sources, retain, lane, publish, .. } = part;
+        format!("{id} {version} {params:?} {inputs:?} {sources:?} {retain} {lane:?} {publish:?}")
     };
     Circumstances { overrides: parts.iter().map(describe).collect(), ..Circumstances::default() }
 }

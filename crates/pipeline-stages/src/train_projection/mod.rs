@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use pipeline_core::{Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage};
+use pipeline_core::{Needs, Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage};
 use pipeline_models::checkpoint::{Checkpoint, WeightsNote};
 use pipeline_models::train::{self, ClosedForm, PairedFeatures, TrainOptions, Trained, Validation};
 use pipeline_spec::SpecError;
@@ -73,8 +73,8 @@ impl Stage for TrainProjection {
         Ok(vec![Source { name: "init_from".into(), path: path.path().to_owned() }])
     }
 
-    fn uses_device(&self) -> bool {
-        self.params.fit.closed_form().is_none()
+    fn needs(&self) -> Needs {
+        Needs { device: self.params.fit.closed_form().is_none(), ..Needs::default() }
     }
 
     fn work(&self) -> StageWork<'_> {
