@@ -11,11 +11,11 @@ use pipeline_kernels::Matrix;
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
 use serde::{Deserialize, Serialize};
 
-/// The file with the rows that could not be used: one [`RejectedRow`] a line. Absent when there are none.
+/// The file with the rejected rows: one [`RejectedRow`] per line. Absent when there are none.
 pub(crate) const REJECTS: &str = "rejects.jsonl";
 
-/// What the vectors of a features artifact are.
-// Readers of a folder of Parquet (pyarrow, pandas, Spark) pass over names that begin with `_`.
+/// The description of the vectors of a features artifact.
+// Readers of a folder of Parquet (pyarrow, pandas, Spark) skip names that begin with `_`.
 pub(crate) const FEATURES: &str = "_features.json";
 
 /// The name of [`FEATURES`] in artifacts of earlier versions, which `run --accept` may keep.
@@ -33,10 +33,10 @@ pub(crate) const METRICS: &str = "metrics.json";
 /// The top of every query's ranking.
 pub(crate) const RANKINGS: &str = "rankings.parquet";
 
-/// What was found for each query that counts.
+/// The result for each query that counts.
 pub(crate) const PER_QUERY: &str = "per_query.parquet";
 
-/// What was found for each image that a query names.
+/// The result for each image that a query names.
 pub(crate) const PER_IMAGE: &str = "per_image.parquet";
 
 /// A row that could not be used.
@@ -47,23 +47,23 @@ pub(crate) struct RejectedRow {
     /// The row's id, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
-    /// Why it could not be used.
+    /// The reason why it could not be used.
     pub(crate) reason: String,
 }
 
 /// The vectors of a features artifact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct FeaturesInfo {
-    /// Numbers per vector.
+    /// The number of values per vector.
     pub(crate) dim: usize,
     /// The type of the numbers: `f32`.
     pub(crate) dtype: String,
-    /// What they are vectors of; none in artifacts of earlier versions.
+    /// The feature space; `None` in artifacts of earlier versions.
     #[serde(default)]
     pub(crate) space: Option<FeatureSpace>,
 }
 
-/// The name of a shard, so that names sort in the order of the rows.
+/// The name of a shard; names sort in the order of the rows.
 pub(crate) fn shard_name(shard_idx: usize) -> String {
     format!("part-{shard_idx:05}.parquet")
 }
@@ -80,12 +80,12 @@ pub(crate) fn shard_digests(tree: &Tree) -> Vec<Digest> {
 
 fn shard_files(tree: &Tree) -> Vec<(&String, &FileEntry)> {
     let mut files: Vec<_> = tree.files.iter().filter(|(name, _)| is_shard(name)).collect();
-    // `part-100000` comes behind `part-99999`.
+    // `part-100000` sorts after `part-99999`.
     files.sort_by_key(|(name, _)| name.len());
     files
 }
 
-/// An artifact without its shards: what says what they are.
+/// An artifact without its shards: only the files that describe them.
 pub fn without_shards(tree: &Tree) -> Tree {
     let files = tree.files.iter().filter(|(name, _)| !is_shard(name));
     Tree { files: files.map(|(name, entry)| (name.clone(), *entry)).collect(), ..Tree::default() }
@@ -140,13 +140,13 @@ pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features,
     Ok(Features { vectors: Matrix::new(ids.len(), dim, values), ids })
 }
 
-/// What the vectors of a features artifact are.
+/// The description of the vectors of a features artifact.
 pub(crate) fn read_features_info(artifact: &InputArtifact) -> Result<FeaturesInfo, StageError> {
     let is_old = artifact.tree.files.contains_key(FEATURES_BEFORE);
     read_json(&artifact.folder.join(if is_old { FEATURES_BEFORE } else { FEATURES }))
 }
 
-/// What the vectors of a features artifact are vectors of; none in artifacts of earlier versions.
+/// The feature space of an artifact; `None` in artifacts of earlier versions.
 pub(crate) fn feature_space(artifact: &InputArtifact) -> Result<Option<FeatureSpace>, StageError> {
     Ok(read_features_info(artifact)?.space)
 }
@@ -160,14 +160,14 @@ pub(crate) fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, 
     serde_json::from_str(&text).map_err(|error| failed(error.into()))
 }
 
-/// Writes a JSON file, pretty-printed, with a final line feed.
+/// Writes a JSON file, pretty-printed, with a trailing newline.
 pub(crate) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), StageError> {
     let mut text = serde_json::to_string_pretty(value).expect("plain data becomes JSON");
     text.push('\n');
     fs::write(path, text).map_err(|error| unwritable(path, error))
 }
 
-/// Lists the rows that could not be used; writes nothing when there are none.
+/// Lists the rejected rows; writes nothing when there are none.
 pub(crate) fn write_rejects(scratch: &Path, rejects: &[RejectedRow]) -> Result<(), StageError> {
     if rejects.is_empty() {
         return Ok(());
@@ -181,7 +181,7 @@ pub(crate) fn write_rejects(scratch: &Path, rejects: &[RejectedRow]) -> Result<(
     fs::File::create(&path).and_then(|mut file| file.write_all(&text)).map_err(|error| unwritable(&path, error))
 }
 
-/// Tells how many rows were rejected and quotes the first.
+/// Warns with the number of rejected rows and quotes the first.
 pub(crate) fn warn_rejects(context: &StageContext<'_>, what: &str, rejects: &[RejectedRow]) {
     let Some(first) = rejects.first() else { return };
     let more = if rejects.len() > 1 { format!("; `{REJECTS}` in the artifact lists all") } else { String::new() };
@@ -194,19 +194,19 @@ pub(crate) fn warn_rejects(context: &StageContext<'_>, what: &str, rejects: &[Re
     ));
 }
 
-/// What a stage reads, for the message about a file of which it can use nothing.
+/// The input that a stage expects, for the message about a file without usable rows.
 pub(crate) struct Wanted {
     /// The rows, such as `queries`.
     pub(crate) rows: &'static str,
     /// One row, such as `line`.
     pub(crate) row: &'static str,
-    /// What a file of them looks like, as [`pipeline_data::looks_like`] says.
+    /// The appearance of such a file, in the words of [`pipeline_data::looks_like`].
     pub(crate) looks: &'static str,
-    /// What is read, as a whole sentence.
+    /// A whole sentence about the expected input.
     pub(crate) help: &'static str,
 }
 
-/// The error of a file without a row that can be used: a stage of no rows would only look like one that worked.
+/// The error for a file without usable rows: a stage without rows would look like a successful one.
 pub(crate) fn nothing_usable(path: &Path, wanted: &Wanted, rejects: &[RejectedRow]) -> StageError {
     let Wanted { rows: what, row, looks, help } = wanted;
     let shown = path.display();
@@ -235,7 +235,7 @@ pub(crate) fn unwritable(path: &Path, error: std::io::Error) -> StageError {
     StageError::because(format!("`{}` cannot be written", path.display()), error)
 }
 
-/// A thread pool of the size that the stage was given.
+/// A thread pool of the stage's size.
 pub(crate) fn thread_pool(n_threads: usize) -> Result<rayon::ThreadPool, StageError> {
     rayon::ThreadPoolBuilder::new()
         .num_threads(n_threads.max(1))
@@ -243,7 +243,7 @@ pub(crate) fn thread_pool(n_threads: usize) -> Result<rayon::ThreadPool, StageEr
         .map_err(|error| StageError::because("the threads cannot be started", error))
 }
 
-/// Maps the device of a run to the encoders'.
+/// Converts the device of a run to that of the encoders.
 pub(crate) const fn device(device: pipeline_core::Device) -> pipeline_models::Device {
     match device {
         pipeline_core::Device::Cpu => pipeline_models::Device::Cpu,
@@ -251,12 +251,12 @@ pub(crate) const fn device(device: pipeline_core::Device) -> pipeline_models::De
     }
 }
 
-/// Tells a reader to stop once the run is to stop.
+/// Stops a reader once the run is cancelled.
 pub(crate) fn go_on(context: &StageContext<'_>) -> ControlFlow<()> {
     if context.host.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
 }
 
-/// The error of a reader, which may only have been asked to stop.
+/// The error of a reader, unless it was only stopped.
 pub(crate) fn unreadable(message: &str, error: DataError) -> StageError {
     match error {
         DataError::Stopped { .. } => StageError::cancelled(),

@@ -1,4 +1,4 @@
-//! The environment of the program, and which of its variables the stages depend on.
+//! The program's environment; records the variables that stages depend on.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use pipeline_core::Digest;
 
-/// The variables that stages may ask for. Remembers which were.
+/// The variables that stages may read. Records which ones they did.
 #[derive(Clone, Default)]
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
@@ -21,31 +21,31 @@ impl Environment {
         Self { variables: variables.collect(), asked: RefCell::default() }
     }
 
-    /// The value of a variable that makes a stage what it is.
+    /// The value of a variable that affects results.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.asked.borrow_mut().insert(name.to_owned());
         self.pass_on(name)
     }
 
-    /// The value of a variable that is handed to a program and enters no key.
+    /// The value of a variable that is passed to a program and enters no key.
     pub fn pass_on(&self, name: &str) -> Option<&OsStr> {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
-    /// The variables whose names begin so, to be handed to a program; they enter no key.
+    /// The variables with this prefix, to be passed to a program; they enter no key.
     pub fn pass_on_all(&self, begin: &str) -> impl Iterator<Item = (OsString, OsString)> {
         let is_meant = move |(name, _): &(&OsString, &OsString)| name.as_bytes().starts_with(begin.as_bytes());
         self.variables.iter().filter(is_meant).map(|(name, value)| (name.clone(), value.clone()))
     }
 
-    /// The variables that [`Environment::get`] was asked for, whether they are set or not.
+    /// The variables that [`Environment::get`] was called with, set or not.
     pub fn asked(&self) -> BTreeSet<String> {
         self.asked.borrow().clone()
     }
 }
 
 impl fmt::Debug for Environment {
-    /// Names only: a value may be a secret.
+    /// Shows names only: a value may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.variables.keys().collect();
         f.debug_struct("Environment").field("names", &names).field("asked", &self.asked).finish_non_exhaustive()
@@ -54,9 +54,9 @@ impl fmt::Debug for Environment {
 
 /// The digest that stands for the value of a variable, which may be a secret.
 ///
-/// It is bound to its use and to the name, so that equal values of several variables do not show and lists of the
-/// digests of common texts are of no help. Whoever reads it can still try out the values of a short secret: it has no
-/// salt, since keys must be the same in every store.
+/// It is bound to its purpose and to the name, so that equal values of several variables look different and precomputed
+/// digests of common texts do not help. A reader can still guess a short secret: the digest has no salt, since keys
+/// must be the same in every store.
 pub fn digest(name: &str, value: &OsStr) -> Digest {
     let parts = [b"pipeline: a variable of the environment", name.as_bytes(), value.as_bytes()];
     Digest::of(&parts.join(&0))

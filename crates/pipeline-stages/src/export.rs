@@ -1,4 +1,4 @@
-//! What other tools take from an artifact: vectors, embeddings, and the curves of a training.
+//! Exports of an artifact for other tools: vectors, embeddings, and the curves of a training.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use pipeline_models::heads;
 
 use crate::{artifact, feature_spaces};
 
-/// The files of vectors that other tools read.
+/// The file formats of vectors for other tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VectorFormat {
     /// `NAME.npy`, and the ids in `NAME.ids.txt`.
@@ -34,17 +34,17 @@ impl VectorFormat {
     }
 }
 
-/// Which of the two heads.
+/// One side of a pair, with its head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Side {
-    /// That of the queries.
+    /// The queries.
     Text,
-    /// That of the images.
+    /// The images.
     Images,
 }
 
 impl Side {
-    /// The name of an input of that side, and of the files of an export.
+    /// The name of this side's input, and of its exported files.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -74,16 +74,16 @@ impl Vectors {
         self.features.ids.len()
     }
 
-    /// Whether there are none.
+    /// Whether there are no vectors.
     pub fn is_empty(&self) -> bool {
         self.features.ids.is_empty()
     }
 
-    /// The embeddings that the heads of `projection` make of the vectors.
+    /// The embeddings of the vectors through the heads of `projection`.
     ///
     /// # Errors
-    /// When the heads cannot be read, take vectors of another width, or were trained on vectors of another encoding;
-    /// the last is no error with `allows_mismatch`.
+    /// When the heads cannot be read, take vectors of another width, or were trained on vectors of another encoding,
+    /// unless `allows_mismatch` is set.
     pub fn embed(
         mut self,
         projection: &InputArtifact,
@@ -101,7 +101,7 @@ impl Vectors {
     /// Writes the files of `format` to `paths`.
     ///
     /// # Errors
-    /// When a file cannot be written, or an id has a line end in it and ids are to be lines.
+    /// When a file cannot be written, or an id contains a line break and ids are written as lines.
     pub fn write(&self, format: VectorFormat, paths: &[PathBuf]) -> Result<(), StageError> {
         let (ids, vectors) = (&self.features.ids, &self.features.vectors);
         let unwritable = |error| StageError::because("the vectors cannot be exported", error);
@@ -127,7 +127,7 @@ impl Vectors {
     }
 }
 
-/// Brings the features of one side into the shared space.
+/// Maps the features of one side into the shared space.
 pub(crate) fn embed(heads: &Checkpoint, side: Side, features: &Matrix, n_threads: usize) -> Result<Matrix, StageError> {
     let head = match side {
         Side::Text => heads.text(),
@@ -137,8 +137,8 @@ pub(crate) fn embed(heads: &Checkpoint, side: Side, features: &Matrix, n_threads
         .map_err(|error| StageError::because("the features do not fit the heads", error))
 }
 
-/// Writes the history of a training, or the metrics of an evaluation, as an event file of TensorBoard. Returns the number
-/// of scalars; none when the artifact has neither.
+/// Writes the history of a training, or the metrics of an evaluation, as an event file of TensorBoard. Returns the
+/// number of scalars; `None` when the artifact has neither.
 ///
 /// # Errors
 /// When a file cannot be read or written.
@@ -163,7 +163,7 @@ pub fn write_events(stage: &str, artifact: &InputArtifact, seconds: f64, path: &
     Ok(scalars.len())
 }
 
-/// A curve of each column of `history.csv` but `step`, counted through all epochs; empty fields are left out.
+/// A curve for each column of `history.csv` except `step`, counted through all epochs; skips empty fields.
 fn history(stage: &str, csv: &str) -> Vec<Scalar> {
     let mut lines = csv.lines();
     let names: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();

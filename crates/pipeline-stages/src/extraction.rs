@@ -1,4 +1,4 @@
-//! The run of an encoder stage: vectors shard by shard, the encoder loaded when it is needed, equal rows encoded once.
+//! Runs an encoder stage: vectors shard by shard, the encoder loaded on first use, equal rows encoded once.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,18 +20,18 @@ use crate::model;
 use crate::recent_vectors::RecentVectors;
 use crate::seconds::Seconds;
 
-/// Vectors kept for equal rows of later shards: 4,000 of ResNet-50, 10,000 of BERT.
+/// The bytes of vectors that are kept for equal rows of later shards: 4,000 of ResNet-50, 10,000 of BERT.
 const RECENT_BYTES: usize = 32 << 20;
 
 /// The rows of one shard.
 pub(crate) struct Rows<'a> {
     /// The id of each row.
     pub(crate) ids: Vec<Option<String>>,
-    /// For each row the digest of what its vector depends on beside the encoder.
+    /// For each row, the digest of everything that its vector depends on beside the encoder.
     pub(crate) contents: Vec<Digest>,
-    /// The places of all rows in the order in which they are forwarded.
+    /// The indices of all rows in the order of computation.
     pub(crate) order: Vec<usize>,
-    /// Computes the vectors of the rows at some places.
+    /// Computes the vectors of the rows at these indices.
     pub(crate) forward: Box<Forward<'a>>,
 }
 
@@ -53,41 +53,41 @@ pub(crate) struct Extraction<'a> {
     work: Mutex<EncoderWork>,
 }
 
-/// The encoder and what it has computed.
+/// The encoder and its results so far.
 struct EncoderWork {
     encoder: Option<Box<dyn Encoder>>,
     recent: RecentVectors,
-    /// Rows that were forwarded.
+    /// The number of encoded rows.
     n_encoded: u64,
-    /// Rows that took the vector of an equal row.
+    /// The number of rows that reused the vector of an equal row.
     n_equal: u64,
 }
 
-/// What an encoder stage has to encode, and how.
+/// The input of an encoder stage.
 pub(crate) struct ToEncode<'a> {
     pub(crate) model: Box<dyn EncoderModel>,
-    /// The error of a model that cannot be loaded.
+    /// The error for a model that cannot be loaded.
     pub(crate) not_loaded: &'static str,
-    /// Rows that are forwarded together; a stop is noticed in between.
+    /// The number of rows per batch; cancellation is checked in between.
     pub(crate) batch_rows: usize,
-    /// Properties of the rows that change every vector, beside those of the model.
+    /// The properties of the rows that change every vector, beside those of the model.
     pub(crate) properties: Vec<(&'static str, String)>,
     /// The digests of the units: rows, or shards of an input.
     pub(crate) digests: Vec<Digest>,
-    /// Rows per unit; `None` where a unit is a row.
+    /// The number of rows per unit; `None` where a unit is a row.
     pub(crate) n_rows: Option<Vec<u64>>,
     pub(crate) read: Box<Read<'a>>,
-    /// What the headline says first.
+    /// The start of the headline.
     pub(crate) headline: Option<String>,
-    /// The error of a stage without rows.
+    /// The error for a stage without rows.
     pub(crate) nothing: &'static str,
 }
 
 impl<'a> Extraction<'a> {
-    /// `seconds` holds those that opening has taken.
+    /// `seconds` contains the time of opening.
     pub(crate) fn new(context: &'a StageContext<'a>, input: ToEncode<'a>, seconds: Seconds) -> Self {
-        // On a processor a vector has the same bits among whatever rows it is computed. On other devices the kernels may
-        // depend on their number: there vectors are shared within a shard only, so that its bytes depend on its rows alone.
+        // On the CPU a vector has the same bits among any other rows. On other devices kernels may depend on the number
+        // of rows: there vectors are shared within a shard only, so that its bytes depend on its rows alone.
         let max_bytes = if context.device == Device::Cpu { RECENT_BYTES } else { 0 };
         let recent = RecentVectors::new(max_bytes);
         let work = Mutex::new(EncoderWork { encoder: None, recent, n_encoded: 0, n_equal: 0 });
@@ -109,14 +109,14 @@ impl<'a> Extraction<'a> {
         Ok(ShardReport { n_rows, dim: Some(dim), digest: Some(digest), ..ShardReport::default() })
     }
 
-    /// What the vectors are vectors of.
+    /// The space of the features.
     fn space(&self) -> FeatureSpace {
         let model = [("model", self.model.hex()), ("pooling", self.input.model.pooling().to_owned())];
         let others = self.input.model.properties().into_iter().chain(self.input.properties.iter().cloned());
         FeatureSpace { properties: model.into_iter().chain(others).map(|(name, value)| (name.into(), value)).collect() }
     }
 
-    /// The vectors of a shard's rows, one after the other, and the numbers in each.
+    /// The vectors of a shard's rows, one after the other, and their width.
     fn vectors(&self, rows: &Rows<'a>, progress: &(dyn Fn(u64) + Sync)) -> Result<(usize, Vec<f32>), StageError> {
         let mut work = self.work();
         self.load(&mut work)?;
@@ -160,7 +160,7 @@ impl<'a> Extraction<'a> {
         Ok(())
     }
 
-    /// The numbers in a vector; of a stage without shards the encoder says so.
+    /// The width of a vector; for a stage without shards that of the encoder.
     fn dim(&self, shards: &[Shard]) -> Result<usize, StageError> {
         if let Some(dim) = shards.iter().find_map(|shard| shard.report.dim) {
             return Ok(dim);
@@ -174,7 +174,7 @@ impl<'a> Extraction<'a> {
         StageError::because(self.input.not_loaded, error)
     }
 
-    /// Counts the making of tokens, which is part of forwarding, by itself.
+    /// Separates the time of tokenization from that of the forward pass.
     fn split_tokenizing(&self, work: &EncoderWork) {
         let Some(tokenize_seconds) = work.encoder.as_ref().and_then(|encoder| encoder.tokenize_seconds()) else {
             return;
@@ -223,7 +223,7 @@ impl OpenRows for Extraction<'_> {
     }
 }
 
-/// The places of rows by content, contents in the order in which they come first.
+/// The indices of rows by content, in the order of first occurrence.
 fn equal_rows(rows: &Rows<'_>) -> Vec<(Digest, Vec<usize>)> {
     let mut groups: Vec<(Digest, Vec<usize>)> = Vec::new();
     let mut group_idxs = HashMap::new();

@@ -1,6 +1,6 @@
-//! Refuses to compare features and heads of different encodings: a recall of such a pair is a number without a meaning.
+//! Refuses to compare features and heads of different encodings: the recall of such a pair is meaningless.
 //!
-//! What the spec says is compared before anything runs ([`check_spec`]), what the artifacts say before they are used
+//! Compares the spec's declarations before anything runs ([`check_spec`]), and those of artifacts before they are used
 //! ([`must_match`]).
 
 use std::collections::BTreeMap;
@@ -21,14 +21,13 @@ const HELP: &str = "both must be made with the same encoder and options, which `
 
 /// Features or heads, for messages: `input `text`` or `the heads of input `projection``.
 pub(crate) struct Named<'a> {
-    /// What they are called.
+    /// Their name.
     pub(crate) name: &'a str,
-    /// Their space; `None` where their file does not say.
+    /// Their space; `None` where their file has none.
     pub(crate) space: Option<&'a FeatureSpace>,
 }
 
-/// Refuses features of another space than those that `reference` is made of or was trained on. With `allows` the user
-/// is warned instead.
+/// Refuses features whose space differs from that of `reference`. With `allows`, warns the user instead.
 ///
 /// # Errors
 /// When the spaces differ.
@@ -65,11 +64,11 @@ pub(crate) fn must_be_of_heads(heads: &Checkpoint, side: Side, features: &InputA
     }
 }
 
-/// How features differ from those of `reference`; `None` if they belong together or a file does not say.
+/// Describes the difference of features from `reference`; `None` if they belong together or a file has no space.
 pub(crate) fn mismatch(features: &Named<'_>, reference: &Named<'_>) -> Option<String> {
     let (own, other) = (features.space?, reference.space?);
     let differences = own.differences(other);
-    // Only images that were resized depend on how: where there are none, the property is absent.
+    // Only resized images depend on the filter: where no image was resized, the property is absent.
     let counts = |(name, own, other): &(&str, Option<&str>, Option<&str>)| {
         *name != extract_image::RESIZE || (own.is_some() && other.is_some())
     };
@@ -82,7 +81,7 @@ pub(crate) fn mismatch(features: &Named<'_>, reference: &Named<'_>) -> Option<St
         .then(|| format!("{} does not belong to {}: its {}", features.name, reference.name, parts.join(", its ")))
 }
 
-/// A value in a message; of digests the beginning.
+/// A value in a message; a digest is shortened.
 fn shown(value: Option<&str>) -> String {
     match value {
         None => "unknown".to_owned(),
@@ -93,16 +92,16 @@ fn shown(value: Option<&str>) -> String {
     }
 }
 
-/// What a spec says of the features that a stage makes.
+/// The feature space of a stage according to the spec.
 pub(crate) struct Declared {
     /// The properties that change every vector, by the names of params.
     pub(crate) properties: BTreeMap<&'static str, String>,
-    /// The model as the spec names it, and its files as far as they are there.
+    /// The model's name in the spec, and its existing files.
     pub(crate) model: Option<(String, Vec<Source>)>,
 }
 
-/// Refuses a stage whose input `slot` has features of another encoding than input `other_slot` of `other`, as far as
-/// the spec says.
+/// Refuses a stage whose input `slot` has features of another encoding than input `other_slot` of `other`, according to
+/// the spec.
 ///
 /// # Errors
 /// When they differ, at the place of the input.
@@ -131,7 +130,8 @@ pub(crate) fn check_spec(
     Err(SpecError::at(&own.span, message).with_help(HELP))
 }
 
-/// In what the features of two stages differ by the spec; `None` if in nothing, or if the spec does not say.
+/// The difference of two stages' features according to the spec; `None` if there is none, or the spec does not declare
+/// it.
 fn declared_difference(context: &BuildContext<'_>, own: &StageSpec, other: &StageSpec) -> Option<String> {
     if is_written_alike(context, own, other) {
         return None;
@@ -155,7 +155,7 @@ fn declared_difference(context: &BuildContext<'_>, own: &StageSpec, other: &Stag
         .then(|| format!("whose `model` is `{other_name}` and not `{own_name}`"))
 }
 
-/// Whether two stages say the same of their features, as most do: then no model is looked for.
+/// Whether two stages declare the same features, as most do: then no model is searched.
 fn is_written_alike(context: &BuildContext<'_>, own: &StageSpec, other: &StageSpec) -> bool {
     let decoded = |stage| crate::search::input(context.spec, stage, "images").and_then(decode_images::geometry);
     own.kind.value == other.kind.value
@@ -173,7 +173,7 @@ fn declared(context: &BuildContext<'_>, stage: &StageSpec) -> Option<Declared> {
     }
 }
 
-/// Whether two models have the same files with the same content. A file that cannot be read is left to the run.
+/// Whether two models have the same files with the same content. Leaves an unreadable file to the run.
 fn same_files(own: &[Source], other: &[Source]) -> bool {
     own.len() == other.len()
         && own.iter().zip(other).all(|(own, other)| {
@@ -200,7 +200,7 @@ fn same_content(own: &Path, other: &Path) -> std::io::Result<bool> {
     }
 }
 
-/// The stage that trains the heads which a stage takes as `projection`.
+/// The stage that trains the heads in the input `projection` of a stage.
 pub(crate) fn trainer<'a>(spec: &'a PipelineSpec, reader: &StageSpec) -> Option<&'a StageSpec> {
     crate::search::input(spec, reader, "projection")
         .filter(|stage| stage.kind.value == crate::train_projection::KIND.name)

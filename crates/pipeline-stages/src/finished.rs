@@ -1,4 +1,4 @@
-//! What finished stages have left, for whoever looks at a run afterwards.
+//! Reads the artifacts of finished stages, for reports about a run.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use pipeline_models::heads::{self, EmbedError};
 
 use crate::artifact::{self, Features};
 
-/// Why what a stage has left could not be read.
+/// The reason why an artifact could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum FinishedError {
     /// A file of rows cannot be read.
@@ -74,7 +74,7 @@ pub fn read_features(features: &InputArtifact) -> Result<(Vec<Option<String>>, M
     Ok((ids, vectors))
 }
 
-/// Maps text and image features into the space that they share, as an evaluation does.
+/// Maps text and image features into their shared space, as an evaluation does.
 ///
 /// # Shapes
 /// - text: `[n_texts, d_text]`, images: `[n_images, d_image]`

@@ -1,4 +1,4 @@
-//! What a stage kind declares, and the checks that need only the declarations.
+//! The declaration of a stage kind, and the checks that need only declarations.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{KINDS, Settings, artifact};
 
-/// What an artifact holds, so that inputs can be checked before anything runs.
+/// The format of an artifact, so that inputs can be checked before anything runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Format {
@@ -24,12 +24,12 @@ pub enum Format {
     Projection,
     /// Metrics and rankings.
     Evaluation,
-    /// The files of an external program, which may be any of the above.
+    /// The files of an external program, which may have any of the above formats.
     Files,
 }
 
 impl Format {
-    /// The files that an artifact of it has at least, one shard where it has shards.
+    /// The required files of an artifact in this format, with one shard if it has shards.
     const fn files(self) -> &'static [&'static str] {
         match self {
             Self::Queries | Self::Images => &["part-00000.parquet"],
@@ -53,26 +53,26 @@ impl Format {
     }
 }
 
-/// An input that a kind takes.
+/// An input of a kind.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Slot {
     /// Its name under `inputs`.
     pub name: &'static str,
-    /// What it must hold.
+    /// Its required format.
     pub accepts: Format,
-    /// Whether a stage cannot do without it.
+    /// Whether it is required.
     pub is_required: bool,
-    /// What it is for.
+    /// Its purpose.
     pub summary: &'static str,
 }
 
 impl Slot {
-    /// An input that a stage cannot do without.
+    /// A required input.
     pub(crate) const fn required(name: &'static str, accepts: Format, summary: &'static str) -> Self {
         Self { name, accepts, is_required: true, summary }
     }
 
-    /// An input that may be left out.
+    /// An optional input.
     pub(crate) const fn optional(name: &'static str, accepts: Format, summary: &'static str) -> Self {
         Self { name, accepts, is_required: false, summary }
     }
@@ -84,20 +84,20 @@ pub struct Kind {
     pub name: &'static str,
     /// The version of the code, raised whenever the same inputs give other bytes.
     pub version: u32,
-    /// One line on what it does.
+    /// One line on its purpose.
     pub summary: &'static str,
-    /// The inputs; none here means any number under any name.
+    /// The inputs; `None` means any number under any name.
     pub slots: Option<&'static [Slot]>,
-    /// What its artifact holds.
+    /// The format of its artifact.
     pub produces: Format,
-    /// The files that its artifacts may hold; none where the params say.
+    /// The possible files of its artifacts; empty where the params decide.
     pub files: &'static [&'static str],
     /// The JSON Schema of its params, with defaults and docs.
     pub params_schema: fn() -> serde_json::Value,
     pub(crate) build: fn(BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError>,
 }
 
-/// What a kind's `build` is given.
+/// The arguments of a kind's `build`.
 #[derive(Clone, Copy)]
 pub(crate) struct BuildContext<'a> {
     pub(crate) spec: &'a PipelineSpec,
@@ -105,7 +105,7 @@ pub(crate) struct BuildContext<'a> {
     pub(crate) settings: &'a Settings,
 }
 
-/// The kind that a stage of the spec names.
+/// The kind of a stage in the spec.
 pub(crate) fn of(stage: &StageSpec) -> Result<&'static Kind, SpecError> {
     let name = stage.kind.value.as_str();
     crate::kind(name).ok_or_else(|| {
@@ -117,7 +117,7 @@ pub(crate) fn of(stage: &StageSpec) -> Result<&'static Kind, SpecError> {
     })
 }
 
-/// Checks that every stage has the inputs that its kind takes and that each holds the right thing.
+/// Checks that every stage has the inputs of its kind, each with the right format.
 pub(crate) fn check_inputs(spec: &PipelineSpec) -> Result<(), SpecError> {
     let mut produces: BTreeMap<&StageId, &'static Kind> = BTreeMap::new();
     for stage in &spec.stages {
@@ -192,13 +192,14 @@ fn check_formats(
     Ok(())
 }
 
-/// Of the params of a program.
+/// The outputs in the params of a program.
 #[derive(Deserialize)]
 struct DeclaredOutputs {
     outputs: Vec<String>,
 }
 
-/// Refuses a stage of any files in a slot whose files it does not declare; a kind without such a param has its own.
+/// Refuses a stage with arbitrary files in a slot whose files it does not declare; a kind without that param has its
+/// own.
 fn check_files(
     spec: &PipelineSpec,
     stage: &StageSpec,
@@ -233,15 +234,15 @@ fn check_files(
 
 /// The params as they enter the manifest: canonical JSON text by name.
 ///
-/// What serde leaves out (`skip_serializing`) does not enter: paths, whose content enters as a source, and what only
-/// affects speed.
+/// Fields that serde skips (`skip_serializing`) do not enter: paths, whose content enters as a source, and params that
+/// only affect speed.
 pub(crate) fn manifest_params<T: Serialize>(params: &T) -> BTreeMap<String, String> {
     let value = serde_json::to_value(params).expect("params are plain data");
     let serde_json::Value::Object(fields) = value else { panic!("BUG: params are a struct") };
     fields.into_iter().map(|(name, value)| (name, value.to_string())).collect()
 }
 
-/// For params that stay out of the manifest while they are off, so that older keys hold.
+/// Keeps params out of the manifest while they are off, so that older keys stay valid.
 pub(crate) fn is_false(value: &bool) -> bool {
     !value
 }
@@ -251,7 +252,7 @@ pub(crate) fn schema<T: schemars::JsonSchema>() -> serde_json::Value {
     schemars::schema_for!(T).to_value()
 }
 
-/// Where a param stands, or the params as a whole when it is not there.
+/// The place of a param, or of all params when it is absent.
 pub(crate) fn span_of<'a>(params: &'a Node, name: &str) -> &'a Span {
     params.get(name).map_or(&params.span, |value| &value.span)
 }

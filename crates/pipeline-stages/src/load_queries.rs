@@ -168,7 +168,7 @@ impl OpenRows for QueryRows {
     }
 }
 
-/// Fails with a message for people unless `path`, the value of `param`, is a file.
+/// Fails with a message for users unless `path`, the value of `param`, is a file.
 pub(crate) fn must_be_a_file(path: &Path, param: &str, what: &str, help: &str) -> Result<(), StageError> {
     match std::fs::metadata(path) {
         Ok(found) if found.is_file() => Ok(()),

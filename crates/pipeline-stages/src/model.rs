@@ -1,4 +1,4 @@
-//! What the two encoder stages share: the name of a model, its files as sources, its vectors as Parquet.
+//! Common parts of the two encoder stages: the name of a model, its files as sources, its vectors as Parquet.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,16 +10,16 @@ use pipeline_spec::{SpecPath, nearest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Rows per batch and thread at most.
+/// The most rows per batch and thread.
 pub(crate) const MAX_BATCH_ROWS: usize = 65_536;
 
-/// A model as a spec names it: a path, or a bare name that is looked for where models are.
+/// A model's name in a spec: a path, or a bare name that is searched in the folders of models.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub(crate) struct ModelName(SpecPath);
 
 impl ModelName {
-    /// What to look for: the bare name as it was written, or the absolute path.
+    /// The name to search: the bare name as written, or the absolute path.
     pub(crate) fn to_find(&self) -> String {
         let written = self.0.written();
         if is_bare(written) && !self.0.path().exists() {
@@ -29,18 +29,18 @@ impl ModelName {
         }
     }
 
-    /// The name as the spec has it.
+    /// The name in the spec.
     pub(crate) fn written(&self) -> &str {
         self.0.written()
     }
 
-    /// The absolute path that the name is, or would be if it were no bare name.
+    /// The absolute path of the name, even if it is a bare name.
     pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    /// What decides which files the model has: the answer of `looked_at` about its name, and the path that would make
-    /// it no bare name.
+    /// The paths that determine the model's files: the result of `looked_at` for its name, and the path that would take
+    /// precedence over a bare name.
     pub(crate) fn places(
         &self,
         search: &ModelSearch,
@@ -52,20 +52,20 @@ impl ModelName {
     }
 }
 
-/// What the messages about models of a kind need to know.
+/// The facts about a kind of models that messages need.
 pub(crate) struct Family {
     /// `text` or `image`.
     pub(crate) name: &'static str,
-    /// Which models can be used, and what to do with any other.
+    /// The supported models, and advice on any other.
     pub(crate) supported: &'static str,
-    /// The models that lie where one of this name would.
+    /// The models near the place of this name.
     pub(crate) near: fn(&str, &ModelSearch) -> Vec<String>,
-    /// What models of this name are, if they are of another family.
+    /// The architecture of models with this name, if they are of another family.
     pub(crate) of_name: fn(&str) -> Option<String>,
 }
 
 impl Family {
-    /// Why there is no model or not a usable one, with what to do.
+    /// The error for a missing or unusable model, with advice.
     pub(crate) fn failure(&self, model: &ModelName, search: &ModelSearch, error: ModelError) -> StageError {
         let help = match &error {
             ModelError::NotFound { .. } => self.help_to_find(model, search),
@@ -83,7 +83,7 @@ impl Family {
         StageError { help, ..StageError::because(message, error) }
     }
 
-    /// A model that is not there is no mistake of a spec, unless its name says that it could never be used.
+    /// A missing model is not a mistake in a spec, unless its name shows that it could never be used.
     pub(crate) fn check_missing(&self, model: &ModelName, error: StageError) -> Result<(), StageError> {
         let is_missing = error.source.as_ref().and_then(|source| source.downcast_ref::<ModelError>());
         if !matches!(is_missing, Some(ModelError::NotFound { .. })) {
@@ -105,7 +105,7 @@ impl Family {
             return Some(format!("{help}; write the absolute path, or one relative to the spec"));
         }
         let known = (self.near)(&model.to_find(), search);
-        // An owner is often left out or another one.
+        // An owner is often missing or wrong.
         let last = |name: &str| name.rsplit('/').next().unwrap_or(name).to_owned();
         let found = nearest(&model.to_find(), known.iter().map(String::as_str)).map(str::to_owned).or_else(|| {
             let parts: Vec<String> = known.iter().map(|name| last(name)).collect();
@@ -116,12 +116,12 @@ impl Family {
     }
 }
 
-/// True for a name such as `resnet50` or `hfl/chinese-roberta-wwm-ext`, which no folder has to precede.
+/// True for a name such as `resnet50` or `hfl/chinese-roberta-wwm-ext`, without a folder before it.
 fn is_bare(written: &str) -> bool {
     !written.starts_with(['/', '.', '~']) && written.split('/').count() <= 2
 }
 
-/// The files of a model as sources `model/<role>`: neither where they are nor what they are called is hashed.
+/// The files of a model as sources `model/<role>`: neither their paths nor their names are hashed.
 pub(crate) fn sources(files: Vec<(String, PathBuf)>) -> Vec<Source> {
     files.into_iter().map(|(role, path)| Source { name: format!("model/{role}"), path }).collect()
 }
@@ -131,7 +131,7 @@ pub(crate) fn digest(context: &StageContext<'_>) -> Digest {
     pipeline_core::digest_of_group(context.sources, "model")
 }
 
-/// Which weights the vectors are of: models of one name differ, and only the digest distinguishes them.
+/// Identifies the weights: models with one name may differ, and only the digest distinguishes them.
 pub(crate) fn headline(context: &StageContext<'_>, weights: &[PathBuf]) -> String {
     let place = weights.first().map(|path| path.display().to_string()).unwrap_or_default();
     format!("model {} from {place}", digest(context).short())

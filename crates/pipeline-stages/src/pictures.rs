@@ -1,4 +1,4 @@
-//! Small pictures of the images of a pool, from the file that they were decoded from.
+//! Small pictures of a pool's images, from the file from which they were decoded.
 
 use std::collections::HashMap;
 
@@ -8,7 +8,7 @@ use pipeline_spec::PipelineSpec;
 
 use crate::{decode_images, search};
 
-/// The images of a pool by id. The pixels of the store have one size and may have been dropped; these are the originals.
+/// The images of a pool by id. The store's pixels have one size and may have been dropped; these are the originals.
 pub struct Pictures {
     images: ImageTsv,
     rows: HashMap<String, usize>,
@@ -32,7 +32,7 @@ impl Pictures {
         Ok(Some(Self { images, rows, memory: Memory::new(DECODER_BYTES) }))
     }
 
-    /// A small picture of the image of that id; `None` when there is no such image or it cannot be decoded.
+    /// A small picture of the image with this id; `None` when it does not exist or cannot be decoded.
     ///
     /// # Errors
     /// When the file cannot be read or has changed.

@@ -1,22 +1,22 @@
-//! How many images a shard of pixels has: fewer where they are large.
+//! The sizes of pixel shards: fewer images where they are large.
 
 use pipeline_core::cut::CutSizes;
 
-/// 128 images of 224 × 224 pixels are 18 MiB: small enough that ten changed rows cost little, large enough that the
-/// encoders run whole batches.
+/// 128 images of 224 × 224 pixels are 18 MiB. That is small enough that ten changed rows cost little, and large enough
+/// that the encoders run whole batches.
 const SIZES: CutSizes = CutSizes { min_rows: 32, target_rows: 128, max_rows: 512 };
 
-/// The pixels of a shard take no more: a column of 2 GiB cannot be written, and whoever reads a shard holds it whole.
-/// Sizes up to 418 × 418 never reach it.
+/// The most bytes of a shard's pixels: a column of 2 GiB cannot be written, and readers hold a shard in memory. Sizes
+/// up to 418 × 418 never reach it.
 const MAX_SHARD_BYTES: u64 = 256 << 20;
 
-/// How many rows a shard has whose rows take so many bytes each.
+/// The sizes of shards whose rows have `row_bytes` bytes each.
 pub(crate) fn sizes(row_bytes: u64) -> CutSizes {
     let max_rows = usize::try_from(MAX_SHARD_BYTES / row_bytes.max(1)).unwrap_or(usize::MAX).max(1);
     if max_rows >= SIZES.max_rows {
         return SIZES;
     }
-    // Fewer rows in the same ratios, so that shards still end where their rows say so.
+    // Fewer rows in the same ratios, so that the rows still determine the cuts.
     let target_rows = ((1 << max_rows.ilog2()) / (SIZES.max_rows / SIZES.target_rows)).max(1);
     CutSizes { min_rows: (target_rows * SIZES.min_rows / SIZES.target_rows).max(1), target_rows, max_rows }
 }

@@ -6,7 +6,7 @@ use pipeline_data::{Dialect, WrittenPredictions};
 
 use crate::artifact::RANKINGS;
 
-/// Why predictions could not be made.
+/// The reason why predictions could not be made.
 #[derive(Debug, thiserror::Error)]
 pub enum PredictionsError {
     /// The evaluation's rankings cannot be read.
@@ -17,8 +17,8 @@ pub enum PredictionsError {
     Write(#[from] std::io::Error),
 }
 
-/// Writes the predictions of the evaluation whose artifact is `folder`: one a line with the fields of `dialect`, in the
-/// order of the queries.
+/// Writes the predictions of the evaluation whose artifact is `folder`: one per line with the fields of `dialect`, in
+/// the order of the queries.
 ///
 /// # Errors
 /// When the rankings cannot be read or `out` fails.

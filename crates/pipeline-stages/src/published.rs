@@ -1,14 +1,14 @@
-//! Whether a stage makes what its spec publishes of it.
+//! Checks that a stage makes the files that its spec publishes.
 
 use pipeline_spec::{SpecError, StageSpec, nearest};
 
 /// Stands for the names of all shards.
 pub(crate) const SHARDS: &str = "part-*.parquet";
 
-/// Refuses to publish what is not among the files and folders that a stage makes.
+/// Refuses to publish a path that is not among the files and folders of a stage.
 ///
 /// # Errors
-/// Names what it makes.
+/// Names the stage's files.
 pub(crate) fn check(stage: &StageSpec, makes: &[&str]) -> Result<(), SpecError> {
     for publish in &stage.publish {
         let name = publish.file.value.as_str();
@@ -26,7 +26,7 @@ pub(crate) fn check(stage: &StageSpec, makes: &[&str]) -> Result<(), SpecError> 
     Ok(())
 }
 
-/// True if `name` is what is made, lies in it, or is a folder that holds it.
+/// True if `name` is `made`, lies in it, or is a folder that contains it.
 fn is_part(made: &str, name: &str) -> bool {
     let is_below = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
     let is_shard = made == SHARDS && name.starts_with("part-") && name.ends_with(".parquet");

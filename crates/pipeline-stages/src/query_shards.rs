@@ -1,4 +1,4 @@
-//! The queries of an artifact a shard at a time, so that memory does not grow with their number.
+//! The queries of an artifact, one shard at a time, so that memory does not grow with their number.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -12,18 +12,18 @@ use crate::artifact;
 pub(crate) struct QueryShards {
     shards: Vec<Shard>,
     n_rows: usize,
-    /// The shard that was read last, by its place.
+    /// The shard that was read last, with its index.
     last: Option<(usize, Vec<QueryRow>)>,
 }
 
 struct Shard {
     path: PathBuf,
-    /// The places of its rows among all.
+    /// The range of its rows among all.
     rows: Range<usize>,
 }
 
 impl QueryShards {
-    /// Shows every row of the artifact to `each`, in order, and remembers which shard has which rows.
+    /// Passes every row of the artifact to `each`, in order, and remembers the row range of each shard.
     ///
     /// # Errors
     /// When a shard cannot be read.
@@ -40,7 +40,7 @@ impl QueryShards {
         Ok(scanned)
     }
 
-    /// The rows at some places, read again; cheap where places rise from call to call.
+    /// Reads some rows again; cheap where the ranges ascend from call to call.
     ///
     /// # Errors
     /// When a shard cannot be read.

@@ -1,16 +1,16 @@
-//! The vectors that a stage computed last, by the digest of what they are of.
+//! The most recent vectors of a stage, by the digest of their content.
 
 use std::collections::{HashMap, VecDeque};
 
 use pipeline_core::Digest;
 
-/// What an entry takes beside its vector: its digest twice.
+/// The bytes of an entry beside its vector: its digest twice.
 const ENTRY_BYTES: usize = 64;
 
-/// Vectors by content, the oldest forgotten first.
+/// Vectors by content; evicts the oldest first.
 pub(crate) struct RecentVectors {
     vectors: HashMap<Digest, Vec<f32>>,
-    /// The keys of `vectors` in the order in which they came.
+    /// The keys of `vectors` in the order of insertion.
     order: VecDeque<Digest>,
     bytes: usize,
     max_bytes: usize,
@@ -22,12 +22,12 @@ impl RecentVectors {
         Self { vectors: HashMap::new(), order: VecDeque::new(), bytes: 0, max_bytes }
     }
 
-    /// The vector of `content`, unless it is forgotten.
+    /// The vector of `content`, unless it was evicted.
     pub(crate) fn get(&self, content: &Digest) -> Option<&[f32]> {
         self.vectors.get(content).map(Vec::as_slice)
     }
 
-    /// Remembers a vector; one that is known already stays as it is.
+    /// Adds a vector; an existing one stays unchanged.
     pub(crate) fn insert(&mut self, content: Digest, vector: &[f32]) {
         if size_of_val(vector) + ENTRY_BYTES > self.max_bytes || self.vectors.contains_key(&content) {
             return;

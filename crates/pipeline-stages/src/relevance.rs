@@ -1,20 +1,20 @@
-//! What queries look for: their relevant images, as rows of a pool.
+//! The relevance of images to queries, as rows of a pool.
 
 use pipeline_data::QueryRow;
 
 use crate::artifact::Features;
 use crate::train_projection::rows_by_id;
 
-/// Queries that are asked, with what they look for.
+/// Selected queries, with their relevant images.
 pub(crate) struct Asked {
     /// The rows of the queries, ascending.
     pub(crate) rows: Vec<usize>,
-    /// For each of them the rows of those of its images that are there.
+    /// For each of them, the rows of its relevant images in the pool.
     pub(crate) relevant: Vec<Vec<usize>>,
 }
 
 impl Asked {
-    /// Those of the queries that `is_asked` chooses.
+    /// The queries that `is_asked` selects.
     pub(crate) fn new(queries: &[QueryRow], images: &Features, is_asked: impl Fn(&QueryRow) -> bool) -> Self {
         let image_rows = rows_by_id(images);
         let rows: Vec<usize> = (0..queries.len()).filter(|row_idx| is_asked(&queries[*row_idx])).collect();
@@ -26,7 +26,7 @@ impl Asked {
     }
 }
 
-/// The first id that a query names and the first of the images, for when none of the former is among the latter.
+/// The first id that a query names and the first id of an image, for messages when none match.
 pub(crate) fn ids_that_do_not_meet(queries: &[QueryRow], images: &Features) -> String {
     let named = queries.iter().flat_map(|query| query.image_ids.iter().flatten()).next();
     let there = images.ids.iter().flatten().next();
@@ -41,7 +41,7 @@ pub(crate) fn has_text(query: &QueryRow) -> bool {
     !query.text.is_empty()
 }
 
-/// Whether a query counts in a metric: it names relevant images, be they in the pool or not.
+/// Whether a query counts in a metric: it names relevant images, in the pool or not.
 pub(crate) fn names_images(query: &QueryRow) -> bool {
     query.image_ids.as_ref().is_some_and(|ids| !ids.is_empty())
 }

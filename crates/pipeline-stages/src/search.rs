@@ -1,4 +1,4 @@
-//! Searching the pool of an evaluation for a text or an image that was never encoded before.
+//! Searches the pool of an evaluation for a text or an image that was never encoded before.
 
 use pipeline_core::{InputArtifact, StageError, StageId};
 use pipeline_eval::{Similarity, rank};
@@ -30,18 +30,18 @@ pub struct Query {
     features: Vec<f32>,
 }
 
-/// An image that was found.
+/// An image in the results.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Found {
     /// Its id, if it has one.
     pub id: Option<String>,
-    /// How alike it is to the query, as the evaluation compares them.
+    /// Its similarity to the query, as in the evaluation.
     pub score: f32,
 }
 
 impl SearchPool {
-    /// Reads the pool of the stage `evaluation` from the artifacts of its inputs `images` and `projection`, and of `text`
-    /// what its features are features of.
+    /// Reads the pool of the stage `evaluation` from the artifacts of its inputs `images` and `projection`, and the
+    /// feature space of `text`.
     ///
     /// # Errors
     /// When an artifact cannot be read, or the heads do not fit the features or were trained on others.
@@ -73,12 +73,12 @@ impl SearchPool {
         self.ids.is_empty()
     }
 
-    /// Whether an image of that id is in the pool.
+    /// Whether the pool has an image with this id.
     pub fn has(&self, id: &str) -> bool {
         self.ids.iter().any(|known| known.as_deref() == Some(id))
     }
 
-    /// The `k` images that are most like the query, best first; of equal ones the one that comes first in the pool.
+    /// The `k` images most similar to the query, best first; among equal ones, the first in the pool.
     ///
     /// # Errors
     /// When the query's features do not fit the heads.
@@ -92,7 +92,7 @@ impl SearchPool {
     }
 }
 
-/// Encodes texts as the queries of an evaluation were encoded.
+/// Encodes texts like the queries of an evaluation.
 pub struct TextSearch {
     encoder: Box<dyn Encoder>,
 }
@@ -110,7 +110,7 @@ impl TextSearch {
     /// Encodes a text.
     ///
     /// # Errors
-    /// When it is empty (an evaluation leaves out such queries) or cannot be encoded.
+    /// When it is empty (an evaluation skips such queries) or cannot be encoded.
     pub fn query(&self, text: &str) -> Result<Query, StageError> {
         if text.is_empty() {
             return Err(StageError::new("the query is empty"));
@@ -123,7 +123,7 @@ impl TextSearch {
     }
 }
 
-/// Decodes and encodes images as the pool of an evaluation was.
+/// Decodes and encodes images like the pool of an evaluation.
 pub struct ImageSearch {
     decoder: Decoder,
     encoder: Box<dyn Encoder>,
@@ -150,7 +150,7 @@ impl ImageSearch {
     /// Encodes the bytes of an image file.
     ///
     /// # Errors
-    /// When they are no image, or cannot be encoded.
+    /// When they are not an image, or cannot be encoded.
     pub fn query(&self, bytes: &[u8]) -> Result<Query, StageError> {
         let image =
             self.decoder.decode(bytes).map_err(|error| StageError::because("the image cannot be decoded", error))?;
@@ -163,7 +163,7 @@ impl ImageSearch {
     }
 }
 
-/// The stage of that name.
+/// The stage with this name.
 pub(crate) fn stage<'a>(spec: &'a PipelineSpec, id: &StageId) -> Result<&'a StageSpec, StageError> {
     spec.stage(id).ok_or_else(|| StageError::new(format!("the spec has no stage `{id}`")))
 }
@@ -174,7 +174,7 @@ pub(crate) fn input<'a>(spec: &'a PipelineSpec, reader: &StageSpec, slot: &str) 
     spec.stage(&from.value)
 }
 
-/// The stage that fills a slot, which must be of a kind that has an encoder for `what`.
+/// The stage that fills a slot, which must be of a kind with an encoder for `what`.
 fn input_of_kind<'a>(
     spec: &'a PipelineSpec,
     reader: &StageSpec,

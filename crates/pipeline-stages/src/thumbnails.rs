@@ -1,4 +1,4 @@
-//! Thumbnails of a pool by id: from the file that `decode-images` read, or from the pixels that it wrote.
+//! Thumbnails of a pool by id: from the source of `decode-images`, or from its pixels.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use crate::artifact;
 use crate::decode_images::source_and_limit;
 
-/// The thumbnails that were asked for, as far as they are there, each as what `shrink` makes of it.
+/// The available thumbnails among the requested ones, each converted by `shrink`.
 pub type Thumbnails = BTreeMap<String, Vec<u8>>;
 
 /// The file of images that a `decode-images` stage reads; `None` when the stage is of another kind.
@@ -19,8 +19,8 @@ pub fn image_source(stage: &StageSpec) -> Option<PathBuf> {
     source_and_limit(stage).map(|(path, _)| path)
 }
 
-/// Reads pictures from the source of a `decode-images` stage, on white where they are transparent; `None` when the
-/// stage is of another kind.
+/// Reads images from the source of a `decode-images` stage, with white for transparent pixels; `None` when the stage is
+/// of another kind.
 ///
 /// # Errors
 /// When the file cannot be read.
@@ -41,7 +41,7 @@ pub fn thumbnails_of_source(
     Ok(Some(pictures.into_iter().flatten().collect()))
 }
 
-/// Reads pictures from an artifact of decoded images, shard by shard.
+/// Reads images from an artifact of decoded images, shard by shard.
 ///
 /// # Errors
 /// When a shard cannot be read.

@@ -1,4 +1,4 @@
-//! The built-in stages without an engine: what enters their manifests and what bytes they leave.
+//! The built-in stages without an engine: their manifests and the bytes of their artifacts.
 
 #![allow(clippy::unwrap_used, missing_docs, reason = "a failed step of a test is a failed test")]
 
@@ -70,7 +70,8 @@ fn the_mini_data_set_gives_the_notebooks_numbers() {
     let bench = Bench::new(MINI).run_all();
     let golden = bench::read_json("goldens/mini/result.json");
     let golden = &golden["runs"]["2 epochs"];
-    // The features differ by up to 1e-5 and the losses of 20 steps by up to 2e-5: both are stated in the encoders' tests.
+    // The features differ by up to 1e-5 and the losses of 20 steps by up to 2e-5: both are stated in the encoders'
+    // tests.
     let difference = bench.largest_loss_difference("projection", &golden["step_losses"]);
     assert!(difference < 2e-5, "{difference}");
     let metrics = &bench.report("evaluate").metrics;
@@ -86,7 +87,7 @@ fn the_mini_data_set_gives_the_notebooks_numbers() {
     }
 }
 
-/// Nothing to work on is a mistake, and a stage of no rows would look like one that worked.
+/// An empty input is a mistake, since a stage without rows would look like a successful one.
 #[test]
 fn a_file_of_which_nothing_can_be_used_is_an_error_that_says_what_it_looks_like() {
     let data = tempfile::tempdir().unwrap();
@@ -160,7 +161,7 @@ fn queries_without_labels_are_ranked_and_not_measured() {
     let expect = format!("1 of {n_lines} queries name no relevant images and do not count");
     assert!(bench.warnings.contains(&expect), "{:?}", bench.warnings);
 
-    // Ids written in another way find nothing: the warning shows both.
+    // Ids in another form match nothing: the warning shows both.
     std::fs::write(&file, labelled.replace("[2", "[92").replace(", 2", ", 92")).unwrap();
     let bench = Bench::new(&yaml).run_all();
     let expect =
@@ -178,8 +179,8 @@ fn every_file_is_the_same_for_any_number_of_threads() {
     }
 }
 
-/// Bytes that are the same on every processor, with FMA or without. Features, heads and rankings are not, to the last bit: the test above
-/// compares those with PyTorch.
+/// Bytes that are the same on every processor, with FMA or without. Features, heads and rankings differ in the last
+/// bits: the test above compares those with PyTorch.
 #[test]
 fn the_bytes_of_queries_and_pixels_are_as_they_were() {
     let mut bench = Bench::new(MINI);
@@ -193,7 +194,7 @@ fn the_bytes_of_queries_and_pixels_are_as_they_were() {
     }
 }
 
-/// The demo as it is shipped, with its own start, which is PyTorch's for the seed 0.
+/// The shipped demo, with its own start, which is PyTorch's for the seed 0.
 #[test]
 fn the_demo_gives_pytorchs_losses_ranks_and_recall() {
     let spec = pipeline_spec::load(&bench::fixtures().join("../../pipelines/demo.yaml"), &[]).unwrap();
@@ -211,8 +212,8 @@ fn the_demo_gives_pytorchs_losses_ranks_and_recall() {
     let (mut n_equal, mut n_same_rank) = (0, 0);
     for (ranking, golden) in rankings.iter().zip(golden) {
         assert_eq!(ranking.query_text, golden["text"].as_str().unwrap());
-        // PyTorch's reference counts the images with a higher score. Here an image of the same score (the data have equal
-        // images) counts too when its row is lower, so that a rank can only be the same or a little larger.
+        // PyTorch's reference counts the images with a higher score. Here an image with the same score (the data have
+        // equal images) also counts when its row is lower, so a rank can only be the same or slightly larger.
         let (rank, wanted) = (u64::from(ranking.rank.unwrap()), golden["rank"].as_u64().unwrap());
         assert!((wanted.saturating_sub(1)..=wanted + 5).contains(&rank), "{}: {rank}, {wanted}", ranking.query_text);
         n_same_rank += usize::from(rank == wanted);
@@ -223,7 +224,7 @@ fn the_demo_gives_pytorchs_losses_ranks_and_recall() {
     assert!(n_equal + 30 >= rankings.len(), "only {n_equal} top tens are PyTorch's");
 }
 
-/// Whether the ids of a top ten are PyTorch's; where they are not, PyTorch's scores must be too close to tell apart.
+/// Whether the ids of a top ten are PyTorch's; where they differ, PyTorch's scores must be too close to distinguish.
 fn same_top(ranking: &pipeline_eval::RankingRow, golden: &serde_json::Value) -> bool {
     let ids: Vec<_> = golden["top_ids"].as_array().unwrap().iter().map(|id| id.as_str().unwrap()).collect();
     let scores: Vec<_> = golden["top_scores"].as_array().unwrap().iter().map(|score| score.as_f64().unwrap()).collect();

@@ -37,7 +37,7 @@ struct CommandStage {
     params: CommandParams,
     variables: Variables,
     scripts: Scripts,
-    /// The program, where it is named by a path.
+    /// The program, if it is named by a path.
     program: Option<PathBuf>,
     spec_folder: PathBuf,
     guards: Guards,
@@ -86,7 +86,7 @@ impl Stage for CommandStage {
         let scripts = self.scripts.uncovered(&declared);
         let mut names = Names::default();
         let declared = declared.into_iter().map(|path| (String::new(), path));
-        // A name of their own, so that a script that is watched by itself does not rename a source.
+        // A prefix of their own, so that a script that is also watched does not rename a source.
         let all = declared.chain(scripts.into_iter().map(|path| ("run/".to_owned(), path)));
         Ok(all.map(|(prefix, path)| Source { name: names.new_name(prefix, path), path: path.to_owned() }).collect())
     }
@@ -133,9 +133,10 @@ impl CommandStage {
         }
     }
 
-    /// The program by its path, as a search of the PATH that it gets would find it.
+    /// The program's path, as a search of its PATH would find it.
     ///
-    /// A bare name would make the standard library fork the guard to search in the child; a path is spawned without.
+    /// A bare name would make the standard library fork the guard to search in the child; a path is spawned without
+    /// forking.
     fn program_path(&self) -> PathBuf {
         if let Some(program) = &self.program {
             return program.clone();
@@ -150,7 +151,7 @@ impl CommandStage {
         folders.map(|folder| folder.join(name)).find(is_program).unwrap_or_else(|| name.to_owned())
     }
 
-    /// What may help a program that failed because it did not find a file of the spec's folder.
+    /// Advice for a program that failed because it did not find a file of the spec's folder.
     fn help(&self) -> Option<String> {
         let arguments = &self.params.run[1..];
         let lies_beside_spec = |argument: &&String| {
@@ -166,12 +167,12 @@ impl CommandStage {
     }
 }
 
-/// Names of sources, each given once.
+/// Unique names of sources.
 #[derive(Default)]
 struct Names(BTreeSet<String>);
 
 impl Names {
-    /// The name of the file, with a number where another has it.
+    /// The name of the file, with a number if another file has it.
     fn new_name(&mut self, prefix: String, path: &Path) -> String {
         let base = prefix + &path.file_name().unwrap_or_default().to_string_lossy();
         let numbered = (2..).map(|number| format!("{base}#{number}"));

@@ -1,32 +1,32 @@
-//! What a program prints: split into lines as it comes, bounded, with its end kept whatever its length.
+//! The output of a program: split into lines as it arrives, bounded, with its end always kept.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use pipeline_core::StageHost;
 
-/// So much of the begin of an overlong line is kept, and so much of its end.
+/// The bytes that are kept of an overlong line's start, and those of its end.
 const LINE_HEAD: usize = 48 << 10;
 const LINE_END: usize = 16 << 10;
 
-/// So many lines and bytes are passed on as they come; of what follows, only samples and the end are.
+/// The lines and bytes that are passed on as they arrive; after that, only samples and the end are.
 const MAX_LINES: usize = 20_000;
 const MAX_BYTES: usize = 8 << 20;
 
-/// How often a program that has printed more than that gives a sign of life.
+/// The interval of samples from a program that has printed more than that.
 const SAMPLE_EVERY: Duration = Duration::from_secs(10);
 
-/// The last lines that an error quotes, and their bytes at most.
+/// The number of last lines that an error quotes, and their total bytes.
 const N_QUOTED_LINES: usize = 20;
 const MAX_QUOTED_BYTES: usize = 16 << 10;
 
-/// What a program prints, on its way to `host`.
+/// The output of a program, on its way to `host`.
 pub(super) struct Output<'a> {
     host: &'a dyn StageHost,
     line: Line,
-    /// The cursor stands at the begin of the line: what comes next replaces it.
+    /// The cursor is at the start of the line: the next text replaces it.
     is_returned: bool,
-    /// The line was replaced at least once, as a progress bar is.
+    /// The line was replaced at least once, like a progress bar.
     is_redrawn: bool,
     n_lines: usize,
     n_bytes: usize,
@@ -68,7 +68,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// The program prints no more; returns its last lines.
+    /// Ends the output; returns its last lines.
     pub(super) fn finish(mut self) -> LastLines {
         if !self.line.is_empty() {
             self.end_line();
@@ -106,7 +106,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// Passes on the last lines that were not, and how many there were before them.
+    /// Passes on the last lines that were withheld, and the number of those before them.
     fn tell_last(&mut self, n_most: usize) {
         let n_told = self.n_untold.min(n_most).min(self.last.lines.len());
         let n_left_out = std::mem::take(&mut self.n_untold) - n_told;
@@ -117,7 +117,7 @@ impl<'a> Output<'a> {
     }
 }
 
-/// A line that is not ended yet. Of an overlong one, the begin and the end.
+/// An unfinished line. Of an overlong one, only the start and the end.
 #[derive(Default)]
 struct Line {
     bytes: Vec<u8>,
@@ -149,7 +149,7 @@ impl Line {
         }
         let (head, end) = self.bytes.split_at(LINE_HEAD);
         let (head, end) = (String::from_utf8_lossy(head), String::from_utf8_lossy(end));
-        // Where the line was cut there may be half a character.
+        // Half a character may remain where the line was cut.
         let (head, end) = (head.trim_end_matches('\u{fffd}'), end.trim_start_matches('\u{fffd}'));
         format!("{head}[… {} bytes left out …]{end}", self.n_left_out)
     }
@@ -172,7 +172,7 @@ impl LastLines {
         }
     }
 
-    /// The lines as the end of a message.
+    /// The lines, as the end of a message.
     pub(super) fn quote(&self) -> String {
         if self.lines.is_empty() {
             return "; it printed nothing".to_owned();
@@ -181,19 +181,19 @@ impl LastLines {
         format!("; it printed\n{}", lines.join("\n"))
     }
 
-    /// The last line that says something.
+    /// The last line that is not blank.
     pub(super) fn last(&self) -> Option<&str> {
         self.lines.iter().rev().map(|line| line.trim()).find(|line| !line.is_empty())
     }
 }
 
-/// The text without control characters and their sequences, with which progress bars move the cursor.
+/// The text without control characters and escape sequences, with which progress bars move the cursor.
 fn visible(text: &str) -> String {
     let mut visible = String::with_capacity(text.len());
     let mut rest = text.chars();
     while let Some(c) = rest.next() {
         match c {
-            // A sequence is a `[` and all up to a letter, or one character.
+            // A sequence is a `[` and everything up to a letter, or one character.
             '\u{1b}' if rest.next() == Some('[') => _ = rest.find(|c| matches!(c, '@'..='~')),
             _ if c.is_control() => {}
             _ => visible.push(c),
@@ -235,7 +235,7 @@ mod tests {
         }
     }
 
-    /// The lines and what was redrawn of chunks.
+    /// The lines, the redrawn lines and the last lines of chunks.
     fn printed(chunks: &[&[u8]]) -> (Vec<String>, Vec<String>, LastLines) {
         let host = Host::default();
         let mut output = Output::new(&host);

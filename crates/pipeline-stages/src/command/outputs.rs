@@ -1,4 +1,4 @@
-//! The outputs of a program: what it may declare, and what is kept of what it leaves.
+//! The outputs of a program: the rules for their paths, and the cleanup of everything else.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,10 +8,10 @@ use pipeline_core::StageError;
 
 use crate::artifact;
 
-/// Says what is wrong with the path of an output, to follow the path, and what to do; nothing if it stays inside the folder
-/// where the program runs.
+/// The fault in the path of an output, as words after the path, and advice; `None` if it stays inside the program's
+/// folder.
 ///
-/// Each file has one spelling, so that results are found whoever wrote the spec.
+/// Each file has one spelling, so that results are found with any spec.
 pub(super) fn problem(written: &str) -> Option<(&'static str, String)> {
     let elsewhere = "outputs are left where the program runs; `publish` copies them elsewhere";
     let mut parts = Vec::new();
@@ -30,7 +30,7 @@ pub(super) fn problem(written: &str) -> Option<(&'static str, String)> {
     }
 }
 
-/// Checks that every declared output of `program` is there and removes everything else.
+/// Checks that every declared output of `program` exists, and removes everything else.
 ///
 /// `quoted` are the last lines that the program printed, as the end of a message.
 pub(super) fn keep(program: &str, outputs: &[String], scratch: &Path, quoted: &str) -> Result<(), StageError> {
@@ -49,20 +49,20 @@ pub(super) fn keep(program: &str, outputs: &[String], scratch: &Path, quoted: &s
     remove_others(scratch, Path::new(""), &kept).map_err(|error| artifact::unwritable(scratch, error))
 }
 
-/// Removes everything that a failed try has left.
+/// Removes the files of a failed try.
 pub(super) fn remove_all(scratch: &Path) -> Result<(), StageError> {
     let removed = remove_others(scratch, Path::new(""), &BTreeSet::new());
     removed.map_err(|error| artifact::unwritable(scratch, error))
 }
 
-/// The first folder on the way to an output that is a link.
+/// The first folder above an output that is a link.
 fn link_above(scratch: &Path, output: &Path) -> Option<PathBuf> {
     let mut above: Vec<&Path> = output.ancestors().skip(1).filter(|path| !path.as_os_str().is_empty()).collect();
     above.reverse();
     above.into_iter().find(|path| scratch.join(path).is_symlink()).map(Path::to_owned)
 }
 
-/// Removes what lies below `folder` and is neither kept nor on the way to something kept.
+/// Removes everything below `folder` that is neither kept nor above something kept.
 fn remove_others(scratch: &Path, folder: &Path, kept: &BTreeSet<PathBuf>) -> std::io::Result<()> {
     open_for_owner(&scratch.join(folder))?;
     for entry in std::fs::read_dir(scratch.join(folder))? {
@@ -84,7 +84,7 @@ fn remove_others(scratch: &Path, folder: &Path, kept: &BTreeSet<PathBuf>) -> std
     Ok(())
 }
 
-/// Lets the owner take things out of a folder, such as one of Go's module cache.
+/// Lets the owner remove entries of a folder, such as one of Go's module cache.
 fn open_for_owner(folder: &Path) -> std::io::Result<()> {
     let mut permissions = std::fs::symlink_metadata(folder)?.permissions();
     if permissions.mode() & 0o700 != 0o700 {

@@ -1,4 +1,4 @@
-//! The params of `command`, and what is wrong with them.
+//! The params of `command`, and their checks.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -86,7 +86,7 @@ impl CommandParams {
     }
 }
 
-/// Where a name stands in a map or a list.
+/// The place of a name in a map or a list.
 pub(super) fn place(params: &Node, param: &str, name: &str) -> Span {
     let span = params.get(param).and_then(|node| match &node.value {
         Value::Map(entries) => entries.iter().find(|(key, _)| key.value == name).map(|(key, _)| &key.span),
@@ -96,7 +96,7 @@ pub(super) fn place(params: &Node, param: &str, name: &str) -> Span {
     span.unwrap_or_else(|| span_of(params, param)).clone()
 }
 
-/// What a text for a shell looks like as a list.
+/// A shell command as a list, for advice.
 fn as_list(text: &str) -> String {
     let needs_shell =
         text.contains(['"', '\'', '$', '|', '&', ';', '<', '>', '*', '(', '`', '\n', '{', '[', '#', ',', ':']);

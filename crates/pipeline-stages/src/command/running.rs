@@ -1,4 +1,4 @@
-//! A program while it runs: its output is passed on, and it is stopped when it is to.
+//! A running program: its output is passed on, and it is stopped on request.
 
 use std::io::{self, PipeReader, Read as _};
 use std::time::{Duration, Instant};
@@ -9,34 +9,34 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::output::{LastLines, Output};
 use crate::guard::{End, Guard, Guards, News, Program};
 
-/// How often it is asked whether the run is to stop.
+/// The interval of checks for cancellation.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// How much of the output is read at once.
+/// The number of bytes per read of the output.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// How a program has ended.
+/// The end of a program, with its last lines.
 pub(super) struct Ended {
     pub(super) how: How,
     /// The last lines that it printed.
     pub(super) printed: LastLines,
 }
 
-/// How a program has ended.
+/// The way a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum How {
     /// With this exit code.
     Exited(i32),
     /// By this signal.
     Signalled(i32),
-    /// It was stopped after the time that it may take.
+    /// It was stopped after its time limit.
     TimedOut,
 }
 
-/// Runs a program to its end; whatever it has started is gone then.
+/// Runs a program to its end; afterwards none of its processes is left.
 ///
 /// # Errors
-/// When it cannot be started or contained, and when the run is to stop.
+/// When it cannot be started or contained, and when the run is cancelled.
 pub(super) fn run(
     program: Program,
     guards: &Guards,
@@ -72,13 +72,13 @@ pub(super) fn run(
     Ok(Ended { how, printed })
 }
 
-/// A program and the guard that it has.
+/// A program and its guard.
 struct Running {
     guard: Guard,
     stopped: Option<Stopped>,
 }
 
-/// Why a program was asked to stop.
+/// The reason why a program was asked to stop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stopped {
     Cancelled,
@@ -102,7 +102,7 @@ fn start(program: Program, guards: &Guards, name: &str) -> Result<(Running, Pipe
 }
 
 impl Running {
-    /// Waits for the end of the program, passes its output on, and stops it when it is to.
+    /// Waits for the end of the program, passes its output on, and stops it on request.
     fn follow(
         &mut self,
         mut reader: PipeReader,
@@ -122,7 +122,7 @@ impl Running {
                     return Err(StageError::new("the process that guards the program was ended")
                         .with_help("the program was killed with it; run again"));
                 };
-                // Nothing that could print is left: what is not in the pipe by now never comes.
+                // No process that could print is left: nothing more enters the pipe.
                 while read(&mut reader, &mut chunk, &mut output).is_some_and(|n_bytes| n_bytes > 0) {}
                 return Ok((end, output.finish()));
             }
@@ -130,7 +130,7 @@ impl Running {
         }
     }
 
-    /// Waits for output, for news or for a while.
+    /// Waits for output, for news, or for an interval.
     fn wait(&self, reader: Option<&PipeReader>, deadline: Option<Instant>) -> Result<(bool, bool), StageError> {
         let until_deadline = deadline
             .filter(|_| self.stopped.is_none())
@@ -158,7 +158,8 @@ impl Running {
     }
 }
 
-/// Reads what is there into `output`: the number of bytes, 0 at the end; `None` when there is nothing yet.
+/// Reads the available output into `output`. Returns the number of bytes, 0 at the end, or `None` when there is nothing
+/// yet.
 fn read(reader: &mut PipeReader, chunk: &mut [u8], output: &mut Output<'_>) -> Option<usize> {
     loop {
         match reader.read(chunk) {

@@ -1,4 +1,4 @@
-//! The program and the scripts that `run` names by their paths: they are watched though no source names them.
+//! The program and the scripts that `run` names by their paths: they are watched without being listed as sources.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -6,20 +6,20 @@ use std::path::{Path, PathBuf};
 
 use pipeline_spec::{Node, absolute};
 
-/// The endings of scripts.
+/// The file extensions of scripts.
 const EXTENSIONS: [&str; 16] =
     ["R", "awk", "bash", "jl", "js", "lua", "mjs", "php", "pl", "py", "r", "rb", "sed", "sh", "ts", "zsh"];
 
-/// Where the system keeps its own programs. They are not watched: machines that share results differ in them.
+/// The folders of the system's own programs. They are not watched: machines that share results differ in them.
 const OF_THE_SYSTEM: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/nix", "/snap", "/opt/homebrew"];
 
-/// The variable with the folder of the spec, as a shell reads it.
+/// The variable with the folder of the spec, in shell syntax.
 const SPEC_DIR: [&str; 2] = ["$SPEC_DIR", "${SPEC_DIR}"];
 
-/// What ends a path in a text for a shell.
+/// The characters that end a path in a shell command.
 const ENDS: [char; 15] = ['"', '\'', ' ', '\t', '\n', ';', '|', '&', '<', '>', '(', ')', '$', '`', '*'];
 
-/// The paths in `run` at which there may be a program or a script.
+/// The paths in `run` that may be a program or a script.
 pub(super) struct Scripts {
     named: Vec<PathBuf>,
     spec_folder: PathBuf,
@@ -34,7 +34,7 @@ impl Scripts {
         Self { named, spec_folder: spec_folder.to_owned() }
     }
 
-    /// The files that are to be watched now: those that no source covers.
+    /// The existing files to watch: those that no source covers.
     pub(super) fn uncovered(&self, sources: &[&Path]) -> Vec<&Path> {
         let mut found: Vec<&Path> = Vec::new();
         for path in self.named.iter().map(PathBuf::as_path) {
@@ -46,7 +46,7 @@ impl Scripts {
         found
     }
 
-    /// The paths that were looked at. Not folders, whose times change with what is in them.
+    /// The paths that were examined, without folders, whose times change with their content.
     pub(super) fn places(&self) -> impl Iterator<Item = PathBuf> {
         self.named.iter().filter(|path| !path.is_dir()).cloned()
     }
@@ -58,14 +58,14 @@ impl Scripts {
     }
 }
 
-/// The path of the program, if it is named by one: a relative path starts where those of sources do, since the folder
-/// in which it runs is empty.
+/// The path of the program, if it is named by one. A relative path starts where those of sources do, since the
+/// program's own folder is empty.
 pub(super) fn program_path(program: &Node) -> Option<PathBuf> {
     let written = program.as_str().filter(|written| written.contains('/'))?;
     Some(absolute(program.folder(), written))
 }
 
-/// The paths that an argument is or, for a shell, holds.
+/// The path that an argument is, or those in a shell command.
 fn named_by(argument: &Node, spec_folder: &Path) -> Vec<PathBuf> {
     let written = argument.as_str().unwrap_or_default();
     let is_path = written.contains('/') || is_named_as_script(Path::new(written));
@@ -80,7 +80,7 @@ fn named_by(argument: &Node, spec_folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// The paths that begin with `$SPEC_DIR/` in a text for a shell, quoted or not.
+/// The paths that begin with `$SPEC_DIR/` in a shell command, quoted or not.
 fn below_spec_dir(text: &str, spec_folder: &Path) -> Vec<PathBuf> {
     let mut paths = Vec::new();
     for variable in SPEC_DIR {
@@ -97,7 +97,7 @@ fn below_spec_dir(text: &str, spec_folder: &Path) -> Vec<PathBuf> {
     paths
 }
 
-/// True for a text for a shell that goes to the folder of the spec, so that what follows may be relative to it.
+/// True for a shell command that enters the folder of the spec, so that later paths may be relative to it.
 fn enters_spec_dir(text: &str) -> bool {
     SPEC_DIR.iter().any(|variable| {
         let quoted = format!("cd \"{variable}\"");
@@ -109,7 +109,7 @@ fn is_named_as_script(path: &Path) -> bool {
     path.extension().and_then(|extension| extension.to_str()).is_some_and(|extension| EXTENSIONS.contains(&extension))
 }
 
-/// Also what only links to a program of the system, as the `python` of a virtual environment does.
+/// Also true for a link to a program of the system, such as the `python` of a virtual environment.
 fn is_of_the_system(path: &Path) -> bool {
     let at = fs::canonicalize(path);
     at.is_ok_and(|path| OF_THE_SYSTEM.iter().any(|folder| path.starts_with(folder)))

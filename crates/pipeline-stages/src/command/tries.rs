@@ -1,4 +1,4 @@
-//! The tries that a program has: each in an empty folder, each after a longer pause.
+//! The tries of a program: each in an empty folder, each after a longer pause.
 
 use std::path::Path;
 use std::thread;
@@ -11,14 +11,14 @@ use super::output::LastLines;
 use super::outputs;
 use super::running::{self, Ended, How};
 
-/// The pause before the first further try; each later one is twice as long, up to the longest.
+/// The pause before the second try; each later one is twice as long, up to the maximum.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// How often it is asked in a pause whether the run is to stop.
+/// The interval of checks for cancellation in a pause.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// Runs the program until it succeeds or has no tries left; returns what it printed last.
+/// Runs the program until it succeeds or has no tries left; returns its last output.
 pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>, scratch: &Path) -> Result<LastLines, StageError> {
     let timeout = stage.params.timeout.map(|limit| limit.0);
     let n_tries = u64::from(stage.params.retries) + 1;
@@ -31,7 +31,7 @@ pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>, scratch: &Pa
         }
         let last = ended.printed.last().map(|line| format!(": {line}")).unwrap_or_default();
         let next = format!("try {} of {n_tries} begins in {} s", try_number + 1, pause.as_secs_f64());
-        // No warning: those are kept with the result, which does not rest on the tries before.
+        // Not a warning: warnings are kept with the result, which does not depend on earlier tries.
         context.host.output(&format!("[{problem}{last}; {next}]"));
         wait(pause, context.host)?;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -40,7 +40,7 @@ pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>, scratch: &Pa
     unreachable!("BUG: the last try of a program returns")
 }
 
-/// What is wrong with how the program ended; `None` if nothing is.
+/// The fault in the way the program ended; `None` if it succeeded.
 fn problem(stage: &CommandStage, ended: &Ended) -> Option<String> {
     let how = match ended.how {
         How::Exited(0) => return None,

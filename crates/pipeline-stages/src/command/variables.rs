@@ -1,7 +1,7 @@
-//! The variables that a program gets, and how those that count enter the manifest.
+//! The variables of a program, and the part of them that enters the manifest.
 //!
-//! A value that is written in the spec is public and stands in the manifest as it is. One that is taken from the
-//! caller's environment may be a secret: only its digest is hashed and stored. One that is only passed on is neither.
+//! A value in the spec is public and stands in the manifest itself. One taken from the caller's environment may be a
+//! secret: only its digest is hashed and stored. One that is only passed on is neither hashed nor stored.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -14,7 +14,7 @@ use crate::Environment;
 use crate::environment::digest;
 use crate::kind::{BuildContext, span_of};
 
-/// What is passed on without being declared: nothing runs without the first, and little without the second.
+/// Variables that are always passed on: nothing runs without the first, and little without the second.
 const ALWAYS: [&str; 2] = ["PATH", "HOME"];
 
 /// The variable with the folder of the spec.
@@ -22,11 +22,11 @@ const SPEC_DIR: &str = "SPEC_DIR";
 
 /// The variables of a program beside those of its inputs.
 pub(super) struct Variables {
-    /// By the spec itself.
+    /// Values from the spec.
     written: BTreeMap<String, String>,
-    /// By the caller's environment, and hashed.
+    /// Values from the caller's environment that are hashed.
     taken: BTreeMap<String, OsString>,
-    /// By the caller's environment, and of no account.
+    /// Values from the caller's environment that are not hashed.
     passed: BTreeMap<OsString, OsString>,
     spec_folder: OsString,
 }
@@ -35,7 +35,7 @@ impl Variables {
     /// Reads the declared variables from the caller's environment.
     ///
     /// # Errors
-    /// When a name cannot name a variable or is taken, and when two inputs have the same variable.
+    /// When a name is not valid or reserved, and when two inputs have the same variable.
     pub(super) fn new(
         params: &CommandParams,
         context: BuildContext<'_>,
@@ -67,13 +67,13 @@ impl Variables {
     /// The lines of the manifest: canonical JSON by name.
     pub(super) fn manifest_params(&self) -> impl Iterator<Item = (String, String)> {
         let written = self.written.iter().map(|(name, value)| (name, serde_json::Value::from(value.as_str())));
-        // An object, so that no text that a spec may hold looks the same.
+        // An object, so that no text from a spec can look the same.
         let taken =
             self.taken.iter().map(|(name, value)| (name, serde_json::json!({ "blake3": digest(name, value).hex() })));
         written.chain(taken).map(|(name, value)| (format!("env.{name}"), value.to_string()))
     }
 
-    /// The value of a variable, if the program gets it.
+    /// The value of a variable that the program gets.
     pub(super) fn get(&self, name: &str) -> Option<OsString> {
         let written = self.written.get(name).map(OsString::from);
         written.or_else(|| self.taken.get(name).cloned()).or_else(|| self.passed.get(&OsString::from(name)).cloned())
@@ -91,7 +91,7 @@ impl Variables {
     }
 }
 
-/// Adds the variables of that name, or with `*` at its end all that begin so.
+/// Adds the variable with this name, or with a trailing `*` all variables with this prefix.
 fn pass(name: &str, environment: &Environment, passed: &mut BTreeMap<OsString, OsString>) {
     match name.strip_suffix('*') {
         Some(begin) => passed.extend(environment.pass_on_all(begin)),
@@ -99,14 +99,14 @@ fn pass(name: &str, environment: &Environment, passed: &mut BTreeMap<OsString, O
     }
 }
 
-/// `INPUT_` and the slot in upper case, with `_` for what a variable's name cannot have.
+/// `INPUT_` and the slot in upper case, with `_` for invalid characters.
 fn input_variable(slot: &str) -> String {
     let name: String =
         slot.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' }).collect();
     format!("INPUT_{name}")
 }
 
-/// Refuses inputs of which one would hide another.
+/// Refuses inputs whose variables collide.
 fn check_inputs(context: BuildContext<'_>) -> Result<(), SpecError> {
     let mut seen: BTreeMap<String, &str> = BTreeMap::new();
     for (slot, _) in &context.stage.inputs {
@@ -120,7 +120,7 @@ fn check_inputs(context: BuildContext<'_>) -> Result<(), SpecError> {
     Ok(())
 }
 
-/// Refuses declared variables that the program could not get.
+/// Refuses declared variables that the program cannot get.
 fn check_declared(params: &CommandParams, context: BuildContext<'_>) -> Result<(), SpecError> {
     let node = &context.stage.params;
     let inputs: Vec<String> = context.stage.inputs.iter().map(|(slot, _)| input_variable(&slot.value)).collect();

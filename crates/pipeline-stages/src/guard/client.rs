@@ -1,4 +1,4 @@
-//! The side of the process that has programs guarded.
+//! The client side of guards: the process that has programs guarded.
 
 use std::io;
 use std::net::Shutdown;
@@ -13,25 +13,25 @@ use rustix::process::{Pid, Signal};
 
 use super::wire::{End, Program, Reply, Request, receive, send};
 
-/// The argument with which this program is to call [`guard_programs`](super::guard_programs) and nothing else.
+/// The only argument with which this program must call [`guard_programs`](super::guard_programs).
 pub const GUARD_ARGUMENT: &str = "guard-programs";
 
-/// The guards that wait for work. Clones share them.
+/// The idle guards. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Guards {
-    /// What is started as a guard; `None` where no program can be guarded, and so none be started.
+    /// The program to start as a guard; `None` where guards are impossible, and so are programs.
     this_program: Option<PathBuf>,
     idle: Arc<Mutex<Vec<Guard>>>,
 }
 
 impl Guards {
-    /// Guards of a program that calls [`guard_programs`](super::guard_programs) where its only argument is
+    /// Guards run by a program that calls [`guard_programs`](super::guard_programs) when its only argument is
     /// [`GUARD_ARGUMENT`].
     pub fn of(this_program: PathBuf) -> Self {
         Self { this_program: Some(this_program), idle: Arc::default() }
     }
 
-    /// A guard without work.
+    /// Takes an idle guard, or starts one.
     pub(crate) fn take(&self) -> io::Result<Guard> {
         match self.idle().pop() {
             Some(guard) => Ok(guard),
@@ -39,7 +39,7 @@ impl Guards {
         }
     }
 
-    /// Keeps a guard whose program has ended for another one.
+    /// Returns a guard whose program has ended.
     pub(crate) fn give_back(&self, guard: Guard) {
         self.idle().push(guard);
     }
@@ -49,19 +49,19 @@ impl Guards {
     }
 }
 
-/// A guard. Dropped while a program runs, it kills that.
+/// A guard. When it is dropped while a program runs, it kills the program.
 #[derive(Debug)]
 pub(crate) struct Guard {
     process: Child,
     socket: UnixStream,
-    /// The group of the program that runs.
+    /// The process group of the running program.
     group: Option<Pid>,
 }
 
-/// What a guard has to say of its program.
+/// News from a guard about its program.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// It has ended, and all that it has started.
+    /// The program has ended, with all its processes.
     Ended(End),
     /// The guard itself is gone.
     Lost,
@@ -85,7 +85,7 @@ impl Guard {
     /// Starts a program that prints to `output`.
     ///
     /// # Errors
-    /// When it cannot be started; the guard is of no use any more only if it is gone itself.
+    /// When it cannot be started; the guard stays usable unless it is gone itself.
     pub(crate) fn run(&mut self, program: Program, output: OwnedFd) -> io::Result<()> {
         send(&self.socket, &Request::Start(program), Some(output.as_fd()))?;
         match receive(&self.socket)? {
@@ -97,12 +97,12 @@ impl Guard {
         Ok(())
     }
 
-    /// Where to wait for [`Guard::news`].
+    /// The socket on which to wait for [`Guard::news`].
     pub(crate) fn socket(&self) -> &UnixStream {
         &self.socket
     }
 
-    /// What the guard has to say; waits for it.
+    /// The next news of the guard; waits for it.
     pub(crate) fn news(&mut self) -> News {
         if let Ok(Some((Reply::Ended(end), _))) = receive(&self.socket) {
             self.group = None;
@@ -115,17 +115,17 @@ impl Guard {
         News::Lost
     }
 
-    /// Asks for the end of the program, politely first, then by force.
+    /// Requests the end of the program, first politely, then by force.
     pub(crate) fn stop(&self) {
-        // A guard that is gone is noticed where its news are awaited.
+        // Waiting for news detects a guard that is gone.
         let _ = send(&self.socket, &Request::Stop, None);
     }
 }
 
 impl Drop for Guard {
-    /// Waits for the end of the guard, and so of all that it guards.
+    /// Waits for the end of the guard and of everything that it guards.
     fn drop(&mut self) {
-        // Neither fails but for a guard that is gone already.
+        // Both fail only for a guard that is gone already.
         let _ = self.socket.shutdown(Shutdown::Both);
         let _ = self.process.wait();
     }

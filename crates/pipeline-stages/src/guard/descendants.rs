@@ -1,4 +1,4 @@
-//! The processes below this one, as /proc lists them.
+//! The descendants of this process, as /proc lists them.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +12,7 @@ pub(super) struct Descendant {
     pub(super) name: String,
 }
 
-/// The children of the process `of`, their children and so on, without those that have ended.
+/// The children of the process `of`, their children and so on, except those that have ended.
 ///
 /// Empty where /proc is not mounted.
 pub(super) fn descendants(of: Pid) -> Vec<Descendant> {
@@ -29,21 +29,21 @@ pub(super) fn descendants(of: Pid) -> Vec<Descendant> {
     while let Some(parent) = open.pop() {
         for (child, is_alive) in children.remove(&parent).into_iter().flatten() {
             open.push(child.pid.as_raw_nonzero().get());
-            // Also one that has ended, but whose parent has not noticed, may have children.
+            // A zombie may have living children.
             found.extend(is_alive.then_some(child));
         }
     }
     found
 }
 
-/// Signals all of them; who is gone already needs no signal.
+/// Signals all of them; ignores those that are gone.
 pub(super) fn signal(processes: &[Descendant], signal: Signal) {
     for process in processes {
         let _gone = rustix::process::kill_process(process.pid, signal);
     }
 }
 
-/// The name, the parent and whether it lives, from a line such as `7 (sh) S 1 …`; a name may hold anything.
+/// The name, the parent and whether it lives, from a line such as `7 (sh) S 1 …`; a name may contain anything.
 fn parse(stat: &str) -> Option<(&str, i32, bool)> {
     let (_, rest) = stat.split_once('(')?;
     let (name, rest) = rest.rsplit_once(')')?;

@@ -1,4 +1,4 @@
-//! The process that guards programs: starts one, waits for its end, ends what it has left.
+//! The guard process: starts a program, waits for its end, ends the processes that it leaves.
 
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -16,21 +16,21 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use super::descendants::{Descendant, descendants, signal};
 use super::wire::{End, Program, Reply, Request, receive, send};
 
-/// How long what a program has left may go on by itself, such as the `tee` of its output, before it is ended.
+/// How long leftover processes may finish by themselves, such as the `tee` of the output, before they are ended.
 const SETTLING: Duration = Duration::from_millis(200);
 
 /// How long a program may take to stop before it is killed: a run must end within two seconds of an interrupt.
 const GRACE: Duration = Duration::from_millis(800);
 
-/// How often what is being killed is looked for again.
+/// The interval of searches for processes to kill.
 const AGAIN: Duration = Duration::from_millis(10);
 
-/// How long killing may take before it is given up: a process may wait for a disk, or belong to another user.
+/// How long killing may take before the guard gives up: a process may wait for a disk, or belong to another user.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Guards programs until the process that has started this one is gone; for [`GUARD_ARGUMENT`](super::GUARD_ARGUMENT).
+/// Guards programs until the client process is gone; for [`GUARD_ARGUMENT`](super::GUARD_ARGUMENT).
 pub fn guard_programs() {
-    // There is nothing to report an error to: the process that this one works for sees that it is gone.
+    // There is no place to report an error: the client notices that the guard is gone.
     let _ = Guarding::new().and_then(|mut guarding| guarding.serve());
 }
 
@@ -41,27 +41,27 @@ struct Guarding {
     watched: Option<Watched>,
 }
 
-/// The program that runs, or what is left of it.
+/// The running program, or its leftover processes.
 struct Watched {
     /// The program; also the number of its group.
     program: Pid,
-    /// How it ended, once it has.
+    /// Its exit status, once it has ended.
     status: Option<WaitStatus>,
     step: Step,
-    /// When the next step is due; `None` while the program may take all the time that it wants.
+    /// The time of the next step; `None` while the program has no limit.
     due: Option<Instant>,
-    /// When killing began.
+    /// The time when killing began.
     killing_since: Option<Instant>,
-    /// What it had left.
+    /// The names of its leftover processes.
     left: Vec<String>,
 }
 
-/// How far the end of a program has come.
+/// The progress of ending a program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     /// It runs.
     Run,
-    /// It has ended, and what it has left may end, too.
+    /// It has ended, and its leftover processes may finish.
     Settle,
     /// All were asked to end.
     Terminate,
@@ -71,10 +71,11 @@ enum Step {
 
 impl Guarding {
     fn new() -> io::Result<Self> {
-        // Without a terminal, a program that would ask there fails at once; fails itself only where it is so already.
+        // Without a terminal, a program that asks there fails at once. This fails only for a session leader, which has
+        // none either.
         let _ = rustix::process::setsid();
         rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
-        // A guard must outlive what it guards. Handlers and not `ignore`, which programs would inherit.
+        // A guard must outlive its program. Uses handlers and not `ignore`, which programs would inherit.
         for signal in [SIGHUP, SIGINT, SIGQUIT, SIGTERM] {
             signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)))?;
         }
@@ -97,7 +98,7 @@ impl Guarding {
         result
     }
 
-    /// Waits for the next thing to happen; false once the process that this one works for is gone.
+    /// Waits for the next event; false once the client is gone.
     fn turn(&mut self) -> io::Result<bool> {
         let (is_asked, has_children_news) = self.wait()?;
         if has_children_news {
@@ -146,7 +147,7 @@ impl Guarding {
         }
     }
 
-    /// Takes note of children that have ended, and takes the next step that is due.
+    /// Reaps children that have ended, and takes the next step that is due.
     fn advance(&mut self) -> io::Result<()> {
         let has_children = self.reap()?;
         let Some(watched) = &mut self.watched else { return Ok(()) };
@@ -175,7 +176,7 @@ impl Guarding {
         send(&self.socket, &Reply::Ended(End { code, signal, left, survivors }), None)
     }
 
-    /// Takes note of children that have ended; false when there are none any more.
+    /// Reaps children that have ended; false when there are none left.
     fn reap(&mut self) -> io::Result<bool> {
         loop {
             match rustix::process::wait(WaitOptions::NOHANG) {
@@ -192,7 +193,7 @@ impl Guarding {
         }
     }
 
-    /// Lets nothing live on, as far as that can be had.
+    /// Kills all processes, as far as possible.
     fn kill_all(&mut self) {
         let since = Instant::now();
         let Some(mut watched) = self.watched.take() else { return };
@@ -219,7 +220,7 @@ impl Watched {
         (self.step, self.due) = (Step::Kill, Some(Instant::now() + AGAIN));
     }
 
-    /// Signals all; where /proc is not mounted, the group is all that is known.
+    /// Signals all; where /proc is not mounted, only the group is known.
     fn signal(&self, alive: &[Descendant], number: Signal) {
         if alive.is_empty() {
             let _gone = rustix::process::kill_process_group(self.program, number);
@@ -228,8 +229,7 @@ impl Watched {
     }
 }
 
-/// Starts the program in a group of its own, with its standard output and error in one file so that lines keep their
-/// order.
+/// Starts the program in its own group, with its standard output and error in one file, so that lines keep their order.
 fn spawn(program: &Program, output: OwnedFd) -> io::Result<Pid> {
     let [name, args @ ..] = program.args.as_slice() else { return Err(io::ErrorKind::InvalidInput.into()) };
     let child = Command::new(&program.path)

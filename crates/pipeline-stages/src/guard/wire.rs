@@ -1,4 +1,4 @@
-//! What a guard and the process that it works for say to each other: JSON after its length, over a socket.
+//! Messages between a guard and its client: JSON after its length, over a socket.
 
 use std::ffi::OsString;
 use std::io::{self, IoSlice, IoSliceMut, Read as _, Write as _};
@@ -12,46 +12,46 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// No message is longer: the system bounds arguments and environment to a fraction of this.
+/// The longest message: the system limits arguments and environment to a fraction of this.
 const MAX_BYTES: usize = 256 << 20;
 
-/// A program with everything that it is given.
+/// A program with its arguments and environment.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Program {
     /// Its path.
     pub(crate) path: OsString,
-    /// The name that it is called by, and its arguments.
+    /// Its name (`argv[0]`) and its arguments.
     pub(crate) args: Vec<String>,
-    /// Where it runs.
+    /// Its working folder.
     pub(crate) folder: OsString,
-    /// All of its environment.
+    /// Its whole environment.
     pub(crate) variables: Vec<(OsString, OsString)>,
 }
 
-/// What a guard is asked.
+/// A request to a guard.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Request {
-    /// To start a program whose output goes to the file that comes with the message.
+    /// Starts a program whose output goes to the file that comes with the message.
     Start(Program),
-    /// To end the program: politely first, then by force.
+    /// Ends the program: first politely, then by force.
     Stop,
 }
 
-/// What a guard answers.
+/// A reply of a guard.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
     /// The program runs in the process group of this number.
     Started(i32),
-    /// The program could not be started: the system's number for the reason, and words.
+    /// The program could not be started: the system's error number, and a message.
     NotStarted(Option<i32>, String),
     /// The program is gone.
     Ended(End),
 }
 
-/// How a program ended. Nothing that it has started is alive.
+/// The end of a program. None of its processes is alive.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct End {
-    /// What it exited with.
+    /// Its exit code.
     pub(crate) code: Option<i32>,
     /// The signal that ended it.
     pub(crate) signal: Option<i32>,

@@ -1,4 +1,4 @@
-//! Which files an import reads, and in which order.
+//! Lists the files of an import, in order.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -9,16 +9,16 @@ use pipeline_core::{Source, StageError};
 use super::{FileFormat, Side};
 use crate::load_queries::must_be_a_file;
 
-/// The folders of clip-retrieval's inference.
+/// The folder names of clip-retrieval's inference.
 const IMAGE_VECTORS: &str = "img_emb";
 const TEXT_VECTORS: &str = "text_emb";
 const METADATA: &str = "metadata";
 
 /// The files of an import.
 pub(super) struct Files {
-    /// Those with the vectors.
+    /// The files with the vectors.
     pub(super) vectors: Vec<PathBuf>,
-    /// Those with the ids: none, one for all, or one for each of `vectors`.
+    /// The files with the ids: empty, one for all, or one for each of `vectors`.
     pub(super) ids: Vec<PathBuf>,
 }
 
@@ -26,7 +26,7 @@ impl Files {
     /// Lists the files of an import.
     ///
     /// # Errors
-    /// When one that must be there is not.
+    /// When a required one is missing.
     pub(super) fn find(path: &Path, ids: Option<&Path>, format: FileFormat, side: Side) -> Result<Self, StageError> {
         if let Some(ids) = ids {
             must_be_a_file(ids, "ids", "the file of ids", "a file of one id a line, or a .npy or .json of ids")?;
@@ -51,7 +51,7 @@ impl Files {
         Ok(Self { vectors, ids: ids.map(Path::to_owned).into_iter().collect() })
     }
 
-    /// Checks that there is a file of metadata for each of vectors.
+    /// Checks that every file of vectors has a file of metadata.
     fn in_pairs(self, path: &Path) -> Result<Self, StageError> {
         let number = |path: &PathBuf| sort_key(path).0;
         if self.vectors.iter().map(number).eq(self.ids.iter().map(number)) {
@@ -66,7 +66,7 @@ impl Files {
         Err(StageError::new(message).with_help("clip-retrieval writes one of each for every partition of its output"))
     }
 
-    /// All files, with names that give their order.
+    /// All files, with names that show their order.
     pub(super) fn sources(&self) -> Vec<Source> {
         let named = |what: &'static str, paths: &[PathBuf]| -> Vec<Source> {
             let source =
@@ -77,7 +77,7 @@ impl Files {
     }
 }
 
-/// What a path holds, as far as its name or its folders show.
+/// The format of a path, as far as its name or its folders show.
 pub(super) fn format_of(path: &Path) -> Option<FileFormat> {
     let by_ending = |path: &Path| match path.extension().and_then(OsStr::to_str) {
         Some("npy") => Some(FileFormat::Npy),
@@ -96,7 +96,7 @@ pub(super) fn format_of(path: &Path) -> Option<FileFormat> {
     if let [only] = formats.as_slice() { Some(*only) } else { None }
 }
 
-/// What decides which files there are: the path and, of a folder, the folders below it.
+/// The paths that determine the list of files: the path and, for a folder, its subfolders.
 pub(super) fn places(path: &Path) -> Vec<PathBuf> {
     let below = [IMAGE_VECTORS, TEXT_VECTORS, METADATA].map(|folder| path.join(folder));
     std::iter::once(path.to_owned()).chain(below).collect()
@@ -110,7 +110,7 @@ const fn ending(format: FileFormat) -> &'static str {
     }
 }
 
-/// The files of a folder whose names end so, by the last number in their names, then by name.
+/// The files of a folder with this ending, by the last number in their names, then by name.
 fn list(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, StageError> {
     let failed = |error| StageError::because(format!("the folder `{}` cannot be read", folder.display()), error);
     let entries = fs::read_dir(folder).map_err(failed)?;

@@ -80,13 +80,13 @@ struct ImportFeaturesParams {
 }
 
 impl ImportFeaturesParams {
-    /// What the vectors are vectors of, as far as the spec says.
+    /// The space of the vectors, as far as the spec declares it.
     fn space(&self) -> FeatureSpace {
         FeatureSpace { properties: self.encoder.iter().map(|name| ("encoder".to_owned(), name.clone())).collect() }
     }
 }
 
-/// What the spec says of the features that a stage with these params makes.
+/// The feature space of a stage with these params according to the spec.
 pub(crate) fn declared(params: &Node) -> Option<Declared> {
     let params: ImportFeaturesParams = pipeline_spec::params(params).ok()?;
     Some(Declared { properties: params.encoder.map(|name| ("encoder", name)).into_iter().collect(), model: None })
@@ -117,7 +117,7 @@ enum IdPart {
     FileStem,
 }
 
-/// Whose vectors they are.
+/// The side of the vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Side {
     Text,
@@ -128,7 +128,7 @@ struct ImportFeatures {
     kind: &'static Kind,
     side: Side,
     params: ImportFeaturesParams,
-    /// What `path` is, by the spec or by its name.
+    /// The format of `path`, from the spec or its name.
     format: FileFormat,
 }
 
@@ -198,7 +198,7 @@ impl Stage for ImportFeatures {
     }
 
     fn params(&self) -> BTreeMap<String, String> {
-        // By what decides, not by what was written: a file's ending is not part of its content.
+        // By effective values, not by what was written: a file's extension is not part of its content.
         manifest_params(&ImportFeaturesParams {
             format: Some(self.format),
             id_column: Some(self.id_column().to_owned()),
@@ -234,7 +234,7 @@ impl ShardedStage for ImportFeatures {
         Cut::Rows(crate::load_queries::SIZES)
     }
 
-    /// A shard is ids and numbers, wherever they come from.
+    /// A shard is ids and numbers, whatever their origin.
     fn in_rows(&self) -> InRows {
         InRows {
             params: &["format", "id_column", "vector_column", "id_part", "encoder"],

@@ -1,4 +1,4 @@
-//! The vectors of an import with their ids: read, checked, and brought into the order of the queries.
+//! The vectors of an import with their ids: read, checked, and sorted like the queries.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,10 +9,10 @@ use pipeline_data::{DataError, QueryRow, VectorShard};
 use super::files::Files;
 use super::{FileFormat, IdPart, ImportFeatures};
 
-/// Vectors by id; every id is there once and every number is finite.
+/// Vectors by id; every id is unique and every number is finite.
 ///
 /// # Shapes
-/// `values`: `[n_vectors, dim]`, of which row `order[i]` is that of `ids[i]`
+/// `values`: `[n_vectors, dim]`, where row `order[i]` belongs to `ids[i]`
 pub(super) struct Rows {
     pub(super) ids: Vec<String>,
     pub(super) dim: usize,
@@ -24,7 +24,7 @@ impl Rows {
     /// Reads all files of an import.
     ///
     /// # Errors
-    /// When a file cannot be read or one of its rows cannot be used: the message says which and why.
+    /// When a file cannot be read or one of its rows cannot be used: the message has the place and the reason.
     pub(super) fn read(stage: &ImportFeatures, context: &StageContext<'_>) -> Result<Self, StageError> {
         let files = stage.files()?;
         let shared_ids = match (stage.format, files.ids.as_slice()) {
@@ -50,7 +50,7 @@ impl Rows {
         Ok(reading.finish())
     }
 
-    /// Warns of ids that will hardly be those of the queries, since they are compared as they are.
+    /// Warns of ids that are unlikely to match those of the queries, since they are compared verbatim.
     pub(super) fn warn_about_ids(&self, context: &StageContext<'_>) {
         let mut padded = self.ids.iter().filter(|id| id.trim().len() != id.len());
         if let Some(first) = padded.next() {
@@ -60,7 +60,7 @@ impl Rows {
         }
     }
 
-    /// The vector at a place of `ids`.
+    /// The vector at an index of `ids`.
     pub(super) fn vector(&self, row_idx: usize) -> &[f32] {
         &self.values[self.order[row_idx] * self.dim..][..self.dim]
     }
@@ -74,7 +74,7 @@ impl Rows {
         Digest::of(&bytes)
     }
 
-    /// Leaves the vectors of these queries, in their order; returns how many others there were.
+    /// Keeps the vectors of these queries, in their order; returns the number of the others.
     ///
     /// # Errors
     /// When a query has no id or no vector: the message counts them and names the first.
@@ -105,10 +105,10 @@ impl Rows {
     }
 }
 
-/// What was read so far.
+/// The rows read so far.
 #[derive(Default)]
 struct Reading {
-    /// Where each id was read first: the file and the row in it, from 1.
+    /// The first place of each id: the file and the row in it, from 1.
     seen: HashMap<String, (PathBuf, usize)>,
     ids: Vec<String>,
     dim: Option<usize>,

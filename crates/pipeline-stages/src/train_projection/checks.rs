@@ -1,4 +1,4 @@
-//! What is refused before anything has run.
+//! Checks of a training before anything has run.
 
 use pipeline_models::train::LEARNT_TEMPERATURES;
 use pipeline_spec::{Span, SpecError};
@@ -11,7 +11,7 @@ use crate::kind::{BuildContext, span_of};
 /// The params of a stage.
 ///
 /// # Errors
-/// What is wrong with them, with its place in the spec.
+/// The first mistake, with its place in the spec.
 pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, SpecError> {
     let node = &context.stage.params;
     let params: TrainProjectionParams = pipeline_spec::params(node)?;
@@ -34,17 +34,17 @@ pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, 
     Ok(params)
 }
 
-/// A param, whether it is as it must be, and how that is.
+/// A param, whether it is valid, and the rule in words.
 type Check = (&'static str, bool, &'static str);
 
-/// The widths and batches that are taken: more would ask for terabytes.
+/// The range of widths and batch sizes: larger ones would need terabytes.
 const SIZE: &str = "must be a whole number from 1 to 65536";
 
 fn is_size(value: usize) -> bool {
     (1..=65_536).contains(&value)
 }
 
-/// Numbers that are out of their range.
+/// Checks of numbers against their ranges.
 fn ranges(params: &TrainProjectionParams) -> [Check; 7] {
     let is_above_zero = |value: f64| value.is_finite() && value > 0.0;
     let is_from_zero = |value: f64| value.is_finite() && value >= 0.0;
@@ -59,7 +59,7 @@ fn ranges(params: &TrainProjectionParams) -> [Check; 7] {
     ]
 }
 
-/// Params that mean nothing beside others.
+/// Checks of params that have no effect beside others.
 fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
     let takes_steps = params.fit == Fit::Contrastive;
     let has_heads = params.fusion == Fusion::Projection;
@@ -74,7 +74,7 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
         ("head", is_linear || has_heads, "needs `fusion: projection`; `passthrough` has no heads"),
         ("temperature", learnable, "must be between 0.01 and 1 to be learnt (`learn_temperature`)"),
     ];
-    // The name, whether it is as without it, and whether it means anything in a training without heads.
+    // The name, whether it has its default, and whether it applies to a training without heads.
     let of_steps = [
         ("positives", params.positives == Positives::Own, true),
         ("learn_temperature", !params.learn_temperature, false),
@@ -90,7 +90,7 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
     checks
 }
 
-/// Refuses a passthrough of features of different widths as far as the models show before anything has run.
+/// Refuses a passthrough of features with different widths, as far as the models show before anything has run.
 fn check_widths(context: &BuildContext<'_>, span: &Span) -> Result<(), SpecError> {
     let search = &context.settings.model_search;
     let width = |slot: &str| {
@@ -108,7 +108,7 @@ fn check_widths(context: &BuildContext<'_>, span: &Span) -> Result<(), SpecError
     }
 }
 
-/// What is wrong with a passthrough of features of different widths.
+/// The message about a passthrough of features with different widths.
 pub(super) fn different_widths(text: usize, images: usize) -> String {
     format!(
         "`fusion: passthrough` needs features of one width, but the text's have {text} numbers and the images' {images}"

@@ -1,4 +1,4 @@
-//! The held-out queries and images on which a training is measured after each epoch, where it is given any.
+//! The held-out queries and images on which a training is measured after each epoch, if it has them.
 
 use pipeline_core::{StageContext, StageError};
 use pipeline_kernels::Matrix;
@@ -10,7 +10,7 @@ use crate::artifact;
 use crate::kind::{Format, Slot};
 use crate::relevance::{Asked, has_text, names_images};
 
-/// The inputs, all or none.
+/// The inputs: all or none of them are given.
 pub(super) const QUERIES: Slot =
     Slot::optional("valid_queries", Format::Queries, "held-out queries with the ids of their relevant images");
 pub(super) const TEXT: Slot = Slot::optional("valid_text", Format::TextFeatures, "the text features of those queries");
@@ -18,7 +18,7 @@ pub(super) const IMAGES: Slot =
     Slot::optional("valid_images", Format::ImageFeatures, "the image features of the images to find");
 const ALL: [Slot; 3] = [QUERIES, TEXT, IMAGES];
 
-/// The features of both sides, and which images the queries look for.
+/// The features of both sides, and the relevant images of the queries.
 pub(super) struct HeldOut {
     text: Matrix,
     images: Matrix,
@@ -28,7 +28,7 @@ pub(super) struct HeldOut {
 /// Whether a stage has the inputs.
 ///
 /// # Errors
-/// When it has some of them.
+/// When it has only some of them.
 pub(super) fn are_given(stage: &StageSpec) -> Result<bool, SpecError> {
     let place = |slot: &Slot| stage.inputs.iter().find(|(name, _)| name.value == slot.name).map(|(name, _)| name);
     let Some(given) = ALL.iter().find_map(place) else { return Ok(false) };
@@ -43,7 +43,7 @@ pub(super) fn are_given(stage: &StageSpec) -> Result<bool, SpecError> {
 }
 
 impl HeldOut {
-    /// Reads the inputs; `None` when they are not given, or hold nothing that can be measured.
+    /// Reads the inputs; `None` when they are not given, or contain nothing to measure.
     ///
     /// # Errors
     /// When an input cannot be read.
@@ -56,7 +56,7 @@ impl HeldOut {
         must_align(&queries, &text).map_err(|error| {
             error.with_help("the inputs `valid_queries` and `valid_text` must come from the same queries")
         })?;
-        // Those that count in an evaluation.
+        // The queries that count in an evaluation.
         let asked = Asked::new(&queries, &images, |query| has_text(query) && names_images(query));
         if asked.rows.is_empty() || images.ids.is_empty() {
             let missing = if images.ids.is_empty() { "no images" } else { "no query that names its relevant images" };

@@ -1,4 +1,4 @@
-//! Which text belongs to which image.
+//! Pairs texts with images.
 
 use std::collections::HashMap;
 
@@ -9,7 +9,7 @@ use super::params::Pairs;
 use crate::artifact::Features;
 use crate::relevance::{has_text, names_images};
 
-/// Fails unless the text features are those of the queries, row by row.
+/// Fails unless the text features match the queries, row by row.
 pub(crate) fn must_align(queries: &[QueryRow], text: &Features) -> Result<(), StageError> {
     let same = queries.len() == text.ids.len() && queries.iter().zip(&text.ids).all(|(row, id)| row.id == *id);
     if same {
@@ -28,7 +28,7 @@ pub(crate) fn rows_by_id(images: &Features) -> HashMap<&str, usize> {
     images.ids.iter().enumerate().filter_map(|(row_idx, id)| Some((id.as_deref()?, row_idx))).collect()
 }
 
-/// The training pairs of the queries that have a text: (text row, image row) in the order of the queries and their ids.
+/// The training pairs of the queries with a text: (text row, image row) in the order of the queries and their ids.
 pub(super) fn pairs(queries: &[QueryRow], images: &Features, which: Pairs) -> Vec<(usize, usize)> {
     let rows = rows_by_id(images);
     let n_images = if which == Pairs::First { 1 } else { usize::MAX };
@@ -42,7 +42,7 @@ pub(super) fn pairs(queries: &[QueryRow], images: &Features, which: Pairs) -> Ve
         .collect()
 }
 
-/// How many queries give no pair, and why; `None` when all give one.
+/// The number of queries without a pair, and the reasons; `None` when every query has one.
 pub(super) fn left_out(queries: &[QueryRow], images: &Features) -> Option<String> {
     let rows = rows_by_id(images);
     let is_there = |query: &&QueryRow| query.image_ids.iter().flatten().any(|id| rows.contains_key(id.as_str()));

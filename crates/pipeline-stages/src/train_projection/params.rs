@@ -1,4 +1,4 @@
-//! What can be chosen about a `train-projection`.
+//! The params of `train-projection`.
 
 use pipeline_models::train::{self, ClosedForm, TrainOptions};
 use pipeline_spec::SpecPath;
@@ -83,7 +83,7 @@ pub(super) struct TrainProjectionParams {
 }
 
 impl TrainProjectionParams {
-    /// The width of the hidden layer of each head; none without one.
+    /// The width of the hidden layer of each head; `None` without one.
     pub(super) fn d_hidden(&self) -> Option<usize> {
         match self.head {
             HeadShape::Linear => None,
@@ -91,7 +91,7 @@ impl TrainProjectionParams {
         }
     }
 
-    /// How to train with them.
+    /// The options of training with these params.
     pub(super) fn options(&self, n_threads: usize) -> TrainOptions {
         TrainOptions {
             normalize: self.normalize,

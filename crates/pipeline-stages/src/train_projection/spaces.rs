@@ -1,4 +1,4 @@
-//! What the features of a training are features of: its heads remember it, and what joins them must be of the same.
+//! The feature spaces of a training: its heads record them, and every other input must match.
 
 use std::path::Path;
 
@@ -9,14 +9,14 @@ use super::held_out;
 use crate::artifact;
 use crate::feature_spaces::{Named, must_match};
 
-/// The spaces of the two sides; none where an artifact of an earlier version does not say.
+/// The spaces of the two sides; `None` where an artifact of an earlier version has none.
 pub(super) struct Spaces {
     text: Option<FeatureSpace>,
     images: Option<FeatureSpace>,
 }
 
 impl Spaces {
-    /// Those of the inputs `text` and `images`.
+    /// The spaces of the inputs `text` and `images`.
     ///
     /// # Errors
     /// When an artifact cannot be read.
@@ -41,7 +41,7 @@ impl Spaces {
         Ok(())
     }
 
-    /// Refuses features of other spaces than those that the heads of `path`, from which training starts, are of.
+    /// Refuses features of other spaces than those of the initial heads in `path`.
     ///
     /// # Errors
     /// When a space differs and `allows` is false.
@@ -62,7 +62,7 @@ impl Spaces {
         Ok(())
     }
 
-    /// For the heads to remember.
+    /// The spaces for the heads to record.
     pub(super) fn trained_on(self) -> Option<TrainedOn> {
         Some(TrainedOn { text: self.text?, images: self.images? })
     }

@@ -1,4 +1,4 @@
-//! The heads from which training starts.
+//! The initial heads of training.
 
 use pipeline_core::{StageContext, StageError};
 use pipeline_models::checkpoint::{Checkpoint, WeightsNote};
@@ -8,14 +8,13 @@ use pipeline_models::train;
 use super::params::{HeadShape, TrainProjectionParams};
 use super::spaces::Spaces;
 
-/// The weights of a head at most: 2 GiB of them, and with Adam's moments and gradients 8.
+/// The most weights of a head: 2 GiB of them, and 8 GiB with Adam's moments and gradients.
 const MAX_WEIGHTS: u64 = 1 << 29;
 
-/// The heads from which training starts: those of `init_from`, with the remark on their place in the file, or PyTorch's
-/// for the seed.
+/// The initial heads: those of `init_from`, with the remark on their place in the file, or PyTorch's for the seed.
 ///
 /// # Errors
-/// When the file cannot be read, or its heads are not those that the params and the features ask for.
+/// When the file cannot be read, or its heads do not fit the params and the features.
 pub(super) fn heads(
     context: &StageContext<'_>,
     params: &TrainProjectionParams,
@@ -53,7 +52,7 @@ pub(super) fn heads(
     Ok((heads, WeightsNote { place: about(note.place), warning: about(note.warning) }))
 }
 
-/// Refuses heads of so many weights that training would need tens of gigabytes: four numbers a weight.
+/// Refuses heads with so many weights that training would need tens of gigabytes: four numbers per weight.
 fn must_be_bearable(side: &str, params: &TrainProjectionParams, d_features: usize) -> Result<(), StageError> {
     let dim = params.projection_dim as u64;
     let n_weights = match params.d_hidden() {
@@ -67,7 +66,7 @@ fn must_be_bearable(side: &str, params: &TrainProjectionParams, d_features: usiz
     Err(StageError::new(message).with_help("a smaller `projection_dim` or `hidden_dim` makes it smaller"))
 }
 
-/// What is wrong with a head, and what to do.
+/// Checks a head against the params and the features; the error has advice.
 fn must_fit(head: &Head, params: &TrainProjectionParams, d_features: usize) -> Result<(), (String, &'static str)> {
     let wanted = match params.d_hidden() {
         None => vec![[params.projection_dim, d_features]],

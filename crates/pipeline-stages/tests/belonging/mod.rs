@@ -1,4 +1,4 @@
-//! Features and heads of different encodings are refused, by the spec before anything runs and by what artifacts say.
+//! Features and heads of different encodings are refused, by the spec before anything runs and by artifacts.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::bench::{self, Bench};
 
 const HELD_OUT: &str = "valid_queries: valid-queries, valid_text: valid-text, valid_images: valid-vectors";
 
-/// The small data set with edits of its spec: what is replaced, and by what.
+/// The small data set with edits of its spec: (old text, new text).
 fn mini(edits: &[(&str, &str)]) -> String {
     edits.iter().fold(MINI.to_owned(), |yaml, (from, to)| {
         assert!(yaml.contains(from), "{from}");
@@ -91,7 +91,7 @@ fn held_out_features_are_encoded_as_those_of_the_training() {
     );
 }
 
-/// Whether an image was resized, only the artifact says, so that the filter is compared when the stage runs.
+/// Only the artifact records whether an image was resized, so the filter is compared when the stage runs.
 #[test]
 fn pixels_of_another_resize_are_refused_where_images_were_resized() {
     let bicubic = [(

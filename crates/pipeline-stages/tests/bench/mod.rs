@@ -15,7 +15,7 @@ pub fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures")
 }
 
-/// Where the specs of tests stand.
+/// The path of the specs of tests.
 pub fn spec_file() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/spec.yaml")
 }
@@ -25,7 +25,7 @@ pub fn read_json(name: &str) -> serde_json::Value {
     serde_json::from_slice(&std::fs::read(fixtures().join(name)).unwrap()).unwrap()
 }
 
-/// The stages of a spec and what those that ran have left.
+/// The stages of a spec and the artifacts of those that ran.
 pub struct Bench {
     spec: PipelineSpec,
     stages: Vec<Box<dyn Stage>>,
@@ -48,7 +48,7 @@ pub struct KnownShard {
 }
 
 impl Bench {
-    /// The stages of a spec that stands in this crate's folder.
+    /// The stages of a spec in this crate's folder.
     pub fn new(yaml: &str) -> Self {
         Self::of(pipeline_spec::parse(yaml, &spec_file()).unwrap())
     }
@@ -75,7 +75,7 @@ impl Bench {
         self
     }
 
-    /// Uses other than two threads.
+    /// Uses another number of threads than two.
     pub fn with_threads(mut self, n_threads: usize) -> Self {
         self.n_threads = n_threads;
         self
@@ -165,12 +165,12 @@ impl Bench {
         Ok((rows.finish(&shards, scratch)?, known_shards))
     }
 
-    /// What a stage told when it ran.
+    /// The report of a stage from when it ran.
     pub fn report(&self, name: &str) -> &StageReport {
         &self.done[&name.parse::<StageId>().unwrap()].1
     }
 
-    /// The largest difference between the losses that a stage has written and `golden`, a list of steps by epoch.
+    /// The largest difference between the losses of a stage and `golden`, a list of steps by epoch.
     pub fn largest_loss_difference(&self, name: &str, golden: &serde_json::Value) -> f64 {
         let history = std::fs::read_to_string(self.artifact(name).folder.join("history.csv")).unwrap();
         let (head, lines) = history.split_once('\n').unwrap();
@@ -184,7 +184,7 @@ impl Bench {
         losses.iter().zip(&golden).map(|(loss, golden)| (loss - golden).abs()).fold(0.0, f64::max)
     }
 
-    /// The bits of the vectors that a stage has written, by id.
+    /// The bits of a stage's vectors, by id.
     pub fn vectors(&self, name: &str) -> BTreeMap<String, Vec<u32>> {
         let artifact = self.artifact(name);
         let shards = artifact.tree.files.keys().filter(|file| file.starts_with("part-"));
@@ -197,7 +197,7 @@ impl Bench {
         rows.collect()
     }
 
-    /// What a stage left.
+    /// The artifact of a stage.
     pub fn artifact(&self, name: &str) -> &InputArtifact {
         &self.done[&name.parse::<StageId>().unwrap()].0
     }
@@ -213,7 +213,7 @@ fn tree(folder: &Path) -> Tree {
     Tree { files: files.collect(), ..Tree::default() }
 }
 
-/// Keeps warnings.
+/// Collects warnings.
 #[derive(Default)]
 struct Host {
     warnings: Mutex<Vec<String>>,

@@ -1,4 +1,4 @@
-//! Encoder stages: what the vector of a row does not depend on, and how often it is computed.
+//! Encoder stages: the independence of a row's vector, and the number of its computations.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::bench::{self, Bench};
 /// The rows of a data set: ids, and images in base64 or texts.
 type Rows = Vec<(String, String)>;
 
-/// So often repeated, the queries fill more than one shard.
+/// The number of repetitions at which the queries fill more than one shard.
 const N_TIMES: usize = 60;
 
 fn images() -> Rows {
@@ -85,7 +85,7 @@ fn equal_images_and_texts_are_encoded_once() {
     }
 }
 
-/// The trap of equal rows: a shard is shared by its key, so it must not matter what else its run has computed.
+/// The trap of equal rows: a shard is shared by its key, so the other work of its run must not matter.
 #[test]
 fn a_shard_has_the_same_bytes_whichever_others_are_computed_in_its_run() {
     let (folder, other_folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());

@@ -1,4 +1,4 @@
-//! Imported features: which files are read, how rows find their queries, and what is refused.
+//! Imported features: the files that are read, the match of rows and queries, and refusals.
 
 use std::path::Path;
 
@@ -10,13 +10,13 @@ fn ids<const N: usize>(ids: [&str; N]) -> Vec<Option<String>> {
     ids.map(|id| Some(id.to_owned())).to_vec()
 }
 
-/// A bench with the stages `queries`, of these ids, and `import` with these params.
+/// A bench with the stages `queries`, with these ids, and `import` with these params.
 fn importing(folder: &Path, kind: &str, queries: &[&str], params: &str) -> Bench {
     Bench::new(&spec(folder, kind, queries, params))
 }
 
 fn spec(folder: &Path, kind: &str, queries: &[&str], params: &str) -> String {
-    // An import of images reads no queries, but the spec has a stage of them all the same.
+    // An import of images reads no queries, but the spec still has a stage of them.
     let queries = if queries.is_empty() { &["1"] } else { queries };
     let lines: String = queries.iter().map(|id| format!("{{\"query_id\": {id}, \"query_text\": \"a\"}}\n")).collect();
     std::fs::write(folder.join("queries.jsonl"), lines).unwrap();
@@ -32,7 +32,7 @@ stages:
     )
 }
 
-/// What running the import gives: ids and vectors of its one shard, or the errors in one line, the folder left out.
+/// The result of the import: ids and vectors of its one shard, or the errors in one line, without the folder.
 fn imported(folder: &Path, kind: &str, queries: &[&str], params: &str) -> Result<(Vec<String>, Vec<f32>), String> {
     let mut bench = importing(folder, kind, queries, params);
     bench.run("queries").unwrap();
@@ -52,7 +52,7 @@ fn imported(folder: &Path, kind: &str, queries: &[&str], params: &str) -> Result
 const IMAGE: &str = "import-image-features";
 const TEXT: &str = "import-text-features";
 
-/// As the snapshots of the other kinds: a change here makes every cached import stale.
+/// Like the snapshots of the other kinds: a change here makes every cached import stale.
 #[test]
 fn the_manifest_of_an_import_is_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
@@ -160,7 +160,7 @@ fn npy_files_share_one_list_of_ids() {
     }
 }
 
-/// Shards are shared by their rows: an import of the same vectors from another format computes none anew.
+/// Shards are shared by their rows: an import of the same vectors from another format computes none.
 #[test]
 fn rows_and_not_files_make_the_shards() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,10 +1,10 @@
-//! Encoder stages and the small files beside a model's weights: what they change, what is hashed, what is refused.
+//! Encoder stages and the small files beside a model's weights: their effects, their hashes, and refusals.
 
 use std::path::Path;
 
 use crate::bench::{self, Bench};
 
-/// A copy of a model of the fixtures with more files beside its weights.
+/// A copy of a fixture model with more files beside its weights.
 fn model(folder: &Path, of: &str, more: &[(&str, &str)]) {
     std::fs::create_dir_all(folder).unwrap();
     for entry in std::fs::read_dir(bench::fixtures().join("tiny").join(of)).unwrap() {

@@ -14,7 +14,7 @@ fn mini(params: &str) -> String {
     MINI.replace(PARAMS, params)
 }
 
-/// The message of a spec error and what it points to.
+/// The message of a spec error and the place that it points to.
 fn refused(yaml: &str) -> (String, String) {
     let spec = pipeline_spec::parse(yaml, &bench::spec_file()).unwrap();
     let error = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).err().unwrap();
@@ -92,7 +92,7 @@ fn params_of_heads_that_make_no_sense_are_errors_of_the_spec() {
 
 const HELD_OUT: &str = "valid_queries: valid-queries, valid_text: valid-text, valid_images: valid-vectors";
 
-/// The small data set with other params of the training, which holds out what is evaluated.
+/// The small data set with other params of the training, which holds out the evaluated data.
 fn validated(params: &str) -> String {
     mini(params).replace("images: train-vectors }", &format!("images: train-vectors, {HELD_OUT} }}"))
 }

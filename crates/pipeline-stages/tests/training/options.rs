@@ -1,10 +1,10 @@
-//! What the loss is of and what steps are taken with.
+//! The options of the loss and of the steps.
 
 use super::{column, mini, refused};
 use crate::MINI;
 use crate::bench::{self, Bench};
 
-/// Trainings with these params, by name, on texts of which every other has the image of the one before, too.
+/// Trainings with these params, by name, on texts of which every other also has the image of the one before.
 fn trainings(trainings: &[(&str, &str)]) -> Bench {
     let queries = std::fs::read_to_string(bench::fixtures().join("data/mini/MR_train_queries.jsonl")).unwrap();
     let mut queries: Vec<serde_json::Value> = queries.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -51,7 +51,7 @@ fn a_training_tells_its_temperature_and_learning_rates() {
     let warning = "the learning rate never reaches `lr`: `warmup_steps` is 11, but the steps are 10";
     assert_eq!(bench.warnings, [warning]);
 
-    // Texts share images: with one pair a text no two pairs of the training do.
+    // Texts share images: with one pair per text, no two pairs of the training do.
     let losses = |name| column(&bench, name, "loss");
     assert!(losses("own") != losses("mask") && losses("own") != losses("all") && losses("mask") != losses("all"));
     assert_eq!(losses("first"), losses("mask-first"));
