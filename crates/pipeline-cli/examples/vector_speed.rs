@@ -1,8 +1,8 @@
 //! Times vectors on their way into a store and out of it: Parquet and digest, digest and Parquet.
 //!
-//! `vector_speed FOLDER N_ROWS DIM`, where FOLDER is empty and on the disk to be timed. Each line of the standard input, `write` or
-//! `read`, is answered by one JSON object, so that another program can time others in between. Nothing is synced:
-//! the times are those of the processor and the page cache.
+//! `vector_speed FOLDER N_ROWS DIM`, where FOLDER is empty and on the disk to be timed. Each line of the standard
+//! input, `write` or `read`, is answered by one JSON object, so that another program can alternate rounds with those of
+//! others. Nothing is synced: the times are those of the processor and the page cache.
 
 #![allow(clippy::print_stdout)]
 
@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [folder, n_rows, dim] = args.as_slice() else { return Err("vector_speed FOLDER N_ROWS DIM".into()) };
     let (n_rows, dim): (usize, usize) = (n_rows.parse()?, dim.parse()?);
     let store = Store::open(Path::new(folder))?;
-    // The golden ratio times the position: numbers that do not repeat.
+    // The golden ratio times the index: numbers that do not repeat.
     let values = (0..n_rows * dim).map(|idx| (idx as f32 * 0.618_034).fract()).collect();
     let shard = VectorShard { ids: (0..n_rows).map(|row_idx| Some(row_idx.to_string())).collect(), dim, values };
     let tree = stored(&store, &shard)?;
@@ -56,7 +56,7 @@ fn write(store: &Store, shard: &VectorShard) -> Result<[f64; 2], Box<dyn Error>>
     let write_seconds = start.elapsed().as_secs_f64();
     store.cas().prepare_file(&path, Some(Digest::from_bytes(digest)))?;
     let seconds = [write_seconds, start.elapsed().as_secs_f64() - write_seconds];
-    // Whether the digest is right is not part of the time.
+    // Checking the digest is not part of the time.
     store.cas().prepare_file(&path, None).map(|entry| assert_eq!(entry.digest.as_bytes(), &digest))?;
     Ok(seconds)
 }

@@ -1,20 +1,20 @@
-//! Commands in help texts, such that the caller can paste them: with the same spec, changes and store.
+//! Commands in help texts that the caller can paste: with the same spec, overrides and store.
 
 use std::borrow::Cow;
 
 use pipeline_experiments::SpecRef;
 
-/// The command `pipeline COMMAND` on the same spec, in backquotes.
+/// The command `pipeline COMMAND` on the same spec, in backticks.
 pub fn command(command: &str, named: &SpecRef) -> String {
     format!("`pipeline {command} {}`", arguments(named))
 }
 
-/// The same with more arguments behind.
+/// The same with more arguments.
 pub fn command_with(command: &str, named: &SpecRef, more: &str) -> String {
     format!("`pipeline {command} {} {more}`", arguments(named))
 }
 
-/// The arguments that mean the same spec, changes and store as the caller's command.
+/// The arguments for the caller's spec, overrides and store.
 fn arguments(named: &SpecRef) -> String {
     let mut words = vec![quoted(&named.absolute.to_string_lossy()).into_owned()];
     let from_variable = std::env::var_os("PIPELINE_ARTIFACTS");
@@ -26,7 +26,7 @@ fn arguments(named: &SpecRef) -> String {
     words.join(" ")
 }
 
-/// A word as a POSIX shell takes it literally.
+/// A word, quoted for a POSIX shell.
 fn quoted(word: &str) -> Cow<'_, str> {
     let is_plain = |character: char| character.is_alphanumeric() || "_-./=:,+@%".contains(character);
     if !word.is_empty() && word.chars().all(is_plain) {

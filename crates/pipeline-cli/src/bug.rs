@@ -1,4 +1,4 @@
-//! A panic is a bug of this program, and says so.
+//! Reports a panic as a bug of this program.
 
 use std::io::Write;
 use std::panic::PanicHookInfo;

@@ -1,4 +1,4 @@
-//! What beside files makes the stages of a spec what they are: the program, the command line, the environment.
+//! The facts beside files that determine the stages of a spec: the program, the command line, the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;
@@ -8,14 +8,14 @@ use pipeline_experiments::SpecRef;
 use pipeline_stages::environment::digest;
 use pipeline_store::Circumstances;
 
-/// The options of the command line that make stages other than the spec says.
+/// The options of the command line that change stages.
 pub fn options(named: &SpecRef, publishes_trials: bool) -> Vec<String> {
     let publish = publishes_trials.then(|| "--publish".to_owned());
     named.changes().map(str::to_owned).chain(publish).collect()
 }
 
-/// The circumstances of this call for the spec in the file at `spec`, as far as these variables of the environment go. None
-/// when the program does not know its own file.
+/// The circumstances of this call for the spec in the file at `spec`, limited to these variables of the environment.
+/// `None` when the program does not know its own file.
 pub fn now(spec: &Path, overrides: &[String], variables: BTreeSet<String>) -> Option<Circumstances> {
     let value = |name: &str| std::env::var_os(name).map(|value| digest(name, &value));
     let environment: BTreeMap<_, _> = variables.into_iter().map(|name| (name.clone(), value(&name))).collect();
@@ -28,7 +28,7 @@ pub fn are_now(circumstances: &Circumstances, spec: &Path, overrides: &[String])
     now(spec, overrides, circumstances.environment.keys().cloned().collect()).as_ref() == Some(circumstances)
 }
 
-/// This very build of the program: its file and when that was written.
+/// This very build of the program: its file and its modification time.
 fn program() -> Option<String> {
     let metadata = std::env::current_exe().and_then(std::fs::metadata).ok()?;
     let (version, inode, device) = (env!("CARGO_PKG_VERSION"), metadata.ino(), metadata.dev());

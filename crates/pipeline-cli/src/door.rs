@@ -1,4 +1,4 @@
-//! The door: arguments and the environment become a named spec, its store and the world around it, once a command.
+//! The door: converts arguments and environment to a named spec, its store and its surroundings, once per command.
 
 use std::path::PathBuf;
 
@@ -13,15 +13,15 @@ use crate::failure::Failure;
 /// The spec that the arguments name.
 ///
 /// # Errors
-/// When there is no such spec, or a change of it is written wrong.
+/// When there is no such spec, or an override cannot be parsed.
 pub fn spec(args: &SpecArgs) -> Result<SpecRef, Failure> {
     Ok(SpecRef::find(&args.spec, &args.overrides, args.store.artifacts.as_deref(), &here())?)
 }
 
-/// The spec that the arguments name, read and checked; its store is not opened.
+/// The spec that the arguments name, read and checked; does not open its store.
 ///
 /// # Errors
-/// When something in the spec is wrong.
+/// When the spec contains a mistake.
 pub fn load(args: &SpecArgs) -> Result<(SpecRef, Loaded), Failure> {
     let named = spec(args)?;
     let loaded = Loaded::load(&named, &surroundings(), false)?;
@@ -31,7 +31,7 @@ pub fn load(args: &SpecArgs) -> Result<(SpecRef, Loaded), Failure> {
 /// The spec that the arguments name, read and checked, with its store.
 ///
 /// # Errors
-/// When something in the spec is wrong, or the store cannot be opened.
+/// When the spec contains a mistake, or the store cannot be opened.
 pub fn open(args: &SpecArgs) -> Result<Opened, Failure> {
     Ok(Opened::open(&spec(args)?, &surroundings())?)
 }
@@ -44,7 +44,7 @@ pub fn store(args: &StoreArgs) -> Result<Store, Failure> {
     Ok(Store::open(&StoreRef::above(&here(), args.artifacts.as_deref())?.folder)?)
 }
 
-/// The plan of a run, also where a stage misses a source.
+/// The plan of a run, even if a stage misses a source.
 ///
 /// # Errors
 /// When the store cannot be read.
@@ -52,22 +52,22 @@ pub fn plan_what_is_there(opened: &Opened) -> Result<Plan, Failure> {
     opened.plan_what_is_there().map_err(|error| Failure::of_plan(opened, error))
 }
 
-/// The folder in which the program was started.
+/// The current folder.
 pub fn here() -> PathBuf {
     std::env::current_dir().unwrap_or_default()
 }
 
-/// The threads of this machine.
+/// The number of threads of this machine.
 pub fn n_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// The environment and the program itself, for stages that ask for them.
+/// The environment and the program itself, for stages that need them.
 pub fn surroundings() -> Surroundings {
     Surroundings { environment: Environment::new(std::env::vars_os()), guards: guards() }
 }
 
-/// The guards of `command` stages: this very program, also when another has taken its place on the disk.
+/// The guards of `command` stages: this very program, even if another has replaced it on the disk.
 fn guards() -> Guards {
     let running = PathBuf::from("/proc/self/exe");
     Guards::of(if running.exists() { running } else { std::env::current_exe().unwrap_or_default() })

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
 
-/// How the program ends.
+/// The exit code of the program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// Done.
@@ -48,7 +48,7 @@ impl Exit {
         }
     }
 
-    /// How the program ends after the signal of this number.
+    /// The exit code after the signal with this number.
     pub fn of_signal(signal: i32) -> Self {
         match signal {
             SIGTERM => Self::Terminated,

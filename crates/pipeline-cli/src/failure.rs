@@ -1,6 +1,6 @@
-//! Errors as people see them: `error:`, `caused by:`, `help:`, with an excerpt when the spec is wrong.
+//! Errors for users: `error:`, `caused by:`, `help:`, with an excerpt when the spec is wrong.
 //!
-//! The crates below say what went wrong; `faults.rs` decides whose fault it was, and so which exit code.
+//! The crates below say what went wrong; `faults.rs` decides whose fault it was, and so the exit code.
 
 use std::error::Error;
 
@@ -12,16 +12,16 @@ use crate::exit::Exit;
 use crate::printable;
 use crate::terminal::{Palette, Terminal};
 
-/// Why a command ends early.
+/// The reason why a command ends early.
 #[derive(Debug)]
 pub struct Failure {
-    /// How the program ends.
+    /// The exit code.
     pub exit: Exit,
     /// The message and its causes, outermost first.
     pub errors: Vec<String>,
-    /// What the user can do.
+    /// Advice for the user.
     pub help: Option<String>,
-    /// Where the spec is wrong.
+    /// The place of the mistake in the spec.
     pub span: Option<Span>,
     /// True when the reader of stdout went away, which needs no message.
     pub is_silent: bool,
@@ -38,7 +38,7 @@ impl Failure {
         Self { errors: causes(error), ..Self::new(exit, "") }
     }
 
-    /// Adds what the user can do.
+    /// Adds advice for the user.
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -98,7 +98,7 @@ fn with_excerpt(errors: &[String], help: Option<&str>, span: &Span, palette: Pal
     printable::adopt(&renderer.render(&groups))
 }
 
-/// The byte at which the character number `n_chars` begins; the end if there are fewer.
+/// The byte at which character number `n_chars` begins; the end if there are fewer.
 fn byte_of(text: &str, n_chars: usize) -> usize {
     text.char_indices().nth(n_chars).map_or(text.len(), |(byte, _)| byte)
 }

@@ -1,4 +1,4 @@
-//! Whose fault an error of the crates below was, and so which exit code it has: one conversion each.
+//! Decides whose fault an error of the crates below was, and so its exit code: one conversion each.
 
 use std::error::Error;
 use std::io;
@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 
 impl Failure {
-    /// The failure of a plan of `opened`; the spec is quoted where it names what a stage misses.
+    /// The failure of a plan of `opened`; quotes the spec where it names the missing source.
     pub fn of_plan(opened: &Opened, error: EngineError) -> Self {
         Self { span: opened.span_of(&error), ..Self::from(error) }
     }

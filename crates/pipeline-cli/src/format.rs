@@ -1,9 +1,9 @@
-//! Numbers as people read them: durations, sizes, counts, dates.
+//! Numbers for readers: durations, sizes, counts, dates.
 
 use pipeline_core::calendar::DateTime;
 pub use pipeline_core::format::{bytes, count, duration};
 
-/// A count and what is counted, such as `1 stage` or `7 stages`.
+/// A count with its noun, such as `1 stage` or `7 stages`.
 pub fn counted(n: u64, noun: &str) -> String {
     let plural = match noun.strip_suffix('y') {
         Some(stem) if n != 1 => format!("{stem}ies"),

@@ -1,4 +1,4 @@
-//! A graph of stages as text: Mermaid, Graphviz, plain lines, and the rows that JSON shows.
+//! A graph of stages as text: Mermaid, Graphviz, plain lines, and the rows of its JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -6,7 +6,7 @@ use std::fmt::Write;
 use pipeline_engine::Graph;
 use serde::Serialize;
 
-/// A stage as it is drawn.
+/// A stage of the drawing.
 #[derive(Debug, Clone, Serialize)]
 pub struct DrawnStage {
     /// Its name.
@@ -74,7 +74,7 @@ fn edges(stages: &[DrawnStage]) -> impl Iterator<Item = (&str, &str, &str)> {
         .flat_map(|stage| stage.inputs.iter().map(|(slot, from)| (from.as_str(), slot.as_str(), stage.stage.as_str())))
 }
 
-/// Names that Mermaid takes: stage names may hold dots and words of its own, such as `end`.
+/// Names that are valid in Mermaid: stage names may contain dots and reserved words, such as `end`.
 fn ids(stages: &[DrawnStage]) -> BTreeMap<&str, String> {
     stages.iter().enumerate().map(|(idx, stage)| (stage.stage.as_str(), format!("s{idx}"))).collect()
 }

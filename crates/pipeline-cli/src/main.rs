@@ -1,4 +1,4 @@
-//! The command `pipeline`: parses the arguments, calls the command, turns the result into an exit code.
+//! The command `pipeline`: parses the arguments, calls the command, converts the result to an exit code.
 //!
 //! Only this crate prints, reads the environment or ends the process.
 
@@ -53,7 +53,7 @@ fn main() -> ExitCode {
     exit.unwrap_or(Exit::Bug).into()
 }
 
-/// Prints help, the version or what is wrong with the arguments.
+/// Prints help, the version or the error in the arguments.
 fn usage(error: &clap::Error) -> Exit {
     let _ = error.print();
     if error.use_stderr() { Exit::Usage } else { Exit::Done }

@@ -1,11 +1,11 @@
-//! Gives the memory of stages that are done back to the system. The only unsafe code of this crate: the C library has no safe
-//! name for it.
+//! Returns the memory of finished stages to the system. The only unsafe code of this crate: no safe wrapper of the C
+//! function is known.
 
 #![allow(unsafe_code)]
 
-/// Gives free memory back to the system, where the C library does not do so by itself.
+/// Returns free memory to the system, where the C library does not do so by itself.
 ///
-/// The weights of an encoder are freed in pieces, and glibc keeps them: the next encoder would come on top.
+/// The weights of an encoder are freed in pieces, and glibc keeps them: the next encoder would add to them.
 pub fn give_back() {
     #[cfg(target_env = "gnu")]
     {

@@ -1,4 +1,4 @@
-//! Params in words, as `pipeline stages KIND` lists them: their values, their default and what they are for.
+//! Params in words, as `pipeline stages KIND` lists them: their values, their default and their purpose.
 
 use serde_json::Value;
 
@@ -42,7 +42,7 @@ fn resolved<'a>(property: &'a Value, root: &'a Value) -> &'a Value {
     reference.or_else(beside_null).unwrap_or(property)
 }
 
-/// Which values a param takes.
+/// The values that a param accepts.
 fn values(property: &Value, root: &Value) -> String {
     let own = resolved(property, root);
     let choices = choices(own);
@@ -68,7 +68,7 @@ fn values(property: &Value, root: &Value) -> String {
     }
 }
 
-/// The type of a schema, null apart.
+/// The type of a schema, apart from null.
 fn kind(schema: &Value) -> Option<&str> {
     match &schema["type"] {
         Value::String(kind) => Some(kind),
@@ -77,7 +77,7 @@ fn kind(schema: &Value) -> Option<&str> {
     }
 }
 
-/// The values of an enumeration, each with what it means.
+/// The values of an enumeration, each with its meaning.
 fn choices(schema: &Value) -> Vec<(String, Option<String>)> {
     let plain = schema["enum"].as_array().into_iter().flatten().map(|value| (literal(value), None));
     let documented = schema["oneOf"].as_array().into_iter().flatten().flat_map(|option| {
@@ -88,7 +88,7 @@ fn choices(schema: &Value) -> Vec<(String, Option<String>)> {
     plain.chain(documented).collect()
 }
 
-/// A value as a spec would have it.
+/// A value in the notation of a spec.
 fn literal(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }

@@ -1,7 +1,7 @@
 //! Keeps control characters of foreign text (data, specs, programs) from the terminal.
 //!
-//! What the program paints itself carries a number that is drawn anew for each process, so that no text from elsewhere can
-//! paint or move anything.
+//! The program's own escape codes carry a random number for each process, so that foreign text cannot colour or move
+//! anything.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::LazyLock;
@@ -9,17 +9,17 @@ use std::sync::LazyLock;
 /// The number in the program's own escape codes; four digits, as the measuring of widths expects of a code.
 static MARK: LazyLock<u64> = LazyLock::new(|| 1000 + RandomState::new().hash_one("mark") % 9000);
 
-/// The escape code that paints what follows, until it reaches the terminal.
+/// The escape code that colours the text after it, until it reaches the terminal.
 pub fn code(code: &str) -> String {
     format!("\u{1b}[{};{code}m", *MARK)
 }
 
-/// The same for text that a library has painted, which is trusted.
+/// The same for text that a library has coloured, which is trusted.
 pub fn adopt(painted: &str) -> String {
     painted.replace("\u{1b}[", &format!("\u{1b}[{};", *MARK))
 }
 
-/// Text for people: line ends and tabs stay, other control characters become visible signs.
+/// Text for readers: line breaks and tabs stay, other control characters become visible signs.
 pub fn text(text: &str) -> String {
     if !text.contains(is_control) {
         return text.to_owned();
@@ -34,12 +34,12 @@ pub fn text(text: &str) -> String {
     clean
 }
 
-/// Foreign text as a part of a line: line ends become visible signs, too.
+/// Foreign text as a part of a line: line breaks become visible signs, too.
 pub fn signs_only(text: &str) -> String {
     signs(text).replace('\n', "\u{240a}")
 }
 
-/// JSON text: control characters, which stand in strings only, are escaped.
+/// JSON text: control characters, which occur in strings only, are escaped.
 pub fn json(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for character in text.chars() {
@@ -52,7 +52,7 @@ pub fn json(text: &str) -> String {
     clean
 }
 
-/// C0 but line ends and tabs, DEL, C1, and what changes the direction of writing.
+/// C0 except line breaks and tabs, DEL, C1, and characters that change the writing direction.
 fn is_control(character: char) -> bool {
     let is_laid_out = matches!(character, '\n' | '\t');
     let is_bidi = matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -7,10 +7,10 @@ use serde::Serialize;
 use crate::commands::{path, predict};
 use crate::failure::Failure;
 
-/// How many images are shown unless somebody says otherwise.
+/// The default number of images to show.
 pub const DEFAULT_K: u16 = 10;
 
-/// At most so many images are shown.
+/// The most images to show.
 pub const MAX_K: u16 = 1000;
 
 /// Reads the pool of an evaluation from the store; computes nothing.
@@ -27,7 +27,7 @@ pub fn open(opened: &Opened, stage: Option<&str>, n_threads: usize) -> Result<Ev
     })
 }
 
-/// What was found, as JSON shows it here and in `serve`: `{query, image, stage, pool_size, results: [{rank, id, score}]}`.
+/// The results as JSON, here and in `serve`: `{query, image, stage, pool_size, results: [{rank, id, score}]}`.
 #[derive(Debug, Serialize)]
 pub struct Results {
     query: Option<String>,
@@ -38,24 +38,24 @@ pub struct Results {
     pub results: Vec<Ranked>,
 }
 
-/// An image that was found.
+/// An image in the results.
 #[derive(Debug, Serialize)]
 pub struct Ranked {
-    /// From 1.
+    /// The rank, from 1.
     pub rank: usize,
     /// The image's id.
     pub id: Option<String>,
-    /// How alike it is to the query.
+    /// Its similarity to the query.
     pub score: f32,
 }
 
 impl Results {
-    /// What was found for a text.
+    /// The results for a text.
     pub fn of_text(searching: &EvaluationPool, text: &str, found: Vec<Found>) -> Self {
         Self { query: Some(text.to_owned()), ..Self::new(searching, found) }
     }
 
-    /// What was found for an image file.
+    /// The results for an image file.
     pub fn of_image(searching: &EvaluationPool, file: &str, found: Vec<Found>) -> Self {
         Self { image: Some(file.to_owned()), ..Self::new(searching, found) }
     }
@@ -71,7 +71,7 @@ impl Results {
         }
     }
 
-    /// What was searched for, in words.
+    /// The query, in words.
     pub fn what(&self) -> &str {
         self.query.as_deref().or(self.image.as_deref()).unwrap_or_default()
     }

@@ -15,7 +15,7 @@ use crate::terminal::Terminal;
 /// How long stages may take to stop after a signal, so that the program ends within two seconds of it.
 const GRACE: Duration = Duration::from_millis(1200);
 
-/// Remembers which signal came first.
+/// Remembers the first signal.
 #[derive(Debug, Clone)]
 pub struct SignalWatch(Arc<AtomicI32>);
 
@@ -40,7 +40,7 @@ impl SignalWatch {
         Ok(watch)
     }
 
-    /// What a run does whose stages do not stop: ends the program.
+    /// The reaction to stages that do not stop: ends the program.
     pub fn abandon(&self, terminal: &Terminal) -> Abandon {
         let (watch, terminal) = (self.clone(), terminal.clone());
         let exit = move || {
@@ -50,7 +50,7 @@ impl SignalWatch {
         Abandon { after: GRACE, exit: Arc::new(exit) }
     }
 
-    /// How the program ends if a signal came.
+    /// The exit code if a signal came.
     pub fn exit(&self) -> Option<Exit> {
         match self.0.load(Ordering::SeqCst) {
             0 => None,

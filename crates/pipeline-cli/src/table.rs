@@ -6,8 +6,8 @@ use console::measure_text_width;
 
 use crate::terminal::{Palette, fit, pad};
 
-/// A table with a header; the last column takes what is left of the line. On a narrow terminal columns that may be left
-/// out are, those on the right first, and a line below names them.
+/// A table with a header; the last column takes the rest of the line. On a narrow terminal optional columns are left
+/// out, the rightmost first, and a line below names them.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     header: Vec<String>,
@@ -26,7 +26,7 @@ impl Table {
         }
     }
 
-    /// Lets these columns go where the line is too narrow for all.
+    /// Makes these columns optional on a narrow terminal.
     pub fn leave_out(mut self, columns: impl IntoIterator<Item = usize>) -> Self {
         self.optional = columns.into_iter().collect();
         self.optional.sort_unstable();
@@ -36,7 +36,7 @@ impl Table {
     /// Adds a row: one cell for each column.
     pub fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.header.len());
-        // A line end in a cell would tear the row apart.
+        // A line break in a cell would split the row.
         let one_line = |cell: String| if cell.contains('\n') { cell.replace('\n', "\u{240a}") } else { cell };
         self.rows.push(cells.into_iter().map(one_line).collect());
     }
@@ -57,7 +57,7 @@ impl Table {
         text
     }
 
-    /// The table without the columns for which `columns` leave no room, and the names of these.
+    /// The table without the columns that do not fit into `columns`, and their names.
     fn fitting(&self, columns: Option<usize>) -> (Cow<'_, Self>, Vec<String>) {
         let widths = self.widths();
         let mut kept: Vec<usize> = (0..widths.len()).collect();

@@ -1,4 +1,4 @@
-//! Where text goes: stdout for data, stderr for the rest, with or without colour.
+//! The output streams: stdout for data, stderr for the rest, with or without colour.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -7,32 +7,32 @@ use serde::Serialize;
 use crate::args::{ColorChoice, GlobalArgs};
 use crate::printable;
 
-/// How much stderr says.
+/// The verbosity of stderr.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Errors and warnings only.
     Quiet,
-    /// What happens to each stage.
+    /// The events of each stage.
     Normal,
-    /// Also what was reused, and why things are as they are.
+    /// Reused stages, too, and the reasons.
     Verbose,
 }
 
-/// The two streams and what may be assumed about them.
+/// The two streams and their properties.
 #[derive(Debug, Clone)]
 pub struct Terminal {
-    /// Paints what goes to stdout.
+    /// Colours stdout.
     pub out: Palette,
-    /// Paints what goes to stderr.
+    /// Colours stderr.
     pub err: Palette,
     /// Whether stderr is a terminal that can redraw lines.
     pub is_live: bool,
-    /// How much to say.
+    /// The verbosity.
     pub verbosity: Verbosity,
 }
 
 impl Terminal {
-    /// Looks at the streams, the arguments, `NO_COLOR` and `TERM`.
+    /// Inspects the streams, the arguments, `NO_COLOR` and `TERM`.
     pub fn new(args: &GlobalArgs) -> Self {
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -63,7 +63,7 @@ impl Terminal {
         self.bytes(&printable::text(text))
     }
 
-    /// Writes a text that a program will use, such as a path, and a line end to stdout: as it is unless people see it.
+    /// Writes a text for programs, such as a path, and a newline to stdout: verbatim unless stdout is a terminal.
     ///
     /// # Errors
     /// When stdout cannot be written.
@@ -96,12 +96,12 @@ impl Terminal {
         self.bytes(&printable::json(&serde_json::to_string(value)?))
     }
 
-    /// Writes a line to stderr; there is no place to report that this fails.
+    /// Writes a line to stderr; a failure cannot be reported anywhere.
     pub fn note(&self, text: &str) {
         let _ = writeln!(io::stderr().lock(), "{}", printable::text(text));
     }
 
-    /// Tells something that `--quiet` silences.
+    /// Writes a line that `--quiet` silences.
     pub fn remark(&self, text: &str) {
         if self.verbosity > Verbosity::Quiet {
             self.note(text);
@@ -123,7 +123,7 @@ fn width(term: &console::Term) -> Option<usize> {
     term.size_checked().map(|(_, columns)| usize::from(columns)).filter(|columns| *columns >= 20)
 }
 
-/// Paints text, or leaves it alone; every meaning is also in the words.
+/// Colours text, or leaves it plain; the words alone carry the meaning.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Palette {
     /// Whether escape codes are written at all.
@@ -131,32 +131,32 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// What matters most.
+    /// The most important text.
     pub fn bold(self, text: &str) -> String {
         self.paint("1", text)
     }
 
-    /// What matters least.
+    /// The least important text.
     pub fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }
 
-    /// What went well.
+    /// A success.
     pub fn good(self, text: &str) -> String {
         self.paint("32", text)
     }
 
-    /// What went wrong.
+    /// An error.
     pub fn bad(self, text: &str) -> String {
         self.paint("1;31", text)
     }
 
-    /// What deserves a look.
+    /// A text that deserves attention.
     pub fn notable(self, text: &str) -> String {
         self.paint("33", text)
     }
 
-    /// What helps.
+    /// A help text.
     pub fn helpful(self, text: &str) -> String {
         self.paint("1;36", text)
     }
@@ -166,7 +166,7 @@ impl Palette {
     }
 }
 
-/// `text` cut to `columns`, with an ellipsis when something was cut; wide characters count twice, escape codes not at all.
+/// `text` cut to `columns`, with an ellipsis if it was longer; wide characters count twice, escape codes not at all.
 pub fn fit(text: &str, columns: Option<usize>) -> String {
     match columns {
         Some(columns) => console::truncate_str(text, columns, "…").into_owned(),
@@ -174,7 +174,7 @@ pub fn fit(text: &str, columns: Option<usize>) -> String {
     }
 }
 
-/// `text` filled with spaces to `columns`.
+/// `text` padded with spaces to `columns`.
 pub fn pad(text: &str, columns: usize) -> String {
     console::pad_str(text, columns, console::Alignment::Left, None).into_owned()
 }

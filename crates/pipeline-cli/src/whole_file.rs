@@ -1,4 +1,4 @@
-//! Files that a command writes for people appear whole or not at all, and replace nothing that somebody else wrote.
+//! Writes files for users whole or not at all, and replaces nothing that other programs wrote.
 
 use std::io;
 use std::path::Path;
@@ -10,23 +10,23 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
 
-/// A file that is to be written.
+/// A file to write.
 pub struct WholeFile<'a> {
-    /// Its path; links there are followed, devices and pipes are written into.
+    /// Its path; follows links there, and writes into devices and pipes.
     pub path: &'a Path,
-    /// The paths that no command may write over.
+    /// The paths that no command may overwrite.
     pub protected: Option<&'a Protected>,
-    /// Where it is remembered which files the program has written.
+    /// The store, which remembers the files that this program has written.
     pub store: &'a Store,
-    /// True to replace what somebody else has written.
+    /// True to replace a file of another program.
     pub force: bool,
 }
 
 impl WholeFile<'_> {
-    /// Writes the file, and its folder if that is not there.
+    /// Writes the file, and creates its folder if it is missing.
     ///
     /// # Errors
-    /// When the file is guarded, somebody else's, or cannot be written.
+    /// When the file is protected, belongs to another program, or cannot be written.
     pub fn write(&self, content: &[u8], terminal: &Terminal) -> Result<(), Failure> {
         if let Some(protected) = self.protected {
             protected.check(self.path)?;

@@ -32,12 +32,12 @@ impl DateTime {
         }
     }
 
-    /// As RFC 3339 has it: `2026-11-24T08:20:50Z`.
+    /// The RFC 3339 form: `2026-11-24T08:20:50Z`.
     pub fn rfc3339(self) -> String {
         self.to_string().replace(' ', "T") + "Z"
     }
 
-    /// Fit for a file's name: `20261124T082050Z`.
+    /// The form for file names: `20261124T082050Z`.
     pub fn compact(self) -> String {
         self.rfc3339().replace(['-', ':'], "")
     }

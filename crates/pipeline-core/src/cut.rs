@@ -1,29 +1,29 @@
-//! Content-defined cutting: where a shard ends depends on the rows around the cut and on nothing else.
+//! Content-defined cutting: the end of a shard depends only on the rows around the cut.
 //!
-//! A row in the middle that comes or goes moves no other cut, save the next one or two; see `the_cost_of_ten_rows`.
+//! Adding or removing a row in the middle moves at most the next one or two cuts; see `the_cost_of_ten_rows`.
 
 use std::ops::Range;
 
 use crate::Digest;
 
-/// How many rows a shard has.
+/// The sizes of shards, in rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CutSizes {
-    /// At least, but for the last shard.
+    /// The minimum, except for the last shard.
     pub min_rows: usize,
-    /// On the average beyond the minimum; a power of two.
+    /// The average beyond the minimum; a power of two.
     pub target_rows: usize,
-    /// At most.
+    /// The maximum.
     pub max_rows: usize,
 }
 
 /// Cuts rows, given by their digests, into shards.
 ///
-/// A shard ends behind a row whose digest is zero in as many low bits as `target_rows` has, once it has `min_rows`;
-/// at the latest when it has `max_rows`. The first N rows of a list share all shards with the whole list but the last.
+/// A shard ends after a row whose digest has as many zero low bits as `target_rows`, once it has `min_rows`, and at the
+/// latest at `max_rows`. The first N rows of a list share all shards with the whole list, except the last.
 ///
 /// # Panics
-/// When the sizes are not rising or the target is no power of two: a bug of the caller.
+/// When the sizes do not ascend or the target is not a power of two: a bug of the caller.
 pub fn cut(row_digests: &[Digest], sizes: CutSizes) -> Vec<Range<usize>> {
     let CutSizes { min_rows, target_rows, max_rows } = sizes;
     assert!(target_rows.is_power_of_two() && 1 <= min_rows && min_rows <= max_rows, "BUG: odd shard sizes {sizes:?}");

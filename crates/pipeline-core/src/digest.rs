@@ -21,9 +21,9 @@ impl Digest {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
-    /// Returns a digest of `bytes` that no other domain has, nor [`Digest::of`].
+    /// Returns a digest of `bytes` that differs from those of all other domains and of [`Digest::of`].
     ///
-    /// `domain` is a constant that names what is digested.
+    /// `domain` is a constant that names the kind of content.
     pub fn in_domain(domain: &str, bytes: &[u8]) -> Self {
         Self(blake3::derive_key(domain, bytes))
     }
@@ -43,7 +43,7 @@ impl Digest {
         blake3::Hash::from_bytes(self.0).to_hex().as_str().to_owned()
     }
 
-    /// The first 12 hexadecimal digits, for people.
+    /// The first 12 hexadecimal digits, for readers.
     pub fn short(&self) -> String {
         let mut hex = self.hex();
         hex.truncate(12);
@@ -83,7 +83,7 @@ const DIGITS: [u8; 256] = {
     digits
 };
 
-/// By a table: a run in which nothing has changed reads tens of thousands of digests.
+/// By a table: a no-op run reads tens of thousands of digests.
 fn from_hex(text: &[u8]) -> Option<[u8; 32]> {
     let mut bytes = [0; 32];
     let mut all = 0;
@@ -110,7 +110,7 @@ impl<'de> Deserialize<'de> for Digest {
     }
 }
 
-/// Reads a digest from a text where it lies.
+/// Reads a digest from a borrowed text.
 struct HexVisitor;
 
 impl Visitor<'_> for HexVisitor {

@@ -57,7 +57,7 @@ impl<'de> Deserialize<'de> for StageId {
     }
 }
 
-/// The id of one run: a UTC time and a suffix that keeps runs of one instant apart. Sorts by time.
+/// The id of one run: a UTC time and a suffix that distinguishes simultaneous runs. Sorts by time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct RunId(pub String);

@@ -1,6 +1,6 @@
 //! The manifest: the text of everything that can change a stage's output; its digest is the key.
 //!
-//! What is hashed is what is explained: `pipeline why` shows the lines of this very text.
+//! The explanation is exactly what is hashed: `pipeline why` shows the lines of this very text.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::Digest;
 /// The separator between a name and its value.
 const BEFORE_VALUE: &str = " = ";
 
-/// The digest of a manifest: under it a result is remembered.
+/// The digest of a manifest, under which a result is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Key(pub Digest);
@@ -84,7 +84,7 @@ impl Manifest {
         self.lines.iter().filter_map(|(name, value)| Some((name.strip_prefix("param.")?, value.as_str())))
     }
 
-    /// The canonical text: one `name = "value"` a line, sorted by name, values as JSON strings.
+    /// The canonical text: one `name = "value"` per line, sorted by name, values as JSON strings.
     ///
     /// A name that could be confused with its value is a JSON string, too, so that no two manifests have the same text.
     pub fn text(&self) -> String {
@@ -133,7 +133,7 @@ impl Manifest {
     }
 }
 
-/// A name as the text has it: as it is, unless it could be taken for more than a name.
+/// A name in the text: verbatim, unless it could be taken for more than a name.
 fn written(name: &str) -> Cow<'_, str> {
     let is_plain = !name.starts_with('"') && !name.contains(" =") && !name.contains(char::is_control);
     if is_plain { name.into() } else { serde_json::Value::from(name).to_string().into() }
@@ -179,7 +179,7 @@ mod tests {
             assert_eq!(Manifest::parse(&text).as_ref(), Ok(&manifest), "{text}");
             texts.insert((text, name, value));
         }
-        // Those who differ in a name or value differ in the text.
+        // Manifests that differ in a name or value differ in the text.
         let n_manifests =
             texts.iter().map(|(_, name, value)| (name, value)).collect::<std::collections::BTreeSet<_>>().len();
         let n_texts = texts.iter().map(|(text, _, _)| text).collect::<std::collections::BTreeSet<_>>().len();

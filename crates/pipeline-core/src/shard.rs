@@ -1,6 +1,6 @@
-//! The contract of stages whose artifact is made of shards: which rows there are, and how a range of them is computed.
+//! The contract of stages whose artifact consists of shards: the rows, and the computation of a range of them.
 //!
-//! All else is the engine's: it cuts the rows, derives the shards' keys, looks them up, computes the missing ones side
+//! The engine does the rest: it cuts the rows, derives the shards' keys, looks them up, computes the missing ones side
 //! by side and in several processes, stores them, and counts.
 
 use std::collections::BTreeMap;
@@ -12,12 +12,12 @@ use serde::{Deserialize, Serialize};
 use crate::cut::CutSizes;
 use crate::{Digest, FileEntry, StageContext, StageError, StageReport, Tree};
 
-/// Where shards end.
+/// The ends of shards.
 #[derive(Debug, Clone, Copy)]
 pub enum Cut {
-    /// Behind rows that their digests choose.
+    /// After rows that their digests select.
     Rows(CutSizes),
-    /// Where the shards of an input do: each makes one.
+    /// At the ends of an input's shards: each makes one.
     Input {
         /// The slot of the input.
         slot: &'static str,
@@ -26,31 +26,31 @@ pub enum Cut {
     },
 }
 
-/// The params, sources and inputs that only make the rows: what they change, the rows' own digests show.
+/// The params, sources and inputs that only affect the rows: the rows' own digests show their changes.
 ///
 /// Everything that is not named here enters the key of every shard, so that nothing can be forgotten.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct InRows {
     /// Names of params.
     pub params: &'static [&'static str],
-    /// Names of sources; of `model/config` the first part.
+    /// Names of sources; for `model/config` the first part.
     pub sources: &'static [&'static str],
     /// Slots of inputs.
     pub inputs: &'static [&'static str],
 }
 
-/// A stage whose artifact is made of shards.
+/// A stage whose artifact consists of shards.
 pub trait ShardedStage: Sync {
-    /// Where shards end.
+    /// The ends of shards.
     fn cut(&self) -> Cut;
 
-    /// What only makes the rows, and enters no shard's key.
+    /// The params, sources and inputs that only affect the rows, and enter no shard's key.
     fn in_rows(&self) -> InRows;
 
-    /// The name of a shard's file, by its place. Names sort as the rows do.
+    /// The name of a shard's file, by its index. Names sort in the order of the rows.
     fn shard_name(&self, shard_idx: usize) -> String;
 
-    /// Reads which rows there are. Also asked by plans, which must write nothing.
+    /// Reads the list of rows. Plans also call it, and must write nothing.
     ///
     /// # Errors
     /// When the rows cannot be read.
@@ -61,7 +61,8 @@ pub trait ShardedStage: Sync {
 ///
 /// Several processes may have the same rows open, and each compute some of their shards.
 pub trait OpenRows: Sync {
-    /// The digests of the rows; of an input's shards where [`Cut::Input`] cuts. A *unit* is what has one of them.
+    /// The digests of the rows, or of an input's shards where [`Cut::Input`] cuts. A *unit* is the part with one such
+    /// digest.
     fn digests(&self) -> &[Digest];
 
     /// The number of rows in some units.
@@ -69,12 +70,12 @@ pub trait OpenRows: Sync {
         units.len() as u64
     }
 
-    /// Shards that are computed side by side at most. With one, the next shard is read while one is computed.
+    /// The most shards that are computed side by side. With one, the next shard is read while one is computed.
     fn n_workers(&self) -> usize {
         1
     }
 
-    /// Reads what the shard of some units is computed from, and returns how.
+    /// Reads the content of a shard's units, and returns their computation.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -83,22 +84,22 @@ pub trait OpenRows: Sync {
     /// Adds the files beside the shards to `scratch`, and reports.
     ///
     /// # Errors
-    /// When the stage as a whole is worth nothing, or a file cannot be written.
+    /// When the stage as a whole has no valid result, or a file cannot be written.
     fn finish(&self, shards: &[Shard], scratch: &Path) -> Result<StageReport, StageError>;
 }
 
-/// Computes a shard that was read.
+/// Computes a shard whose content was read.
 pub type Computation<'a> = dyn FnOnce(&ShardOutput<'_>) -> Result<ShardReport, StageError> + Send + 'a;
 
-/// What the computation of a shard is given.
+/// The arguments of a shard's computation.
 pub struct ShardOutput<'a> {
-    /// The file to be written.
+    /// The file to write.
     pub path: &'a Path,
-    /// To be called with the number of the shard's rows that are done. Cheap.
+    /// Reports the number of the shard's rows that are done. Cheap.
     pub progress: &'a (dyn Fn(u64) + Sync),
 }
 
-/// What there is to say of a shard that was computed; kept with it.
+/// The report on a computed shard; kept with it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "RecordedReport", into = "RecordedReport")]
 pub struct ShardReport {
@@ -106,9 +107,9 @@ pub struct ShardReport {
     pub n_rows: u64,
     /// The rows that could not be used.
     pub rejects: Vec<Reject>,
-    /// Numbers per vector, if the rows are vectors.
+    /// The width of the rows, if they are vectors.
     pub dim: Option<usize>,
-    /// The digest of the file, if it was taken while the file was written. Then the file is not read again.
+    /// The digest of the file, if it was computed during writing. Then the file is not read again.
     pub digest: Option<Digest>,
 }
 
@@ -117,7 +118,7 @@ pub struct ShardReport {
 pub struct Reject {
     /// The 0-based row within the shard.
     pub row_idx: u64,
-    /// Why it could not be used.
+    /// The reason why it could not be used.
     pub reason: String,
 }
 
@@ -128,11 +129,11 @@ pub struct Shard {
     pub units: Range<usize>,
     /// Its file.
     pub entry: FileEntry,
-    /// What was reported when it was computed.
+    /// The report from when it was computed.
     pub report: ShardReport,
 }
 
-/// A report as records hold it: the records of shards have always had the shape of those of stages.
+/// A report in the form of records: the records of shards have always had the shape of those of stages.
 #[derive(Serialize, Deserialize)]
 struct RecordedReport {
     #[serde(default)]

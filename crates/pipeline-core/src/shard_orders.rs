@@ -1,18 +1,18 @@
-//! Which shards a stage has, and under which keys: cut from its rows, derived from its params.
+//! The shards of a stage and their keys: cut from its rows, derived from its params.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::{Cut, Digest, InputArtifact, Key, Manifest, ShardedStage, Stage, cut, digest_of_group};
 
-/// A shard that an artifact is to have.
+/// A shard that an artifact needs.
 #[derive(Debug)]
 pub struct ShardOrder {
     /// Its name in the artifact.
     pub name: String,
     /// The units in it.
     pub units: Range<usize>,
-    /// Everything that can change it.
+    /// Everything that determines it.
     pub manifest: Manifest,
     /// The key of the manifest.
     pub key: Key,
@@ -49,7 +49,7 @@ fn rows_digest(cut: Cut, digests: &[Digest]) -> Digest {
     }
 }
 
-/// What the manifests of all shards have in common.
+/// The common lines of all shards' manifests.
 fn base(
     stage: &dyn Stage,
     sharded: &dyn ShardedStage,

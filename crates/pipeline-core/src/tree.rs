@@ -1,4 +1,4 @@
-//! What an artifact holds, by name: files, empty folders and links.
+//! The contents of an artifact, by name: files, empty folders and links.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -12,7 +12,7 @@ use crate::Digest;
 /// The digest of a whole artifact: of its [`Tree`]'s canonical text.
 pub type ArtifactDigest = Digest;
 
-/// So many links are followed one after the other, as by the operating system.
+/// The longest chain of links, as in the operating system.
 const MAX_FOLLOWED: usize = 40;
 
 /// One file of an artifact.
@@ -28,7 +28,7 @@ pub struct FileEntry {
 }
 
 impl FileEntry {
-    /// A file that is no program.
+    /// A file that is not a program.
     pub const fn new(digest: Digest, bytes: u64) -> Self {
         Self { digest, bytes, executable: false }
     }
@@ -39,7 +39,7 @@ impl FileEntry {
 pub struct Tree {
     /// The files, sorted by name.
     pub files: BTreeMap<String, FileEntry>,
-    /// The folders that hold nothing; the others follow from the names of what they hold.
+    /// The empty folders; the others follow from the names of their contents.
     pub folders: BTreeSet<String>,
     /// The targets of symbolic links, each relative to the folder of its link. All lead to something in the tree.
     pub links: BTreeMap<String, String>,
@@ -55,7 +55,7 @@ pub enum Part {
 }
 
 impl Tree {
-    /// The content digest of the artifact: of one `<digest> <json name>` a line, sorted by name.
+    /// The content digest of the artifact: of one `<digest> <json name>` per line, sorted by name.
     ///
     /// The line of a program ends with ` executable`. Lines `folder <json name>` and `link <json name> <json target>`
     /// follow, so that no two trees have the same text.
@@ -88,7 +88,7 @@ impl Tree {
         Self { files: BTreeMap::from([(name.to_owned(), entry)]), ..Self::default() }
     }
 
-    /// The file or folder under a name, reached through links if need be; `None` if there is no such thing.
+    /// The file or folder with this name, through links if necessary; `None` if there is none.
     pub fn part(&self, name: &str) -> Option<Part> {
         let name = self.resolve(name)?;
         match self.files.get(&name) {
@@ -132,7 +132,7 @@ impl Tree {
         (self.files.contains_key(&at) || self.is_folder(&at)).then_some(at)
     }
 
-    /// True for the tree itself, for an empty folder and for one that holds something.
+    /// True for the tree itself, for an empty folder and for a folder with contents.
     fn is_folder(&self, name: &str) -> bool {
         let inner = format!("{name}/");
         let first = |next: Option<&String>| next.is_some_and(|next| next.starts_with(&inner));
@@ -155,12 +155,12 @@ impl Tree {
     }
 }
 
-/// The parts of a path, the last first; those that lead nowhere are left out.
+/// The parts of a path, the last first, without empty ones and `.`.
 fn parts_in_reverse(path: &str) -> Vec<String> {
     path.split('/').rev().filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
 }
 
-/// An entry as JSON has it: a file has `digest` and `bytes`, a link `link`, an empty folder `folder`.
+/// An entry in JSON: a file has `digest` and `bytes`, a link `link`, an empty folder `folder`.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct AnyEntry {

@@ -1,16 +1,16 @@
-//! A flag that asks a run to stop, and what to do when it does not.
+//! A flag that cancels a run, and the reaction to stages that do not stop.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// What to do when stages do not stop.
+/// The reaction to stages that do not stop.
 #[derive(Clone)]
 pub struct Abandon {
-    /// How long stages may take to stop once the run was asked to.
+    /// How long stages may take to stop after the cancellation.
     pub after: Duration,
-    /// Ends the process, so that the threads of such stages end. The run's history is complete by then. If it returns,
+    /// Ends the process, and with it the threads of these stages. The run's history is complete by then. If it returns,
     /// the run waits for them after all.
     pub exit: Arc<dyn Fn() + Send + Sync>,
 }
@@ -21,7 +21,7 @@ impl fmt::Debug for Abandon {
     }
 }
 
-/// Asks a run to stop; clones share the flag, so that a signal handler may hold one.
+/// Cancels a run; clones share the flag, so that a signal handler may hold one.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
@@ -31,17 +31,17 @@ impl Cancel {
         Self::default()
     }
 
-    /// Asks the run to stop. There is no way back.
+    /// Cancels the run, irrevocably.
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// True once the run was asked to stop.
+    /// True once the run is cancelled.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The flag itself, for signal handlers that want to set it.
+    /// The flag itself, for signal handlers that set it.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }

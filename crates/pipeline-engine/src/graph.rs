@@ -1,4 +1,4 @@
-//! The graph of a spec: its stages in an order in which each comes after its inputs.
+//! The graph of a spec: its stages in topological order.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap};
@@ -10,11 +10,11 @@ use pipeline_core::{Lane, Stage, StageId, StageNode};
 pub struct Node {
     /// The stage's name.
     pub id: StageId,
-    /// What it does.
+    /// Its work.
     pub stage: Box<dyn Stage>,
-    /// The stages that give its inputs, by slot.
+    /// The stages of its inputs, by slot.
     pub inputs: BTreeMap<String, StageId>,
-    /// False when the artifact's bytes are to be dropped once its consumers are done.
+    /// False when the artifact's bytes are dropped once its consumers are done.
     pub retain: bool,
     /// The lane in which it works; `None` for the one that its needs choose.
     pub lane: Option<Lane>,
@@ -22,36 +22,36 @@ pub struct Node {
     pub publish: Vec<(String, PathBuf)>,
 }
 
-/// The stages of a spec, in topological order; the order of the spec is kept where inputs allow.
+/// The stages of a spec, in topological order; otherwise in the order of the spec.
 pub struct Graph {
     nodes: Vec<Node>,
     index: HashMap<StageId, usize>,
-    /// For each stage the positions of its inputs, one for each slot in the order of the slots.
+    /// The indices of each stage's inputs, in the order of the slots.
     inputs: Vec<Vec<usize>>,
-    /// For each stage the positions of its readers, one for each slot that reads it.
+    /// The indices of each stage's readers, one for each slot that reads it.
     consumers: Vec<Vec<usize>>,
 }
 
-/// Why stages do not form a graph.
+/// The reason why stages do not form a graph.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GraphError {
-    /// Two stages have one name.
+    /// Two stages have the same name.
     #[error("two stages are named `{stage}`")]
     Duplicate {
         /// The name.
         stage: StageId,
     },
-    /// An input names no stage.
+    /// An input does not name a stage.
     #[error("input `{slot}` of `{stage}` names `{input}`, and there is no such stage")]
     UnknownInput {
         /// The reader.
         stage: StageId,
         /// Its slot.
         slot: String,
-        /// The name that no stage has.
+        /// The unknown name.
         input: StageId,
     },
-    /// Stages wait for each other.
+    /// Stages need each other in a circle.
     #[error("stages form a cycle: {}", join_cycle(.stages))]
     Cycle {
         /// The stages of one cycle, each an input of the next, the last an input of the first.
@@ -87,7 +87,7 @@ impl Graph {
         &self.nodes
     }
 
-    /// The stages as the first event of a run has them.
+    /// The stages for the first event of a run.
     pub fn stage_nodes(&self) -> Vec<StageNode> {
         let node = |node: &Node| StageNode {
             stage: node.id.clone(),
@@ -102,22 +102,22 @@ impl Graph {
         self.nodes.len()
     }
 
-    /// The stage of that name, or none.
+    /// The stage with this name, if there is one.
     pub fn node(&self, id: &StageId) -> Option<&Node> {
         self.position(id).map(|idx| &self.nodes[idx])
     }
 
-    /// The position of a stage in [`Graph::nodes`], or none.
+    /// The index of a stage in [`Graph::nodes`], if it is there.
     pub fn position(&self, id: &StageId) -> Option<usize> {
         self.index.get(id).copied()
     }
 
-    /// The positions of the inputs of the stage at `idx`, one for each slot, in the order of the slots.
+    /// The indices of the inputs of the stage at `idx`, one for each slot, in the order of the slots.
     pub fn inputs(&self, idx: usize) -> &[usize] {
         &self.inputs[idx]
     }
 
-    /// The positions of the stages that read the one at `idx`, once for each slot that reads it.
+    /// The indices of the stages that read the one at `idx`, once for each slot that reads it.
     pub fn consumers(&self, idx: usize) -> &[usize] {
         &self.consumers[idx]
     }
@@ -184,7 +184,7 @@ fn reverse(inputs: &[Vec<usize>]) -> Vec<Vec<usize>> {
     consumers
 }
 
-/// Kahn's algorithm; among the stages that could come next, the first of the spec does.
+/// Kahn's algorithm; among the stages that could come next, it takes the first in the spec.
 fn sort(nodes: &[Node], inputs: &[Vec<usize>]) -> Result<Vec<usize>, GraphError> {
     let consumers = reverse(inputs);
     let mut n_missing: Vec<usize> = inputs.iter().map(Vec::len).collect();
@@ -203,7 +203,7 @@ fn sort(nodes: &[Node], inputs: &[Vec<usize>]) -> Result<Vec<usize>, GraphError>
     if order.len() == nodes.len() { Ok(order) } else { Err(find_cycle(nodes, inputs, &n_missing)) }
 }
 
-/// Walks from a stage that was never free to inputs that were never free, until one comes again.
+/// Walks from a stage that never became free to inputs that never did, until one repeats.
 fn find_cycle(nodes: &[Node], inputs: &[Vec<usize>], n_missing: &[usize]) -> GraphError {
     let stuck = |idx: &usize| n_missing[*idx] > 0;
     let mut seen_at = HashMap::new();

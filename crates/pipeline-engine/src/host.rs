@@ -1,4 +1,4 @@
-//! What a running stage is offered: progress, warnings, cancellation.
+//! The services to a running stage: progress, warnings, cancellation.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
@@ -12,13 +12,13 @@ use crate::Cancel;
 use crate::message::Message;
 use crate::shards::Role;
 
-/// How long to wait before a lock that another process holds is tried again.
+/// The pause before a lock that another process holds is tried again.
 pub(crate) const LOCK_POLL: Duration = Duration::from_millis(50);
 
-/// At most ten progress events a second and stage: faster than eyes, slow enough for any number of rows.
+/// At most ten progress events per second and stage: faster than eyes, slow enough for any number of rows.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// So many warnings are kept with a result; a program may give any number.
+/// The most warnings that are kept with a result; a program may print any number.
 const MAX_WARNINGS: usize = 100;
 
 /// The host of one running stage.
@@ -26,12 +26,12 @@ pub(crate) struct Host<'a> {
     stage: &'a StageId,
     store: &'a Store,
     cancel: &'a Cancel,
-    /// Shards are computed though they are remembered, too.
+    /// Computes shards even if they are remembered.
     is_forced: bool,
     role: Role,
     sender: Sender<Message>,
     started: Instant,
-    /// Milliseconds after `started` at which the next progress may be reported.
+    /// The time of the next progress report, in milliseconds after `started`.
     next_progress_ms: AtomicU64,
     /// The same for redrawn lines.
     next_redraw_ms: AtomicU64,
@@ -69,12 +69,12 @@ impl<'a> Host<'a> {
         self.is_forced
     }
 
-    /// Asks for the right to compute a shard. Never waits.
+    /// Requests the right to compute a shard. Never waits.
     pub fn lock(&self, key: &Key) -> Result<LockOutcome, StoreError> {
         self.store.workspace().lock(key, self.stage.as_str())
     }
 
-    /// Reports how many shards there are.
+    /// Reports the numbers of shards.
     pub fn report_shards(&self, n_shards: u64, n_missing: u64) {
         let stage = self.stage.clone();
         match self.role {
@@ -86,14 +86,14 @@ impl<'a> Host<'a> {
 
     /// Reports once that the stage waits for a shard of another process.
     pub fn report_waiting(&self, owner: &Owner) {
-        // A shard that came before in this very artifact and is being stored.
+        // An earlier shard of this same artifact, which is being stored.
         let is_own = owner.pid == std::process::id() && owner.stage == self.stage.as_str();
         if !is_own && !self.has_reported_waiting.swap(true, Ordering::Relaxed) {
             self.send(Event::StageWaiting { stage: self.stage.clone(), owner: describe_owner(owner) });
         }
     }
 
-    /// Takes out the stage's warnings.
+    /// Takes the stage's warnings.
     pub fn take_warnings(&self) -> Vec<String> {
         std::mem::take(&mut self.warnings())
     }
@@ -103,11 +103,11 @@ impl<'a> Host<'a> {
     }
 
     fn send(&self, event: Event) {
-        // The receiver outlives every stage; if the run's thread is gone there is nobody left to hear.
+        // The receiver outlives every stage; if the run's thread is gone, no listener is left.
         let _ = self.sender.send(Message::Event(Box::new(event)));
     }
 
-    /// True at most once in the interval of progress.
+    /// True at most once per interval of progress.
     fn is_due(&self, next_ms: &AtomicU64) -> bool {
         let now_ms = self.started.elapsed().as_millis() as u64;
         let due_ms = next_ms.load(Ordering::Relaxed);
@@ -123,7 +123,7 @@ impl StageHost for Host<'_> {
         }
     }
 
-    /// A helper's warnings are those of the process that leads.
+    /// A helper's warnings are those of the leading process.
     fn warn(&self, message: String) {
         if self.role == Role::Help {
             return;
@@ -153,7 +153,7 @@ impl StageHost for Host<'_> {
     }
 }
 
-/// JSON has no NaN: a metric that is not a number is not there.
+/// Removes NaN metrics, which JSON cannot hold.
 pub(crate) fn leave_out_unmeasured(report: &mut StageReport, host: &Host<'_>) {
     report.metrics.retain(|name, value| {
         if !value.is_finite() {
@@ -164,7 +164,7 @@ pub(crate) fn leave_out_unmeasured(report: &mut StageReport, host: &Host<'_>) {
     report.seconds.retain(|_, seconds| seconds.is_finite());
 }
 
-/// Who holds a lock, for people.
+/// The owner of a lock, for readers.
 pub(crate) fn describe_owner(owner: &Owner) -> String {
     let age_s = crate::provenance::now_ms().saturating_sub(owner.since_ms) / 1000;
     format!("process {} on {} (stage {}, for {age_s} s)", owner.pid, owner.host, owner.stage)

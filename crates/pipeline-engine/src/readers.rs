@@ -1,4 +1,4 @@
-//! Which stages that run programs had which artifacts open, and until when: who may have altered a file of one.
+//! Tracks which program stages had which artifacts open and for how long, since they may have altered a file.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -26,7 +26,7 @@ pub(crate) struct Open<'a> {
 }
 
 impl Readers {
-    /// Says that a stage has these artifacts open from now on.
+    /// Records that a stage has these artifacts open from now on.
     pub fn begin(&self, stage: &StageId, artifacts: Vec<ArtifactDigest>) -> Open<'_> {
         let mut log = self.log();
         log.push(Reading { stage: stage.clone(), artifacts, ended: None });

@@ -1,6 +1,6 @@
-//! The work of one thread: run a stage and commit its artifact, or copy published files out.
+//! The work of one thread: runs a stage and commits its artifact, or copies published files out.
 //!
-//! Unaware of the other stages; what it finds goes to the run's thread as one [`Outcome`].
+//! Unaware of the other stages; sends its result to the run's thread as one [`Outcome`].
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -23,18 +23,18 @@ use crate::shards::{Counts, Role, Sharding, Shards, Storing};
 use crate::sources::{self, ReadSource};
 use crate::{Cancel, Graph, Node};
 
-/// What all threads of a run share.
+/// The data shared by all threads of a run.
 pub(crate) struct Workshop<'a> {
     pub graph: &'a Graph,
     pub store: &'a Store,
     pub cancel: &'a Cancel,
     pub origin: Origin,
     pub readers: Readers,
-    /// Whether publishing replaces files that this program has not written.
+    /// Whether publishing replaces files that this program did not write.
     pub overwrite: bool,
 }
 
-/// A stage that is to run.
+/// A stage to run.
 pub(crate) struct Order {
     pub idx: usize,
     pub key: Key,
@@ -45,14 +45,14 @@ pub(crate) struct Order {
     pub n_threads: usize,
 }
 
-/// An input of a stage that is to run.
+/// An input of a stage to run.
 pub(crate) struct OrderedInput {
     pub slot: String,
     pub idx: usize,
     pub tree: Tree,
 }
 
-/// A file or folder that is to be copied to where the spec publishes it.
+/// A file or folder to publish.
 pub(crate) struct Copy {
     pub file: String,
     pub path: PathBuf,
@@ -86,13 +86,13 @@ pub(crate) fn work(shop: &Workshop<'_>, order: &Order, lock: KeyLock, sender: &S
     drop(lock);
     match result {
         Ok(committed) => Outcome::Committed(Box::new(committed)),
-        // Also errors of another sort: a signal to the whole process group kills the programs that a stage waits for.
+        // Covers errors of all sorts: a signal to the whole process group kills the programs that a stage waits for.
         Err(failure) if shop.cancel.is_cancelled() && !failure.is_bug => Outcome::Interrupted,
         Err(failure) => Outcome::Failed(failure, began.elapsed().as_secs_f64()),
     }
 }
 
-/// Copies files to where the spec publishes them.
+/// Copies files to the paths at which the spec publishes them.
 pub(crate) fn publish(shop: &Workshop<'_>, idx: usize, copies: &[Copy], sender: &Sender<Message>) -> Outcome {
     let began = Instant::now();
     let node = &shop.graph.nodes()[idx];
@@ -174,7 +174,7 @@ fn run_and_commit(
     if result.is_ok() {
         let _ = sender.send(Message::Worked { idx: order.idx });
     }
-    // Whatever else went wrong: it may have been because of this.
+    // An altered input may be the cause of any other error.
     check_inputs(shop, node, order, inputs, began)?;
     let (mut report, shards) = result?;
     check_sources(shop.store, &order.sources, node)?;
@@ -197,7 +197,7 @@ fn run_and_commit(
     Ok(Committed { record, counts, n_threads: order.n_threads })
 }
 
-/// Computes shards of a stage that another process leads. Whatever goes wrong, that process will report.
+/// Computes shards of a stage that another process leads. That process will report any error.
 pub(crate) fn help(shop: &Workshop<'_>, order: &Order, sender: &Sender<Message>) -> Outcome {
     let began = Instant::now();
     let node = &shop.graph.nodes()[order.idx];
@@ -252,7 +252,7 @@ fn rows_of(report: &StageReport) -> Counts {
 }
 
 fn caught<T>(node: &Node, work: impl FnOnce() -> Result<T, StageError>) -> Result<T, Failure> {
-    // Whatever a panic leaves half-done lies in the scratch folder, which is thrown away.
+    // A panic leaves unfinished files only in the scratch folder, which is deleted.
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => Ok(result?),
         Err(panic) => Err(Failure {
@@ -268,7 +268,7 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
-/// A result must not be remembered under the digest of something that the stage may not have read.
+/// A result must not be remembered under the digest of a source that the stage may not have read.
 fn check_sources(store: &Store, sources: &[ReadSource], node: &Node) -> Result<(), Failure> {
     for ReadSource { path, digest, .. } in sources {
         if !store.sources().is_unchanged(path, digest)? {
@@ -279,7 +279,7 @@ fn check_sources(store: &Store, sources: &[ReadSource], node: &Node) -> Result<(
     Ok(())
 }
 
-/// A result must not be remembered as that of inputs whose files were altered while the stage read them.
+/// A result must not be remembered under inputs whose files were altered while the stage read them.
 fn check_inputs(
     shop: &Workshop<'_>,
     node: &Node,
@@ -310,7 +310,7 @@ fn by(culprits: &[StageId]) -> String {
     if names.is_empty() { ", by no stage of this run".to_owned() } else { format!(", by {}", names.join(" or ")) }
 }
 
-/// The artifact: files left in the scratch folder and shards, whose names must not meet.
+/// The artifact: files left in the scratch folder and shards, whose names must not collide.
 fn join(mut tree: Tree, shards: Option<Shards>) -> Result<Tree, Failure> {
     for (name, entry) in shards.into_iter().flat_map(|shards| shards.files) {
         if tree.files.insert(name.clone(), entry).is_some() {

@@ -1,4 +1,4 @@
-//! The arguments of `pipeline cache`, with sizes and ages as people write them.
+//! The arguments of `pipeline cache`, with sizes and ages in the notation of users.
 
 use std::time::Duration;
 

@@ -61,7 +61,7 @@ pub struct ExportArgs {
     /// Overwrite files that are there.
     #[arg(long)]
     pub force: bool,
-    /// For whom.
+    /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
 }

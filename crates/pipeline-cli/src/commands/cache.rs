@@ -147,7 +147,7 @@ fn print_collected(report: &CollectReport, dry_run: bool, terminal: &Terminal) -
     Ok(())
 }
 
-/// Whom bytes stay for, and what ends that where it is not plain.
+/// The holder of bytes, and the end of its hold where it is not obvious.
 fn holder(holder: &Holder) -> String {
     match holder {
         Holder::Spec { spec } => format!("the last run of `{}`", spec.display()),

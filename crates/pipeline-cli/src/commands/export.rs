@@ -55,7 +55,7 @@ fn vector_format(format: Option<ExportFormat>) -> VectorFormat {
     }
 }
 
-/// Files that belong together, and what is in them.
+/// Files that belong together, and their content.
 #[derive(Serialize)]
 struct Written {
     files: Vec<String>,
@@ -85,7 +85,7 @@ impl Export<'_> {
         path::open_artifact(self.opened, stage, &record)
     }
 
-    /// The vectors of a features stage, or with `--heads` what becomes of them.
+    /// The vectors of a features stage, or with `--heads` their embeddings.
     fn features(&self, stage: &StageId, side: Side, format: VectorFormat) -> Result<Vec<Written>, Failure> {
         let Some(heads) = &self.args.heads else {
             let vectors = Vectors::read(self.open(stage)?.artifact(), side)?;
@@ -108,7 +108,7 @@ impl Export<'_> {
         let inputs = &self.opened.graph.node(stage).expect("the stage was found in the graph").inputs;
         path::record_in(&self.plan, self.opened, stage)?;
         let sides = [Side::Text, Side::Images];
-        // The evaluation has refused features that do not belong to its heads, or was asked not to.
+        // The evaluation has refused features that do not belong to its heads, or was allowed to accept them.
         let embedded = |side: Side| self.embedded(&inputs[side.name()], side, &inputs["projection"], true);
         let vectors = sides.map(|side| Ok((side, embedded(side)?)));
         self.write(&vectors.into_iter().collect::<Result<Vec<_>, Failure>>()?, format)
@@ -142,7 +142,7 @@ impl Export<'_> {
     fn events(&self, stage: &StageId) -> Result<Vec<Written>, Failure> {
         let record = path::record_in(&self.plan, self.opened, stage)?;
         let open = path::open_artifact(self.opened, stage, &record)?;
-        // TensorBoard knows its files by `tfevents`, and orders those of a folder by the number that follows.
+        // TensorBoard recognises its files by `tfevents`, and sorts those of a folder by the number after it.
         let seconds = record.provenance.at_ms as f64 / 1e3;
         let files = self.paths(&[format!("events.out.tfevents.{}.{stage}", seconds as u64)]);
         self.make_way(&files)?;
@@ -163,7 +163,7 @@ impl Export<'_> {
         names.iter().map(|name| self.args.output.join(name)).collect()
     }
 
-    /// Makes the folder, and refuses files that are there.
+    /// Makes the folder, and refuses existing files.
     fn make_way(&self, files: &[PathBuf]) -> Result<(), Failure> {
         if let Some(there) = files.iter().find(|file| file.exists() && !self.args.force) {
             return Err(Failure::new(Exit::Usage, format!("`{}` is there already", there.display()))
@@ -181,7 +181,7 @@ impl Export<'_> {
     }
 }
 
-/// Lets `write` fill files beside `files`, and gives all of them their names once all are whole.
+/// Lets `write` fill files beside `files`, and renames all of them once all are complete.
 fn write_all(files: &[PathBuf], write: &mut dyn FnMut(&[PathBuf]) -> Result<(), Failure>) -> Result<(), Failure> {
     let replacements = files.iter().map(|file| Replacement::beside(file)).collect::<Result<Vec<_>, _>>()?;
     let paths: Vec<PathBuf> = replacements.iter().map(|replacement| replacement.path().to_owned()).collect();

@@ -1,4 +1,4 @@
-//! The end of a run, of one that has just ended as of one that is shown again: its failures and results.
+//! The end of a run, live or shown again: its failures and results.
 
 use pipeline_experiments::recorded::{FailedStage, RunLog};
 
@@ -19,7 +19,7 @@ fn report_failed(failed: &FailedStage, terminal: &Terminal) {
     failure.report(terminal);
 }
 
-/// Prints the result line of each evaluation; its stage is named when there are several.
+/// Prints the result line of each evaluation; names the stage when there are several.
 ///
 /// # Errors
 /// When stdout cannot be written.

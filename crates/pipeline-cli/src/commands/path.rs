@@ -17,7 +17,7 @@ use crate::terminal::Terminal;
 /// Runs the command.
 ///
 /// # Errors
-/// When there is no such stage, or its artifact is not there.
+/// When there is no such stage, or its artifact is missing.
 pub fn run(args: &PathArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = door::open(&args.spec)?;
     let stage = opened.stage(&args.stage)?;
@@ -37,7 +37,7 @@ pub fn run(args: &PathArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The record of a stage that needs no run.
+/// The record of a stage that is up to date.
 ///
 /// # Errors
 /// When the stage would run or depends on one that would.
@@ -45,7 +45,7 @@ pub fn up_to_date(opened: &Opened, stage: &StageId) -> Result<Record, Failure> {
     record_in(&door::plan_what_is_there(opened)?, opened, stage)
 }
 
-/// The record of a stage that needs no run by this plan.
+/// The record of a stage that is up to date in this plan.
 ///
 /// # Errors
 /// When the stage would run or depends on one that would.
@@ -53,15 +53,15 @@ pub fn record_in(plan: &Plan, opened: &Opened, stage: &StageId) -> Result<Record
     opened.record_in(plan, stage).map_err(|error| failure(opened, error))
 }
 
-/// The verified files of an artifact, in a folder.
+/// Opens the files of an artifact, verified, in a folder.
 ///
 /// # Errors
-/// When its bytes were dropped, are lost or damaged.
+/// When its bytes were dropped, lost or damaged.
 pub fn open_artifact(opened: &Opened, stage: &StageId, record: &Record) -> Result<OpenTree, Failure> {
     opened.open_artifact(stage, record).map_err(|error| failure(opened, error))
 }
 
-/// A result that cannot be read, with the command that brings it back.
+/// The failure for a result that cannot be read, with the command that restores it.
 pub fn failure(opened: &Opened, error: CurrentError) -> Failure {
     let message = error.to_string();
     match error {

@@ -1,8 +1,9 @@
 //! A plan as a table or as JSON, for `status` and `run --dry-run`.
 //!
-//! JSON: `{spec, file, compared_with, n_reuse, n_run, n_depends, stages: [{stage, kind, decision, why, on, key, artifact,
-//! unpublished, warnings, last_seconds, missing?, shards?}]}`, where `decision` is `reuse`, `run` or `depends`, and `missing`
-//! says which source is gone. `shards` is `{n_missing, n_shards}` of a stage that runs and whose rows are known.
+//! JSON: `{spec, file, compared_with, n_reuse, n_run, n_depends, stages: [{stage, kind, decision, why, on, key,
+//! artifact, unpublished, warnings, last_seconds, missing?, shards?}]}`, where `decision` is `reuse`, `run` or
+//! `depends`, and `missing` names the missing source. `shards` is `{n_missing, n_shards}` for a stage that runs and
+//! whose rows are known.
 
 use std::borrow::Cow;
 
@@ -35,7 +36,7 @@ struct StageJson<'a> {
     #[serde(flatten)]
     decision: DecisionJson<'a>,
     unpublished: Vec<Cow<'a, str>>,
-    /// Those of the run that computed a reused result.
+    /// The warnings of the run that computed a reused result.
     warnings: &'a [String],
     last_seconds: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +75,7 @@ impl<'a> From<&'a Decision> for DecisionJson<'a> {
     }
 }
 
-/// How many stages would be reused, would run, and depend on one that runs.
+/// The numbers of stages that would be reused, would run, and depend on one that runs.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counts {
     /// Reused.
@@ -128,7 +129,7 @@ pub fn show(opened: &Opened, plan: &Plan, json: bool, terminal: &Terminal) -> Re
     Ok(())
 }
 
-/// Warns of sources that are gone.
+/// Warns of missing sources.
 pub fn warn_of_missing(plan: &Plan, terminal: &Terminal) {
     for missing in plan.stages.iter().filter_map(|stage| stage.missing.as_ref()) {
         terminal.remark(&format!("warning: {missing}; what is remembered of it is used"));
@@ -144,7 +145,7 @@ pub fn word(decision: &Decision) -> &'static str {
     }
 }
 
-/// Why a stage is dealt with like that, in a few words.
+/// The reason of a decision, in a few words.
 pub fn decision_reason(decision: &Decision) -> String {
     match decision {
         Decision::Reuse { report, .. } => match report.warnings.len() as u64 {

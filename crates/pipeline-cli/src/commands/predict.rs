@@ -59,7 +59,7 @@ pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The evaluation of that name; without a name the only one of the spec.
+/// The evaluation with this name; without a name the only one of the spec.
 ///
 /// # Errors
 /// When there is none, or several and no name.

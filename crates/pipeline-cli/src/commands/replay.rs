@@ -10,7 +10,7 @@ use crate::render::sweep_table::{self, Rows};
 use crate::render::{Renderer, words};
 use crate::terminal::Terminal;
 
-/// Shows a run as `run` showed it, but for its progress, which is not recorded.
+/// Shows a run as `run` did, except for its progress, which is not recorded.
 ///
 /// # Errors
 /// When its events cannot be read or stdout not be written.
@@ -34,7 +34,7 @@ pub fn show(store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Fai
     Ok(())
 }
 
-/// Prints the recorded events as they were recorded, one JSON object a line.
+/// Prints the recorded events verbatim, one JSON object per line.
 ///
 /// # Errors
 /// When they cannot be read or stdout not be written.

@@ -19,7 +19,7 @@ use crate::render::{Renderer, Shown, words};
 use crate::signals::SignalWatch;
 use crate::terminal::Terminal;
 
-/// Without `--jobs` no more stages than this run at once, since each may hold a model in memory.
+/// The most stages at once without `--jobs`, since each may hold a model in memory.
 const MAX_DEFAULT_JOBS: usize = 4;
 
 /// Runs the command.
@@ -53,7 +53,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
 }
 
-/// Answers without a plan when nothing has changed since the last run; none when something may have.
+/// Answers without a plan when nothing has changed since the last run; `None` when something may have.
 fn run_unchanged(
     args: &RunArgs,
     named: &SpecRef,
@@ -68,7 +68,7 @@ fn run_unchanged(
     let spec = &named.absolute;
     let given = circumstances::options(named, args.publish);
     let is_now = |then: &Circumstances| circumstances::are_now(then, spec, &given);
-    // Made with the first event: until then it is open whether this is the answer.
+    // Created with the first event: until then it is open whether this is the answer.
     let mut renderer = None;
     let mut listen = |record: &EventRecord| {
         renderer.get_or_insert_with(|| Renderer::new(terminal, args.json)).on_event(record);
@@ -85,7 +85,7 @@ fn run_unchanged(
     Ok(Some(unwritten(&shown, Exit::Done, terminal)))
 }
 
-/// Says on stderr which stages publish nothing.
+/// Notes on stderr which stages publish nothing.
 pub(super) fn note_trial(unpublished: &[StageId], terminal: &Terminal) {
     if !unpublished.is_empty() {
         let names: Vec<_> = unpublished.iter().map(|stage| format!("`{stage}`")).collect();
@@ -112,7 +112,7 @@ fn run_here(
     Ok(unwritten(&shown, exit, terminal))
 }
 
-/// The exit of a run whose events could not all be written to stdout: their reader must learn that some are lost.
+/// The exit code of a run whose events could not all be written to stdout: their reader must learn that some are lost.
 fn unwritten(shown: &Shown, exit: Exit, terminal: &Terminal) -> Exit {
     let Some(error) = &shown.unwritten else { return exit };
     let errors = vec!["cannot write to stdout".to_owned(), error.clone()];
@@ -157,7 +157,7 @@ pub(super) fn carry_out(
     Ok((exit, summary.run, shown))
 }
 
-/// The device, once it is known to work: before any work is done.
+/// The device, after checking that it works.
 pub(super) fn probe(device: DeviceArg) -> Result<Device, Failure> {
     let (device, nn_device) = match device {
         DeviceArg::Cpu => (Device::Cpu, pipeline_models::Device::Cpu),
@@ -185,7 +185,8 @@ pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
     }
 }
 
-/// The widest vector instructions that the kernels use here. `avx2` and `avx512f` give the same bits, others do not.
+/// The widest vector instructions of the kernels on this machine. `avx2` and `avx512f` give the same bits, others do
+/// not.
 fn instruction_set() -> String {
     format!("{} {}", std::env::consts::ARCH, InstructionSet::best().name())
 }

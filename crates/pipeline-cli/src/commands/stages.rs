@@ -104,7 +104,7 @@ fn description(kind: &Kind, palette: Palette) -> String {
     lines.join("\n")
 }
 
-/// What there is to know beside the params: the paragraphs after the first, which only says whose params they are.
+/// The remarks beside the params: the paragraphs after the first, which only names the kind.
 fn about(schema: &Value) -> Vec<String> {
     let text = schema["description"].as_str().unwrap_or_default();
     let lines = |paragraph: &str| paragraph.lines().map(|line| format!("  {line}")).collect::<Vec<_>>().join("\n");

@@ -1,4 +1,4 @@
-//! `pipeline status`: what a run would do, stage by stage.
+//! `pipeline status`: the plan of a run, stage by stage.
 
 use pipeline_engine::PlanOptions;
 

@@ -1,6 +1,7 @@
-//! `pipeline validate`: checks a spec without looking at data; of models that are there, it reads the configuration.
+//! `pipeline validate`: checks a spec without looking at data; reads the configuration of existing models.
 //!
-//! All points of its sweep are built too. JSON: `{spec, file, n_stages, n_points}`, the latter 0 without a sweep; a spec that is wrong is reported on stderr, with exit code 2.
+//! Builds all points of its sweep, too. JSON: `{spec, file, n_stages, n_points}`, the latter 0 without a sweep; a
+//! mistake in the spec is reported on stderr, with exit code 2.
 
 use pipeline_experiments::sweep::Sweep;
 use pipeline_experiments::{Loaded, check};

@@ -1,12 +1,12 @@
-//! The warnings of reused stages: shown again, but so few that they do not bury what happens now.
+//! The warnings of reused stages: shown again, but few enough that they do not bury the news.
 
 use crate::format::count;
 use crate::terminal::Verbosity;
 
-/// Warnings of one reused stage that are shown in full.
+/// The most warnings of one reused stage that are shown in full.
 const MAX_PER_STAGE: usize = 3;
 
-/// Warnings of all reused stages that are shown in full.
+/// The most warnings of all reused stages that are shown in full.
 const MAX_IN_ALL: usize = 20;
 
 /// Chooses the warnings to show.
@@ -32,7 +32,7 @@ impl KeptWarnings {
         &warnings[..n_shown]
     }
 
-    /// The number of warnings that were not shown, in words; none when all were.
+    /// The number of hidden warnings, in words; `None` when all were shown.
     pub fn left_out(&self) -> Option<String> {
         let plural = if self.n_left_out == 1 { "" } else { "s" };
         let more =

@@ -1,6 +1,6 @@
-//! The lines that stay: one for each stage whose fate is known, in columns, like a table that grows.
+//! The permanent lines: one for each stage with a final state, in columns, like a growing table.
 //!
-//! What was reused is held back until something happens, so that a run in which nothing ran stays silent.
+//! Lines about reused stages are withheld until another event, so that a no-op run stays silent.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use crate::render::kept_warnings::KeptWarnings;
 use crate::render::words;
 use crate::terminal::{Palette, Terminal, Verbosity, pad};
 
-/// Reused stages are named up to this number of stages in all; above it only the summary counts them.
+/// The number of stages up to which reused ones are named; above it only the summary counts them.
 const NAMED_STAGES: usize = 40;
 
-/// Stages that took so long show where the time went; `--verbose` shows it of all.
+/// The least seconds of a stage that shows its times by kind of work; `--verbose` shows those of all.
 const SHOWN_SECONDS: f64 = 1.0;
 
 /// Turns events into lines.
@@ -101,12 +101,12 @@ impl Lines {
         }
     }
 
-    /// A line in the columns of the table: what happened, to which stage, and details.
+    /// A line in the columns of the table: the event, the stage, and details.
     pub fn row(&self, word: &str, stage: &StageId, detail: &str) -> String {
         format!("  {}  {}  {detail}", pad(word, 7), pad(stage.as_str(), self.name_width)).trim_end().to_owned()
     }
 
-    /// Why a running stage runs, in words.
+    /// The reason why a running stage runs, in words.
     pub fn reason(&self, stage: &StageId) -> String {
         self.reasons.get(stage).map(words::reason).unwrap_or_default()
     }
@@ -202,7 +202,7 @@ impl Lines {
         self.released(Some(self.row(&self.palette.bad("failed"), stage, &detail)))
     }
 
-    /// What was held back, then `line`.
+    /// The withheld lines, then `line`.
     fn released(&mut self, line: Option<String>) -> Vec<String> {
         let mut lines = std::mem::take(&mut self.held);
         lines.extend(line);

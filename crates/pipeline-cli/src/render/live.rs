@@ -15,7 +15,7 @@ use crate::terminal::{Terminal, fit, pad};
 /// The columns of a bar.
 const MAX_BAR: usize = 24;
 
-/// A shorter bar shows less than the percentage.
+/// The least columns of a bar: a shorter one shows less than the percentage.
 const MIN_BAR: usize = 6;
 
 /// The columns of a row beside the stage's name and the bar, with room for `12,345/29,806 rows, 1,234 rows/s, ETA 15 s`.
@@ -33,7 +33,7 @@ pub struct Live {
 struct Running {
     bar: ProgressBar,
     rate: Rate,
-    /// What is said before the rows: how many shards are computed, if not all.
+    /// The text before the rows: the number of shards to compute, if not all.
     shards: String,
 }
 
@@ -53,7 +53,7 @@ impl Live {
     pub fn on_event(&mut self, record: &EventRecord) {
         self.drop_finished(&record.event);
         for line in self.lines.on_event(record) {
-            // A terminal that cannot be written any more is no reason to stop a run.
+            // A failure to write to the terminal does not stop the run.
             let _ = self.bars.println(printable::text(&fit(&line, self.terminal.err_width())));
         }
         match &record.event {
@@ -68,7 +68,7 @@ impl Live {
         }
     }
 
-    /// Takes the bars away and leaves the finished lines.
+    /// Removes the bars and leaves the finished lines.
     pub fn close(self) {
         for running in self.running.values() {
             running.bar.finish_and_clear();
@@ -104,7 +104,7 @@ impl Live {
         }
     }
 
-    /// The line of a program in the place of the reason why it runs.
+    /// Shows the line of a program in place of the reason why the stage runs.
     fn redraw(&mut self, stage: &StageId, line: &str) {
         if let Some(running) = self.running.get(stage) {
             running.bar.set_message(line.trim().to_owned());
@@ -120,7 +120,7 @@ impl Live {
     }
 }
 
-/// The template of a row whose total is known. On a narrow terminal the speed and the time left matter more than the bar.
+/// The template of a row with a known total. On a narrow terminal speed and remaining time matter more than the bar.
 fn with_bar(name_width: usize, columns: Option<usize>) -> String {
     let n_free = columns.map_or(MAX_BAR, |columns| columns.saturating_sub(name_width + BESIDE_BAR));
     let bar = match n_free.min(MAX_BAR) {

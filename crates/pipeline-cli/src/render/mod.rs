@@ -1,7 +1,6 @@
 //! Shows the events of a run: a live view on a terminal, plain lines elsewhere, JSON lines for machines.
 //!
-//! A renderer only listens. Everything that it shows comes out of the events, so that a recorded run can be shown
-//! again by the same code.
+//! A renderer only listens. It shows only the contents of events, so that the same code can show a recorded run again.
 
 mod kept_warnings;
 mod lines;
@@ -29,12 +28,12 @@ pub struct Renderer {
     painter: Painter,
 }
 
-/// What was shown of a run.
+/// The result of showing a run.
 #[derive(Debug, Default)]
 pub struct Shown {
-    /// What its events came to.
+    /// Its events, folded.
     pub log: RunLog,
-    /// Why events are missing on stdout, where they should have been written.
+    /// The reason why events are missing on stdout, where they should have been written.
     pub unwritten: Option<String>,
 }
 
@@ -42,7 +41,7 @@ enum Painter {
     Live(Live),
     Plain(Plain),
     Past(Past),
-    /// Once a line could not be written, none is.
+    /// After one line that could not be written, no more are.
     Json {
         has_failed: bool,
     },
@@ -59,7 +58,8 @@ impl Renderer {
         Self { terminal: terminal.clone(), shown: Shown::default(), painter }
     }
 
-    /// A renderer for the recorded events of a run: on a terminal the lines that stay, elsewhere as when it ran.
+    /// A renderer for the recorded events of a run: on a terminal the permanent lines, elsewhere the same as when it
+    /// ran.
     pub fn of_the_past(terminal: &Terminal) -> Self {
         let painter = match terminal.is_live {
             true => Painter::Past(Past::new(terminal)),
@@ -87,7 +87,7 @@ impl Renderer {
         }
     }
 
-    /// What the events came to.
+    /// Ends the display; returns the folded events.
     pub fn finish(self) -> Shown {
         if let Painter::Live(live) = self.painter {
             live.close();
@@ -96,7 +96,7 @@ impl Renderer {
     }
 }
 
-/// Writes an event as one line. That it cannot be written is no reason to stop a run.
+/// Writes an event as one line. A failure does not stop the run.
 fn write_json(terminal: &Terminal, record: &EventRecord) -> io::Result<()> {
     terminal.json_line(record)
 }

@@ -1,4 +1,4 @@
-//! The lines that a live view leaves behind, for a run that is over.
+//! The lines that a live view leaves behind, for a finished run.
 
 use pipeline_core::EventRecord;
 
@@ -17,7 +17,7 @@ impl Past {
         Self { terminal: terminal.clone(), lines: Lines::new(terminal) }
     }
 
-    /// Writes what `record` adds.
+    /// Writes the lines that `record` adds.
     pub fn on_event(&mut self, record: &EventRecord) {
         for line in self.lines.on_event(record) {
             self.terminal.note(&fit(&line, self.terminal.err_width()));

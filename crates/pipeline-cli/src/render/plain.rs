@@ -9,10 +9,10 @@ use crate::render::rate::Rate;
 use crate::render::words;
 use crate::terminal::{Terminal, Verbosity};
 
-/// A running stage reports its progress this often.
+/// The interval at which a running stage reports its progress.
 const PROGRESS_EVERY_MS: u64 = 10_000;
 
-/// Writes one line for each thing that happened.
+/// Writes one line for each event.
 pub struct Plain {
     terminal: Terminal,
     lines: Lines,
@@ -21,7 +21,7 @@ pub struct Plain {
 
 struct Running {
     shown_at_ms: u64,
-    /// When a line that a program redraws was shown last.
+    /// The time when a redrawn line of a program was last shown.
     redrawn_at_ms: Option<u64>,
     rate: Rate,
 }
@@ -32,7 +32,7 @@ impl Plain {
         Self { terminal: terminal.clone(), lines: Lines::new(terminal), running: BTreeMap::new() }
     }
 
-    /// Writes what `record` adds.
+    /// Writes the lines that `record` adds.
     pub fn on_event(&mut self, record: &EventRecord) {
         for line in self.lines.on_event(record) {
             self.terminal.note(&line);
@@ -64,7 +64,7 @@ impl Plain {
         self.terminal.note(&self.lines.row("...", stage, &words::progress(n_done, total, &running.rate)));
     }
 
-    /// The first text of a line at once, as a sign of life, and then one now and then.
+    /// The first text of a line at once, as a sign of life, then one per interval.
     fn on_redraw(&mut self, stage: &StageId, at_ms: u64, line: &str) {
         let Some(running) = self.running.get_mut(stage) else { return };
         let is_due = running.redrawn_at_ms.is_none_or(|redrawn_ms| at_ms >= redrawn_ms + PROGRESS_EVERY_MS);

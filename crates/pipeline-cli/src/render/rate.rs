@@ -1,11 +1,11 @@
-//! The recent speed of a stage, and from it the time that is left.
+//! The recent speed of a stage, and the remaining time.
 
 use std::collections::VecDeque;
 
-/// How far back the speed looks: shards that were already there must not promise a speed that will not last.
+/// The window of the speed: shards that were already there must not promise a speed that will not last.
 const WINDOW_MS: u64 = 10_000;
 
-/// What a stage has done over the last ten seconds.
+/// The progress of a stage over the last ten seconds.
 #[derive(Debug, Clone, Default)]
 pub struct Rate {
     samples: VecDeque<(u64, u64)>,
@@ -18,7 +18,7 @@ impl Rate {
         Self { samples: VecDeque::new(), began_ms: Some(at_ms) }
     }
 
-    /// Notes that `n_done` rows were done at `at_ms`.
+    /// Records that `n_done` rows were done at `at_ms`.
     pub fn sample(&mut self, at_ms: u64, n_done: u64) {
         self.samples.push_back((at_ms, n_done));
         while self.samples.len() > 2 && self.samples[1].0 + WINDOW_MS < at_ms {
@@ -26,7 +26,7 @@ impl Rate {
         }
     }
 
-    /// Rows per second; none before two moments are known.
+    /// Rows per second; `None` before two moments are known.
     pub fn rows_per_second(&self) -> Option<f64> {
         let (last_ms, last_done) = self.samples.back()?;
         // The beginning counts only until there are two moments: rows may have been there already.

@@ -35,7 +35,7 @@ pub fn reason(reason: &RunReason) -> String {
     }
 }
 
-/// A changed line of a manifest in a few words; digests are not spelled out.
+/// A changed line of a manifest in a few words; digests are omitted.
 pub fn change(change: &LineChange) -> String {
     let name = &change.name;
     match (&change.old, &change.new) {
@@ -57,7 +57,7 @@ pub fn change_in_full(change: &LineChange) -> String {
     let is_hidden = change.old.iter().chain(&change.new).any(|value| hidden(value).is_some());
     let shown = |value: &Option<String>| match value {
         Some(digest) if is_digest(&change.name) => digest.chars().take(12).collect(),
-        // Also beside a value that was not hidden yet.
+        // Even beside a value that was not hidden yet.
         Some(value) if is_hidden => hidden(value).unwrap_or("(hidden)").chars().take(12).collect(),
         Some(value) => value.clone(),
         None => "(none)".to_owned(),
@@ -65,13 +65,13 @@ pub fn change_in_full(change: &LineChange) -> String {
     format!("{}: {} -> {}", change.name, shown(&change.old), shown(&change.new))
 }
 
-/// What a stage adopted: the key under which it was computed, and the versions of the code then and now.
+/// A stage's adoption: the key under which the result was computed, and the versions of the code then and now.
 pub fn adoption(from: &Digest, old_version: &str, new_version: &str) -> String {
     format!("from {} (version {old_version} -> {new_version})", from.short())
 }
 
-/// Where the time of a stage went, the most first, such as `forward 12.3 s · write 0.1 s · 41 rows/s · 2 threads`; none when it
-/// does not tell.
+/// The times of a stage by kind of work, the longest first, such as `forward 12.3 s · write 0.1 s · 41 rows/s · 2
+/// threads`; `None` when the stage reports no times.
 pub fn spent(
     seconds_by_work: &BTreeMap<String, f64>,
     n_rows_computed: u64,
@@ -79,7 +79,7 @@ pub fn spent(
     n_threads: usize,
 ) -> Option<String> {
     let total: f64 = seconds_by_work.values().sum();
-    // Every stage has `store`, also one whose program reports nothing.
+    // Every stage has `store`, even one whose program reports nothing.
     if seconds_by_work.keys().all(|work| work == "store") {
         return None;
     }
@@ -93,14 +93,14 @@ pub fn spent(
     Some(parts.join(" · "))
 }
 
-/// Work that took a smaller part of the time is left out.
+/// The smallest share of the time that is shown.
 const LEAST_SHARE: f64 = 0.005;
 
 fn speed(rows_per_second: f64) -> String {
     if rows_per_second < 10.0 { format!("{rows_per_second:.1}") } else { count(rows_per_second as u64) }
 }
 
-/// How far a stage is: rows, speed, time left.
+/// The progress of a stage: rows, speed, remaining time.
 pub fn progress(n_done: u64, total: Option<u64>, rate: &Rate) -> String {
     let mut parts = vec![match total {
         Some(total) => format!("{}/{} rows", count(n_done), count(total)),
@@ -110,13 +110,13 @@ pub fn progress(n_done: u64, total: Option<u64>, rate: &Rate) -> String {
         parts.push(format!("{} rows/s", speed(rows_per_second)));
     }
     if let Some(seconds) = total.and_then(|total| rate.seconds_left(total)).filter(|seconds| *seconds > 0.0) {
-        // Nobody knows the tenth of a second.
+        // An estimate is not exact to a tenth of a second.
         parts.push(format!("ETA {}", if seconds < 59.5 { format!("{seconds:.0} s") } else { duration(seconds) }));
     }
     parts.join(", ")
 }
 
-/// What a run came to in one line, such as `7 stages: 2 ran, 5 reused, 0.8 s`.
+/// The summary of a run in one line, such as `7 stages: 2 ran, 5 reused, 0.8 s`.
 pub fn summary(log: &RunLog) -> String {
     let n_failed = log.failures.len() as u64;
     let mut parts = Vec::new();
@@ -136,7 +136,7 @@ pub fn summary(log: &RunLog) -> String {
     format!("{}: {}", counted(log.n_stages, "stage"), parts.join(", "))
 }
 
-/// The digest that a manifest has in the place of a value that may be a secret.
+/// The digest in a manifest in place of a value that may be a secret.
 fn hidden(value: &str) -> Option<&str> {
     value.strip_prefix(r#"{"blake3":""#)?.strip_suffix(r#""}"#)
 }
@@ -145,10 +145,10 @@ fn is_digest(name: &str) -> bool {
     name.starts_with("input.") || name.starts_with("source.")
 }
 
-/// The longest value that is shown as it is, in characters.
+/// The longest value that is shown in full, in characters.
 const LONGEST: usize = 40;
 
-/// Both values, the long ones cut to what is around their first difference.
+/// Both values; long ones are cut to the part around their first difference.
 fn around_difference(old: &str, new: &str) -> (String, String) {
     const BEFORE: usize = 12;
     if old.chars().count().max(new.chars().count()) <= LONGEST {
@@ -163,7 +163,7 @@ fn shortened(value: &str) -> String {
     excerpt(value, 0)
 }
 
-/// The text from the character number `begin` on, with ellipses where something is left out.
+/// The text from character number `begin` on, with ellipses where parts are left out.
 fn excerpt(text: &str, begin: usize) -> String {
     let rest: Vec<char> = text.chars().skip(begin).collect();
     let before = if begin > 0 { "…" } else { "" };

@@ -5,18 +5,18 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pipeline_core::Digest;
 
-/// The places of missing shards.
+/// The indices of missing shards.
 pub(crate) struct Queue(Mutex<State>);
 
 struct State {
     missing: VecDeque<usize>,
-    /// So many of the last ones were found to be computed by others, one after the other.
+    /// The number of consecutive shards at the end that others compute.
     n_held: usize,
     /// False once a worker has failed.
     is_open: bool,
 }
 
-/// What there is to do behind a shard that others compute.
+/// The next step after a shard that others compute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Another shard may be free.
@@ -26,23 +26,23 @@ pub(crate) enum Next {
 }
 
 impl Queue {
-    /// Shards in the order in which they are computed.
+    /// The shards in the order of computation.
     pub fn new(missing: Vec<usize>) -> Self {
         Self(Mutex::new(State { missing: missing.into(), n_held: 0, is_open: true }))
     }
 
-    /// Takes the next shard, or `None` when there is none left.
+    /// Takes the next shard, or `None` when the queue is empty.
     pub fn take(&self) -> Option<usize> {
         let mut state = self.state();
         if state.is_open { state.missing.pop_front() } else { None }
     }
 
-    /// The shard that comes next.
+    /// The next shard.
     pub fn first(&self) -> Option<usize> {
         self.state().missing.front().copied()
     }
 
-    /// Puts a shard that another computes behind all others.
+    /// Moves a shard that another process computes to the end.
     pub fn put_off(&self, shard_idx: usize) -> Next {
         let mut state = self.state();
         state.missing.push_back(shard_idx);
@@ -54,12 +54,12 @@ impl Queue {
         Next::OnlyHeld
     }
 
-    /// A shard is there that was missing.
+    /// Records that a missing shard now exists.
     pub fn made_progress(&self) {
         self.state().n_held = 0;
     }
 
-    /// Gives out no more shards.
+    /// Stops giving out shards.
     pub fn close(&self) {
         self.state().is_open = false;
     }
@@ -69,11 +69,11 @@ impl Queue {
     }
 }
 
-/// The order in which a process helps: it begins at a place of its own, so that few meet, and goes round once.
+/// The order in which a process helps: it begins at its own index, so that few meet, and goes round once.
 pub(crate) fn from_elsewhere(mut missing: Vec<usize>) -> Vec<usize> {
     let process = Digest::of(&std::process::id().to_le_bytes());
     let (start, _) = process.as_bytes().split_first_chunk().expect("a digest has more than eight bytes");
-    // From the second half on: the process that leads begins at the front.
+    // From the second half on: the leading process begins at the front.
     let n_later = missing.len() / 2;
     let start = missing.len() - n_later + (u64::from_le_bytes(*start) % n_later.max(1) as u64) as usize;
     let n_missing = missing.len().max(1);

@@ -1,4 +1,4 @@
-//! Stores computed shards on threads of their own, so that the next one need not wait for the disk.
+//! Stores computed shards on separate threads, so that the next one need not wait for the disk.
 
 use std::collections::VecDeque;
 use std::path::Path;
@@ -11,10 +11,10 @@ use pipeline_store::{KeyLock, Record, Store, StoreError, host_name};
 
 use crate::provenance::Origin;
 
-/// So many shards of a stage are stored at once, while the next ones are computed; a kill loses at most these.
+/// The most shards of a stage that are stored at once, while the next ones are computed; a kill loses at most these.
 const MAX_STORING: usize = 8;
 
-/// The name under which a shard's record lists its one file; the artifacts that share it name it as they like.
+/// The name of the one file in a shard's record; the artifacts that share it use their own names.
 const SHARD_FILE: &str = "shard";
 
 /// A shard in the store, or on its way there.
@@ -35,9 +35,9 @@ pub(crate) struct Storing<'a> {
 
 #[derive(Default)]
 struct State {
-    /// The threads, the first begun first.
+    /// The threads, oldest first.
     threads: VecDeque<JoinHandle<Result<(), StageError>>>,
-    /// How long the stage stood still until a shard was hashed, and others were stored.
+    /// How long the stage waited until a shard was hashed, and others were stored.
     waited: Duration,
 }
 
@@ -46,13 +46,13 @@ impl<'a> Storing<'a> {
         Self { stage, store, origin, state: Mutex::default() }
     }
 
-    /// The shard under `key`, if its bytes are there. They are verified when the artifact is read.
+    /// The shard under `key`, if its bytes exist. They are verified when the artifact is read.
     pub fn remembered(&self, name: &str, key: &Key) -> Result<Option<Found>, StageError> {
         let record = self.store.records().get_shard(key).map_err(|error| store_error(name, error))?;
         Ok(record.and_then(|record| usable(self.store, record)))
     }
 
-    /// Has a shard computed, and leaves it to a thread to store it.
+    /// Computes a shard, and leaves storing it to a thread.
     pub fn compute(
         &self,
         order: &ShardOrder,
@@ -79,7 +79,7 @@ impl<'a> Storing<'a> {
         let (store, name) = (self.store.clone(), name.clone());
         let thread = thread::Builder::new().name("shards".into()).spawn(move || {
             let stored = store.cas().put_prepared(&path, &entry).and_then(|()| store.records().put_shard(&record));
-            // Only now may others look for it, or find that it is not there.
+            // Only now may others look for it, or find it missing.
             drop((lock, scratch));
             stored.map_err(|error| store_error(&name, error))
         });
@@ -113,7 +113,7 @@ impl<'a> Storing<'a> {
 }
 
 impl Drop for Storing<'_> {
-    /// Also what a failed or interrupted stage has computed is kept.
+    /// Keeps the shards that a failed or interrupted stage has computed.
     fn drop(&mut self) {
         while let Some(thread) = self.next(0) {
             let _ = thread.join();
@@ -121,7 +121,7 @@ impl Drop for Storing<'_> {
     }
 }
 
-/// The shard of a record, if its bytes are there.
+/// The shard of a record, if its bytes exist.
 pub(crate) fn usable(store: &Store, record: Record<ShardReport>) -> Option<Found> {
     let entry = *record.tree.files.get(SHARD_FILE)?;
     let is_own = record.provenance.pid == std::process::id() && record.provenance.host == host_name();

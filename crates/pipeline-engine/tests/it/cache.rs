@@ -1,4 +1,4 @@
-//! What is computed again and what is remembered.
+//! Stages that are recomputed and those that are reused.
 
 use std::fs;
 
@@ -37,7 +37,7 @@ fn only_the_changed_stage_and_what_is_below_it_runs() {
     world.expect(&parts, "a c d");
     world.write("b.txt", "two, and less");
     world.expect(&parts, "b");
-    // `c` changes, but not in what `d` keeps of it; a stage below `d` would be reused.
+    // `c` changes, but not the part that `d` keeps; a stage below `d` would be reused.
     parts.push(part("e").input("d"));
     world.expect(&parts, "e");
     world.write("b.txt", "TWO");
@@ -152,8 +152,8 @@ fn a_stage_that_gives_other_bytes_when_demanded_takes_what_is_below_it_along() {
     for object in world.objects() {
         fs::remove_file(object).unwrap();
     }
-    // `d` must read `a`, which is gone and comes back different, so `b`, `c` and `z`, settled by then, are not
-    // up to date. What `z` makes of it is the same, and `below-z` stays as it is.
+    // `d` must read `a`, which is gone and comes back different. So `b`, `c` and `z`, settled by then, are not up to
+    // date. The result of `z` is the same, and `below-z` stays reused.
     parts.push(part("d").input("a").param("keep", 7));
     let ran = world.run_with(&parts, &world.spec(), &mut |_| {});
     let mut log: Vec<&str> = ran.log.split(' ').collect();

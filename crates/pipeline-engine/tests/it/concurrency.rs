@@ -1,4 +1,4 @@
-//! Stages side by side: as many as asked for, with the threads shared among them, and the same bytes for any number.
+//! Stages side by side: as many as requested, with the threads shared among them, and the same bytes for any number.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ fn independent_stages_run_at_the_same_time() {
     let barrier = Arc::new(Barrier::new(3));
     let meeting = |id: &str| {
         let barrier = Arc::clone(&barrier);
-        // Only goes on when all three run at once, and each has its share of the threads.
+        // Continues only when all three run at once, and each has its share of the threads.
         part(id).param("id", id).work(move |context| {
             barrier.wait();
             assert_eq!(context.n_threads, 2);
@@ -162,7 +162,7 @@ fn eight_runs_on_one_store_compute_every_stage_once() {
         runs.into_iter().map(|run| run.join().unwrap()).collect()
     });
     let ran: Vec<&str> = logs.iter().flat_map(|log| log.split_whitespace()).collect();
-    // Stages with equal manifests share a key, so that there are fewer results than stages, and each is computed once.
+    // Stages with equal manifests share a key, so there are fewer results than stages, and each is computed once.
     let distinct: std::collections::BTreeSet<&str> = ran.iter().copied().collect();
     assert_eq!(ran.len(), distinct.len(), "{logs:?}");
     assert_eq!(fs::read_dir(world.path("artifacts/runs")).unwrap().count(), 8);

@@ -176,7 +176,7 @@ fn a_source_that_changes_before_its_stage_begins_is_taken_as_it_is_then() {
     assert_eq!(world.read("out.txt"), "new");
     world.expect(&[slow.clone(), reader.clone()], "");
 
-    // What it is then may be what it was in an earlier run.
+    // The result may be that of an earlier run.
     let idle = part("slow").param("again", 1).work(|context| write(context, "other"));
     fs::write(&source, "old").unwrap();
     world.expect(&[slow.clone().param("again", 2), reader.clone()], "slow");
@@ -238,10 +238,10 @@ fn a_source_that_is_gone_stops_only_a_stage_that_must_read_it() {
     assert!(ran.warnings().starts_with("features: "), "{}", ran.warnings());
     assert!(ran.warnings().contains("no `raw.tsv`"), "{}", ran.warnings());
     world.expect(&[features.clone(), train.clone().param("keep", 3)], "train");
-    // Remembered also after a run in which it was gone.
+    // Also remembered after a run in which it was missing.
     world.expect(&[features.clone(), train.clone().param("keep", 4)], "train");
 
-    // Another param, another source that changed, or another name needs what is gone.
+    // Another param, another changed source, or another name needs the missing source.
     let must_read = |world: &World, features: Part| world.plan(&[features, train.clone()]).unwrap_err().to_string();
     assert_eq!(must_read(&world, features.clone().param("keep", 2)), "the sources of stage `features` cannot be used");
     let elsewhere = part("features").source(world.path("raw2.tsv")).source(other.clone());

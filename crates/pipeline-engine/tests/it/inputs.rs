@@ -10,7 +10,7 @@ use pipeline_core::Event;
 
 use crate::world::{Doing, Part, Ran, World, forced, part, read_inputs, write};
 
-/// Changes a file in place, as a program does that opens it.
+/// Changes a file in place, like a program that opens it.
 fn change(file: &Path) {
     fs::set_permissions(file, Permissions::from_mode(0o644)).unwrap();
     fs::File::options().append(true).open(file).unwrap().write_all(b"EVIL").unwrap();
@@ -20,7 +20,7 @@ fn input<'a>(context: &'a Doing<'_>) -> &'a Path {
     &context.inputs["a"].folder
 }
 
-/// `a`, and two stages that read it at the same time: `writer` does so while `reader` reads.
+/// `a`, and two stages that read it at the same time: `writer` changes it while `reader` reads.
 fn parts(writer: fn(&Path), writes_in_later_runs: bool) -> [Part; 3] {
     let (read, written) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
     let meet = [(Arc::clone(&read), Arc::clone(&written)), (read, written)];
@@ -87,7 +87,7 @@ fn a_stage_alone_with_its_input_is_named_as_the_one_that_changed_it_also_when_it
 #[test]
 fn what_a_program_puts_into_the_folder_of_its_input_no_other_stage_sees() {
     let world = World::new();
-    // It also puts another file in the place of one.
+    // It also replaces a file.
     let replace = |folder: &Path| {
         fs::write(folder.join("index"), "beside").unwrap();
         fs::remove_file(folder.join("out.txt")).unwrap();

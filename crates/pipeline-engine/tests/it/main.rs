@@ -1,4 +1,4 @@
-//! User stories of the engine, told with small stages that write bytes and keep a log of their runs.
+//! User stories of the engine, with small stages that write bytes and keep a log of their runs.
 
 // clippy's own exception for tests does not reach the functions beside them.
 #![allow(clippy::unwrap_used)]

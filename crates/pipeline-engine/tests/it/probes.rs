@@ -138,7 +138,7 @@ fn two_runs_at_once_compute_each_stage_once() {
     let (first, second) = std::thread::scope(|scope| {
         let first = scope.spawn(|| world.run_with(&slow, &world.spec(), &mut |_| {}));
         has_started.recv().unwrap();
-        // The second run comes to `b` while the first computes it, and lets it go on once it waits.
+        // The second run reaches `b` while the first computes it, and lets it continue once it waits.
         let second = world.run_with(&quick, &world.spec(), &mut |record| {
             if matches!(record.event, Event::StageWaiting { .. }) {
                 go_on.send(()).unwrap();

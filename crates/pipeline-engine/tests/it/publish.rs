@@ -16,7 +16,7 @@ fn a_published_name_that_is_not_in_the_artifact_fails_with_the_names_that_are() 
         assert_eq!(ran.errors(), "a: cannot publish `out.text`: the artifact has no such file (it has `out.txt`)\n");
         assert_eq!((ran.summary.n_ran, ran.skipped().as_str()), (n_ran, "b"));
     }
-    // The result itself was good: with the right name nothing is computed again.
+    // The result itself was good: with the right name nothing is recomputed.
     world.expect(&[stage.publish("out.txt", world.path("out.txt")), part("b").input("a")], "b");
     assert_eq!(world.read("out.txt"), "a");
 }

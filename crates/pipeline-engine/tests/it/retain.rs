@@ -60,7 +60,7 @@ fn bytes_stay_until_a_reader_that_lost_its_own_will_not_run_again() {
     world.expect(&parts(3), "pixels small other both");
     let mut parts = parts(4);
     parts[0] = part("pixels").source(world.path("in.txt")).dropped();
-    // `both` demands `small`, which reads `pixels` once more: it is there, and goes only then.
+    // `both` demands `small`, which reads `pixels` once more: they are there, and are dropped only then.
     let ran = world.expect(&parts, "other small both");
     assert_eq!(ran.n_events(dropped), 1, "{:#?}", ran.events);
     world.expect(&parts, "");
@@ -118,7 +118,7 @@ fn dropped_bytes_that_a_later_decision_may_demand_are_announced() {
     let planned = world.plan(&parts(4)).unwrap();
     assert_eq!(planned.stages[0].decision, Decision::MayBeDemanded { reader: "both".parse().unwrap() });
     world.expect(&parts(4), "other pixels both");
-    // The same bytes from `other`: nobody reads the pixels after all.
+    // The same bytes from `other`: after all, no stage reads the pixels.
     world.write("other.txt", "abcdKLMNOP");
     let planned = world.plan(&parts(4)).unwrap();
     assert_eq!(planned.stages[0].decision, Decision::MayBeDemanded { reader: "both".parse().unwrap() });

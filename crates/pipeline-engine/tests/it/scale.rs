@@ -1,4 +1,4 @@
-//! Ten thousand stages: a plan and a run in which nothing changed stay cheap.
+//! Ten thousand stages: a plan and a no-op run stay cheap.
 
 use std::time::{Duration, Instant};
 

@@ -15,7 +15,7 @@ fn encoder(id: &str, words: &str) -> Part {
     part(id).param("words", words).shards(Shards { words: words.to_owned(), ..Shards::default() })
 }
 
-/// How many shards a stage reused and computed.
+/// The numbers of shards that a stage reused and computed.
 fn shards(ran: &Ran, id: &str) -> (u64, u64) {
     let shards = |event: &Event| match event {
         Event::StageFinished { stage, n_shards_reused, n_shards_computed, .. } if stage.as_str() == id => {
@@ -169,7 +169,7 @@ fn two_stages_at_once_compute_a_shared_shard_once() {
     assert_eq!(ran.summary.n_ran, 2, "{:#?}", ran.events);
 }
 
-/// A run that another helps: `before` is called for every word, with the name of the run that computes it.
+/// A run that another one helps: `before` is called for every word, with the name of the run that computes it.
 fn side_by_side(words: &str, before: impl Fn(&str, &str) + Send + Sync + 'static) -> (World, Vec<Ran>) {
     let world = world();
     let before = Arc::new(before);
@@ -181,7 +181,7 @@ fn side_by_side(words: &str, before: impl Fn(&str, &str) + Send + Sync + 'static
         };
         let shards = Shards { words: words.to_owned(), before: Some(Box::new(before)), ..Shards::default() };
         let spec = SpecInfo { path: world.path(name), ..world.spec() };
-        // Other options, as another process has them.
+        // Other options, as in another process.
         world.run_with(&[part("a").shards(shards)], &spec, &mut |_| {})
     };
     let ran = std::thread::scope(|scope| {
@@ -201,7 +201,7 @@ fn a_second_run_helps_the_first_and_no_shard_is_computed_twice() {
     let (_, ran) = side_by_side(&words.join(" "), move |run, word| {
         let run = if run == "first" { "first" } else { "second" };
         assert!(seen.lock().unwrap().entry(word.to_owned()).or_default().insert(run), "{word} twice by {run}");
-        // Neither goes on before the other has a shard, too: they do work side by side.
+        // Neither continues before the other has a shard, too: they work side by side.
         if met.lock().unwrap().insert(run) {
             both.wait();
         }
@@ -225,7 +225,7 @@ fn a_second_run_helps_the_first_and_no_shard_is_computed_twice() {
             })
         })
         .collect();
-    // Both runs are of one process, so that none counts as another.
+    // Both runs are in one process, so neither counts as another.
     let [(n_reused, n_computed)] = led[..] else { panic!("one run leads: {led:?}") };
     assert_eq!((n_reused + n_computed, helped), (12, vec![n_reused]));
     assert!(ran.iter().all(|ran| ran.summary.outcome == pipeline_core::Outcome::Done));

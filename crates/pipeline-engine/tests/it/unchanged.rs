@@ -1,4 +1,4 @@
-//! A run in which nothing has changed is told without a plan, and as the plan would tell it.
+//! A no-op run is reported without a plan, with the same events as with one.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn chain(world: &World, text: &str) -> Vec<Part> {
     ]
 }
 
-/// The events with everything that differs between two runs left out.
+/// The events without everything that differs between two runs.
 fn told(events: &[Event]) -> Vec<Event> {
     let mut events = events.to_vec();
     for event in &mut events {
@@ -49,7 +49,7 @@ fn it_tells_what_a_planned_run_tells_and_leaves_the_same_history() {
     assert!(folder.join("metrics.json").exists());
 }
 
-/// A reused result still rests on what its stage warned of, be the run planned or not, and whatever runs below it.
+/// A reused result still rests on its stage's warnings, with or without a plan, and whatever runs below it.
 #[test]
 fn the_warnings_of_a_reused_stage_come_with_it() {
     let world = World::new();
@@ -120,7 +120,7 @@ fn a_run_that_failed_in_between_is_not_forgotten() {
     failing[2] = part("c").input("b").dropped().param("keep", "no number");
     let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run(&failing)));
     assert!(failed.is_ok_and(|ran| ran.summary.outcome == Outcome::Failed));
-    // What the stages have now was written by that run, and only a plan can tell whether it is what they had.
+    // The stages' results were written by that run, and only a plan can compare them with the former ones.
     assert!(world.run_unchanged(&parts).is_none());
     world.expect(&parts, "");
     assert!(world.run_unchanged(&parts).is_some());

@@ -17,7 +17,7 @@ use crate::test_stage::TestStage;
 
 pub type Work = dyn Fn(&Doing<'_>) -> Result<StageReport, StageError> + Send + Sync;
 
-/// What the work of a part is given.
+/// The arguments of a part's work.
 pub struct Doing<'a> {
     pub context: &'a StageContext<'a>,
     pub scratch: &'a Path,
@@ -31,7 +31,7 @@ impl<'a> Deref for Doing<'a> {
     }
 }
 
-/// A stage to be: by default it writes `out.txt`, its sources and inputs one after the other, cut to param `keep`.
+/// A future stage: by default it writes `out.txt`, its sources and inputs one after the other, cut to param `keep`.
 #[derive(Clone)]
 pub struct Part {
     pub id: String,
@@ -61,7 +61,7 @@ pub struct Shards {
 
 pub type Before = dyn Fn(&str, &StageContext<'_>) -> Result<(), StageError> + Send + Sync;
 
-/// What a run did.
+/// The record of a run.
 pub struct Ran {
     pub summary: RunSummary,
     pub events: Vec<Event>,
@@ -142,7 +142,7 @@ impl Part {
     }
 }
 
-/// Writes `out.txt` and tells nothing.
+/// Writes `out.txt` and returns an empty report.
 pub fn write(doing: &Doing<'_>, text: &str) -> Result<StageReport, StageError> {
     fs::write(doing.scratch.join("out.txt"), text).unwrap();
     Ok(StageReport::default())
@@ -177,7 +177,7 @@ impl World {
         Store::open(&self.path("artifacts")).unwrap()
     }
 
-    /// Another world on the same folder and store, as another process would have it.
+    /// The spec of another world on the same folder and store, like another process.
     pub fn spec(&self) -> SpecInfo {
         SpecInfo {
             path: self.path("spec.yaml"),
@@ -191,8 +191,7 @@ impl World {
         plan(&graph(parts, &Arc::default()), &self.store(), &self.spec().path, &self.options.plan)
     }
 
-    /// Plans, runs, and checks that the run did what the plan said, and that it was not taken for one in which nothing
-    /// has changed unless the plan says so.
+    /// Plans, runs, and checks that the run matches the plan, and that it counts as a no-op only if the plan is one.
     pub fn run(&self, parts: &[Part]) -> Ran {
         let planned = self.plan(parts).unwrap();
         if self.run_unchanged(parts).is_some() {
@@ -216,7 +215,7 @@ impl World {
         run.map(|_| events)
     }
 
-    /// Runs and hands every event to `listen`.
+    /// Runs and passes every event to `listen`.
     pub fn run_with(&self, parts: &[Part], spec: &SpecInfo, listen: &mut dyn FnMut(&EventRecord)) -> Ran {
         let log = Arc::new(Mutex::new(Vec::new()));
         let graph = graph(parts, &log);
@@ -262,7 +261,7 @@ impl Ran {
         self.events.iter().filter(|event| is_wanted(event)).count()
     }
 
-    /// Why a stage last started.
+    /// The reason of a stage's last start.
     pub fn why(&self, id: &str) -> Option<RunReason> {
         let why = |event: &Event| match event {
             Event::StageStarted { stage, why, .. } if stage.as_str() == id => Some(why.clone()),
@@ -338,7 +337,8 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What the plan reuses must not run but on demand, and what it runs must start for that reason under that key.
+/// A stage that the plan reuses must not run except on demand, and one that it runs must start for that reason under
+/// that key.
 fn check_agreement(plan: &Plan, ran: &Ran) {
     for planned in &plan.stages {
         let started = ran.events.iter().find_map(|event| match event {

@@ -5,8 +5,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-/// The user's name, else the one that git signs commits with in `folder`, else the one that the system has for the user's
-/// number. Containers often set none of the variables.
+/// The user's name, else the name in git's configuration for `folder`, else the system's name for the user's number.
+/// Containers often set none of the variables.
 pub fn of(folder: Option<&Path>) -> Option<String> {
     let of_variable = |name: &&str| std::env::var(name).ok();
     let variables = ["USER", "LOGNAME", "GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"];

@@ -6,7 +6,7 @@ use pipeline_experiments::gate::{Baseline, Checked, Overall, Paired, Verdict, ov
 
 use super::words;
 
-/// A JUnit report with a test case for each metric; what cannot be compared is an error, any other failure a failure.
+/// A JUnit report with a test case for each metric; an incomparable metric is an error, any other failure a failure.
 pub fn junit(spec: &str, checked: &[Checked]) -> String {
     let n = |counts: fn(Verdict) -> bool| checked.iter().filter(|checked| counts(checked.verdict)).count();
     let n_errors = n(|verdict| verdict == Verdict::NotComparable);
@@ -32,7 +32,8 @@ fn test_case(spec: &str, checked: &Checked) -> String {
     format!("{head}>\n      <{element} type=\"{kind}\" message=\"{message}\"/>\n    </testcase>\n")
 }
 
-/// A heading with the overall verdict, a table of the metrics, what is to be said of each, and who accepted the baseline.
+/// A heading with the overall verdict, a table of the metrics, a remark on each, and the person who accepted the
+/// baseline.
 pub fn markdown(spec: &str, accepted: Option<&Baseline>, checked: &[Checked]) -> String {
     let verdict = match overall(checked) {
         Overall::Passed => "passed",
@@ -77,7 +78,7 @@ fn in_cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
 
-/// The text inside of XML; control characters, which XML cannot hold, become spaces.
+/// The text escaped for XML; control characters, which XML cannot hold, become spaces.
 fn escaped(text: &str) -> String {
     let escape = |c: char| match c {
         '&' => "&amp;".to_owned(),

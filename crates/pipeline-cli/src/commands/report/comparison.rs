@@ -1,4 +1,4 @@
-//! What differs between a run and another one.
+//! The differences between a run and another one.
 
 use std::collections::BTreeMap;
 
@@ -56,7 +56,8 @@ fn difference(ours: &DescribedStage<'_>, theirs: &DescribedStage<'_>) -> StageDi
     StageDifference::Changed(name, changes)
 }
 
-/// The evaluation of the other run, or why the two cannot be compared: `diff` compares them, so that both say the same.
+/// The evaluation of the other run, or the reason why the two cannot be compared. Uses the comparison of `diff`, so
+/// that both agree.
 fn evaluation(
     subject: &Subject,
     (run, stage): (&DescribedRun<'_>, &DescribedStage<'_>),

@@ -1,4 +1,4 @@
-//! A recorded run as its page describes it: facts in words for people, beside what the store remembers.
+//! A recorded run for its page: facts in words, and the store's records.
 
 use pipeline_core::{ArtifactDigest, Device, Metrics};
 use pipeline_experiments::in_one_line;
@@ -29,14 +29,14 @@ pub struct DescribedRun<'a> {
 pub struct DescribedStage<'a> {
     /// The stage.
     pub logged: &'a LoggedStage,
-    /// The record of its key, if the store remembers it.
+    /// The record of its key, if the store has it.
     pub record: Option<&'a Record>,
     /// The facts of the stage.
     pub facts: StageFacts,
 }
 
 impl<'a> DescribedRun<'a> {
-    /// Describes a run, of a point of a sweep its stages by their names in the spec.
+    /// Describes a run; for a point of a sweep, its stages have their names in the spec.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -48,7 +48,7 @@ impl<'a> DescribedRun<'a> {
         Ok(Self { run, facts: run_facts(run), stages, yaml, spec })
     }
 
-    /// The stage of that name.
+    /// The stage with this name.
     pub fn stage(&self, name: &str) -> Option<&DescribedStage<'a>> {
         self.stages.iter().find(|stage| stage.facts.name == name)
     }
@@ -69,7 +69,7 @@ impl<'a> DescribedRun<'a> {
         self.stage(stage.logged.inputs.get(slot)?.as_str())
     }
 
-    /// The artifact that a stage had; the inner error says for people why it is not there.
+    /// The artifact of a stage; the inner error explains its absence for readers.
     pub fn open(&self, store: &Store, stage: &DescribedStage<'_>) -> Result<OpenTree, String> {
         let artifact = stage.artifact().ok_or_else(|| format!("`{}` has no result", stage.facts.name))?;
         let record = stage.record.filter(|record| record.tree.digest() == artifact);
@@ -125,18 +125,18 @@ impl<'a> DescribedStage<'a> {
         Self { logged, record, facts }
     }
 
-    /// The artifact that it had.
+    /// Its artifact.
     pub fn artifact(&self) -> Option<ArtifactDigest> {
         self.logged.artifact
     }
 
-    /// Its metrics; none of a stage without a result.
+    /// Its metrics; empty for a stage without a result.
     pub fn metrics(&self) -> Metrics {
         self.logged.report.as_ref().map(|report| report.metrics.clone()).unwrap_or_default()
     }
 }
 
-/// The kind; in a log that does not have it, as the record has it.
+/// The kind; for a log without it, that of the record.
 fn kind(logged: &LoggedStage, record: Option<&Record>) -> String {
     let recorded = || record.and_then(|record| record.manifest.get("kind")).unwrap_or_default().to_owned();
     if logged.kind.is_empty() { recorded() } else { logged.kind.clone() }

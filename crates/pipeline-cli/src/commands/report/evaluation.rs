@@ -1,4 +1,4 @@
-//! What the evaluations of a run measured, with the map of their embeddings and what was accepted before.
+//! The measurements of a run's evaluations, with the map of their embeddings and the accepted baseline.
 
 use std::path::PathBuf;
 
@@ -123,7 +123,7 @@ fn accepted(subject: &Subject, run: &DescribedRun<'_>, notes: &mut Vec<String>) 
     }
 }
 
-/// The accepted metrics of the stage, or why these cannot be compared with them.
+/// The accepted metrics of the stage, or the reason why they cannot be compared.
 fn against(run: &DescribedRun<'_>, stage: &DescribedStage<'_>, accepted: &Baseline) -> Result<Metrics, String> {
     let accepted: &Measured = accepted.stages.get(&stage.logged.id).ok_or("it has no result of this stage")?;
     match measured(run, stage).ok_or("the store does not remember what was measured")?.differs_in(accepted) {
@@ -132,7 +132,7 @@ fn against(run: &DescribedRun<'_>, stage: &DescribedStage<'_>, accepted: &Baseli
     }
 }
 
-/// What a stage has measured, and on which data; none when that is not known.
+/// The measurements of a stage, with digests of its data; `None` when these are unknown.
 pub fn measured(run: &DescribedRun<'_>, stage: &DescribedStage<'_>) -> Option<Measured> {
     let (id, lineage) = (&stage.logged.id, run.run.lineage());
     Some(Measured {

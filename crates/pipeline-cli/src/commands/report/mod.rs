@@ -53,11 +53,11 @@ pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// How a page is to be.
+/// The options of a page.
 pub struct Options {
-    /// Queries in the gallery, at most.
+    /// The most queries in the gallery.
     pub n_queries: usize,
-    /// The seed of what is drawn at random.
+    /// The seed of all random choices.
     pub seed: u64,
     /// The address of a search box beside which the page is served.
     pub search: Option<String>,
@@ -84,7 +84,7 @@ pub fn page(subject: &Subject, options: &Options) -> Result<Page, Failure> {
     Ok(render(&report(options, subject, &run, other.as_ref())?))
 }
 
-/// Writes the page where it was asked for, else into the folder of the run.
+/// Writes the page to the requested path, or into the folder of the run.
 fn write(args: &ReportArgs, subject: &Subject, html: &str, terminal: &Terminal) -> Result<PathBuf, Failure> {
     match &args.output {
         None => {

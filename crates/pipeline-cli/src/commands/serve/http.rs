@@ -1,4 +1,4 @@
-//! As much of HTTP/1.1 as a read-only page on this machine needs: one GET per connection, everything bounded.
+//! The part of HTTP/1.1 that a read-only page on this machine needs: one GET per connection, everything bounded.
 //!
 //! Knows no route. A request must name this machine as its host: a page of another name that resolves to this machine
 //! (DNS rebinding) gets nothing.
@@ -13,35 +13,36 @@ use std::time::{Duration, Instant};
 
 use super::response::Response;
 
-/// Requests that are answered at once.
+/// The number of requests that are answered at once.
 const N_THREADS: usize = 4;
-/// Connections that wait for a thread; more are turned away.
+/// The most connections that wait for a thread; more are turned away.
 const N_WAITING: usize = 32;
-/// Bytes of a request line with its headers; more are refused.
+/// The most bytes of a request line with its headers.
 const MAX_HEAD_BYTES: usize = 8 << 10;
-/// Headers of a request; more are refused.
+/// The most headers of a request.
 const MAX_HEADERS: usize = 64;
-/// How long a client may take to send its request, and again to take a small answer.
+/// How long a client may take to send its request, and again to receive a small answer.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// A client may take longer for a large answer, as over a slow tunnel, but not less than so many bytes in a millisecond.
+/// A client may take longer for a large answer, such as over a slow tunnel, but must receive this many bytes per
+/// millisecond.
 const MIN_BYTES_PER_MS: u64 = 128;
-/// How long is waited for a client to close after its answer.
+/// How long the server waits for a client to close after its answer.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// How soon a wait notices that the server is to stop.
+/// The interval at which a wait checks whether the server should stop.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What is asked for.
+/// A request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Request {
     /// The path, still percent-encoded.
     pub path: String,
-    /// What follows the `?`, still encoded; may be empty.
+    /// The text after the `?`, still encoded; may be empty.
     pub query: String,
     /// HEAD: the answer has no body.
     is_head: bool,
 }
 
-/// Answers connections until `stop` is true at the next one; requests that have come by then are answered.
+/// Answers connections until `stop` is true at the next one; answers requests that have arrived by then.
 ///
 /// # Errors
 /// When the threads cannot be started.
@@ -73,10 +74,10 @@ fn take_connections(listener: &TcpListener, stop: &AtomicBool, sender: SyncSende
             Ok(Ok(())) => {}
             Ok(Err(TrySendError::Full(stream) | TrySendError::Disconnected(stream))) => {
                 let full = Response::text(503, "too many requests at once");
-                // Nobody waits for a client that does not take these few bytes at once.
+                // The server does not wait for a client that does not receive these few bytes at once.
                 let _ = send(&stream, &full, false, Instant::now() + TICK);
             }
-            // A client that has given up, or too many open files: both pass.
+            // A client that has given up, or too many open files: both are temporary.
             Err(_) => std::thread::sleep(TICK),
         }
     }
@@ -99,11 +100,11 @@ impl Worker<'_> {
         }
     }
 
-    /// Reads one request, answers it and hangs up.
+    /// Reads one request, answers it and closes the connection.
     fn converse(&self, stream: &TcpStream) -> io::Result<()> {
         let (response, is_head) = match self.read_head(stream)?.and_then(|head| parse(&head)) {
             Ok(request) => {
-                // A request that breaks the program is not to take the thread with it.
+                // A panic in a request must not end the thread.
                 let answered = catch_unwind(AssertUnwindSafe(|| (self.answer)(&request)));
                 (answered.unwrap_or_else(|_| Response::text(500, "the program is at fault")), request.is_head)
             }
@@ -114,8 +115,8 @@ impl Worker<'_> {
         hang_up(stream)
     }
 
-    /// The bytes up to the end of the headers; an answer when there are too many or they come too slowly. The outer error
-    /// is that of a client that has gone, or of one that has sent nothing whole when the server is to stop.
+    /// The bytes up to the end of the headers; an answer when there are too many or they arrive too slowly. The outer
+    /// error is that of a client that has gone, or whose request was incomplete when the server stopped.
     fn read_head(&self, mut stream: &TcpStream) -> io::Result<Result<Vec<u8>, Response>> {
         let deadline = Instant::now() + PATIENCE;
         let mut head = Vec::new();
@@ -139,7 +140,7 @@ impl Worker<'_> {
     }
 }
 
-/// The request in these bytes, or what to answer when it is none that is answered here.
+/// The request in these bytes, or the answer to an unsupported one.
 fn parse(head: &[u8]) -> Result<Request, Response> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut parsed = httparse::Request::new(&mut headers);
@@ -173,14 +174,14 @@ fn parse(head: &[u8]) -> Result<Request, Response> {
     Ok(Request { path: path.to_owned(), query: query.to_owned(), is_head })
 }
 
-/// Whether a `Host` header names this machine. The port may be another one, as over `ssh -L`: the name is what protects.
+/// Whether a `Host` header names this machine. The port may differ, as over `ssh -L`: the name is the protection.
 fn is_this_machine(host: &[u8]) -> bool {
     let host = String::from_utf8_lossy(host).to_ascii_lowercase();
     let (name, port) = host.split_once(':').map_or((host.as_str(), None), |(name, port)| (name, Some(port)));
     matches!(name, "localhost" | "127.0.0.1") && port.is_none_or(|port| port.parse::<u16>().is_ok())
 }
 
-/// Sends an answer; a client that has not taken it by `deadline` loses it.
+/// Sends an answer; a client that has not received it by `deadline` loses it.
 fn send(mut stream: &TcpStream, response: &Response, is_head: bool, deadline: Instant) -> io::Result<()> {
     let head = response.head();
     let mut rest = if is_head { head.into_bytes() } else { [head.as_bytes(), &response.body].concat() };
@@ -197,7 +198,7 @@ fn send(mut stream: &TcpStream, response: &Response, is_head: bool, deadline: In
     Ok(())
 }
 
-/// Waits until the client has read the answer: closing with bytes unread would tear the answer from its hands.
+/// Waits until the client has read the answer: closing with unread bytes would reset the connection.
 fn hang_up(mut stream: &TcpStream) -> io::Result<()> {
     let deadline = Instant::now() + FAREWELL;
     stream.shutdown(Shutdown::Write)?;

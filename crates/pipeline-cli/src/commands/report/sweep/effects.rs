@@ -1,4 +1,4 @@
-//! What each axis does: for each of its values the mean over all points that have it.
+//! The effect of each axis: for each value the mean over all points that have it.
 
 use pipeline_report::facts::{Difference, EffectFacts, EffectValue};
 

@@ -1,4 +1,4 @@
-//! What each point came to: its values, how it stands, and what it cost.
+//! The result of each point: its values, its state, and its cost.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,7 +33,7 @@ pub fn collect(sweep: &Sweep<'_>) -> Vec<PointFacts> {
     sweep.results.points.iter().enumerate().map(point).collect()
 }
 
-/// The stages that stand in every point, where there are several.
+/// The stages that all points share, if there are several points.
 fn shared<'a>(sweep: &Sweep<'a>) -> BTreeSet<&'a StageId> {
     let mut points = sweep.record.points.iter().map(|point| point.stages.values().collect::<BTreeSet<_>>());
     let first = points.next().unwrap_or_default();
@@ -56,7 +56,7 @@ fn state(result: &PointResult<'_>, n_ran: usize) -> PointState {
     }
 }
 
-/// Which stages of a point failed, and why.
+/// The failed stages of a point, and the reasons.
 fn failures(sweep: &Sweep<'_>, result: &PointResult<'_>) -> Vec<String> {
     let why = |copy: &StageId| {
         let failed = sweep.log.failures.iter().find(|failed| failed.stage == *copy);

@@ -1,4 +1,4 @@
-//! The stages of the spec, each with the stages of the sweep that stand for it.
+//! The stages of the spec, each with its copies in the sweep.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use pipeline_report::facts::{StageFacts, SweptStage};
 
 use super::Sweep;
 
-/// The stages, in the order in which the run came to them.
+/// The stages, in the order of the run.
 pub fn collect(sweep: &Sweep<'_>) -> Vec<SweptStage> {
     let points = sweep.record.points.iter().flat_map(|point| &point.stages);
     let own_by_copy: BTreeMap<&str, &StageId> = points.map(|(own, copy)| (copy.as_str(), own)).collect();
