@@ -54,11 +54,11 @@ pub(crate) static KIND: Kind = Kind {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct DecodeImagesParams {
-    /// The image file: `id <tab> base64` a line.
+    /// The image file: one `id <tab> base64` per line.
     // Not part of the manifest: the file's content is, as a source.
     #[serde(skip_serializing)]
     path: SpecPath,
-    /// Only the first so many rows, decodable or not; all when absent.
+    /// The number of rows to read, from the first on, decodable or not; all when absent.
     #[serde(default)]
     #[schemars(range(min = 1))]
     max_samples: Option<u64>,
@@ -66,12 +66,12 @@ struct DecodeImagesParams {
     #[serde(default = "default_size")]
     #[schemars(inner(range(min = 1, max = 4096)))]
     size: [u32; 2],
-    /// The filter of the antialiased resize; an image that has the size already is left as it is.
+    /// The filter of the antialiased resize; an image that already has the size stays unchanged.
     #[serde(default)]
     resize: Resize,
 }
 
-/// The filter of a resize, as Pillow's of the same name.
+/// The filter of a resize, like Pillow's filter with the same name.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Resize {

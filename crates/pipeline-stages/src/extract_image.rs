@@ -45,7 +45,7 @@ pub(crate) const RESIZE: &str = "resize";
 #[serde(deny_unknown_fields)]
 struct ExtractImageParams {
     /// A model folder or weights file (timm, torchvision or Hugging Face), or a bare name such as `resnet50` that is
-    /// looked for where models are.
+    /// searched in the folders of models.
     // Not part of the manifest: the content of the model's files is, as sources.
     #[serde(skip_serializing)]
     model: ModelName,

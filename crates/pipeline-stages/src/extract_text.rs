@@ -41,19 +41,21 @@ pub(crate) static KIND: Kind = Kind {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ExtractTextParams {
-    /// A Hugging Face model folder, or a bare name such as `bert-base-chinese` that is looked for where models are.
+    /// A Hugging Face model folder, or a bare name such as `bert-base-chinese` that is searched in the folders of
+    /// models.
     // Not part of the manifest: the content of the model's files is, as sources.
     #[serde(skip_serializing)]
     model: ModelName,
-    /// Tokens per text at most, the two special ones included; when absent 128, the notebook's, or what a folder of
-    /// sentence-transformers says.
+    /// The most tokens per text, including the two special ones. When absent, that of a sentence-transformers folder,
+    /// else 128 as in the notebook.
     #[serde(default)]
     #[schemars(range(min = 3))]
     max_length: Option<usize>,
-    /// What a text's vector is; when absent `cls`, the notebook's, or what a folder of sentence-transformers says.
+    /// The pooling of a text's token vectors. When absent, that of a sentence-transformers folder, else `cls` as in the
+    /// notebook.
     #[serde(default)]
     pooling: Option<PoolingParam>,
-    /// Lower-case the texts; when absent as the model's tokenizer says (bert-base-chinese does not).
+    /// Whether to lower-case the texts; when absent, the model's tokenizer decides (bert-base-chinese does not).
     #[serde(default)]
     lower_case: Option<bool>,
     /// Texts per batch and thread. Changes speed only, so it is not part of the manifest.
@@ -62,7 +64,7 @@ struct ExtractTextParams {
     batch_rows: usize,
 }
 
-/// What a text's vector is.
+/// The pooling of a text's token vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum PoolingParam {

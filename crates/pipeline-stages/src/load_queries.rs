@@ -46,7 +46,7 @@ pub(crate) static KIND: Kind = Kind {
 #[derive(Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct LoadQueriesParams {
-    /// The query file: one JSON object a line, with `query_id`, `query_text` and `item_ids`, or `text_id`, `text` and
+    /// The query file: one JSON object per line, with `query_id`, `query_text` and `item_ids`, or `text_id`, `text` and
     /// `image_ids`.
     // Not part of the manifest: the file's content is, as a source.
     #[serde(skip_serializing)]

@@ -27,11 +27,11 @@ use crate::kind::span_of;
 #[derive(Debug, Clone, Serialize, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CommandParams {
-    /// The program and its arguments; no shell unless it is one, as in `[sh, -c, "…"]`. A program's relative path starts
-    /// in the folder of the spec.
+    /// The program and its arguments; no shell unless the program is one, as in `[sh, -c, "…"]`. A relative path of the
+    /// program starts in the folder of the spec.
     #[schemars(length(min = 1))]
     pub(super) run: Vec<String>,
-    /// The files and folders that it leaves, relative to where it runs.
+    /// The files and folders of the result, relative to the program's folder.
     #[schemars(length(min = 1))]
     pub(super) outputs: Vec<String>,
     /// The files and folders that it reads beside its inputs, relative to the spec.
@@ -44,15 +44,15 @@ pub(super) struct CommandParams {
     #[serde(default, skip_serializing)]
     pub(super) env: BTreeMap<String, Option<String>>,
     /// Variables that are passed on from the caller's environment, neither hashed nor stored: for secrets and
-    /// circumstances. `AWS_*` stands for all that begin so.
+    /// circumstances. `AWS_*` stands for all with this prefix.
     // Not part of the manifest, not even by name: they are said not to change the result.
     #[serde(default, skip_serializing)]
     pub(super) pass_env: Vec<String>,
-    /// How long it may take, such as `90s`, `10m`, `1.5h` or `2d`; then it is stopped, and the stage fails.
+    /// The time limit, such as `90s`, `10m`, `1.5h` or `2d`; after it the program is stopped, and the stage fails.
     // Not part of the manifest: it only decides whether there is a result.
     #[serde(default, skip_serializing)]
     pub(super) timeout: Option<TimeLimit>,
-    /// How often it is started again when it fails or takes too long, each time in an empty folder and after a pause.
+    /// The number of further tries after a failure or a timeout, each in an empty folder and after a pause.
     // Not part of the manifest: it only decides whether there is a result.
     #[serde(default, skip_serializing)]
     pub(super) retries: u32,

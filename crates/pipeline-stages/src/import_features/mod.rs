@@ -52,15 +52,17 @@ pub(crate) static IMAGE_KIND: Kind = Kind {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ImportFeaturesParams {
-    /// The file with the vectors, or a folder of such files: read in the order of the numbers in their names.
+    /// The file with the vectors, or a folder of such files, read in the order of the numbers in their names.
     // Not part of the manifest: the files' content is, as sources.
     #[serde(skip_serializing)]
     path: SpecPath,
-    /// Needed with `npy`: the ids of the rows, one a line, as a `.npy` of texts or integers, or as a list in a `.json`.
+    /// Required with `npy`: the ids of the rows, one per line, as a `.npy` of texts or integers, or as a list in a
+    /// `.json`.
     // Not part of the manifest: the file's content is, as a source.
     #[serde(default, skip_serializing)]
     ids: Option<SpecPath>,
-    /// What the files are; when absent as their names end, and a folder with `img_emb` or `text_emb` is clip-retrieval's.
+    /// The format of the files. When absent, it follows from their extensions, and a folder with `img_emb` or
+    /// `text_emb` is clip-retrieval's.
     #[serde(default)]
     format: Option<FileFormat>,
     /// The field or column with the ids; when absent `image_id` or `text_id` of lines, `image_path` or `caption` of
@@ -70,11 +72,11 @@ struct ImportFeaturesParams {
     /// The field or column with the vectors; when absent `feature` of lines and `vector` of Parquet.
     #[serde(default)]
     vector_column: Option<String>,
-    /// What of an id counts.
+    /// The part of an id that counts.
     #[serde(default)]
     id_part: IdPart,
-    /// A name for what made the vectors, such as `chinese-clip-vit-b-16`: heads that were trained on vectors of one name
-    /// are refused for those of another.
+    /// A name for the encoder of the vectors, such as `chinese-clip-vit-b-16`: heads that were trained on vectors with
+    /// one name are refused for those with another.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     encoder: Option<String>,
 }
@@ -92,13 +94,13 @@ pub(crate) fn declared(params: &Node) -> Option<Declared> {
     Some(Declared { properties: params.encoder.map(|name| ("encoder", name)).into_iter().collect(), model: None })
 }
 
-/// What the files are.
+/// The format of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum FileFormat {
     /// NumPy: `[n, dim]` of f16, f32, f64 or integers, with `ids`.
     Npy,
-    /// One JSON object a line, as Chinese-CLIP extracts features: an id and a list of numbers.
+    /// One JSON object per line, as Chinese-CLIP extracts features: an id and a list of numbers.
     Jsonl,
     /// Parquet with a column of ids and one of lists of numbers.
     Parquet,
@@ -106,14 +108,14 @@ enum FileFormat {
     ClipRetrieval,
 }
 
-/// What of an id counts.
+/// The part of an id that counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum IdPart {
-    /// All of it.
+    /// The whole id.
     #[default]
     Whole,
-    /// Of a path the file's name without its ending: `a/b/7.jpg` is `7`.
+    /// The file name of a path, without its extension: `a/b/7.jpg` is `7`.
     FileStem,
 }
 

@@ -9,75 +9,75 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TrainProjectionParams {
-    /// How features come into the shared space.
+    /// The way of features into the shared space.
     #[serde(default)]
     pub(super) fusion: Fusion,
-    /// Which of a query's images it is paired with.
+    /// The images with which a query is paired.
     #[serde(default)]
     pub(super) pairs: Pairs,
-    /// How the heads come about.
+    /// The method of making the heads.
     #[serde(default)]
     pub(super) fit: Fit,
-    /// With `fit: ridge` or `cca`: what is added to the diagonal of covariances, as a share of their mean diagonal.
+    /// With `fit: ridge` or `cca`: the number added to the diagonal of covariances, as a share of their mean diagonal.
     #[serde(default = "default_penalty")]
     pub(super) penalty: f64,
     /// The width of the shared space.
     #[serde(default = "default_projection_dim")]
     #[schemars(range(min = 1, max = 65_536))]
     pub(super) projection_dim: usize,
-    /// What maps features into the shared space.
+    /// The map of features into the shared space.
     #[serde(default)]
     pub(super) head: HeadShape,
-    /// With `head: mlp`: the width of the hidden layer; `projection_dim` unless it is given.
+    /// With `head: mlp`: the width of the hidden layer; by default `projection_dim`.
     #[serde(default)]
     #[schemars(range(min = 1, max = 65_536))]
     pub(super) hidden_dim: Option<usize>,
     /// Divide embeddings by their L2 norm.
     #[serde(default = "default_true")]
     pub(super) normalize: bool,
-    /// What similarities are divided by before the softmax.
+    /// The divisor of similarities before the softmax.
     #[serde(default = "default_temperature")]
     pub(super) temperature: f64,
     /// Learn the temperature with the heads, from `temperature` and between 0.01 and 1.
     #[serde(default)]
     pub(super) learn_temperature: bool,
-    /// What becomes of other pairs of a batch whose text and image belong together, as any pair of the training says.
+    /// The role of other pairs in a batch whose text and image belong together, according to any pair of the training.
     #[serde(default)]
     pub(super) positives: Positives,
     /// The learning rate of Adam.
     #[serde(default = "default_lr")]
     pub(super) lr: f64,
-    /// What becomes of the learning rate once it has warmed up.
+    /// The schedule of the learning rate after the warm-up.
     #[serde(default)]
     pub(super) lr_schedule: LrSchedule,
-    /// Steps in which the learning rate rises to `lr`, in equal parts.
+    /// The number of steps in which the learning rate rises linearly to `lr`.
     #[serde(default)]
     pub(super) warmup_steps: usize,
     /// The L2 penalty of Adam, coupled with the gradient.
     #[serde(default = "default_weight_decay")]
     pub(super) weight_decay: f64,
-    /// Passes over the pairs.
+    /// The number of passes over the pairs.
     #[serde(default = "default_epochs")]
     pub(super) epochs: usize,
     /// With `valid_…` inputs: the epochs in a row without a better MeanRecall on them after which training stops; 0: it never
     /// stops early. With these inputs the heads of the best epoch are kept.
     #[serde(default)]
     pub(super) patience: usize,
-    /// Pairs per step; the last batch of an epoch may be smaller.
+    /// The number of pairs per step; the last batch of an epoch may be smaller.
     #[serde(default = "default_batch_size")]
     #[schemars(range(min = 1, max = 65_536))]
     pub(super) batch_size: usize,
-    /// Shuffle the pairs anew for each epoch, by `seed`.
+    /// Whether to shuffle the pairs again for each epoch, by `seed`.
     #[serde(default)]
     pub(super) shuffle: bool,
     /// The seed of the initial weights (those of `torch.manual_seed`) and of the shuffling.
     #[serde(default)]
     pub(super) seed: u64,
-    /// Weights to start from instead: a `projection.safetensors` or the notebook's `.pth`.
+    /// Initial weights to use instead: a `projection.safetensors` or the notebook's `.pth`.
     // Not part of the manifest: the file's content is, as a source.
     #[serde(default, skip_serializing)]
     pub(super) init_from: Option<SpecPath>,
-    /// Take `init_from` and `valid_…` inputs of another encoder or of other options than the features.
+    /// Accept `init_from` and `valid_…` inputs of another encoder or other options than those of the features.
     #[serde(default, skip_serializing_if = "crate::kind::is_false")]
     pub(super) allow_mismatch: bool,
 }
@@ -111,18 +111,18 @@ impl TrainProjectionParams {
     }
 }
 
-/// How features come into the shared space.
+/// The way of features into the shared space.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Fusion {
-    /// Through a head each.
+    /// Through one head for each side.
     #[default]
     Projection,
-    /// As they are: both kinds of features must have the same width, and nothing is trained.
+    /// Unchanged: both kinds of features must have the same width, and nothing is trained.
     Passthrough,
 }
 
-/// What maps features into the shared space.
+/// The map of features into the shared space.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum HeadShape {
@@ -133,18 +133,18 @@ pub(super) enum HeadShape {
     Mlp,
 }
 
-/// Which of a query's images it is paired with.
+/// The images with which a query is paired.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Pairs {
-    /// The first of its ids that is there, as in the notebook: a pair per query.
+    /// The first of its ids in the pool, as in the notebook: one pair per query.
     #[default]
     First,
-    /// Each of its ids that is there: a pair per query and image.
+    /// Each of its ids in the pool: one pair per query and image.
     All,
 }
 
-/// How the heads come about.
+/// The method of making the heads.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Fit {
@@ -167,16 +167,16 @@ impl Fit {
     }
 }
 
-/// What becomes of other pairs of a batch whose text and image belong together.
+/// The role of other pairs in a batch whose text and image belong together.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Positives {
-    /// They are negatives as all others are, as in the notebook.
+    /// Negatives like all others, as in the notebook.
     #[default]
     Own,
-    /// They are left out of the softmax.
+    /// Excluded from the softmax.
     Mask,
-    /// They are positives: the loss is the mean over all of them (`L_out` of Khosla et al. 2020).
+    /// Positives: the loss is the mean over all of them (`L_out` of Khosla et al. 2020).
     All,
 }
 
@@ -190,14 +190,14 @@ impl From<Positives> for train::Positives {
     }
 }
 
-/// What becomes of the learning rate once it has warmed up.
+/// The schedule of the learning rate after the warm-up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum LrSchedule {
-    /// It stays, as in the notebook.
+    /// Constant, as in the notebook.
     #[default]
     Constant,
-    /// It falls to 0 along half a cosine, as open_clip's does.
+    /// Falls to 0 along half a cosine, as in open_clip.
     Cosine,
 }
 
