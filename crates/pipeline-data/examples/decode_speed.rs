@@ -23,16 +23,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     let texts: Vec<Vec<u8>> = images.rows().iter().map(|row| images.image_text(row)).collect::<Result<_, _>>()?;
     round(&texts)?;
     if let Some(n_rounds) = rest.first() {
-        return (0..n_rounds.parse::<usize>()?).try_for_each(|_| tell(&texts));
+        return (0..n_rounds.parse::<usize>()?).try_for_each(|_| report(&texts));
     }
     for line in std::io::stdin().lines() {
         line?;
-        tell(&texts)?;
+        report(&texts)?;
     }
     Ok(())
 }
 
-fn tell(texts: &[Vec<u8>]) -> Result<(), Box<dyn Error>> {
+fn report(texts: &[Vec<u8>]) -> Result<(), Box<dyn Error>> {
     let seconds = round(texts)?;
     println!("{}", serde_json::json!({ "images": texts.len(), "seconds": seconds }));
     Ok(std::io::stdout().flush()?)

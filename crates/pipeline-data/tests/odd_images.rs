@@ -24,7 +24,7 @@ fn files() -> BTreeMap<String, (Vec<u8>, String)> {
     lines.lines().map(file).collect()
 }
 
-fn told(image: &RgbImage) -> String {
+fn described(image: &RgbImage) -> String {
     let digest: String = Sha256::digest(&image.pixels).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("ok {} {} {digest}", image.width, image.height)
 }
@@ -44,7 +44,7 @@ fn every_file_has_the_pixels_of_pillow_or_is_listed_in_the_documentation() {
     for (name, (bytes, pillow)) in files() {
         match decode(&bytes) {
             Ok(image) if pillow.starts_with("ok") => {
-                if told(&image) != pillow {
+                if described(&image) != pillow {
                     others.push(name);
                 }
             }

@@ -109,7 +109,7 @@ fn every_section_is_there_and_the_navigation_leads_to_it() {
 }
 
 #[test]
-fn the_best_group_is_told_with_its_spread_its_interval_and_what_it_is_to_the_first() {
+fn the_best_group_is_shown_with_its_spread_its_interval_and_its_difference_to_the_first() {
     let report = swept();
     let html = html(&report);
     for text in [

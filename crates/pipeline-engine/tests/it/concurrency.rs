@@ -221,7 +221,7 @@ fn a_run_that_only_waits_can_be_interrupted() {
 }
 
 #[test]
-fn progress_is_told_but_not_at_every_row() {
+fn progress_is_reported_but_not_at_every_row() {
     let world = World::new();
     let ran = world.run(&[part("a").work(|context| {
         for n_done in 1..=100_000 {

@@ -108,8 +108,8 @@ fn what_a_program_puts_into_the_folder_of_its_input_no_other_stage_sees() {
 #[test]
 fn the_folder_of_an_input_has_the_same_name_in_every_run() {
     let mut world = World::new();
-    let tell = |context: &Doing<'_>| write(context, &input(context).display().to_string());
-    let parts = [part("a").work(|context| write(context, "good")), part("b").input("a").running_programs().work(tell)];
+    let print = |context: &Doing<'_>| write(context, &input(context).display().to_string());
+    let parts = [part("a").work(|context| write(context, "good")), part("b").input("a").running_programs().work(print)];
     world.expect(&parts, "a b");
     world.options.plan = forced(&["b"]);
     let ran = world.run(&parts);

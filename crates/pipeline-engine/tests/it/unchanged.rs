@@ -16,7 +16,7 @@ fn chain(world: &World, text: &str) -> Vec<Part> {
 }
 
 /// The events without everything that differs between two runs.
-fn told(events: &[Event]) -> Vec<Event> {
+fn comparable(events: &[Event]) -> Vec<Event> {
     let mut events = events.to_vec();
     for event in &mut events {
         match event {
@@ -39,7 +39,7 @@ fn it_tells_what_a_planned_run_tells_and_leaves_the_same_history() {
     let parts = chain(&world, "one two");
     let planned = settled(&world, &parts);
     let unchanged = world.run_unchanged(&parts).unwrap();
-    assert_eq!(told(&unchanged), told(&planned.events));
+    assert_eq!(comparable(&unchanged), comparable(&planned.events));
 
     let runs = world.store().runs().list().unwrap();
     let last = runs.last().unwrap();

@@ -159,7 +159,7 @@ fn a_shuffle_is_pytorchs_and_depends_on_the_seed_only() {
 }
 
 #[test]
-fn without_heads_nothing_is_trained_and_the_losses_are_still_told() {
+fn without_heads_nothing_is_trained_and_the_losses_are_still_reported() {
     let mut features = Features::of("mini");
     features.train_image = features.train_text.clone();
     let options = TrainOptions { epochs: 2, ..Default::default() };

@@ -15,10 +15,10 @@ fn targets(spec: &pipeline_spec::PipelineSpec) -> Vec<String> {
 /// The place, the message and the help for a mistake in a sweep.
 fn check(sweep: &str, expect: &str) {
     let error = crate::parse(&format!("{STAGES}sweep: {sweep}\n")).unwrap_err();
-    assert_eq!(told(&error), expect);
+    assert_eq!(reported(&error), expect);
 }
 
-fn told(error: &SpecError) -> String {
+fn reported(error: &SpecError) -> String {
     let place = error.span.as_ref().unwrap();
     let help = error.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
     format!("{}:{} {error}{help}", place.line, place.column)
@@ -32,7 +32,7 @@ fn axes_keep_the_order_of_the_file() {
 }
 
 #[test]
-fn what_cannot_be_swept_is_told_with_its_place() {
+fn a_wrong_sweep_is_reported_with_its_place() {
     check("{ c.params.p: [1] }", "2:10 unknown stage `c`; known are `a`, `b`");
     check("{ vars.p: [1] }", "2:10 unknown var `p`");
     check(
@@ -74,7 +74,7 @@ fn the_command_line_adds_axes_and_replaces_those_of_the_same_name() {
     let written = point.stages[0].params.get("path").unwrap();
     assert_eq!((written.as_str(), &**written.folder()), (Some("../z"), folder.path()));
     let error = "a.params.p".parse::<Axis>().unwrap_err();
-    assert_eq!(told(&error), "1:1 `a.params.p` has no `=`; write `STAGE.params.NAME=[VALUE, …]`");
+    assert_eq!(reported(&error), "1:1 `a.params.p` has no `=`; write `STAGE.params.NAME=[VALUE, …]`");
 }
 
 #[test]

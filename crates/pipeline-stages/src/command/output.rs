@@ -31,7 +31,7 @@ pub(super) struct Output<'a> {
     n_lines: usize,
     n_bytes: usize,
     /// Lines since the last one that was passed on.
-    n_untold: usize,
+    n_withheld: usize,
     sampled: Instant,
     last: LastLines,
 }
@@ -45,7 +45,7 @@ impl<'a> Output<'a> {
             is_redrawn: false,
             n_lines: 0,
             n_bytes: 0,
-            n_untold: 0,
+            n_withheld: 0,
             sampled: Instant::now(),
             last: LastLines::default(),
         }
@@ -73,7 +73,7 @@ impl<'a> Output<'a> {
         if !self.line.is_empty() {
             self.end_line();
         }
-        self.tell_last(N_QUOTED_LINES);
+        self.pass_on_last(N_QUOTED_LINES);
         self.last
     }
 
@@ -98,22 +98,22 @@ impl<'a> Output<'a> {
             self.last.push(text);
             return;
         }
-        self.n_untold += 1;
+        self.n_withheld += 1;
         self.last.push(text);
         if self.sampled.elapsed() >= SAMPLE_EVERY {
-            self.tell_last(1);
+            self.pass_on_last(1);
             self.sampled = Instant::now();
         }
     }
 
     /// Passes on the last lines that were withheld, and the number of those before them.
-    fn tell_last(&mut self, n_most: usize) {
-        let n_told = self.n_untold.min(n_most).min(self.last.lines.len());
-        let n_left_out = std::mem::take(&mut self.n_untold) - n_told;
+    fn pass_on_last(&mut self, n_most: usize) {
+        let n_passed_on = self.n_withheld.min(n_most).min(self.last.lines.len());
+        let n_left_out = std::mem::take(&mut self.n_withheld) - n_passed_on;
         if n_left_out > 0 {
             self.host.output(&format!("[{n_left_out} lines left out]"));
         }
-        self.last.lines.iter().skip(self.last.lines.len() - n_told).for_each(|line| self.host.output(line));
+        self.last.lines.iter().skip(self.last.lines.len() - n_passed_on).for_each(|line| self.host.output(line));
     }
 }
 

@@ -74,8 +74,8 @@ fn equal_images_and_texts_are_encoded_once() {
     let often = encoders(folder.path(), &repeated(&queries, N_TIMES), &repeated(&images, 2), 16).run_all();
     assert!(!headline(&once, "text").contains("encoded"), "{}", headline(&once, "text"));
     assert_eq!(headline(&once, "vectors"), "");
-    let told = "150 rows encoded, 8850 more are equal to one of them";
-    assert!(headline(&often, "text").ends_with(told), "{}", headline(&often, "text"));
+    let ending = "150 rows encoded, 8850 more are equal to one of them";
+    assert!(headline(&often, "text").ends_with(ending), "{}", headline(&often, "text"));
     assert_eq!(headline(&often, "vectors"), "150 rows encoded, 150 more are equal to one of them");
     for (stage, n_times) in [("text", N_TIMES), ("vectors", 2)] {
         assert!(n_shards(&often, stage) > 1, "{stage}: equal rows of other shards are to be met");

@@ -73,7 +73,7 @@ fn a_folder_of_sentence_transformers_is_followed_and_the_spec_wins() {
 }
 
 #[test]
-fn a_module_that_normalises_is_followed_and_told_in_the_files() {
+fn a_module_that_normalises_is_followed_and_recorded_in_the_files() {
     let folder = tempfile::tempdir().unwrap();
     let normalize =
         r#", {"idx": 2, "name": "2", "path": "2_Normalize", "type": "sentence_transformers.models.Normalize"}]"#;

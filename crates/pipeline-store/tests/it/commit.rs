@@ -138,7 +138,7 @@ fn scratch_is_empty_and_goes_away() {
 }
 
 #[test]
-fn a_file_in_the_place_of_the_store_is_told() {
+fn a_file_in_the_place_of_the_store_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = folder.path().join("artifacts");
     fs::write(&artifacts, "").unwrap();

@@ -6,7 +6,7 @@ use pipeline_store::{LockOutcome, host_name};
 use crate::fixture::Fixture;
 
 #[test]
-fn a_key_has_one_owner_and_the_others_are_told_who() {
+fn a_key_has_one_owner_and_the_others_learn_who() {
     let fixture = Fixture::new();
     let key = Key(Digest::of(b"key"));
     let LockOutcome::Acquired(lock) = fixture.store.workspace().lock(&key, "train").unwrap() else {

@@ -100,7 +100,7 @@ fn part_commits_for_ever() {
 }
 
 #[test]
-fn kills_leave_nothing_wrong_and_every_commit_that_was_told() {
+fn kills_leave_nothing_wrong_and_every_reported_commit() {
     let fixture = Fixture::new();
     for n_commits in [1, 2, 5, 9, 14] {
         let (mut child, mut output) = start(&fixture, "part_commits_for_ever");

@@ -59,7 +59,7 @@ fn the_model_is_found_wherever_training_programs_put_it() {
 }
 
 #[test]
-fn an_average_beside_the_model_is_left_aside_and_that_is_told() {
+fn an_average_beside_the_model_is_left_aside_and_reported() {
     let model = || dict(&[("x.weight", 1), ("y.weight", 2)]);
     let average = || dict(&[("x.weight", 3), ("y.weight", 4)]);
     for (plain, averaged) in
