@@ -34,7 +34,7 @@ impl SignalWatch {
                     signal_hook::low_level::exit(Exit::of_signal(signal).code().into());
                 }
                 cancel.cancel();
-                terminal.note("stopping; finished shards are kept (once more to stop at once)");
+                terminal.note("stopping; finished shards are kept (signal again to stop at once)");
             }
         })?;
         Ok(watch)

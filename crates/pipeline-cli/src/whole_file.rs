@@ -38,7 +38,7 @@ impl WholeFile<'_> {
         })?;
         if let Some(kept) = kept {
             terminal.remark(&format!(
-                "note: `{}` was changed after it was written; what it was is kept as `{}` until `cache gc`",
+                "note: `{}` was changed after it was written; the changed version is kept as `{}` until `cache gc`",
                 self.path.display(),
                 kept.display()
             ));

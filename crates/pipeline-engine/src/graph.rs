@@ -42,7 +42,7 @@ pub enum GraphError {
         stage: StageId,
     },
     /// An input does not name a stage.
-    #[error("input `{slot}` of `{stage}` names `{input}`, and there is no such stage")]
+    #[error("input `{slot}` of `{stage}` names `{input}`, which is not a stage")]
     UnknownInput {
         /// The reader.
         stage: StageId,
@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn stages_that_are_no_graph_are_named() {
         check(&[("a", &[]), ("a", &[])], "two stages are named `a`");
-        check(&[("a", &["x"])], "input `x` of `a` names `x`, and there is no such stage");
+        check(&[("a", &["x"])], "input `x` of `a` names `x`, which is not a stage");
         check(&[("a", &["a"])], "stages form a cycle: `a` -> `a`");
         check(
             &[("z", &[]), ("d", &["c"]), ("a", &["c"]), ("b", &["a"]), ("c", &["b", "z"])],

@@ -101,7 +101,8 @@ pub(crate) fn publish(shop: &Workshop<'_>, idx: usize, copies: &[Copy], sender: 
             Ok(kept) => {
                 kept.iter().for_each(|kept| {
                     let message = format!(
-                        "`{}` was changed after it was published; what it was is kept as `{}` until `cache gc`",
+                        "`{}` was changed after it was published; the changed version is kept as `{}` until \
+                         `cache gc`",
                         path.display(),
                         kept.display()
                     );

@@ -36,7 +36,7 @@ pub enum CurrentError {
 #[derive(Debug, thiserror::Error)]
 pub enum EvaluationError {
     /// The named stage is of another kind.
-    #[error("stage `{stage}` is no evaluation")]
+    #[error("stage `{stage}` is not an evaluation")]
     OtherKind {
         /// The stage.
         stage: StageId,

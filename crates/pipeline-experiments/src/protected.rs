@@ -82,7 +82,7 @@ impl Protected {
             if let Some(other_idx) = places.first_at_or_above(path, |other_idx| other_idx != idx) {
                 let (other, _, above) = &all[other_idx];
                 let message = format!("stage `{other}` publishes to `{}`, and this lies there, too", above.display());
-                return Err(at(message).with_help("what is published as a whole has a folder of its own"));
+                return Err(at(message).with_help("publish a whole artifact to a folder of its own"));
             }
         }
         Ok(())

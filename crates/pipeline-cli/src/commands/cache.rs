@@ -142,7 +142,7 @@ fn print_collected(report: &CollectReport, dry_run: bool, terminal: &Terminal) -
     }
     for spec in &report.released {
         let word = if dry_run { "would be let go" } else { "let go" };
-        terminal.data(&format!("{word}: what the last run of `{}` had, whose file is gone", spec.display()))?;
+        terminal.data(&format!("{word}: the results of the last run of `{}`, whose file is gone", spec.display()))?;
     }
     Ok(())
 }

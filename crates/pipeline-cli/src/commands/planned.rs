@@ -132,7 +132,7 @@ pub fn show(opened: &Opened, plan: &Plan, json: bool, terminal: &Terminal) -> Re
 /// Warns of missing sources.
 pub fn warn_of_missing(plan: &Plan, terminal: &Terminal) {
     for missing in plan.stages.iter().filter_map(|stage| stage.missing.as_ref()) {
-        terminal.remark(&format!("warning: {missing}; what is remembered of it is used"));
+        terminal.remark(&format!("warning: {missing}; its remembered digest is used"));
     }
 }
 

@@ -34,7 +34,7 @@ pub enum RecordedError {
         newest: Vec<RunId>,
     },
     /// The name has a point, but the run is not a sweep.
-    #[error("run {run} is no sweep, so it has no points")]
+    #[error("run {run} is not a sweep, so it has no points")]
     NoSweep {
         /// The run.
         run: RunId,

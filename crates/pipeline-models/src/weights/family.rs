@@ -21,7 +21,7 @@ pub(crate) fn of_text(config: &Config) -> Option<String> {
         return None;
     }
     if let Some(other) = text(config, "architecture") {
-        return Some(format!("`architecture` is `{other}`, which is no text encoder of transformers"));
+        return Some(format!("`architecture` is `{other}`, which is not a text encoder of transformers"));
     }
     let class = class(config).filter(|class| !class.starts_with("Bert"));
     class.map(|other| format!("`architectures` is `{other}` instead of a `Bert…`")).or_else(|| towers(config))

@@ -54,8 +54,7 @@ pub(super) fn summary(stages: &[&StageFacts]) -> String {
     let parts: Vec<_> = states.into_iter().map(|state| (n_in(state), word(state))).filter(|(n, _)| *n > 0).collect();
     let parts: Vec<_> = parts.into_iter().map(|(n, word)| format!("{n} {word}")).collect();
     let saved: f64 = stages.iter().filter_map(|stage| stage.saved_seconds).sum();
-    let saved =
-        if saved > 0.0 { format!(" What was remembered saved {} of work.", duration(saved)) } else { String::new() };
+    let saved = if saved > 0.0 { format!(" Reused results saved {} of work.", duration(saved)) } else { String::new() };
     format!("{} stages: {}.{saved}", stages.len(), if parts.is_empty() { "none".to_owned() } else { parts.join(", ") })
 }
 

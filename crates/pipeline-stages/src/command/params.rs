@@ -74,7 +74,7 @@ impl CommandParams {
         }
         if params.outputs.is_empty() {
             return Err(SpecError::at(span_of(node, "outputs"), "`outputs` must name at least one file")
-                .with_help("a stage is remembered by what it leaves"));
+                .with_help("the outputs are the result of the stage"));
         }
         for output in &params.outputs {
             if let Some((problem, help)) = outputs::problem(output) {

@@ -81,7 +81,7 @@ fn must_fit(head: &Head, params: &TrainProjectionParams, d_features: usize) -> R
             HeadShape::Linear => "has a hidden layer, and `head: linear` has none",
             HeadShape::Mlp => "is linear, and `head: mlp` has a hidden layer",
         };
-        return Err((problem.to_owned(), "`head` must be what the weights were trained with"));
+        return Err((problem.to_owned(), "`head` must match the weights"));
     }
     let shapes = |layers: &[[usize; 2]]| {
         let shapes: Vec<_> = layers.iter().map(|shape| format!("{shape:?}")).collect();

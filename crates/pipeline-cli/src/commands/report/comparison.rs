@@ -65,7 +65,7 @@ fn evaluation(
     notes: &mut Vec<String>,
 ) -> Result<Result<OtherEvaluation, String>, Failure> {
     let (Some(ours_measured), Some(theirs_measured)) = (measured(run, stage), measured(other, theirs)) else {
-        return Ok(Err("the store does not remember what was measured".to_owned()));
+        return Ok(Err("the store no longer has its measurements".to_owned()));
     };
     if let Some(what) = ours_measured.differs_in(&theirs_measured) {
         return Ok(Err(format!("it was measured over other data ({what})")));

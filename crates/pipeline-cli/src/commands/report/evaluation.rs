@@ -126,7 +126,7 @@ fn accepted(subject: &Subject, run: &DescribedRun<'_>, notes: &mut Vec<String>) 
 /// The accepted metrics of the stage, or the reason why they cannot be compared.
 fn against(run: &DescribedRun<'_>, stage: &DescribedStage<'_>, accepted: &Baseline) -> Result<Metrics, String> {
     let accepted: &Measured = accepted.stages.get(&stage.logged.id).ok_or("it has no result of this stage")?;
-    match measured(run, stage).ok_or("the store does not remember what was measured")?.differs_in(accepted) {
+    match measured(run, stage).ok_or("the store no longer has its measurements")?.differs_in(accepted) {
         Some(what) => Err(format!("it was measured over other data ({what})")),
         None => Ok(accepted.metrics.clone()),
     }

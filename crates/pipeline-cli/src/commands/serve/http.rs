@@ -147,7 +147,7 @@ fn parse(head: &[u8]) -> Result<Request, Response> {
     match parsed.parse(head) {
         Ok(httparse::Status::Complete(_)) => {}
         Err(httparse::Error::TooManyHeaders) => return Err(Response::text(431, "the request has too many headers")),
-        _ => return Err(Response::text(400, "this is no HTTP request")),
+        _ => return Err(Response::text(400, "this is not an HTTP request")),
     }
     let values = |name: &str| {
         let named = parsed.headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));

@@ -85,7 +85,7 @@ fn is_big_endian(file: &File, n_bytes: u64, record: &Record) -> Result<bool, Tro
 
 fn read_pickle(file: &File, n_bytes: u64, record: &Record) -> Result<Pickle, Trouble> {
     if !record.is_stored() && record.n_bytes > MAX_INFLATED_BYTES {
-        return Err(Trouble::new(format!("is no checkpoint: its pickle would inflate to {} bytes", record.n_bytes)));
+        return Err(Trouble::new(format!("is not a checkpoint: its pickle would inflate to {} bytes", record.n_bytes)));
     }
     let mut reader = BufReader::new(record.open(file, n_bytes)?);
     let parsed = pickle::parse(&mut reader);

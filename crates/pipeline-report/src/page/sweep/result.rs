@@ -103,7 +103,7 @@ fn reading(report: &SweepReport) -> Markup {
         }
         @if n_other > 0 {
             p.note {
-                (n_other) " of " (n_groups) " groups were measured over other data than the first and are not compared: the table says on what."
+                (n_other) " of " (n_groups) " groups were measured over other data than the first and are not compared: the table names the data."
             }
         }
         @if n_without > 0 {
