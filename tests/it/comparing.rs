@@ -1,4 +1,4 @@
-//! `diff`: what differs between two runs, and what their difference is worth.
+//! `diff`: the differences between two runs, and their significance.
 
 use serde_json::Value;
 
@@ -11,7 +11,7 @@ fn diff(project: &Project, runs: &[&str]) -> (Option<i32>, Value) {
     (output.status.code(), serde_json::from_slice(&output.stdout).unwrap())
 }
 
-/// A metric of the first stage that has some, the evaluation.
+/// A metric of the first stage with metrics, the evaluation.
 fn metric<'a>(report: &'a Value, name: &str) -> &'a Value {
     let metrics = report["measured"][0]["metrics"].as_array().unwrap();
     metrics.iter().find(|metric| metric["metric"] == name).unwrap()
@@ -31,14 +31,14 @@ fn a_run_that_computed_nothing_new_is_the_same() {
 }
 
 #[test]
-fn means_over_other_ranks_are_left_out_and_told() {
+fn means_over_other_ranks_are_left_out_and_reported() {
     let project = notebook_with_features();
     run(&project, &[]);
     run(&project, &["--set", "evaluate.params.k=[1, 10]"]);
     let reply = project.run(&["diff", "last~1", "last"]);
     assert_eq!(reply.code, Some(0), "{reply:?}");
-    let told = "`evaluate`: `mean_recall` is a mean over k = [1, 5, 10] and [1, 10], so it is not compared";
-    assert!(reply.stderr.contains(told), "{reply:?}");
+    let note = "`evaluate`: `mean_recall` is a mean over k = [1, 5, 10] and [1, 10], so it is not compared";
+    assert!(reply.stderr.contains(note), "{reply:?}");
     assert!(!reply.stdout.contains("\nmean_recall ") && reply.stdout.contains("\nrecall_at_10 "), "{reply:?}");
     let (_, report) = diff(&project, &["last~1", "last"]);
     assert!(report["measured"][0]["left_out"].is_string(), "{report}");
@@ -46,7 +46,7 @@ fn means_over_other_ranks_are_left_out_and_told() {
 }
 
 #[test]
-fn what_differs_is_told_from_the_param_to_the_verdict() {
+fn differences_are_shown_from_the_param_to_the_verdict() {
     let project = notebook_with_features();
     run(&project, &["--set", "projection.params.epochs=1"]);
     run(&project, &["--set", "projection.params.epochs=20"]);

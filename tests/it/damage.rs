@@ -1,4 +1,4 @@
-//! What disks, people and other programs do to files behind the store's back.
+//! Damage by disks, people and other programs behind the store's back.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use crate::random::Random;
 use crate::recorded::files_below;
 
-/// One of the files below `folder`, or none if there are none.
+/// One of the files below `folder`, or `None` if there are none.
 pub fn any_file(folder: &Path, random: &mut Random) -> Option<PathBuf> {
     let files = files_below(folder);
     if files.is_empty() { None } else { Some(folder.join(random.pick(&files))) }
 }
 
-/// Flips a bit and keeps length, times and mode, as a bad disk does.
+/// Flips a bit and keeps length, times and mode, like a bad disk.
 pub fn flip_bit(path: &Path, random: &mut Random) {
     let mut content = fs::read(path).unwrap();
     if content.is_empty() {

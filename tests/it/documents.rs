@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The longest line, tables left out: a row cannot be broken.
+/// The longest line; tables are exempt, since a row cannot be broken.
 const MOST_CHARACTERS: usize = 120;
 
-/// The longest sentence of README.md and ARCHITECTURE.md, and what their sentences have on average, in words.
+/// The longest sentence of README.md and ARCHITECTURE.md, and the average of their sentences, in words.
 const MOST_WORDS: usize = 25;
 const MEAN_WORDS: f64 = 14.0;
 
@@ -164,7 +164,7 @@ fn documents() -> Vec<(String, String)> {
     paths.iter().map(|path| (name(path), fs::read_to_string(path).unwrap())).collect()
 }
 
-/// The headings of a page as links name them.
+/// The headings of a page in the form of links.
 fn headings(page: &str) -> BTreeSet<String> {
     let titles = page.lines().filter(|line| line.starts_with('#'));
     let anchor = |title: &str| {
@@ -212,7 +212,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|letter| letter.is_ascii_digit())
 }
 
-/// The text with code replaced by one word, and links by what they show.
+/// The text with code replaced by one word, and links by their text.
 fn plain(text: &str) -> String {
     let mut plain = String::new();
     for (idx, part) in text.split('`').enumerate() {

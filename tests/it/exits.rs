@@ -1,4 +1,4 @@
-//! What the exit code and the two streams of `run` say.
+//! The exit code and the two streams of `run`.
 
 use crate::project::{Project, Reply};
 
@@ -11,7 +11,7 @@ stages:
 "#;
 
 #[test]
-fn a_failed_stage_is_told_with_its_output_and_exits_3() {
+fn a_failed_stage_is_reported_with_its_output_and_exits_3() {
     let project = Project::with_spec(FAILING);
     let reply = project.run(&["run", "spec.yaml", "--jobs", "1", "--threads", "2"]);
     let expect = "\

@@ -21,7 +21,7 @@ fn settled() -> Project {
 }
 
 #[test]
-fn status_tells_a_decision_and_a_reason_for_each_stage() {
+fn status_shows_a_decision_and_a_reason_for_each_stage() {
     let project = settled();
     let reply = project.run(&["status", "spec.yaml", "--check"]);
     assert_eq!((reply.code, reply.stderr.as_str()), (Some(0), "4 stages: all up to date"));
@@ -82,7 +82,7 @@ fn check_why(stage: &str, script: &str, expect: &str) {
 }
 
 #[test]
-fn why_tells_what_happened_to_sources_bytes_and_published_files() {
+fn why_explains_lost_sources_bytes_and_published_files() {
     check_why("tail", "", "`tail` does not run: its result is remembered under [SHORT]");
     check_why("other", "echo more >> in.txt", "`other` does not run: its result is remembered under [SHORT]");
     check_why(

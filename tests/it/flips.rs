@@ -1,4 +1,4 @@
-//! A flipped bit in any cached file is found, told and healed.
+//! A flipped bit in any cached file is found, reported and repaired.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,12 +10,12 @@ use crate::random::Random;
 use crate::recorded::{self, assert_intact, files_below, json};
 use crate::recovery::Undisturbed;
 use crate::sharded::{PUBLISHED, published, sharded};
-use crate::soak::{rounds, tell};
+use crate::soak::{rounds, show};
 
 /// Enough for several shards of each sort.
 const N_IMAGES: usize = 400;
 
-/// A project that has run, and what it has published.
+/// A project that has run, with its published files.
 fn settled() -> (Project, Undisturbed) {
     let project = sharded(N_IMAGES);
     recorded::run(&project, &[]);
@@ -57,7 +57,7 @@ fn a_flipped_bit_in_any_cached_file_is_reported_and_computed_again_with_a_warnin
             flip_in_part(object, position, n_positions, &mut random);
             let damaged = format!("{} in part {position}", object.display());
             assert_reported(&project, object, &damaged);
-            // Now everything is needed: `digest` reads all shards, and both files are to be published.
+            // Now everything is needed: `digest` reads all shards, and both files are published.
             PUBLISHED.iter().for_each(|name| project.remove(name));
             let again = recorded::run(&project, &["--force", "digest"]);
             assert!(again.warnings().contains("damaged"), "{damaged}: {}", again.warnings());
@@ -67,7 +67,7 @@ fn a_flipped_bit_in_any_cached_file_is_reported_and_computed_again_with_a_warnin
         }
     }
     let (n_flips, seconds) = (objects.len() * n_positions, began.elapsed().as_secs());
-    tell(&format!("{n_flips} flipped bits in {} cached files, {seconds} s", objects.len()));
+    show(&format!("{n_flips} flipped bits in {} cached files, {seconds} s", objects.len()));
 }
 
 #[test]
@@ -93,5 +93,5 @@ fn a_flipped_bit_in_any_record_is_reported_and_never_believed() {
         }
     }
     let (n_flips, seconds) = (records.len() * n_positions, began.elapsed().as_secs());
-    tell(&format!("{n_flips} flipped bits in {} records, {seconds} s", records.len()));
+    show(&format!("{n_flips} flipped bits in {} records, {seconds} s", records.len()));
 }

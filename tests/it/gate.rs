@@ -1,11 +1,11 @@
-//! `check`: a metric that fell fails, and what was not measured never passes.
+//! `check`: a metric that fell fails, and an unmeasured one never passes.
 
 use serde_json::Value;
 
 use crate::notebook::{notebook_with_features, run};
 use crate::project::Project;
 
-/// Runs the check and gives its exit code and the verdict on the only metric.
+/// Runs the check and returns its exit code and the verdict on the only metric.
 fn verdict(project: &Project, more: &[&str]) -> (Option<i32>, String) {
     let output = project.command(&[&["check", "spec.yaml", "--json"], more].concat()).output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -77,7 +77,7 @@ fn a_drop_beyond_the_tolerance_fails_and_other_data_is_not_comparable() {
     check_with(&project, "projection.params.epochs=1", (1, "dropped"));
     check_with(&project, "projection.params.epochs=20", (0, "passed"));
     check_with(&project, "valid-images.params.max_samples=100", (5, "not-comparable"));
-    // Other encoders or pixels of the same images are what a check compares.
+    // Checks compare other encoders or pixels of the same images.
     let both = ["train-images", "valid-images"].map(|stage| format!("{stage}.params.resize=bicubic"));
     let bicubic = ["--set", both[0].as_str(), "--set", both[1].as_str()];
     run(&project, &bicubic);
@@ -120,7 +120,7 @@ fn paired() -> (Project, Value) {
     (project, baseline)
 }
 
-/// Makes the accepted result better: so many queries more had their image first.
+/// Improves the accepted result: this many more queries had their image first.
 fn with_more_hits(project: &Project, baseline: &Value, n_more: usize) {
     let mut baseline = baseline.clone();
     let evaluate = &mut baseline["stages"]["evaluate"];
@@ -136,7 +136,7 @@ fn with_more_hits(project: &Project, baseline: &Value, n_more: usize) {
 fn a_paired_check_passes_on_noise_and_fails_on_a_real_drop() {
     let (project, baseline) = paired();
     assert_eq!(verdict(&project, &[]), (Some(0), "passed".to_owned()));
-    // Two queries of 188: MeanRecall falls by 0.0106, but each query might as well have gone the other way, p = 1/4.
+    // Two queries of 188: MeanRecall falls by 0.0106, but each query might equally have gone the other way, p = 1/4.
     with_more_hits(&project, &baseline, 2);
     let reply = project.run(&["check", "spec.yaml"]);
     assert_eq!(reply.code, Some(0), "{reply:?}");

@@ -1,4 +1,4 @@
-//! Runs that meet at one stage compute its shards together, each shard once, whoever is killed.
+//! Runs that meet at one stage compute its shards together, each shard once, even if some are killed.
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
@@ -14,7 +14,7 @@ const N_IMAGES: usize = 1500;
 /// How often runs that begin at once may miss each other.
 const MAX_ROUNDS: usize = 10;
 
-/// A run whose events are read as they come.
+/// A run whose events are read as they arrive.
 struct Running {
     child: Child,
     events: BufReader<ChildStdout>,
@@ -29,7 +29,7 @@ impl Running {
         Self { child, events, seen: String::new() }
     }
 
-    /// Reads up to the event of that name; false when the run ends without one.
+    /// Reads up to the event with this name; false when the run ends without one.
     fn until(&mut self, name: &str) -> bool {
         let mut line = String::new();
         while self.events.read_line(&mut line).unwrap() > 0 {
@@ -73,7 +73,7 @@ fn n_helped(run: &Recorded) -> usize {
     run.events.iter().filter(|event| event["event"] == "stage-helped").count()
 }
 
-/// A run that knows its shards, and one that was started then; true if the second helps the first.
+/// A run that knows its shards, and one that was started after that; true if the second helps the first.
 fn leader_and_helper(project: &Project) -> (Running, Running, bool) {
     let mut leader = Running::start(project);
     assert!(leader.until("stage-sharded"));

@@ -1,4 +1,4 @@
-//! `runs`: the history of a store, a run shown again, pins, and what a collection spares because of them.
+//! `runs`: the history of a store, a run shown again, pins, and their effect on collections.
 
 use serde_json::Value;
 
@@ -30,11 +30,11 @@ fn ids(project: &Project) -> Vec<String> {
     runs.as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Runs, and compares what it printed with what is shown again.
+/// Runs, and compares its output with the replay.
 fn check_replay(project: &Project, args: &[&str]) {
     let ran = project.run(&[&["run", "spec.yaml"], args].concat());
     let shown = project.run(&["runs", "last"]);
-    // What `run` says of its arguments is no event.
+    // Notes of `run` about its arguments are not events.
     let is_event = |line: &&str| !line.starts_with("note: `--set` changes");
     let stderr = ran.stderr.lines().filter(is_event).collect::<Vec<_>>().join("\n");
     assert_eq!(shown, Reply { code: Some(0), stderr, ..ran });
@@ -136,7 +136,7 @@ fn a_collection_spares_pinned_runs_and_does_what_its_dry_run_says() {
     assert_eq!(announced["dry_run"].take(), true);
     assert_eq!(freed, announced);
 
-    // What the pinned run had is there: nothing is computed, and the bytes can be read.
+    // The pinned run's results are there: nothing is computed, and the bytes can be read.
     project.write("in.txt", "one");
     assert!(project.run(&["run", "spec.yaml"]).stderr.contains("nothing ran"));
     assert_eq!(project.run(&["path", "spec.yaml", "tail"]).code, Some(0));

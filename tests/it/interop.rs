@@ -1,4 +1,4 @@
-//! What goes to other tools and comes from them: exports, imports, event files, predictions.
+//! Exchange with other tools: exports, imports, event files, predictions.
 
 use crate::notebook::{notebook, notebook_with_features, run};
 use crate::project::Project;
@@ -79,7 +79,7 @@ fn embeddings_that_were_exported_and_imported_need_no_heads() {
 }
 
 #[test]
-fn an_export_overwrites_only_when_told_to_and_never_exports_what_is_stale() {
+fn an_export_overwrites_only_on_request_and_never_exports_what_is_stale() {
     let project = notebook();
     let export = |more: &[&str]| project.run(&[&["export", "spec.yaml", "valid-text", "-o", "out"], more].concat());
     let stale = export(&[]);
@@ -112,7 +112,7 @@ fn the_curves_of_a_training_are_an_event_file() {
     let project = notebook_with_features();
     run(&project, &[]);
     let history = text_of(&project, "projection", "history.csv");
-    // A curve of each column but `step`.
+    // A curve for each column except `step`.
     let (n_steps, n_curves) = (history.lines().count() - 1, history.lines().next().unwrap().matches(',').count());
     let metrics: serde_json::Value = serde_json::from_str(&text_of(&project, "evaluate", "metrics.json")).unwrap();
     let n_metrics = metrics.as_object().unwrap().len();

@@ -1,5 +1,5 @@
-//! What the store keeps and for whom: pins, other specs, specs that are gone, processes that may live, and what brings
-//! dropped bytes back.
+//! The holders of stored results: pins, other specs, deleted specs, processes that may live; and the return of dropped
+//! bytes.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -49,12 +49,12 @@ fn bytes_that_another_spec_retains_are_not_dropped_until_it_lets_them_go() {
     let project = two_specs();
     run(&project, &["drop.yaml"]);
     assert!(!has_bytes(&project, "drop.yaml"), "nobody else needs them");
-    // Whichever is last: both keep their word.
+    // In either order: both keep their word.
     run(&project, &["keep.yaml", "--force", "big"]);
     run(&project, &["drop.yaml", "--force", "use"]);
     assert!(has_bytes(&project, "keep.yaml"));
 
-    // The other spec lets the stage go; a collection takes what `retain: false` had given up.
+    // The other spec releases the stage; a collection removes the bytes that `retain: false` had given up.
     assert_eq!(gc(&project, &[])["freed_bytes"], 0);
     project.write("keep.yaml", &big("").replace("features", "other"));
     run(&project, &["keep.yaml"]);
@@ -71,7 +71,7 @@ fn bytes_of_a_pinned_run_are_not_dropped_even_when_its_own_files_are_lost() {
         run(&project, &["drop.yaml", "--force", "use"]);
         assert_eq!(gc(&project, &[])["freed_bytes"], 0);
         assert!(has_bytes(&project, "drop.yaml"));
-        // The pin names what it holds, so that it needs no events.
+        // The pin names its keys, so it needs no events.
         let events = files_below(&project.path("artifacts/runs"))
             .into_iter()
             .find(|file| project.path("artifacts/runs").join(file.with_file_name("pinned")).exists());
@@ -203,7 +203,7 @@ fn a_digit_that_was_changed_in_a_run_is_not_believed_and_other_runs_are() {
     }
     assert_eq!(project.run(&["cache", "stats"]).code, Some(0));
     assert_eq!(project.run(&["cache", "gc"]).code, Some(0));
-    // Whether the file may be read, and what is in its place, makes no difference to the others.
+    // Whether the file is readable, and what is in its place, does not affect the others.
     fs::remove_file(runs.join(&events)).unwrap();
     crate::project::make_fifo(&runs.join(&events));
     assert_eq!(project.run(&["runs"]).code, Some(0));

@@ -7,7 +7,7 @@ use crate::random::Random;
 use crate::recorded;
 use crate::recovery::{Undisturbed, assert_recovers};
 use crate::sharded::sharded;
-use crate::soak::{rounds, tell};
+use crate::soak::{rounds, show};
 
 /// Enough for about ten shards of images and several of queries.
 const N_IMAGES: usize = 600;
@@ -31,10 +31,10 @@ fn runs_killed_at_random_times_are_finished_by_the_next() {
         }
         assert_recovers(&project, &undisturbed, &format!("after kill {n_killed}"));
     }
-    tell(&format!("{n_killed} kills at random times, {} s", began.elapsed().as_secs()));
+    show(&format!("{n_killed} kills at random times, {} s", began.elapsed().as_secs()));
 }
 
-/// Starts a run and kills it after that time; false if it had come to its end.
+/// Starts a run and kills it after this time; false if it had ended.
 fn kill_after(project: &Project, after: Duration) -> bool {
     let mut child = project.command(&["run", "spec.yaml", "--quiet"]).spawn().unwrap();
     let deadline = Instant::now() + after;

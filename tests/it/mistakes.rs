@@ -1,4 +1,4 @@
-//! What a user is told who has made a mistake: place, excerpt, nearest name, exit code 2.
+//! The messages for a user's mistakes: place, excerpt, nearest name, exit code 2.
 
 use crate::project::{Project, Reply};
 

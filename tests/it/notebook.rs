@@ -1,4 +1,4 @@
-//! The whole pipeline of the notebook on a small data set, against what PyTorch gave for it.
+//! The whole pipeline of the notebook on a small data set, against PyTorch's results.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ stages:
     )
 }
 
-/// A project with the notebook's stages and settings on the small data set, of which nothing is computed yet.
+/// A project with the notebook's stages and settings on the small data set, with nothing computed yet.
 pub fn notebook() -> Project {
     let rest = r#"
   projection:
@@ -51,7 +51,7 @@ check: { mean_recall: { max_drop: 0.002 } }
     Project::with_spec(&(features_spec() + rest.trim_start_matches('\n')))
 }
 
-/// The same with the features in its store, for tests of what comes after them: extracting takes longer than all else.
+/// The same with the features in its store, for tests of later stages: extraction takes longer than everything else.
 pub fn notebook_with_features() -> Project {
     static STORE: LazyLock<PathBuf> = LazyLock::new(extract_once);
     let project = notebook();
@@ -61,7 +61,7 @@ pub fn notebook_with_features() -> Project {
     project
 }
 
-/// The store after the features were extracted by this very program, whichever process of tests did so.
+/// The store after this very program has extracted the features, in whichever test process.
 fn extract_once() -> PathBuf {
     let program = fs::metadata(env!("CARGO_BIN_EXE_pipeline")).unwrap();
     let built = program.modified().unwrap().duration_since(UNIX_EPOCH).unwrap().as_nanos();
@@ -102,10 +102,10 @@ fn the_notebooks_numbers_come_out_and_are_remembered() {
 }
 
 #[test]
-fn a_run_tells_where_the_time_of_each_stage_went() {
+fn a_run_shows_where_the_time_of_each_stage_went() {
     let project = notebook();
     let reply = run(&project, &["-v", "--threads", "2", "--jobs", "1"]);
-    let told = |stage: &str| {
+    let shown = |stage: &str| {
         let lines = reply.stderr.lines().filter(|line| line.starts_with(&format!("| {stage} ")));
         lines.filter(|line| line.ends_with(" rows/s · 2 threads")).map(str::to_owned).collect::<String>()
     };
@@ -117,7 +117,7 @@ fn a_run_tells_where_the_time_of_each_stage_went() {
         ("projection", "train [TIME]"),
         ("evaluate", "search [TIME]"),
     ] {
-        assert!(told(stage).contains(work), "{stage}: {}", reply.stderr);
+        assert!(shown(stage).contains(work), "{stage}: {}", reply.stderr);
     }
     assert_eq!(project.run(&["runs", "last", "-v"]).stderr, reply.stderr);
 
@@ -168,7 +168,7 @@ fn the_warnings_of_reused_stages_are_shown_again() {
                     instead of a list of ids, which is taken for a list of one, the first at line 1";
     let first = project.run(&["run", "spec.yaml"]).stderr;
     assert!(first.contains(warnings), "{first}");
-    // By a plan, and, once nothing has changed since a run that found all up to date, without one; also when quiet.
+    // With a plan, and, after a run that found everything up to date, without one; also when quiet.
     for args in [&["run", "spec.yaml"] as &[&str], &["run", "spec.yaml"], &["run", "spec.yaml", "-q"]] {
         let again = project.run(args).stderr;
         assert!(again.starts_with(warnings), "{again}");
@@ -204,7 +204,7 @@ fn predictions_that_the_evaluator_refuses_are_announced() {
     assert_eq!(reply.stderr, expect);
 }
 
-/// MUGE's test split is ranked for a submission, and nothing says that its recall was 0.
+/// MUGE's test split is ranked for a submission, and no output claims a recall of 0.
 #[test]
 fn a_split_without_labels_is_predicted_and_not_measured() {
     let project = notebook_with_features();
@@ -234,7 +234,7 @@ fn a_split_without_labels_is_predicted_and_not_measured() {
 }
 
 #[test]
-fn a_corrupt_image_row_is_skipped_and_told() {
+fn a_corrupt_image_row_is_skipped_and_reported() {
     let project = notebook();
     let data = fixtures().join("data/mini");
     for name in ["MR_train_imgs.tsv", "MR_train_queries.jsonl", "MR_valid_imgs.tsv", "MR_valid_queries.jsonl"] {

@@ -1,4 +1,4 @@
-//! What programs leave comes back as it was made, and what is published replaces only what was published.
+//! Outputs of programs come back unchanged, and publishing replaces only published files.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
@@ -140,7 +140,7 @@ fn a_trial_publishes_only_when_a_person_says_so() {
     assert_eq!(texts(), ["second", "second", "x"]);
     assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(0));
     assert_eq!(texts(), ["first", "first", "x"]);
-    // What is set to the value that it has changes nothing.
+    // Setting a value that it already has changes nothing.
     let same = project.run(&["run", "spec.yaml", "--set", "vars.text=first"]);
     assert!(!same.stderr.contains("not published"), "{}", same.stderr);
 }
@@ -180,7 +180,7 @@ fn a_file_option_replaces_no_file_of_others_no_source_no_link_and_no_pipe() {
     symlink("target", project.path("link")).unwrap();
     assert_eq!(project.run(&["report", "-o", "link"]).code, Some(0));
     assert!(project.path("link").is_symlink() && project.read("target").contains("<html"));
-    // As `/dev/stdout` is.
+    // Like `/dev/stdout`.
     symlink("/proc/self/fd/1", project.path("stdout")).unwrap();
     let through = Command::new("sh")
         .args(["-c", "\"$0\" report last -o stdout | cat"])
@@ -192,7 +192,7 @@ fn a_file_option_replaces_no_file_of_others_no_source_no_link_and_no_pipe() {
 }
 
 #[test]
-fn events_that_cannot_be_written_are_told_and_the_run_goes_on() {
+fn events_that_cannot_be_written_are_reported_and_the_run_goes_on() {
     let project = Project::with_spec(&spec(&[("a", "echo 1 > o", "o", "")]));
     for _ in 0..2 {
         let Ok(full) = fs::File::options().write(true).open("/dev/full") else { return };

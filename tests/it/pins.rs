@@ -1,7 +1,7 @@
-//! The manifests of all kinds and of their shards, as they were: a key that changes throws away what people have cached.
+//! The pinned manifests of all kinds and of their shards: a changed key discards users' caches.
 //!
-//! `PIPELINE_WRITE_GOLDENS=1` writes the golden anew. Do so only for a new kind, or with a kind's
-//! `version` raised for a stated reason.
+//! `PIPELINE_WRITE_GOLDENS=1` rewrites the golden. Do so only for a new kind, or with a kind's `version` raised for a
+//! stated reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -43,7 +43,7 @@ const SPEC: &str = r#"stages:
     params: { run: [sh, -c, 'ls "$INPUT_QUERIES" > list.txt'], outputs: [list.txt], sources: [images.tsv] }
 "#;
 
-/// Stages whose numbers come from an order of additions that depends on the processor: their digests are not pinned.
+/// Stages whose numbers depend on the processor's order of additions: their digests are not pinned.
 const COMPUTED: [&str; 4] = ["texts", "pictures", "heads", "evaluation"];
 
 const N_IMAGES: usize = 600;
@@ -92,7 +92,7 @@ fn project() -> Project {
     project
 }
 
-/// Numbers that decimal digits and `f32` hold alike.
+/// Numbers that decimal digits and `f32` represent alike.
 fn vector(idx: usize) -> String {
     let numbers: Vec<String> = (0..4).map(|place| format!("{}.{}", (idx + place) % 13, 25 * (place % 4))).collect();
     format!("[{}]", numbers.join(", "))

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use crate::project::{Project, make_fifo, wait_for_end};
 
-/// The chain. Each stage notes that it ran; the second can be made to wait, and `version` changes its command.
+/// The chain. Each stage records that it ran; the second can be made to wait, and `version` changes its command.
 fn chain(project: &Project, version: u32) {
     project.write(
         "spec.yaml",
@@ -153,7 +153,7 @@ fn a_corrupt_cached_file_is_noticed_and_computed_again() {
     assert_eq!(project.run(&["cache", "verify"]).code, Some(0));
 }
 
-/// Flips a bit in the middle of every file and keeps its length, times and mode, as a bad disk does.
+/// Flips a bit in the middle of every file and keeps its length, times and mode, like a bad disk.
 fn flip_a_bit_in_all_files(folder: &Path) -> usize {
     let mut n_flipped = 0;
     for entry in fs::read_dir(folder).unwrap() {
@@ -175,7 +175,7 @@ fn flip_a_bit_in_all_files(folder: &Path) -> usize {
     n_flipped
 }
 
-/// Lets the second stage wait in its middle.
+/// Makes the second stage wait in its middle.
 fn hold_second_stage(project: &Project) {
     make_fifo(&project.path("started"));
     make_fifo(&project.path("go"));

@@ -1,10 +1,10 @@
-//! The programs of `command`: contained, heard to their end, bounded in time, watched.
+//! The programs of `command`: contained, read to their end, bounded in time, watched.
 
 use serde_json::Value;
 
 use crate::project::{Project, Reply, is_alive, signal, wait_for_end};
 
-/// A project of one stage, whose params are these.
+/// A project of one stage with these params.
 fn project(params: &str) -> Project {
     Project::with_spec(&format!("stages:\n  a: {{ kind: command, params: {{ {params} }} }}\n"))
 }
@@ -81,7 +81,7 @@ fn a_progress_bar_shows_while_it_is_drawn() {
     let project = script("printf '\\r 1%%'; read go < \"$SPEC_DIR/go\"; printf '\\r100%%\\n'; : > out");
     crate::project::make_fifo(&project.path("go"));
     let mut started = project.start(&["run", "spec.yaml"]);
-    // Its first text comes though the program does not go on before.
+    // Its first text arrives although the program does not continue before.
     started.until("1%");
     project.write("go", "x\n");
     started.until("100%");
@@ -105,7 +105,7 @@ fn a_program_that_takes_too_long_is_stopped_and_may_be_tried_again() {
     assert_eq!(reply.code, Some(0), "{reply:?}");
     assert!(reply.stderr.contains("| a [`sh` exited with 5: busy; try 2 of 3 begins in 0.5 s]"), "{reply:?}");
     assert!(!reply.stderr.contains("| a junk"), "{reply:?}");
-    // Neither makes the stage another one.
+    // Neither changes the stage.
     assert!(run(&project).stderr.contains("nothing ran"));
 }
 

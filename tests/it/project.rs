@@ -13,7 +13,7 @@ pub struct Project {
     folder: TempDir,
 }
 
-/// What a call of the program gave, with everything that differs between runs replaced.
+/// The reply of a call of the program, with everything replaced that differs between runs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
     pub code: Option<i32>,
@@ -43,7 +43,7 @@ impl Project {
         fs::write(path, text).unwrap();
     }
 
-    /// The text of a file; empty when there is none.
+    /// The text of a file; empty when it is missing.
     pub fn read(&self, name: &str) -> String {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
@@ -52,11 +52,11 @@ impl Project {
         fs::remove_file(self.path(name)).unwrap();
     }
 
-    /// The program with these arguments, to be started here; the caller's environment does not reach it.
+    /// The program with these arguments, run in this folder without the caller's environment.
     pub fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pipeline"));
         command.args(args).current_dir(self.folder.path()).env_clear().env("USER", "tester");
-        // Models of whoever runs the tests are none of theirs.
+        // Models on the machine of the tests must not be found.
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default()).env("HOME", self.folder.path());
         command
     }
@@ -88,7 +88,7 @@ impl Project {
     }
 }
 
-/// The same command with the signals that the caller of the tests may have set to be ignored, as `nohup` does.
+/// The same command with default signals, which the caller of the tests may have set to be ignored, like `nohup`.
 fn with_default_signals(command: &Command) -> Command {
     let mut wrapped = Command::new("env");
     wrapped.arg("--default-signal=HUP,INT,QUIT,TERM").arg(command.get_program()).args(command.get_args());
@@ -152,7 +152,7 @@ pub fn signal(name: &str, process: u32) {
     assert!(status.success());
 }
 
-/// Waits until a process is gone, for at most ten seconds; one that nobody has waited for is gone, too.
+/// Waits until a process is gone, for at most ten seconds; a zombie counts as gone.
 pub fn wait_for_end(process: u32) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while is_alive(process) {
@@ -161,7 +161,7 @@ pub fn wait_for_end(process: u32) {
     }
 }
 
-/// True if there is such a process and it has not ended.
+/// True if the process exists and has not ended.
 pub fn is_alive(process: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
@@ -181,7 +181,7 @@ fn redact_line(line: &str) -> String {
             words[idx - 1].clear();
         }
     }
-    // Columns are as wide as what stood in them.
+    // Columns are as wide as their original content.
     words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
 }
 

@@ -1,4 +1,4 @@
-//! Runs beside each other: everything is computed once, collections disturb nobody, the dead are succeeded.
+//! Runs beside each other: everything is computed once, collections disturb no run, and dead owners are succeeded.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Output, Stdio};
@@ -9,19 +9,19 @@ use crate::project::{Project, make_fifo, wait_for_end};
 use crate::recorded::{self, Recorded, assert_intact, n_records};
 use crate::recovery::{Undisturbed, assert_recovers};
 use crate::sharded::{published, sharded};
-use crate::soak::{rounds, tell};
+use crate::soak::{rounds, show};
 
 /// Enough for several shards of each sort.
 const N_IMAGES: usize = 400;
 
-/// How long it may take until a dead owner is succeeded.
+/// The longest time until a dead owner is succeeded.
 const SUCCEEDED_WITHIN: Duration = Duration::from_secs(2);
 
 fn start(project: &Project, args: &[&str]) -> Child {
     project.command(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The events of a run that was started with `--json` and must end well.
+/// The events of a run that was started with `--json` and must succeed.
 fn events(output: &Output) -> Recorded {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     Recorded::from_lines(&String::from_utf8_lossy(&output.stdout))
@@ -45,7 +45,7 @@ fn eight_runs_at_once_compute_every_stage_and_shard_once() {
         assert_eq!(n_computed, n_records(&project));
         assert_recovers(&project, &undisturbed, "after eight runs");
     }
-    tell(&format!("{n_rounds} rounds of 8 runs at once, {} s", began.elapsed().as_secs()));
+    show(&format!("{n_rounds} rounds of 8 runs at once, {} s", began.elapsed().as_secs()));
 }
 
 #[test]
@@ -56,7 +56,7 @@ fn runs_over_data_that_differs_a_little_compute_every_shared_shard_once() {
         let store = Project::new();
         let artifacts = store.path("artifacts");
         let args = ["run", "spec.yaml", "--json", "--artifacts", artifacts.to_str().unwrap()];
-        // Stages of their own, since fewer images are read, and the same shards but the last.
+        // Distinct stages, since fewer images are read, with the same shards except the last.
         let projects: Vec<Project> = (0..4).map(|idx| edited(0, 0, N_IMAGES - idx)).collect();
         let runs: Vec<Child> = projects.iter().map(|project| start(project, &args)).collect();
         let runs: Vec<Recorded> = runs.into_iter().map(|run| events(&run.wait_with_output().unwrap())).collect();
@@ -65,7 +65,7 @@ fn runs_over_data_that_differs_a_little_compute_every_shared_shard_once() {
         assert_eq!(projects.iter().map(published).collect::<Vec<_>>(), expected);
         assert_intact(&store, "after runs that share shards");
     }
-    tell(&format!("{n_rounds} rounds of 4 runs that share shards, {} s", began.elapsed().as_secs()));
+    show(&format!("{n_rounds} rounds of 4 runs that share shards, {} s", began.elapsed().as_secs()));
 }
 
 #[test]
@@ -94,10 +94,10 @@ fn collections_beside_four_runs_disturb_none_of_them() {
         assert_intact(&store, "after collections");
     }
     let (n_runs, seconds) = (n_rounds * 12, began.elapsed().as_secs());
-    tell(&format!("{n_collections} collections beside {n_runs} runs, four at a time, {seconds} s"));
+    show(&format!("{n_collections} collections beside {n_runs} runs, four at a time, {seconds} s"));
 }
 
-/// What a project reads after an edit.
+/// The source of a project after an edit.
 fn source(idx: usize, edit: usize) -> String {
     format!("{idx}-{edit}-and more\n")
 }
@@ -108,7 +108,7 @@ fn edited(idx: usize, edit: usize, n_images: usize) -> Project {
     project
 }
 
-/// What a run by itself publishes.
+/// The published files of a run by itself.
 fn expected(idx: usize, edit: usize, n_images: usize) -> BTreeMap<&'static str, String> {
     let project = edited(idx, edit, n_images);
     recorded::run(&project, &[]);
@@ -133,7 +133,7 @@ fn a_killed_owner_of_a_stage_is_succeeded_at_once() {
         let mut owner = project.start(&["run", "spec.yaml"]);
         let program: u32 = project.read("started").trim().parse().unwrap();
         let mut waiter = project.start(&["run", "spec.yaml"]);
-        assert_tells_the_owner(&waiter.until("waits"), owner.id(), "slow");
+        assert_names_the_owner(&waiter.until("waits"), owner.id(), "slow");
         project.remove("started");
         let killed = Instant::now();
         owner.kill();
@@ -143,7 +143,7 @@ fn a_killed_owner_of_a_stage_is_succeeded_at_once() {
         assert_eq!(waiter.code(), Some(0));
     }
     assert!(longest < SUCCEEDED_WITHIN, "{longest:?}");
-    tell(&format!("{n_rounds} killed owners of a stage, succeeded within {} ms", longest.as_millis()));
+    show(&format!("{n_rounds} killed owners of a stage, succeeded within {} ms", longest.as_millis()));
 }
 
 #[test]
@@ -158,9 +158,9 @@ fn a_killed_owner_of_a_shard_is_succeeded_at_once() {
         let mut owner =
             interposer::command(&project, Some(Fault::Stop), at, log.path()).stderr(Stdio::null()).spawn().unwrap();
         wait_until(|| std::fs::read_to_string(log.path()).unwrap().contains('!'));
-        // Another stage for the store, since fewer images are read, and the same first shard.
+        // A distinct stage for the store, since fewer images are read, with the same first shard.
         let mut waiter = project.start(&["run", "spec.yaml", "--set", "images.params.max_samples=399"]);
-        assert_tells_the_owner(&waiter.until("waits"), owner.id(), "images");
+        assert_names_the_owner(&waiter.until("waits"), owner.id(), "images");
         let killed = Instant::now();
         owner.kill().unwrap();
         owner.wait().unwrap();
@@ -169,18 +169,18 @@ fn a_killed_owner_of_a_shard_is_succeeded_at_once() {
         assert_eq!(waiter.code(), Some(0));
     }
     assert!(longest < SUCCEEDED_WITHIN, "{longest:?}");
-    tell(&format!("{n_rounds} killed owners of a shard, succeeded within {} ms", longest.as_millis()));
+    show(&format!("{n_rounds} killed owners of a shard, succeeded within {} ms", longest.as_millis()));
 }
 
-/// The line says which process on which machine computes which stage, and for how long.
-fn assert_tells_the_owner(line: &str, pid: u32, stage: &str) {
+/// The line names the process, the machine, the stage, and the time since its start.
+fn assert_names_the_owner(line: &str, pid: u32, stage: &str) {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
     let expect = format!("process {pid} on {} (stage {stage}, for ", host.trim());
     let (_, age) = line.split_once(&expect).unwrap_or_else(|| panic!("no `{expect}` in `{line}`"));
     assert!(age.trim_end().ends_with("s)"), "{line}");
 }
 
-/// Looks again and again until something is so, for at most ten seconds.
+/// Polls until a condition holds, for at most ten seconds.
 fn wait_until(is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !is_so() {

@@ -1,4 +1,4 @@
-//! Pseudo-random numbers from a seed that can be printed and given again.
+//! Pseudo-random numbers from a seed that can be printed and reused.
 
 /// SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators").
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! What runs did, read back from their events, and what lies in the store.
+//! Recorded runs, read back from their events, and the contents of the store.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ pub struct Recorded {
 }
 
 impl Recorded {
-    /// Reads events, one JSON object a line; a last line that was cut by a kill is left out.
+    /// Reads events, one JSON object per line; skips a last line that was cut by a kill.
     pub fn from_lines(lines: &str) -> Self {
         Self { events: lines.lines().filter_map(|line| serde_json::from_str(line).ok()).collect() }
     }
@@ -38,24 +38,24 @@ impl Recorded {
         self.stages("stage-finished")
     }
 
-    /// Why each stage began to run, in one word; of several starts the last.
+    /// The reason of each stage's start, in one word; of several starts the last.
     pub fn reasons(&self) -> BTreeMap<String, String> {
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         self.named("stage-started").map(|event| (text(&event["stage"]), text(&event["why"]["reason"]))).collect()
     }
 
-    /// Starts of stages, counted.
+    /// The number of stage starts.
     pub fn n_started(&self) -> u64 {
         self.named("stage-started").count() as u64
     }
 
-    /// Shards that were computed by stages that finished, and of those that other processes led.
+    /// The number of shards computed by finished stages, and for stages that other processes led.
     pub fn n_shards_computed(&self) -> u64 {
         let finished = self.named("stage-finished").chain(self.named("stage-helped"));
         finished.map(|event| event["n_shards_computed"].as_u64().unwrap()).sum()
     }
 
-    /// The warnings, one a line.
+    /// The warnings, one per line.
     pub fn warnings(&self) -> String {
         self.named("stage-warning").map(|event| format!("{}\n", event["message"].as_str().unwrap())).collect()
     }
@@ -86,7 +86,7 @@ pub fn json(project: &Project, args: &[&str]) -> Value {
         .unwrap_or_else(|error| panic!("{args:?}: {error}: {}", String::from_utf8_lossy(&output.stderr)))
 }
 
-/// The records of the store: one a stage and one a shard that was ever computed. 0 while there is no store.
+/// The number of records in the store: one per computed stage and shard. 0 without a store.
 pub fn n_records(project: &Project) -> u64 {
     if !project.path("artifacts").exists() {
         return 0;
@@ -94,14 +94,14 @@ pub fn n_records(project: &Project) -> u64 {
     json(project, &["cache", "stats", "--artifacts", "artifacts", "--json"])["n_records"].as_u64().unwrap()
 }
 
-/// The artifact of every stage, as `status` tells it.
+/// The artifact of every stage, as `status` shows it.
 pub fn artifacts(project: &Project) -> Vec<(String, String)> {
     let plan = json(project, &["status", "spec.yaml", "--json"]);
     let stages = plan["stages"].as_array().unwrap().iter();
     stages.map(|stage| (stage["stage"].to_string(), stage["artifact"].to_string())).collect()
 }
 
-/// Asserts that every byte of the store is as it was written.
+/// Asserts that every byte of the store is unchanged.
 pub fn assert_intact(project: &Project, story: &str) {
     let reply = project.run(&["cache", "verify", "--artifacts", "artifacts"]);
     assert_eq!(reply.code, Some(0), "{story}: {reply:?}");

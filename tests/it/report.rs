@@ -47,7 +47,7 @@ fn a_report_compares_with_the_baseline_and_with_another_run() {
     assert!(html.contains("vs baseline 7.27%"));
     assert!(html.contains("<code>param.epochs</code>"));
     assert!(html.contains("8 of 10 stages gave the same artifact."));
-    // Over fewer images nothing may be compared.
+    // Results over fewer images must not be compared.
     run(&project, &["--set", "valid-images.params.max_samples=100"]);
     let html = page(&project, &["--compare", runs[0]["id"].as_str().unwrap()]);
     assert!(html.contains("Not compared with the baseline: it was measured over other data (pool)."));
@@ -72,7 +72,7 @@ fn a_report_about_a_point_of_a_sweep_compares_it_with_another_as_diff_does() {
     let metric = &evaluation["metrics"][0];
     let points = |bound: &str| format!("{:+.2}", metric[bound].as_f64().unwrap() * 100.0).replace('-', "−");
     let interval = format!("{} … {}", points("low"), points("high"));
-    assert!(html.contains(&interval), "the interval of MeanRecall, {interval}, as diff tells it");
+    assert!(html.contains(&interval), "the interval of MeanRecall, {interval}, as diff shows it");
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn what_is_gone_is_said_and_the_rest_is_shown() {
     std::fs::remove_dir_all(project.path("artifacts/store-v1")).unwrap();
     let html = page(&project, &["last"]);
     assert!(html.contains("No rankings of `evaluate`: the store remembers `evaluate` no more."), "{html}");
-    assert!(html.contains("7.27%"), "the events still tell the metrics");
+    assert!(html.contains("7.27%"), "the events still have the metrics");
 }
 
 #[test]

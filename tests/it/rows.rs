@@ -1,4 +1,5 @@
-//! What ten rows cost: shards are cut where the rows' content says so, and all but those around a change are reused.
+//! The cost of ten rows: the rows' content determines the cuts of shards, and all shards except those around a change
+//! are reused.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +15,7 @@ const SPEC: &str = r#"stages:
   vectors: { kind: extract-image, inputs: { images: images }, params: { model: "MODELS/resnet" } }
 "#;
 
-/// Enough for many shards of every stage, all of a few texts and images: rows differ by their ids.
+/// Enough for many shards of every stage, made of few distinct texts and images: rows differ by their ids.
 const N_IMAGES: usize = 4_000;
 const N_QUERIES: usize = 16_000;
 

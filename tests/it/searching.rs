@@ -1,9 +1,9 @@
-//! `search`: the pool of an evaluation, asked for texts and images.
+//! `search`: the pool of an evaluation, queried by texts and images.
 
 use crate::notebook::{fixtures, notebook_with_features, run};
 use crate::project::Project;
 
-/// What `search --json` finds: ids, best first.
+/// The results of `search --json`: ids, best first.
 fn found(project: &Project, args: &[&str]) -> Vec<String> {
     let output = project.command(&[&["search", "spec.yaml", "--json"], args].concat()).output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));

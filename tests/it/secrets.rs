@@ -1,4 +1,4 @@
-//! Values of the caller's environment: a program gets them, and nothing that is kept or shown holds them.
+//! Values of the caller's environment: a program gets them, and nothing that is stored or shown contains them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ fn secrets_reach_the_program_and_nothing_else() {
     assert_eq!(run("s3cret-1", "s3cret-2").code, Some(0));
     assert_eq!(project.read("seen"), "s3cret-1s3cret-2s3cret-aws\n");
 
-    // What is passed on does not count; what is hashed does, and is back when its value is.
+    // Passed-on variables do not count; hashed ones do, and their old result returns with their value.
     assert!(run("s3cret-1", "s3cret-other").stderr.contains("nothing ran"));
     let changed = run("s3cret-9", "s3cret-2");
     assert!(changed.stderr.contains("param.env.TOKEN changed"), "{changed:?}");

@@ -1,4 +1,4 @@
-//! `serve`: what is answered to whom, and that nothing else is.
+//! `serve`: the answered requests, and the refusal of all others.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -13,7 +13,7 @@ struct Server {
     address: String,
 }
 
-/// What came back: the status, the headers and the body.
+/// An answer: the status, the headers and the body.
 struct Answer {
     status: u16,
     head: String,
@@ -34,7 +34,7 @@ impl Server {
         TcpStream::connect(&self.address).unwrap()
     }
 
-    /// Sends these bytes and reads the answer; none when the server hangs up without a word.
+    /// Sends these bytes and reads the answer; `None` when the server closes the connection without one.
     fn send(&self, bytes: &[u8]) -> Option<Answer> {
         let mut stream = self.connect();
         stream.write_all(bytes).unwrap();
@@ -128,7 +128,7 @@ fn other_hosts_and_malformed_requests_are_refused_and_the_server_goes_on() {
     assert_eq!(status(b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 3\r\n\r\nq=a"), Some(413));
     assert_eq!(status(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"), Some(400));
     assert_eq!(status(&[b"GET /".as_slice(), &[b'a'; 9000], b" HTTP/1.1\r\n"].concat()), Some(431));
-    // One that only knocks, and some that say nothing for as long as the others are answered.
+    // A connection that closes at once, and some that send nothing while the others are answered.
     drop(server.connect());
     let silent = [server.connect(), server.connect(), server.connect()];
     assert_eq!(server.get("/").status, 200);
@@ -166,7 +166,7 @@ fn a_run_is_served_by_its_id_and_what_is_stale_is_not() {
     assert!(unknown.stderr.contains("there is no spec `nosuch`"), "{}", unknown.stderr);
 }
 
-/// The policy under which an answer is shown.
+/// The policy of an answer.
 fn policy(answer: &Answer) -> &str {
     let line = answer.head.lines().find_map(|line| line.strip_prefix("Content-Security-Policy: "));
     line.unwrap()

@@ -1,4 +1,4 @@
-//! A project whose data is cut into several shards, with a chain of programs that reads and publishes.
+//! A project whose data has several shards, with a chain of programs that reads and publishes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -31,7 +31,7 @@ const SPEC: &str = r#"stages:
 /// The published files.
 pub const PUBLISHED: [&str; 2] = ["out/head.txt", "report.txt"];
 
-/// A project with so many images and ten times as many queries, not run yet.
+/// A project with `n_images` images and ten times as many queries, not run yet.
 pub fn sharded(n_images: usize) -> Project {
     let project = Project::with_spec(SPEC);
     project.write("in.txt", "AAAAAtail\n");
@@ -51,7 +51,7 @@ pub fn sharded(n_images: usize) -> Project {
     project
 }
 
-/// The published files by name; those that are not there are empty.
+/// The published files by name; missing ones are empty.
 pub fn published(project: &Project) -> BTreeMap<&'static str, String> {
     PUBLISHED.iter().map(|name| (*name, project.read(name))).collect()
 }

@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use crate::project::{Project, make_fifo, signal, wait_for_end};
 
-/// A stage that says that it runs and then waits for ever, and one that is done before.
+/// A stage that prints that it runs and then waits for ever, and one that finishes before it.
 fn waiting_project(trap: &str) -> Project {
     let project = Project::with_spec(&format!(
         r#"stages:
@@ -37,7 +37,8 @@ fn an_interrupt_stops_the_run_and_keeps_what_is_done() {
     }
 }
 
-/// A stage whose program heeds no signal, and has started another one in a session of its own; with their numbers.
+/// A stage whose program ignores all signals, and has started another one in a session of its own; with their process
+/// ids.
 fn stubborn_run() -> (Project, crate::project::Started, [u32; 2]) {
     let project = Project::with_spec(
         r#"stages:
@@ -98,7 +99,7 @@ fn a_hangup_does_not_end_a_run_under_nohup() {
     assert_eq!(project.read("started"), "x\n");
     signal("HUP", run.id());
     project.write("go", "x\n");
-    // The program leaves no output, so that the stage fails: it came to its own end.
+    // The program leaves no output, so the stage fails: it ended by itself.
     assert_eq!(run.wait().unwrap().code(), Some(3));
 }
 

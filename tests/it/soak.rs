@@ -1,4 +1,4 @@
-//! How hard the store's promises are put to the test: a little in CI, for long in `make soak`.
+//! The intensity of the tests of the store's promises: low in CI, high in `make soak`.
 
 /// True in `make soak`.
 pub fn is_soak() -> bool {
@@ -10,8 +10,8 @@ pub fn rounds(in_ci: usize, in_soak: usize) -> usize {
     if is_soak() { in_soak } else { in_ci }
 }
 
-/// Tells the figures of a test, for whoever reads them with `--nocapture`.
+/// Prints the figures of a test, for readers with `--nocapture`.
 #[allow(clippy::print_stderr, reason = "figures are for people")]
-pub fn tell(figures: &str) {
+pub fn show(figures: &str) {
     eprintln!("figures: {figures}");
 }

@@ -1,4 +1,4 @@
-//! Sources as people have them: folders with caches in them, data that is edited, touched, linked or gone.
+//! Sources as users have them: folders with caches in them, data that is edited, touched, linked or missing.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -6,14 +6,14 @@ use std::time::{Duration, Instant};
 
 use crate::project::{Project, make_fifo};
 
-/// A stage `a` of these sources whose shell command leaves `o`.
+/// A stage `a` with these sources whose shell command leaves `o`.
 fn stage(sources: &str, shell: &str) -> String {
     format!(
         "stages:\n  a: {{ kind: command, params: {{ run: [sh, -c, '{shell}'], sources: {sources}, outputs: [o] }} }}\n"
     )
 }
 
-/// What the stage `a` has left.
+/// The result of the stage `a`.
 fn result(project: &Project, spec: &str) -> String {
     let folder = project.command(&["path", spec, "a"]).output().unwrap();
     assert!(folder.status.success(), "{folder:?}");
@@ -46,7 +46,7 @@ fn the_whole_project_may_be_a_source_with_its_store_in_it() {
     assert!(run(&project, "spec.yaml").contains("nothing ran"));
     project.write("notes.txt", "a source like any other");
     assert!(!run(&project, "spec.yaml").contains("nothing ran"));
-    // What it prints may lie there, too.
+    // Its own output may lie there, too.
     let log = fs::File::create(project.path("log")).unwrap();
     let status = project.command(&["run", "spec.yaml", "--force", "a"]).stderr(log).status().unwrap();
     assert!(status.success(), "{}", project.read("log"));
@@ -54,7 +54,7 @@ fn the_whole_project_may_be_a_source_with_its_store_in_it() {
 
 #[test]
 fn touching_a_source_while_it_is_read_keeps_the_work_and_editing_it_does_not() {
-    // The stage itself plays the user who meddles.
+    // The stage itself plays the meddling user.
     let project = Project::with_spec(&stage("[data]", "cat $SPEC_DIR/data > o; . $SPEC_DIR/meddle"));
     project.write("data", "rows\n");
     for meddle in ["touch data", "ln -f data backup", "chmod 600 data", "cp data new; mv new data"] {
@@ -108,7 +108,7 @@ fn a_spec_behind_a_linked_folder_reads_what_its_programs_read() {
     project.write("real/data/f", "real, edited");
     run(&project, "link/spec.yaml");
     assert_eq!(result(&project, "link/spec.yaml"), "real, edited");
-    // The same spec by the same name, but the link leads elsewhere.
+    // The same spec with the same name, but the link has another target.
     fs::remove_file(project.path("link")).unwrap();
     symlink("elsewhere/specs", project.path("link")).unwrap();
     run(&project, "link/spec.yaml");
@@ -140,7 +140,7 @@ fn specs_of_one_project_share_a_store_wherever_they_lie() {
         project.write(marker, "");
         project.write("pipelines/x.yaml", &stage("[]", "echo hi > o"));
         project.write("experiments/y.yaml", "extends: ../pipelines/x.yaml\n");
-        // Set and empty, as a variable that a CI has not filled.
+        // Set and empty, like a variable that a CI leaves empty.
         let empty = project.command(&["run", "x"]).env("PIPELINE_ARTIFACTS", "").output().unwrap();
         assert_eq!(empty.status.code(), Some(0), "{empty:?}");
         assert!(run(&project, "experiments/y.yaml").contains("nothing ran"));
@@ -164,7 +164,7 @@ fn a_sweep_of_ten_thousand_points_is_planned_in_seconds() {
     let started = Instant::now();
     let reply = project.run(&["sweep", "spec.yaml", "--dry-run", "--quiet"]);
     assert_eq!((reply.code, reply.stdout.lines().count()), (Some(0), 10_001), "{}", reply.stderr);
-    // Cubic time would be an hour.
+    // Cubic time would take an hour.
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 
     project.write("spec.yaml", &spec(100_000));

@@ -20,7 +20,7 @@ fn page(project: &Project, args: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// A share in points of a percent, as pages write differences.
+/// A share in percentage points, as pages show differences.
 fn points(value: &Value) -> String {
     format!("{:+.2}", value.as_f64().unwrap() * 100.0).replace('-', "−")
 }
@@ -42,13 +42,13 @@ fn a_page_about_a_sweep_compares_its_points_as_diff_does() {
     let is_evaluation = |compared: &&Value| compared["later"] == "evaluate";
     let metric = &diff["measured"].as_array().unwrap().iter().find(is_evaluation).unwrap()["metrics"][0];
     let interval = format!("[{}, {}]", points(&metric["low"]), points(&metric["high"]));
-    assert!(html.contains(&interval), "{interval}, as diff tells it");
+    assert!(html.contains(&interval), "{interval}, as diff shows it");
     let words = if metric["verdict"] == "no-evidence" { "no evidence" } else { metric["verdict"].as_str().unwrap() };
     assert!(html.contains(words), "{words}");
 
     sweep(&project, &axis, 0);
     let again = page(&project, &["last"]);
-    assert!(again.contains("2 points of epochs (2): 2 reused."), "a sweep that computes nothing is told as well");
+    assert!(again.contains("2 points of epochs (2): 2 reused."), "a sweep that computes nothing is shown as well");
     assert!(again.contains(&interval) && again.contains("<code>train-projection</code>"));
     let point = page(&project, &["last:2"]);
     assert!(point.contains("<section id=\"gallery\">") && point.contains("<code>evaluate-recall</code>"));
@@ -66,9 +66,9 @@ fn a_spec_with_a_sweep_is_reported_by_its_sweep_with_seeds_as_one_group() {
     assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(0));
     let html = page(&project, &["spec.yaml"]);
     let spread = &swept["groups"][1]["metrics"]["evaluate"]["mean_recall"];
-    let told =
+    let expected =
         format!("{:.2}% ± {:.2}", spread["mean"].as_f64().unwrap() * 100.0, spread["sd"].as_f64().unwrap() * 100.0);
-    assert!(html.contains(&told), "{told}");
+    assert!(html.contains(&expected), "{expected}");
     assert_eq!(html.matches("<tr class=\"group\">").count(), 2);
     let reply = project.run(&["report", "spec.yaml", "--compare", "last"]);
     assert_eq!(reply.code, Some(2));
@@ -78,7 +78,7 @@ fn a_spec_with_a_sweep_is_reported_by_its_sweep_with_seeds_as_one_group() {
 }
 
 #[test]
-fn points_that_failed_or_measured_other_data_are_told_and_not_compared() {
+fn points_that_failed_or_measured_other_data_are_marked_and_not_compared() {
     let failed = programs();
     sweep(&failed, &["--keep-going"], 3);
     let html = page(&failed, &["spec.yaml"]);

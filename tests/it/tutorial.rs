@@ -1,4 +1,4 @@
-//! Every command of the tutorial and of the README runs as it is printed there, and prints what is printed there.
+//! Every command of the tutorial and of the README runs as printed there, with the output printed there.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::project::{Project, copy};
 
-/// A piece of the tutorial that the reader acts on.
+/// A piece of the tutorial on which the reader acts.
 #[derive(Debug)]
 enum Step {
     /// A file to write.
@@ -25,7 +25,7 @@ fn every_command_of_the_tutorial_and_the_readme_prints_what_is_shown() {
     let project = Project::new();
     copy(&root.join("pipelines"), &project.path("pipelines"));
     fs::create_dir(project.path("artifacts")).unwrap();
-    // The README begins where a run of the demo is the last one, and finds the store that the tutorial has filled.
+    // The README begins where a run of the demo is the last one, and uses the store that the tutorial has filled.
     let demo = Step::Command { line: "pipeline run demo".to_owned(), printed: vec!["…".to_owned()] };
     for step in tutorial.into_iter().chain([demo]).chain(readme) {
         match step {
@@ -53,7 +53,7 @@ fn run(project: &Project, line: &str, printed: &[String]) {
     }
 }
 
-/// The first of the lines that are not found in their order; a line `…` skips any number, others must follow directly.
+/// The first of the lines that is missing in their order; a line `…` skips any number, others must follow directly.
 fn first_missing<'a>(expected: &'a [String], found: &str) -> Option<&'a str> {
     let mut found = found.lines().map(str::trim_end);
     let mut may_skip = false;
@@ -75,7 +75,7 @@ fn first_missing<'a>(expected: &'a [String], found: &str) -> Option<&'a str> {
     None
 }
 
-/// Whether a line is as expected, where `…` stands for any text, none included, and spaces count once.
+/// Whether a line matches, where `…` stands for any text, even an empty one, and spaces count once.
 fn matches(expected: &str, found: &str) -> bool {
     let plain = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
     let found = plain(found);
@@ -103,7 +103,7 @@ fn steps(tutorial: &str) -> Vec<Step> {
     steps
 }
 
-/// Lines that begin with `$ ` are commands; what follows one is what it prints.
+/// Lines that begin with `$ ` are commands; the lines after one are its output.
 fn commands(block: &[&str]) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
     for line in block {

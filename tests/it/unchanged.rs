@@ -1,4 +1,4 @@
-//! What makes a run look again although no file that it read has changed.
+//! Reasons for a run to look again although no file that it read has changed.
 
 use std::fs;
 use std::path::Path;
@@ -55,7 +55,7 @@ fn a_model_that_appears_in_a_place_that_comes_first_is_taken() {
 }
 
 #[test]
-fn a_variable_that_tells_where_models_lie_is_looked_at_again() {
+fn a_variable_that_names_folders_of_models_is_looked_at_again() {
     let project = with_bare_model();
     assert_eq!(run_with_home(&project).code, Some(0));
     assert_eq!(run_with_home(&project).code, Some(0));

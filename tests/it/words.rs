@@ -1,4 +1,4 @@
-//! What people read: help that can be followed, kinds with their values, and nothing that moves a terminal's cursor.
+//! The texts for users: help that can be followed, kinds with their values, and nothing that moves a terminal's cursor.
 
 use crate::project::Project;
 

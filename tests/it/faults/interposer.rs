@@ -8,16 +8,16 @@ use tempfile::TempDir;
 
 use crate::project::Project;
 
-/// What happens at a call.
+/// The disturbance at a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The process is killed before the call.
     KillBefore,
     /// The process is killed after the call.
     KillAfter,
-    /// The power fails before the call: what was not synced is lost.
+    /// The power fails before the call: everything that was not synced is lost.
     CutPower,
-    /// The process is stopped before the call, until somebody continues or kills it.
+    /// The process is stopped before the call, until it is continued or killed.
     Stop,
     /// The disk is full from the call on.
     Full,
@@ -66,8 +66,8 @@ fn library() -> &'static Path {
     path
 }
 
-/// A run of the project's spec, one stage and one thread at a time, that is disturbed at the call of that number, from
-/// 1, and without a fault only watched. The calls are noted in `log`.
+/// A run of the project's spec, one stage and one thread at a time, disturbed at the call with this number, from 1;
+/// without a fault only watched. Calls are recorded in `log`.
 pub fn command(project: &Project, fault: Option<Fault>, at: usize, log: &Path) -> Command {
     let mut command = project.command(&["run", "spec.yaml", "--jobs", "1", "--threads", "1"]);
     command
@@ -79,7 +79,7 @@ pub fn command(project: &Project, fault: Option<Fault>, at: usize, log: &Path) -
     command
 }
 
-/// Runs [`command`] to its end; returns what the program gave and its calls.
+/// Runs [`command`] to its end; returns the program's output and its calls.
 pub fn run(project: &Project, fault: Option<Fault>, at: usize) -> (Output, Vec<Call>) {
     let log = tempfile::NamedTempFile::new().unwrap();
     let output = command(project, fault, at, log.path()).output().unwrap();

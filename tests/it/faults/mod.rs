@@ -1,4 +1,5 @@
-//! A run is killed, the power cut, or the disk full, at every call that changes a file: the next run makes everything right.
+//! A run is killed, the power cut, or the disk full, at every call that changes a file: the next run restores
+//! everything.
 
 pub mod interposer;
 
@@ -8,16 +9,16 @@ use std::time::Instant;
 
 use crate::recovery::{Undisturbed, assert_recovers};
 use crate::sharded::{published, sharded};
-use crate::soak::{is_soak, tell};
+use crate::soak::{is_soak, show};
 use interposer::{Call, Fault};
 
 /// Few enough for a run of some 400 calls, enough for several shards of each sort.
 const N_IMAGES: usize = 400;
 
-/// The points that CI looks at of each fault.
+/// The number of points that CI tests for each fault.
 const N_POINTS_IN_CI: usize = 12;
 
-/// A run that nothing disturbs: what it leaves, and its calls.
+/// An undisturbed run: its files, and its calls.
 struct Watched {
     left: Undisturbed,
     calls: Vec<Call>,
@@ -56,15 +57,15 @@ fn a_run_killed_or_cut_from_power_at_any_call_is_finished_by_the_next() {
             assert_recovers(&project, &watched.left, &story);
         }
     }
-    // Events come from two threads, so that the last few points are not reached by every run.
+    // Events come from two threads, so not every run reaches the last few points.
     assert!(n_killed * 10 >= n_points * 9, "only {n_killed} of {n_points} points were reached");
     let seconds = began.elapsed().as_secs();
     let n_calls = watched.calls.len();
-    tell(&format!("{n_killed} kills and power cuts at {n_points} points around {n_calls} calls, {seconds} s"));
+    show(&format!("{n_killed} kills and power cuts at {n_points} points around {n_calls} calls, {seconds} s"));
 }
 
 #[test]
-fn a_full_disk_at_any_call_is_told_and_overcome() {
+fn a_full_disk_at_any_call_is_reported_and_overcome() {
     let (watched, began) = (Watched::new(), Instant::now());
     let (mut n_points, mut n_failed) = (0, 0);
     for fault in [Fault::Full, Fault::FullOnce] {
@@ -77,7 +78,7 @@ fn a_full_disk_at_any_call_is_told_and_overcome() {
                 Some(0) => assert_eq!(published(&project), watched.left.published, "{story}"),
                 Some(2 | 3) => {
                     n_failed += 1;
-                    assert_tells_the_full_disk(&output, &calls, &story);
+                    assert_reports_the_full_disk(&output, &calls, &story);
                 }
                 _ => panic!("{story}"),
             }
@@ -86,7 +87,7 @@ fn a_full_disk_at_any_call_is_told_and_overcome() {
     }
     assert!(n_failed * 2 >= n_points, "only {n_failed} of {n_points} runs noticed");
     let seconds = began.elapsed().as_secs();
-    tell(&format!("{n_points} points at which the disk was full, {n_failed} runs failed and said so, {seconds} s"));
+    show(&format!("{n_points} points at which the disk was full, {n_failed} runs failed and said so, {seconds} s"));
 }
 
 fn story(fault: Fault, at: usize, calls: &[Call], output: &Output) -> String {
@@ -95,8 +96,8 @@ fn story(fault: Fault, at: usize, calls: &[Call], output: &Output) -> String {
     format!("{fault:?} at call {at}, {call:?}: {}\n{stderr}", output.status)
 }
 
-/// The message names the file, or what it was about to be or lie in, and the cause, and is no report of a bug.
-fn assert_tells_the_full_disk(output: &Output, calls: &[Call], story: &str) {
+/// The message names the file, or its purpose or folder, and the cause, and does not report a bug.
+fn assert_reports_the_full_disk(output: &Output, calls: &[Call], story: &str) {
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(stderr.contains("No space left on device"), "{story}");
     assert!(!stderr.contains("this is a bug"), "{story}");

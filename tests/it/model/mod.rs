@@ -1,4 +1,4 @@
-//! Random sequences of edits, runs, kills and damage against a model that computes everything anew.
+//! Random sequences of edits, runs, kills and damage against a model that recomputes everything.
 //!
 //! A failure prints its seed; `PIPELINE_MODEL_SEED=<seed>` plays that sequence alone, and a soak from there on.
 
@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use crate::soak::{rounds, tell};
+use crate::soak::{rounds, show};
 use sequence::Sequence;
 
 /// Steps of a sequence.
@@ -40,7 +40,7 @@ fn any_sequence_of_edits_runs_kills_and_damage_ends_as_the_model_says() {
     });
     let (n_sequences, n_runs, seconds) = (seeds.end - seeds.start, n_runs.into_inner(), began.elapsed().as_secs());
     assert!(n_runs > n_sequences, "{n_runs} runs were compared with the model");
-    tell(&format!("{n_sequences} sequences of {N_STEPS} steps, {n_runs} runs compared with the model, {seconds} s"));
+    show(&format!("{n_sequences} sequences of {N_STEPS} steps, {n_runs} runs compared with the model, {seconds} s"));
 }
 
 /// Plays a sequence and returns the number of runs that were compared with the model.
@@ -53,7 +53,7 @@ fn play(seed: u64) -> u64 {
         sequence.end();
     }));
     if let Err(panic) = played {
-        tell(&format!("PIPELINE_MODEL_SEED={seed} failed after\n{}", sequence.history.join("\n")));
+        show(&format!("PIPELINE_MODEL_SEED={seed} failed after\n{}", sequence.history.join("\n")));
         resume_unwind(panic);
     }
     sequence.n_compared

@@ -1,16 +1,16 @@
-//! The model: sources and a graph of programs, and what must come out of them, computed without the program under test.
+//! The model: sources and a graph of programs, and their expected results, computed without the program under test.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::random::Random;
 
-/// What a stage does with the texts of its sources and inputs, one after the other.
+/// The operation of a stage on the texts of its sources and inputs, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Work {
-    /// Keeps so many bytes: an edit behind them changes nothing below.
+    /// Keeps this many bytes: an edit behind them changes nothing below.
     Head(usize),
-    /// Puts a number in front.
+    /// Prepends a number.
     Tag(usize),
     /// Replaces each small letter by the next.
     Shift,
@@ -37,7 +37,7 @@ pub struct World {
     pub stages: Vec<Stage>,
 }
 
-/// What can change a stage's output: two stages of one manifest have one result.
+/// Everything that can change a stage's output: two stages with one manifest have one result.
 pub type Manifest = (String, Vec<(String, String)>);
 
 /// The inputs and sources of each stage: fan-out, fan-in and a diamond.
@@ -68,7 +68,7 @@ impl World {
         Self { sources, stages }
     }
 
-    /// Changes a stage in one of the ways in which people do.
+    /// Changes a stage in one of the ways of users.
     pub fn edit_stage(&mut self, random: &mut Random) {
         let stage_idx = random.below(self.stages.len());
         let stage = &mut self.stages[stage_idx];
@@ -181,7 +181,7 @@ fn work(random: &mut Random) -> Work {
     }
 }
 
-/// A text that most often differs from others late, where few stages look.
+/// A text that usually differs from others late, where few stages look.
 pub fn text(random: &mut Random) -> String {
     let head = if random.one_in(3) { random.pick(&["other", "again"]) } else { "usual" };
     format!("{head} beginning and then {}{}\n", random.below(10), "z".repeat(random.below(3)))

@@ -1,8 +1,8 @@
-//! Data and models: what is in the files counts, and only that.
+//! Data and models: the content of the files counts, and nothing else.
 
 use super::{Row, check};
 
-/// Changes a byte of a model's weights that is nearly the whole of a number.
+/// Changes a byte of a model's weights that is almost the whole of a number.
 const OTHER_WEIGHTS: &str = "printf '\\076' | dd conv=notrunc of=models/bert/model.safetensors bs=1 seek=300003";
 
 #[test]

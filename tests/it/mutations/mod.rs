@@ -1,7 +1,7 @@
-//! The golden table: what is changed in a settled project, and exactly which stages run because of it.
+//! The golden table: changes of a settled project, and exactly the stages that run because of each.
 //!
-//! Every row is applied to a copy of one settled project, so the copy itself is a mutation too: nothing may run in it.
-//! The plan of each row is compared with the run that follows: both come from one planner.
+//! Every row is applied to a copy of one settled project, so the copy itself is a mutation, too: nothing may run in it.
+//! The plan of each row is compared with the run after it: both come from one planner.
 
 mod circumstances;
 mod data;
@@ -52,19 +52,19 @@ stages:
     publish: { note.txt: out/note.txt }
 "#;
 
-/// A change, how the program is then called, and the stages that run.
+/// A change, the call of the program after it, and the stages that run.
 struct Row {
     name: &'static str,
-    /// Changes files, as a user would at a shell in the project's folder.
+    /// Changes files, like a user at a shell in the project's folder.
     script: &'static str,
-    /// The spec and what is set in it.
+    /// The spec and its overrides.
     args: &'static [&'static str],
     /// Options of `run`.
     options: &'static [&'static str],
     variables: &'static [(&'static str, &'static str)],
-    /// Variables that are taken away.
+    /// Variables that are removed.
     unset: &'static [&'static str],
-    /// Where the program is called, relative to the project.
+    /// The folder of the call, relative to the project.
     folder: &'static str,
     /// The stages that run, sorted by the spec.
     expect: &'static str,
@@ -119,7 +119,7 @@ impl Row {
     }
 }
 
-/// Compares rows with what really runs; tells all that differ at once.
+/// Compares rows with actual runs; reports all differences at once.
 fn check(rows: &[Row]) {
     let settled = settled();
     let wrong: Vec<String> = rows.iter().filter_map(|row| apply(row, &copy(&settled)).err()).collect();
@@ -144,7 +144,7 @@ fn settled() -> Project {
     project
 }
 
-/// The same project in another folder, times kept, in which nothing needs to run.
+/// The same project in another folder with the same times, in which nothing needs to run.
 fn copy(settled: &Project) -> Project {
     let project = Project::new();
     shell(&project, &format!("cp -a {}/. .", settled.path("").display()));
@@ -157,7 +157,7 @@ fn shell(project: &Project, script: &str) {
     assert!(output.status.success(), "`{script}`: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// Applies a row to a project and tells what is not as expected.
+/// Applies a row to a project and reports the differences from its expectation.
 fn apply(row: &Row, project: &Project) -> Result<(), String> {
     shell(project, row.script);
     if row.script.contains("sed -i") && row.script.contains("spec.yaml") && project.read("spec.yaml") == SPEC {
@@ -179,7 +179,7 @@ fn apply(row: &Row, project: &Project) -> Result<(), String> {
     Ok(())
 }
 
-/// What a dry run says will run or may run.
+/// The stages that a dry run announces as running or possibly running.
 #[derive(Debug, Default)]
 struct Announced {
     run: BTreeSet<String>,

@@ -42,7 +42,7 @@ fn params_of_the_readers_of_data() {
 fn params_of_the_encoders() {
     check(set! {
         "train-text.params.max_length=128" => "",
-        // No text is as long: the vectors are the same, and the wave ends.
+        // No text is that long: the vectors are the same, and the wave ends.
         "train-text.params.max_length=100" => "train-text",
         "train-text.params.max_length=4" => "train-text projection evaluate count",
         "valid-text.params.pooling=cls" => "",
@@ -110,7 +110,7 @@ fn params_of_the_evaluation_and_of_programs() {
         "note.params.env.MODE=slow" => "note",
         "note.params.env.EXTRA=one" => "note",
         "note.params.env.EXTRA=null" => "",
-        // The caller's value, but written in the spec: of the caller's only a digest is kept.
+        // The caller's value, but written in the spec: of the caller's value only a digest is kept.
         "note.params.env.REVIEWER=ann" => "note",
         "note.params.env.REVIEWER=bob" => "note",
     });

@@ -1,4 +1,4 @@
-//! The text of the spec: what it says counts, not how.
+//! The text of the spec: its meaning counts, not its form.
 
 use super::{Row, check};
 
@@ -77,7 +77,7 @@ fn stages_and_their_connections() {
 fn what_becomes_of_artifacts() {
     check(&[
         Row::new("a published file is gone", "").shell("rm weights/projection.pth"),
-        // The program wrote it in another folder: of this copy it knows nothing.
+        // The program wrote it in another folder, and does not know this copy.
         Row::new("a published file is altered", "").shell("echo mine > out/note.txt").options(&["--overwrite"]),
         Row::new("a file is published elsewhere", "").shell("sed -i 's|out/note.txt|results/note.txt|' spec.yaml"),
         Row::new("one more file is published", "")

@@ -1,4 +1,4 @@
-//! The exit codes and the events of a run, as the types that hold them are documented.
+//! The exit codes and the events of a run, from the docs of their types.
 
 use super::markdown::{item, wrapped};
 use super::rust::{Documented, members};
@@ -55,7 +55,7 @@ fn fields(fields: &[Documented]) -> Vec<String> {
     fields.iter().map(|field| item(0, &field.name, &words(&field.rest), &field.doc)).collect()
 }
 
-/// A type of Rust as its JSON is.
+/// A Rust type in the words of its JSON.
 fn words(rust: &str) -> String {
     let inner = |prefix: &str| rust.strip_prefix(prefix)?.strip_suffix('>');
     if let Some(inner) = inner("Option<") {

@@ -1,4 +1,4 @@
-//! The shape of what commands print with `--json`, taken from what they print about a small experiment.
+//! The shape of commands' output with `--json`, taken from their output about a small experiment.
 
 use std::collections::BTreeSet;
 
@@ -91,7 +91,7 @@ fn object(fields: &Map<String, Value>) -> Value {
     Value::Object(Map::from_iter([(name.to_owned(), shapes)]))
 }
 
-/// What fits both shapes: fields of either, and a type where the other has null or nothing.
+/// The union of both shapes: fields of either, and a type where the other has null or nothing.
 fn merged(one: Value, other: Value) -> Value {
     match (one, other) {
         (Value::Object(mut one), Value::Object(other)) => {

@@ -3,7 +3,7 @@
 /// The longest line of a document.
 const WIDTH: usize = 120;
 
-/// The paragraph in lines, each after the first behind as many blanks as `first` has characters.
+/// The paragraph in lines, each after the first indented by the width of `first`.
 pub fn wrapped(first: &str, paragraph: &str) -> String {
     let indent = " ".repeat(first.chars().count());
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! The pages of `docs/reference` say what the program says of itself. `make reference` writes them anew.
+//! The pages of `docs/reference` match the program's own descriptions. `make reference` rewrites them.
 
 mod events;
 mod json;

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::markdown::{item, wrapped};
 use crate::project::Project;
 
-/// What the program prints, exactly.
+/// The exact output of the program.
 fn printed(args: &[&str]) -> String {
     let output = Project::new().command(args).output().unwrap();
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
@@ -67,7 +67,7 @@ fn inputs(kind: &Value) -> String {
     slots.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
-/// The section of a kind: what `pipeline stages KIND` prints, as lists.
+/// The section of a kind: the output of `pipeline stages KIND`, as lists.
 fn kind(kind: &Value) -> String {
     let name = text(kind, "kind");
     let described = printed(&["stages", name]);

@@ -1,4 +1,4 @@
-//! Documented enums and structs as they stand in the source.
+//! Documented enums and structs, read from the source.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub struct Documented {
     /// The type of a field, the number or fields of a variant as they are written.
     pub rest: String,
     pub fields: Vec<Documented>,
-    /// True if serde leaves it out.
+    /// True if serde skips it.
     pub is_skipped: bool,
 }
 
@@ -30,7 +30,7 @@ pub fn members(krate: &str, item: &str) -> Vec<Documented> {
     parse(&mut lines.as_slice(), 4)
 }
 
-/// Reads the members that stand at this indent; those of a variant stand deeper.
+/// Reads the members at this indent; those of a variant are indented deeper.
 fn parse(lines: &mut &[&str], indent: usize) -> Vec<Documented> {
     let mut members = Vec::new();
     let (mut doc, mut is_skipped) = (Vec::new(), false);

@@ -1,4 +1,4 @@
-//! The page of the store beside a store in which much has happened.
+//! The page of the store, compared with a store after many operations.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,7 +14,7 @@ stages:
 sweep: { a.params.retries: [0, 1] }
 ";
 
-/// What is there only after damage: documented, and perhaps not there.
+/// Paths that exist only after damage: documented, but possibly absent.
 const PASSING: &[&str] = &["store-v1/quarantine/"];
 
 pub fn check() {
@@ -45,14 +45,14 @@ pub fn check() {
     assert!(gone.is_empty(), "docs/reference/store.md names {gone:?}, which a used store does not hold: {found:?}");
 }
 
-/// Whether a path is the documented one, below it, or the empty folder in which such files come and go.
+/// Whether a path is the documented one, below it, or the empty folder of temporary files.
 fn fits(known: &str, path: &str) -> bool {
     path == known
         || (known.ends_with('/') && path.starts_with(known))
         || (path.ends_with('/') && known.starts_with(path))
 }
 
-/// The files below a folder by what their names mean; an empty folder ends in a slash.
+/// The files below a folder by the meaning of their names; an empty folder ends in a slash.
 fn collect(folder: &Path, above: &str, found: &mut BTreeSet<String>) {
     let entries: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()).collect();
     if entries.is_empty() {
@@ -68,7 +68,7 @@ fn collect(folder: &Path, above: &str, found: &mut BTreeSet<String>) {
     }
 }
 
-/// The name with digests and ids replaced by the word for them.
+/// The name with digests and ids replaced by words for them.
 fn meaning(name: &str, above: &str) -> String {
     let (stem, suffix) = name.split_once('.').map_or((name, String::new()), |(stem, rest)| (stem, format!(".{rest}")));
     let is_hex = |text: &str| text.chars().all(|letter| letter.is_ascii_hexdigit());
