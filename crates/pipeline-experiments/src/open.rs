@@ -1,4 +1,4 @@
-//! A spec with its graph of stages and its store: where most commands begin.
+//! A spec with its graph of stages and its store: the start of most commands.
 
 use pipeline_core::{Device, Stage, StageError, StageId};
 use pipeline_engine::{EngineError, Graph, GraphError, Node, Plan, PlanOptions, SpecInfo};
@@ -12,13 +12,13 @@ use crate::protected::Protected;
 use crate::spec_ref::SpecRef;
 use crate::{missed, trial};
 
-/// Why a spec cannot be opened.
+/// The reason why a spec cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// It was not found.
     #[error(transparent)]
     Locate(#[from] LocateError),
-    /// Something in it is wrong.
+    /// It contains a mistake.
     #[error(transparent)]
     Spec(#[from] SpecError),
     /// Its stages do not form a graph.
@@ -29,7 +29,7 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// A name that no stage of the spec has.
+/// A name that is not a stage of the spec.
 #[derive(Debug, thiserror::Error)]
 #[error("the spec has no stage `{name}`")]
 pub struct UnknownStage {
@@ -45,14 +45,14 @@ pub struct UnknownStage {
 pub struct CannotRun {
     /// The stage.
     pub stage: StageId,
-    /// Where the spec names what is wrong.
+    /// The place of the mistake in the spec.
     pub span: Option<Span>,
-    /// Why.
+    /// The cause.
     #[source]
     pub source: StageError,
 }
 
-/// The world around a spec, which only the program itself may look at.
+/// The environment of a spec, which only the program itself may read.
 #[derive(Debug, Clone, Default)]
 pub struct Surroundings {
     /// The environment.
@@ -67,9 +67,9 @@ pub struct Loaded {
     pub spec: PipelineSpec,
     /// Its stages.
     pub graph: Graph,
-    /// What they were built with beside the spec.
+    /// The settings with which they were built.
     pub settings: Settings,
-    /// The stages that publish nothing, since an override makes them other than the spec says.
+    /// The stages that publish nothing, since an override changes them.
     pub unpublished: Vec<StageId>,
 }
 
@@ -79,13 +79,13 @@ pub struct Opened {
     pub spec: PipelineSpec,
     /// Its stages.
     pub graph: Graph,
-    /// What they were built with beside the spec.
+    /// The settings with which they were built.
     pub settings: Settings,
-    /// The stages that publish nothing, since an override makes them other than the spec says.
+    /// The stages that publish nothing, since an override changes them.
     pub unpublished: Vec<StageId>,
     /// The store that remembers their results.
     pub store: Store,
-    /// How the caller named it.
+    /// The caller's reference to it.
     pub named: SpecRef,
 }
 
@@ -101,10 +101,10 @@ impl Surroundings {
 }
 
 impl Loaded {
-    /// Reads and checks the spec; looks at no data. With `publishes_trials` overrides keep no stage from publishing.
+    /// Reads and checks the spec; reads no data. With `publishes_trials`, stages publish in spite of overrides.
     ///
     /// # Errors
-    /// When something in the spec is wrong.
+    /// When the spec contains a mistake.
     pub fn load(named: &SpecRef, surroundings: &Surroundings, publishes_trials: bool) -> Result<Self, OpenError> {
         let mut spec = pipeline_spec::load(&named.path, &named.overrides)?;
         let settings = surroundings.settings(&spec);
@@ -136,7 +136,7 @@ pub fn connect(spec: &PipelineSpec, stages: Vec<Box<dyn Stage>>) -> Result<Graph
     Graph::new(nodes.collect())
 }
 
-/// Lets every stage judge what it can without data.
+/// Lets every stage check itself without data.
 ///
 /// # Errors
 /// When one could never do its work.
@@ -173,12 +173,12 @@ impl Opened {
         Self { spec, graph, settings, unpublished, store, named: named.clone() }
     }
 
-    /// The paths that no command may write over.
+    /// The paths that no command may overwrite.
     pub fn protected(&self) -> Protected {
         Protected::of(&self.spec, &self.graph, self.store.artifacts())
     }
 
-    /// The stage of that name.
+    /// The stage with this name.
     ///
     /// # Errors
     /// When there is none.
@@ -195,7 +195,7 @@ impl Opened {
         pipeline_engine::plan(&self.graph, &self.store, &self.spec.file, options)
     }
 
-    /// The plan of a run, also where a stage misses a source: for questions about the results of other stages.
+    /// The plan of a run, even if a stage misses a source: for questions about the results of other stages.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -203,7 +203,7 @@ impl Opened {
         pipeline_engine::plan_what_is_there(&self.graph, &self.store, &self.spec.file, &PlanOptions::default())
     }
 
-    /// Where the spec names what a stage misses, if that is why the engine could not begin.
+    /// The place in the spec of a missing source, if that is why the engine could not begin.
     pub fn span_of(&self, error: &EngineError) -> Option<Span> {
         let stage: Option<&StageSpec> = match error {
             EngineError::Source { stage, .. } | EngineError::SourceDigest { stage, .. } => self.spec.stage(stage),
@@ -215,7 +215,7 @@ impl Opened {
     /// The plan's options for these names of forced stages.
     ///
     /// # Errors
-    /// When a name is not one of a stage.
+    /// When a name is not a stage.
     pub fn plan_options(&self, forced: &[String], device: Device) -> Result<PlanOptions, UnknownStage> {
         let forced = forced.iter().map(|name| self.stage(name)).collect::<Result<_, _>>()?;
         Ok(PlanOptions { forced, device, ..PlanOptions::default() })

@@ -27,9 +27,9 @@ use crate::pixel_shards;
 use crate::published;
 use crate::seconds::Seconds;
 
-/// So many shards are decoded and written at once at most, each with its pixels and about as much again in memory.
+/// The most shards that are decoded and written at once, each with its pixels and about as much again in memory.
 const MAX_SIDE_BY_SIDE: usize = 4;
-/// And so few that they take no more than this together.
+/// The most bytes that these take together.
 const SIDE_BY_SIDE_BYTES: u64 = 1 << 30;
 
 const WANTED: Wanted = Wanted {
@@ -82,7 +82,7 @@ enum Resize {
     Bicubic,
 }
 
-/// 224 × 224, the notebook's.
+/// 224 × 224, as in the notebook.
 fn default_size() -> [u32; 2] {
     [224, 224]
 }
@@ -91,7 +91,7 @@ struct DecodeImages {
     params: DecodeImagesParams,
 }
 
-/// What becomes of the size of every image.
+/// The resize of every image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     /// Height and width of the pixels.
@@ -100,7 +100,7 @@ pub(crate) struct Geometry {
     pub(crate) resize: &'static str,
 }
 
-/// What a stage of this kind makes of the size of its images; `None` for a stage of another kind.
+/// The resize by a stage of this kind; `None` for a stage of another kind.
 pub(crate) fn geometry(stage: &StageSpec) -> Option<Geometry> {
     let params: DecodeImagesParams = pipeline_spec::params(&stage.params).ok()?;
     let resize = match params.resize {
@@ -110,7 +110,7 @@ pub(crate) fn geometry(stage: &StageSpec) -> Option<Geometry> {
     (stage.kind.value == KIND.name).then_some(Geometry { size: params.size, resize })
 }
 
-/// The file that a stage of this kind reads, and how many of its rows; `None` for a stage of another kind.
+/// The file that a stage of this kind reads, and its limit of rows; `None` for a stage of another kind.
 pub(crate) fn source_and_limit(stage: &StageSpec) -> Option<(PathBuf, Option<u64>)> {
     let params: DecodeImagesParams = pipeline_spec::params(&stage.params).ok()?;
     (stage.kind.value == KIND.name).then(|| (params.path.path().to_owned(), params.max_samples))
@@ -129,7 +129,7 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     Ok(Box::new(DecodeImages { params }))
 }
 
-/// Decodes single images as a stage of this kind does.
+/// Decodes single images like a stage of this kind.
 pub(crate) struct Decoder(DecodeImagesParams);
 
 /// The decoder of a stage with these params, which were checked when it was built.
@@ -140,14 +140,14 @@ pub(crate) fn decoder(params: &Node) -> Result<Decoder, StageError> {
 }
 
 impl Decoder {
-    /// The pixels that the stage would have made of the bytes of an image file.
+    /// The pixels that the stage would make of an image file.
     pub(crate) fn decode(&self, bytes: &[u8]) -> Result<RgbImage, DecodeError> {
         let limits = Limits { memory: &Memory::new(DECODER_BYTES), is_cancelled: &|| false };
         decode_within(bytes, Some(self.0.target()), limits).map(|(_, image)| image)
     }
 }
 
-/// The images that a stage with these params has decoded, as they are in its file.
+/// The original images of a stage with these params, from its file.
 pub(crate) fn originals(params: &Node) -> Result<ImageTsv, StageError> {
     let failed = "the images cannot be read";
     let params: DecodeImagesParams =
@@ -165,7 +165,7 @@ impl DecodeImagesParams {
         PixelsInfo { height, width, resize: is_resized.then(|| filter.to_owned()) }
     }
 
-    /// The size that images are brought to.
+    /// The target size of images.
     fn target(&self) -> Target {
         let [height, width] = self.size;
         let filter = match self.resize {
@@ -175,7 +175,7 @@ impl DecodeImagesParams {
         Target { width, height, filter }
     }
 
-    /// Bytes of the pixels of so many rows.
+    /// The bytes of the pixels of `n_rows` rows.
     fn pixel_bytes(&self, n_rows: usize) -> u64 {
         let [height, width] = self.size.map(u64::from);
         3 * height * width * n_rows as u64
@@ -258,9 +258,9 @@ struct Images<'a> {
     images: ImageTsv,
     digests: Vec<Digest>,
     context: &'a StageContext<'a>,
-    /// Started once there is something to decode.
+    /// Started with the first image to decode.
     threads: OnceLock<ThreadPool>,
-    /// The memory of all threads' decoders, and that of the shards that are being made.
+    /// The memory budgets of all threads' decoders, and of unfinished shards.
     decoders: Memory,
     shards: Memory,
     seconds: Seconds,
@@ -271,7 +271,7 @@ impl OpenRows for Images<'_> {
         &self.digests
     }
 
-    /// Several, since a single thread writes a shard.
+    /// More than one, since a single thread writes a shard.
     fn n_workers(&self) -> usize {
         self.context.n_threads.min(MAX_SIDE_BY_SIDE)
     }
@@ -314,7 +314,7 @@ impl OpenRows for Images<'_> {
 
 impl Images<'_> {
     fn shard(&self, rows: &[ImageRow], path: &Path) -> Result<ShardReport, StageError> {
-        // The pixels, and the column that they are written from.
+        // The pixels, and the column from which they are written.
         let taken = self.shards.take(2 * self.params.pixel_bytes(rows.len()), &|| self.context.host.is_cancelled());
         let _taken = taken.ok_or_else(StageError::cancelled)?;
         let start = Instant::now();

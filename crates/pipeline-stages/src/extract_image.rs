@@ -37,7 +37,7 @@ pub(crate) static KIND: Kind = Kind {
     build,
 };
 
-/// The property that says by which filter images were resized; absent where none was.
+/// The property with the filter of the resize; absent where no image was resized.
 pub(crate) const RESIZE: &str = "resize";
 
 /// The params of `extract-image`.
@@ -55,7 +55,7 @@ struct ExtractImageParams {
     batch_rows: usize,
 }
 
-/// A stop is noticed between batches.
+/// Cancellation is checked between batches.
 fn default_batch_rows() -> usize {
     8
 }
@@ -71,7 +71,7 @@ const FAMILY: Family = Family {
 struct ExtractImage {
     params: ExtractImageParams,
     search: image::ModelSearch,
-    /// How the images were decoded, where a stage of this program does so.
+    /// The decoding of the images, if a stage of this program did it.
     decoded: Option<Geometry>,
 }
 
@@ -86,16 +86,16 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     Ok(Box::new(ExtractImage { params, search: context.settings.model_search.clone(), decoded }))
 }
 
-/// The width of the vectors that a stage of this kind will give; `None` when its params are wrong or its model is not
-/// there, which is reported elsewhere.
+/// The expected width of a stage's vectors; `None` when its params are wrong or its model is missing, which is reported
+/// elsewhere.
 pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<usize> {
     let params = pipeline_spec::params(params).ok()?;
     let model = ExtractImage { params, search: search.clone(), decoded: None }.model().ok()?;
     model.dim().ok()
 }
 
-/// What the spec says of the features that a stage makes. The filter of the resize is not part of it: whether an image
-/// was resized, only the artifact says.
+/// The feature space of a stage according to the spec. Without the filter of the resize: only the artifact records
+/// whether an image was resized.
 pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::ModelSearch) -> Option<Declared> {
     let params: ExtractImageParams = pipeline_spec::params(&stage.params).ok()?;
     let decoded = crate::search::input(spec, stage, "images").and_then(decode_images::geometry);
@@ -116,7 +116,7 @@ pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<Box<
 }
 
 impl ExtractImage {
-    /// The model, of which nothing but small files was read.
+    /// The model, of which only small files have been read.
     fn model(&self) -> Result<Box<dyn EncoderModel>, StageError> {
         let found = image::find_image_model(&self.params.model.to_find(), &self.search);
         let model = found.and_then(|files| pipeline_models::open_image_model(&files));
@@ -124,7 +124,7 @@ impl ExtractImage {
     }
 }
 
-/// What of a model's own way to decode images differs from what was done, if anything does.
+/// The differences between the model's own image decoding and the actual one, if there are any.
 fn differences(expected: &ImageExpectations, decoded: &Geometry) -> Option<String> {
     let mut differences = Vec::new();
     let [height, width] = decoded.size;
@@ -218,7 +218,7 @@ impl ShardedStage for ExtractImage {
     }
 }
 
-/// What of the pixels changes every vector: their size, and how they came to it where an image had another one.
+/// The properties of the pixels that change every vector: their size, and the resize if an image had another size.
 fn properties(images: &InputArtifact) -> Result<Vec<(&'static str, String)>, StageError> {
     let infos = artifact::shards(images).map(|path| pipeline_data::read_pixels_info(&path).map_err(unreadable));
     let infos: Vec<PixelsInfo> = infos.collect::<Result<_, _>>()?;
@@ -245,7 +245,7 @@ impl Pixels {
         Ok(Self { ids, contents, pixels, height, width })
     }
 
-    /// To be encoded on `n_threads` threads.
+    /// The pixels, ready to be encoded on `n_threads` threads.
     fn rows<'a>(self, n_threads: usize) -> Rows<'a> {
         let Self { ids, contents, pixels, height, width } = self;
         Rows {
@@ -263,7 +263,7 @@ impl Pixels {
     }
 }
 
-/// Of all that an image's vector depends on.
+/// The digest of everything that an image's vector depends on.
 fn pixels_digest(pixels: &[u8], height: u32, width: u32) -> Digest {
     let [height, width] = [height, width].map(u32::to_le_bytes);
     Digest::of(&[Digest::of(pixels).as_bytes().as_slice(), &height, &width].concat())

@@ -123,16 +123,16 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     Ok(Box::new(ExtractText { params, search: context.settings.model_search.clone() }))
 }
 
-/// The width of the vectors that a stage of this kind will give; `None` when its params are wrong or its model is not
-/// there, which is reported elsewhere.
+/// The expected width of a stage's vectors; `None` when its params are wrong or its model is missing, which is reported
+/// elsewhere.
 pub(crate) fn width(params: &Node, search: &text::ModelSearch) -> Option<usize> {
     let stage = ExtractText { params: pipeline_spec::params(params).ok()?, search: search.clone() };
     let model = stage.files().and_then(|files| stage.model(&files)).ok()?;
     model.dim().ok()
 }
 
-/// What the spec says of the features that a stage with these params makes. `max_length` is not part of it: it changes
-/// only longer texts.
+/// The feature space of a stage with these params according to the spec. Without `max_length`, which changes only
+/// longer texts.
 pub(crate) fn declared(params: &Node, search: &text::ModelSearch) -> Option<Declared> {
     let params: ExtractTextParams = pipeline_spec::params(params).ok()?;
     let stage = ExtractText { params, search: search.clone() };
@@ -161,12 +161,12 @@ impl ExtractText {
         FAMILY.failure(&self.params.model, &self.search, error)
     }
 
-    /// The model, of which nothing but small files was read.
+    /// The model, of which only small files have been read.
     fn model(&self, files: &TextModelFiles) -> Result<Box<dyn EncoderModel>, StageError> {
         pipeline_models::open_text_model(files, &self.options()).map_err(|error| self.failure(error))
     }
 
-    /// What the model's small files and the params come to.
+    /// The settings from the model's small files and the params.
     fn settings(&self, files: &TextModelFiles) -> Result<TextSettings, StageError> {
         TextSettings::read(files, &self.options()).map_err(|error| self.failure(error))
     }
@@ -180,7 +180,7 @@ impl ExtractText {
         }
     }
 
-    /// The params with what the model's folder says where the spec says nothing: what is hashed, and shown by `why`.
+    /// The params with the settings of the model's folder as defaults: these are hashed, and shown by `why`.
     fn resolved(&self) -> ExtractTextParams {
         // Where the model cannot be used, nothing is hashed: the sources fail.
         let settings = self.files().and_then(|files| self.settings(&files)).ok();
@@ -274,7 +274,7 @@ impl ShardedStage for ExtractText {
 
 /// The queries of a shard, to be encoded on `n_threads` threads.
 fn to_encode<'a>(rows: Vec<QueryRow>, n_threads: usize) -> Rows<'a> {
-    // Texts of like length share batches.
+    // Texts of similar length share batches.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|row_idx| rows[*row_idx].text.len());
     Rows {
@@ -289,7 +289,7 @@ fn to_encode<'a>(rows: Vec<QueryRow>, n_threads: usize) -> Rows<'a> {
     }
 }
 
-/// Of what the vector depends on, and the id, which stands beside it.
+/// The digest of everything that the vector depends on, and of the id beside it.
 fn row_digest(row: &QueryRow) -> Digest {
     Digest::of(&serde_json::to_vec(&(&row.id, &row.text)).expect("plain data becomes JSON"))
 }

@@ -147,7 +147,7 @@ impl TrainProjection {
         Ok(Trained { heads: Some(heads), losses: Vec::new(), temperature, validations, best_epoch: None })
     }
 
-    /// Trains, and returns what there is to say about the weights that it starts from.
+    /// Trains the heads. Returns the remark on the weights that it starts from, too.
     fn train(
         &self,
         context: &StageContext<'_>,

@@ -1,4 +1,4 @@
-//! The forward pass of a BERT encoder by burn, over batches of texts that have the same number of tokens: the path for CUDA.
+//! The forward pass of a BERT encoder in burn, over batches of texts with equal numbers of tokens: the path for CUDA.
 //!
 //! Equal lengths need neither padding nor mask. Activations are kept as `[n_texts · n_tokens, hidden]`, so that every
 //! affine map is one large matrix product.
@@ -15,7 +15,7 @@ use super::weights::{BertWeights, DenseWeights, LayerWeights, NormWeights};
 /// A BERT encoder on a device.
 pub(super) struct Bert<B: Backend> {
     device: B::Device,
-    /// Embeddings of words, that of the first segment already added: `[vocab, hidden]`.
+    /// The word embeddings, plus that of the first segment: `[vocab, hidden]`.
     words: Tensor<B, 2>,
     /// `[max_positions, hidden]`
     positions: Tensor<B, 2>,
@@ -71,7 +71,7 @@ impl<B: Backend> Bert<B> {
         }
     }
 
-    /// The features of texts that have `n_tokens` tokens each, at least two.
+    /// The features of texts with `n_tokens` tokens each, at least two.
     ///
     /// # Shapes
     /// `ids`: `[n_texts · n_tokens]` · returns `[n_texts, hidden]`
@@ -122,7 +122,7 @@ impl<B: Backend> Layer<B> {
         }
     }
 
-    /// Computes the first `n_wanted` tokens of every text; all tokens are attended to.
+    /// Computes the first `n_wanted` tokens of every text, which attend to all tokens.
     ///
     /// # Shapes
     /// `hidden`: `[n_texts · n_tokens, hidden]` · returns `[n_texts · n_wanted, hidden]`

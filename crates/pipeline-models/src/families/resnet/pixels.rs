@@ -1,9 +1,9 @@
-//! Turns bytes into the numbers that an encoder was trained on.
+//! Converts bytes to the numbers that an encoder was trained on.
 
 use crate::preprocessing::Preprocessing;
 
-/// What becomes of every level of every channel: `(level / 255 - mean) / std` in `f32`, as torchvision's `ToTensor` and
-/// `Normalize` compute it, bit for bit.
+/// The normalised value of every level of every channel: `(level / 255 - mean) / std` in `f32`, bit for bit as
+/// torchvision's `ToTensor` and `Normalize` compute it.
 pub(super) struct PixelTable {
     values: [[f32; 256]; 3],
 }

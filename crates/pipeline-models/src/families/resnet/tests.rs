@@ -120,7 +120,7 @@ fn every_dialect_of_checkpoint_gives_the_same_features() {
     }
 }
 
-/// A state dict in the memory format `channels_last`, in which PyTorch saves the numbers as they lie.
+/// A state dict in the memory format `channels_last`, whose memory order PyTorch saves.
 fn channels_last(tensors: &Tensors) -> (Vec<(&'static str, Vec<u8>)>, Item<'_>) {
     let (mut storages, mut items) = (Vec::new(), Vec::new());
     for (name, tensor) in tensors {

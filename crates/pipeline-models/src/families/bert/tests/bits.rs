@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// The tiny model with other widths: products are computed by size.
+/// The tiny model with other widths, since products are computed by size.
 fn made_up(hidden: usize, intermediate: usize) -> tempfile::TempDir {
     let folder = fixtures::folder_without_weights("tiny/bert");
     let path = folder.path().join("config.json");
@@ -34,7 +34,7 @@ fn load_made_up(hidden: usize, intermediate: usize, pooling: Pooling) -> TextEnc
     TextEncoder::load(&files, &TextOptions { pooling: Some(pooling), ..Default::default() }, Device::Cpu).unwrap()
 }
 
-/// Some texts of each of many lengths, and two that are cut.
+/// Several texts of each of many lengths, and two that are truncated.
 fn texts_of_like_lengths() -> Vec<String> {
     let characters: Vec<char> = texts().concat().chars().filter(|character| !character.is_ascii()).collect();
     let lengths = [(0, 1), (1, 5), (2, 3), (5, 4), (14, 2), (30, 3), (62, 2), (140, 2)];
@@ -47,7 +47,7 @@ fn check(encoder: &mut TextEncoder, cases: &[(usize, usize, usize)]) {
     let alone: Vec<Vec<f32>> = texts.iter().map(|text| encode(encoder, std::slice::from_ref(text), 1).values).collect();
     for &(batch_rows, n_threads, stride) in cases {
         encoder.batch_rows = batch_rows;
-        // A stride without a common factor visits every text once; some stand twice, so that mates differ, too.
+        // A stride without a common factor visits every text once; some occur twice, so that batches differ, too.
         let order: Vec<usize> = (0..texts.len() + 5).map(|idx| idx * stride % texts.len()).collect();
         let shuffled: Vec<String> = order.iter().map(|text_idx| texts[*text_idx].clone()).collect();
         let features = encode(encoder, &shuffled, n_threads);
@@ -76,7 +76,7 @@ fn bert_base_features_have_the_same_bits_in_any_company() {
     }
 }
 
-/// With so few hidden numbers sums are split by the number of rows.
+/// With so few hidden numbers, sums are split by the number of rows.
 #[test]
 fn narrow_berts_features_have_the_same_bits_in_any_company() {
     for pooling in [Pooling::Cls, Pooling::Mean] {
@@ -86,7 +86,7 @@ fn narrow_berts_features_have_the_same_bits_in_any_company() {
 
 #[test]
 fn features_have_the_same_bits_with_every_instruction_set() {
-    // Wider than a block of a product is deep; 500 are no whole number of tiles.
+    // Wider than a product's block is deep; 500 is not a whole number of tiles.
     for (hidden, intermediate) in [(64, 128), (480, 500), (768, 1536)] {
         let folder = made_up(hidden, intermediate);
         let files = find_text_model(folder.path().to_str().unwrap(), &ModelSearch::default()).unwrap();

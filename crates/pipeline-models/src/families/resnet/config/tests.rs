@@ -1,8 +1,8 @@
-//! What is followed and what is refused of the files beside a ResNet's weights.
+//! Supported and refused settings in the files beside a ResNet's weights.
 
 use super::*;
 
-/// Files beside weights of this name, found by it.
+/// Files beside weights with this name, found by it.
 fn files(folder: &Path, model: &str, beside: &[(&str, &str)]) -> ImageModelFiles {
     let weights = folder.join(model);
     std::fs::write(&weights, "").unwrap();
