@@ -16,7 +16,7 @@ pub const MAX_K: u16 = 1000;
 /// Reads the pool of an evaluation from the store; computes nothing.
 ///
 /// # Errors
-/// When there is no such evaluation, or what it compares is not up to date.
+/// When there is no such evaluation, or its inputs are not up to date.
 pub fn open(opened: &Opened, stage: Option<&str>, n_threads: usize) -> Result<EvaluationPool, Failure> {
     let evaluation = predict::evaluation(opened, stage)?;
     EvaluationPool::open(opened, evaluation, n_threads).map_err(|error| match error {

@@ -59,7 +59,7 @@ impl SignalWatch {
     }
 }
 
-/// The signals that end the program. Under `nohup` a closed terminal is none of them.
+/// The signals that end the program. Under `nohup` a closed terminal does not count.
 ///
 /// # Errors
 /// When the handlers cannot be installed.

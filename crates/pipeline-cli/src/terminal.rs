@@ -58,7 +58,7 @@ impl Terminal {
     /// Writes data and a line end to stdout; control characters become visible signs.
     ///
     /// # Errors
-    /// When stdout cannot be written; a reader that went away is one of these.
+    /// When stdout cannot be written, even if only its reader went away.
     pub fn data(&self, text: &str) -> io::Result<()> {
         self.bytes(&printable::text(text))
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Where tensors live.
+/// The device of tensors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Device {
@@ -13,7 +13,7 @@ pub enum Device {
     Cuda,
 }
 
-/// A lane of a run: only so many stages of one lane work at once.
+/// A lane of a run: a limited number of its stages work at once.
 ///
 /// Specs name lanes by the key `pool` of a stage.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

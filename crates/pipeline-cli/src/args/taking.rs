@@ -58,7 +58,7 @@ pub struct ExportArgs {
     /// With `--heads`: accept features of another encoder than that of the training.
     #[arg(long, requires = "heads")]
     pub allow_mismatch: bool,
-    /// Overwrite files that are there.
+    /// Overwrite existing files.
     #[arg(long)]
     pub force: bool,
     /// Text or JSON.

@@ -41,7 +41,7 @@ enum Painter {
     Live(Live),
     Plain(Plain),
     Past(Past),
-    /// After one line that could not be written, no more are.
+    /// Writes nothing after the first failed line.
     Json {
         has_failed: bool,
     },

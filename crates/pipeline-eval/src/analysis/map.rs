@@ -44,7 +44,7 @@ impl Map {
     /// queries: `[query_labels.len(), dim]`, images: `[image_labels.len(), dim]`
     ///
     /// # Panics
-    /// When there is not one label a row, or the widths differ: a bug of the caller.
+    /// When the numbers of rows and labels differ, or the widths do: a bug of the caller.
     pub fn new(queries: &Matrix, query_labels: Vec<String>, images: &Matrix, image_labels: Vec<String>) -> Self {
         assert_eq!((query_labels.len(), image_labels.len()), (queries.n_rows, images.n_rows), "BUG: a label a row");
         let both = Centered::new(&[queries, images]);

@@ -45,7 +45,7 @@ pub(super) struct CommandParams {
     pub(super) env: BTreeMap<String, Option<String>>,
     /// Variables that are passed on from the caller's environment, neither hashed nor stored: for secrets and
     /// circumstances. `AWS_*` stands for all with this prefix.
-    // Not part of the manifest, not even by name: they are said not to change the result.
+    // Not part of the manifest, not even by name: the spec declares that they do not change the result.
     #[serde(default, skip_serializing)]
     pub(super) pass_env: Vec<String>,
     /// The time limit, such as `90s`, `10m`, `1.5h` or `2d`; after it the program is stopped, and the stage fails.
@@ -62,7 +62,7 @@ impl CommandParams {
     /// Reads and checks the params.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first mistake.
     pub(super) fn read(node: &Node) -> Result<Self, SpecError> {
         if let Some(text) = node.get("run").and_then(Node::as_str) {
             return Err(SpecError::at(span_of(node, "run"), "`run` is a text, but must be a list")

@@ -25,7 +25,7 @@ pub struct DescribedRun<'a> {
     pub spec: Option<PipelineSpec>,
 }
 
-/// A stage of such a run.
+/// A stage of a described run.
 pub struct DescribedStage<'a> {
     /// The stage.
     pub logged: &'a LoggedStage,
