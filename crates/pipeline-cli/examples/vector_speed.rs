@@ -1,8 +1,8 @@
 //! Times vectors on their way into a store and out of it: Parquet and digest, digest and Parquet.
 //!
-//! `vector_speed FOLDER N_ROWS DIM`, where FOLDER is empty and on the disk to be timed. Each line of the standard
-//! input, `write` or `read`, is answered by one JSON object, so that another program can alternate rounds with those of
-//! others. Nothing is synced: the times are those of the processor and the page cache.
+//! `vector_speed FOLDER N_ROWS DIM`, where FOLDER is empty and on the disk to be timed. Answers each line of the
+//! standard input, `write` or `read`, by one JSON object. So another program can alternate rounds with those of others.
+//! Nothing is synced: the times are those of the processor and the page cache.
 
 #![allow(clippy::print_stdout)]
 

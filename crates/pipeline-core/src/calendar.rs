@@ -14,8 +14,8 @@ pub struct DateTime {
 impl DateTime {
     /// The second in which a time falls.
     ///
-    /// Days become a date by counting eras of 400 years from 1 March of the year 0, so that leap days end a year (Howard
-    /// Hinnant, "chrono-Compatible Low-Level Date Algorithms").
+    /// Counts eras of 400 years from 1 March of the year 0, so that leap days end a year. The algorithm is from Howard
+    /// Hinnant, "chrono-Compatible Low-Level Date Algorithms".
     pub fn of(at_ms: u64) -> Self {
         let seconds = at_ms / 1000;
         let days = seconds / 86_400 + 719_468;

@@ -19,8 +19,8 @@ pub struct CutSizes {
 
 /// Cuts rows, given by their digests, into shards.
 ///
-/// A shard ends after a row whose digest has as many zero low bits as `target_rows`, once it has `min_rows`, and at the
-/// latest at `max_rows`. The first N rows of a list share all shards with the whole list, except the last.
+/// A shard ends after a row whose digest has as many zero low bits as `target_rows`. It has at least `min_rows` and at
+/// most `max_rows`. The first N rows of a list share all shards with the whole list, except the last.
 ///
 /// # Panics
 /// When the sizes do not ascend or the target is not a power of two: a bug of the caller.

@@ -1,7 +1,7 @@
 //! The contract of stages whose artifact consists of shards: the rows, and the computation of a range of them.
 //!
-//! The engine does the rest: it cuts the rows, derives the shards' keys, looks them up, computes the missing ones side
-//! by side and in several processes, stores them, and counts.
+//! The engine does the rest. It cuts the rows, derives the shards' keys and looks them up. It computes the missing
+//! ones, side by side and in several processes, stores them, and counts.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -116,8 +116,8 @@ pub struct Score {
 /// `image_ids`. The last line of a repeated query counts, and unknown queries are ignored.
 ///
 /// # Errors
-/// Where the evaluator would fail: a line that is not a valid object (even a blank one), not ten different integer ids,
-/// or a query without a line.
+/// Where the evaluator would fail: an invalid line (even a blank one), other than ten different integer ids, or a query
+/// without a line.
 pub fn score(predictions: &str, relevant: &BTreeMap<i64, BTreeSet<i64>>) -> Result<Score, String> {
     let mut answers = BTreeMap::new();
     for (line_idx, line) in predictions.lines().enumerate() {

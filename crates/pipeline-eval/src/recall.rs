@@ -4,7 +4,7 @@ use super::Ranking;
 
 /// The share of queries that find one of their images.
 ///
-/// `Recall@k` is the fraction of queries, in 0..=1, with at least one relevant image among the first `k`: any hit
+/// `Recall@k` is the fraction of queries, in 0..=1, with at least one relevant image among the first `k`. Any hit
 /// counts, not the share of the relevant images.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Recall {

@@ -140,8 +140,8 @@ fn nearest_file(name: &Path, files: &[PathBuf]) -> Option<PathBuf> {
     known.get(near).map(|path| (*path).clone())
 }
 
-/// The folder of a spec's store: `artifacts` in the nearest folder at or above it that has one, else in the project's
-/// folder, else beside the spec.
+/// The folder of a spec's store: the nearest `artifacts` at or above the spec, else `artifacts` in the project's folder
+/// or beside the spec.
 pub fn artifacts(spec_file: &Path) -> PathBuf {
     let folder = spec_file.parent().unwrap_or(Path::new("."));
     nearest_artifacts(folder).unwrap_or_else(|| project_folder(folder).unwrap_or(folder).join("artifacts"))
@@ -169,7 +169,7 @@ fn project_folder(folder: &Path) -> Option<&Path> {
 
 /// The folders in which models with bare names are searched.
 ///
-/// They are the spec's `models`, then the download folders of Hugging Face's libraries and of torch, in their order:
+/// They are the spec's `models`, then the download folders of Hugging Face's libraries and of torch. The latter are
 /// those in their variables, then those below the user's home.
 pub fn model_search(spec: &PipelineSpec, environment: &Environment) -> ModelSearch {
     let mut search = ModelSearch::default();

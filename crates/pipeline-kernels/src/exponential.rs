@@ -4,7 +4,7 @@
 
 /// `e^x` up to `x = 88` with a relative error of 1.5e-7, and almost 0 below -87.
 ///
-/// `x = n · ln 2 + r` with an integer `n` and `|r| ≤ ln 2 / 2`; a polynomial gives `e^r`, and `n` is added to the
+/// In `x = n · ln 2 + r`, `n` is an integer and `|r| ≤ ln 2 / 2`. A polynomial gives `e^r`, and `n` is added to the
 /// exponent's bits.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {

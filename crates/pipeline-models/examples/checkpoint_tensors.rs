@@ -1,7 +1,7 @@
 //! Prints the tensors of checkpoints, for `tests/parity/checkpoints.py` to compare with PyTorch.
 //!
-//! `checkpoint_tensors FILE...` prints one JSON object for each file: its tensors by name, each with its shape and the
-//! bits of its numbers as `f32`, or the error.
+//! `checkpoint_tensors FILE...` prints one JSON object for each file: its tensors by name, or the error. A tensor has
+//! its shape and the bits of its numbers as `f32`.
 
 #![allow(clippy::print_stdout)]
 

@@ -1,6 +1,6 @@
 //! Reads a pipeline spec from YAML, with errors that point at the line.
 //!
-//! Knows the keys of a spec and of a stage, but no kind of stage: [`params`] reads a stage's params into the struct of
+//! Knows the keys of a spec and of a stage, but no kind of stage. [`params`] reads a stage's params into the struct of
 //! its kind, and its errors point into the file, too. Reads only the spec's files, and resolves links where a path
 //! leads above a linked folder.
 //!

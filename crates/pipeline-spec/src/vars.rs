@@ -36,8 +36,8 @@ impl Vars {
     /// Resolves the entries of `vars`.
     ///
     /// # Errors
-    /// When a name is not valid for a var, a value is not text, a number or a bool, or a var needs an unknown one or
-    /// itself.
+    /// When a name is not valid for a var, or a value is not text, a number or a bool. When a var needs an unknown one
+    /// or itself.
     pub(crate) fn resolve(entries: &Entries) -> Result<Self, SpecError> {
         let mut defined = HashMap::new();
         for (name, node) in entries {

@@ -54,7 +54,7 @@ impl fmt::Debug for Environment {
 
 /// The digest that stands for the value of a variable, which may be a secret.
 ///
-/// It is bound to its purpose and to the name, so that equal values of several variables look different and precomputed
+/// It is bound to its purpose and to the name. So equal values of several variables look different, and precomputed
 /// digests of common texts do not help. A reader can still guess a short secret: the digest has no salt, since keys
 /// must be the same in every store.
 pub fn digest(name: &str, value: &OsStr) -> Digest {

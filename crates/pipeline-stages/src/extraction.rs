@@ -87,7 +87,7 @@ impl<'a> Extraction<'a> {
     /// `seconds` contains the time of opening.
     pub(crate) fn new(context: &'a StageContext<'a>, input: ToEncode<'a>, seconds: Seconds) -> Self {
         // On the CPU a vector has the same bits among any other rows. On other devices kernels may depend on the number
-        // of rows: there vectors are shared within a shard only, so that its bytes depend on its rows alone.
+        // of rows. There vectors are shared within a shard only, so that its bytes depend on its rows alone.
         let max_bytes = if context.device == Device::Cpu { RECENT_BYTES } else { 0 };
         let recent = RecentVectors::new(max_bytes);
         let work = Mutex::new(EncoderWork { encoder: None, recent, n_encoded: 0, n_equal: 0 });

@@ -212,8 +212,8 @@ fn the_demo_gives_pytorchs_losses_ranks_and_recall() {
     let (mut n_equal, mut n_same_rank) = (0, 0);
     for (ranking, golden) in rankings.iter().zip(golden) {
         assert_eq!(ranking.query_text, golden["text"].as_str().unwrap());
-        // PyTorch's reference counts the images with a higher score. Here an image with the same score (the data have
-        // equal images) also counts when its row is lower, so a rank can only be the same or slightly larger.
+        // PyTorch's reference counts the images with a higher score. Here an image with the same score also counts when
+        // its row is lower: the data have equal images. So a rank can only be the same or slightly larger.
         let (rank, wanted) = (u64::from(ranking.rank.unwrap()), golden["rank"].as_u64().unwrap());
         assert!((wanted.saturating_sub(1)..=wanted + 5).contains(&rank), "{}: {rank}, {wanted}", ranking.query_text);
         n_same_rank += usize::from(rank == wanted);

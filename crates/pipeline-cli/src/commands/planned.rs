@@ -1,9 +1,9 @@
 //! A plan as a table or as JSON, for `status` and `run --dry-run`.
 //!
 //! JSON: `{spec, file, compared_with, n_reuse, n_run, n_depends, stages: [{stage, kind, decision, why, on, key,
-//! artifact, unpublished, warnings, last_seconds, missing?, shards?}]}`, where `decision` is `reuse`, `run` or
-//! `depends`, and `missing` names the missing source. `shards` is `{n_missing, n_shards}` for a stage that runs and
-//! whose rows are known.
+//! artifact, unpublished, warnings, last_seconds, missing?, shards?}]}`. `decision` is `reuse`, `run` or `depends`, and
+//! `missing` names the missing source. `shards` is `{n_missing, n_shards}` for a stage that runs and whose rows are
+//! known.
 
 use std::borrow::Cow;
 

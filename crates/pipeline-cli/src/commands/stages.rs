@@ -1,7 +1,7 @@
 //! `pipeline stages`: the registry of kinds, as a table or one of them in full.
 //!
-//! JSON: a list of `{kind, version, summary, inputs, produces, params}`, or one of these; `inputs` is a list of `{name,
-//! accepts, summary}`, or null for any inputs; `params` is a JSON Schema.
+//! JSON: a list of `{kind, version, summary, inputs, produces, params}`, or one of these. `inputs` is a list of `{name,
+//! accepts, summary}`, or null for any inputs. `params` is a JSON Schema.
 
 use pipeline_spec::nearest;
 use pipeline_stages::{Format, KINDS, Kind, Slot};

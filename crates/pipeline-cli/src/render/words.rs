@@ -70,8 +70,8 @@ pub fn adoption(from: &Digest, old_version: &str, new_version: &str) -> String {
     format!("from {} (version {old_version} -> {new_version})", from.short())
 }
 
-/// The times of a stage by kind of work, the longest first, such as `forward 12.3 s · write 0.1 s · 41 rows/s · 2
-/// threads`; `None` when the stage reports no times.
+/// The times of a stage by kind of work, the longest first: `forward 12.3 s · write 0.1 s · 41 rows/s · 2 threads`.
+/// `None` when the stage reports no times.
 pub fn spent(
     seconds_by_work: &BTreeMap<String, f64>,
     n_rows_computed: u64,

@@ -39,7 +39,7 @@ pub(super) fn inverse(coefficients: &[i16; 64], quantization: &[u16; 64]) -> [[u
 
 /// One dimension of the transform, with `N_BITS` fewer fraction bits at the end.
 ///
-/// Takes eight vectors of eight numbers and returns them in pairs: each half of a vector holds four numbers of the
+/// Takes eight vectors of eight numbers and returns them in pairs. Each half of a vector holds four numbers of the
 /// first and four of the second.
 #[target_feature(enable = "avx2")]
 #[inline]

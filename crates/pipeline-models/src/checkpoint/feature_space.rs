@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// The properties of an encoder and its inputs that change every vector: `model` (the digest of its files), `pooling`,
-/// `max_length` of texts, `height`, `width` and `resize` of images.
+/// The properties of an encoder and its inputs that change every vector.
+///
+/// They are `model` (the digest of its files), `pooling`, `max_length` of texts, and `height`, `width` and `resize` of
+/// images.
 ///
 /// Vectors of two spaces mean different things, even with the same width. Imported vectors have no properties but the
 /// `encoder` that their user names.

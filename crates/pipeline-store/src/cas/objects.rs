@@ -70,9 +70,9 @@ impl Cas {
     /// Moves every file below a scratch folder into the store and returns the tree of the folder.
     ///
     /// # Errors
-    /// When something below is not a file, folder or link, a link leads out of the folder, a name is not UTF-8, a file
-    /// changes meanwhile, or the store cannot be written. Then some of the files are in the store but in no tree:
-    /// harmless, and collected later.
+    /// When something below is not a file, folder or link, a link leads out of the folder, or a name is not UTF-8. When
+    /// a file changes meanwhile, or the store cannot be written. Then some of the files are in the store but in no
+    /// tree: harmless, and collected later.
     pub fn put_folder(&self, scratch: &Path) -> Result<Tree, StoreError> {
         let session = self.workspace.session()?;
         let listing = Listing::of(scratch)?;

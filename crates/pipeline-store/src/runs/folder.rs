@@ -86,8 +86,8 @@ impl RunFolder {
 
     /// Appends an event to `events.jsonl` as one line of JSON.
     ///
-    /// Every event is written at once except [`Event::StageReused`], which waits for the next other event: a no-op run
-    /// must not cost one write per stage. [`Event::RunFinished`] seals the run.
+    /// Every event is written at once except [`Event::StageReused`], which waits for another one: a no-op run must not
+    /// cost one write per stage. [`Event::RunFinished`] seals the run.
     ///
     /// # Errors
     /// When the store cannot be written.

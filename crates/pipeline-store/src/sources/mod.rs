@@ -184,8 +184,10 @@ impl Known {
     }
 }
 
-/// True if the content may change without a change of the times: a process has the file open for writing, and repeated
-/// writes to a mapped page do not update the times.
+/// True if the content may change without a change of the times.
+///
+/// That is so while a process has the file open for writing, since repeated writes to a mapped page do not update the
+/// times.
 ///
 /// Where the system does not report writers, recent writes are synced first: the next write to a synced page then
 /// changes the times.

@@ -1,5 +1,5 @@
-//! One process's presence in a store: a scratch folder that is swept once the process is dead, and the instant since
-//! which collections keep everything that it has used.
+//! One process's presence in a store: a scratch folder that is swept once the process is dead, and the time of its
+//! start. Collections keep everything that it has used since then.
 
 use std::fs::{self, File};
 use std::io;

@@ -246,8 +246,8 @@ impl<'a, const IS_COUNTED: bool> Bits<'a, IS_COUNTED> {
         self.count(n, length);
     }
 
-    /// Counts a read of `n` bits that are `n_before` behind the next one. libjpeg reads ahead when they are missing, as
-    /// long as another byte fits into 64 bits.
+    /// Counts a read of `n` bits that are `n_before` behind the next one. Where they are missing, libjpeg reads ahead,
+    /// as long as another byte fits into 64 bits.
     #[inline(always)]
     fn count(&mut self, n: u32, n_before: u32) {
         let position = self.position() + n_before as usize;

@@ -1,5 +1,4 @@
-//! Writes a file and hashes it in one pass over its bytes, on all threads: each part is hashed, and written while it is
-//! in the cache.
+//! Writes a file and hashes it in one pass, on all threads: each part is hashed, and written while it is in the cache.
 //!
 //! The kernel lets one thread at a time write into a file; the others hash meanwhile. BLAKE3 is a binary tree over the
 //! content, so each part is a subtree of its own.

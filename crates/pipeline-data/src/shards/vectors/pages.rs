@@ -32,7 +32,7 @@ pub(super) fn rows_by_page(n_rows: usize, width: usize) -> Vec<usize> {
 
 /// The header before a page of `n_rows` values in `n_bytes` bytes.
 ///
-/// It is Parquet's `PageHeader` in Thrift's compact protocol: a field is `delta << 4 | type`, and a number is zigzag
+/// It is Parquet's `PageHeader` in Thrift's compact protocol. A field is `delta << 4 | type`, and a number is zigzag
 /// with seven bits per byte.
 pub(super) fn header(n_rows: usize, n_bytes: usize) -> Vec<u8> {
     const NUMBER: u8 = 0x15;

@@ -2,8 +2,8 @@
 
 use crate::preprocessing::Preprocessing;
 
-/// The normalised value of every level of every channel: `(level / 255 - mean) / std` in `f32`, bit for bit as
-/// torchvision's `ToTensor` and `Normalize` compute it.
+/// The normalised value of every level of every channel: `(level / 255 - mean) / std` in `f32`. It is bit for bit that
+/// of torchvision's `ToTensor` and `Normalize`.
 pub(super) struct PixelTable {
     values: [[f32; 256]; 3],
 }

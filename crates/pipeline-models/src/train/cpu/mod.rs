@@ -1,7 +1,7 @@
 //! Training on the processor: a step reads and writes every weight once, and allocates nothing once batches have their
 //! size.
 //!
-//! A batch's vectors are columns here (`[dim, n_pairs]`): a head's weights are then the left side of its product
+//! A batch's vectors are columns here (`[dim, n_pairs]`). A head's weights are then the left side of its product
 //! unchanged, and only the small batch is packed. One thread computes every number, in an order that does not depend on
 //! the others.
 
