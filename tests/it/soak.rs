@@ -10,7 +10,7 @@ pub fn rounds(in_ci: usize, in_soak: usize) -> usize {
     if is_soak() { in_soak } else { in_ci }
 }
 
-/// Prints the figures of a test, for readers with `--nocapture`.
+/// Prints the figures of a test, for people with `--nocapture`.
 #[allow(clippy::print_stderr, reason = "figures are for people")]
 pub fn show(figures: &str) {
     eprintln!("figures: {figures}");

@@ -1,4 +1,4 @@
-//! Numbers for readers: durations, sizes, counts, dates.
+//! Numbers for people: durations, sizes, counts, dates.
 
 use pipeline_core::calendar::DateTime;
 pub use pipeline_core::format::{bytes, count, duration};

@@ -19,7 +19,7 @@ pub fn adopt(painted: &str) -> String {
     painted.replace("\u{1b}[", &format!("\u{1b}[{};", *MARK))
 }
 
-/// Text for readers: line breaks and tabs stay, other control characters become visible signs.
+/// Text for people: line breaks and tabs stay, other control characters become visible signs.
 pub fn text(text: &str) -> String {
     if !text.contains(is_control) {
         return text.to_owned();

@@ -43,7 +43,7 @@ impl Digest {
         blake3::Hash::from_bytes(self.0).to_hex().as_str().to_owned()
     }
 
-    /// The first 12 hexadecimal digits, for readers.
+    /// The first 12 hexadecimal digits, for people.
     pub fn short(&self) -> String {
         let mut hex = self.hex();
         hex.truncate(12);

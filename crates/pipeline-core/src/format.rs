@@ -1,4 +1,4 @@
-//! Numbers for readers, the same on the terminal and on pages.
+//! Numbers for people, the same on the terminal and on pages.
 
 /// A duration, such as `4 ms`, `12.3 s`, `3 min 20 s` or `2 h 05 min`.
 pub fn duration(seconds: f64) -> String {

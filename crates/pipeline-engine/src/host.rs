@@ -164,7 +164,7 @@ pub(crate) fn leave_out_unmeasured(report: &mut StageReport, host: &Host<'_>) {
     report.seconds.retain(|_, seconds| seconds.is_finite());
 }
 
-/// The owner of a lock, for readers.
+/// The owner of a lock, for people.
 pub(crate) fn describe_owner(owner: &Owner) -> String {
     let age_s = crate::provenance::now_ms().saturating_sub(owner.since_ms) / 1000;
     format!("process {} on {} (stage {}, for {age_s} s)", owner.pid, owner.host, owner.stage)

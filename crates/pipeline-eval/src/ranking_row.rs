@@ -1,4 +1,4 @@
-//! The ranking of one query with the ids and texts that readers see.
+//! The ranking of one query with the ids and texts that people see.
 
 /// The ranking of the images for one query.
 #[derive(Debug, Clone, PartialEq)]

@@ -26,7 +26,7 @@ pub struct Map {
 pub struct Point {
     /// Its coordinates.
     pub at: [f64; 2],
-    /// Its text for readers.
+    /// Its text for people.
     pub label: String,
 }
 

@@ -6,7 +6,7 @@ use super::ranks::{Recalls, recalls};
 
 /// Recall over the queries of one slice.
 pub struct Slice {
-    /// The bounds of the slice, for readers.
+    /// The bounds of the slice, for people.
     pub name: String,
     /// The recalls of its queries.
     pub recalls: Recalls,

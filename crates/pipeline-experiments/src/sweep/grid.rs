@@ -64,7 +64,7 @@ impl<'a> Grid<'a> {
         self.axes.iter().map(name).collect()
     }
 
-    /// The point for readers: `temperature=0.03, seed=1`.
+    /// The point for people: `temperature=0.03, seed=1`.
     pub fn label(&self, point_idx: usize) -> String {
         let values = self.axes.iter().zip(self.values_at(point_idx));
         let values = values.map(|(axis, value_idx)| axis.values()[value_idx].to_yaml());

@@ -61,7 +61,7 @@ pub struct AxisFacts {
 /// A value of an axis.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct AxisValue {
-    /// The text for readers.
+    /// The text for people.
     pub text: String,
     /// Its number, if it is numeric.
     pub number: Option<f64>,

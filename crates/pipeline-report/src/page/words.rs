@@ -1,4 +1,4 @@
-//! Numbers for readers.
+//! Numbers for people.
 
 pub(super) use pipeline_core::format::{bytes, count, duration};
 

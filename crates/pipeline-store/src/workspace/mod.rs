@@ -3,7 +3,7 @@
 //! - `scratch/<host>@<process>-<random>/` holds files that a process is writing, and `….lock` beside it is locked while
 //!   the process lives. Both go with the process; else the next session sweeps them.
 //! - `locks/<key>` is locked by the process that computes the key. It holds one JSON object, the [`Owner`], for
-//!   readers, and is removed with the lock.
+//!   people, and is removed with the lock.
 //! - `lent/<key>/<number of the slot>/` holds the inputs of the stage that computes the key, laid out for it alone. It
 //!   is in use as long as the key is locked.
 

@@ -69,7 +69,7 @@ impl<'a> DescribedRun<'a> {
         self.stage(stage.logged.inputs.get(slot)?.as_str())
     }
 
-    /// The artifact of a stage; the inner error explains its absence for readers.
+    /// The artifact of a stage; the inner error explains its absence for people.
     pub fn open(&self, store: &Store, stage: &DescribedStage<'_>) -> Result<OpenTree, String> {
         let artifact = stage.artifact().ok_or_else(|| format!("`{}` has no result", stage.facts.name))?;
         let record = stage.record.filter(|record| record.tree.digest() == artifact);
