@@ -56,20 +56,30 @@ const FOR_THE_PROGRAM: [(&[&str], &[&str]); 3] = [
 
 #[test]
 fn only_the_program_prints_exits_and_reads_its_surroundings() {
-    let mut files = Vec::new();
-    collect_sources(&root().join("crates"), &mut files);
-    let crates = root().join("crates");
-    let files: Vec<_> = files.iter().map(|file| file.strip_prefix(&crates).unwrap()).collect();
     for (patterns, exceptions) in FOR_THE_PROGRAM {
-        let found: BTreeSet<_> = files
-            .iter()
-            .filter(|file| file.components().nth(1).is_some_and(|folder| folder.as_os_str() == "src"))
-            .filter(|file| !file.starts_with("pipeline-cli") && !is_for_tests(file))
-            .filter(|file| code(&crates.join(file)).any(|line| patterns.iter().any(|pattern| line.contains(pattern))))
-            .map(|file| file.to_str().unwrap())
-            .collect();
-        assert_eq!(found, BTreeSet::from_iter(exceptions.iter().copied()), "libraries with one of {patterns:?}");
+        let mut found = files_with(patterns);
+        found.retain(|file| !file.starts_with("pipeline-cli/"));
+        let exceptions = exceptions.iter().map(|file| (*file).to_owned()).collect();
+        assert_eq!(found, exceptions, "libraries with one of {patterns:?}");
     }
+}
+
+#[test]
+fn the_names_of_metrics_are_taken_apart_and_put_together_in_one_place() {
+    const PARTS: [&str; 9] = [
+        "\"i2t_",
+        "_low\"",
+        "_high\"",
+        "\"recall_at_",
+        "\"fraction_recall_at_",
+        "\"ndcg_at_",
+        "\"valid_\"",
+        "\"valid_mean_recall",
+        "\"valid_recall_at_",
+    ];
+    let found = files_with(&PARTS);
+    let place = ["mod.rs", "quantity.rs"].map(|file| format!("pipeline-eval/src/metric_name/{file}"));
+    assert_eq!(found, BTreeSet::from(place), "files with a part of a metric's name, such as {}", PARTS[0]);
 }
 
 #[test]
@@ -90,6 +100,20 @@ fn every_source_file_begins_with_what_it_is_for() {
     assert!(files.len() > 30, "{} source files found", files.len());
     files.retain(|file| !fs::read_to_string(file).unwrap().starts_with("//! "));
     assert!(files.is_empty(), "no `//!` line at the top of {files:?}");
+}
+
+/// The source files of all crates, below `crates`, with one of these texts outside of comments and tests.
+fn files_with(patterns: &[&str]) -> BTreeSet<String> {
+    let crates = root().join("crates");
+    let mut files = Vec::new();
+    collect_sources(&crates, &mut files);
+    let files = files.iter().map(|file| file.strip_prefix(&crates).unwrap());
+    files
+        .filter(|file| file.components().nth(1).is_some_and(|folder| folder.as_os_str() == "src"))
+        .filter(|file| !is_for_tests(file))
+        .filter(|file| code(&crates.join(file)).any(|line| patterns.iter().any(|pattern| line.contains(pattern))))
+        .map(|file| file.to_str().unwrap().to_owned())
+        .collect()
 }
 
 fn root() -> PathBuf {

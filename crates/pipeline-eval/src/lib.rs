@@ -14,6 +14,7 @@
 
 pub mod analysis;
 mod error;
+mod metric_name;
 mod metrics;
 mod pool;
 mod rank;
@@ -24,6 +25,7 @@ pub mod statistics;
 mod top;
 
 pub use error::RankError;
+pub use metric_name::{Bound, Direction, HeldOut, MetricName, Quantity, Unit, ks};
 pub use metrics::{Measure, RelevantRanks, measure};
 pub use rank::{Ranking, Similarity, rank};
 pub use ranking_row::RankingRow;

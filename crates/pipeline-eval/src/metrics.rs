@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::statistics::intervals;
+use crate::{Bound, Direction, MetricName, Quantity};
 
 /// The depth of NDCG, in images.
 const NDCG_DEPTH: usize = 10;
@@ -38,28 +39,32 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// The measure with a metric's name; `None` when the metric is not a mean over queries. `ks` are those of
+    /// The measure behind a metric; `None` when the metric is not a mean over queries or images. `ks` are those of
     /// `mean_recall`.
-    pub fn named(name: &str, ks: &[usize]) -> Option<Self> {
-        let at = |prefix: &str| name.strip_prefix(prefix).and_then(|k| k.parse().ok());
-        match name {
-            "mean_recall" if !ks.is_empty() => Some(Self::MeanRecall(ks.to_vec())),
-            "mrr" => Some(Self::ReciprocalRank),
-            "map" => Some(Self::AveragePrecision),
-            "ndcg_at_10" => Some(Self::NdcgAt10),
-            _ => at("recall_at_").map(Self::RecallAt).or_else(|| at("fraction_recall_at_").map(Self::FractionRecallAt)),
+    pub fn of_metric(metric: &MetricName, ks: &[usize]) -> Option<Self> {
+        if metric.bound.is_some() {
+            return None;
+        }
+        match metric.quantity {
+            Quantity::RecallAt(k) => Some(Self::RecallAt(k)),
+            Quantity::MeanRecall if !ks.is_empty() => Some(Self::MeanRecall(ks.to_vec())),
+            Quantity::FractionRecallAt(k) => Some(Self::FractionRecallAt(k)),
+            Quantity::ReciprocalRank => Some(Self::ReciprocalRank),
+            Quantity::AveragePrecision => Some(Self::AveragePrecision),
+            Quantity::NdcgAt(NDCG_DEPTH) => Some(Self::NdcgAt10),
+            _ => None,
         }
     }
 
-    /// The metric's name.
-    pub fn name(&self) -> String {
+    /// What the mean over queries is as a metric.
+    pub fn quantity(&self) -> Quantity {
         match self {
-            Self::RecallAt(k) => format!("recall_at_{k}"),
-            Self::MeanRecall(_) => "mean_recall".to_owned(),
-            Self::FractionRecallAt(k) => format!("fraction_recall_at_{k}"),
-            Self::ReciprocalRank => "mrr".to_owned(),
-            Self::AveragePrecision => "map".to_owned(),
-            Self::NdcgAt10 => "ndcg_at_10".to_owned(),
+            Self::RecallAt(k) => Quantity::RecallAt(*k),
+            Self::MeanRecall(_) => Quantity::MeanRecall,
+            Self::FractionRecallAt(k) => Quantity::FractionRecallAt(*k),
+            Self::ReciprocalRank => Quantity::ReciprocalRank,
+            Self::AveragePrecision => Quantity::AveragePrecision,
+            Self::NdcgAt10 => Quantity::NdcgAt(NDCG_DEPTH),
         }
     }
 
@@ -101,12 +106,18 @@ impl Measure {
     }
 }
 
-/// All metrics by name, with the bounds of a 95% bootstrap interval over queries as `<metric>_low` and `<metric>_high`.
+/// All metrics of a direction by name, with the bounds of 95% bootstrap intervals over queries.
 ///
 /// `median_rank` is the median of the best ranks; a query that finds nothing has the rank behind the last, `pool_size +
 /// 1`. Without queries every metric is 0.
-pub fn measure(queries: &[RelevantRanks], ks: &[usize], pool_size: usize, n_threads: usize) -> BTreeMap<String, f64> {
+pub fn measure(
+    queries: &[RelevantRanks],
+    ks: &[usize],
+    (direction, pool_size): (Direction, usize),
+    n_threads: usize,
+) -> BTreeMap<String, f64> {
     let mut metrics = BTreeMap::new();
+    let name = |quantity: Quantity| MetricName { direction, ..MetricName::new(quantity) };
     let mut with_interval: Vec<Measure> = ks.iter().map(|k| Measure::RecallAt(*k)).collect();
     with_interval.extend([
         Measure::MeanRecall(ks.to_vec()),
@@ -116,19 +127,19 @@ pub fn measure(queries: &[RelevantRanks], ks: &[usize], pool_size: usize, n_thre
     ]);
     let columns: Vec<Vec<f64>> = with_interval.iter().map(|measure| measure.of_all(queries)).collect();
     for ((measure, column), interval) in with_interval.iter().zip(&columns).zip(intervals(&columns, n_threads)) {
-        let name = measure.name();
-        metrics.insert(format!("{name}_low"), interval.low);
-        metrics.insert(format!("{name}_high"), interval.high);
-        metrics.insert(name, mean(column));
+        let name = name(measure.quantity());
+        metrics.insert(name.bound(Bound::Low).to_string(), interval.low);
+        metrics.insert(name.bound(Bound::High).to_string(), interval.high);
+        metrics.insert(name.to_string(), mean(column));
     }
     // The mean of the recalls, as the notebook computes it: the mean of the queries' means differs in the last bits.
-    let recalls: f64 = ks.iter().map(|k| metrics[&Measure::RecallAt(*k).name()]).sum();
-    metrics.insert("mean_recall".to_owned(), share(recalls, ks.len() as f64));
+    let recalls: f64 = ks.iter().map(|k| metrics[&name(Quantity::RecallAt(*k)).to_string()]).sum();
+    metrics.insert(name(Quantity::MeanRecall).to_string(), share(recalls, ks.len() as f64));
     for k in ks {
         let fraction = Measure::FractionRecallAt(*k);
-        metrics.insert(fraction.name(), mean(&fraction.of_all(queries)));
+        metrics.insert(name(fraction.quantity()).to_string(), mean(&fraction.of_all(queries)));
     }
-    metrics.insert("median_rank".to_owned(), median_rank(queries, pool_size));
+    metrics.insert(name(Quantity::MedianRank).to_string(), median_rank(queries, pool_size));
     metrics
 }
 
@@ -177,28 +188,23 @@ mod tests {
     fn names_lead_to_measures_and_back() {
         let names = ["recall_at_5", "mean_recall", "fraction_recall_at_10", "mrr", "map", "ndcg_at_10"];
         for name in names {
-            assert_eq!(Measure::named(name, &[1, 5]).unwrap().name(), name);
+            assert_eq!(Measure::of_metric(&name.into(), &[1, 5]).unwrap().quantity().to_string(), name);
         }
-        assert!(
-            ["median_rank", "n_queries", "mrr_low", "recall_at_"]
-                .iter()
-                .all(|name| Measure::named(name, &[1]).is_none())
-        );
+        let no_means = ["median_rank", "n_queries", "mrr_low", "recall_at_", "ndcg_at_5"];
+        assert!(no_means.iter().all(|name| Measure::of_metric(&(*name).into(), &[1]).is_none()));
+        assert_eq!(Measure::of_metric(&"mean_recall".into(), &[]), None);
     }
 
     #[test]
     fn a_query_without_an_image_in_the_pool_counts_as_a_miss() {
         let queries = [found(0, &[]), found(1, &[1]), found(1, &[3])];
-        let metrics = measure(&queries, &[1, 5], 8, 1);
+        let metrics = measure(&queries, &[1, 5], (Direction::TextToImage, 8), 1);
         assert_eq!((metrics["recall_at_1"], metrics["map"]), (1.0 / 3.0, (1.0 + 1.0 / 3.0) / 3.0));
         assert_eq!(metrics["median_rank"], 3.0);
-        assert_eq!(
-            measure(&queries[..2], &[1], 8, 1)["median_rank"],
-            5.0,
-            "the middle of 1 and 9, behind the last of 8"
-        );
+        let of_images = measure(&queries[..2], &[1], (Direction::ImageToText, 8), 1);
+        assert_eq!(of_images["i2t_median_rank"], 5.0, "the middle of 1 and 9, behind the last of 8");
         assert!(metrics["mrr_low"] < metrics["mrr"] && metrics["mrr"] < metrics["mrr_high"]);
-        assert!(measure(&[], &[1], 8, 1).values().all(|value| *value == 0.0));
+        assert!(measure(&[], &[1], (Direction::TextToImage, 8), 1).values().all(|value| *value == 0.0));
     }
 
     /// Made by `tests/fixtures/goldens/retrieval_metrics.py` with torchmetrics and scikit-learn.
@@ -213,7 +219,7 @@ mod tests {
             RelevantRanks { n_in_pool: relevant.len(), ranks: ranks_among(&scores, &relevant) }
         });
         let queries: Vec<RelevantRanks> = queries.collect();
-        let metrics = measure(&queries, &[1, 5, 10], 40, 2);
+        let metrics = measure(&queries, &[1, 5, 10], (Direction::TextToImage, 40), 2);
         let expect = golden["metrics"].as_object().unwrap();
         assert_eq!((queries.len(), expect.len()), (200, 10));
         for (name, value) in expect {

@@ -81,7 +81,7 @@ fn full() -> Report {
     let history = "epoch,step,loss,lr,valid_mean_recall\n1,1,2.5,0.001,\n1,2,2.25,0.0005,0.25\n2,1,2.0,0.0001,0.5\n";
     let metrics = evaluation().metrics;
     let none = Difference { value: 0.0, interval: Interval { low: -0.01, high: 0.01 } };
-    let differences = metrics.keys().map(|metric| (metric.clone(), none)).collect();
+    let differences = metrics.keys().map(|metric| (metric.as_str().into(), none)).collect();
     let other = OtherEvaluation { metrics, differences };
     Report {
         run: run.clone(),

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use pipeline_core::{Metrics, Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage};
 use pipeline_data::{QueryRow, ResultsOf};
-use pipeline_eval::{self as eval, Ranking, RankingRow};
+use pipeline_eval::{self as eval, Quantity, Ranking, RankingRow};
 use pipeline_kernels::Matrix;
 use pipeline_models::heads::embed;
 use pipeline_spec::{Node, SpecError};
@@ -23,9 +23,6 @@ use crate::relevance::{Asked, has_text, ids_that_do_not_meet};
 use crate::train_projection::must_align;
 use counts::Counts;
 use measured::Measured;
-
-/// What the names of metrics over images begin with.
-pub(crate) const IMAGE_TO_TEXT: &str = "i2t_";
 
 /// Ids per ranking at least: MUGE's prediction file wants ten.
 const MIN_TOP: usize = 10;
@@ -268,20 +265,8 @@ impl EvaluateRecall {
 
 impl Evaluation<'_> {
     fn metrics(&self, k: &[usize], n_threads: usize) -> Metrics {
-        let found = &self.images_for_queries;
-        // What nobody asked for is not measured: a recall of 0 would say that all was missed.
-        let mut metrics = found.metrics(k, n_threads).unwrap_or_default();
-        metrics.insert("n_queries".into(), found.results.rows.len() as f64);
-        let n_answerable = found.results.rows.iter().filter(|row| row.best_rank().is_some()).count();
-        metrics.insert("n_answerable".into(), n_answerable as f64);
-        metrics.insert("pool_size".into(), found.pool_size as f64);
-        if let Some(found) = &self.queries_for_images {
-            let i2t = found.metrics(k, n_threads).into_iter().flatten();
-            metrics.extend(i2t.map(|(name, value)| (format!("{IMAGE_TO_TEXT}{name}"), value)));
-            metrics.insert(format!("{IMAGE_TO_TEXT}n_images"), found.results.rows.len() as f64);
-            metrics.insert(format!("{IMAGE_TO_TEXT}pool_size"), found.pool_size as f64);
-        }
-        metrics
+        let directions = [Some(&self.images_for_queries), self.queries_for_images.as_ref()];
+        directions.into_iter().flatten().flat_map(|measured| measured.metrics(k, n_threads)).collect()
     }
 
     fn write(&self, scratch: &Path, images: &Features) -> Result<(), StageError> {
@@ -315,17 +300,18 @@ impl Evaluation<'_> {
 
 /// The notebook's result line, and what it leaves out: the pool and the queries that it can answer.
 fn headline(metrics: &Metrics, k: &[usize]) -> String {
-    if !metrics.contains_key("mean_recall") {
-        return format!("no labels, so that no recall is measured; pool {} images", metrics["pool_size"]);
+    let metric = |quantity: Quantity| metrics[&quantity.to_string()];
+    if Quantity::MeanRecall.value_in(metrics).is_none() {
+        return format!("no labels, so that no recall is measured; pool {} images", metric(Quantity::PoolSize));
     }
-    let recalls: Vec<_> = k.iter().map(|k| format!("Recall@{k}={:.4}", metrics[&format!("recall_at_{k}")])).collect();
+    let recalls: Vec<_> = k.iter().map(|k| format!("Recall@{k}={:.4}", metric(Quantity::RecallAt(*k)))).collect();
     format!(
         "{}, MeanRecall={:.4} (N={}); pool {} images, {} queries answerable",
         recalls.join(", "),
-        metrics["mean_recall"],
-        metrics["n_queries"],
-        metrics["pool_size"],
-        metrics["n_answerable"]
+        metric(Quantity::MeanRecall),
+        metric(Quantity::NQueries),
+        metric(Quantity::PoolSize),
+        metric(Quantity::NAnswerable)
     )
 }
 

@@ -49,7 +49,7 @@ pub use guard::{GUARD_ARGUMENT, Guards, guard_programs};
 pub use kind::{Format, Kind, Slot};
 pub use pictures::Pictures;
 pub use predictions::{PredictionsError, write_predictions};
-pub use results::{read_results, relevant_ranks, results_of_metric};
+pub use results::{read_results, relevant_ranks};
 pub use search::{Found, ImageSearch, Query, SearchPool, TextSearch};
 pub use thumbnails::{Thumbnails, image_source, thumbnails_of_pixels, thumbnails_of_source};
 

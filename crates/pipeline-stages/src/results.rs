@@ -6,15 +6,6 @@ use pipeline_data::{DataError, ResultRow, Results, ResultsOf};
 use pipeline_eval::RelevantRanks;
 
 use crate::artifact::{PER_IMAGE, PER_QUERY};
-use crate::evaluate_recall::IMAGE_TO_TEXT;
-
-/// Over what a metric of an evaluation is a mean, and its name without the prefix that says so.
-pub fn results_of_metric(metric: &str) -> (ResultsOf, &str) {
-    match metric.strip_prefix(IMAGE_TO_TEXT) {
-        Some(name) => (ResultsOf::Images, name),
-        None => (ResultsOf::Queries, metric),
-    }
-}
 
 /// Where the relevant ones of each row rank.
 pub fn relevant_ranks(results: &Results) -> Vec<RelevantRanks> {

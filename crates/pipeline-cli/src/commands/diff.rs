@@ -108,7 +108,7 @@ fn row(metric: &MetricDifference) -> Vec<String> {
     let signs = metric.sign_test.as_ref();
     let signs = signs.map(|signs| format!("{} up, {} down, p = {:.4}", signs.n_better, signs.n_worse, signs.p));
     vec![
-        metric.metric.clone(),
+        metric.metric.to_string(),
         format!("{:.4}", metric.earlier),
         format!("{:.4}", metric.later),
         format!("{:+.4}", metric.difference),

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use pipeline_core::Manifest;
 use pipeline_experiments::recorded::{self, RecordedRun, StageResult, find_run};
+use pipeline_experiments::sweep::COMPARED;
 use pipeline_store::{RunInfo, Store};
 use serde_json::json;
 
@@ -116,13 +117,13 @@ const MAX_SHOWN: usize = 4;
 
 /// The metrics that people compare: the means, with their stage when there are several, of many the best.
 fn metrics(run: &RunInfo) -> String {
-    let named = run.metrics.iter().filter_map(|(stage, metrics)| Some((stage, metrics.get("mean_recall")?)));
+    let named = run.metrics.iter().filter_map(|(stage, metrics)| Some((stage, COMPARED.value_in(metrics)?)));
     let named: Vec<_> = named.collect();
     match named.as_slice() {
-        [(_, value)] => format!("mean_recall={value:.4}"),
+        [(_, value)] => format!("{COMPARED}={value:.4}"),
         many if many.len() > MAX_SHOWN => {
-            let best = many.iter().map(|(_, value)| **value).fold(f64::NEG_INFINITY, f64::max);
-            format!("mean_recall={best:.4}, the best of {}", many.len())
+            let best = many.iter().map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max);
+            format!("{COMPARED}={best:.4}, the best of {}", many.len())
         }
         several => several.iter().map(|(stage, value)| format!("{stage}={value:.4}")).collect::<Vec<_>>().join(" "),
     }

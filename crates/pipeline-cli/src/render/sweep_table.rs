@@ -49,7 +49,7 @@ pub fn summary(results: &Results<'_>) -> String {
 fn of_points(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) -> Table {
     let mut header = vec!["point".to_owned()];
     header.extend(record.axes.iter().map(|axis| axis.name.clone()));
-    header.extend(columns.iter().map(|column| column.title.clone()));
+    header.extend(columns.iter().map(|column| column.title()));
     header.push(String::new());
     let mut table = Table::new(&header).leave_out(lesser(columns, 1 + record.axes.len()));
     for point in &results.points {
@@ -81,7 +81,7 @@ fn of_groups(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) ->
     let axes: Vec<_> = record.axes.iter().filter(shared).collect();
     let mut header: Vec<String> = axes.iter().map(|axis| axis.name.clone()).collect();
     header.push("n".to_owned());
-    header.extend(columns.iter().map(|column| column.title.clone()));
+    header.extend(columns.iter().map(|column| column.title()));
     header.push(String::new());
     let mut table = Table::new(&header).leave_out(lesser(columns, axes.len() + 1));
     for (idx, group) in results.groups.iter().enumerate() {

@@ -9,6 +9,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
 use arrow_array::{Array, StringArray, UInt32Array};
 use parquet::basic::{Compression, ZstdLevel};
+use pipeline_eval::Direction;
 
 use super::columns::{self, Column, Table};
 use crate::DataError;
@@ -54,6 +55,15 @@ pub enum ResultsOf {
     Queries,
     /// Texts for images.
     Images,
+}
+
+impl From<Direction> for ResultsOf {
+    fn from(direction: Direction) -> Self {
+        match direction {
+            Direction::TextToImage => Self::Queries,
+            Direction::ImageToText => Self::Images,
+        }
+    }
 }
 
 impl ResultsOf {

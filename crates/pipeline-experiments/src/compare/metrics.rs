@@ -1,10 +1,9 @@
 //! The metrics of two evaluations, and whether their differences are more than chance.
 
-use std::cmp::Ordering;
-
 use pipeline_core::{Digest, Metrics, StageId};
-use pipeline_data::{Results, ResultsOf};
+use pipeline_data::Results;
 use pipeline_eval::statistics::{SignTest, intervals, sign_test};
+use pipeline_eval::{Direction, Measure, MetricName, Quantity, Unit};
 use pipeline_stages::relevant_ranks;
 use pipeline_store::Store;
 use serde::Serialize;
@@ -32,7 +31,7 @@ pub struct Compared {
 #[derive(Debug, Serialize)]
 pub struct MetricDifference {
     /// Its name.
-    pub metric: String,
+    pub metric: MetricName,
     /// Its value in the earlier run.
     pub earlier: f64,
     /// Its value in the later run.
@@ -96,12 +95,14 @@ pub fn differs_in_data(earlier: Side<'_>, later: Side<'_>) -> Option<String> {
     let (lineage, later_lineage) = (earlier.run.lineage(), later.run.lineage());
     let same_data = |slot: &str| same(lineage.data(earlier.stage, slot), later_lineage.data(later.stage, slot));
     let (earlier, later) = (earlier.metrics(), later.metrics());
-    let same_count = |name: &str| earlier.get(name) == later.get(name);
-    let is_evaluation = earlier.contains_key("pool_size") || later.contains_key("pool_size");
+    let same_count = |count: Quantity| count.value_in(earlier) == count.value_in(later);
+    let is_evaluation = [earlier, later].iter().any(|metrics| Quantity::PoolSize.value_in(metrics).is_some());
     match is_evaluation {
-        true if !same_data("images") || !same_count("pool_size") => Some(other("pool", "pool_size", earlier, later)),
-        true if !same_data("queries") || !same_count("n_queries") => {
-            Some(other("queries", "n_queries", earlier, later))
+        true if !same_data("images") || !same_count(Quantity::PoolSize) => {
+            Some(other("pool", Quantity::PoolSize, earlier, later))
+        }
+        true if !same_data("queries") || !same_count(Quantity::NQueries) => {
+            Some(other("queries", Quantity::NQueries, earlier, later))
         }
         _ => None,
     }
@@ -112,8 +113,8 @@ fn same(earlier: Option<Digest>, later: Option<Digest>) -> bool {
     earlier.is_some() && earlier == later
 }
 
-fn other(what: &str, count: &str, earlier: &Metrics, later: &Metrics) -> String {
-    let of = |metrics: &Metrics| metrics.get(count).map_or("?".to_owned(), f64::to_string);
+fn other(what: &str, count: Quantity, earlier: &Metrics, later: &Metrics) -> String {
+    let of = |metrics: &Metrics| count.value_in(metrics).map_or("?".to_owned(), |value| value.to_string());
     let (earlier, later) = (of(earlier), of(later));
     match earlier == later {
         true => format!("measured on another {what} (of the same size, {earlier})"),
@@ -132,15 +133,15 @@ impl Compared {
         self.metrics = both(earlier.metrics(), metrics);
         self.left_out = paired::other_ks(earlier.metrics(), metrics);
         if self.left_out.is_some() {
-            self.metrics.retain(|metric| !metric.metric.ends_with("mean_recall"));
+            self.metrics.retain(|metric| !metric.metric.quantity.is_mean_over_k());
         }
-        for of in [ResultsOf::Queries, ResultsOf::Images] {
-            let measured = self.metrics.iter().filter_map(|metric| paired::measure(&metric.metric, metrics));
-            if !measured.into_iter().any(|(results_of, _)| results_of == of) {
+        for direction in [Direction::TextToImage, Direction::ImageToText] {
+            let is_tested = |metric: &MetricDifference| metric.measure(direction, metrics).is_some();
+            if !self.metrics.iter().any(is_tested) {
                 continue;
             }
-            let before = rows::read(store, earlier, of)?;
-            let after = rows::read(store, later, of)?;
+            let before = rows::read(store, earlier, direction.into())?;
+            let after = rows::read(store, later, direction.into())?;
             let (before, after) = match (before, after) {
                 (Ok(before), Ok(after)) => (before, after),
                 (Err(reason), _) | (_, Err(reason)) => {
@@ -149,7 +150,7 @@ impl Compared {
                 }
             };
             match rows::aligned(&before, after) {
-                Ok(after) => self.test_means(of, (&before, &after), metrics, n_threads),
+                Ok(after) => self.test_means(direction, (&before, &after), metrics, n_threads),
                 Err(what) => self.incomparable = Some(what),
             }
         }
@@ -161,7 +162,7 @@ impl Compared {
 
     fn test_means(
         &mut self,
-        of: ResultsOf,
+        direction: Direction,
         (earlier, later): (&Results, &Results),
         metrics: &Metrics,
         n_threads: usize,
@@ -169,9 +170,7 @@ impl Compared {
         let (earlier, later) = (relevant_ranks(earlier), relevant_ranks(later));
         let mut tested: Vec<_> = Vec::new();
         for metric in &mut self.metrics {
-            if let Some((results_of, measure)) = paired::measure(&metric.metric, metrics)
-                && results_of == of
-            {
+            if let Some(measure) = metric.measure(direction, metrics) {
                 let differences = paired::differences(&measure, &earlier, &later);
                 metric.sign_test = measure.is_any_hit().then(|| Signs::from(sign_test(&differences)));
                 tested.push((metric, differences));
@@ -181,11 +180,18 @@ impl Compared {
         for ((metric, _), interval) in tested.into_iter().zip(intervals(&columns, n_threads)) {
             (metric.low, metric.high) = (Some(interval.low), Some(interval.high));
             metric.verdict = Some(match interval.side_of_zero() {
-                Some(Ordering::Greater) => Significance::Better,
-                Some(_) => Significance::Worse,
                 None => Significance::NoEvidence,
+                side if side == metric.metric.quantity.better() => Significance::Better,
+                Some(_) => Significance::Worse,
             });
         }
+    }
+}
+
+impl MetricDifference {
+    /// The measure behind the metric, if it is a mean over what was searched in this direction.
+    fn measure(&self, direction: Direction, metrics: &Metrics) -> Option<Measure> {
+        (self.metric.direction == direction).then(|| paired::measure(&self.metric, metrics)).flatten()
     }
 }
 
@@ -197,15 +203,13 @@ impl From<SignTest> for Signs {
 
 /// The metrics that both have, in the order in which people read them; intervals and counts are not compared.
 fn both(earlier: &Metrics, later: &Metrics) -> Vec<MetricDifference> {
-    let is_bound = |name: &str| name.ends_with("_low") || name.ends_with("_high");
-    let is_count =
-        |name: &str| name.contains("n_queries") || name.contains("n_answerable") || name.contains("n_images");
-    let wanted = earlier.iter().filter(|(name, _)| !is_bound(name) && !is_count(name) && !name.ends_with("pool_size"));
-    let mut metrics: Vec<MetricDifference> = wanted
+    let is_wanted = |name: &MetricName| name.bound.is_none() && name.quantity.unit() != Unit::Count;
+    let mut metrics: Vec<MetricDifference> = earlier
+        .iter()
         .filter_map(|(name, earlier)| {
             let later = later.get(name)?;
             Some(MetricDifference {
-                metric: name.clone(),
+                metric: Some(MetricName::from(name.as_str())).filter(is_wanted)?,
                 earlier: *earlier,
                 later: *later,
                 difference: later - earlier,
@@ -216,18 +220,8 @@ fn both(earlier: &Metrics, later: &Metrics) -> Vec<MetricDifference> {
             })
         })
         .collect();
-    metrics.sort_by_cached_key(|metric| reading_order(&metric.metric));
+    metrics.sort_by_cached_key(|metric| metric.metric.reading_order());
     metrics
-}
-
-/// What people look at first comes first, numbers at the end of a name in their order.
-fn reading_order(metric: &str) -> (bool, usize, usize, String) {
-    const FIRST: [&str; 7] =
-        ["mean_recall", "recall_at_", "mrr", "map", "ndcg_at_", "median_rank", "fraction_recall_at_"];
-    let name = metric.strip_prefix("i2t_").unwrap_or(metric);
-    let group = FIRST.iter().position(|first| name.starts_with(first)).unwrap_or(FIRST.len());
-    let number = name.rsplit('_').next().and_then(|number| number.parse().ok()).unwrap_or(0);
-    (name != metric, group, number, metric.to_owned())
 }
 
 #[cfg(test)]
@@ -235,14 +229,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metrics_are_read_from_the_most_important_on() {
-        let names = ["fraction_recall_at_1", "i2t_mean_recall", "loss", "mean_recall", "recall_at_10", "recall_at_5"];
+    fn neither_bounds_nor_counts_are_compared() {
+        let names =
+            ["i2t_mean_recall", "loss", "mean_recall", "mean_recall_low", "n_queries", "pool_size", "recall_at_5"];
         let metrics: Metrics = names.iter().map(|name| ((*name).to_owned(), 0.5)).collect();
         let both = both(&metrics, &metrics);
-        let order: Vec<_> = both.iter().map(|metric| metric.metric.as_str()).collect();
-        assert_eq!(
-            order,
-            ["mean_recall", "recall_at_5", "recall_at_10", "fraction_recall_at_1", "loss", "i2t_mean_recall"]
-        );
+        let order: Vec<_> = both.iter().map(|metric| metric.metric.to_string()).collect();
+        assert_eq!(order, ["mean_recall", "recall_at_5", "loss", "i2t_mean_recall"]);
     }
 }

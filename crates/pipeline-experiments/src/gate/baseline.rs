@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{ArtifactDigest, Digest, Metrics, StageId};
 use pipeline_data::{ResultRow, Results, ResultsOf};
-use pipeline_eval::RelevantRanks;
+use pipeline_eval::{Quantity, RelevantRanks};
 use pipeline_spec::PipelineSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
@@ -89,11 +89,10 @@ impl Measured {
 
     /// What makes the two incomparable; none when they were measured on the same data.
     pub fn differs_in(&self, other: &Self) -> Option<&'static str> {
-        let metric = |measured: &Self, name: &str| measured.metrics.get(name).copied();
-        let same = |name: &str| metric(self, name) == metric(other, name);
-        if self.pool != other.pool || !same("pool_size") {
+        let same = |count: Quantity| count.value_in(&self.metrics) == count.value_in(&other.metrics);
+        if self.pool != other.pool || !same(Quantity::PoolSize) {
             Some("pool")
-        } else if self.queries != other.queries || !same("n_queries") {
+        } else if self.queries != other.queries || !same(Quantity::NQueries) {
             Some("queries")
         } else {
             None

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipeline_core::{Key, StageId};
 use pipeline_data::ResultsOf;
 use pipeline_engine::{Decision, Graph, Plan};
+use pipeline_eval::MetricName;
 use pipeline_store::Store;
 
 use super::GateError;
@@ -19,8 +20,17 @@ pub struct Measurements {
     stale: BTreeSet<StageId>,
 }
 
-/// A stage, what it has measured, and the value of the metric that was looked for.
-pub type Metric<'a> = (&'a StageId, &'a Measured, f64);
+/// A metric that was looked for.
+pub struct Metric<'a> {
+    /// The stage that measures it.
+    pub stage: &'a StageId,
+    /// All that the stage has measured.
+    pub measured: &'a Measured,
+    /// Its name, without the stage.
+    pub name: MetricName,
+    /// Its value.
+    pub value: f64,
+}
 
 impl Measurements {
     /// Collects what is up to date in `plan`.
@@ -128,7 +138,7 @@ impl Measurements {
             return Err(format!("unmeasured: `{stage}` is not up to date"));
         };
         match measured.metrics.get(name) {
-            Some(value) if value.is_finite() => Ok((stage, measured, *value)),
+            Some(value) if value.is_finite() => Ok(Metric { stage, measured, name: name.into(), value: *value }),
             Some(value) => Err(format!("unmeasured: `{stage}` reports {value}")),
             None => Err(format!("unmeasured: `{stage}` has no metric `{name}`")),
         }

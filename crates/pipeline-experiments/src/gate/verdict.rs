@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use pipeline_core::StageId;
 use pipeline_eval::statistics::{drop_p, intervals};
+use pipeline_eval::{Measure, MetricName};
 use pipeline_spec::{CheckRule, PairedRule};
 use pipeline_store::Store;
 use serde::Serialize;
 
 use super::GateError;
 use super::baseline::{Baseline, Measured};
-use super::measure::Measurements;
+use super::measure::{Measurements, Metric};
 use crate::compare::paired;
 
 /// A drop of exactly `max_drop` passes although decimal fractions are not exact in binary.
@@ -122,7 +123,7 @@ impl Gate<'_> {
         let Self { measurements, accepted, store, .. } = *self;
         let usual = accepted.and_then(|baseline| usual_stage(metric, baseline));
         let mut checked = Checked::new(metric, rule, usual);
-        let (stage, measured, current) = match measurements.find(metric, usual)? {
+        let Metric { stage, measured, name, value: current } = match measurements.find(metric, usual)? {
             Ok(found) => found,
             Err(reason) => return Ok(checked.with(Verdict::Unmeasured, reason)),
         };
@@ -135,8 +136,7 @@ impl Gate<'_> {
         let Some(before) = accepted.and_then(|baseline| baseline.stages.get(stage)) else {
             return Ok(checked.with(Verdict::NoBaseline, "no accepted baseline".to_owned()));
         };
-        let name = metric.strip_prefix(stage.as_str()).and_then(|rest| rest.strip_prefix('.')).unwrap_or(metric);
-        checked.accepted = before.metrics.get(name).copied().filter(|value| value.is_finite());
+        checked.accepted = name.value_in(&before.metrics).filter(|value| value.is_finite());
         let Some(accepted) = checked.accepted else {
             return Ok(checked.with(Verdict::NoBaseline, "the accepted baseline does not have it".to_owned()));
         };
@@ -150,7 +150,7 @@ impl Gate<'_> {
                 Ok(measured) => measured,
                 Err(reason) => return Ok(checked.with(Verdict::Unmeasured, reason)),
             };
-            match self.pair(name, rule, paired_rule, (before, &measured))? {
+            match self.pair(&name, rule, paired_rule, (before, &measured))? {
                 Ok(paired) => checked.paired = Some(paired),
                 Err((verdict, reason)) => return Ok(checked.with(verdict, reason)),
             }
@@ -164,15 +164,16 @@ impl Gate<'_> {
     /// When the metric does not depend on the best ranks alone, which are all that a baseline holds.
     fn pair(
         &self,
-        name: &str,
+        name: &MetricName,
         rule: &CheckRule,
         paired_rule: PairedRule,
         (before, now): (&Measured, &Measured),
     ) -> Result<Result<Paired, (Verdict, String)>, GateError> {
-        let measure = paired::measure(name, &now.metrics).filter(|(_, measure)| measure.needs_best_rank_only());
-        let Some((of, measure)) = measure else {
-            return Err(GateError::Unpairable { metric: name.to_owned(), span: rule.span.clone() });
+        let measure = paired::measure(name, &now.metrics).filter(Measure::needs_best_rank_only);
+        let Some(measure) = measure else {
+            return Err(GateError::Unpairable { metric: name.to_string(), span: rule.span.clone() });
         };
+        let of = name.direction.into();
         let (before, now) = match (before.best_ranks(of), now.best_ranks(of)) {
             (Some(before), Some(now)) => (before, now),
             (None, _) => {

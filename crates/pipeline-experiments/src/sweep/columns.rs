@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pipeline_core::StageId;
+use pipeline_eval::{Direction, MetricName, Quantity, ks};
 
 use super::outcome::{COMPARED, Results};
 use super::record::SweepRecord;
@@ -12,29 +13,39 @@ pub struct Column {
     /// The evaluation.
     pub stage: StageId,
     /// The metric.
-    pub metric: String,
-    /// What stands above the column.
-    pub title: String,
+    pub metric: MetricName,
+    /// Whether the titles name the evaluation.
+    pub names_stage: bool,
 }
 
-/// What is said of images as queries, where it was measured.
-const IMAGE_TO_TEXT: &str = "i2t_mean_recall";
+impl Column {
+    /// The title above the column, as the metric is named elsewhere.
+    pub fn title(&self) -> String {
+        self.titled(&self.metric.to_string())
+    }
+
+    /// The title for pages, such as `evaluate.Recall@5`.
+    pub fn short_title(&self) -> String {
+        self.titled(&self.metric.title())
+    }
+
+    fn titled(&self, metric: &str) -> String {
+        if self.names_stage { format!("{}.{metric}", self.stage) } else { metric.to_owned() }
+    }
+}
 
 /// `mean_recall` and the recalls of each evaluation, which is named when there are several; `i2t_mean_recall` behind them.
 pub fn columns(record: &SweepRecord, results: &Results<'_>) -> Vec<Column> {
     let mut columns = Vec::new();
     for stage in &record.evaluations {
-        let of_points = results.points.iter().filter_map(|point| point.metrics.get(stage));
-        let metrics: BTreeSet<&str> = of_points.flat_map(|metrics| metrics.keys().map(String::as_str)).collect();
-        let ranks: BTreeSet<u64> =
-            metrics.iter().filter_map(|name| name.strip_prefix("recall_at_")?.parse().ok()).collect();
-        let of_texts = metrics.contains(IMAGE_TO_TEXT).then(|| IMAGE_TO_TEXT.to_owned());
-        let recalls = ranks.iter().map(|k| format!("recall_at_{k}"));
-        let names = [COMPARED.to_owned()].into_iter().chain(recalls).chain(of_texts);
-        columns.extend(names.map(|metric| {
-            let title = if record.evaluations.len() == 1 { metric.clone() } else { format!("{stage}.{metric}") };
-            Column { stage: stage.clone(), metric, title }
-        }));
+        let of_points = || results.points.iter().filter_map(|point| point.metrics.get(stage));
+        let all_ks: BTreeSet<usize> = of_points().flat_map(ks).collect();
+        let recalls = all_ks.into_iter().map(|k| Quantity::RecallAt(k).into());
+        let of_texts = MetricName { direction: Direction::ImageToText, ..COMPARED };
+        let has_texts = of_points().any(|metrics| of_texts.value_in(metrics).is_some());
+        let metrics = [COMPARED].into_iter().chain(recalls).chain(has_texts.then_some(of_texts));
+        let names_stage = record.evaluations.len() != 1;
+        columns.extend(metrics.map(|metric| Column { stage: stage.clone(), metric, names_stage }));
     }
     columns
 }

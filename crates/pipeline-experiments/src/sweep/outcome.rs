@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use pipeline_core::{Metrics, StageId};
 use pipeline_eval::statistics::mean_sd;
+use pipeline_eval::{MetricName, Quantity};
 use serde::Serialize;
 
 use super::record::{PointRecord, SweepRecord};
@@ -11,7 +12,7 @@ use crate::compare::paired;
 use crate::recorded::RunLog;
 
 /// The metric by which points are compared.
-pub const COMPARED: &str = "mean_recall";
+pub const COMPARED: MetricName = MetricName::new(Quantity::MeanRecall);
 
 /// The points of a sweep and what they came to.
 #[derive(Debug, Serialize)]
@@ -90,9 +91,9 @@ impl<'a> Results<'a> {
         let groups = if seeds(record).is_empty() { Vec::new() } else { groups(record, &points) };
         let is_of_others = |number: &usize| points[number - 1].measured_on.is_some();
         let of_point =
-            |point: &PointResult<'_>| point.metric(compared?, COMPARED).filter(|_| point.measured_on.is_none());
+            |point: &PointResult<'_>| point.metric(compared?, &COMPARED).filter(|_| point.measured_on.is_none());
         let of_group = |group: &Group| {
-            let spread = group.spread(compared?, COMPARED)?;
+            let spread = group.spread(compared?, &COMPARED)?;
             (!group.points.iter().any(is_of_others)).then_some(spread.mean)
         };
         let best = highest(points.iter().map(of_point)).map(|idx| points[idx].record.point);
@@ -120,15 +121,15 @@ impl<'a> PointResult<'a> {
     }
 
     /// A metric of a stage of the spec.
-    pub fn metric(&self, stage: &StageId, metric: &str) -> Option<f64> {
-        self.metrics.get(stage)?.get(metric).copied()
+    pub fn metric(&self, stage: &StageId, metric: &MetricName) -> Option<f64> {
+        metric.value_in(self.metrics.get(stage)?)
     }
 }
 
 impl Group {
     /// A metric of a stage of the spec.
-    pub fn spread(&self, stage: &StageId, metric: &str) -> Option<Spread> {
-        self.metrics.get(stage)?.get(metric).copied()
+    pub fn spread(&self, stage: &StageId, metric: &MetricName) -> Option<Spread> {
+        metric.value_in(self.metrics.get(stage)?)
     }
 }
 
@@ -141,14 +142,14 @@ impl Spread {
 
 /// The first evaluation that has the metric by which points are compared, at any of them.
 pub fn compared<'a>(record: &'a SweepRecord, points: &[PointResult<'_>]) -> Option<&'a StageId> {
-    let has = |stage: &StageId| points.iter().any(|point| point.metric(stage, COMPARED).is_some());
+    let has = |stage: &StageId| points.iter().any(|point| point.metric(stage, &COMPARED).is_some());
     record.evaluations.iter().find(|stage| has(stage))
 }
 
 /// Marks the points whose recalls say nothing about those of the first that was measured, as far as metrics show.
 fn mark_others(points: &mut [PointResult<'_>], evaluation: &StageId) {
     let measured =
-        |point: &PointResult<'_>| point.metrics.get(evaluation).filter(|own| own.contains_key(COMPARED)).cloned();
+        |point: &PointResult<'_>| point.metrics.get(evaluation).filter(|own| COMPARED.value_in(own).is_some()).cloned();
     let Some(first) = points.iter().find_map(measured) else { return };
     for point in points {
         point.measured_on = measured(point).and_then(|own| difference(&first, &own));
@@ -156,10 +157,10 @@ fn mark_others(points: &mut [PointResult<'_>], evaluation: &StageId) {
 }
 
 fn difference(first: &Metrics, own: &Metrics) -> Option<&'static str> {
-    let differs = |name: &str| first.get(name) != own.get(name);
+    let differs = |count: Quantity| count.value_in(first) != count.value_in(own);
     let differences = [
-        (differs("pool_size"), "another pool"),
-        (differs("n_queries"), "other queries"),
+        (differs(Quantity::PoolSize), "another pool"),
+        (differs(Quantity::NQueries), "other queries"),
         (paired::other_ks(first, own).is_some(), "other k"),
     ];
     differences.into_iter().find_map(|(differs, what)| differs.then_some(what))

@@ -2,11 +2,11 @@
 
 mod sweep;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use pipeline_core::{LineChange, Metrics};
-use pipeline_eval::RankingRow;
 use pipeline_eval::statistics::Interval;
+use pipeline_eval::{MetricName, RankingRow, ks};
 
 use pipeline_eval::analysis::{Duplicates, Map};
 
@@ -175,8 +175,7 @@ impl Evaluation {
 
     /// The `k` of the metrics, ascending: a relevant image up to rank `k` is a hit.
     pub fn ks(&self) -> Vec<u32> {
-        let ks = self.metrics.keys().filter_map(|name| name.strip_prefix("recall_at_")?.parse().ok());
-        ks.collect::<BTreeSet<u32>>().into_iter().collect()
+        ks(&self.metrics).into_iter().filter_map(|k| k.try_into().ok()).collect()
     }
 }
 
@@ -211,7 +210,7 @@ pub struct OtherEvaluation {
     /// Its metrics.
     pub metrics: Metrics,
     /// The differences by metric, this run's minus the other's, where they could be tested.
-    pub differences: BTreeMap<String, Difference>,
+    pub differences: BTreeMap<MetricName, Difference>,
 }
 
 /// A difference of a metric between two runs over the same queries.

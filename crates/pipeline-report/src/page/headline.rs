@@ -1,6 +1,7 @@
 //! The result: MeanRecall and each Recall@k with intervals, and comparisons with the baseline and another run.
 
 use maud::{Markup, html};
+use pipeline_eval::Quantity;
 
 use super::metrics::{ALL, Share, bounds, deltas, meter, other, table};
 use super::words::{count, percent};
@@ -43,12 +44,12 @@ fn tile(share: &Share, is_first: bool) -> Markup {
 
 /// The sizes of the query set and of the pool.
 fn over(evaluation: &Evaluation) -> Markup {
-    let metric = |name: &str| evaluation.metrics.get(name).map(|value| count(*value as u64));
+    let metric = |quantity: Quantity| quantity.value_in(&evaluation.metrics).map(|value| count(value as u64));
     html! {
         "Any-hit recall: a query counts when one of its relevant images is among the first k."
-        @if let Some(n_queries) = metric("n_queries") { " " (n_queries) " queries" }
-        @if let Some(pool_size) = metric("pool_size") { " over a pool of " (pool_size) " images" }
-        @if let Some(n_answerable) = metric("n_answerable") { "; " (n_answerable) " have a relevant image in the pool" }
+        @if let Some(n_queries) = metric(Quantity::NQueries) { " " (n_queries) " queries" }
+        @if let Some(pool_size) = metric(Quantity::PoolSize) { " over a pool of " (pool_size) " images" }
+        @if let Some(n_answerable) = metric(Quantity::NAnswerable) { "; " (n_answerable) " have a relevant image in the pool" }
         "."
     }
 }

@@ -6,6 +6,7 @@ use super::TOP;
 use super::thumbnails::Thumbnails;
 use super::words::{count, percent};
 use crate::facts::Evaluation;
+use pipeline_eval::Quantity;
 use pipeline_eval::analysis::Duplicates;
 use pipeline_eval::analysis::{Hub, Hubs, hubs};
 
@@ -35,7 +36,7 @@ pub(super) fn draw(evaluation: &Evaluation, thumbnails: &Thumbnails<'_>) -> Mark
 
 fn most_returned(evaluation: &Evaluation, hubs: &Hubs, thumbnails: &Thumbnails<'_>) -> Markup {
     let n_queries = evaluation.queries.len();
-    let pool_size = evaluation.metrics.get("pool_size").map(|size| *size as u64);
+    let pool_size = Quantity::PoolSize.value_in(&evaluation.metrics).map(|size| size as u64);
     let n_never = pool_size.map(|size| size.saturating_sub(hubs.n_returned as u64));
     html! {
         p.sub {

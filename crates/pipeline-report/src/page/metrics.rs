@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use maud::{Markup, html};
 use pipeline_eval::statistics::Interval;
+use pipeline_eval::{Bound, MetricName, Quantity};
 
 use super::words::{percent, plain, points};
 use crate::facts::{Difference, Evaluation, OtherEvaluation, Report};
@@ -23,28 +24,27 @@ pub(super) struct Share {
 /// MeanRecall first, then each Recall@k.
 pub(super) fn shares(report: &Report, evaluation: &Evaluation) -> Vec<Share> {
     let ks = evaluation.ks();
-    let bound = |metric: &str, bound: &str| evaluation.metrics.get(&format!("{metric}_{bound}")).copied();
+    let mean_recall = MetricName::new(Quantity::MeanRecall);
     // Evaluations of older versions do not have intervals.
-    let resampled = match bound("mean_recall", "low") {
+    let resampled = match mean_recall.bound(Bound::Low).value_in(&evaluation.metrics) {
         Some(_) => None,
         None => recalls(&evaluation.labelled().map(|query| query.rank).collect::<Vec<_>>(), &ks),
     };
     let other = other(report, evaluation).and_then(Result::ok);
     let accepted = evaluation.baseline.as_ref().and_then(|baseline| baseline.as_ref().ok());
-    let share = |name: String, metric: &str, resampled: Option<Interval>| {
-        let told = bound(metric, "low").zip(bound(metric, "high")).map(|(low, high)| Interval { low, high });
+    let share = |metric: MetricName, resampled: Option<Interval>| {
         Some(Share {
-            name,
-            value: *evaluation.metrics.get(metric)?,
-            interval: told.or(resampled),
-            baseline: accepted.and_then(|metrics| metrics.get(metric).copied()),
-            difference: other.and_then(|other| other.differences.get(metric).copied()),
+            name: metric.title(),
+            value: metric.value_in(&evaluation.metrics)?,
+            interval: metric.interval_in(&evaluation.metrics).or(resampled),
+            baseline: accepted.and_then(|metrics| metric.value_in(metrics)),
+            difference: other.and_then(|other| other.differences.get(&metric).copied()),
         })
     };
-    let mean = share("MeanRecall".into(), "mean_recall", resampled.as_ref().map(|all| all.mean_interval));
+    let mean = share(mean_recall, resampled.as_ref().map(|all| all.mean_interval));
     let at_k = ks.iter().enumerate().filter_map(|(idx, k)| {
         let interval = resampled.as_ref().map(|all| all.at[idx].2);
-        share(format!("Recall@{k}"), &format!("recall_at_{k}"), interval)
+        share(Quantity::RecallAt(*k as usize).into(), interval)
     });
     mean.into_iter().chain(at_k).collect()
 }
@@ -125,13 +125,10 @@ fn plain_percent(share: f64) -> String {
 pub(super) fn table(report: &Report, evaluation: &Evaluation) -> Markup {
     let accepted = evaluation.baseline.as_ref().and_then(|baseline| baseline.as_ref().ok());
     let other = other(report, evaluation).and_then(Result::ok);
-    let is_bound = |name: &str| {
-        ["_low", "_high"]
-            .iter()
-            .any(|end| name.strip_suffix(end).is_some_and(|name| evaluation.metrics.contains_key(name)))
-    };
-    let bound = |name: &str, end: &str| evaluation.metrics.get(&format!("{name}_{end}"));
-    let cell = |value: Option<&f64>| value.map(|value| plain(*value)).unwrap_or_default();
+    let metrics = &evaluation.metrics;
+    let is_bound = |name: &MetricName| name.bound.is_some() && name.whole().value_in(metrics).is_some();
+    let names = metrics.iter().map(|(name, value)| (MetricName::from(name.as_str()), *value));
+    let cell = |value: Option<f64>| value.map(plain).unwrap_or_default();
     html! {
         details {
             summary { "All metrics" }
@@ -141,17 +138,17 @@ pub(super) fn table(report: &Report, evaluation: &Evaluation) -> Markup {
                     @if accepted.is_some() { th.n { "baseline" } }
                     @if other.is_some() { th.n { "other run" } }
                 } }
-                tbody { @for (name, value) in evaluation.metrics.iter().filter(|(name, _)| !is_bound(name)) {
+                tbody { @for (name, value) in names.filter(|(name, _)| !is_bound(name)) {
                     tr {
                         td { code { (name) } }
-                        td.n { (plain(*value)) }
+                        td.n { (plain(value)) }
                         td.n {
-                            @if let Some((low, high)) = bound(name, "low").zip(bound(name, "high")) {
-                                (plain(*low)) "–" (plain(*high))
+                            @if let Some(Interval { low, high }) = name.interval_in(metrics) {
+                                (plain(low)) "–" (plain(high))
                             }
                         }
-                        @if let Some(accepted) = accepted { td.n { (cell(accepted.get(name))) } }
-                        @if let Some(other) = other { td.n { (cell(other.metrics.get(name))) } }
+                        @if let Some(accepted) = accepted { td.n { (cell(name.value_in(accepted))) } }
+                        @if let Some(other) = other { td.n { (cell(name.value_in(&other.metrics))) } }
                     }
                 } }
             } }

@@ -1,6 +1,7 @@
 //! Retrieval quality: recall at every k, the ranks of the best relevant images, and the hard queries.
 
 use maud::{Markup, html};
+use pipeline_eval::Quantity;
 use pipeline_eval::statistics::Interval;
 
 use super::metrics::{bounds, meter};
@@ -23,7 +24,7 @@ pub(super) fn draw(evaluation: &Evaluation) -> Markup {
         return html! { p.sub { "No query names its relevant images." } };
     }
     let ks = evaluation.ks();
-    let pool_size = evaluation.metrics.get("pool_size").map_or(u32::MAX, |size| *size as u32);
+    let pool_size = Quantity::PoolSize.value_in(&evaluation.metrics).map_or(u32::MAX, |size| size as u32);
     html! {
         div.charts {
             figure {

@@ -1,6 +1,7 @@
 //! The curves of a training: loss, learning rate and all other columns.
 
 use maud::{Markup, html};
+use pipeline_eval::HeldOut;
 
 use super::words::plain;
 use crate::chart::{Axis, Curve, lines};
@@ -9,8 +10,6 @@ use crate::history::History;
 
 /// The most points of a curve. A longer one shows the means of neighbours, and their range.
 const MAX_POINTS: usize = 240;
-/// The prefix of columns that are measured on held-out data.
-const VALID: &str = "valid_";
 /// Settings of a step: worth a curve only where they change.
 const SETTINGS: [&str; 2] = ["lr", "temperature"];
 
@@ -25,7 +24,7 @@ pub(super) fn draw(trainings: &[Training]) -> Markup {
 
 /// One chart for each column, and one for all columns that are measured on held-out data.
 fn charts(history: &History) -> Vec<Markup> {
-    let (valid, own): (Vec<&str>, Vec<&str>) = history.curves().partition(|name| name.starts_with(VALID));
+    let (valid, own): (Vec<&str>, Vec<&str>) = history.curves().partition(|name| HeldOut::parse(name).is_some());
     let mut charts: Vec<Markup> = own
         .iter()
         .filter(|name| is_drawn(history, name))
@@ -49,7 +48,7 @@ fn title(column: &str) -> &str {
 fn chart(history: &History, title: &str, columns: &[&str]) -> Option<Markup> {
     let classes = ["c1", "c2", "c3", "c4", "c5"];
     let curves = columns.iter().zip(classes.into_iter().cycle()).map(|(column, class)| {
-        let name = column.trim_start_matches(VALID).to_owned();
+        let name = HeldOut::parse(column).map_or_else(|| (*column).to_owned(), |HeldOut(metric)| metric.to_string());
         thinned(name, class, &history.points(column))
     });
     let curves: Vec<Curve> = curves.filter(|curve| !curve.points.is_empty()).collect();

@@ -2,6 +2,7 @@
 
 use pipeline_core::{Metrics, StageContext};
 use pipeline_data::QueryRow;
+use pipeline_eval::Quantity;
 
 use crate::relevance::{has_text, names_images};
 
@@ -28,7 +29,8 @@ impl Counts {
         if n_without_text > 0 {
             warn(format!("{n_without_text} of {n_queries} queries have no text: they are not ranked and do not count"));
         }
-        let (n_labelled, n_answerable) = (metrics["n_queries"], metrics["n_answerable"]);
+        let metric = |quantity: Quantity| metrics[&quantity.to_string()];
+        let (n_labelled, n_answerable) = (metric(Quantity::NQueries), metric(Quantity::NAnswerable));
         if n_labelled == 0.0 {
             warn("no labels: no query with a text names its relevant images, so that no recall is measured".into());
         } else if n_without_labels > 0 {
@@ -39,7 +41,7 @@ impl Counts {
             warn(format!(
                 "{} of {n_labelled} queries have no relevant image among the {} of the pool and count as misses{ids}",
                 n_labelled - n_answerable,
-                metrics["pool_size"]
+                metric(Quantity::PoolSize)
             ));
         }
     }

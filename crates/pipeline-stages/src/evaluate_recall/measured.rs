@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pipeline_core::{Digest, Metrics};
 use pipeline_data::{QueryRow, ResultRow, Results};
-use pipeline_eval::measure;
+use pipeline_eval::{Direction, MetricName, Quantity, measure};
 
 use crate::artifact::Features;
 use crate::results::relevant_ranks;
@@ -15,6 +15,7 @@ pub(super) struct Measured {
     pub results: Results,
     /// How many were searched.
     pub pool_size: usize,
+    direction: Direction,
 }
 
 impl Measured {
@@ -32,7 +33,7 @@ impl Measured {
             n_in_pool: n_distinct(relevant) as u32,
             relevant_ranks: narrowed(&ranks),
         });
-        Self::new(rows, images.ids.iter().map(Option::as_deref))
+        Self::new(Direction::TextToImage, rows, images.ids.iter().map(Option::as_deref))
     }
 
     /// Texts for images: those count that a query names.
@@ -49,19 +50,40 @@ impl Measured {
             n_in_pool: relevant.len() as u32,
             relevant_ranks: narrowed(&ranks),
         });
-        Self::new(rows, queries.iter().map(|query| query.id.as_deref()))
+        Self::new(Direction::ImageToText, rows, queries.iter().map(|query| query.id.as_deref()))
     }
 
-    fn new<'a>(rows: impl Iterator<Item = ResultRow>, pool: impl ExactSizeIterator<Item = Option<&'a str>>) -> Self {
+    fn new<'a>(
+        direction: Direction,
+        rows: impl Iterator<Item = ResultRow>,
+        pool: impl ExactSizeIterator<Item = Option<&'a str>>,
+    ) -> Self {
         let pool_size = pool.len();
         let rows = rows.filter(|row| row.n_relevant > 0 && pool_size > 0).collect();
-        Self { results: Results { pool: digest(pool), rows }, pool_size }
+        Self { results: Results { pool: digest(pool), rows }, pool_size, direction }
     }
 
-    /// The metrics; `None` when there is nothing that counts.
-    pub fn metrics(&self, k: &[usize], n_threads: usize) -> Option<Metrics> {
-        let is_any = !self.results.rows.is_empty();
-        is_any.then(|| measure(&relevant_ranks(&self.results), k, self.pool_size, n_threads))
+    /// The metrics, with what was searched and how often. Where nothing counts, nothing is measured: a recall of 0 would
+    /// say that all was missed.
+    pub fn metrics(&self, k: &[usize], n_threads: usize) -> Metrics {
+        let Self { results: Results { rows, .. }, pool_size, direction } = self;
+        let mut metrics = match rows.is_empty() {
+            true => Metrics::new(),
+            false => measure(&relevant_ranks(&self.results), k, (*direction, *pool_size), n_threads),
+        };
+        let mut count = |quantity: Quantity, n: usize| {
+            let name = MetricName { direction: *direction, ..MetricName::new(quantity) };
+            metrics.insert(name.to_string(), n as f64);
+        };
+        match direction {
+            Direction::TextToImage => {
+                count(Quantity::NQueries, rows.len());
+                count(Quantity::NAnswerable, rows.iter().filter(|row| row.best_rank().is_some()).count());
+            }
+            Direction::ImageToText => count(Quantity::NImages, rows.len()),
+        }
+        count(Quantity::PoolSize, *pool_size);
+        metrics
     }
 }
 
@@ -117,8 +139,9 @@ mod tests {
         let measured = Measured::of_queries(&queries, &images, &relevant, ranks);
         let counts: Vec<_> = measured.results.rows.iter().map(|row| (row.n_relevant, row.n_in_pool)).collect();
         assert_eq!(counts, [(2, 1), (1, 0)]);
-        assert_eq!(measured.metrics(&[1], 1).unwrap()["recall_at_1"], 0.5);
+        assert_eq!(measured.metrics(&[1], 1)["recall_at_1"], 0.5);
         let unlabelled = Measured::of_queries(&queries[2..], &images, &[vec![], vec![]], vec![vec![], vec![]]);
-        assert_eq!(unlabelled.metrics(&[1], 1), None);
+        let names: Vec<_> = unlabelled.metrics(&[1], 1).into_keys().collect();
+        assert_eq!(names, ["n_answerable", "n_queries", "pool_size"]);
     }
 }

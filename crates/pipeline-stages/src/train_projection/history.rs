@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use pipeline_core::StageError;
-use pipeline_eval::Recall;
+use pipeline_eval::{HeldOut, Quantity, Recall};
 use pipeline_models::train::{StepLoss, Trained};
 
 use crate::artifact;
@@ -39,6 +39,7 @@ pub(super) fn write(path: &Path, trained: &Trained) -> Result<(), StageError> {
 
 /// What was measured after an epoch, by the names of the columns.
 fn columns(recall: &Recall) -> Vec<(String, f64)> {
-    let at = recall.at.iter().map(|(k, value)| (format!("valid_recall_at_{k}"), *value));
-    std::iter::once(("valid_mean_recall".to_owned(), recall.mean)).chain(at).collect()
+    let at = recall.at.iter().map(|(k, value)| (Quantity::RecallAt(*k), *value));
+    let all = std::iter::once((Quantity::MeanRecall, recall.mean)).chain(at);
+    all.map(|(quantity, value)| (HeldOut(quantity.into()).to_string(), value)).collect()
 }

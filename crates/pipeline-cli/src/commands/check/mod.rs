@@ -13,7 +13,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use pipeline_experiments::Opened;
 use pipeline_experiments::gate::{
-    Acceptance, Baseline, Checked, Gate, Measurements, Overall, Verdict, baseline, overall,
+    Acceptance, Baseline, Checked, Gate, Measurements, Metric, Overall, Verdict, baseline, overall,
 };
 use serde_json::json;
 
@@ -161,7 +161,7 @@ fn accept(
     let mut stages = BTreeMap::new();
     for metric in opened.spec.check.keys() {
         let found = measurements.find(metric, None)?;
-        let (stage, _, _) = found.map_err(|reason| {
+        let Metric { stage, .. } = found.map_err(|reason| {
             Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}"))
                 .with_help(format!("{} first", again::command("run", &opened.named)))
         })?;

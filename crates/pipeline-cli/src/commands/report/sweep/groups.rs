@@ -21,7 +21,7 @@ pub struct Groups {
 
 /// The index of the point whose pool and queries count: the first that was measured of the first group that was.
 pub fn reference_point(record: &SweepRecord, results: &Results<'_>, evaluation: &StageId) -> usize {
-    let is_measured = |number: &usize| results.points[number - 1].metric(evaluation, COMPARED).is_some();
+    let is_measured = |number: &usize| results.points[number - 1].metric(evaluation, &COMPARED).is_some();
     let groups = sweep::groups(record, &results.points);
     groups
         .iter()
@@ -32,7 +32,7 @@ pub fn reference_point(record: &SweepRecord, results: &Results<'_>, evaluation: 
 /// Collects the groups.
 pub fn collect(sweep: &Sweep<'_>) -> Groups {
     let groups = sweep::groups(sweep.record, &sweep.results.points);
-    let spread = |group: &Group| group.spread(sweep.evaluation?, COMPARED);
+    let spread = |group: &Group| group.spread(sweep.evaluation?, &COMPARED);
     let reference = groups.iter().position(|group| spread(group).is_some());
     let points = |group: &Group| group.points.iter().map(|number| number - 1).collect::<Vec<_>>();
     let found: Vec<Option<Found>> =

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use pipeline_core::StageId;
+use pipeline_eval::Unit;
 use pipeline_experiments::sweep::{COMPARED, Column, Results, SweepRecord, columns};
 use pipeline_report::facts::MetricFacts;
 
@@ -26,28 +27,16 @@ pub fn beside(record: &SweepRecord, results: &Results<'_>, evaluation: Option<&S
         all.flat_map(|(stage, metrics)| metrics.keys().map(move |metric| (stage, metric))).collect();
     let column = |(stage, metric): (&StageId, &String)| Column {
         stage: stage.clone(),
-        metric: metric.clone(),
-        title: format!("{stage}.{metric}"),
+        metric: metric.as_str().into(),
+        names_stage: true,
     };
     all.into_iter().take(MAX_METRICS).map(column).collect()
 }
 
 /// The columns as the page heads them.
 pub fn facts(columns: &[Column]) -> Vec<MetricFacts> {
-    let fact = |column: &Column| {
-        let stage = column.title.strip_suffix(&column.metric).unwrap_or_default();
-        let (direction, name) = match column.metric.strip_prefix("i2t_") {
-            Some(name) => ("i2t ", name),
-            None => ("", column.metric.as_str()),
-        };
-        let (name, is_share) = match name.strip_prefix("recall_at_") {
-            Some(k) => (format!("Recall@{k}"), true),
-            None if name == COMPARED => ("MeanRecall".to_owned(), true),
-            None => (name.to_owned(), false),
-        };
-        MetricFacts { title: format!("{stage}{direction}{name}"), is_share }
-    };
-    columns.iter().map(fact).collect()
+    let is_share = |column: &Column| column.metric.quantity.unit() == Unit::Share;
+    columns.iter().map(|column| MetricFacts { title: column.short_title(), is_share: is_share(column) }).collect()
 }
 
 #[cfg(test)]
@@ -56,15 +45,15 @@ mod tests {
 
     #[test]
     fn recalls_are_headed_as_people_name_them_and_shown_in_percent() {
-        for (title, metric, expect, is_share) in [
-            ("recall_at_5", "recall_at_5", "Recall@5", true),
-            ("i2t_mean_recall", "i2t_mean_recall", "i2t MeanRecall", true),
-            ("other.mean_recall", "mean_recall", "other.MeanRecall", true),
-            ("projection.loss", "loss", "projection.loss", false),
+        for (metric, names_stage, title, is_share) in [
+            ("recall_at_5", false, "Recall@5", true),
+            ("i2t_mean_recall", false, "i2t MeanRecall", true),
+            ("mean_recall", true, "evaluate.MeanRecall", true),
+            ("loss", true, "evaluate.loss", false),
+            ("valid_mean_recall", true, "evaluate.valid_mean_recall", false),
         ] {
-            let stage = "evaluate".parse().unwrap();
-            let column = Column { stage, metric: metric.to_owned(), title: title.to_owned() };
-            assert_eq!(facts(&[column]), [MetricFacts { title: expect.to_owned(), is_share }]);
+            let column = Column { stage: "evaluate".parse().unwrap(), metric: metric.into(), names_stage };
+            assert_eq!(facts(&[column]), [MetricFacts { title: title.to_owned(), is_share }]);
         }
     }
 }

@@ -78,7 +78,7 @@ pub fn report(subject: &Subject, record: &SweepRecord) -> Result<SweepReport, Fa
 impl Sweep<'_> {
     /// The MeanRecall of a point.
     fn mean_recall(&self, point_idx: usize) -> Option<f64> {
-        self.results.points[point_idx].metric(self.evaluation?, COMPARED)
+        self.results.points[point_idx].metric(self.evaluation?, &COMPARED)
     }
 
     /// What the queries of a point found.

@@ -66,7 +66,7 @@ pub fn read(
     let found = |point_idx: usize| {
         let run = &at(point_idx);
         let point = Side { run, stage: evaluation };
-        let is_measured = point.metrics().contains_key(COMPARED);
+        let is_measured = COMPARED.value_in(point.metrics()).is_some();
         is_measured.then(|| one(store, (reference, &before), point)).transpose()
     };
     (0..n_points).map(found).collect()
@@ -99,7 +99,7 @@ fn one(
 
 /// The mean of the recalls of each query.
 fn values(results: &Results, metrics: &Metrics) -> Option<Vec<f64>> {
-    let (_, measure) = paired::measure(COMPARED, metrics)?;
+    let measure = paired::measure(&COMPARED, metrics)?;
     Some(relevant_ranks(results).iter().map(|query| measure.of(query)).collect())
 }
 
