@@ -48,7 +48,7 @@ const FOR_THE_PROGRAM: [(&[&str], &[&str]); 3] = [
     (
         &["env::var", "env::args", "env::current_dir", "env::home_dir", "env::temp_dir"],
         // The framework reads CUDA_PATH by itself; the system's temporary folder is named in an error.
-        &["pipeline-models/src/device/cuda.rs", "pipeline-store/src/cas/trees.rs"],
+        &["pipeline-models/src/gpu/probe.rs", "pipeline-store/src/cas/trees.rs"],
     ),
     // Only intervals on a page, whose bits do not depend on the number.
     (&["available_parallelism"], &["pipeline-eval/src/analysis/ranks.rs"]),

@@ -2,9 +2,6 @@
 
 use std::path::PathBuf;
 
-#[cfg(any(feature = "cuda", test))]
-mod cuda;
-
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Device {
@@ -63,7 +60,7 @@ pub fn probe(device: Device) -> Result<(), DeviceError> {
     match device {
         Device::Cpu => Ok(()),
         #[cfg(feature = "cuda")]
-        Device::Cuda => cuda::probe(),
+        Device::Cuda => crate::gpu::probe::probe(),
         #[cfg(not(feature = "cuda"))]
         Device::Cuda => Err(DeviceError::NotBuilt),
     }

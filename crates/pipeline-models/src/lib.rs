@@ -9,6 +9,8 @@ pub mod checkpoint;
 pub mod device;
 mod encoder;
 mod families;
+mod forward;
+mod gpu;
 pub mod heads;
 mod preprocessing;
 pub mod train;

@@ -2,13 +2,11 @@
 
 mod closed_form;
 mod cpu;
-#[cfg(any(feature = "cuda", test))]
-mod framework;
-mod options;
-mod positives;
+pub(crate) mod options;
+pub(crate) mod positives;
 mod schedule;
 mod start;
-mod steps;
+pub(crate) mod steps;
 mod torch_random;
 mod validation;
 
@@ -125,7 +123,8 @@ fn train_on_cuda(
 ) -> Result<Trained, TrainError> {
     crate::device::probe(Device::Cuda)?;
     type Backend = burn::backend::Autodiff<burn_cuda::Cuda<f32, i32>>;
-    let learner = framework::FrameworkLearner::<Backend>::new(data, options, start, Default::default());
+    let learner =
+        crate::gpu::backend::learner::FrameworkLearner::<Backend>::new(data, options, start, Default::default());
     steps::run(data.pairs.len(), options, validation, learner, observe)
 }
 

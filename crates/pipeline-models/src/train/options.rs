@@ -13,10 +13,10 @@ use pipeline_kernels::Matrix;
 pub const LEARNT_TEMPERATURES: RangeInclusive<f64> = 0.01..=1.0;
 
 /// The same as `ln(1 / temperature)`, which is what is learnt.
-pub(super) const LOGIT_SCALES: RangeInclusive<f32> = 0.0..=4.605_170_2;
+pub(crate) const LOGIT_SCALES: RangeInclusive<f32> = 0.0..=4.605_170_2;
 
 /// Where the learnt number begins.
-pub(super) fn initial_logit_scale(temperature: f64) -> f32 {
+pub(crate) fn initial_logit_scale(temperature: f64) -> f32 {
     (1.0 / temperature).ln() as f32
 }
 

@@ -21,7 +21,7 @@ pub enum Positives {
 
 /// Which images are relevant to each text, and where those are in a batch.
 #[derive(Debug, Default)]
-pub(super) struct Relevance {
+pub(crate) struct Relevance {
     /// Of each text the rows of its images, rising and each once.
     images: Vec<Vec<usize>>,
     /// Of the batch, by image: its row and its place in the batch.
@@ -31,7 +31,7 @@ pub(super) struct Relevance {
 
 impl Relevance {
     /// By all pairs of a training, if its options ask for that.
-    pub(super) fn needed(data: &PairedFeatures<'_>, options: &TrainOptions) -> Option<Self> {
+    pub(crate) fn needed(data: &PairedFeatures<'_>, options: &TrainOptions) -> Option<Self> {
         (options.positives != Positives::Own).then(|| Self::new(data.pairs, data.text.n_rows))
     }
 
@@ -46,7 +46,7 @@ impl Relevance {
     }
 
     /// The places (i, j) in a batch, i ≠ j, where the image of pair j is relevant to the text of pair i; row by row.
-    pub(super) fn others(&mut self, batch: impl Iterator<Item = (usize, usize)> + Clone) -> &[(usize, usize)] {
+    pub(crate) fn others(&mut self, batch: impl Iterator<Item = (usize, usize)> + Clone) -> &[(usize, usize)] {
         let Self { images, columns, places } = self;
         columns.clear();
         columns.extend(batch.clone().enumerate().map(|(col, (_, image_row))| (image_row, col)));

@@ -6,7 +6,7 @@ use super::{StepLoss, TrainError, TrainOptions, Trained};
 use crate::heads::Heads;
 
 /// Heads that learn from batches.
-pub(super) trait Learner {
+pub(crate) trait Learner {
     /// The mean loss of the pairs of a batch.
     fn loss(&mut self, batch: &[usize]) -> f32;
 

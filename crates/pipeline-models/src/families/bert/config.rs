@@ -9,7 +9,7 @@ use crate::weights::{ModelError, of_text, read_config};
 
 /// The non-linearity between the two layers of the feed-forward part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Activation {
+pub(crate) enum Activation {
     /// `x · Φ(x)`, exact.
     Gelu,
     /// The approximation of `gelu` by a hyperbolic tangent.
@@ -33,23 +33,23 @@ const ACTIVATIONS: &[(&str, Activation)] = &[
 /// What `config.json` says, as far as it shapes the encoder. Defaults are those of transformers' `BertConfig`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default)]
-pub(super) struct BertConfig {
+pub(crate) struct BertConfig {
     /// Width of every token's vector.
-    pub(super) hidden_size: usize,
+    pub(crate) hidden_size: usize,
     /// Layers.
-    pub(super) num_hidden_layers: usize,
+    pub(crate) num_hidden_layers: usize,
     /// Attention heads; a divisor of the width.
-    pub(super) num_attention_heads: usize,
+    pub(crate) num_attention_heads: usize,
     /// Width inside the feed-forward part.
-    pub(super) intermediate_size: usize,
+    pub(crate) intermediate_size: usize,
     /// Tokens that the embedding knows.
-    pub(super) vocab_size: usize,
+    pub(crate) vocab_size: usize,
     /// The longest text in tokens.
-    pub(super) max_position_embeddings: usize,
+    pub(crate) max_position_embeddings: usize,
     /// Kinds of segments; only the first is used.
-    pub(super) type_vocab_size: usize,
+    pub(crate) type_vocab_size: usize,
     /// Added to the variance in layer norms.
-    pub(super) layer_norm_eps: f64,
+    pub(crate) layer_norm_eps: f64,
     hidden_act: String,
     position_embedding_type: Option<String>,
     is_decoder: bool,
@@ -86,7 +86,7 @@ impl BertConfig {
     ///
     /// # Errors
     /// When the file cannot be read, or describes another family or variant.
-    pub(super) fn read(path: &Path) -> Result<Self, ModelError> {
+    pub(crate) fn read(path: &Path) -> Result<Self, ModelError> {
         let unsupported = |what| ModelError::Unsupported { path: path.to_owned(), what };
         let values = read_config(path)?;
         // First, since another family need not have the fields of this one.
@@ -105,7 +105,7 @@ impl BertConfig {
     }
 
     /// The non-linearity.
-    pub(super) fn activation(&self) -> Option<Activation> {
+    pub(crate) fn activation(&self) -> Option<Activation> {
         ACTIVATIONS.iter().find(|(name, _)| *name == self.hidden_act).map(|(_, activation)| *activation)
     }
 

@@ -1,19 +1,17 @@
 //! Text encoders of the BERT family: texts to feature vectors.
 
-mod batches;
-mod config;
-mod cpu;
+pub(crate) mod config;
+pub(crate) mod cpu;
 mod family;
-#[cfg(any(feature = "cuda", test))]
-mod model;
 mod sentence;
 mod tokenizer;
-mod weights;
+pub(crate) mod weights;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::device::{Device, probe};
+use crate::forward::batches;
 pub use crate::weights::{
     ModelError, ModelSearch, TextModelFiles, WeightsNote, find_text_model, text_family_of_name, text_model_places,
     text_models_near,
@@ -23,10 +21,10 @@ use pipeline_kernels::{InstructionSet, map_batches};
 
 pub(super) use family::{open, recognises};
 
+#[cfg(feature = "cuda")]
+use crate::gpu::backend::bert::Bert;
 use config::BertConfig;
 use cpu::CpuBert;
-#[cfg(feature = "cuda")]
-use model::Bert;
 use sentence::{ModeNotComputed, SentenceSettings};
 use tokenizer::{BertTokenizer, TokenizerOptions, TokenizerSettings};
 use weights::BertWeights;
@@ -282,4 +280,4 @@ pub fn text_weights_note(files: &TextModelFiles) -> Result<WeightsNote, ModelErr
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -25,7 +25,7 @@ fn texts() -> Vec<String> {
     cases().iter().map(|case| case["text"].as_str().unwrap().to_owned()).collect()
 }
 
-fn tiny_files() -> TextModelFiles {
+pub(crate) fn tiny_files() -> TextModelFiles {
     let folder = fixtures::path("tiny/bert").canonicalize().unwrap();
     find_text_model(folder.to_str().unwrap(), &ModelSearch::default()).unwrap()
 }
@@ -39,7 +39,12 @@ fn encode(encoder: &TextEncoder, texts: &[String], n_threads: usize) -> Matrix {
     encoder.encode(&texts, n_threads).unwrap()
 }
 
-pub(super) fn tokenizer_options(lower_case: Option<bool>) -> TokenizerOptions {
+/// The ids of a text's tokens in the tiny model.
+pub(crate) fn token_ids(text: &str) -> Vec<u32> {
+    BertTokenizer::load(&tiny_files(), &tokenizer_options(None)).unwrap().ids(text).unwrap()
+}
+
+fn tokenizer_options(lower_case: Option<bool>) -> TokenizerOptions {
     TokenizerOptions { lower_case, max_length: 128, n_known: usize::MAX }
 }
 

@@ -16,44 +16,44 @@ const BERT: Family = Family {
 ///
 /// # Shapes
 /// `weight`: `[n_out, n_in]` · `bias`: `[n_out]`
-pub(super) struct DenseWeights {
-    pub(super) n_in: usize,
-    pub(super) n_out: usize,
-    pub(super) weight: Vec<f32>,
-    pub(super) bias: Vec<f32>,
+pub(crate) struct DenseWeights {
+    pub(crate) n_in: usize,
+    pub(crate) n_out: usize,
+    pub(crate) weight: Vec<f32>,
+    pub(crate) bias: Vec<f32>,
 }
 
 /// Scale and shift of a layer norm.
 ///
 /// # Shapes
 /// `scale`, `shift`: `[hidden]`
-pub(super) struct NormWeights {
-    pub(super) scale: Vec<f32>,
-    pub(super) shift: Vec<f32>,
+pub(crate) struct NormWeights {
+    pub(crate) scale: Vec<f32>,
+    pub(crate) shift: Vec<f32>,
 }
 
 /// One layer: attention, then feed-forward.
-pub(super) struct LayerWeights {
-    pub(super) query: DenseWeights,
-    pub(super) key: DenseWeights,
-    pub(super) value: DenseWeights,
-    pub(super) attention_output: DenseWeights,
-    pub(super) attention_norm: NormWeights,
-    pub(super) intermediate: DenseWeights,
-    pub(super) output: DenseWeights,
-    pub(super) output_norm: NormWeights,
+pub(crate) struct LayerWeights {
+    pub(crate) query: DenseWeights,
+    pub(crate) key: DenseWeights,
+    pub(crate) value: DenseWeights,
+    pub(crate) attention_output: DenseWeights,
+    pub(crate) attention_norm: NormWeights,
+    pub(crate) intermediate: DenseWeights,
+    pub(crate) output: DenseWeights,
+    pub(crate) output_norm: NormWeights,
 }
 
 /// The whole encoder, without pooler and heads.
 ///
 /// # Shapes
 /// `words`: `[vocab, hidden]` · `positions`: `[max_positions, hidden]` · `segment`: `[hidden]`, of the first segment
-pub(super) struct BertWeights {
-    pub(super) words: Vec<f32>,
-    pub(super) positions: Vec<f32>,
-    pub(super) segment: Vec<f32>,
-    pub(super) embedding_norm: NormWeights,
-    pub(super) layers: Vec<LayerWeights>,
+pub(crate) struct BertWeights {
+    pub(crate) words: Vec<f32>,
+    pub(crate) positions: Vec<f32>,
+    pub(crate) segment: Vec<f32>,
+    pub(crate) embedding_norm: NormWeights,
+    pub(crate) layers: Vec<LayerWeights>,
 }
 
 impl BertWeights {
@@ -61,7 +61,7 @@ impl BertWeights {
     ///
     /// # Errors
     /// When a file is not a checkpoint, or one error with every tensor that is missing, misshapen or not finite.
-    pub(super) fn read(files: &TextModelFiles, config: &BertConfig) -> Result<Self, ModelError> {
+    pub(crate) fn read(files: &TextModelFiles, config: &BertConfig) -> Result<Self, ModelError> {
         let mut list = open(&files.weights, &BERT)?;
         let hidden = config.hidden_size;
         let mut segment = list.take("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, hidden]);
@@ -82,7 +82,7 @@ impl BertWeights {
 ///
 /// # Errors
 /// When a file is not a checkpoint, or does not hold one BERT.
-pub(super) fn note(files: &TextModelFiles) -> Result<WeightsNote, ModelError> {
+pub(crate) fn note(files: &TextModelFiles) -> Result<WeightsNote, ModelError> {
     Ok(open(&files.weights, &BERT)?.note().clone())
 }
 

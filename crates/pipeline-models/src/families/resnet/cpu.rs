@@ -13,7 +13,7 @@ use pipeline_kernels::{Buffer, Buffers, InstructionSet};
 const STAGE_IMAGES: [usize; 4] = [1, 2, 4, 8];
 
 /// A ResNet with weights laid out for [`CpuResNet::forward`].
-pub(super) struct CpuResNet {
+pub(crate) struct CpuResNet {
     stem: Stem,
     stages: Vec<Vec<Block>>,
     n_features: usize,
@@ -29,7 +29,7 @@ struct Block {
 
 impl CpuResNet {
     /// Lays the weights out for the instructions of `instructions`.
-    pub(super) fn new(weights: ResNetWeights, instructions: InstructionSet) -> Self {
+    pub(crate) fn new(weights: ResNetWeights, instructions: InstructionSet) -> Self {
         let stem = Stem::new(weights.stem, instructions);
         let mut stages: Vec<Vec<Block>> = Vec::new();
         for block in weights.blocks {
@@ -47,7 +47,7 @@ impl CpuResNet {
     ///
     /// # Shapes
     /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, n_features]`
-    pub(super) fn forward(&self, pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
+    pub(crate) fn forward(&self, pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
         let size = Size { height, width };
         let mut buffers = self.buffers.lock().expect("no thread panics while it holds this").pop().unwrap_or_default();
         let n_images = pixels.len() / (3 * size.n_pixels());

@@ -1,13 +1,10 @@
 //! Image encoders of the ResNet family: pixels to feature vectors.
 
-mod config;
-mod cpu;
+pub(crate) mod config;
+pub(crate) mod cpu;
 mod family;
-#[cfg(any(feature = "cuda", test))]
-mod model;
 mod names;
-mod pixels;
-mod weights;
+pub(crate) mod weights;
 
 use crate::device::{Device, probe};
 pub use crate::preprocessing::ImageExpectations;
@@ -19,12 +16,12 @@ pub(super) use family::{open, recognises};
 use pipeline_kernels::Matrix;
 use pipeline_kernels::{InstructionSet, map_batches};
 
+use crate::forward::pixels::PixelTable;
+#[cfg(feature = "cuda")]
+use crate::gpu::backend::resnet::ResNet;
 use crate::preprocessing::Preprocessing;
 use config::ResNetConfig;
 use cpu::CpuResNet;
-#[cfg(feature = "cuda")]
-use model::ResNet;
-use pixels::PixelTable;
 use weights::ResNetWeights;
 
 /// Images that are computed together: at 224×224, the maps of more of them do not fit the caches any better.

@@ -24,20 +24,20 @@ const RESNET: Family = Family {
 const EPSILON: f64 = 1e-5;
 
 /// A residual block: two 3×3 convolutions, or 1×1, 3×3, 1×1; ReLU between them and after the sum.
-pub(super) struct BlockWeights {
-    pub(super) convs: Vec<ConvWeights>,
+pub(crate) struct BlockWeights {
+    pub(crate) convs: Vec<ConvWeights>,
     /// The 1×1 convolution on the other branch, where size or width changes.
-    pub(super) shortcut: Option<ConvWeights>,
+    pub(crate) shortcut: Option<ConvWeights>,
 }
 
 /// A ResNet without its classifier.
-pub(super) struct ResNetWeights {
+pub(crate) struct ResNetWeights {
     /// 7×7, stride 2.
-    pub(super) stem: ConvWeights,
+    pub(crate) stem: ConvWeights,
     /// The blocks of all four stages.
-    pub(super) blocks: Vec<BlockWeights>,
+    pub(crate) blocks: Vec<BlockWeights>,
     /// Width of the last stage: the length of a feature vector.
-    pub(super) n_features: usize,
+    pub(crate) n_features: usize,
 }
 
 impl ResNetWeights {
@@ -46,7 +46,7 @@ impl ResNetWeights {
     /// # Errors
     /// When a file is not a checkpoint, or one error with every tensor that is missing, misshapen, not finite or of
     /// another variant of ResNet.
-    pub(super) fn read(files: &ImageModelFiles, config: &ResNetConfig) -> Result<Self, ModelError> {
+    pub(crate) fn read(files: &ImageModelFiles, config: &ResNetConfig) -> Result<Self, ModelError> {
         let mut list = open(std::slice::from_ref(&files.weights), &RESNET)?;
         let stem_width = first_axis(&list, "conv1.weight").unwrap_or(64);
         let stem = conv(&mut list, "conv1", "bn1", [stem_width, 3, 7], 2);
@@ -73,7 +73,7 @@ impl ResNetWeights {
 ///
 /// # Errors
 /// When the file is not a checkpoint, or does not hold one ResNet.
-pub(super) fn note(files: &ImageModelFiles) -> Result<WeightsNote, ModelError> {
+pub(crate) fn note(files: &ImageModelFiles) -> Result<WeightsNote, ModelError> {
     Ok(open(std::slice::from_ref(&files.weights), &RESNET)?.note().clone())
 }
 

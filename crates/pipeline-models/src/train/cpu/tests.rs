@@ -4,7 +4,7 @@ use burn::backend::Autodiff;
 use burn_flex::Flex;
 
 use super::*;
-use crate::train::framework::FrameworkLearner;
+use crate::gpu::backend::learner::FrameworkLearner;
 use crate::train::goldens::max_weight_difference;
 use crate::train::{LrSchedule, Positives, TrainOptions, Trained, initial_heads, initial_mlp_heads, steps};
 use crate::weights::fixtures::{self, assert_same_bits};

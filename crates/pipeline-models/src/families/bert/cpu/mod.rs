@@ -18,7 +18,7 @@ use attention::AttentionScratch;
 use layer::Layer;
 
 /// A BERT encoder with weights laid out for [`CpuBert::forward`].
-pub(super) struct CpuBert {
+pub(crate) struct CpuBert {
     instructions: InstructionSet,
     width: usize,
     /// Embeddings of words, that of the first segment already added: `[vocab, hidden]`.
@@ -49,7 +49,7 @@ struct Scratch {
 
 impl CpuBert {
     /// Lays the weights out for the instructions of `instructions`.
-    pub(super) fn new(
+    pub(crate) fn new(
         weights: BertWeights,
         config: &BertConfig,
         pooling: Pooling,
@@ -82,7 +82,7 @@ impl CpuBert {
     ///
     /// # Shapes
     /// returns `[n_texts, hidden]`
-    pub(super) fn forward(&self, texts: &[&[u32]]) -> Vec<f32> {
+    pub(crate) fn forward(&self, texts: &[&[u32]]) -> Vec<f32> {
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
         let mut scratch = self.scratch(&lengths);
         let features = self.forward_in(texts, &lengths, &mut scratch);

@@ -1,21 +1,17 @@
 //! The BERT of the processor, layer by layer, with every instruction set that this processor has.
 
-use std::path::PathBuf;
-
 use super::*;
-use crate::families::bert::tests::tokenizer_options;
-use crate::families::bert::tokenizer::BertTokenizer;
-use crate::weights::{find_text_model, fixtures};
+use crate::families::bert::tests::{tiny_files, token_ids};
+use crate::weights::fixtures;
 
 /// PyTorch itself differs by up to 3.3e-6 between batch sizes, threads and kernels.
 const TOLERANCE: f32 = 1e-5;
 
 #[test]
 fn hidden_states_of_every_layer_are_those_of_pytorch() {
-    let folder: PathBuf = fixtures::path("tiny/bert").canonicalize().unwrap();
-    let files = find_text_model(folder.to_str().unwrap(), &Default::default()).unwrap();
+    let files = tiny_files();
     let config = BertConfig::read(&files.config).unwrap();
-    let ids = BertTokenizer::load(&files, &tokenizer_options(None)).unwrap().ids("水果 红 苹果").unwrap();
+    let ids = token_ids("水果 红 苹果");
     let golden = fixtures::tensors("goldens/text_features.safetensors");
     for instructions in InstructionSet::available() {
         let weights = BertWeights::read(&files, &config).unwrap();

@@ -11,16 +11,16 @@ use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
 
-use super::positives::{Positives, Relevance};
-use super::steps::Learner;
-use super::{PairedFeatures, TrainOptions};
 use crate::heads::Heads;
+use crate::train::positives::{Positives, Relevance};
+use crate::train::steps::Learner;
+use crate::train::{PairedFeatures, TrainOptions};
 use loss::{info_nce, masked_info_nce, normalize_rows, spread_info_nce};
 use projector::{Projector, gather_rows};
 use temperature::LearntTemperature;
 
 /// Heads and optimiser on a backend of the framework.
-pub(super) struct FrameworkLearner<'a, B: AutodiffBackend> {
+pub(crate) struct FrameworkLearner<'a, B: AutodiffBackend> {
     data: &'a PairedFeatures<'a>,
     options: &'a TrainOptions,
     device: B::Device,
@@ -33,7 +33,7 @@ pub(super) struct FrameworkLearner<'a, B: AutodiffBackend> {
 
 impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
     /// Copies `start` to `device`.
-    pub(super) fn new(
+    pub(crate) fn new(
         data: &'a PairedFeatures<'a>,
         options: &'a TrainOptions,
         start: Option<Heads>,

@@ -5,7 +5,7 @@ use burn_flex::Flex;
 use super::*;
 use crate::families::resnet::config::ResNetConfig;
 use crate::families::resnet::cpu::CpuResNet;
-use crate::families::resnet::pixels::PixelTable;
+use crate::forward::pixels::PixelTable;
 use crate::preprocessing::Preprocessing;
 use crate::weights::{find_image_model, fixtures};
 use pipeline_kernels::InstructionSet;

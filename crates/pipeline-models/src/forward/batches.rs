@@ -6,7 +6,7 @@ const MAX_TOKENS: usize = 384;
 const MIN_TOKENS: usize = 96;
 
 /// Indices of texts, long ones first, at most `batch_rows` per batch, and equally many batches per thread if possible.
-pub(super) fn of_any_length(lengths: &[usize], batch_rows: usize, n_threads: usize) -> Vec<Vec<usize>> {
+pub(crate) fn of_any_length(lengths: &[usize], batch_rows: usize, n_threads: usize) -> Vec<Vec<usize>> {
     let (n_tokens, longest) = (lengths.iter().sum::<usize>(), lengths.iter().max().copied().unwrap_or(0));
     let n_batches = n_tokens.div_ceil(MAX_TOKENS).max(1).next_multiple_of(n_threads.max(1));
     // Texts are not split, so batches of exactly a share would need an extra batch for the rest.
@@ -31,7 +31,7 @@ pub(super) fn of_any_length(lengths: &[usize], batch_rows: usize, n_threads: usi
 
 /// Indices of texts with equal numbers of tokens, at most `batch_rows` per batch, long ones first.
 #[cfg(any(feature = "cuda", test))]
-pub(super) fn of_one_length(lengths: &[usize], batch_rows: usize) -> Vec<Vec<usize>> {
+pub(crate) fn of_one_length(lengths: &[usize], batch_rows: usize) -> Vec<Vec<usize>> {
     let mut by_length = std::collections::BTreeMap::<usize, Vec<usize>>::new();
     for (text_idx, length) in lengths.iter().enumerate() {
         by_length.entry(*length).or_default().push(text_idx);

@@ -7,10 +7,10 @@ use burn::tensor::{Tensor, TensorData, activation::relu};
 
 use pipeline_kernels::convolution::ConvWeights;
 
-use super::weights::{BlockWeights, ResNetWeights};
+use crate::families::resnet::weights::{BlockWeights, ResNetWeights};
 
 /// A ResNet on a device.
-pub(super) struct ResNet<B: Backend> {
+pub(crate) struct ResNet<B: Backend> {
     device: B::Device,
     stem: Conv<B>,
     blocks: Vec<Block<B>>,
@@ -30,7 +30,7 @@ struct Conv<B: Backend> {
 
 impl<B: Backend> ResNet<B> {
     /// Moves the weights to `device`.
-    pub(super) fn new(weights: ResNetWeights, device: B::Device) -> Self {
+    pub(crate) fn new(weights: ResNetWeights, device: B::Device) -> Self {
         Self {
             stem: Conv::new(weights.stem, &device),
             blocks: weights.blocks.into_iter().map(|block| Block::new(block, &device)).collect(),
@@ -42,7 +42,7 @@ impl<B: Backend> ResNet<B> {
     ///
     /// # Shapes
     /// `pixels`: `[n_images, 3, height, width]` · returns `[n_images, n_features]`
-    pub(super) fn forward(&self, pixels: Vec<f32>, height: usize, width: usize) -> Vec<f32> {
+    pub(crate) fn forward(&self, pixels: Vec<f32>, height: usize, width: usize) -> Vec<f32> {
         let n_images = pixels.len() / (3 * height * width);
         let pixels = Tensor::from_data(TensorData::new(pixels, [n_images, 3, height, width]), &self.device);
         let mut maps = self.stem_maps(pixels);

@@ -1,14 +1,11 @@
 //! The BERT of burn against a plain one.
 
-use std::path::PathBuf;
-
 use burn_flex::Flex;
 
 use super::*;
 use crate::families::bert::cpu::CpuBert;
-use crate::families::bert::tests::tokenizer_options;
-use crate::families::bert::tokenizer::BertTokenizer;
-use crate::weights::{find_text_model, fixtures};
+use crate::families::bert::tests::{tiny_files, token_ids};
+use crate::weights::fixtures;
 use pipeline_kernels::InstructionSet;
 
 /// PyTorch itself differs by up to 3.3e-6 between batch sizes, threads and kernels.
@@ -16,11 +13,9 @@ const TOLERANCE: f32 = 1e-5;
 
 #[test]
 fn the_processor_and_burn_give_the_same_features() {
-    let folder: PathBuf = fixtures::path("tiny/bert").canonicalize().unwrap();
-    let files = find_text_model(folder.to_str().unwrap(), &Default::default()).unwrap();
+    let files = tiny_files();
     let config = BertConfig::read(&files.config).unwrap();
-    let tokenizer = BertTokenizer::load(&files, &tokenizer_options(None)).unwrap();
-    let texts = ["水果 红 苹果", "红苹果"].map(|text| tokenizer.ids(text).unwrap());
+    let texts = ["水果 红 苹果", "红苹果"].map(|text| token_ids(text));
     for pooling in [Pooling::Cls, Pooling::Mean] {
         let weights = || BertWeights::read(&files, &config).unwrap();
         let burn = Bert::<Flex>::new(weights(), &config, pooling, Default::default());
@@ -33,12 +28,11 @@ fn the_processor_and_burn_give_the_same_features() {
 
 #[test]
 fn hidden_states_of_every_layer_are_those_of_pytorch() {
-    let folder: PathBuf = fixtures::path("tiny/bert").canonicalize().unwrap();
-    let files = find_text_model(folder.to_str().unwrap(), &Default::default()).unwrap();
+    let files = tiny_files();
     let config = BertConfig::read(&files.config).unwrap();
     let weights = BertWeights::read(&files, &config).unwrap();
     let bert = Bert::<Flex>::new(weights, &config, Pooling::Mean, Default::default());
-    let ids = BertTokenizer::load(&files, &tokenizer_options(None)).unwrap().ids("水果 红 苹果").unwrap();
+    let ids = token_ids("水果 红 苹果");
     let n_tokens = ids.len();
     let golden = fixtures::tensors("goldens/text_features.safetensors");
 

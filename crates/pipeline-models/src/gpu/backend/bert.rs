@@ -8,12 +8,12 @@ use burn::tensor::module::{attention, linear};
 use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{Int, Tensor, TensorData, TensorPrimitive, activation};
 
-use super::Pooling;
-use super::config::{Activation, BertConfig};
-use super::weights::{BertWeights, DenseWeights, LayerWeights, NormWeights};
+use crate::families::bert::Pooling;
+use crate::families::bert::config::{Activation, BertConfig};
+use crate::families::bert::weights::{BertWeights, DenseWeights, LayerWeights, NormWeights};
 
 /// A BERT encoder on a device.
-pub(super) struct Bert<B: Backend> {
+pub(crate) struct Bert<B: Backend> {
     device: B::Device,
     /// The word embeddings, plus that of the first segment: `[vocab, hidden]`.
     words: Tensor<B, 2>,
@@ -52,7 +52,7 @@ struct Norm<B: Backend> {
 
 impl<B: Backend> Bert<B> {
     /// Moves the weights to `device`.
-    pub(super) fn new(weights: BertWeights, config: &BertConfig, pooling: Pooling, device: B::Device) -> Self {
+    pub(crate) fn new(weights: BertWeights, config: &BertConfig, pooling: Pooling, device: B::Device) -> Self {
         let hidden = config.hidden_size;
         let mut words = weights.words;
         for word in words.chunks_exact_mut(hidden) {
@@ -75,7 +75,7 @@ impl<B: Backend> Bert<B> {
     ///
     /// # Shapes
     /// `ids`: `[n_texts · n_tokens]` · returns `[n_texts, hidden]`
-    pub(super) fn forward(&self, ids: Vec<u32>, n_tokens: usize) -> Vec<f32> {
+    pub(crate) fn forward(&self, ids: Vec<u32>, n_tokens: usize) -> Vec<f32> {
         let n_texts = ids.len() / n_tokens;
         let mut hidden = self.embed(ids, n_tokens);
         let (last, others) = self.layers.split_last().expect("a configuration without layers is refused");

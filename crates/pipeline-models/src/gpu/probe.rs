@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use libloading::{Library, Symbol};
 
-use super::DeviceError;
+use crate::device::DeviceError;
 
 const DRIVER: &[&str] = &["libcuda.so.1", "libcuda.so"];
 const COMPILER: &[&str] = &["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11"];
@@ -18,7 +18,7 @@ const COMPILER: &[&str] = &["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "
 const DEFAULT_TOOLKITS: &[&str] = &["/usr/local/cuda", "/opt/cuda", "/usr/bin/nvcc"];
 
 /// Looks for the driver, a device, the run-time compiler and the toolkit, in this order.
-pub(super) fn probe() -> Result<(), DeviceError> {
+pub(crate) fn probe() -> Result<(), DeviceError> {
     let driver = load("CUDA driver library", DRIVER)?;
     if count_devices(&driver)? == 0 {
         return Err(DeviceError::NoDevice);

@@ -4,12 +4,12 @@ use crate::preprocessing::Preprocessing;
 
 /// The normalised value of every level of every channel: `(level / 255 - mean) / std` in `f32`. It is bit for bit that
 /// of torchvision's `ToTensor` and `Normalize`.
-pub(super) struct PixelTable {
+pub(crate) struct PixelTable {
     values: [[f32; 256]; 3],
 }
 
 impl PixelTable {
-    pub(super) fn new(preprocessing: &Preprocessing) -> Self {
+    pub(crate) fn new(preprocessing: &Preprocessing) -> Self {
         let Preprocessing { factor, mean, std } = preprocessing;
         let is_fraction = *factor == 1.0 / 255.0;
         let scaled = |level: usize| if is_fraction { level as f32 / 255.0 } else { (level as f64 * factor) as f32 };
@@ -21,7 +21,7 @@ impl PixelTable {
     ///
     /// # Shapes
     /// `rgb`: `[height, width, 3]` · appended: the same
-    pub(super) fn append_pixels(&self, rgb: &[u8], values: &mut Vec<f32>) {
+    pub(crate) fn append_pixels(&self, rgb: &[u8], values: &mut Vec<f32>) {
         let [red, green, blue] = &self.values;
         values.extend(
             rgb.chunks_exact(3).flat_map(|pixel| {
@@ -35,7 +35,7 @@ impl PixelTable {
     /// # Shapes
     /// `rgb`: `[height, width, 3]` · appended: `[3, height, width]`
     #[cfg(any(feature = "cuda", test))]
-    pub(super) fn append_planes(&self, rgb: &[u8], planes: &mut Vec<f32>) {
+    pub(crate) fn append_planes(&self, rgb: &[u8], planes: &mut Vec<f32>) {
         for (channel, levels) in self.values.iter().enumerate() {
             planes.extend(rgb[channel..].iter().step_by(3).map(|level| levels[usize::from(*level)]));
         }
