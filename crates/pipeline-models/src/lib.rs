@@ -1,7 +1,7 @@
-//! Text and image encoders, heads and their training: every line of burn lives in this crate.
+//! Text and image encoders, heads and their training, on the processor and on a GPU.
 //!
-//! No burn type is public: plain slices and [`pipeline_kernels::Matrix`] cross the border. Knows no stage, no store and no
-//! Parquet.
+//! Every line of burn and of CUDA lives behind one door, the module `gpu`. Plain slices and
+//! [`pipeline_kernels::Matrix`] cross the border of the crate. Knows no stage, no store and no Parquet.
 
 #![recursion_limit = "256"]
 

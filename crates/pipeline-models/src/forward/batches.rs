@@ -1,4 +1,4 @@
-//! Groups texts into batches.
+//! Groups texts of any lengths into batches for the processor.
 
 /// The most tokens of a batch: with more, intermediate values leave the caches.
 const MAX_TOKENS: usize = 384;
@@ -29,16 +29,6 @@ pub(crate) fn of_any_length(lengths: &[usize], batch_rows: usize, n_threads: usi
     batches
 }
 
-/// Indices of texts with equal numbers of tokens, at most `batch_rows` per batch, long ones first.
-#[cfg(any(feature = "cuda", test))]
-pub(crate) fn of_one_length(lengths: &[usize], batch_rows: usize) -> Vec<Vec<usize>> {
-    let mut by_length = std::collections::BTreeMap::<usize, Vec<usize>>::new();
-    for (text_idx, length) in lengths.iter().enumerate() {
-        by_length.entry(*length).or_default().push(text_idx);
-    }
-    by_length.values().rev().flat_map(|text_idxs| text_idxs.chunks(batch_rows).map(<[usize]>::to_vec)).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -67,10 +57,5 @@ mod tests {
         assert_eq!(n_texts(64), [6, 6, 6, 6, 6, 2]);
         assert_eq!(of_any_length(&[9, 400], 32, 2), [[1], [0]]);
         assert!(of_any_length(&[], 32, 2).is_empty());
-    }
-
-    #[test]
-    fn on_other_devices_texts_of_a_batch_have_one_length() {
-        assert_eq!(of_one_length(&[3, 5, 3, 5, 3], 2), [vec![1, 3], vec![0, 2], vec![4]]);
     }
 }

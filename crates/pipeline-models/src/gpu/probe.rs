@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use libloading::{Library, Symbol};
 
-use crate::device::DeviceError;
+use super::DeviceError;
 
 const DRIVER: &[&str] = &["libcuda.so.1", "libcuda.so"];
 const COMPILER: &[&str] = &["libnvrtc.so", "libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11"];

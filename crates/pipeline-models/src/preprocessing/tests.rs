@@ -1,6 +1,7 @@
 //! What is followed and what is refused of the files that describe pixels.
 
 use super::*;
+use crate::weights::fixtures;
 
 /// Files beside weights of this name, found by it.
 fn files(folder: &Path, model: &str, beside: &[(&str, &str)]) -> ImageModelFiles {
@@ -77,4 +78,11 @@ fn how_a_model_expects_its_images_is_known() {
         let (_, found) = Preprocessing::read(&files(folder.path(), "m.pth", &[(name, text)])).unwrap();
         assert_eq!(found, expected, "{text}");
     }
+}
+
+#[test]
+fn every_level_is_bit_equal_to_torchvision() {
+    let table = Preprocessing::default().table();
+    let golden = &fixtures::tensors("goldens/pixel_table.safetensors")["normalized_level"];
+    assert_eq!(fixtures::bits(table.channels().as_flattened()), fixtures::bits(&golden.values));
 }

@@ -23,6 +23,7 @@ use pipeline_kernels::Matrix;
 use pipeline_kernels::{InstructionSet, on_threads};
 
 use crate::Device;
+use crate::gpu;
 
 /// Features and which of them belong together.
 ///
@@ -106,38 +107,14 @@ pub fn train(
     validation.map_or(Ok(()), |validation| options::check_held_out(data, validation))?;
     match device {
         Device::Cpu => on_threads(options.n_threads, || {
-            let learner = cpu::CpuLearner::new(data, options, start, InstructionSet::best());
-            steps::run(pairs.len(), options, validation, learner, observe)
+            let mut learner = cpu::CpuLearner::new(data, options, start, InstructionSet::best());
+            steps::run(pairs.len(), options, validation, &mut learner, observe)
         }),
-        Device::Cuda => train_on_cuda(data, validation, options, start, observe),
+        Device::Cuda => {
+            let mut learner = gpu::learner(data, options, start)?;
+            steps::run(pairs.len(), options, validation, &mut *learner, observe)
+        }
     }
-}
-
-#[cfg(feature = "cuda")]
-fn train_on_cuda(
-    data: &PairedFeatures<'_>,
-    validation: Option<&Validation<'_>>,
-    options: &TrainOptions,
-    start: Option<Heads>,
-    observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
-) -> Result<Trained, TrainError> {
-    crate::device::probe(Device::Cuda)?;
-    type Backend = burn::backend::Autodiff<burn_cuda::Cuda<f32, i32>>;
-    let learner =
-        crate::gpu::backend::learner::FrameworkLearner::<Backend>::new(data, options, start, Default::default());
-    steps::run(data.pairs.len(), options, validation, learner, observe)
-}
-
-#[cfg(not(feature = "cuda"))]
-fn train_on_cuda(
-    _: &PairedFeatures<'_>,
-    _: Option<&Validation<'_>>,
-    _: &TrainOptions,
-    _: Option<Heads>,
-    _: &mut (dyn FnMut(&StepLoss) -> bool + Send),
-) -> Result<Trained, TrainError> {
-    crate::device::probe(Device::Cuda)?;
-    unreachable!("BUG: a build without CUDA has found a CUDA device")
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The training loop, whoever takes its steps.
+//! The training loop, wherever its steps are computed.
 
 use super::torch_random::TorchRandom;
 use super::validation::{Kept, Validated, Validation};
@@ -25,7 +25,7 @@ pub(super) fn run(
     n_pairs: usize,
     options: &TrainOptions,
     validation: Option<&Validation<'_>>,
-    mut learner: impl Learner,
+    learner: &mut dyn Learner,
     observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
 ) -> Result<Trained, TrainError> {
     let mut random = TorchRandom::new(options.seed);

@@ -1,7 +1,7 @@
 //! Text encoders of the BERT family: texts to feature vectors.
 
 pub(crate) mod config;
-pub(crate) mod cpu;
+mod cpu;
 mod family;
 mod sentence;
 mod tokenizer;
@@ -11,23 +11,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crate::device::{Device, probe};
-use crate::forward::batches;
+use crate::forward::{TextForward, processor};
+use crate::gpu;
 pub use crate::weights::{
     ModelError, ModelSearch, TextModelFiles, WeightsNote, find_text_model, text_family_of_name, text_model_places,
     text_models_near,
 };
-use pipeline_kernels::Matrix;
-use pipeline_kernels::{InstructionSet, map_batches};
+use pipeline_kernels::{InstructionSet, Matrix};
 
 pub(super) use family::{open, recognises};
 
-#[cfg(feature = "cuda")]
-use crate::gpu::backend::bert::Bert;
 use config::BertConfig;
 use cpu::CpuBert;
 use sentence::{ModeNotComputed, SentenceSettings};
 use tokenizer::{BertTokenizer, TokenizerOptions, TokenizerSettings};
-use weights::BertWeights;
+use weights::{BertParts, BertWeights};
 
 /// How the vectors of a text's tokens become one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -135,15 +133,9 @@ pub struct TextEncoder {
     tokenizer: BertTokenizer,
     settings: TextSettings,
     batch_rows: usize,
-    model: Model,
+    forward: Box<dyn TextForward>,
     /// Spent on making tokens, in nanoseconds.
     tokenized_ns: AtomicU64,
-}
-
-enum Model {
-    Cpu(Box<CpuBert>),
-    #[cfg(feature = "cuda")]
-    Cuda(Box<Bert<burn_cuda::Cuda>>),
 }
 
 impl TextEncoder {
@@ -161,17 +153,16 @@ impl TextEncoder {
             n_known: config.vocab_size,
         };
         let tokenizer = BertTokenizer::load(files, &tokenizer_options)?;
-        let weights = BertWeights::read(files, &config)?;
-        let model = match device {
+        let parts = BertParts { weights: BertWeights::read(files, &config)?, config, pooling: settings.pooling };
+        let forward = match device {
             Device::Cpu => {
-                Model::Cpu(Box::new(CpuBert::new(weights, &config, settings.pooling, InstructionSet::best())))
+                let bert = CpuBert::new(parts, InstructionSet::best());
+                processor::texts(move |texts| bert.forward(texts))
             }
-            #[cfg(feature = "cuda")]
-            Device::Cuda => Model::Cuda(Box::new(Bert::new(weights, &config, settings.pooling, Default::default()))),
-            #[cfg(not(feature = "cuda"))]
-            Device::Cuda => return Err(crate::device::DeviceError::NotBuilt.into()),
+            Device::Cuda => gpu::load(parts)?,
         };
-        Ok(Self { tokenizer, settings, batch_rows: options.batch_rows.max(1), model, tokenized_ns: AtomicU64::new(0) })
+        let batch_rows = options.batch_rows.max(1);
+        Ok(Self { tokenizer, settings, batch_rows, forward, tokenized_ns: AtomicU64::new(0) })
     }
 
     /// The length of a feature vector.
@@ -208,35 +199,9 @@ impl TextEncoder {
         let start = Instant::now();
         let ids = self.tokenize_all(texts)?;
         self.tokenized_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        let lengths: Vec<usize> = ids.iter().map(Vec::len).collect();
-        let (batches, features) = match &self.model {
-            Model::Cpu(model) => {
-                let batches = batches::of_any_length(&lengths, self.batch_rows, n_threads);
-                let forward = |batch_idx: usize| {
-                    let texts: Vec<&[u32]> = batches[batch_idx].iter().map(|idx| ids[*idx].as_slice()).collect();
-                    model.forward(&texts)
-                };
-                let features = map_batches(batches.len(), n_threads, forward);
-                (batches, features)
-            }
-            #[cfg(feature = "cuda")]
-            Model::Cuda(model) => {
-                let batches = batches::of_one_length(&lengths, self.batch_rows);
-                let forward = |text_idxs: &Vec<usize>| {
-                    let ids_of_all = text_idxs.iter().flat_map(|idx| &ids[*idx]).copied().collect();
-                    model.forward(ids_of_all, lengths[text_idxs[0]])
-                };
-                let features = batches.iter().map(forward).collect();
-                (batches, features)
-            }
-        };
+        let features = self.forward.forward(&ids, self.batch_rows, n_threads);
         let dim = self.settings.dim;
-        let mut matrix = Matrix::zeros(texts.len(), dim);
-        for (text_idxs, features) in batches.iter().zip(&features) {
-            for (&text_idx, row) in text_idxs.iter().zip(features.chunks_exact(dim)) {
-                matrix.values[text_idx * dim..][..dim].copy_from_slice(row);
-            }
-        }
+        let mut matrix = Matrix::new(texts.len(), dim, features);
         if self.settings.normalize {
             matrix.values.chunks_exact_mut(dim).for_each(normalize);
         }

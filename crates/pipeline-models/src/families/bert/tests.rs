@@ -25,7 +25,7 @@ fn texts() -> Vec<String> {
     cases().iter().map(|case| case["text"].as_str().unwrap().to_owned()).collect()
 }
 
-pub(crate) fn tiny_files() -> TextModelFiles {
+fn tiny_files() -> TextModelFiles {
     let folder = fixtures::path("tiny/bert").canonicalize().unwrap();
     find_text_model(folder.to_str().unwrap(), &ModelSearch::default()).unwrap()
 }
@@ -37,6 +37,13 @@ fn load(options: &TextOptions) -> TextEncoder {
 fn encode(encoder: &TextEncoder, texts: &[String], n_threads: usize) -> Matrix {
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     encoder.encode(&texts, n_threads).unwrap()
+}
+
+/// The tiny model as plain numbers.
+pub(crate) fn tiny_parts(pooling: Pooling) -> BertParts {
+    let files = tiny_files();
+    let config = BertConfig::read(&files.config).unwrap();
+    BertParts { weights: BertWeights::read(&files, &config).unwrap(), config, pooling }
 }
 
 /// The ids of a text's tokens in the tiny model.
@@ -100,6 +107,17 @@ fn features_are_those_of_pytorch() {
     }
     assert!(difference <= TOLERANCE, "largest difference of CLS to PyTorch: {difference:e}");
     report("CLS to PyTorch", difference);
+}
+
+#[test]
+fn features_are_those_of_the_framework_whatever_is_computed_together() {
+    for pooling in [Pooling::Cls, Pooling::Mean] {
+        let options = TextOptions { pooling: Some(pooling), batch_rows: 3, ..Default::default() };
+        let own = encode(&load(&options), &texts(), 2);
+        let reference = TextEncoder { forward: gpu::reference::load(tiny_parts(pooling)), ..load(&options) };
+        let difference = fixtures::max_difference(&own.values, &encode(&reference, &texts(), 2).values);
+        assert!(difference <= TOLERANCE, "{pooling:?}: {difference:e}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::weights::{Checklist, Family, ModelError, TextModelFiles, WeightsNote, open};
 
+use super::Pooling;
 use super::config::BertConfig;
 
 /// How the tensors of a BERT are called.
@@ -44,14 +45,20 @@ pub(crate) struct LayerWeights {
     pub(crate) output_norm: NormWeights,
 }
 
+/// A BERT as plain numbers, before it is laid out where it is computed.
+pub(crate) struct BertParts {
+    pub(crate) weights: BertWeights,
+    pub(crate) config: BertConfig,
+    pub(crate) pooling: Pooling,
+}
+
 /// The whole encoder, without pooler and heads.
 ///
 /// # Shapes
-/// `words`: `[vocab, hidden]` · `positions`: `[max_positions, hidden]` · `segment`: `[hidden]`, of the first segment
+/// `words`: `[vocab, hidden]`, that of the first segment already added · `positions`: `[max_positions, hidden]`
 pub(crate) struct BertWeights {
     pub(crate) words: Vec<f32>,
     pub(crate) positions: Vec<f32>,
-    pub(crate) segment: Vec<f32>,
     pub(crate) embedding_norm: NormWeights,
     pub(crate) layers: Vec<LayerWeights>,
 }
@@ -61,19 +68,21 @@ impl BertWeights {
     ///
     /// # Errors
     /// When a file is not a checkpoint, or one error with every tensor that is missing, misshapen or not finite.
-    pub(crate) fn read(files: &TextModelFiles, config: &BertConfig) -> Result<Self, ModelError> {
+    pub(super) fn read(files: &TextModelFiles, config: &BertConfig) -> Result<Self, ModelError> {
         let mut list = open(&files.weights, &BERT)?;
         let hidden = config.hidden_size;
         let mut segment = list.take("embeddings.token_type_embeddings.weight", &[config.type_vocab_size, hidden]);
         segment.truncate(hidden);
-        let weights = Self {
+        let mut weights = Self {
             words: list.take("embeddings.word_embeddings.weight", &[config.vocab_size, hidden]),
             positions: list.take("embeddings.position_embeddings.weight", &[config.max_position_embeddings, hidden]),
-            segment,
             embedding_norm: norm(&mut list, "embeddings.LayerNorm", hidden),
             layers: (0..config.num_hidden_layers).map(|layer_idx| layer(&mut list, config, layer_idx)).collect(),
         };
         list.finish()?;
+        for word in weights.words.chunks_exact_mut(hidden) {
+            word.iter_mut().zip(&segment).for_each(|(word, segment)| *word += segment);
+        }
         Ok(weights)
     }
 }
@@ -82,7 +91,7 @@ impl BertWeights {
 ///
 /// # Errors
 /// When a file is not a checkpoint, or does not hold one BERT.
-pub(crate) fn note(files: &TextModelFiles) -> Result<WeightsNote, ModelError> {
+pub(super) fn note(files: &TextModelFiles) -> Result<WeightsNote, ModelError> {
     Ok(open(&files.weights, &BERT)?.note().clone())
 }
 

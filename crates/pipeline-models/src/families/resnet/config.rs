@@ -28,7 +28,7 @@ const MOST_BLOCKS: usize = 1000;
 /// The relevant fields of timm's and transformers' configurations.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(crate) struct ResNetConfig {
+pub(super) struct ResNetConfig {
     /// timm: the name of the architecture.
     architecture: Option<String>,
     /// timm: the differences from that architecture.
@@ -55,7 +55,7 @@ impl ResNetConfig {
     ///
     /// # Errors
     /// When the file cannot be read, or the file or the name describes another family or variant.
-    pub(crate) fn read(files: &ImageModelFiles) -> Result<Self, ModelError> {
+    pub(super) fn read(files: &ImageModelFiles) -> Result<Self, ModelError> {
         let values = files.config.as_deref().map(read_config).transpose()?.unwrap_or_default();
         if !values.contains_key("architecture") && !values.contains_key("model_type") {
             check_names(files)?;
@@ -75,7 +75,7 @@ impl ResNetConfig {
     }
 
     /// The number of blocks per stage, if the configuration has it.
-    pub(crate) fn depths(&self) -> Option<Vec<usize>> {
+    pub(super) fn depths(&self) -> Option<Vec<usize>> {
         let named = || {
             let architecture = self.architecture.as_deref()?;
             let bare = architecture.split('.').next()?;

@@ -1,6 +1,6 @@
 //! The forward pass of a ResNet on the processor: channels last, every convolution by products with weights laid out once.
 //!
-//! burn's convolutions lay weights and maps out anew at every call, which costs more than the arithmetic. One thread
+//! General convolutions lay weights and maps out anew at every call, which costs more than the arithmetic. One thread
 //! computes a batch, and an image's features depend on no other image.
 
 use std::sync::Mutex;
@@ -13,7 +13,7 @@ use pipeline_kernels::{Buffer, Buffers, InstructionSet};
 const STAGE_IMAGES: [usize; 4] = [1, 2, 4, 8];
 
 /// A ResNet with weights laid out for [`CpuResNet::forward`].
-pub(crate) struct CpuResNet {
+pub(super) struct CpuResNet {
     stem: Stem,
     stages: Vec<Vec<Block>>,
     n_features: usize,
@@ -29,7 +29,7 @@ struct Block {
 
 impl CpuResNet {
     /// Lays the weights out for the instructions of `instructions`.
-    pub(crate) fn new(weights: ResNetWeights, instructions: InstructionSet) -> Self {
+    pub(super) fn new(weights: ResNetWeights, instructions: InstructionSet) -> Self {
         let stem = Stem::new(weights.stem, instructions);
         let mut stages: Vec<Vec<Block>> = Vec::new();
         for block in weights.blocks {
@@ -47,7 +47,7 @@ impl CpuResNet {
     ///
     /// # Shapes
     /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, n_features]`
-    pub(crate) fn forward(&self, pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
+    pub(super) fn forward(&self, pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
         let size = Size { height, width };
         let mut buffers = self.buffers.lock().expect("no thread panics while it holds this").pop().unwrap_or_default();
         let n_images = pixels.len() / (3 * size.n_pixels());

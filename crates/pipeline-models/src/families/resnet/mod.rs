@@ -1,38 +1,34 @@
 //! Image encoders of the ResNet family: pixels to feature vectors.
 
-pub(crate) mod config;
-pub(crate) mod cpu;
+mod config;
+mod cpu;
 mod family;
 mod names;
 pub(crate) mod weights;
 
 use crate::device::{Device, probe};
+use crate::forward::pixels::{Images, PixelTable};
+use crate::forward::{ImageForward, processor};
+use crate::gpu;
 pub use crate::preprocessing::ImageExpectations;
 pub use crate::weights::{
     ImageModelFiles, ModelError, ModelSearch, WeightsNote, find_image_model, image_family_of_name, image_model_places,
     image_models_near,
 };
 pub(super) use family::{open, recognises};
-use pipeline_kernels::Matrix;
-use pipeline_kernels::{InstructionSet, map_batches};
+use pipeline_kernels::{InstructionSet, Matrix};
 
-use crate::forward::pixels::PixelTable;
-#[cfg(feature = "cuda")]
-use crate::gpu::backend::resnet::ResNet;
 use crate::preprocessing::Preprocessing;
 use config::ResNetConfig;
 use cpu::CpuResNet;
 use weights::ResNetWeights;
-
-/// Images that are computed together: at 224×224, the maps of more of them do not fit the caches any better.
-const BATCH_IMAGES: usize = 8;
 
 /// An image encoder: a ResNet without its classifier.
 pub struct ImageEncoder {
     dim: usize,
     preprocessing: Preprocessing,
     pixels: PixelTable,
-    model: Model,
+    forward: Box<dyn ImageForward>,
 }
 
 /// What a model's small files come to: everything but weights.
@@ -56,12 +52,6 @@ impl ImageSettings {
     }
 }
 
-enum Model {
-    Cpu(CpuResNet),
-    #[cfg(feature = "cuda")]
-    Cuda(Box<ResNet<burn_cuda::Cuda>>),
-}
-
 impl ImageEncoder {
     /// Loads an encoder; depth and widths follow from the weights.
     ///
@@ -73,15 +63,15 @@ impl ImageEncoder {
         let (preprocessing, _) = Preprocessing::read(files)?;
         let weights = ResNetWeights::read(files, &config)?;
         let dim = weights.n_features;
-        let model = match device {
-            Device::Cpu => Model::Cpu(CpuResNet::new(weights, InstructionSet::best())),
-            #[cfg(feature = "cuda")]
-            Device::Cuda => Model::Cuda(Box::new(ResNet::new(weights, Default::default()))),
-            #[cfg(not(feature = "cuda"))]
-            Device::Cuda => return Err(crate::device::DeviceError::NotBuilt.into()),
+        let forward = match device {
+            Device::Cpu => {
+                let resnet = CpuResNet::new(weights, InstructionSet::best());
+                processor::images(move |pixels, height, width| resnet.forward(pixels, height, width))
+            }
+            Device::Cuda => gpu::load(weights)?,
         };
-        let pixels = PixelTable::new(&preprocessing);
-        Ok(Self { dim, preprocessing, pixels, model })
+        let pixels = preprocessing.table();
+        Ok(Self { dim, preprocessing, pixels, forward })
     }
 
     /// The length of a feature vector.
@@ -113,32 +103,10 @@ impl ImageEncoder {
     ) -> Result<Matrix, ModelError> {
         let n_bytes = height * width * 3;
         assert!(n_bytes > 0 && pixels.iter().all(|rgb| rgb.len() == n_bytes), "BUG: an image needs {n_bytes} bytes");
-        let batches: Vec<_> = pixels.chunks(BATCH_IMAGES).collect();
-        let encode_batch = |batch_idx: usize| {
-            let batch: &[&[u8]] = batches[batch_idx];
-            let mut values = Vec::with_capacity(batch.len() * n_bytes);
-            match &self.model {
-                Model::Cpu(_) => batch.iter().for_each(|rgb| self.pixels.append_pixels(rgb, &mut values)),
-                #[cfg(feature = "cuda")]
-                Model::Cuda(_) => batch.iter().for_each(|rgb| self.pixels.append_planes(rgb, &mut values)),
-            }
-            self.forward(values, height, width)
-        };
-        let features = match &self.model {
-            Model::Cpu(_) => map_batches(batches.len(), n_threads, encode_batch),
-            #[cfg(feature = "cuda")]
-            Model::Cuda(_) => (0..batches.len()).map(encode_batch).collect(),
-        };
-        let matrix = Matrix::new(pixels.len(), self.dim, features.concat());
+        let images = Images { pixels, height, width, table: &self.pixels };
+        let features = self.forward.forward(&images, n_threads);
+        let matrix = Matrix::new(pixels.len(), self.dim, features);
         matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
-    }
-
-    fn forward(&self, values: Vec<f32>, height: usize, width: usize) -> Vec<f32> {
-        match &self.model {
-            Model::Cpu(model) => model.forward(&values, height, width),
-            #[cfg(feature = "cuda")]
-            Model::Cuda(model) => model.forward(values, height, width),
-        }
     }
 }
 
@@ -160,4 +128,4 @@ pub fn image_weights_note(files: &ImageModelFiles) -> Result<WeightsNote, ModelE
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,6 +17,12 @@ fn tiny_files() -> ImageModelFiles {
     find_image_model(folder.to_str().unwrap(), &ModelSearch::default()).unwrap()
 }
 
+/// The weights of the tiny model.
+pub(crate) fn tiny_weights() -> ResNetWeights {
+    let files = tiny_files();
+    ResNetWeights::read(&files, &ResNetConfig::read(&files).unwrap()).unwrap()
+}
+
 fn pixels() -> Vec<Vec<u8>> {
     IMAGES.iter().map(|name| fixtures::pixels(&format!("goldens/images/{name}.bilinear.png"))).collect()
 }
@@ -37,6 +43,20 @@ fn features_are_those_of_pytorch() {
     }
     assert!(difference <= TOLERANCE, "largest difference of ResNet features to PyTorch: {difference:e}");
     report("ResNet features to PyTorch", difference);
+}
+
+#[test]
+fn features_are_those_of_the_framework() {
+    let encoder = ImageEncoder::load(&tiny_files(), Device::Cpu).unwrap();
+    let reference = ImageEncoder {
+        forward: gpu::reference::load(tiny_weights()),
+        ..ImageEncoder::load(&tiny_files(), Device::Cpu).unwrap()
+    };
+    // The last of three batches is smaller.
+    let many: Vec<Vec<u8>> = pixels().into_iter().cycle().take(17).collect();
+    let (own, expected) = (encode(&encoder, &many, 2), encode(&reference, &many, 2));
+    let difference = fixtures::max_difference(&own.values, &expected.values);
+    assert!(difference <= TOLERANCE, "{difference:e}");
 }
 
 #[test]

@@ -46,7 +46,7 @@ impl ResNetWeights {
     /// # Errors
     /// When a file is not a checkpoint, or one error with every tensor that is missing, misshapen, not finite or of
     /// another variant of ResNet.
-    pub(crate) fn read(files: &ImageModelFiles, config: &ResNetConfig) -> Result<Self, ModelError> {
+    pub(super) fn read(files: &ImageModelFiles, config: &ResNetConfig) -> Result<Self, ModelError> {
         let mut list = open(std::slice::from_ref(&files.weights), &RESNET)?;
         let stem_width = first_axis(&list, "conv1.weight").unwrap_or(64);
         let stem = conv(&mut list, "conv1", "bn1", [stem_width, 3, 7], 2);
@@ -73,7 +73,7 @@ impl ResNetWeights {
 ///
 /// # Errors
 /// When the file is not a checkpoint, or does not hold one ResNet.
-pub(crate) fn note(files: &ImageModelFiles) -> Result<WeightsNote, ModelError> {
+pub(super) fn note(files: &ImageModelFiles) -> Result<WeightsNote, ModelError> {
     Ok(open(std::slice::from_ref(&files.weights), &RESNET)?.note().clone())
 }
 

@@ -1,5 +1,19 @@
-//! Models and training in burn, generic over its backend: CUDA, and the processor in tests.
+//! Models and training in burn, generic over its backend: CUDA, and burn's own for processors in tests.
+//!
+//! A family is a file here: its layers, their forward pass, and [`Place`] for its parts.
 
-pub(crate) mod bert;
-pub(crate) mod learner;
-pub(crate) mod resnet;
+mod bert;
+mod layers;
+mod learner;
+mod resnet;
+mod rows;
+
+use burn::tensor::backend::Backend;
+
+pub(super) use learner::FrameworkLearner;
+
+/// The parts of a model, plain numbers that can be moved to a device.
+pub(crate) trait Place<Forward: ?Sized> {
+    /// Moves them to `device` and returns the forward pass there.
+    fn place<B: Backend>(self, device: B::Device) -> Box<Forward>;
+}

@@ -7,21 +7,29 @@ use burn::tensor::{Tensor, TensorData, activation::relu};
 
 use pipeline_kernels::convolution::ConvWeights;
 
+use super::{Place, rows};
 use crate::families::resnet::weights::{BlockWeights, ResNetWeights};
+use crate::forward::ImageForward;
+
+impl Place<dyn ImageForward> for ResNetWeights {
+    fn place<B: Backend>(self, device: B::Device) -> Box<dyn ImageForward> {
+        let resnet = ResNet::<B>::new(self, &device);
+        rows::images(device, move |pixels| resnet.forward(pixels))
+    }
+}
 
 /// A ResNet on a device.
-pub(crate) struct ResNet<B: Backend> {
-    device: B::Device,
-    stem: Conv<B>,
-    blocks: Vec<Block<B>>,
+struct ResNet<B: Backend> {
+    stem: Convolution<B>,
+    blocks: Vec<ResidualBlock<B>>,
 }
 
-struct Block<B: Backend> {
-    convs: Vec<Conv<B>>,
-    shortcut: Option<Conv<B>>,
+struct ResidualBlock<B: Backend> {
+    convs: Vec<Convolution<B>>,
+    shortcut: Option<Convolution<B>>,
 }
 
-struct Conv<B: Backend> {
+struct Convolution<B: Backend> {
     weight: Tensor<B, 4>,
     bias: Tensor<B, 1>,
     stride: usize,
@@ -30,11 +38,10 @@ struct Conv<B: Backend> {
 
 impl<B: Backend> ResNet<B> {
     /// Moves the weights to `device`.
-    pub(crate) fn new(weights: ResNetWeights, device: B::Device) -> Self {
+    fn new(weights: ResNetWeights, device: &B::Device) -> Self {
         Self {
-            stem: Conv::new(weights.stem, &device),
-            blocks: weights.blocks.into_iter().map(|block| Block::new(block, &device)).collect(),
-            device,
+            stem: Convolution::new(weights.stem, device),
+            blocks: weights.blocks.into_iter().map(|block| ResidualBlock::new(block, device)).collect(),
         }
     }
 
@@ -42,14 +49,8 @@ impl<B: Backend> ResNet<B> {
     ///
     /// # Shapes
     /// `pixels`: `[n_images, 3, height, width]` · returns `[n_images, n_features]`
-    pub(crate) fn forward(&self, pixels: Vec<f32>, height: usize, width: usize) -> Vec<f32> {
-        let n_images = pixels.len() / (3 * height * width);
-        let pixels = Tensor::from_data(TensorData::new(pixels, [n_images, 3, height, width]), &self.device);
-        let mut maps = self.stem_maps(pixels);
-        for block in &self.blocks {
-            maps = block.forward(maps);
-        }
-        pool(maps).into_data().into_vec().expect("features are of type f32")
+    fn forward(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
+        pool(self.blocks.iter().fold(self.stem_maps(pixels), |maps, block| block.forward(maps)))
     }
 
     /// The stem, ReLU and the maximum over 3×3: a quarter of the height and width.
@@ -64,11 +65,11 @@ fn pool<B: Backend>(maps: Tensor<B, 4>) -> Tensor<B, 2> {
     maps.reshape([n_images, n_channels, height * width]).mean_dim(2).reshape([n_images, n_channels])
 }
 
-impl<B: Backend> Block<B> {
+impl<B: Backend> ResidualBlock<B> {
     fn new(weights: BlockWeights, device: &B::Device) -> Self {
         Self {
-            convs: weights.convs.into_iter().map(|conv| Conv::new(conv, device)).collect(),
-            shortcut: weights.shortcut.map(|conv| Conv::new(conv, device)),
+            convs: weights.convs.into_iter().map(|conv| Convolution::new(conv, device)).collect(),
+            shortcut: weights.shortcut.map(|conv| Convolution::new(conv, device)),
         }
     }
 
@@ -84,7 +85,7 @@ impl<B: Backend> Block<B> {
     }
 }
 
-impl<B: Backend> Conv<B> {
+impl<B: Backend> Convolution<B> {
     fn new(weights: ConvWeights, device: &B::Device) -> Self {
         let (kernel, n_out) = (weights.kernel, weights.n_out);
         let weight = TensorData::new(folded(&weights), [n_out, weights.n_in, kernel, kernel]);

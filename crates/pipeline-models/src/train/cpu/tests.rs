@@ -1,10 +1,7 @@
 //! The processor's own steps against the framework's.
 
-use burn::backend::Autodiff;
-use burn_flex::Flex;
-
 use super::*;
-use crate::gpu::backend::learner::FrameworkLearner;
+use crate::gpu::reference;
 use crate::train::goldens::max_weight_difference;
 use crate::train::{LrSchedule, Positives, TrainOptions, Trained, initial_heads, initial_mlp_heads, steps};
 use crate::weights::fixtures::{self, assert_same_bits};
@@ -30,10 +27,10 @@ fn both(options: &TrainOptions, start: Option<&Heads>, instructions: Instruction
     let (text, images) = (noise("text", 41, D_TEXT), noise("images", 37, d_image));
     let pairs: Vec<_> = (0..74).map(|idx| (idx % 41, idx * 5 % 37)).collect();
     let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
-    let framework = FrameworkLearner::<Autodiff<Flex>>::new(&data, options, start.cloned(), Default::default());
-    let own = CpuLearner::new(&data, options, start.cloned(), instructions);
-    let framework = steps::run(74, options, None, framework, &mut |_| true).unwrap();
-    [framework, steps::run(74, options, None, own, &mut |_| true).unwrap()]
+    let mut framework = reference::learner(&data, options, start.cloned());
+    let mut own = CpuLearner::new(&data, options, start.cloned(), instructions);
+    let learners: [&mut dyn Learner; 2] = [&mut *framework, &mut own];
+    learners.map(|learner| steps::run(74, options, None, learner, &mut |_| true).unwrap())
 }
 
 /// Heads and losses of a training on features that are wider than a block of a product is deep.
@@ -41,8 +38,8 @@ fn trained_on_wide_features(options: &TrainOptions, start: Heads, instructions: 
     let (text, images) = (noise("text", 41, 500), noise("images", 37, 801));
     let pairs: Vec<_> = (0..450).map(|idx| (idx % 41, idx * 5 % 37)).collect();
     let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
-    let learner = CpuLearner::new(&data, options, Some(start), instructions);
-    let Trained { heads, losses, .. } = steps::run(pairs.len(), options, None, learner, &mut |_| true).unwrap();
+    let mut learner = CpuLearner::new(&data, options, Some(start), instructions);
+    let Trained { heads, losses, .. } = steps::run(pairs.len(), options, None, &mut learner, &mut |_| true).unwrap();
     let Heads { text, image } = heads.unwrap();
     let layers = [text, image].into_iter().flat_map(|head| head.hidden.into_iter().chain([head.output]));
     let weights = layers.flat_map(|layer| [layer.weight.values, layer.bias]).flatten();

@@ -12,13 +12,12 @@ use std::sync::Mutex;
 use pipeline_kernels::{InstructionSet, Norm};
 
 use super::Pooling;
-use super::config::BertConfig;
-use super::weights::BertWeights;
+use super::weights::BertParts;
 use attention::AttentionScratch;
 use layer::Layer;
 
 /// A BERT encoder with weights laid out for [`CpuBert::forward`].
-pub(crate) struct CpuBert {
+pub(super) struct CpuBert {
     instructions: InstructionSet,
     width: usize,
     /// Embeddings of words, that of the first segment already added: `[vocab, hidden]`.
@@ -49,22 +48,13 @@ struct Scratch {
 
 impl CpuBert {
     /// Lays the weights out for the instructions of `instructions`.
-    pub(crate) fn new(
-        weights: BertWeights,
-        config: &BertConfig,
-        pooling: Pooling,
-        instructions: InstructionSet,
-    ) -> Self {
-        let width = config.hidden_size;
-        let mut words = weights.words;
-        for word in words.chunks_exact_mut(width) {
-            word.iter_mut().zip(&weights.segment).for_each(|(word, segment)| *word += segment);
-        }
-        let layers = weights.layers.into_iter().map(|layer| Layer::new(layer, config, instructions));
+    pub(super) fn new(parts: BertParts, instructions: InstructionSet) -> Self {
+        let BertParts { weights, config, pooling } = parts;
+        let layers = weights.layers.into_iter().map(|layer| Layer::new(layer, &config, instructions));
         Self {
             instructions,
-            width,
-            words,
+            width: config.hidden_size,
+            words: weights.words,
             positions: weights.positions,
             embedding_norm: Norm::new(
                 weights.embedding_norm.scale,
@@ -82,7 +72,7 @@ impl CpuBert {
     ///
     /// # Shapes
     /// returns `[n_texts, hidden]`
-    pub(crate) fn forward(&self, texts: &[&[u32]]) -> Vec<f32> {
+    pub(super) fn forward(&self, texts: &[&[u32]]) -> Vec<f32> {
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
         let mut scratch = self.scratch(&lengths);
         let features = self.forward_in(texts, &lengths, &mut scratch);

@@ -1,7 +1,7 @@
 //! The BERT of the processor, layer by layer, with every instruction set that this processor has.
 
 use super::*;
-use crate::families::bert::tests::{tiny_files, token_ids};
+use crate::families::bert::tests::{tiny_parts, token_ids};
 use crate::weights::fixtures;
 
 /// PyTorch itself differs by up to 3.3e-6 between batch sizes, threads and kernels.
@@ -9,13 +9,10 @@ const TOLERANCE: f32 = 1e-5;
 
 #[test]
 fn hidden_states_of_every_layer_are_those_of_pytorch() {
-    let files = tiny_files();
-    let config = BertConfig::read(&files.config).unwrap();
     let ids = token_ids("水果 红 苹果");
     let golden = fixtures::tensors("goldens/text_features.safetensors");
     for instructions in InstructionSet::available() {
-        let weights = BertWeights::read(&files, &config).unwrap();
-        let bert = CpuBert::new(weights, &config, Pooling::Cls, instructions);
+        let bert = CpuBert::new(tiny_parts(Pooling::Cls), instructions);
         let lengths = [ids.len()];
         let mut scratch = bert.scratch(&lengths);
         let mut hidden = bert.embed(&[&ids]);

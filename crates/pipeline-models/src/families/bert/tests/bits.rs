@@ -97,7 +97,8 @@ fn features_have_the_same_bits_with_every_instruction_set() {
         for pooling in [Pooling::Cls, Pooling::Mean] {
             fixtures::assert_same_bits(&format!("{hidden} and {intermediate} numbers, {pooling:?}"), |instructions| {
                 let weights = BertWeights::read(&files, &config).unwrap();
-                CpuBert::new(weights, &config, pooling, instructions).forward(&ids)
+                let parts = BertParts { weights, config: config.clone(), pooling };
+                CpuBert::new(parts, instructions).forward(&ids)
             });
         }
     }

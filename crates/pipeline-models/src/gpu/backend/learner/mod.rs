@@ -1,5 +1,6 @@
 //! Training in the framework: on CUDA, and on any backend as a reference for the processor's own steps.
 
+mod adam;
 mod loss;
 mod projector;
 mod temperature;
@@ -7,7 +8,7 @@ mod temperature;
 use burn::module::AutodiffModule;
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::decay::WeightDecayConfig;
-use burn::optim::{Adam, AdamConfig, GradientsParams, Optimizer};
+use burn::optim::{Adam, GradientsParams, Optimizer};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
 
@@ -42,7 +43,7 @@ impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
         let projector = start.map(|heads| Projector::new(&heads, &device));
         let temperature = options.learn_temperature.then(|| LearntTemperature::new(options.temperature, &device));
         let weight_decay = WeightDecayConfig::new(options.weight_decay as f32);
-        let adam = adam().with_weight_decay(Some(weight_decay)).init();
+        let adam = adam::config().with_weight_decay(Some(weight_decay)).init();
         let relevance = Relevance::needed(data, options);
         Self { data, options, device, relevance, projector, adam, temperature, loss: None }
     }
@@ -90,9 +91,4 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
     fn heads(&self) -> Option<Heads> {
         self.projector.as_ref().map(|projector| projector.valid().into_heads())
     }
-}
-
-/// PyTorch's defaults; burn's epsilon is 1e-5.
-fn adam() -> AdamConfig {
-    AdamConfig::new().with_epsilon(1e-8)
 }

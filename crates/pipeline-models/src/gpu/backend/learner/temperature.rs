@@ -25,7 +25,7 @@ pub(super) struct LearntTemperature<B: AutodiffBackend> {
 impl<B: AutodiffBackend> LearntTemperature<B> {
     pub(super) fn new(temperature: f64, device: &B::Device) -> Self {
         let value = Param::from_data([initial_logit_scale(temperature)], device);
-        Self { logit_scale: LogitScale { value }, adam: adam().init() }
+        Self { logit_scale: LogitScale { value }, adam: adam::config().init() }
     }
 
     pub(super) fn value(&self) -> f32 {

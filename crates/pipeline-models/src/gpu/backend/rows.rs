@@ -1,0 +1,116 @@
+//! Rows on a device, batch after batch: equal lengths need neither padding nor mask.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::backend::Backend;
+use burn::tensor::{Int, Tensor, TensorData};
+
+use crate::forward::pixels::{Images, PixelTable};
+use crate::forward::{ImageForward, TextForward, in_row_order};
+
+/// Images that are computed together.
+const BATCH_IMAGES: usize = 8;
+
+/// The forward pass over texts, of which those with the same number of tokens are computed together.
+///
+/// # Shapes
+/// `model`: `[n_texts, n_tokens]` → `[n_texts, dim]`
+pub(super) fn texts<B: Backend>(
+    device: B::Device,
+    model: impl Fn(Tensor<B, 2, Int>) -> Tensor<B, 2> + Send + Sync + 'static,
+) -> Box<dyn TextForward> {
+    Box::new(BatchAfterBatch { device, model })
+}
+
+/// The forward pass over images, in their order.
+///
+/// # Shapes
+/// `model`: `[n_images, 3, height, width]` → `[n_images, dim]`
+pub(super) fn images<B: Backend>(
+    device: B::Device,
+    model: impl Fn(Tensor<B, 4>) -> Tensor<B, 2> + Send + Sync + 'static,
+) -> Box<dyn ImageForward> {
+    Box::new(BatchAfterBatch { device, model })
+}
+
+/// A model on its device, which is as fast without threads of ours.
+struct BatchAfterBatch<B: Backend, Model> {
+    device: B::Device,
+    model: Model,
+}
+
+impl<B, Model> TextForward for BatchAfterBatch<B, Model>
+where
+    B: Backend,
+    Model: Fn(Tensor<B, 2, Int>) -> Tensor<B, 2> + Send + Sync,
+{
+    fn forward(&self, texts: &[Vec<u32>], batch_rows: usize, _: usize) -> Vec<f32> {
+        let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
+        let batches = of_one_length(&lengths, batch_rows);
+        let forward = |batch: &Vec<usize>| {
+            let ids: Vec<i32> = batch.iter().flat_map(|text_idx| &texts[*text_idx]).map(|id| *id as i32).collect();
+            let ids = TensorData::new(ids, [batch.len(), lengths[batch[0]]]);
+            to_values((self.model)(Tensor::from_data(ids, &self.device)))
+        };
+        let vectors: Vec<Vec<f32>> = batches.iter().map(forward).collect();
+        in_row_order(&batches, &vectors)
+    }
+}
+
+impl<B, Model> ImageForward for BatchAfterBatch<B, Model>
+where
+    B: Backend,
+    Model: Fn(Tensor<B, 4>) -> Tensor<B, 2> + Send + Sync,
+{
+    fn forward(&self, images: &Images<'_>, _: usize) -> Vec<f32> {
+        let Images { pixels, height, width, table } = *images;
+        let forward = |batch: &[&[u8]]| {
+            let mut planes = Vec::with_capacity(batch.len() * 3 * height * width);
+            batch.iter().for_each(|rgb| append_planes(table, rgb, &mut planes));
+            let planes = TensorData::new(planes, [batch.len(), 3, height, width]);
+            to_values((self.model)(Tensor::from_data(planes, &self.device)))
+        };
+        pixels.chunks(BATCH_IMAGES).flat_map(forward).collect()
+    }
+}
+
+fn to_values<B: Backend>(vectors: Tensor<B, 2>) -> Vec<f32> {
+    vectors.into_data().into_vec().expect("vectors are of type f32")
+}
+
+/// Indices of texts with equal numbers of tokens, at most `batch_rows` per batch, long ones first.
+fn of_one_length(lengths: &[usize], batch_rows: usize) -> Vec<Vec<usize>> {
+    let mut by_length = BTreeMap::<usize, Vec<usize>>::new();
+    for (text_idx, length) in lengths.iter().enumerate() {
+        by_length.entry(*length).or_default().push(text_idx);
+    }
+    by_length.values().rev().flat_map(|text_idxs| text_idxs.chunks(batch_rows).map(<[usize]>::to_vec)).collect()
+}
+
+/// Appends an image channel by channel.
+///
+/// # Shapes
+/// `rgb`: `[height, width, 3]` · appended: `[3, height, width]`
+fn append_planes(table: &PixelTable, rgb: &[u8], planes: &mut Vec<f32>) {
+    for (channel, levels) in table.channels().iter().enumerate() {
+        planes.extend(rgb[channel..].iter().step_by(3).map(|level| levels[usize::from(*level)]));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_a_batch_have_one_length() {
+        assert_eq!(of_one_length(&[3, 5, 3, 5, 3], 2), [vec![1, 3], vec![0, 2], vec![4]]);
+    }
+
+    #[test]
+    fn channels_become_planes() {
+        let table = PixelTable::new(1.0, [0.0, 10.0, 20.0], [1.0; 3]);
+        let mut planes = Vec::new();
+        append_planes(&table, &[21, 22, 23, 24, 25, 26], &mut planes);
+        assert_eq!(planes, [21.0, 24.0, 12.0, 15.0, 3.0, 6.0]);
+    }
+}

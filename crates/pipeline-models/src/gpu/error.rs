@@ -1,0 +1,57 @@
+//! The reasons why a device cannot be used.
+
+use std::path::{Path, PathBuf};
+
+/// Why a device cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceError {
+    /// The program was built without CUDA.
+    #[error("this program was built without CUDA; build it with `cargo build --release --features cuda`")]
+    NotBuilt,
+    /// A library that CUDA needs cannot be loaded.
+    #[error("no {what}: none of {} can be loaded", quoted(.names))]
+    MissingLibrary {
+        /// What the library is.
+        what: &'static str,
+        /// The names that were tried.
+        names: Vec<&'static str>,
+    },
+    /// The driver's library lacks a function.
+    #[error("the CUDA driver library has no `{function}`")]
+    MissingFunction {
+        /// The function.
+        function: &'static str,
+    },
+    /// The driver refuses to work.
+    #[error("`{function}` of the CUDA driver failed with code {code}")]
+    Driver {
+        /// The function that failed.
+        function: &'static str,
+        /// Its return code, a `CUresult`.
+        code: i32,
+    },
+    /// The driver works and sees no device.
+    #[error("the CUDA driver sees no device")]
+    NoDevice,
+    /// Kernels are compiled at run time, which needs the toolkit's headers.
+    #[error("no CUDA toolkit folder: looked for {}; `CUDA_PATH` may name another", quoted(.looked_in))]
+    NoToolkit {
+        /// The folders that were looked for.
+        looked_in: Vec<PathBuf>,
+    },
+}
+
+fn quoted(names: &[impl AsRef<Path>]) -> String {
+    names.iter().map(|name| format!("`{}`", name.as_ref().display())).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_library_is_named() {
+        let error = DeviceError::MissingLibrary { what: "NVRTC library", names: vec!["a.so", "b.so"] };
+        assert_eq!(error.to_string(), "no NVRTC library: none of `a.so`, `b.so` can be loaded");
+    }
+}
