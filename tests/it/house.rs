@@ -64,6 +64,47 @@ fn only_the_program_prints_exits_and_reads_its_surroundings() {
     }
 }
 
+/// The folder of pipeline-models that burn and CUDA lie in, and the one file there that asks for the feature.
+const DOOR: &str = "src/gpu/";
+const ASKS: &str = "src/gpu/mod.rs";
+
+#[test]
+fn all_of_burn_and_cuda_lies_behind_one_door() {
+    let folder = root().join("crates/pipeline-models");
+    let mut files = Vec::new();
+    collect_sources(&folder, &mut files);
+    let texts = files.iter().map(|file| {
+        let path = file.strip_prefix(&folder).unwrap().to_str().unwrap().to_owned();
+        (path, fs::read_to_string(file).unwrap())
+    });
+    let texts: BTreeMap<String, String> = texts.collect();
+    let strays: Vec<_> = texts.iter().flat_map(|(path, text)| strays(path, text)).collect();
+    assert!(strays.is_empty(), "outside of {DOOR}: {strays:#?}");
+    let n_behind = texts.iter().filter(|(path, text)| path.starts_with(DOOR) && text.contains("use burn")).count();
+    assert!(n_behind > 5, "{n_behind} files of {DOOR} use burn: has the door moved?");
+    let n_places = code_lines(&texts[ASKS]).filter(|line| asks_for_cuda(line)).count();
+    assert!((2..=4).contains(&n_places), "{ASKS} asks for the feature in {n_places} places");
+}
+
+#[test]
+fn a_line_that_strays_from_the_door_is_found() {
+    let text =
+        "//! Not burn.\nuse burn_cuda::Cuda;\n#[cfg(not(feature=\"cuda\"))]\nmod model;\nlibloading::Library::new()\n";
+    let found = |path: &str| strays(path, text).len();
+    assert_eq!((found("src/families/bert/mod.rs"), found("src/gpu/cuda.rs"), found(ASKS)), (3, 1, 0));
+}
+
+/// The lines of code of pipeline-models that name burn or ask for the feature `cuda` where they must not.
+fn strays(path: &str, text: &str) -> Vec<String> {
+    let names_it = |line: &str| ["burn", "libloading"].iter().any(|name| line.contains(name));
+    let strays = |line: &&str| names_it(line) && !path.starts_with(DOOR) || asks_for_cuda(line) && path != ASKS;
+    code_lines(text).filter(strays).map(|line| format!("{path}: {line}")).collect()
+}
+
+fn asks_for_cuda(line: &str) -> bool {
+    line.replace(' ', "").contains("feature=\"cuda\"")
+}
+
 #[test]
 fn the_names_of_metrics_are_taken_apart_and_put_together_in_one_place() {
     const PARTS: [&str; 9] = [
@@ -183,9 +224,13 @@ fn is_for_tests(file: &Path) -> bool {
 /// The lines of a source file before its tests, without comments.
 fn code(file: &Path) -> impl Iterator<Item = String> {
     let text = fs::read_to_string(file).unwrap();
-    let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default().to_owned();
-    let lines: Vec<_> = code.lines().filter(|line| !line.trim_start().starts_with("//")).map(str::to_owned).collect();
+    let code = text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
+    let lines: Vec<_> = code_lines(code).map(str::to_owned).collect();
     lines.into_iter()
+}
+
+fn code_lines(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().filter(|line| !line.trim_start().starts_with("//"))
 }
 
 fn collect_sources(folder: &Path, files: &mut Vec<PathBuf>) {
