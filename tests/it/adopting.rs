@@ -1,4 +1,4 @@
-//! `run --accept`: a former result is kept although the version of the stage's code has changed.
+//! `run --accept`: the last result is kept although the version of the stage's code has changed.
 
 use pipeline_core::{Key, Manifest, StageId};
 use pipeline_store::{Record, Store};
@@ -39,7 +39,7 @@ fn older(store: &Store, project: &Project, key: &Key) -> Key {
 }
 
 #[test]
-fn a_former_result_is_adopted_and_said_to_be() {
+fn the_last_result_is_adopted_and_said_to_be() {
     let project = of_an_older_program();
     let why = project.run(&["why", "spec.yaml", "head"]);
     assert!(why.stdout.starts_with("`head` runs: version 0 -> 2\n"), "{why:?}");

@@ -33,8 +33,8 @@ pub fn assert_recovers(project: &Project, undisturbed: &Undisturbed, story: &str
     let before = recorded::all_runs(project);
     let n_before = n_records(project);
     let again = recorded::run(project, &[]);
-    for former in &before {
-        let twice: Vec<_> = former.finished().intersection(&again.started()).cloned().collect();
+    for earlier in &before {
+        let twice: Vec<_> = earlier.finished().intersection(&again.started()).cloned().collect();
         assert!(twice.is_empty(), "{twice:?} ran twice: {story}");
     }
     let n_computed = again.n_started() + again.n_shards_computed();

@@ -121,14 +121,14 @@ fn a_killed_sweep_is_finished_by_the_next_one() {
     let mut started = project.start(&["sweep", "spec.yaml", "--jobs", "1"]);
     started.until("average loss");
     started.kill();
-    let former = all_runs(&project).pop().unwrap();
-    assert!(!former.finished().is_empty() && former.finished().len() < 16, "{:?}", former.finished());
+    let interrupted = all_runs(&project).pop().unwrap();
+    assert!(!interrupted.finished().is_empty() && interrupted.finished().len() < 16, "{:?}", interrupted.finished());
     let report = sweep(&project, &[], 0);
     assert!(report["points"].as_array().unwrap().iter().all(|point| point["state"] == "done"), "{report}");
     let again = events_of(&project, &report);
-    let twice: Vec<_> = former.finished().intersection(&again.started()).cloned().collect();
+    let twice: Vec<_> = interrupted.finished().intersection(&again.started()).cloned().collect();
     assert!(twice.is_empty(), "{twice:?} ran twice");
-    assert!(again.n_started() as usize <= 16 - former.finished().len(), "{:?}", again.started());
+    assert!(again.n_started() as usize <= 16 - interrupted.finished().len(), "{:?}", again.started());
     let runs = project.run(&["runs", "--artifacts", "artifacts"]);
     assert!(runs.stdout.contains("died") && runs.stdout.contains("done"), "{}", runs.stdout);
 }

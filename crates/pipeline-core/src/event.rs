@@ -110,7 +110,7 @@ pub enum Event {
         /// Threads in all.
         n_threads: usize,
     },
-    /// The user let the stage keep its former result, since only the version of its code has changed.
+    /// The user let the stage keep its last result, since only the version of its code has changed.
     StageAdopted {
         /// The stage.
         stage: StageId,
@@ -235,7 +235,7 @@ pub enum Event {
         n_threads: usize,
         /// Wall time.
         seconds: f64,
-        /// True when the artifact equals the stage's former one, so that nothing below needs to run.
+        /// True when the artifact equals the stage's previous one, so that nothing below needs to run.
         unchanged: bool,
         /// The report of the stage.
         report: StageReport,

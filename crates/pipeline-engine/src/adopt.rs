@@ -10,7 +10,7 @@ use crate::provenance::Origin;
 use crate::resolver::Resolver;
 use crate::{Graph, RunOptions};
 
-/// Why a former result cannot be adopted.
+/// Why the last result of a stage cannot be adopted.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
     /// The plan could not be made or the record not be written.
@@ -31,8 +31,8 @@ pub enum AdoptError {
         on: StageId,
     },
     /// There is nothing that could be adopted.
-    #[error("no former result of stage `{stage}` is remembered")]
-    NoFormer {
+    #[error("no result of stage `{stage}` is remembered")]
+    NoResult {
         /// The stage.
         stage: StageId,
     },
@@ -46,7 +46,7 @@ pub enum AdoptError {
     },
 }
 
-/// A former result that a stage has now under another key.
+/// The last result of a stage, which it has now under another key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopted {
     /// The stage.
@@ -61,11 +61,11 @@ pub struct Adopted {
     pub new_version: String,
 }
 
-/// Remembers the former artifact of `stage` under its present key, if only the version of its code has changed, and
+/// Remembers the last artifact of `stage` under its present key, if only the version of its code has changed, and
 /// names the key under which it was computed. The record says that it was adopted.
 ///
 /// # Errors
-/// When anything else has changed, nothing has, or there is no former result.
+/// When anything else has changed, nothing has, or no result is remembered.
 pub fn adopt(
     graph: &Graph,
     store: &Store,
@@ -78,17 +78,17 @@ pub fn adopt(
     let mut resolver = Resolver::new(graph, store, spec, &options.plan)?;
     let mut decided = decide_all(&mut resolver).map_err(EngineError::Store)?;
     check_change(stage, decided.swap_remove(idx).decision)?;
-    let no_former = || AdoptError::NoFormer { stage: stage.clone() };
-    let former = resolver.former(idx).map(|former| former.key).ok_or_else(no_former)?;
-    let record = store.records().get(&former).map_err(EngineError::Store)?.ok_or_else(no_former)?;
+    let no_result = || AdoptError::NoResult { stage: stage.clone() };
+    let from = resolver.last_stage(idx).map(|last| last.key).ok_or_else(no_result)?;
+    let record = store.records().get(&from).map_err(EngineError::Store)?.ok_or_else(no_result)?;
     let version = |manifest: &Manifest| manifest.get("version").unwrap_or_default().to_owned();
     let old_version = version(&record.manifest);
     let (manifest, key) = resolver.resolved(idx).cloned().expect("a stage that would run has a manifest");
     let mut provenance = Origin::of(options).provenance(stage);
-    provenance.adopted_from = Some(former);
+    provenance.adopted_from = Some(from);
     let new_version = version(&manifest);
     store.records().put(&Record { key, manifest, provenance, ..record }).map_err(EngineError::Store)?;
-    Ok(Adopted { stage: stage.clone(), key, from: former, old_version, new_version })
+    Ok(Adopted { stage: stage.clone(), key, from, old_version, new_version })
 }
 
 impl From<Adopted> for Event {
@@ -105,7 +105,7 @@ fn check_change(stage: &StageId, decision: Decision) -> Result<(), AdoptError> {
             let is_version = |change: &LineChange| change.name == "version";
             if changes.iter().all(is_version) { Ok(()) } else { Err(AdoptError::OtherChanges { stage, changes }) }
         }
-        Decision::Run { why: RunReason::New, .. } => Err(AdoptError::NoFormer { stage }),
+        Decision::Run { why: RunReason::New, .. } => Err(AdoptError::NoResult { stage }),
         Decision::Run { .. } | Decision::Reuse { .. } | Decision::MayBeDemanded { .. } => {
             Err(AdoptError::UpToDate { stage })
         }

@@ -167,7 +167,7 @@ fn to_plan(resolver: &mut Resolver<'_>, decided: Vec<Decided>, options: &PlanOpt
         shards: options.counts_shards.then(|| shards::count(resolver, idx, &decided.decision, options)).flatten(),
         decision: decided.decision,
         unpublished: decided.unpublished.into_iter().filter_map(Unpublished::into_stale).collect(),
-        last_seconds: resolver.former(idx).map(|former| former.seconds),
+        last_seconds: resolver.last_stage(idx).map(|last| last.seconds),
         missing: resolver.sources(idx).missing.as_ref().map(|error| in_one_line(error)),
     });
     Plan { stages: stages.collect(), compared_with: resolver.last.as_ref().map(|last| last.run.clone()) }

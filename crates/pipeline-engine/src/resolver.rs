@@ -40,9 +40,9 @@ impl Unpublished {
 pub(crate) struct Resolver<'a> {
     pub graph: &'a Graph,
     pub store: &'a Store,
-    /// What the spec's stages had last; its stages have moved to `former`.
+    /// What the spec's stages had last; its stages have moved to `last_stages`.
     pub last: Option<Last>,
-    former: Vec<Option<LastStage>>,
+    last_stages: Vec<Option<LastStage>>,
     stages: Vec<Known>,
 }
 
@@ -73,11 +73,11 @@ impl<'a> Resolver<'a> {
         }
         let mut last = store.specs().last(spec);
         let mut remembered = last.as_mut().map(|last| std::mem::take(&mut last.stages)).unwrap_or_default();
-        let former = graph.nodes().iter().map(|node| remembered.remove(&node.id)).collect();
+        let last_stages = graph.nodes().iter().map(|node| remembered.remove(&node.id)).collect();
         let mut looking = Looking::new(store, spec);
         let know = |node: &Node| Known::new(node, looking.sources(node), options.forced.contains(&node.id));
         let stages = graph.nodes().iter().map(know).collect();
-        Ok(Self { graph, store, last, former, stages })
+        Ok(Self { graph, store, last, last_stages, stages })
     }
 
     /// Decides about the stage at `idx`, whose inputs' artifacts must all be known.
@@ -87,18 +87,18 @@ impl<'a> Resolver<'a> {
         if self.stages[idx].forced {
             return Ok(Decision::Run { key, why: RunReason::Forced });
         }
-        let former = self.former[idx].as_ref().filter(|former| former.key == key);
-        if let Some(former) = former
-            && self.store.records().recorded_ns(&key) == Some(former.recorded_ns)
+        let last = self.last_stages[idx].as_ref().filter(|last| last.key == key);
+        if let Some(last) = last
+            && self.store.records().recorded_ns(&key) == Some(last.recorded_ns)
         {
             // Without reading the record, which was not touched: a run in which nothing changed must not open a file for
             // every stage.
-            let (artifact, report, recorded_ns) = (former.artifact, former.report.clone(), former.recorded_ns);
+            let (artifact, report, recorded_ns) = (last.artifact, last.report.clone(), last.recorded_ns);
             self.stages[idx].artifact = Some(artifact);
             self.stages[idx].recorded_ns = recorded_ns;
             return Ok(Decision::Reuse { key, artifact, report });
         }
-        let is_remembered = former.is_some();
+        let is_remembered = last.is_some();
         match self.store.records().get(&key)? {
             Some(record) => Ok(self.accept(idx, record)),
             None if is_remembered => Ok(Decision::Run { key, why: RunReason::RecordLost }),
@@ -164,8 +164,8 @@ impl<'a> Resolver<'a> {
     }
 
     /// What the stage had when the spec ran last.
-    pub fn former(&self, idx: usize) -> Option<&LastStage> {
-        self.former[idx].as_ref()
+    pub fn last_stage(&self, idx: usize) -> Option<&LastStage> {
+        self.last_stages[idx].as_ref()
     }
 
     /// The sources of the stage: those that were read last where they are gone.
@@ -221,8 +221,8 @@ impl<'a> Resolver<'a> {
     pub fn seconds(&self, idx: usize) -> f64 {
         let known = &self.stages[idx];
         let record = known.record.as_ref().and_then(Option::as_ref);
-        let former = self.former[idx].as_ref().filter(|former| Some(former.artifact) == known.artifact);
-        record.map(|record| record.seconds).or(former.map(|former| former.seconds)).unwrap_or_default()
+        let last = self.last_stages[idx].as_ref().filter(|last| Some(last.artifact) == known.artifact);
+        record.map(|record| record.seconds).or(last.map(|last| last.seconds)).unwrap_or_default()
     }
 
     /// The published files of an up-to-date stage that are not as they should be.
@@ -249,11 +249,11 @@ impl<'a> Resolver<'a> {
     /// The files and folders that an up-to-date stage publishes; `None` when neither the last run nor a record knows.
     pub fn published(&mut self, idx: usize) -> Result<Option<BTreeMap<String, Part>>, StoreError> {
         let publish = &self.graph.nodes()[idx].publish;
-        let former = self.former[idx].as_ref().filter(|former| Some(former.artifact) == self.stages[idx].artifact);
-        if let Some(former) =
-            former.filter(|former| publish.iter().all(|(file, _)| former.published.contains_key(file)))
+        let last = self.last_stages[idx].as_ref().filter(|last| Some(last.artifact) == self.stages[idx].artifact);
+        if let Some(last) =
+            last.filter(|last| publish.iter().all(|(file, _)| last.published.contains_key(file)))
         {
-            let parts = former.published.iter().map(|(file, entry)| (file.clone(), Part::File(*entry)));
+            let parts = last.published.iter().map(|(file, entry)| (file.clone(), Part::File(*entry)));
             return Ok(Some(parts.collect()));
         }
         let Some(tree) = self.tree(idx)? else { return Ok(None) };
@@ -278,9 +278,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn why(&self, idx: usize) -> Result<RunReason, StoreError> {
-        let Some(former) = &self.former[idx] else { return Ok(RunReason::New) };
+        let Some(last) = &self.last_stages[idx] else { return Ok(RunReason::New) };
         let (manifest, _) = self.stages[idx].resolved.as_ref().expect("a decision follows the manifest");
-        Ok(match self.store.records().get(&former.key)? {
+        Ok(match self.store.records().get(&last.key)? {
             Some(record) => RunReason::Changed { changes: manifest.changes_since(&record.manifest) },
             None => RunReason::New,
         })

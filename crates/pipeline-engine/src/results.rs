@@ -50,7 +50,7 @@ impl State<'_, '_> {
                     let dropped = self.stages[idx].bytes == Bytes::Dropped;
                     Some(LastStage { key, artifact, seconds, recorded_ns, dropped, report, published })
                 }
-                _ => self.resolver.former(idx).cloned(),
+                _ => self.resolver.last_stage(idx).cloned(),
             };
             stages.extend(last.map(|last| (self.id(idx), last)));
         }

@@ -167,9 +167,9 @@ fn write_results(
     state.journal.write_metrics(metrics)?;
     let (run, stages) = (state.journal.run().clone(), state.last_stages()?);
     store.specs().put_last(&spec.path, &Last::of_run(run, &spec.path, now_ms(), stages))?;
-    let former = store.specs().sources(&spec.path);
-    let sources = state.last_sources(former.clone());
-    if sources != former {
+    let last = store.specs().sources(&spec.path);
+    let sources = state.last_sources(last.clone());
+    if sources != last {
         store.specs().put_sources(&spec.path, &sources)?;
     }
     state.put_snapshot(store, spec)?;

@@ -134,11 +134,11 @@ impl<'a> Schedule<'a> {
 
     /// Puts a stage into `phase`.
     pub fn set(&mut self, idx: usize, phase: Phase) {
-        let former = std::mem::replace(&mut self.stages[idx].phase, phase);
-        if former == phase {
+        let previous = std::mem::replace(&mut self.stages[idx].phase, phase);
+        if previous == phase {
             return;
         }
-        self.count(idx, former, false);
+        self.count(idx, previous, false);
         self.count(idx, phase, true);
         self.keep_ready(idx);
     }

@@ -162,7 +162,7 @@ impl<'a, 'env> State<'a, 'env> {
     pub fn take_result(&mut self, idx: usize, committed: Committed) {
         let Committed { record, counts, n_threads } = committed;
         let (key, artifact, report) = (record.key, record.tree.digest(), record.report.clone());
-        let former = self.stages[idx].announced.or_else(|| self.resolver.former(idx).map(|former| former.artifact));
+        let previous = self.stages[idx].announced.or_else(|| self.resolver.last_stage(idx).map(|last| last.artifact));
         self.journal.emit(Event::StageFinished {
             stage: self.id(idx),
             key,
@@ -174,7 +174,7 @@ impl<'a, 'env> State<'a, 'env> {
             n_rows_computed: counts.n_rows_computed,
             n_threads,
             seconds: record.seconds,
-            unchanged: former == Some(artifact),
+            unchanged: previous == Some(artifact),
             report: report.clone(),
         });
         self.stages[idx].has_run = true;

@@ -1,4 +1,4 @@
-//! Runs in which nothing has changed: answered from what an earlier run saw, without the spec and without a plan.
+//! Runs in which nothing has changed: answered from what the last run saw, without the spec and without a plan.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

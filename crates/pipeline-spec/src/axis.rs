@@ -32,8 +32,8 @@ impl Axis {
         if items.is_empty() {
             return Err(SpecError::at(&values.span, format!("{what} has no values")));
         }
-        let mut earlier = HashSet::with_capacity(items.len());
-        if let Some(item) = items.iter().find(|item| !earlier.insert(Same(item))) {
+        let mut seen = HashSet::with_capacity(items.len());
+        if let Some(item) = items.iter().find(|item| !seen.insert(Same(item))) {
             return Err(SpecError::at(&item.span, format!("{what} has {} twice", item.describe())));
         }
         Ok(Self { target, values: items })

@@ -9,11 +9,11 @@ use pipeline_core::{RunId, StageId};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused something.
-    #[error("cannot {action} `{}`", path.display())]
+    #[error("cannot {verb} `{}`", path.display())]
     Io {
-        /// The verb of the failed action, such as `write`.
-        action: &'static str,
-        /// The file or folder of the action.
+        /// The verb of the failed operation, such as `write`.
+        verb: &'static str,
+        /// The file or folder of the operation.
         path: PathBuf,
         /// The error of the operating system.
         #[source]
@@ -145,14 +145,14 @@ fn io_help(path: &Path, source: &io::Error) -> Option<String> {
     }
 }
 
-/// Turns an operating-system error into a [`StoreError`] that names the action and the path.
+/// Turns an operating-system error into a [`StoreError`] that names the operation and the path.
 pub(crate) trait At<T> {
-    fn at(self, action: &'static str, path: &Path) -> Result<T, StoreError>;
+    fn at(self, verb: &'static str, path: &Path) -> Result<T, StoreError>;
 }
 
 impl<T> At<T> for io::Result<T> {
-    fn at(self, action: &'static str, path: &Path) -> Result<T, StoreError> {
-        self.map_err(|source| StoreError::Io { action, path: path.to_owned(), source })
+    fn at(self, verb: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Io { verb, path: path.to_owned(), source })
     }
 }
 

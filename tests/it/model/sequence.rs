@@ -19,7 +19,7 @@ pub struct Sequence {
     random: Random,
     world: World,
     /// The worlds before the edits, for reverts.
-    former: Vec<World>,
+    earlier: Vec<World>,
     /// Manifests whose results are in the store for certain.
     known: HashSet<Manifest>,
     /// Manifests whose results may be in the store.
@@ -42,7 +42,7 @@ impl Sequence {
             project: Project::new(),
             random,
             world,
-            former: Vec::new(),
+            earlier: Vec::new(),
             known: HashSet::new(),
             perhaps_known: HashSet::new(),
             is_settled: false,
@@ -94,7 +94,7 @@ impl Sequence {
     }
 
     fn change_world(&mut self, story: String, change: impl FnOnce(&mut World, &mut Random)) {
-        self.former.push(self.world.clone());
+        self.earlier.push(self.world.clone());
         change(&mut self.world, &mut self.random);
         self.history.push(story);
         self.is_settled = false;
@@ -127,8 +127,8 @@ impl Sequence {
     }
 
     fn revert(&mut self) {
-        if !self.former.is_empty() {
-            let world = self.random.pick(&self.former).clone();
+        if !self.earlier.is_empty() {
+            let world = self.random.pick(&self.earlier).clone();
             self.change_world("revert".into(), |there, _| *there = world);
             self.write_world();
         }

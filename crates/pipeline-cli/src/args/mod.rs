@@ -150,10 +150,10 @@ pub struct ForceArgs {
     pub forced: Vec<String>,
 }
 
-/// The stages that keep their former results.
+/// The stages that keep their last results.
 #[derive(Debug, Args)]
 pub struct AcceptArgs {
-    /// Keep the former result of this stage, where only the version of its code has changed (repeatable).
+    /// Keep the last result of this stage, where only the version of its code has changed (repeatable).
     #[arg(long = "accept", value_name = "STAGE", conflicts_with = "dry_run")]
     pub accepted: Vec<String>,
 }

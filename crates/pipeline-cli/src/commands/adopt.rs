@@ -1,4 +1,4 @@
-//! `run --accept STAGE`: adopts former results of stages of which only the version of their code has changed.
+//! `run --accept STAGE`: adopts the last results of stages of which only the version of their code has changed.
 
 use pipeline_core::StageId;
 use pipeline_engine::{AdoptError, Adopted, RunOptions};
@@ -8,7 +8,7 @@ use crate::again;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// Adopts the former result of each of these stages, inputs before readers, and returns what was adopted.
+/// Adopts the last result of each of these stages, inputs before readers, and returns what was adopted.
 ///
 /// # Errors
 /// When there is no such stage, or more than the version of one has changed; those before it stay adopted.
@@ -35,7 +35,7 @@ fn failure(opened: &Opened, stage: &StageId, error: AdoptError) -> Failure {
         AdoptError::Depends { on, .. } => {
             format!("`--accept {on}` as well, or {} first", again::command("run", &opened.named))
         }
-        AdoptError::NoFormer { .. } => "only what this spec had in its last run can be adopted".to_owned(),
+        AdoptError::NoResult { .. } => "only what this spec had in its last run can be adopted".to_owned(),
         AdoptError::OtherChanges { .. } => {
             format!("{} shows old and new values", again::command_with("why", &opened.named, stage.as_str()))
         }

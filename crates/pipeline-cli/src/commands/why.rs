@@ -86,8 +86,8 @@ fn adoption(store: &Store, why: &Why) -> Result<Option<String>, Failure> {
     let Some(record) = store.records().get(key)? else { return Ok(None) };
     let Some(from) = record.provenance.adopted_from else { return Ok(None) };
     let version = |record: &Record| record.manifest.get("version").unwrap_or("?").to_owned();
-    let former = store.records().get(&from)?;
-    let old_version = former.as_ref().map_or("?".to_owned(), version);
+    let original = store.records().get(&from)?;
+    let old_version = original.as_ref().map_or("?".to_owned(), version);
     Ok(Some(format!("adopted {}", words::adoption(&from.0, &old_version, &version(&record)))))
 }
 

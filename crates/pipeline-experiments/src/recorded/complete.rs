@@ -1,4 +1,4 @@
-//! Reads the log of a recorded run, and completes one of an older version from the spec beside it.
+//! Reads the log of a recorded run, and completes one of an earlier version from the spec beside it.
 
 use std::collections::BTreeMap;
 

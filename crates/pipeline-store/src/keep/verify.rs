@@ -33,7 +33,7 @@ pub struct VerifyReport {
 /// An object whose bytes do not match its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct DamagedObject {
-    /// Its path, or its former path.
+    /// Its path, or the path that it had.
     pub path: PathBuf,
     /// Its stage; `None` if no record names it.
     pub stage: Option<StageId>,

@@ -53,7 +53,7 @@ impl Outside {
         if now != before {
             self.put_written(&to, &now)?;
         }
-        self.remove_former(&before, tree, &to)?;
+        self.remove_left_over(&before, tree, &to)?;
         copies.iter().try_for_each(|copy| self.carry_out(copy))?;
         for name in &tree.folders {
             make_folder(&at(&to, name))?;
@@ -86,7 +86,7 @@ impl Outside {
         }
         let is_foreign = |(name, target): &(&String, &String)| {
             let path = at(to, name);
-            let is_ours = before.links.get(*name).is_some_and(|former| is_link_to(&path, former));
+            let is_ours = before.links.get(*name).is_some_and(|target| is_link_to(&path, target));
             fs::symlink_metadata(&path).is_ok() && !is_ours && !is_link_to(&path, target)
         };
         match tree.links.iter().find(is_foreign) {
@@ -97,7 +97,7 @@ impl Outside {
 
     /// Removes files that this program wrote at the path and that the artifact no longer has, unless they were changed
     /// since.
-    fn remove_former(&self, before: &Written, tree: &Tree, to: &Path) -> Result<(), StoreError> {
+    fn remove_left_over(&self, before: &Written, tree: &Tree, to: &Path) -> Result<(), StoreError> {
         for (name, digest) in before.files.iter().filter(|(name, _)| !tree.files.contains_key(*name)) {
             let path = at(to, name);
             let is_plain = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_file());

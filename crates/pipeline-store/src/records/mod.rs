@@ -83,7 +83,7 @@ pub(crate) struct AllRecords {
 /// The records of a store.
 #[derive(Debug)]
 pub struct Records {
-    actions: PathBuf,
+    folder: PathBuf,
     workspace: Arc<Workspace>,
     quarantine: Arc<Quarantine>,
 }
@@ -98,7 +98,7 @@ impl Record {
 impl Records {
     pub(crate) fn new(store: &Path, workspace: &Arc<Workspace>, quarantine: &Arc<Quarantine>) -> Self {
         let (workspace, quarantine) = (Arc::clone(workspace), Arc::clone(quarantine));
-        Self { actions: below(store, "actions"), workspace, quarantine }
+        Self { folder: below(store, "actions"), workspace, quarantine }
     }
 
     /// Returns the key's record, if there is one. A damaged record counts as missing and is quarantined.
@@ -180,7 +180,7 @@ impl Records {
     /// All records of this store.
     pub(crate) fn all(&self) -> Result<AllRecords, StoreError> {
         let mut all = AllRecords::default();
-        for (digest, entry) in fanned_out(&self.actions)? {
+        for (digest, entry) in fanned_out(&self.folder)? {
             match self.read(&Key(digest)) {
                 RecordState::Intact(record) => all.intact.push(*record),
                 RecordState::Damaged => all.damaged.push(entry.path()),
@@ -197,6 +197,6 @@ impl Records {
     }
 
     fn path(&self, key: &Key) -> PathBuf {
-        fan_out(&self.actions, &key.0, ".json")
+        fan_out(&self.folder, &key.0, ".json")
     }
 }

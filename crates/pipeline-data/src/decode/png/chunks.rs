@@ -78,8 +78,8 @@ impl Header {
         }
     }
 
-    /// A later header replaces an earlier one, unless its kind of pixel does not exist.
-    fn parse(chunk: &[u8], earlier: Option<Self>) -> Result<Self, DecodeError> {
+    /// A header replaces the previous one, unless its kind of pixel does not exist.
+    fn parse(chunk: &[u8], previous: Option<Self>) -> Result<Self, DecodeError> {
         let &[a, b, c, d, e, f, g, h, depth, kind, _, 0, interlace, ..] = chunk else {
             return Err(damaged("a bad header"));
         };
@@ -89,13 +89,13 @@ impl Header {
             (3, 1 | 2 | 4 | 8) => Some((Kind::Palette, depth)),
             (4, 8 | 16) => Some((Kind::GrayAlpha, depth)),
             (6, 8 | 16) => Some((Kind::RgbAlpha, depth)),
-            _ => earlier.as_ref().map(|earlier| (earlier.kind, earlier.depth)),
+            _ => previous.as_ref().map(|previous| (previous.kind, previous.depth)),
         };
         let (kind, depth) = kind.ok_or_else(|| damaged("a bad header"))?;
         let (width, height) = (u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h]));
-        let is_interlaced = interlace != 0 || earlier.as_ref().is_some_and(|earlier| earlier.is_interlaced);
+        let is_interlaced = interlace != 0 || previous.as_ref().is_some_and(|previous| previous.is_interlaced);
         let (palette, transparency) =
-            earlier.map(|earlier| (earlier.palette, earlier.transparency)).unwrap_or_default();
+            previous.map(|previous| (previous.palette, previous.transparency)).unwrap_or_default();
         Ok(Self { width, height, kind, depth, is_interlaced, frame: [0, 0, width, height], palette, transparency })
     }
 }
