@@ -48,6 +48,6 @@ pub use outside::{Outside, Replacement, real_path};
 pub use records::{Provenance, Record, Records};
 pub use runs::{RunFolder, RunInfo, RunState, Runs};
 pub use sources::Sources;
-pub use specs::{Circumstances, Last, LastSource, LastSources, LastStage, Place, Snapshot, Specs};
+pub use specs::{Circumstances, Last, LastSource, LastSources, LastStage, Place, Snapshot, Specs, path_of_sweeps};
 pub use store::Store;
 pub use workspace::{KeyLock, Lent, LockOutcome, Owner, Scratch, Workspace};

@@ -10,10 +10,10 @@
 use pipeline_core::{Device, RunId, StageId};
 use pipeline_engine::{PlanOptions, SpecInfo};
 use pipeline_experiments::recorded::RunLog;
-use pipeline_experiments::sweep::{Results, Sweep, SweepRecord, remembered_as};
+use pipeline_experiments::sweep::{Results, Sweep, SweepRecord};
 use pipeline_experiments::{Opened, UnknownStage};
 use pipeline_spec::{Axis, SpecError};
-use pipeline_store::Store;
+use pipeline_store::{Store, path_of_sweeps};
 use serde_json::json;
 
 use crate::args::{ExecutorArg, SweepArgs};
@@ -39,7 +39,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         Sweep::load(&named, &axes, &door::surroundings())?;
     let options = run::options(&args.execution, plan_options(&record, &args.execution.force.forced, device)?);
     let info = SpecInfo {
-        path: remembered_as(&spec.file),
+        path: path_of_sweeps(&spec.file),
         name: spec.name.clone(),
         yaml,
         attachments: vec![record.attachment()],

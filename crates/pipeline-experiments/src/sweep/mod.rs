@@ -8,7 +8,7 @@ mod record;
 mod sameness;
 mod union;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pipeline_engine::GraphError;
 use pipeline_spec::SpecError;
@@ -73,12 +73,4 @@ impl SweepError {
             Self::SetAndSwept { target } => Some(format!("for one value only: `--axis {target}=[VALUE]`")),
         }
     }
-}
-
-/// The path under which the store remembers the last results of a spec's sweeps. It differs from that of `run`, since
-/// their stages differ under the same names.
-pub fn remembered_as(spec: &Path) -> PathBuf {
-    let mut path = spec.as_os_str().to_owned();
-    path.push("#sweep");
-    path.into()
 }

@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::holders::{Held, Hold, Holder};
 use crate::host_name;
-use crate::specs::{Last, LastEntry, device_of};
+use crate::specs::{Last, LastEntry, device_of, swept_spec};
 
 /// How long the results of a spec are held that cannot be checked here: on another machine, or on an unmounted disk.
 const UNSEEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -66,9 +66,10 @@ impl Last {
         if self.spec.to_string_lossy().contains(char::REPLACEMENT_CHARACTER) {
             return Presence::Unseen;
         }
-        match [&self.spec, &without_suffix(&self.spec)].map(fs::metadata) {
-            [Ok(_), _] | [_, Ok(_)] => Presence::There,
-            [Err(error), _]
+        // A spec may be named like the sweeps of another.
+        match (fs::metadata(&self.spec), swept_spec(&self.spec).map(fs::metadata)) {
+            (Ok(_), _) | (_, Some(Ok(_))) => Presence::There,
+            (Err(error), _)
                 if is_absence(&error) && self.host == host_name() && self.device == device_of(&self.spec) =>
             {
                 Presence::Gone
@@ -80,10 +81,4 @@ impl Last {
 
 fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-/// The path without the mark of its use, such as `#sweep`.
-fn without_suffix(spec: &Path) -> PathBuf {
-    let text = spec.to_string_lossy();
-    text.rsplit_once('#').map_or_else(|| spec.to_owned(), |(file, _)| file.into())
 }

@@ -21,12 +21,12 @@ const MIN_RECORDS_A_THREAD: usize = 256;
 pub struct Last {
     /// The run that wrote it.
     pub run: RunId,
-    /// The spec's absolute path. Those of its sweeps end in `#sweep`.
+    /// The spec's absolute path, or that of its sweeps.
     #[serde(serialize_with = "path_as_text")]
     pub spec: PathBuf,
     /// The time, in milliseconds since 1970-01-01 UTC.
     pub at_ms: u64,
-    /// The machine; empty in files of older versions.
+    /// The machine; empty in files of earlier versions.
     #[serde(default)]
     pub host: String,
     /// The file system of the spec, by this machine's device number.

@@ -10,6 +10,7 @@
 mod last;
 mod snapshot;
 mod sources;
+mod sweeps;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -30,6 +31,8 @@ pub(crate) use last::device_of;
 pub use last::{Last, LastStage};
 pub use snapshot::{Circumstances, Place, Snapshot};
 pub use sources::{LastSource, LastSources};
+pub use sweeps::path_of_sweeps;
+pub(crate) use sweeps::swept_spec;
 
 /// The interval at which no-op runs mark a spec's last results as used.
 const TOUCH_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);

@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use pipeline_core::{Event, EventRecord, StageReport, Tree};
-use pipeline_store::{CollectOptions, Record, Store};
+use pipeline_store::{CollectOptions, Last, Record, Store, path_of_sweeps};
 
 use crate::fixture::{Fixture, last_of, put, record};
 
@@ -124,6 +124,22 @@ fn limits_take_the_longest_unused_first() {
     // Reading is use.
     drop(fixture.store.cas().open(&records[0].tree).unwrap());
     assert_eq!(names(limits(Some(300), None)), "c");
+}
+
+#[test]
+fn the_results_of_a_sweep_stay_as_long_as_its_spec_is_there() {
+    let mut fixture = Fixture::new();
+    let record = commit(&fixture.store, "swept", b"swept");
+    let spec = fixture.folder.path().join("a#b.yaml");
+    let sweeps = path_of_sweeps(&spec);
+    let last = Last { spec: sweeps.clone(), ..last_of(&spec, &[&record]) };
+    fixture.store.specs().put_last(&sweeps, &last).unwrap();
+    fixture.reopen();
+    fixture.store.collect(&EVERYTHING).unwrap();
+    assert!(fixture.store.cas().has_bytes(&record.tree));
+    fs::remove_file(&spec).unwrap();
+    fixture.store.collect(&EVERYTHING).unwrap();
+    assert!(!fixture.store.cas().has_bytes(&record.tree));
 }
 
 #[test]

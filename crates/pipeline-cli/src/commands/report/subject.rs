@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use pipeline_experiments::recorded::RecordedRun;
-use pipeline_experiments::sweep::{self, SweepRecord};
+use pipeline_experiments::sweep::SweepRecord;
 use pipeline_experiments::{Protected, StoreRef, connect, locate_spec};
-use pipeline_store::{RunInfo, Store};
+use pipeline_store::{RunInfo, Store, path_of_sweeps};
 
 use crate::args::ReportArgs;
 use crate::door;
@@ -85,7 +85,7 @@ fn last_run(store: &Store, runs: &[RunInfo], spec: &Path) -> Option<RunInfo> {
         let last = store.specs().last(path)?;
         runs.iter().find(|run| run.id == last.run).cloned()
     };
-    let (swept, ran) = (last(&sweep::remembered_as(spec)), last(spec));
+    let (swept, ran) = (last(&path_of_sweeps(spec)), last(spec));
     if swept.is_some() && has_sweep(spec) { swept } else { ran.or(swept) }
 }
 

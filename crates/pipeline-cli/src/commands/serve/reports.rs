@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use pipeline_core::{Key, RunId, StageId};
 use pipeline_experiments::recorded::{RecordedRun, read_log};
-use pipeline_experiments::sweep::{self, SweepRecord};
+use pipeline_experiments::sweep::{PointRecord, SweepRecord};
 use pipeline_experiments::{EvaluationPool, Opened};
 use pipeline_report::Page;
-use pipeline_store::{RunInfo, RunState, Store};
+use pipeline_store::{RunInfo, RunState, Store, path_of_sweeps};
 
 use super::response::Response;
 use crate::commands::report::{self, Options, Subject};
@@ -46,7 +46,7 @@ impl Reports {
         let is_sweep = |run: &RunId| matches!(SweepRecord::of_run(&opened.store, run), Ok(Some(_)));
         let swept = match (&named, &spec) {
             (Some(run), _) => Some(run.clone()),
-            (None, Some(spec)) => opened.store.specs().last(&sweep::remembered_as(spec)).map(|last| last.run),
+            (None, Some(spec)) => opened.store.specs().last(&path_of_sweeps(spec)).map(|last| last.run),
             (None, None) => None,
         };
         Self {
@@ -120,7 +120,7 @@ impl Reports {
         let Some(record) = SweepRecord::of_run(&self.store, &run.id)? else {
             return Ok(if stage.id == self.evaluation { Some(RecordedRun::read(&self.store, run)?) } else { None });
         };
-        let has_it = |point: &&sweep::PointRecord| point.stages.get(&self.evaluation) == Some(&stage.id);
+        let has_it = |point: &&PointRecord| point.stages.get(&self.evaluation) == Some(&stage.id);
         match record.points.iter().find(has_it) {
             Some(point) => Ok(Some(RecordedRun::read(&self.store, run)?.at(point.clone()))),
             None => Ok(None),
