@@ -81,7 +81,7 @@ fn an_image_of_the_pool_finds_itself() {
 }
 
 #[test]
-fn a_page_holds_its_pictures_and_no_text_of_a_user_becomes_a_tag() {
+fn a_page_holds_its_thumbnails_and_no_text_of_a_user_becomes_a_tag() {
     let project = notebook_with_features();
     run(&project, &[]);
     let reply = project.run(&["search", "spec.yaml", "<b>红</b>", "-k", "4", "--html", "page.html"]);

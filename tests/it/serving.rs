@@ -64,7 +64,7 @@ fn served() -> (Project, Server) {
 }
 
 #[test]
-fn pages_json_and_pictures_are_served_until_an_interrupt() {
+fn pages_json_and_thumbnails_are_served_until_an_interrupt() {
     let (project, server) = served();
     let expect = project.command(&["search", "spec.yaml", "红苹果", "-k", "3", "--json"]).output().unwrap().stdout;
     let json = |bytes: &[u8]| serde_json::from_slice::<serde_json::Value>(bytes).unwrap();
@@ -78,10 +78,10 @@ fn pages_json_and_pictures_are_served_until_an_interrupt() {
     assert!(text.contains("value=\"&lt;b&gt;红\"") && !text.contains("<b>"), "{text}");
     assert!(page.head.contains("default-src 'none'"), "{}", page.head);
     let (_, rest) = text.split_once("src=\"").unwrap();
-    let picture = server.get(rest.split('"').next().unwrap());
-    assert_eq!(picture.status, 200);
-    assert!(picture.head.contains("Content-Type: image/"), "{}", picture.head);
-    assert!(pipeline_data::decode(&picture.body).is_ok());
+    let thumbnail = server.get(rest.split('"').next().unwrap());
+    assert_eq!(thumbnail.status, 200);
+    assert!(thumbnail.head.contains("Content-Type: image/"), "{}", thumbnail.head);
+    assert!(pipeline_data::decode(&thumbnail.body).is_ok());
 
     assert!(String::from_utf8(server.get("/").body).unwrap().contains("150 images of evaluate of notebook"));
     let head = server.send(format!("HEAD / HTTP/1.1\r\nHost: {}\r\n\r\n", server.address).as_bytes()).unwrap();

@@ -18,7 +18,6 @@ mod error;
 mod images;
 mod json_line;
 mod lines;
-mod picture;
 mod predictions;
 mod python;
 mod queries;
@@ -36,7 +35,6 @@ pub use decode::{
 };
 pub use error::DataError;
 pub use images::{ImageRow, ImageTsv};
-pub use picture::{Picture, picture};
 pub use predictions::{Dialect, Score, WrittenPredictions, score, write_predictions};
 pub use queries::{QueryReading, QueryRow, Remark, SkippedLine, read_queries, repeated_ids};
 pub use resize::{Filter, resize};
@@ -46,7 +44,7 @@ pub use shards::{
     write_query_shard, write_rankings, write_results, write_vectors,
 };
 pub use tensorboard::{Scalar, write_scalars};
-pub use thumbnail::thumbnail;
+pub use thumbnail::{Thumbnail, thumbnail, thumbnail_of_file};
 pub use vectors::{
     read_ids, read_jsonl_vectors, read_npy_texts, read_npy_vectors, read_table_texts, read_table_vectors, write_ids,
     write_list_vectors, write_npy,

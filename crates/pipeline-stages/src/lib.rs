@@ -26,7 +26,6 @@ mod import_features;
 mod kind;
 mod load_queries;
 mod model;
-mod pictures;
 mod pixel_shards;
 mod predictions;
 mod published;
@@ -47,11 +46,10 @@ pub use environment::Environment;
 pub use export::{Side, VectorFormat, Vectors, write_events};
 pub use guard::{GUARD_ARGUMENT, Guards, guard_programs};
 pub use kind::{Format, Kind, Slot};
-pub use pictures::Pictures;
 pub use predictions::{PredictionsError, write_predictions};
 pub use results::{read_results, relevant_ranks};
 pub use search::{Found, ImageSearch, Query, SearchPool, TextSearch};
-pub use thumbnails::{Thumbnails, image_source, thumbnails_of_pixels, thumbnails_of_source};
+pub use thumbnails::{PoolThumbnails, Thumbnails, image_source, thumbnails_of_pixels, thumbnails_of_source};
 
 /// Every stage kind, in the order of a pipeline.
 ///

@@ -25,7 +25,7 @@ pub struct SearchArgs {
     /// The evaluation whose pool to search, where the spec has several.
     #[arg(long, value_name = "STAGE")]
     pub stage: Option<String>,
-    /// Also write a page with the pictures that were found.
+    /// Also write a page with the images that were found.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
     /// Which files to replace.

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use pipeline_experiments::{EvaluationPool, Opened};
-use pipeline_stages::{ImageSearch, Pictures, TextSearch};
+use pipeline_stages::{ImageSearch, PoolThumbnails, TextSearch};
 
 use crate::args::SearchArgs;
 use crate::door;
@@ -17,8 +17,8 @@ use crate::table::Table;
 use crate::terminal::Terminal;
 use crate::whole_file::WholeFile;
 
-/// Pixels of a picture's longer side.
-const PICTURE_SIDE: u32 = 224;
+/// Pixels of a thumbnail's longer side.
+const THUMBNAIL_SIDE: u32 = 224;
 
 /// The longest file that is searched for, in bytes.
 const MAX_IMAGE_BYTES: u64 = 256 << 20;
@@ -81,12 +81,12 @@ fn by_image(
     Ok(Results::of_image(searching, &file.display().to_string(), found))
 }
 
-/// A page that needs no other file: the pictures are in it.
+/// A page that needs no other file: the thumbnails are in it.
 fn html(opened: &Opened, searching: &EvaluationPool, results: &Results) -> Result<String, Failure> {
-    let pictures = Pictures::open(&opened.spec, &searching.evaluation)?;
+    let thumbnails = PoolThumbnails::open(&opened.spec, &searching.evaluation)?;
     let source = |id: &str| {
-        let picture = pictures.as_ref()?.picture(id, PICTURE_SIDE).ok()??;
-        Some(format!("data:{};base64,{}", picture.media_type, pipeline_data::encode_base64(&picture.bytes)))
+        let thumbnail = thumbnails.as_ref()?.thumbnail(id, THUMBNAIL_SIDE).ok()??;
+        Some(format!("data:{};base64,{}", thumbnail.media_type, pipeline_data::encode_base64(&thumbnail.bytes)))
     };
     Ok(page::page(results.what(), &page::results(results, &source)))
 }

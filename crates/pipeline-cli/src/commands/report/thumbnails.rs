@@ -36,13 +36,13 @@ pub fn read(
     };
     match found {
         Err((no_source, no_pixels)) => (BTreeMap::new(), Some(format!("No thumbnails: {no_source}, and {no_pixels}."))),
-        Ok(pictures) => {
-            let n_missing = wanted.len() - pictures.len();
+        Ok(thumbnails) => {
+            let n_missing = wanted.len() - thumbnails.len();
             let note = format!(
                 "{n_missing} of {} images have no thumbnail: they cannot be decoded, or are not in the pool.",
                 wanted.len()
             );
-            (pictures, (n_missing > 0).then_some(note))
+            (thumbnails, (n_missing > 0).then_some(note))
         }
     }
 }
@@ -65,8 +65,8 @@ fn from_source(
     if now.hex() != then {
         return Err(format!("`{}` has changed since", path.display()));
     }
-    let pictures = thumbnails_of_source(stage, wanted, shrink).map_err(|error| in_one_line(&error))?;
-    pictures.ok_or_else(unknown)
+    let thumbnails = thumbnails_of_source(stage, wanted, shrink).map_err(|error| in_one_line(&error))?;
+    thumbnails.ok_or_else(unknown)
 }
 
 fn from_pixels(

@@ -1,6 +1,6 @@
 //! What is answered, and what a browser may do with it.
 
-/// What a page may load and do: show this server's pictures and its own icon and style, and send its form back. No script
+/// What a page may load and do: show this server's thumbnails and its own icon and style, and send its form back. No script
 /// runs.
 const POLICY: &str = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";

@@ -1,10 +1,10 @@
-//! What is served: pages, JSON and pictures of one pool. Paths are names of these and never of files.
+//! What is served: pages, JSON and thumbnails of one pool. Paths are names of these and never of files.
 
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use pipeline_core::{RunId, StageError};
 use pipeline_experiments::{EvaluationPool, Opened};
-use pipeline_stages::{Pictures, TextSearch};
+use pipeline_stages::{PoolThumbnails, TextSearch};
 
 use super::http::Request;
 use super::reports::Reports;
@@ -15,17 +15,17 @@ use crate::searching::{self, DEFAULT_K, Results};
 
 /// More images are not shown at once.
 const MAX_K: u16 = 100;
-/// Pixels of a picture's longer side.
-const PICTURE_SIDE: u32 = 224;
+/// Pixels of a thumbnail's longer side.
+const THUMBNAIL_SIDE: u32 = 224;
 /// Requests are answered on several threads; each searches on its own alone.
 const N_THREADS: usize = 1;
 
-/// A pool with its encoder, its pictures and what there is to read about it.
+/// A pool with its encoder, its thumbnails and what there is to read about it.
 pub struct Site {
     name: String,
     searching: EvaluationPool,
     text: TextSearch,
-    pictures: Option<Pictures>,
+    thumbnails: Option<PoolThumbnails>,
     reports: Reports,
 }
 
@@ -37,9 +37,9 @@ impl Site {
     pub fn open(opened: &Opened, stage: Option<&str>, named: Option<RunId>) -> Result<Self, Failure> {
         let searching = searching::open(opened, stage, N_THREADS)?;
         let text = TextSearch::open(&opened.spec, &searching.evaluation, &opened.settings)?;
-        let pictures = Pictures::open(&opened.spec, &searching.evaluation)?;
+        let thumbnails = PoolThumbnails::open(&opened.spec, &searching.evaluation)?;
         let reports = Reports::new(opened, &searching, named);
-        Ok(Self { name: opened.spec.name.clone(), searching, text, pictures, reports })
+        Ok(Self { name: opened.spec.name.clone(), searching, text, thumbnails, reports })
     }
 
     /// The pool, in words.
@@ -55,7 +55,7 @@ impl Site {
             "/report" => self.reports.report(),
             "/sweep" => self.reports.sweep(),
             path => match path.strip_prefix("/image/") {
-                Some(id) => self.picture(id),
+                Some(id) => self.thumbnail(id),
                 None => Response::text(404, "there is nothing here"),
             },
         }
@@ -68,7 +68,7 @@ impl Site {
             Ok(Some(results)) => {
                 let source = |id: &str| {
                     let address = format!("/image/{}", utf8_percent_encode(id, NON_ALPHANUMERIC));
-                    self.pictures.is_some().then_some(address)
+                    self.thumbnails.is_some().then_some(address)
                 };
                 (200, page::results(&results, &source))
             }
@@ -119,12 +119,14 @@ impl Site {
         Ok(Some(Results::of_text(&self.searching, text, found)))
     }
 
-    fn picture(&self, id: &str) -> Response {
-        let nothing = || Response::text(404, "there is no such picture");
+    fn thumbnail(&self, id: &str) -> Response {
+        let nothing = || Response::text(404, "there is no such image");
         let Ok(id) = percent_decode_str(id).decode_utf8() else { return nothing() };
-        let Some(pictures) = self.pictures.as_ref().filter(|_| self.searching.pool.has(&id)) else { return nothing() };
-        match pictures.picture(&id, PICTURE_SIDE) {
-            Ok(Some(picture)) => Response::new(200, picture.media_type, picture.bytes),
+        let Some(thumbnails) = self.thumbnails.as_ref().filter(|_| self.searching.pool.has(&id)) else {
+            return nothing();
+        };
+        match thumbnails.thumbnail(&id, THUMBNAIL_SIDE) {
+            Ok(Some(thumbnail)) => Response::new(200, thumbnail.media_type, thumbnail.bytes),
             Ok(None) => nothing(),
             Err(error) => Response::text(500, &error.to_string()),
         }
