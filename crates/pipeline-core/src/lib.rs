@@ -14,6 +14,7 @@
 
 pub mod calendar;
 mod causes;
+mod context;
 pub mod cut;
 mod digest;
 mod event;
@@ -21,22 +22,23 @@ pub mod format;
 mod id;
 mod manifest;
 mod needs;
+mod report;
 mod shard;
 mod shard_orders;
 mod stage;
 mod tree;
 
 pub use causes::error_chain;
+pub use context::{InputArtifact, StageContext, StageHost};
 pub use digest::{Digest, InvalidDigest};
 pub use event::{Event, EventRecord, Outcome, Reader, RunReason, StageNode};
 pub use id::{InvalidStageId, RunId, StageId};
 pub use manifest::{InvalidManifest, Key, LineChange, Manifest};
 pub use needs::{Device, Lane, Needs, Threads};
+pub use report::{Metrics, StageError, StageReport};
 pub use shard::{
     Computation, Cut, InRows, OpenRows, Reject, Shard, ShardOutput, ShardReport, ShardedStage, digest_of_group,
 };
 pub use shard_orders::{ShardOrder, shard_orders};
-pub use stage::{
-    InputArtifact, Metrics, Source, Stage, StageContext, StageError, StageHost, StageReport, StageWork, WholeStage,
-};
+pub use stage::{Source, Stage, StageWork, WholeStage};
 pub use tree::{ArtifactDigest, FileEntry, Part, Tree};

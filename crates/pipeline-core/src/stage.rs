@@ -1,14 +1,9 @@
-//! What a stage is and what it is given while it runs.
+//! What a stage is: its identity, what it reads, what it needs, and how its work is done.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use crate::{Device, Digest, Needs, ShardedStage, StageId, Tree};
-
-/// Named numbers that a stage reports, such as `mean_recall`; kept in its record and in the run's `metrics.json`.
-pub type Metrics = BTreeMap<String, f64>;
+use crate::{Needs, ShardedStage, StageContext, StageError, StageReport};
 
 /// A file outside the store that a stage reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,112 +12,6 @@ pub struct Source {
     pub name: String,
     /// Where it is: provenance, never hashed. A folder stands for all files below it.
     pub path: PathBuf,
-}
-
-/// An input artifact as a running stage sees it: verified files in a read-only folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputArtifact {
-    /// The folder that holds the files.
-    pub folder: PathBuf,
-    /// The files and their digests.
-    pub tree: Tree,
-}
-
-/// Why a stage could not do its work.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub struct StageError {
-    /// The message, as a lower-case fragment.
-    pub message: String,
-    /// The cause.
-    #[source]
-    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
-    /// The advice to the user.
-    pub help: Option<String>,
-    /// Set when the stage stopped because it was asked to.
-    pub cancelled: bool,
-}
-
-impl StageError {
-    /// An error without a cause.
-    pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), source: None, help: None, cancelled: false }
-    }
-
-    /// An error because of another.
-    pub fn because(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { message: message.into(), source: Some(source.into()), help: None, cancelled: false }
-    }
-
-    /// Adds what the user can do.
-    pub fn with_help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
-        self
-    }
-
-    /// The stage noticed [`StageHost::is_cancelled`] and stopped.
-    pub fn cancelled() -> Self {
-        Self { message: "cancelled".into(), source: None, help: None, cancelled: true }
-    }
-}
-
-/// The report of a stage about its work.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct StageReport {
-    /// Numbers that describe the result; part of the run's `metrics.json`.
-    #[serde(default)]
-    pub metrics: Metrics,
-    /// Rows written, if the stage has rows.
-    #[serde(default)]
-    pub n_rows: Option<u64>,
-    /// Rows that could not be used and are listed in the artifact.
-    #[serde(default)]
-    pub n_rejected: u64,
-    /// One line for people, such as the notebook's result line.
-    #[serde(default)]
-    pub headline: Option<String>,
-    /// The warnings of the run that computed the result, filled in by the engine: the result rests on them whenever it
-    /// is reused. Absent in records of earlier versions.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub warnings: Vec<String>,
-    /// Seconds by what they were spent on (`read`, `decode`, `tokenize`, `forward`, `write`; the engine adds `store`, the wait for
-    /// files to be stored), added up over shards that were made side by side: provenance.
-    #[serde(default)]
-    pub seconds: BTreeMap<String, f64>,
-}
-
-/// The services of the engine to a running stage.
-pub trait StageHost: Sync {
-    /// Reports how many of `total` rows are done. Cheap: call it as often as there is news.
-    fn progress(&self, n_done: u64, total: Option<u64>);
-
-    /// Warns the user of something that is no error.
-    fn warn(&self, message: String);
-
-    /// Passes on a line that an external program printed.
-    fn output(&self, line: &str);
-
-    /// Shows the present text of a line that an external program redraws, such as a progress bar; kept nowhere. Cheap.
-    fn redraw(&self, line: &str);
-
-    /// True once the run is to stop; a stage looks at least once a second and returns [`StageError::cancelled`].
-    fn is_cancelled(&self) -> bool;
-}
-
-/// Everything a running stage may use.
-pub struct StageContext<'a> {
-    /// The stage's name in its spec.
-    pub stage: &'a StageId,
-    /// The input artifacts by slot.
-    pub inputs: &'a BTreeMap<String, InputArtifact>,
-    /// The digests of the stage's sources by [`Source::name`].
-    pub sources: &'a BTreeMap<String, Digest>,
-    /// Where tensors live.
-    pub device: Device,
-    /// The threads that the stage should use. Must not change a byte of the output.
-    pub n_threads: usize,
-    /// Progress, warnings, cancellation.
-    pub host: &'a dyn StageHost,
 }
 
 /// One stage of a spec, with its params already checked.

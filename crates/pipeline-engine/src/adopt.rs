@@ -2,13 +2,16 @@
 
 use std::path::Path;
 
-use pipeline_core::{Event, Key, LineChange, Manifest, RunReason, StageId};
+use pipeline_core::{LineChange, Manifest, RunReason, StageId};
 use pipeline_store::{Record, Store};
 
-use crate::plan::{Decision, EngineError, decide_all};
+use crate::Graph;
+use crate::decision::Decision;
+use crate::error::EngineError;
+use crate::options::{Adopted, RunOptions};
+use crate::plan::decide_all;
 use crate::provenance::Origin;
 use crate::resolver::Resolver;
-use crate::{Graph, RunOptions};
 
 /// Why the last result of a stage cannot be adopted.
 #[derive(Debug, thiserror::Error)]
@@ -46,21 +49,6 @@ pub enum AdoptError {
     },
 }
 
-/// The last result of a stage, which it has now under another key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Adopted {
-    /// The stage.
-    pub stage: StageId,
-    /// The key under which the result is remembered from now on.
-    pub key: Key,
-    /// The key under which it was computed.
-    pub from: Key,
-    /// The version of the code that computed it.
-    pub old_version: String,
-    /// The version of the code now.
-    pub new_version: String,
-}
-
 /// Remembers the last artifact of `stage` under its present key, if only the version of its code has changed, and
 /// names the key under which it was computed. The record says that it was adopted.
 ///
@@ -89,13 +77,6 @@ pub fn adopt(
     let new_version = version(&manifest);
     store.records().put(&Record { key, manifest, provenance, ..record }).map_err(EngineError::Store)?;
     Ok(Adopted { stage: stage.clone(), key, from, old_version, new_version })
-}
-
-impl From<Adopted> for Event {
-    fn from(adopted: Adopted) -> Self {
-        let Adopted { stage, key, from, old_version, new_version } = adopted;
-        Self::StageAdopted { stage, key, from, old_version, new_version }
-    }
 }
 
 fn check_change(stage: &StageId, decision: Decision) -> Result<(), AdoptError> {

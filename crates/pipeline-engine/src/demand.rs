@@ -3,8 +3,8 @@
 use pipeline_core::{Reader, RunReason};
 use pipeline_store::StoreError;
 
-use crate::plan::Decision;
-use crate::resolver::{Resolver, Unpublished};
+use crate::decision::{Decision, Unpublished};
+use crate::resolver::Resolver;
 
 /// Those inputs of the stage at `idx` whose bytes are gone. Only inputs that have a result are asked about.
 pub(crate) fn lost_inputs(

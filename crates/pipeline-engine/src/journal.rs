@@ -6,7 +6,7 @@ use std::path::Path;
 use pipeline_core::{Event, EventRecord, Metrics, RunId, StageId, StageNode};
 use pipeline_store::{RunFolder, Store, StoreError};
 
-use crate::RunOptions;
+use crate::options::RunOptions;
 use crate::provenance::now_ms;
 
 pub(crate) struct Journal<'a> {

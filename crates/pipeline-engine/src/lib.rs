@@ -45,12 +45,16 @@
 
 mod adopt;
 mod cancel;
+mod decision;
 mod demand;
+mod error;
 mod graph;
+mod holdings;
 mod host;
 mod journal;
 mod lanes;
 mod message;
+mod options;
 mod plan;
 mod provenance;
 mod readers;
@@ -68,12 +72,16 @@ mod unchanged;
 mod why;
 mod worker;
 
-pub use adopt::{AdoptError, Adopted, adopt};
+pub use adopt::{AdoptError, adopt};
 pub use cancel::{Abandon, Cancel};
+pub use decision::Decision;
+pub use error::EngineError;
 pub use graph::{Graph, GraphError, Node};
 pub use lanes::Lanes;
-pub use plan::{Decision, EngineError, Plan, PlanOptions, PlannedStage, plan, plan_what_is_there};
-pub use run::{RunOptions, RunSummary, SpecInfo, run};
+pub use options::{Adopted, PlanOptions, RunOptions, SpecInfo};
+pub use plan::{Plan, PlannedStage, plan, plan_what_is_there};
+pub use results::RunSummary;
+pub use run::run;
 pub use shards::ShardCount;
 pub use unchanged::run_unchanged;
 pub use why::{BlastRadius, Cause, Why, why};

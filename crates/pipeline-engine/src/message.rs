@@ -5,7 +5,7 @@ use std::error::Error;
 use pipeline_core::{Event, StageError, error_chain};
 use pipeline_store::{Record, StoreError};
 
-use crate::EngineError;
+use crate::error::EngineError;
 use crate::shards::Counts;
 use crate::sources::ReadSource;
 

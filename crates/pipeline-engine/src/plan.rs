@@ -1,27 +1,17 @@
 //! The plan: what a run would do with each stage, found without writing anything.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{ArtifactDigest, Device, Key, Manifest, RunId, RunReason, StageError, StageId, StageReport};
+use pipeline_core::{Manifest, RunId, StageId};
 use pipeline_store::{Store, StoreError};
 
-use crate::Graph;
-use crate::demand;
-use crate::resolver::{Resolver, Unpublished};
+use crate::decision::{Decided, Decision, Unpublished};
+use crate::error::EngineError;
+use crate::options::PlanOptions;
+use crate::resolver::Resolver;
 use crate::shards::{self, ShardCount};
 use crate::sources::in_one_line;
-
-/// What the user asks of a plan.
-#[derive(Debug, Clone, Default)]
-pub struct PlanOptions {
-    /// Stages that run even when their result is remembered.
-    pub forced: BTreeSet<StageId>,
-    /// Where tensors live. Provenance: it changes no decision.
-    pub device: Device,
-    /// Whether to count the missing shards of stages that must run, for which their rows are read.
-    pub counts_shards: bool,
-}
+use crate::{Graph, demand};
 
 /// What a run would do.
 #[derive(Debug, Clone)]
@@ -51,72 +41,6 @@ pub struct PlannedStage {
     pub missing: Option<String>,
     /// The shards of a stage that must run, where they were asked for and its rows are known.
     pub shards: Option<ShardCount>,
-}
-
-/// What would be done with a stage.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Decision {
-    /// Its result is remembered.
-    Reuse {
-        /// The key under which it was found.
-        key: Key,
-        /// The artifact. Its bytes may be gone when nobody needs them.
-        artifact: ArtifactDigest,
-        /// The stage's report from when it ran.
-        report: StageReport,
-    },
-    /// It runs.
-    Run {
-        /// The key under which the result will be remembered.
-        key: Key,
-        /// Why.
-        why: RunReason,
-    },
-    /// An input is about to be computed; only then it is known whether the stage runs.
-    Depends {
-        /// The inputs that run or depend on others, in the order of the slots.
-        on: Vec<StageId>,
-    },
-    /// Its result is remembered, but its bytes are gone; only once it is known whether `reader` runs it is known
-    /// whether they are computed again.
-    MayBeDemanded {
-        /// A stage that reads the artifact and depends on others.
-        reader: StageId,
-    },
-}
-
-/// Why a plan or a run could not be carried out at all.
-#[derive(Debug, thiserror::Error)]
-pub enum EngineError {
-    /// A stage cannot find what it reads.
-    #[error("the sources of stage `{stage}` cannot be used")]
-    Source {
-        /// The stage.
-        stage: StageId,
-        /// What it misses.
-        #[source]
-        source: StageError,
-    },
-    /// A source cannot be read.
-    #[error("source `{name}` of stage `{stage}` cannot be read")]
-    SourceDigest {
-        /// The stage.
-        stage: StageId,
-        /// The name of the source.
-        name: String,
-        /// The cause.
-        #[source]
-        source: StoreError,
-    },
-    /// The user named a stage that the spec does not have.
-    #[error("the spec has no stage `{stage}`")]
-    UnknownStage {
-        /// The name.
-        stage: StageId,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 /// Finds what a run of `graph` would do. `spec` is the path of the spec file, by which its last run is remembered.
@@ -171,13 +95,6 @@ fn to_plan(resolver: &mut Resolver<'_>, decided: Vec<Decided>, options: &PlanOpt
         missing: resolver.sources(idx).missing.as_ref().map(|error| in_one_line(error)),
     });
     Plan { stages: stages.collect(), compared_with: resolver.last.as_ref().map(|last| last.run.clone()) }
-}
-
-/// A decision, with the published files that must be restored if it is to reuse.
-#[derive(Debug)]
-pub(crate) struct Decided {
-    pub decision: Decision,
-    pub unpublished: Vec<Unpublished>,
 }
 
 /// Decides about all stages: first downwards who runs, then upwards whose lost bytes they need.

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use pipeline_core::{Device, StageId};
 use pipeline_store::Provenance;
 
-use crate::RunOptions;
+use crate::options::RunOptions;
 
 /// What all results of one run have in common.
 #[derive(Debug, Clone)]

@@ -8,34 +8,11 @@ use std::path::{Path, PathBuf};
 use pipeline_core::{ArtifactDigest, Key, Manifest, Part, RunReason, Tree};
 use pipeline_store::{Last, LastStage, Record, Store, StoreError};
 
-use crate::plan::{Decision, EngineError, PlanOptions};
+use crate::decision::{Decision, Unpublished};
+use crate::error::EngineError;
+use crate::options::PlanOptions;
 use crate::sources::{self, Looking, ReadSource, Sources};
 use crate::{Graph, Node};
-
-/// A published file that is missing, altered, or not in the artifact at all.
-#[derive(Debug)]
-pub(crate) enum Unpublished {
-    Stale { path: PathBuf },
-    NotInArtifact { file: String, names: Vec<String> },
-}
-
-impl Unpublished {
-    /// The path that must be written again, if that can help.
-    pub fn stale(&self) -> Option<&PathBuf> {
-        match self {
-            Self::Stale { path } => Some(path),
-            Self::NotInArtifact { .. } => None,
-        }
-    }
-
-    /// Like [`Unpublished::stale`], by value.
-    pub fn into_stale(self) -> Option<PathBuf> {
-        match self {
-            Self::Stale { path } => Some(path),
-            Self::NotInArtifact { .. } => None,
-        }
-    }
-}
 
 pub(crate) struct Resolver<'a> {
     pub graph: &'a Graph,
@@ -250,9 +227,7 @@ impl<'a> Resolver<'a> {
     pub fn published(&mut self, idx: usize) -> Result<Option<BTreeMap<String, Part>>, StoreError> {
         let publish = &self.graph.nodes()[idx].publish;
         let last = self.last_stages[idx].as_ref().filter(|last| Some(last.artifact) == self.stages[idx].artifact);
-        if let Some(last) =
-            last.filter(|last| publish.iter().all(|(file, _)| last.published.contains_key(file)))
-        {
+        if let Some(last) = last.filter(|last| publish.iter().all(|(file, _)| last.published.contains_key(file))) {
             let parts = last.published.iter().map(|(file, entry)| (file.clone(), Part::File(*entry)));
             return Ok(Some(parts.collect()));
         }

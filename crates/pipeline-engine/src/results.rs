@@ -1,15 +1,41 @@
 //! What is left of a run: its outcome, its metrics, and what each stage has now.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
-use pipeline_core::{FileEntry, Metrics, Outcome, Part, StageId};
+use pipeline_core::{FileEntry, Metrics, Outcome, Part, RunId, StageId};
 use pipeline_store::{LastSources, LastStage, StoreError};
 
-use crate::plan::Decision;
+use crate::Cancel;
+use crate::decision::Decision;
 use crate::schedule::Phase;
 use crate::stage_state::Bytes;
 use crate::state::State;
-use crate::{Cancel, RunSummary};
+
+/// How a run went.
+#[derive(Debug, Clone)]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunId,
+    /// The run's folder, with its spec, events and metrics.
+    pub folder: PathBuf,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Wall time.
+    pub seconds: f64,
+    /// Stages that were computed.
+    pub n_ran: usize,
+    /// Stages whose result was remembered.
+    pub n_reused: usize,
+    /// Stages that failed, in the order in which they did.
+    pub failed: Vec<StageId>,
+    /// Stages that were not looked at or were interrupted.
+    pub skipped: Vec<StageId>,
+    /// True when a stage panicked or broke a rule of the engine.
+    pub has_bug: bool,
+    /// The metrics of all stages that are up to date and have some.
+    pub metrics: BTreeMap<StageId, Metrics>,
+}
 
 impl State<'_, '_> {
     /// How the run ended.

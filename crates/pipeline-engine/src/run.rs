@@ -1,91 +1,28 @@
 //! A run: carries a plan out, reports events, and remembers what each stage has now.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Instant;
 
-use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, RunId, StageId};
-use pipeline_store::{Circumstances, Last, Store, StoreError};
+use pipeline_core::{Event, EventRecord, Metrics, StageId};
+use pipeline_store::{Last, Store, StoreError};
 
+use crate::decision::Decision;
+use crate::error::EngineError;
+use crate::holdings::Keepers;
 use crate::journal::Journal;
-use crate::lanes::Lanes;
-use crate::plan::{Decision, EngineError, PlanOptions, check_sources, decide_all};
+use crate::options::{RunOptions, SpecInfo};
+use crate::plan::{check_sources, decide_all};
 use crate::provenance::{Origin, now_ms};
 use crate::readers::Readers;
 use crate::resolver::Resolver;
-use crate::retain::Keepers;
+use crate::results::RunSummary;
 use crate::runner::{End, Runner};
 use crate::sources::in_one_line;
 use crate::state::State;
 use crate::worker::Workshop;
-use crate::{Abandon, Adopted, Cancel, Graph};
-
-/// The spec of a run.
-#[derive(Debug, Clone, Default)]
-pub struct SpecInfo {
-    /// The path of its file: what its stages had last is remembered by it.
-    pub path: PathBuf,
-    /// Its name.
-    pub name: String,
-    /// Its resolved text, kept with the run.
-    pub yaml: String,
-    /// Further files to keep with the run, by name.
-    pub attachments: Vec<(&'static str, Vec<u8>)>,
-    /// The files that it was read from, and their digests.
-    pub files: Vec<(PathBuf, Digest)>,
-    /// What beside files has made its stages what they are; without it, no snapshot is kept.
-    pub circumstances: Option<Circumstances>,
-}
-
-/// What the user asks of a run.
-#[derive(Debug, Clone, Default)]
-pub struct RunOptions {
-    /// Forced stages and device.
-    pub plan: PlanOptions,
-    /// The stages adopted for this run: its first events.
-    pub adopted: Vec<Adopted>,
-    /// Stages at once, by lane; 0 counts as 1.
-    pub n_jobs: Lanes<usize>,
-    /// Threads of all running stages together; 0 counts as 1.
-    pub n_threads: usize,
-    /// True to go on with everything that is not below a failure.
-    pub keep_going: bool,
-    /// True to publish over files that this program has not written.
-    pub overwrite: bool,
-    /// The version of the program: provenance.
-    pub version: String,
-    /// The instruction set that kernels use, such as `avx512`: provenance.
-    pub instruction_set: String,
-    /// What to do when stages do not stop; none to wait for them.
-    pub abandon: Option<Abandon>,
-}
-
-/// How a run went.
-#[derive(Debug, Clone)]
-pub struct RunSummary {
-    /// The run.
-    pub run: RunId,
-    /// The run's folder, with its spec, events and metrics.
-    pub folder: PathBuf,
-    /// How it ended.
-    pub outcome: Outcome,
-    /// Wall time.
-    pub seconds: f64,
-    /// Stages that were computed.
-    pub n_ran: usize,
-    /// Stages whose result was remembered.
-    pub n_reused: usize,
-    /// Stages that failed, in the order in which they did.
-    pub failed: Vec<StageId>,
-    /// Stages that were not looked at or were interrupted.
-    pub skipped: Vec<StageId>,
-    /// True when a stage panicked or broke a rule of the engine.
-    pub has_bug: bool,
-    /// The metrics of all stages that are up to date and have some.
-    pub metrics: BTreeMap<StageId, Metrics>,
-}
+use crate::{Cancel, Graph};
 
 /// Brings all stages of `graph` up to date.
 ///

@@ -7,13 +7,13 @@ use std::time::{Duration, Instant};
 use pipeline_core::{Key, RunReason};
 use pipeline_store::LockOutcome;
 
+use crate::decision::{Decision, Unpublished};
 use crate::demand;
 use crate::host::{LOCK_POLL, describe_owner};
 use crate::lanes::Lanes;
 use crate::message::{Committed, Failure, Message, Outcome};
-use crate::plan::Decision;
-use crate::resolver::{self, Unpublished};
-use crate::run::RunOptions;
+use crate::options::RunOptions;
+use crate::resolver;
 use crate::schedule::Phase;
 use crate::state::State;
 use crate::worker::{self, Copy, Order, OrderedInput, Workshop};

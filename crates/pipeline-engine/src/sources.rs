@@ -8,7 +8,7 @@ use pipeline_core::{Digest, Manifest, StageId, error_chain};
 use pipeline_store::{LastSource, LastSources, Store};
 
 use crate::Node;
-use crate::plan::EngineError;
+use crate::error::EngineError;
 
 /// The line of a manifest that stands for sources of which nothing is known: no result is remembered under such a key.
 const UNKNOWN: &str = "?";

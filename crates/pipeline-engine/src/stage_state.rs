@@ -2,7 +2,7 @@
 
 use pipeline_core::ArtifactDigest;
 
-use crate::plan::{Decided, Decision};
+use crate::decision::{Decided, Decision};
 
 /// The state of one stage, beside its [`Phase`](crate::schedule::Phase).
 #[derive(Debug)]

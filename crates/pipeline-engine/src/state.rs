@@ -5,13 +5,13 @@ use std::time::Instant;
 use pipeline_core::{Device, Event, Reader, RunReason, StageId, StageWork};
 use pipeline_store::StoreError;
 
+use crate::decision::{Decided, Decision};
 use crate::demand;
+use crate::holdings::{Holdings, Keepers};
 use crate::journal::Journal;
 use crate::lanes::Lanes;
 use crate::message::{Committed, Failure};
-use crate::plan::{Decided, Decision};
 use crate::resolver::Resolver;
-use crate::retain::{Holdings, Keepers};
 use crate::schedule::{Phase, Schedule};
 use crate::sources::ReadSource;
 use crate::stage_state::StageState;

@@ -8,12 +8,14 @@ use std::time::Instant;
 use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, Part, StageId};
 use pipeline_store::{Circumstances, Last, Place, Snapshot, Store, StoreError};
 
+use crate::decision::Decision;
+use crate::error::EngineError;
 use crate::journal::Journal;
-use crate::plan::Decision;
+use crate::options::{RunOptions, SpecInfo};
+use crate::results::RunSummary;
 use crate::schedule::Phase;
 use crate::stage_state::StageState;
 use crate::state::State;
-use crate::{EngineError, RunOptions, RunSummary, SpecInfo};
 
 /// Repeats the last run of the spec at the path `spec` if that left everything up to date and nothing has changed
 /// since: its stages are reported as reused. `None` when a plan is needed to know.

@@ -3,7 +3,8 @@
 use pipeline_core::{Reader, RunId, RunReason, StageId};
 
 use crate::Graph;
-use crate::plan::{Decision, Plan};
+use crate::decision::Decision;
+use crate::plan::Plan;
 
 /// Why a stage runs, or does not.
 #[derive(Debug, Clone)]

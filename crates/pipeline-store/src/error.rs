@@ -88,6 +88,14 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// The error and its cause in one line.
+    pub(crate) fn in_one_line(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(cause) => format!("{self}: {cause}"),
+            None => self.to_string(),
+        }
+    }
+
     /// Advice for the user, if there is any.
     pub fn help(&self) -> Option<String> {
         match self {

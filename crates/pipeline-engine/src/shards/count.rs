@@ -9,7 +9,8 @@ use pipeline_store::OpenTree;
 
 use super::storing;
 use crate::Node;
-use crate::plan::{Decision, PlanOptions};
+use crate::decision::Decision;
+use crate::options::PlanOptions;
 use crate::resolver::Resolver;
 
 /// The shards of a stage that must run.

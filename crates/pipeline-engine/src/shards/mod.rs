@@ -6,6 +6,7 @@
 
 mod count;
 mod queue;
+mod share;
 mod storing;
 
 use std::panic::resume_unwind;
@@ -22,32 +23,11 @@ use pipeline_store::{KeyLock, LockOutcome, Owner};
 pub use count::ShardCount;
 pub(crate) use count::count;
 use queue::{Next, Queue};
+pub(crate) use share::{Counts, Role};
 use storing::Found;
 pub(crate) use storing::Storing;
 
 use crate::host::{Host, LOCK_POLL};
-
-/// What a process is to a stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    /// It makes the artifact.
-    Lead,
-    /// Another process does.
-    Help,
-}
-
-/// How the shards of a stage came to be there.
-#[derive(Debug, Default, Clone, Copy)]
-pub(crate) struct Counts {
-    /// Found in the store at first, or computed by another stage of this process meanwhile.
-    pub n_reused: u64,
-    /// Computed by this process.
-    pub n_computed: u64,
-    /// Computed by other processes meanwhile.
-    pub n_by_others: u64,
-    /// Rows in those that this process computed.
-    pub n_rows_computed: u64,
-}
 
 /// The shards of an artifact.
 pub(crate) struct Shards {

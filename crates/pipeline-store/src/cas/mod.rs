@@ -10,6 +10,7 @@
 //! `Cas::copy_verified`. [`Cas::has_bytes`] answers without reading. No other code looks for an object in order to use
 //! it.
 
+mod error;
 mod links;
 mod listing;
 mod objects;
@@ -24,9 +25,10 @@ use crate::layout::{below, fan_out};
 use crate::quarantine::Quarantine;
 use crate::workspace::Workspace;
 
+pub use error::OpenTreeError;
 pub(crate) use listing::check_links;
 pub(crate) use objects::Object;
-pub use trees::{OpenTree, OpenTreeError};
+pub use trees::OpenTree;
 
 /// The content-addressed files of a store, and the artifacts made of them.
 #[derive(Debug)]

@@ -8,50 +8,15 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{ArtifactDigest, Digest, FileEntry, InputArtifact, Tree};
 
-use super::Cas;
 use super::links::Links;
 use super::listing::check_tree;
+use super::{Cas, OpenTreeError};
 use crate::StoreError;
 use crate::check::{FileState, Seen, check_file};
 use crate::durable::{list_folder, make_folder, remove_file};
 use crate::error::At;
 use crate::folders::{files_below, remove_folder};
 use crate::ownership::{Claim, SharedFile, claim, share};
-
-/// The reason why an artifact cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenTreeError {
-    /// Some of its files are not in the store (any more).
-    #[error("{} of the artifact's files are not in the store: {}", files.len(), shown(files))]
-    Missing {
-        /// Their names.
-        files: Vec<String>,
-    },
-    /// Some of its files were damaged. They are quarantined, so that the next attempt finds them missing.
-    #[error("{} of the artifact's files are damaged: {}", files.len(), shown(files))]
-    Corrupt {
-        /// Their names.
-        files: Vec<String>,
-    },
-    /// The store itself failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl OpenTreeError {
-    /// The error for one file, by its destination.
-    pub(super) fn missing(to: &Path) -> Self {
-        Self::Missing { files: vec![to.display().to_string()] }
-    }
-}
-
-fn shown(files: &[String]) -> String {
-    let mut text = files.iter().take(3).map(|file| format!("`{file}`")).collect::<Vec<_>>().join(", ");
-    if files.len() > 3 {
-        text.push_str(", …");
-    }
-    text
-}
 
 /// A verified artifact in a read-only folder. Nothing removes the folder during the lifetime of this value.
 #[derive(Debug)]

@@ -28,12 +28,12 @@ use crate::{Cas, OpenTreeError, Sources, StoreError};
 use destination::Destination;
 pub use destination::real_path;
 pub use replacement::Replacement;
-use written::Written;
+use written::{Written, WrittenFiles};
 
 /// Files and folders outside the store that come from it or from this program.
 #[derive(Debug)]
 pub struct Outside {
-    written: PathBuf,
+    written: WrittenFiles,
     cas: Arc<Cas>,
     sources: Arc<Sources>,
     workspace: Arc<Workspace>,
@@ -61,7 +61,8 @@ impl Outside {
     ) -> Self {
         let (cas, sources) = (Arc::clone(cas), Arc::clone(sources));
         let (workspace, quarantine) = (Arc::clone(workspace), Arc::clone(quarantine));
-        Self { written: below(store, "written"), cas, sources, workspace, quarantine }
+        let written = WrittenFiles::new(below(store, "written"), &workspace);
+        Self { written, cas, sources, workspace, quarantine }
     }
 
     /// Writes a file for the command line, whole or not at all. Follows links at the path, and writes into devices and
@@ -79,7 +80,7 @@ impl Outside {
                 return written.map(|()| None).at("write", &to);
             }
         };
-        let before = self.written(&path);
+        let before = self.written.at(&path);
         let recorded = before.as_ref().and_then(|written| written.files.get(""));
         let kept = match self.standing(&to, recorded)? {
             Standing::Foreign if !overwrite => return Err(StoreError::Foreign { path: to }),
@@ -90,7 +91,7 @@ impl Outside {
         let replacement = Replacement::of(&to, parent(&to), false)?;
         fs::write(replacement.path(), content).at("write", &to)?;
         let files = BTreeMap::from([(String::new(), Digest::of(content))]);
-        self.put_written(&path, &Written::at(&path, files, BTreeMap::new()))?;
+        self.written.put(&path, &Written::at(&path, files, BTreeMap::new()))?;
         replacement.take_place()?;
         Ok(kept)
     }

@@ -44,14 +44,14 @@ impl Outside {
         };
         check_links(tree)?;
         let to = absolute(to)?;
-        let before = self.written(&to).unwrap_or_default();
+        let before = self.written.at(&to).unwrap_or_default();
         let copies = copies(tree, &to)?;
         let kept = self.make_way(&copies, tree, &to, &before, overwrite)?;
         let files = tree.files.iter().map(|(name, entry)| (name.clone(), entry.digest));
         let now = Written::at(&to, files.collect(), tree.links.clone());
         // Before the files, so that the files of a killed process are still known as this program's.
         if now != before {
-            self.put_written(&to, &now)?;
+            self.written.put(&to, &now)?;
         }
         self.remove_left_over(&before, tree, &to)?;
         copies.iter().try_for_each(|copy| self.carry_out(copy))?;

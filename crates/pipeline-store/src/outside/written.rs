@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use pipeline_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::Outside;
 use crate::StoreError;
 use crate::durable::Durability;
 use crate::layout::file_of_path;
 use crate::sealed::read_sealed;
+use crate::workspace::Workspace;
 
 /// The files and links that this program has written at and below one path.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,19 +31,30 @@ impl Written {
     }
 }
 
-impl Outside {
+/// The memory of everything that this program has written outside the store.
+#[derive(Debug)]
+pub(super) struct WrittenFiles {
+    folder: PathBuf,
+    workspace: Arc<Workspace>,
+}
+
+impl WrittenFiles {
+    pub(super) fn new(folder: PathBuf, workspace: &Arc<Workspace>) -> Self {
+        Self { folder, workspace: Arc::clone(workspace) }
+    }
+
     /// The memory of an absolute path.
-    pub(super) fn written(&self, absolute: &Path) -> Option<Written> {
-        read_sealed(&self.written_file(absolute))
+    pub(super) fn at(&self, absolute: &Path) -> Option<Written> {
+        read_sealed(&self.file(absolute))
     }
 
     /// Remembers the content of an absolute path. A store that cannot be written remembers nothing, without an error.
-    pub(super) fn put_written(&self, absolute: &Path, written: &Written) -> Result<(), StoreError> {
-        let put = self.workspace.write_sealed(&self.written_file(absolute), written, Durability::Synced);
+    pub(super) fn put(&self, absolute: &Path, written: &Written) -> Result<(), StoreError> {
+        let put = self.workspace.write_sealed(&self.file(absolute), written, Durability::Synced);
         put.or_else(|error| if error.is_read_only() { Ok(()) } else { Err(error) })
     }
 
-    fn written_file(&self, absolute: &Path) -> PathBuf {
-        file_of_path(&self.written, "", absolute)
+    fn file(&self, absolute: &Path) -> PathBuf {
+        file_of_path(&self.folder, "", absolute)
     }
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::seal::reason;
 use crate::durable::read_if_there;
 use crate::{StoreError, host_name};
 
@@ -53,7 +52,7 @@ impl RunBegin {
     pub(super) fn read(folder: &Path) -> Result<Option<Self>, String> {
         let json = match read_if_there(&folder.join(BEGIN_FILE)) {
             Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotADirectory => return Ok(None),
-            json => json.map_err(|error| reason(&error))?,
+            json => json.map_err(|error| error.in_one_line())?,
         };
         let Some(json) = json else { return Ok(None) };
         let begin: Self =

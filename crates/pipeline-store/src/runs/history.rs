@@ -17,7 +17,7 @@ use super::Runs;
 use super::begin::RunBegin;
 use super::folder::{EVENTS_FILE, SPEC_FILE};
 use super::pins::PIN_FILE;
-use super::seal::{RunSeal, SealState, reason};
+use super::seal::{RunSeal, SealState};
 use crate::StoreError;
 use crate::clock::milliseconds;
 use crate::durable::read_if_there;
@@ -135,7 +135,7 @@ impl Runs {
             SealState::Damaged(problem) => return Err(damaged(problem)),
             SealState::Absent => None,
         };
-        let content = read_if_there(&folder.join(name)).map_err(|error| damaged(reason(&error)))?;
+        let content = read_if_there(&folder.join(name)).map_err(|error| damaged(error.in_one_line()))?;
         seal.map_or(Ok(()), |seal| seal.check_content(name, content.as_deref())).map_err(damaged)?;
         Ok(content)
     }
@@ -221,7 +221,7 @@ fn before_seals(folder: &Path, owner_lives: bool, info: RunInfo) -> Option<RunIn
     });
     let last_line = match last_line {
         Ok(line) => line,
-        Err(error) => return Some(RunInfo { problem: Some(reason(&error)), ..info }),
+        Err(error) => return Some(RunInfo { problem: Some(error.in_one_line()), ..info }),
     };
     let last_event = serde_json::from_slice::<EventRecord>(&last_line).ok().map(|record| record.event);
     Some(match last_event {

@@ -13,7 +13,6 @@ use pipeline_core::{Digest, FileEntry, Metrics, Outcome, StageId};
 use serde::{Deserialize, Serialize};
 
 use super::begin::RunBegin;
-use crate::StoreError;
 use crate::check::{FileState, check_file};
 use crate::durable::read_if_there;
 use crate::sealed::unseal;
@@ -53,7 +52,7 @@ impl RunSeal {
                 Some(seal) => SealState::Intact(Box::new(seal)),
                 None => SealState::Damaged(format!("`{SEAL_FILE}` is damaged")),
             },
-            Err(error) => SealState::Damaged(reason(&error)),
+            Err(error) => SealState::Damaged(error.in_one_line()),
         }
     }
 
@@ -63,7 +62,7 @@ impl RunSeal {
             Ok(FileState::Intact) => Ok(()),
             Ok(FileState::Corrupt) => Err(changed(name)),
             Ok(FileState::Missing) => Err(gone(name)),
-            Err(error) => Err(reason(&error)),
+            Err(error) => Err(error.in_one_line()),
         })
     }
 
@@ -85,14 +84,6 @@ fn changed(name: &str) -> String {
 
 fn gone(name: &str) -> String {
     format!("`{name}` is gone")
-}
-
-/// An error and its cause in one line.
-pub(super) fn reason(error: &StoreError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }
 
 /// A file that is hashed while it is written.

@@ -1,0 +1,71 @@
+//! How the work of a stage ended: with a report, or with an error.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// Named numbers that a stage reports, such as `mean_recall`; kept in its record and in the run's `metrics.json`.
+pub type Metrics = BTreeMap<String, f64>;
+
+/// Why a stage could not do its work.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StageError {
+    /// The message, as a lower-case fragment.
+    pub message: String,
+    /// The cause.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// The advice to the user.
+    pub help: Option<String>,
+    /// Set when the stage stopped because it was asked to.
+    pub cancelled: bool,
+}
+
+impl StageError {
+    /// An error without a cause.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), source: None, help: None, cancelled: false }
+    }
+
+    /// An error because of another.
+    pub fn because(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self { message: message.into(), source: Some(source.into()), help: None, cancelled: false }
+    }
+
+    /// Adds what the user can do.
+    pub fn with_help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The stage noticed [`StageHost::is_cancelled`] and stopped.
+    pub fn cancelled() -> Self {
+        Self { message: "cancelled".into(), source: None, help: None, cancelled: true }
+    }
+}
+
+/// The report of a stage about its work.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageReport {
+    /// Numbers that describe the result; part of the run's `metrics.json`.
+    #[serde(default)]
+    pub metrics: Metrics,
+    /// Rows written, if the stage has rows.
+    #[serde(default)]
+    pub n_rows: Option<u64>,
+    /// Rows that could not be used and are listed in the artifact.
+    #[serde(default)]
+    pub n_rejected: u64,
+    /// One line for people, such as the notebook's result line.
+    #[serde(default)]
+    pub headline: Option<String>,
+    /// The warnings of the run that computed the result, filled in by the engine: the result rests on them whenever it
+    /// is reused. Absent in records of earlier versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Seconds by what they were spent on (`read`, `decode`, `tokenize`, `forward`, `write`; the engine adds `store`, the wait for
+    /// files to be stored), added up over shards that were made side by side: provenance.
+    #[serde(default)]
+    pub seconds: BTreeMap<String, f64>,
+}

@@ -1,0 +1,38 @@
+//! The error of plans and runs that cannot begin, or cannot be recorded.
+
+use pipeline_core::{StageError, StageId};
+use pipeline_store::StoreError;
+
+/// Why a plan or a run could not be carried out at all.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// A stage cannot find what it reads.
+    #[error("the sources of stage `{stage}` cannot be used")]
+    Source {
+        /// The stage.
+        stage: StageId,
+        /// What it misses.
+        #[source]
+        source: StageError,
+    },
+    /// A source cannot be read.
+    #[error("source `{name}` of stage `{stage}` cannot be read")]
+    SourceDigest {
+        /// The stage.
+        stage: StageId,
+        /// The name of the source.
+        name: String,
+        /// The cause.
+        #[source]
+        source: StoreError,
+    },
+    /// The user named a stage that the spec does not have.
+    #[error("the spec has no stage `{stage}`")]
+    UnknownStage {
+        /// The name.
+        stage: StageId,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
