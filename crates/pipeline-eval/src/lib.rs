@@ -18,6 +18,7 @@ mod metric_name;
 mod metrics;
 mod pool;
 mod rank;
+mod ranking;
 mod ranking_row;
 mod recall;
 mod search;
@@ -27,7 +28,8 @@ mod top;
 pub use error::RankError;
 pub use metric_name::{Bound, Direction, HeldOut, MetricName, Quantity, Unit, ks};
 pub use metrics::{Measure, RelevantRanks, measure};
-pub use rank::{Ranking, Similarity, rank};
+pub use rank::rank;
+pub use ranking::{Ranking, Similarity};
 pub use ranking_row::RankingRow;
 pub use recall::{Recall, recall_at};
 

@@ -1,56 +1,17 @@
 //! A spec with its graph of stages and its store: the start of most commands.
 
-use pipeline_core::{Device, Stage, StageError, StageId};
+use pipeline_core::{Device, Stage, StageId};
 use pipeline_engine::{EngineError, Graph, GraphError, Node, Plan, PlanOptions, SpecInfo};
-use pipeline_spec::{PipelineSpec, Span, SpecError, StageSpec, nearest};
+use pipeline_spec::{PipelineSpec, Span, StageSpec, nearest};
 use pipeline_stages::{Environment, Guards, Settings};
-use pipeline_store::{Circumstances, Store, StoreError};
+use pipeline_store::{Circumstances, Store};
 
 use crate::causes::causes;
-use crate::locate::{self, LocateError};
+use crate::locate;
+use crate::open_error::{CannotRun, OpenError, UnknownStage};
 use crate::protected::Protected;
 use crate::spec_ref::SpecRef;
 use crate::{missed, trial};
-
-/// The reason why a spec cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// It was not found.
-    #[error(transparent)]
-    Locate(#[from] LocateError),
-    /// It contains a mistake.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
-    /// Its stages do not form a graph.
-    #[error(transparent)]
-    Graph(#[from] GraphError),
-    /// Its store cannot be opened.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// A name that is not a stage of the spec.
-#[derive(Debug, thiserror::Error)]
-#[error("the spec has no stage `{name}`")]
-pub struct UnknownStage {
-    /// The name.
-    pub name: String,
-    /// The stage whose name is nearest.
-    pub nearest: Option<String>,
-}
-
-/// A stage that could never do its work.
-#[derive(Debug, thiserror::Error)]
-#[error("stage `{stage}` cannot run")]
-pub struct CannotRun {
-    /// The stage.
-    pub stage: StageId,
-    /// The place of the mistake in the spec.
-    pub span: Option<Span>,
-    /// The cause.
-    #[source]
-    pub source: StageError,
-}
 
 /// The environment of a spec, which only the program itself may read.
 #[derive(Debug, Clone, Default)]

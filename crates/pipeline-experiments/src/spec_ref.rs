@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use pipeline_spec::{Override, SpecError};
 
 use crate::locate::{self, LocateError};
-use crate::open::OpenError;
+use crate::open_error::OpenError;
 
 /// A spec, its overrides, and the store of its results.
 #[derive(Debug, Clone)]

@@ -1,9 +1,10 @@
 //! The relevance of images to queries, as rows of a pool.
 
+use std::collections::HashMap;
+
 use pipeline_data::QueryRow;
 
 use crate::artifact::Features;
-use crate::train_projection::rows_by_id;
 
 /// Selected queries, with their relevant images.
 pub(crate) struct Asked {
@@ -24,6 +25,11 @@ impl Asked {
         });
         Self { relevant: relevant.collect(), rows }
     }
+}
+
+/// The rows of images by id.
+pub(crate) fn rows_by_id(images: &Features) -> HashMap<&str, usize> {
+    images.ids.iter().enumerate().filter_map(|(row_idx, id)| Some((id.as_deref()?, row_idx))).collect()
 }
 
 /// The first id that a query names and the first id of an image, for messages when none match.

@@ -4,10 +4,19 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::ModelError;
-use super::choose::WeightsNote;
-use super::file::{CheckpointFile, Entry};
+use super::contents::Entry;
+use super::file::CheckpointFile;
 use super::shown::{listed, shown};
 use super::view::View;
+
+/// Remarks on the place of a model in its checkpoint; empty for an ordinary file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WeightsNote {
+    /// The dict of the model, and the prefix that was removed from the names of its tensors.
+    pub place: Option<String>,
+    /// A decision that may not be the intended one.
+    pub warning: Option<String>,
+}
 
 /// The tensors of a checkpoint that have not been taken yet, and the faults so far.
 ///

@@ -2,10 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::file::{CheckpointFile, Entry};
+use super::ModelError;
+use super::checklist::{Checklist, WeightsNote};
+use super::contents::Entry;
+use super::file::CheckpointFile;
 use super::shown::{listed, shown};
 use super::trouble::Trouble;
-use super::{ModelError, checklist::Checklist};
 
 /// The parts that PyTorch's wrappers insert into names of modules: for several devices, compiled and sharded modules.
 const WRAPPERS: &[&str] = &["module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"];
@@ -23,15 +25,6 @@ pub(crate) struct Family {
     pub(crate) canonical: fn(&str) -> Option<String>,
     /// Prefixes that ordinary files also have, and that need no remark.
     pub(crate) usual_prefixes: &'static [&'static str],
-}
-
-/// Remarks on the place of a model in its checkpoint; empty for an ordinary file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct WeightsNote {
-    /// The dict of the model, and the prefix that was removed from the names of its tensors.
-    pub place: Option<String>,
-    /// A decision that may not be the intended one.
-    pub warning: Option<String>,
 }
 
 /// The tensors of one dict by their names without wrappers.

@@ -4,6 +4,7 @@
 
 mod checklist;
 mod choose;
+mod contents;
 mod element;
 mod error;
 mod family;
@@ -25,7 +26,7 @@ mod trouble;
 mod view;
 
 pub(crate) use checklist::Checklist;
-pub use choose::WeightsNote;
+pub use checklist::WeightsNote;
 pub(crate) use choose::{Family, choose};
 pub use error::ModelError;
 pub use family::{image_family_of_name, text_family_of_name};

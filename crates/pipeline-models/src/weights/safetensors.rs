@@ -6,8 +6,8 @@ use std::io::{Read, Seek, SeekFrom};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 
+use super::contents::{Contents, Entry, MAX_TENSORS, Storage};
 use super::element::Element;
-use super::file::{Contents, Entry, MAX_TENSORS, Storage};
 use super::trouble::Trouble;
 use super::view::View;
 

@@ -23,7 +23,7 @@ use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema};
 use crate::load_queries::must_be_a_file;
 use crate::relevance::ids_that_do_not_meet;
 use held_out::HeldOut;
-pub(crate) use pairs::{must_align, rows_by_id};
+pub(crate) use pairs::must_align;
 pub(crate) use params::Fusion;
 use params::TrainProjectionParams;
 use spaces::Spaces;

@@ -1,13 +1,11 @@
 //! Pairs texts with images.
 
-use std::collections::HashMap;
-
 use pipeline_core::StageError;
 use pipeline_data::QueryRow;
 
 use super::params::Pairs;
 use crate::artifact::Features;
-use crate::relevance::{has_text, names_images};
+use crate::relevance::{has_text, names_images, rows_by_id};
 
 /// Fails unless the text features match the queries, row by row.
 pub(crate) fn must_align(queries: &[QueryRow], text: &Features) -> Result<(), StageError> {
@@ -21,11 +19,6 @@ pub(crate) fn must_align(queries: &[QueryRow], text: &Features) -> Result<(), St
         queries.len()
     ))
     .with_help("the inputs `queries` and `text` must come from the same queries"))
-}
-
-/// The rows of images by id.
-pub(crate) fn rows_by_id(images: &Features) -> HashMap<&str, usize> {
-    images.ids.iter().enumerate().filter_map(|(row_idx, id)| Some((id.as_deref()?, row_idx))).collect()
 }
 
 /// The training pairs of the queries with a text: (text row, image row) in the order of the queries and their ids.

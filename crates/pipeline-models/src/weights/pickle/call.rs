@@ -1,6 +1,7 @@
 //! Evaluates the functions and classes that a pickle calls: to PyTorch's tensors, dicts, or an opaque object.
 
-use super::machine::{Machine, PickleError};
+use super::error::PickleError;
+use super::machine::Machine;
 use super::value::{Storage, Tensor, Unreadable, Value, ValueId, Values};
 use crate::weights::element::Element;
 

@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Read};
 
-use super::machine::PickleError;
+use super::error::PickleError;
 
 /// The longest string that is kept: longer ones are not names of tensors.
 pub(super) const MAX_KEPT_BYTES: u64 = 1024;

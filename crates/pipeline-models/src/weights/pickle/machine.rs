@@ -1,14 +1,11 @@
 //! The machine that executes pickles as data: a stack, marks on it, and a memo.
 
-use std::io::{self, BufRead};
+use std::io::BufRead;
 
+use super::error::{MAX_STEPS, PickleError};
 use super::input::Input;
 use super::opcodes as op;
 use super::value::{Value, ValueId, Values};
-
-/// The most steps and values of a pickle: ten times those of any known checkpoint, and at worst half a gigabyte in
-/// memory.
-pub(super) const MAX_STEPS: u64 = 8 << 20;
 
 /// A parsed pickle.
 #[derive(Debug)]
@@ -17,37 +14,6 @@ pub(crate) struct Pickle {
     pub(crate) values: Values,
     /// Its result.
     pub(crate) root: ValueId,
-}
-
-/// The reason why a pickle cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PickleError {
-    /// The file cannot be read.
-    #[error("the file cannot be read")]
-    Read(#[source] io::Error),
-    /// The bytes end before the pickle does.
-    #[error("its pickle ends too early")]
-    CutOff,
-    /// It is not a pickle.
-    #[error("its pickle is damaged: {0}")]
-    Damaged(&'static str),
-    /// A byte is not an opcode.
-    #[error("its pickle is damaged: {0:#04x} is no opcode")]
-    Opcode(u8),
-    /// It would take too long or too much memory.
-    #[error("its pickle takes more than {MAX_STEPS} steps, as no checkpoint does")]
-    TooLong,
-}
-
-impl From<io::Error> for PickleError {
-    fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => Self::CutOff,
-            // Inflating a damaged stream gives these errors.
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Self::Damaged("it cannot be inflated"),
-            _ => Self::Read(error),
-        }
-    }
 }
 
 /// Reads one pickle; leaves the rest in `reader`.

@@ -1,7 +1,8 @@
 //! The effects of pickle opcodes on the machine's stack and memo, apart from moving values.
 
 use super::call;
-use super::machine::{MAX_STEPS, Machine, PickleError};
+use super::error::{MAX_STEPS, PickleError};
+use super::machine::Machine;
 use super::opcodes as op;
 use super::value::{Object, Text, Value, ValueId, Values};
 

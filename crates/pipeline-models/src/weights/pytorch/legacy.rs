@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
+use super::super::contents::{Contents, Storage};
 use super::super::element::Element;
-use super::super::file::{Contents, Storage};
 use super::super::pickle::{self, Pickle, Value, Values};
 use super::super::trouble::Trouble;
 use super::{StoragePlaces, walk};

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufReader, Read};
 
+use super::contents::{Contents, Storage};
 use super::element::Element;
-use super::file::{Contents, Storage};
 use super::pickle::{self, Pickle, PickleError, Value, Values};
 use super::shown::shown;
 use super::trouble::Trouble;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::StoragePlaces;
-use crate::weights::file::{Contents, Entry, MAX_TENSORS};
+use crate::weights::contents::{Contents, Entry, MAX_TENSORS};
 use crate::weights::pickle::{Pickle, Storage, Tensor, Unreadable, Value, ValueId, Values};
 use crate::weights::shown::shown;
 use crate::weights::trouble::Trouble;
