@@ -57,7 +57,8 @@ def count(top):
         "function_lines": spread([function.n_lines for function in functions]),
         "longest_functions": [f.show() for f in sorted(functions, key=lambda f: -f.n_lines)[:8]],
         "shared_type_names": shared_type_names(sources),
-        "circles": circles(sources),
+        "circles": circles(sources, edges),
+        "circles_beyond_children": circles(sources, edges_beyond_children),
         "over_5_params": [f.show() for f in functions if f.n_params > 5],
         "bool_params": [f.show() for f in functions if f.n_bools > 0],
         "log_readings": files_with(sources, LOG_READING),
@@ -228,10 +229,14 @@ def shared_type_names(sources):
     return {name: sorted(paths) for name, paths in sorted(where.items()) if len(paths) > 1}
 
 
-def circles(sources):
+def circles(sources, edges):
     """Sets of files of one crate of which each leads to each other by paths that start at `crate`, `super` or `self`.
 
     A name leads to the file that defines it, through `pub use`. Declaring or re-exporting a module is no edge.
+
+    They are counted twice. A module that calls its own child, which uses the types of the module, is a circle of two
+    files and yet one thing in two parts: the child is private to it and nobody else has to read it. The second count
+    leaves out what leads from a child up to its module. What leads to the root of the crate stays: it is no part.
     """
     found = []
     for crate in sorted({source.crate for source in sources}):
@@ -278,6 +283,11 @@ def edges(files, exports, module):
     paths += [("self",) + path for path in paths if path and path[0] in children]
     reached = {resolve(files, exports, module, path, 0) for path in paths}
     return {target for target in reached if target is not None and target != module}
+
+
+def edges_beyond_children(files, exports, module):
+    """The edges of a module but for those to the modules that it is a part of."""
+    return {target for target in edges(files, exports, module) if not target or module[:len(target)] != target}
 
 
 def resolve(files, exports, module, path, n_hops):
@@ -364,7 +374,8 @@ def as_text(figures, is_long):
     yield f"files of at most 68 lines      {figures['files_up_to_68_lines']}"
     yield f"lines of functions             {show(figures['function_lines'])}"
     yield f"type names in several files    {len(figures['shared_type_names'])}"
-    yield f"circles between files          {len(figures['circles'])}, {sum(map(len, figures['circles']))} files"
+    for title, name in (("circles between files", "circles"), ("  beyond modules and parts", "circles_beyond_children")):
+        yield f"{title:30} {len(figures[name])}, {sum(map(len, figures[name]))} files"
     yield f"functions with over 5 params   {len(figures['over_5_params'])}"
     yield f"functions with bool params     {len(figures['bool_params'])}"
     yield f"places that read the log       {sum(figures['log_readings'].values())} in {len(figures['log_readings'])} files"
@@ -376,7 +387,8 @@ def as_text(figures, is_long):
     yield f"subjects over 72 since {SINCE} {len(figures['long_subjects'])} of {figures['n_commits']}"
     if is_long:
         for name in ("longest_files", "longest_functions", "over_5_params", "bool_params", "circles",
-                     "shared_type_names", "log_readings", "log_folds", "long_document_lines", "long_subjects"):
+                     "circles_beyond_children", "shared_type_names", "log_readings", "log_folds",
+                     "long_document_lines", "long_subjects"):
             yield f"\n{name}"
             rows = figures[name]
             yield from (f"  {row}: {rows[row]}" if isinstance(rows, dict) else f"  {row}" for row in rows)
