@@ -9,7 +9,7 @@
 use std::error::Error;
 use std::io::{ErrorKind, Read, Write};
 
-use pipeline_data::{DECODER_BYTES, Filter, Limits, Memory, Target, decode_within};
+use pipeline_data::{Alpha, DECODER_BYTES, Filter, Fit, Limits, Memory, Target, decode_within};
 use sha2::{Digest, Sha256};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -19,6 +19,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         width: 224,
         height: 224,
         filter: Filter::Bilinear,
+        fit: Fit::Squash,
     });
     let memory = Memory::new(DECODER_BYTES);
     let limits = Limits { memory: &memory, is_cancelled: &|| false };
@@ -31,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         let mut file = vec![0; u32::from_le_bytes(length) as usize];
         input.read_exact(&mut file)?;
-        match decode_within(&file, target, limits) {
+        match decode_within(&file, target, Alpha::Drop, limits) {
             Ok(((width, height), image)) => {
                 let digest: String = Sha256::digest(&image.pixels).iter().map(|byte| format!("{byte:02x}")).collect();
                 writeln!(output, "ok {width} {height} {digest}")?;

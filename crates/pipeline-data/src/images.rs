@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::content::open_text;
 use crate::lines::{Line, Lines, n_leading_space, strip};
 use crate::{
-    DECODER_BYTES, DataError, DecodeError, Decoded, Filter, Limits, Memory, RgbImage, SkippedLine, Target,
+    Alpha, DECODER_BYTES, DataError, DecodeError, Decoded, Filter, Fit, Limits, Memory, RgbImage, SkippedLine, Target,
     decode_base64, decode_on_white, decode_within,
 };
 
@@ -109,8 +109,14 @@ impl ImageTsv {
     ///
     /// # Errors
     /// As [`ImageTsv::image_text`]: then the file is at fault, not the image.
-    pub fn image(&self, row: &ImageRow, target: Option<Target>, limits: Limits<'_>) -> Result<Decoded, DataError> {
-        self.with_file(row, limits, |file| decode_within(&file, target, limits))
+    pub fn image(
+        &self,
+        row: &ImageRow,
+        target: Option<Target>,
+        alpha: Alpha,
+        limits: Limits<'_>,
+    ) -> Result<Decoded, DataError> {
+        self.with_file(row, limits, |file| decode_within(&file, target, alpha, limits))
     }
 
     /// A row's image for display: transparent pixels are white.
@@ -188,12 +194,12 @@ impl ImageTsv {
     /// others as skipped.
     fn settle_id(&mut self, rows: &[usize]) -> Result<(usize, usize), DataError> {
         // Whether an image can be decoded does not depend on its size, and a small one needs no memory.
-        let target = Target { width: 1, height: 1, filter: Filter::Bilinear };
+        let target = Target { width: 1, height: 1, filter: Filter::Bilinear, fit: Fit::Squash };
         let memory = Memory::new(DECODER_BYTES);
         let limits = Limits { memory: &memory, is_cancelled: &|| false };
         let mut failures = Vec::with_capacity(rows.len());
         for &row in rows {
-            failures.push(self.image(&self.rows[row], Some(target), limits)?.err());
+            failures.push(self.image(&self.rows[row], Some(target), Alpha::Drop, limits)?.err());
         }
         let place = rows[failures.iter().position(Option::is_none).unwrap_or(0)];
         let image = rows[failures.iter().rposition(Option::is_none).unwrap_or(0)];

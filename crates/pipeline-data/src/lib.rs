@@ -30,14 +30,14 @@ mod vectors;
 pub use base64::{decode_base64, encode_base64};
 pub use content::looks_like;
 pub use decode::{
-    DECODER_BYTES, DecodeError, Decoded, Format, Limits, MAX_PIXELS, Memory, RgbImage, Taken, Target, decode,
+    Alpha, DECODER_BYTES, DecodeError, Decoded, Format, Limits, MAX_PIXELS, Memory, RgbImage, Taken, decode,
     decode_on_white, decode_within,
 };
 pub use error::DataError;
 pub use images::{ImageRow, ImageTsv};
 pub use predictions::{Dialect, Score, WrittenPredictions, score, write_predictions};
 pub use queries::{QueryReading, QueryRow, Remark, SkippedLine, read_queries, repeated_ids};
-pub use resize::{Filter, resize};
+pub use resize::{CropOffset, Filter, Fit, Target, resize};
 pub use shards::{
     PixelRow, PixelShard, PixelsInfo, ResultRow, Results, ResultsOf, VectorShard, count_rows, read_all_vectors,
     read_pixels, read_pixels_info, read_query_shard, read_rankings, read_results, read_vectors, write_pixels,

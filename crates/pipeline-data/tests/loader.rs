@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use pipeline_data::{
-    DECODER_BYTES, DataError, DecodeError, ImageRow, ImageTsv, Limits, Memory, QueryReading, QueryRow, Remark,
+    Alpha, DECODER_BYTES, DataError, DecodeError, ImageRow, ImageTsv, Limits, Memory, QueryReading, QueryRow, Remark,
     RgbImage, read_queries,
 };
 use serde::Deserialize;
@@ -30,7 +30,7 @@ fn quirks(name: &str) -> PathBuf {
 /// The image of a row in its original size.
 fn decoded(tsv: &ImageTsv, row: &ImageRow) -> Result<Result<RgbImage, DecodeError>, DataError> {
     let memory = Memory::new(DECODER_BYTES);
-    let image = tsv.image(row, None, Limits { memory: &memory, is_cancelled: &|| false })?;
+    let image = tsv.image(row, None, Alpha::Drop, Limits { memory: &memory, is_cancelled: &|| false })?;
     Ok(image.map(|(_, image)| image))
 }
 

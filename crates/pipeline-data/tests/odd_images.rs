@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use pipeline_data::{
-    DECODER_BYTES, DecodeError, Filter, Limits, Memory, RgbImage, Target, decode, decode_base64, decode_on_white,
-    decode_within, resize,
+    Alpha, CropOffset, DECODER_BYTES, DecodeError, Filter, Fit, Limits, Memory, RgbImage, Target, decode,
+    decode_base64, decode_on_white, decode_within,
 };
 use sha2::{Digest, Sha256};
 
@@ -68,11 +68,17 @@ fn a_resize_while_decoding_is_a_resize_afterwards() {
     let limits = Limits { memory: &memory, is_cancelled: &|| false };
     for (name, (bytes, _)) in files() {
         let Ok(image) = decode(&bytes) else { continue };
-        for (width, height, filter) in [(7, 5, Filter::Bilinear), (100, 3, Filter::Bicubic), (2, 90, Filter::Bilinear)]
-        {
-            let (size, small) = decode_within(&bytes, Some(Target { width, height, filter }), limits).unwrap();
+        let crop = Fit::Crop { edge: 12, offset: CropOffset::Down };
+        for (width, height, filter, fit) in [
+            (7, 5, Filter::Bilinear, Fit::Squash),
+            (100, 3, Filter::Bicubic, Fit::Squash),
+            (2, 90, Filter::Bilinear, Fit::Squash),
+            (10, 14, Filter::Bicubic, crop),
+        ] {
+            let target = Target { width, height, filter, fit };
+            let (size, small) = decode_within(&bytes, Some(target), Alpha::Drop, limits).unwrap();
             assert_eq!(size, (image.width, image.height));
-            assert_eq!(small, resize(&image, width, height, filter), "{name} to {width} x {height}");
+            assert_eq!(small, target.of(&image), "{name} to {width} x {height}");
         }
     }
 }
@@ -95,10 +101,16 @@ fn every_cut_and_many_changed_bytes_are_an_image_or_a_reason() {
 fn an_image_that_needs_too_much_memory_is_refused_with_its_size_and_the_limit() {
     let bytes = std::fs::read(root().join("tests/fixtures/images/444.jpg")).unwrap();
     let memory = Memory::new(1 << 12);
-    let refused = decode_within(&bytes, None, Limits { memory: &memory, is_cancelled: &|| false }).unwrap_err();
+    let refused =
+        decode_within(&bytes, None, Alpha::Drop, Limits { memory: &memory, is_cancelled: &|| false }).unwrap_err();
     let expected = "the JPEG file of 48 x 40 pixels needs 1 MiB to decode, more than the limit of 0 MiB";
     assert_eq!(refused.to_string(), expected);
-    let stopped = decode_within(&bytes, None, Limits { memory: &Memory::new(DECODER_BYTES), is_cancelled: &|| true });
+    let stopped = decode_within(
+        &bytes,
+        None,
+        Alpha::Drop,
+        Limits { memory: &Memory::new(DECODER_BYTES), is_cancelled: &|| true },
+    );
     assert_eq!(stopped.unwrap_err(), DecodeError::Cancelled);
 }
 
@@ -107,18 +119,18 @@ fn an_image_that_needs_too_much_memory_is_refused_with_its_size_and_the_limit() 
 fn large_files_that_are_stored_by_rows_need_little_memory() {
     let memory = Memory::new(64 << 20);
     let limits = Limits { memory: &memory, is_cancelled: &|| false };
-    let small = Some(Target { width: 224, height: 224, filter: Filter::Bilinear });
+    let small = Some(Target { width: 224, height: 224, filter: Filter::Bilinear, fit: Fit::Squash });
     let mut png = files()["png_text"].0.clone();
     png[16..24].copy_from_slice(&[0, 0, 0x34, 0x41, 0, 0, 0x34, 0x41]);
     let checksum = crc32fast::hash(&png[12..29]);
     png[29..33].copy_from_slice(&checksum.to_be_bytes());
-    assert!(matches!(decode_within(&png, small, limits), Err(DecodeError::Truncated { .. })));
+    assert!(matches!(decode_within(&png, small, Alpha::Drop, limits), Err(DecodeError::Truncated { .. })));
     let mut jpeg = std::fs::read(root().join("tests/fixtures/images/progressive.jpg")).unwrap();
     let frame = jpeg.windows(2).position(|marker| marker == [0xff, 0xc2]).unwrap();
     jpeg[frame + 5..frame + 9].copy_from_slice(&[0x34, 0x41, 0x34, 0x41]);
     let memory = Memory::new(DECODER_BYTES);
     let limits = Limits { memory: &memory, is_cancelled: &|| false };
-    assert!(matches!(decode_within(&jpeg, small, limits), Err(DecodeError::Memory { .. })));
+    assert!(matches!(decode_within(&jpeg, small, Alpha::Drop, limits), Err(DecodeError::Memory { .. })));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use pipeline_core::{
     StageContext, StageError, StageReport, StageWork, Threads, error_chain,
 };
 use pipeline_data::{
-    DECODER_BYTES, DecodeError, Filter, ImageRow, ImageTsv, Limits, Memory, PixelRow, PixelsInfo, RgbImage, Target,
-    decode_within,
+    Alpha, DECODER_BYTES, DecodeError, Filter, Fit, ImageRow, ImageTsv, Limits, Memory, PixelRow, PixelsInfo, RgbImage,
+    Target, decode_within,
 };
 use pipeline_spec::{Node, SpecError, SpecPath, StageSpec};
 use rayon::ThreadPool;
@@ -143,7 +143,7 @@ impl Decoder {
     /// The pixels that the stage would make of an image file.
     pub(crate) fn decode(&self, bytes: &[u8]) -> Result<RgbImage, DecodeError> {
         let limits = Limits { memory: &Memory::new(DECODER_BYTES), is_cancelled: &|| false };
-        decode_within(bytes, Some(self.0.target()), limits).map(|(_, image)| image)
+        decode_within(bytes, Some(self.0.target()), Alpha::Drop, limits).map(|(_, image)| image)
     }
 }
 
@@ -172,7 +172,7 @@ impl DecodeImagesParams {
             Resize::Bilinear => Filter::Bilinear,
             Resize::Bicubic => Filter::Bicubic,
         };
-        Target { width, height, filter }
+        Target { width, height, filter, fit: Fit::Squash }
     }
 
     /// The bytes of the pixels of `n_rows` rows.
@@ -350,7 +350,7 @@ impl Images<'_> {
             return Err(StageError::cancelled());
         }
         let limits = Limits { memory: &self.decoders, is_cancelled: &|| self.context.host.is_cancelled() };
-        let image = self.images.image(row, Some(self.params.target()), limits);
+        let image = self.images.image(row, Some(self.params.target()), Alpha::Drop, limits);
         let image = image.map_err(|error| StageError::because("the images cannot be read", error))?;
         let (original, status, pixels) = match image {
             Ok((original, image)) => (original, "ok".to_owned(), Some(image.pixels)),

@@ -1,5 +1,6 @@
 //! BMP, by the rules of Pillow's reader, which knows some layouts by their masks and refuses others.
 
+use super::canvas::over;
 use super::{Canvas, DecodeError, Format};
 
 const TRUNCATED: DecodeError = DecodeError::Truncated { format: Format::Bmp };
@@ -21,8 +22,8 @@ enum Layout {
     Rgb555,
     /// Five bits of blue, six of green, five of red.
     Rgb565,
-    /// The bytes per pixel, and the positions of red, green and blue among them.
-    Bytes(usize, [usize; 3]),
+    /// The bytes per pixel, and the positions of red, green and blue among them, and of alpha.
+    Bytes(usize, [usize; 3], Option<usize>),
 }
 
 struct Header {
@@ -67,10 +68,11 @@ pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), Decode
     if row_bytes > stride {
         return Err(unsupported("a palette of grays with fewer than 8 bits"));
     }
+    let background = canvas.background();
     for y in 0..height {
         let y = if header.is_top_down { y } else { height - 1 - y };
         let row = rows.get(y * stride..).and_then(|rows| rows.get(..row_bytes)).ok_or(TRUNCATED)?;
-        layout.paint(row, &colours, canvas.row().as_chunks_mut::<3>().0);
+        layout.paint(row, &colours, background, canvas.row().as_chunks_mut::<3>().0);
         canvas.next();
     }
     Ok(())
@@ -146,8 +148,8 @@ impl Header {
         let mut layout = match self.bits {
             bits @ (1 | 4 | 8) => Layout::Palette(bits),
             16 => Layout::Rgb555,
-            24 => Layout::Bytes(3, [2, 1, 0]),
-            32 => Layout::Bytes(4, [2, 1, 0]),
+            24 => Layout::Bytes(3, [2, 1, 0], None),
+            32 => Layout::Bytes(4, [2, 1, 0], None),
             _ => return Err(unsupported("an unusual number of bits a pixel")),
         };
         match self.compression {
@@ -185,12 +187,13 @@ impl Header {
 
     /// The layouts that Pillow knows.
     fn layout_of_masks(&self) -> Option<Layout> {
+        let alpha = |at: usize| (self.masks[3] != 0 || self.masks == [0; 4]).then_some(at);
         Some(match (self.bits, self.masks) {
-            (32, [0xff_0000, 0xff00, 0xff, 0 | 0xff00_0000] | [0, 0, 0, 0]) => Layout::Bytes(4, [2, 1, 0]),
-            (32, [0xff00_0000, 0xff_0000, 0xff00, 0 | 0xff]) => Layout::Bytes(4, [3, 2, 1]),
-            (32, [0xff00_0000, 0xff00, 0xff, 0 | 0xff_0000]) => Layout::Bytes(4, [3, 1, 0]),
-            (32, [0xff, 0xff00, 0xff_0000, 0xff00_0000]) => Layout::Bytes(4, [0, 1, 2]),
-            (24, [0xff_0000, 0xff00, 0xff, _]) => Layout::Bytes(3, [2, 1, 0]),
+            (32, [0xff_0000, 0xff00, 0xff, 0 | 0xff00_0000] | [0, 0, 0, 0]) => Layout::Bytes(4, [2, 1, 0], alpha(3)),
+            (32, [0xff00_0000, 0xff_0000, 0xff00, 0 | 0xff]) => Layout::Bytes(4, [3, 2, 1], alpha(0)),
+            (32, [0xff00_0000, 0xff00, 0xff, 0 | 0xff_0000]) => Layout::Bytes(4, [3, 1, 0], alpha(2)),
+            (32, [0xff, 0xff00, 0xff_0000, 0xff00_0000]) => Layout::Bytes(4, [0, 1, 2], alpha(3)),
+            (24, [0xff_0000, 0xff00, 0xff, _]) => Layout::Bytes(3, [2, 1, 0], None),
             (16, [0xf800, 0x7e0, 0x1f, _]) => Layout::Rgb565,
             (16, [0x7c00, 0x3e0, 0x1f, _]) => Layout::Rgb555,
             _ => return None,
@@ -206,11 +209,11 @@ impl Layout {
             Self::Bilevel => 1,
             Self::Gray => 8,
             Self::Rgb555 | Self::Rgb565 => 16,
-            Self::Bytes(n_bytes, _) => 8 * n_bytes,
+            Self::Bytes(n_bytes, ..) => 8 * n_bytes,
         }
     }
 
-    fn paint(self, row: &[u8], colours: &[[u8; 3]; 256], pixels: &mut [[u8; 3]]) {
+    fn paint(self, row: &[u8], colours: &[[u8; 3]; 256], background: Option<u8>, pixels: &mut [[u8; 3]]) {
         let short = |x: usize| u32::from(u16::from_le_bytes([row[2 * x], row[2 * x + 1]]));
         let scaled = |level: u32, max: u32| ((level & max) * 255 / max) as u8;
         for (x, pixel) in pixels.iter_mut().enumerate() {
@@ -220,7 +223,13 @@ impl Layout {
                 Self::Gray => [row[x]; 3],
                 Self::Rgb555 => [scaled(short(x) >> 10, 31), scaled(short(x) >> 5, 31), scaled(short(x), 31)],
                 Self::Rgb565 => [scaled(short(x) >> 11, 31), scaled(short(x) >> 5, 63), scaled(short(x), 31)],
-                Self::Bytes(n_bytes, order) => order.map(|at| row[x * n_bytes + at]),
+                Self::Bytes(n_bytes, order, alpha) => {
+                    let colour = order.map(|at| row[x * n_bytes + at]);
+                    match (background, alpha) {
+                        (Some(background), Some(at)) => over(background, colour, row[x * n_bytes + at]),
+                        _ => colour,
+                    }
+                }
             };
         }
     }

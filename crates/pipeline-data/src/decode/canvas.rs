@@ -2,17 +2,29 @@
 
 use super::{DecodeError, Format, Limits, MAX_PIXELS, Taken};
 use crate::RgbImage;
-use crate::resize::{Filter, Resizer};
+use crate::resize::{Resizer, Target};
 
-/// The size to which images are resized while they are decoded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Target {
-    /// Columns.
-    pub width: u32,
-    /// Rows.
-    pub height: u32,
-    /// The filter of the resize.
-    pub filter: Filter,
+/// The treatment of transparency.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Alpha {
+    /// Pixels keep the colour that they have in the file, however transparent they are.
+    #[default]
+    Drop,
+    /// Lays colours on white.
+    White,
+    /// Lays colours on black.
+    Black,
+}
+
+impl Alpha {
+    /// The level of all channels behind transparent pixels; `None` where transparency is dropped.
+    fn background(self) -> Option<u8> {
+        match self {
+            Self::Drop => None,
+            Self::White => Some(255),
+            Self::Black => Some(0),
+        }
+    }
 }
 
 /// Takes the rows of one image, from the top.
@@ -24,7 +36,7 @@ pub(super) struct Canvas<'a> {
     taken: Option<Taken<'a>>,
     rows: Rows,
     n_rows: u32,
-    is_white: bool,
+    background: Option<u8>,
 }
 
 enum Rows {
@@ -35,19 +47,15 @@ enum Rows {
 }
 
 impl<'a> Canvas<'a> {
-    pub fn new(format: Format, limits: Limits<'a>, target: Option<Target>) -> Self {
+    pub fn new(format: Format, limits: Limits<'a>, target: Option<Target>, alpha: Alpha) -> Self {
         let rows = Rows::Whole(Vec::new());
-        Self { format, limits, target, size: (0, 0), taken: None, rows, n_rows: 0, is_white: false }
+        let background = alpha.background();
+        Self { format, limits, target, size: (0, 0), taken: None, rows, n_rows: 0, background }
     }
 
-    /// A canvas with a white background for transparent pixels.
-    pub fn on_white(format: Format, limits: Limits<'a>) -> Self {
-        Self { is_white: true, ..Self::new(format, limits, None) }
-    }
-
-    /// Whether transparent pixels become white instead of keeping their hidden colour.
-    pub fn is_white(&self) -> bool {
-        self.is_white
+    /// The level of all channels behind transparent pixels; `None` where they keep their hidden colour.
+    pub fn background(&self) -> Option<u8> {
+        self.background
     }
 
     /// Reserves memory for an image of this size, whose decoder works with `decoder_bytes` beside the rows, before
@@ -57,12 +65,10 @@ impl<'a> Canvas<'a> {
     pub fn begin(&mut self, width: u64, height: u64, decoder_bytes: u64) -> Result<(), DecodeError> {
         check_size(width, height)?;
         let (width, height) = (width as u32, height as u32);
-        let resized = self.target.filter(|target| (target.width, target.height) != (width, height));
+        let resized = self.target.filter(|target| target.changes(width, height));
         let row_bytes = u64::from(width) * 3;
         let own_bytes = match resized {
-            Some(target) => {
-                row_bytes + Resizer::working_bytes((width, height), (target.width, target.height), target.filter)
-            }
+            Some(target) => row_bytes + Resizer::working_bytes(target.axes(width, height), target.filter),
             None => row_bytes * u64::from(height),
         };
         // Released first: some decoders learn of their needs in two steps.
@@ -77,7 +83,7 @@ impl<'a> Canvas<'a> {
         (self.size, self.n_rows) = ((width, height), 0);
         self.rows = match resized {
             Some(target) => {
-                let resizer = Resizer::new((width, height), (target.width, target.height), target.filter);
+                let resizer = Resizer::new(target.axes(width, height), target.filter);
                 Rows::Resized(vec![0; width as usize * 3], Box::new(resizer))
             }
             None => Rows::Whole(vec![0; width as usize * height as usize * 3]),
@@ -126,10 +132,10 @@ impl<'a> Canvas<'a> {
     }
 }
 
-/// A colour on white.
-pub(super) fn on_white(colour: [u8; 3], alpha: u8) -> [u8; 3] {
-    let alpha = u16::from(alpha);
-    colour.map(|level| ((u16::from(level) * alpha + 255 * (255 - alpha) + 127) / 255) as u8)
+/// A colour over a level of all channels, rounded like Pillow's `alpha_composite`.
+pub(super) fn over(background: u8, colour: [u8; 3], alpha: u8) -> [u8; 3] {
+    let (below, alpha) = (u16::from(background), u16::from(alpha));
+    colour.map(|level| ((u16::from(level) * alpha + below * (255 - alpha) + 127) / 255) as u8)
 }
 
 /// Refuses an image by the size in its header, before anything is allocated for it.

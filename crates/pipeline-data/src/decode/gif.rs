@@ -8,8 +8,8 @@ const TABLE_SIZE: usize = 1 << MAX_CODE_BITS;
 
 pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), DecodeError> {
     let mut frame = Frame::read(bytes)?;
-    if let Some(index) = frame.transparent.filter(|_| canvas.is_white()) {
-        frame.colours[usize::from(index)] = [255; 3];
+    if let (Some(index), Some(background)) = (frame.transparent, canvas.background()) {
+        frame.colours[usize::from(index)] = [background; 3];
     }
     let (width, height) = (frame.screen.0, frame.screen.1);
     canvas.begin(width as u64, height as u64, width as u64 * height as u64)?;

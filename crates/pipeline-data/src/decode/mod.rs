@@ -1,6 +1,6 @@
 //! Decodes image files to RGB pixels, as Pillow's `Image.open(…).convert("RGB")` does.
 //!
-//! Alpha is dropped and not blended; EXIF orientation, colour profiles and gamma are not applied. An animation gives
+//! Alpha is dropped unless a colour for its background is named; EXIF orientation, colour profiles and gamma are not applied. An animation gives
 //! its first frame, 16-bit gray is clamped at 255, and other 16-bit samples lose their low byte. Kinds read: PNG, JPEG,
 //! GIF, BMP, WebP and TIFF; `docs/reference/images.md` has the details. A file that would give other pixels is refused.
 
@@ -16,8 +16,9 @@ mod webp;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::resize::Target;
+pub use canvas::Alpha;
 use canvas::Canvas;
-pub use canvas::Target;
 pub use memory::{Memory, Taken};
 
 /// Pillow refuses larger images, against decompression bombs.
@@ -144,15 +145,15 @@ pub struct Limits<'a> {
 /// When Pillow would not read the bytes, or their format is not supported. Never panics.
 pub fn decode(bytes: &[u8]) -> Result<RgbImage, DecodeError> {
     let limits = Limits { memory: &Memory::new(DECODER_BYTES), is_cancelled: &|| false };
-    decode_within(bytes, None, limits).map(|(_, image)| image)
+    decode_within(bytes, None, Alpha::Drop, limits).map(|(_, image)| image)
 }
 
 /// Decodes an image file as [`decode`] does and resizes it row by row; returns the original width and height, too.
 ///
 /// # Errors
 /// As [`decode`], and [`DecodeError::Memory`] or [`DecodeError::Cancelled`] by the limits. Never panics.
-pub fn decode_within(bytes: &[u8], target: Option<Target>, limits: Limits<'_>) -> Decoded {
-    run(bytes, |format| Canvas::new(format, limits, target))
+pub fn decode_within(bytes: &[u8], target: Option<Target>, alpha: Alpha, limits: Limits<'_>) -> Decoded {
+    run(bytes, |format| Canvas::new(format, limits, target, alpha))
 }
 
 /// Decodes an image file for display: transparent pixels of a PNG, WebP or GIF become white.
@@ -160,7 +161,7 @@ pub fn decode_within(bytes: &[u8], target: Option<Target>, limits: Limits<'_>) -
 /// # Errors
 /// As [`decode_within`]. Never panics.
 pub fn decode_on_white(bytes: &[u8], limits: Limits<'_>) -> Result<RgbImage, DecodeError> {
-    run(bytes, |format| Canvas::on_white(format, limits)).map(|(_, image)| image)
+    decode_within(bytes, None, Alpha::White, limits).map(|(_, image)| image)
 }
 
 fn run<'a>(bytes: &[u8], canvas: impl FnOnce(Format) -> Canvas<'a>) -> Result<((u32, u32), RgbImage), DecodeError> {

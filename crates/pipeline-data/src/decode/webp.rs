@@ -6,7 +6,7 @@ use std::io::Cursor;
 
 use image_webp::{DecodingError, WebPDecoder};
 
-use super::canvas::on_white;
+use super::canvas::over;
 use super::{Canvas, DecodeError, Format};
 
 const CHUNK_HEADER_BYTES: usize = 8;
@@ -35,8 +35,9 @@ pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), Decode
     let n_samples = if decoder.has_alpha() { 4 } else { 3 };
     let mut pixels = vec![0; frame.width * frame.height * n_samples];
     decoder.read_image(&mut pixels).map_err(failure)?;
-    let is_blended = canvas.is_white() && frame.is_transparent && n_samples == 4;
-    let outside = if canvas.is_white() { [255; 3] } else { [0; 3] };
+    let background = canvas.background();
+    let blended = background.filter(|_| frame.is_transparent && n_samples == 4);
+    let outside = [background.unwrap_or(0); 3];
     for y in 0..image.height {
         let row = canvas.row().as_chunks_mut::<3>().0;
         row.fill(outside);
@@ -44,8 +45,8 @@ pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), Decode
             let line = pixels[line * frame.width * n_samples..].chunks_exact(n_samples);
             row[frame.left..frame.left + frame.width].iter_mut().zip(line).for_each(|(pixel, samples)| {
                 *pixel = [samples[0], samples[1], samples[2]];
-                if is_blended {
-                    *pixel = on_white(*pixel, samples[3]);
+                if let Some(background) = blended {
+                    *pixel = over(background, *pixel, samples[3]);
                 }
             });
         }

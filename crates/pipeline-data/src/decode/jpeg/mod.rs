@@ -19,7 +19,7 @@ pub(super) use render::without_ink;
 use scan::Scan;
 use tables::{Tables, check_counts};
 
-use super::{Canvas, Format, Limits, Memory};
+use super::{Alpha, Canvas, Format, Limits, Memory};
 use crate::DecodeError;
 use pipeline_kernels::InstructionSet;
 
@@ -64,7 +64,7 @@ pub(super) fn decode_part(
     // The TIFF decoder has reserved the memory of its parts already.
     let memory = Memory::new(u64::MAX);
     let limits = Limits { memory: &memory, is_cancelled: &|| false };
-    let mut canvas = Canvas::new(Format::Jpeg, limits, None);
+    let mut canvas = Canvas::new(Format::Jpeg, limits, None, Alpha::Drop);
     let mut reader = Reader::new(bytes, instructions);
     if !tables.is_empty() {
         let mut shared = Reader::new(tables, instructions);
@@ -265,7 +265,7 @@ mod tests {
                     let with = |instructions| {
                         let memory = Memory::new(DECODER_BYTES);
                         let limits = Limits { memory: &memory, is_cancelled: &|| false };
-                        let mut canvas = Canvas::new(Format::Jpeg, limits, None);
+                        let mut canvas = Canvas::new(Format::Jpeg, limits, None, Alpha::Drop);
                         decode_with(bytes, &mut canvas, instructions).map(|()| canvas.finish())
                     };
                     let (best, portable) = (with(InstructionSet::best_for_bytes()), with(InstructionSet::portable()));

@@ -57,24 +57,30 @@ impl Header {
         self.palette.get(usize::from(index)).copied().unwrap_or_default()
     }
 
-    /// The alpha of a pixel, given its samples as in the file and its index, if it has a palette.
-    pub fn alpha(&self, samples: &[u8], index: u8) -> u8 {
-        let alpha_bytes = usize::from(self.depth / 8).max(1);
-        let is_key = || {
-            let key = self.transparency.as_chunks::<2>().0;
-            let is_level = |(sample, key): (&[u8], &[u8; 2])| match sample {
-                [level] => *key == [0, *level],
-                both => key == both,
-            };
-            !key.is_empty() && samples.chunks_exact(alpha_bytes).zip(key).all(is_level)
-        };
+    /// The alpha of a pixel, given its colour, its samples as in the file, and its index, if it has a palette.
+    pub fn alpha(&self, colour: [u8; 3], samples: &[u8], index: u8) -> u8 {
         match self.kind {
             Kind::Palette => self.transparency.get(usize::from(index)).copied().unwrap_or(255),
-            Kind::GrayAlpha | Kind::RgbAlpha => samples[samples.len() - alpha_bytes],
-            // A key with fewer bits would need a comparison before the samples are scaled to 8 bits: rare, and for
-            // display only.
-            Kind::Gray | Kind::Rgb if self.depth >= 8 && is_key() => 0,
-            Kind::Gray | Kind::Rgb => 255,
+            Kind::GrayAlpha | Kind::RgbAlpha => samples[samples.len() - usize::from(self.depth / 8)],
+            Kind::Gray | Kind::Rgb => {
+                if self.transparent() == Some(colour) {
+                    0
+                } else {
+                    255
+                }
+            }
+        }
+    }
+
+    /// The transparent colour, which Pillow compares after the conversion to 8 bits, and of which it keeps 8 bits.
+    fn transparent(&self) -> Option<[u8; 3]> {
+        let key = self.transparency.as_chunks::<2>().0;
+        let low = |[_, low]: [u8; 2]| low;
+        match self.kind {
+            Kind::Rgb => Some(*key.first_chunk::<3>()?).map(|key| key.map(low)),
+            // In black and white anything but 0 is white.
+            _ if self.depth == 1 => key.first().map(|key| [if *key == [0, 0] { 0 } else { 255 }; 3]),
+            _ => key.first().map(|key| [low(*key); 3]),
         }
     }
 

@@ -11,7 +11,7 @@ mod rows;
 use flate2::{Decompress, FlushDecompress, Status};
 
 use super::bmp::packed;
-use super::canvas::on_white;
+use super::canvas::over;
 use super::{Canvas, DecodeError, Format};
 use chunks::{Chunks, Header, Kind};
 use rows::Pass;
@@ -37,13 +37,13 @@ pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), Decode
         return Err(DecodeError::png("an empty frame"));
     }
     let passes = rows::passes(&header);
-    let is_white = canvas.is_white();
+    let background = canvas.background();
     if is_plain {
         let mut n_rows = 0;
         read_rows(&header, &mut chunks, &passes, &mut |_, _, row| {
             paint(&header, row, canvas.row().as_chunks_mut::<3>().0.iter_mut());
-            if is_white {
-                whiten(&header, row, canvas.row().as_chunks_mut::<3>().0.iter_mut());
+            if let Some(background) = background {
+                blend(&header, background, row, canvas.row().as_chunks_mut::<3>().0.iter_mut());
             }
             canvas.next();
             n_rows += 1;
@@ -59,8 +59,8 @@ pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), Decode
             let (left, top) = if header.is_interlaced { (0, 0) } else { (left, top) };
             let line = &mut pixels[(top + pass.row(y)) * width + left..][..frame_width];
             paint(&header, row, line.iter_mut().skip(pass.x0).step_by(pass.dx));
-            if is_white {
-                whiten(&header, row, line.iter_mut().skip(pass.x0).step_by(pass.dx));
+            if let Some(background) = background {
+                blend(&header, background, row, line.iter_mut().skip(pass.x0).step_by(pass.dx));
             }
             if y % WATCHED_ROWS == 0 { canvas.check_cancelled() } else { Ok(()) }
         })?;
@@ -117,15 +117,15 @@ fn read_rows(
     Ok(())
 }
 
-/// Blends one row of colours onto white.
-fn whiten<'a>(header: &Header, row: &[u8], pixels: impl Iterator<Item = &'a mut [u8; 3]>) {
+/// Lays one row of colours on a level of all channels.
+fn blend<'a>(header: &Header, background: u8, row: &[u8], pixels: impl Iterator<Item = &'a mut [u8; 3]>) {
     let pixel_bytes = header.pixel_bytes();
     for (x, pixel) in pixels.enumerate() {
         let (samples, index) = match header.depth {
             8.. => (&row[x * pixel_bytes..][..pixel_bytes], row[x * pixel_bytes]),
             depth => (&row[..0], packed(row, x, usize::from(depth))),
         };
-        *pixel = on_white(*pixel, header.alpha(samples, index));
+        *pixel = over(background, *pixel, header.alpha(*pixel, samples, index));
     }
 }
 

@@ -26,8 +26,12 @@ pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), Decode
     let orientation = Orientation::of(directory.numbers(tag::ORIENTATION).and_then(|numbers| numbers.first()).copied());
     let (shown_width, shown_height) = if orientation.is_turned { (height, width) } else { (width, height) };
     canvas.begin(shown_width, shown_height, (width * height * 3).saturating_add(parts.working_bytes(&pixel)))?;
+    let background = canvas.background();
+    if background.is_some() && pixel.alpha.is_some() && parts.gives_rgb() {
+        return Err(unsupported("transparency in JPEG"));
+    }
     let mut pixels = vec![[0; 3]; image[0] * image[1]];
-    for part in parts.all(&pixel)? {
+    for part in parts.all(&pixel, background.is_some())? {
         canvas.check_cancelled()?;
         let (rows, row_bytes) = parts.rows(&part, &pixel)?;
         for (y, row) in rows.chunks_exact(row_bytes).take(part.height).enumerate() {
@@ -36,6 +40,9 @@ pub(super) fn decode(bytes: &[u8], canvas: &mut Canvas<'_>) -> Result<(), Decode
                 line.copy_from_slice(&row.as_chunks::<3>().0[..part.width]);
             } else {
                 pixel.paint(row, part.plane, line);
+                if let Some(background) = background {
+                    pixel.blend(row, part.plane, background, line);
+                }
             }
         }
     }

@@ -138,7 +138,7 @@ impl<'a> Parts<'a> {
     }
 
     /// All parts of the planes that are read.
-    pub fn all(&self, pixel: &Pixel) -> Result<Vec<Part>, DecodeError> {
+    pub fn all(&self, pixel: &Pixel, reads_alpha: bool) -> Result<Vec<Part>, DecodeError> {
         let [width, height] = self.image;
         let (n_across, n_down) = (width.div_ceil(self.part[0]), height.div_ceil(self.part[1]));
         let n_parts = n_across * n_down;
@@ -158,7 +158,7 @@ impl<'a> Parts<'a> {
                 plane: idx / n_parts,
             }
         };
-        Ok((0..n_parts * pixel.n_planes()).map(part).collect())
+        Ok((0..n_parts * pixel.n_planes(reads_alpha)).map(part).collect())
     }
 
     /// The rows of a part, and the bytes per row.

@@ -4,6 +4,7 @@ use super::directory::{Directory, tag};
 use super::{damaged, unsupported};
 use crate::DecodeError;
 use crate::decode::bmp::packed;
+use crate::decode::canvas::over;
 use crate::decode::jpeg::without_ink;
 
 /// The conversion of samples to a colour.
@@ -30,6 +31,8 @@ pub(super) struct Pixel {
     pub bits: usize,
     /// Samples per pixel in the file.
     pub n_samples: usize,
+    /// The sample of transparency.
+    pub alpha: Option<usize>,
     /// Each kind of sample has its own strips.
     pub is_planar: bool,
     is_big_endian: bool,
@@ -84,8 +87,14 @@ impl Pixel {
             (6, Some(3), None, 8) if !is_planar => Colour::YCbCr,
             _ => return Err(unsupported("an unusual layout of its pixels")),
         };
+        // To Pillow a fourth sample of RGB without a meaning is transparency.
+        let alpha = match (first, n_colours) {
+            (Some(1 | 2), Some(n_colours)) => Some(n_colours),
+            (None, Some(4)) if colour == (Colour::Rgb { is_multiplied: false }) => Some(3),
+            _ => None,
+        };
         let palette = if colour == Colour::Palette { palette(directory)? } else { Vec::new() };
-        Ok(Self { colour, bits, n_samples, is_planar, is_big_endian: directory.is_big_endian, palette })
+        Ok(Self { colour, bits, n_samples, alpha, is_planar, is_big_endian: directory.is_big_endian, palette })
     }
 
     /// Bytes per row of `width` pixels, in one plane.
@@ -94,9 +103,24 @@ impl Pixel {
         (width * n_samples * self.bits).div_ceil(8)
     }
 
-    /// The number of planes that are read.
-    pub fn n_planes(&self) -> usize {
-        if self.is_planar { self.n_samples.min(3) } else { 1 }
+    /// The number of planes that are read, those of colours before that of transparency.
+    pub fn n_planes(&self, reads_alpha: bool) -> usize {
+        let alpha = self.alpha.filter(|_| reads_alpha).map_or(0, |at| at + 1);
+        if self.is_planar { self.n_samples.min(3).max(alpha) } else { 1 }
+    }
+
+    /// Lays the painted colours of one row on a level of all channels, if the row has their transparency.
+    pub fn blend(&self, row: &[u8], plane: usize, background: u8, pixels: &mut [[u8; 3]]) {
+        let at = match self.alpha {
+            Some(at) if !self.is_planar => at,
+            Some(at) if at == plane => 0,
+            _ => return,
+        };
+        let high = usize::from(self.bits == 16 && !self.is_big_endian);
+        let n_samples = if self.is_planar { 1 } else { self.n_samples };
+        for (x, pixel) in pixels.iter_mut().enumerate() {
+            *pixel = over(background, *pixel, row[(x * n_samples + at) * self.bits.div_ceil(8) + high]);
+        }
     }
 
     /// Converts one row, or one sample of each pixel in a planar image.
@@ -115,7 +139,9 @@ impl Pixel {
                 }
                 Colour::Rgb { .. } if self.is_planar => {
                     let mut colour = *pixel;
-                    colour[plane] = row[x * sample_bytes + high];
+                    if plane < 3 {
+                        colour[plane] = row[x * sample_bytes + high];
+                    }
                     colour
                 }
                 Colour::Gray { .. } if self.bits == 16 => {
