@@ -13,8 +13,8 @@ pub(crate) struct Images<'a> {
     pub(crate) table: &'a PixelTable,
 }
 
-/// The number of every level of every channel: `(level · factor - mean) / std` in `f32`, as torchvision's `ToTensor` and
-/// `Normalize` compute it, bit for bit.
+/// The normalised value of every level of every channel: `(level · factor - mean) / std` in `f32`. It is bit for bit
+/// that of torchvision's `ToTensor` and `Normalize`.
 pub(crate) struct PixelTable {
     channels: [[f32; 256]; 3],
 }

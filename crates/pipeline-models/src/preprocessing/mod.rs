@@ -1,4 +1,4 @@
-//! What a model's files say about the pixels that it was trained on.
+//! The preprocessing of the pixels that a model was trained on, from its files.
 
 use std::path::Path;
 
@@ -7,14 +7,14 @@ use serde_json::{Map, Value};
 use crate::forward::pixels::PixelTable;
 use crate::weights::{ImageModelFiles, ModelError, read_config};
 
-/// Mean of ImageNet's channels, as torchvision and timm have it.
+/// The mean of ImageNet's channels, as in torchvision and timm.
 const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Standard deviation of ImageNet's channels.
+/// The standard deviation of ImageNet's channels.
 const STD: [f32; 3] = [0.229, 0.224, 0.225];
-/// Levels become fractions.
+/// The factor from levels to fractions.
 const FACTOR: f64 = 1.0 / 255.0;
 
-/// What becomes of the levels of a pixel: `(level · factor - mean) / std`.
+/// The preprocessing of a pixel's levels: `(level · factor - mean) / std`.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Preprocessing {
     pub(crate) factor: f64,
@@ -22,18 +22,18 @@ pub(crate) struct Preprocessing {
     pub(crate) std: [f32; 3],
 }
 
-/// How a model's own library decodes images: nothing of it happens here, since `decode-images` has come before.
+/// The image decoding of a model's own library. It is not applied here, since `decode-images` has run before.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ImageExpectations {
-    /// Height and width of the pixels.
+    /// The height and width of the pixels.
     pub size: Option<[u64; 2]>,
     /// `bilinear`, `bicubic`, …
     pub interpolation: Option<String>,
-    /// The part of the resized image that is left after its edges are cut off, below 1.
+    /// The share of the resized image that remains after cropping, below 1.
     pub crop: Option<f64>,
 }
 
-/// A mean or a deviation, and the file that says it.
+/// A mean or a deviation, and the file that contains it.
 type Said<'a> = Option<(&'a Path, [f32; 3])>;
 
 impl Default for Preprocessing {
@@ -48,10 +48,10 @@ impl Preprocessing {
         PixelTable::new(self.factor, self.mean, self.std)
     }
 
-    /// Reads what the files beside the weights say; without a word it is ImageNet's mean and deviation.
+    /// Reads the files beside the weights; the default is ImageNet's mean and deviation.
     ///
     /// # Errors
-    /// When a file cannot be read, contradicts the other, or asks for what is not computed here.
+    /// When a file cannot be read, contradicts the other, or needs an unsupported computation.
     pub(crate) fn read(files: &ImageModelFiles) -> Result<(Self, ImageExpectations), ModelError> {
         let mut preprocessing = Self::default();
         let mut expectations = ImageExpectations::default();
@@ -85,7 +85,7 @@ impl std::fmt::Display for Preprocessing {
     }
 }
 
-/// timm's description of the data; older files have it flat beside `architecture`.
+/// timm's description of the data; in older files it is flat beside `architecture`.
 fn pretrained_cfg(config: &Map<String, Value>) -> Option<&Map<String, Value>> {
     let is_flat = config.contains_key("architecture");
     config.get("pretrained_cfg").and_then(Value::as_object).or_else(|| is_flat.then_some(config))
@@ -120,7 +120,7 @@ struct Transformers {
 
 impl Transformers {
     fn of(config: &Map<String, Value>, path: &Path) -> Result<Self, ModelError> {
-        // The processor of transformers' wrapper of timm has timm's description within.
+        // The processor of transformers' wrapper of timm contains timm's description.
         if let Some(timm) = config.get("pretrained_cfg").and_then(Value::as_object) {
             let mean = channels(timm, "mean", path)?.unwrap_or(MEAN);
             let std = channels(timm, "std", path)?.unwrap_or(STD);
@@ -173,7 +173,7 @@ fn of_transformers(config: &Map<String, Value>) -> ImageExpectations {
     };
     let crops = config.get("do_center_crop").and_then(Value::as_bool) == Some(true);
     let size = config.get("crop_size").filter(|_| crops).or_else(|| config.get("size")).and_then(whole);
-    // The numbers of Pillow's filters.
+    // Indexed by the numbers of Pillow's filters.
     let names = ["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"];
     let interpolation = config.get("resample").and_then(Value::as_u64).and_then(|idx| names.get(idx as usize));
     ImageExpectations {
@@ -183,7 +183,7 @@ fn of_transformers(config: &Map<String, Value>) -> ImageExpectations {
     }
 }
 
-/// Three numbers, one a channel; a single one is that of all.
+/// Three numbers, one per channel; a single one applies to all.
 fn channels(config: &Map<String, Value>, name: &str, path: &Path) -> Result<Option<[f32; 3]>, ModelError> {
     let numbers: Option<Vec<f64>> = match config.get(name) {
         None | Some(Value::Null) => return Ok(None),
@@ -202,7 +202,7 @@ fn channels(config: &Map<String, Value>, name: &str, path: &Path) -> Result<Opti
     }
 }
 
-/// What two files say, which must be the same.
+/// The value on which two files must agree.
 fn agreed<'a>(what: &str, first: Said<'a>, second: Said<'a>) -> Result<Said<'a>, ModelError> {
     match (first, second) {
         (Some((path, one)), Some((other, two))) if one != two => {

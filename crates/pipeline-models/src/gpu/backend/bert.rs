@@ -1,4 +1,4 @@
-//! The forward pass of a BERT encoder, over texts that have the same number of tokens.
+//! The forward pass of a BERT encoder, over texts with equal numbers of tokens.
 //!
 //! Activations are kept as `[n_texts · n_tokens, hidden]`, so that every affine map is one large matrix product.
 
@@ -23,7 +23,7 @@ impl Place<dyn TextForward> for BertParts {
 
 /// A BERT encoder on a device.
 struct Bert<B: Backend> {
-    /// Embeddings of words, that of the first segment already added: `[vocab, hidden]`.
+    /// The word embeddings, plus that of the first segment: `[vocab, hidden]`.
     words: Tensor<B, 2>,
     /// `[max_positions, hidden]`
     positions: Tensor<B, 2>,
@@ -62,7 +62,7 @@ impl<B: Backend> Bert<B> {
         }
     }
 
-    /// The features of texts that have the same number of tokens, at least two.
+    /// The features of texts with equal numbers of tokens, at least two.
     ///
     /// # Shapes
     /// `ids`: `[n_texts, n_tokens]` · returns `[n_texts, hidden]`
