@@ -16,7 +16,7 @@ pub use quantity::{Quantity, Unit};
 
 /// The beginning of names of [`Direction::ImageToText`].
 const IMAGE_TO_TEXT: &str = "i2t_";
-/// The beginning of names of [`HeldOut`].
+/// The beginning of names of [`HeldOutMetric`].
 const HELD_OUT: &str = "valid_";
 
 /// The name of a metric, such as `mean_recall`, `i2t_mrr` or `recall_at_5_low`.
@@ -156,16 +156,16 @@ pub fn ks(metrics: &BTreeMap<String, f64>) -> Vec<usize> {
 
 /// The name of a metric on held-out data, such as `valid_mean_recall`: a column of a training's history.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HeldOut(pub MetricName);
+pub struct HeldOutMetric(pub MetricName);
 
-impl HeldOut {
+impl HeldOutMetric {
     /// The metric of that name; `None` for one that is not on held-out data.
     pub fn parse(name: &str) -> Option<Self> {
         name.strip_prefix(HELD_OUT).map(|name| Self(name.into()))
     }
 }
 
-impl fmt::Display for HeldOut {
+impl fmt::Display for HeldOutMetric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{HELD_OUT}{}", self.0)
     }
@@ -222,9 +222,9 @@ mod tests {
         assert_eq!(parts("i2t_mrr_low"), (images, Quantity::ReciprocalRank, Some(Bound::Low)));
         assert_eq!(parts("ndcg_at_10_high"), (queries, Quantity::NdcgAt(10), Some(Bound::High)));
         assert_eq!(parts("recall_at_05"), (queries, Quantity::Other("recall_at_05".into()), None));
-        assert_eq!(HeldOut::parse("valid_recall_at_5"), Some(HeldOut(name("recall_at_5"))));
-        assert_eq!(HeldOut::parse("loss"), None);
-        assert_eq!(HeldOut(name("mean_recall")).to_string(), "valid_mean_recall");
+        assert_eq!(HeldOutMetric::parse("valid_recall_at_5"), Some(HeldOutMetric(name("recall_at_5"))));
+        assert_eq!(HeldOutMetric::parse("loss"), None);
+        assert_eq!(HeldOutMetric(name("mean_recall")).to_string(), "valid_mean_recall");
     }
 
     #[test]

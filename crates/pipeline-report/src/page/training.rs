@@ -1,7 +1,7 @@
 //! The curves of a training: loss, learning rate and all other columns.
 
 use maud::{Markup, html};
-use pipeline_eval::HeldOut;
+use pipeline_eval::HeldOutMetric;
 
 use super::words::plain;
 use crate::chart::{Axis, Curve, lines};
@@ -24,7 +24,7 @@ pub(super) fn draw(trainings: &[Training]) -> Markup {
 
 /// One chart for each column, and one for all columns that are measured on held-out data.
 fn charts(history: &History) -> Vec<Markup> {
-    let (valid, own): (Vec<&str>, Vec<&str>) = history.curves().partition(|name| HeldOut::parse(name).is_some());
+    let (valid, own): (Vec<&str>, Vec<&str>) = history.curves().partition(|name| HeldOutMetric::parse(name).is_some());
     let mut charts: Vec<Markup> = own
         .iter()
         .filter(|name| is_drawn(history, name))
@@ -48,7 +48,8 @@ fn title(column: &str) -> &str {
 fn chart(history: &History, title: &str, columns: &[&str]) -> Option<Markup> {
     let classes = ["c1", "c2", "c3", "c4", "c5"];
     let curves = columns.iter().zip(classes.into_iter().cycle()).map(|(column, class)| {
-        let name = HeldOut::parse(column).map_or_else(|| (*column).to_owned(), |HeldOut(metric)| metric.to_string());
+        let name = HeldOutMetric::parse(column)
+            .map_or_else(|| (*column).to_owned(), |HeldOutMetric(metric)| metric.to_string());
         thinned(name, class, &history.points(column))
     });
     let curves: Vec<Curve> = curves.filter(|curve| !curve.points.is_empty()).collect();

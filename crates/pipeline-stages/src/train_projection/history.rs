@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use pipeline_core::StageError;
-use pipeline_eval::{HeldOut, Quantity, Recall};
+use pipeline_eval::{HeldOutMetric, Quantity, Recall};
 use pipeline_models::train::{StepLoss, Trained};
 
 use crate::artifact;
@@ -41,5 +41,5 @@ pub(super) fn write(path: &Path, trained: &Trained) -> Result<(), StageError> {
 fn columns(recall: &Recall) -> Vec<(String, f64)> {
     let at = recall.at.iter().map(|(k, value)| (Quantity::RecallAt(*k), *value));
     let all = std::iter::once((Quantity::MeanRecall, recall.mean)).chain(at);
-    all.map(|(quantity, value)| (HeldOut(quantity.into()).to_string(), value)).collect()
+    all.map(|(quantity, value)| (HeldOutMetric(quantity.into()).to_string(), value)).collect()
 }

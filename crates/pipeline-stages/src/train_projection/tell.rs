@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::Metrics;
-use pipeline_eval::{HeldOut, Quantity};
+use pipeline_eval::{HeldOutMetric, Quantity};
 use pipeline_models::train::{StepLoss, Trained};
 
 use super::params::{Fit, TrainProjectionParams};
@@ -19,7 +19,7 @@ pub(super) fn metrics(params: &TrainProjectionParams, trained: &Trained, n_pairs
         metrics.insert("temperature".into(), f64::from(trained.temperature));
     }
     if let Some(recall) = trained.kept_recall() {
-        metrics.insert(HeldOut(Quantity::MeanRecall.into()).to_string(), recall.mean);
+        metrics.insert(HeldOutMetric(Quantity::MeanRecall.into()).to_string(), recall.mean);
     }
     if let Some(epoch) = trained.best_epoch {
         metrics.insert("best_epoch".into(), epoch as f64);
