@@ -27,6 +27,7 @@ mod shard;
 mod shard_orders;
 mod stage;
 mod tree;
+mod work;
 
 pub use causes::error_chain;
 pub use context::{InputArtifact, StageContext, StageHost};
@@ -42,3 +43,4 @@ pub use shard::{
 pub use shard_orders::{ShardOrder, shard_orders};
 pub use stage::{Source, Stage, StageWork, WholeStage};
 pub use tree::{ArtifactDigest, FileEntry, Part, Tree};
+pub use work::Work;

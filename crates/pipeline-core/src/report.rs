@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Work;
+
 /// Named numbers that a stage reports, such as `mean_recall`; kept in its record and in the run's `metrics.json`.
 pub type Metrics = BTreeMap<String, f64>;
 
@@ -64,8 +66,7 @@ pub struct StageReport {
     /// is reused. Absent in records of earlier versions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
-    /// Seconds by what they were spent on (`read`, `decode`, `tokenize`, `forward`, `write`; the engine adds `store`, the wait for
-    /// files to be stored), added up over shards that were made side by side: provenance.
+    /// Seconds by kind of work, summed over shards that were made side by side: provenance.
     #[serde(default)]
-    pub seconds: BTreeMap<String, f64>,
+    pub seconds: BTreeMap<Work, f64>,
 }

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use pipeline_core::{
     Digest, Event, InputArtifact, Key, Manifest, Part, RunReason, StageContext, StageError, StageId, StageReport,
-    StageWork, Tree,
+    StageWork, Tree, Work,
 };
 use pipeline_store::{KeyLock, OpenTree, OpenTreeError, Record, Store, StoreError};
 
@@ -185,7 +185,7 @@ fn run_and_commit(
     report.warnings = host.take_warnings();
     let counts = shards.as_ref().map_or_else(|| rows_of(&report), |shards| shards.counts);
     let tree = join(shop.store.cas().put_folder(scratch.folder())?, shards)?;
-    report.seconds.insert("store".to_owned(), (waited + worked.elapsed()).as_secs_f64());
+    report.seconds.insert(Work::Store, (waited + worked.elapsed()).as_secs_f64());
     let record = Record {
         key: order.key,
         manifest: order.manifest.clone(),

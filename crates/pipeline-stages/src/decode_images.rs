@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use pipeline_core::{
     Computation, Cut, Digest, InRows, Needs, OpenRows, Reject, Shard, ShardReport, ShardedStage, Source, Stage,
-    StageContext, StageError, StageReport, StageWork, Threads, error_chain,
+    StageContext, StageError, StageReport, StageWork, Threads, Work, error_chain,
 };
 use pipeline_data::{
     Alpha, DECODER_BYTES, DecodeError, Filter, Fit, ImageRow, ImageTsv, Limits, Memory, PixelRow, PixelsInfo, RgbImage,
@@ -238,7 +238,7 @@ impl ShardedStage for DecodeImages {
             .map_err(|error| artifact::unreadable("the images cannot be read", error))?;
         let digests = images.rows().iter().map(|row| Digest::from_bytes(row.row_digest())).collect();
         let seconds = Seconds::default();
-        seconds.spent("scan", start);
+        seconds.spent(Work::Scan, start);
         Ok(Box::new(Images {
             params: &self.params,
             images,
@@ -321,7 +321,7 @@ impl Images<'_> {
         let decoded: Result<Vec<PixelRow>, StageError> =
             self.threads()?.install(|| rows.par_iter().map(|row| self.decode(row)).collect());
         let decoded = decoded?;
-        self.seconds.spent("decode", start);
+        self.seconds.spent(Work::Decode, start);
         let start = Instant::now();
         let rejects = decoded
             .iter()
@@ -333,7 +333,7 @@ impl Images<'_> {
         let info = self.params.pixels_info(decoded.iter().any(is_resized));
         pipeline_data::write_pixels(path, &decoded, &info)
             .map_err(|error| StageError::because("a shard cannot be written", error))?;
-        self.seconds.spent("write", start);
+        self.seconds.spent(Work::Write, start);
         Ok(ShardReport { n_rows: decoded.len() as u64, rejects, ..ShardReport::default() })
     }
 

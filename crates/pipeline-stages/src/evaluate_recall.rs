@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use pipeline_core::{Metrics, Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage};
+use pipeline_core::{Metrics, Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage, Work};
 use pipeline_data::{QueryRow, ResultsOf};
 use pipeline_eval::{self as eval, Quantity, Ranking, RankingRow};
 use pipeline_kernels::Matrix;
@@ -175,10 +175,10 @@ impl WholeStage for EvaluateRecall {
             headline: Some(headline(&metrics, &self.params.k)),
             metrics,
             seconds: BTreeMap::from([
-                ("read".into(), read_seconds),
-                ("search".into(), search_seconds),
-                ("write".into(), write_seconds),
-                ("statistics".into(), statistics_seconds),
+                (Work::Read, read_seconds),
+                (Work::Search, search_seconds),
+                (Work::Write, write_seconds),
+                (Work::Statistics, statistics_seconds),
             ]),
             ..StageReport::default()
         })

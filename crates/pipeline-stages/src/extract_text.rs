@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use pipeline_core::{
     Cut, Digest, InRows, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork, Threads,
+    Work,
 };
 use pipeline_data::QueryRow;
 use pipeline_models::text::{self, ModelError, Pooling, TextModelFiles, TextOptions, TextSettings};
@@ -251,7 +252,7 @@ impl ShardedStage for ExtractText {
         let (start, seconds) = (Instant::now(), Seconds::default());
         let mut digests = Vec::new();
         let queries = QueryShards::scan(artifact::input(context, "queries"), &mut |row| digests.push(row_digest(row)))?;
-        seconds.spent("read", start);
+        seconds.spent(Work::Read, start);
         let queries = Mutex::new(queries);
         let read = move |units| {
             let rows = queries.lock().unwrap_or_else(PoisonError::into_inner).rows(units)?;

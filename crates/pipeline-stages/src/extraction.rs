@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use pipeline_core::{
-    Computation, Device, Digest, OpenRows, Shard, ShardOutput, ShardReport, StageContext, StageError, StageReport,
+    Computation, Device, Digest, OpenRows, Shard, ShardOutput, ShardReport, StageContext, StageError, StageReport, Work,
 };
 use pipeline_data::VectorShard;
 use pipeline_kernels::Matrix;
@@ -104,7 +104,7 @@ impl<'a> Extraction<'a> {
         let shard = VectorShard { ids: rows.ids, dim, values };
         let (pooling, is_normalized) = (self.input.model.pooling(), self.input.model.is_normalized());
         let digest = model::write_vectors(output.path, &shard, &self.model, pooling, is_normalized)?;
-        self.seconds.spent("write", start);
+        self.seconds.spent(Work::Write, start);
         let n_rows = shard.ids.len() as u64;
         Ok(ShardReport { n_rows, dim: Some(dim), digest: Some(digest), ..ShardReport::default() })
     }
@@ -146,7 +146,7 @@ impl<'a> Extraction<'a> {
         }
         *n_encoded += unknown.len() as u64;
         *n_equal += (rows.ids.len() - unknown.len()) as u64;
-        self.seconds.spent("forward", start);
+        self.seconds.spent(Work::Forward, start);
         Ok((dim, values))
     }
 
@@ -155,7 +155,7 @@ impl<'a> Extraction<'a> {
             let start = Instant::now();
             let loaded = self.input.model.load(artifact::device(self.context.device));
             work.encoder = Some(loaded.map_err(|error| self.not_loaded(error))?);
-            self.seconds.spent("load", start);
+            self.seconds.spent(Work::Load, start);
         }
         Ok(())
     }
@@ -179,8 +179,8 @@ impl<'a> Extraction<'a> {
         let Some(tokenize_seconds) = work.encoder.as_ref().and_then(|encoder| encoder.tokenize_seconds()) else {
             return;
         };
-        self.seconds.add("forward", -tokenize_seconds);
-        self.seconds.add("tokenize", tokenize_seconds);
+        self.seconds.add(Work::Forward, -tokenize_seconds);
+        self.seconds.add(Work::Tokenize, tokenize_seconds);
     }
 }
 
@@ -196,7 +196,7 @@ impl OpenRows for Extraction<'_> {
     fn read(&self, units: Range<usize>) -> Result<Box<Computation<'_>>, StageError> {
         let start = Instant::now();
         let rows = (self.input.read)(units)?;
-        self.seconds.spent("read", start);
+        self.seconds.spent(Work::Read, start);
         Ok(Box::new(move |output| self.compute(rows, output)))
     }
 

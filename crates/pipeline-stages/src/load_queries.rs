@@ -8,7 +8,7 @@ use std::time::Instant;
 use pipeline_core::cut::CutSizes;
 use pipeline_core::{
     Computation, Cut, Digest, InRows, OpenRows, Shard, ShardReport, ShardedStage, Source, Stage, StageContext,
-    StageError, StageReport, StageWork,
+    StageError, StageReport, StageWork, Work,
 };
 use pipeline_data::{QueryReading, QueryRow};
 use pipeline_spec::{SpecError, SpecPath};
@@ -128,7 +128,7 @@ impl ShardedStage for LoadQueries {
         }
         let digests = rows.iter().map(|row| Digest::from_bytes(row.digest())).collect();
         let seconds = Seconds::default();
-        seconds.spent("read", start);
+        seconds.spent(Work::Read, start);
         Ok(Box::new(QueryRows { rows, digests, rejects, seconds }))
     }
 }
@@ -152,7 +152,7 @@ impl OpenRows for QueryRows {
             let rows = &self.rows[units];
             pipeline_data::write_query_shard(output.path, rows)
                 .map_err(|error| StageError::because("a shard cannot be written", error))?;
-            self.seconds.spent("write", start);
+            self.seconds.spent(Work::Write, start);
             Ok(ShardReport { n_rows: rows.len() as u64, ..ShardReport::default() })
         }))
     }

@@ -37,9 +37,14 @@ pub fn events() -> String {
         page.push(String::new());
         page.extend(fields(&event.fields));
     }
-    for (name, title) in [("pub struct StageReport", "report"), ("pub enum RunReason", "why")] {
-        page.extend([String::new(), format!("## The field `{title}`"), String::new()]);
-        for member in members("pipeline-core", name).iter().filter(|member| !member.is_skipped) {
+    let types = [
+        ("pub struct StageReport", "The field `report`"),
+        ("pub enum Work", "The kinds of work in `report.seconds`"),
+        ("pub enum RunReason", "The field `why`"),
+    ];
+    for (name, title) in types {
+        page.extend([String::new(), format!("## {title}"), String::new()]);
+        for member in members("pipeline-core", name).iter().filter(|member| is_listed(member)) {
             if name.contains("enum") {
                 page.push(item(0, &kebab(&member.name), "", &member.doc));
                 page.extend(member.fields.iter().map(|field| item(1, &field.name, &words(&field.rest), &field.doc)));
@@ -49,6 +54,11 @@ pub fn events() -> String {
         }
     }
     page.join("\n") + "\n"
+}
+
+/// Whether a member is a name of the JSON: not where serde skips it, or a variant holds any other name.
+fn is_listed(member: &Documented) -> bool {
+    !member.is_skipped && !member.name.contains('(')
 }
 
 fn fields(fields: &[Documented]) -> Vec<String> {
@@ -80,6 +90,7 @@ fn words(rust: &str) -> String {
         "StageReport" => "`report`",
         "RunReason" => "`why`",
         "Metrics" => "numbers by name",
+        "Work" => "work",
         "LineChange" => "`{name, old, new}`",
         other => other,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_core::{Digest, LineChange, RunReason};
+use pipeline_core::{Digest, LineChange, RunReason, Work};
 use pipeline_engine::ShardCount;
 use pipeline_experiments::recorded::RunLog;
 use pipeline_stages::Format;
@@ -73,14 +73,14 @@ pub fn adoption(from: &Digest, old_version: &str, new_version: &str) -> String {
 /// The times of a stage by kind of work, the longest first: `forward 12.3 s · write 0.1 s · 41 rows/s · 2 threads`.
 /// `None` when the stage reports no times.
 pub fn spent(
-    seconds_by_work: &BTreeMap<String, f64>,
+    seconds_by_work: &BTreeMap<Work, f64>,
     n_rows_computed: u64,
     seconds: f64,
     n_threads: usize,
 ) -> Option<String> {
     let total: f64 = seconds_by_work.values().sum();
     // Every stage has `store`, even one whose program reports nothing.
-    if seconds_by_work.keys().all(|work| work == "store") {
+    if seconds_by_work.keys().all(|work| *work == Work::Store) {
         return None;
     }
     let mut works: Vec<_> = seconds_by_work.iter().filter(|(_, spent)| **spent >= total * LEAST_SHARE).collect();
@@ -220,7 +220,8 @@ mod tests {
 
     #[test]
     fn the_longest_work_comes_first() {
-        let seconds = |spent: &[(&str, f64)]| spent.iter().map(|(work, s)| ((*work).to_owned(), *s)).collect();
+        let seconds =
+            |spent: &[(&str, f64)]| spent.iter().map(|(work, s)| (Work::from((*work).to_owned()), *s)).collect();
         let spent_by = seconds(&[("forward", 12.3), ("read", 0.2), ("load", 0.01), ("write", 0.1)]);
         assert_eq!(
             spent(&spent_by, 512, 12.6, 2).unwrap(),

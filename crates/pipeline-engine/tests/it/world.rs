@@ -15,7 +15,7 @@ use pipeline_store::{Circumstances, Store};
 
 use crate::test_stage::TestStage;
 
-pub type Work = dyn Fn(&Doing<'_>) -> Result<StageReport, StageError> + Send + Sync;
+pub type Doer = dyn Fn(&Doing<'_>) -> Result<StageReport, StageError> + Send + Sync;
 
 /// The arguments of a part's work.
 pub struct Doing<'a> {
@@ -44,7 +44,7 @@ pub struct Part {
     pub threads: Threads,
     pub runs_programs: bool,
     publish: Vec<(String, PathBuf)>,
-    pub work: Option<Arc<Work>>,
+    pub work: Option<Arc<Doer>>,
     pub shards: Option<Arc<Shards>>,
 }
 

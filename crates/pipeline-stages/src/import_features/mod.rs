@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use pipeline_core::{
     Computation, Cut, Digest, InRows, OpenRows, Shard, ShardReport, ShardedStage, Source, Stage, StageContext,
-    StageError, StageReport, StageWork,
+    StageError, StageReport, StageWork, Work,
 };
 use pipeline_data::VectorShard;
 use pipeline_models::checkpoint::FeatureSpace;
@@ -267,7 +267,7 @@ impl ShardedStage for ImportFeatures {
             }
         }
         let seconds = Seconds::default();
-        seconds.spent("read", start);
+        seconds.spent(Work::Read, start);
         let digests = (0..rows.ids.len()).map(|row_idx| rows.digest(row_idx)).collect();
         let metadata =
             BTreeMap::from([("dtype".to_owned(), "f32".to_owned()), ("dim".to_owned(), rows.dim.to_string())]);
@@ -297,7 +297,7 @@ impl OpenRows for ImportedRows {
             let shard = VectorShard { ids, dim: self.rows.dim, values };
             let digest = pipeline_data::write_vectors(output.path, &shard, &self.metadata)
                 .map_err(|error| StageError::because("a shard cannot be written", error))?;
-            self.seconds.spent("write", start);
+            self.seconds.spent(Work::Write, start);
             let (dim, digest) = (Some(self.rows.dim), Some(Digest::from_bytes(digest)));
             Ok(ShardReport { n_rows, dim, digest, ..ShardReport::default() })
         }))

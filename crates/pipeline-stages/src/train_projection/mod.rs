@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Instant;
 
-use pipeline_core::{Needs, Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage};
+use pipeline_core::{Needs, Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage, Work};
 use pipeline_models::checkpoint::{Checkpoint, WeightsNote};
 use pipeline_models::train::{self, ClosedForm, PairedFeatures, TrainOptions, Trained, Validation};
 use pipeline_spec::SpecError;
@@ -116,9 +116,9 @@ impl WholeStage for TrainProjection {
             n_rows: Some(pairs.len() as u64),
             headline: tell::headline(&self.params, &trained, pairs.len(), start_note),
             seconds: BTreeMap::from([
-                ("read".into(), read_seconds),
-                ("train".into(), train_seconds),
-                ("write".into(), write_seconds),
+                (Work::Read, read_seconds),
+                (Work::Train, train_seconds),
+                (Work::Write, write_seconds),
             ]),
             ..StageReport::default()
         })
