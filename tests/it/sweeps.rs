@@ -259,7 +259,7 @@ fn a_point_of_a_recorded_sweep_is_named_by_its_number() {
     assert!(again.stdout.starts_with("point temperature epochs mean_recall "), "{}", again.stdout);
     for (name, expect) in [
         (format!("{run_id}:5"), "has no point `5`"),
-        ("last:1".to_owned(), "is no sweep"),
+        ("last:1".to_owned(), "is not a sweep"),
         ("nothing:1".to_owned(), "there is no run `nothing`"),
     ] {
         let reply = project.run(&["runs", &name, "--artifacts", "artifacts"]);
