@@ -50,8 +50,7 @@ const FOR_THE_PROGRAM: [(&[&str], &[&str]); 3] = [
         // The framework reads CUDA_PATH by itself; the system's temporary folder is named in an error.
         &["pipeline-models/src/gpu/probe.rs", "pipeline-store/src/cas/trees.rs"],
     ),
-    // Only intervals on a page, whose bits do not depend on the number.
-    (&["available_parallelism"], &["pipeline-eval/src/analysis/ranks.rs"]),
+    (&["available_parallelism"], &[]),
 ];
 
 #[test]
@@ -103,6 +102,38 @@ fn strays(path: &str, text: &str) -> Vec<String> {
 
 fn asks_for_cuda(line: &str) -> bool {
     line.replace(' ', "").contains("feature=\"cuda\"")
+}
+
+/// The types of pipeline-eval that take names of metrics apart; all others hold results.
+const NAMES: [&str; 2] = ["MetricName", "HeldOut"];
+
+/// The page shows results and computes nothing: it takes types from pipeline-eval and calls functions of names only.
+#[test]
+fn the_report_calls_no_function_of_the_evaluation() {
+    let mut files = Vec::new();
+    collect_sources(&root().join("crates/pipeline-report/src"), &mut files);
+    let sources: Vec<_> = files.iter().map(|file| (file, code(file).collect::<Vec<_>>().join("\n"))).collect();
+    let is_type = |name: &str| name.starts_with(|first: char| first.is_ascii_uppercase());
+    let taken: BTreeSet<_> = sources.iter().flat_map(|(_, source)| names_taken_from("pipeline_eval", source)).collect();
+    assert!(taken.contains("Interval") && taken.contains("Analysis"), "{taken:?} is taken from pipeline-eval");
+    let others: Vec<_> = taken.iter().filter(|name| !is_type(name)).collect();
+    assert!(
+        others.is_empty(),
+        "{others:?} are no types: compute their results before rendering, and pass them as facts"
+    );
+    for (file, source) in &sources {
+        let called = taken.iter().find(|name| !NAMES.contains(name) && calls_through(name, source));
+        assert!(called.is_none(), "{} calls a function of {called:?}", file.display());
+    }
+}
+
+#[test]
+fn names_are_found_however_a_source_takes_them() {
+    let taken = |source| names_taken_from("other", source).join(" ");
+    assert_eq!(taken("use other::a::{B, c::{D, e}};\nuse another::f;\nlet g = other::h(other::I::J);"), "B D e h J");
+    assert_eq!(taken("use other as o;\nuse other;\nuse other::*;\nuse other::{self, K as l};"), "as ; * self K as l");
+    assert!(calls_through("B", "let b = B::new();") && calls_through("B", "map(B::of)"));
+    assert!(!calls_through("B", "B::ALL, AB::new(), B { c }, Vec::<B>::new()"));
 }
 
 #[test]
@@ -213,6 +244,51 @@ fn dependencies_by_crate() -> BTreeMap<String, Known> {
         }
     }
     crates
+}
+
+/// The last name of each path into a crate; where no path follows the name of the crate, the next word.
+fn names_taken_from<'a>(name: &str, source: &'a str) -> Vec<&'a str> {
+    let words = words(source);
+    let mut taken = Vec::new();
+    for at in (0..words.len()).filter(|at| words[*at] == name) {
+        let mut depth = 0;
+        for idx in at + 1..words.len() {
+            match words[idx] {
+                "{" => depth += 1,
+                "}" => depth -= 1,
+                "::" | "," => {}
+                _ if words.get(idx + 1) == Some(&"::") => {}
+                word => taken.push(word),
+            }
+            if depth == 0 && words[idx] != "::" && words.get(idx + 1) != Some(&"::") {
+                break;
+            }
+        }
+    }
+    taken
+}
+
+/// Whether a source names a function of a type, as `Type::function`.
+fn calls_through(name: &str, source: &str) -> bool {
+    let is_function = |word: &str| word.starts_with(|first: char| first.is_ascii_lowercase());
+    words(source).windows(3).any(|three| three[0] == name && three[1] == "::" && is_function(three[2]))
+}
+
+/// The words of a source: identifiers, `::`, and each other character that is no space.
+fn words(source: &str) -> Vec<&str> {
+    let mut words = Vec::new();
+    let mut rest = source.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let is_part = |c: char| c.is_alphanumeric() || c == '_';
+        let length = match first {
+            first if is_part(first) => rest.find(|c| !is_part(c)).unwrap_or(rest.len()),
+            _ if rest.starts_with("::") => 2,
+            _ => first.len_utf8(),
+        };
+        words.push(&rest[..length]);
+        rest = rest[length..].trim_start();
+    }
+    words
 }
 
 /// Whether a source file is compiled for tests only.

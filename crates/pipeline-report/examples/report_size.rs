@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pipeline_data::{RgbImage, resize, thumbnail};
 use pipeline_eval::RankingRow;
-use pipeline_eval::analysis::{Map, duplicates, sample};
+use pipeline_eval::analysis::{Analysis, AnalysisOptions, Map, duplicates, sample};
 use pipeline_kernels::Matrix;
 use pipeline_report::facts::{Evaluation, Report, RunFacts};
 use pipeline_report::{pictures, render};
@@ -55,11 +55,12 @@ fn main() -> std::io::Result<()> {
     let metrics = [("mean_recall", 0.3), ("recall_at_1", 0.1), ("recall_at_5", 0.3), ("recall_at_10", 0.5)];
     let metrics = metrics.into_iter().chain([("pool_size", N_IMAGES as f64), ("n_queries", N_QUERIES as f64)]);
     let queries: Vec<_> = (0..N_QUERIES).map(query).collect();
+    let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
     let start = Instant::now();
     let labels = |rows: Vec<usize>| rows.into_iter().map(|row| row.to_string()).collect::<Vec<_>>();
     let (query_labels, image_labels) = (labels(sample(N_QUERIES, 0)), labels(sample(N_IMAGES, 0)));
     let (query_points, image_points) = (features(query_labels.len(), DIM), features(image_labels.len(), DIM));
-    let evaluation = Evaluation {
+    let mut evaluation = Evaluation {
         stage: "evaluate".into(),
         metrics: metrics.map(|(name, value)| (name.to_owned(), value)).collect(),
         queries,
@@ -68,6 +69,9 @@ fn main() -> std::io::Result<()> {
         duplicates: Some(duplicates(&ids, &images)),
         ..Evaluation::default()
     };
+    let options = AnalysisOptions { n_threads, ..AnalysisOptions::default() };
+    let image_ranks = evaluation.image_ranks.as_deref();
+    evaluation.analysis = Analysis::new(&evaluation.queries, image_ranks, &evaluation.metrics, &options);
     let run = RunFacts { id: "20261124T082050Z-ab12".into(), spec: "muge".into(), ..RunFacts::default() };
     let mut report = Report { run, evaluations: vec![evaluation], ..Report::default() };
     let wanted = pictures(&report).remove(0);

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use pipeline_core::LineChange;
 use pipeline_data::{RgbImage, thumbnail};
 use pipeline_eval::RankingRow;
-use pipeline_eval::analysis::{Map, duplicates};
+use pipeline_eval::analysis::{Analysis, AnalysisOptions, Map, duplicates};
 use pipeline_eval::statistics::Interval;
 use pipeline_kernels::Matrix;
 use pipeline_report::facts::{
@@ -35,7 +35,7 @@ fn query(idx: usize) -> RankingRow {
     }
 }
 
-fn evaluation() -> Evaluation {
+fn evaluation(options: &AnalysisOptions) -> Evaluation {
     let metrics = [("mean_recall", 0.5), ("recall_at_1", 0.1), ("recall_at_5", 0.2), ("recall_at_10", 0.4)];
     let counts = [("n_queries", 60.0), ("n_answerable", 59.0), ("pool_size", 30.0)];
     let metrics: BTreeMap<_, _> =
@@ -43,12 +43,15 @@ fn evaluation() -> Evaluation {
     let ids: Vec<_> = (0..30).map(|id| Some(id.to_string())).collect();
     let features = Matrix::new(30, 2, (0..60).map(|value| (value / 4) as f32).collect());
     let labels = |n: usize| vec![EVIL.to_owned(); n];
+    let queries: Vec<_> = (0..60).map(query).collect();
+    let image_ranks: Vec<_> = (0..30).map(|rank| Some(rank + 1)).collect();
     Evaluation {
         stage: "evaluate".into(),
         baseline: Some(Ok(metrics.clone())),
+        analysis: Analysis::new(&queries, Some(&image_ranks), &metrics, options),
         metrics,
-        queries: (0..60).map(query).collect(),
-        image_ranks: Some((0..30).map(|rank| Some(rank + 1)).collect()),
+        queries,
+        image_ranks: Some(image_ranks),
         map: Some(Map::new(&features, labels(30), &features, labels(30))),
         duplicates: Some(duplicates(&ids, &features)),
         thumbnails: BTreeMap::new(),
@@ -79,7 +82,8 @@ fn full() -> Report {
         RunFacts { id: "20261124T082050Z-ab12".into(), spec: EVIL.into(), state: "done".into(), ..RunFacts::default() };
     let change = LineChange { name: "param.lr".into(), old: Some(EVIL.into()), new: None };
     let history = "epoch,step,loss,lr,valid_mean_recall\n1,1,2.5,0.001,\n1,2,2.25,0.0005,0.25\n2,1,2.0,0.0001,0.5\n";
-    let metrics = evaluation().metrics;
+    let evaluation = evaluation(&AnalysisOptions::default());
+    let metrics = evaluation.metrics.clone();
     let none = Difference { value: 0.0, interval: Interval { low: -0.01, high: 0.01 } };
     let differences = metrics.keys().map(|metric| (metric.as_str().into(), none)).collect();
     let other = OtherEvaluation { metrics, differences };
@@ -87,7 +91,7 @@ fn full() -> Report {
         run: run.clone(),
         stages: vec![stage("a", &[]), stage("b", &["a"])],
         trainings: vec![Training { stage: "b".into(), history: History::parse(history).unwrap() }],
-        evaluations: vec![evaluation()],
+        evaluations: vec![evaluation],
         comparison: Some(Comparison {
             run,
             stages: vec![StageDifference::Changed("b".into(), Some(vec![change])), StageDifference::Same("a".into())],
@@ -209,7 +213,9 @@ fn what_cannot_be_compared_is_said_and_not_shown() {
 
 #[test]
 fn the_gallery_is_as_long_as_it_was_asked_to_be() {
-    let cards = |n_queries| render(&Report { n_queries, ..full() }).matches("<article").count();
+    let evaluations = |n_queries| vec![evaluation(&AnalysisOptions { n_queries, ..AnalysisOptions::default() })];
+    let cards =
+        |n_queries| render(&Report { evaluations: evaluations(n_queries), ..full() }).matches("<article").count();
     assert!((1..=16).contains(&cards(16)), "{}", cards(16));
     assert_eq!(cards(0), 0);
 }

@@ -33,28 +33,41 @@ impl Group {
 }
 
 /// A query of the gallery.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Shown<'a> {
-    /// The query and its ranking.
-    pub query: &'a RankingRow,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GalleryQuery {
+    /// Its index among all queries of the evaluation.
+    pub query_idx: usize,
+    /// The number of relevant images among the shown ones.
+    pub n_hits: usize,
     /// Its groups, and its place in each.
     pub groups: Vec<(Group, usize)>,
 }
 
-/// Chooses at most `n_queries` among the queries that name relevant images. Each is listed once, in the order of the
+/// Chooses at most `n_queries` among the `labelled` queries, given by index. Each is listed once, in the order of the
 /// groups; `k` is the number of images that the gallery shows of each.
-pub fn choose<'a>(queries: &[&'a RankingRow], n_queries: usize, k: usize, seed: u64) -> Vec<Shown<'a>> {
+pub(super) fn choose(
+    queries: &[RankingRow],
+    labelled: &[usize],
+    n_queries: usize,
+    k: usize,
+    seed: u64,
+) -> Vec<GalleryQuery> {
     let n_each = n_queries / Group::ALL.len();
-    let mut shown: Vec<(usize, Shown<'a>)> = Vec::new();
+    let rows: Vec<&RankingRow> = labelled.iter().map(|idx| &queries[*idx]).collect();
+    let mut shown: Vec<GalleryQuery> = Vec::new();
     for group in Group::ALL {
-        for (place, query_idx) in members(queries, group, n_each, k, seed).into_iter().enumerate() {
-            match shown.iter_mut().find(|(idx, _)| *idx == query_idx) {
-                Some((_, shown)) => shown.groups.push((group, place)),
-                None => shown.push((query_idx, Shown { query: queries[query_idx], groups: vec![(group, place)] })),
+        for (place, idx) in members(&rows, group, n_each, k, seed).into_iter().enumerate() {
+            let query_idx = labelled[idx];
+            match shown.iter_mut().find(|query| query.query_idx == query_idx) {
+                Some(query) => query.groups.push((group, place)),
+                None => {
+                    let groups = vec![(group, place)];
+                    shown.push(GalleryQuery { query_idx, n_hits: n_hits(rows[idx], k), groups });
+                }
             }
         }
     }
-    shown.into_iter().map(|(_, shown)| shown).collect()
+    shown
 }
 
 /// The positions of the queries of one group, the most telling first.
@@ -87,7 +100,7 @@ fn members(queries: &[&RankingRow], group: Group, n: usize, k: usize, seed: u64)
 }
 
 /// The number of relevant images among the first `k`.
-pub fn n_hits(query: &RankingRow, k: usize) -> usize {
+fn n_hits(query: &RankingRow, k: usize) -> usize {
     query.top_ids.iter().take(k).filter(|image| query.relevant.contains(image)).count()
 }
 
@@ -107,13 +120,15 @@ mod tests {
         };
         let ranks = [Some(1), Some(11), Some(300), None, Some(4), Some(12)];
         let queries: Vec<_> = ranks.into_iter().enumerate().map(|(id, rank)| query(id, rank)).collect();
-        let queries: Vec<_> = queries.iter().collect();
-        assert_eq!(members(&queries, Group::Worst, 2, 10, 0), [2, 5]);
-        assert_eq!(members(&queries, Group::Near, 2, 10, 0), [1, 5]);
-        assert_eq!(members(&queries, Group::Best, 2, 10, 0), [0]);
-        let shown = choose(&queries, 8, 10, 0);
-        assert_eq!(shown.iter().filter(|shown| shown.query.query_id.as_deref() == Some("5")).count(), 1);
-        let twice = shown.iter().find(|shown| shown.query.query_id.as_deref() == Some("5")).unwrap();
-        assert_eq!(twice.groups[..2], [(Group::Worst, 1), (Group::Near, 1)]);
+        let rows: Vec<_> = queries.iter().collect();
+        assert_eq!(members(&rows, Group::Worst, 2, 10, 0), [2, 5]);
+        assert_eq!(members(&rows, Group::Near, 2, 10, 0), [1, 5]);
+        assert_eq!(members(&rows, Group::Best, 2, 10, 0), [0]);
+        let shown = choose(&queries, &[0, 1, 2, 3, 4, 5], 8, 10, 0);
+        let twice: Vec<_> = shown.iter().filter(|shown| shown.query_idx == 5).collect();
+        assert_eq!(twice.len(), 1);
+        assert_eq!(twice[0].groups[..2], [(Group::Worst, 1), (Group::Near, 1)]);
+        let some = choose(&queries, &[2, 4], 8, 10, 0);
+        assert!(some.iter().all(|shown| [2, 4].contains(&shown.query_idx)), "{some:?}");
     }
 }

@@ -16,7 +16,7 @@ pub struct Hub {
 }
 
 /// The distribution of returned images over a pool.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Hubs {
     /// The images that are returned most, at most `n_most`.
     pub most: Vec<Hub>,
@@ -25,7 +25,7 @@ pub struct Hubs {
 }
 
 /// Counts the images among the first `k` of each query.
-pub fn hubs(queries: &[RankingRow], k: usize, n_most: usize) -> Hubs {
+pub(super) fn hubs(queries: &[RankingRow], k: usize, n_most: usize) -> Hubs {
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for query in queries {
         for image in query.top_ids.iter().take(k) {

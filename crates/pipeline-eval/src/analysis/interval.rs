@@ -6,7 +6,7 @@ use crate::statistics::Interval;
 const Z: f64 = 1.959_963_984_540_054;
 
 /// Wilson's interval of the share `n_hits` / `n`; `None` for `n` = 0.
-pub fn wilson(n_hits: usize, n: usize) -> Option<Interval> {
+pub(super) fn wilson(n_hits: usize, n: usize) -> Option<Interval> {
     if n == 0 {
         return None;
     }

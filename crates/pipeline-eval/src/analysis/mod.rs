@@ -1,7 +1,9 @@
 //! Insight into an evaluation: the queries and images to look at, the recall of slices, and the map.
 
 mod duplicates;
+mod evaluation;
 mod gallery;
+mod histogram;
 mod hubs;
 mod interval;
 mod map;
@@ -10,9 +12,10 @@ mod ranks;
 mod slices;
 
 pub use duplicates::{Duplicates, duplicates};
-pub use gallery::{Group, Shown, choose, n_hits};
-pub use hubs::{Hub, Hubs, hubs};
-pub use interval::wilson;
+pub use evaluation::{Analysis, AnalysisOptions};
+pub use gallery::{GalleryQuery, Group};
+pub use histogram::{Histogram, RankBin};
+pub use hubs::{Hub, Hubs};
 pub use map::{Map, Point, sample};
-pub use ranks::{Recalls, n_within, recalls};
-pub use slices::{Slice, by_length, by_relevant};
+pub use ranks::{RecallPoint, Recalls};
+pub use slices::Slice;

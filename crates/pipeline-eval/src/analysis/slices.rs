@@ -5,6 +5,7 @@ use crate::RankingRow;
 use super::ranks::{Recalls, recalls};
 
 /// Recall over the queries of one slice.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Slice {
     /// The bounds of the slice, for people.
     pub name: String,
@@ -18,16 +19,22 @@ const LENGTHS: [usize; 7] = [2, 4, 6, 8, 12, 20, usize::MAX];
 const RELEVANTS: [usize; 6] = [1, 2, 4, 8, 16, usize::MAX];
 
 /// Slices by the number of characters in the query's text.
-pub fn by_length(queries: &[&RankingRow], ks: &[u32]) -> Vec<Slice> {
-    slices(queries, &LENGTHS, |query| query.query_text.chars().count(), ks)
+pub(super) fn by_length(queries: &[&RankingRow], ks: &[u32], n_threads: usize) -> Vec<Slice> {
+    slices(queries, &LENGTHS, |query| query.query_text.chars().count(), |ranks| recalls(ranks, ks, n_threads))
 }
 
 /// Slices by the number of relevant images that a query names.
-pub fn by_relevant(queries: &[&RankingRow], ks: &[u32]) -> Vec<Slice> {
-    slices(queries, &RELEVANTS, |query| query.relevant.len(), ks)
+pub(super) fn by_relevant(queries: &[&RankingRow], ks: &[u32], n_threads: usize) -> Vec<Slice> {
+    slices(queries, &RELEVANTS, |query| query.relevant.len(), |ranks| recalls(ranks, ks, n_threads))
 }
 
-fn slices(queries: &[&RankingRow], bounds: &[usize], size: impl Fn(&RankingRow) -> usize, ks: &[u32]) -> Vec<Slice> {
+/// The slices with queries, by the bins of a size.
+fn slices(
+    queries: &[&RankingRow],
+    bounds: &[usize],
+    size: impl Fn(&RankingRow) -> usize,
+    recalls: impl Fn(&[Option<u32>]) -> Option<Recalls>,
+) -> Vec<Slice> {
     let mut first = 0;
     let mut slices = Vec::new();
     for &last in bounds {
@@ -38,7 +45,7 @@ fn slices(queries: &[&RankingRow], bounds: &[usize], size: impl Fn(&RankingRow) 
             (first, last) if first == last => first.to_string(),
             (first, last) => format!("{first}–{last}"),
         };
-        slices.extend(recalls(&ranks, ks).map(|recalls| Slice { name, recalls }));
+        slices.extend(recalls(&ranks).map(|recalls| Slice { name, recalls }));
         first = last.saturating_add(1);
     }
     slices
@@ -63,7 +70,7 @@ mod tests {
         let names =
             |slices: Vec<Slice>| slices.into_iter().map(|slice| (slice.name, slice.recalls.n)).collect::<Vec<_>>();
         let expect = |names: [&str; 3]| names.map(|name| (name.to_owned(), 1)).to_vec();
-        assert_eq!(names(by_length(&queries, &[1])), expect(["1–2", "3–4", "21 or more"]));
-        assert_eq!(names(by_relevant(&queries, &[1])), expect(["1", "2", "17 or more"]));
+        assert_eq!(names(by_length(&queries, &[1], 1)), expect(["1–2", "3–4", "21 or more"]));
+        assert_eq!(names(by_relevant(&queries, &[1], 1)), expect(["1", "2", "17 or more"]));
     }
 }

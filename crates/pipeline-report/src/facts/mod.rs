@@ -5,10 +5,9 @@ mod sweep;
 use std::collections::BTreeMap;
 
 use pipeline_core::{LineChange, Metrics};
+use pipeline_eval::analysis::{Analysis, Duplicates, Map};
 use pipeline_eval::statistics::Interval;
-use pipeline_eval::{MetricName, RankingRow, ks};
-
-use pipeline_eval::analysis::{Duplicates, Map};
+use pipeline_eval::{MetricName, RankingRow};
 
 use crate::History;
 
@@ -17,11 +16,8 @@ pub use sweep::{
     SweepReport, SweptStage,
 };
 
-/// The default of [`Report::n_queries`].
-const N_QUERIES: usize = 120;
-
 /// A run and the facts of its page.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Report {
     /// The run itself.
     pub run: RunFacts,
@@ -37,29 +33,8 @@ pub struct Report {
     pub spec_yaml: Option<String>,
     /// Notes about this report, such as missing bytes.
     pub notes: Vec<String>,
-    /// The most queries in the galleries of all evaluations together.
-    pub n_queries: usize,
-    /// The seed of all random choices.
-    pub seed: u64,
     /// The address of a search box over the same pool, where the page is served beside one.
     pub search: Option<String>,
-}
-
-impl Default for Report {
-    fn default() -> Self {
-        Self {
-            run: RunFacts::default(),
-            stages: Vec::new(),
-            trainings: Vec::new(),
-            evaluations: Vec::new(),
-            comparison: None,
-            spec_yaml: None,
-            notes: Vec::new(),
-            n_queries: N_QUERIES,
-            seed: 0,
-            search: None,
-        }
-    }
 }
 
 /// A run.
@@ -155,6 +130,8 @@ pub struct Evaluation {
     /// The rank of the best relevant query for each image, from 1, or `None` where it has no rank. Absent when the
     /// evaluation did not search by image.
     pub image_ranks: Option<Vec<Option<u32>>>,
+    /// The analysis of these rankings and metrics.
+    pub analysis: Analysis,
     /// The accepted metrics, or the reason why they cannot be compared.
     pub baseline: Option<Result<Metrics, String>>,
     /// Both modalities in the plane.
@@ -165,18 +142,6 @@ pub struct Evaluation {
     pub thumbnails: BTreeMap<String, Vec<u8>>,
     /// The reason why thumbnails are missing.
     pub thumbnail_note: Option<String>,
-}
-
-impl Evaluation {
-    /// The queries that count: those that name relevant images.
-    pub fn labelled(&self) -> impl Iterator<Item = &RankingRow> {
-        self.queries.iter().filter(|query| !query.relevant.is_empty())
-    }
-
-    /// The `k` of the metrics, ascending: a relevant image up to rank `k` is a hit.
-    pub fn ks(&self) -> Vec<u32> {
-        ks(&self.metrics).into_iter().filter_map(|k| k.try_into().ok()).collect()
-    }
 }
 
 /// Another run to compare with.

@@ -4,25 +4,25 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::TOP;
 use super::thumbnails::Thumbnails;
 use super::words::count;
 use crate::facts::Evaluation;
-use pipeline_eval::analysis::{Group, Shown, n_hits};
+use pipeline_eval::analysis::{GalleryQuery, Group};
 
 /// The most relevant images that a query shows.
 const MAX_RELEVANT: usize = 6;
 
 /// The images of the gallery.
-pub(super) fn pictures(shown: &[Shown<'_>]) -> BTreeSet<String> {
-    let images = shown.iter().flat_map(|shown| {
-        let query = shown.query;
-        query.relevant.iter().take(MAX_RELEVANT).chain(query.top_ids.iter().take(TOP))
+pub(super) fn pictures(evaluation: &Evaluation) -> BTreeSet<String> {
+    let images = evaluation.analysis.gallery.iter().flat_map(|shown| {
+        let query = &evaluation.queries[shown.query_idx];
+        query.relevant.iter().take(MAX_RELEVANT).chain(query.top_ids.iter().take(evaluation.analysis.n_top))
     });
     images.cloned().collect()
 }
 
-pub(super) fn draw(evaluation: &Evaluation, shown: &[Shown<'_>], thumbnails: &Thumbnails<'_>) -> Markup {
+pub(super) fn draw(evaluation: &Evaluation, thumbnails: &Thumbnails<'_>) -> Markup {
+    let shown = &evaluation.analysis.gallery;
     html! {
         @if let Some(note) = &evaluation.thumbnail_note { p.note { (note) } }
         div.gallery {
@@ -47,7 +47,7 @@ pub(super) fn draw(evaluation: &Evaluation, shown: &[Shown<'_>], thumbnails: &Th
     }
 }
 
-fn n_in(shown: &[Shown<'_>], group: Group) -> usize {
+fn n_in(shown: &[GalleryQuery], group: Group) -> usize {
     shown.iter().filter(|shown| shown.groups.iter().any(|(other, _)| *other == group)).count()
 }
 
@@ -60,8 +60,8 @@ const fn title(group: Group) -> &'static str {
     }
 }
 
-fn card(evaluation: &Evaluation, shown: &Shown<'_>, thumbnails: &Thumbnails<'_>) -> Markup {
-    let query = shown.query;
+fn card(evaluation: &Evaluation, shown: &GalleryQuery, thumbnails: &Thumbnails<'_>) -> Markup {
+    let (query, n_top) = (&evaluation.queries[shown.query_idx], evaluation.analysis.n_top);
     let id = query.query_id.as_deref().unwrap_or_default();
     let groups: Vec<_> = shown.groups.iter().map(|(group, place)| format!("{}:{place}", group.name())).collect();
     let n_more = query.relevant.len().saturating_sub(MAX_RELEVANT);
@@ -71,7 +71,7 @@ fn card(evaluation: &Evaluation, shown: &Shown<'_>, thumbnails: &Thumbnails<'_>)
                 h4 lang="zh" { (query.query_text) }
                 p.sub {
                     "query " (id) " · " (rank(query.rank)) " · "
-                    (n_hits(query, TOP)) " of " (query.relevant.len()) " relevant in the top " (TOP)
+                    (shown.n_hits) " of " (query.relevant.len()) " relevant in the top " (n_top)
                 }
                 div.row.relevant {
                     @for image in query.relevant.iter().take(MAX_RELEVANT) {
@@ -80,7 +80,7 @@ fn card(evaluation: &Evaluation, shown: &Shown<'_>, thumbnails: &Thumbnails<'_>)
                     @if n_more > 0 { span.more { "+" (n_more) } }
                 }
             }
-            ol.row.top { @for (idx, image) in query.top_ids.iter().take(TOP).enumerate() {
+            ol.row.top { @for (idx, image) in query.top_ids.iter().take(n_top).enumerate() {
                 @let is_hit = query.relevant.contains(image);
                 @let score = query.top_scores.get(idx).copied().unwrap_or(f32::NAN);
                 @let remark = if is_hit { "\nrelevant" } else { "" };

@@ -2,23 +2,19 @@
 
 use maud::{Markup, html};
 
-use super::TOP;
 use super::thumbnails::Thumbnails;
 use super::words::{count, percent};
 use crate::facts::Evaluation;
 use pipeline_eval::Quantity;
-use pipeline_eval::analysis::Duplicates;
-use pipeline_eval::analysis::{Hub, Hubs, hubs};
+use pipeline_eval::analysis::{Duplicates, Hub};
 
-/// The number of hubs that are shown.
-const N_HUBS: usize = 16;
 /// The most groups of duplicates that are shown, and images of each.
 const N_GROUPS: usize = 12;
 const N_OF_GROUP: usize = 6;
 
 /// The images of this section.
 pub(super) fn pictures(evaluation: &Evaluation) -> Vec<String> {
-    let mut images: Vec<_> = hubs(&evaluation.queries, TOP, N_HUBS).most.into_iter().map(|hub| hub.image).collect();
+    let mut images: Vec<_> = evaluation.analysis.hubs.most.iter().map(|hub| hub.image.clone()).collect();
     images.extend(evaluation.duplicates.iter().flat_map(shown).flatten().cloned());
     images
 }
@@ -26,7 +22,7 @@ pub(super) fn pictures(evaluation: &Evaluation) -> Vec<String> {
 pub(super) fn draw(evaluation: &Evaluation, thumbnails: &Thumbnails<'_>) -> Markup {
     html! {
         h3 { "Most returned" }
-        (most_returned(evaluation, &hubs(&evaluation.queries, TOP, N_HUBS), thumbnails))
+        (most_returned(evaluation, thumbnails))
         @if let Some(duplicates) = &evaluation.duplicates {
             h3 { "Duplicates" }
             (same(evaluation, duplicates, thumbnails))
@@ -34,13 +30,14 @@ pub(super) fn draw(evaluation: &Evaluation, thumbnails: &Thumbnails<'_>) -> Mark
     }
 }
 
-fn most_returned(evaluation: &Evaluation, hubs: &Hubs, thumbnails: &Thumbnails<'_>) -> Markup {
-    let n_queries = evaluation.queries.len();
+fn most_returned(evaluation: &Evaluation, thumbnails: &Thumbnails<'_>) -> Markup {
+    let (analysis, n_queries) = (&evaluation.analysis, evaluation.queries.len());
+    let hubs = &analysis.hubs;
     let pool_size = Quantity::PoolSize.value_in(&evaluation.metrics).map(|size| size as u64);
     let n_never = pool_size.map(|size| size.saturating_sub(hubs.n_returned as u64));
     html! {
         p.sub {
-            (count(hubs.n_returned as u64)) " images are among the first " (TOP) " of some query"
+            (count(hubs.n_returned as u64)) " images are among the first " (analysis.n_top) " of some query"
             @if let (Some(n_never), Some(pool_size)) = (n_never, pool_size) {
                 "; " (count(n_never)) " of " (count(pool_size)) " never are"
             }

@@ -4,11 +4,10 @@ use std::cmp::Ordering;
 
 use maud::{Markup, html};
 use pipeline_eval::statistics::Interval;
-use pipeline_eval::{Bound, MetricName, Quantity};
+use pipeline_eval::{MetricName, Quantity};
 
 use super::words::{percent, plain, points};
 use crate::facts::{Difference, Evaluation, OtherEvaluation, Report};
-use pipeline_eval::analysis::recalls;
 
 /// A metric that is a share: MeanRecall or a Recall@k.
 pub(super) struct Share {
@@ -23,13 +22,7 @@ pub(super) struct Share {
 
 /// MeanRecall first, then each Recall@k.
 pub(super) fn shares(report: &Report, evaluation: &Evaluation) -> Vec<Share> {
-    let ks = evaluation.ks();
-    let mean_recall = MetricName::new(Quantity::MeanRecall);
-    // Evaluations of older versions do not have intervals.
-    let resampled = match mean_recall.bound(Bound::Low).value_in(&evaluation.metrics) {
-        Some(_) => None,
-        None => recalls(&evaluation.labelled().map(|query| query.rank).collect::<Vec<_>>(), &ks),
-    };
+    let resampled = evaluation.analysis.recalls.as_ref();
     let other = other(report, evaluation).and_then(Result::ok);
     let accepted = evaluation.baseline.as_ref().and_then(|baseline| baseline.as_ref().ok());
     let share = |metric: MetricName, resampled: Option<Interval>| {
@@ -41,10 +34,10 @@ pub(super) fn shares(report: &Report, evaluation: &Evaluation) -> Vec<Share> {
             difference: other.and_then(|other| other.differences.get(&metric).copied()),
         })
     };
-    let mean = share(mean_recall, resampled.as_ref().map(|all| all.mean_interval));
-    let at_k = ks.iter().enumerate().filter_map(|(idx, k)| {
-        let interval = resampled.as_ref().map(|all| all.at[idx].2);
-        share(Quantity::RecallAt(*k as usize).into(), interval)
+    let mean = share(Quantity::MeanRecall.into(), resampled.map(|all| all.mean_interval));
+    let at_k = evaluation.analysis.ks.iter().filter_map(|k| {
+        let point = resampled.and_then(|all| all.at.iter().find(|point| point.k == *k));
+        share(Quantity::RecallAt(*k as usize).into(), point.map(|point| point.interval))
     });
     mean.into_iter().chain(at_k).collect()
 }

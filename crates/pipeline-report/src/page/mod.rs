@@ -25,26 +25,14 @@ use shell::{Content, Section, section};
 pub use sweep::render_sweep;
 use thumbnails::Thumbnails;
 
-/// The number of images shown for each query.
-const TOP: usize = 10;
-/// The least number of queries in a gallery, however many evaluations there are.
-const MIN_QUERIES: usize = 8;
-
 /// The ids of the images that need thumbnails, by evaluation in the report's order.
 pub fn pictures(report: &Report) -> Vec<BTreeSet<String>> {
     let pictures = |evaluation: &Evaluation| {
-        let mut ids = gallery::pictures(&gallery_of(report, evaluation));
+        let mut ids = gallery::pictures(evaluation);
         ids.extend(images::pictures(evaluation));
         ids
     };
     report.evaluations.iter().map(pictures).collect()
-}
-
-/// The queries of the gallery: the evaluations share the number that the report allows.
-fn gallery_of<'a>(report: &Report, evaluation: &'a Evaluation) -> Vec<pipeline_eval::analysis::Shown<'a>> {
-    let n_queries = report.n_queries / report.evaluations.len().max(1);
-    let queries: Vec<_> = evaluation.labelled().collect();
-    pipeline_eval::analysis::choose(&queries, n_queries.max(MIN_QUERIES.min(report.n_queries)), TOP, report.seed)
 }
 
 /// The page about a run.
@@ -81,9 +69,8 @@ fn sections(report: &Report, thumbnails: &Thumbnails<'_>) -> Vec<Section> {
             false => section(id, title, content),
         };
         sections.push(named("retrieval", "Retrieval", retrieval::draw(evaluation)));
-        let shown = gallery_of(report, evaluation);
-        if !shown.is_empty() {
-            sections.push(named("gallery", "Gallery", gallery::draw(evaluation, &shown, thumbnails)));
+        if !evaluation.analysis.gallery.is_empty() {
+            sections.push(named("gallery", "Gallery", gallery::draw(evaluation, thumbnails)));
         }
         sections.push(named("images", "Images", images::draw(evaluation, thumbnails)));
         if let Some(map) = &evaluation.map {

@@ -2,94 +2,86 @@
 
 use maud::{Markup, html};
 use pipeline_eval::Quantity;
+use pipeline_eval::analysis::{Analysis, Histogram, RankBin, RecallPoint, Slice};
 use pipeline_eval::statistics::Interval;
 
 use super::metrics::{bounds, meter};
 use super::words::{count, percent};
 use crate::chart::{Axis, Bar, Curve, bars, lines};
 use crate::facts::Evaluation;
-use pipeline_eval::analysis::n_within;
-use pipeline_eval::analysis::wilson;
-use pipeline_eval::analysis::{Slice, by_length, by_relevant};
-
-/// The largest k of the curve.
-const MAX_K: u32 = 100;
-/// The upper bounds of the histogram's bins; each bin begins after the one before.
-const BINS: [u32; 13] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, u32::MAX];
 
 pub(super) fn draw(evaluation: &Evaluation) -> Markup {
-    let queries: Vec<_> = evaluation.labelled().collect();
-    let ranks: Vec<Option<u32>> = queries.iter().map(|query| query.rank).collect();
-    if ranks.is_empty() {
+    let analysis = &evaluation.analysis;
+    if analysis.n_labelled == 0 {
         return html! { p.sub { "No query names its relevant images." } };
     }
-    let ks = evaluation.ks();
     let pool_size = Quantity::PoolSize.value_in(&evaluation.metrics).map_or(u32::MAX, |size| size as u32);
+    let columns = columns(&analysis.histogram, analysis.n_labelled, pool_size);
     html! {
         div.charts {
+            figure { figcaption { "Recall at k, with 95% intervals" } (curves(analysis)) }
             figure {
-                figcaption { "Recall at k, with 95% intervals" }
-                (curves(&ranks, evaluation.image_ranks.as_deref(), pool_size))
+                figcaption { "Rank of the best relevant image" }
+                (bars("rank of the best relevant image", "rank", "queries", &columns))
             }
-            figure { figcaption { "Rank of the best relevant image" } (histogram(&ranks, pool_size)) }
         }
         div.charts {
-            (slices("By characters of the query", &by_length(&queries, &ks)))
-            (slices("By number of relevant images", &by_relevant(&queries, &ks)))
+            (slices("By characters of the query", &analysis.by_length))
+            (slices("By number of relevant images", &analysis.by_relevant))
         }
     }
 }
 
-fn curves(ranks: &[Option<u32>], image_ranks: Option<&[Option<u32>]>, pool_size: u32) -> Markup {
-    let max_k = MAX_K.min(pool_size.max(2));
-    let mut curves = vec![curve("text to image", "c1", ranks, max_k)];
-    curves.extend(image_ranks.map(|ranks| curve("image to text", "c2", ranks, max_k)));
+fn curves(analysis: &Analysis) -> Markup {
+    let directions =
+        [("text to image", "c1", &analysis.text_to_image), ("image to text", "c2", &analysis.image_to_text)];
+    let curves: Vec<_> = directions
+        .iter()
+        .filter(|(_, _, points)| !points.is_empty())
+        .map(|(name, class, points)| curve(name, class, points))
+        .collect();
     let highest = curves.iter().flat_map(|curve| &curve.band).map(|(_, _, high)| *high).fold(0.0, f64::max);
-    let tips = (1..=max_k).map(|k| {
+    let tips = analysis.text_to_image.iter().enumerate().map(|(idx, RecallPoint { k, .. })| {
         let values = curves.iter().map(|curve| {
-            let (_, low, high) = curve.band[k as usize - 1];
-            let share = curve.points[k as usize - 1].1;
-            format!("{} {} ({})", curve.name, percent(share), bounds(Some(Interval { low, high })))
+            let (_, low, high) = curve.band[idx];
+            format!("{} {} ({})", curve.name, percent(curve.points[idx].1), bounds(Some(Interval { low, high })))
         });
-        (f64::from(k), format!("Recall@{k}\n{}", values.collect::<Vec<_>>().join("\n")))
+        (f64::from(*k), format!("Recall@{k}\n{}", values.collect::<Vec<_>>().join("\n")))
     });
     let tips: Vec<_> = tips.collect();
+    let max_k = analysis.text_to_image.last().map_or(1, |point| point.k);
     lines("recall at k", Axis::log("k", f64::from(max_k)), Axis::percent("recall", highest * 1.02), &curves, &[], &tips)
 }
 
-fn curve(name: &str, class: &'static str, ranks: &[Option<u32>], max_k: u32) -> Curve {
-    let at = |k: u32| (n_within(ranks.iter(), k), ranks.len());
-    let points = (1..=max_k).map(|k| (f64::from(k), at(k).0 as f64 / at(k).1.max(1) as f64));
-    let band = (1..=max_k)
-        .filter_map(|k| wilson(at(k).0, at(k).1).map(|interval| (f64::from(k), interval.low, interval.high)));
+fn curve(name: &str, class: &'static str, points: &[RecallPoint]) -> Curve {
+    let band = points.iter().map(|point| (f64::from(point.k), point.interval.low, point.interval.high));
+    let points = points.iter().map(|point| (f64::from(point.k), point.share));
     Curve { name: name.into(), class, points: points.collect(), band: band.collect() }
 }
 
-fn histogram(ranks: &[Option<u32>], pool_size: u32) -> Markup {
-    let mut columns = Vec::new();
-    let mut first = 1;
-    for last in BINS {
-        if first > pool_size {
-            break;
-        }
-        let n = ranks.iter().flatten().filter(|rank| (first..=last).contains(*rank)).count();
-        let name = if last == u32::MAX { format!(">{}", short(first - 1)) } else { format!("≤{}", short(last)) };
+/// The columns of the histogram; the last one has the queries that find nothing.
+fn columns(histogram: &Histogram, n_queries: usize, pool_size: u32) -> Vec<Bar> {
+    let column = |bin: &RankBin| {
+        let name = match bin.last {
+            Some(last) => format!("≤{}", short(last)),
+            None => format!(">{}", short(bin.first - 1)),
+        };
         let tip = format!(
             "ranks {}–{}: {} queries, {}",
-            count(first.into()),
-            count(last.min(pool_size).into()),
-            count(n as u64),
-            percent(n as f64 / ranks.len() as f64)
+            count(bin.first.into()),
+            count(bin.last.map_or(pool_size, |last| last.min(pool_size)).into()),
+            count(bin.n as u64),
+            percent(bin.n as f64 / n_queries as f64)
         );
-        columns.push(Bar { name, value: n as f64, class: if last <= 10 { "c3" } else { "c1" }, tip });
-        first = last.saturating_add(1);
+        let is_shown = bin.last.is_some_and(|last| last <= 10);
+        Bar { name, value: bin.n as f64, class: if is_shown { "c3" } else { "c1" }, tip }
+    };
+    let mut columns: Vec<_> = histogram.bins.iter().map(column).collect();
+    if histogram.n_without > 0 {
+        let tip = format!("no relevant image in the pool: {} queries", count(histogram.n_without as u64));
+        columns.push(Bar { name: "none".into(), value: histogram.n_without as f64, class: "c5", tip });
     }
-    let n_without = ranks.iter().filter(|rank| rank.is_none()).count();
-    if n_without > 0 {
-        let tip = format!("no relevant image in the pool: {} queries", count(n_without as u64));
-        columns.push(Bar { name: "none".into(), value: n_without as f64, class: "c5", tip });
-    }
-    bars("rank of the best relevant image", "rank", "queries", &columns)
+    columns
 }
 
 /// 2000 as `2k`.
@@ -105,7 +97,7 @@ fn slices(title: &str, slices: &[Slice]) -> Markup {
             figcaption { (title) }
             div.scroll { table.slices {
                 thead { tr { th {} th.n { "queries" } th.n { "MeanRecall" } th { "95% interval" }
-                    @for (k, ..) in ends(slices.first()) { th.n { "R@" (k) } }
+                    @for point in ends(slices.first()) { th.n { "R@" (point.k) } }
                 } }
                 tbody { @for slice in slices {
                     @let recalls = &slice.recalls;
@@ -115,7 +107,7 @@ fn slices(title: &str, slices: &[Slice]) -> Markup {
                         td.n { (percent(recalls.mean)) }
                         @let interval = Some(recalls.mean_interval);
                         td data-tip=(bounds(interval)) { (meter(recalls.mean, interval, range)) }
-                        @for (_, share, _) in ends(Some(slice)) { td.n { (percent(*share)) } }
+                        @for point in ends(Some(slice)) { td.n { (percent(point.share)) } }
                     }
                 } }
             } }
@@ -124,7 +116,7 @@ fn slices(title: &str, slices: &[Slice]) -> Markup {
 }
 
 /// Recall at the smallest and at the largest k.
-fn ends(slice: Option<&Slice>) -> impl Iterator<Item = &(u32, f64, Interval)> {
+fn ends(slice: Option<&Slice>) -> impl Iterator<Item = &RecallPoint> {
     let at = slice.map_or(&[][..], |slice| &slice.recalls.at);
     at.first().into_iter().chain(if at.len() > 1 { at.last() } else { None })
 }

@@ -4,22 +4,34 @@ use std::path::PathBuf;
 
 use pipeline_core::Metrics;
 use pipeline_data::{ResultRow, ResultsOf};
-use pipeline_eval::analysis::{Duplicates, Map, duplicates, sample};
+use pipeline_eval::analysis::{Analysis, AnalysisOptions, Duplicates, Map, duplicates, sample};
 use pipeline_experiments::gate::{Baseline, Measured, baseline};
 use pipeline_experiments::in_one_line;
 use pipeline_kernels::Matrix;
 use pipeline_report::facts::Evaluation;
 use pipeline_stages::{Format, finished};
 
+use super::Options;
 use super::described::{DescribedRun, DescribedStage};
 use super::subject::Subject;
 use crate::door;
 
-/// The evaluations of the run that have a result.
-pub fn all(subject: &Subject, run: &DescribedRun<'_>, seed: u64, notes: &mut Vec<String>) -> Vec<Evaluation> {
-    let stages = run.stages_that_make(Format::Evaluation).filter(|stage| stage.artifact().is_some());
+/// The least number of queries in a gallery, however many evaluations there are.
+const MIN_QUERIES: usize = 8;
+
+/// The evaluations of the run that have a result; their galleries share the number of queries.
+pub fn all(subject: &Subject, run: &DescribedRun<'_>, options: &Options, notes: &mut Vec<String>) -> Vec<Evaluation> {
+    let stages: Vec<_> = run.stages_that_make(Format::Evaluation).filter(|stage| stage.artifact().is_some()).collect();
     let accepted = accepted(subject, run, notes);
-    stages.map(|stage| one(subject, run, stage, accepted.as_ref(), seed, notes)).collect()
+    let n_queries = share(options.n_queries, stages.len());
+    let (seed, n_threads) = (options.seed, door::n_threads());
+    let options = AnalysisOptions { n_queries, seed, n_threads, ..AnalysisOptions::default() };
+    stages.into_iter().map(|stage| one(subject, run, stage, accepted.as_ref(), &options, notes)).collect()
+}
+
+/// The number of queries in each gallery, if all galleries share `n_queries`.
+fn share(n_queries: usize, n_evaluations: usize) -> usize {
+    (n_queries / n_evaluations.max(1)).max(MIN_QUERIES.min(n_queries))
 }
 
 fn one(
@@ -27,7 +39,7 @@ fn one(
     run: &DescribedRun<'_>,
     stage: &DescribedStage<'_>,
     accepted: Option<&Baseline>,
-    seed: u64,
+    options: &AnalysisOptions,
     notes: &mut Vec<String>,
 ) -> Evaluation {
     let name = stage.facts.name.clone();
@@ -48,7 +60,9 @@ fn one(
         Ok(ranks) => evaluation.image_ranks = ranks,
         Err(why) => notes.push(format!("No ranks of images of `{name}`: {why}.")),
     }
-    match space(subject, run, stage, seed) {
+    let image_ranks = evaluation.image_ranks.as_deref();
+    evaluation.analysis = Analysis::new(&evaluation.queries, image_ranks, &evaluation.metrics, options);
+    match space(subject, run, stage, options) {
         Ok((map, duplicates)) => (evaluation.map, evaluation.duplicates) = (Some(map), Some(duplicates)),
         Err(why) => notes.push(format!("No map of `{name}`: {why}.")),
     }
@@ -72,7 +86,7 @@ fn space(
     subject: &Subject,
     run: &DescribedRun<'_>,
     stage: &DescribedStage<'_>,
-    seed: u64,
+    options: &AnalysisOptions,
 ) -> Result<(Map, Duplicates), String> {
     let open = |slot: &str| {
         let input = run.input(stage, slot).ok_or_else(|| format!("the spec does not name its input `{slot}`"))?;
@@ -87,13 +101,12 @@ fn space(
         return Err("the text features are not those of the queries".to_owned());
     }
     let with_text: Vec<usize> = (0..queries.len()).filter(|idx| !queries[*idx].text.is_empty()).collect();
-    let query_rows: Vec<usize> = sample(with_text.len(), seed).into_iter().map(|idx| with_text[idx]).collect();
-    let image_rows = sample(images.n_rows, seed);
+    let query_rows: Vec<usize> = sample(with_text.len(), options.seed).into_iter().map(|idx| with_text[idx]).collect();
+    let image_rows = sample(images.n_rows, options.seed);
     let projection = open("projection")?;
-    let n_threads = door::n_threads();
-    let (queries_in, images_in) =
-        finished::embed(projection.folder(), &rows_of(&text, &query_rows), &rows_of(&images, &image_rows), n_threads)
-            .map_err(|error| in_one_line(&error))?;
+    let (text_in_map, images_in_map) = (rows_of(&text, &query_rows), rows_of(&images, &image_rows));
+    let (queries_in, images_in) = finished::embed(projection.folder(), &text_in_map, &images_in_map, options.n_threads)
+        .map_err(|error| in_one_line(&error))?;
     if queries_in.n_cols != images_in.n_cols {
         return Err("texts and images do not share a space".to_owned());
     }
@@ -143,4 +156,15 @@ pub fn measured(run: &DescribedRun<'_>, stage: &DescribedStage<'_>) -> Option<Me
         per_query: None,
         per_image: None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn galleries_share_the_queries_down_to_a_least_number() {
+        let shares = [(120, 1), (120, 4), (120, 60), (5, 2), (0, 3), (120, 0)].map(|(n, among)| share(n, among));
+        assert_eq!(shares, [120, 30, MIN_QUERIES, 5, 0, 120]);
+    }
 }

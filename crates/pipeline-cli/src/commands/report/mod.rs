@@ -12,6 +12,7 @@ mod thumbnails;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use pipeline_eval::analysis::AnalysisOptions;
 use pipeline_experiments::in_one_line;
 use pipeline_report::facts::{Report, SweepReport, Training};
 use pipeline_report::{History, Page, pictures, render, render_sweep};
@@ -65,8 +66,8 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        let Report { n_queries, seed, search, .. } = Report::default();
-        Self { n_queries, seed, search }
+        let AnalysisOptions { n_queries, seed, .. } = AnalysisOptions::default();
+        Self { n_queries, seed, search: None }
     }
 }
 
@@ -117,7 +118,7 @@ fn report(
 ) -> Result<Report, Failure> {
     let mut notes = Vec::new();
     let trainings = trainings(subject, run, &mut notes);
-    let evaluations = evaluation::all(subject, run, options.seed, &mut notes);
+    let evaluations = evaluation::all(subject, run, options, &mut notes);
     let comparison = other.map(|other| comparison::compare(subject, run, other, &mut notes)).transpose()?;
     let mut report = Report {
         run: run.facts.clone(),
@@ -127,8 +128,6 @@ fn report(
         comparison,
         spec_yaml: run.yaml.clone(),
         notes,
-        n_queries: options.n_queries,
-        seed: options.seed,
         search: options.search.clone(),
     };
     let wanted = pictures(&report);
