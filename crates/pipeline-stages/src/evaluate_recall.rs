@@ -24,10 +24,10 @@ use crate::train_projection::must_align;
 use counts::Counts;
 use measured::Measured;
 
-/// Ids per ranking at least: MUGE's prediction file wants ten.
+/// The least number of ids per ranking: MUGE's prediction file requires ten.
 const MIN_TOP: usize = 10;
 
-/// Ids per ranking at most: every query keeps as many.
+/// The most ids per ranking: every query stores that many.
 const MAX_K: usize = 10_000;
 
 pub(crate) static KIND: Kind = Kind {
@@ -50,26 +50,26 @@ pub(crate) static KIND: Kind = Kind {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct EvaluateRecallParams {
-    /// How two embeddings are compared.
+    /// The similarity of two embeddings.
     #[serde(default)]
     similarity: Similarity,
-    /// The ranks up to which a relevant image is a hit, in rising order.
+    /// The ranks up to which a relevant image is a hit, ascending.
     #[serde(default = "default_k")]
     #[schemars(inner(range(min = 1, max = 10_000)), length(min = 1))]
     k: Vec<usize>,
-    /// Whether the texts are ranked for each image too.
+    /// Whether to rank the texts for each image, too.
     #[serde(default)]
     image_to_text: bool,
-    /// Compare features with heads that were trained on features of another encoder or of other options.
+    /// Accept features of another encoder or other options than those of the heads' training.
     #[serde(default, skip_serializing_if = "crate::kind::is_false")]
     allow_mismatch: bool,
 }
 
-/// How two embeddings are compared.
+/// The similarity of two embeddings.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum Similarity {
-    /// The cosine of the angle between them.
+    /// The cosine of their angle.
     #[default]
     Cosine,
     /// Their dot product.
@@ -85,12 +85,12 @@ impl From<Similarity> for eval::Similarity {
     }
 }
 
-/// How a stage with these params compares embeddings.
+/// The similarity of a stage with these params.
 pub(crate) fn similarity(params: &Node) -> Result<eval::Similarity, StageError> {
     Ok(read(params)?.similarity.into())
 }
 
-/// Whether a stage with these params takes features of other encodings than its heads were trained on.
+/// Whether a stage with these params accepts features of other encodings than those of its heads' training.
 pub(crate) fn allows_mismatch(params: &Node) -> Result<bool, StageError> {
     Ok(read(params)?.allow_mismatch)
 }
@@ -99,7 +99,7 @@ fn read(params: &Node) -> Result<EvaluateRecallParams, StageError> {
     pipeline_spec::params(params).map_err(|error| StageError::because("the evaluation cannot be read", error))
 }
 
-/// 1, 5 and 10: MUGE's.
+/// 1, 5 and 10, as in MUGE.
 fn default_k() -> Vec<usize> {
     vec![1, 5, 10]
 }
@@ -228,9 +228,9 @@ impl Pool {
 struct Evaluation<'a> {
     queries: Vec<&'a QueryRow>,
     rankings: Vec<Ranking>,
-    /// What the queries that name relevant images have found.
+    /// The results of the queries that name relevant images.
     images_for_queries: Measured,
-    /// What the images that a query names have found, where it is asked for.
+    /// The results of the images that a query names, if requested.
     queries_for_images: Option<Measured>,
 }
 
@@ -298,7 +298,7 @@ impl Evaluation<'_> {
     }
 }
 
-/// The notebook's result line, and what it leaves out: the pool and the queries that it can answer.
+/// The notebook's result line, with two facts that it lacks: the pool and the answerable queries.
 fn headline(metrics: &Metrics, k: &[usize]) -> String {
     let metric = |quantity: Quantity| metrics[&quantity.to_string()];
     if Quantity::MeanRecall.value_in(metrics).is_none() {

@@ -1,4 +1,4 @@
-//! What an evaluation found for each query or image, for whoever compares evaluations.
+//! The results of an evaluation for each query or image, for comparisons.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use pipeline_eval::RelevantRanks;
 
 use crate::artifact::{PER_IMAGE, PER_QUERY};
 
-/// Where the relevant ones of each row rank.
+/// The ranks of each row's relevant items.
 pub fn relevant_ranks(results: &Results) -> Vec<RelevantRanks> {
     let ranks = |row: &ResultRow| RelevantRanks {
         n_in_pool: row.n_in_pool as usize,

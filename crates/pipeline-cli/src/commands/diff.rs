@@ -1,10 +1,9 @@
-//! `pipeline diff`: what differs between two runs, and whether the difference of their metrics is more than chance.
+//! `pipeline diff`: the differences between two runs, and whether those of their metrics are significant.
 //!
 //! JSON: `{earlier, later, stages: [{stage, state, changes: [{name, old, new}]}], measured: [{earlier, later,
-//! incomparable, untested, left_out, metrics: [{metric, earlier, later, difference, low, high, sign_test: {n_better, n_worse, p},
-//! verdict}]}]}`, where `earlier` and `later` are `RUN` or `RUN:POINT`, `state` is `same`, `same-result`, `differs`,
-//! `only-earlier` or `only-later`, and `verdict` is `better`,
-//! `worse`, `no-evidence` or null.
+//! incomparable, untested, left_out, metrics: [{metric, earlier, later, difference, low, high, sign_test: {n_better,
+//! n_worse, p}, verdict}]}]}`, where `earlier` and `later` are `RUN` or `RUN:POINT`, `state` is `same`, `same-result`,
+//! `differs`, `only-earlier` or `only-later`, and `verdict` is `better`, `worse`, `no-evidence` or null.
 
 use pipeline_core::StageId;
 use pipeline_experiments::compare::{
@@ -91,7 +90,7 @@ fn stages_text(stages: &[StageDifference], terminal: &Terminal) -> String {
     format!("{}\n{same}", table.render(terminal.out, terminal.out_width()))
 }
 
-/// The table of metrics; its stage is named when there are several.
+/// The table of metrics; names the stage when there are several.
 fn metrics_text(compared: &Compared, is_only: bool, terminal: &Terminal) -> Option<String> {
     if compared.metrics.is_empty() {
         return None;
@@ -118,7 +117,7 @@ fn row(metric: &MetricDifference) -> Vec<String> {
     ]
 }
 
-/// Says what could not be compared or tested: never silently.
+/// Reports every metric that could not be compared or tested.
 fn report(measured: &[Compared], terminal: &Terminal) -> Exit {
     if measured.is_empty() {
         terminal.remark("no metrics to compare");

@@ -1,8 +1,8 @@
 //! `pipeline runs`: the history of the store, or one run of it.
 //!
-//! JSON: a list of `{id, spec, state, pinned, metrics, seconds, started_ms}`, newest last, of a damaged run with a
-//! `problem`; of one run its events, one JSON object a line; of a point of a sweep `{run, spec, point, overrides: {KEY: VALUE}, stages: {STAGE: {key, artifact,
-//! metrics, params}}}`.
+//! JSON: a list of `{id, spec, state, pinned, metrics, seconds, started_ms}`, newest last, with a `problem` for a
+//! damaged run. For one run its events, one JSON object per line. For a point of a sweep `{run, spec, point, overrides:
+//! {KEY: VALUE}, stages: {STAGE: {key, artifact, metrics, params}}}`.
 
 use std::collections::BTreeMap;
 
@@ -112,10 +112,10 @@ fn table(runs: &[RunInfo]) -> Table {
     table
 }
 
-/// More evaluations than this, as a sweep has, are too many for a line.
+/// The most evaluations that a line shows; a sweep has more.
 const MAX_SHOWN: usize = 4;
 
-/// The metrics that people compare: the means, with their stage when there are several, of many the best.
+/// The metrics for comparisons: the means, with their stage when there are several; the best if there are many.
 fn metrics(run: &RunInfo) -> String {
     let named = run.metrics.iter().filter_map(|(stage, metrics)| Some((stage, COMPARED.value_in(metrics)?)));
     let named: Vec<_> = named.collect();

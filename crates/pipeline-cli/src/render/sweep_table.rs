@@ -1,4 +1,4 @@
-//! The table of a sweep's results: one row a point, or one a group of seeds.
+//! The table of a sweep's results: one row per point, or one per group of seeds.
 
 use pipeline_experiments::sweep::{
     AxisRecord, COMPARED, Column, PointResult, PointState, Results, Spread, SweepRecord, columns, shown,
@@ -9,12 +9,12 @@ use crate::format::counted;
 use crate::table::Table;
 use crate::terminal::Terminal;
 
-/// Which rows a table has.
+/// The rows of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rows {
-    /// The groups, where there are some; else the points.
+    /// The groups, if there are any; else the points.
     Groups,
-    /// The points, and then the groups, if there are some.
+    /// The points, and then the groups, if there are any.
     All,
 }
 
@@ -37,7 +37,7 @@ pub fn print(record: &SweepRecord, results: &Results<'_>, rows: Rows, terminal: 
     Ok(())
 }
 
-/// How the points of a sweep stand in one line, such as `24 points: 23 done, 1 failed`.
+/// The numbers of points by state in one line, such as `24 points: 23 done, 1 failed`.
 pub fn summary(results: &Results<'_>) -> String {
     let n_in = |state: PointState| results.points.iter().filter(|point| point.state == state).count();
     let states = [(PointState::Done, "done"), (PointState::Failed, "failed"), (PointState::Skipped, "skipped")];
@@ -99,8 +99,8 @@ fn of_groups(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) ->
     table
 }
 
-/// The columns of a table that a narrow terminal may leave out: metrics that name no best point. `start` is where metrics
-/// begin.
+/// The columns of a table that a narrow terminal may leave out: metrics that do not select the best point. `start` is
+/// the first column with metrics.
 fn lesser(columns: &[Column], start: usize) -> impl Iterator<Item = usize> {
     columns.iter().enumerate().filter(|(_, column)| column.metric != COMPARED).map(move |(idx, _)| start + idx)
 }

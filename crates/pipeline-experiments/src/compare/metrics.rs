@@ -1,4 +1,4 @@
-//! The metrics of two evaluations, and whether their differences are more than chance.
+//! The metrics of two evaluations, and whether their differences are significant.
 
 use pipeline_core::{Digest, Metrics, StageId};
 use pipeline_data::Results;
@@ -17,11 +17,11 @@ pub struct Compared {
     pub earlier: StageId,
     /// The stage of the later run.
     pub later: StageId,
-    /// What differs in the data, so that metrics cannot be compared.
+    /// The difference in the data that makes the metrics incomparable.
     pub incomparable: Option<String>,
-    /// Why the differences could not be tested.
+    /// The reason why the differences could not be tested.
     pub untested: Option<String>,
-    /// What both have under one name though it is not the same, and is therefore left out.
+    /// The metrics that share a name but not a definition, and are therefore left out.
     pub left_out: Option<String>,
     /// The metrics that both have.
     pub metrics: Vec<MetricDifference>,
@@ -42,24 +42,24 @@ pub struct MetricDifference {
     pub low: Option<f64>,
     /// The upper bound.
     pub high: Option<f64>,
-    /// Of metrics that count hits: queries that rose and fell, and the p of the exact sign test.
+    /// For metrics that count hits: the queries that rose and fell, and the p of the exact sign test.
     pub sign_test: Option<Signs>,
-    /// What the interval says; none where nothing was tested.
+    /// The verdict of the interval; `None` where nothing was tested.
     pub verdict: Option<Significance>,
 }
 
 /// A sign test.
 #[derive(Debug, Serialize)]
 pub struct Signs {
-    /// Queries that rose.
+    /// The number of queries that rose.
     pub n_better: usize,
-    /// Queries that fell.
+    /// The number of queries that fell.
     pub n_worse: usize,
-    /// How likely so uneven a split is by chance.
+    /// The probability of a split this uneven by chance.
     pub p: f64,
 }
 
-/// What a difference is worth.
+/// The significance of a difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Significance {
@@ -90,7 +90,7 @@ pub fn compare(store: &Store, earlier: Side<'_>, later: Side<'_>, n_threads: usi
     Ok(compared)
 }
 
-/// On what other data the later of two stages was measured, as far as sources and counts show.
+/// The difference in the data of two stages, as far as sources and counts show.
 pub fn differs_in_data(earlier: Side<'_>, later: Side<'_>) -> Option<String> {
     let (lineage, later_lineage) = (earlier.run.lineage(), later.run.lineage());
     let same_data = |slot: &str| same(lineage.data(earlier.stage, slot), later_lineage.data(later.stage, slot));
@@ -108,7 +108,7 @@ pub fn differs_in_data(earlier: Side<'_>, later: Side<'_>) -> Option<String> {
     }
 }
 
-/// Data are the same only where it is known what they are.
+/// Unknown data never count as the same.
 fn same(earlier: Option<Digest>, later: Option<Digest>) -> bool {
     earlier.is_some() && earlier == later
 }
@@ -201,7 +201,7 @@ impl From<SignTest> for Signs {
     }
 }
 
-/// The metrics that both have, in the order in which people read them; intervals and counts are not compared.
+/// The metrics that both have, in reading order; intervals and counts are not compared.
 fn both(earlier: &Metrics, later: &Metrics) -> Vec<MetricDifference> {
     let is_wanted = |name: &MetricName| name.bound.is_none() && name.quantity.unit() != Unit::Count;
     let mut metrics: Vec<MetricDifference> = earlier

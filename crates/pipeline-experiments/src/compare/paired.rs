@@ -1,4 +1,4 @@
-//! Results of two evaluations query by query: what differs between them, and whether that is chance.
+//! Compares two evaluations query by query: their differences, and whether these are significant.
 
 use pipeline_core::Metrics;
 use pipeline_eval::{Measure, MetricName, RelevantRanks, ks};
@@ -8,7 +8,7 @@ pub fn measure(metric: &MetricName, metrics: &Metrics) -> Option<Measure> {
     Measure::of_metric(metric, &ks(metrics))
 }
 
-/// How the means of two evaluations differ, if they are over other `k`.
+/// Describes the difference in `k` of two evaluations; `None` when their means are over the same `k`.
 pub fn other_ks(earlier: &Metrics, later: &Metrics) -> Option<String> {
     let (earlier, later) = (ks(earlier), ks(later));
     (earlier != later).then(|| format!("`mean_recall` is a mean over k = {earlier:?} and {later:?}"))

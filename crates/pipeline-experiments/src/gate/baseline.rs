@@ -1,4 +1,4 @@
-//! The accepted baseline of a spec: a small JSON file beside it, meant to be kept under version control.
+//! The accepted baseline of a spec: a small JSON file beside it, intended for version control.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind, Write};
@@ -11,56 +11,56 @@ use pipeline_spec::PipelineSpec;
 use serde::{Deserialize, Serialize};
 use serde_json::ser::{Formatter, PrettyFormatter};
 
-/// The version of the file's format. Version 1 had no ranks; it is still read.
+/// The version of the file's format. Version 1 had no ranks; this program still reads it.
 const VERSION: u32 = 2;
 
-/// Metrics that somebody has accepted.
+/// Accepted metrics.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     /// The version of this format.
     pub version: u32,
     /// The spec's name.
     pub spec: String,
-    /// When they were accepted, in UTC.
+    /// The time of the acceptance, in UTC.
     pub accepted_at: String,
-    /// Who accepted them.
+    /// The person who accepted them.
     pub accepted_by: String,
-    /// Why.
+    /// The reason of the acceptance.
     pub reason: Option<String>,
-    /// What was accepted, by evaluation.
+    /// The accepted measurements, by evaluation.
     pub stages: BTreeMap<StageId, Measured>,
 }
 
-/// What an evaluation has measured, and on which data.
+/// The measurements of an evaluation, and digests of its data.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// The digest of its artifact.
     pub artifact: ArtifactDigest,
-    /// What its queries are read from.
+    /// The digest of the data of its queries.
     pub queries: Option<Digest>,
-    /// What its pool of images is read from.
+    /// The digest of the data of its pool of images.
     pub pool: Option<Digest>,
     /// Its metrics, with the size of the pool and the number of queries.
     pub metrics: Metrics,
-    /// The best rank that each query has found.
+    /// The best rank for each query.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_query: Option<BestRanks>,
-    /// The best rank that each image has found, where texts were ranked for images too.
+    /// The best rank for each image, where texts were also ranked for images.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_image: Option<BestRanks>,
 }
 
-/// The best ranks one by one: what a paired test needs, in few bytes.
+/// The best ranks one by one: compact input for a paired test.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BestRanks {
     /// The digest of the ids, in the order of the ranks.
     pub ids: Digest,
-    /// 1-based; 0 where nothing was found, 65535 for anything from there on.
+    /// The 1-based ranks; 0 where no relevant item was found, 65535 for any rank from there on.
     pub ranks: Vec<u16>,
 }
 
 impl BestRanks {
-    /// Of the results of an evaluation.
+    /// The best ranks of the results of an evaluation.
     pub fn of(results: &Results) -> Self {
         let ids: Vec<_> = results.rows.iter().map(|row| (&row.id, &row.text)).collect();
         let ids = Digest::of(&serde_json::to_vec(&ids).expect("texts become JSON"));
@@ -68,7 +68,7 @@ impl BestRanks {
         Self { ids, ranks: results.rows.iter().map(rank).collect() }
     }
 
-    /// What the measures that need the best rank only can be computed from.
+    /// The ranks in the form from which measures that only need the best rank are computed.
     pub fn found(&self) -> Vec<RelevantRanks> {
         let found = |rank: &u16| match *rank {
             0 => RelevantRanks::default(),
@@ -87,7 +87,7 @@ impl Measured {
         }
     }
 
-    /// What makes the two incomparable; none when they were measured on the same data.
+    /// The difference that makes two measurements incomparable; `None` when they are of the same data.
     pub fn differs_in(&self, other: &Self) -> Option<&'static str> {
         let same = |count: Quantity| count.value_in(&self.metrics) == count.value_in(&other.metrics);
         if self.pool != other.pool || !same(Quantity::PoolSize) {
@@ -100,36 +100,36 @@ impl Measured {
     }
 }
 
-/// Where the baseline of a spec is: `baselines/<name>.json` beside it.
+/// The path of a spec's baseline: `baselines/<name>.json` beside the spec.
 pub fn path_of(spec: &PipelineSpec) -> PathBuf {
     path_in(spec.file.parent().unwrap_or(Path::new(".")), &spec.name)
 }
 
-/// Where the baseline of the spec of that name is when the spec lies in `folder`.
+/// The path of the baseline of a spec with this name in `folder`.
 pub fn path_in(folder: &Path, spec_name: &str) -> PathBuf {
     let is_plain = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
     let name: String = spec_name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
     folder.join("baselines").join(format!("{name}.json"))
 }
 
-/// Why a baseline cannot be used.
+/// The reason why a baseline cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BaselineError {
-    /// The file is there and cannot be read.
+    /// The file exists and cannot be read.
     #[error("the baseline `{}` cannot be read", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// The file is no baseline.
+    /// The file is not a baseline.
     #[error("the baseline `{}` cannot be read", path.display())]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },
@@ -144,7 +144,7 @@ pub enum BaselineError {
 }
 
 impl BaselineError {
-    /// How to have one again.
+    /// Advice on restoring a baseline.
     pub fn help(&self) -> &'static str {
         match self {
             Self::Unreadable { .. } | Self::Malformed { .. } => {
@@ -155,10 +155,10 @@ impl BaselineError {
     }
 }
 
-/// Reads a baseline; none when there is none.
+/// Reads a baseline; `None` when there is no file.
 ///
 /// # Errors
-/// When the file is there and cannot be read or understood: it is never taken for a missing one.
+/// When the file exists and cannot be read or understood: it never counts as missing.
 pub fn read(path: &Path) -> Result<Option<Baseline>, BaselineError> {
     let text = match pipeline_files::read(path) {
         Ok(text) => text,
@@ -183,8 +183,8 @@ impl Baseline {
         Self { version: VERSION, spec: spec.name.clone(), accepted_at: at, accepted_by: by, reason, stages }
     }
 
-    /// The text of its file: indented JSON with every list on one line, since thousands of ranks are no thousands of
-    /// lines in a diff.
+    /// The text of its file: indented JSON with every list on one line, so that thousands of ranks do not become
+    /// thousands of lines in a diff.
     pub fn to_json(&self) -> String {
         let mut json = Vec::new();
         let mut serializer = serde_json::Serializer::with_formatter(&mut json, ListsOnOneLine(PrettyFormatter::new()));
@@ -194,7 +194,7 @@ impl Baseline {
     }
 }
 
-/// Who accepts metrics, when and why.
+/// The author, time and reason of an acceptance.
 #[derive(Debug, Clone)]
 pub struct Acceptance {
     /// The person.
@@ -205,7 +205,7 @@ pub struct Acceptance {
     pub reason: Option<String>,
 }
 
-/// Indents objects, not lists.
+/// A formatter that indents objects, but not lists.
 struct ListsOnOneLine(PrettyFormatter<'static>);
 
 impl Formatter for ListsOnOneLine {

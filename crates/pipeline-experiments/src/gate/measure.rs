@@ -1,4 +1,4 @@
-//! The metrics that are current: of stages that need no run, with the data that they were measured on.
+//! The current metrics: of stages that are up to date, with digests of the data that they were measured on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,7 @@ use super::baseline::{BestRanks, Measured};
 use crate::causes::in_one_line;
 use crate::lineage::Lineage;
 
-/// What all stages of a spec have measured.
+/// The measurements of all stages of a spec.
 pub struct Measurements {
     current: BTreeMap<StageId, Measured>,
     keys: BTreeMap<StageId, Key>,
@@ -33,7 +33,7 @@ pub struct Metric<'a> {
 }
 
 impl Measurements {
-    /// Collects what is up to date in `plan`.
+    /// Collects the measurements of stages that are up to date in `plan`.
     pub fn of(graph: &Graph, plan: &Plan) -> Self {
         let lineage = Lineage::of_plan(graph, plan);
         let mut measurements = Self { current: BTreeMap::new(), keys: BTreeMap::new(), stale: BTreeSet::new() };
@@ -59,8 +59,8 @@ impl Measurements {
         measurements
     }
 
-    /// What a stage has measured, with the best ranks of its queries and images from its artifact, if it has them; the
-    /// inner error says why they cannot be had.
+    /// The measurements of a stage, with the best ranks of its queries and images from its artifact, if it has them.
+    /// The inner error says why they are missing.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -85,7 +85,7 @@ impl Measurements {
     }
 
     /// Finds a metric by `NAME` or `STAGE.NAME`; the inner error says why it is not measured. `usual` is the stage that
-    /// had a metric of that name when it was accepted.
+    /// had a metric of that name in the baseline.
     ///
     /// # Errors
     /// When several stages have a metric of that name.
@@ -104,7 +104,7 @@ impl Measurements {
         Ok(self.value_of(&stage, name))
     }
 
-    /// Splits `STAGE.NAME`; stage names may hold dots, metrics do not.
+    /// Splits `STAGE.NAME`; stage names may contain dots, metrics do not.
     fn named_stage<'m>(&self, metric: &'m str) -> Option<(StageId, &'m str)> {
         let (stage, name) = metric.rsplit_once('.')?;
         let stage: StageId = stage.parse().ok()?;

@@ -14,14 +14,14 @@ use super::baseline::{Baseline, Measured};
 use super::measure::{Measurements, Metric};
 use crate::compare::paired;
 
-/// A drop of exactly `max_drop` passes although decimal fractions are not exact in binary.
+/// The tolerance of comparisons: a drop of exactly `max_drop` passes although decimal fractions are inexact in binary.
 const ROUNDING: f64 = 1e-9;
 
 /// The current metrics, and those that they must not fall behind.
 pub struct Gate<'a> {
     /// The current metrics.
     pub measurements: &'a Measurements,
-    /// The accepted ones, if any were.
+    /// The accepted ones, if there are any.
     pub accepted: Option<&'a Baseline>,
     /// The store with the results query by query.
     pub store: &'a Store,
@@ -29,25 +29,25 @@ pub struct Gate<'a> {
     pub n_threads: usize,
 }
 
-/// What became of a metric.
+/// The verdict on one metric.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// Everything that the spec asks of it holds.
+    /// It satisfies every rule of the spec.
     Passed,
-    /// It fell by more than `max_drop`; where the rule is paired, also by no chance.
+    /// It fell by more than `max_drop`; where the rule is paired, also significantly.
     Dropped,
     /// It is lower than `min_value`.
     BelowMinimum,
     /// It is missing, not a number, or its stage is not up to date.
     Unmeasured,
-    /// Nothing was accepted that it could be compared with.
+    /// The baseline has no value to compare it with.
     NoBaseline,
     /// It was measured on other data than the accepted one.
     NotComparable,
 }
 
-/// A metric, what is known about it, and the verdict.
+/// A metric, its values, and the verdict.
 #[derive(Debug, Clone, Serialize)]
 pub struct Checked {
     /// The metric, as the spec names it.
@@ -58,11 +58,11 @@ pub struct Checked {
     pub current: Option<f64>,
     /// Its accepted value.
     pub accepted: Option<f64>,
-    /// How far it may fall.
+    /// The largest allowed drop.
     pub max_drop: Option<f64>,
-    /// What it must reach.
+    /// The smallest allowed value.
     pub min_value: Option<f64>,
-    /// What the paired test says, where one is asked for.
+    /// The result of the paired test, where the rule has one.
     pub paired: Option<Paired>,
     /// The verdict.
     pub verdict: Verdict,
@@ -73,17 +73,17 @@ pub struct Checked {
 /// A paired test of the queries before and after.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub struct Paired {
-    /// At most this `p` is no chance.
+    /// The significance level: the largest `p` that counts as a real drop.
     pub alpha: f64,
-    /// How likely such a drop is if nothing has changed.
+    /// The probability of a drop this large if nothing has changed.
     pub p: f64,
     /// The lower bound of the change with 95% confidence.
     pub low: f64,
     /// The upper bound.
     pub high: f64,
-    /// Queries that do better than before.
+    /// The number of queries that do better than before.
     pub n_better: usize,
-    /// Queries that do worse.
+    /// The number of queries that do worse.
     pub n_worse: usize,
 }
 
@@ -92,13 +92,13 @@ pub struct Paired {
 pub enum Overall {
     /// All passed.
     Passed,
-    /// One failed.
+    /// At least one failed.
     Failed,
-    /// None failed, but one cannot be compared.
+    /// None failed, but at least one cannot be compared.
     NotComparable,
 }
 
-/// The verdict on all metrics together: a failure outweighs what cannot be compared.
+/// The verdict on all metrics together: a failure outweighs an incomparable metric.
 pub fn overall(checked: &[Checked]) -> Overall {
     let any = |verdict: fn(Verdict) -> bool| checked.iter().any(|checked| verdict(checked.verdict));
     if any(|verdict| !matches!(verdict, Verdict::Passed | Verdict::NotComparable)) {
@@ -114,7 +114,7 @@ impl Gate<'_> {
     /// Checks all metrics that the spec names.
     ///
     /// # Errors
-    /// When a name could mean metrics of several stages.
+    /// When a name is ambiguous between several stages.
     pub fn check_all(&self, rules: &BTreeMap<String, CheckRule>) -> Result<Vec<Checked>, GateError> {
         rules.iter().map(|(metric, rule)| self.check(metric, rule)).collect()
     }
@@ -158,10 +158,10 @@ impl Gate<'_> {
         Ok(checked.judge_drop(accepted - current, max_drop))
     }
 
-    /// The paired test of one metric; the inner error is the verdict where there is nothing to pair.
+    /// The paired test of one metric; the inner error is the verdict where there are no pairs.
     ///
     /// # Errors
-    /// When the metric does not depend on the best ranks alone, which are all that a baseline holds.
+    /// When the metric needs more than the best ranks, and a baseline has nothing else.
     fn pair(
         &self,
         name: &MetricName,
@@ -199,7 +199,7 @@ fn count(changes: &[f64], counts: fn(f64) -> bool) -> usize {
     changes.iter().filter(|change| counts(**change)).count()
 }
 
-/// The stage that had a metric of that name when it was accepted, if it was one.
+/// The stage that had a metric of that name in the baseline, if it was a single one.
 fn usual_stage<'a>(metric: &str, baseline: &'a Baseline) -> Option<&'a StageId> {
     let mut having = baseline.stages.iter().filter(|(_, measured)| measured.metrics.contains_key(metric));
     having.next().filter(|_| having.next().is_none()).map(|(stage, _)| stage)
@@ -220,7 +220,7 @@ impl Checked {
         }
     }
 
-    /// A drop fails beyond `max_drop`; where it is paired, only if the test says that it is no chance.
+    /// Judges a drop: it fails beyond `max_drop`; with a paired rule, only if it is also significant.
     fn judge_drop(self, drop: f64, max_drop: f64) -> Self {
         if drop <= max_drop + ROUNDING {
             return self;

@@ -1,4 +1,4 @@
-//! The metrics by which the points of a sweep are shown side by side.
+//! The metrics that a sweep shows side by side for its points.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,8 @@ impl Column {
     }
 }
 
-/// `mean_recall` and the recalls of each evaluation, which is named when there are several; `i2t_mean_recall` behind them.
+/// `mean_recall` and the recalls of each evaluation, then `i2t_mean_recall`. Names the evaluation when there are
+/// several.
 pub fn columns(record: &SweepRecord, results: &Results<'_>) -> Vec<Column> {
     let mut columns = Vec::new();
     for stage in &record.evaluations {

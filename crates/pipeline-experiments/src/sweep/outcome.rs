@@ -1,4 +1,4 @@
-//! What the points of a sweep came to, and groups of points that differ in their seed only.
+//! The results of the points of a sweep, and groups of points that differ in seeds only.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,38 +14,38 @@ use crate::recorded::RunLog;
 /// The metric by which points are compared.
 pub const COMPARED: MetricName = MetricName::new(Quantity::MeanRecall);
 
-/// The points of a sweep and what they came to.
+/// The points of a sweep with their results.
 #[derive(Debug, Serialize)]
 pub struct Results<'a> {
     /// The points, in order.
     pub points: Vec<PointResult<'a>>,
-    /// The groups, in the order of their first points; none unless an axis is a seed with several values.
+    /// The groups, in the order of their first points; empty unless an axis is a seed with several values.
     pub groups: Vec<Group>,
-    /// The number of the point with the highest `mean_recall` of the first evaluation, of those that were measured on as
-    /// many images and queries and at the same k as the first.
+    /// The number of the point with the highest `mean_recall` of the first evaluation, among those measured on as many
+    /// images and queries and at the same k as the first.
     pub best: Option<usize>,
-    /// The index of the group with the highest mean of it, of such points.
+    /// The index of the group with the highest mean of it, among such points.
     pub best_group: Option<usize>,
 }
 
-/// What a point came to.
+/// The result of a point.
 #[derive(Debug, Serialize)]
 pub struct PointResult<'a> {
     /// The point.
     #[serde(flatten)]
     pub record: &'a PointRecord,
-    /// How it stands.
+    /// Its state.
     pub state: PointState,
     /// The stages of the spec that failed.
     pub failed: Vec<StageId>,
     /// The metrics, by stage of the spec.
     pub metrics: BTreeMap<StageId, Metrics>,
-    /// What is other than at the first point that was measured, so that their recalls say nothing about each other.
+    /// The difference in the data from the first measured point, which makes their recalls incomparable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured_on: Option<&'static str>,
 }
 
-/// How a point stands.
+/// The state of a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum PointState {
@@ -53,18 +53,18 @@ pub enum PointState {
     Done,
     /// A stage that it needs failed.
     Failed,
-    /// A stage that it needs was not looked at.
+    /// A stage that it needs was skipped.
     Skipped,
 }
 
-/// Points that differ in their seed only.
+/// Points that differ in seeds only.
 #[derive(Debug, Serialize)]
 pub struct Group {
-    /// The values that they share, by key.
+    /// Their common values, by key.
     pub overrides: BTreeMap<String, serde_json::Value>,
     /// Their numbers.
     pub points: Vec<usize>,
-    /// What those that are done have measured, by stage of the spec and metric.
+    /// The measurements of finished points, by stage of the spec and metric.
     pub metrics: BTreeMap<StageId, BTreeMap<String, Spread>>,
 }
 
@@ -73,14 +73,14 @@ pub struct Group {
 pub struct Spread {
     /// The mean.
     pub mean: f64,
-    /// The standard deviation of a sample, by n - 1; none for one value.
+    /// The sample standard deviation, divided by n - 1; `None` for one value.
     pub sd: Option<f64>,
     /// The number of values.
     pub n: usize,
 }
 
 impl<'a> Results<'a> {
-    /// What the events of the run came to for these points.
+    /// The results of these points according to the log of their run.
     pub fn of(record: &'a SweepRecord, log: &RunLog) -> Self {
         let failed: HashSet<&StageId> = log.failures.iter().map(|failure| &failure.stage).collect();
         let mut points: Vec<_> = record.points.iter().map(|point| PointResult::of(point, log, &failed)).collect();
@@ -134,19 +134,19 @@ impl Group {
 }
 
 impl Spread {
-    /// The spread of some values; none of no values.
+    /// The spread of some values; `None` without values.
     pub fn of(values: &[f64]) -> Option<Self> {
         mean_sd(values).map(|(mean, sd)| Self { mean, sd, n: values.len() })
     }
 }
 
-/// The first evaluation that has the metric by which points are compared, at any of them.
+/// The first evaluation that has the compared metric at any point.
 pub fn compared<'a>(record: &'a SweepRecord, points: &[PointResult<'_>]) -> Option<&'a StageId> {
     let has = |stage: &StageId| points.iter().any(|point| point.metric(stage, &COMPARED).is_some());
     record.evaluations.iter().find(|stage| has(stage))
 }
 
-/// Marks the points whose recalls say nothing about those of the first that was measured, as far as metrics show.
+/// Marks the points whose recalls are incomparable with those of the first measured one, as far as metrics show.
 fn mark_others(points: &mut [PointResult<'_>], evaluation: &StageId) {
     let measured =
         |point: &PointResult<'_>| point.metrics.get(evaluation).filter(|own| COMPARED.value_in(own).is_some()).cloned();
@@ -177,7 +177,7 @@ pub fn seeds(record: &SweepRecord) -> Vec<&str> {
         .collect()
 }
 
-/// The points by what they have in common beside their seeds; where there is no such axis each point alone.
+/// The points grouped by their values except seeds; without such an axis each point alone.
 pub fn groups(record: &SweepRecord, points: &[PointResult<'_>]) -> Vec<Group> {
     let seeds = seeds(record);
     let mut groups: Vec<(Group, Vec<&PointResult<'_>>)> = Vec::new();
@@ -212,7 +212,7 @@ fn spreads(points: &[&PointResult<'_>]) -> BTreeMap<StageId, BTreeMap<String, Sp
         .collect()
 }
 
-/// The index of the highest value; the first of equal ones.
+/// The index of the highest value; the first among equal ones.
 fn highest(values: impl Iterator<Item = Option<f64>>) -> Option<usize> {
     let known = values.enumerate().filter_map(|(idx, value)| Some((idx, value?)));
     known.reduce(|best, other| if other.1 > best.1 { other } else { best }).map(|(idx, _)| idx)

@@ -1,4 +1,4 @@
-//! The queries that do not count in an evaluation, or cannot be answered: what its warnings say.
+//! The queries that do not count in an evaluation, or cannot be answered, for its warnings.
 
 use pipeline_core::{Metrics, StageContext};
 use pipeline_data::QueryRow;
@@ -6,11 +6,11 @@ use pipeline_eval::Quantity;
 
 use crate::relevance::{has_text, names_images};
 
-/// Queries by whether they can be counted.
+/// Queries by whether they count.
 pub(super) struct Counts {
     n_queries: usize,
     n_without_text: usize,
-    /// Of those with a text.
+    /// Among those with a text.
     n_without_labels: usize,
 }
 
@@ -22,7 +22,7 @@ impl Counts {
         Self { n_queries: queries.len(), n_without_text, n_without_labels }
     }
 
-    /// Says which queries do not count, or cannot be answered; where none can, `ids` shows some of both sides.
+    /// Warns of queries that do not count, or cannot be answered; where none can, `ids` shows examples of both sides.
     pub(super) fn warn(&self, context: &StageContext<'_>, metrics: &Metrics, ids: impl FnOnce() -> String) {
         let Self { n_queries, n_without_text, n_without_labels } = *self;
         let warn = |message: String| context.host.warn(message);

@@ -1,4 +1,4 @@
-//! What was found for each query, or for each image, and the metrics of that.
+//! The results for each query or image, and their metrics.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +9,17 @@ use pipeline_eval::{Direction, MetricName, Quantity, measure};
 use crate::artifact::Features;
 use crate::results::relevant_ranks;
 
-/// Results one by one.
+/// The individual results.
 pub(super) struct Measured {
-    /// A row for everything that counts.
+    /// A row for every query or image that counts.
     pub results: Results,
-    /// How many were searched.
+    /// The size of the searched pool.
     pub pool_size: usize,
     direction: Direction,
 }
 
 impl Measured {
-    /// Images for queries: those count that name relevant images, be they in the pool or not.
+    /// The images for queries: a query counts if it names relevant images, in the pool or not.
     pub fn of_queries(
         queries: &[&QueryRow],
         images: &Features,
@@ -36,7 +36,7 @@ impl Measured {
         Self::new(Direction::TextToImage, rows, images.ids.iter().map(Option::as_deref))
     }
 
-    /// Texts for images: those count that a query names.
+    /// The texts for images: an image counts if a query names it.
     pub fn of_images(
         queries: &[&QueryRow],
         images: &Features,
@@ -87,10 +87,10 @@ impl Measured {
     }
 }
 
-/// For each image the queries that name it, in their order.
+/// For each image, the queries that name it, in their order.
 ///
 /// # Shapes
-/// relevant: for each query, rows of images; output: for each of the `n_images` images, places in `relevant`
+/// relevant: for each query, rows of images; output: for each of the `n_images` images, indices into `relevant`
 pub(super) fn inverted(relevant: &[Vec<usize>], n_images: usize) -> Vec<Vec<usize>> {
     let mut queries_of = vec![Vec::new(); n_images];
     for (query_idx, image_rows) in relevant.iter().enumerate() {
@@ -109,7 +109,7 @@ fn narrowed(ranks: &[usize]) -> Vec<u32> {
     ranks.iter().map(|rank| u32::try_from(*rank).unwrap_or(u32::MAX)).collect()
 }
 
-/// A digest of ids in their order: which pool was searched.
+/// A digest of ids in their order, which identifies the pool.
 fn digest<'a>(ids: impl Iterator<Item = Option<&'a str>>) -> String {
     let ids: Vec<_> = ids.collect();
     Digest::of(&serde_json::to_vec(&ids).expect("texts become JSON")).hex()

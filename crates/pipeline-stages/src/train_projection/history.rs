@@ -9,8 +9,8 @@ use pipeline_models::train::{StepLoss, Trained};
 
 use crate::artifact;
 
-/// Writes the loss of every step, what the step was taken with, and beside the last step of an epoch what was then measured on
-/// held-out data, if there are any.
+/// Writes the loss and the settings of every step, and after the last step of an epoch the held-out measurements, if
+/// there are any.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -37,7 +37,7 @@ pub(super) fn write(path: &Path, trained: &Trained) -> Result<(), StageError> {
     std::fs::write(path, history).map_err(|error| artifact::unwritable(path, error))
 }
 
-/// What was measured after an epoch, by the names of the columns.
+/// The measurements after an epoch, by column name.
 fn columns(recall: &Recall) -> Vec<(String, f64)> {
     let at = recall.at.iter().map(|(k, value)| (Quantity::RecallAt(*k), *value));
     let all = std::iter::once((Quantity::MeanRecall, recall.mean)).chain(at);

@@ -8,8 +8,8 @@ use pipeline_models::train::{StepLoss, Trained};
 
 use super::params::{Fit, TrainProjectionParams};
 
-/// The number of pairs, the mean loss of the last epoch if there was one, a temperature that was learnt, and what the kept heads
-/// find in held-out data.
+/// The number of pairs, the mean loss of the last epoch if there was one, a learnt temperature, and the held-out recall
+/// of the kept heads.
 pub(super) fn metrics(params: &TrainProjectionParams, trained: &Trained, n_pairs: usize) -> Metrics {
     let mut metrics = BTreeMap::from([("n_pairs".to_owned(), n_pairs as f64)]);
     if let Some(loss) = epoch_losses(&trained.losses).last() {
@@ -27,7 +27,7 @@ pub(super) fn metrics(params: &TrainProjectionParams, trained: &Trained, n_pairs
     metrics
 }
 
-/// One line about it, `start` included: what there is to say about the weights that it has started from.
+/// One line about it, with `start`: the remark on the initial weights.
 pub(super) fn headline(
     params: &TrainProjectionParams,
     trained: &Trained,
@@ -57,7 +57,7 @@ fn contrastive_headline(params: &TrainProjectionParams, trained: &Trained, n_pai
     Some(format!("{n_pairs} pairs, average loss by epoch: {shown}{learnt}{kept}"))
 }
 
-/// What the kept heads find in held-out data, and of which epoch they are, counted from 0 as in the history.
+/// The held-out recall of the kept heads, and their epoch, counted from 0 as in the history.
 fn kept(params: &TrainProjectionParams, trained: &Trained) -> String {
     let Some(recall) = trained.kept_recall() else { return String::new() };
     let epoch = match trained.best_epoch {

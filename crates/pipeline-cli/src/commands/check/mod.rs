@@ -66,7 +66,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(exit(&checked))
 }
 
-/// How the program ends.
+/// The exit code.
 fn exit(checked: &[Checked]) -> Exit {
     match overall(checked) {
         Overall::Passed => Exit::Done,
@@ -150,7 +150,7 @@ fn failure_of(checked: &Checked, opened: &Opened) -> Failure {
     }
 }
 
-/// Writes the current metrics as the baseline; all that the spec checks must be measured.
+/// Writes the current metrics as the baseline; every metric in the spec's rules must be measured.
 fn accept(
     args: &CheckArgs,
     opened: &Opened,
@@ -181,7 +181,7 @@ fn accept(
         path,
         protected: Some(&opened.protected()),
         store: &opened.store,
-        // A baseline of somebody else is still a baseline: it lies under version control.
+        // Another author's baseline is still a baseline: it is under version control.
         force: args.replace.force || baseline::read(path).is_ok(),
     };
     file.write(accepted.to_json().as_bytes(), terminal)?;

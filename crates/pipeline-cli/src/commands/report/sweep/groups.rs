@@ -1,4 +1,4 @@
-//! Groups of points that differ in their seeds only: what they measured, and how they stand to the first of them.
+//! Groups of points that differ in seeds only: their metrics, and their comparison with the first of them.
 
 use pipeline_core::StageId;
 use pipeline_eval::statistics::{Interval, intervals};
@@ -9,17 +9,18 @@ use super::Sweep;
 use super::queries::Found;
 use crate::door;
 
-/// The groups, and which of them the headline names.
+/// The groups, and those that the headline names.
 pub struct Groups {
     /// The groups, in the order of their first points.
     pub groups: Vec<GroupFacts>,
-    /// The group that the others are compared with.
+    /// The reference group.
     pub reference: Option<usize>,
-    /// The best of those that can be compared, if there are two.
+    /// The best comparable group, if there are two.
     pub best: Option<usize>,
 }
 
-/// The index of the point whose pool and queries count: the first that was measured of the first group that was.
+/// The index of the point whose pool and queries are the reference: the first measured point of the first measured
+/// group.
 pub fn reference_point(record: &SweepRecord, results: &Results<'_>, evaluation: &StageId) -> usize {
     let is_measured = |number: &usize| results.points[number - 1].metric(evaluation, &COMPARED).is_some();
     let groups = sweep::groups(record, &results.points);
@@ -66,7 +67,7 @@ pub fn collect(sweep: &Sweep<'_>) -> Groups {
     Groups { best: best(&groups), groups, reference }
 }
 
-/// What each query found more than in the column at `reference`; none where one of the two is missing, and for that
+/// The differences of each query from the column at `reference`; `None` where one of the two is missing, and for that
 /// column itself.
 pub fn differences(columns: &[Option<Vec<f64>>], reference: usize) -> Vec<Option<Vec<f64>>> {
     let first = columns.get(reference).and_then(Option::as_ref);
@@ -77,7 +78,7 @@ pub fn differences(columns: &[Option<Vec<f64>>], reference: usize) -> Vec<Option
     columns.iter().enumerate().map(difference).collect()
 }
 
-/// The 95% intervals of the means of those columns that there are.
+/// The 95% intervals of the means of all present columns.
 pub fn resampled(columns: &[Option<Vec<f64>>]) -> Vec<Option<Interval>> {
     let known: Vec<Vec<f64>> = columns.iter().flatten().cloned().collect();
     let mut known = intervals(&known, door::n_threads()).into_iter();

@@ -1,4 +1,4 @@
-//! The metrics that a page about a sweep shows beside the one that is compared.
+//! The metrics that a page about a sweep shows beside the compared one.
 
 use std::collections::BTreeSet;
 
@@ -7,10 +7,10 @@ use pipeline_eval::Unit;
 use pipeline_experiments::sweep::{COMPARED, Column, Results, SweepRecord, columns};
 use pipeline_report::facts::MetricFacts;
 
-/// The most metrics that are shown of stages that are no evaluations.
+/// The most metrics that are shown of stages that are not evaluations.
 const MAX_METRICS: usize = 8;
 
-/// The recalls of all evaluations without the compared one; where nothing has a recall, whatever was measured.
+/// The recalls of all evaluations without the compared one; without any recall, all measurements.
 pub fn beside(record: &SweepRecord, results: &Results<'_>, evaluation: Option<&StageId>) -> Vec<Column> {
     let is_measured = |column: &Column| {
         let is_known = |metric: Option<f64>| metric.is_some();
@@ -33,7 +33,7 @@ pub fn beside(record: &SweepRecord, results: &Results<'_>, evaluation: Option<&S
     all.into_iter().take(MAX_METRICS).map(column).collect()
 }
 
-/// The columns as the page heads them.
+/// The columns with their headings on the page.
 pub fn facts(columns: &[Column]) -> Vec<MetricFacts> {
     let is_share = |column: &Column| column.metric.quantity.unit() == Unit::Share;
     columns.iter().map(|column| MetricFacts { title: column.short_title(), is_share: is_share(column) }).collect()

@@ -20,20 +20,20 @@ use super::subject::Subject;
 use crate::failure::Failure;
 use queries::Found;
 
-/// What is known of a sweep.
+/// The data of a sweep.
 struct Sweep<'a> {
     record: &'a SweepRecord,
     results: &'a Results<'a>,
     log: &'a RunLog,
     run: &'a DescribedRun<'a>,
     axes: Vec<AxisFacts>,
-    /// For each point and axis the index of the value.
+    /// The index of the value at each point and axis.
     values: Vec<Vec<Option<usize>>>,
     /// The evaluation whose MeanRecall is compared.
     evaluation: Option<&'a StageId>,
     /// The metrics beside it.
     columns: Vec<Column>,
-    /// What the queries of each point found, where it has a MeanRecall.
+    /// The results of each point's queries, where it has a MeanRecall.
     found: Vec<Option<Found>>,
 }
 
@@ -81,13 +81,13 @@ impl Sweep<'_> {
         self.results.points[point_idx].metric(self.evaluation?, &COMPARED)
     }
 
-    /// What the queries of a point found.
+    /// The results of a point's queries.
     fn found(&self, point_idx: usize) -> Option<&Found> {
         self.found.get(point_idx)?.as_ref()
     }
 }
 
-/// For each axis the index of the value that is laid over the spec; none for an axis that is not among these.
+/// The index of the overriding value on each axis; `None` for an axis without one.
 fn values_of(record: &SweepRecord, overrides: &BTreeMap<String, Value>) -> Vec<Option<usize>> {
     let value = |axis: &AxisRecord| {
         let value = overrides.get(&axis.key)?;
@@ -108,7 +108,7 @@ fn axes(record: &SweepRecord) -> Vec<AxisFacts> {
     record.axes.iter().map(axis).collect()
 }
 
-/// Why intervals are missing; points most often miss them for the same reason.
+/// The reason why intervals are missing; usually it is the same for all points.
 fn untested(found: &[Option<Found>]) -> Option<String> {
     let reasons = found.iter().flatten().filter_map(|found| match found {
         Found::Untested(why) => Some(why),

@@ -1,4 +1,4 @@
-//! What the queries of each point found, so that means can be resampled and points compared query by query.
+//! The results of each point's queries, so that means can be resampled and points compared query by query.
 
 use pipeline_core::{Metrics, StageId};
 use pipeline_data::{Results, ResultsOf};
@@ -10,18 +10,18 @@ use pipeline_store::Store;
 
 use crate::failure::Failure;
 
-/// What the queries of a point found.
+/// The results of a point's queries.
 pub enum Found {
     /// The mean of each query's recalls, in the order of the reference's queries.
     Values(Vec<f64>),
-    /// The point was measured over other data than the reference: on what.
+    /// The point was measured on other data than the reference: a description of the data.
     Incomparable(String),
-    /// It cannot be read any more, or the reference cannot: why.
+    /// It, or the reference, can no longer be read: the reason.
     Untested(String),
 }
 
 impl Found {
-    /// The mean over several points, query by query; none of no points.
+    /// The mean over several points, query by query; `None` without points.
     pub fn mean<'a>(points: impl Iterator<Item = &'a Self>) -> Option<Self> {
         let (mut columns, mut untested) = (Vec::new(), None);
         for found in points {
@@ -39,7 +39,7 @@ impl Found {
         Some(Self::Values((0..n_queries).map(mean).collect()))
     }
 
-    /// The values, if they could be had.
+    /// The values, if they are known.
     pub fn values(&self) -> Option<&Vec<f64>> {
         match self {
             Self::Values(values) => Some(values),
@@ -48,11 +48,11 @@ impl Found {
     }
 }
 
-/// Reads what the queries of each point found; none for a point without a MeanRecall. `at` gives the results of a point by
-/// its index, and `reference` is that of the point whose pool and queries count.
+/// Reads the results of each point's queries; `None` for a point without a MeanRecall. `at` returns the results of a
+/// point by its index, and `reference` is the index of the point whose pool and queries count.
 ///
 /// # Errors
-/// When results are there but cannot be read.
+/// When results exist but cannot be read.
 pub fn read(
     store: &Store,
     n_points: usize,
