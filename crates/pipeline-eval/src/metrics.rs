@@ -56,7 +56,7 @@ impl Measure {
         }
     }
 
-    /// What the mean over queries is as a metric.
+    /// The quantity of its mean over queries.
     pub fn quantity(&self) -> Quantity {
         match self {
             Self::RecallAt(k) => Quantity::RecallAt(*k),

@@ -16,7 +16,7 @@ pub struct ReportArgs {
     /// The file to write, `-` for stdout [default: `report.html` in the run's folder].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Which files to replace.
+    /// The files to replace.
     #[command(flatten)]
     pub replace: ReplaceArgs,
     /// Compare with this run, query by query.

@@ -15,7 +15,7 @@ pub struct PredictArgs {
     /// The file to write [default: stdout].
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Which files to replace.
+    /// The files to replace.
     #[command(flatten)]
     pub replace: ReplaceArgs,
     /// The evaluation whose rankings to write, where the spec has several.

@@ -1,17 +1,17 @@
-//! What a metric measures, and how its value is read.
+//! The quantity of a metric, and its unit and direction.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a metric measures.
+/// The quantity that a metric measures.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Quantity {
     /// `mean_recall`: the mean of all `recall_at_k` beside it.
     MeanRecall,
     /// `recall_at_k`: the share of queries with a hit among the first k.
     RecallAt(usize),
-    /// `fraction_recall_at_k`: the share of the relevant that is among the first k.
+    /// `fraction_recall_at_k`: the share of the relevant images among the first k.
     FractionRecallAt(usize),
     /// `mrr`: the mean reciprocal rank.
     ReciprocalRank,
@@ -29,7 +29,7 @@ pub enum Quantity {
     NImages,
     /// `pool_size`: the images, or texts, that are searched.
     PoolSize,
-    /// A number of another stage, such as the `loss` of a training or whatever a command measures.
+    /// A number of another stage, such as the `loss` of a training or a measurement of a command.
     Other(String),
 }
 

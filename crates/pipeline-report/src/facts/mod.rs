@@ -44,7 +44,7 @@ pub struct RunFacts {
     pub id: String,
     /// The spec's name.
     pub spec: String,
-    /// How it ended, in one word.
+    /// The outcome, in one word.
     pub state: String,
     /// Its start, in UTC, for readers.
     pub started: String,

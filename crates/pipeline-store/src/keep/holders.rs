@@ -55,7 +55,7 @@ pub(crate) struct Hold {
     pub(crate) what: Held,
 }
 
-/// Which results are held.
+/// The held results.
 #[derive(Debug)]
 pub(crate) enum Held {
     /// The results of these keys; `known` also has the keys whose bytes were dropped.

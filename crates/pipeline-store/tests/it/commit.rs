@@ -1,4 +1,4 @@
-//! What goes in comes out again: objects and records.
+//! Objects and records come out as they went in.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
