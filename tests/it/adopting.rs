@@ -10,7 +10,7 @@ const CHAIN: &str = r#"stages:
   tail: { kind: command, inputs: { from: head }, params: { run: [sh, -c, 'cp "$INPUT_FROM/out" out'], outputs: [out] } }
 "#;
 
-/// A project that ran last when the code of `command` had version 0.
+/// A project that last ran when the code of `command` had version 0.
 fn of_an_older_program() -> Project {
     let project = Project::with_spec(CHAIN);
     assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(0));
@@ -21,12 +21,12 @@ fn of_an_older_program() -> Project {
         stage.key = older(&store, &project, &stage.key);
     }
     store.specs().put_last(&spec, &last).unwrap();
-    // Another program's snapshot would not hold; here it is the same one that has written it.
+    // Another program's snapshot would be invalid; here the same program has written it.
     std::fs::remove_dir_all(project.path("artifacts/store-v1/snapshots")).unwrap();
     project
 }
 
-/// Puts the record of `key` under the key that it had in version 0.
+/// Moves the record of `key` to the key that it had in version 0.
 fn older(store: &Store, project: &Project, key: &Key) -> Key {
     let record = store.records().get(key).unwrap().unwrap();
     let text = record.manifest.text().replace("version = \"2\"", "version = \"0\"");

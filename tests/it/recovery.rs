@@ -1,4 +1,4 @@
-//! After a disturbed run: what the next run must bring back, and what it must not compute again.
+//! After a disturbed run: the results that the next run must restore, and those that it must not recompute.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use crate::project::Project;
 use crate::recorded::{self, artifacts, assert_intact, files_below, n_records};
 use crate::sharded::published;
 
-/// What a run that nothing disturbs leaves.
+/// The results of an undisturbed run.
 pub struct Undisturbed {
     pub published: BTreeMap<&'static str, String>,
     artifacts: Vec<(String, String)>,
@@ -15,20 +15,20 @@ pub struct Undisturbed {
 }
 
 impl Undisturbed {
-    /// What the run of a project has left.
+    /// The results of a project's run.
     pub fn of(project: &Project) -> Self {
         Self { published: published(project), artifacts: artifacts(project), files: files_of_the_user(project) }
     }
 }
 
-/// All files of a project that are not the store's: sources and what was published.
+/// All files of a project outside the store: sources and published files.
 fn files_of_the_user(project: &Project) -> Vec<PathBuf> {
     let mut files = files_below(&project.path(""));
     files.retain(|file| !file.starts_with("artifacts"));
     files
 }
 
-/// Runs again: everything is right, and nothing is computed that the disturbed run had finished.
+/// Runs again: all results are right, and nothing is recomputed that the disturbed run had finished.
 pub fn assert_recovers(project: &Project, undisturbed: &Undisturbed, story: &str) {
     let before = recorded::all_runs(project);
     let n_before = n_records(project);

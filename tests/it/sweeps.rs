@@ -1,4 +1,4 @@
-//! `sweep`: what is common to the points is computed once, and the table says what the points came to.
+//! `sweep`: common stages are computed once, and the table shows the results of the points.
 
 use std::collections::BTreeSet;
 
@@ -43,7 +43,7 @@ fn events_of(project: &Project, report: &Value) -> Recorded {
     Recorded::from_lines(&project.read(&format!("artifacts/runs/{}/events.jsonl", report["run"].as_str().unwrap())))
 }
 
-/// A program for each value of `x`; 2 is one that it does not like.
+/// A program for each value of `x`; it fails for 2.
 pub fn programs() -> Project {
     let project = Project::with_spec(
         r#"vars: { x: 1 }
@@ -158,7 +158,7 @@ fn a_sweep_publishes_nothing_of_its_points_and_says_so_once() {
     assert_eq!((reply.code, reply.stderr.matches("note:").count()), (Some(0), 1), "{reply:?}");
     assert!(reply.stderr.contains("does not publish the files of `middle`"), "{}", reply.stderr);
     assert_eq!(project.read("middle.txt"), "from before\n");
-    // A run of that point publishes where a person means it.
+    // A run of that point publishes where a person asks for it.
     let ran = recorded::run(&project, &["--set", "vars.x=3", "--publish", "--overwrite"]);
     assert_eq!((ran.n_started(), project.read("middle.txt").as_str()), (0, "first\n3\n"));
 }
@@ -290,7 +290,7 @@ fn points_of_a_sweep_are_compared_query_by_query() {
     assert!(reply.stderr.contains("has no point `9`"), "{}", reply.stderr);
 }
 
-/// Sweeps with these options and expects that nothing is done and this is told.
+/// Sweeps with these options and expects that nothing is done and this is reported.
 fn refused(project: &Project, more: &[&str], expect: &[&str]) {
     let reply = project.run(&[&["sweep", "spec.yaml"], more].concat());
     assert_eq!(reply.code, Some(2), "{reply:?}");

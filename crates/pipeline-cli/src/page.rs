@@ -1,4 +1,4 @@
-//! Pages of search results: plain HTML without scripts, light and dark, whatever the ids and texts are.
+//! Pages of search results: plain HTML without scripts, light and dark, safe for any ids and texts.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 

@@ -1,6 +1,6 @@
 //! The events of a run: everything that the engine reports, in one closed enum.
 //!
-//! Progress, reports and exit codes are folds over these; `events.jsonl` holds them one JSON object a line.
+//! Progress, reports and exit codes are folds over these; `events.jsonl` holds them, one JSON object per line.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,9 +13,9 @@ use crate::{ArtifactDigest, Device, Key, LineChange, RunId, StageId, StageReport
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
 pub enum RunReason {
-    /// No earlier run of this stage name is remembered in this store.
+    /// This store remembers no earlier run with this stage name.
     New,
-    /// The manifest differs from the one that this stage had last.
+    /// The manifest differs from that of the stage's last run.
     Changed {
         /// The lines that differ, old and new.
         changes: Vec<LineChange>,
@@ -26,7 +26,7 @@ pub enum RunReason {
     RecordLost,
     /// Its bytes were dropped or lost, and `reader` must read them.
     Demanded {
-        /// Who needs them.
+        /// The reader that needs them.
         reader: Reader,
     },
 }
@@ -62,7 +62,7 @@ impl fmt::Display for Reader {
     }
 }
 
-/// A stage as it stands in the graph of its run.
+/// A stage in the graph of its run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StageNode {
     /// The stage.
@@ -86,7 +86,7 @@ pub enum Outcome {
     Interrupted,
 }
 
-/// Something that happened in a run.
+/// An event of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
@@ -96,18 +96,18 @@ pub enum Event {
         run: RunId,
         /// The spec's name.
         spec: String,
-        /// The stages in the order in which they will be looked at.
+        /// The stages, in the order of the run.
         stages: Vec<StageId>,
         /// The same stages with their kinds and inputs; empty in logs of versions that did not record them.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         graph: Vec<StageNode>,
         /// The version of the program.
         version: String,
-        /// Where tensors live.
+        /// The device of tensors.
         device: Device,
-        /// Stages at once.
+        /// The number of stages that run at once.
         n_jobs: usize,
-        /// Threads in all.
+        /// The total number of threads.
         n_threads: usize,
     },
     /// The user let the stage keep its last result, since only the version of its code has changed.
@@ -120,7 +120,7 @@ pub enum Event {
         from: Key,
         /// The version of the code that computed it.
         old_version: String,
-        /// The version of the code now.
+        /// The present version of the code.
         new_version: String,
     },
     /// The stage's result is remembered; nothing was computed.
@@ -131,14 +131,14 @@ pub enum Event {
         key: Key,
         /// The artifact.
         artifact: ArtifactDigest,
-        /// The stage's report from when it ran, its warnings included: they hold for the result that is used now.
+        /// The stage's report from when it ran, with its warnings: they hold for the result that is used now.
         report: StageReport,
     },
     /// The stage waits for another process that computes the same key.
     StageWaiting {
         /// The stage.
         stage: StageId,
-        /// Who computes it, for people: process, host, age.
+        /// The process that computes it, for people: its id, host and age.
         owner: String,
     },
     /// The stage begins to run.
@@ -149,46 +149,46 @@ pub enum Event {
         kind: String,
         /// Its key.
         key: Key,
-        /// Why it runs.
+        /// The reason why it runs.
         why: RunReason,
     },
     /// The shards of the stage are known; the missing ones are computed now.
     StageSharded {
         /// The stage.
         stage: StageId,
-        /// Shards in all.
+        /// The number of all shards.
         n_shards: u64,
-        /// Shards of which no result is remembered.
+        /// The number of shards without a remembered result.
         n_missing: u64,
     },
     /// While another process computes the stage, this one begins to compute some of its shards.
     StageHelping {
         /// The stage.
         stage: StageId,
-        /// Shards in all.
+        /// The number of all shards.
         n_shards: u64,
-        /// Shards that were missing.
+        /// The number of missing shards.
         n_missing: u64,
     },
     /// This process has no more shards to compute of a stage that another process computes.
     StageHelped {
         /// The stage.
         stage: StageId,
-        /// Shards that this process has computed.
+        /// The number of shards that this process has computed.
         n_shards_computed: u64,
-        /// Wall time.
+        /// Wall time, in seconds.
         seconds: f64,
     },
     /// The stage has done some of its rows. Not recorded in `events.jsonl`.
     StageProgress {
         /// The stage.
         stage: StageId,
-        /// Rows done.
+        /// The number of finished rows.
         n_done: u64,
-        /// Rows in all, if known.
+        /// The number of all rows, if known.
         total: Option<u64>,
     },
-    /// Something the user should know.
+    /// A warning for the user.
     StageWarning {
         /// The stage.
         stage: StageId,
@@ -202,12 +202,12 @@ pub enum Event {
         /// The line.
         line: String,
     },
-    /// An external program has redrawn a line, such as a progress bar. Not recorded in `events.jsonl`: what the line was
-    /// last comes as [`Event::StageOutput`].
+    /// An external program has redrawn a line, such as a progress bar. Not recorded in `events.jsonl`: the final text
+    /// follows as [`Event::StageOutput`].
     StageRedraw {
         /// The stage.
         stage: StageId,
-        /// The line as it is now.
+        /// The present text of the line.
         line: String,
     },
     /// The stage has run and its artifact is committed.
@@ -220,33 +220,33 @@ pub enum Event {
         artifact: ArtifactDigest,
         /// The artifact's size.
         bytes: u64,
-        /// Shards that were already there.
+        /// The number of reused shards.
         n_shards_reused: u64,
-        /// Shards that were computed by this run.
+        /// The number of shards that this run computed.
         n_shards_computed: u64,
-        /// Shards that other processes have computed meanwhile.
+        /// The number of shards that other processes have computed meanwhile.
         #[serde(default)]
         n_shards_by_others: u64,
-        /// Rows that were computed by this run, those of reused shards left out; 0 when the stage has no rows.
+        /// The number of rows that this run computed, without those of reused shards; 0 when the stage has no rows.
         #[serde(default)]
         n_rows_computed: u64,
-        /// Threads that the stage was given.
+        /// The number of threads of the stage.
         #[serde(default)]
         n_threads: usize,
-        /// Wall time.
+        /// Wall time, in seconds.
         seconds: f64,
         /// True when the artifact equals the stage's previous one, so that nothing below needs to run.
         unchanged: bool,
         /// The report of the stage.
         report: StageReport,
     },
-    /// A file of the artifact was copied to where the spec publishes it.
+    /// A file of the artifact was copied to the path at which the spec publishes it.
     FilePublished {
         /// The stage.
         stage: StageId,
         /// The file's name in the artifact.
         file: String,
-        /// Where it was copied.
+        /// The path of the copy.
         path: String,
     },
     /// The artifact's bytes were dropped, since the spec does not retain them.
@@ -264,21 +264,21 @@ pub enum Event {
         errors: Vec<String>,
         /// The advice to the user.
         help: Option<String>,
-        /// Wall time.
+        /// Wall time, in seconds.
         seconds: f64,
     },
-    /// The stage was not looked at because one above it failed or the run was interrupted.
+    /// The stage was skipped because one above it failed or the run was interrupted.
     StageSkipped {
         /// The stage.
         stage: StageId,
         /// The stage that failed, if one did.
         because: Option<StageId>,
     },
-    /// The run is over; always last.
+    /// The run has ended; always last.
     RunFinished {
         /// How it ended.
         outcome: Outcome,
-        /// Wall time.
+        /// Wall time, in seconds.
         seconds: f64,
         /// Metrics by stage.
         metrics: BTreeMap<StageId, crate::Metrics>,

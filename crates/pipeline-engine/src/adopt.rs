@@ -1,4 +1,4 @@
-//! Adopts a result across a change of a stage's version that is known not to change a byte.
+//! Adopts a result after a change of a stage's version that is known to change no byte.
 
 use std::path::Path;
 
@@ -16,16 +16,16 @@ use crate::resolver::Resolver;
 /// Why the last result of a stage cannot be adopted.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
-    /// The plan could not be made or the record not be written.
+    /// Planning failed, or the record could not be written.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// There is nothing to adopt for.
+    /// The stage is up to date.
     #[error("stage `{stage}` is up to date")]
     UpToDate {
         /// The stage.
         stage: StageId,
     },
-    /// It is not known yet what the stage would read.
+    /// The stage's inputs are not known yet.
     #[error("stage `{stage}` depends on `{on}`, which is about to run")]
     Depends {
         /// The stage.
@@ -33,13 +33,13 @@ pub enum AdoptError {
         /// Its first input that is not up to date.
         on: StageId,
     },
-    /// There is nothing that could be adopted.
+    /// The stage has no last result.
     #[error("no result of stage `{stage}` is remembered")]
     NoResult {
         /// The stage.
         stage: StageId,
     },
-    /// More than the version of the stage's code differs, so that other bytes must be expected.
+    /// More than the version of the stage's code differs, so the bytes may differ, too.
     #[error("more than the version of stage `{stage}` has changed: {}", names(.changes))]
     OtherChanges {
         /// The stage.

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use pipeline_core::{ArtifactDigest, Key, RunReason, StageId, StageReport};
 
-/// What would be done with a stage.
+/// The decision about a stage.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Decision {
     /// Its result is remembered.
     Reuse {
         /// The key under which it was found.
         key: Key,
-        /// The artifact. Its bytes may be gone when nobody needs them.
+        /// The artifact. Its bytes may be gone if no reader needs them.
         artifact: ArtifactDigest,
         /// The stage's report from when it ran.
         report: StageReport,
@@ -23,13 +23,12 @@ pub enum Decision {
         /// Why.
         why: RunReason,
     },
-    /// An input is about to be computed; only then it is known whether the stage runs.
+    /// An input will be computed first, and the decision depends on its artifact.
     Depends {
         /// The inputs that run or depend on others, in the order of the slots.
         on: Vec<StageId>,
     },
-    /// Its result is remembered, but its bytes are gone; only once it is known whether `reader` runs it is known
-    /// whether they are computed again.
+    /// Its result is remembered, but its bytes are gone; they are recomputed if `reader` runs, which is not known yet.
     MayBeDemanded {
         /// A stage that reads the artifact and depends on others.
         reader: StageId,
@@ -43,7 +42,7 @@ pub(crate) struct Decided {
     pub unpublished: Vec<Unpublished>,
 }
 
-/// A published file that is missing, altered, or not in the artifact at all.
+/// A published file that is missing, altered, or not in the artifact.
 #[derive(Debug)]
 pub(crate) enum Unpublished {
     Stale { path: PathBuf },
@@ -51,7 +50,7 @@ pub(crate) enum Unpublished {
 }
 
 impl Unpublished {
-    /// The path that must be written again, if that can help.
+    /// The path that must be written again, if that helps.
     pub fn stale(&self) -> Option<&PathBuf> {
         match self {
             Self::Stale { path } => Some(path),

@@ -1,4 +1,4 @@
-//! Demand: bytes that are gone are computed again once a stage that runs, or a path that is published, needs them.
+//! Demand: lost bytes are computed again once a stage that runs, or a published path, needs them.
 
 use pipeline_core::{Reader, RunReason};
 use pipeline_store::StoreError;
@@ -6,7 +6,7 @@ use pipeline_store::StoreError;
 use crate::decision::{Decision, Unpublished};
 use crate::resolver::Resolver;
 
-/// Those inputs of the stage at `idx` whose bytes are gone. Only inputs that have a result are asked about.
+/// The inputs of the stage at `idx` whose bytes are lost. Checks only inputs that have a result.
 pub(crate) fn lost_inputs(
     resolver: &mut Resolver<'_>,
     idx: usize,
@@ -21,7 +21,7 @@ pub(crate) fn lost_inputs(
     Ok(lost)
 }
 
-/// The path that demands the bytes of a stage: one that must be written again, when the bytes are gone.
+/// The path that demands the bytes of a stage: one that must be written again, when the bytes are lost.
 pub(crate) fn demanding_path(
     resolver: &mut Resolver<'_>,
     idx: usize,
@@ -38,7 +38,7 @@ pub(crate) fn by_stage(resolver: &Resolver<'_>, idx: usize) -> Reader {
     Reader::Stage(resolver.graph.nodes()[idx].id.clone())
 }
 
-/// The decision to compute the bytes of a stage again, once it has a key.
+/// The decision to recompute the bytes of a stage, once it has a key.
 pub(crate) fn decision(resolver: &Resolver<'_>, idx: usize, reader: Reader) -> Option<Decision> {
     let (_, key) = resolver.resolved(idx)?;
     Some(Decision::Run { key: *key, why: RunReason::Demanded { reader } })

@@ -3,7 +3,7 @@
 use pipeline_core::{StageError, StageId};
 use pipeline_store::StoreError;
 
-/// Why a plan or a run could not be carried out at all.
+/// The reason why a plan or a run could not be carried out at all.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// A stage cannot find what it reads.
@@ -11,7 +11,7 @@ pub enum EngineError {
     Source {
         /// The stage.
         stage: StageId,
-        /// What it misses.
+        /// The missing source.
         #[source]
         source: StageError,
     },
@@ -26,7 +26,7 @@ pub enum EngineError {
         #[source]
         source: StoreError,
     },
-    /// The user named a stage that the spec does not have.
+    /// The user named a stage that is not in the spec.
     #[error("the spec has no stage `{stage}`")]
     UnknownStage {
         /// The name.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use pipeline_core::{Digest, StageId, Tree};
 
-/// The digests of all files of the artifacts that keep their bytes, counted.
+/// The digests of all files of the artifacts that keep their bytes, with counts.
 #[derive(Debug)]
 pub(crate) struct Holdings {
     n_holders: HashMap<Digest, usize>,
@@ -14,12 +14,12 @@ pub(crate) struct Holdings {
 }
 
 impl Holdings {
-    /// Nothing held by any of `n_stages`.
+    /// The holdings of `n_stages` stages, all empty.
     pub fn new(n_stages: usize) -> Self {
         Self { n_holders: HashMap::new(), held: vec![Vec::new(); n_stages] }
     }
 
-    /// Says that the stage at `idx` holds the files of `tree`, and nothing else any more.
+    /// Makes the stage at `idx` hold exactly the files of `tree`.
     pub fn hold(&mut self, idx: usize, tree: &Tree) {
         self.release(idx);
         self.held[idx] = tree.files.values().map(|entry| entry.digest).collect();
@@ -28,7 +28,7 @@ impl Holdings {
         }
     }
 
-    /// Says that the stage at `idx` holds nothing any more.
+    /// Makes the stage at `idx` hold nothing.
     pub fn release(&mut self, idx: usize) {
         for digest in std::mem::take(&mut self.held[idx]) {
             if let Some(n_holders) = self.n_holders.get_mut(&digest) {
@@ -43,13 +43,13 @@ impl Holdings {
     }
 }
 
-/// Who beside this graph keeps bytes that the spec does not retain.
+/// The holders outside this graph of bytes that the spec does not retain.
 #[derive(Debug)]
 pub(crate) struct Keepers<'env> {
-    /// The path by which the spec is remembered.
+    /// The path that identifies the spec.
     pub spec: &'env Path,
-    /// The stages that the user forced: who asks for their files by name gets them.
+    /// The stages that the user forced: forcing a stage by name keeps its files.
     pub forced: &'env BTreeSet<StageId>,
-    /// What the last runs of other specs, pinned and running runs hold, and when they were asked.
+    /// The holds of other specs' last runs, pinned and running runs, and the time when they were read.
     pub others: Option<(Instant, BTreeSet<Digest>)>,
 }

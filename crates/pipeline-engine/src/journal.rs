@@ -1,4 +1,4 @@
-//! The history of a run: every event goes to the listener and, but for what is passing, to the run's folder.
+//! The history of a run: every event goes to the listener and, unless it is transient, to the run's folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,12 +12,12 @@ use crate::provenance::now_ms;
 pub(crate) struct Journal<'a> {
     folder: RunFolder,
     listen: &'a mut dyn FnMut(&EventRecord),
-    /// The first event that could not be recorded; the run goes on without recording.
+    /// The first event that could not be recorded; the run continues without recording.
     broken: Option<StoreError>,
 }
 
 impl<'a> Journal<'a> {
-    /// Starts the folder of a run of the spec of that name with that resolved text, and further files by name.
+    /// Starts the folder of a run, with its spec's name and resolved text, and further files by name.
     pub fn start(
         store: &Store,
         spec_name: &str,
@@ -66,7 +66,7 @@ impl<'a> Journal<'a> {
         self.folder.write_metrics(metrics)
     }
 
-    /// Tells whether everything could be recorded.
+    /// Returns the error if an event could not be recorded.
     pub fn finish(self) -> Result<(), StoreError> {
         self.broken.map_or(Ok(()), Err)
     }

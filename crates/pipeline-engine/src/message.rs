@@ -1,4 +1,4 @@
-//! What the threads of a run send to the one that owns its state, and how their work ended.
+//! The messages of a run's threads to the one that owns its state, and the outcomes of their work.
 
 use std::error::Error;
 
@@ -9,17 +9,17 @@ use crate::error::EngineError;
 use crate::shards::Counts;
 use crate::sources::ReadSource;
 
-/// A message of a thread to the run.
+/// A message from a thread to the run.
 pub(crate) enum Message {
-    /// Something for the listener and the record of the run.
+    /// An event for the listener and the record of the run.
     Event(Box<Event>),
-    /// The stage at `idx` has done its work; the thread only has files to store from now on.
+    /// The stage at `idx` has done its work; its thread only stores files from now on.
     Worked { idx: usize },
     /// The thread is done with the stage at `idx`.
     Done { idx: usize, outcome: Outcome },
 }
 
-/// How the work of a thread ended.
+/// The outcome of a thread's work.
 pub(crate) enum Outcome {
     /// The stage ran; its record is written.
     Committed(Box<Committed>),
@@ -27,15 +27,15 @@ pub(crate) enum Outcome {
     Published,
     /// Some shards of a stage that another process computes were computed.
     Helped,
-    /// Inputs, by position, whose bytes are lost or damaged, each with a message; the stage did not start.
+    /// The inputs, by index, whose bytes are lost or damaged, each with a message; the stage did not start.
     Unreadable(Vec<(usize, String)>),
-    /// The sources are others than when the stage was decided about; it did not start.
+    /// The sources have changed since the decision about the stage; it did not start.
     OtherSources(Vec<ReadSource>),
     /// The stage's own bytes are lost or damaged, so that nothing could be copied out.
     Unpublishable(String),
-    /// The stage failed, after so many seconds.
+    /// The stage failed, after this many seconds.
     Failed(Failure, f64),
-    /// The stage stopped because the run was asked to.
+    /// The stage stopped because the run was cancelled.
     Interrupted,
 }
 
@@ -46,7 +46,7 @@ pub(crate) struct Committed {
     pub n_threads: usize,
 }
 
-/// Why a stage failed.
+/// The reason why a stage failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub errors: Vec<String>,
@@ -61,7 +61,7 @@ impl Failure {
         self
     }
 
-    /// A failure of the engine's own doing, with its cause.
+    /// A failure of the engine itself, with its cause.
     pub fn because(message: &str, cause: &dyn Error) -> Self {
         let mut errors = vec![message.to_owned()];
         errors.extend(error_chain(cause));

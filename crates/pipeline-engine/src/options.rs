@@ -9,18 +9,18 @@ use pipeline_store::Circumstances;
 use crate::Abandon;
 use crate::lanes::Lanes;
 
-/// What the user asks of a plan.
+/// The options of a plan.
 #[derive(Debug, Clone, Default)]
 pub struct PlanOptions {
-    /// Stages that run even when their result is remembered.
+    /// Stages that run even if their result is remembered.
     pub forced: BTreeSet<StageId>,
-    /// Where tensors live. Provenance: it changes no decision.
+    /// The device of the tensors. Provenance: it changes no decision.
     pub device: Device,
-    /// Whether to count the missing shards of stages that must run, for which their rows are read.
+    /// Whether to count the missing shards of stages that must run; this reads their rows.
     pub counts_shards: bool,
 }
 
-/// What the user asks of a run.
+/// The options of a run.
 #[derive(Debug, Clone, Default)]
 pub struct RunOptions {
     /// Forced stages and device.
@@ -31,22 +31,22 @@ pub struct RunOptions {
     pub n_jobs: Lanes<usize>,
     /// Threads of all running stages together; 0 counts as 1.
     pub n_threads: usize,
-    /// True to go on with everything that is not below a failure.
+    /// True to continue with every stage that is not below a failure.
     pub keep_going: bool,
-    /// True to publish over files that this program has not written.
+    /// True to publish over files that this program did not write.
     pub overwrite: bool,
     /// The version of the program: provenance.
     pub version: String,
     /// The instruction set that kernels use, such as `avx512`: provenance.
     pub instruction_set: String,
-    /// What to do when stages do not stop; none to wait for them.
+    /// The reaction to stages that do not stop; `None` waits for them.
     pub abandon: Option<Abandon>,
 }
 
 /// The spec of a run.
 #[derive(Debug, Clone, Default)]
 pub struct SpecInfo {
-    /// The path of its file: what its stages had last is remembered by it.
+    /// The path of its file, which identifies the last results of its stages.
     pub path: PathBuf,
     /// Its name.
     pub name: String,
@@ -56,7 +56,7 @@ pub struct SpecInfo {
     pub attachments: Vec<(&'static str, Vec<u8>)>,
     /// The files that it was read from, and their digests.
     pub files: Vec<(PathBuf, Digest)>,
-    /// What beside files has made its stages what they are; without it, no snapshot is kept.
+    /// The facts beside files that determine its stages; without them, no snapshot is kept.
     pub circumstances: Option<Circumstances>,
 }
 
@@ -65,7 +65,7 @@ pub struct SpecInfo {
 pub struct Adopted {
     /// The stage.
     pub stage: StageId,
-    /// The key under which the result is remembered from now on.
+    /// The stage's new key.
     pub key: Key,
     /// The key under which it was computed.
     pub from: Key,

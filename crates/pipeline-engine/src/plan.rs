@@ -1,4 +1,4 @@
-//! The plan: what a run would do with each stage, found without writing anything.
+//! The plan: the work that a run would do for each stage, found without writing anything.
 
 use std::path::{Path, PathBuf};
 
@@ -13,37 +13,37 @@ use crate::shards::{self, ShardCount};
 use crate::sources::in_one_line;
 use crate::{Graph, demand};
 
-/// What a run would do.
+/// The decisions about all stages.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The stages, inputs before readers.
     pub stages: Vec<PlannedStage>,
-    /// The run with which manifests are compared, if the spec has run before.
+    /// The run whose manifests are compared, if the spec has run before.
     pub compared_with: Option<RunId>,
 }
 
-/// What a run would do with one stage.
+/// The plan for one stage.
 #[derive(Debug, Clone)]
 pub struct PlannedStage {
     /// The stage.
     pub id: StageId,
     /// Its kind.
     pub kind: &'static str,
-    /// What would be done.
+    /// The decision.
     pub decision: Decision,
     /// The manifest, known unless the stage depends on another.
     pub manifest: Option<Manifest>,
     /// Published files that would be written again though the stage is reused.
     pub unpublished: Vec<PathBuf>,
-    /// The seconds that it took when it last ran.
+    /// The seconds of its last computation.
     pub last_seconds: Option<f64>,
-    /// Why its sources cannot be read, in one line; what is remembered of them stands for them.
+    /// The reason why its sources cannot be read, in one line; the remembered ones stand for them.
     pub missing: Option<String>,
-    /// The shards of a stage that must run, where they were asked for and its rows are known.
+    /// The shards of a stage that must run, if they were requested and its rows are known.
     pub shards: Option<ShardCount>,
 }
 
-/// Finds what a run of `graph` would do. `spec` is the path of the spec file, by which its last run is remembered.
+/// Plans a run of `graph`. `spec` is the path of the spec file, which identifies its last run.
 ///
 /// Writes nothing.
 ///
@@ -56,7 +56,7 @@ pub fn plan(graph: &Graph, store: &Store, spec: &Path, options: &PlanOptions) ->
     Ok(to_plan(&mut resolver, decided, options))
 }
 
-/// Like [`plan`], for who asks about other stages: one that must run and misses a source stops nothing.
+/// Like [`plan`], for questions about other stages: a missing source of a stage that must run is not an error.
 ///
 /// # Errors
 /// When a forced stage is unknown, or the store cannot be read.
@@ -71,10 +71,10 @@ pub fn plan_what_is_there(
     Ok(to_plan(&mut resolver, decided, options))
 }
 
-/// Refuses to begin what cannot be finished: a stage that must run misses a source.
+/// Refuses to start a run that cannot finish: a stage that must run misses a source.
 pub(crate) fn check_sources(resolver: &mut Resolver<'_>, decided: &[Decided]) -> Result<(), EngineError> {
     let must_run = |idx: &usize| {
-        // Without its sources no result of a stage can be found, whatever its inputs will be.
+        // Without its sources no result of a stage can be found, whatever its inputs.
         matches!(decided[*idx].decision, Decision::Run { .. }) || !resolver.sources(*idx).are_known()
     };
     let must_run: Vec<usize> = (0..decided.len()).filter(must_run).collect();
@@ -97,7 +97,7 @@ fn to_plan(resolver: &mut Resolver<'_>, decided: Vec<Decided>, options: &PlanOpt
     Plan { stages: stages.collect(), compared_with: resolver.last.as_ref().map(|last| last.run.clone()) }
 }
 
-/// Decides about all stages: first downwards who runs, then upwards whose lost bytes they need.
+/// Decides about all stages: first downwards which ones run, then upwards which lost bytes they need.
 pub(crate) fn decide_all(resolver: &mut Resolver<'_>) -> Result<Vec<Decided>, StoreError> {
     let n_stages = resolver.graph.n_stages();
     let mut all: Vec<Decided> = Vec::with_capacity(n_stages);
@@ -108,7 +108,7 @@ pub(crate) fn decide_all(resolver: &mut Resolver<'_>) -> Result<Vec<Decided>, St
     }
     for idx in (0..n_stages).rev() {
         demand_to_publish(resolver, idx, &mut all[idx])?;
-        // Readers come before what they read, so each stage's own fate is known by now.
+        // Readers come before their inputs, so each stage's own decision is known by now.
         if !matches!(all[idx].decision, Decision::Reuse { .. }) {
             demand_inputs(resolver, idx, &mut all)?;
         }
@@ -136,7 +136,7 @@ fn demand_to_publish(resolver: &mut Resolver<'_>, idx: usize, decided: &mut Deci
     Ok(())
 }
 
-/// Opens the inputs whose bytes are gone: a reader that runs demands them, one of which that is not known may.
+/// Opens the inputs whose bytes are gone: a reader that runs demands them, and an undecided one may.
 fn demand_inputs(resolver: &mut Resolver<'_>, idx: usize, all: &mut [Decided]) -> Result<(), StoreError> {
     let is_certain = matches!(all[idx].decision, Decision::Run { .. });
     let has_result = |input: usize| match all[input].decision {

@@ -1,4 +1,4 @@
-//! Where a result comes from: stored beside it, never hashed.
+//! The origin of a result: stored beside it, never hashed.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,7 +7,7 @@ use pipeline_store::Provenance;
 
 use crate::options::RunOptions;
 
-/// What all results of one run have in common.
+/// The common provenance of all results of one run.
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub device: Device,
@@ -16,7 +16,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// What the options of a run say of it.
+    /// The origin from the options of a run.
     pub fn of(options: &RunOptions) -> Self {
         Self {
             device: options.plan.device,
@@ -25,7 +25,7 @@ impl Origin {
         }
     }
 
-    /// The provenance of something that `stage` computes now.
+    /// The provenance of a result that `stage` computes now.
     pub fn provenance(&self, stage: &StageId) -> Provenance {
         Provenance {
             at_ms: now_ms(),
@@ -40,7 +40,7 @@ impl Origin {
     }
 }
 
-/// Milliseconds since 1970-01-01 UTC; 0 on a clock that stands before it.
+/// Milliseconds since 1970-01-01 UTC; 0 if the clock is before that.
 pub(crate) fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }

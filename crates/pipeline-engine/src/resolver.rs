@@ -1,6 +1,6 @@
-//! What is known of every stage, and the one place where it is decided whether a stage runs.
+//! The facts about every stage, and the one place that decides whether a stage runs.
 //!
-//! A plan asks it for all stages at once, a run asks it again for each stage whose inputs have become known.
+//! A plan decides all stages at once; a run decides each stage again when its inputs become known.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,27 +23,27 @@ pub(crate) struct Resolver<'a> {
     stages: Vec<Known>,
 }
 
-/// What is known of one stage.
+/// The facts about one stage.
 struct Known {
     /// The manifest without its inputs and sources.
     base: Manifest,
     sources: Sources,
     /// Set until the stage has run.
     forced: bool,
-    /// Known once the digests of all inputs are.
+    /// Known once all inputs have digests.
     resolved: Option<(Manifest, Key)>,
     /// Known once there is a result under the key.
     artifact: Option<ArtifactDigest>,
-    /// When the file of its record was last changed; 0 when that is not known.
+    /// The change time of its record; 0 when unknown.
     recorded_ns: i64,
-    /// The record of `artifact`, read when first needed; `Some(None)` when there is none.
+    /// The record of `artifact`, read on first use; `Some(None)` when there is none.
     record: Option<Option<Record>>,
-    /// Whether the artifact's bytes are there, asked when first needed.
+    /// Whether the artifact's bytes are there, checked on first use.
     bytes: Option<bool>,
 }
 
 impl<'a> Resolver<'a> {
-    /// Reads what the spec had last and the digests of all sources.
+    /// Reads the last results of the spec and the digests of all sources.
     pub fn new(graph: &'a Graph, store: &'a Store, spec: &Path, options: &PlanOptions) -> Result<Self, EngineError> {
         if let Some(stage) = options.forced.iter().find(|stage| graph.position(stage).is_none()) {
             return Err(EngineError::UnknownStage { stage: stage.clone() });
@@ -57,7 +57,7 @@ impl<'a> Resolver<'a> {
         Ok(Self { graph, store, last, last_stages, stages })
     }
 
-    /// Decides about the stage at `idx`, whose inputs' artifacts must all be known.
+    /// Decides about the stage at `idx`, whose inputs must all have artifacts.
     pub fn decide(&mut self, idx: usize) -> Result<Decision, StoreError> {
         let key = self.resolve(idx);
         self.stages[idx].forget_result();
@@ -68,8 +68,7 @@ impl<'a> Resolver<'a> {
         if let Some(last) = last
             && self.store.records().recorded_ns(&key) == Some(last.recorded_ns)
         {
-            // Without reading the record, which was not touched: a run in which nothing changed must not open a file for
-            // every stage.
+            // Does not read the record, which was not touched: a no-op run must not open a file for every stage.
             let (artifact, report, recorded_ns) = (last.artifact, last.report.clone(), last.recorded_ns);
             self.stages[idx].artifact = Some(artifact);
             self.stages[idx].recorded_ns = recorded_ns;
@@ -101,7 +100,7 @@ impl<'a> Resolver<'a> {
         self.stages[idx].bytes = Some(true);
     }
 
-    /// Makes the manifest of the stage anew from its inputs' artifacts and returns its key.
+    /// Rebuilds the manifest of the stage from its inputs' artifacts and returns its key.
     pub fn resolve(&mut self, idx: usize) -> Key {
         let mut manifest = self.stages[idx].base.clone();
         self.stages[idx].sources.enter(&mut manifest);
@@ -135,35 +134,35 @@ impl<'a> Resolver<'a> {
         self.stages[idx].artifact
     }
 
-    /// When the file of the artifact's record was last changed; 0 when that is not known.
+    /// The change time of the artifact's record; 0 when unknown.
     pub fn recorded_ns(&self, idx: usize) -> i64 {
         self.stages[idx].recorded_ns
     }
 
-    /// What the stage had when the spec ran last.
+    /// The result of the stage in the spec's last run.
     pub fn last_stage(&self, idx: usize) -> Option<&LastStage> {
         self.last_stages[idx].as_ref()
     }
 
-    /// The sources of the stage: those that were read last where they are gone.
+    /// The sources of the stage; missing ones are replaced by those of the last run.
     pub fn sources(&self, idx: usize) -> &Sources {
         &self.stages[idx].sources
     }
 
-    /// Takes other sources for the stage, which must be decided anew.
+    /// Replaces the sources of the stage, which needs a new decision.
     pub fn set_sources(&mut self, idx: usize, sources: Vec<ReadSource>) {
         self.stages[idx].sources = Sources::of(sources);
     }
 
-    /// Looks at the sources of a stage again, which may have changed since the plan was made; leaves them as they were known
-    /// where that fails.
+    /// Reads the sources of a stage again, which may have changed since the plan was made; keeps the known ones if that
+    /// fails.
     pub fn look_again(&mut self, idx: usize) {
         if let Ok(sources) = sources::read(&self.graph.nodes()[idx], self.store) {
             self.set_sources(idx, sources);
         }
     }
 
-    /// Takes out why the sources of the stage could not be read.
+    /// Takes the reason why the sources of the stage could not be read.
     pub fn take_missing(&mut self, idx: usize) -> Option<EngineError> {
         self.stages[idx].sources.missing.take()
     }
@@ -184,17 +183,17 @@ impl<'a> Resolver<'a> {
         Ok(bytes)
     }
 
-    /// Says that the artifact's bytes were found lost or damaged.
+    /// Marks the artifact's bytes as lost or damaged.
     pub fn bytes_lost(&mut self, idx: usize) {
         self.stages[idx].bytes = Some(false);
     }
 
-    /// Lets the next [`Resolver::has_bytes`] look anew.
+    /// Makes the next [`Resolver::has_bytes`] check again.
     pub fn ask_for_bytes(&mut self, idx: usize) {
         self.stages[idx].bytes = None;
     }
 
-    /// The seconds that the stage took when it ran; 0 when that is no longer known.
+    /// The seconds of the stage's computation; 0 when unknown.
     pub fn seconds(&self, idx: usize) -> f64 {
         let known = &self.stages[idx];
         let record = known.record.as_ref().and_then(Option::as_ref);
@@ -202,9 +201,9 @@ impl<'a> Resolver<'a> {
         record.map(|record| record.seconds).or(last.map(|last| last.seconds)).unwrap_or_default()
     }
 
-    /// The published files of an up-to-date stage that are not as they should be.
+    /// The published files of an up-to-date stage that are missing or different.
     ///
-    /// When the record is gone nothing can be compared, so all of them count as stale.
+    /// Without the record nothing can be compared, so all of them count as stale.
     pub fn unpublished(&mut self, idx: usize) -> Result<Vec<Unpublished>, StoreError> {
         let node = &self.graph.nodes()[idx];
         if node.publish.is_empty() {
@@ -223,7 +222,8 @@ impl<'a> Resolver<'a> {
         Ok(node.publish.iter().filter_map(check).collect())
     }
 
-    /// The files and folders that an up-to-date stage publishes; `None` when neither the last run nor a record knows.
+    /// The files and folders that an up-to-date stage publishes; `None` when neither the last run nor a record has
+    /// them.
     pub fn published(&mut self, idx: usize) -> Result<Option<BTreeMap<String, Part>>, StoreError> {
         let publish = &self.graph.nodes()[idx].publish;
         let last = self.last_stages[idx].as_ref().filter(|last| Some(last.artifact) == self.stages[idx].artifact);
@@ -246,7 +246,7 @@ impl<'a> Resolver<'a> {
         let known = &mut self.stages[idx];
         if known.record.is_none() {
             let (Some((_, key)), Some(artifact)) = (&known.resolved, known.artifact) else { return Ok(None) };
-            // Another spec may since have got another artifact under this key: that one is not ours.
+            // Another spec may since have written another artifact under this key: that one is not ours.
             known.record = Some(self.store.records().get(key)?.filter(|record| record.tree.digest() == artifact));
         }
         Ok(known.record.as_ref().and_then(Option::as_ref))
@@ -279,7 +279,7 @@ impl Known {
     }
 }
 
-/// The file or folder of that name, or the names that the artifact has instead.
+/// The file or folder with this name, or the names that the artifact has instead.
 pub(crate) fn part(tree: &Tree, file: &str) -> Result<Part, Vec<String>> {
     tree.part(file).ok_or_else(|| tree.files.keys().cloned().collect())
 }

@@ -1,4 +1,4 @@
-//! What is left of a run: its outcome, its metrics, and what each stage has now.
+//! The results of a run: its outcome, its metrics, and the present result of each stage.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use crate::schedule::Phase;
 use crate::stage_state::Bytes;
 use crate::state::State;
 
-/// How a run went.
+/// The summary of a run.
 #[derive(Debug, Clone)]
 pub struct RunSummary {
     /// The run.
@@ -23,22 +23,22 @@ pub struct RunSummary {
     pub outcome: Outcome,
     /// Wall time.
     pub seconds: f64,
-    /// Stages that were computed.
+    /// The number of stages that were computed.
     pub n_ran: usize,
-    /// Stages whose result was remembered.
+    /// The number of stages whose result was reused.
     pub n_reused: usize,
     /// Stages that failed, in the order in which they did.
     pub failed: Vec<StageId>,
-    /// Stages that were not looked at or were interrupted.
+    /// The stages that were skipped or interrupted.
     pub skipped: Vec<StageId>,
     /// True when a stage panicked or broke a rule of the engine.
     pub has_bug: bool,
-    /// The metrics of all stages that are up to date and have some.
+    /// The metrics of all up-to-date stages that have any.
     pub metrics: BTreeMap<StageId, Metrics>,
 }
 
 impl State<'_, '_> {
-    /// How the run ended.
+    /// The outcome of the run.
     pub fn outcome(&self, cancel: &Cancel) -> Outcome {
         let is_complete = self.settled().count() == self.stages.len();
         match (is_complete, cancel.is_cancelled()) {
@@ -48,7 +48,7 @@ impl State<'_, '_> {
         }
     }
 
-    /// The metrics of the stages that are up to date and have some.
+    /// The metrics of the up-to-date stages that have any.
     pub fn metrics(&self) -> BTreeMap<StageId, Metrics> {
         let settled = self.settled().filter_map(|idx| match &self.stages[idx].decision {
             Decision::Reuse { report, .. } if !report.metrics.is_empty() => {
@@ -59,7 +59,7 @@ impl State<'_, '_> {
         settled.collect()
     }
 
-    /// What the stages have now; those that are not up to date keep what they had, so that they can be compared with it.
+    /// The present results of the stages; those that are not up to date keep their last result for comparisons.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -83,8 +83,8 @@ impl State<'_, '_> {
         Ok(stages)
     }
 
-    /// The sources that the stages have now, as an update of the `last` ones; those that are not up to date, or whose sources are gone, keep what is remembered
-    /// of them.
+    /// The present sources of the stages, as an update of the `last` ones. Stages that are not up to date, or whose
+    /// sources are missing, keep the remembered ones.
     pub fn last_sources(&self, mut last: BTreeMap<StageId, LastSources>) -> BTreeMap<StageId, LastSources> {
         last.retain(|id, _| self.resolver.graph.position(id).is_some());
         for idx in self.settled().filter(|&idx| self.resolver.sources(idx).missing.is_none()) {
@@ -98,7 +98,7 @@ impl State<'_, '_> {
         last
     }
 
-    /// The facts for whoever started the run.
+    /// The summary for the caller.
     pub fn summary(&self, outcome: Outcome, seconds: f64, metrics: BTreeMap<StageId, Metrics>) -> RunSummary {
         let skipped = self.schedule.of(Phase::Skipped);
         RunSummary {
@@ -120,7 +120,7 @@ impl State<'_, '_> {
     }
 }
 
-/// The files among what is published: folders are compared with their record.
+/// The files among the published parts: folders are compared with their record.
 fn files_of(parts: BTreeMap<String, Part>) -> BTreeMap<String, FileEntry> {
     let file = |(name, part)| match part {
         Part::File(entry) => Some((name, entry)),

@@ -1,5 +1,5 @@
-//! Drops bytes that the spec does not retain, but for those that another artifact of this graph still holds, or another
-//! spec or run of the store.
+//! Drops bytes that the spec does not retain, except those that another artifact of this graph, another spec or a run
+//! holds.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -12,19 +12,19 @@ use crate::schedule::Phase;
 use crate::stage_state::Bytes;
 use crate::state::State;
 
-/// What others hold is asked for again after this time.
+/// The interval at which the holds of others are read again.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What became of bytes that are not retained.
+/// The outcome of dropping bytes that are not retained.
 enum Drop {
-    /// So many are gone; the rest is held by somebody else.
+    /// This many bytes were dropped; the rest has another holder.
     Done(u64),
     /// A stage of this run may read them again.
     PutOff,
 }
 
 impl State<'_, '_> {
-    /// Says that an artifact holds its objects, once that matters.
+    /// Records that an artifact holds its objects, once that matters.
     pub fn hold(&mut self, idx: usize) {
         if let Some(holdings) = &mut self.holdings
             && let Ok(Some(tree)) = self.resolver.tree(idx)
@@ -55,7 +55,7 @@ impl State<'_, '_> {
         }
     }
 
-    /// Drops at the end what had to stay while it could still be read.
+    /// Drops, at the end, bytes that had to stay while they could still be read.
     pub fn drop_put_off(&mut self) {
         self.is_over = true;
         for idx in 0..self.stages.len() {
@@ -85,7 +85,7 @@ impl State<'_, '_> {
         Ok(Drop::Done(bytes))
     }
 
-    /// Finds what other specs and runs of the store hold, unless that was done just now.
+    /// Reads the holds of other specs and runs of the store, unless that was done just now.
     fn ask_others(&mut self) -> Result<(), StoreError> {
         if self.keepers.others.as_ref().is_some_and(|(asked, _)| asked.elapsed() < ASK_AGAIN_AFTER) {
             return Ok(());
@@ -112,7 +112,7 @@ impl State<'_, '_> {
         Ok(false)
     }
 
-    /// From now on every artifact of this graph that is known holds its objects.
+    /// From now on every known artifact of this graph holds its objects.
     fn build_holdings(&mut self) -> Result<(), StoreError> {
         if self.holdings.is_some() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! A run: carries a plan out, reports events, and remembers what each stage has now.
+//! A run: carries a plan out, reports events, and remembers the present result of each stage.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc;
@@ -26,12 +26,13 @@ use crate::{Cancel, Graph};
 
 /// Brings all stages of `graph` up to date.
 ///
-/// Every event goes to `listen`, on this thread and in the order in which it happened.
-/// A failure of a stage is no error here: the summary has it.
+/// Every event goes to `listen`, on this thread and in the order of occurrence. A stage's failure is not an error here:
+/// the summary has it.
 ///
 /// # Errors
-/// Before any work: when a source of a stage that must run is missing (but with `keep_going`, where the stage fails), a forced stage is unknown, or the store cannot be used.
-/// At the end: when the run's history or what the stages have now could not be written.
+/// Before any work: when a source of a stage that must run is missing (with `keep_going` the stage fails instead), a
+/// forced stage is unknown, or the store cannot be used. At the end: when the run's history or the stages' results
+/// could not be written.
 pub fn run(
     graph: &Graph,
     store: &Store,
@@ -70,7 +71,7 @@ pub fn run(
         let runner = Runner { state, shop: &shop, options, scope, sender, receiver, cancelled: None };
         let (state, end) = runner.bring_up_to_date();
         let summary = finish(state, &shop, spec, began);
-        // Before the threads are joined: this may take as long as it likes.
+        // Before the threads are joined, which may take long.
         if let (End::Abandoned, Some(abandon)) = (end, &options.abandon) {
             (abandon.exit)();
         }
@@ -88,7 +89,7 @@ fn finish(
     let metrics = state.metrics();
     let written = write_results(&mut state, shop.store, spec, &metrics);
     let seconds = began.elapsed().as_secs_f64();
-    // Also when something could not be written: a run without this event counts as one that died.
+    // Even when writing failed: a run without this event counts as one that died.
     state.journal.emit(Event::RunFinished { outcome, seconds, metrics: metrics.clone() });
     let summary = state.summary(outcome, seconds, metrics);
     written.and(state.journal.finish())?;

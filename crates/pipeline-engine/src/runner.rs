@@ -1,4 +1,4 @@
-//! The thread that owns a run's state: looks at stages, hands work to other threads, hears what became of it.
+//! The thread that owns a run's state: visits stages, hands work to other threads, and receives the outcomes.
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread::{self, Scope};
@@ -18,14 +18,13 @@ use crate::schedule::Phase;
 use crate::state::State;
 use crate::worker::{self, Copy, Order, OrderedInput, Workshop};
 
-/// A stage whose bytes are gone whenever somebody looks is given up after so many starts in one run.
+/// The most starts of a stage in one run: one whose bytes are lost at every check is given up.
 const MAX_STARTS: u8 = 5;
 
-/// So many stages may store files at once, beside those that work: storing is waiting for the disk, which syncs many
-/// files in nearly the time of one.
+/// The most stages that store files at once, beside those that work: fsync latency overlaps well.
 const MAX_STORING: usize = 16;
 
-/// How often a run without news looks whether it is to stop.
+/// The interval of checks for cancellation in a run without news.
 const CANCEL_POLL: Duration = Duration::from_millis(100);
 
 /// The stack of a stage's thread, as large as that of a main thread.
@@ -38,21 +37,21 @@ pub(crate) struct Runner<'a, 'scope, 'env> {
     pub scope: &'scope Scope<'scope, 'env>,
     pub sender: Sender<Message>,
     pub receiver: Receiver<Message>,
-    /// When it was first seen that the run is to stop.
+    /// The time when the cancellation was first seen.
     pub cancelled: Option<Instant>,
 }
 
-/// How the thread that owns the state came to its end.
+/// The way the thread that owns the state ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// No other thread is left.
     Joined,
-    /// There are stages that did not stop when they should have.
+    /// Some stages did not stop in time.
     Abandoned,
 }
 
 impl<'a, 'env> Runner<'a, '_, 'env> {
-    /// Looks at stages until none can be.
+    /// Visits stages until none is ready.
     pub fn bring_up_to_date(mut self) -> (State<'a, 'env>, End) {
         self.state.settle_reused();
         let end = loop {
@@ -71,7 +70,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         (self.state, end)
     }
 
-    /// True when the run was asked to stop and its stages have not done so in time.
+    /// True when the run is cancelled and its stages have not stopped in time.
     fn is_overdue(&mut self) -> bool {
         let Some(abandon) = &self.options.abandon else { return false };
         if !self.shop.cancel.is_cancelled() {
@@ -112,7 +111,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         self.options.n_jobs.map(|n_jobs| n_jobs.max(1))
     }
 
-    /// Brings a stage whose inputs are all up to date one step further.
+    /// Advances a stage whose inputs are all up to date by one step.
     fn look_at(&mut self, idx: usize) -> Result<(), Failure> {
         match self.state.decide(idx)? {
             Decision::Reuse { .. } => self.reuse(idx),
@@ -133,7 +132,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         self.publish_or_settle(idx)
     }
 
-    /// Takes the key's lock and starts the stage, unless another process has, or has had, the same idea.
+    /// Takes the key's lock and starts the stage, unless another process computes it, or has just computed it.
     fn start(&mut self, idx: usize, key: Key, why: RunReason) -> Result<(), Failure> {
         let stage = &self.shop.graph.nodes()[idx].id;
         let lock = match self.shop.store.workspace().lock(&key, stage.as_str())? {
@@ -157,7 +156,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         self.spawn(idx, Phase::Working, move |shop, sender| worker::work(shop, &order, lock, sender))
     }
 
-    /// Computes shards of a stage that another process leads, since there is nothing else to do.
+    /// Computes shards of a stage that another process leads, when there is nothing else to do.
     fn help(&mut self, idx: usize) -> Result<(), Failure> {
         let Decision::Run { key, why } = self.state.stages[idx].decision.clone() else {
             unreachable!("BUG: stage at {idx} waits for its key and does not run")
@@ -179,7 +178,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         Ok(Order { idx, key, manifest, why, inputs, sources, n_threads })
     }
 
-    /// Shares the threads among the stages that run or could start now.
+    /// Divides the threads among the stages that run or could start now.
     fn n_threads_for_next(&self) -> usize {
         let schedule = &self.state.schedule;
         let could_work = schedule.n_working().with(schedule.n_ready(), |n_working, n_ready| n_working + n_ready);
@@ -187,7 +186,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         (self.options.n_threads / n_sharing.max(1)).max(1)
     }
 
-    /// Publishes what is not as it should be; without that, the stage is settled at once.
+    /// Publishes missing or changed files; without any, the stage is settled at once.
     fn publish_or_settle(&mut self, idx: usize) -> Result<(), Failure> {
         let unpublished = self.state.resolver.unpublished(idx)?;
         if let Some(Unpublished::NotInArtifact { file, names }) =
@@ -224,7 +223,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         F: FnOnce(&Workshop<'_>, &Sender<Message>) -> Outcome + Send + 'env,
     {
         let (shop, sender) = (self.shop, self.sender.clone());
-        // By the name a panic hook knows whose panic it sees: those of stages are caught and become events.
+        // The panic hook recognises stage threads by this name: their panics are caught and become events.
         let builder =
             thread::Builder::new().name(format!("stage {}", shop.graph.nodes()[idx].id)).stack_size(STACK_BYTES);
         let thread = builder.spawn_scoped(self.scope, move || {
@@ -236,7 +235,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         Ok(())
     }
 
-    /// Waits for news, or until locks that others hold are to be tried again.
+    /// Waits for news, or until the next try of locks that others hold.
     fn receive(&mut self) {
         let message = if self.state.waiting.is_empty() {
             self.receiver.recv_timeout(CANCEL_POLL).ok()

@@ -1,4 +1,4 @@
-//! Which stages may be looked at next: pure bookkeeping over the graph, unaware of stores and threads.
+//! Selects the stages that are ready: pure bookkeeping over the graph, unaware of stores and threads.
 
 use std::collections::BTreeSet;
 
@@ -7,25 +7,25 @@ use pipeline_core::Device;
 use crate::lanes::{Lanes, Place};
 use crate::{Graph, Node};
 
-/// Where a stage is in a run.
+/// The phase of a stage in a run.
 ///
-/// A stage goes from `Open` to `Settled` by way of the phases between, and back to `Open` whenever an input has changed
+/// A stage goes from `Open` to `Settled` through the phases between, and back to `Open` whenever an input has changed
 /// or bytes are gone. `Failed` and `Skipped` are final.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// To be looked at, now or again: ready as soon as all its inputs are settled.
+    /// Needs a visit: ready as soon as all its inputs are settled.
     Open,
-    /// Its inputs are settled and it must run, but another process computes its key; it is asked about again soon.
+    /// Its inputs are settled and it must run, but another process computes its key; it is tried again soon.
     Waiting,
     /// Its inputs are settled and have their bytes: a thread computes it and takes one of the run's jobs.
     Working,
-    /// It has been computed or reused: a thread stores or publishes its files, and takes no job.
+    /// It has been computed or reused: a thread stores or publishes its files, without taking a job.
     Storing,
-    /// Up to date: its decision is to reuse, for the inputs as they are now, and its files are published.
+    /// Up to date: its decision is to reuse, for the present inputs, and its files are published.
     Settled,
     /// It, or its publishing, has failed.
     Failed,
-    /// It is below a failed stage, or was left over by a run that stopped.
+    /// It is below a failed stage, or the run stopped before it.
     Skipped,
 }
 
@@ -36,9 +36,9 @@ pub(crate) enum Phase {
 pub(crate) struct Schedule<'a> {
     graph: &'a Graph,
     stages: Vec<Scheduled>,
-    /// Stages that can be looked at, but for those that keep all threads busy.
+    /// The ready stages, except those that keep all threads busy.
     ready: Lanes<BTreeSet<usize>>,
-    /// Those that do.
+    /// The ready stages that keep all threads busy.
     ready_to_fill: BTreeSet<usize>,
     n_working: Lanes<usize>,
     is_filled: bool,
@@ -102,12 +102,12 @@ impl<'a> Schedule<'a> {
         Lanes { cpu: self.ready.cpu.len() + n_to_fill, gpu: self.ready.gpu.len() }
     }
 
-    /// True when every reader of a settled stage is settled too.
+    /// True when every reader of a settled stage is settled, too.
     pub fn is_read_out(&self, idx: usize) -> bool {
         self.stages[idx].phase == Phase::Settled && self.stages[idx].n_unsettled_consumers == 0
     }
 
-    /// The stages of a phase.
+    /// The stages in a phase.
     pub fn of(&self, phase: Phase) -> impl Iterator<Item = usize> {
         self.stages.iter().enumerate().filter(move |(_, stage)| stage.phase == phase).map(|(idx, _)| idx)
     }
@@ -122,7 +122,7 @@ impl<'a> Schedule<'a> {
         self.n_storing
     }
 
-    /// The number of threads.
+    /// The number of stages with a thread.
     pub fn n_busy(&self) -> usize {
         self.n_working.sum() + self.n_storing
     }
@@ -132,7 +132,7 @@ impl<'a> Schedule<'a> {
         !self.is_filled
     }
 
-    /// Puts a stage into `phase`.
+    /// Moves a stage to `phase`.
     pub fn set(&mut self, idx: usize, phase: Phase) {
         let previous = std::mem::replace(&mut self.stages[idx].phase, phase);
         if previous == phase {
@@ -143,7 +143,7 @@ impl<'a> Schedule<'a> {
         self.keep_ready(idx);
     }
 
-    /// Counts a stage that enters a phase, or leaves it.
+    /// Counts a stage that enters or leaves a phase.
     fn count(&mut self, idx: usize, phase: Phase, enters: bool) {
         let by_one = |n: &mut usize| if enters { *n += 1 } else { *n -= 1 };
         match phase {

@@ -1,4 +1,4 @@
-//! The sources of stages: what they are now, and what they were last where they are gone.
+//! The sources of stages: the present ones, and the remembered ones where they are missing.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -10,7 +10,7 @@ use pipeline_store::{LastSource, LastSources, Store};
 use crate::Node;
 use crate::error::EngineError;
 
-/// The line of a manifest that stands for sources of which nothing is known: no result is remembered under such a key.
+/// The manifest value for unknown sources: no result is remembered under such a key.
 const UNKNOWN: &str = "?";
 
 /// A source and the digest of its content.
@@ -24,24 +24,24 @@ pub(crate) struct ReadSource {
 /// The sources of a stage.
 #[derive(Debug)]
 pub(crate) struct Sources {
-    /// None when they are gone and nothing is remembered of them.
+    /// `None` when they are missing and not remembered.
     known: Option<Vec<ReadSource>>,
-    /// Why they could not be read.
+    /// The reason why they could not be read.
     pub missing: Option<EngineError>,
 }
 
 impl Sources {
-    /// Sources that are there.
+    /// Sources that exist.
     pub fn of(sources: Vec<ReadSource>) -> Self {
         Self { known: Some(sources), missing: None }
     }
 
-    /// False when they are gone and nothing is remembered of them.
+    /// False when they are missing and not remembered.
     pub fn are_known(&self) -> bool {
         self.known.is_some()
     }
 
-    /// What is known of them.
+    /// The known sources.
     pub fn list(&self) -> &[ReadSource] {
         self.known.as_deref().unwrap_or_default()
     }
@@ -54,7 +54,7 @@ impl Sources {
         }
     }
 
-    /// What is to be remembered of them for a time when they are gone.
+    /// The facts to remember for a time when the sources are missing.
     pub fn to_remember(&self, node: &Node) -> LastSources {
         let last = |source: &ReadSource| {
             let ReadSource { name, path, digest } = source.clone();
@@ -64,10 +64,10 @@ impl Sources {
     }
 }
 
-/// The sources of a stage as they are now.
+/// The present sources of a stage.
 ///
 /// # Errors
-/// When one is not there or cannot be read.
+/// When one is missing or cannot be read.
 pub(crate) fn read(node: &Node, store: &Store) -> Result<Vec<ReadSource>, EngineError> {
     let declared = node.stage.sources().map_err(|source| EngineError::Source { stage: node.id.clone(), source })?;
     let read = |source: pipeline_core::Source| {
@@ -81,7 +81,7 @@ pub(crate) fn read(node: &Node, store: &Store) -> Result<Vec<ReadSource>, Engine
     declared.into_iter().map(read).collect()
 }
 
-/// Looks at the sources of a spec's stages, and at what is remembered of them once one is gone.
+/// Reads the sources of a spec's stages, and the remembered ones once one is missing.
 pub(crate) struct Looking<'a> {
     store: &'a Store,
     spec: &'a Path,
@@ -93,7 +93,7 @@ impl<'a> Looking<'a> {
         Self { store, spec, remembered: None }
     }
 
-    /// The sources of a stage. Those that are gone are what they were when the spec ran last, if it named them as now.
+    /// The sources of a stage. Missing ones are those of the spec's last run, if it named them in the same way.
     pub fn sources(&mut self, node: &Node) -> Sources {
         let missing = match read(node, self.store) {
             Ok(sources) => return Sources::of(sources),
@@ -105,8 +105,8 @@ impl<'a> Looking<'a> {
     }
 }
 
-/// The sources that a stage had last, each as it is now unless it is gone. None when the spec names others by now, none is
-/// gone, so that something else is wrong, or one is there and cannot be read.
+/// The last sources of a stage, with present digests unless they are missing. `None` when the spec now names others,
+/// when none is missing, so that the fault is another, or when one exists and cannot be read.
 fn recall(node: &Node, store: &Store, last: &LastSources) -> Option<Vec<ReadSource>> {
     if last.looked_for != node.stage.looked_for() {
         return None;

@@ -1,4 +1,4 @@
-//! One stage of a run: what was decided about it and what the run has done with it so far.
+//! One stage of a run: the decision about it and its progress so far.
 
 use pipeline_core::ArtifactDigest;
 
@@ -13,13 +13,13 @@ pub(crate) struct StageState {
     pub is_fresh: bool,
     /// True for a stage that the plan reuses and that has nothing to publish.
     pub is_quiet: bool,
-    /// The artifact for which the stages below have been decided.
+    /// The artifact for which the stages below were decided.
     pub announced: Option<ArtifactDigest>,
-    /// True once it was said that another process computes its key.
+    /// True once it was reported that another process computes its key.
     pub is_wait_known: bool,
     /// True once this process has computed shards of it for another one, or has tried to.
     pub has_helped: bool,
-    /// How often it was started.
+    /// The number of its starts.
     pub n_starts: u8,
     /// True if this run has computed it.
     pub has_run: bool,
@@ -34,12 +34,12 @@ pub(crate) enum Bytes {
     Kept,
     /// All readers are settled, and one that has lost its own bytes may have to read them again: decided at the end.
     PutOff,
-    /// All readers are settled, and this run has given the bytes up.
+    /// All readers are settled, and this run has dropped the bytes.
     Dropped,
 }
 
 impl StageState {
-    /// A stage as the plan has decided about it; `artifact` is the one that it reuses.
+    /// A stage with the plan's decision; `artifact` is the one that it reuses.
     pub fn planned(decided: Decided, artifact: Option<ArtifactDigest>) -> Self {
         let Decided { decision, unpublished } = decided;
         Self {

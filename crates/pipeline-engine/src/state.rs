@@ -1,4 +1,4 @@
-//! The state of a run and how it changes when something happens to a stage; starts no threads.
+//! The state of a run and its transitions for each thing that happens to a stage; starts no threads.
 
 use std::time::Instant;
 
@@ -23,15 +23,15 @@ pub(crate) struct State<'a, 'env> {
     pub stages: Vec<StageState>,
     /// Built at the first drop.
     pub holdings: Option<Holdings>,
-    /// Who beside this graph keeps bytes.
+    /// The holders outside this graph.
     pub keepers: Keepers<'env>,
-    /// True once no stage will be looked at any more.
+    /// True once no more stages will be visited.
     pub is_over: bool,
     /// Stages whose key another process computes.
     pub waiting: Vec<usize>,
-    /// When the locks of `waiting` are tried again.
+    /// The next try of the locks of `waiting`.
     pub next_poll: Instant,
-    /// Stages that failed, in the order in which they did.
+    /// The failed stages, in the order of their failures.
     pub failed: Vec<usize>,
     /// True when a stage broke a rule.
     pub has_bug: bool,
@@ -61,7 +61,7 @@ impl<'a, 'env> State<'a, 'env> {
         }
     }
 
-    /// Settles the stages that the plan reuses and that have nothing to publish, however many may run at once.
+    /// Settles the stages that the plan reuses and that have nothing to publish, whatever the number of jobs.
     pub fn settle_reused(&mut self) {
         for idx in 0..self.stages.len() {
             if self.stages[idx].is_quiet {
@@ -88,7 +88,7 @@ impl<'a, 'env> State<'a, 'env> {
         Ok(!lost.is_empty())
     }
 
-    /// Tells that a remembered result is used.
+    /// Reports that a remembered result is used.
     pub fn tell_reused(&mut self, idx: usize) {
         if let Decision::Reuse { key, artifact, report } = &self.stages[idx].decision {
             let (key, artifact, report) = (*key, *artifact, report.clone());
@@ -104,14 +104,14 @@ impl<'a, 'env> State<'a, 'env> {
         self.wait_again(idx);
     }
 
-    /// Puts a stage off until its key is asked about once more.
+    /// Puts a stage off until the next try of its key.
     pub fn wait_again(&mut self, idx: usize) {
         self.schedule.set(idx, Phase::Waiting);
         self.waiting.push(idx);
     }
 
-    /// Takes out a stage that waits for another process, and of which this one has not computed shards before, if its
-    /// lane has room.
+    /// Takes a stage out that waits for another process, if this one has not yet computed shards of it and its lane has
+    /// room.
     pub fn next_to_help(&mut self, has_room: Lanes<bool>) -> Option<usize> {
         let can_help = |&idx: &usize| {
             let is_forced = matches!(self.stages[idx].decision, Decision::Run { why: RunReason::Forced, .. });
@@ -133,7 +133,7 @@ impl<'a, 'env> State<'a, 'env> {
         }
     }
 
-    /// A stage gives its job back, and goes on to store files.
+    /// Releases a stage's job; the stage goes on to store files.
     pub fn end_work(&mut self, idx: usize) {
         if self.schedule.phase(idx) == Phase::Working {
             self.schedule.set(idx, Phase::Storing);
@@ -158,7 +158,7 @@ impl<'a, 'env> State<'a, 'env> {
         Ok(())
     }
 
-    /// Takes what a stage has computed.
+    /// Takes the result of a stage.
     pub fn take_result(&mut self, idx: usize, committed: Committed) {
         let Committed { record, counts, n_threads } = committed;
         let (key, artifact, report) = (record.key, record.tree.digest(), record.report.clone());
@@ -182,10 +182,10 @@ impl<'a, 'env> State<'a, 'env> {
         self.stages[idx].decision = Decision::Reuse { key, artifact, report };
     }
 
-    /// Says that a stage is up to date, and opens the stages below that were decided for another artifact.
+    /// Settles a stage, and opens the stages below that were decided for another artifact.
     pub fn settle(&mut self, idx: usize) {
         if !self.stages[idx].is_fresh {
-            // An input changed while it ran: the result is remembered, but it is not the one that is wanted now.
+            // An input changed while it ran: the result is remembered, but it does not fit the present inputs.
             self.schedule.set(idx, Phase::Open);
             return;
         }
@@ -213,7 +213,7 @@ impl<'a, 'env> State<'a, 'env> {
         }
     }
 
-    /// The sources of a stage are others than when it was decided about: it takes them as they are now.
+    /// The sources of a stage have changed since the decision: it takes the present ones.
     pub fn sources_changed(&mut self, idx: usize, sources: Vec<ReadSource>) {
         self.resolver.set_sources(idx, sources);
         self.stages[idx].is_fresh = false;
@@ -228,7 +228,7 @@ impl<'a, 'env> State<'a, 'env> {
         self.schedule.set(idx, Phase::Open);
     }
 
-    /// A stage failed; what is below it will not be looked at.
+    /// Fails a stage; the stages below it are skipped.
     pub fn fail(&mut self, idx: usize, failure: Failure, seconds: f64) {
         let Failure { errors, help, is_bug } = failure;
         self.has_bug |= is_bug;
@@ -240,13 +240,13 @@ impl<'a, 'env> State<'a, 'env> {
         }
     }
 
-    /// A stage stopped because the run was asked to.
+    /// A stage stopped because the run was cancelled.
     pub fn interrupted(&mut self, idx: usize) {
         self.schedule.set(idx, Phase::Skipped);
         self.journal.emit(Event::StageSkipped { stage: self.id(idx), because: None });
     }
 
-    /// Says of all stages that have threads that they are interrupted.
+    /// Interrupts all stages that have threads.
     pub fn interrupt_running(&mut self) {
         let running: Vec<usize> = self.schedule.of(Phase::Working).chain(self.schedule.of(Phase::Storing)).collect();
         for idx in running {
@@ -254,7 +254,7 @@ impl<'a, 'env> State<'a, 'env> {
         }
     }
 
-    /// Says of all stages that were not looked at that they will not be.
+    /// Skips all stages that were not visited.
     pub fn skip_rest(&mut self) {
         let because = self.failed.first().map(|&idx| self.id(idx));
         for idx in 0..self.stages.len() {
@@ -276,7 +276,7 @@ impl<'a, 'env> State<'a, 'env> {
         }
     }
 
-    /// Computes a stage again, since its bytes are gone and `reader` needs them.
+    /// Opens a stage for recomputation, since its bytes are gone and `reader` needs them.
     pub fn open_to_run(&mut self, idx: usize, reader: Reader) {
         self.stages[idx].decision =
             demand::decision(&self.resolver, idx, reader).expect("an up-to-date stage has a key");

@@ -17,11 +17,11 @@ use crate::schedule::Phase;
 use crate::stage_state::StageState;
 use crate::state::State;
 
-/// Repeats the last run of the spec at the path `spec` if that left everything up to date and nothing has changed
-/// since: its stages are reported as reused. `None` when a plan is needed to know.
+/// Repeats the last run of the spec at the path `spec` if it left everything up to date and nothing has changed since:
+/// reports its stages as reused. `None` when only a plan can decide.
 ///
-/// `is_now` says whether these are the circumstances of today. Whatever the snapshot leaves open counts as changed, so
-/// the answer is that of [`run`](crate::run), only sooner: nothing is looked at but the times of files.
+/// `is_now` returns whether these are the present circumstances. Everything that the snapshot leaves open counts as
+/// changed. So the answer is that of [`run`](crate::run), only sooner: it checks only the times of files.
 ///
 /// # Errors
 /// When the history of the run cannot be written.
@@ -37,7 +37,7 @@ pub fn run_unchanged(
         return Ok(None);
     }
     let Some((snapshot, last)) = unchanged(store, spec, is_now) else { return Ok(None) };
-    // A run whose spec is lost or was changed since cannot be repeated; a plan is made anew.
+    // A run whose spec is lost or was changed since cannot be repeated; this needs a new plan.
     let Ok(Some(yaml)) = store.runs().spec(&snapshot.run) else { return Ok(None) };
     store.specs().use_last(spec);
     let mut journal = Journal::start(store, &snapshot.spec_name, &yaml, &[], listen)?;
@@ -76,14 +76,14 @@ fn finish(journal: &mut Journal<'_>, n_reused: usize, seconds: f64, metrics: BTr
     }
 }
 
-/// The snapshot of the spec's last run with what the stages had, if nothing that it names has changed.
+/// The snapshot of the spec's last run with the results of its stages, if nothing in it has changed.
 fn unchanged(store: &Store, spec: &Path, is_now: &dyn Fn(&Circumstances) -> bool) -> Option<(Snapshot, Last)> {
     thread::scope(|scope| {
         let last = scope.spawn(|| store.specs().last(spec).filter(|last| last.has_records(store.records())));
         let snapshot = store.specs().snapshot(spec).filter(|snapshot| is_now(&snapshot.circumstances))?;
         let is_as_seen = snapshot.is_as_seen(store.sources());
         let last = last.join().ok()??;
-        // A run of the spec as it was in between may have left its stages with other results.
+        // A later run of the spec, as it was in between, may have left its stages with other results.
         let is_of_this_run =
             last.run == snapshot.run && snapshot.graph.iter().all(|node| last.stages.contains_key(&node.stage));
         (is_as_seen && is_of_this_run).then_some((snapshot, last))
@@ -91,7 +91,7 @@ fn unchanged(store: &Store, spec: &Path, is_now: &dyn Fn(&Circumstances) -> bool
 }
 
 impl State<'_, '_> {
-    /// Remembers what this run has seen, if it leaves everything up to date.
+    /// Remembers the snapshot of this run, if it leaves everything up to date.
     pub fn put_snapshot(&mut self, store: &Store, spec: &SpecInfo) -> Result<(), StoreError> {
         let is_up_to_date = |(idx, stage): (usize, &StageState)| {
             matches!(stage.decision, Decision::Reuse { .. }) && self.schedule.phase(idx) == Phase::Settled
@@ -99,7 +99,7 @@ impl State<'_, '_> {
         let is_complete = self.stages.iter().enumerate().all(is_up_to_date);
         let (Some(circumstances), true) = (&spec.circumstances, is_complete) else { return Ok(()) };
         let nodes = self.resolver.graph.nodes();
-        // Stages of one model look at the same places.
+        // Stages with one model examine the same places.
         let places: BTreeSet<PathBuf> = nodes.iter().flat_map(|node| node.stage.places()).collect();
         let Some(places) = Place::look_at(places.into_iter().collect()) else { return Ok(()) };
         let Some(contents) = self.contents(spec)? else { return Ok(()) };
@@ -114,7 +114,7 @@ impl State<'_, '_> {
         store.specs().put_snapshot(&spec.path, &snapshot)
     }
 
-    /// The files that this run has read or published, and their digests; `None` when those of a stage are not known.
+    /// The files that this run has read or published, and their digests; `None` when those of a stage are unknown.
     fn contents(&mut self, spec: &SpecInfo) -> Result<Option<Vec<(PathBuf, Digest)>>, StoreError> {
         let mut contents = spec.files.clone();
         let graph = self.resolver.graph;
@@ -126,7 +126,7 @@ impl State<'_, '_> {
             }
             let Some(parts) = self.resolver.published(idx)? else { return Ok(None) };
             for (file, path) in &node.publish {
-                // More than a digest decides whether a program or a folder is as it was.
+                // For a program or a folder more than a digest must match.
                 let Some(Part::File(entry)) = parts.get(file).filter(|part| !is_program(part)) else { return Ok(None) };
                 contents.push((path.clone(), entry.digest));
             }

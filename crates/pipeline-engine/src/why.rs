@@ -1,4 +1,4 @@
-//! Explains a plan: why a stage runs, up to the first change, and what runs because of it.
+//! Explains a plan: why a stage runs, down to the first change, and what runs because of it.
 
 use pipeline_core::{Reader, RunId, RunReason, StageId};
 
@@ -6,14 +6,14 @@ use crate::Graph;
 use crate::decision::Decision;
 use crate::plan::Plan;
 
-/// Why a stage runs, or does not.
+/// The explanation of a stage's decision.
 #[derive(Debug, Clone)]
 pub struct Why {
-    /// The stage itself, then one by one the stage because of which the one before runs; the last is the root cause.
+    /// The stage itself, then for each stage the one because of which it runs; the last is the root cause.
     pub chain: Vec<Cause>,
-    /// What runs because of the root cause.
+    /// The stages that run because of the root cause.
     pub blast_radius: BlastRadius,
-    /// The run with which manifests are compared, if the spec has run before.
+    /// The run whose manifests are compared, if the spec has run before.
     pub compared_with: Option<RunId>,
 }
 
@@ -22,7 +22,7 @@ pub struct Why {
 pub struct Cause {
     /// The stage.
     pub stage: StageId,
-    /// What would be done with it; for the root cause, with the lines that changed.
+    /// The decision about it; for the root cause, with the lines that changed.
     pub decision: Decision,
 }
 
@@ -32,13 +32,13 @@ pub struct BlastRadius {
     /// The root cause, all below it that would run or depend on one that does, and the stages whose lost bytes these
     /// read; inputs before readers.
     pub stages: Vec<StageId>,
-    /// The seconds that they took when they last ran, together.
+    /// The sum of the seconds of their last runs.
     pub seconds: f64,
-    /// How many of them have never run, so that `seconds` knows nothing of them.
+    /// The number of stages that have never run, which `seconds` does not cover.
     pub n_untimed: usize,
 }
 
-/// Explains what `plan`, made for `graph`, does with `stage`; `None` when there is no such stage.
+/// Explains the decision of `plan`, made for `graph`, about `stage`; `None` when there is no such stage.
 pub fn why(graph: &Graph, plan: &Plan, stage: &StageId) -> Option<Why> {
     let idx = graph.position(stage)?;
     let chain = chain(graph, plan, idx);
@@ -57,8 +57,8 @@ fn chain(graph: &Graph, plan: &Plan, idx: usize) -> Vec<Cause> {
     chain
 }
 
-/// The stage because of which a decision was made. Going on from there ends: inputs lead up to a stage that runs,
-/// and readers lead down to one that is not demanded.
+/// The stage because of which a decision was made. The chain ends: inputs lead up to a stage that runs, and readers
+/// lead down to one that is not demanded.
 fn cause_of(graph: &Graph, decision: &Decision) -> Option<usize> {
     match decision {
         Decision::Depends { on } => on.first().and_then(|id| graph.position(id)),
@@ -66,7 +66,7 @@ fn cause_of(graph: &Graph, decision: &Decision) -> Option<usize> {
     }
 }
 
-/// The stage that needs, or may need, the bytes of one whose bytes are gone.
+/// The stage that needs, or may need, the lost bytes of another.
 fn demanded_by(graph: &Graph, decision: &Decision) -> Option<usize> {
     match decision {
         Decision::Run { why: RunReason::Demanded { reader: Reader::Stage(reader) }, .. }
@@ -75,7 +75,7 @@ fn demanded_by(graph: &Graph, decision: &Decision) -> Option<usize> {
     }
 }
 
-/// All that runs, or may run, because of the stage at `root`: what is below it, and what these stages demand.
+/// Everything that runs, or may run, because of the stage at `root`: the stages below it, and those they demand.
 fn blast_radius(graph: &Graph, plan: &Plan, root: usize) -> BlastRadius {
     let mut is_hit = vec![false; graph.n_stages()];
     is_hit[root] = true;
@@ -85,7 +85,7 @@ fn blast_radius(graph: &Graph, plan: &Plan, root: usize) -> BlastRadius {
             graph.consumers(idx).iter().for_each(|&consumer| is_hit[consumer] = true);
         }
     }
-    // Readers come after what they read.
+    // Readers come after their inputs.
     for idx in (0..graph.n_stages()).rev() {
         let reader = demanded_by(graph, &plan.stages[idx].decision);
         is_hit[idx] |= reader.is_some_and(|reader| is_hit[reader]);

@@ -1,4 +1,4 @@
-//! The stage kinds: one file per kind and a registry table; the only place where data, nn and [`Stage`] meet.
+//! The stage kinds: one file per kind and a registry table; the only place where data, models and [`Stage`] meet.
 //!
 //! ```
 //! let spec = pipeline_spec::parse(
@@ -66,23 +66,23 @@ pub static KINDS: &[&Kind] = &[
     &command::KIND,
 ];
 
-/// What the stages need to know beside the spec; only the command line reads the environment.
+/// The settings of stages beside the spec; only the command line reads the environment.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
-    /// Where models named without a folder are looked for.
+    /// The folders in which models with bare names are searched.
     pub model_search: pipeline_models::text::ModelSearch,
-    /// The environment, from which `command` stages may inherit what they declare.
+    /// The environment, from which `command` stages may inherit declared variables.
     pub environment: Environment,
-    /// What runs the programs of `command` stages, which cannot run without.
+    /// The guards of the programs of `command` stages, which cannot run without them.
     pub guards: Guards,
 }
 
-/// The kind of that name.
+/// The kind with this name.
 pub fn kind(name: &str) -> Option<&'static Kind> {
     KINDS.iter().copied().find(|kind| kind.name == name)
 }
 
-/// Whether stages of the kind of that name make artifacts of that format.
+/// Whether stages of the kind with this name make artifacts of this format.
 pub fn makes(kind_name: &str, format: Format) -> bool {
     kind(kind_name).is_some_and(|kind| kind.produces == format)
 }
@@ -90,14 +90,14 @@ pub fn makes(kind_name: &str, format: Format) -> bool {
 /// Checks kinds, inputs and params of every stage and builds the stages, in the spec's order.
 ///
 /// # Errors
-/// The first thing that is wrong, with its place in the spec.
+/// The first mistake, with its place in the spec.
 pub fn build(spec: &PipelineSpec, settings: &Settings) -> Result<Vec<Box<dyn Stage>>, SpecError> {
     let stages = build_where(spec, settings, &mut |_| true)?;
     Ok(stages.into_iter().flatten().collect())
 }
 
-/// Like [`build`], of those stages only whose index in the spec is wanted; none stands for the others, of which kinds and
-/// inputs are checked, too.
+/// Like [`build`], but only for the selected stages; `None` stands for the others, whose kinds and inputs are checked,
+/// too.
 ///
 /// # Errors
 /// As [`build`].

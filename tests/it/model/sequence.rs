@@ -1,4 +1,4 @@
-//! One sequence: the steps that it takes, and what must hold after each run.
+//! One sequence: its steps, and the conditions after each run.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -20,7 +20,7 @@ pub struct Sequence {
     world: World,
     /// The worlds before the edits, for reverts.
     earlier: Vec<World>,
-    /// Manifests whose results are in the store for certain.
+    /// Manifests whose results are certainly in the store.
     known: HashSet<Manifest>,
     /// Manifests whose results may be in the store.
     perhaps_known: HashSet<Manifest>,
@@ -28,9 +28,9 @@ pub struct Sequence {
     is_settled: bool,
     /// True when bytes may be damaged that no run has read yet.
     is_damaged: bool,
-    /// The steps so far, for whoever reads a failure.
+    /// The steps so far, for the message of a failure.
     pub history: Vec<String>,
-    /// Runs that were compared with the model.
+    /// The number of runs that were compared with the model.
     pub n_compared: u64,
 }
 
@@ -73,7 +73,7 @@ impl Sequence {
         }
     }
 
-    /// Ends the sequence: what is damaged is found, and the last run makes everything right.
+    /// Ends the sequence: damage is found, and the last run restores everything.
     pub fn end(&mut self) {
         self.history.push("cache verify --repair".into());
         if self.project.path("artifacts").exists() {
@@ -100,7 +100,7 @@ impl Sequence {
         self.is_settled = false;
     }
 
-    /// Edits a source as editors do, or in ways that keep its length and times.
+    /// Edits a source like an editor, or in ways that keep its length and times.
     fn edit_source(&mut self) {
         let source_idx = self.random.below(self.world.sources.len());
         let path = self.project.path(&source_name(source_idx));
@@ -140,7 +140,7 @@ impl Sequence {
         self.run(&["--force", &stage]);
     }
 
-    /// A run that is killed at some call, or comes to its end before it.
+    /// A run that is killed at some call, or ends before it.
     fn kill(&mut self) {
         let fault = *self.random.pick(&[Fault::KillBefore, Fault::KillAfter]);
         let at = 1 + self.random.below(180);
@@ -167,7 +167,8 @@ impl Sequence {
             self.history.push(format!("{what} {}", path.display()));
             damage(&path, &mut self.random);
             if path.components().any(|part| part.as_os_str() == "written") {
-                // What it wrote there is not known any more: it would leave an altered file alone, and a person moves it away.
+                // Its published files are no longer known: it would leave an altered file alone, and a person moves it
+                // away.
                 drop(fs::remove_dir_all(self.project.path("published")));
             }
             self.known.clear();
@@ -220,7 +221,7 @@ impl Sequence {
         damage::touch(&self.project.path(&source_name(source_idx)), &mut self.random);
     }
 
-    /// A run that comes to its end, compared with the plan and with the model.
+    /// A run that ends by itself, compared with the plan and with the model.
     fn run(&mut self, more: &[&str]) {
         self.history.push(format!("run {more:?}"));
         let plan = json(&self.project, &[&["run", "spec.yaml", "--dry-run", "--json"], more].concat());
@@ -232,7 +233,7 @@ impl Sequence {
         assert_eq!(again.started(), BTreeSet::new(), "a run right after a run");
         let status = self.project.run(&["status", "spec.yaml", "--check"]);
         assert_eq!(status.code, Some(0), "{status:?}");
-        // What was reused may have lost its record meanwhile: what a spec had last is enough for a reuse.
+        // A reused stage may have lost its record meanwhile: the spec's last results are enough for a reuse.
         let computed = |(idx, _): &(usize, Manifest)| ran.started().contains(&name(*idx));
         let manifests = self.world.manifests().into_iter().enumerate();
         self.known.extend(manifests.filter(computed).map(|(_, manifest)| manifest));
@@ -241,7 +242,8 @@ impl Sequence {
         self.n_compared += 1;
     }
 
-    /// What the plan runs is started, and nothing is but that and what depends. Damage shows only when bytes are read.
+    /// Everything that the plan runs is started, and nothing else except what depends on it. Damage shows only when
+    /// bytes are read.
     fn compare_with_plan(&self, plan: &Value, ran: &Recorded) {
         let planned = plan["stages"].as_array().unwrap();
         let decided = |decision: &str| -> BTreeSet<String> {
@@ -250,7 +252,7 @@ impl Sequence {
         };
         let (run, depends, started) = (decided("run"), decided("depends"), ran.started());
         let mut missing = &run - &started;
-        // Lost bytes come back by themselves when another stage leaves the same.
+        // Lost bytes come back by themselves when another stage makes the same.
         let is_demanded = |stage: &String| {
             planned.iter().any(|planned| planned["stage"] == **stage && planned["why"]["reason"] == "demanded")
         };
@@ -268,7 +270,7 @@ impl Sequence {
         output(stage) == output(other)
     }
 
-    /// A stage runs if its manifest is new or it is forced, or because its bytes are gone, and for no other reason.
+    /// A stage runs if its manifest is new, it is forced, or its bytes are gone, and for no other reason.
     fn compare_with_model(&self, ran: &Recorded, more: &[&str]) {
         let started = ran.started();
         if self.is_settled {

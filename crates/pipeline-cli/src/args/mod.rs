@@ -158,7 +158,7 @@ pub struct AcceptArgs {
     pub accepted: Vec<String>,
 }
 
-/// How stages run.
+/// The options of running stages.
 #[derive(Debug, Args)]
 pub struct ExecutionArgs {
     /// Stages that run at once [default: as many as threads, at most 4].
@@ -230,7 +230,7 @@ pub struct SweepArgs {
     pub json: JsonArgs,
 }
 
-/// Where tensors live.
+/// The device of the tensors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DeviceArg {
     /// The processor.
@@ -239,7 +239,7 @@ pub enum DeviceArg {
     Cuda,
 }
 
-/// Where stages run.
+/// The executor of the stages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExecutorArg {
     /// In this process.

@@ -1,4 +1,4 @@
-//! `pipeline search`: the images of an evaluated pool that are most like a text or an image.
+//! `pipeline search`: the images of an evaluated pool that are most similar to a text or an image.
 //!
 //! JSON: `{query, image, stage, pool_size, results: [{rank, id, score}]}`.
 
@@ -20,7 +20,7 @@ use crate::whole_file::WholeFile;
 /// Pixels of a thumbnail's longer side.
 const THUMBNAIL_SIDE: u32 = 224;
 
-/// The longest file that is searched for, in bytes.
+/// The longest image file to search for, in bytes.
 const MAX_IMAGE_BYTES: u64 = 256 << 20;
 
 /// Runs the command.

@@ -62,7 +62,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(exit)
 }
 
-/// A stage that is to be forced is named as in the spec: all that stand for it are forced.
+/// A forced stage has its name in the spec: all its copies are forced.
 fn plan_options(record: &SweepRecord, forced: &[String], device: Device) -> Result<PlanOptions, UnknownStage> {
     let mut options = PlanOptions { device, ..PlanOptions::default() };
     for name in forced {

@@ -1,4 +1,4 @@
-//! `pipeline why`: the root cause of a run, what changed there, and what runs because of that.
+//! `pipeline why`: the root cause of a run, the change there, and what runs because of it.
 //!
 //! JSON: `{stage, compared_with, chain: [{stage, decision, why, on, key, artifact}], blast_radius: {stages, seconds,
 //! n_untimed}}`; the last of the chain is the root cause.
@@ -19,7 +19,7 @@ use crate::format::{counted, duration};
 use crate::render::words;
 use crate::terminal::Terminal;
 
-/// Stages of the blast radius that are named; the rest is counted.
+/// The number of stages in the blast radius that are named; the rest is counted.
 const MAX_NAMED: usize = 20;
 
 #[derive(Serialize)]
@@ -80,7 +80,7 @@ fn explanation(stage: &StageId, why: &Why) -> String {
     lines.join("\n")
 }
 
-/// Where the remembered result comes from, if it was adopted.
+/// The origin of the remembered result, if it was adopted.
 fn adoption(store: &Store, why: &Why) -> Result<Option<String>, Failure> {
     let Decision::Reuse { key, .. } = &why.chain[0].decision else { return Ok(None) };
     let Some(record) = store.records().get(key)? else { return Ok(None) };
@@ -91,7 +91,7 @@ fn adoption(store: &Store, why: &Why) -> Result<Option<String>, Failure> {
     Ok(Some(format!("adopted {}", words::adoption(&from.0, &old_version, &version(&record)))))
 }
 
-/// What differs from the result that the last run of the spec had, where another one is remembered and reused.
+/// The differences from the last run's result, when another remembered one is reused.
 fn since_last(opened: &Opened, plan: &Plan, stage: &StageId) -> Result<Vec<String>, Failure> {
     let planned = plan.stages.iter().find(|planned| planned.id == *stage);
     let Some(Decision::Reuse { key, .. }) = planned.map(|planned| &planned.decision) else { return Ok(Vec::new()) };
@@ -106,7 +106,7 @@ fn since_last(opened: &Opened, plan: &Plan, stage: &StageId) -> Result<Vec<Strin
     Ok(lines)
 }
 
-/// How many shards of the stage a run would compute.
+/// The number of shards of the stage that a run would compute.
 fn shards(plan: &Plan, stage: &StageId) -> Option<String> {
     let planned = plan.stages.iter().find(|planned| planned.id == *stage)?;
     planned.shards.map(|shards| format!("{} to compute", words::shards(shards)))
@@ -119,7 +119,7 @@ fn unpublished(plan: &Plan, stage: &StageId) -> Vec<String> {
     paths.map(|path| format!("`{}` is missing or altered and is written again", path.display())).collect()
 }
 
-/// What can be done when nothing but the version of the code has changed.
+/// Advice when nothing but the version of the code has changed.
 fn cosmetic(opened: &Opened, why: &Why) -> Option<String> {
     let root = why.chain.last()?;
     let Decision::Run { why: RunReason::Changed { changes }, .. } = &root.decision else { return None };

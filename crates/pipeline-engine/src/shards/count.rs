@@ -1,4 +1,4 @@
-//! How many shards of a stage a run would compute, found without writing anything.
+//! The number of shards of a stage that a run would compute, found without writing anything.
 
 use std::collections::BTreeMap;
 
@@ -22,8 +22,8 @@ pub struct ShardCount {
     pub n_shards: usize,
 }
 
-/// Counts the shards of a stage that must run. None for one without shards, and where its rows cannot be read yet: a
-/// source or an input is missing, or cannot be used, which a run will report.
+/// Counts the shards of a stage that must run. `None` for a stage without shards, and where its rows cannot be read
+/// yet: a source or an input is missing or unusable, which a run will report.
 pub(crate) fn count(
     resolver: &mut Resolver<'_>,
     idx: usize,
@@ -59,7 +59,7 @@ fn orders(
     for (slot, &input) in node.inputs.keys().zip(resolver.graph.inputs(idx)) {
         let store = resolver.store;
         let tree = resolver.tree(input).ok()??.clone();
-        // Whose shards are those of an input is cut by their digests alone, whether its bytes are there or not.
+        // Shards of an input are determined by their digests alone, whether its bytes are there or not.
         let artifact = match sharded.cut() {
             Cut::Input { .. } => InputArtifact { folder: store.artifacts().to_owned(), tree },
             Cut::Rows(_) => {

@@ -1,8 +1,7 @@
-//! Brings the shards of a stage up to date: looks them up, computes the missing ones, passes over those that others
-//! compute.
+//! Brings the shards of a stage up to date: looks them up, computes the missing ones, skips those that others compute.
 //!
 //! The process that holds the stage's lock *leads*: it waits for every shard and makes the artifact. Others may *help*:
-//! they compute shards that nobody else computes, and leave when only such are missing.
+//! they compute shards that no other process computes, and leave when only such are missing.
 
 mod count;
 mod queue;
@@ -49,19 +48,19 @@ pub(crate) struct Sharding<'a> {
     counts: Mutex<Counts>,
 }
 
-/// The shard behind the one that is computed, as it is read by a thread of its own.
+/// The next shard, which a separate thread reads while the current one is computed.
 type Ahead<'scope, 'a> = Option<(usize, ScopedJoinHandle<'scope, Result<Box<Computation<'a>>, StageError>>)>;
 
-/// What became of a shard that was next.
+/// The outcome of taking the next shard.
 enum Taken {
     Remembered(Found),
     Missing(KeyLock),
-    /// Another computes it.
+    /// Another process computes it.
     Held(Owner),
 }
 
 impl<'a> Sharding<'a> {
-    /// Reads which rows the stage has.
+    /// Reads the rows of the stage.
     pub fn open(
         stage: &'a dyn Stage,
         sharded: &'a dyn ShardedStage,
@@ -114,7 +113,7 @@ impl<'a> Sharding<'a> {
         Ok((report, Shards { files, counts }))
     }
 
-    /// Adds the shards that are remembered; returns the places of the others.
+    /// Adds the remembered shards; returns the indices of the others.
     fn look_up(&self) -> Result<Vec<usize>, StageError> {
         let mut missing = Vec::new();
         for (shard_idx, order) in self.orders.iter().enumerate() {
@@ -132,7 +131,7 @@ impl<'a> Sharding<'a> {
         Ok(missing)
     }
 
-    /// The shard of a stage that was forced by name counts as missing.
+    /// Every shard of a forced stage counts as missing.
     fn remembered(&self, order: &ShardOrder) -> Result<Option<Found>, StageError> {
         if self.host.is_forced() { Ok(None) } else { self.storing.remembered(&order.name, &order.key) }
     }
@@ -183,7 +182,7 @@ impl<'a> Sharding<'a> {
     fn take(&self, order: &ShardOrder) -> Result<Taken, StageError> {
         match self.host.lock(&order.key).map_err(|error| storing::store_error(&order.name, error))? {
             LockOutcome::Held(owner) => Ok(Taken::Held(owner)),
-            // Another may have computed it before the lock was free.
+            // Another process may have computed it before the lock was free.
             LockOutcome::Acquired(lock) => Ok(self.remembered(order)?.map_or(Taken::Missing(lock), Taken::Remembered)),
         }
     }
@@ -226,7 +225,7 @@ impl<'a> Sharding<'a> {
         self.report_progress(0);
     }
 
-    /// `n_done` rows of a shard that is computed are done.
+    /// Reports that `n_done` rows of the current shard are done.
     fn report_progress(&self, n_done: u64) {
         if self.role == Role::Lead {
             self.host.progress(self.n_rows_done.load(Ordering::Relaxed) + n_done, Some(self.n_rows));

@@ -1,18 +1,18 @@
 //! The share of a process in the shards of a stage.
 
-/// What a process is to a stage.
+/// The role of a process for a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     /// It makes the artifact.
     Lead,
-    /// Another process does.
+    /// Another process makes the artifact.
     Help,
 }
 
-/// How the shards of a stage came to be there.
+/// The origin of a stage's shards.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Counts {
-    /// Found in the store at first, or computed by another stage of this process meanwhile.
+    /// Found in the store at first, or computed meanwhile by another stage of this process.
     pub n_reused: u64,
     /// Computed by this process.
     pub n_computed: u64,

@@ -120,7 +120,7 @@ fn a_run_that_failed_in_between_is_not_forgotten() {
     failing[2] = part("c").input("b").dropped().param("keep", "no number");
     let failed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.run(&failing)));
     assert!(failed.is_ok_and(|ran| ran.summary.outcome == Outcome::Failed));
-    // The stages' results were written by that run, and only a plan can compare them with the former ones.
+    // The stages' results were written by that run, and only a plan can compare them with the previous ones.
     assert!(world.run_unchanged(&parts).is_none());
     world.expect(&parts, "");
     assert!(world.run_unchanged(&parts).is_some());

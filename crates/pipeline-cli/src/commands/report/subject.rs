@@ -1,4 +1,4 @@
-//! Which run a report is about, and which it is compared with.
+//! Finds the run of a report, and the run to compare with.
 
 use std::path::{Path, PathBuf};
 
@@ -12,23 +12,23 @@ use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// What a report is about.
+/// The subject of a report.
 pub struct Subject {
     /// The store.
     pub store: Store,
     /// The run, or the point of a sweep.
     pub run: RecordedRun,
-    /// What it is compared with.
+    /// The run to compare with.
     pub other: Option<RecordedRun>,
-    /// The spec that was named, if it was one.
+    /// The spec, if one was named.
     pub spec: Option<PathBuf>,
-    /// The points, where the run is a sweep and is meant as a whole.
+    /// The points, if the subject is a whole sweep.
     pub sweep: Option<SweepRecord>,
 }
 
 impl Subject {
-    /// What the page may not be written over: what the run's spec reads and, where a spec was named, its files. None when
-    /// this program cannot read the spec any more.
+    /// The paths that the page must not overwrite: the sources of the run's spec and, where a spec was named, its
+    /// files. `None` when this program can no longer read the spec.
     pub fn protected(&self) -> Option<Protected> {
         let spec = match &self.spec {
             Some(file) => pipeline_spec::load(file, &[]).ok()?,
@@ -42,7 +42,7 @@ impl Subject {
     }
 }
 
-/// Finds the run that the arguments mean: one of that name, else the last of the spec of that name.
+/// Finds the run of the arguments: the one with this name, else the last run of the spec with this name.
 ///
 /// # Errors
 /// When it is neither, or the spec has not run.
@@ -79,7 +79,7 @@ fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
     subject(args, &store, &runs, run, Some(spec))
 }
 
-/// The last sweep of a spec that has one, else its last run; a sweep by `--axis` alone where it never ran otherwise.
+/// The last sweep of a spec that has one, else its last run; a sweep by `--axis` alone if it never ran otherwise.
 fn last_run(store: &Store, runs: &[RunInfo], spec: &Path) -> Option<RunInfo> {
     let last = |path: &Path| {
         let last = store.specs().last(path)?;
@@ -89,7 +89,7 @@ fn last_run(store: &Store, runs: &[RunInfo], spec: &Path) -> Option<RunInfo> {
     if swept.is_some() && has_sweep(spec) { swept } else { ran.or(swept) }
 }
 
-/// Whether the spec says what to sweep; one that cannot be read does not.
+/// Whether the spec has a sweep; an unreadable one does not.
 fn has_sweep(spec: &Path) -> bool {
     pipeline_spec::load(spec, &[]).is_ok_and(|spec| !spec.sweep.is_empty())
 }

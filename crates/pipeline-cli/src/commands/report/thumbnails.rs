@@ -12,7 +12,7 @@ use super::subject::Subject;
 /// The longer side of a thumbnail in pixels.
 const MAX_SIDE: u32 = 72;
 
-/// The thumbnails of the images that an evaluation ranks, as far as they can be had, and why some are missing.
+/// The available thumbnails of the images that an evaluation ranks, and the reason why some are missing.
 pub fn read(
     subject: &Subject,
     run: &DescribedRun<'_>,
@@ -49,7 +49,7 @@ pub fn read(
 
 type Shrink<'a> = &'a (dyn Fn(&RgbImage) -> Vec<u8> + Sync);
 
-/// Only the wanted images are decoded, in their own shape.
+/// Decodes only the wanted images, in their own shape.
 fn from_source(
     subject: &Subject,
     run: &DescribedRun<'_>,

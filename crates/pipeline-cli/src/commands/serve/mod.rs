@@ -48,7 +48,7 @@ pub fn run(args: &ServeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The named spec; where a run is named, the spec that it has recorded, and the run.
+/// The named spec; if a run is named, its recorded spec and the run.
 fn spec_or_run(args: &SpecArgs) -> Result<(SpecRef, Option<RunId>), Failure> {
     let artifacts = args.store.artifacts.as_deref();
     let not_found = match locate_spec(&args.spec, &door::here()) {
@@ -60,7 +60,7 @@ fn spec_or_run(args: &SpecArgs) -> Result<(SpecRef, Option<RunId>), Failure> {
     let store = Store::open(&folder)?;
     let runs = store.runs().list()?;
     match find_run(&runs, &name) {
-        // What was changed since the run ended is not served.
+        // A spec that was changed since the run ended is not served.
         Ok(run) if store.runs().spec(&run.id)?.is_some() => {
             let spec = SpecRef::at(&recorded_spec(&folder, &run.id.0), &args.overrides, Some(&folder))?;
             Ok((spec, Some(run.id.clone())))
@@ -69,12 +69,12 @@ fn spec_or_run(args: &SpecArgs) -> Result<(SpecRef, Option<RunId>), Failure> {
     }
 }
 
-/// Where a run keeps its resolved spec, which is a spec itself wherever it lies.
+/// The path of a run's resolved spec, which is a valid spec wherever it lies.
 fn recorded_spec(artifacts: &Path, run: &str) -> std::path::PathBuf {
     artifacts.join("runs").join(run).join("spec.yaml")
 }
 
-/// Becomes true at the first signal to end: a server's usual end. The second ends the program at once.
+/// Becomes true at the first signal: a server's usual end. The second ends the program at once.
 fn stop_at_signals(port: u16) -> std::io::Result<Arc<AtomicBool>> {
     let mut signals = signals::listen()?;
     let stop = Arc::new(AtomicBool::new(false));
@@ -84,7 +84,7 @@ fn stop_at_signals(port: u16) -> std::io::Result<Arc<AtomicBool>> {
             if flag.swap(true, Ordering::SeqCst) {
                 signal_hook::low_level::exit(Exit::of_signal(signal).code().into());
             }
-            // Wakes the thread that waits for connections; a thread that has gone already needs no waking.
+            // Wakes the thread that waits for connections; if it has ended already, it needs no waking.
             drop(TcpStream::connect((Ipv4Addr::LOCALHOST, port)));
         }
     })?;

@@ -1,6 +1,6 @@
 //! The pages beside the search box: about the run whose result is searched, and about the sweep of its spec.
 //!
-//! Each is made when it is first asked for and kept; it reads what the run has left and computes no stage.
+//! Each is made on first request and kept; it reads recorded results and computes no stage.
 
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
@@ -16,31 +16,31 @@ use super::response::Response;
 use crate::commands::report::{self, Options, Subject};
 use crate::failure::Failure;
 
-/// Runs that are looked through for the one that has the result, the newest first.
+/// The most runs to search for the result, the newest first.
 const MAX_RUNS: usize = 200;
 
-/// What there is to read about what is searched.
+/// The pages about the searched pool.
 pub struct Reports {
     store: Store,
     /// The spec, if it was named itself.
     spec: Option<PathBuf>,
-    /// The run that was named.
+    /// The named run.
     named: Option<RunId>,
     evaluation: StageId,
-    /// The key of the evaluation; none while it is not up to date.
+    /// The key of the evaluation; `None` while it is not up to date.
     key: Option<Key>,
-    /// The run that is the last sweep of the spec, or the named one where it is a sweep.
+    /// The last sweep of the spec, or the named run if it is a sweep.
     swept: Option<RunId>,
     report: Kept,
     sweep: Kept,
 }
 
-/// A page once it is made.
+/// A page, kept once it is made.
 #[derive(Default)]
 struct Kept(Mutex<Option<Response>>);
 
 impl Reports {
-    /// Looks for the runs that can be shown; makes no page yet.
+    /// Finds the runs for the pages; makes no page yet.
     pub fn new(opened: &Opened, searching: &EvaluationPool, named: Option<RunId>) -> Self {
         let spec = named.is_none().then(|| opened.spec.file.clone());
         let is_sweep = |run: &RunId| matches!(SweepRecord::of_run(&opened.store, run), Ok(Some(_)));
@@ -61,7 +61,7 @@ impl Reports {
         }
     }
 
-    /// The addresses of the pages with what links to them say.
+    /// The addresses of the pages with the texts of their links.
     pub fn addresses(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
         let report = self.key.map(|_| ("/report", "Report"));
         let sweep = self.swept.as_ref().map(|_| ("/sweep", "Sweep"));
@@ -129,7 +129,7 @@ impl Reports {
 }
 
 impl Kept {
-    /// The page, made at the first request; who asks meanwhile waits. What cannot be made is tried again.
+    /// The page, made on the first request, for which later ones wait. A failed attempt is repeated.
     fn or_made(&self, make: impl FnOnce() -> Result<Result<Page, String>, Failure>) -> Response {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(page) = &*kept {

@@ -1,11 +1,11 @@
-//! What is answered, and what a browser may do with it.
+//! Responses, and what a browser may do with them.
 
 /// What a page may load and do: show this server's thumbnails and its own icon and style, and send its form back. No script
 /// runs.
 const POLICY: &str = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 
-/// What is answered.
+/// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// The status code.
@@ -14,17 +14,17 @@ pub struct Response {
     pub kind: &'static str,
     /// The body.
     pub body: Vec<u8>,
-    /// What a page may load and do, where it is not the usual.
+    /// The policy of a page, unless it is the default.
     pub policy: Option<String>,
 }
 
 impl Response {
-    /// An answer to which the usual policy applies.
+    /// A response with the default policy.
     pub fn new(status: u16, kind: &'static str, body: Vec<u8>) -> Self {
         Self { status, kind, body, policy: None }
     }
 
-    /// An answer of plain text.
+    /// A plain text response.
     pub fn text(status: u16, text: &str) -> Self {
         Self::new(status, "text/plain; charset=utf-8", format!("{text}\n").into_bytes())
     }
@@ -34,7 +34,7 @@ impl Response {
         Self::new(status, "text/html; charset=utf-8", html.into_bytes())
     }
 
-    /// The status line and headers. No other page may show or read an answer.
+    /// The status line and headers. No other page may embed or read a response.
     pub fn head(&self) -> String {
         let Self { status, kind, body, policy } = self;
         format!(

@@ -13,11 +13,11 @@ use crate::failure::Failure;
 use crate::page;
 use crate::searching::{self, DEFAULT_K, Results};
 
-/// More images are not shown at once.
+/// The most images that are shown at once.
 const MAX_K: u16 = 100;
 /// Pixels of a thumbnail's longer side.
 const THUMBNAIL_SIDE: u32 = 224;
-/// Requests are answered on several threads; each searches on its own alone.
+/// Requests are answered on several threads; each searches on a single one.
 const N_THREADS: usize = 1;
 
 /// A pool with its encoder, its thumbnails and what there is to read about it.
@@ -30,7 +30,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Loads everything that requests will need; `named` is the run that was named in the place of a spec.
+    /// Loads everything that requests will need; `named` is the run that was named in place of a spec.
     ///
     /// # Errors
     /// When the pool is not up to date, or the encoder or the images cannot be read.
@@ -88,7 +88,7 @@ impl Site {
         Response::html(status, html)
     }
 
-    /// The name of the spec, and links to what there is to read.
+    /// The name of the spec, and links to its pages.
     fn links(&self) -> Markup {
         html! {
             nav {
@@ -110,7 +110,7 @@ impl Site {
         Response::new(status, "application/json", body)
     }
 
-    /// What is found for a text; none without one.
+    /// The results for a text; `None` without one.
     fn search(&self, asked: &Asked) -> Result<Option<Results>, String> {
         let Some(text) = asked.text.as_deref() else { return Ok(None) };
         let in_words = |error: StageError| Failure::from(error).errors.join(": ");
@@ -133,14 +133,14 @@ impl Site {
     }
 }
 
-/// What a query string asks for.
+/// A parsed query string.
 struct Asked {
     text: Option<String>,
     k: u16,
 }
 
 impl Asked {
-    /// Reads `q` and `k`; other names are ignored, and of repeated ones the first counts.
+    /// Reads `q` and `k`; ignores other names, and the first of repeated ones counts.
     fn parse(query: &str) -> Result<Self, String> {
         let value = |wanted: &str| {
             let mut pairs = form_urlencoded::parse(query.as_bytes());
