@@ -77,7 +77,7 @@ fn without_it_the_stage_runs() {
 }
 
 #[test]
-fn what_cannot_be_adopted_is_told_and_nothing_runs() {
+fn what_cannot_be_adopted_is_reported_and_nothing_runs() {
     let project = of_an_older_program();
     let check = |args: &[&str], expect: &str| {
         let reply = project.run(&[&["run", "spec.yaml"], args].concat());

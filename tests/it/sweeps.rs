@@ -218,7 +218,7 @@ fn points_that_differ_in_the_seed_only_are_one_row_with_mean_and_deviation() {
 }
 
 #[test]
-fn a_point_on_another_pool_is_told_and_never_the_best() {
+fn a_point_on_another_pool_is_marked_and_never_the_best() {
     let project = notebook_with_features();
     let axis = ["--axis", "valid-images.params.max_samples=[100, 500]"];
     let table = project.run(&[&["sweep", "spec.yaml"], &axis[..]].concat()).stdout;

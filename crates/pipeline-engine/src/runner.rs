@@ -128,7 +128,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
     }
 
     fn reuse(&mut self, idx: usize) -> Result<(), Failure> {
-        self.state.tell_reused(idx);
+        self.state.report_reused(idx);
         self.publish_or_settle(idx)
     }
 
@@ -251,7 +251,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         }
         if !self.state.waiting.is_empty() && Instant::now() >= self.state.next_poll {
             self.state.next_poll = Instant::now() + LOCK_POLL;
-            self.state.ask_again();
+            self.state.reopen_waiting();
         }
     }
 

@@ -65,7 +65,7 @@ impl<'a, 'env> State<'a, 'env> {
     pub fn settle_reused(&mut self) {
         for idx in 0..self.stages.len() {
             if self.stages[idx].is_quiet {
-                self.tell_reused(idx);
+                self.report_reused(idx);
                 self.settle(idx);
             }
         }
@@ -89,7 +89,7 @@ impl<'a, 'env> State<'a, 'env> {
     }
 
     /// Reports that a remembered result is used.
-    pub fn tell_reused(&mut self, idx: usize) {
+    pub fn report_reused(&mut self, idx: usize) {
         if let Decision::Reuse { key, artifact, report } = &self.stages[idx].decision {
             let (key, artifact, report) = (*key, *artifact, report.clone());
             self.journal.emit(Event::StageReused { stage: self.id(idx), key, artifact, report });
@@ -125,7 +125,7 @@ impl<'a, 'env> State<'a, 'env> {
     }
 
     /// Opens the waiting stages again.
-    pub fn ask_again(&mut self) {
+    pub fn reopen_waiting(&mut self) {
         for idx in std::mem::take(&mut self.waiting) {
             if self.schedule.phase(idx) == Phase::Waiting {
                 self.schedule.set(idx, Phase::Open);

@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_disk_is_told_with_the_path_and_a_remedy() {
+    fn a_full_disk_is_reported_with_the_path_and_a_remedy() {
         let full: io::Result<()> = Err(io::ErrorKind::StorageFull.into());
         let error = full.at("write", Path::new("/a/b/c")).unwrap_err();
         assert_eq!(error.to_string(), "cannot write `/a/b/c`");
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_may_not_be_written_is_told_from_a_broken_one() {
+    fn a_store_that_may_not_be_written_is_distinguished_from_a_broken_one() {
         let denied: io::Result<()> = Err(io::ErrorKind::PermissionDenied.into());
         let error = denied.at("create", Path::new("/a/b")).unwrap_err();
         assert!(error.is_read_only());
