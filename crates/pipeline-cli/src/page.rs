@@ -33,7 +33,7 @@ pub fn page(title: &str, body: &Markup) -> String {
     page.into_string()
 }
 
-/// The images that were found; `source` gives the address of an image by its id, if it has a thumbnail.
+/// The images in the results; `source` returns the address of an image by its id, if it has a thumbnail.
 pub fn results(results: &Results, source: &dyn Fn(&str) -> Option<String>) -> Markup {
     html! {
         h1 { (results.what()) }

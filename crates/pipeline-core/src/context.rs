@@ -16,19 +16,19 @@ pub struct InputArtifact {
 
 /// The services of the engine to a running stage.
 pub trait StageHost: Sync {
-    /// Reports how many of `total` rows are done. Cheap: call it as often as there is news.
+    /// Reports the number of finished rows of `total`. Cheap: call it for every change.
     fn progress(&self, n_done: u64, total: Option<u64>);
 
-    /// Warns the user of something that is no error.
+    /// Warns the user of something that is not an error.
     fn warn(&self, message: String);
 
     /// Passes on a line that an external program printed.
     fn output(&self, line: &str);
 
-    /// Shows the present text of a line that an external program redraws, such as a progress bar; kept nowhere. Cheap.
+    /// Shows the present text of a line that an external program redraws, such as a progress bar; not recorded. Cheap.
     fn redraw(&self, line: &str);
 
-    /// True once the run is to stop; a stage looks at least once a second and returns [`StageError::cancelled`].
+    /// True once the run is cancelled; a stage checks at least once a second and returns [`StageError::cancelled`].
     fn is_cancelled(&self) -> bool;
 }
 
@@ -40,7 +40,7 @@ pub struct StageContext<'a> {
     pub inputs: &'a BTreeMap<String, InputArtifact>,
     /// The digests of the stage's sources by [`Source::name`].
     pub sources: &'a BTreeMap<String, Digest>,
-    /// Where tensors live.
+    /// The device of the tensors.
     pub device: Device,
     /// The threads that the stage should use. Must not change a byte of the output.
     pub n_threads: usize,

@@ -1,4 +1,4 @@
-//! How the work of a stage ended: with a report, or with an error.
+//! The end of a stage's work: a report, or an error.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::Work;
 /// Named numbers that a stage reports, such as `mean_recall`; kept in its record and in the run's `metrics.json`.
 pub type Metrics = BTreeMap<String, f64>;
 
-/// Why a stage could not do its work.
+/// The reason why a stage could not do its work.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct StageError {
@@ -20,7 +20,7 @@ pub struct StageError {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// The advice to the user.
     pub help: Option<String>,
-    /// Set when the stage stopped because it was asked to.
+    /// True if the stage stopped because the run was cancelled.
     pub cancelled: bool,
 }
 
@@ -35,7 +35,7 @@ impl StageError {
         Self { message: message.into(), source: Some(source.into()), help: None, cancelled: false }
     }
 
-    /// Adds what the user can do.
+    /// Adds advice for the user.
     pub fn with_help(mut self, help: impl Into<String>) -> Self {
         self.help = Some(help.into());
         self
@@ -47,7 +47,7 @@ impl StageError {
     }
 }
 
-/// The report of a stage about its work.
+/// A stage's report about its work.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageReport {
     /// Numbers that describe the result; part of the run's `metrics.json`.

@@ -13,7 +13,7 @@ use crate::plan::decide_all;
 use crate::provenance::Origin;
 use crate::resolver::Resolver;
 
-/// Why the last result of a stage cannot be adopted.
+/// The reason why the last result of a stage cannot be adopted.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
     /// Planning failed, or the record could not be written.

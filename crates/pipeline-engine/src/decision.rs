@@ -20,7 +20,7 @@ pub enum Decision {
     Run {
         /// The key under which the result will be remembered.
         key: Key,
-        /// Why.
+        /// The reason.
         why: RunReason,
     },
     /// An input will be computed first, and the decision depends on its artifact.

@@ -1,4 +1,4 @@
-//! Who needs bytes that the spec does not retain: other artifacts of this graph, other specs and runs, the user.
+//! The holders of bytes that the spec does not retain: other artifacts of this graph, other specs and runs, the user.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;

@@ -1,7 +1,7 @@
 //! Plans and runs a graph of cached stages. Knows no kind of stage, no spec format and no terminal.
 //!
-//! A stage runs only if no result is remembered under its key; what runs ends up in the store. The same decision is
-//! taken for a plan, which writes nothing, and in a run, as soon as the inputs of a stage are known.
+//! A stage runs only if no result is remembered under its key; its result ends up in the store. Plans, which write
+//! nothing, and runs share the same decision; a run makes it as soon as the inputs of a stage are known.
 //!
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! What the user asks of plans and runs, and the spec that they are about.
+//! The options of plans and runs, and the spec of a run.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -60,7 +60,7 @@ pub struct SpecInfo {
     pub circumstances: Option<Circumstances>,
 }
 
-/// The last result of a stage, which it has now under another key.
+/// The last result of a stage under its new key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Adopted {
     /// The stage.

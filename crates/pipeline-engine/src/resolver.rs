@@ -17,7 +17,7 @@ use crate::{Graph, Node};
 pub(crate) struct Resolver<'a> {
     pub graph: &'a Graph,
     pub store: &'a Store,
-    /// What the spec's stages had last; its stages have moved to `last_stages`.
+    /// The spec's last results; its stages have moved to `last_stages`.
     pub last: Option<Last>,
     last_stages: Vec<Option<LastStage>>,
     stages: Vec<Known>,

@@ -86,8 +86,7 @@ impl<'a> Schedule<'a> {
         *has_room.of(place.lane) && (self.may_fill() || !place.fills_threads)
     }
 
-    /// The first stage that can be looked at in a lane that has room. While a stage works that keeps all threads busy,
-    /// no other of its sort.
+    /// The first ready stage in a lane that has room. A stage that keeps all threads busy excludes others of its sort.
     pub fn first_ready(&self, has_room: Lanes<bool>) -> Option<usize> {
         let first = |ready: &BTreeSet<usize>, may_start: bool| ready.first().copied().filter(|_| may_start);
         let of_cpu = first(&self.ready.cpu, has_room.cpu);
@@ -96,7 +95,7 @@ impl<'a> Schedule<'a> {
         [of_cpu, to_fill, of_gpu].into_iter().flatten().min()
     }
 
-    /// The number of stages that could work at once, by lane: of those that keep all threads busy at most one.
+    /// The number of stages that could work at once, by lane; at most one that keeps all threads busy.
     pub fn n_ready(&self) -> Lanes<usize> {
         let n_to_fill = usize::from(self.may_fill() && !self.ready_to_fill.is_empty());
         Lanes { cpu: self.ready.cpu.len() + n_to_fill, gpu: self.ready.gpu.len() }

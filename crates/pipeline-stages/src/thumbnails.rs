@@ -39,7 +39,7 @@ impl PoolThumbnails {
         Ok(Some(Self { images, rows, memory: Memory::new(DECODER_BYTES) }))
     }
 
-    /// The thumbnail of the image of that id; `None` when there is no such image or it cannot be decoded.
+    /// The thumbnail of the image with this id; `None` when it does not exist or cannot be decoded.
     ///
     /// # Errors
     /// When the file cannot be read or has changed.

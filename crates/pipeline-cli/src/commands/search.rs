@@ -17,7 +17,7 @@ use crate::table::Table;
 use crate::terminal::Terminal;
 use crate::whole_file::WholeFile;
 
-/// Pixels of a thumbnail's longer side.
+/// The longer side of a thumbnail, in pixels.
 const THUMBNAIL_SIDE: u32 = 224;
 
 /// The longest image file to search for, in bytes.
@@ -81,7 +81,7 @@ fn by_image(
     Ok(Results::of_image(searching, &file.display().to_string(), found))
 }
 
-/// A page that needs no other file: the thumbnails are in it.
+/// A self-contained page with the thumbnails in it.
 fn html(opened: &Opened, searching: &EvaluationPool, results: &Results) -> Result<String, Failure> {
     let thumbnails = PoolThumbnails::open(&opened.spec, &searching.evaluation)?;
     let source = |id: &str| {

@@ -3,7 +3,7 @@
 use pipeline_core::Metrics;
 use pipeline_eval::{Measure, MetricName, RelevantRanks, ks};
 
-/// The measure behind a metric of an evaluation; `None` when the metric is no mean.
+/// The measure behind a metric of an evaluation; `None` when the metric is not a mean.
 pub fn measure(metric: &MetricName, metrics: &Metrics) -> Option<Measure> {
     Measure::of_metric(metric, &ks(metrics))
 }

@@ -20,11 +20,11 @@ pub struct Measurements {
     stale: BTreeSet<StageId>,
 }
 
-/// A metric that was looked for.
+/// A requested metric.
 pub struct Metric<'a> {
     /// The stage that measures it.
     pub stage: &'a StageId,
-    /// All that the stage has measured.
+    /// All measurements of the stage.
     pub measured: &'a Measured,
     /// Its name, without the stage.
     pub name: MetricName,

@@ -1,7 +1,7 @@
 //! Responses, and what a browser may do with them.
 
-/// What a page may load and do: show this server's thumbnails and its own icon and style, and send its form back. No script
-/// runs.
+/// The default policy of a page: it may show this server's thumbnails and its own icon and style, and submit its form.
+/// No script runs.
 const POLICY: &str = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; \
                       base-uri 'none'; frame-ancestors 'none'";
 

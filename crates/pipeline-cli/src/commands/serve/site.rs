@@ -1,4 +1,4 @@
-//! What is served: pages, JSON and thumbnails of one pool. Paths are names of these and never of files.
+//! The site: pages, JSON and thumbnails of one pool. Paths are names of these and never of files.
 
 use maud::{Markup, html};
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -15,12 +15,12 @@ use crate::searching::{self, DEFAULT_K, Results};
 
 /// The most images that are shown at once.
 const MAX_K: u16 = 100;
-/// Pixels of a thumbnail's longer side.
+/// The longer side of a thumbnail, in pixels.
 const THUMBNAIL_SIDE: u32 = 224;
 /// Requests are answered on several threads; each searches on a single one.
 const N_THREADS: usize = 1;
 
-/// A pool with its encoder, its thumbnails and what there is to read about it.
+/// A pool with its encoder, its thumbnails and its pages.
 pub struct Site {
     name: String,
     searching: EvaluationPool,
