@@ -105,7 +105,7 @@ fn asks_for_cuda(line: &str) -> bool {
 }
 
 /// The types of pipeline-eval that take names of metrics apart; all others hold results.
-const NAMES: [&str; 2] = ["MetricName", "HeldOut"];
+const NAMES: [&str; 2] = ["MetricName", "HeldOutMetric"];
 
 /// The page shows results and computes nothing: it takes types from pipeline-eval and calls functions of names only.
 #[test]
