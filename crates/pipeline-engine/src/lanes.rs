@@ -2,16 +2,16 @@
 
 use pipeline_core::{Device, Lane, Needs, Threads};
 
-/// The place of a stage in a run.
+/// What a stage occupies while it works in a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct Occupancy {
     pub lane: Lane,
     /// True for a stage of the lane `cpu` that keeps all threads busy: only one such stage works at a time.
     pub fills_threads: bool,
 }
 
-impl Place {
-    /// The place of a stage in a run whose tensors live on `device`; `lane` is the one that the spec asks for.
+impl Occupancy {
+    /// That of a stage in a run whose tensors live on `device`; `lane` is the one that the spec asks for.
     pub fn new(needs: Needs, lane: Option<Lane>, device: Device) -> Self {
         let lane = lane.unwrap_or_else(|| needs.lane_on(device));
         Self { lane, fills_threads: lane == Lane::Cpu && needs.threads == Threads::All }
@@ -20,14 +20,14 @@ impl Place {
 
 /// A value for each lane.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Lanes<T> {
+pub struct PerLane<T> {
     /// The value of [`Lane::Cpu`].
     pub cpu: T,
     /// The value of [`Lane::Gpu`].
     pub gpu: T,
 }
 
-impl<T> Lanes<T> {
+impl<T> PerLane<T> {
     /// The value of a lane.
     pub fn of(&self, lane: Lane) -> &T {
         match lane {
@@ -45,17 +45,17 @@ impl<T> Lanes<T> {
     }
 
     /// Another value for each lane.
-    pub fn map<U>(self, change: impl Fn(T) -> U) -> Lanes<U> {
-        Lanes { cpu: change(self.cpu), gpu: change(self.gpu) }
+    pub fn map<U>(self, change: impl Fn(T) -> U) -> PerLane<U> {
+        PerLane { cpu: change(self.cpu), gpu: change(self.gpu) }
     }
 
     /// A value for each lane from two.
-    pub fn with<U, V>(self, other: Lanes<U>, join: impl Fn(T, U) -> V) -> Lanes<V> {
-        Lanes { cpu: join(self.cpu, other.cpu), gpu: join(self.gpu, other.gpu) }
+    pub fn with<U, V>(self, other: PerLane<U>, join: impl Fn(T, U) -> V) -> PerLane<V> {
+        PerLane { cpu: join(self.cpu, other.cpu), gpu: join(self.gpu, other.gpu) }
     }
 }
 
-impl Lanes<usize> {
+impl PerLane<usize> {
     /// The sum over all lanes.
     pub fn sum(self) -> usize {
         self.cpu + self.gpu
@@ -71,18 +71,18 @@ mod tests {
         let encoder = Needs { device: true, threads: Threads::All };
         let decoder = Needs { threads: Threads::All, ..Needs::default() };
         let training = Needs { device: true, ..Needs::default() };
-        let place = |lane, fills_threads| Place { lane, fills_threads };
+        let occupancy = |lane, fills_threads| Occupancy { lane, fills_threads };
         for (needs, asked, device, expected) in [
-            (encoder, None, Device::Cpu, place(Lane::Cpu, true)),
-            (encoder, None, Device::Cuda, place(Lane::Gpu, false)),
-            (encoder, Some(Lane::Cpu), Device::Cuda, place(Lane::Cpu, true)),
-            (encoder, Some(Lane::Gpu), Device::Cpu, place(Lane::Gpu, false)),
-            (decoder, None, Device::Cuda, place(Lane::Cpu, true)),
-            (training, None, Device::Cpu, place(Lane::Cpu, false)),
-            (training, None, Device::Cuda, place(Lane::Gpu, false)),
-            (Needs::default(), None, Device::Cuda, place(Lane::Cpu, false)),
+            (encoder, None, Device::Cpu, occupancy(Lane::Cpu, true)),
+            (encoder, None, Device::Cuda, occupancy(Lane::Gpu, false)),
+            (encoder, Some(Lane::Cpu), Device::Cuda, occupancy(Lane::Cpu, true)),
+            (encoder, Some(Lane::Gpu), Device::Cpu, occupancy(Lane::Gpu, false)),
+            (decoder, None, Device::Cuda, occupancy(Lane::Cpu, true)),
+            (training, None, Device::Cpu, occupancy(Lane::Cpu, false)),
+            (training, None, Device::Cuda, occupancy(Lane::Gpu, false)),
+            (Needs::default(), None, Device::Cuda, occupancy(Lane::Cpu, false)),
         ] {
-            assert_eq!(Place::new(needs, asked, device), expected, "{needs:?} {asked:?} {device:?}");
+            assert_eq!(Occupancy::new(needs, asked, device), expected, "{needs:?} {asked:?} {device:?}");
         }
     }
 }

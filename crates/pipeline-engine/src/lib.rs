@@ -77,7 +77,7 @@ pub use cancel::{Abandon, Cancel};
 pub use decision::Decision;
 pub use error::EngineError;
 pub use graph::{Graph, GraphError, Node};
-pub use lanes::Lanes;
+pub use lanes::PerLane;
 pub use options::{Adopted, PlanOptions, RunOptions, SpecInfo};
 pub use plan::{Plan, PlannedStage, plan, plan_what_is_there};
 pub use results::RunSummary;

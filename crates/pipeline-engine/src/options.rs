@@ -7,7 +7,7 @@ use pipeline_core::{Device, Digest, Event, Key, StageId};
 use pipeline_store::Circumstances;
 
 use crate::Abandon;
-use crate::lanes::Lanes;
+use crate::lanes::PerLane;
 
 /// The options of a plan.
 #[derive(Debug, Clone, Default)]
@@ -28,7 +28,7 @@ pub struct RunOptions {
     /// The stages adopted for this run: its first events.
     pub adopted: Vec<Adopted>,
     /// Stages at once, by lane; 0 counts as 1.
-    pub n_jobs: Lanes<usize>,
+    pub n_jobs: PerLane<usize>,
     /// Threads of all running stages together; 0 counts as 1.
     pub n_threads: usize,
     /// True to continue with every stage that is not below a failure.

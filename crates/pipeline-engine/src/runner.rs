@@ -10,7 +10,7 @@ use pipeline_store::LockOutcome;
 use crate::decision::{Decision, Unpublished};
 use crate::demand;
 use crate::host::{LOCK_POLL, describe_owner};
-use crate::lanes::Lanes;
+use crate::lanes::PerLane;
 use crate::message::{Committed, Failure, Message, Outcome};
 use crate::options::RunOptions;
 use crate::resolver;
@@ -103,11 +103,11 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
     }
 
     /// The lanes that have room for another stage.
-    fn room(&self) -> Lanes<bool> {
+    fn room(&self) -> PerLane<bool> {
         self.state.schedule.n_working().with(self.n_jobs(), |n_working, n_jobs| n_working < n_jobs)
     }
 
-    fn n_jobs(&self) -> Lanes<usize> {
+    fn n_jobs(&self) -> PerLane<usize> {
         self.options.n_jobs.map(|n_jobs| n_jobs.max(1))
     }
 

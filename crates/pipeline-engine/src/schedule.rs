@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pipeline_core::Device;
 
-use crate::lanes::{Lanes, Place};
+use crate::lanes::{Occupancy, PerLane};
 use crate::{Graph, Node};
 
 /// The phase of a stage in a run.
@@ -37,10 +37,10 @@ pub(crate) struct Schedule<'a> {
     graph: &'a Graph,
     stages: Vec<Scheduled>,
     /// The ready stages, except those that keep all threads busy.
-    ready: Lanes<BTreeSet<usize>>,
+    ready: PerLane<BTreeSet<usize>>,
     /// The ready stages that keep all threads busy.
     ready_to_fill: BTreeSet<usize>,
-    n_working: Lanes<usize>,
+    n_working: PerLane<usize>,
     is_filled: bool,
     n_storing: usize,
 }
@@ -50,7 +50,7 @@ struct Scheduled {
     phase: Phase,
     n_unsettled_inputs: usize,
     n_unsettled_consumers: usize,
-    place: Place,
+    occupancy: Occupancy,
 }
 
 impl<'a> Schedule<'a> {
@@ -60,14 +60,14 @@ impl<'a> Schedule<'a> {
             phase: Phase::Open,
             n_unsettled_inputs: graph.inputs(idx).len(),
             n_unsettled_consumers: graph.consumers(idx).len(),
-            place: Place::new(node.stage.needs(), node.lane, device),
+            occupancy: Occupancy::new(node.stage.needs(), node.lane, device),
         };
         let mut schedule = Self {
             graph,
             stages: graph.nodes().iter().enumerate().map(scheduled).collect(),
-            ready: Lanes::default(),
+            ready: PerLane::default(),
             ready_to_fill: BTreeSet::new(),
-            n_working: Lanes::default(),
+            n_working: PerLane::default(),
             is_filled: false,
             n_storing: 0,
         };
@@ -81,13 +81,13 @@ impl<'a> Schedule<'a> {
     }
 
     /// True when a stage could work now, if the lanes have that room.
-    pub fn fits(&self, idx: usize, has_room: Lanes<bool>) -> bool {
-        let place = self.stages[idx].place;
-        *has_room.of(place.lane) && (self.may_fill() || !place.fills_threads)
+    pub fn fits(&self, idx: usize, has_room: PerLane<bool>) -> bool {
+        let occupancy = self.stages[idx].occupancy;
+        *has_room.of(occupancy.lane) && (self.may_fill() || !occupancy.fills_threads)
     }
 
     /// The first ready stage in a lane that has room. A stage that keeps all threads busy excludes others of its sort.
-    pub fn first_ready(&self, has_room: Lanes<bool>) -> Option<usize> {
+    pub fn first_ready(&self, has_room: PerLane<bool>) -> Option<usize> {
         let first = |ready: &BTreeSet<usize>, may_start: bool| ready.first().copied().filter(|_| may_start);
         let of_cpu = first(&self.ready.cpu, has_room.cpu);
         let to_fill = first(&self.ready_to_fill, has_room.cpu && self.may_fill());
@@ -96,9 +96,9 @@ impl<'a> Schedule<'a> {
     }
 
     /// The number of stages that could work at once, by lane; at most one that keeps all threads busy.
-    pub fn n_ready(&self) -> Lanes<usize> {
+    pub fn n_ready(&self) -> PerLane<usize> {
         let n_to_fill = usize::from(self.may_fill() && !self.ready_to_fill.is_empty());
-        Lanes { cpu: self.ready.cpu.len() + n_to_fill, gpu: self.ready.gpu.len() }
+        PerLane { cpu: self.ready.cpu.len() + n_to_fill, gpu: self.ready.gpu.len() }
     }
 
     /// True when every reader of a settled stage is settled, too.
@@ -112,7 +112,7 @@ impl<'a> Schedule<'a> {
     }
 
     /// The stages that work, by lane: each takes one of the run's jobs.
-    pub fn n_working(&self) -> Lanes<usize> {
+    pub fn n_working(&self) -> PerLane<usize> {
         self.n_working
     }
 
@@ -147,9 +147,9 @@ impl<'a> Schedule<'a> {
         let by_one = |n: &mut usize| if enters { *n += 1 } else { *n -= 1 };
         match phase {
             Phase::Working => {
-                let place = self.stages[idx].place;
-                by_one(self.n_working.of_mut(place.lane));
-                if place.fills_threads {
+                let occupancy = self.stages[idx].occupancy;
+                by_one(self.n_working.of_mut(occupancy.lane));
+                if occupancy.fills_threads {
                     self.is_filled = enters;
                 }
             }
@@ -202,8 +202,8 @@ impl<'a> Schedule<'a> {
     }
 
     fn keep_ready(&mut self, idx: usize) {
-        let place = self.stages[idx].place;
-        let ready = if place.fills_threads { &mut self.ready_to_fill } else { self.ready.of_mut(place.lane) };
+        let occupancy = self.stages[idx].occupancy;
+        let ready = if occupancy.fills_threads { &mut self.ready_to_fill } else { self.ready.of_mut(occupancy.lane) };
         if self.stages[idx].phase == Phase::Open && self.stages[idx].n_unsettled_inputs == 0 {
             ready.insert(idx);
         } else {

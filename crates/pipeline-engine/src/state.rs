@@ -9,7 +9,7 @@ use crate::decision::{Decided, Decision};
 use crate::demand;
 use crate::holdings::{Holdings, Keepers};
 use crate::journal::Journal;
-use crate::lanes::Lanes;
+use crate::lanes::PerLane;
 use crate::message::{Committed, Failure};
 use crate::resolver::Resolver;
 use crate::schedule::{Phase, Schedule};
@@ -112,7 +112,7 @@ impl<'a, 'env> State<'a, 'env> {
 
     /// Takes a stage out that waits for another process, if this one has not yet computed shards of it and its lane has
     /// room.
-    pub fn next_to_help(&mut self, has_room: Lanes<bool>) -> Option<usize> {
+    pub fn next_to_help(&mut self, has_room: PerLane<bool>) -> Option<usize> {
         let can_help = |&idx: &usize| {
             let is_forced = matches!(self.stages[idx].decision, Decision::Run { why: RunReason::Forced, .. });
             let is_sharded = || matches!(self.resolver.graph.nodes()[idx].stage.work(), StageWork::Sharded(_));

@@ -3,7 +3,7 @@
 //! stdout carries the result line of each evaluation, or with `--json` the events; stderr has the rest.
 
 use pipeline_core::{Device, Event, EventRecord, Outcome, RunId, StageId};
-use pipeline_engine::{Cancel, Lanes, PlanOptions, RunOptions, SpecInfo};
+use pipeline_engine::{Cancel, PerLane, PlanOptions, RunOptions, SpecInfo};
 use pipeline_experiments::{Loaded, Opened, SpecRef};
 use pipeline_kernels::InstructionSet;
 use pipeline_store::{Circumstances, Store};
@@ -172,7 +172,7 @@ pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
     RunOptions {
         adopted: Vec::new(),
         plan,
-        n_jobs: Lanes {
+        n_jobs: PerLane {
             cpu: args.jobs.map_or(n_threads.min(MAX_DEFAULT_JOBS), usize::from),
             gpu: args.gpu_jobs.map_or(1, usize::from),
         },

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use pipeline_core::{Event, EventRecord, Lane, RunReason, StageContext, StageError, StageId, StageReport, Threads};
 use pipeline_engine::{
-    Cancel, Decision, EngineError, Graph, Lanes, Node, Plan, PlanOptions, PlannedStage, RunOptions, RunSummary,
+    Cancel, Decision, EngineError, Graph, Node, PerLane, Plan, PlanOptions, PlannedStage, RunOptions, RunSummary,
     SpecInfo, plan, run, run_unchanged,
 };
 use pipeline_store::{Circumstances, Store};
@@ -155,8 +155,12 @@ pub fn read_inputs(context: &StageContext<'_>) -> String {
 
 impl World {
     pub fn new() -> Self {
-        let options =
-            RunOptions { n_jobs: Lanes { cpu: 2, gpu: 1 }, n_threads: 2, version: "0".into(), ..RunOptions::default() };
+        let options = RunOptions {
+            n_jobs: PerLane { cpu: 2, gpu: 1 },
+            n_threads: 2,
+            version: "0".into(),
+            ..RunOptions::default()
+        };
         Self { folder: tempfile::tempdir().unwrap(), options, cancel: Cancel::new() }
     }
 
