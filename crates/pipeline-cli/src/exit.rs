@@ -9,8 +9,8 @@ use signal_hook::consts::{SIGHUP, SIGQUIT, SIGTERM};
 pub enum Exit {
     /// Done.
     Done,
-    /// A check failed or could not be measured, `diff` could not test a difference, `status --check` found a stage to run,
-    /// or files that the command needs are gone or damaged.
+    /// A check failed or could not be measured, `diff` could not test a difference, `status --check` found a stage to
+    /// run, or files that the command needs are gone or damaged.
     CheckFailed,
     /// The command line, the spec or a file that it names is wrong, or the store or an output cannot be read or written
     /// outside of a stage, as on a full disk.

@@ -1,6 +1,6 @@
 //! The vocabulary of `pipeline`: ids, digests, manifests and keys, stages, events.
 //!
-//! Pure data: no IO, no clock, no threads. Every other crate that speaks of stages depends on this one.
+//! Pure data: no IO, no clock, no threads. Every other crate that knows stages depends on this one.
 //!
 //! ```
 //! use pipeline_core::{Digest, Manifest};

@@ -53,10 +53,10 @@ pub struct StageReport {
     /// Numbers that describe the result; part of the run's `metrics.json`.
     #[serde(default)]
     pub metrics: Metrics,
-    /// Rows written, if the stage has rows.
+    /// The number of rows written, if the stage has rows.
     #[serde(default)]
     pub n_rows: Option<u64>,
-    /// Rows that could not be used and are listed in the artifact.
+    /// The number of rejected rows, which the artifact lists.
     #[serde(default)]
     pub n_rejected: u64,
     /// One line for people, such as the notebook's result line.

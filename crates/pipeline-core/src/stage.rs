@@ -10,7 +10,7 @@ use crate::{Needs, ShardedStage, StageContext, StageError, StageReport};
 pub struct Source {
     /// The name of its line in the manifest, such as `path` or `model/config.json`.
     pub name: String,
-    /// Where it is: provenance, never hashed. A folder stands for all files below it.
+    /// Its path: provenance, never hashed. A folder stands for all files below it.
     pub path: PathBuf,
 }
 
@@ -28,11 +28,11 @@ pub trait Stage: Send + Sync {
     /// The files outside the store that the stage reads.
     ///
     /// # Errors
-    /// When a file that must be there is not: the message names where it was looked for.
+    /// When a required file is missing: the message names the searched places.
     fn sources(&self) -> Result<Vec<Source>, StageError>;
 
-    /// Looks at what can be judged without any data, such as the configuration of a model: for `validate`. A file that
-    /// is not there is no mistake.
+    /// Checks everything that needs no data, such as the configuration of a model: for `validate`. A missing file is
+    /// not a mistake.
     ///
     /// # Errors
     /// When the stage could never do its work.
@@ -40,20 +40,20 @@ pub trait Stage: Send + Sync {
         Ok(())
     }
 
-    /// The files and folders outside the store that the spec has the stage read, there or not: nothing may be published
-    /// there.
+    /// The files and folders outside the store that the spec makes the stage read, present or missing: nothing may be
+    /// published there.
     fn reads(&self) -> Vec<PathBuf> {
         self.sources().map(|sources| sources.into_iter().map(|source| source.path).collect()).unwrap_or_default()
     }
 
-    /// The files and folders, there or not, that were looked at to find the sources, such as the places where a model
-    /// may lie. As long as they and the sources are as they were, [`Stage::sources`] gives the same.
+    /// The files and folders, present or missing, that were examined to find the sources, such as the possible places
+    /// of a model. As long as they and the sources are unchanged, [`Stage::sources`] returns the same.
     fn places(&self) -> Vec<PathBuf> {
         Vec::new()
     }
 
-    /// What names the sources, there or not, as absolute paths: as long as these are the same, sources that are gone are those
-    /// that were read last.
+    /// The paths by which the sources are named, present or missing, as absolute paths. As long as these are the same,
+    /// missing sources are those that were read last.
     fn looked_for(&self) -> Vec<PathBuf> {
         Vec::new()
     }
@@ -63,29 +63,29 @@ pub trait Stage: Send + Sync {
         Needs::default()
     }
 
-    /// True for a stage that runs programs of which nothing is known: they may write into the folders of the inputs, so
-    /// that the stage gets folders of its own.
+    /// True for a stage that runs unknown programs, which may write into the folders of the inputs: the stage gets
+    /// folders of its own.
     fn runs_programs(&self) -> bool {
         false
     }
 
-    /// How the work is done.
+    /// The way the work is done.
     fn work(&self) -> StageWork<'_>;
 }
 
-/// How the work of a stage is done.
+/// The way the work of a stage is done.
 pub enum StageWork<'a> {
-    /// At once.
+    /// As a whole.
     Whole(&'a dyn WholeStage),
     /// Shard by shard.
     Sharded(&'a dyn ShardedStage),
 }
 
-/// A stage whose artifact is made at once.
+/// A stage whose artifact is made as a whole.
 pub trait WholeStage {
     /// Does the work. `scratch` is an empty folder; every file left below it becomes part of the artifact.
     ///
     /// # Errors
-    /// Whatever stops it; the engine then keeps nothing.
+    /// Any failure; the engine then keeps nothing.
     fn run(&self, context: &StageContext<'_>, scratch: &Path) -> Result<StageReport, StageError>;
 }

@@ -42,8 +42,8 @@ pub fn thumbnail(image: &RgbImage, max_side: u32) -> Vec<u8> {
     jpeg
 }
 
-/// The thumbnail of an image file: the file itself if it is small, which keeps transparency. Otherwise a JPEG file whose
-/// longer side has `max_side` pixels, with white for transparent pixels.
+/// The thumbnail of an image file: the file itself if it is small, which keeps transparency. Otherwise a JPEG file
+/// whose longer side has `max_side` pixels, with white for transparent pixels.
 ///
 /// # Errors
 /// When the file is not an image of a supported format.

@@ -27,7 +27,7 @@ pub struct RunSummary {
     pub n_ran: usize,
     /// The number of stages whose result was reused.
     pub n_reused: usize,
-    /// Stages that failed, in the order in which they did.
+    /// The failed stages, in the order of their failures.
     pub failed: Vec<StageId>,
     /// The stages that were skipped or interrupted.
     pub skipped: Vec<StageId>,

@@ -29,7 +29,8 @@ pub fn is_open_for_writing(file: &File) -> Option<bool> {
     if !has_leases(file) {
         return None;
     }
-    // SAFETY: these commands of `fcntl` take one `int` and touch no memory; the descriptor is open as long as `file` lives.
+    // SAFETY: these commands of `fcntl` take one `int` and touch no memory; the descriptor is open as long as `file`
+    // lives.
     let set = |command: i32, value: i32| unsafe { fcntl(file.as_raw_fd(), command, value) } >= 0;
     if !set(SET_SIGNAL, URGENT) {
         return None;

@@ -42,12 +42,12 @@ enum Level {
     Wide,
 }
 
-/// `out = a · panel`, or `out += a · panel`, in tiles of at most [`InstructionSet::tile_rows`] rows. An affine map of the
-/// product comes before the sum with `out`, its ReLU after it.
+/// `out = a · panel`, or `out += a · panel`, in tiles of at most [`InstructionSet::tile_rows`] rows. An affine map of
+/// the product comes before the sum with `out`, its ReLU after it.
 ///
 /// # Shapes
-/// `a`: `[n_rows, depth]`, rows `a_stride` apart · `panel`: `[depth, tile_cols]` ·
-/// `out`: `[n_rows, tile_cols]`, rows `out_stride` apart
+/// `a`: `[n_rows, depth]`, rows `a_stride` apart · `panel`: `[depth, tile_cols]` · `out`: `[n_rows, tile_cols]`, rows
+/// `out_stride` apart
 pub(crate) struct Strip<'a> {
     pub(crate) n_rows: usize,
     pub(crate) a: &'a [f32],

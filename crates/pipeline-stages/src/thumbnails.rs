@@ -14,8 +14,8 @@ use crate::{artifact, search};
 /// The available thumbnails among the requested ones, each converted by `shrink`.
 pub type Thumbnails = BTreeMap<String, Vec<u8>>;
 
-/// The thumbnails of a pool by id, made on request from the originals: the store's pixels have one size and may have been
-/// dropped.
+/// The thumbnails of a pool by id, made on request from the originals: the store's pixels have one size and may have
+/// been dropped.
 pub struct PoolThumbnails {
     images: ImageTsv,
     rows: HashMap<String, usize>,
@@ -57,8 +57,8 @@ pub fn image_source(stage: &StageSpec) -> Option<PathBuf> {
     source_and_limit(stage).map(|(path, _)| path)
 }
 
-/// Makes thumbnails from the source of a `decode-images` stage, with white for transparent pixels; `None` when the stage
-/// is of another kind.
+/// Makes thumbnails from the source of a `decode-images` stage, with white for transparent pixels; `None` when the
+/// stage is of another kind.
 ///
 /// # Errors
 /// When the file cannot be read.

@@ -1,7 +1,7 @@
 //! `quarantine/`: damaged files, and copies of files that were replaced outside the store.
 //!
-//! Each file has its original name with a random suffix: `<name>-XXXXXX`. The program never reads from here; a person may
-//! look, and a collection empties it.
+//! Each file has its original name with a random suffix: `<name>-XXXXXX`. The program never reads from here; a person
+//! may look, and a collection empties it.
 
 use std::fs;
 use std::io;

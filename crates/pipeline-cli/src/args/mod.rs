@@ -337,8 +337,8 @@ pub struct StagesArgs {
 /// Arguments of `runs`.
 #[derive(Debug, Args)]
 pub struct RunsArgs {
-    /// The run to show again: its id, the beginning of it, `last`, or `last~1` for the one before; RUN:POINT for a point
-    /// of a sweep.
+    /// The run to show again: its id, the beginning of it, `last`, or `last~1` for the one before; RUN:POINT for a
+    /// point of a sweep.
     pub run: Option<String>,
     /// Pin the run: `cache gc` spares its results.
     #[arg(long, requires = "run", conflicts_with_all = ["unpin", "json"])]

@@ -9,8 +9,8 @@ use super::{JsonArgs, ReplaceArgs, StoreArgs};
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// A run: its id, the beginning of it, or `last`, of a sweep also `RUN:POINT`; or a spec, for its last run, or its last
-    /// sweep if it has one.
+    /// A run: its id, the beginning of it, or `last`, of a sweep also `RUN:POINT`; or a spec, for its last run, or its
+    /// last sweep if it has one.
     #[arg(value_name = "RUN|SPEC", default_value = "last")]
     pub subject: String,
     /// The file to write, `-` for stdout [default: `report.html` in the run's folder].

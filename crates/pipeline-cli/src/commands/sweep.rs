@@ -2,10 +2,10 @@
 //!
 //! stdout carries the table of results. JSON: `{run, spec, file, axes: [{key, name, values}], evaluations: [STAGE],
 //! points: [{point, overrides: {KEY: VALUE}, stages: {STAGE: STAGE OF THE GRAPH}, state, failed: [STAGE], metrics:
-//! {STAGE: {METRIC: VALUE}}, measured_on?}], groups: [{overrides, points: [POINT], metrics: {STAGE: {METRIC: {mean, sd, n}}}}], best,
-//! best_group}`, where `state` is `done`, `failed` or `skipped`, `best` a point and `best_group` an index;
-//! `measured_on` says that a point had another pool, other queries or other k than the first. With `--dry-run` the plan, as of
-//! `run --dry-run`.
+//! {STAGE: {METRIC: VALUE}}, measured_on?}], groups: [{overrides, points: [POINT], metrics: {STAGE: {METRIC: {mean, sd,
+//! n}}}}], best, best_group}`, where `state` is `done`, `failed` or `skipped`, `best` a point and `best_group` an
+//! index; `measured_on` says that a point had another pool, other queries or other k than the first. With `--dry-run`
+//! the plan, as of `run --dry-run`.
 
 use pipeline_core::{Device, RunId, StageId};
 use pipeline_engine::{PlanOptions, SpecInfo};

@@ -18,7 +18,8 @@ const MAX_BAR: usize = 24;
 /// The least columns of a bar: a shorter one shows less than the percentage.
 const MIN_BAR: usize = 6;
 
-/// The columns of a row beside the stage's name and the bar, with room for `12,345/29,806 rows, 1,234 rows/s, ETA 15 s`.
+/// The columns of a row beside the stage's name and the bar, with room for `12,345/29,806 rows, 1,234 rows/s, ETA 15
+/// s`.
 const BESIDE_BAR: usize = 24 + 46;
 
 /// Redraws the terminal.

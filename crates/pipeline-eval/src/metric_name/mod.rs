@@ -1,7 +1,8 @@
 //! The names of metrics: the one place that takes them apart and puts them together.
 //!
 //! Metrics travel as numbers by name, in JSON, specs and tables. A name has up to three parts: `i2t_recall_at_5_low` is
-//! the lower bound of Recall@5 where texts are found for images. Every text is the name of a metric, and prints as it was.
+//! the lower bound of Recall@5 where texts are found for images. Every text is the name of a metric, and prints as it
+//! was.
 
 mod quantity;
 

@@ -22,8 +22,8 @@ pub(super) fn run_avx2<T>(work: impl FnOnce() -> T) -> T {
 macro_rules! tile_loop {
     ($name:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $store:ident, $spread:ident, $fma:ident, $add:ident, $max:ident) => {
         /// # Safety
-        /// The processor has the instructions; from `first_row` on, `a` and `out` of the strip hold `ROWS` rows, and its panel
-        /// has `depth` rows.
+        /// The processor has the instructions; from `first_row` on, `a` and `out` of the strip hold `ROWS` rows, and
+        /// its panel has `depth` rows.
         #[inline]
         #[target_feature(enable = $features)]
         unsafe fn $name<const ROWS: usize>(strip: &Strip<'_>, out: *mut f32, first_row: usize, depth: usize) {

@@ -63,8 +63,8 @@ impl Measured {
         Self { results: Results { pool: digest(pool), rows }, pool_size, direction }
     }
 
-    /// The metrics, with what was searched and how often. Where nothing counts, nothing is measured: a recall of 0 would
-    /// say that all was missed.
+    /// The metrics, with what was searched and how often. Where nothing counts, nothing is measured: a recall of 0
+    /// would say that all was missed.
     pub fn metrics(&self, k: &[usize], n_threads: usize) -> Metrics {
         let Self { results: Results { rows, .. }, pool_size, direction } = self;
         let mut metrics = match rows.is_empty() {

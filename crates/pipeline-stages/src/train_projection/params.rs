@@ -59,8 +59,8 @@ pub(super) struct TrainProjectionParams {
     /// The number of passes over the pairs.
     #[serde(default = "default_epochs")]
     pub(super) epochs: usize,
-    /// With `valid_…` inputs: the epochs in a row without a better MeanRecall on them after which training stops; 0: it never
-    /// stops early. With these inputs the heads of the best epoch are kept.
+    /// With `valid_…` inputs: the epochs in a row without a better MeanRecall on them after which training stops; 0: it
+    /// never stops early. With these inputs the heads of the best epoch are kept.
     #[serde(default)]
     pub(super) patience: usize,
     /// The number of pairs per step; the last batch of an epoch may be smaller.

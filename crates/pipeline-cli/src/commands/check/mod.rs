@@ -1,8 +1,8 @@
 //! `pipeline check`: compares the current metrics with the accepted ones. Runs nothing.
 //!
 //! JSON: `{spec, baseline, passed, metrics: [{metric, stage, current, accepted, max_drop, min_value, paired, verdict,
-//! detail}]}`, where `verdict` is `passed`, `dropped`, `below-minimum`, `unmeasured`, `no-baseline` or `not-comparable`, and
-//! `paired` is null or `{alpha, p, low, high, n_better, n_worse}`.
+//! detail}]}`, where `verdict` is `passed`, `dropped`, `below-minimum`, `unmeasured`, `no-baseline` or
+//! `not-comparable`, and `paired` is null or `{alpha, p, low, high, n_better, n_worse}`.
 
 mod author;
 mod reports;

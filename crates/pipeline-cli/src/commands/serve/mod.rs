@@ -1,7 +1,7 @@
 //! `pipeline serve`: a search box over the pool of an evaluation, for this machine only and read-only.
 //!
-//! `/` and `/search?q=…&k=…` are pages, `/api/search?q=…&k=…` is the JSON of `pipeline search`, `/image/ID` a thumbnail;
-//! `/report` is the page about the run whose result is searched, `/sweep` that about the sweep of its spec.
+//! `/` and `/search?q=…&k=…` are pages, `/api/search?q=…&k=…` is the JSON of `pipeline search`, `/image/ID` a
+//! thumbnail; `/report` is the page about the run whose result is searched, `/sweep` that about the sweep of its spec.
 
 mod http;
 mod reports;
