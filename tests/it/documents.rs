@@ -127,7 +127,7 @@ const QUOTED: &[(&str, &str, &str, &str)] = &[
     ("docs/guide/command.md", "up to 30 s", "command/tries.rs", "LONGEST_PAUSE: Duration::from_secs(30)"),
     ("docs/guide/command.md", "runs after 0.2 s", "guard/process.rs", "SETTLING: Duration::from_millis(200)"),
     ("docs/guide/command.md", "another 0.8 s", "guard/process.rs", "GRACE: Duration::from_millis(800)"),
-    ("docs/guide/searching.md", "`--queries N` (120)", "facts/mod.rs", "N_QUERIES: 120"),
+    ("docs/guide/searching.md", "`--queries N` (120)", "args/report.rs", "N_QUERIES: 120"),
     ("docs/guide/specs.md", "as many as threads, at most 4", "commands/run.rs", "MAX_DEFAULT_JOBS: 4"),
     ("docs/design/equal-rows.md", "up to 32 MiB", "extraction.rs", "RECENT_BYTES: 32 << 20"),
 ];

@@ -6,6 +6,9 @@ use clap::Args;
 
 use super::{JsonArgs, ReplaceArgs, StoreArgs};
 
+/// Queries in the galleries of a report, unless `--queries` says otherwise.
+const N_QUERIES: u16 = 120;
+
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
@@ -23,7 +26,7 @@ pub struct ReportArgs {
     #[arg(long, value_name = "RUN")]
     pub compare: Option<String>,
     /// The number of queries in the gallery, at most.
-    #[arg(long, value_name = "N", default_value_t = 120)]
+    #[arg(long, value_name = "N", default_value_t = N_QUERIES)]
     pub queries: u16,
     /// The seed of random choices: queries of the gallery, points of the map.
     #[arg(long, value_name = "N", default_value_t = 0)]
