@@ -1,5 +1,7 @@
 //! A dense matrix of plain numbers, which crosses crate borders in place of tensors.
 
+use std::borrow::Cow;
+
 /// A dense row-major matrix of `f32`.
 ///
 /// # Shapes
@@ -12,6 +14,18 @@ pub struct Matrix {
     pub n_cols: usize,
     /// `n_rows · n_cols` numbers, row after row.
     pub values: Vec<f32>,
+}
+
+impl<'a> From<&'a Matrix> for Cow<'a, Matrix> {
+    fn from(matrix: &'a Matrix) -> Self {
+        Self::Borrowed(matrix)
+    }
+}
+
+impl From<Matrix> for Cow<'_, Matrix> {
+    fn from(matrix: Matrix) -> Self {
+        Self::Owned(matrix)
+    }
 }
 
 impl Matrix {

@@ -151,15 +151,17 @@ impl WholeStage for EvaluateRecall {
     fn run(&self, context: &StageContext<'_>, scratch: &Path) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let queries = artifact::queries(artifact::input(context, "queries"))?;
-        let text = artifact::features(artifact::input(context, "text"), "text")?;
-        let images = artifact::features(artifact::input(context, "images"), "images")?;
+        let mut text = artifact::features(artifact::input(context, "text"), "text")?;
+        let mut images = artifact::features(artifact::input(context, "images"), "images")?;
         must_align(&queries, &text)?;
         if images.ids.is_empty() {
             return Err(StageError::new("the pool has no images to be found"));
         }
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let pool = Pool::embed(context, &text, &images, self.params.allow_mismatch)?;
+        // Given away, so that a passthrough copies neither.
+        let vectors = [&mut text.vectors, &mut images.vectors].map(std::mem::take);
+        let pool = Pool::embed(context, vectors, self.params.allow_mismatch)?;
         let evaluation = self.evaluate(context, &queries, &images, pool)?;
         let search_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
@@ -197,8 +199,7 @@ struct Pool {
 impl Pool {
     fn embed(
         context: &StageContext<'_>,
-        text: &Features,
-        images: &Features,
+        [text, images]: [Matrix; 2],
         allows_mismatch: bool,
     ) -> Result<Self, StageError> {
         let checkpoint = artifact::heads(artifact::input(context, "projection"))?;
@@ -211,8 +212,8 @@ impl Pool {
             let heads = Named { name: "the heads of input `projection`", space: trained_on };
             feature_spaces::must_match(context, &features, &heads, allows_mismatch)?;
         }
-        let embed = |side: &str, features: &Features, head| {
-            embed(&features.vectors, head, checkpoint.normalize, context.n_threads).map_err(|error| {
+        let embed = |side: &str, features: Matrix, head| {
+            embed(features, head, checkpoint.normalize, context.n_threads).map_err(|error| {
                 StageError::because(format!("the {side} features do not fit the heads"), error)
                     .with_help("the heads must be trained on features of the same encoders")
             })

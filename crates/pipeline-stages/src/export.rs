@@ -1,5 +1,6 @@
 //! Exports of an artifact for other tools: vectors, embeddings, and the curves of a training.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -94,7 +95,8 @@ impl Vectors {
         if !allows_mismatch {
             feature_spaces::must_be_of_heads(&checkpoint, self.side, &self.artifact)?;
         }
-        self.features.vectors = embed(&checkpoint, self.side, &self.features.vectors, n_threads)?;
+        let vectors = std::mem::take(&mut self.features.vectors);
+        self.features.vectors = embed(&checkpoint, self.side, vectors, n_threads)?;
         Ok(self)
     }
 
@@ -127,8 +129,13 @@ impl Vectors {
     }
 }
 
-/// Maps the features of one side into the shared space.
-pub(crate) fn embed(heads: &Checkpoint, side: Side, features: &Matrix, n_threads: usize) -> Result<Matrix, StageError> {
+/// Maps the features of one side into the shared space, in place where they are given away and pass no head.
+pub(crate) fn embed<'a>(
+    heads: &Checkpoint,
+    side: Side,
+    features: impl Into<Cow<'a, Matrix>>,
+    n_threads: usize,
+) -> Result<Matrix, StageError> {
     let head = match side {
         Side::Text => heads.text(),
         Side::Images => heads.image(),

@@ -84,8 +84,8 @@ pub fn read_features(features: &InputArtifact) -> Result<(Vec<Option<String>>, M
 /// When the heads cannot be read or take features of other widths.
 pub fn embed(
     projection: &Path,
-    text: &Matrix,
-    images: &Matrix,
+    text: Matrix,
+    images: Matrix,
     n_threads: usize,
 ) -> Result<(Matrix, Matrix), FinishedError> {
     let heads = Checkpoint::read(&projection.join(artifact::PROJECTION))?;

@@ -58,7 +58,7 @@ impl SearchPool {
             feature_spaces::must_be_of_heads(&heads, Side::Images, images)?;
         }
         let Features { ids, vectors } = artifact::features(images, "images")?;
-        let images = embed(&heads, Side::Images, &vectors, n_threads)?;
+        let images = embed(&heads, Side::Images, vectors, n_threads)?;
         let similarity = evaluate_recall::similarity(params)?;
         Ok(Self { ids, images, heads, similarity, n_threads })
     }
@@ -84,7 +84,7 @@ impl SearchPool {
     /// When the query's features do not fit the heads.
     pub fn search(&self, query: &Query, k: usize) -> Result<Vec<Found>, StageError> {
         let features = Matrix::new(1, query.features.len(), query.features.clone());
-        let queries = embed(&self.heads, query.side, &features, self.n_threads)?;
+        let queries = embed(&self.heads, query.side, features, self.n_threads)?;
         let rankings = rank(&queries, &self.images, &[Vec::new()], k, self.similarity, self.n_threads)
             .map_err(|error| StageError::because("query and images cannot be compared", error))?;
         let first = rankings.into_iter().next().expect("there is a ranking for the one row");

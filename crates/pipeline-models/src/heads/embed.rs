@@ -1,5 +1,7 @@
 //! Maps features into the shared space.
 
+use std::borrow::Cow;
+
 use rayon::prelude::*;
 
 use super::{Head, Linear};
@@ -20,7 +22,8 @@ pub struct EmbedError {
 
 /// Embeds every row: through the head if there is one, then to length one if `normalize`.
 ///
-/// Neither the thread count nor the other rows change a bit of a row.
+/// Neither the thread count nor the other rows change a bit of a row. Features that are given away and pass no head are
+/// embedded in place.
 ///
 /// # Shapes
 /// - features: `[n_rows, d_features]`
@@ -28,10 +31,16 @@ pub struct EmbedError {
 ///
 /// # Errors
 /// When the head takes rows of another width.
-pub fn embed(features: &Matrix, head: Option<&Head>, normalize: bool, n_threads: usize) -> Result<Matrix, EmbedError> {
+pub fn embed<'a>(
+    features: impl Into<Cow<'a, Matrix>>,
+    head: Option<&Head>,
+    normalize: bool,
+    n_threads: usize,
+) -> Result<Matrix, EmbedError> {
+    let features = features.into();
     let mut embedded = match head {
-        Some(head) => project(features, head, n_threads, InstructionSet::best())?,
-        None => features.clone(),
+        Some(head) => project(&features, head, n_threads, InstructionSet::best())?,
+        None => features.into_owned(),
     };
     if normalize {
         on_threads(n_threads, || normalize_rows(&mut embedded));

@@ -23,13 +23,22 @@ fn a_head_maps_and_then_the_length_becomes_one() {
     assert_eq!(embed(&features, Some(&head), false, 1).unwrap(), matrix(&[&[3.0, 4.0], &[0.0, 0.0]]));
     assert_eq!(embed(&features, Some(&head), true, 1).unwrap(), matrix(&[&[0.6, 0.8], &[0.0, 0.0]]));
     assert_eq!(embed(&features, None, false, 1).unwrap(), features);
-    assert_eq!(embed(&Matrix::zeros(0, 3), Some(&head), true, 1).unwrap(), Matrix::zeros(0, 2));
+    assert_eq!(embed(Matrix::zeros(0, 3), Some(&head), true, 1).unwrap(), Matrix::zeros(0, 2));
+}
+
+#[test]
+fn features_that_are_given_away_are_embedded_where_they_lie() {
+    let features = patterned(5, 3);
+    let copied = embed(&features, None, true, 1).unwrap();
+    let place = features.values.as_ptr();
+    let embedded = embed(features, None, true, 1).unwrap();
+    assert!(embedded == copied && embedded.values.as_ptr() == place);
 }
 
 #[test]
 fn widths_that_do_not_fit_are_named() {
     let head = Head::from(Linear { weight: Matrix::zeros(4, 768), bias: vec![0.0; 4] });
-    let error = embed(&Matrix::zeros(1, 512), Some(&head), true, 1).unwrap_err();
+    let error = embed(Matrix::zeros(1, 512), Some(&head), true, 1).unwrap_err();
     assert_eq!(error, EmbedError { d_features: 512, d_head: 768 });
 }
 

@@ -105,7 +105,7 @@ fn space(
     let image_rows = sample(images.n_rows, options.seed);
     let projection = open("projection")?;
     let (text_in_map, images_in_map) = (rows_of(&text, &query_rows), rows_of(&images, &image_rows));
-    let (queries_in, images_in) = finished::embed(projection.folder(), &text_in_map, &images_in_map, options.n_threads)
+    let (queries_in, images_in) = finished::embed(projection.folder(), text_in_map, images_in_map, options.n_threads)
         .map_err(|error| in_one_line(&error))?;
     if queries_in.n_cols != images_in.n_cols {
         return Err("texts and images do not share a space".to_owned());

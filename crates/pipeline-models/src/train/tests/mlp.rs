@@ -83,7 +83,7 @@ fn layers_may_be_of_no_width() {
     let layer = |n_outputs, n_inputs| Linear { weight: Matrix::zeros(n_outputs, n_inputs), bias: vec![0.5; n_outputs] };
     let head = |d_features, d_hidden| Head { hidden: Some(layer(d_hidden, d_features)), output: layer(3, d_hidden) };
     for (d_features, d_hidden) in [(2, 0), (0, 2), (0, 0)] {
-        let embedded = embed(&Matrix::zeros(2, d_features), Some(&head(d_features, d_hidden)), false, 1).unwrap();
+        let embedded = embed(Matrix::zeros(2, d_features), Some(&head(d_features, d_hidden)), false, 1).unwrap();
         assert_eq!(embedded, Matrix::new(2, 3, vec![0.5; 6]));
     }
 }
