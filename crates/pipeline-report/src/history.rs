@@ -63,18 +63,22 @@ impl History {
         self.columns.iter().map(|(name, _)| name.as_str()).filter(|name| !matches!(*name, "step" | "epoch"))
     }
 
-    /// The finite values of a column by their 1-based position among all steps of the training.
+    /// The finite values of a column by their 1-based position among all steps of the training; the start has 0.
     pub(crate) fn points(&self, column: &str) -> Vec<(f64, f64)> {
-        let values = self.column(column).iter().enumerate();
-        let numbers = values.filter_map(|(idx, value)| Some(((idx + 1) as f64, (*value)?)));
+        let values = (self.first_position()..).zip(self.column(column));
+        let numbers = values.filter_map(|(position, value)| Some((position as f64, (*value)?)));
         numbers.filter(|(_, value)| value.is_finite()).collect()
     }
 
     /// The positions after which another epoch begins.
     pub(crate) fn epoch_ends(&self) -> Vec<f64> {
-        let epochs = self.column("epoch");
-        let changes = epochs.windows(2).enumerate().filter(|(_, pair)| pair[0] != pair[1]);
-        changes.map(|(idx, _)| (idx + 1) as f64).collect()
+        let epochs = (self.first_position()..).zip(self.column("epoch").windows(2));
+        epochs.filter(|(_, pair)| pair[0] != pair[1]).map(|(position, _)| position as f64).collect()
+    }
+
+    /// The position of the first line: 0 where it is the start, which was measured before any step had a loss.
+    fn first_position(&self) -> usize {
+        usize::from(self.column("loss").first() != Some(&None))
     }
 
     fn column(&self, name: &str) -> &[Option<f64>] {
@@ -93,6 +97,14 @@ mod tests {
         assert_eq!(history.points("loss"), [(1.0, 2.5), (3.0, 2.25)]);
         assert_eq!(history.points("valid_mean_recall"), [(3.0, 0.5)]);
         assert_eq!(history.epoch_ends(), [2.0]);
+    }
+
+    #[test]
+    fn a_first_line_without_a_loss_is_the_start() {
+        let history = History::parse("epoch,step,loss,valid_mean_recall\n0,0,,0.25\n1,0,2.5,\n1,1,2.25,0.5\n").unwrap();
+        assert_eq!(history.points("loss"), [(1.0, 2.5), (2.0, 2.25)]);
+        assert_eq!(history.points("valid_mean_recall"), [(0.0, 0.25), (2.0, 0.5)]);
+        assert_eq!(history.epoch_ends(), [0.0]);
     }
 
     #[test]

@@ -88,10 +88,10 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
 
 /// The expected width of a stage's vectors; `None` when its params are wrong or its model is missing, which is reported
 /// elsewhere.
-pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<usize> {
+pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<crate::feature_spaces::Width> {
     let params = pipeline_spec::params(params).ok()?;
     let model = ExtractImage { params, search: search.clone(), decoded: None }.model().ok()?;
-    model.dim().ok()
+    crate::feature_spaces::Width::of(&*model)
 }
 
 /// The feature space of a stage according to the spec. Without the filter of the resize: only the artifact records

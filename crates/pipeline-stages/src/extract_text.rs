@@ -126,10 +126,10 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
 
 /// The expected width of a stage's vectors; `None` when its params are wrong or its model is missing, which is reported
 /// elsewhere.
-pub(crate) fn width(params: &Node, search: &text::ModelSearch) -> Option<usize> {
+pub(crate) fn width(params: &Node, search: &text::ModelSearch) -> Option<crate::feature_spaces::Width> {
     let stage = ExtractText { params: pipeline_spec::params(params).ok()?, search: search.clone() };
     let model = stage.files().and_then(|files| stage.model(&files)).ok()?;
-    model.dim().ok()
+    crate::feature_spaces::Width::of(&*model)
 }
 
 /// The feature space of a stage with these params according to the spec. Without `max_length`, which changes only

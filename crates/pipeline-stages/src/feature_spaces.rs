@@ -8,6 +8,7 @@ use std::io::{BufReader, Read};
 use std::path::Path;
 
 use pipeline_core::{InputArtifact, Source, StageContext, StageError};
+use pipeline_models::EncoderModel;
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
 use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
 
@@ -89,6 +90,19 @@ fn shown(value: Option<&str>) -> String {
             format!("`{}`", &value[..12])
         }
         Some(value) => format!("`{value}`"),
+    }
+}
+
+/// The width of features, and the pooling that they are made by where it is known.
+pub(crate) struct Width {
+    pub(crate) dim: usize,
+    pub(crate) pooling: Option<String>,
+}
+
+impl Width {
+    /// The width of a model's vectors; `None` where its files show none, which is reported elsewhere.
+    pub(crate) fn of(model: &dyn EncoderModel) -> Option<Self> {
+        Some(Self { dim: model.dim().ok()?, pooling: Some(model.pooling().to_owned()) })
     }
 }
 

@@ -36,6 +36,16 @@ fn features_that_are_given_away_are_embedded_where_they_lie() {
 }
 
 #[test]
+fn heads_that_begin_as_unit_matrices_change_no_bit_of_features() {
+    let features = patterned(203, 96);
+    let Heads { text, image } = crate::train::identity_heads(96);
+    for head in [text, image] {
+        assert!(embed(&features, Some(&head), false, 2).unwrap() == features);
+        assert!(embed(&features, Some(&head), true, 2).unwrap() == embed(&features, None, true, 2).unwrap());
+    }
+}
+
+#[test]
 fn widths_that_do_not_fit_are_named() {
     let head = Head::from(Linear { weight: Matrix::zeros(4, 768), bias: vec![0.0; 4] });
     let error = embed(Matrix::zeros(1, 512), Some(&head), true, 1).unwrap_err();

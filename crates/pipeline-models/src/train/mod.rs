@@ -14,7 +14,7 @@ pub use closed_form::{ClosedForm, fit};
 pub use options::{LEARNT_TEMPERATURES, TrainError, TrainOptions};
 pub use positives::Positives;
 pub use schedule::LrSchedule;
-pub use start::{initial_heads, initial_mlp_heads};
+pub use start::{identity_heads, initial_heads, initial_mlp_heads};
 pub use validation::Validation;
 
 use crate::heads::Heads;
@@ -42,7 +42,7 @@ pub struct PairedFeatures<'a> {
 /// The loss of one step, and what the step was taken with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepLoss {
-    /// The epoch, from 0.
+    /// The epoch, from 0, or from 1 where the start is measured.
     pub epoch: usize,
     /// The step within its epoch, from 0.
     pub step: usize,
@@ -63,10 +63,13 @@ pub struct Trained {
     pub losses: Vec<StepLoss>,
     /// What similarities would be divided by next with these heads: as it was, if it is not learnt.
     pub temperature: f32,
-    /// What was measured on held-out data after each epoch, in order, or once where there are no epochs; nothing without
-    /// such data.
+    /// What was measured on held-out data after each epoch, in order, or once where there are no epochs; nothing
+    /// without such data. Where the start is measured, it is the first: epoch 0.
     pub validations: Vec<Recall>,
-    /// The first epoch, from 0, whose MeanRecall on them is the highest.
+    /// Whether the start is one of them.
+    pub measures_start: bool,
+    /// The first epoch whose MeanRecall on them is the highest, as [`StepLoss::epoch`] counts; 0 is the start where it
+    /// is measured.
     pub best_epoch: Option<usize>,
 }
 
@@ -75,6 +78,16 @@ impl Trained {
     pub fn kept_recall(&self) -> Option<&Recall> {
         self.validations.get(self.best_epoch.unwrap_or_default())
     }
+
+    /// What the heads find in the held-out data before any step, if that is measured.
+    pub fn start_recall(&self) -> Option<&Recall> {
+        self.validations.first().filter(|_| self.measures_start)
+    }
+
+    /// The number of epochs that were begun.
+    pub fn n_epochs(&self) -> usize {
+        self.losses.chunk_by(|a, b| a.epoch == b.epoch).count()
+    }
 }
 
 /// Trains `start` so that each pair's text and image meet in the shared space.
@@ -82,11 +95,15 @@ impl Trained {
 /// A step takes the next `batch_size` pairs (the last batch of an epoch may be smaller), maps both sides through
 /// their heads, scales them to length one if `normalize`, and minimises the symmetric InfoNCE loss
 /// `(CE(T·Iᵀ/τ) + CE(I·Tᵀ/τ)) / 2` with Adam (β 0.9 and 0.999, ε 1e-8, weight decay added to the gradient), as the
-/// baseline notebook does; `learn_temperature` makes τ a weight of its own, `positives` says what becomes of other pairs that belong together, `lr_schedule` and `warmup_steps` say what the learning rate of each step is. Without heads (`start: None`, the features themselves are compared) nothing is trained,
-/// and the losses show how well the features fit. The thread count changes no bit of the result.
+/// baseline notebook does. `anchor` pulls weights w to those of the start w₀ in the same way: it adds `anchor · (w - w₀)`
+/// to the gradient. `learn_temperature` makes τ a weight of its own, `positives` says what becomes of other pairs that
+/// belong together, `lr_schedule` and `warmup_steps` say what the learning rate of each step is. Without heads (`start:
+/// None`, the features themselves are compared) nothing is trained, and the losses show how well the features fit;
+/// equal batches are compared once. The thread count changes no bit of the result.
 ///
-/// With a `validation` the heads are measured after each epoch, those of the best one are returned, and training ends early
-/// once it has lost its patience. `observe` sees every step; if it returns false, training stops with
+/// With a `validation` the heads are measured after each epoch, and before the first if it says so. Those of the best
+/// epoch are returned, and training ends early once it has lost its patience. `observe` sees every step; if it returns
+/// false, training stops with
 /// [`TrainError::Stopped`].
 ///
 /// # Errors

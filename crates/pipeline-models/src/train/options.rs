@@ -39,6 +39,8 @@ pub struct TrainOptions {
     pub warmup_steps: usize,
     /// This share of every weight is added to its gradient; not negative.
     pub weight_decay: f64,
+    /// This share of the way that every weight has come from its start is added to its gradient, too; not negative.
+    pub anchor: f64,
     /// Passes over the pairs.
     pub epochs: usize,
     /// Pairs per step; at least 1.
@@ -63,6 +65,7 @@ impl Default for TrainOptions {
             lr_schedule: LrSchedule::Constant,
             warmup_steps: 0,
             weight_decay: 1e-4,
+            anchor: 0.0,
             epochs: 2,
             batch_size: 16,
             shuffle: false,
@@ -185,8 +188,10 @@ impl TrainOptions {
         if !is_number_from_zero(self.lr) {
             return refuse("lr", self.lr, "a number that is not negative");
         }
-        if !is_number_from_zero(self.weight_decay) {
-            return refuse("weight_decay", self.weight_decay, "a number that is not negative");
+        for (name, value) in [("weight_decay", self.weight_decay), ("anchor", self.anchor)] {
+            if !is_number_from_zero(value) {
+                return refuse(name, value, "a number that is not negative");
+            }
         }
         if self.batch_size == 0 {
             return refuse("batch_size", 0.0, "at least 1");

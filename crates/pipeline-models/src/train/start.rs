@@ -35,6 +35,17 @@ pub fn initial_mlp_heads(d_text: usize, d_image: usize, d_hidden: usize, dim: us
     Heads { text, image: head(d_image) }
 }
 
+/// Heads that leave features of this width as they are: unit matrices, without a bias.
+///
+/// # Shapes
+/// weights: `[width, width]`, biases: `[width]`
+pub fn identity_heads(width: usize) -> Heads {
+    let mut weight = Matrix::zeros(width, width);
+    weight.values.iter_mut().step_by(width + 1).for_each(|value| *value = 1.0);
+    let head = Head::from(Linear { weight, bias: vec![0.0; width] });
+    Heads { text: head.clone(), image: head }
+}
+
 fn initial_linear(random: &mut TorchRandom, n_inputs: usize, n_outputs: usize) -> Linear {
     let fan_in = n_inputs as f64;
     // In PyTorch's order of operations, since the last bit of the bound is in every weight.

@@ -18,6 +18,9 @@ pub(crate) trait Learner {
 
     /// The heads as they are now.
     fn heads(&self) -> Option<Heads>;
+
+    /// Whether there are heads.
+    fn has_heads(&self) -> bool;
 }
 
 /// Runs every epoch and returns the heads with all losses.
@@ -31,12 +34,21 @@ pub(super) fn run(
     let mut random = TorchRandom::new(options.seed);
     let learning_rate = options.learning_rate(n_pairs);
     let mut losses: Vec<StepLoss> = Vec::new();
-    let mut validated = validation.filter(|_| n_pairs > 0).map(|validation| Validated::new(validation, options));
-    for epoch in 0..options.epochs {
+    let measures_start = validation.is_some_and(|validation| validation.measures_start);
+    let mut validated = validation.map(|validation| Validated::new(validation, options));
+    if let Some(validated) = validated.as_mut().filter(|_| measures_start) {
+        validated.see(Kept { heads: learner.heads(), temperature: learner.temperature() });
+    }
+    let is_repeated = !options.shuffle && !learner.has_heads();
+    let n_epochs = if n_pairs > 0 { options.epochs } else { 0 };
+    for epoch in (usize::from(measures_start)..).take(n_epochs) {
         let order = epoch_order(n_pairs, options.shuffle, &mut random);
         for (step, batch) in order.chunks(options.batch_size).enumerate() {
             let (lr, temperature) = (learning_rate.at(losses.len()), learner.temperature());
-            let step_loss = StepLoss { epoch, step, loss: learner.loss(batch), lr, temperature };
+            // Where nothing changes, an epoch repeats the losses of the first.
+            let known = losses.get(step).filter(|_| is_repeated).map(|step| step.loss);
+            let loss = known.unwrap_or_else(|| learner.loss(batch));
+            let step_loss = StepLoss { epoch, step, loss, lr, temperature };
             if !step_loss.loss.is_finite() {
                 return Err(TrainError::NotFinite { what: "loss", epoch, step });
             }
@@ -56,12 +68,12 @@ pub(super) fn run(
     }
     if let Some(Validated { recalls: validations, best: Some((best_epoch, kept)), .. }) = validated {
         let Kept { heads, temperature } = kept;
-        return Ok(Trained { heads, losses, temperature, validations, best_epoch: Some(best_epoch) });
+        return Ok(Trained { heads, losses, temperature, validations, measures_start, best_epoch: Some(best_epoch) });
     }
     let temperature = learner.temperature();
     let heads = learner.heads();
     check_finite(heads.as_ref(), losses.last())?;
-    Ok(Trained { heads, losses, temperature, validations: Vec::new(), best_epoch: None })
+    Ok(Trained { heads, losses, temperature, validations: Vec::new(), measures_start: false, best_epoch: None })
 }
 
 fn epoch_order(n_pairs: usize, shuffle: bool, random: &mut TorchRandom) -> Vec<usize> {
@@ -72,4 +84,52 @@ fn epoch_order(n_pairs: usize, shuffle: bool, random: &mut TorchRandom) -> Vec<u
 fn check_finite(heads: Option<&Heads>, last: Option<&StepLoss>) -> Result<(), TrainError> {
     let (Some(heads), Some(&StepLoss { epoch, step, .. })) = (heads, last) else { return Ok(()) };
     if heads.is_finite() { Ok(()) } else { Err(TrainError::NotFinite { what: "weights", epoch, step }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::train::identity_heads;
+
+    /// Counts the batches that it compares.
+    struct Counting {
+        heads: Option<Heads>,
+        n_compared: usize,
+    }
+
+    impl Learner for Counting {
+        fn loss(&mut self, batch: &[usize]) -> f32 {
+            self.n_compared += 1;
+            batch.iter().sum::<usize>() as f32
+        }
+
+        fn learn(&mut self, _lr: f64) {}
+
+        fn temperature(&self) -> f32 {
+            1.0
+        }
+
+        fn heads(&self) -> Option<Heads> {
+            self.heads.clone()
+        }
+
+        fn has_heads(&self) -> bool {
+            self.heads.is_some()
+        }
+    }
+
+    #[test]
+    fn features_without_heads_are_compared_once_for_each_different_batch() {
+        let compared = |heads: Option<Heads>, shuffle| {
+            let mut learner = Counting { heads, n_compared: 0 };
+            let options = TrainOptions { epochs: 3, batch_size: 16, shuffle, ..Default::default() };
+            let trained = run(50, &options, None, &mut learner, &mut |_| true).unwrap();
+            (learner.n_compared, trained.losses)
+        };
+        let (n_compared, losses) = compared(None, false);
+        assert_eq!((n_compared, losses.len()), (4, 12));
+        assert_eq!(losses, compared(Some(identity_heads(2)), false).1, "as if every epoch was computed");
+        assert_eq!(compared(None, true).0, 12);
+        assert_eq!(compared(Some(identity_heads(2)), false).0, 12);
+    }
 }

@@ -1,5 +1,6 @@
 //! Training against PyTorch's run of the baseline notebook.
 
+mod anchor;
 mod mlp;
 mod validation;
 
@@ -127,6 +128,7 @@ fn the_thread_count_and_a_second_run_change_no_bit() {
     let pairs: Vec<_> = (0..96).map(|row| (row, row / 2 * 2)).chain((0..96).map(|row| (row, row))).collect();
     let run = |n_threads, positives, learn_temperature| {
         let options = TrainOptions { positives, learn_temperature, batch_size: 48, n_threads, ..Default::default() };
+        let options = TrainOptions { anchor: if learn_temperature { 1e-2 } else { 0.0 }, ..options };
         let start = Some(initial_heads(768, 2048, 512, 3));
         let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
         train(&data, None, &options, start, Device::Cpu, &mut |_| true).unwrap()
@@ -237,6 +239,11 @@ fn what_cannot_be_trained_is_refused_before_it_begins() {
         TrainOptions { lr: f64::NAN, ..defaults() },
         start(),
         "`lr` is NaN, but must be a number that is not negative",
+    );
+    check(
+        TrainOptions { anchor: -0.5, ..defaults() },
+        start(),
+        "`anchor` is -0.5, but must be a number that is not negative",
     );
     check(TrainOptions { batch_size: 0, ..defaults() }, start(), "`batch_size` is 0, but must be at least 1");
     check(

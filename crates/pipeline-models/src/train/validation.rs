@@ -1,4 +1,4 @@
-//! Measures the retrieval of held-out images by held-out queries after each epoch, and selects the heads to keep.
+//! Measures the retrieval of held-out images by held-out queries for each epoch, and selects the heads to keep.
 
 use super::TrainOptions;
 use crate::heads::Heads;
@@ -9,7 +9,7 @@ use pipeline_kernels::Matrix;
 /// The `k` of MUGE's Recall@k.
 const K: [usize; 3] = [1, 5, 10];
 
-/// Held-out queries and images, on which the heads are measured after each epoch.
+/// Held-out queries and images, on which the heads are measured after each epoch, and before the first if wanted.
 ///
 /// # Shapes
 /// - text: `[n_queries, d_text]`, images: `[n_images, d_image]`
@@ -23,6 +23,8 @@ pub struct Validation<'a> {
     pub relevant: &'a [Vec<usize>],
     /// The number of epochs in a row without a better MeanRecall after which training stops; 0 disables this.
     pub patience: usize,
+    /// Whether the start is measured, too: as epoch 0, so that the first with steps is epoch 1.
+    pub measures_start: bool,
 }
 
 /// The reason why heads cannot be measured.
@@ -48,7 +50,7 @@ pub(super) struct Validated<'a> {
     options: &'a TrainOptions,
     /// The recalls of each epoch.
     pub(super) recalls: Vec<Recall>,
-    /// The best epoch, from 0.
+    /// The best epoch: its place in `recalls`, and its heads.
     pub(super) best: Option<(usize, Kept)>,
 }
 
@@ -76,9 +78,11 @@ impl<'a> Validated<'a> {
     ///
     /// The first of equally good epochs is the best.
     pub(super) fn see(&mut self, now: Kept) -> bool {
-        let TrainOptions { normalize, n_threads, .. } = *self.options;
-        let recall = self.validation.recall(now.heads.as_ref(), normalize, n_threads);
-        let recall = recall.expect("heads that fit the training's features fit held-out ones of the same widths");
+        let recall = match (&now.heads, self.recalls.last()) {
+            // Without heads no epoch changes anything.
+            (None, Some(recall)) => recall.clone(),
+            (heads, _) => self.measure(heads.as_ref()),
+        };
         let epoch = self.recalls.len();
         let is_better = self.best.as_ref().is_none_or(|(best, _)| recall.mean > self.recalls[*best].mean);
         self.recalls.push(recall);
@@ -87,5 +91,11 @@ impl<'a> Validated<'a> {
         }
         let n_without = self.best.as_ref().map_or(0, |(best, _)| epoch - best);
         self.validation.patience == 0 || n_without < self.validation.patience
+    }
+
+    fn measure(&self, heads: Option<&Heads>) -> Recall {
+        let TrainOptions { normalize, n_threads, .. } = *self.options;
+        let recall = self.validation.recall(heads, normalize, n_threads);
+        recall.expect("heads that fit the training's features fit held-out ones of the same widths")
     }
 }

@@ -61,7 +61,8 @@ fn chart(history: &History, title: &str, columns: &[&str]) -> Option<Markup> {
     let (low, high) = (values.iter().copied().reduce(f64::min)?, values.iter().copied().reduce(f64::max)?);
     let room = ((high - low) * 0.04).max(high.abs() * 1e-3);
     let last = curves.iter().filter_map(|curve| curve.points.last()).map(|(at, _)| *at).fold(1.0, f64::max);
-    let x = Axis::linear("step", 1.0_f64.min(last - 1.0), last);
+    let first = curves.iter().filter_map(|curve| curve.points.first()).map(|(at, _)| *at).fold(1.0, f64::min);
+    let x = Axis::linear("step", first.min(last - 1.0), last);
     let y = Axis::linear(title, low - room, high + room);
     let drawing = lines(title, x, y, &curves, &history.epoch_ends(), &tips(&curves));
     Some(html! { figure { figcaption { (title) } (drawing) } })
@@ -91,7 +92,8 @@ fn tips(curves: &[Curve]) -> Vec<(f64, String)> {
     let value = |curve: &Curve, at: f64| curve.points.iter().find(|(place, _)| *place == at).map(|(_, value)| *value);
     let tip = |at: f64| {
         let values = curves.iter().filter_map(|curve| Some(format!("{} {}", curve.name, plain(value(curve, at)?))));
-        format!("step {at}\n{}", values.collect::<Vec<_>>().join("\n"))
+        let step = if at == 0.0 { "start".to_owned() } else { format!("step {at}") };
+        format!("{step}\n{}", values.collect::<Vec<_>>().join("\n"))
     };
     first.points.iter().map(|(at, _)| (*at, tip(*at))).collect()
 }

@@ -1,10 +1,11 @@
 //! Checks of a training before anything has run.
 
 use pipeline_models::train::LEARNT_TEMPERATURES;
-use pipeline_spec::{Span, SpecError};
+use pipeline_spec::{Node, SpecError};
 
 use super::held_out;
-use super::params::{Fit, Fusion, HeadShape, LrSchedule, Positives, TrainProjectionParams};
+use super::params::{Fit, Fusion, HeadShape, LrSchedule, Positives, Start, TrainProjectionParams};
+use super::widths::Widths;
 use crate::feature_spaces;
 use crate::kind::{BuildContext, span_of};
 
@@ -14,13 +15,15 @@ use crate::kind::{BuildContext, span_of};
 /// The first mistake, with its place in the spec.
 pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, SpecError> {
     let node = &context.stage.params;
-    let params: TrainProjectionParams = pipeline_spec::params(node)?;
+    let mut params: TrainProjectionParams = pipeline_spec::params(node)?;
     for (name, holds, must) in ranges(&params).into_iter().chain(combinations(&params)) {
         if !holds {
             return Err(SpecError::at(span_of(node, name), format!("`{name}` {must}")));
         }
     }
-    if !held_out::are_given(context.stage)? && params.patience > 0 {
+    let is_measured = held_out::are_given(context.stage)?;
+    params.measures_start = is_measured && params.has_good_start();
+    if !is_measured && params.patience > 0 {
         return Err(SpecError::at(span_of(node, "patience"), "`patience` needs held-out data to measure the heads on")
             .with_help("give the stage the inputs `valid_queries`, `valid_text` and `valid_images`"));
     }
@@ -28,10 +31,28 @@ pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, 
         feature_spaces::check_spec(context, held_out::TEXT.name, context.stage, "text")?;
         feature_spaces::check_spec(context, held_out::IMAGES.name, context.stage, "images")?;
     }
-    if params.fusion == Fusion::Passthrough {
-        check_widths(context, span_of(node, "fusion"))?;
-    }
+    params.projection_dim = projection_dim(context, node, &params)?;
     Ok(params)
+}
+
+/// The width of the shared space; `None` where only the features show it.
+///
+/// # Errors
+/// When the features have no one width where one is needed, as far as the models show before anything has run.
+fn projection_dim(
+    context: &BuildContext<'_>,
+    node: &Node,
+    params: &TrainProjectionParams,
+) -> Result<Option<usize>, SpecError> {
+    let one_width = || {
+        let widths = Widths::declared(context).map(|widths| widths.one(params));
+        widths.transpose().map_err(|unequal| unequal.in_spec(node))
+    };
+    match (params.fusion, params.start) {
+        (Fusion::Projection, Start::Identity) => Ok(one_width()?.or(params.projection_dim)),
+        (Fusion::Projection, Start::Random) => Ok(Some(params.dim())),
+        (Fusion::Passthrough, _) => one_width().map(|_| Some(params.dim())),
+    }
 }
 
 /// A param, whether it is valid, and the rule in words.
@@ -45,16 +66,17 @@ fn is_size(value: usize) -> bool {
 }
 
 /// Checks of numbers against their ranges.
-fn ranges(params: &TrainProjectionParams) -> [Check; 7] {
+fn ranges(params: &TrainProjectionParams) -> [Check; 8] {
     let is_above_zero = |value: f64| value.is_finite() && value > 0.0;
     let is_from_zero = |value: f64| value.is_finite() && value >= 0.0;
     [
-        ("projection_dim", is_size(params.projection_dim), SIZE),
+        ("projection_dim", params.projection_dim.is_none_or(is_size), SIZE),
         ("hidden_dim", params.hidden_dim.is_none_or(is_size), SIZE),
         ("batch_size", is_size(params.batch_size), SIZE),
         ("temperature", is_above_zero(params.temperature), "must be a number above 0"),
         ("lr", is_from_zero(params.lr), "must be a number of at least 0"),
         ("weight_decay", is_from_zero(params.weight_decay), "must be a number of at least 0"),
+        ("anchor", is_from_zero(params.anchor), "must be a number of at least 0"),
         ("penalty", is_above_zero(params.penalty), "must be a number above 0"),
     ]
 }
@@ -65,6 +87,7 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
     let has_heads = params.fusion == Fusion::Projection;
     let is_linear = params.head == HeadShape::Linear;
     let no_start = params.init_from.is_none();
+    let is_random = params.start == Start::Random;
     let learnable = !params.learn_temperature || LEARNT_TEMPERATURES.contains(&params.temperature);
     let mut checks = vec![
         ("init_from", no_start || has_heads, "needs `fusion: projection`; `passthrough` has no weights"),
@@ -72,6 +95,10 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
         ("fit", takes_steps || has_heads, "needs `fusion: projection`; `passthrough` has no heads"),
         ("head", is_linear || takes_steps, "needs `fit: contrastive`; other fits compute linear heads"),
         ("head", is_linear || has_heads, "needs `fusion: projection`; `passthrough` has no heads"),
+        ("start", is_random || takes_steps, "needs `fit: contrastive`; other fits start from nothing"),
+        ("start", is_random || has_heads, "needs `fusion: projection`; `passthrough` has no heads"),
+        ("start", is_random || is_linear, "needs `head: linear`; two layers do not begin as a unit matrix"),
+        ("start", is_random || no_start, "cannot stand beside `init_from`, which gives the initial weights"),
         ("temperature", learnable, "must be between 0.01 and 1 to be learnt (`learn_temperature`)"),
     ];
     // The name, whether it has its default, and whether it applies to a training without heads.
@@ -80,6 +107,7 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
         ("learn_temperature", !params.learn_temperature, false),
         ("lr_schedule", params.lr_schedule == LrSchedule::Constant, false),
         ("warmup_steps", params.warmup_steps == 0, false),
+        ("anchor", params.anchor == 0.0, false),
         ("patience", params.patience == 0, false),
     ];
     for (name, is_default, needs_no_heads) in of_steps {
@@ -88,29 +116,4 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
         checks.push((name, without_heads, "needs `fusion: projection`; `passthrough` trains nothing"));
     }
     checks
-}
-
-/// Refuses a passthrough of features with different widths, as far as the models show before anything has run.
-fn check_widths(context: &BuildContext<'_>, span: &Span) -> Result<(), SpecError> {
-    let search = &context.settings.model_search;
-    let width = |slot: &str| {
-        let stage = crate::search::input(context.spec, context.stage, slot)?;
-        match stage.kind.value.as_str() {
-            "extract-text" => crate::extract_text::width(&stage.params, search),
-            "extract-image" => crate::extract_image::width(&stage.params, search),
-            _ => None,
-        }
-    };
-    match (width("text"), width("images")) {
-        (Some(text), Some(images)) if text != images => Err(SpecError::at(span, different_widths(text, images))
-            .with_help("use `fusion: projection`, or encoders of one width")),
-        _ => Ok(()),
-    }
-}
-
-/// The message about a passthrough of features with different widths.
-pub(super) fn different_widths(text: usize, images: usize) -> String {
-    format!(
-        "`fusion: passthrough` needs features of one width, but the text's have {text} numbers and the images' {images}"
-    )
 }

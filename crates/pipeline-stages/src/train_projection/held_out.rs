@@ -1,4 +1,4 @@
-//! The held-out queries and images on which a training is measured after each epoch, if it has them.
+//! The held-out queries and images on which a training is measured, if it has them.
 
 use pipeline_core::{StageContext, StageError};
 use pipeline_kernels::Matrix;
@@ -6,6 +6,7 @@ use pipeline_models::train::Validation;
 use pipeline_spec::{SpecError, StageSpec};
 
 use super::pairs::must_align;
+use super::params::TrainProjectionParams;
 use crate::artifact;
 use crate::kind::{Format, Slot};
 use crate::relevance::{Asked, has_text, names_images};
@@ -75,8 +76,10 @@ impl HeldOut {
         Ok(Some(Self { text: text.vectors.with_rows(&asked.rows), images: images.vectors, relevant: asked.relevant }))
     }
 
-    /// For a training that stops after `patience` epochs without a better MeanRecall.
-    pub(super) fn validation(&self, patience: usize) -> Validation<'_> {
-        Validation { text: &self.text, images: &self.images, relevant: &self.relevant, patience }
+    /// For a training with these params.
+    pub(super) fn validation(&self, params: &TrainProjectionParams) -> Validation<'_> {
+        let Self { text, images, relevant } = self;
+        let TrainProjectionParams { patience, measures_start, .. } = *params;
+        Validation { text, images, relevant, patience, measures_start }
     }
 }

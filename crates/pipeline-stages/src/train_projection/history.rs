@@ -1,4 +1,4 @@
-//! `history.csv`: a line per step.
+//! `history.csv`: a line per step, and one for the start where it is measured.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,7 +10,7 @@ use pipeline_models::train::{StepLoss, Trained};
 use crate::artifact;
 
 /// Writes the loss and the settings of every step, and after the last step of an epoch the held-out measurements, if
-/// there are any.
+/// there are any. A start that is measured is epoch 0, on a line without a loss.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -22,6 +22,11 @@ pub(super) fn write(path: &Path, trained: &Trained) -> Result<(), StageError> {
         write!(history, ",{name}").expect(fits);
     }
     history.push('\n');
+    if let Some(recall) = trained.start_recall() {
+        history.push_str("0,0,,,");
+        columns(recall).iter().for_each(|(_, value)| write!(history, ",{value}").expect(fits));
+        history.push('\n');
+    }
     let mut steps = trained.losses.iter().peekable();
     while let Some(StepLoss { epoch, step, loss, lr, temperature }) = steps.next() {
         write!(history, "{epoch},{step},{loss},{lr},{temperature}").expect(fits);

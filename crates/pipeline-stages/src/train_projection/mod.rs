@@ -8,6 +8,7 @@ mod params;
 mod spaces;
 mod start;
 mod tell;
+mod widths;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -102,7 +103,7 @@ impl WholeStage for TrainProjection {
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let data = PairedFeatures { text: &text.vectors, images: &images.vectors, pairs: &pairs };
-        let validation = held_out.as_ref().map(|held_out| held_out.validation(self.params.patience));
+        let validation = held_out.as_ref().map(|held_out| held_out.validation(&self.params));
         let (trained, start_note) = match self.params.fit.closed_form() {
             Some(method) => (self.compute(context, &data, validation.as_ref(), method)?, None),
             None => self.train(context, &data, validation.as_ref(), &spaces)?,
@@ -133,10 +134,10 @@ impl TrainProjection {
         validation: Option<&Validation<'_>>,
         method: ClosedForm,
     ) -> Result<Trained, StageError> {
-        let TrainProjectionParams { penalty, projection_dim, normalize, temperature, .. } = self.params;
+        let TrainProjectionParams { penalty, normalize, temperature, .. } = self.params;
         let PairedFeatures { text, images, pairs } = *data;
         let failed = |error| StageError::because("the training failed", error);
-        let heads = train::fit(text, images, pairs, method, penalty, projection_dim).map_err(failed)?;
+        let heads = train::fit(text, images, pairs, method, penalty, self.params.dim()).map_err(failed)?;
         let recall = |validation: &Validation<'_>| {
             validation
                 .recall(Some(&heads), normalize, context.n_threads)
@@ -144,7 +145,8 @@ impl TrainProjection {
         };
         let validations = validation.map(recall).transpose()?.into_iter().collect();
         let temperature = temperature as f32;
-        Ok(Trained { heads: Some(heads), losses: Vec::new(), temperature, validations, best_epoch: None })
+        let (heads, losses) = (Some(heads), Vec::new());
+        Ok(Trained { heads, losses, temperature, validations, measures_start: false, best_epoch: None })
     }
 
     /// Trains the heads. Returns the remark on the weights that it starts from, too.
@@ -158,11 +160,10 @@ impl TrainProjection {
         let (d_text, d_image) = (data.text.n_cols, data.images.n_cols);
         let start = match self.params.fusion {
             Fusion::Projection => Some(start::heads(context, &self.params, spaces, d_text, d_image)?),
-            Fusion::Passthrough if d_text != d_image => {
-                let message = checks::different_widths(d_text, d_image);
-                return Err(StageError::new(message).with_help("use `fusion: projection`"));
+            Fusion::Passthrough => {
+                spaces.widths(d_text, d_image).one(&self.params)?;
+                None
             }
-            Fusion::Passthrough => None,
         };
         let (start, note) = start.map_or((None, None), |(heads, note)| (Some(heads), Some(note)));
         let WeightsNote { place, warning } = note.unwrap_or_default();
@@ -189,6 +190,7 @@ impl TrainProjection {
             // It has stopped early and is done.
             context.host.progress(n_done, Some(n_done));
         }
+        tell::no_better_than_the_start(&trained).into_iter().for_each(|note| context.host.warn(note));
         Ok((trained, place))
     }
 

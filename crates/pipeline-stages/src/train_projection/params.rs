@@ -21,10 +21,11 @@ pub(super) struct TrainProjectionParams {
     /// With `fit: ridge` or `cca`: the number added to the diagonal of covariances, as a share of their mean diagonal.
     #[serde(default = "default_penalty")]
     pub(super) penalty: f64,
-    /// The width of the shared space.
-    #[serde(default = "default_projection_dim")]
-    #[schemars(range(min = 1, max = 65_536))]
-    pub(super) projection_dim: usize,
+    /// The width of the shared space; with `start: identity` that of the features, which need not be given.
+    // With `start: identity` the manifest has the width where the models show it, else null: the features decide.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 65_536), with = "usize", default = "default_projection_dim")]
+    pub(super) projection_dim: Option<usize>,
     /// The map of features into the shared space.
     #[serde(default)]
     pub(super) head: HeadShape,
@@ -53,14 +54,19 @@ pub(super) struct TrainProjectionParams {
     /// The number of steps in which the learning rate rises linearly to `lr`.
     #[serde(default)]
     pub(super) warmup_steps: usize,
-    /// The L2 penalty of Adam, coupled with the gradient.
+    /// The L2 penalty of Adam, coupled with the gradient: it pulls weights to 0.
     #[serde(default = "default_weight_decay")]
     pub(super) weight_decay: f64,
+    /// The same penalty on the way of every weight from its start: it pulls weights to the start, beside
+    /// `weight_decay`; 0, the default, pulls nothing.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(super) anchor: f64,
     /// The number of passes over the pairs.
     #[serde(default = "default_epochs")]
     pub(super) epochs: usize,
     /// With `valid_…` inputs: the epochs in a row without a better MeanRecall on them after which training stops; 0: it
-    /// never stops early. With these inputs the heads of the best epoch are kept.
+    /// never stops early. With these inputs the heads of the best epoch are kept. With `start: identity`, `anchor` or
+    /// `init_from` the start is measured, too, as epoch 0, and the first pass over the pairs is epoch 1.
     #[serde(default)]
     pub(super) patience: usize,
     /// The number of pairs per step; the last batch of an epoch may be smaller.
@@ -70,6 +76,9 @@ pub(super) struct TrainProjectionParams {
     /// Whether to shuffle the pairs again for each epoch, by `seed`.
     #[serde(default)]
     pub(super) shuffle: bool,
+    /// The initial weights of the heads.
+    #[serde(default, skip_serializing_if = "Start::is_random")]
+    pub(super) start: Start,
     /// The seed of the initial weights (those of `torch.manual_seed`) and of the shuffling.
     #[serde(default)]
     pub(super) seed: u64,
@@ -80,15 +89,30 @@ pub(super) struct TrainProjectionParams {
     /// Accept `init_from` and `valid_…` inputs of another encoder or other options than those of the features.
     #[serde(default, skip_serializing_if = "crate::kind::is_false")]
     pub(super) allow_mismatch: bool,
+    /// Whether the start is measured on held-out data, too; follows from the other params and the inputs.
+    // In the manifest, since `init_from` with `valid_…` inputs gave other bytes before starts were measured.
+    #[serde(skip_deserializing, skip_serializing_if = "crate::kind::is_false")]
+    #[schemars(skip)]
+    pub(super) measures_start: bool,
 }
 
 impl TrainProjectionParams {
+    /// The width of the shared space, unless the features decide it.
+    pub(super) fn dim(&self) -> usize {
+        self.projection_dim.unwrap_or_else(default_projection_dim)
+    }
+
     /// The width of the hidden layer of each head; `None` without one.
     pub(super) fn d_hidden(&self) -> Option<usize> {
         match self.head {
             HeadShape::Linear => None,
-            HeadShape::Mlp => Some(self.hidden_dim.unwrap_or(self.projection_dim)),
+            HeadShape::Mlp => Some(self.hidden_dim.unwrap_or(self.dim())),
         }
+    }
+
+    /// Whether the start may be better than what becomes of it.
+    pub(super) fn has_good_start(&self) -> bool {
+        self.start == Start::Identity || self.anchor > 0.0 || self.init_from.is_some()
     }
 
     /// The options of training with these params.
@@ -102,6 +126,7 @@ impl TrainProjectionParams {
             lr_schedule: self.lr_schedule.into(),
             warmup_steps: self.warmup_steps,
             weight_decay: self.weight_decay,
+            anchor: self.anchor,
             epochs: self.epochs,
             batch_size: self.batch_size,
             shuffle: self.shuffle,
@@ -131,6 +156,23 @@ pub(super) enum HeadShape {
     Linear,
     /// For each side a linear map to `hidden_dim` numbers, the exact GELU and another linear map.
     Mlp,
+}
+
+/// The initial weights of the heads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Start {
+    /// The default: PyTorch's for the `seed`, or those of `init_from`.
+    #[default]
+    Random,
+    /// Unit matrices without a bias: features that share a space begin there.
+    Identity,
+}
+
+impl Start {
+    fn is_random(&self) -> bool {
+        *self == Self::Random
+    }
 }
 
 /// The images with which a query is paired.
@@ -208,6 +250,10 @@ impl From<LrSchedule> for train::LrSchedule {
             LrSchedule::Cosine => Self::Cosine,
         }
     }
+}
+
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 /// 0.01.

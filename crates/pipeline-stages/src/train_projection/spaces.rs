@@ -6,8 +6,9 @@ use pipeline_core::{StageContext, StageError};
 use pipeline_models::checkpoint::{FeatureSpace, TrainedOn};
 
 use super::held_out;
+use super::widths::Widths;
 use crate::artifact;
-use crate::feature_spaces::{Named, must_match};
+use crate::feature_spaces::{Named, Width, must_match};
 
 /// The spaces of the two sides; `None` where an artifact of an earlier version has none.
 pub(super) struct Spaces {
@@ -60,6 +61,15 @@ impl Spaces {
             must_match(context, &features, &Named { name: &heads, space: Some(trained_on) }, allows)?;
         }
         Ok(())
+    }
+
+    /// The widths of features in these spaces.
+    pub(super) fn widths(&self, d_text: usize, d_image: usize) -> Widths {
+        let width = |dim, space: &Option<FeatureSpace>| {
+            let pooling = space.as_ref().and_then(|space| space.properties.get("pooling").cloned());
+            Width { dim, pooling }
+        };
+        Widths { text: width(d_text, &self.text), images: width(d_image, &self.images) }
     }
 
     /// The spaces for the heads to record.

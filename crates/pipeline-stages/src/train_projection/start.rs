@@ -1,20 +1,22 @@
 //! The initial heads of training.
 
+use std::path::Path;
+
 use pipeline_core::{StageContext, StageError};
 use pipeline_models::checkpoint::{Checkpoint, WeightsNote};
 use pipeline_models::heads::{Head, Heads};
 use pipeline_models::train;
 
-use super::params::{HeadShape, TrainProjectionParams};
+use super::params::{HeadShape, Start, TrainProjectionParams};
 use super::spaces::Spaces;
 
 /// The most weights of a head: 2 GiB of them, and 8 GiB with Adam's moments and gradients.
 const MAX_WEIGHTS: u64 = 1 << 29;
 
-/// The initial heads: those of `init_from`, with the remark on their place in the file, or PyTorch's for the seed.
+/// The initial heads, with the remark on their place in the file that they are from.
 ///
 /// # Errors
-/// When the file cannot be read, or its heads do not fit the params and the features.
+/// When the file cannot be read, or the heads do not fit the params and the features.
 pub(super) fn heads(
     context: &StageContext<'_>,
     params: &TrainProjectionParams,
@@ -22,18 +24,36 @@ pub(super) fn heads(
     d_text: usize,
     d_image: usize,
 ) -> Result<(Heads, WeightsNote), StageError> {
-    let TrainProjectionParams { projection_dim: dim, seed, .. } = *params;
-    let Some(path) = &params.init_from else {
-        for (side, d_features) in [("text", d_text), ("image", d_image)] {
-            must_be_bearable(side, params, d_features)?;
-        }
-        let heads = match params.d_hidden() {
-            None => train::initial_heads(d_text, d_image, dim, seed),
-            Some(d_hidden) => train::initial_mlp_heads(d_text, d_image, d_hidden, dim, seed),
-        };
-        return Ok((heads, WeightsNote::default()));
+    match &params.init_from {
+        Some(path) => read(context, params, path.path(), spaces, [d_text, d_image]),
+        None => Ok((made(params, spaces, [d_text, d_image])?, WeightsNote::default())),
+    }
+}
+
+/// PyTorch's heads for the seed, or unit matrices.
+fn made(params: &TrainProjectionParams, spaces: &Spaces, [d_text, d_image]: [usize; 2]) -> Result<Heads, StageError> {
+    let dim = match params.start {
+        Start::Random => params.dim(),
+        Start::Identity => spaces.widths(d_text, d_image).one(params)?,
     };
-    let path = path.path();
+    for (side, d_features) in [("text", d_text), ("image", d_image)] {
+        must_be_bearable(side, params.d_hidden(), dim, d_features)?;
+    }
+    Ok(match (params.start, params.d_hidden()) {
+        (Start::Identity, _) => train::identity_heads(dim),
+        (Start::Random, None) => train::initial_heads(d_text, d_image, dim, params.seed),
+        (Start::Random, Some(d_hidden)) => train::initial_mlp_heads(d_text, d_image, d_hidden, dim, params.seed),
+    })
+}
+
+/// The heads of `init_from`.
+fn read(
+    context: &StageContext<'_>,
+    params: &TrainProjectionParams,
+    path: &Path,
+    spaces: &Spaces,
+    [d_text, d_image]: [usize; 2],
+) -> Result<(Heads, WeightsNote), StageError> {
     let unusable = format!("the weights `{}` cannot be used", path.display());
     let (checkpoint, note) =
         Checkpoint::read_with_note(path).map_err(|error| StageError::because(unusable.clone(), error))?;
@@ -53,11 +73,11 @@ pub(super) fn heads(
 }
 
 /// Refuses heads with so many weights that training would need tens of gigabytes: four numbers per weight.
-fn must_be_bearable(side: &str, params: &TrainProjectionParams, d_features: usize) -> Result<(), StageError> {
-    let dim = params.projection_dim as u64;
-    let n_weights = match params.d_hidden() {
-        None => dim * d_features as u64,
-        Some(d_hidden) => d_hidden as u64 * (d_features as u64 + dim),
+fn must_be_bearable(side: &str, d_hidden: Option<usize>, dim: usize, d_features: usize) -> Result<(), StageError> {
+    let (dim, d_features) = (dim as u64, d_features as u64);
+    let n_weights = match d_hidden {
+        None => dim * d_features,
+        Some(d_hidden) => d_hidden as u64 * (d_features + dim),
     };
     if n_weights <= MAX_WEIGHTS {
         return Ok(());
@@ -69,8 +89,8 @@ fn must_be_bearable(side: &str, params: &TrainProjectionParams, d_features: usiz
 /// Checks a head against the params and the features; the error has advice.
 fn must_fit(head: &Head, params: &TrainProjectionParams, d_features: usize) -> Result<(), (String, &'static str)> {
     let wanted = match params.d_hidden() {
-        None => vec![[params.projection_dim, d_features]],
-        Some(d_hidden) => vec![[d_hidden, d_features], [params.projection_dim, d_hidden]],
+        None => vec![[params.dim(), d_features]],
+        Some(d_hidden) => vec![[d_hidden, d_features], [params.dim(), d_hidden]],
     };
     let found: Vec<_> = head.layers().map(|linear| [linear.weight.n_rows, linear.weight.n_cols]).collect();
     if found == wanted {

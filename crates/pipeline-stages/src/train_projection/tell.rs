@@ -48,7 +48,7 @@ fn contrastive_headline(params: &TrainProjectionParams, trained: &Trained, n_pai
     let epochs = epoch_losses(&trained.losses);
     let shown: Vec<_> = epochs.iter().map(|loss| format!("{loss:.4}")).collect();
     let shown = match shown.as_slice() {
-        [] => return None,
+        [] => return trained.start_recall().map(|_| format!("{n_pairs} pairs, no steps{}", kept(params, trained))),
         [first, .., last] if shown.len() > 4 => format!("{first} … {last}"),
         all => all.join(", "),
     };
@@ -57,17 +57,26 @@ fn contrastive_headline(params: &TrainProjectionParams, trained: &Trained, n_pai
     Some(format!("{n_pairs} pairs, average loss by epoch: {shown}{learnt}{kept}"))
 }
 
-/// The held-out recall of the kept heads, and their epoch, counted from 0 as in the history.
+/// The note on a training that was of no use.
+pub(super) fn no_better_than_the_start(trained: &Trained) -> Option<String> {
+    let start = trained.start_recall().filter(|_| trained.best_epoch == Some(0) && trained.n_epochs() > 0)?;
+    let percent = 100.0 * start.mean;
+    Some(format!("no epoch was better than the start (MeanRecall {percent:.1}%): its heads are kept"))
+}
+
+/// The held-out recall of the kept heads, and their epoch, counted as in the history.
 fn kept(params: &TrainProjectionParams, trained: &Trained) -> String {
     let Some(recall) = trained.kept_recall() else { return String::new() };
-    let epoch = match trained.best_epoch {
-        None => String::new(),
-        Some(best) if trained.validations.len() < params.epochs => {
-            format!("stopped after epoch {}, kept epoch {best}, ", trained.validations.len() - 1)
-        }
-        Some(best) => format!("kept epoch {best}, "),
+    let is_early = trained.n_epochs() < params.epochs;
+    let stopped =
+        trained.losses.last().filter(|_| is_early).map(|last| format!("stopped after epoch {}, ", last.epoch));
+    let (epoch, start) = match (trained.best_epoch, trained.start_recall()) {
+        (None, _) => (String::new(), String::new()),
+        (Some(best), None) => (format!("kept epoch {best}, "), String::new()),
+        (Some(0), Some(_)) => ("kept the start (epoch 0), ".to_owned(), String::new()),
+        (Some(best), Some(start)) => (format!("kept epoch {best}, "), format!(" (start {:.4})", start.mean)),
     };
-    format!("; {epoch}valid MeanRecall={:.4}", recall.mean)
+    format!("; {}{epoch}valid MeanRecall={:.4}{start}", stopped.unwrap_or_default(), recall.mean)
 }
 
 /// The mean loss of each epoch, in order.

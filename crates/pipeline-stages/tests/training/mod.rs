@@ -1,6 +1,7 @@
 //! Training: heads with a hidden layer, weights to start from, and what is refused.
 
 mod options;
+mod start;
 
 use std::error::Error;
 

@@ -86,10 +86,3 @@ fn what_is_said_of_steps_where_none_are_taken_is_an_error_of_the_spec() {
         assert_eq!(refused(&mini(params)), (message.to_owned(), at.to_owned()));
     }
 }
-
-#[test]
-fn a_passthrough_of_different_widths_is_an_error_of_the_spec() {
-    let message =
-        "`fusion: passthrough` needs features of one width, but the text's have 64 numbers and the images' 128";
-    assert_eq!(refused(&mini("fusion: passthrough")), (message.to_owned(), "passthrough".to_owned()));
-}

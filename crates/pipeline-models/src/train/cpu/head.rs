@@ -33,6 +33,12 @@ impl CpuHead {
         Self { hidden, output: CpuLayer::new(head.output, instructions) }
     }
 
+    /// Remembers the weights as the start to which the anchor pulls.
+    pub(super) fn remember_start(&mut self) {
+        self.hidden.iter_mut().for_each(|hidden| hidden.layer.remember_start());
+        self.output.remember_start();
+    }
+
     pub(super) fn n_outputs(&self) -> usize {
         self.output.n_outputs()
     }

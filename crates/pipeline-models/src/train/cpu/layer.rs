@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::adam::{AdamStep, Learnt, LearntPart};
+use super::adam::{AdamStep, Learnt};
 use crate::heads::Linear;
 use pipeline_kernels::Matrix;
 use pipeline_kernels::{InstructionSet, PackedMatrix, Rows};
@@ -39,6 +39,12 @@ impl CpuLayer {
         Linear { weight, bias: self.bias.values.clone() }
     }
 
+    /// Remembers the weights as the start to which the anchor pulls.
+    pub(super) fn remember_start(&mut self) {
+        self.weight.remember_start();
+        self.bias.remember_start();
+    }
+
     /// # Shapes
     /// `inputs`: `[n_inputs, n_pairs]`, `outputs`: `[n_outputs, n_pairs]`
     pub(super) fn forward(&self, inputs: &PackedMatrix, outputs: &mut [f32], n_pairs: usize) {
@@ -62,16 +68,15 @@ impl CpuLayer {
     pub(super) fn learn(&mut self, inputs: &PackedMatrix, gradient: &[f32], n_pairs: usize, step: &AdamStep) {
         let Self { instructions, n_inputs, weight, bias, bias_gradient } = self;
         let block = BLOCK_ROWS * *n_inputs;
-        let moments = weight.means.par_chunks_mut(block.max(1)).zip(weight.squares.par_chunks_mut(block.max(1)));
-        let weights = weight.values.par_chunks_mut(block.max(1)).zip(moments);
+        let parts = weight.parts(block);
         let gradients = gradient.par_chunks(BLOCK_ROWS * n_pairs);
-        weights.zip(gradients).for_each_init(Vec::new, |products, ((values, (means, squares)), gradient)| {
+        parts.zip(gradients).for_each_init(Vec::new, |products, (part, gradient)| {
             products.resize(block, 0.0);
             let rows = Rows { values: gradient, stride: n_pairs, n_rows: gradient.len() / n_pairs };
             inputs.multiply(rows, products, *n_inputs, |_, _| ());
             instructions.run(
                 #[inline(always)]
-                || step.apply(LearntPart { values, means, squares }, products),
+                || step.apply(part, products),
             );
         });
         for (sum, row) in bias_gradient.iter_mut().zip(gradient.chunks_exact(n_pairs)) {

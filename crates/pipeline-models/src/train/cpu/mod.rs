@@ -47,14 +47,20 @@ impl<'a> CpuLearner<'a> {
     ) -> Self {
         let has_heads = start.is_some();
         let (text, image) = start.map(|heads| (heads.text, heads.image)).unzip();
+        let mut text = Side::new(data.text, text, options.normalize, instructions);
+        let mut image = Side::new(data.images, image, options.normalize, instructions);
+        if options.anchor > 0.0 {
+            text.remember_start();
+            image.remember_start();
+        }
         Self {
             data,
-            text: Side::new(data.text, text, options.normalize, instructions),
-            image: Side::new(data.images, image, options.normalize, instructions),
+            text,
+            image,
             contrast: Contrast::new(options.temperature, options.positives, instructions),
             relevance: Relevance::needed(data, options),
             temperature: options.learn_temperature.then(|| LearntTemperature::new(options.temperature)),
-            adam: Adam::new(options.weight_decay),
+            adam: Adam::new(options.weight_decay, options.anchor),
             has_heads,
         }
     }
@@ -92,6 +98,10 @@ impl Learner for CpuLearner<'_> {
 
     fn heads(&self) -> Option<Heads> {
         Some(Heads { text: self.text.to_head()?, image: self.image.to_head()? })
+    }
+
+    fn has_heads(&self) -> bool {
+        self.has_heads
     }
 }
 

@@ -50,6 +50,11 @@ impl<'a> Side<'a> {
         }
     }
 
+    /// Remembers the weights as the start to which the anchor pulls.
+    pub(super) fn remember_start(&mut self) {
+        self.head.iter_mut().for_each(CpuHead::remember_start);
+    }
+
     pub(super) fn to_head(&self) -> Option<Head> {
         self.head.as_ref().map(CpuHead::to_head)
     }

@@ -20,7 +20,7 @@ impl LearntTemperature {
     /// Updates it by the loss whose gradient with respect to one side's embeddings is `gradient`.
     ///
     /// Logits are `exp(s) · similarity`, so that the slope of `s` is `Σ logit · (gradient of logit)`. Summed by
-    /// embeddings first, it is `Σ embedding · (gradient of embedding)`. There is no weight decay, as in CLIP.
+    /// embeddings first, it is `Σ embedding · (gradient of embedding)`. No weight decay or anchor acts on it, as in CLIP.
     ///
     /// # Shapes
     /// `embedded`, `gradient`: `[dim, n_pairs]`
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn it_stays_between_a_hundredth_and_one() {
         for (slope, bound) in [(-1.0, 0.01), (1.0, 1.0)] {
-            let (mut adam, mut temperature) = (Adam::new(0.1), LearntTemperature::new(0.07));
+            let (mut adam, mut temperature) = (Adam::new(0.1, 0.0), LearntTemperature::new(0.07));
             assert!((temperature.value() - 0.07).abs() < 1e-7);
             for _ in 0..40 {
                 temperature.learn(&[1.0], &[slope], &adam.next_step(0.1));

@@ -94,6 +94,8 @@ fn every_option_means_what_it_means_to_the_framework() {
     // A single number of length one has no slope.
     check(&TrainOptions { normalize: false, temperature: 3.0, ..options }, Some(&heads(1)));
     check(&TrainOptions { temperature: 0.5, lr: 1e-2, weight_decay: 0.1, ..options }, Some(&heads(20)));
+    check(&TrainOptions { anchor: 0.2, weight_decay: 0.05, ..options }, Some(&heads(20)));
+    check(&TrainOptions { anchor: 0.2, ..options }, Some(&initial_mlp_heads(D_TEXT, D_IMAGE, 33, 20, 5)));
     check(&TrainOptions { weight_decay: 0.0, shuffle: true, seed: 9, ..options }, Some(&heads(20)));
     check(&TrainOptions { lr_schedule: LrSchedule::Cosine, warmup_steps: 9, ..options }, Some(&heads(20)));
     check(&TrainOptions { shuffle: true, ..options }, None);
@@ -135,7 +137,7 @@ fn vectors_of_next_to_no_length_learn_as_in_the_framework() {
 #[test]
 fn steps_have_the_same_bits_with_every_instruction_set() {
     let options = TrainOptions { learn_temperature: true, lr: 1e-2, epochs: 2, ..Default::default() };
-    for positives in [Positives::Own, Positives::All] {
+    for (positives, anchor) in [(Positives::Own, 0.0), (Positives::All, 1e-2)] {
         // The last batch of 33 is smaller; one of 450 is deeper than a block.
         for (batch_size, start) in [
             (33, initial_heads(500, 801, 40, 5)),
@@ -143,7 +145,7 @@ fn steps_have_the_same_bits_with_every_instruction_set() {
             (33, initial_mlp_heads(500, 801, 70, 24, 5)),
             (450, initial_mlp_heads(500, 801, 400, 33, 5)),
         ] {
-            let options = TrainOptions { batch_size, positives, ..options };
+            let options = TrainOptions { batch_size, positives, anchor, ..options };
             assert_same_bits(&format!("{options:?}"), |instructions| {
                 trained_on_wide_features(&options, start.clone(), instructions)
             });

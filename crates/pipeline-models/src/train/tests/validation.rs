@@ -21,7 +21,8 @@ fn trained(options: &TrainOptions, patience: usize, observe: &mut (dyn FnMut() +
 }
 
 fn held_out<'a>(features: &'a Features, relevant: &'a [Vec<usize>], patience: usize) -> Validation<'a> {
-    Validation { text: &features.valid_text, images: &features.valid_image, relevant, patience }
+    let Features { valid_text: text, valid_image: images, .. } = features;
+    Validation { text, images, relevant, patience, measures_start: false }
 }
 
 /// The heads after this many epochs without held-out data.
@@ -74,6 +75,51 @@ fn training_stops_when_it_has_not_become_better_for_as_long_as_patience_lasts() 
     assert_eq!((same.best_epoch, same.validations.len()), (Some(0), 5));
 }
 
+/// Trains a good start by steps of this size, with the start measured.
+fn from_a_good_start(options: &TrainOptions, patience: usize) -> (Heads, Trained) {
+    let (features, relevant) = (Features::of("mini"), Golden::read("mini").relevant());
+    let (pairs, start) = (features.pairs(), goldens::heads("mini/trained_20_epochs.safetensors"));
+    let validation = Validation { measures_start: true, ..held_out(&features, &relevant, patience) };
+    let data = paired(&features, &pairs);
+    let trained = train(&data, Some(&validation), options, Some(start.clone()), Device::Cpu, &mut |_| true);
+    (start, trained.unwrap())
+}
+
+#[test]
+fn a_start_that_is_measured_is_epoch_0_and_is_kept_where_no_epoch_is_better() {
+    let golden = Golden::read("mini").runs["20 epochs"].metrics["mean_recall"];
+    let options = TrainOptions { epochs: 3, lr: 1.0, ..Default::default() };
+    let (start, trained) = from_a_good_start(&options, 0);
+    println!("{:?}", trained.validations.iter().map(|recall| recall.mean).collect::<Vec<_>>());
+    assert!((trained.start_recall().unwrap().mean - golden).abs() < 1e-15);
+    assert_eq!((trained.best_epoch, trained.validations.len(), trained.n_epochs()), (Some(0), 4, 3));
+    assert_eq!(trained.kept_recall(), trained.start_recall());
+    assert!(trained.heads == Some(start));
+    let epochs: Vec<_> = trained.losses.chunk_by(|a, b| a.epoch == b.epoch).map(|steps| steps[0].epoch).collect();
+    assert_eq!(epochs, [1, 2, 3]);
+
+    let (_, stopped) = from_a_good_start(&TrainOptions { epochs: 9, ..options }, 2);
+    assert_eq!((stopped.best_epoch, stopped.n_epochs()), (Some(0), 2));
+    let (start, untrained) = from_a_good_start(&TrainOptions { epochs: 0, ..options }, 0);
+    assert!((untrained.best_epoch, untrained.n_epochs(), untrained.heads) == (Some(0), 0, Some(start)));
+}
+
+#[test]
+fn measuring_the_start_changes_no_step() {
+    let options = TrainOptions { epochs: 20, shuffle: true, ..Default::default() };
+    let without = trained(&options, 0, &mut || ());
+    let (features, relevant) = (Features::of("mini"), Golden::read("mini").relevant());
+    let (pairs, start) = (features.pairs(), Some(goldens::heads("mini/init.safetensors")));
+    let validation = Validation { measures_start: true, ..held_out(&features, &relevant, 0) };
+    let with = train(&paired(&features, &pairs), Some(&validation), &options, start, Device::Cpu, &mut |_| true);
+    let with = with.unwrap();
+    assert_eq!(with.validations[1..], without.validations);
+    assert_eq!(with.best_epoch, without.best_epoch.map(|epoch| epoch + 1));
+    assert!(with.heads == without.heads);
+    let losses = |trained: &Trained| trained.losses.iter().map(|step| step.loss).collect::<Vec<_>>();
+    assert_eq!(losses(&with), losses(&without));
+}
+
 #[test]
 fn without_epochs_or_pairs_nothing_is_measured() {
     let none = trained(&TrainOptions { epochs: 0, ..Default::default() }, 1, &mut || ());
@@ -92,7 +138,8 @@ fn the_thread_count_changes_neither_what_is_measured_nor_what_is_kept() {
     let relevant: Vec<_> = (0..96).map(|row| vec![row]).collect();
     let run = |n_threads| {
         let options = TrainOptions { epochs: 6, lr: 1e-2, n_threads, ..Default::default() };
-        let validation = Validation { text: &text, images: &images, relevant: &relevant, patience: 3 };
+        let validation =
+            Validation { text: &text, images: &images, relevant: &relevant, patience: 3, measures_start: true };
         let start = Some(initial_heads(160, 200, 50, 3));
         let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
         train(&data, Some(&validation), &options, start, Device::Cpu, &mut |_| true).unwrap()

@@ -28,6 +28,8 @@ pub(crate) struct FrameworkLearner<'a, B: AutodiffBackend> {
     relevance: Option<Relevance>,
     projector: Option<Projector<B>>,
     adam: OptimizerAdaptor<Adam, Projector<B>, B>,
+    /// The start, where an anchor pulls to it.
+    start: Option<Projector<B::InnerBackend>>,
     temperature: Option<LearntTemperature<B>>,
     loss: Option<Tensor<B, 1>>,
 }
@@ -45,7 +47,8 @@ impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
         let weight_decay = WeightDecayConfig::new(options.weight_decay as f32);
         let adam = adam::config().with_weight_decay(Some(weight_decay)).init();
         let relevance = Relevance::needed(data, options);
-        Self { data, options, device, relevance, projector, adam, temperature, loss: None }
+        let start = projector.as_ref().filter(|_| options.anchor > 0.0).map(Projector::valid);
+        Self { data, options, device, relevance, projector, adam, start, temperature, loss: None }
     }
 }
 
@@ -79,7 +82,10 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
     fn learn(&mut self, lr: f64) {
         let (Some(projector), Some(loss)) = (self.projector.take(), self.loss.take()) else { return };
         let mut gradients = loss.backward();
-        let of_projector = GradientsParams::from_module(&mut gradients, &projector);
+        let mut of_projector = GradientsParams::from_module(&mut gradients, &projector);
+        if let Some(start) = &self.start {
+            projector.pull_to(start, self.options.anchor, &mut of_projector);
+        }
         self.projector = Some(self.adam.step(lr, projector, of_projector));
         self.temperature = self.temperature.take().map(|temperature| temperature.learn(&mut gradients, lr));
     }
@@ -90,5 +96,9 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
 
     fn heads(&self) -> Option<Heads> {
         self.projector.as_ref().map(|projector| projector.valid().into_heads())
+    }
+
+    fn has_heads(&self) -> bool {
+        self.projector.is_some()
     }
 }

@@ -2,7 +2,8 @@
 
 use burn::module::{Module, Param};
 use burn::nn;
-use burn::tensor::backend::Backend;
+use burn::optim::GradientsParams;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::heads::{Head, Heads, Linear};
@@ -43,10 +44,38 @@ impl<B: Backend> Projector<B> {
     }
 }
 
+impl<B: AutodiffBackend> Projector<B> {
+    /// Adds `anchor · (w - w₀)` to the gradient of every weight `w`, where `w₀` is that of `start`.
+    pub(super) fn pull_to(&self, start: &Projector<B::InnerBackend>, anchor: f64, gradients: &mut GradientsParams) {
+        for (own, start) in [(&self.text, &start.text), (&self.image, &start.image)] {
+            let layers = own.layers().zip(start.layers());
+            for (nn::Linear { weight, bias }, start) in layers {
+                pull(weight, &start.weight, anchor, gradients);
+                bias.iter().zip(&start.bias).for_each(|(bias, start)| pull(bias, start, anchor, gradients));
+            }
+        }
+    }
+}
+
+fn pull<B: AutodiffBackend, const D: usize>(
+    weight: &Param<Tensor<B, D>>,
+    start: &Param<Tensor<B::InnerBackend, D>>,
+    anchor: f64,
+    gradients: &mut GradientsParams,
+) {
+    let Some(gradient) = gradients.remove::<B::InnerBackend, D>(weight.id) else { return };
+    let way = weight.val().inner() - start.val();
+    gradients.register(weight.id, gradient + way * anchor);
+}
+
 impl<B: Backend> Layers<B> {
     fn new(head: &Head, device: &B::Device) -> Self {
         let hidden = head.hidden.as_ref().map(|linear| to_module(linear, device));
         Self { hidden, output: to_module(&head.output, device) }
+    }
+
+    fn layers(&self) -> impl Iterator<Item = &nn::Linear<B>> {
+        self.hidden.iter().chain([&self.output])
     }
 
     fn into_head(self) -> Head {
