@@ -199,4 +199,15 @@ mod tests {
         let recall: Vec<_> = history("p", csv).into_iter().filter(|scalar| scalar.tag.ends_with("recall")).collect();
         assert_eq!(recall.iter().map(|scalar| (scalar.step, scalar.value)).collect::<Vec<_>>(), [(2, 0.5)]);
     }
+
+    #[test]
+    fn a_start_that_is_measured_comes_before_the_first_step() {
+        let csv = "epoch,step,loss,valid_mean_recall\n0,0,,0.25\n1,0,2.5,\n1,1,2.25,0.5\n";
+        let curve = |name: &str| {
+            let scalars = history("p", csv).into_iter().filter(|scalar| scalar.tag == name);
+            scalars.map(|scalar| (scalar.step, scalar.value)).collect::<Vec<_>>()
+        };
+        assert_eq!(curve("p/loss"), [(1, 2.5), (2, 2.25)]);
+        assert_eq!(curve("p/valid_mean_recall"), [(0, 0.25), (2, 0.5)]);
+    }
 }
