@@ -121,7 +121,7 @@ fn one_of_several_evaluations_is_chosen_by_its_name() {
     run(&project, &[]);
     let (_, both) = diff(&project, &["last", "last"]);
     let stages: Vec<_> = both["measured"].as_array().unwrap().iter().map(|stage| &stage["earlier"]).collect();
-    assert_eq!(stages, ["by-dot", "evaluate", "projection"], "each with its namesake");
+    assert_eq!(stages, ["by-dot", "evaluate", "projection", "train-text", "valid-text"], "each with its namesake");
     let (code, chosen) = diff(&project, &["last:evaluate", "last:by-dot"]);
     assert_eq!(code, Some(0));
     assert_eq!(chosen["measured"][0]["later"], "by-dot");

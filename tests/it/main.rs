@@ -45,3 +45,4 @@ mod sweeps;
 mod tutorial;
 mod unchanged;
 mod words;
+mod zero_shot;

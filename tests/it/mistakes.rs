@@ -136,17 +136,27 @@ fn a_model_of_another_family() {
 ",
     );
     project.write("q.jsonl", "");
-    project.write("models/clip/config.json", r#"{"model_type": "chinese_clip"}"#);
-    for args in [&["validate", "spec.yaml"][..], &["run", "spec.yaml", "--dry-run"], &["run", "spec.yaml"]] {
-        let reply = project.run(args);
-        assert_eq!((reply.code, reply.stdout.as_str()), (Some(2), ""), "{reply:?}");
-        for part in [
-            "--> spec.yaml:3:78",
-            "caused by: the text model `models/clip` cannot be used",
-            "`[FOLDER]/models/clip/config.json` describes a model that is not supported: `model_type` is `chinese_clip`",
-            "help: text models are encoders of the BERT family",
-        ] {
-            assert!(reply.stderr.contains(part), "{part} in {}", reply.stderr);
+    for (config, said) in [
+        (r#"{"model_type": "ernie"}"#, "`model_type` is `ernie`; text models are of `bert`"),
+        (r#"{"model_type": "qwen3_vl"}"#, "`model_type` is `qwen3_vl`, and an embedder made of a language model"),
+        (
+            r#"{"model_type": "jina_clip", "auto_map": {"AutoModel": "own.Model"}}"#,
+            r#"`model_type` is `jina_clip`, and `auto_map` names code of its own, "own.Model""#,
+        ),
+        (r#"{"model_type": "siglip2"}"#, "`model_type` is `siglip2`: it takes images of any size (NaFlex)"),
+    ] {
+        project.write("models/clip/config.json", config);
+        for args in [&["validate", "spec.yaml"][..], &["run", "spec.yaml", "--dry-run"], &["run", "spec.yaml"]] {
+            let reply = project.run(args);
+            assert_eq!((reply.code, reply.stdout.as_str()), (Some(2), ""), "{reply:?}");
+            for part in [
+                "--> spec.yaml:3:78",
+                "caused by: the text model `models/clip` cannot be used",
+                &format!("`[FOLDER]/models/clip/config.json` describes a model that is not supported: {said}"),
+                "vectors of any other tool can be brought in by `import-text-features`",
+            ] {
+                assert!(reply.stderr.contains(part), "{part} in {}", reply.stderr);
+            }
         }
     }
 }

@@ -38,7 +38,8 @@ pub use manifest::{InvalidManifest, Key, LineChange, Manifest};
 pub use needs::{Device, Lane, Needs, Threads};
 pub use report::{Metrics, StageError, StageReport};
 pub use shard::{
-    Computation, Cut, InRows, OpenRows, Reject, Shard, ShardOutput, ShardReport, ShardedStage, digest_of_group,
+    Computation, Cut, InRows, OpenRows, Reject, Shard, ShardOutput, ShardReport, ShardedStage, TokenCount,
+    digest_of_group,
 };
 pub use shard_orders::{ShardOrder, shard_orders};
 pub use stage::{Source, Stage, StageWork, WholeStage};

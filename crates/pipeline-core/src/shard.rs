@@ -109,8 +109,26 @@ pub struct ShardReport {
     pub rejects: Vec<Reject>,
     /// The width of the rows, if they are vectors.
     pub dim: Option<usize>,
+    /// The tokens of its texts, if an encoder has split them.
+    pub tokens: Option<TokenCount>,
     /// The digest of the file, if it was computed during writing. Then the file is not read again.
     pub digest: Option<Digest>,
+}
+
+/// Tokens of texts, special ones left out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenCount {
+    /// All of them.
+    pub n_tokens: u64,
+    /// Those that are unknown, or hold less than a character: bytes of it.
+    pub n_unknown: u64,
+}
+
+impl std::ops::AddAssign for TokenCount {
+    fn add_assign(&mut self, other: Self) {
+        self.n_tokens += other.n_tokens;
+        self.n_unknown += other.n_unknown;
+    }
 }
 
 /// A row that could not be used.
@@ -141,6 +159,8 @@ struct RecordedReport {
     n_rows: Option<u64>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     rejects: Vec<Reject>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tokens: Option<TokenCount>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -152,14 +172,14 @@ struct RecordedMetrics {
 impl From<ShardReport> for RecordedReport {
     fn from(report: ShardReport) -> Self {
         let metrics = RecordedMetrics { dim: report.dim.map(|dim| dim as f64) };
-        Self { metrics, n_rows: Some(report.n_rows), rejects: report.rejects }
+        Self { metrics, n_rows: Some(report.n_rows), rejects: report.rejects, tokens: report.tokens }
     }
 }
 
 impl From<RecordedReport> for ShardReport {
     fn from(recorded: RecordedReport) -> Self {
-        let RecordedReport { metrics, n_rows, rejects } = recorded;
-        Self { n_rows: n_rows.unwrap_or(0), rejects, dim: metrics.dim.map(|dim| dim as usize), digest: None }
+        let RecordedReport { metrics, n_rows, rejects, tokens } = recorded;
+        Self { n_rows: n_rows.unwrap_or(0), rejects, dim: metrics.dim.map(|dim| dim as usize), tokens, digest: None }
     }
 }
 
@@ -178,7 +198,8 @@ mod tests {
     fn a_report_comes_back_from_its_record() {
         let rejects = vec![Reject { row_idx: 3, reason: "no image".into() }];
         for dim in [None, Some(768)] {
-            let report = ShardReport { n_rows: 7, rejects: rejects.clone(), dim, digest: None };
+            let tokens = dim.map(|_| TokenCount { n_tokens: 9, n_unknown: 2 });
+            let report = ShardReport { n_rows: 7, rejects: rejects.clone(), dim, tokens, digest: None };
             let recorded = serde_json::to_string(&report).unwrap();
             assert_eq!(serde_json::from_str::<ShardReport>(&recorded).unwrap(), report, "{recorded}");
         }

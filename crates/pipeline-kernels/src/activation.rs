@@ -54,6 +54,14 @@ pub fn gelu_tanh(x: f32) -> f32 {
     x / (1.0 + exp(if exponent > 80.0 { 80.0 } else { exponent }))
 }
 
+/// CLIP's approximation of [`gelu`] by the logistic function, `x / (1 + exp(-1.702 · x))`.
+#[inline(always)]
+pub fn quick_gelu(x: f32) -> f32 {
+    // The exponential is kept from overflowing.
+    let exponent = -1.702 * x;
+    x / (1.0 + exp(if exponent > 80.0 { 80.0 } else { exponent }))
+}
+
 /// `max(x, 0)`; NaN stays NaN.
 #[inline(always)]
 pub fn relu(x: f32) -> f32 {
@@ -103,8 +111,15 @@ mod tests {
     }
 
     #[test]
+    fn the_quick_gelu_follows_its_formula() {
+        check(-640..640, quick_gelu, |x| x / (1.0 + (-1.702 * x).exp()), 2e-7);
+        assert_eq!((quick_gelu(0.0), quick_gelu(1e6)), (0.0, 1e6));
+        assert!(quick_gelu(-1e6).abs() < 1e-20);
+    }
+
+    #[test]
     fn what_is_not_a_number_is_not_hidden() {
-        for function in [gelu, gelu_slope, gelu_tanh, relu] {
+        for function in [gelu, gelu_slope, gelu_tanh, quick_gelu, relu] {
             assert!(function(f32::NAN).is_nan());
         }
     }

@@ -16,6 +16,7 @@
 mod activation;
 mod buffer;
 pub mod convolution;
+mod depthwise;
 mod exponential;
 mod instructions;
 pub mod jpeg;
@@ -26,8 +27,9 @@ mod packed;
 mod softmax;
 mod threads;
 
-pub use activation::{gelu, gelu_slope, gelu_tanh, relu};
+pub use activation::{gelu, gelu_slope, gelu_tanh, quick_gelu, relu};
 pub use buffer::{Buffer, Buffers};
+pub use depthwise::Depthwise;
 pub use exponential::exp;
 pub use instructions::{Affine, InstructionSet};
 pub use lengths::{length, normalize_rows};

@@ -28,6 +28,20 @@ impl Norm {
         );
     }
 
+    /// Normalises rows into `out`, which has as many numbers.
+    pub fn apply_into(&self, rows: &[f32], out: &mut [f32]) {
+        let width = self.scale.len();
+        self.instructions.run(
+            #[inline(always)]
+            || {
+                for (row, out) in rows.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+                    out.copy_from_slice(row);
+                    self.apply_to_row(out);
+                }
+            },
+        );
+    }
+
     /// Adds `others` to rows and normalises the sums in place.
     pub fn add_and_apply(&self, rows: &mut [f32], others: &[f32]) {
         let width = self.scale.len();
@@ -86,5 +100,8 @@ mod tests {
         let mut alone = sums[20..].to_vec();
         norm().apply(&mut alone);
         assert_eq!(alone, rows[20..]);
+        let mut elsewhere = vec![0.0; 20];
+        norm().apply_into(&sums[20..], &mut elsewhere);
+        assert_eq!(elsewhere, rows[20..]);
     }
 }

@@ -15,8 +15,8 @@ use std::error::Error;
 use std::io::Write;
 use std::time::Instant;
 
-use pipeline_models::Device;
-use pipeline_models::text::{ModelSearch, TextEncoder, TextOptions, find_text_model};
+use pipeline_models::text::{ModelSearch, TextOptions, find_text_model};
+use pipeline_models::{Device, Encoder, EncoderRows, open_text_model};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -24,19 +24,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         return Err("bert_speed MODEL TEXTS [N_THREADS] [N_ROUNDS]".into());
     };
     let n_threads = rest.first().map_or(Ok(2), |n| n.parse())?;
-    let encoder =
-        TextEncoder::load(&find_text_model(model, &ModelSearch::default())?, &TextOptions::default(), Device::Cpu)?;
+    let files = find_text_model(model, &ModelSearch::default())?;
+    let encoder = open_text_model(&files, &TextOptions::default())?.load(Device::Cpu)?;
     let texts = std::fs::read_to_string(texts)?;
     let texts: Vec<&str> = texts.lines().collect();
-    encoder.encode(&texts, n_threads)?;
+    encoder.encode(EncoderRows::Texts(&texts), n_threads)?;
     let n_rounds = rest.get(1).map(|n| n.parse()).transpose()?;
-    rounds::run(n_rounds, || round(&encoder, &texts, n_threads))
+    rounds::run(n_rounds, || round(&*encoder, &texts, n_threads))
 }
 
-fn round(encoder: &TextEncoder, texts: &[&str], n_threads: usize) -> Result<(), Box<dyn Error>> {
+fn round(encoder: &dyn Encoder, texts: &[&str], n_threads: usize) -> Result<(), Box<dyn Error>> {
     let before = peak::operations_per_second(n_threads);
     let start = Instant::now();
-    let features = encoder.encode(texts, n_threads)?;
+    let features = encoder.encode(EncoderRows::Texts(texts), n_threads)?;
     let seconds = start.elapsed().as_secs_f64();
     let peak = before.max(peak::operations_per_second(n_threads));
     let round = serde_json::json!({

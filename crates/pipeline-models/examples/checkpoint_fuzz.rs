@@ -33,7 +33,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (time, mut random) = (Duration::from_secs(seconds.parse()?), Random(seed.parse::<u64>()? | 1));
     let seeds = seeds(Path::new(folder))?;
     let scratch = tempfile_path(*args[1].as_bytes().first().unwrap_or(&b'0'));
-    let files = ImageModelFiles { model: String::new(), config: None, preprocessor: None, weights: scratch.clone() };
+    let weights = vec![scratch.clone()];
+    let files = ImageModelFiles { model: String::new(), config: None, open_clip: None, preprocessor: None, weights };
     println!("{} seeds; the last input is {}", seeds.len(), scratch.display());
     let (start, mut n_inputs, mut n_read, mut slowest) = (Instant::now(), 0u64, 0u64, Duration::ZERO);
     while start.elapsed() < time {

@@ -6,6 +6,7 @@ use pipeline_kernels::Matrix;
 
 use crate::Device;
 use crate::preprocessing::ImageExpectations;
+use crate::tokenizer::TokenCount;
 use crate::weights::{ModelError, WeightsNote};
 
 /// The side of a pair that a model encodes.
@@ -15,6 +16,16 @@ pub enum EncoderSide {
     Text,
     /// Images.
     Image,
+}
+
+impl EncoderSide {
+    /// The name that messages and kinds have for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Image => "image",
+        }
+    }
 }
 
 /// Rows to encode.
@@ -50,6 +61,16 @@ pub trait EncoderModel: Send + Sync {
     /// The pooling from a row's many vectors to one, under its name in a feature space.
     fn pooling(&self) -> &'static str;
 
+    /// Tokens of a text at most, special ones included; `None` for images.
+    fn max_length(&self) -> Option<usize> {
+        None
+    }
+
+    /// A remark on what may have been meant otherwise.
+    fn remark(&self) -> Option<String> {
+        None
+    }
+
     /// The other properties of the encoding that change every vector, under their names in a feature space.
     fn properties(&self) -> Vec<(&'static str, String)>;
 
@@ -62,6 +83,12 @@ pub trait EncoderModel: Send + Sync {
     /// The image decoding of the model's own library, where its files describe it.
     fn expectations(&self) -> ImageExpectations {
         ImageExpectations::default()
+    }
+
+    /// The reason why images of this height and width cannot be encoded, such as positions for another size; `None`
+    /// where they can.
+    fn refuses_size(&self, _size: [u32; 2]) -> Option<String> {
+        None
     }
 
     /// The remark on the place of the weights in their file; reads no numbers.
@@ -93,6 +120,14 @@ pub trait Encoder: Send + Sync {
     /// # Panics
     /// When the rows are of the other side: a bug of the caller.
     fn encode(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<Matrix, ModelError>;
+
+    /// The tokens of texts, special ones left out, and those that the encoder does not know; `None` for images.
+    ///
+    /// # Errors
+    /// When a text cannot be split into tokens.
+    fn count_tokens(&self, _texts: &[&str]) -> Result<Option<TokenCount>, ModelError> {
+        Ok(None)
+    }
 
     /// The seconds that all calls of [`Encoder::encode`] together have spent on tokenization, if there is any.
     fn tokenize_seconds(&self) -> Option<f64> {

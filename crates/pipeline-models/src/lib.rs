@@ -12,10 +12,13 @@ mod families;
 mod forward;
 mod gpu;
 pub mod heads;
-mod preprocessing;
+pub mod preprocessing;
+mod tokenizer;
+mod tower;
 pub mod train;
 mod weights;
 
 pub use device::Device;
 pub use encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide};
-pub use families::{bert as text, open_image_model, open_text_model, resnet as image};
+pub use families::{bert as text, open_image_model, open_text_model, resnet as image, supported};
+pub use tokenizer::TokenCount;

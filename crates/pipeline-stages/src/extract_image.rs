@@ -1,28 +1,31 @@
-//! `extract-image`: one vector per image from a ResNet-family encoder, shard by shard.
+//! `extract-image`: one vector per image from an image encoder, shard by shard.
+
+mod expected;
+mod pixels;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use pipeline_core::{
-    Cut, Digest, InRows, InputArtifact, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError,
-    StageWork, Threads,
+    Cut, InRows, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork, Threads,
 };
-use pipeline_data::{DataError, PixelShard, PixelsInfo};
-use pipeline_models::image::{self, ImageExpectations};
-use pipeline_models::{Encoder, EncoderModel, EncoderRows};
+use pipeline_models::image::{self, ImageOptions, ImagePooling};
+use pipeline_models::{Encoder, EncoderModel, EncoderSide};
 use pipeline_spec::{Node, PipelineSpec, SpecError, StageSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact;
 use crate::decode_images::{self, Geometry};
-use crate::extraction::{Extraction, Rows, ToEncode};
+use crate::extraction::{Extraction, ToEncode};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, Family, ModelName};
 use crate::published;
 use crate::seconds::Seconds;
+use expected::{differences, must_take};
+use pixels::{Pixels, pixels_info, properties, unreadable};
 
 const NOT_LOADED: &str = "the image model cannot be loaded";
 
@@ -40,6 +43,12 @@ pub(crate) static KIND: Kind = Kind {
 /// The property with the filter of the resize; absent where no image was resized.
 pub(crate) const RESIZE: &str = "resize";
 
+/// The properties that belong to a resize.
+pub(crate) const OF_RESIZE: [&str; 4] = [RESIZE, "fit", "edge", "crop_offset"];
+
+/// The property with the treatment of transparency; absent where it was dropped.
+pub(crate) const ALPHA: &str = "alpha";
+
 /// The params of `extract-image`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -49,10 +58,70 @@ struct ExtractImageParams {
     // Not part of the manifest: the content of the model's files is, as sources.
     #[serde(skip_serializing)]
     model: ModelName,
+    /// The pooling of an image's vectors. When absent, `projected` for CLIP and SigLIP, `cls` for ViT and DINOv2, and `avg`
+    /// for ResNet and ConvNeXt.
+    #[serde(default, skip_serializing_if = "is_avg")]
+    pooling: Option<PoolingParam>,
+    /// The positions for images of another size than the model's own. When absent, `interpolate` for DINOv2, whose own
+    /// library does so, and `own` for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    positions: Option<Positions>,
     /// Images per batch and thread. Changes speed only, so it is not part of the manifest.
     #[serde(default = "default_batch_rows", skip_serializing)]
     #[schemars(range(min = 1, max = 65_536))]
     batch_rows: usize,
+}
+
+/// The pooling of an image's vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum PoolingParam {
+    /// The mean over the places of the last map, and the norm after it where there is one.
+    Avg,
+    /// The class token after the last norm.
+    Cls,
+    /// The mean over the patches after the last norm.
+    Mean,
+    /// The vector of the model's own pooler.
+    Pooler,
+    /// The vector in the space that texts and images of a CLIP or SigLIP share.
+    Projected,
+}
+
+/// The positions for images of another size than the model's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+enum Positions {
+    /// Only images of the model's own size are taken.
+    Own,
+    /// Bicubic interpolation of the model's grid, as `torch.nn.functional.interpolate`.
+    Interpolate,
+}
+
+impl From<PoolingParam> for ImagePooling {
+    fn from(pooling: PoolingParam) -> Self {
+        match pooling {
+            PoolingParam::Avg => Self::Avg,
+            PoolingParam::Cls => Self::Cls,
+            PoolingParam::Mean => Self::Mean,
+            PoolingParam::Pooler => Self::Pooler,
+            PoolingParam::Projected => Self::Projected,
+        }
+    }
+}
+
+impl PoolingParam {
+    /// The pooling that a model names.
+    fn of_name(name: &str) -> Option<Self> {
+        [Self::Avg, Self::Cls, Self::Mean, Self::Pooler, Self::Projected]
+            .into_iter()
+            .find(|pooling| ImagePooling::from(*pooling).name() == name)
+    }
+}
+
+/// Whether a pooling stays out of manifests: the only one of ResNets.
+fn is_avg(pooling: &Option<PoolingParam>) -> bool {
+    pooling.is_none_or(|pooling| pooling == PoolingParam::Avg)
 }
 
 /// Cancellation is checked between batches.
@@ -60,13 +129,8 @@ fn default_batch_rows() -> usize {
     8
 }
 
-const FAMILY: Family = Family {
-    name: "image",
-    supported: "image models are plain ResNets of timm, torchvision or transformers; \
-                the vectors of any other can be imported: `import-image-features`",
-    near: image::image_models_near,
-    of_name: image::image_family_of_name,
-};
+const FAMILY: Family =
+    Family { side: EncoderSide::Image, near: image::image_models_near, of_name: image::image_family_of_name };
 
 struct ExtractImage {
     params: ExtractImageParams,
@@ -82,7 +146,9 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
         return Err(SpecError::at(span_of(node, "batch_rows"), message));
     }
-    let decoded = crate::search::input(context.spec, context.stage, "images").and_then(decode_images::geometry);
+    let search = &context.settings.model_search;
+    let decoded = crate::search::input(context.spec, context.stage, "images");
+    let decoded = decoded.and_then(|stage| decode_images::geometry(stage, search));
     Ok(Box::new(ExtractImage { params, search: context.settings.model_search.clone(), decoded }))
 }
 
@@ -94,15 +160,23 @@ pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<crate:
     crate::feature_spaces::Width::of(&*model)
 }
 
-/// The feature space of a stage according to the spec. Without the filter of the resize: only the artifact records
+/// The feature space of a stage according to the spec. Without filter and fit of the resize: only the artifact records
 /// whether an image was resized.
 pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::ModelSearch) -> Option<Declared> {
     let params: ExtractImageParams = pipeline_spec::params(&stage.params).ok()?;
-    let decoded = crate::search::input(spec, stage, "images").and_then(decode_images::geometry);
+    let decoded = crate::search::input(spec, stage, "images");
+    let decoded = decoded.and_then(|stage| decode_images::geometry(stage, search));
+    let properties =
+        |decoded: Geometry| [("size", format!("{:?}", decoded.size)), (ALPHA, decoded.alpha.name().to_owned())];
     let name = params.model.to_find();
     let extract = ExtractImage { params, search: search.clone(), decoded: None };
+    let of_model = extract.model().ok().map(|model| {
+        let pooling = ("pooling", model.pooling().to_owned());
+        std::iter::once(pooling).chain(model.properties()).collect::<Vec<_>>()
+    });
+    let of_model = of_model.unwrap_or_default();
     Some(Declared {
-        properties: decoded.map(|decoded| ("size", format!("{:?}", decoded.size))).into_iter().collect(),
+        properties: decoded.map(properties).into_iter().flatten().chain(of_model).collect(),
         model: Some((name, extract.sources().unwrap_or_default())),
     })
 }
@@ -119,27 +193,26 @@ impl ExtractImage {
     /// The model, of which only small files have been read.
     fn model(&self) -> Result<Box<dyn EncoderModel>, StageError> {
         let found = image::find_image_model(&self.params.model.to_find(), &self.search);
-        let model = found.and_then(|files| pipeline_models::open_image_model(&files));
+        let options = ImageOptions {
+            pooling: self.params.pooling.map(ImagePooling::from),
+            interpolates: self.params.positions.map(|positions| positions == Positions::Interpolate),
+        };
+        let model = found.and_then(|files| pipeline_models::open_image_model(&files, &options));
         model.map_err(|error| FAMILY.failure(&self.params.model, &self.search, error))
     }
-}
 
-/// The differences between the model's own image decoding and the actual one, if there are any.
-fn differences(expected: &ImageExpectations, decoded: &Geometry) -> Option<String> {
-    let mut differences = Vec::new();
-    let [height, width] = decoded.size;
-    if let Some([its_height, its_width]) = expected.size.filter(|size| *size != decoded.size.map(u64::from)) {
-        differences.push(format!("{its_height}×{its_width} pixels and not {height}×{width}"));
+    /// The params with the model's own pooling, and positions only where they are not the model's own choice: these are
+    /// hashed, and shown by `why`.
+    fn resolved(&self) -> ExtractImageParams {
+        // Where the model cannot be used, nothing is hashed: the sources fail.
+        let Ok(model) = self.model() else { return self.params.clone() };
+        let differs = model.properties().iter().any(|(name, _)| *name == "positions");
+        ExtractImageParams {
+            pooling: PoolingParam::of_name(model.pooling()),
+            positions: self.params.positions.filter(|_| differs),
+            ..self.params.clone()
+        }
     }
-    if let Some(interpolation) = expected.interpolation.as_deref().filter(|name| *name != decoded.resize) {
-        differences.push(format!("`{interpolation}` resizing and not `{}`", decoded.resize));
-    }
-    if let Some(crop) = expected.crop {
-        differences.push(format!("the middle {}% of an image and not all of it", (crop * 1000.0).round() / 10.0));
-    }
-    let list = differences.join(", ");
-    (!list.is_empty())
-        .then(|| format!("the model's own files expect {list}; its vectors differ from other tools' by that"))
 }
 
 impl Stage for ExtractImage {
@@ -152,11 +225,14 @@ impl Stage for ExtractImage {
     }
 
     fn params(&self) -> BTreeMap<String, String> {
-        manifest_params(&self.params)
+        manifest_params(&self.resolved())
     }
 
     fn check(&self) -> Result<(), StageError> {
-        self.model().map(drop).or_else(|error| FAMILY.check_missing(&self.params.model, error))
+        match self.model() {
+            Ok(model) => self.decoded.map_or(Ok(()), |decoded| must_take(decoded.size, &*model)),
+            Err(error) => FAMILY.check_missing(&self.params.model, error),
+        }
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
@@ -196,8 +272,10 @@ impl ShardedStage for ExtractImage {
     fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
         let model = self.model()?;
         let images = artifact::input(context, "images");
-        if let Some(warning) = self.decoded.as_ref().and_then(|decoded| differences(&model.expectations(), decoded)) {
-            context.host.warn(warning);
+        let pixels = pixels_info(images)?;
+        if let Some(pixels) = &pixels {
+            must_take([pixels.height, pixels.width], &*model)?;
+            differences(&model.expectations(), pixels).into_iter().for_each(|note| context.host.warn(note));
         }
         let shards: Vec<PathBuf> = artifact::shards(images).collect();
         let n_rows: Vec<u64> =
@@ -207,7 +285,7 @@ impl ShardedStage for ExtractImage {
             model,
             not_loaded: NOT_LOADED,
             batch_rows: self.params.batch_rows * context.n_threads.max(1),
-            properties: properties(images)?,
+            properties: pixels.as_ref().map(properties).unwrap_or_default(),
             digests: artifact::shard_digests(&images.tree),
             n_rows: Some(n_rows),
             read: Box::new(read),
@@ -216,59 +294,4 @@ impl ShardedStage for ExtractImage {
         };
         Ok(Box::new(Extraction::new(context, input, Seconds::default())))
     }
-}
-
-/// The properties of the pixels that change every vector: their size, and the resize if an image had another size.
-fn properties(images: &InputArtifact) -> Result<Vec<(&'static str, String)>, StageError> {
-    let infos = artifact::shards(images).map(|path| pipeline_data::read_pixels_info(&path).map_err(unreadable));
-    let infos: Vec<PixelsInfo> = infos.collect::<Result<_, _>>()?;
-    let size = infos.first().map(|info| ("size", format!("[{}, {}]", info.height, info.width)));
-    let resize = infos.into_iter().find_map(|info| info.resize).map(|filter| (RESIZE, filter));
-    Ok(size.into_iter().chain(resize).collect())
-}
-
-/// The images of a shard that have pixels.
-struct Pixels {
-    ids: Vec<Option<String>>,
-    contents: Vec<Digest>,
-    pixels: Vec<Vec<u8>>,
-    height: u32,
-    width: u32,
-}
-
-impl Pixels {
-    fn read(path: &Path) -> Result<Self, StageError> {
-        let PixelShard { height, width, rows } = pipeline_data::read_pixels(path).map_err(unreadable)?;
-        let (ids, pixels): (Vec<_>, Vec<_>) =
-            rows.into_iter().filter_map(|row| Some((Some(row.id), row.pixels?))).unzip();
-        let contents = pixels.iter().map(|pixels| pixels_digest(pixels, height, width)).collect();
-        Ok(Self { ids, contents, pixels, height, width })
-    }
-
-    /// The pixels, ready to be encoded on `n_threads` threads.
-    fn rows<'a>(self, n_threads: usize) -> Rows<'a> {
-        let Self { ids, contents, pixels, height, width } = self;
-        Rows {
-            order: (0..ids.len()).collect(),
-            ids,
-            contents,
-            forward: Box::new(move |encoder, row_idxs| {
-                let pixels: Vec<&[u8]> = row_idxs.iter().map(|row_idx| pixels[*row_idx].as_slice()).collect();
-                let (height, width) = (height as usize, width as usize);
-                encoder
-                    .encode(EncoderRows::Images { pixels: &pixels, height, width }, n_threads)
-                    .map_err(|error| StageError::because("the images cannot be encoded", error))
-            }),
-        }
-    }
-}
-
-/// The digest of everything that an image's vector depends on.
-fn pixels_digest(pixels: &[u8], height: u32, width: u32) -> Digest {
-    let [height, width] = [height, width].map(u32::to_le_bytes);
-    Digest::of(&[Digest::of(pixels).as_bytes().as_slice(), &height, &width].concat())
-}
-
-fn unreadable(error: DataError) -> StageError {
-    StageError::because("the images cannot be read", error)
 }

@@ -1,8 +1,8 @@
-//! `extract-text`: one vector per query from a BERT-family encoder, shard by shard.
+//! `extract-text`: one vector per query from a text encoder, shard by shard.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use pipeline_core::{
@@ -10,8 +10,8 @@ use pipeline_core::{
     Work,
 };
 use pipeline_data::QueryRow;
-use pipeline_models::text::{self, ModelError, Pooling, TextModelFiles, TextOptions, TextSettings};
-use pipeline_models::{Encoder, EncoderModel, EncoderRows};
+use pipeline_models::text::{self, Cleaning, ModelError, Pooling, TextModelFiles, TextOptions};
+use pipeline_models::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenCount};
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -30,7 +30,7 @@ const NOT_LOADED: &str = "the text model cannot be loaded";
 pub(crate) static KIND: Kind = Kind {
     name: "extract-text",
     version: 4,
-    summary: "Encodes queries with a BERT-family model into one vector each",
+    summary: "Encodes queries with a text model into one vector each",
     slots: Some(&[Slot::required("queries", Format::Queries, "the queries to encode")]),
     produces: Format::TextFeatures,
     files: &[published::SHARDS, artifact::FEATURES],
@@ -42,23 +42,26 @@ pub(crate) static KIND: Kind = Kind {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ExtractTextParams {
-    /// A Hugging Face model folder, or a bare name such as `bert-base-chinese` that is searched in the folders of
-    /// models.
+    /// A model folder of Hugging Face, sentence-transformers or OpenCLIP, a Chinese-CLIP checkpoint, or a bare name such
+    /// as `bert-base-chinese` that is searched in the folders of models.
     // Not part of the manifest: the content of the model's files is, as sources.
     #[serde(skip_serializing)]
     model: ModelName,
-    /// The most tokens per text, including the two special ones. When absent, that of a sentence-transformers folder,
-    /// else 128 as in the notebook.
+    /// The most tokens per text, including special ones. When absent, that of a sentence-transformers folder, else the
+    /// smaller of 128, as in the notebook, and the model's own limit.
     #[serde(default)]
     #[schemars(range(min = 3))]
     max_length: Option<usize>,
-    /// The pooling of a text's token vectors. When absent, that of a sentence-transformers folder, else `cls` as in the
-    /// notebook.
+    /// The pooling of a text's token vectors. When absent, that of a sentence-transformers folder, else `projected` for
+    /// CLIP and SigLIP, and `cls` for BERT's families, as in the notebook.
     #[serde(default)]
     pooling: Option<PoolingParam>,
     /// Whether to lower-case the texts; when absent, the model's tokenizer decides (bert-base-chinese does not).
     #[serde(default)]
     lower_case: Option<bool>,
+    /// The change of a text before it is split into tokens.
+    #[serde(default, skip_serializing_if = "Clean::is_none")]
+    clean: Clean,
     /// Texts per batch and thread. Changes speed only, so it is not part of the manifest.
     #[serde(default = "default_batch_rows", skip_serializing)]
     #[schemars(range(min = 1, max = 65_536))]
@@ -69,18 +72,49 @@ struct ExtractTextParams {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 enum PoolingParam {
-    /// The last hidden state of `[CLS]`, as in the notebook.
+    /// The last hidden state of the first token, such as `[CLS]`, as in the notebook.
     Cls,
     /// The mean of the last hidden states of all tokens.
     Mean,
+    /// The vector of the model's own pooler.
+    Pooler,
+    /// The vector in the space that texts and images of a CLIP or SigLIP share.
+    Projected,
 }
 
-impl From<Pooling> for PoolingParam {
-    fn from(pooling: Pooling) -> Self {
-        match pooling {
-            Pooling::Cls => Self::Cls,
-            Pooling::Mean => Self::Mean,
+/// The change of a text before it is split into tokens.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Clean {
+    /// Texts stay as they are.
+    #[default]
+    None,
+    /// As Chinese-CLIP's own evaluation: lower case, and straight double quotes for curly ones.
+    ChineseClip,
+}
+
+impl Clean {
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
+impl From<Clean> for Cleaning {
+    fn from(clean: Clean) -> Self {
+        match clean {
+            Clean::None => Self::Off,
+            Clean::ChineseClip => Self::ChineseClip,
         }
+    }
+}
+
+impl PoolingParam {
+    /// The pooling that a model names.
+    fn of_name(name: &str) -> Option<Self> {
+        [Self::Cls, Self::Mean, Self::Pooler, Self::Projected]
+            .into_iter()
+            .find(|pooling| Pooling::from(*pooling).name() == name)
     }
 }
 
@@ -89,17 +123,14 @@ impl From<PoolingParam> for Pooling {
         match pooling {
             PoolingParam::Cls => Self::Cls,
             PoolingParam::Mean => Self::Mean,
+            PoolingParam::Pooler => Self::Pooler,
+            PoolingParam::Projected => Self::Projected,
         }
     }
 }
 
-const FAMILY: Family = Family {
-    name: "text",
-    supported: "text models are encoders of the BERT family (`model_type: bert`), RoBERTa-wwm-ext and MacBERT included; \
-                the vectors of any other can be imported: `import-text-features`",
-    near: text::text_models_near,
-    of_name: text::text_family_of_name,
-};
+const FAMILY: Family =
+    Family { side: EncoderSide::Text, near: text::text_models_near, of_name: text::text_family_of_name };
 
 fn default_batch_rows() -> usize {
     32
@@ -141,6 +172,7 @@ pub(crate) fn declared(params: &Node, search: &text::ModelSearch) -> Option<Decl
     let pooling = resolved.pooling.map(|pooling| ("pooling", Pooling::from(pooling).name().to_owned()));
     let mut properties: BTreeMap<_, _> = pooling.into_iter().collect();
     properties.extend(resolved.lower_case.map(|lower_case| ("lower_case", lower_case.to_string())));
+    properties.extend(Cleaning::from(resolved.clean).name().map(|name| ("clean", name.to_owned())));
     let name = resolved.model.to_find();
     Some(Declared { properties, model: Some((name, stage.sources().unwrap_or_default())) })
 }
@@ -167,16 +199,12 @@ impl ExtractText {
         pipeline_models::open_text_model(files, &self.options()).map_err(|error| self.failure(error))
     }
 
-    /// The settings from the model's small files and the params.
-    fn settings(&self, files: &TextModelFiles) -> Result<TextSettings, StageError> {
-        TextSettings::read(files, &self.options()).map_err(|error| self.failure(error))
-    }
-
     fn options(&self) -> TextOptions {
         TextOptions {
             max_length: self.params.max_length,
             pooling: self.params.pooling.map(Pooling::from),
             lower_case: self.params.lower_case,
+            cleaning: self.params.clean.into(),
             batch_rows: self.params.batch_rows,
         }
     }
@@ -184,12 +212,12 @@ impl ExtractText {
     /// The params with the settings of the model's folder as defaults: these are hashed, and shown by `why`.
     fn resolved(&self) -> ExtractTextParams {
         // Where the model cannot be used, nothing is hashed: the sources fail.
-        let settings = self.files().and_then(|files| self.settings(&files)).ok();
-        let (max_length, pooling) =
-            settings.map_or((128, Pooling::default()), |settings| (settings.max_length, settings.pooling));
+        let model = self.files().and_then(|files| self.model(&files)).ok();
+        let of_model = |model: &dyn EncoderModel| (model.max_length(), PoolingParam::of_name(model.pooling()));
+        let (max_length, pooling) = model.map_or((Some(128), Some(PoolingParam::Cls)), |model| of_model(&*model));
         ExtractTextParams {
-            max_length: self.params.max_length.or(Some(max_length)),
-            pooling: self.params.pooling.or(Some(pooling.into())),
+            max_length: self.params.max_length.or(max_length),
+            pooling: self.params.pooling.or(pooling),
             ..self.params.clone()
         }
     }
@@ -278,6 +306,8 @@ fn to_encode<'a>(rows: Vec<QueryRow>, n_threads: usize) -> Rows<'a> {
     // Texts of similar length share batches.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|row_idx| rows[*row_idx].text.len());
+    let rows = Arc::new(rows);
+    let counted = Arc::clone(&rows);
     Rows {
         ids: rows.iter().map(|row| row.id.clone()).collect(),
         contents: rows.iter().map(|row| Digest::of(row.text.as_bytes())).collect(),
@@ -287,6 +317,17 @@ fn to_encode<'a>(rows: Vec<QueryRow>, n_threads: usize) -> Rows<'a> {
             let encoded = encoder.encode(EncoderRows::Texts(&texts), n_threads);
             encoded.map_err(|error| StageError::because("the texts cannot be encoded", error))
         }),
+        count: Some(Box::new(move |encoder, row_idxs| {
+            let texts: Vec<&str> = row_idxs.iter().map(|row_idx| counted[*row_idx].text.as_str()).collect();
+            let counted = encoder.count_tokens(&texts);
+            let counted =
+                counted.map_err(|error| StageError::because("the texts cannot be split into tokens", error))?;
+            let count = |count: TokenCount| pipeline_core::TokenCount {
+                n_tokens: count.n_tokens as u64,
+                n_unknown: count.n_unknown as u64,
+            };
+            Ok(counted.map(count))
+        })),
     }
 }
 

@@ -7,7 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use pipeline_core::{
-    Computation, Device, Digest, OpenRows, Shard, ShardOutput, ShardReport, StageContext, StageError, StageReport, Work,
+    Computation, Device, Digest, OpenRows, Shard, ShardOutput, ShardReport, StageContext, StageError, StageReport,
+    TokenCount, Work,
 };
 use pipeline_data::VectorShard;
 use pipeline_kernels::Matrix;
@@ -33,11 +34,16 @@ pub(crate) struct Rows<'a> {
     pub(crate) order: Vec<usize>,
     /// Computes the vectors of the rows at these indices.
     pub(crate) forward: Box<Forward<'a>>,
+    /// Counts the tokens of the rows at these indices, if they are texts.
+    pub(crate) count: Option<Box<CountTokens<'a>>>,
 }
 
 /// # Shapes
 /// returns `[n_places, dim]`
 pub(crate) type Forward<'a> = dyn Fn(&dyn Encoder, &[usize]) -> Result<Matrix, StageError> + Send + 'a;
+
+/// Counts the tokens of the rows at these indices.
+pub(crate) type CountTokens<'a> = dyn Fn(&dyn Encoder, &[usize]) -> Result<Option<TokenCount>, StageError> + Send + 'a;
 
 /// Reads the rows of some units.
 pub(crate) type Read<'a> = dyn Fn(Range<usize>) -> Result<Rows<'a>, StageError> + Sync + 'a;
@@ -100,13 +106,14 @@ impl<'a> Extraction<'a> {
 
     fn compute(&self, rows: Rows<'a>, output: &ShardOutput<'_>) -> Result<ShardReport, StageError> {
         let (dim, values) = self.vectors(&rows, output.progress)?;
+        let tokens = self.tokens(&rows)?;
         let start = Instant::now();
         let shard = VectorShard { ids: rows.ids, dim, values };
         let (pooling, is_normalized) = (self.input.model.pooling(), self.input.model.is_normalized());
         let digest = model::write_vectors(output.path, &shard, &self.model, pooling, is_normalized)?;
         self.seconds.spent(Work::Write, start);
         let n_rows = shard.ids.len() as u64;
-        Ok(ShardReport { n_rows, dim: Some(dim), digest: Some(digest), ..ShardReport::default() })
+        Ok(ShardReport { n_rows, dim: Some(dim), tokens, digest: Some(digest), ..ShardReport::default() })
     }
 
     /// The space of the features.
@@ -148,6 +155,15 @@ impl<'a> Extraction<'a> {
         *n_equal += (rows.ids.len() - unknown.len()) as u64;
         self.seconds.spent(Work::Forward, start);
         Ok((dim, values))
+    }
+
+    /// The tokens of the rows, equal ones counted as often as they occur.
+    fn tokens(&self, rows: &Rows<'a>) -> Result<Option<TokenCount>, StageError> {
+        let Some(count) = &rows.count else { return Ok(None) };
+        let work = self.work();
+        let encoder = work.encoder.as_deref().expect("the encoder was loaded for the vectors");
+        let all: Vec<usize> = (0..rows.ids.len()).collect();
+        count(encoder, &all)
     }
 
     fn load(&self, work: &mut EncoderWork) -> Result<(), StageError> {
@@ -212,15 +228,50 @@ impl OpenRows for Extraction<'_> {
         let EncoderWork { n_encoded, n_equal, .. } = *work;
         let equal = (n_equal > 0).then(|| format!("{n_encoded} rows encoded, {n_equal} more are equal to one of them"));
         let WeightsNote { place, warning } = self.input.model.weights_note().map_err(|error| self.not_loaded(error))?;
-        warning.into_iter().for_each(|warning| self.context.host.warn(warning));
+        let remark = self.input.model.remark();
+        let tokens = tokens_of(shards);
+        let unknown = tokens.and_then(many_unknown);
+        [warning, remark, unknown].into_iter().flatten().for_each(|warning| self.context.host.warn(warning));
         let parts: Vec<String> = self.input.headline.iter().cloned().chain(place).chain(equal).collect();
         Ok(StageReport {
             n_rows: Some(n_rows),
             headline: (!parts.is_empty()).then(|| parts.join("; ")),
             seconds: self.seconds.all(),
+            metrics: tokens.map(|tokens| (UNKNOWN_TOKENS.to_owned(), share_unknown(tokens))).into_iter().collect(),
             ..StageReport::default()
         })
     }
+}
+
+/// The metric with the share of tokens that the encoder does not know.
+const UNKNOWN_TOKENS: &str = "unknown_tokens";
+
+/// From this share on, the features say little about the texts.
+const MANY_UNKNOWN: f64 = 0.3;
+
+/// The tokens of all shards; `None` if one of an earlier version does not say it, or there are none.
+fn tokens_of(shards: &[Shard]) -> Option<TokenCount> {
+    let mut all = TokenCount::default();
+    for shard in shards {
+        all += shard.report.tokens?;
+    }
+    (all.n_tokens > 0).then_some(all)
+}
+
+fn share_unknown(tokens: TokenCount) -> f64 {
+    tokens.n_unknown as f64 / tokens.n_tokens.max(1) as f64
+}
+
+/// The warning about an encoder that does not know its texts, such as an English CLIP of Chinese ones.
+fn many_unknown(tokens: TokenCount) -> Option<String> {
+    let share = share_unknown(tokens);
+    (share >= MANY_UNKNOWN).then(|| {
+        format!(
+            "{:.0}% of tokens are single bytes or unknown: the model hardly knows the language of these texts, and its \
+             features say little about them",
+            share * 100.0
+        )
+    })
 }
 
 /// The indices of rows by content, in the order of first occurrence.

@@ -69,23 +69,29 @@ pub(crate) fn must_be_of_heads(heads: &Checkpoint, side: Side, features: &InputA
 pub(crate) fn mismatch(features: &Named<'_>, reference: &Named<'_>) -> Option<String> {
     let (own, other) = (features.space?, reference.space?);
     let differences = own.differences(other);
-    // Only resized images depend on the filter: where no image was resized, the property is absent.
-    let counts = |(name, own, other): &(&str, Option<&str>, Option<&str>)| {
-        *name != extract_image::RESIZE || (own.is_some() && other.is_some())
-    };
+    // Only resized images depend on filter and fit: where no image was resized, the properties are absent.
+    let are_resized = [own, other].iter().all(|space| space.properties.contains_key(extract_image::RESIZE));
+    let counts =
+        |(name, _, _): &(&str, Option<&str>, Option<&str>)| are_resized || !extract_image::OF_RESIZE.contains(name);
     let parts: Vec<String> = differences
         .into_iter()
         .filter(counts)
-        .map(|(name, own, other)| format!("{name} is {} and not {}", shown(own), shown(other)))
+        .map(|(name, own, other)| format!("{name} is {} and not {}", shown(name, own), shown(name, other)))
         .collect();
     (!parts.is_empty())
         .then(|| format!("{} does not belong to {}: its {}", features.name, reference.name, parts.join(", its ")))
 }
 
-/// A value in a message; a digest is shortened.
-fn shown(value: Option<&str>) -> String {
+/// A value in a message; a digest is shortened. Spaces lack properties that have their usual value.
+fn shown(name: &str, value: Option<&str>) -> String {
     match value {
-        None => "unknown".to_owned(),
+        None => match name {
+            "fit" => "`squash`".to_owned(),
+            "crop_offset" => "`down`".to_owned(),
+            "edge" => "that of the pixels".to_owned(),
+            extract_image::ALPHA => "`drop`".to_owned(),
+            _ => "unknown".to_owned(),
+        },
         Some(value) if value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
             format!("`{}`", &value[..12])
         }
@@ -171,10 +177,12 @@ fn declared_difference(context: &BuildContext<'_>, own: &StageSpec, other: &Stag
 
 /// Whether two stages declare the same features, as most do: then no model is searched.
 fn is_written_alike(context: &BuildContext<'_>, own: &StageSpec, other: &StageSpec) -> bool {
-    let decoded = |stage| crate::search::input(context.spec, stage, "images").and_then(decode_images::geometry);
-    own.kind.value == other.kind.value
-        && own.params.is_same(&other.params)
-        && decoded(own).map(|decoded| decoded.size) == decoded(other).map(|decoded| decoded.size)
+    let decoded = |stage| {
+        let images = crate::search::input(context.spec, stage, "images")?;
+        let geometry = decode_images::geometry(images, &context.settings.model_search)?;
+        Some((geometry.size, geometry.alpha))
+    };
+    own.kind.value == other.kind.value && own.params.is_same(&other.params) && decoded(own) == decoded(other)
 }
 
 fn declared(context: &BuildContext<'_>, stage: &StageSpec) -> Option<Declared> {

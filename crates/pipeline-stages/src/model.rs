@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, Source, StageContext, StageError};
 use pipeline_data::VectorShard;
+use pipeline_models::EncoderSide;
 use pipeline_models::text::{ModelError, ModelSearch};
 use pipeline_spec::{SpecPath, nearest};
 use schemars::JsonSchema;
@@ -54,10 +55,8 @@ impl ModelName {
 
 /// The facts about a kind of models that messages need.
 pub(crate) struct Family {
-    /// `text` or `image`.
-    pub(crate) name: &'static str,
-    /// The supported models, and advice on any other.
-    pub(crate) supported: &'static str,
+    /// The side that its models encode.
+    pub(crate) side: EncoderSide,
     /// The models near the place of this name.
     pub(crate) near: fn(&str, &ModelSearch) -> Vec<String>,
     /// The architecture of models with this name, if they are of another family.
@@ -69,16 +68,16 @@ impl Family {
     pub(crate) fn failure(&self, model: &ModelName, search: &ModelSearch, error: ModelError) -> StageError {
         let help = match &error {
             ModelError::NotFound { .. } => self.help_to_find(model, search),
-            ModelError::Unsupported { .. } => Some(self.supported.to_owned()),
+            ModelError::Unsupported { .. } => Some(self.supported()),
             ModelError::Named { .. } => Some(format!(
-                "a plain ResNet of that name needs a `config.json` beside it: {{\"architecture\": \"resnet50\"}}\n{}",
-                self.supported
+                "a model of timm needs a `config.json` beside it, such as {{\"architecture\": \"resnet50\"}}\n{}",
+                self.supported()
             )),
             _ => None,
         };
         let message = match &error {
-            ModelError::NotFound { .. } => format!("there is no {} model", self.name),
-            _ => format!("the {} model `{}` cannot be used", self.name, model.written()),
+            ModelError::NotFound { .. } => format!("there is no {} model", self.side.name()),
+            _ => format!("the {} model `{}` cannot be used", self.side.name(), model.written()),
         };
         StageError { help, ..StageError::because(message, error) }
     }
@@ -91,11 +90,20 @@ impl Family {
         }
         match (self.of_name)(model.written()) {
             Some(architecture) if is_bare(model.written()) => {
-                let message = format!("the {} model `{}` is by its name a {architecture}", self.name, model.written());
-                Err(StageError::new(message).with_help(self.supported))
+                let message =
+                    format!("the {} model `{}` is by its name a {architecture}", self.side.name(), model.written());
+                Err(StageError::new(message).with_help(self.supported()))
             }
             _ => Ok(()),
         }
+    }
+
+    /// The models that can be used, and the way with any other.
+    fn supported(&self) -> String {
+        let (side, families) = (self.side.name(), pipeline_models::supported(self.side));
+        format!(
+            "{side} models are of {families}; vectors of any other tool can be brought in by `import-{side}-features`"
+        )
     }
 
     fn help_to_find(&self, model: &ModelName, search: &ModelSearch) -> Option<String> {

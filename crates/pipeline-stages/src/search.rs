@@ -144,7 +144,8 @@ impl ImageSearch {
         let features = input_of_kind(spec, stage(spec, evaluation)?, "images", extract_image::KIND.name, "an image")?;
         let images = input_of_kind(spec, features, "images", decode_images::KIND.name, "an image")?;
         let encoder = extract_image::encoder(&features.params, &settings.model_search)?;
-        Ok(Self { decoder: decode_images::decoder(&images.params)?, encoder, n_threads })
+        let decoder = decode_images::decoder(&images.params, &settings.model_search)?;
+        Ok(Self { decoder, encoder, n_threads })
     }
 
     /// Encodes the bytes of an image file.

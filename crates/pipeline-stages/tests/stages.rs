@@ -7,6 +7,7 @@ mod bench;
 mod encoders;
 mod imports;
 mod models;
+mod pixels;
 mod training;
 
 use bench::Bench;

@@ -24,7 +24,24 @@ fn params_of_the_readers_of_data() {
         "train-images.params.size=[192, 192]" => "train-images train-features projection evaluate count",
         "valid-images.params.resize=bilinear" => "",
         "valid-images.params.resize=bicubic" => "valid-images valid-features evaluate count",
+        "valid-images.params.fit=squash" => "",
+        "valid-images.params.alpha=drop" => "",
+        "valid-images.params.alpha=white" => "valid-images valid-features evaluate count",
     });
+    check(&[
+        Row::new("a model says what is done anyway", "")
+            .shell(
+                "cp -r models/resnet models/vit && \
+                 echo '{\"image_processor_type\": \"ViTImageProcessor\"}' > models/vit/preprocessor_config.json",
+            )
+            .args(&["spec.yaml", "--set", "valid-images.params.like=models/vit"]),
+        Row::new("a model crops its images", "valid-images valid-features evaluate count")
+            .shell(
+                "cp -r models/resnet models/clip && \
+                 echo '{\"image_processor_type\": \"CLIPImageProcessor\"}' > models/clip/preprocessor_config.json",
+            )
+            .args(&["spec.yaml", "--set", "valid-images.params.like=models/clip"]),
+    ]);
     check(&[Row::new("the validation data of a stage is the training data, which is cached", "evaluate count").args(
         &[
             "spec.yaml",

@@ -1,8 +1,9 @@
 //! Decodes image files to RGB pixels, as Pillow's `Image.open(…).convert("RGB")` does.
 //!
-//! Alpha is dropped unless a colour for its background is named; EXIF orientation, colour profiles and gamma are not applied. An animation gives
-//! its first frame, 16-bit gray is clamped at 255, and other 16-bit samples lose their low byte. Kinds read: PNG, JPEG,
-//! GIF, BMP, WebP and TIFF; `docs/reference/images.md` has the details. A file that would give other pixels is refused.
+//! Alpha is dropped, or laid on white or black if the caller says so. EXIF orientation, colour profiles and gamma are
+//! not applied. An animation gives its first frame, 16-bit gray is clamped at 255, and other 16-bit samples lose their
+//! low byte. Kinds read: PNG, JPEG, GIF, BMP, WebP and TIFF; `docs/reference/images.md` has the details. A file that
+//! would give other pixels is refused.
 
 mod bmp;
 mod canvas;

@@ -20,7 +20,7 @@ mod vectors;
 
 pub use columns::count_rows;
 pub(crate) use columns::{Column, write as write_columns};
-pub use pixels::{PixelRow, PixelShard, PixelsInfo, read_pixels, read_pixels_info, write_pixels};
+pub use pixels::{PixelRow, PixelShard, PixelsInfo, Resized, read_pixels, read_pixels_info, write_pixels};
 pub use queries::{read_query_shard, write_query_shard};
 pub use rankings::{read_rankings, write_rankings};
 pub use results::{ResultRow, Results, ResultsOf, read_results, write_results};

@@ -50,8 +50,39 @@ pub struct PixelsInfo {
     pub height: u32,
     /// The width of every image, in pixels.
     pub width: u32,
-    /// The filter of the resize; `None` if all images had the size already.
-    pub resize: Option<String>,
+    /// The resize; `None` if all images had the size already.
+    pub resized: Option<Resized>,
+    /// The colour behind transparent pixels; `None` if transparency was dropped.
+    pub alpha: Option<String>,
+}
+
+/// The way from images of other sizes to those of a shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resized {
+    /// The filter.
+    pub filter: String,
+    /// The treatment of other shapes; `None` if height and width were resized independently.
+    pub fit: Option<String>,
+    /// The length of the shorter edge before a crop; `None` if it is the side of the pixels, or there was no crop.
+    pub edge: Option<u32>,
+    /// The rounding of the place of a crop; `None` if it was down, or there was no crop.
+    pub crop_offset: Option<String>,
+}
+
+impl PixelsInfo {
+    /// The properties beside height and width, by name.
+    pub fn properties(&self) -> Vec<(&'static str, String)> {
+        let resized = self.resized.as_ref();
+        let of_resize = |value: fn(&Resized) -> Option<String>| resized.and_then(value);
+        let all = [
+            ("resize", of_resize(|resized| Some(resized.filter.clone()))),
+            ("fit", of_resize(|resized| resized.fit.clone())),
+            ("edge", of_resize(|resized| resized.edge.map(|edge| edge.to_string()))),
+            ("crop_offset", of_resize(|resized| resized.crop_offset.clone())),
+            ("alpha", self.alpha.clone()),
+        ];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+    }
 }
 
 /// Writes images and the description of their pixels.
@@ -92,7 +123,7 @@ pub fn write_pixels(path: &Path, rows: &[PixelRow], info: &PixelsInfo) -> Result
         ("height".to_owned(), info.height.to_string()),
         ("width".to_owned(), info.width.to_string()),
     ]);
-    metadata.extend(info.resize.iter().map(|filter| ("resize".to_owned(), filter.clone())));
+    metadata.extend(info.properties().into_iter().map(|(name, value)| (name.to_owned(), value)));
     columns::write(path, columns, &metadata, Compression::ZSTD(ZstdLevel::default()))
 }
 
@@ -106,7 +137,14 @@ pub fn read_pixels_info(path: &Path) -> Result<PixelsInfo, DataError> {
     let (Some(height), Some(width)) = (side("height"), side("width")) else {
         return Err(DataError::Schema { path: path.to_owned(), expected: "pixels" });
     };
-    Ok(PixelsInfo { height, width, resize: metadata.get("resize").cloned() })
+    let value = |name: &str| metadata.get(name).cloned();
+    let resized = value("resize").map(|filter| Resized {
+        filter,
+        fit: value("fit"),
+        edge: value("edge").and_then(|edge| edge.parse().ok()),
+        crop_offset: value("crop_offset"),
+    });
+    Ok(PixelsInfo { height, width, resized, alpha: value("alpha") })
 }
 
 /// Reads the images of a shard.
@@ -161,9 +199,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("part-00000.parquet");
         let rows = vec![good, bad];
-        let info = PixelsInfo { height: 1, width: 2, resize: Some("bicubic".into()) };
-        write_pixels(&path, &rows, &info).unwrap();
-        assert_eq!(read_pixels_info(&path).unwrap(), info);
+        let crop = Some(Resized {
+            filter: "bicubic".into(),
+            fit: Some("crop".into()),
+            edge: Some(3),
+            crop_offset: Some("half-even".into()),
+        });
+        let resized = crop.clone().map(|crop| Resized { fit: None, edge: None, crop_offset: None, ..crop });
+        for (resized, alpha) in [(crop, Some("white".into())), (resized, None), (None, None)] {
+            let info = PixelsInfo { height: 1, width: 2, resized, alpha };
+            write_pixels(&path, &rows, &info).unwrap();
+            assert_eq!(read_pixels_info(&path).unwrap(), info);
+        }
         assert_eq!(read_pixels(&path).unwrap(), PixelShard { height: 1, width: 2, rows });
     }
 }

@@ -2,60 +2,140 @@
 //!
 //! A new family is a folder here and a line in [`TEXT`] or [`IMAGE`]; no other code uses names of families.
 
-use std::path::Path;
-
-use serde_json::{Map, Value};
-
-use crate::encoder::EncoderModel;
-use crate::weights::{ImageModelFiles, ModelError, TextModelFiles, read_config};
-use bert::TextOptions;
+use crate::encoder::{EncoderModel, EncoderSide};
+use crate::weights::{Description, ImageModelFiles, ModelError, TextModelFiles};
+use image::ImageOptions;
+use mark::{Mark, Tower};
+use text::TextOptions;
 
 pub mod bert;
+pub(crate) mod clip;
+pub(crate) mod convnext;
+mod fields;
+#[cfg(test)]
+mod goldens;
+mod image;
+mod mark;
+mod open;
+mod pooling;
+mod reader;
+mod refused;
 pub mod resnet;
+mod siglip;
+mod text;
+mod vit;
 
 /// A model whose small files have been read, or the reason why it cannot be used.
 type Opened = Result<Box<dyn EncoderModel>, ModelError>;
 
 /// A family of encoders of one side.
 struct Family<Files, Options> {
-    /// Whether a configuration is of the family; an empty one stands for weights without `config.json`.
-    recognises: fn(&Map<String, Value>) -> bool,
-    /// Reads the small files of a model.
-    open: fn(&Files, &Options) -> Opened,
+    /// The marks of its models, each of which is enough.
+    marks: &'static [Mark],
+    /// Reads the small files of a model; nothing where the family is known and not computed.
+    open: Option<fn(&Files, &Options) -> Opened>,
 }
 
-/// The families of text encoders, the default first.
-const TEXT: &[Family<TextModelFiles, TextOptions>] = &[Family { recognises: bert::recognises, open: bert::open }];
+/// The families of text encoders; the first one that has a mark of a model opens it.
+const TEXT: &[Family<TextModelFiles, TextOptions>] = &[
+    Family { marks: &[Mark::ModelType("bert"), Mark::Class("Bert"), Mark::Unsaid], open: Some(bert::open) },
+    Family { marks: &[Mark::ModelType("roberta"), Mark::ModelType("xlm-roberta")], open: Some(bert::open_roberta) },
+    Family { marks: &[Mark::ModelType("chinese_clip")], open: Some(open::chinese_clip_text) },
+    Family { marks: &[Mark::ModelType("clip")], open: Some(open::clip_text) },
+    Family { marks: &[Mark::ModelType("siglip")], open: Some(open::siglip_text) },
+    Family { marks: &[Mark::OpenClip(Tower::Text)], open: Some(open::open_clip_text) },
+    Family { marks: &[Mark::CnClip(Tower::Text)], open: Some(open::cn_clip_text) },
+];
 
-/// The families of image encoders, the default first.
-const IMAGE: &[Family<ImageModelFiles, ()>] = &[Family { recognises: resnet::recognises, open: resnet::open }];
+/// The families of image encoders; the first one that has a mark of a model opens it.
+const IMAGE: &[Family<ImageModelFiles, ImageOptions>] = &[
+    Family {
+        marks: &[
+            Mark::ModelType("resnet"),
+            Mark::Class("ResNet"),
+            Mark::Timm(&["resnet", "wide_resnet", "tv_resnet"]),
+            Mark::Unsaid,
+        ],
+        open: Some(resnet::open),
+    },
+    Family { marks: &[Mark::ModelType("chinese_clip"), Mark::ModelType("clip")], open: Some(open::clip_image) },
+    Family { marks: &[Mark::ModelType("siglip")], open: Some(open::siglip_image) },
+    Family { marks: &[Mark::ModelType("vit"), Mark::Timm(&["vit_"])], open: Some(open::vit_image) },
+    Family { marks: &[Mark::ModelType("dinov2")], open: Some(open::dinov2_image) },
+    Family { marks: &[Mark::ModelType("convnext"), Mark::Timm(&["convnext_"])], open: Some(open::convnext_image) },
+    Family {
+        marks: &[Mark::OpenClip(Tower::Transformer), Mark::CnClip(Tower::Transformer)],
+        open: Some(open::openai_image),
+    },
+    Family { marks: &[Mark::OpenClip(Tower::ResNet), Mark::CnClip(Tower::ResNet)], open: Some(open::clip_resnet) },
+];
 
 /// Reads the small files of a text encoder of any family.
 ///
 /// # Errors
 /// When a file cannot be read, or the model is of no family or needs an unsupported computation.
 pub fn open_text_model(files: &TextModelFiles, options: &TextOptions) -> Result<Box<dyn EncoderModel>, ModelError> {
-    open(TEXT, Some(&files.config), files, options)
+    opener(TEXT, &files.describe()?, EncoderSide::Text)?(files, options)
 }
 
 /// Reads the small files of an image encoder of any family.
 ///
 /// # Errors
 /// When a file cannot be read, or the model is of no family or needs an unsupported computation.
-pub fn open_image_model(files: &ImageModelFiles) -> Result<Box<dyn EncoderModel>, ModelError> {
-    open(IMAGE, files.config.as_deref(), files, &())
+pub fn open_image_model(files: &ImageModelFiles, options: &ImageOptions) -> Result<Box<dyn EncoderModel>, ModelError> {
+    opener(IMAGE, &files.describe()?, EncoderSide::Image)?(files, options)
 }
 
-/// Opens a model by the first family that recognises its configuration; the default family reports why none does.
-fn open<Files, Options>(
+/// Refuses a model that is of no family of text encoders, or of a variant that no family knows.
+pub(crate) fn check_text(model: &Description) -> Result<(), ModelError> {
+    family(TEXT, model, EncoderSide::Text).map(drop)
+}
+
+/// Refuses a model that is of no family of image encoders, or of a variant that no family knows.
+pub(crate) fn check_image(model: &Description) -> Result<(), ModelError> {
+    family(IMAGE, model, EncoderSide::Image).map(drop)
+}
+
+/// The models of a side that are computed, for messages: `bert`, … and OpenCLIP's.
+pub fn supported(side: EncoderSide) -> String {
+    match side {
+        EncoderSide::Text => listed(TEXT),
+        EncoderSide::Image => listed(IMAGE),
+    }
+}
+
+fn listed<Files, Options>(families: &[Family<Files, Options>]) -> String {
+    let computed = families.iter().filter(|family| family.open.is_some()).flat_map(|family| family.marks);
+    let mut names: Vec<String> = Vec::new();
+    for name in computed.filter_map(|mark| mark.shown()) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names.join(", ")
+}
+
+fn opener<Files, Options>(
     families: &[Family<Files, Options>],
-    config: Option<&Path>,
-    files: &Files,
-    options: &Options,
-) -> Opened {
-    let config = config.map(read_config).transpose()?.unwrap_or_default();
-    let family = families.iter().find(|family| (family.recognises)(&config)).unwrap_or(&families[0]);
-    (family.open)(files, options)
+    model: &Description,
+    side: EncoderSide,
+) -> Result<fn(&Files, &Options) -> Opened, ModelError> {
+    let (family, mark) = family(families, model, side)?;
+    family.open.ok_or_else(|| refused::not_computed(model, mark))
+}
+
+/// The first family with a mark of the model, unless the model is a variant that no family knows.
+fn family<'a, Files, Options>(
+    families: &'a [Family<Files, Options>],
+    model: &Description,
+    side: EncoderSide,
+) -> Result<(&'a Family<Files, Options>, Mark), ModelError> {
+    if let Some(what) = refused::variant(model, side) {
+        return Err(ModelError::Unsupported { path: model.path.clone(), what });
+    }
+    let mark_of = |family: &Family<Files, Options>| family.marks.iter().find(|mark| mark.fits(model)).copied();
+    let known = families.iter().find_map(|family| Some((family, mark_of(family)?)));
+    known.filter(|_| !refused::has_own_code(model)).ok_or_else(|| refused::unknown(model, side, listed(families)))
 }
 
 #[cfg(test)]

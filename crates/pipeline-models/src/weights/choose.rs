@@ -79,6 +79,12 @@ fn find(files: &[CheckpointFile], family: &Family) -> Result<(Found, WeightsNote
     Ok((found, note))
 }
 
+/// The shape of a tensor of a file, in whatever dict and behind whatever wrappers; `None` if there is no such tensor.
+pub(crate) fn shape_of(file: &CheckpointFile, name: &str) -> Option<Vec<usize>> {
+    let entry = file.contents.entries.iter().find(|entry| unwrapped(&entry.key) == name)?;
+    entry.place.as_ref().ok().map(|view| view.shape.clone())
+}
+
 /// The tensors of all files by dict, or all in one.
 fn dicts(files: &[CheckpointFile], is_flat: bool) -> Result<BTreeMap<&str, Dict<'_>>, Trouble> {
     let mut dicts: BTreeMap<&str, Dict<'_>> = BTreeMap::new();
@@ -99,7 +105,7 @@ fn twice(entry: &Entry) -> Trouble {
 }
 
 /// The name without the parts that wrappers add.
-fn unwrapped(name: &str) -> String {
+pub(super) fn unwrapped(name: &str) -> String {
     if !WRAPPERS.iter().any(|wrapper| name.contains(wrapper)) {
         return name.to_owned();
     }

@@ -38,8 +38,10 @@ pub enum ModelError {
         /// The checkpoints.
         paths: Vec<PathBuf>,
     },
-    /// The name of a model is that of another architecture, and no configuration says otherwise.
-    #[error("`{name}` is by its name a {architecture}, which is not supported")]
+    /// The name of a checkpoint that nothing describes is not that of a plain ResNet.
+    #[error(
+        "`{name}` is by its name a {architecture}, and a checkpoint without `config.json` is read as a plain ResNet"
+    )]
     Named {
         /// The name of the model or of its weights.
         name: String,
@@ -78,6 +80,22 @@ pub enum ModelError {
         /// The unsupported feature.
         what: String,
     },
+    /// The model is of a family that this program does not know.
+    #[error(
+        "`{}` describes a model that is not supported: {named}; {side} models are of {families}; vectors of any other \
+         tool can be brought in by `import-{side}-features`",
+        path.display()
+    )]
+    UnknownFamily {
+        /// The file that says so.
+        path: PathBuf,
+        /// The words of the file about the family.
+        named: String,
+        /// The kind of model, `text` or `image`.
+        side: &'static str,
+        /// The families that are computed.
+        families: String,
+    },
     /// The weights do not fit the model.
     #[error("the weights in `{}` do not fit: {}{}", path.display(), listed(.problems), having(.found))]
     Weights {
@@ -111,6 +129,14 @@ pub enum ModelError {
         max_length: usize,
         /// The number of positions of the model.
         max_positions: usize,
+    },
+    /// The model takes texts of one length only.
+    #[error("`max_length` is {max_length}, and this model always reads {padding} tokens, padding included")]
+    FixedLength {
+        /// The requested limit.
+        max_length: usize,
+        /// The tokens of every text.
+        padding: usize,
     },
     /// A feature is infinite or not a number.
     #[error("the features of row {row_idx} are not finite; the weights are probably damaged")]

@@ -1,79 +1,6 @@
-//! Determines the family of a model, from its `config.json` or from its name alone.
+//! The architecture of a model by its name alone.
 
-use std::path::Path;
-
-use serde_json::{Map, Value};
-
-use super::read_config;
-
-/// The content of a configuration file.
-type Config = Map<String, Value>;
-
-/// The reason why this configuration is not of a BERT; `None` if it is.
-pub(crate) fn of_text(config: &Config) -> Option<String> {
-    if let Some(other) = text(config, "model_type").filter(|family| *family != "bert") {
-        return Some(format!("`model_type` is `{other}` instead of `bert`"));
-    }
-    if let Some(code) = own_code(config) {
-        return Some(code);
-    }
-    if config.contains_key("model_type") {
-        return None;
-    }
-    if let Some(other) = text(config, "architecture") {
-        return Some(format!("`architecture` is `{other}`, which is not a text encoder of transformers"));
-    }
-    let class = class(config).filter(|class| !class.starts_with("Bert"));
-    class.map(|other| format!("`architectures` is `{other}` instead of a `Bert…`")).or_else(|| towers(config))
-}
-
-/// The reason why this configuration is not of a ResNet; `None` if it is. Does not check the variant.
-pub(crate) fn of_image(config: &Config) -> Option<String> {
-    if let Some(other) = text(config, "model_type").filter(|family| !matches!(*family, "resnet" | "timm_wrapper")) {
-        return Some(format!("`model_type` is `{other}` instead of `resnet`"));
-    }
-    if let Some(code) = own_code(config) {
-        return Some(code);
-    }
-    if config.contains_key("model_type") || config.contains_key("architecture") {
-        return None;
-    }
-    let class = class(config).filter(|class| !class.starts_with("ResNet"));
-    class.map(|other| format!("`architectures` is `{other}` instead of a `ResNet…`")).or_else(|| towers(config))
-}
-
-/// As [`of_text`], for a file; `None` when the file is missing or not a configuration, which other code reports.
-pub(super) fn of_text_file(path: &Path) -> Option<String> {
-    of_text(&read_config(path).ok()?)
-}
-
-/// As [`of_image`], for a file; `None` when the file is missing or not a configuration, which other code reports.
-pub(super) fn of_image_file(path: &Path) -> Option<String> {
-    of_image(&read_config(path).ok()?)
-}
-
-fn text<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
-    config.get(name)?.as_str()
-}
-
-fn class(config: &Config) -> Option<&str> {
-    config.get("architectures")?.as_array()?.first()?.as_str()
-}
-
-/// Refuses models with their own code, which compute something else under a known name.
-fn own_code(config: &Config) -> Option<String> {
-    let code = config.get("auto_map")?.as_object()?.get("AutoModel")?;
-    Some(format!("`auto_map` names code of its own, {code}, and no code of a model is run"))
-}
-
-/// Models of two towers, such as CLIP's.
-fn towers(config: &Config) -> Option<String> {
-    let tower = ["vision_config", "text_config", "vision_cfg", "text_cfg", "model_cfg"].into_iter();
-    let tower = tower.into_iter().find(|name| config.contains_key(*name))?;
-    Some(format!("it has a `{tower}`, so it is a model of several encoders"))
-}
-
-/// Prefixes of architecture names that are not ResNets, or are variants whose weights might fit a plain one.
+/// Beginnings of the names of architectures of which ResNets are none, or a variant whose weights may fit a plain one.
 const OTHER_IMAGE_NAMES: &[(&str, &str)] = &[
     ("resnetaa", "ResNet with anti-aliasing"),
     ("resnetblur", "ResNet with blurred pooling"),
@@ -91,21 +18,13 @@ const OTHER_IMAGE_NAMES: &[(&str, &str)] = &[
     ("lambda_resne", "LambdaResNet"),
     ("bat_resne", "BAT-ResNeXt"),
     ("nf_resne", "normalizer-free ResNet"),
-    ("clip_cn", "Chinese-CLIP model"),
-    ("cn_clip", "Chinese-CLIP model"),
-    ("chinese-clip", "Chinese-CLIP model"),
-    ("rn50", "CLIP model"),
-    ("rn101", "CLIP model"),
-    ("vit_", "vision transformer"),
-    ("vit-", "vision transformer"),
-    ("deit", "vision transformer"),
-    ("beit", "vision transformer"),
-    ("eva02", "vision transformer"),
-    ("dinov2", "vision transformer"),
-    ("dinov3", "vision transformer"),
-    ("siglip", "SigLIP model"),
+    ("deit", "DeiT"),
+    ("beit", "BEiT"),
+    ("eva02", "EVA-02"),
+    ("dinov2-with-registers", "DINOv2 with registers"),
+    ("dinov3", "DINOv3"),
     ("swin", "Swin transformer"),
-    ("convnext", "ConvNeXt"),
+    ("convnextv2", "ConvNeXt V2"),
     ("efficientnet", "EfficientNet"),
     ("tf_efficientnet", "EfficientNet"),
     ("mobilenet", "MobileNet"),
@@ -114,34 +33,69 @@ const OTHER_IMAGE_NAMES: &[(&str, &str)] = &[
     ("vgg1", "VGG"),
 ];
 
-/// Prefixes of the names of text models that are not BERTs but may be taken for one.
-const OTHER_TEXT_NAMES: &[(&str, &str)] = &[
+/// Beginnings of the names of image models that are computed where their files say what they are.
+const DESCRIBED_IMAGE_NAMES: &[(&str, &str)] = &[
     ("clip_cn", "Chinese-CLIP model"),
+    ("cn_clip", "Chinese-CLIP model"),
     ("chinese-clip", "Chinese-CLIP model"),
-    ("clip-vit", "CLIP model"),
+    ("rn50", "CLIP model"),
+    ("rn101", "CLIP model"),
+    ("vit_", "vision transformer"),
+    ("vit-", "vision transformer"),
+    ("dinov2", "vision transformer"),
     ("siglip", "SigLIP model"),
-    ("roberta-", "RoBERTa"),
-    ("xlm-roberta", "XLM-RoBERTa"),
-    ("bge-m3", "XLM-RoBERTa"),
+    ("convnext", "ConvNeXt"),
+];
+
+/// Beginnings of the names of text models that are of no family although they may be taken for one.
+const OTHER_TEXT_NAMES: &[(&str, &str)] = &[
     ("distilbert", "DistilBERT"),
     ("albert", "ALBERT"),
     ("electra", "ELECTRA"),
     ("ernie", "ERNIE"),
     ("nezha", "NEZHA"),
-    ("qwen", "Qwen"),
 ];
 
-/// The architecture of image models with this name or path, if they are not plain ResNets.
+/// Beginnings of the names of models of both sides that are computed on neither.
+const OTHER_NAMES: &[(&str, &str)] = &[
+    ("qwen", "Qwen, a language model"),
+    ("gme-", "GME, made of a language model"),
+    ("gte-qwen", "Qwen, a language model"),
+    ("gte-multilingual", "model with code of its own"),
+    ("jina-clip", "model with code of its own"),
+    ("jina-embeddings", "model with code of its own"),
+    ("m2-encoder", "model with code of its own"),
+    ("fg-clip2", "NaFlex model, which takes images of any size"),
+];
+
+/// The architecture of image models of this name or path, if it is one that is not computed.
 pub fn image_family_of_name(name: &str) -> Option<String> {
     let name = last_part(name);
-    let bare = ["tv_", "gluon_", "ssl_", "swsl_", "ig_"].iter().find_map(|part| name.strip_prefix(part));
-    let bare = bare.unwrap_or(&name);
-    by_beginning(bare, OTHER_IMAGE_NAMES).or_else(|| variant(bare))
+    of_neither_side(&name).or_else(|| {
+        let bare = without_source(&name);
+        by_beginning(bare, OTHER_IMAGE_NAMES).or_else(|| variant(bare))
+    })
 }
 
-/// The architecture of text models with this name or path, if they are not BERTs.
+/// The architecture of a checkpoint of this name that nothing describes, if it is no plain ResNet.
+pub(crate) fn undescribed_image_family(name: &str) -> Option<String> {
+    image_family_of_name(name).or_else(|| by_beginning(without_source(&last_part(name)), DESCRIBED_IMAGE_NAMES))
+}
+
+/// The architecture of text models of this name or path, if it is one that is not computed.
 pub fn text_family_of_name(name: &str) -> Option<String> {
-    by_beginning(&last_part(name), OTHER_TEXT_NAMES)
+    let name = last_part(name);
+    of_neither_side(&name).or_else(|| by_beginning(&name, OTHER_TEXT_NAMES))
+}
+
+fn of_neither_side(name: &str) -> Option<String> {
+    let naflex = || name.contains("naflex").then(|| "NaFlex model, which takes images of any size".to_owned());
+    by_beginning(name, OTHER_NAMES).or_else(naflex)
+}
+
+/// The name without the source of weights that timm and torchvision put before it.
+fn without_source(name: &str) -> &str {
+    ["tv_", "gluon_", "ssl_", "swsl_", "ig_"].iter().find_map(|part| name.strip_prefix(part)).unwrap_or(name)
 }
 
 fn last_part(name: &str) -> String {
@@ -152,7 +106,7 @@ fn by_beginning(name: &str, table: &[(&str, &str)]) -> Option<String> {
     table.iter().find(|(start, _)| name.starts_with(start)).map(|(_, architecture)| (*architecture).to_owned())
 }
 
-/// `resnet50d`, `resnet50_gn` and the like: the suffix after the depth names the difference from a plain ResNet.
+/// `resnet50d`, `resnet50_gn` and the like: what follows the depth says how such a ResNet differs from a plain one.
 fn variant(name: &str) -> Option<String> {
     let rest = name.strip_prefix("resnet")?;
     let suffix = rest.trim_start_matches(|digit: char| digit.is_ascii_digit());
@@ -172,48 +126,6 @@ fn variant(name: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn config(text: &str) -> Config {
-        serde_json::from_str(text).unwrap()
-    }
-
-    #[test]
-    fn a_configuration_of_another_family_is_named() {
-        for (text, expected) in [
-            (r#"{"model_type": "bert"}"#, None),
-            (r#"{"model_type": "bert", "architectures": ["BertForMaskedLM"]}"#, None),
-            (r#"{"architectures": ["BertModel"]}"#, None),
-            ("{}", None),
-            (r#"{"model_type": "chinese_clip", "text_config": {}}"#, Some("`model_type` is `chinese_clip`")),
-            (r#"{"model_type": "xlm-roberta"}"#, Some("`model_type` is `xlm-roberta`")),
-            (r#"{"architectures": ["RobertaModel"]}"#, Some("`architectures` is `RobertaModel`")),
-            (r#"{"architecture": "resnet50"}"#, Some("`architecture` is `resnet50`")),
-            (r#"{"model_type": "bert", "auto_map": {"AutoModel": "modeling.Own"}}"#, Some("`auto_map`")),
-            (r#"{"text_config": {}}"#, Some("`text_config`")),
-        ] {
-            let found = of_text(&config(text));
-            let fits = match expected {
-                Some(part) => found.as_deref().is_some_and(|found| found.contains(part)),
-                None => found.is_none(),
-            };
-            assert!(fits, "{text}: {found:?}");
-        }
-        for (text, expected) in [
-            (r#"{"model_type": "resnet"}"#, None),
-            (r#"{"architecture": "resnet50.a1_in1k"}"#, None),
-            (r#"{"model_type": "timm_wrapper", "architectures": ["TimmWrapperModel"]}"#, None),
-            (r#"{"model_type": "dinov2"}"#, Some("`model_type` is `dinov2`")),
-            (r#"{"architectures": ["ViTModel"]}"#, Some("`architectures` is `ViTModel`")),
-            (r#"{"model_cfg": {"vision_cfg": {}}}"#, Some("`model_cfg`")),
-        ] {
-            let found = of_image(&config(text));
-            let fits = match expected {
-                Some(part) => found.as_deref().is_some_and(|found| found.contains(part)),
-                None => found.is_none(),
-            };
-            assert!(fits, "{text}: {found:?}");
-        }
-    }
-
     #[test]
     fn names_of_other_architectures_are_known_and_names_of_ones_own_are_free() {
         for plain in [
@@ -232,7 +144,7 @@ mod tests {
             "teacher",
             "model",
         ] {
-            assert_eq!(image_family_of_name(plain), None, "{plain}");
+            assert_eq!((image_family_of_name(plain), undescribed_image_family(plain)), (None, None), "{plain}");
         }
         for other in [
             "resnetaa50",
@@ -244,17 +156,33 @@ mod tests {
             "resnet50d_ra2-464e36ba",
             "gluon_resnet50_v1d",
             "resnet50_gn_a1h2-8fe6c4d0",
-            "RN50.pt",
-            "clip_cn_rn50.pt",
-            "ViT-B-32",
-            "vit_base_patch16_224",
+            "facebook/dinov2-with-registers-base",
+            "google/siglip2-base-patch16-naflex",
+            "timm/convnextv2_tiny.fcmae_ft_in1k",
+            "jinaai/jina-clip-v2",
         ] {
             assert!(image_family_of_name(other).is_some(), "{other}");
         }
-        for plain in ["bert-base-chinese", "hfl/chinese-roberta-wwm-ext", "chinese-macbert-base", "BAAI/bge-small-zh"] {
+        for described in
+            ["RN50.pt", "clip_cn_rn50.pt", "ViT-B-32", "vit_base_patch16_224", "facebook/dinov2-base", "convnext_tiny"]
+        {
+            assert_eq!(image_family_of_name(described), None, "{described}");
+            assert!(undescribed_image_family(described).is_some(), "{described}");
+        }
+        for plain in [
+            "bert-base-chinese",
+            "hfl/chinese-roberta-wwm-ext",
+            "chinese-macbert-base",
+            "BAAI/bge-small-zh",
+            "BAAI/bge-m3",
+            "FacebookAI/xlm-roberta-base",
+            "OFA-Sys/chinese-clip-vit-base-patch16",
+            "clip_cn_vit-b-16.pt",
+            "thenlper/gte-base-zh",
+        ] {
             assert_eq!(text_family_of_name(plain), None, "{plain}");
         }
-        for other in ["xlm-roberta-base", "OFA-Sys/chinese-clip-vit-base-patch16", "clip_cn_vit-b-16.pt"] {
+        for other in ["nghuyong/ernie-3.0-base-zh", "Qwen/Qwen3-VL-Embedding-2B", "jinaai/jina-clip-v2"] {
             assert!(text_family_of_name(other).is_some(), "{other}");
         }
     }

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
+use super::choose::unwrapped;
 use super::contents::{Contents, Entry, Storage};
 use super::element::read_numbers;
 use super::pytorch::zip::Record;
@@ -70,6 +71,11 @@ impl CheckpointFile {
     /// True if it has no tensors.
     pub(crate) fn is_empty(&self) -> bool {
         self.contents.entries.is_empty()
+    }
+
+    /// The names of all tensors, those of their dicts included, without the parts that wrappers add.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.contents.entries.iter().map(|entry| unwrapped(&entry.full_name())).collect()
     }
 
     /// The metadata of a safetensors file under `name`.

@@ -3,59 +3,66 @@
 use std::path::{Path, PathBuf};
 
 use super::hub::{self, Place};
-use super::{ImageModelFiles, ModelError, TextModelFiles, family};
+use super::{Description, ImageModelFiles, ModelError, TextModelFiles};
+use forms::there;
+
+mod forms;
+mod image;
+mod text;
 
 const TEXT_NEEDED: &str = "a folder of the Hugging Face layout with config.json, vocab.txt or tokenizer.json, and \
-                           model.safetensors or pytorch_model.bin (or their shards)";
+                           model.safetensors or pytorch_model.bin (or their shards); or one of OpenCLIP with \
+                           open_clip_config.json; or a checkpoint of cn_clip with vocab.txt beside it";
 const IMAGE_NEEDED: &str = "a checkpoint file (.safetensors, .pth, .pt or .bin) or a folder that holds \
                             model.safetensors, pytorch_model.bin or one such file";
 
-/// The places in which bare model names are searched.
+/// Where bare model names are looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ModelSearch {
-    /// The folders, in order of preference. Each is searched with its `hub`, `checkpoints` and `hub/checkpoints`, where
-    /// Hugging Face and torch keep their downloads.
+    /// The folders, the first one first. In each, also its `hub`, `checkpoints` and `hub/checkpoints` are looked at,
+    /// where Hugging Face and torch keep their downloads.
     pub folders: Vec<PathBuf>,
-    /// Unset variables that would name more folders, such as `HF_HOME`: for the message about a missing model.
+    /// What would name more folders and is not set, such as `HF_HOME`: for the message about a missing model.
     pub unset: Vec<String>,
 }
 
-/// Finds a text encoder by absolute path or by bare name, such as `bert-base-chinese`.
+/// Finds a text encoder by absolute path or by bare name, such as `bert-base-chinese`: a folder of transformers or
+/// OpenCLIP, or one checkpoint of cn_clip.
 ///
-/// An absolute path may also be one at which a cached model with that name would lie.
+/// An absolute path may also be the place where a cached model of that name would lie.
 ///
 /// # Errors
-/// When no place holds all files: the error names every place and its missing files. When the first place that holds a
+/// When no place holds all files: the error names every place and what it lacks. When the first place that holds a
 /// model holds several, or one of another family.
 pub fn find_text_model(model: &str, search: &ModelSearch) -> Result<TextModelFiles, ModelError> {
-    first_usable(model, search, &hub::TEXT, TEXT_NEEDED, &text_files)
+    first_usable(model, search, &hub::TEXT, TEXT_NEEDED, &|place| text::files(place, model))
 }
 
-/// Finds an image encoder by absolute path or by bare name, such as `resnet50`: timm's default weights with that name,
-/// else torchvision's.
+/// Finds an image encoder by absolute path or by bare name, such as `resnet50`: timm's default weights of that name,
+/// else torchvision's. A model of two towers is found by the same path or name as its text encoder.
 ///
 /// # Errors
 /// As [`find_text_model`].
 pub fn find_image_model(model: &str, search: &ModelSearch) -> Result<ImageModelFiles, ModelError> {
-    first_usable(model, search, &hub::IMAGE, IMAGE_NEEDED, &|place| image_files(place, model))
+    first_usable(model, search, &hub::IMAGE, IMAGE_NEEDED, &|place| image::files(place, model))
 }
 
-/// Every file and folder, present or missing, that [`find_text_model`] examines beside the files that it finds.
+/// Every file and folder, there or not, that [`find_text_model`] looks at beside the files that it finds.
 pub fn text_model_places(model: &str, search: &ModelSearch) -> Vec<PathBuf> {
     hub::looked_at(model, &search.folders, &hub::TEXT)
 }
 
-/// Every file and folder, present or missing, that [`find_image_model`] examines beside the files that it finds.
+/// Every file and folder, there or not, that [`find_image_model`] looks at beside the files that it finds.
 pub fn image_model_places(model: &str, search: &ModelSearch) -> Vec<PathBuf> {
     hub::looked_at(model, &search.folders, &hub::IMAGE)
 }
 
-/// The names beside the expected place of a text encoder with this name or path: candidates for a misspelt one.
+/// The names of what lies where a text encoder of this name or path would: what a misspelt one may have meant.
 pub fn text_models_near(model: &str, search: &ModelSearch) -> Vec<String> {
     models_near(model, search, &hub::TEXT)
 }
 
-/// The names beside the expected place of an image encoder with this name or path: candidates for a misspelt one.
+/// The names of what lies where an image encoder of this name or path would: what a misspelt one may have meant.
 pub fn image_models_near(model: &str, search: &ModelSearch) -> Vec<String> {
     models_near(model, search, &hub::IMAGE)
 }
@@ -71,11 +78,11 @@ fn models_near(model: &str, search: &ModelSearch, family: &hub::Family) -> Vec<S
     }
 }
 
-/// The reason why a place gives no model.
+/// Why a place gives no model.
 enum Fault {
-    /// A file is missing: the next place may have it.
+    /// Something is not there: the next place may have it.
     Lacks(String),
-    /// The model exists and cannot be used, or another one fits equally well.
+    /// The model is there and cannot be used, or another one fits as well.
     Wrong(ModelError),
 }
 
@@ -118,120 +125,15 @@ fn ambiguous(model: &str, family: &hub::Family, paths: Vec<PathBuf>) -> ModelErr
     ModelError::Ambiguous { family: family.name, model: model.to_owned(), paths }
 }
 
-fn text_files(place: &Path) -> Result<TextModelFiles, Fault> {
-    let root = hub::model_folder(place)?;
-    let file_in = |folder: &Path, name: &str| Some(folder.join(name)).filter(|path| path.is_file());
-    let modules = file_in(&root, "modules.json");
-    // Older folders of sentence-transformers keep the model itself one level deeper.
-    let below = Some(root.join("0_Transformer")).filter(|below| modules.is_some() && below.is_dir());
-    let folder = below.filter(|_| file_in(&root, "config.json").is_none()).unwrap_or_else(|| root.clone());
-    let file = |name: &str| file_in(&folder, name);
-    let Some(config) = file("config.json") else { return Err(without_config(&folder)) };
-    let check_family = || match family::of_text_file(&config) {
-        Some(what) => Err(Fault::Wrong(ModelError::Unsupported { path: config.clone(), what })),
-        None => Ok(()),
-    };
-    let (vocab, tokenizer) = match (file("vocab.txt"), file("tokenizer.json")) {
-        (Some(vocab), tokenizer) => (vocab, tokenizer),
-        (None, Some(tokenizer)) => (tokenizer, None),
-        (None, None) => {
-            check_family()?;
-            return Err("no `vocab.txt` or `tokenizer.json`".into());
-        }
-    };
-    let weights = text_weights(&folder).or_else(|why| check_family().and(Err(why.into())))?;
-    let tokenizer_config = file("tokenizer_config.json");
-    // transformers reads these two only where the newer file has no added tokens.
-    let is_newer = tokenizer_config.as_deref().is_some_and(says_added_tokens);
-    let older = |name: &str| file(name).filter(|_| !is_newer);
-    Ok(TextModelFiles {
-        config,
-        vocab,
-        tokenizer,
-        added_tokens: older("added_tokens.json"),
-        special_tokens_map: older("special_tokens_map.json"),
-        tokenizer_config,
-        weights,
-        sentence_config: modules.as_ref().and_then(|_| file("sentence_bert_config.json")),
-        prompts: modules.as_ref().and_then(|_| file_in(&root, "config_sentence_transformers.json")),
-        modules,
-        folder,
-    })
-}
-
-fn says_added_tokens(tokenizer_config: &Path) -> bool {
-    let config = super::read_json::<serde_json::Value>(tokenizer_config);
-    config.is_ok_and(|config| config.get("added_tokens_decoder").is_some())
-}
-
-/// A folder without `config.json` may be of a library with a file of another name.
-fn without_config(folder: &Path) -> Fault {
-    let open_clip = folder.join("open_clip_config.json");
-    match open_clip.is_file() {
-        true => Fault::Wrong(ModelError::Unsupported { path: open_clip, what: "it is a model of OpenCLIP".into() }),
-        false => "no `config.json`".into(),
+/// Refuses a folder of a model that could not be used were it whole.
+fn known(folder: &Path, check: fn(&Description) -> Result<(), ModelError>) -> Result<(), Fault> {
+    let (config, open_clip) = (there(folder, "config.json"), there(folder, hub::OPEN_CLIP_CONFIG));
+    if config.is_none() && open_clip.is_none() {
+        return Ok(());
     }
-}
-
-/// Whole files before shards, safetensors before pickles, as in transformers.
-fn text_weights(folder: &Path) -> Result<Vec<PathBuf>, String> {
-    for name in hub::WEIGHT_FILES {
-        let whole = folder.join(name);
-        if whole.is_file() {
-            return Ok(vec![whole]);
-        }
-        let index = folder.join(format!("{name}.index.json"));
-        if index.is_file() {
-            return shards(folder, &index);
-        }
-    }
-    Err("no `model.safetensors` or `pytorch_model.bin`".into())
-}
-
-#[derive(serde::Deserialize)]
-struct ShardIndex {
-    weight_map: std::collections::BTreeMap<String, String>,
-}
-
-fn shards(folder: &Path, index: &Path) -> Result<Vec<PathBuf>, String> {
-    let index: ShardIndex = super::read_json(index).map_err(|error| error.to_string())?;
-    let names: std::collections::BTreeSet<_> = index.weight_map.into_values().collect();
-    names.into_iter().map(|name| checked_shard(folder, &name)).collect()
-}
-
-fn checked_shard(folder: &Path, name: &str) -> Result<PathBuf, String> {
-    let path = folder.join(name);
-    if path.is_file() { Ok(path) } else { Err(format!("no `{name}`, which the index of its weights names")) }
-}
-
-fn image_files(place: &Path, model: &str) -> Result<ImageModelFiles, Fault> {
-    if place.is_file() {
-        return Ok(ImageModelFiles::beside(place, model));
-    }
-    let folder = hub::model_folder(place)?;
-    let known = hub::WEIGHT_FILES.map(|name| folder.join(name));
-    let weights = match known.into_iter().find(|path| path.is_file()) {
-        Some(path) => path,
-        None => only_checkpoint(&folder, model)?,
-    };
-    let open_clip = folder.join("open_clip_config.json");
-    if open_clip.is_file() && !folder.join("config.json").is_file() {
-        return Err(without_config(&folder));
-    }
-    Ok(ImageModelFiles::beside(&weights, model))
-}
-
-/// The only checkpoint in a folder without weights of a known name.
-fn only_checkpoint(folder: &Path, model: &str) -> Result<PathBuf, Fault> {
-    let mut found = hub::checkpoints_in(folder);
-    match found.len() {
-        0 => match family::of_image_file(&folder.join("config.json")) {
-            Some(what) => Err(Fault::Wrong(ModelError::Unsupported { path: folder.join("config.json"), what })),
-            None => Err("no checkpoint".into()),
-        },
-        1 => Ok(found.remove(0)),
-        _ => Err(Fault::Wrong(ambiguous(model, &hub::IMAGE, found))),
-    }
+    // A file that cannot be read is an error once the folder has all of a model.
+    let description = Description::of(config.as_deref(), open_clip.as_deref(), &[]);
+    description.map_or(Ok(()), |description| check(&description).map_err(Fault::Wrong))
 }
 
 #[cfg(test)]

@@ -11,18 +11,35 @@ pub(super) struct Family {
     owners: &'static [&'static str],
     /// Bare names and the tag of their default weights.
     default_tags: &'static [(&'static str, &'static str)],
-    /// Whether a bare checkpoint file is a model.
-    single_files: bool,
+    /// Whether a checkpoint that timm or torchvision names after a recipe or a hash is a model, beside one of a plain name.
+    has_recipes: bool,
 }
 
 /// Text encoders of transformers.
-pub(super) const TEXT: Family =
-    Family { name: "text", owners: &["google-bert", "hfl"], default_tags: &[], single_files: false };
+pub(super) const TEXT: Family = Family { name: "text", owners: &TEXT_OWNERS, default_tags: &[], has_recipes: false };
+
+/// The owners of text encoders, those of models with both towers last.
+const TEXT_OWNERS: [&str; 11] = [
+    "google-bert",
+    "hfl",
+    "FacebookAI",
+    "BAAI",
+    "IDEA-CCNL",
+    "OFA-Sys",
+    "TencentARC",
+    "openai",
+    "google",
+    "facebook",
+    "timm",
+];
+/// The owners of image encoders, those of models with both towers last.
+const IMAGE_OWNERS: [&str; 9] =
+    ["timm", "facebook", "google", "openai", "OFA-Sys", "TencentARC", "IDEA-CCNL", "BAAI", "FacebookAI"];
 
 /// Image encoders of timm; the tags are the defaults of its registry.
 pub(super) const IMAGE: Family = Family {
     name: "image",
-    owners: &["timm"],
+    owners: &IMAGE_OWNERS,
     default_tags: &[
         ("resnet18", "a1_in1k"),
         ("resnet26", "bt_in1k"),
@@ -32,12 +49,35 @@ pub(super) const IMAGE: Family = Family {
         ("resnet152", "a1h_in1k"),
         ("wide_resnet50_2", "racm_in1k"),
         ("wide_resnet101_2", "tv_in1k"),
+        ("vit_tiny_patch16_224", "augreg_in21k_ft_in1k"),
+        ("vit_small_patch16_224", "augreg_in21k_ft_in1k"),
+        ("vit_small_patch32_224", "augreg_in21k_ft_in1k"),
+        ("vit_base_patch8_224", "augreg2_in21k_ft_in1k"),
+        ("vit_base_patch16_224", "augreg2_in21k_ft_in1k"),
+        ("vit_base_patch32_224", "augreg_in21k_ft_in1k"),
+        ("vit_large_patch16_224", "augreg_in21k_ft_in1k"),
+        ("convnext_atto", "d2_in1k"),
+        ("convnext_femto", "d1_in1k"),
+        ("convnext_pico", "d1_in1k"),
+        ("convnext_nano", "in12k_ft_in1k"),
+        ("convnext_tiny", "in12k_ft_in1k"),
+        ("convnext_small", "in12k_ft_in1k"),
+        ("convnext_base", "fb_in22k_ft_in1k"),
+        ("convnext_large", "fb_in22k_ft_in1k"),
+        ("convnext_xlarge", "fb_in22k_ft_in1k"),
     ],
-    single_files: true,
+    has_recipes: true,
 };
 
 /// The names of whole weights, by preference; an index file beside them names shards.
 pub(super) const WEIGHT_FILES: [&str; 2] = ["model.safetensors", "pytorch_model.bin"];
+
+/// The names of OpenCLIP's configuration and of its whole weights, the preferred one first.
+pub(super) const OPEN_CLIP_CONFIG: &str = "open_clip_config.json";
+pub(super) const OPEN_CLIP_FILES: [&str; 2] = ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"];
+
+/// The beginning of the names of cn_clip's published checkpoints.
+const CN_CLIP: &str = "clip_cn";
 
 const CHECKPOINT_EXTENSIONS: &[&str] = &["safetensors", "pth", "pt", "bin"];
 
@@ -90,8 +130,10 @@ pub(super) fn names_in(root: &Path, family: &Family) -> Vec<String> {
         if path.is_dir() {
             return Some(name.to_owned()).filter(|name| !name.starts_with('.') && !BELOW.contains(&name.as_str()));
         }
-        let is_model = family.single_files && is_checkpoint(&path);
-        let stem = path.file_stem().filter(|_| is_model)?.to_str()?;
+        let stem = path.file_stem().filter(|_| is_checkpoint(&path))?.to_str()?;
+        if !family.has_recipes && !stem.starts_with(CN_CLIP) {
+            return None;
+        }
         Some(stem.rsplit_once('-').filter(|(_, hash)| is_hash(hash)).map_or(stem, |(name, _)| name).to_owned())
     };
     entries.filter_map(|entry| name(entry.path())).collect()
@@ -116,7 +158,10 @@ pub(super) fn looked_at(model: &str, folders: &[PathBuf], family: &Family) -> Ve
     for place in paths {
         looked_at.extend([place.join("snapshots"), place.join("refs/main")]);
         if let Ok(folder) = model_folder(&place) {
-            looked_at.extend(WEIGHT_FILES.map(|name| folder.join(format!("{name}.index.json"))));
+            let indexes = WEIGHT_FILES.iter().chain(&OPEN_CLIP_FILES);
+            looked_at.extend(indexes.map(|name| folder.join(format!("{name}.index.json"))));
+            // It says whether it is the one that describes the weights.
+            looked_at.push(folder.join("config.json"));
             looked_at.push(folder);
         }
         looked_at.push(place);
@@ -129,9 +174,7 @@ fn places_in(root: &Path, name: &str, family: &Family) -> Vec<Place> {
     let mut places = vec![Place::Path(root.join(name))];
     let names = other_names(name, family).into_iter().chain(cache_names(name, family));
     places.extend(names.map(|name| root.join(name)).filter(|path| path.is_dir()).map(Place::Path));
-    if family.single_files {
-        places.extend(single_files(root, name, family));
-    }
+    places.extend(single_files(root, name, family));
     places
 }
 
@@ -163,8 +206,8 @@ fn default_tag(name: &str, family: &Family) -> Option<&'static str> {
     family.default_tags.iter().find(|(bare, _)| *bare == name).map(|(_, tag)| *tag)
 }
 
-/// The checkpoint file of `name`: with exactly this name, else timm's default weights (`NAME_a1…`), else torchvision's
-/// (`NAME-<8 digits>`).
+/// The checkpoint file of `name`: of this very name, else for images timm's default weights (`NAME_a1…`), else
+/// torchvision's (`NAME-<8 digits>`).
 ///
 /// Several files of one class are equally good.
 fn single_files(root: &Path, name: &str, family: &Family) -> Option<Place> {
@@ -179,6 +222,9 @@ fn single_files(root: &Path, name: &str, family: &Family) -> Option<Place> {
             _ => Some(Place::Several(found)),
         }
     };
+    if !family.has_recipes {
+        return class(&str::is_empty);
+    }
     // `a1_in1k` is the recipe `a1`, whose weights were called `NAME_a1_0-…` before they moved to the hub.
     let recipe = default_tag(name, family).and_then(|tag| tag.split('_').next()).unwrap_or("a1");
     class(&str::is_empty)

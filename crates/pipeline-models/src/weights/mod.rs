@@ -5,6 +5,7 @@
 mod checklist;
 mod choose;
 mod contents;
+mod description;
 mod element;
 mod error;
 mod family;
@@ -27,10 +28,11 @@ mod view;
 
 pub(crate) use checklist::Checklist;
 pub use checklist::WeightsNote;
-pub(crate) use choose::{Family, choose};
+pub(crate) use choose::{Family, choose, shape_of};
+pub(crate) use description::{Description, Said};
 pub use error::ModelError;
+pub(crate) use family::undescribed_image_family;
 pub use family::{image_family_of_name, text_family_of_name};
-pub(crate) use family::{of_image, of_text};
 pub(crate) use file::CheckpointFile;
 pub use files::{ImageModelFiles, TextModelFiles};
 pub use find::{

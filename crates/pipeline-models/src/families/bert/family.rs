@@ -1,82 +1,82 @@
-//! BERT as a family of encoders.
+//! BERT, RoBERTa and XLM-R as families of encoders, in folders of transformers and of sentence-transformers.
 
-use std::path::PathBuf;
+use super::reader;
+use super::sentence::{ModeNotComputed, SentenceSettings};
+use crate::families::Opened;
+use crate::families::pooling::Pooling;
+use crate::families::text::{TextModel, TextOptions, max_length};
+use crate::tokenizer::{TokenizerFamily, TokenizerSettings};
+use crate::weights::{ModelError, TextModelFiles, read_config};
 
-use pipeline_kernels::Matrix;
-use serde_json::{Map, Value};
+/// The limit of tokens where nothing else is asked for: the baseline notebook's.
+const DEFAULT_MAX_LENGTH: usize = 128;
 
-use super::{TextEncoder, TextOptions, TextSettings, text_weights_note};
-use crate::Device;
-use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_roles};
-use crate::weights::{ModelError, TextModelFiles, WeightsNote, of_text};
-
-/// Whether a configuration is that of a BERT.
-pub(in crate::families) fn recognises(config: &Map<String, Value>) -> bool {
-    of_text(config).is_none()
+/// A BERT, or Taiyi's text tower.
+pub(in crate::families) fn open(files: &TextModelFiles, options: &TextOptions) -> Opened {
+    Ok(Box::new(model(files, options, TokenizerFamily::Bert)?))
 }
 
-/// Reads the small files of a BERT.
-pub(in crate::families) fn open(
+/// A RoBERTa or XLM-R.
+pub(in crate::families) fn open_roberta(files: &TextModelFiles, options: &TextOptions) -> Opened {
+    Ok(Box::new(model(files, options, TokenizerFamily::Roberta)?))
+}
+
+/// Reads the small files of a model.
+///
+/// # Errors
+/// When a file cannot be read, contradicts another, or asks for what is not computed here.
+pub(super) fn model(
     files: &TextModelFiles,
     options: &TextOptions,
-) -> Result<Box<dyn EncoderModel>, ModelError> {
-    let settings = TextSettings::read(files, options)?;
-    Ok(Box::new(BertModel { files: files.clone(), options: options.clone(), settings }))
+    family: TokenizerFamily,
+) -> Result<TextModel, ModelError> {
+    let path = files.required_config()?;
+    let config = read_config(path)?;
+    let tokenizer = TokenizerSettings::read(family, files)?;
+    let sentence = SentenceSettings::read(files)?;
+    if sentence.lower_case && !tokenizer.lower_cases() && options.lower_case.is_none() {
+        let path = files.sentence_config.clone().unwrap_or_else(|| files.folder.clone());
+        let what = "`do_lower_case` is true, but its tokenizer keeps the case; say `lower_case: true` or `false`";
+        return Err(ModelError::Unsupported { path, what: what.into() });
+    }
+    let pooling = match (options.pooling, sentence.pooling) {
+        (Some(pooling), _) | (None, Some(Ok(pooling))) => pooling,
+        (None, None) => Pooling::default(),
+        (None, Some(Err(ModeNotComputed(mode)))) => {
+            let path = sentence.pooling_file.unwrap_or_else(|| files.folder.clone());
+            let what = format!("its pooling is `{mode}`; `pooling: cls` or `mean` would override it");
+            return Err(ModelError::Unsupported { path, what });
+        }
+    };
+    let reader = match family {
+        TokenizerFamily::Roberta => reader::roberta(&config, path, Some(pooling))?,
+        _ => reader::bert(&config, path, Some(pooling))?,
+    };
+    let default = match sentence.is_there {
+        // sentence-transformers takes all that the model can.
+        true => sentence.max_length.unwrap_or(usize::MAX).min(tokenizer.max_length(reader.max_length)),
+        false => DEFAULT_MAX_LENGTH,
+    };
+    let is_taiyi = reader::has_classifier(&config) && options.pooling.is_none();
+    let remark = "it is a BERT with a classifier: if it is the text tower of Taiyi-CLIP, the features of its shared \
+                  space are those of `pooling: projected`";
+    Ok(TextModel {
+        max_length: max_length(options, &reader, default)?,
+        files: files.clone(),
+        options: options.clone(),
+        reader,
+        tokenizer: family,
+        normalizes: sentence.normalize,
+        pooling_file: sentence.pooling_file,
+        remark: is_taiyi.then(|| remark.to_owned()),
+    })
 }
 
-struct BertModel {
-    files: TextModelFiles,
-    options: TextOptions,
-    settings: TextSettings,
-}
-
-impl EncoderModel for BertModel {
-    fn side(&self) -> EncoderSide {
-        EncoderSide::Text
-    }
-
-    fn dim(&self) -> Result<usize, ModelError> {
-        Ok(self.settings.dim)
-    }
-
-    fn pooling(&self) -> &'static str {
-        self.settings.pooling.name()
-    }
-
-    fn properties(&self) -> Vec<(&'static str, String)> {
-        self.options.lower_case.map(|lower_case| ("lower_case", lower_case.to_string())).into_iter().collect()
-    }
-
-    fn is_normalized(&self) -> bool {
-        self.settings.normalize
-    }
-
-    fn files(&self) -> Vec<(String, PathBuf)> {
-        let small = self.files.settings().into_iter().map(|(role, path)| (role.to_owned(), path.to_owned()));
-        let pooling = self.settings.pooling_file.clone().map(|path| ("pooling".to_owned(), path));
-        small.chain(pooling).chain(weights_roles(&self.files.weights)).collect()
-    }
-
-    fn weights_note(&self) -> Result<WeightsNote, ModelError> {
-        text_weights_note(&self.files)
-    }
-
-    fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {
-        Ok(Box::new(TextEncoder::load(&self.files, &self.options, device)?))
-    }
-}
-
-impl Encoder for TextEncoder {
-    fn dim(&self) -> usize {
-        self.dim()
-    }
-
-    fn encode(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<Matrix, ModelError> {
-        let EncoderRows::Texts(texts) = rows else { panic!("BUG: a BERT encodes texts") };
-        self.encode(texts, n_threads)
-    }
-
-    fn tokenize_seconds(&self) -> Option<f64> {
-        Some(self.tokenize_seconds())
-    }
+/// Loads a BERT on the processor.
+#[cfg(test)]
+pub(in crate::families) fn encoder(
+    files: &TextModelFiles,
+    options: &TextOptions,
+) -> Result<crate::families::text::TextEncoder, ModelError> {
+    model(files, options, TokenizerFamily::Bert)?.encoder(crate::Device::Cpu)
 }

@@ -3,8 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use pipeline_kernels::Matrix;
+
 use super::*;
-use crate::weights::fixtures;
+use crate::gpu;
+use crate::tokenizer::{TextTokenizer, TokenizerFamily, TokenizerOptions};
+use crate::tower::TextTower;
+use crate::weights::{fixtures, read_config};
 
 mod bits;
 
@@ -13,10 +18,10 @@ const TOLERANCE: f32 = 1e-5;
 
 #[derive(serde::Deserialize)]
 struct Goldens {
-    cases: Vec<BTreeMap<String, serde_json::Value>>,
+    cases: Vec<BTreeMap<String, Value>>,
 }
 
-fn cases() -> Vec<BTreeMap<String, serde_json::Value>> {
+fn cases() -> Vec<BTreeMap<String, Value>> {
     let text = std::fs::read(fixtures::path("goldens/tokens.json")).unwrap();
     serde_json::from_slice::<Goldens>(&text).unwrap().cases
 }
@@ -31,7 +36,7 @@ fn tiny_files() -> TextModelFiles {
 }
 
 fn load(options: &TextOptions) -> TextEncoder {
-    TextEncoder::load(&tiny_files(), options, Device::Cpu).unwrap()
+    encoder(&tiny_files(), options).unwrap()
 }
 
 fn encode(encoder: &TextEncoder, texts: &[String], n_threads: usize) -> Matrix {
@@ -40,24 +45,28 @@ fn encode(encoder: &TextEncoder, texts: &[String], n_threads: usize) -> Matrix {
 }
 
 /// The tiny model as plain numbers.
-pub(crate) fn tiny_parts(pooling: Pooling) -> BertParts {
-    let files = tiny_files();
-    let config = BertConfig::read(&files.config).unwrap();
-    BertParts { weights: BertWeights::read(&files, &config).unwrap(), config, pooling }
+pub(crate) fn tiny_tower() -> TextTower {
+    tower_of(&tiny_files(), Pooling::Mean)
+}
+
+fn tower_of(files: &TextModelFiles, pooling: Pooling) -> TextTower {
+    let path = files.required_config().unwrap();
+    let reader = bert(&read_config(path).unwrap(), path, Some(pooling)).unwrap();
+    reader.tower(&files.weights).unwrap()
 }
 
 /// The ids of a text's tokens in the tiny model.
 pub(crate) fn token_ids(text: &str) -> Vec<u32> {
-    BertTokenizer::load(&tiny_files(), &tokenizer_options(None)).unwrap().ids(text).unwrap()
+    TextTokenizer::load(TokenizerFamily::Bert, &tiny_files(), &tokenizer_options(None)).unwrap().ids(text).unwrap()
 }
 
-fn tokenizer_options(lower_case: Option<bool>) -> TokenizerOptions {
-    TokenizerOptions { lower_case, max_length: 128, n_known: usize::MAX }
+pub(super) fn tokenizer_options(lower_case: Option<bool>) -> TokenizerOptions {
+    TokenizerOptions { lower_case, max_length: 128, n_known: usize::MAX, ..TokenizerOptions::default() }
 }
 
 fn check_tokens(name: &str, vocab: &Path, lower_case: bool) {
     let files = TextModelFiles { vocab: vocab.to_owned(), ..tiny_files() };
-    let tokenizer = BertTokenizer::load(&files, &tokenizer_options(Some(lower_case))).unwrap();
+    let tokenizer = TextTokenizer::load(TokenizerFamily::Bert, &files, &tokenizer_options(Some(lower_case))).unwrap();
     let mut n_as_python = 0;
     for case in cases() {
         let text = case["text"].as_str().unwrap();
@@ -82,7 +91,7 @@ fn texts_become_the_tokens_of_transformers() {
 fn a_tokenizer_json_gives_the_same_tokens_as_the_vocabulary() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("tokenizer.json");
-    let from_vocabulary = BertTokenizer::load(&tiny_files(), &tokenizer_options(None)).unwrap();
+    let from_vocabulary = TextTokenizer::load(TokenizerFamily::Bert, &tiny_files(), &tokenizer_options(None)).unwrap();
     from_vocabulary.save(&json);
     check_tokens("tiny", &json, false);
     check_tokens("tiny_lower", &json, true);
@@ -114,7 +123,8 @@ fn features_are_those_of_the_framework_whatever_is_computed_together() {
     for pooling in [Pooling::Cls, Pooling::Mean] {
         let options = TextOptions { pooling: Some(pooling), batch_rows: 3, ..Default::default() };
         let own = encode(&load(&options), &texts(), 2);
-        let reference = TextEncoder { forward: gpu::reference::load(tiny_parts(pooling)), ..load(&options) };
+        let reference =
+            TextEncoder { forward: gpu::reference::load(tower_of(&tiny_files(), pooling)), ..load(&options) };
         let difference = fixtures::max_difference(&own.values, &encode(&reference, &texts(), 2).values);
         assert!(difference <= TOLERANCE, "{pooling:?}: {difference:e}");
     }
@@ -163,7 +173,7 @@ fn no_texts_give_no_rows() {
 fn a_limit_beyond_the_positions_of_the_model_is_an_error() {
     for max_length in [1, 513] {
         let options = TextOptions { max_length: Some(max_length), ..Default::default() };
-        let error = TextEncoder::load(&tiny_files(), &options, Device::Cpu).err().unwrap();
+        let error = encoder(&tiny_files(), &options).err().unwrap();
         assert!(error.to_string().contains("takes from 2 to 512 tokens"), "{error}");
     }
 }
@@ -171,7 +181,7 @@ fn a_limit_beyond_the_positions_of_the_model_is_an_error() {
 #[test]
 fn a_vocabulary_that_is_too_large_for_the_model_is_an_error() {
     let files = TextModelFiles { vocab: fixtures::path("vocab/vocab.txt"), ..tiny_files() };
-    let error = TextEncoder::load(&files, &TextOptions::default(), Device::Cpu).err().unwrap();
+    let error = encoder(&files, &TextOptions::default()).err().unwrap();
     assert!(error.to_string().contains("the model knows only 928 tokens"), "{error}");
 }
 
@@ -181,7 +191,7 @@ fn a_vocabulary_without_special_tokens_is_an_error() {
     let vocab = folder.path().join("vocab.txt");
     std::fs::write(&vocab, "[UNK]\n[SEP]\n红\n").unwrap();
     let files = TextModelFiles { vocab, ..tiny_files() };
-    let error = TextEncoder::load(&files, &TextOptions::default(), Device::Cpu).err().unwrap();
+    let error = encoder(&files, &TextOptions::default()).err().unwrap();
     assert!(std::error::Error::source(&error).unwrap().to_string().contains("`[CLS]`"), "{error}");
 }
 
@@ -210,7 +220,7 @@ fn load_edited(edit: impl Fn(Tensors) -> Tensors, n_shards: usize) -> Result<Tex
         std::fs::write(folder.path().join("model.safetensors.index.json"), index).unwrap();
     }
     let files = find_text_model(folder.path().to_str().unwrap(), &ModelSearch::default()).unwrap();
-    TextEncoder::load(&files, &TextOptions::default(), Device::Cpu)
+    encoder(&files, &TextOptions::default())
 }
 
 type Tensors = BTreeMap<String, crate::weights::PlainTensor>;
@@ -244,7 +254,7 @@ fn every_dialect_of_checkpoint_gives_the_same_features() {
         assert_eq!(encode(&encoder.unwrap(), &texts, 1), expected, "{dialect}");
     }
     let pickle = TextModelFiles { weights: vec![fixtures::path("tiny/bert/pytorch_model.bin")], ..tiny_files() };
-    let encoder = TextEncoder::load(&pickle, &TextOptions::default(), Device::Cpu).unwrap();
+    let encoder = encoder(&pickle, &TextOptions::default()).unwrap();
     assert_eq!(encode(&encoder, &texts, 1), expected, "pickle");
 }
 

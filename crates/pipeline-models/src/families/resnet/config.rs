@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::weights::{ImageModelFiles, ModelError, image_family_of_name, of_image, read_config};
+use crate::weights::{ImageModelFiles, ModelError, read_config, undescribed_image_family};
 
 /// The number of blocks per stage of the named depths.
 const DEPTHS: &[(&str, [usize; 4])] = &[
@@ -62,9 +62,10 @@ impl ResNetConfig {
         }
         let Some(path) = &files.config else { return Ok(Self::default()) };
         let unsupported = |what| ModelError::Unsupported { path: path.clone(), what };
-        // First, since another family may lack the fields of this one.
-        if let Some(what) = of_image(&values) {
-            return Err(unsupported(what));
+        // First, since another family need not have the fields of this one.
+        let family = values.get("model_type").and_then(Value::as_str);
+        if let Some(other) = family.filter(|family| !matches!(*family, "resnet" | "timm_wrapper")) {
+            return Err(unsupported(format!("`model_type` is `{other}` instead of `resnet`")));
         }
         let config: Self = serde_json::from_value(Value::Object(values))
             .map_err(|source| ModelError::Config { path: path.clone(), source })?;
@@ -124,8 +125,9 @@ impl ResNetConfig {
 /// Refuses weights without a configuration whose name is that of another architecture: they might fit and give wrong
 /// results.
 fn check_names(files: &ImageModelFiles) -> Result<(), ModelError> {
-    let file = files.weights.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let named = |name: String| image_family_of_name(&name).map(|architecture| ModelError::Named { name, architecture });
+    let file = files.weights.first().map(|path| last_part(&path.to_string_lossy())).unwrap_or_default();
+    let named =
+        |name: String| undescribed_image_family(&name).map(|architecture| ModelError::Named { name, architecture });
     named(last_part(&files.model)).or_else(|| named(file)).map_or(Ok(()), Err)
 }
 

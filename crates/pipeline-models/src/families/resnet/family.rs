@@ -3,20 +3,24 @@
 use std::path::PathBuf;
 
 use pipeline_kernels::Matrix;
-use serde_json::{Map, Value};
 
 use super::{ImageEncoder, ImageExpectations, ImageSettings, image_dim, image_weights_note};
 use crate::Device;
 use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_roles};
-use crate::weights::{ImageModelFiles, ModelError, WeightsNote, of_image};
-
-/// Whether a configuration is that of a ResNet.
-pub(in crate::families) fn recognises(config: &Map<String, Value>) -> bool {
-    of_image(config).is_none()
-}
+use crate::families::Opened;
+use crate::families::image::ImageOptions;
+use crate::families::open::no_positions;
+use crate::families::pooling::{ImagePooling, refusal};
+use crate::weights::{ImageModelFiles, ModelError, WeightsNote};
 
 /// Reads the small files of a ResNet.
-pub(in crate::families) fn open(files: &ImageModelFiles, (): &()) -> Result<Box<dyn EncoderModel>, ModelError> {
+pub(in crate::families) fn open(files: &ImageModelFiles, options: &ImageOptions) -> Opened {
+    let path = files.config.as_ref().or(files.weights.first());
+    let path = path.cloned().unwrap_or_default();
+    if let Some(other) = options.pooling.filter(|pooling| *pooling != ImagePooling::Avg) {
+        return Err(ModelError::Unsupported { path, what: refusal(other.name(), &[ImagePooling::Avg.name()]) });
+    }
+    no_positions(options, &path)?;
     let settings = ImageSettings::read(files)?;
     Ok(Box::new(ResNetModel { files: files.clone(), settings }))
 }
@@ -53,7 +57,7 @@ impl EncoderModel for ResNetModel {
 
     fn files(&self) -> Vec<(String, PathBuf)> {
         let small = self.files.settings().into_iter().map(|(role, path)| (role.to_owned(), path.to_owned()));
-        small.chain(weights_roles(std::slice::from_ref(&self.files.weights))).collect()
+        small.chain(weights_roles(&self.files.weights)).collect()
     }
 
     fn weights_note(&self) -> Result<WeightsNote, ModelError> {

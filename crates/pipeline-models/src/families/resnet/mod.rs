@@ -4,9 +4,11 @@ mod config;
 mod cpu;
 mod family;
 mod names;
-pub(crate) mod weights;
+mod weights;
 
 use crate::device::{Device, probe};
+pub use crate::families::image::ImageOptions;
+pub use crate::families::pooling::ImagePooling;
 use crate::forward::pixels::{Images, PixelTable};
 use crate::forward::{ImageForward, processor};
 use crate::gpu;
@@ -15,13 +17,14 @@ pub use crate::weights::{
     ImageModelFiles, ModelError, ModelSearch, WeightsNote, find_image_model, image_family_of_name, image_model_places,
     image_models_near,
 };
-pub(super) use family::{open, recognises};
+pub(super) use family::open;
 use pipeline_kernels::{InstructionSet, Matrix};
 
 use crate::preprocessing::Preprocessing;
 use config::ResNetConfig;
-use cpu::CpuResNet;
-use weights::ResNetWeights;
+pub(super) use cpu::CpuResNet;
+pub(super) use weights::conv;
+pub(crate) use weights::{BlockWeights, ResNetWeights, StemWeights};
 
 /// An image encoder: a ResNet without its classifier.
 pub struct ImageEncoder {
@@ -47,7 +50,7 @@ impl ImageSettings {
     /// When a file cannot be read, or the model is of another family or asks for what is not computed here.
     pub fn read(files: &ImageModelFiles) -> Result<Self, ModelError> {
         ResNetConfig::read(files)?;
-        let (preprocessing, expectations) = Preprocessing::read(files)?;
+        let (preprocessing, expectations) = Preprocessing::read(files, &Preprocessing::IMAGENET)?;
         Ok(Self { preprocessing: preprocessing.to_string(), expectations })
     }
 }
@@ -60,7 +63,7 @@ impl ImageEncoder {
     pub fn load(files: &ImageModelFiles, device: Device) -> Result<Self, ModelError> {
         probe(device)?;
         let config = ResNetConfig::read(files)?;
-        let (preprocessing, _) = Preprocessing::read(files)?;
+        let (preprocessing, _) = Preprocessing::read(files, &Preprocessing::IMAGENET)?;
         let weights = ResNetWeights::read(files, &config)?;
         let dim = weights.n_features;
         let forward = match device {

@@ -28,12 +28,22 @@ pub(crate) struct BlockWeights {
     pub(crate) convs: Vec<ConvWeights>,
     /// The 1×1 convolution on the other branch, where size or width changes.
     pub(crate) shortcut: Option<ConvWeights>,
+    /// Whether the mean of 2×2 places stands before the last convolution and the one of the other branch: CLIP's way to
+    /// halve maps.
+    pub(crate) halves: bool,
+}
+
+/// The beginning of a ResNet.
+pub(crate) enum StemWeights {
+    /// 7×7, stride 2, then the maximum of 3×3 places.
+    Single(ConvWeights),
+    /// Three of 3×3, the first with stride 2, each with ReLU, then the mean of 2×2 places: CLIP's.
+    Deep(Box<[ConvWeights; 3]>),
 }
 
 /// A ResNet without its classifier.
 pub(crate) struct ResNetWeights {
-    /// 7×7, stride 2.
-    pub(crate) stem: ConvWeights,
+    pub(crate) stem: StemWeights,
     /// The blocks of all four stages.
     pub(crate) blocks: Vec<BlockWeights>,
     /// Width of the last stage: the length of a feature vector.
@@ -47,7 +57,7 @@ impl ResNetWeights {
     /// When a file is not a checkpoint, or one error with every tensor that is missing, misshapen, not finite or of
     /// another variant of ResNet.
     pub(super) fn read(files: &ImageModelFiles, config: &ResNetConfig) -> Result<Self, ModelError> {
-        let mut list = open(std::slice::from_ref(&files.weights), &RESNET)?;
+        let mut list = open(&files.weights, &RESNET)?;
         let stem_width = first_axis(&list, "conv1.weight").unwrap_or(64);
         let stem = conv(&mut list, "conv1", "bn1", [stem_width, 3, 7], 2);
         let mut blocks = Vec::new();
@@ -65,7 +75,7 @@ impl ResNetWeights {
             }
         }
         list.finish()?;
-        Ok(Self { stem, blocks, n_features: width })
+        Ok(Self { stem: StemWeights::Single(stem), blocks, n_features: width })
     }
 }
 
@@ -74,7 +84,7 @@ impl ResNetWeights {
 /// # Errors
 /// When the file is not a checkpoint, or does not hold one ResNet.
 pub(super) fn note(files: &ImageModelFiles) -> Result<WeightsNote, ModelError> {
-    Ok(open(std::slice::from_ref(&files.weights), &RESNET)?.note().clone())
+    Ok(open(&files.weights, &RESNET)?.note().clone())
 }
 
 fn block_name(stage_idx: usize, block_idx: usize) -> String {
@@ -105,7 +115,7 @@ fn block(list: &mut Checklist, name: &str, n_in: usize, stride: usize) -> (Block
     let has_shortcut = stride != 1 || n_in != n_out || list.shape(&format!("{shortcut_name}.weight")).is_some();
     let shortcut =
         has_shortcut.then(|| conv(list, &shortcut_name, &format!("{name}.downsample.1"), [n_out, n_in, 1], stride));
-    (BlockWeights { convs, shortcut }, n_out)
+    (BlockWeights { convs, shortcut, halves: false }, n_out)
 }
 
 fn convs(list: &mut Checklist, name: &str, shapes: &[([usize; 3], usize)]) -> Vec<ConvWeights> {
@@ -118,7 +128,13 @@ fn convs(list: &mut Checklist, name: &str, shapes: &[([usize; 3], usize)]) -> Ve
 
 /// Takes a convolution of shape `[n_out, n_in, kernel]` and the batch norm that follows it:
 /// `scale = γ / sqrt(σ² + ε)`, `bias = β - μ · scale`.
-fn conv(list: &mut Checklist, name: &str, norm: &str, shape: [usize; 3], stride: usize) -> ConvWeights {
+pub(in crate::families) fn conv(
+    list: &mut Checklist,
+    name: &str,
+    norm: &str,
+    shape: [usize; 3],
+    stride: usize,
+) -> ConvWeights {
     let [n_out, n_in, kernel] = shape;
     let weight = list.take(&format!("{name}.weight"), &[n_out, n_in, kernel, kernel]);
     let mut vector = |field: &str| list.take(&format!("{norm}.{field}"), &[n_out]);

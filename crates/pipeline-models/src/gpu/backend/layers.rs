@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::module::linear;
 use burn::tensor::{Tensor, TensorData, TensorPrimitive};
 
-use crate::families::bert::weights::{DenseWeights, NormWeights};
+use crate::tower::{DenseWeights, NormWeights};
 
 /// `y = x·W + b`, `weight`: `[n_in, n_out]`
 pub(super) struct Dense<B: Backend> {
@@ -28,6 +28,11 @@ impl<B: Backend> Dense<B> {
         }
         let weight = Tensor::from_data(TensorData::new(transposed, [n_in, n_out]), device);
         Self { weight, bias: vector(weights.bias, device) }
+    }
+
+    /// Numbers that it gives.
+    pub(super) fn n_out(&self) -> usize {
+        self.weight.dims()[1]
     }
 
     pub(super) fn forward(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {

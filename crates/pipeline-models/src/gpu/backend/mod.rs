@@ -1,12 +1,15 @@
 //! Models and training in burn, generic over its backend: CUDA, and burn's own for processors in tests.
 //!
-//! A family is a file here: its layers, their forward pass, and [`Place`] for its parts.
+//! Families of transformer layers share [`tower`]; any other is a file here: its layers, their forward pass, and [`Place`] for
+//! its parts.
 
-mod bert;
+mod clip_resnet;
+mod convnext;
 mod layers;
 mod learner;
 mod resnet;
 mod rows;
+mod tower;
 
 use burn::tensor::backend::Backend;
 

@@ -1,14 +1,14 @@
 //! The forward pass of a ResNet up to the pooled features.
 
 use burn::tensor::backend::Backend;
-use burn::tensor::module::{conv2d, max_pool2d};
+use burn::tensor::module::{avg_pool2d, conv2d, max_pool2d};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorData, activation::relu};
 
 use pipeline_kernels::convolution::ConvWeights;
 
 use super::{Place, rows};
-use crate::families::resnet::weights::{BlockWeights, ResNetWeights};
+use crate::families::resnet::{BlockWeights, ResNetWeights, StemWeights};
 use crate::forward::ImageForward;
 
 impl Place<dyn ImageForward> for ResNetWeights {
@@ -19,12 +19,18 @@ impl Place<dyn ImageForward> for ResNetWeights {
 }
 
 /// A ResNet on a device.
-struct ResNet<B: Backend> {
-    stem: Convolution<B>,
+pub(super) struct ResNet<B: Backend> {
+    stem: Stem<B>,
     blocks: Vec<ResidualBlock<B>>,
 }
 
+enum Stem<B: Backend> {
+    Single(Convolution<B>),
+    Deep(Box<[Convolution<B>; 3]>),
+}
+
 struct ResidualBlock<B: Backend> {
+    halves: bool,
     convs: Vec<Convolution<B>>,
     shortcut: Option<Convolution<B>>,
 }
@@ -38,9 +44,12 @@ struct Convolution<B: Backend> {
 
 impl<B: Backend> ResNet<B> {
     /// Moves the weights to `device`.
-    fn new(weights: ResNetWeights, device: &B::Device) -> Self {
+    pub(super) fn new(weights: ResNetWeights, device: &B::Device) -> Self {
         Self {
-            stem: Convolution::new(weights.stem, device),
+            stem: match weights.stem {
+                StemWeights::Single(conv) => Stem::Single(Convolution::new(conv, device)),
+                StemWeights::Deep(convs) => Stem::Deep(Box::new(convs.map(|conv| Convolution::new(conv, device)))),
+            },
             blocks: weights.blocks.into_iter().map(|block| ResidualBlock::new(block, device)).collect(),
         }
     }
@@ -50,13 +59,30 @@ impl<B: Backend> ResNet<B> {
     /// # Shapes
     /// `pixels`: `[n_images, 3, height, width]` · returns `[n_images, n_features]`
     fn forward(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
-        pool(self.blocks.iter().fold(self.stem_maps(pixels), |maps, block| block.forward(maps)))
+        pool(self.maps(pixels))
     }
 
-    /// The stem, ReLU and the maximum over 3×3: a quarter of the height and width.
-    fn stem_maps(&self, pixels: Tensor<B, 4>) -> Tensor<B, 4> {
-        max_pool2d(relu(self.stem.forward(pixels)), [3, 3], [2, 2], [1, 1], [1, 1], false)
+    /// The maps of the last stage.
+    ///
+    /// # Shapes
+    /// `pixels`: `[n_images, 3, height, width]` · returns `[n_images, n_features, rows, cols]`
+    pub(super) fn maps(&self, pixels: Tensor<B, 4>) -> Tensor<B, 4> {
+        self.blocks.iter().fold(self.stem_maps(pixels), |maps, block| block.forward(maps))
     }
+
+    /// The stem, a quarter of the height and width: one convolution, ReLU and the maximum over 3×3, or three
+    /// convolutions with ReLU and the mean of 2×2.
+    fn stem_maps(&self, pixels: Tensor<B, 4>) -> Tensor<B, 4> {
+        match &self.stem {
+            Stem::Single(conv) => max_pool2d(relu(conv.forward(pixels)), [3, 3], [2, 2], [1, 1], [1, 1], false),
+            Stem::Deep(convs) => halved(convs.iter().fold(pixels, |maps, conv| relu(conv.forward(maps)))),
+        }
+    }
+}
+
+/// The means of 2×2 places.
+fn halved<B: Backend>(maps: Tensor<B, 4>) -> Tensor<B, 4> {
+    avg_pool2d(maps, [2, 2], [2, 2], [0, 0], false, false)
 }
 
 /// The mean over height and width: `[n, c, h, w]` → `[n, c]`.
@@ -68,6 +94,7 @@ fn pool<B: Backend>(maps: Tensor<B, 4>) -> Tensor<B, 2> {
 impl<B: Backend> ResidualBlock<B> {
     fn new(weights: BlockWeights, device: &B::Device) -> Self {
         Self {
+            halves: weights.halves,
             convs: weights.convs.into_iter().map(|conv| Convolution::new(conv, device)).collect(),
             shortcut: weights.shortcut.map(|conv| Convolution::new(conv, device)),
         }
@@ -76,9 +103,10 @@ impl<B: Backend> ResidualBlock<B> {
     fn forward(&self, maps: Tensor<B, 4>) -> Tensor<B, 4> {
         let (last, others) = self.convs.split_last().expect("a block has two or three convolutions");
         let residual = others.iter().fold(maps.clone(), |maps, conv| relu(conv.forward(maps)));
-        let residual = last.forward(residual);
+        let halved = |maps| if self.halves { halved(maps) } else { maps };
+        let residual = last.forward(halved(residual));
         let shortcut = match &self.shortcut {
-            Some(conv) => conv.forward(maps),
+            Some(conv) => conv.forward(halved(maps)),
             None => maps,
         };
         relu(residual + shortcut)

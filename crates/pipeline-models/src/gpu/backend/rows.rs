@@ -1,9 +1,10 @@
 //! Rows on a device, batch after batch: equal lengths need neither padding nor mask.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use burn::tensor::backend::Backend;
-use burn::tensor::{Int, Tensor, TensorData};
+use burn::tensor::{Tensor, TensorData};
 
 use crate::forward::pixels::{Images, PixelTable};
 use crate::forward::{ImageForward, TextForward, in_row_order};
@@ -14,12 +15,11 @@ const BATCH_IMAGES: usize = 8;
 /// The forward pass over texts, of which those with the same number of tokens are computed together.
 ///
 /// # Shapes
-/// `model`: `[n_texts, n_tokens]` → `[n_texts, dim]`
+/// `model`: the ids of texts with the same number of tokens → `[n_texts, dim]`
 pub(super) fn texts<B: Backend>(
-    device: B::Device,
-    model: impl Fn(Tensor<B, 2, Int>) -> Tensor<B, 2> + Send + Sync + 'static,
+    model: impl Fn(&[&[u32]]) -> Tensor<B, 2> + Send + Sync + 'static,
 ) -> Box<dyn TextForward> {
-    Box::new(BatchAfterBatch { device, model })
+    Box::new(TextsOfOneLength { model, backend: PhantomData })
 }
 
 /// The forward pass over images, in their order.
@@ -33,24 +33,29 @@ pub(super) fn images<B: Backend>(
     Box::new(BatchAfterBatch { device, model })
 }
 
-/// A model on its device, which is as fast without threads of ours.
+/// A text encoder on its device, which is as fast without threads of ours.
+struct TextsOfOneLength<B: Backend, Model> {
+    model: Model,
+    backend: PhantomData<fn() -> B>,
+}
+
+/// An image encoder on its device.
 struct BatchAfterBatch<B: Backend, Model> {
     device: B::Device,
     model: Model,
 }
 
-impl<B, Model> TextForward for BatchAfterBatch<B, Model>
+impl<B, Model> TextForward for TextsOfOneLength<B, Model>
 where
     B: Backend,
-    Model: Fn(Tensor<B, 2, Int>) -> Tensor<B, 2> + Send + Sync,
+    Model: Fn(&[&[u32]]) -> Tensor<B, 2> + Send + Sync,
 {
     fn forward(&self, texts: &[Vec<u32>], batch_rows: usize, _: usize) -> Vec<f32> {
         let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
         let batches = of_one_length(&lengths, batch_rows);
         let forward = |batch: &Vec<usize>| {
-            let ids: Vec<i32> = batch.iter().flat_map(|text_idx| &texts[*text_idx]).map(|id| *id as i32).collect();
-            let ids = TensorData::new(ids, [batch.len(), lengths[batch[0]]]);
-            to_values((self.model)(Tensor::from_data(ids, &self.device)))
+            let texts: Vec<&[u32]> = batch.iter().map(|text_idx| texts[*text_idx].as_slice()).collect();
+            to_values((self.model)(&texts))
         };
         let vectors: Vec<Vec<f32>> = batches.iter().map(forward).collect();
         in_row_order(&batches, &vectors)

@@ -58,6 +58,69 @@ fn the_model_is_found_wherever_training_programs_put_it() {
     }
 }
 
+/// The text tower of a checkpoint of cn_clip, and its image tower.
+const TOWERS: [Family; 2] = [
+    Family {
+        what: "a text tower",
+        anchors: &[&["bert.x.weight"]],
+        canonical: |name| name.starts_with("bert.").then(|| name.to_owned()),
+        usual_prefixes: &[],
+    },
+    Family {
+        what: "an image tower",
+        anchors: &[&["visual.x.weight"]],
+        canonical: |name| name.starts_with("visual.").then(|| name.to_owned()),
+        usual_prefixes: &[],
+    },
+];
+
+/// A fine-tuned checkpoint: wrapped names, half precision beside single, a counter, and an optimizer whose state has
+/// numbers for keys and tensors of its own.
+fn fine_tuned() -> Made<'static> {
+    let names = ["module.bert.x.weight", "module.bert.y.weight", "module.visual.x.weight", "module.bert.position_ids"];
+    let tensors = names.iter().enumerate().map(|(idx, name)| (*name, whole(idx, &[1])));
+    let state = Item::Raw(b"}(K\x00}(X\x04\x00\x00\x00stepK\x01uK\x01}u");
+    let optimizer =
+        Item::Dict(vec![("state", state), ("param_groups", Item::Raw(b"](}(X\x06\x00\x00\x00paramsK\x00ue"))]);
+    Made {
+        storages: vec![
+            ("HalfStorage", vec![0x00, 0x3e]),
+            ("FloatStorage", bytes(&[2.5])),
+            ("FloatStorage", bytes(&[3.5])),
+            ("LongStorage", 7u64.to_le_bytes().to_vec()),
+        ],
+        root: Item::Dict(vec![
+            ("epoch", Item::Raw(b"K\x03")),
+            ("state_dict", Item::Dict(tensors.collect())),
+            ("optimizer", optimizer),
+        ]),
+    }
+}
+
+#[test]
+fn a_tower_of_a_fine_tuned_checkpoint_is_read_without_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("epoch_latest.pt");
+    let mut archive = fine_tuned().zip();
+    // The numbers of the image tower no longer fit their checksum.
+    let image = bytes(&[3.5]);
+    let place = archive.windows(4).position(|window| window == image).unwrap();
+    archive[place] ^= 1;
+    std::fs::write(&path, archive).unwrap();
+    let [text, image] = TOWERS.each_ref().map(|tower| open(std::slice::from_ref(&path), tower).unwrap());
+    assert_eq!(
+        text.note().place.as_deref(),
+        Some("weights from `state_dict`, `module.` taken off the names of weights")
+    );
+    let mut text = text;
+    assert_eq!((text.take("bert.x.weight", &[1]), text.take("bert.y.weight", &[1])), (vec![1.5], vec![2.5]));
+    text.finish().unwrap();
+    let mut image = image;
+    image.take("visual.x.weight", &[1]);
+    let error = image.finish().unwrap_err().to_string();
+    assert!(error.contains("checksum") && error.contains("visual.x.weight"), "{error}");
+}
+
 #[test]
 fn an_average_beside_the_model_is_left_aside_and_reported() {
     let model = || dict(&[("x.weight", 1), ("y.weight", 2)]);

@@ -20,7 +20,7 @@ fn touch(root: &Path, names: &[&str]) {
 
 fn found_image(root: &Path, model: &str) -> String {
     let files = find_image_model(model, &search(&[root])).unwrap_or_else(|error| panic!("{error}"));
-    files.weights.strip_prefix(root).unwrap().to_str().unwrap().to_owned()
+    files.weights[0].strip_prefix(root).unwrap().to_str().unwrap().to_owned()
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn an_image_model_may_be_a_single_file() {
     touch(root.path(), &["my.pth", "config.json"]);
     let path = root.path().join("my.pth");
     let files = find_image_model(path.to_str().unwrap(), &search(&[])).unwrap();
-    assert_eq!((files.config, files.weights), (Some(root.path().join("config.json")), path));
+    assert_eq!((files.config, files.weights), (Some(root.path().join("config.json")), vec![path]));
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_path_also_stands_for_a_cached_model_of_that_name() {
     touch(root.path(), &["models--timm--resnet50.a1_in1k/snapshots/r/model.safetensors"]);
     let path = root.path().join("resnet50");
     let files = find_image_model(path.to_str().unwrap(), &search(&[])).unwrap();
-    assert!(files.weights.ends_with("snapshots/r/model.safetensors"));
+    assert!(files.weights[0].ends_with("snapshots/r/model.safetensors"));
 }
 
 #[test]
@@ -209,24 +209,33 @@ fn what_a_misspelt_name_may_have_meant_is_known() {
 
 /// Files that identify a folder, although an encoder's files are not complete.
 #[test]
-fn a_folder_of_another_family_is_named_and_not_passed_over() {
+fn a_folder_of_no_known_family_is_named_and_not_passed_over() {
     let root = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| {
         touch(root.path(), &[name]);
         fs::write(root.path().join(name), text).unwrap();
     };
-    write("cclip/config.json", r#"{"model_type": "chinese_clip"}"#);
-    write("xlmr/config.json", r#"{"model_type": "xlm-roberta"}"#);
-    write("openclip/open_clip_config.json", "{}");
+    write("t5/config.json", r#"{"model_type": "t5"}"#);
+    write("qwen/config.json", r#"{"model_type": "qwen3_vl"}"#);
+    write("coca/open_clip_config.json", r#"{"model_cfg": {"multimodal_cfg": {}}}"#);
     let search = search(&[root.path()]);
-    for (model, named) in [("cclip", "`chinese_clip`"), ("xlmr", "`xlm-roberta`"), ("openclip", "OpenCLIP")] {
-        let error = find_text_model(model, &search).unwrap_err().to_string();
-        assert!(error.contains(named) && error.contains(model), "{error}");
-    }
-    touch(root.path(), &["openclip/open_clip_pytorch_model.bin"]);
-    for (model, named) in [("cclip", "`chinese_clip`"), ("openclip", "OpenCLIP")] {
-        let error = find_image_model(model, &search).unwrap_err().to_string();
-        assert!(error.contains(named) && error.contains(model), "{error}");
+    for weights in ["", "open_clip_pytorch_model.bin"] {
+        for (model, named) in [("t5", "`t5`"), ("qwen", "`qwen3_vl`"), ("coca", "CoCa")] {
+            if !weights.is_empty() {
+                touch(&root.path().join(model), &[weights]);
+            }
+            let errors = [
+                find_text_model(model, &search).unwrap_err(),
+                find_image_model(model, &search).err().unwrap_or_else(|| {
+                    crate::open_image_model(&find_image_model(model, &search).unwrap(), &Default::default())
+                        .err()
+                        .unwrap()
+                }),
+            ];
+            for error in errors.map(|error| error.to_string()) {
+                assert!(error.contains(named) && error.contains(model), "{error}");
+            }
+        }
     }
 }
 

@@ -1,14 +1,16 @@
 //! Folders of sentence-transformers: supported and refused settings.
 
 use super::*;
-use crate::families::bert::{TextOptions, TextSettings};
+use crate::families::bert::family::model;
+use crate::families::text::{TextModel, TextOptions};
+use crate::tokenizer::TokenizerFamily;
 use crate::weights::{ModelSearch, find_text_model, fixtures};
 
 const TRANSFORMER: &str = r#"{"path": "", "type": "sentence_transformers.models.Transformer"}"#;
 const POOLING: &str = r#"{"path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}"#;
 
 /// The tiny model with these files beside it.
-fn read(files: &[(&str, &str)], options: &TextOptions) -> Result<TextSettings, String> {
+fn read(files: &[(&str, &str)], options: &TextOptions) -> Result<TextModel, String> {
     let folder = fixtures::folder_without_weights("tiny/bert");
     for (name, text) in [("model.safetensors", "")].iter().chain(files) {
         let path = folder.path().join(name);
@@ -16,7 +18,7 @@ fn read(files: &[(&str, &str)], options: &TextOptions) -> Result<TextSettings, S
         std::fs::write(path, text).unwrap();
     }
     let files = find_text_model(folder.path().to_str().unwrap(), &ModelSearch::default()).unwrap();
-    TextSettings::read(&files, options).map_err(|error| error.to_string())
+    model(&files, options, TokenizerFamily::Bert).map_err(|error| error.to_string())
 }
 
 fn modules(list: &[&str]) -> String {
@@ -46,10 +48,10 @@ fn pooling_and_limit_are_those_of_the_folder_or_of_whoever_chooses() {
             ("sentence_bert_config.json", sentence),
         ];
         let found = read(&files, &options).unwrap();
-        assert_eq!((found.pooling, found.max_length), expected, "{pooling} {sentence}");
+        assert_eq!((found.reader.pooling, found.max_length), expected, "{pooling} {sentence}");
     }
     let plain = read(&[], &TextOptions::default()).unwrap();
-    assert_eq!((plain.pooling, plain.max_length, plain.normalize), (Pooling::Cls, 128, false));
+    assert_eq!((plain.reader.pooling, plain.max_length, plain.normalizes), (Pooling::Cls, 128, false));
 }
 
 #[test]
@@ -65,10 +67,10 @@ fn what_changes_vectors_is_followed_or_refused_by_name() {
         (modules(&[TRANSFORMER]), Err("no module `Pooling`")),
         (modules(&[&other("CLIPModel")]), Err("`sentence_transformers.models.CLIPModel`")),
     ] {
-        let found = read(&[("modules.json", &list), mean], &TextOptions::default()).map(|settings| settings.normalize);
+        let found = read(&[("modules.json", &list), mean], &TextOptions::default()).map(|model| model.normalizes);
         match expected {
             Ok(normalize) => assert_eq!(found, Ok(normalize), "{list}"),
-            Err(named) => assert!(found.as_ref().unwrap_err().contains(named), "{list}: {found:?}"),
+            Err(named) => assert!(found.as_ref().err().unwrap().contains(named), "{list}: {found:?}"),
         }
     }
     let prompt = r#"{"default_prompt_name": "query", "prompts": {"query": "question: "}}"#;
@@ -83,7 +85,7 @@ fn what_changes_vectors_is_followed_or_refused_by_name() {
         ("sentence_bert_config.json", r#"{"do_lower_case": true}"#, "`do_lower_case` is true"),
         ("sentence_bert_config.json", r#"{"max_seq_length": 1}"#, "`max_seq_length`"),
     ] {
-        let error = read(&[("modules.json", &both), mean, (name, text)], &TextOptions::default()).unwrap_err();
+        let error = read(&[("modules.json", &both), mean, (name, text)], &TextOptions::default()).err().unwrap();
         assert!(error.contains(named), "{text}: {error}");
     }
     let silent = r#"{"default_prompt_name": null, "prompts": {"query": "question: "}}"#;

@@ -1,12 +1,13 @@
 //! A text's features have the same bits in any batch, order and company, on any number of threads.
 
 use super::*;
+use crate::tower::cpu::CpuTextTower;
 
 /// The tiny model with other widths, since products are computed by size.
 fn made_up(hidden: usize, intermediate: usize) -> tempfile::TempDir {
     let folder = fixtures::folder_without_weights("tiny/bert");
     let path = folder.path().join("config.json");
-    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
     config["hidden_size"] = hidden.into();
     config["intermediate_size"] = intermediate.into();
     config["num_attention_heads"] = (hidden / 16).min(12).into();
@@ -31,7 +32,7 @@ fn made_up(hidden: usize, intermediate: usize) -> tempfile::TempDir {
 fn load_made_up(hidden: usize, intermediate: usize, pooling: Pooling) -> TextEncoder {
     let folder = made_up(hidden, intermediate);
     let files = find_text_model(folder.path().to_str().unwrap(), &ModelSearch::default()).unwrap();
-    TextEncoder::load(&files, &TextOptions { pooling: Some(pooling), ..Default::default() }, Device::Cpu).unwrap()
+    encoder(&files, &TextOptions { pooling: Some(pooling), ..Default::default() }).unwrap()
 }
 
 /// Several texts of each of many lengths, and two that are truncated.
@@ -90,15 +91,12 @@ fn features_have_the_same_bits_with_every_instruction_set() {
     for (hidden, intermediate) in [(64, 128), (480, 500), (768, 1536)] {
         let folder = made_up(hidden, intermediate);
         let files = find_text_model(folder.path().to_str().unwrap(), &ModelSearch::default()).unwrap();
-        let config = BertConfig::read(&files.config).unwrap();
-        let tokenizer = BertTokenizer::load(&files, &tokenizer_options(None)).unwrap();
+        let tokenizer = TextTokenizer::load(TokenizerFamily::Bert, &files, &tokenizer_options(None)).unwrap();
         let ids: Vec<Vec<u32>> = texts_of_like_lengths().iter().map(|text| tokenizer.ids(text).unwrap()).collect();
         let ids: Vec<&[u32]> = ids.iter().map(Vec::as_slice).collect();
         for pooling in [Pooling::Cls, Pooling::Mean] {
             fixtures::assert_same_bits(&format!("{hidden} and {intermediate} numbers, {pooling:?}"), |instructions| {
-                let weights = BertWeights::read(&files, &config).unwrap();
-                let parts = BertParts { weights, config: config.clone(), pooling };
-                CpuBert::new(parts, instructions).forward(&ids)
+                CpuTextTower::new(tower_of(&files, pooling), instructions).forward(&ids)
             });
         }
     }

@@ -7,7 +7,7 @@ fn files(folder: &Path, model: &str, beside: &[(&str, &str)]) -> ImageModelFiles
     let weights = folder.join(model);
     std::fs::write(&weights, "").unwrap();
     beside.iter().for_each(|(name, text)| std::fs::write(folder.join(name), text).unwrap());
-    ImageModelFiles::beside(&weights, weights.to_str().unwrap())
+    ImageModelFiles::beside(vec![weights.clone()], weights.to_str().unwrap())
 }
 
 fn read(config: &str) -> Result<ResNetConfig, String> {

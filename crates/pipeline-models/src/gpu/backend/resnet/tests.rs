@@ -18,7 +18,8 @@ fn maps_after_every_stage_are_those_of_pytorch() {
     let planes: Vec<f32> = (0..3).flat_map(plane).map(|(channel, level)| levels[channel * 256 + level]).collect();
     let pixels = Tensor::from_data(TensorData::new(planes, [1, 3, 224, 224]), &Default::default());
 
-    check("bn1_relu", relu(resnet.stem.forward(pixels.clone())));
+    let Stem::Single(stem) = &resnet.stem else { panic!("a plain ResNet has one convolution first") };
+    check("bn1_relu", relu(stem.forward(pixels.clone())));
     let mut maps = resnet.stem_maps(pixels);
     check("maxpool", maps.clone());
     for (stage, blocks) in [("layer1", 0..1), ("layer2", 1..3), ("layer3", 3..4), ("layer4", 4..5)] {

@@ -1,0 +1,82 @@
+//! ConvNeXt as transformers and as timm save it.
+
+mod cpu;
+pub(crate) mod weights;
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+pub(super) use cpu::CpuConvNeXt;
+pub(crate) use weights::ConvNeXtWeights;
+use weights::{HUB, TIMM};
+
+use super::fields::Fields;
+use super::pooling::{ImagePooling, refusal};
+use crate::weights::{Checklist, Family, ModelError};
+
+/// Added to the variance in every norm but the last one of the hub's form.
+pub(crate) const EPSILON: f64 = 1e-6;
+
+/// Pixels of an image for each place of the last map.
+pub(super) const STRIDE: usize = 32;
+
+/// Reads the weights of a ConvNeXt whose small files have been read.
+pub(super) struct ConvNeXtReader {
+    family: &'static Family,
+    /// Added to the variance in the last norm.
+    last_epsilon: f64,
+}
+
+impl ConvNeXtReader {
+    /// A model of `model_type: convnext`.
+    ///
+    /// # Errors
+    /// When the configuration is not usable, or has no such pooling.
+    pub(super) fn hub(
+        config: &Map<String, Value>,
+        path: &Path,
+        pooling: Option<ImagePooling>,
+    ) -> Result<Self, ModelError> {
+        let fields = Fields::new(config, path);
+        if fields.text("hidden_act").is_some_and(|name| name != "gelu") {
+            return Err(fields.wrong("`hidden_act` is not `gelu`".to_owned()));
+        }
+        if fields.size("patch_size", 4)? != 4 {
+            return Err(fields.wrong("`patch_size` is not 4".to_owned()));
+        }
+        only_avg(pooling, path)?;
+        Ok(Self { family: &HUB, last_epsilon: fields.number("layer_norm_eps", 1e-12)? })
+    }
+
+    /// A model of timm's `convnext_…`.
+    ///
+    /// # Errors
+    /// When the model has no such pooling.
+    pub(super) fn timm(path: &Path, pooling: Option<ImagePooling>) -> Result<Self, ModelError> {
+        only_avg(pooling, path)?;
+        Ok(Self { family: &TIMM, last_epsilon: EPSILON })
+    }
+
+    /// The names of its tensors.
+    pub(super) fn family(&self) -> &'static Family {
+        self.family
+    }
+
+    /// Takes the weights; depths and widths follow from the tensors that are there.
+    pub(super) fn read(&self, list: &mut Checklist) -> ConvNeXtWeights {
+        weights::read(list, self.last_epsilon)
+    }
+
+    /// Numbers of a feature: the width of the last stage.
+    pub(super) fn dim(&self, list: &Checklist) -> Option<usize> {
+        list.shape("norm.weight").and_then(|shape| shape.first().copied())
+    }
+}
+
+fn only_avg(pooling: Option<ImagePooling>, path: &Path) -> Result<(), ModelError> {
+    match pooling {
+        None | Some(ImagePooling::Avg) => Ok(()),
+        Some(other) => Err(ModelError::Unsupported { path: path.to_owned(), what: refusal(other.name(), &["avg"]) }),
+    }
+}

@@ -1,0 +1,223 @@
+//! Image encoders of any family but ResNet: a forward pass, its pixels, and what the small files say of both.
+
+use std::path::PathBuf;
+
+use pipeline_kernels::{InstructionSet, Matrix};
+
+use super::clip::resnet::{ClipResNetReader, CpuClipResNet};
+use super::convnext::{ConvNeXtReader, CpuConvNeXt};
+use super::pooling::ImagePooling;
+use super::reader::ImageReader;
+use super::{clip, convnext};
+use crate::device::{Device, probe};
+use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_roles};
+use crate::forward::pixels::{Images, PixelTable};
+use crate::forward::{ImageForward, processor};
+use crate::gpu;
+use crate::preprocessing::{ImageExpectations, Preprocessing};
+use crate::tower::cpu::CpuImageTower;
+use crate::weights::{ImageModelFiles, ModelError, WeightsNote, open};
+
+/// The options of encoding images. An absent one is the model's own.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageOptions {
+    /// The way from the patches' vectors to the image's.
+    pub pooling: Option<ImagePooling>,
+    /// Whether positions are interpolated for images of another size than the model's.
+    pub interpolates: Option<bool>,
+}
+
+/// An image model whose small files have been read.
+pub(super) struct ImageModel {
+    pub(super) files: ImageModelFiles,
+    pub(super) preprocessing: Preprocessing,
+    pub(super) expectations: ImageExpectations,
+    pub(super) network: Network,
+    /// Whether positions are interpolated for images of another size than the model's.
+    pub(super) interpolates: bool,
+}
+
+/// The readers of a model's weights.
+pub(super) enum Network {
+    /// A vision transformer.
+    Tower(ImageReader),
+    /// CLIP's ResNet.
+    ClipResNet(ClipResNetReader),
+    /// A ConvNeXt.
+    ConvNeXt(ConvNeXtReader),
+}
+
+impl ImageModel {
+    /// The reason why images of a size cannot be encoded.
+    fn size_refusal(&self, height: usize, width: usize) -> Option<String> {
+        match &self.network {
+            Network::Tower(reader) => {
+                let (side, patch) = (reader.image, reader.patch);
+                let (rows, cols) = (height / patch, width / patch);
+                let own = side / patch;
+                if rows.min(cols) == 0 {
+                    return Some(format!(
+                        "the pixels are {height}×{width}, which is less than a patch of {patch}×{patch}"
+                    ));
+                }
+                (!self.interpolates && (rows, cols) != (own, own)).then(|| {
+                    format!(
+                        "the pixels are {height}×{width} and the model's positions are for {side}×{side}: decode with \
+                         `like`, or set `positions: interpolate`"
+                    )
+                })
+            }
+            Network::ClipResNet(reader) => {
+                let places = |side: usize| side / clip::resnet::STRIDE;
+                let own = places(reader.image);
+                ((places(height), places(width)) != (own, own)).then(|| {
+                    format!(
+                        "its attention pool has places for {own}×{own}, and {height}×{width} pixels make {}×{}",
+                        places(height),
+                        places(width)
+                    )
+                })
+            }
+            Network::ConvNeXt(_) => {
+                let least = convnext::STRIDE;
+                (height.min(width) < least)
+                    .then(|| format!("the pixels are {height}×{width}, and the model needs {least}×{least} at least"))
+            }
+        }
+    }
+
+    fn weights(&self) -> &[PathBuf] {
+        &self.files.weights
+    }
+}
+
+impl EncoderModel for ImageModel {
+    fn side(&self) -> EncoderSide {
+        EncoderSide::Image
+    }
+
+    fn dim(&self) -> Result<usize, ModelError> {
+        match &self.network {
+            Network::Tower(reader) => Ok(reader.dim),
+            Network::ClipResNet(reader) => Ok(reader.dim),
+            Network::ConvNeXt(reader) => {
+                let list = open(self.weights(), reader.family())?;
+                reader.dim(&list).ok_or_else(|| ModelError::Unsupported {
+                    path: self.weights()[0].clone(),
+                    what: "its last norm is missing, from which its width would follow".to_owned(),
+                })
+            }
+        }
+    }
+
+    fn pooling(&self) -> &'static str {
+        match &self.network {
+            Network::Tower(reader) => reader.pooling.name(),
+            Network::ClipResNet(_) => ImagePooling::Projected.name(),
+            Network::ConvNeXt(_) => ImagePooling::Avg.name(),
+        }
+    }
+
+    fn properties(&self) -> Vec<(&'static str, String)> {
+        let is_own = |reader: &ImageReader| self.interpolates == reader.interpolates;
+        match &self.network {
+            Network::Tower(reader) if !is_own(reader) => {
+                let positions = if self.interpolates { "interpolate" } else { "own" };
+                vec![("positions", positions.to_owned())]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn is_normalized(&self) -> bool {
+        false
+    }
+
+    fn expectations(&self) -> ImageExpectations {
+        self.expectations.clone()
+    }
+
+    fn refuses_size(&self, [height, width]: [u32; 2]) -> Option<String> {
+        self.size_refusal(height as usize, width as usize)
+    }
+
+    fn files(&self) -> Vec<(String, PathBuf)> {
+        let small = self.files.settings().into_iter().map(|(role, path)| (role.to_owned(), path.to_owned()));
+        small.chain(weights_roles(self.weights())).collect()
+    }
+
+    fn weights_note(&self) -> Result<WeightsNote, ModelError> {
+        let family = match &self.network {
+            Network::Tower(reader) => reader.family,
+            Network::ClipResNet(_) => &clip::resnet::CLIP_RESNET,
+            Network::ConvNeXt(reader) => reader.family(),
+        };
+        Ok(open(self.weights(), family)?.note().clone())
+    }
+
+    fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {
+        probe(device)?;
+        let best = InstructionSet::best();
+        let forward = match &self.network {
+            Network::Tower(reader) => {
+                let tower = reader.tower(self.weights())?;
+                match device {
+                    Device::Cpu => {
+                        let tower = CpuImageTower::new(tower, best);
+                        processor::images(move |pixels, height, width| tower.forward(pixels, height, width))
+                    }
+                    Device::Cuda => gpu::load(tower)?,
+                }
+            }
+            Network::ClipResNet(reader) => {
+                let mut list = open(self.weights(), &clip::resnet::CLIP_RESNET)?;
+                let weights = reader.read(&mut list);
+                list.finish()?;
+                match device {
+                    Device::Cpu => {
+                        let resnet = CpuClipResNet::new(weights, best);
+                        processor::images(move |pixels, height, width| resnet.forward(pixels, height, width))
+                    }
+                    Device::Cuda => gpu::load(weights)?,
+                }
+            }
+            Network::ConvNeXt(reader) => {
+                let mut list = open(self.weights(), reader.family())?;
+                let weights = reader.read(&mut list);
+                list.finish()?;
+                match device {
+                    Device::Cpu => {
+                        let convnext = CpuConvNeXt::new(weights, best);
+                        processor::images(move |pixels, height, width| convnext.forward(pixels, height, width))
+                    }
+                    Device::Cuda => gpu::load(weights)?,
+                }
+            }
+        };
+        Ok(Box::new(ImageEncoder { dim: self.dim()?, table: self.preprocessing.table(), forward }))
+    }
+}
+
+/// An image encoder in memory.
+struct ImageEncoder {
+    dim: usize,
+    table: PixelTable,
+    forward: Box<dyn ImageForward>,
+}
+
+impl Encoder for ImageEncoder {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn encode(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<Matrix, ModelError> {
+        let EncoderRows::Images { pixels, height, width } = rows else {
+            panic!("BUG: an image encoder encodes images")
+        };
+        let n_bytes = height * width * 3;
+        assert!(n_bytes > 0 && pixels.iter().all(|rgb| rgb.len() == n_bytes), "BUG: an image needs {n_bytes} bytes");
+        let features = self.forward.forward(&Images { pixels, height, width, table: &self.table }, n_threads);
+        let matrix = Matrix::new(pixels.len(), self.dim, features);
+        matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
+    }
+}

@@ -1,0 +1,114 @@
+//! A family's reading of one tower: sizes from small files first, weights later.
+
+use std::path::{Path, PathBuf};
+
+use super::pooling::{ImagePooling, Pooling, refusal};
+use crate::tower::{ImageTower, TextTower};
+use crate::weights::{Checklist, Family, ModelError, WeightsNote, open};
+
+/// Reads the image tower of a model whose small files have been read.
+pub(super) struct ImageReader {
+    pub(super) pooling: ImagePooling,
+    /// Numbers of a feature.
+    pub(super) dim: usize,
+    /// Pixels of the side of the model's own images.
+    pub(super) image: usize,
+    /// Pixels of a patch's side.
+    pub(super) patch: usize,
+    /// Whether the family's own library takes images of any size by interpolating positions.
+    pub(super) interpolates: bool,
+    /// The names of its tensors.
+    pub(super) family: &'static Family,
+    pub(super) read: Box<dyn Fn(&mut Checklist) -> ImageTower + Send + Sync>,
+}
+
+/// Reads the text tower of a model whose small files have been read.
+pub(super) struct TextReader {
+    pub(super) pooling: Pooling,
+    /// Numbers of a feature.
+    pub(super) dim: usize,
+    /// Tokens that the embedding knows.
+    pub(super) n_words: usize,
+    /// Tokens of a text at most.
+    pub(super) max_length: usize,
+    /// The number of tokens to which every text is padded, padding attended to.
+    pub(super) padding: Option<usize>,
+    /// The names of its tensors.
+    pub(super) family: &'static Family,
+    pub(super) read: Box<dyn Fn(&mut Checklist) -> TextTower + Send + Sync>,
+}
+
+impl ImageReader {
+    /// Reads the weights of the tower.
+    ///
+    /// # Errors
+    /// When a file is no checkpoint or does not hold this tower; one error lists every tensor that is wrong.
+    pub(super) fn tower(&self, weights: &[PathBuf]) -> Result<ImageTower, ModelError> {
+        tower(weights, self.family, &self.read)
+    }
+}
+
+impl TextReader {
+    /// Reads the weights of the tower.
+    ///
+    /// # Errors
+    /// As [`ImageReader::tower`].
+    pub(super) fn tower(&self, weights: &[PathBuf]) -> Result<TextTower, ModelError> {
+        tower(weights, self.family, &self.read)
+    }
+
+    /// The remark on the place of the weights in their files.
+    ///
+    /// # Errors
+    /// When a file is no checkpoint or does not hold this tower.
+    pub(super) fn note(&self, weights: &[PathBuf]) -> Result<WeightsNote, ModelError> {
+        Ok(open(weights, self.family)?.note().clone())
+    }
+}
+
+fn tower<Tower>(
+    weights: &[PathBuf],
+    family: &Family,
+    read: &dyn Fn(&mut Checklist) -> Tower,
+) -> Result<Tower, ModelError> {
+    let mut list = open(weights, family)?;
+    let tower = read(&mut list);
+    list.finish()?;
+    Ok(tower)
+}
+
+/// The pooling that was asked for, or the family's own.
+///
+/// # Errors
+/// When the model does not have it.
+pub(super) fn image_pooling(
+    asked: Option<ImagePooling>,
+    own: ImagePooling,
+    there: &[ImagePooling],
+    path: &Path,
+) -> Result<ImagePooling, ModelError> {
+    let pooling = asked.unwrap_or(own);
+    let names: Vec<&str> = there.iter().map(|pooling| pooling.name()).collect();
+    match there.contains(&pooling) {
+        true => Ok(pooling),
+        false => Err(ModelError::Unsupported { path: path.to_owned(), what: refusal(pooling.name(), &names) }),
+    }
+}
+
+/// The pooling that was asked for, or the family's own.
+///
+/// # Errors
+/// When the model does not have it.
+pub(super) fn text_pooling(
+    asked: Option<Pooling>,
+    own: Pooling,
+    there: &[Pooling],
+    path: &Path,
+) -> Result<Pooling, ModelError> {
+    let pooling = asked.unwrap_or(own);
+    let names: Vec<&str> = there.iter().map(|pooling| pooling.name()).collect();
+    match there.contains(&pooling) {
+        true => Ok(pooling),
+        false => Err(ModelError::Unsupported { path: path.to_owned(), what: refusal(pooling.name(), &names) }),
+    }
+}

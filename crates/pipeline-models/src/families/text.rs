@@ -1,0 +1,258 @@
+//! Text encoders of any family: a tokenizer, a tower, and what the small files say of both.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use pipeline_kernels::{InstructionSet, Matrix};
+
+use super::pooling::Pooling;
+use super::reader::TextReader;
+use crate::device::{Device, probe};
+use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_roles};
+use crate::forward::{TextForward, processor};
+use crate::gpu;
+use crate::tokenizer::{Cleaning, TextTokenizer, TokenCount, TokenizerFamily, TokenizerOptions};
+use crate::tower::cpu::CpuTextTower;
+use crate::weights::{ModelError, TextModelFiles, WeightsNote};
+
+/// The options of encoding texts. An absent one is the model's own, else the baseline notebook's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Longer texts are cut to so many tokens, special ones included; absent, it is sentence-transformers' limit, else
+    /// the smaller of 128 and the model's.
+    pub max_length: Option<usize>,
+    /// The way from the tokens' vectors to the text's; absent, it is sentence-transformers', else the family's own.
+    pub pooling: Option<Pooling>,
+    /// Whether texts are lower-cased; absent, the model's tokenizer decides.
+    pub lower_case: Option<bool>,
+    /// The change of a text before it is split into tokens.
+    pub cleaning: Cleaning,
+    /// The texts that are computed together: changes speed and memory, and no bit of a feature.
+    pub batch_rows: usize,
+}
+
+impl Default for TextOptions {
+    fn default() -> Self {
+        Self { max_length: None, pooling: None, lower_case: None, cleaning: Cleaning::Off, batch_rows: 32 }
+    }
+}
+
+/// The limit where nothing else is asked for: the baseline notebook's.
+const DEFAULT_MAX_LENGTH: usize = 128;
+
+/// A text model whose small files have been read.
+pub(super) struct TextModel {
+    pub(super) files: TextModelFiles,
+    pub(super) options: TextOptions,
+    pub(super) reader: TextReader,
+    pub(super) tokenizer: TokenizerFamily,
+    /// Tokens of a text at most, special ones included.
+    pub(super) max_length: usize,
+    /// Whether vectors are divided by their lengths, as the folder's module `Normalize` says.
+    pub(super) normalizes: bool,
+    /// The file that names the folder's own pooling, where that is the model's.
+    pub(super) pooling_file: Option<PathBuf>,
+    /// A remark on what may have been meant otherwise.
+    pub(super) remark: Option<String>,
+}
+
+impl TextModel {
+    /// A model whose folder says nothing of sentences.
+    ///
+    /// # Errors
+    /// When a text cannot have as many tokens as the options say.
+    pub(super) fn new(
+        files: &TextModelFiles,
+        options: &TextOptions,
+        reader: TextReader,
+        tokenizer: TokenizerFamily,
+    ) -> Result<Self, ModelError> {
+        let max_length = max_length(options, &reader, DEFAULT_MAX_LENGTH)?;
+        Ok(Self {
+            files: files.clone(),
+            options: options.clone(),
+            reader,
+            tokenizer,
+            max_length,
+            normalizes: false,
+            pooling_file: None,
+            remark: None,
+        })
+    }
+
+    /// Loads the tokenizer and the weights.
+    ///
+    /// # Errors
+    /// When the device cannot be used, or a file cannot be read, is not supported or does not fit the others.
+    pub(super) fn encoder(&self, device: Device) -> Result<TextEncoder, ModelError> {
+        probe(device)?;
+        let options = TokenizerOptions {
+            lower_case: self.options.lower_case,
+            cleaning: self.options.cleaning,
+            max_length: self.max_length,
+            n_known: self.reader.n_words,
+        };
+        let tokenizer = TextTokenizer::load(self.tokenizer, &self.files, &options)?;
+        let tower = self.reader.tower(&self.files.weights)?;
+        let forward = match device {
+            Device::Cpu => {
+                let tower = CpuTextTower::new(tower, InstructionSet::best());
+                processor::texts(move |texts| tower.forward(texts))
+            }
+            Device::Cuda => gpu::load(tower)?,
+        };
+        Ok(TextEncoder {
+            tokenizer,
+            dim: self.reader.dim,
+            normalizes: self.normalizes,
+            batch_rows: self.options.batch_rows.max(1),
+            forward,
+            tokenized_ns: AtomicU64::new(0),
+        })
+    }
+}
+
+/// The limit of the options, else the smaller of `default` and the model's.
+///
+/// # Errors
+/// When the model cannot take so many tokens, or always takes another number.
+pub(super) fn max_length(options: &TextOptions, reader: &TextReader, default: usize) -> Result<usize, ModelError> {
+    let max_positions = reader.max_length;
+    if let Some(padding) = reader.padding {
+        return match options.max_length {
+            Some(max_length) if max_length != padding => Err(ModelError::FixedLength { max_length, padding }),
+            _ => Ok(padding),
+        };
+    }
+    let max_length = options.max_length.unwrap_or(default.min(max_positions));
+    match (2..=max_positions).contains(&max_length) {
+        true => Ok(max_length),
+        false => Err(ModelError::MaxLength { max_length, max_positions }),
+    }
+}
+
+impl EncoderModel for TextModel {
+    fn side(&self) -> EncoderSide {
+        EncoderSide::Text
+    }
+
+    fn dim(&self) -> Result<usize, ModelError> {
+        Ok(self.reader.dim)
+    }
+
+    fn pooling(&self) -> &'static str {
+        self.reader.pooling.name()
+    }
+
+    fn max_length(&self) -> Option<usize> {
+        Some(self.max_length)
+    }
+
+    fn properties(&self) -> Vec<(&'static str, String)> {
+        let lower_case = self.options.lower_case.map(|lower_case| ("lower_case", lower_case.to_string()));
+        let cleaning = self.options.cleaning.name().map(|name| ("clean", name.to_owned()));
+        lower_case.into_iter().chain(cleaning).collect()
+    }
+
+    fn is_normalized(&self) -> bool {
+        self.normalizes
+    }
+
+    fn files(&self) -> Vec<(String, PathBuf)> {
+        let small = self.files.settings().into_iter().map(|(role, path)| (role.to_owned(), path.to_owned()));
+        let pooling = self.pooling_file.clone().map(|path| ("pooling".to_owned(), path));
+        small.chain(pooling).chain(weights_roles(&self.files.weights)).collect()
+    }
+
+    fn weights_note(&self) -> Result<WeightsNote, ModelError> {
+        self.reader.note(&self.files.weights)
+    }
+
+    fn remark(&self) -> Option<String> {
+        self.remark.clone()
+    }
+
+    fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {
+        Ok(Box::new(self.encoder(device)?))
+    }
+}
+
+/// A text encoder with its tokenizer.
+pub struct TextEncoder {
+    pub(super) tokenizer: TextTokenizer,
+    pub(super) dim: usize,
+    pub(super) normalizes: bool,
+    pub(super) batch_rows: usize,
+    pub(super) forward: Box<dyn TextForward>,
+    /// The time that was spent on making tokens, in nanoseconds.
+    pub(super) tokenized_ns: AtomicU64,
+}
+
+impl TextEncoder {
+    /// The ids of a text's tokens, special ones included.
+    ///
+    /// # Errors
+    /// When the tokenizer cannot express the text.
+    pub fn tokenize(&self, text: &str) -> Result<Vec<u32>, ModelError> {
+        self.tokenizer.ids(text).map_err(|source| ModelError::Tokenize { text_idx: 0, source })
+    }
+
+    /// The features of texts, on `n_threads` threads; their number changes no bit.
+    ///
+    /// # Shapes
+    /// returns `[n_texts, dim]`
+    ///
+    /// # Errors
+    /// When a text cannot be split into tokens or a feature is not finite.
+    pub fn encode(&self, texts: &[&str], n_threads: usize) -> Result<Matrix, ModelError> {
+        let start = Instant::now();
+        let ids = self.tokenize_all(texts)?;
+        self.tokenized_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let features = self.forward.forward(&ids, self.batch_rows, n_threads);
+        let mut matrix = Matrix::new(texts.len(), self.dim, features);
+        if self.normalizes {
+            matrix.values.chunks_exact_mut(self.dim).for_each(normalize);
+        }
+        matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
+    }
+
+    fn tokenize_all(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
+        let ids = |(text_idx, text): (usize, &&str)| {
+            self.tokenizer.ids(text).map_err(|source| ModelError::Tokenize { text_idx, source })
+        };
+        texts.iter().enumerate().map(ids).collect()
+    }
+}
+
+/// Divides a vector by its length, as PyTorch's `normalize` does: by 1e-12 at least.
+fn normalize(vector: &mut [f32]) {
+    let squares: f64 = vector.iter().map(|value| f64::from(*value) * f64::from(*value)).sum();
+    let length = squares.sqrt().max(1e-12) as f32;
+    vector.iter_mut().for_each(|value| *value /= length);
+}
+
+impl Encoder for TextEncoder {
+    fn dim(&self) -> usize {
+        self.dim
+    }
+
+    fn encode(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<Matrix, ModelError> {
+        let EncoderRows::Texts(texts) = rows else { panic!("BUG: a text encoder encodes texts") };
+        self.encode(texts, n_threads)
+    }
+
+    fn count_tokens(&self, texts: &[&str]) -> Result<Option<TokenCount>, ModelError> {
+        let mut all = TokenCount::default();
+        for ids in self.tokenize_all(texts)? {
+            let TokenCount { n_tokens, n_unknown } = self.tokenizer.count(&ids);
+            all.n_tokens += n_tokens;
+            all.n_unknown += n_unknown;
+        }
+        Ok(Some(all))
+    }
+
+    fn tokenize_seconds(&self) -> Option<f64> {
+        Some(self.tokenized_ns.load(Ordering::Relaxed) as f64 / 1e9)
+    }
+}

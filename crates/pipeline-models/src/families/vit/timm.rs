@@ -1,0 +1,112 @@
+//! timm's ViTs: `vit_{tiny,small,base,large,huge}_patchP_SIZE`.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use crate::families::clip::openai::image_head_width;
+use crate::families::fields::Fields;
+use crate::families::pooling::ImagePooling;
+use crate::families::reader::{ImageReader, image_pooling};
+use crate::tower::read::{ImageNames, ImageSizes, LayerNames, LayerSizes, Projections, image_tower, norm};
+use crate::tower::{Activation, HeadStep, ImagePool, LayerShape, NormPlace};
+use crate::weights::{Checklist, Family, ModelError};
+
+const LAYERS: LayerNames = LayerNames {
+    start: "blocks.",
+    attention_norm: "norm1",
+    projections: Projections::Fused { weight: "attn.qkv.weight", bias: "attn.qkv.bias" },
+    attention_output: "attn.proj",
+    output_norm: "norm2",
+    intermediate: "mlp.fc1",
+    output: "mlp.fc2",
+    scales: None,
+};
+
+const NAMES: ImageNames = ImageNames {
+    prefix: "",
+    patches: "patch_embed.proj",
+    has_patch_bias: true,
+    class: Some("cls_token"),
+    positions: "pos_embed",
+    has_first_axis: true,
+    first_norm: None,
+    layers: LAYERS,
+    final_norm: Some("norm"),
+};
+
+/// With the mean over patches the norm comes after it and has another name.
+const AVERAGED_NAMES: ImageNames = ImageNames { final_norm: None, ..NAMES };
+
+/// The names of a ViT's tensors.
+pub(in crate::families) const TIMM_VIT: Family = Family {
+    what: "a ViT of timm",
+    anchors: &[&["cls_token"], &["blocks.0.attn.qkv.weight"]],
+    canonical: |name| {
+        let starts = ["cls_token", "pos_embed", "patch_embed.", "blocks.", "norm.", "fc_norm.", "norm_pre."];
+        starts.iter().any(|start| name.starts_with(start)).then(|| name.to_owned())
+    },
+    usual_prefixes: &["timm_model."],
+};
+
+/// Added to the variance in layer norms.
+const EPSILON: f64 = 1e-6;
+
+/// A model of timm, of which `list` has the tensors' shapes: they say what `config.json` may leave out.
+///
+/// # Errors
+/// When the configuration is not usable, contradicts the tensors, or has no such pooling.
+pub(in crate::families) fn vit(
+    config: &Map<String, Value>,
+    path: &Path,
+    list: &Checklist,
+    pooling: Option<ImagePooling>,
+) -> Result<ImageReader, ModelError> {
+    let (top, empty) = (Fields::new(config, path), Map::new());
+    let args = top.part("model_args", &empty);
+    let wrong = |what: &str| top.wrong(what.to_owned());
+    let axes = |name: &str| list.shape(name).map(<[usize]>::to_vec);
+    let Some([width, _, patch, _]) = axes("patch_embed.proj.weight").and_then(|axes| <[usize; 4]>::try_from(axes).ok())
+    else {
+        return Err(wrong("its weights have no `patch_embed.proj.weight` of four axes"));
+    };
+    let Some([_, n_positions, _]) = axes("pos_embed").and_then(|axes| <[usize; 3]>::try_from(axes).ok()) else {
+        return Err(wrong("its weights have no `pos_embed` of three axes"));
+    };
+    let Some([inner, _]) = axes("blocks.0.mlp.fc1.weight").and_then(|axes| <[usize; 2]>::try_from(axes).ok()) else {
+        return Err(wrong("its weights have no `blocks.0.mlp.fc1.weight` of two axes"));
+    };
+    let n_layers = (0..).take_while(|idx| list.has(&format!("blocks.{idx}.norm1.weight"))).count();
+    let shape = LayerShape {
+        width,
+        n_heads: args.heads("num_heads", (width / image_head_width(width)).max(1), width)?,
+        activation: Activation::Gelu,
+        epsilon: EPSILON,
+        norms: NormPlace::Before,
+        is_causal: false,
+    };
+    let layers = LayerSizes { n_layers, inner, has_projection_bias: args.flag("qkv_bias", true)? };
+    let image = n_positions.saturating_sub(1).isqrt() * patch;
+    let sizes = ImageSizes { layers, image, patch };
+    // Which norm is there says which pooling the model was trained with.
+    let is_averaged = list.has("fc_norm.weight");
+    use ImagePooling::{Avg, Cls, Mean};
+    let (own, there): (_, &[ImagePooling]) = if is_averaged { (Avg, &[Avg]) } else { (Cls, &[Cls, Mean]) };
+    let pooling = image_pooling(pooling, own, there, path)?;
+    Ok(ImageReader {
+        pooling,
+        dim: width,
+        image,
+        patch,
+        interpolates: false,
+        family: &TIMM_VIT,
+        read: Box::new(move |list| match pooling {
+            Avg => {
+                let head = vec![HeadStep::Norm(norm(list, "fc_norm", width))];
+                image_tower(list, &AVERAGED_NAMES, shape, &sizes, (ImagePool::Mean, head))
+            }
+            Mean => image_tower(list, &NAMES, shape, &sizes, (ImagePool::Mean, Vec::new())),
+            _ => image_tower(list, &NAMES, shape, &sizes, (ImagePool::Class, Vec::new())),
+        }),
+    })
+}

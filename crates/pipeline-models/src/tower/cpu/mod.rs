@@ -1,0 +1,146 @@
+//! Towers on the processor, over rows of any lengths: no padding and no mask. A *row* is a text or an image.
+//!
+//! The tokens of all rows are the lines of one matrix, so that every affine map is one product with weights that were laid
+//! out once; rows meet their own tokens only in the attention. What follows a product is done while its lines are in the
+//! cache. One thread computes a batch, and a row's features depend on no other row.
+
+mod attention;
+mod attention_pool;
+mod dense;
+mod head;
+mod image;
+mod layer;
+mod text;
+
+use std::sync::Mutex;
+
+use pipeline_kernels::{InstructionSet, Norm};
+
+use super::{LayerShape, LayerWeights, NormWeights};
+use attention::AttentionScratch;
+pub(crate) use attention_pool::CpuAttentionPool;
+pub(crate) use dense::Dense;
+pub(crate) use image::CpuImageTower;
+use layer::{Layer, keep_one};
+pub(crate) use text::CpuTextTower;
+
+/// The tokens whose vectors are wanted after the last layer.
+#[derive(Debug, Clone, Copy)]
+enum Wanted<'a> {
+    /// All.
+    All,
+    /// One of each row, at this place among its tokens.
+    One(&'a [usize]),
+}
+
+/// The layers of a tower, with the norm of their output.
+struct Layers {
+    instructions: InstructionSet,
+    width: usize,
+    layers: Vec<Layer>,
+    final_norm: Option<Norm>,
+    /// Of batches that are done, for those to come: one for each thread.
+    scratches: Mutex<Vec<Scratch>>,
+}
+
+/// The buffers of the layers; each holds at least the numbers that it says.
+struct Scratch {
+    /// `[n_tokens, width]`, of the tokens that are wanted.
+    query: Vec<f32>,
+    /// `[n_tokens, 2 · width]`
+    key_value: Vec<f32>,
+    /// `[n_tokens, width]`
+    context: Vec<f32>,
+    /// `[n_tokens, width]`
+    normed: Vec<f32>,
+    /// `[n_tokens, intermediate]`
+    inner: Vec<f32>,
+    attention: AttentionScratch,
+}
+
+impl Layers {
+    fn new(
+        layers: Vec<LayerWeights>,
+        final_norm: Option<NormWeights>,
+        shape: &LayerShape,
+        instructions: InstructionSet,
+    ) -> Self {
+        Self {
+            instructions,
+            width: shape.width,
+            layers: layers.into_iter().map(|layer| Layer::new(layer, shape, instructions)).collect(),
+            final_norm: final_norm.map(|weights| norm(weights, shape.epsilon, instructions)),
+            scratches: Mutex::default(),
+        }
+    }
+
+    /// Replaces the vectors of tokens by the output of the last layer and its norm: of all tokens, or of those that are
+    /// wanted alone.
+    ///
+    /// # Shapes
+    /// `hidden`: `[sum of lengths, width]`, then `[n wanted, width]`
+    fn forward(&self, hidden: &mut Vec<f32>, lengths: &[usize], wanted: Wanted<'_>) {
+        let mut scratch = self.scratch(lengths);
+        let n_whole = self.layers.len() - usize::from(matches!(wanted, Wanted::One(_)));
+        for layer in &self.layers[..n_whole.min(self.layers.len())] {
+            layer.forward(hidden, lengths, &mut scratch);
+        }
+        if let Wanted::One(places) = wanted {
+            match self.layers.last() {
+                Some(last) => last.forward_one(hidden, places, lengths, &mut scratch),
+                None => keep_one(hidden, self.width, places, lengths),
+            }
+        }
+        if let Some(norm) = &self.final_norm {
+            norm.apply(hidden);
+        }
+        self.scratches.lock().expect("no thread panics while it holds this").push(scratch);
+    }
+
+    /// One that is free, large enough for rows of these lengths.
+    fn scratch(&self, lengths: &[usize]) -> Scratch {
+        let free = self.scratches.lock().expect("no thread panics while it holds this").pop();
+        let mut scratch = free.unwrap_or_else(|| Scratch::new(self.instructions));
+        let inner_width = self.layers.iter().map(Layer::inner_width).max().unwrap_or(0);
+        scratch.grow(lengths.iter().sum(), self.width, inner_width);
+        scratch
+    }
+}
+
+impl Scratch {
+    fn new(instructions: InstructionSet) -> Self {
+        let [query, key_value, context, normed, inner] = Default::default();
+        Self { query, key_value, context, normed, inner, attention: AttentionScratch::new(instructions) }
+    }
+
+    fn grow(&mut self, n_tokens: usize, width: usize, inner_width: usize) {
+        let Self { query, key_value, context, normed, inner, .. } = self;
+        for (values, width) in
+            [(query, width), (key_value, 2 * width), (context, width), (normed, width), (inner, inner_width)]
+        {
+            values.resize(values.len().max(n_tokens * width), 0.0);
+        }
+    }
+}
+
+/// A norm with its weights laid out.
+pub(crate) fn norm(weights: NormWeights, epsilon: f64, instructions: InstructionSet) -> Norm {
+    Norm::new(weights.scale, weights.shift, epsilon, instructions)
+}
+
+/// The mean over the tokens of each row, its first `n_skipped` ones left out.
+///
+/// # Shapes
+/// `hidden`: `[sum of lengths, width]` · returns `[n_rows, width]`
+pub(crate) fn means(hidden: &[f32], width: usize, lengths: &[usize], n_skipped: usize) -> Vec<f32> {
+    let mut tokens = hidden.chunks_exact(width);
+    let mut means = Vec::with_capacity(lengths.len() * width);
+    for &length in lengths {
+        let mut sums = vec![0.0; width];
+        for token in tokens.by_ref().take(length).skip(n_skipped) {
+            sums.iter_mut().zip(token).for_each(|(sum, value)| *sum += f64::from(*value));
+        }
+        means.extend(sums.iter().map(|sum| (sum / (length - n_skipped) as f64) as f32));
+    }
+    means
+}

@@ -1,0 +1,73 @@
+//! The pixels of an artifact: their description, and the rows of a shard.
+
+use std::path::Path;
+
+use pipeline_core::{Digest, InputArtifact, StageError};
+use pipeline_data::{DataError, PixelShard, PixelsInfo};
+use pipeline_models::EncoderRows;
+
+use crate::artifact;
+use crate::extraction::Rows;
+
+/// The description of the pixels of all shards, with the resize of any of them; `None` without shards.
+pub(super) fn pixels_info(images: &InputArtifact) -> Result<Option<PixelsInfo>, StageError> {
+    let infos = artifact::shards(images).map(|path| pipeline_data::read_pixels_info(&path).map_err(unreadable));
+    let infos: Vec<PixelsInfo> = infos.collect::<Result<_, _>>()?;
+    let resized = infos.iter().find_map(|info| info.resized.clone());
+    Ok(infos.into_iter().next().map(|first| PixelsInfo { resized, ..first }))
+}
+
+/// The properties of the pixels that change every vector: their size, and the resize if an image had another size.
+pub(super) fn properties(pixels: &PixelsInfo) -> Vec<(&'static str, String)> {
+    let size = ("size", format!("[{}, {}]", pixels.height, pixels.width));
+    std::iter::once(size).chain(pixels.properties()).collect()
+}
+
+/// The images of a shard that have pixels.
+pub(super) struct Pixels {
+    ids: Vec<Option<String>>,
+    contents: Vec<Digest>,
+    pixels: Vec<Vec<u8>>,
+    height: u32,
+    width: u32,
+}
+
+impl Pixels {
+    /// Reads a shard.
+    pub(super) fn read(path: &Path) -> Result<Self, StageError> {
+        let PixelShard { height, width, rows } = pipeline_data::read_pixels(path).map_err(unreadable)?;
+        let (ids, pixels): (Vec<_>, Vec<_>) =
+            rows.into_iter().filter_map(|row| Some((Some(row.id), row.pixels?))).unzip();
+        let contents = pixels.iter().map(|pixels| pixels_digest(pixels, height, width)).collect();
+        Ok(Self { ids, contents, pixels, height, width })
+    }
+
+    /// The pixels, ready to be encoded on `n_threads` threads.
+    pub(super) fn rows<'a>(self, n_threads: usize) -> Rows<'a> {
+        let Self { ids, contents, pixels, height, width } = self;
+        Rows {
+            order: (0..ids.len()).collect(),
+            ids,
+            contents,
+            forward: Box::new(move |encoder, row_idxs| {
+                let pixels: Vec<&[u8]> = row_idxs.iter().map(|row_idx| pixels[*row_idx].as_slice()).collect();
+                let (height, width) = (height as usize, width as usize);
+                encoder
+                    .encode(EncoderRows::Images { pixels: &pixels, height, width }, n_threads)
+                    .map_err(|error| StageError::because("the images cannot be encoded", error))
+            }),
+            count: None,
+        }
+    }
+}
+
+/// The digest of everything that an image's vector depends on.
+fn pixels_digest(pixels: &[u8], height: u32, width: u32) -> Digest {
+    let [height, width] = [height, width].map(u32::to_le_bytes);
+    Digest::of(&[Digest::of(pixels).as_bytes().as_slice(), &height, &width].concat())
+}
+
+/// The error of a shard that cannot be read.
+pub(super) fn unreadable(error: DataError) -> StageError {
+    StageError::because("the images cannot be read", error)
+}
