@@ -28,7 +28,8 @@ pub trait StageHost: Sync {
     /// Shows the present text of a line that an external program redraws, such as a progress bar; not recorded. Cheap.
     fn redraw(&self, line: &str);
 
-    /// True once the run is cancelled; a stage checks at least once a second and returns [`StageError::cancelled`].
+    /// True once the run is cancelled; a stage checks at least once a second and returns
+    /// [`StageError::cancelled`](crate::StageError::cancelled).
     fn is_cancelled(&self) -> bool;
 }
 
@@ -38,7 +39,7 @@ pub struct StageContext<'a> {
     pub stage: &'a StageId,
     /// The input artifacts by slot.
     pub inputs: &'a BTreeMap<String, InputArtifact>,
-    /// The digests of the stage's sources by [`Source::name`].
+    /// The digests of the stage's sources by [`Source::name`](crate::Source::name).
     pub sources: &'a BTreeMap<String, Digest>,
     /// The device of the tensors.
     pub device: Device,

@@ -41,7 +41,7 @@ impl StageError {
         self
     }
 
-    /// The stage noticed [`StageHost::is_cancelled`] and stopped.
+    /// The stage noticed [`StageHost::is_cancelled`](crate::StageHost::is_cancelled) and stopped.
     pub fn cancelled() -> Self {
         Self { message: "cancelled".into(), source: None, help: None, cancelled: true }
     }
