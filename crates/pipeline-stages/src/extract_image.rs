@@ -32,7 +32,7 @@ const NOT_LOADED: &str = "the image model cannot be loaded";
 pub(crate) static KIND: Kind = Kind {
     name: "extract-image",
     version: 5,
-    summary: "Encodes decoded images with a ResNet-family model into one vector each",
+    summary: "Encodes decoded images with an image model into one vector each",
     slots: Some(&[Slot::required("images", Format::Images, "the decoded images to encode")]),
     produces: Format::ImageFeatures,
     files: &[published::SHARDS, artifact::FEATURES],
@@ -53,8 +53,8 @@ pub(crate) const ALPHA: &str = "alpha";
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ExtractImageParams {
-    /// A model folder or weights file (timm, torchvision or Hugging Face), or a bare name such as `resnet50` that is
-    /// searched in the folders of models.
+    /// A model folder (Hugging Face, timm or OpenCLIP), a weights file (torchvision's, timm's, or a Chinese-CLIP
+    /// checkpoint), or a bare name such as `resnet50` that is searched in the folders of models.
     // Not part of the manifest: the content of the model's files is, as sources.
     #[serde(skip_serializing)]
     model: ModelName,

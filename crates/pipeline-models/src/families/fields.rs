@@ -104,6 +104,25 @@ impl<'a> Fields<'a> {
         }
     }
 
+    /// Refuses whatever may change what is computed: fields that are not among `free` and have another value than their
+    /// own in `plain`, where they have one. Fields that are null count as absent.
+    ///
+    /// # Errors
+    /// When there is such a field; the message names it as `part`'s.
+    pub(super) fn only(&self, part: &str, free: &[&str], plain: &[(&str, Value)]) -> Result<(), ModelError> {
+        let changes = |(name, value): &(&String, &Value)| {
+            let is_plain = plain.iter().any(|(known, own)| name == known && *value == own);
+            !(value.is_null() || free.contains(&name.as_str()) || is_plain)
+        };
+        match self.values.iter().find(changes) {
+            None => Ok(()),
+            Some((name, value)) => {
+                Err(self
+                    .wrong(format!("`{part}.{name}` is {value}, which changes what is computed and is not done here")))
+            }
+        }
+    }
+
     /// An error about this configuration.
     pub(super) fn wrong(&self, what: String) -> ModelError {
         ModelError::Unsupported { path: PathBuf::from(self.path), what }

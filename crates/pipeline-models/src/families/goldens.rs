@@ -217,7 +217,7 @@ fn convnexts() {
     let timm = path("convnext_timm").join("config.json");
     for (model, key, reader) in [
         ("convnext_hf", "image_pooler", convnext::ConvNeXtReader::hub(&config(&hub), &hub, None).unwrap()),
-        ("convnext_timm", "image_pooled", convnext::ConvNeXtReader::timm(&timm, None).unwrap()),
+        ("convnext_timm", "image_pooled", convnext::ConvNeXtReader::timm(&config(&timm), &timm, None).unwrap()),
     ] {
         let mut list = open(&[path(model).join("model.safetensors")], reader.family()).unwrap();
         let reference = gpu::reference::load::<dyn ImageForward>(reader.read(&mut list));
@@ -248,4 +248,43 @@ fn the_resnet_of_clip() {
         let forward = |pixels: &[f32], height, width| encoder.forward(pixels, height, width);
         check_pixels("cn_clip_rn50", "image_projected", CLIP, reader.dim, &forward);
     }
+}
+
+/// Each changes the numbers of the tiny model, and leaves the shapes of its weights as they are.
+#[test]
+fn a_setting_that_changes_what_is_computed_is_refused_by_name() {
+    let set = |mut config: Value, at: &str, value: Value| {
+        let (parent, name) = at.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[name] = value;
+        config.as_object().unwrap().clone()
+    };
+    let of = |model: &str, file: &str| Value::Object(config(&path(model).join(file)));
+    let file = path("open_clip").join("open_clip_config.json");
+    for (at, value) in [
+        ("/model_cfg/text_cfg/pool_type", "last".into()),
+        ("/model_cfg/text_cfg/no_causal_mask", true.into()),
+        ("/model_cfg/text_cfg/norm_kwargs", serde_json::json!({"eps": 1e-3})),
+    ] {
+        let config = set(of("open_clip", "open_clip_config.json"), at, value);
+        let error = clip::openai::open_clip_text(&config, &file, None).err().unwrap().to_string();
+        assert!(error.contains(&at[11..].replace('/', ".")), "{at}: {error}");
+    }
+    for (at, value) in [
+        ("/model_cfg/vision_cfg/pool_type", "avg".into()),
+        ("/model_cfg/vision_cfg/act_kwargs", serde_json::json!({"approximate": "tanh"})),
+    ] {
+        let config = set(of("open_clip", "open_clip_config.json"), at, value);
+        let error = clip::openai::open_clip_image(&config, &file, None).err().unwrap().to_string();
+        assert!(error.contains(&at[11..].replace('/', ".")), "{at}: {error}");
+    }
+    let (file, weights) = (path("vit_timm").join("config.json"), [path("vit_timm").join("model.safetensors")]);
+    for (at, value) in [("/model_args/act_layer", "quick_gelu"), ("/model_args/global_pool", "map")] {
+        let list = open(&weights, &vit::timm::TIMM_VIT).unwrap();
+        let config = set(of("vit_timm", "config.json"), at, value.into());
+        let error = vit::timm::vit(&config, &file, &list, None).err().unwrap().to_string();
+        assert!(error.contains(at.rsplit_once('/').unwrap().1), "{at}: {error}");
+    }
+    let config = set(of("convnext_timm", "config.json"), "/model_args/act_layer", "gelu_tanh".into());
+    let error = convnext::ConvNeXtReader::timm(&config, &path("convnext_timm"), None).err().unwrap().to_string();
+    assert!(error.contains("model_args.act_layer"), "{error}");
 }

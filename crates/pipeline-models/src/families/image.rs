@@ -61,9 +61,10 @@ impl ImageModel {
                     ));
                 }
                 (!self.interpolates && (rows, cols) != (own, own)).then(|| {
+                    let or_else = if reader.can_interpolate { ", or set `positions: interpolate`" } else { "" };
                     format!(
                         "the pixels are {height}×{width} and the model's positions are for {side}×{side}: decode with \
-                         `like`, or set `positions: interpolate`"
+                         `like`{or_else}"
                     )
                 })
             }

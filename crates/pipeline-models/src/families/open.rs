@@ -76,7 +76,7 @@ pub(super) fn vit_image(files: &ImageModelFiles, options: &ImageOptions) -> Open
             // timm resizes positions with antialiasing, which is not computed here.
             if options.interpolates == Some(true) {
                 let what = "positions of a ViT of timm are not interpolated: decode with `like`".to_owned();
-                return Err(ModelError::Unsupported { path: path.to_owned(), what });
+                return Err(ModelError::Choice { path: path.to_owned(), what });
             }
             vit::timm::vit(&config, path, &list, options.pooling)?
         }
@@ -117,7 +117,7 @@ pub(super) fn convnext_image(files: &ImageModelFiles, options: &ImageOptions) ->
     let path = required_config(files)?;
     let config = read_config(path)?;
     let reader = match config.contains_key("architecture") {
-        true => ConvNeXtReader::timm(path, options.pooling)?,
+        true => ConvNeXtReader::timm(&config, path, options.pooling)?,
         false => ConvNeXtReader::hub(&config, path, options.pooling)?,
     };
     no_positions(options, path)?;
@@ -140,7 +140,7 @@ pub(super) fn no_positions(options: &ImageOptions, path: &Path) -> Result<(), Mo
     match options.interpolates {
         Some(true) => {
             let what = "it has no positions of patches to interpolate".to_owned();
-            Err(ModelError::Unsupported { path: path.to_owned(), what })
+            Err(ModelError::Choice { path: path.to_owned(), what })
         }
         _ => Ok(()),
     }

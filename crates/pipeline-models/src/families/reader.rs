@@ -17,6 +17,8 @@ pub(super) struct ImageReader {
     pub(super) patch: usize,
     /// Whether the family's own library takes images of any size by interpolating positions.
     pub(super) interpolates: bool,
+    /// Whether positions can be interpolated as the family's own library does.
+    pub(super) can_interpolate: bool,
     /// The names of its tensors.
     pub(super) family: &'static Family,
     pub(super) read: Box<dyn Fn(&mut Checklist) -> ImageTower + Send + Sync>,
@@ -91,7 +93,7 @@ pub(super) fn image_pooling(
     let names: Vec<&str> = there.iter().map(|pooling| pooling.name()).collect();
     match there.contains(&pooling) {
         true => Ok(pooling),
-        false => Err(ModelError::Unsupported { path: path.to_owned(), what: refusal(pooling.name(), &names) }),
+        false => Err(ModelError::Choice { path: path.to_owned(), what: refusal(pooling.name(), &names) }),
     }
 }
 
@@ -109,6 +111,6 @@ pub(super) fn text_pooling(
     let names: Vec<&str> = there.iter().map(|pooling| pooling.name()).collect();
     match there.contains(&pooling) {
         true => Ok(pooling),
-        false => Err(ModelError::Unsupported { path: path.to_owned(), what: refusal(pooling.name(), &names) }),
+        false => Err(ModelError::Choice { path: path.to_owned(), what: refusal(pooling.name(), &names) }),
     }
 }

@@ -94,6 +94,7 @@ pub(super) fn image(
         image: sizes.image,
         patch: sizes.patch,
         interpolates: false,
+        can_interpolate: true,
         family: &IMAGE,
         read: Box::new(move |list| {
             let probe = has_head.then(|| probe(list, &shape, sizes.layers.inner));

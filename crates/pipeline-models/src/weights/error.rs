@@ -130,6 +130,14 @@ pub enum ModelError {
         /// The number of positions of the model.
         max_positions: usize,
     },
+    /// The model is supported, and does not have what the params ask for.
+    #[error("`{}` has not what is asked for: {what}", .path.display())]
+    Choice {
+        /// The file that says so.
+        path: PathBuf,
+        /// What it has instead.
+        what: String,
+    },
     /// The model takes texts of one length only.
     #[error("`max_length` is {max_length}, and this model always reads {padding} tokens, padding included")]
     FixedLength {

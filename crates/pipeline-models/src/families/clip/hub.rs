@@ -99,6 +99,7 @@ pub(in crate::families) fn image(
         image: sizes.image,
         patch: sizes.patch,
         interpolates: false,
+        can_interpolate: true,
         family: &IMAGE,
         read: Box::new(move |list| {
             let pool = if pooling == Mean { ImagePool::Mean } else { ImagePool::Class };

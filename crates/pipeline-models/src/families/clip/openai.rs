@@ -73,6 +73,41 @@ const EPSILON: f64 = 1e-5;
 /// The width of a head where nothing says it.
 const HEAD_WIDTH: usize = 64;
 
+/// Fields of `vision_cfg` that are followed, or change no feature.
+const FREE_OF_IMAGES: &[&str] = &[
+    "image_size",
+    "layers",
+    "width",
+    "patch_size",
+    "head_width",
+    "mlp_ratio",
+    "patch_dropout",
+    "attn_pooler_queries",
+    "attn_pooler_heads",
+    "n_queries",
+];
+
+/// Fields of `text_cfg` that are followed, or change no feature.
+const FREE_OF_TEXTS: &[&str] = &[
+    "context_length",
+    "vocab_size",
+    "width",
+    "heads",
+    "layers",
+    "mlp_ratio",
+    "hf_tokenizer_name",
+    "pad_id",
+    "eos_id",
+    "bos_id",
+];
+
+/// Refuses whatever else `model_cfg` says.
+fn only_plain(model: &Fields<'_>) -> Result<(), ModelError> {
+    let free =
+        ["embed_dim", "vision_cfg", "text_cfg", "quick_gelu", "custom_text", "init_logit_scale", "init_logit_bias"];
+    model.only("model_cfg", &free, &[("nonscalar_logit_scale", false.into())])
+}
+
 /// The image tower of an open_clip folder.
 ///
 /// # Errors
@@ -85,6 +120,21 @@ pub(in crate::families) fn open_clip_image(
     let (top, empty) = (Fields::new(config, path), Map::new());
     let model = top.part("model_cfg", &empty);
     let fields = model.part("vision_cfg", &empty);
+    only_plain(&model)?;
+    fields.only(
+        "vision_cfg",
+        FREE_OF_IMAGES,
+        &[
+            ("attentional_pool", false.into()),
+            ("pool_type", "tok".into()),
+            ("final_ln_after_pool", false.into()),
+            ("no_ln_pre", false.into()),
+            ("input_patchnorm", false.into()),
+            ("global_average_pool", false.into()),
+            ("output_tokens", false.into()),
+            ("pos_embed_type", "learnable".into()),
+        ],
+    )?;
     let width = fields.size("width", 768)?;
     let head_width = fields.size("head_width", HEAD_WIDTH)?;
     let shape = image_shape(width, heads(&fields, width, head_width)?, activation(&model)?, EPSILON);
@@ -112,6 +162,20 @@ pub(in crate::families) fn open_clip_text(
     let (top, empty) = (Fields::new(config, path), Map::new());
     let model = top.part("model_cfg", &empty);
     let fields = model.part("text_cfg", &empty);
+    only_plain(&model)?;
+    fields.only(
+        "text_cfg",
+        FREE_OF_TEXTS,
+        &[
+            ("pool_type", "argmax".into()),
+            ("no_causal_mask", false.into()),
+            ("embed_cls", false.into()),
+            ("final_ln_after_pool", false.into()),
+            ("proj_bias", false.into()),
+            ("proj_type", "linear".into()),
+            ("output_tokens", false.into()),
+        ],
+    )?;
     let width = fields.size("width", 512)?;
     let shape = LayerShape {
         width,
@@ -252,6 +316,7 @@ fn image(
         image: sizes.image,
         patch: sizes.patch,
         interpolates: false,
+        can_interpolate: true,
         family: &IMAGE,
         read: Box::new(move |list| {
             let pool = if pooling == Mean { ImagePool::Mean } else { ImagePool::Class };

@@ -57,7 +57,8 @@ impl ClipResNetReader {
     ) -> Result<Self, ModelError> {
         let wrong = |what: String| ModelError::Unsupported { path: path.to_owned(), what };
         if let Some(other) = pooling.filter(|pooling| *pooling != ImagePooling::Projected) {
-            return Err(wrong(refusal(other.name(), &["projected"])));
+            let what = refusal(other.name(), &["projected"]);
+            return Err(ModelError::Choice { path: path.to_owned(), what });
         }
         let axes = |name: &str| list.shape(name).filter(|shape| shape.len() == 2).map(|shape| [shape[0], shape[1]]);
         let positions = axes("visual.attnpool.positional_embedding");

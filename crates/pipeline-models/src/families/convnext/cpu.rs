@@ -6,7 +6,6 @@ use std::sync::Mutex;
 use pipeline_kernels::convolution::Size;
 use pipeline_kernels::{Buffers, Depthwise, InstructionSet, Norm};
 
-use super::EPSILON;
 use super::weights::{BlockWeights, ConvNeXtWeights, KERNEL, StageWeights};
 use crate::tower::Activation;
 use crate::tower::cpu::{Dense, means, norm};
@@ -41,11 +40,11 @@ struct Block {
 impl CpuConvNeXt {
     /// Lays the weights out for the instructions of `instructions`.
     pub(in crate::families) fn new(weights: ConvNeXtWeights, instructions: InstructionSet) -> Self {
-        let ConvNeXtWeights { stem, stem_norm, stages, norm: last_norm, last_epsilon } = weights;
+        let ConvNeXtWeights { stem, stem_norm, stages, norm: last_norm, last_epsilon, epsilon } = weights;
         Self {
             stem: Dense::new(stem, instructions),
-            stem_norm: norm(stem_norm, EPSILON, instructions),
-            stages: stages.into_iter().map(|stage| Stage::new(stage, instructions)).collect(),
+            stem_norm: norm(stem_norm, epsilon, instructions),
+            stages: stages.into_iter().map(|stage| Stage::new(stage, epsilon, instructions)).collect(),
             norm: norm(last_norm, last_epsilon, instructions),
             buffers: Mutex::default(),
         }
@@ -105,19 +104,22 @@ impl CpuConvNeXt {
 }
 
 impl Stage {
-    fn new(weights: StageWeights, instructions: InstructionSet) -> Self {
+    fn new(weights: StageWeights, epsilon: f64, instructions: InstructionSet) -> Self {
         let shrink = weights
             .shrink
-            .map(|(weights, dense)| (norm(weights, EPSILON, instructions), Dense::new(dense, instructions)));
-        Self { shrink, blocks: weights.blocks.into_iter().map(|block| Block::new(block, instructions)).collect() }
+            .map(|(weights, dense)| (norm(weights, epsilon, instructions), Dense::new(dense, instructions)));
+        Self {
+            shrink,
+            blocks: weights.blocks.into_iter().map(|block| Block::new(block, epsilon, instructions)).collect(),
+        }
     }
 }
 
 impl Block {
-    fn new(weights: BlockWeights, instructions: InstructionSet) -> Self {
+    fn new(weights: BlockWeights, epsilon: f64, instructions: InstructionSet) -> Self {
         Self {
             depthwise: Depthwise::new(&weights.depthwise, &weights.depthwise_bias, KERNEL, instructions),
-            norm: norm(weights.norm, EPSILON, instructions),
+            norm: norm(weights.norm, epsilon, instructions),
             intermediate: Dense::new(weights.intermediate, instructions),
             output: Dense::new(weights.output, instructions),
         }

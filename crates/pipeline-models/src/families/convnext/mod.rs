@@ -15,8 +15,37 @@ use super::fields::Fields;
 use super::pooling::{ImagePooling, refusal};
 use crate::weights::{Checklist, Family, ModelError};
 
-/// Added to the variance in every norm but the last one of the hub's form.
-pub(crate) const EPSILON: f64 = 1e-6;
+/// Added to the variance in every norm but the last one of the hub's form, unless a model says otherwise.
+const EPSILON: f64 = 1e-6;
+
+/// Arguments of timm that change no feature, or whose effect follows from the weights.
+const FREE: &[&str] = &[
+    "depths",
+    "dims",
+    "num_classes",
+    "norm_eps",
+    "drop_rate",
+    "drop_path_rate",
+    "ls_init_value",
+    "conv_mlp",
+    "pretrained",
+];
+
+/// The values of other arguments in a plain ConvNeXt.
+fn plain() -> Vec<(&'static str, Value)> {
+    vec![
+        ("in_chans", 3.into()),
+        ("global_pool", "avg".into()),
+        ("output_stride", 32.into()),
+        ("patch_size", 4.into()),
+        ("stem_type", "patch".into()),
+        ("kernel_sizes", 7.into()),
+        ("act_layer", "gelu".into()),
+        ("head_norm_first", false.into()),
+        ("conv_bias", true.into()),
+        ("use_grn", false.into()),
+    ]
+}
 
 /// Pixels of an image for each place of the last map.
 pub(super) const STRIDE: usize = 32;
@@ -24,6 +53,8 @@ pub(super) const STRIDE: usize = 32;
 /// Reads the weights of a ConvNeXt whose small files have been read.
 pub(super) struct ConvNeXtReader {
     family: &'static Family,
+    /// Added to the variance in every norm but the last.
+    epsilon: f64,
     /// Added to the variance in the last norm.
     last_epsilon: f64,
 }
@@ -46,16 +77,25 @@ impl ConvNeXtReader {
             return Err(fields.wrong("`patch_size` is not 4".to_owned()));
         }
         only_avg(pooling, path)?;
-        Ok(Self { family: &HUB, last_epsilon: fields.number("layer_norm_eps", 1e-12)? })
+        Ok(Self { family: &HUB, epsilon: EPSILON, last_epsilon: fields.number("layer_norm_eps", 1e-12)? })
     }
 
     /// A model of timm's `convnext_…`.
     ///
     /// # Errors
-    /// When the model has no such pooling.
-    pub(super) fn timm(path: &Path, pooling: Option<ImagePooling>) -> Result<Self, ModelError> {
+    /// When the configuration is not usable, or has no such pooling.
+    pub(super) fn timm(
+        config: &Map<String, Value>,
+        path: &Path,
+        pooling: Option<ImagePooling>,
+    ) -> Result<Self, ModelError> {
         only_avg(pooling, path)?;
-        Ok(Self { family: &TIMM, last_epsilon: EPSILON })
+        let (top, empty) = (Fields::new(config, path), Map::new());
+        let args = top.part("model_args", &empty);
+        args.only("model_args", FREE, &plain())?;
+        let is_largest = top.text("architecture").is_some_and(|name| name.starts_with("convnext_xxlarge"));
+        let epsilon = args.number("norm_eps", if is_largest { 1e-5 } else { EPSILON })?;
+        Ok(Self { family: &TIMM, epsilon, last_epsilon: epsilon })
     }
 
     /// The names of its tensors.
@@ -65,7 +105,7 @@ impl ConvNeXtReader {
 
     /// Takes the weights; depths and widths follow from the tensors that are there.
     pub(super) fn read(&self, list: &mut Checklist) -> ConvNeXtWeights {
-        weights::read(list, self.last_epsilon)
+        weights::read(list, self.epsilon, self.last_epsilon)
     }
 
     /// Numbers of a feature: the width of the last stage.
@@ -77,6 +117,6 @@ impl ConvNeXtReader {
 fn only_avg(pooling: Option<ImagePooling>, path: &Path) -> Result<(), ModelError> {
     match pooling {
         None | Some(ImagePooling::Avg) => Ok(()),
-        Some(other) => Err(ModelError::Unsupported { path: path.to_owned(), what: refusal(other.name(), &["avg"]) }),
+        Some(other) => Err(ModelError::Choice { path: path.to_owned(), what: refusal(other.name(), &["avg"]) }),
     }
 }

@@ -30,6 +30,8 @@ pub(crate) struct ConvNeXtWeights {
     pub(crate) norm: NormWeights,
     /// Added to the variance in that norm.
     pub(crate) last_epsilon: f64,
+    /// Added to the variance in all other norms.
+    pub(crate) epsilon: f64,
 }
 
 /// Blocks of one width.
@@ -100,7 +102,7 @@ fn of_timm(name: &str) -> Option<String> {
 }
 
 /// Takes the weights; depths and widths follow from the tensors that are there.
-pub(crate) fn read(list: &mut Checklist, last_epsilon: f64) -> ConvNeXtWeights {
+pub(crate) fn read(list: &mut Checklist, epsilon: f64, last_epsilon: f64) -> ConvNeXtWeights {
     let mut width = first_axis(list, "stem.weight").unwrap_or(1);
     let stem = patches(list, "stem", 3, width, 4);
     let stem_norm = norm(list, "stem_norm", width);
@@ -119,12 +121,12 @@ pub(crate) fn read(list: &mut Checklist, last_epsilon: f64) -> ConvNeXtWeights {
         let blocks = (0..n_blocks).map(|idx| block(list, &format!("{start}{idx}."), width)).collect();
         stages.push(StageWeights { shrink, blocks });
     }
-    ConvNeXtWeights { stem, stem_norm, stages, norm: norm(list, "norm", width), last_epsilon }
+    ConvNeXtWeights { stem, stem_norm, stages, norm: norm(list, "norm", width), last_epsilon, epsilon }
 }
 
 fn block(list: &mut Checklist, start: &str, width: usize) -> BlockWeights {
     let inner = first_axis(list, &format!("{start}fc1.weight")).unwrap_or(4 * width);
-    let mut output = dense(list, &format!("{start}fc2"), inner, width);
+    let mut output = map(list, &format!("{start}fc2"), inner, width);
     // Models that were trained without factors have none.
     if list.has(&format!("{start}gamma")) {
         scale_outputs(&mut output, &list.take(&format!("{start}gamma"), &[width]));
@@ -133,9 +135,19 @@ fn block(list: &mut Checklist, start: &str, width: usize) -> BlockWeights {
         depthwise: list.take(&format!("{start}depthwise.weight"), &[width, 1, KERNEL, KERNEL]),
         depthwise_bias: list.take(&format!("{start}depthwise.bias"), &[width]),
         norm: norm(list, &format!("{start}norm"), width),
-        intermediate: dense(list, &format!("{start}fc1"), width, inner),
+        intermediate: map(list, &format!("{start}fc1"), width, inner),
         output,
     }
+}
+
+/// A map of the feed-forward part, which timm's smallest models store as a convolution of 1 × 1.
+fn map(list: &mut Checklist, name: &str, n_in: usize, n_out: usize) -> DenseWeights {
+    let weight = format!("{name}.weight");
+    if list.shape(&weight).is_some_and(|shape| shape.len() == 4) {
+        let weight = list.take(&weight, &[n_out, n_in, 1, 1]);
+        return DenseWeights { n_in, n_out, weight, bias: list.take(&format!("{name}.bias"), &[n_out]) };
+    }
+    dense(list, name, n_in, n_out)
 }
 
 /// A convolution whose stride is its kernel, as a map of patches: line by line, place by place, channel by channel.

@@ -18,7 +18,7 @@ pub(in crate::families) fn open(files: &ImageModelFiles, options: &ImageOptions)
     let path = files.config.as_ref().or(files.weights.first());
     let path = path.cloned().unwrap_or_default();
     if let Some(other) = options.pooling.filter(|pooling| *pooling != ImagePooling::Avg) {
-        return Err(ModelError::Unsupported { path, what: refusal(other.name(), &[ImagePooling::Avg.name()]) });
+        return Err(ModelError::Choice { path, what: refusal(other.name(), &[ImagePooling::Avg.name()]) });
     }
     no_positions(options, &path)?;
     let settings = ImageSettings::read(files)?;

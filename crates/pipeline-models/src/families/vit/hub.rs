@@ -96,6 +96,7 @@ pub(in crate::families) fn vit(
         image: sizes.image,
         patch: sizes.patch,
         interpolates: false,
+        can_interpolate: true,
         family: if pooling == Pooler { &VIT_WITH_POOLER } else { &VIT },
         read: Box::new(move |list| {
             let head = match pooling {
@@ -131,6 +132,7 @@ pub(in crate::families) fn dinov2(
         image: sizes.image,
         patch: sizes.patch,
         interpolates: true,
+        can_interpolate: true,
         family: &DINO,
         read: Box::new(move |list| image_tower(list, &DINO_NAMES, shape, &sizes, (pool(pooling), Vec::new()))),
     })

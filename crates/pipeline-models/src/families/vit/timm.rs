@@ -4,7 +4,6 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use crate::families::clip::openai::image_head_width;
 use crate::families::fields::Fields;
 use crate::families::pooling::ImagePooling;
 use crate::families::reader::{ImageReader, image_pooling};
@@ -52,6 +51,48 @@ pub(in crate::families) const TIMM_VIT: Family = Family {
 /// Added to the variance in layer norms.
 const EPSILON: f64 = 1e-6;
 
+/// Arguments that change no feature, or whose effect follows from the weights.
+const FREE: &[&str] = &[
+    "img_size",
+    "patch_size",
+    "embed_dim",
+    "depth",
+    "num_heads",
+    "num_classes",
+    "mlp_ratio",
+    "global_pool",
+    "qkv_bias",
+    "fc_norm",
+    "drop_rate",
+    "pos_drop_rate",
+    "patch_drop_rate",
+    "proj_drop_rate",
+    "attn_drop_rate",
+    "drop_path_rate",
+    "weight_init",
+    "fix_init",
+    "pretrained",
+    "dynamic_img_size",
+    "strict_img_size",
+];
+
+/// The values of other arguments in a plain ViT.
+fn plain() -> Vec<(&'static str, Value)> {
+    let flags = [("class_token", true), ("final_norm", true), ("proj_bias", true), ("pre_norm", false)];
+    let off = ["no_embed_class", "reg_tokens", "qk_norm", "scale_attn_norm", "scale_mlp_norm", "dynamic_img_pad"];
+    let flags = flags.into_iter().map(|(name, value)| (name, Value::from(value)));
+    let off = off.into_iter().map(|name| (name, Value::from(false)));
+    let others = [("in_chans", Value::from(3)), ("reg_tokens", Value::from(0)), ("pos_embed", "learn".into())];
+    flags.chain(off).chain(others).chain([("act_layer", "gelu".into())]).collect()
+}
+
+/// The heads of an architecture that is built without `num_heads`, whatever its width.
+fn own_heads(architecture: &str, width: usize) -> usize {
+    let heads = [("tiny", 3), ("small", 6), ("base", 12), ("large", 16), ("huge", 16)];
+    let named = heads.iter().find(|(size, _)| architecture.starts_with(&format!("vit_{size}_")));
+    named.map_or((width / 64).max(1), |(_, heads)| *heads)
+}
+
 /// A model of timm, of which `list` has the tensors' shapes: they say what `config.json` may leave out.
 ///
 /// # Errors
@@ -65,6 +106,7 @@ pub(in crate::families) fn vit(
     let (top, empty) = (Fields::new(config, path), Map::new());
     let args = top.part("model_args", &empty);
     let wrong = |what: &str| top.wrong(what.to_owned());
+    args.only("model_args", FREE, &plain())?;
     let axes = |name: &str| list.shape(name).map(<[usize]>::to_vec);
     let Some([width, _, patch, _]) = axes("patch_embed.proj.weight").and_then(|axes| <[usize; 4]>::try_from(axes).ok())
     else {
@@ -79,7 +121,7 @@ pub(in crate::families) fn vit(
     let n_layers = (0..).take_while(|idx| list.has(&format!("blocks.{idx}.norm1.weight"))).count();
     let shape = LayerShape {
         width,
-        n_heads: args.heads("num_heads", (width / image_head_width(width)).max(1), width)?,
+        n_heads: args.heads("num_heads", own_heads(top.text("architecture").unwrap_or_default(), width), width)?,
         activation: Activation::Gelu,
         epsilon: EPSILON,
         norms: NormPlace::Before,
@@ -88,10 +130,19 @@ pub(in crate::families) fn vit(
     let layers = LayerSizes { n_layers, inner, has_projection_bias: args.flag("qkv_bias", true)? };
     let image = n_positions.saturating_sub(1).isqrt() * patch;
     let sizes = ImageSizes { layers, image, patch };
-    // Which norm is there says which pooling the model was trained with.
-    let is_averaged = list.has("fc_norm.weight");
     use ImagePooling::{Avg, Cls, Mean};
-    let (own, there): (_, &[ImagePooling]) = if is_averaged { (Avg, &[Avg]) } else { (Cls, &[Cls, Mean]) };
+    let has_norm_of_mean = list.has("fc_norm.weight");
+    let global_pool = args.text("global_pool").or_else(|| top.text("global_pool"));
+    let (own, there): (_, &[ImagePooling]) = match global_pool {
+        Some("avg") | None if has_norm_of_mean => (Avg, &[Avg]),
+        Some("avg") => (Avg, &[Avg, Cls, Mean]),
+        Some("token" | "") | None if !has_norm_of_mean => (Cls, &[Cls, Mean]),
+        other => {
+            let norm = if has_norm_of_mean { "with" } else { "without" };
+            let pool = other.unwrap_or("token");
+            return Err(top.wrong(format!("`global_pool` is `{pool}` {norm} `fc_norm`, which is not computed yet")));
+        }
+    };
     let pooling = image_pooling(pooling, own, there, path)?;
     Ok(ImageReader {
         pooling,
@@ -99,13 +150,15 @@ pub(in crate::families) fn vit(
         image,
         patch,
         interpolates: false,
+        can_interpolate: false,
         family: &TIMM_VIT,
         read: Box::new(move |list| match pooling {
-            Avg => {
+            // Without a norm of its own, the mean is that of the patches after the last norm.
+            Avg if has_norm_of_mean => {
                 let head = vec![HeadStep::Norm(norm(list, "fc_norm", width))];
                 image_tower(list, &AVERAGED_NAMES, shape, &sizes, (ImagePool::Mean, head))
             }
-            Mean => image_tower(list, &NAMES, shape, &sizes, (ImagePool::Mean, Vec::new())),
+            Avg | Mean => image_tower(list, &NAMES, shape, &sizes, (ImagePool::Mean, Vec::new())),
             _ => image_tower(list, &NAMES, shape, &sizes, (ImagePool::Class, Vec::new())),
         }),
     })

@@ -7,7 +7,6 @@ use burn::tensor::{Tensor, TensorData, activation};
 
 use super::layers::{Dense, LayerNorm};
 use super::{Place, rows};
-use crate::families::convnext::EPSILON;
 use crate::families::convnext::weights::{BlockWeights, ConvNeXtWeights, KERNEL, StageWeights};
 use crate::forward::ImageForward;
 
@@ -43,10 +42,11 @@ struct Block<B: Backend> {
 impl<B: Backend> ConvNeXt<B> {
     /// Moves the weights to `device`.
     fn new(weights: ConvNeXtWeights, device: &B::Device) -> Self {
-        let stages = weights.stages.into_iter().map(|stage| Stage::new(stage, device));
+        let epsilon = weights.epsilon;
+        let stages = weights.stages.into_iter().map(|stage| Stage::new(stage, epsilon, device));
         Self {
             stem: Dense::new(weights.stem, device),
-            stem_norm: LayerNorm::new(weights.stem_norm, EPSILON, device),
+            stem_norm: LayerNorm::new(weights.stem_norm, epsilon, device),
             stages: stages.collect(),
             norm: LayerNorm::new(weights.norm, weights.last_epsilon, device),
         }
@@ -72,21 +72,21 @@ impl<B: Backend> ConvNeXt<B> {
 }
 
 impl<B: Backend> Stage<B> {
-    fn new(weights: StageWeights, device: &B::Device) -> Self {
+    fn new(weights: StageWeights, epsilon: f64, device: &B::Device) -> Self {
         let shrink =
-            weights.shrink.map(|(norm, dense)| (LayerNorm::new(norm, EPSILON, device), Dense::new(dense, device)));
-        Self { shrink, blocks: weights.blocks.into_iter().map(|block| Block::new(block, device)).collect() }
+            weights.shrink.map(|(norm, dense)| (LayerNorm::new(norm, epsilon, device), Dense::new(dense, device)));
+        Self { shrink, blocks: weights.blocks.into_iter().map(|block| Block::new(block, epsilon, device)).collect() }
     }
 }
 
 impl<B: Backend> Block<B> {
-    fn new(weights: BlockWeights, device: &B::Device) -> Self {
+    fn new(weights: BlockWeights, epsilon: f64, device: &B::Device) -> Self {
         let n_channels = weights.depthwise_bias.len();
         let shape = [n_channels, 1, KERNEL, KERNEL];
         Self {
             depthwise: Tensor::from_data(TensorData::new(weights.depthwise, shape), device),
             depthwise_bias: Tensor::from_data(TensorData::new(weights.depthwise_bias, [n_channels]), device),
-            norm: LayerNorm::new(weights.norm, EPSILON, device),
+            norm: LayerNorm::new(weights.norm, epsilon, device),
             intermediate: Dense::new(weights.intermediate, device),
             output: Dense::new(weights.output, device),
         }
