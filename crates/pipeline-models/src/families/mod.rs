@@ -1,6 +1,6 @@
-//! The families of encoders, one folder each, and the table that finds a model's family.
+//! The families of encoders, a file or folder each, and the table that finds a model's family.
 //!
-//! A new family is a folder here and a line in [`TEXT`] or [`IMAGE`]; no other code uses names of families.
+//! A new family is a reader here, a function in `open` and a line in [`TEXT`] or [`IMAGE`].
 
 use crate::encoder::{EncoderModel, EncoderSide};
 use crate::weights::{Description, ImageModelFiles, ModelError, TextModelFiles};
