@@ -89,12 +89,7 @@ pub(super) fn image_pooling(
     there: &[ImagePooling],
     path: &Path,
 ) -> Result<ImagePooling, ModelError> {
-    let pooling = asked.unwrap_or(own);
-    let names: Vec<&str> = there.iter().map(|pooling| pooling.name()).collect();
-    match there.contains(&pooling) {
-        true => Ok(pooling),
-        false => Err(ModelError::Choice { path: path.to_owned(), what: refusal(pooling.name(), &names) }),
-    }
+    one_of(asked.unwrap_or(own), there, ImagePooling::name, path)
 }
 
 /// The pooling that was asked for, or the family's own.
@@ -107,10 +102,18 @@ pub(super) fn text_pooling(
     there: &[Pooling],
     path: &Path,
 ) -> Result<Pooling, ModelError> {
-    let pooling = asked.unwrap_or(own);
-    let names: Vec<&str> = there.iter().map(|pooling| pooling.name()).collect();
-    match there.contains(&pooling) {
-        true => Ok(pooling),
-        false => Err(ModelError::Choice { path: path.to_owned(), what: refusal(pooling.name(), &names) }),
+    one_of(asked.unwrap_or(own), there, Pooling::name, path)
+}
+
+fn one_of<P: Copy + PartialEq>(
+    pooling: P,
+    there: &[P],
+    name: fn(P) -> &'static str,
+    path: &Path,
+) -> Result<P, ModelError> {
+    if there.contains(&pooling) {
+        return Ok(pooling);
     }
+    let names: Vec<&str> = there.iter().copied().map(name).collect();
+    Err(ModelError::Choice { path: path.to_owned(), what: refusal(name(pooling), &names) })
 }

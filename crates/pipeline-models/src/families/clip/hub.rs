@@ -4,14 +4,12 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::image_shape;
+use super::{ImageDialect, TextDialect, TextSizes, image_reader, image_shape, text_reader};
 use crate::families::fields::Fields;
 use crate::families::pooling::{ImagePooling, Pooling};
-use crate::families::reader::{ImageReader, TextReader, image_pooling, text_pooling};
-use crate::tower::read::{
-    ImageNames, ImageSizes, LayerNames, LayerSizes, Projections, image_tower, layers, norm, without_bias,
-};
-use crate::tower::{Activation, HeadStep, ImagePool, LayerShape, NormPlace, TextPool, TextTower, TokenPositions};
+use crate::families::reader::{ImageReader, TextReader};
+use crate::tower::read::{ImageNames, ImageSizes, LayerNames, LayerSizes, Projections, without_bias};
+use crate::tower::{Activation, LayerShape, NormPlace, TextPool};
 use crate::weights::{Family, ModelError};
 
 /// The layers of both of CLIP's towers, and of SigLIP's.
@@ -26,31 +24,41 @@ pub(in crate::families) const LAYERS: LayerNames = LayerNames {
     scales: None,
 };
 
-const IMAGE_NAMES: ImageNames = ImageNames {
-    prefix: "vision_model.",
-    patches: "embeddings.patch_embedding",
-    has_patch_bias: false,
-    class: Some("embeddings.class_embedding"),
-    positions: "embeddings.position_embedding.weight",
-    has_first_axis: false,
-    // The name is spelt so.
-    first_norm: Some("pre_layrnorm"),
+static IMAGE: ImageDialect = ImageDialect {
+    names: ImageNames {
+        prefix: "vision_model.",
+        patches: "embeddings.patch_embedding",
+        has_patch_bias: false,
+        class: Some("embeddings.class_embedding"),
+        positions: "embeddings.position_embedding.weight",
+        has_first_axis: false,
+        // The name is spelt so.
+        first_norm: Some("pre_layrnorm"),
+        layers: LAYERS,
+        final_norm: Some("post_layernorm"),
+    },
+    family: Family {
+        what: "a CLIP image tower",
+        anchors: &[&["vision_model.embeddings.patch_embedding.weight"], &["vision_model.embeddings.class_embedding"]],
+        canonical: |name| tower_name(name, "vision_model.", "visual_projection.weight"),
+        usual_prefixes: &[],
+    },
+    project: |list, width, dim| without_bias(list.take("visual_projection.weight", &[dim, width]), width, dim),
+};
+
+static TEXT: TextDialect = TextDialect {
+    prefix: "text_model.",
+    words: "text_model.embeddings.token_embedding.weight",
+    positions: "text_model.embeddings.position_embedding.weight",
     layers: LAYERS,
-    final_norm: Some("post_layernorm"),
-};
-
-const IMAGE: Family = Family {
-    what: "a CLIP image tower",
-    anchors: &[&["vision_model.embeddings.patch_embedding.weight"], &["vision_model.embeddings.class_embedding"]],
-    canonical: |name| tower_name(name, "vision_model.", "visual_projection.weight"),
-    usual_prefixes: &[],
-};
-
-const TEXT: Family = Family {
-    what: "a CLIP text tower",
-    anchors: &[&["text_model.embeddings.token_embedding.weight"], &["text_model.final_layer_norm.weight"]],
-    canonical: |name| tower_name(name, "text_model.", "text_projection.weight"),
-    usual_prefixes: &[],
+    final_norm: "text_model.final_layer_norm",
+    family: Family {
+        what: "a CLIP text tower",
+        anchors: &[&["text_model.embeddings.token_embedding.weight"], &["text_model.final_layer_norm.weight"]],
+        canonical: |name| tower_name(name, "text_model.", "text_projection.weight"),
+        usual_prefixes: &[],
+    },
+    project: |list, width, dim| without_bias(list.take("text_projection.weight", &[dim, width]), width, dim),
 };
 
 /// Numbers of the shared space where a configuration does not say it.
@@ -90,27 +98,7 @@ pub(in crate::families) fn image(
         patch: fields.size("patch_size", 32)?,
     };
     let dim = top.size("projection_dim", PROJECTION_DIM)?;
-    // transformers calls the class token after the last norm the pooler's output.
-    use ImagePooling::{Cls, Mean, Pooler, Projected};
-    let pooling = image_pooling(pooling, Projected, &[Cls, Mean, Pooler, Projected], path)?;
-    Ok(ImageReader {
-        pooling,
-        dim: if pooling == Projected { dim } else { width },
-        image: sizes.image,
-        patch: sizes.patch,
-        interpolates: false,
-        can_interpolate: true,
-        family: &IMAGE,
-        read: Box::new(move |list| {
-            let pool = if pooling == Mean { ImagePool::Mean } else { ImagePool::Class };
-            let mut tower = image_tower(list, &IMAGE_NAMES, shape, &sizes, (pool, Vec::new()));
-            let weight = list.take("visual_projection.weight", &[dim, width]);
-            if pooling == Projected {
-                tower.head.push(HeadStep::Dense(without_bias(weight, width, dim)));
-            }
-            tower
-        }),
-    })
+    image_reader(&IMAGE, (shape, sizes, dim), pooling, path)
 }
 
 /// The text tower of `model_type: clip`.
@@ -146,31 +134,5 @@ pub(in crate::families) fn text(
         2 => TextPool::HighestId,
         end => TextPool::FirstOf(end as u32),
     };
-    use Pooling::{Mean, Pooler, Projected};
-    let pooling = text_pooling(pooling, Projected, &[Mean, Pooler, Projected], path)?;
-    Ok(TextReader {
-        pooling,
-        dim: if pooling == Projected { dim } else { width },
-        n_words,
-        max_length: n_positions,
-        padding: None,
-        family: &TEXT,
-        read: Box::new(move |list| {
-            let projection = list.take("text_projection.weight", &[dim, width]);
-            TextTower {
-                shape,
-                words: list.take("text_model.embeddings.token_embedding.weight", &[n_words, width]),
-                positions: list.take("text_model.embeddings.position_embedding.weight", &[n_positions, width]),
-                counting: TokenPositions::FromZero,
-                embedding_norm: None,
-                layers: layers(list, "text_model.", &LAYERS, &shape, &sizes),
-                final_norm: Some(norm(list, "text_model.final_layer_norm", width)),
-                pool: if pooling == Mean { TextPool::Mean } else { end },
-                head: match pooling {
-                    Projected => vec![HeadStep::Dense(without_bias(projection, width, dim))],
-                    _ => Vec::new(),
-                },
-            }
-        }),
-    })
+    text_reader(&TEXT, (TextSizes { shape, layers: sizes, n_words, n_positions, end }, dim), pooling, path)
 }

@@ -5,15 +5,13 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::image_shape;
+use super::{ImageDialect, TextDialect, TextSizes, image_reader, image_shape, text_reader};
 use crate::families::bert;
 use crate::families::fields::Fields;
 use crate::families::pooling::{ImagePooling, Pooling};
-use crate::families::reader::{ImageReader, TextReader, image_pooling, text_pooling};
-use crate::tower::read::{
-    ImageNames, ImageSizes, LayerNames, LayerSizes, Projections, image_tower, layers, norm, transposed,
-};
-use crate::tower::{Activation, HeadStep, ImagePool, LayerShape, NormPlace, TextPool, TextTower, TokenPositions};
+use crate::families::reader::{ImageReader, TextReader, text_pooling};
+use crate::tower::read::{ImageNames, ImageSizes, LayerNames, LayerSizes, Projections, transposed};
+use crate::tower::{Activation, HeadStep, LayerShape, NormPlace, TextPool, TokenPositions};
 use crate::weights::{Checklist, Family, ModelError};
 
 const LAYERS: LayerNames = LayerNames {
@@ -27,35 +25,44 @@ const LAYERS: LayerNames = LayerNames {
     scales: None,
 };
 
-const IMAGE_NAMES: ImageNames = ImageNames {
-    prefix: "visual.",
-    patches: "conv1",
-    has_patch_bias: false,
-    class: Some("class_embedding"),
-    positions: "positional_embedding",
-    has_first_axis: false,
-    first_norm: Some("ln_pre"),
-    layers: LAYERS,
-    final_norm: Some("ln_post"),
-};
-
-const IMAGE: Family = Family {
-    what: "a CLIP image tower under OpenAI's names",
-    anchors: &[&["visual.conv1.weight"], &["visual.class_embedding"]],
-    canonical: |name| name.starts_with("visual.").then(|| name.to_owned()),
-    usual_prefixes: &[],
-};
-
-const TEXT: Family = Family {
-    what: "a CLIP text tower under OpenAI's names",
-    anchors: &[&["token_embedding.weight"], &["ln_final.weight"]],
-    canonical: |name| {
-        let starts = ["token_embedding.", "positional_embedding", "transformer.", "ln_final.", "text_projection"];
-        let is_own = starts.iter().any(|start| name.starts_with(start));
-        is_own.then(|| name.to_owned())
+static IMAGE: ImageDialect = ImageDialect {
+    names: ImageNames {
+        prefix: "visual.",
+        patches: "conv1",
+        has_patch_bias: false,
+        class: Some("class_embedding"),
+        positions: "positional_embedding",
+        has_first_axis: false,
+        first_norm: Some("ln_pre"),
+        layers: LAYERS,
+        final_norm: Some("ln_post"),
     },
-    // Newer files of open_clip have a module of their own for it.
-    usual_prefixes: &["text."],
+    family: Family {
+        what: "a CLIP image tower under OpenAI's names",
+        anchors: &[&["visual.conv1.weight"], &["visual.class_embedding"]],
+        canonical: |name| name.starts_with("visual.").then(|| name.to_owned()),
+        usual_prefixes: &[],
+    },
+    project: |list, width, dim| transposed(list, "visual.proj", width, dim),
+};
+
+static TEXT: TextDialect = TextDialect {
+    prefix: "",
+    words: "token_embedding.weight",
+    positions: "positional_embedding",
+    layers: LAYERS,
+    final_norm: "ln_final",
+    family: Family {
+        what: "a CLIP text tower under OpenAI's names",
+        anchors: &[&["token_embedding.weight"], &["ln_final.weight"]],
+        canonical: |name| {
+            let starts = ["token_embedding.", "positional_embedding", "transformer.", "ln_final.", "text_projection"];
+            starts.iter().any(|start| name.starts_with(start)).then(|| name.to_owned())
+        },
+        // Newer files of open_clip have a module of their own for it.
+        usual_prefixes: &["text."],
+    },
+    project: |list, width, dim| transposed(list, "text_projection", width, dim),
 };
 
 const CN_TEXT: Family = Family {
@@ -147,7 +154,7 @@ pub(in crate::families) fn open_clip_image(
         image: fields.size("image_size", 224)?,
         patch: fields.size("patch_size", 16)?,
     };
-    image(shape, sizes, model.size("embed_dim", 512)?, pooling, path)
+    image_reader(&IMAGE, (shape, sizes, model.size("embed_dim", 512)?), pooling, path)
 }
 
 /// The text tower of an open_clip folder.
@@ -192,30 +199,8 @@ pub(in crate::families) fn open_clip_text(
     };
     let (n_words, n_positions) = (fields.size("vocab_size", 49408)?, fields.size("context_length", 77)?);
     let dim = model.size("embed_dim", 512)?;
-    use Pooling::{Mean, Pooler, Projected};
-    let pooling = text_pooling(pooling, Projected, &[Mean, Pooler, Projected], path)?;
-    Ok(TextReader {
-        pooling,
-        dim: if pooling == Projected { dim } else { width },
-        n_words,
-        max_length: n_positions,
-        padding: None,
-        family: &TEXT,
-        read: Box::new(move |list| {
-            let projection = transposed(list, "text_projection", width, dim);
-            TextTower {
-                shape,
-                words: list.take("token_embedding.weight", &[n_words, width]),
-                positions: list.take("positional_embedding", &[n_positions, width]),
-                counting: TokenPositions::FromZero,
-                embedding_norm: None,
-                layers: layers(list, "", &LAYERS, &shape, &sizes),
-                final_norm: Some(norm(list, "ln_final", width)),
-                pool: if pooling == Mean { TextPool::Mean } else { TextPool::HighestId },
-                head: if pooling == Projected { vec![HeadStep::Dense(projection)] } else { Vec::new() },
-            }
-        }),
-    })
+    let sizes = TextSizes { shape, layers: sizes, n_words, n_positions, end: TextPool::HighestId };
+    text_reader(&TEXT, (sizes, dim), pooling, path)
 }
 
 /// The image tower of a checkpoint of cn_clip: a vision transformer whose sizes follow from its tensors.
@@ -239,7 +224,7 @@ pub(in crate::families) fn cn_clip_image(
         image: n_positions.saturating_sub(1).isqrt() * patch,
         patch,
     };
-    image(shape, sizes, dim, pooling, path)
+    image_reader(&IMAGE, (shape, sizes, dim), pooling, path)
 }
 
 /// The text tower of a checkpoint of cn_clip: a BERT with a projection.
@@ -296,38 +281,8 @@ pub(in crate::families) const fn cn_text_family() -> &'static Family {
 }
 
 /// The checkpoint of cn_clip in `weights`, opened for its image tower.
-pub(in crate::families) const fn image_family() -> &'static Family {
-    &IMAGE
-}
-
-fn image(
-    shape: LayerShape,
-    sizes: ImageSizes,
-    dim: usize,
-    pooling: Option<ImagePooling>,
-    path: &Path,
-) -> Result<ImageReader, ModelError> {
-    use ImagePooling::{Cls, Mean, Pooler, Projected};
-    let pooling = image_pooling(pooling, Projected, &[Cls, Mean, Pooler, Projected], path)?;
-    let width = shape.width;
-    Ok(ImageReader {
-        pooling,
-        dim: if pooling == Projected { dim } else { width },
-        image: sizes.image,
-        patch: sizes.patch,
-        interpolates: false,
-        can_interpolate: true,
-        family: &IMAGE,
-        read: Box::new(move |list| {
-            let pool = if pooling == Mean { ImagePool::Mean } else { ImagePool::Class };
-            let mut tower = image_tower(list, &IMAGE_NAMES, shape, &sizes, (pool, Vec::new()));
-            let projection = transposed(list, "visual.proj", width, dim);
-            if pooling == Projected {
-                tower.head.push(HeadStep::Dense(projection));
-            }
-            tower
-        }),
-    })
+pub(in crate::families) fn image_family() -> &'static Family {
+    &IMAGE.family
 }
 
 /// open_clip's towers are of the exact `gelu` unless they say otherwise.
