@@ -111,6 +111,38 @@ stages:
     assert!(reply.stderr.ends_with("help: did you mean `bert-base-chinse`?"), "{}", reply.stderr);
 }
 
+/// A tiny model of the repository.
+fn model(name: &str) -> std::path::PathBuf {
+    let models = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/ladder");
+    models.join(name).canonicalize().unwrap()
+}
+
+#[test]
+fn a_choice_that_a_model_does_not_have() {
+    let image = "images: { kind: decode-images, params: { path: i.tsv } }\n  \
+                 vectors: { kind: extract-image, inputs: { images: images }";
+    let text = "queries: { kind: load-queries, params: { path: q.jsonl } }\n  \
+                vectors: { kind: extract-text, inputs: { queries: queries }";
+    for (side, name, params, at, expect) in [
+        (image, "vit_hf", "pooling: projected", "projected", "this model has no projection"),
+        (image, "convnext_hf", "positions: interpolate", "interpolate", "no positions of patches"),
+        (text, "xlm_roberta", "pooling: projected", "projected", "this model has no projection"),
+        (text, "clip", "max_length: 78", "78", "from 2 to 77 tokens"),
+        (text, "siglip2", "max_length: 32", "32", "always reads 64 tokens"),
+    ] {
+        let line = format!("    params: {{ model: {}, {params} }}", model(name).display());
+        let project = Project::with_spec(&format!("stages:\n  {side},\n{line} }}\n"));
+        project.write("q.jsonl", "");
+        project.write("i.tsv", "");
+        for command in ["validate", "run"] {
+            let reply = project.run(&[command, "spec.yaml"]);
+            assert_eq!(reply.code, Some(2), "{name}: {}", reply.stderr);
+            let place = format!("--> spec.yaml:4:{}", line.find(at).unwrap() + 1);
+            assert!(reply.stderr.contains(&place) && reply.stderr.contains(expect), "{place} in {}", reply.stderr);
+        }
+    }
+}
+
 #[test]
 fn a_path_that_only_a_shell_would_expand() {
     for path in ["~/models/bert", "$HOME/models/bert"] {

@@ -97,7 +97,7 @@ impl From<UnknownStage> for Failure {
 impl From<CannotRun> for Failure {
     fn from(error: CannotRun) -> Self {
         let message = error.to_string();
-        Self { span: error.span, ..Self::from(error.source) }.under(message)
+        Self { span: error.span, ..Self::from(*error.source) }.under(message)
     }
 }
 

@@ -20,6 +20,8 @@ pub struct StageError {
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
     /// The advice to the user.
     pub help: Option<String>,
+    /// The param at fault, where its place in the spec is that of the mistake.
+    pub param: Option<&'static str>,
     /// True if the stage stopped because the run was cancelled.
     pub cancelled: bool,
 }
@@ -27,12 +29,12 @@ pub struct StageError {
 impl StageError {
     /// An error without a cause.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), source: None, help: None, cancelled: false }
+        Self { message: message.into(), source: None, help: None, param: None, cancelled: false }
     }
 
     /// An error because of another.
     pub fn because(message: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self { message: message.into(), source: Some(source.into()), help: None, cancelled: false }
+        Self { source: Some(source.into()), ..Self::new(message) }
     }
 
     /// Adds advice for the user.
@@ -43,7 +45,7 @@ impl StageError {
 
     /// The stage noticed [`StageHost::is_cancelled`](crate::StageHost::is_cancelled) and stopped.
     pub fn cancelled() -> Self {
-        Self { message: "cancelled".into(), source: None, help: None, cancelled: true }
+        Self { cancelled: true, ..Self::new("cancelled") }
     }
 }
 

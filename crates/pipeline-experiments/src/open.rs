@@ -1,6 +1,8 @@
 //! A spec with its graph of stages and its store: the start of most commands.
 
-use pipeline_core::{Device, Stage, StageId};
+use std::error::Error;
+
+use pipeline_core::{Device, Stage, StageError, StageId};
 use pipeline_engine::{EngineError, Graph, GraphError, Node, Plan, PlanOptions, SpecInfo};
 use pipeline_spec::{PipelineSpec, Span, StageSpec, nearest};
 use pipeline_stages::{Environment, Guards, Settings};
@@ -104,10 +106,16 @@ pub fn connect(spec: &PipelineSpec, stages: Vec<Box<dyn Stage>>) -> Result<Graph
 pub fn check(spec: &PipelineSpec, graph: &Graph) -> Result<(), CannotRun> {
     graph.nodes().iter().try_for_each(|node| {
         node.stage.check().map_err(|source| {
-            let span = spec.stage(&node.id).map(|stage| missed::span(stage, &causes(&source)).clone());
-            CannotRun { stage: node.id.clone(), span, source }
+            let span = spec.stage(&node.id).map(|stage| fault_span(stage, &source, &source).clone());
+            CannotRun { stage: node.id.clone(), span, source: Box::new(source) }
         })
     })
+}
+
+/// The place in a spec of a stage's fault: the param that the fault names, else the one whose value `whole` mentions.
+fn fault_span<'a>(stage: &'a StageSpec, fault: &StageError, whole: &dyn Error) -> &'a Span {
+    let named = fault.param.and_then(|param| stage.params.get(param));
+    named.map_or_else(|| missed::span(stage, &causes(whole)), |value| &value.span)
 }
 
 impl UnknownStage {
@@ -164,13 +172,16 @@ impl Opened {
         pipeline_engine::plan_what_is_there(&self.graph, &self.store, &self.spec.file, &PlanOptions::default())
     }
 
-    /// The place in the spec of a missing source, if that is why the engine could not begin.
+    /// The place in the spec of a missing source or of a stage's own fault, if that is why the engine could not begin.
     pub fn span_of(&self, error: &EngineError) -> Option<Span> {
-        let stage: Option<&StageSpec> = match error {
-            EngineError::Source { stage, .. } | EngineError::SourceDigest { stage, .. } => self.spec.stage(stage),
-            EngineError::UnknownStage { .. } | EngineError::Store(_) => None,
+        let span = match error {
+            EngineError::Source { stage, source } => {
+                fault_span(self.spec.stage(stage)?, source, error)
+            }
+            EngineError::SourceDigest { stage, .. } => missed::span(self.spec.stage(stage)?, &causes(error)),
+            EngineError::UnknownStage { .. } | EngineError::Store(_) => return None,
         };
-        Some(missed::span(stage?, &causes(error)).clone())
+        Some(span.clone())
     }
 
     /// The plan's options for these names of forced stages.

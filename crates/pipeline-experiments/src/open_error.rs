@@ -44,5 +44,5 @@ pub struct CannotRun {
     pub span: Option<Span>,
     /// The cause.
     #[source]
-    pub source: StageError,
+    pub source: Box<StageError>,
 }

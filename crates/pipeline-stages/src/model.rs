@@ -79,7 +79,7 @@ impl Family {
             ModelError::NotFound { .. } => format!("there is no {} model", self.side.name()),
             _ => format!("the {} model `{}` cannot be used", self.side.name(), model.written()),
         };
-        StageError { help, ..StageError::because(message, error) }
+        StageError { help, param: error.param(), ..StageError::because(message, error) }
     }
 
     /// A missing model is not a mistake in a spec, unless its name shows that it could never be used.

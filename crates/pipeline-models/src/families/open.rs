@@ -76,7 +76,7 @@ pub(super) fn vit_image(files: &ImageModelFiles, options: &ImageOptions) -> Open
             // timm resizes positions with antialiasing, which is not computed here.
             if options.interpolates == Some(true) {
                 let what = "positions of a ViT of timm are not interpolated: decode with `like`".to_owned();
-                return Err(ModelError::Choice { path: path.to_owned(), what });
+                return Err(ModelError::Choice { param: "positions", path: path.to_owned(), what });
             }
             vit::timm::vit(&config, path, &list, options.pooling)?
         }
@@ -140,7 +140,7 @@ pub(super) fn no_positions(options: &ImageOptions, path: &Path) -> Result<(), Mo
     match options.interpolates {
         Some(true) => {
             let what = "it has no positions of patches to interpolate".to_owned();
-            Err(ModelError::Choice { path: path.to_owned(), what })
+            Err(ModelError::Choice { param: "positions", path: path.to_owned(), what })
         }
         _ => Ok(()),
     }

@@ -115,5 +115,5 @@ fn one_of<P: Copy + PartialEq>(
         return Ok(pooling);
     }
     let names: Vec<&str> = there.iter().copied().map(name).collect();
-    Err(ModelError::Choice { path: path.to_owned(), what: refusal(name(pooling), &names) })
+    Err(ModelError::Choice { param: "pooling", path: path.to_owned(), what: refusal(name(pooling), &names) })
 }

@@ -130,9 +130,11 @@ pub enum ModelError {
         /// The number of positions of the model.
         max_positions: usize,
     },
-    /// The model is supported, and does not have what the params ask for.
+    /// The model is supported, and does not have what a param asks for.
     #[error("`{}` has not what is asked for: {what}", .path.display())]
     Choice {
+        /// The param.
+        param: &'static str,
         /// The file that says so.
         path: PathBuf,
         /// What it has instead.
@@ -155,6 +157,17 @@ pub enum ModelError {
     /// The device cannot be used.
     #[error("the device cannot be used")]
     Device(#[from] DeviceError),
+}
+
+impl ModelError {
+    /// The param that asks for something that the model does not have.
+    pub fn param(&self) -> Option<&'static str> {
+        match self {
+            Self::Choice { param, .. } => Some(param),
+            Self::MaxLength { .. } | Self::FixedLength { .. } => Some("max_length"),
+            _ => None,
+        }
+    }
 }
 
 /// Each place on its own line.

@@ -58,7 +58,7 @@ impl ClipResNetReader {
         let wrong = |what: String| ModelError::Unsupported { path: path.to_owned(), what };
         if let Some(other) = pooling.filter(|pooling| *pooling != ImagePooling::Projected) {
             let what = refusal(other.name(), &["projected"]);
-            return Err(ModelError::Choice { path: path.to_owned(), what });
+            return Err(ModelError::Choice { param: "pooling", path: path.to_owned(), what });
         }
         let axes = |name: &str| list.shape(name).filter(|shape| shape.len() == 2).map(|shape| [shape[0], shape[1]]);
         let positions = axes("visual.attnpool.positional_embedding");

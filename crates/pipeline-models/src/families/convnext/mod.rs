@@ -117,6 +117,9 @@ impl ConvNeXtReader {
 fn only_avg(pooling: Option<ImagePooling>, path: &Path) -> Result<(), ModelError> {
     match pooling {
         None | Some(ImagePooling::Avg) => Ok(()),
-        Some(other) => Err(ModelError::Choice { path: path.to_owned(), what: refusal(other.name(), &["avg"]) }),
+        Some(other) => {
+            let what = refusal(other.name(), &["avg"]);
+            Err(ModelError::Choice { param: "pooling", path: path.to_owned(), what })
+        }
     }
 }

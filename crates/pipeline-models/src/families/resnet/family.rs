@@ -18,7 +18,8 @@ pub(in crate::families) fn open(files: &ImageModelFiles, options: &ImageOptions)
     let path = files.config.as_ref().or(files.weights.first());
     let path = path.cloned().unwrap_or_default();
     if let Some(other) = options.pooling.filter(|pooling| *pooling != ImagePooling::Avg) {
-        return Err(ModelError::Choice { path, what: refusal(other.name(), &[ImagePooling::Avg.name()]) });
+        let what = refusal(other.name(), &[ImagePooling::Avg.name()]);
+        return Err(ModelError::Choice { param: "pooling", path, what });
     }
     no_positions(options, &path)?;
     let settings = ImageSettings::read(files)?;
