@@ -1,6 +1,6 @@
 //! The messages for a user's mistakes: place, excerpt, nearest name, exit code 2.
 
-use crate::project::{Project, Reply};
+use crate::project::{Project, Reply, copy};
 
 /// Runs `args` on a spec and compares stderr; nothing may be computed.
 fn check(spec: &str, args: &[&str], expect: &str) {
@@ -141,6 +141,30 @@ fn a_choice_that_a_model_does_not_have() {
             assert!(reply.stderr.contains(&place) && reply.stderr.contains(expect), "{place} in {}", reply.stderr);
         }
     }
+}
+
+#[test]
+fn a_model_whose_files_do_not_fit_each_other() {
+    let project = Project::with_spec(
+        "stages:
+  queries: { kind: load-queries, params: { path: q.jsonl } }
+  vectors: { kind: extract-text, inputs: { queries: queries }, params: { model: ./clip } }
+",
+    );
+    project.write("q.jsonl", "{\"query_id\": 1, \"query_text\": \"cat\", \"item_ids\": []}\n");
+    copy(&model("clip"), &project.path("clip"));
+    let config = project.read("clip/config.json");
+    project.write("clip/config.json", &config.replace("\"projection_dim\": ", "\"projection_dim\": 1"));
+    for command in ["validate", "run"] {
+        let reply = project.run(&[command, "spec.yaml"]);
+        assert_eq!(reply.code, Some(2), "{}", reply.stderr);
+        for part in ["error: stage `vectors` cannot run", "--> spec.yaml:3:81", "`text_projection.weight` has shape"] {
+            assert!(reply.stderr.contains(part), "{part} in {}", reply.stderr);
+        }
+    }
+    project.write("clip/config.json", &config);
+    assert_eq!(project.run(&["validate", "spec.yaml"]).code, Some(0));
+    assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(0));
 }
 
 #[test]

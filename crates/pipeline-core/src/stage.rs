@@ -31,8 +31,8 @@ pub trait Stage: Send + Sync {
     /// When a required file is missing: the message names the searched places.
     fn sources(&self) -> Result<Vec<Source>, StageError>;
 
-    /// Checks everything that needs no data, such as the configuration of a model: for `validate`. A missing file is
-    /// not a mistake.
+    /// Checks everything that needs no data, such as a model's configuration, tensors and tokens: for `validate`, and
+    /// before a run that may need the stage. Must be quick. A missing file is not a mistake.
     ///
     /// # Errors
     /// When the stage could never do its work.

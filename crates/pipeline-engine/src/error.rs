@@ -15,6 +15,15 @@ pub enum EngineError {
         #[source]
         source: StageError,
     },
+    /// A stage that must run could never do its work.
+    #[error("stage `{stage}` cannot run")]
+    CannotRun {
+        /// The stage.
+        stage: StageId,
+        /// The cause.
+        #[source]
+        source: StageError,
+    },
     /// A source cannot be read.
     #[error("source `{name}` of stage `{stage}` cannot be read")]
     SourceDigest {

@@ -78,7 +78,7 @@ impl From<StageError> for Failure {
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let help = match &error {
-            EngineError::Source { source, .. } => source.help.clone(),
+            EngineError::Source { source, .. } | EngineError::CannotRun { source, .. } => source.help.clone(),
             EngineError::SourceDigest { source, .. } | EngineError::Store(source) => source.help(),
             EngineError::UnknownStage { .. } => None,
         };

@@ -48,11 +48,12 @@ pub struct PlannedStage {
 /// Writes nothing.
 ///
 /// # Errors
-/// When a source of a stage that must run is missing, a forced stage is unknown, or the store cannot be read.
+/// When a source of a stage that must run is missing, a stage without a result could never do its work, a forced stage is
+/// unknown, or the store cannot be read.
 pub fn plan(graph: &Graph, store: &Store, spec: &Path, options: &PlanOptions) -> Result<Plan, EngineError> {
     let mut resolver = Resolver::new(graph, store, spec, options)?;
     let decided = decide_all(&mut resolver)?;
-    check_sources(&mut resolver, &decided)?;
+    check_stages(&mut resolver, &decided)?;
     Ok(to_plan(&mut resolver, decided, options))
 }
 
@@ -71,15 +72,22 @@ pub fn plan_what_is_there(
     Ok(to_plan(&mut resolver, decided, options))
 }
 
-/// Refuses to start a run that cannot finish: a stage that must run misses a source.
-pub(crate) fn check_sources(resolver: &mut Resolver<'_>, decided: &[Decided]) -> Result<(), EngineError> {
+/// Refuses to start a run that cannot finish: a stage that must run misses a source, or one that may run could never do
+/// its work.
+pub(crate) fn check_stages(resolver: &mut Resolver<'_>, decided: &[Decided]) -> Result<(), EngineError> {
     let must_run = |idx: &usize| {
         // Without its sources no result of a stage can be found, whatever its inputs.
         matches!(decided[*idx].decision, Decision::Run { .. }) || !resolver.sources(*idx).are_known()
     };
     let must_run: Vec<usize> = (0..decided.len()).filter(must_run).collect();
     let missing = must_run.into_iter().find_map(|idx| resolver.take_missing(idx));
-    missing.map_or(Ok(()), Err)
+    missing.map_or(Ok(()), Err)?;
+    let may_run = |decided: &Decided| matches!(decided.decision, Decision::Run { .. } | Decision::Depends { .. });
+    let nodes = resolver.graph.nodes().iter().zip(decided).filter(|(_, decided)| may_run(decided));
+    for (node, _) in nodes {
+        node.stage.check().map_err(|source| EngineError::CannotRun { stage: node.id.clone(), source })?;
+    }
+    Ok(())
 }
 
 fn to_plan(resolver: &mut Resolver<'_>, decided: Vec<Decided>, options: &PlanOptions) -> Plan {

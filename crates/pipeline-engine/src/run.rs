@@ -13,7 +13,7 @@ use crate::error::EngineError;
 use crate::holdings::Keepers;
 use crate::journal::Journal;
 use crate::options::{RunOptions, SpecInfo};
-use crate::plan::{check_sources, decide_all};
+use crate::plan::{check_stages, decide_all};
 use crate::provenance::{Origin, now_ms};
 use crate::readers::Readers;
 use crate::resolver::Resolver;
@@ -30,8 +30,8 @@ use crate::{Cancel, Graph};
 /// the summary has it.
 ///
 /// # Errors
-/// Before any work: when a source of a stage that must run is missing (with `keep_going` the stage fails instead), a
-/// forced stage is unknown, or the store cannot be used. At the end: when the run's history or the stages' results
+/// Before any work: when a source of a stage that must run is missing or the stage could never do its work (with
+/// `keep_going` the stage fails instead), a forced stage is unknown, or the store cannot be used. At the end: when the run's history or the stages' results
 /// could not be written.
 pub fn run(
     graph: &Graph,
@@ -45,7 +45,7 @@ pub fn run(
     let mut resolver = Resolver::new(graph, store, &spec.path, &options.plan)?;
     let decided = decide_all(&mut resolver)?;
     if !options.keep_going {
-        check_sources(&mut resolver, &decided)?;
+        check_stages(&mut resolver, &decided)?;
     }
     let mut journal = Journal::start(store, &spec.name, &spec.yaml, &spec.attachments, listen)?;
     journal.emit(journal.run_started(&spec.name, graph.stage_nodes(), options));

@@ -175,7 +175,7 @@ impl Opened {
     /// The place in the spec of a missing source or of a stage's own fault, if that is why the engine could not begin.
     pub fn span_of(&self, error: &EngineError) -> Option<Span> {
         let span = match error {
-            EngineError::Source { stage, source } => {
+            EngineError::Source { stage, source } | EngineError::CannotRun { stage, source } => {
                 fault_span(self.spec.stage(stage)?, source, error)
             }
             EngineError::SourceDigest { stage, .. } => missed::span(self.spec.stage(stage)?, &causes(error)),

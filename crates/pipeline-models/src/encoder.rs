@@ -97,6 +97,12 @@ pub trait EncoderModel: Send + Sync {
     /// When a file is not a checkpoint, or does not hold one model.
     fn weights_note(&self) -> Result<WeightsNote, ModelError>;
 
+    /// Compares the tensors and the tokens of the model with its small files, by headers; reads no numbers.
+    ///
+    /// # Errors
+    /// When a file is not a checkpoint, or tensors or tokens are missing, superfluous or of another size.
+    fn check(&self) -> Result<(), ModelError>;
+
     /// Loads the weights.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use pipeline_core::{
     Cut, InRows, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork, Threads,
 };
-use pipeline_models::image::{self, ImageOptions, ImagePooling};
+use pipeline_models::image::{self, ImageOptions, ImagePooling, ModelError};
 use pipeline_models::{Encoder, EncoderModel, EncoderSide};
 use pipeline_spec::{Node, PipelineSpec, SpecError, StageSpec};
 use schemars::JsonSchema;
@@ -198,7 +198,11 @@ impl ExtractImage {
             interpolates: self.params.positions.map(|positions| positions == Positions::Interpolate),
         };
         let model = found.and_then(|files| pipeline_models::open_image_model(&files, &options));
-        model.map_err(|error| FAMILY.failure(&self.params.model, &self.search, error))
+        model.map_err(|error| self.failure(error))
+    }
+
+    fn failure(&self, error: ModelError) -> StageError {
+        FAMILY.failure(&self.params.model, &self.search, error)
     }
 
     /// The params with the model's own pooling, and positions only where they are not the model's own choice: these are
@@ -230,7 +234,10 @@ impl Stage for ExtractImage {
 
     fn check(&self) -> Result<(), StageError> {
         match self.model() {
-            Ok(model) => self.decoded.map_or(Ok(()), |decoded| must_take(decoded.size, &*model)),
+            Ok(model) => {
+                model.check().map_err(|error| self.failure(error))?;
+                self.decoded.map_or(Ok(()), |decoded| must_take(decoded.size, &*model))
+            }
             Err(error) => FAMILY.check_missing(&self.params.model, error),
         }
     }

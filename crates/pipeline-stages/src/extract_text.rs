@@ -237,8 +237,10 @@ impl Stage for ExtractText {
     }
 
     fn check(&self) -> Result<(), StageError> {
-        let checked = self.files().and_then(|files| self.model(&files));
-        checked.map(drop).or_else(|error| FAMILY.check_missing(&self.params.model, error))
+        match self.files().and_then(|files| self.model(&files)) {
+            Ok(model) => model.check().map_err(|error| self.failure(error)),
+            Err(error) => FAMILY.check_missing(&self.params.model, error),
+        }
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {

@@ -196,6 +196,23 @@ fn a_missing_source_stops_the_run_before_any_work() {
 }
 
 #[test]
+fn a_stage_that_could_never_work_stops_the_run_before_any_work() {
+    let world = World::new();
+    let parts = |fault: Option<&str>| {
+        let below = part("b").input("a");
+        [
+            part("a").work(|context| write(context, "a")),
+            fault.map_or(below.clone(), |fault| below.param("fault", fault)),
+        ]
+    };
+    let error = world.plan(&parts(Some("1"))).unwrap_err();
+    let EngineError::CannotRun { stage, source } = &error else { panic!("{error:?}") };
+    assert_eq!((stage.as_str(), source.to_string().as_str()), ("b", "its fault is 1"));
+    assert!(world.objects().is_empty());
+    world.expect(&parts(None), "a b");
+}
+
+#[test]
 fn a_plan_writes_nothing() {
     let world = world_with_sources();
     world.plan(&diamond(&world)).unwrap();

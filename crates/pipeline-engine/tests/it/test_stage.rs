@@ -52,6 +52,11 @@ impl Stage for TestStage {
         self.part.sources.iter().map(source).collect()
     }
 
+    fn check(&self) -> Result<(), StageError> {
+        let fault = self.part.params.get("fault");
+        fault.map_or(Ok(()), |fault| Err(StageError::new(format!("its fault is {fault}"))))
+    }
+
     fn looked_for(&self) -> Vec<PathBuf> {
         self.part.sources.clone()
     }

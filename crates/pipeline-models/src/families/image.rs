@@ -16,7 +16,7 @@ use crate::forward::{ImageForward, processor};
 use crate::gpu;
 use crate::preprocessing::{ImageExpectations, Preprocessing};
 use crate::tower::cpu::CpuImageTower;
-use crate::weights::{ImageModelFiles, ModelError, WeightsNote, open};
+use crate::weights::{ImageModelFiles, ModelError, WeightsNote, open, survey, take};
 
 /// The options of encoding images. An absent one is the model's own.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -156,6 +156,16 @@ impl EncoderModel for ImageModel {
         Ok(open(self.weights(), family)?.note().clone())
     }
 
+    fn check(&self) -> Result<(), ModelError> {
+        match &self.network {
+            Network::Tower(reader) => reader.check(self.weights()),
+            Network::ClipResNet(reader) => {
+                survey(self.weights(), &clip::resnet::CLIP_RESNET, |list| reader.read(list)).map(drop)
+            }
+            Network::ConvNeXt(reader) => survey(self.weights(), reader.family(), |list| reader.read(list)).map(drop),
+        }
+    }
+
     fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {
         probe(device)?;
         let best = InstructionSet::best();
@@ -171,9 +181,7 @@ impl EncoderModel for ImageModel {
                 }
             }
             Network::ClipResNet(reader) => {
-                let mut list = open(self.weights(), &clip::resnet::CLIP_RESNET)?;
-                let weights = reader.read(&mut list);
-                list.finish()?;
+                let weights = take(self.weights(), &clip::resnet::CLIP_RESNET, |list| reader.read(list))?;
                 match device {
                     Device::Cpu => {
                         let resnet = CpuClipResNet::new(weights, best);
@@ -183,9 +191,7 @@ impl EncoderModel for ImageModel {
                 }
             }
             Network::ConvNeXt(reader) => {
-                let mut list = open(self.weights(), reader.family())?;
-                let weights = reader.read(&mut list);
-                list.finish()?;
+                let weights = take(self.weights(), reader.family(), |list| reader.read(list))?;
                 match device {
                     Device::Cpu => {
                         let convnext = CpuConvNeXt::new(weights, best);

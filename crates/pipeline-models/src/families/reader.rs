@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::pooling::{ImagePooling, Pooling, refusal};
 use crate::tower::{ImageTower, TextTower};
-use crate::weights::{Checklist, Family, ModelError, WeightsNote, open};
+use crate::weights::{Checklist, Family, ModelError, WeightsNote, open, survey, take};
 
 /// Reads the image tower of a model whose small files have been read.
 pub(super) struct ImageReader {
@@ -46,7 +46,15 @@ impl ImageReader {
     /// # Errors
     /// When a file is no checkpoint or does not hold this tower; one error lists every tensor that is wrong.
     pub(super) fn tower(&self, weights: &[PathBuf]) -> Result<ImageTower, ModelError> {
-        tower(weights, self.family, &self.read)
+        take(weights, self.family, &self.read)
+    }
+
+    /// Compares the tensors of the tower with its sizes; reads no numbers.
+    ///
+    /// # Errors
+    /// As [`ImageReader::tower`].
+    pub(super) fn check(&self, weights: &[PathBuf]) -> Result<(), ModelError> {
+        survey(weights, self.family, &self.read).map(drop)
     }
 }
 
@@ -56,7 +64,15 @@ impl TextReader {
     /// # Errors
     /// As [`ImageReader::tower`].
     pub(super) fn tower(&self, weights: &[PathBuf]) -> Result<TextTower, ModelError> {
-        tower(weights, self.family, &self.read)
+        take(weights, self.family, &self.read)
+    }
+
+    /// Compares the tensors of the tower with its sizes; reads no numbers.
+    ///
+    /// # Errors
+    /// As [`ImageReader::tower`].
+    pub(super) fn check(&self, weights: &[PathBuf]) -> Result<(), ModelError> {
+        survey(weights, self.family, &self.read).map(drop)
     }
 
     /// The remark on the place of the weights in their files.
@@ -66,17 +82,6 @@ impl TextReader {
     pub(super) fn note(&self, weights: &[PathBuf]) -> Result<WeightsNote, ModelError> {
         Ok(open(weights, self.family)?.note().clone())
     }
-}
-
-fn tower<Tower>(
-    weights: &[PathBuf],
-    family: &Family,
-    read: &dyn Fn(&mut Checklist) -> Tower,
-) -> Result<Tower, ModelError> {
-    let mut list = open(weights, family)?;
-    let tower = read(&mut list);
-    list.finish()?;
-    Ok(tower)
 }
 
 /// The pooling that was asked for, or the family's own.

@@ -87,13 +87,7 @@ impl TextModel {
     /// When the device cannot be used, or a file cannot be read, is not supported or does not fit the others.
     pub(super) fn encoder(&self, device: Device) -> Result<TextEncoder, ModelError> {
         probe(device)?;
-        let options = TokenizerOptions {
-            lower_case: self.options.lower_case,
-            cleaning: self.options.cleaning,
-            max_length: self.max_length,
-            n_known: self.reader.n_words,
-        };
-        let tokenizer = TextTokenizer::load(self.tokenizer, &self.files, &options)?;
+        let tokenizer = self.load_tokenizer()?;
         let tower = self.reader.tower(&self.files.weights)?;
         let forward = match device {
             Device::Cpu => {
@@ -110,6 +104,16 @@ impl TextModel {
             forward,
             tokenized_ns: AtomicU64::new(0),
         })
+    }
+
+    fn load_tokenizer(&self) -> Result<TextTokenizer, ModelError> {
+        let options = TokenizerOptions {
+            lower_case: self.options.lower_case,
+            cleaning: self.options.cleaning,
+            max_length: self.max_length,
+            n_known: self.reader.n_words,
+        };
+        TextTokenizer::load(self.tokenizer, &self.files, &options)
     }
 }
 
@@ -171,6 +175,11 @@ impl EncoderModel for TextModel {
 
     fn remark(&self) -> Option<String> {
         self.remark.clone()
+    }
+
+    fn check(&self) -> Result<(), ModelError> {
+        self.reader.check(&self.files.weights)?;
+        self.load_tokenizer().map(drop)
     }
 
     fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {

@@ -22,6 +22,8 @@ pub struct WeightsNote {
 ///
 /// Numbers are read on request. A wrong tensor is returned empty, so that building a model continues and one error can
 /// list all faults. The model is only used when [`Checklist::finish`] succeeds.
+///
+/// A list without numbers takes every tensor empty: names, shapes and types are compared, and nothing else is read.
 pub(crate) struct Checklist {
     files: Vec<CheckpointFile>,
     tensors: BTreeMap<String, (usize, Entry)>,
@@ -32,6 +34,8 @@ pub(crate) struct Checklist {
     is_lacking: bool,
     /// The first tensor that could not be read.
     failure: Option<ModelError>,
+    /// Whether the numbers of tensors are read.
+    has_numbers: bool,
 }
 
 impl Checklist {
@@ -42,7 +46,12 @@ impl Checklist {
         note: WeightsNote,
     ) -> Self {
         let names = tensors.values().map(|(_, entry)| entry.full_name()).collect();
-        Self { files, tensors, note, names, problems: Vec::new(), is_lacking: false, failure: None }
+        Self { files, tensors, note, names, problems: Vec::new(), is_lacking: false, failure: None, has_numbers: true }
+    }
+
+    /// The same list without numbers: for a look at a model that costs as little as its headers.
+    pub(crate) fn without_numbers(self) -> Self {
+        Self { has_numbers: false, ..self }
     }
 
     /// The remark on the place of the tensors in the checkpoint.
@@ -61,7 +70,7 @@ impl Checklist {
         entry.place.as_ref().ok().map(|view| view.shape.as_slice())
     }
 
-    /// Takes a tensor, which must have exactly this shape and only finite numbers.
+    /// Takes a tensor, which must have exactly this shape and only finite numbers; without numbers it comes out empty.
     pub(crate) fn take(&mut self, name: &str, shape: &[usize]) -> Vec<f32> {
         let Some((file_idx, entry)) = self.tensors.remove(name) else {
             self.is_lacking = true;
@@ -75,7 +84,8 @@ impl Checklist {
             _ if self.failure.is_some() => return Vec::new(),
             _ => {}
         }
-        match self.files[file_idx].read(&entry) {
+        let file = &self.files[file_idx];
+        match if self.has_numbers { file.read(&entry) } else { file.readable(&entry).map(|_| Vec::new()) } {
             Ok(values) if values.iter().any(|value| !value.is_finite()) => {
                 self.wrong(format!("`{name}` has a value that is not finite"))
             }

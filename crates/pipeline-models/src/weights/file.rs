@@ -89,20 +89,24 @@ impl CheckpointFile {
     /// When the numbers are missing or damaged, are not floating-point, or would take more memory than the tensors of
     /// such a file can need.
     pub(super) fn read(&self, entry: &Entry) -> Result<Vec<f32>, ModelError> {
-        let name = shown(&entry.full_name());
-        let wrong = |problem: &str| Trouble::new(format!("holds {name}, which {problem}"));
-        let read = || {
-            let view = entry.place.as_ref().map_err(|problem| wrong(problem))?;
-            if !view.element.is_float() {
-                let problem = format!("holds {name} as {} instead of floating-point numbers", view.element.name());
-                return Err(Trouble::new(problem));
-            }
-            self.spend(view.n_numbers()).and_then(|()| self.numbers(view)).map_err(|trouble| match trouble {
-                Trouble::Malformed(problem) => Trouble::Malformed(format!("{problem} (at {name})")),
-                other => other,
-            })
-        };
-        read().map_err(|trouble| trouble.at(&self.path))
+        let view = self.readable(entry)?;
+        self.numbers(view).map_err(|trouble| at_tensor(entry, trouble).at(&self.path))
+    }
+
+    /// The place of a tensor, as far as the contents show that it can be read.
+    ///
+    /// # Errors
+    /// Those of [`CheckpointFile::read`] that do not lie in the numbers.
+    pub(super) fn readable<'a>(&self, entry: &'a Entry) -> Result<&'a View, ModelError> {
+        let name = || shown(&entry.full_name());
+        let wrong = |problem: String| Trouble::new(problem).at(&self.path);
+        let view = entry.place.as_ref().map_err(|problem| wrong(format!("holds {}, which {problem}", name())))?;
+        if !view.element.is_float() {
+            let element = view.element.name();
+            return Err(wrong(format!("holds {} as {element} instead of floating-point numbers", name())));
+        }
+        self.spend(view.n_numbers()).map_err(|trouble| at_tensor(entry, trouble).at(&self.path))?;
+        Ok(view)
     }
 
     /// Takes the memory of `n_numbers` out of the budget.
@@ -175,6 +179,14 @@ impl CheckpointFile {
         }
         let inflated = self.inflated.borrow();
         Ok(inflated[&view.storage_idx][view.covered()].to_vec())
+    }
+}
+
+/// A fault in the numbers of a tensor, with its name.
+fn at_tensor(entry: &Entry, trouble: Trouble) -> Trouble {
+    match trouble {
+        Trouble::Malformed(problem) => Trouble::Malformed(format!("{problem} (at {})", shown(&entry.full_name()))),
+        other => other,
     }
 }
 

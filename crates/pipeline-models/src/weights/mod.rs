@@ -40,8 +40,8 @@ pub use find::{
     text_models_near,
 };
 pub(crate) use json::{read_config, read_json};
-pub(crate) use read::open;
 pub use read::{PlainTensor, read_tensors};
+pub(crate) use read::{open, survey, take};
 
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,40 @@ pub(crate) fn open(files: &[PathBuf], family: &Family) -> Result<Checklist, Mode
     choose(files, family)
 }
 
+/// Takes a model out of the checkpoint in `files`.
+///
+/// # Errors
+/// Those of [`open`], and one with every tensor that is missing, misshapen, not finite or unknown.
+pub(crate) fn take<Weights>(
+    files: &[PathBuf],
+    family: &Family,
+    read: impl FnOnce(&mut Checklist) -> Weights,
+) -> Result<Weights, ModelError> {
+    take_from(open(files, family)?, read)
+}
+
+/// Compares the tensors of a checkpoint with those that `read` takes, by headers alone. The weights that come out have no
+/// numbers: only their sizes mean anything.
+///
+/// # Errors
+/// Those of [`take`] that do not lie in the numbers.
+pub(crate) fn survey<Weights>(
+    files: &[PathBuf],
+    family: &Family,
+    read: impl FnOnce(&mut Checklist) -> Weights,
+) -> Result<Weights, ModelError> {
+    take_from(open(files, family)?.without_numbers(), read)
+}
+
+fn take_from<Weights>(
+    mut list: Checklist,
+    read: impl FnOnce(&mut Checklist) -> Weights,
+) -> Result<Weights, ModelError> {
+    let weights = read(&mut list);
+    list.finish()?;
+    Ok(weights)
+}
+
 /// Every floating-point tensor in a checkpoint, by the names of its dicts and its own, joined by dots.
 ///
 /// # Errors

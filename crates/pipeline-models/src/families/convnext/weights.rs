@@ -92,6 +92,11 @@ fn of_timm(name: &str) -> Option<String> {
     if let Some(field) = name.strip_prefix("head.norm.") {
         return Some(format!("norm.{field}"));
     }
+    // Whatever else a variant has is noticed under its own name.
+    (!name.starts_with("head.")).then(|| of_timms_stage(name).unwrap_or_else(|| name.to_owned()))
+}
+
+fn of_timms_stage(name: &str) -> Option<String> {
     let (stage, rest) = name.strip_prefix("stages.")?.split_once('.')?;
     if let Some(rest) = rest.strip_prefix("downsample.") {
         return Some(format!("stages.{stage}.shrink.{rest}"));

@@ -65,6 +65,10 @@ impl EncoderModel for ResNetModel {
         image_weights_note(&self.files)
     }
 
+    fn check(&self) -> Result<(), ModelError> {
+        image_dim(&self.files).map(drop)
+    }
+
     fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {
         Ok(Box::new(ImageEncoder::load(&self.files, device)?))
     }

@@ -113,13 +113,13 @@ impl ImageEncoder {
     }
 }
 
-/// The length of a model's feature vectors, from its weights.
+/// The length of a model's feature vectors, from the shapes of its weights; reads no numbers.
 ///
 /// # Errors
-/// When a file cannot be read, is not supported or is damaged.
+/// When a file cannot be read or is not supported, or a tensor is missing, superfluous or of another shape.
 pub fn image_dim(files: &ImageModelFiles) -> Result<usize, ModelError> {
     let config = ResNetConfig::read(files)?;
-    Ok(ResNetWeights::read(files, &config)?.n_features)
+    ResNetWeights::survey(files, &config)
 }
 
 /// The remark on the place of a model's weights in their file, such as a dict among others; reads no numbers.

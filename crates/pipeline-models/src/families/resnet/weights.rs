@@ -2,7 +2,7 @@
 //!
 //! Depth, widths and the kind of block follow from the tensors that are there.
 
-use crate::weights::{Checklist, Family, ImageModelFiles, ModelError, WeightsNote, open};
+use crate::weights::{Checklist, Family, ImageModelFiles, ModelError, WeightsNote, open, survey, take};
 
 use pipeline_kernels::convolution::ConvWeights;
 
@@ -57,25 +57,35 @@ impl ResNetWeights {
     /// When a file is not a checkpoint, or one error with every tensor that is missing, misshapen, not finite or of
     /// another variant of ResNet.
     pub(super) fn read(files: &ImageModelFiles, config: &ResNetConfig) -> Result<Self, ModelError> {
-        let mut list = open(&files.weights, &RESNET)?;
-        let stem_width = first_axis(&list, "conv1.weight").unwrap_or(64);
-        let stem = conv(&mut list, "conv1", "bn1", [stem_width, 3, 7], 2);
+        take(&files.weights, &RESNET, |list| Self::take(list, config))
+    }
+
+    /// The length of a feature vector, by headers alone.
+    ///
+    /// # Errors
+    /// Those of [`ResNetWeights::read`] that do not lie in the numbers.
+    pub(super) fn survey(files: &ImageModelFiles, config: &ResNetConfig) -> Result<usize, ModelError> {
+        Ok(survey(&files.weights, &RESNET, |list| Self::take(list, config))?.n_features)
+    }
+
+    fn take(list: &mut Checklist, config: &ResNetConfig) -> Self {
+        let stem_width = first_axis(list, "conv1.weight").unwrap_or(64);
+        let stem = conv(list, "conv1", "bn1", [stem_width, 3, 7], 2);
         let mut blocks = Vec::new();
         let mut width = stem_width;
         let depths = config.depths();
         for stage_idx in 0..4 {
-            let n_found = (0..).take_while(|block_idx| has_block(&list, stage_idx, *block_idx)).count();
+            let n_found = (0..).take_while(|block_idx| has_block(list, stage_idx, *block_idx)).count();
             // Without a configuration, a stage must have a block at least.
             let n_blocks = depths.as_ref().and_then(|depths| depths.get(stage_idx)).map_or(n_found.max(1), |n| *n);
             for block_idx in 0..n_blocks {
                 let stride = if stage_idx > 0 && block_idx == 0 { 2 } else { 1 };
-                let (block, width_after) = block(&mut list, &block_name(stage_idx, block_idx), width, stride);
+                let (block, width_after) = block(list, &block_name(stage_idx, block_idx), width, stride);
                 blocks.push(block);
                 width = width_after;
             }
         }
-        list.finish()?;
-        Ok(Self { stem: StemWeights::Single(stem), blocks, n_features: width })
+        Self { stem: StemWeights::Single(stem), blocks, n_features: width }
     }
 }
 

@@ -42,8 +42,9 @@ pub(in crate::families) const TIMM_VIT: Family = Family {
     what: "a ViT of timm",
     anchors: &[&["cls_token"], &["blocks.0.attn.qkv.weight"]],
     canonical: |name| {
-        let starts = ["cls_token", "pos_embed", "patch_embed.", "blocks.", "norm.", "fc_norm.", "norm_pre."];
-        starts.iter().any(|start| name.starts_with(start)).then(|| name.to_owned())
+        // Classifiers alone are passed over, so that whatever else a variant has is noticed.
+        let is_classifier = ["head.", "head_dist.", "pre_logits."].iter().any(|start| name.starts_with(start));
+        (!is_classifier).then(|| name.to_owned())
     },
     usual_prefixes: &["timm_model."],
 };
