@@ -278,6 +278,29 @@ mod tests {
         }
     }
 
+    /// Pixels lack the property where transparency was dropped, as all do that were decoded before there was a choice.
+    #[test]
+    fn transparency_that_is_not_mentioned_was_dropped() {
+        let vectors = |alpha: Option<&str>| {
+            let pixels =
+                pipeline_data::PixelsInfo { height: 8, width: 8, resized: None, alpha: alpha.map(str::to_owned) };
+            let properties = pixels.properties().into_iter().map(|(name, value)| (name.to_owned(), value));
+            FeatureSpace { properties: properties.collect() }
+        };
+        let (dropped, white, black) = (vectors(None), vectors(Some("white")), vectors(Some("black")));
+        for (own, other, expect) in [
+            (&dropped, &dropped, None),
+            (&white, &white, None),
+            (&dropped, &white, Some("its alpha is `drop` and not `white`")),
+            (&black, &dropped, Some("its alpha is `black` and not `drop`")),
+            (&black, &white, Some("its alpha is `black` and not `white`")),
+        ] {
+            let found = mismatch(&named("input `images`", Some(own)), &named("the heads", Some(other)));
+            let part = found.as_deref().and_then(|found| found.split_once(": ")).map(|(_, part)| part);
+            assert_eq!(part, expect);
+        }
+    }
+
     #[test]
     fn models_are_compared_by_content() {
         let folder = tempfile::tempdir().unwrap();
