@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use pipeline_data::Filter;
 use pipeline_kernels::InstructionSet;
 use serde_json::{Map, Value};
 
@@ -74,7 +75,7 @@ fn check_texts_of_reference(model: &str, key: &str, ids: &[Vec<u32>], forward: &
 
 fn check_images_of_reference(model: &str, key: &str, [mean, std]: [[f32; 3]; 2], forward: &dyn ImageForward) {
     let golden = fixtures::tensors(&format!("ladder/{model}.safetensors"));
-    let (levels, [n_images, height, width]) = levels(model, "levels");
+    let (levels, [n_images, height, width]) = levels(model, key);
     let pixels: Vec<&[u8]> = levels.chunks_exact(height * width * 3).collect();
     let table = &PixelTable::new(1.0 / 255.0, mean, std);
     let features = forward.forward(&Images { pixels: &pixels, height, width, table }, 1);
@@ -98,7 +99,7 @@ type Forward<'a> = dyn Fn(&[f32], usize, usize) -> Vec<f32> + 'a;
 /// The features of all images of a model together, and of each alone.
 fn check_pixels(model: &str, key: &str, [mean, std]: [[f32; 3]; 2], dim: usize, forward: &Forward<'_>) {
     let golden = fixtures::tensors(&format!("ladder/{model}.safetensors"));
-    let (levels, [n_images, height, width]) = levels(model, "levels");
+    let (levels, [n_images, height, width]) = levels(model, key);
     let pixel = |(idx, level): (usize, &u8)| (f32::from(*level) / 255.0 - mean[idx % 3]) / std[idx % 3];
     let pixels: Vec<f32> = levels.iter().enumerate().map(pixel).collect();
     let together = forward(&pixels, height, width);
@@ -112,12 +113,47 @@ fn check_pixels(model: &str, key: &str, [mean, std]: [[f32; 3]; 2], dim: usize, 
     }
 }
 
-/// Levels of all images of a model, and their number, height and width.
+/// Levels of all images for an output of a model, and their number, height and width.
 fn levels(model: &str, key: &str) -> (Vec<u8>, [usize; 3]) {
+    if key.ends_with("_other_size") {
+        return levels_of_other_size(model);
+    }
     let bytes = std::fs::read(path(&format!("{model}.safetensors"))).unwrap();
     let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
-    let tensor = file.tensor(key).unwrap();
+    let tensor = file.tensor("levels").unwrap();
     (tensor.data().to_vec(), [tensor.shape()[0], tensor.shape()[1], tensor.shape()[2]])
+}
+
+/// The images squashed by the model's own filter to the size that its golden has beside the model's own.
+fn levels_of_other_size(model: &str) -> (Vec<u8>, [usize; 3]) {
+    let other = golden_json(model)["other_size"].clone();
+    let side = |name: &str| other[name].as_u64().unwrap() as u32;
+    let (height, width) = (side("height"), side("width"));
+    let filter = match config(&path(model).join("preprocessor_config.json"))["resample"].as_u64().unwrap() {
+        2 => Filter::Bilinear,
+        3 => Filter::Bicubic,
+        other => panic!("resample {other}"),
+    };
+    let mut files: Vec<_> = std::fs::read_dir(path("images")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    let resized = |file: &std::path::PathBuf| {
+        let image = pipeline_data::decode(&std::fs::read(file).unwrap()).unwrap();
+        pipeline_data::resize(&image, width, height, filter).pixels
+    };
+    (files.iter().flat_map(resized).collect(), [files.len(), height as usize, width as usize])
+}
+
+#[test]
+fn images_of_another_size_than_the_models_own() {
+    let file = |model: &str| path(model).join("config.json");
+    let (chinese, siglip, vit) = (file("chinese_clip"), file("siglip2"), file("vit_hf"));
+    for (model, key, normalized, reader) in [
+        ("chinese_clip", "image_projected", CLIP, clip::hub::image(&config(&chinese), &chinese, None).unwrap()),
+        ("siglip2", "image_projected", HALF, siglip::image(&config(&siglip), &siglip, None).unwrap()),
+        ("vit_hf", "image_cls", HALF, vit::hub::vit(&config(&vit), &vit, None).unwrap()),
+    ] {
+        check_images(model, "model.safetensors", &format!("{key}_other_size"), normalized, &reader);
+    }
 }
 
 #[test]
