@@ -251,9 +251,12 @@ fn berts_with_poolers_and_counted_positions() {
 fn convnexts() {
     let hub = path("convnext_hf").join("config.json");
     let timm = path("convnext_timm").join("config.json");
+    // timm's smallest models have convolutions of 1 × 1 for maps.
+    let atto = path("convnext_conv_mlp").join("config.json");
     for (model, key, reader) in [
         ("convnext_hf", "image_pooler", convnext::ConvNeXtReader::hub(&config(&hub), &hub, None).unwrap()),
         ("convnext_timm", "image_pooled", convnext::ConvNeXtReader::timm(&config(&timm), &timm, None).unwrap()),
+        ("convnext_conv_mlp", "image_pooled", convnext::ConvNeXtReader::timm(&config(&atto), &atto, None).unwrap()),
     ] {
         let mut list = open(&[path(model).join("model.safetensors")], reader.family()).unwrap();
         let reference = gpu::reference::load::<dyn ImageForward>(reader.read(&mut list));

@@ -127,6 +127,7 @@ fn headers_show_every_fault_of_tensors_that_loading_would_find() {
         ("ladder/dinov2", OPEN_IMAGE),
         ("ladder/convnext_hf", OPEN_IMAGE),
         ("ladder/convnext_timm", OPEN_IMAGE),
+        ("ladder/convnext_conv_mlp", OPEN_IMAGE),
         ("ladder/roberta", OPEN_TEXT),
     ] {
         let folder = fixtures::folder_without_weights(name);
