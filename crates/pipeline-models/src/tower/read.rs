@@ -136,6 +136,32 @@ pub(crate) fn norm(list: &mut Checklist, name: &str, width: usize) -> NormWeight
     NormWeights { scale, shift: list.take(&format!("{name}.bias"), &[width]) }
 }
 
+/// A convolution whose stride is its kernel, as a map of patches: line by line, place by place, channel by channel, as
+/// pixels are stored.
+///
+/// # Shapes
+/// stored: `[n_out, n_in, side, side]`
+pub(crate) fn patches(
+    list: &mut Checklist,
+    name: &str,
+    [n_in, n_out]: [usize; 2],
+    side: usize,
+    has_bias: bool,
+) -> DenseWeights {
+    let stored = list.take(&format!("{name}.weight"), &[n_out, n_in, side, side]);
+    let n_places = side * side;
+    let of_map = |map: &[f32]| {
+        let mut moved = vec![0.0; map.len()];
+        for (channel, values) in map.chunks_exact(n_places).enumerate() {
+            moved[channel..].iter_mut().step_by(n_in).zip(values).for_each(|(out, value)| *out = *value);
+        }
+        moved
+    };
+    let weight = stored.chunks_exact(n_in * n_places).flat_map(of_map).collect();
+    let bias = has_bias.then(|| list.take(&format!("{name}.bias"), &[n_out]));
+    DenseWeights { n_in: n_in * n_places, n_out, weight, bias: bias.unwrap_or_else(|| vec![0.0; n_out]) }
+}
+
 /// Multiplies each output of a map by its factor.
 pub(crate) fn scale_outputs(dense: &mut DenseWeights, factors: &[f32]) {
     let rows = dense.weight.chunks_exact_mut(dense.n_in.max(1));
@@ -189,9 +215,7 @@ pub(crate) fn image_tower(
         }
         axes
     };
-    let n_in = 3 * patch * patch;
-    let weight = list.take(&name(&format!("{}.weight", names.patches)), &[width, 3, patch, patch]);
-    let bias = names.has_patch_bias.then(|| list.take(&name(&format!("{}.bias", names.patches)), &[width]));
+    let patches = patches(list, &name(names.patches), [3, width], patch, names.has_patch_bias);
     let class_axes = match names.has_first_axis {
         true => vec![1, 1, width],
         false => vec![width],
@@ -202,12 +226,7 @@ pub(crate) fn image_tower(
     ImageTower {
         shape,
         patch,
-        patches: DenseWeights {
-            n_in,
-            n_out: width,
-            weight: channels_last(&weight, patch),
-            bias: bias.unwrap_or_else(|| vec![0.0; width]),
-        },
+        patches,
         prefix,
         positions: PatchPositions { n_prefix, side, values: positions },
         first_norm: names.first_norm.map(|part| norm(list, &name(part), width)),
@@ -216,17 +235,4 @@ pub(crate) fn image_tower(
         pool,
         head,
     }
-}
-
-/// `[n_out, 3, patch, patch]` to `[n_out, patch, patch, 3]`, as pixels are stored.
-fn channels_last(weight: &[f32], patch: usize) -> Vec<f32> {
-    let n_places = patch * patch;
-    let of_map = |map: &[f32]| {
-        let mut moved = vec![0.0; map.len()];
-        for (channel, values) in map.chunks_exact(n_places).enumerate() {
-            moved[channel..].iter_mut().step_by(3).zip(values).for_each(|(out, value)| *out = *value);
-        }
-        moved
-    };
-    weight.chunks_exact(3 * n_places).flat_map(of_map).collect()
 }

@@ -1,6 +1,6 @@
 //! The weights of a ConvNeXt as plain numbers, under one set of names for both libraries.
 
-use crate::tower::read::{dense, norm, scale_outputs};
+use crate::tower::read::{dense, norm, patches, scale_outputs};
 use crate::tower::{DenseWeights, NormWeights};
 use crate::weights::{Checklist, Family};
 
@@ -109,7 +109,7 @@ fn of_timms_stage(name: &str) -> Option<String> {
 /// Takes the weights; depths and widths follow from the tensors that are there.
 pub(crate) fn read(list: &mut Checklist, epsilon: f64, last_epsilon: f64) -> ConvNeXtWeights {
     let mut width = first_axis(list, "stem.weight").unwrap_or(1);
-    let stem = patches(list, "stem", 3, width, 4);
+    let stem = patches(list, "stem", [3, width], 4, true);
     let stem_norm = norm(list, "stem_norm", width);
     let n_stages = (0..).take_while(|stage| list.has(&format!("stages.{stage}.0.norm.weight"))).count().max(1);
     let mut stages = Vec::new();
@@ -118,7 +118,7 @@ pub(crate) fn read(list: &mut Checklist, epsilon: f64, last_epsilon: f64) -> Con
         let shrink = (stage > 0).then(|| {
             let n_out = first_axis(list, &format!("{start}shrink.1.weight")).unwrap_or(width);
             let shrink_norm = norm(list, &format!("{start}shrink.0"), width);
-            let shrink = (shrink_norm, patches(list, &format!("{start}shrink.1"), width, n_out, 2));
+            let shrink = (shrink_norm, patches(list, &format!("{start}shrink.1"), [width, n_out], 2, true));
             width = n_out;
             shrink
         });
@@ -153,21 +153,6 @@ fn map(list: &mut Checklist, name: &str, n_in: usize, n_out: usize) -> DenseWeig
         return DenseWeights { n_in, n_out, weight, bias: list.take(&format!("{name}.bias"), &[n_out]) };
     }
     dense(list, name, n_in, n_out)
-}
-
-/// A convolution whose stride is its kernel, as a map of patches: line by line, place by place, channel by channel.
-fn patches(list: &mut Checklist, name: &str, n_in: usize, n_out: usize, side: usize) -> DenseWeights {
-    let weight = list.take(&format!("{name}.weight"), &[n_out, n_in, side, side]);
-    let n_places = side * side;
-    let of_map = |map: &[f32]| {
-        let mut moved = vec![0.0; map.len()];
-        for (channel, values) in map.chunks_exact(n_places).enumerate() {
-            moved[channel..].iter_mut().step_by(n_in).zip(values).for_each(|(out, value)| *out = *value);
-        }
-        moved
-    };
-    let weight = weight.chunks_exact(n_in * n_places).flat_map(of_map).collect();
-    DenseWeights { n_in: n_in * n_places, n_out, weight, bias: list.take(&format!("{name}.bias"), &[n_out]) }
 }
 
 fn first_axis(list: &Checklist, name: &str) -> Option<usize> {
