@@ -5,15 +5,12 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::clip::hub::LAYERS;
+use super::clip::{TextDialect, TextSizes, text_reader};
 use super::fields::Fields;
 use super::pooling::{ImagePooling, Pooling};
-use super::reader::{ImageReader, TextReader, image_pooling, text_pooling};
-use crate::tower::read::{
-    ImageNames, ImageSizes, LayerSizes, Projections, dense, image_tower, layers, norm, projections,
-};
-use crate::tower::{
-    Activation, HeadStep, ImagePool, LayerShape, NormPlace, ProbeWeights, TextPool, TextTower, TokenPositions,
-};
+use super::reader::{ImageReader, TextReader, image_pooling};
+use crate::tower::read::{ImageNames, ImageSizes, LayerSizes, Projections, dense, image_tower, norm, projections};
+use crate::tower::{Activation, ImagePool, LayerShape, NormPlace, ProbeWeights, TextPool};
 use crate::weights::{Checklist, Family, ModelError};
 
 const IMAGE_NAMES: ImageNames = ImageNames {
@@ -35,11 +32,20 @@ const IMAGE: Family = Family {
     usual_prefixes: &[],
 };
 
-const TEXT: Family = Family {
-    what: "a SigLIP text tower",
-    anchors: &[&["text_model.embeddings.token_embedding.weight"], &["text_model.head.weight"]],
-    canonical: |name| own(name, "text_model."),
-    usual_prefixes: &[],
+static TEXT: TextDialect = TextDialect {
+    prefix: "text_model.",
+    words: "text_model.embeddings.token_embedding.weight",
+    positions: "text_model.embeddings.position_embedding.weight",
+    layers: LAYERS,
+    final_norm: "text_model.final_layer_norm",
+    family: Family {
+        what: "a SigLIP text tower",
+        anchors: &[&["text_model.embeddings.token_embedding.weight"], &["text_model.head.weight"]],
+        canonical: |name| own(name, "text_model."),
+        usual_prefixes: &[],
+    },
+    project: |list, width, dim| dense(list, "text_model.head", width, dim),
+    poolings: &[Pooling::Projected],
 };
 
 /// The names of one tower; those of the other are passed over.
@@ -135,30 +141,14 @@ pub(super) fn text(
 ) -> Result<TextReader, ModelError> {
     let (top, empty) = (Fields::new(config, path), Map::new());
     let fields = top.part("text_config", &empty);
-    let (shape, sizes) = (shape(&fields)?, layer_sizes(&fields)?);
-    let width = shape.width;
-    let n_words = fields.size("vocab_size", 32000)?;
-    let n_positions = fields.size("max_position_embeddings", 64)?;
-    let dim = fields.size("projection_size", width)?;
-    use Pooling::Projected;
-    let pooling = text_pooling(pooling, Projected, &[Projected], path)?;
-    Ok(TextReader {
-        pooling,
-        dim,
-        n_words,
-        max_length: n_positions,
-        padding: Some(n_positions),
-        family: &TEXT,
-        read: Box::new(move |list| TextTower {
-            shape,
-            words: list.take("text_model.embeddings.token_embedding.weight", &[n_words, width]),
-            positions: list.take("text_model.embeddings.position_embedding.weight", &[n_positions, width]),
-            counting: TokenPositions::FromZero,
-            embedding_norm: None,
-            layers: layers(list, "text_model.", &LAYERS, &shape, &sizes),
-            final_norm: Some(norm(list, "text_model.final_layer_norm", width)),
-            pool: TextPool::Last,
-            head: vec![HeadStep::Dense(dense(list, "text_model.head", width, dim))],
-        }),
-    })
+    let shape = shape(&fields)?;
+    let sizes = TextSizes {
+        shape,
+        layers: layer_sizes(&fields)?,
+        n_words: fields.size("vocab_size", 32000)?,
+        n_positions: fields.size("max_position_embeddings", 64)?,
+        end: TextPool::Last,
+        is_padded: true,
+    };
+    text_reader(&TEXT, (sizes, fields.size("projection_size", shape.width)?), pooling, path)
 }

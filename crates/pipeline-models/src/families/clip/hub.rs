@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{ImageDialect, TextDialect, TextSizes, image_reader, image_shape, text_reader};
+use super::{CAUSAL, ImageDialect, TextDialect, TextSizes, image_reader, image_shape, text_reader};
 use crate::families::fields::Fields;
 use crate::families::pooling::{ImagePooling, Pooling};
 use crate::families::reader::{ImageReader, TextReader};
@@ -59,6 +59,7 @@ static TEXT: TextDialect = TextDialect {
         usual_prefixes: &[],
     },
     project: |list, width, dim| without_bias(list.take("text_projection.weight", &[dim, width]), width, dim),
+    poolings: CAUSAL,
 };
 
 /// Numbers of the shared space where a configuration does not say it.
@@ -134,5 +135,10 @@ pub(in crate::families) fn text(
         2 => TextPool::HighestId,
         end => TextPool::FirstOf(end as u32),
     };
-    text_reader(&TEXT, (TextSizes { shape, layers: sizes, n_words, n_positions, end }, dim), pooling, path)
+    text_reader(
+        &TEXT,
+        (TextSizes { shape, layers: sizes, n_words, n_positions, end, is_padded: false }, dim),
+        pooling,
+        path,
+    )
 }

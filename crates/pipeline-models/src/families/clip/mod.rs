@@ -28,29 +28,36 @@ struct ImageDialect {
     project: Project,
 }
 
-/// The names under which a library saves a text tower and its projection.
-struct TextDialect {
+/// The names under which a library saves a text tower and its projection. SigLIP's tower is one of them.
+pub(super) struct TextDialect {
     /// Precedes the names of layers.
-    prefix: &'static str,
-    words: &'static str,
-    positions: &'static str,
-    layers: LayerNames,
-    final_norm: &'static str,
-    family: Family,
-    project: Project,
+    pub(super) prefix: &'static str,
+    pub(super) words: &'static str,
+    pub(super) positions: &'static str,
+    pub(super) layers: LayerNames,
+    pub(super) final_norm: &'static str,
+    pub(super) family: Family,
+    pub(super) project: Project,
+    /// The poolings that the tower has.
+    pub(super) poolings: &'static [Pooling],
 }
+
+/// The poolings of a causal tower, whose first token has seen nothing.
+const CAUSAL: &[Pooling] = &[Pooling::Mean, Pooling::Pooler, Pooling::Projected];
 
 /// The sizes of a text tower.
 #[derive(Clone, Copy)]
-struct TextSizes {
-    shape: LayerShape,
-    layers: LayerSizes,
+pub(super) struct TextSizes {
+    pub(super) shape: LayerShape,
+    pub(super) layers: LayerSizes,
     /// Tokens that the embedding knows.
-    n_words: usize,
+    pub(super) n_words: usize,
     /// Rows of the embedding of positions.
-    n_positions: usize,
-    /// The place of the token at the end of a text.
-    end: TextPool,
+    pub(super) n_positions: usize,
+    /// The place of the token whose vector is the text's.
+    pub(super) end: TextPool,
+    /// Whether every text is padded to all positions, padding attended to.
+    pub(super) is_padded: bool,
 }
 
 /// The properties of the layers of a vision tower.
@@ -92,26 +99,26 @@ fn image_reader(
     })
 }
 
-/// The reader of a causal text tower whose projection gives `dim` numbers.
+/// The reader of a text tower whose projection gives `dim` numbers.
 ///
 /// # Errors
 /// When the tower has no such pooling.
-fn text_reader(
+pub(super) fn text_reader(
     dialect: &'static TextDialect,
     (sizes, dim): (TextSizes, usize),
     pooling: Option<Pooling>,
     path: &Path,
 ) -> Result<TextReader, ModelError> {
-    use Pooling::{Mean, Pooler, Projected};
-    let pooling = text_pooling(pooling, Projected, &[Mean, Pooler, Projected], path)?;
-    let TextSizes { shape, layers: layer_sizes, n_words, n_positions, end } = sizes;
+    use Pooling::{Mean, Projected};
+    let pooling = text_pooling(pooling, Projected, dialect.poolings, path)?;
+    let TextSizes { shape, layers: layer_sizes, n_words, n_positions, end, is_padded } = sizes;
     let width = shape.width;
     Ok(TextReader {
         pooling,
         dim: if pooling == Projected { dim } else { width },
         n_words,
         max_length: n_positions,
-        padding: None,
+        padding: is_padded.then_some(n_positions),
         family: &dialect.family,
         read: Box::new(move |list| {
             let projection = (dialect.project)(list, width, dim);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::{ImageDialect, TextDialect, TextSizes, image_reader, image_shape, text_reader};
+use super::{CAUSAL, ImageDialect, TextDialect, TextSizes, image_reader, image_shape, text_reader};
 use crate::families::bert;
 use crate::families::fields::Fields;
 use crate::families::pooling::{ImagePooling, Pooling};
@@ -63,6 +63,7 @@ static TEXT: TextDialect = TextDialect {
         usual_prefixes: &["text."],
     },
     project: |list, width, dim| transposed(list, "text_projection", width, dim),
+    poolings: CAUSAL,
 };
 
 const CN_TEXT: Family = Family {
@@ -199,7 +200,7 @@ pub(in crate::families) fn open_clip_text(
     };
     let (n_words, n_positions) = (fields.size("vocab_size", 49408)?, fields.size("context_length", 77)?);
     let dim = model.size("embed_dim", 512)?;
-    let sizes = TextSizes { shape, layers: sizes, n_words, n_positions, end: TextPool::HighestId };
+    let sizes = TextSizes { shape, layers: sizes, n_words, n_positions, end: TextPool::HighestId, is_padded: false };
     text_reader(&TEXT, (sizes, dim), pooling, path)
 }
 
