@@ -53,8 +53,11 @@ pub(super) fn model(
         _ => reader::bert(&config, path, Some(pooling))?,
     };
     let default = match sentence.is_there {
-        // sentence-transformers takes all that the model can.
-        true => sentence.max_length.unwrap_or(usize::MAX).min(tokenizer.max_length(reader.max_length)),
+        // sentence-transformers takes all that the model can; its own limit replaces the tokenizer's.
+        true => match sentence.max_length {
+            Some(max_length) => max_length.min(reader.max_length),
+            None => tokenizer.max_length(reader.max_length),
+        },
         false => DEFAULT_MAX_LENGTH,
     };
     let is_taiyi = reader::has_classifier(&config) && options.pooling.is_none();

@@ -26,7 +26,7 @@ fn modules(list: &[&str]) -> String {
 }
 
 #[test]
-fn pooling_and_limit_are_those_of_the_folder_or_of_whoever_chooses() {
+fn pooling_and_limit_are_those_of_the_folder_or_of_the_spec() {
     let both = modules(&[TRANSFORMER, POOLING]);
     let new = r#"{"path": "1_Pooling", "type": "sentence_transformers.sentence_transformer.modules.pooling.Pooling"}"#;
     let newer = modules(&[TRANSFORMER, new]);
@@ -49,6 +49,13 @@ fn pooling_and_limit_are_those_of_the_folder_or_of_whoever_chooses() {
         ];
         let found = read(&files, &options).unwrap();
         assert_eq!((found.reader.pooling, found.max_length), expected, "{pooling} {sentence}");
+    }
+    // Its own limit replaces the tokenizer's, and not the model's.
+    let tokenizer = ("tokenizer_config.json", r#"{"model_max_length": 24}"#);
+    for (sentence, expected) in [("{}", 24), (limit, 32), (r#"{"max_seq_length": 9999}"#, 512)] {
+        let mean = ("1_Pooling/config.json", r#"{"pooling_mode_mean_tokens": true}"#);
+        let files = [("modules.json", both.as_str()), mean, ("sentence_bert_config.json", sentence), tokenizer];
+        assert_eq!(read(&files, &TextOptions::default()).unwrap().max_length, expected, "{sentence}");
     }
     let plain = read(&[], &TextOptions::default()).unwrap();
     assert_eq!((plain.reader.pooling, plain.max_length, plain.normalizes), (Pooling::Cls, 128, false));
