@@ -120,7 +120,8 @@ impl Family {
             let near = nearest(&last(written), parts.iter().map(String::as_str))?;
             parts.iter().position(|part| part == near).map(|place| known[place].clone())
         });
-        found.map(|near| format!("did you mean `{near}`?"))
+        // The place itself may be there and lack something.
+        found.filter(|near| *near != model.to_find()).map(|near| format!("did you mean `{near}`?"))
     }
 }
 

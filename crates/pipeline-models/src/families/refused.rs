@@ -39,8 +39,9 @@ const LANGUAGE_MODELS: &[&str] =
 /// The reason why a model is a variant of a known family that is not computed, if it is one.
 pub(super) fn variant(model: &Description, side: EncoderSide) -> Option<String> {
     match (&model.said, side) {
-        (Said::Config(_), EncoderSide::Text) => related(model, RELATED),
-        (Said::Config(_), EncoderSide::Image) => related(model, RELATED)
+        (Said::Config(_), EncoderSide::Text) => quantized(model).or_else(|| related(model, RELATED)),
+        (Said::Config(_), EncoderSide::Image) => quantized(model)
+            .or_else(|| related(model, RELATED))
             .or_else(|| related(model, RELATED_OF_IMAGES))
             .or_else(|| gates(model))
             .or_else(|| of_timm::variant(model)),
@@ -53,6 +54,12 @@ fn related(model: &Description, families: &[(&str, &str)]) -> Option<String> {
     let family = model.text("model_type")?;
     let (_, why) = families.iter().find(|(name, _)| *name == family)?;
     Some(format!("`model_type` is `{family}`: {why}"))
+}
+
+/// Numbers that stand for others mean nothing without the program that has packed them.
+fn quantized(model: &Description) -> Option<String> {
+    let is_quantized = model.config()?.get("quantization_config").is_some_and(|config| !config.is_null());
+    is_quantized.then(|| "`quantization_config` says that the weights are quantized".to_owned())
 }
 
 fn gates(model: &Description) -> Option<String> {

@@ -9,6 +9,7 @@ use forms::there;
 mod forms;
 mod image;
 mod text;
+mod unread;
 
 const TEXT_NEEDED: &str = "a folder of the Hugging Face layout with config.json, vocab.txt or tokenizer.json, and \
                            model.safetensors or pytorch_model.bin (or their shards); or one of OpenCLIP with \

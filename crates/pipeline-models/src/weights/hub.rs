@@ -242,6 +242,10 @@ fn is_hash(text: &str) -> bool {
     text.len() == 8 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
+/// Files that lie beside models and look like checkpoints of them.
+const NO_MODELS: &[&str] =
+    &["training_args.bin", "optimizer.bin", "optimizer.pt", "scheduler.pt", "rng_state.pth", "openvino_model.bin"];
+
 /// The checkpoint files directly in a folder, sorted.
 pub(super) fn checkpoints_in(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
@@ -252,7 +256,8 @@ pub(super) fn checkpoints_in(folder: &Path) -> Vec<PathBuf> {
 
 fn is_checkpoint(path: &Path) -> bool {
     let extension = path.extension().and_then(|extension| extension.to_str());
-    extension.is_some_and(|extension| CHECKPOINT_EXTENSIONS.contains(&extension)) && path.is_file()
+    let is_other = path.file_name().is_some_and(|name| NO_MODELS.iter().any(|other| name == *other));
+    !is_other && extension.is_some_and(|extension| CHECKPOINT_EXTENSIONS.contains(&extension)) && path.is_file()
 }
 
 /// The folder with a model's files: `place` itself, or the current snapshot in a cache of the hub.

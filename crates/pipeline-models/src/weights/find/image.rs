@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::super::{ImageModelFiles, hub};
 use super::forms::{self, Form};
-use super::{Fault, ambiguous, known};
+use super::{Fault, ambiguous, known, unread};
 use crate::encoder::EncoderSide;
 use crate::families;
 
@@ -15,6 +15,7 @@ pub(super) fn files(place: &Path, model: &str) -> Result<ImageModelFiles, Fault>
         return Ok(Form::of_file(place).map_or_else(bare, |form| image_model(form, model)));
     }
     let folder = hub::model_folder(place)?;
+    unread::no_adapter(&folder)?;
     let several = |paths| Fault::Wrong(ambiguous(model, &hub::IMAGE, paths));
     let form = Form::in_folder(&folder, EncoderSide::Image, &several)
         .or_else(|fault| known(&folder, families::check_image).and(Err(fault)))?;
@@ -36,7 +37,7 @@ fn undescribed(folder: &Path, model: &str) -> Result<ImageModelFiles, Fault> {
     }
     let found = hub::checkpoints_in(folder);
     match found.len() {
-        0 => known(folder, families::check_image).and(Err("no checkpoint".into())),
+        0 => known(folder, families::check_image).and(Err(format!("no checkpoint{}", unread::instead(folder)).into())),
         1 => Ok(ImageModelFiles::beside(found, model)),
         _ => Err(Fault::Wrong(ambiguous(model, &hub::IMAGE, found))),
     }

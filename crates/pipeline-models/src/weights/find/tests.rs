@@ -255,3 +255,47 @@ fn files_that_are_not_read_are_no_part_of_a_model() {
     touch(&root.path().join("bert"), &["tokenizer.json", "modules.json", "config_sentence_transformers.json"]);
     assert_eq!(roles(), "config vocab tokenizer tokenizer-config modules prompts");
 }
+
+#[test]
+fn weights_of_other_programs_are_named_with_the_way_to_save_them() {
+    for (files, text, image) in [
+        ("bert/config.json bert/vocab.txt bert/onnx/model.onnx", "`model.onnx` is of ONNX", "`model.onnx` is of ONNX"),
+        ("bert/config.json bert/vocab.txt bert/tf_model.h5", "`tf_model.h5` is of TensorFlow", "`tf_model.h5` is of"),
+        (
+            "bert/config.json bert/vocab.txt bert/m.gguf bert/optimizer.pt",
+            "`m.gguf` is of llama.cpp",
+            "is of llama.cpp",
+        ),
+        (
+            "bert/config.json bert/vocab.txt bert/openvino_model.xml bert/openvino_model.bin",
+            "`openvino_model.xml` is of OpenVINO",
+            "is of OpenVINO",
+        ),
+        (
+            "bert/modules.json bert/0_CLIPModel/config.json",
+            "in its folder `0_CLIPModel`",
+            "in its folder `0_CLIPModel`",
+        ),
+    ] {
+        let root = tempfile::tempdir().unwrap();
+        touch(root.path(), &files.split(' ').collect::<Vec<_>>());
+        let search = search(&[root.path()]);
+        let found = find_text_model("bert", &search).unwrap_err().to_string();
+        assert!(found.contains(text), "{found}");
+        let found = find_image_model("bert", &search).unwrap_err().to_string();
+        assert!(found.contains(image), "{found}");
+    }
+}
+
+#[test]
+fn an_adapter_is_refused_even_beside_a_model() {
+    let root = tempfile::tempdir().unwrap();
+    touch(root.path(), &["lora/adapter_config.json", "lora/adapter_model.safetensors"]);
+    touch(root.path(), &["both/adapter_config.json", "both/config.json", "both/vocab.txt", "both/model.safetensors"]);
+    let search = search(&[root.path()]);
+    for name in ["lora", "both"] {
+        for error in [find_text_model(name, &search).unwrap_err(), find_image_model(name, &search).unwrap_err()] {
+            assert!(error.to_string().contains("`merge_and_unload()` of PEFT"), "{error}");
+        }
+    }
+}

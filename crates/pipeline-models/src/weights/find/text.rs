@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::{ModelError, TextModelFiles, hub, read_config};
 use super::forms::{Form, there};
-use super::{Fault, ambiguous, known};
+use super::{Fault, ambiguous, known, unread};
 use crate::encoder::EncoderSide;
 use crate::families;
 
@@ -20,6 +20,7 @@ pub(super) fn files(place: &Path, model: &str) -> Result<TextModelFiles, Fault> 
     // Older folders of sentence-transformers keep the model itself one level deeper.
     let below = Some(root.join("0_Transformer")).filter(|below| modules.is_some() && below.is_dir());
     let folder = below.filter(|_| there(&root, "config.json").is_none()).unwrap_or_else(|| root.clone());
+    unread::no_adapter(&folder)?;
     let several = |paths| Fault::Wrong(ambiguous(model, &hub::TEXT, paths));
     let form = Form::in_folder(&folder, EncoderSide::Text, &several)
         .and_then(|form| form.ok_or_else(|| without_text_weights(&folder)))
@@ -64,13 +65,13 @@ fn without_text_weights(folder: &Path) -> Fault {
     let names = match (is_there("config.json"), is_there(hub::OPEN_CLIP_CONFIG)) {
         (true, _) => hub::WEIGHT_FILES,
         (false, true) => hub::OPEN_CLIP_FILES,
-        (false, false) => return "no `config.json`".into(),
+        (false, false) => return format!("no `config.json`{}", unread::instead(folder)).into(),
     };
-    words(folder, false).err().unwrap_or_else(|| without(&names))
+    words(folder, false).err().unwrap_or_else(|| without(&names, folder))
 }
 
-fn without(names: &[&str]) -> Fault {
-    Fault::Lacks(format!("no `{}`", names.join("` or `")))
+fn without(names: &[&str], folder: &Path) -> Fault {
+    Fault::Lacks(format!("no `{}`{}", names.join("` or `"), unread::instead(folder)))
 }
 
 /// The files that hold the words of a tokenizer.
