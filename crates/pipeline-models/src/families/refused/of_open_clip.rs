@@ -8,8 +8,7 @@ use crate::weights::Description;
 pub(super) fn variant(model: &Description) -> Option<String> {
     let part = |part: &str, name: &str| model.open_clip_part(part)?.get(name)?.as_str();
     if let Some(timm) = part("vision_cfg", "timm_model_name") {
-        let vocabulary = model.open_clip_part("text_cfg").and_then(|text| text.get("vocab_size")?.as_u64());
-        return Some(format!("its image tower is timm's `{timm}` inside open_clip; {}", way_out(timm, vocabulary)));
+        return Some(format!("its image tower is timm's `{timm}` inside open_clip; {}", way_out(timm, model)));
     }
     if let Some(hub) = part("text_cfg", "hf_model_name") {
         return Some(format!("its text tower is transformers' `{hub}` inside open_clip; {IMPORT}"));
@@ -26,22 +25,82 @@ pub(super) fn variant(model: &Description) -> Option<String> {
 
 const IMPORT: &str = "its vectors can be brought in by `import-text-features` and `import-image-features`";
 
-fn way_out(timm: &str, vocabulary: Option<u64>) -> String {
-    match siglip_of_the_hub(timm, vocabulary) {
+/// The sizes of the vocabularies of SigLIP 2 and of the multilingual SigLIP.
+const SIGLIP2_WORDS: u64 = 256_000;
+const MULTILINGUAL_WORDS: u64 = 250_000;
+
+fn way_out(timm: &str, model: &Description) -> String {
+    let text = |name: &str| model.open_clip_part("text_cfg").and_then(|text| text.get(name));
+    let words = text("vocab_size").and_then(Value::as_u64);
+    let release = match words {
+        Some(SIGLIP2_WORDS) => Siglip::Second,
+        Some(MULTILINGUAL_WORDS) => Siglip::Multilingual,
+        _ => Siglip::First,
+    };
+    // A text tower of transformers makes another model of it.
+    match siglip_of_the_hub(timm, release).filter(|_| text("hf_model_name").is_none()) {
         Some(hub) => format!("`{hub}` on the hub is the same model in the form that is read"),
         None => IMPORT.to_owned(),
     }
 }
 
-/// The sizes of the vocabularies of SigLIP 2 and of the multilingual SigLIP.
-const SIGLIP2_WORDS: u64 = 256_000;
-const MULTILINGUAL_WORDS: u64 = 250_000;
+/// A release of SigLIP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Siglip {
+    First,
+    Multilingual,
+    Second,
+}
+
+/// The models of each release on the hub of Google's, after the name of the release.
+const SIGLIPS: &[(Siglip, &[&str])] = &[
+    (
+        Siglip::First,
+        &[
+            "base-patch16-224",
+            "base-patch16-256",
+            "base-patch16-384",
+            "base-patch16-512",
+            "large-patch16-256",
+            "large-patch16-384",
+            "so400m-patch14-224",
+            "so400m-patch14-384",
+        ],
+    ),
+    (Siglip::Multilingual, &["base-patch16-256-multilingual", "so400m-patch16-256-i18n"]),
+    (
+        Siglip::Second,
+        &[
+            "base-patch16-224",
+            "base-patch16-256",
+            "base-patch16-384",
+            "base-patch16-512",
+            "base-patch32-256",
+            "large-patch16-256",
+            "large-patch16-384",
+            "large-patch16-512",
+            "so400m-patch14-224",
+            "so400m-patch14-384",
+            "so400m-patch16-256",
+            "so400m-patch16-384",
+            "so400m-patch16-512",
+            "giant-opt-patch16-256",
+            "giant-opt-patch16-384",
+        ],
+    ),
+];
 
 /// The name on the hub of the SigLIP that timm calls `vit_SIZE_patchP_siglip_IMAGE`.
-pub(super) fn siglip_of_the_hub(timm: &str, vocabulary: Option<u64>) -> Option<String> {
+pub(super) fn siglip_of_the_hub(timm: &str, release: Siglip) -> Option<String> {
     let (shape, image) = timm.split('.').next()?.strip_prefix("vit_")?.split_once("_siglip_")?;
-    let is_side = !image.is_empty() && image.bytes().all(|byte| byte.is_ascii_digit());
-    let version = if vocabulary == Some(SIGLIP2_WORDS) { "siglip2" } else { "siglip" };
-    let multilingual = if vocabulary == Some(MULTILINGUAL_WORDS) { "-multilingual" } else { "" };
-    is_side.then(|| format!("google/{version}-{}-{image}{multilingual}", shape.replace('_', "-")))
+    // 27 patches of 14 pixels make 378, of which the hub's name has the 384 that they are cut from.
+    let image = if image == "378" { "384" } else { image };
+    let own = format!("{}-{image}", shape.replace("giantopt", "giant-opt").replace('_', "-"));
+    let (_, there) = SIGLIPS.iter().find(|(known, _)| *known == release)?;
+    let is_own = |name: &&&str| match release {
+        Siglip::Multilingual => name.strip_prefix(own.as_str()).is_some_and(|rest| rest.starts_with('-')),
+        Siglip::First | Siglip::Second => **name == own,
+    };
+    let name = there.iter().find(is_own)?;
+    Some(format!("google/{}-{name}", if release == Siglip::Second { "siglip2" } else { "siglip" }))
 }

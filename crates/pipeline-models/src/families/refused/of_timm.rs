@@ -1,6 +1,6 @@
 //! Models of timm whose names are near those of plain ones.
 
-use super::of_open_clip::siglip_of_the_hub;
+use super::of_open_clip::{Siglip, siglip_of_the_hub};
 use crate::weights::Description;
 
 /// Sizes of plain ViTs.
@@ -36,8 +36,25 @@ const VIT_WORDS: &[(&str, &str)] = &[
 pub(super) fn variant(model: &Description) -> Option<String> {
     let name = model.architecture()?;
     let why = of_name(name)?;
-    let hub = siglip_of_the_hub(name, None).map(|hub| format!("; `{hub}` is the same model in the form that is read"));
+    let hub = of_the_hub(model, name).map(|hub| format!("; `{hub}` is the same model in the form that is read"));
     Some(format!("`architecture` is `{name}`: {why}{}", hub.unwrap_or_default()))
+}
+
+/// The name on the hub of a model that another library saves in a form that is read.
+fn of_the_hub(model: &Description, name: &str) -> Option<String> {
+    let tag = model.config()?.get("pretrained_cfg").and_then(|config| config.get("tag")?.as_str()).unwrap_or_default();
+    let release = match tag {
+        "webli" => Siglip::First,
+        "webli_i18n" => Siglip::Multilingual,
+        "v2_webli" => Siglip::Second,
+        _ => return dinov2_of_the_hub(name).filter(|_| tag.is_empty() || tag == "lvd142m"),
+    };
+    siglip_of_the_hub(name, release)
+}
+
+fn dinov2_of_the_hub(name: &str) -> Option<String> {
+    let (size, _) = name.strip_prefix("vit_")?.strip_suffix("_dinov2")?.split_once("_patch14")?;
+    ["small", "base", "large"].contains(&size).then(|| format!("facebook/dinov2-{size}"))
 }
 
 fn of_name(name: &str) -> Option<String> {

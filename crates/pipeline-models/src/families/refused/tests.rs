@@ -135,6 +135,10 @@ fn a_variant_that_no_family_computes_is_refused_with_what_sets_it_apart() {
             "`model_type` is `dinov2_with_registers`: its blocks have registers, which are not computed yet".into(),
         ),
         (
+            r#"{"model_type": "vit", "quantization_config": {"quant_method": "fp8"}}"#,
+            "`quantization_config` says that the weights are quantized".into(),
+        ),
+        (
             r#"{"model_type": "convnextv2"}"#,
             "`model_type` is `convnextv2`: its blocks have response norms, which are not computed yet".into(),
         ),
@@ -143,12 +147,13 @@ fn a_variant_that_no_family_computes_is_refused_with_what_sets_it_apart() {
     }
     for (architecture, said) in [
         ("vit_base_patch16_clip_224.openai", "there are norms before its blocks, which are not computed yet"),
+        ("vit_so400m_patch14_siglip_384", "there are attention pools after its blocks, which are not computed yet"),
         (
-            "vit_so400m_patch14_siglip_384",
-            "there are attention pools after its blocks, which are not computed yet; \
-             `google/siglip-so400m-patch14-384` is the same model in the form that is read",
+            "vit_base_patch14_dinov2",
+            "its blocks have layer scales, which are not computed yet; `facebook/dinov2-base` is the same model in the \
+             form that is read",
         ),
-        ("vit_base_patch14_dinov2", "its blocks have layer scales, which are not computed yet"),
+        ("vit_giant_patch14_dinov2", "its blocks have layer scales, which are not computed yet"),
         ("vit_medium_patch16_reg4_gap_256", "its blocks have registers, which are not computed yet"),
         ("deit3_base_patch16_224", "its blocks have layer scales, which are not computed yet"),
         ("beitv2_base_patch16_224", "its blocks have relative positions, which are not computed yet"),
@@ -170,6 +175,24 @@ fn a_variant_that_no_family_computes_is_refused_with_what_sets_it_apart() {
 }
 
 #[test]
+fn a_siglip_of_timm_is_named_as_the_hub_names_its_release() {
+    for (architecture, tag, expected) in [
+        ("vit_so400m_patch14_siglip_384", "webli", Some("siglip-so400m-patch14-384")),
+        ("vit_so400m_patch14_siglip_378", "v2_webli", Some("siglip2-so400m-patch14-384")),
+        ("vit_so400m_patch16_siglip_256", "webli_i18n", Some("siglip-so400m-patch16-256-i18n")),
+        ("vit_giantopt_patch16_siglip_384", "v2_webli", Some("siglip2-giant-opt-patch16-384")),
+        ("vit_base_patch16_siglip_gap_224", "webli", None),
+        ("vit_base_patch16_siglip_224", "of_mine", None),
+        ("vit_base_patch32_siglip_256", "webli", None),
+    ] {
+        let model = format!(r#"{{"architecture": "{architecture}", "pretrained_cfg": {{"tag": "{tag}"}}}}"#);
+        let found = refusal(&described(&model), EncoderSide::Image).unwrap();
+        let hub = found.split_once("; `google/").map(|(_, rest)| rest.split_once('`').unwrap().0);
+        assert_eq!(hub, expected, "{found}");
+    }
+}
+
+#[test]
 fn a_model_of_open_clip_with_towers_of_other_libraries_is_refused_on_both_sides() {
     let import = "its vectors can be brought in by `import-text-features` and `import-image-features`";
     let siglip = "its image tower is timm's `vit_base_patch16_siglip_224` inside open_clip; ";
@@ -185,11 +208,16 @@ fn a_model_of_open_clip_with_towers_of_other_libraries_is_refused_on_both_sides(
             format!("{siglip}`google/siglip2-base-patch16-224` on the hub is the same model in the form that is read"),
         ),
         (
-            r#"{"timm_model_name": "vit_base_patch16_siglip_224"}"#,
+            r#"{"timm_model_name": "vit_base_patch16_siglip_256"}"#,
             r#"{"vocab_size": 250000}"#,
-            format!(
-                "{siglip}`google/siglip-base-patch16-224-multilingual` on the hub is the same model in the form that is read"
-            ),
+            "its image tower is timm's `vit_base_patch16_siglip_256` inside open_clip; \
+             `google/siglip-base-patch16-256-multilingual` on the hub is the same model in the form that is read"
+                .into(),
+        ),
+        (
+            r#"{"timm_model_name": "vit_base_patch16_siglip_224"}"#,
+            r#"{"hf_model_name": "facebook/nllb-200-distilled-600M"}"#,
+            format!("{siglip}{import}"),
         ),
         (
             r#"{"timm_model_name": "convnext_base"}"#,
