@@ -27,6 +27,13 @@ pub(super) fn clip_text(files: &TextModelFiles, options: &TextOptions) -> Opened
     text(files, options, reader, TokenizerFamily::Clip)
 }
 
+/// `model_type: metaclip_2`: CLIP's layers on the tokens of XLM-R.
+pub(super) fn metaclip_text(files: &TextModelFiles, options: &TextOptions) -> Opened {
+    let path = files.required_config()?;
+    let reader = clip::hub::text(&read_config(path)?, path, options.pooling)?;
+    text(files, options, reader, TokenizerFamily::Roberta)
+}
+
 /// `model_type: siglip`.
 pub(super) fn siglip_text(files: &TextModelFiles, options: &TextOptions) -> Opened {
     let path = files.required_config()?;
@@ -52,7 +59,7 @@ fn text(files: &TextModelFiles, options: &TextOptions, reader: TextReader, token
     Ok(Box::new(TextModel::new(files, options, reader, tokenizer)?))
 }
 
-/// `model_type: clip` or `chinese_clip`.
+/// `model_type: clip`, `chinese_clip` or `metaclip_2`.
 pub(super) fn clip_image(files: &ImageModelFiles, options: &ImageOptions) -> Opened {
     let path = required_config(files)?;
     let reader = clip::hub::image(&read_config(path)?, path, options.pooling)?;

@@ -71,7 +71,7 @@ fn tower_name(name: &str, tower: &str, projection: &str) -> Option<String> {
     is_own.then(|| name.to_owned())
 }
 
-/// The image tower of `model_type: clip` and `chinese_clip`.
+/// The image tower of `model_type: clip`, `chinese_clip` and `metaclip_2`.
 ///
 /// # Errors
 /// When the configuration is not usable, or has no such pooling.
@@ -102,7 +102,7 @@ pub(in crate::families) fn image(
     image_reader(&IMAGE, (shape, sizes, dim), pooling, path)
 }
 
-/// The text tower of `model_type: clip`.
+/// The text tower of `model_type: clip` and `metaclip_2`.
 ///
 /// # Errors
 /// When the configuration is not usable, or has no such pooling.
@@ -130,9 +130,9 @@ pub(in crate::families) fn text(
     let n_words = fields.size("vocab_size", 49408)?;
     let n_positions = fields.size("max_position_embeddings", 77)?;
     let dim = top.size("projection_dim", PROJECTION_DIM)?;
-    // OpenAI's files say 2, which is wrong, and transformers then takes the highest id.
+    // OpenAI's files say 2, which is wrong, and transformers then takes the highest id. MetaCLIP 2's say 2 and mean it.
     let end = match fields.size("eos_token_id", 49407)? {
-        2 => TextPool::HighestId,
+        2 if top.text("model_type") != Some("metaclip_2") => TextPool::HighestId,
         end => TextPool::FirstOf(end as u32),
     };
     text_reader(

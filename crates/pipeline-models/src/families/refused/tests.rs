@@ -38,6 +38,7 @@ fn every_family_is_known_by_what_its_files_say() {
         r#"{}"#,
         r#"{"model_type": "chinese_clip", "text_config": {}}"#,
         r#"{"model_type": "clip"}"#,
+        r#"{"model_type": "metaclip_2"}"#,
         r#"{"model_type": "siglip"}"#,
         r#"{"model_cfg": {"vision_cfg": {}, "text_cfg": {}}}"#,
         r#"{"model_cfg": {"vision_cfg": {"layers": [3, 4, 6, 3]}, "text_cfg": {}}}"#,
