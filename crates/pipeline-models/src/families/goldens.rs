@@ -178,6 +178,21 @@ fn clip_and_chinese_clip_of_transformers() {
     }
 }
 
+/// transformers takes the whole configuration of a tower from there, whatever the other one says.
+#[test]
+fn an_early_second_configuration_of_a_tower_is_preferred() {
+    let file = path("clip").join("config.json");
+    let mut early = config(&file);
+    for (usual, name) in [("text_config", "text_config_dict"), ("vision_config", "vision_config_dict")] {
+        let part = early.insert(usual.to_owned(), serde_json::json!({"hidden_size": 8})).unwrap();
+        early.insert(name.to_owned(), part);
+    }
+    let text = clip::hub::text(&early, &file, None).unwrap();
+    check_texts("clip", "model.safetensors", "text_projected", &text);
+    let image = clip::hub::image(&early, &file, None).unwrap();
+    check_images("clip", "model.safetensors", "image_projected", CLIP, &image);
+}
+
 #[test]
 fn metaclip_2() {
     let file = path("metaclip_2").join("config.json");

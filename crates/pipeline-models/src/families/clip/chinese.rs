@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
+use super::hub::tower_config;
 use crate::families::bert;
 use crate::families::fields::Fields;
 use crate::families::pooling::Pooling;
@@ -33,9 +34,10 @@ pub(in crate::families) fn text(
     pooling: Option<Pooling>,
 ) -> Result<TextReader, ModelError> {
     let empty = Map::new();
-    let part = config.get("text_config").and_then(Value::as_object).unwrap_or(&empty);
-    let sizes = bert::sizes_of(part, path)?;
-    let dim = Fields::new(config, path).size("projection_dim", 512)?;
+    let top = Fields::new(config, path);
+    let part = tower_config(&top, "text_config", "text_config_dict");
+    let sizes = bert::sizes_of(config.get(part).and_then(Value::as_object).unwrap_or(&empty), path)?;
+    let dim = top.size("projection_dim", 512)?;
     use Pooling::{Cls, Mean, Projected};
     let pooling = text_pooling(pooling, Projected, &[Cls, Mean, Projected], path)?;
     Ok(TextReader {

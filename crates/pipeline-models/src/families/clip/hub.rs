@@ -65,6 +65,11 @@ static TEXT: TextDialect = TextDialect {
 /// Numbers of the shared space where a configuration does not say it.
 const PROJECTION_DIM: usize = 512;
 
+/// The part with a tower's configuration: files of early versions may have a second one, which transformers prefers.
+pub(super) fn tower_config(top: &Fields<'_>, usual: &'static str, early: &'static str) -> &'static str {
+    if top.has(early) { early } else { usual }
+}
+
 /// The names of one tower and its projection; those of the other tower are passed over.
 fn tower_name(name: &str, tower: &str, projection: &str) -> Option<String> {
     let is_own = (name.starts_with(tower) && !name.ends_with("position_ids")) || name == projection;
@@ -81,7 +86,7 @@ pub(in crate::families) fn image(
     pooling: Option<ImagePooling>,
 ) -> Result<ImageReader, ModelError> {
     let (top, empty) = (Fields::new(config, path), Map::new());
-    let fields = top.part("vision_config", &empty);
+    let fields = top.part(tower_config(&top, "vision_config", "vision_config_dict"), &empty);
     let width = fields.size("hidden_size", 768)?;
     let shape = image_shape(
         width,
@@ -112,7 +117,7 @@ pub(in crate::families) fn text(
     pooling: Option<Pooling>,
 ) -> Result<TextReader, ModelError> {
     let (top, empty) = (Fields::new(config, path), Map::new());
-    let fields = top.part("text_config", &empty);
+    let fields = top.part(tower_config(&top, "text_config", "text_config_dict"), &empty);
     let width = fields.size("hidden_size", 512)?;
     let shape = LayerShape {
         width,
