@@ -67,12 +67,12 @@ impl TextReader {
         take(weights, self.family, &self.read)
     }
 
-    /// Compares the tensors of the tower with its sizes; reads no numbers.
+    /// The tower without its numbers, of which none is read.
     ///
     /// # Errors
     /// As [`ImageReader::tower`].
-    pub(super) fn check(&self, weights: &[PathBuf]) -> Result<(), ModelError> {
-        survey(weights, self.family, &self.read).map(drop)
+    pub(super) fn survey(&self, weights: &[PathBuf]) -> Result<TextTower, ModelError> {
+        survey(weights, self.family, &self.read)
     }
 
     /// The remark on the place of the weights in their files.

@@ -161,6 +161,14 @@ fn the_words_of_another_model_show_before_anything_is_encoded() {
         std::fs::copy(fixtures::path(words), folder.path().join("tokenizer.json")).unwrap();
         assert!(shows_fault(&*model(), name), "{name} with {words}");
     }
+    // The vector of a text is that of a token that these words do not have.
+    let folder = fixtures::folder_without_weights("ladder/clip");
+    std::fs::copy(fixtures::path("ladder/clip/model.safetensors"), folder.path().join("model.safetensors")).unwrap();
+    let config = std::fs::read_to_string(folder.path().join("config.json")).unwrap();
+    let changed = config.replace("\"eos_token_id\": 2", "\"eos_token_id\": 49407");
+    assert_ne!(changed, config);
+    std::fs::write(folder.path().join("config.json"), changed).unwrap();
+    assert!(shows_fault(&*OPEN_TEXT(folder.path()).unwrap(), "another end"));
     let folder = fixtures::folder_without_weights("ladder/chinese_clip");
     let weights = fixtures::path("ladder/chinese_clip/model.safetensors");
     std::fs::copy(weights, folder.path().join("model.safetensors")).unwrap();

@@ -13,6 +13,7 @@ use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_ro
 use crate::forward::{TextForward, processor};
 use crate::gpu;
 use crate::tokenizer::{Cleaning, TextTokenizer, TokenCount, TokenizerFamily, TokenizerOptions};
+use crate::tower::TextPool;
 use crate::tower::cpu::CpuTextTower;
 use crate::weights::{ModelError, TextModelFiles, WeightsNote};
 
@@ -89,6 +90,7 @@ impl TextModel {
         probe(device)?;
         let tokenizer = self.load_tokenizer()?;
         let tower = self.reader.tower(&self.files.weights)?;
+        self.check_end(&tokenizer, tower.pool)?;
         let forward = match device {
             Device::Cpu => {
                 let tower = CpuTextTower::new(tower, InstructionSet::best());
@@ -104,6 +106,18 @@ impl TextModel {
             forward,
             tokenized_ns: AtomicU64::new(0),
         })
+    }
+
+    /// Refuses tokens that never end a text by the one whose vector is the text's.
+    fn check_end(&self, tokenizer: &TextTokenizer, pool: TextPool) -> Result<(), ModelError> {
+        let TextPool::FirstOf(end) = pool else { return Ok(()) };
+        let ids = tokenizer.ids("").map_err(|source| ModelError::Tokenize { text_idx: 0, source })?;
+        if ids.contains(&end) {
+            return Ok(());
+        }
+        let path = self.files.config.clone().unwrap_or_else(|| self.files.folder.clone());
+        let what = format!("its text ends by token {end} (`eos_token_id`), which its tokenizer puts after no text");
+        Err(ModelError::Unsupported { path, what })
     }
 
     fn load_tokenizer(&self) -> Result<TextTokenizer, ModelError> {
@@ -178,8 +192,8 @@ impl EncoderModel for TextModel {
     }
 
     fn check(&self) -> Result<(), ModelError> {
-        self.reader.check(&self.files.weights)?;
-        self.load_tokenizer().map(drop)
+        let tower = self.reader.survey(&self.files.weights)?;
+        self.check_end(&self.load_tokenizer()?, tower.pool)
     }
 
     fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {
