@@ -40,6 +40,12 @@ pub trait Stage: Send + Sync {
         Ok(())
     }
 
+    /// The facts that decide the outcome of [`Stage::check`], as text: of stages with the same ones, one is checked.
+    /// `None` where every stage is checked.
+    fn check_facts(&self) -> Option<String> {
+        None
+    }
+
     /// The files and folders outside the store that the spec makes the stage read, present or missing: nothing may be
     /// published there.
     fn reads(&self) -> Vec<PathBuf> {

@@ -79,7 +79,7 @@ pub use error::EngineError;
 pub use graph::{Graph, GraphError, Node};
 pub use lanes::PerLane;
 pub use options::{Adopted, PlanOptions, RunOptions, SpecInfo};
-pub use plan::{Plan, PlannedStage, plan, plan_what_is_there};
+pub use plan::{Plan, PlannedStage, plan, plan_what_is_there, to_check};
 pub use results::RunSummary;
 pub use run::run;
 pub use shards::ShardCount;

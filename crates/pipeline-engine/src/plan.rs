@@ -1,5 +1,6 @@
 //! The plan: the work that a run would do for each stage, found without writing anything.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Manifest, RunId, StageId};
@@ -11,7 +12,7 @@ use crate::options::PlanOptions;
 use crate::resolver::Resolver;
 use crate::shards::{self, ShardCount};
 use crate::sources::in_one_line;
-use crate::{Graph, demand};
+use crate::{Graph, Node, demand};
 
 /// The decisions about all stages.
 #[derive(Debug, Clone)]
@@ -84,10 +85,16 @@ pub(crate) fn check_stages(resolver: &mut Resolver<'_>, decided: &[Decided]) -> 
     missing.map_or(Ok(()), Err)?;
     let may_run = |decided: &Decided| matches!(decided.decision, Decision::Run { .. } | Decision::Depends { .. });
     let nodes = resolver.graph.nodes().iter().zip(decided).filter(|(_, decided)| may_run(decided));
-    for (node, _) in nodes {
+    for node in to_check(nodes.map(|(node, _)| node)) {
         node.stage.check().map_err(|source| EngineError::CannotRun { stage: node.id.clone(), source })?;
     }
     Ok(())
+}
+
+/// The stages whose checks may differ: large vocabularies take seconds to read.
+pub fn to_check<'a>(nodes: impl Iterator<Item = &'a Node>) -> impl Iterator<Item = &'a Node> {
+    let mut seen = HashSet::new();
+    nodes.filter(move |node| node.stage.check_facts().is_none_or(|facts| seen.insert(facts)))
 }
 
 fn to_plan(resolver: &mut Resolver<'_>, decided: Vec<Decided>, options: &PlanOptions) -> Plan {

@@ -104,7 +104,7 @@ pub fn connect(spec: &PipelineSpec, stages: Vec<Box<dyn Stage>>) -> Result<Graph
 /// # Errors
 /// When one could never do its work.
 pub fn check(spec: &PipelineSpec, graph: &Graph) -> Result<(), CannotRun> {
-    graph.nodes().iter().try_for_each(|node| {
+    pipeline_engine::to_check(graph.nodes().iter()).try_for_each(|node| {
         node.stage.check().map_err(|source| {
             let span = spec.stage(&node.id).map(|stage| fault_span(stage, &source, &source).clone());
             CannotRun { stage: node.id.clone(), span, source: Box::new(source) }

@@ -243,6 +243,10 @@ impl Stage for ExtractText {
         }
     }
 
+    fn check_facts(&self) -> Option<String> {
+        self.files().ok().map(|files| format!("{} {files:?} {:?}", KIND.name, self.options()))
+    }
+
     fn sources(&self) -> Result<Vec<Source>, StageError> {
         Ok(model::sources(self.model(&self.files()?)?.files()))
     }

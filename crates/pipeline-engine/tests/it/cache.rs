@@ -209,6 +209,11 @@ fn a_stage_that_could_never_work_stops_the_run_before_any_work() {
     let EngineError::CannotRun { stage, source } = &error else { panic!("{error:?}") };
     assert_eq!((stage.as_str(), source.to_string().as_str()), ("b", "its fault is 1"));
     assert!(world.objects().is_empty());
+    // Stages whose facts are those of one that has been checked are not checked again.
+    let mut alike = parts(Some("1"));
+    alike[0] = alike[0].clone().param("facts", "same");
+    alike[1] = alike[1].clone().param("facts", "same");
+    assert!(world.plan(&alike).is_ok());
     world.expect(&parts(None), "a b");
 }
 

@@ -57,6 +57,10 @@ impl Stage for TestStage {
         fault.map_or(Ok(()), |fault| Err(StageError::new(format!("its fault is {fault}"))))
     }
 
+    fn check_facts(&self) -> Option<String> {
+        self.part.params.get("facts").cloned()
+    }
+
     fn looked_for(&self) -> Vec<PathBuf> {
         self.part.sources.clone()
     }

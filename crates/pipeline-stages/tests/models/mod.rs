@@ -127,6 +127,20 @@ fn a_model_that_could_never_be_used_is_a_mistake_before_anything_runs_and_a_miss
     }
 }
 
+/// Large vocabularies take seconds to read.
+#[test]
+fn a_text_model_is_checked_once_for_each_way_to_use_it() {
+    let facts = |stage: &str, params: &str| {
+        let bench = encoders("${models}/bert", params, "${models}/resnet");
+        bench.stage(stage).check_facts()
+    };
+    assert!(facts("text", "").is_some());
+    assert_eq!(facts("text", ""), facts("text", ""));
+    assert_ne!(facts("text", ""), facts("text", ", max_length: 20"));
+    assert_eq!(facts("vectors", ""), None, "the pixels' size is checked, too");
+    assert_eq!(encoders("./nowhere", "", "${models}/resnet").stage("text").check_facts(), None);
+}
+
 #[test]
 fn mean_and_deviation_of_a_models_own_change_its_vectors_and_its_sources() {
     let folder = tempfile::tempdir().unwrap();
