@@ -1,10 +1,13 @@
 """Writes what the benchmarks read: encoders of full size with random weights, and a MUGE data set of 224 × 224 JPEGs.
 
-    python tests/bench/inputs.py FOLDER      # about 520 MB; what is there already stays
+    python tests/bench/inputs.py FOLDER      # about 1.8 GB; what is there already stays
 
-FOLDER/models/bert    BERT-base (12 layers of width 768) with the vocabulary of the demo's encoder
-FOLDER/models/resnet  ResNet-50; its batch norms have random scales and the statistics of the images
-FOLDER/data           the demo's images on white, 224 × 224, quality 90, and its queries
+FOLDER/models/bert          BERT-base (12 layers of width 768) with the vocabulary of the demo's encoder
+FOLDER/models/resnet        ResNet-50; its batch norms have random scales and the statistics of the images
+FOLDER/models/vit           ViT-B/16 of timm
+FOLDER/models/convnext      ConvNeXt-T of timm
+FOLDER/models/chinese-clip  Chinese-CLIP B/16
+FOLDER/data                 the demo's images on white, 224 × 224, quality 90, and its queries
 """
 
 import base64
@@ -68,6 +71,34 @@ def write_resnet(folder: Path, data: Path) -> None:
     (folder / "config.json").write_text(json.dumps({"architecture": "resnet50", "num_classes": 0}) + "\n")
 
 
+def write_timm(folder: Path, architecture: str) -> None:
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    torch.manual_seed(0)
+    model = timm.create_model(architecture, pretrained=False, num_classes=0).eval()
+    # timm begins with layer scales of 1e-6: features would hardly depend on the blocks.
+    [torch.nn.init.uniform_(scale, 0.5, 1.0) for name, scale in model.named_parameters() if name.endswith("gamma")]
+    save_file(model.state_dict(), folder / "model.safetensors")
+    pixels = {"input_size": [3, 224, 224], "interpolation": "bicubic", "mean": [0.5] * 3, "std": [0.5] * 3}
+    config = {"architecture": architecture, "num_classes": 0, "pretrained_cfg": {**pixels, "crop_pct": 1.0}}
+    (folder / "config.json").write_text(json.dumps(config) + "\n")
+
+
+def write_chinese_clip(folder: Path) -> None:
+    import torch
+    from transformers import ChineseCLIPConfig, ChineseCLIPImageProcessor, ChineseCLIPModel
+
+    folder.mkdir(parents=True)
+    shutil.copy(DEMO / "encoders" / "bert" / "vocab.txt", folder)
+    torch.manual_seed(0)
+    config = ChineseCLIPConfig(text_config={"vocab_size": 21128}, vision_config={"patch_size": 16})
+    ChineseCLIPModel(config).eval().save_pretrained(folder)
+    ChineseCLIPImageProcessor().save_pretrained(folder)
+
+
 def pixels(data: Path, n_images: int):
     """Normalised images.
 
@@ -88,13 +119,18 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     folder = Path(sys.argv[1])
-    data, bert, resnet = folder / "data", folder / "models" / "bert", folder / "models" / "resnet"
-    if not data.exists():
-        write_data(data)
-    if not bert.exists():
-        write_bert(bert)
-    if not resnet.exists():
-        write_resnet(resnet, data)
+    data, models = folder / "data", folder / "models"
+    parts = {
+        data: write_data,
+        models / "bert": write_bert,
+        models / "resnet": lambda path: write_resnet(path, data),
+        models / "vit": lambda path: write_timm(path, "vit_base_patch16_224"),
+        models / "convnext": lambda path: write_timm(path, "convnext_tiny"),
+        models / "chinese-clip": write_chinese_clip,
+    }
+    for path, write in parts.items():
+        if not path.exists():
+            write(path)
 
 
 if __name__ == "__main__":

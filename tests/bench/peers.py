@@ -1,4 +1,4 @@
-"""Runs every comparison with PyTorch, ONNX Runtime, faiss, Pillow, simplejpeg and numpy, and prints one table of ratios.
+"""Runs every comparison with PyTorch, ONNX Runtime, OpenVINO, faiss, Pillow, simplejpeg and numpy, and prints one table of ratios.
 
     tests/bench/setup_peers.sh                        # once: target/peers, with inputs of full size
     cargo build --release --locked --workspace --examples --bins
@@ -22,11 +22,15 @@ HERE = Path(__file__).resolve().parent
 
 def comparisons(inputs: Path) -> dict:
     """The commands by name, without what all of them take."""
-    bert, resnet = inputs / "models" / "bert", inputs / "models" / "resnet"
+    model = lambda name: inputs / "models" / name
     return {
-        "bert": ["bert.py", bert],
-        "queries": ["bert.py", bert, "--queries", inputs / "data" / "MR_valid_queries.jsonl"],
-        "resnet": ["resnet.py", resnet],
+        "bert": ["texts.py", model("bert")],
+        "queries": ["texts.py", model("bert"), "--queries", inputs / "data" / "MR_valid_queries.jsonl"],
+        "clip-text": ["texts.py", model("chinese-clip")],
+        "resnet": ["images.py", model("resnet")],
+        "vit": ["images.py", model("vit")],
+        "convnext": ["images.py", model("convnext")],
+        "clip-image": ["images.py", model("chinese-clip")],
         "decode": ["decode.py"],
         "training": ["training.py"],
         "search": ["search.py"],

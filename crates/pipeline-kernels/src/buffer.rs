@@ -2,13 +2,12 @@
 
 use std::ops::{Deref, DerefMut};
 
-/// Numbers per cache line.
-const LINE: usize = 16;
+use crate::pages::Numbers;
 
 /// Numbers aligned to a cache line, with unspecified values until they are written.
+#[derive(Debug)]
 pub struct Buffer {
-    values: Vec<f32>,
-    start: usize,
+    numbers: Numbers,
     len: usize,
 }
 
@@ -19,6 +18,11 @@ pub struct Buffers {
 }
 
 impl Buffers {
+    /// A pool without buffers.
+    pub const fn new() -> Self {
+        Self { free: Vec::new() }
+    }
+
     /// Lends a buffer of `len` numbers: the smallest free one that is large enough, or else the largest, which grows.
     pub fn take(&mut self, len: usize) -> Buffer {
         self.free.sort_by_key(Buffer::capacity);
@@ -39,15 +43,28 @@ impl Buffers {
 }
 
 impl Buffer {
-    fn new(len: usize) -> Self {
-        let values = vec![0.0; len + LINE];
-        let offset = values.as_ptr().align_offset(size_of::<f32>() * LINE);
-        // Only the address matters; if the offset were unknown, loads would merely cross cache lines.
-        Self { values, start: if offset < LINE { offset } else { 0 }, len }
+    /// A buffer of `len` numbers.
+    pub fn new(len: usize) -> Self {
+        Self { numbers: Numbers::zeros(len), len }
+    }
+
+    /// Replaces the numbers, of unspecified values again, by `len` where there are fewer.
+    pub fn grow(&mut self, len: usize) {
+        if len > self.capacity() {
+            *self = Self::new(len);
+        }
+        self.len = self.len.max(len);
     }
 
     fn capacity(&self) -> usize {
-        self.values.len() - LINE
+        self.numbers.len()
+    }
+}
+
+impl Default for Buffer {
+    /// A buffer without numbers.
+    fn default() -> Self {
+        Self::new(0)
     }
 }
 
@@ -55,13 +72,13 @@ impl Deref for Buffer {
     type Target = [f32];
 
     fn deref(&self) -> &[f32] {
-        &self.values[self.start..][..self.len]
+        &self.numbers[..self.len]
     }
 }
 
 impl DerefMut for Buffer {
     fn deref_mut(&mut self) -> &mut [f32] {
-        &mut self.values[self.start..][..self.len]
+        &mut self.numbers[..self.len]
     }
 }
 

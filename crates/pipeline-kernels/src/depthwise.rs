@@ -1,19 +1,18 @@
 //! Depthwise convolutions: every channel by a kernel of its own.
 
 use crate::convolution::Size;
+use crate::instructions::{LINE, RUN, Taps};
 use crate::{Buffers, InstructionSet};
 
 /// Channels that are computed together: a register of the widest instruction set.
-const LANES: usize = 16;
-/// Pixels of a line that are computed together, so that each weight is read once for all of them.
-const RUN: usize = 8;
+const LANES: usize = LINE;
 
 /// `depthwise conv(x) + bias` with an odd square kernel, stride 1 and `padding = kernel / 2`, channels last.
 pub struct Depthwise {
     kernel: usize,
     n_channels: usize,
     instructions: InstructionSet,
-    /// `[kernel · kernel, channels]`, channels filled up to whole lanes.
+    /// `[channels / LANES, kernel · kernel]`, channels filled up to whole lanes.
     weight: Vec<[f32; LANES]>,
     /// `[channels]`, filled up to whole lanes.
     bias: Vec<[f32; LANES]>,
@@ -34,14 +33,14 @@ impl Depthwise {
         let lane = |group: usize, lane: usize| Some(group * LANES + lane).filter(|channel| *channel < n_channels);
         let lanes =
             |value: &dyn Fn(usize) -> f32, group: usize| std::array::from_fn(|idx| lane(group, idx).map_or(0.0, value));
-        let of_tap = |tap: usize| (0..n_groups).map(move |group| (tap, group));
+        let of_group = |group: usize| (0..n_taps).map(move |tap| (group, tap));
         Self {
             kernel,
             n_channels,
             instructions,
-            weight: (0..n_taps)
-                .flat_map(of_tap)
-                .map(|(tap, group)| lanes(&|channel| weight[channel * n_taps + tap], group))
+            weight: (0..n_groups)
+                .flat_map(of_group)
+                .map(|(group, tap)| lanes(&|channel| weight[channel * n_taps + tap], group))
                 .collect(),
             bias: (0..n_groups).map(|group| lanes(&|channel| bias[channel], group)).collect(),
         }
@@ -54,20 +53,11 @@ impl Depthwise {
     pub fn forward(&self, map: &[f32], size: Size, out: &mut [f32], buffers: &mut Buffers) {
         let n_padded = self.padded_width(size.width) * LANES;
         let mut padded = buffers.take(size.height * n_padded);
+        // The borders stay zero for all groups.
+        padded.fill(0.0);
         for group in 0..self.bias.len() {
             self.pad(map, size, group, &mut padded);
-            let lines = padded.as_chunks::<LANES>().0;
-            if self.instructions.fuses() {
-                self.instructions.run(
-                    #[inline(always)]
-                    || self.convolve::<true>(lines, size, group, out),
-                );
-            } else {
-                self.instructions.run(
-                    #[inline(always)]
-                    || self.convolve::<false>(lines, size, group, out),
-                );
-            }
+            self.convolve(padded.as_chunks().0, size, group, out);
         }
         buffers.give(padded);
     }
@@ -77,47 +67,60 @@ impl Depthwise {
         width.next_multiple_of(RUN) + self.kernel - 1
     }
 
+    /// The first channel of a group, and the number of its channels.
+    fn channels(&self, group: usize) -> (usize, usize) {
+        (group * LANES, LANES.min(self.n_channels - group * LANES))
+    }
+
     /// Copies the channels of a group between zeros.
     fn pad(&self, map: &[f32], size: Size, group: usize, padded: &mut [f32]) {
-        let (first, n_lanes) = (group * LANES, LANES.min(self.n_channels - group * LANES));
+        let (first, n_lanes) = self.channels(group);
         let line_len = self.padded_width(size.width) * LANES;
-        padded.fill(0.0);
         let lines = map.chunks_exact(size.width * self.n_channels).zip(padded.chunks_exact_mut(line_len));
         for (line, padded) in lines {
-            let inside = padded[self.kernel / 2 * LANES..].chunks_exact_mut(LANES);
+            let inside = padded[self.kernel / 2 * LANES..].as_chunks_mut().0;
             for (pixel, lanes) in line.chunks_exact(self.n_channels).zip(inside) {
-                lanes[..n_lanes].copy_from_slice(&pixel[first..first + n_lanes]);
+                copy_lanes(&pixel[first..first + n_lanes], lanes);
             }
         }
     }
 
-    #[inline(always)]
-    fn convolve<const FUSES: bool>(&self, padded: &[[f32; LANES]], size: Size, group: usize, out: &mut [f32]) {
-        let (kernel, n_groups) = (self.kernel, self.bias.len());
+    fn convolve(&self, padded: &[[f32; LANES]], size: Size, group: usize, out: &mut [f32]) {
+        let (kernel, n_taps) = (self.kernel, self.kernel * self.kernel);
         let line_len = self.padded_width(size.width);
-        let (first, n_lanes) = (group * LANES, LANES.min(self.n_channels - group * LANES));
+        let (first, n_lanes) = self.channels(group);
+        let weight = &self.weight[group * n_taps..][..n_taps];
         for y in 0..size.height {
+            // The lines of the kernel that lie on the map.
             let top = (kernel / 2).saturating_sub(y);
             let bottom = kernel.min(size.height + kernel / 2 - y);
             for first_x in (0..size.width).step_by(RUN) {
                 let mut sums = [self.bias[group]; RUN];
-                for tap_y in top..bottom {
-                    let line = &padded[(y + tap_y - kernel / 2) * line_len + first_x..][..RUN + kernel - 1];
-                    for tap_x in 0..kernel {
-                        let weight = &self.weight[(tap_y * kernel + tap_x) * n_groups + group];
-                        for (sum, pixel) in sums.iter_mut().zip(&line[tap_x..]) {
-                            for ((sum, value), weight) in sum.iter_mut().zip(pixel).zip(weight) {
-                                *sum = if FUSES { value.mul_add(*weight, *sum) } else { *sum + value * weight };
-                            }
-                        }
-                    }
-                }
+                let taps = Taps {
+                    pixels: &padded[(y + top - kernel / 2) * line_len + first_x..],
+                    line_len,
+                    weight: &weight[top * kernel..bottom * kernel],
+                    kernel,
+                };
+                self.instructions.add_taps(&mut sums, &taps);
                 for (x, sum) in (first_x..size.width).zip(&sums) {
-                    let pixel = (y * size.width + x) * self.n_channels + first;
-                    out[pixel..pixel + n_lanes].copy_from_slice(&sum[..n_lanes]);
+                    let pixel = &mut out[(y * size.width + x) * self.n_channels + first..][..n_lanes];
+                    match pixel.first_chunk_mut() {
+                        Some(pixel) => *pixel = *sum,
+                        None => pixel.copy_from_slice(&sum[..n_lanes]),
+                    }
                 }
             }
         }
+    }
+}
+
+/// Copies channels; whole lanes in one move.
+#[inline(always)]
+fn copy_lanes(channels: &[f32], lanes: &mut [f32; LANES]) {
+    match channels.first_chunk() {
+        Some(whole) => *lanes = *whole,
+        None => lanes[..channels.len()].copy_from_slice(channels),
     }
 }
 

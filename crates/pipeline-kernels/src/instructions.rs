@@ -20,6 +20,25 @@ pub(crate) const LINE: usize = 16;
 /// Numbers in a row of the widest tile.
 pub(crate) const MAX_COLS: usize = 2 * LINE;
 
+/// The distance between rows for which tile loops are fastest, in numbers. It is no power of two, so that rows do not
+/// share cache sets and evict each other.
+pub(crate) const COPIED_STRIDE: usize = 384 + LINE;
+
+/// Neighbouring pixels whose sums are computed together, so that each weight is read once for all of them.
+pub(crate) const RUN: usize = 8;
+
+/// Lines of a depthwise kernel over the pixels of a run.
+///
+/// # Shapes
+/// `pixels`: lines `line_len` pixels apart, as many as the kernel has here, each `RUN + kernel - 1` pixels · `weight`:
+/// `[n_lines, kernel]`
+pub(crate) struct Taps<'a> {
+    pub(crate) pixels: &'a [[f32; LINE]],
+    pub(crate) line_len: usize,
+    pub(crate) weight: &'a [[f32; LINE]],
+    pub(crate) kernel: usize,
+}
+
 /// A set of instructions that this processor has.
 ///
 /// All sets that fuse products and sums ([`InstructionSet::fuses`]) give the same bits, and so do all others. Integers
@@ -235,24 +254,65 @@ impl InstructionSet {
     }
 }
 
+impl InstructionSet {
+    /// Adds the products of a depthwise kernel's weights and their pixels to the sums of a run, line by line of the
+    /// kernel, from left to right.
+    ///
+    /// # Panics
+    /// When a slice is too short: a bug of the caller.
+    #[inline]
+    pub(crate) fn add_taps(self, sums: &mut [[f32; LINE]; RUN], taps: &Taps<'_>) {
+        let Taps { pixels, line_len, weight, kernel } = *taps;
+        let n_lines = weight.len() / kernel;
+        let n_pixels = n_lines.saturating_sub(1) * line_len + RUN + kernel - 1;
+        assert!(pixels.len() >= n_pixels, "BUG: {n_lines} lines of a kernel need {n_pixels} pixels");
+        match self.0 {
+            // SAFETY: the processor has the instructions, and there are as many pixels as was just checked.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512 => unsafe { x86::add_taps_avx512(sums, taps) },
+            // SAFETY: the same.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { x86::add_taps_avx2(sums, taps) },
+            _ => {
+                for (line, weight) in pixels.chunks(line_len).zip(weight.chunks_exact(kernel)) {
+                    for (tap, weight) in weight.iter().enumerate() {
+                        for (sum, pixel) in sums.iter_mut().zip(&line[tap..]) {
+                            sum.iter_mut()
+                                .zip(pixel)
+                                .zip(weight)
+                                .for_each(|((sum, value), weight)| *sum += value * weight);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 impl Strip<'_> {
-    /// The rows of each tile, in nearly equal numbers. Each step prefetches the tile's share of the memory that is read
-    /// later.
+    /// The rows of each tile, in nearly equal numbers, and the start of its share of the memory that is read later.
+    ///
+    /// The tile loop prefetches the first `n_in_loop` lines of the share, and the iterator the others.
     #[cfg(target_arch = "x86_64")]
     #[inline(always)]
-    fn tiles(&self, tile_rows: usize) -> impl Iterator<Item = std::ops::Range<usize>> + use<> {
+    fn tiles(
+        &self,
+        tile_rows: usize,
+        n_in_loop: usize,
+    ) -> impl Iterator<Item = (std::ops::Range<usize>, *const CacheLine)> + use<> {
         let (n_rows, n_tiles) = (self.n_rows, self.n_rows.div_ceil(tile_rows));
         let (n_lines, later) = (self.later.len(), self.later.as_ptr());
         let (least, n_larger) = (n_rows / n_tiles, n_rows % n_tiles);
         let share = n_lines.div_ceil(n_tiles);
         (0..n_tiles).map(move |tile_idx| {
-            for line_idx in (tile_idx * share).min(n_lines)..((tile_idx + 1) * share).min(n_lines) {
+            let first = (tile_idx * share).min(n_lines);
+            for line_idx in (first + n_in_loop)..((tile_idx + 1) * share).min(n_lines) {
                 use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
                 // SAFETY: SSE is part of x86-64, and a prefetch has no effect that a program can see.
                 unsafe { _mm_prefetch::<_MM_HINT_T1>(later.wrapping_add(line_idx).cast()) };
             }
             let start = tile_idx * least + tile_idx.min(n_larger);
-            start..start + least + usize::from(tile_idx < n_larger)
+            (start..start + least + usize::from(tile_idx < n_larger), later.wrapping_add(first))
         })
     }
 }

@@ -24,6 +24,7 @@ mod lengths;
 mod matrix;
 mod norm;
 mod packed;
+mod pages;
 mod softmax;
 mod threads;
 

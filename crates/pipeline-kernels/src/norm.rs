@@ -24,7 +24,11 @@ impl Norm {
     pub fn apply(&self, rows: &mut [f32]) {
         self.instructions.run(
             #[inline(always)]
-            || rows.chunks_exact_mut(self.scale.len()).for_each(|row| self.apply_to_row(row)),
+            || {
+                for row in rows.chunks_exact_mut(self.scale.len()) {
+                    self.apply_to_row(row);
+                }
+            },
         );
     }
 

@@ -3,9 +3,12 @@
 //! Every number of a product is summed in an order that depends on the depth alone. So the bits of a row depend neither
 //! on the number of rows computed together nor on its place among them.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
-use crate::instructions::{Affine, CacheLine, InstructionSet, LINE, MAX_COLS, Strip};
+use crate::buffer::Buffers;
+use crate::instructions::{Affine, COPIED_STRIDE, CacheLine, InstructionSet, LINE, MAX_COLS, Strip};
+use crate::pages::Table;
 
 /// Rows per panel. More rows share the cost of fetching the panel, and fewer are fetched again from the second-level
 /// cache.
@@ -15,6 +18,10 @@ const BLOCK_ROWS: usize = 396;
 /// The sums of blocks are added up. So this constant shows in the bits of every product, and is the same for every
 /// instruction set.
 const BLOCK_DEPTH: usize = 384;
+
+const _: () = assert!(BLOCK_DEPTH <= COPIED_STRIDE, "a copied row holds a block");
+/// The least panels for which rows are copied to where tile loops read them fastest.
+const COPYING_PANELS: usize = 6;
 
 /// Rows computed at once when the product is wider than its matrix: the rows of the largest tile.
 const NARROW_ROWS: usize = 12;
@@ -29,7 +36,7 @@ pub struct PackedMatrix {
     instructions: InstructionSet,
     depth: usize,
     n_cols: usize,
-    lines: Vec<CacheLine>,
+    lines: Table,
 }
 
 /// Rows `stride` numbers apart, each as wide as the product is deep.
@@ -59,15 +66,14 @@ impl After<'_> {
 impl PackedMatrix {
     /// A matrix without numbers, to be filled by [`PackedMatrix::pack`].
     pub fn new(instructions: InstructionSet) -> Self {
-        Self { instructions, depth: 0, n_cols: 0, lines: Vec::new() }
+        Self { instructions, depth: 0, n_cols: 0, lines: Table::new() }
     }
 
     /// Replaces the numbers, reusing the memory; `value` returns the number at a depth and a column.
     pub fn pack(&mut self, depth: usize, n_cols: usize, value: impl Fn(usize, usize) -> f32) {
         (self.depth, self.n_cols) = (depth, n_cols);
-        self.lines.clear();
         let (n_lines, n_panels) = (self.instructions.tile_lines(), self.n_panels());
-        self.lines.reserve_exact(depth * n_panels * n_lines);
+        self.lines.restart(depth * n_panels * n_lines);
         for block in self.depth_blocks() {
             for panel_idx in 0..n_panels {
                 for k in block.clone() {
@@ -151,19 +157,21 @@ impl PackedMatrix {
             let rows = Rows { values: &rows.values[first_row * rows.stride..], n_rows, ..rows };
             let out = &mut out[first_row * out_stride..];
             for block in self.depth_blocks() {
-                for panel_idx in panels.clone() {
-                    let out = &mut out[(panel_idx - panels.start) * width..];
-                    self.multiply_panel(rows, &block, panel_idx, out, out_stride, after);
-                    if block.end == self.depth {
-                        let first_col = panel_idx * width;
-                        finish_panel(out, n_rows, first_col..self.n_cols.min(first_col + width));
+                with_rows(rows, &block, panels.len(), |rows| {
+                    for panel_idx in panels.clone() {
+                        let out = &mut out[(panel_idx - panels.start) * width..];
+                        self.multiply_panel(rows, &block, panel_idx, out, out_stride, after);
+                        if block.end == self.depth {
+                            let first_col = panel_idx * width;
+                            finish_panel(out, n_rows, first_col..self.n_cols.min(first_col + width));
+                        }
                     }
-                }
+                });
             }
         }
     }
 
-    /// Adds the product of a block of the depth to the columns of a panel.
+    /// Adds the product of a block of the depth to the columns of a panel; `rows` begin with the block.
     fn multiply_panel(
         &self,
         rows: Rows<'_>,
@@ -187,7 +195,7 @@ impl PackedMatrix {
             relu: affine.relu && block.end == self.depth,
         });
         let later = &later[..later.len().min(n_lines)];
-        let (Rows { n_rows, stride: a_stride, .. }, a) = (rows, &rows.values[block.start..]);
+        let (Rows { n_rows, stride: a_stride, .. }, a) = (rows, rows.values);
         let strip = Strip { n_rows, a, a_stride, panel, later, out, out_stride, accumulate, affine };
         if n_cols == width { self.instructions.multiply(strip) } else { self.multiply_narrow(strip, n_cols) }
     }
@@ -235,6 +243,26 @@ impl PackedMatrix {
         let depth = self.depth;
         (0..depth).step_by(BLOCK_DEPTH).map(move |start| start..depth.min(start + BLOCK_DEPTH))
     }
+}
+
+thread_local! {
+    /// The memory of copied rows.
+    static COPIES: RefCell<Buffers> = const { RefCell::new(Buffers::new()) };
+}
+
+/// Runs `work` on the numbers of rows in a block of the depth. They are copied side by side where so many panels meet
+/// them that it pays: rows far apart share cache sets, and each needs an entry of the page table's cache.
+fn with_rows(rows: Rows<'_>, block: &Range<usize>, n_panels: usize, work: impl FnOnce(Rows<'_>)) {
+    let values = &rows.values[block.start..];
+    if n_panels < COPYING_PANELS {
+        return work(Rows { values, ..rows });
+    }
+    let mut copies = COPIES.with_borrow_mut(|buffers| buffers.take(rows.n_rows * COPIED_STRIDE));
+    for (row, copy) in values.chunks(rows.stride).zip(copies.chunks_exact_mut(COPIED_STRIDE)) {
+        copy[..block.len()].copy_from_slice(&row[..block.len()]);
+    }
+    work(Rows { values: &copies, stride: COPIED_STRIDE, ..rows });
+    COPIES.with_borrow_mut(|buffers| buffers.give(copies));
 }
 
 /// `values`, padded to the columns of the widest tile.

@@ -2,7 +2,7 @@
 
 use std::arch::x86_64::*;
 
-use super::{Affine, Strip};
+use super::{Affine, COPIED_STRIDE, CacheLine, LINE, RUN, Strip, Taps};
 
 /// Zeros, as many as the widest tile has columns.
 static NO_BIAS: [f32; 32] = [0.0; 32];
@@ -17,8 +17,16 @@ pub(super) fn run_avx2<T>(work: impl FnOnce() -> T) -> T {
     work()
 }
 
+/// Steps of the depth for which row addresses are computed once.
+const STEPS: usize = 4;
+/// The distance at which the loop fetches its panel from the second-level cache, in steps.
+const AHEAD: usize = 8;
+
 /// The tile loop: two vectors wide, with its sums in registers. Sums have constant indices only, since a computed index
 /// would move them to memory.
+///
+/// `STRIDE` is the distance between rows of `a`; zero stands for that of the strip. A distance that the compiler knows
+/// leaves registers free, so that only such a loop prefetches: its panel, and a share of the memory that is read later.
 macro_rules! tile_loop {
     ($name:ident, $features:literal, $lanes:literal, $zero:ident, $load:ident, $store:ident, $spread:ident, $fma:ident, $add:ident, $max:ident) => {
         /// # Safety
@@ -26,8 +34,15 @@ macro_rules! tile_loop {
         /// its panel has `depth` rows.
         #[inline]
         #[target_feature(enable = $features)]
-        unsafe fn $name<const ROWS: usize>(strip: &Strip<'_>, out: *mut f32, first_row: usize, depth: usize) {
-            let (a_stride, out_stride) = (strip.a_stride, strip.out_stride);
+        unsafe fn $name<const ROWS: usize, const STRIDE: usize>(
+            strip: &Strip<'_>,
+            out: *mut f32,
+            first_row: usize,
+            depth: usize,
+            mut later: *const CacheLine,
+        ) {
+            let a_stride = if STRIDE > 0 { STRIDE } else { strip.a_stride };
+            let out_stride = strip.out_stride;
             let mut sums = [[$zero(); 2]; ROWS];
             // SAFETY: every offset is of a row below `ROWS` and a depth below `depth`.
             unsafe {
@@ -38,11 +53,20 @@ macro_rules! tile_loop {
                     _mm_prefetch::<_MM_HINT_T0>(out.add(row * out_stride).cast());
                     _mm_prefetch::<_MM_HINT_T0>(out.add(row * out_stride + 2 * $lanes - 1).cast());
                 }
-                // Row addresses are computed once per this number of steps.
-                const STEPS: usize = 4;
                 for _ in 0..depth / STEPS {
+                    if STRIDE > 0 {
+                        _mm_prefetch::<_MM_HINT_T1>(later.cast());
+                        later = later.wrapping_add(1);
+                    }
                     for step in 0..STEPS {
                         let b = b.add(step * 2 * $lanes);
+                        if STRIDE > 0 {
+                            let ahead = b.wrapping_add(AHEAD * 2 * $lanes);
+                            _mm_prefetch::<_MM_HINT_T0>(ahead.cast());
+                            if $lanes == LINE {
+                                _mm_prefetch::<_MM_HINT_T0>(ahead.wrapping_add($lanes).cast());
+                            }
+                        }
                         let (left, right) = ($load(b), $load(b.add($lanes)));
                         for row in 0..ROWS {
                             let a = $spread(*a.add(row * a_stride + step));
@@ -117,48 +141,78 @@ tile_loop!(
     _mm256_max_ps
 );
 
-/// # Safety
-/// The processor has AVX-512 F, and the slices of the strip are long enough.
-#[target_feature(enable = "avx512f")]
-pub(super) unsafe fn multiply_avx512(strip: &mut Strip<'_>, depth: usize) {
-    let out = strip.out.as_mut_ptr();
-    for rows in strip.tiles(12) {
-        // SAFETY: as the caller promises; the number of rows is that of the tile.
-        unsafe {
-            match rows.len() {
-                1 => avx512::<1>(strip, out, rows.start, depth),
-                2 => avx512::<2>(strip, out, rows.start, depth),
-                3 => avx512::<3>(strip, out, rows.start, depth),
-                4 => avx512::<4>(strip, out, rows.start, depth),
-                5 => avx512::<5>(strip, out, rows.start, depth),
-                6 => avx512::<6>(strip, out, rows.start, depth),
-                7 => avx512::<7>(strip, out, rows.start, depth),
-                8 => avx512::<8>(strip, out, rows.start, depth),
-                9 => avx512::<9>(strip, out, rows.start, depth),
-                10 => avx512::<10>(strip, out, rows.start, depth),
-                11 => avx512::<11>(strip, out, rows.start, depth),
-                _ => avx512::<12>(strip, out, rows.start, depth),
+/// The tiles of a strip, of any number of rows at most that of the largest.
+macro_rules! strip_loop {
+    ($name:ident, $tiles:ident, $tile:ident, $features:literal, $tile_rows:literal, $($rows:literal)*) => {
+        /// # Safety
+        /// The processor has the instructions, and the slices of the strip are long enough.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn $name(strip: &mut Strip<'_>, depth: usize) {
+            // SAFETY: as the caller promises.
+            unsafe {
+                if strip.a_stride == COPIED_STRIDE {
+                    $tiles::<COPIED_STRIDE>(strip, depth);
+                } else {
+                    $tiles::<0>(strip, depth);
+                }
             }
         }
-    }
+
+        /// # Safety
+        /// The same; `STRIDE` is that of the strip, or zero.
+        #[target_feature(enable = $features)]
+        unsafe fn $tiles<const STRIDE: usize>(strip: &mut Strip<'_>, depth: usize) {
+            let out = strip.out.as_mut_ptr();
+            for (rows, later) in strip.tiles($tile_rows, if STRIDE > 0 { depth / STEPS } else { 0 }) {
+                // SAFETY: as the caller promises; the number of rows is that of the tile.
+                unsafe {
+                    match rows.len() {
+                        $($rows => $tile::<$rows, STRIDE>(strip, out, rows.start, depth, later),)*
+                        _ => $tile::<$tile_rows, STRIDE>(strip, out, rows.start, depth, later),
+                    }
+                }
+            }
+        }
+    };
 }
 
-/// # Safety
-/// The processor has AVX2 and FMA, and the slices of the strip are long enough.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn multiply_avx2(strip: &mut Strip<'_>, depth: usize) {
-    let out = strip.out.as_mut_ptr();
-    for rows in strip.tiles(6) {
-        // SAFETY: as the caller promises; the number of rows is that of the tile.
-        unsafe {
-            match rows.len() {
-                1 => avx2::<1>(strip, out, rows.start, depth),
-                2 => avx2::<2>(strip, out, rows.start, depth),
-                3 => avx2::<3>(strip, out, rows.start, depth),
-                4 => avx2::<4>(strip, out, rows.start, depth),
-                5 => avx2::<5>(strip, out, rows.start, depth),
-                _ => avx2::<6>(strip, out, rows.start, depth),
+strip_loop!(multiply_avx512, tiles_avx512, avx512, "avx512f", 12, 1 2 3 4 5 6 7 8 9 10 11);
+strip_loop!(multiply_avx2, tiles_avx2, avx2, "avx2,fma", 6, 1 2 3 4 5);
+
+/// The loop of depthwise kernels: the sums of a run in registers, `LINE / lanes` times.
+macro_rules! tap_loop {
+    ($name:ident, $features:literal, $lanes:literal, $load:ident, $store:ident, $fma:ident) => {
+        /// # Safety
+        /// The processor has the instructions, and there are as many pixels as the lines of the kernel need.
+        #[target_feature(enable = $features)]
+        pub(super) unsafe fn $name(sums: &mut [[f32; LINE]; RUN], taps: &Taps<'_>) {
+            let (kernel, n_lines) = (taps.kernel, taps.weight.len() / taps.kernel);
+            for first in (0..LINE).step_by($lanes) {
+                // SAFETY: every offset is of a line, a tap and a pixel of the run.
+                unsafe {
+                    let mut run = [$load(sums[0].as_ptr().add(first)); RUN];
+                    for idx in 1..RUN {
+                        run[idx] = $load(sums[idx].as_ptr().add(first));
+                    }
+                    let mut weight = taps.weight.as_ptr().cast::<f32>().add(first);
+                    for line in 0..n_lines {
+                        let mut pixels = taps.pixels.as_ptr().add(line * taps.line_len).cast::<f32>().add(first);
+                        for _ in 0..kernel {
+                            let factor = $load(weight);
+                            for idx in 0..RUN {
+                                run[idx] = $fma($load(pixels.add(idx * LINE)), factor, run[idx]);
+                            }
+                            (weight, pixels) = (weight.add(LINE), pixels.add(LINE));
+                        }
+                    }
+                    for idx in 0..RUN {
+                        $store(sums[idx].as_mut_ptr().add(first), run[idx]);
+                    }
+                }
             }
         }
-    }
+    };
 }
+
+tap_loop!(add_taps_avx512, "avx512f", 16, _mm512_loadu_ps, _mm512_storeu_ps, _mm512_fmadd_ps);
+tap_loop!(add_taps_avx2, "avx2,fma", 8, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_fmadd_ps);

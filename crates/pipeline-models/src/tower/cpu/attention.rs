@@ -95,7 +95,12 @@ impl Attention {
         let scale = 1.0 / (self.head_width as f32).sqrt();
         self.instructions.run(
             #[inline(always)]
-            || scores.chunks_exact_mut(line_len).for_each(|line| softmax(line, scale)),
+            || {
+                // A loop, since a closure of an iterator would not be compiled for the instructions.
+                for line in scores.chunks_exact_mut(line_len) {
+                    softmax(line, scale);
+                }
+            },
         );
         let weights = Rows { values: scores, stride: line_len, n_rows: queries.n_rows };
         values.multiply(weights, context, self.width, |_, _| ());

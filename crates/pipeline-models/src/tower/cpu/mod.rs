@@ -14,7 +14,7 @@ mod text;
 
 use std::sync::Mutex;
 
-use pipeline_kernels::{InstructionSet, Norm};
+use pipeline_kernels::{Buffer, InstructionSet, Norm};
 
 use super::{LayerShape, LayerWeights, NormWeights};
 use attention::AttentionScratch;
@@ -46,15 +46,15 @@ struct Layers {
 /// The buffers of the layers; each holds at least the numbers that it says.
 struct Scratch {
     /// `[n_tokens, width]`, of the tokens that are wanted.
-    query: Vec<f32>,
+    query: Buffer,
     /// `[n_tokens, 2 · width]`
-    key_value: Vec<f32>,
+    key_value: Buffer,
     /// `[n_tokens, width]`
-    context: Vec<f32>,
+    context: Buffer,
     /// `[n_tokens, width]`
-    normed: Vec<f32>,
+    normed: Buffer,
     /// `[n_tokens, intermediate]`
-    inner: Vec<f32>,
+    inner: Buffer,
     attention: AttentionScratch,
 }
 
@@ -118,7 +118,7 @@ impl Scratch {
         for (values, width) in
             [(query, width), (key_value, 2 * width), (context, width), (normed, width), (inner, inner_width)]
         {
-            values.resize(values.len().max(n_tokens * width), 0.0);
+            values.grow(n_tokens * width);
         }
     }
 }

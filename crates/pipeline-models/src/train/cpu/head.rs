@@ -87,7 +87,12 @@ impl Hidden {
         layer.forward(inputs, sums, n_pairs);
         instructions.run(
             #[inline(always)]
-            || values.iter_mut().zip(&*sums).for_each(|(value, sum)| *value = gelu(*sum)),
+            || {
+                // A loop, since a closure of an iterator would not be compiled for the instructions.
+                for (value, sum) in values.iter_mut().zip(&*sums) {
+                    *value = gelu(*sum);
+                }
+            },
         );
         let (columns, inputs) = (&mut self.columns, &mut self.inputs);
         rayon::join(
@@ -104,7 +109,11 @@ impl Hidden {
             let sums = &sums[first_row * n_pairs..];
             instructions.run(
                 #[inline(always)]
-                || rows.iter_mut().zip(sums).for_each(|(value, sum)| *value *= gelu_slope(*sum)),
+                || {
+                    for (value, sum) in rows.iter_mut().zip(sums) {
+                        *value *= gelu_slope(*sum);
+                    }
+                },
             );
         });
     }
