@@ -22,6 +22,11 @@ const SPEC: &str = r#"stages:
     kind: extract-text
     inputs: { queries: queries }
     params: { model: "[FIXTURES]/tiny/bert", max_length: 12, pooling: mean, lower_case: true, batch_rows: 64 }
+  words:
+    kind: extract-text
+    inputs: { queries: queries }
+    params: { model: "[FIXTURES]/tiny/bert", max_length: 12, pooling: tokens, precision: f16 }
+  cells: { kind: extract-image, inputs: { images: images }, params: { model: "[FIXTURES]/tiny/resnet", pooling: tokens } }
   pictures: { kind: extract-image, inputs: { images: images }, params: { model: "[FIXTURES]/tiny/resnet", batch_rows: 4 } }
   given-texts:
     kind: import-text-features
@@ -44,7 +49,7 @@ const SPEC: &str = r#"stages:
 "#;
 
 /// Stages whose numbers depend on the processor's order of additions: their digests are not pinned.
-const COMPUTED: [&str; 4] = ["texts", "pictures", "heads", "evaluation"];
+const COMPUTED: [&str; 6] = ["texts", "words", "cells", "pictures", "heads", "evaluation"];
 
 const N_IMAGES: usize = 600;
 

@@ -17,13 +17,30 @@ use crate::{Digest, FileEntry, StageContext, StageError, StageReport, Tree};
 pub enum Cut {
     /// After rows that their digests select.
     Rows(CutSizes),
-    /// At the ends of an input's shards: each makes one.
+    /// At the ends of an input's shards: each makes one, or as many as `parts` says.
     Input {
         /// The slot of the input.
         slot: &'static str,
         /// The digests of the input's shards, in the order of their rows.
         shards: fn(&Tree) -> Vec<Digest>,
+        /// The number of shards that each of them makes; at least 1. More than one where a row is much larger than it was
+        /// in the input.
+        parts: usize,
     },
+}
+
+impl Cut {
+    /// The digests of the units of an input with these shards, each in `parts` parts of its rows.
+    pub fn input_units(shards: &[Digest], parts: usize) -> Vec<Digest> {
+        if parts == 1 {
+            return shards.to_vec();
+        }
+        let part = |shard: &Digest, part_idx: usize| {
+            let [part_idx, parts] = [part_idx, parts].map(|number| (number as u64).to_le_bytes());
+            Digest::of(&[shard.as_bytes().as_slice(), &part_idx, &parts].concat())
+        };
+        shards.iter().flat_map(|shard| (0..parts).map(move |part_idx| part(shard, part_idx))).collect()
+    }
 }
 
 /// The params, sources and inputs that only affect the rows: the rows' own digests show their changes.
@@ -61,8 +78,8 @@ pub trait ShardedStage: Sync {
 ///
 /// Several processes may have the same rows open, and each compute some of their shards.
 pub trait OpenRows: Sync {
-    /// The digests of the rows, or of an input's shards where [`Cut::Input`] cuts. A *unit* is the part with one such
-    /// digest.
+    /// The digests of the rows, or where [`Cut::Input`] cuts, of the parts of an input's shards ([`Cut::input_units`]). A
+    /// *unit* is what has one such digest.
     fn digests(&self) -> &[Digest];
 
     /// The number of rows in some units.
@@ -207,6 +224,16 @@ mod tests {
             "seconds": {}}"#;
         let report: ShardReport = serde_json::from_str(of_an_earlier_version).unwrap();
         assert_eq!(report, ShardReport { n_rows: 2, dim: Some(64), ..ShardReport::default() });
+    }
+
+    #[test]
+    fn each_part_of_a_shard_is_a_unit_of_its_own() {
+        let shards = [Digest::of(b"one"), Digest::of(b"two")];
+        assert_eq!(Cut::input_units(&shards, 1), shards);
+        let parts = Cut::input_units(&shards, 3);
+        let distinct: std::collections::BTreeSet<_> = parts.iter().chain(&Cut::input_units(&shards, 2)).collect();
+        assert_eq!((parts.len(), distinct.len()), (6, 10), "no part is one of another division");
+        assert_eq!(parts[3..], Cut::input_units(&shards[1..], 3), "a part depends on its shard alone");
     }
 
     #[test]

@@ -39,9 +39,9 @@ pub use predictions::{Dialect, Score, WrittenPredictions, score, write_predictio
 pub use queries::{QueryReading, QueryRow, Remark, SkippedLine, read_queries, repeated_ids};
 pub use resize::{CropOffset, Filter, Fit, Target, resize};
 pub use shards::{
-    PixelRow, PixelShard, PixelsInfo, Resized, ResultRow, Results, ResultsOf, VectorShard, count_rows,
-    read_all_vectors, read_pixels, read_pixels_info, read_query_shard, read_rankings, read_results, read_vectors,
-    write_pixels, write_query_shard, write_rankings, write_results, write_vectors,
+    PixelRow, PixelShard, PixelsInfo, Resized, ResultRow, Results, ResultsOf, TokenShard, VectorShard, count_rows,
+    read_all_vectors, read_pixels, read_pixels_info, read_query_shard, read_rankings, read_results, read_token_parts,
+    read_vectors, write_pixels, write_query_shard, write_rankings, write_results, write_tokens, write_vectors,
 };
 pub use tensorboard::{Scalar, write_scalars};
 pub use thumbnail::{Thumbnail, thumbnail, thumbnail_of_file};

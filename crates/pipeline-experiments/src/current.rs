@@ -82,8 +82,7 @@ impl Opened {
 
     /// The format of the artifact of a stage.
     pub fn format_of(&self, stage: &StageId) -> Format {
-        let kind = self.graph.node(stage).and_then(|node| pipeline_stages::kind(node.stage.kind()));
-        kind.map_or(Format::Files, |kind| kind.produces)
+        self.spec.stage(stage).map_or(Format::Files, pipeline_stages::format_of)
     }
 
     /// The chosen evaluation; without a choice the only one of the spec.

@@ -18,6 +18,7 @@ mod buffer;
 pub mod convolution;
 mod depthwise;
 mod exponential;
+mod half;
 mod instructions;
 pub mod jpeg;
 mod lengths;
@@ -27,11 +28,13 @@ mod packed;
 mod pages;
 mod softmax;
 mod threads;
+mod tokens;
 
 pub use activation::{gelu, gelu_slope, gelu_tanh, quick_gelu, relu};
 pub use buffer::{Buffer, Buffers};
 pub use depthwise::Depthwise;
 pub use exponential::exp;
+pub use half::{f32_to_half, half_to_f32};
 pub use instructions::{Affine, InstructionSet};
 pub use lengths::{length, normalize_rows};
 pub use matrix::Matrix;
@@ -39,6 +42,7 @@ pub use norm::Norm;
 pub use packed::{After, PackedMatrix, Rows};
 pub use softmax::{SOFTMAX_RUN, softmax};
 pub use threads::{map_batches, on_threads};
+pub use tokens::{TokenMatrix, TokenNumbers};
 
 #[cfg(test)]
 mod fixtures;

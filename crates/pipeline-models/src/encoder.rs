@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use pipeline_kernels::Matrix;
+use pipeline_kernels::{Matrix, TokenMatrix};
+use serde::{Deserialize, Serialize};
 
 use crate::Device;
 use crate::preprocessing::ImageExpectations;
@@ -47,6 +48,21 @@ pub enum EncoderRows<'a> {
     },
 }
 
+/// The order of a row's token vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenLayout {
+    /// Whether the first vector stands for the whole row, such as that of `[CLS]` or of a class token.
+    pub has_class: bool,
+    /// The number of vectors before those whose mean is the row's: 1 for the class token of images, 0 for texts, whose
+    /// mean is over all tokens.
+    pub n_before_mean: usize,
+}
+
+impl TokenLayout {
+    /// Vectors of equal rank.
+    pub(crate) const WITHOUT_CLASS: Self = Self { has_class: false, n_before_mean: 0 };
+}
+
 /// A model whose small files have been read and checked against the options: everything but its weights.
 pub trait EncoderModel: Send + Sync {
     /// The side that it encodes.
@@ -60,6 +76,12 @@ pub trait EncoderModel: Send + Sync {
 
     /// The pooling from a row's many vectors to one, under its name in a feature space.
     fn pooling(&self) -> &'static str;
+
+    /// The order of the vectors that are given for each row; `None` where a pooling makes them one.
+    fn tokens(&self) -> Option<TokenLayout>;
+
+    /// The tokens of a text at most, or those of an image of this height and width.
+    fn most_tokens(&self, size: [u32; 2]) -> usize;
 
     /// Tokens of a text at most, special ones included; `None` for images.
     fn max_length(&self) -> Option<usize> {
@@ -124,8 +146,17 @@ pub trait Encoder: Send + Sync {
     /// When a text cannot be split into tokens, or a vector is not finite.
     ///
     /// # Panics
-    /// When the rows are of the other side: a bug of the caller.
+    /// When the rows are of the other side, or the model has no pooling: a bug of the caller.
     fn encode(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<Matrix, ModelError>;
+
+    /// Encodes rows into the vectors of all their tokens on `n_threads` threads; their number changes no bit.
+    ///
+    /// # Errors
+    /// As [`Encoder::encode`].
+    ///
+    /// # Panics
+    /// When the rows are of the other side, or the model has a pooling: a bug of the caller.
+    fn encode_tokens(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<TokenMatrix, ModelError>;
 
     /// The tokens of texts, special ones left out, and those that the encoder does not know; `None` for images.
     ///

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use pipeline_core::{Digest, FileEntry, InputArtifact, StageContext, StageError, Tree};
 use pipeline_data::{DataError, QueryRow, VectorShard};
 use pipeline_kernels::Matrix;
+use pipeline_models::TokenLayout;
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
 use serde::{Deserialize, Serialize};
 
@@ -56,8 +57,11 @@ pub(crate) struct RejectedRow {
 pub(crate) struct FeaturesInfo {
     /// The number of values per vector.
     pub(crate) dim: usize,
-    /// The type of the numbers: `f32`.
+    /// The type of the numbers: `f32`, or `f16` of tokens in half precision.
     pub(crate) dtype: String,
+    /// The order of the vectors of a row, if it has those of all its tokens; `None` of pooled vectors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tokens: Option<TokenLayout>,
     /// The feature space; `None` in artifacts of earlier versions.
     #[serde(default)]
     pub(crate) space: Option<FeatureSpace>,

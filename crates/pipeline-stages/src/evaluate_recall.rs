@@ -41,6 +41,7 @@ pub(crate) static KIND: Kind = Kind {
         Slot::required("projection", Format::Projection, "the trained heads"),
     ]),
     produces: Format::Evaluation,
+    tokens: None,
     files: &[artifact::METRICS, artifact::RANKINGS, artifact::PER_QUERY, artifact::PER_IMAGE],
     params_schema: schema::<EvaluateRecallParams>,
     build,

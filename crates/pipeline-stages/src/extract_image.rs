@@ -24,17 +24,20 @@ use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, spa
 use crate::model::{self, Family, ModelName};
 use crate::published;
 use crate::seconds::Seconds;
+use crate::shard_sizes;
+use crate::tokens::Precision;
 use expected::{differences, must_take};
-use pixels::{Pixels, pixels_info, properties, unreadable};
+use pixels::{Pixels, part_rows, pixels_info, properties, unreadable};
 
 const NOT_LOADED: &str = "the image model cannot be loaded";
 
 pub(crate) static KIND: Kind = Kind {
     name: "extract-image",
     version: 5,
-    summary: "Encodes decoded images with an image model into one vector each",
+    summary: "Encodes decoded images with an image model into one vector each, or one per token",
     slots: Some(&[Slot::required("images", Format::Images, "the decoded images to encode")]),
     produces: Format::ImageFeatures,
+    tokens: Some(Format::ImageTokens),
     files: &[published::SHARDS, artifact::FEATURES],
     params_schema: schema::<ExtractImageParams>,
     build,
@@ -62,6 +65,9 @@ struct ExtractImageParams {
     /// for ResNet and ConvNeXt.
     #[serde(default, skip_serializing_if = "is_avg")]
     pooling: Option<PoolingParam>,
+    /// With `pooling: tokens`: the precision of the vectors.
+    #[serde(default, skip_serializing_if = "Precision::is_single")]
+    precision: Precision,
     /// The positions for images of another size than the model's own. When absent, `interpolate` for DINOv2, whose own
     /// library does so, and `own` for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +92,9 @@ enum PoolingParam {
     Pooler,
     /// The vector in the space that texts and images of a CLIP or SigLIP share.
     Projected,
+    /// None: the vectors of the class token and all patches, or of all cells of the last map, for `image_pool` of
+    /// `train-projection`.
+    Tokens,
 }
 
 /// The positions for images of another size than the model's own.
@@ -106,6 +115,7 @@ impl From<PoolingParam> for ImagePooling {
             PoolingParam::Mean => Self::Mean,
             PoolingParam::Pooler => Self::Pooler,
             PoolingParam::Projected => Self::Projected,
+            PoolingParam::Tokens => Self::Tokens,
         }
     }
 }
@@ -113,7 +123,7 @@ impl From<PoolingParam> for ImagePooling {
 impl PoolingParam {
     /// The pooling that a model names.
     fn of_name(name: &str) -> Option<Self> {
-        [Self::Avg, Self::Cls, Self::Mean, Self::Pooler, Self::Projected]
+        [Self::Avg, Self::Cls, Self::Mean, Self::Pooler, Self::Projected, Self::Tokens]
             .into_iter()
             .find(|pooling| ImagePooling::from(*pooling).name() == name)
     }
@@ -129,6 +139,9 @@ fn default_batch_rows() -> usize {
     8
 }
 
+/// Height and width of images where the spec does not show them.
+const USUAL_SIZE: [u32; 2] = [224, 224];
+
 const FAMILY: Family =
     Family { side: EncoderSide::Image, near: image::image_models_near, of_name: image::image_family_of_name };
 
@@ -142,6 +155,7 @@ struct ExtractImage {
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let node = &context.stage.params;
     let params: ExtractImageParams = pipeline_spec::params(node)?;
+    Precision::check(node)?;
     if !(1..=model::MAX_BATCH_ROWS).contains(&params.batch_rows) {
         let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
         return Err(SpecError::at(span_of(node, "batch_rows"), message));
@@ -168,7 +182,7 @@ pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::M
     let decoded = decoded.and_then(|stage| decode_images::geometry(stage, search));
     let properties =
         |decoded: Geometry| [("size", format!("{:?}", decoded.size)), (ALPHA, decoded.alpha.name().to_owned())];
-    let name = params.model.to_find();
+    let (name, precision) = (params.model.to_find(), params.precision.property());
     let extract = ExtractImage { params, search: search.clone(), decoded: None };
     let of_model = extract.model().ok().map(|model| {
         let pooling = ("pooling", model.pooling().to_owned());
@@ -176,7 +190,7 @@ pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::M
     });
     let of_model = of_model.unwrap_or_default();
     Some(Declared {
-        properties: decoded.map(properties).into_iter().flatten().chain(of_model).collect(),
+        properties: decoded.map(properties).into_iter().flatten().chain(of_model).chain(precision).collect(),
         model: Some((name, extract.sources().unwrap_or_default())),
     })
 }
@@ -203,6 +217,20 @@ impl ExtractImage {
 
     fn failure(&self, error: ModelError) -> StageError {
         FAMILY.failure(&self.params.model, &self.search, error)
+    }
+
+    /// The number of shards for the tokens of the images of one pixel shard: a token's vectors may be much larger than the
+    /// pixels.
+    fn parts(&self) -> usize {
+        let size = self.decoded.map_or(USUAL_SIZE, |decoded| decoded.size);
+        let row_bytes = |model: Box<dyn EncoderModel>| {
+            model.tokens()?;
+            // Of single precision, so that half precision has the same cuts and takes no more memory.
+            Some((model.most_tokens(size) * model.dim().ok()? * size_of::<f32>()) as u64)
+        };
+        let pixel_bytes = size.map(u64::from).iter().product::<u64>() * 3;
+        let row_bytes = self.model().ok().and_then(row_bytes);
+        row_bytes.map_or(1, |row_bytes| shard_sizes::parts_of_pixels(row_bytes, pixel_bytes))
     }
 
     /// The params with the model's own pooling, and positions only where they are not the model's own choice: these are
@@ -265,7 +293,7 @@ impl Stage for ExtractImage {
 
 impl ShardedStage for ExtractImage {
     fn cut(&self) -> Cut {
-        Cut::Input { slot: "images", shards: artifact::shard_digests }
+        Cut::Input { slot: "images", shards: artifact::shard_digests, parts: self.parts() }
     }
 
     fn in_rows(&self) -> InRows {
@@ -287,13 +315,23 @@ impl ShardedStage for ExtractImage {
         let shards: Vec<PathBuf> = artifact::shards(images).collect();
         let n_rows: Vec<u64> =
             shards.iter().map(|path| pipeline_data::count_rows(path)).collect::<Result<_, _>>().map_err(unreadable)?;
-        let read = move |units: Range<usize>| Ok(Pixels::read(&shards[units.start])?.rows(context.n_threads));
+        let parts = self.parts();
+        let of_parts = |n_rows: &u64| {
+            let n_rows = *n_rows as usize;
+            (0..parts).map(move |part_idx| part_rows(n_rows, part_idx, parts).len() as u64)
+        };
+        let n_rows = n_rows.iter().flat_map(of_parts).collect();
+        let read = move |units: Range<usize>| {
+            let (shard_idx, part_idx) = (units.start / parts, units.start % parts);
+            Ok(Pixels::read(&shards[shard_idx])?.part(part_idx, parts).rows())
+        };
         let input = ToEncode {
             model,
             not_loaded: NOT_LOADED,
             batch_rows: self.params.batch_rows * context.n_threads.max(1),
+            precision: self.params.precision,
             properties: pixels.as_ref().map(properties).unwrap_or_default(),
-            digests: artifact::shard_digests(&images.tree),
+            digests: Cut::input_units(&artifact::shard_digests(&images.tree), parts),
             n_rows: Some(n_rows),
             read: Box::new(read),
             headline: None,

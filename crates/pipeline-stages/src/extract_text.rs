@@ -24,15 +24,18 @@ use crate::model::{self, Family, ModelName};
 use crate::published;
 use crate::query_shards::QueryShards;
 use crate::seconds::Seconds;
+use crate::shard_sizes;
+use crate::tokens::Precision;
 
 const NOT_LOADED: &str = "the text model cannot be loaded";
 
 pub(crate) static KIND: Kind = Kind {
     name: "extract-text",
     version: 4,
-    summary: "Encodes queries with a text model into one vector each",
+    summary: "Encodes queries with a text model into one vector each, or one per token",
     slots: Some(&[Slot::required("queries", Format::Queries, "the queries to encode")]),
     produces: Format::TextFeatures,
+    tokens: Some(Format::TextTokens),
     files: &[published::SHARDS, artifact::FEATURES],
     params_schema: schema::<ExtractTextParams>,
     build,
@@ -56,6 +59,9 @@ struct ExtractTextParams {
     /// CLIP and SigLIP, and `cls` for BERT's families, as in the notebook.
     #[serde(default)]
     pooling: Option<PoolingParam>,
+    /// With `pooling: tokens`: the precision of the vectors.
+    #[serde(default, skip_serializing_if = "Precision::is_single")]
+    precision: Precision,
     /// Whether to lower-case the texts; when absent, the model's tokenizer decides (bert-base-chinese does not).
     #[serde(default)]
     lower_case: Option<bool>,
@@ -80,6 +86,8 @@ enum PoolingParam {
     Pooler,
     /// The vector in the space that texts and images of a CLIP or SigLIP share.
     Projected,
+    /// None: the last hidden states of all tokens, for `text_pool` of `train-projection`.
+    Tokens,
 }
 
 /// The change of a text before it is split into tokens.
@@ -112,7 +120,7 @@ impl From<Clean> for Cleaning {
 impl PoolingParam {
     /// The pooling that a model names.
     fn of_name(name: &str) -> Option<Self> {
-        [Self::Cls, Self::Mean, Self::Pooler, Self::Projected]
+        [Self::Cls, Self::Mean, Self::Pooler, Self::Projected, Self::Tokens]
             .into_iter()
             .find(|pooling| Pooling::from(*pooling).name() == name)
     }
@@ -125,6 +133,7 @@ impl From<PoolingParam> for Pooling {
             PoolingParam::Mean => Self::Mean,
             PoolingParam::Pooler => Self::Pooler,
             PoolingParam::Projected => Self::Projected,
+            PoolingParam::Tokens => Self::Tokens,
         }
     }
 }
@@ -148,6 +157,7 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         return Err(SpecError::at(span_of(node, "max_length"), "`max_length` must be at least 3")
             .with_help("[CLS] and [SEP] take two of the tokens"));
     }
+    Precision::check(node)?;
     if !(1..=model::MAX_BATCH_ROWS).contains(&params.batch_rows) {
         let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
         return Err(SpecError::at(span_of(node, "batch_rows"), message));
@@ -172,6 +182,7 @@ pub(crate) fn declared(params: &Node, search: &text::ModelSearch) -> Option<Decl
     let pooling = resolved.pooling.map(|pooling| ("pooling", Pooling::from(pooling).name().to_owned()));
     let mut properties: BTreeMap<_, _> = pooling.into_iter().collect();
     properties.extend(resolved.lower_case.map(|lower_case| ("lower_case", lower_case.to_string())));
+    properties.extend(resolved.precision.property());
     properties.extend(Cleaning::from(resolved.clean).name().map(|name| ("clean", name.to_owned())));
     let name = resolved.model.to_find();
     Some(Declared { properties, model: Some((name, stage.sources().unwrap_or_default())) })
@@ -270,7 +281,13 @@ impl Stage for ExtractText {
 
 impl ShardedStage for ExtractText {
     fn cut(&self) -> Cut {
-        Cut::Rows(crate::load_queries::SIZES)
+        // Of single precision, so that half precision has the same cuts and takes no more memory.
+        let row_bytes = |model: Box<dyn EncoderModel>| {
+            model.tokens()?;
+            Some((model.most_tokens([0, 0]) * model.dim().ok()? * size_of::<f32>()) as u64)
+        };
+        let row_bytes = self.files().and_then(|files| self.model(&files)).ok().and_then(row_bytes);
+        Cut::Rows(row_bytes.map_or(crate::load_queries::SIZES, shard_sizes::of_text_tokens))
     }
 
     fn in_rows(&self) -> InRows {
@@ -290,12 +307,13 @@ impl ShardedStage for ExtractText {
         let queries = Mutex::new(queries);
         let read = move |units| {
             let rows = queries.lock().unwrap_or_else(PoisonError::into_inner).rows(units)?;
-            Ok(to_encode(rows, context.n_threads))
+            Ok(to_encode(rows))
         };
         let input = ToEncode {
             model: self.model(&files)?,
             not_loaded: NOT_LOADED,
             batch_rows: self.params.batch_rows * context.n_threads.max(1),
+            precision: self.params.precision,
             properties: Vec::new(),
             digests,
             n_rows: None,
@@ -307,8 +325,8 @@ impl ShardedStage for ExtractText {
     }
 }
 
-/// The queries of a shard, to be encoded on `n_threads` threads.
-fn to_encode<'a>(rows: Vec<QueryRow>, n_threads: usize) -> Rows<'a> {
+/// The queries of a shard, to be encoded.
+fn to_encode<'a>(rows: Vec<QueryRow>) -> Rows<'a> {
     // Texts of similar length share batches.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|row_idx| rows[*row_idx].text.len());
@@ -318,10 +336,9 @@ fn to_encode<'a>(rows: Vec<QueryRow>, n_threads: usize) -> Rows<'a> {
         ids: rows.iter().map(|row| row.id.clone()).collect(),
         contents: rows.iter().map(|row| Digest::of(row.text.as_bytes())).collect(),
         order,
-        forward: Box::new(move |encoder, row_idxs| {
+        give: Box::new(move |row_idxs, to| {
             let texts: Vec<&str> = row_idxs.iter().map(|row_idx| rows[*row_idx].text.as_str()).collect();
-            let encoded = encoder.encode(EncoderRows::Texts(&texts), n_threads);
-            encoded.map_err(|error| StageError::because("the texts cannot be encoded", error))
+            to(EncoderRows::Texts(&texts));
         }),
         count: Some(Box::new(move |encoder, row_idxs| {
             let texts: Vec<&str> = row_idxs.iter().map(|row_idx| counted[*row_idx].text.as_str()).collect();

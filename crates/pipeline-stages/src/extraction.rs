@@ -1,6 +1,6 @@
 //! Runs an encoder stage: vectors shard by shard, the encoder loaded on first use, equal rows encoded once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -10,16 +10,17 @@ use pipeline_core::{
     Computation, Device, Digest, OpenRows, Shard, ShardOutput, ShardReport, StageContext, StageError, StageReport,
     TokenCount, Work,
 };
-use pipeline_data::VectorShard;
-use pipeline_kernels::Matrix;
+use pipeline_data::{TokenShard, VectorShard};
+use pipeline_kernels::{Matrix, TokenMatrix, TokenNumbers};
 use pipeline_models::checkpoint::FeatureSpace;
 use pipeline_models::text::{ModelError, WeightsNote};
-use pipeline_models::{Encoder, EncoderModel};
+use pipeline_models::{Encoder, EncoderModel, EncoderRows, EncoderSide};
 
 use crate::artifact::{self, FeaturesInfo};
 use crate::model;
 use crate::recent_vectors::RecentVectors;
 use crate::seconds::Seconds;
+use crate::tokens::Precision;
 
 /// The bytes of vectors that are kept for equal rows of later shards: 4,000 of ResNet-50, 10,000 of BERT.
 const RECENT_BYTES: usize = 32 << 20;
@@ -32,15 +33,14 @@ pub(crate) struct Rows<'a> {
     pub(crate) contents: Vec<Digest>,
     /// The indices of all rows in the order of computation.
     pub(crate) order: Vec<usize>,
-    /// Computes the vectors of the rows at these indices.
-    pub(crate) forward: Box<Forward<'a>>,
+    /// Gives the rows at these indices to an encoder.
+    pub(crate) give: Box<Give<'a>>,
     /// Counts the tokens of the rows at these indices, if they are texts.
     pub(crate) count: Option<Box<CountTokens<'a>>>,
 }
 
-/// # Shapes
-/// returns `[n_places, dim]`
-pub(crate) type Forward<'a> = dyn Fn(&dyn Encoder, &[usize]) -> Result<Matrix, StageError> + Send + 'a;
+/// Gives the rows at these indices to a function.
+pub(crate) type Give<'a> = dyn Fn(&[usize], &mut dyn FnMut(EncoderRows<'_>)) + Send + 'a;
 
 /// Counts the tokens of the rows at these indices.
 pub(crate) type CountTokens<'a> = dyn Fn(&dyn Encoder, &[usize]) -> Result<Option<TokenCount>, StageError> + Send + 'a;
@@ -76,6 +76,8 @@ pub(crate) struct ToEncode<'a> {
     pub(crate) not_loaded: &'static str,
     /// The number of rows per batch; cancellation is checked in between.
     pub(crate) batch_rows: usize,
+    /// The precision of token vectors, where nothing is pooled.
+    pub(crate) precision: Precision,
     /// The properties of the rows that change every vector, beside those of the model.
     pub(crate) properties: Vec<(&'static str, String)>,
     /// The digests of the units: rows, or shards of an input.
@@ -105,36 +107,80 @@ impl<'a> Extraction<'a> {
     }
 
     fn compute(&self, rows: Rows<'a>, output: &ShardOutput<'_>) -> Result<ShardReport, StageError> {
+        let n_rows = rows.ids.len() as u64;
+        if self.input.model.tokens().is_some() {
+            let all = self.token_vectors(&rows, output.progress)?;
+            let tokens = self.count_tokens(&rows)?;
+            let start = Instant::now();
+            let dim = Some(all.width());
+            let shard = TokenShard { ids: rows.ids, tokens: all };
+            pipeline_data::write_tokens(output.path, &shard, &self.metadata()).map_err(model::unwritable)?;
+            self.seconds.spent(Work::Write, start);
+            return Ok(ShardReport { n_rows, dim, tokens, ..ShardReport::default() });
+        }
         let (dim, values) = self.vectors(&rows, output.progress)?;
-        let tokens = self.tokens(&rows)?;
+        let tokens = self.count_tokens(&rows)?;
         let start = Instant::now();
         let shard = VectorShard { ids: rows.ids, dim, values };
-        let (pooling, is_normalized) = (self.input.model.pooling(), self.input.model.is_normalized());
-        let digest = model::write_vectors(output.path, &shard, &self.model, pooling, is_normalized)?;
+        let digest = model::write_vectors(output.path, &shard, self.metadata())?;
         self.seconds.spent(Work::Write, start);
-        let n_rows = shard.ids.len() as u64;
         Ok(ShardReport { n_rows, dim: Some(dim), tokens, digest: Some(digest), ..ShardReport::default() })
+    }
+
+    /// The description of the vectors in the files.
+    fn metadata(&self) -> BTreeMap<String, String> {
+        model::metadata(&self.model, self.input.model.pooling(), self.input.model.is_normalized())
     }
 
     /// The space of the features.
     fn space(&self) -> FeatureSpace {
         let model = [("model", self.model.hex()), ("pooling", self.input.model.pooling().to_owned())];
         let others = self.input.model.properties().into_iter().chain(self.input.properties.iter().cloned());
+        let others = others.chain(self.input.precision.property());
         FeatureSpace { properties: model.into_iter().chain(others).map(|(name, value)| (name.into(), value)).collect() }
     }
 
     /// The vectors of a shard's rows, one after the other, and their width.
     fn vectors(&self, rows: &Rows<'a>, progress: &(dyn Fn(u64) + Sync)) -> Result<(usize, Vec<f32>), StageError> {
+        let dim = self.encoder_dim()?;
+        let mut values = vec![0.0; rows.ids.len() * dim];
+        self.encode(rows, progress, &mut |places, vector| {
+            places.iter().for_each(|row_idx| values[row_idx * dim..][..dim].copy_from_slice(vector));
+        })?;
+        Ok((dim, values))
+    }
+
+    /// The vectors of all tokens of a shard's rows.
+    fn token_vectors(&self, rows: &Rows<'a>, progress: &(dyn Fn(u64) + Sync)) -> Result<TokenMatrix, StageError> {
+        let dim = self.encoder_dim()?;
+        let (mut distinct, mut of_row): (Vec<Vec<f32>>, _) = (Vec::new(), vec![0; rows.ids.len()]);
+        self.encode(rows, progress, &mut |places, vectors| {
+            places.iter().for_each(|row_idx| of_row[*row_idx] = distinct.len());
+            distinct.push(vectors.to_vec());
+        })?;
+        let n_tokens: Vec<usize> = of_row.iter().map(|idx| distinct[*idx].len() / dim).collect();
+        let mut values = Vec::with_capacity(n_tokens.iter().sum::<usize>() * dim);
+        of_row.iter().for_each(|idx| values.extend_from_slice(&distinct[*idx]));
+        drop(distinct);
+        self.input.precision.of(TokenMatrix::new(dim, n_tokens, TokenNumbers::Single(values)))
+    }
+
+    /// Encodes a shard's rows, equal ones once. `place` receives the indices of equal rows, and their vector or the
+    /// vectors of their tokens.
+    fn encode(
+        &self,
+        rows: &Rows<'a>,
+        progress: &(dyn Fn(u64) + Sync),
+        place: &mut dyn FnMut(&[usize], &[f32]),
+    ) -> Result<(), StageError> {
         let mut work = self.work();
         self.load(&mut work)?;
         let start = Instant::now();
         let EncoderWork { encoder, recent, n_encoded, n_equal } = &mut *work;
         let encoder = encoder.as_deref().expect("the encoder was loaded above");
-        let dim = encoder.dim();
-        let mut values = vec![0.0; rows.ids.len() * dim];
         let mut n_done = 0;
-        let mut place = |places: &[usize], vector: &[f32]| {
-            places.iter().for_each(|row_idx| values[row_idx * dim..][..dim].copy_from_slice(vector));
+        let mut place = |places: &[usize], vectors: &[f32]| {
+            place(places, vectors);
             n_done += places.len() as u64;
             n_done
         };
@@ -145,20 +191,43 @@ impl<'a> Extraction<'a> {
                 return Err(StageError::cancelled());
             }
             let firsts: Vec<usize> = batch.iter().map(|(_, places)| places[0]).collect();
-            let vectors = (rows.forward)(encoder, &firsts)?;
+            let encoded = self.encode_batch(encoder, rows, &firsts)?;
             for (row_idx, (content, places)) in batch.iter().enumerate() {
-                recent.insert(*content, vectors.row(row_idx));
-                progress(place(places, vectors.row(row_idx)));
+                recent.insert(*content, encoded.row(row_idx));
+                progress(place(places, encoded.row(row_idx)));
             }
         }
         *n_encoded += unknown.len() as u64;
         *n_equal += (rows.ids.len() - unknown.len()) as u64;
         self.seconds.spent(Work::Forward, start);
-        Ok((dim, values))
+        Ok(())
+    }
+
+    fn encode_batch(&self, encoder: &dyn Encoder, rows: &Rows<'a>, idxs: &[usize]) -> Result<Encoded, StageError> {
+        let (is_pooled, n_threads) = (self.input.model.tokens().is_none(), self.context.n_threads);
+        let mut encoded = None;
+        (rows.give)(idxs, &mut |rows| {
+            encoded = Some(match is_pooled {
+                true => encoder.encode(rows, n_threads).map(Encoded::Vectors),
+                false => encoder.encode_tokens(rows, n_threads).map(Encoded::Tokens),
+            });
+        });
+        let encoded = encoded.expect("rows are given once");
+        encoded.map_err(|error| {
+            let what = if self.input.model.side() == EncoderSide::Text { "texts" } else { "images" };
+            StageError::because(format!("the {what} cannot be encoded"), error)
+        })
+    }
+
+    /// The width of the encoder's vectors.
+    fn encoder_dim(&self) -> Result<usize, StageError> {
+        let mut work = self.work();
+        self.load(&mut work)?;
+        Ok(work.encoder.as_ref().expect("the encoder was loaded above").dim())
     }
 
     /// The tokens of the rows, equal ones counted as often as they occur.
-    fn tokens(&self, rows: &Rows<'a>) -> Result<Option<TokenCount>, StageError> {
+    fn count_tokens(&self, rows: &Rows<'a>) -> Result<Option<TokenCount>, StageError> {
         let Some(count) = &rows.count else { return Ok(None) };
         let work = self.work();
         let encoder = work.encoder.as_deref().expect("the encoder was loaded for the vectors");
@@ -181,9 +250,7 @@ impl<'a> Extraction<'a> {
         if let Some(dim) = shards.iter().find_map(|shard| shard.report.dim) {
             return Ok(dim);
         }
-        let mut work = self.work();
-        self.load(&mut work)?;
-        Ok(work.encoder.as_ref().expect("the encoder was loaded above").dim())
+        self.encoder_dim()
     }
 
     fn not_loaded(&self, error: ModelError) -> StageError {
@@ -221,7 +288,12 @@ impl OpenRows for Extraction<'_> {
         if n_rows == 0 {
             return Err(StageError::new(self.input.nothing));
         }
-        let info = FeaturesInfo { dim: self.dim(shards)?, dtype: "f32".into(), space: Some(self.space()) };
+        let info = FeaturesInfo {
+            dim: self.dim(shards)?,
+            dtype: self.input.precision.dtype().into(),
+            tokens: self.input.model.tokens(),
+            space: Some(self.space()),
+        };
         artifact::write_json(&scratch.join(artifact::FEATURES), &info)?;
         let work = self.work();
         self.split_tokenizing(&work);
@@ -240,6 +312,23 @@ impl OpenRows for Extraction<'_> {
             metrics: tokens.map(|tokens| (UNKNOWN_TOKENS.to_owned(), share_unknown(tokens))).into_iter().collect(),
             ..StageReport::default()
         })
+    }
+}
+
+/// The vectors of some rows.
+enum Encoded {
+    /// One for each.
+    Vectors(Matrix),
+    /// Those of all tokens of each.
+    Tokens(TokenMatrix),
+}
+
+impl Encoded {
+    fn row(&self, row_idx: usize) -> &[f32] {
+        match self {
+            Self::Vectors(vectors) => vectors.row(row_idx),
+            Self::Tokens(tokens) => tokens.single_row(row_idx).expect("an encoder gives single precision"),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use pipeline_core::{Stage, StageId};
 use pipeline_spec::{Node, PipelineSpec, Span, Spanned, SpecError, StageSpec, nearest};
 use serde::{Deserialize, Serialize};
 
-use crate::{KINDS, Settings, artifact};
+use crate::{KINDS, Settings, artifact, tokens};
 
 /// The format of an artifact, so that inputs can be checked before anything runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -20,6 +20,10 @@ pub enum Format {
     TextFeatures,
     /// One vector per image.
     ImageFeatures,
+    /// The vectors of all tokens of each query.
+    TextTokens,
+    /// The vectors of all tokens of each image.
+    ImageTokens,
     /// Trained heads.
     Projection,
     /// Metrics and rankings.
@@ -33,7 +37,9 @@ impl Format {
     const fn files(self) -> &'static [&'static str] {
         match self {
             Self::Queries | Self::Images => &["part-00000.parquet"],
-            Self::TextFeatures | Self::ImageFeatures => &[artifact::FEATURES, "part-00000.parquet"],
+            Self::TextFeatures | Self::ImageFeatures | Self::TextTokens | Self::ImageTokens => {
+                &[artifact::FEATURES, "part-00000.parquet"]
+            }
             Self::Projection => &[artifact::PROJECTION],
             Self::Evaluation => &[artifact::METRICS, artifact::RANKINGS],
             Self::Files => &[],
@@ -46,6 +52,8 @@ impl Format {
             Self::Images => "decoded images",
             Self::TextFeatures => "text features",
             Self::ImageFeatures => "image features",
+            Self::TextTokens => "tokens of texts",
+            Self::ImageTokens => "tokens of images",
             Self::Projection => "a projection",
             Self::Evaluation => "an evaluation",
             Self::Files => "files",
@@ -90,11 +98,20 @@ pub struct Kind {
     pub slots: Option<&'static [Slot]>,
     /// The format of its artifact.
     pub produces: Format,
+    /// The format of its artifact with `pooling: tokens`, if it has that.
+    pub tokens: Option<Format>,
     /// The possible files of its artifacts; empty where the params decide.
     pub files: &'static [&'static str],
     /// The JSON Schema of its params, with defaults and docs.
     pub params_schema: fn() -> serde_json::Value,
     pub(crate) build: fn(BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError>,
+}
+
+impl Kind {
+    /// The format of the artifact of a stage with these params.
+    pub(crate) fn makes(&self, params: &Node) -> Format {
+        self.tokens.filter(|_| tokens::is_unpooled(params)).unwrap_or(self.produces)
+    }
 }
 
 /// The arguments of a kind's `build`.
@@ -119,15 +136,15 @@ pub(crate) fn of(stage: &StageSpec) -> Result<&'static Kind, SpecError> {
 
 /// Checks that every stage has the inputs of its kind, each with the right format.
 pub(crate) fn check_inputs(spec: &PipelineSpec) -> Result<(), SpecError> {
-    let mut produces: BTreeMap<&StageId, &'static Kind> = BTreeMap::new();
+    let mut kinds: BTreeMap<&StageId, &'static Kind> = BTreeMap::new();
     for stage in &spec.stages {
-        produces.insert(&stage.id, of(stage)?);
+        kinds.insert(&stage.id, of(stage)?);
     }
     spec.stages.iter().try_for_each(|stage| {
-        let kind = produces[&stage.id];
+        let kind = kinds[&stage.id];
         let Some(slots) = kind.slots else { return Ok(()) };
         check_names(stage, kind, slots)?;
-        check_formats(spec, stage, slots, &produces)
+        check_formats(spec, stage, slots, &kinds)
     })
 }
 
@@ -163,22 +180,23 @@ fn check_formats(
     spec: &PipelineSpec,
     stage: &StageSpec,
     slots: &[Slot],
-    produces: &BTreeMap<&StageId, &'static Kind>,
+    kinds: &BTreeMap<&StageId, &'static Kind>,
 ) -> Result<(), SpecError> {
     for (name, from) in &stage.inputs {
         let Some(slot) = slots.iter().find(|slot| slot.name == name.value) else { continue };
-        let Some(producer) = produces.get(&from.value) else { continue };
+        let (Some(producer), Some(maker)) = (kinds.get(&from.value), spec.stage(&from.value)) else { continue };
         if producer.produces == Format::Files {
             check_files(spec, stage, slot, from, producer)?;
         }
-        if producer.produces != slot.accepts && producer.produces != Format::Files {
+        let made = producer.makes(&maker.params);
+        if made != slot.accepts && made != Format::Files {
             let message = format!(
                 "input `{}` of `{}` takes {}, but `{}` makes {}",
                 slot.name,
                 stage.id,
                 slot.accepts.describe(),
                 from.value,
-                producer.produces.describe()
+                made.describe()
             );
             let makers: Vec<_> = KINDS
                 .iter()

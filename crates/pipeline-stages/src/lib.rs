@@ -26,7 +26,6 @@ mod import_features;
 mod kind;
 mod load_queries;
 mod model;
-mod pixel_shards;
 mod predictions;
 mod published;
 mod query_shards;
@@ -35,11 +34,13 @@ mod relevance;
 mod results;
 mod search;
 mod seconds;
+mod shard_sizes;
 mod thumbnails;
+mod tokens;
 mod train_projection;
 
 use pipeline_core::Stage;
-use pipeline_spec::{PipelineSpec, SpecError};
+use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
 
 pub use artifact::without_shards;
 pub use environment::Environment;
@@ -84,7 +85,12 @@ pub fn kind(name: &str) -> Option<&'static Kind> {
 
 /// Whether stages of the kind with this name make artifacts of this format.
 pub fn makes(kind_name: &str, format: Format) -> bool {
-    kind(kind_name).is_some_and(|kind| kind.produces == format)
+    kind(kind_name).is_some_and(|kind| kind.produces == format || kind.tokens == Some(format))
+}
+
+/// The format of the artifact of a stage; any files where its kind is unknown.
+pub fn format_of(stage: &StageSpec) -> Format {
+    kind(&stage.kind.value).map_or(Format::Files, |kind| kind.makes(&stage.params))
 }
 
 /// Checks kinds, inputs and params of every stage and builds the stages, in the spec's order.

@@ -37,6 +37,7 @@ pub(crate) static KIND: Kind = Kind {
     summary: "Reads the queries of a MUGE split (.jsonl) into Parquet",
     slots: Some(&[]),
     produces: Format::Queries,
+    tokens: None,
     files: &[published::SHARDS, artifact::REJECTS],
     params_schema: schema::<LoadQueriesParams>,
     build,

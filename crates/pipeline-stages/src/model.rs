@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, Source, StageContext, StageError};
-use pipeline_data::VectorShard;
+use pipeline_data::{DataError, VectorShard};
 use pipeline_models::EncoderSide;
 use pipeline_models::text::{ModelError, ModelSearch};
 use pipeline_spec::{SpecPath, nearest};
@@ -146,22 +146,26 @@ pub(crate) fn headline(context: &StageContext<'_>, weights: &[PathBuf]) -> Strin
     format!("model {} from {place}", digest(context).short())
 }
 
+/// The description of vectors in the footer of their files.
+pub(crate) fn metadata(model: &Digest, pooling: &str, is_normalized: bool) -> BTreeMap<String, String> {
+    BTreeMap::from([
+        ("model".to_owned(), model.hex()),
+        ("pooling".to_owned(), pooling.to_owned()),
+        ("normalized".to_owned(), is_normalized.to_string()),
+    ])
+}
+
 /// Writes vectors with the metadata that describes them. Returns the digest of the file.
 pub(crate) fn write_vectors(
     path: &Path,
     shard: &VectorShard,
-    model: &Digest,
-    pooling: &str,
-    is_normalized: bool,
+    mut metadata: BTreeMap<String, String>,
 ) -> Result<Digest, StageError> {
-    let metadata = BTreeMap::from([
-        ("dtype".to_owned(), "f32".to_owned()),
-        ("dim".to_owned(), shard.dim.to_string()),
-        ("model".to_owned(), model.hex()),
-        ("pooling".to_owned(), pooling.to_owned()),
-        ("normalized".to_owned(), is_normalized.to_string()),
-    ]);
-    pipeline_data::write_vectors(path, shard, &metadata)
-        .map(Digest::from_bytes)
-        .map_err(|error| StageError::because("a shard cannot be written", error))
+    metadata.extend([("dtype".to_owned(), "f32".to_owned()), ("dim".to_owned(), shard.dim.to_string())]);
+    pipeline_data::write_vectors(path, shard, &metadata).map(Digest::from_bytes).map_err(unwritable)
+}
+
+/// The error of a shard that cannot be written.
+pub(crate) fn unwritable(error: DataError) -> StageError {
+    StageError::because("a shard cannot be written", error)
 }

@@ -8,6 +8,7 @@ mod encoders;
 mod imports;
 mod models;
 mod pixels;
+mod tokens;
 mod training;
 
 use bench::Bench;

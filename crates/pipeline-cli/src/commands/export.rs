@@ -34,6 +34,13 @@ pub fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         (format, Format::TextFeatures) => export.features(&stage, Side::Text, vector_format(format))?,
         (format, Format::ImageFeatures) => export.features(&stage, Side::Images, vector_format(format))?,
         (format, Format::Evaluation) => export.embeddings(&stage, vector_format(format))?,
+        (_, Format::TextTokens | Format::ImageTokens) => {
+            let message =
+                format!("stage `{stage}` has the vectors of all tokens (`pooling: tokens`), not one for each row");
+            return Err(Failure::new(Exit::Usage, message).with_help(
+                "its artifact is Parquet, which `pipeline path` finds; docs/reference/store.md has the columns",
+            ));
+        }
         _ => {
             return Err(Failure::new(Exit::Usage, format!("stage `{stage}` has no vectors to export")).with_help(
                 "features, and evaluations for the embeddings of both sides, have vectors; `--format tensorboard` takes \

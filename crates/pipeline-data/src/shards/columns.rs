@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow_array::builder::{ListBuilder, StringBuilder};
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, ListArray, RecordBatch, StringArray};
-use arrow_schema::{Field, Schema};
+use arrow_schema::{ArrowError, Field, Schema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::{ArrowWriter, ProjectionMask};
 use parquet::basic::Compression;
@@ -42,6 +42,37 @@ pub(crate) fn write(
     write_to(file, path, columns, metadata, compression).map(drop)
 }
 
+/// Writes record batches of the same columns, each as a row group, with `metadata` in the file's footer.
+///
+/// # Panics
+/// When there is no batch: a bug of the caller.
+pub(super) fn write_groups(
+    path: &Path,
+    mut groups: impl Iterator<Item = Vec<Column>>,
+    metadata: &BTreeMap<String, String>,
+) -> Result<(), DataError> {
+    let failed =
+        |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
+    let file = File::create(path).map_err(|source| DataError::Write { path: path.to_owned(), source })?;
+    let first = batch(groups.next().expect("BUG: a file has a row group")).map_err(|error| failed(error.into()))?;
+    let properties = Some(properties(metadata, Compression::UNCOMPRESSED));
+    let mut writer = ArrowWriter::try_new(file, first.schema(), properties).map_err(|error| failed(error.into()))?;
+    for group in std::iter::once(Ok(first)).chain(groups.map(batch)) {
+        let group = group.map_err(|error| failed(error.into()))?;
+        writer.write(&group).and_then(|()| writer.flush()).map_err(|error| failed(error.into()))?;
+    }
+    writer.close().map(drop).map_err(|error| failed(error.into()))
+}
+
+fn batch(columns: Vec<Column>) -> Result<RecordBatch, ArrowError> {
+    let fields: Vec<Field> = columns
+        .iter()
+        .map(|column| Field::new(column.name, column.values.data_type().clone(), column.is_nullable))
+        .collect();
+    let values = columns.into_iter().map(|column| column.values).collect();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), values)
+}
+
 /// Writes one record batch to `file`, named `path` in errors; returns the metadata of the file's footer.
 pub(super) fn write_to(
     file: impl Write + Send,
@@ -52,15 +83,9 @@ pub(super) fn write_to(
 ) -> Result<ParquetMetaData, DataError> {
     let failed =
         |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
-    let fields: Vec<Field> = columns
-        .iter()
-        .map(|column| Field::new(column.name, column.values.data_type().clone(), column.is_nullable))
-        .collect();
-    let schema = Arc::new(Schema::new(fields));
-    let values = columns.into_iter().map(|column| column.values).collect();
-    let batch = RecordBatch::try_new(schema.clone(), values).map_err(|error| failed(error.into()))?;
+    let batch = batch(columns).map_err(|error| failed(error.into()))?;
     let properties = Some(properties(metadata, compression));
-    let mut writer = ArrowWriter::try_new(file, schema, properties).map_err(|error| failed(error.into()))?;
+    let mut writer = ArrowWriter::try_new(file, batch.schema(), properties).map_err(|error| failed(error.into()))?;
     writer.write(&batch).map_err(|error| failed(error.into()))?;
     writer.close().map_err(|error| failed(error.into()))
 }
@@ -93,6 +118,11 @@ pub fn count_rows(path: &Path) -> Result<u64, DataError> {
     Ok(footer(path)?.metadata().file_metadata().num_rows().unsigned_abs())
 }
 
+/// The number of row groups of a shard, from its footer alone.
+pub(super) fn count_groups(path: &Path) -> Result<usize, DataError> {
+    Ok(footer(path)?.metadata().num_row_groups())
+}
+
 fn footer(path: &Path) -> Result<SerializedFileReader<File>, DataError> {
     let file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
     SerializedFileReader::new(file).map_err(|error| DataError::Parquet { path: path.to_owned(), source: error.into() })
@@ -109,18 +139,24 @@ pub(super) struct Table<'a> {
 impl<'a> Table<'a> {
     /// Reads a whole shard of the kind `expected`.
     pub fn read(path: &'a Path, expected: &'static str) -> Result<Self, DataError> {
-        Self::read_some(path, expected, &|_| ProjectionMask::all())
+        Self::read_some(path, expected, &|_| ProjectionMask::all(), None)
+    }
+
+    /// Reads one row group of a shard of the kind `expected`.
+    pub fn read_group(path: &'a Path, expected: &'static str, group_idx: usize) -> Result<Self, DataError> {
+        Self::read_some(path, expected, &|_| ProjectionMask::all(), Some(group_idx))
     }
 
     /// Reads the columns with these names, as far as they exist.
     pub fn read_columns(path: &'a Path, expected: &'static str, names: &[&str]) -> Result<Self, DataError> {
-        Self::read_some(path, expected, &|schema| ProjectionMask::columns(schema, names.iter().copied()))
+        Self::read_some(path, expected, &|schema| ProjectionMask::columns(schema, names.iter().copied()), None)
     }
 
     fn read_some(
         path: &'a Path,
         expected: &'static str,
         wanted: &dyn Fn(&SchemaDescriptor) -> ProjectionMask,
+        group_idx: Option<usize>,
     ) -> Result<Self, DataError> {
         let failed =
             |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
@@ -130,6 +166,10 @@ impl<'a> Table<'a> {
         let metadata =
             pairs.into_iter().flatten().filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?))).collect();
         let wanted = wanted(builder.parquet_schema());
+        let builder = match group_idx {
+            Some(group_idx) => builder.with_row_groups(vec![group_idx]),
+            None => builder,
+        };
         let reader = builder
             .with_projection(wanted)
             .with_batch_size(ROW_GROUP_ROWS)

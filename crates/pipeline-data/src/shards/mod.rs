@@ -5,6 +5,7 @@
 //! | queries | `query_id` Utf8?, `query_text` Utf8, `item_ids` `List<Utf8>?` |
 //! | pixels | `id` Utf8, `digest` FixedSizeBinary(32), `width` UInt32, `height` UInt32, `status` Utf8, `pixels` Binary? |
 //! | vectors | `id` Utf8?, `vector` FixedSizeBinary(4 · dim), little-endian f32 |
+//! | tokens | `id` Utf8?, `n_tokens` UInt32, `tokens` Binary: `[n_tokens, dim]`, little-endian f32 or f16 |
 //! | rankings | `query_id` Utf8?, `query_text` Utf8, `relevant` `List<Utf8>`, `rank` UInt32?, `top_ids` `List<Utf8>`, `top_scores` `List<Float32>` |
 //! | results | `query_id` Utf8? and `query_text` Utf8, or `image_id` Utf8?; `n_relevant` UInt32, `n_in_pool` UInt32, `relevant_ranks` `List<UInt32>`, `best_rank` UInt32? |
 //!
@@ -16,6 +17,7 @@ mod pixels;
 mod queries;
 mod rankings;
 mod results;
+mod tokens;
 mod vectors;
 
 pub use columns::count_rows;
@@ -24,4 +26,5 @@ pub use pixels::{PixelRow, PixelShard, PixelsInfo, Resized, read_pixels, read_pi
 pub use queries::{read_query_shard, write_query_shard};
 pub use rankings::{read_rankings, write_rankings};
 pub use results::{ResultRow, Results, ResultsOf, read_results, write_results};
+pub use tokens::{TokenShard, read_token_parts, write_tokens};
 pub use vectors::{VectorShard, read_all_vectors, read_vectors, write_vectors};

@@ -73,8 +73,9 @@ fn orders(
     }
     let stage: &dyn Stage = &*node.stage;
     match sharded.cut() {
-        Cut::Input { slot, shards } => {
-            Some(shard_orders(stage, sharded, &inputs, &sources, &shards(&inputs.get(slot)?.tree)))
+        Cut::Input { slot, shards, parts } => {
+            let units = Cut::input_units(&shards(&inputs.get(slot)?.tree), parts);
+            Some(shard_orders(stage, sharded, &inputs, &sources, &units))
         }
         Cut::Rows(_) => {
             let device = options.device;

@@ -1,5 +1,7 @@
 //! Every family against its own library: features in f64, from the ids and the levels that the library had.
 
+mod tokens;
+
 use std::path::Path;
 
 use pipeline_data::Filter;

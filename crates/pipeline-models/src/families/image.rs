@@ -2,15 +2,17 @@
 
 use std::path::PathBuf;
 
-use pipeline_kernels::{InstructionSet, Matrix};
+use pipeline_kernels::{InstructionSet, Matrix, TokenMatrix, TokenNumbers};
 
 use super::clip::resnet::{ClipResNetReader, CpuClipResNet};
 use super::convnext::{ConvNeXtReader, CpuConvNeXt};
-use super::pooling::ImagePooling;
+use super::pooling::{ImagePooling, MapPooling};
 use super::reader::ImageReader;
+use super::resnet::CpuResNet;
+use super::text::finite;
 use super::{clip, convnext};
 use crate::device::{Device, probe};
-use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_roles};
+use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenLayout, weights_roles};
 use crate::forward::pixels::{Images, PixelTable};
 use crate::forward::{ImageForward, processor};
 use crate::gpu;
@@ -114,8 +116,30 @@ impl EncoderModel for ImageModel {
     fn pooling(&self) -> &'static str {
         match &self.network {
             Network::Tower(reader) => reader.pooling.name(),
+            Network::ClipResNet(reader) if reader.gives_cells => ImagePooling::Tokens.name(),
             Network::ClipResNet(_) => ImagePooling::Projected.name(),
-            Network::ConvNeXt(_) => ImagePooling::Avg.name(),
+            Network::ConvNeXt(reader) => reader.pooling.name(),
+        }
+    }
+
+    fn tokens(&self) -> Option<TokenLayout> {
+        match &self.network {
+            Network::Tower(reader) => {
+                let has_class = reader.has_class;
+                let layout = TokenLayout { has_class, n_before_mean: usize::from(has_class) };
+                (reader.pooling == ImagePooling::Tokens).then_some(layout)
+            }
+            Network::ClipResNet(reader) => reader.gives_cells.then_some(TokenLayout::WITHOUT_CLASS),
+            Network::ConvNeXt(reader) => (reader.pooling == MapPooling::Cells).then_some(TokenLayout::WITHOUT_CLASS),
+        }
+    }
+
+    fn most_tokens(&self, size: [u32; 2]) -> usize {
+        let cells = |stride: usize| size.iter().map(|side| *side as usize / stride).product::<usize>();
+        match &self.network {
+            Network::Tower(reader) => cells(reader.patch) + usize::from(reader.has_class),
+            Network::ClipResNet(_) => cells(clip::resnet::STRIDE),
+            Network::ConvNeXt(_) => cells(convnext::STRIDE),
         }
     }
 
@@ -183,6 +207,12 @@ impl EncoderModel for ImageModel {
             Network::ClipResNet(reader) => {
                 let weights = take(self.weights(), &clip::resnet::CLIP_RESNET, |list| reader.read(list))?;
                 match device {
+                    // The trunk alone is a ResNet.
+                    Device::Cpu if reader.gives_cells => {
+                        let resnet = CpuResNet::new(weights.trunk, best);
+                        processor::images(move |pixels, height, width| resnet.forward(pixels, height, width))
+                    }
+                    Device::Cuda if reader.gives_cells => gpu::load(weights.trunk)?,
                     Device::Cpu => {
                         let resnet = CpuClipResNet::new(weights, best);
                         processor::images(move |pixels, height, width| resnet.forward(pixels, height, width))
@@ -221,10 +251,31 @@ impl Encoder for ImageEncoder {
         let EncoderRows::Images { pixels, height, width } = rows else {
             panic!("BUG: an image encoder encodes images")
         };
-        let n_bytes = height * width * 3;
-        assert!(n_bytes > 0 && pixels.iter().all(|rgb| rgb.len() == n_bytes), "BUG: an image needs {n_bytes} bytes");
-        let features = self.forward.forward(&Images { pixels, height, width, table: &self.table }, n_threads);
-        let matrix = Matrix::new(pixels.len(), self.dim, features);
+        let matrix = Matrix::new(pixels.len(), self.dim, self.vectors(pixels, height, width, n_threads));
         matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
     }
+
+    fn encode_tokens(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<TokenMatrix, ModelError> {
+        let EncoderRows::Images { pixels, height, width } = rows else {
+            panic!("BUG: an image encoder encodes images")
+        };
+        image_tokens(pixels.len(), self.dim, self.vectors(pixels, height, width, n_threads))
+    }
+}
+
+impl ImageEncoder {
+    fn vectors(&self, pixels: &[&[u8]], height: usize, width: usize, n_threads: usize) -> Vec<f32> {
+        let n_bytes = height * width * 3;
+        assert!(n_bytes > 0 && pixels.iter().all(|rgb| rgb.len() == n_bytes), "BUG: an image needs {n_bytes} bytes");
+        self.forward.forward(&Images { pixels, height, width, table: &self.table }, n_threads)
+    }
+}
+
+/// The vectors of images of one size, which have as many tokens each.
+///
+/// # Errors
+/// When a number is not finite.
+pub(super) fn image_tokens(n_images: usize, width: usize, vectors: Vec<f32>) -> Result<TokenMatrix, ModelError> {
+    let n_tokens = (vectors.len() / width).checked_div(n_images).unwrap_or(0);
+    finite(TokenMatrix::new(width, vec![n_tokens; n_images], TokenNumbers::Single(vectors)))
 }

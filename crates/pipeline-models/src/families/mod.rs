@@ -17,7 +17,7 @@ mod goldens;
 mod image;
 mod mark;
 mod open;
-mod pooling;
+pub(crate) mod pooling;
 mod reader;
 mod refused;
 pub mod resnet;

@@ -1,5 +1,9 @@
 //! The ways from many vectors to one that families have, and the refusal of those that a model does not have.
 
+use std::path::Path;
+
+use crate::weights::ModelError;
+
 /// The way from the vectors of a text's tokens to its feature.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Pooling {
@@ -12,6 +16,8 @@ pub enum Pooling {
     Pooler,
     /// The vector in the space that texts and images share.
     Projected,
+    /// The vectors of all tokens.
+    Tokens,
 }
 
 /// The way from the vectors of an image's patches to its feature.
@@ -27,6 +33,8 @@ pub enum ImagePooling {
     Pooler,
     /// The vector in the space that texts and images share.
     Projected,
+    /// The vectors of all tokens.
+    Tokens,
 }
 
 impl Pooling {
@@ -37,6 +45,7 @@ impl Pooling {
             Self::Mean => "mean",
             Self::Pooler => "pooler",
             Self::Projected => "projected",
+            Self::Tokens => "tokens",
         }
     }
 }
@@ -50,6 +59,41 @@ impl ImagePooling {
             Self::Mean => "mean",
             Self::Pooler => "pooler",
             Self::Projected => "projected",
+            Self::Tokens => "tokens",
+        }
+    }
+}
+
+/// The way from the cells of the last map of a network of convolutions to its vectors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MapPooling {
+    /// The mean over the cells.
+    Mean,
+    /// Each cell is a vector.
+    Cells,
+}
+
+impl MapPooling {
+    /// The pooling of a network that has no other than the mean.
+    ///
+    /// # Errors
+    /// When another one is asked for.
+    pub(super) fn of(pooling: Option<ImagePooling>, path: &Path) -> Result<Self, ModelError> {
+        match pooling {
+            None | Some(ImagePooling::Avg) => Ok(Self::Mean),
+            Some(ImagePooling::Tokens) => Ok(Self::Cells),
+            Some(other) => {
+                let what = refusal(other.name(), &[ImagePooling::Avg.name()]);
+                Err(ModelError::Choice { param: "pooling", path: path.to_owned(), what })
+            }
+        }
+    }
+
+    /// The name that specs have for it.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Mean => ImagePooling::Avg.name(),
+            Self::Cells => ImagePooling::Tokens.name(),
         }
     }
 }

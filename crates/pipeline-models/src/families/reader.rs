@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::pooling::{ImagePooling, Pooling, refusal};
-use crate::tower::{ImageTower, TextTower};
+use crate::tower::{ImagePool, ImageTower, TextTower};
 use crate::weights::{Checklist, Family, ModelError, WeightsNote, open, survey, take};
 
 /// Reads the image tower of a model whose small files have been read.
@@ -11,6 +11,8 @@ pub(super) struct ImageReader {
     pub(super) pooling: ImagePooling,
     /// Numbers of a feature.
     pub(super) dim: usize,
+    /// Whether the first of an image's vectors is that of a class token.
+    pub(super) has_class: bool,
     /// Pixels of the side of the model's own images.
     pub(super) image: usize,
     /// Pixels of a patch's side.
@@ -29,6 +31,8 @@ pub(super) struct TextReader {
     pub(super) pooling: Pooling,
     /// Numbers of a feature.
     pub(super) dim: usize,
+    /// Whether the first token of a text is one whose vector stands for the text.
+    pub(super) has_class: bool,
     /// Tokens that the embedding knows.
     pub(super) n_words: usize,
     /// Tokens of a text at most.
@@ -84,7 +88,7 @@ impl TextReader {
     }
 }
 
-/// The pooling that was asked for, or the family's own.
+/// The pooling that was asked for, or the family's own. All families have the vectors of their tokens.
 ///
 /// # Errors
 /// When the model does not have it.
@@ -94,10 +98,13 @@ pub(super) fn image_pooling(
     there: &[ImagePooling],
     path: &Path,
 ) -> Result<ImagePooling, ModelError> {
-    one_of(asked.unwrap_or(own), there, ImagePooling::name, path)
+    match asked {
+        Some(ImagePooling::Tokens) => Ok(ImagePooling::Tokens),
+        _ => one_of(asked.unwrap_or(own), there, ImagePooling::name, path),
+    }
 }
 
-/// The pooling that was asked for, or the family's own.
+/// The pooling that was asked for, or the family's own. All families have the vectors of their tokens.
 ///
 /// # Errors
 /// When the model does not have it.
@@ -107,7 +114,19 @@ pub(super) fn text_pooling(
     there: &[Pooling],
     path: &Path,
 ) -> Result<Pooling, ModelError> {
-    one_of(asked.unwrap_or(own), there, Pooling::name, path)
+    match asked {
+        Some(Pooling::Tokens) => Ok(Pooling::Tokens),
+        _ => one_of(asked.unwrap_or(own), there, Pooling::name, path),
+    }
+}
+
+/// The pool of an image tower with a class token, without its head.
+pub(super) fn pool_with_class(pooling: ImagePooling) -> ImagePool {
+    match pooling {
+        ImagePooling::Mean => ImagePool::Mean,
+        ImagePooling::Tokens => ImagePool::Tokens,
+        _ => ImagePool::Class,
+    }
 }
 
 fn one_of<P: Copy + PartialEq>(

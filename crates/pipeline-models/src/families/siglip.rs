@@ -91,12 +91,13 @@ pub(super) fn image(
         patch: fields.size("patch_size", 16)?,
     };
     let has_head = fields.flag("vision_use_head", true)?;
-    use ImagePooling::{Mean, Projected};
+    use ImagePooling::{Mean, Projected, Tokens};
     let there: &[ImagePooling] = if has_head { &[Mean, Projected] } else { &[Mean] };
     let pooling = image_pooling(pooling, there[there.len() - 1], there, path)?;
     Ok(ImageReader {
         pooling,
         dim: shape.width,
+        has_class: false,
         image: sizes.image,
         patch: sizes.patch,
         interpolates: false,
@@ -106,6 +107,7 @@ pub(super) fn image(
             let probe = has_head.then(|| probe(list, &shape, sizes.layers.inner));
             let pool = match (pooling, probe) {
                 (Projected, Some(probe)) => ImagePool::Probe(Box::new(probe)),
+                (Tokens, _) => ImagePool::Tokens,
                 _ => ImagePool::Mean,
             };
             image_tower(list, &IMAGE_NAMES, shape, &sizes, (pool, Vec::new()))

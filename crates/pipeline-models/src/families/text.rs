@@ -4,13 +4,13 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use pipeline_kernels::{InstructionSet, Matrix};
+use pipeline_kernels::{InstructionSet, Matrix, TokenMatrix, TokenNumbers};
 
 use super::pooling::Pooling;
 use super::reader::TextReader;
 use crate::device::{Device, probe};
-use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_roles};
-use crate::forward::{TextForward, processor};
+use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenLayout, weights_roles};
+use crate::forward::{TextForward, TextVectors, processor};
 use crate::gpu;
 use crate::tokenizer::{Cleaning, TextTokenizer, TokenCount, TokenizerFamily, TokenizerOptions};
 use crate::tower::TextPool;
@@ -91,10 +91,11 @@ impl TextModel {
         let tokenizer = self.load_tokenizer()?;
         let tower = self.reader.tower(&self.files.weights)?;
         self.check_end(&tokenizer, tower.pool)?;
+        let gives = TextVectors::of(tower.pool);
         let forward = match device {
             Device::Cpu => {
                 let tower = CpuTextTower::new(tower, InstructionSet::best());
-                processor::texts(move |texts| tower.forward(texts))
+                processor::texts(gives, move |texts| tower.forward(texts))
             }
             Device::Cuda => gpu::load(tower)?,
         };
@@ -167,6 +168,15 @@ impl EncoderModel for TextModel {
         Some(self.max_length)
     }
 
+    fn tokens(&self) -> Option<TokenLayout> {
+        let layout = TokenLayout { has_class: self.reader.has_class, n_before_mean: 0 };
+        (self.reader.pooling == Pooling::Tokens).then_some(layout)
+    }
+
+    fn most_tokens(&self, _size: [u32; 2]) -> usize {
+        self.max_length
+    }
+
     fn properties(&self) -> Vec<(&'static str, String)> {
         let lower_case = self.options.lower_case.map(|lower_case| ("lower_case", lower_case.to_string()));
         let cleaning = self.options.cleaning.name().map(|name| ("clean", name.to_owned()));
@@ -229,9 +239,7 @@ impl TextEncoder {
     /// # Errors
     /// When a text cannot be split into tokens or a feature is not finite.
     pub fn encode(&self, texts: &[&str], n_threads: usize) -> Result<Matrix, ModelError> {
-        let start = Instant::now();
-        let ids = self.tokenize_all(texts)?;
-        self.tokenized_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        let ids = self.timed_ids(texts)?;
         let features = self.forward.forward(&ids, self.batch_rows, n_threads);
         let mut matrix = Matrix::new(texts.len(), self.dim, features);
         if self.normalizes {
@@ -240,12 +248,31 @@ impl TextEncoder {
         matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
     }
 
+    /// The vectors of all tokens of texts; padding counts where the model attends to it.
+    fn tokens(&self, texts: &[&str], n_threads: usize) -> Result<TokenMatrix, ModelError> {
+        let ids = self.timed_ids(texts)?;
+        let numbers = TokenNumbers::Single(self.forward.forward(&ids, self.batch_rows, n_threads));
+        finite(TokenMatrix::new(self.dim, ids.iter().map(Vec::len), numbers))
+    }
+
+    fn timed_ids(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
+        let start = Instant::now();
+        let ids = self.tokenize_all(texts)?;
+        self.tokenized_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        Ok(ids)
+    }
+
     fn tokenize_all(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
         let ids = |(text_idx, text): (usize, &&str)| {
             self.tokenizer.ids(text).map_err(|source| ModelError::Tokenize { text_idx, source })
         };
         texts.iter().enumerate().map(ids).collect()
     }
+}
+
+/// Refuses token vectors that are not finite.
+pub(super) fn finite(tokens: TokenMatrix) -> Result<TokenMatrix, ModelError> {
+    tokens.first_row_not_finite().map_or(Ok(tokens), |row_idx| Err(ModelError::NotFinite { row_idx }))
 }
 
 /// Divides a vector by its length, as PyTorch's `normalize` does: by 1e-12 at least.
@@ -263,6 +290,11 @@ impl Encoder for TextEncoder {
     fn encode(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<Matrix, ModelError> {
         let EncoderRows::Texts(texts) = rows else { panic!("BUG: a text encoder encodes texts") };
         self.encode(texts, n_threads)
+    }
+
+    fn encode_tokens(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<TokenMatrix, ModelError> {
+        let EncoderRows::Texts(texts) = rows else { panic!("BUG: a text encoder encodes texts") };
+        self.tokens(texts, n_threads)
     }
 
     fn count_tokens(&self, texts: &[&str]) -> Result<Option<TokenCount>, ModelError> {

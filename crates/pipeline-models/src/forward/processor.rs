@@ -3,7 +3,7 @@
 use pipeline_kernels::map_batches;
 
 use super::pixels::Images;
-use super::{ImageForward, TextForward, batches, in_row_order};
+use super::{ImageForward, TextForward, TextVectors, batches, in_row_order};
 
 /// Images that are computed together: at 224×224, the maps of more of them do not fit the caches any better.
 const BATCH_IMAGES: usize = 8;
@@ -11,38 +11,48 @@ const BATCH_IMAGES: usize = 8;
 /// The forward pass over texts, of which those of any lengths are computed together.
 ///
 /// # Shapes
-/// `model`: ids of the tokens of each text → `[n_texts, dim]`
-pub(crate) fn texts(model: impl Fn(&[&[u32]]) -> Vec<f32> + Send + Sync + 'static) -> Box<dyn TextForward> {
-    Box::new(OnThreads(model))
+/// `model`: ids of the tokens of each text → `[n_vectors of these texts, dim]`
+pub(crate) fn texts(
+    gives: TextVectors,
+    model: impl Fn(&[&[u32]]) -> Vec<f32> + Send + Sync + 'static,
+) -> Box<dyn TextForward> {
+    Box::new(TextsOnThreads { gives, model })
 }
 
 /// The forward pass over images, in their order.
 ///
 /// # Shapes
-/// `model`: pixels as `[n_images, height, width, 3]`, height and width → `[n_images, dim]`
+/// `model`: pixels as `[n_images, height, width, 3]`, height and width → `[n_images · n_vectors, dim]`
 pub(crate) fn images(
     model: impl Fn(&[f32], usize, usize) -> Vec<f32> + Send + Sync + 'static,
 ) -> Box<dyn ImageForward> {
-    Box::new(OnThreads(model))
+    Box::new(ImagesOnThreads(model))
 }
 
-/// A model that computes a batch on the thread that calls it.
-struct OnThreads<Model>(Model);
+/// A text model that computes a batch on the thread that calls it.
+struct TextsOnThreads<Model> {
+    gives: TextVectors,
+    model: Model,
+}
 
-impl<Model: Fn(&[&[u32]]) -> Vec<f32> + Send + Sync> TextForward for OnThreads<Model> {
+/// An image model that computes a batch on the thread that calls it.
+struct ImagesOnThreads<Model>(Model);
+
+impl<Model: Fn(&[&[u32]]) -> Vec<f32> + Send + Sync> TextForward for TextsOnThreads<Model> {
     fn forward(&self, texts: &[Vec<u32>], batch_rows: usize, n_threads: usize) -> Vec<f32> {
         let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
         let batches = batches::of_any_length(&lengths, batch_rows, n_threads);
         let forward = |batch_idx: usize| {
             let texts: Vec<&[u32]> = batches[batch_idx].iter().map(|text_idx| texts[*text_idx].as_slice()).collect();
-            (self.0)(&texts)
+            (self.model)(&texts)
         };
         let vectors = map_batches(batches.len(), n_threads, forward);
-        in_row_order(&batches, &vectors)
+        let counts: Vec<usize> = lengths.iter().map(|length| self.gives.count(*length)).collect();
+        in_row_order(&batches, &counts, &vectors)
     }
 }
 
-impl<Model: Fn(&[f32], usize, usize) -> Vec<f32> + Send + Sync> ImageForward for OnThreads<Model> {
+impl<Model: Fn(&[f32], usize, usize) -> Vec<f32> + Send + Sync> ImageForward for ImagesOnThreads<Model> {
     fn forward(&self, images: &Images<'_>, n_threads: usize) -> Vec<f32> {
         let Images { pixels, height, width, table } = *images;
         let batches: Vec<&[&[u8]]> = pixels.chunks(BATCH_IMAGES).collect();

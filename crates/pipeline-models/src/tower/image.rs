@@ -29,6 +29,8 @@ pub(crate) enum ImagePool {
     Class,
     /// The mean over the patches, vectors before them left out.
     Mean,
+    /// No pooling: all vectors, those before the patches included.
+    Tokens,
     /// A learned query that attends to the patches: SigLIP's head.
     Probe(Box<ProbeWeights>),
 }

@@ -66,6 +66,8 @@ pub(crate) enum TextPool {
     FirstOf(u32),
     /// The mean over all tokens.
     Mean,
+    /// No pooling: the vectors of all tokens.
+    Tokens,
 }
 
 impl TextPool {
@@ -81,7 +83,7 @@ impl TextPool {
             Self::HighestId => highest(),
             // A text that was cut has no end: its last token is all there is.
             Self::FirstOf(end) => ids.iter().position(|id| *id == end).or(ids.len().checked_sub(1)),
-            Self::Mean => None,
+            Self::Mean | Self::Tokens => None,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use pipeline_kernels::half_to_f32;
+
 /// The number of bytes per conversion.
 const CHUNK_BYTES: usize = 64 << 10;
 
@@ -104,39 +106,9 @@ fn numbers<const N: usize>(bytes: &[u8], values: &mut Vec<f32>, number: impl Fn(
     values.extend(bytes.chunks_exact(N).map(|chunk| number(chunk.try_into().expect("chunks have N bytes"))));
 }
 
-/// An IEEE 754 half-precision number.
-fn half_to_f32(bits: u16) -> f32 {
-    let sign = u32::from(bits & 0x8000) << 16;
-    let magnitude = u32::from(bits & 0x7fff);
-    let value = match magnitude {
-        // Subnormal numbers are integer multiples of the smallest one.
-        0..0x0400 => (magnitude as f32 * 2f32.powi(-24)).to_bits(),
-        // The exponent's bias is 127 instead of 15.
-        0x0400..0x7c00 => (magnitude << 13) + ((127 - 15) << 23),
-        0x7c00 => f32::INFINITY.to_bits(),
-        // A NaN keeps its payload and becomes a quiet one, as in processors' conversions.
-        _ => (magnitude << 13) | 0x7fc0_0000,
-    };
-    f32::from_bits(sign | value)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn half_precision_numbers_are_read_exactly() {
-        let cases =
-            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0001, 5.960_464_5e-8), (0x3555, 0.333_251_95)];
-        for (bits, expected) in cases {
-            assert_eq!(half_to_f32(bits), expected, "{bits:#x}");
-        }
-        assert_eq!(half_to_f32(0xfc00), f32::NEG_INFINITY);
-        assert_eq!(half_to_f32(0x8000).to_bits(), (-0f32).to_bits());
-        assert_eq!(half_to_f32(0x03ff), 1023.0 * 2f32.powi(-24));
-        assert_eq!(half_to_f32(0x0400), 2f32.powi(-14));
-        assert_eq!([0x7e00, 0x7c01].map(|bits| half_to_f32(bits).to_bits()), [0x7fc0_0000, 0x7fc0_2000]);
-    }
 
     #[test]
     fn numbers_of_either_byte_order_are_read() {

@@ -28,6 +28,7 @@ pub(crate) static KIND: Kind = Kind {
     summary: "Runs any external program with declared inputs and outputs",
     slots: None,
     produces: Format::Files,
+    tokens: None,
     files: &[],
     params_schema: schema::<CommandParams>,
     build,

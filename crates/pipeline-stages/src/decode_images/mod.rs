@@ -18,8 +18,8 @@ use pipeline_spec::{Node, SpecError, StageSpec};
 use crate::artifact;
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
 use crate::load_queries::must_be_a_file;
-use crate::pixel_shards;
 use crate::published;
+use crate::shard_sizes;
 use images::Images;
 use like::Resolved;
 use params::DecodeImagesParams;
@@ -31,6 +31,7 @@ pub(crate) static KIND: Kind = Kind {
     summary: "Decodes and resizes the images of a MUGE split (.tsv) to RGB pixels in Parquet",
     slots: Some(&[]),
     produces: Format::Images,
+    tokens: None,
     files: &[published::SHARDS, artifact::REJECTS],
     params_schema: schema::<DecodeImagesParams>,
     build,
@@ -171,7 +172,7 @@ impl Stage for DecodeImages {
 impl ShardedStage for DecodeImages {
     fn cut(&self) -> Cut {
         let geometry = self.geometry().unwrap_or_else(|_| self.params.written());
-        Cut::Rows(pixel_shards::sizes(geometry.pixel_bytes(1)))
+        Cut::Rows(shard_sizes::of_pixels(geometry.pixel_bytes(1)))
     }
 
     fn in_rows(&self) -> InRows {

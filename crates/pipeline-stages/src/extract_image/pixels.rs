@@ -1,5 +1,6 @@
 //! The pixels of an artifact: their description, and the rows of a shard.
 
+use std::ops::Range;
 use std::path::Path;
 
 use pipeline_core::{Digest, InputArtifact, StageError};
@@ -42,23 +43,34 @@ impl Pixels {
         Ok(Self { ids, contents, pixels, height, width })
     }
 
-    /// The pixels, ready to be encoded on `n_threads` threads.
-    pub(super) fn rows<'a>(self, n_threads: usize) -> Rows<'a> {
+    /// Keeps one of `parts` parts of the rows, as even as possible.
+    pub(super) fn part(mut self, part_idx: usize, parts: usize) -> Self {
+        let kept = part_rows(self.ids.len(), part_idx, parts);
+        self.ids = self.ids.drain(kept.clone()).collect();
+        self.contents = self.contents.drain(kept.clone()).collect();
+        self.pixels = self.pixels.drain(kept).collect();
+        self
+    }
+
+    /// The pixels, ready to be encoded.
+    pub(super) fn rows<'a>(self) -> Rows<'a> {
         let Self { ids, contents, pixels, height, width } = self;
         Rows {
             order: (0..ids.len()).collect(),
             ids,
             contents,
-            forward: Box::new(move |encoder, row_idxs| {
+            give: Box::new(move |row_idxs, to| {
                 let pixels: Vec<&[u8]> = row_idxs.iter().map(|row_idx| pixels[*row_idx].as_slice()).collect();
-                let (height, width) = (height as usize, width as usize);
-                encoder
-                    .encode(EncoderRows::Images { pixels: &pixels, height, width }, n_threads)
-                    .map_err(|error| StageError::because("the images cannot be encoded", error))
+                to(EncoderRows::Images { pixels: &pixels, height: height as usize, width: width as usize });
             }),
             count: None,
         }
     }
+}
+
+/// The rows of one of `parts` parts of so many rows.
+pub(super) fn part_rows(n_rows: usize, part_idx: usize, parts: usize) -> Range<usize> {
+    n_rows * part_idx / parts..n_rows * (part_idx + 1) / parts
 }
 
 /// The digest of everything that an image's vector depends on.

@@ -32,6 +32,7 @@ pub(crate) static TEXT_KIND: Kind = Kind {
     summary: "Takes the queries' vectors from .npy, .jsonl or Parquet of another tool",
     slots: Some(&[Slot::required("queries", Format::Queries, "the queries whose vectors are wanted, by id")]),
     produces: Format::TextFeatures,
+    tokens: None,
     files: &[published::SHARDS, artifact::FEATURES],
     params_schema: schema::<ImportFeaturesParams>,
     build: build_text,
@@ -43,6 +44,7 @@ pub(crate) static IMAGE_KIND: Kind = Kind {
     summary: "Takes images' vectors from .npy, .jsonl or Parquet of another tool",
     slots: Some(&[]),
     produces: Format::ImageFeatures,
+    tokens: None,
     files: &[published::SHARDS, artifact::FEATURES],
     params_schema: schema::<ImportFeaturesParams>,
     build: build_image,
@@ -305,7 +307,8 @@ impl OpenRows for ImportedRows {
 
     fn finish(&self, _: &[Shard], scratch: &Path) -> Result<StageReport, StageError> {
         let Rows { ids, dim, .. } = &self.rows;
-        let info = FeaturesInfo { dim: *dim, dtype: "f32".into(), space: Some(self.space.clone()) };
+        let space = Some(self.space.clone());
+        let info = FeaturesInfo { dim: *dim, dtype: "f32".into(), tokens: None, space };
         artifact::write_json(&scratch.join(artifact::FEATURES), &info)?;
         Ok(StageReport {
             n_rows: Some(ids.len() as u64),

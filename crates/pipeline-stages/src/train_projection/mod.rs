@@ -42,6 +42,7 @@ pub(crate) static KIND: Kind = Kind {
         held_out::IMAGES,
     ]),
     produces: Format::Projection,
+    tokens: None,
     files: &[artifact::PROJECTION, "projection.pth", artifact::HISTORY],
     params_schema: schema::<TrainProjectionParams>,
     build,

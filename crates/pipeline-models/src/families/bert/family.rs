@@ -69,7 +69,8 @@ pub(super) fn model(
         options: options.clone(),
         reader,
         tokenizer: family,
-        normalizes: sentence.normalize,
+        // sentence-transformers divides the vector of a text, and none of a token.
+        normalizes: sentence.normalize && pooling != Pooling::Tokens,
         pooling_file: sentence.pooling_file,
         remark: is_taiyi.then(|| remark.to_owned()),
     })

@@ -53,7 +53,7 @@ pub(in crate::families) fn bert(
     pooling: Option<Pooling>,
 ) -> Result<TextReader, ModelError> {
     let sizes = BertConfig::of_part(config, path)?.sizes();
-    use Pooling::{Cls, Mean, Pooler, Projected};
+    use Pooling::{Cls, Mean, Pooler, Projected, Tokens};
     let there: &[Pooling] = if has_classifier(config) { &[Cls, Mean, Pooler, Projected] } else { &[Cls, Mean, Pooler] };
     let pooling = text_pooling(pooling, Cls, there, path)?;
     let n_projected = match pooling {
@@ -62,7 +62,7 @@ pub(in crate::families) fn bert(
         _ => sizes.width,
     };
     let family = match pooling {
-        Cls | Mean => &BERT,
+        Cls | Mean | Tokens => &BERT,
         Pooler => &BERT_WITH_POOLER,
         Projected => &WITH_CLASSIFIER,
     };
@@ -109,6 +109,7 @@ fn reader(
     TextReader {
         pooling,
         dim,
+        has_class: true,
         n_words: sizes.n_words,
         max_length: sizes.n_positions - counting.first(),
         padding: None,
@@ -125,6 +126,7 @@ fn reader(
             match pooling {
                 Pooling::Cls => {}
                 Pooling::Mean => tower.pool = TextPool::Mean,
+                Pooling::Tokens => tower.pool = TextPool::Tokens,
                 Pooling::Pooler => tower.head.extend(pooler(list)),
                 Pooling::Projected => {
                     tower.head.extend(pooler(list));

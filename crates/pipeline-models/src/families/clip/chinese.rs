@@ -38,11 +38,12 @@ pub(in crate::families) fn text(
     let part = tower_config(&top, "text_config", "text_config_dict");
     let sizes = bert::sizes_of(config.get(part).and_then(Value::as_object).unwrap_or(&empty), path)?;
     let dim = top.size("projection_dim", 512)?;
-    use Pooling::{Cls, Mean, Projected};
+    use Pooling::{Cls, Mean, Projected, Tokens};
     let pooling = text_pooling(pooling, Projected, &[Cls, Mean, Projected], path)?;
     Ok(TextReader {
         pooling,
         dim: if pooling == Projected { dim } else { sizes.width },
+        has_class: true,
         n_words: sizes.n_words,
         max_length: sizes.n_positions,
         padding: None,
@@ -53,6 +54,7 @@ pub(in crate::families) fn text(
             match pooling {
                 Projected => tower.head.push(HeadStep::Dense(without_bias(projection, sizes.width, dim))),
                 Mean => tower.pool = TextPool::Mean,
+                Tokens => tower.pool = TextPool::Tokens,
                 _ => {}
             }
             tower

@@ -11,11 +11,9 @@ pub(crate) mod resnet;
 use std::path::Path;
 
 use super::pooling::{ImagePooling, Pooling};
-use super::reader::{ImageReader, TextReader, image_pooling, text_pooling};
+use super::reader::{ImageReader, TextReader, image_pooling, pool_with_class, text_pooling};
 use crate::tower::read::{ImageNames, ImageSizes, LayerNames, LayerSizes, image_tower, layers, norm};
-use crate::tower::{
-    Activation, DenseWeights, HeadStep, ImagePool, LayerShape, NormPlace, TextPool, TextTower, TokenPositions,
-};
+use crate::tower::{Activation, DenseWeights, HeadStep, LayerShape, NormPlace, TextPool, TextTower, TokenPositions};
 use crate::weights::{Checklist, Family, ModelError};
 
 /// Takes the projection of a tower of this width into a space of so many numbers.
@@ -76,23 +74,27 @@ fn image_reader(
     path: &Path,
 ) -> Result<ImageReader, ModelError> {
     // transformers calls the class token after the last norm the pooler's output.
-    use ImagePooling::{Cls, Mean, Pooler, Projected};
+    use ImagePooling::{Cls, Mean, Pooler, Projected, Tokens};
     let pooling = image_pooling(pooling, Projected, &[Cls, Mean, Pooler, Projected], path)?;
     let width = shape.width;
     Ok(ImageReader {
         pooling,
         dim: if pooling == Projected { dim } else { width },
+        has_class: true,
         image: sizes.image,
         patch: sizes.patch,
         interpolates: false,
         can_interpolate: true,
         family: &dialect.family,
         read: Box::new(move |list| {
-            let pool = if pooling == Mean { ImagePool::Mean } else { ImagePool::Class };
+            let pool = pool_with_class(pooling);
             let mut tower = image_tower(list, &dialect.names, shape, &sizes, (pool, Vec::new()));
             let projection = (dialect.project)(list, width, dim);
-            if pooling == Projected {
-                tower.head.push(HeadStep::Dense(projection));
+            match pooling {
+                Projected => tower.head.push(HeadStep::Dense(projection)),
+                // The last norm is the class token's alone.
+                Tokens => tower.final_norm = None,
+                _ => {}
             }
             tower
         }),
@@ -109,13 +111,14 @@ pub(super) fn text_reader(
     pooling: Option<Pooling>,
     path: &Path,
 ) -> Result<TextReader, ModelError> {
-    use Pooling::{Mean, Projected};
+    use Pooling::{Mean, Projected, Tokens};
     let pooling = text_pooling(pooling, Projected, dialect.poolings, path)?;
     let TextSizes { shape, layers: layer_sizes, n_words, n_positions, end, is_padded } = sizes;
     let width = shape.width;
     Ok(TextReader {
         pooling,
         dim: if pooling == Projected { dim } else { width },
+        has_class: false,
         n_words,
         max_length: n_positions,
         padding: is_padded.then_some(n_positions),
@@ -130,7 +133,11 @@ pub(super) fn text_reader(
                 embedding_norm: None,
                 layers: layers(list, dialect.prefix, &dialect.layers, &shape, &layer_sizes),
                 final_norm: Some(norm(list, dialect.final_norm, width)),
-                pool: if pooling == Mean { TextPool::Mean } else { end },
+                pool: match pooling {
+                    Mean => TextPool::Mean,
+                    Tokens => TextPool::Tokens,
+                    _ => end,
+                },
                 head: if pooling == Projected { vec![HeadStep::Dense(projection)] } else { Vec::new() },
             }
         }),

@@ -254,11 +254,12 @@ pub(in crate::families) fn cn_clip_text(
         activation: Activation::Gelu,
         epsilon: 1e-12,
     };
-    use Pooling::{Cls, Mean, Projected};
+    use Pooling::{Cls, Mean, Projected, Tokens};
     let pooling = text_pooling(pooling, Projected, &[Cls, Mean, Projected], path)?;
     Ok(TextReader {
         pooling,
         dim: if pooling == Projected { dim } else { width },
+        has_class: true,
         n_words,
         max_length: n_positions,
         padding: None,
@@ -269,6 +270,7 @@ pub(in crate::families) fn cn_clip_text(
             match pooling {
                 Projected => tower.head.push(HeadStep::Dense(projection)),
                 Mean => tower.pool = TextPool::Mean,
+                Tokens => tower.pool = TextPool::Tokens,
                 _ => {}
             }
             tower

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pipeline_kernels::InstructionSet;
 
-use crate::families::pooling::{ImagePooling, refusal};
+use crate::families::pooling::{ImagePooling, MapPooling, refusal};
 use crate::families::resnet::{BlockWeights, CpuResNet, ResNetWeights, StemWeights, conv};
 use crate::tower::AttentionPoolWeights;
 use crate::tower::cpu::CpuAttentionPool;
@@ -27,7 +27,9 @@ pub(in crate::families) const CLIP_RESNET: Family = Family {
 /// The sizes of a CLIP ResNet, which follow from its tensors.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::families) struct ClipResNetReader {
-    /// Numbers of a feature.
+    /// Whether the cells of the last map are wanted, and not the pool's vector.
+    pub(in crate::families) gives_cells: bool,
+    /// Numbers of a vector.
     pub(in crate::families) dim: usize,
     /// Pixels of the side of its images; its pool has places for no others.
     pub(in crate::families) image: usize,
@@ -56,15 +58,20 @@ impl ClipResNetReader {
         pooling: Option<ImagePooling>,
     ) -> Result<Self, ModelError> {
         let wrong = |what: String| ModelError::Unsupported { path: path.to_owned(), what };
-        if let Some(other) = pooling.filter(|pooling| *pooling != ImagePooling::Projected) {
-            let what = refusal(other.name(), &["projected"]);
-            return Err(ModelError::Choice { param: "pooling", path: path.to_owned(), what });
-        }
+        let gives_cells = match pooling {
+            None | Some(ImagePooling::Projected) => false,
+            Some(ImagePooling::Tokens) => true,
+            Some(other) => {
+                let what = refusal(other.name(), &["projected"]);
+                return Err(ModelError::Choice { param: "pooling", path: path.to_owned(), what });
+            }
+        };
         let axes = |name: &str| list.shape(name).filter(|shape| shape.len() == 2).map(|shape| [shape[0], shape[1]]);
         let positions = axes("visual.attnpool.positional_embedding");
         match (positions, axes("visual.attnpool.c_proj.weight")) {
-            (Some([n_positions, _]), Some([dim, _])) if n_positions > 1 => {
-                Ok(Self { dim, image: (n_positions - 1).isqrt() * STRIDE })
+            (Some([n_positions, width]), Some([dim, _])) if n_positions > 1 => {
+                let dim = if gives_cells { width } else { dim };
+                Ok(Self { gives_cells, dim, image: (n_positions - 1).isqrt() * STRIDE })
             }
             _ => Err(wrong("its attention pool has no positions or no projection".to_owned())),
         }
@@ -100,17 +107,23 @@ impl ClipResNetReader {
                 width = out;
             }
         }
+        let n_projected = n_out(list, "visual.attnpool.c_proj");
         let n_places = (self.image / STRIDE).pow(2);
         let mut of_pool = |name: &str, n_out: usize| dense(list, &format!("visual.attnpool.{name}"), width, n_out);
         let [query, key, value] = ["q_proj", "k_proj", "v_proj"].map(|name| of_pool(name, width));
-        let output = of_pool("c_proj", self.dim);
+        let output = of_pool("c_proj", n_projected);
         let positions = list.take("visual.attnpool.positional_embedding", &[1 + n_places, width]);
         if !width.is_multiple_of(HEAD_WIDTH) {
             list.complain(format!("its attention pool is {width} wide, which is not a multiple of {HEAD_WIDTH}"));
         }
         let n_heads = (width / HEAD_WIDTH).max(1);
         ClipResNetWeights {
-            trunk: ResNetWeights { stem: StemWeights::Deep(Box::new(stem)), blocks, n_features: width },
+            trunk: ResNetWeights {
+                stem: StemWeights::Deep(Box::new(stem)),
+                blocks,
+                n_features: width,
+                pooling: MapPooling::Cells,
+            },
             pool: AttentionPoolWeights { positions, query, key, value, output, n_heads },
         }
     }

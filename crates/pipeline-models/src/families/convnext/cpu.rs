@@ -7,6 +7,7 @@ use pipeline_kernels::convolution::Size;
 use pipeline_kernels::{Buffers, Depthwise, InstructionSet, Norm};
 
 use super::weights::{BlockWeights, ConvNeXtWeights, KERNEL, StageWeights};
+use crate::families::pooling::MapPooling;
 use crate::tower::Activation;
 use crate::tower::cpu::{Dense, means, norm};
 
@@ -20,6 +21,7 @@ pub(in crate::families) struct CpuConvNeXt {
     stem: Dense,
     stem_norm: Norm,
     stages: Vec<Stage>,
+    pooling: MapPooling,
     norm: Norm,
     /// Of batches that are done, for those to come: one for each thread.
     buffers: Mutex<Vec<Buffers>>,
@@ -40,11 +42,12 @@ struct Block {
 impl CpuConvNeXt {
     /// Lays the weights out for the instructions of `instructions`.
     pub(in crate::families) fn new(weights: ConvNeXtWeights, instructions: InstructionSet) -> Self {
-        let ConvNeXtWeights { stem, stem_norm, stages, norm: last_norm, last_epsilon, epsilon } = weights;
+        let ConvNeXtWeights { stem, stem_norm, stages, pooling, norm: last_norm, last_epsilon, epsilon } = weights;
         Self {
             stem: Dense::new(stem, instructions),
             stem_norm: norm(stem_norm, epsilon, instructions),
             stages: stages.into_iter().map(|stage| Stage::new(stage, epsilon, instructions)).collect(),
+            pooling,
             norm: norm(last_norm, last_epsilon, instructions),
             buffers: Mutex::default(),
         }
@@ -53,13 +56,18 @@ impl CpuConvNeXt {
     /// The features of normalised images of one size, which has room for a place of the last map.
     ///
     /// # Shapes
-    /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, dim]`
+    /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, dim]`, or `[n_images · n_cells, dim]` of
+    /// [`MapPooling::Cells`]
     pub(in crate::families) fn forward(&self, pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
         let mut buffers = self.buffers.lock().expect("no thread panics while it holds this").pop().unwrap_or_default();
         let size = Size { height, width };
         let maps = self.after(self.stages.len(), pixels, size, &mut buffers);
         let n_images = pixels.len() / (3 * size.n_pixels());
         let n_places = self.size_after(self.stages.len(), size).n_pixels();
+        if self.pooling == MapPooling::Cells {
+            self.buffers.lock().expect("no thread panics while it holds this").push(buffers);
+            return maps;
+        }
         let mut features = means(&maps, maps.len() / (n_images * n_places), &vec![n_places; n_images], 0);
         self.norm.apply(&mut features);
         self.buffers.lock().expect("no thread panics while it holds this").push(buffers);

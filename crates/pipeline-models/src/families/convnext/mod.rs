@@ -12,7 +12,7 @@ pub(crate) use weights::ConvNeXtWeights;
 use weights::{HUB, TIMM};
 
 use super::fields::Fields;
-use super::pooling::{ImagePooling, refusal};
+use super::pooling::{ImagePooling, MapPooling};
 use crate::weights::{Checklist, Family, ModelError};
 
 /// Added to the variance in every norm but the last one of the hub's form, unless a model says otherwise.
@@ -52,6 +52,7 @@ pub(super) const STRIDE: usize = 32;
 
 /// Reads the weights of a ConvNeXt whose small files have been read.
 pub(super) struct ConvNeXtReader {
+    pub(super) pooling: MapPooling,
     family: &'static Family,
     /// Added to the variance in every norm but the last.
     epsilon: f64,
@@ -76,8 +77,9 @@ impl ConvNeXtReader {
         if fields.size("patch_size", 4)? != 4 {
             return Err(fields.wrong("`patch_size` is not 4".to_owned()));
         }
-        only_avg(pooling, path)?;
-        Ok(Self { family: &HUB, epsilon: EPSILON, last_epsilon: fields.number("layer_norm_eps", 1e-12)? })
+        let pooling = MapPooling::of(pooling, path)?;
+        let last_epsilon = fields.number("layer_norm_eps", 1e-12)?;
+        Ok(Self { pooling, family: &HUB, epsilon: EPSILON, last_epsilon })
     }
 
     /// A model of timm's `convnext_…`.
@@ -89,13 +91,13 @@ impl ConvNeXtReader {
         path: &Path,
         pooling: Option<ImagePooling>,
     ) -> Result<Self, ModelError> {
-        only_avg(pooling, path)?;
+        let pooling = MapPooling::of(pooling, path)?;
         let (top, empty) = (Fields::new(config, path), Map::new());
         let args = top.part("model_args", &empty);
         args.only("model_args", FREE, &plain())?;
         let is_largest = top.text("architecture").is_some_and(|name| name.starts_with("convnext_xxlarge"));
         let epsilon = args.number("norm_eps", if is_largest { 1e-5 } else { EPSILON })?;
-        Ok(Self { family: &TIMM, epsilon, last_epsilon: epsilon })
+        Ok(Self { pooling, family: &TIMM, epsilon, last_epsilon: epsilon })
     }
 
     /// The names of its tensors.
@@ -105,21 +107,11 @@ impl ConvNeXtReader {
 
     /// Takes the weights; depths and widths follow from the tensors that are there.
     pub(super) fn read(&self, list: &mut Checklist) -> ConvNeXtWeights {
-        weights::read(list, self.epsilon, self.last_epsilon)
+        weights::read(list, self.pooling, self.epsilon, self.last_epsilon)
     }
 
     /// Numbers of a feature: the width of the last stage.
     pub(super) fn dim(&self, list: &Checklist) -> Option<usize> {
         list.shape("norm.weight").and_then(|shape| shape.first().copied())
-    }
-}
-
-fn only_avg(pooling: Option<ImagePooling>, path: &Path) -> Result<(), ModelError> {
-    match pooling {
-        None | Some(ImagePooling::Avg) => Ok(()),
-        Some(other) => {
-            let what = refusal(other.name(), &["avg"]);
-            Err(ModelError::Choice { param: "pooling", path: path.to_owned(), what })
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! The weights of a ConvNeXt as plain numbers, under one set of names for both libraries.
 
+use crate::families::pooling::MapPooling;
 use crate::tower::read::{dense, norm, patches, scale_outputs};
 use crate::tower::{DenseWeights, NormWeights};
 use crate::weights::{Checklist, Family};
@@ -26,6 +27,7 @@ pub(crate) struct ConvNeXtWeights {
     pub(crate) stem: DenseWeights,
     pub(crate) stem_norm: NormWeights,
     pub(crate) stages: Vec<StageWeights>,
+    pub(crate) pooling: MapPooling,
     /// Of the mean over the last map's places.
     pub(crate) norm: NormWeights,
     /// Added to the variance in that norm.
@@ -107,7 +109,7 @@ fn of_timms_stage(name: &str) -> Option<String> {
 }
 
 /// Takes the weights; depths and widths follow from the tensors that are there.
-pub(crate) fn read(list: &mut Checklist, epsilon: f64, last_epsilon: f64) -> ConvNeXtWeights {
+pub(crate) fn read(list: &mut Checklist, pooling: MapPooling, epsilon: f64, last_epsilon: f64) -> ConvNeXtWeights {
     let mut width = first_axis(list, "stem.weight").unwrap_or(1);
     let stem = patches(list, "stem", [3, width], 4, true);
     let stem_norm = norm(list, "stem_norm", width);
@@ -126,7 +128,7 @@ pub(crate) fn read(list: &mut Checklist, epsilon: f64, last_epsilon: f64) -> Con
         let blocks = (0..n_blocks).map(|idx| block(list, &format!("{start}{idx}."), width)).collect();
         stages.push(StageWeights { shrink, blocks });
     }
-    ConvNeXtWeights { stem, stem_norm, stages, norm: norm(list, "norm", width), last_epsilon, epsilon }
+    ConvNeXtWeights { stem, stem_norm, stages, pooling, norm: norm(list, "norm", width), last_epsilon, epsilon }
 }
 
 fn block(list: &mut Checklist, start: &str, width: usize) -> BlockWeights {

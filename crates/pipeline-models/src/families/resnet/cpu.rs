@@ -5,6 +5,8 @@
 
 use std::sync::Mutex;
 
+use crate::families::pooling::MapPooling;
+
 use super::weights::{BlockWeights, ResNetWeights, StemWeights};
 use pipeline_kernels::convolution::{Conv, Size, Stem, Then};
 use pipeline_kernels::{Buffer, Buffers, InstructionSet};
@@ -17,6 +19,7 @@ pub(in crate::families) struct CpuResNet {
     stem: Start,
     stages: Vec<Vec<Block>>,
     n_features: usize,
+    pooling: MapPooling,
     /// Of batches that are done, for those to come: one for each thread.
     buffers: Mutex<Vec<Buffers>>,
 }
@@ -50,16 +53,20 @@ impl CpuResNet {
             let block = Block::new(block, instructions);
             stages.last_mut().expect("a stage was pushed before its first block").push(block);
         }
-        Self { stem, stages, n_features: weights.n_features, buffers: Mutex::default() }
+        Self { stem, stages, n_features: weights.n_features, pooling: weights.pooling, buffers: Mutex::default() }
     }
 
     /// The features of normalised images of one size.
     ///
     /// # Shapes
-    /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, n_features]`
-    pub(super) fn forward(&self, pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
+    /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, n_features]`, or `[n_images · n_cells,
+    /// n_features]` of [`MapPooling::Cells`]
+    pub(in crate::families) fn forward(&self, pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
         let mean = |map: &[f32]| means(map, self.n_features);
-        self.forward_and(pixels, height, width, |maps, map_len| maps.chunks_exact(map_len).flat_map(mean).collect())
+        self.forward_and(pixels, height, width, |maps, map_len| match self.pooling {
+            MapPooling::Mean => maps.chunks_exact(map_len).flat_map(mean).collect(),
+            MapPooling::Cells => maps.to_vec(),
+        })
     }
 
     /// The result of `pool` over the maps of all images, given with the numbers of one.

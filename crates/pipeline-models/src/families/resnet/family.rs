@@ -2,33 +2,34 @@
 
 use std::path::PathBuf;
 
-use pipeline_kernels::Matrix;
+use pipeline_kernels::{Matrix, TokenMatrix};
 
 use super::{ImageEncoder, ImageExpectations, ImageSettings, image_dim, image_weights_note};
 use crate::Device;
-use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, weights_roles};
+use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenLayout, weights_roles};
 use crate::families::Opened;
-use crate::families::image::ImageOptions;
+use crate::families::image::{ImageOptions, image_tokens};
 use crate::families::open::no_positions;
-use crate::families::pooling::{ImagePooling, refusal};
+use crate::families::pooling::MapPooling;
 use crate::weights::{ImageModelFiles, ModelError, WeightsNote};
 
 /// Reads the small files of a ResNet.
 pub(in crate::families) fn open(files: &ImageModelFiles, options: &ImageOptions) -> Opened {
     let path = files.config.as_ref().or(files.weights.first());
     let path = path.cloned().unwrap_or_default();
-    if let Some(other) = options.pooling.filter(|pooling| *pooling != ImagePooling::Avg) {
-        let what = refusal(other.name(), &[ImagePooling::Avg.name()]);
-        return Err(ModelError::Choice { param: "pooling", path, what });
-    }
+    let pooling = MapPooling::of(options.pooling, &path)?;
     no_positions(options, &path)?;
     let settings = ImageSettings::read(files)?;
-    Ok(Box::new(ResNetModel { files: files.clone(), settings }))
+    Ok(Box::new(ResNetModel { files: files.clone(), settings, pooling }))
 }
+
+/// Pixels of an image for each cell of the last map.
+const STRIDE: u32 = 32;
 
 struct ResNetModel {
     files: ImageModelFiles,
     settings: ImageSettings,
+    pooling: MapPooling,
 }
 
 impl EncoderModel for ResNetModel {
@@ -41,7 +42,7 @@ impl EncoderModel for ResNetModel {
     }
 
     fn pooling(&self) -> &'static str {
-        "avg"
+        self.pooling.name()
     }
 
     fn properties(&self) -> Vec<(&'static str, String)> {
@@ -50,6 +51,14 @@ impl EncoderModel for ResNetModel {
 
     fn is_normalized(&self) -> bool {
         false
+    }
+
+    fn tokens(&self) -> Option<TokenLayout> {
+        (self.pooling == MapPooling::Cells).then_some(TokenLayout::WITHOUT_CLASS)
+    }
+
+    fn most_tokens(&self, [height, width]: [u32; 2]) -> usize {
+        height.div_ceil(STRIDE) as usize * width.div_ceil(STRIDE) as usize
     }
 
     fn expectations(&self) -> ImageExpectations {
@@ -70,7 +79,7 @@ impl EncoderModel for ResNetModel {
     }
 
     fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {
-        Ok(Box::new(ImageEncoder::load(&self.files, device)?))
+        Ok(Box::new(ImageEncoder::with_pooling(&self.files, self.pooling, device)?))
     }
 }
 
@@ -82,5 +91,10 @@ impl Encoder for ImageEncoder {
     fn encode(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<Matrix, ModelError> {
         let EncoderRows::Images { pixels, height, width } = rows else { panic!("BUG: a ResNet encodes images") };
         self.encode(pixels, height, width, n_threads)
+    }
+
+    fn encode_tokens(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<TokenMatrix, ModelError> {
+        let EncoderRows::Images { pixels, height, width } = rows else { panic!("BUG: a ResNet encodes images") };
+        image_tokens(pixels.len(), self.dim(), self.vectors(pixels, height, width, n_threads))
     }
 }

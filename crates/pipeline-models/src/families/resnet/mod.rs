@@ -9,6 +9,7 @@ mod weights;
 use crate::device::{Device, probe};
 pub use crate::families::image::ImageOptions;
 pub use crate::families::pooling::ImagePooling;
+use crate::families::pooling::MapPooling;
 use crate::forward::pixels::{Images, PixelTable};
 use crate::forward::{ImageForward, processor};
 use crate::gpu;
@@ -61,10 +62,14 @@ impl ImageEncoder {
     /// # Errors
     /// When the device cannot be used, or a file cannot be read, is not supported or is damaged.
     pub fn load(files: &ImageModelFiles, device: Device) -> Result<Self, ModelError> {
+        Self::with_pooling(files, MapPooling::Mean, device)
+    }
+
+    fn with_pooling(files: &ImageModelFiles, pooling: MapPooling, device: Device) -> Result<Self, ModelError> {
         probe(device)?;
         let config = ResNetConfig::read(files)?;
         let (preprocessing, _) = Preprocessing::read(files, &Preprocessing::IMAGENET)?;
-        let weights = ResNetWeights::read(files, &config)?;
+        let weights = ResNetWeights::read(files, &config, pooling)?;
         let dim = weights.n_features;
         let forward = match device {
             Device::Cpu => {
@@ -104,12 +109,15 @@ impl ImageEncoder {
         width: usize,
         n_threads: usize,
     ) -> Result<Matrix, ModelError> {
-        let n_bytes = height * width * 3;
-        assert!(n_bytes > 0 && pixels.iter().all(|rgb| rgb.len() == n_bytes), "BUG: an image needs {n_bytes} bytes");
-        let images = Images { pixels, height, width, table: &self.pixels };
-        let features = self.forward.forward(&images, n_threads);
+        let features = self.vectors(pixels, height, width, n_threads);
         let matrix = Matrix::new(pixels.len(), self.dim, features);
         matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
+    }
+
+    fn vectors(&self, pixels: &[&[u8]], height: usize, width: usize, n_threads: usize) -> Vec<f32> {
+        let n_bytes = height * width * 3;
+        assert!(n_bytes > 0 && pixels.iter().all(|rgb| rgb.len() == n_bytes), "BUG: an image needs {n_bytes} bytes");
+        self.forward.forward(&Images { pixels, height, width, table: &self.pixels }, n_threads)
     }
 }
 

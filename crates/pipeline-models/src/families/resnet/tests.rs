@@ -20,7 +20,7 @@ fn tiny_files() -> ImageModelFiles {
 /// The weights of the tiny model.
 pub(crate) fn tiny_weights() -> ResNetWeights {
     let files = tiny_files();
-    ResNetWeights::read(&files, &ResNetConfig::read(&files).unwrap()).unwrap()
+    ResNetWeights::read(&files, &ResNetConfig::read(&files).unwrap(), MapPooling::Mean).unwrap()
 }
 
 fn pixels() -> Vec<Vec<u8>> {

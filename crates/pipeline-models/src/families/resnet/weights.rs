@@ -2,6 +2,7 @@
 //!
 //! Depth, widths and the kind of block follow from the tensors that are there.
 
+use crate::families::pooling::MapPooling;
 use crate::weights::{Checklist, Family, ImageModelFiles, ModelError, WeightsNote, open, survey, take};
 
 use pipeline_kernels::convolution::ConvWeights;
@@ -48,6 +49,7 @@ pub(crate) struct ResNetWeights {
     pub(crate) blocks: Vec<BlockWeights>,
     /// Width of the last stage: the length of a feature vector.
     pub(crate) n_features: usize,
+    pub(crate) pooling: MapPooling,
 }
 
 impl ResNetWeights {
@@ -56,8 +58,12 @@ impl ResNetWeights {
     /// # Errors
     /// When a file is not a checkpoint, or one error with every tensor that is missing, misshapen, not finite or of
     /// another variant of ResNet.
-    pub(super) fn read(files: &ImageModelFiles, config: &ResNetConfig) -> Result<Self, ModelError> {
-        take(&files.weights, &RESNET, |list| Self::take(list, config))
+    pub(super) fn read(
+        files: &ImageModelFiles,
+        config: &ResNetConfig,
+        pooling: MapPooling,
+    ) -> Result<Self, ModelError> {
+        take(&files.weights, &RESNET, |list| Self::take(list, config, pooling))
     }
 
     /// The length of a feature vector, by headers alone.
@@ -65,10 +71,10 @@ impl ResNetWeights {
     /// # Errors
     /// Those of [`ResNetWeights::read`] that do not lie in the numbers.
     pub(super) fn survey(files: &ImageModelFiles, config: &ResNetConfig) -> Result<usize, ModelError> {
-        Ok(survey(&files.weights, &RESNET, |list| Self::take(list, config))?.n_features)
+        Ok(survey(&files.weights, &RESNET, |list| Self::take(list, config, MapPooling::Mean))?.n_features)
     }
 
-    fn take(list: &mut Checklist, config: &ResNetConfig) -> Self {
+    fn take(list: &mut Checklist, config: &ResNetConfig, pooling: MapPooling) -> Self {
         let stem_width = first_axis(list, "conv1.weight").unwrap_or(64);
         let stem = conv(list, "conv1", "bn1", [stem_width, 3, 7], 2);
         let mut blocks = Vec::new();
@@ -85,7 +91,7 @@ impl ResNetWeights {
                 width = width_after;
             }
         }
-        Self { stem: StemWeights::Single(stem), blocks, n_features: width }
+        Self { stem: StemWeights::Single(stem), blocks, n_features: width, pooling }
     }
 }
 

@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use crate::families::fields::Fields;
 use crate::families::pooling::ImagePooling;
-use crate::families::reader::{ImageReader, image_pooling};
+use crate::families::reader::{ImageReader, image_pooling, pool_with_class};
 use crate::tower::read::{ImageNames, ImageSizes, LayerNames, LayerSizes, Projections, dense, image_tower};
-use crate::tower::{Activation, HeadStep, ImagePool, LayerShape, NormPlace};
+use crate::tower::{Activation, HeadStep, LayerShape, NormPlace};
 use crate::weights::{Family, ModelError};
 
 const VIT_LAYERS: LayerNames = LayerNames {
@@ -93,6 +93,7 @@ pub(in crate::families) fn vit(
     Ok(ImageReader {
         pooling,
         dim: n_pooled,
+        has_class: true,
         image: sizes.image,
         patch: sizes.patch,
         interpolates: false,
@@ -103,7 +104,7 @@ pub(in crate::families) fn vit(
                 Pooler => vec![HeadStep::Dense(dense(list, "pooler.dense", width, n_pooled)), HeadStep::Tanh],
                 _ => Vec::new(),
             };
-            image_tower(list, &VIT_NAMES, shape, &sizes, (pool(pooling), head))
+            image_tower(list, &VIT_NAMES, shape, &sizes, (pool_with_class(pooling), head))
         }),
     })
 }
@@ -129,17 +130,17 @@ pub(in crate::families) fn dinov2(
     Ok(ImageReader {
         pooling,
         dim: shape.width,
+        has_class: true,
         image: sizes.image,
         patch: sizes.patch,
         interpolates: true,
         can_interpolate: true,
         family: &DINO,
-        read: Box::new(move |list| image_tower(list, &DINO_NAMES, shape, &sizes, (pool(pooling), Vec::new()))),
+        read: Box::new(move |list| {
+            let pool = pool_with_class(pooling);
+            image_tower(list, &DINO_NAMES, shape, &sizes, (pool, Vec::new()))
+        }),
     })
-}
-
-fn pool(pooling: ImagePooling) -> ImagePool {
-    if pooling == ImagePooling::Mean { ImagePool::Mean } else { ImagePool::Class }
 }
 
 /// The defaults in which the two classes differ.

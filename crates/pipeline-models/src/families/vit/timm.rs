@@ -131,7 +131,7 @@ pub(in crate::families) fn vit(
     let layers = LayerSizes { n_layers, inner, has_projection_bias: args.flag("qkv_bias", true)? };
     let image = n_positions.saturating_sub(1).isqrt() * patch;
     let sizes = ImageSizes { layers, image, patch };
-    use ImagePooling::{Avg, Cls, Mean};
+    use ImagePooling::{Avg, Cls, Mean, Tokens};
     let has_norm_of_mean = list.has("fc_norm.weight");
     let global_pool = args.text("global_pool").or_else(|| top.text("global_pool"));
     let (own, there): (_, &[ImagePooling]) = match global_pool {
@@ -148,6 +148,7 @@ pub(in crate::families) fn vit(
     Ok(ImageReader {
         pooling,
         dim: width,
+        has_class: true,
         image,
         patch,
         interpolates: false,
@@ -159,6 +160,11 @@ pub(in crate::families) fn vit(
                 let head = vec![HeadStep::Norm(norm(list, "fc_norm", width))];
                 image_tower(list, &AVERAGED_NAMES, shape, &sizes, (ImagePool::Mean, head))
             }
+            Tokens if has_norm_of_mean => {
+                norm(list, "fc_norm", width);
+                image_tower(list, &AVERAGED_NAMES, shape, &sizes, (ImagePool::Tokens, Vec::new()))
+            }
+            Tokens => image_tower(list, &NAMES, shape, &sizes, (ImagePool::Tokens, Vec::new())),
             Avg | Mean => image_tower(list, &NAMES, shape, &sizes, (ImagePool::Mean, Vec::new())),
             _ => image_tower(list, &NAMES, shape, &sizes, (ImagePool::Class, Vec::new())),
         }),

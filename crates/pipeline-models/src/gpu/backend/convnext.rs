@@ -8,6 +8,7 @@ use burn::tensor::{Tensor, TensorData, activation};
 use super::layers::{Dense, LayerNorm};
 use super::{Place, rows};
 use crate::families::convnext::weights::{BlockWeights, ConvNeXtWeights, KERNEL, StageWeights};
+use crate::families::pooling::MapPooling;
 use crate::forward::ImageForward;
 
 impl Place<dyn ImageForward> for ConvNeXtWeights {
@@ -22,6 +23,7 @@ struct ConvNeXt<B: Backend> {
     stem: Dense<B>,
     stem_norm: LayerNorm<B>,
     stages: Vec<Stage<B>>,
+    pooling: MapPooling,
     norm: LayerNorm<B>,
 }
 
@@ -48,6 +50,7 @@ impl<B: Backend> ConvNeXt<B> {
             stem: Dense::new(weights.stem, device),
             stem_norm: LayerNorm::new(weights.stem_norm, epsilon, device),
             stages: stages.collect(),
+            pooling: weights.pooling,
             norm: LayerNorm::new(weights.norm, weights.last_epsilon, device),
         }
     }
@@ -55,7 +58,8 @@ impl<B: Backend> ConvNeXt<B> {
     /// The features of normalised images of one size.
     ///
     /// # Shapes
-    /// `pixels`: `[n_images, 3, height, width]` · returns `[n_images, dim]`
+    /// `pixels`: `[n_images, 3, height, width]` · returns `[n_images, dim]`, or `[n_images · n_cells, dim]` of
+    /// [`MapPooling::Cells`]
     fn forward(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
         let mut maps =
             of_rows(patches(pixels.permute([0, 2, 3, 1]), 4, &self.stem), |rows| self.stem_norm.forward(rows));
@@ -66,6 +70,9 @@ impl<B: Backend> ConvNeXt<B> {
             maps = stage.blocks.iter().fold(maps, |maps, block| block.forward(maps));
         }
         let [n_images, height, width, n_channels] = maps.dims();
+        if self.pooling == MapPooling::Cells {
+            return maps.reshape([n_images * height * width, n_channels]);
+        }
         let means = maps.reshape([n_images, height * width, n_channels]).mean_dim(1).reshape([n_images, n_channels]);
         self.norm.forward(means)
     }

@@ -8,6 +8,7 @@ use burn::tensor::{Tensor, TensorData, activation::relu};
 use pipeline_kernels::convolution::ConvWeights;
 
 use super::{Place, rows};
+use crate::families::pooling::MapPooling;
 use crate::families::resnet::{BlockWeights, ResNetWeights, StemWeights};
 use crate::forward::ImageForward;
 
@@ -22,6 +23,7 @@ impl Place<dyn ImageForward> for ResNetWeights {
 pub(super) struct ResNet<B: Backend> {
     stem: Stem<B>,
     blocks: Vec<ResidualBlock<B>>,
+    pooling: MapPooling,
 }
 
 enum Stem<B: Backend> {
@@ -51,15 +53,20 @@ impl<B: Backend> ResNet<B> {
                 StemWeights::Deep(convs) => Stem::Deep(Box::new(convs.map(|conv| Convolution::new(conv, device)))),
             },
             blocks: weights.blocks.into_iter().map(|block| ResidualBlock::new(block, device)).collect(),
+            pooling: weights.pooling,
         }
     }
 
     /// The features of normalised images of one size.
     ///
     /// # Shapes
-    /// `pixels`: `[n_images, 3, height, width]` · returns `[n_images, n_features]`
+    /// `pixels`: `[n_images, 3, height, width]` · returns `[n_images, n_features]`, or `[n_images · n_cells, n_features]`
+    /// of [`MapPooling::Cells`]
     fn forward(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
-        pool(self.maps(pixels))
+        match self.pooling {
+            MapPooling::Mean => pool(self.maps(pixels)),
+            MapPooling::Cells => cells(self.maps(pixels)),
+        }
     }
 
     /// The maps of the last stage.
@@ -89,6 +96,12 @@ fn halved<B: Backend>(maps: Tensor<B, 4>) -> Tensor<B, 4> {
 fn pool<B: Backend>(maps: Tensor<B, 4>) -> Tensor<B, 2> {
     let [n_images, n_channels, height, width] = maps.dims();
     maps.reshape([n_images, n_channels, height * width]).mean_dim(2).reshape([n_images, n_channels])
+}
+
+/// The places of maps, channels last: `[n, c, h, w]` → `[n · h · w, c]`.
+fn cells<B: Backend>(maps: Tensor<B, 4>) -> Tensor<B, 2> {
+    let [n_images, n_channels, height, width] = maps.dims();
+    maps.permute([0, 2, 3, 1]).reshape([n_images * height * width, n_channels])
 }
 
 impl<B: Backend> ResidualBlock<B> {

@@ -7,7 +7,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
 use crate::forward::pixels::{Images, PixelTable};
-use crate::forward::{ImageForward, TextForward, in_row_order};
+use crate::forward::{ImageForward, TextForward, TextVectors, in_row_order};
 
 /// Images that are computed together.
 const BATCH_IMAGES: usize = 8;
@@ -15,17 +15,18 @@ const BATCH_IMAGES: usize = 8;
 /// The forward pass over texts, of which those with the same number of tokens are computed together.
 ///
 /// # Shapes
-/// `model`: the ids of texts with the same number of tokens → `[n_texts, dim]`
+/// `model`: the ids of texts with the same number of tokens → `[n_vectors of these texts, dim]`
 pub(super) fn texts<B: Backend>(
+    gives: TextVectors,
     model: impl Fn(&[&[u32]]) -> Tensor<B, 2> + Send + Sync + 'static,
 ) -> Box<dyn TextForward> {
-    Box::new(TextsOfOneLength { model, backend: PhantomData })
+    Box::new(TextsOfOneLength { gives, model, backend: PhantomData })
 }
 
 /// The forward pass over images, in their order.
 ///
 /// # Shapes
-/// `model`: `[n_images, 3, height, width]` → `[n_images, dim]`
+/// `model`: `[n_images, 3, height, width]` → `[n_images · n_vectors, dim]`
 pub(super) fn images<B: Backend>(
     device: B::Device,
     model: impl Fn(Tensor<B, 4>) -> Tensor<B, 2> + Send + Sync + 'static,
@@ -35,6 +36,7 @@ pub(super) fn images<B: Backend>(
 
 /// A text encoder on its device, which is as fast without threads of ours.
 struct TextsOfOneLength<B: Backend, Model> {
+    gives: TextVectors,
     model: Model,
     backend: PhantomData<fn() -> B>,
 }
@@ -58,7 +60,8 @@ where
             to_values((self.model)(&texts))
         };
         let vectors: Vec<Vec<f32>> = batches.iter().map(forward).collect();
-        in_row_order(&batches, &vectors)
+        let counts: Vec<usize> = lengths.iter().map(|length| self.gives.count(*length)).collect();
+        in_row_order(&batches, &counts, &vectors)
     }
 }
 

@@ -36,6 +36,7 @@ type Grids = BTreeMap<(usize, usize), Arc<Vec<f32>>>;
 enum Pool {
     Class,
     Mean,
+    Tokens,
     Probe(Box<Probe>),
 }
 
@@ -46,6 +47,7 @@ impl CpuImageTower {
         let pool = match pool {
             ImagePool::Class => Pool::Class,
             ImagePool::Mean => Pool::Mean,
+            ImagePool::Tokens => Pool::Tokens,
             ImagePool::Probe(weights) => Pool::Probe(Box::new(Probe::new(*weights, &shape, instructions))),
         };
         Self {
@@ -70,7 +72,8 @@ impl CpuImageTower {
     /// The features of images of one size, which has room for a patch.
     ///
     /// # Shapes
-    /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, dim]`
+    /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, dim]`, or `[n_images · n_tokens, dim]` of
+    /// [`ImagePool::Tokens`]
     pub(crate) fn forward(&self, pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
         let n_together = (MAX_TOKENS / self.n_tokens(height, width)).max(1);
         let batches = pixels.chunks(n_together * height * width * 3);
@@ -83,10 +86,10 @@ impl CpuImageTower {
         let lengths = vec![self.n_tokens(height, width); n_images];
         match &self.pool {
             Pool::Class => self.layers.forward(&mut hidden, &lengths, Wanted::One(&vec![0; n_images])),
-            Pool::Mean | Pool::Probe(_) => self.layers.forward(&mut hidden, &lengths, Wanted::All),
+            Pool::Mean | Pool::Tokens | Pool::Probe(_) => self.layers.forward(&mut hidden, &lengths, Wanted::All),
         }
         let pooled = match &self.pool {
-            Pool::Class => hidden,
+            Pool::Class | Pool::Tokens => hidden,
             Pool::Mean => means(&hidden, self.width, &lengths, self.positions.n_prefix),
             Pool::Probe(probe) => probe.forward(&hidden, &lengths),
         };

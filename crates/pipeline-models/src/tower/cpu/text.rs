@@ -39,7 +39,7 @@ impl CpuTextTower {
     /// The features of texts, given the ids of their tokens; each has at least one.
     ///
     /// # Shapes
-    /// returns `[n_texts, dim]`
+    /// returns `[n_texts, dim]`, or `[n_tokens of all texts, dim]` of [`TextPool::Tokens`]
     pub(crate) fn forward(&self, texts: &[&[u32]]) -> Vec<f32> {
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
         let places: Option<Vec<usize>> = texts.iter().map(|ids| self.pool.place(ids)).collect();

@@ -34,6 +34,7 @@ struct DeviceImageTower<B: Backend> {
 enum Pool<B: Backend> {
     Class,
     Mean,
+    Tokens,
     Probe(Box<Probe<B>>),
 }
 
@@ -55,6 +56,7 @@ impl<B: Backend> DeviceImageTower<B> {
             pool: match pool {
                 ImagePool::Class => Pool::Class,
                 ImagePool::Mean => Pool::Mean,
+                ImagePool::Tokens => Pool::Tokens,
                 ImagePool::Probe(weights) => Pool::Probe(Box::new(Probe::new(*weights, &shape, device))),
             },
             head: Head::new(head, shape.epsilon, device),
@@ -78,7 +80,7 @@ impl<B: Backend> DeviceImageTower<B> {
             hidden = norm.forward(hidden);
         }
         let pooled = match &self.pool {
-            Pool::Class => hidden,
+            Pool::Class | Pool::Tokens => hidden,
             Pool::Mean => {
                 let n_prefix = self.positions.n_prefix;
                 let tokens = hidden.reshape([n_images, n_tokens, self.width]);

@@ -4,15 +4,16 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
 use super::{Head, Layer};
-use crate::forward::TextForward;
+use crate::forward::{TextForward, TextVectors};
 use crate::gpu::backend::layers::LayerNorm;
 use crate::gpu::backend::{Place, rows};
 use crate::tower::{TextPool, TextTower, TokenPositions};
 
 impl Place<dyn TextForward> for TextTower {
     fn place<B: Backend>(self, device: B::Device) -> Box<dyn TextForward> {
+        let gives = TextVectors::of(self.pool);
         let tower = DeviceTextTower::<B>::new(self, device);
-        rows::texts(move |texts| tower.forward(texts))
+        rows::texts(gives, move |texts| tower.forward(texts))
     }
 }
 
@@ -58,7 +59,7 @@ impl<B: Backend> DeviceTextTower<B> {
     /// The features of texts that have the same number of tokens.
     ///
     /// # Shapes
-    /// returns `[n_texts, dim]`
+    /// returns `[n_texts, dim]`, or `[n_texts · n_tokens, dim]` of [`TextPool::Tokens`]
     fn forward(&self, texts: &[&[u32]]) -> Tensor<B, 2> {
         let (n_texts, n_tokens) = (texts.len(), texts[0].len());
         let mut hidden = self.embed(texts);
