@@ -231,7 +231,8 @@ mod tests {
         let shards = [Digest::of(b"one"), Digest::of(b"two")];
         assert_eq!(Cut::input_units(&shards, 1), shards);
         let parts = Cut::input_units(&shards, 3);
-        let distinct: std::collections::BTreeSet<_> = parts.iter().chain(&Cut::input_units(&shards, 2)).collect();
+        let halves = Cut::input_units(&shards, 2);
+        let distinct: std::collections::BTreeSet<_> = parts.iter().chain(&halves).collect();
         assert_eq!((parts.len(), distinct.len()), (6, 10), "no part is one of another division");
         assert_eq!(parts[3..], Cut::input_units(&shards[1..], 3), "a part depends on its shard alone");
     }
