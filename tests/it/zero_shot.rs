@@ -36,7 +36,8 @@ fn recall_of_the_tiny_chinese_clip_is_that_of_pytorch_and_its_pool_can_be_search
 fn every_spec_of_the_ladder_is_valid_where_its_model_may_be_missing() {
     let project = Project::new();
     let ladder = fs::read_dir(pipelines().join("ladder")).unwrap().map(|entry| entry.unwrap().path());
-    let specs = ladder.chain(["zero-shot.yaml", "heads-on-clip.yaml"].map(|name| pipelines().join(name)));
+    let specs = ladder
+        .chain(["zero-shot.yaml", "heads-on-clip.yaml", "attentive-demo.yaml"].map(|name| pipelines().join(name)));
     for spec in specs {
         let text = fs::read_to_string(&spec).unwrap();
         let is_short = text.lines().count() <= 10 || spec.parent() == Some(&pipelines());

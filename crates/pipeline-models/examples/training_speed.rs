@@ -43,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         // The first step is not timed, since its time includes the start.
         let mut times = Vec::with_capacity(*n_steps);
-        let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+        let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
         let trained = train(&data, None, &options, start, Device::Cpu, &mut |_| {
             times.push(Instant::now());
             true

@@ -6,11 +6,13 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, FileEntry, InputArtifact, StageContext, StageError, Tree};
-use pipeline_data::{DataError, QueryRow, VectorShard};
+use pipeline_data::{DataError, QueryRow, TokenShard, VectorShard};
 use pipeline_kernels::Matrix;
 use pipeline_models::TokenLayout;
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
 use serde::{Deserialize, Serialize};
+
+use crate::tokens;
 
 /// The file with the rejected rows: one [`RejectedRow`] per line. Absent when there are none.
 pub(crate) const REJECTS: &str = "rejects.jsonl";
@@ -121,10 +123,10 @@ pub(crate) fn query_shard(path: &Path) -> Result<Vec<QueryRow>, StageError> {
 /// The vectors of a features artifact with their ids.
 ///
 /// # Shapes
-/// `vectors`: `[ids.len(), dim]`
-pub(crate) struct Features {
+/// `vectors`: `[ids.len(), dim]`, or tokens of as many rows
+pub(crate) struct Features<Vectors = Matrix> {
     pub(crate) ids: Vec<Option<String>>,
-    pub(crate) vectors: Matrix,
+    pub(crate) vectors: Vectors,
 }
 
 /// The trained heads of a projection.
@@ -134,7 +136,17 @@ pub(crate) fn heads(projection: &InputArtifact) -> Result<Checkpoint, StageError
 }
 
 /// All vectors of a features artifact, in order.
+///
+/// # Errors
+/// When they cannot be read, or are those of tokens.
 pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features, StageError> {
+    if layout(artifact)?.is_some() {
+        let message = format!(
+            "input `{slot}` has the vectors of all tokens (`pooling: {}`), and one for each row is needed",
+            tokens::POOLING
+        );
+        return Err(StageError::new(message).with_help("another `pooling` gives one vector for each row"));
+    }
     let failed = |error| StageError::because(format!("the features of input `{slot}` cannot be read"), error);
     let paths: Vec<PathBuf> = shards(artifact).collect();
     let VectorShard { ids, mut dim, values } = pipeline_data::read_all_vectors(&paths).map_err(failed)?;
@@ -142,6 +154,28 @@ pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features,
         dim = read_features_info(artifact)?.dim;
     }
     Ok(Features { vectors: Matrix::new(ids.len(), dim, values), ids })
+}
+
+/// The order of the token vectors of an artifact; `None` where rows have one vector.
+pub(crate) fn layout(artifact: &InputArtifact) -> Result<Option<TokenLayout>, StageError> {
+    // A program may leave features without their description's new fields, and nothing else says `tokens`.
+    Ok(read_features_info(artifact)?.tokens)
+}
+
+/// The token vectors of an artifact, a part of the rows at a time.
+pub(crate) fn token_parts(
+    artifact: &InputArtifact,
+    slot: &str,
+    each: &mut dyn FnMut(TokenShard),
+) -> Result<(), StageError> {
+    let failed = |error: DataError| StageError::because(format!("the tokens of input `{slot}` cannot be read"), error);
+    shards(artifact).try_for_each(|path| {
+        pipeline_data::read_token_parts(&path, |part| {
+            each(part);
+            Ok::<_, DataError>(())
+        })
+        .map_err(failed)
+    })
 }
 
 /// The description of the vectors of a features artifact.

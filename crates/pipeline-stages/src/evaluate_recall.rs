@@ -11,14 +11,17 @@ use pipeline_core::{Metrics, Source, Stage, StageContext, StageError, StageRepor
 use pipeline_data::{QueryRow, ResultsOf};
 use pipeline_eval::{self as eval, Quantity, Ranking, RankingRow};
 use pipeline_kernels::Matrix;
+use pipeline_models::checkpoint::Checkpoint;
 use pipeline_models::heads::embed;
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact::{self, Features};
+use crate::export::Side;
 use crate::feature_spaces::{self, Named};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
+use crate::pooled;
 use crate::relevance::{Asked, has_text, ids_that_do_not_meet};
 use crate::train_projection::must_align;
 use counts::Counts;
@@ -36,8 +39,8 @@ pub(crate) static KIND: Kind = Kind {
     summary: "Ranks every image for every query and computes Recall@k",
     slots: Some(&[
         Slot::required("queries", Format::Queries, "the queries with the ids of their relevant images"),
-        Slot::required("text", Format::TextFeatures, "the text features of those queries"),
-        Slot::required("images", Format::ImageFeatures, "the image features of the pool"),
+        Slot::required("text", Format::TextFeatures, "the text features of those queries").or_tokens(),
+        Slot::required("images", Format::ImageFeatures, "the image features of the pool").or_tokens(),
         Slot::required("projection", Format::Projection, "the trained heads"),
     ]),
     produces: Format::Evaluation,
@@ -152,8 +155,11 @@ impl WholeStage for EvaluateRecall {
     fn run(&self, context: &StageContext<'_>, scratch: &Path) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let queries = artifact::queries(artifact::input(context, "queries"))?;
-        let mut text = artifact::features(artifact::input(context, "text"), "text")?;
-        let mut images = artifact::features(artifact::input(context, "images"), "images")?;
+        let checkpoint = Pool::heads(context, self.params.allow_mismatch)?;
+        let of_side =
+            |side: Side| pooled::for_heads(artifact::input(context, side.name()), &checkpoint, side, context.n_threads);
+        let mut text = of_side(Side::Text)?;
+        let mut images = of_side(Side::Images)?;
         must_align(&queries, &text)?;
         if images.ids.is_empty() {
             return Err(StageError::new("the pool has no images to be found"));
@@ -162,7 +168,7 @@ impl WholeStage for EvaluateRecall {
         let start = Instant::now();
         // Given away, so that a passthrough copies neither.
         let vectors = [&mut text.vectors, &mut images.vectors].map(std::mem::take);
-        let pool = Pool::embed(context, vectors, self.params.allow_mismatch)?;
+        let pool = Pool::embed(context, vectors, &checkpoint)?;
         let evaluation = self.evaluate(context, &queries, &images, pool)?;
         let search_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
@@ -198,11 +204,8 @@ struct Pool {
 }
 
 impl Pool {
-    fn embed(
-        context: &StageContext<'_>,
-        [text, images]: [Matrix; 2],
-        allows_mismatch: bool,
-    ) -> Result<Self, StageError> {
+    /// The heads, which must be those of the features.
+    fn heads(context: &StageContext<'_>, allows_mismatch: bool) -> Result<Checkpoint, StageError> {
         let checkpoint = artifact::heads(artifact::input(context, "projection"))?;
         for (slot, trained_on) in [
             ("text", checkpoint.trained_on.as_ref().map(|on| &on.text)),
@@ -213,6 +216,14 @@ impl Pool {
             let heads = Named { name: "the heads of input `projection`", space: trained_on };
             feature_spaces::must_match(context, &features, &heads, allows_mismatch)?;
         }
+        Ok(checkpoint)
+    }
+
+    fn embed(
+        context: &StageContext<'_>,
+        [text, images]: [Matrix; 2],
+        checkpoint: &Checkpoint,
+    ) -> Result<Self, StageError> {
         let embed = |side: &str, features: Matrix, head| {
             embed(features, head, checkpoint.normalize, context.n_threads).map_err(|error| {
                 StageError::because(format!("the {side} features do not fit the heads"), error)

@@ -10,7 +10,7 @@ use pipeline_kernels::Matrix;
 use pipeline_models::checkpoint::Checkpoint;
 use pipeline_models::heads;
 
-use crate::{artifact, feature_spaces};
+use crate::{artifact, feature_spaces, pooled};
 
 /// The file formats of vectors for other tools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,9 +56,7 @@ impl Side {
 
 /// Vectors of an artifact with their ids.
 pub struct Vectors {
-    artifact: InputArtifact,
     features: artifact::Features,
-    side: Side,
 }
 
 impl Vectors {
@@ -67,7 +65,7 @@ impl Vectors {
     /// # Errors
     /// When it cannot be read.
     pub fn read(features: &InputArtifact, side: Side) -> Result<Self, StageError> {
-        Ok(Self { features: artifact::features(features, side.name())?, artifact: features.clone(), side })
+        Ok(Self { features: artifact::features(features, side.name())? })
     }
 
     /// The number of vectors.
@@ -80,24 +78,25 @@ impl Vectors {
         self.features.ids.is_empty()
     }
 
-    /// The embeddings of the vectors through the heads of `projection`.
+    /// The embeddings of a features artifact through the heads of `projection`.
     ///
     /// # Errors
-    /// When the heads cannot be read, take vectors of another width, or were trained on vectors of another encoding,
+    /// When either cannot be read, or the heads take vectors of another width, or were trained on vectors of another encoding,
     /// unless `allows_mismatch` is set.
-    pub fn embed(
-        mut self,
+    pub fn embedded(
+        features: &InputArtifact,
+        side: Side,
         projection: &InputArtifact,
         allows_mismatch: bool,
         n_threads: usize,
     ) -> Result<Self, StageError> {
         let checkpoint = artifact::heads(projection)?;
         if !allows_mismatch {
-            feature_spaces::must_be_of_heads(&checkpoint, self.side, &self.artifact)?;
+            feature_spaces::must_be_of_heads(&checkpoint, side, features)?;
         }
-        let vectors = std::mem::take(&mut self.features.vectors);
-        self.features.vectors = embed(&checkpoint, self.side, vectors, n_threads)?;
-        Ok(self)
+        let artifact::Features { ids, vectors } = pooled::for_heads(features, &checkpoint, side, n_threads)?;
+        let vectors = embed(&checkpoint, side, vectors, n_threads)?;
+        Ok(Self { features: artifact::Features { ids, vectors } })
     }
 
     /// Writes the files of `format` to `paths`.

@@ -11,7 +11,7 @@ use pipeline_core::{
     Cut, InRows, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork, Threads,
 };
 use pipeline_models::image::{self, ImageOptions, ImagePooling, ModelError};
-use pipeline_models::{Encoder, EncoderModel, EncoderSide};
+use pipeline_models::{EncoderModel, EncoderSide, TokenLayout};
 use pipeline_spec::{Node, PipelineSpec, SpecError, StageSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ use crate::extraction::{Extraction, ToEncode};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, Family, ModelName};
+use crate::pooled::QueryEncoder;
 use crate::published;
 use crate::seconds::Seconds;
 use crate::shard_sizes;
@@ -174,6 +175,12 @@ pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<crate:
     crate::feature_spaces::Width::of(&*model)
 }
 
+/// The order of a stage's token vectors; `None` as for [`width`], and where it pools them.
+pub(crate) fn layout(params: &Node, search: &image::ModelSearch) -> Option<TokenLayout> {
+    let params = pipeline_spec::params(params).ok()?;
+    ExtractImage { params, search: search.clone(), decoded: None }.model().ok()?.tokens()
+}
+
 /// The feature space of a stage according to the spec. Without filter and fit of the resize: only the artifact records
 /// whether an image was resized.
 pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::ModelSearch) -> Option<Declared> {
@@ -196,11 +203,14 @@ pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::M
 }
 
 /// The encoder of a stage with these params, on the processor.
-pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<Box<dyn Encoder>, StageError> {
-    let params =
+pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<QueryEncoder, StageError> {
+    let params: ExtractImageParams =
         pipeline_spec::params(params).map_err(|error| StageError::because("there is no image model", error))?;
-    let model = ExtractImage { params, search: search.clone(), decoded: None }.model()?;
-    model.load(pipeline_models::Device::Cpu).map_err(|error| StageError::because(NOT_LOADED, error))
+    let stage = ExtractImage { params, search: search.clone(), decoded: None };
+    let model = stage.model()?;
+    let encoder = model.load(pipeline_models::Device::Cpu);
+    let encoder = encoder.map_err(|error| StageError::because(NOT_LOADED, error))?;
+    Ok(QueryEncoder::new(&*model, encoder, stage.params.precision))
 }
 
 impl ExtractImage {

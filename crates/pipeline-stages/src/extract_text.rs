@@ -11,7 +11,7 @@ use pipeline_core::{
 };
 use pipeline_data::QueryRow;
 use pipeline_models::text::{self, Cleaning, ModelError, Pooling, TextModelFiles, TextOptions};
-use pipeline_models::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenCount};
+use pipeline_models::{EncoderModel, EncoderRows, EncoderSide, TokenCount, TokenLayout};
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,6 +21,7 @@ use crate::extraction::{Extraction, Rows, ToEncode};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, Family, ModelName};
+use crate::pooled::QueryEncoder;
 use crate::published;
 use crate::query_shards::QueryShards;
 use crate::seconds::Seconds;
@@ -173,6 +174,12 @@ pub(crate) fn width(params: &Node, search: &text::ModelSearch) -> Option<crate::
     crate::feature_spaces::Width::of(&*model)
 }
 
+/// The order of a stage's token vectors; `None` as for [`width`], and where it pools them.
+pub(crate) fn layout(params: &Node, search: &text::ModelSearch) -> Option<TokenLayout> {
+    let stage = ExtractText { params: pipeline_spec::params(params).ok()?, search: search.clone() };
+    stage.files().and_then(|files| stage.model(&files)).ok()?.tokens()
+}
+
 /// The feature space of a stage with these params according to the spec. Without `max_length`, which changes only
 /// longer texts.
 pub(crate) fn declared(params: &Node, search: &text::ModelSearch) -> Option<Declared> {
@@ -189,11 +196,14 @@ pub(crate) fn declared(params: &Node, search: &text::ModelSearch) -> Option<Decl
 }
 
 /// The encoder of a stage with these params, on the processor.
-pub(crate) fn encoder(params: &Node, search: &text::ModelSearch) -> Result<Box<dyn Encoder>, StageError> {
-    let params = pipeline_spec::params(params).map_err(|error| StageError::because("there is no text model", error))?;
+pub(crate) fn encoder(params: &Node, search: &text::ModelSearch) -> Result<QueryEncoder, StageError> {
+    let params: ExtractTextParams =
+        pipeline_spec::params(params).map_err(|error| StageError::because("there is no text model", error))?;
     let stage = ExtractText { params, search: search.clone() };
     let model = stage.model(&stage.files()?)?;
-    model.load(pipeline_models::Device::Cpu).map_err(|error| StageError::because(NOT_LOADED, error))
+    let encoder = model.load(pipeline_models::Device::Cpu);
+    let encoder = encoder.map_err(|error| StageError::because(NOT_LOADED, error))?;
+    Ok(QueryEncoder::new(&*model, encoder, stage.params.precision))
 }
 
 impl ExtractText {

@@ -15,6 +15,8 @@ use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
 use crate::artifact;
 use crate::export::Side;
 use crate::kind::BuildContext;
+use crate::pooled::TOKEN_POOL;
+use crate::tokens::PRECISION;
 use crate::{decode_images, extract_image, extract_text, import_features};
 
 const HELP: &str = "both must be made with the same encoder and options, which `vars` can name once; \
@@ -73,9 +75,14 @@ pub(crate) fn mismatch(features: &Named<'_>, reference: &Named<'_>) -> Option<St
     let are_resized = [own, other].iter().all(|space| space.properties.contains_key(extract_image::RESIZE));
     let counts =
         |(name, _, _): &(&str, Option<&str>, Option<&str>)| are_resized || !extract_image::OF_RESIZE.contains(name);
+    // Features do not say how heads pool their tokens.
+    let is_known = |(name, own, other): &(&str, Option<&str>, Option<&str>)| {
+        *name != TOKEN_POOL || (own.is_some() && other.is_some())
+    };
     let parts: Vec<String> = differences
         .into_iter()
         .filter(counts)
+        .filter(is_known)
         .map(|(name, own, other)| format!("{name} is {} and not {}", shown(name, own), shown(name, other)))
         .collect();
     (!parts.is_empty())
@@ -90,6 +97,7 @@ fn shown(name: &str, value: Option<&str>) -> String {
             "crop_offset" => "`down`".to_owned(),
             "edge" => "that of the pixels".to_owned(),
             extract_image::ALPHA => "`drop`".to_owned(),
+            PRECISION => "`f32`".to_owned(),
             _ => "unknown".to_owned(),
         },
         Some(value) if value.len() == 64 && value.bytes().all(|byte| byte.is_ascii_hexdigit()) => {

@@ -10,6 +10,8 @@ use pipeline_models::checkpoint::Checkpoint;
 use pipeline_models::heads::{self, EmbedError};
 
 use crate::artifact::{self, Features};
+use crate::export::Side;
+use crate::pooled;
 
 /// The reason why an artifact could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -62,15 +64,20 @@ pub fn read_queries(queries: &InputArtifact) -> Result<Vec<QueryRow>, FinishedEr
     Ok(artifact::queries(queries)?)
 }
 
-/// The vectors of an artifact of features, with their ids.
+/// The vectors of an artifact of features, with their ids; tokens are pooled as the heads of `projection` do.
 ///
 /// # Shapes
 /// the matrix: `[n_ids, d_features]`
 ///
 /// # Errors
 /// When they cannot be read.
-pub fn read_features(features: &InputArtifact) -> Result<(Vec<Option<String>>, Matrix), FinishedError> {
-    let Features { ids, vectors } = artifact::features(features, "features")?;
+pub fn read_features(
+    features: &InputArtifact,
+    side: Side,
+    projection: &InputArtifact,
+    n_threads: usize,
+) -> Result<(Vec<Option<String>>, Matrix), FinishedError> {
+    let Features { ids, vectors } = pooled::for_heads(features, &artifact::heads(projection)?, side, n_threads)?;
     Ok((ids, vectors))
 }
 

@@ -68,6 +68,9 @@ pub struct Slot {
     pub name: &'static str,
     /// Its required format.
     pub accepts: Format,
+    /// The other format that it takes, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub or: Option<Format>,
     /// Whether it is required.
     pub is_required: bool,
     /// Its purpose.
@@ -77,12 +80,26 @@ pub struct Slot {
 impl Slot {
     /// A required input.
     pub(crate) const fn required(name: &'static str, accepts: Format, summary: &'static str) -> Self {
-        Self { name, accepts, is_required: true, summary }
+        Self { name, accepts, or: None, is_required: true, summary }
     }
 
     /// An optional input.
     pub(crate) const fn optional(name: &'static str, accepts: Format, summary: &'static str) -> Self {
-        Self { name, accepts, is_required: false, summary }
+        Self { name, accepts, or: None, is_required: false, summary }
+    }
+
+    /// The same input, which takes features before their pooling, too.
+    pub(crate) const fn or_tokens(self) -> Self {
+        let or = match self.accepts {
+            Format::TextFeatures => Some(Format::TextTokens),
+            Format::ImageFeatures => Some(Format::ImageTokens),
+            _ => None,
+        };
+        Self { or, ..self }
+    }
+
+    fn takes(&self, format: Format) -> bool {
+        self.accepts == format || self.or == Some(format)
     }
 }
 
@@ -189,7 +206,7 @@ fn check_formats(
             check_files(spec, stage, slot, from, producer)?;
         }
         let made = producer.makes(&maker.params);
-        if made != slot.accepts && made != Format::Files {
+        if !slot.takes(made) && made != Format::Files {
             let message = format!(
                 "input `{}` of `{}` takes {}, but `{}` makes {}",
                 slot.name,

@@ -26,6 +26,7 @@ mod import_features;
 mod kind;
 mod load_queries;
 mod model;
+mod pooled;
 mod predictions;
 mod published;
 mod query_shards;

@@ -16,7 +16,7 @@ pub(crate) struct Asked {
 
 impl Asked {
     /// The queries that `is_asked` selects.
-    pub(crate) fn new(queries: &[QueryRow], images: &Features, is_asked: impl Fn(&QueryRow) -> bool) -> Self {
+    pub(crate) fn new<V>(queries: &[QueryRow], images: &Features<V>, is_asked: impl Fn(&QueryRow) -> bool) -> Self {
         let image_rows = rows_by_id(images);
         let rows: Vec<usize> = (0..queries.len()).filter(|row_idx| is_asked(&queries[*row_idx])).collect();
         let relevant = rows.iter().map(|row_idx| {
@@ -28,12 +28,12 @@ impl Asked {
 }
 
 /// The rows of images by id.
-pub(crate) fn rows_by_id(images: &Features) -> HashMap<&str, usize> {
+pub(crate) fn rows_by_id<V>(images: &Features<V>) -> HashMap<&str, usize> {
     images.ids.iter().enumerate().filter_map(|(row_idx, id)| Some((id.as_deref()?, row_idx))).collect()
 }
 
 /// The first id that a query names and the first id of an image, for messages when none match.
-pub(crate) fn ids_that_do_not_meet(queries: &[QueryRow], images: &Features) -> String {
+pub(crate) fn ids_that_do_not_meet<V>(queries: &[QueryRow], images: &Features<V>) -> String {
     let named = queries.iter().flat_map(|query| query.image_ids.iter().flatten()).next();
     let there = images.ids.iter().flatten().next();
     match (named, there) {

@@ -3,13 +3,14 @@
 use pipeline_core::{InputArtifact, StageError, StageId};
 use pipeline_eval::{Similarity, rank};
 use pipeline_kernels::Matrix;
+use pipeline_models::EncoderRows;
 use pipeline_models::checkpoint::Checkpoint;
-use pipeline_models::{Encoder, EncoderRows};
 use pipeline_spec::{PipelineSpec, StageSpec};
 
 use crate::artifact::{self, Features};
 use crate::decode_images::Decoder;
 use crate::export::{Side, embed};
+use crate::pooled::{self, QueryEncoder, QueryFeatures};
 use crate::{Settings, decode_images, evaluate_recall, extract_image, extract_text, feature_spaces};
 
 /// The images that an evaluation ranks, in the shared space.
@@ -27,7 +28,7 @@ pub struct SearchPool {
 /// The features of a query, before the heads.
 pub struct Query {
     side: Side,
-    features: Vec<f32>,
+    features: QueryFeatures,
 }
 
 /// An image in the results.
@@ -57,7 +58,7 @@ impl SearchPool {
             feature_spaces::must_be_of_heads(&heads, Side::Text, text)?;
             feature_spaces::must_be_of_heads(&heads, Side::Images, images)?;
         }
-        let Features { ids, vectors } = artifact::features(images, "images")?;
+        let Features { ids, vectors } = pooled::for_heads(images, &heads, Side::Images, n_threads)?;
         let images = embed(&heads, Side::Images, vectors, n_threads)?;
         let similarity = evaluate_recall::similarity(params)?;
         Ok(Self { ids, images, heads, similarity, n_threads })
@@ -83,7 +84,7 @@ impl SearchPool {
     /// # Errors
     /// When the query's features do not fit the heads.
     pub fn search(&self, query: &Query, k: usize) -> Result<Vec<Found>, StageError> {
-        let features = Matrix::new(1, query.features.len(), query.features.clone());
+        let features = query.features.for_heads(&self.heads, query.side)?;
         let queries = embed(&self.heads, query.side, features, self.n_threads)?;
         let rankings = rank(&queries, &self.images, &[Vec::new()], k, self.similarity, self.n_threads)
             .map_err(|error| StageError::because("query and images cannot be compared", error))?;
@@ -94,7 +95,7 @@ impl SearchPool {
 
 /// Encodes texts like the queries of an evaluation.
 pub struct TextSearch {
-    encoder: Box<dyn Encoder>,
+    encoder: QueryEncoder,
 }
 
 impl TextSearch {
@@ -115,18 +116,15 @@ impl TextSearch {
         if text.is_empty() {
             return Err(StageError::new("the query is empty"));
         }
-        let features = self
-            .encoder
-            .encode(EncoderRows::Texts(&[text]), 1)
-            .map_err(|error| StageError::because("the query cannot be encoded", error))?;
-        Ok(Query { side: Side::Text, features: features.values })
+        let features = self.encoder.encode(EncoderRows::Texts(&[text]), 1, "the query cannot be encoded")?;
+        Ok(Query { side: Side::Text, features })
     }
 }
 
 /// Decodes and encodes images like the pool of an evaluation.
 pub struct ImageSearch {
     decoder: Decoder,
-    encoder: Box<dyn Encoder>,
+    encoder: QueryEncoder,
     n_threads: usize,
 }
 
@@ -156,11 +154,9 @@ impl ImageSearch {
         let image =
             self.decoder.decode(bytes).map_err(|error| StageError::because("the image cannot be decoded", error))?;
         let (height, width) = (image.height as usize, image.width as usize);
-        let features = self
-            .encoder
-            .encode(EncoderRows::Images { pixels: &[&image.pixels], height, width }, self.n_threads)
-            .map_err(|error| StageError::because("the image cannot be encoded", error))?;
-        Ok(Query { side: Side::Images, features: features.values })
+        let row = EncoderRows::Images { pixels: &[&image.pixels], height, width };
+        let features = self.encoder.encode(row, self.n_threads, "the image cannot be encoded")?;
+        Ok(Query { side: Side::Images, features })
     }
 }
 

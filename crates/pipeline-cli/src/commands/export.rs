@@ -34,11 +34,18 @@ pub fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         (format, Format::TextFeatures) => export.features(&stage, Side::Text, vector_format(format))?,
         (format, Format::ImageFeatures) => export.features(&stage, Side::Images, vector_format(format))?,
         (format, Format::Evaluation) => export.embeddings(&stage, vector_format(format))?,
+        (format, Format::TextTokens) if args.heads.is_some() => {
+            export.features(&stage, Side::Text, vector_format(format))?
+        }
+        (format, Format::ImageTokens) if args.heads.is_some() => {
+            export.features(&stage, Side::Images, vector_format(format))?
+        }
         (_, Format::TextTokens | Format::ImageTokens) => {
             let message =
                 format!("stage `{stage}` has the vectors of all tokens (`pooling: tokens`), not one for each row");
             return Err(Failure::new(Exit::Usage, message).with_help(
-                "its artifact is Parquet, which `pipeline path` finds; docs/reference/store.md has the columns",
+                "`--heads` exports their embeddings; its artifact, which `pipeline path` finds, is Parquet with the columns \
+                 `id`, `n_tokens` and `tokens`",
             ));
         }
         _ => {
@@ -129,8 +136,8 @@ impl Export<'_> {
         allows_mismatch: bool,
     ) -> Result<Vectors, Failure> {
         let n_threads = std::thread::available_parallelism().map_or(1, usize::from);
-        let vectors = Vectors::read(self.open(stage)?.artifact(), side)?;
-        Ok(vectors.embed(self.open(heads)?.artifact(), allows_mismatch, n_threads)?)
+        let (features, heads) = (self.open(stage)?, self.open(heads)?);
+        Ok(Vectors::embedded(features.artifact(), side, heads.artifact(), allows_mismatch, n_threads)?)
     }
 
     fn write(&self, sets: &[(Side, Vectors)], format: VectorFormat) -> Result<Vec<Written>, Failure> {

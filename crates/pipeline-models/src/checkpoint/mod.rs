@@ -27,6 +27,9 @@ pub use crate::weights::{ModelError, PlainTensor, WeightsNote, read_tensors};
 ///
 /// A head with a hidden layer has `0.weight`, `0.bias`, `2.weight` and `2.bias` instead, like the state dict of
 /// `nn.Sequential(nn.Linear, nn.GELU, nn.Linear)`. These names decide the kind of a head.
+///
+/// A head that pools tokens has the vector that weighs them beside it, as `text_attention.weight` or
+/// `image_attention.weight` of the shape `[1, d_features]`; in the `.pth` file these are dicts of their own.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Checkpoint {
     /// The maps into the shared space; `None` if features are compared directly.

@@ -36,7 +36,7 @@ impl Checkpoint {
 
 /// Each tensor has its own storage, numbered in the order of the state dicts.
 fn write_pickle(heads: Option<&Heads>) -> Vec<u8> {
-    let dicts = heads.map_or_else(|| [(TEXT, Vec::new()), (IMAGE, Vec::new())], state_dicts);
+    let dicts = heads.map_or_else(|| vec![(TEXT, Vec::new()), (IMAGE, Vec::new())], state_dicts);
     let mut storages = 0..;
     let mut pickle = Pickle::new();
     pickle.dict(|pickle| {

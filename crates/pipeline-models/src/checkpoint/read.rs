@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::safetensors::{Entries, entries};
-use super::state_dict::{BIAS, HIDDEN_LAYER, IMAGE, OUTPUT_LAYER, TEXT, WEIGHT};
+use super::state_dict::{BIAS, HIDDEN_LAYER, IMAGE, IMAGE_ATTENTION, OUTPUT_LAYER, TEXT, TEXT_ATTENTION, WEIGHT};
 use super::{Checkpoint, CheckpointError};
 use crate::heads::{Head, Heads, Linear};
 use crate::weights::{Checklist, CheckpointFile, Family, WeightsNote, choose};
@@ -55,8 +55,11 @@ impl Checkpoint {
         note.place = note.place.into_iter().chain(lacking).reduce(|place, lacking| format!("{place}, {lacking}"));
         let last = if is_mlp(&checklist, TEXT) { OUTPUT_LAYER } else { "" };
         let dim = width(&checklist, &format!("{TEXT}.{last}"), 0).unwrap_or(0);
-        let text = take_head(&mut checklist, TEXT, dim);
-        let image = take_head(&mut checklist, IMAGE, dim);
+        let mut text = take_head(&mut checklist, TEXT, dim);
+        let mut image = take_head(&mut checklist, IMAGE, dim);
+        for (head, name) in [(&mut text, TEXT_ATTENTION), (&mut image, IMAGE_ATTENTION)] {
+            head.attention = take_attention(&mut checklist, name, head.d_features());
+        }
         checklist.finish()?;
         let heads = Some(Heads { text, image });
         Ok((Self { heads, normalize: normalize.unwrap_or(true), trained_on }, note))
@@ -66,7 +69,7 @@ impl Checkpoint {
 /// The canonical name of a tensor of a head; `None` for other tensors.
 fn canonical_name(name: &str) -> Option<String> {
     let is_of = |side| name.strip_prefix(side).is_some_and(|rest| rest.starts_with('.'));
-    (is_of(TEXT) || is_of(IMAGE)).then(|| name.to_owned())
+    [TEXT, IMAGE, TEXT_ATTENTION, IMAGE_ATTENTION].into_iter().any(is_of).then(|| name.to_owned())
 }
 
 /// The layers with a weight and no bias, in backticks.
@@ -97,7 +100,13 @@ fn take_head(checklist: &mut Checklist, side: &str, dim: usize) -> Head {
     let (hidden, output) = (format!("{side}.{HIDDEN_LAYER}"), format!("{side}.{OUTPUT_LAYER}"));
     let d_hidden = width(checklist, &hidden, 0).or_else(|| width(checklist, &output, 1)).unwrap_or(0);
     let hidden = take_linear(checklist, &hidden, d_hidden, None);
-    Head { hidden: Some(hidden), output: take_linear(checklist, &output, dim, Some(d_hidden)) }
+    Head { attention: None, hidden: Some(hidden), output: take_linear(checklist, &output, dim, Some(d_hidden)) }
+}
+
+/// Takes the vector by which tokens are weighed, if there is one; it must be as wide as the head's input.
+fn take_attention(checklist: &mut Checklist, name: &str, width: usize) -> Option<Vec<f32>> {
+    let name = format!("{name}.{WEIGHT}");
+    checklist.has(&name).then(|| checklist.take(&name, &[1, width]))
 }
 
 /// Takes a layer of `n_inputs`, or of any number of inputs.

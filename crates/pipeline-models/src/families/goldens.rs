@@ -1,6 +1,6 @@
 //! Every family against its own library: features in f64, from the ids and the levels that the library had.
 
-mod tokens;
+pub(crate) mod tokens;
 
 use std::path::Path;
 

@@ -13,7 +13,7 @@ pub(crate) mod clip;
 pub(crate) mod convnext;
 mod fields;
 #[cfg(test)]
-mod goldens;
+pub(crate) mod goldens;
 mod image;
 mod mark;
 mod open;

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use rayon::prelude::*;
 
+use super::pool::{Features, TokenPool, pool};
 use super::{Head, Linear};
 use pipeline_kernels::{InstructionSet, Matrix, PackedMatrix, Rows, gelu, normalize_rows, on_threads};
 
@@ -46,6 +47,33 @@ pub fn embed<'a>(
         on_threads(n_threads, || normalize_rows(&mut embedded));
     }
     Ok(embedded)
+}
+
+/// Embeds every row of features, of which tokens are pooled by the head's vector first.
+///
+/// # Errors
+/// When the head takes rows of another width.
+///
+/// # Panics
+/// When a head without that vector is given tokens: a bug of the caller.
+pub fn embed_features(
+    features: Features<'_>,
+    head: Option<&Head>,
+    normalize: bool,
+    n_threads: usize,
+) -> Result<Matrix, EmbedError> {
+    match features {
+        Features::Vectors(vectors) => embed(vectors, head, normalize, n_threads),
+        Features::Tokens(tokens) => {
+            let attention = head.and_then(|head| head.attention.as_deref());
+            let vector = attention.expect("BUG: tokens are embedded by a head that pools them");
+            let (d_features, d_head) = (tokens.width(), vector.len());
+            if d_features != d_head {
+                return Err(EmbedError { d_features, d_head });
+            }
+            embed(pool(tokens, TokenPool::Attentive(vector), n_threads), head, normalize, n_threads)
+        }
+    }
 }
 
 pub(super) fn project(

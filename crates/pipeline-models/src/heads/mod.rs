@@ -1,8 +1,11 @@
 //! The maps of features into the shared space.
 
 mod embed;
+mod pool;
 
-pub use embed::{EmbedError, embed};
+pub use embed::{EmbedError, embed, embed_features};
+pub use pool::{Features, TokenPool, pool};
+pub(crate) use pool::{attend, dot};
 
 use pipeline_kernels::Matrix;
 
@@ -22,10 +25,13 @@ pub struct Linear {
 /// The map of one side: linear, or a multilayer perceptron `output(gelu(hidden(input)))` with the exact GELU.
 ///
 /// # Shapes
+/// - attention: `[d_features]`
 /// - hidden: `[d_hidden, d_features]`
 /// - output: `[dim, d_features]`, or `[dim, d_hidden]` with a hidden layer
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
+    /// The vector by which the tokens of a row are weighed before the layers; `None` where rows have one vector.
+    pub attention: Option<Vec<f32>>,
     /// The hidden layer, if there is one.
     pub hidden: Option<Linear>,
     /// The last layer.
@@ -43,7 +49,7 @@ pub struct Heads {
 
 impl From<Linear> for Head {
     fn from(output: Linear) -> Self {
-        Self { hidden: None, output }
+        Self { attention: None, hidden: None, output }
     }
 }
 
@@ -64,7 +70,9 @@ impl Heads {
     pub fn is_finite(&self) -> bool {
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
         let mut layers = self.text.layers().chain(self.image.layers());
-        layers.all(|linear| finite(&linear.weight.values) && finite(&linear.bias))
+        let mut attentions = self.text.attention.iter().chain(&self.image.attention);
+        attentions.all(|vector| finite(vector))
+            && layers.all(|linear| finite(&linear.weight.values) && finite(&linear.bias))
     }
 
     /// The width of the shared space.

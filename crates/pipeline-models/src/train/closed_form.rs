@@ -49,7 +49,7 @@ pub fn fit(
     if !(penalty.is_finite() && penalty > 0.0) {
         return Err(TrainError::Option { name: "penalty", value: penalty, wanted: "a number above 0" });
     }
-    check_pairs(text, images, pairs)?;
+    check_pairs(text.n_rows, images.n_rows, pairs)?;
     let moments = Moments::of(text, images, pairs, method == ClosedForm::Cca);
     let (text_weight, image_weight) = match method {
         ClosedForm::Ridge => ridge(&moments, penalty),

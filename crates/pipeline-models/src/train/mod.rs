@@ -14,12 +14,11 @@ pub use closed_form::{ClosedForm, fit};
 pub use options::{LEARNT_TEMPERATURES, TrainError, TrainOptions};
 pub use positives::Positives;
 pub use schedule::LrSchedule;
-pub use start::{identity_heads, initial_heads, initial_mlp_heads};
+pub use start::{Attentive, identity_heads, initial_heads, initial_mlp_heads, with_attention};
 pub use validation::Validation;
 
-use crate::heads::Heads;
+use crate::heads::{Features, Heads};
 use pipeline_eval::Recall;
-use pipeline_kernels::Matrix;
 use pipeline_kernels::{InstructionSet, on_threads};
 
 use crate::Device;
@@ -32,9 +31,9 @@ use crate::gpu;
 #[derive(Debug, Clone, Copy)]
 pub struct PairedFeatures<'a> {
     /// The features of the texts.
-    pub text: &'a Matrix,
+    pub text: Features<'a>,
     /// The features of the images.
-    pub images: &'a Matrix,
+    pub images: Features<'a>,
     /// Rows of `text` and of `images`.
     pub pairs: &'a [(usize, usize)],
 }
@@ -101,6 +100,9 @@ impl Trained {
 /// None`, the features themselves are compared) nothing is trained, and the losses show how well the features fit;
 /// equal batches are compared once. The thread count changes no bit of the result.
 ///
+/// Tokens are pooled by the vectors of the start's heads, which learn with them at `attention_lr`; neither weight decay nor
+/// `anchor` acts on these vectors.
+///
 /// With a `validation` the heads are measured after each epoch, and before the first if it says so. Those of the best
 /// epoch are returned, and training ends early once it has lost its patience. `observe` sees every step; if it returns
 /// false, training stops with
@@ -120,7 +122,7 @@ pub fn train(
     options.check()?;
     let PairedFeatures { text, images, pairs } = *data;
     options::check_shapes(text, images, start.as_ref())?;
-    options::check_pairs(text, images, pairs)?;
+    options::check_pairs(text.n_rows(), images.n_rows(), pairs)?;
     validation.map_or(Ok(()), |validation| options::check_held_out(data, validation))?;
     match device {
         Device::Cpu => on_threads(options.n_threads, || {

@@ -76,7 +76,7 @@ fn check(name: &str) {
     let Features { train_text, train_image, .. } = Features::of("mini");
     let start = Some(goldens::heads("mini/init.safetensors"));
     let options = run.options.read();
-    let data = PairedFeatures { text: &train_text, images: &train_image, pairs: &run.pairs };
+    let data = PairedFeatures { text: (&train_text).into(), images: (&train_image).into(), pairs: &run.pairs };
     let trained = train(&data, None, &options, start, Device::Cpu, &mut |_| true).unwrap();
     assert_eq!(trained.losses.len(), run.steps.len());
     let (mut loss_error, mut temperature_error) = (0f32, 0f32);

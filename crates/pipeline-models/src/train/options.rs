@@ -6,8 +6,7 @@ use super::positives::Positives;
 use super::schedule::{LearningRate, LrSchedule};
 use super::{PairedFeatures, Validation};
 use crate::device::DeviceError;
-use crate::heads::{Head, Heads, Linear};
-use pipeline_kernels::Matrix;
+use crate::heads::{Features, Head, Heads, Linear};
 
 /// The temperatures that can be learnt: those of open_clip, whose `logit_scale` stays between 0 and ln 100.
 pub const LEARNT_TEMPERATURES: RangeInclusive<f64> = 0.01..=1.0;
@@ -33,6 +32,8 @@ pub struct TrainOptions {
     pub positives: Positives,
     /// Adam's learning rate; not negative.
     pub lr: f64,
+    /// That of the vectors by which tokens are weighed; not negative. It warms up and goes on like `lr`.
+    pub attention_lr: f64,
     /// How it goes on once it has warmed up.
     pub lr_schedule: LrSchedule,
     /// The steps in which it rises to `lr`, in equal parts.
@@ -62,6 +63,7 @@ impl Default for TrainOptions {
             learn_temperature: false,
             positives: Positives::Own,
             lr: 1e-3,
+            attention_lr: 1e-2,
             lr_schedule: LrSchedule::Constant,
             warmup_steps: 0,
             weight_decay: 1e-4,
@@ -107,6 +109,16 @@ pub enum TrainError {
         n_bias: usize,
         /// The shape it needs.
         wanted: [usize; 2],
+    },
+    /// A head pools tokens and there are none, or the reverse, or its vector has another width than they.
+    #[error("the {side} head weighs tokens by {found} numbers, but the features need {wanted}")]
+    Attention {
+        /// `text` or `image`.
+        side: &'static str,
+        /// The numbers of its vector; 0 without one.
+        found: usize,
+        /// The numbers of a token; 0 where rows have one vector.
+        wanted: usize,
     },
     /// Held-out features are of another width than those of the training.
     #[error(
@@ -171,9 +183,11 @@ impl TrainOptions {
         n_pairs.div_ceil(self.batch_size) * self.epochs
     }
 
-    pub(super) fn learning_rate(&self, n_pairs: usize) -> LearningRate {
-        let Self { lr, lr_schedule, warmup_steps, .. } = *self;
-        LearningRate { lr, schedule: lr_schedule, warmup_steps, n_steps: self.n_steps(n_pairs) }
+    /// The learning rates of heads and of the vectors by which tokens are weighed.
+    pub(super) fn learning_rates(&self, n_pairs: usize) -> [LearningRate; 2] {
+        let Self { lr, attention_lr, lr_schedule, warmup_steps, .. } = *self;
+        let n_steps = self.n_steps(n_pairs);
+        [lr, attention_lr].map(|lr| LearningRate { lr, schedule: lr_schedule, warmup_steps, n_steps })
     }
 
     pub(super) fn check(&self) -> Result<(), TrainError> {
@@ -185,10 +199,12 @@ impl TrainOptions {
         if self.learn_temperature && !LEARNT_TEMPERATURES.contains(&self.temperature) {
             return refuse("temperature", self.temperature, "between 0.01 and 1 to be learnt");
         }
-        if !is_number_from_zero(self.lr) {
-            return refuse("lr", self.lr, "a number that is not negative");
-        }
-        for (name, value) in [("weight_decay", self.weight_decay), ("anchor", self.anchor)] {
+        for (name, value) in [
+            ("lr", self.lr),
+            ("attention_lr", self.attention_lr),
+            ("weight_decay", self.weight_decay),
+            ("anchor", self.anchor),
+        ] {
             if !is_number_from_zero(value) {
                 return refuse(name, value, "a number that is not negative");
             }
@@ -200,8 +216,17 @@ impl TrainOptions {
     }
 }
 
-pub(super) fn check_shapes(text: &Matrix, images: &Matrix, start: Option<&Heads>) -> Result<(), TrainError> {
-    let (d_text, d_image) = (text.n_cols, images.n_cols);
+pub(super) fn check_shapes(text: Features<'_>, images: Features<'_>, start: Option<&Heads>) -> Result<(), TrainError> {
+    let (d_text, d_image) = (text.width(), images.width());
+    for (side, features, head) in
+        [("text", text, start.map(|heads| &heads.text)), ("image", images, start.map(|heads| &heads.image))]
+    {
+        let found = head.and_then(|head| head.attention.as_ref()).map(Vec::len);
+        let wanted = features.vectors().is_none().then_some(features.width());
+        if found != wanted {
+            return Err(TrainError::Attention { side, found: found.unwrap_or(0), wanted: wanted.unwrap_or(0) });
+        }
+    }
     let Some(heads) = start else {
         return if d_text == d_image { Ok(()) } else { Err(TrainError::Widths { d_text, d_image }) };
     };
@@ -226,17 +251,17 @@ fn check_layer(layer: &'static str, linear: &Linear, wanted: [usize; 2]) -> Resu
 
 pub(super) fn check_held_out(data: &PairedFeatures<'_>, held_out: &Validation<'_>) -> Result<(), TrainError> {
     for (side, training, held_out) in [("text", data.text, held_out.text), ("image", data.images, held_out.images)] {
-        let (found, wanted) = (held_out.n_cols, training.n_cols);
-        if found != wanted {
+        let (found, wanted) = (held_out.width(), training.width());
+        if found != wanted || held_out.vectors().is_none() != training.vectors().is_none() {
             return Err(TrainError::HeldOut { side, found, wanted });
         }
     }
     Ok(())
 }
 
-pub(super) fn check_pairs(text: &Matrix, images: &Matrix, pairs: &[(usize, usize)]) -> Result<(), TrainError> {
+pub(super) fn check_pairs(n_texts: usize, n_images: usize, pairs: &[(usize, usize)]) -> Result<(), TrainError> {
     for (pair_idx, &(text_row, image_row)) in pairs.iter().enumerate() {
-        for (side, row, n_rows) in [("text", text_row, text.n_rows), ("image", image_row, images.n_rows)] {
+        for (side, row, n_rows) in [("text", text_row, n_texts), ("image", image_row, n_images)] {
             if row >= n_rows {
                 return Err(TrainError::Pair { pair_idx, side, row, n_rows });
             }

@@ -32,7 +32,7 @@ pub(crate) struct Relevance {
 impl Relevance {
     /// By all pairs of a training, if its options ask for that.
     pub(crate) fn needed(data: &PairedFeatures<'_>, options: &TrainOptions) -> Option<Self> {
-        (options.positives != Positives::Own).then(|| Self::new(data.pairs, data.text.n_rows))
+        (options.positives != Positives::Own).then(|| Self::new(data.pairs, data.text.n_rows()))
     }
 
     fn new(pairs: &[(usize, usize)], n_texts: usize) -> Self {

@@ -28,6 +28,7 @@ pub fn initial_heads(d_text: usize, d_image: usize, dim: usize, seed: u64) -> He
 pub fn initial_mlp_heads(d_text: usize, d_image: usize, d_hidden: usize, dim: usize, seed: u64) -> Heads {
     let mut random = TorchRandom::new(seed);
     let mut head = |d_features| Head {
+        attention: None,
         hidden: Some(initial_linear(&mut random, d_features, d_hidden)),
         output: initial_linear(&mut random, d_hidden, dim),
     };
@@ -46,13 +47,42 @@ pub fn identity_heads(width: usize) -> Heads {
     Heads { text: head.clone(), image: head }
 }
 
+/// The sides whose tokens are pooled by a vector that is learnt.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Attentive {
+    /// The texts.
+    pub text: bool,
+    /// The images.
+    pub images: bool,
+}
+
+/// Adds the initial vectors by which tokens are weighed: PyTorch's own default for `seed`, bit for bit.
+///
+/// Equals `torch.manual_seed(seed)`, then the heads if they `are_drawn`, then `nn.Linear(width, 1, bias=False)` for the
+/// texts, then the same for the images.
+pub fn with_attention(mut heads: Heads, attentive: Attentive, seed: u64, are_drawn: bool) -> Heads {
+    let mut random = TorchRandom::new(seed);
+    if are_drawn {
+        let layers = heads.text.layers().chain(heads.image.layers());
+        random.skip(layers.map(|linear| linear.weight.values.len() + linear.bias.len()).sum());
+    }
+    for (head, is_wanted) in [(&mut heads.text, attentive.text), (&mut heads.image, attentive.images)] {
+        let width = head.d_features();
+        head.attention = is_wanted.then(|| random.uniform(weight_bound(width) as f32, width));
+    }
+    heads
+}
+
 fn initial_linear(random: &mut TorchRandom, n_inputs: usize, n_outputs: usize) -> Linear {
-    let fan_in = n_inputs as f64;
-    // In PyTorch's order of operations, since the last bit of the bound is in every weight.
-    let gain = (2.0 / (1.0 + 5f64.sqrt().powi(2))).sqrt();
-    let weight_bound = 3f64.sqrt() * (gain / fan_in.sqrt());
-    let bias_bound = 1.0 / fan_in.sqrt();
-    let weight = random.uniform(weight_bound as f32, n_outputs * n_inputs);
+    let bias_bound = 1.0 / (n_inputs as f64).sqrt();
+    let weight = random.uniform(weight_bound(n_inputs) as f32, n_outputs * n_inputs);
     let bias = random.uniform(bias_bound as f32, n_outputs);
     Linear { weight: Matrix::new(n_outputs, n_inputs, weight), bias }
+}
+
+/// The bound of `kaiming_uniform_(a=sqrt(5))`.
+fn weight_bound(n_inputs: usize) -> f64 {
+    // In PyTorch's order of operations, since the last bit of the bound is in every weight.
+    let gain = (2.0 / (1.0 + 5f64.sqrt().powi(2))).sqrt();
+    3f64.sqrt() * (gain / (n_inputs as f64).sqrt())
 }

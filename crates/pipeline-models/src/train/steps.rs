@@ -10,8 +10,8 @@ pub(crate) trait Learner {
     /// The mean loss of the pairs of a batch.
     fn loss(&mut self, batch: &[usize]) -> f32;
 
-    /// Changes the weights against the loss of the last batch, if there are any, at that learning rate.
-    fn learn(&mut self, lr: f64);
+    /// Changes the weights against the loss of the last batch, if there are any, at these learning rates.
+    fn learn(&mut self, rates: Rates);
 
     /// What similarities are divided by now.
     fn temperature(&self) -> f32;
@@ -23,6 +23,15 @@ pub(crate) trait Learner {
     fn has_heads(&self) -> bool;
 }
 
+/// The learning rates of a step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rates {
+    /// Of heads and a learnt temperature.
+    pub(crate) heads: f64,
+    /// Of the vectors by which tokens are weighed.
+    pub(crate) attention: f64,
+}
+
 /// Runs every epoch and returns the heads with all losses.
 pub(super) fn run(
     n_pairs: usize,
@@ -32,7 +41,7 @@ pub(super) fn run(
     observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
 ) -> Result<Trained, TrainError> {
     let mut random = TorchRandom::new(options.seed);
-    let learning_rate = options.learning_rate(n_pairs);
+    let [of_heads, of_attention] = options.learning_rates(n_pairs);
     let mut losses: Vec<StepLoss> = Vec::new();
     let measures_start = validation.is_some_and(|validation| validation.measures_start);
     let mut validated = validation.map(|validation| Validated::new(validation, options));
@@ -44,7 +53,8 @@ pub(super) fn run(
     for epoch in (usize::from(measures_start)..).take(n_epochs) {
         let order = epoch_order(n_pairs, options.shuffle, &mut random);
         for (step, batch) in order.chunks(options.batch_size).enumerate() {
-            let (lr, temperature) = (learning_rate.at(losses.len()), learner.temperature());
+            let (lr, temperature) = (of_heads.at(losses.len()), learner.temperature());
+            let rates = Rates { heads: lr, attention: of_attention.at(losses.len()) };
             // Where nothing changes, an epoch repeats the losses of the first.
             let known = losses.get(step).filter(|_| is_repeated).map(|step| step.loss);
             let loss = known.unwrap_or_else(|| learner.loss(batch));
@@ -52,7 +62,7 @@ pub(super) fn run(
             if !step_loss.loss.is_finite() {
                 return Err(TrainError::NotFinite { what: "loss", epoch, step });
             }
-            learner.learn(lr);
+            learner.learn(rates);
             losses.push(step_loss);
             if !observe(&step_loss) {
                 return Err(TrainError::Stopped { epoch, step });
@@ -103,7 +113,7 @@ mod tests {
             batch.iter().sum::<usize>() as f32
         }
 
-        fn learn(&mut self, _lr: f64) {}
+        fn learn(&mut self, _: Rates) {}
 
         fn temperature(&self) -> f32 {
             1.0

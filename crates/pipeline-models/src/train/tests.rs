@@ -1,6 +1,7 @@
 //! Training against PyTorch's run of the baseline notebook.
 
 mod anchor;
+mod attention;
 mod mlp;
 mod validation;
 
@@ -10,6 +11,7 @@ use crate::heads::Linear;
 use crate::heads::embed;
 use crate::weights::fixtures::max_difference;
 use pipeline_eval::{Ranking, Similarity, rank, recall_at};
+use pipeline_kernels::Matrix;
 
 /// In the reference itself, losses in f32 and f64 differ by up to 2.3e-6, weights by 2.4e-5 and scores by 2.2e-6.
 const LOSS_TOLERANCE: f32 = 2e-5;
@@ -23,7 +25,7 @@ fn train_on(features: &Features, options: &TrainOptions, start: Option<Heads>) -
 
 /// The training features of a set.
 fn paired<'a>(features: &'a Features, pairs: &'a [(usize, usize)]) -> PairedFeatures<'a> {
-    PairedFeatures { text: &features.train_text, images: &features.train_image, pairs }
+    PairedFeatures { text: (&features.train_text).into(), images: (&features.train_image).into(), pairs }
 }
 
 fn ranked(features: &Features, heads: &Heads, golden: &Golden) -> Vec<Ranking> {
@@ -130,7 +132,7 @@ fn the_thread_count_and_a_second_run_change_no_bit() {
         let options = TrainOptions { positives, learn_temperature, batch_size: 48, n_threads, ..Default::default() };
         let options = TrainOptions { anchor: if learn_temperature { 1e-2 } else { 0.0 }, ..options };
         let start = Some(initial_heads(768, 2048, 512, 3));
-        let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+        let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
         train(&data, None, &options, start, Device::Cpu, &mut |_| true).unwrap()
     };
     for (positives, learn_temperature) in [(Positives::Own, false), (Positives::Mask, false), (Positives::All, true)] {
@@ -186,7 +188,7 @@ fn no_pairs_or_no_epochs_leave_the_start_as_it_is() {
     let options = TrainOptions { epochs: 0, ..Default::default() };
     assert_eq!(train_on(&features, &options, Some(start.clone())).unwrap().heads, Some(start.clone()));
     let (text, images) = (Matrix::zeros(0, 64), Matrix::zeros(0, 128));
-    let data = PairedFeatures { text: &text, images: &images, pairs: &[] };
+    let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &[] };
     let trained = train(&data, None, &Default::default(), Some(start.clone()), Device::Cpu, &mut |_| true);
     let trained = trained.unwrap();
     assert_eq!((trained.heads, trained.losses, trained.temperature), (Some(start), Vec::new(), 0.07));

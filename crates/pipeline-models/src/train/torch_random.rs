@@ -19,6 +19,11 @@ impl TorchRandom {
         (0..n_values).map(|_| unit().mul_add(bound - -bound, -bound)).collect()
     }
 
+    /// Draws so many numbers of [`TorchRandom::uniform`] for nothing.
+    pub(super) fn skip(&mut self, n_values: usize) {
+        (0..n_values).for_each(|_| _ = self.0.next_u32());
+    }
+
     /// `torch.randperm(n_values)`, for fewer than 2^32 / 20 values.
     pub(super) fn permutation(&mut self, n_values: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..n_values).collect();

@@ -1,10 +1,8 @@
 //! Measures the retrieval of held-out images by held-out queries for each epoch, and selects the heads to keep.
 
 use super::TrainOptions;
-use crate::heads::Heads;
-use crate::heads::{EmbedError, embed};
+use crate::heads::{EmbedError, Features, Heads, embed_features};
 use pipeline_eval::{RankError, Recall, Similarity, rank, recall_at};
-use pipeline_kernels::Matrix;
 
 /// The `k` of MUGE's Recall@k.
 const K: [usize; 3] = [1, 5, 10];
@@ -16,9 +14,9 @@ const K: [usize; 3] = [1, 5, 10];
 #[derive(Debug, Clone, Copy)]
 pub struct Validation<'a> {
     /// The features of the queries.
-    pub text: &'a Matrix,
+    pub text: Features<'a>,
     /// The features of the images.
-    pub images: &'a Matrix,
+    pub images: Features<'a>,
     /// The rows of each query's relevant images; without one it is a miss.
     pub relevant: &'a [Vec<usize>],
     /// The number of epochs in a row without a better MeanRecall after which training stops; 0 disables this.
@@ -61,8 +59,8 @@ impl Validation<'_> {
     /// # Errors
     /// When the features do not fit the heads.
     pub fn recall(&self, heads: Option<&Heads>, normalize: bool, n_threads: usize) -> Result<Recall, ValidationError> {
-        let queries = embed(self.text, heads.map(|heads| &heads.text), normalize, n_threads)?;
-        let images = embed(self.images, heads.map(|heads| &heads.image), normalize, n_threads)?;
+        let queries = embed_features(self.text, heads.map(|heads| &heads.text), normalize, n_threads)?;
+        let images = embed_features(self.images, heads.map(|heads| &heads.image), normalize, n_threads)?;
         let similarity = if normalize { Similarity::Cosine } else { Similarity::Dot };
         let rankings = rank(&queries, &images, self.relevant, 0, similarity, n_threads)?;
         Ok(recall_at(&rankings, &K, images.n_rows))

@@ -3,9 +3,9 @@
 use pipeline_models::train::LEARNT_TEMPERATURES;
 use pipeline_spec::{Node, SpecError};
 
-use super::held_out;
 use super::params::{Fit, Fusion, HeadShape, LrSchedule, Positives, Start, TrainProjectionParams};
 use super::widths::Widths;
+use super::{held_out, pools};
 use crate::feature_spaces;
 use crate::kind::{BuildContext, span_of};
 
@@ -16,6 +16,7 @@ use crate::kind::{BuildContext, span_of};
 pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, SpecError> {
     let node = &context.stage.params;
     let mut params: TrainProjectionParams = pipeline_spec::params(node)?;
+    pools::resolve(context, node, &mut params)?;
     for (name, holds, must) in ranges(&params).into_iter().chain(combinations(&params)) {
         if !holds {
             return Err(SpecError::at(span_of(node, name), format!("`{name}` {must}")));
@@ -66,7 +67,7 @@ fn is_size(value: usize) -> bool {
 }
 
 /// Checks of numbers against their ranges.
-fn ranges(params: &TrainProjectionParams) -> [Check; 8] {
+fn ranges(params: &TrainProjectionParams) -> [Check; 9] {
     let is_above_zero = |value: f64| value.is_finite() && value > 0.0;
     let is_from_zero = |value: f64| value.is_finite() && value >= 0.0;
     [
@@ -75,6 +76,7 @@ fn ranges(params: &TrainProjectionParams) -> [Check; 8] {
         ("batch_size", is_size(params.batch_size), SIZE),
         ("temperature", is_above_zero(params.temperature), "must be a number above 0"),
         ("lr", is_from_zero(params.lr), "must be a number of at least 0"),
+        ("attention_lr", params.attention_lr.is_none_or(is_from_zero), "must be a number of at least 0"),
         ("weight_decay", is_from_zero(params.weight_decay), "must be a number of at least 0"),
         ("anchor", is_from_zero(params.anchor), "must be a number of at least 0"),
         ("penalty", is_above_zero(params.penalty), "must be a number above 0"),

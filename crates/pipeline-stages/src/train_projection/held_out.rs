@@ -1,10 +1,10 @@
 //! The held-out queries and images on which a training is measured, if it has them.
 
 use pipeline_core::{StageContext, StageError};
-use pipeline_kernels::Matrix;
 use pipeline_models::train::Validation;
 use pipeline_spec::{SpecError, StageSpec};
 
+use super::inputs::{self, Inputs};
 use super::pairs::must_align;
 use super::params::TrainProjectionParams;
 use crate::artifact;
@@ -14,15 +14,16 @@ use crate::relevance::{Asked, has_text, names_images};
 /// The inputs: all or none of them are given.
 pub(super) const QUERIES: Slot =
     Slot::optional("valid_queries", Format::Queries, "held-out queries with the ids of their relevant images");
-pub(super) const TEXT: Slot = Slot::optional("valid_text", Format::TextFeatures, "the text features of those queries");
+pub(super) const TEXT: Slot =
+    Slot::optional("valid_text", Format::TextFeatures, "the text features of those queries").or_tokens();
 pub(super) const IMAGES: Slot =
-    Slot::optional("valid_images", Format::ImageFeatures, "the image features of the images to find");
+    Slot::optional("valid_images", Format::ImageFeatures, "the image features of the images to find").or_tokens();
 const ALL: [Slot; 3] = [QUERIES, TEXT, IMAGES];
 
 /// The features of both sides, and the relevant images of the queries.
 pub(super) struct HeldOut {
-    text: Matrix,
-    images: Matrix,
+    text: Inputs,
+    images: Inputs,
     relevant: Vec<Vec<usize>>,
 }
 
@@ -48,12 +49,12 @@ impl HeldOut {
     ///
     /// # Errors
     /// When an input cannot be read.
-    pub(super) fn read(context: &StageContext<'_>) -> Result<Option<Self>, StageError> {
+    pub(super) fn read(context: &StageContext<'_>, params: &TrainProjectionParams) -> Result<Option<Self>, StageError> {
         let [queries, text, images] = ALL.map(|slot| context.inputs.get(slot.name));
         let (Some(queries), Some(text), Some(images)) = (queries, text, images) else { return Ok(None) };
         let queries = artifact::queries(queries)?;
-        let text = artifact::features(text, TEXT.name)?;
-        let images = artifact::features(images, IMAGES.name)?;
+        let text = inputs::read(text, TEXT.name, params.text_pool, context.n_threads)?;
+        let images = inputs::read(images, IMAGES.name, params.image_pool, context.n_threads)?;
         must_align(&queries, &text).map_err(|error| {
             error.with_help("the inputs `valid_queries` and `valid_text` must come from the same queries")
         })?;
@@ -80,6 +81,6 @@ impl HeldOut {
     pub(super) fn validation(&self, params: &TrainProjectionParams) -> Validation<'_> {
         let Self { text, images, relevant } = self;
         let TrainProjectionParams { patience, measures_start, .. } = *params;
-        Validation { text, images, relevant, patience, measures_start }
+        Validation { text: text.features(), images: images.features(), relevant, patience, measures_start }
     }
 }

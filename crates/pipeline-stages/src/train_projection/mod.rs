@@ -3,8 +3,10 @@
 mod checks;
 mod held_out;
 mod history;
+mod inputs;
 mod pairs;
 mod params;
+mod pools;
 mod spaces;
 mod start;
 mod tell;
@@ -35,8 +37,8 @@ pub(crate) static KIND: Kind = Kind {
     summary: "Trains two heads on cached features with symmetric InfoNCE, or computes them",
     slots: Some(&[
         Slot::required("queries", Format::Queries, "the training queries with the ids of their images"),
-        Slot::required("text", Format::TextFeatures, "the text features of those queries"),
-        Slot::required("images", Format::ImageFeatures, "the image features of the training images"),
+        Slot::required("text", Format::TextFeatures, "the text features of those queries").or_tokens(),
+        Slot::required("images", Format::ImageFeatures, "the image features of the training images").or_tokens(),
         held_out::QUERIES,
         held_out::TEXT,
         held_out::IMAGES,
@@ -88,8 +90,9 @@ impl WholeStage for TrainProjection {
     fn run(&self, context: &StageContext<'_>, scratch: &Path) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let queries = artifact::queries(artifact::input(context, "queries"))?;
-        let text = artifact::features(artifact::input(context, "text"), "text")?;
-        let images = artifact::features(artifact::input(context, "images"), "images")?;
+        let TrainProjectionParams { text_pool, image_pool, .. } = self.params;
+        let text = inputs::read(artifact::input(context, "text"), "text", text_pool, context.n_threads)?;
+        let images = inputs::read(artifact::input(context, "images"), "images", image_pool, context.n_threads)?;
         must_align(&queries, &text)?;
         let pairs = pairs::pairs(&queries, &images, self.params.pairs);
         if pairs.is_empty() {
@@ -98,12 +101,13 @@ impl WholeStage for TrainProjection {
         } else if let Some(left_out) = pairs::left_out(&queries, &images) {
             context.host.warn(left_out);
         }
-        let spaces = Spaces::read(context)?;
+        let spaces = Spaces::read(context, &self.params)?;
         spaces.must_match_held_out(context, self.params.allow_mismatch)?;
-        let held_out = HeldOut::read(context)?;
+        let held_out = HeldOut::read(context, &self.params)?;
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let data = PairedFeatures { text: &text.vectors, images: &images.vectors, pairs: &pairs };
+        let (text, images) = (text.vectors.features(), images.vectors.features());
+        let data = PairedFeatures { text, images, pairs: &pairs };
         let validation = held_out.as_ref().map(|held_out| held_out.validation(&self.params));
         let (trained, start_note) = match self.params.fit.closed_form() {
             Some(method) => (self.compute(context, &data, validation.as_ref(), method)?, None),
@@ -138,6 +142,9 @@ impl TrainProjection {
         let TrainProjectionParams { penalty, normalize, temperature, .. } = self.params;
         let PairedFeatures { text, images, pairs } = *data;
         let failed = |error| StageError::because("the training failed", error);
+        let (Some(text), Some(images)) = (text.vectors(), images.vectors()) else {
+            return Err(StageError::new("heads are computed from pooled features, and these are tokens"));
+        };
         let heads = train::fit(text, images, pairs, method, penalty, self.params.dim()).map_err(failed)?;
         let recall = |validation: &Validation<'_>| {
             validation
@@ -158,7 +165,7 @@ impl TrainProjection {
         validation: Option<&Validation<'_>>,
         spaces: &Spaces,
     ) -> Result<(Trained, Option<String>), StageError> {
-        let (d_text, d_image) = (data.text.n_cols, data.images.n_cols);
+        let (d_text, d_image) = (data.text.width(), data.images.width());
         let start = match self.params.fusion {
             Fusion::Projection => Some(start::heads(context, &self.params, spaces, d_text, d_image)?),
             Fusion::Passthrough => {

@@ -8,7 +8,7 @@ use crate::artifact::Features;
 use crate::relevance::{has_text, names_images, rows_by_id};
 
 /// Fails unless the text features match the queries, row by row.
-pub(crate) fn must_align(queries: &[QueryRow], text: &Features) -> Result<(), StageError> {
+pub(crate) fn must_align<V>(queries: &[QueryRow], text: &Features<V>) -> Result<(), StageError> {
     let same = queries.len() == text.ids.len() && queries.iter().zip(&text.ids).all(|(row, id)| row.id == *id);
     if same {
         return Ok(());
@@ -22,7 +22,7 @@ pub(crate) fn must_align(queries: &[QueryRow], text: &Features) -> Result<(), St
 }
 
 /// The training pairs of the queries with a text: (text row, image row) in the order of the queries and their ids.
-pub(super) fn pairs(queries: &[QueryRow], images: &Features, which: Pairs) -> Vec<(usize, usize)> {
+pub(super) fn pairs<V>(queries: &[QueryRow], images: &Features<V>, which: Pairs) -> Vec<(usize, usize)> {
     let rows = rows_by_id(images);
     let n_images = if which == Pairs::First { 1 } else { usize::MAX };
     let with_text = queries.iter().enumerate().filter(|(_, query)| !query.text.is_empty());
@@ -36,7 +36,7 @@ pub(super) fn pairs(queries: &[QueryRow], images: &Features, which: Pairs) -> Ve
 }
 
 /// The number of queries without a pair, and the reasons; `None` when every query has one.
-pub(super) fn left_out(queries: &[QueryRow], images: &Features) -> Option<String> {
+pub(super) fn left_out<V>(queries: &[QueryRow], images: &Features<V>) -> Option<String> {
     let rows = rows_by_id(images);
     let is_there = |query: &&QueryRow| query.image_ids.iter().flatten().any(|id| rows.contains_key(id.as_str()));
     let (with_text, without_text): (Vec<_>, Vec<_>) = queries.iter().partition(|query| has_text(query));

@@ -1,9 +1,14 @@
 //! The params of `train-projection`.
 
-use pipeline_models::train::{self, ClosedForm, TrainOptions};
+use pipeline_models::train::{self, Attentive, ClosedForm, TrainOptions};
 use pipeline_spec::SpecPath;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::pooled::PoolName;
+
+/// The learning rate of the vector by which tokens are weighed, where nothing else is asked for.
+pub(super) const DEFAULT_ATTENTION_LR: f64 = 1e-2;
 
 /// The params of `train-projection`; the defaults are the notebook's.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -76,6 +81,17 @@ pub(super) struct TrainProjectionParams {
     /// Whether to shuffle the pairs again for each epoch, by `seed`.
     #[serde(default)]
     pub(super) shuffle: bool,
+    /// With an input `text` of `pooling: tokens`: the way from a text's tokens to one vector; by default `attentive`.
+    // In the manifest as it comes to, and never for pooled features.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) text_pool: Option<PoolName>,
+    /// The same for an input `images` of `pooling: tokens`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) image_pool: Option<PoolName>,
+    /// With `attentive` pools: the learning rate of the vector by which tokens are weighed, without `weight_decay` and
+    /// `anchor`; by default 0.01. It follows `lr_schedule` and `warmup_steps`, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) attention_lr: Option<f64>,
     /// The initial weights of the heads.
     #[serde(default, skip_serializing_if = "Start::is_random")]
     pub(super) start: Start,
@@ -115,6 +131,12 @@ impl TrainProjectionParams {
         self.start == Start::Identity || self.anchor > 0.0 || self.init_from.is_some()
     }
 
+    /// The sides whose pool is learnt.
+    pub(super) fn attentive(&self) -> Attentive {
+        let is_learnt = |pool: Option<PoolName>| pool == Some(PoolName::Attentive);
+        Attentive { text: is_learnt(self.text_pool), images: is_learnt(self.image_pool) }
+    }
+
     /// The options of training with these params.
     pub(super) fn options(&self, n_threads: usize) -> TrainOptions {
         TrainOptions {
@@ -123,6 +145,7 @@ impl TrainProjectionParams {
             learn_temperature: self.learn_temperature,
             positives: self.positives.into(),
             lr: self.lr,
+            attention_lr: self.attention_lr.unwrap_or(DEFAULT_ATTENTION_LR),
             lr_schedule: self.lr_schedule.into(),
             warmup_steps: self.warmup_steps,
             weight_decay: self.weight_decay,

@@ -6,9 +6,11 @@ use pipeline_core::{StageContext, StageError};
 use pipeline_models::checkpoint::{FeatureSpace, TrainedOn};
 
 use super::held_out;
+use super::params::TrainProjectionParams;
 use super::widths::Widths;
 use crate::artifact;
 use crate::feature_spaces::{Named, Width, must_match};
+use crate::pooled::{PoolName, TOKEN_POOL};
 
 /// The spaces of the two sides; `None` where an artifact of an earlier version has none.
 pub(super) struct Spaces {
@@ -17,13 +19,19 @@ pub(super) struct Spaces {
 }
 
 impl Spaces {
-    /// The spaces of the inputs `text` and `images`.
+    /// The spaces of the inputs `text` and `images`, with the pools of their tokens.
     ///
     /// # Errors
     /// When an artifact cannot be read.
-    pub(super) fn read(context: &StageContext<'_>) -> Result<Self, StageError> {
-        let space = |slot: &str| artifact::feature_space(artifact::input(context, slot));
-        Ok(Self { text: space("text")?, images: space("images")? })
+    pub(super) fn read(context: &StageContext<'_>, params: &TrainProjectionParams) -> Result<Self, StageError> {
+        let space = |slot: &str, pool: Option<PoolName>| {
+            let mut space = artifact::feature_space(artifact::input(context, slot))?;
+            if let (Some(space), Some(pool)) = (&mut space, pool) {
+                space.properties.insert(TOKEN_POOL.to_owned(), pool.name().to_owned());
+            }
+            Ok::<_, StageError>(space)
+        };
+        Ok(Self { text: space("text", params.text_pool)?, images: space("images", params.image_pool)? })
     }
 
     /// Refuses held-out features of other spaces.

@@ -39,11 +39,12 @@ fn made(params: &TrainProjectionParams, spaces: &Spaces, [d_text, d_image]: [usi
     for (side, d_features) in [("text", d_text), ("image", d_image)] {
         must_be_bearable(side, params.d_hidden(), dim, d_features)?;
     }
-    Ok(match (params.start, params.d_hidden()) {
+    let heads = match (params.start, params.d_hidden()) {
         (Start::Identity, _) => train::identity_heads(dim),
         (Start::Random, None) => train::initial_heads(d_text, d_image, dim, params.seed),
         (Start::Random, Some(d_hidden)) => train::initial_mlp_heads(d_text, d_image, d_hidden, dim, params.seed),
-    })
+    };
+    Ok(train::with_attention(heads, params.attentive(), params.seed, params.start == Start::Random))
 }
 
 /// The heads of `init_from`.
@@ -63,7 +64,13 @@ fn read(
     let heads = checkpoint
         .heads
         .ok_or_else(|| StageError::new(format!("{unusable}: they are of `fusion: passthrough` and empty")))?;
-    for (side, head, d_features) in [("text", &heads.text, d_text), ("image", &heads.image, d_image)] {
+    let attentive = params.attentive();
+    for (side, head, d_features, is_attentive) in
+        [("text", &heads.text, d_text, attentive.text), ("image", &heads.image, d_image, attentive.images)]
+    {
+        must_pool(head, side, is_attentive).map_err(|(problem, help)| {
+            StageError::new(format!("{unusable}: their {side} head {problem}")).with_help(help)
+        })?;
         must_fit(head, params, d_features).map_err(|(problem, help)| {
             StageError::new(format!("{unusable}: their {side} head {problem}")).with_help(help)
         })?;
@@ -84,6 +91,21 @@ fn must_be_bearable(side: &str, d_hidden: Option<usize>, dim: usize, d_features:
     }
     let message = format!("the {side} head would have {n_weights} weights, and {MAX_WEIGHTS} is the most");
     Err(StageError::new(message).with_help("a smaller `projection_dim` or `hidden_dim` makes it smaller"))
+}
+
+/// Checks the pool of a head's tokens against the params; the error has advice.
+fn must_pool(head: &Head, side: &str, is_attentive: bool) -> Result<(), (String, &'static str)> {
+    match (&head.attention, is_attentive) {
+        (Some(_), false) => Err((
+            format!("weighs tokens (`{side}_attention.weight`), and here it has none to weigh"),
+            "it takes features of `pooling: tokens` with an `attentive` pool",
+        )),
+        (None, true) => Err((
+            format!("weighs no tokens: there is no `{side}_attention.weight`"),
+            "an `attentive` pool begins with weights that were trained with one, or without `init_from`",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Checks a head against the params and the features; the error has advice.

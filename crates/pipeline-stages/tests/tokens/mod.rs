@@ -1,5 +1,7 @@
 //! `pooling: tokens` of the encoder stages: every vector of every row, cut, cached and shared like features.
 
+mod training;
+
 use std::collections::BTreeMap;
 
 use pipeline_data::{DataError, read_token_parts};

@@ -9,7 +9,7 @@ use pipeline_experiments::gate::{Baseline, Measured, baseline};
 use pipeline_experiments::in_one_line;
 use pipeline_kernels::Matrix;
 use pipeline_report::facts::Evaluation;
-use pipeline_stages::{Format, finished};
+use pipeline_stages::{Format, Side, finished};
 
 use super::Options;
 use super::described::{DescribedRun, DescribedStage};
@@ -92,10 +92,15 @@ fn space(
         let input = run.input(stage, slot).ok_or_else(|| format!("the spec does not name its input `{slot}`"))?;
         run.open(&subject.store, input)
     };
-    let features = |slot: &str| finished::read_features(open(slot)?.artifact()).map_err(|error| in_one_line(&error));
-    let (image_ids, images) = features("images")?;
+    let projection = open("projection")?;
+    let features = |side: Side| {
+        let features = open(side.name())?;
+        finished::read_features(features.artifact(), side, projection.artifact(), options.n_threads)
+            .map_err(|error| in_one_line(&error))
+    };
+    let (image_ids, images) = features(Side::Images)?;
     let duplicates = duplicates(&image_ids, &images);
-    let (_, text) = features("text")?;
+    let (_, text) = features(Side::Text)?;
     let queries = finished::read_queries(open("queries")?.artifact()).map_err(|error| in_one_line(&error))?;
     if queries.len() != text.n_rows {
         return Err("the text features are not those of the queries".to_owned());
@@ -103,7 +108,6 @@ fn space(
     let with_text: Vec<usize> = (0..queries.len()).filter(|idx| !queries[*idx].text.is_empty()).collect();
     let query_rows: Vec<usize> = sample(with_text.len(), options.seed).into_iter().map(|idx| with_text[idx]).collect();
     let image_rows = sample(images.n_rows, options.seed);
-    let projection = open("projection")?;
     let (text_in_map, images_in_map) = (rows_of(&text, &query_rows), rows_of(&images, &image_rows));
     let (queries_in, images_in) = finished::embed(projection.folder(), text_in_map, images_in_map, options.n_threads)
         .map_err(|error| in_one_line(&error))?;

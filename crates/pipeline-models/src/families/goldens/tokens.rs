@@ -1,5 +1,7 @@
 //! The vectors of all tokens of every family that has a golden of them, and the poolings that come of them.
 
+use pipeline_kernels::{Matrix, TokenMatrix, TokenNumbers};
+
 use super::*;
 
 /// The vectors of all tokens of the text `text_idx`, among all texts and alone; the first is `[CLS]`'s feature by `cls`.
@@ -145,4 +147,28 @@ fn poolings_of_images_are_those_of_their_tokens() {
             assert_eq!(fixtures::bits(&firsts), fixtures::bits(&features(ImagePooling::Cls)), "{model}");
         }
     }
+}
+
+/// The tokens of all texts by the Chinese-CLIP of the fixtures.
+pub(crate) fn chinese_clip_tokens(instructions: InstructionSet) -> TokenMatrix {
+    let file = path("chinese_clip").join("config.json");
+    let reader = clip::chinese::text(&config(&file), &file, Some(Pooling::Tokens)).unwrap();
+    let ids: Vec<Vec<u32>> = serde_json::from_value(golden_json("chinese_clip")["text"]["ids"].clone()).unwrap();
+    let weights = [path("chinese_clip").join("model.safetensors")];
+    let tower = CpuTextTower::new(reader.tower(&weights).unwrap(), instructions);
+    let vectors = tower.forward(&ids.iter().map(Vec::as_slice).collect::<Vec<_>>());
+    TokenMatrix::new(reader.dim, ids.iter().map(Vec::len), TokenNumbers::Single(vectors))
+}
+
+/// The class tokens of all images by the same model.
+pub(crate) fn chinese_clip_images(instructions: InstructionSet) -> Matrix {
+    let file = path("chinese_clip").join("config.json");
+    let reader = clip::hub::image(&config(&file), &file, Some(ImagePooling::Cls)).unwrap();
+    let tower =
+        CpuImageTower::new(reader.tower(&[path("chinese_clip").join("model.safetensors")]).unwrap(), instructions);
+    let (levels, [n_images, height, width]) = levels("chinese_clip", "levels");
+    let [mean, std] = CLIP;
+    let pixel = |(idx, level): (usize, &u8)| (f32::from(*level) / 255.0 - mean[idx % 3]) / std[idx % 3];
+    let pixels: Vec<f32> = levels.iter().enumerate().map(pixel).collect();
+    Matrix::new(n_images, reader.dim, tower.forward(&pixels, height, width))
 }

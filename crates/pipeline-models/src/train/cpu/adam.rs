@@ -57,6 +57,11 @@ impl Adam {
     /// Advances to the next step, with this learning rate.
     pub(super) fn next_step(&mut self, lr: f64) -> AdamStep {
         self.n_steps = self.n_steps.saturating_add(1);
+        self.step(lr)
+    }
+
+    /// The same step with another learning rate.
+    pub(super) fn step(&self, lr: f64) -> AdamStep {
         AdamStep {
             weight_decay: self.weight_decay,
             anchor: self.anchor,

@@ -9,6 +9,8 @@ use pipeline_kernels::{InstructionSet, PackedMatrix, gelu, gelu_slope};
 pub(super) struct CpuHead {
     hidden: Option<Hidden>,
     output: CpuLayer,
+    /// The gradient of the outputs of the first layer, where that of its inputs is wanted: `[n_outputs, n_pairs]`.
+    by_first: PackedMatrix,
 }
 
 /// The first of two layers; its values of a batch are kept until the next one.
@@ -30,7 +32,7 @@ struct Hidden {
 impl CpuHead {
     pub(super) fn new(head: Head, instructions: InstructionSet) -> Self {
         let hidden = head.hidden.map(|linear| Hidden::new(CpuLayer::new(linear, instructions), instructions));
-        Self { hidden, output: CpuLayer::new(head.output, instructions) }
+        Self { hidden, output: CpuLayer::new(head.output, instructions), by_first: PackedMatrix::new(instructions) }
     }
 
     /// Remembers the weights as the start to which the anchor pulls.
@@ -44,27 +46,51 @@ impl CpuHead {
     }
 
     pub(super) fn to_head(&self) -> Head {
-        Head { hidden: self.hidden.as_ref().map(|hidden| hidden.layer.to_linear()), output: self.output.to_linear() }
+        let attention = None;
+        Head {
+            attention,
+            hidden: self.hidden.as_ref().map(|hidden| hidden.layer.to_linear()),
+            output: self.output.to_linear(),
+        }
     }
 
     /// # Shapes
     /// `inputs`: `[n_inputs, n_pairs]`, `outputs`: `[n_outputs, n_pairs]`
     pub(super) fn forward(&mut self, inputs: &PackedMatrix, outputs: &mut [f32], n_pairs: usize) {
-        let Self { hidden, output } = self;
+        let Self { hidden, output, .. } = self;
         let Some(hidden) = hidden else { return output.forward(inputs, outputs, n_pairs) };
         hidden.forward(inputs, n_pairs);
         output.forward(&hidden.columns, outputs, n_pairs);
     }
 
-    /// Updates weights and biases by the gradient of the outputs.
+    /// Updates weights and biases by the gradient of the outputs. Where `by_inputs` is given, it receives the gradient of
+    /// the inputs.
     ///
     /// # Shapes
-    /// `inputs`: `[n_pairs, n_inputs]`, `gradient`: `[n_outputs, n_pairs]`
-    pub(super) fn learn(&mut self, inputs: &PackedMatrix, gradient: &[f32], n_pairs: usize, step: &AdamStep) {
-        let Self { hidden, output } = self;
-        let Some(hidden) = hidden else { return output.learn(inputs, gradient, n_pairs, step) };
-        // Uses the weights with which the loss was computed, so it runs before their update.
+    /// `inputs`: `[n_pairs, n_inputs]`, `gradient`: `[n_outputs, n_pairs]`, `by_inputs`: `[n_inputs, n_pairs]`
+    pub(super) fn learn(
+        &mut self,
+        inputs: &PackedMatrix,
+        gradient: &[f32],
+        n_pairs: usize,
+        step: &AdamStep,
+        by_inputs: Option<&mut Vec<f32>>,
+    ) {
+        // Gradients are computed from the weights with which the loss was computed, before their update.
+        let Self { hidden, output, by_first } = self;
+        let pass_on = |layer: &CpuLayer, by_outputs: &[f32]| {
+            let Some(by_inputs) = by_inputs else { return };
+            by_first.pack(layer.n_outputs(), n_pairs, |k, pair_idx| by_outputs[k * n_pairs + pair_idx]);
+            by_inputs.clear();
+            by_inputs.resize(layer.n_inputs() * n_pairs, 0.0);
+            layer.differentiate(by_first, by_inputs, n_pairs, |_, _| ());
+        };
+        let Some(hidden) = hidden else {
+            pass_on(output, gradient);
+            return output.learn(inputs, gradient, n_pairs, step);
+        };
         hidden.differentiate(output, gradient, n_pairs);
+        pass_on(&hidden.layer, &hidden.values);
         output.learn(&hidden.inputs, gradient, n_pairs, step);
         hidden.layer.learn(inputs, &hidden.values, n_pairs, step);
     }

@@ -30,6 +30,10 @@ impl CpuLayer {
         Self { instructions, n_inputs, weight, bias, bias_gradient }
     }
 
+    pub(super) fn n_inputs(&self) -> usize {
+        self.n_inputs
+    }
+
     pub(super) fn n_outputs(&self) -> usize {
         self.bias.values.len()
     }

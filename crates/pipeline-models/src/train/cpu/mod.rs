@@ -6,6 +6,7 @@
 //! the others.
 
 mod adam;
+mod attention;
 mod contrast;
 mod head;
 mod layer;
@@ -15,7 +16,7 @@ mod side;
 mod temperature;
 
 use super::positives::Relevance;
-use super::steps::Learner;
+use super::steps::{Learner, Rates};
 use super::{PairedFeatures, TrainOptions};
 use crate::heads::Heads;
 use adam::Adam;
@@ -78,18 +79,19 @@ impl Learner for CpuLearner<'_> {
         self.contrast.loss(&self.text.embedded, &self.image.embedded, batch.len(), others)
     }
 
-    fn learn(&mut self, lr: f64) {
+    fn learn(&mut self, rates: Rates) {
         if !self.has_heads {
             return;
         }
-        let step = self.adam.next_step(lr);
+        let step = self.adam.next_step(rates.heads);
+        let attention_step = self.adam.step(rates.attention).without_decay();
         let Self { text, image, contrast, temperature, .. } = self;
         contrast.differentiate(&text.embedded, &image.embedded, &mut text.gradient, &mut image.gradient);
         if let Some(temperature) = temperature {
             temperature.learn(&text.embedded, &text.gradient, &step);
             contrast.temperature = temperature.value();
         }
-        rayon::join(|| text.learn(&step), || image.learn(&step));
+        rayon::join(|| text.learn(&step, &attention_step), || image.learn(&step, &attention_step));
     }
 
     fn temperature(&self) -> f32 {

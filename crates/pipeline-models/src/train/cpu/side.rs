@@ -1,17 +1,43 @@
 //! One side of a batch, texts or images: features, head, embeddings and their gradient.
 
 use super::adam::AdamStep;
+use super::attention::CpuAttention;
 use super::head::CpuHead;
-use crate::heads::Head;
+use crate::heads::{Features, Head};
 use pipeline_kernels::Matrix;
 use pipeline_kernels::{InstructionSet, PackedMatrix};
 
 /// The square of the smallest divisor of a vector: PyTorch's `F.normalize` uses 1e-12.
 const MIN_SQUARED_LENGTH: f32 = 1e-24;
 
+/// The inputs of a head.
+enum Inputs<'a> {
+    /// A vector for each row.
+    Vectors(&'a Matrix),
+    /// The tokens of each row, and the vector by which they are weighed.
+    Tokens(CpuAttention<'a>),
+}
+
+impl Inputs<'_> {
+    fn width(&self) -> usize {
+        match self {
+            Self::Vectors(vectors) => vectors.n_cols,
+            Self::Tokens(attention) => attention.vector().len(),
+        }
+    }
+
+    /// The vector of a pair of the batch whose rows are `rows`.
+    fn row(&self, rows: &[usize], pair_idx: usize) -> &[f32] {
+        match self {
+            Self::Vectors(vectors) => vectors.row(rows[pair_idx]),
+            Self::Tokens(attention) => attention.row(pair_idx),
+        }
+    }
+}
+
 /// Texts or images; the values of a batch are kept until the next one.
 pub(super) struct Side<'a> {
-    features: &'a Matrix,
+    features: Inputs<'a>,
     head: Option<CpuHead>,
     normalize: bool,
     instructions: InstructionSet,
@@ -25,6 +51,8 @@ pub(super) struct Side<'a> {
     pub(super) embedded: Vec<f32>,
     /// The gradient of the loss with respect to `embedded`.
     pub(super) gradient: Vec<f32>,
+    /// The gradient of the loss with respect to pooled vectors: `[n_inputs, n_pairs]`; empty where there are none.
+    by_inputs: Vec<f32>,
     /// `[n_pairs]`, the divisors of the embeddings.
     lengths: Vec<f32>,
     /// `[n_pairs]`, the inner products of embeddings and gradients.
@@ -32,9 +60,23 @@ pub(super) struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    pub(super) fn new(features: &'a Matrix, head: Option<Head>, normalize: bool, instructions: InstructionSet) -> Self {
+    /// # Panics
+    /// When tokens come without a head that pools them: a bug of the caller.
+    pub(super) fn new(
+        features: Features<'a>,
+        mut head: Option<Head>,
+        normalize: bool,
+        instructions: InstructionSet,
+    ) -> Self {
+        let features = match features {
+            Features::Vectors(vectors) => Inputs::Vectors(vectors),
+            Features::Tokens(tokens) => {
+                let vector = head.as_mut().and_then(|head| head.attention.take());
+                Inputs::Tokens(CpuAttention::new(tokens, vector.expect("BUG: tokens have a head that pools them")))
+            }
+        };
         let empty = || PackedMatrix::new(instructions);
-        let [embedded, gradient, lengths, alignments] = Default::default();
+        let [embedded, gradient, by_inputs, lengths, alignments] = Default::default();
         Self {
             features,
             head: head.map(|head| CpuHead::new(head, instructions)),
@@ -45,6 +87,7 @@ impl<'a> Side<'a> {
             inputs: empty(),
             embedded,
             gradient,
+            by_inputs,
             lengths,
             alignments,
         }
@@ -56,7 +99,11 @@ impl<'a> Side<'a> {
     }
 
     pub(super) fn to_head(&self) -> Option<Head> {
-        self.head.as_ref().map(CpuHead::to_head)
+        let attention = match &self.features {
+            Inputs::Vectors(_) => None,
+            Inputs::Tokens(attention) => Some(attention.vector().to_vec()),
+        };
+        self.head.as_ref().map(|head| Head { attention, ..head.to_head() })
     }
 
     /// Embeds rows of the features.
@@ -64,20 +111,25 @@ impl<'a> Side<'a> {
         self.rows.clear();
         self.rows.extend(rows);
         let Self { features, head, rows, columns, inputs, embedded, .. } = self;
-        let n_pairs = rows.len();
-        let dim = head.as_ref().map_or(features.n_cols, CpuHead::n_outputs);
+        if let Inputs::Tokens(attention) = features {
+            attention.pool(rows);
+        }
+        let features = &*features;
+        let (n_pairs, width) = (rows.len(), features.width());
+        let row = |pair_idx: usize| features.row(rows, pair_idx);
+        let dim = head.as_ref().map_or(width, CpuHead::n_outputs);
         embedded.clear();
         embedded.resize(dim * n_pairs, 0.0);
         if let Some(head) = head {
             rayon::join(
-                || columns.pack(features.n_cols, n_pairs, |k, pair_idx| features.row(rows[pair_idx])[k]),
-                || inputs.pack(n_pairs, features.n_cols, |pair_idx, col| features.row(rows[pair_idx])[col]),
+                || columns.pack(width, n_pairs, |k, pair_idx| row(pair_idx)[k]),
+                || inputs.pack(n_pairs, width, |pair_idx, col| row(pair_idx)[col]),
             );
             head.forward(columns, embedded, n_pairs);
         } else {
-            for (pair_idx, &row_idx) in rows.iter().enumerate() {
+            for pair_idx in 0..n_pairs {
                 let places = embedded.iter_mut().skip(pair_idx).step_by(n_pairs);
-                places.zip(features.row(row_idx)).for_each(|(place, value)| *place = *value);
+                places.zip(row(pair_idx)).for_each(|(place, value)| *place = *value);
             }
         }
         if self.normalize {
@@ -107,13 +159,19 @@ impl<'a> Side<'a> {
         );
     }
 
-    /// Updates the head by `gradient`.
-    pub(super) fn learn(&mut self, step: &AdamStep) {
+    /// Updates the head by `gradient`, and the vector by which tokens are weighed.
+    pub(super) fn learn(&mut self, step: &AdamStep, attention_step: &AdamStep) {
         if self.normalize {
             self.differentiate_scale();
         }
-        if let Some(head) = &mut self.head {
-            head.learn(&self.inputs, &self.gradient, self.rows.len(), step);
+        let Self { features, head, inputs, gradient, by_inputs, .. } = self;
+        let (Some(head), n_pairs) = (head, self.rows.len()) else { return };
+        match features {
+            Inputs::Vectors(_) => head.learn(inputs, gradient, n_pairs, step, None),
+            Inputs::Tokens(attention) => {
+                head.learn(inputs, gradient, n_pairs, step, Some(by_inputs));
+                attention.learn(by_inputs, attention_step);
+            }
         }
     }
 

@@ -26,7 +26,7 @@ fn both(options: &TrainOptions, start: Option<&Heads>, instructions: Instruction
     let d_image = if start.is_some() { D_IMAGE } else { D_TEXT };
     let (text, images) = (noise("text", 41, D_TEXT), noise("images", 37, d_image));
     let pairs: Vec<_> = (0..74).map(|idx| (idx % 41, idx * 5 % 37)).collect();
-    let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+    let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
     let mut framework = reference::learner(&data, options, start.cloned());
     let mut own = CpuLearner::new(&data, options, start.cloned(), instructions);
     let learners: [&mut dyn Learner; 2] = [&mut *framework, &mut own];
@@ -37,7 +37,7 @@ fn both(options: &TrainOptions, start: Option<&Heads>, instructions: Instruction
 fn trained_on_wide_features(options: &TrainOptions, start: Heads, instructions: InstructionSet) -> Vec<f32> {
     let (text, images) = (noise("text", 41, 500), noise("images", 37, 801));
     let pairs: Vec<_> = (0..450).map(|idx| (idx % 41, idx * 5 % 37)).collect();
-    let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+    let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
     let mut learner = CpuLearner::new(&data, options, Some(start), instructions);
     let Trained { heads, losses, .. } = steps::run(pairs.len(), options, None, &mut learner, &mut |_| true).unwrap();
     let Heads { text, image } = heads.unwrap();

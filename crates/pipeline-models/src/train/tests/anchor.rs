@@ -123,8 +123,10 @@ fn plainly_trained(data: &PairedFeatures<'_>, options: &TrainOptions, start: &He
     let mut losses = Vec::new();
     for _ in 0..options.epochs {
         for pairs in data.pairs.chunks(options.batch_size) {
-            let texts: Vec<_> = pairs.iter().map(|(row_idx, _)| with_one(data.text, *row_idx)).collect();
-            let images: Vec<_> = pairs.iter().map(|(_, row_idx)| with_one(data.images, *row_idx)).collect();
+            let texts: Vec<_> =
+                pairs.iter().map(|(row_idx, _)| with_one(data.text.vectors().unwrap(), *row_idx)).collect();
+            let images: Vec<_> =
+                pairs.iter().map(|(_, row_idx)| with_one(data.images.vectors().unwrap(), *row_idx)).collect();
             let of_texts: Vec<_> = texts.iter().map(|features| text.embed(features)).collect();
             let of_images: Vec<_> = images.iter().map(|features| image.embed(features)).collect();
             let (loss, [text_slopes, image_slopes]) = contrast(&of_texts, &of_images, options.temperature);
@@ -167,7 +169,7 @@ fn check(data: &PairedFeatures<'_>, options: &TrainOptions, start: &Heads) {
 fn the_pull_to_the_start_and_the_pull_to_zero_are_those_of_the_formula() {
     let (text, images) = (patterned(23, 12), patterned(29, 12));
     let pairs: Vec<_> = (0..46).map(|idx| (idx % 23, idx * 5 % 29)).collect();
-    let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+    let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
     for start in [initial_heads(12, 12, 7, 3), identity_heads(12)] {
         for (anchor, weight_decay) in [(0.0, 0.0), (0.3, 0.0), (0.3, 0.1)] {
             let options =
@@ -181,7 +183,7 @@ fn the_pull_to_the_start_and_the_pull_to_zero_are_those_of_the_formula() {
 fn the_stronger_the_anchor_the_nearer_to_the_start_a_training_ends() {
     let (text, images) = (patterned(40, 12), patterned(40, 12));
     let pairs: Vec<_> = (0..40).map(|idx| (idx, idx * 7 % 40)).collect();
-    let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+    let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
     let start = identity_heads(12);
     let way = |anchor| {
         let options = TrainOptions { anchor, weight_decay: 0.0, epochs: 40, ..Default::default() };

@@ -53,7 +53,7 @@ fn the_thread_count_changes_no_bit_of_two_layers() {
     let run = |n_threads| {
         let options = TrainOptions { epochs: 1, batch_size: 40, n_threads, ..Default::default() };
         let start = Some(initial_mlp_heads(384, 512, 200, 96, 3));
-        let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+        let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
         let trained = train(&data, None, &options, start, Device::Cpu, &mut |_| true).unwrap();
         let embedded = embed(&text, trained.heads.as_ref().map(|heads| &heads.text), true, n_threads).unwrap();
         (trained, embedded)
@@ -81,7 +81,11 @@ fn layers_that_do_not_fit_each_other_are_refused() {
 #[test]
 fn layers_may_be_of_no_width() {
     let layer = |n_outputs, n_inputs| Linear { weight: Matrix::zeros(n_outputs, n_inputs), bias: vec![0.5; n_outputs] };
-    let head = |d_features, d_hidden| Head { hidden: Some(layer(d_hidden, d_features)), output: layer(3, d_hidden) };
+    let head = |d_features, d_hidden| Head {
+        attention: None,
+        hidden: Some(layer(d_hidden, d_features)),
+        output: layer(3, d_hidden),
+    };
     for (d_features, d_hidden) in [(2, 0), (0, 2), (0, 0)] {
         let embedded = embed(Matrix::zeros(2, d_features), Some(&head(d_features, d_hidden)), false, 1).unwrap();
         assert_eq!(embedded, Matrix::new(2, 3, vec![0.5; 6]));

@@ -22,7 +22,7 @@ fn trained(options: &TrainOptions, patience: usize, observe: &mut (dyn FnMut() +
 
 fn held_out<'a>(features: &'a Features, relevant: &'a [Vec<usize>], patience: usize) -> Validation<'a> {
     let Features { valid_text: text, valid_image: images, .. } = features;
-    Validation { text, images, relevant, patience, measures_start: false }
+    Validation { text: text.into(), images: images.into(), relevant, patience, measures_start: false }
 }
 
 /// The heads after this many epochs without held-out data.
@@ -138,10 +138,15 @@ fn the_thread_count_changes_neither_what_is_measured_nor_what_is_kept() {
     let relevant: Vec<_> = (0..96).map(|row| vec![row]).collect();
     let run = |n_threads| {
         let options = TrainOptions { epochs: 6, lr: 1e-2, n_threads, ..Default::default() };
-        let validation =
-            Validation { text: &text, images: &images, relevant: &relevant, patience: 3, measures_start: true };
+        let validation = Validation {
+            text: (&text).into(),
+            images: (&images).into(),
+            relevant: &relevant,
+            patience: 3,
+            measures_start: true,
+        };
         let start = Some(initial_heads(160, 200, 50, 3));
-        let data = PairedFeatures { text: &text, images: &images, pairs: &pairs };
+        let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };
         train(&data, Some(&validation), &options, start, Device::Cpu, &mut |_| true).unwrap()
     };
     let expected = run(1);
@@ -154,7 +159,7 @@ fn the_thread_count_changes_neither_what_is_measured_nor_what_is_kept() {
 fn held_out_features_of_another_width_are_refused_before_training() {
     let features = Features::of("mini");
     let (images, relevant) = (Matrix::zeros(3, 100), vec![vec![0]; features.valid_text.n_rows]);
-    let validation = Validation { images: &images, ..held_out(&features, &relevant, 0) };
+    let validation = Validation { images: (&images).into(), ..held_out(&features, &relevant, 0) };
     let (start, options, pairs) = (Some(initial_heads(64, 128, 8, 0)), TrainOptions::default(), features.pairs());
     let result = train(&paired(&features, &pairs), Some(&validation), &options, start, Device::Cpu, &mut |_| true);
     assert_eq!(

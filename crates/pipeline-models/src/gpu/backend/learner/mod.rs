@@ -1,6 +1,7 @@
 //! Training in the framework: on CUDA, and on any backend as a reference for the processor's own steps.
 
 mod adam;
+mod attention;
 mod loss;
 mod projector;
 mod temperature;
@@ -12,10 +13,11 @@ use burn::optim::{Adam, GradientsParams, Optimizer};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
 
-use crate::heads::Heads;
+use crate::heads::{Features, Head, Heads};
 use crate::train::positives::{Positives, Relevance};
-use crate::train::steps::Learner;
+use crate::train::steps::{Learner, Rates};
 use crate::train::{PairedFeatures, TrainOptions};
+use attention::LearntAttention;
 use loss::{info_nce, masked_info_nce, normalize_rows, spread_info_nce};
 use projector::{Projector, gather_rows};
 use temperature::LearntTemperature;
@@ -30,6 +32,8 @@ pub(crate) struct FrameworkLearner<'a, B: AutodiffBackend> {
     adam: OptimizerAdaptor<Adam, Projector<B>, B>,
     /// The start, where an anchor pulls to it.
     start: Option<Projector<B::InnerBackend>>,
+    text_attention: Option<LearntAttention<B>>,
+    image_attention: Option<LearntAttention<B>>,
     temperature: Option<LearntTemperature<B>>,
     loss: Option<Tensor<B, 1>>,
 }
@@ -42,21 +46,38 @@ impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
         start: Option<Heads>,
         device: B::Device,
     ) -> Self {
+        let attention = |head: &Head| head.attention.as_deref().map(|vector| LearntAttention::new(vector, &device));
+        let text_attention = start.as_ref().and_then(|heads| attention(&heads.text));
+        let image_attention = start.as_ref().and_then(|heads| attention(&heads.image));
         let projector = start.map(|heads| Projector::new(&heads, &device));
         let temperature = options.learn_temperature.then(|| LearntTemperature::new(options.temperature, &device));
         let weight_decay = WeightDecayConfig::new(options.weight_decay as f32);
         let adam = adam::config().with_weight_decay(Some(weight_decay)).init();
         let relevance = Relevance::needed(data, options);
         let start = projector.as_ref().filter(|_| options.anchor > 0.0).map(Projector::valid);
-        Self { data, options, device, relevance, projector, adam, start, temperature, loss: None }
+        Self {
+            data,
+            options,
+            device,
+            relevance,
+            projector,
+            adam,
+            start,
+            text_attention,
+            image_attention,
+            temperature,
+            loss: None,
+        }
     }
 }
 
 impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
     fn loss(&mut self, batch: &[usize]) -> f32 {
         let Self { data, options, device, relevance, .. } = self;
-        let text = gather_rows(data.text, batch.iter().map(|&pair_idx| data.pairs[pair_idx].0), device);
-        let image = gather_rows(data.images, batch.iter().map(|&pair_idx| data.pairs[pair_idx].1), device);
+        let texts: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].0).collect();
+        let images: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].1).collect();
+        let text = inputs(data.text, &texts, self.text_attention.as_ref(), device);
+        let image = inputs(data.images, &images, self.image_attention.as_ref(), device);
         let (text, image) = match &self.projector {
             Some(projector) => projector.forward(text, image),
             None => (text, image),
@@ -79,7 +100,7 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
         loss.into_scalar().elem()
     }
 
-    fn learn(&mut self, lr: f64) {
+    fn learn(&mut self, Rates { heads: lr, attention: attention_lr }: Rates) {
         let (Some(projector), Some(loss)) = (self.projector.take(), self.loss.take()) else { return };
         let mut gradients = loss.backward();
         let mut of_projector = GradientsParams::from_module(&mut gradients, &projector);
@@ -87,6 +108,9 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
             projector.pull_to(start, self.options.anchor, &mut of_projector);
         }
         self.projector = Some(self.adam.step(lr, projector, of_projector));
+        for attention in [&mut self.text_attention, &mut self.image_attention] {
+            *attention = attention.take().map(|attention| attention.learn(&mut gradients, attention_lr));
+        }
         self.temperature = self.temperature.take().map(|temperature| temperature.learn(&mut gradients, lr));
     }
 
@@ -95,10 +119,30 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
     }
 
     fn heads(&self) -> Option<Heads> {
-        self.projector.as_ref().map(|projector| projector.valid().into_heads())
+        let mut heads = self.projector.as_ref().map(|projector| projector.valid().into_heads())?;
+        heads.text.attention = self.text_attention.as_ref().map(LearntAttention::vector);
+        heads.image.attention = self.image_attention.as_ref().map(LearntAttention::vector);
+        Some(heads)
     }
 
     fn has_heads(&self) -> bool {
         self.projector.is_some()
+    }
+}
+
+/// The inputs of a head for some rows.
+///
+/// # Shapes
+/// returns `[n_rows, width]`
+fn inputs<B: AutodiffBackend>(
+    features: Features<'_>,
+    rows: &[usize],
+    attention: Option<&LearntAttention<B>>,
+    device: &B::Device,
+) -> Tensor<B, 2> {
+    match (features, attention) {
+        (Features::Vectors(vectors), _) => gather_rows(vectors, rows.iter().copied(), device),
+        (Features::Tokens(tokens), Some(attention)) => attention.pool(tokens, rows, device),
+        (Features::Tokens(_), None) => panic!("BUG: tokens have a head that pools them"),
     }
 }

@@ -79,7 +79,7 @@ impl<B: Backend> Layers<B> {
     }
 
     fn into_head(self) -> Head {
-        Head { hidden: self.hidden.map(from_module), output: from_module(self.output) }
+        Head { attention: None, hidden: self.hidden.map(from_module), output: from_module(self.output) }
     }
 
     fn forward(&self, features: Tensor<B, 2>) -> Tensor<B, 2> {

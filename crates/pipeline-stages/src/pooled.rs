@@ -1,0 +1,246 @@
+//! From the tokens of an artifact or a query to the features that heads take.
+
+use pipeline_core::{InputArtifact, StageError};
+use pipeline_kernels::{Matrix, TokenMatrix, TokenNumbers};
+use pipeline_models::checkpoint::Checkpoint;
+use pipeline_models::heads::{self, Head, TokenPool};
+use pipeline_models::{Encoder, EncoderModel, EncoderRows, TokenLayout};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::artifact::{self, Features};
+use crate::export::Side;
+use crate::tokens::Precision;
+
+/// The property of a feature space with the pool that a training had for its tokens.
+pub(crate) const TOKEN_POOL: &str = "token_pool";
+
+/// The way from the tokens of a row to one vector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PoolName {
+    /// Their mean with the weights `softmax(tokens · w)`, of a vector `w` that is learnt with the heads.
+    Attentive,
+    /// Their mean, without the class token of images.
+    Mean,
+    /// The first one, which stands for the row: `[CLS]`, or the class token of images.
+    Cls,
+}
+
+impl PoolName {
+    /// The name in specs and files.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Attentive => "attentive",
+            Self::Mean => "mean",
+            Self::Cls => "cls",
+        }
+    }
+
+    /// The pool of a name that learns nothing.
+    fn fixed(name: &str) -> Option<Self> {
+        [Self::Mean, Self::Cls].into_iter().find(|pool| pool.name() == name)
+    }
+
+    /// The pool of tokens in this order; `None` where it is learnt.
+    ///
+    /// # Errors
+    /// When it needs a class token and there is none.
+    pub(crate) fn of(self, layout: TokenLayout) -> Result<Option<TokenPool<'static>>, StageError> {
+        match self {
+            Self::Attentive => Ok(None),
+            Self::Mean => Ok(Some(TokenPool::Mean { n_before: layout.n_before_mean })),
+            Self::Cls if layout.has_class => Ok(Some(TokenPool::Cls)),
+            Self::Cls => Err(StageError::new(NO_CLASS)),
+        }
+    }
+}
+
+/// The reason why tokens cannot be pooled by `cls`.
+pub(crate) const NO_CLASS: &str =
+    "the pool is `cls`, and these tokens have no class token; `attentive` and `mean` are there";
+
+/// The features of an artifact, tokens pooled as they are read.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn pooled(
+    artifact: &InputArtifact,
+    slot: &str,
+    pool: TokenPool<'_>,
+    n_threads: usize,
+) -> Result<Features, StageError> {
+    let width = artifact::read_features_info(artifact)?.dim;
+    let mut features = Features { ids: Vec::new(), vectors: Matrix::zeros(0, width) };
+    artifact::token_parts(artifact, slot, &mut |part| {
+        features.vectors.n_rows += part.ids.len();
+        features.ids.extend(part.ids);
+        features.vectors.values.extend(heads::pool(&part.tokens, pool, n_threads).values);
+    })?;
+    Ok(features)
+}
+
+/// All tokens of an artifact in memory, in the precision of its files.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn unpooled(artifact: &InputArtifact, slot: &str) -> Result<Features<TokenMatrix>, StageError> {
+    let info = artifact::read_features_info(artifact)?;
+    let none = match info.dtype == Precision::F16.dtype() {
+        true => TokenNumbers::Half(Vec::new()),
+        false => TokenNumbers::Single(Vec::new()),
+    };
+    let mut features = Features { ids: Vec::new(), vectors: TokenMatrix::new(info.dim, [], none) };
+    artifact::token_parts(artifact, slot, &mut |part| {
+        features.ids.extend(part.ids);
+        features.vectors.append(part.tokens);
+    })?;
+    Ok(features)
+}
+
+/// The features of an artifact as trained heads take them.
+///
+/// # Errors
+/// When they cannot be read, or the heads were trained on tokens and these are none, or the reverse.
+pub(crate) fn for_heads(
+    artifact: &InputArtifact,
+    checkpoint: &Checkpoint,
+    side: Side,
+    n_threads: usize,
+) -> Result<Features, StageError> {
+    let slot = side.name();
+    match (artifact::layout(artifact)?, pool_of(checkpoint, side)) {
+        (None, None) => artifact::features(artifact, slot),
+        (None, Some(pool)) => Err(StageError::new(format!(
+            "the heads pool tokens (`{}`), and input `{slot}` has one vector for each row",
+            pool.name()
+        ))
+        .with_help("they take features of `pooling: tokens`")),
+        (Some(layout), pool) => {
+            let pool = of_heads(pool, layout, side)?;
+            if let TokenPool::Attentive(vector) = pool {
+                must_be_as_wide(vector, artifact::read_features_info(artifact)?.dim)?;
+            }
+            pooled(artifact, slot, pool, n_threads)
+        }
+    }
+}
+
+/// The features of a query.
+pub(crate) enum QueryFeatures {
+    /// One vector.
+    Vector(Vec<f32>),
+    /// The vectors of its tokens, and their order.
+    Tokens(TokenMatrix, TokenLayout),
+}
+
+impl QueryFeatures {
+    /// The features as trained heads take them.
+    ///
+    /// # Errors
+    /// When the heads were trained on tokens and these are none, or the reverse.
+    pub(crate) fn for_heads(&self, checkpoint: &Checkpoint, side: Side) -> Result<Matrix, StageError> {
+        match (self, pool_of(checkpoint, side)) {
+            (Self::Vector(vector), None) => Ok(Matrix::new(1, vector.len(), vector.clone())),
+            (Self::Vector(_), Some(_)) => Err(StageError::new("the heads pool tokens, and the query has one vector")),
+            (Self::Tokens(tokens, layout), pool) => {
+                let pool = of_heads(pool, *layout, side)?;
+                if let TokenPool::Attentive(vector) = pool {
+                    must_be_as_wide(vector, tokens.width())?;
+                }
+                Ok(heads::pool(tokens, pool, 1))
+            }
+        }
+    }
+}
+
+/// Encodes queries as an extraction encodes its rows.
+pub(crate) struct QueryEncoder {
+    encoder: Box<dyn Encoder>,
+    tokens: Option<(TokenLayout, Precision)>,
+}
+
+impl QueryEncoder {
+    /// The encoder of a model in memory.
+    pub(crate) fn new(model: &dyn EncoderModel, encoder: Box<dyn Encoder>, precision: Precision) -> Self {
+        Self { encoder, tokens: model.tokens().map(|layout| (layout, precision)) }
+    }
+
+    /// Encodes one row.
+    ///
+    /// # Errors
+    /// When it cannot be encoded; `failed` is the message.
+    pub(crate) fn encode(
+        &self,
+        row: EncoderRows<'_>,
+        n_threads: usize,
+        failed: &'static str,
+    ) -> Result<QueryFeatures, StageError> {
+        let because = |error| StageError::because(failed, error);
+        let Some((layout, precision)) = self.tokens else {
+            return Ok(QueryFeatures::Vector(self.encoder.encode(row, n_threads).map_err(because)?.values));
+        };
+        let tokens = self.encoder.encode_tokens(row, n_threads).map_err(because)?;
+        Ok(QueryFeatures::Tokens(precision.of(tokens)?, layout))
+    }
+}
+
+fn must_be_as_wide(vector: &[f32], width: usize) -> Result<(), StageError> {
+    let d_head = vector.len();
+    if d_head == width {
+        return Ok(());
+    }
+    let message = format!("the tokens have vectors of {width} numbers, but the heads weigh them by {d_head}");
+    Err(StageError::new(message).with_help("the heads must be trained on features of the same encoders"))
+}
+
+/// The pool of one side of trained heads.
+enum PoolOfHeads<'a> {
+    Learnt(&'a [f32]),
+    Fixed(PoolName),
+}
+
+/// The pool of heads that were trained on tokens; `None` of others.
+fn pool_of(checkpoint: &Checkpoint, side: Side) -> Option<PoolOfHeads<'_>> {
+    let head: Option<&Head> = match side {
+        Side::Text => checkpoint.text(),
+        Side::Images => checkpoint.image(),
+    };
+    if let Some(vector) = head.and_then(|head| head.attention.as_deref()) {
+        return Some(PoolOfHeads::Learnt(vector));
+    }
+    let trained_on = checkpoint.trained_on.as_ref()?;
+    let space = match side {
+        Side::Text => &trained_on.text,
+        Side::Images => &trained_on.images,
+    };
+    PoolName::fixed(space.properties.get(TOKEN_POOL)?).map(PoolOfHeads::Fixed)
+}
+
+impl PoolOfHeads<'_> {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Learnt(_) => PoolName::Attentive.name(),
+            Self::Fixed(pool) => pool.name(),
+        }
+    }
+}
+
+/// The pool of heads for tokens in this order.
+///
+/// # Errors
+/// When the heads were trained on pooled features, or need a class token and there is none.
+fn of_heads<'a>(pool: Option<PoolOfHeads<'a>>, layout: TokenLayout, side: Side) -> Result<TokenPool<'a>, StageError> {
+    match pool {
+        Some(PoolOfHeads::Learnt(vector)) => Ok(TokenPool::Attentive(vector)),
+        Some(PoolOfHeads::Fixed(pool)) => {
+            let pool = pool.of(layout)?;
+            Ok(pool.expect("a pool that learns nothing needs only the order of tokens"))
+        }
+        None => Err(StageError::new(format!(
+            "input `{}` has the vectors of all tokens (`pooling: tokens`), and the heads were trained on one for each row",
+            side.name()
+        ))
+        .with_help("they take features of the pooling that they were trained on")),
+    }
+}

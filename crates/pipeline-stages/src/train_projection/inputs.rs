@@ -1,0 +1,69 @@
+//! The features of a training: vectors as they are, tokens in memory or pooled as they are read.
+
+use pipeline_core::{InputArtifact, StageError};
+use pipeline_kernels::{Matrix, TokenMatrix};
+use pipeline_models::heads;
+
+use crate::artifact::{self, Features};
+use crate::pooled::{self, PoolName};
+
+/// The features of one side.
+pub(super) enum Inputs {
+    /// One vector for each row.
+    Vectors(Matrix),
+    /// All tokens of each row, in the precision of their files: their pool is learnt.
+    Tokens(TokenMatrix),
+}
+
+impl Inputs {
+    pub(super) fn features(&self) -> heads::Features<'_> {
+        match self {
+            Self::Vectors(vectors) => vectors.into(),
+            Self::Tokens(tokens) => tokens.into(),
+        }
+    }
+
+    /// Keeps only the given rows, in ascending order.
+    pub(super) fn with_rows(self, rows: &[usize]) -> Self {
+        match self {
+            Self::Vectors(vectors) => Self::Vectors(vectors.with_rows(rows)),
+            Self::Tokens(tokens) => Self::Tokens(tokens.with_rows(rows)),
+        }
+    }
+}
+
+/// Reads the features of a side whose tokens have this pool.
+///
+/// # Errors
+/// When they cannot be read, or there are tokens without a pool, or a pool without tokens.
+pub(super) fn read(
+    artifact: &InputArtifact,
+    slot: &str,
+    pool: Option<PoolName>,
+    n_threads: usize,
+) -> Result<Features<Inputs>, StageError> {
+    match (artifact::layout(artifact)?, pool) {
+        (None, None) => {
+            let Features { ids, vectors } = artifact::features(artifact, slot)?;
+            Ok(Features { ids, vectors: Inputs::Vectors(vectors) })
+        }
+        (None, Some(_)) => Err(StageError::new(format!(
+            "the tokens of input `{slot}` are to be pooled, but it has one vector for each row"
+        ))
+        .with_help("held-out features must be tokens like those of the training")),
+        (Some(_), None) => Err(StageError::new(format!(
+            "input `{slot}` has the vectors of all tokens (`pooling: tokens`), but those of the training are pooled"
+        ))
+        .with_help("`text_pool` and `image_pool` pool tokens; held-out features must be like those of the training")),
+        (Some(layout), Some(pool)) => match pool.of(layout)? {
+            Some(pool) => {
+                let Features { ids, vectors } = pooled::pooled(artifact, slot, pool, n_threads)?;
+                Ok(Features { ids, vectors: Inputs::Vectors(vectors) })
+            }
+            None => {
+                let Features { ids, vectors } = pooled::unpooled(artifact, slot)?;
+                Ok(Features { ids, vectors: Inputs::Tokens(vectors) })
+            }
+        },
+    }
+}
