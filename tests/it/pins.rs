@@ -26,6 +26,10 @@ const SPEC: &str = r#"stages:
     kind: extract-text
     inputs: { queries: queries }
     params: { model: "[FIXTURES]/tiny/bert", max_length: 12, pooling: tokens, precision: f16 }
+  trunk:
+    kind: extract-text
+    inputs: { queries: queries }
+    params: { model: "[FIXTURES]/tiny/bert", max_length: 12, layers: -1 }
   cells: { kind: extract-image, inputs: { images: images }, params: { model: "[FIXTURES]/tiny/resnet", pooling: tokens } }
   pictures: { kind: extract-image, inputs: { images: images }, params: { model: "[FIXTURES]/tiny/resnet", batch_rows: 4 } }
   given-texts:
@@ -39,6 +43,10 @@ const SPEC: &str = r#"stages:
     kind: train-projection
     inputs: { queries: queries, text: given-texts, images: given-pictures }
     params: { projection_dim: 4, epochs: 1, seed: 3 }
+  layers:
+    kind: train-top
+    inputs: { queries: queries, text: trunk, images: given-pictures }
+    params: { text_model: "[FIXTURES]/tiny/bert", text_pooling: mean, lr_top: 0.001, lr_decay: 0.5, epochs: 1, seed: 3 }
   evaluation:
     kind: evaluate-recall
     inputs: { queries: queries, text: given-texts, images: given-pictures, projection: heads }
@@ -49,7 +57,7 @@ const SPEC: &str = r#"stages:
 "#;
 
 /// Stages whose numbers depend on the processor's order of additions: their digests are not pinned.
-const COMPUTED: [&str; 6] = ["texts", "words", "cells", "pictures", "heads", "evaluation"];
+const COMPUTED: [&str; 8] = ["texts", "words", "trunk", "cells", "pictures", "heads", "layers", "evaluation"];
 
 const N_IMAGES: usize = 600;
 

@@ -14,7 +14,7 @@ fn found(project: &Project, args: &[&str]) -> Vec<String> {
 
 #[test]
 fn a_query_of_the_valid_set_finds_what_the_evaluation_has_ranked() {
-    finds_what_was_ranked(&[]);
+    finds_what_was_ranked(&notebook_with_features(), &[]);
 }
 
 #[test]
@@ -22,12 +22,36 @@ fn heads_with_a_hidden_layer_find_what_they_have_ranked() {
     let params = ["head=mlp", "projection_dim=24", "hidden_dim=48"].map(|param| format!("projection.params.{param}"));
     let start = fixtures().join("goldens/mini_mlp/projection.pth");
     let start = format!("projection.params.init_from={}", start.display());
-    finds_what_was_ranked(&["--set", &params[0], "--set", &params[1], "--set", &params[2], "--set", &start]);
+    let settings = ["--set", &params[0], "--set", &params[1], "--set", &params[2], "--set", &start];
+    finds_what_was_ranked(&notebook_with_features(), &settings);
 }
 
-fn finds_what_was_ranked(settings: &[&str]) {
+#[test]
+fn layers_that_were_trained_find_what_they_have_ranked() {
     let project = notebook_with_features();
-    run(&project, settings);
+    let spec = project.read("spec.yaml");
+    let (before, after) = spec.split_once("    kind: train-projection\n").unwrap();
+    let (_, after) = after.split_once("  evaluate:\n").unwrap();
+    let training = r#"    kind: train-top
+    inputs: { queries: train-queries, text: train-text, images: train-features }
+    params: { text_model: "${models}/bert", projection_dim: 64, lr_top: 1e-3 }
+  evaluate:
+"#;
+    let texts = r#"{ model: "${models}/bert", layers: -1 }"#;
+    project.write("spec.yaml", &format!("{before}{training}{after}").replace(r#"{ model: "${models}/bert" }"#, texts));
+    finds_what_was_ranked(&project, &[]);
+    let export = |more: &[&str]| project.run(&[&["export", "spec.yaml", "valid-text", "-o", "out"], more].concat());
+    let reply = export(&[]);
+    assert!(reply.stderr.contains("has the vectors of all tokens"), "{}", reply.stderr);
+    let reply = export(&["--heads", "projection"]);
+    assert!(reply.code == Some(0) && project.path("out/text.npy").exists(), "{reply:?}");
+    let reply = project.run(&["report", "spec.yaml", "-o", "report.html"]);
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    assert!(project.read("report.html").contains("<circle"), "a map of queries and images");
+}
+
+fn finds_what_was_ranked(project: &Project, settings: &[&str]) {
+    run(project, settings);
     let predictions = project.run(&[&["predict", "spec.yaml"], settings].concat()).stdout;
     let queries = std::fs::read_to_string(fixtures().join("data/mini/MR_valid_queries.jsonl")).unwrap();
     let rows = |text: &str| -> Vec<serde_json::Value> {
@@ -38,7 +62,7 @@ fn finds_what_was_ranked(settings: &[&str]) {
     for prediction in predictions.iter().step_by(17) {
         let text = query(&prediction["query_id"])["query_text"].as_str().unwrap();
         let expect: Vec<_> = prediction["item_ids"].as_array().unwrap().iter().map(ToString::to_string).collect();
-        assert_eq!(found(&project, &[&[text], settings].concat()), expect, "{text}");
+        assert_eq!(found(project, &[&[text], settings].concat()), expect, "{text}");
     }
 }
 

@@ -54,12 +54,44 @@ pub fn gelu_tanh(x: f32) -> f32 {
     x / (1.0 + exp(if exponent > 80.0 { 80.0 } else { exponent }))
 }
 
+/// The slope of [`gelu_tanh`]: with `s = (1 + tanh(u)) / 2`, it is `s + x · s · (1 - s) · 2u'`.
+#[inline(always)]
+pub fn gelu_tanh_slope(x: f32) -> f32 {
+    let u = SQRT_2_OVER_PI * (x + 0.044_715 * x * x * x);
+    let exponent = -2.0 * u;
+    let rest = exp(if exponent > 80.0 { 80.0 } else { exponent });
+    let share = 1.0 / (1.0 + rest);
+    // 1 - share without the digits that the difference would lose.
+    share + x * share * (rest * share) * (2.0 * SQRT_2_OVER_PI) * (1.0 + 3.0 * 0.044_715 * x * x)
+}
+
 /// CLIP's approximation of [`gelu`] by the logistic function, `x / (1 + exp(-1.702 · x))`.
 #[inline(always)]
 pub fn quick_gelu(x: f32) -> f32 {
     // The exponential is kept from overflowing.
     let exponent = -1.702 * x;
     x / (1.0 + exp(if exponent > 80.0 { 80.0 } else { exponent }))
+}
+
+/// The slope of [`quick_gelu`]: with `s = 1 / (1 + exp(-1.702 · x))`, it is `s + 1.702 · x · s · (1 - s)`.
+#[inline(always)]
+pub fn quick_gelu_slope(x: f32) -> f32 {
+    let exponent = -1.702 * x;
+    let rest = exp(if exponent > 80.0 { 80.0 } else { exponent });
+    let share = 1.0 / (1.0 + rest);
+    share + 1.702 * x * share * (rest * share)
+}
+
+/// The slope of [`relu`], which is 0 at 0; NaN stays NaN.
+#[inline(always)]
+pub fn relu_slope(x: f32) -> f32 {
+    if x > 0.0 {
+        1.0
+    } else if x <= 0.0 {
+        0.0
+    } else {
+        x
+    }
 }
 
 /// `max(x, 0)`; NaN stays NaN.
@@ -118,8 +150,26 @@ mod tests {
     }
 
     #[test]
+    fn the_slopes_of_approximations_are_theirs() {
+        let (c, cubic) = ((2.0 / std::f64::consts::PI).sqrt(), 0.044715);
+        let of_tanh = |x: f64| {
+            let tanh = (c * (x + cubic * x.powi(3))).tanh();
+            0.5 * (1.0 + tanh) + 0.5 * x * (1.0 - tanh * tanh) * c * (1.0 + 3.0 * cubic * x * x)
+        };
+        check(-640..640, gelu_tanh_slope, of_tanh, 1e-6);
+        let of_quick = |x: f64| {
+            let share = 1.0 / (1.0 + (-1.702 * x).exp());
+            share + 1.702 * x * share * (1.0 - share)
+        };
+        check(-640..640, quick_gelu_slope, of_quick, 5e-7);
+        assert_eq!((gelu_tanh_slope(0.0), quick_gelu_slope(0.0)), (0.5, 0.5));
+        assert_eq!((gelu_tanh_slope(1e6), quick_gelu_slope(1e6)), (1.0, 1.0));
+        assert_eq!([-2.0, 0.0, 2.0].map(relu_slope), [0.0, 0.0, 1.0]);
+    }
+
+    #[test]
     fn what_is_not_a_number_is_not_hidden() {
-        for function in [gelu, gelu_slope, gelu_tanh, quick_gelu, relu] {
+        for function in [gelu, gelu_slope, gelu_tanh, gelu_tanh_slope, quick_gelu, quick_gelu_slope, relu, relu_slope] {
             assert!(function(f32::NAN).is_nan());
         }
     }

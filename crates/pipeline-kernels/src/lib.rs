@@ -30,7 +30,7 @@ mod softmax;
 mod threads;
 mod tokens;
 
-pub use activation::{gelu, gelu_slope, gelu_tanh, quick_gelu, relu};
+pub use activation::{gelu, gelu_slope, gelu_tanh, gelu_tanh_slope, quick_gelu, quick_gelu_slope, relu, relu_slope};
 pub use buffer::{Buffer, Buffers};
 pub use depthwise::Depthwise;
 pub use exponential::exp;

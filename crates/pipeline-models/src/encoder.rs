@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Device;
 use crate::preprocessing::ImageExpectations;
 use crate::tokenizer::TokenCount;
+use crate::tower::{Top, TopError};
 use crate::weights::{ModelError, WeightsNote};
 
 /// The side of a pair that a model encodes.
@@ -124,6 +125,22 @@ pub trait EncoderModel: Send + Sync {
     /// # Errors
     /// When a file is not a checkpoint, or tensors or tokens are missing, superfluous or of another size.
     fn check(&self) -> Result<(), ModelError>;
+
+    /// Looks whether [`EncoderModel::top`] can work, by headers; reads no numbers.
+    ///
+    /// # Errors
+    /// When the model has no such layers, or as [`EncoderModel::check`].
+    fn check_top(&self, _n_layers: usize) -> Result<(), ModelError> {
+        Err(TopError::OfImages.into())
+    }
+
+    /// The last `n_layers` layers with the pooling of the model, to go on from tokens.
+    ///
+    /// # Errors
+    /// When the model has none that could be taken off, or a file cannot be read, is not supported or is damaged.
+    fn top(&self, _n_layers: usize) -> Result<Top, ModelError> {
+        Err(TopError::OfImages.into())
+    }
 
     /// Loads the weights.
     ///

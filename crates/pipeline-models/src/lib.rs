@@ -22,3 +22,4 @@ pub use device::Device;
 pub use encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenLayout};
 pub use families::{bert as text, open_image_model, open_text_model, resnet as image, supported};
 pub use tokenizer::TokenCount;
+pub use tower::{Top, TopError};

@@ -26,7 +26,7 @@ use crate::published;
 use crate::query_shards::QueryShards;
 use crate::seconds::Seconds;
 use crate::shard_sizes;
-use crate::tokens::Precision;
+use crate::tokens::{self, Precision};
 
 const NOT_LOADED: &str = "the text model cannot be loaded";
 
@@ -63,6 +63,10 @@ struct ExtractTextParams {
     /// With `pooling: tokens`: the precision of the vectors.
     #[serde(default, skip_serializing_if = "Precision::is_single")]
     precision: Precision,
+    /// `-N` leaves out the last N layers and gives the vectors of all tokens that enter them, for `train-top`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = -1000, max = -1))]
+    layers: Option<i32>,
     /// Whether to lower-case the texts; when absent, the model's tokenizer decides (bert-base-chinese does not).
     #[serde(default)]
     lower_case: Option<bool>,
@@ -78,7 +82,7 @@ struct ExtractTextParams {
 /// The pooling of a text's token vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
-enum PoolingParam {
+pub(crate) enum PoolingParam {
     /// The last hidden state of the first token, such as `[CLS]`, as in the notebook.
     Cls,
     /// The mean of the last hidden states of all tokens.
@@ -120,7 +124,7 @@ impl From<Clean> for Cleaning {
 
 impl PoolingParam {
     /// The pooling that a model names.
-    fn of_name(name: &str) -> Option<Self> {
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
         [Self::Cls, Self::Mean, Self::Pooler, Self::Projected, Self::Tokens]
             .into_iter()
             .find(|pooling| Pooling::from(*pooling).name() == name)
@@ -139,7 +143,7 @@ impl From<PoolingParam> for Pooling {
     }
 }
 
-const FAMILY: Family =
+pub(crate) const FAMILY: Family =
     Family { side: EncoderSide::Text, near: text::text_models_near, of_name: text::text_family_of_name };
 
 fn default_batch_rows() -> usize {
@@ -159,11 +163,32 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
             .with_help("[CLS] and [SEP] take two of the tokens"));
     }
     Precision::check(node)?;
+    check_layers(&params, node)?;
     if !(1..=model::MAX_BATCH_ROWS).contains(&params.batch_rows) {
         let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
         return Err(SpecError::at(span_of(node, "batch_rows"), message));
     }
     Ok(Box::new(ExtractText { params, search: context.settings.model_search.clone() }))
+}
+
+fn check_layers(params: &ExtractTextParams, node: &Node) -> Result<(), SpecError> {
+    let Some(layers) = params.layers else { return Ok(()) };
+    let at = |message: &str| Err(SpecError::at(span_of(node, tokens::LAYERS), message));
+    if !(-1000..0).contains(&layers) {
+        return at("`layers` must be from -1000 to -1: so many of the last layers are left out");
+    }
+    if params.pooling.is_some_and(|pooling| pooling != PoolingParam::Tokens) {
+        return at(
+            "`layers` gives the vectors of tokens, and `pooling` makes them one; `train-top` has `text_pooling`",
+        );
+    }
+    Ok(())
+}
+
+/// The last layers that a stage with these params leaves out, if it does.
+pub(crate) fn n_left_out(params: &Node) -> Option<usize> {
+    let params: ExtractTextParams = pipeline_spec::params(params).ok()?;
+    Some(params.layers?.unsigned_abs() as usize)
 }
 
 /// The expected width of a stage's vectors; `None` when its params are wrong or its model is missing, which is reported
@@ -187,7 +212,8 @@ pub(crate) fn declared(params: &Node, search: &text::ModelSearch) -> Option<Decl
     let stage = ExtractText { params, search: search.clone() };
     let resolved = stage.resolved();
     let pooling = resolved.pooling.map(|pooling| ("pooling", Pooling::from(pooling).name().to_owned()));
-    let mut properties: BTreeMap<_, _> = pooling.into_iter().collect();
+    let layers = resolved.layers.map(|layers| (tokens::LAYERS, layers.to_string()));
+    let mut properties: BTreeMap<_, _> = pooling.into_iter().chain(layers).collect();
     properties.extend(resolved.lower_case.map(|lower_case| ("lower_case", lower_case.to_string())));
     properties.extend(resolved.precision.property());
     properties.extend(Cleaning::from(resolved.clean).name().map(|name| ("clean", name.to_owned())));
@@ -223,7 +249,8 @@ impl ExtractText {
     fn options(&self) -> TextOptions {
         TextOptions {
             max_length: self.params.max_length,
-            pooling: self.params.pooling.map(Pooling::from),
+            pooling: self.params.layers.map(|_| Pooling::Tokens).or(self.params.pooling.map(Pooling::from)),
+            n_left_out: self.params.layers.map_or(0, |layers| layers.unsigned_abs() as usize),
             lower_case: self.params.lower_case,
             cleaning: self.params.clean.into(),
             batch_rows: self.params.batch_rows,

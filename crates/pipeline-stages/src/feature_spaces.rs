@@ -14,7 +14,7 @@ use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
 
 use crate::artifact;
 use crate::export::Side;
-use crate::kind::BuildContext;
+use crate::kind::{BuildContext, Format};
 use crate::pooled::TOKEN_POOL;
 use crate::tokens::PRECISION;
 use crate::{decode_images, extract_image, extract_text, import_features};
@@ -232,8 +232,7 @@ fn same_content(own: &Path, other: &Path) -> std::io::Result<bool> {
 
 /// The stage that trains the heads in the input `projection` of a stage.
 pub(crate) fn trainer<'a>(spec: &'a PipelineSpec, reader: &StageSpec) -> Option<&'a StageSpec> {
-    crate::search::input(spec, reader, "projection")
-        .filter(|stage| stage.kind.value == crate::train_projection::KIND.name)
+    crate::search::input(spec, reader, "projection").filter(|stage| crate::makes(&stage.kind.value, Format::Projection))
 }
 
 #[cfg(test)]

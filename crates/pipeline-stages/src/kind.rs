@@ -215,16 +215,27 @@ fn check_formats(
                 from.value,
                 made.describe()
             );
-            let makers: Vec<_> = KINDS
-                .iter()
-                .filter(|kind| kind.produces == slot.accepts)
-                .map(|kind| format!("`{}`", kind.name))
-                .collect();
-            let help = format!("name a stage of kind {} here", makers.join(" or "));
-            return Err(SpecError::at(&from.span, message).with_help(help));
+            return Err(SpecError::at(&from.span, message).with_help(help(slot.accepts, made, maker)));
         }
     }
     Ok(())
+}
+
+/// The way to an input of the format `wanted`, given that `maker` makes `made`.
+fn help(wanted: Format, made: Format, maker: &StageSpec) -> String {
+    match (wanted, made) {
+        (Format::TextFeatures, Format::TextTokens) | (Format::ImageFeatures, Format::ImageTokens) => {
+            format!("another `pooling` of `{}` gives one vector for each row", maker.id)
+        }
+        (Format::TextTokens, Format::TextFeatures) if maker.kind.value == "extract-text" => {
+            format!("`layers: -2` in the params of `{}` leaves the last two layers out and gives tokens", maker.id)
+        }
+        _ => {
+            let makes = |kind: &&&Kind| kind.produces == wanted || kind.tokens == Some(wanted);
+            let makers: Vec<_> = KINDS.iter().filter(makes).map(|kind| format!("`{}`", kind.name)).collect();
+            format!("name a stage of kind {} here", makers.join(" or "))
+        }
+    }
 }
 
 /// The outputs in the params of a program.

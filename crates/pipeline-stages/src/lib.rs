@@ -64,6 +64,7 @@ pub static KINDS: &[&Kind] = &[
     &import_features::TEXT_KIND,
     &import_features::IMAGE_KIND,
     &train_projection::KIND,
+    &train_projection::unfrozen::KIND,
     &evaluate_recall::KIND,
     &command::KIND,
 ];

@@ -4,7 +4,7 @@ use pipeline_core::{InputArtifact, StageError};
 use pipeline_kernels::{Matrix, TokenMatrix, TokenNumbers};
 use pipeline_models::checkpoint::Checkpoint;
 use pipeline_models::heads::{self, Head, TokenPool};
-use pipeline_models::{Encoder, EncoderModel, EncoderRows, TokenLayout};
+use pipeline_models::{Encoder, EncoderModel, EncoderRows, TokenLayout, Top};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -116,6 +116,7 @@ pub(crate) fn for_heads(
             pool.name()
         ))
         .with_help("they take features of `pooling: tokens`")),
+        (Some(_), Some(PoolOfHeads::Layers(top))) => through(artifact, slot, top, n_threads),
         (Some(layout), pool) => {
             let pool = of_heads(pool, layout, side)?;
             if let TokenPool::Attentive(vector) = pool {
@@ -124,6 +125,36 @@ pub(crate) fn for_heads(
             pooled(artifact, slot, pool, n_threads)
         }
     }
+}
+
+/// The features of the tokens of an artifact that go through layers as they are read.
+fn through(artifact: &InputArtifact, slot: &str, top: &Top, n_threads: usize) -> Result<Features, StageError> {
+    must_fit(top, artifact::read_features_info(artifact)?.dim)?;
+    let mut features = Features { ids: Vec::new(), vectors: Matrix::zeros(0, top.dim()) };
+    let mut short = None;
+    artifact::token_parts(artifact, slot, &mut |part| {
+        let first_row = features.ids.len();
+        short = short.or_else(|| top.first_short_row(&part.tokens).map(|row_idx| first_row + row_idx));
+        if short.is_none() {
+            features.vectors.n_rows += part.ids.len();
+            features.ids.extend(part.ids);
+            features.vectors.values.extend(top.features(&part.tokens, n_threads).values);
+        }
+    })?;
+    short.map_or(Ok(features), |row_idx| Err(too_short(slot, row_idx)))
+}
+
+fn too_short(slot: &str, row_idx: usize) -> StageError {
+    StageError::new(format!("row {row_idx} of input `{slot}` has too few tokens for the pooling after the layers"))
+}
+
+/// Refuses tokens of another width than the layers take.
+fn must_fit(top: &Top, width: usize) -> Result<(), StageError> {
+    if top.width() == width {
+        return Ok(());
+    }
+    let message = format!("the tokens have {width} numbers, but the layers of the heads take {}", top.width());
+    Err(StageError::new(message).with_help("the heads must be trained on tokens of the same encoder"))
 }
 
 /// The features of a query.
@@ -143,6 +174,11 @@ impl QueryFeatures {
         match (self, pool_of(checkpoint, side)) {
             (Self::Vector(vector), None) => Ok(Matrix::new(1, vector.len(), vector.clone())),
             (Self::Vector(_), Some(_)) => Err(StageError::new("the heads pool tokens, and the query has one vector")),
+            (Self::Tokens(tokens, _), Some(PoolOfHeads::Layers(top))) => {
+                must_fit(top, tokens.width())?;
+                let short = top.first_short_row(tokens);
+                short.map_or_else(|| Ok(top.features(tokens, 1)), |row_idx| Err(too_short(side.name(), row_idx)))
+            }
             (Self::Tokens(tokens, layout), pool) => {
                 let pool = of_heads(pool, *layout, side)?;
                 if let TokenPool::Attentive(vector) = pool {
@@ -196,6 +232,7 @@ fn must_be_as_wide(vector: &[f32], width: usize) -> Result<(), StageError> {
 
 /// The pool of one side of trained heads.
 enum PoolOfHeads<'a> {
+    Layers(&'a Top),
     Learnt(&'a [f32]),
     Fixed(PoolName),
 }
@@ -206,6 +243,9 @@ fn pool_of(checkpoint: &Checkpoint, side: Side) -> Option<PoolOfHeads<'_>> {
         Side::Text => checkpoint.text(),
         Side::Images => checkpoint.image(),
     };
+    if let Some(top) = head.and_then(|head| head.top.as_ref()) {
+        return Some(PoolOfHeads::Layers(top));
+    }
     if let Some(vector) = head.and_then(|head| head.attention.as_deref()) {
         return Some(PoolOfHeads::Learnt(vector));
     }
@@ -220,6 +260,7 @@ fn pool_of(checkpoint: &Checkpoint, side: Side) -> Option<PoolOfHeads<'_>> {
 impl PoolOfHeads<'_> {
     fn name(&self) -> &'static str {
         match self {
+            Self::Layers(_) => "layers of the encoder",
             Self::Learnt(_) => PoolName::Attentive.name(),
             Self::Fixed(pool) => pool.name(),
         }
@@ -232,6 +273,7 @@ impl PoolOfHeads<'_> {
 /// When the heads were trained on pooled features, or need a class token and there is none.
 fn of_heads<'a>(pool: Option<PoolOfHeads<'a>>, layout: TokenLayout, side: Side) -> Result<TokenPool<'a>, StageError> {
     match pool {
+        Some(PoolOfHeads::Layers(_)) => panic!("BUG: layers are no pool of their own"),
         Some(PoolOfHeads::Learnt(vector)) => Ok(TokenPool::Attentive(vector)),
         Some(PoolOfHeads::Fixed(pool)) => {
             let pool = pool.of(layout)?;

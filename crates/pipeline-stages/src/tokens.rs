@@ -14,6 +14,9 @@ pub(crate) const POOLING: &str = "tokens";
 /// The property of a feature space with the precision; absent where it is single.
 pub(crate) const PRECISION: &str = "precision";
 
+/// The param of a text encoder's stage that leaves its last layers out.
+pub(crate) const LAYERS: &str = "layers";
+
 /// The precision of stored token vectors.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -76,5 +79,5 @@ impl Precision {
 
 /// Whether the params of an encoder's stage ask for the vectors of all tokens.
 pub(crate) fn is_unpooled(params: &Node) -> bool {
-    params.get("pooling").and_then(Node::as_str) == Some(POOLING)
+    params.get("pooling").and_then(Node::as_str) == Some(POOLING) || params.get(LAYERS).is_some()
 }

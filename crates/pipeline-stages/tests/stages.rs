@@ -10,6 +10,7 @@ mod models;
 mod pixels;
 mod tokens;
 mod training;
+mod unfreezing;
 
 use bench::Bench;
 

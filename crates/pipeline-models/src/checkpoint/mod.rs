@@ -7,6 +7,7 @@ mod pth;
 mod read;
 mod safetensors;
 mod state_dict;
+mod top;
 
 pub use self::safetensors::write_vectors;
 pub use error::CheckpointError;
@@ -20,6 +21,9 @@ pub use crate::weights::{ModelError, PlainTensor, WeightsNote, read_tensors};
 /// The safetensors file has the tensors `text_projector.weight`, `text_projector.bias`, `image_projector.weight` and
 /// `image_projector.bias`, all `f32`. Its metadata are `normalize` (`true` or `false`) and, as JSON, the
 /// [`FeatureSpace`]s of the training, `text_features` and `image_features`. Without heads it has no tensor.
+///
+/// Where the last layers of an encoder were trained, they are tensors under `text_top.` or `image_top.`, and the
+/// metadata of this name have their description as JSON. The `.pth` file has no place for them.
 ///
 /// The `.pth` file is the baseline notebook's: `{"text_projector": {weight, bias}, "image_projector": {weight, bias},
 /// "projection_dim"}`, which `torch.load(weights_only=True)` reads. Without heads the two dicts are empty and

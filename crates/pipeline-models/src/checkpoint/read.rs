@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::safetensors::{Entries, entries};
 use super::state_dict::{BIAS, HIDDEN_LAYER, IMAGE, IMAGE_ATTENTION, OUTPUT_LAYER, TEXT, TEXT_ATTENTION, WEIGHT};
-use super::{Checkpoint, CheckpointError};
+use super::{Checkpoint, CheckpointError, top};
 use crate::heads::{Head, Heads, Linear};
-use crate::weights::{Checklist, CheckpointFile, Family, WeightsNote, choose};
+use crate::weights::{Checklist, CheckpointFile, Family, ModelError, WeightsNote, choose};
 use pipeline_kernels::Matrix;
 
 /// The tensor names of heads.
@@ -44,7 +44,7 @@ impl Checkpoint {
     /// As [`Checkpoint::read`].
     pub fn read_with_note(path: &Path) -> Result<(Self, WeightsNote), CheckpointError> {
         let file = CheckpointFile::open(path)?;
-        let Entries { normalize, trained_on } = entries(&file);
+        let Entries { normalize, trained_on, tops: [text_top, image_top] } = entries(&file);
         if let (true, Some(normalize)) = (file.is_empty(), normalize) {
             return Ok((Self { heads: None, normalize, trained_on }, WeightsNote::default()));
         }
@@ -60,6 +60,13 @@ impl Checkpoint {
         for (head, name) in [(&mut text, TEXT_ATTENTION), (&mut image, IMAGE_ATTENTION)] {
             head.attention = take_attention(&mut checklist, name, head.d_features());
         }
+        for (side, top, head) in [(top::TEXT, text_top, &mut text), (top::IMAGE, image_top, &mut image)] {
+            let description = top.transpose().map_err(|problem| ModelError::Malformed {
+                path: path.to_owned(),
+                problem: format!("has an unusable description `{side}`: {problem}"),
+            })?;
+            head.top = description.map(|description| description.take(&mut checklist, side));
+        }
         checklist.finish()?;
         let heads = Some(Heads { text, image });
         Ok((Self { heads, normalize: normalize.unwrap_or(true), trained_on }, note))
@@ -68,8 +75,9 @@ impl Checkpoint {
 
 /// The canonical name of a tensor of a head; `None` for other tensors.
 fn canonical_name(name: &str) -> Option<String> {
-    let is_of = |side| name.strip_prefix(side).is_some_and(|rest| rest.starts_with('.'));
-    [TEXT, IMAGE, TEXT_ATTENTION, IMAGE_ATTENTION].into_iter().any(is_of).then(|| name.to_owned())
+    let is_of = |side: &str| name.strip_prefix(side).is_some_and(|rest| rest.starts_with('.'));
+    let sides = [TEXT, IMAGE, TEXT_ATTENTION, IMAGE_ATTENTION, top::TEXT, top::IMAGE];
+    sides.into_iter().any(is_of).then(|| name.to_owned())
 }
 
 /// The layers with a weight and no bias, in backticks.
@@ -100,7 +108,12 @@ fn take_head(checklist: &mut Checklist, side: &str, dim: usize) -> Head {
     let (hidden, output) = (format!("{side}.{HIDDEN_LAYER}"), format!("{side}.{OUTPUT_LAYER}"));
     let d_hidden = width(checklist, &hidden, 0).or_else(|| width(checklist, &output, 1)).unwrap_or(0);
     let hidden = take_linear(checklist, &hidden, d_hidden, None);
-    Head { attention: None, hidden: Some(hidden), output: take_linear(checklist, &output, dim, Some(d_hidden)) }
+    Head {
+        top: None,
+        attention: None,
+        hidden: Some(hidden),
+        output: take_linear(checklist, &output, dim, Some(d_hidden)),
+    }
 }
 
 /// Takes the vector by which tokens are weighed, if there is one; it must be as wide as the head's input.

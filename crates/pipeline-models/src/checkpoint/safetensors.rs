@@ -9,7 +9,9 @@ use serde_json::json;
 
 use super::error::write_file;
 use super::state_dict::{NamedTensor, state_dicts};
+use super::top::{self, Description};
 use super::{Checkpoint, CheckpointError, FeatureSpace, TrainedOn, little_endian};
+use crate::tower::Top;
 use crate::weights::CheckpointFile;
 use pipeline_kernels::Matrix;
 
@@ -21,12 +23,14 @@ const IMAGE_FEATURES: &str = "image_features";
 const ALIGNMENT_BYTES: usize = 8;
 
 /// The metadata of a file with heads.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Entries {
     /// Whether embeddings are scaled to length one.
     pub(super) normalize: Option<bool>,
     /// The feature spaces of the training.
     pub(super) trained_on: Option<TrainedOn>,
+    /// The layers before the heads of texts and of images.
+    pub(super) tops: [Option<Result<Description, String>>; 2],
 }
 
 impl Checkpoint {
@@ -39,7 +43,8 @@ impl Checkpoint {
         let tensors = dicts.flat_map(|(side, tensors)| {
             tensors.into_iter().map(move |tensor| (format!("{side}.{}", tensor.name), tensor))
         });
-        write_file(path, &serialize(self.metadata(), tensors.collect()))
+        let tops = self.tops().flat_map(|(side, top)| top::tensors(side, top));
+        write_file(path, &serialize(self.metadata(), tensors.chain(tops).collect()))
     }
 
     fn metadata(&self) -> BTreeMap<&'static str, String> {
@@ -48,7 +53,15 @@ impl Checkpoint {
             let json = |space: &FeatureSpace| serde_json::to_string(space).expect("texts become JSON");
             metadata.extend([(TEXT_FEATURES, json(text)), (IMAGE_FEATURES, json(images))]);
         }
+        let description = |top| serde_json::to_string(&Description::of(top)).expect("plain data become JSON");
+        metadata.extend(self.tops().map(|(side, top)| (side, description(top))));
         metadata
+    }
+
+    /// The layers of either side that were trained, with the names of the sides.
+    fn tops(&self) -> impl Iterator<Item = (&'static str, &Top)> {
+        let heads = [(top::TEXT, self.text()), (top::IMAGE, self.image())];
+        heads.into_iter().filter_map(|(side, head)| Some((side, head?.top.as_ref()?)))
     }
 }
 
@@ -86,5 +99,6 @@ pub(super) fn entries(file: &CheckpointFile) -> Entries {
     let space = |name: &str| serde_json::from_str::<FeatureSpace>(file.metadata(name)?).ok();
     let trained_on = || Some(TrainedOn { text: space(TEXT_FEATURES)?, images: space(IMAGE_FEATURES)? });
     let normalize = file.metadata(NORMALIZE).and_then(|value| value.parse().ok());
-    Entries { normalize, trained_on: trained_on() }
+    let top = |name: &str| Some(Description::parse(file.metadata(name)?));
+    Entries { normalize, trained_on: trained_on(), tops: [top(top::TEXT), top(top::IMAGE)] }
 }

@@ -5,6 +5,8 @@ use std::fs::File;
 use std::io::Read;
 
 use super::*;
+use crate::tower::fixtures::top;
+use crate::tower::{Activation, LayerShape, NormPlace, TopPool};
 use crate::train::goldens::{self, path};
 use crate::train::{initial_heads, initial_mlp_heads};
 use crate::weights::fixtures;
@@ -46,6 +48,45 @@ fn a_safetensors_file_comes_back_whole_and_has_the_same_bytes_each_time() {
         assert_eq!(Checkpoint::read(&first).unwrap(), checkpoint);
         assert_eq!(std::fs::read(&first).unwrap(), std::fs::read(&second).unwrap());
     }
+}
+
+#[test]
+fn layers_that_were_trained_come_back_whole_and_damaged_ones_are_refused() {
+    let shape = |norms, is_causal| LayerShape {
+        width: 6,
+        n_heads: 2,
+        activation: Activation::QuickGelu,
+        epsilon: 1e-12,
+        norms,
+        is_causal,
+    };
+    let mut heads = initial_heads(5, 5, 4, 7);
+    heads.text.top = Some(top(shape(NormPlace::After, false), 2, 7, TopPool::Mean { n_skipped: 1 }));
+    let mut image = top(shape(NormPlace::Before, true), 1, 3, TopPool::Last);
+    (image.final_norm, image.head) = (None, Vec::new());
+    heads.image = initial_heads(5, 6, 4, 7).image;
+    heads.image.top = Some(image);
+    let checkpoint = Checkpoint { heads: Some(heads), normalize: true, trained_on: None };
+    let folder = tempfile::tempdir().unwrap();
+    let [file, damaged] = ["a.safetensors", "b.safetensors"].map(|name| folder.path().join(name));
+    checkpoint.write_safetensors(&file).unwrap();
+    assert_eq!(Checkpoint::read(&file).unwrap(), checkpoint);
+    let bytes = std::fs::read(&file).unwrap();
+    let refused = |from: &str, to: &str| {
+        assert_eq!(from.len(), to.len());
+        let place = bytes.windows(from.len()).position(|window| window == from.as_bytes()).unwrap();
+        let changed = [&bytes[..place], to.as_bytes(), &bytes[place + from.len()..]].concat();
+        std::fs::write(&damaged, changed).unwrap();
+        let error = Checkpoint::read(&damaged).unwrap_err();
+        std::error::Error::source(&error).unwrap().to_string().replace(&*damaged.to_string_lossy(), "b")
+    };
+    let pool = r#"\"pool\":\"last\""#;
+    let unknown = refused(pool, &pool.replace("last", "lost"));
+    assert!(unknown.starts_with("`b` has an unusable description `image_top`: unknown variant `lost`"), "{unknown}");
+    let heads = refused(r#"\"n_heads\":2"#, r#"\"n_heads\":4"#);
+    assert!(heads.ends_with("of 6 numbers and 4 heads cannot be"), "{heads}");
+    let missing = refused("image_top.layers.0.key.weight", "image_top.layers.0.kex.weight");
+    assert!(missing.contains("`image_top.layers.0.key.weight` is missing"), "{missing}");
 }
 
 #[test]

@@ -23,19 +23,20 @@ mod settings;
 const TOLERANCE: f64 = 3e-6;
 
 /// Mean and deviation of CLIP's pixels.
-const CLIP: [[f32; 3]; 2] = [[0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_6, 0.275_777_1]];
+pub(super) const CLIP: [[f32; 3]; 2] =
+    [[0.481_454_66, 0.457_827_5, 0.408_210_73], [0.268_629_54, 0.261_302_6, 0.275_777_1]];
 const HALF: [[f32; 3]; 2] = [[0.5; 3]; 2];
 const IMAGENET: [[f32; 3]; 2] = [[0.485, 0.456, 0.406], [0.229, 0.224, 0.225]];
 
-fn path(name: &str) -> std::path::PathBuf {
+pub(super) fn path(name: &str) -> std::path::PathBuf {
     fixtures::path(&format!("ladder/{name}"))
 }
 
-fn config(path: &Path) -> Map<String, Value> {
+pub(super) fn config(path: &Path) -> Map<String, Value> {
     read_config(path).unwrap()
 }
 
-fn golden_json(model: &str) -> Value {
+pub(super) fn golden_json(model: &str) -> Value {
     serde_json::from_slice(&std::fs::read(path(&format!("{model}.json"))).unwrap()).unwrap()
 }
 
@@ -118,7 +119,7 @@ fn check_pixels(model: &str, key: &str, [mean, std]: [[f32; 3]; 2], dim: usize, 
 }
 
 /// Levels of all images for an output of a model, and their number, height and width.
-fn levels(model: &str, key: &str) -> (Vec<u8>, [usize; 3]) {
+pub(super) fn levels(model: &str, key: &str) -> (Vec<u8>, [usize; 3]) {
     if key.ends_with("_other_size") {
         return levels_of_other_size(model);
     }

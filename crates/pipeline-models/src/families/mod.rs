@@ -23,6 +23,8 @@ mod refused;
 pub mod resnet;
 mod siglip;
 mod text;
+#[cfg(test)]
+mod unfrozen;
 mod vit;
 
 /// A model whose small files have been read, or the reason why it cannot be used.

@@ -13,8 +13,8 @@ use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenLayou
 use crate::forward::{TextForward, TextVectors, processor};
 use crate::gpu;
 use crate::tokenizer::{Cleaning, TextTokenizer, TokenCount, TokenizerFamily, TokenizerOptions};
-use crate::tower::TextPool;
 use crate::tower::cpu::CpuTextTower;
+use crate::tower::{TextPool, Top};
 use crate::weights::{ModelError, TextModelFiles, WeightsNote};
 
 /// The options of encoding texts. An absent one is the model's own, else the baseline notebook's.
@@ -29,13 +29,22 @@ pub struct TextOptions {
     pub lower_case: Option<bool>,
     /// The change of a text before it is split into tokens.
     pub cleaning: Cleaning,
+    /// The last layers that are left out: the vectors of tokens that enter them are given. Needs [`Pooling::Tokens`].
+    pub n_left_out: usize,
     /// The texts that are computed together: changes speed and memory, and no bit of a feature.
     pub batch_rows: usize,
 }
 
 impl Default for TextOptions {
     fn default() -> Self {
-        Self { max_length: None, pooling: None, lower_case: None, cleaning: Cleaning::Off, batch_rows: 32 }
+        Self {
+            max_length: None,
+            pooling: None,
+            lower_case: None,
+            cleaning: Cleaning::Off,
+            n_left_out: 0,
+            batch_rows: 32,
+        }
     }
 }
 
@@ -89,8 +98,11 @@ impl TextModel {
     pub(super) fn encoder(&self, device: Device) -> Result<TextEncoder, ModelError> {
         probe(device)?;
         let tokenizer = self.load_tokenizer()?;
-        let tower = self.reader.tower(&self.files.weights)?;
+        let mut tower = self.reader.tower(&self.files.weights)?;
         self.check_end(&tokenizer, tower.pool)?;
+        if self.options.n_left_out > 0 {
+            tower = tower.trunk(self.options.n_left_out)?;
+        }
         let gives = TextVectors::of(tower.pool);
         let forward = match device {
             Device::Cpu => {
@@ -180,7 +192,9 @@ impl EncoderModel for TextModel {
     fn properties(&self) -> Vec<(&'static str, String)> {
         let lower_case = self.options.lower_case.map(|lower_case| ("lower_case", lower_case.to_string()));
         let cleaning = self.options.cleaning.name().map(|name| ("clean", name.to_owned()));
-        lower_case.into_iter().chain(cleaning).collect()
+        let n_left_out = self.options.n_left_out;
+        let layers = (n_left_out > 0).then(|| ("layers", format!("-{n_left_out}")));
+        lower_case.into_iter().chain(cleaning).chain(layers).collect()
     }
 
     fn is_normalized(&self) -> bool {
@@ -203,7 +217,18 @@ impl EncoderModel for TextModel {
 
     fn check(&self) -> Result<(), ModelError> {
         let tower = self.reader.survey(&self.files.weights)?;
-        self.check_end(&self.load_tokenizer()?, tower.pool)
+        self.check_end(&self.load_tokenizer()?, tower.pool)?;
+        tower.trunk(self.options.n_left_out)?;
+        Ok(())
+    }
+
+    fn check_top(&self, n_layers: usize) -> Result<(), ModelError> {
+        Top::of(self.reader.survey(&self.files.weights)?, n_layers)?;
+        Ok(())
+    }
+
+    fn top(&self, n_layers: usize) -> Result<Top, ModelError> {
+        Ok(Top::of(self.reader.tower(&self.files.weights)?, n_layers)?)
     }
 
     fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {

@@ -49,13 +49,13 @@ pub fn embed<'a>(
     Ok(embedded)
 }
 
-/// Embeds every row of features, of which tokens are pooled by the head's vector first.
+/// Embeds every row of features, of which tokens are pooled by the head's layers or vector first.
 ///
 /// # Errors
 /// When the head takes rows of another width.
 ///
 /// # Panics
-/// When a head without that vector is given tokens: a bug of the caller.
+/// When a head without either is given tokens: a bug of the caller.
 pub fn embed_features(
     features: Features<'_>,
     head: Option<&Head>,
@@ -65,9 +65,17 @@ pub fn embed_features(
     match features {
         Features::Vectors(vectors) => embed(vectors, head, normalize, n_threads),
         Features::Tokens(tokens) => {
+            let (d_features, top) = (tokens.width(), head.and_then(|head| head.top.as_ref()));
+            if let Some(top) = top {
+                let d_head = top.width();
+                return match d_features == d_head {
+                    true => embed(top.features(tokens, n_threads), head, normalize, n_threads),
+                    false => Err(EmbedError { d_features, d_head }),
+                };
+            }
             let attention = head.and_then(|head| head.attention.as_deref());
             let vector = attention.expect("BUG: tokens are embedded by a head that pools them");
-            let (d_features, d_head) = (tokens.width(), vector.len());
+            let d_head = vector.len();
             if d_features != d_head {
                 return Err(EmbedError { d_features, d_head });
             }

@@ -7,6 +7,7 @@ pub use embed::{EmbedError, embed, embed_features};
 pub use pool::{Features, TokenPool, pool};
 pub(crate) use pool::{attend, dot};
 
+use crate::tower::Top;
 use pipeline_kernels::Matrix;
 
 /// A linear map with a bias: `output = input · weightᵀ + bias`.
@@ -30,6 +31,8 @@ pub struct Linear {
 /// - output: `[dim, d_features]`, or `[dim, d_hidden]` with a hidden layer
 #[derive(Debug, Clone, PartialEq)]
 pub struct Head {
+    /// The last layers of the encoder, where they are trained with the head: they make one vector of a row's tokens.
+    pub top: Option<Top>,
     /// The vector by which the tokens of a row are weighed before the layers; `None` where rows have one vector.
     pub attention: Option<Vec<f32>>,
     /// The hidden layer, if there is one.
@@ -49,7 +52,7 @@ pub struct Heads {
 
 impl From<Linear> for Head {
     fn from(output: Linear) -> Self {
-        Self { attention: None, hidden: None, output }
+        Self { top: None, attention: None, hidden: None, output }
     }
 }
 
@@ -71,7 +74,9 @@ impl Heads {
         let finite = |values: &[f32]| values.iter().all(|value| value.is_finite());
         let mut layers = self.text.layers().chain(self.image.layers());
         let mut attentions = self.text.attention.iter().chain(&self.image.attention);
-        attentions.all(|vector| finite(vector))
+        let mut tops = [&self.text, &self.image].into_iter().filter_map(|head| head.top.as_ref());
+        tops.all(Top::is_finite)
+            && attentions.all(|vector| finite(vector))
             && layers.all(|linear| finite(&linear.weight.values) && finite(&linear.bias))
     }
 

@@ -66,7 +66,7 @@ fn embeddings_have_the_same_bits_with_every_instruction_set() {
     let linear = |n_outputs, n_inputs| Linear { weight: patterned(n_outputs, n_inputs), bias: vec![0.5; n_outputs] };
     let heads = [
         Head::from(linear(440, 801)),
-        Head { attention: None, hidden: Some(linear(500, 801)), output: linear(440, 500) },
+        Head { top: None, attention: None, hidden: Some(linear(500, 801)), output: linear(440, 500) },
     ];
     let features = patterned(301, 801);
     for (idx, head) in heads.iter().enumerate() {

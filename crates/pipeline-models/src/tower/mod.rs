@@ -4,15 +4,23 @@
 //! computes them on the processor.
 
 pub(crate) mod cpu;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod image;
 pub(crate) mod read;
 mod text;
+mod top;
+
+use serde::{Deserialize, Serialize};
 
 pub(crate) use image::{ImagePool, ImageTower, PatchPositions, ProbeWeights};
 pub(crate) use text::{TextPool, TextTower, TokenPositions};
+pub(crate) use top::TopPool;
+pub use top::{Top, TopError};
 
 /// The non-linearity between the two maps of a layer's feed-forward part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum Activation {
     /// `x · Φ(x)`, exact.
     Gelu,
@@ -50,7 +58,8 @@ impl Activation {
 }
 
 /// Where the norms of a layer are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(crate) enum NormPlace {
     /// `x = norm(x + branch(x))`: BERT's.
     After,
@@ -59,7 +68,7 @@ pub(crate) enum NormPlace {
 }
 
 /// The properties that all layers of a tower share.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(crate) struct LayerShape {
     /// Numbers of a token's vector.
     pub(crate) width: usize,

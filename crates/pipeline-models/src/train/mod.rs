@@ -11,7 +11,7 @@ mod torch_random;
 mod validation;
 
 pub use closed_form::{ClosedForm, fit};
-pub use options::{LEARNT_TEMPERATURES, TrainError, TrainOptions};
+pub use options::{LEARNT_TEMPERATURES, TopRate, TrainError, TrainOptions};
 pub use positives::Positives;
 pub use schedule::LrSchedule;
 pub use start::{Attentive, identity_heads, initial_heads, initial_mlp_heads, with_attention};
@@ -103,6 +103,9 @@ impl Trained {
 /// Tokens are pooled by the vectors of the start's heads, which learn with them at `attention_lr`; neither weight decay nor
 /// `anchor` acts on these vectors.
 ///
+/// Where heads begin with layers of an encoder, tokens go through these instead, and they learn at `text_top` and
+/// `image_top`, but for the biases of keys; neither weight decay nor `anchor` acts on them.
+///
 /// With a `validation` the heads are measured after each epoch, and before the first if it says so. Those of the best
 /// epoch are returned, and training ends early once it has lost its patience. `observe` sees every step; if it returns
 /// false, training stops with
@@ -134,6 +137,17 @@ pub fn train(
             steps::run(pairs.len(), options, validation, &mut *learner, observe)
         }
     }
+}
+
+/// Heads that learn on the processor with these instructions.
+#[cfg(test)]
+pub(crate) fn processor_learner<'a>(
+    data: &'a PairedFeatures<'a>,
+    options: &TrainOptions,
+    start: Option<Heads>,
+    instructions: InstructionSet,
+) -> Box<dyn steps::Learner + 'a> {
+    Box::new(cpu::CpuLearner::new(data, options, start, instructions))
 }
 
 #[cfg(test)]

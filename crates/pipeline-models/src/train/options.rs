@@ -19,6 +19,22 @@ pub(crate) fn initial_logit_scale(temperature: f64) -> f32 {
     (1.0 / temperature).ln() as f32
 }
 
+/// The learning rate of the last layers of a tower.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TopRate {
+    /// That of the last layer; not negative.
+    pub lr: f64,
+    /// The factor from a layer to the one below it; not negative.
+    pub decay: f64,
+}
+
+impl TopRate {
+    /// The learning rate of a layer with so many others above it.
+    pub(crate) fn of_layer(self, n_above: usize) -> f64 {
+        self.lr * self.decay.powi(n_above.try_into().unwrap_or(i32::MAX))
+    }
+}
+
 /// How to train; the defaults are the baseline notebook's.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct TrainOptions {
@@ -34,6 +50,10 @@ pub struct TrainOptions {
     pub lr: f64,
     /// That of the vectors by which tokens are weighed; not negative. It warms up and goes on like `lr`.
     pub attention_lr: f64,
+    /// That of the last layers of the text encoder, where they are trained. It warms up and goes on like `lr`.
+    pub text_top: TopRate,
+    /// That of the last layers of the image encoder.
+    pub image_top: TopRate,
     /// How it goes on once it has warmed up.
     pub lr_schedule: LrSchedule,
     /// The steps in which it rises to `lr`, in equal parts.
@@ -64,6 +84,8 @@ impl Default for TrainOptions {
             positives: Positives::Own,
             lr: 1e-3,
             attention_lr: 1e-2,
+            text_top: TopRate { lr: 5e-5, decay: 0.9 },
+            image_top: TopRate { lr: 1e-4, decay: 0.9 },
             lr_schedule: LrSchedule::Constant,
             warmup_steps: 0,
             weight_decay: 1e-4,
@@ -119,6 +141,30 @@ pub enum TrainError {
         found: usize,
         /// The numbers of a token; 0 where rows have one vector.
         wanted: usize,
+    },
+    /// A head begins with layers, and there are no tokens to go through them.
+    #[error("the {side} head begins with layers of the encoder, which go on from tokens: these are features")]
+    LayersWithoutTokens {
+        /// `text` or `image`.
+        side: &'static str,
+    },
+    /// Tokens have another width than the layers.
+    #[error("the {side} tokens have {found} numbers, but the layers that go on from them take {wanted}")]
+    TokensOfLayers {
+        /// `text` or `image`.
+        side: &'static str,
+        /// The numbers of a token.
+        found: usize,
+        /// Those that the layers take.
+        wanted: usize,
+    },
+    /// A row has too few tokens for a feature.
+    #[error("{side} row {row_idx} has too few tokens for the pooling after the layers that are trained")]
+    ShortRow {
+        /// `text` or `image`.
+        side: &'static str,
+        /// The row.
+        row_idx: usize,
     },
     /// Held-out features are of another width than those of the training.
     #[error(
@@ -183,11 +229,11 @@ impl TrainOptions {
         n_pairs.div_ceil(self.batch_size) * self.epochs
     }
 
-    /// The learning rates of heads and of the vectors by which tokens are weighed.
-    pub(super) fn learning_rates(&self, n_pairs: usize) -> [LearningRate; 2] {
+    /// The learning rates of heads and of the vectors by which tokens are weighed, and one of 1 for shares.
+    pub(super) fn learning_rates(&self, n_pairs: usize) -> [LearningRate; 3] {
         let Self { lr, attention_lr, lr_schedule, warmup_steps, .. } = *self;
         let n_steps = self.n_steps(n_pairs);
-        [lr, attention_lr].map(|lr| LearningRate { lr, schedule: lr_schedule, warmup_steps, n_steps })
+        [lr, attention_lr, 1.0].map(|lr| LearningRate { lr, schedule: lr_schedule, warmup_steps, n_steps })
     }
 
     pub(super) fn check(&self) -> Result<(), TrainError> {
@@ -204,6 +250,10 @@ impl TrainOptions {
             ("attention_lr", self.attention_lr),
             ("weight_decay", self.weight_decay),
             ("anchor", self.anchor),
+            ("lr_top", self.text_top.lr),
+            ("lr_top", self.image_top.lr),
+            ("lr_decay", self.text_top.decay),
+            ("lr_decay", self.image_top.decay),
         ] {
             if !is_number_from_zero(value) {
                 return refuse(name, value, "a number that is not negative");
@@ -217,10 +267,12 @@ impl TrainOptions {
 }
 
 pub(super) fn check_shapes(text: Features<'_>, images: Features<'_>, start: Option<&Heads>) -> Result<(), TrainError> {
-    let (d_text, d_image) = (text.width(), images.width());
-    for (side, features, head) in
-        [("text", text, start.map(|heads| &heads.text)), ("image", images, start.map(|heads| &heads.image))]
-    {
+    let [of_text, of_images] = [start.map(|heads| &heads.text), start.map(|heads| &heads.image)];
+    let (d_text, d_image) = (d_features("text", text, of_text)?, d_features("image", images, of_images)?);
+    for (side, features, head) in [("text", text, of_text), ("image", images, of_images)] {
+        if head.is_some_and(|head| head.top.is_some()) {
+            continue;
+        }
         let found = head.and_then(|head| head.attention.as_ref()).map(Vec::len);
         let wanted = features.vectors().is_none().then_some(features.width());
         if found != wanted {
@@ -232,6 +284,20 @@ pub(super) fn check_shapes(text: Features<'_>, images: Features<'_>, start: Opti
     };
     check_head(["text head", "hidden layer of the text head"], &heads.text, d_text, heads.dim())?;
     check_head(["image head", "hidden layer of the image head"], &heads.image, d_image, heads.dim())
+}
+
+/// The width of the features that a head's linear layers get.
+fn d_features(side: &'static str, features: Features<'_>, head: Option<&Head>) -> Result<usize, TrainError> {
+    let Some(top) = head.and_then(|head| head.top.as_ref()) else { return Ok(features.width()) };
+    let Features::Tokens(tokens) = features else { return Err(TrainError::LayersWithoutTokens { side }) };
+    let (found, wanted) = (tokens.width(), top.width());
+    if found != wanted {
+        return Err(TrainError::TokensOfLayers { side, found, wanted });
+    }
+    match top.first_short_row(tokens) {
+        None => Ok(top.dim()),
+        Some(row_idx) => Err(TrainError::ShortRow { side, row_idx }),
+    }
 }
 
 fn check_head(names: [&'static str; 2], head: &Head, d_features: usize, dim: usize) -> Result<(), TrainError> {

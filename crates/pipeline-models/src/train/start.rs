@@ -28,6 +28,7 @@ pub fn initial_heads(d_text: usize, d_image: usize, dim: usize, seed: u64) -> He
 pub fn initial_mlp_heads(d_text: usize, d_image: usize, d_hidden: usize, dim: usize, seed: u64) -> Heads {
     let mut random = TorchRandom::new(seed);
     let mut head = |d_features| Head {
+        top: None,
         attention: None,
         hidden: Some(initial_linear(&mut random, d_features, d_hidden)),
         output: initial_linear(&mut random, d_hidden, dim),

@@ -30,10 +30,12 @@ pub(crate) struct Rates {
     pub(crate) heads: f64,
     /// Of the vectors by which tokens are weighed.
     pub(crate) attention: f64,
+    /// The share of their own rates at which the last layers of encoders learn.
+    pub(crate) share_of_layers: f64,
 }
 
 /// Runs every epoch and returns the heads with all losses.
-pub(super) fn run(
+pub(crate) fn run(
     n_pairs: usize,
     options: &TrainOptions,
     validation: Option<&Validation<'_>>,
@@ -41,7 +43,7 @@ pub(super) fn run(
     observe: &mut (dyn FnMut(&StepLoss) -> bool + Send),
 ) -> Result<Trained, TrainError> {
     let mut random = TorchRandom::new(options.seed);
-    let [of_heads, of_attention] = options.learning_rates(n_pairs);
+    let [of_heads, of_attention, share_of_layers] = options.learning_rates(n_pairs);
     let mut losses: Vec<StepLoss> = Vec::new();
     let measures_start = validation.is_some_and(|validation| validation.measures_start);
     let mut validated = validation.map(|validation| Validated::new(validation, options));
@@ -54,7 +56,8 @@ pub(super) fn run(
         let order = epoch_order(n_pairs, options.shuffle, &mut random);
         for (step, batch) in order.chunks(options.batch_size).enumerate() {
             let (lr, temperature) = (of_heads.at(losses.len()), learner.temperature());
-            let rates = Rates { heads: lr, attention: of_attention.at(losses.len()) };
+            let [attention, share_of_layers] = [of_attention, share_of_layers].map(|rate| rate.at(losses.len()));
+            let rates = Rates { heads: lr, attention, share_of_layers };
             // Where nothing changes, an epoch repeats the losses of the first.
             let known = losses.get(step).filter(|_| is_repeated).map(|step| step.loss);
             let loss = known.unwrap_or_else(|| learner.loss(batch));

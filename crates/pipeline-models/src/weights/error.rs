@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::device::DeviceError;
+use crate::tower::TopError;
 
 /// The number of problems that one message lists; the rest is counted.
 const N_LISTED: usize = 10;
@@ -154,6 +155,9 @@ pub enum ModelError {
         /// The index of the row in the request.
         row_idx: usize,
     },
+    /// The last layers cannot be taken off.
+    #[error(transparent)]
+    Top(#[from] TopError),
     /// The device cannot be used.
     #[error("the device cannot be used")]
     Device(#[from] DeviceError),

@@ -17,6 +17,20 @@ pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, 
     let node = &context.stage.params;
     let mut params: TrainProjectionParams = pipeline_spec::params(node)?;
     pools::resolve(context, node, &mut params)?;
+    let mut params = checked(context, params)?;
+    params.projection_dim = projection_dim(context, node, &params)?;
+    Ok(params)
+}
+
+/// The params of the heads of a stage, once they are checked against each other and the inputs.
+///
+/// # Errors
+/// The first mistake, with its place in the spec.
+pub(super) fn checked(
+    context: &BuildContext<'_>,
+    mut params: TrainProjectionParams,
+) -> Result<TrainProjectionParams, SpecError> {
+    let node = &context.stage.params;
     for (name, holds, must) in ranges(&params).into_iter().chain(combinations(&params)) {
         if !holds {
             return Err(SpecError::at(span_of(node, name), format!("`{name}` {must}")));
@@ -32,7 +46,6 @@ pub(super) fn read(context: &BuildContext<'_>) -> Result<TrainProjectionParams, 
         feature_spaces::check_spec(context, held_out::TEXT.name, context.stage, "text")?;
         feature_spaces::check_spec(context, held_out::IMAGES.name, context.stage, "images")?;
     }
-    params.projection_dim = projection_dim(context, node, &params)?;
     Ok(params)
 }
 

@@ -16,6 +16,11 @@ pub(super) const QUERIES: Slot =
     Slot::optional("valid_queries", Format::Queries, "held-out queries with the ids of their relevant images");
 pub(super) const TEXT: Slot =
     Slot::optional("valid_text", Format::TextFeatures, "the text features of those queries").or_tokens();
+/// The second of them for layers that are trained on tokens.
+pub(super) const TOKENS: Slot = Slot::optional(TEXT.name, Format::TextTokens, "the tokens of those queries");
+/// The third of them where image features are pooled.
+pub(super) const POOLED_IMAGES: Slot =
+    Slot::optional(IMAGES.name, Format::ImageFeatures, "the image features of the images to find");
 pub(super) const IMAGES: Slot =
     Slot::optional("valid_images", Format::ImageFeatures, "the image features of the images to find").or_tokens();
 const ALL: [Slot; 3] = [QUERIES, TEXT, IMAGES];
@@ -45,15 +50,23 @@ pub(super) fn are_given(stage: &StageSpec) -> Result<bool, SpecError> {
 }
 
 impl HeldOut {
-    /// Reads the inputs; `None` when they are not given, or contain nothing to measure.
+    /// Reads the inputs; `None` when they are not given, or contain nothing to measure. `keeps_tokens` is whether texts
+    /// go through layers of their encoder.
     ///
     /// # Errors
     /// When an input cannot be read.
-    pub(super) fn read(context: &StageContext<'_>, params: &TrainProjectionParams) -> Result<Option<Self>, StageError> {
+    pub(super) fn read(
+        context: &StageContext<'_>,
+        params: &TrainProjectionParams,
+        keeps_tokens: bool,
+    ) -> Result<Option<Self>, StageError> {
         let [queries, text, images] = ALL.map(|slot| context.inputs.get(slot.name));
         let (Some(queries), Some(text), Some(images)) = (queries, text, images) else { return Ok(None) };
         let queries = artifact::queries(queries)?;
-        let text = inputs::read(text, TEXT.name, params.text_pool, context.n_threads)?;
+        let text = match keeps_tokens {
+            true => inputs::unpooled(text, TEXT.name)?,
+            false => inputs::read(text, TEXT.name, params.text_pool, context.n_threads)?,
+        };
         let images = inputs::read(images, IMAGES.name, params.image_pool, context.n_threads)?;
         must_align(&queries, &text).map_err(|error| {
             error.with_help("the inputs `valid_queries` and `valid_text` must come from the same queries")

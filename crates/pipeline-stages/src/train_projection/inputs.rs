@@ -32,6 +32,19 @@ impl Inputs {
     }
 }
 
+/// Reads all tokens of a side.
+///
+/// # Errors
+/// When they cannot be read, or there are none.
+pub(super) fn unpooled(artifact: &InputArtifact, slot: &str) -> Result<Features<Inputs>, StageError> {
+    if artifact::layout(artifact)?.is_none() {
+        let message = format!("input `{slot}` has one vector for each row, and the vectors of all tokens are needed");
+        return Err(StageError::new(message).with_help(super::unfrozen::HELP));
+    }
+    let Features { ids, vectors } = pooled::unpooled(artifact, slot)?;
+    Ok(Features { ids, vectors: Inputs::Tokens(vectors) })
+}
+
 /// Reads the features of a side whose tokens have this pool.
 ///
 /// # Errors

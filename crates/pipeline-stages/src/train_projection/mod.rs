@@ -10,13 +10,15 @@ mod pools;
 mod spaces;
 mod start;
 mod tell;
+pub(crate) mod unfrozen;
 mod widths;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use pipeline_core::{Needs, Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage, Work};
+use pipeline_models::Top;
 use pipeline_models::checkpoint::{Checkpoint, WeightsNote};
 use pipeline_models::train::{self, ClosedForm, PairedFeatures, TrainOptions, Trained, Validation};
 use pipeline_spec::SpecError;
@@ -30,6 +32,7 @@ pub(crate) use pairs::must_align;
 pub(crate) use params::Fusion;
 use params::TrainProjectionParams;
 use spaces::Spaces;
+use unfrozen::Unfrozen;
 
 pub(crate) static KIND: Kind = Kind {
     name: "train-projection",
@@ -52,26 +55,43 @@ pub(crate) static KIND: Kind = Kind {
 
 struct TrainProjection {
     params: TrainProjectionParams,
+    /// The layers that are trained with the heads, if there are any.
+    unfrozen: Option<Unfrozen>,
 }
 
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
-    Ok(Box::new(TrainProjection { params: checks::read(&context)? }))
+    Ok(Box::new(TrainProjection { params: checks::read(&context)?, unfrozen: None }))
 }
 
 impl Stage for TrainProjection {
     fn kind(&self) -> &'static str {
-        KIND.name
+        self.own_kind().name
     }
 
     fn version(&self) -> u32 {
-        KIND.version
+        self.own_kind().version
     }
 
     fn params(&self) -> BTreeMap<String, String> {
-        manifest_params(&self.params)
+        self.unfrozen.as_ref().map_or_else(|| manifest_params(&self.params), Unfrozen::params)
+    }
+
+    fn check(&self) -> Result<(), StageError> {
+        self.unfrozen.as_ref().map_or(Ok(()), Unfrozen::check)
+    }
+
+    fn places(&self) -> Vec<PathBuf> {
+        self.unfrozen.as_ref().map_or_else(Vec::new, Unfrozen::places)
+    }
+
+    fn looked_for(&self) -> Vec<PathBuf> {
+        self.unfrozen.as_ref().map_or_else(Vec::new, Unfrozen::looked_for)
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
+        if let Some(unfrozen) = &self.unfrozen {
+            return unfrozen.sources();
+        }
         let Some(path) = &self.params.init_from else { return Ok(Vec::new()) };
         must_be_a_file(path.path(), "init_from", "the weights to start from", "a projection.safetensors or .pth")?;
         Ok(vec![Source { name: "init_from".into(), path: path.path().to_owned() }])
@@ -91,7 +111,11 @@ impl WholeStage for TrainProjection {
         let start = Instant::now();
         let queries = artifact::queries(artifact::input(context, "queries"))?;
         let TrainProjectionParams { text_pool, image_pool, .. } = self.params;
-        let text = inputs::read(artifact::input(context, "text"), "text", text_pool, context.n_threads)?;
+        let text = artifact::input(context, "text");
+        let text = match &self.unfrozen {
+            Some(_) => inputs::unpooled(text, "text")?,
+            None => inputs::read(text, "text", text_pool, context.n_threads)?,
+        };
         let images = inputs::read(artifact::input(context, "images"), "images", image_pool, context.n_threads)?;
         must_align(&queries, &text)?;
         let pairs = pairs::pairs(&queries, &images, self.params.pairs);
@@ -103,7 +127,7 @@ impl WholeStage for TrainProjection {
         }
         let spaces = Spaces::read(context, &self.params)?;
         spaces.must_match_held_out(context, self.params.allow_mismatch)?;
-        let held_out = HeldOut::read(context, &self.params)?;
+        let held_out = HeldOut::read(context, &self.params, self.unfrozen.is_some())?;
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
         let (text, images) = (text.vectors.features(), images.vectors.features());
@@ -132,6 +156,10 @@ impl WholeStage for TrainProjection {
 }
 
 impl TrainProjection {
+    fn own_kind(&self) -> &'static Kind {
+        if self.unfrozen.is_some() { &unfrozen::KIND } else { &KIND }
+    }
+
     fn compute(
         &self,
         context: &StageContext<'_>,
@@ -165,7 +193,8 @@ impl TrainProjection {
         validation: Option<&Validation<'_>>,
         spaces: &Spaces,
     ) -> Result<(Trained, Option<String>), StageError> {
-        let (d_text, d_image) = (data.text.width(), data.images.width());
+        let top = self.unfrozen.as_ref().map(|unfrozen| unfrozen.top(context, spaces)).transpose()?;
+        let (d_text, d_image) = (top.as_ref().map_or(data.text.width(), Top::dim), data.images.width());
         let start = match self.params.fusion {
             Fusion::Projection => Some(start::heads(context, &self.params, spaces, d_text, d_image)?),
             Fusion::Passthrough => {
@@ -173,10 +202,14 @@ impl TrainProjection {
                 None
             }
         };
-        let (start, note) = start.map_or((None, None), |(heads, note)| (Some(heads), Some(note)));
+        let (mut start, note) = start.map_or((None, None), |(heads, note)| (Some(heads), Some(note)));
+        start.iter_mut().for_each(|heads| heads.text.top.clone_from(&top));
         let WeightsNote { place, warning } = note.unwrap_or_default();
         warning.into_iter().for_each(|warning| context.host.warn(warning));
-        let options = self.params.options(context.n_threads);
+        let mut options = self.params.options(context.n_threads);
+        if let Some(unfrozen) = &self.unfrozen {
+            options.text_top = unfrozen.rate();
+        }
         let n_steps = options.n_steps(data.pairs.len());
         if (1..options.warmup_steps).contains(&n_steps) {
             let TrainOptions { warmup_steps, .. } = options;
@@ -210,7 +243,9 @@ impl TrainProjection {
             trained_on: spaces.trained_on(),
         };
         checkpoint.write_safetensors(&scratch.join(artifact::PROJECTION)).map_err(failed)?;
-        checkpoint.write_pth(&scratch.join("projection.pth")).map_err(failed)?;
+        if self.unfrozen.is_none() {
+            checkpoint.write_pth(&scratch.join("projection.pth")).map_err(failed)?;
+        }
         history::write(&scratch.join(artifact::HISTORY), trained)
     }
 }

@@ -155,6 +155,7 @@ impl TrainProjectionParams {
             shuffle: self.shuffle,
             seed: self.seed,
             n_threads,
+            ..TrainOptions::default()
         }
     }
 }
@@ -285,35 +286,35 @@ fn default_penalty() -> f64 {
 }
 
 /// 512, the notebook's.
-fn default_projection_dim() -> usize {
+pub(super) fn default_projection_dim() -> usize {
     512
 }
 
-fn default_true() -> bool {
+pub(super) fn default_true() -> bool {
     true
 }
 
 /// 0.07, the notebook's.
-fn default_temperature() -> f64 {
+pub(super) fn default_temperature() -> f64 {
     0.07
 }
 
 /// 1e-3, the notebook's.
-fn default_lr() -> f64 {
+pub(super) fn default_lr() -> f64 {
     1e-3
 }
 
 /// 1e-4, the notebook's.
-fn default_weight_decay() -> f64 {
+pub(super) fn default_weight_decay() -> f64 {
     1e-4
 }
 
 /// 2, the notebook's.
-fn default_epochs() -> usize {
+pub(super) fn default_epochs() -> usize {
     2
 }
 
 /// 16, the notebook's.
-fn default_batch_size() -> usize {
+pub(super) fn default_batch_size() -> usize {
     16
 }

@@ -71,6 +71,11 @@ impl Spaces {
         Ok(())
     }
 
+    /// The space of the texts.
+    pub(super) fn text(&self) -> Option<&FeatureSpace> {
+        self.text.as_ref()
+    }
+
     /// The widths of features in these spaces.
     pub(super) fn widths(&self, d_text: usize, d_image: usize) -> Widths {
         let width = |dim, space: &Option<FeatureSpace>| {

@@ -95,6 +95,12 @@ fn must_be_bearable(side: &str, d_hidden: Option<usize>, dim: usize, d_features:
 
 /// Checks the pool of a head's tokens against the params; the error has advice.
 fn must_pool(head: &Head, side: &str, is_attentive: bool) -> Result<(), (String, &'static str)> {
+    if head.top.is_some() {
+        return Err((
+            "begins with layers of an encoder, and here there are none".to_owned(),
+            "`train-projection` begins with heads that were trained without layers",
+        ));
+    }
     match (&head.attention, is_attentive) {
         (Some(_), false) => Err((
             format!("weighs tokens (`{side}_attention.weight`), and here it has none to weigh"),

@@ -16,7 +16,7 @@ fn mini(params: &str) -> String {
 }
 
 /// The message of a spec error and the place that it points to.
-fn refused(yaml: &str) -> (String, String) {
+pub fn refused(yaml: &str) -> (String, String) {
     let spec = pipeline_spec::parse(yaml, &bench::spec_file()).unwrap();
     let error = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).err().unwrap();
     (error.to_string(), error.span.unwrap().text().to_owned())

@@ -11,6 +11,7 @@ mod head;
 mod image;
 mod layer;
 mod text;
+mod top;
 
 use std::sync::Mutex;
 

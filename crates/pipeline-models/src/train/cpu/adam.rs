@@ -76,6 +76,12 @@ impl Learnt {
         Self { means: vec![0.0; values.len()], squares: vec![0.0; values.len()], values, starts: Vec::new() }
     }
 
+    /// The gradients of the first step of all, which the means of gradients still show.
+    #[cfg(test)]
+    pub(super) fn first_gradients(&self) -> Vec<f32> {
+        self.means.iter().map(|mean| mean / (1.0 - FIRST_DECAY) as f32).collect()
+    }
+
     /// Remembers the values as the start to which the anchor pulls.
     pub(super) fn remember_start(&mut self) {
         self.starts.clone_from(&self.values);

@@ -1,9 +1,16 @@
-//! A trainable head: a layer, or two with a GELU between them; a batch's vectors are columns.
+//! A trainable head: a layer, or two with an activation between them; a batch's vectors are columns.
 
+use rayon::prelude::*;
+
+use super::activation::{activate, multiply_slopes};
 use super::adam::AdamStep;
 use super::layer::CpuLayer;
 use crate::heads::Head;
-use pipeline_kernels::{InstructionSet, PackedMatrix, gelu, gelu_slope};
+use crate::tower::Activation;
+use pipeline_kernels::{InstructionSet, PackedMatrix};
+
+/// Rows of activations per unit of work of a thread.
+const BLOCK_ROWS: usize = 96;
 
 /// The layers of one side.
 pub(super) struct CpuHead {
@@ -16,10 +23,11 @@ pub(super) struct CpuHead {
 /// The first of two layers; its values of a batch are kept until the next one.
 struct Hidden {
     layer: CpuLayer,
+    activation: Activation,
     instructions: InstructionSet,
-    /// `[d_hidden, n_pairs]`, before the GELU.
+    /// `[d_hidden, n_pairs]`, before the activation.
     sums: Vec<f32>,
-    /// `[d_hidden, n_pairs]`, after the GELU; once packed, the gradient of `sums`.
+    /// `[d_hidden, n_pairs]`, after the activation; once packed, the gradient of `sums`.
     values: Vec<f32>,
     /// The values for the product of the output layer: `[d_hidden, n_pairs]`.
     columns: PackedMatrix,
@@ -30,9 +38,16 @@ struct Hidden {
 }
 
 impl CpuHead {
+    /// The head of a side, whose activation is the exact GELU.
     pub(super) fn new(head: Head, instructions: InstructionSet) -> Self {
-        let hidden = head.hidden.map(|linear| Hidden::new(CpuLayer::new(linear, instructions), instructions));
-        Self { hidden, output: CpuLayer::new(head.output, instructions), by_first: PackedMatrix::new(instructions) }
+        Self::with_activation(head, Activation::Gelu, instructions)
+    }
+
+    /// Two layers with any activation between them.
+    pub(super) fn with_activation(head: Head, activation: Activation, instructions: InstructionSet) -> Self {
+        let layer = |linear| CpuLayer::new(linear, instructions);
+        let hidden = head.hidden.map(|linear| Hidden::new(layer(linear), activation, instructions));
+        Self { hidden, output: layer(head.output), by_first: PackedMatrix::new(instructions) }
     }
 
     /// Remembers the weights as the start to which the anchor pulls.
@@ -45,10 +60,17 @@ impl CpuHead {
         self.output.n_outputs()
     }
 
+    /// Those of [`CpuLayer::first_gradients`], of the hidden layer first.
+    #[cfg(test)]
+    pub(super) fn first_gradients(&self) -> Vec<Vec<f32>> {
+        let layers = self.hidden.iter().map(|hidden| &hidden.layer).chain([&self.output]);
+        layers.flat_map(CpuLayer::first_gradients).collect()
+    }
+
     pub(super) fn to_head(&self) -> Head {
-        let attention = None;
         Head {
-            attention,
+            top: None,
+            attention: None,
             hidden: self.hidden.as_ref().map(|hidden| hidden.layer.to_linear()),
             output: self.output.to_linear(),
         }
@@ -97,29 +119,24 @@ impl CpuHead {
 }
 
 impl Hidden {
-    fn new(layer: CpuLayer, instructions: InstructionSet) -> Self {
+    fn new(layer: CpuLayer, activation: Activation, instructions: InstructionSet) -> Self {
         let [columns, inputs, gradient] = [(); 3].map(|()| PackedMatrix::new(instructions));
         let [sums, values] = Default::default();
-        Self { layer, instructions, sums, values, columns, inputs, gradient }
+        Self { layer, activation, instructions, sums, values, columns, inputs, gradient }
     }
 
     fn forward(&mut self, inputs: &PackedMatrix, n_pairs: usize) {
-        let Self { layer, instructions, sums, values, .. } = self;
+        let Self { layer, activation, instructions, sums, values, .. } = self;
         let d_hidden = layer.n_outputs();
         // Values of the last batch would remain where there are no inputs.
         sums.clear();
         sums.resize(d_hidden * n_pairs, 0.0);
         values.resize(d_hidden * n_pairs, 0.0);
         layer.forward(inputs, sums, n_pairs);
-        instructions.run(
-            #[inline(always)]
-            || {
-                // A loop, since a closure of an iterator would not be compiled for the instructions.
-                for (value, sum) in values.iter_mut().zip(&*sums) {
-                    *value = gelu(*sum);
-                }
-            },
-        );
+        let block = (BLOCK_ROWS * n_pairs).max(1);
+        values.par_chunks_mut(block).zip(sums.par_chunks(block)).for_each(|(values, sums)| {
+            activate(*activation, values, sums, *instructions);
+        });
         let (columns, inputs) = (&mut self.columns, &mut self.inputs);
         rayon::join(
             || columns.pack(d_hidden, n_pairs, |k, pair_idx| values[k * n_pairs + pair_idx]),
@@ -129,18 +146,10 @@ impl Hidden {
 
     /// Turns `values` into the gradient of `sums`.
     fn differentiate(&mut self, output: &CpuLayer, by_outputs: &[f32], n_pairs: usize) {
-        let Self { instructions, sums, values, gradient, .. } = self;
+        let Self { activation, instructions, sums, values, gradient, .. } = self;
         gradient.pack(output.n_outputs(), n_pairs, |k, pair_idx| by_outputs[k * n_pairs + pair_idx]);
         output.differentiate(gradient, values, n_pairs, |rows, first_row| {
-            let sums = &sums[first_row * n_pairs..];
-            instructions.run(
-                #[inline(always)]
-                || {
-                    for (value, sum) in rows.iter_mut().zip(sums) {
-                        *value *= gelu_slope(*sum);
-                    }
-                },
-            );
+            multiply_slopes(*activation, rows, &sums[first_row * n_pairs..], *instructions);
         });
     }
 }

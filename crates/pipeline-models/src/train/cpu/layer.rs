@@ -20,6 +20,8 @@ pub(super) struct CpuLayer {
     bias: Learnt,
     /// `[n_outputs]`
     bias_gradient: Vec<f32>,
+    /// Whether the bias stays as it is.
+    is_bias_frozen: bool,
 }
 
 impl CpuLayer {
@@ -27,7 +29,12 @@ impl CpuLayer {
         let n_inputs = linear.weight.n_cols;
         let bias_gradient = vec![0.0; linear.bias.len()];
         let (weight, bias) = (Learnt::new(linear.weight.values), Learnt::new(linear.bias));
-        Self { instructions, n_inputs, weight, bias, bias_gradient }
+        Self { instructions, n_inputs, weight, bias, bias_gradient, is_bias_frozen: false }
+    }
+
+    /// The same layer with a bias that stays as it is.
+    pub(super) fn with_frozen_bias(self) -> Self {
+        Self { is_bias_frozen: true, ..self }
     }
 
     pub(super) fn n_inputs(&self) -> usize {
@@ -36,6 +43,12 @@ impl CpuLayer {
 
     pub(super) fn n_outputs(&self) -> usize {
         self.bias.values.len()
+    }
+
+    /// The gradients of weight and bias in the first step of all.
+    #[cfg(test)]
+    pub(super) fn first_gradients(&self) -> [Vec<f32>; 2] {
+        [&self.weight, &self.bias].map(Learnt::first_gradients)
     }
 
     pub(super) fn to_linear(&self) -> Linear {
@@ -70,7 +83,7 @@ impl CpuLayer {
     /// # Shapes
     /// `inputs`: `[n_pairs, n_inputs]`, `gradient`: `[n_outputs, n_pairs]`
     pub(super) fn learn(&mut self, inputs: &PackedMatrix, gradient: &[f32], n_pairs: usize, step: &AdamStep) {
-        let Self { instructions, n_inputs, weight, bias, bias_gradient } = self;
+        let Self { instructions, n_inputs, weight, bias, bias_gradient, is_bias_frozen } = self;
         let block = BLOCK_ROWS * *n_inputs;
         let parts = weight.parts(block);
         let gradients = gradient.par_chunks(BLOCK_ROWS * n_pairs);
@@ -83,6 +96,9 @@ impl CpuLayer {
                 || step.apply(part, products),
             );
         });
+        if *is_bias_frozen {
+            return;
+        }
         for (sum, row) in bias_gradient.iter_mut().zip(gradient.chunks_exact(n_pairs)) {
             *sum = row.iter().sum();
         }

@@ -5,6 +5,7 @@
 //! unchanged, and only the small batch is packed. One thread computes every number, in an order that does not depend on
 //! the others.
 
+mod activation;
 mod adam;
 mod attention;
 mod contrast;
@@ -14,6 +15,7 @@ mod loss;
 mod positives;
 mod side;
 mod temperature;
+mod top;
 
 use super::positives::Relevance;
 use super::steps::{Learner, Rates};
@@ -22,7 +24,7 @@ use crate::heads::Heads;
 use adam::Adam;
 use contrast::Contrast;
 use pipeline_kernels::InstructionSet;
-use side::Side;
+use side::{PoolSteps, Side};
 use temperature::LearntTemperature;
 
 /// Heads and optimiser in memory.
@@ -48,8 +50,8 @@ impl<'a> CpuLearner<'a> {
     ) -> Self {
         let has_heads = start.is_some();
         let (text, image) = start.map(|heads| (heads.text, heads.image)).unzip();
-        let mut text = Side::new(data.text, text, options.normalize, instructions);
-        let mut image = Side::new(data.images, image, options.normalize, instructions);
+        let mut text = Side::new(data.text, text, options.text_top, options.normalize, instructions);
+        let mut image = Side::new(data.images, image, options.image_top, options.normalize, instructions);
         if options.anchor > 0.0 {
             text.remember_start();
             image.remember_start();
@@ -84,14 +86,17 @@ impl Learner for CpuLearner<'_> {
             return;
         }
         let step = self.adam.next_step(rates.heads);
-        let attention_step = self.adam.step(rates.attention).without_decay();
+        let pool_steps = PoolSteps {
+            attention: self.adam.step(rates.attention).without_decay(),
+            share_of_layers: rates.share_of_layers,
+        };
         let Self { text, image, contrast, temperature, .. } = self;
         contrast.differentiate(&text.embedded, &image.embedded, &mut text.gradient, &mut image.gradient);
         if let Some(temperature) = temperature {
             temperature.learn(&text.embedded, &text.gradient, &step);
             contrast.temperature = temperature.value();
         }
-        rayon::join(|| text.learn(&step, &attention_step), || image.learn(&step, &attention_step));
+        rayon::join(|| text.learn(&step, &pool_steps), || image.learn(&step, &pool_steps));
     }
 
     fn temperature(&self) -> f32 {

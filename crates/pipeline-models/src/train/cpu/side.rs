@@ -3,7 +3,9 @@
 use super::adam::AdamStep;
 use super::attention::CpuAttention;
 use super::head::CpuHead;
+use super::top::TrainedTop;
 use crate::heads::{Features, Head};
+use crate::train::options::TopRate;
 use pipeline_kernels::Matrix;
 use pipeline_kernels::{InstructionSet, PackedMatrix};
 
@@ -16,6 +18,16 @@ enum Inputs<'a> {
     Vectors(&'a Matrix),
     /// The tokens of each row, and the vector by which they are weighed.
     Tokens(CpuAttention<'a>),
+    /// The tokens of each row, and the layers that they go through.
+    Layers(Box<TrainedTop<'a>>),
+}
+
+/// What the pools of tokens learn with, beside the step of the heads.
+pub(super) struct PoolSteps {
+    /// That of the vector by which tokens are weighed.
+    pub(super) attention: AdamStep,
+    /// The share of the own rates of layers.
+    pub(super) share_of_layers: f64,
 }
 
 impl Inputs<'_> {
@@ -23,6 +35,7 @@ impl Inputs<'_> {
         match self {
             Self::Vectors(vectors) => vectors.n_cols,
             Self::Tokens(attention) => attention.vector().len(),
+            Self::Layers(top) => top.dim(),
         }
     }
 
@@ -31,6 +44,7 @@ impl Inputs<'_> {
         match self {
             Self::Vectors(vectors) => vectors.row(rows[pair_idx]),
             Self::Tokens(attention) => attention.row(pair_idx),
+            Self::Layers(top) => top.row(pair_idx),
         }
     }
 }
@@ -65,14 +79,22 @@ impl<'a> Side<'a> {
     pub(super) fn new(
         features: Features<'a>,
         mut head: Option<Head>,
+        rate: TopRate,
         normalize: bool,
         instructions: InstructionSet,
     ) -> Self {
         let features = match features {
             Features::Vectors(vectors) => Inputs::Vectors(vectors),
             Features::Tokens(tokens) => {
+                let top = head.as_mut().and_then(|head| head.top.take());
                 let vector = head.as_mut().and_then(|head| head.attention.take());
-                Inputs::Tokens(CpuAttention::new(tokens, vector.expect("BUG: tokens have a head that pools them")))
+                match top {
+                    Some(top) => Inputs::Layers(Box::new(TrainedTop::new(tokens, top, rate, instructions))),
+                    None => Inputs::Tokens(CpuAttention::new(
+                        tokens,
+                        vector.expect("BUG: tokens have a head that pools them"),
+                    )),
+                }
             }
         };
         let empty = || PackedMatrix::new(instructions);
@@ -99,11 +121,12 @@ impl<'a> Side<'a> {
     }
 
     pub(super) fn to_head(&self) -> Option<Head> {
-        let attention = match &self.features {
-            Inputs::Vectors(_) => None,
-            Inputs::Tokens(attention) => Some(attention.vector().to_vec()),
-        };
-        self.head.as_ref().map(|head| Head { attention, ..head.to_head() })
+        let head = self.head.as_ref()?.to_head();
+        Some(match &self.features {
+            Inputs::Vectors(_) => head,
+            Inputs::Tokens(attention) => Head { attention: Some(attention.vector().to_vec()), ..head },
+            Inputs::Layers(top) => Head { top: Some(top.to_top()), ..head },
+        })
     }
 
     /// Embeds rows of the features.
@@ -111,8 +134,10 @@ impl<'a> Side<'a> {
         self.rows.clear();
         self.rows.extend(rows);
         let Self { features, head, rows, columns, inputs, embedded, .. } = self;
-        if let Inputs::Tokens(attention) = features {
-            attention.pool(rows);
+        match features {
+            Inputs::Vectors(_) => {}
+            Inputs::Tokens(attention) => attention.pool(rows),
+            Inputs::Layers(top) => top.forward(rows),
         }
         let features = &*features;
         let (n_pairs, width) = (rows.len(), features.width());
@@ -159,8 +184,8 @@ impl<'a> Side<'a> {
         );
     }
 
-    /// Updates the head by `gradient`, and the vector by which tokens are weighed.
-    pub(super) fn learn(&mut self, step: &AdamStep, attention_step: &AdamStep) {
+    /// Updates the head by `gradient`, and what makes one vector of a row's tokens.
+    pub(super) fn learn(&mut self, step: &AdamStep, pool_steps: &PoolSteps) {
         if self.normalize {
             self.differentiate_scale();
         }
@@ -170,7 +195,11 @@ impl<'a> Side<'a> {
             Inputs::Vectors(_) => head.learn(inputs, gradient, n_pairs, step, None),
             Inputs::Tokens(attention) => {
                 head.learn(inputs, gradient, n_pairs, step, Some(by_inputs));
-                attention.learn(by_inputs, attention_step);
+                attention.learn(by_inputs, &pool_steps.attention);
+            }
+            Inputs::Layers(top) => {
+                head.learn(inputs, gradient, n_pairs, step, Some(by_inputs));
+                top.learn(by_inputs.clone(), pool_steps.share_of_layers);
             }
         }
     }

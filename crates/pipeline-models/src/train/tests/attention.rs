@@ -8,7 +8,7 @@ use crate::heads::{Head, Heads, Linear, embed_features};
 use crate::train::cpu::CpuLearner;
 use crate::train::steps::{self, Learner};
 use crate::train::{
-    Attentive, PairedFeatures, Positives, TrainError, TrainOptions, Trained, initial_heads, initial_mlp_heads,
+    Attentive, PairedFeatures, Positives, TopRate, TrainError, TrainOptions, Trained, initial_heads, initial_mlp_heads,
     with_attention,
 };
 use crate::weights::fixtures::{self, max_difference};
@@ -145,6 +145,8 @@ const TRAINED_ON_THREADS: TrainOptions = TrainOptions {
     learn_temperature: false,
     positives: Positives::Own,
     lr: 1e-2,
+    text_top: TopRate { lr: 0.0, decay: 0.0 },
+    image_top: TopRate { lr: 0.0, decay: 0.0 },
     attention_lr: 1e-1,
     lr_schedule: crate::train::LrSchedule::Cosine,
     warmup_steps: 2,

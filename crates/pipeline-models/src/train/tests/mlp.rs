@@ -82,6 +82,7 @@ fn layers_that_do_not_fit_each_other_are_refused() {
 fn layers_may_be_of_no_width() {
     let layer = |n_outputs, n_inputs| Linear { weight: Matrix::zeros(n_outputs, n_inputs), bias: vec![0.5; n_outputs] };
     let head = |d_features, d_hidden| Head {
+        top: None,
         attention: None,
         hidden: Some(layer(d_hidden, d_features)),
         output: layer(3, d_hidden),

@@ -5,6 +5,7 @@ mod attention;
 mod loss;
 mod projector;
 mod temperature;
+mod top;
 
 use burn::module::AutodiffModule;
 use burn::optim::adaptor::OptimizerAdaptor;
@@ -21,6 +22,7 @@ use attention::LearntAttention;
 use loss::{info_nce, masked_info_nce, normalize_rows, spread_info_nce};
 use projector::{Projector, gather_rows};
 use temperature::LearntTemperature;
+use top::DeviceTop;
 
 /// Heads and optimiser on a backend of the framework.
 pub(crate) struct FrameworkLearner<'a, B: AutodiffBackend> {
@@ -34,6 +36,8 @@ pub(crate) struct FrameworkLearner<'a, B: AutodiffBackend> {
     start: Option<Projector<B::InnerBackend>>,
     text_attention: Option<LearntAttention<B>>,
     image_attention: Option<LearntAttention<B>>,
+    text_top: Option<DeviceTop<B>>,
+    image_top: Option<DeviceTop<B>>,
     temperature: Option<LearntTemperature<B>>,
     loss: Option<Tensor<B, 1>>,
 }
@@ -49,6 +53,9 @@ impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
         let attention = |head: &Head| head.attention.as_deref().map(|vector| LearntAttention::new(vector, &device));
         let text_attention = start.as_ref().and_then(|heads| attention(&heads.text));
         let image_attention = start.as_ref().and_then(|heads| attention(&heads.image));
+        let top = |head: &Head, rate| head.top.clone().map(|top| DeviceTop::new(top, rate, &device));
+        let text_top = start.as_ref().and_then(|heads| top(&heads.text, options.text_top));
+        let image_top = start.as_ref().and_then(|heads| top(&heads.image, options.image_top));
         let projector = start.map(|heads| Projector::new(&heads, &device));
         let temperature = options.learn_temperature.then(|| LearntTemperature::new(options.temperature, &device));
         let weight_decay = WeightDecayConfig::new(options.weight_decay as f32);
@@ -65,6 +72,8 @@ impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
             start,
             text_attention,
             image_attention,
+            text_top,
+            image_top,
             temperature,
             loss: None,
         }
@@ -76,8 +85,8 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
         let Self { data, options, device, relevance, .. } = self;
         let texts: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].0).collect();
         let images: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].1).collect();
-        let text = inputs(data.text, &texts, self.text_attention.as_ref(), device);
-        let image = inputs(data.images, &images, self.image_attention.as_ref(), device);
+        let text = inputs(data.text, &texts, (self.text_attention.as_ref(), self.text_top.as_ref()), device);
+        let image = inputs(data.images, &images, (self.image_attention.as_ref(), self.image_top.as_ref()), device);
         let (text, image) = match &self.projector {
             Some(projector) => projector.forward(text, image),
             None => (text, image),
@@ -100,7 +109,7 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
         loss.into_scalar().elem()
     }
 
-    fn learn(&mut self, Rates { heads: lr, attention: attention_lr }: Rates) {
+    fn learn(&mut self, Rates { heads: lr, attention: attention_lr, share_of_layers }: Rates) {
         let (Some(projector), Some(loss)) = (self.projector.take(), self.loss.take()) else { return };
         let mut gradients = loss.backward();
         let mut of_projector = GradientsParams::from_module(&mut gradients, &projector);
@@ -110,6 +119,9 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
         self.projector = Some(self.adam.step(lr, projector, of_projector));
         for attention in [&mut self.text_attention, &mut self.image_attention] {
             *attention = attention.take().map(|attention| attention.learn(&mut gradients, attention_lr));
+        }
+        for top in [&mut self.text_top, &mut self.image_top].into_iter().flatten() {
+            top.learn(&mut gradients, share_of_layers);
         }
         self.temperature = self.temperature.take().map(|temperature| temperature.learn(&mut gradients, lr));
     }
@@ -122,6 +134,8 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
         let mut heads = self.projector.as_ref().map(|projector| projector.valid().into_heads())?;
         heads.text.attention = self.text_attention.as_ref().map(LearntAttention::vector);
         heads.image.attention = self.image_attention.as_ref().map(LearntAttention::vector);
+        heads.text.top = self.text_top.as_ref().map(DeviceTop::to_top);
+        heads.image.top = self.image_top.as_ref().map(DeviceTop::to_top);
         Some(heads)
     }
 
@@ -137,12 +151,13 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
 fn inputs<B: AutodiffBackend>(
     features: Features<'_>,
     rows: &[usize],
-    attention: Option<&LearntAttention<B>>,
+    pools: (Option<&LearntAttention<B>>, Option<&DeviceTop<B>>),
     device: &B::Device,
 ) -> Tensor<B, 2> {
-    match (features, attention) {
+    match (features, pools) {
         (Features::Vectors(vectors), _) => gather_rows(vectors, rows.iter().copied(), device),
-        (Features::Tokens(tokens), Some(attention)) => attention.pool(tokens, rows, device),
-        (Features::Tokens(_), None) => panic!("BUG: tokens have a head that pools them"),
+        (Features::Tokens(tokens), (_, Some(top))) => top.forward(tokens, rows),
+        (Features::Tokens(tokens), (Some(attention), None)) => attention.pool(tokens, rows, device),
+        (Features::Tokens(_), (None, None)) => panic!("BUG: tokens have a head that pools them"),
     }
 }

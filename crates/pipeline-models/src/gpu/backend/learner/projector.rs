@@ -79,7 +79,7 @@ impl<B: Backend> Layers<B> {
     }
 
     fn into_head(self) -> Head {
-        Head { attention: None, hidden: self.hidden.map(from_module), output: from_module(self.output) }
+        Head { top: None, attention: None, hidden: self.hidden.map(from_module), output: from_module(self.output) }
     }
 
     fn forward(&self, features: Tensor<B, 2>) -> Tensor<B, 2> {
@@ -91,7 +91,7 @@ impl<B: Backend> Layers<B> {
 }
 
 /// `x · (1 + erf(x/√2)) / 2`, written out: the framework's own GELU has the slope of the tanh approximation on CUDA.
-fn gelu<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 2> {
+pub(super) fn gelu<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 2> {
     let doubled = values.clone() * ((values / std::f64::consts::SQRT_2).erf() + 1.0);
     doubled / 2.0
 }
@@ -112,22 +112,22 @@ pub(super) fn gather_rows<B: Backend>(
 }
 
 /// PyTorch's weight is `[out, in]`, burn's `[in, out]`.
-fn to_module<B: Backend>(linear: &Linear, device: &B::Device) -> nn::Linear<B> {
+pub(super) fn to_module<B: Backend>(linear: &Linear, device: &B::Device) -> nn::Linear<B> {
     let Matrix { n_rows, n_cols, .. } = linear.weight;
     let weight = TensorData::new(transposed(&linear.weight.values, n_rows, n_cols), [n_cols, n_rows]);
     let bias = TensorData::new(linear.bias.clone(), [n_rows]);
     nn::Linear { weight: Param::from_data(weight, device), bias: Some(Param::from_data(bias, device)) }
 }
 
-fn from_module<B: Backend>(linear: nn::Linear<B>) -> Linear {
+pub(super) fn from_module<B: Backend>(linear: nn::Linear<B>) -> Linear {
     let weight = linear.weight.into_value();
     let [n_inputs, n_outputs] = weight.dims();
     let weight = transposed(&to_values(weight), n_inputs, n_outputs);
-    let bias = linear.bias.expect("every head is built with a bias").into_value();
-    Linear { weight: Matrix::new(n_outputs, n_inputs, weight), bias: to_values(bias) }
+    let bias = linear.bias.map_or(Vec::new(), |bias| to_values(bias.into_value()));
+    Linear { weight: Matrix::new(n_outputs, n_inputs, weight), bias }
 }
 
-fn to_values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
+pub(super) fn to_values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f32> {
     tensor.into_data().convert::<f32>().into_vec().expect("the data were just converted to f32")
 }
 

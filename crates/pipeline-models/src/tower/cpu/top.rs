@@ -1,0 +1,63 @@
+//! The last layers of towers on the processor, from the vectors of tokens that enter them.
+
+use pipeline_kernels::{InstructionSet, Matrix, TokenMatrix, map_batches};
+
+use super::head::Head;
+use super::{Layers, Wanted, means};
+use crate::tower::{Top, TopPool};
+
+/// Rows that are computed together.
+const BATCH_ROWS: usize = 32;
+
+/// The last layers with their weights laid out.
+struct CpuTop {
+    width: usize,
+    layers: Layers,
+    pool: TopPool,
+    head: Head,
+}
+
+impl CpuTop {
+    fn new(top: Top, instructions: InstructionSet) -> Self {
+        let Top { shape, layers, final_norm, pool, head } = top;
+        Self {
+            width: shape.width,
+            layers: Layers::new(layers, final_norm, &shape, instructions),
+            pool,
+            head: Head::new(head, shape.epsilon, instructions),
+        }
+    }
+
+    /// # Shapes
+    /// `hidden`: `[sum of lengths, width]` · returns `[n_rows, dim]`
+    fn forward(&self, mut hidden: Vec<f32>, lengths: &[usize]) -> Vec<f32> {
+        let places: Option<Vec<usize>> = lengths.iter().map(|length| self.pool.place(*length)).collect();
+        self.layers.forward(&mut hidden, lengths, places.as_deref().map_or(Wanted::All, Wanted::One));
+        if let TopPool::Mean { n_skipped } = self.pool {
+            hidden = means(&hidden, self.width, lengths, n_skipped);
+        }
+        self.head.forward(hidden)
+    }
+}
+
+impl Top {
+    /// The features of rows of tokens, on `n_threads` threads; their number changes no bit.
+    ///
+    /// # Shapes
+    /// returns `[n_rows, dim]`
+    ///
+    /// # Panics
+    /// When tokens have another width, or a row has too few of them ([`Top::first_short_row`]): a bug of the caller.
+    pub fn features(&self, tokens: &TokenMatrix, n_threads: usize) -> Matrix {
+        assert_eq!(tokens.width(), self.width(), "BUG: tokens as wide as the layers");
+        let top = CpuTop::new(self.clone(), InstructionSet::best());
+        let n_rows = tokens.n_rows();
+        let batches = map_batches(n_rows.div_ceil(BATCH_ROWS), n_threads, |batch_idx| {
+            let rows = batch_idx * BATCH_ROWS..n_rows.min((batch_idx + 1) * BATCH_ROWS);
+            let (mut hidden, mut buffer) = (Vec::new(), Vec::new());
+            rows.clone().for_each(|row_idx| hidden.extend_from_slice(tokens.row(row_idx, &mut buffer)));
+            top.forward(hidden, &rows.map(|row_idx| tokens.n_tokens(row_idx)).collect::<Vec<_>>())
+        });
+        Matrix::new(n_rows, self.dim(), batches.concat())
+    }
+}
