@@ -16,6 +16,7 @@ mod top;
 use std::sync::Mutex;
 
 use pipeline_kernels::{Buffer, InstructionSet, Norm};
+use rayon::prelude::*;
 
 use super::{LayerShape, LayerWeights, NormWeights};
 use attention::AttentionScratch;
@@ -69,7 +70,7 @@ impl Layers {
         Self {
             instructions,
             width: shape.width,
-            layers: layers.into_iter().map(|layer| Layer::new(layer, shape, instructions)).collect(),
+            layers: layers.into_par_iter().map(|layer| Layer::new(layer, shape, instructions)).collect(),
             final_norm: final_norm.map(|weights| norm(weights, shape.epsilon, instructions)),
             scratches: Mutex::default(),
         }
