@@ -6,6 +6,7 @@ mod adopting;
 mod attentive;
 mod comparing;
 mod damage;
+mod demo;
 mod documents;
 mod exits;
 mod explain;

@@ -27,7 +27,7 @@ fn arguments(named: &SpecRef) -> String {
 }
 
 /// A word, quoted for a POSIX shell.
-fn quoted(word: &str) -> Cow<'_, str> {
+pub fn quoted(word: &str) -> Cow<'_, str> {
     let is_plain = |character: char| character.is_alphanumeric() || "_-./=:,+@%".contains(character);
     if !word.is_empty() && word.chars().all(is_plain) {
         return Cow::Borrowed(word);

@@ -7,6 +7,7 @@ mod args;
 mod bug;
 mod circumstances;
 mod commands;
+mod demo_files;
 mod door;
 mod exit;
 mod failure;
@@ -61,6 +62,7 @@ fn usage(error: &clap::Error) -> Exit {
 
 fn dispatch(command: Command, terminal: &Terminal) -> Result<Exit, Failure> {
     match command {
+        Command::Demo(args) => commands::demo::run(&args, terminal),
         Command::Run(args) => commands::run::run(&args, terminal),
         Command::Sweep(args) => commands::sweep::run(&args, terminal),
         Command::Status(args) => commands::status::run(&args, terminal),

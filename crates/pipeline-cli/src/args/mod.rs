@@ -61,6 +61,8 @@ pub enum ColorChoice {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Write the demo into a folder and run it: data and encoders are inside this program.
+    Demo(DemoArgs),
     /// Bring every stage of a spec up to date.
     Run(RunArgs),
     /// Run a spec at every point of its sweep, and compare the results.
@@ -185,6 +187,14 @@ pub struct ExecutionArgs {
     /// After a failure, run all stages that do not need the failed one.
     #[arg(long)]
     pub keep_going: bool,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// The folder to write; files that differ from the demo's are never replaced.
+    #[arg(value_name = "FOLDER", default_value = "pipeline-demo")]
+    pub folder: PathBuf,
 }
 
 /// Arguments of `run`.

@@ -4,6 +4,7 @@ mod adopt;
 pub mod cache;
 pub mod check;
 pub mod completions;
+pub mod demo;
 pub mod diff;
 pub mod export;
 pub mod graph;
