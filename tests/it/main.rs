@@ -24,6 +24,7 @@ mod model;
 mod mutations;
 mod notebook;
 mod outputs;
+mod own_encoder;
 mod pins;
 mod probes;
 mod programs;

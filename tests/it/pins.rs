@@ -39,6 +39,13 @@ const SPEC: &str = r#"stages:
   given-pictures:
     kind: import-image-features
     params: { path: pictures.jsonl, id_part: file-stem, encoder: other }
+  written:
+    kind: command
+    params:
+      run: [sh, -c, 'cp "$SPEC_DIR/pictures.jsonl" vectors.jsonl']
+      outputs: [vectors.jsonl]
+      sources: [pictures.jsonl]
+  taken: { kind: import-image-features, inputs: { from: written }, params: { id_part: file-stem } }
   heads:
     kind: train-projection
     inputs: { queries: queries, text: given-texts, images: given-pictures }

@@ -158,6 +158,7 @@ fn programs_and_scripts_that_run_names_are_watched() {
         ("[./tool]", "tool"),
         ("[tools/tool.sh]", "tools/tool.sh"),
         ("[sh, '[FOLDER]/x.sh']", "x.sh"),
+        ("[sh, -eu, lib/x.sh]", "lib/x.sh"),
         ("[sh, -c, '\"$SPEC_DIR/x.sh\" > out']", "x.sh"),
         ("[sh, -c, '. \"$SPEC_DIR\"/lib/x.sh > out']", "lib/x.sh"),
         ("[sh, -c, 'exec ${SPEC_DIR}/tool']", "tool"),
@@ -208,10 +209,32 @@ fn what_a_source_covers_and_what_the_system_has_adds_no_source() {
 }
 
 #[test]
-fn a_script_that_is_not_found_where_the_program_runs_is_explained() {
-    let project = project("run: [sh, train.sh], outputs: [out]");
-    project.write("train.sh", ": > out\n");
+fn a_file_that_is_not_found_where_the_program_runs_is_explained() {
+    let project = project("run: [sh, train.sh, data.txt], outputs: [out]");
+    project.write("train.sh", "cat \"$1\" > out\n");
+    project.write("data.txt", "1\n");
     let reply = run(&project);
     assert_eq!(reply.code, Some(3), "{reply:?}");
-    assert!(reply.stderr.contains("[sh, -c, 'sh \"$SPEC_DIR/train.sh\"']"), "{reply:?}");
+    assert!(reply.stderr.contains("`data.txt` lies in the folder of the spec"), "{reply:?}");
+    assert!(reply.stderr.contains("[sh, -c, 'sh \"$SPEC_DIR/train.sh\" \"$SPEC_DIR/data.txt\"']"), "{reply:?}");
+}
+
+#[test]
+fn a_missing_script_is_named_before_anything_runs() {
+    let project = project("run: [python3, lib/train.py], outputs: [out]");
+    let reply = run(&project);
+    assert_eq!(reply.code, Some(3), "{reply:?}");
+    assert!(reply.stderr.contains("the script `[FOLDER]/lib/train.py` cannot be read"), "{reply:?}");
+    assert!(reply.stderr.contains("a script in `run` is named relative to the spec file"), "{reply:?}");
+}
+
+#[test]
+fn a_script_that_is_gone_does_not_discard_its_result() {
+    let project = project("run: [sh, train.sh], outputs: [out]");
+    project.write("train.sh", ": > out\n");
+    assert_eq!(run(&project).code, Some(0));
+    project.remove("train.sh");
+    let reply = run(&project);
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    assert!(reply.stderr.contains("nothing ran"), "{reply:?}");
 }

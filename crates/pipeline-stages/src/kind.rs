@@ -244,6 +244,14 @@ struct DeclaredOutputs {
     outputs: Vec<String>,
 }
 
+/// The files and folders that the params of a stage declare as its outputs.
+///
+/// # Errors
+/// When the params declare none, or not as a list of texts.
+pub(crate) fn declared_outputs(stage: &StageSpec) -> Result<Vec<String>, SpecError> {
+    pipeline_spec::params::<DeclaredOutputs>(&stage.params).map(|params| params.outputs)
+}
+
 /// Refuses a stage with arbitrary files in a slot whose files it does not declare; a kind without that param has its
 /// own.
 fn check_files(
@@ -253,9 +261,8 @@ fn check_files(
     from: &Spanned<StageId>,
     producer: &Kind,
 ) -> Result<(), SpecError> {
-    let declared = |stage: &StageSpec| pipeline_spec::params::<DeclaredOutputs>(&stage.params).ok();
-    let outputs = match spec.stage(&from.value).and_then(declared) {
-        Some(DeclaredOutputs { outputs }) => outputs,
+    let outputs = match spec.stage(&from.value).and_then(|stage| declared_outputs(stage).ok()) {
+        Some(outputs) => outputs,
         None => producer.files.iter().map(|file| (*file).to_owned()).collect(),
     };
     let Some(missing) = slot.accepts.files().iter().find(|file| !outputs.iter().any(|output| output == *file)) else {
@@ -270,9 +277,15 @@ fn check_files(
     );
     let files: Vec<_> = slot.accepts.files().iter().map(|file| format!("`{file}`")).collect();
     let import = match slot.accepts {
-        Format::TextFeatures => "; `import-text-features` reads vectors of other programs",
-        Format::ImageFeatures => "; `import-image-features` reads vectors of other programs",
+        Format::TextFeatures => "import-text-features",
+        Format::ImageFeatures => "import-image-features",
         _ => "",
+    };
+    let import = match import {
+        "" => String::new(),
+        kind => {
+            format!("; for vectors in another form, put a stage of kind `{kind}` between, with `from: {}`", from.value)
+        }
     };
     let help = format!("a program that makes {} leaves {}{import}", slot.accepts.describe(), files.join(" and "));
     Err(SpecError::at(&from.span, message).with_help(help))

@@ -27,7 +27,7 @@ pub(crate) fn check(stage: &StageSpec, makes: &[&str]) -> Result<(), SpecError> 
 }
 
 /// True if `name` is `made`, lies in it, or is a folder that contains it.
-fn is_part(made: &str, name: &str) -> bool {
+pub(crate) fn is_part(made: &str, name: &str) -> bool {
     let is_below = |inner: &str, outer: &str| inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
     let is_shard = made == SHARDS && name.starts_with("part-") && name.ends_with(".parquet");
     made == name || is_below(name, made) || is_below(made, name) || is_shard

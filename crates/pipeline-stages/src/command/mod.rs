@@ -9,6 +9,7 @@ mod tries;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +17,7 @@ use pipeline_core::{Source, Stage, StageContext, StageError, StageReport, StageW
 use pipeline_spec::{SpecError, Value};
 
 use self::params::CommandParams;
-use self::scripts::{Scripts, program_path};
+use self::scripts::{Interpreted, Scripts, program_path};
 use self::variables::Variables;
 use crate::guard::{Guards, Program};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
@@ -38,6 +39,8 @@ struct CommandStage {
     params: CommandParams,
     variables: Variables,
     scripts: Scripts,
+    /// The script of an interpreter.
+    interpreted: Option<Interpreted>,
     /// The program, if it is named by a path.
     program: Option<PathBuf>,
     spec_folder: PathBuf,
@@ -56,9 +59,10 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         _ => &[],
     };
     let scripts = Scripts::new(run, &spec_folder);
+    let interpreted = Interpreted::find(run, &params.outputs);
     let program = run.first().and_then(program_path);
     let guards = context.settings.guards.clone();
-    Ok(Box::new(CommandStage { params, variables, scripts, program, spec_folder, guards }))
+    Ok(Box::new(CommandStage { params, variables, scripts, interpreted, program, spec_folder, guards }))
 }
 
 impl Stage for CommandStage {
@@ -84,6 +88,13 @@ impl Stage for CommandStage {
                 return Err(StageError::because(message, error).with_help("sources are relative to the spec file"));
             }
         }
+        if let Some(Interpreted { path, .. }) = &self.interpreted
+            && let Err(error) = std::fs::metadata(path)
+        {
+            let message = format!("the script `{}` cannot be read", path.display());
+            let help = "a script in `run` is named relative to the spec file, like a source";
+            return Err(StageError::because(message, error).with_help(help));
+        }
         let scripts = self.scripts.uncovered(&declared);
         let mut names = Names::default();
         let declared = declared.into_iter().map(|path| (String::new(), path));
@@ -108,7 +119,8 @@ impl Stage for CommandStage {
     }
 
     fn looked_for(&self) -> Vec<PathBuf> {
-        self.params.sources.iter().map(|path| path.path().to_owned()).collect()
+        let declared = self.params.sources.iter().map(|path| path.path().to_owned());
+        declared.chain(self.interpreted.iter().map(|script| script.path.clone())).collect()
     }
 
     fn work(&self) -> StageWork<'_> {
@@ -126,9 +138,13 @@ impl WholeStage for CommandStage {
 
 impl CommandStage {
     fn program(&self, context: &StageContext<'_>, scratch: &Path) -> Program {
+        let mut args: Vec<OsString> = self.params.run.iter().map(OsString::from).collect();
+        if let Some(Interpreted { argument_idx, path }) = &self.interpreted {
+            args[*argument_idx] = path.into();
+        }
         Program {
             path: self.program_path().into(),
-            args: self.params.run.clone(),
+            args,
             folder: scratch.into(),
             variables: self.variables.all(context),
         }
@@ -154,16 +170,23 @@ impl CommandStage {
 
     /// Advice for a program that failed because it did not find a file of the spec's folder.
     fn help(&self) -> Option<String> {
-        let arguments = &self.params.run[1..];
-        let lies_beside_spec = |argument: &&String| {
-            let path = Path::new(argument.as_str());
+        let found = self.interpreted.as_ref().map(|script| script.argument_idx);
+        let lies_beside_spec = |argument: &str| {
+            let path = Path::new(argument);
             !argument.is_empty() && path.is_relative() && self.spec_folder.join(path).is_file()
         };
-        let file = arguments.iter().find(lies_beside_spec)?;
+        let arguments = self.params.run.iter().enumerate().skip(1);
+        let (file_idx, file) =
+            arguments.into_iter().find(|(idx, argument)| Some(*idx) != found && lies_beside_spec(argument))?;
+        let in_shell = |(idx, argument): (usize, &String)| match Some(idx) == found || idx == file_idx {
+            true => format!("\"$SPEC_DIR/{argument}\""),
+            false => argument.clone(),
+        };
+        let command: Vec<String> = self.params.run.iter().enumerate().map(in_shell).collect();
         Some(format!(
             "`{file}` lies in the folder of the spec, but programs run in an empty folder of their own: a shell finds it \
-             as \"$SPEC_DIR/{file}\", as in [sh, -c, '{} \"$SPEC_DIR/{file}\"']",
-            self.params.run[0]
+             as \"$SPEC_DIR/{file}\", as in [sh, -c, '{}']",
+            command.join(" ")
         ))
     }
 }

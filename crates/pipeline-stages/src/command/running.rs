@@ -43,7 +43,7 @@ pub(super) fn run(
     timeout: Option<Duration>,
     host: &dyn StageHost,
 ) -> Result<Ended, StageError> {
-    let name = program.args.first().cloned().unwrap_or_default();
+    let name = program.args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (mut running, reader) = start(program, guards, &name)?;
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let (end, printed) = running.follow(reader, deadline, host)?;

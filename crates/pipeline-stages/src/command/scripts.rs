@@ -19,6 +19,88 @@ const SPEC_DIR: [&str; 2] = ["$SPEC_DIR", "${SPEC_DIR}"];
 /// The characters that end a path in a shell command.
 const ENDS: [char; 15] = ['"', '\'', ' ', '\t', '\n', ';', '|', '&', '<', '>', '(', ')', '$', '`', '*'];
 
+/// The programs that run the script in their arguments, without the version at the end (`python3.12`).
+const INTERPRETERS: [&str; 28] = [
+    "Rscript",
+    "accelerate",
+    "bash",
+    "bun",
+    "conda",
+    "dash",
+    "deno",
+    "julia",
+    "ksh",
+    "lua",
+    "luajit",
+    "mamba",
+    "micromamba",
+    "nice",
+    "node",
+    "pdm",
+    "perl",
+    "php",
+    "pipenv",
+    "poetry",
+    "pypy",
+    "python",
+    "ruby",
+    "sh",
+    "torchrun",
+    "ts-node",
+    "uv",
+    "zsh",
+];
+
+/// Those of them for which `-c`, also among other letters, is the only option with code.
+const SHELLS: [&str; 5] = ["bash", "dash", "ksh", "sh", "zsh"];
+
+/// The script that an interpreter in `run` runs, named by a relative path. Since the program's own folder is empty, the
+/// path can only start where those of sources do.
+pub(super) struct Interpreted {
+    /// Its index in `run`.
+    pub(super) argument_idx: usize,
+    /// Its absolute path; the file may be missing.
+    pub(super) path: PathBuf,
+}
+
+impl Interpreted {
+    /// Finds the script by the texts of `run` alone. Code and modules (`-c`, `-m`, `-e`) are none, and their arguments
+    /// stay as they are, like the names of outputs.
+    pub(super) fn find(run: &[Node], outputs: &[String]) -> Option<Self> {
+        let (program, arguments) = run.split_first()?;
+        let program = Path::new(program.as_str()?).file_name()?.to_str()?;
+        let program = program.trim_end_matches(|letter: char| letter.is_ascii_digit() || letter == '.');
+        if !INTERPRETERS.contains(&program) {
+            return None;
+        }
+        let is_shell = SHELLS.contains(&program);
+        for (idx, argument) in arguments.iter().enumerate() {
+            let written = argument.as_str()?;
+            if is_code(written, is_shell) {
+                return None;
+            }
+            if !written.starts_with('-') && is_named_as_script(Path::new(written)) {
+                let is_elsewhere = Path::new(written).is_absolute() || outputs.iter().any(|output| output == written);
+                let path = absolute(argument.folder(), written);
+                return (!is_elsewhere).then_some(Self { argument_idx: 1 + idx, path });
+            }
+        }
+        None
+    }
+}
+
+/// True for an option that is followed by code or the name of a module.
+fn is_code(option: &str, is_shell: bool) -> bool {
+    let Some(letters) = option.strip_prefix('-').filter(|letters| !letters.starts_with('-')) else {
+        return matches!(option, "--eval" | "--print");
+    };
+    match is_shell {
+        true => letters.contains('c'),
+        // `python -W ignore` has a word after the letter; `perl -lne` has only letters.
+        false => letters.len() <= 4 && letters.ends_with(['c', 'm', 'e', 'E', 'p']),
+    }
+}
+
 /// The paths in `run` that may be a program or a script.
 pub(super) struct Scripts {
     named: Vec<PathBuf>,
@@ -138,15 +220,44 @@ mod tests {
         }
     }
 
+    /// The list `run` of a stage.
+    fn list(items: &str) -> Vec<Node> {
+        let yaml = format!("stages: {{ a: {{ kind: x, params: {{ run: {items} }} }} }}");
+        let spec = pipeline_spec::parse(&yaml, Path::new("/s/spec.yaml")).unwrap();
+        let Value::List(items) = spec.stages[0].params.get("run").unwrap().value.clone() else { panic!("no list") };
+        items
+    }
+
+    #[test]
+    fn an_interpreter_runs_the_first_script_in_its_arguments() {
+        for (run, expect) in [
+            ("[python3, encode.py, other.py]", Some((1, "/s/encode.py"))),
+            ("[/opt/v/bin/python3.12, -u, -W, ignore, lib/encode.py]", Some((4, "/s/lib/encode.py"))),
+            ("[bash, -eu, ../go.sh]", Some((2, "/go.sh"))),
+            ("[uv, run, --with, numpy, encode.py]", Some((4, "/s/encode.py"))),
+            ("[python3, /a/encode.py, other.py]", None),
+            ("[python3, -c, 'import this', x.py]", None),
+            ("[python3, -m, pytest, x.py]", None),
+            ("[bash, -lc, 'go \"$1\"', sh, x.sh]", None),
+            ("[perl, -ne, print, x.pl]", None),
+            ("[python3, made.py]", None),
+            ("[cp, x.py, made.py]", None),
+            ("[python3]", None),
+        ] {
+            let found = Interpreted::find(&list(run), &["made.py".to_owned()]);
+            assert_eq!(
+                found.map(|found| (found.argument_idx, found.path)),
+                expect.map(|(idx, path)| (idx, path.into())),
+                "{run}"
+            );
+        }
+    }
+
     #[test]
     fn after_a_shell_went_to_the_specs_folder_names_are_paths() {
         let check = |text: &str, expect: &[&str]| {
-            let yaml = format!("stages: {{ a: {{ kind: x, params: {{ run: ['{text}'] }} }} }}");
-            let spec = pipeline_spec::parse(&yaml, Path::new("/s/spec.yaml"));
-            let run = spec.unwrap().stages[0].params.get("run").unwrap().clone();
-            let Value::List(items) = run.value else { panic!("no list") };
             assert_eq!(
-                named_by(&items[0], Path::new("/s")),
+                named_by(&list(&format!("['{text}']"))[0], Path::new("/s")),
                 expect.iter().map(PathBuf::from).collect::<Vec<_>>(),
                 "{text}"
             );

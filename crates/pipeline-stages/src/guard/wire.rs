@@ -21,7 +21,7 @@ pub(crate) struct Program {
     /// Its path.
     pub(crate) path: OsString,
     /// Its name (`argv[0]`) and its arguments.
-    pub(crate) args: Vec<String>,
+    pub(crate) args: Vec<OsString>,
     /// Its working folder.
     pub(crate) folder: OsString,
     /// Its whole environment.
@@ -118,7 +118,7 @@ mod tests {
         let not_text = OsString::from_vec(vec![0xff, b'=', b'\n']);
         let program = Program {
             path: "/bin/sh".into(),
-            args: vec!["sh".into(), "图".repeat(100_000)],
+            args: vec!["sh".into(), "图".repeat(100_000).into()],
             folder: not_text.clone(),
             variables: vec![("A".into(), not_text.clone())],
         };

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{Source, StageError};
 
-use super::{FileFormat, Side};
+use super::Side;
+use super::params::FileFormat;
 use crate::load_queries::must_be_a_file;
 
 /// The folder names of clip-retrieval's inference.
@@ -77,21 +78,26 @@ impl Files {
     }
 }
 
-/// The format of a path, as far as its name or its folders show.
-pub(super) fn format_of(path: &Path) -> Option<FileFormat> {
-    let by_ending = |path: &Path| match path.extension().and_then(OsStr::to_str) {
+/// The format of a file, as far as its name shows.
+pub(super) fn format_by_ending(path: &Path) -> Option<FileFormat> {
+    match path.extension().and_then(OsStr::to_str) {
         Some("npy") => Some(FileFormat::Npy),
         Some("jsonl") => Some(FileFormat::Jsonl),
         Some("parquet") => Some(FileFormat::Parquet),
         _ => None,
-    };
+    }
+}
+
+/// The format of a path, as far as its name or its folders show.
+pub(super) fn format_of(path: &Path) -> Option<FileFormat> {
     if !path.is_dir() {
-        return by_ending(path);
+        return format_by_ending(path);
     }
     if [IMAGE_VECTORS, TEXT_VECTORS].iter().any(|folder| path.join(folder).is_dir()) {
         return Some(FileFormat::ClipRetrieval);
     }
-    let mut formats: Vec<_> = fs::read_dir(path).ok()?.flatten().filter_map(|entry| by_ending(&entry.path())).collect();
+    let entries = fs::read_dir(path).ok()?.flatten();
+    let mut formats: Vec<_> = entries.filter_map(|entry| format_by_ending(&entry.path())).collect();
     formats.dedup();
     if let [only] = formats.as_slice() { Some(*only) } else { None }
 }

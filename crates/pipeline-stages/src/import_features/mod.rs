@@ -1,6 +1,8 @@
 //! `import-text-features` and `import-image-features`: vectors that another tool has computed.
 
 mod files;
+mod origin;
+mod params;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -14,23 +16,30 @@ use pipeline_core::{
 };
 use pipeline_data::VectorShard;
 use pipeline_models::checkpoint::FeatureSpace;
-use pipeline_spec::{Node, SpecError, SpecPath};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use pipeline_spec::SpecError;
 
 use crate::artifact::{self, FeaturesInfo};
-use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::published;
 use crate::seconds::Seconds;
 use files::Files;
+use origin::{FROM, Origin};
+pub(crate) use params::declared;
+use params::{FileFormat, ImportFeaturesParams};
 use rows::Rows;
+
+/// The input of both kinds whose artifact has the vectors.
+const FROM_SLOT: Slot =
+    Slot::optional(FROM, Format::Files, "the program that makes the vectors; without it `path` names their file");
 
 pub(crate) static TEXT_KIND: Kind = Kind {
     name: "import-text-features",
     version: 2,
     summary: "Takes the queries' vectors from .npy, .jsonl or Parquet of another tool",
-    slots: Some(&[Slot::required("queries", Format::Queries, "the queries whose vectors are wanted, by id")]),
+    slots: Some(&[
+        Slot::required("queries", Format::Queries, "the queries whose vectors are wanted, by id"),
+        FROM_SLOT,
+    ]),
     produces: Format::TextFeatures,
     tokens: None,
     files: &[published::SHARDS, artifact::FEATURES],
@@ -42,84 +51,13 @@ pub(crate) static IMAGE_KIND: Kind = Kind {
     name: "import-image-features",
     version: 2,
     summary: "Takes images' vectors from .npy, .jsonl or Parquet of another tool",
-    slots: Some(&[]),
+    slots: Some(&[FROM_SLOT]),
     produces: Format::ImageFeatures,
     tokens: None,
     files: &[published::SHARDS, artifact::FEATURES],
     params_schema: schema::<ImportFeaturesParams>,
     build: build_image,
 };
-
-/// The params of the two kinds.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct ImportFeaturesParams {
-    /// The file with the vectors, or a folder of such files, read in the order of the numbers in their names.
-    // Not part of the manifest: the files' content is, as sources.
-    #[serde(skip_serializing)]
-    path: SpecPath,
-    /// Required with `npy`: the ids of the rows, one per line, as a `.npy` of texts or integers, or as a list in a
-    /// `.json`.
-    // Not part of the manifest: the file's content is, as a source.
-    #[serde(default, skip_serializing)]
-    ids: Option<SpecPath>,
-    /// The format of the files. When absent, it follows from their extensions, and a folder with `img_emb` or
-    /// `text_emb` is clip-retrieval's.
-    #[serde(default)]
-    format: Option<FileFormat>,
-    /// The field or column with the ids; when absent `image_id` or `text_id` of lines, `image_path` or `caption` of
-    /// clip-retrieval's metadata, and `id` of Parquet.
-    #[serde(default)]
-    id_column: Option<String>,
-    /// The field or column with the vectors; when absent `feature` of lines and `vector` of Parquet.
-    #[serde(default)]
-    vector_column: Option<String>,
-    /// The part of an id that counts.
-    #[serde(default)]
-    id_part: IdPart,
-    /// A name for the encoder of the vectors, such as `chinese-clip-vit-b-16`: heads that were trained on vectors with
-    /// one name are refused for those with another.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    encoder: Option<String>,
-}
-
-impl ImportFeaturesParams {
-    /// The space of the vectors, as far as the spec declares it.
-    fn space(&self) -> FeatureSpace {
-        FeatureSpace { properties: self.encoder.iter().map(|name| ("encoder".to_owned(), name.clone())).collect() }
-    }
-}
-
-/// The feature space of a stage with these params according to the spec.
-pub(crate) fn declared(params: &Node) -> Option<Declared> {
-    let params: ImportFeaturesParams = pipeline_spec::params(params).ok()?;
-    Some(Declared { properties: params.encoder.map(|name| ("encoder", name)).into_iter().collect(), model: None })
-}
-
-/// The format of the files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum FileFormat {
-    /// NumPy: `[n, dim]` of f16, f32, f64 or integers, with `ids`.
-    Npy,
-    /// One JSON object per line, as Chinese-CLIP extracts features: an id and a list of numbers.
-    Jsonl,
-    /// Parquet with a column of ids and one of lists of numbers.
-    Parquet,
-    /// The folder that clip-retrieval's inference writes: `img_emb/*.npy`, `text_emb/*.npy`, `metadata/*.parquet`.
-    ClipRetrieval,
-}
-
-/// The part of an id that counts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum IdPart {
-    /// The whole id.
-    #[default]
-    Whole,
-    /// The file name of a path, without its extension: `a/b/7.jpg` is `7`.
-    FileStem,
-}
 
 /// The side of the vectors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +70,8 @@ struct ImportFeatures {
     kind: &'static Kind,
     side: Side,
     params: ImportFeaturesParams,
-    /// The format of `path`, from the spec or its name.
+    origin: Origin,
+    /// The format of the vectors, from the spec or the name of their file.
     format: FileFormat,
 }
 
@@ -147,30 +86,48 @@ fn build_image(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
 fn build(context: BuildContext<'_>, kind: &'static Kind, side: Side) -> Result<Box<dyn Stage>, SpecError> {
     let node = &context.stage.params;
     let params: ImportFeaturesParams = pipeline_spec::params(node)?;
-    let Some(format) = params.format.or_else(|| files::format_of(params.path.path())) else {
-        let message = format!("the name of `{}` does not show its format", params.path.written());
-        let is_npz = params.path.path().extension().is_some_and(|ending| ending == "npz");
-        let help = match is_npz {
+    let origin = Origin::new(context, &params)?;
+    let Some(format) = params.format.or_else(|| origin.format()) else {
+        let message = format!("the name of `{}` does not show its format", origin.written());
+        let help = match origin.written().ends_with(".npz") {
             true => "an `.npz` holds several arrays; write the one of the vectors with `np.save`",
             false => "say it with `format: npy`, `jsonl`, `parquet` or `clip-retrieval`",
         };
         return Err(SpecError::at(span_of(node, "path"), message).with_help(help));
     };
-    match (format, &params.ids) {
-        (FileFormat::Npy, None) => Err(SpecError::at(span_of(node, "path"), "a `.npy` file has no ids of its own")
+    let origin = origin.with_usual_ids(context, format)?;
+    match (format, origin.has_ids()) {
+        (FileFormat::Npy, false) => Err(SpecError::at(span_of(node, "path"), "a `.npy` file has no ids of its own")
             .with_help("name a file with one id a line, or a `.npy` of ids, as `ids`")),
-        (FileFormat::Jsonl | FileFormat::Parquet | FileFormat::ClipRetrieval, Some(_)) => {
+        (FileFormat::Jsonl | FileFormat::Parquet | FileFormat::ClipRetrieval, true) => {
             Err(SpecError::at(span_of(node, "ids"), "`ids` is for `.npy` files; these have ids of their own")
                 .with_help("`id_column` says where"))
         }
-        _ => Ok(Box::new(ImportFeatures { kind, side, params, format })),
+        _ => Ok(Box::new(ImportFeatures { kind, side, params, origin, format })),
     }
 }
 
 impl ImportFeatures {
-    fn files(&self) -> Result<Files, StageError> {
-        let ids = self.params.ids.as_ref().map(SpecPath::path);
-        Files::find(self.params.path.path(), ids, self.format, self.side)
+    /// Reads the vectors, and of texts keeps those of the queries, in their order.
+    fn rows(&self, context: &StageContext<'_>) -> Result<Rows, StageError> {
+        self.origin.check_presence(context)?;
+        let (path, ids) = self.origin.paths(context);
+        let files = Files::find(&path, ids.as_deref(), self.format, self.side)?;
+        let mut rows = Rows::read(self, &files, context)?;
+        if rows.ids.is_empty() {
+            return Err(StageError::new(format!("`{}` has no vectors", path.display())));
+        }
+        rows.warn_about_ids(context);
+        if self.side == Side::Text {
+            let queries = artifact::queries(artifact::input(context, "queries"))?;
+            let n_unused = rows.take_for(&queries, &path)?;
+            match n_unused {
+                0 => {}
+                1 => context.host.warn("1 vector belongs to no query and is left out".into()),
+                _ => context.host.warn(format!("{n_unused} vectors belong to no query and are left out")),
+            }
+        }
+        Ok(rows)
     }
 
     /// The field or column with the ids.
@@ -203,29 +160,34 @@ impl Stage for ImportFeatures {
 
     fn params(&self) -> BTreeMap<String, String> {
         // By effective values, not by what was written: a file's extension is not part of its content.
-        manifest_params(&ImportFeaturesParams {
+        let mut params = manifest_params(&ImportFeaturesParams {
             format: Some(self.format),
             id_column: Some(self.id_column().to_owned()),
             vector_column: Some(self.vector_column().to_owned()),
             ..self.params.clone()
-        })
+        });
+        params.extend(self.origin.manifest_params());
+        params
     }
 
     fn reads(&self) -> Vec<PathBuf> {
-        let paths = [Some(&self.params.path), self.params.ids.as_ref()];
-        paths.into_iter().flatten().map(|path| path.path().to_owned()).collect()
+        let outside = self.origin.outside();
+        outside.into_iter().flat_map(|(path, ids)| ids.into_iter().chain([path])).map(Path::to_owned).collect()
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
-        Ok(self.files()?.sources())
+        match self.origin.outside() {
+            Some((path, ids)) => Ok(Files::find(path, ids, self.format, self.side)?.sources()),
+            None => Ok(Vec::new()),
+        }
     }
 
     fn places(&self) -> Vec<PathBuf> {
-        files::places(self.params.path.path())
+        self.origin.outside().map(|(path, _)| files::places(path)).unwrap_or_default()
     }
 
     fn looked_for(&self) -> Vec<PathBuf> {
-        self.params.ids.iter().chain([&self.params.path]).map(|path| path.path().to_owned()).collect()
+        self.reads()
     }
 
     fn work(&self) -> StageWork<'_> {
@@ -241,9 +203,9 @@ impl ShardedStage for ImportFeatures {
     /// A shard is ids and numbers, whatever their origin.
     fn in_rows(&self) -> InRows {
         InRows {
-            params: &["format", "id_column", "vector_column", "id_part", "encoder"],
+            params: &["format", "id_column", "vector_column", "id_part", "encoder", "path", "ids"],
             sources: &["vectors", "ids"],
-            inputs: &["queries"],
+            inputs: &["queries", FROM],
         }
     }
 
@@ -253,21 +215,7 @@ impl ShardedStage for ImportFeatures {
 
     fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
         let start = Instant::now();
-        let mut rows = Rows::read(self, context)?;
-        let path = self.params.path.path();
-        if rows.ids.is_empty() {
-            return Err(StageError::new(format!("`{}` has no vectors", path.display())));
-        }
-        rows.warn_about_ids(context);
-        if self.side == Side::Text {
-            let queries = artifact::queries(artifact::input(context, "queries"))?;
-            let n_unused = rows.take_for(&queries, path)?;
-            match n_unused {
-                0 => {}
-                1 => context.host.warn("1 vector belongs to no query and is left out".into()),
-                _ => context.host.warn(format!("{n_unused} vectors belong to no query and are left out")),
-            }
-        }
+        let rows = self.rows(context).map_err(|error| self.origin.explain(error))?;
         let seconds = Seconds::default();
         seconds.spent(Work::Read, start);
         let digests = (0..rows.ids.len()).map(|row_idx| rows.digest(row_idx)).collect();

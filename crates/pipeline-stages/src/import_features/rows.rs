@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use pipeline_core::{Digest, StageContext, StageError};
 use pipeline_data::{DataError, QueryRow, VectorShard};
 
+use super::ImportFeatures;
 use super::files::Files;
-use super::{FileFormat, IdPart, ImportFeatures};
+use super::params::{FileFormat, IdPart};
 
 /// Vectors by id; every id is unique and every number is finite.
 ///
@@ -25,8 +26,7 @@ impl Rows {
     ///
     /// # Errors
     /// When a file cannot be read or one of its rows cannot be used: the message has the place and the reason.
-    pub(super) fn read(stage: &ImportFeatures, context: &StageContext<'_>) -> Result<Self, StageError> {
-        let files = stage.files()?;
+    pub(super) fn read(stage: &ImportFeatures, files: &Files, context: &StageContext<'_>) -> Result<Self, StageError> {
         let shared_ids = match (stage.format, files.ids.as_slice()) {
             (FileFormat::Npy, [ids]) => Some((ids, pipeline_data::read_ids(ids).map_err(unreadable)?)),
             _ => None,
@@ -38,7 +38,7 @@ impl Rows {
             }
             let vectors = match &shared_ids {
                 Some((ids_path, ids)) => with_ids(path, ids_path, ids, reading.n_rows)?,
-                None => read_file(stage, &files, file_idx).map_err(unreadable)?,
+                None => read_file(stage, files, file_idx).map_err(unreadable)?,
             };
             reading.add(path, vectors, stage.params.id_part)?;
         }

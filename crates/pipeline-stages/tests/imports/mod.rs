@@ -187,3 +187,95 @@ fn params_that_do_not_go_together_are_errors_of_the_spec() {
     assert_eq!(refused("{ path: x.jsonl, ids: ids.txt }"), "`ids` is for `.npy` files; these have ids of their own");
     assert_eq!(refused("{ path: x.bin }"), "the name of `x.bin` does not show its format");
 }
+
+/// The refusal of an import from the stage `own`, which declares these outputs, with its advice.
+fn refused_from(outputs: &str, params: &str) -> (String, String) {
+    let yaml = format!(
+        "
+stages:
+  own: {{ kind: command, params: {{ run: [x], outputs: {outputs} }} }}
+  import: {{ kind: {IMAGE}, inputs: {{ from: own }}, params: {params} }}
+"
+    );
+    let spec = pipeline_spec::parse(&yaml, &crate::bench::spec_file()).unwrap();
+    let error = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).err().unwrap();
+    (error.to_string(), error.help.unwrap_or_default())
+}
+
+#[test]
+fn an_import_from_a_program_names_its_outputs() {
+    for (outputs, params, message, help) in [
+        (
+            "[a.npy, b.txt]",
+            "{}",
+            "stage `import` does not name the output of `own` with the vectors",
+            "name it as `path`, or declare one of `vectors.npy`, `vectors.jsonl`, `vectors.parquet`; `own` declares \
+             `a.npy`, `b.txt`",
+        ),
+        (
+            "[vectors.npy, vectors.jsonl]",
+            "{}",
+            "stage `import` does not name the output of `own` with the vectors",
+            "`own` declares `vectors.npy`, `vectors.jsonl`",
+        ),
+        (
+            "[image.jsonl]",
+            "{ path: images.jsonl }",
+            "stage `own` does not declare the output `images.jsonl`",
+            "did you mean `image.jsonl`? `own` declares `image.jsonl`",
+        ),
+        (
+            "[vectors.jsonl]",
+            "{ path: /data/vectors.jsonl }",
+            "with the input `from`, `path` names an output of `own`, and not `/data/vectors.jsonl`",
+            "without `from`, `path` is a path relative to the spec file",
+        ),
+        (
+            "[vectors.npy]",
+            "{ ids: ../ids.txt }",
+            "with the input `from`, `ids` names an output of `own`, and not `../ids.txt`",
+            "without `from`, `ids` is a path relative to the spec file",
+        ),
+        ("[vectors.npy]", "{}", "a `.npy` file has no ids of its own", "as `ids`"),
+        ("[out]", "{ path: out }", "the name of `out` does not show its format", "say it with `format: npy`"),
+    ] {
+        let (found, advice) = refused_from(outputs, params);
+        assert_eq!(found, message, "{outputs} {params}");
+        assert!(advice.contains(help), "{outputs} {params}: {advice}");
+    }
+}
+
+#[test]
+fn an_import_has_a_path_or_an_input() {
+    let yaml = format!("stages: {{ import: {{ kind: {IMAGE} }} }}");
+    let spec = pipeline_spec::parse(&yaml, &crate::bench::spec_file()).unwrap();
+    let error = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).err().unwrap();
+    assert_eq!(error.to_string(), "stage `import` has neither the param `path` nor the input `from`");
+    assert!(error.help.unwrap().contains("`inputs: { from: STAGE }`"));
+}
+
+#[test]
+fn the_names_in_the_input_are_part_of_the_manifest() {
+    let lines = |outputs: &str, params: &str| {
+        let bench = Bench::new(&format!(
+            "
+stages:
+  own: {{ kind: command, params: {{ run: [x], outputs: {outputs} }} }}
+  import: {{ kind: {IMAGE}, inputs: {{ from: own }}, params: {params} }}
+"
+        ));
+        let stage = bench.stage("import");
+        assert!(stage.sources().unwrap().is_empty() && stage.reads().is_empty());
+        let lines = stage.params().into_iter().map(|(name, json)| format!("{name}={json}"));
+        lines.collect::<Vec<_>>().join("; ")
+    };
+    let columns = "id_column=\"id\"; id_part=\"whole\"";
+    assert_eq!(
+        lines("[vectors.npy, ids.txt]", "{}"),
+        format!("format=\"npy\"; {columns}; ids=\"ids.txt\"; path=\"vectors.npy\"; vector_column=\"vector\"")
+    );
+    assert_eq!(
+        lines("[out]", "{ path: out/x.parquet }"),
+        format!("format=\"parquet\"; {columns}; path=\"out/x.parquet\"; vector_column=\"vector\"")
+    );
+}
