@@ -1,14 +1,15 @@
 //! The door: converts arguments and environment to a named spec, its store and its surroundings, once per command.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use pipeline_engine::Plan;
-use pipeline_experiments::{Loaded, Opened, SpecRef, StoreRef, Surroundings};
+use pipeline_experiments::{Loaded, Opened, SpecRef, StoreRef, Surroundings, project};
 use pipeline_stages::{Environment, Guards};
 use pipeline_store::Store;
 
 use crate::args::{SpecArgs, StoreArgs};
 use crate::failure::Failure;
+use crate::terminal::Terminal;
 
 /// The spec that the arguments name.
 ///
@@ -40,8 +41,24 @@ pub fn open(args: &SpecArgs) -> Result<Opened, Failure> {
 ///
 /// # Errors
 /// When there is none, or it cannot be opened.
-pub fn store(args: &StoreArgs) -> Result<Store, Failure> {
-    Ok(Store::open(&StoreRef::above(&here(), args.artifacts.as_deref())?.folder)?)
+pub fn store(args: &StoreArgs, terminal: &Terminal) -> Result<Store, Failure> {
+    let store = StoreRef::above(&here(), args.artifacts.as_deref())?;
+    note_other_stores(&store, terminal);
+    Ok(Store::open(&store.folder)?)
+}
+
+/// Notes on stderr which other stores the project has, whose results this command does not see.
+pub fn note_other_stores(store: &StoreRef, terminal: &Terminal) {
+    let here = here();
+    let name = |folder: &Path| format!("`{}`", project::relative(&here, folder).display());
+    let others: Vec<String> = store.others().iter().map(|other| name(other)).collect();
+    if !others.is_empty() {
+        terminal.remark(&format!(
+            "note: the store is {}; this project has another in {}, which `--artifacts DIR` names",
+            name(&store.folder),
+            others.join(" and in ")
+        ));
+    }
 }
 
 /// The plan of a run, even if a stage misses a source.

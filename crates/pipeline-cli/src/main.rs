@@ -29,7 +29,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command};
+use args::{Cli, Command, GlobalArgs};
 use exit::Exit;
 use failure::Failure;
 use terminal::Terminal;
@@ -54,9 +54,16 @@ fn main() -> ExitCode {
     exit.unwrap_or(Exit::Bug).into()
 }
 
-/// Prints help, the version or the error in the arguments.
+/// Prints help, the version or the error in the arguments; the specs, where a command or nothing is asked for.
 fn usage(error: &clap::Error) -> Exit {
+    let terminal = Terminal::new(&GlobalArgs::default());
+    if std::env::args_os().len() == 1
+        && let Some(exit) = commands::specs::overview(&terminal)
+    {
+        return exit;
+    }
     let _ = error.print();
+    commands::specs::help_with(error, &terminal);
     if error.use_stderr() { Exit::Usage } else { Exit::Done }
 }
 

@@ -13,6 +13,7 @@ mod missed;
 mod open;
 mod open_error;
 mod pool;
+pub mod project;
 mod protected;
 pub mod recorded;
 mod spec_ref;

@@ -7,6 +7,8 @@ use pipeline_models::text::ModelSearch;
 use pipeline_spec::{PipelineSpec, nearest};
 use pipeline_stages::Environment;
 
+use crate::project;
+
 /// The number of specs that a help text lists.
 const MAX_LISTED: usize = 8;
 
@@ -33,6 +35,12 @@ pub enum LocateError {
         /// The current folder.
         here: PathBuf,
     },
+    /// The project has several stores, each in a folder of its own.
+    #[error("the project has several stores: {}", quoted(stores))]
+    SeveralStores {
+        /// Their folders.
+        stores: Vec<PathBuf>,
+    },
 }
 
 impl LocateError {
@@ -44,16 +52,20 @@ impl LocateError {
             Self::NoStore { .. } => {
                 Some("the first `pipeline run` makes it; another place is named with `--artifacts DIR`".to_owned())
             }
+            Self::SeveralStores { .. } => Some("name one with `--artifacts DIR`, or go to its folder".to_owned()),
         }
     }
 }
 
 fn looked_in(folders: &[PathBuf]) -> String {
-    let names: Vec<String> = folders.iter().map(|folder| format!("`{}`", folder.display())).collect();
-    match names.as_slice() {
+    match folders {
         [] => ", and its folder does not exist either".to_owned(),
-        names => format!("; looked in {}", names.join(", ")),
+        folders => format!("; looked in {}", quoted(folders)),
     }
+}
+
+fn quoted(folders: &[PathBuf]) -> String {
+    folders.iter().map(|folder| format!("`{}`", folder.display())).collect::<Vec<_>>().join(", ")
 }
 
 fn specs_to_choose(name: &Path, specs: &[PathBuf]) -> String {
@@ -82,7 +94,7 @@ pub fn spec(name: &Path, here: &Path) -> Result<PathBuf, LocateError> {
     if bare {
         let with_ending = name.with_added_extension("yaml");
         candidates.push(with_ending.clone());
-        let project = project_folder(here);
+        let project = search_root(here);
         let is_in_project = |folder: &Path| project.is_some_and(|project| folder.starts_with(project));
         let folders = here.ancestors().enumerate().flat_map(|(n_above, folder)| {
             let itself = (n_above > 0 && is_in_project(folder)).then(|| folder.to_owned());
@@ -122,7 +134,7 @@ fn yaml_files(folders: &[PathBuf]) -> Vec<PathBuf> {
     files
 }
 
-fn is_yaml(path: &Path) -> bool {
+pub(crate) fn is_yaml(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
@@ -140,31 +152,9 @@ fn nearest_file(name: &Path, files: &[PathBuf]) -> Option<PathBuf> {
     known.get(near).map(|path| (*path).clone())
 }
 
-/// The folder of a spec's store: the nearest `artifacts` at or above the spec, else `artifacts` in the project's folder
-/// or beside the spec.
-pub fn artifacts(spec_file: &Path) -> PathBuf {
-    let folder = spec_file.parent().unwrap_or(Path::new("."));
-    nearest_artifacts(folder).unwrap_or_else(|| project_folder(folder).unwrap_or(folder).join("artifacts"))
-}
-
-/// The folder of the store without a spec: `artifacts` in the nearest folder at or above `here`.
-///
-/// # Errors
-/// When there is none.
-pub fn artifacts_above(here: &Path) -> Result<PathBuf, LocateError> {
-    nearest_artifacts(here).ok_or_else(|| LocateError::NoStore { here: here.to_owned() })
-}
-
-fn nearest_artifacts(folder: &Path) -> Option<PathBuf> {
-    folder.ancestors().map(|folder| folder.join("artifacts")).find(|folder| folder.is_dir())
-}
-
-/// The project folder of a folder: the nearest with a store, a `pipeline.toml` or a `.git`.
-fn project_folder(folder: &Path) -> Option<&Path> {
-    let is_project = |folder: &&Path| {
-        folder.join("artifacts").is_dir() || folder.join("pipeline.toml").is_file() || folder.join(".git").exists()
-    };
-    folder.ancestors().find(is_project)
+/// The folder within which bare names are searched: the project's root, else the nearest folder with a store.
+fn search_root(folder: &Path) -> Option<&Path> {
+    project::root(folder).or_else(|| folder.ancestors().find(|folder| folder.join("artifacts").is_dir()))
 }
 
 /// The folders in which models with bare names are searched.

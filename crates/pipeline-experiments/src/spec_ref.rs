@@ -6,6 +6,7 @@ use pipeline_spec::{Override, SpecError};
 
 use crate::locate::{self, LocateError};
 use crate::open_error::OpenError;
+use crate::project;
 
 /// A spec, its overrides, and the store of its results.
 #[derive(Debug, Clone)]
@@ -25,10 +26,7 @@ pub struct SpecRef {
 pub struct StoreRef {
     /// The folder.
     pub folder: PathBuf,
-    /// Finds the spec `name` from the folder `here`, parses its overrides, and finds its store.
-    ///
-    /// # Errors
-    /// When there is no such spec, or an override cannot be parsed.
+    /// Whether the caller named it.
     pub is_named: bool,
 }
 
@@ -62,7 +60,7 @@ impl StoreRef {
     /// The named store, else the one near the spec in the file at `spec`.
     pub fn near(spec: &Path, named: Option<&Path>) -> Self {
         let named = given(named);
-        let folder = named.map_or_else(|| locate::artifacts(spec), Path::to_owned);
+        let folder = named.map_or_else(|| project::store_of_spec(spec), Path::to_owned);
         Self { folder, is_named: named.is_some() }
     }
 
@@ -73,8 +71,15 @@ impl StoreRef {
     pub fn above(here: &Path, named: Option<&Path>) -> Result<Self, LocateError> {
         match given(named) {
             Some(folder) => Ok(Self { folder: folder.to_owned(), is_named: true }),
-            None => Ok(Self { folder: locate::artifacts_above(here)?, is_named: false }),
+            None => Ok(Self { folder: project::store_above(here)?, is_named: false }),
         }
+    }
+
+    /// The other stores of the project; empty where the caller has named this one.
+    pub fn others(&self) -> Vec<PathBuf> {
+        let real = |folder: &Path| folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
+        let Some(root) = project::root(&self.folder).filter(|_| !self.is_named) else { return Vec::new() };
+        project::stores(root).into_iter().filter(|store| real(store) != real(&self.folder)).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! artifacts/
+//!   .gitignore                    keeps all of it out of git      (workspace)
 //!   store-v1/
 //!     objects/ trees/ leases/     the files of artifacts            (cas)
 //!     actions/                    the result of each key            (records)
@@ -45,6 +46,11 @@ pub(crate) const SOURCES_FOLDER: &str = "sources";
 
 /// The parts of a store, by name.
 pub(crate) const PARTS: [&str; 3] = [STORE_FOLDER, LAST_FOLDER, RUNS_FOLDER];
+
+/// True if a folder of this name holds a store, of any format.
+pub(crate) fn is_store(name: &str) -> bool {
+    name.strip_prefix(STORE_PREFIX).is_some_and(|version| version.parse::<u64>().is_ok())
+}
 
 /// True if a folder of this name holds a store of a later format.
 pub(crate) fn is_newer_store(name: &str) -> bool {

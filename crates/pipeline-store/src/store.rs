@@ -7,7 +7,7 @@ use std::sync::Arc;
 use pipeline_core::RunId;
 
 use crate::error::At;
-use crate::layout::{STORE_FOLDER, absolute, below, is_newer_store};
+use crate::layout::{STORE_FOLDER, absolute, below, is_newer_store, is_store};
 use crate::quarantine::Quarantine;
 use crate::{Cas, Outside, Records, Runs, Sources, Specs, StoreError, Workspace};
 
@@ -50,6 +50,20 @@ impl Store {
             }
         }
         Ok(Self { parts: Arc::new(Parts::new(artifacts)) })
+    }
+
+    /// True if there is a store below `artifacts`: it has been written to, by this version or another.
+    pub fn is_at(artifacts: &Path) -> bool {
+        let entries = std::fs::read_dir(artifacts).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).any(|name| is_store(&name))
+    }
+
+    /// Makes the folder of a new store, and keeps it out of git; leaves a store that has results as it is.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn prepare(&self) -> Result<(), StoreError> {
+        self.parts.workspace.session().map(drop)
     }
 
     /// The absolute path of the `artifacts/` folder.

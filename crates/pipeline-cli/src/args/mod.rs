@@ -34,7 +34,7 @@ Exit codes: 0 done, 1 check failed, stale or gone, 2 usage, spec or store error,
 stdout carries data, stderr everything else.";
 
 /// The options of all commands.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct GlobalArgs {
     /// Use colours; `auto` means on a terminal, unless NO_COLOR is set.
     #[arg(long, global = true, value_name = "WHEN", default_value = "auto", help_heading = "Global options")]
@@ -48,9 +48,10 @@ pub struct GlobalArgs {
 }
 
 /// When to use colours. Plain comments, so that the help stays short.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ColorChoice {
     // On a terminal.
+    #[default]
     Auto,
     // Also into files and pipes.
     Always,
@@ -128,7 +129,7 @@ pub struct ReplaceArgs {
 /// The store.
 #[derive(Debug, Clone, Args)]
 pub struct StoreArgs {
-    /// The folder of the store [default: `artifacts` near the spec].
+    /// The folder of the store [default: `artifacts` in the project].
     // An empty text is taken, too, and counts as not given: so is a variable that a CI has not filled.
     #[arg(long, value_name = "DIR", env = "PIPELINE_ARTIFACTS", hide_env_values = true)]
     #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]

@@ -28,7 +28,7 @@ pub fn run(args: &CacheArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let store = door::store(&args.store)?;
+    let store = door::store(&args.store, terminal)?;
     let stats = store.stats()?;
     if args.json.json {
         let StoreStats { n_objects, rooted_bytes, n_records, n_runs, quarantine_bytes, scratch_bytes, .. } = stats;
@@ -55,7 +55,7 @@ fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 fn verify(args: &CacheVerifyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let store = door::store(&args.store)?;
+    let store = door::store(&args.store, terminal)?;
     let report = if args.repair { store.repair()? } else { store.verify()? };
     if args.json.json {
         let damaged = report.damaged_objects.iter().map(
@@ -101,7 +101,7 @@ fn verdict(report: &VerifyReport, repair: bool) -> String {
 }
 
 fn gc(args: &CacheGcArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let store = door::store(&args.store)?;
+    let store = door::store(&args.store, terminal)?;
     let options = CollectOptions {
         max_bytes: args.max_size,
         max_age: args.max_age,

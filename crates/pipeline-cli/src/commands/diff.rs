@@ -27,7 +27,7 @@ use crate::terminal::Terminal;
 /// # Errors
 /// When there is no store, no such run or evaluation, or the store cannot be read.
 pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let store = door::store(&args.store)?;
+    let store = door::store(&args.store, terminal)?;
     let runs = store.runs().list()?;
     let choices = [&args.earlier, &args.later].map(|name| Choice::find(&store, &runs, name));
     let [earlier_choice, later_choice] = choices;

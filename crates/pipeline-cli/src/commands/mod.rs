@@ -19,6 +19,7 @@ pub mod runs;
 pub mod schema;
 pub mod search;
 pub mod serve;
+pub mod specs;
 pub mod stages;
 pub mod status;
 pub mod sweep;

@@ -37,6 +37,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let asked = opened.settings.environment.asked();
     let circumstances = circumstances::now(&opened.spec.file, &circumstances::options(&named, args.publish), asked);
     if !args.json {
+        door::note_other_stores(&named.store, terminal);
         note_trial(&opened.unpublished, terminal);
     }
     let mut options = options(&args.execution, opened.plan_options(&args.execution.force.forced, device)?);

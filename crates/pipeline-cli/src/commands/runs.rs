@@ -26,7 +26,7 @@ use crate::terminal::Terminal;
 /// # Errors
 /// When there is no store, no such run, or the store cannot be read.
 pub fn run(args: &RunsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let store = door::store(&args.store)?;
+    let store = door::store(&args.store, terminal)?;
     let runs = store.runs().list()?;
     if let Some(name) = args.run.as_deref().filter(|name| recorded::split(name).is_some()) {
         if args.pin || args.unpin {

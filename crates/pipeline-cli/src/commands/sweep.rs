@@ -48,6 +48,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     };
     let opened = Opened { spec, graph, settings, unpublished: trial, store, named };
     opened.protected().check_published(&opened.spec)?;
+    door::note_other_stores(&opened.named.store, terminal);
     announce(&opened, &record, &unpublished, terminal);
     run::note_trial(&opened.unpublished, terminal);
     if args.execution.dry_run {

@@ -19,6 +19,7 @@ use crate::StoreError;
 use crate::durable::list_folder;
 use crate::error::At;
 use crate::layout::{PARTS, STORE_FOLDER};
+use crate::workspace::is_own_ignore_file;
 
 /// Separates the digests of folders from those of files: no file's content can give one.
 const CONTEXT: &str = "pipeline 2026-11-28 the files of a folder that is a source";
@@ -115,7 +116,8 @@ impl Walk {
         let rules = with_file.as_ref().unwrap_or(rules);
         let is_store = real == self.artifacts || entries.iter().any(|entry| entry.file_name() == STORE_FOLDER);
         for entry in entries {
-            if !(is_store && PARTS.iter().any(|part| entry.file_name() == *part)) {
+            let is_part = || PARTS.iter().any(|part| entry.file_name() == *part) || is_own_ignore_file(&entry.path());
+            if !(is_store && is_part()) {
                 self.entry(&entry, &real, &prefix, rules)?;
             }
         }

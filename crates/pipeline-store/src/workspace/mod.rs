@@ -7,6 +7,7 @@
 //! - `lent/<key>/<number of the slot>/` holds the inputs of the stage that computes the key, laid out for it alone. It
 //!   is in use as long as the key is locked.
 
+mod ignore;
 mod lend;
 mod locks;
 mod session;
@@ -25,6 +26,7 @@ use crate::folders::bytes_below;
 use crate::layout::below;
 use crate::sealed::seal;
 
+pub(crate) use ignore::is_own_ignore_file;
 pub use lend::Lent;
 pub use locks::{KeyLock, LockOutcome, Owner};
 pub use session::Scratch;
@@ -38,6 +40,7 @@ const MARK_AGAIN_AFTER: Duration = Duration::from_secs(3600);
 /// It creates nothing before the first write: only then a session begins.
 #[derive(Debug)]
 pub struct Workspace {
+    store: PathBuf,
     scratch: PathBuf,
     locks: PathBuf,
     lent: PathBuf,
@@ -47,7 +50,7 @@ pub struct Workspace {
 impl Workspace {
     pub(crate) fn new(store: &Path) -> Self {
         let [scratch, locks, lent] = ["scratch", "locks", "lent"].map(|folder| below(store, folder));
-        Self { scratch, locks, lent, session: Mutex::new(None) }
+        Self { store: store.to_owned(), scratch, locks, lent, session: Mutex::new(None) }
     }
 
     /// Makes an empty folder on the store's file system.
@@ -71,6 +74,7 @@ impl Workspace {
         }
         let begun = Arc::new(Session::begin(&self.scratch)?);
         self.sweep_lent()?;
+        ignore::keep_out_of_git(&self.store, &begun.new_path())?;
         *session = Some(Arc::clone(&begun));
         Ok(begun)
     }

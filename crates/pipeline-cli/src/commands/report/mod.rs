@@ -32,7 +32,7 @@ pub use subject::Subject;
 /// # Errors
 /// When there is no such run, the store cannot be read, or the page cannot be written.
 pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let subject = subject::find(args)?;
+    let subject = subject::find(args, terminal)?;
     if subject.sweep.is_some() && args.compare.is_some() {
         return Err(Failure::new(Exit::Usage, "a sweep is not compared with a run as a whole")
             .with_help(format!("name a point of it, such as `{}:1`", subject.run.name())));

@@ -11,6 +11,7 @@ use crate::args::ReportArgs;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::terminal::Terminal;
 
 /// The subject of a report.
 pub struct Subject {
@@ -46,11 +47,11 @@ impl Subject {
 ///
 /// # Errors
 /// When it is neither, or the spec has not run.
-pub fn find(args: &ReportArgs) -> Result<Subject, Failure> {
+pub fn find(args: &ReportArgs, terminal: &Terminal) -> Result<Subject, Failure> {
     match locate_spec(Path::new(&args.subject), &door::here()) {
         Ok(spec) => of_spec(args, &spec),
         Err(no_spec) => {
-            let store = door::store(&args.store)?;
+            let store = door::store(&args.store, terminal)?;
             let runs = store.runs().list()?;
             let run = RecordedRun::find(&store, &runs, &args.subject).map_err(|no_run| {
                 if looks_like_a_path(&args.subject) { no_spec.into() } else { Failure::from(no_run) }

@@ -1,0 +1,49 @@
+//! `pipeline` without a command, and a command without its spec: the specs of the project and the next command.
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use pipeline_experiments::project::{self, ListedSpec};
+
+use crate::door;
+use crate::exit::Exit;
+use crate::table::Table;
+use crate::terminal::Terminal;
+
+/// Lists the specs on stdout where the program is called without any argument; `None` when there are none.
+pub fn overview(terminal: &Terminal) -> Option<Exit> {
+    let specs = project::specs(&door::here());
+    let command = next_command("run", &specs)?;
+    let text = table(&specs).render(terminal.out, terminal.out_width());
+    if terminal.data(&text).is_err() {
+        return Some(Exit::Usage);
+    }
+    terminal.remark(&format!("next: `{command}`; `pipeline --help` lists the commands"));
+    Some(Exit::Done)
+}
+
+/// Lists the specs on stderr below the error that a command lacks its spec.
+pub fn help_with(error: &clap::Error, terminal: &Terminal) {
+    let missing = match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::Strings(names)) if error.kind() == ErrorKind::MissingRequiredArgument => names,
+        _ => return,
+    };
+    let specs = project::specs(&door::here());
+    let verb = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    if let (true, Some(command)) = (missing.iter().any(|name| name == "<SPEC>"), next_command(&verb, &specs)) {
+        terminal.note(&format!("\n{}", table(&specs).render(terminal.err, None)));
+        terminal.note(&format!("{}: `{command}`", terminal.err.helpful("help")));
+    }
+}
+
+/// The command with a spec to begin with: the first that extends no other.
+fn next_command(verb: &str, specs: &[ListedSpec]) -> Option<String> {
+    let first = specs.iter().find(|spec| !spec.is_overlay).or(specs.first())?;
+    Some(format!("pipeline {verb} {}", project::name_from(&door::here(), &first.file)))
+}
+
+fn table(specs: &[ListedSpec]) -> Table {
+    let mut table = Table::new(&["spec", "about"]);
+    for spec in specs {
+        table.row(vec![project::name_from(&door::here(), &spec.file), spec.about.clone()]);
+    }
+    table
+}
