@@ -26,7 +26,7 @@ fn json(project: &Project, args: &[&str]) -> Value {
 
 /// The ids of the runs, newest last.
 fn ids(project: &Project) -> Vec<String> {
-    let runs = json(project, &["runs", "--json"]);
+    let runs = json(project, &["runs", "--json", "--all"]);
     runs.as_array().unwrap().iter().map(|run| run["id"].as_str().unwrap().to_owned()).collect()
 }
 

@@ -10,6 +10,7 @@ mod damage;
 mod demo;
 mod documents;
 mod exits;
+mod experiments;
 mod explain;
 mod faults;
 mod flips;

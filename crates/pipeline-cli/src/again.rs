@@ -26,6 +26,11 @@ fn arguments(named: &SpecRef) -> String {
     words.join(" ")
 }
 
+/// The words of a command, quoted for a POSIX shell.
+pub fn line(words: &[String]) -> String {
+    words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
+}
+
 /// A word, quoted for a POSIX shell.
 pub fn quoted(word: &str) -> Cow<'_, str> {
     let is_plain = |character: char| character.is_alphanumeric() || "_-./=:,+@%".contains(character);

@@ -9,6 +9,7 @@ use pipeline_experiments::compare::CompareError;
 use pipeline_experiments::gate::{BaselineError, GateError};
 use pipeline_experiments::recorded::RecordedError;
 use pipeline_experiments::sweep::SweepError;
+use pipeline_experiments::table::UnknownKey;
 use pipeline_experiments::{CannotRun, EvaluationError, IsProtected, LocateError, OpenError, Opened, UnknownStage};
 use pipeline_models::device::DeviceError;
 use pipeline_spec::SpecError;
@@ -126,6 +127,12 @@ impl From<RecordedError> for Failure {
             RecordedError::Store(error) => error.into(),
             error => Self { help: error.help(), ..Self::because(Exit::Usage, &error) },
         }
+    }
+}
+
+impl From<UnknownKey> for Failure {
+    fn from(error: UnknownKey) -> Self {
+        Self { help: Some(error.help()), ..Self::because(Exit::Usage, &error) }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::terminal::{Palette, fit, pad};
 pub struct Table {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
-    /// The columns that may be left out.
+    /// The columns that may be left out, the last first.
     optional: Vec<usize>,
 }
 
@@ -30,6 +30,13 @@ impl Table {
     pub fn leave_out(mut self, columns: impl IntoIterator<Item = usize>) -> Self {
         self.optional = columns.into_iter().collect();
         self.optional.sort_unstable();
+        self
+    }
+
+    /// Makes these columns optional on a narrow terminal; leaves them out in this order.
+    pub fn leave_out_first(mut self, columns: Vec<usize>) -> Self {
+        self.optional = columns;
+        self.optional.reverse();
         self
     }
 
@@ -71,8 +78,10 @@ impl Table {
                 break;
             }
             kept.retain(|column| *column != idx);
-            left_out.insert(0, self.header[idx].clone());
+            left_out.push(idx);
         }
+        left_out.sort_unstable();
+        let left_out: Vec<String> = left_out.into_iter().map(|idx| self.header[idx].clone()).collect();
         if left_out.is_empty() {
             return (Cow::Borrowed(self), left_out);
         }

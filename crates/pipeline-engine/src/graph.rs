@@ -1,7 +1,7 @@
 //! The graph of a spec: its stages in topological order.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::path::PathBuf;
 
 use pipeline_core::{Lane, Stage, StageId, StageNode};
@@ -80,6 +80,25 @@ impl Graph {
         let inputs = resolve_inputs(&nodes, &index)?;
         let order = sort(&nodes, &inputs)?;
         Ok(Self::in_order(nodes, &inputs, &order))
+    }
+
+    /// The graph of these stages and those that they need. Their bytes stay: stages that are left out may read them.
+    ///
+    /// # Panics
+    /// When a stage is not in the graph.
+    pub fn restricted_to(mut self, targets: &BTreeSet<StageId>) -> Self {
+        let mut is_needed: Vec<bool> = self.nodes.iter().map(|node| targets.contains(&node.id)).collect();
+        assert_eq!(is_needed.iter().filter(|needed| **needed).count(), targets.len(), "a target is a stage");
+        // Readers come after their inputs, so each stage is decided before its own inputs.
+        for idx in (0..self.nodes.len()).rev() {
+            if is_needed[idx] {
+                self.inputs[idx].iter().for_each(|input| is_needed[*input] = true);
+            }
+        }
+        let mut needed = is_needed.into_iter();
+        self.nodes.retain(|_| needed.next().unwrap_or(false));
+        self.nodes.iter_mut().for_each(|node| node.retain = true);
+        Self::new(self.nodes).expect("a graph with the inputs of all its stages is one")
     }
 
     /// The stages, inputs before readers.

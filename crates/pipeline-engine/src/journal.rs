@@ -23,9 +23,13 @@ impl<'a> Journal<'a> {
         spec_name: &str,
         yaml: &str,
         attachments: &[(&str, Vec<u8>)],
+        options: &RunOptions,
         listen: &'a mut dyn FnMut(&EventRecord),
     ) -> Result<Self, StoreError> {
-        let mut folder = store.runs().start(now_ms(), spec_name)?;
+        let mut folder = store.runs().start(now_ms(), spec_name, &options.origin)?;
+        if !options.labels.is_empty() {
+            store.runs().label(folder.id(), &options.labels)?;
+        }
         folder.write_spec(yaml)?;
         attachments.iter().try_for_each(|(name, content)| folder.write_attachment(name, content))?;
         Ok(Self { folder, listen, broken: None })
@@ -38,7 +42,7 @@ impl<'a> Journal<'a> {
             spec: spec_name.to_owned(),
             stages: graph.iter().map(|node| node.stage.clone()).collect(),
             graph,
-            version: options.version.clone(),
+            version: options.origin.version.clone(),
             device: options.plan.device,
             n_jobs: options.n_jobs.cpu.max(1),
             n_threads: options.n_threads.max(1),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use pipeline_core::{Device, Digest, Event, Key, StageId};
-use pipeline_store::Circumstances;
+use pipeline_store::{Circumstances, RunLabels, RunOrigin};
 
 use crate::Abandon;
 use crate::lanes::PerLane;
@@ -35,10 +35,10 @@ pub struct RunOptions {
     pub keep_going: bool,
     /// True to publish over files that this program did not write.
     pub overwrite: bool,
-    /// The version of the program: provenance.
-    pub version: String,
-    /// The instruction set that kernels use, such as `avx512`: provenance.
-    pub instruction_set: String,
+    /// The command, the program and the commit of the project: provenance.
+    pub origin: RunOrigin,
+    /// The name, the note and the tags of the run.
+    pub labels: RunLabels,
     /// The reaction to stages that do not stop; `None` waits for them.
     pub abandon: Option<Abandon>,
 }
@@ -58,6 +58,8 @@ pub struct SpecInfo {
     pub files: Vec<(PathBuf, Digest)>,
     /// The facts beside files that determine its stages; without them, no snapshot is kept.
     pub circumstances: Option<Circumstances>,
+    /// Its stages that this run leaves out: their last results stay as they are.
+    pub left_out: BTreeSet<StageId>,
 }
 
 /// The last result of a stage under its new key.

@@ -20,8 +20,8 @@ impl Origin {
     pub fn of(options: &RunOptions) -> Self {
         Self {
             device: options.plan.device,
-            instruction_set: options.instruction_set.clone(),
-            version: options.version.clone(),
+            instruction_set: options.origin.instruction_set.clone(),
+            version: options.origin.version.clone(),
         }
     }
 

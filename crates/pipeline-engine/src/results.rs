@@ -1,6 +1,6 @@
 //! The results of a run: its outcome, its metrics, and the present result of each stage.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use pipeline_core::{FileEntry, Metrics, Outcome, Part, RunId, StageId};
@@ -84,9 +84,13 @@ impl State<'_, '_> {
     }
 
     /// The present sources of the stages, as an update of the `last` ones. Stages that are not up to date, or whose
-    /// sources are missing, keep the remembered ones.
-    pub fn last_sources(&self, mut last: BTreeMap<StageId, LastSources>) -> BTreeMap<StageId, LastSources> {
-        last.retain(|id, _| self.resolver.graph.position(id).is_some());
+    /// sources are missing, keep the remembered ones, as do those that are left out.
+    pub fn last_sources(
+        &self,
+        mut last: BTreeMap<StageId, LastSources>,
+        left_out: &BTreeSet<StageId>,
+    ) -> BTreeMap<StageId, LastSources> {
+        last.retain(|id, _| self.resolver.graph.position(id).is_some() || left_out.contains(id));
         for idx in self.settled().filter(|&idx| self.resolver.sources(idx).missing.is_none()) {
             let remembered = self.resolver.sources(idx).to_remember(&self.resolver.graph.nodes()[idx]);
             if remembered.sources.is_empty() {

@@ -47,7 +47,7 @@ pub fn run(
     if !options.keep_going {
         check_stages(&mut resolver, &decided)?;
     }
-    let mut journal = Journal::start(store, &spec.name, &spec.yaml, &spec.attachments, listen)?;
+    let mut journal = Journal::start(store, &spec.name, &spec.yaml, &spec.attachments, options, listen)?;
     journal.emit(journal.run_started(&spec.name, graph.stage_nodes(), options));
     options.adopted.iter().cloned().for_each(|adopted| journal.emit(adopted.into()));
     for (idx, node) in graph.nodes().iter().enumerate() {
@@ -103,10 +103,14 @@ fn write_results(
     metrics: &BTreeMap<StageId, Metrics>,
 ) -> Result<(), StoreError> {
     state.journal.write_metrics(metrics)?;
-    let (run, stages) = (state.journal.run().clone(), state.last_stages()?);
+    let (run, mut stages) = (state.journal.run().clone(), state.last_stages()?);
+    if !spec.left_out.is_empty() {
+        let last = store.specs().last(&spec.path).map(|last| last.stages).unwrap_or_default();
+        stages.extend(last.into_iter().filter(|(stage, _)| spec.left_out.contains(stage)));
+    }
     store.specs().put_last(&spec.path, &Last::of_run(run, &spec.path, now_ms(), stages))?;
     let last = store.specs().sources(&spec.path);
-    let sources = state.last_sources(last.clone());
+    let sources = state.last_sources(last.clone(), &spec.left_out);
     if sources != last {
         store.specs().put_sources(&spec.path, &sources)?;
     }

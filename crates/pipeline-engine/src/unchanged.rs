@@ -40,7 +40,7 @@ pub fn run_unchanged(
     // A run whose spec is lost or was changed since cannot be repeated; this needs a new plan.
     let Ok(Some(yaml)) = store.runs().spec(&snapshot.run) else { return Ok(None) };
     store.specs().use_last(spec);
-    let mut journal = Journal::start(store, &snapshot.spec_name, &yaml, &[], listen)?;
+    let mut journal = Journal::start(store, &snapshot.spec_name, &yaml, &[], options, listen)?;
     let ids: Vec<StageId> = snapshot.graph.iter().map(|node| node.stage.clone()).collect();
     journal.emit(journal.run_started(&snapshot.spec_name, snapshot.graph, options));
     let mut metrics = BTreeMap::new();

@@ -18,13 +18,14 @@ mod protected;
 pub mod recorded;
 mod spec_ref;
 pub mod sweep;
+pub mod table;
 mod trial;
 
 pub use causes::{causes, in_one_line};
 pub use current::{CurrentError, EvaluationError};
 pub use lineage::{Lineage, Origin};
 pub use locate::{LocateError, spec as locate_spec};
-pub use open::{Loaded, Opened, Surroundings, check, connect};
+pub use open::{ALL_STAGES, Loaded, Opened, Surroundings, check, connect};
 pub use open_error::{CannotRun, OpenError, UnknownStage};
 pub use pool::{EvaluationPool, PoolError};
 pub use protected::{IsProtected, Protected};

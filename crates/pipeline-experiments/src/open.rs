@@ -1,5 +1,6 @@
 //! A spec with its graph of stages and its store: the start of most commands.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 
 use pipeline_core::{Device, Stage, StageError, StageId};
@@ -14,6 +15,9 @@ use crate::open_error::{CannotRun, OpenError, UnknownStage};
 use crate::protected::Protected;
 use crate::spec_ref::SpecRef;
 use crate::{missed, trial};
+
+/// The name that stands for all stages, which no stage has.
+pub const ALL_STAGES: &str = "*";
 
 /// The environment of a spec, which only the program itself may read.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +54,8 @@ pub struct Opened {
     pub store: Store,
     /// The caller's reference to it.
     pub named: SpecRef,
+    /// The stages of the spec that are left out of the graph.
+    pub left_out: BTreeSet<StageId>,
 }
 
 impl Surroundings {
@@ -139,7 +145,23 @@ impl Opened {
     /// A loaded spec with its open store.
     pub fn of(named: &SpecRef, loaded: Loaded, store: Store) -> Self {
         let Loaded { spec, graph, settings, unpublished } = loaded;
-        Self { spec, graph, settings, unpublished, store, named: named.clone() }
+        Self { spec, graph, settings, unpublished, store, named: named.clone(), left_out: BTreeSet::new() }
+    }
+
+    /// Leaves out every stage but these and those that they need; without names, none.
+    ///
+    /// # Errors
+    /// When a name is not a stage.
+    pub fn only(mut self, targets: &[String]) -> Result<Self, UnknownStage> {
+        if targets.is_empty() {
+            return Ok(self);
+        }
+        let targets = targets.iter().map(|name| self.stage(name)).collect::<Result<_, _>>()?;
+        let all: Vec<StageId> = self.graph.nodes().iter().map(|node| node.id.clone()).collect();
+        self.graph = self.graph.restricted_to(&targets);
+        self.left_out = all.into_iter().filter(|stage| self.graph.position(stage).is_none()).collect();
+        self.unpublished.retain(|stage| self.graph.position(stage).is_some());
+        Ok(self)
     }
 
     /// The paths that no command may overwrite.
@@ -184,12 +206,17 @@ impl Opened {
         Some(span.clone())
     }
 
-    /// The plan's options for these names of forced stages.
+    /// The plan's options for these names of forced stages, or [`ALL_STAGES`].
     ///
     /// # Errors
     /// When a name is not a stage.
     pub fn plan_options(&self, forced: &[String], device: Device) -> Result<PlanOptions, UnknownStage> {
-        let forced = forced.iter().map(|name| self.stage(name)).collect::<Result<_, _>>()?;
+        let all = || self.graph.nodes().iter().map(|node| node.id.clone());
+        let forced = if forced.iter().any(|name| name == ALL_STAGES) {
+            all().collect()
+        } else {
+            forced.iter().map(|name| self.stage(name)).collect::<Result<_, _>>()?
+        };
         Ok(PlanOptions { forced, device, ..PlanOptions::default() })
     }
 
@@ -202,6 +229,7 @@ impl Opened {
             attachments: Vec::new(),
             files: self.spec.files.clone(),
             circumstances,
+            left_out: self.left_out.clone(),
         }
     }
 }

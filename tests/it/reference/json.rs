@@ -85,6 +85,7 @@ fn object(fields: &Map<String, Value>) -> Value {
         () if is_of(&["projection", "evaluate"]) && !is_of(&["stage", "name"]) => "STAGE",
         () if is_of(&["mean_recall", "loss"]) => "METRIC",
         () if is_of(&["metrics.json"]) => "FILE",
+        () if fields.keys().any(|name| name.contains(".params.")) => "PARAM",
         () => return fields.iter().map(|(name, value)| (name.clone(), shape(value))).collect::<Map<_, _>>().into(),
     };
     let shapes = fields.values().map(shape).reduce(merged).unwrap_or(Value::Null);

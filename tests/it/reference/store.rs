@@ -26,6 +26,7 @@ pub fn check() {
         &["run", "spec.yaml", "--set", "a.params.outputs=[out]"],
         &["sweep", "spec.yaml"],
         &["runs", "last", "--pin"],
+        &["runs", "last", "--note", "kept"],
         &["path", "spec.yaml", "b"],
     ] {
         let reply = project.run(args);

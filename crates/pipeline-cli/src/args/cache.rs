@@ -98,7 +98,7 @@ fn parse_size(text: &str) -> Result<u64, String> {
 }
 
 /// Reads an age such as `30d`, `12h`, `5m` or `10s`.
-fn parse_age(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_age(text: &str) -> Result<Duration, String> {
     const UNITS: [(&str, u64); 4] = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
     let seconds = parse_with_unit(text, &UNITS).and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     seconds.ok_or_else(|| "write an age such as `30d`, `12h`, `5m` or `10s`".into())

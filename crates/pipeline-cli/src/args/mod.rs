@@ -2,6 +2,7 @@
 
 mod cache;
 mod report;
+mod runs;
 mod searching;
 mod taking;
 
@@ -10,9 +11,11 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use pipeline_experiments::ALL_STAGES;
 
 pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs};
 pub use report::ReportArgs;
+pub use runs::{LabelArgs, RelabelArgs, RunsArgs};
 pub use searching::{SearchArgs, ServeArgs};
 pub use taking::{ExportArgs, ExportFormat, PredictArgs, PredictFormat};
 
@@ -147,9 +150,9 @@ pub struct JsonArgs {
 /// The stages to run although their results are remembered.
 #[derive(Debug, Args)]
 pub struct ForceArgs {
-    /// Run this stage although its result is remembered (repeatable). Its files stay until a later run, even with
-    /// `retain: false`.
-    #[arg(long = "force", value_name = "STAGE")]
+    /// Run this stage although its result is remembered (repeatable), or without a value every stage. Its files stay
+    /// until a later run, even with `retain: false`.
+    #[arg(long = "force", value_name = "STAGE", num_args = 0..=1, default_missing_value = ALL_STAGES)]
     pub forced: Vec<String>,
 }
 
@@ -182,6 +185,9 @@ pub struct ExecutionArgs {
     /// The stages to force.
     #[command(flatten)]
     pub force: ForceArgs,
+    /// The labels of the run.
+    #[command(flatten)]
+    pub labels: LabelArgs,
     /// Show what would run and why, and run nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -204,6 +210,9 @@ pub struct RunArgs {
     /// The spec.
     #[command(flatten)]
     pub spec: SpecArgs,
+    /// Run only these stages and those that they need.
+    #[arg(value_name = "STAGE")]
+    pub stages: Vec<String>,
     /// The execution.
     #[command(flatten)]
     pub execution: ExecutionArgs,
@@ -345,30 +354,10 @@ pub struct StagesArgs {
     pub json: JsonArgs,
 }
 
-/// Arguments of `runs`.
-#[derive(Debug, Args)]
-pub struct RunsArgs {
-    /// The run to show again: its id, the beginning of it, `last`, or `last~1` for the one before; RUN:POINT for a
-    /// point of a sweep.
-    pub run: Option<String>,
-    /// Pin the run: `cache gc` spares its results.
-    #[arg(long, requires = "run", conflicts_with_all = ["unpin", "json"])]
-    pub pin: bool,
-    /// Unpin the run.
-    #[arg(long, requires = "run", conflicts_with = "json")]
-    pub unpin: bool,
-    /// The store.
-    #[command(flatten)]
-    pub store: StoreArgs,
-    /// Text or JSON.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// The earlier run: its id, the beginning of it, `last` or `last~1`; with `:STAGE` that evaluation of it, with
+    /// The earlier run: its number, name or id, the beginning of that, `last` or `last~1`; with `:STAGE` that evaluation of it, with
     /// `:POINT` that point of a sweep.
     #[arg(value_name = "RUN")]
     pub earlier: String,

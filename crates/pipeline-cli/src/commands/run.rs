@@ -5,16 +5,17 @@
 use pipeline_core::{Device, Event, EventRecord, Outcome, RunId, StageId};
 use pipeline_engine::{Cancel, PerLane, PlanOptions, RunOptions, SpecInfo};
 use pipeline_experiments::{Loaded, Opened, SpecRef};
-use pipeline_kernels::InstructionSet;
 use pipeline_store::{Circumstances, Store};
 
 use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, RunArgs};
 use crate::circumstances;
 use crate::commands::{adopt, outcome, planned};
+use crate::commit;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::memory;
+use crate::origin;
 use crate::render::{Renderer, Shown, words};
 use crate::signals::SignalWatch;
 use crate::terminal::Terminal;
@@ -33,9 +34,12 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if let Some(exit) = run_unchanged(args, &named, &store, device, terminal)? {
         return Ok(exit);
     }
-    let opened = Opened::of(&named, Loaded::load(&named, &door::surroundings(), args.publish)?, store);
-    let asked = opened.settings.environment.asked();
-    let circumstances = circumstances::now(&opened.spec.file, &circumstances::options(&named, args.publish), asked);
+    let whole = Opened::of(&named, Loaded::load(&named, &door::surroundings(), args.publish)?, store);
+    let asked = whole.settings.environment.asked();
+    let circumstances = circumstances::now(&whole.spec.file, &circumstances::options(&named, args.publish), asked);
+    let opened = whole.only(&args.stages)?;
+    // The next run of the whole spec must look at the stages that are left out.
+    let circumstances = circumstances.filter(|_| args.stages.is_empty());
     if !args.json {
         door::note_other_stores(&named.store, terminal);
         note_trial(&opened.unpublished, terminal);
@@ -47,6 +51,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         planned::show(&opened, &plan, args.json, terminal)?;
         return Ok(Exit::Done);
     }
+    options.origin.commit = commit::of(&opened.spec.folder);
     options.overwrite = args.overwrite;
     options.adopted = adopt::adopt(&opened, &args.accept.accepted, &options)?;
     match args.execution.executor {
@@ -62,7 +67,9 @@ fn run_unchanged(
     device: Device,
     terminal: &Terminal,
 ) -> Result<Option<Exit>, Failure> {
-    if args.execution.dry_run || !args.execution.force.forced.is_empty() || !args.accept.accepted.is_empty() {
+    let execution = &args.execution;
+    let is_plain = args.stages.is_empty() && execution.force.forced.is_empty() && args.accept.accepted.is_empty();
+    if execution.dry_run || !is_plain {
         return Ok(None);
     }
     let options = options(&args.execution, PlanOptions { device, ..PlanOptions::default() });
@@ -180,14 +187,8 @@ pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
         n_threads,
         keep_going: args.keep_going,
         overwrite: false,
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        instruction_set: instruction_set(),
+        origin: origin::here(),
+        labels: args.labels.labels(),
         abandon: None,
     }
-}
-
-/// The widest vector instructions of the kernels on this machine. `avx2` and `avx512f` give the same bits, others do
-/// not.
-fn instruction_set() -> String {
-    format!("{} {}", std::env::consts::ARCH, InstructionSet::best().name())
 }

@@ -7,17 +7,20 @@
 //! index; `measured_on` says that a point had another pool, other queries or other k than the first. With `--dry-run`
 //! the plan, as of `run --dry-run`.
 
+use std::collections::BTreeSet;
+
 use pipeline_core::{Device, RunId, StageId};
 use pipeline_engine::{PlanOptions, SpecInfo};
 use pipeline_experiments::recorded::RunLog;
 use pipeline_experiments::sweep::{Results, Sweep, SweepRecord};
-use pipeline_experiments::{Opened, UnknownStage};
+use pipeline_experiments::{ALL_STAGES, Opened, UnknownStage};
 use pipeline_spec::{Axis, SpecError};
 use pipeline_store::{Store, path_of_sweeps};
 use serde_json::json;
 
 use crate::args::{ExecutorArg, SweepArgs};
 use crate::commands::{planned, run};
+use crate::commit;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -37,7 +40,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let axes: Vec<Axis> = args.axes.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
     let Sweep { spec, graph, settings, yaml, record, unpublished, trial } =
         Sweep::load(&named, &axes, &door::surroundings())?;
-    let options = run::options(&args.execution, plan_options(&record, &args.execution.force.forced, device)?);
+    let mut options = run::options(&args.execution, plan_options(&record, &args.execution.force.forced, device)?);
     let info = SpecInfo {
         path: path_of_sweeps(&spec.file),
         name: spec.name.clone(),
@@ -45,8 +48,9 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         attachments: vec![record.attachment()],
         files: spec.files.clone(),
         circumstances: None,
+        left_out: BTreeSet::new(),
     };
-    let opened = Opened { spec, graph, settings, unpublished: trial, store, named };
+    let opened = Opened { spec, graph, settings, unpublished: trial, store, named, left_out: BTreeSet::new() };
     opened.protected().check_published(&opened.spec)?;
     door::note_other_stores(&opened.named.store, terminal);
     announce(&opened, &record, &unpublished, terminal);
@@ -57,6 +61,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         planned::show(&opened, &plan.map_err(|error| Failure::of_plan(&opened, error))?, args.json.json, terminal)?;
         return Ok(Exit::Done);
     }
+    options.origin.commit = commit::of(&opened.spec.folder);
     let ExecutorArg::Local = args.execution.executor;
     let (exit, run, shown) = run::carry_out(&opened, &info, &options, Renderer::new(terminal, false), terminal)?;
     show_results(args, &opened, &record, &run, &shown.log, terminal)?;
@@ -66,6 +71,10 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 /// A forced stage has its name in the spec: all its copies are forced.
 fn plan_options(record: &SweepRecord, forced: &[String], device: Device) -> Result<PlanOptions, UnknownStage> {
     let mut options = PlanOptions { device, ..PlanOptions::default() };
+    if forced.iter().any(|name| name == ALL_STAGES) {
+        options.forced.extend(record.points.iter().flat_map(|point| point.stages.values().cloned()));
+        return Ok(options);
+    }
     for name in forced {
         let copies = name.parse().map(|stage| record.copies_of(&stage)).unwrap_or_default();
         if copies.is_empty() {

@@ -11,7 +11,7 @@ use pipeline_engine::{
     Cancel, Decision, EngineError, Graph, Node, PerLane, Plan, PlanOptions, PlannedStage, RunOptions, RunSummary,
     SpecInfo, plan, run, run_unchanged,
 };
-use pipeline_store::{Circumstances, Store};
+use pipeline_store::{Circumstances, RunOrigin, Store};
 
 use crate::test_stage::TestStage;
 
@@ -158,7 +158,7 @@ impl World {
         let options = RunOptions {
             n_jobs: PerLane { cpu: 2, gpu: 1 },
             n_threads: 2,
-            version: "0".into(),
+            origin: RunOrigin { version: "0".into(), ..RunOrigin::default() },
             ..RunOptions::default()
         };
         Self { folder: tempfile::tempdir().unwrap(), options, cancel: Cancel::new() }

@@ -77,6 +77,7 @@ mod tests {
 
     use super::*;
     use crate::recorded::{Fate, Remark};
+    use pipeline_store::RunOrigin;
 
     const SPEC: &str = "stages:\n  a: { kind: load-queries }\n  b: { kind: extract-text, inputs: { queries: a } }\n";
 
@@ -94,7 +95,7 @@ mod tests {
 
     /// Records a run in which `a` is reused and `b` fails.
     fn record(store: &Store, graph: Vec<StageNode>) -> RunId {
-        let mut folder = store.runs().start(5, "demo").unwrap();
+        let mut folder = store.runs().start(5, "demo", &RunOrigin::default()).unwrap();
         folder.write_spec(SPEC).unwrap();
         let run = folder.id().clone();
         let (key, artifact) = (Key(Digest::of(b"key")), Digest::of(b"artifact"));

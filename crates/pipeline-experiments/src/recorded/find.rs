@@ -1,4 +1,4 @@
-//! Finds a recorded run by its name for users: its id, a prefix of one, `last` or `last~1`.
+//! Finds a recorded run by its name for users: its id, a prefix of one, a given name, its number, `last` or `last~1`.
 
 use pipeline_core::{RunId, StageId};
 use pipeline_spec::nearest;
@@ -18,9 +18,19 @@ pub enum RecordedError {
     NoRun {
         /// The name.
         name: String,
-        /// The nearest id.
-        nearest: Option<RunId>,
+        /// The nearest id or given name.
+        nearest: Option<String>,
         /// The newest runs, newest first.
+        newest: Vec<RunId>,
+    },
+    /// Several runs were given the name.
+    #[error("{n_runs} runs have the name `{name}`")]
+    SameName {
+        /// The name.
+        name: String,
+        /// The number of runs.
+        n_runs: usize,
+        /// The newest of them, newest first.
         newest: Vec<RunId>,
     },
     /// Several runs begin with the name.
@@ -69,9 +79,11 @@ impl RecordedError {
     pub fn help(&self) -> Option<String> {
         let did_you_mean = |name: &str| Some(format!("did you mean `{name}`?"));
         match self {
-            Self::NoRun { nearest: Some(near), .. } => did_you_mean(&near.0),
+            Self::NoRun { nearest: Some(near), .. } => did_you_mean(near),
             Self::NoRun { newest, .. } if newest.is_empty() => Some("nothing has run in this store".to_owned()),
-            Self::NoRun { newest, .. } | Self::SeveralRuns { newest, .. } => Some(named(newest)),
+            Self::NoRun { newest, .. } | Self::SeveralRuns { newest, .. } | Self::SameName { newest, .. } => {
+                Some(listed(newest))
+            }
             Self::NoSweep { .. } => None,
             Self::NoPoint { n_points, .. } => Some(format!("its points are 1 to {n_points}")),
             Self::NoMetrics { nearest, .. } => did_you_mean(nearest.as_ref()?.as_str()),
@@ -80,12 +92,13 @@ impl RecordedError {
     }
 }
 
-fn named(newest: &[RunId]) -> String {
+fn listed(newest: &[RunId]) -> String {
     let names: Vec<_> = newest.iter().map(|run| format!("`{run}`")).collect();
     format!("the newest: {}", names.join(", "))
 }
 
-/// Finds the run by `name`: `last`, `last~1` (the one before) and so on, an id, or a unique prefix of one.
+/// Finds the run by `name`: `last`, `last~1` (the one before) and so on, an id, a given name, a number as `runs` lists
+/// it, or a unique prefix of an id.
 ///
 /// # Errors
 /// When it matches no run or several.
@@ -96,6 +109,18 @@ pub fn find_run<'a>(runs: &'a [RunInfo], name: &str) -> Result<&'a RunInfo, Reco
         return Ok(run);
     }
     if let Some(run) = runs.iter().find(|run| run.id.0 == name) {
+        return Ok(run);
+    }
+    let given = named(runs, name);
+    match given.as_slice() {
+        [] => {}
+        [run] => return Ok(run),
+        several => {
+            let (n_runs, newest) = (several.len(), newest(several.iter().copied()));
+            return Err(RecordedError::SameName { name: name.to_owned(), n_runs, newest });
+        }
+    }
+    if let [run] = numbered(runs, name).as_slice() {
         return Ok(run);
     }
     let candidates: Vec<_> = runs.iter().filter(|run| !name.is_empty() && run.id.0.starts_with(name)).collect();
@@ -109,13 +134,25 @@ pub fn find_run<'a>(runs: &'a [RunInfo], name: &str) -> Result<&'a RunInfo, Reco
     }
 }
 
+/// The runs that were given this name.
+pub fn named<'a>(runs: &'a [RunInfo], name: &str) -> Vec<&'a RunInfo> {
+    runs.iter().filter(|run| run.labels.name.as_deref() == Some(name)).collect()
+}
+
+/// The runs with this number; two can have one only where files cannot be locked.
+fn numbered<'a>(runs: &'a [RunInfo], name: &str) -> Vec<&'a RunInfo> {
+    let number = name.parse().ok().filter(|number: &u64| *number > 0 && number.to_string() == name);
+    runs.iter().filter(|run| Some(run.number) == number).collect()
+}
+
 /// The number of runs before the last that `~N` means; an empty suffix means the last itself.
 fn n_back(suffix: &str) -> Option<usize> {
     if suffix.is_empty() { Some(0) } else { suffix.strip_prefix('~')?.parse().ok() }
 }
 
 fn not_found(runs: &[RunInfo], name: &str) -> RecordedError {
-    let nearest = nearest(name, runs.iter().map(|run| run.id.0.as_str())).map(|id| RunId(id.to_owned()));
+    let names = runs.iter().flat_map(|run| run.labels.name.as_deref().into_iter().chain([run.id.0.as_str()]));
+    let nearest = nearest(name, names).map(str::to_owned);
     RecordedError::NoRun { name: name.to_owned(), nearest, newest: newest(runs.iter()) }
 }
 

@@ -2,10 +2,13 @@
 
 mod complete;
 mod find;
+mod label;
 mod log;
 mod run;
 
+pub(crate) use complete::recorded_spec;
 pub use complete::{log_of, read_log};
-pub use find::{RecordedError, find_run};
+pub use find::{RecordedError, find_run, named};
+pub use label::{InvalidLabel, check_label};
 pub use log::{Cost, Engine, FailedStage, Fate, LoggedStage, Remark, RunLog};
 pub use run::{RecordedRun, StageResult, split};

@@ -102,11 +102,7 @@ impl RecordedRun {
         let records = stages.iter().filter_map(|stage| stage.key);
         let records = records.filter_map(|key| Some((key, self.records.get(&key)?.clone()))).collect();
         // The run has the metrics of all points: copying them for each point would take quadratic time.
-        let RunInfo { id, spec, state, pinned, seconds, started_ms, problem, number, metrics: _ } = &self.info;
-        let (id, spec, metrics) = (id.clone(), spec.clone(), BTreeMap::new());
-        let (state, pinned, problem) = (*state, *pinned, problem.clone());
-        let (seconds, started_ms, number) = (*seconds, *started_ms, *number);
-        let info = RunInfo { id, spec, state, pinned, metrics, seconds, started_ms, problem, number };
+        let info = self.info.without_metrics();
         Self { info, log: self.log.with_stages(stages), records, point: Some(point) }
     }
 

@@ -15,6 +15,7 @@ use pipeline_spec::SpecError;
 
 pub use columns::{Column, columns};
 pub use outcome::{COMPARED, Group, PointResult, PointState, Results, Spread, compared, groups, seeds};
+pub(crate) use record::to_json;
 pub use record::{AxisRecord, PointRecord, SweepRecord, shown};
 pub use union::Sweep;
 

@@ -56,6 +56,22 @@ pub struct RunFacts {
     pub device: String,
     /// The total number of threads.
     pub n_threads: Option<usize>,
+    /// The name that it was given.
+    pub name: Option<String>,
+    /// Its note.
+    pub note: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// The commit of the project, in hexadecimal digits.
+    pub commit: Option<String>,
+    /// True if files differed from the commit; `None` when that is unknown.
+    pub dirty: Option<bool>,
+    /// The command line, for a shell.
+    pub command: String,
+    /// The machine.
+    pub host: String,
+    /// The instruction set of the kernels.
+    pub instruction_set: String,
 }
 
 /// The state of a stage at the end of the run.

@@ -75,6 +75,38 @@ impl Content<'_> {
         Page { html: page.into_string(), content_security_policy: policy(&style, &script) }
     }
 
+    /// What people say about the run, and where it comes from.
+    fn origin(&self) -> Markup {
+        let run = self.run;
+        html! {
+            @if run.name.is_some() || run.note.is_some() || !run.tags.is_empty() {
+                p.facts {
+                    @if let Some(name) = &run.name { b { (name) } }
+                    @for tag in &run.tags { span { "#" (tag) } }
+                    @if let Some(note) = &run.note { span { (note) } }
+                }
+            }
+            @if run.commit.is_some() || !run.command.is_empty() {
+                p.facts {
+                    @if let Some(commit) = &run.commit {
+                        span {
+                            "commit " code title=(commit) { (commit.get(..COMMIT_DIGITS).unwrap_or(commit)) }
+                            @match run.dirty {
+                                Some(true) => " with uncommitted changes",
+                                Some(false) => "",
+                                None => ", its state unknown",
+                            }
+                        }
+                    }
+                    @if !run.command.is_empty() { code { (run.command) } }
+                    @if !run.host.is_empty() { span { "on " (run.host) } }
+                    @if !run.instruction_set.is_empty() { span { (run.instruction_set) } }
+                    @if !run.version.is_empty() { span { "pipeline " (run.version) } }
+                }
+            }
+        }
+    }
+
     fn head(&self) -> Markup {
         let run = self.run;
         html! {
@@ -92,6 +124,7 @@ impl Content<'_> {
                     @if !run.device.is_empty() { span { (run.device) } }
                     @if let Some(n_threads) = run.n_threads { span { (n_threads) @if n_threads == 1 { " thread" } @else { " threads" } } }
                 }
+                (self.origin())
             }
             nav aria-label="sections" {
                 @for section in self.sections { a href={ "#" (section.id) } { (section.title) } }
@@ -99,6 +132,9 @@ impl Content<'_> {
         }
     }
 }
+
+/// The digits of a commit that identify it for readers.
+const COMMIT_DIGITS: usize = 12;
 
 /// Allows the page's own style, script and embedded images, and nothing else.
 fn policy(style: &str, script: &str) -> String {

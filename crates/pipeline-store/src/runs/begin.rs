@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::origin::RunOrigin;
 use crate::durable::read_if_there;
 use crate::{StoreError, host_name};
 
@@ -30,11 +31,14 @@ pub(crate) struct RunBegin {
     /// The version of the files of the run.
     #[serde(default)]
     pub(crate) format: u32,
+    /// Its origin.
+    #[serde(default, skip_serializing_if = "RunOrigin::is_empty")]
+    pub(crate) origin: RunOrigin,
 }
 
 impl RunBegin {
     /// A run of this process that has its number.
-    pub(super) fn new(spec_name: &str, at_ms: u64, number: u64) -> Self {
+    pub(super) fn new(spec_name: &str, at_ms: u64, number: u64, origin: RunOrigin) -> Self {
         Self {
             spec: spec_name.to_owned(),
             started_ms: at_ms,
@@ -42,6 +46,7 @@ impl RunBegin {
             pid: std::process::id(),
             number,
             format: RUN_FORMAT,
+            origin,
         }
     }
 

@@ -36,6 +36,8 @@ pub struct RunFolder {
     /// The other files of the run.
     files: BTreeMap<String, FileEntry>,
     workspace: Arc<Workspace>,
+    /// True until something other than a reused result is recorded.
+    is_no_op: bool,
 }
 
 impl RunFolder {
@@ -53,7 +55,7 @@ impl RunFolder {
         let json = to_json(&begin);
         let events = BufWriter::with_capacity(EVENTS_BUFFER_BYTES, HashedFile::new(events));
         let (line, files, workspace) = (Vec::new(), BTreeMap::new(), Arc::clone(workspace));
-        let mut run = Self { id, folder, begin, events, line, files, workspace };
+        let mut run = Self { id, folder, begin, events, line, files, workspace, is_no_op: true };
         run.write(BEGIN_FILE, &json)?;
         Ok(run)
     }
@@ -100,12 +102,14 @@ impl RunFolder {
             written = written.and_then(|()| self.events.flush());
         }
         written.at("write", &self.folder.join(EVENTS_FILE))?;
+        self.is_no_op &= is_idle(&record.event);
         if let Event::RunFinished { outcome, seconds, metrics } = &record.event {
             let files = std::mem::take(&mut self.files);
             let events = (EVENTS_FILE.to_owned(), self.events.get_ref().entry());
             let files = files.into_iter().chain([events]).collect();
             let (begin, metrics) = (self.begin.clone(), metrics.clone());
-            self.write(SEAL_FILE, &seal(&RunSeal { begin, outcome: *outcome, seconds: *seconds, metrics, files }))?;
+            let (outcome, seconds, is_no_op) = (*outcome, *seconds, Some(self.is_no_op));
+            self.write(SEAL_FILE, &seal(&RunSeal { begin, outcome, seconds, metrics, files, is_no_op }))?;
         }
         Ok(())
     }
@@ -126,6 +130,14 @@ impl RunFolder {
         self.files.insert(file.to_owned(), entry);
         Ok(())
     }
+}
+
+/// True for an event of a run in which nothing runs, is adopted or is published.
+pub(super) fn is_idle(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::RunStarted { .. } | Event::StageReused { .. } | Event::StageWarning { .. } | Event::RunFinished { .. }
+    )
 }
 
 /// The reason why serializing to JSON cannot fail here.

@@ -15,7 +15,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Runs;
 use super::begin::RunBegin;
-use super::folder::{EVENTS_FILE, SPEC_FILE};
+use super::folder::{EVENTS_FILE, SPEC_FILE, is_idle};
+use super::labels::{RunLabels, read_labels};
+use super::origin::RunOrigin;
 use super::pins::PIN_FILE;
 use super::seal::{RunSeal, SealState};
 use crate::StoreError;
@@ -68,6 +70,44 @@ pub struct RunInfo {
     /// Its position among the runs of the store, from 1; 0 for old runs without a number, or when it cannot be read.
     #[serde(skip)]
     pub number: u64,
+    /// True if it is done and nothing ran.
+    #[serde(skip)]
+    pub is_no_op: bool,
+    /// Its machine; empty when it cannot be read.
+    #[serde(skip)]
+    pub host: String,
+    /// Its origin.
+    #[serde(skip)]
+    pub origin: RunOrigin,
+    /// Its name, note and tags.
+    #[serde(skip)]
+    pub labels: RunLabels,
+    /// The reason why its labels cannot be read; the run itself may be intact.
+    #[serde(skip)]
+    pub labels_problem: Option<String>,
+}
+
+impl RunInfo {
+    /// A copy without the metrics.
+    pub fn without_metrics(&self) -> Self {
+        let Self { id, spec, problem, host, origin, labels, labels_problem, .. } = self;
+        Self {
+            id: id.clone(),
+            spec: spec.clone(),
+            state: self.state,
+            pinned: self.pinned,
+            metrics: BTreeMap::new(),
+            seconds: self.seconds,
+            started_ms: self.started_ms,
+            problem: problem.clone(),
+            number: self.number,
+            is_no_op: self.is_no_op,
+            host: host.clone(),
+            origin: origin.clone(),
+            labels: labels.clone(),
+            labels_problem: labels_problem.clone(),
+        }
+    }
 }
 
 impl Runs {
@@ -143,6 +183,10 @@ impl Runs {
 
 fn run_info(id: RunId, folder: &Path) -> Option<RunInfo> {
     let pinned = folder.join(PIN_FILE).exists();
+    let (labels, labels_problem) = match read_labels(folder) {
+        Ok(labels) => (labels, None),
+        Err(problem) => (RunLabels::default(), Some(problem)),
+    };
     let unread = RunInfo {
         id,
         spec: String::new(),
@@ -153,10 +197,15 @@ fn run_info(id: RunId, folder: &Path) -> Option<RunInfo> {
         started_ms: 0,
         problem: None,
         number: 0,
+        is_no_op: false,
+        host: String::new(),
+        origin: RunOrigin::default(),
+        labels,
+        labels_problem,
     };
     let of = |begin: RunBegin| {
-        let RunBegin { spec, started_ms, number, .. } = begin;
-        RunInfo { spec, started_ms, number, ..unread.clone() }
+        let RunBegin { spec, started_ms, number, host, origin, .. } = begin;
+        RunInfo { spec, started_ms, number, host, origin, ..unread.clone() }
     };
     let damaged = |problem: String, info: RunInfo| Some(RunInfo { problem: Some(problem), ..info });
     let begin = match RunBegin::read(folder) {
@@ -170,8 +219,9 @@ fn run_info(id: RunId, folder: &Path) -> Option<RunInfo> {
     match ended(folder) {
         Ended::Sealed(seal) => match seal.check(folder) {
             Ok(()) => {
-                let RunSeal { begin, outcome, seconds, metrics, .. } = *seal;
-                Some(RunInfo { state: state_after(outcome), metrics, seconds: Some(seconds), ..of(begin) })
+                let RunSeal { begin, outcome, seconds, metrics, is_no_op, .. } = *seal;
+                let is_no_op = outcome == Outcome::Done && is_no_op.unwrap_or_else(|| is_no_op_in(folder));
+                Some(RunInfo { state: state_after(outcome), metrics, seconds: Some(seconds), is_no_op, ..of(begin) })
             }
             Err(problem) => damaged(problem, of(seal.begin)),
         },
@@ -186,6 +236,13 @@ fn run_info(id: RunId, folder: &Path) -> Option<RunInfo> {
             }
         }
     }
+}
+
+/// True if the events of a finished run say that nothing ran: for seals of versions that did not.
+fn is_no_op_in(folder: &Path) -> bool {
+    let Ok(Some(events)) = read_if_there(&folder.join(EVENTS_FILE)) else { return false };
+    let mut lines = events.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    lines.all(|line| serde_json::from_slice::<EventRecord>(line).is_ok_and(|record| is_idle(&record.event)))
 }
 
 /// True if the process of the run in `folder` lives.
@@ -226,7 +283,8 @@ fn before_seals(folder: &Path, owner_lives: bool, info: RunInfo) -> Option<RunIn
     let last_event = serde_json::from_slice::<EventRecord>(&last_line).ok().map(|record| record.event);
     Some(match last_event {
         Some(Event::RunFinished { outcome, seconds, metrics }) => {
-            RunInfo { state: state_after(outcome), seconds: Some(seconds), metrics, ..info }
+            let is_no_op = outcome == Outcome::Done && is_no_op_in(folder);
+            RunInfo { state: state_after(outcome), seconds: Some(seconds), metrics, is_no_op, ..info }
         }
         _ if owner_lives => RunInfo { state: RunState::Running, ..info },
         _ => RunInfo { state: RunState::Died, ..info },

@@ -9,6 +9,7 @@
 //! - `seal.json`: a sealed [`RunSeal`](seal::RunSeal), written with the last event. It has the digests of all files
 //!   above, so that later changes are detected.
 //! - `report.html` and its like, written on demand and not sealed.
+//! - `labels.json`: the sealed [`RunLabels`], once the run has a name, a note or a tag.
 //! - `pinned`: a sealed [`Pin`](pins::Pin), as long as the run is pinned.
 //!
 //! `store-v1/run-order` is the sealed number of the last run.
@@ -16,8 +17,11 @@
 mod begin;
 mod folder;
 mod history;
+mod labels;
 mod order;
+mod origin;
 mod pins;
+mod remove;
 mod seal;
 
 use std::fs;
@@ -39,7 +43,10 @@ pub(crate) use begin::RunBegin;
 pub use folder::RunFolder;
 pub(crate) use history::is_running;
 pub use history::{RunInfo, RunState};
+pub use labels::RunLabels;
+pub use origin::{GitCommit, RunOrigin};
 pub(crate) use pins::{PIN_FILE, keys_of, pinned_keys};
+pub use remove::Needed;
 pub(crate) use seal::SEAL_FILE;
 
 /// The history of runs of a store.
@@ -60,9 +67,9 @@ impl Runs {
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn start(&self, at_ms: u64, spec_name: &str) -> Result<RunFolder, StoreError> {
+    pub fn start(&self, at_ms: u64, spec_name: &str, origin: &RunOrigin) -> Result<RunFolder, StoreError> {
         let (number, id, folder) = self.new_folder(at_ms)?;
-        RunFolder::begin(id, folder, RunBegin::new(spec_name, at_ms, number), &self.workspace)
+        RunFolder::begin(id, folder, RunBegin::new(spec_name, at_ms, number, origin.clone()), &self.workspace)
     }
 
     /// Writes a page into the folder of a run, replacing one with the same name. Returns its path.

@@ -32,6 +32,9 @@ pub(super) struct RunSeal {
     pub(super) metrics: BTreeMap<StageId, Metrics>,
     /// The files of the run's folder by name.
     pub(super) files: BTreeMap<String, FileEntry>,
+    /// True if nothing ran; `None` in runs of versions that did not record it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) is_no_op: Option<bool>,
 }
 
 /// The state of the file at the path of a run's seal.

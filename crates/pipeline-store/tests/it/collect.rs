@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, SystemTime};
 
 use pipeline_core::{Event, EventRecord, StageReport, Tree};
-use pipeline_store::{CollectOptions, Last, Record, Store, path_of_sweeps};
+use pipeline_store::{CollectOptions, Last, Record, RunOrigin, Store, path_of_sweeps};
 
 use crate::fixture::{Fixture, last_of, put, record};
 
@@ -35,7 +35,7 @@ fn what_last_and_pinned_runs_have_stays_and_a_dry_run_tells_the_rest() {
     put(store, &[("orphan", b"orphan")]);
     let spec = fixture.folder.path().join("a.yaml");
     store.specs().put_last(&spec, &last_of(&spec, &[last])).unwrap();
-    let mut run = store.runs().start(0, "demo").unwrap();
+    let mut run = store.runs().start(0, "demo", &RunOrigin::default()).unwrap();
     let (stage, key, artifact) = ("pinned".parse().unwrap(), pinned.key, pinned.tree.digest());
     let event = Event::StageReused { stage, key, artifact, report: StageReport::default() };
     run.append_event(&EventRecord { at_ms: 0, event }).unwrap();

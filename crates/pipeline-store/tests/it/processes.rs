@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 use pipeline_core::{Digest, Key};
-use pipeline_store::{LockOutcome, RunState, Store};
+use pipeline_store::{LockOutcome, RunOrigin, RunState, Store};
 
 use crate::fixture::{Fixture, put, record};
 
@@ -58,7 +58,7 @@ fn part_holds_everything() {
     let LockOutcome::Acquired(_lock) = store.workspace().lock(&the_key(), "train").unwrap() else {
         panic!("the lock is free")
     };
-    let _run = store.runs().start(1000, "demo").unwrap();
+    let _run = store.runs().start(1000, "demo", &RunOrigin::default()).unwrap();
     let scratch = store.workspace().scratch().unwrap();
     std::fs::write(scratch.folder().join("half"), "written").unwrap();
     say("holding");

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use pipeline_core::{Device, Digest, Event, EventRecord, Key, Outcome, RunId, StageReport};
-use pipeline_store::{CollectOptions, RunFolder, RunState, Store, StoreError};
+use pipeline_store::{CollectOptions, RunFolder, RunOrigin, RunState, Store, StoreError};
 
 use crate::fixture::{Fixture, flip_bit};
 
@@ -43,14 +43,14 @@ fn runs_are_listed_with_how_they_stand_newest_last() {
     // More metrics than fit into the first look at the end of the file.
     let outcomes = [(Outcome::Failed, 1), (Outcome::Interrupted, 0), (Outcome::Done, 2000)];
     for (idx, (outcome, n_stages)) in outcomes.into_iter().enumerate() {
-        let mut run = store.runs().start(idx as u64 * 1000, "demo").unwrap();
+        let mut run = store.runs().start(idx as u64 * 1000, "demo", &RunOrigin::default()).unwrap();
         run.append_event(&started(&run)).unwrap();
         run.append_event(&finished(outcome, n_stages)).unwrap();
     }
-    let mut died = store.runs().start(4000, "other").unwrap();
+    let mut died = store.runs().start(4000, "other", &RunOrigin::default()).unwrap();
     died.append_event(&started(&died)).unwrap();
     drop(died);
-    let running = store.runs().start(5000, "other").unwrap();
+    let running = store.runs().start(5000, "other", &RunOrigin::default()).unwrap();
 
     let runs = fixture.another_handle().runs().list().unwrap();
     let states: Vec<_> = runs.iter().map(|run| run.state).collect();
@@ -67,7 +67,7 @@ fn runs_are_listed_with_how_they_stand_newest_last() {
 #[test]
 fn runs_of_one_instant_have_different_ids() {
     let fixture = Fixture::new();
-    let runs: Vec<_> = (0..50).map(|_| fixture.store.runs().start(0, "demo").unwrap()).collect();
+    let runs: Vec<_> = (0..50).map(|_| fixture.store.runs().start(0, "demo", &RunOrigin::default()).unwrap()).collect();
     let ids: std::collections::BTreeSet<_> = runs.iter().map(RunFolder::id).collect();
     assert_eq!(ids.len(), 50);
 }
@@ -75,7 +75,7 @@ fn runs_of_one_instant_have_different_ids() {
 #[test]
 fn the_folder_holds_the_spec_the_metrics_and_an_event_a_line() {
     let fixture = Fixture::new();
-    let mut run = fixture.store.runs().start(0, "demo").unwrap();
+    let mut run = fixture.store.runs().start(0, "demo", &RunOrigin::default()).unwrap();
     let events = run.folder().join("events.jsonl");
     run.write_spec("name: demo\n").unwrap();
     run.write_metrics(&BTreeMap::from([("evaluate".parse().unwrap(), BTreeMap::from([("r".into(), 1.0)]))])).unwrap();
@@ -95,7 +95,7 @@ fn the_folder_holds_the_spec_the_metrics_and_an_event_a_line() {
 #[test]
 fn a_kill_can_cut_the_last_line() {
     let fixture = Fixture::new();
-    let mut run = fixture.store.runs().start(0, "demo").unwrap();
+    let mut run = fixture.store.runs().start(0, "demo", &RunOrigin::default()).unwrap();
     let written = started(&run);
     run.append_event(&written).unwrap();
     append(&run.folder().join("events.jsonl"), "{\"at_ms\":9,\"ev");
@@ -112,7 +112,7 @@ fn append(path: &Path, text: &str) {
 /// Three runs that have ended, with their specs and metrics written.
 fn three_runs(fixture: &Fixture) -> [RunId; 3] {
     [1000, 2000, 3000].map(|at_ms| {
-        let mut run = fixture.store.runs().start(at_ms, "demo").unwrap();
+        let mut run = fixture.store.runs().start(at_ms, "demo", &RunOrigin::default()).unwrap();
         run.append_event(&started(&run)).unwrap();
         run.write_spec("name: demo\n").unwrap();
         run.write_metrics(&BTreeMap::new()).unwrap();
@@ -193,7 +193,7 @@ fn runs_are_in_the_order_in_which_they_began_whatever_the_clock_says() {
     let old = store.artifacts().join("runs/20000101T000000Z-0000");
     fs::create_dir_all(&old).unwrap();
     fs::write(old.join("run.json"), r#"{"spec":"old","started_ms":9000000000000,"host":"h","pid":1}"#).unwrap();
-    let begin = |at_ms: u64| drop(store.runs().start(at_ms, "demo").unwrap());
+    let begin = |at_ms: u64| drop(store.runs().start(at_ms, "demo", &RunOrigin::default()).unwrap());
     begin(5_000_000);
     begin(1_000);
     // The counter is lost, damaged, or older than the last run.
@@ -217,7 +217,7 @@ fn runs_that_begin_at_once_have_different_numbers() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let store = fixture.another_handle();
-                (0..20).for_each(|_| drop(store.runs().start(0, "demo").unwrap()));
+                (0..20).for_each(|_| drop(store.runs().start(0, "demo", &RunOrigin::default()).unwrap()));
             });
         }
     });
@@ -239,7 +239,7 @@ fn the_seal_is_the_end_of_a_run() {
 #[test]
 fn a_run_whose_process_died_at_once_is_listed() {
     let fixture = Fixture::new();
-    drop(fixture.store.runs().start(0, "demo").unwrap());
+    drop(fixture.store.runs().start(0, "demo", &RunOrigin::default()).unwrap());
     fs::create_dir(fixture.store.artifacts().join("runs/stranger")).unwrap();
     let runs = fixture.store.runs().list().unwrap();
     assert_eq!(runs.len(), 1);
@@ -249,7 +249,7 @@ fn a_run_whose_process_died_at_once_is_listed() {
 #[test]
 fn a_run_that_has_lost_its_events_is_listed_and_stops_no_collection() {
     let fixture = Fixture::new();
-    let run = fixture.store.runs().start(0, "demo").unwrap();
+    let run = fixture.store.runs().start(0, "demo", &RunOrigin::default()).unwrap();
     fixture.store.pin_run(run.id()).unwrap();
     fs::remove_file(run.folder().join("events.jsonl")).unwrap();
     assert_eq!(fixture.store.runs().list().unwrap()[0].state, RunState::Died);
@@ -261,7 +261,8 @@ fn a_run_that_has_lost_its_events_is_listed_and_stops_no_collection() {
 #[test]
 fn what_lies_in_the_place_of_the_events_of_one_run_hides_no_other_run() {
     let fixture = Fixture::new();
-    let [damaged, mut whole] = ["damaged", "whole"].map(|name| fixture.store.runs().start(0, name).unwrap());
+    let [damaged, mut whole] =
+        ["damaged", "whole"].map(|name| fixture.store.runs().start(0, name, &RunOrigin::default()).unwrap());
     whole.append_event(&finished(Outcome::Done, 1)).unwrap();
     let events = damaged.folder().join("events.jsonl");
     let states =

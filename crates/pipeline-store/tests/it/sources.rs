@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use pipeline_core::Digest;
-use pipeline_store::{Store, StoreError};
+use pipeline_store::{RunOrigin, Store, StoreError};
 
 use crate::fixture::{Fixture, put};
 
@@ -181,7 +181,7 @@ fn a_store_inside_a_source_is_no_part_of_it() {
     let store = Store::open(&folder.path.join("artifacts")).unwrap();
     let before = store.sources().digest(&folder.path).unwrap();
     put(&store, &[("out.txt", b"bytes")]);
-    drop(store.runs().start(0, "demo").unwrap());
+    drop(store.runs().start(0, "demo", &RunOrigin::default()).unwrap());
     store.sources().flush().unwrap();
     assert_eq!(store.sources().digest(&folder.path).unwrap(), before);
     // Nor for a handle on another store.

@@ -6,8 +6,9 @@ use pipeline_experiments::recorded::{Fate, LoggedStage, RecordedRun, Remark};
 use pipeline_report::facts::{RunFacts, StageFacts, StageState};
 use pipeline_spec::{PipelineSpec, StageSpec};
 use pipeline_stages::Format;
-use pipeline_store::{OpenTree, Record, Store, StoreError};
+use pipeline_store::{OpenTree, Record, RunInfo, Store, StoreError};
 
+use crate::again::line;
 use crate::format::date_time;
 use crate::render::words;
 
@@ -82,12 +83,21 @@ impl<'a> DescribedRun<'a> {
 }
 
 fn run_facts(run: &RecordedRun) -> RunFacts {
+    let RunInfo { labels, origin, host, .. } = &run.info;
     let facts = RunFacts {
         id: run.name(),
         spec: run.info.spec.clone(),
         state: format!("{:?}", run.info.state).to_lowercase(),
         started: date_time(run.info.started_ms),
         seconds: run.info.seconds,
+        name: labels.name.clone(),
+        note: labels.note.clone(),
+        tags: labels.tags.iter().cloned().collect(),
+        commit: origin.commit.as_ref().map(|commit| commit.id.clone()),
+        dirty: origin.commit.as_ref().and_then(|commit| commit.dirty),
+        command: line(&origin.command),
+        host: host.clone(),
+        instruction_set: origin.instruction_set.clone(),
         ..RunFacts::default()
     };
     let Some(engine) = &run.log.engine else { return facts };

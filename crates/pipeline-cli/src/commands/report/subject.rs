@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline_experiments::recorded::RecordedRun;
+use pipeline_experiments::recorded::{self, RecordedRun};
 use pipeline_experiments::sweep::SweepRecord;
 use pipeline_experiments::{Protected, StoreRef, connect, locate_spec};
 use pipeline_store::{RunInfo, Store, path_of_sweeps};
@@ -69,6 +69,11 @@ fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
     let spec = pipeline_spec::spec_path(spec)?;
     let store = Store::open(&StoreRef::near(&spec, args.store.artifacts.as_deref()).folder)?;
     let runs = store.runs().list()?;
+    if let [named, ..] = recorded::named(&runs, &args.subject).as_slice() {
+        let message = format!("`{}` is a spec and the name of run {}", args.subject, named.id);
+        return Err(Failure::new(Exit::Usage, message)
+            .with_help(format!("write the path of the spec, `{}`, or the id of the run", spec.display())));
+    }
     let Some(run) = last_run(&store, &runs, &spec) else {
         let message = format!("`{}` has not run in the store `{}`", spec.display(), store.artifacts().display());
         let command = if has_sweep(&spec) { "sweep" } else { "run" };

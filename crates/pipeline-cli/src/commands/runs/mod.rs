@@ -1,14 +1,18 @@
-//! `pipeline runs`: the history of the store, or one run of it.
+//! `pipeline runs`: the history of the store as a table of experiments, or one run of it.
 //!
-//! JSON: a list of `{id, spec, state, pinned, metrics, seconds, started_ms}`, newest last, with a `problem` for a
-//! damaged run. For one run its events, one JSON object per line. For a point of a sweep `{run, spec, point, overrides:
+//! JSON: a list of `{id, number, name, spec, state, no_op, pinned, started_ms, seconds, params, metrics, n_points, note,
+//! tags, commit: {id, dirty}, command, host, version, instruction_set}`, newest last, with a `problem` for a damaged run.
+//! `params` has those that differ between the listed runs of one spec. For one run its events, one JSON object per line. For a point of a sweep `{run, spec, point, overrides:
 //! {KEY: VALUE}, stages: {STAGE: {key, artifact, metrics, params}}}`.
+
+mod labels;
+mod list;
+mod prune;
 
 use std::collections::BTreeMap;
 
 use pipeline_core::Manifest;
 use pipeline_experiments::recorded::{self, RecordedRun, StageResult, find_run};
-use pipeline_experiments::sweep::COMPARED;
 use pipeline_store::{RunInfo, Store};
 use serde_json::json;
 
@@ -17,7 +21,6 @@ use crate::commands::replay;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::format::{date_time, duration};
 use crate::table::Table;
 use crate::terminal::Terminal;
 
@@ -29,28 +32,30 @@ pub fn run(args: &RunsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let store = door::store(&args.store, terminal)?;
     let runs = store.runs().list()?;
     if let Some(name) = args.run.as_deref().filter(|name| recorded::split(name).is_some()) {
-        if args.pin || args.unpin {
-            return Err(Failure::new(Exit::Usage, "a run is pinned as a whole").with_help("leave the point away"));
+        if args.pin || args.unpin || !args.labels.is_empty() {
+            return Err(Failure::new(Exit::Usage, "a run is pinned, named and tagged as a whole")
+                .with_help("leave the point away"));
         }
         show_point(&RecordedRun::find(&store, &runs, name)?, args.json.json, terminal)?;
     } else if let Some(name) = &args.run {
         one(args, &store, find_run(&runs, name)?, terminal)?;
-    } else if args.json.json {
-        terminal.json(&runs)?;
-    } else if runs.is_empty() {
+    } else if runs.is_empty() && !args.json.json && !args.csv {
         terminal.remark(&format!("no runs in `{}`", store.artifacts().display()));
     } else {
-        terminal.data(&table(&runs).render(terminal.out, terminal.out_width()))?;
-        for run in &runs {
-            if let Some(problem) = &run.problem {
-                terminal.remark(&format!("run {} cannot be believed: {problem}", run.id));
-            }
+        let listed = list::select(args, &store, runs)?;
+        if args.prune.prune {
+            prune::prune(args, &store, &listed.experiments, terminal)?;
+        } else {
+            list::print(args, &listed, terminal)?;
         }
     }
     Ok(Exit::Done)
 }
 
 fn one(args: &RunsArgs, store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Failure> {
+    if !args.labels.is_empty() {
+        labels::change(&args.labels, store, run, terminal)?;
+    }
     if args.pin || args.unpin {
         if args.pin {
             store.pin_run(&run.id)?
@@ -58,6 +63,9 @@ fn one(args: &RunsArgs, store: &Store, run: &RunInfo, terminal: &Terminal) -> Re
             store.runs().unpin(&run.id)?
         }
         terminal.remark(&format!("run {} is {}", run.id, if args.pin { "pinned" } else { "not pinned" }));
+        return Ok(());
+    }
+    if !args.labels.is_empty() {
         return Ok(());
     }
     if args.json.json {
@@ -94,37 +102,4 @@ fn show_point(run: &RecordedRun, json: bool, terminal: &Terminal) -> Result<(), 
 /// A param of a manifest, which is canonical JSON.
 fn value_of(json: &str) -> serde_json::Value {
     serde_json::from_str(json).unwrap_or_else(|_| json.into())
-}
-
-fn table(runs: &[RunInfo]) -> Table {
-    let mut table = Table::new(&["run", "started (UTC)", "spec", "state", "took", "pinned", "metrics"]);
-    for run in runs {
-        table.row(vec![
-            run.id.to_string(),
-            date_time(run.started_ms),
-            run.spec.clone(),
-            format!("{:?}", run.state).to_lowercase(),
-            run.seconds.map(duration).unwrap_or_default(),
-            if run.pinned { "yes".to_owned() } else { String::new() },
-            metrics(run),
-        ]);
-    }
-    table
-}
-
-/// The most evaluations that a line shows; a sweep has more.
-const MAX_SHOWN: usize = 4;
-
-/// The metrics for comparisons: the means, with their stage when there are several; the best if there are many.
-fn metrics(run: &RunInfo) -> String {
-    let named = run.metrics.iter().filter_map(|(stage, metrics)| Some((stage, COMPARED.value_in(metrics)?)));
-    let named: Vec<_> = named.collect();
-    match named.as_slice() {
-        [(_, value)] => format!("{COMPARED}={value:.4}"),
-        many if many.len() > MAX_SHOWN => {
-            let best = many.iter().map(|(_, value)| *value).fold(f64::NEG_INFINITY, f64::max);
-            format!("{COMPARED}={best:.4}, the best of {}", many.len())
-        }
-        several => several.iter().map(|(stage, value)| format!("{stage}={value:.4}")).collect::<Vec<_>>().join(" "),
-    }
 }

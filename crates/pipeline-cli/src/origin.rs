@@ -1,0 +1,18 @@
+//! The origin of the runs that this process begins: its command line and its program.
+
+use std::path::Path;
+
+use pipeline_kernels::InstructionSet;
+use pipeline_store::RunOrigin;
+
+/// The origin of a run, still without a commit.
+pub fn here() -> RunOrigin {
+    let mut command: Vec<String> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    if let Some(program) = command.first_mut() {
+        let name = Path::new(program.as_str()).file_name().map(|name| name.to_string_lossy().into_owned());
+        *program = name.unwrap_or_default();
+    }
+    let instruction_set = format!("{} {}", std::env::consts::ARCH, InstructionSet::best().name());
+    RunOrigin { command, version: env!("CARGO_PKG_VERSION").to_owned(), instruction_set, commit: None }
+}
