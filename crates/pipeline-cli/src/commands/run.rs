@@ -37,7 +37,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let whole = Opened::of(&named, Loaded::load(&named, &door::surroundings(), args.publish)?, store);
     let asked = whole.settings.environment.asked();
     let circumstances = circumstances::now(&whole.spec.file, &circumstances::options(&named, args.publish), asked);
-    let opened = whole.only(&args.stages)?;
+    let opened = only_targets(whole, args)?;
     // The next run of the whole spec must look at the stages that are left out.
     let circumstances = circumstances.filter(|_| args.stages.is_empty());
     if !args.json {
@@ -51,11 +51,24 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         planned::show(&opened, &plan, args.json, terminal)?;
         return Ok(Exit::Done);
     }
-    options.origin.commit = commit::of(&opened.spec.folder);
+    options.origin.commit = opened.spec.file.parent().and_then(commit::of);
     options.overwrite = args.overwrite;
     options.adopted = adopt::adopt(&opened, &args.accept.accepted, &options)?;
     match args.execution.executor {
         ExecutorArg::Local => run_here(args, &opened, circumstances, &options, terminal),
+    }
+}
+
+/// The spec with the stages that are to run, and those that they need.
+fn only_targets(whole: Opened, args: &RunArgs) -> Result<Opened, Failure> {
+    let opened = whole.only(&args.stages)?;
+    let is_left_out = |name: &&String| opened.left_out.iter().any(|stage| stage.as_str() == name.as_str());
+    match args.execution.force.forced.iter().find(is_left_out) {
+        Some(name) => {
+            Err(Failure::new(Exit::Usage, format!("`{name}` is forced, and no stage that is to run needs it"))
+                .with_help(format!("name `{name}` among the stages that are to run")))
+        }
+        None => Ok(opened),
     }
 }
 

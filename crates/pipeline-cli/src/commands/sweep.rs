@@ -61,7 +61,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         planned::show(&opened, &plan.map_err(|error| Failure::of_plan(&opened, error))?, args.json.json, terminal)?;
         return Ok(Exit::Done);
     }
-    options.origin.commit = commit::of(&opened.spec.folder);
+    options.origin.commit = opened.spec.file.parent().and_then(commit::of);
     let ExecutorArg::Local = args.execution.executor;
     let (exit, run, shown) = run::carry_out(&opened, &info, &options, Renderer::new(terminal, false), terminal)?;
     show_results(args, &opened, &record, &run, &shown.log, terminal)?;

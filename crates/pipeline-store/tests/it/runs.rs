@@ -275,3 +275,30 @@ fn what_lies_in_the_place_of_the_events_of_one_run_hides_no_other_run() {
     fs::create_dir(&events).unwrap();
     assert!(states().contains(&("whole".to_owned(), RunState::Done)), "{:?}", states());
 }
+
+#[test]
+fn a_run_without_an_origin_is_a_no_op_if_its_events_say_so() {
+    let fixture = Fixture::new();
+    let store = &fixture.store;
+    for does_something in [false, true] {
+        let mut run = store.runs().start(0, "demo", &RunOrigin::default()).unwrap();
+        run.append_event(&started(&run)).unwrap();
+        run.append_event(&reused("a")).unwrap();
+        if does_something {
+            let event = Event::FilePublished { stage: "a".parse().unwrap(), file: "out".into(), path: "out".into() };
+            run.append_event(&EventRecord { at_ms: 6, event }).unwrap();
+        }
+        run.append_event(&finished(Outcome::Done, 0)).unwrap();
+        let sealed = run.folder().join("seal.json");
+        let whole = fs::read_to_string(&sealed).unwrap();
+        let content = whole.split_once("\"content\":").unwrap().1.strip_suffix("}\n").unwrap();
+        // As earlier versions wrote it.
+        let earlier = content.replace(&format!(",\"is_no_op\":{}", !does_something), "");
+        assert_ne!(earlier, content);
+        let digest = Digest::of(earlier.as_bytes());
+        fs::write(&sealed, format!("{{\"blake3\":\"{digest}\",\"content\":{earlier}}}\n")).unwrap();
+    }
+    let runs = store.runs().list().unwrap();
+    let found: Vec<_> = runs.iter().map(|run| (run.state, run.is_no_op, run.origin.command.len())).collect();
+    assert_eq!(found, [(RunState::Done, true, 0), (RunState::Done, false, 0)]);
+}

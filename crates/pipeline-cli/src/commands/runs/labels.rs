@@ -28,7 +28,7 @@ pub fn change(args: &RelabelArgs, store: &Store, run: &RunInfo, terminal: &Termi
     labels.tags.retain(|tag| !args.untagged.contains(tag));
     labels.tags.extend(args.tags.iter().cloned());
     store.runs().label(&run.id, &labels)?;
-    terminal.remark(&format!("run {}: {}", run.id, in_words(&labels)));
+    terminal.remark(&format!("run {} has {}", run.id, in_words(&labels)));
     Ok(())
 }
 

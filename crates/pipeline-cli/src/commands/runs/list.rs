@@ -248,13 +248,55 @@ fn csv_cell(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use pipeline_core::{Event, EventRecord, Outcome};
+    use pipeline_store::{RunLabels, RunOrigin};
+
     use super::*;
+    use crate::terminal::Palette;
 
     #[test]
     fn a_cell_of_csv_is_quoted_where_it_must_be() {
         for (text, expect) in [("a b", "a b"), ("[1,2]", "\"[1,2]\""), ("say \"x\"", "\"say \"\"x\"\"\"")] {
             assert_eq!(csv_cell(text), expect);
         }
+    }
+
+    /// Two runs of one spec that differ in a param, with a long note.
+    fn listed() -> Listed {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        for lr in ["0.1", "0.01"] {
+            let mut run = store.runs().start(1_764_000_000_000, "demo", &RunOrigin::default()).unwrap();
+            let yaml = format!("stages:\n  head: {{ kind: command, params: {{ lr: {lr}, k: 1 }} }}\n");
+            run.write_spec(&yaml).unwrap();
+            let metrics = [("mean_recall".to_owned(), 0.5), ("recall_at_1".to_owned(), 0.25)];
+            let metrics = BTreeMap::from([("evaluate".parse().unwrap(), metrics.into())]);
+            let event = Event::RunFinished { outcome: Outcome::Done, seconds: 2.0, metrics };
+            run.append_event(&EventRecord { at_ms: 5, event }).unwrap();
+            let note = Some("a note that is longer than a line of a narrow terminal".to_owned());
+            store.runs().label(run.id(), &RunLabels { note, ..RunLabels::default() }).unwrap();
+        }
+        let experiments = Experiment::read_all(&store, store.runs().list().unwrap());
+        Listed { experiments, n_hidden: 0, keys: Vec::new() }
+    }
+
+    #[test]
+    fn a_narrow_terminal_keeps_params_and_the_main_metric() {
+        let listed = listed();
+        let table = Columns::of(&listed).table(&listed.experiments, true);
+        let mut heads = Vec::new();
+        for columns in [200, 110, 80, 40, 22] {
+            let text = table.render(Palette::default(), Some(columns));
+            assert!(text.lines().all(|line| line.chars().count() <= columns), "{columns}: {text}");
+            heads.push(text.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" "));
+        }
+        let all = "run when (UTC) spec result took lr mean_recall recall_at_1 note";
+        assert_eq!(heads[0], all);
+        assert_eq!(
+            heads[1..3],
+            [all.replace(" recall_at_1", ""), "run when (UTC) spec result took lr mean_recall".into()]
+        );
+        assert_eq!(heads[3..], ["run spec result lr mean_recall", "run lr mean_recall"]);
     }
 
     #[test]
