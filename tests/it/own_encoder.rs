@@ -38,7 +38,7 @@ fn the_example_of_an_own_encoder_trains_and_is_measured() {
     // Other vectors train again, on the same images.
     project.write("pipelines/examples/encode.py", &script.replace("DIM = 512", "DIM = 256"));
     let reply = run();
-    assert!(reply.stderr.contains("reused   train-image-features"), "{reply:?}");
+    assert!(reply.stderr.contains("reused train-image-features"), "{reply:?}");
     assert!(reply.stderr.contains("vectors of 256 numbers"), "{reply:?}");
 }
 

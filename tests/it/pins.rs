@@ -45,7 +45,7 @@ const SPEC: &str = r#"stages:
       run: [sh, -c, 'cp "$SPEC_DIR/pictures.jsonl" vectors.jsonl']
       outputs: [vectors.jsonl]
       sources: [pictures.jsonl]
-  taken: { kind: import-image-features, inputs: { from: written }, params: { id_part: file-stem } }
+  taken: { kind: import-image-features, inputs: { from: written } }
   heads:
     kind: train-projection
     inputs: { queries: queries, text: given-texts, images: given-pictures }

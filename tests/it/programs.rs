@@ -223,7 +223,7 @@ fn a_file_that_is_not_found_where_the_program_runs_is_explained() {
 fn a_missing_script_is_named_before_anything_runs() {
     let project = project("run: [python3, lib/train.py], outputs: [out]");
     let reply = run(&project);
-    assert_eq!(reply.code, Some(3), "{reply:?}");
+    assert_eq!(reply.code, Some(2), "{reply:?}");
     assert!(reply.stderr.contains("the script `[FOLDER]/lib/train.py` cannot be read"), "{reply:?}");
     assert!(reply.stderr.contains("a script in `run` is named relative to the spec file"), "{reply:?}");
 }
