@@ -20,7 +20,7 @@ const SPEC_DIR: [&str; 2] = ["$SPEC_DIR", "${SPEC_DIR}"];
 const ENDS: [char; 15] = ['"', '\'', ' ', '\t', '\n', ';', '|', '&', '<', '>', '(', ')', '$', '`', '*'];
 
 /// The programs that run the script in their arguments, without the version at the end (`python3.12`).
-const INTERPRETERS: [&str; 28] = [
+const INTERPRETERS: [&str; 27] = [
     "Rscript",
     "accelerate",
     "bash",
@@ -34,7 +34,6 @@ const INTERPRETERS: [&str; 28] = [
     "luajit",
     "mamba",
     "micromamba",
-    "nice",
     "node",
     "pdm",
     "perl",
