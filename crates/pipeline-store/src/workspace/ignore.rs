@@ -26,7 +26,7 @@ pub(crate) fn is_own_ignore_file(path: &Path) -> bool {
 /// Writes a `.gitignore` beside the folder `store` of a store that has no result yet, unless there is one. `scratch` is
 /// an unused path on its file system.
 ///
-/// A store with results is left as it is: whoever has lived with it may have decided otherwise.
+/// A store with results is left as it is: its owner may have decided otherwise.
 pub(super) fn keep_out_of_git(store: &Path, scratch: &Path) -> Result<(), StoreError> {
     let Some(artifacts) = store.parent() else { return Ok(()) };
     let file = below(artifacts, NAME);
