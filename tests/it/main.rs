@@ -5,6 +5,7 @@
 mod adopting;
 mod at_home;
 mod attentive;
+mod beginning;
 mod comparing;
 mod damage;
 mod demo;

@@ -21,6 +21,7 @@ mod page;
 mod param_words;
 mod printable;
 mod render;
+mod scaffold;
 mod searching;
 mod signals;
 mod table;
@@ -72,6 +73,8 @@ fn usage(error: &clap::Error) -> Exit {
 fn dispatch(command: Command, terminal: &Terminal) -> Result<Exit, Failure> {
     match command {
         Command::Demo(args) => commands::demo::run(&args, terminal),
+        Command::Init(args) => commands::init::run(&args, terminal),
+        Command::Doctor(args) => commands::doctor::run(&args, terminal),
         Command::Run(args) => commands::run::run(&args, terminal),
         Command::Sweep(args) => commands::sweep::run(&args, terminal),
         Command::Status(args) => commands::status::run(&args, terminal),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use pipeline_models::text::ModelSearch;
-use pipeline_spec::{PipelineSpec, nearest};
+use pipeline_spec::nearest;
 use pipeline_stages::Environment;
 
 use crate::project;
@@ -159,11 +159,10 @@ fn search_root(folder: &Path) -> Option<&Path> {
 
 /// The folders in which models with bare names are searched.
 ///
-/// They are the spec's `models`, then the download folders of Hugging Face's libraries and of torch. The latter are
+/// They are `models` of the spec, then the download folders of Hugging Face's libraries and of torch. The latter are
 /// those in their variables, then those below the user's home.
-pub fn model_search(spec: &PipelineSpec, environment: &Environment) -> ModelSearch {
+pub fn model_search(models: Option<PathBuf>, environment: &Environment) -> ModelSearch {
     let mut search = ModelSearch::default();
-    let models = spec.var_path("models");
     if models.is_none() {
         search.unset.push("vars.models".into());
     }

@@ -62,7 +62,7 @@ impl Surroundings {
     /// The settings for the stages of a spec.
     pub fn settings(&self, spec: &PipelineSpec) -> Settings {
         Settings {
-            model_search: locate::model_search(spec, &self.environment),
+            model_search: locate::model_search(spec.var_path("models"), &self.environment),
             environment: self.environment.clone(),
             guards: self.guards.clone(),
         }
@@ -119,7 +119,7 @@ pub fn check(spec: &PipelineSpec, graph: &Graph) -> Result<(), CannotRun> {
 }
 
 /// The place in a spec of a stage's fault: the param that the fault names, else the one whose value `whole` mentions.
-fn fault_span<'a>(stage: &'a StageSpec, fault: &StageError, whole: &dyn Error) -> &'a Span {
+pub(crate) fn fault_span<'a>(stage: &'a StageSpec, fault: &StageError, whole: &dyn Error) -> &'a Span {
     let named = fault.param.and_then(|param| stage.params.get(param));
     named.map_or_else(|| missed::span(stage, &causes(whole)), |value| &value.span)
 }

@@ -29,6 +29,8 @@ const COMMANDS: &[&[&str]] = &[
     &["predict", "spec.yaml", "-o", "predictions.jsonl"],
     &["export", "spec.yaml", "evaluate", "-o", "vectors"],
     &["search", "spec.yaml", "a", "-k", "2"],
+    &["init", "mine"],
+    &["doctor"],
     &["cache", "stats"],
     &["cache", "verify"],
     &["cache", "gc", "--dry-run"],
@@ -37,6 +39,9 @@ const COMMANDS: &[&[&str]] = &[
 pub fn page() -> String {
     let project = notebook_with_features();
     project.write("sweep.yaml", SWEEP);
+    for name in ["MR_train_imgs.tsv", "MR_train_queries.jsonl", "MR_valid_imgs.tsv", "MR_valid_queries.jsonl"] {
+        project.write(&format!("mine/{name}"), "");
+    }
     run(&project, &[]);
     assert_eq!(project.run(&["check", "spec.yaml", "--accept"]).code, Some(0));
     run(&project, &["--set", "projection.params.epochs=1"]);

@@ -1,6 +1,7 @@
 //! The command line: one struct for each command.
 
 mod cache;
+mod project;
 mod report;
 mod runs;
 mod searching;
@@ -14,6 +15,7 @@ use clap_complete::Shell;
 use pipeline_experiments::ALL_STAGES;
 
 pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs};
+pub use project::{DataFileArgs, DoctorArgs, InitArgs};
 pub use report::ReportArgs;
 pub use runs::{LabelArgs, RelabelArgs, RunsArgs};
 pub use searching::{SearchArgs, ServeArgs};
@@ -67,6 +69,10 @@ pub enum ColorChoice {
 pub enum Command {
     /// Write the demo into a folder and run it: data and encoders are inside this program.
     Demo(DemoArgs),
+    /// Begin a project around a data set: a spec, a store, a workflow for CI.
+    Init(InitArgs),
+    /// Show what this machine and this project have for a run, and what is missing.
+    Doctor(DoctorArgs),
     /// Bring every stage of a spec up to date.
     Run(RunArgs),
     /// Run a spec at every point of its sweep, and compare the results.
