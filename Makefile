@@ -2,7 +2,7 @@
 
 PIPELINE := cargo run --release --quiet --locked --bin pipeline --
 
-.PHONY: help demo test soak check fmt deny build cuda browser pictures reference count bench bench-engine bench-peers clean
+.PHONY: help demo test release soak check fmt deny build cuda browser pictures reference count bench bench-engine bench-peers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,10 @@ fmt: ## format the code
 
 build: ## build target/release/pipeline
 	cargo build --release --workspace --locked
+
+release: ## a static binary and a wheel in target/release-files, tried in empty folders; needs musl-gcc and maturin
+	packaging/release.sh $$(uname -m)-unknown-linux-musl target/release-files
+	packaging/try.sh target/release-files
 
 cuda: ## build target/release/pipeline with --device cuda
 	cargo build --release --locked --package pipeline-cli --features cuda

@@ -28,6 +28,7 @@ mod mutations;
 mod notebook;
 mod outputs;
 mod own_encoder;
+mod packaging;
 mod pins;
 mod probes;
 mod programs;
