@@ -55,6 +55,10 @@ fn the_demo_runs_in_an_empty_folder_and_the_commands_that_it_proposes_work() {
     assert!(reply.stderr.contains("10 stages: nothing ran, 10 reused"), "{}", reply.stderr);
     let reply = project.run(&["check", "the demo/pipelines/demo.yaml"]);
     assert_eq!(reply.code, Some(0), "the accepted result came with the demo: {}", reply.stderr);
+    for spec in ["demo", "attentive-demo", "zero-shot-demo", "experiments/base", "experiments/grid"] {
+        let reply = project.run(&["validate", &format!("the demo/pipelines/{spec}.yaml")]);
+        assert_eq!(reply.code, Some(0), "{spec}: {}", reply.stderr);
+    }
 }
 
 #[test]

@@ -32,7 +32,7 @@ pub static PROJECT_FILES: [DemoFile; 2] = [
 ];
 
 /// The specs of the demo and everything that they read.
-pub static PIPELINE_FILES: [DemoFile; 35] = pipelines![
+pub static PIPELINE_FILES: [DemoFile; 36] = pipelines![
     "attentive-demo.yaml",
     "baselines/demo.json",
     "demo.yaml",
@@ -68,6 +68,7 @@ pub static PIPELINE_FILES: [DemoFile; 35] = pipelines![
     "experiments/shuffle.yaml",
     "experiments/temperature.yaml",
     "zero-shot-demo.yaml",
+    "zero-shot.yaml",
 ];
 
 #[cfg(test)]
