@@ -6,6 +6,9 @@ import subprocess
 import sys
 import time
 
+# Of a row's largest feature: sums in another order differ by as much.
+TOLERANCE = 1e-4
+
 
 def program(command: list):
     """Starts the program; returns a function that runs one round, and one that ends the program."""
@@ -52,9 +55,17 @@ def timed(work) -> float:
 
 
 def compare(ours, peers: dict, n_rounds: int) -> list[dict]:
-    """Rounds of the program and its peers in turn: {"ours": what the program printed, peer: seconds, …}."""
-    for work in peers.values():
-        work()
+    """Rounds of the program and its peers in turn: {"ours": what the program printed, peer: seconds, …}.
+
+    A peer returns the features of each batch; those of the first row must be the program's.
+    """
+    import numpy
+
+    own = numpy.float32(ours()["first"])
+    for peer, work in peers.items():
+        features = work()[0][0]
+        difference = float(numpy.abs(features[: len(own)] - own).max() / numpy.abs(features).max())
+        assert difference < TOLERANCE, f"not the same features as {peer}: {difference}"
     return [{"ours": ours(), **{name: timed(work) for name, work in peers.items()}} for _ in range(n_rounds)]
 
 
