@@ -5,7 +5,7 @@
 
 #![allow(unsafe_code)]
 
-use std::alloc::{Layout, alloc, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
@@ -34,8 +34,9 @@ impl Pages {
         Self { start: NonNull::dangling(), layout: Layout::new::<()>() }
     }
 
-    /// Memory of `size` bytes at least, from `allocate`.
-    fn new(size: usize, allocate: unsafe fn(Layout) -> *mut u8) -> Self {
+    /// Memory of `size` bytes at least, with unspecified values. The advice comes before the first touch, which decides
+    /// the size of pages.
+    fn new(size: usize) -> Self {
         if size == 0 {
             return Self::empty();
         }
@@ -43,7 +44,7 @@ impl Pages {
         let layout = Layout::from_size_align(size.next_multiple_of(size_of::<CacheLine>()), align);
         let layout = layout.expect("numbers that are computed fit into memory");
         // SAFETY: the size is not zero.
-        let start = unsafe { allocate(layout) };
+        let start = unsafe { alloc(layout) };
         let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
         let n_whole = layout.size() / HUGE_PAGE * HUGE_PAGE;
         if n_whole > 0 {
@@ -85,7 +86,7 @@ impl Table {
     pub(crate) fn restart(&mut self, capacity: usize) {
         self.len = 0;
         if capacity > self.pages.n_lines() {
-            self.pages = Pages::new(capacity * size_of::<CacheLine>(), alloc);
+            self.pages = Pages::new(capacity * size_of::<CacheLine>());
         }
     }
 
@@ -132,7 +133,10 @@ impl Numbers {
     pub(crate) fn zeros(len: usize) -> Self {
         let size = len.checked_mul(size_of::<f32>()).expect("numbers that are computed fit into memory");
         let size = if size > HUGE_PAGE / 2 { size.next_multiple_of(HUGE_PAGE) } else { size };
-        Self { pages: Pages::new(size, alloc_zeroed) }
+        let pages = Pages::new(size);
+        // SAFETY: the memory has so many lines.
+        unsafe { pages.start.as_ptr().write_bytes(0, pages.n_lines()) };
+        Self { pages }
     }
 }
 
