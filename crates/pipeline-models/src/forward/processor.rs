@@ -5,7 +5,7 @@ use pipeline_kernels::map_batches;
 use super::pixels::Images;
 use super::{ImageForward, TextForward, TextVectors, batches, in_row_order};
 
-/// Images that are computed together: at 224×224, the maps of more of them do not fit the caches any better.
+/// The most images that are computed together: at 224×224, the maps of more of them do not fit the caches any better.
 const BATCH_IMAGES: usize = 8;
 
 /// The forward pass over texts, of which those of any lengths are computed together.
@@ -55,7 +55,9 @@ impl<Model: Fn(&[&[u32]]) -> Vec<f32> + Send + Sync> TextForward for TextsOnThre
 impl<Model: Fn(&[f32], usize, usize) -> Vec<f32> + Send + Sync> ImageForward for ImagesOnThreads<Model> {
     fn forward(&self, images: &Images<'_>, n_threads: usize) -> Vec<f32> {
         let Images { pixels, height, width, table } = *images;
-        let batches: Vec<&[&[u8]]> = pixels.chunks(BATCH_IMAGES).collect();
+        // Few images are shared among the threads, too.
+        let n_together = pixels.len().div_ceil(n_threads.max(1)).clamp(1, BATCH_IMAGES);
+        let batches: Vec<&[&[u8]]> = pixels.chunks(n_together).collect();
         let forward = |batch_idx: usize| {
             let mut values = Vec::with_capacity(batches[batch_idx].len() * 3 * height * width);
             batches[batch_idx].iter().for_each(|rgb| table.append_pixels(rgb, &mut values));
