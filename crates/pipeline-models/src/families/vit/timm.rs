@@ -108,7 +108,7 @@ pub(in crate::families) fn vit(
     let args = top.part("model_args", &empty);
     let wrong = |what: &str| top.wrong(what.to_owned());
     args.only("model_args", FREE, &plain())?;
-    let axes = |name: &str| list.shape(name).map(<[usize]>::to_vec);
+    let axes = |name: &str| list.shape(name).filter(|axes| !axes.contains(&0)).map(<[usize]>::to_vec);
     let Some([width, _, patch, _]) = axes("patch_embed.proj.weight").and_then(|axes| <[usize; 4]>::try_from(axes).ok())
     else {
         return Err(wrong("its weights have no `patch_embed.proj.weight` of four axes"));
