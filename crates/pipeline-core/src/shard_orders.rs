@@ -31,7 +31,7 @@ pub fn shard_orders(
         Cut::Rows(sizes) => cut::cut(digests, sizes),
         Cut::Input { .. } => (0..digests.len()).map(|unit_idx| unit_idx..unit_idx + 1).collect(),
     };
-    let base = base(stage, sharded, inputs, sources);
+    let base = base(stage, sharded, shards_end, inputs, sources);
     let order = |(shard_idx, units): (usize, Range<usize>)| {
         let mut manifest = base.clone();
         manifest.source("rows", &rows_digest(shards_end, &digests[units.clone()]));
@@ -53,6 +53,7 @@ fn rows_digest(cut: Cut, digests: &[Digest]) -> Digest {
 fn base(
     stage: &dyn Stage,
     sharded: &dyn ShardedStage,
+    cut: Cut,
     inputs: &BTreeMap<String, InputArtifact>,
     sources: &BTreeMap<String, Digest>,
 ) -> Manifest {
@@ -70,7 +71,7 @@ fn base(
             _ => {}
         }
     }
-    let of_rows = match sharded.cut() {
+    let of_rows = match cut {
         Cut::Input { slot, .. } => Some(slot),
         Cut::Rows(_) => None,
     };

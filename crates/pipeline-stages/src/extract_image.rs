@@ -231,16 +231,11 @@ impl ExtractImage {
 
     /// The number of shards for the tokens of the images of one pixel shard: a token's vectors may be much larger than the
     /// pixels.
-    fn parts(&self) -> usize {
+    fn parts(&self, model: &dyn EncoderModel) -> usize {
         let size = self.decoded.map_or(USUAL_SIZE, |decoded| decoded.size);
-        let row_bytes = |model: Box<dyn EncoderModel>| {
-            model.tokens()?;
-            // Of single precision, so that half precision has the same cuts and takes no more memory.
-            Some((model.most_tokens(size) * model.dim().ok()? * size_of::<f32>()) as u64)
-        };
         let pixel_bytes = size.map(u64::from).iter().product::<u64>() * 3;
-        let row_bytes = self.model().ok().and_then(row_bytes);
-        row_bytes.map_or(1, |row_bytes| shard_sizes::parts_of_pixels(row_bytes, pixel_bytes))
+        shard_sizes::token_row_bytes(model, size)
+            .map_or(1, |row_bytes| shard_sizes::parts_of_pixels(row_bytes, pixel_bytes))
     }
 
     /// The params with the model's own pooling, and positions only where they are not the model's own choice: these are
@@ -303,7 +298,8 @@ impl Stage for ExtractImage {
 
 impl ShardedStage for ExtractImage {
     fn cut(&self) -> Cut {
-        Cut::Input { slot: "images", shards: artifact::shard_digests, parts: self.parts() }
+        let parts = self.model().map_or(1, |model| self.parts(&*model));
+        Cut::Input { slot: "images", shards: artifact::shard_digests, parts }
     }
 
     fn in_rows(&self) -> InRows {
@@ -325,7 +321,7 @@ impl ShardedStage for ExtractImage {
         let shards: Vec<PathBuf> = artifact::shards(images).collect();
         let n_rows: Vec<u64> =
             shards.iter().map(|path| pipeline_data::count_rows(path)).collect::<Result<_, _>>().map_err(unreadable)?;
-        let parts = self.parts();
+        let parts = self.parts(&*model);
         let of_parts = |n_rows: &u64| {
             let n_rows = *n_rows as usize;
             (0..parts).map(move |part_idx| part_rows(n_rows, part_idx, parts).len() as u64)
@@ -333,7 +329,7 @@ impl ShardedStage for ExtractImage {
         let n_rows = n_rows.iter().flat_map(of_parts).collect();
         let read = move |units: Range<usize>| {
             let (shard_idx, part_idx) = (units.start / parts, units.start % parts);
-            Ok(Pixels::read(&shards[shard_idx])?.part(part_idx, parts).rows())
+            Ok(Pixels::read(&shards[shard_idx], part_idx, parts)?.rows())
         };
         let input = ToEncode {
             model,

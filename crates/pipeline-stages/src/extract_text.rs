@@ -318,12 +318,8 @@ impl Stage for ExtractText {
 
 impl ShardedStage for ExtractText {
     fn cut(&self) -> Cut {
-        // Of single precision, so that half precision has the same cuts and takes no more memory.
-        let row_bytes = |model: Box<dyn EncoderModel>| {
-            model.tokens()?;
-            Some((model.most_tokens([0, 0]) * model.dim().ok()? * size_of::<f32>()) as u64)
-        };
-        let row_bytes = self.files().and_then(|files| self.model(&files)).ok().and_then(row_bytes);
+        let model = self.files().and_then(|files| self.model(&files)).ok();
+        let row_bytes = model.and_then(|model| shard_sizes::token_row_bytes(&*model, [0, 0]));
         Cut::Rows(row_bytes.map_or(crate::load_queries::SIZES, shard_sizes::of_text_tokens))
     }
 

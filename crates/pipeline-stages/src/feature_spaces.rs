@@ -118,6 +118,16 @@ impl Width {
     pub(crate) fn of(model: &dyn EncoderModel) -> Option<Self> {
         Some(Self { dim: model.dim().ok()?, pooling: Some(model.pooling().to_owned()) })
     }
+
+    /// The width of a stage's features according to the spec; `None` where its model shows none.
+    pub(crate) fn declared(context: &BuildContext<'_>, maker: &StageSpec) -> Option<Self> {
+        let search = &context.settings.model_search;
+        match maker.kind.value.as_str() {
+            "extract-text" => extract_text::width(&maker.params, search),
+            "extract-image" => extract_image::width(&maker.params, search),
+            _ => None,
+        }
+    }
 }
 
 /// The feature space of a stage according to the spec.

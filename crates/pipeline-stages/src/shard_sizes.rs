@@ -1,6 +1,7 @@
 //! The sizes of shards whose rows may be large: fewer rows where they are.
 
 use pipeline_core::cut::CutSizes;
+use pipeline_models::EncoderModel;
 
 use crate::load_queries;
 
@@ -15,6 +16,14 @@ const MAX_SHARD_BYTES: u64 = 256 << 20;
 /// The sizes of shards of images with `row_bytes` bytes of pixels each.
 pub(crate) fn of_pixels(row_bytes: u64) -> CutSizes {
     within_bytes(PIXELS, row_bytes)
+}
+
+/// The most bytes of the token vectors of a row, where a model gives tokens; images are of `size`.
+///
+/// Of single precision, so that half precision has the same cuts and takes no more memory.
+pub(crate) fn token_row_bytes(model: &dyn EncoderModel, size: [u32; 2]) -> Option<u64> {
+    model.tokens()?;
+    Some((model.most_tokens(size) * model.dim().ok()? * size_of::<f32>()) as u64)
 }
 
 /// The sizes of shards of texts whose tokens have at most `row_bytes` bytes of vectors each.

@@ -54,13 +54,14 @@ fn orders(
         return None;
     }
     let sources = resolver.sources(idx).list().iter().map(|source| (source.name.clone(), source.digest)).collect();
+    let cut = sharded.cut();
     let mut open: Vec<OpenTree> = Vec::new();
     let mut inputs = BTreeMap::new();
     for (slot, &input) in node.inputs.keys().zip(resolver.graph.inputs(idx)) {
         let store = resolver.store;
         let tree = resolver.tree(input).ok()??.clone();
         // Shards of an input are determined by their digests alone, whether its bytes are there or not.
-        let artifact = match sharded.cut() {
+        let artifact = match cut {
             Cut::Input { .. } => InputArtifact { folder: store.artifacts().to_owned(), tree },
             Cut::Rows(_) => {
                 let tree = store.cas().open_outside(&tree).ok()?;
@@ -72,7 +73,7 @@ fn orders(
         inputs.insert(slot.clone(), artifact);
     }
     let stage: &dyn Stage = &*node.stage;
-    match sharded.cut() {
+    match cut {
         Cut::Input { slot, shards, parts } => {
             let units = Cut::input_units(&shards(&inputs.get(slot)?.tree), parts);
             Some(shard_orders(stage, sharded, &inputs, &sources, &units))

@@ -9,7 +9,7 @@ use pipeline_models::preprocessing::{
     ExpectedFit, ExpectedOffset, ImageExpectations, expectation_files, image_expectations,
 };
 
-use super::params::{AlphaName, CropOffsetName, FitName, Geometry, Resize};
+use super::params::{AlphaName, CropOffsetName, FitName, Geometry, MAX_EDGE, MAX_SIDE, Resize};
 use crate::model::{Family, ModelName};
 
 const HELP: &str = "say `size`, `resize`, `fit`, `edge` and `crop_offset` instead of `like`";
@@ -58,14 +58,14 @@ fn geometry(expectations: &ImageExpectations, alpha: AlphaName) -> Result<Geomet
     };
     let name = interpolation.as_deref().ok_or("no file of the model says the filter of their resize")?;
     let resize = Resize::of_name(name).ok_or_else(|| format!("their resize is `{name}`, which is not done here"))?;
-    let side = |side: u64| u32::try_from(side).ok().filter(|side| (1..=4096).contains(side));
+    let side = |side: u64| u32::try_from(side).ok().filter(|side| (1..=MAX_SIDE).contains(side));
     let [height, width] = size.map(side);
-    let sizes = height.zip(width).ok_or_else(|| format!("their size {size:?} is not from 1 to 4096"))?;
+    let sizes = height.zip(width).ok_or_else(|| format!("their size {size:?} is not from 1 to {MAX_SIDE}"))?;
     let (fit, edge, crop_offset) = match fit {
         ExpectedFit::Squash => (FitName::Squash, None, CropOffsetName::Down),
         ExpectedFit::Crop { edge, offset } => {
-            let edge = u32::try_from(*edge).ok().filter(|edge| (1..=16_384).contains(edge));
-            let edge = edge.ok_or("the edge before their crop is not from 1 to 16384")?;
+            let edge = u32::try_from(*edge).ok().filter(|edge| (1..=MAX_EDGE).contains(edge));
+            let edge = edge.ok_or_else(|| format!("the edge before their crop is not from 1 to {MAX_EDGE}"))?;
             let offset = match offset {
                 ExpectedOffset::Down => CropOffsetName::Down,
                 ExpectedOffset::HalfEven => CropOffsetName::HalfEven,

@@ -9,10 +9,10 @@ use crate::kind::span_of;
 use crate::model::ModelName;
 
 /// The longest side of pixels.
-const MAX_SIDE: u32 = 4096;
+pub(super) const MAX_SIDE: u32 = 4096;
 
 /// The longest shorter edge before a crop.
-const MAX_EDGE: u32 = 16_384;
+pub(super) const MAX_EDGE: u32 = 16_384;
 
 /// The params that `like` stands for.
 const OF_A_MODEL: [&str; 5] = ["size", "resize", "fit", "edge", "crop_offset"];

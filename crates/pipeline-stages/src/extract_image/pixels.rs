@@ -34,22 +34,16 @@ pub(super) struct Pixels {
 }
 
 impl Pixels {
-    /// Reads a shard.
-    pub(super) fn read(path: &Path) -> Result<Self, StageError> {
+    /// Reads one of `parts` parts of a shard's rows, as even as possible.
+    pub(super) fn read(path: &Path, part_idx: usize, parts: usize) -> Result<Self, StageError> {
         let PixelShard { height, width, rows } = pipeline_data::read_pixels(path).map_err(unreadable)?;
-        let (ids, pixels): (Vec<_>, Vec<_>) =
+        let (mut ids, mut pixels): (Vec<_>, Vec<_>) =
             rows.into_iter().filter_map(|row| Some((Some(row.id), row.pixels?))).unzip();
+        let kept = part_rows(ids.len(), part_idx, parts);
+        ids = ids.drain(kept.clone()).collect();
+        pixels = pixels.drain(kept).collect();
         let contents = pixels.iter().map(|pixels| pixels_digest(pixels, height, width)).collect();
         Ok(Self { ids, contents, pixels, height, width })
-    }
-
-    /// Keeps one of `parts` parts of the rows, as even as possible.
-    pub(super) fn part(mut self, part_idx: usize, parts: usize) -> Self {
-        let kept = part_rows(self.ids.len(), part_idx, parts);
-        self.ids = self.ids.drain(kept.clone()).collect();
-        self.contents = self.contents.drain(kept.clone()).collect();
-        self.pixels = self.pixels.drain(kept).collect();
-        self
     }
 
     /// The pixels, ready to be encoded.

@@ -95,7 +95,6 @@ fn build(context: BuildContext<'_>, kind: &'static Kind, side: Side) -> Result<B
         };
         return Err(SpecError::at(span_of(node, "path"), message).with_help(help));
     };
-    let origin = origin.with_usual_ids(context, format)?;
     match (format, origin.has_ids()) {
         (FileFormat::Npy, false) => Err(SpecError::at(span_of(node, "path"), "a `.npy` file has no ids of its own")
             .with_help("name a file with one id a line, or a `.npy` of ids, as `ids`")),
@@ -219,9 +218,7 @@ impl ShardedStage for ImportFeatures {
         let seconds = Seconds::default();
         seconds.spent(Work::Read, start);
         let digests = (0..rows.ids.len()).map(|row_idx| rows.digest(row_idx)).collect();
-        let metadata =
-            BTreeMap::from([("dtype".to_owned(), "f32".to_owned()), ("dim".to_owned(), rows.dim.to_string())]);
-        Ok(Box::new(ImportedRows { rows, digests, metadata, space: self.params.space(), seconds }))
+        Ok(Box::new(ImportedRows { rows, digests, space: self.params.space(), seconds }))
     }
 }
 
@@ -229,7 +226,6 @@ impl ShardedStage for ImportFeatures {
 struct ImportedRows {
     rows: Rows,
     digests: Vec<Digest>,
-    metadata: BTreeMap<String, String>,
     space: FeatureSpace,
     seconds: Seconds,
 }
@@ -245,11 +241,9 @@ impl OpenRows for ImportedRows {
             let ids = self.rows.ids[units.clone()].iter().cloned().map(Some).collect();
             let values = units.flat_map(|row_idx| self.rows.vector(row_idx)).copied().collect();
             let shard = VectorShard { ids, dim: self.rows.dim, values };
-            let digest = pipeline_data::write_vectors(output.path, &shard, &self.metadata)
-                .map_err(|error| StageError::because("a shard cannot be written", error))?;
+            let digest = Some(crate::model::write_vectors(output.path, &shard, BTreeMap::new())?);
             self.seconds.spent(Work::Write, start);
-            let (dim, digest) = (Some(self.rows.dim), Some(Digest::from_bytes(digest)));
-            Ok(ShardReport { n_rows, dim, digest, ..ShardReport::default() })
+            Ok(ShardReport { n_rows, dim: Some(self.rows.dim), digest, ..ShardReport::default() })
         }))
     }
 

@@ -33,7 +33,7 @@ impl Origin {
     /// When there is no origin, and when one in the input is not among the outputs that its stage declares.
     pub(super) fn new(context: BuildContext<'_>, params: &ImportFeaturesParams) -> Result<Self, SpecError> {
         let stage = context.stage;
-        let Some(maker) = maker(context) else {
+        let Some(maker) = crate::search::input(context.spec, stage, FROM) else {
             let Some(path) = params.path.clone() else {
                 let message = format!("stage `{}` has neither the param `path` nor the input `{FROM}`", stage.id);
                 let help =
@@ -51,18 +51,12 @@ impl Origin {
             Some(path) => path,
             None => usual(&outputs, &USUAL_VECTORS).ok_or_else(|| no_vectors(stage, maker, &outputs))?,
         };
-        Ok(Self::Input { stage: maker.id.clone(), path, ids: name("ids", &params.ids)? })
-    }
-
-    /// The same origin, with the usual output for ids where the format needs some and the spec names no other.
-    pub(super) fn with_usual_ids(self, context: BuildContext<'_>, format: FileFormat) -> Result<Self, SpecError> {
-        match (self, maker(context)) {
-            (Self::Input { stage, path, ids: None }, Some(maker)) if format == FileFormat::Npy => {
-                let ids = usual(&declared_outputs(maker)?, &USUAL_IDS);
-                Ok(Self::Input { stage, path, ids })
-            }
-            (other, _) => Ok(other),
-        }
+        let format = params.format.or_else(|| files::format_by_ending(Path::new(&path)));
+        let ids = match name("ids", &params.ids)? {
+            None if format == Some(FileFormat::Npy) => usual(&outputs, &USUAL_IDS),
+            ids => ids,
+        };
+        Ok(Self::Input { stage: maker.id.clone(), path, ids })
     }
 
     pub(super) fn has_ids(&self) -> bool {
@@ -143,12 +137,6 @@ impl Origin {
             _ => error,
         }
     }
-}
-
-/// The stage in the slot `from`.
-fn maker(context: BuildContext<'_>) -> Option<&StageSpec> {
-    let (_, from) = context.stage.inputs.iter().find(|(slot, _)| slot.value == FROM)?;
-    context.spec.stage(&from.value)
 }
 
 /// The name of an output in a param, if `outputs` declares it, a folder around it, or files in it.

@@ -203,7 +203,9 @@ impl TrainProjection {
             }
         };
         let (mut start, note) = start.map_or((None, None), |(heads, note)| (Some(heads), Some(note)));
-        start.iter_mut().for_each(|heads| heads.text.top.clone_from(&top));
+        if let Some(heads) = &mut start {
+            heads.text.top = top;
+        }
         let WeightsNote { place, warning } = note.unwrap_or_default();
         warning.into_iter().for_each(|warning| context.host.warn(warning));
         let mut options = self.params.options(context.n_threads);

@@ -63,7 +63,7 @@ fn one(
         Format::Files => return Ok(asked),
         _ if asked.is_none() => return Ok(None),
         _ => {
-            let pooling = width(context, maker).and_then(|width| width.pooling);
+            let pooling = Width::declared(context, maker).and_then(|width| width.pooling);
             let pooling = pooling.map(|pooling| format!(" (pooling `{pooling}`)")).unwrap_or_default();
             let message =
                 format!("`{param}` pools tokens, but input `{slot}` has one vector for each {}{pooling}", side.row);
@@ -87,15 +87,6 @@ fn one(
         None => Ok(Some(pool)),
         Some(needs) => Err(wrong(format!("`{param}: attentive`, the default for tokens, needs {needs}"))
             .with_help(format!("`{param}: mean` or `cls` learns nothing"))),
-    }
-}
-
-fn width(context: &BuildContext<'_>, maker: &StageSpec) -> Option<Width> {
-    let search = &context.settings.model_search;
-    match maker.kind.value.as_str() {
-        "extract-text" => crate::extract_text::width(&maker.params, search),
-        "extract-image" => crate::extract_image::width(&maker.params, search),
-        _ => None,
     }
 }
 

@@ -26,15 +26,7 @@ pub(super) struct Unequal {
 impl Widths {
     /// The widths that the models of a spec show before anything has run; `None` where one of them shows none.
     pub(super) fn declared(context: &BuildContext<'_>) -> Option<Self> {
-        let search = &context.settings.model_search;
-        let width = |slot: &str| {
-            let stage = crate::search::input(context.spec, context.stage, slot)?;
-            match stage.kind.value.as_str() {
-                "extract-text" => crate::extract_text::width(&stage.params, search),
-                "extract-image" => crate::extract_image::width(&stage.params, search),
-                _ => None,
-            }
-        };
+        let width = |slot: &str| Width::declared(context, crate::search::input(context.spec, context.stage, slot)?);
         Some(Self { text: width("text")?, images: width("images")? })
     }
 
