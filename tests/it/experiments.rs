@@ -119,7 +119,8 @@ fn damaged_labels_are_lost_alone_and_the_run_is_believed() {
         "{listed:?}"
     );
     assert!(listed.stdout.contains(" ok "));
-    ok(&project, &["runs", "last", "--name", "again"]);
+    let named = ok(&project, &["runs", "last", "--name", "again"]);
+    assert!(named.stderr.contains("name, note and tags of run [RUN] are lost"), "{named:?}");
     assert_eq!(json(&project, &["runs", "--json"])[0]["name"], "again");
 }
 

@@ -50,7 +50,10 @@ pub fn store(args: &StoreArgs, terminal: &Terminal) -> Result<Store, Failure> {
 /// Notes on stderr which other stores the project has, whose results this command does not see.
 pub fn note_other_stores(store: &StoreRef, terminal: &Terminal) {
     let here = here();
-    let name = |folder: &Path| format!("`{}`", project::relative(&here, folder).display());
+    let name = |folder: &Path| match project::relative(&here, folder) {
+        path if path.as_os_str().is_empty() => "`.`".to_owned(),
+        path => format!("`{}`", path.display()),
+    };
     let others: Vec<String> = store.others().iter().map(|other| name(other)).collect();
     if !others.is_empty() {
         terminal.remark(&format!(

@@ -13,6 +13,11 @@ pub fn here() -> RunOrigin {
         let name = Path::new(program.as_str()).file_name().map(|name| name.to_string_lossy().into_owned());
         *program = name.unwrap_or_default();
     }
-    let instruction_set = format!("{} {}", std::env::consts::ARCH, InstructionSet::best().name());
-    RunOrigin { command, version: env!("CARGO_PKG_VERSION").to_owned(), instruction_set, commit: None }
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    RunOrigin { command, version, instruction_set: instruction_set(), commit: None }
+}
+
+/// The architecture and the widest instruction set in use.
+pub fn instruction_set() -> String {
+    format!("{} {}", std::env::consts::ARCH, InstructionSet::best().name())
 }

@@ -1,6 +1,7 @@
 //! Writes files for users whole or not at all, and replaces nothing that other programs wrote.
 
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use pipeline_experiments::Protected;
@@ -44,6 +45,36 @@ impl WholeFile<'_> {
             ));
         }
         Ok(())
+    }
+}
+
+/// Writes a file where there is none, whole or not at all, and creates its folder. Returns whether there was none.
+///
+/// # Errors
+/// When the folder or the file cannot be written.
+pub fn create_new(path: &Path, content: &[u8]) -> io::Result<bool> {
+    if path.symlink_metadata().is_ok() {
+        return Ok(false);
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let beside = folder.join(format!(".pipeline-{}", std::process::id()));
+    let written = File::create_new(&beside).and_then(|mut file| {
+        file.write_all(content)?;
+        file.sync_all()
+    });
+    // A link, unlike a rename, never replaces a file that has appeared meanwhile.
+    let linked = written.and_then(|()| match fs::hard_link(&beside, path) {
+        // Some file systems have no links.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && path.symlink_metadata().is_err() => {
+            fs::rename(&beside, path)
+        }
+        linked => linked,
+    });
+    let _ = fs::remove_file(&beside);
+    match linked {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        linked => linked.map(|()| true),
     }
 }
 

@@ -29,8 +29,8 @@ pub enum LocateError {
         /// The folders that were searched.
         folders: Vec<PathBuf>,
     },
-    /// No folder at or above the current one has a store.
-    #[error("there is no folder `artifacts` in `{}` or above it", here.display())]
+    /// Neither the project of the current folder nor a folder above it has a store.
+    #[error("there is no store in `{}`, in its project or above it", here.display())]
     NoStore {
         /// The current folder.
         here: PathBuf,

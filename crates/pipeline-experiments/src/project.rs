@@ -117,17 +117,22 @@ fn folders(root: &Path) -> Vec<PathBuf> {
 }
 
 fn inner_folders(folder: &Path) -> Vec<PathBuf> {
-    let is_folder = |path: &PathBuf| fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    entries(folder).into_iter().filter(|path| is_folder(path) && !is_root(path)).collect()
+    let folders = shown(folder).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut paths: Vec<PathBuf> = folders.map(|entry| entry.path()).filter(|path| !is_root(path)).collect();
+    paths.sort();
+    paths
 }
 
 /// The entries of a folder that are not hidden, in the order of their names.
 fn entries(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_ENTRIES);
-    let shown = entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."));
-    let mut paths: Vec<PathBuf> = shown.map(|entry| entry.path()).collect();
+    let mut paths: Vec<PathBuf> = shown(folder).map(|entry| entry.path()).collect();
     paths.sort();
     paths
+}
+
+fn shown(folder: &Path) -> impl Iterator<Item = fs::DirEntry> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_ENTRIES);
+    entries.filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
 }
 
 /// The file as a spec; `None` for other YAML: a spec extends another, or has stages with a kind.

@@ -3,8 +3,8 @@
 //! stdout carries the result line, as with `run`; stderr has the rest, and the next commands at the end.
 
 use std::fs;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 
 use clap::Parser;
 
@@ -14,8 +14,9 @@ use crate::commands::run;
 use crate::demo_files::{DemoFile, PIPELINE_FILES, PROJECT_FILES};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::format::counted;
 use crate::terminal::Terminal;
-use crate::whole_file::cannot;
+use crate::whole_file::{cannot, create_new};
 
 /// The spec that runs, below the folder of the demo.
 const SPEC: &str = "pipelines/demo.yaml";
@@ -62,7 +63,9 @@ fn write(folder: &Path) -> Result<(), Failure> {
     // The store of the demo is its own, also below a folder that has one.
     let store = folder.join("artifacts");
     fs::create_dir_all(&store).map_err(|error| cannot(&store, &error))?;
-    missing.iter().try_for_each(|(path, file)| write_whole(path, file.content).map_err(|error| cannot(path, &error)))
+    missing
+        .iter()
+        .try_for_each(|(path, file)| create_new(path, file.content).map(drop).map_err(|error| cannot(path, &error)))
 }
 
 fn is_same(path: &Path, file: &DemoFile) -> bool {
@@ -74,27 +77,15 @@ fn kept(path: &Path, n_others: usize, folder: &Path) -> Failure {
     let path = path.display();
     let message = match n_others {
         0 => format!("`{path}` is there and differs from the demo's: nothing was written"),
-        _ => format!("`{path}` and {n_others} more files are there and differ from the demo's: nothing was written"),
+        _ => {
+            let others = counted(n_others as u64, "more file");
+            format!("`{path}` and {others} are there and differ from the demo's: nothing was written")
+        }
     };
     let spec = again::quoted(&folder.join(SPEC).to_string_lossy()).into_owned();
     Failure::new(Exit::Usage, message).with_help(format!(
         "`pipeline demo FOLDER` writes the demo into another folder; `pipeline run {spec}` runs what is there"
     ))
-}
-
-/// Writes a file beside its place and moves it there, so that it is whole or missing.
-fn write_whole(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(format!(".{}.partial", std::process::id()));
-    let partial = PathBuf::from(partial);
-    path.parent().map_or(Ok(()), fs::create_dir_all)?;
-    let written = fs::File::create_new(&partial).and_then(|mut file| file.write_all(content));
-    let moved = written.and_then(|()| fs::rename(&partial, path));
-    if moved.is_err() {
-        // Its error would hide the one that matters.
-        let _ = fs::remove_file(&partial);
-    }
-    moved
 }
 
 /// Commands that show more of the demo, to be pasted.

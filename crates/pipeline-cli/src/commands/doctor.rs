@@ -9,7 +9,6 @@ use std::path::{Path, PathBuf};
 
 use pipeline_experiments::project::{self, ListedSpec};
 use pipeline_experiments::{Loaded, OpenError, SpecRef, StoreRef, check, in_one_line, missing_sources, model_search};
-use pipeline_kernels::InstructionSet;
 use pipeline_store::Store;
 use serde::Serialize;
 
@@ -18,6 +17,7 @@ use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::bytes;
+use crate::origin;
 use crate::terminal::Terminal;
 
 /// The most models that a line names.
@@ -147,7 +147,7 @@ fn machine() -> Machine {
         Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? << 10)
     };
     Machine {
-        instruction_set: format!("{} {}", std::env::consts::ARCH, InstructionSet::best().name()),
+        instruction_set: origin::instruction_set(),
         threads: door::n_threads(),
         memory_bytes: of("MemTotal"),
         memory_available_bytes: of("MemAvailable"),

@@ -1,8 +1,10 @@
 //! `pipeline` without a command, and a command without its spec: the specs of the project and the next command.
 
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use pipeline_experiments::project::{self, ListedSpec};
 
+use crate::args::Cli;
 use crate::door;
 use crate::exit::Exit;
 use crate::table::Table;
@@ -26,12 +28,15 @@ pub fn help_with(error: &clap::Error, terminal: &Terminal) {
         Some(ContextValue::Strings(names)) if error.kind() == ErrorKind::MissingRequiredArgument => names,
         _ => return,
     };
-    let specs = project::specs(&door::here());
-    let verb = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
-    if let (true, Some(command)) = (missing.iter().any(|name| name == "<SPEC>"), next_command(&verb, &specs)) {
-        terminal.note(&format!("\n{}", table(&specs).render(terminal.err, None)));
-        terminal.note(&format!("{}: `{command}`", terminal.err.helpful("help")));
+    if !missing.iter().any(|name| name == "<SPEC>") {
+        return;
     }
+    let specs = project::specs(&door::here());
+    let commands = Cli::command();
+    let verb = std::env::args_os().skip(1).find_map(|word| Some(commands.find_subcommand(word)?.get_name()));
+    let Some(command) = verb.and_then(|verb| next_command(verb, &specs)) else { return };
+    terminal.note(&format!("\n{}", table(&specs).render(terminal.err, None)));
+    terminal.note(&format!("{}: `{command}`", terminal.err.helpful("help")));
 }
 
 /// The command with a spec to begin with: the first that extends no other.

@@ -2,14 +2,12 @@
 
 pub mod data_set;
 
-use std::fs::File;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use pipeline_experiments::project::relative;
 
 use crate::failure::Failure;
-use crate::whole_file::cannot;
+use crate::whole_file::{cannot, create_new};
 use data_set::DataSet;
 
 /// The name of the spec.
@@ -141,32 +139,6 @@ fn in_yaml(text: &str) -> String {
 
 /// Writes a file where there is none, whole or not at all.
 fn create(path: PathBuf, text: &str) -> Result<ScaffoldFile, Failure> {
-    let is_new = create_new(&path, text).map_err(|error| cannot(&path, &error))?;
+    let is_new = create_new(&path, text.as_bytes()).map_err(|error| cannot(&path, &error))?;
     Ok(ScaffoldFile { path, is_new })
-}
-
-fn create_new(path: &Path, text: &str) -> io::Result<bool> {
-    if path.symlink_metadata().is_ok() {
-        return Ok(false);
-    }
-    let folder = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(folder)?;
-    let beside = folder.join(format!(".pipeline-init-{}", std::process::id()));
-    let written = File::create_new(&beside).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
-    });
-    // A link, unlike a rename, never replaces a file that has appeared meanwhile.
-    let linked = written.and_then(|()| match std::fs::hard_link(&beside, path) {
-        // Some file systems have no links.
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists && path.symlink_metadata().is_err() => {
-            std::fs::rename(&beside, path)
-        }
-        linked => linked,
-    });
-    let _ = std::fs::remove_file(&beside);
-    match linked {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        linked => linked.map(|()| true),
-    }
 }

@@ -27,9 +27,17 @@ pub fn change(args: &RelabelArgs, store: &Store, run: &RunInfo, terminal: &Termi
     }
     labels.tags.retain(|tag| !args.untagged.contains(tag));
     labels.tags.extend(args.tags.iter().cloned());
+    if let Some(problem) = &run.labels_problem {
+        terminal.remark(&lost(run, problem));
+    }
     store.runs().label(&run.id, &labels)?;
     terminal.remark(&format!("run {} has {}", run.id, in_words(&labels)));
     Ok(())
+}
+
+/// The remark on labels that cannot be read, of which `problem` is the reason.
+pub fn lost(run: &RunInfo, problem: &str) -> String {
+    format!("name, note and tags of run {} are lost: {problem}", run.id)
 }
 
 fn in_words(labels: &RunLabels) -> String {

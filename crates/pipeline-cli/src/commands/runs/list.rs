@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::again::line;
 use crate::args::RunsArgs;
+use crate::commands::runs::labels;
 use crate::failure::Failure;
 use crate::format::{counted, date_time, duration, rfc3339};
 use crate::table::Table;
@@ -74,7 +75,7 @@ pub fn print(args: &RunsArgs, listed: &Listed, terminal: &Terminal) -> Result<()
             terminal.remark(&format!("run {} cannot be believed: {problem}", info.id));
         }
         if let Some(problem) = &info.labels_problem {
-            terminal.remark(&format!("name, note and tags of run {} are lost: {problem}", info.id));
+            terminal.remark(&labels::lost(info, problem));
         }
     }
     Ok(())
