@@ -34,20 +34,20 @@ type Opened = Result<Box<dyn EncoderModel>, ModelError>;
 struct Family<Files, Options> {
     /// The marks of its models, each of which is enough.
     marks: &'static [Mark],
-    /// Reads the small files of a model; nothing where the family is known and not computed.
-    open: Option<fn(&Files, &Options) -> Opened>,
+    /// Reads the small files of a model.
+    open: fn(&Files, &Options) -> Opened,
 }
 
 /// The families of text encoders; the first one that has a mark of a model opens it.
 const TEXT: &[Family<TextModelFiles, TextOptions>] = &[
-    Family { marks: &[Mark::ModelType("bert"), Mark::Class("Bert"), Mark::Unsaid], open: Some(bert::open) },
-    Family { marks: &[Mark::ModelType("roberta"), Mark::ModelType("xlm-roberta")], open: Some(bert::open_roberta) },
-    Family { marks: &[Mark::ModelType("chinese_clip")], open: Some(open::chinese_clip_text) },
-    Family { marks: &[Mark::ModelType("clip")], open: Some(open::clip_text) },
-    Family { marks: &[Mark::ModelType("metaclip_2")], open: Some(open::metaclip_text) },
-    Family { marks: &[Mark::ModelType("siglip")], open: Some(open::siglip_text) },
-    Family { marks: &[Mark::OpenClip(Tower::Text)], open: Some(open::open_clip_text) },
-    Family { marks: &[Mark::CnClip(Tower::Text)], open: Some(open::cn_clip_text) },
+    Family { marks: &[Mark::ModelType("bert"), Mark::Class("Bert"), Mark::Unsaid], open: bert::open },
+    Family { marks: &[Mark::ModelType("roberta"), Mark::ModelType("xlm-roberta")], open: bert::open_roberta },
+    Family { marks: &[Mark::ModelType("chinese_clip")], open: open::chinese_clip_text },
+    Family { marks: &[Mark::ModelType("clip")], open: open::clip_text },
+    Family { marks: &[Mark::ModelType("metaclip_2")], open: open::metaclip_text },
+    Family { marks: &[Mark::ModelType("siglip")], open: open::siglip_text },
+    Family { marks: &[Mark::OpenClip(Tower::Text)], open: open::open_clip_text },
+    Family { marks: &[Mark::CnClip(Tower::Text)], open: open::cn_clip_text },
 ];
 
 /// The families of image encoders; the first one that has a mark of a model opens it.
@@ -59,21 +59,18 @@ const IMAGE: &[Family<ImageModelFiles, ImageOptions>] = &[
             Mark::Timm(&["resnet", "wide_resnet", "tv_resnet"]),
             Mark::Unsaid,
         ],
-        open: Some(resnet::open),
+        open: resnet::open,
     },
     Family {
         marks: &[Mark::ModelType("chinese_clip"), Mark::ModelType("clip"), Mark::ModelType("metaclip_2")],
-        open: Some(open::clip_image),
+        open: open::clip_image,
     },
-    Family { marks: &[Mark::ModelType("siglip")], open: Some(open::siglip_image) },
-    Family { marks: &[Mark::ModelType("vit"), Mark::Timm(&["vit_"])], open: Some(open::vit_image) },
-    Family { marks: &[Mark::ModelType("dinov2")], open: Some(open::dinov2_image) },
-    Family { marks: &[Mark::ModelType("convnext"), Mark::Timm(&["convnext_"])], open: Some(open::convnext_image) },
-    Family {
-        marks: &[Mark::OpenClip(Tower::Transformer), Mark::CnClip(Tower::Transformer)],
-        open: Some(open::openai_image),
-    },
-    Family { marks: &[Mark::OpenClip(Tower::ResNet), Mark::CnClip(Tower::ResNet)], open: Some(open::clip_resnet) },
+    Family { marks: &[Mark::ModelType("siglip")], open: open::siglip_image },
+    Family { marks: &[Mark::ModelType("vit"), Mark::Timm(&["vit_"])], open: open::vit_image },
+    Family { marks: &[Mark::ModelType("dinov2")], open: open::dinov2_image },
+    Family { marks: &[Mark::ModelType("convnext"), Mark::Timm(&["convnext_"])], open: open::convnext_image },
+    Family { marks: &[Mark::OpenClip(Tower::Transformer), Mark::CnClip(Tower::Transformer)], open: open::openai_image },
+    Family { marks: &[Mark::OpenClip(Tower::ResNet), Mark::CnClip(Tower::ResNet)], open: open::clip_resnet },
 ];
 
 /// Reads the small files of a text encoder of any family.
@@ -81,7 +78,7 @@ const IMAGE: &[Family<ImageModelFiles, ImageOptions>] = &[
 /// # Errors
 /// When a file cannot be read, or the model is of no family or needs an unsupported computation.
 pub fn open_text_model(files: &TextModelFiles, options: &TextOptions) -> Result<Box<dyn EncoderModel>, ModelError> {
-    opener(TEXT, &files.describe()?, EncoderSide::Text)?(files, options)
+    (family(TEXT, &files.describe()?, EncoderSide::Text)?.open)(files, options)
 }
 
 /// Reads the small files of an image encoder of any family.
@@ -89,7 +86,7 @@ pub fn open_text_model(files: &TextModelFiles, options: &TextOptions) -> Result<
 /// # Errors
 /// When a file cannot be read, or the model is of no family or needs an unsupported computation.
 pub fn open_image_model(files: &ImageModelFiles, options: &ImageOptions) -> Result<Box<dyn EncoderModel>, ModelError> {
-    opener(IMAGE, &files.describe()?, EncoderSide::Image)?(files, options)
+    (family(IMAGE, &files.describe()?, EncoderSide::Image)?.open)(files, options)
 }
 
 /// Refuses a model that is of no family of text encoders, or of a variant that no family knows.
@@ -111,9 +108,8 @@ pub fn supported(side: EncoderSide) -> String {
 }
 
 fn listed<Files, Options>(families: &[Family<Files, Options>]) -> String {
-    let computed = families.iter().filter(|family| family.open.is_some()).flat_map(|family| family.marks);
     let mut names: Vec<String> = Vec::new();
-    for name in computed.filter_map(|mark| mark.shown()) {
+    for name in families.iter().flat_map(|family| family.marks).filter_map(|mark| mark.shown()) {
         if !names.contains(&name) {
             names.push(name);
         }
@@ -121,26 +117,16 @@ fn listed<Files, Options>(families: &[Family<Files, Options>]) -> String {
     names.join(", ")
 }
 
-fn opener<Files, Options>(
-    families: &[Family<Files, Options>],
-    model: &Description,
-    side: EncoderSide,
-) -> Result<fn(&Files, &Options) -> Opened, ModelError> {
-    let (family, mark) = family(families, model, side)?;
-    family.open.ok_or_else(|| refused::not_computed(model, mark))
-}
-
 /// The first family with a mark of the model, unless the model is a variant that no family knows.
 fn family<'a, Files, Options>(
     families: &'a [Family<Files, Options>],
     model: &Description,
     side: EncoderSide,
-) -> Result<(&'a Family<Files, Options>, Mark), ModelError> {
+) -> Result<&'a Family<Files, Options>, ModelError> {
     if let Some(what) = refused::variant(model, side) {
         return Err(ModelError::Unsupported { path: model.path.clone(), what });
     }
-    let mark_of = |family: &Family<Files, Options>| family.marks.iter().find(|mark| mark.fits(model)).copied();
-    let known = families.iter().find_map(|family| Some((family, mark_of(family)?)));
+    let known = families.iter().find(|family| family.marks.iter().any(|mark| mark.fits(model)));
     known.filter(|_| !refused::has_own_code(model)).ok_or_else(|| refused::unknown(model, side, listed(families)))
 }
 

@@ -5,7 +5,7 @@ mod of_timm;
 
 use serde_json::Value;
 
-use super::mark::{Mark, TOWERS};
+use super::mark::TOWERS;
 use crate::encoder::EncoderSide;
 use crate::weights::{Description, ModelError, Said};
 
@@ -73,13 +73,6 @@ fn of_tensors(model: &Description) -> Option<String> {
     (is_clip && !model.is_cn_clip()).then(|| {
         "its tensors are those of OpenAI's CLIP (`visual.…`), and no `open_clip_config.json` lies beside it".to_owned()
     })
-}
-
-/// The error about a model of a family that is known and not computed.
-pub(super) fn not_computed(model: &Description, mark: Mark) -> ModelError {
-    let named = said(model).or_else(|| Some(format!("it is {}", mark.shown()?))).unwrap_or_default();
-    let what = format!("{named}, a family that is known and not computed yet");
-    ModelError::Unsupported { path: model.path.clone(), what }
 }
 
 /// The error about a model of no known family.

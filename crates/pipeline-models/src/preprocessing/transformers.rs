@@ -45,25 +45,19 @@ enum ResizedTo {
     Both([u64; 2]),
 }
 
+const CLIP: Class = Class {
+    name: "CLIP",
+    model_types: &["clip"],
+    size: ResizedTo::Shortest(224),
+    crop: Some(224),
+    crop_pct: None,
+    resample: 3,
+    numbers: Preprocessing::CLIP,
+};
+
 const CLASSES: &[Class] = &[
-    Class {
-        name: "CLIP",
-        model_types: &["clip"],
-        size: ResizedTo::Shortest(224),
-        crop: Some(224),
-        crop_pct: None,
-        resample: 3,
-        numbers: Preprocessing::CLIP,
-    },
-    Class {
-        name: "ChineseCLIP",
-        model_types: &["chinese_clip"],
-        size: ResizedTo::Shortest(224),
-        crop: Some(224),
-        crop_pct: None,
-        resample: 3,
-        numbers: Preprocessing::CLIP,
-    },
+    CLIP,
+    Class { name: "ChineseCLIP", model_types: &["chinese_clip"], ..CLIP },
     Class {
         name: "Siglip",
         model_types: &["siglip"],
@@ -82,15 +76,7 @@ const CLASSES: &[Class] = &[
         resample: 2,
         numbers: Preprocessing::HALF,
     },
-    Class {
-        name: "Bit",
-        model_types: &["bit", "dinov2", "dinov2_with_registers"],
-        size: ResizedTo::Shortest(224),
-        crop: Some(224),
-        crop_pct: None,
-        resample: 3,
-        numbers: Preprocessing::CLIP,
-    },
+    Class { name: "Bit", model_types: &["bit", "dinov2", "dinov2_with_registers"], ..CLIP },
     Class {
         name: "ConvNext",
         model_types: &["convnext", "convnextv2"],

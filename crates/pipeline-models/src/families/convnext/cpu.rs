@@ -62,15 +62,14 @@ impl CpuConvNeXt {
         let mut buffers = self.buffers.lock().expect("no thread panics while it holds this").pop().unwrap_or_default();
         let size = Size { height, width };
         let maps = self.after(self.stages.len(), pixels, size, &mut buffers);
+        self.buffers.lock().expect("no thread panics while it holds this").push(buffers);
         let n_images = pixels.len() / (3 * size.n_pixels());
         let n_places = self.size_after(self.stages.len(), size).n_pixels();
         if self.pooling == MapPooling::Cells {
-            self.buffers.lock().expect("no thread panics while it holds this").push(buffers);
             return maps;
         }
         let mut features = means(&maps, maps.len() / (n_images * n_places), &vec![n_places; n_images], 0);
         self.norm.apply(&mut features);
-        self.buffers.lock().expect("no thread panics while it holds this").push(buffers);
         features
     }
 

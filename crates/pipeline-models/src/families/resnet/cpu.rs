@@ -6,6 +6,7 @@
 use std::sync::Mutex;
 
 use crate::families::pooling::MapPooling;
+use crate::tower::cpu::means;
 
 use super::weights::{BlockWeights, ResNetWeights, StemWeights};
 use pipeline_kernels::convolution::{Conv, Size, Stem, Then};
@@ -62,9 +63,11 @@ impl CpuResNet {
     /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, n_features]`, or `[n_images · n_cells,
     /// n_features]` of [`MapPooling::Cells`]
     pub(in crate::families) fn forward(&self, pixels: &[f32], height: usize, width: usize) -> Vec<f32> {
-        let mean = |map: &[f32]| means(map, self.n_features);
         self.forward_and(pixels, height, width, |maps, map_len| match self.pooling {
-            MapPooling::Mean => maps.chunks_exact(map_len).flat_map(mean).collect(),
+            MapPooling::Mean => {
+                let n_places = vec![map_len / self.n_features; maps.len() / map_len];
+                means(maps, self.n_features, &n_places, 0)
+            }
             MapPooling::Cells => maps.to_vec(),
         })
     }
@@ -265,17 +268,4 @@ impl Block {
         self.last.forward(&inner, size, out, Then { adds: true, relu: true }, buffers);
         buffers.give(inner);
     }
-}
-
-/// The mean over height and width.
-///
-/// # Shapes
-/// `map`: `[height, width, n_channels]` · returns `[n_channels]`
-fn means(map: &[f32], n_channels: usize) -> Vec<f32> {
-    let mut sums = vec![0.0; n_channels];
-    for pixel in map.chunks_exact(n_channels) {
-        sums.iter_mut().zip(pixel).for_each(|(sum, value)| *sum += f64::from(*value));
-    }
-    let n_pixels = (map.len() / n_channels) as f64;
-    sums.iter().map(|sum| (sum / n_pixels) as f32).collect()
 }

@@ -8,7 +8,7 @@ use pipeline_kernels::{InstructionSet, Norm};
 use super::attention::{Asking, Attention, AttentionScratch};
 use super::dense::Dense;
 use super::head::Head;
-use super::{Layers, Wanted, means, norm};
+use super::{Layers, means, norm};
 use crate::tower::{Activation, ImagePool, ImageTower, LayerShape, PatchPositions, ProbeWeights};
 
 /// Tokens of images that are computed together at most: with more, what lies between two products leaves the caches.
@@ -85,8 +85,8 @@ impl CpuImageTower {
         let n_images = pixels.len() / (height * width * 3);
         let lengths = vec![self.n_tokens(height, width); n_images];
         match &self.pool {
-            Pool::Class => self.layers.forward(&mut hidden, &lengths, Wanted::One(&vec![0; n_images])),
-            Pool::Mean | Pool::Tokens | Pool::Probe(_) => self.layers.forward(&mut hidden, &lengths, Wanted::All),
+            Pool::Class => self.layers.forward(&mut hidden, &lengths, Asking::One(&vec![0; n_images])),
+            Pool::Mean | Pool::Tokens | Pool::Probe(_) => self.layers.forward(&mut hidden, &lengths, Asking::All),
         }
         let pooled = match &self.pool {
             Pool::Class | Pool::Tokens => hidden,

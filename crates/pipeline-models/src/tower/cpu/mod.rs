@@ -19,21 +19,12 @@ use pipeline_kernels::{Buffer, InstructionSet, Norm};
 use rayon::prelude::*;
 
 use super::{LayerShape, LayerWeights, NormWeights};
-use attention::AttentionScratch;
+use attention::{Asking, AttentionScratch};
 pub(crate) use attention_pool::CpuAttentionPool;
 pub(crate) use dense::Dense;
 pub(crate) use image::CpuImageTower;
 use layer::{Layer, keep_one};
 pub(crate) use text::CpuTextTower;
-
-/// The tokens whose vectors are wanted after the last layer.
-#[derive(Debug, Clone, Copy)]
-enum Wanted<'a> {
-    /// All.
-    All,
-    /// One of each row, at this place among its tokens.
-    One(&'a [usize]),
-}
 
 /// The layers of a tower, with the norm of their output.
 struct Layers {
@@ -47,7 +38,7 @@ struct Layers {
 
 /// The buffers of the layers; each holds at least the numbers that it says.
 struct Scratch {
-    /// `[n_tokens, width]`, of the tokens that are wanted.
+    /// `[n_tokens, width]`, of the tokens that ask.
     query: Buffer,
     /// `[n_tokens, 2 · width]`
     key_value: Buffer,
@@ -76,18 +67,18 @@ impl Layers {
         }
     }
 
-    /// Replaces the vectors of tokens by the output of the last layer and its norm: of all tokens, or of those that are
-    /// wanted alone.
+    /// Replaces the vectors of tokens by the output of the last layer and its norm: of all tokens, or of those that ask
+    /// alone.
     ///
     /// # Shapes
-    /// `hidden`: `[sum of lengths, width]`, then `[n wanted, width]`
-    fn forward(&self, hidden: &mut Vec<f32>, lengths: &[usize], wanted: Wanted<'_>) {
+    /// `hidden`: `[sum of lengths, width]`, then `[n asking, width]`
+    fn forward(&self, hidden: &mut Vec<f32>, lengths: &[usize], asking: Asking<'_>) {
         let mut scratch = self.scratch(lengths);
-        let n_whole = self.layers.len() - usize::from(matches!(wanted, Wanted::One(_)));
-        for layer in &self.layers[..n_whole.min(self.layers.len())] {
+        let n_whole = self.layers.len().saturating_sub(usize::from(matches!(asking, Asking::One(_))));
+        for layer in &self.layers[..n_whole] {
             layer.forward(hidden, lengths, &mut scratch);
         }
-        if let Wanted::One(places) = wanted {
+        if let Asking::One(places) = asking {
             match self.layers.last() {
                 Some(last) => last.forward_one(hidden, places, lengths, &mut scratch),
                 None => keep_one(hidden, self.width, places, lengths),

@@ -2,8 +2,9 @@
 
 use pipeline_kernels::{InstructionSet, Norm};
 
+use super::attention::Asking;
 use super::head::Head;
-use super::{Layers, Wanted, means, norm};
+use super::{Layers, means, norm};
 use crate::tower::{TextPool, TextTower, TokenPositions};
 
 /// A text tower with its weights laid out.
@@ -44,7 +45,7 @@ impl CpuTextTower {
         let lengths: Vec<usize> = texts.iter().map(|ids| ids.len()).collect();
         let places: Option<Vec<usize>> = texts.iter().map(|ids| self.pool.place(ids)).collect();
         let mut hidden = self.embed(texts);
-        self.layers.forward(&mut hidden, &lengths, places.as_deref().map_or(Wanted::All, Wanted::One));
+        self.layers.forward(&mut hidden, &lengths, places.as_deref().map_or(Asking::All, Asking::One));
         if self.pool == TextPool::Mean {
             hidden = means(&hidden, self.width, &lengths, 0);
         }

@@ -2,8 +2,9 @@
 
 use pipeline_kernels::{InstructionSet, Matrix, TokenMatrix, map_batches};
 
+use super::attention::Asking;
 use super::head::Head;
-use super::{Layers, Wanted, means};
+use super::{Layers, means};
 use crate::tower::{Top, TopPool};
 
 /// Rows that are computed together.
@@ -32,7 +33,7 @@ impl CpuTop {
     /// `hidden`: `[sum of lengths, width]` · returns `[n_rows, dim]`
     fn forward(&self, mut hidden: Vec<f32>, lengths: &[usize]) -> Vec<f32> {
         let places: Option<Vec<usize>> = lengths.iter().map(|length| self.pool.place(*length)).collect();
-        self.layers.forward(&mut hidden, lengths, places.as_deref().map_or(Wanted::All, Wanted::One));
+        self.layers.forward(&mut hidden, lengths, places.as_deref().map_or(Asking::All, Asking::One));
         if let TopPool::Mean { n_skipped } = self.pool {
             hidden = means(&hidden, self.width, lengths, n_skipped);
         }

@@ -143,8 +143,9 @@ impl<B: AutodiffBackend> DeviceTop<B> {
             Tensor::from_data(TensorData::new(hidden, [n_rows, 1, n_asking, n_tokens]), &self.device)
         };
         let all = |_: usize| (0..n_tokens).collect();
+        let hidden = mask(&all);
         let (hidden_last, asking) = match &places {
-            None => (mask(&all), None),
+            None => (hidden.clone(), None),
             Some(places) => {
                 let columns = places.iter().enumerate().map(|(row_idx, place)| (row_idx * n_tokens + place) as i32);
                 let columns = TensorData::new(columns.collect::<Vec<i32>>(), [n_rows]);
@@ -152,7 +153,6 @@ impl<B: AutodiffBackend> DeviceTop<B> {
             }
         };
         let values = TensorData::new(values, [n_rows * n_tokens, width]);
-        let hidden = mask(&all);
         Padded { tokens: Tensor::from_data(values, &self.device), lengths, n_tokens, hidden, hidden_last, asking }
     }
 }

@@ -134,7 +134,12 @@ impl AttentionHead {
             }
             instructions.run(
                 #[inline(always)]
-                || lines.chunks_exact_mut(line_len).for_each(|line| softmax(line, scale)),
+                || {
+                    // A loop, since a closure of an iterator would not be compiled for the instructions.
+                    for line in lines.chunks_exact_mut(line_len) {
+                        softmax(line, scale);
+                    }
+                },
             );
             packed.pack(span.n_tokens, span.n_queries, |token, query_idx| lines[query_idx * line_len + token]);
             let values = Rows { values: &value[span.first_token..], stride: n_tokens, n_rows: head_width };

@@ -22,8 +22,10 @@ use spans::Spans;
 /// The last layers of one side, with the state of their optimiser.
 pub(super) struct TrainedTop<'a> {
     tokens: &'a TokenMatrix,
-    /// As it was at the start.
+    /// But for its layers, as it was at the start.
     start: Top,
+    /// Numbers of a feature.
+    dim: usize,
     layers: Vec<TrainedLayer>,
     /// The final norm, before the pooling.
     final_norm: Option<FrozenStep>,
@@ -47,15 +49,16 @@ struct Batch {
 }
 
 impl<'a> TrainedTop<'a> {
-    pub(super) fn new(tokens: &'a TokenMatrix, top: Top, rate: TopRate, instructions: InstructionSet) -> Self {
-        let (shape, weights) = (top.shape, top.clone());
+    pub(super) fn new(tokens: &'a TokenMatrix, mut top: Top, rate: TopRate, instructions: InstructionSet) -> Self {
+        let (shape, dim, layers) = (top.shape, top.dim(), std::mem::take(&mut top.layers));
         let step = |step| FrozenStep::new(step, shape.epsilon, instructions);
         Self {
             tokens,
+            dim,
+            layers: layers.into_iter().map(|layer| TrainedLayer::new(layer, &shape, instructions)).collect(),
+            final_norm: top.final_norm.clone().map(|norm| step(HeadStep::Norm(norm))),
+            head: top.head.iter().cloned().map(step).collect(),
             start: top,
-            layers: weights.layers.into_iter().map(|layer| TrainedLayer::new(layer, &shape, instructions)).collect(),
-            final_norm: weights.final_norm.map(|norm| step(HeadStep::Norm(norm))),
-            head: weights.head.into_iter().map(step).collect(),
             adam: Adam::new(0.0, 0.0),
             rate,
             batch: Batch::default(),
@@ -69,12 +72,12 @@ impl<'a> TrainedTop<'a> {
 
     /// Numbers of a feature.
     pub(super) fn dim(&self) -> usize {
-        self.start.dim()
+        self.dim
     }
 
     /// The feature of a row of the last batch.
     pub(super) fn row(&self, place: usize) -> &[f32] {
-        &self.features[place * self.dim()..][..self.dim()]
+        &self.features[place * self.dim..][..self.dim]
     }
 
     /// Computes the features of rows of tokens.

@@ -1,5 +1,7 @@
 //! The places of rows among the columns of a batch, and columns that are picked from others.
 
+use std::borrow::Cow;
+
 /// The tokens of a row among all tokens of a batch, and those of them that ask.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Span {
@@ -54,12 +56,12 @@ impl Spans {
     ///
     /// # Shapes
     /// `values`: `[height, n_tokens]` · returns `[height, n_queries]`
-    pub(super) fn of_asking(&self, values: &[f32]) -> Vec<f32> {
+    pub(super) fn of_asking<'a>(&self, values: &'a [f32]) -> Cow<'a, [f32]> {
         match &self.asking {
-            None => values.to_vec(),
+            None => Cow::Borrowed(values),
             Some(asking) => {
                 let rows = values.chunks_exact(self.n_tokens());
-                rows.flat_map(|row| asking.iter().map(|column| row[*column])).collect()
+                Cow::Owned(rows.flat_map(|row| asking.iter().map(|column| row[*column])).collect())
             }
         }
     }
