@@ -1,12 +1,14 @@
 """Times runs that share a new store: one alone, then some at once, and counts shards that were computed twice.
 
     python3 tests/bench/side_by_side.py [--pipeline PATH] [--runs N] [--rounds N] [--one-stage]
+        [--share] [--without-locks]
 
 Every run has one job and one thread, so that a second one can make up for it only by computing other shards.
 """
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -39,7 +41,15 @@ def one_stage(folder):
     return "spec.yaml"
 
 
-def run_at_once(program, prepare, n_runs):
+def no_locks(folder):
+    """A library with which no file can be locked."""
+    library = Path(folder) / "no_locks.so"
+    source = ROOT / "tests/it/no_locks.c"
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source], check=True)
+    return {"LD_PRELOAD": str(library)}
+
+
+def run_at_once(program, prepare, n_runs, has_shares, variables):
     """Starts runs on a new store; returns the wall time until all have ended, the events of each, and
     the number of results in the store."""
     with tempfile.TemporaryDirectory() as temporary:
@@ -47,10 +57,19 @@ def run_at_once(program, prepare, n_runs):
         spec = prepare(folder)
         options = ["--json", "--jobs", "1", "--threads", "1", "--artifacts", "artifacts"]
         command = [program, "run", spec, *options]
+        shares = [["--share", f"{idx}/{n_runs}"] if has_shares else [] for idx in range(n_runs)]
+        environment = {**os.environ, **variables}
         began = time.perf_counter()
         runs = [
-            subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-            for _ in range(n_runs)
+            subprocess.Popen(
+                [*command, *share],
+                cwd=folder,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+            )
+            for share in shares
         ]
         outputs = [run.communicate()[0] for run in runs]
         wall_s = time.perf_counter() - began
@@ -70,25 +89,29 @@ def main():
     parser.add_argument("--runs", type=int, default=2, help="runs at once")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--one-stage", action="store_true", help="decode 2,400 images instead of running the demo")
+    parser.add_argument("--share", action="store_true", help="give each run a share")
+    parser.add_argument("--without-locks", action="store_true", help="as on a file system without locks")
     options = parser.parse_args()
+    libraries = tempfile.TemporaryDirectory()
+    variables = no_locks(libraries.name) if options.without_locks else {}
     program = str(Path(options.pipeline).resolve())
     prepare = one_stage if options.one_stage else demo
     alone, together, n_twice, n_helped = [], [], 0, 0
     for _ in range(options.rounds):
-        wall_s, _, n_records = run_at_once(program, prepare, 1)
+        wall_s, [events], n_records = run_at_once(program, prepare, 1, False, variables)
         alone.append(wall_s)
-        wall_s, runs, n_together = run_at_once(program, prepare, options.runs)
+        n_shards = count(events, "stage-finished")
+        wall_s, runs, n_together = run_at_once(program, prepare, options.runs, options.share, variables)
         together.append(wall_s)
         events = [event for run in runs for event in run]
-        n_stages = sum(event["event"] == "stage-finished" for event in events)
-        n_computed = count(events, "stage-finished", "stage-helped")
         n_helped += count(events, "stage-helped")
-        n_twice += n_stages + n_computed - n_together
+        n_twice += count(events, "stage-finished", "stage-helped") - n_shards
         assert n_together == n_records, f"{n_together} results, and {n_records} of one run"
     alone_s, together_s = statistics.median(alone), statistics.median(together)
     print(measure.machine())
-    head = ["runs at once", "one alone", "all at once", "times as fast", "shards by helpers", "computed twice"]
-    cells = [options.runs, f"{alone_s:.2f} s", f"{together_s:.2f} s", f"{alone_s / together_s:.2f}", n_helped, n_twice]
+    head = ["runs at once", "shards", "one alone", "all at once", "times as fast", "shards by helpers", "computed twice"]
+    seconds = [f"{alone_s:.2f} s", f"{together_s:.2f} s", f"{alone_s / together_s:.2f}"]
+    cells = [options.runs, n_shards, *seconds, n_helped, n_twice]
     measure.table(head, [cells])
 
 

@@ -2,8 +2,10 @@
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Child, ChildStdout, Stdio};
 
+use crate::faults::interposer::no_locks;
 use crate::notebook::fixtures;
 use crate::project::Project;
 use crate::recorded::{self, Recorded, assert_intact, n_records};
@@ -23,7 +25,14 @@ struct Running {
 
 impl Running {
     fn start(project: &Project) -> Self {
-        let mut command = project.command(&["run", "spec.yaml", "--json", "--jobs", "1", "--threads", "1"]);
+        Self::start_with(project, &[], None)
+    }
+
+    /// A run with further options, and with a library loaded before all others.
+    fn start_with(project: &Project, options: &[&str], library: Option<&Path>) -> Self {
+        let plain = ["run", "spec.yaml", "--json", "--jobs", "1", "--threads", "1"];
+        let mut command = project.command(&[plain.as_slice(), options].concat());
+        command.envs(library.map(|library| ("LD_PRELOAD", library)));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let events = BufReader::new(child.stdout.take().unwrap());
         Self { child, events, seen: String::new() }
@@ -139,4 +148,40 @@ fn a_helper_that_is_killed_holds_nobody_up() {
         }
     }
     panic!("in {MAX_ROUNDS} rounds no run was killed while it helped another");
+}
+
+/// The shares of `n` processes.
+fn shares(project: &Project, n: usize, library: Option<&Path>) -> Vec<Recorded> {
+    let start = |idx| Running::start_with(project, &["--share", &format!("{idx}/{n}")], library);
+    let runs: Vec<Running> = (0..n).map(start).collect();
+    runs.into_iter().map(Running::end).collect()
+}
+
+#[test]
+fn shares_of_one_run_compute_every_shard_once_with_locks_and_the_same_without() {
+    let expect = {
+        let alone = images();
+        recorded::run(&alone, &[]);
+        recorded::artifacts(&alone)
+    };
+    let with_locks = images();
+    let n_computed: u64 = shares(&with_locks, 3, None).iter().map(Recorded::n_shards_computed).sum();
+    let n_shards = n_records(&with_locks) - 1;
+    assert_eq!(n_computed, n_shards, "a shard was computed twice");
+    assert_eq!(recorded::artifacts(&with_locks), expect);
+
+    let without = images();
+    let runs = shares(&without, 3, Some(no_locks()));
+    let n_computed: u64 = runs.iter().map(Recorded::n_shards_computed).sum();
+    assert_eq!(n_records(&without) - 1, n_shards);
+    assert!(n_computed < 3 * n_shards, "{n_computed} of {n_shards} shards: no process used the work of another");
+    assert_eq!(recorded::artifacts(&without), expect);
+    assert_intact(&without, "after runs without locks");
+}
+
+#[test]
+fn a_share_that_never_starts_is_computed_by_the_others() {
+    let project = images();
+    let run = Running::start_with(&project, &["--share", "1/3"], None).end();
+    assert_eq!((run.finished().len(), run.n_shards_computed() + 1), (1, n_records(&project)));
 }

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use pipeline_core::{Device, Digest, Event, Key, StageId};
 use pipeline_store::{Circumstances, RunLabels, RunOrigin};
 
-use crate::Abandon;
 use crate::lanes::PerLane;
+use crate::{Abandon, Share};
 
 /// The options of a plan.
 #[derive(Debug, Clone, Default)]
@@ -31,6 +31,8 @@ pub struct RunOptions {
     pub n_jobs: PerLane<usize>,
     /// Threads of all running stages together; 0 counts as 1.
     pub n_threads: usize,
+    /// The work to begin with, where several processes run the same spec; `None` for one that runs alone.
+    pub share: Option<Share>,
     /// True to continue with every stage that is not below a failure.
     pub keep_going: bool,
     /// True to publish over files that this program did not write.

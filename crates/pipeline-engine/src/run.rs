@@ -62,11 +62,12 @@ pub fn run(
         cancel,
         origin: Origin::of(options),
         readers: Readers::default(),
+        share: options.share,
         overwrite: options.overwrite,
     };
     let (sender, receiver) = mpsc::channel();
     let keepers = Keepers { spec: &spec.path, forced: &options.plan.forced, others: None };
-    let state = State::new(resolver, decided, journal, keepers, options.plan.device);
+    let state = State::new(resolver, decided, journal, keepers, options);
     thread::scope(|scope| {
         let runner = Runner { state, shop: &shop, options, scope, sender, receiver, cancelled: None };
         let (state, end) = runner.bring_up_to_date();

@@ -1,10 +1,9 @@
 //! Selects the stages that are ready: pure bookkeeping over the graph, unaware of stores and threads.
 
-use std::collections::BTreeSet;
-
-use pipeline_core::Device;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::lanes::{Occupancy, PerLane};
+use crate::options::RunOptions;
 use crate::{Graph, Node};
 
 /// The phase of a stage in a run.
@@ -37,13 +36,16 @@ pub(crate) struct Schedule<'a> {
     graph: &'a Graph,
     stages: Vec<Scheduled>,
     /// The ready stages, except those that keep all threads busy.
-    ready: PerLane<BTreeSet<usize>>,
+    ready: PerLane<BTreeSet<Turn>>,
     /// The ready stages that keep all threads busy.
-    ready_to_fill: BTreeSet<usize>,
+    ready_to_fill: BTreeSet<Turn>,
     n_working: PerLane<usize>,
     is_filled: bool,
     n_storing: usize,
 }
+
+/// The order in which stages are visited: those of this process's share first, otherwise as the graph has them.
+type Turn = (u64, usize);
 
 /// One stage.
 struct Scheduled {
@@ -51,16 +53,24 @@ struct Scheduled {
     n_unsettled_inputs: usize,
     n_unsettled_consumers: usize,
     occupancy: Occupancy,
+    turn: Turn,
 }
 
 impl<'a> Schedule<'a> {
     /// All stages open.
-    pub fn new(graph: &'a Graph, device: Device) -> Self {
-        let scheduled = |(idx, node): (usize, &Node)| Scheduled {
-            phase: Phase::Open,
-            n_unsettled_inputs: graph.inputs(idx).len(),
-            n_unsettled_consumers: graph.consumers(idx).len(),
-            occupancy: Occupancy::new(node.stage.needs(), node.lane, device),
+    pub fn new(graph: &'a Graph, options: &RunOptions) -> Self {
+        let mut n_of_kind: BTreeMap<&str, usize> = BTreeMap::new();
+        let scheduled = |(idx, node): (usize, &'a Node)| {
+            let ordinal = n_of_kind.entry(node.stage.kind()).or_default();
+            let turn = (options.share.map_or(0, |share| share.turn(*ordinal)), idx);
+            *ordinal += 1;
+            Scheduled {
+                phase: Phase::Open,
+                n_unsettled_inputs: graph.inputs(idx).len(),
+                n_unsettled_consumers: graph.consumers(idx).len(),
+                occupancy: Occupancy::new(node.stage.needs(), node.lane, options.plan.device),
+                turn,
+            }
         };
         let mut schedule = Self {
             graph,
@@ -88,11 +98,11 @@ impl<'a> Schedule<'a> {
 
     /// The first ready stage in a lane that has room. A stage that keeps all threads busy excludes others of its sort.
     pub fn first_ready(&self, has_room: PerLane<bool>) -> Option<usize> {
-        let first = |ready: &BTreeSet<usize>, may_start: bool| ready.first().copied().filter(|_| may_start);
+        let first = |ready: &BTreeSet<Turn>, may_start: bool| ready.first().copied().filter(|_| may_start);
         let of_cpu = first(&self.ready.cpu, has_room.cpu);
         let to_fill = first(&self.ready_to_fill, has_room.cpu && self.may_fill());
         let of_gpu = first(&self.ready.gpu, has_room.gpu);
-        [of_cpu, to_fill, of_gpu].into_iter().flatten().min()
+        [of_cpu, to_fill, of_gpu].into_iter().flatten().min().map(|(_, idx)| idx)
     }
 
     /// The number of stages that could work at once, by lane; at most one that keeps all threads busy.
@@ -202,12 +212,12 @@ impl<'a> Schedule<'a> {
     }
 
     fn keep_ready(&mut self, idx: usize) {
-        let occupancy = self.stages[idx].occupancy;
+        let Scheduled { occupancy, turn, .. } = self.stages[idx];
         let ready = if occupancy.fills_threads { &mut self.ready_to_fill } else { self.ready.of_mut(occupancy.lane) };
         if self.stages[idx].phase == Phase::Open && self.stages[idx].n_unsettled_inputs == 0 {
-            ready.insert(idx);
+            ready.insert(turn);
         } else {
-            ready.remove(&idx);
+            ready.remove(&turn);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use pipeline_core::{Device, Event, Reader, RunReason, StageId, StageWork};
+use pipeline_core::{Event, Reader, RunReason, StageId, StageWork};
 use pipeline_store::StoreError;
 
 use crate::decision::{Decided, Decision};
@@ -11,6 +11,7 @@ use crate::holdings::{Holdings, Keepers};
 use crate::journal::Journal;
 use crate::lanes::PerLane;
 use crate::message::{Committed, Failure};
+use crate::options::RunOptions;
 use crate::resolver::Resolver;
 use crate::schedule::{Phase, Schedule};
 use crate::sources::ReadSource;
@@ -43,11 +44,11 @@ impl<'a, 'env> State<'a, 'env> {
         decided: Vec<Decided>,
         journal: Journal<'a>,
         keepers: Keepers<'env>,
-        device: Device,
+        options: &RunOptions,
     ) -> Self {
         let planned = |(idx, decided)| StageState::planned(decided, resolver.artifact(idx));
         Self {
-            schedule: Schedule::new(resolver.graph, device),
+            schedule: Schedule::new(resolver.graph, options),
             stages: decided.into_iter().enumerate().map(planned).collect(),
             resolver,
             journal,

@@ -21,7 +21,7 @@ use crate::provenance::Origin;
 use crate::readers::{Open, Readers};
 use crate::shards::{Counts, Role, Sharding, Shards, Storing};
 use crate::sources::{self, ReadSource};
-use crate::{Cancel, Graph, Node};
+use crate::{Cancel, Graph, Node, Share};
 
 /// The data shared by all threads of a run.
 pub(crate) struct Workshop<'a> {
@@ -30,6 +30,7 @@ pub(crate) struct Workshop<'a> {
     pub cancel: &'a Cancel,
     pub origin: Origin,
     pub readers: Readers,
+    pub share: Option<Share>,
     /// Whether publishing replaces files that this program did not write.
     pub overwrite: bool,
 }
@@ -166,7 +167,7 @@ fn run_and_commit(
         StageWork::Whole(stage) => Ok((stage.run(&context, scratch.folder())?, None)),
         StageWork::Sharded(stage) => {
             let sharding = Sharding::open(&*node.stage, stage, &context, &host, &storing, Role::Lead)?;
-            sharding.bring_up_to_date()?;
+            sharding.bring_up_to_date(shop.share)?;
             let (report, shards) = sharding.finish(scratch.folder())?;
             Ok((report, Some(shards)))
         }
@@ -221,7 +222,7 @@ fn compute_some(shop: &Workshop<'_>, node: &Node, order: &Order, sender: &Sender
     let (artifacts, sources) = (artifacts(&inputs), digests(order));
     let context = context(shop, node, order, &artifacts, &sources, &host);
     let counts = caught(node, || {
-        Sharding::open(&*node.stage, stage, &context, &host, &storing, Role::Help)?.bring_up_to_date()
+        Sharding::open(&*node.stage, stage, &context, &host, &storing, Role::Help)?.bring_up_to_date(shop.share)
     })?;
     storing.finish()?;
     Ok(counts)

@@ -54,16 +54,26 @@ impl Fault {
 /// The library, compiled once.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
-    let (_folder, path) = LIBRARY.get_or_init(|| {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("faults.so");
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it/faults/faults.c");
-        let mut compiler = Command::new("cc");
-        compiler.args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&path).arg(source).arg("-ldl");
-        assert!(compiler.status().expect("a C compiler is needed to build this workspace").success());
-        (folder, path)
-    });
+    let (_folder, path) = LIBRARY.get_or_init(|| compile("faults/faults.c"));
     path
+}
+
+/// A library with which no file can be locked, as on some network file systems; compiled once.
+pub fn no_locks() -> &'static Path {
+    static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_folder, path) = LIBRARY.get_or_init(|| compile("no_locks.c"));
+    path
+}
+
+/// Compiles a file of `tests/it`.
+fn compile(source: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("library.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/it").join(source);
+    let mut compiler = Command::new("cc");
+    compiler.args(["-O1", "-Wall", "-Werror", "-shared", "-fPIC", "-o"]).arg(&path).arg(source).arg("-ldl");
+    assert!(compiler.status().expect("a C compiler is needed to build this workspace").success());
+    (folder, path)
 }
 
 /// A run of the project's spec, one stage and one thread at a time, disturbed at the call with this number, from 1;

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use pipeline_engine::Share;
 use pipeline_experiments::ALL_STAGES;
 
 pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs};
@@ -182,6 +183,9 @@ pub struct ExecutionArgs {
     /// Threads in all [default: the processor's].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,
+    /// Begin with this share of the work, K from 0, where N processes run the same spec on one store.
+    #[arg(long, value_name = "K/N")]
+    pub share: Option<Share>,
     /// The device of the encoders and the training.
     #[arg(long, value_name = "DEVICE", default_value = "cpu")]
     pub device: DeviceArg,

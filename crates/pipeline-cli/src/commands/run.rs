@@ -198,6 +198,7 @@ pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
             gpu: args.gpu_jobs.map_or(1, usize::from),
         },
         n_threads,
+        share: args.share,
         keep_going: args.keep_going,
         overwrite: false,
         origin: origin::here(),

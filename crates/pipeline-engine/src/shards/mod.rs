@@ -5,7 +5,7 @@
 
 mod count;
 mod queue;
-mod share;
+mod role;
 mod storing;
 
 use std::panic::resume_unwind;
@@ -22,10 +22,11 @@ use pipeline_store::{KeyLock, LockOutcome, Owner};
 pub use count::ShardCount;
 pub(crate) use count::count;
 use queue::{Next, Queue};
-pub(crate) use share::{Counts, Role};
+pub(crate) use role::{Counts, Role};
 use storing::Found;
 pub(crate) use storing::Storing;
 
+use crate::Share;
 use crate::host::{Host, LOCK_POLL};
 
 /// The shards of an artifact.
@@ -78,13 +79,14 @@ impl<'a> Sharding<'a> {
     }
 
     /// Brings all shards up to date, or with [`Role::Help`] those that no other process computes.
-    pub fn bring_up_to_date(&self) -> Result<Counts, StageError> {
+    pub fn bring_up_to_date(&self, share: Option<Share>) -> Result<Counts, StageError> {
         let missing = self.look_up()?;
         self.host.report_shards(self.orders.len() as u64, missing.len() as u64);
         let n_workers = self.rows.n_workers().min(missing.len());
-        let queue = Queue::new(match self.role {
-            Role::Lead => missing,
-            Role::Help => queue::from_elsewhere(missing),
+        let queue = Queue::new(match (share, self.role) {
+            (Some(share), _) => share.order(missing, self.orders.len()),
+            (None, Role::Lead) => missing,
+            (None, Role::Help) => queue::from_elsewhere(missing),
         });
         thread::scope(|scope| {
             let work = |n_workers| {

@@ -1,4 +1,4 @@
-//! The share of a process in the shards of a stage.
+//! The role of a process for a stage, and the origin of the stage's shards.
 
 /// The role of a process for a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
