@@ -188,3 +188,16 @@ fn two_specs_share_what_they_share() {
     let reply = project.run(&["run", "second.yaml"]);
     assert!(reply.stderr.contains("4 stages: 1 ran, 3 reused"), "{}", reply.stderr);
 }
+
+#[test]
+fn why_names_the_arithmetic_of_a_result_on_request() {
+    let project = settled();
+    let why = project.run(&["why", "spec.yaml", "tail", "-v"]);
+    assert!(why.stdout.contains("arithmetic fma") || why.stdout.contains("arithmetic plain"), "{why:?}");
+    for (value, code) in [("same", 0), ("any", 0), ("", 0), ("fma", 2)] {
+        let output = project.command(&["status", "spec.yaml"]).env("PIPELINE_NUMERICS", value).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{value}: {output:?}");
+    }
+    let run = project.command(&["run", "spec.yaml", "--json"]).env("PIPELINE_NUMERICS", "same").output().unwrap();
+    assert!(!String::from_utf8(run.stdout).unwrap().contains("stage-started"), "results of its own class count");
+}

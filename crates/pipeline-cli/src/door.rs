@@ -2,14 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use pipeline_core::{Arithmetic, Numerics};
 use pipeline_engine::Plan;
 use pipeline_experiments::{Loaded, Opened, SpecRef, StoreRef, Surroundings, project};
+use pipeline_kernels::InstructionSet;
 use pipeline_stages::{Environment, Guards};
 use pipeline_store::Store;
 
 use crate::args::{SpecArgs, StoreArgs};
+use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
+
+/// The variable that says whether results of other arithmetic count.
+const NUMERICS: &str = "PIPELINE_NUMERICS";
 
 /// The spec that the arguments name.
 ///
@@ -84,7 +90,27 @@ pub fn n_threads() -> usize {
 
 /// The environment and the program itself, for stages that need them.
 pub fn surroundings() -> Surroundings {
-    Surroundings { environment: Environment::new(std::env::vars_os()), guards: guards() }
+    Surroundings { environment: Environment::new(std::env::vars_os()), guards: guards(), arithmetic: arithmetic() }
+}
+
+/// The arithmetic of this process. `PIPELINE_NUMERICS=same` makes results of another class count as absent.
+pub fn arithmetic() -> Arithmetic {
+    let processor = if InstructionSet::best().fuses() { Numerics::Fma } else { Numerics::Plain };
+    Arithmetic { processor, is_exclusive: std::env::var_os(NUMERICS).is_some_and(|value| value == "same") }
+}
+
+/// Refuses variables of the environment with values that mean nothing: a misspelt one would be ignored silently.
+///
+/// # Errors
+/// When there is one.
+pub fn check_environment() -> Result<(), Failure> {
+    match std::env::var_os(NUMERICS) {
+        Some(value) if !["", "any", "same"].iter().any(|known| value == *known) => {
+            let message = format!("`{NUMERICS}` is `{}`, and it can be `same` or `any`", value.display());
+            Err(Failure::new(Exit::Usage, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The guards of `command` stages: this very program, even if another has replaced it on the disk.

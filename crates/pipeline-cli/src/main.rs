@@ -49,7 +49,7 @@ fn main() -> ExitCode {
             Err(error) => return usage(&error),
         };
         let terminal = Terminal::new(&cli.global);
-        dispatch(cli.command, &terminal).unwrap_or_else(|failure| {
+        door::check_environment().and_then(|()| dispatch(cli.command, &terminal)).unwrap_or_else(|failure| {
             failure.report(&terminal);
             failure.exit
         })

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ArtifactDigest, Device, Key, LineChange, RunId, StageId, StageReport};
+use crate::{ArtifactDigest, Device, Key, LineChange, Numerics, RunId, StageId, StageReport};
 
 /// Why a stage runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +24,11 @@ pub enum RunReason {
     Forced,
     /// It had a result, but the record of it is lost or was damaged.
     RecordLost,
+    /// Its result was computed with other arithmetic, which this run does not accept.
+    OtherNumerics {
+        /// The classes that computed it.
+        numerics: Vec<Numerics>,
+    },
     /// Its bytes were dropped or lost, and `reader` must read them.
     Demanded {
         /// The reader that needs them.

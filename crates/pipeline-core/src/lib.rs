@@ -22,6 +22,7 @@ pub mod format;
 mod id;
 mod manifest;
 mod needs;
+mod numerics;
 mod report;
 mod shard;
 mod shard_orders;
@@ -36,6 +37,7 @@ pub use event::{Event, EventRecord, Outcome, Reader, RunReason, StageNode};
 pub use id::{InvalidStageId, RunId, StageId};
 pub use manifest::{InvalidManifest, Key, LineChange, Manifest};
 pub use needs::{Device, Lane, Needs, Threads};
+pub use numerics::{Arithmetic, Numerics};
 pub use report::{Metrics, StageError, StageReport};
 pub use shard::{
     Computation, Cut, InRows, OpenRows, Reject, Shard, ShardOutput, ShardReport, ShardedStage, TokenCount,

@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pipeline_core::{Event, Key, StageHost, StageId, StageReport};
+use pipeline_core::{Event, Key, Numerics, StageHost, StageId, StageReport};
 use pipeline_store::{LockOutcome, Owner, Store, StoreError};
 
 use crate::Cancel;
@@ -28,6 +28,7 @@ pub(crate) struct Host<'a> {
     cancel: &'a Cancel,
     /// Computes shards even if they are remembered.
     is_forced: bool,
+    numerics: Numerics,
     role: Role,
     sender: Sender<Message>,
     started: Instant,
@@ -46,6 +47,7 @@ impl<'a> Host<'a> {
         store: &'a Store,
         cancel: &'a Cancel,
         is_forced: bool,
+        numerics: Numerics,
         role: Role,
         sender: Sender<Message>,
     ) -> Self {
@@ -54,6 +56,7 @@ impl<'a> Host<'a> {
             store,
             cancel,
             is_forced,
+            numerics,
             role,
             sender,
             started: Instant::now(),
@@ -71,7 +74,7 @@ impl<'a> Host<'a> {
 
     /// Requests the right to compute a shard. Never waits.
     pub fn lock(&self, key: &Key) -> Result<LockOutcome, StoreError> {
-        self.store.workspace().lock(key, self.stage.as_str())
+        self.store.workspace().lock(key, self.stage.as_str(), self.numerics)
     }
 
     /// Reports the numbers of shards.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use pipeline_core::{Device, Digest, Event, Key, StageId};
+use pipeline_core::{Arithmetic, Device, Digest, Event, Key, StageId};
 use pipeline_store::{Circumstances, RunLabels, RunOrigin};
 
 use crate::lanes::PerLane;
@@ -16,6 +16,8 @@ pub struct PlanOptions {
     pub forced: BTreeSet<StageId>,
     /// The device of the tensors. Provenance: it changes no decision.
     pub device: Device,
+    /// The arithmetic of this process, and whether results of another class count.
+    pub arithmetic: Arithmetic,
     /// Whether to count the missing shards of stages that must run; this reads their rows.
     pub counts_shards: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pipeline_core::{Device, StageId};
+use pipeline_core::{Arithmetic, Device, Numerics, Stage, StageId};
 use pipeline_store::Provenance;
 
 use crate::options::RunOptions;
@@ -11,6 +11,7 @@ use crate::options::RunOptions;
 #[derive(Debug, Clone)]
 pub(crate) struct Origin {
     pub device: Device,
+    pub arithmetic: Arithmetic,
     pub instruction_set: String,
     pub version: String,
 }
@@ -20,13 +21,19 @@ impl Origin {
     pub fn of(options: &RunOptions) -> Self {
         Self {
             device: options.plan.device,
+            arithmetic: options.plan.arithmetic,
             instruction_set: options.origin.instruction_set.clone(),
             version: options.origin.version.clone(),
         }
     }
 
-    /// The provenance of a result that `stage` computes now.
-    pub fn provenance(&self, stage: &StageId) -> Provenance {
+    /// The class of a stage's arithmetic.
+    pub fn class(&self, stage: &dyn Stage) -> Numerics {
+        self.arithmetic.class(stage.needs(), self.device)
+    }
+
+    /// The provenance of a result that `stage` commits now, and that these classes of arithmetic have computed.
+    pub fn provenance(&self, stage: &StageId, numerics: Vec<Numerics>) -> Provenance {
         Provenance {
             at_ms: now_ms(),
             host: pipeline_store::host_name().to_owned(),
@@ -34,6 +41,7 @@ impl Origin {
             stage: stage.clone(),
             device: self.device,
             instruction_set: self.instruction_set.clone(),
+            numerics,
             version: self.version.clone(),
             adopted_from: None,
         }

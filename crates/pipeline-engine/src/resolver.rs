@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{ArtifactDigest, Key, Manifest, Part, RunReason, Tree};
+use pipeline_core::{Arithmetic, ArtifactDigest, Device, Key, Manifest, Numerics, Part, RunReason, Tree};
 use pipeline_store::{Last, LastStage, Record, Store, StoreError};
 
 use crate::decision::{Decision, Unpublished};
@@ -20,6 +20,8 @@ pub(crate) struct Resolver<'a> {
     /// The spec's last results; its stages have moved to `last_stages`.
     pub last: Option<Last>,
     last_stages: Vec<Option<LastStage>>,
+    arithmetic: Arithmetic,
+    device: Device,
     stages: Vec<Known>,
 }
 
@@ -54,7 +56,8 @@ impl<'a> Resolver<'a> {
         let mut looking = Looking::new(store, spec);
         let know = |node: &Node| Known::new(node, looking.sources(node), options.forced.contains(&node.id));
         let stages = graph.nodes().iter().map(know).collect();
-        Ok(Self { graph, store, last, last_stages, stages })
+        let (arithmetic, device) = (options.arithmetic, options.device);
+        Ok(Self { graph, store, last, last_stages, arithmetic, device, stages })
     }
 
     /// Decides about the stage at `idx`, whose inputs must all have artifacts.
@@ -66,6 +69,7 @@ impl<'a> Resolver<'a> {
         }
         let last = self.last_stages[idx].as_ref().filter(|last| last.key == key);
         if let Some(last) = last
+            && !self.arithmetic.is_exclusive
             && self.store.records().recorded_ns(&key) == Some(last.recorded_ns)
         {
             // Does not read the record, which was not touched: a no-op run must not open a file for every stage.
@@ -76,10 +80,24 @@ impl<'a> Resolver<'a> {
         }
         let is_remembered = last.is_some();
         match self.store.records().get(&key)? {
-            Some(record) => Ok(self.accept(idx, record)),
+            Some(record) if self.accepts(idx, &record) => Ok(self.accept(idx, record)),
+            Some(record) => {
+                let why = RunReason::OtherNumerics { numerics: record.provenance.numerics };
+                Ok(Decision::Run { key, why })
+            }
             None if is_remembered => Ok(Decision::Run { key, why: RunReason::RecordLost }),
             None => Ok(Decision::Run { key, why: self.why(idx)? }),
         }
+    }
+
+    /// The class of the stage's arithmetic.
+    pub fn class(&self, idx: usize) -> Numerics {
+        self.arithmetic.class(self.graph.nodes()[idx].stage.needs(), self.device)
+    }
+
+    /// Whether the arithmetic that computed a record counts for the stage.
+    pub fn accepts(&self, idx: usize, record: &Record) -> bool {
+        self.arithmetic.accepts(&record.provenance.numerics, self.class(idx))
     }
 
     /// Takes `record` as the stage's result.

@@ -9,7 +9,7 @@ use pipeline_store::LockOutcome;
 
 use crate::decision::{Decision, Unpublished};
 use crate::demand;
-use crate::host::{LOCK_POLL, describe_owner};
+use crate::host::LOCK_POLL;
 use crate::lanes::PerLane;
 use crate::message::{Committed, Failure, Message, Outcome};
 use crate::options::RunOptions;
@@ -135,15 +135,17 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
     /// Takes the key's lock and starts the stage, unless another process computes it, or has just computed it.
     fn start(&mut self, idx: usize, key: Key, why: RunReason) -> Result<(), Failure> {
         let stage = &self.shop.graph.nodes()[idx].id;
-        let lock = match self.shop.store.workspace().lock(&key, stage.as_str())? {
+        let class = self.state.resolver.class(idx);
+        let lock = match self.shop.store.workspace().lock(&key, stage.as_str(), class)? {
             LockOutcome::Acquired(lock) => lock,
             LockOutcome::Held(owner) => {
-                self.state.wait(idx, describe_owner(&owner));
+                self.state.wait(idx, &owner);
                 return Ok(());
             }
         };
         if why != RunReason::Forced
-            && let Some(record) = self.shop.store.records().get(&key)?
+            && let Some(record) =
+                self.shop.store.records().get(&key)?.filter(|record| self.state.resolver.accepts(idx, record))
         {
             let decision = self.state.resolver.accept(idx, record);
             if !matches!(why, RunReason::Demanded { .. }) || self.state.resolver.has_bytes(idx)? {

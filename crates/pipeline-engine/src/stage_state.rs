@@ -1,6 +1,6 @@
 //! One stage of a run: the decision about it and its progress so far.
 
-use pipeline_core::ArtifactDigest;
+use pipeline_core::{ArtifactDigest, Numerics};
 
 use crate::decision::{Decided, Decision};
 
@@ -15,6 +15,8 @@ pub(crate) struct StageState {
     pub is_quiet: bool,
     /// The artifact for which the stages below were decided.
     pub announced: Option<ArtifactDigest>,
+    /// The class of arithmetic of the process that computes its key, as far as known.
+    pub leader: Option<Numerics>,
     /// True once it was reported that another process computes its key.
     pub is_wait_known: bool,
     /// True once this process has computed shards of it for another one, or has tried to.
@@ -47,6 +49,7 @@ impl StageState {
             is_quiet: matches!(decision, Decision::Reuse { .. }) && unpublished.is_empty(),
             decision,
             announced: artifact,
+            leader: None,
             is_wait_known: false,
             has_helped: false,
             n_starts: 0,

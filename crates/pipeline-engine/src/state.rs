@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use pipeline_core::{Event, Reader, RunReason, StageId, StageWork};
-use pipeline_store::StoreError;
+use pipeline_store::{Owner, StoreError};
 
 use crate::decision::{Decided, Decision};
 use crate::demand;
 use crate::holdings::{Holdings, Keepers};
+use crate::host::describe_owner;
 use crate::journal::Journal;
 use crate::lanes::PerLane;
 use crate::message::{Committed, Failure};
@@ -98,8 +99,10 @@ impl<'a, 'env> State<'a, 'env> {
     }
 
     /// Puts a stage off until another process has computed its key.
-    pub fn wait(&mut self, idx: usize, owner: String) {
+    pub fn wait(&mut self, idx: usize, owner: &Owner) {
+        self.stages[idx].leader = owner.numerics;
         if !std::mem::replace(&mut self.stages[idx].is_wait_known, true) {
+            let owner = describe_owner(owner);
             self.journal.emit(Event::StageWaiting { stage: self.id(idx), owner });
         }
         self.wait_again(idx);
@@ -111,13 +114,14 @@ impl<'a, 'env> State<'a, 'env> {
         self.waiting.push(idx);
     }
 
-    /// Takes a stage out that waits for another process, if this one has not yet computed shards of it and its lane has
-    /// room.
+    /// Takes a stage out that waits for another process, if this one has not yet computed shards of it, its lane has
+    /// room, and both have the same arithmetic: no artifact is mixed of two classes.
     pub fn next_to_help(&mut self, has_room: PerLane<bool>) -> Option<usize> {
         let can_help = |&idx: &usize| {
             let is_forced = matches!(self.stages[idx].decision, Decision::Run { why: RunReason::Forced, .. });
             let is_sharded = || matches!(self.resolver.graph.nodes()[idx].stage.work(), StageWork::Sharded(_));
-            self.schedule.fits(idx, has_room) && !self.stages[idx].has_helped && !is_forced && is_sharded()
+            let is_alike = self.stages[idx].leader == Some(self.resolver.class(idx));
+            is_alike && self.schedule.fits(idx, has_room) && !self.stages[idx].has_helped && !is_forced && is_sharded()
         };
         let place = self.waiting.iter().position(can_help)?;
         let idx = self.waiting.swap_remove(place);

@@ -33,7 +33,7 @@ pub fn run_unchanged(
     listen: &mut dyn FnMut(&EventRecord),
 ) -> Result<Option<RunSummary>, EngineError> {
     let began = Instant::now();
-    if !options.plan.forced.is_empty() {
+    if !options.plan.forced.is_empty() || options.plan.arithmetic.is_exclusive {
         return Ok(None);
     }
     let Some((snapshot, last)) = unchanged(store, spec, is_now) else { return Ok(None) };

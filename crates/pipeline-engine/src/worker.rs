@@ -156,8 +156,9 @@ fn run_and_commit(
     let began = Instant::now();
     let scratch = shop.store.workspace().scratch()?;
     let is_forced = order.why == RunReason::Forced;
-    let host = Host::new(&node.id, shop.store, shop.cancel, is_forced, Role::Lead, sender.clone());
-    let storing = Storing::new(&node.id, shop.store, &shop.origin);
+    let numerics = shop.origin.class(&*node.stage);
+    let host = Host::new(&node.id, shop.store, shop.cancel, is_forced, numerics, Role::Lead, sender.clone());
+    let storing = Storing::new(&node.id, shop.store, &shop.origin, numerics);
     let lend = || shop.store.workspace().lend(&order.key, lock, artifacts(inputs));
     let lent = reading.is_some().then(lend).transpose()?;
     let artifacts = lent.as_ref().map_or_else(|| artifacts(inputs), |lent| lent.inputs().clone());
@@ -185,6 +186,7 @@ fn run_and_commit(
     let waited = storing.finish()?;
     report.warnings = host.take_warnings();
     let counts = shards.as_ref().map_or_else(|| rows_of(&report), |shards| shards.counts);
+    let computed = shards.as_ref().map(|shards| shards.numerics.clone()).filter(|computed| !computed.is_empty());
     let tree = join(shop.store.cas().put_folder(scratch.folder())?, shards)?;
     report.seconds.insert(Work::Store, (waited + worked.elapsed()).as_secs_f64());
     let record = Record {
@@ -193,7 +195,7 @@ fn run_and_commit(
         tree,
         report,
         seconds: began.elapsed().as_secs_f64(),
-        provenance: shop.origin.provenance(&node.id),
+        provenance: shop.origin.provenance(&node.id, computed.unwrap_or_else(|| vec![numerics])),
     };
     shop.store.records().put(&record)?;
     Ok(Committed { record, counts, n_threads: order.n_threads })
@@ -217,8 +219,9 @@ fn compute_some(shop: &Workshop<'_>, node: &Node, order: &Order, sender: &Sender
     if sources::read(node, shop.store)? != order.sources {
         return Ok(Counts::default());
     }
-    let host = Host::new(&node.id, shop.store, shop.cancel, false, Role::Help, sender.clone());
-    let storing = Storing::new(&node.id, shop.store, &shop.origin);
+    let numerics = shop.origin.class(&*node.stage);
+    let host = Host::new(&node.id, shop.store, shop.cancel, false, numerics, Role::Help, sender.clone());
+    let storing = Storing::new(&node.id, shop.store, &shop.origin, numerics);
     let (artifacts, sources) = (artifacts(&inputs), digests(order));
     let context = context(shop, node, order, &artifacts, &sources, &host);
     let counts = caught(node, || {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::error::Error;
 
-use pipeline_core::{Device, Stage, StageError, StageId};
+use pipeline_core::{Arithmetic, Device, Stage, StageError, StageId};
 use pipeline_engine::{EngineError, Graph, GraphError, Node, Plan, PlanOptions, SpecInfo};
 use pipeline_spec::{PipelineSpec, Span, StageSpec, nearest};
 use pipeline_stages::{Environment, Guards, Settings};
@@ -26,6 +26,8 @@ pub struct Surroundings {
     pub environment: Environment,
     /// The guards of the programs that stages run.
     pub guards: Guards,
+    /// The arithmetic of this process, and whether results of another class count.
+    pub arithmetic: Arithmetic,
 }
 
 /// A spec whose stages are built and connected.
@@ -38,6 +40,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// The stages that publish nothing, since an override changes them.
     pub unpublished: Vec<StageId>,
+    /// The arithmetic of this process.
+    pub arithmetic: Arithmetic,
 }
 
 /// A loaded spec and its store.
@@ -56,6 +60,8 @@ pub struct Opened {
     pub named: SpecRef,
     /// The stages of the spec that are left out of the graph.
     pub left_out: BTreeSet<StageId>,
+    /// The arithmetic of this process.
+    pub arithmetic: Arithmetic,
 }
 
 impl Surroundings {
@@ -85,7 +91,7 @@ impl Loaded {
         }
         let graph = connect(&spec, stages)?;
         Protected::of(&spec, &graph, &named.store.folder).check_published(&spec)?;
-        Ok(Self { spec, graph, settings, unpublished })
+        Ok(Self { spec, graph, settings, unpublished, arithmetic: surroundings.arithmetic })
     }
 }
 
@@ -144,8 +150,9 @@ impl Opened {
 
     /// A loaded spec with its open store.
     pub fn of(named: &SpecRef, loaded: Loaded, store: Store) -> Self {
-        let Loaded { spec, graph, settings, unpublished } = loaded;
-        Self { spec, graph, settings, unpublished, store, named: named.clone(), left_out: BTreeSet::new() }
+        let Loaded { spec, graph, settings, unpublished, arithmetic } = loaded;
+        let (named, left_out) = (named.clone(), BTreeSet::new());
+        Self { spec, graph, settings, unpublished, store, named, left_out, arithmetic }
     }
 
     /// Leaves out every stage but these and those that they need; without names, none.
@@ -191,7 +198,12 @@ impl Opened {
     /// # Errors
     /// When the store cannot be read.
     pub fn plan_what_is_there(&self) -> Result<Plan, EngineError> {
-        pipeline_engine::plan_what_is_there(&self.graph, &self.store, &self.spec.file, &PlanOptions::default())
+        pipeline_engine::plan_what_is_there(&self.graph, &self.store, &self.spec.file, &self.question())
+    }
+
+    /// The options of a plan that forces nothing.
+    pub fn question(&self) -> PlanOptions {
+        PlanOptions { arithmetic: self.arithmetic, ..PlanOptions::default() }
     }
 
     /// The place in the spec of a missing source or of a stage's own fault, if that is why the engine could not begin.
@@ -217,7 +229,7 @@ impl Opened {
         } else {
             forced.iter().map(|name| self.stage(name)).collect::<Result<_, _>>()?
         };
-        Ok(PlanOptions { forced, device, ..PlanOptions::default() })
+        Ok(PlanOptions { forced, device, ..self.question() })
     }
 
     /// The facts that the engine keeps with a run.

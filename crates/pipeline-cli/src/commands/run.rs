@@ -85,7 +85,8 @@ fn run_unchanged(
     if execution.dry_run || !is_plain {
         return Ok(None);
     }
-    let options = options(&args.execution, PlanOptions { device, ..PlanOptions::default() });
+    let options =
+        options(&args.execution, PlanOptions { device, arithmetic: door::arithmetic(), ..PlanOptions::default() });
     let spec = &named.absolute;
     let given = circumstances::options(named, args.publish);
     let is_now = |then: &Circumstances| circumstances::are_now(then, spec, &given);

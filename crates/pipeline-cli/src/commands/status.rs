@@ -15,7 +15,7 @@ use crate::terminal::Terminal;
 /// When no plan can be made.
 pub fn run(args: &StatusArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = door::open(&args.spec)?;
-    let options = PlanOptions { counts_shards: true, ..PlanOptions::default() };
+    let options = PlanOptions { counts_shards: true, ..opened.question() };
     let plan = opened.plan(&options).map_err(|error| Failure::of_plan(&opened, error))?;
     planned::show(&opened, &plan, args.json.json, terminal)?;
     let is_stale = !Counts::of(&plan).is_up_to_date();

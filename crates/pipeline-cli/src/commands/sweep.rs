@@ -50,7 +50,8 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         circumstances: None,
         left_out: BTreeSet::new(),
     };
-    let opened = Opened { spec, graph, settings, unpublished: trial, store, named, left_out: BTreeSet::new() };
+    let (left_out, arithmetic) = (BTreeSet::new(), door::arithmetic());
+    let opened = Opened { spec, graph, settings, unpublished: trial, store, named, left_out, arithmetic };
     opened.protected().check_published(&opened.spec)?;
     door::note_other_stores(&opened.named.store, terminal);
     announce(&opened, &record, &unpublished, terminal);
@@ -70,7 +71,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 
 /// A forced stage has its name in the spec: all its copies are forced.
 fn plan_options(record: &SweepRecord, forced: &[String], device: Device) -> Result<PlanOptions, UnknownStage> {
-    let mut options = PlanOptions { device, ..PlanOptions::default() };
+    let mut options = PlanOptions { device, arithmetic: door::arithmetic(), ..PlanOptions::default() };
     if forced.iter().any(|name| name == ALL_STAGES) {
         options.forced.extend(record.points.iter().flat_map(|point| point.stages.values().cloned()));
         return Ok(options);

@@ -6,7 +6,7 @@
 use pipeline_core::{RunId, RunReason, StageId};
 use pipeline_engine::{BlastRadius, Cause, Decision, Plan, PlanOptions, Why};
 use pipeline_experiments::Opened;
-use pipeline_store::{Record, Store};
+use pipeline_store::{Provenance, Record};
 use serde::Serialize;
 
 use crate::again;
@@ -17,7 +17,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{counted, duration};
 use crate::render::words;
-use crate::terminal::Terminal;
+use crate::terminal::{Terminal, Verbosity};
 
 /// The number of stages in the blast radius that are named; the rest is counted.
 const MAX_NAMED: usize = 20;
@@ -51,7 +51,7 @@ struct RadiusJson<'a> {
 pub fn run(args: &WhyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = door::open(&args.spec)?;
     let stage = opened.stage(&args.stage)?;
-    let options = PlanOptions { counts_shards: true, ..PlanOptions::default() };
+    let options = PlanOptions { counts_shards: true, ..opened.question() };
     let plan = opened.plan(&options).map_err(|error| Failure::of_plan(&opened, error))?;
     warn_of_missing(&plan, terminal);
     let why = pipeline_engine::why(&opened.graph, &plan, &stage).expect("the stage was found in the graph");
@@ -59,7 +59,7 @@ pub fn run(args: &WhyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         terminal.json(&to_json(&stage, &why))?;
     } else {
         let mut lines = vec![explanation(&stage, &why)];
-        lines.extend(adoption(&opened.store, &why)?);
+        lines.extend(origin(&opened, &why, terminal)?);
         lines.extend(since_last(&opened, &plan, &stage)?);
         lines.extend(shards(&plan, &stage));
         lines.extend(unpublished(&plan, &stage));
@@ -80,15 +80,22 @@ fn explanation(stage: &StageId, why: &Why) -> String {
     lines.join("\n")
 }
 
-/// The origin of the remembered result, if it was adopted.
-fn adoption(store: &Store, why: &Why) -> Result<Option<String>, Failure> {
-    let Decision::Reuse { key, .. } = &why.chain[0].decision else { return Ok(None) };
-    let Some(record) = store.records().get(key)? else { return Ok(None) };
-    let Some(from) = record.provenance.adopted_from else { return Ok(None) };
+/// The result from which the remembered one was adopted. With `-v`, or where the arithmetic is not that of this machine,
+/// the machine and the arithmetic that computed it.
+fn origin(opened: &Opened, why: &Why, terminal: &Terminal) -> Result<Vec<String>, Failure> {
+    let Decision::Reuse { key, .. } = &why.chain[0].decision else { return Ok(Vec::new()) };
+    let records = opened.store.records();
+    let Some(record) = records.get(key)? else { return Ok(Vec::new()) };
+    let Provenance { host, instruction_set, numerics, .. } = &record.provenance;
+    let is_shown = terminal.verbosity == Verbosity::Verbose || *numerics != [opened.arithmetic.processor];
+    let words = || format!("computed on {host} ({instruction_set}), arithmetic {}", words::numerics(numerics));
+    let mut lines: Vec<String> = is_shown.then(words).into_iter().collect();
+    let Some(from) = record.provenance.adopted_from else { return Ok(lines) };
     let version = |record: &Record| record.manifest.get("version").unwrap_or("?").to_owned();
-    let original = store.records().get(&from)?;
+    let original = records.get(&from)?;
     let old_version = original.as_ref().map_or("?".to_owned(), version);
-    Ok(Some(format!("adopted {}", words::adoption(&from.0, &old_version, &version(&record)))))
+    lines.push(format!("adopted {}", words::adoption(&from.0, &old_version, &version(&record))));
+    Ok(lines)
 }
 
 /// The differences from the last run's result, when another remembered one is reused.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_core::{Digest, LineChange, RunReason, Work};
+use pipeline_core::{Digest, LineChange, Numerics, RunReason, Work};
 use pipeline_engine::ShardCount;
 use pipeline_experiments::recorded::RunLog;
 use pipeline_stages::Format;
@@ -26,6 +26,9 @@ pub fn reason(reason: &RunReason) -> String {
         RunReason::New => "new".to_owned(),
         RunReason::Forced => "forced".to_owned(),
         RunReason::RecordLost => "the record of its result is lost or damaged".to_owned(),
+        RunReason::OtherNumerics { numerics: computed } => {
+            format!("its result was computed with other arithmetic ({})", numerics(computed))
+        }
         RunReason::Demanded { reader } => format!("its files are gone and `{reader}` needs them"),
         RunReason::Changed { changes } => match changes.as_slice() {
             [] => "its files are gone".to_owned(),
@@ -33,6 +36,14 @@ pub fn reason(reason: &RunReason) -> String {
             [first, rest @ ..] => format!("{} and {} more", change(first), rest.len()),
         },
     }
+}
+
+/// Classes of arithmetic, such as `fma` or `cuda and fma`.
+pub fn numerics(classes: &[Numerics]) -> String {
+    if classes.is_empty() {
+        return "unknown".to_owned();
+    }
+    classes.iter().map(|class| class.name()).collect::<Vec<_>>().join(" and ")
 }
 
 /// A changed line of a manifest in a few words; digests are omitted.

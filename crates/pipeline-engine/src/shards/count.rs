@@ -35,9 +35,10 @@ pub(crate) fn count(
     let StageWork::Sharded(sharded) = node.stage.work() else { return None };
     let orders = orders(resolver, idx, node, sharded, options)?;
     let store = resolver.store;
+    let (arithmetic, numerics) = (options.arithmetic, options.arithmetic.class(node.stage.needs(), options.device));
     let is_missing = |order: &&ShardOrder| {
         let record = store.records().get_shard(&order.key).ok().flatten();
-        record.and_then(|record| storing::usable(store, record)).is_none()
+        record.and_then(|record| storing::usable(store, record, arithmetic, numerics)).is_none()
     };
     let n_missing = if *why == RunReason::Forced { orders.len() } else { orders.iter().filter(is_missing).count() };
     Some(ShardCount { n_missing, n_shards: orders.len() })

@@ -8,14 +8,15 @@ mod queue;
 mod role;
 mod storing;
 
+use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use pipeline_core::{
-    Computation, FileEntry, OpenRows, Shard, ShardOrder, ShardOutput, ShardedStage, Stage, StageContext, StageError,
-    StageHost, shard_orders,
+    Computation, FileEntry, Numerics, OpenRows, Shard, ShardOrder, ShardOutput, ShardedStage, Stage, StageContext,
+    StageError, StageHost, shard_orders,
 };
 use pipeline_store::{KeyLock, LockOutcome, Owner};
 
@@ -34,6 +35,8 @@ pub(crate) struct Shards {
     /// By the name in the artifact.
     pub files: Vec<(String, FileEntry)>,
     pub counts: Counts,
+    /// The classes of arithmetic that computed them, sorted.
+    pub numerics: Vec<Numerics>,
 }
 
 /// A stage whose rows are open.
@@ -47,6 +50,7 @@ pub(crate) struct Sharding<'a> {
     n_rows_done: AtomicU64,
     shards: Mutex<Vec<Option<Shard>>>,
     counts: Mutex<Counts>,
+    numerics: Mutex<BTreeSet<Numerics>>,
 }
 
 /// The next shard, which a separate thread reads while the current one is computed.
@@ -74,8 +78,8 @@ impl<'a> Sharding<'a> {
         let orders = shard_orders(stage, sharded, context.inputs, context.sources, rows.digests());
         let n_rows = rows.n_rows(0..rows.digests().len());
         let shards = Mutex::new(vec![None; orders.len()]);
-        let (n_rows_done, counts) = (AtomicU64::new(0), Mutex::default());
-        Ok(Self { host, storing, rows, orders, role, n_rows, n_rows_done, shards, counts })
+        let (n_rows_done, counts, numerics) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
+        Ok(Self { host, storing, rows, orders, role, n_rows, n_rows_done, shards, counts, numerics })
     }
 
     /// Brings all shards up to date, or with [`Role::Help`] those that no other process computes.
@@ -107,12 +111,13 @@ impl<'a> Sharding<'a> {
     /// All shards and the report of the stage, once all are up to date.
     pub fn finish(self, scratch: &std::path::Path) -> Result<(pipeline_core::StageReport, Shards), StageError> {
         let counts = *self.counts();
+        let numerics = self.numerics().iter().copied().collect();
         let shards = self.shards.into_inner().unwrap_or_else(PoisonError::into_inner);
         let shards: Vec<Shard> =
             shards.into_iter().map(|shard| shard.expect("a stage that is led waits for all its shards")).collect();
         let report = self.rows.finish(&shards, scratch)?;
         let files = self.orders.iter().zip(&shards).map(|(order, shard)| (order.name.clone(), shard.entry)).collect();
-        Ok((report, Shards { files, counts }))
+        Ok((report, Shards { files, counts, numerics }))
     }
 
     /// Adds the remembered shards; returns the indices of the others.
@@ -220,7 +225,8 @@ impl<'a> Sharding<'a> {
         Ok(())
     }
 
-    fn add(&self, shard_idx: usize, Found { entry, report, .. }: Found) {
+    fn add(&self, shard_idx: usize, Found { entry, report, numerics, .. }: Found) {
+        self.numerics().extend(numerics);
         let units = self.orders[shard_idx].units.clone();
         self.n_rows_done.fetch_add(self.rows.n_rows(units.clone()), Ordering::Relaxed);
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)[shard_idx] = Some(Shard { units, entry, report });
@@ -234,7 +240,11 @@ impl<'a> Sharding<'a> {
         }
     }
 
-    fn counts(&self) -> std::sync::MutexGuard<'_, Counts> {
+    fn numerics(&self) -> MutexGuard<'_, BTreeSet<Numerics>> {
+        self.numerics.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use pipeline_core::{FileEntry, Key, ShardOrder, ShardReport, StageError, StageId, Tree};
+use pipeline_core::{Arithmetic, FileEntry, Key, Numerics, ShardOrder, ShardReport, StageError, StageId, Tree};
 use pipeline_store::{KeyLock, Record, Store, StoreError, host_name};
 
 use crate::provenance::Origin;
@@ -21,6 +21,8 @@ const SHARD_FILE: &str = "shard";
 pub(crate) struct Found {
     pub entry: FileEntry,
     pub report: ShardReport,
+    /// The classes of arithmetic that computed it.
+    pub numerics: Vec<Numerics>,
     /// True if this process has computed it.
     pub is_own: bool,
 }
@@ -30,6 +32,7 @@ pub(crate) struct Storing<'a> {
     stage: &'a StageId,
     store: &'a Store,
     origin: &'a Origin,
+    numerics: Numerics,
     state: Mutex<State>,
 }
 
@@ -42,14 +45,14 @@ struct State {
 }
 
 impl<'a> Storing<'a> {
-    pub fn new(stage: &'a StageId, store: &'a Store, origin: &'a Origin) -> Self {
-        Self { stage, store, origin, state: Mutex::default() }
+    pub fn new(stage: &'a StageId, store: &'a Store, origin: &'a Origin, numerics: Numerics) -> Self {
+        Self { stage, store, origin, numerics, state: Mutex::default() }
     }
 
     /// The shard under `key`, if its bytes exist. They are verified when the artifact is read.
     pub fn remembered(&self, name: &str, key: &Key) -> Result<Option<Found>, StageError> {
         let record = self.store.records().get_shard(key).map_err(|error| store_error(name, error))?;
-        Ok(record.and_then(|record| usable(self.store, record)))
+        Ok(record.and_then(|record| usable(self.store, record, self.origin.arithmetic, self.numerics)))
     }
 
     /// Computes a shard, and leaves storing it to a thread.
@@ -72,7 +75,7 @@ impl<'a> Storing<'a> {
             tree: Tree::of_file(SHARD_FILE, entry),
             report: report.clone(),
             seconds: began.elapsed().as_secs_f64(),
-            provenance: self.origin.provenance(self.stage),
+            provenance: self.origin.provenance(self.stage, vec![self.numerics]),
         };
         self.wait(MAX_STORING - 1)?;
         self.state().waited += computed.elapsed();
@@ -85,7 +88,7 @@ impl<'a> Storing<'a> {
         });
         let thread = thread.map_err(|error| StageError::because("no thread can be started to store a shard", error))?;
         self.state().threads.push_back(thread);
-        Ok(Found { entry, report, is_own: true })
+        Ok(Found { entry, report, numerics: vec![self.numerics], is_own: true })
     }
 
     /// Waits until all shards are stored. Returns how long the stage has waited for that while it worked.
@@ -121,11 +124,20 @@ impl Drop for Storing<'_> {
     }
 }
 
-/// The shard of a record, if its bytes exist.
-pub(crate) fn usable(store: &Store, record: Record<ShardReport>) -> Option<Found> {
+/// The shard of a record, if its bytes exist and its arithmetic is accepted for a stage of the class `numerics`.
+pub(crate) fn usable(
+    store: &Store,
+    record: Record<ShardReport>,
+    arithmetic: Arithmetic,
+    numerics: Numerics,
+) -> Option<Found> {
+    if !arithmetic.accepts(&record.provenance.numerics, numerics) {
+        return None;
+    }
     let entry = *record.tree.files.get(SHARD_FILE)?;
     let is_own = record.provenance.pid == std::process::id() && record.provenance.host == host_name();
-    store.cas().has_bytes(&record.tree).then_some(Found { entry, report: record.report, is_own })
+    let Record { tree, report, provenance, .. } = record;
+    store.cas().has_bytes(&tree).then_some(Found { entry, report, numerics: provenance.numerics, is_own })
 }
 
 pub(crate) fn store_error(name: &str, error: StoreError) -> StageError {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread;
 
-use pipeline_core::{Event, Lane, Outcome};
+use pipeline_core::{Event, Lane, Numerics, Outcome};
 use pipeline_engine::Decision;
 use pipeline_store::{KeyLock, LockOutcome};
 
@@ -171,7 +171,8 @@ fn eight_runs_on_one_store_compute_every_stage_once() {
 /// The lock of the only stage in `parts`, as another process would hold it.
 fn lock_elsewhere(world: &World, parts: &[Part]) -> KeyLock {
     let Decision::Run { key, .. } = world.plan(parts).unwrap().stages[0].decision else { panic!("it is not stale") };
-    let LockOutcome::Acquired(lock) = world.store().workspace().lock(&key, "elsewhere").unwrap() else {
+    let LockOutcome::Acquired(lock) = world.store().workspace().lock(&key, "elsewhere", Numerics::Plain).unwrap()
+    else {
         panic!("it is held")
     };
     lock

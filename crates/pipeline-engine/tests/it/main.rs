@@ -7,6 +7,7 @@ mod cache;
 mod concurrency;
 mod failure;
 mod inputs;
+mod numerics;
 mod probes;
 mod publish;
 mod retain;

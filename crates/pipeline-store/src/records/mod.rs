@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pipeline_core::{Device, Key, Manifest, ShardReport, StageId, StageReport, Tree};
+use pipeline_core::{Device, Key, Manifest, Numerics, ShardReport, StageId, StageReport, Tree};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -53,6 +53,9 @@ pub struct Provenance {
     pub device: Device,
     /// The processor's instruction set, such as `avx512`.
     pub instruction_set: String,
+    /// The classes of arithmetic that computed it, sorted: more than one where shards differ. Empty if unknown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub numerics: Vec<Numerics>,
     /// The version of the program.
     pub version: String,
     /// The key whose result `--accept` adopted; `None` for a computed result.

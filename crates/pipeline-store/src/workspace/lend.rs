@@ -97,7 +97,7 @@ fn link_all(artifact: &InputArtifact, own: &Path) -> Result<bool, StoreError> {
 
 #[cfg(test)]
 mod tests {
-    use pipeline_core::Digest;
+    use pipeline_core::{Digest, Numerics};
 
     use super::*;
     use crate::LockOutcome;
@@ -110,7 +110,9 @@ mod tests {
         for key in [&used, &left] {
             fs::create_dir_all(workspace.lent_to(key).join("0")).unwrap();
         }
-        let LockOutcome::Acquired(_lock) = workspace.lock(&used, "a").unwrap() else { panic!("the key is free") };
+        let LockOutcome::Acquired(_lock) = workspace.lock(&used, "a", Numerics::Plain).unwrap() else {
+            panic!("the key is free")
+        };
         workspace.sweep_lent().unwrap();
         assert_eq!([&used, &left].map(|key| workspace.lent_to(key).exists()), [true, false]);
     }

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use pipeline_core::Key;
+use pipeline_core::{Key, Numerics};
 use serde::{Deserialize, Serialize};
 
 use super::Workspace;
@@ -44,6 +44,9 @@ pub struct Owner {
     pub stage: String,
     /// The start, in milliseconds since 1970-01-01 UTC.
     pub since_ms: u64,
+    /// The class of its arithmetic; `None` if unknown.
+    #[serde(default)]
+    pub numerics: Option<Numerics>,
 }
 
 impl KeyLock {
@@ -61,17 +64,17 @@ pub(super) fn may_be_held(path: &Path) -> bool {
 }
 
 impl Workspace {
-    /// Requests the right to compute `key` for the stage named `owner`. Never waits: try again while it is held.
+    /// Requests the right to compute `key` with this arithmetic, for the stage named `owner`. Never waits: try again while it is held.
     ///
     /// The lock of a dead process is free at once.
     ///
     /// # Errors
     /// When the store cannot be written, so that the result could not be committed either.
-    pub fn lock(&self, key: &Key, owner: &str) -> Result<LockOutcome, StoreError> {
+    pub fn lock(&self, key: &Key, owner: &str, numerics: Numerics) -> Result<LockOutcome, StoreError> {
         let path = self.lock_file(key);
         match claim(&path).at("lock", &path)? {
             Claim::Owned(mut owned) => {
-                write_owner(&mut owned.file, owner).at("write", &path)?;
+                write_owner(&mut owned.file, owner, numerics).at("write", &path)?;
                 Ok(LockOutcome::Acquired(KeyLock { owned: Some(owned) }))
             }
             Claim::Held(mut file) => Ok(LockOutcome::Held(read_owner(&mut file))),
@@ -84,12 +87,13 @@ impl Workspace {
     }
 }
 
-fn write_owner(file: &mut File, stage: &str) -> io::Result<()> {
+fn write_owner(file: &mut File, stage: &str, numerics: Numerics) -> io::Result<()> {
     let owner = Owner {
         pid: std::process::id(),
         host: host_name().to_owned(),
         stage: stage.to_owned(),
         since_ms: milliseconds(SystemTime::now()),
+        numerics: Some(numerics),
     };
     // A dead owner may have left its name. Skipped for an empty file: ext4 syncs a truncated file when it is closed.
     if file.metadata()?.len() > 0 {
@@ -108,5 +112,5 @@ fn read_owner(file: &mut File) -> Owner {
         }
         std::thread::yield_now();
     }
-    Owner { pid: 0, host: "unknown".into(), stage: "unknown".into(), since_ms: 0 }
+    Owner { pid: 0, host: "unknown".into(), stage: "unknown".into(), since_ms: 0, numerics: None }
 }

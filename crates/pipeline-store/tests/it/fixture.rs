@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Device, Digest, FileEntry, Manifest, RunId, StageReport, Tree};
+use pipeline_core::{Device, Digest, FileEntry, Manifest, Numerics, RunId, StageReport, Tree};
 use pipeline_store::{Last, LastStage, Provenance, Record, Store};
 
 pub struct Fixture {
@@ -74,6 +74,7 @@ pub fn record(stage: &str, seed: u32, tree: &Tree) -> Record {
             stage: stage.parse().unwrap(),
             device: Device::Cpu,
             instruction_set: "avx2".into(),
+            numerics: vec![Numerics::Fma],
             version: "0.1.0".into(),
             adopted_from: None,
         },

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 
-use pipeline_core::{Digest, Key};
+use pipeline_core::{Digest, Key, Numerics};
 use pipeline_store::{LockOutcome, RunOrigin, RunState, Store};
 
 use crate::fixture::{Fixture, put, record};
@@ -55,7 +55,7 @@ fn the_key() -> Key {
 #[test]
 fn part_holds_everything() {
     let Some(store) = child_store() else { return };
-    let LockOutcome::Acquired(_lock) = store.workspace().lock(&the_key(), "train").unwrap() else {
+    let LockOutcome::Acquired(_lock) = store.workspace().lock(&the_key(), "train", Numerics::Plain).unwrap() else {
         panic!("the lock is free")
     };
     let _run = store.runs().start(1000, "demo", &RunOrigin::default()).unwrap();
@@ -70,7 +70,7 @@ fn a_killed_owner_frees_its_lock_its_scratch_and_is_listed_as_died() {
     let fixture = Fixture::new();
     let (mut child, mut output) = start(&fixture, "part_holds_everything");
     wait_for(&mut output, "holding", 1);
-    let LockOutcome::Held(owner) = fixture.store.workspace().lock(&the_key(), "train").unwrap() else {
+    let LockOutcome::Held(owner) = fixture.store.workspace().lock(&the_key(), "train", Numerics::Plain).unwrap() else {
         panic!("the child lives")
     };
     assert_eq!(owner.pid, child.id());
@@ -81,7 +81,7 @@ fn a_killed_owner_frees_its_lock_its_scratch_and_is_listed_as_died() {
 
     child.kill().unwrap();
     child.wait().unwrap();
-    let outcome = fixture.store.workspace().lock(&the_key(), "train").unwrap();
+    let outcome = fixture.store.workspace().lock(&the_key(), "train", Numerics::Plain).unwrap();
     assert!(matches!(outcome, LockOutcome::Acquired(_)));
     assert_eq!(fixture.store.runs().list().unwrap()[0].state, RunState::Died);
     drop(fixture.another_handle().workspace().scratch().unwrap());
