@@ -158,25 +158,30 @@ fn shares(project: &Project, n: usize, library: Option<&Path>) -> Vec<Recorded> 
 }
 
 #[test]
-fn shares_of_one_run_compute_every_shard_once_with_locks_and_the_same_without() {
+fn shares_of_one_run_compute_every_shard_once_with_locks_and_without() {
     let expect = {
         let alone = images();
         recorded::run(&alone, &[]);
         recorded::artifacts(&alone)
     };
-    let with_locks = images();
-    let n_computed: u64 = shares(&with_locks, 3, None).iter().map(Recorded::n_shards_computed).sum();
-    let n_shards = n_records(&with_locks) - 1;
-    assert_eq!(n_computed, n_shards, "a shard was computed twice");
-    assert_eq!(recorded::artifacts(&with_locks), expect);
+    for library in [None, Some(no_locks())] {
+        let project = images();
+        let n_computed: u64 = shares(&project, 3, library).iter().map(Recorded::n_shards_computed).sum();
+        assert_eq!(n_computed, n_records(&project) - 1, "a shard was computed twice; {library:?}");
+        assert_eq!(recorded::artifacts(&project), expect, "{library:?}");
+        assert_intact(&project, "after shares of a run");
+    }
+}
 
-    let without = images();
-    let runs = shares(&without, 3, Some(no_locks()));
-    let n_computed: u64 = runs.iter().map(Recorded::n_shards_computed).sum();
-    assert_eq!(n_records(&without) - 1, n_shards);
-    assert!(n_computed < 3 * n_shards, "{n_computed} of {n_shards} shards: no process used the work of another");
-    assert_eq!(recorded::artifacts(&without), expect);
-    assert_intact(&without, "after runs without locks");
+#[test]
+fn who_leads_without_locks_is_succeeded_once_it_is_dead() {
+    let project = images();
+    let mut leader = Running::start_with(&project, &[], Some(no_locks()));
+    assert!(leader.until("stage-sharded"));
+    let other = Running::start_with(&project, &[], Some(no_locks()));
+    leader.kill();
+    assert_eq!(other.end().finished().len(), 1);
+    assert_intact(&project, "after the leader was killed");
 }
 
 #[test]

@@ -11,6 +11,7 @@
 //!     snapshots/                  the state of up-to-date specs     (specs)
 //!     written/                    files outside the store           (outside)
 //!     scratch/ locks/ lent/       the files of living processes     (workspace)
+//!     claims/                     locks, where there are none       (workspace)
 //!     quarantine/                 damaged files                     (quarantine)
 //!     run-order                   the number of the last run        (runs)
 //!   last/                         the last results of each spec     (specs)

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use crate::faults::interposer::no_locks;
 use crate::project::Project;
 
 const SPEC: &str = "name: used
@@ -32,6 +33,8 @@ pub fn check() {
         let reply = project.run(args);
         assert_eq!(reply.code, Some(0), "{args:?}: {reply:?}");
     }
+    let mut without_locks = project.command(&["run", "spec.yaml", "--force", "a"]);
+    assert!(without_locks.env("LD_PRELOAD", no_locks()).output().unwrap().status.success());
     let mut found = BTreeSet::new();
     collect(&project.path("artifacts"), "", &mut found);
     let page = fs::read_to_string(super::root().join("docs/reference/store.md")).unwrap();
@@ -78,7 +81,7 @@ fn meaning(name: &str, above: &str) -> String {
         ("runs/", _) => "<run>".to_owned(),
         ("store-v1/objects/" | "store-v1/actions/", 2) => "<ab>".to_owned(),
         (_, 62) if is_hex(stem) => format!("<rest>{suffix}"),
-        ("store-v1/locks/" | "store-v1/lent/", 64) => format!("<key>{suffix}"),
+        ("store-v1/locks/" | "store-v1/claims/" | "store-v1/lent/", 64) => format!("<key>{suffix}"),
         ("store-v1/trees/" | "store-v1/leases/", 64) => format!("<artifact>{suffix}"),
         (_, 64) if is_hex(stem) => format!("<path>{suffix}"),
         _ if last_of.is_some() => format!("last-<path>{suffix}"),

@@ -1,6 +1,6 @@
 //! One computation per key: an advisory lock that a dead owner cannot hold. Correctness never depends on it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -9,6 +9,7 @@ use pipeline_core::{Key, Numerics};
 use serde::{Deserialize, Serialize};
 
 use super::Workspace;
+use super::claims::{Claimed, OwnClaim};
 use crate::clock::milliseconds;
 use crate::error::At;
 use crate::ownership::{Claim, OwnedFile, claim, is_held};
@@ -29,8 +30,19 @@ pub enum LockOutcome {
 /// The right to compute a key; released when dropped.
 #[derive(Debug)]
 pub struct KeyLock {
-    /// `None` on a file system without locks, where a key may be computed twice.
-    owned: Option<OwnedFile>,
+    held: Held,
+}
+
+/// The way in which a key is held.
+#[derive(Debug)]
+enum Held {
+    Locked {
+        _owned: OwnedFile,
+    },
+    /// On a file system without locks, where a key may be computed twice.
+    Claimed {
+        _claim: OwnClaim,
+    },
 }
 
 /// The process that computes a key.
@@ -52,7 +64,7 @@ pub struct Owner {
 impl KeyLock {
     /// False on a file system without locks.
     pub(super) fn is_exclusive(&self) -> bool {
-        self.owned.is_some()
+        matches!(self.held, Held::Locked { .. })
     }
 }
 
@@ -66,7 +78,7 @@ pub(super) fn may_be_held(path: &Path) -> bool {
 impl Workspace {
     /// Requests the right to compute `key` with this arithmetic, for the stage named `owner`. Never waits: try again while it is held.
     ///
-    /// The lock of a dead process is free at once.
+    /// The lock of a dead process is free at once. Where files cannot be locked, a claim stands for the lock.
     ///
     /// # Errors
     /// When the store cannot be written, so that the result could not be committed either.
@@ -74,11 +86,17 @@ impl Workspace {
         let path = self.lock_file(key);
         match claim(&path).at("lock", &path)? {
             Claim::Owned(mut owned) => {
-                write_owner(&mut owned.file, owner, numerics).at("write", &path)?;
-                Ok(LockOutcome::Acquired(KeyLock { owned: Some(owned) }))
+                write_owner(&mut owned.file, &Owner::here(owner, numerics)).at("write", &path)?;
+                Ok(LockOutcome::Acquired(KeyLock { held: Held::Locked { _owned: owned } }))
             }
             Claim::Held(mut file) => Ok(LockOutcome::Held(read_owner(&mut file))),
-            Claim::Unknown => Ok(LockOutcome::Acquired(KeyLock { owned: None })),
+            Claim::Unknown => {
+                let _ = fs::remove_file(&path);
+                match self.claims.claim(key, Owner::here(owner, numerics)).at("claim", &path)? {
+                    Claimed::Own(claim) => Ok(LockOutcome::Acquired(KeyLock { held: Held::Claimed { _claim: claim } })),
+                    Claimed::By(owner) => Ok(LockOutcome::Held(owner)),
+                }
+            }
         }
     }
 
@@ -87,19 +105,29 @@ impl Workspace {
     }
 }
 
-fn write_owner(file: &mut File, stage: &str, numerics: Numerics) -> io::Result<()> {
-    let owner = Owner {
-        pid: std::process::id(),
-        host: host_name().to_owned(),
-        stage: stage.to_owned(),
-        since_ms: milliseconds(SystemTime::now()),
-        numerics: Some(numerics),
-    };
+impl Owner {
+    /// This process, from now on.
+    fn here(stage: &str, numerics: Numerics) -> Self {
+        Self {
+            pid: std::process::id(),
+            host: host_name().to_owned(),
+            stage: stage.to_owned(),
+            since_ms: milliseconds(SystemTime::now()),
+            numerics: Some(numerics),
+        }
+    }
+
+    pub(super) fn unknown() -> Self {
+        Self { pid: 0, host: "unknown".into(), stage: "unknown".into(), since_ms: 0, numerics: None }
+    }
+}
+
+fn write_owner(file: &mut File, owner: &Owner) -> io::Result<()> {
     // A dead owner may have left its name. Skipped for an empty file: ext4 syncs a truncated file when it is closed.
     if file.metadata()?.len() > 0 {
         file.set_len(0)?;
     }
-    file.write_all(&serde_json::to_vec(&owner)?)
+    file.write_all(&serde_json::to_vec(owner)?)
 }
 
 fn read_owner(file: &mut File) -> Owner {
@@ -112,5 +140,5 @@ fn read_owner(file: &mut File) -> Owner {
         }
         std::thread::yield_now();
     }
-    Owner { pid: 0, host: "unknown".into(), stage: "unknown".into(), since_ms: 0, numerics: None }
+    Owner::unknown()
 }

@@ -1,12 +1,14 @@
-//! `scratch/`, `locks/` and `lent/`: the files of living processes in a store. Those of dead processes are swept.
+//! `scratch/`, `locks/`, `claims/` and `lent/`: the files of living processes in a store. Those of dead processes are swept.
 //!
 //! - `scratch/<host>@<process>-<random>/` holds files that a process is writing, and `….lock` beside it is locked while
 //!   the process lives. Both go with the process; else the next session sweeps them.
 //! - `locks/<key>` is locked by the process that computes the key. It holds one JSON object, the [`Owner`], for
 //!   people, and is removed with the lock.
+//! - `claims/<key>` stands for the lock where files cannot be locked.
 //! - `lent/<key>/<number of the slot>/` holds the inputs of the stage that computes the key, laid out for it alone. It
 //!   is in use as long as the key is locked.
 
+mod claims;
 mod ignore;
 mod lend;
 mod locks;
@@ -26,6 +28,7 @@ use crate::folders::bytes_below;
 use crate::layout::below;
 use crate::sealed::seal;
 
+use claims::Claims;
 pub(crate) use ignore::is_own_ignore_file;
 pub use lend::Lent;
 pub use locks::{KeyLock, LockOutcome, Owner};
@@ -43,6 +46,7 @@ pub struct Workspace {
     store: PathBuf,
     scratch: PathBuf,
     locks: PathBuf,
+    claims: Claims,
     lent: PathBuf,
     session: Mutex<Option<Arc<Session>>>,
 }
@@ -50,7 +54,8 @@ pub struct Workspace {
 impl Workspace {
     pub(crate) fn new(store: &Path) -> Self {
         let [scratch, locks, lent] = ["scratch", "locks", "lent"].map(|folder| below(store, folder));
-        Self { store: store.to_owned(), scratch, locks, lent, session: Mutex::new(None) }
+        let claims = Claims::new(below(store, "claims"), claims::TIMES);
+        Self { store: store.to_owned(), scratch, locks, claims, lent, session: Mutex::new(None) }
     }
 
     /// Makes an empty folder on the store's file system.
