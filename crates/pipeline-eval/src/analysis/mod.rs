@@ -1,5 +1,7 @@
 //! Insight into an evaluation: the queries and images to look at, the recall of slices, and the map.
 
+mod chance;
+mod changes;
 mod duplicates;
 mod evaluation;
 mod gallery;
@@ -11,6 +13,8 @@ mod random;
 mod ranks;
 mod slices;
 
+pub use chance::Chance;
+pub use changes::Changes;
 pub use duplicates::{Duplicates, duplicates};
 pub use evaluation::{Analysis, AnalysisOptions};
 pub use gallery::{GalleryQuery, Group};
