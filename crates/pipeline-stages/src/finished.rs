@@ -1,7 +1,5 @@
 //! Reads the artifacts of finished stages, for reports about a run.
 
-use std::path::Path;
-
 use pipeline_core::InputArtifact;
 use pipeline_data::{DataError, QueryRow};
 use pipeline_eval::RankingRow;
@@ -31,9 +29,6 @@ pub enum FinishedError {
     /// An input of the stage cannot be read.
     #[error("the artifact cannot be read")]
     Artifact(#[from] pipeline_core::StageError),
-    /// The heads cannot be read.
-    #[error("the trained heads cannot be read")]
-    Heads(#[from] pipeline_models::checkpoint::CheckpointError),
     /// The features do not fit the heads.
     #[error("the features do not fit the heads")]
     Embed(#[from] EmbedError),
@@ -64,7 +59,20 @@ pub fn read_queries(queries: &InputArtifact) -> Result<Vec<QueryRow>, FinishedEr
     Ok(artifact::queries(queries)?)
 }
 
-/// The vectors of an artifact of features, with their ids; tokens are pooled as the heads of `projection` do.
+/// The trained heads of an artifact, read once for all that is asked of them.
+pub struct FinishedHeads(Checkpoint);
+
+impl FinishedHeads {
+    /// Reads the heads of a training.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn read(projection: &InputArtifact) -> Result<Self, FinishedError> {
+        Ok(Self(artifact::heads(projection)?))
+    }
+}
+
+/// The vectors of an artifact of features, with their ids; tokens are pooled as the heads do.
 ///
 /// # Shapes
 /// the matrix: `[n_ids, d_features]`
@@ -74,10 +82,10 @@ pub fn read_queries(queries: &InputArtifact) -> Result<Vec<QueryRow>, FinishedEr
 pub fn read_features(
     features: &InputArtifact,
     side: Side,
-    projection: &InputArtifact,
+    heads: &FinishedHeads,
     n_threads: usize,
 ) -> Result<(Vec<Option<String>>, Matrix), FinishedError> {
-    let Features { ids, vectors } = pooled::for_heads(features, &artifact::heads(projection)?, side, n_threads)?;
+    let Features { ids, vectors } = pooled::for_heads(features, &heads.0, side, n_threads)?;
     Ok((ids, vectors))
 }
 
@@ -88,14 +96,13 @@ pub fn read_features(
 /// - output: `[n_texts, dim]`, `[n_images, dim]`
 ///
 /// # Errors
-/// When the heads cannot be read or take features of other widths.
+/// When the heads take features of other widths.
 pub fn embed(
-    projection: &Path,
+    FinishedHeads(heads): &FinishedHeads,
     text: Matrix,
     images: Matrix,
     n_threads: usize,
 ) -> Result<(Matrix, Matrix), FinishedError> {
-    let heads = Checkpoint::read(&projection.join(artifact::PROJECTION))?;
     let texts = heads::embed(text, heads.text(), heads.normalize, n_threads)?;
     let images = heads::embed(images, heads.image(), heads.normalize, n_threads)?;
     Ok((texts, images))

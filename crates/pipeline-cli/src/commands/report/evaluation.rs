@@ -92,10 +92,10 @@ fn space(
         let input = run.input(stage, slot).ok_or_else(|| format!("the spec does not name its input `{slot}`"))?;
         run.open(&subject.store, input)
     };
-    let projection = open("projection")?;
+    let heads = finished::FinishedHeads::read(open("projection")?.artifact()).map_err(|error| in_one_line(&error))?;
     let features = |side: Side| {
         let features = open(side.name())?;
-        finished::read_features(features.artifact(), side, projection.artifact(), options.n_threads)
+        finished::read_features(features.artifact(), side, &heads, options.n_threads)
             .map_err(|error| in_one_line(&error))
     };
     let (image_ids, images) = features(Side::Images)?;
@@ -109,7 +109,7 @@ fn space(
     let query_rows: Vec<usize> = sample(with_text.len(), options.seed).into_iter().map(|idx| with_text[idx]).collect();
     let image_rows = sample(images.n_rows, options.seed);
     let (text_in_map, images_in_map) = (rows_of(&text, &query_rows), rows_of(&images, &image_rows));
-    let (queries_in, images_in) = finished::embed(projection.folder(), text_in_map, images_in_map, options.n_threads)
+    let (queries_in, images_in) = finished::embed(&heads, text_in_map, images_in_map, options.n_threads)
         .map_err(|error| in_one_line(&error))?;
     if queries_in.n_cols != images_in.n_cols {
         return Err("texts and images do not share a space".to_owned());
