@@ -32,6 +32,7 @@ fn a_report_lies_beside_the_run_and_shows_what_it_measured() {
     assert!(html.contains("7.27%") && html.contains("188 queries over a pool of 150 images"), "the notebook's result");
     assert!(html.contains("data:image/jpeg;base64,"), "pixels are dropped, but their source is there");
     assert!(!html.contains("<p class=\"note\">No "), "nothing is missing");
+    assert!(html.contains("\">chance "), "the level of chance");
     assert_eq!(html, page(&project, &["last"]), "the same run gives the same page");
 }
 
@@ -47,6 +48,12 @@ fn a_report_compares_with_the_baseline_and_with_another_run() {
     assert!(html.contains("vs baseline 7.27%"));
     assert!(html.contains("<code>param.epochs</code>"));
     assert!(html.contains("8 of 10 stages gave the same artifact."));
+    assert!(html.contains("<path class=\"curve c1 other\""), "the curves of both runs");
+    let summary = html.split("<section id=\"changes\">").nth(1).unwrap().split("<p class=\"sub\">").nth(1).unwrap();
+    let counts: Vec<u32> = summary.split_whitespace().filter_map(|word| word.parse().ok()).take(3).collect();
+    assert_eq!(counts.iter().sum::<u32>(), 188, "won, lost and unchanged: {}", &summary[..120]);
+    let same = page(&project, &["last", "--against", "last"]);
+    assert!(same.contains("0 won, 0 lost and 188 unchanged queries."), "a run against itself");
     // Results over fewer images must not be compared.
     run(&project, &["--set", "valid-images.params.max_samples=100"]);
     let html = page(&project, &["--compare", runs[0]["id"].as_str().unwrap()]);

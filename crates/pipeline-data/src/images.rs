@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::content::open_text;
 use crate::lines::{Line, Lines, n_leading_space, strip};
 use crate::{
-    Alpha, DECODER_BYTES, DataError, DecodeError, Decoded, Filter, Fit, Limits, Memory, RgbImage, SkippedLine, Target,
-    decode_base64, decode_on_white, decode_within,
+    Alpha, DECODER_BYTES, DataError, DecodeError, Decoded, Filter, Fit, Limits, Memory, SkippedLine, Target,
+    decode_base64, decode_within,
 };
 
 /// The least number of bytes between reports of progress.
@@ -117,18 +117,6 @@ impl ImageTsv {
         limits: Limits<'_>,
     ) -> Result<Decoded, DataError> {
         self.with_file(row, limits, |file| decode_within(&file, target, alpha, limits))
-    }
-
-    /// A row's image for display: transparent pixels are white.
-    ///
-    /// # Errors
-    /// As [`ImageTsv::image`].
-    pub fn image_on_white(
-        &self,
-        row: &ImageRow,
-        limits: Limits<'_>,
-    ) -> Result<Result<RgbImage, DecodeError>, DataError> {
-        self.with_file(row, limits, |file| decode_on_white(&file, limits))
     }
 
     /// Applies `work` to the image file of a row. Waits while the files of other threads take too much memory.

@@ -18,6 +18,7 @@ mod error;
 mod images;
 mod json_line;
 mod lines;
+mod png_writer;
 mod predictions;
 mod python;
 mod queries;
@@ -44,7 +45,7 @@ pub use shards::{
     read_vectors, write_pixels, write_query_shard, write_rankings, write_results, write_tokens, write_vectors,
 };
 pub use tensorboard::{Scalar, write_scalars};
-pub use thumbnail::{Thumbnail, thumbnail, thumbnail_of_file};
+pub use thumbnail::{Miniature, Picture, Thumbnail, miniature, shrunk, thumbnail, thumbnail_of_file};
 pub use vectors::{
     read_ids, read_jsonl_vectors, read_npy_texts, read_npy_vectors, read_table_texts, read_table_vectors, write_ids,
     write_list_vectors, write_npy,

@@ -1,20 +1,26 @@
-//! Size and time of a report over a validation set as large as MUGE's, with made-up features and images.
+//! Size and time of a report that compares two runs over a validation set as large as MUGE's, with made-up features and
+//! images.
 //!
 //! `cargo run --release --package pipeline-report --example report_size [FILE.html]`
 
 use std::time::Instant;
 
-use pipeline_data::{RgbImage, resize, thumbnail};
+use pipeline_data::{Picture, RgbImage, resize, thumbnail};
 use pipeline_eval::RankingRow;
-use pipeline_eval::analysis::{Analysis, AnalysisOptions, Map, duplicates, sample};
+use pipeline_eval::analysis::{Analysis, AnalysisOptions, Changes, Map, duplicates, sample};
 use pipeline_kernels::Matrix;
-use pipeline_report::facts::{Evaluation, Report, RunFacts};
+use pipeline_report::facts::{Comparison, Evaluation, OtherEvaluation, Report, RunFacts};
 use pipeline_report::{pictures, render};
 
 /// The queries of MUGE's validation set.
 const N_QUERIES: usize = 5_008;
 const N_IMAGES: usize = 29_806;
 const N_RELEVANT: usize = 6;
+/// The queries of the gallery, and those that were won and lost, of which `pipeline report --compare` shows so many.
+const N_GALLERY: usize = 72;
+const N_CHANGES: usize = 24;
+/// The side that it gives to so many pictures.
+const SIDE: u32 = 42;
 /// Numbers per image feature, and per embedding.
 const D_IMAGE: usize = 2_048;
 const DIM: usize = 512;
@@ -69,15 +75,20 @@ fn main() -> std::io::Result<()> {
         duplicates: Some(duplicates(&ids, &images)),
         ..Evaluation::default()
     };
-    let options = AnalysisOptions { n_threads, ..AnalysisOptions::default() };
+    let options = AnalysisOptions { n_threads, n_queries: N_GALLERY, ..AnalysisOptions::default() };
     let image_ranks = evaluation.image_ranks.as_deref();
     evaluation.analysis = Analysis::new(&evaluation.queries, image_ranks, &evaluation.metrics, &options);
+    let earlier: Vec<_> =
+        (0..N_QUERIES).map(|idx| RankingRow { query_text: String::new(), ..query(idx + 7) }).collect();
+    let changes = Changes::new(&earlier, &evaluation.queries, &[1, 5, 10], N_CHANGES);
+    let other = OtherEvaluation { queries: earlier, changes, ..OtherEvaluation::default() };
+    let comparison = Comparison { evaluations: [("evaluate".into(), Ok(other))].into(), ..Comparison::default() };
     let run = RunFacts { id: "20261124T082050Z-ab12".into(), spec: "muge".into(), ..RunFacts::default() };
-    let mut report = Report { run, evaluations: vec![evaluation], ..Report::default() };
+    let mut report = Report { run, evaluations: vec![evaluation], comparison: Some(comparison), ..Report::default() };
     let wanted = pictures(&report).remove(0);
     let n_pictures = wanted.len();
-    report.evaluations[0].thumbnails =
-        wanted.into_iter().map(|id| (id.clone(), thumbnail(&picture(&id), 72))).collect();
+    let shown = |id: String| (id.clone(), Picture { own: thumbnail(&picture(&id), SIDE), fed: None });
+    report.evaluations[0].pictures = wanted.into_iter().map(shown).collect();
     let html = render(&report).html;
     let seconds = start.elapsed().as_secs_f64();
     println!(

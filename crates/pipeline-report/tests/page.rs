@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::LineChange;
-use pipeline_data::{RgbImage, thumbnail};
+use pipeline_data::{Picture, RgbImage, thumbnail};
 use pipeline_eval::RankingRow;
-use pipeline_eval::analysis::{Analysis, AnalysisOptions, Map, duplicates};
-use pipeline_eval::statistics::Interval;
+use pipeline_eval::analysis::{Analysis, AnalysisOptions, Chance, Changes, Map, duplicates};
+use pipeline_eval::statistics::{Interval, SignTest};
 use pipeline_kernels::Matrix;
 use pipeline_report::facts::{
     Comparison, Difference, Evaluation, OtherEvaluation, Report, RunFacts, StageDifference, StageFacts, StageState,
@@ -48,14 +48,16 @@ fn evaluation(options: &AnalysisOptions) -> Evaluation {
     Evaluation {
         stage: "evaluate".into(),
         baseline: Some(Ok(metrics.clone())),
+        chance: Chance::new(&[1; 60], 30, &[1, 5, 10], 30),
         analysis: Analysis::new(&queries, Some(&image_ranks), &metrics, options),
         metrics,
         queries,
         image_ranks: Some(image_ranks),
         map: Some(Map::new(&features, labels(30), &features, labels(30))),
         duplicates: Some(duplicates(&ids, &features)),
-        thumbnails: BTreeMap::new(),
-        thumbnail_note: None,
+        pictures: BTreeMap::new(),
+        fed_as: Some("squashed to 96 × 96 pixels, transparency dropped".into()),
+        picture_note: None,
     }
 }
 
@@ -86,7 +88,12 @@ fn full() -> Report {
     let metrics = evaluation.metrics.clone();
     let none = Difference { value: 0.0, interval: Interval { low: -0.01, high: 0.01 } };
     let differences = metrics.keys().map(|metric| (metric.as_str().into(), none)).collect();
-    let other = OtherEvaluation { metrics, differences };
+    let sign_tests = [("recall_at_1".into(), SignTest { n_up: 5, n_down: 3, p: 0.7266 })].into();
+    let mut queries = evaluation.queries.clone();
+    queries[3].rank = Some(2);
+    queries[5].rank = Some(12);
+    let changes = Changes::new(&queries, &evaluation.queries, &[1, 5, 10], 4);
+    let other = OtherEvaluation { metrics, differences, sign_tests, queries, changes };
     Report {
         run: run.clone(),
         stages: vec![stage("a", &[]), stage("b", &["a"])],
@@ -96,6 +103,7 @@ fn full() -> Report {
             run,
             stages: vec![StageDifference::Changed("b".into(), Some(vec![change])), StageDifference::Same("a".into())],
             evaluations: BTreeMap::from([("evaluate".to_owned(), Ok(other))]),
+            trainings: vec![Training { stage: "b".into(), history: History::parse(history).unwrap() }],
         }),
         spec_yaml: Some(format!("name: {EVIL}\n")),
         notes: vec![EVIL.into()],
@@ -112,7 +120,8 @@ fn with_pictures(side: u32) -> Report {
             let level = id.len() as u8 * 40 + id.as_bytes()[0];
             RgbImage { width: side, height: side, pixels: vec![level; (side * side * 3) as usize] }
         };
-        evaluation.thumbnails = wanted.iter().map(|id| (id.clone(), thumbnail(&picture(id), 72))).collect();
+        let picture = |id: &String| Picture { own: thumbnail(&picture(id), 72), fed: None };
+        evaluation.pictures = wanted.iter().map(|id| (id.clone(), picture(id))).collect();
     }
     report
 }
@@ -120,7 +129,9 @@ fn with_pictures(side: u32) -> Report {
 #[test]
 fn every_section_is_there_and_the_navigation_leads_to_it() {
     let html = render(&full());
-    for id in ["result", "comparison", "pipeline", "training", "retrieval", "gallery", "images", "map", "config"] {
+    for id in
+        ["result", "comparison", "changes", "pipeline", "training", "retrieval", "gallery", "images", "map", "config"]
+    {
         assert_eq!(html.matches(&format!("<section id=\"{id}\">")).count(), 1, "{id}");
         assert!(html.contains(&format!("href=\"#{id}\"")), "{id}");
     }
@@ -132,8 +143,35 @@ fn every_section_is_there_and_the_navigation_leads_to_it() {
 }
 
 #[test]
+fn a_comparison_shows_the_queries_that_were_won_and_lost_and_both_runs_curves() {
+    let html = render(&full());
+    assert!(html.contains("1 won, 1 lost and 58 unchanged queries."));
+    assert!(html.contains("data-groups=\"won:0\"") && html.contains("data-groups=\"lost:0\""));
+    assert!(html.contains("rank 12 → <b class=\"up\">6</b>") && html.contains("rank 2 → <b class=\"down\">22</b>"));
+    assert!(html.contains("other run, rank 1: image") && html.contains("this run, rank 1: image"));
+    assert!(html.contains("Over the same 60 queries MeanRecall stayed the same."));
+    assert!(html.contains("exact sign test: p = 0.7266"));
+    assert!(html.contains("<path class=\"curve c1 other\""), "the loss of the other run lies beneath");
+    let mut gone = full();
+    if let Some(Ok(other)) = gone.comparison.as_mut().unwrap().evaluations.get_mut("evaluate") {
+        other.queries.clear();
+    }
+    assert!(!render(&gone).contains("<section id=\"changes\">"), "without rankings there is nothing to show");
+}
+
+#[test]
+fn the_level_of_chance_is_named_and_drawn() {
+    let html = render(&full());
+    assert!(html.contains("chance 3.33%") && html.contains("chance 33.33%"), "1 and 10 of 30");
+    assert!(html.contains("<path class=\"curve c5 other\""));
+    let mut unknown = full();
+    unknown.evaluations[0].chance = None;
+    assert!(!render(&unknown).contains(">chance "));
+}
+
+#[test]
 fn a_learning_rate_that_stays_is_no_curve() {
-    let mut report = full();
+    let mut report = Report { comparison: None, ..full() };
     let history = "epoch,step,loss,lr,temperature\n0,0,2.5,0.001,0.07\n0,1,2.25,0.001,0.07\n";
     report.trainings[0].history = History::parse(history).unwrap();
     let html = render(&report);
@@ -170,12 +208,23 @@ fn the_page_stands_alone() {
 #[test]
 fn each_distinct_picture_is_in_the_page_once() {
     let report = with_pictures(80);
-    let mut distinct: Vec<_> = report.evaluations[0].thumbnails.values().collect();
+    let mut distinct: Vec<_> = report.evaluations[0].pictures.values().map(|picture| &picture.own).collect();
     let n_images = distinct.len();
     distinct.sort();
     distinct.dedup();
     assert!(distinct.len() < n_images, "some of the pictures are equal");
     assert_eq!(render(&report).matches("data:image/jpeg").count(), distinct.len());
+}
+
+#[test]
+fn the_model_s_view_is_offered_where_an_image_looks_different_to_it() {
+    let mut report = with_pictures(80);
+    assert!(!render(&report).contains("as the model sees them"), "no image looks different");
+    let picture = report.evaluations[0].pictures.values_mut().next().unwrap();
+    *picture = Picture { own: b"\x89PNG".to_vec(), fed: Some(picture.own.clone()) };
+    let html = render(&report);
+    assert!(html.contains("as the model sees them") && html.contains("squashed to 96 × 96 pixels"));
+    assert!(html.contains("--own:url(data:image/png;base64,iVBORw==);--fed:url(data:image/jpeg;base64,"));
 }
 
 #[test]
@@ -214,8 +263,9 @@ fn what_cannot_be_compared_is_said_and_not_shown() {
 #[test]
 fn the_gallery_is_as_long_as_it_was_asked_to_be() {
     let evaluations = |n_queries| vec![evaluation(&AnalysisOptions { n_queries, ..AnalysisOptions::default() })];
-    let cards =
-        |n_queries| render(&Report { evaluations: evaluations(n_queries), ..full() }).matches("<article").count();
+    let cards = |n_queries| {
+        render(&Report { evaluations: evaluations(n_queries), comparison: None, ..full() }).matches("<article").count()
+    };
     assert!((1..=16).contains(&cards(16)), "{}", cards(16));
     assert_eq!(cards(0), 0);
 }

@@ -51,7 +51,7 @@ pub use kind::{Format, Kind, Slot};
 pub use predictions::{PredictionsError, write_predictions};
 pub use results::{read_results, relevant_ranks};
 pub use search::{Found, ImageSearch, Query, SearchPool, TextSearch};
-pub use thumbnails::{PoolThumbnails, Thumbnails, image_source, thumbnails_of_pixels, thumbnails_of_source};
+pub use thumbnails::{Pictures, PoolThumbnails, image_source, pictures_of_pixels, pictures_of_source};
 
 /// Every stage kind, in the order of a pipeline.
 ///

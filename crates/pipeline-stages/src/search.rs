@@ -1,6 +1,7 @@
 //! Searches the pool of an evaluation for a text or an image that was never encoded before.
 
 use pipeline_core::{InputArtifact, StageError, StageId};
+use pipeline_data::{DECODER_BYTES, Limits, Memory};
 use pipeline_eval::{Similarity, rank};
 use pipeline_kernels::Matrix;
 use pipeline_models::EncoderRows;
@@ -151,8 +152,9 @@ impl ImageSearch {
     /// # Errors
     /// When they are not an image, or cannot be encoded.
     pub fn query(&self, bytes: &[u8]) -> Result<Query, StageError> {
-        let image =
-            self.decoder.decode(bytes).map_err(|error| StageError::because("the image cannot be decoded", error))?;
+        let limits = Limits { memory: &Memory::new(DECODER_BYTES), is_cancelled: &|| false };
+        let image = self.decoder.decode(bytes, limits);
+        let image = image.map_err(|error| StageError::because("the image cannot be decoded", error))?;
         let (height, width) = (image.height as usize, image.width as usize);
         let row = EncoderRows::Images { pixels: &[&image.pixels], height, width };
         let features = self.encoder.encode(row, self.n_threads, "the image cannot be encoded")?;

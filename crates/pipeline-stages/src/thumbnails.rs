@@ -4,15 +4,28 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use pipeline_core::{InputArtifact, StageError, StageId};
-use pipeline_data::{DECODER_BYTES, DataError, ImageTsv, Limits, Memory, RgbImage, Thumbnail};
+use pipeline_data::{
+    DECODER_BYTES, DataError, DecodeError, ImageTsv, Limits, Memory, Miniature, Picture, PixelRow, RgbImage, Thumbnail,
+    miniature, shrunk, thumbnail,
+};
+use pipeline_models::image::ModelSearch;
 use pipeline_spec::{PipelineSpec, StageSpec};
 use rayon::prelude::*;
 
-use crate::decode_images::{self, source_and_limit};
+use crate::decode_images::{self, Decoder, source_and_limit};
 use crate::{artifact, search};
 
-/// The available thumbnails among the requested ones, each converted by `shrink`.
-pub type Thumbnails = BTreeMap<String, Vec<u8>>;
+/// The largest mean difference of a channel's levels, of 255, at which two small images look the same.
+const MAX_MEAN_DIFFERENCE: u64 = 3;
+
+/// The available pictures among the requested ones.
+#[derive(Debug, Clone, Default)]
+pub struct Pictures {
+    /// The pictures by the ids of their images.
+    pub by_id: BTreeMap<String, Picture>,
+    /// The pixels that the model is given, in words; `None` where the originals are gone or its files are.
+    pub fed_as: Option<String>,
+}
 
 /// The thumbnails of a pool by id, made on request from the originals: the store's pixels have one size and may have
 /// been dropped.
@@ -57,45 +70,69 @@ pub fn image_source(stage: &StageSpec) -> Option<PathBuf> {
     source_and_limit(stage).map(|(path, _)| path)
 }
 
-/// Makes thumbnails from the source of a `decode-images` stage, with white for transparent pixels; `None` when the
-/// stage is of another kind.
+/// Makes pictures from the source of a `decode-images` stage: the images themselves, and what the stage makes of them.
+/// `None` when the stage is of another kind.
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn thumbnails_of_source(
+pub fn pictures_of_source(
     stage: &StageSpec,
+    search: &ModelSearch,
     wanted: &BTreeSet<String>,
-    shrink: &(dyn Fn(&RgbImage) -> Vec<u8> + Sync),
-) -> Result<Option<Thumbnails>, DataError> {
+    max_side: u32,
+) -> Result<Option<Pictures>, DataError> {
     let Some((path, max_samples)) = source_and_limit(stage) else { return Ok(None) };
     let tsv = ImageTsv::open(&path, max_samples)?;
+    // Without the model that `like` names, its view is unknown.
+    let decoder = decode_images::decoder(&stage.params, search).ok();
     let rows: Vec<_> = tsv.rows().iter().filter(|row| wanted.contains(&row.id)).collect();
     let memory = Memory::new(DECODER_BYTES);
-    let thumbnails = rows.par_iter().map(|row| {
+    let by_id = rows.par_iter().map(|row| {
         let limits = Limits { memory: &memory, is_cancelled: &|| false };
-        Ok(tsv.image_on_white(row, limits)?.ok().map(|image| (row.id.clone(), shrink(&image))))
+        let work = |file: Vec<u8>| picture(&file, decoder.as_ref(), max_side, limits);
+        Ok(tsv.with_file(row, limits, work)?.ok().map(|picture| (row.id.clone(), picture)))
     });
-    let thumbnails: Vec<Option<(String, Vec<u8>)>> = thumbnails.collect::<Result<_, DataError>>()?;
-    Ok(Some(thumbnails.into_iter().flatten().collect()))
+    let by_id: Vec<Option<(String, Picture)>> = by_id.collect::<Result<_, DataError>>()?;
+    let fed_as = decoder.as_ref().map(ToString::to_string);
+    Ok(Some(Pictures { by_id: by_id.into_iter().flatten().collect(), fed_as }))
 }
 
-/// Makes thumbnails from an artifact of decoded images, shard by shard.
+fn picture(file: &[u8], decoder: Option<&Decoder>, max_side: u32, limits: Limits<'_>) -> Result<Picture, DecodeError> {
+    let Miniature { file: own, on_white } = miniature(file, max_side, limits)?;
+    let fed = decoder.map(|decoder| decoder.decode(file, limits)).transpose()?;
+    let fed = fed.map(|image| shrunk(&image, max_side)).filter(|image| looks_different(&on_white, image));
+    Ok(Picture { own, fed: fed.map(|image| thumbnail(&image, max_side)) })
+}
+
+/// Whether two small images differ in shape, or in pixels by more than a resize on the way makes them differ.
+fn looks_different(one: &RgbImage, other: &RgbImage) -> bool {
+    if (one.width, one.height) != (other.width, other.height) {
+        return true;
+    }
+    let differences = one.pixels.iter().zip(&other.pixels).map(|(one, other)| u64::from(one.abs_diff(*other)));
+    differences.sum::<u64>() > MAX_MEAN_DIFFERENCE * one.pixels.len() as u64
+}
+
+/// Makes pictures from an artifact of decoded images, shard by shard: the model's view alone is left.
 ///
 /// # Errors
 /// When a shard cannot be read.
-pub fn thumbnails_of_pixels(
+pub fn pictures_of_pixels(
     images: &InputArtifact,
     wanted: &BTreeSet<String>,
-    shrink: &(dyn Fn(&RgbImage) -> Vec<u8> + Sync),
-) -> Result<Thumbnails, DataError> {
-    let mut thumbnails = Thumbnails::new();
+    max_side: u32,
+) -> Result<Pictures, DataError> {
+    let mut pictures = Pictures::default();
     for path in artifact::shards(images) {
         let shard = pipeline_data::read_pixels(&path)?;
         let (width, height) = (shard.width, shard.height);
         let rows = shard.rows.into_par_iter().filter(|row| wanted.contains(&row.id));
-        let some: Vec<_> =
-            rows.filter_map(|row| Some((row.id, shrink(&RgbImage { width, height, pixels: row.pixels? })))).collect();
-        thumbnails.extend(some);
+        let picture = |row: PixelRow| {
+            let own = thumbnail(&RgbImage { width, height, pixels: row.pixels? }, max_side);
+            Some((row.id, Picture { own, fed: None }))
+        };
+        let some: Vec<_> = rows.filter_map(picture).collect();
+        pictures.by_id.extend(some);
     }
-    Ok(thumbnails)
+    Ok(pictures)
 }

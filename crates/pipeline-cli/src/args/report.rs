@@ -23,9 +23,9 @@ pub struct ReportArgs {
     #[command(flatten)]
     pub replace: ReplaceArgs,
     /// Compare with this run, query by query.
-    #[arg(long, value_name = "RUN")]
+    #[arg(long, value_name = "RUN", visible_alias = "against")]
     pub compare: Option<String>,
-    /// The number of queries in the gallery, at most.
+    /// The number of queries in the gallery, at most; with `--compare`, two of five are those that were won and lost.
     #[arg(long, value_name = "N", default_value_t = N_QUERIES)]
     pub queries: u16,
     /// The seed of random choices: queries of the gallery, points of the map.

@@ -24,8 +24,7 @@
     const buttons = [...gallery.querySelectorAll("button[data-group]")];
     const search = gallery.querySelector("input");
     const end = gallery.querySelector(".nothing");
-    let group = "worst";
-    if (!cards.some((card) => card.places.has(group))) group = "all";
+    let group = buttons.map((button) => button.dataset.group).find((name) => cards.some((card) => card.places.has(name)));
     const show = () => {
       const words = normal(search.value).split(/\s+/u).filter(Boolean);
       // A search goes through all listed queries.

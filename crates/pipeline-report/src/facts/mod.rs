@@ -5,8 +5,9 @@ mod sweep;
 use std::collections::BTreeMap;
 
 use pipeline_core::{LineChange, Metrics};
-use pipeline_eval::analysis::{Analysis, Duplicates, Map};
-use pipeline_eval::statistics::Interval;
+use pipeline_data::Picture;
+use pipeline_eval::analysis::{Analysis, Chance, Changes, Duplicates, Map};
+use pipeline_eval::statistics::{Interval, SignTest};
 use pipeline_eval::{MetricName, RankingRow};
 
 use crate::History;
@@ -148,16 +149,20 @@ pub struct Evaluation {
     pub image_ranks: Option<Vec<Option<u32>>>,
     /// The analysis of these rankings and metrics.
     pub analysis: Analysis,
+    /// The recall of rankings drawn at random; `None` when the evaluation does not say how many images are relevant.
+    pub chance: Option<Chance>,
     /// The accepted metrics, or the reason why they cannot be compared.
     pub baseline: Option<Result<Metrics, String>>,
     /// Both modalities in the plane.
     pub map: Option<Map>,
     /// Images of the pool that are the same picture.
     pub duplicates: Option<Duplicates>,
-    /// JPEG thumbnails by image id.
-    pub thumbnails: BTreeMap<String, Vec<u8>>,
-    /// The reason why thumbnails are missing.
-    pub thumbnail_note: Option<String>,
+    /// The pictures by image id.
+    pub pictures: BTreeMap<String, Picture>,
+    /// The pixels that the model is given, in words; `None` where no picture shows them.
+    pub fed_as: Option<String>,
+    /// The reason why pictures are missing, or are not the originals.
+    pub picture_note: Option<String>,
 }
 
 /// Another run to compare with.
@@ -169,6 +174,8 @@ pub struct Comparison {
     pub stages: Vec<StageDifference>,
     /// The evaluations of the other run by stage, or the reason why they cannot be compared.
     pub evaluations: BTreeMap<String, Result<OtherEvaluation, String>>,
+    /// The trainings of the other run.
+    pub trainings: Vec<Training>,
 }
 
 /// The difference of a stage between two runs.
@@ -192,6 +199,12 @@ pub struct OtherEvaluation {
     pub metrics: Metrics,
     /// The differences by metric, this run's minus the other's, where they could be tested.
     pub differences: BTreeMap<MetricName, Difference>,
+    /// For metrics that count hits: the queries that rose and fell.
+    pub sign_tests: BTreeMap<MetricName, SignTest>,
+    /// Its rankings, in the order of this run's queries; empty where they are gone.
+    pub queries: Vec<RankingRow>,
+    /// The queries that this run won and lost.
+    pub changes: Changes,
 }
 
 /// A difference of a metric between two runs over the same queries.

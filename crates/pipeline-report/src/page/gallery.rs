@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::thumbnails::Thumbnails;
+use super::thumbnails::{Thumbnails, fed_box};
 use super::words::count;
 use crate::facts::Evaluation;
+use pipeline_eval::RankingRow;
 use pipeline_eval::analysis::{GalleryQuery, Group};
 
 /// The most relevant images that a query shows.
-const MAX_RELEVANT: usize = 6;
+pub(super) const MAX_RELEVANT: usize = 6;
 
 /// The images of the gallery.
 pub(super) fn pictures(evaluation: &Evaluation) -> BTreeSet<String> {
@@ -24,8 +25,8 @@ pub(super) fn pictures(evaluation: &Evaluation) -> BTreeSet<String> {
 pub(super) fn draw(evaluation: &Evaluation, thumbnails: &Thumbnails<'_>) -> Markup {
     let shown = &evaluation.analysis.gallery;
     html! {
-        @if let Some(note) = &evaluation.thumbnail_note { p.note { (note) } }
-        div.gallery {
+        @if let Some(note) = &evaluation.picture_note { p.note { (note) } }
+        div.gallery.pictures {
             div.filters {
                 div.choices role="group" aria-label="which queries" {
                     @for group in Group::ALL {
@@ -36,10 +37,11 @@ pub(super) fn draw(evaluation: &Evaluation, thumbnails: &Thumbnails<'_>) -> Mark
                     button type="button" data-group="all" aria-pressed="false" { "All " small { (shown.len()) } }
                 }
                 label {
-                    span.hidden { "search" }
+                    span.hidden { "search the queries" }
                     input type="search" placeholder="search the listed queries" autocomplete="off";
                 }
             }
+            (fed_box(evaluation))
             p.sub.shown role="status" {}
             @for shown in shown { (card(evaluation, shown, thumbnails)) }
             p.sub.nothing hidden { "No listed query matches." }
@@ -64,21 +66,15 @@ fn card(evaluation: &Evaluation, shown: &GalleryQuery, thumbnails: &Thumbnails<'
     let (query, n_top) = (&evaluation.queries[shown.query_idx], evaluation.analysis.n_top);
     let id = query.query_id.as_deref().unwrap_or_default();
     let groups: Vec<_> = shown.groups.iter().map(|(group, place)| format!("{}:{place}", group.name())).collect();
-    let n_more = query.relevant.len().saturating_sub(MAX_RELEVANT);
     html! {
         article.card data-groups=(groups.join(" ")) data-text=(format!("{} {id}", query.query_text.to_lowercase())) {
             div.ask {
-                h4 lang="zh" { (query.query_text) }
+                h4 dir="auto" { (query.query_text) }
                 p.sub {
                     "query " (id) " · " (rank(query.rank)) " · "
                     (shown.n_hits) " of " (query.relevant.len()) " relevant in the top " (n_top)
                 }
-                div.row.relevant {
-                    @for image in query.relevant.iter().take(MAX_RELEVANT) {
-                        (thumbnails.draw(evaluation, image, &format!("relevant image {image}")))
-                    }
-                    @if n_more > 0 { span.more { "+" (n_more) } }
-                }
+                (relevant(evaluation, query, thumbnails))
             }
             ol.row.top { @for (idx, image) in query.top_ids.iter().take(n_top).enumerate() {
                 @let is_hit = query.relevant.contains(image);
@@ -90,6 +86,19 @@ fn card(evaluation: &Evaluation, shown: &GalleryQuery, thumbnails: &Thumbnails<'
                     small { b { (idx + 1) @if is_hit { " ✓" } } " " (format!("{score:.3}")) }
                 }
             } }
+        }
+    }
+}
+
+/// The relevant images of a query.
+pub(super) fn relevant(evaluation: &Evaluation, query: &RankingRow, thumbnails: &Thumbnails<'_>) -> Markup {
+    let n_more = query.relevant.len().saturating_sub(MAX_RELEVANT);
+    html! {
+        div.row.relevant {
+            @for image in query.relevant.iter().take(MAX_RELEVANT) {
+                (thumbnails.draw(evaluation, image, &format!("relevant image {image}")))
+            }
+            @if n_more > 0 { span.more { "+" (n_more) } }
         }
     }
 }

@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 use pipeline_eval::Quantity;
 
-use super::metrics::{ALL, Share, bounds, deltas, meter, other, table};
+use super::meter::{Scale, meter};
+use super::metrics::{Share, bounds, deltas, other, table};
 use super::words::{count, percent};
 use crate::facts::{Evaluation, Report};
 
@@ -35,8 +36,15 @@ fn tile(share: &Share, is_first: bool) -> Markup {
         div.tile.first[is_first] {
             h4 { (share.name) }
             p.big { (percent(share.value)) }
-            (meter(share.value, share.interval, ALL))
-            @if share.interval.is_some() { p.sub { "95%: " (bounds(share.interval)) } }
+            @let scale = Scale::around(share.value, share.interval);
+            div.scale aria-hidden="true" { (meter(share.value, share.interval, scale, share.chance)) (scale.legend()) }
+            p.sub.apart {
+                @if share.interval.is_some() { span.nowrap { "95%: " (bounds(share.interval)) } }
+                @if let Some(chance) = share.chance {
+                    " "
+                    span.nowrap data-tip="the expected value of rankings drawn at random" { "chance " (percent(chance)) }
+                }
+            }
             (deltas(share))
         }
     }

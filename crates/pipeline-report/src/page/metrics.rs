@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use maud::{Markup, html};
-use pipeline_eval::statistics::Interval;
+use pipeline_eval::statistics::{Interval, SignTest};
 use pipeline_eval::{MetricName, Quantity};
 
 use super::words::{percent, plain, points};
@@ -18,6 +18,10 @@ pub(super) struct Share {
     pub(super) baseline: Option<f64>,
     /// The paired difference to the other run.
     pub(super) difference: Option<Difference>,
+    /// The queries that rose and fell against the other run.
+    pub(super) signs: Option<SignTest>,
+    /// The value of rankings drawn at random.
+    pub(super) chance: Option<f64>,
 }
 
 /// MeanRecall first, then each Recall@k.
@@ -25,19 +29,24 @@ pub(super) fn shares(report: &Report, evaluation: &Evaluation) -> Vec<Share> {
     let resampled = evaluation.analysis.recalls.as_ref();
     let other = other(report, evaluation).and_then(Result::ok);
     let accepted = evaluation.baseline.as_ref().and_then(|baseline| baseline.as_ref().ok());
-    let share = |metric: MetricName, resampled: Option<Interval>| {
+    let chance = evaluation.chance.as_ref();
+    let share = |metric: MetricName, resampled: Option<Interval>, chance: Option<f64>| {
         Some(Share {
             name: metric.title(),
             value: metric.value_in(&evaluation.metrics)?,
             interval: metric.interval_in(&evaluation.metrics).or(resampled),
             baseline: accepted.and_then(|metrics| metric.value_in(metrics)),
             difference: other.and_then(|other| other.differences.get(&metric).copied()),
+            signs: other.and_then(|other| other.sign_tests.get(&metric).copied()),
+            chance,
         })
     };
-    let mean = share(Quantity::MeanRecall.into(), resampled.map(|all| all.mean_interval));
+    let of_mean = chance.map(|chance| chance.mean);
+    let mean = share(Quantity::MeanRecall.into(), resampled.map(|all| all.mean_interval), of_mean);
     let at_k = evaluation.analysis.ks.iter().filter_map(|k| {
         let point = resampled.and_then(|all| all.at.iter().find(|point| point.k == *k));
-        share(Quantity::RecallAt(*k as usize).into(), point.map(|point| point.interval))
+        let at_k = chance.and_then(|chance| chance.at.iter().find(|(at, _)| at == k)).map(|(_, share)| *share);
+        share(Quantity::RecallAt(*k as usize).into(), point.map(|point| point.interval), at_k)
     });
     mean.into_iter().chain(at_k).collect()
 }
@@ -85,25 +94,6 @@ pub(super) fn verdict(interval: Interval) -> &'static str {
         None => "no evidence of a difference",
     }
 }
-
-/// A share and its interval on a track with this range. Positions are attributes, since a server's strict policy would
-/// forbid inline styles.
-pub(super) fn meter(value: f64, interval: Option<Interval>, range: Interval) -> Markup {
-    let share = |value: f64| 100.0 * ((value - range.low) / (range.high - range.low)).clamp(0.0, 1.0);
-    let at = |value: f64| format!("{:.1}%", share(value));
-    html! {
-        svg.meter aria-hidden="true" {
-            @if let Some(Interval { low, high }) = interval {
-                @let width = format!("{:.1}%", (share(high) - share(low)).max(0.5));
-                rect.range x=(at(low)) y="2" width=(width) height="8" rx="4" {}
-            }
-            rect.at x=(at(value)) y="0" width="3" height="12" rx="1.5" {}
-        }
-    }
-}
-
-/// The whole range of a share.
-pub(super) const ALL: Interval = Interval { low: 0.0, high: 1.0 };
 
 /// Low and high, in percent.
 pub(super) fn bounds(interval: Option<Interval>) -> String {

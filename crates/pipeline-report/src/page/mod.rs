@@ -1,11 +1,13 @@
 //! The page about a run: one file for each section.
 
+mod changes;
 mod comparison;
 mod config;
 mod gallery;
 mod headline;
 mod images;
 mod map;
+mod meter;
 mod metrics;
 mod pipeline;
 mod retrieval;
@@ -30,6 +32,9 @@ pub fn pictures(report: &Report) -> Vec<BTreeSet<String>> {
     let pictures = |evaluation: &Evaluation| {
         let mut ids = gallery::pictures(evaluation);
         ids.extend(images::pictures(evaluation));
+        if let Some(Ok(other)) = metrics::other(report, evaluation) {
+            ids.extend(changes::pictures(evaluation, other));
+        }
         ids
     };
     report.evaluations.iter().map(pictures).collect()
@@ -57,10 +62,19 @@ fn sections(report: &Report, thumbnails: &Thumbnails<'_>) -> Vec<Section> {
     }
     if let Some(comparison) = &report.comparison {
         sections.push(section("comparison", "Comparison", comparison::draw(report, comparison, &shares)));
+        let several = report.evaluations.len() > 1;
+        for (idx, evaluation) in report.evaluations.iter().enumerate() {
+            let Some(Ok(other)) = metrics::other(report, evaluation) else { continue };
+            let Some(changes) = changes::draw(evaluation, other, thumbnails) else { continue };
+            sections.push(match several {
+                true => section(&format!("changes-{idx}"), &format!("Won and lost: {}", evaluation.stage), changes),
+                false => section("changes", "Won and lost", changes),
+            });
+        }
     }
     sections.push(section("pipeline", "Pipeline", pipeline::draw(report)));
     if !report.trainings.is_empty() {
-        sections.push(section("training", "Training", training::draw(&report.trainings)));
+        sections.push(section("training", "Training", training::draw(&report.trainings, report.comparison.as_ref())));
     }
     for (idx, evaluation) in report.evaluations.iter().enumerate().filter(|(_, one)| !one.queries.is_empty()) {
         let several = report.evaluations.len() > 1;

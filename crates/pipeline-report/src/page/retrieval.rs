@@ -2,10 +2,11 @@
 
 use maud::{Markup, html};
 use pipeline_eval::Quantity;
-use pipeline_eval::analysis::{Analysis, Histogram, RankBin, RecallPoint, Slice};
+use pipeline_eval::analysis::{Analysis, Chance, Histogram, RankBin, RecallPoint, Slice};
 use pipeline_eval::statistics::Interval;
 
-use super::metrics::{bounds, meter};
+use super::meter::{Scale, meter};
+use super::metrics::bounds;
 use super::words::{count, percent};
 use crate::chart::{Axis, Bar, Curve, bars, lines};
 use crate::facts::Evaluation;
@@ -19,7 +20,7 @@ pub(super) fn draw(evaluation: &Evaluation) -> Markup {
     let columns = columns(&analysis.histogram, analysis.n_labelled, pool_size);
     html! {
         div.charts {
-            figure { figcaption { "Recall at k, with 95% intervals" } (curves(analysis)) }
+            figure { figcaption { "Recall at k, with 95% intervals" } (curves(analysis, evaluation.chance.as_ref())) }
             figure {
                 figcaption { "Rank of the best relevant image" }
                 (bars("rank of the best relevant image", "rank", "queries", &columns))
@@ -32,10 +33,10 @@ pub(super) fn draw(evaluation: &Evaluation) -> Markup {
     }
 }
 
-fn curves(analysis: &Analysis) -> Markup {
+fn curves(analysis: &Analysis, chance: Option<&Chance>) -> Markup {
     let directions =
         [("text to image", "c1", &analysis.text_to_image), ("image to text", "c2", &analysis.image_to_text)];
-    let curves: Vec<_> = directions
+    let mut curves: Vec<_> = directions
         .iter()
         .filter(|(_, _, points)| !points.is_empty())
         .map(|(name, class, points)| curve(name, class, points))
@@ -46,10 +47,17 @@ fn curves(analysis: &Analysis) -> Markup {
             let (_, low, high) = curve.band[idx];
             format!("{} {} ({})", curve.name, percent(curve.points[idx].1), bounds(Some(Interval { low, high })))
         });
-        (f64::from(*k), format!("Recall@{k}\n{}", values.collect::<Vec<_>>().join("\n")))
+        let of_chance = chance.and_then(|chance| chance.at.get(idx)).map(|(_, share)| percent(*share));
+        let of_chance = of_chance.map(|share| format!("chance {share}"));
+        (f64::from(*k), format!("Recall@{k}\n{}", values.chain(of_chance).collect::<Vec<_>>().join("\n")))
     });
     let tips: Vec<_> = tips.collect();
     let max_k = analysis.text_to_image.last().map_or(1, |point| point.k);
+    if let Some(chance) = chance {
+        let points = chance.at.iter().filter(|(k, _)| *k <= max_k).map(|(k, share)| (f64::from(*k), *share));
+        let name = if curves.len() > 1 { "chance, text to image" } else { "chance" };
+        curves.push(Curve { name: name.into(), class: "c5 other", points: points.collect(), band: Vec::new() });
+    }
     lines("recall at k", Axis::log("k", f64::from(max_k)), Axis::percent("recall", highest * 1.02), &curves, &[], &tips)
 }
 
@@ -91,12 +99,13 @@ fn short(n: u32) -> String {
 
 fn slices(title: &str, slices: &[Slice]) -> Markup {
     let most = slices.iter().map(|slice| slice.recalls.mean_interval.high).fold(0.01, f64::max);
-    let range = Interval { low: 0.0, high: most };
+    let least = slices.iter().map(|slice| slice.recalls.mean_interval.low).fold(most, f64::min);
+    let scale = Scale::between(least, most);
     html! {
         figure {
             figcaption { (title) }
             div.scroll { table.slices {
-                thead { tr { th {} th.n { "queries" } th.n { "MeanRecall" } th { "95% interval" }
+                thead { tr { th {} th.n { "queries" } th.n { "MeanRecall" } th { "95% interval" (scale.legend()) }
                     @for point in ends(slices.first()) { th.n { "R@" (point.k) } }
                 } }
                 tbody { @for slice in slices {
@@ -106,7 +115,7 @@ fn slices(title: &str, slices: &[Slice]) -> Markup {
                         td.n { (count(recalls.n as u64)) }
                         td.n { (percent(recalls.mean)) }
                         @let interval = Some(recalls.mean_interval);
-                        td data-tip=(bounds(interval)) { (meter(recalls.mean, interval, range)) }
+                        td data-tip=(bounds(interval)) { (meter(recalls.mean, interval, scale, None)) }
                         @for point in ends(Some(slice)) { td.n { (percent(point.share)) } }
                     }
                 } }

@@ -5,7 +5,7 @@ use pipeline_eval::HeldOutMetric;
 
 use super::words::plain;
 use crate::chart::{Axis, Curve, lines};
-use crate::facts::Training;
+use crate::facts::{Comparison, Training};
 use crate::history::History;
 
 /// The most points of a curve. A longer one shows the means of neighbours, and their range.
@@ -13,24 +13,27 @@ const MAX_POINTS: usize = 240;
 /// Settings of a step: worth a curve only where they change.
 const SETTINGS: [&str; 2] = ["lr", "temperature"];
 
-pub(super) fn draw(trainings: &[Training]) -> Markup {
+/// The curves, over those of the other run where it has a training of the same name.
+pub(super) fn draw(trainings: &[Training], comparison: Option<&Comparison>) -> Markup {
+    let others = comparison.map_or(&[][..], |comparison| &comparison.trainings);
+    let other = |ours: &Training| others.iter().find(|theirs| theirs.stage == ours.stage).map(|theirs| &theirs.history);
     html! {
         @for training in trainings {
             @if trainings.len() > 1 { h3 { (training.stage) } }
-            div.charts { @for chart in charts(&training.history) { (chart) } }
+            div.charts { @for chart in charts(&training.history, other(training)) { (chart) } }
         }
     }
 }
 
 /// One chart for each column, and one for all columns that are measured on held-out data.
-fn charts(history: &History) -> Vec<Markup> {
+fn charts(history: &History, other: Option<&History>) -> Vec<Markup> {
     let (valid, own): (Vec<&str>, Vec<&str>) = history.curves().partition(|name| HeldOutMetric::parse(name).is_some());
     let mut charts: Vec<Markup> = own
         .iter()
-        .filter(|name| is_drawn(history, name))
-        .filter_map(|name| chart(history, title(name), &[name]))
+        .filter(|name| is_drawn(history, name) || other.is_some_and(|other| is_drawn(other, name)))
+        .filter_map(|name| chart((history, other), title(name), &[name]))
         .collect();
-    charts.extend(chart(history, "validation", &valid));
+    charts.extend(chart((history, other), "validation", &valid));
     charts
 }
 
@@ -45,12 +48,18 @@ fn title(column: &str) -> &str {
     }
 }
 
-fn chart(history: &History, title: &str, columns: &[&str]) -> Option<Markup> {
-    let classes = ["c1", "c2", "c3", "c4", "c5"];
-    let curves = columns.iter().zip(classes.into_iter().cycle()).map(|(column, class)| {
+fn chart((history, other): (&History, Option<&History>), title: &str, columns: &[&str]) -> Option<Markup> {
+    // The second class is the other run's.
+    let classes = [("c1", "c1 other"), ("c2", "c2 other"), ("c3", "c3 other"), ("c4", "c4 other"), ("c5", "c5 other")];
+    let curves = columns.iter().zip(classes.into_iter().cycle()).flat_map(|(column, (class, of_other))| {
         let name = HeldOutMetric::parse(column)
             .map_or_else(|| (*column).to_owned(), |HeldOutMetric(metric)| metric.to_string());
-        thinned(name, class, &history.points(column))
+        let Some(other) = other else { return vec![thinned(name, class, &history.points(column))] };
+        let (ours, theirs) = match columns.len() {
+            1 => ("this run".to_owned(), "other run".to_owned()),
+            _ => (name.clone(), format!("{name}, other run")),
+        };
+        vec![thinned(ours, class, &history.points(column)), thinned(theirs, of_other, &other.points(column))]
     });
     let curves: Vec<Curve> = curves.filter(|curve| !curve.points.is_empty()).collect();
     let reach = |curve: &Curve| {
@@ -86,10 +95,16 @@ fn thinned(name: String, class: &'static str, points: &[(f64, f64)]) -> Curve {
     Curve { name, class, points, band }
 }
 
-/// The values of all curves at the points of the first.
+/// The values of all curves at the points of the longest: of each its last value up to there.
 fn tips(curves: &[Curve]) -> Vec<(f64, String)> {
-    let Some(first) = curves.first() else { return Vec::new() };
-    let value = |curve: &Curve, at: f64| curve.points.iter().find(|(place, _)| *place == at).map(|(_, value)| *value);
+    let end = |curve: &Curve| curve.points.last().map_or(0.0, |(at, _)| *at);
+    let Some(first) = curves.iter().reduce(|best, curve| if end(curve) > end(best) { curve } else { best }) else {
+        return Vec::new();
+    };
+    let value = |curve: &Curve, at: f64| {
+        let value = curve.points.iter().rfind(|(place, _)| *place <= at).map(|(_, value)| *value);
+        value.filter(|_| at <= end(curve))
+    };
     let tip = |at: f64| {
         let values = curves.iter().filter_map(|curve| Some(format!("{} {}", curve.name, plain(value(curve, at)?))));
         let step = if at == 0.0 { "start".to_owned() } else { format!("step {at}") };

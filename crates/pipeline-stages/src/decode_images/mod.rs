@@ -5,13 +5,14 @@ mod like;
 mod params;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use pipeline_core::{
     Cut, InRows, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork, Threads,
 };
-use pipeline_data::{DECODER_BYTES, DecodeError, ImageTsv, Limits, Memory, RgbImage, decode_within};
+use pipeline_data::{DecodeError, ImageTsv, Limits, RgbImage, decode_within};
 use pipeline_models::image::{self, ModelSearch};
 use pipeline_spec::{Node, SpecError, StageSpec};
 
@@ -22,8 +23,8 @@ use crate::published;
 use crate::shard_sizes;
 use images::Images;
 use like::Resolved;
-use params::DecodeImagesParams;
 pub(crate) use params::Geometry;
+use params::{AlphaName, DecodeImagesParams, FitName};
 
 pub(crate) static KIND: Kind = Kind {
     name: "decode-images",
@@ -63,7 +64,7 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     Ok(Box::new(DecodeImages::new(params, &context.settings.model_search)))
 }
 
-/// Decodes single images like a stage of this kind.
+/// Decodes single images like a stage of this kind; its text describes the pixels for people.
 pub(crate) struct Decoder(Geometry);
 
 /// The decoder of a stage with these params, which were checked when it was built.
@@ -73,10 +74,25 @@ pub(crate) fn decoder(params: &Node, search: &ModelSearch) -> Result<Decoder, St
     DecodeImages::new(params, search).geometry().map(Decoder)
 }
 
+impl fmt::Display for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [height, width] = self.0.size;
+        let shape = match self.0.fit {
+            FitName::Squash => "squashed to",
+            FitName::Crop => "cropped to",
+        };
+        let alpha = match self.0.alpha {
+            AlphaName::Drop => "transparency dropped",
+            AlphaName::White => "transparency on white",
+            AlphaName::Black => "transparency on black",
+        };
+        write!(f, "{shape} {width} × {height} pixels, {alpha}")
+    }
+}
+
 impl Decoder {
     /// The pixels that the stage would make of an image file.
-    pub(crate) fn decode(&self, bytes: &[u8]) -> Result<RgbImage, DecodeError> {
-        let limits = Limits { memory: &Memory::new(DECODER_BYTES), is_cancelled: &|| false };
+    pub(crate) fn decode(&self, bytes: &[u8], limits: Limits<'_>) -> Result<RgbImage, DecodeError> {
         decode_within(bytes, Some(self.0.target()), self.0.alpha.alpha(), limits).map(|(_, image)| image)
     }
 }

@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use pipeline_core::Metrics;
 use pipeline_data::{ResultRow, ResultsOf};
-use pipeline_eval::analysis::{Analysis, AnalysisOptions, Duplicates, Map, duplicates, sample};
+use pipeline_eval::Quantity;
+use pipeline_eval::analysis::{Analysis, AnalysisOptions, Chance, Duplicates, Map, duplicates, sample};
 use pipeline_experiments::gate::{Baseline, Measured, baseline};
 use pipeline_experiments::in_one_line;
 use pipeline_kernels::Matrix;
 use pipeline_report::facts::Evaluation;
 use pipeline_stages::{Format, Side, finished};
 
-use super::Options;
 use super::described::{DescribedRun, DescribedStage};
 use super::subject::Subject;
 use crate::door;
@@ -20,12 +20,16 @@ use crate::door;
 const MIN_QUERIES: usize = 8;
 
 /// The evaluations of the run that have a result; their galleries share the number of queries.
-pub fn all(subject: &Subject, run: &DescribedRun<'_>, options: &Options, notes: &mut Vec<String>) -> Vec<Evaluation> {
+pub fn all(
+    subject: &Subject,
+    run: &DescribedRun<'_>,
+    (n_queries, seed): (usize, u64),
+    notes: &mut Vec<String>,
+) -> Vec<Evaluation> {
     let stages: Vec<_> = run.stages_that_make(Format::Evaluation).filter(|stage| stage.artifact().is_some()).collect();
     let accepted = accepted(subject, run, notes);
-    let n_queries = share(options.n_queries, stages.len());
-    let (seed, n_threads) = (options.seed, door::n_threads());
-    let options = AnalysisOptions { n_queries, seed, n_threads, ..AnalysisOptions::default() };
+    let n_queries = share(n_queries, stages.len());
+    let options = AnalysisOptions { n_queries, seed, n_threads: door::n_threads(), ..AnalysisOptions::default() };
     stages.into_iter().map(|stage| one(subject, run, stage, accepted.as_ref(), &options, notes)).collect()
 }
 
@@ -62,6 +66,7 @@ fn one(
     }
     let image_ranks = evaluation.image_ranks.as_deref();
     evaluation.analysis = Analysis::new(&evaluation.queries, image_ranks, &evaluation.metrics, options);
+    evaluation.chance = chance(subject, run, stage, &evaluation);
     match space(subject, run, stage, options) {
         Ok((map, duplicates)) => (evaluation.map, evaluation.duplicates) = (Some(map), Some(duplicates)),
         Err(why) => notes.push(format!("No map of `{name}`: {why}.")),
@@ -79,6 +84,21 @@ fn image_ranks(
     let found =
         pipeline_stages::read_results(artifact.folder(), ResultsOf::Images).map_err(|error| in_one_line(&error))?;
     Ok(found.map(|found| found.rows.iter().map(ResultRow::best_rank).collect()))
+}
+
+/// The recall of rankings drawn at random; `None` where the results of the queries are gone, which another note says.
+fn chance(
+    subject: &Subject,
+    run: &DescribedRun<'_>,
+    stage: &DescribedStage<'_>,
+    evaluation: &Evaluation,
+) -> Option<Chance> {
+    let artifact = run.open(&subject.store, stage).ok()?;
+    let results = pipeline_stages::read_results(artifact.folder(), ResultsOf::Queries).ok()??;
+    let n_in_pool: Vec<u32> = results.rows.iter().filter(|row| row.n_relevant > 0).map(|row| row.n_in_pool).collect();
+    let pool_size = Quantity::PoolSize.value_in(&evaluation.metrics)? as u32;
+    let max_k = evaluation.analysis.text_to_image.last().map_or(0, |point| point.k);
+    Chance::new(&n_in_pool, pool_size, &evaluation.analysis.ks, max_k)
 }
 
 /// The map of an evaluation, and the images with equal features.
@@ -109,8 +129,8 @@ fn space(
     let query_rows: Vec<usize> = sample(with_text.len(), options.seed).into_iter().map(|idx| with_text[idx]).collect();
     let image_rows = sample(images.n_rows, options.seed);
     let (text_in_map, images_in_map) = (rows_of(&text, &query_rows), rows_of(&images, &image_rows));
-    let (queries_in, images_in) = finished::embed(&heads, text_in_map, images_in_map, options.n_threads)
-        .map_err(|error| in_one_line(&error))?;
+    let (queries_in, images_in) =
+        finished::embed(&heads, text_in_map, images_in_map, options.n_threads).map_err(|error| in_one_line(&error))?;
     if queries_in.n_cols != images_in.n_cols {
         return Err("texts and images do not share a space".to_owned());
     }

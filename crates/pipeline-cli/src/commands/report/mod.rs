@@ -37,9 +37,10 @@ pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         return Err(Failure::new(Exit::Usage, "a sweep is not compared with a run as a whole")
             .with_help(format!("name a point of it, such as `{}:1`", subject.run.name())));
     }
+    let to_stdout = args.output.as_deref() == Some(Path::new("-"));
     let options = Options { n_queries: usize::from(args.queries), seed: args.seed, search: None };
     let html = page(&subject, &options)?.html;
-    if args.output.as_deref() == Some(Path::new("-")) {
+    if to_stdout {
         let mut stdout = io::stdout().lock();
         stdout.write_all(html.as_bytes()).and_then(|()| stdout.flush())?;
         return Ok(Exit::Done);
@@ -106,6 +107,10 @@ fn write(args: &ReportArgs, subject: &Subject, html: &str, terminal: &Terminal) 
     }
 }
 
+/// Of this many queries that a page shows, one is of those that were won and one of those that were lost, where it
+/// compares two runs; the others are the gallery.
+const SHARE_OF_CHANGES: usize = 5;
+
 /// Collects the facts of the page.
 ///
 /// # Errors
@@ -118,8 +123,11 @@ fn report(
 ) -> Result<Report, Failure> {
     let mut notes = Vec::new();
     let trainings = trainings(subject, run, &mut notes);
-    let evaluations = evaluation::all(subject, run, options, &mut notes);
-    let comparison = other.map(|other| comparison::compare(subject, run, other, &mut notes)).transpose()?;
+    let n_changes = if other.is_some() { options.n_queries / SHARE_OF_CHANGES } else { 0 };
+    let n_queries = options.n_queries - 2 * n_changes;
+    let evaluations = evaluation::all(subject, run, (n_queries, options.seed), &mut notes);
+    let comparison = other.map(|other| comparison::compare(subject, run, other, (&evaluations, n_changes), &mut notes));
+    let comparison = comparison.transpose()?;
     let mut report = Report {
         run: run.facts.clone(),
         stages: run.stages.iter().map(|stage| stage.facts.clone()).collect(),
@@ -131,10 +139,11 @@ fn report(
         search: options.search.clone(),
     };
     let wanted = pictures(&report);
+    let n_evaluations = report.evaluations.len();
     for (evaluation, wanted) in report.evaluations.iter_mut().zip(wanted) {
-        let (thumbnails, note) = thumbnails::read(subject, run, &evaluation.stage, &wanted);
-        evaluation.thumbnails = thumbnails;
-        evaluation.thumbnail_note = note;
+        let (pictures, note) = thumbnails::read(subject, run, (&evaluation.stage, n_evaluations), &wanted);
+        (evaluation.pictures, evaluation.fed_as) = (pictures.by_id, pictures.fed_as);
+        evaluation.picture_note = note;
     }
     Ok(report)
 }

@@ -1,53 +1,78 @@
-//! Thumbnails for a report: from the images' source as long as it is unchanged, else from decoded pixels.
+//! Pictures for a report: from the images' source as long as it is unchanged, else from decoded pixels.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use pipeline_data::{RgbImage, thumbnail};
+use pipeline_data::Picture;
 use pipeline_experiments::in_one_line;
-use pipeline_stages::{Thumbnails, thumbnails_of_pixels, thumbnails_of_source};
+use pipeline_stages::{Pictures, pictures_of_pixels, pictures_of_source};
 
 use super::described::{DescribedRun, DescribedStage};
 use super::subject::Subject;
+use crate::door;
 
-/// The longer side of a thumbnail in pixels.
-const MAX_SIDE: u32 = 72;
+/// The longer sides of pictures in pixels, from which the largest is taken at which the page stays small.
+const SIDES: [u32; 4] = [72, 60, 50, 42];
+/// The most bytes of all pictures of a page; in base64 they are a third longer.
+const MAX_BYTES: usize = 1_600_000;
+/// The number of pictures by which their size is estimated.
+const N_SAMPLE: usize = 32;
 
-/// The available thumbnails of the images that an evaluation ranks, and the reason why some are missing.
+/// The available pictures of the images that an evaluation ranks, and a note where some are missing or are not the
+/// originals.
 pub fn read(
     subject: &Subject,
     run: &DescribedRun<'_>,
-    evaluation: &str,
+    (evaluation, n_evaluations): (&str, usize),
     wanted: &BTreeSet<String>,
-) -> (Thumbnails, Option<String>) {
+) -> (Pictures, Option<String>) {
     if wanted.is_empty() {
-        return (BTreeMap::new(), None);
+        return (Pictures::default(), None);
     }
     let decoded =
         run.stage(evaluation).and_then(|stage| run.input(stage, "images")).and_then(|stage| run.input(stage, "images"));
     let Some(decoded) = decoded else {
-        return (BTreeMap::new(), Some("No thumbnails: the spec does not say where the images come from.".into()));
+        return (Pictures::default(), Some("No pictures: the spec does not say where the images come from.".into()));
     };
-    let shrink = |image: &RgbImage| thumbnail(image, MAX_SIDE);
-    let found = match from_source(subject, run, decoded, wanted, &shrink) {
-        Err(no_source) => {
-            from_pixels(subject, run, decoded, wanted, &shrink).map_err(|no_pixels| (no_source, no_pixels))
-        }
-        found => found.map_err(|why| (why, String::new())),
+    let max_bytes = MAX_BYTES / n_evaluations.max(1);
+    let of_source = |wanted: &BTreeSet<String>, side| from_source(subject, run, decoded, wanted, side);
+    let of_pixels = |wanted: &BTreeSet<String>, side| from_pixels(subject, run, decoded, wanted, side);
+    let (pictures, origin) = match in_size(&of_source, wanted, max_bytes) {
+        Ok(pictures) => (pictures, None),
+        Err(no_source) => match in_size(&of_pixels, wanted, max_bytes) {
+            Ok(pictures) => (pictures, Some(format!("The pictures are as the model sees them: {no_source}."))),
+            Err(no_pixels) => {
+                return (Pictures::default(), Some(format!("No pictures: {no_source}, and {no_pixels}.")));
+            }
+        },
     };
-    match found {
-        Err((no_source, no_pixels)) => (BTreeMap::new(), Some(format!("No thumbnails: {no_source}, and {no_pixels}."))),
-        Ok(thumbnails) => {
-            let n_missing = wanted.len() - thumbnails.len();
-            let note = format!(
-                "{n_missing} of {} images have no thumbnail: they cannot be decoded, or are not in the pool.",
-                wanted.len()
-            );
-            (thumbnails, (n_missing > 0).then_some(note))
-        }
-    }
+    let n_missing = wanted.len() - pictures.by_id.len();
+    let missing = (n_missing > 0).then(|| {
+        format!(
+            "{n_missing} of {} images have no picture: they cannot be decoded, or are not in the pool.",
+            wanted.len()
+        )
+    });
+    let notes: Vec<String> = origin.into_iter().chain(missing).collect();
+    (pictures, (!notes.is_empty()).then(|| notes.join(" ")))
 }
 
-type Shrink<'a> = &'a (dyn Fn(&RgbImage) -> Vec<u8> + Sync);
+/// Reads pictures whose longer side has so many pixels.
+type Read<'a> = dyn Fn(&BTreeSet<String>, u32) -> Result<Pictures, String> + 'a;
+
+/// The pictures with the largest side at which a sample of them promises at most `max_bytes`.
+fn in_size(read: &Read<'_>, wanted: &BTreeSet<String>, max_bytes: usize) -> Result<Pictures, String> {
+    let sample: BTreeSet<String> = wanted.iter().step_by(wanted.len().div_ceil(N_SAMPLE)).cloned().collect();
+    let [sides @ .., smallest] = SIDES;
+    for side in sides {
+        let pictures = read(&sample, side)?.by_id;
+        let bytes = |picture: &Picture| picture.own.len() + picture.fed.as_ref().map_or(0, Vec::len);
+        let n_bytes: usize = pictures.values().map(bytes).sum();
+        if n_bytes * wanted.len() / pictures.len().max(1) <= max_bytes {
+            return read(wanted, side);
+        }
+    }
+    read(wanted, smallest)
+}
 
 /// Decodes only the wanted images, in their own shape.
 fn from_source(
@@ -55,9 +80,9 @@ fn from_source(
     run: &DescribedRun<'_>,
     decoded: &DescribedStage<'_>,
     wanted: &BTreeSet<String>,
-    shrink: Shrink<'_>,
-) -> Result<Thumbnails, String> {
-    let stage = run.spec_of(decoded).ok_or("the run has not kept its spec")?;
+    side: u32,
+) -> Result<Pictures, String> {
+    let (stage, spec) = run.spec_of(decoded).zip(run.spec.as_ref()).ok_or("the run has not kept its spec")?;
     let unknown = || format!("`{}` names no file of images", decoded.facts.name);
     let then = decoded.record.and_then(|record| record.manifest.get("source.path")).ok_or_else(unknown)?;
     let path = pipeline_stages::image_source(stage).ok_or_else(unknown)?;
@@ -65,8 +90,9 @@ fn from_source(
     if now.hex() != then {
         return Err(format!("`{}` has changed since", path.display()));
     }
-    let thumbnails = thumbnails_of_source(stage, wanted, shrink).map_err(|error| in_one_line(&error))?;
-    thumbnails.ok_or_else(unknown)
+    let search = door::surroundings().settings(spec).model_search;
+    let pictures = pictures_of_source(stage, &search, wanted, side).map_err(|error| in_one_line(&error))?;
+    pictures.ok_or_else(unknown)
 }
 
 fn from_pixels(
@@ -74,8 +100,31 @@ fn from_pixels(
     run: &DescribedRun<'_>,
     decoded: &DescribedStage<'_>,
     wanted: &BTreeSet<String>,
-    shrink: Shrink<'_>,
-) -> Result<Thumbnails, String> {
+    side: u32,
+) -> Result<Pictures, String> {
     let artifact = run.open(&subject.store, decoded)?;
-    thumbnails_of_pixels(artifact.artifact(), wanted, shrink).map_err(|error| in_one_line(&error))
+    pictures_of_pixels(artifact.artifact(), wanted, side).map_err(|error| in_one_line(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_pictures_are_small_and_few_are_large() {
+        let sides = |n_pictures: usize| {
+            let wanted: BTreeSet<String> = (0..n_pictures).map(|id| id.to_string()).collect();
+            let last_side = std::cell::Cell::new(0);
+            let read = |wanted: &BTreeSet<String>, side: u32| {
+                last_side.set(side);
+                let picture = Picture { own: vec![0; (side * side) as usize / 2], fed: None };
+                let by_id = wanted.iter().map(|id| (id.clone(), picture.clone())).collect();
+                Ok(Pictures { by_id, fed_as: None })
+            };
+            let pictures = in_size(&read, &wanted, MAX_BYTES).unwrap();
+            assert_eq!(pictures.by_id.len(), n_pictures);
+            last_side.get()
+        };
+        assert_eq!([1, 600, 800, 1_200, 5_000].map(sides), [72, 72, 60, 50, 42]);
+    }
 }

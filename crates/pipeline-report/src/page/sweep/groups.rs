@@ -1,15 +1,15 @@
 //! The table of groups: every column sorts, and a row expands to its points.
 
 use maud::{Markup, html};
-use pipeline_eval::statistics::Interval;
 
 use super::{group_axes, label, mean_and_sd, value_of};
 use crate::facts::{GroupFacts, PointFacts, PointState, Spread, Standing, SweepReport};
-use crate::page::metrics::{bounds, meter, verdict};
+use crate::page::meter::{Scale, meter};
+use crate::page::metrics::{bounds, verdict};
 use crate::page::words::{duration, percent, plain, points};
 
 pub(super) fn draw(report: &SweepReport) -> Markup {
-    let range = range(report);
+    let scale = scale(report);
     html! {
         p.sub { "Click a heading to sort, a row to see its points." }
         div.scroll { table.sorted.groups-table {
@@ -18,11 +18,11 @@ pub(super) fn draw(report: &SweepReport) -> Markup {
                 (heading("MeanRecall", "n falling", "none"))
                 @for (_, axis) in group_axes(report) { (heading(&axis.name, if axis.is_numeric() { "n" } else { "" }, "none")) }
                 (heading("n", "n falling", "none"))
-                (heading("95% interval", "", "none"))
+                th scope="col" aria-sort="none" { button type="button" { "95% interval" } (scale.legend()) }
                 (heading("to the first", "falling", "none"))
                 @for metric in &report.other_metrics { (heading(&metric.title, "n falling", "none")) }
             } }
-            @for (idx, group) in report.groups.iter().enumerate() { (rows(report, idx, group, range)) }
+            @for (idx, group) in report.groups.iter().enumerate() { (rows(report, idx, group, scale)) }
         } }
     }
 }
@@ -32,15 +32,15 @@ fn heading(title: &str, class: &str, sorted: &str) -> Markup {
     html! { th class=(class) scope="col" aria-sort=(sorted) { button type="button" { (title) } } }
 }
 
-/// The range of the intervals of all groups.
-fn range(report: &SweepReport) -> Interval {
+/// The scale of the intervals of all groups.
+fn scale(report: &SweepReport) -> Scale {
     let intervals = || report.groups.iter().filter_map(|group| group.interval);
     let low = intervals().map(|interval| interval.low).fold(1.0, f64::min);
     let high = intervals().map(|interval| interval.high).fold(0.0, f64::max);
-    Interval { low, high: high.max(low + 1e-4) }
+    Scale::between(low.min(high), high)
 }
 
-fn rows(report: &SweepReport, idx: usize, group: &GroupFacts, range: Interval) -> Markup {
+fn rows(report: &SweepReport, idx: usize, group: &GroupFacts, scale: Scale) -> Markup {
     let is_best = report.best == Some(idx);
     let n_columns = 5 + group_axes(report).count() + report.other_metrics.len();
     html! {
@@ -62,7 +62,7 @@ fn rows(report: &SweepReport, idx: usize, group: &GroupFacts, range: Interval) -
                     @else { b.warn { (n_measured) " of " (group.points.len()) } }
                 }
                 td.meter-cell data-value=[group.interval.map(|interval| interval.high - interval.low)] data-tip=(bounds(group.interval)) {
-                    @if let (Some(spread), Some(_)) = (group.mean_recall, group.interval) { (meter(spread.mean, group.interval, range)) }
+                    @if let (Some(spread), Some(_)) = (group.mean_recall, group.interval) { (meter(spread.mean, group.interval, scale, None)) }
                 }
                 (standing(group))
                 @for (metric, spread) in report.other_metrics.iter().zip(&group.others) {

@@ -4,7 +4,8 @@ use maud::{Markup, html};
 
 use super::{label, mean_and_sd};
 use crate::facts::{GroupFacts, PointState, Standing, SweepReport};
-use crate::page::metrics::{ALL, bounds, meter, verdict};
+use crate::page::meter::{Scale, meter};
+use crate::page::metrics::{bounds, verdict};
 use crate::page::words::{count, percent, points};
 
 pub(super) fn draw(report: &SweepReport) -> Markup {
@@ -75,7 +76,8 @@ fn tile(report: &SweepReport, title: &str, group: &GroupFacts, is_first: bool) -
             h4 { (title) }
             @if let Some(spread) = &group.mean_recall {
                 p.big { (percent(spread.mean)) }
-                (meter(spread.mean, group.interval, ALL))
+                @let scale = Scale::around(spread.mean, group.interval);
+                div.scale aria-hidden="true" { (meter(spread.mean, group.interval, scale, None)) (scale.legend()) }
                 p.label { (label(report, group)) }
                 p.sub {
                     @if spread.sd.is_some() { "MeanRecall " (mean_and_sd(spread)) ", " (spread.n) " seeds" }
