@@ -32,9 +32,11 @@ fn a_page_about_a_sweep_compares_its_points_as_diff_does() {
     let swept = sweep(&project, &axis, 0);
     let html = page(&project, &["last"]);
     assert!(html.contains("2 points of epochs (2): 2 ran."), "{html}");
-    for section in ["result", "parallel", "groups", "effects", "pipeline", "config"] {
+    for section in ["result", "parallel", "groups", "effects", "curves", "pipeline", "config"] {
         assert!(html.contains(&format!("<section id=\"{section}\">")), "{section}");
     }
+    assert_eq!(html.matches("<g class=\"line c1 best\"").count(), 1, "the curve of the best point stands out");
+    assert!(!html.contains("<section id=\"heat\">"), "one axis is no table");
     let mean = swept["points"][1]["metrics"]["evaluate"]["mean_recall"].as_f64().unwrap();
     assert!(html.contains(&format!("{:.2}%", mean * 100.0)));
     let diff = project.command(&["diff", "last:1", "last:2", "--json", "--artifacts", "artifacts"]).output().unwrap();

@@ -4,10 +4,10 @@
 
 use pipeline_eval::statistics::Interval;
 use pipeline_report::facts::{
-    AxisFacts, AxisValue, Difference, EffectFacts, EffectValue, GroupFacts, MetricFacts, PointFacts, PointState,
-    RunFacts, Spread, StageFacts, StageState, Standing, SweepReport, SweptStage,
+    AxisFacts, AxisValue, Difference, EffectFacts, EffectValue, GroupFacts, HeatFacts, MetricFacts, PointCurve,
+    PointFacts, PointState, RunFacts, Spread, StageFacts, StageState, Standing, SweepReport, SweptStage, SweptTraining,
 };
-use pipeline_report::render_sweep;
+use pipeline_report::{History, render_sweep};
 
 /// A text that breaks a page that does not escape it.
 const EVIL: &str = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(2)> 红色 &amp;";
@@ -73,6 +73,10 @@ fn swept() -> SweepReport {
         key: Some("ab".repeat(32)),
         ..StageFacts::default()
     };
+    let curve = |point: usize| {
+        let history = format!("epoch,step,loss,lr\n1,1,2.5,0.1\n1,2,{},0.1\n", 2.0 - point as f64 / 10.0);
+        PointCurve { points: vec![point], history: History::parse(&history).unwrap() }
+    };
     SweepReport {
         run: RunFacts { id: "20261124T082050Z-ab12".into(), spec: EVIL.into(), ..RunFacts::default() },
         evaluation: Some("evaluate".into()),
@@ -82,6 +86,17 @@ fn swept() -> SweepReport {
         reference: Some(0),
         best: Some(3),
         effects: vec![effect(0), effect(1)],
+        heat: vec![HeatFacts {
+            axes: [0, 1],
+            columns: vec!["0.05".into(), "0.1".into()],
+            rows: vec!["small".into(), EVIL.into()],
+            cells: vec![Some((0.15, 2)), Some((0.18, 2)), None, Some((0.165, 1))],
+        }],
+        trainings: vec![SweptTraining {
+            stage: "projection".into(),
+            curves: (0..8).map(curve).collect(),
+            n_left_out: 3,
+        }],
         stages: vec![SweptStage {
             name: "projection".into(),
             kind: "train-projection".into(),
@@ -101,7 +116,7 @@ fn html(report: &SweepReport) -> String {
 #[test]
 fn every_section_is_there_and_the_navigation_leads_to_it() {
     let html = html(&swept());
-    for id in ["result", "parallel", "groups", "effects", "pipeline", "config"] {
+    for id in ["result", "parallel", "groups", "effects", "heat", "curves", "pipeline", "config"] {
         assert_eq!(html.matches(&format!("<section id=\"{id}\">")).count(), 1, "{id}");
         assert!(html.contains(&format!("href=\"#{id}\"")), "{id}");
     }
@@ -138,7 +153,32 @@ fn every_column_can_be_sorted_and_every_group_opens_to_its_points() {
     assert_eq!(html.matches("scope=\"col\" aria-sort=\"ascending\"><button").count(), 1);
     assert_eq!(html.matches("<tr class=\"group\">").count(), 4);
     assert_eq!(html.matches("<code>pipeline report 20261124T082050Z-ab12:").count(), 8);
-    assert_eq!(html.matches("<g class=\"line").count(), 4, "a line for each group");
+    assert_eq!(html.matches("<g class=\"line q").count(), 4, "a line for each group");
+}
+
+#[test]
+fn curves_lie_over_each_other_and_the_best_groups_stand_out() {
+    let html = html(&swept());
+    for (class, n) in [("c1 best", 2), ("c2 best", 2), ("c3 best", 2), ("c5 muted", 2)] {
+        assert_eq!(html.matches(&format!("<g class=\"line {class}\"")).count(), n, "{class}: two seeds each");
+    }
+    assert!(html.contains("3 further trainings are not drawn"));
+    assert!(html.contains("point 8: temperature=0.05, model=&lt;/script&gt;"), "the text under the pointer");
+    assert!(!html.contains("<figcaption>lr</figcaption>"), "settings are no curves");
+}
+
+#[test]
+fn two_axes_are_a_table_whose_best_cell_is_framed() {
+    let html = html(&swept());
+    assert!(
+        html.contains("<td class=\"h8 best\"")
+            && html.contains("<td class=\"h0\"")
+            && html.contains("<td class=\"empty\">")
+    );
+    assert!(!html.contains("<select>"), "one pair needs no choice");
+    let mut two = swept();
+    two.heat.push(two.heat[0].clone());
+    assert!(render_sweep(&two).html.contains("<select><option value=\"0\">model × temperature</option>"));
 }
 
 #[test]
@@ -160,7 +200,7 @@ fn what_was_measured_over_other_data_is_neither_compared_nor_drawn() {
     assert!(html.contains("not compared: measured on another pool (pool_size 600 and 30)"));
     assert!(html.contains("not tested: the results were collected"));
     assert!(html.contains("Best of 3 groups"));
-    assert_eq!(html.matches("<g class=\"line").count(), 3);
+    assert_eq!(html.matches("<g class=\"line q").count(), 3);
 }
 
 #[test]
@@ -187,7 +227,12 @@ fn two_hundred_points_make_a_page_of_moderate_size() {
     let (group, point) = (report.groups[3].clone(), report.points[0].clone());
     report.groups.extend((4..100).map(|idx| GroupFacts { points: vec![idx * 2, idx * 2 + 1], ..group.clone() }));
     report.points.extend((8..200).map(|idx| PointFacts { number: idx + 1, ..point.clone() }));
+    let steps: String = (1..=500).map(|step| format!("1,{step},{}\n", 9.0 / f64::from(step))).collect();
+    let history = History::parse(&format!("epoch,step,loss\n{steps}")).unwrap();
+    report.trainings[0].curves =
+        (0..100).map(|idx| PointCurve { points: vec![idx * 2], history: history.clone() }).collect();
     let html = html(&report);
-    assert_eq!(html.matches("<g class=\"line").count(), 100);
+    assert_eq!(html.matches("<g class=\"line q").count(), 100);
+    assert_eq!(html.matches("<g class=\"line c").count(), 100);
     assert!(html.len() < 1_000_000, "{} bytes", html.len());
 }

@@ -1,8 +1,8 @@
 (() => {
   const table = document.querySelector(".groups-table");
-  const chart = document.querySelector(".parallel");
+  const charts = [...document.querySelectorAll(".marked")];
   const groups = [...table.tBodies];
-  const lines = chart ? [...chart.querySelectorAll(".line")] : [];
+  const lines = charts.flatMap((chart) => [...chart.querySelectorAll(".line")]);
 
   // A row opens to the points of its group.
   const open = (group, wanted) => {
@@ -36,7 +36,7 @@
   const mark = (number) => {
     lines.forEach((line) => line.classList.toggle("on", line.dataset.group === number));
     groups.forEach((group) => group.classList.toggle("on", group.dataset.group === number));
-    if (chart) chart.classList.toggle("some", lines.some((line) => line.dataset.group === number));
+    charts.forEach((chart) => chart.classList.toggle("some", lines.some((line) => line.dataset.group === number && chart.contains(line))));
   };
   for (const one of [...lines, ...groups]) {
     one.addEventListener("pointerenter", () => mark(one.dataset.group));
@@ -45,25 +45,37 @@
     one.addEventListener("focusout", () => mark(null));
   }
 
-  // The lines are one stop of the Tab key; arrows lead from one to the next, from the best down.
-  const ordered = [...lines].reverse();
-  if (ordered.length > 0) ordered[0].tabIndex = 0;
+  // The lines of a chart are one stop of the Tab key; arrows lead from one to the next, from the best down.
   const show = (line) => {
     const group = groups.find((one) => one.dataset.group === line.dataset.group);
     open(group, true);
     group.querySelector("tr.group").scrollIntoView({ block: "center" });
   };
-  ordered.forEach((line, idx) => {
-    line.addEventListener("click", () => show(line));
-    line.addEventListener("keydown", (event) => {
-      const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
-      if (event.key === "Enter") show(line);
-      if (!step) return;
-      event.preventDefault();
-      const next = ordered[(idx + step + ordered.length) % ordered.length];
-      line.tabIndex = -1;
-      next.tabIndex = 0;
-      next.focus();
+  for (const chart of charts) {
+    const ordered = [...chart.querySelectorAll(".line")].reverse();
+    if (ordered.length > 0) ordered[0].tabIndex = 0;
+    ordered.forEach((line, idx) => {
+      line.addEventListener("click", () => show(line));
+      line.addEventListener("keydown", (event) => {
+        const step = { ArrowDown: 1, ArrowRight: 1, ArrowUp: -1, ArrowLeft: -1 }[event.key];
+        if (event.key === "Enter") show(line);
+        if (!step) return;
+        event.preventDefault();
+        const next = ordered[(idx + step + ordered.length) % ordered.length];
+        line.tabIndex = -1;
+        next.tabIndex = 0;
+        next.focus();
+      });
     });
-  });
+  }
+
+  // One pair of axes at a time.
+  const chooser = document.querySelector(".chooser");
+  if (chooser) {
+    const tables = [...document.querySelectorAll(".heat")];
+    const choose = (chosen) => tables.forEach((one, idx) => { one.hidden = idx !== chosen; });
+    chooser.querySelector("select").addEventListener("change", (event) => choose(+event.target.value));
+    chooser.hidden = false;
+    choose(0);
+  }
 })();

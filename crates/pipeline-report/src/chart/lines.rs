@@ -47,7 +47,7 @@ pub(crate) fn lines(title: &str, x: Axis, y: Axis, curves: &[Curve], marks: &[f6
     }
 }
 
-fn path(frame: &Frame, points: impl Iterator<Item = (f64, f64)>) -> String {
+pub(super) fn path(frame: &Frame, points: impl Iterator<Item = (f64, f64)>) -> String {
     let mut path = String::new();
     for (idx, (at, value)) in points.enumerate() {
         let command = if idx == 0 { 'M' } else { 'L' };

@@ -4,6 +4,7 @@ mod axis;
 mod bars;
 mod graph;
 mod lines;
+mod many;
 mod means;
 mod parallel;
 mod scatter;
@@ -12,6 +13,7 @@ pub(crate) use axis::Axis;
 pub(crate) use bars::{Bar, bars};
 pub(crate) use graph::{Node, graph};
 pub(crate) use lines::{Curve, lines};
+pub(crate) use many::{Strand, many};
 pub(crate) use means::{Mean, means};
 pub(crate) use parallel::{Line, Track, parallel};
 pub(crate) use scatter::scatter;
@@ -41,11 +43,23 @@ impl Frame {
         HEIGHT - BOTTOM - self.y.share(value) * (HEIGHT - TOP - BOTTOM)
     }
 
-    /// Axes, grid and labels around `content`.
+    /// Axes, grid and labels around `content`, which is one picture.
     fn draw(&self, title: &str, content: &Markup) -> Markup {
+        html! {
+            svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(title) { (self.around(content)) }
+        }
+    }
+
+    /// The same, whose content has parts that can be reached.
+    fn draw_marked(&self, title: &str, content: &Markup) -> Markup {
+        html! {
+            svg.chart.marked viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="group" aria-label=(title) { (self.around(content)) }
+        }
+    }
+
+    fn around(&self, content: &Markup) -> Markup {
         let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
         html! {
-            svg.chart viewBox={ "0 0 " (WIDTH) " " (HEIGHT) } role="img" aria-label=(title) {
                 @for (value, text) in &self.y.ticks {
                     line.grid x1=(LEFT) x2=(right) y1=(number(self.y(*value))) y2=(number(self.y(*value))) {}
                     text.tick x=(LEFT - 7.0) y=(number(self.y(*value) + 4.0)) text-anchor="end" { (text) }
@@ -60,7 +74,6 @@ impl Frame {
                 }
                 (content)
                 line.base x1=(LEFT) x2=(right) y1=(bottom) y2=(bottom) {}
-            }
         }
     }
 }

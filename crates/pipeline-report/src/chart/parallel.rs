@@ -75,7 +75,7 @@ pub(crate) fn parallel(title: &str, tracks: &[Track], lines: &[Line]) -> Markup 
     let x = |idx: usize| MARGIN + idx as f64 * step;
     let y = |place: f64| HEIGHT - BOTTOM - place * (HEIGHT - TOP - BOTTOM);
     html! {
-        svg.chart.parallel viewBox={ "0 0 " (number(width)) " " (HEIGHT) } role="group" aria-label=(title) {
+        svg.chart.parallel.marked viewBox={ "0 0 " (number(width)) " " (HEIGHT) } role="group" aria-label=(title) {
             @for idx in 0..tracks.len() {
                 line.base x1=(number(x(idx))) x2=(number(x(idx))) y1=(y(1.0)) y2=(y(0.0)) {}
             }

@@ -13,8 +13,8 @@ use pipeline_eval::{MetricName, RankingRow};
 use crate::History;
 
 pub use sweep::{
-    AxisFacts, AxisValue, EffectFacts, EffectValue, GroupFacts, MetricFacts, PointFacts, PointState, Spread, Standing,
-    SweepReport, SweptStage,
+    AxisFacts, AxisValue, EffectFacts, EffectValue, GroupFacts, HeatFacts, MetricFacts, PointCurve, PointFacts,
+    PointState, Spread, Standing, SweepReport, SweptStage, SweptTraining,
 };
 
 /// A run and the facts of its page.

@@ -3,6 +3,7 @@
 use pipeline_eval::statistics::Interval;
 
 use super::{Difference, RunFacts, StageFacts};
+use crate::History;
 
 /// A sweep and the facts of its page.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +27,10 @@ pub struct SweepReport {
     pub best: Option<usize>,
     /// The effect of each axis that has several values; of seeds only where nothing else was swept.
     pub effects: Vec<EffectFacts>,
+    /// The MeanRecall by the values of two axes, for each pair of axes with several values.
+    pub heat: Vec<HeatFacts>,
+    /// The trainings of the points, by stage of the spec.
+    pub trainings: Vec<SweptTraining>,
     /// The stages of the spec, inputs before readers.
     pub stages: Vec<SweptStage>,
     /// The resolved spec with its sweep.
@@ -195,6 +200,39 @@ pub struct EffectValue {
     pub difference: Option<Difference>,
     /// The number and the MeanRecall of each of its points.
     pub points: Vec<(usize, f64)>,
+}
+
+/// The MeanRecall by the values of two axes, as means over everything else.
+#[derive(Debug, Clone, Default)]
+pub struct HeatFacts {
+    /// The indices of the axes from left to right, and from top to bottom.
+    pub axes: [usize; 2],
+    /// The values, or the ranges of values, from left to right.
+    pub columns: Vec<String>,
+    /// The same from top to bottom.
+    pub rows: Vec<String>,
+    /// `[rows, columns]`: the mean over the measured points, and their number.
+    pub cells: Vec<Option<(f64, usize)>>,
+}
+
+/// A training stage of the spec, and the different trainings that the points have of it.
+#[derive(Debug, Clone, Default)]
+pub struct SweptTraining {
+    /// Its name in the spec.
+    pub stage: String,
+    /// The different trainings.
+    pub curves: Vec<PointCurve>,
+    /// The number of trainings that are left out.
+    pub n_left_out: usize,
+}
+
+/// A training of one or several points.
+#[derive(Debug, Clone, Default)]
+pub struct PointCurve {
+    /// The indices of its points.
+    pub points: Vec<usize>,
+    /// Its history, step by step.
+    pub history: History,
 }
 
 /// A stage of the spec, and the stages of the sweep that are copies of it.

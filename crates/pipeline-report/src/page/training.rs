@@ -77,6 +77,15 @@ fn chart((history, other): (&History, Option<&History>), title: &str, columns: &
     Some(html! { figure { figcaption { (title) } (drawing) } })
 }
 
+/// The means of neighbours, at most `max_points` of them.
+pub(super) fn thin(points: &[(f64, f64)], max_points: usize) -> Vec<(f64, f64)> {
+    let size = points.len().div_ceil(max_points).max(1);
+    let mean = |chunk: &[(f64, f64)]| {
+        (chunk[chunk.len() / 2].0, chunk.iter().map(|(_, value)| value).sum::<f64>() / chunk.len() as f64)
+    };
+    points.chunks(size).map(mean).collect()
+}
+
 /// A curve of at most [`MAX_POINTS`] points.
 fn thinned(name: String, class: &'static str, points: &[(f64, f64)]) -> Curve {
     let size = points.len().div_ceil(MAX_POINTS);

@@ -1,8 +1,10 @@
 //! The page about a sweep: the best group and its lead, all groups, the effect of each axis, the stages.
 
+mod curves;
 mod definition;
 mod effects;
 mod groups;
+mod heat;
 mod lines;
 mod result;
 mod stages;
@@ -22,6 +24,12 @@ pub fn render_sweep(report: &SweepReport) -> Page {
     sections.push(section("groups", "Groups", groups::draw(report)));
     if !report.effects.is_empty() {
         sections.push(section("effects", "Effects", effects::draw(report)));
+    }
+    if !report.heat.is_empty() {
+        sections.push(section("heat", "Two axes", heat::draw(report)));
+    }
+    if report.trainings.iter().any(|training| !training.curves.is_empty()) {
+        sections.push(section("curves", "Curves", curves::draw(report)));
     }
     sections.push(section("pipeline", "Pipeline", stages::draw(report)));
     sections.push(section("config", "Configuration", definition::draw(report)));

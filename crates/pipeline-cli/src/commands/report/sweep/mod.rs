@@ -1,7 +1,9 @@
 //! The facts of a page about a sweep, collected from its recorded run.
 
+mod curves;
 mod effects;
 mod groups;
+mod heat;
 mod metrics;
 mod points;
 mod queries;
@@ -60,6 +62,8 @@ pub fn report(subject: &Subject, record: &SweepRecord) -> Result<SweepReport, Fa
     let groups = groups::collect(&sweep);
     Ok(SweepReport {
         effects: effects::collect(&sweep),
+        heat: heat::collect(&sweep),
+        trainings: curves::collect(&subject.store, &sweep),
         points: points::collect(&sweep),
         reference: groups.reference,
         best: groups.best,
