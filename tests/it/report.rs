@@ -1,9 +1,11 @@
 //! `report`: a run as one page.
 
+use std::os::unix::fs::PermissionsExt;
+
 use serde_json::Value;
 
 use crate::notebook::{notebook_with_features, run};
-use crate::project::Project;
+use crate::project::{Project, make_fifo};
 
 /// The page about a run, from stdout.
 fn page(project: &Project, args: &[&str]) -> String {
@@ -80,6 +82,50 @@ fn a_report_about_a_point_of_a_sweep_compares_it_with_another_as_diff_does() {
     let points = |bound: &str| format!("{:+.2}", metric[bound].as_f64().unwrap() * 100.0).replace('-', "−");
     let interval = format!("{} … {}", points("low"), points("high"));
     assert!(html.contains(&interval), "the interval of MeanRecall, {interval}, as diff shows it");
+}
+
+#[test]
+fn a_page_is_opened_by_the_browser_of_the_user_and_nothing_waits_for_it() {
+    let project =
+        Project::with_spec("stages:\n  a: { kind: command, params: { run: [touch, out], outputs: [out] } }\n");
+    project.run(&["run", "spec.yaml"]);
+    let open = |browser: Option<&str>, args: &[&str]| {
+        let mut command = project.command(&[&["report", "--open"], args].concat());
+        for name in ["BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "WSL_DISTRO_NAME"] {
+            command.env_remove(name);
+        }
+        browser.map(|browser| command.env("BROWSER", browser));
+        project.reply(&command.output().unwrap())
+    };
+    let script = |name: &str, text: &str| {
+        project.write(name, &format!("#!/bin/sh\n{text}\n"));
+        std::fs::set_permissions(project.path(name), std::fs::Permissions::from_mode(0o755)).unwrap();
+        project.path(name).display().to_string()
+    };
+    let writes = script("writes", "printf '%s|' \"$@\" > opened");
+    let to = ["-o", "a page;touch $HOME.html"];
+    let reply = open(Some(&format!("/no/such/browser:{writes} --new")), &to);
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    let opened = project.read("opened");
+    assert!(opened.starts_with("--new|file:///"), "{opened}");
+    assert!(opened.ends_with("/a%20page%3Btouch%20%24HOME.html|"), "one word, which no shell reads: {opened}");
+    // A browser that stays in the foreground: it ends when the FIFO is opened.
+    make_fifo(&project.path("fifo"));
+    let stays = script("stays", "echo \"$1\" > opened; read line < fifo");
+    let reply = open(Some(&format!("{stays} %s")), &[]);
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    assert!(project.read("opened").trim_end().ends_with("/report.html"));
+    std::fs::write(project.path("fifo"), "\n").unwrap();
+
+    let fails = script("fails", "exit 3");
+    for (browser, why) in [(None, "no display and no `$BROWSER` here"), (Some(fails.as_str()), "exit status: 3")] {
+        let reply = open(browser, &[]);
+        assert_eq!(reply.code, Some(0), "the page is there all the same: {reply:?}");
+        assert!(reply.stderr.contains(why) && reply.stderr.contains("help: open file://"), "{reply:?}");
+    }
+    let reply = open(None, &["-o", "-"]);
+    assert_eq!(reply.code, Some(2));
+    assert!(reply.stderr.contains("`--open` needs a file"), "{reply:?}");
 }
 
 #[test]

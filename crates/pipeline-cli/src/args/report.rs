@@ -22,6 +22,9 @@ pub struct ReportArgs {
     /// The files to replace.
     #[command(flatten)]
     pub replace: ReplaceArgs,
+    /// Open the page in a browser: `$BROWSER`, else the desktop's own.
+    #[arg(long)]
+    pub open: bool,
     /// Compare with this run, query by query.
     #[arg(long, value_name = "RUN", visible_alias = "against")]
     pub compare: Option<String>,

@@ -5,6 +5,7 @@
 mod comparison;
 mod described;
 mod evaluation;
+mod open;
 pub mod subject;
 mod sweep;
 mod thumbnails;
@@ -38,6 +39,10 @@ pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             .with_help(format!("name a point of it, such as `{}:1`", subject.run.name())));
     }
     let to_stdout = args.output.as_deref() == Some(Path::new("-"));
+    if args.open && to_stdout {
+        return Err(Failure::new(Exit::Usage, "`--open` needs a file, and `-o -` writes none")
+            .with_help("leave `-o` out: then the page lies in the folder of the run"));
+    }
     let options = Options { n_queries: usize::from(args.queries), seed: args.seed, search: None };
     let html = page(&subject, &options)?.html;
     if to_stdout {
@@ -51,6 +56,9 @@ pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     } else {
         terminal.remark(&format!("{} about run {}", bytes(html.len() as u64), subject.run.name()));
         terminal.exact(&file.display().to_string())?;
+    }
+    if args.open {
+        open::open(&file, terminal);
     }
     Ok(Exit::Done)
 }
