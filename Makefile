@@ -40,9 +40,12 @@ release: ## a static binary and a wheel in target/release-files, tried in empty 
 cuda: ## build target/release/pipeline with --device cuda
 	cargo build --release --locked --package pipeline-cli --features cuda
 
-browser: demo ## reports of the demo and of a sweep in headless Chromium; screenshots in target/browser
+browser: demo ## reports, a comparison and a sweep of the demo in headless Chromium; screenshots in target/browser
 	$(PIPELINE) report demo -o target/report.html
 	python3 tests/browser/report.py target/report.html target/browser/report
+	$(PIPELINE) run demo --set projection.params.temperature=0.05 --quiet
+	$(PIPELINE) report last --compare last~1 -o target/comparison.html
+	python3 tests/browser/report.py target/comparison.html target/browser/comparison
 	$(PIPELINE) sweep pipelines/experiments/grid.yaml --quiet
 	$(PIPELINE) report pipelines/experiments/grid.yaml -o target/sweep.html
 	python3 tests/browser/report.py target/sweep.html target/browser/sweep

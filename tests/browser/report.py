@@ -1,4 +1,5 @@
-"""Opens pages of a report in headless Chromium: no error, no request, every filter, heading and search works, nothing is cut off.
+"""Opens pages of a report in headless Chromium: no error, no request, every filter, heading and search works, nothing is cut off,
+every text has contrast, every control a name and a visible focus, and the page can be read without its script.
 
     python3 tests/browser/report.py PAGE.html [FOLDER]    a report about a run or about a sweep
     python3 tests/browser/report.py SPEC.yaml [FOLDER]    what `pipeline serve` shows of it: search box, report, sweep
@@ -82,7 +83,8 @@ class Browser:
 
     def show(self, page, screen, theme):
         self.call("Emulation.setDeviceMetricsOverride", **screen)
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        # Without animated scrolls, so that what is checked has come to rest.
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}, {"name": "prefers-reduced-motion", "value": "reduce"}])
         self.call("Page.navigate", url=page)
         while self.receive().get("method") != "Page.loadEventFired":
             pass
@@ -132,30 +134,189 @@ def check_theme(browser):
     browser.ask("localStorage.clear()")
 
 
-def check_gallery(browser):
-    """Whether filters and search show what they say; returns the number of listed queries."""
-    listed = browser.ask("return document.querySelectorAll('.gallery .card').length")
+# Colours as the browser computes them, in whatever notation, as [red, green, blue, alpha] of 0..1.
+COLOURS = """const canvas = document.createElement('canvas'); canvas.width = canvas.height = 1;
+    const context = canvas.getContext('2d', { willReadFrequently: true });
+    const known = new Map();
+    const rgba = (colour) => {
+        if (!known.has(colour)) {
+            context.clearRect(0, 0, 1, 1); context.fillStyle = colour; context.fillRect(0, 0, 1, 1);
+            known.set(colour, [...context.getImageData(0, 0, 1, 1).data].map((level) => level / 255));
+        }
+        return known.get(colour);
+    };
+    const over = (top, below) => { const a = top[3]; return [0, 1, 2].map((at) => top[at] * a + below[at] * (1 - a)).concat(1); };
+    const luminance = (colour) => {
+        const [r, g, b] = colour.map((level) => level <= 0.04045 ? level / 12.92 : ((level + 0.055) / 1.055) ** 2.4);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const contrast = (a, b) => { const [low, high] = [luminance(a), luminance(b)].sort((x, y) => x - y); return (high + 0.05) / (low + 0.05); };
+"""
+
+
+def check_contrast(browser):
+    """Whether every visible text stands out from its ground: 4.5, large text 3, as WCAG's level AA asks."""
+    poor = browser.ask(
+        COLOURS
+        + """const ground = (element) => {
+            const layers = [];
+            for (let one = element; one; one = one.parentElement) {
+                const colour = rgba(getComputedStyle(one).backgroundColor);
+                if (colour[3] > 0) layers.push(colour);
+                if (colour[3] === 1) break;
+            }
+            return layers.reverse().reduce((below, top) => over(top, below), [1, 1, 1, 1]);
+        };
+        const found = [];
+        const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+        for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+            const element = node.parentElement;
+            if (!node.textContent.trim() || element.closest('script, style, option, .hidden, [hidden]')) continue;
+            const box = element.getBoundingClientRect();
+            if (box.width === 0 || box.height === 0) continue;
+            const style = getComputedStyle(element);
+            let opacity = 1;
+            for (let one = element; one; one = one.parentElement) opacity *= +getComputedStyle(one).opacity;
+            const drawing = element.closest('svg');
+            let below = ground(drawing ? drawing.parentElement : element);
+            const plate = element.closest('.node')?.querySelector('rect');
+            if (plate) below = over(rgba(getComputedStyle(plate).fill), below);
+            const colour = rgba(drawing ? style.fill : style.color);
+            const seen = over([...colour.slice(0, 3), colour[3] * opacity], below);
+            const size = parseFloat(style.fontSize), is_large = size >= 24 || (size >= 18.66 && +style.fontWeight >= 600);
+            const ratio = contrast(seen, below);
+            if (ratio < (is_large ? 3 : 4.5) - 0.005) found.push(`${ratio.toFixed(2)}: ${element.outerHTML.slice(0, 90)}`);
+        }
+        return [...new Set(found)];"""
+    )
+    must(not poor, f"every text has a contrast of 4.5: {poor[:4]}")
+
+
+def check_names(browser):
+    """Whether everything that can be used or seen has a name, every id is there once, and fields are labelled."""
+    nameless = browser.ask(
+        """const name = (one) => (one.getAttribute('aria-label') || one.labels?.[0]?.textContent || one.textContent || one.title || '').trim();
+           return [...document.querySelectorAll('a, button, input, select, [role=img], svg[role]')].filter((one) => !name(one)).map((one) => one.outerHTML.slice(0, 120));"""
+    )
+    must(not nameless, f"everything has a name: {nameless[:3]}")
+    bare = browser.ask("return [...document.querySelectorAll('img:not([alt]), svg:not([role]):not([aria-hidden])')].map((one) => one.outerHTML.slice(0, 120))")
+    must(not bare, f"every picture has a name or is hidden from readers: {bare[:3]}")
+    twice = browser.ask("const ids = [...document.querySelectorAll('[id]')].map((one) => one.id); return ids.filter((id, idx) => ids.indexOf(id) !== idx)")
+    must(not twice, f"every id is there once: {twice[:3]}")
+    must(browser.ask("return document.documentElement.lang") != "", "the page has a language")
+    must(browser.ask("return document.querySelectorAll('h1').length") <= 1, "the page has one title at most")
+
+
+def press(browser, key, code):
+    for kind in ["keyDown", "keyUp"]:
+        browser.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+
+def check_keyboard(browser):
+    """Whether the Tab key reaches everything in the order of the page, and shows where it is."""
+    # The place where the Tab key starts is the top, wherever something was clicked before.
+    browser.ask("const start = document.createElement('span'); start.tabIndex = -1; document.body.prepend(start); start.focus(); start.remove()")
+    order = """const all = [...document.querySelectorAll('a[href], button, input, select, summary, [tabindex="0"]')].filter((one) => one.checkVisibility());"""
+    n_stops = browser.ask(f"{order} return all.length")
+    n_wanted, last = min(n_stops, 60), -1
+    for _ in range(2 * n_wanted):
+        if last + 1 >= n_wanted:
+            break
+        press(browser, "Tab", 9)
+        found = browser.ask(
+            f"""{order} const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect();
+            const is_marked = parseFloat(style.outlineWidth) > 0 && style.outlineStyle !== 'none' || one.matches('.line');
+            if (one.scrollWidth > one.clientWidth && !all.includes(one)) return null;
+            const is_seen = box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth;
+            return {{ at: all.indexOf(one), is_marked, is_seen, html: one.outerHTML.slice(0, 100) }};"""
+        )
+        if found is None:
+            # What scrolls sideways is a stop of its own.
+            continue
+        must(found["at"] > last, f"the Tab key goes on after {last}: {found}")
+        must(found["is_marked"] and found["is_seen"], f"the focus can be seen: {found}")
+        last = found["at"]
+    must(last + 1 >= n_wanted, f"{n_stops} places can be reached, and {last + 1} were")
+    browser.ask("document.activeElement.blur(); window.scrollTo({ top: 0, behavior: 'instant' })")
+
+
+def check_rows(browser):
+    """Whether rows of tables are no taller than those of their texts that are on the screen."""
+    tall = browser.ask(
+        """const height = (cell) => { const range = document.createRange(); range.selectNodeContents(cell);
+               return Math.max(0, ...[...range.getClientRects()].map((box) => box.bottom)) - Math.min(1e9, ...[...range.getClientRects()].map((box) => box.top)); };
+           return [...document.querySelectorAll('.scroll tr')].filter((row) => row.checkVisibility() && !row.matches('.points')).filter((row) => {
+               const edge = row.closest('.scroll').getBoundingClientRect().right;
+               const seen = [...row.cells].filter((cell) => cell.getBoundingClientRect().left < edge - 4 && cell.textContent.trim());
+               return seen.length > 0 && row.getBoundingClientRect().height - Math.max(...seen.map(height)) > 22;
+           }).map((row) => row.outerHTML.slice(0, 160));"""
+    )
+    must(not tall, f"no row is taller than its text: {tall[:3]}")
+
+
+def check_still(browser, page):
+    """Whether the page stands still where that is asked for, prints without its controls, and can be read without its script."""
+    must(browser.ask("return getComputedStyle(document.documentElement).scrollBehavior") == "auto", "nothing scrolls by itself")
+    moving = browser.ask("return [...document.querySelectorAll('*')].filter((one) => parseFloat(getComputedStyle(one).transitionDuration) > 0).length")
+    must(moving == 0, "nothing moves")
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    shown = browser.ask("return [...document.querySelectorAll('nav, #theme, .filters')].filter((one) => one.checkVisibility()).length")
+    must(shown == 0 or browser.ask("return document.getElementById('theme') === null"), "controls of a report are not printed")
+    browser.call("Emulation.setEmulatedMedia", media="")
+    browser.call("Emulation.setScriptExecutionDisabled", value=True)
+    browser.show(page, DESKTOP, "light")
+    hidden = browser.ask("return document.querySelectorAll('.card[hidden], tr.points[hidden], .heat[hidden]').length")
+    must(hidden == 0, "without its script the page shows everything")
+    must(browser.ask("return [...document.querySelectorAll('.filters, .chooser')].every((one) => !one.checkVisibility())"), "and no control that does nothing")
+    browser.call("Emulation.setScriptExecutionDisabled", value=False)
+    browser.show(page, DESKTOP, "light")
+
+
+def check_galleries(browser):
+    """Whether filters and searches show what they say; returns the number of listed queries."""
+    n_galleries = browser.ask("return document.querySelectorAll('.gallery').length")
+    return sum(check_gallery(browser, f"document.querySelectorAll('.gallery')[{idx}]") for idx in range(n_galleries))
+
+
+def check_gallery(browser, gallery):
+    listed = browser.ask(f"return {gallery}.querySelectorAll('.card').length")
     if listed == 0:
         return 0
-    shown = "[...document.querySelectorAll('.gallery .card')].filter((card) => !card.hidden)"
-    for group in ["worst", "near", "best", "random", "all"]:
-        browser.ask(f"document.querySelector('button[data-group={group}]').click()")
-        announced = browser.ask(f"return +document.querySelector('button[data-group={group}] small').textContent")
+    shown = f"[...{gallery}.querySelectorAll('.card')].filter((card) => !card.hidden)"
+    groups = browser.ask(f"return [...{gallery}.querySelectorAll('button[data-group]')].map((button) => button.dataset.group)")
+    for group in groups:
+        button = f"{gallery}.querySelector('button[data-group={group}]')"
+        browser.ask(f"{button}.click()")
+        announced = browser.ask(f"return +{button}.querySelector('small').textContent")
         must(browser.ask(f"return {shown}.length") == announced, f"the filter `{group}` shows the {announced} that it announces")
-        must(browser.ask(f"return document.querySelector('button[data-group={group}]').ariaPressed") == "true", f"`{group}` is pressed")
+        must(browser.ask(f"return {button}.ariaPressed") == "true", f"`{group}` is pressed")
         if group != "all":
             places = browser.ask(f"return {shown}.map((card) => +card.dataset.groups.match(/{group}:(\\d+)/)[1])")
             must(places == sorted(places), f"`{group}` is in its own order")
-    text = browser.ask("return document.querySelector('.card h4').textContent")
-    search = "const box = document.querySelector('.gallery input'); box.value = {}; box.dispatchEvent(new Event('input'));"
+    text = browser.ask(f"return {gallery}.querySelector('.card h4').textContent")
+    search = f"const box = {gallery}.querySelector('input[type=search]'); box.value = {{}}; box.dispatchEvent(new Event('input'));"
     browser.ask(search.format(json.dumps(text)))
     found = browser.ask(f"return {shown}.map((card) => card.querySelector('h4').textContent)")
     must(text in found and len(found) <= listed, f"a search for `{text}` finds it")
     browser.ask(search.format(json.dumps("no query has this text")))
     must(browser.ask(f"return {shown}.length") == 0, "a search for nothing finds nothing")
-    must(browser.ask("return !document.querySelector('.nothing').hidden"), "and the page says so")
-    browser.ask("document.querySelector('button[data-group=worst]').click()")
+    must(browser.ask(f"return !{gallery}.querySelector('.nothing').hidden"), "and the page says so")
+    browser.ask(f"{gallery}.querySelector('button[data-group={groups[0]}]').click()")
+    check_fed(browser, gallery)
     return listed
+
+
+def check_fed(browser, gallery):
+    """Whether a box shows the model's view below the images, and hides it again."""
+    box = f"{gallery}.querySelector('.fed input')"
+    if not browser.ask(f"return {box} !== null"):
+        return
+    height = f"return {gallery}.querySelector('.card:not([hidden]) .top [class*=\"thumb t\"]').getBoundingClientRect().height"
+    before = browser.ask(height)
+    browser.ask(f"{box}.click()")
+    must(browser.ask(height) > 1.9 * before, "the model's view stands below each image")
+    browser.ask(f"{box}.click()")
+    must(browser.ask(height) == before, "and is hidden again")
 
 
 def check_groups(browser):
@@ -198,13 +359,24 @@ def check_lines(browser):
     first = browser.ask(f"return {focused}")
     must(browser.ask(f"return {marked}") == [first], "the row of the focused line is marked")
     for _ in range(2):
-        for kind in ["keyDown", "keyUp"]:
-            browser.call("Input.dispatchKeyEvent", type=kind, key="ArrowDown", code="ArrowDown", windowsVirtualKeyCode=40)
-    n_lines = browser.ask("return document.querySelectorAll('.line').length")
+        press(browser, "ArrowDown", 40)
+    n_lines = browser.ask("return document.querySelectorAll('.parallel .line').length")
     must(n_lines <= 2 or browser.ask(f"return {focused}") != first, "an arrow leads to another line")
     must(browser.ask(f"return {marked}") == [browser.ask(f"return {focused}")], "whose row is marked instead")
     browser.ask("document.activeElement.blur()")
     must(browser.ask(f"return {marked}") == [], "without focus nothing is marked")
+
+
+def check_heat(browser):
+    """Whether the choice of axes shows one table at a time."""
+    if browser.ask("return document.querySelector('.chooser') === null"):
+        return
+    shown = "return [...document.querySelectorAll('.heat')].map((one) => one.checkVisibility())"
+    n_tables = len(browser.ask(shown))
+    for chosen in range(n_tables):
+        browser.ask(f"const box = document.querySelector('.chooser select'); box.value = {chosen}; box.dispatchEvent(new Event('change'));")
+        must(browser.ask(shown) == [idx == chosen for idx in range(n_tables)], f"table {chosen} is shown alone")
+    browser.ask("const box = document.querySelector('.chooser select'); box.value = 0; box.dispatchEvent(new Event('change'));")
 
 
 def is_number(value):
@@ -237,13 +409,20 @@ def check(browser, page, name, folder):
         for theme in ["light", "dark"]:
             browser.show(page, screen, theme)
             check_page(browser)
-            listed, n_groups = check_gallery(browser), check_groups(browser)
-            if screen_name == "desktop" and browser.ask("return document.getElementById('theme') !== null"):
+            check_names(browser)
+            listed, n_groups = check_galleries(browser), check_groups(browser)
+            check_heat(browser)
+            check_contrast(browser)
+            check_keyboard(browser)
+            if screen_name == "phone":
+                check_rows(browser)
+            elif browser.ask("return document.getElementById('theme') !== null"):
                 check_theme(browser)
                 check_tip(browser)
             if folder:
                 folder.mkdir(parents=True, exist_ok=True)
                 browser.picture(folder / f"{name}{screen_name}-{theme}.png")
+    check_still(browser, page)
     must(not browser.complaints, f"no error in the console: {browser.complaints[:3]}")
     print(f"{page}: as it must be ({listed} queries and {n_groups} groups listed)")
 
