@@ -10,6 +10,7 @@ mod comparing;
 mod damage;
 mod demo;
 mod documents;
+mod drawn_sweeps;
 mod exits;
 mod experiments;
 mod explain;

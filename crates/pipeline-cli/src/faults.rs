@@ -142,7 +142,7 @@ impl From<SweepError> for Failure {
         match error {
             SweepError::Spec(error) => error.into(),
             SweepError::Graph(error) => error.into(),
-            SweepError::Point { source, .. } => Self::from(*source).under(message),
+            SweepError::Point { source, .. } | SweepError::Value { source, .. } => Self::from(*source).under(message),
             error => Self { help: error.help(), ..Self::because(Exit::Usage, &error) },
         }
     }

@@ -26,7 +26,7 @@ pub mod statistics;
 mod top;
 
 pub use error::RankError;
-pub use metric_name::{Bound, Direction, HeldOutMetric, MetricName, Quantity, Unit, ks};
+pub use metric_name::{Bound, Direction, HeldOutMetric, MetricName, Quantity, Unit, better, ks};
 pub use metrics::{Measure, RelevantRanks, measure};
 pub use rank::rank;
 pub use ranking::{Ranking, Similarity};

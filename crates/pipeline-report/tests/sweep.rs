@@ -4,8 +4,9 @@
 
 use pipeline_eval::statistics::Interval;
 use pipeline_report::facts::{
-    AxisFacts, AxisValue, Difference, EffectFacts, EffectValue, GroupFacts, HeatFacts, MetricFacts, PointCurve,
-    PointFacts, PointState, RunFacts, Spread, StageFacts, StageState, Standing, SweepReport, SweptStage, SweptTraining,
+    AxisFacts, AxisValue, Difference, EffectFacts, EffectValue, GroupFacts, HeatFacts, ImportanceFacts, ImportantAxis,
+    MetricFacts, PointCurve, PointFacts, PointState, RunFacts, RungFacts, RungsFacts, Spread, StageFacts, StageState,
+    Standing, SweepReport, SweptStage, SweptTraining,
 };
 use pipeline_report::{History, render_sweep};
 
@@ -97,6 +98,8 @@ fn swept() -> SweepReport {
             curves: (0..8).map(curve).collect(),
             n_left_out: 3,
         }],
+        rungs: Some(rungs()),
+        importance: Some(importance()),
         stages: vec![SweptStage {
             name: "projection".into(),
             kind: "train-projection".into(),
@@ -109,6 +112,50 @@ fn swept() -> SweepReport {
     }
 }
 
+/// Eight points of which two went on.
+fn rungs() -> RungsFacts {
+    let first = RungFacts {
+        value: "2".into(),
+        n_points: 8,
+        n_failed: 1,
+        n_promoted: 2,
+        best: Some(0.5),
+        cut: Some(0.4375),
+        worst: Some(0.25),
+        stopped: vec![1, 3, 4, 7, 8],
+    };
+    RungsFacts {
+        resource: "projection.params.epochs".into(),
+        resource_name: "epochs".into(),
+        metric: format!("projection.{EVIL}"),
+        factor: 3,
+        rungs: vec![first],
+    }
+}
+
+fn importance() -> ImportanceFacts {
+    let axis = |name: &str, share: f64, chance: f64| ImportantAxis { name: name.into(), share, chance, n_groups: 2 };
+    ImportanceFacts {
+        metric: "evaluate.mean_recall".into(),
+        rung: None,
+        n_points: 8,
+        axes: vec![axis(EVIL, 0.6125, 0.0005), axis("seed", 0.02, 0.31)],
+        unknown: None,
+    }
+}
+
+#[test]
+fn rungs_and_the_importance_of_axes_are_shown_with_what_may_be_chance() {
+    let own = html(&swept());
+    assert!(own.contains("<td>1, 3, 4, 7, 8</td>") && own.contains("0.4375"), "{own}");
+    let (important, chance) = (own.find("61.25%").unwrap(), own.find("as good as chance").unwrap());
+    assert!(important < chance && own[important..chance].contains("matters"), "{own}");
+    let unknown = ImportanceFacts { unknown: Some("too few points to say".into()), ..importance() };
+    let few = html(&SweepReport { importance: Some(unknown), rungs: None, ..swept() });
+    assert!(few.contains("Nothing can be said: too few points to say.") && !few.contains("61.25%"), "{few}");
+    assert!(!few.contains("<section id=\"rungs\">"), "{few}");
+}
+
 fn html(report: &SweepReport) -> String {
     render_sweep(report).html
 }
@@ -116,7 +163,8 @@ fn html(report: &SweepReport) -> String {
 #[test]
 fn every_section_is_there_and_the_navigation_leads_to_it() {
     let html = html(&swept());
-    for id in ["result", "parallel", "groups", "effects", "heat", "curves", "pipeline", "config"] {
+    for id in ["result", "parallel", "groups", "rungs", "importance", "effects", "heat", "curves", "pipeline", "config"]
+    {
         assert_eq!(html.matches(&format!("<section id=\"{id}\">")).count(), 1, "{id}");
         assert!(html.contains(&format!("href=\"#{id}\"")), "{id}");
     }

@@ -7,27 +7,40 @@ use std::sync::Arc;
 
 use crate::node::Same;
 use crate::overrides::{assignment, section};
+use crate::range::ValueRange;
 use crate::{Node, Override, Spanned, SpecError, Value};
 
-/// The values to try for one target; at least one, and no two are equal.
+/// The values to try for one target.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Axis {
     target: Spanned<String>,
-    values: Vec<Node>,
+    values: AxisValues,
+}
+
+/// The values of an axis.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AxisValues {
+    /// These; at least one, and no two are equal.
+    List(Vec<Node>),
+    /// Those that are drawn from a range.
+    Range(ValueRange),
 }
 
 impl Axis {
-    /// The axis whose values are the items of the list `values`.
+    /// The axis whose values are the items of the list `values`, or are drawn from the range that it describes.
     ///
     /// # Errors
-    /// When `values` is not a list, is empty, or has a value twice.
+    /// When `values` is neither, is empty, or has a value twice.
     #[allow(clippy::mutable_key_type, reason = "what a file lazily knows of its lines is no part of a value")]
     pub(crate) fn new(target: Spanned<String>, values: Node) -> Result<Self, SpecError> {
         let what = format!("sweep axis `{}`", target.value);
+        if let Value::Map(_) = values.value {
+            return Ok(Self { values: AxisValues::Range(ValueRange::read(&what, values)?), target });
+        }
         let described = values.describe();
         let Value::List(items) = values.value else {
-            return Err(SpecError::at(&values.span, format!("{what} must be a list, found {described}"))
-                .with_help("write its values in brackets: `[0.03, 0.07]`"));
+            return Err(SpecError::at(&values.span, format!("{what} must be a list or a range, found {described}"))
+                .with_help("write its values in brackets, `[0.03, 0.07]`, or a range, `{ uniform: [0.03, 0.07] }`"));
         };
         if items.is_empty() {
             return Err(SpecError::at(&values.span, format!("{what} has no values")));
@@ -36,7 +49,7 @@ impl Axis {
         if let Some(item) = items.iter().find(|item| !seen.insert(Same(item))) {
             return Err(SpecError::at(&item.span, format!("{what} has {} twice", item.describe())));
         }
-        Ok(Self { target, values: items })
+        Ok(Self { target, values: AxisValues::List(items) })
     }
 
     /// The target of the values: `STAGE.params.NAME` or `vars.NAME`.
@@ -54,29 +67,34 @@ impl Axis {
         self.target.value.rsplit('.').next().unwrap_or_default()
     }
 
-    /// The values, in their order.
-    pub fn values(&self) -> &[Node] {
+    /// The values.
+    pub fn values(&self) -> &AxisValues {
         &self.values
     }
 
-    /// The override that sets the value at `value_idx`.
+    /// The override that sets one of the values.
     ///
     /// # Errors
     /// When the target is neither a param nor a var.
-    pub fn override_with(&self, value_idx: usize) -> Result<Override, SpecError> {
-        Override::new(self.target.clone(), self.values[value_idx].clone())
+    pub fn override_with(&self, value: Node) -> Result<Override, SpecError> {
+        Override::new(self.target.clone(), value)
     }
 
     /// Adds the axis to the spec `root`, replacing one with the same target. Relative paths from the command line start
     /// in `folder`.
     pub(crate) fn apply(&self, root: &mut Node, folder: &Arc<Path>) -> Result<(), SpecError> {
-        let mut values = self.values.clone();
-        values.iter_mut().for_each(|value| value.set_folder(folder));
-        let list = Node::new(Value::List(values), self.target.span.clone());
+        let values = match &self.values {
+            AxisValues::Range(range) => range.node().clone(),
+            AxisValues::List(values) => {
+                let mut values = values.clone();
+                values.iter_mut().for_each(|value| value.set_folder(folder));
+                Node::new(Value::List(values), self.target.span.clone())
+            }
+        };
         let axes = section(root, "sweep", &self.target.span)?;
         match axes.iter_mut().find(|(target, _)| target.value == self.target.value) {
-            Some(axis) => *axis = (self.target.clone(), list),
-            None => axes.push((self.target.clone(), list)),
+            Some(axis) => *axis = (self.target.clone(), values),
+            None => axes.push((self.target.clone(), values)),
         }
         Ok(())
     }
@@ -86,7 +104,8 @@ impl FromStr for Axis {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
-        let (target, values) = assignment("--axis", text, "write `STAGE.params.NAME=[VALUE, …]`")?;
+        let help = "write `STAGE.params.NAME=[VALUE, …]` or `STAGE.params.NAME={uniform: [LOW, HIGH]}`";
+        let (target, values) = assignment("--axis", text, help)?;
         Self::new(target, values)
     }
 }

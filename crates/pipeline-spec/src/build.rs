@@ -11,10 +11,11 @@ use crate::Input;
 use crate::graph::check_cycles;
 use crate::keys::{CHECK_KEYS, PAIRED_KEYS, STAGE_KEYS, check_keys};
 use crate::merge::Entries;
-use crate::overrides::check_target;
 use crate::path::absolute;
 use crate::vars::Vars;
-use crate::{Axis, CheckRule, Node, PairedRule, PipelineSpec, Publish, Span, Spanned, SpecError, StageSpec, Value};
+use crate::{
+    CheckRule, Node, PairedRule, PipelineSpec, Publish, Span, Spanned, SpecError, StageSpec, SweepSpec, Value,
+};
 
 /// Builds the spec from its merged tree.
 ///
@@ -35,7 +36,8 @@ pub(crate) fn build(
         let span = stages_span.unwrap_or(root_span);
         return Err(SpecError::at(&span, "a spec needs at least one stage under `stages`"));
     }
-    let sweep = sweep(section(&mut sections, "sweep")?.1, &entries, &var_nodes)?;
+    let (sweep_span, axes) = section(&mut sections, "sweep")?;
+    let sweep = SweepSpec::read(axes, sweep_span, &entries, &var_nodes)?;
     let check = check(section(&mut sections, "check")?.1)?;
     let stages = stages(entries, &var_nodes)?;
     check_cycles(&stages)?;
@@ -81,7 +83,8 @@ pub(crate) fn into_text(node: Node, what: impl Display) -> Result<Spanned<String
     }
 }
 
-fn expected(node: &Node, what: impl Display, expected: &str) -> SpecError {
+/// The error at a value that is not as `expected`.
+pub(crate) fn expected(node: &Node, what: impl Display, expected: &str) -> SpecError {
     SpecError::at(&node.span, format!("{what} must be {expected}, found {}", node.describe()))
 }
 
@@ -259,14 +262,4 @@ fn number(name: &str, node: &Node) -> Result<f64, SpecError> {
         Value::Float(value) if value.is_finite() => Ok(value),
         _ => Err(expected(node, format_args!("`{name}`"), "a number")),
     }
-}
-
-fn sweep(entries: Entries, stages: &Entries, vars: &Vars) -> Result<Vec<Axis>, SpecError> {
-    let axis = |(target, node): (Spanned<String>, Node)| {
-        check_target(&target, stages, vars.nodes().keys().map(String::as_str))?;
-        let axis = Axis::new(target, node)?;
-        axis.values().iter().try_for_each(|item| vars.replace(&mut item.clone()))?;
-        Ok(axis)
-    };
-    entries.into_iter().map(axis).collect()
 }

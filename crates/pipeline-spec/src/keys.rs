@@ -4,11 +4,12 @@ use pipeline_core::Lane;
 use serde_json::{Map, Value, json};
 
 use crate::SpecError;
+use crate::drawing::{Draw, MAX_POINTS};
 use crate::merge::Entries;
 
 /// A key of a map.
 pub(crate) struct SpecKey {
-    name: &'static str,
+    pub(crate) name: &'static str,
     /// One sentence for the schema.
     about: &'static str,
     /// The JSON Schema of the value, without that sentence.
@@ -50,12 +51,16 @@ pub(crate) const SPEC_KEYS: &[SpecKey] = &[
     },
     SpecKey {
         name: "sweep",
-        about: "Values to try, by `STAGE.params.NAME` or `vars.NAME`.",
+        about: "Values to try, by `STAGE.params.NAME` or `vars.NAME`, and how points are drawn from them.",
         schema: || {
             json!({
                 "type": ["object", "null"],
-                "propertyNames": { "pattern": "^(vars\\..+|.+\\.params\\..+)$" },
-                "additionalProperties": { "type": ["array", "null"], "minItems": 1 },
+                "properties": properties(SWEEP_KEYS),
+                "propertyNames": { "pattern": "^(vars\\..+|.+\\.params\\..+|draw|points|seed|halving)$" },
+                "additionalProperties": { "anyOf": [
+                    { "type": ["array", "null"], "minItems": 1 },
+                    { "$ref": "#/$defs/sweep-range" },
+                ] },
             })
         },
     },
@@ -113,6 +118,91 @@ pub(crate) const PAIRED_KEYS: &[SpecKey] = &[SpecKey {
     about: "How often chance alone may be taken for a drop.",
     schema: || json!({ "type": "number", "exclusiveMinimum": 0, "maximum": 0.5, "default": 0.05 }),
 }];
+
+/// The keys of a sweep beside its axes.
+pub(crate) const SWEEP_KEYS: &[SpecKey] = &[
+    SpecKey {
+        name: "draw",
+        about: "How points are drawn from the axes: all combinations, at random, or evenly spread; by default a grid of \
+                lists, and at random from ranges.",
+        schema: || json!({ "enum": [Draw::Grid.name(), Draw::Random.name(), Draw::Sobol.name(), null] }),
+    },
+    SpecKey {
+        name: "points",
+        about: "How many points are drawn.",
+        schema: || json!({ "type": ["integer", "null"], "minimum": 1, "maximum": MAX_POINTS }),
+    },
+    SpecKey {
+        name: "seed",
+        about: "The seed of the draws: the same seed gives the same points.",
+        schema: || json!({ "type": ["integer", "null"], "minimum": 0, "default": 0 }),
+    },
+    SpecKey {
+        name: "halving",
+        about: "Successive halving: all points get a little of a resource, and the best of them more.",
+        schema: || {
+            json!({
+                "type": ["object", "null"],
+                "properties": properties(HALVING_KEYS),
+                "additionalProperties": false,
+            })
+        },
+    },
+];
+
+/// The keys of successive halving.
+pub(crate) const HALVING_KEYS: &[SpecKey] = &[
+    SpecKey {
+        name: "resource",
+        about: "The param that grows from rung to rung, such as `projection.params.epochs`.",
+        schema: || json!({ "type": "string", "minLength": 1 }),
+    },
+    SpecKey {
+        name: "rungs",
+        about: "The values of the resource, rising.",
+        schema: || json!({ "type": "array", "items": { "type": "integer", "minimum": 1 }, "minItems": 2 }),
+    },
+    SpecKey {
+        name: "factor",
+        about: "One of so many points is promoted to the next rung.",
+        schema: || json!({ "type": "integer", "minimum": 2, "maximum": 1000, "default": 3 }),
+    },
+    SpecKey {
+        name: "metric",
+        about: "The metric by which points are promoted, as STAGE.METRIC; by default the MeanRecall on held-out data.",
+        schema: || json!({ "type": "string", "minLength": 1 }),
+    },
+];
+
+/// The keys of a range of a sweep axis.
+pub(crate) const RANGE_KEYS: &[SpecKey] = &[
+    SpecKey { name: "uniform", about: "The lowest and the highest number.", schema: || two("number", None) },
+    SpecKey {
+        name: "log_uniform",
+        about: "The lowest and the highest number; their logarithms are drawn evenly.",
+        schema: || two("number", Some(0)),
+    },
+    SpecKey { name: "int_uniform", about: "The lowest and the highest whole number.", schema: || two("integer", None) },
+    SpecKey {
+        name: "int_log_uniform",
+        about: "The lowest and the highest whole number; their logarithms are drawn evenly.",
+        schema: || two("integer", Some(0)),
+    },
+    SpecKey {
+        name: "step",
+        about: "The distance of the values of `uniform` and `int_uniform`, counted from the lowest.",
+        schema: || json!({ "type": "number", "exclusiveMinimum": 0 }),
+    },
+];
+
+/// The schema of the two ends of a range.
+fn two(kind: &str, above: Option<u8>) -> Value {
+    let mut item = json!({ "type": kind });
+    if let Some(above) = above {
+        item["exclusiveMinimum"] = above.into();
+    }
+    json!({ "type": "array", "items": item, "minItems": 2, "maxItems": 2 })
+}
 
 /// Refuses a key that is not among the `known` ones.
 pub(crate) fn check_keys(entries: &Entries, known: &[SpecKey]) -> Result<(), SpecError> {

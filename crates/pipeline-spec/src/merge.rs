@@ -21,7 +21,11 @@ enum Place {
     Named(&'static str),
     /// The params of a stage.
     Params,
-    /// Inside a param, a sweep axis or a rule: `null` is a value like any other.
+    /// `sweep`: an entry that is `null` removes the inherited one, and an axis replaces it.
+    Sweep,
+    /// An axis of a sweep: a list or a range, which replaces the inherited one as a whole.
+    Axis,
+    /// Inside a param, the rungs of a sweep or a rule: `null` is a value like any other.
     Inside,
 }
 
@@ -32,7 +36,9 @@ impl Place {
             (Self::Top, "stages") => Self::Stages,
             (Self::Top, "vars") => Self::Named("var"),
             (Self::Top, "check") => Self::Named("checked metric"),
-            (Self::Top, "sweep") => Self::Named("sweep axis"),
+            (Self::Top, "sweep") => Self::Sweep,
+            (Self::Sweep, "halving") => Self::Inside,
+            (Self::Sweep, _) => Self::Axis,
             (Self::Stages, _) => Self::Stage,
             (Self::Stage, "inputs") => Self::Named("input"),
             (Self::Stage, "params") => Self::Params,
@@ -45,6 +51,7 @@ impl Place {
     fn removable(self) -> Option<&'static str> {
         match self {
             Self::Stages => Some("stage"),
+            Self::Sweep => Some("sweep axis"),
             Self::Named(what) => Some(what),
             _ => None,
         }
@@ -68,7 +75,7 @@ fn merge(base: Node, over: Node, place: Place) -> Result<Node, SpecError> {
         return Ok(base);
     }
     match (base.value, over.value) {
-        (Value::Map(base_entries), Value::Map(over_entries)) => {
+        (Value::Map(base_entries), Value::Map(over_entries)) if place != Place::Axis => {
             let entries = merge_entries(base_entries, over_entries, place)?;
             Ok(Node { value: Value::Map(entries), ..over })
         }

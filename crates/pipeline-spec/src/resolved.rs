@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::vars::escape;
 use crate::yaml::FOLDER_TAG;
-use crate::{CheckRule, Node, PipelineSpec, StageSpec, Value, scalar};
+use crate::{AxisValues, CheckRule, ChosenBy, Node, PipelineSpec, StageSpec, SweepSpec, Value, scalar};
 
 /// Words that older YAML readers take for booleans.
 const OLD_BOOLS: [&str; 6] = ["y", "n", "yes", "no", "on", "off"];
@@ -29,13 +29,7 @@ pub fn resolved_yaml(spec: &PipelineSpec) -> String {
     for stage in &spec.stages {
         writer.stage(stage);
     }
-    if !spec.sweep.is_empty() {
-        writer.key(0, "sweep").end_line();
-        for axis in &spec.sweep {
-            // The texts of a sweep still contain their vars, which are replaced once a value overrides a param.
-            writer.key(2, axis.target()).space().list(axis.values(), |text| text.into()).end_line();
-        }
-    }
+    writer.sweep(&spec.sweep);
     if !spec.check.is_empty() {
         writer.key(0, "check").end_line();
         for (metric, rule) in &spec.check {
@@ -101,6 +95,40 @@ impl Writer<'_> {
             self.key(4, "publish").end_line();
             for publish in &stage.publish {
                 self.entry(6, &publish.file.value, &escape(&publish.path.to_string_lossy()));
+            }
+        }
+    }
+
+    fn sweep(&mut self, sweep: &SweepSpec) {
+        if sweep.is_empty() {
+            return;
+        }
+        self.key(0, "sweep").end_line();
+        for axis in &sweep.axes {
+            // The texts of a sweep still contain their vars, which are replaced once a value overrides a param.
+            let writer = self.key(2, axis.target()).space();
+            match axis.values() {
+                AxisValues::List(values) => writer.list(values, |text| text.into()),
+                AxisValues::Range(range) => writer.value(range.node(), |text| text.into()),
+            }
+            .end_line();
+        }
+        if let Some(draw) = sweep.draw {
+            self.entry(2, "draw", draw.name());
+        }
+        let points = sweep.points.map(|points| points as u64);
+        for (name, value) in [("points", points), ("seed", sweep.seed)] {
+            if let Some(value) = value {
+                self.key(2, name).space().raw(&value.to_string()).end_line();
+            }
+        }
+        if let Some(halving) = &sweep.halving {
+            self.key(2, "halving").end_line();
+            self.entry(4, "resource", halving.resource.target());
+            self.key(4, "rungs").space().list(halving.rungs(), |text| text.into()).end_line();
+            self.key(4, "factor").space().raw(&halving.factor.to_string()).end_line();
+            if let Some(ChosenBy { stage, metric, .. }) = &halving.metric {
+                self.entry(4, "metric", &format!("{stage}.{metric}"));
             }
         }
     }

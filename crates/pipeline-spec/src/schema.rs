@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::keys::{CHECK_KEYS, SPEC_KEYS, STAGE_KEYS, properties};
+use crate::keys::{CHECK_KEYS, RANGE_KEYS, SPEC_KEYS, STAGE_KEYS, properties};
 
 /// The schema's facts about one kind of stage.
 #[derive(Debug, Clone)]
@@ -29,6 +29,7 @@ pub fn json_schema(kinds: &[KindSchema<'_>]) -> Value {
     definitions.insert("stage".into(), stage(kinds, false));
     definitions.insert("stage-of-overlay".into(), stage(kinds, true));
     definitions.insert("check-rule".into(), check_rule());
+    definitions.insert("sweep-range".into(), sweep_range());
     let stages = |stage: Value| json!({ "properties": { "stages": { "additionalProperties": stage } } });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -52,6 +53,16 @@ fn check_rule() -> Value {
         "properties": properties(CHECK_KEYS),
         "additionalProperties": false,
         "minProperties": 1,
+    })
+}
+
+fn sweep_range() -> Value {
+    json!({
+        "type": "object",
+        "properties": properties(RANGE_KEYS),
+        "additionalProperties": false,
+        "oneOf": RANGE_KEYS.iter().map(|key| key.name).filter(|name| *name != "step")
+            .map(|name| json!({ "required": [name] })).collect::<Vec<_>>(),
     })
 }
 

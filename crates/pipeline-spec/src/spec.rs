@@ -8,7 +8,7 @@ use pipeline_core::{Digest, Lane, StageId};
 
 use crate::path::absolute;
 use crate::vars::Vars;
-use crate::{Axis, Node, Span, Spanned};
+use crate::{Node, Span, Spanned, SweepSpec};
 
 /// A pipeline: stages and how they are connected.
 #[derive(Debug)]
@@ -27,8 +27,8 @@ pub struct PipelineSpec {
     pub stages: Vec<StageSpec>,
     /// The rules of the gate, by metric.
     pub check: BTreeMap<String, CheckRule>,
-    /// The axes of a sweep, in the order of the file; a run ignores them.
-    pub sweep: Vec<Axis>,
+    /// The points of a sweep; a run ignores them.
+    pub sweep: SweepSpec,
     pub(crate) var_nodes: Vars,
 }
 

@@ -40,7 +40,7 @@ mod thumbnails;
 mod tokens;
 mod train_projection;
 
-use pipeline_core::Stage;
+use pipeline_core::{Stage, StageId};
 use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
 
 pub use artifact::without_shards;
@@ -88,6 +88,12 @@ pub fn kind(name: &str) -> Option<&'static Kind> {
 /// Whether stages of the kind with this name make artifacts of this format.
 pub fn makes(kind_name: &str, format: Format) -> bool {
     kind(kind_name).is_some_and(|kind| kind.produces == format || kind.tokens == Some(format))
+}
+
+/// The stage whose queries a training is measured on while it runs; `None` for other stages, and without such data.
+pub fn held_out_queries(stage: &StageSpec) -> Option<&StageId> {
+    let queries = stage.inputs.iter().find(|(slot, _)| slot.value == train_projection::HELD_OUT_QUERIES.name);
+    queries.filter(|_| makes(&stage.kind.value, Format::Projection)).map(|(_, from)| &from.value)
 }
 
 /// The format of the artifact of a stage; any files where its kind is unknown.

@@ -118,6 +118,9 @@ pub fn spec() -> String {
     for (title, object) in [
         ("The spec", &schema),
         ("A stage: `stages.NAME`", &schema["$defs"]["stage"]),
+        ("How points are drawn: `sweep`, beside its axes", &schema["properties"]["sweep"]),
+        ("Bad points stopped early: `sweep.halving`", &schema["properties"]["sweep"]["properties"]["halving"]),
+        ("A range of an axis: `sweep.STAGE.params.NAME`", &schema["$defs"]["sweep-range"]),
         ("A rule of the gate: `check.METRIC`", &schema["$defs"]["check-rule"]),
         ("A paired test: `check.METRIC.paired`", &schema["$defs"]["check-rule"]["properties"]["paired"]),
     ] {

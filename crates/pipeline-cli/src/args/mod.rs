@@ -5,6 +5,7 @@ mod project;
 mod report;
 mod runs;
 mod searching;
+mod sweep;
 mod taking;
 
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ pub use project::{DataFileArgs, DoctorArgs, InitArgs};
 pub use report::ReportArgs;
 pub use runs::{LabelArgs, RelabelArgs, RunsArgs};
 pub use searching::{SearchArgs, ServeArgs};
+pub use sweep::SweepArgs;
 pub use taking::{ExportArgs, ExportFormat, PredictArgs, PredictFormat};
 
 /// Runs content-hashed, cached pipelines for text-image retrieval.
@@ -238,26 +240,6 @@ pub struct RunArgs {
     /// Stream the events to stdout, one JSON object a line.
     #[arg(long)]
     pub json: bool,
-}
-
-/// Arguments of `sweep`.
-#[derive(Debug, Args)]
-pub struct SweepArgs {
-    /// The spec.
-    #[command(flatten)]
-    pub spec: SpecArgs,
-    /// Add or replace an axis: STAGE.params.NAME=[VALUE, …] or vars.NAME=[VALUE, …].
-    #[arg(long = "axis", value_name = "KEY=LIST")]
-    pub axes: Vec<String>,
-    /// The execution.
-    #[command(flatten)]
-    pub execution: ExecutionArgs,
-    /// Show every point, not only the groups of seeds.
-    #[arg(long)]
-    pub all: bool,
-    /// Text or JSON.
-    #[command(flatten)]
-    pub json: JsonArgs,
 }
 
 /// The device of the tensors.

@@ -1,7 +1,7 @@
 //! `pipeline runs RUN`: shows a run again, from its recorded events and through the renderer of `run`.
 
 use pipeline_experiments::recorded;
-use pipeline_experiments::sweep::{Results, SweepRecord};
+use pipeline_experiments::sweep::{Results, SweepRecord, importance};
 use pipeline_store::{RunInfo, RunState, Store};
 
 use crate::commands::outcome;
@@ -22,7 +22,11 @@ pub fn show(store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Fai
     let log = recorded::log_of(store, &run.id, &events)?;
     outcome::report_failures(&log, terminal);
     if let Some(sweep) = SweepRecord::of_run(store, &run.id)? {
-        sweep_table::print(&sweep, &Results::of(&sweep, &log), Rows::All, terminal)?;
+        let results = Results::of(&sweep, &log);
+        sweep_table::print(&sweep, &results, Rows::All, terminal)?;
+        if let Some(line) = importance(&sweep, &results).as_ref().and_then(sweep_table::importance) {
+            terminal.remark(&line);
+        }
     } else {
         outcome::print_results(&log, terminal)?;
     }

@@ -3,7 +3,7 @@
 //! Builds all points of its sweep, too. JSON: `{spec, file, n_stages, n_points}`, the latter 0 without a sweep; a
 //! mistake in the spec is reported on stderr, with exit code 2.
 
-use pipeline_experiments::sweep::Sweep;
+use pipeline_experiments::sweep::{SweepOptions, SweepPlan};
 use pipeline_experiments::{Loaded, check};
 use serde_json::json;
 
@@ -24,7 +24,8 @@ pub fn run(args: &ValidateArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let n_points = match spec.sweep.is_empty() {
         true => 0,
         false => {
-            let sweep = Sweep::load(&named, &[], &door::surroundings())?;
+            let plan = SweepPlan::load(&named, SweepOptions::default(), &door::surroundings())?;
+            let sweep = plan.with(&plan.start())?;
             check(&sweep.spec, &sweep.graph)?;
             sweep.record.points.len()
         }

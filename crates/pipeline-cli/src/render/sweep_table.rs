@@ -1,7 +1,8 @@
 //! The table of a sweep's results: one row per point, or one per group of seeds.
 
 use pipeline_experiments::sweep::{
-    AxisRecord, COMPARED, Column, PointResult, PointState, Results, Spread, SweepRecord, columns, shown,
+    AxisImportance, AxisRecord, COMPARED, Column, Importance, PointResult, PointState, Results, Spread, SweepRecord,
+    columns, shown,
 };
 
 use crate::failure::Failure;
@@ -37,10 +38,27 @@ pub fn print(record: &SweepRecord, results: &Results<'_>, rows: Rows, terminal: 
     Ok(())
 }
 
+/// The importance of several axes in one line; `None` for one axis, whose rows say it all.
+pub fn importance(importance: &Importance) -> Option<String> {
+    let Importance { metric, rung, n_points, axes, unknown } = importance;
+    if axes.len() < 2 || unknown.is_some() {
+        return None;
+    }
+    let rung = rung.as_ref().map(|rung| format!(" with {rung}")).unwrap_or_default();
+    let axis = |axis: &AxisImportance| format!("{} {:.0}% (chance {:.3})", axis.name, 100.0 * axis.share, axis.chance);
+    let axes: Vec<_> = axes.iter().map(axis).collect();
+    Some(format!("variance of `{metric}`{rung} over {n_points} points by axis: {}", axes.join(", ")))
+}
+
 /// The numbers of points by state in one line, such as `24 points: 23 done, 1 failed`.
 pub fn summary(results: &Results<'_>) -> String {
     let n_in = |state: PointState| results.points.iter().filter(|point| point.state == state).count();
-    let states = [(PointState::Done, "done"), (PointState::Failed, "failed"), (PointState::Skipped, "skipped")];
+    let states = [
+        (PointState::Done, "done"),
+        (PointState::Stopped, "stopped"),
+        (PointState::Failed, "failed"),
+        (PointState::Skipped, "skipped"),
+    ];
     let counts = states.into_iter().map(|(state, word)| (n_in(state), word)).filter(|(n, _)| *n > 0);
     let counts: Vec<_> = counts.map(|(n, word)| format!("{n} {word}")).collect();
     format!("{}: {}", counted(results.points.len() as u64, "point"), counts.join(", "))
@@ -49,29 +67,43 @@ pub fn summary(results: &Results<'_>) -> String {
 fn of_points(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) -> Table {
     let mut header = vec!["point".to_owned()];
     header.extend(record.axes.iter().map(|axis| axis.name.clone()));
+    // The metric that promotes points, on the last rung that a point has reached.
+    let rung = record.halving.as_ref().map(|halving| match record.evaluations.contains(&halving.stage) {
+        true => format!("{} on its rung", halving.metric),
+        false => halving.metric.clone(),
+    });
+    let start = 1 + record.axes.len() + usize::from(rung.is_some());
+    header.extend(rung);
     header.extend(columns.iter().map(|column| column.title()));
     header.push(String::new());
-    let mut table = Table::new(&header).leave_out(lesser(columns, 1 + record.axes.len()));
+    let mut table = Table::new(&header).leave_out(lesser(columns, start));
     for point in &results.points {
         let mut cells = vec![point.record.point.to_string()];
         cells.extend(record.shown_values(point.record));
-        cells.extend(columns.iter().map(|column| {
-            let value = point.metric(&column.stage, &column.metric);
-            value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"))
-        }));
+        cells.extend(record.halving.as_ref().map(|_| four_digits(point.measured.last().copied().flatten())));
+        cells.extend(columns.iter().map(|column| four_digits(point.metric(&column.stage, &column.metric))));
         let is_best = results.best == Some(point.record.point);
-        cells.push(remark(point, is_best));
+        cells.push(remark(record, point, is_best));
         table.row(cells);
     }
     table
 }
 
-fn remark(point: &PointResult<'_>, is_best: bool) -> String {
+fn four_digits(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.4}"))
+}
+
+fn remark(record: &SweepRecord, point: &PointResult<'_>, is_best: bool) -> String {
+    let n_rungs = record.halving.as_ref().map_or(1, |halving| halving.rungs.len());
+    let rung = || format!("rung {} of {n_rungs}", point.record.rungs.len());
     let failed = || point.failed.iter().map(|stage| format!("`{stage}`")).collect::<Vec<_>>().join(", ");
     match point.state {
+        PointState::Failed if n_rungs > 1 => format!("{} failed on {}", failed(), rung()),
         PointState::Failed => format!("{} failed", failed()),
+        PointState::Stopped => format!("stopped on {}", rung()),
         PointState::Skipped => "skipped".to_owned(),
         PointState::Done if is_best => "best".to_owned(),
+        PointState::Done if !record.is_final(point.record) => format!("on {}", rung()),
         PointState::Done => point.measured_on.unwrap_or_default().to_owned(),
     }
 }

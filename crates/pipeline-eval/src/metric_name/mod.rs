@@ -6,6 +6,7 @@
 
 mod quantity;
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -166,6 +167,18 @@ impl HeldOutMetric {
     }
 }
 
+/// Whether higher or lower values of the metric of this name are better: of an evaluation, on held-out data, or the
+/// `loss` of a training. `None` where its name does not say.
+pub fn better(metric: &str) -> Option<Ordering> {
+    let name = HeldOutMetric::parse(metric).map_or_else(|| MetricName::from(metric), |held_out| held_out.0);
+    match &name.quantity {
+        quantity if quantity.better().is_some() => quantity.better(),
+        quantity if quantity.is_mean_over_k() => Some(Ordering::Greater),
+        Quantity::Other(name) if name == "loss" => Some(Ordering::Less),
+        _ => None,
+    }
+}
+
 impl fmt::Display for HeldOutMetric {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{HELD_OUT}{}", self.0)
@@ -174,8 +187,6 @@ impl fmt::Display for HeldOutMetric {
 
 #[cfg(test)]
 mod tests {
-    use std::cmp::Ordering;
-
     use super::*;
 
     fn name(text: &str) -> MetricName {
@@ -279,5 +290,21 @@ mod tests {
         assert_eq!(name("recall_at_1").interval_in(&metrics), Some(Interval { low: 15.0, high: 16.0 }));
         assert_eq!((name("mrr").interval_in(&metrics), Quantity::PoolSize.value_in(&metrics)), (None, None));
         assert_eq!(name("mrr_low").whole(), name("mrr"));
+    }
+
+    #[test]
+    fn a_metric_says_which_of_its_values_are_better() {
+        for (metric, expect) in [
+            ("valid_mean_recall", Some(Ordering::Greater)),
+            ("i2t_recall_at_5", Some(Ordering::Greater)),
+            ("hard_mean_recall", Some(Ordering::Greater)),
+            ("median_rank", Some(Ordering::Less)),
+            ("loss", Some(Ordering::Less)),
+            ("n_pairs", None),
+            ("pool_size", None),
+            ("mean_recal", None),
+        ] {
+            assert_eq!(better(metric), expect, "{metric}");
+        }
     }
 }

@@ -21,12 +21,22 @@ impl Names {
 
     /// The name of the copy of `stage` whose axes have these values; `number` is that of the first point that has it.
     ///
-    /// It is `STAGE.point-NUMBER` where the values give no name, or one that is too long or taken.
-    pub fn copy(&mut self, stage: &StageId, values: &[(String, String)], number: usize) -> StageId {
-        let parts: Vec<_> = values.iter().map(|(name, value)| format!(".{}-{}", plain(name), plain(value))).collect();
+    /// It is `STAGE.point-NUMBER`, with the value of the resource if it depends on one, where the values give no name, or
+    /// one that is too long or taken.
+    pub fn copy(
+        &mut self,
+        stage: &StageId,
+        values: &[(String, String)],
+        number: usize,
+        resource: Option<&(String, String)>,
+    ) -> StageId {
+        let part = |(name, value): &(String, String)| format!(".{}-{}", plain(name), plain(value));
+        let parts: Vec<_> = values.iter().map(part).collect();
         let by_values = (!parts.is_empty()).then(|| format!("{stage}{}", parts.concat()));
+        let on_rung = resource.map(part).filter(|part| part.len() < MAX_LEN / 2).unwrap_or_default();
         let by_number = (0..).map(|attempt| {
-            let suffix = if attempt == 0 { format!(".point-{number}") } else { format!(".point-{number}.{attempt}") };
+            let again = if attempt == 0 { String::new() } else { format!(".{attempt}") };
+            let suffix = format!(".point-{number}{on_rung}{again}");
             let stem: String = stage.as_str().chars().take(MAX_LEN - suffix.len()).collect();
             stem + &suffix
         });
@@ -54,7 +64,7 @@ mod tests {
         let mut names = Names::beside(ids.iter());
         let mut check = |values: &[(&str, &str)], number: usize, expect: &str| {
             let values: Vec<_> = values.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-            assert_eq!(names.copy(&ids[0], &values, number).as_str(), expect);
+            assert_eq!(names.copy(&ids[0], &values, number, None).as_str(), expect);
         };
         check(&[("lr", "0.01"), ("seed", "2")], 1, "head.lr-0.01.seed-2");
         check(&[("model", "../a b/猫")], 1, "head.model-.._a_b__");
@@ -63,6 +73,8 @@ mod tests {
         check(&[("x", &"y".repeat(64))], 5, "head.point-5");
         check(&[], 6, "head.point-6");
         let long: StageId = "x".repeat(64).parse().unwrap();
-        assert_eq!(names.copy(&long, &[], 12).as_str(), format!("{}.point-12", "x".repeat(55)));
+        assert_eq!(names.copy(&long, &[], 12, None).as_str(), format!("{}.point-12", "x".repeat(55)));
+        let epochs = ("epochs".to_owned(), "6".to_owned());
+        assert_eq!(names.copy(&ids[0], &[], 12, Some(&epochs)).as_str(), "head.point-12.epochs-6");
     }
 }

@@ -7,6 +7,7 @@ use pipeline_eval::statistics::mean_sd;
 use pipeline_eval::{MetricName, Quantity};
 use serde::Serialize;
 
+use super::halving::HalvingRecord;
 use super::record::{PointRecord, SweepRecord};
 use crate::compare::paired;
 use crate::recorded::RunLog;
@@ -19,10 +20,11 @@ pub const COMPARED: MetricName = MetricName::new(Quantity::MeanRecall);
 pub struct Results<'a> {
     /// The points, in order.
     pub points: Vec<PointResult<'a>>,
-    /// The groups, in the order of their first points; empty unless an axis is a seed with several values.
+    /// The groups, in the order of their first points; empty unless an axis is a seed with several values, and with
+    /// rungs, which may stop some points of a group.
     pub groups: Vec<Group>,
     /// The number of the point with the highest `mean_recall` of the first evaluation, among those measured on as many
-    /// images and queries and at the same k as the first.
+    /// images and queries and at the same k as the first. With rungs, only those on the last can be it.
     pub best: Option<usize>,
     /// The index of the group with the highest mean of it, among such points.
     pub best_group: Option<usize>,
@@ -40,6 +42,9 @@ pub struct PointResult<'a> {
     pub failed: Vec<StageId>,
     /// The metrics, by stage of the spec.
     pub metrics: BTreeMap<StageId, Metrics>,
+    /// The metric that promotes points, by rung that it has reached; empty without rungs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub measured: Vec<Option<f64>>,
     /// The difference in the data from the first measured point, which makes their recalls incomparable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub measured_on: Option<&'static str>,
@@ -51,6 +56,8 @@ pub struct PointResult<'a> {
 pub enum PointState {
     /// All of its stages are up to date.
     Done,
+    /// Others were better on its last rung, so that it got no more of the resource.
+    Stopped,
     /// A stage that it needs failed.
     Failed,
     /// A stage that it needs was skipped.
@@ -84,6 +91,9 @@ impl<'a> Results<'a> {
     pub fn of(record: &'a SweepRecord, log: &RunLog) -> Self {
         let failed: HashSet<&StageId> = log.failures.iter().map(|failure| &failure.stage).collect();
         let mut points: Vec<_> = record.points.iter().map(|point| PointResult::of(point, log, &failed)).collect();
+        if let Some(halving) = &record.halving {
+            points.iter_mut().for_each(|point| point.take_rungs(record, halving, log));
+        }
         let compared = compared(record, &points);
         if let Some(evaluation) = compared {
             mark_others(&mut points, evaluation);
@@ -105,8 +115,8 @@ impl<'a> Results<'a> {
 impl<'a> PointResult<'a> {
     fn of(record: &'a PointRecord, log: &RunLog, failed_copies: &HashSet<&StageId>) -> Self {
         let has_failed = |copy: &StageId| failed_copies.contains(copy);
-        let failed: Vec<_> =
-            record.stages.iter().filter(|(_, copy)| has_failed(copy)).map(|(stage, _)| stage.clone()).collect();
+        let now = record.stages.iter().filter(|(_, copy)| has_failed(copy)).map(|(stage, _)| stage);
+        let failed: Vec<_> = record.failed.iter().chain(now).cloned().collect();
         let is_done = record.stages.values().all(|copy| log.stage(copy).is_some_and(|stage| stage.report.is_some()));
         let state = match (failed.is_empty(), is_done) {
             (false, _) => PointState::Failed,
@@ -117,7 +127,18 @@ impl<'a> PointResult<'a> {
             let metrics = &log.stage(copy).filter(|_| !has_failed(copy))?.report.as_ref()?.metrics;
             (!metrics.is_empty()).then(|| (stage.clone(), metrics.clone()))
         });
-        Self { record, state, failed, metrics: metrics.collect(), measured_on: None }
+        Self { record, state, failed, metrics: metrics.collect(), measured: Vec::new(), measured_on: None }
+    }
+
+    /// Takes the measurements of its rungs. An evaluation with less than the whole resource is no result of the point.
+    fn take_rungs(&mut self, record: &SweepRecord, halving: &HalvingRecord, log: &RunLog) {
+        self.measured = self.record.rungs.iter().map(|copy| halving.measured(copy, log)).collect();
+        if !record.is_final(self.record) {
+            self.metrics.retain(|stage, _| !record.evaluations.contains(stage));
+        }
+        if self.state == PointState::Done && self.record.rungs.len() < halving.n_begun {
+            self.state = PointState::Stopped;
+        }
     }
 
     /// A metric of a stage of the spec.
@@ -166,8 +187,11 @@ fn difference(first: &Metrics, own: &Metrics) -> Option<&'static str> {
     differences.into_iter().find_map(|(differs, what)| differs.then_some(what))
 }
 
-/// The keys of the axes that are seeds with several values.
+/// The keys of the axes that are seeds with several values. With rungs, seeds are an axis like any other.
 pub fn seeds(record: &SweepRecord) -> Vec<&str> {
+    if record.halving.is_some() {
+        return Vec::new();
+    }
     let is_seed = |key: &str| key.ends_with(".seed");
     record
         .axes

@@ -1,8 +1,11 @@
 //! `sweep.json`: the points of a sweep and their stages in its graph; kept with the run from its start.
 //!
-//! `{version, axes: [{key, name, values}], evaluations: [STAGE], points: [{point, overrides: {KEY: VALUE}, stages:
-//! {STAGE: STAGE OF THE GRAPH}}]}`; points count from 1. The results of the stages are in `events.jsonl` and
-//! `metrics.json`.
+//! `{version, axes: [{key, name, values, range?}], evaluations: [STAGE], points: [{point, overrides: {KEY: VALUE},
+//! stages: {STAGE: STAGE OF THE GRAPH}, rungs?: [STAGE OF THE GRAPH], failed?: [STAGE]}], halving?: {resource, rungs:
+//! [VALUE], factor, stage, metric, n_begun}}`; points count from 1. An axis with a `range` has the values that were
+//! drawn from it. With `halving` a point has the stages of its highest rung, in `rungs` the stage that measured it on
+//! each, and in `failed` the stages that failed on a rung before those of this run. The results of the stages are in
+//! `events.jsonl` and `metrics.json`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +14,8 @@ use pipeline_spec::{Node, Value};
 use pipeline_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+
+use super::halving::HalvingRecord;
 
 /// The file's name in the folder of the run.
 const FILE: &str = "sweep.json";
@@ -28,6 +33,9 @@ pub struct SweepRecord {
     pub evaluations: Vec<StageId>,
     /// The points, in order.
     pub points: Vec<PointRecord>,
+    /// The rungs, if bad points are stopped early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halving: Option<HalvingRecord>,
 }
 
 /// An axis of a sweep.
@@ -37,8 +45,11 @@ pub struct AxisRecord {
     pub key: String,
     /// A short name for tables.
     pub name: String,
-    /// The values.
+    /// The values; of a range those that were drawn.
     pub values: Vec<serde_json::Value>,
+    /// The range from which they were drawn, such as `{"log_uniform": [1e-5, 1e-2]}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub range: Option<serde_json::Value>,
 }
 
 /// A point of a sweep.
@@ -48,14 +59,26 @@ pub struct PointRecord {
     pub point: usize,
     /// The overrides, by key.
     pub overrides: BTreeMap<String, serde_json::Value>,
-    /// For each stage of the spec, its copy in the graph.
+    /// For each stage of the spec, its copy in the graph. A point on a lower rung than the last has only those that
+    /// promote it.
     pub stages: BTreeMap<StageId, StageId>,
+    /// The stage of the graph that measures it on each rung that it has reached; empty without rungs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rungs: Vec<StageId>,
+    /// The stages of the spec that failed on an earlier rung, because of which the graph has none of its stages.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<StageId>,
 }
 
 impl SweepRecord {
     /// The record of these points.
-    pub fn new(axes: Vec<AxisRecord>, evaluations: Vec<StageId>, points: Vec<PointRecord>) -> Self {
-        Self { version: VERSION, axes, evaluations, points }
+    pub fn new(
+        axes: Vec<AxisRecord>,
+        evaluations: Vec<StageId>,
+        points: Vec<PointRecord>,
+        halving: Option<HalvingRecord>,
+    ) -> Self {
+        Self { version: VERSION, axes, evaluations, points, halving }
     }
 
     /// The file to keep with the run: its name and its content.
@@ -71,6 +94,11 @@ impl SweepRecord {
         let json = store.runs().attachment(run, FILE)?;
         let record = json.and_then(|json| serde_json::from_slice::<Self>(&json).ok());
         Ok(record.filter(|record| record.version == VERSION))
+    }
+
+    /// Whether a point got all of its resource: only those are measured by the evaluations.
+    pub fn is_final(&self, point: &PointRecord) -> bool {
+        self.halving.as_ref().is_none_or(|halving| point.rungs.len() == halving.rungs.len())
     }
 
     /// The copies of a stage of the spec in the graph, over all points; empty if the spec has no such stage.

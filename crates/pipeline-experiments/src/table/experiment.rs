@@ -22,6 +22,8 @@ pub struct Experiment {
     pub metrics: BTreeMap<StageId, Metrics>,
     /// The number of points; `None` for a run that is not a sweep.
     pub n_points: Option<usize>,
+    /// The number of rungs that it has begun, and that of all rungs; `None` without rungs.
+    pub rungs: Option<(usize, usize)>,
     stages: BTreeSet<StageId>,
 }
 
@@ -34,7 +36,8 @@ impl Experiment {
     /// Reads the params and metrics of a run. Leaves out those that cannot be read: its state says why.
     pub fn read(store: &Store, info: RunInfo) -> Self {
         let metrics = info.metrics.clone();
-        let mut experiment = Self { info, params: BTreeMap::new(), metrics, n_points: None, stages: BTreeSet::new() };
+        let mut experiment =
+            Self { info, params: BTreeMap::new(), metrics, n_points: None, rungs: None, stages: BTreeSet::new() };
         if experiment.info.state == RunState::Damaged {
             return experiment;
         }
@@ -103,6 +106,7 @@ impl Experiment {
     /// its points may not be comparable.
     fn take_sweep(&mut self, store: &Store, sweep: &SweepRecord) {
         self.n_points = Some(sweep.points.len());
+        self.rungs = sweep.halving.as_ref().map(|halving| (halving.n_begun, halving.rungs.len()));
         for axis in &sweep.axes {
             self.params.insert(axis.key.clone(), axis.values.clone().into());
         }

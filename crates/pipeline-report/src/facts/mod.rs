@@ -1,5 +1,6 @@
 //! The facts of a report: plain data that the caller has collected.
 
+mod rungs;
 mod sweep;
 
 use std::collections::BTreeMap;
@@ -12,6 +13,7 @@ use pipeline_eval::{MetricName, RankingRow};
 
 use crate::History;
 
+pub use rungs::{ImportanceFacts, ImportantAxis, RungFacts, RungsFacts};
 pub use sweep::{
     AxisFacts, AxisValue, EffectFacts, EffectValue, GroupFacts, HeatFacts, MetricFacts, PointCurve, PointFacts,
     PointState, Spread, Standing, SweepReport, SweptStage, SweptTraining,

@@ -2,7 +2,7 @@
 
 use pipeline_eval::statistics::Interval;
 
-use super::{Difference, RunFacts, StageFacts};
+use super::{Difference, ImportanceFacts, RunFacts, RungsFacts, StageFacts};
 use crate::History;
 
 /// A sweep and the facts of its page.
@@ -31,6 +31,10 @@ pub struct SweepReport {
     pub heat: Vec<HeatFacts>,
     /// The trainings of the points, by stage of the spec.
     pub trainings: Vec<SweptTraining>,
+    /// The rungs, if bad points were stopped early.
+    pub rungs: Option<RungsFacts>,
+    /// The importance of the axes, if several were swept and measured.
+    pub importance: Option<ImportanceFacts>,
     /// The stages of the spec, inputs before readers.
     pub stages: Vec<SweptStage>,
     /// The resolved spec with its sweep.

@@ -13,11 +13,19 @@ mod size;
 mod sweep;
 mod vars;
 
-use pipeline_spec::{PipelineSpec, SpecError};
+use pipeline_spec::{Axis, AxisValues, Node, PipelineSpec, SpecError};
 
 /// The spec of a text in place of `/data/pipelines/demo.yaml`.
 fn parse(text: &str) -> Result<PipelineSpec, SpecError> {
     pipeline_spec::parse(text, "/data/pipelines/demo.yaml".as_ref())
+}
+
+/// The values of an axis that is a list.
+fn listed(axis: &Axis) -> &[Node] {
+    match axis.values() {
+        AxisValues::List(values) => values,
+        AxisValues::Range(_) => panic!("`{}` is a range", axis.target()),
+    }
 }
 
 /// An error in one text: place, line, marked characters, message, cause and help.

@@ -120,6 +120,7 @@ fn only(node: &pipeline_spec::Node, name: &str) -> pipeline_spec::Node {
 fn a_sweep_gives_overrides_that_keep_the_folder_of_their_file() {
     let spec =
         crate::parse("sweep: { a.params.p: [x, ../y] }\nstages: { a: { kind: k, params: { p: z } } }\n").unwrap();
-    let value = spec.sweep[0].override_with(1).unwrap();
+    let axis = &spec.sweep.axes[0];
+    let value = axis.override_with(crate::listed(axis)[1].clone()).unwrap();
     assert_eq!(&**value.value().folder(), Path::new("/data/pipelines"));
 }

@@ -15,11 +15,9 @@ fn meaning(spec: &PipelineSpec) -> Vec<String> {
         meaning.push(format!("{} {kind} {inputs:?} {} {publish:?}", stage.id, stage.retain));
         meaning.push(texts(&stage.params));
     }
-    meaning.extend(
-        spec.sweep
-            .iter()
-            .map(|axis| format!("{} {}", axis.target(), axis.values().iter().map(texts).collect::<Vec<_>>().join(" "))),
-    );
+    meaning.extend(spec.sweep.axes.iter().map(|axis| {
+        format!("{} {}", axis.target(), crate::listed(axis).iter().map(texts).collect::<Vec<_>>().join(" "))
+    }));
     meaning.extend(
         spec.check
             .iter()

@@ -12,7 +12,7 @@ use crate::kind::{Format, Slot};
 use crate::relevance::{Asked, has_text, names_images};
 
 /// The inputs: all or none of them are given.
-pub(super) const QUERIES: Slot =
+pub(crate) const QUERIES: Slot =
     Slot::optional("valid_queries", Format::Queries, "held-out queries with the ids of their relevant images");
 pub(super) const TEXT: Slot =
     Slot::optional("valid_text", Format::TextFeatures, "the text features of those queries").or_tokens();

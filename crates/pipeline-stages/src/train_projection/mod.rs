@@ -28,6 +28,7 @@ use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema};
 use crate::load_queries::must_be_a_file;
 use crate::relevance::ids_that_do_not_meet;
 use held_out::HeldOut;
+pub(crate) use held_out::QUERIES as HELD_OUT_QUERIES;
 pub(crate) use pairs::must_align;
 pub(crate) use params::Fusion;
 use params::TrainProjectionParams;

@@ -227,8 +227,12 @@ impl Columns {
 }
 
 fn result(experiment: &Experiment) -> String {
+    let rung = match experiment.rungs {
+        Some((n_begun, n_rungs)) if n_begun < n_rungs => format!(", rung {n_begun} of {n_rungs}"),
+        _ => String::new(),
+    };
     match experiment.n_points {
-        Some(n_points) => format!("{}, {}", experiment.result(), counted(n_points as u64, "point")),
+        Some(n_points) => format!("{}, {}{rung}", experiment.result(), counted(n_points as u64, "point")),
         None => experiment.result().to_owned(),
     }
 }

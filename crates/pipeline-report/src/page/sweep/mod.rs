@@ -1,12 +1,15 @@
-//! The page about a sweep: the best group and its lead, all groups, the effect of each axis, the stages.
+//! The page about a sweep: the best group and its lead, all groups, the rungs, the importance and the
+//! effect of each axis, the stages.
 
 mod curves;
 mod definition;
 mod effects;
 mod groups;
 mod heat;
+mod importance;
 mod lines;
 mod result;
+mod rungs;
 mod stages;
 
 use super::shell::{Content, Page, section};
@@ -22,6 +25,10 @@ pub fn render_sweep(report: &SweepReport) -> Page {
     let lines = lines::draw(report);
     sections.extend(lines.map(|lines| section("parallel", "Parallel coordinates", lines)));
     sections.push(section("groups", "Groups", groups::draw(report)));
+    let rungs = report.rungs.as_ref();
+    sections.extend(rungs.map(|rungs| section("rungs", "Rungs", rungs::draw(rungs))));
+    let axes = report.importance.as_ref();
+    sections.extend(axes.map(|axes| section("importance", "Importance", importance::draw(axes))));
     if !report.effects.is_empty() {
         sections.push(section("effects", "Effects", effects::draw(report)));
     }

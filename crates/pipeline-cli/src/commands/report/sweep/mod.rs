@@ -7,6 +7,7 @@ mod heat;
 mod metrics;
 mod points;
 mod queries;
+mod rungs;
 mod stages;
 
 use std::collections::BTreeMap;
@@ -64,6 +65,8 @@ pub fn report(subject: &Subject, record: &SweepRecord) -> Result<SweepReport, Fa
         effects: effects::collect(&sweep),
         heat: heat::collect(&sweep),
         trainings: curves::collect(&subject.store, &sweep),
+        rungs: rungs::collect(record, results),
+        importance: rungs::important(record, results),
         points: points::collect(&sweep),
         reference: groups.reference,
         best: groups.best,

@@ -27,7 +27,7 @@ pub fn collect(sweep: &Sweep<'_>) -> Vec<PointFacts> {
             n_stages: result.record.stages.len(),
             mean_recall: sweep.mean_recall(idx),
             others: sweep.columns.iter().map(|column| result.metric(&column.stage, &column.metric)).collect(),
-            remarks: failures(sweep, result),
+            remarks: stopped(sweep, result).into_iter().chain(failures(sweep, result)).collect(),
         }
     };
     sweep.results.points.iter().enumerate().map(point).collect()
@@ -51,16 +51,29 @@ fn state(result: &PointResult<'_>, n_ran: usize) -> PointState {
     match result.state {
         sweep::PointState::Failed => PointState::Failed,
         sweep::PointState::Skipped => PointState::Skipped,
-        sweep::PointState::Done if n_ran == 0 => PointState::Reused,
-        sweep::PointState::Done => PointState::Ran,
+        sweep::PointState::Done | sweep::PointState::Stopped if n_ran == 0 => PointState::Reused,
+        sweep::PointState::Done | sweep::PointState::Stopped => PointState::Ran,
     }
+}
+
+/// The rung on which a point was stopped.
+fn stopped(sweep: &Sweep<'_>, result: &PointResult<'_>) -> Option<String> {
+    let halving = sweep.record.halving.as_ref().filter(|_| result.state == sweep::PointState::Stopped)?;
+    let (rung, n_rungs) = (result.record.rungs.len(), halving.rungs.len());
+    let value = result.measured.last().copied().flatten();
+    let value = value.map(|value| format!(" with {} {value:.4}", halving.metric)).unwrap_or_default();
+    Some(format!("stopped on rung {rung} of {n_rungs}{value}"))
 }
 
 /// The failed stages of a point, and the reasons.
 fn failures(sweep: &Sweep<'_>, result: &PointResult<'_>) -> Vec<String> {
-    let why = |copy: &StageId| {
-        let failed = sweep.log.failures.iter().find(|failed| failed.stage == *copy);
-        failed.map(|failed| failed.errors.join(": ")).unwrap_or_default()
+    let failure = |stage: &StageId| {
+        let copy = result.record.stages.get(stage)?;
+        sweep.log.failures.iter().find(|failed| failed.stage == *copy)
     };
-    result.failed.iter().map(|stage| format!("`{stage}` failed: {}", why(&result.record.stages[stage]))).collect()
+    let why = |stage: &StageId| match failure(stage) {
+        Some(failed) => format!("`{stage}` failed: {}", failed.errors.join(": ")),
+        None => format!("`{stage}` failed on rung {}, in an earlier run", result.record.rungs.len()),
+    };
+    result.failed.iter().map(why).collect()
 }
