@@ -15,8 +15,10 @@ use rayon::prelude::*;
 use crate::decode_images::{self, Decoder, source_and_limit};
 use crate::{artifact, search};
 
-/// The largest mean difference of a channel's levels, of 255, at which two small images look the same.
-const MAX_MEAN_DIFFERENCE: u64 = 3;
+/// The largest difference of a channel's levels that a resize there and back leaves at the edges of an image.
+const MAX_DIFFERENCE: u8 = 96;
+/// Images look the same as long as at most one of so many pixels differs by more.
+const MIN_PIXELS_PER_DIFFERENT: usize = 400;
 
 /// The available pictures among the requested ones.
 #[derive(Debug, Clone, Default)]
@@ -100,17 +102,20 @@ pub fn pictures_of_source(
 fn picture(file: &[u8], decoder: Option<&Decoder>, max_side: u32, limits: Limits<'_>) -> Result<Picture, DecodeError> {
     let Miniature { file: own, on_white } = miniature(file, max_side, limits)?;
     let fed = decoder.map(|decoder| decoder.decode(file, limits)).transpose()?;
+    // In the size of the image itself, so that an enlarged one does not differ by that alone.
+    let max_side = on_white.width.max(on_white.height);
     let fed = fed.map(|image| shrunk(&image, max_side)).filter(|image| looks_different(&on_white, image));
     Ok(Picture { own, fed: fed.map(|image| thumbnail(&image, max_side)) })
 }
 
-/// Whether two small images differ in shape, or in pixels by more than a resize on the way makes them differ.
+/// Whether two small images differ in shape, or some pixels in colour by more than a resize on the way makes them differ.
 fn looks_different(one: &RgbImage, other: &RgbImage) -> bool {
     if (one.width, one.height) != (other.width, other.height) {
         return true;
     }
-    let differences = one.pixels.iter().zip(&other.pixels).map(|(one, other)| u64::from(one.abs_diff(*other)));
-    differences.sum::<u64>() > MAX_MEAN_DIFFERENCE * one.pixels.len() as u64
+    let pixels = one.pixels.chunks_exact(3).zip(other.pixels.chunks_exact(3));
+    let differs = |(one, other): &(&[u8], &[u8])| one.iter().zip(*other).any(|(a, b)| a.abs_diff(*b) > MAX_DIFFERENCE);
+    pixels.filter(differs).count() * MIN_PIXELS_PER_DIFFERENT > one.pixels.len() / 3
 }
 
 /// Makes pictures from an artifact of decoded images, shard by shard: the model's view alone is left.
@@ -135,4 +140,38 @@ pub fn pictures_of_pixels(
         pictures.by_id.extend(some);
     }
     Ok(pictures)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// The pictures of the demo's first images, which are transparent, as a stage with these params gives them.
+    fn pictures(params: &str) -> Pictures {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/demo/data/MR_valid_imgs.tsv");
+        let ids: BTreeSet<String> =
+            ImageTsv::open(&path, Some(3)).unwrap().rows().iter().map(|row| row.id.clone()).collect();
+        let params = format!("{{ path: {}, max_samples: 3{params} }}", path.display());
+        let spec = format!("name: x\nstages:\n  images: {{ kind: decode-images, params: {params} }}\n");
+        let spec = pipeline_spec::parse(&spec, Path::new("spec.yaml")).unwrap();
+        let stage = spec.stage(&"images".parse().unwrap()).unwrap();
+        let pictures = pictures_of_source(stage, &ModelSearch::default(), &ids, 72).unwrap().unwrap();
+        assert_eq!(pictures.by_id.len(), ids.len());
+        pictures
+    }
+
+    #[test]
+    fn a_picture_keeps_its_transparency_and_shows_what_the_model_sees_where_that_differs() {
+        let dropped = pictures("");
+        assert_eq!(dropped.fed_as.as_deref(), Some("squashed to 224 × 224 pixels, transparency dropped"));
+        for picture in dropped.by_id.values() {
+            assert!(picture.own.starts_with(b"\x89PNG"), "transparent");
+            assert!(picture.fed.as_ref().is_some_and(|fed| fed.starts_with(b"\xff\xd8")), "smeared");
+        }
+        let white = pictures(", alpha: white");
+        assert_eq!(white.fed_as.as_deref(), Some("squashed to 224 × 224 pixels, transparency on white"));
+        assert!(white.by_id.values().all(|picture| picture.fed.is_none()), "the same on white");
+    }
 }
