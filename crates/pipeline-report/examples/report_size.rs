@@ -20,7 +20,7 @@ const N_RELEVANT: usize = 6;
 const N_GALLERY: usize = 72;
 const N_CHANGES: usize = 24;
 /// The side that it gives to so many pictures.
-const SIDE: u32 = 42;
+const SIDE: u32 = 36;
 /// Numbers per image feature, and per embedding.
 const D_IMAGE: usize = 2_048;
 const DIM: usize = 512;

@@ -11,7 +11,7 @@ use super::subject::Subject;
 use crate::door;
 
 /// The longer sides of pictures in pixels, from which the largest is taken at which the page stays small.
-const SIDES: [u32; 4] = [72, 60, 50, 42];
+const SIDES: [u32; 4] = [72, 60, 48, 36];
 /// The most bytes of all pictures of a page; in base64 they are a third longer.
 const MAX_BYTES: usize = 1_600_000;
 /// The number of pictures by which their size is estimated.
@@ -125,6 +125,6 @@ mod tests {
             assert_eq!(pictures.by_id.len(), n_pictures);
             last_side.get()
         };
-        assert_eq!([1, 600, 800, 1_200, 5_000].map(sides), [72, 72, 60, 50, 42]);
+        assert_eq!([1, 600, 800, 1_200, 5_000].map(sides), [72, 72, 60, 48, 36]);
     }
 }

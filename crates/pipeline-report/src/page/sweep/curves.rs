@@ -43,7 +43,7 @@ fn best(report: &SweepReport) -> Vec<usize> {
     let groups = report.groups.iter().enumerate().filter(|(_, group)| group.is_comparable());
     let mut means: Vec<(usize, f64)> = groups.filter_map(|(idx, group)| Some((idx, group.mean_recall?.mean))).collect();
     means.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    means.truncate(BEST.len().min(report.groups.len() - 1).max(1));
+    means.truncate(BEST.len().min(report.groups.len().saturating_sub(1)).max(1));
     means.into_iter().map(|(idx, _)| idx).collect()
 }
 
