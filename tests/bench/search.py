@@ -1,106 +1,93 @@
-"""Compares a grid with random, Sobol and halved sweeps on the demo: points and seconds until the grid's best MeanRecall.
+"""Times the exact search beside faiss-cpu's flat index and the bare matrix products of numpy and PyTorch, alternately in one run.
 
-    python tests/bench/search.py [--program target/release/pipeline] [--seeds 5] [--jobs 1]
+    pip install numpy torch faiss-cpu
+    cargo build --release --locked --package pipeline-models --example search_speed
+    python tests/bench/search.py [--json]
 
-All of them train on four fifths of the demo's training queries and choose an epoch, or a point, by the rest, as
-pipelines/experiments/halving.yaml does; MeanRecall is that of `evaluate` on the valid queries. The grid is 3 x 3 x 3
-points over the same ranges from which 27 points are drawn for each seed. Seconds are those of the stages of a point,
-one stage at once; features are extracted before. Halving is one answer: its best point, and the seconds of all rungs.
+5,008 queries and 29,806 images of 512 numbers (the valid split of MUGE), the 10 best of each query. `pipeline` also counts
+the ranks of five relevant images; the products select nothing. All get the same numbers, and the rows found
+are compared with faiss. Ratios are medians over the rounds.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
-import tempfile
-from pathlib import Path
-
-import measure
-
-ROOT = Path(__file__).resolve().parents[2]
-LISTS = {"lr": "[1e-4, 3e-3, 1e-1]", "temperature": "[0.01, 0.07, 0.5]", "batch_size": "[8, 32, 64]"}
-RANGES = {
-    "lr": "{log_uniform: [1e-4, 1e-1]}",
-    "temperature": "{log_uniform: [0.01, 0.5]}",
-    "batch_size": "{int_uniform: [8, 64], step: 8}",
-}
-PLAIN = "sweep: { projection.params.weight_decay: ~, draw: ~, points: ~, halving: ~ }\n"
-HALVED = "sweep: { projection.params.weight_decay: ~ }\n"
-EPOCHS = 18
+import time
 
 
-class Bench:
-    def __init__(self, program, folder, jobs):
-        self.program, self.folder, self.jobs = program, Path(folder), jobs
-        base = f"extends: {ROOT}/pipelines/experiments/halving.yaml\n"
-        stages = f"stages: {{ projection: {{ params: {{ epochs: {EPOCHS} }} }} }}\n"
-        (self.folder / "plain.yaml").write_text(base + stages + PLAIN)
-        (self.folder / "halved.yaml").write_text(base + HALVED)
-
-    def sweep(self, spec, values, *more):
-        """The points of a sweep with the seconds of their own stages, also of those that an earlier sweep computed."""
-        axes = [f"--axis=projection.params.{name}={text}" for name, text in values.items()]
-        command = [self.program, "sweep", self.folder / spec, "--artifacts", self.folder / "store", "--jobs", str(self.jobs)]
-        done = subprocess.run([*command, *axes, *more, "--json", "--quiet"], stdout=subprocess.PIPE, check=True)
-        report = json.loads(done.stdout)
-        keys = {event["stage"]: event["key"] for event in self.events(report["run"]) if "artifact" in event and "key" in event}
-        seconds = {event["key"]: event["seconds"] for event in self.events("*") if event["event"] == "stage-finished"}
-        for point in report["points"]:
-            own = [point["stages"][name] for name in ("projection", "evaluate") if name in point["stages"]]
-            point["seconds"] = sum(seconds[keys[stage]] for stage in {*own, *point.get("rungs", [])})
-        return report["points"]
-
-    def events(self, run):
-        return [json.loads(line) for path in self.folder.glob(f"store/runs/{run}/events.jsonl") for line in path.open()]
+def numbers(numpy, n_rows: int, n_cols: int, seed: int):
+    """Numbers in -1..1, the same as those of the example program: the finaliser of MurmurHash3 of their places."""
+    hashes = numpy.arange(n_rows * n_cols, dtype=numpy.uint32) + numpy.uint32(seed * 0x9E3779B9 & 0xFFFFFFFF)
+    hashes = (hashes ^ (hashes >> 16)) * numpy.uint32(0x85EBCA6B)
+    hashes = (hashes ^ (hashes >> 13)) * numpy.uint32(0xC2B2AE35)
+    return (((hashes ^ (hashes >> 16)).astype("f4") / numpy.float32(1 << 31)) - 1).reshape(n_rows, n_cols)
 
 
-def mean_recall(point):
-    return point["metrics"].get("evaluate", {}).get("mean_recall", 0.0)
+def timed(work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
-def until(points, goal):
-    """The number of points and seconds until one reaches the goal, or of all of them, and whether one did."""
-    spent = 0.0
-    for n_points, point in enumerate(points, 1):
-        spent += point["seconds"]
-        if mean_recall(point) >= goal:
-            return n_points, spent, True
-    return len(points), spent, False
-
-
-def main():
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", type=Path, default=ROOT / "target/release/pipeline")
-    parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--queries", type=int, default=5008)
+    parser.add_argument("--images", type=int, default=29806)
+    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--json", action="store_true", help="print one JSON object per peer")
+    parser.add_argument("--program", default="target/release/examples/search_speed")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        bench = Bench(args.program, folder, args.jobs)
-        grid = bench.sweep("plain.yaml", LISTS)
-        goal = max(map(mean_recall, grid))
-        n_grid, spent, _ = until(grid, goal)
-        whole = sum(point["seconds"] for point in grid)
-        rows = [["grid", f"27 ({n_grid})", f"{whole:.1f} ({spent:.1f})", f"{goal:.4f}", "–"]]
-        for name in ("random", "halving", "sobol"):
-            found = []
-            for seed in range(args.seeds):
-                more = ["--draw", "random" if name == "halving" else name, "--points", "27", "--seed", str(seed)]
-                points = bench.sweep("halved.yaml" if name == "halving" else "plain.yaml", RANGES, *more)
-                best = max(map(mean_recall, points))
-                if name == "halving":
-                    found.append((len(points), sum(point["seconds"] for point in points), best >= goal, best))
-                else:
-                    found.append((*until(points, goal), best))
-            rows.append(row(name, found))
-    print(measure.machine())
-    print(f"median and range over {args.seeds} seeds of the draws; in brackets: until the grid met its best")
-    measure.table(["sweep", "points", "seconds", "best MeanRecall", "seeds that reached the grid's best"], rows)
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = str(args.threads)
 
+    import faiss
+    import numpy
+    import torch
 
-def row(name, found):
-    points, seconds, reached, best = zip(*found)
-    spread = lambda values, form: f"{statistics.median(values):{form}} ({min(values):{form}}–{max(values):{form}})"
-    return [name, spread(points, ".0f"), spread(seconds, ".1f"), spread(best, ".4f"), f"{sum(reached)} of {len(reached)}"]
+    torch.set_num_threads(args.threads)
+    faiss.omp_set_num_threads(args.threads)
+    queries, images = numbers(numpy, args.queries, args.dim, 1), numbers(numpy, args.images, args.dim, 2)
+    torch_queries, torch_images = torch.from_numpy(queries), torch.from_numpy(images)
+    index = faiss.IndexFlatIP(args.dim)
+    index.add(images)
+    command = [args.program, *map(str, (args.queries, args.images, args.dim, 10, args.threads))]
+    program = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ours() -> float:
+        program.stdin.write("\n")
+        program.stdin.flush()
+        return json.loads(program.stdout.readline())["seconds"]
+
+    # The program's first round warms it up; two of its best may differ from faiss where sums round otherwise.
+    check = json.loads(program.stdout.readline())["check"]
+    found = int(index.search(queries, 10)[1].sum())
+    same = abs(check - found) <= found // 1000
+    peers = {
+        "numpy's product": lambda: queries @ images.T,
+        "PyTorch's product": lambda: torch_queries @ torch_images.t(),
+        "faiss-cpu flat": lambda: index.search(queries, 10),
+    }
+    rows = [(ours(), {name: timed(work) for name, work in peers.items()}) for _ in range(args.rounds)]
+    program.stdin.close()
+    program.wait()
+    work = f"exact search {args.queries} x {args.images} x {args.dim}, top 10"
+    goals = {"numpy's product": 0.8, "PyTorch's product": 0.8, "faiss-cpu flat": 1.0}
+    if not args.json:
+        print(f"{work}, {args.threads} threads, {args.rounds} rounds; rows found as by faiss: {same}")
+    for name in peers:
+        ours_s, peer_s = statistics.median(row[0] for row in rows), statistics.median(row[1][name] for row in rows)
+        ratio = statistics.median(row[1][name] / row[0] for row in rows)
+        if args.json:
+            row = {"work": work, "peer": name, "ours_s": ours_s, "peer_s": peer_s, "ratio": ratio, "goal": goals[name]}
+            print(json.dumps(row))
+        else:
+            print(f"{name:18} {peer_s:7.3f} s, pipeline {ours_s:7.3f} s: {ratio:.2f} times as fast (goal {goals[name]})", flush=True)
+    if not same:
+        raise SystemExit(f"the rows found differ from those of faiss: {check} and {found}")
 
 
 if __name__ == "__main__":
