@@ -116,7 +116,7 @@ fn every_page_is_in_the_list_of_pages() {
 /// Numbers in documents beside the constants that they quote: document, words, end of the source's path, constant.
 const QUOTED: &[(&str, &str, &str, &str)] = &[
     ("docs/reference/images.md", "is at most 768 MiB", "decode/mod.rs", "DECODER_BYTES: 768 << 20"),
-    ("docs/reference/images.md", "at most 128 MiB over all threads", "images.rs", "FILES_BYTES: 128 << 20"),
+    ("docs/reference/images.md", "at most 128 MiB over all threads", "images/mod.rs", "FILES_BYTES: 128 << 20"),
     ("docs/reference/images.md", "at most 256 MiB of pixels", "shard_sizes.rs", "MAX_SHARD_BYTES: 256 << 20"),
     ("docs/reference/images.md", "178,956,970 pixels", "decode/mod.rs", "MAX_PIXELS: 178_956_970"),
     ("docs/reference/images.md", "more than 500 scans", "jpeg/mod.rs", "MAX_SCANS: 500"),

@@ -16,6 +16,7 @@ mod experiments;
 mod explain;
 mod faults;
 mod flips;
+mod forms;
 mod gate;
 mod helping;
 mod history;

@@ -18,6 +18,25 @@ use crate::project::Project;
 const SPEC: &str = r#"stages:
   queries: { kind: load-queries, params: { path: queries.jsonl } }
   images: { kind: decode-images, params: { path: images.tsv, max_samples: 590, size: [32, 32], resize: bicubic } }
+  captions:
+    kind: load-queries
+    params:
+      path: "[FIXTURES]/data/forms/flickr.csv"
+      columns: { text: raw, id: sentids, item_ids: filename }
+      image_id: path
+      group: text
+      split: { column: split, values: [train, valid] }
+  samples: { kind: load-queries, params: { path: "[FIXTURES]/data/forms/samples-{0..1}.tar" } }
+  photos:
+    kind: decode-images
+    inputs: { queries: captions }
+    params: { path: "[FIXTURES]/data/forms/photos", image_id: path, size: [8, 8] }
+  part:
+    kind: decode-images
+    params: { path: "[FIXTURES]/data/forms/samples-*.tar", split: { part: a, of: { a: 0.5, b: 0.5 }, seed: 2 }, size: [8, 8] }
+  hub:
+    kind: decode-images
+    params: { path: "[FIXTURES]/data/forms/hub-*.parquet", columns: { image: image }, size: [9, 9] }
   texts:
     kind: extract-text
     inputs: { queries: queries }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Arithmetic, Numerics};
+use pipeline_core::{Arithmetic, Numerics, SourceFile, StageError};
 use pipeline_engine::Plan;
 use pipeline_experiments::{Loaded, Opened, SpecRef, StoreRef, Surroundings, project};
 use pipeline_kernels::InstructionSet;
@@ -76,6 +76,14 @@ pub fn note_other_stores(store: &StoreRef, terminal: &Terminal) {
 /// When the store cannot be read.
 pub fn plan_what_is_there(opened: &Opened) -> Result<Plan, Failure> {
     opened.plan_what_is_there().map_err(|error| Failure::of_plan(opened, error))
+}
+
+/// Lists the files of folders that are sources, as the store's digests cover them.
+pub fn list_folder(store: &Store) -> impl Fn(&Path) -> Result<Vec<SourceFile>, StageError> {
+    |folder| {
+        let files = store.sources().files(folder);
+        files.map_err(|error| StageError::because("a folder of sources cannot be read", error))
+    }
 }
 
 /// The current folder.

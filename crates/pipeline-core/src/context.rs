@@ -1,9 +1,9 @@
 //! The surroundings of a running stage: its inputs, the device and threads, and the services of the engine.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use crate::{Device, Digest, StageId, Tree};
+use crate::{Device, Digest, StageError, StageId, Tree};
 
 /// An input artifact as a running stage sees it: verified files in a read-only folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,22 @@ pub struct InputArtifact {
     /// The files and their digests.
     pub tree: Tree,
 }
+
+/// Something below a folder that is a source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Its name, relative to the folder. Names may be any bytes.
+    pub name: Vec<u8>,
+    /// Its path.
+    pub path: PathBuf,
+    /// The digest of its content.
+    pub content: Result<Digest, NoContent>,
+}
+
+/// The reason why something below a folder has no content.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is {0} and not a regular file")]
+pub struct NoContent(pub &'static str);
 
 /// The services of the engine to a running stage.
 pub trait StageHost: Sync {
@@ -27,6 +43,13 @@ pub trait StageHost: Sync {
 
     /// Shows the present text of a line that an external program redraws, such as a progress bar; not recorded. Cheap.
     fn redraw(&self, line: &str);
+
+    /// Lists the files that the digest of a folder covers, sorted by name, and what was passed over for lack of content.
+    /// A file that was not touched since its digest was taken is not read.
+    ///
+    /// # Errors
+    /// When the folder or a file in it cannot be read.
+    fn source_files(&self, folder: &Path) -> Result<Vec<SourceFile>, StageError>;
 
     /// True once the run is cancelled; a stage checks at least once a second and returns
     /// [`StageError::cancelled`](crate::StageError::cancelled).

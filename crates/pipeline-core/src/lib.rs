@@ -31,7 +31,7 @@ mod tree;
 mod work;
 
 pub use causes::error_chain;
-pub use context::{InputArtifact, StageContext, StageHost};
+pub use context::{InputArtifact, NoContent, SourceFile, StageContext, StageHost};
 pub use digest::{Digest, InvalidDigest};
 pub use event::{Event, EventRecord, Outcome, Reader, RunReason, StageNode};
 pub use id::{InvalidStageId, RunId, StageId};

@@ -12,15 +12,15 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use pipeline_data::{ImageTsv, decode, decode_base64};
+use pipeline_data::{Images, Selection, decode, decode_base64};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [path, rest @ ..] = args.as_slice() else {
         return Err("decode_speed IMAGES.tsv [N_ROUNDS]".into());
     };
-    let images = ImageTsv::open(Path::new(path), None)?;
-    let texts: Vec<Vec<u8>> = images.rows().iter().map(|row| images.image_text(row)).collect::<Result<_, _>>()?;
+    let images = Images::of_tsv(Path::new(path), &Selection::first(None))?;
+    let texts: Vec<Vec<u8>> = images.rows().iter().map(|row| images.bytes(row)).collect::<Result<_, _>>()?;
     round(&texts)?;
     if let Some(n_rounds) = rest.first() {
         return (0..n_rounds.parse::<usize>()?).try_for_each(|_| report(&texts));

@@ -51,6 +51,25 @@ pub(crate) fn open_text(path: &Path) -> Result<File, DataError> {
     }
 }
 
+/// Opens an archive of tar, which may be empty.
+///
+/// # Errors
+/// When it cannot be read, or its first bytes are those of another format.
+pub(crate) fn open_tar(path: &Path) -> Result<File, DataError> {
+    let mut file = pipeline_files::open(path).map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+    let bytes = first_bytes(&mut file).map_err(|source| DataError::Read { path: path.to_owned(), source })?;
+    // Old archives have no signature; their first bytes are a name.
+    let is_tar = bytes.get(257..262) == Some(b"ustar");
+    let other = NO_TEXT.iter().find(|(begin, _)| bytes.starts_with(begin) && !is_tar);
+    match other {
+        Some((_, problem)) => {
+            let problem = problem.replace(", not text", ", not a tar");
+            Err(DataError::Malformed { path: path.to_owned(), problem })
+        }
+        None => Ok(file),
+    }
+}
+
 fn no_text(bytes: &[u8]) -> Option<&'static str> {
     let found = NO_TEXT.iter().find(|(begin, _)| bytes.starts_with(begin));
     // An id may begin with `PAR1` or `BZh`: a signature of letters counts only if non-text bytes follow.
@@ -60,7 +79,7 @@ fn no_text(bytes: &[u8]) -> Option<&'static str> {
         return Some(problem);
     }
     if bytes.get(257..262) == Some(b"ustar") {
-        return Some("is a tar archive; unpack it first (`tar -xf`)");
+        return Some("is a tar archive, which is read where its name ends in `.tar`");
     }
     // Every second byte of Latin text in UTF-16 is zero.
     let n_zeros = bytes.iter().filter(|byte| **byte == 0).count();

@@ -34,13 +34,13 @@ pub enum DataError {
         #[source]
         source: io::Error,
     },
-    /// A line has changed since the file was opened.
-    #[error("line {line} of `{}` changed while it was being read", path.display())]
+    /// A file has changed since it was opened.
+    #[error("{}`{}` changed while it was being read", line_of(*line), path.display())]
     Changed {
         /// The file.
         path: PathBuf,
-        /// The line, counted from 1.
-        line: u64,
+        /// The line, row or member, counted from 1; `None` for the whole file.
+        line: Option<u64>,
     },
     /// The caller asked to stop.
     #[error("stopped reading `{}`", path.display())]
@@ -92,4 +92,9 @@ pub enum DataError {
         /// The fault, as the rest of a sentence.
         problem: String,
     },
+}
+
+/// The place of a line, as the beginning of a sentence.
+fn line_of(line: Option<u64>) -> String {
+    line.map(|line| format!("line {line} of ")).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Rows and columns of a text-image data set: MUGE readers, image decoding and Parquet shards.
+//! Rows and columns of a text-image data set: readers of data sets, image decoding and Parquet shards.
 //!
 //! Knows no stage and no store.
 //!
@@ -15,15 +15,21 @@ mod base64;
 mod content;
 mod decode;
 mod error;
+mod image_names;
 mod images;
 mod json_line;
 mod lines;
+mod parquet_file;
+mod pattern;
 mod png_writer;
 mod predictions;
 mod python;
 mod queries;
+mod records;
 mod resize;
 mod shards;
+mod split;
+mod tar;
 mod tensorboard;
 mod thumbnail;
 mod vectors;
@@ -35,15 +41,21 @@ pub use decode::{
     decode_on_white, decode_within,
 };
 pub use error::DataError;
-pub use images::{ImageRow, ImageTsv};
+pub use image_names::{ImageIdPart, is_image_name};
+pub use images::{
+    FolderFile, ImageColumns, ImagePlace, ImageRow, Images, ImagesFile, RowFilter, Selection, SkippedImage,
+};
+pub use pattern::{Pattern, PatternError};
 pub use predictions::{Dialect, Score, WrittenPredictions, score, write_predictions};
 pub use queries::{QueryReading, QueryRow, Remark, SkippedLine, read_queries, repeated_ids};
+pub use records::{QueryColumns, QueryTable, TableForm, TableQueries, check_table};
 pub use resize::{CropOffset, Filter, Fit, Target, resize};
 pub use shards::{
     PixelRow, PixelShard, PixelsInfo, Resized, ResultRow, Results, ResultsOf, TokenShard, VectorShard, count_rows,
     read_all_vectors, read_pixels, read_pixels_info, read_query_shard, read_rankings, read_results, read_token_parts,
     read_vectors, write_pixels, write_query_shard, write_rankings, write_results, write_tokens, write_vectors,
 };
+pub use split::{Parts, SplitError};
 pub use tensorboard::{Scalar, write_scalars};
 pub use thumbnail::{Miniature, Picture, Thumbnail, miniature, shrunk, thumbnail, thumbnail_of_file};
 pub use vectors::{

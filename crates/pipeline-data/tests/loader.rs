@@ -6,8 +6,8 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use pipeline_data::{
-    Alpha, DECODER_BYTES, DataError, DecodeError, ImageRow, ImageTsv, Limits, Memory, QueryReading, QueryRow, Remark,
-    RgbImage, read_queries,
+    Alpha, DECODER_BYTES, DataError, DecodeError, ImageRow, Images, Limits, Memory, QueryReading, QueryRow, Remark,
+    RgbImage, Selection, read_queries,
 };
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -27,14 +27,18 @@ fn quirks(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/data/quirks").join(name)
 }
 
+fn of_tsv(path: &Path, max_samples: Option<u64>) -> Result<Images, DataError> {
+    Images::of_tsv(path, &Selection::first(max_samples))
+}
+
 /// The image of a row in its original size.
-fn decoded(tsv: &ImageTsv, row: &ImageRow) -> Result<Result<RgbImage, DecodeError>, DataError> {
+fn decoded(tsv: &Images, row: &ImageRow) -> Result<Result<RgbImage, DecodeError>, DataError> {
     let memory = Memory::new(DECODER_BYTES);
     let image = tsv.image(row, None, Alpha::Drop, Limits { memory: &memory, is_cancelled: &|| false })?;
     Ok(image.map(|(_, image)| image))
 }
 
-fn images(tsv: &ImageTsv) -> Vec<(String, RgbImage)> {
+fn images(tsv: &Images) -> Vec<(String, RgbImage)> {
     tsv.rows()
         .iter()
         .filter_map(|row| Some((row.id.clone(), decoded(tsv, row).expect("a readable file").ok()?)))
@@ -62,7 +66,7 @@ fn images_pairs_and_queries_are_those_of_the_notebook() {
     let goldens: BTreeMap<String, Golden> = serde_json::from_str(&std::fs::read_to_string(goldens).unwrap()).unwrap();
     assert_eq!(goldens.len(), 4);
     for (max_samples, golden) in goldens {
-        let images = images(&ImageTsv::open(&quirks("MR_train_imgs.tsv"), max_samples.parse().ok()).unwrap());
+        let images = images(&of_tsv(&quirks("MR_train_imgs.tsv"), max_samples.parse().ok()).unwrap());
         let sha256 =
             |image: &RgbImage| Sha256::digest(&image.pixels).iter().map(|byte| format!("{byte:02x}")).collect();
         let described = images.iter().map(|(id, image)| (id.clone(), [image.width, image.height], sha256(image)));
@@ -82,14 +86,15 @@ fn images_pairs_and_queries_are_those_of_the_notebook() {
 
 #[test]
 fn lines_that_are_no_rows_are_listed_with_their_number() {
-    let tsv = ImageTsv::open(&quirks("MR_train_imgs.tsv"), None).unwrap();
-    let listed: Vec<_> = tsv.skipped().iter().map(|skipped| (skipped.line, skipped.reason.as_str())).collect();
+    let tsv = of_tsv(&quirks("MR_train_imgs.tsv"), None).unwrap();
+    let listed: Vec<_> =
+        tsv.skipped().iter().map(|skipped| (skipped.place.number.unwrap(), skipped.reason.as_str())).collect();
     let no_tab = "no tab between id and image";
     assert_eq!(listed, [(1, "line 10 has the same id `1`"), (3, no_tab), (13, no_tab)]);
     let failures: Vec<_> = tsv
         .rows()
         .iter()
-        .filter_map(|row| Some((row.id.as_str(), row.line, decoded(&tsv, row).unwrap().err()?.to_string())))
+        .filter_map(|row| Some((row.id.as_str(), row.number, decoded(&tsv, row).unwrap().err()?.to_string())))
         .collect();
     let expected = [
         ("4", 5, "not an image of a known kind"),
@@ -123,10 +128,10 @@ fn a_repeated_id_keeps_its_first_good_place_and_takes_its_last_good_image() {
     let rows = [("a", bad), ("b", first), ("a", first), ("c", bad), ("a", second), ("a", bad), ("c", bad)];
     let text: String = rows.iter().map(|(id, image)| format!("{id}\t{image}\n")).collect();
     std::fs::write(file.path(), text).unwrap();
-    let tsv = ImageTsv::open(file.path(), None).unwrap();
-    let rows: Vec<_> = tsv.rows().iter().map(|row| (row.id.as_str(), row.line)).collect();
+    let tsv = of_tsv(file.path(), None).unwrap();
+    let rows: Vec<_> = tsv.rows().iter().map(|row| (row.id.as_str(), row.number)).collect();
     assert_eq!(rows, [("b", 2), ("a", 5), ("c", 4)]);
-    assert_eq!(tsv.skipped().iter().map(|skipped| skipped.line).collect::<Vec<_>>(), [1, 3, 6, 7]);
+    assert_eq!(tsv.skipped().iter().map(|skipped| skipped.place.number.unwrap()).collect::<Vec<_>>(), [1, 3, 6, 7]);
 }
 
 #[test]
@@ -134,11 +139,13 @@ fn a_file_that_changes_after_it_was_opened_is_noticed() {
     let copy = tempfile::NamedTempFile::new().unwrap();
     let mut text = std::fs::read(quirks("MR_train_imgs.tsv")).unwrap();
     std::fs::write(copy.path(), &text).unwrap();
-    let tsv = ImageTsv::open(copy.path(), Some(1)).unwrap();
+    let tsv = of_tsv(copy.path(), Some(1)).unwrap();
     let row = &tsv.rows()[0];
-    text[row.offset as usize + 40] ^= 1;
+    let base64 = tsv.bytes(row).unwrap();
+    let begin = text.windows(base64.len()).position(|window| window == base64).unwrap();
+    text[begin + 40] ^= 1;
     std::fs::write(copy.path(), &text).unwrap();
-    assert!(matches!(decoded(&tsv, row), Err(DataError::Changed { line: 1, .. })));
+    assert!(matches!(decoded(&tsv, row), Err(DataError::Changed { line: Some(1), .. })));
     std::fs::write(copy.path(), "").unwrap();
     assert!(matches!(decoded(&tsv, row), Err(DataError::Read { .. })));
 }
@@ -147,5 +154,5 @@ fn a_file_that_changes_after_it_was_opened_is_noticed() {
 fn reading_stops_when_asked_to() {
     let stopped = read_queries(&quirks("MR_train_queries.jsonl"), &mut |_, _| ControlFlow::Break(()));
     assert!(matches!(stopped, Err(DataError::Stopped { .. })));
-    assert!(matches!(ImageTsv::open(&quirks("no_such_file.tsv"), None), Err(DataError::Open { .. })));
+    assert!(matches!(of_tsv(&quirks("no_such_file.tsv"), None), Err(DataError::Open { .. })));
 }

@@ -1,11 +1,12 @@
 //! The services to a running stage: progress, warnings, cancellation.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pipeline_core::{Event, Key, Numerics, StageHost, StageId, StageReport};
+use pipeline_core::{Event, Key, Numerics, SourceFile, StageError, StageHost, StageId, StageReport};
 use pipeline_store::{LockOutcome, Owner, Store, StoreError};
 
 use crate::Cancel;
@@ -151,9 +152,18 @@ impl StageHost for Host<'_> {
         }
     }
 
+    fn source_files(&self, folder: &Path) -> Result<Vec<SourceFile>, StageError> {
+        source_files(self.store, folder)
+    }
+
     fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()
     }
+}
+
+/// The files of a folder that is a source.
+pub(crate) fn source_files(store: &Store, folder: &Path) -> Result<Vec<SourceFile>, StageError> {
+    store.sources().files(folder).map_err(|error| StageError::because("a folder of sources cannot be read", error))
 }
 
 /// Removes NaN metrics, which JSON cannot hold.

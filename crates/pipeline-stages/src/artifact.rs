@@ -1,12 +1,13 @@
 //! The files inside the artifacts of the built-in kinds: their names, and how a later stage reads them.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, FileEntry, InputArtifact, StageContext, StageError, Tree};
-use pipeline_data::{DataError, QueryRow, TokenShard, VectorShard};
+use pipeline_data::{DataError, ImagePlace, QueryRow, TokenShard, VectorShard};
 use pipeline_kernels::Matrix;
 use pipeline_models::TokenLayout;
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
@@ -45,13 +46,34 @@ pub(crate) const PER_IMAGE: &str = "per_image.parquet";
 /// A row that could not be used.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct RejectedRow {
-    /// The 1-based line of the source.
-    pub(crate) line: u64,
+    /// The file of the source, where it has several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) file: Option<String>,
+    /// The 1-based line, row or member of the file; `None` where the file is the row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) line: Option<u64>,
     /// The row's id, if it has one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) id: Option<String>,
     /// The reason why it could not be used.
     pub(crate) reason: String,
+}
+
+impl RejectedRow {
+    /// The row in a place.
+    pub(crate) fn at(place: ImagePlace, id: Option<String>, reason: String) -> Self {
+        Self { file: place.file, line: place.number, id, reason }
+    }
+
+    /// The place, after `the first`.
+    fn place(&self) -> String {
+        match (&self.file, self.line) {
+            (None, Some(line)) => format!("at line {line}"),
+            (None, None) => "the file itself".to_owned(),
+            (Some(file), None) => format!("`{file}`"),
+            (Some(file), Some(line)) => format!("at row {line} of `{file}`"),
+        }
+    }
 }
 
 /// The vectors of a features artifact.
@@ -113,6 +135,15 @@ pub(crate) fn queries(artifact: &InputArtifact) -> Result<Vec<QueryRow>, StageEr
         rows.extend(query_shard(&path)?);
     }
     Ok(rows)
+}
+
+/// The ids of the images that the queries of an artifact name.
+pub(crate) fn named_images(artifact: &InputArtifact) -> Result<HashSet<String>, StageError> {
+    let mut named = HashSet::new();
+    for path in shards(artifact) {
+        named.extend(query_shard(&path)?.into_iter().filter_map(|row| row.image_ids).flatten());
+    }
+    Ok(named)
 }
 
 /// The rows of one shard of queries.
@@ -225,9 +256,9 @@ pub(crate) fn warn_rejects(context: &StageContext<'_>, what: &str, rejects: &[Re
     let more = if rejects.len() > 1 { format!("; `{REJECTS}` in the artifact lists all") } else { String::new() };
     let plural = if rejects.len() == 1 { "" } else { "s" };
     context.host.warn(format!(
-        "{} {what}{plural} skipped, the first at line {}: {}{more}",
+        "{} {what}{plural} skipped, the first {}: {}{more}",
         rejects.len(),
-        first.line,
+        first.place(),
         first.reason
     ));
 }
@@ -238,7 +269,7 @@ pub(crate) struct Wanted {
     pub(crate) rows: &'static str,
     /// One row, such as `line`.
     pub(crate) row: &'static str,
-    /// The appearance of such a file, in the words of [`pipeline_data::looks_like`].
+    /// The appearance of such a file, in the words of [`pipeline_data::looks_like`]; empty where it is no file of lines.
     pub(crate) looks: &'static str,
     /// A whole sentence about the expected input.
     pub(crate) help: &'static str,
@@ -252,19 +283,24 @@ pub(crate) fn nothing_usable(path: &Path, wanted: &Wanted, rejects: &[RejectedRo
         [] if fs::metadata(path).is_ok_and(|metadata| metadata.len() == 0) => {
             format!("`{shown}` has no {what}: it is empty")
         }
+        [] if looks.is_empty() => format!("`{shown}` has no {what}, or none that are taken"),
         [] => format!("`{shown}` has no {what}: all its lines are blank"),
         [only] => {
-            format!("`{shown}` has no {what}: its only {row}, line {}, cannot be used: {}", only.line, only.reason)
+            let place = only.place();
+            let place = place.strip_prefix("at ").unwrap_or(&place);
+            format!("`{shown}` has no {what}: its only {row}, {place}, cannot be used: {}", only.reason)
         }
         [first, ..] => {
             let n = rejects.len();
             format!(
-                "`{shown}` has no {what}: none of its {n} {row}s can be used, the first at line {}: {}",
-                first.line, first.reason
+                "`{shown}` has no {what}: none of its {n} {row}s can be used, the first {}: {}",
+                first.place(),
+                first.reason
             )
         }
     };
-    let found = pipeline_data::looks_like(path).filter(|found| !rejects.is_empty() && found != looks);
+    let found =
+        pipeline_data::looks_like(path).filter(|found| !rejects.is_empty() && !looks.is_empty() && found != looks);
     let found = found.map(|found| format!("it looks like {found}; ")).unwrap_or_default();
     StageError::new(message).with_help(format!("{found}{help}"))
 }

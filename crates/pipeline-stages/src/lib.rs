@@ -36,6 +36,8 @@ mod results;
 mod search;
 mod seconds;
 mod shard_sizes;
+mod split;
+mod table_files;
 mod thumbnails;
 mod tokens;
 mod train_projection;
@@ -44,6 +46,7 @@ use pipeline_core::{Stage, StageId};
 use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
 
 pub use artifact::without_shards;
+pub use decode_images::ListFolder;
 pub use environment::Environment;
 pub use export::{Side, VectorFormat, Vectors, write_events};
 pub use guard::{GUARD_ARGUMENT, Guards, guard_programs};
@@ -51,7 +54,7 @@ pub use kind::{Format, Kind, Slot};
 pub use predictions::{PredictionsError, write_predictions};
 pub use results::{read_results, relevant_ranks};
 pub use search::{Found, ImageSearch, Query, SearchPool, TextSearch};
-pub use thumbnails::{Pictures, PoolThumbnails, image_source, pictures_of_pixels, pictures_of_source};
+pub use thumbnails::{Pictures, PoolThumbnails, image_sources, pictures_of_pixels, pictures_of_source};
 
 /// Every stage kind, in the order of a pipeline.
 ///

@@ -1,18 +1,18 @@
 //! Thumbnails of a pool by id: from the source of `decode-images`, or from its pixels.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
 
 use pipeline_core::{InputArtifact, StageError, StageId};
 use pipeline_data::{
-    DECODER_BYTES, DataError, DecodeError, ImageTsv, Limits, Memory, Miniature, Picture, PixelRow, RgbImage, Thumbnail,
+    DECODER_BYTES, DataError, DecodeError, Images, Limits, Memory, Miniature, Picture, PixelRow, RgbImage, Thumbnail,
     miniature, shrunk, thumbnail,
 };
 use pipeline_models::image::ModelSearch;
 use pipeline_spec::{PipelineSpec, StageSpec};
 use rayon::prelude::*;
 
-use crate::decode_images::{self, Decoder, source_and_limit};
+pub use crate::decode_images::image_sources;
+use crate::decode_images::{self, Decoder, ListFolder};
 use crate::{artifact, search};
 
 /// The largest difference of a channel's levels that a resize there and back leaves at the edges of an image.
@@ -32,24 +32,24 @@ pub struct Pictures {
 /// The thumbnails of a pool by id, made on request from the originals: the store's pixels have one size and may have
 /// been dropped.
 pub struct PoolThumbnails {
-    images: ImageTsv,
+    images: Images,
     rows: HashMap<String, usize>,
     memory: Memory,
 }
 
 impl PoolThumbnails {
     /// Finds the images behind the input `images` of the stage `evaluation`; `None` when they were not decoded by this
-    /// spec.
+    /// spec. `list` lists the files of folders.
     ///
     /// # Errors
     /// When their file cannot be read.
-    pub fn open(spec: &PipelineSpec, evaluation: &StageId) -> Result<Option<Self>, StageError> {
+    pub fn open(spec: &PipelineSpec, evaluation: &StageId, list: &ListFolder<'_>) -> Result<Option<Self>, StageError> {
         let features = search::input(spec, search::stage(spec, evaluation)?, "images");
         let images = features.and_then(|features| search::input(spec, features, "images"));
         let Some(images) = images.filter(|images| images.kind.value == decode_images::KIND.name) else {
             return Ok(None);
         };
-        let images = decode_images::originals(&images.params)?;
+        let images = decode_images::originals(images, None, list)?;
         let rows = images.rows().iter().enumerate().map(|(row_idx, row)| (row.id.clone(), row_idx)).collect();
         Ok(Some(Self { images, rows, memory: Memory::new(DECODER_BYTES) }))
     }
@@ -67,36 +67,32 @@ impl PoolThumbnails {
     }
 }
 
-/// The file of images that a `decode-images` stage reads; `None` when the stage is of another kind.
-pub fn image_source(stage: &StageSpec) -> Option<PathBuf> {
-    source_and_limit(stage).map(|(path, _)| path)
-}
-
 /// Makes pictures from the source of a `decode-images` stage: the images themselves, and what the stage makes of them.
-/// `None` when the stage is of another kind.
+/// `None` when the stage is of another kind. `list` lists the files of folders.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// When the source cannot be read.
 pub fn pictures_of_source(
     stage: &StageSpec,
     search: &ModelSearch,
     wanted: &BTreeSet<String>,
+    list: &ListFolder<'_>,
     max_side: u32,
-) -> Result<Option<Pictures>, DataError> {
-    let Some((path, max_samples)) = source_and_limit(stage) else { return Ok(None) };
-    let tsv = ImageTsv::open(&path, max_samples)?;
+) -> Result<Option<Pictures>, StageError> {
+    if stage.kind.value != decode_images::KIND.name {
+        return Ok(None);
+    }
+    let images = decode_images::originals(stage, Some(wanted), list)?;
     // Without the model that `like` names, its view is unknown.
     let decoder = decode_images::decoder(&stage.params, search).ok();
-    let rows: Vec<_> = tsv.rows().iter().filter(|row| wanted.contains(&row.id)).collect();
+    let rows: Vec<_> = images.rows().iter().filter(|row| wanted.contains(&row.id)).cloned().collect();
     let memory = Memory::new(DECODER_BYTES);
-    let by_id = rows.par_iter().map(|row| {
-        let limits = Limits { memory: &memory, is_cancelled: &|| false };
-        let work = |file: Vec<u8>| picture(&file, decoder.as_ref(), max_side, limits);
-        Ok(tsv.with_file(row, limits, work)?.ok().map(|picture| (row.id.clone(), picture)))
-    });
-    let by_id: Vec<Option<(String, Picture)>> = by_id.collect::<Result<_, DataError>>()?;
+    let found =
+        images.each(&rows, &memory, &|| false, |_, file, limits| picture(&file, decoder.as_ref(), max_side, limits));
+    let found = found.map_err(|error| StageError::because("the images cannot be read", error))?;
+    let by_id = rows.into_iter().zip(found).filter_map(|(row, found)| Some((row.id, found.ok()?)));
     let fed_as = decoder.as_ref().map(ToString::to_string);
-    Ok(Some(Pictures { by_id: by_id.into_iter().flatten().collect(), fed_as }))
+    Ok(Some(Pictures { by_id: by_id.collect(), fed_as }))
 }
 
 fn picture(file: &[u8], decoder: Option<&Decoder>, max_side: u32, limits: Limits<'_>) -> Result<Picture, DecodeError> {
@@ -146,18 +142,21 @@ pub fn pictures_of_pixels(
 mod tests {
     use std::path::Path;
 
+    use pipeline_data::Selection;
+
     use super::*;
 
     /// The pictures of the demo's first images, which are transparent, as a stage with these params gives them.
     fn pictures(params: &str) -> Pictures {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/demo/data/MR_valid_imgs.tsv");
-        let ids: BTreeSet<String> =
-            ImageTsv::open(&path, Some(3)).unwrap().rows().iter().map(|row| row.id.clone()).collect();
+        let images = Images::of_tsv(&path, &Selection::first(Some(3))).unwrap();
+        let ids: BTreeSet<String> = images.rows().iter().map(|row| row.id.clone()).collect();
         let params = format!("{{ path: {}, max_samples: 3{params} }}", path.display());
         let spec = format!("name: x\nstages:\n  images: {{ kind: decode-images, params: {params} }}\n");
         let spec = pipeline_spec::parse(&spec, Path::new("spec.yaml")).unwrap();
         let stage = spec.stage(&"images".parse().unwrap()).unwrap();
-        let pictures = pictures_of_source(stage, &ModelSearch::default(), &ids, 72).unwrap().unwrap();
+        let pictures =
+            pictures_of_source(stage, &ModelSearch::default(), &ids, &|_| Ok(Vec::new()), 72).unwrap().unwrap();
         assert_eq!(pictures.by_id.len(), ids.len());
         pictures
     }

@@ -83,7 +83,7 @@ fn by_image(
 
 /// A self-contained page with the thumbnails in it.
 fn html(opened: &Opened, searching: &EvaluationPool, results: &Results) -> Result<String, Failure> {
-    let thumbnails = PoolThumbnails::open(&opened.spec, &searching.evaluation)?;
+    let thumbnails = PoolThumbnails::open(&opened.spec, &searching.evaluation, &door::list_folder(&opened.store))?;
     let source = |id: &str| {
         let thumbnail = thumbnails.as_ref()?.thumbnail(id, THUMBNAIL_SIDE).ok()??;
         Some(format!("data:{};base64,{}", thumbnail.media_type, pipeline_data::encode_base64(&thumbnail.bytes)))

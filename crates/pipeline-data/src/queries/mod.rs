@@ -9,6 +9,7 @@ use std::path::Path;
 use crate::DataError;
 use crate::content::open_text;
 use crate::lines::Lines;
+pub(crate) use parse::must_be_one;
 use parse::parse_query;
 use remarks::Counts;
 pub use remarks::{Remark, repeated_ids};

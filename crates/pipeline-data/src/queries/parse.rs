@@ -119,7 +119,7 @@ fn note_id(value: &RawValue, id: &str, oddities: &mut Vec<Oddity>) {
 }
 
 /// Refuses a text such as `[1, 2]` or `1,2`: no image has such an id, so the query could only miss.
-fn must_be_one(name: &str, id: &str) -> Result<(), String> {
+pub(crate) fn must_be_one(name: &str, id: &str) -> Result<(), String> {
     let text = strip(id);
     let is_list = [('[', ']'), ('(', ')'), ('{', '}')]
         .into_iter()

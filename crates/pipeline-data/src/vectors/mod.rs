@@ -83,7 +83,7 @@ pub fn write_ids(path: &Path, ids: &[Option<String>]) -> Result<(), DataError> {
 }
 
 /// The error for a file that violates its format.
-fn malformed(path: &Path, problem: impl Into<String>) -> DataError {
+pub(crate) fn malformed(path: &Path, problem: impl Into<String>) -> DataError {
     DataError::Malformed { path: path.to_owned(), problem: problem.into() }
 }
 

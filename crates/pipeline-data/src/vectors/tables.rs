@@ -1,7 +1,6 @@
 //! Vectors and ids in Parquet tables of other tools, and vectors as lists for them.
 
 use std::fs::File;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,9 +9,9 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::ParquetMetaData;
 
 use super::{malformed, table_columns as columns};
+use crate::parquet_file::{guarded, must_be_unpacked, n_rows, unreadable};
 use crate::shards::{Column, write_columns};
 use crate::{DataError, VectorShard};
 
@@ -125,42 +124,8 @@ impl<'a> Table<'a> {
     }
 }
 
-/// The number of rows of a table, on which its footer and its row groups must agree.
-fn n_rows(path: &Path, metadata: &ParquetMetaData) -> Result<u64, DataError> {
-    let said = metadata.file_metadata().num_rows();
-    let groups = metadata.row_groups().iter().map(|group| group.num_rows());
-    let in_groups = groups.clone().try_fold(0_i64, i64::checked_add).filter(|_| groups.clone().all(|n| n >= 0));
-    match u64::try_from(said) {
-        Ok(n_rows) if in_groups == Some(said) => Ok(n_rows),
-        _ => {
-            let found = in_groups.map_or("an impossible number".to_owned(), |n_rows| n_rows.to_string());
-            Err(malformed(path, format!("is damaged: its footer says {said} rows, its row groups have {found}")))
-        }
-    }
-}
-
-/// Refuses columns with an unsupported compression, and names the codec.
-fn must_be_unpacked(path: &Path, metadata: &ParquetMetaData, mask: &ProjectionMask) -> Result<(), DataError> {
-    let chunks = metadata.row_groups().iter().flat_map(|group| group.columns().iter().enumerate());
-    let mut unknown =
-        chunks.filter(|(leaf_idx, chunk)| mask.leaf_included(*leaf_idx) && chunk.compression() == Compression::LZO);
-    match unknown.next() {
-        Some(_) => Err(malformed(path, "is compressed with LZO, which is not read; write it with zstd or snappy")),
-        None => Ok(()),
-    }
-}
-
-fn unreadable(path: &Path, error: impl std::error::Error + Send + Sync + 'static) -> DataError {
-    DataError::Table { path: path.to_owned(), source: Box::new(error) }
-}
-
 fn column<'a>(batch: &'a RecordBatch, name: &str) -> &'a ArrayRef {
     batch.column_by_name(name).expect("the column was found in the schema")
-}
-
-/// Runs a reader on an unchecked file: the Parquet library panics on some damaged files.
-fn guarded<T>(path: &Path, read: impl FnOnce() -> Result<T, DataError>) -> Result<T, DataError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(malformed(path, "is damaged: its reader broke down")))
 }
 
 #[cfg(test)]

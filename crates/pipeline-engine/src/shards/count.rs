@@ -1,15 +1,18 @@
 //! The number of shards of a stage that a run would compute, found without writing anything.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use pipeline_core::{
-    Cut, InputArtifact, RunReason, ShardOrder, ShardedStage, Stage, StageContext, StageHost, StageWork, shard_orders,
+    Cut, InputArtifact, RunReason, ShardOrder, ShardedStage, SourceFile, Stage, StageContext, StageError, StageHost,
+    StageWork, shard_orders,
 };
-use pipeline_store::OpenTree;
+use pipeline_store::{OpenTree, Store};
 
 use super::storing;
 use crate::Node;
 use crate::decision::Decision;
+use crate::host::source_files;
 use crate::options::PlanOptions;
 use crate::resolver::Resolver;
 
@@ -87,7 +90,7 @@ fn orders(
                 sources: &sources,
                 device,
                 n_threads: 1,
-                host: &Silent,
+                host: &Silent(resolver.store),
             };
             let rows = sharded.open(&context).ok()?;
             Some(shard_orders(stage, sharded, &inputs, &sources, rows.digests()))
@@ -96,13 +99,16 @@ fn orders(
 }
 
 /// The host of a stage of which only the rows are read.
-struct Silent;
+struct Silent<'a>(&'a Store);
 
-impl StageHost for Silent {
+impl StageHost for Silent<'_> {
     fn progress(&self, _: u64, _: Option<u64>) {}
     fn warn(&self, _: String) {}
     fn output(&self, _: &str) {}
     fn redraw(&self, _: &str) {}
+    fn source_files(&self, folder: &Path) -> Result<Vec<SourceFile>, StageError> {
+        source_files(self.0, folder)
+    }
     fn is_cancelled(&self) -> bool {
         false
     }

@@ -211,7 +211,10 @@ fn end_of(text: &str, n_bytes: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Mutex;
+
+    use pipeline_core::{SourceFile, StageError};
 
     use super::*;
 
@@ -229,6 +232,9 @@ mod tests {
         }
         fn redraw(&self, line: &str) {
             self.redrawn.lock().unwrap().push(line.to_owned());
+        }
+        fn source_files(&self, _: &Path) -> Result<Vec<SourceFile>, StageError> {
+            Ok(Vec::new())
         }
         fn is_cancelled(&self) -> bool {
             false

@@ -1,4 +1,4 @@
-//! The work of `decode-images`: the rows of a file to shards of pixels.
+//! The work of `decode-images`: the rows of a data set to shards of pixels.
 
 use std::ops::Range;
 use std::path::Path;
@@ -8,10 +8,12 @@ use std::time::Instant;
 use pipeline_core::{
     Computation, Digest, OpenRows, Reject, Shard, ShardReport, StageContext, StageError, StageReport, Work, error_chain,
 };
-use pipeline_data::{DECODER_BYTES, DecodeError, ImageRow, ImageTsv, Limits, Memory, PixelRow};
+use pipeline_data::{DECODER_BYTES, DecodeError, ImageRow, Images, Limits, Memory, PixelRow, decode_within};
 use rayon::ThreadPool;
-use rayon::prelude::*;
 
+use super::QUERIES;
+use super::named::Named;
+use super::origin::{ImageForm, Origin};
 use super::params::Geometry;
 use crate::artifact::{self, RejectedRow, Wanted};
 use crate::seconds::Seconds;
@@ -28,11 +30,19 @@ const WANTED: Wanted = Wanted {
     help: "`decode-images` reads an id, a tab and the base64 of an image file a line",
 };
 
-/// The images of a file.
-pub(super) struct Images<'a> {
+/// Any form but a TSV.
+const WANTED_ELSEWHERE: Wanted = Wanted {
+    looks: "",
+    help: "a folder, tars and Parquet hold .jpg, .png, .webp, .gif, .bmp and .tif files",
+    ..WANTED
+};
+
+/// The images of a data set.
+pub(super) struct DecodedImages<'a> {
     path: &'a Path,
     geometry: Geometry,
-    images: ImageTsv,
+    wanted: &'static Wanted,
+    images: Images,
     digests: Vec<Digest>,
     context: &'a StageContext<'a>,
     /// Started with the first image to decode.
@@ -43,7 +53,7 @@ pub(super) struct Images<'a> {
     seconds: Seconds,
 }
 
-impl OpenRows for Images<'_> {
+impl OpenRows for DecodedImages<'_> {
     fn digests(&self) -> &[Digest] {
         &self.digests
     }
@@ -62,21 +72,21 @@ impl OpenRows for Images<'_> {
             .images
             .skipped()
             .iter()
-            .map(|skip| RejectedRow { line: skip.line, id: None, reason: skip.reason.clone() })
+            .map(|skip| RejectedRow::at(skip.place.clone(), None, skip.reason.clone()))
             .collect();
         let n_skipped = rejects.len();
         for Shard { units, report, .. } in shards {
             let rows = &self.images.rows()[units.clone()];
             rejects.extend(report.rejects.iter().map(|reject| {
                 let row = &rows[reject.row_idx as usize];
-                RejectedRow { line: row.line, id: Some(row.id.clone()), reason: reject.reason.clone() }
+                RejectedRow::at(self.images.place(row), Some(row.id.clone()), reject.reason.clone())
             }));
         }
         let n_rows = self.images.rows().len();
         let n_undecodable = rejects.len() - n_skipped;
-        rejects.sort_by_key(|reject| reject.line);
+        rejects.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
         if n_undecodable == n_rows {
-            return Err(artifact::nothing_usable(self.path, &WANTED, &rejects));
+            return Err(artifact::nothing_usable(self.path, self.wanted, &rejects));
         }
         artifact::warn_rejects(self.context, "row", &rejects);
         artifact::write_rejects(scratch, &rejects)?;
@@ -89,28 +99,38 @@ impl OpenRows for Images<'_> {
     }
 }
 
-impl<'a> Images<'a> {
-    /// Reads the places of all images, or of the first `max_samples`.
+impl<'a> DecodedImages<'a> {
+    /// Reads the places of all images that are taken.
     pub(super) fn open(
         path: &'a Path,
-        max_samples: Option<u64>,
+        origin: &Origin<'_>,
         geometry: Geometry,
         context: &'a StageContext<'a>,
     ) -> Result<Self, StageError> {
         let start = Instant::now();
-        let watch = &mut |_| artifact::go_on(context);
-        let images = ImageTsv::open_watched(path, max_samples, watch)
-            .map_err(|error| artifact::unreadable("the images cannot be read", error))?;
+        let threads = OnceLock::new();
+        let named = context.inputs.get(QUERIES).map(artifact::named_images).transpose()?;
+        let named = named.map(Named::new);
+        let keep = |id: &str| named.as_ref().is_none_or(|named| named.has(id));
+        let images = thread_pool(&threads, context)?.install(|| {
+            origin.open(&|folder| context.host.source_files(folder), &keep, &|| context.host.is_cancelled())
+        })?;
+        if let Some(named) = &named {
+            named.tell_of_missing(path, &images, context)?;
+        }
+        images.remarks().iter().for_each(|remark| context.host.warn(remark.clone()));
+        let wanted = if origin.form == ImageForm::Tsv { &WANTED } else { &WANTED_ELSEWHERE };
         let digests = images.rows().iter().map(|row| Digest::from_bytes(row.row_digest())).collect();
         let seconds = Seconds::default();
         seconds.spent(Work::Scan, start);
         Ok(Self {
             path,
             geometry,
+            wanted,
             images,
             digests,
             context,
-            threads: OnceLock::new(),
+            threads,
             decoders: Memory::new(DECODER_BYTES),
             shards: Memory::new(SIDE_BY_SIDE_BYTES),
             seconds,
@@ -118,15 +138,13 @@ impl<'a> Images<'a> {
     }
 }
 
-impl Images<'_> {
+impl DecodedImages<'_> {
     fn shard(&self, rows: &[ImageRow], path: &Path) -> Result<ShardReport, StageError> {
         // The pixels, and the column from which they are written.
         let taken = self.shards.take(2 * self.geometry.pixel_bytes(rows.len()), &|| self.context.host.is_cancelled());
         let _taken = taken.ok_or_else(StageError::cancelled)?;
         let start = Instant::now();
-        let decoded: Result<Vec<PixelRow>, StageError> =
-            self.threads()?.install(|| rows.par_iter().map(|row| self.decode(row)).collect());
-        let decoded = decoded?;
+        let decoded = thread_pool(&self.threads, self.context)?.install(|| self.decode(rows))?;
         self.seconds.spent(Work::Decode, start);
         let start = Instant::now();
         let rejects = decoded
@@ -144,26 +162,36 @@ impl Images<'_> {
         Ok(ShardReport { n_rows: decoded.len() as u64, rejects, ..ShardReport::default() })
     }
 
-    fn threads(&self) -> Result<&ThreadPool, StageError> {
-        if let Some(threads) = self.threads.get() {
-            return Ok(threads);
-        }
-        let threads = artifact::thread_pool(self.context.n_threads)?;
-        Ok(self.threads.get_or_init(|| threads))
-    }
-
-    fn decode(&self, row: &ImageRow) -> Result<PixelRow, StageError> {
-        if self.context.host.is_cancelled() {
-            return Err(StageError::cancelled());
-        }
-        let limits = Limits { memory: &self.decoders, is_cancelled: &|| self.context.host.is_cancelled() };
-        let image = self.images.image(row, Some(self.geometry.target()), self.geometry.alpha.alpha(), limits);
-        let image = image.map_err(|error| StageError::because("the images cannot be read", error))?;
-        let (original, status, pixels) = match image {
-            Ok((original, image)) => (original, "ok".to_owned(), Some(image.pixels)),
-            Err(DecodeError::Cancelled) => return Err(StageError::cancelled()),
-            Err(error) => ((0, 0), error_chain(&error).join(": "), None),
+    fn decode(&self, rows: &[ImageRow]) -> Result<Vec<PixelRow>, StageError> {
+        let is_cancelled = || self.context.host.is_cancelled();
+        let (target, alpha) = (self.geometry.target(), self.geometry.alpha.alpha());
+        let decode = |_: &ImageRow, file: Vec<u8>, limits: Limits<'_>| match is_cancelled() {
+            true => Err(DecodeError::Cancelled),
+            false => decode_within(&file, Some(target), alpha, limits),
         };
-        Ok(PixelRow { id: row.id.clone(), digest: row.digest, width: original.0, height: original.1, status, pixels })
+        let images = self.images.each(rows, &self.decoders, &is_cancelled, decode);
+        let images = images.map_err(|error| StageError::because("the images cannot be read", error))?;
+        rows.iter().zip(images).map(|(row, image)| pixel_row(row, image)).collect()
     }
+}
+
+fn pixel_row(row: &ImageRow, image: pipeline_data::Decoded) -> Result<PixelRow, StageError> {
+    let (original, status, pixels) = match image {
+        Ok((original, image)) => (original, "ok".to_owned(), Some(image.pixels)),
+        Err(DecodeError::Cancelled) => return Err(StageError::cancelled()),
+        Err(error) => ((0, 0), error_chain(&error).join(": "), None),
+    };
+    Ok(PixelRow { id: row.id.clone(), digest: row.digest, width: original.0, height: original.1, status, pixels })
+}
+
+/// The threads of the stage, started on first use.
+fn thread_pool<'t>(
+    threads: &'t OnceLock<ThreadPool>,
+    context: &StageContext<'_>,
+) -> Result<&'t ThreadPool, StageError> {
+    if let Some(threads) = threads.get() {
+        return Ok(threads);
+    }
+    let started = artifact::thread_pool(context.n_threads)?;
+    Ok(threads.get_or_init(|| started))
 }

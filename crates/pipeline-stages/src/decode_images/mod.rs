@@ -1,10 +1,12 @@
-//! `decode-images`: the images of a MUGE split to RGB pixels of one size, shard by shard.
+//! `decode-images`: the images of a data set to RGB pixels of one size, shard by shard.
 
 mod images;
 mod like;
+mod named;
+mod origin;
 mod params;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -12,25 +14,31 @@ use std::sync::OnceLock;
 use pipeline_core::{
     Cut, InRows, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork, Threads,
 };
-use pipeline_data::{DecodeError, ImageTsv, Limits, RgbImage, decode_within};
+use pipeline_data::{DecodeError, Images, Limits, RgbImage, decode_within};
 use pipeline_models::image::{self, ModelSearch};
 use pipeline_spec::{Node, SpecError, StageSpec};
 
 use crate::artifact;
-use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
-use crate::load_queries::must_be_a_file;
+use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema};
 use crate::published;
 use crate::shard_sizes;
-use images::Images;
+use crate::split::Split;
+use crate::table_files;
+use images::DecodedImages;
 use like::Resolved;
-pub(crate) use params::Geometry;
+pub use origin::ListFolder;
+use origin::{ImageForm, Origin};
 use params::{AlphaName, DecodeImagesParams, FitName};
+pub(crate) use params::{Geometry, ImageIdName};
+
+/// The slot of the queries whose images are decoded.
+const QUERIES: &str = "queries";
 
 pub(crate) static KIND: Kind = Kind {
     name: "decode-images",
     version: 2,
-    summary: "Decodes and resizes the images of a MUGE split (.tsv) to RGB pixels in Parquet",
-    slots: Some(&[]),
+    summary: "Decodes and resizes images of a TSV, a folder, tars or Parquet to RGB pixels in Parquet",
+    slots: Some(&[Slot::optional(QUERIES, Format::Queries, "the queries of which only the named images are decoded")]),
     produces: Format::Images,
     tokens: None,
     files: &[published::SHARDS, artifact::REJECTS],
@@ -40,6 +48,7 @@ pub(crate) static KIND: Kind = Kind {
 
 struct DecodeImages {
     params: DecodeImagesParams,
+    split: Option<Split>,
     search: ModelSearch,
     /// The geometry of the model that `like` names, once it has been read.
     like: OnceLock<Resolved>,
@@ -48,20 +57,21 @@ struct DecodeImages {
 /// The geometry of the pixels of a stage; `None` for a stage of another kind, or if its params or its model are wrong,
 /// which is reported elsewhere.
 pub(crate) fn geometry(stage: &StageSpec, search: &ModelSearch) -> Option<Geometry> {
-    let params = DecodeImagesParams::read(&stage.params).ok()?;
     let is_of_this_kind = stage.kind.value == KIND.name;
-    DecodeImages::new(params, search).geometry().ok().filter(|_| is_of_this_kind)
+    DecodeImages::read(&stage.params, search).ok()?.geometry().ok().filter(|_| is_of_this_kind)
 }
 
-/// The file that a stage of this kind reads, and its limit of rows; `None` for a stage of another kind.
-pub(crate) fn source_and_limit(stage: &StageSpec) -> Option<(PathBuf, Option<u64>)> {
+/// The files that a stage of this kind reads; `None` for a stage of another kind.
+///
+/// # Errors
+/// When they are missing.
+pub fn image_sources(stage: &StageSpec) -> Option<Result<Vec<Source>, StageError>> {
     let params: DecodeImagesParams = pipeline_spec::params(&stage.params).ok()?;
-    (stage.kind.value == KIND.name).then(|| (params.path.path().to_owned(), params.max_samples))
+    (stage.kind.value == KIND.name).then(|| origin::sources(params.path.path()))
 }
 
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
-    let params = DecodeImagesParams::read(&context.stage.params)?;
-    Ok(Box::new(DecodeImages::new(params, &context.settings.model_search)))
+    Ok(Box::new(DecodeImages::read(&context.stage.params, &context.settings.model_search)?))
 }
 
 /// Decodes single images like a stage of this kind; its text describes the pixels for people.
@@ -70,8 +80,8 @@ pub(crate) struct Decoder(Geometry);
 /// The decoder of a stage with these params, which were checked when it was built.
 pub(crate) fn decoder(params: &Node, search: &ModelSearch) -> Result<Decoder, StageError> {
     let failed = "the images cannot be decoded";
-    let params = DecodeImagesParams::read(params).map_err(|error| StageError::because(failed, error))?;
-    DecodeImages::new(params, search).geometry().map(Decoder)
+    let stage = DecodeImages::read(params, search).map_err(|error| StageError::because(failed, error))?;
+    stage.geometry().map(Decoder)
 }
 
 impl fmt::Display for Decoder {
@@ -97,17 +107,33 @@ impl Decoder {
     }
 }
 
-/// The original images of a stage with these params, from its file.
-pub(crate) fn originals(params: &Node) -> Result<ImageTsv, StageError> {
-    let failed = "the images cannot be read";
-    let params: DecodeImagesParams =
-        pipeline_spec::params(params).map_err(|error| StageError::because(failed, error))?;
-    ImageTsv::open(params.path.path(), params.max_samples).map_err(|error| StageError::because(failed, error))
+/// The original images of a stage of this kind, or those with one of some ids.
+pub(crate) fn originals(
+    stage: &StageSpec,
+    wanted: Option<&BTreeSet<String>>,
+    list: &ListFolder<'_>,
+) -> Result<Images, StageError> {
+    let read = DecodeImages::read(&stage.params, &ModelSearch::default());
+    let read = read.map_err(|error| StageError::because("the images cannot be read", error))?;
+    let mut origin = read.origin();
+    // The first images of those that queries name are not the first of all.
+    if !stage.inputs.is_empty() {
+        origin.max_samples = None;
+    }
+    let is_limited = origin.max_samples.is_some();
+    let keep = |id: &str| is_limited || wanted.is_none_or(|wanted| wanted.contains(id));
+    origin.open(list, &keep, &|| false)
 }
 
 impl DecodeImages {
-    fn new(params: DecodeImagesParams, search: &ModelSearch) -> Self {
-        Self { params, search: search.clone(), like: OnceLock::new() }
+    fn read(node: &Node, search: &ModelSearch) -> Result<Self, SpecError> {
+        let params = DecodeImagesParams::read(node)?;
+        let split = Split::read(node, params.split.as_ref())?;
+        Ok(Self { params, split, search: search.clone(), like: OnceLock::new() })
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        Origin::new(&self.params, self.split.as_ref())
     }
 
     /// The geometry of the model that `like` names; `None` without `like`.
@@ -141,34 +167,42 @@ impl Stage for DecodeImages {
 
     fn params(&self) -> BTreeMap<String, String> {
         match self.geometry() {
-            Ok(geometry) => manifest_params(&self.params.with(geometry)),
+            Ok(geometry) => {
+                let mut params = manifest_params(&self.params.with(geometry));
+                let form = ImageForm::of(self.params.path.path()).word();
+                params.extend(form.map(|form| ("form".to_owned(), format!("\"{form}\""))));
+                params
+            }
             // No result is remembered under such a param: without the model the geometry is not known.
             Err(_) => BTreeMap::from([("like".to_owned(), "null".to_owned())]),
         }
     }
 
     fn check(&self) -> Result<(), StageError> {
-        match (self.like(), &self.params.like) {
-            (Err(error), Some(model)) => like::check_missing(model, error),
-            _ => Ok(()),
+        if let (Err(error), Some(model)) = (self.like(), &self.params.like) {
+            like::check_missing(model, error)?;
         }
+        self.origin().check()
     }
 
     fn reads(&self) -> Vec<PathBuf> {
-        std::iter::once(self.params.path.path().to_owned()).chain(self.like_files()).collect()
+        table_files::reads(self.params.path.path()).into_iter().chain(self.like_files()).collect()
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
-        let path = self.params.path.path();
-        must_be_a_file(path, "path", "the image file", "a MUGE image file such as MR_valid_imgs.tsv")?;
+        let sources = origin::sources(self.params.path.path())?;
         self.like()?;
-        Ok(vec![Source { name: "path".into(), path: path.to_owned() }])
+        Ok(sources)
     }
 
     /// The files of the model that `like` names are no sources: what they say is, as params.
     fn places(&self) -> Vec<PathBuf> {
-        let Some(model) = &self.params.like else { return Vec::new() };
-        model.places(&self.search, image::image_model_places).into_iter().chain(self.like_files()).collect()
+        let mut places = table_files::places(self.params.path.path());
+        if let Some(model) = &self.params.like {
+            places.extend(model.places(&self.search, image::image_model_places));
+            places.extend(self.like_files());
+        }
+        places
     }
 
     fn looked_for(&self) -> Vec<PathBuf> {
@@ -192,7 +226,11 @@ impl ShardedStage for DecodeImages {
     }
 
     fn in_rows(&self) -> InRows {
-        InRows { params: &["max_samples"], sources: &["path"], ..InRows::default() }
+        InRows {
+            params: &["columns", "form", "image_id", "max_samples", "split"],
+            sources: &["path"],
+            inputs: &[QUERIES],
+        }
     }
 
     fn shard_name(&self, shard_idx: usize) -> String {
@@ -200,6 +238,6 @@ impl ShardedStage for DecodeImages {
     }
 
     fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
-        Ok(Box::new(Images::open(self.params.path.path(), self.params.max_samples, self.geometry()?, context)?))
+        Ok(Box::new(DecodedImages::open(self.params.path.path(), &self.origin(), self.geometry()?, context)?))
     }
 }

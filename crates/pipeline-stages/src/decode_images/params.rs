@@ -1,12 +1,13 @@
 //! The params of `decode-images`, and the geometry that they come to.
 
-use pipeline_data::{Alpha, CropOffset, Filter, Fit, PixelsInfo, Resized, Target};
+use pipeline_data::{Alpha, CropOffset, Filter, Fit, ImageColumns, ImageIdPart, PixelsInfo, Resized, Target};
 use pipeline_spec::{Node, SpecError, SpecPath};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kind::span_of;
 use crate::model::ModelName;
+use crate::split::SplitParams;
 
 /// The longest side of pixels.
 pub(super) const MAX_SIDE: u32 = 4096;
@@ -21,11 +22,21 @@ const OF_A_MODEL: [&str; 5] = ["size", "resize", "fit", "edge", "crop_offset"];
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DecodeImagesParams {
-    /// The image file: one `id <tab> base64` per line.
-    // Not part of the manifest: the file's content is, as a source.
+    /// The images: a TSV of one `id <tab> base64` per line; a folder, whose image files count however deep they lie; tars
+    /// as of WebDataset, or Parquet as of Hugging Face. Of the latter two, `*`, `{a,b}` and `{000..009}` name several.
+    // Not part of the manifest: the content is, as sources.
     #[serde(skip_serializing)]
     pub(super) path: SpecPath,
-    /// The number of rows to read, from the first on, decodable or not; all when absent.
+    /// The part of an image's path that is its id: by default `path` in folders and `key` in tars.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) image_id: Option<ImageIdName>,
+    /// The columns of Parquet; by default `image`, and `image_id`, `item_id`, `img_id` or `id`, else the image's own path.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) columns: Option<ImageColumnsParams>,
+    /// The rows to take; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) split: Option<SplitParams>,
+    /// The number of images to read, from the first on, decodable or not; all when absent.
     #[serde(default)]
     #[schemars(range(min = 1))]
     pub(super) max_samples: Option<u64>,
@@ -55,6 +66,49 @@ pub(super) struct DecodeImagesParams {
     // Not part of the manifest: what the model's files say is, so that models that say the same share shards.
     #[serde(default, skip_serializing)]
     pub(super) like: Option<ModelName>,
+}
+
+/// The part of an image's path that is its id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ImageIdName {
+    /// The path below the folder or in the tar: `dogs/7.small.jpg`.
+    Path,
+    /// The name of the file: `7.small.jpg`.
+    Name,
+    /// The name without its extension: `7.small`.
+    Stem,
+    /// The path up to the first dot of the name, as WebDataset has it: `dogs/7`.
+    Key,
+}
+
+impl ImageIdName {
+    pub(crate) const fn part(self) -> ImageIdPart {
+        match self {
+            Self::Path => ImageIdPart::Path,
+            Self::Name => ImageIdPart::Name,
+            Self::Stem => ImageIdPart::Stem,
+            Self::Key => ImageIdPart::Key,
+        }
+    }
+}
+
+/// The columns of a table of images.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ImageColumnsParams {
+    /// The images: structs of `bytes` and `path`, bytes, or base64. In tars the extension, such as `rgb.jpg`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
+    /// The ids.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+}
+
+impl ImageColumnsParams {
+    pub(super) fn columns(&self) -> ImageColumns {
+        ImageColumns { image: self.image.clone(), id: self.id.clone() }
+    }
 }
 
 /// The filter of a resize, like Pillow's filter with the same name.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use pipeline_core::{
-    Digest, FileEntry, InputArtifact, Key, Shard, ShardOrder, ShardOutput, ShardReport, ShardedStage, Stage,
-    StageContext, StageError, StageHost, StageId, StageReport, StageWork, Tree, shard_orders,
+    Digest, FileEntry, InputArtifact, Key, Shard, ShardOrder, ShardOutput, ShardReport, ShardedStage, SourceFile,
+    Stage, StageContext, StageError, StageHost, StageId, StageReport, StageWork, Tree, shard_orders,
 };
 use pipeline_spec::PipelineSpec;
 
@@ -229,6 +229,10 @@ impl StageHost for Host {
     fn output(&self, _line: &str) {}
 
     fn redraw(&self, _line: &str) {}
+
+    fn source_files(&self, _: &Path) -> Result<Vec<SourceFile>, StageError> {
+        Ok(Vec::new())
+    }
 
     fn is_cancelled(&self) -> bool {
         false

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use pipeline_core::Digest;
+use pipeline_files::other_than_regular;
 use rustix::fs::Stat;
 
 use super::ignore::{IGNORE_FILE, Rules};
@@ -39,6 +40,8 @@ pub(crate) enum Member {
     Dangling(Vec<u8>),
     /// A link to a folder whose files count already: the name of that folder.
     Same(Vec<u8>),
+    /// A FIFO, socket or device, named here: it has no content and does not count.
+    Special(&'static str),
 }
 
 /// Finds the members of `folder`, without the parts of the store at `artifacts`.
@@ -68,6 +71,9 @@ pub(crate) fn digest(members: &Members, mut digest_of: impl FnMut(&[u8]) -> Dige
         text.extend_from_slice(bytes);
     };
     for (name, member) in members {
+        if matches!(member, Member::Special(_)) {
+            continue;
+        }
         part(name);
         match member {
             Member::File(_) => {
@@ -82,6 +88,7 @@ pub(crate) fn digest(members: &Members, mut digest_of: impl FnMut(&[u8]) -> Dige
                 part(b"same");
                 part(first);
             }
+            Member::Special(_) => {}
         }
     }
     Digest::in_domain(CONTEXT, &text)
@@ -147,9 +154,8 @@ impl Walk {
     }
 
     fn file(&mut self, path: PathBuf, name: Vec<u8>, kind: FileType) {
-        if kind.is_file() {
-            self.members.insert(name, Member::File(path));
-        }
+        let member = other_than_regular(kind).map_or_else(|| Member::File(path), Member::Special);
+        self.members.insert(name, member);
     }
 
     fn follow(&mut self, link: Link) -> Result<(), StoreError> {

@@ -9,12 +9,14 @@ mod ignore;
 mod memo;
 
 use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use pipeline_core::Digest;
+use pipeline_core::{Digest, NoContent, SourceFile};
 use rayon::prelude::*;
 
 use crate::StoreError;
@@ -25,7 +27,7 @@ use crate::error::At;
 use crate::layout::{SOURCES_FOLDER, absolute, below};
 use crate::workspace::Workspace;
 
-use folder::Member;
+use folder::{Member, Members};
 pub(crate) use identity::{Identity, is_settled};
 use memo::{Entries, Remembered, from_bytes, to_bytes};
 
@@ -77,6 +79,28 @@ impl Sources {
         if metadata.is_dir() { self.folder_digest(&path) } else { self.file_digest(&path, &metadata) }
     }
 
+    /// The files that the digest of a folder covers, sorted by name, with their digests; and what was passed over for
+    /// lack of content, such as FIFOs and links that lead nowhere. A link to a folder whose files count already is absent.
+    ///
+    /// # Errors
+    /// When the folder or a file in it cannot be read, or keeps changing while it is read.
+    pub fn files(&self, folder: &Path) -> Result<Vec<SourceFile>, StoreError> {
+        let folder = absolute(folder)?;
+        let (members, digests) = self.members_with_digests(&folder)?;
+        let file = |(name, member): (Vec<u8>, Member)| {
+            let (path, content) = match member {
+                Member::File(path) => (path, Ok(digests[&name])),
+                Member::Dangling(_) => {
+                    (folder.join(OsStr::from_bytes(&name)), Err(NoContent("a link that leads nowhere")))
+                }
+                Member::Special(kind) => (folder.join(OsStr::from_bytes(&name)), Err(NoContent(kind))),
+                Member::Same(_) => return None,
+            };
+            Some(SourceFile { name, path, content })
+        };
+        Ok(members.into_iter().filter_map(file).collect())
+    }
+
     /// True if the content of `path` still has the digest `digest`: checked after a stage has read it. Reads a source
     /// again if it was touched.
     ///
@@ -104,6 +128,12 @@ impl Sources {
     }
 
     fn folder_digest(&self, folder: &Path) -> Result<Digest, StoreError> {
+        let (members, digests) = self.members_with_digests(folder)?;
+        Ok(folder::digest(&members, |name| digests[name]))
+    }
+
+    /// The members of a folder, and the digests of its files.
+    fn members_with_digests(&self, folder: &Path) -> Result<(Members, HashMap<Vec<u8>, Digest>), StoreError> {
         for _ in 0..MAX_READS {
             let members = folder::members(folder, &self.artifacts)?;
             let digest_of = |(name, member): (&Vec<u8>, &Member)| match member {
@@ -111,10 +141,10 @@ impl Sources {
                     let metadata = fs::metadata(path).at("read", path)?;
                     Ok(Some((name.clone(), self.file_digest(path, &metadata)?)))
                 }
-                Member::Dangling(_) | Member::Same(_) => Ok(None),
+                Member::Dangling(_) | Member::Same(_) | Member::Special(_) => Ok(None),
             };
             match members.par_iter().filter_map(|member| digest_of(member).transpose()).collect() {
-                Ok::<HashMap<_, _>, _>(digests) => return Ok(folder::digest(&members, |name| digests[name])),
+                Ok::<HashMap<_, _>, _>(digests) => return Ok((members, digests)),
                 // A file was removed after its folder was listed.
                 Err(error) if StoreError::is_not_found(&error) => {}
                 Err(error) => return Err(error),

@@ -8,7 +8,7 @@ use pipeline_stages::{Pictures, pictures_of_pixels, pictures_of_source};
 
 use super::described::{DescribedRun, DescribedStage};
 use super::subject::Subject;
-use crate::door;
+use crate::door::{self, list_folder};
 
 /// The longer sides of pictures in pixels, from which the largest is taken at which the page stays small.
 const SIDES: [u32; 4] = [72, 60, 48, 36];
@@ -84,14 +84,17 @@ fn from_source(
 ) -> Result<Pictures, String> {
     let (stage, spec) = run.spec_of(decoded).zip(run.spec.as_ref()).ok_or("the run has not kept its spec")?;
     let unknown = || format!("`{}` names no file of images", decoded.facts.name);
-    let then = decoded.record.and_then(|record| record.manifest.get("source.path")).ok_or_else(unknown)?;
-    let path = pipeline_stages::image_source(stage).ok_or_else(unknown)?;
-    let now = subject.store.sources().digest(&path).map_err(|error| in_one_line(&error))?;
-    if now.hex() != then {
-        return Err(format!("`{}` has changed since", path.display()));
+    let manifest = decoded.record.map(|record| &record.manifest).ok_or_else(unknown)?;
+    let sources = pipeline_stages::image_sources(stage).ok_or_else(unknown)?.map_err(|error| in_one_line(&error))?;
+    for source in sources {
+        let now = subject.store.sources().digest(&source.path).map_err(|error| in_one_line(&error))?;
+        if manifest.get(&format!("source.{}", source.name)) != Some(now.hex().as_str()) {
+            return Err(format!("`{}` has changed since", source.path.display()));
+        }
     }
     let search = door::surroundings().settings(spec).model_search;
-    let pictures = pictures_of_source(stage, &search, wanted, side).map_err(|error| in_one_line(&error))?;
+    let list = list_folder(&subject.store);
+    let pictures = pictures_of_source(stage, &search, wanted, &list, side).map_err(|error| in_one_line(&error))?;
     pictures.ok_or_else(unknown)
 }
 

@@ -9,6 +9,7 @@ use pipeline_stages::{PoolThumbnails, TextSearch};
 use super::http::Request;
 use super::reports::Reports;
 use super::response::Response;
+use crate::door::list_folder;
 use crate::failure::Failure;
 use crate::page;
 use crate::searching::{self, DEFAULT_K, Results};
@@ -37,7 +38,7 @@ impl Site {
     pub fn open(opened: &Opened, stage: Option<&str>, named: Option<RunId>) -> Result<Self, Failure> {
         let searching = searching::open(opened, stage, N_THREADS)?;
         let text = TextSearch::open(&opened.spec, &searching.evaluation, &opened.settings)?;
-        let thumbnails = PoolThumbnails::open(&opened.spec, &searching.evaluation)?;
+        let thumbnails = PoolThumbnails::open(&opened.spec, &searching.evaluation, &list_folder(&opened.store))?;
         let reports = Reports::new(opened, &searching, named);
         Ok(Self { name: opened.spec.name.clone(), searching, text, thumbnails, reports })
     }

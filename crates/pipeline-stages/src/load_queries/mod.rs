@@ -1,4 +1,7 @@
-//! `load-queries`: MUGE query lines to Parquet.
+//! `load-queries`: the queries of a data set to Parquet.
+
+mod params;
+mod read;
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -10,15 +13,16 @@ use pipeline_core::{
     Computation, Cut, Digest, InRows, OpenRows, Shard, ShardReport, ShardedStage, Source, Stage, StageContext,
     StageError, StageReport, StageWork, Work,
 };
-use pipeline_data::{QueryReading, QueryRow};
-use pipeline_spec::{SpecError, SpecPath};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use pipeline_data::QueryRow;
+use pipeline_spec::SpecError;
 
 use crate::artifact::{self, RejectedRow, Wanted};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
 use crate::published;
 use crate::seconds::Seconds;
+use crate::split::Split;
+use crate::table_files;
+use params::{LoadQueriesParams, QueryForm};
 
 /// A query row is about 100 bytes, and 2,048 text vectors of 768 numbers are 6 MiB.
 pub(crate) const SIZES: CutSizes = CutSizes { min_rows: 512, target_rows: 2048, max_rows: 8192 };
@@ -31,10 +35,18 @@ const WANTED: Wanted = Wanted {
            {\"query_id\": 1, \"query_text\": \"red dress\", \"item_ids\": [7]}",
 };
 
+/// Any form but JSON Lines of MUGE.
+const WANTED_IN_TABLES: Wanted = Wanted {
+    row: "row",
+    looks: "",
+    help: "`columns: { text: …, item_ids: … }` names the columns of texts and of images; `split` chooses rows",
+    ..WANTED
+};
+
 pub(crate) static KIND: Kind = Kind {
     name: "load-queries",
     version: 2,
-    summary: "Reads the queries of a MUGE split (.jsonl) into Parquet",
+    summary: "Reads queries from JSON Lines, CSV, TSV, Parquet or tars into Parquet",
     slots: Some(&[]),
     produces: Format::Queries,
     tokens: None,
@@ -43,23 +55,15 @@ pub(crate) static KIND: Kind = Kind {
     build,
 };
 
-/// The params of `load-queries`.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct LoadQueriesParams {
-    /// The query file: one JSON object per line, with `query_id`, `query_text` and `item_ids`, or `text_id`, `text` and
-    /// `image_ids`.
-    // Not part of the manifest: the file's content is, as a source.
-    #[serde(skip_serializing)]
-    path: SpecPath,
-}
-
 struct LoadQueries {
     params: LoadQueriesParams,
+    split: Option<Split>,
 }
 
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
-    Ok(Box::new(LoadQueries { params: pipeline_spec::params(&context.stage.params)? }))
+    let params = LoadQueriesParams::read(&context.stage.params)?;
+    let split = Split::read(&context.stage.params, params.split.as_ref())?;
+    Ok(Box::new(LoadQueries { params, split }))
 }
 
 impl Stage for LoadQueries {
@@ -72,17 +76,26 @@ impl Stage for LoadQueries {
     }
 
     fn params(&self) -> BTreeMap<String, String> {
-        manifest_params(&self.params)
+        let mut params = manifest_params(&self.params);
+        let form = self.params.form().word();
+        params.extend(form.map(|form| ("form".to_owned(), format!("\"{form}\""))));
+        params
+    }
+
+    fn check(&self) -> Result<(), StageError> {
+        self.params.check(self.split.as_ref())
     }
 
     fn reads(&self) -> Vec<PathBuf> {
-        vec![self.params.path.path().to_owned()]
+        table_files::reads(self.params.path.path())
+    }
+
+    fn places(&self) -> Vec<PathBuf> {
+        table_files::places(self.params.path.path())
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
-        let path = self.params.path.path();
-        must_be_a_file(path, "path", "the query file", "a MUGE query file such as MR_valid_queries.jsonl")?;
-        Ok(vec![Source { name: "path".into(), path: path.to_owned() }])
+        Ok(table_files::sources(&self.params.files()?))
     }
 
     fn looked_for(&self) -> Vec<PathBuf> {
@@ -100,7 +113,7 @@ impl ShardedStage for LoadQueries {
     }
 
     fn in_rows(&self) -> InRows {
-        InRows { sources: &["path"], ..InRows::default() }
+        InRows { params: &["columns", "form", "group", "image_id", "split"], sources: &["path"], ..InRows::default() }
     }
 
     fn shard_name(&self, shard_idx: usize) -> String {
@@ -109,24 +122,13 @@ impl ShardedStage for LoadQueries {
 
     fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
         let start = Instant::now();
-        let path = self.params.path.path();
-        let (mut rows, mut lines) = (Vec::new(), Vec::new());
-        let reading = pipeline_data::read_queries(path, &mut |line, row| {
-            rows.push(row);
-            lines.push(line);
-            artifact::go_on(context)
-        })
-        .map_err(|error| artifact::unreadable("the queries cannot be read", error))?;
-        let QueryReading { skipped, remarks } = reading;
-        let rejects: Vec<_> =
-            skipped.into_iter().map(|skip| RejectedRow { line: skip.line, id: None, reason: skip.reason }).collect();
+        let read::Queries { rows, rejects, remarks } = read::queries(&self.params, self.split.as_ref(), context)?;
         if rows.is_empty() {
-            return Err(artifact::nothing_usable(path, &WANTED, &rejects));
+            let wanted = if self.params.form() == QueryForm::Muge { &WANTED } else { &WANTED_IN_TABLES };
+            return Err(artifact::nothing_usable(self.params.path.path(), wanted, &rejects));
         }
         artifact::warn_rejects(context, "line", &rejects);
-        for remark in remarks.into_iter().chain(pipeline_data::repeated_ids(&rows, &lines)) {
-            context.host.warn(remark.to_string());
-        }
+        remarks.into_iter().for_each(|remark| context.host.warn(remark));
         let digests = rows.iter().map(|row| Digest::from_bytes(row.digest())).collect();
         let seconds = Seconds::default();
         seconds.spent(Work::Read, start);

@@ -1,0 +1,107 @@
+//! Collects the images that the files of a data set hold, each id once.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use rayon::prelude::*;
+
+use super::{FILES_BYTES, Form, ImagePlace, ImageRow, Images, ImagesFile, Selection, SkippedImage};
+use crate::json_line::shortened;
+use crate::{DataError, Memory};
+
+/// Something that a file holds.
+pub(super) enum Found {
+    /// An image.
+    Row(ImageRow),
+    /// Something else in this place, counted from 1; 0 for the whole file.
+    Skipped { number: u64, reason: String },
+}
+
+/// Takes what a file holds, piece by piece, until it has enough.
+pub(super) type Take<'a> = dyn FnMut(Found) -> ControlFlow<()> + 'a;
+
+/// Passes on what the file with this index holds.
+pub(super) type Scan<'a> = dyn Fn(u32, &mut Take<'_>) -> Result<(), DataError> + Sync + 'a;
+
+impl Images {
+    pub(super) fn new(files: Vec<ImagesFile>, form: Form) -> Self {
+        let (rows, skipped, remarks) = (Vec::new(), Vec::new(), Vec::new());
+        Self { files, form, rows, skipped, remarks, memory: Memory::new(FILES_BYTES) }
+    }
+
+    /// Scans all files, side by side unless only the first images are wanted. The first image of an id counts.
+    pub(super) fn collect(&mut self, selection: &Selection<'_>, scan: &Scan<'_>) -> Result<(), DataError> {
+        let n_files = u32::try_from(self.files.len()).expect("files are fewer than names fit into memory");
+        let mut seen = HashMap::new();
+        if selection.max_samples.is_some() {
+            for file in 0..n_files {
+                let mut is_enough = false;
+                scan(file, &mut |found| {
+                    let flow = self.add(file, found, selection, &mut seen);
+                    is_enough = flow.is_break();
+                    flow
+                })?;
+                if is_enough {
+                    break;
+                }
+            }
+            return Ok(());
+        }
+        let held = |file: u32| {
+            let mut held = Vec::new();
+            scan(file, &mut |found| {
+                held.push(found);
+                ControlFlow::Continue(())
+            })?;
+            Ok((file, held))
+        };
+        let all: Vec<(u32, Vec<Found>)> = (0..n_files).into_par_iter().map(held).collect::<Result<_, DataError>>()?;
+        for (file, held) in all {
+            for found in held {
+                let _ = self.add(file, found, selection, &mut seen);
+            }
+        }
+        Ok(())
+    }
+
+    /// Breaks once there are enough images.
+    fn add(
+        &mut self,
+        file: u32,
+        found: Found,
+        selection: &Selection<'_>,
+        seen: &mut HashMap<String, usize>,
+    ) -> ControlFlow<()> {
+        let row = match found {
+            Found::Skipped { number, reason } => {
+                self.skip(file, number, reason);
+                return ControlFlow::Continue(());
+            }
+            Found::Row(row) if !(selection.keep)(&row.id) => return ControlFlow::Continue(()),
+            Found::Row(row) => row,
+        };
+        match seen.get(&row.id) {
+            // Tables with a row for each caption repeat their images.
+            Some(first) if self.rows[*first].digest == row.digest => {}
+            Some(first) => {
+                let first = &self.rows[*first];
+                let reason = format!("{} has another image with the id `{}`", self.place(first), shortened(&row.id));
+                self.skip(file, row.number, reason);
+            }
+            None => {
+                seen.insert(row.id.clone(), self.rows.len());
+                self.rows.push(row);
+            }
+        }
+        match selection.max_samples {
+            Some(max_samples) if self.rows.len() as u64 >= max_samples => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+
+    fn skip(&mut self, file: u32, number: u64, reason: String) {
+        let file = self.files[file as usize].name.clone();
+        let place = ImagePlace { file, number: (number > 0).then_some(number) };
+        self.skipped.push(SkippedImage { place, reason });
+    }
+}

@@ -1,0 +1,102 @@
+//! Indexes the images of several files, each an archive or a table: tars and Parquet.
+
+use super::collect::{Found, Take};
+use super::{Form, ImageRow, Images, ImagesFile, MAX_FILE_BYTES, Selection, table, too_long};
+use crate::DataError;
+use crate::image_names::{ImageIdPart, NameKind, kind_of, must_be_a_line, text_of};
+use crate::tar::{Member, Members};
+
+/// The columns of a table of images, where the caller names them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ImageColumns {
+    /// The images; in a tar the extension after the first dot of a name.
+    pub image: Option<String>,
+    /// The ids.
+    pub id: Option<String>,
+}
+
+/// The rows of a table with one of some values in a column.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RowFilter {
+    /// The column.
+    pub column: String,
+    /// The values.
+    pub values: Vec<String>,
+}
+
+impl Images {
+    /// Reads tars once and indexes their images, each with an id that is a part of its name.
+    ///
+    /// # Errors
+    /// When a file cannot be read or is no whole tar, and [`DataError::Stopped`] when the work is cancelled.
+    pub fn of_tars(
+        files: Vec<ImagesFile>,
+        extension: Option<&str>,
+        id: ImageIdPart,
+        selection: &Selection<'_>,
+    ) -> Result<Self, DataError> {
+        let mut images = Self::new(files.clone(), Form::Ranges);
+        images.collect(selection, &|file, take| {
+            let mut members = Members::open(&files[file as usize].path)?;
+            let mut content = Vec::new();
+            while let Some(member) = members.next()? {
+                selection.go_on(&files[file as usize].path)?;
+                if kind_of(&member.name) != NameKind::Image || !has_extension(&member, extension) {
+                    continue;
+                }
+                let found = match id_of_member(&member, id) {
+                    Ok(id) => {
+                        members.read(&member, &mut content)?;
+                        let digest = *blake3::hash(&content).as_bytes();
+                        let Member { number, offset, len, .. } = member;
+                        Found::Row(ImageRow { id, file, number, offset, len, digest, is_base64: false })
+                    }
+                    Err(reason) => Found::Skipped { number: member.number, reason },
+                };
+                if take(found).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(images)
+    }
+
+    /// Reads Parquet files once and indexes the images of a column: structs with `bytes`, bytes, or base64.
+    ///
+    /// # Errors
+    /// When a file cannot be read or lacks a column, and [`DataError::Stopped`] when the work is cancelled.
+    pub fn of_tables(
+        files: Vec<ImagesFile>,
+        columns: &ImageColumns,
+        filter: Option<&RowFilter>,
+        selection: &Selection<'_>,
+    ) -> Result<Self, DataError> {
+        let tables: Vec<table::ImageTable> =
+            files.iter().map(|file| table::ImageTable::open(file, columns, filter)).collect::<Result<_, _>>()?;
+        let form = Form::Tables(tables.iter().map(table::ImageTable::parts).collect());
+        let mut images = Self::new(files, form);
+        images.collect(selection, &|file, take: &mut Take<'_>| tables[file as usize].scan(file, selection, take))?;
+        Ok(images)
+    }
+}
+
+/// Whether the extensions of a member, from the first dot of its name on, are those that are wanted.
+fn has_extension(member: &Member, wanted: Option<&str>) -> bool {
+    let Some(wanted) = wanted else { return true };
+    let name = member.name.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let dot = name.iter().position(|byte| *byte == b'.');
+    dot.is_some_and(|dot| name[dot + 1..].eq_ignore_ascii_case(wanted.as_bytes()))
+}
+
+fn id_of_member(member: &Member, id: ImageIdPart) -> Result<String, String> {
+    let name = text_of(&member.name)?;
+    if !member.is_plain {
+        return Err("a link or a sparse file, whose content is not stored here".to_owned());
+    }
+    if member.len > MAX_FILE_BYTES {
+        return Err(too_long());
+    }
+    let id = id.of(name);
+    must_be_a_line(id).map(|()| id.to_owned())
+}

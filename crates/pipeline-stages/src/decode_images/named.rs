@@ -1,0 +1,66 @@
+//! The images that queries name, of which only those are decoded.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use pipeline_core::{StageContext, StageError};
+use pipeline_data::Images;
+
+/// The ids that queries name.
+pub(super) struct Named {
+    ids: HashSet<String>,
+    /// The first id of an image that no query names, for messages when none is named.
+    other: Mutex<Option<String>>,
+}
+
+impl Named {
+    pub(super) fn new(ids: HashSet<String>) -> Self {
+        Self { ids, other: Mutex::default() }
+    }
+
+    /// Whether a query names the image with this id.
+    pub(super) fn has(&self, id: &str) -> bool {
+        let is_named = self.ids.contains(id);
+        if !is_named {
+            let mut other = self.other.lock().unwrap_or_else(PoisonError::into_inner);
+            if other.as_ref().is_none_or(|other| id < other.as_str()) {
+                *other = Some(id.to_owned());
+            }
+        }
+        is_named
+    }
+
+    /// Warns of images that queries name and that are not there.
+    ///
+    /// # Errors
+    /// When none is there: then ids of two kinds were meant to meet.
+    pub(super) fn tell_of_missing(
+        &self,
+        path: &Path,
+        images: &Images,
+        context: &StageContext<'_>,
+    ) -> Result<(), StageError> {
+        let found: HashSet<&str> = images.rows().iter().map(|row| row.id.as_str()).collect();
+        let missing = self.ids.iter().filter(|id| !found.contains(id.as_str()));
+        let Some(example) = missing.clone().min() else { return Ok(()) };
+        let (n_missing, n_named) = (missing.count(), self.ids.len());
+        if found.is_empty() {
+            let other = self.other.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            let other = other.map(|other| format!("; the first image is `{other}`")).unwrap_or_default();
+            let message = format!(
+                "`{}` has none of the {n_named} images that the queries name, such as `{example}`{other}",
+                path.display()
+            );
+            return Err(StageError::new(message).with_help(
+                "`image_id` in both stages chooses the part of a path that is an id, such as `image_id: name`; without \
+                 `inputs: { queries: … }` all images are taken",
+            ));
+        }
+        let are = if n_missing == 1 { "is" } else { "are" };
+        context.host.warn(format!(
+            "{n_missing} of {n_named} images that the queries name {are} not there, such as `{example}`"
+        ));
+        Ok(())
+    }
+}

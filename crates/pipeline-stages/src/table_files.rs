@@ -1,0 +1,88 @@
+//! The files that a path of a spec stands for: one file, or those that match a pattern.
+
+use std::path::{Path, PathBuf};
+
+use pipeline_core::{Source, StageError};
+use pipeline_data::{ImagesFile, Pattern, PatternError};
+
+use crate::load_queries::must_be_a_file;
+
+/// The words of messages about a path.
+pub(crate) struct PathWords {
+    /// The file, such as `the image file`.
+    pub(crate) what: &'static str,
+    /// An example of what the path must name.
+    pub(crate) help: &'static str,
+}
+
+/// The last extension of a path in lower case, without the dot.
+pub(crate) fn extension(path: &Path) -> String {
+    path.extension().map(|extension| extension.to_string_lossy().to_lowercase()).unwrap_or_default()
+}
+
+/// The files that `path`, the param of this name, stands for.
+///
+/// # Errors
+/// When none is there.
+pub(crate) fn files(path: &Path, words: &PathWords) -> Result<Vec<ImagesFile>, StageError> {
+    match Pattern::of(path) {
+        None => {
+            must_be_a_file(path, "path", words.what, words.help)?;
+            Ok(vec![ImagesFile { path: path.to_owned(), name: None }])
+        }
+        Some(pattern) => {
+            let found = pattern.and_then(|pattern| pattern.files());
+            found.map(|(files, _)| files).map_err(|error| no_files(path, error))
+        }
+    }
+}
+
+fn no_files(path: &Path, error: PatternError) -> StageError {
+    let help = match &error {
+        PatternError::NoMatch { .. } => match path.parent().filter(|folder| folder.is_dir()) {
+            Some(folder) => format!("`*` stands for a part of a name; {}", listing(folder)),
+            None => "`path` is relative to the spec file; `*` stands for a part of a name".to_owned(),
+        },
+        _ => "`{000..009}` stands for each number, `{a,b}` for each text, `*` for any part of a name".to_owned(),
+    };
+    StageError::because(format!("`path: {}` stands for no files", path.display()), error).with_help(help)
+}
+
+/// The first names in a folder, for a message.
+pub(crate) fn listing(folder: &Path) -> String {
+    let entries = folder.read_dir().into_iter().flatten().flatten().take(1000);
+    let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.sort();
+    names.retain(|name| !name.starts_with('.'));
+    match names.as_slice() {
+        [] => format!("`{}` is empty", folder.display()),
+        names => {
+            let shown: Vec<String> = names.iter().take(3).map(|name| format!("`{name}`")).collect();
+            let more = if names.len() > 3 { ", …" } else { "" };
+            format!("`{}` has {}{more}", folder.display(), shown.join(", "))
+        }
+    }
+}
+
+/// The files as sources, named by their names within the pattern.
+pub(crate) fn sources(files: &[ImagesFile]) -> Vec<Source> {
+    let name = |file: &ImagesFile| file.name.as_ref().map_or("path".to_owned(), |name| format!("path/{name}"));
+    files.iter().map(|file| Source { name: name(file), path: file.path.clone() }).collect()
+}
+
+/// The files and folders that a path makes a stage read, present or missing.
+pub(crate) fn reads(path: &Path) -> Vec<PathBuf> {
+    match found(path) {
+        Some((files, _)) => files.into_iter().map(|file| file.path).collect(),
+        None => vec![path.to_owned()],
+    }
+}
+
+/// The folders that are listed to find the files.
+pub(crate) fn places(path: &Path) -> Vec<PathBuf> {
+    found(path).map(|(_, folders)| folders).unwrap_or_default()
+}
+
+fn found(path: &Path) -> Option<(Vec<ImagesFile>, Vec<PathBuf>)> {
+    Pattern::of(path)?.ok()?.files().ok()
+}
