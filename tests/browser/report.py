@@ -435,7 +435,15 @@ def check_served(browser, spec, folder):
         address = server.stdout.readline().strip()
         must(address.startswith("http://127.0.0.1:"), f"the server says where it is: {address}")
         check(browser, address, "search-", folder)
+        must(browser.ask("return document.getElementById('live').textContent") in ("", "live"), "the page follows the runs")
+        example = browser.ask("return document.querySelector('.examples a').href")
+        check(browser, example, "found-", folder)
+        must(browser.ask("return document.querySelectorAll('.finds img').length") >= 10, "an example finds images")
+        check(browser, browser.ask("return document.querySelector('.finds a').href"), "similar-", folder)
+        must(browser.ask("return document.querySelectorAll('.texts a').length") > 0, "an image finds queries")
+        browser.show(address, DESKTOP, "light")
         links = browser.ask("return [...document.querySelectorAll('nav a')].map((link) => link.href)")
+        links = [link for link in links if link.split("#")[0] != address]
         must(address + "report" in links, f"the search box links to the report: {links}")
         for link in links:
             check(browser, link, link.removeprefix(address) + "-", folder)

@@ -16,6 +16,7 @@ mod experiments;
 mod explain;
 mod faults;
 mod flips;
+mod following;
 mod forms;
 mod gate;
 mod helping;

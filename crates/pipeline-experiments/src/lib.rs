@@ -29,6 +29,6 @@ pub use locate::{LocateError, model_search, spec as locate_spec};
 pub use missing::missing_sources;
 pub use open::{ALL_STAGES, Loaded, Opened, Surroundings, check, connect};
 pub use open_error::{CannotRun, OpenError, UnknownStage};
-pub use pool::{EvaluationPool, PoolError};
+pub use pool::{EvaluationPool, PoolError, ReadQueries};
 pub use protected::{IsProtected, Protected};
 pub use spec_ref::{SpecRef, StoreRef};

@@ -35,6 +35,17 @@ pub struct EvaluationPool {
     pub pool: SearchPool,
     /// The key of its result; `None` while that is not up to date, which a search does not need.
     pub result: Option<Key>,
+    /// The reason why the queries of the evaluation could not be read, which a search does not need either.
+    pub without_queries: Option<PoolError>,
+}
+
+/// The part of an evaluation's queries to read beside its pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadQueries {
+    /// Their texts and the images that they name.
+    Named,
+    /// Their text features, too.
+    WithTexts,
 }
 
 impl EvaluationPool {
@@ -42,7 +53,12 @@ impl EvaluationPool {
     ///
     /// # Errors
     /// When an input of the evaluation is not up to date.
-    pub fn open(opened: &Opened, evaluation: StageId, n_threads: usize) -> Result<Self, PoolError> {
+    pub fn open(
+        opened: &Opened,
+        evaluation: StageId,
+        queries: ReadQueries,
+        n_threads: usize,
+    ) -> Result<Self, PoolError> {
         let plan = opened.plan_what_is_there()?;
         let idx = opened.graph.position(&evaluation).expect("the evaluation was found in the graph");
         let inputs = &opened.graph.nodes()[idx].inputs;
@@ -54,12 +70,22 @@ impl EvaluationPool {
         let open = |slot: &str| opened.open_artifact(&inputs[slot], &records[slot]);
         let (images, projection) = (open("images")?, open("projection")?);
         let text = opened.store.cas().open(&pipeline_stages::without_shards(&records["text"].tree))?;
-        let inputs = [text.artifact(), images.artifact(), projection.artifact()];
-        let pool = SearchPool::open(&opened.spec, &evaluation, inputs, n_threads)?;
+        let artifacts = [text.artifact(), images.artifact(), projection.artifact()];
+        let mut pool = SearchPool::open(&opened.spec, &evaluation, artifacts, n_threads)?;
+        let mut read = || -> Result<(), PoolError> {
+            let stage = &inputs["queries"];
+            let rows = opened.open_artifact(stage, &opened.record_in(&plan, stage)?)?;
+            match queries {
+                ReadQueries::Named => pool.read_queries(rows.artifact())?,
+                ReadQueries::WithTexts => pool.read_texts(rows.artifact(), open("text")?.artifact())?,
+            }
+            Ok(())
+        };
+        let without_queries = read().err();
         let result = match &plan.stages[idx].decision {
             Decision::Reuse { key, .. } => Some(*key),
             _ => None,
         };
-        Ok(Self { evaluation, pool, result })
+        Ok(Self { evaluation, pool, result, without_queries })
     }
 }

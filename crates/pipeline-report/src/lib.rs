@@ -17,4 +17,4 @@ mod history;
 mod page;
 
 pub use history::{History, NotAHistory};
-pub use page::{Page, pictures, render, render_sweep};
+pub use page::{Page, STYLE, pictures, render, render_sweep, source_of};

@@ -24,6 +24,7 @@ pub mod finished;
 mod guard;
 mod import_features;
 mod kind;
+mod known_queries;
 mod load_queries;
 mod model;
 mod pooled;
@@ -53,8 +54,10 @@ pub use guard::{GUARD_ARGUMENT, Guards, guard_programs};
 pub use kind::{Format, Kind, Slot};
 pub use predictions::{PredictionsError, write_predictions};
 pub use results::{read_results, relevant_ranks};
-pub use search::{Found, ImageSearch, Query, SearchPool, TextSearch};
-pub use thumbnails::{Pictures, PoolThumbnails, image_sources, pictures_of_pixels, pictures_of_source};
+pub use search::{
+    Found, FoundImages, FoundQuery, ImageSearch, Place, Query, QueryOfImage, Relevant, SearchPool, TextSearch,
+};
+pub use thumbnails::{Pictures, PoolThumbnails, image_sources, pictures_of_pixels, pictures_of_source, thumbnail_of};
 
 /// Every stage kind, in the order of a pipeline.
 ///

@@ -67,6 +67,12 @@ impl PoolThumbnails {
     }
 }
 
+/// The thumbnail of the bytes of an image file, of any supported format; `None` when they are no image.
+pub fn thumbnail_of(bytes: &[u8], max_side: u32) -> Option<Thumbnail> {
+    let limits = Limits { memory: &Memory::new(DECODER_BYTES), is_cancelled: &|| false };
+    pipeline_data::thumbnail_of_file(bytes.to_vec(), max_side, limits).ok()
+}
+
 /// Makes pictures from the source of a `decode-images` stage: the images themselves, and what the stage makes of them.
 /// `None` when the stage is of another kind. `list` lists the files of folders.
 ///

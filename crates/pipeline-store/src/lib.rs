@@ -46,7 +46,7 @@ pub use host::host_name;
 pub use keep::{CollectOptions, CollectReport, Collected, DamagedObject, HeldBytes, Holder, StoreStats, VerifyReport};
 pub use outside::{Outside, Replacement, real_path};
 pub use records::{Provenance, Record, Records};
-pub use runs::{GitCommit, Needed, RunFolder, RunInfo, RunLabels, RunOrigin, RunState, Runs};
+pub use runs::{EventFollower, GitCommit, Needed, RunFolder, RunInfo, RunLabels, RunOrigin, RunState, Runs};
 pub use sources::Sources;
 pub use specs::{Circumstances, Last, LastSource, LastSources, LastStage, Place, Snapshot, Specs, path_of_sweeps};
 pub use store::Store;

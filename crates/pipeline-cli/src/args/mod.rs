@@ -106,7 +106,7 @@ pub enum Command {
     Export(ExportArgs),
     /// Search the pool of an evaluation for a text or an image.
     Search(SearchArgs),
-    /// Serve a search box over the pool of an evaluation on this machine.
+    /// Serve a live page on this machine: search by text and image, runs as they change, reports.
     Serve(ServeArgs),
     /// Write a page about a run or a sweep: results, curves, stages, a gallery of queries.
     Report(ReportArgs),

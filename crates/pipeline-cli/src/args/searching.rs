@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{JsonArgs, ReplaceArgs, SpecArgs};
+use super::{JsonArgs, ReplaceArgs, SpecArgs, StoreArgs};
 use crate::searching::{DEFAULT_K, MAX_K};
 
 /// Arguments of `search`.
@@ -39,9 +39,15 @@ pub struct SearchArgs {
 /// Arguments of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// The spec, or a run of it.
+    /// The spec whose images to search, or a run of it; without one, the runs of the project.
+    #[arg(value_name = "SPEC")]
+    pub spec: Option<PathBuf>,
+    /// Change a value: STAGE.params.NAME=VALUE or vars.NAME=VALUE, VALUE in YAML.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// The store.
     #[command(flatten)]
-    pub spec: SpecArgs,
+    pub store: StoreArgs,
     /// The port on this machine; 0 for any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8765)]
     pub port: u16,

@@ -1,17 +1,19 @@
 //! `pipeline search`: the images of an evaluated pool that are most similar to a text or an image.
 //!
-//! JSON: `{query, image, stage, pool_size, results: [{rank, id, score}]}`.
+//! JSON: `{query, image, stage, pool_size, results: [{rank, id, score, relevant}], relevant: [{id, rank}], queries:
+//! [{rank, text, score, relevant}], own_queries}`; `relevant` where the text is one of the evaluation, `queries` for an
+//! image, `own_queries` in `serve` only.
 
 use std::path::Path;
 
-use pipeline_experiments::{EvaluationPool, Opened};
+use pipeline_experiments::{EvaluationPool, Opened, ReadQueries};
 use pipeline_stages::{ImageSearch, PoolThumbnails, TextSearch};
 
 use crate::args::SearchArgs;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::page;
+use crate::page::{self, Content, Ways};
 use crate::searching::{self, Results};
 use crate::table::Table;
 use crate::terminal::Terminal;
@@ -30,7 +32,8 @@ const MAX_IMAGE_BYTES: u64 = 256 << 20;
 pub fn run(args: &SearchArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = door::open(&args.spec)?;
     let n_threads = door::n_threads();
-    let searching = searching::open(&opened, args.stage.as_deref(), n_threads)?;
+    let queries = if args.image.is_some() { ReadQueries::WithTexts } else { ReadQueries::Named };
+    let searching = searching::open(&opened, args.stage.as_deref(), queries, n_threads)?;
     let results = match (&args.query, &args.image) {
         (_, Some(file)) => by_image(&opened, &searching, file, args.k, n_threads)?,
         (query, None) => by_text(&opened, &searching, query.as_deref().unwrap_or_default(), args.k)?,
@@ -47,21 +50,45 @@ pub fn run(args: &SearchArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if args.json.json {
         terminal.json(&results)?;
     } else {
-        let mut table = Table::new(&["rank", "score", "image"]);
-        for found in &results.results {
-            let id = found.id.clone().unwrap_or_default();
-            table.row(vec![found.rank.to_string(), format!("{:.4}", found.score), id]);
-        }
-        terminal.data(&table.render(terminal.out, terminal.out_width()))?;
-        terminal.remark(&format!("of {}", results.pool()));
+        print(&results, terminal)?;
     }
     Ok(Exit::Done)
 }
 
+/// The images as a table, and below it the queries that are nearest to an image.
+fn print(results: &Results, terminal: &Terminal) -> Result<(), Failure> {
+    let is_known = results.relevant.is_some();
+    let mut table =
+        Table::new(if is_known { &["rank", "score", "image", "relevant"] } else { &["rank", "score", "image"] });
+    for found in &results.results {
+        let mut row = vec![found.rank.to_string(), shown(found.score), found.id.clone().unwrap_or_default()];
+        row.extend(found.relevant.map(|relevant| yes(relevant).to_owned()));
+        table.row(row);
+    }
+    terminal.data(&table.render(terminal.out, terminal.out_width()))?;
+    if let Some(queries) = &results.queries {
+        let mut table = Table::new(&["rank", "score", "query"]);
+        for found in queries {
+            table.row(vec![found.rank.to_string(), shown(found.score), found.text.clone()]);
+        }
+        terminal.data(&format!("\n{}", table.render(terminal.out, terminal.out_width())))?;
+    }
+    let ranks = results.relevant.as_deref().map(|relevant| format!("; {}", page::relevant_ranks(relevant)));
+    terminal.remark(&format!("of {}{}", results.pool(), ranks.unwrap_or_default()));
+    Ok(())
+}
+
+fn shown(score: f32) -> String {
+    format!("{score:.4}")
+}
+
+fn yes(is_so: bool) -> &'static str {
+    if is_so { "yes" } else { "" }
+}
+
 fn by_text(opened: &Opened, searching: &EvaluationPool, text: &str, k: u16) -> Result<Results, Failure> {
     let query = TextSearch::open(&opened.spec, &searching.evaluation, &opened.settings)?.query(text)?;
-    let found = searching.pool.search(&query, k.into())?;
-    Ok(Results::of_text(searching, text, found))
+    Ok(Results::of_text(searching, text, &searching.pool.place(&query)?, k)?)
 }
 
 fn by_image(
@@ -77,8 +104,7 @@ fn by_image(
     let query = search
         .query(&bytes)
         .map_err(|error| Failure::from(error).under(format!("cannot search for `{}`", file.display())))?;
-    let found = searching.pool.search(&query, k.into())?;
-    Ok(Results::of_image(searching, &file.display().to_string(), found))
+    Ok(Results::of_image(searching, &file.display().to_string(), &searching.pool.place(&query)?, k)?)
 }
 
 /// A self-contained page with the thumbnails in it.
@@ -88,5 +114,7 @@ fn html(opened: &Opened, searching: &EvaluationPool, results: &Results) -> Resul
         let thumbnail = thumbnails.as_ref()?.thumbnail(id, THUMBNAIL_SIDE).ok()??;
         Some(format!("data:{};base64,{}", thumbnail.media_type, pipeline_data::encode_base64(&thumbnail.bytes)))
     };
-    Ok(page::page(results.what(), &page::results(results, &source)))
+    let ways = Ways { thumbnail: &source, asked: None, is_linked: false };
+    let (title, body) = (results.what(), page::results(results, &ways));
+    Ok(Content { title, heading: title, links: &[], body }.file())
 }

@@ -4,6 +4,7 @@ mod complete;
 mod find;
 mod label;
 mod log;
+mod progress;
 mod run;
 
 pub(crate) use complete::recorded_spec;
@@ -11,4 +12,5 @@ pub use complete::{log_of, read_log};
 pub use find::{RecordedError, find_run, named};
 pub use label::{InvalidLabel, check_label};
 pub use log::{Cost, Engine, FailedStage, Fate, LoggedStage, Remark, RunLog};
+pub use progress::{LiveState, PointProgress, Progress, StageProgress};
 pub use run::{RecordedRun, StageResult, split};

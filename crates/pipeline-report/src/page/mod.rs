@@ -22,8 +22,8 @@ use std::collections::BTreeSet;
 use maud::Markup;
 
 use crate::facts::{Evaluation, Report};
-pub use shell::Page;
 use shell::{Content, Section, section};
+pub use shell::{Page, STYLE, source_of};
 pub use sweep::render_sweep;
 use thumbnails::Thumbnails;
 

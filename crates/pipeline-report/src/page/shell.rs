@@ -6,7 +6,8 @@ use sha2::{Digest, Sha256};
 use super::words::duration;
 use crate::facts::RunFacts;
 
-const STYLE: &str = include_str!("../assets/report.css");
+/// The style of all pages, also of those beside reports: colours of light and dark, sections, tables, buttons.
+pub const STYLE: &str = include_str!("../assets/report.css");
 const SCRIPT: &str = include_str!("../assets/report.js");
 
 /// A self-contained page.
@@ -138,13 +139,17 @@ const COMMIT_DIGITS: usize = 12;
 
 /// Allows the page's own style, script and embedded images, and nothing else.
 fn policy(style: &str, script: &str) -> String {
-    let hash = |text: &str| format!("'sha256-{}'", pipeline_data::encode_base64(&Sha256::digest(text.as_bytes())));
     format!(
         "default-src 'none'; img-src data:; style-src {}; script-src {}; form-action 'none'; base-uri 'none'; \
          frame-ancestors 'none'",
-        hash(style),
-        hash(script)
+        source_of(style),
+        source_of(script)
     )
+}
+
+/// The source expression of a `Content-Security-Policy` that allows exactly this style or script inside a page.
+pub fn source_of(text: &str) -> String {
+    format!("'sha256-{}'", pipeline_data::encode_base64(&Sha256::digest(text.as_bytes())))
 }
 
 #[cfg(test)]

@@ -124,6 +124,20 @@ impl Runs {
         Ok(runs)
     }
 
+    /// The names in the folder of runs, in no order: cheap enough to look for new runs again and again. Some may be no
+    /// runs.
+    ///
+    /// # Errors
+    /// When the folder of runs cannot be read.
+    pub fn ids(&self) -> Result<Vec<RunId>, StoreError> {
+        Ok(self.folders()?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The facts of one run; `None` when there is no such run.
+    pub fn info(&self, run: &RunId) -> Option<RunInfo> {
+        run_info(run.clone(), &self.folder_of(run))
+    }
+
     /// The events of a run, in order. Leaves out a line that was cut by a kill; a run without an events file has no
     /// events.
     ///

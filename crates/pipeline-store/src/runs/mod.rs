@@ -16,6 +16,7 @@
 
 mod begin;
 mod folder;
+mod follow;
 mod history;
 mod labels;
 mod order;
@@ -41,6 +42,7 @@ use crate::workspace::Workspace;
 
 pub(crate) use begin::RunBegin;
 pub use folder::RunFolder;
+pub use follow::EventFollower;
 pub(crate) use history::is_running;
 pub use history::{RunInfo, RunState};
 pub use labels::RunLabels;

@@ -1,68 +1,100 @@
-//! `pipeline serve`: a search box over the pool of an evaluation, for this machine only and read-only.
+//! `pipeline serve`: one live page over a store, for this machine only and read-only.
 //!
-//! `/` and `/search?q=…&k=…` are pages, `/api/search?q=…&k=…` is the JSON of `pipeline search`, `/image/ID` a
-//! thumbnail; `/report` is the page about the run whose result is searched, `/sweep` that about the sweep of its spec.
+//! `/` has the search over the pool of an evaluation and the runs as they change. `/search?q=…&k=…` and `/similar/ID` are
+//! pages, `/api/search` and `/api/similar/ID` are the JSON of `pipeline search`; an image is searched for by POST.
+//! `/image/ID` is a thumbnail, `/runs/ID` a report or the stages of a run that goes on, `/report` the page about the run
+//! whose result is searched, `/sweep` that about the sweep of its spec, `/events` the stream of changes.
 
-mod http;
+mod arrival;
+mod connection;
+mod connections;
+mod pool;
 mod reports;
+mod request;
 mod response;
+mod runs;
 mod site;
+mod upload;
+mod watch;
 
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use pipeline_core::RunId;
 use pipeline_experiments::recorded::find_run;
 use pipeline_experiments::{Opened, SpecRef, StoreRef, locate_spec};
 use pipeline_store::Store;
 
-use crate::args::{ServeArgs, SpecArgs};
+use crate::args::{ServeArgs, StoreArgs};
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::signals;
 use crate::terminal::Terminal;
-use site::Site;
+use connections::{Connections, Patience, Stop};
+use pool::ServedPool;
+use reports::Reports;
+use site::{Site, UPLOADS};
 
 /// Runs the command until a signal ends it.
 ///
 /// # Errors
-/// When the pool is not up to date, the encoder cannot be loaded, or the port is taken.
+/// When the pool is not up to date, the encoders cannot be loaded, or the port is taken.
 pub fn run(args: &ServeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let (spec, named) = spec_or_run(&args.spec)?;
-    let opened = Opened::open(&spec, &door::surroundings())?;
-    let site = Site::open(&opened, args.stage.as_deref(), named)?;
+    let site = site(args)?;
     let failed = |error: std::io::Error| {
         let message = format!("cannot listen on port {}", args.port);
         Failure::because(Exit::Usage, &error).under(message).with_help("`--port 0` takes any that is free")
     };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let stop = stop_at_signals(address.port()).map_err(failed)?;
+    let connections = Connections::new(listener, Patience::default()).map_err(failed)?;
+    stop_at_signals(connections.stop()).map_err(failed)?;
     terminal.data(&format!("http://{address}/"))?;
-    terminal.remark(&format!("serving {} at http://{address}/ until Ctrl-C", site.pool()));
-    http::serve(&listener, &stop, &|request| site.answer(request)).map_err(failed)?;
+    terminal.remark(&format!("serving {} at http://{address}/ until Ctrl-C", site.words()));
+    std::thread::scope(|scope| {
+        scope.spawn(|| site.watch.follow());
+        let served = connections.serve(UPLOADS, &|request| site.answer(&request));
+        site.watch.end();
+        served
+    })
+    .map_err(failed)?;
     terminal.remark("stopped");
     Ok(Exit::Done)
 }
 
+/// The site of the named spec or run, else that of the project.
+fn site(args: &ServeArgs) -> Result<Site, Failure> {
+    let Some(name) = &args.spec else {
+        if args.stage.is_some() || !args.overrides.is_empty() {
+            let message = "`--stage` and `--set` are about a spec, and none is named";
+            return Err(Failure::new(Exit::Usage, message).with_help("`pipeline serve SPEC`"));
+        }
+        let store = StoreRef::above(&door::here(), args.store.artifacts.as_deref())?;
+        return Site::of_project(&store, door::here());
+    };
+    let (spec, named) = spec_or_run(name, &args.overrides, &args.store)?;
+    let opened = Opened::open(&spec, &door::surroundings())?;
+    let pool = ServedPool::open(&opened, args.stage.as_deref(), door::n_threads())?;
+    let reports = Reports::new(&opened, pool.searching(), named);
+    Ok(Site::of_spec(&opened, pool, reports, door::here()))
+}
+
 /// The named spec; if a run is named, its recorded spec and the run.
-fn spec_or_run(args: &SpecArgs) -> Result<(SpecRef, Option<RunId>), Failure> {
-    let artifacts = args.store.artifacts.as_deref();
-    let not_found = match locate_spec(&args.spec, &door::here()) {
-        Ok(spec) => return Ok((SpecRef::at(&spec, &args.overrides, artifacts)?, None)),
+fn spec_or_run(spec: &Path, overrides: &[String], store: &StoreArgs) -> Result<(SpecRef, Option<RunId>), Failure> {
+    let artifacts = store.artifacts.as_deref();
+    let not_found = match locate_spec(spec, &door::here()) {
+        Ok(spec) => return Ok((SpecRef::at(&spec, overrides, artifacts)?, None)),
         Err(error) => error,
     };
-    let name = args.spec.to_string_lossy();
+    let name = spec.to_string_lossy();
     let Ok(StoreRef { folder, .. }) = StoreRef::above(&door::here(), artifacts) else { return Err(not_found.into()) };
     let store = Store::open(&folder)?;
     let runs = store.runs().list()?;
     match find_run(&runs, &name) {
         // A spec that was changed since the run ended is not served.
         Ok(run) if store.runs().spec(&run.id)?.is_some() => {
-            let spec = SpecRef::at(&recorded_spec(&folder, &run.id.0), &args.overrides, Some(&folder))?;
+            let spec = SpecRef::at(&recorded_spec(&folder, &run.id.0), overrides, Some(&folder))?;
             Ok((spec, Some(run.id.clone())))
         }
         _ => Err(not_found.into()),
@@ -74,19 +106,17 @@ fn recorded_spec(artifacts: &Path, run: &str) -> std::path::PathBuf {
     artifacts.join("runs").join(run).join("spec.yaml")
 }
 
-/// Becomes true at the first signal: a server's usual end. The second ends the program at once.
-fn stop_at_signals(port: u16) -> std::io::Result<Arc<AtomicBool>> {
+/// Ends the server at the first signal, which is its usual end. The second ends the program at once.
+fn stop_at_signals(stop: Stop) -> std::io::Result<()> {
     let mut signals = signals::listen()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let flag = stop.clone();
     std::thread::Builder::new().name("signals".into()).spawn(move || {
+        let mut is_second = false;
         for signal in signals.forever() {
-            if flag.swap(true, Ordering::SeqCst) {
+            if std::mem::replace(&mut is_second, true) {
                 signal_hook::low_level::exit(Exit::of_signal(signal).code().into());
             }
-            // Wakes the thread that waits for connections; if it has ended already, it needs no waking.
-            drop(TcpStream::connect((Ipv4Addr::LOCALHOST, port)));
+            stop.stop();
         }
     })?;
-    Ok(stop)
+    Ok(())
 }

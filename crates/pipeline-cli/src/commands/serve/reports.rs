@@ -1,12 +1,13 @@
-//! The pages beside the search box: about the run whose result is searched, and about the sweep of its spec.
+//! The reports beside the search: about the run whose result is searched, the sweep of its spec, and any other run.
 //!
 //! Each is made on first request and kept; it reads recorded results and computes no stage.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use pipeline_core::{Key, RunId, StageId};
-use pipeline_experiments::recorded::{RecordedRun, read_log};
+use pipeline_experiments::recorded::{self, RecordedError, RecordedRun, read_log};
 use pipeline_experiments::sweep::{PointRecord, SweepRecord};
 use pipeline_experiments::{EvaluationPool, Opened};
 use pipeline_report::Page;
@@ -18,6 +19,9 @@ use crate::failure::Failure;
 
 /// The most runs to search for the result, the newest first.
 const MAX_RUNS: usize = 200;
+
+/// The most reports about runs that are kept.
+const MAX_KEPT: usize = 16;
 
 /// The pages about the searched pool.
 pub struct Reports {
@@ -95,8 +99,7 @@ impl Reports {
     }
 
     fn page(&self, run: RecordedRun, sweep: Option<SweepRecord>) -> Result<Page, Failure> {
-        let subject = Subject { store: self.store.clone(), run, other: None, spec: self.spec.clone(), sweep };
-        report::page(&subject, &Options { search: Some("/".to_owned()), ..Options::default() })
+        page(&self.store, run, self.spec.clone(), sweep)
     }
 
     /// The run, or the point of a sweep, that has the result of this key: the named run, else the newest.
@@ -128,6 +131,58 @@ impl Reports {
     }
 }
 
+fn page(store: &Store, run: RecordedRun, spec: Option<PathBuf>, sweep: Option<SweepRecord>) -> Result<Page, Failure> {
+    let subject = Subject { store: store.clone(), run, other: None, spec, sweep };
+    report::page(&subject, &Options { search: Some("/".to_owned()), ..Options::default() })
+}
+
+/// The reports about runs, by the names of the runs.
+pub struct RunPages {
+    store: Store,
+    /// The last that were asked for, oldest first.
+    kept: Mutex<VecDeque<(String, Arc<Kept>)>>,
+}
+
+impl RunPages {
+    /// No report yet.
+    pub fn new(store: Store) -> Self {
+        Self { store, kept: Mutex::default() }
+    }
+
+    /// The report about a run, `RUN`, or about a point of a sweep, `RUN:POINT`.
+    pub fn page(&self, name: &str) -> Response {
+        let (run, _) = recorded::split(name).unwrap_or((name, ""));
+        // Only ids: a name such as `last` is another run tomorrow, and a kept page is not.
+        let info = self.store.runs().ids().is_ok_and(|ids| ids.iter().any(|id| id.0 == run));
+        let info = info.then(|| self.store.runs().info(&RunId(run.to_owned()))).flatten();
+        let Some(info) = info else { return Response::text(404, "there is no such run") };
+        let make = || {
+            let read = RecordedRun::find(&self.store, std::slice::from_ref(&info), name);
+            let run = match read {
+                Err(RecordedError::Store(error)) => return Err(error.into()),
+                Err(error) => return Ok(Err(error.to_string())),
+                Ok(run) => run,
+            };
+            let sweep = if run.point.is_none() { SweepRecord::of_run(&self.store, &info.id)? } else { None };
+            page(&self.store, run, None, sweep).map(Ok)
+        };
+        // A run that goes on has another report soon.
+        let kept = if info.state == RunState::Running { Arc::default() } else { self.kept(name) };
+        kept.or_made(make)
+    }
+
+    fn kept(&self, name: &str) -> Arc<Kept> {
+        let mut all = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = all.iter().position(|(known, _)| known == name).and_then(|idx| all.remove(idx));
+        let (_, page) = known.unwrap_or_else(|| (name.to_owned(), Arc::default()));
+        all.push_back((name.to_owned(), page.clone()));
+        if all.len() > MAX_KEPT {
+            all.pop_front();
+        }
+        page
+    }
+}
+
 impl Kept {
     /// The page, made on the first request, for which later ones wait. A failed attempt is repeated.
     fn or_made(&self, make: impl FnOnce() -> Result<Result<Page, String>, Failure>) -> Response {
@@ -137,8 +192,7 @@ impl Kept {
         }
         match make() {
             Ok(Ok(Page { html, content_security_policy })) => {
-                let page = Response { policy: Some(content_security_policy), ..Response::html(200, html) };
-                kept.insert(page).clone()
+                kept.insert(Response::page(200, html, content_security_policy)).clone()
             }
             Ok(Err(why)) => Response::text(404, &why),
             Err(failure) => Response::text(500, &failure.errors.join(": ")),

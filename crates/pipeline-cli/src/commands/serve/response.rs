@@ -1,9 +1,7 @@
 //! Responses, and what a browser may do with them.
 
-/// The default policy of a page: it may show this server's thumbnails and its own icon and style, and submit its form.
-/// No script runs.
-const POLICY: &str = "default-src 'none'; img-src 'self' data:; style-src 'unsafe-inline'; form-action 'self'; \
-                      base-uri 'none'; frame-ancestors 'none'";
+/// The default policy of a response that is no page: nothing may be loaded, run or embedded.
+const POLICY: &str = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A response.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,24 +27,38 @@ impl Response {
         Self::new(status, "text/plain; charset=utf-8", format!("{text}\n").into_bytes())
     }
 
-    /// A page.
-    pub fn html(status: u16, html: String) -> Self {
-        Self::new(status, "text/html; charset=utf-8", html.into_bytes())
+    /// A page that works under this policy.
+    pub fn page(status: u16, html: String, policy: String) -> Self {
+        Self { policy: Some(policy), ..Self::new(status, "text/html; charset=utf-8", html.into_bytes()) }
     }
 
-    /// The status line and headers. No other page may embed or read a response.
-    pub fn head(&self) -> String {
-        let Self { status, kind, body, policy } = self;
-        format!(
-            "HTTP/1.1 {status} {}\r\nContent-Type: {kind}\r\nContent-Length: {}\r\nConnection: close\r\nCache-Control: \
-             no-store\r\nContent-Security-Policy: {}\r\nCross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: \
-             no-referrer\r\nX-Content-Type-Options: nosniff\r\n{}\r\n",
-            phrase(*status),
-            body.len(),
-            policy.as_deref().unwrap_or(POLICY),
-            if *status == 405 { "Allow: GET, HEAD\r\n" } else { "" },
-        )
+    /// The response as it is sent. No other page may embed or read it.
+    pub fn into_bytes(self, is_head: bool) -> Vec<u8> {
+        let length = format!("Content-Length: {}\r\n", self.body.len());
+        let allowed = if self.status == 405 { "Allow: GET, HEAD, POST\r\n" } else { "" };
+        let policy = self.policy.as_deref().unwrap_or(POLICY);
+        let mut bytes = head(self.status, self.kind, policy, &format!("{length}{allowed}"));
+        if !is_head {
+            bytes.extend(self.body);
+        }
+        bytes
     }
+}
+
+/// The head of a stream of events, which ends with its connection.
+pub fn stream_head() -> Vec<u8> {
+    head(200, "text/event-stream", POLICY, "")
+}
+
+/// The status line and the headers. Forms of the own pages name their origin, and no other page learns an address.
+fn head(status: u16, kind: &str, policy: &str, more: &str) -> Vec<u8> {
+    format!(
+        "HTTP/1.1 {status} {}\r\nContent-Type: {kind}\r\n{more}Connection: close\r\nCache-Control: no-store\r\n\
+         Content-Security-Policy: {policy}\r\nCross-Origin-Resource-Policy: same-origin\r\nReferrer-Policy: \
+         same-origin\r\nX-Content-Type-Options: nosniff\r\n\r\n",
+        phrase(status),
+    )
+    .into_bytes()
 }
 
 const fn phrase(status: u16) -> &'static str {
@@ -57,7 +69,10 @@ const fn phrase(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",
+        411 => "Length Required",
         413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        422 => "Unprocessable Content",
         431 => "Request Header Fields Too Large",
         500 => "Internal Server Error",
         _ => "Service Unavailable",
