@@ -106,6 +106,46 @@ fn init_says_what_is_missing_and_takes_files_of_any_name() {
     assert!(!project.path("pipeline.toml").exists() && !project.path("pipelines").exists());
 }
 
+/// A folder of images with a table of their names and captions, whole or in folders for each split.
+#[test]
+fn init_finds_images_and_the_table_that_names_them() {
+    let photos = repository_root().join("pipelines/examples/photos");
+    for (folders, table, paths) in [
+        (["data"; 2], "captions.csv", ["\"${data}\"", "\"${data}/captions.csv\""]),
+        (
+            ["data/train", "data/validation"],
+            "metadata.jsonl",
+            ["\"${data}/train\"", "\"${data}/train/metadata.jsonl\""],
+        ),
+    ] {
+        let project = Project::new();
+        copy(&repository_root().join("pipelines/demo/encoders"), &project.path("models"));
+        for folder in folders {
+            copy(&photos, &project.path(folder));
+            let text = project.read(&format!("{folder}/captions.csv"));
+            if table.ends_with("jsonl") {
+                project.remove(&format!("{folder}/captions.csv"));
+                let lines = text.lines().skip(1).map(|line| {
+                    let (name, caption) = line.split_once(',').unwrap();
+                    serde_json::json!({ "file_name": name, "text": caption.trim_matches('"') }).to_string() + "\n"
+                });
+                project.write(&format!("{folder}/{table}"), &lines.collect::<String>());
+            }
+        }
+        let reply = project.run(INIT);
+        assert_eq!(reply.code, Some(0), "{reply:?}");
+        assert!(reply.stderr.ends_with("next: `pipeline run baseline`"), "{reply:?}");
+        let spec = project.read("pipelines/baseline.yaml");
+        for path in paths {
+            assert!(spec.contains(&format!("path: {path}")), "{spec}");
+        }
+        assert_eq!(spec.contains("part: valid, of: { train: 0.8, valid: 0.2 }"), folders[0] == folders[1], "{spec}");
+        let reply = project.run(&["run", "baseline"]);
+        assert_eq!(reply.code, Some(0), "{reply:?}");
+        assert!(reply.stdout.contains("MeanRecall"), "{reply:?}");
+    }
+}
+
 #[test]
 fn the_workflow_of_a_project_within_a_repository_works_in_its_folder() {
     let project = foreign_repository();

@@ -48,7 +48,7 @@ pub use images::{
 pub use pattern::{Pattern, PatternError};
 pub use predictions::{Dialect, Score, WrittenPredictions, score, write_predictions};
 pub use queries::{QueryReading, QueryRow, Remark, SkippedLine, read_queries, repeated_ids};
-pub use records::{QueryColumns, QueryTable, TableForm, TableQueries, check_table};
+pub use records::{QueryColumns, QueryTable, TableForm, TableQueries, check_table, table_columns};
 pub use resize::{CropOffset, Filter, Fit, Target, resize};
 pub use shards::{
     PixelRow, PixelShard, PixelsInfo, Resized, ResultRow, Results, ResultsOf, TokenShard, VectorShard, count_rows,

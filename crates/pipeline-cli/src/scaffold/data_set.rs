@@ -1,4 +1,4 @@
-//! Finds the four files of a data set in MUGE's format, by their names or as the caller names them.
+//! Finds a data set: the four files of MUGE's format by their names or as the caller names them, or a folder of images.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,34 @@ use crate::args::DataFileArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
+use super::photos;
+
 /// How far below the project's root a data set is searched: `data/muge` is two folders down.
 const MAX_DEPTH: usize = 2;
 
 /// The most entries of a folder that are looked at: a data set has four files, a folder of images millions.
 const MAX_ENTRIES: usize = 10_000;
 
-/// The absolute paths of the four files.
+/// The data of the four stages that read them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DataSet {
     /// The images to train with.
-    pub train_images: PathBuf,
+    pub train_images: StageData,
     /// The queries to train with.
-    pub train_queries: PathBuf,
+    pub train_queries: StageData,
     /// The images to evaluate with.
-    pub valid_images: PathBuf,
+    pub valid_images: StageData,
     /// The queries to evaluate with.
-    pub valid_queries: PathBuf,
+    pub valid_queries: StageData,
+}
+
+/// The data of a stage.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageData {
+    /// The absolute path of a file or folder.
+    pub path: PathBuf,
+    /// More params in YAML, each after a comma; empty where the path is all.
+    pub more: String,
 }
 
 /// One of the four files: its flag, its usual name, and the parts of a name that identify it.
@@ -34,8 +45,8 @@ struct Role {
     ends: &'static [&'static str],
 }
 
-const TRAIN: &[&str] = &["train"];
-const VALID: &[&str] = &["valid", "val", "dev"];
+pub(super) const TRAIN: &[&str] = &["train"];
+pub(super) const VALID: &[&str] = &["valid", "val", "dev"];
 const IMAGES: &[&str] = &["imgs.tsv", "images.tsv", "image.tsv"];
 const QUERIES: &[&str] = &["queries.jsonl", "texts.jsonl", "query.jsonl", "text.jsonl"];
 
@@ -97,18 +108,34 @@ pub fn find(named: &DataFileArgs, data: Option<&Path>, root: &Path) -> Result<Da
         Some(folder) => vec![folder_of_data(folder)?],
         None => folders_below(root),
     };
-    let candidates: Vec<Candidate> = folders.into_iter().map(|folder| Candidate::of(folder, &named)).collect();
+    let candidates: Vec<Candidate> = folders.iter().map(|folder| Candidate::of(folder.clone(), &named)).collect();
     let mut found: Vec<DataSet> = candidates.iter().filter_map(Candidate::data_set).collect();
+    if found.is_empty() && candidates.iter().all(|candidate| candidate.missing().len() == ROLES.len()) {
+        found = folders_of_photos(&folders);
+    }
     found.dedup();
     match found.as_slice() {
         [data_set] => Ok(data_set.clone()),
         [one, other, ..] => {
-            let (one, other) = (one.train_images.display(), other.train_images.display());
+            let (one, other) = (one.train_queries.path.display(), other.train_queries.path.display());
             let message = format!("there are several data sets: with `{one}` and with `{other}`");
             Err(Failure::new(Exit::Usage, message).with_help("name the folder of one with `--data DIR`"))
         }
         [] => Err(no_data_set(root, &candidates)),
     }
+}
+
+/// The data sets of images with tables. Those in `train` and `valid` belong to the folder of both.
+fn folders_of_photos(folders: &[PathBuf]) -> Vec<DataSet> {
+    let mut found: Vec<(&PathBuf, DataSet)> = Vec::new();
+    for folder in folders {
+        if found.iter().all(|(outer, _)| !folder.starts_with(outer))
+            && let Some(data_set) = photos::data_set_in(folder)
+        {
+            found.push((folder, data_set));
+        }
+    }
+    found.into_iter().map(|(_, data_set)| data_set).collect()
 }
 
 /// The failure about the folder that lacks the least.
@@ -128,7 +155,13 @@ fn no_data_set(root: &Path, candidates: &[Candidate]) -> Failure {
 
 impl From<[PathBuf; 4]> for DataSet {
     fn from([train_images, train_queries, valid_images, valid_queries]: [PathBuf; 4]) -> Self {
-        Self { train_images, train_queries, valid_images, valid_queries }
+        let of = |path: PathBuf| StageData { path, more: String::new() };
+        Self {
+            train_images: of(train_images),
+            train_queries: of(train_queries),
+            valid_images: of(valid_images),
+            valid_queries: of(valid_queries),
+        }
     }
 }
 
@@ -143,7 +176,8 @@ fn incomplete(root: &Path, folder: &Path, missing: &[&Role]) -> Failure {
     if missing.len() == ROLES.len() {
         let message = format!("there is no data set in `{}` or the folders in it", root.display());
         return Failure::new(Exit::Usage, message).with_help(format!(
-            "`--data DIR` names the folder with {}; files of other names are named with {}",
+            "`--data DIR` names the folder with {}, or with images and a table of their names and texts (CSV, TSV, JSON \
+             Lines); files of other names are named with {}",
             names.join(", "),
             flags.join(", ")
         ));
@@ -177,13 +211,14 @@ fn folders_below(root: &Path) -> Vec<PathBuf> {
     folders
 }
 
-fn inner_folders(folder: &Path) -> Vec<PathBuf> {
+/// The folders in a folder, sorted, without hidden ones and stores.
+pub(super) fn inner_folders(folder: &Path) -> Vec<PathBuf> {
     let names = names_in(folder).into_iter().filter(|name| name != "artifacts");
     names.map(|name| folder.join(name)).filter(|path| path.is_dir()).collect()
 }
 
 /// The names in a folder, sorted, without hidden ones.
-fn names_in(folder: &Path) -> Vec<String> {
+pub(super) fn names_in(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten().take(MAX_ENTRIES);
     let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
     let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();

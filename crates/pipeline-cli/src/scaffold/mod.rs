@@ -1,6 +1,7 @@
 //! The files of a new project: a spec, an overlay, a folder for baselines, a workflow for CI.
 
 pub mod data_set;
+mod photos;
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use pipeline_experiments::project::relative;
 
 use crate::failure::Failure;
 use crate::whole_file::{cannot, create_new};
-use data_set::DataSet;
+use data_set::{DataSet, StageData};
 
 /// The name of the spec.
 pub const SPEC: &str = "baseline";
@@ -81,27 +82,42 @@ impl Scaffold {
 
     fn spec(&self) -> String {
         let folder = self.root.join("pipelines");
-        let data = self.data.train_images.parent().unwrap_or(&self.root);
-        let file = |path: &Path| match path.strip_prefix(data) {
-            Ok(name) => format!("${{data}}/{}", name.display()),
-            Err(_) => self.seen_from(&folder, path),
+        let data = self.data_folder();
+        let params = |data_of: &StageData| {
+            let path = match data_of.path.strip_prefix(data) {
+                Ok(name) if name.as_os_str().is_empty() => "${data}".to_owned(),
+                Ok(name) => format!("${{data}}/{}", name.display()),
+                Err(_) => self.seen_from(&folder, &data_of.path),
+            };
+            format!("{{ path: {}{} }}", in_yaml(&path), data_of.more)
         };
         let model = |model: &str| match Path::new(model).is_absolute() {
             true => self.seen_from(&folder, Path::new(model)),
             false => model.to_owned(),
         };
         [
-            ("@DATA@", self.seen_from(&folder, data)),
-            ("@MODELS@", self.seen_from(&folder, &self.models)),
-            ("@TEXT_MODEL@", model(&self.text_model)),
-            ("@IMAGE_MODEL@", model(&self.image_model)),
-            ("@TRAIN_IMAGES@", file(&self.data.train_images)),
-            ("@TRAIN_QUERIES@", file(&self.data.train_queries)),
-            ("@VALID_IMAGES@", file(&self.data.valid_images)),
-            ("@VALID_QUERIES@", file(&self.data.valid_queries)),
+            ("@DATA@", in_yaml(&self.seen_from(&folder, data))),
+            ("@MODELS@", in_yaml(&self.seen_from(&folder, &self.models))),
+            ("@TEXT_MODEL@", in_yaml(&model(&self.text_model))),
+            ("@IMAGE_MODEL@", in_yaml(&model(&self.image_model))),
+            ("@TRAIN_IMAGES@", params(&self.data.train_images)),
+            ("@TRAIN_QUERIES@", params(&self.data.train_queries)),
+            ("@VALID_IMAGES@", params(&self.data.valid_images)),
+            ("@VALID_QUERIES@", params(&self.data.valid_queries)),
         ]
         .iter()
-        .fold(SPEC_TEXT.to_owned(), |text, (mark, value)| text.replace(mark, &in_yaml(value)))
+        .fold(SPEC_TEXT.to_owned(), |text, (mark, value)| text.replace(mark, value))
+    }
+
+    /// The folder that the var `data` names: the nearest that holds images and queries, or that of the images' file.
+    fn data_folder(&self) -> &Path {
+        let DataSet { train_images, train_queries, valid_images, valid_queries } = &self.data;
+        let folder = if train_images.path.is_dir() { train_images.path.as_path() } else { &self.root };
+        let of_file = train_images.path.parent().filter(|_| !train_images.path.is_dir());
+        let has_all = |folder: &&Path| {
+            [train_queries, valid_images, valid_queries].iter().all(|data| data.path.starts_with(folder))
+        };
+        of_file.or_else(|| folder.ancestors().find(has_all)).unwrap_or(&self.root)
     }
 
     /// The path as `folder` sees it: relative within the project, so that its clones work, else absolute.

@@ -87,6 +87,16 @@ impl Table {
     }
 }
 
+/// The columns of a table that is read without names for them.
+///
+/// # Errors
+/// As [`check_table`].
+pub fn table_columns(form: TableForm, path: &Path) -> Result<QueryColumns, DataError> {
+    let file = ImagesFile { path: path.to_owned(), name: None };
+    let (_, resolved) = Table::open(form, &file, &QueryColumns::default(), None, None)?;
+    Ok(QueryColumns { text: Some(resolved.text), id: resolved.id, image_ids: resolved.images })
+}
+
 /// Checks that a table can be opened and has the columns, as far as its beginning shows.
 ///
 /// # Errors
