@@ -41,6 +41,7 @@ mod random;
 mod recorded;
 mod recovery;
 mod reference;
+mod remote;
 mod report;
 mod rows;
 mod searching;

@@ -9,9 +9,10 @@ use pipeline_kernels::InstructionSet;
 use pipeline_stages::{Environment, Guards};
 use pipeline_store::Store;
 
-use crate::args::{SpecArgs, StoreArgs};
+use crate::args::{RemoteArgs, SpecArgs, StoreArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::remotes;
 use crate::terminal::Terminal;
 
 /// The variable that says whether results of other arithmetic count.
@@ -40,7 +41,16 @@ pub fn load(args: &SpecArgs) -> Result<(SpecRef, Loaded), Failure> {
 /// # Errors
 /// When the spec contains a mistake, or the store cannot be opened.
 pub fn open(args: &SpecArgs) -> Result<Opened, Failure> {
-    Ok(Opened::open(&spec(args)?, &surroundings())?)
+    attached(Opened::open(&spec(args)?, &surroundings())?, &args.remote)
+}
+
+/// The spec with the remote of its store, if one is named.
+///
+/// # Errors
+/// When the URL of the remote means nothing.
+pub fn attached(opened: Opened, args: &RemoteArgs) -> Result<Opened, Failure> {
+    let store = remotes::attach(opened.store.clone(), args.remote.as_deref())?;
+    Ok(Opened { store, ..opened })
 }
 
 /// The store of a command that needs no spec.
@@ -117,7 +127,7 @@ pub fn check_environment() -> Result<(), Failure> {
             let message = format!("`{NUMERICS}` is `{}`, and it can be `same` or `any`", value.display());
             Err(Failure::new(Exit::Usage, message))
         }
-        _ => Ok(()),
+        _ => remotes::check_environment(),
     }
 }
 

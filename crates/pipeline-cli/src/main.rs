@@ -20,6 +20,7 @@ mod origin;
 mod page;
 mod param_words;
 mod printable;
+mod remotes;
 mod render;
 mod scaffold;
 mod searching;

@@ -279,6 +279,29 @@ pub enum Event {
         /// The stage that failed, if one did.
         because: Option<StageId>,
     },
+    /// The remote is not asked any more in this run, which goes on without it.
+    RemoteOff {
+        /// The remote.
+        url: String,
+        /// The reason.
+        reason: String,
+    },
+    /// The remote has a file with wrong content, which counts as missing. Reported for the first one only.
+    RemoteDamaged {
+        /// The remote.
+        url: String,
+        /// The file's name.
+        file: String,
+    },
+    /// All stages are done, and the run waits until their results are in the remote. Not recorded in `events.jsonl`.
+    RemoteUploading {
+        /// The number of results that are left.
+        n_results: u64,
+        /// Bytes sent since the wait began.
+        bytes: u64,
+        /// The duration of the wait, in seconds.
+        seconds: f64,
+    },
     /// The run has ended; always last.
     RunFinished {
         /// How it ended.
@@ -287,7 +310,25 @@ pub enum Event {
         seconds: f64,
         /// Metrics by stage.
         metrics: BTreeMap<StageId, crate::Metrics>,
+        /// The traffic with the remote; absent without one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        remote: Option<RemoteCounts>,
     },
+}
+
+/// The traffic of a process with a remote.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RemoteCounts {
+    /// The number of results that it had.
+    pub n_hits: u64,
+    /// The number of results that it did not have.
+    pub n_misses: u64,
+    /// The number of requests that failed, and of files with wrong content.
+    pub n_errors: u64,
+    /// Bytes received.
+    pub bytes_down: u64,
+    /// Bytes sent.
+    pub bytes_up: u64,
 }
 
 /// An event with the time at which it happened.

@@ -33,7 +33,7 @@ mod work;
 pub use causes::error_chain;
 pub use context::{InputArtifact, NoContent, SourceFile, StageContext, StageHost};
 pub use digest::{Digest, InvalidDigest};
-pub use event::{Event, EventRecord, Outcome, Reader, RunReason, StageNode};
+pub use event::{Event, EventRecord, Outcome, Reader, RemoteCounts, RunReason, StageNode};
 pub use id::{InvalidStageId, RunId, StageId};
 pub use manifest::{InvalidManifest, Key, LineChange, Manifest};
 pub use needs::{Device, Lane, Needs, Threads};

@@ -56,7 +56,10 @@ impl<'a> Journal<'a> {
     pub fn emit(&mut self, event: Event) {
         let record = EventRecord { at_ms: now_ms(), event };
         (self.listen)(&record);
-        let is_passing = matches!(record.event, Event::StageProgress { .. } | Event::StageRedraw { .. });
+        let is_passing = matches!(
+            record.event,
+            Event::StageProgress { .. } | Event::StageRedraw { .. } | Event::RemoteUploading { .. }
+        );
         if self.broken.is_none() && !is_passing {
             self.broken = self.folder.append_event(&record).err();
         }

@@ -58,6 +58,7 @@ mod options;
 mod plan;
 mod provenance;
 mod readers;
+mod remote;
 mod resolver;
 mod results;
 mod retain;

@@ -190,13 +190,13 @@ impl<'a> Resolver<'a> {
         Ok(self.record(idx)?.map(|record| &record.tree))
     }
 
-    /// Whether every byte of the artifact is in the store.
+    /// Whether every byte of the artifact is in the store, or may be had from its remote.
     pub fn has_bytes(&mut self, idx: usize) -> Result<bool, StoreError> {
         if let Some(bytes) = self.stages[idx].bytes {
             return Ok(bytes);
         }
         let store = self.store;
-        let bytes = self.tree(idx)?.is_some_and(|tree| store.cas().has_bytes(tree));
+        let bytes = self.record(idx)?.is_some_and(|record| store.has_bytes(record));
         self.stages[idx].bytes = Some(bytes);
         Ok(bytes)
     }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use pipeline_core::{FileEntry, Metrics, Outcome, Part, RunId, StageId};
-use pipeline_store::{LastSources, LastStage, StoreError};
+use pipeline_core::{FileEntry, Metrics, Outcome, Part, RemoteCounts, RunId, StageId};
+use pipeline_store::{LastSources, LastStage, RemoteLink, StoreError};
 
 use crate::Cancel;
 use crate::decision::Decision;
@@ -35,6 +35,8 @@ pub struct RunSummary {
     pub has_bug: bool,
     /// The metrics of all up-to-date stages that have any.
     pub metrics: BTreeMap<StageId, Metrics>,
+    /// The traffic with the remote; `None` without one.
+    pub remote: Option<RemoteCounts>,
 }
 
 impl State<'_, '_> {
@@ -116,6 +118,7 @@ impl State<'_, '_> {
             skipped: skipped.map(|idx| self.id(idx)).collect(),
             has_bug: self.has_bug,
             metrics,
+            remote: self.resolver.store.remote().map(RemoteLink::counts),
         }
     }
 

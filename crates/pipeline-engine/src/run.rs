@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use pipeline_core::{Event, EventRecord, Metrics, StageId};
-use pipeline_store::{Last, Store, StoreError};
+use pipeline_store::{Last, RemoteLink, Store, StoreError};
 
 use crate::decision::Decision;
 use crate::error::EngineError;
@@ -67,7 +67,9 @@ pub fn run(
     };
     let (sender, receiver) = mpsc::channel();
     let keepers = Keepers { spec: &spec.path, forced: &options.plan.forced, others: None };
-    let state = State::new(resolver, decided, journal, keepers, options);
+    let mut state = State::new(resolver, decided, journal, keepers, options);
+    state.report_remote();
+    store.remote().map_or(Ok(()), RemoteLink::resume_uploads)?;
     thread::scope(|scope| {
         let runner = Runner { state, shop: &shop, options, scope, sender, receiver, cancelled: None };
         let (state, end) = runner.bring_up_to_date();
@@ -89,10 +91,11 @@ fn finish(
     let outcome = state.outcome(shop.cancel);
     let metrics = state.metrics();
     let written = write_results(&mut state, shop.store, spec, &metrics);
+    state.finish_uploads(shop.cancel);
     let seconds = began.elapsed().as_secs_f64();
     // Even when writing failed: a run without this event counts as one that died.
-    state.journal.emit(Event::RunFinished { outcome, seconds, metrics: metrics.clone() });
-    let summary = state.summary(outcome, seconds, metrics);
+    let summary = state.summary(outcome, seconds, metrics.clone());
+    state.journal.emit(Event::RunFinished { outcome, seconds, metrics, remote: summary.remote });
     written.and(state.journal.finish())?;
     Ok(summary)
 }

@@ -64,6 +64,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
                 break End::Abandoned;
             }
             self.receive();
+            self.state.report_remote();
         };
         self.state.skip_rest();
         self.state.drop_put_off();

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Instant;
 
-use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, Part, StageId};
-use pipeline_store::{Circumstances, Last, Place, Snapshot, Store, StoreError};
+use pipeline_core::{Digest, Event, EventRecord, Metrics, Outcome, Part, RemoteCounts, StageId};
+use pipeline_store::{Circumstances, Last, Place, RemoteLink, Snapshot, Store, StoreError};
 
 use crate::decision::Decision;
 use crate::error::EngineError;
@@ -36,6 +36,10 @@ pub fn run_unchanged(
     if !options.plan.forced.is_empty() || options.plan.arithmetic.is_exclusive {
         return Ok(None);
     }
+    // A run must upload what an earlier one has left.
+    if store.remote().map_or(Ok(false), RemoteLink::has_unpushed)? {
+        return Ok(None);
+    }
     let Some((snapshot, last)) = unchanged(store, spec, is_now) else { return Ok(None) };
     // A run whose spec is lost or was changed since cannot be repeated; this needs a new plan.
     let Ok(Some(yaml)) = store.runs().spec(&snapshot.run) else { return Ok(None) };
@@ -55,13 +59,20 @@ pub fn run_unchanged(
         journal.emit(Event::StageReused { stage: id, key, artifact, report });
     }
     let written = journal.write_metrics(&metrics).and_then(|()| store.sources().flush());
-    let summary = finish(&mut journal, n_reused, began.elapsed().as_secs_f64(), metrics);
+    let remote = store.remote().map(RemoteLink::counts);
+    let summary = finish(&mut journal, n_reused, remote, began.elapsed().as_secs_f64(), metrics);
     written.and(journal.finish())?;
     Ok(Some(summary))
 }
 
-fn finish(journal: &mut Journal<'_>, n_reused: usize, seconds: f64, metrics: BTreeMap<StageId, Metrics>) -> RunSummary {
-    journal.emit(Event::RunFinished { outcome: Outcome::Done, seconds, metrics: metrics.clone() });
+fn finish(
+    journal: &mut Journal<'_>,
+    n_reused: usize,
+    remote: Option<RemoteCounts>,
+    seconds: f64,
+    metrics: BTreeMap<StageId, Metrics>,
+) -> RunSummary {
+    journal.emit(Event::RunFinished { outcome: Outcome::Done, seconds, metrics: metrics.clone(), remote });
     RunSummary {
         run: journal.run().clone(),
         folder: journal.folder().to_owned(),
@@ -73,6 +84,7 @@ fn finish(journal: &mut Journal<'_>, n_reused: usize, seconds: f64, metrics: BTr
         skipped: Vec::new(),
         has_bug: false,
         metrics,
+        remote,
     }
 }
 

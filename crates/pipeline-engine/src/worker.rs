@@ -158,7 +158,7 @@ fn run_and_commit(
     let is_forced = order.why == RunReason::Forced;
     let numerics = shop.origin.class(&*node.stage);
     let host = Host::new(&node.id, shop.store, shop.cancel, is_forced, numerics, Role::Lead, sender.clone());
-    let storing = Storing::new(&node.id, shop.store, &shop.origin, numerics);
+    let storing = Storing::new(node, shop.store, &shop.origin, numerics);
     let lend = || shop.store.workspace().lend(&order.key, lock, artifacts(inputs));
     let lent = reading.is_some().then(lend).transpose()?;
     let artifacts = lent.as_ref().map_or_else(|| artifacts(inputs), |lent| lent.inputs().clone());
@@ -196,8 +196,13 @@ fn run_and_commit(
         report,
         seconds: began.elapsed().as_secs_f64(),
         provenance: shop.origin.provenance(&node.id, computed.unwrap_or_else(|| vec![numerics])),
+        has_objects: node.retain,
     };
-    shop.store.records().put(&record)?;
+    if is_forced {
+        shop.store.records().put_everywhere(&record)?
+    } else {
+        shop.store.records().put(&record)?
+    }
     Ok(Committed { record, counts, n_threads: order.n_threads })
 }
 
@@ -221,7 +226,7 @@ fn compute_some(shop: &Workshop<'_>, node: &Node, order: &Order, sender: &Sender
     }
     let numerics = shop.origin.class(&*node.stage);
     let host = Host::new(&node.id, shop.store, shop.cancel, false, numerics, Role::Help, sender.clone());
-    let storing = Storing::new(&node.id, shop.store, &shop.origin, numerics);
+    let storing = Storing::new(node, shop.store, &shop.origin, numerics);
     let (artifacts, sources) = (artifacts(&inputs), digests(order));
     let context = context(shop, node, order, &artifacts, &sources, &host);
     let counts = caught(node, || {

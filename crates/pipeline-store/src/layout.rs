@@ -14,6 +14,7 @@
 //!     claims/                     locks, where there are none       (workspace)
 //!     quarantine/                 damaged files                     (quarantine)
 //!     run-order                   the number of the last run        (runs)
+//!     unpushed/                   results not yet in the remote     (remote)
 //!   last/                         the last results of each spec     (specs)
 //!   runs/                         the history of runs               (runs)
 //! ```

@@ -33,6 +33,7 @@ mod outside;
 mod ownership;
 mod quarantine;
 mod records;
+mod remote;
 mod runs;
 mod sealed;
 mod sources;
@@ -46,6 +47,10 @@ pub use host::host_name;
 pub use keep::{CollectOptions, CollectReport, Collected, DamagedObject, HeldBytes, Holder, StoreStats, VerifyReport};
 pub use outside::{Outside, Replacement, real_path};
 pub use records::{Provenance, Record, Records};
+pub use remote::{
+    Access, PulledTree, Pushed, PutMode, Remote, RemoteCollectReport, RemoteError, RemoteFile, RemoteFolder,
+    RemoteLink, RemoteNews, RemoteStats, RemoteVerifyReport, Upload, UploadsLeft,
+};
 pub use runs::{EventFollower, GitCommit, Needed, RunFolder, RunInfo, RunLabels, RunOrigin, RunState, Runs};
 pub use sources::Sources;
 pub use specs::{Circumstances, Last, LastSource, LastSources, LastStage, Place, Snapshot, Specs, path_of_sweeps};

@@ -9,7 +9,7 @@ use pipeline_core::RunId;
 use crate::error::At;
 use crate::layout::{STORE_FOLDER, absolute, below, is_newer_store, is_store};
 use crate::quarantine::Quarantine;
-use crate::{Cas, Outside, Records, Runs, Sources, Specs, StoreError, Workspace};
+use crate::{Access, Cas, Outside, Record, Records, Remote, RemoteLink, Runs, Sources, Specs, StoreError, Workspace};
 
 /// The content-addressed store below one `artifacts/` folder. Cheap to clone, shared among threads.
 ///
@@ -30,6 +30,7 @@ struct Parts {
     specs: Specs,
     runs: Runs,
     outside: Outside,
+    remote: Option<Arc<RemoteLink>>,
 }
 
 impl Store {
@@ -49,7 +50,24 @@ impl Store {
                 }
             }
         }
-        Ok(Self { parts: Arc::new(Parts::new(artifacts)) })
+        Ok(Self { parts: Arc::new(Parts::new(artifacts, None)) })
+    }
+
+    /// The same store with a remote, which is first asked when a result is absent here.
+    pub fn with_remote(self, remote: Box<dyn Remote>, access: Access) -> Self {
+        Self { parts: Arc::new(Parts::new(self.artifacts().to_owned(), Some((remote, access)))) }
+    }
+
+    /// The remote, if there is one.
+    pub fn remote(&self) -> Option<&RemoteLink> {
+        self.parts.remote.as_deref()
+    }
+
+    /// True if every file of the record exists here with its length, or may be had from the remote. Asks nobody: a file
+    /// that the remote turns out to lack is missing when it is opened, and then this returns false.
+    pub fn has_bytes<Report>(&self, record: &Record<Report>) -> bool {
+        let is_in_remote = |remote: &RemoteLink| remote.may_have(record, |digest| self.cas().knows(digest));
+        self.cas().has_bytes(&record.tree) || self.remote().is_some_and(is_in_remote)
     }
 
     /// True if there is a store below `artifacts`: it has been written to, by this version or another.
@@ -121,13 +139,14 @@ impl Store {
 }
 
 impl Parts {
-    fn new(artifacts: PathBuf) -> Self {
+    fn new(artifacts: PathBuf, remote: Option<(Box<dyn Remote>, Access)>) -> Self {
         let store = below(&artifacts, STORE_FOLDER);
         let (workspace, quarantine) = (Arc::new(Workspace::new(&store)), Arc::new(Quarantine::new(&store)));
-        let cas = Arc::new(Cas::new(&store, &workspace, &quarantine));
+        let remote = remote.map(|(remote, access)| Arc::new(RemoteLink::new(&store, &workspace, remote, access)));
+        let cas = Arc::new(Cas::new(&store, &workspace, &quarantine, remote.as_ref()));
         let sources = Arc::new(Sources::new(&store, &artifacts, &workspace));
         Self {
-            records: Records::new(&store, &workspace, &quarantine),
+            records: Records::new(&store, &workspace, &quarantine, remote.as_ref()),
             specs: Specs::new(&store, &artifacts, &workspace),
             runs: Runs::new(&store, &artifacts, &workspace),
             outside: Outside::new(&store, &cas, &sources, &workspace, &quarantine),
@@ -136,6 +155,7 @@ impl Parts {
             quarantine,
             cas,
             sources,
+            remote,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The shape of commands' output with `--json`, taken from their output about a small experiment.
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use serde_json::{Map, Value};
 
@@ -34,6 +35,11 @@ const COMMANDS: &[&[&str]] = &[
     &["cache", "stats"],
     &["cache", "verify"],
     &["cache", "gc", "--dry-run"],
+    &["cache", "push", "spec.yaml"],
+    &["cache", "pull", "spec.yaml"],
+    &["cache", "stats", "--remote"],
+    &["cache", "verify", "--remote"],
+    &["cache", "gc", "--remote", "--older-than", "90d"],
 ];
 
 pub fn page() -> String {
@@ -42,6 +48,7 @@ pub fn page() -> String {
     for name in ["MR_train_imgs.tsv", "MR_train_queries.jsonl", "MR_valid_imgs.tsv", "MR_valid_queries.jsonl"] {
         project.write(&format!("mine/{name}"), "");
     }
+    fs::create_dir(project.path("remote")).unwrap();
     run(&project, &[]);
     assert_eq!(project.run(&["check", "spec.yaml", "--accept"]).code, Some(0));
     run(&project, &["--set", "projection.params.epochs=1"]);
@@ -59,7 +66,11 @@ pub fn page() -> String {
 
 fn section(project: &Project, words: &[&str]) -> String {
     let args = [words, &["--json"]].concat();
-    let output = project.command(&args).output().unwrap();
+    let mut command = project.command(&args);
+    if words.iter().any(|word| ["push", "pull", "--remote"].contains(word)) {
+        command.env("PIPELINE_REMOTE", format!("file://{}", project.path("remote").display()));
+    }
+    let output = command.output().unwrap();
     let json: Value = serde_json::from_slice(&output.stdout)
         .unwrap_or_else(|error| panic!("{args:?}: {error}: {}", String::from_utf8_lossy(&output.stderr)));
     let shape = serde_json::to_string_pretty(&shape(&json)).unwrap();

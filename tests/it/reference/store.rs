@@ -35,6 +35,10 @@ pub fn check() {
     }
     let mut without_locks = project.command(&["run", "spec.yaml", "--force", "a"]);
     assert!(without_locks.env("LD_PRELOAD", no_locks()).output().unwrap().status.success());
+    // Results that a remote has not confirmed.
+    let absent = format!("file://{}", project.path("absent").display());
+    let mut unpushed = project.command(&["run", "spec.yaml", "--force", "b", "--remote", &absent]);
+    assert!(unpushed.env("PIPELINE_REMOTE_ACCESS", "write").output().unwrap().status.success());
     let mut found = BTreeSet::new();
     collect(&project.path("artifacts"), "", &mut found);
     let page = fs::read_to_string(super::root().join("docs/reference/store.md")).unwrap();
@@ -81,7 +85,9 @@ fn meaning(name: &str, above: &str) -> String {
         ("runs/", _) => "<run>".to_owned(),
         ("store-v1/objects/" | "store-v1/actions/", 2) => "<ab>".to_owned(),
         (_, 62) if is_hex(stem) => format!("<rest>{suffix}"),
-        ("store-v1/locks/" | "store-v1/claims/" | "store-v1/lent/", 64) => format!("<key>{suffix}"),
+        ("store-v1/locks/" | "store-v1/claims/" | "store-v1/lent/" | "store-v1/unpushed/", 64) => {
+            format!("<key>{suffix}")
+        }
         ("store-v1/trees/" | "store-v1/leases/", 64) => format!("<artifact>{suffix}"),
         (_, 64) if is_hex(stem) => format!("<path>{suffix}"),
         _ if last_of.is_some() => format!("last-<path>{suffix}"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::{JsonArgs, StoreArgs};
+use super::{JsonArgs, RemoteArgs, RemoteInsteadArgs, StoreArgs};
 
 /// Arguments of `cache`.
 #[derive(Debug, Args)]
@@ -29,6 +29,47 @@ pub enum CacheCommand {
     /// Without limits everything else goes. Keys stay remembered, so that no stage runs again only because its bytes
     /// are gone. The output lists the bytes that stay by their holders.
     Gc(CacheGcArgs),
+    /// Upload results to the remote: those of a spec's last run or of a run, and what earlier runs have not uploaded.
+    Push(CachePushArgs),
+    /// Fetch the files of all results that a run would reuse, for work without the remote.
+    Pull(CachePullArgs),
+}
+
+/// Arguments of `cache push`.
+#[derive(Debug, Args)]
+pub struct CachePushArgs {
+    /// A spec that has run here, or a run; without it, what earlier runs have not uploaded.
+    #[arg(value_name = "SPEC|RUN")]
+    pub subject: Option<String>,
+    /// The store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// The remote.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+    /// Text or JSON.
+    #[command(flatten)]
+    pub json: JsonArgs,
+}
+
+/// Arguments of `cache pull`.
+#[derive(Debug, Args)]
+pub struct CachePullArgs {
+    /// A spec, or a run of this store.
+    #[arg(value_name = "SPEC|RUN")]
+    pub subject: String,
+    /// Change a value of the spec, as for `run`.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// The store.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// The remote.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+    /// Text or JSON.
+    #[command(flatten)]
+    pub json: JsonArgs,
 }
 
 /// Arguments of `cache stats`.
@@ -37,6 +78,9 @@ pub struct CacheStatsArgs {
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// The remote, if it is to be counted.
+    #[command(flatten)]
+    pub remote: RemoteInsteadArgs,
     /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,
@@ -48,6 +92,9 @@ pub struct CacheVerifyArgs {
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// The remote, if it is to be read.
+    #[command(flatten)]
+    pub remote: RemoteInsteadArgs,
     /// Move damaged files away, so that the next run computes them again.
     #[arg(long)]
     pub repair: bool,
@@ -62,6 +109,13 @@ pub struct CacheGcArgs {
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// The remote, if it is to be collected.
+    #[command(flatten)]
+    pub remote: RemoteInsteadArgs,
+    /// With --remote: delete results that were uploaded longer ago than this, such as `90d`, and what only they need.
+    #[arg(long, value_name = "AGE", value_parser = parse_age, requires = "remote")]
+    #[arg(conflicts_with_all = ["max_size", "max_age", "keep_missing"])]
+    pub older_than: Option<Duration>,
     /// Delete the longest unused files until the rest takes at most this size, such as `20GiB`.
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub max_size: Option<u64>,

@@ -2,6 +2,7 @@
 
 mod cache;
 mod project;
+mod remote;
 mod report;
 mod runs;
 mod searching;
@@ -16,8 +17,9 @@ use clap_complete::Shell;
 use pipeline_engine::Share;
 use pipeline_experiments::ALL_STAGES;
 
-pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CacheStatsArgs, CacheVerifyArgs};
+pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CachePullArgs, CachePushArgs, CacheStatsArgs, CacheVerifyArgs};
 pub use project::{DataFileArgs, DoctorArgs, InitArgs};
+pub use remote::{RemoteArgs, RemoteInsteadArgs};
 pub use report::ReportArgs;
 pub use runs::{LabelArgs, RelabelArgs, RunsArgs};
 pub use searching::{SearchArgs, ServeArgs};
@@ -128,6 +130,9 @@ pub struct SpecArgs {
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// The remote.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 }
 
 /// Whether to replace files that this program did not write.

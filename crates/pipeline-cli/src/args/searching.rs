@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{JsonArgs, ReplaceArgs, SpecArgs, StoreArgs};
+use super::{JsonArgs, RemoteArgs, ReplaceArgs, SpecArgs, StoreArgs};
 use crate::searching::{DEFAULT_K, MAX_K};
 
 /// Arguments of `search`.
@@ -48,6 +48,9 @@ pub struct ServeArgs {
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// The remote.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
     /// The port on this machine; 0 for any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8765)]
     pub port: u16,

@@ -18,6 +18,7 @@ use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::counted;
+use crate::remotes;
 use crate::terminal::Terminal;
 use crate::whole_file;
 
@@ -29,6 +30,7 @@ pub fn run(args: &ExportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = door::open(&args.spec)?;
     let stage = opened.stage(&args.stage)?;
     let export = Export { args, plan: door::plan_what_is_there(&opened)?, opened: &opened, terminal };
+    remotes::note_news(&opened.store, terminal);
     let written = match (args.format, opened.format_of(&stage)) {
         (Some(ExportFormat::Tensorboard), _) | (None, Format::Projection) => export.events(&stage)?,
         (format, Format::TextFeatures) => export.features(&stage, Side::Text, vector_format(format))?,

@@ -12,6 +12,7 @@ use crate::args::PathArgs;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::remotes;
 use crate::terminal::Terminal;
 
 /// Runs the command.
@@ -21,8 +22,9 @@ use crate::terminal::Terminal;
 pub fn run(args: &PathArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = door::open(&args.spec)?;
     let stage = opened.stage(&args.stage)?;
-    let record = up_to_date(&opened, &stage)?;
-    let open = open_artifact(&opened, &stage, &record)?;
+    let open = up_to_date(&opened, &stage).and_then(|record| open_artifact(&opened, &stage, &record));
+    remotes::note_news(&opened.store, terminal);
+    let open = open?;
     if args.json.json {
         let tree = open.tree();
         terminal.json(&serde_json::json!({

@@ -16,6 +16,7 @@ use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::counted;
+use crate::remotes;
 use crate::terminal::Terminal;
 use crate::whole_file::WholeFile;
 
@@ -26,8 +27,9 @@ use crate::whole_file::WholeFile;
 pub fn run(args: &PredictArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = door::open(&args.spec)?;
     let stage = evaluation(&opened, args.stage.as_deref())?;
-    let record = path::up_to_date(&opened, &stage)?;
-    let artifact = path::open_artifact(&opened, &stage, &record)?;
+    let artifact = path::up_to_date(&opened, &stage).and_then(|record| path::open_artifact(&opened, &stage, &record));
+    remotes::note_news(&opened.store, terminal);
+    let artifact = artifact?;
     let dialect = match args.format {
         PredictFormat::Muge => Dialect::Muge,
         PredictFormat::ChineseClip => Dialect::ChineseClip,

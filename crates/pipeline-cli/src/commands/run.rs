@@ -2,7 +2,7 @@
 //!
 //! stdout carries the result line of each evaluation, or with `--json` the events; stderr has the rest.
 
-use pipeline_core::{Device, Event, EventRecord, Outcome, RunId, StageId};
+use pipeline_core::{Device, Event, EventRecord, Outcome, RemoteCounts, RunId, StageId};
 use pipeline_engine::{Cancel, PerLane, PlanOptions, RunOptions, SpecInfo};
 use pipeline_experiments::{Loaded, Opened, SpecRef};
 use pipeline_store::{Circumstances, Store};
@@ -16,6 +16,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::memory;
 use crate::origin;
+use crate::remotes;
 use crate::render::{Renderer, Shown, words};
 use crate::signals::SignalWatch;
 use crate::terminal::Terminal;
@@ -30,7 +31,7 @@ const MAX_DEFAULT_JOBS: usize = 4;
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let device = probe(args.execution.device)?;
     let named = door::spec(&args.spec)?;
-    let store = Store::open(&named.store.folder)?;
+    let store = remotes::attach(Store::open(&named.store.folder)?, args.spec.remote.remote.as_deref())?;
     if let Some(exit) = run_unchanged(args, &named, &store, device, terminal)? {
         return Ok(exit);
     }
@@ -49,6 +50,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         options.plan.counts_shards = true;
         let plan = opened.plan(&options.plan).map_err(|error| Failure::of_plan(&opened, error))?;
         planned::show(&opened, &plan, args.json, terminal)?;
+        remotes::note_news(&opened.store, terminal);
         return Ok(Exit::Done);
     }
     options.origin.commit = opened.spec.file.parent().and_then(commit::of);
@@ -170,6 +172,9 @@ pub(super) fn carry_out(
         let exit = if shown.log.n_stages == 0 { Exit::Usage } else { Exit::StageFailed };
         Failure { exit, ..Failure::of_plan(opened, error) }
     })?;
+    if let Some(counts) = summary.remote.filter(|counts| *counts != RemoteCounts::default()) {
+        terminal.remark(&format!("remote: {}", remotes::traffic(&counts)));
+    }
     let exit = match summary.outcome {
         _ if summary.has_bug => Exit::Bug,
         Outcome::Done => Exit::Done,

@@ -14,6 +14,7 @@ use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::page::{self, Content, Ways};
+use crate::remotes;
 use crate::searching::{self, Results};
 use crate::table::Table;
 use crate::terminal::Terminal;
@@ -33,7 +34,9 @@ pub fn run(args: &SearchArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = door::open(&args.spec)?;
     let n_threads = door::n_threads();
     let queries = if args.image.is_some() { ReadQueries::WithTexts } else { ReadQueries::Named };
-    let searching = searching::open(&opened, args.stage.as_deref(), queries, n_threads)?;
+    let searching = searching::open(&opened, args.stage.as_deref(), queries, n_threads);
+    remotes::note_news(&opened.store, terminal);
+    let searching = searching?;
     let results = match (&args.query, &args.image) {
         (_, Some(file)) => by_image(&opened, &searching, file, args.k, n_threads)?,
         (query, None) => by_text(&opened, &searching, query.as_deref().unwrap_or_default(), args.k)?,

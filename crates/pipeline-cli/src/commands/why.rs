@@ -16,6 +16,7 @@ use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{counted, duration};
+use crate::remotes;
 use crate::render::words;
 use crate::terminal::{Terminal, Verbosity};
 
@@ -54,6 +55,7 @@ pub fn run(args: &WhyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let options = PlanOptions { counts_shards: true, ..opened.question() };
     let plan = opened.plan(&options).map_err(|error| Failure::of_plan(&opened, error))?;
     warn_of_missing(&plan, terminal);
+    remotes::note_news(&opened.store, terminal);
     let why = pipeline_engine::why(&opened.graph, &plan, &stage).expect("the stage was found in the graph");
     if args.json.json {
         terminal.json(&to_json(&stage, &why))?;

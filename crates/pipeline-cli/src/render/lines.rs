@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pipeline_core::{Event, EventRecord, RunReason, StageId};
 
 use crate::format::{bytes, count, counted, duration};
+use crate::remotes;
 use crate::render::kept_warnings::KeptWarnings;
 use crate::render::words;
 use crate::terminal::{Palette, Terminal, Verbosity, pad};
@@ -16,6 +17,9 @@ const NAMED_STAGES: usize = 40;
 
 /// The least seconds of a stage that shows its times by kind of work; `--verbose` shows those of all.
 const SHOWN_SECONDS: f64 = 1.0;
+
+/// The interval of lines about uploads at the end of a run, in seconds.
+const UPLOADING_EVERY_S: u64 = 10;
 
 /// Turns events into lines.
 #[derive(Debug)]
@@ -52,6 +56,8 @@ impl Lines {
             Event::StageWarning { stage, message } => self.on_warning(stage, message),
             Event::StageReused { stage, report, .. } => self.on_reused(stage, &report.warnings),
             Event::RunFinished { .. } => self.on_run_finished(),
+            Event::RemoteOff { url, reason } => self.on_remote(&remotes::off(url, reason)),
+            Event::RemoteDamaged { url, file } => self.on_remote(&remotes::damaged(url, file)),
             _ if self.verbosity == Verbosity::Quiet => Vec::new(),
             Event::RunStarted { .. } => self.on_started(&record.event),
             Event::StageAdopted { stage, from, old_version, new_version, .. } => {
@@ -94,11 +100,27 @@ impl Lines {
                 let detail = because.as_ref().map_or("interrupted".to_owned(), |failed| format!("`{failed}` failed"));
                 self.released(Some(self.row(&self.palette.notable("skipped"), stage, &detail)))
             }
+            Event::RemoteUploading { n_results, bytes: n_bytes, seconds }
+                if *seconds as u64 % UPLOADING_EVERY_S == 1 =>
+            {
+                let (left, sent) = (counted(*n_results, "result"), bytes(*n_bytes));
+                let speed = bytes((*n_bytes as f64 / seconds.max(1e-3)) as u64);
+                vec![format!(
+                    "  {}  {left} left, {sent} sent, {speed}/s; Ctrl-C leaves them for later",
+                    self.palette.dim("uploads")
+                )]
+            }
             Event::StageSharded { .. }
+            | Event::RemoteUploading { .. }
             | Event::StageProgress { .. }
             | Event::StageRedraw { .. }
             | Event::ArtifactDropped { .. } => Vec::new(),
         }
+    }
+
+    /// A warning that is no stage's.
+    fn on_remote(&mut self, message: &str) -> Vec<String> {
+        self.released(Some(format!("  {}  {message}", self.palette.notable("warning"))))
     }
 
     /// A line in the columns of the table: the event, the stage, and details.

@@ -39,6 +39,9 @@ pub(crate) fn count(
     let orders = orders(resolver, idx, node, sharded, options)?;
     let store = resolver.store;
     let (arithmetic, numerics) = (options.arithmetic, options.arithmetic.class(node.stage.needs(), options.device));
+    if *why != RunReason::Forced {
+        store.records().fetch_shards(&storing::keys(&orders));
+    }
     let is_missing = |order: &&ShardOrder| {
         let record = store.records().get_shard(&order.key).ok().flatten();
         record.and_then(|record| storing::usable(store, record, arithmetic, numerics)).is_none()

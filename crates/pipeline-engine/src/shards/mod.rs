@@ -122,6 +122,9 @@ impl<'a> Sharding<'a> {
 
     /// Adds the remembered shards; returns the indices of the others.
     fn look_up(&self) -> Result<Vec<usize>, StageError> {
+        if !self.host.is_forced() {
+            self.storing.fetch(&self.orders);
+        }
         let mut missing = Vec::new();
         for (shard_idx, order) in self.orders.iter().enumerate() {
             if self.host.is_cancelled() {
@@ -214,8 +217,9 @@ impl<'a> Sharding<'a> {
     fn compute(&self, shard_idx: usize, lock: KeyLock, computation: Box<Computation<'_>>) -> Result<(), StageError> {
         let progress = |n_done: u64| self.report_progress(n_done);
         let order = &self.orders[shard_idx];
-        let found =
-            self.storing.compute(order, lock, |path| computation(&ShardOutput { path, progress: &progress }))?;
+        let found = self.storing.compute(order, self.host.is_forced(), lock, |path| {
+            computation(&ShardOutput { path, progress: &progress })
+        })?;
         {
             let mut counts = self.counts();
             counts.n_computed += 1;

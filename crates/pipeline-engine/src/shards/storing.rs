@@ -6,9 +6,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use pipeline_core::{Arithmetic, FileEntry, Key, Numerics, ShardOrder, ShardReport, StageError, StageId, Tree};
-use pipeline_store::{KeyLock, Record, Store, StoreError, host_name};
+use pipeline_core::{Arithmetic, FileEntry, Key, Numerics, ShardOrder, ShardReport, StageError, Tree};
+use pipeline_store::{KeyLock, PutMode, Record, Store, StoreError, host_name};
 
+use crate::Node;
 use crate::provenance::Origin;
 
 /// The most shards of a stage that are stored at once, while the next ones are computed; a kill loses at most these.
@@ -29,7 +30,7 @@ pub(crate) struct Found {
 
 /// The shards of one running stage on their way into the store.
 pub(crate) struct Storing<'a> {
-    stage: &'a StageId,
+    node: &'a Node,
     store: &'a Store,
     origin: &'a Origin,
     numerics: Numerics,
@@ -45,8 +46,8 @@ struct State {
 }
 
 impl<'a> Storing<'a> {
-    pub fn new(stage: &'a StageId, store: &'a Store, origin: &'a Origin, numerics: Numerics) -> Self {
-        Self { stage, store, origin, numerics, state: Mutex::default() }
+    pub fn new(node: &'a Node, store: &'a Store, origin: &'a Origin, numerics: Numerics) -> Self {
+        Self { node, store, origin, numerics, state: Mutex::default() }
     }
 
     /// The shard under `key`, if its bytes exist. They are verified when the artifact is read.
@@ -55,10 +56,16 @@ impl<'a> Storing<'a> {
         Ok(record.and_then(|record| usable(self.store, record, self.origin.arithmetic, self.numerics)))
     }
 
-    /// Computes a shard, and leaves storing it to a thread.
+    /// Looks these shards up in the remote, many at once, before they are asked for one by one.
+    pub fn fetch(&self, orders: &[ShardOrder]) {
+        self.store.records().fetch_shards(&keys(orders));
+    }
+
+    /// Computes a shard, and leaves storing it to a thread. One that is forced replaces that of the remote, too.
     pub fn compute(
         &self,
         order: &ShardOrder,
+        is_forced: bool,
         lock: KeyLock,
         compute: impl FnOnce(&Path) -> Result<ShardReport, StageError>,
     ) -> Result<Found, StageError> {
@@ -75,13 +82,16 @@ impl<'a> Storing<'a> {
             tree: Tree::of_file(SHARD_FILE, entry),
             report: report.clone(),
             seconds: began.elapsed().as_secs_f64(),
-            provenance: self.origin.provenance(self.stage, vec![self.numerics]),
+            provenance: self.origin.provenance(&self.node.id, vec![self.numerics]),
+            has_objects: self.node.retain,
         };
+        let mode = if is_forced { PutMode::Replace } else { PutMode::Create };
         self.wait(MAX_STORING - 1)?;
         self.state().waited += computed.elapsed();
         let (store, name) = (self.store.clone(), name.clone());
         let thread = thread::Builder::new().name("shards".into()).spawn(move || {
-            let stored = store.cas().put_prepared(&path, &entry).and_then(|()| store.records().put_shard(&record));
+            let stored =
+                store.cas().put_prepared(&path, &entry).and_then(|()| store.records().put_shard(&record, mode));
             // Only now may others look for it, or find it missing.
             drop((lock, scratch));
             stored.map_err(|error| store_error(&name, error))
@@ -135,9 +145,17 @@ pub(crate) fn usable(
         return None;
     }
     let entry = *record.tree.files.get(SHARD_FILE)?;
+    if !store.has_bytes(&record) {
+        return None;
+    }
     let is_own = record.provenance.pid == std::process::id() && record.provenance.host == host_name();
-    let Record { tree, report, provenance, .. } = record;
-    store.cas().has_bytes(&tree).then_some(Found { entry, report, numerics: provenance.numerics, is_own })
+    let Record { report, provenance, .. } = record;
+    Some(Found { entry, report, numerics: provenance.numerics, is_own })
+}
+
+/// The keys of shards.
+pub(crate) fn keys(orders: &[ShardOrder]) -> Vec<&Key> {
+    orders.iter().map(|order| &order.key).collect()
 }
 
 pub(crate) fn store_error(name: &str, error: StoreError) -> StageError {

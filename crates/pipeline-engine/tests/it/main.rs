@@ -6,10 +6,12 @@
 mod cache;
 mod concurrency;
 mod failure;
+mod faulty;
 mod inputs;
 mod numerics;
 mod probes;
 mod publish;
+mod remote;
 mod retain;
 mod scale;
 mod shards;

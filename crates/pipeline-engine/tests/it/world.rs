@@ -13,6 +13,7 @@ use pipeline_engine::{
 };
 use pipeline_store::{Circumstances, RunOrigin, Store};
 
+use crate::faulty::FaultyRemote;
 use crate::test_stage::TestStage;
 
 pub type Doer = dyn Fn(&Doing<'_>) -> Result<StageReport, StageError> + Send + Sync;
@@ -73,6 +74,7 @@ pub struct World {
     folder: tempfile::TempDir,
     pub options: RunOptions,
     pub cancel: Cancel,
+    remote: Option<FaultyRemote>,
 }
 
 pub fn part(id: &str) -> Part {
@@ -161,7 +163,11 @@ impl World {
             origin: RunOrigin { version: "0".into(), ..RunOrigin::default() },
             ..RunOptions::default()
         };
-        Self { folder: tempfile::tempdir().unwrap(), options, cancel: Cancel::new() }
+        Self { folder: tempfile::tempdir().unwrap(), options, cancel: Cancel::new(), remote: None }
+    }
+
+    pub fn with_remote(self, remote: FaultyRemote) -> Self {
+        Self { remote: Some(remote), ..self }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -178,7 +184,11 @@ impl World {
     }
 
     pub fn store(&self) -> Store {
-        Store::open(&self.path("artifacts")).unwrap()
+        let store = Store::open(&self.path("artifacts")).unwrap();
+        match &self.remote {
+            Some(remote) => store.with_remote(Box::new(remote.clone()), remote.access),
+            None => store,
+        }
     }
 
     /// The spec of another world on the same folder and store, like another process.

@@ -114,7 +114,7 @@ mod tests {
             Event::StageReused { stage: id("a"), key, artifact, report: StageReport::default() },
             Event::StageStarted { stage: id("b"), kind: "extract-text".into(), key, why: RunReason::New },
             Event::StageFailed { stage: id("b"), errors: vec!["disk full".into()], help: None, seconds: 1.0 },
-            Event::RunFinished { outcome: Outcome::Failed, seconds: 2.0, metrics: BTreeMap::new() },
+            Event::RunFinished { outcome: Outcome::Failed, seconds: 2.0, metrics: BTreeMap::new(), remote: None },
         ];
         for event in events {
             folder.append_event(&EventRecord { at_ms: 5, event }).unwrap();

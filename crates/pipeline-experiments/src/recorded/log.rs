@@ -209,7 +209,10 @@ impl RunLog {
             | Event::StageProgress { .. }
             | Event::StageRedraw { .. }
             | Event::StageOutput { .. }
-            | Event::ArtifactDropped { .. } => {}
+            | Event::ArtifactDropped { .. }
+            | Event::RemoteOff { .. }
+            | Event::RemoteDamaged { .. }
+            | Event::RemoteUploading { .. } => {}
         }
     }
 

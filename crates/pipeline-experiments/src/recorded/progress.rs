@@ -131,6 +131,9 @@ impl Progress {
             | Event::StageRedraw { .. }
             | Event::FilePublished { .. }
             | Event::ArtifactDropped { .. }
+            | Event::RemoteOff { .. }
+            | Event::RemoteDamaged { .. }
+            | Event::RemoteUploading { .. }
             | Event::RunFinished { .. } => {}
         }
     }

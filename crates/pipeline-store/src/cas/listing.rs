@@ -97,7 +97,7 @@ fn describe(kind: FileType) -> &'static str {
 }
 
 /// Checks that every name stays inside the folder that it is joined to, and that links lead to something in the tree.
-pub(super) fn check_tree(tree: &Tree) -> Result<(), StoreError> {
+pub(crate) fn check_tree(tree: &Tree) -> Result<(), StoreError> {
     let stays_inside =
         |name: &str| !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     // A file below a link would be written where the link leads.

@@ -7,8 +7,8 @@
 //! - `leases/<artifact digest>` is locked jointly by the readers of the artifact; the last one removes it.
 //!
 //! Objects come in through [`Cas::put_prepared`] and [`Cas::put_folder`] and go out through [`Cas::open`] and
-//! `Cas::copy_verified`. [`Cas::has_bytes`] answers without reading. No other code looks for an object in order to use
-//! it.
+//! `Cas::copy_verified`, which fetch what is absent here from the remote. [`Cas::has_bytes`] answers without reading.
+//! No other code looks for an object in order to use it.
 
 mod error;
 mod links;
@@ -23,10 +23,11 @@ use pipeline_core::{ArtifactDigest, Digest};
 
 use crate::layout::{below, fan_out};
 use crate::quarantine::Quarantine;
+use crate::remote::RemoteLink;
 use crate::workspace::Workspace;
 
 pub use error::OpenTreeError;
-pub(crate) use listing::check_links;
+pub(crate) use listing::{check_links, check_tree};
 pub(crate) use objects::Object;
 pub use trees::OpenTree;
 
@@ -38,12 +39,19 @@ pub struct Cas {
     leases: PathBuf,
     workspace: Arc<Workspace>,
     quarantine: Arc<Quarantine>,
+    remote: Option<Arc<RemoteLink>>,
 }
 
 impl Cas {
-    pub(crate) fn new(store: &Path, workspace: &Arc<Workspace>, quarantine: &Arc<Quarantine>) -> Self {
+    pub(crate) fn new(
+        store: &Path,
+        workspace: &Arc<Workspace>,
+        quarantine: &Arc<Quarantine>,
+        remote: Option<&Arc<RemoteLink>>,
+    ) -> Self {
         let [objects, trees, leases] = ["objects", "trees", "leases"].map(|folder| below(store, folder));
-        Self { objects, trees, leases, workspace: Arc::clone(workspace), quarantine: Arc::clone(quarantine) }
+        let (workspace, quarantine) = (Arc::clone(workspace), Arc::clone(quarantine));
+        Self { objects, trees, leases, workspace, quarantine, remote: remote.cloned() }
     }
 
     fn object(&self, digest: &Digest) -> PathBuf {

@@ -1,6 +1,6 @@
 //! Objects: stores, finds, copies with verification, and removes them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -17,6 +17,7 @@ use crate::check::{FileState, check_file, digest_of, is_program};
 use crate::durable::{move_into_place, parent, remove_file, sync_folder};
 use crate::error::At;
 use crate::layout::fanned_out;
+use crate::remote::{MAX_FETCHES, for_each_at_once};
 use crate::sources::Identity;
 use crate::workspace::Session;
 
@@ -121,6 +122,30 @@ impl Cas {
         move_into_place(path, &object)
     }
 
+    /// Fetches the files that are absent here from the remote, as far as it has them. Does nothing without a remote.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn fetch<'a>(&self, entries: impl IntoIterator<Item = &'a FileEntry>) -> Result<(), StoreError> {
+        let Some(twin) = self.remote.as_ref().map(|remote| remote.twin()) else { return Ok(()) };
+        let is_absent = |entry: &&FileEntry| twin.may_have(&entry.digest) && !self.knows(&entry.digest);
+        let absent: BTreeMap<Digest, &FileEntry> =
+            entries.into_iter().filter(is_absent).map(|entry| (entry.digest, entry)).collect();
+        let absent: Vec<&FileEntry> = absent.into_values().collect();
+        let fetched = for_each_at_once(&absent, MAX_FETCHES, |entry| {
+            let scratch = self.workspace.new_path()?;
+            if twin.object(entry, &scratch)? {
+                self.put_prepared(&scratch, entry)?;
+            }
+            Ok(())
+        });
+        match fetched {
+            // Its readers find the files missing.
+            Err(error @ StoreError::Io { .. }) if error.is_read_only() => Ok(()),
+            fetched => fetched,
+        }
+    }
+
     /// True if an object of this digest exists, in whatever state.
     pub(crate) fn knows(&self, digest: &Digest) -> bool {
         self.object(digest).exists()
@@ -129,6 +154,7 @@ impl Cas {
     /// Copies an object into `copy`, an empty file, and compares the copy with the entry, since readers get the copy.
     /// `to` names the file in the error.
     pub(crate) fn copy_verified(&self, entry: &FileEntry, copy: &Path, to: &Path) -> Result<(), OpenTreeError> {
+        self.fetch([entry])?;
         let object = self.object(&entry.digest);
         match copy_synced(&object, copy) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(OpenTreeError::missing(to)),
@@ -139,6 +165,7 @@ impl Cas {
 
     /// Opens an object after comparing its content with its entry. `to` names the file in the error.
     pub(crate) fn open_verified(&self, entry: &FileEntry, to: &Path) -> Result<File, OpenTreeError> {
+        self.fetch([entry])?;
         let object = self.object(&entry.digest);
         self.refuse_unless_intact(check_file(&object, entry)?, &object, to)?;
         Ok(pipeline_files::open(&object).at("read", &object)?)

@@ -72,6 +72,7 @@ impl Cas {
             Ok(lease) => {
                 let folder = self.tree(&digest);
                 make_folder(&folder)?;
+                self.fetch(tree.files.values())?;
                 let seen = self.fill(tree, &folder, Links::Hard)?;
                 Ok(OpenTree::new(folder, tree, seen, Held::Lease { _lease: lease }))
             }
@@ -86,6 +87,7 @@ impl Cas {
     /// As for [`Cas::open`].
     pub fn open_outside(&self, tree: &Tree) -> Result<OpenTree, OpenTreeError> {
         check_tree(tree)?;
+        self.fetch(tree.files.values())?;
         let outside = tempfile::tempdir().at("create", &std::env::temp_dir())?;
         let seen = self.fill(tree, outside.path(), Links::Symbolic)?;
         Ok(OpenTree::new(outside.path().to_owned(), tree, seen, Held::Outside { _folder: outside }))

@@ -3,6 +3,7 @@
 //! `actions/ab/<62 hexadecimal digits>.json` is a sealed [`Record`] under its key. It is valid only if its seal holds
 //! and its manifest has this key.
 
+use std::convert::Infallible;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,10 +15,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
+use crate::cas::check_tree;
 use crate::check::{is_bad_disk, is_no_file};
 use crate::durable::{Durability, read_if_there, remove_file};
 use crate::layout::{below, fan_out, fanned_out};
 use crate::quarantine::Quarantine;
+use crate::remote::{MAX_LOOK_UPS, PutMode, RemoteLink, for_each_at_once, name_of_record};
 use crate::sealed::unseal;
 use crate::workspace::Workspace;
 
@@ -36,6 +39,17 @@ pub struct Record<Report = StageReport> {
     pub seconds: f64,
     /// The origin of the result; never hashed.
     pub provenance: Provenance,
+    /// False if a remote that has this record does not have its objects, because the spec does not retain them.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub has_objects: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 /// The origin of a result.
@@ -89,6 +103,7 @@ pub struct Records {
     folder: PathBuf,
     workspace: Arc<Workspace>,
     quarantine: Arc<Quarantine>,
+    remote: Option<Arc<RemoteLink>>,
 }
 
 impl Record {
@@ -99,12 +114,18 @@ impl Record {
 }
 
 impl Records {
-    pub(crate) fn new(store: &Path, workspace: &Arc<Workspace>, quarantine: &Arc<Quarantine>) -> Self {
+    pub(crate) fn new(
+        store: &Path,
+        workspace: &Arc<Workspace>,
+        quarantine: &Arc<Quarantine>,
+        remote: Option<&Arc<RemoteLink>>,
+    ) -> Self {
         let (workspace, quarantine) = (Arc::clone(workspace), Arc::clone(quarantine));
-        Self { folder: below(store, "actions"), workspace, quarantine }
+        Self { folder: below(store, "actions"), workspace, quarantine, remote: remote.cloned() }
     }
 
-    /// Returns the key's record, if there is one. A damaged record counts as missing and is quarantined.
+    /// Returns the key's record, if there is one here or in the remote. A damaged record counts as missing and is
+    /// quarantined.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -123,12 +144,12 @@ impl Records {
     fn get_as<Report: DeserializeOwned>(&self, key: &Key) -> Result<Option<Record<Report>>, StoreError> {
         match self.read_as(key) {
             RecordState::Intact(record) => Ok(Some(*record)),
-            RecordState::Absent => Ok(None),
+            RecordState::Absent => Ok(self.look_outside(key)),
             RecordState::Unreadable(error) => Err(error),
             RecordState::Damaged => {
                 // A store that cannot be written keeps its damaged record, which still counts as missing.
                 let _ = self.quarantine.take(&self.path(key));
-                Ok(None)
+                Ok(self.look_outside(key))
             }
         }
     }
@@ -148,9 +169,34 @@ impl Records {
             }
             Err(error) => return RecordState::Unreadable(error),
         };
-        let record = unseal::<Record<Report>>(&document);
-        let record = record.filter(|record| record.key == *key && record.manifest.key() == *key);
+        let record = unsealed::<Report>(&document, key);
         record.map_or(RecordState::Damaged, |record| RecordState::Intact(Box::new(record)))
+    }
+
+    /// Looks the key up in the remote, and commits what is found and right.
+    fn look_outside<Report: DeserializeOwned>(&self, key: &Key) -> Option<Record<Report>> {
+        let twin = self.remote.as_ref()?.twin();
+        let document = if twin.may_know(key) { twin.document(key)? } else { return None };
+        let record = checked(&document, key);
+        twin.answered(key, record.is_some());
+        if record.is_none() {
+            twin.found_wrong(&name_of_record(key));
+        } else if !self.path(key).exists() {
+            // Lazily: one that a power cut damages is looked up again. A store that cannot be written goes without it.
+            let _ = self.workspace.write(&self.path(key), &document, Durability::Lazy);
+        }
+        record
+    }
+
+    /// Looks up the shards of these keys in the remote that are absent here, many at once.
+    pub fn fetch_shards(&self, keys: &[&Key]) {
+        let Some(twin) = self.remote.as_ref().map(|remote| remote.twin()) else { return };
+        let absent: Vec<&&Key> = keys.iter().filter(|key| twin.may_know(key) && !self.path(key).exists()).collect();
+        let look_up = |key: &&&Key| {
+            self.look_outside::<ShardReport>(key);
+            Ok::<_, Infallible>(())
+        };
+        let Ok(()) = for_each_at_once(&absent, MAX_LOOK_UPS, look_up);
     }
 
     /// The change time of the key's record, in nanoseconds by the file system's clock; `None` without a record.
@@ -161,23 +207,47 @@ impl Records {
         metadata.is_file().then(|| metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec()))
     }
 
-    /// Remembers the result of a key, replacing an earlier one.
+    /// Remembers the result of a key, replacing an earlier one. A remote that this process may write gets it, too, but
+    /// keeps a record that it has.
     ///
     /// # Errors
     /// When a metric is not finite, or the store cannot be written.
     pub fn put(&self, record: &Record) -> Result<(), StoreError> {
+        self.put_finite(record, PutMode::Create)
+    }
+
+    /// Like [`Records::put`], and also replaces the record of the remote.
+    ///
+    /// # Errors
+    /// When a metric is not finite, or the store cannot be written.
+    pub fn put_everywhere(&self, record: &Record) -> Result<(), StoreError> {
+        self.put_finite(record, PutMode::Replace)
+    }
+
+    fn put_finite(&self, record: &Record, mode: PutMode) -> Result<(), StoreError> {
         if let Some((metric, _)) = record.report.metrics.iter().find(|(_, value)| !value.is_finite()) {
             return Err(StoreError::NotFinite { stage: record.provenance.stage.clone(), metric: metric.clone() });
         }
-        self.workspace.write_sealed(&self.path(&record.key), record, Durability::Synced)
+        self.put_as(record, mode)
     }
 
-    /// Remembers a shard.
+    /// Remembers a shard. `mode` says what becomes of a record that the remote has.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn put_shard(&self, record: &Record<ShardReport>) -> Result<(), StoreError> {
-        self.workspace.write_sealed(&self.path(&record.key), record, Durability::Synced)
+    pub fn put_shard(&self, record: &Record<ShardReport>, mode: PutMode) -> Result<(), StoreError> {
+        self.put_as(record, mode)
+    }
+
+    fn put_as<Report: Serialize>(&self, record: &Record<Report>, mode: PutMode) -> Result<(), StoreError> {
+        let uploads = self.remote.as_ref().map(|remote| remote.uploads());
+        // Before the record, so that a killed process leaves no record that is neither uploaded nor marked.
+        uploads.map_or(Ok(()), |uploads| uploads.mark(&record.key, mode))?;
+        self.workspace.write_sealed(&self.path(&record.key), record, Durability::Synced)?;
+        if let Some(uploads) = uploads {
+            uploads.enqueue(&record.key, mode);
+        }
+        Ok(())
     }
 
     /// All records of this store.
@@ -202,4 +272,14 @@ impl Records {
     fn path(&self, key: &Key) -> PathBuf {
         fan_out(&self.folder, &key.0, ".json")
     }
+}
+
+/// The record of a key in a document; `None` when it is damaged, or of another key.
+fn unsealed<Report: DeserializeOwned>(document: &[u8], key: &Key) -> Option<Record<Report>> {
+    unseal::<Record<Report>>(document).filter(|record| record.key == *key && record.manifest.key() == *key)
+}
+
+/// Like [`unsealed`], for a document of others: its files must also stay inside the folder that they are put into.
+pub(crate) fn checked<Report: DeserializeOwned>(document: &[u8], key: &Key) -> Option<Record<Report>> {
+    unsealed(document, key).filter(|record| check_tree(&record.tree).is_ok())
 }

@@ -103,7 +103,7 @@ impl RunFolder {
         }
         written.at("write", &self.folder.join(EVENTS_FILE))?;
         self.is_no_op &= is_idle(&record.event);
-        if let Event::RunFinished { outcome, seconds, metrics } = &record.event {
+        if let Event::RunFinished { outcome, seconds, metrics, .. } = &record.event {
             let files = std::mem::take(&mut self.files);
             let events = (EVENTS_FILE.to_owned(), self.events.get_ref().entry());
             let files = files.into_iter().chain([events]).collect();

@@ -296,7 +296,7 @@ fn before_seals(folder: &Path, owner_lives: bool, info: RunInfo) -> Option<RunIn
     };
     let last_event = serde_json::from_slice::<EventRecord>(&last_line).ok().map(|record| record.event);
     Some(match last_event {
-        Some(Event::RunFinished { outcome, seconds, metrics }) => {
+        Some(Event::RunFinished { outcome, seconds, metrics, .. }) => {
             let is_no_op = outcome == Outcome::Done && is_no_op_in(folder);
             RunInfo { state: state_after(outcome), seconds: Some(seconds), metrics, is_no_op, ..info }
         }

@@ -78,6 +78,7 @@ pub fn record(stage: &str, seed: u32, tree: &Tree) -> Record {
             version: "0.1.0".into(),
             adopted_from: None,
         },
+        has_objects: true,
     }
 }
 

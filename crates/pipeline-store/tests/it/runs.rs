@@ -33,7 +33,7 @@ fn reused(stage: &str) -> EventRecord {
 fn finished(outcome: Outcome, n_stages: usize) -> EventRecord {
     let metrics = BTreeMap::from([("mean_recall".to_owned(), 0.25)]);
     let metrics = (0..n_stages).map(|idx| (format!("stage-{idx}").parse().unwrap(), metrics.clone())).collect();
-    EventRecord { at_ms: 7, event: Event::RunFinished { outcome, seconds: 2.5, metrics } }
+    EventRecord { at_ms: 7, event: Event::RunFinished { outcome, seconds: 2.5, metrics, remote: None } }
 }
 
 #[test]

@@ -23,6 +23,7 @@ use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::rfc3339;
+use crate::remotes;
 use crate::table::Table;
 use crate::terminal::Terminal;
 use crate::whole_file::WholeFile;
@@ -38,6 +39,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             .with_help("add to the spec, for example: `check: { mean_recall: { max_drop: 0.002 } }`"));
     }
     let plan = door::plan_what_is_there(&opened)?;
+    remotes::note_news(&opened.store, terminal);
     let measurements = Measurements::of(&opened.graph, &plan);
     let path = baseline::path_of(&opened.spec);
     if args.accept {

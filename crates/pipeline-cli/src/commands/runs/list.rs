@@ -276,7 +276,7 @@ mod tests {
             run.write_spec(&yaml).unwrap();
             let metrics = [("mean_recall".to_owned(), 0.5), ("recall_at_1".to_owned(), 0.25)];
             let metrics = BTreeMap::from([("evaluate".parse().unwrap(), metrics.into())]);
-            let event = Event::RunFinished { outcome: Outcome::Done, seconds: 2.0, metrics };
+            let event = Event::RunFinished { outcome: Outcome::Done, seconds: 2.0, metrics, remote: None };
             run.append_event(&EventRecord { at_ms: 5, event }).unwrap();
             let note = Some("a note that is longer than a line of a narrow terminal".to_owned());
             store.runs().label(run.id(), &RunLabels { note, ..RunLabels::default() }).unwrap();

@@ -74,7 +74,7 @@ fn site(args: &ServeArgs) -> Result<Site, Failure> {
         return Site::of_project(&store, door::here());
     };
     let (spec, named) = spec_or_run(name, &args.overrides, &args.store)?;
-    let opened = Opened::open(&spec, &door::surroundings())?;
+    let opened = door::attached(Opened::open(&spec, &door::surroundings())?, &args.remote)?;
     let pool = ServedPool::open(&opened, args.stage.as_deref(), door::n_threads())?;
     let reports = Reports::new(&opened, pool.searching(), named);
     Ok(Site::of_spec(&opened, pool, reports, door::here()))

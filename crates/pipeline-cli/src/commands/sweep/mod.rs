@@ -25,6 +25,7 @@ use crate::commands::run;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::remotes;
 use crate::render::sweep_table::{self, Rows};
 use crate::render::words;
 use crate::terminal::Terminal;
@@ -38,7 +39,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let device = run::probe(args.execution.device)?;
     let ExecutorArg::Local = args.execution.executor;
     let named = door::spec(&args.spec)?;
-    let store = Store::open(&named.store.folder)?;
+    let store = remotes::attach(Store::open(&named.store.folder)?, args.spec.remote.remote.as_deref())?;
     let plan = SweepPlan::load(&named, options(args)?, &door::surroundings())?;
     let mut forced = Forced::among(&plan.stages, &args.execution.force.forced)?;
     let mut reached = plan.start();

@@ -2,6 +2,8 @@
 //!
 //! JSON: the figures of `stats`, `verify` and `gc` under the names that the tables show, in bytes.
 
+mod remote;
+
 use std::collections::BTreeMap;
 
 use pipeline_store::{CollectOptions, CollectReport, Holder, StoreStats, VerifyReport};
@@ -24,10 +26,15 @@ pub fn run(args: &CacheArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         CacheCommand::Stats(args) => stats(args, terminal),
         CacheCommand::Verify(args) => verify(args, terminal),
         CacheCommand::Gc(args) => gc(args, terminal),
+        CacheCommand::Push(args) => remote::push(args, terminal),
+        CacheCommand::Pull(args) => remote::pull(args, terminal),
     }
 }
 
 fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    if let Some(url) = args.remote.url() {
+        return remote::stats(&args.store, &url, &args.json, terminal);
+    }
     let store = door::store(&args.store, terminal)?;
     let stats = store.stats()?;
     if args.json.json {
@@ -55,6 +62,9 @@ fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 fn verify(args: &CacheVerifyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    if let Some(url) = args.remote.url() {
+        return remote::verify(&args.store, &url, args.repair, &args.json, terminal);
+    }
     let store = door::store(&args.store, terminal)?;
     let report = if args.repair { store.repair()? } else { store.verify()? };
     if args.json.json {
@@ -101,6 +111,9 @@ fn verdict(report: &VerifyReport, repair: bool) -> String {
 }
 
 fn gc(args: &CacheGcArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    if let Some(url) = args.remote.url() {
+        return remote::gc(args, &url, terminal);
+    }
     let store = door::store(&args.store, terminal)?;
     let options = CollectOptions {
         max_bytes: args.max_size,

@@ -1,0 +1,132 @@
+//! The remote of a store, as the command line or the environment names it.
+//!
+//! Never the spec: a spec from elsewhere must not choose whom to trust, or whom to call.
+
+use std::path::Path;
+
+use pipeline_core::RemoteCounts;
+use pipeline_store::{Access, Remote, RemoteError, RemoteFolder, RemoteLink, RemoteNews, Store};
+
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::format::{bytes, count, counted};
+use crate::terminal::Terminal;
+
+/// The variable with the URL of the remote.
+pub const URL: &str = "PIPELINE_REMOTE";
+
+/// The variable that says whether runs may write into the remote.
+const ACCESS: &str = "PIPELINE_REMOTE_ACCESS";
+
+/// The forms of URLs that this program can use.
+const FORMS: &str = "file:///mnt/shared/cache";
+
+/// The store with the remote at `url`; without a URL, or with an empty one, the store alone.
+///
+/// # Errors
+/// When the URL means nothing to this program.
+pub fn attach(store: Store, url: Option<&str>) -> Result<Store, Failure> {
+    match url.filter(|url| !url.is_empty()) {
+        Some(url) => Ok(store.with_remote(open(url)?, access())),
+        None => Ok(store),
+    }
+}
+
+/// The remote of a store that a command must have.
+///
+/// # Errors
+/// When neither the command line nor the environment names one.
+pub fn needed(store: &Store) -> Result<&RemoteLink, Failure> {
+    store.remote().ok_or_else(|| {
+        Failure::new(Exit::Usage, "no remote is named")
+            .with_help(format!("name one with `--remote URL` or the variable `{URL}`, such as `{FORMS}`"))
+    })
+}
+
+/// Refuses a value of [`ACCESS`] that means nothing.
+///
+/// # Errors
+/// When there is one.
+pub fn check_environment() -> Result<(), Failure> {
+    match std::env::var_os(ACCESS) {
+        Some(value) if !["", "read", "write"].iter().any(|known| value == *known) => {
+            let message = format!("`{ACCESS}` is `{}`, and it can be `read` or `write`", value.display());
+            Err(Failure::new(Exit::Usage, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Warns of what has become of the remote, if a command has asked it in vain.
+pub fn note_news(store: &Store, terminal: &Terminal) {
+    let Some(remote) = store.remote() else { return };
+    for news in remote.take_news() {
+        let text = match news {
+            RemoteNews::Off { reason } => off(remote.url(), &reason),
+            RemoteNews::Wrong { name } => damaged(remote.url(), &name),
+        };
+        terminal.note(&format!("{}: {text}", terminal.err.notable("warning")));
+    }
+}
+
+/// The traffic of a run with the remote, in words.
+pub fn traffic(counts: &RemoteCounts) -> String {
+    let RemoteCounts { n_hits, n_misses, n_errors, bytes_down, bytes_up } = *counts;
+    let asked = n_hits + n_misses;
+    let mut words = format!("{} of {} found", count(n_hits), counted(asked, "result"));
+    for (n_bytes, verb) in [(bytes_down, "received"), (bytes_up, "sent")] {
+        if n_bytes > 0 {
+            words.push_str(&format!(", {} {verb}", bytes(n_bytes)));
+        }
+    }
+    if n_errors > 0 {
+        words.push_str(&format!(", {}", counted(n_errors, "error")));
+    }
+    words
+}
+
+/// Says that the remote is not asked any more.
+pub fn off(url: &str, reason: &str) -> String {
+    format!("the remote `{url}` is not used any more: {reason}")
+}
+
+/// Says that a file of the remote is damaged.
+pub fn damaged(url: &str, file: &str) -> String {
+    format!(
+        "the remote `{url}` has a damaged file, `{file}`: it is not used; `cache verify --remote` finds all such files"
+    )
+}
+
+/// The failure of an operation on the remote.
+pub fn failure(remote: &RemoteLink, error: &RemoteError) -> Failure {
+    let failure = Failure::because(Exit::Usage, error).under(format!("the remote `{}` cannot be used", remote.url()));
+    match error {
+        RemoteError::Refused(_) => {
+            failure.with_help("check that the credentials of this process may do that at this address")
+        }
+        RemoteError::Unavailable(_) | RemoteError::Off(_) => failure.with_help("check its address and the network"),
+        _ => failure,
+    }
+}
+
+fn access() -> Access {
+    if std::env::var_os(ACCESS).is_some_and(|value| value == "write") { Access::Write } else { Access::Read }
+}
+
+/// The remote at a URL.
+fn open(url: &str) -> Result<Box<dyn Remote>, Failure> {
+    let unknown = |message: String| Failure::new(Exit::Usage, message).with_help(format!("write it as `{FORMS}`"));
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Err(unknown("the remote is no URL".to_owned()));
+    };
+    // It is shown, and a command line is kept with its run.
+    if rest.split('/').next().is_some_and(|host| host.contains('@')) || rest.contains('?') {
+        return Err(Failure::new(Exit::Usage, "the URL of the remote holds credentials or a query")
+            .with_help("leave them out: credentials come from the environment, and the URL is shown and recorded"));
+    }
+    match scheme {
+        "file" if rest.starts_with('/') => Ok(Box::new(RemoteFolder::new(Path::new(rest)))),
+        "file" => Err(unknown(format!("`{url}` names no absolute path"))),
+        _ => Err(unknown(format!("`{scheme}://` is no remote that this program can use"))),
+    }
+}

@@ -1,0 +1,204 @@
+//! A team and its cache: what one machine has computed, another finds behind a URL.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::project::{Project, Reply};
+use crate::recorded::files_below;
+
+const SPEC: &str = r#"
+stages:
+  pixels: { kind: command, params: { run: [sh, -c, 'echo 12345678 > o'], outputs: [o] }, retain: false }
+  count: { kind: command, inputs: { in: pixels }, params: { run: [sh, -c, 'wc -c < "$INPUT_IN/o" > o'], outputs: [o] } }
+"#;
+
+/// Two machines and the folder that both mount.
+struct Team {
+    shared: tempfile::TempDir,
+    first: Project,
+    second: Project,
+}
+
+impl Team {
+    fn new() -> Self {
+        let shared = tempfile::tempdir().unwrap();
+        Self { shared, first: Project::with_spec(SPEC), second: Project::with_spec(SPEC) }
+    }
+
+    fn url(&self) -> String {
+        format!("file://{}", self.shared.path().display())
+    }
+
+    fn command(&self, project: &Project, access: &str, args: &[&str]) -> Command {
+        let mut command = project.command(args);
+        command.env("PIPELINE_REMOTE", self.url()).env("PIPELINE_REMOTE_ACCESS", access);
+        command
+    }
+
+    fn run(&self, project: &Project, access: &str, args: &[&str]) -> Reply {
+        let mut reply = project.reply(&self.command(project, access, args).output().unwrap());
+        let shared = self.shared.path().to_str().unwrap();
+        for text in [&mut reply.stdout, &mut reply.stderr] {
+            *text = text.replace(shared, "[SHARED]");
+        }
+        reply
+    }
+
+    /// The files of the remote, by the part of their names that the layout gives.
+    fn n_files(&self, kind: &str) -> usize {
+        files_below(&self.shared.path().join("store-v1").join(kind)).len()
+    }
+}
+
+fn done(reply: Reply) -> Reply {
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    reply
+}
+
+fn json(command: &mut Command) -> Value {
+    let output = command.output().unwrap();
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
+
+#[test]
+fn a_trusted_job_uploads_and_everyone_else_reuses() {
+    let team = Team::new();
+    let reply = done(team.run(&team.first, "write", &["run", "spec.yaml"]));
+    assert!(reply.stderr.contains("sent"), "{reply:?}");
+    assert_eq!((team.n_files("actions"), team.n_files("objects")), (2, 1), "the pixels are not retained");
+
+    let reply = done(team.run(&team.second, "read", &["run", "spec.yaml"]));
+    assert!(reply.stderr.contains("2 of 2 results found"), "{reply:?}");
+    assert_eq!(files_below(&team.second.path("artifacts/store-v1/objects")).len(), 0, "no byte was needed");
+    let folder = done(team.run(&team.second, "read", &["path", "spec.yaml", "count"])).stdout;
+    assert_eq!(team.second.read(&format!("{}/o", folder.trim().replace("[FOLDER]/", ""))).trim(), "9");
+
+    let reply = done(team.run(&team.second, "", &["run", "spec.yaml"]));
+    assert!(!reply.stderr.contains("remote"), "nothing is asked when nothing has changed: {reply:?}");
+}
+
+#[test]
+fn status_and_dry_runs_know_what_the_remote_has() {
+    let team = Team::new();
+    done(team.run(&team.first, "write", &["run", "spec.yaml"]));
+    let reply = done(team.run(&team.second, "read", &["status", "spec.yaml"]));
+    assert!(reply.stderr.contains("all up to date"), "{reply:?}");
+    let reply = done(team.second.run(&["status", "spec.yaml", "--set", "count.params.run=[sh, -c, 'echo 1 > o']"]));
+    assert!(reply.stdout.contains("count run"), "{reply:?}");
+}
+
+#[test]
+fn results_are_pushed_and_pulled_by_hand() {
+    let team = Team::new();
+    done(team.first.run(&["run", "spec.yaml"]));
+    let reply = done(team.run(&team.first, "read", &["cache", "push", "spec.yaml"]));
+    assert!(reply.stdout.contains("2 results and 1 file uploaded"), "{reply:?}");
+    assert!(reply.stdout.contains("1 result without files"), "{reply:?}");
+    let again = done(team.run(&team.first, "read", &["cache", "push", "last"]));
+    assert!(again.stdout.contains("0 results and 0 files uploaded, 0 B; 2 there already"), "{again:?}");
+
+    let reply = done(team.run(&team.second, "read", &["cache", "pull", "spec.yaml"]));
+    assert!(reply.stdout.contains("all files of 1 result are here"), "{reply:?}");
+    fs::remove_dir_all(team.shared.path().join("store-v1")).unwrap();
+    let reply = done(team.second.run(&["status", "spec.yaml"]));
+    assert!(reply.stderr.contains("all up to date"), "{reply:?}");
+    done(team.second.run(&["path", "spec.yaml", "count"]));
+}
+
+#[test]
+fn what_a_killed_process_has_not_uploaded_is_pushed_later() {
+    let team = Team::new();
+    let gone = format!("file://{}", team.shared.path().join("absent").display());
+    let mut run = team.first.command(&["run", "spec.yaml", "--remote", &gone]);
+    let reply = done(team.first.reply(&run.env("PIPELINE_REMOTE_ACCESS", "write").output().unwrap()));
+    assert_eq!(reply.stderr.matches("is not used any more").count(), 1, "{reply:?}");
+    let unpushed = team.first.path("artifacts/store-v1/unpushed");
+    assert_eq!(files_below(&unpushed).len(), 2);
+    done(team.run(&team.first, "read", &["cache", "push"]));
+    assert_eq!((files_below(&unpushed).len(), team.n_files("actions")), (0, 2));
+}
+
+#[test]
+fn damage_in_the_remote_is_found_shown_and_never_used() {
+    let team = Team::new();
+    done(team.run(&team.first, "write", &["run", "spec.yaml"]));
+    let objects = team.shared.path().join("store-v1/objects");
+    let object = objects.join(files_below(&objects).remove(0));
+    fs::remove_file(&object).unwrap();
+    fs::write(&object, "8\n").unwrap();
+    let reply = team.run(&team.second, "read", &["cache", "verify", "--remote"]);
+    assert_eq!(reply.code, Some(1), "{reply:?}");
+    assert!(reply.stdout.contains("damaged: file://[SHARED]/store-v1/objects/"), "{reply:?}");
+
+    let reply = team.run(&team.second, "read", &["path", "spec.yaml", "count"]);
+    assert_eq!(reply.code, Some(1), "{reply:?}");
+    assert!(reply.stderr.contains("has a damaged file"), "{reply:?}");
+    done(team.run(&team.second, "write", &["run", "spec.yaml", "--force", "count"]));
+    assert_eq!(team.run(&team.second, "read", &["cache", "verify", "--remote"]).code, Some(0), "it was replaced");
+}
+
+#[test]
+fn old_results_are_collected_and_young_ones_keep_their_files() {
+    let team = Team::new();
+    done(team.run(&team.first, "write", &["run", "spec.yaml"]));
+    let gc = |older_than: &str| {
+        json(&mut team.command(&team.first, "read", &["cache", "gc", "--remote", "--older-than", older_than, "--json"]))
+    };
+    assert_eq!(gc("90d")["n_records"], 0);
+    let files: Vec<_> = files_below(team.shared.path()).into_iter().map(|file| team.shared.path().join(file)).collect();
+    let a_year_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(365 * 24 * 3600);
+    let age = |file: &std::path::Path| fs::File::open(file).unwrap().set_modified(a_year_ago).unwrap();
+    let (objects, records): (Vec<_>, Vec<_>) =
+        files.iter().partition(|file| file.to_str().unwrap().contains("/objects/"));
+    objects.iter().for_each(|file| age(file));
+    assert_eq!(gc("90d")["n_objects"], 0, "a young record names it");
+    records.iter().for_each(|file| age(file));
+    let report = gc("90d");
+    assert_eq!((&report["n_records"], &report["n_objects"]), (&2.into(), &1.into()), "{report}");
+    let stats = json(&mut team.command(&team.first, "read", &["cache", "stats", "--remote", "--json"]));
+    assert_eq!((&stats["n_records"], &stats["n_objects"]), (&0.into(), &0.into()), "{stats}");
+}
+
+#[test]
+fn an_address_that_cannot_be_used_is_refused_with_the_way_to_write_it() {
+    let project = Project::with_spec(SPEC);
+    for (url, message) in [
+        ("nowhere", "the remote is no URL"),
+        ("file://relative", "names no absolute path"),
+        ("ftp://host/x", "`ftp://` is no remote that this program can use"),
+        ("https://me:secret@host/x", "holds credentials"),
+    ] {
+        let reply = project.run(&["run", "spec.yaml", "--remote", url]);
+        assert_eq!(reply.code, Some(2), "{reply:?}");
+        assert!(reply.stderr.contains(message) && !reply.stderr.contains("secret"), "{reply:?}");
+    }
+    let mut command = project.command(&["run", "spec.yaml"]);
+    let reply = project.reply(&command.env("PIPELINE_REMOTE_ACCESS", "rw").output().unwrap());
+    assert!(reply.stderr.contains("`PIPELINE_REMOTE_ACCESS` is `rw`"), "{reply:?}");
+    let reply = project.run(&["cache", "stats", "--remote"]);
+    assert!(reply.stderr.contains("no remote is named"), "{reply:?}");
+    assert_eq!(project.run(&["cache", "gc", "--older-than", "90d"]).code, Some(2));
+}
+
+#[test]
+fn a_run_that_is_killed_at_any_time_leaves_a_remote_that_is_right() {
+    let team = Team::new();
+    for seed in 0..6 {
+        let set = format!("count.params.run=[sh, -c, 'echo {seed} > o']");
+        let args = ["run", "spec.yaml", "--set", &set];
+        let mut child =
+            team.command(&team.first, "write", &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // At another point of the run each time.
+        let n_before = team.n_files("actions");
+        while child.try_wait().unwrap().is_none() && team.n_files("actions") < n_before + seed % 3 {}
+        let _ = child.kill();
+        child.wait().unwrap();
+        let reply = team.run(&team.first, "read", &["cache", "verify", "--remote"]);
+        assert_eq!(reply.code, Some(0), "{reply:?}");
+    }
+    let args = ["run", "spec.yaml", "--set", "count.params.run=[sh, -c, 'echo 5 > o']"];
+    done(team.run(&team.first, "write", &args));
+    assert!(done(team.run(&team.second, "read", &args)).stderr.contains("2 of 2 results found"));
+}
