@@ -57,7 +57,7 @@ fn section(sections: &mut Entries, name: &str) -> Result<(Option<Span>, Entries)
 fn check_stage_keys(entries: &Entries) -> Result<(), SpecError> {
     check_keys(entries, STAGE_KEYS).map_err(|error| {
         let help = error.help.as_deref().filter(|help| help.starts_with("known are"));
-        let help = help.map(|help| format!("{help}; what its kind is to know stands below `params`"));
+        let help = help.map(|help| format!("{help}; a setting of its kind stands below `params`"));
         SpecError { help: help.or(error.help.clone()), ..error }
     })
 }
@@ -148,8 +148,16 @@ fn stage(
         }
     }
     let kind = kind.ok_or_else(|| {
-        SpecError::at(&span, format!("stage `{id}` has no `kind`"))
-            .with_help("`kind` says what it does; a spec that only changes a stage of another one `extends` that one")
+        let error = SpecError::at(&span, format!("stage `{id}` has no `kind`"));
+        match known.contains_key("kind") {
+            true => {
+                error.with_help(format!("`kind` stands beside `{id}`: indent it, and what follows, to stand below"))
+            }
+            false => error.with_help(
+                "`kind: KIND` says what it does; a spec that only changes a stage of another one begins with \
+                 `extends: OTHER.yaml`",
+            ),
+        }
     })?;
     Ok(StageSpec { id: id.clone(), span, kind, inputs, params, retain, lane, publish })
 }

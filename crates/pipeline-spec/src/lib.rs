@@ -33,6 +33,7 @@ mod build;
 mod deserializer;
 mod drawing;
 mod error;
+mod foreign;
 mod graph;
 mod keys;
 mod load;

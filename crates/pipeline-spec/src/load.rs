@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pipeline_core::Digest;
 
 use crate::build::{build, into_text};
+use crate::foreign::or_foreign;
 use crate::keys::{SPEC_KEYS, check_keys};
 use crate::path::{absolute, clean};
 use crate::source::SpecFile;
@@ -41,7 +42,7 @@ impl Draft {
     /// # Errors
     /// When a file cannot be read or is not YAML, or two specs cannot be merged.
     pub fn read(path: &Path) -> Result<Self, SpecError> {
-        Self::of(read_layer(path, None)?)
+        read_layer(path, None).and_then(Self::of).map_err(or_foreign)
     }
 
     /// The draft without its sweep, from which the points of the sweep are built.
@@ -59,7 +60,7 @@ impl Draft {
     pub fn build(mut self, overrides: &[Override], axes: &[Axis]) -> Result<PipelineSpec, SpecError> {
         overrides.iter().try_for_each(|value| value.apply(&mut self.root, &self.folder))?;
         axes.iter().try_for_each(|axis| axis.apply(&mut self.root, &self.folder))?;
-        build(self.root, self.name, self.file, self.files, self.folder)
+        build(self.root, self.name, self.file, self.files, self.folder).map_err(or_foreign)
     }
 
     fn of(main: Layer) -> Result<Self, SpecError> {
@@ -88,7 +89,7 @@ impl Draft {
 /// # Errors
 /// As [`load`].
 pub fn parse(text: &str, file: &Path) -> Result<PipelineSpec, SpecError> {
-    Draft::of(parse_layer(text.to_owned(), file)?)?.build(&[], &[])
+    parse_layer(text.to_owned(), file).and_then(Draft::of).map_err(or_foreign)?.build(&[], &[])
 }
 
 /// One file before it is merged with the spec that it extends.

@@ -4,9 +4,22 @@ use granit_parser::{ErrorKind, ScanError};
 
 use crate::SpecError;
 
-/// The error, without its place yet.
-pub(crate) fn explain(error: &ScanError) -> SpecError {
+/// The error in `text`, without its place yet.
+pub(crate) fn explain(error: &ScanError, text: &str) -> SpecError {
     use ErrorKind as Kind;
+    let is_shape = matches!(
+        error.kind(),
+        Kind::SimpleKeyExpected
+            | Kind::ExpectedBlockMappingKey
+            | Kind::InvalidSimpleKey
+            | Kind::InvalidIndentation
+            | Kind::ExpectedBlockSequenceEntry
+            | Kind::MappingValueNotAllowed
+            | Kind::MappingKeyNotAllowed
+    );
+    if let Some(error) = is_shape.then(|| indentation(text, error.marker().line())).flatten() {
+        return error;
+    }
     let (message, help) = match error.kind() {
         Kind::TabNotAllowed | Kind::TabInBlockIndentation | Kind::TabInIndentation | Kind::TabInPlainScalar => {
             ("a tab cannot indent YAML".to_owned(), Some("indent with spaces"))
@@ -46,5 +59,80 @@ pub(crate) fn explain(error: &ScanError) -> SpecError {
     match help {
         Some(help) => error.with_help(help),
         None => error,
+    }
+}
+
+/// What is wrong with the indentation of a line, counted from 1; `None` where it is not the indentation.
+fn indentation(text: &str, line: usize) -> Option<SpecError> {
+    let is_content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let here = text.lines().nth(line.checked_sub(1)?).filter(is_content)?;
+    let above: Vec<&str> = text.lines().take(line - 1).filter(is_content).collect();
+    let last = above.last()?;
+    let (indent, last_indent) = (indent_of(here), indent_of(last));
+    let is_key = |line: &str| line.trim_end().ends_with(':') || line.contains(": ");
+    let is_item = |line: &str| line.trim_start().starts_with('-');
+    if !is_key(here) || is_item(here) || is_item(last) {
+        return None;
+    }
+    if indent > last_indent && is_key(last) && !last.trim_end().ends_with([':', '|', '>']) {
+        let (key, _) = last.trim_start().split_once(':')?;
+        let error = SpecError::new(format!("this line is indented more than `{key}` above it, which has its value"));
+        return Some(error.with_help(format!("indent it by {}, as that line is", spaces(last_indent))));
+    }
+    // The levels that are still open above this line.
+    let mut levels = Vec::new();
+    for level in above.iter().map(|line| indent_of(line)) {
+        levels.retain(|open| *open < level);
+        levels.push(level);
+    }
+    if indent >= last_indent || levels.contains(&indent) {
+        return None;
+    }
+    let near: Vec<String> =
+        [levels.iter().rfind(|level| **level < indent), levels.iter().find(|level| **level > indent)]
+            .into_iter()
+            .flatten()
+            .map(|level| spaces(*level))
+            .collect();
+    let error = SpecError::new(format!("this line is indented by {}, and no line above it is", spaces(indent)));
+    Some(error.with_help(format!("indent it by {}, as the lines that it belongs to", near.join(" or "))))
+}
+
+fn indent_of(line: &str) -> usize {
+    line.len() - line.trim_start_matches(' ').len()
+}
+
+fn spaces(n: usize) -> String {
+    match n {
+        0 => "no space".to_owned(),
+        1 => "1 space".to_owned(),
+        n => format!("{n} spaces"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn a_wrong_indentation_is_said_in_spaces() {
+        for (text, message, help) in [
+            (
+                "stages:\n  a:\n    kind: x\n      params: {}\n",
+                "this line is indented more than `kind` above it, which has its value",
+                "indent it by 4 spaces, as that line is",
+            ),
+            (
+                "stages:\n  a:\n    kind: x\n   params: {}\n",
+                "this line is indented by 3 spaces, and no line above it is",
+                "indent it by 2 spaces or 4 spaces, as the lines that it belongs to",
+            ),
+        ] {
+            let error = crate::parse(text, Path::new("a.yaml")).unwrap_err();
+            assert_eq!((error.message.as_str(), error.help.as_deref()), (message, Some(help)));
+        }
+        // What is no matter of indentation keeps its own words.
+        let error = crate::parse("name: a: b\nstages: {}\n", Path::new("a.yaml")).unwrap_err();
+        assert!(error.help.unwrap().contains("quote a text"));
     }
 }

@@ -40,7 +40,7 @@ pub(crate) fn read(text: &str, file: &Arc<SpecFile>, column_offset: u32) -> Resu
     let mut root = None;
     let mut n_documents = 0;
     for event in Parser::new_from_str_with_options(text, options) {
-        let (event, span) = event.map_err(|error| explain(&error).or_at(&builder.span_at(*error.marker())))?;
+        let (event, span) = event.map_err(|error| explain(&error, text).or_at(&builder.span_at(*error.marker())))?;
         if matches!(event, Event::DocumentStart(..)) {
             n_documents += 1;
             if n_documents > 1 {

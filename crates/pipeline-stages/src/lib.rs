@@ -26,6 +26,7 @@ mod import_features;
 mod kind;
 mod known_queries;
 mod load_queries;
+mod missing_file;
 mod model;
 mod pooled;
 mod predictions;

@@ -11,6 +11,8 @@ use pipeline_spec::{SpecPath, nearest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::missing_file::NO_SHELL;
+
 /// The most rows per batch and thread.
 pub(crate) const MAX_BATCH_ROWS: usize = 65_536;
 
@@ -109,8 +111,7 @@ impl Family {
     fn help_to_find(&self, model: &ModelName, search: &ModelSearch) -> Option<String> {
         let written = model.written();
         if written.starts_with('~') || written.contains('$') {
-            let help = "no shell reads a spec: `~` and `$HOME` stay as they are";
-            return Some(format!("{help}; write the absolute path, or one relative to the spec"));
+            return Some(NO_SHELL.to_owned());
         }
         let known = (self.near)(&model.to_find(), search);
         // An owner is often missing or wrong.

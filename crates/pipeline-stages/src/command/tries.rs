@@ -15,6 +15,11 @@ use super::running::{self, Ended, How};
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
+/// What programs print about a path that leads nowhere, and the likely reason.
+const NO_SUCH_FILE: &str = "No such file or directory";
+const IN_ITS_FOLDER: &str = "the program runs in an empty folder of its own: the folder of the spec is `$SPEC_DIR`, an \
+                             input `$INPUT_<NAME>` (in Python: os.environ[\"SPEC_DIR\"])";
+
 /// The interval of checks for cancellation in a pause.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -27,7 +32,9 @@ pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>, scratch: &Pa
         let ended = running::run(stage.program(context, scratch), &stage.guards, timeout, context.host)?;
         let Some(problem) = problem(stage, &ended) else { return Ok(ended.printed) };
         if try_number == n_tries {
-            return Err(StageError { help: stage.help(), ..StageError::new(problem + &ended.printed.quote()) });
+            let quote = ended.printed.quote();
+            let help = stage.help().or_else(|| quote.contains(NO_SUCH_FILE).then(|| IN_ITS_FOLDER.to_owned()));
+            return Err(StageError { help, ..StageError::new(problem + &quote) });
         }
         let last = ended.printed.last().map(|line| format!(": {line}")).unwrap_or_default();
         let next = format!("try {} of {n_tries} begins in {} s", try_number + 1, pause.as_secs_f64());

@@ -18,6 +18,7 @@ use pipeline_spec::SpecError;
 
 use crate::artifact::{self, RejectedRow, Wanted};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
+use crate::missing_file;
 use crate::published;
 use crate::seconds::Seconds;
 use crate::split::Split;
@@ -177,7 +178,9 @@ pub(crate) fn must_be_a_file(path: &Path, param: &str, what: &str, help: &str) -
         Ok(found) if found.is_file() => Ok(()),
         Ok(_) => Err(StageError::new(format!("{what} `{}` is not a file", path.display()))
             .with_help(format!("`{param}` must name {help}"))),
-        Err(error) => Err(StageError::because(format!("{what} `{}` cannot be read", path.display()), error)
-            .with_help(format!("`{param}` must name {help}; paths are relative to the spec file"))),
+        Err(error) => Err(StageError::because(format!("{what} `{}` cannot be read", path.display()), error).with_help(
+            missing_file::help(path)
+                .unwrap_or_else(|| format!("`{param}` must name {help}; paths are relative to the spec file")),
+        )),
     }
 }
