@@ -20,7 +20,11 @@ name=pipeline-${version#pipeline }-$target
 
 staged=$(mktemp -d)
 trap 'rm -rf "$staged"' EXIT
-mkdir "$staged/$name"
+mkdir -p "$staged/$name/completions"
+"$binary" man "$staged/$name/man/man1"
+"$binary" completions bash > "$staged/$name/completions/pipeline.bash"
+"$binary" completions zsh > "$staged/$name/completions/_pipeline"
+"$binary" completions fish > "$staged/$name/completions/pipeline.fish"
 cp "$binary" LICENSE-MIT LICENSE-APACHE README.md CHANGELOG.md "$staged/$name"
 cp pipelines/demo/README.md "$staged/$name/DEMO-CREDITS.md"
 cp pipelines/demo/LICENSE-emojibase "$staged/$name"

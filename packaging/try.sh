@@ -18,6 +18,9 @@ demo() { # demo PROGRAM FOLDER: the demo's result must be that of the README
 mkdir archive
 tar -xzf "$folder"/pipeline-*-linux-musl.tar.gz --strip-components 1 -C archive
 demo "$place/archive/pipeline" from-the-archive
+for file in man/man1/pipeline.1 man/man1/pipeline-run.1 completions/{pipeline.bash,_pipeline,pipeline.fish}; do
+    [[ -s archive/$file ]] || { echo "try.sh: the archive has no $file" >&2; exit 1; }
+done
 
 python3 -m venv wheel
 wheel/bin/pip install --quiet --no-index "$folder"/*.whl

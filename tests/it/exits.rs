@@ -76,16 +76,6 @@ fn help_and_version_are_data_and_wrong_arguments_exit_2() {
     }
 }
 
-#[test]
-fn every_shell_gets_a_completion_script() {
-    let project = Project::new();
-    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let reply = project.run(&["completions", shell]);
-        assert_eq!(reply.code, Some(0));
-        assert!(reply.stdout.contains("pipeline"), "{shell}");
-    }
-}
-
 #[cfg(not(feature = "cuda"))]
 #[test]
 fn cuda_is_asked_for_before_any_work() {

@@ -157,7 +157,7 @@ fn a_graph_has_four_languages() {
     let project = Project::with_spec(CHAIN);
     project.write("in.txt", "");
     for (format, expect) in [
-        ("ascii", "middle (command)\n<- from head"),
+        ("ascii", "| middle"),
         ("mermaid", "-- from -->"),
         ("dot", "\"head\" -> \"middle\" [label=\"from\"];"),
         ("json", "\"from\": \"middle\""),

@@ -85,7 +85,8 @@ fn a_run_is_named_by_its_id_or_the_beginning_of_it() {
     assert!(several.stderr.contains("is the beginning of 2 runs\nhelp: the newest: `[RUN]`"), "{}", several.stderr);
     let unknown = project.run(&["runs", "2001"]);
     assert_eq!(
-        unknown.stderr, "error: there is no run `2001`\nhelp: the newest: `[RUN]`, `[RUN]`",
+        unknown.stderr,
+        "error: there is no run `2001`\nhelp: the newest: `2` (chain), `1` (chain); `pipeline runs` lists all",
         "the ids are {ids:?}"
     );
     assert_eq!(unknown.code, Some(2));

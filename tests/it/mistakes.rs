@@ -273,3 +273,132 @@ fn a_folder_whose_name_is_no_text_is_as_good_as_any() {
         assert!(serde_json::from_slice::<serde_json::Value>(&output.stdout).is_ok(), "{args:?}");
     }
 }
+
+/// A shop with specs outside of `pipelines/`, whose stage has params with names that people know.
+fn shop() -> Project {
+    let project = Project::new();
+    project.write("pipeline.toml", "");
+    project.write("other/notes.txt", "");
+    project.write("q.jsonl", "{\"query_id\": 1, \"query_text\": \"cat\", \"item_ids\": [1]}\n");
+    let spec = "vars: { seed: '1' }
+stages:
+  queries: { kind: load-queries, params: { path: ../q.jsonl } }
+  text: { kind: command, params: { run: [touch, out], outputs: [_features.json, part-00000.parquet] } }
+  images: { kind: command, params: { run: [touch, out], outputs: [_features.json, part-00000.parquet] } }
+  heads: { kind: train-projection, inputs: { queries: queries, text: text, images: images } }
+";
+    project.write("specs/shop.yaml", spec);
+    project.write("specs/grid.yaml", "extends: shop.yaml\nsweep: { heads.params.epochs: [1, 2] }\n");
+    project
+}
+
+#[test]
+fn a_line_that_other_tools_would_take_is_answered_with_one_that_works() {
+    let project = shop();
+    for (line, help) in [
+        ("why heads specs/shop.yaml", "the spec comes first: `pipeline why specs/shop.yaml heads`"),
+        ("run heads specs/shop.yaml", "the spec comes first: `pipeline run specs/shop.yaml heads`"),
+        ("run specs/shop.yaml --set epochs=3", "did you mean `--set heads.params.epochs=3`?"),
+        ("run specs/shop.yaml --set heads.epochs=3", "did you mean `--set heads.params.epochs=3`?"),
+        ("run specs/shop.yaml --set heads.epcohs=3", "did you mean `--set heads.params.epochs=3`?"),
+        ("run specs/shop.yaml --set heads.params.epochs 3", "did you mean `--set heads.params.epochs=3`?"),
+        ("run specs/shop.yaml --set seed=3", "did you mean `--set vars.seed=3` or `--set heads.params.seed=3`?"),
+        ("run specs/shop.yaml --epochs 3", "did you mean `--set heads.params.epochs=3`?\n`pipeline run --help` lists"),
+        ("run specs/shop.yaml --batch-size=3", "did you mean `--set heads.params.batch_size=3`?\n"),
+        ("status specs/shop.yaml --heads.params.lr 0.1", "did you mean `--set heads.params.lr=0.1`?\n"),
+        ("run specs/shop.yaml --zzz", "write a change as `--set STAGE.params.NAME=VALUE`"),
+        ("run specs/shop.yaml heads.params.lr=0.1", "a change of the spec is written `--set heads.params.lr=0.1`"),
+        (
+            "run specs/shop.yaml specs/grid.yaml",
+            "`specs/grid.yaml` is a spec, and one is taken at a time: `pipeline run",
+        ),
+        ("export specs/shop.yaml nothing -o x", "its stages are `queries`, `text`, `images`, `heads`"),
+        ("run shop", "did you mean `specs/shop.yaml`?"),
+        (
+            "run specs",
+            "SPEC is the path of a YAML file, or the name of one in `pipelines/`: `specs/grid.yaml`, `specs/shop",
+        ),
+        ("specs/shop.yaml", "`pipeline run specs/shop.yaml` runs the spec `specs/shop.yaml`"),
+        ("dag", "`pipeline graph SPEC` draws the stages of a spec"),
+        ("gc", "`pipeline cache gc` deletes results that are not in use"),
+        ("cache clean", "`pipeline cache gc` deletes results that are not in use"),
+        ("repro", "`pipeline run SPEC` brings every stage of a spec up to date"),
+        ("metrics", "`pipeline runs` lists the runs with their params and metrics"),
+        ("stauts", "did you mean `pipeline status`?"),
+        ("xyzzy", "`pipeline --help` lists the commands"),
+        ("diff last", "for example: `pipeline diff last~1 last`"),
+        ("sweep specs/shop.yaml", "say what to try: `--axis 'projection.params.temperature=[0.03, 0.07]'`"),
+    ] {
+        let reply = project.run(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!((reply.code, reply.stdout.as_str()), (Some(2), ""), "{line}: {reply:?}");
+        assert!(reply.stderr.contains(&format!("help: {help}")), "{line}: {}", reply.stderr);
+        assert!(!reply.stderr.contains("use '-- -"), "{line}: {}", reply.stderr);
+    }
+    let below = project.command(&["run", "shop"]).current_dir(project.path("other")).output().unwrap();
+    assert!(String::from_utf8_lossy(&below.stderr).contains("did you mean `../specs/shop.yaml`?"), "{below:?}");
+    assert!(!project.path("artifacts").exists());
+}
+
+#[test]
+fn force_before_the_spec_forces_all_its_stages() {
+    let project = Project::with_spec(
+        "stages:\n  first: { kind: command, params: { run: [touch, out], outputs: [out] } }\n  \
+         second: { kind: command, inputs: { a: first }, params: { run: [touch, out], outputs: [out] } }\n",
+    );
+    project.run(&["run", "spec.yaml"]);
+    for (args, ran) in [
+        (&["run", "--force", "spec.yaml"][..], "2 stages: 2 ran"),
+        (&["run", "--force", "spec"], "2 stages: 2 ran"),
+        (&["run", "--force", "spec.yaml", "first"], "1 stage: 1 ran"),
+        (&["run", "spec.yaml", "--force", "first"], "2 stages: 1 ran, 1 reused"),
+        (&["run", "--force=second", "spec.yaml"], "2 stages: 1 ran, 1 reused"),
+    ] {
+        let reply = project.run(args);
+        assert!(reply.code == Some(0) && reply.stderr.contains(ran), "{args:?}: {}", reply.stderr);
+    }
+}
+
+#[test]
+fn files_that_are_no_specs_are_named_and_missing_ones_have_neighbours() {
+    let project = shop();
+    project.write("train.py", "import torch\nfor x in range(3):\n    print(x)\n");
+    project.write("book.ipynb", "{\"cells\": [], \"nbformat\": 4}");
+    project.write("dvc.yaml", "stages:\n  a:\n    cmd: python a.py\n    deps: [a.py]\n");
+    for (name, what) in
+        [("train.py", "a Python script"), ("book.ipynb", "a Jupyter notebook"), ("dvc.yaml", "a pipeline of DVC")]
+    {
+        let reply = project.run(&["run", name]);
+        assert_eq!(reply.code, Some(2));
+        assert!(reply.stderr.starts_with(&format!("error: `{name}` is {what}, not a spec\nhelp: ")), "{reply:?}");
+    }
+    for (path, help) in [
+        ("q.josnl", "did you mean `q.jsonl`? it is in that folder"),
+        ("~/q.jsonl", "no shell reads a spec: `~` and `$HOME` stay as they are"),
+        ("$HOME/q.jsonl", "no shell reads a spec: `~` and `$HOME` stay as they are"),
+    ] {
+        project.write("one.yaml", &format!("stages:\n  q: {{ kind: load-queries, params: {{ path: {path} }} }}\n"));
+        let reply = project.run(&["run", "one.yaml"]);
+        assert!(reply.code == Some(2) && reply.stderr.contains(&format!("help: {help}")), "{path}: {reply:?}");
+    }
+    let script = "stages:\n  a: { kind: command, params: { run: [cat, data/x.txt], outputs: [out] } }\n";
+    project.write("one.yaml", script);
+    let reply = project.run(&["run", "one.yaml"]);
+    assert!(reply.code == Some(3) && reply.stderr.contains("the folder of the spec is `$SPEC_DIR`"), "{reply:?}");
+}
+
+#[test]
+fn a_run_of_a_spec_with_a_sweep_says_that_it_runs_no_points() {
+    let project = Project::with_spec(
+        "vars: { n: '1' }\nstages:\n  a: { kind: command, params: { run: [sh, -c, 'echo ${n} > out'], outputs: [out] } }\n\
+         sweep: { vars.n: ['1', '2'] }\n",
+    );
+    let reply = project.run(&["run", "spec.yaml"]);
+    let note = "note: the spec has a `sweep`, whose points `pipeline sweep [FOLDER]/spec.yaml` runs";
+    assert!(reply.code == Some(0) && reply.stderr.contains(note), "{reply:?}");
+    assert!(!project.run(&["run", "spec.yaml", "--quiet", "--force"]).stderr.contains("note"), "a quiet run is quiet");
+    let diff = project.run(&["diff", "spec.yaml", "last"]);
+    assert!(
+        diff.stderr.contains("`spec.yaml` is a spec; `pipeline runs --filter spec=spec` lists its runs"),
+        "{diff:?}"
+    );
+}

@@ -108,3 +108,14 @@ fn the_wheel_carries_the_program_and_every_licence() {
         assert!(archived.contains(licence), "the archive of a release has no {licence}");
     }
 }
+
+#[test]
+fn the_archive_has_manual_pages_and_completions_which_its_trial_looks_for() {
+    let (archived, tried) = (read("packaging/release.sh"), read("packaging/try.sh"));
+    for call in ["man \"$staged/$name/man/man1\"", "completions bash >", "completions zsh >", "completions fish >"] {
+        assert!(archived.contains(&format!("\"$binary\" {call}")), "packaging/release.sh does not call `{call}`");
+    }
+    for file in ["man/man1/pipeline-run.1", "completions/{pipeline.bash,_pipeline,pipeline.fish}"] {
+        assert!(tried.contains(file), "packaging/try.sh does not look for {file}");
+    }
+}

@@ -9,6 +9,7 @@ use pipeline_kernels::InstructionSet;
 use pipeline_stages::{Environment, Guards};
 use pipeline_store::Store;
 
+use crate::advice;
 use crate::args::{RemoteArgs, SpecArgs, StoreArgs};
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -23,7 +24,8 @@ const NUMERICS: &str = "PIPELINE_NUMERICS";
 /// # Errors
 /// When there is no such spec, or an override cannot be parsed.
 pub fn spec(args: &SpecArgs) -> Result<SpecRef, Failure> {
-    Ok(SpecRef::find(&args.spec, &args.overrides, args.store.artifacts.as_deref(), &here())?)
+    SpecRef::find(&args.spec, &args.overrides, args.store.artifacts.as_deref(), &here())
+        .map_err(|error| advice::of_spec(args, error))
 }
 
 /// The spec that the arguments name, read and checked; does not open its store.

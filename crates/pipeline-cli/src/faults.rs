@@ -15,6 +15,7 @@ use pipeline_models::device::DeviceError;
 use pipeline_spec::SpecError;
 use pipeline_store::{OpenTreeError, StoreError};
 
+use crate::advice;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
@@ -87,11 +88,8 @@ impl From<OpenError> for Failure {
 
 impl From<UnknownStage> for Failure {
     fn from(error: UnknownStage) -> Self {
-        let failure = Self::because(Exit::Usage, &error);
-        match error.nearest {
-            Some(near) => failure.with_help(format!("did you mean `{near}`?")),
-            None => failure.with_help("`pipeline status` lists the stages"),
-        }
+        let help = advice::of_stage(&error.name).or_else(|| error.help());
+        Self { help, ..Self::because(Exit::Usage, &error) }
     }
 }
 
@@ -125,6 +123,10 @@ impl From<RecordedError> for Failure {
     fn from(error: RecordedError) -> Self {
         match error {
             RecordedError::Store(error) => error.into(),
+            RecordedError::NoRun { ref name, .. } => {
+                let help = advice::of_run(name).or_else(|| error.help());
+                Self { help, ..Self::because(Exit::Usage, &error) }
+            }
             error => Self { help: error.help(), ..Self::because(Exit::Usage, &error) },
         }
     }

@@ -1,4 +1,4 @@
-//! A graph of stages as text: Mermaid, Graphviz, plain lines, and the rows of its JSON.
+//! A graph of stages in the languages of other programs, Mermaid and Graphviz, and the rows of its JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -54,19 +54,6 @@ pub fn dot(name: &str, stages: &[DrawnStage]) -> String {
     text
 }
 
-/// One line for each stage, below it the stages that it reads.
-pub fn ascii(stages: &[DrawnStage]) -> String {
-    let mut text = String::new();
-    for stage in stages {
-        let _ = writeln!(text, "{} ({})", stage.stage, stage.kind);
-        let slot_width = stage.inputs.keys().map(String::len).max().unwrap_or(0);
-        for (slot, from) in &stage.inputs {
-            let _ = writeln!(text, "  <- {slot:slot_width$}  {from}");
-        }
-    }
-    text
-}
-
 /// The edges as (from, slot, to).
 fn edges(stages: &[DrawnStage]) -> impl Iterator<Item = (&str, &str, &str)> {
     stages
@@ -109,6 +96,5 @@ mod tests {
             "digraph \"a \\\"b\\\"\" {\n  node [shape=box];\n  \"load\" [label=\"load\\nload-queries\"];\n  \"end\" \
              [label=\"end\\nextract-text\"];\n  \"load\" -> \"end\" [label=\"queries\"];\n}\n"
         );
-        assert_eq!(ascii(&stages), "load (load-queries)\nend (extract-text)\n  <- queries  load\n");
     }
 }

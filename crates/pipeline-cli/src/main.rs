@@ -2,14 +2,17 @@
 //!
 //! Only this crate prints, reads the environment or ends the process.
 
+mod advice;
 mod again;
 mod args;
 mod bug;
 mod circumstances;
 mod commands;
 mod commit;
+mod completing;
 mod demo_files;
 mod door;
+mod drawing;
 mod exit;
 mod failure;
 mod faults;
@@ -31,9 +34,7 @@ mod whole_file;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
-use args::{Cli, Command, GlobalArgs};
+use args::{Command, GlobalArgs};
 use exit::Exit;
 use failure::Failure;
 use terminal::Terminal;
@@ -45,9 +46,12 @@ fn main() -> ExitCode {
     }
     bug::install_panic_hook();
     let exit = std::panic::catch_unwind(|| {
-        let cli = match Cli::try_parse() {
+        if completing::answer().is_some() {
+            return Exit::Done;
+        }
+        let cli = match args::parse(std::env::args_os().collect()) {
             Ok(cli) => cli,
-            Err(error) => return usage(&error),
+            Err(error) => return usage(error),
         };
         let terminal = Terminal::new(&cli.global);
         door::check_environment().and_then(|()| dispatch(cli.command, &terminal)).unwrap_or_else(|failure| {
@@ -59,15 +63,20 @@ fn main() -> ExitCode {
 }
 
 /// Prints help, the version or the error in the arguments; the specs, where a command or nothing is asked for.
-fn usage(error: &clap::Error) -> Exit {
+fn usage(mut error: clap::Error) -> Exit {
     let terminal = Terminal::new(&GlobalArgs::default());
-    if std::env::args_os().len() == 1
+    let words = advice::words();
+    if words.len() == 1
         && let Some(exit) = commands::specs::overview(&terminal)
     {
         return exit;
     }
+    if let Some(failure) = advice::in_place_of(&mut error, &words) {
+        failure.report(&terminal);
+        return failure.exit;
+    }
     let _ = error.print();
-    commands::specs::help_with(error, &terminal);
+    commands::specs::help_with(&error, &words, &terminal);
     if error.use_stderr() { Exit::Usage } else { Exit::Done }
 }
 
@@ -95,5 +104,6 @@ fn dispatch(command: Command, terminal: &Terminal) -> Result<Exit, Failure> {
         Command::Report(args) => commands::report::run(&args, terminal),
         Command::Cache(args) => commands::cache::run(&args, terminal),
         Command::Completions(args) => commands::completions::run(&args, terminal),
+        Command::Man(args) => commands::man::run(&args, terminal),
     }
 }

@@ -23,6 +23,22 @@ pub fn params(schema: &Value) -> Vec<String> {
     properties.iter().flat_map(lines).collect()
 }
 
+/// The params by name, each with the first sentence about it and the values of an enumeration.
+pub fn choices_by_param(schema: &Value) -> Vec<(String, String, Vec<String>)> {
+    let properties = schema["properties"].as_object().into_iter().flatten();
+    let of = |(name, property): (&String, &Value)| {
+        let own = resolved(property, schema);
+        let about = description(property, own);
+        let sentence = about.trim_start_matches(": ").split(". ").next().unwrap_or_default().to_owned();
+        let values = match kind(own) {
+            Some("boolean") => vec!["true".to_owned(), "false".to_owned()],
+            _ => choices(own).into_iter().map(|(value, _)| value).collect(),
+        };
+        (name.clone(), sentence, values)
+    };
+    properties.map(of).collect()
+}
+
 fn description(property: &Value, own: &Value) -> String {
     let text = property["description"].as_str().or_else(|| own["description"].as_str());
     text.map(|text| format!(": {}", one_line(text))).unwrap_or_default()

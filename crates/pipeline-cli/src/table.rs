@@ -4,26 +4,36 @@ use std::borrow::Cow;
 
 use console::measure_text_width;
 
-use crate::terminal::{Palette, fit, pad};
+use crate::terminal::{Palette, fit, pad, shorten};
 
 /// A table with a header; the last column takes the rest of the line. On a narrow terminal optional columns are left
-/// out, the rightmost first, and a line below names them.
+/// out, the rightmost first, and a line below names them. Then names are cut in their middle.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
     header: Vec<String>,
     rows: Vec<Vec<String>>,
     /// The columns that may be left out, the last first.
     optional: Vec<usize>,
+    /// The columns whose cells may be cut in their middle.
+    shortened: Vec<usize>,
 }
+
+/// The columns that a shortened cell keeps at least.
+const LEAST_SHORTENED: usize = 8;
+
+/// The columns that the last cells keep, at most, when others are shortened for them.
+const LEAST_LAST: usize = 24;
 
 impl Table {
     /// A table without rows.
     pub fn new<S: AsRef<str>>(header: &[S]) -> Self {
-        Self {
-            header: header.iter().map(|name| name.as_ref().to_owned()).collect(),
-            rows: Vec::new(),
-            optional: Vec::new(),
-        }
+        Self { header: header.iter().map(|name| name.as_ref().to_owned()).collect(), ..Self::default() }
+    }
+
+    /// Lets the cells of these columns be cut in their middle on a narrow terminal.
+    pub fn shorten(mut self, columns: impl IntoIterator<Item = usize>) -> Self {
+        self.shortened = columns.into_iter().collect();
+        self
     }
 
     /// Makes these columns optional on a narrow terminal.
@@ -51,7 +61,7 @@ impl Table {
     /// The lines of the table, cut to `columns` if given.
     pub fn render(&self, palette: Palette, columns: Option<usize>) -> String {
         let (table, left_out) = self.fitting(columns);
-        let widths = table.widths();
+        let widths = table.shortened_widths(columns);
         let mut text = palette.dim(&line(&table.header, &widths, columns));
         for row in &table.rows {
             text.push('\n');
@@ -87,7 +97,25 @@ impl Table {
         }
         let pick = |cells: &Vec<String>| kept.iter().map(|idx| cells[*idx].clone()).collect::<Vec<_>>();
         let rows = self.rows.iter().map(pick).collect();
-        (Cow::Owned(Self { header: pick(&self.header), rows, optional: Vec::new() }), left_out)
+        let shortened = self.shortened.iter().filter_map(|column| kept.iter().position(|idx| idx == column)).collect();
+        (Cow::Owned(Self { header: pick(&self.header), rows, optional: Vec::new(), shortened }), left_out)
+    }
+
+    /// The widths of the columns, those that may be shortened reduced as far as the terminal asks for, the widest first.
+    fn shortened_widths(&self, columns: Option<usize>) -> Vec<usize> {
+        let mut widths = self.widths();
+        let (Some(columns), Some(last)) = (columns, widths.len().checked_sub(1)) else { return widths };
+        // A text at the end is cut at its end, unless it is a name, too.
+        let at_end = if self.shortened.contains(&last) { widths[last] } else { widths[last].min(LEAST_LAST) };
+        let needed = widths[..last].iter().map(|width| width + 2).sum::<usize>() + at_end;
+        for _ in columns..needed {
+            let longest = self.shortened.iter().copied().max_by_key(|idx| widths[*idx]);
+            match longest {
+                Some(idx) if widths[idx] > LEAST_SHORTENED => widths[idx] -= 1,
+                _ => break,
+            }
+        }
+        widths
     }
 
     fn widths(&self) -> Vec<usize> {
@@ -97,7 +125,8 @@ impl Table {
 }
 
 fn line(cells: &[String], widths: &[usize], columns: Option<usize>) -> String {
-    let cells: Vec<String> = cells.iter().zip(widths).map(|(cell, width)| pad(cell, *width)).collect();
+    let cells: Vec<String> =
+        cells.iter().zip(widths).map(|(cell, width)| pad(&shorten(cell, *width), *width)).collect();
     fit(cells.join("  ").trim_end(), columns)
 }
 
@@ -124,6 +153,15 @@ mod tests {
             "metric  value  interval   verdict\nrecall  0.5    0.4 … 0.6  better\nleft out on a narrow terminal: test…";
         assert_eq!(text(Some(36)), without_test);
         assert!(text(Some(24)).starts_with("metric  value  verdict\nrecall  0.5    better\nleft out"));
+    }
+
+    #[test]
+    fn long_names_are_cut_in_their_middle() {
+        let mut table = Table::new(&["stage", "took", "reason"]).shorten([0]);
+        table.row(vec!["projection.temperature-0.03.seed-0".into(), "1 s".into(), "new".into()]);
+        assert!(!table.render(Palette::default(), None).contains('…'));
+        let narrow = table.render(Palette::default(), Some(30));
+        assert_eq!(narrow, format!("{:16}  took  reason\nproject…3.seed-0  1 s   new", "stage"));
     }
 
     #[test]

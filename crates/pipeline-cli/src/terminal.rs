@@ -27,6 +27,8 @@ pub struct Terminal {
     pub err: Palette,
     /// Whether stderr is a terminal that can redraw lines.
     pub is_live: bool,
+    /// Whether the locale's characters are those of Unicode.
+    pub has_unicode: bool,
     /// The verbosity.
     pub verbosity: Verbosity,
 }
@@ -51,6 +53,7 @@ impl Terminal {
             out: Palette { colored: colored(io::stdout().is_terminal()) },
             err: Palette { colored: colored(err_is_terminal) },
             is_live: err_is_terminal && !dumb,
+            has_unicode: has_unicode(&|name| std::env::var(name).ok()),
             verbosity,
         }
     }
@@ -117,6 +120,22 @@ impl Terminal {
     pub fn err_width(&self) -> Option<usize> {
         width(&console::Term::stderr())
     }
+
+    /// The rows of stderr when it is a terminal.
+    pub fn err_height(&self) -> Option<usize> {
+        console::Term::stderr().size_checked().map(|(rows, _)| usize::from(rows)).filter(|rows| *rows > 0)
+    }
+}
+
+/// Whether the locale has UTF-8, by the first of its variables that is set; without any, as in containers, it counts as
+/// UTF-8.
+fn has_unicode(variable: &dyn Fn(&str) -> Option<String>) -> bool {
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| variable(name).filter(|value| !value.is_empty()));
+    locale.is_none_or(|locale| {
+        let locale = locale.to_lowercase();
+        locale.contains("utf-8") || locale.contains("utf8")
+    })
 }
 
 fn width(term: &console::Term) -> Option<usize> {
@@ -174,6 +193,23 @@ pub fn fit(text: &str, columns: Option<usize>) -> String {
     }
 }
 
+/// `text` with an ellipsis in its middle if it is wider than `columns`: long names and paths differ at their ends.
+pub fn shorten(text: &str, columns: usize) -> String {
+    if console::measure_text_width(text) <= columns || columns < 3 {
+        return text.to_owned();
+    }
+    let n_after = columns / 2;
+    let before = console::truncate_str(text, columns - n_after, "…");
+    let mut after = String::new();
+    for character in text.chars().rev() {
+        if console::measure_text_width(&after) + console::measure_text_width(&character.to_string()) > n_after {
+            break;
+        }
+        after.insert(0, character);
+    }
+    format!("{before}{after}")
+}
+
 /// `text` padded with spaces to `columns`.
 pub fn pad(text: &str, columns: usize) -> String {
     console::pad_str(text, columns, console::Alignment::Left, None).into_owned()
@@ -188,6 +224,22 @@ mod tests {
         assert_eq!(pad("图片", 6), "图片  ");
         assert_eq!(fit("图片图片", Some(5)), "图片…");
         assert_eq!(fit("图片图片", None), "图片图片");
+    }
+
+    #[test]
+    fn a_long_name_keeps_both_ends() {
+        assert_eq!(shorten("projection.temperature-0.03.seed-1", 16), "project….seed-1");
+        assert_eq!(shorten("short", 16), "short");
+        assert_eq!(shorten("图片图片图片", 7), "图…片");
+    }
+
+    #[test]
+    fn the_locale_says_whether_there_is_unicode() {
+        let locale = |set: &[(&str, &str)]| {
+            has_unicode(&|name| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert!(locale(&[]) && locale(&[("LANG", "zh_CN.UTF-8")]) && locale(&[("LC_ALL", ""), ("LANG", "C.utf8")]));
+        assert!(!locale(&[("LANG", "C")]) && !locale(&[("LC_ALL", "POSIX"), ("LANG", "en_US.UTF-8")]));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub enum LocateError {
         name: PathBuf,
         /// The folders that were searched.
         folders: Vec<PathBuf>,
+        /// The specs of the project, by paths from the current folder.
+        specs: Vec<PathBuf>,
     },
     /// Neither the project of the current folder nor a folder above it has a store.
     #[error("there is no store in `{}`, in its project or above it", here.display())]
@@ -47,8 +49,15 @@ impl LocateError {
     /// Advice on naming the spec or store.
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::IsFolder { .. } => None,
-            Self::NoSpec { name, folders } => Some(specs_to_choose(name, &yaml_files(folders))),
+            Self::IsFolder { name } => Some(specs_to_choose(&yaml_files(std::slice::from_ref(name)))),
+            Self::NoSpec { name, folders, specs } => {
+                let files = yaml_files(folders);
+                let near = nearest_file(name, &files).or_else(|| nearest_file(name, specs));
+                Some(match near {
+                    Some(path) => format!("did you mean `{}`?", path.display()),
+                    None => specs_to_choose(if specs.is_empty() { &files } else { specs }),
+                })
+            }
             Self::NoStore { .. } => {
                 Some("the first `pipeline run` makes it; another place is named with `--artifacts DIR`".to_owned())
             }
@@ -68,10 +77,7 @@ fn quoted(folders: &[PathBuf]) -> String {
     folders.iter().map(|folder| format!("`{}`", folder.display())).collect::<Vec<_>>().join(", ")
 }
 
-fn specs_to_choose(name: &Path, specs: &[PathBuf]) -> String {
-    if let Some(path) = nearest_file(name, specs) {
-        return format!("did you mean `{}`?", path.display());
-    }
+fn specs_to_choose(specs: &[PathBuf]) -> String {
     let what = "SPEC is the path of a YAML file, or the name of one in `pipelines/`";
     let shown: Vec<_> = specs.iter().take(MAX_LISTED).map(|path| format!("`{}`", path.display())).collect();
     match specs.len() {
@@ -110,7 +116,8 @@ pub fn spec(name: &Path, here: &Path) -> Result<PathBuf, LocateError> {
     }
     let mut folders: Vec<PathBuf> = candidates.iter().filter_map(|path| existing_folder(path)).collect();
     folders.dedup();
-    Err(LocateError::NoSpec { name: name.to_owned(), folders })
+    let specs = project::specs(here).into_iter().map(|spec| project::relative(here, &spec.file)).collect();
+    Err(LocateError::NoSpec { name: name.to_owned(), folders, specs })
 }
 
 fn existing_folder(path: &Path) -> Option<PathBuf> {

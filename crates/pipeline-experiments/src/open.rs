@@ -133,8 +133,9 @@ pub(crate) fn fault_span<'a>(stage: &'a StageSpec, fault: &StageError, whole: &d
 impl UnknownStage {
     /// The error for `name` where the spec has the stages `known`.
     pub fn among<'a>(name: &str, known: impl IntoIterator<Item = &'a StageId>) -> Self {
-        let nearest = nearest(name, known.into_iter().map(StageId::as_str)).map(str::to_owned);
-        Self { name: name.to_owned(), nearest }
+        let known: Vec<StageId> = known.into_iter().cloned().collect();
+        let nearest = nearest(name, known.iter().map(StageId::as_str)).map(str::to_owned);
+        Self { name: name.to_owned(), nearest, known }
     }
 }
 

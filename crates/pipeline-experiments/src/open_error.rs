@@ -32,6 +32,23 @@ pub struct UnknownStage {
     pub name: String,
     /// The stage whose name is nearest.
     pub nearest: Option<String>,
+    /// All stages, in the order of the spec.
+    pub known: Vec<StageId>,
+}
+
+/// The most stages that a help text lists.
+const MAX_STAGES: usize = 20;
+
+impl UnknownStage {
+    /// Advice with the nearest stage, else with all of them.
+    pub fn help(&self) -> Option<String> {
+        if let Some(near) = &self.nearest {
+            return Some(format!("did you mean `{near}`?"));
+        }
+        let names: Vec<_> = self.known.iter().take(MAX_STAGES).map(|stage| format!("`{stage}`")).collect();
+        let more = if self.known.len() > MAX_STAGES { ", …" } else { "" };
+        (!names.is_empty()).then(|| format!("its stages are {}{more}", names.join(", ")))
+    }
 }
 
 /// A stage that could never do its work.

@@ -1,6 +1,8 @@
 //! The command line: one struct for each command.
 
+mod asking;
 mod cache;
+mod examples;
 mod project;
 mod remote;
 mod report;
@@ -9,15 +11,22 @@ mod searching;
 mod sweep;
 mod taking;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
+use clap::error::ErrorKind;
+use clap::{Args, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use pipeline_engine::Share;
 use pipeline_experiments::ALL_STAGES;
 
+use crate::{advice, completing};
+
+pub use asking::{
+    CompletionsArgs, GraphArgs, GraphFormat, ManArgs, PathArgs, StagesArgs, StatusArgs, ValidateArgs, WhyArgs,
+};
 pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CachePullArgs, CachePushArgs, CacheStatsArgs, CacheVerifyArgs};
+pub use examples::{EXAMPLES_HEADING, command, first_of};
 pub use project::{DataFileArgs, DoctorArgs, InitArgs};
 pub use remote::{RemoteArgs, RemoteInsteadArgs};
 pub use report::ReportArgs;
@@ -36,6 +45,21 @@ pub struct Cli {
     /// The command.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Parses a command line; `--force SPEC` without another spec forces all stages of SPEC.
+///
+/// # Errors
+/// When it asks for help or the version, or cannot be parsed.
+pub fn parse(words: Vec<OsString>) -> Result<Cli, clap::Error> {
+    let parsed = |words: Vec<OsString>| {
+        command().try_get_matches_from(words).and_then(|matches| Cli::from_arg_matches(&matches))
+    };
+    let words = advice::forcing_all(&words, false).unwrap_or(words);
+    parsed(words.clone()).or_else(|error| match advice::forcing_all(&words, true) {
+        Some(forcing) if error.kind() == ErrorKind::MissingRequiredArgument => parsed(forcing).map_err(|_| error),
+        _ => Err(error),
+    })
 }
 
 const EXIT_CODES: &str = "\
@@ -114,18 +138,21 @@ pub enum Command {
     Report(ReportArgs),
     /// Look after the store.
     Cache(CacheArgs),
-    /// Print a completion script for a shell.
+    /// Print the script that completes commands, specs, stages and runs in a shell.
     Completions(CompletionsArgs),
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Man(ManArgs),
 }
 
 /// The spec and the store.
 #[derive(Debug, Clone, Args)]
 pub struct SpecArgs {
     /// The spec: a path, or a name to look for in `pipelines/`.
-    #[arg(value_name = "SPEC")]
+    #[arg(value_name = "SPEC", add = completing::specs())]
     pub spec: PathBuf,
     /// Change a value: STAGE.params.NAME=VALUE or vars.NAME=VALUE, VALUE in YAML.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", add = completing::settings())]
     pub overrides: Vec<String>,
     /// The store.
     #[command(flatten)]
@@ -167,6 +194,7 @@ pub struct ForceArgs {
     /// Run this stage although its result is remembered (repeatable), or without a value every stage. Its files stay
     /// until a later run, even with `retain: false`.
     #[arg(long = "force", value_name = "STAGE", num_args = 0..=1, default_missing_value = ALL_STAGES)]
+    #[arg(add = completing::stages())]
     pub forced: Vec<String>,
 }
 
@@ -174,7 +202,7 @@ pub struct ForceArgs {
 #[derive(Debug, Args)]
 pub struct AcceptArgs {
     /// Keep the last result of this stage, where only the version of its code has changed (repeatable).
-    #[arg(long = "accept", value_name = "STAGE", conflicts_with = "dry_run")]
+    #[arg(long = "accept", value_name = "STAGE", conflicts_with = "dry_run", add = completing::stages())]
     pub accepted: Vec<String>,
 }
 
@@ -228,7 +256,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
     /// Run only these stages and those that they need.
-    #[arg(value_name = "STAGE")]
+    #[arg(value_name = "STAGE", add = completing::stages())]
     pub stages: Vec<String>,
     /// The execution.
     #[command(flatten)]
@@ -253,6 +281,7 @@ pub enum DeviceArg {
     /// The processor.
     Cpu,
     /// The first CUDA device.
+    #[value(aliases = ["gpu", "cuda:0"])]
     Cuda,
 }
 
@@ -263,103 +292,15 @@ pub enum ExecutorArg {
     Local,
 }
 
-/// Arguments of `status`.
-#[derive(Debug, Args)]
-pub struct StatusArgs {
-    /// The spec.
-    #[command(flatten)]
-    pub spec: SpecArgs,
-    /// Exit with 1 if a stage would run.
-    #[arg(long)]
-    pub check: bool,
-    /// Text or JSON.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `why`.
-#[derive(Debug, Args)]
-pub struct WhyArgs {
-    /// The spec.
-    #[command(flatten)]
-    pub spec: SpecArgs,
-    /// The stage to explain.
-    pub stage: String,
-    /// Text or JSON.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `path`.
-#[derive(Debug, Args)]
-pub struct PathArgs {
-    /// The spec.
-    #[command(flatten)]
-    pub spec: SpecArgs,
-    /// The stage of the artifact.
-    pub stage: String,
-    /// Text or JSON.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `graph`.
-#[derive(Debug, Args)]
-pub struct GraphArgs {
-    /// The spec.
-    #[command(flatten)]
-    pub spec: SpecArgs,
-    /// The language of the drawing.
-    #[arg(long, value_name = "FORMAT", default_value = "ascii")]
-    pub format: GraphFormat,
-    /// Print JSON on stdout, as `--format json`.
-    #[arg(long, conflicts_with = "format")]
-    pub json: bool,
-}
-
-/// The language of a drawn graph.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum GraphFormat {
-    /// A Mermaid flowchart, as GitHub renders it.
-    Mermaid,
-    /// Graphviz.
-    Dot,
-    /// Plain text.
-    Ascii,
-    /// JSON: stages and edges.
-    Json,
-}
-
-/// Arguments of `validate`.
-#[derive(Debug, Args)]
-pub struct ValidateArgs {
-    /// The spec.
-    #[command(flatten)]
-    pub spec: SpecArgs,
-    /// Text or JSON.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
-/// Arguments of `stages`.
-#[derive(Debug, Args)]
-pub struct StagesArgs {
-    /// The kind to describe, with all its params.
-    pub kind: Option<String>,
-    /// Text or JSON.
-    #[command(flatten)]
-    pub json: JsonArgs,
-}
-
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
     /// The earlier run: its number, name or id, the beginning of that, `last` or `last~1`; with `:STAGE` that evaluation of it, with
     /// `:POINT` that point of a sweep.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = completing::runs())]
     pub earlier: String,
     /// The later run.
-    #[arg(value_name = "RUN")]
+    #[arg(value_name = "RUN", add = completing::runs())]
     pub later: String,
     /// The store.
     #[command(flatten)]
@@ -395,21 +336,12 @@ pub struct CheckArgs {
     pub json: JsonArgs,
 }
 
-/// Arguments of `completions`.
-#[derive(Debug, Args)]
-pub struct CompletionsArgs {
-    /// The shell.
-    pub shell: Shell,
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command().debug_assert();
     }
 }

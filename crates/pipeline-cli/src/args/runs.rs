@@ -9,6 +9,7 @@ use pipeline_store::RunLabels;
 
 use super::cache::parse_age;
 use super::{JsonArgs, StoreArgs};
+use crate::completing;
 
 /// The labels of a run that begins.
 #[derive(Debug, Args)]
@@ -37,6 +38,7 @@ impl LabelArgs {
 pub struct RunsArgs {
     /// The run to show again: its number, its name, its id, the beginning of that, `last`, or `last~1` for the one
     /// before; RUN:POINT for a point of a sweep.
+    #[arg(add = completing::runs())]
     pub run: Option<String>,
     /// The labels to change.
     #[command(flatten)]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{JsonArgs, RemoteArgs, ReplaceArgs, SpecArgs, StoreArgs};
+use crate::completing;
 use crate::searching::{DEFAULT_K, MAX_K};
 
 /// Arguments of `search`.
@@ -23,7 +24,7 @@ pub struct SearchArgs {
     #[arg(short, value_name = "N", default_value_t = DEFAULT_K, value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_K)))]
     pub k: u16,
     /// The evaluation whose pool to search, where the spec has several.
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = completing::stages())]
     pub stage: Option<String>,
     /// Also write a page with the images that were found.
     #[arg(long, value_name = "FILE")]
@@ -40,10 +41,10 @@ pub struct SearchArgs {
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// The spec whose images to search, or a run of it; without one, the runs of the project.
-    #[arg(value_name = "SPEC")]
+    #[arg(value_name = "SPEC", add = completing::reportable())]
     pub spec: Option<PathBuf>,
     /// Change a value: STAGE.params.NAME=VALUE or vars.NAME=VALUE, VALUE in YAML.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", add = completing::settings())]
     pub overrides: Vec<String>,
     /// The store.
     #[command(flatten)]
@@ -55,6 +56,6 @@ pub struct ServeArgs {
     #[arg(long, value_name = "PORT", default_value_t = 8765)]
     pub port: u16,
     /// The evaluation whose pool to search, where the spec has several.
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = completing::stages())]
     pub stage: Option<String>,
 }

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use pipeline_spec::Draw;
 
 use super::{ExecutionArgs, JsonArgs, SpecArgs};
+use crate::completing;
 
 /// Arguments of `sweep`.
 #[derive(Debug, Args)]
@@ -15,7 +16,7 @@ pub struct SweepArgs {
     pub spec: SpecArgs,
     /// Add or replace an axis: STAGE.params.NAME=[VALUE, …] or vars.NAME=[VALUE, …], or a range to draw from, such as
     /// KEY={log_uniform: [1e-5, 1e-2]}.
-    #[arg(long = "axis", value_name = "KEY=VALUES")]
+    #[arg(long = "axis", value_name = "KEY=VALUES", add = completing::settings())]
     pub axes: Vec<String>,
     /// Take every combination, or draw points [default: as the spec says].
     #[arg(long, value_name = "DRAW")]

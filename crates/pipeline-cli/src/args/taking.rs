@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{JsonArgs, ReplaceArgs, SpecArgs};
+use crate::completing;
 
 /// Arguments of `predict`.
 #[derive(Debug, Args)]
@@ -19,7 +20,7 @@ pub struct PredictArgs {
     #[command(flatten)]
     pub replace: ReplaceArgs,
     /// The evaluation whose rankings to write, where the spec has several.
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = completing::stages())]
     pub stage: Option<String>,
     /// The names of the fields.
     #[arg(long, value_name = "FORMAT", default_value = "muge")]
@@ -45,6 +46,7 @@ pub struct ExportArgs {
     #[command(flatten)]
     pub spec: SpecArgs,
     /// The stage: features, an evaluation for its embeddings of both sides, or a training for its curves.
+    #[arg(add = completing::stages())]
     pub stage: String,
     /// The folder to write to.
     #[arg(short, long, value_name = "FOLDER")]
@@ -53,7 +55,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<ExportFormat>,
     /// Write embeddings instead: the features through the heads of this training.
-    #[arg(long, value_name = "STAGE")]
+    #[arg(long, value_name = "STAGE", add = completing::stages())]
     pub heads: Option<String>,
     /// With `--heads`: accept features of another encoder than that of the training.
     #[arg(long, requires = "heads")]

@@ -1,8 +1,7 @@
-//! `pipeline completions`: a completion script.
+//! `pipeline completions`: the script by which a shell asks this program for candidates.
 
-use clap::CommandFactory;
-
-use crate::args::{Cli, CompletionsArgs};
+use crate::args::CompletionsArgs;
+use crate::completing;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::terminal::Terminal;
@@ -12,8 +11,6 @@ use crate::terminal::Terminal;
 /// # Errors
 /// When stdout cannot be written.
 pub fn run(args: &CompletionsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "pipeline", &mut script);
-    terminal.data(&String::from_utf8_lossy(&script))?;
+    terminal.exact(&completing::script(args.shell))?;
     Ok(Exit::Done)
 }

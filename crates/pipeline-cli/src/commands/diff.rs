@@ -71,7 +71,7 @@ fn heading(earlier: &RecordedRun, later: &RecordedRun) -> String {
 }
 
 fn stages_text(stages: &[StageDifference], terminal: &Terminal) -> String {
-    let mut table = Table::new(&["stage", "state", "change"]);
+    let mut table = Table::new(&["stage", "state", "change"]).shorten([0]);
     for difference in stages.iter().filter(|difference| difference.state != Likeness::Same) {
         let mut changes = difference.changes.iter().map(words::change).collect::<Vec<_>>();
         if changes.is_empty() {
@@ -96,7 +96,8 @@ fn metrics_text(compared: &Compared, is_only: bool, terminal: &Terminal) -> Opti
         return None;
     }
     let mut table = Table::new(&["metric", "earlier", "later", "difference", "95% interval", "sign test", "verdict"])
-        .leave_out([4, 5]);
+        .leave_out([4, 5])
+        .shorten([0]);
     compared.metrics.iter().for_each(|metric| table.row(row(metric)));
     let text = table.render(terminal.out, terminal.out_width());
     Some(if is_only { text } else { format!("{}\n{text}", compared.later) })

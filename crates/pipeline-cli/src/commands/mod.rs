@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod export;
 pub mod graph;
 pub mod init;
+pub mod man;
 mod outcome;
 pub mod path;
 mod planned;

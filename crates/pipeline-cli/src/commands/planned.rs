@@ -118,7 +118,7 @@ pub fn show(opened: &Opened, plan: &Plan, json: bool, terminal: &Terminal) -> Re
     if json {
         return Ok(terminal.json(&to_json(opened, plan, counts))?);
     }
-    let mut table = Table::new(&["stage", "decision", "last", "reason"]);
+    let mut table = Table::new(&["stage", "decision", "last", "reason"]).shorten([0]);
     for stage in &plan.stages {
         let last = stage.last_seconds.map(duration).unwrap_or_default();
         table.row(vec![stage.id.to_string(), word(&stage.decision).to_owned(), last, reason(stage)]);

@@ -2,11 +2,15 @@
 //!
 //! stdout carries the result line of each evaluation, or with `--json` the events; stderr has the rest.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
 use pipeline_core::{Device, Event, EventRecord, Outcome, RemoteCounts, RunId, StageId};
 use pipeline_engine::{Cancel, PerLane, PlanOptions, RunOptions, SpecInfo};
 use pipeline_experiments::{Loaded, Opened, SpecRef};
 use pipeline_store::{Circumstances, Store};
 
+use crate::again;
 use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, RunArgs};
 use crate::circumstances;
 use crate::commands::{adopt, outcome, planned};
@@ -17,7 +21,7 @@ use crate::failure::Failure;
 use crate::memory;
 use crate::origin;
 use crate::remotes;
-use crate::render::{Renderer, Shown, words};
+use crate::render::{Expected, Renderer, Shown, words};
 use crate::signals::SignalWatch;
 use crate::terminal::Terminal;
 
@@ -44,6 +48,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if !args.json {
         door::note_other_stores(&named.store, terminal);
         note_trial(&opened.unpublished, terminal);
+        note_sweep(&named, !opened.spec.sweep.is_empty(), terminal);
     }
     let mut options = options(&args.execution, opened.plan_options(&args.execution.force.forced, device)?);
     if args.execution.dry_run {
@@ -95,7 +100,7 @@ fn run_unchanged(
     // Created with the first event: until then it is open whether this is the answer.
     let mut renderer = None;
     let mut listen = |record: &EventRecord| {
-        renderer.get_or_insert_with(|| Renderer::new(terminal, args.json)).on_event(record);
+        renderer.get_or_insert_with(|| Renderer::new(terminal, args.json, Expected::default())).on_event(record);
     };
     let run = pipeline_engine::run_unchanged(store, spec, &options, &is_now, &mut listen);
     let shown = renderer.map(Renderer::finish).unwrap_or_default();
@@ -107,6 +112,15 @@ fn run_unchanged(
         terminal.remark(&words::summary(&shown.log));
     }
     Ok(Some(unwritten(&shown, Exit::Done, terminal)))
+}
+
+/// Notes on stderr that a run of a spec with a sweep computes none of its points.
+fn note_sweep(named: &SpecRef, has_sweep: bool, terminal: &Terminal) {
+    if has_sweep {
+        let sweep = again::command("sweep", named);
+        terminal
+            .remark(&format!("note: the spec has a `sweep`, whose points {sweep} runs; this runs the spec as it is"));
+    }
 }
 
 /// Notes on stderr which stages publish nothing.
@@ -128,12 +142,20 @@ fn run_here(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let info = opened.info(circumstances);
-    let (exit, _, shown) = carry_out(opened, &info, options, Renderer::new(terminal, args.json), terminal)?;
+    let expected = Expected { seconds: seconds_of_last(&opened.store, &info.path), points: Vec::new() };
+    let renderer = Renderer::new(terminal, args.json, expected);
+    let (exit, _, shown) = carry_out(opened, &info, options, renderer, terminal)?;
     if !args.json {
         outcome::print_results(&shown.log, terminal)?;
         terminal.remark(&words::summary(&shown.log));
     }
     Ok(unwritten(&shown, exit, terminal))
+}
+
+/// The seconds that the stages of a spec, or of its sweeps, took when they last ran.
+pub(super) fn seconds_of_last(store: &Store, spec: &Path) -> BTreeMap<StageId, f64> {
+    let stages = store.specs().last(spec).map(|last| last.stages).unwrap_or_default();
+    stages.into_iter().map(|(stage, last)| (stage, last.seconds)).collect()
 }
 
 /// The exit code of a run whose events could not all be written to stdout: their reader must learn that some are lost.

@@ -62,7 +62,8 @@ pub fn run(args: &SearchArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 fn print(results: &Results, terminal: &Terminal) -> Result<(), Failure> {
     let is_known = results.relevant.is_some();
     let mut table =
-        Table::new(if is_known { &["rank", "score", "image", "relevant"] } else { &["rank", "score", "image"] });
+        Table::new(if is_known { &["rank", "score", "image", "relevant"] } else { &["rank", "score", "image"] })
+            .shorten([2]);
     for found in &results.results {
         let mut row = vec![found.rank.to_string(), shown(found.score), found.id.clone().unwrap_or_default()];
         row.extend(found.relevant.map(|relevant| yes(relevant).to_owned()));
@@ -70,7 +71,7 @@ fn print(results: &Results, terminal: &Terminal) -> Result<(), Failure> {
     }
     terminal.data(&table.render(terminal.out, terminal.out_width()))?;
     if let Some(queries) = &results.queries {
-        let mut table = Table::new(&["rank", "score", "query"]);
+        let mut table = Table::new(&["rank", "score", "query"]).shorten([2]);
         for found in queries {
             table.row(vec![found.rank.to_string(), shown(found.score), found.text.clone()]);
         }

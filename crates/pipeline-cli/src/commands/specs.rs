@@ -1,10 +1,10 @@
 //! `pipeline` without a command, and a command without its spec: the specs of the project and the next command.
 
-use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use pipeline_experiments::project::{self, ListedSpec};
 
-use crate::args::Cli;
+use crate::advice;
+use crate::args;
 use crate::door;
 use crate::exit::Exit;
 use crate::table::Table;
@@ -22,21 +22,30 @@ pub fn overview(terminal: &Terminal) -> Option<Exit> {
     Some(Exit::Done)
 }
 
-/// Lists the specs on stderr below the error that a command lacks its spec.
-pub fn help_with(error: &clap::Error, terminal: &Terminal) {
+/// Lists the specs on stderr below the error that a command lacks its spec; else an example of the command.
+pub fn help_with(error: &clap::Error, words: &[String], terminal: &Terminal) {
     let missing = match error.get(ContextKind::InvalidArg) {
         Some(ContextValue::Strings(names)) if error.kind() == ErrorKind::MissingRequiredArgument => names,
         _ => return,
     };
-    if !missing.iter().any(|name| name == "<SPEC>") {
-        return;
-    }
+    let help = |text: String| terminal.note(&format!("{}: {text}", terminal.err.helpful("help")));
     let specs = project::specs(&door::here());
-    let commands = Cli::command();
-    let verb = std::env::args_os().skip(1).find_map(|word| Some(commands.find_subcommand(word)?.get_name()));
-    let Some(command) = verb.and_then(|verb| next_command(verb, &specs)) else { return };
-    terminal.note(&format!("\n{}", table(&specs).render(terminal.err, None)));
-    terminal.note(&format!("{}: `{command}`", terminal.err.helpful("help")));
+    let commands = args::command();
+    let verb = words.iter().skip(1).find_map(|word| Some(commands.find_subcommand(word)?.get_name()));
+    match verb.and_then(|verb| next_command(verb, &specs)) {
+        Some(command) if missing.iter().any(|name| name == "<SPEC>") && missing.len() == 1 => {
+            terminal.note(&format!("\n{}", table(&specs).render(terminal.err, None)));
+            help(format!("`{command}`"));
+        }
+        _ if missing.iter().any(|name| name == "<SPEC>") && specs.is_empty() => {
+            terminal.note("");
+            help("no spec is here: `pipeline init` begins a project, `pipeline demo` writes one that runs".to_owned());
+        }
+        _ => {
+            terminal.note("");
+            let _ = advice::example(words).map(help);
+        }
+    }
 }
 
 /// The command with a spec to begin with: the first that extends no other.
@@ -46,7 +55,7 @@ fn next_command(verb: &str, specs: &[ListedSpec]) -> Option<String> {
 }
 
 fn table(specs: &[ListedSpec]) -> Table {
-    let mut table = Table::new(&["spec", "about"]);
+    let mut table = Table::new(&["spec", "about"]).shorten([0]);
     for spec in specs {
         table.row(vec![project::name_from(&door::here(), &spec.file), spec.about.clone()]);
     }

@@ -10,7 +10,7 @@ use crate::format::{bytes, count, counted, duration};
 use crate::remotes;
 use crate::render::kept_warnings::KeptWarnings;
 use crate::render::words;
-use crate::terminal::{Palette, Terminal, Verbosity, pad};
+use crate::terminal::{Palette, Terminal, Verbosity, pad, shorten};
 
 /// The number of stages up to which reused ones are named; above it only the summary counts them.
 const NAMED_STAGES: usize = 40;
@@ -26,6 +26,8 @@ const UPLOADING_EVERY_S: u64 = 10;
 pub struct Lines {
     palette: Palette,
     verbosity: Verbosity,
+    /// The columns of the longest name.
+    longest: usize,
     name_width: usize,
     n_stages: usize,
     held: Vec<String>,
@@ -41,6 +43,7 @@ impl Lines {
         Self {
             palette: terminal.err,
             verbosity: terminal.verbosity,
+            longest: 0,
             name_width: 0,
             n_stages: 0,
             held: Vec::new(),
@@ -125,7 +128,22 @@ impl Lines {
 
     /// A line in the columns of the table: the event, the stage, and details.
     pub fn row(&self, word: &str, stage: &StageId, detail: &str) -> String {
-        format!("  {}  {}  {detail}", pad(word, 7), pad(stage.as_str(), self.name_width)).trim_end().to_owned()
+        format!("  {}  {}  {detail}", pad(word, 7), self.name(stage)).trim_end().to_owned()
+    }
+
+    /// The name of a stage as wide as its column; a long one is cut in its middle where a terminal is narrow.
+    pub fn name(&self, stage: &StageId) -> String {
+        pad(&shorten(stage.as_str(), self.name_width), self.name_width)
+    }
+
+    /// Lets names take two fifths of a terminal, at most.
+    pub fn fit_into(&mut self, columns: Option<usize>) {
+        self.name_width = self.longest.min(columns.map_or(usize::MAX, |columns| columns * 2 / 5));
+    }
+
+    /// The columns of names.
+    pub fn name_width(&self) -> usize {
+        self.name_width
     }
 
     /// The reason why a running stage runs, in words.
@@ -136,7 +154,8 @@ impl Lines {
     fn on_started(&mut self, event: &Event) -> Vec<String> {
         let Event::RunStarted { run, spec, stages, n_jobs, n_threads, .. } = event else { return Vec::new() };
         self.n_stages = stages.len();
-        self.name_width = stages.iter().map(|stage| stage.as_str().len()).max().unwrap_or(0);
+        self.longest = stages.iter().map(|stage| stage.as_str().len()).max().unwrap_or(0);
+        self.name_width = self.longest;
         let facts = format!(
             "{}, {} at once, {}; run {run}",
             counted(stages.len() as u64, "stage"),

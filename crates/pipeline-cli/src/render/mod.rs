@@ -2,6 +2,7 @@
 //!
 //! A renderer only listens. It shows only the contents of events, so that the same code can show a recorded run again.
 
+mod forecast;
 mod kept_warnings;
 mod lines;
 mod live;
@@ -17,6 +18,7 @@ use pipeline_core::EventRecord;
 use pipeline_experiments::recorded::RunLog;
 
 use crate::terminal::{Terminal, Verbosity};
+pub use forecast::Expected;
 use live::Live;
 use past::Past;
 use plain::Plain;
@@ -49,10 +51,12 @@ enum Painter {
 
 impl Renderer {
     /// A renderer that suits the terminal, or JSON lines on stdout.
-    pub fn new(terminal: &Terminal, json: bool) -> Self {
+    pub fn new(terminal: &Terminal, json: bool, expected: Expected) -> Self {
         let painter = match json {
             true => Painter::Json { has_failed: false },
-            false if terminal.is_live && terminal.verbosity > Verbosity::Quiet => Painter::Live(Live::new(terminal)),
+            false if terminal.is_live && terminal.verbosity > Verbosity::Quiet => {
+                Painter::Live(Live::new(terminal, expected))
+            }
             false => Painter::Plain(Plain::new(terminal)),
         };
         Self { terminal: terminal.clone(), shown: Shown::default(), painter }

@@ -1,6 +1,6 @@
 //! The lines that a live view leaves behind, for a finished run.
 
-use pipeline_core::EventRecord;
+use pipeline_core::{Event, EventRecord};
 
 use crate::render::lines::Lines;
 use crate::terminal::{Terminal, fit};
@@ -19,7 +19,11 @@ impl Past {
 
     /// Writes the lines that `record` adds.
     pub fn on_event(&mut self, record: &EventRecord) {
-        for line in self.lines.on_event(record) {
+        let lines = self.lines.on_event(record);
+        if matches!(record.event, Event::RunStarted { .. }) {
+            self.lines.fit_into(self.terminal.err_width());
+        }
+        for line in lines {
             self.terminal.note(&fit(&line, self.terminal.err_width()));
         }
     }

@@ -76,7 +76,7 @@ fn of_points(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) ->
     header.extend(rung);
     header.extend(columns.iter().map(|column| column.title()));
     header.push(String::new());
-    let mut table = Table::new(&header).leave_out(lesser(columns, start));
+    let mut table = Table::new(&header).leave_out(lesser(columns, start)).shorten(1..=record.axes.len());
     for point in &results.points {
         let mut cells = vec![point.record.point.to_string()];
         cells.extend(record.shown_values(point.record));
@@ -115,7 +115,7 @@ fn of_groups(record: &SweepRecord, results: &Results<'_>, columns: &[Column]) ->
     header.push("n".to_owned());
     header.extend(columns.iter().map(|column| column.title()));
     header.push(String::new());
-    let mut table = Table::new(&header).leave_out(lesser(columns, axes.len() + 1));
+    let mut table = Table::new(&header).leave_out(lesser(columns, axes.len() + 1)).shorten(0..axes.len());
     for (idx, group) in results.groups.iter().enumerate() {
         let mut cells: Vec<String> = axes.iter().map(|axis| shown(&group.overrides[&axis.key])).collect();
         let spreads: Vec<_> = columns.iter().map(|column| group.spread(&column.stage, &column.metric)).collect();

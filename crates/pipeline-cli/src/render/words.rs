@@ -121,10 +121,14 @@ pub fn progress(n_done: u64, total: Option<u64>, rate: &Rate) -> String {
         parts.push(format!("{} rows/s", speed(rows_per_second)));
     }
     if let Some(seconds) = total.and_then(|total| rate.seconds_left(total)).filter(|seconds| *seconds > 0.0) {
-        // An estimate is not exact to a tenth of a second.
-        parts.push(format!("ETA {}", if seconds < 59.5 { format!("{seconds:.0} s") } else { duration(seconds) }));
+        parts.push(format!("ETA {}", seconds_left(seconds)));
     }
     parts.join(", ")
+}
+
+/// An estimated time, which is not exact to a tenth of a second.
+pub fn seconds_left(seconds: f64) -> String {
+    if seconds < 59.5 { format!("{seconds:.0} s") } else { duration(seconds) }
 }
 
 /// The summary of a run in one line, such as `7 stages: 2 ran, 5 reused, 0.8 s`.

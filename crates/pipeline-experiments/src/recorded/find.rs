@@ -20,8 +20,8 @@ pub enum RecordedError {
         name: String,
         /// The nearest id or given name.
         nearest: Option<String>,
-        /// The newest runs, newest first.
-        newest: Vec<RunId>,
+        /// The newest runs with their specs, newest first, as people name them.
+        newest: Vec<(String, String)>,
     },
     /// Several runs were given the name.
     #[error("{n_runs} runs have the name `{name}`")]
@@ -81,9 +81,11 @@ impl RecordedError {
         match self {
             Self::NoRun { nearest: Some(near), .. } => did_you_mean(near),
             Self::NoRun { newest, .. } if newest.is_empty() => Some("nothing has run in this store".to_owned()),
-            Self::NoRun { newest, .. } | Self::SeveralRuns { newest, .. } | Self::SameName { newest, .. } => {
-                Some(listed(newest))
+            Self::NoRun { newest, .. } => {
+                let names: Vec<_> = newest.iter().map(|(run, spec)| format!("`{run}` ({spec})")).collect();
+                Some(format!("the newest: {}; `pipeline runs` lists all", names.join(", ")))
             }
+            Self::SeveralRuns { newest, .. } | Self::SameName { newest, .. } => Some(listed(newest)),
             Self::NoSweep { .. } => None,
             Self::NoPoint { n_points, .. } => Some(format!("its points are 1 to {n_points}")),
             Self::NoMetrics { nearest, .. } => did_you_mean(nearest.as_ref()?.as_str()),
@@ -153,7 +155,13 @@ fn n_back(suffix: &str) -> Option<usize> {
 fn not_found(runs: &[RunInfo], name: &str) -> RecordedError {
     let names = runs.iter().flat_map(|run| run.labels.name.as_deref().into_iter().chain([run.id.0.as_str()]));
     let nearest = nearest(name, names).map(str::to_owned);
-    RecordedError::NoRun { name: name.to_owned(), nearest, newest: newest(runs.iter()) }
+    let short = |run: &RunInfo| match (&run.labels.name, run.number) {
+        (Some(name), _) => name.clone(),
+        (None, 0) => run.id.to_string(),
+        (None, number) => number.to_string(),
+    };
+    let newest = runs.iter().rev().take(MAX_NAMED).map(|run| (short(run), run.spec.clone())).collect();
+    RecordedError::NoRun { name: name.to_owned(), nearest, newest }
 }
 
 fn newest<'a>(runs: impl DoubleEndedIterator<Item = &'a RunInfo>) -> Vec<RunId> {

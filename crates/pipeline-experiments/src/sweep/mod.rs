@@ -86,7 +86,7 @@ impl SweepError {
                 Some("give its axes fewer values, or draw some of them: `draw: random`, `points: 24`".to_owned())
             }
             Self::NoAxes { .. } => Some(
-                "say what to try: `--axis projection.params.temperature=[0.03, 0.07]`, or `sweep:` in the spec"
+                "say what to try: `--axis 'projection.params.temperature=[0.03, 0.07]'`, or `sweep:` in the spec"
                     .to_owned(),
             ),
             Self::SetAndSwept { target } => Some(format!("for one value only: `--axis {target}=[VALUE]`")),

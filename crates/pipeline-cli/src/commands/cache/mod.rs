@@ -141,7 +141,7 @@ fn gc(args: &CacheGcArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 
 fn print_collected(report: &CollectReport, dry_run: bool, terminal: &Terminal) -> Result<(), Failure> {
     if !report.stages.is_empty() {
-        let mut table = Table::new(&["stage", "files", "size"]);
+        let mut table = Table::new(&["stage", "files", "size"]).shorten([0]);
         for (stage, collected) in &report.stages {
             table.row(vec![name_of(stage).to_owned(), count(collected.n_files), bytes(collected.bytes)]);
         }
@@ -180,7 +180,7 @@ fn holder(holder: &Holder) -> String {
 }
 
 fn by_stage<'a>(stages: impl Iterator<Item = (&'a String, u64)>) -> Table {
-    let mut table = Table::new(&["stage", "size"]);
+    let mut table = Table::new(&["stage", "size"]).shorten([0]);
     for (stage, n_bytes) in stages {
         table.row(vec![name_of(stage).to_owned(), bytes(n_bytes)]);
     }

@@ -121,7 +121,8 @@ fn report(
 
 fn table(checked: &[Checked]) -> Table {
     let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.4}"));
-    let mut table = Table::new(&["metric", "stage", "accepted", "current", "change", "verdict"]).leave_out([1]);
+    let mut table =
+        Table::new(&["metric", "stage", "accepted", "current", "change", "verdict"]).leave_out([1]).shorten([0]);
     for checked in checked {
         let change = checked.accepted.zip(checked.current).map(|(accepted, current)| current - accepted);
         table.row(vec![

@@ -122,7 +122,8 @@ impl Columns {
         let titles: Vec<&str> = columns.iter().map(|column| column.title.as_str()).collect();
         let mut order: Vec<usize> = (0..columns.len()).filter(|idx| columns[*idx].rank > 0).collect();
         order.sort_by_key(|idx| (std::cmp::Reverse(columns[*idx].rank), std::cmp::Reverse(*idx)));
-        let mut table = Table::new(&titles).leave_out_first(order);
+        let texts = (0..columns.len()).filter(|idx| matches!(titles[*idx], "name" | "spec" | "tags"));
+        let mut table = Table::new(&titles).leave_out_first(order).shorten(texts);
         for row in 0..experiments.len() {
             table.row(columns.iter().map(|column| column.cells[row].clone()).collect());
         }

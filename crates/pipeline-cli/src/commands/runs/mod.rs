@@ -91,7 +91,7 @@ fn show_point(run: &RecordedRun, json: bool, terminal: &Terminal) -> Result<(), 
             "stages": stages,
         }))?);
     }
-    let mut table = Table::new(&["stage", "artifact", "metrics"]);
+    let mut table = Table::new(&["stage", "artifact", "metrics"]).shorten([0]);
     for (stage, result) in run.results() {
         let metrics: Vec<_> = result.metrics.iter().map(|(name, value)| format!("{name}={value}")).collect();
         table.row(vec![stage.to_string(), result.artifact.short().to_string(), metrics.join(" ")]);

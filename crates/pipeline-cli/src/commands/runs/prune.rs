@@ -43,7 +43,7 @@ pub fn prune(args: &RunsArgs, store: &Store, runs: &[Experiment], terminal: &Ter
         }))?);
     }
     if !removed.is_empty() {
-        let mut table = Table::new(&["run", "when (UTC)", "spec", "result"]);
+        let mut table = Table::new(&["run", "when (UTC)", "spec", "result"]).shorten([2]);
         for run in &removed {
             let cells = [number(&run.info), date_time(run.info.started_ms), run.info.spec.clone()];
             table.row(cells.into_iter().chain([run.result().to_owned()]).collect());

@@ -1,0 +1,166 @@
+//! Advice on command lines that do not work, with what the caller has written and the spec that it names.
+
+mod settings;
+mod verbs;
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use pipeline_experiments::{ALL_STAGES, LocateError, OpenError, SpecRef};
+use pipeline_spec::Override;
+
+use crate::again::quoted;
+use crate::args::{self, SpecArgs};
+use crate::door;
+use crate::exit::Exit;
+use crate::failure::Failure;
+
+/// The option whose value is a stage, or absent.
+const FORCE: &str = "--force";
+
+/// The words of the command line, the program's name first.
+pub fn words() -> Vec<String> {
+    std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// The command line with `--force SPEC` read as `--force` for all stages of SPEC; `None` where SPEC is no spec.
+///
+/// `is_certain` is true where the line has no other spec: then a name of one is enough, else it must be a YAML file.
+pub fn forcing_all(words: &[OsString], is_certain: bool) -> Option<Vec<OsString>> {
+    let verb = words.get(1)?;
+    if verb != "run" && verb != "sweep" {
+        return None;
+    }
+    let force = words.iter().position(|word| word == FORCE)?;
+    let value = Path::new(words.get(force + 1)?);
+    let is_file = value.is_file() && value.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+    let names_spec = is_file || is_certain && is_spec(value);
+    if !names_spec {
+        return None;
+    }
+    let mut words = words.to_vec();
+    words[force] = format!("{FORCE}={ALL_STAGES}").into();
+    Some(words)
+}
+
+/// The failure in place of an error of clap whose own words lead astray, and the error without such words.
+pub fn in_place_of(error: &mut clap::Error, words: &[String]) -> Option<Failure> {
+    let invalid = match error.get(ContextKind::InvalidSubcommand).or(error.get(ContextKind::InvalidArg)) {
+        Some(ContextValue::String(invalid)) => invalid.clone(),
+        _ => return None,
+    };
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => Some(unknown_command(&invalid)),
+        ErrorKind::UnknownArgument if invalid.starts_with("--") => {
+            // "Use `-- --epochs`" is never meant.
+            error.remove(ContextKind::Suggested);
+            let is_near = error.get(ContextKind::SuggestedArg).is_some();
+            if is_near { None } else { unknown_option(&invalid, words) }
+        }
+        _ => None,
+    }
+}
+
+/// An example of the command on the line, for a line that lacks something.
+pub fn example(words: &[String]) -> Option<String> {
+    let line = words.iter().skip(1).find_map(|word| args::first_of(word))?;
+    Some(format!("for example: `{line}`"))
+}
+
+/// The failure of a spec that cannot be named so.
+pub fn of_spec(args: &SpecArgs, error: OpenError) -> Failure {
+    let help = match &error {
+        OpenError::Locate(LocateError::NoSpec { .. }) => swapped(&args.spec, &words()),
+        OpenError::Spec(_) => args.overrides.iter().find_map(|text| settings::of_override(text, &args.spec, &words())),
+        _ => None,
+    };
+    let failure = Failure::from(error);
+    match help {
+        Some(help) => failure.with_help(help),
+        None => failure,
+    }
+}
+
+/// Advice on a word that stands where a stage should: a change of the spec, or another spec.
+pub fn of_stage(word: &str) -> Option<String> {
+    let other_spec = || {
+        let word = quoted(word);
+        is_spec(Path::new(&*word))
+            .then(|| format!("`{word}` is a spec, and one is taken at a time: `pipeline run {word}`"))
+    };
+    settings::of_stage(word).or_else(other_spec)
+}
+
+/// Advice on a word that stands where a run should, and is a spec.
+pub fn of_run(word: &str) -> Option<String> {
+    let spec = SpecRef::find(Path::new(word), &[], None, &door::here()).ok()?;
+    let name = pipeline_spec::load(&spec.path, &[]).ok()?.name;
+    Some(format!(
+        "`{}` is a spec; `pipeline runs --filter spec={}` lists its runs, whose numbers can stand here",
+        quoted(word),
+        quoted(&name)
+    ))
+}
+
+fn unknown_command(word: &str) -> Failure {
+    let failure = Failure::new(Exit::Usage, format!("there is no command `{word}`"));
+    if is_spec(Path::new(word)) {
+        return failure.with_help(format!("`pipeline run {0}` runs the spec `{0}`", quoted(word)));
+    }
+    failure.with_help(verbs::instead_of(word).unwrap_or_else(|| "`pipeline --help` lists the commands".to_owned()))
+}
+
+fn unknown_option(option: &str, words: &[String]) -> Option<Failure> {
+    let command = words.get(1)?;
+    let takes_settings =
+        args::command().find_subcommand(command)?.get_arguments().any(|arg| arg.get_id() == "overrides");
+    if !takes_settings {
+        return None;
+    }
+    let failure = Failure::new(Exit::Usage, format!("`pipeline {command}` has no option `{option}`"));
+    let spec = words.iter().skip(2).find(|word| is_spec(Path::new(word)));
+    let help = settings::of_option(option, spec.map(Path::new), words);
+    Some(failure.with_help(format!("{help}\n`pipeline {command} --help` lists the options")))
+}
+
+/// The same line with the spec before the other word, where that is what the caller has swapped.
+fn swapped(name: &Path, words: &[String]) -> Option<String> {
+    let first = words.iter().position(|word| Path::new(word) == name)?;
+    let second = (first + 1..words.len()).find(|idx| is_spec(Path::new(&words[*idx])))?;
+    let mut words: Vec<String> = words[1..].iter().map(|word| quoted(word).into_owned()).collect();
+    words.swap(first - 1, second - 1);
+    Some(format!("the spec comes first: `pipeline {}`", words.join(" ")))
+}
+
+/// Whether the word names a spec from here.
+pub fn is_spec(word: &Path) -> bool {
+    SpecRef::find(word, &[], None, &door::here()).is_ok()
+}
+
+/// Whether the text is a change as `--set` takes it.
+fn is_override(text: &str) -> bool {
+    text.parse::<Override>().is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<String> {
+        line.split(' ').map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn an_example_is_of_the_command_on_the_line() {
+        assert_eq!(example(&words("pipeline -q diff last")).unwrap(), "for example: `pipeline diff last~1 last`");
+        assert_eq!(example(&words("pipeline nothing")), None);
+    }
+
+    #[test]
+    fn force_takes_no_spec_of_other_commands() {
+        let line = |text: &str| text.split(' ').map(OsString::from).collect::<Vec<_>>();
+        assert_eq!(forcing_all(&line("pipeline export --force Cargo.toml"), true), None);
+        assert_eq!(forcing_all(&line("pipeline run a.yaml --force"), true), None);
+    }
+}

@@ -1,0 +1,116 @@
+//! Changes of a spec that were written in another way than `--set STAGE.params.NAME=VALUE`.
+
+use std::path::Path;
+
+use pipeline_experiments::SpecRef;
+use pipeline_spec::{PipelineSpec, nearest};
+
+use super::is_override;
+use crate::again::quoted;
+use crate::door;
+use crate::param_words;
+
+/// The most ways to write a change that are shown.
+const MAX_SHOWN: usize = 3;
+
+/// The way to write a change, in general.
+const GENERAL: &str = "write a change as `--set STAGE.params.NAME=VALUE` or `--set vars.NAME=VALUE`";
+
+/// Something in a spec that can be changed.
+struct Target {
+    /// `STAGE.params.NAME` or `vars.NAME`.
+    key: String,
+    /// The stage, or `vars`.
+    holder: String,
+    name: String,
+}
+
+/// Advice on an option such as `--epochs 3` that is a param of the spec's stages.
+pub fn of_option(option: &str, spec: Option<&Path>, words: &[String]) -> String {
+    let (name, value) = match option.trim_start_matches('-').split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => {
+            let joined = words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('=').map(str::to_owned));
+            (option.trim_start_matches('-'), joined.or_else(|| value_behind(option, words)))
+        }
+    };
+    let candidates = spec.map(|spec| candidates(name, spec)).unwrap_or_default();
+    meant(&candidates, value.as_deref()).unwrap_or_else(|| GENERAL.to_owned())
+}
+
+/// Advice on the value of a `--set` that is not a change; `None` where it is one.
+pub fn of_override(text: &str, spec: &Path, words: &[String]) -> Option<String> {
+    if is_override(text) {
+        return None;
+    }
+    let (target, value) = match text.split_once('=') {
+        Some((target, value)) => (target, Some(value.to_owned())),
+        None => (text, value_behind(text, words)),
+    };
+    if let Some(value) = value.as_ref().filter(|value| is_override(&format!("{target}={value}"))) {
+        return Some(format!("did you mean `--set {}`?", quoted(&format!("{target}={value}"))));
+    }
+    meant(&candidates(target, spec), value.as_deref())
+}
+
+/// Advice on a word that stands where a stage should and is a change.
+pub fn of_stage(word: &str) -> Option<String> {
+    word.contains('=').then(|| match is_override(word) {
+        true => format!("a change of the spec is written `--set {}`", quoted(word)),
+        false => GENERAL.to_owned(),
+    })
+}
+
+/// The word behind `word`, if it can be a value.
+fn value_behind(word: &str, words: &[String]) -> Option<String> {
+    let at = words.iter().position(|other| other == word)?;
+    words.get(at + 1).filter(|value| !value.starts_with("--")).cloned()
+}
+
+/// The changes that may be meant, in words.
+fn meant(candidates: &[String], value: Option<&str>) -> Option<String> {
+    let value = value.unwrap_or("VALUE");
+    let shown = candidates.iter().take(MAX_SHOWN);
+    let shown: Vec<String> = shown.map(|key| format!("`--set {}`", quoted(&format!("{key}={value}")))).collect();
+    let more = if candidates.len() > MAX_SHOWN { ", …" } else { "" };
+    (!shown.is_empty()).then(|| format!("did you mean {}{more}?", shown.join(" or ")))
+}
+
+/// The keys in a spec that a name such as `epochs`, `--learning-rate` or `projection.epochs` may mean.
+fn candidates(written: &str, spec: &Path) -> Vec<String> {
+    let Some(spec) = load(spec) else { return Vec::new() };
+    let targets = targets(&spec);
+    let written = written.replace('-', "_");
+    let (holder, name) = match written.rsplit_once('.') {
+        Some((holder, name)) => (holder.strip_suffix(".params").unwrap_or(holder), name),
+        None => ("", written.as_str()),
+    };
+    let near = match targets.iter().any(|target| target.name == name) {
+        true => name,
+        false => nearest(name, targets.iter().map(|target| target.name.as_str())).unwrap_or_default(),
+    };
+    let all: Vec<&Target> = targets.iter().filter(|target| target.name == near).collect();
+    let of_holder = |target: &&&Target| target.holder.replace('-', "_") == holder;
+    let held: Vec<&&Target> = all.iter().filter(of_holder).collect();
+    let chosen = if held.is_empty() { all.iter().collect() } else { held };
+    chosen.into_iter().map(|target| target.key.clone()).collect()
+}
+
+fn load(spec: &Path) -> Option<PipelineSpec> {
+    let found = SpecRef::find(spec, &[], None, &door::here()).ok()?;
+    pipeline_spec::load(&found.path, &[]).ok()
+}
+
+/// All vars of a spec, and the params of its stages.
+fn targets(spec: &PipelineSpec) -> Vec<Target> {
+    let target =
+        |holder: &str, key: String, name: &str| Target { key, holder: holder.to_owned(), name: name.to_owned() };
+    let mut targets: Vec<Target> = spec.vars.keys().map(|name| target("vars", format!("vars.{name}"), name)).collect();
+    for stage in &spec.stages {
+        let Some(kind) = pipeline_stages::kind(&stage.kind.value) else { continue };
+        for (name, ..) in param_words::choices_by_param(&(kind.params_schema)()) {
+            targets.push(target(stage.id.as_str(), format!("{}.params.{name}", stage.id), &name));
+        }
+    }
+    targets
+}
