@@ -120,7 +120,7 @@ def check_page(browser):
                && one.getBoundingClientRect().right > most + 1).map((one) => one.outerHTML.slice(0, 120));"""
     )
     must(not too_wide, f"no part is wider than the screen: {too_wide[:3]}")
-    links = browser.ask("return [...document.querySelectorAll('nav a')].filter((a) => a.hash && !document.querySelector(a.hash)).length")
+    links = browser.ask("return [...document.querySelectorAll('nav a')].filter((a) => a.hash && a.pathname === location.pathname && !document.querySelector(a.hash)).length")
     must(links == 0, "every link of the navigation leads to a section")
 
 
