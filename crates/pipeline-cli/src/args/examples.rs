@@ -106,7 +106,13 @@ const EXAMPLES: &[(&[&str], Examples)] = &[
             ("Search by an image, and see what is found", "pipeline search demo --image cat.jpg --html found.html"),
         ],
     ),
-    (&["serve"], &[("Open a search box on http://localhost:8765", "pipeline serve demo")]),
+    (
+        &["serve"],
+        &[
+            ("Show the runs of the project on http://localhost:8765", "pipeline serve"),
+            ("Search the images of a spec there, too", "pipeline serve demo"),
+        ],
+    ),
     (
         &["report"],
         &[
