@@ -128,11 +128,24 @@ fn every_command_has_a_manual_page() {
     assert_eq!(project.run(&["man", "man"]).code, Some(0));
     let help = project.run(&["--help"]).stdout;
     let (_, commands) = help.split_once("Commands:\n").unwrap();
-    let names =
-        commands.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.trim_start().split(' ').next());
-    let mut names: Vec<String> = names.filter(|name| *name != "help").map(|name| format!("pipeline-{name}")).collect();
+    let names = commands
+        .lines()
+        .take_while(|line| !line.is_empty())
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
+    let mut names: Vec<String> =
+        names.filter(|name| !["", "help"].contains(name)).map(|name| format!("pipeline-{name}")).collect();
     assert!(names.len() > 20, "{help}");
-    names.extend(["pipeline", "pipeline-cache-gc", "pipeline-cache-stats", "pipeline-cache-verify"].map(str::to_owned));
+    names.extend(
+        [
+            "pipeline",
+            "pipeline-cache-gc",
+            "pipeline-cache-pull",
+            "pipeline-cache-push",
+            "pipeline-cache-stats",
+            "pipeline-cache-verify",
+        ]
+        .map(str::to_owned),
+    );
     for name in &names {
         let page = project.read(&format!("man/{name}.1"));
         assert!(page.contains(".SH SYNOPSIS"), "{name}: {page}");

@@ -32,7 +32,7 @@ pub static PROJECT_FILES: [DemoFile; 2] = [
 ];
 
 /// The specs of the demo and everything that they read.
-pub static PIPELINE_FILES: [DemoFile; 36] = pipelines![
+pub static PIPELINE_FILES: [DemoFile; 39] = pipelines![
     "attentive-demo.yaml",
     "baselines/demo.json",
     "demo.yaml",
@@ -59,6 +59,9 @@ pub static PIPELINE_FILES: [DemoFile; 36] = pipelines![
     "experiments/cosine.yaml",
     "experiments/early-stopping.yaml",
     "experiments/grid.yaml",
+    "experiments/halving.yaml",
+    "experiments/held-out/held-out.jsonl",
+    "experiments/held-out/train.jsonl",
     "experiments/image-to-text.yaml",
     "experiments/learned-temperature.yaml",
     "experiments/mean-pooling.yaml",

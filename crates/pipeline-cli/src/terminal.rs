@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn a_long_name_keeps_both_ends() {
-        assert_eq!(shorten("projection.temperature-0.03.seed-1", 16), "project….seed-1");
+        assert_eq!(shorten("projection.temperature-0.03.seed-1", 16), "project…3.seed-1");
         assert_eq!(shorten("short", 16), "short");
         assert_eq!(shorten("图片图片图片", 7), "图…片");
     }

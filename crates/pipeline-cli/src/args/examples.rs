@@ -130,6 +130,20 @@ const EXAMPLES: &[(&[&str], Examples)] = &[
         ],
     ),
     (
+        &["cache", "push"],
+        &[
+            ("Upload the results of a spec's last run", "pipeline cache push baseline --remote file:///mnt/team"),
+            ("Upload what earlier runs could not", "pipeline cache push --remote file:///mnt/team"),
+        ],
+    ),
+    (
+        &["cache", "pull"],
+        &[(
+            "Fetch all files of a spec, for work without the remote",
+            "pipeline cache pull baseline --remote file:///mnt/team",
+        )],
+    ),
+    (
         &["completions"],
         &[
             ("Complete in bash, from now on", "pipeline completions bash >> ~/.bashrc"),

@@ -234,7 +234,7 @@ mod tests {
             rungs: Vec::new(),
             failed: Vec::new(),
         };
-        SweepRecord::new(Vec::new(), vec![id("evaluate")], vec![point(1, "evaluate@1"), point(2, "evaluate@2")], None)
+        SweepRecord::new(Vec::new(), vec![id("evaluate")], vec![point(1, "evaluate-1"), point(2, "evaluate-2")], None)
     }
 
     #[test]
@@ -255,7 +255,7 @@ mod tests {
         let begin = Event::RunStarted {
             run: RunId("r".into()),
             spec: "s".into(),
-            stages: ["data", "evaluate@1", "evaluate@2"].map(id).into(),
+            stages: ["data", "evaluate-1", "evaluate-2"].map(id).into(),
             graph: Vec::new(),
             version: "1".into(),
             device: Device::Cpu,
@@ -268,9 +268,9 @@ mod tests {
         let artifact = Digest::of(b"");
         let reused = Event::StageReused { stage: id("data"), key, artifact, report: StageReport::default() };
         assert_eq!(after(reused), (vec![(Waiting, None), (Waiting, None)], 1));
-        assert_eq!(after(started("evaluate@1")), (vec![(Running, None), (Waiting, None)], 1));
+        assert_eq!(after(started("evaluate-1")), (vec![(Running, None), (Waiting, None)], 1));
         let finished = Event::StageFinished {
-            stage: id("evaluate@1"),
+            stage: id("evaluate-1"),
             key,
             artifact,
             bytes: 1,
@@ -285,7 +285,7 @@ mod tests {
         };
         assert_eq!(after(finished), (vec![(Ran, Some(0.5)), (Waiting, None)], 2));
         let errors = vec!["no".to_owned()];
-        let failed = Event::StageFailed { stage: id("evaluate@2"), errors, help: None, seconds: 1.0 };
+        let failed = Event::StageFailed { stage: id("evaluate-2"), errors, help: None, seconds: 1.0 };
         assert_eq!(after(failed), (vec![(Ran, Some(0.5)), (Failed, None)], 3));
     }
 }
