@@ -126,7 +126,7 @@ fn every_shell_has_a_script_and_an_answer_comes_at_once() {
 fn every_command_has_a_manual_page() {
     let project = Project::new();
     assert_eq!(project.run(&["man", "man"]).code, Some(0));
-    let help = project.run(&["--help"]).stdout;
+    let help = String::from_utf8(project.command(&["--help"]).output().unwrap().stdout).unwrap();
     let (_, commands) = help.split_once("Commands:\n").unwrap();
     let names = commands
         .lines()
