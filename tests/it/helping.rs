@@ -64,7 +64,7 @@ impl Running {
 }
 
 /// A project with one stage of some shards.
-fn images() -> Project {
+pub fn images() -> Project {
     let project = Project::with_spec(
         "stages:\n  images: { kind: decode-images, params: { path: images.tsv, size: [64, 64] } }\n",
     );

@@ -50,6 +50,7 @@ mod secrets;
 mod serving;
 mod sharded;
 mod signals;
+mod slurm;
 mod soak;
 mod sources;
 mod sweep_report;

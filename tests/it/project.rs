@@ -89,7 +89,7 @@ impl Project {
 }
 
 /// The same command with default signals, which the caller of the tests may have set to be ignored, like `nohup`.
-fn with_default_signals(command: &Command) -> Command {
+pub fn with_default_signals(command: &Command) -> Command {
     let mut wrapped = Command::new("env");
     wrapped.arg("--default-signal=HUP,INT,QUIT,TERM").arg(command.get_program()).args(command.get_args());
     wrapped.current_dir(command.get_current_dir().unwrap()).env_clear();

@@ -13,6 +13,7 @@ mod completing;
 mod demo_files;
 mod door;
 mod drawing;
+mod executor;
 mod exit;
 mod failure;
 mod faults;

@@ -165,6 +165,28 @@ pub enum Event {
         n_shards: u64,
         /// The number of shards without a remembered result.
         n_missing: u64,
+        /// The number of all rows.
+        #[serde(default)]
+        n_rows: u64,
+        /// The number of rows in the missing shards.
+        #[serde(default)]
+        n_rows_missing: u64,
+    },
+    /// A worker has computed a shard. Recorded in the file of the worker only.
+    ShardComputed {
+        /// The stage.
+        stage: StageId,
+        /// The number of rows in the shard.
+        n_rows: u64,
+    },
+    /// Workers have computed shards of the stage. Not recorded in `events.jsonl`.
+    ShardsDone {
+        /// The stage.
+        stage: StageId,
+        /// The number of finished shards.
+        n_done: u64,
+        /// The number of all shards.
+        n_shards: u64,
     },
     /// While another process computes the stage, this one begins to compute some of its shards.
     StageHelping {
@@ -302,6 +324,31 @@ pub enum Event {
         /// The duration of the wait, in seconds.
         seconds: f64,
     },
+    /// A process begins to work for this run, on any machine.
+    WorkerStarted {
+        /// The name of the worker: its pool and its number.
+        worker: String,
+        /// The machine.
+        host: String,
+        /// The architecture and the widest instruction set in use.
+        instruction_set: String,
+        /// The device of its tensors.
+        device: Device,
+    },
+    /// A worker has ended by itself; one that was killed has no such event.
+    WorkerEnded {
+        /// The name of the worker.
+        worker: String,
+        /// How it ended.
+        outcome: Outcome,
+        /// Wall time, in seconds.
+        seconds: f64,
+    },
+    /// The executor of the workers reports a change, such as the reason why none starts.
+    ExecutorNoted {
+        /// The message.
+        message: String,
+    },
     /// The run has ended; always last.
     RunFinished {
         /// How it ended.
@@ -329,6 +376,20 @@ pub struct RemoteCounts {
     pub bytes_down: u64,
     /// Bytes sent.
     pub bytes_up: u64,
+}
+
+impl Event {
+    /// True for an event that shows a moment and is not kept in the history of a run.
+    pub fn is_passing(&self) -> bool {
+        matches!(
+            self,
+            Self::StageProgress { .. }
+                | Self::StageRedraw { .. }
+                | Self::RemoteUploading { .. }
+                | Self::ShardComputed { .. }
+                | Self::ShardsDone { .. }
+        )
+    }
 }
 
 /// An event with the time at which it happened.

@@ -78,14 +78,19 @@ impl<'a> Host<'a> {
         self.store.workspace().lock(key, self.stage.as_str(), self.numerics)
     }
 
-    /// Reports the numbers of shards.
-    pub fn report_shards(&self, n_shards: u64, n_missing: u64) {
+    /// Reports the numbers of shards and of rows, and of those that are missing.
+    pub fn report_shards(&self, [n_shards, n_missing]: [u64; 2], [n_rows, n_rows_missing]: [u64; 2]) {
         let stage = self.stage.clone();
         match self.role {
-            Role::Lead => self.send(Event::StageSharded { stage, n_shards, n_missing }),
+            Role::Lead => self.send(Event::StageSharded { stage, n_shards, n_missing, n_rows, n_rows_missing }),
             Role::Help if n_missing > 0 => self.send(Event::StageHelping { stage, n_shards, n_missing }),
             Role::Help => {}
         }
+    }
+
+    /// Reports that a shard of this many rows is computed.
+    pub fn report_computed(&self, n_rows: u64) {
+        self.send(Event::ShardComputed { stage: self.stage.clone(), n_rows });
     }
 
     /// Reports once that the stage waits for a shard of another process.

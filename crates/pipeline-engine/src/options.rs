@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use pipeline_core::{Arithmetic, Device, Digest, Event, Key, StageId};
+use pipeline_core::{Arithmetic, Device, Digest, Event, Key, Lane, RunId, StageId};
 use pipeline_store::{Circumstances, RunLabels, RunOrigin};
 
 use crate::lanes::PerLane;
+use crate::watch::Watch;
 use crate::{Abandon, Share};
 
 /// The options of a plan.
@@ -35,6 +36,10 @@ pub struct RunOptions {
     pub n_threads: usize,
     /// The work to begin with, where several processes run the same spec; `None` for one that runs alone.
     pub share: Option<Share>,
+    /// The part of the run in the work.
+    pub role: RunRole,
+    /// The only lane whose stages this run starts; it waits for the others. `None` for every lane.
+    pub pool: Option<Lane>,
     /// True to continue with every stage that is not below a failure.
     pub keep_going: bool,
     /// True to publish over files that this program did not write.
@@ -45,6 +50,23 @@ pub struct RunOptions {
     pub labels: RunLabels,
     /// The reaction to stages that do not stop; `None` waits for them.
     pub abandon: Option<Abandon>,
+}
+
+/// The part of a run in the work on its spec.
+#[derive(Debug, Clone, Default)]
+pub enum RunRole {
+    /// It computes what is missing, and waits for what others compute.
+    #[default]
+    Work,
+    /// It computes for another run, and leaves publishing, dropping and the last results to that one.
+    Join {
+        /// The other run, which has its events.
+        run: RunId,
+        /// The name under which it has them.
+        worker: String,
+    },
+    /// It computes nothing: workers do.
+    Watch(Watch),
 }
 
 /// The spec of a run.

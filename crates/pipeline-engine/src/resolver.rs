@@ -111,6 +111,11 @@ impl<'a> Resolver<'a> {
         Decision::Reuse { key, artifact, report }
     }
 
+    /// Forces the stage no longer: a worker has computed it.
+    pub fn has_been_forced(&mut self, idx: usize) {
+        self.stages[idx].forced = false;
+    }
+
     /// Takes the record that this run has just committed as the stage's result.
     pub fn commit(&mut self, idx: usize, record: Record) {
         self.accept(idx, record);

@@ -33,11 +33,16 @@ impl State<'_, '_> {
         }
     }
 
-    /// Drops the bytes of a stage that is not retained once all its readers are settled.
+    /// Drops the bytes of a stage that is not retained once all its readers are settled. A worker drops nothing: the run
+    /// that it has joined may still publish it.
     pub fn drop_if_read_out(&mut self, idx: usize) {
         let node = &self.resolver.graph.nodes()[idx];
         self.stages[idx].bytes = Bytes::Kept;
-        if node.retain || self.keepers.forced.contains(&node.id) || !self.schedule.is_read_out(idx) {
+        if node.retain
+            || self.journal.is_joined()
+            || self.keepers.forced.contains(&node.id)
+            || !self.schedule.is_read_out(idx)
+        {
             return;
         }
         match self.drop_bytes(idx) {

@@ -12,7 +12,7 @@ use crate::decision::Decision;
 use crate::error::EngineError;
 use crate::holdings::Keepers;
 use crate::journal::Journal;
-use crate::options::{RunOptions, SpecInfo};
+use crate::options::{RunOptions, RunRole, SpecInfo};
 use crate::plan::{check_stages, decide_all};
 use crate::provenance::{Origin, now_ms};
 use crate::readers::Readers;
@@ -44,7 +44,9 @@ pub fn run(
     let began = Instant::now();
     let mut resolver = Resolver::new(graph, store, &spec.path, &options.plan)?;
     let decided = decide_all(&mut resolver)?;
-    if !options.keep_going {
+    // A worker reports what its machine lacks as the failure of a stage, where the watching run sees it.
+    let is_joined = matches!(options.role, RunRole::Join { .. });
+    if !options.keep_going && !is_joined {
         check_stages(&mut resolver, &decided)?;
     }
     let mut journal = Journal::start(store, &spec.name, &spec.yaml, &spec.attachments, options, listen)?;
@@ -106,6 +108,9 @@ fn write_results(
     spec: &SpecInfo,
     metrics: &BTreeMap<StageId, Metrics>,
 ) -> Result<(), StoreError> {
+    if state.journal.is_joined() {
+        return store.sources().flush();
+    }
     state.journal.write_metrics(metrics)?;
     let (run, mut stages) = (state.journal.run().clone(), state.last_stages()?);
     if !spec.left_out.is_empty() {

@@ -5,7 +5,7 @@ use std::thread::{self, Scope};
 use std::time::{Duration, Instant};
 
 use pipeline_core::{Key, RunReason};
-use pipeline_store::LockOutcome;
+use pipeline_store::{LockOutcome, Record};
 
 use crate::decision::{Decision, Unpublished};
 use crate::demand;
@@ -16,6 +16,7 @@ use crate::options::RunOptions;
 use crate::resolver;
 use crate::schedule::Phase;
 use crate::state::State;
+use crate::watch::WATCH_POLL;
 use crate::worker::{self, Copy, Order, OrderedInput, Workshop};
 
 /// The most starts of a stage in one run: one whose bytes are lost at every check is given up.
@@ -26,6 +27,9 @@ const MAX_STORING: usize = 16;
 
 /// The interval of checks for cancellation in a run without news.
 const CANCEL_POLL: Duration = Duration::from_millis(100);
+
+/// The pause before results of another pool are looked for: each is a stage, and may be on another machine.
+const POOL_POLL: Duration = Duration::from_millis(200);
 
 /// The stack of a stage's thread, as large as that of a main thread.
 const STACK_BYTES: usize = 8 << 20;
@@ -81,7 +85,9 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
     }
 
     fn is_stopping(&self) -> bool {
-        self.shop.cancel.is_cancelled() || (!self.options.keep_going && !self.state.failed.is_empty())
+        let has_given_up = self.state.watching.as_ref().is_some_and(|watching| watching.has_given_up);
+        let is_failing = !self.options.keep_going && !self.state.failed.is_empty();
+        self.shop.cancel.is_cancelled() || has_given_up || is_failing
     }
 
     fn look_at_ready(&mut self) {
@@ -115,8 +121,11 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
     /// Advances a stage whose inputs are all up to date by one step.
     fn look_at(&mut self, idx: usize) -> Result<(), Failure> {
         match self.state.decide(idx)? {
-            Decision::Reuse { .. } => self.reuse(idx),
+            Decision::Reuse { key, .. } => self.reuse(idx, key),
             Decision::Run { key, why } => {
+                if self.is_watching() {
+                    return self.wait_for_workers(idx, key, &why);
+                }
                 if self.state.demand_inputs(idx)? {
                     return Ok(());
                 }
@@ -128,13 +137,27 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         }
     }
 
-    fn reuse(&mut self, idx: usize) -> Result<(), Failure> {
-        self.state.report_reused(idx);
+    /// Takes the result that is there. In a run that watches, the event of the worker that computed it comes first.
+    fn reuse(&mut self, idx: usize, key: Key) -> Result<(), Failure> {
+        match self.state.take_finished(idx, key) {
+            Some(finished) => self.state.report_finished(idx, finished),
+            None if self.state.expects_event(idx, key) => {
+                self.state.wait_again(idx);
+                return Ok(());
+            }
+            None => self.state.report_reused(idx),
+        }
         self.publish_or_settle(idx)
     }
 
     /// Takes the key's lock and starts the stage, unless another process computes it, or has just computed it.
     fn start(&mut self, idx: usize, key: Key, why: RunReason) -> Result<(), Failure> {
+        if self.options.pool.is_some_and(|pool| pool != self.state.schedule.lane(idx)) {
+            if !self.take_from_others(idx, key, &why)? {
+                self.state.wait_again(idx);
+            }
+            return Ok(());
+        }
         let stage = &self.shop.graph.nodes()[idx].id;
         let class = self.state.resolver.class(idx);
         let lock = match self.shop.store.workspace().lock(&key, stage.as_str(), class)? {
@@ -144,19 +167,58 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
                 return Ok(());
             }
         };
-        if why != RunReason::Forced
-            && let Some(record) =
-                self.shop.store.records().get(&key)?.filter(|record| self.state.resolver.accepts(idx, record))
-        {
-            let decision = self.state.resolver.accept(idx, record);
-            if !matches!(why, RunReason::Demanded { .. }) || self.state.resolver.has_bytes(idx)? {
-                self.state.stages[idx].decision = decision;
-                return self.reuse(idx);
-            }
+        if self.take_from_others(idx, key, &why)? {
+            return Ok(());
         }
         self.state.count_start(idx, MAX_STARTS)?;
         let order = self.order(idx, key, why)?;
         self.spawn(idx, Phase::Working, move |shop, sender| worker::work(shop, &order, lock, sender))
+    }
+
+    /// Takes the result of a stage if another process has computed it meanwhile; returns whether it has.
+    fn take_from_others(&mut self, idx: usize, key: Key, why: &RunReason) -> Result<bool, Failure> {
+        if *why == RunReason::Forced {
+            return Ok(false);
+        }
+        let Some(record) = self.record(idx, key)? else { return Ok(false) };
+        let decision = self.state.resolver.accept(idx, record);
+        if matches!(why, RunReason::Demanded { .. }) && !self.state.resolver.has_bytes(idx)? {
+            return Ok(false);
+        }
+        self.state.stages[idx].decision = decision;
+        self.reuse(idx, key)?;
+        Ok(true)
+    }
+
+    /// Takes the result or the failure of a stage from the workers, or puts the stage off until there is one.
+    fn wait_for_workers(&mut self, idx: usize, key: Key, why: &RunReason) -> Result<(), Failure> {
+        if let Some((failure, seconds)) = self.state.take_failure(idx) {
+            self.state.fail(idx, failure, seconds);
+            return Ok(());
+        }
+        if *why == RunReason::Forced
+            && let Some(record) = self.record(idx, key)?
+            && let Some(finished) = self.state.take_finished(idx, key)
+        {
+            let decision = self.state.resolver.accept(idx, record);
+            self.state.stages[idx].decision = decision;
+            self.state.report_finished(idx, finished);
+            return self.publish_or_settle(idx);
+        }
+        if self.take_from_others(idx, key, why)? {
+            return Ok(());
+        }
+        self.state.wait_again(idx);
+        Ok(())
+    }
+
+    /// The record under `key`, if it counts for the stage.
+    fn record(&self, idx: usize, key: Key) -> Result<Option<Record>, Failure> {
+        Ok(self.shop.store.records().get(&key)?.filter(|record| self.state.resolver.accepts(idx, record)))
+    }
+
+    fn is_watching(&self) -> bool {
+        self.state.watching.is_some()
     }
 
     /// Computes shards of a stage that another process leads, when there is nothing else to do.
@@ -205,6 +267,11 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             self.state.open_to_run(idx, path);
             return Ok(());
         }
+        if self.state.journal.is_joined() {
+            // The run that it has joined will publish it.
+            self.state.settle(idx);
+            return Ok(());
+        }
         let copies = self.copies(idx, &unpublished)?;
         self.spawn(idx, Phase::Storing, move |shop, sender| worker::publish(shop, idx, &copies, sender))
     }
@@ -240,12 +307,12 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
 
     /// Waits for news, or until the next try of locks that others hold.
     fn receive(&mut self) {
-        let message = if self.state.waiting.is_empty() {
-            self.receiver.recv_timeout(CANCEL_POLL).ok()
+        let timeout = if self.state.waiting.is_empty() {
+            CANCEL_POLL
         } else {
-            let timeout = self.state.next_poll.saturating_duration_since(Instant::now());
-            self.receiver.recv_timeout(timeout).ok()
+            self.state.next_poll.saturating_duration_since(Instant::now()).min(CANCEL_POLL)
         };
+        let message = self.receiver.recv_timeout(timeout).ok();
         match message {
             Some(Message::Event(event)) => self.state.journal.emit(*event),
             Some(Message::Worked { idx }) => self.state.end_work(idx),
@@ -253,8 +320,18 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             None => {}
         }
         if !self.state.waiting.is_empty() && Instant::now() >= self.state.next_poll {
-            self.state.next_poll = Instant::now() + LOCK_POLL;
+            self.state.next_poll = Instant::now() + self.poll();
+            self.state.hear_workers();
             self.state.reopen_waiting();
+        }
+    }
+
+    /// The pause before waiting stages are looked at again.
+    fn poll(&self) -> Duration {
+        match self.options.pool {
+            _ if self.is_watching() => WATCH_POLL,
+            Some(_) => POOL_POLL,
+            None => LOCK_POLL,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use pipeline_core::Lane;
+
 use crate::lanes::{Occupancy, PerLane};
 use crate::options::RunOptions;
 use crate::{Graph, Node};
@@ -88,6 +90,11 @@ impl<'a> Schedule<'a> {
     /// The phase of a stage.
     pub fn phase(&self, idx: usize) -> Phase {
         self.stages[idx].phase
+    }
+
+    /// The lane in which a stage works.
+    pub fn lane(&self, idx: usize) -> Lane {
+        self.stages[idx].occupancy.lane
     }
 
     /// True when a stage could work now, if the lanes have that room.

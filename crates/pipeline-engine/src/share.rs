@@ -33,6 +33,11 @@ impl Share {
     /// The most shares.
     const MAX: usize = 1 << 20;
 
+    /// The number of the process, from 0.
+    pub fn idx(self) -> usize {
+        self.idx
+    }
+
     /// The order in which a process takes some of `n_items` items, such as shards: its own block of them first, as they
     /// are, then the rest in an order of its own. Without locks, few items are computed twice.
     pub(crate) fn order(self, mut items: Vec<usize>, n_items: usize) -> Vec<usize> {

@@ -17,6 +17,7 @@ use crate::resolver::Resolver;
 use crate::schedule::{Phase, Schedule};
 use crate::sources::ReadSource;
 use crate::stage_state::StageState;
+use crate::watch::Watching;
 
 pub(crate) struct State<'a, 'env> {
     pub resolver: Resolver<'env>,
@@ -37,6 +38,8 @@ pub(crate) struct State<'a, 'env> {
     pub failed: Vec<usize>,
     /// True when a stage broke a rule.
     pub has_bug: bool,
+    /// The news of the workers, in a run that watches them.
+    pub watching: Option<Watching>,
 }
 
 impl<'a, 'env> State<'a, 'env> {
@@ -60,6 +63,7 @@ impl<'a, 'env> State<'a, 'env> {
             next_poll: Instant::now(),
             failed: Vec::new(),
             has_bug: false,
+            watching: Watching::of(&options.role),
         }
     }
 

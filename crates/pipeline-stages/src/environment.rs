@@ -13,29 +13,40 @@ use pipeline_core::Digest;
 pub struct Environment {
     variables: BTreeMap<OsString, OsString>,
     asked: RefCell<BTreeSet<String>>,
+    passed: RefCell<BTreeSet<String>>,
 }
 
 impl Environment {
     /// An environment of these variables.
     pub fn new(variables: impl Iterator<Item = (OsString, OsString)>) -> Self {
-        Self { variables: variables.collect(), asked: RefCell::default() }
+        Self { variables: variables.collect(), ..Self::default() }
     }
 
     /// The value of a variable that affects results.
     pub fn get(&self, name: &str) -> Option<&OsStr> {
         self.asked.borrow_mut().insert(name.to_owned());
-        self.pass_on(name)
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
     /// The value of a variable that is passed to a program and enters no key.
     pub fn pass_on(&self, name: &str) -> Option<&OsStr> {
+        self.passed.borrow_mut().insert(name.to_owned());
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
     /// The variables with this prefix, to be passed to a program; they enter no key.
     pub fn pass_on_all(&self, begin: &str) -> impl Iterator<Item = (OsString, OsString)> {
         let is_meant = move |(name, _): &(&OsString, &OsString)| name.as_bytes().starts_with(begin.as_bytes());
-        self.variables.iter().filter(is_meant).map(|(name, value)| (name.clone(), value.clone()))
+        let variables = self.variables.iter().filter(is_meant);
+        variables.map(|(name, value)| {
+            self.passed.borrow_mut().insert(name.to_string_lossy().into_owned());
+            (name.clone(), value.clone())
+        })
+    }
+
+    /// The variables that the stages have read or pass on, set or not: those that another process needs for them.
+    pub fn needed(&self) -> BTreeSet<String> {
+        self.asked.borrow().union(&self.passed.borrow()).cloned().collect()
     }
 
     /// The variables that [`Environment::get`] was called with, set or not.

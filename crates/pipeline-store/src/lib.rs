@@ -51,7 +51,9 @@ pub use remote::{
     Access, PulledTree, Pushed, PutMode, Remote, RemoteCollectReport, RemoteError, RemoteFile, RemoteFolder,
     RemoteLink, RemoteNews, RemoteStats, RemoteVerifyReport, Upload, UploadsLeft,
 };
-pub use runs::{EventFollower, GitCommit, Needed, RunFolder, RunInfo, RunLabels, RunOrigin, RunState, Runs};
+pub use runs::{
+    EventFollower, GitCommit, Needed, RunFolder, RunInfo, RunLabels, RunOrigin, RunState, Runs, WorkerFile, WorkerFiles,
+};
 pub use sources::Sources;
 pub use specs::{Circumstances, Last, LastSource, LastSources, LastStage, Place, Snapshot, Specs, path_of_sweeps};
 pub use store::Store;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use crate::faults::interposer::no_locks;
 use crate::project::Project;
+use crate::slurm::Cluster;
 
 const SPEC: &str = "name: used
 stages:
@@ -39,6 +40,7 @@ pub fn check() {
     let absent = format!("file://{}", project.path("absent").display());
     let mut unpushed = project.command(&["run", "spec.yaml", "--force", "b", "--remote", &absent]);
     assert!(unpushed.env("PIPELINE_REMOTE_ACCESS", "write").output().unwrap().status.success());
+    assert_eq!(Cluster::of(&project).run(&["--force", "a"]).code, Some(0));
     let mut found = BTreeSet::new();
     collect(&project.path("artifacts"), "", &mut found);
     let page = fs::read_to_string(super::root().join("docs/reference/store.md")).unwrap();

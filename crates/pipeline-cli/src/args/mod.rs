@@ -8,6 +8,7 @@ mod remote;
 mod report;
 mod runs;
 mod searching;
+mod slurm;
 mod sweep;
 mod taking;
 
@@ -32,6 +33,7 @@ pub use remote::{RemoteArgs, RemoteInsteadArgs};
 pub use report::ReportArgs;
 pub use runs::{LabelArgs, RelabelArgs, RunsArgs};
 pub use searching::{SearchArgs, ServeArgs};
+pub use slurm::{PoolArg, SlurmArgs};
 pub use sweep::SweepArgs;
 pub use taking::{ExportArgs, ExportFormat, PredictArgs, PredictFormat};
 
@@ -261,6 +263,9 @@ pub struct RunArgs {
     /// The execution.
     #[command(flatten)]
     pub execution: ExecutionArgs,
+    /// The executor on a cluster, and its workers.
+    #[command(flatten)]
+    pub slurm: SlurmArgs,
     /// The stages to adopt.
     #[command(flatten)]
     pub accept: AcceptArgs,
@@ -290,6 +295,8 @@ pub enum DeviceArg {
 pub enum ExecutorArg {
     /// In this process.
     Local,
+    /// In the tasks of Slurm jobs, which this process submits and watches.
+    Slurm,
 }
 
 /// Arguments of `diff`.

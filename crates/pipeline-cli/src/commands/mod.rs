@@ -11,6 +11,7 @@ pub mod export;
 pub mod graph;
 pub mod init;
 pub mod man;
+mod on_slurm;
 mod outcome;
 pub mod path;
 mod planned;

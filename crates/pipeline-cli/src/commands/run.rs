@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pipeline_core::{Device, Event, EventRecord, Outcome, RemoteCounts, RunId, StageId};
-use pipeline_engine::{Cancel, PerLane, PlanOptions, RunOptions, SpecInfo};
+use pipeline_engine::{Cancel, PerLane, PlanOptions, RunOptions, RunRole, SpecInfo};
 use pipeline_experiments::{Loaded, Opened, SpecRef};
 use pipeline_store::{Circumstances, Store};
 
 use crate::again;
-use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, RunArgs};
+use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, PoolArg, RunArgs};
 use crate::circumstances;
-use crate::commands::{adopt, outcome, planned};
+use crate::commands::{adopt, on_slurm, outcome, planned};
 use crate::commit;
 use crate::door;
 use crate::exit::Exit;
@@ -33,7 +33,10 @@ const MAX_DEFAULT_JOBS: usize = 4;
 /// # Errors
 /// When the run cannot begin, or its history cannot be written.
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let device = probe(args.execution.device)?;
+    // Only a machine that computes on the device must have it.
+    let computes_on_device = args.slurm.pool != Some(PoolArg::Cpu) && !is_on_slurm(args);
+    let device = if computes_on_device { probe(args.execution.device)? } else { device_of(args.execution.device).0 };
+    on_slurm::check_arguments(args)?;
     let named = door::spec(&args.spec)?;
     let store = remotes::attach(Store::open(&named.store.folder)?, args.spec.remote.remote.as_deref())?;
     if let Some(exit) = run_unchanged(args, &named, &store, device, terminal)? {
@@ -45,7 +48,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = only_targets(whole, args)?;
     // The next run of the whole spec must look at the stages that are left out.
     let circumstances = circumstances.filter(|_| args.stages.is_empty());
-    if !args.json {
+    if !args.json && args.slurm.join.is_none() {
         door::note_other_stores(&named.store, terminal);
         note_trial(&opened.unpublished, terminal);
         note_sweep(&named, !opened.spec.sweep.is_empty(), terminal);
@@ -60,10 +63,16 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     options.origin.commit = opened.spec.file.parent().and_then(commit::of);
     options.overwrite = args.overwrite;
+    on_slurm::let_work(args, &opened, &mut options);
     options.adopted = adopt::adopt(&opened, &args.accept.accepted, &options)?;
     match args.execution.executor {
         ExecutorArg::Local => run_here(args, &opened, circumstances, &options, terminal),
+        ExecutorArg::Slurm => on_slurm::run(args, &opened, circumstances, &options, terminal),
     }
+}
+
+fn is_on_slurm(args: &RunArgs) -> bool {
+    args.execution.executor == ExecutorArg::Slurm
 }
 
 /// The spec with the stages that are to run, and those that they need.
@@ -89,7 +98,7 @@ fn run_unchanged(
 ) -> Result<Option<Exit>, Failure> {
     let execution = &args.execution;
     let is_plain = args.stages.is_empty() && execution.force.forced.is_empty() && args.accept.accepted.is_empty();
-    if execution.dry_run || !is_plain {
+    if execution.dry_run || args.slurm.join.is_some() || !is_plain {
         return Ok(None);
     }
     let options =
@@ -134,7 +143,7 @@ pub(super) fn note_trial(unpublished: &[StageId], terminal: &Terminal) {
     }
 }
 
-fn run_here(
+pub(super) fn run_here(
     args: &RunArgs,
     opened: &Opened,
     circumstances: Option<Circumstances>,
@@ -159,7 +168,7 @@ pub(super) fn seconds_of_last(store: &Store, spec: &Path) -> BTreeMap<StageId, f
 }
 
 /// The exit code of a run whose events could not all be written to stdout: their reader must learn that some are lost.
-fn unwritten(shown: &Shown, exit: Exit, terminal: &Terminal) -> Exit {
+pub(super) fn unwritten(shown: &Shown, exit: Exit, terminal: &Terminal) -> Exit {
     let Some(error) = &shown.unwritten else { return exit };
     let errors = vec!["cannot write to stdout".to_owned(), error.clone()];
     let failure = Failure { errors, ..Failure::new(Exit::Usage, "") };
@@ -175,19 +184,32 @@ pub(super) fn carry_out(
     opened: &Opened,
     info: &SpecInfo,
     options: &RunOptions,
-    mut renderer: Renderer,
+    renderer: Renderer,
     terminal: &Terminal,
 ) -> Result<(Exit, RunId, Shown), Failure> {
-    let cancel = Cancel::new();
-    let signals = SignalWatch::start(&cancel, terminal)?;
+    carry_out_with(opened, info, options, renderer, terminal, &Cancel::new(), &mut |_| {})
+}
+
+/// The same, with a reaction to every event.
+pub(super) fn carry_out_with(
+    opened: &Opened,
+    info: &SpecInfo,
+    options: &RunOptions,
+    mut renderer: Renderer,
+    terminal: &Terminal,
+    cancel: &Cancel,
+    on_event: &mut dyn FnMut(&EventRecord),
+) -> Result<(Exit, RunId, Shown), Failure> {
+    let signals = SignalWatch::start(cancel, terminal)?;
     let options = &RunOptions { abandon: Some(signals.abandon(terminal)), ..options.clone() };
     let mut listen = |record: &EventRecord| {
         if matches!(record.event, Event::StageFinished { .. } | Event::StageFailed { .. }) {
             memory::give_back();
         }
+        on_event(record);
         renderer.on_event(record);
     };
-    let result = pipeline_engine::run(&opened.graph, &opened.store, info, options, &cancel, &mut listen);
+    let result = pipeline_engine::run(&opened.graph, &opened.store, info, options, cancel, &mut listen);
     let shown = renderer.finish();
     outcome::report_failures(&shown.log, terminal);
     let summary = result.map_err(|error| {
@@ -208,12 +230,16 @@ pub(super) fn carry_out(
 
 /// The device, after checking that it works.
 pub(super) fn probe(device: DeviceArg) -> Result<Device, Failure> {
-    let (device, nn_device) = match device {
-        DeviceArg::Cpu => (Device::Cpu, pipeline_models::Device::Cpu),
-        DeviceArg::Cuda => (Device::Cuda, pipeline_models::Device::Cuda),
-    };
+    let (device, nn_device) = device_of(device);
     pipeline_models::device::probe(nn_device)?;
     Ok(device)
+}
+
+fn device_of(device: DeviceArg) -> (Device, pipeline_models::Device) {
+    match device {
+        DeviceArg::Cpu => (Device::Cpu, pipeline_models::Device::Cpu),
+        DeviceArg::Cuda => (Device::Cuda, pipeline_models::Device::Cuda),
+    }
 }
 
 pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
@@ -227,6 +253,8 @@ pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
         },
         n_threads,
         share: args.share,
+        role: RunRole::Work,
+        pool: None,
         keep_going: args.keep_going,
         overwrite: false,
         origin: origin::here(),

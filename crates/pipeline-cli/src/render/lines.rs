@@ -77,7 +77,7 @@ impl Lines {
             Event::StageWaiting { stage, owner } => {
                 self.released(Some(self.row(&self.palette.notable("waits"), stage, &format!("for {owner}"))))
             }
-            Event::StageSharded { stage, n_shards, n_missing } if (1..*n_shards).contains(n_missing) => {
+            Event::StageSharded { stage, n_shards, n_missing, .. } if (1..*n_shards).contains(n_missing) => {
                 let detail = format!("{} to compute", words::of_shards(*n_missing, *n_shards));
                 self.released(Some(self.row(&self.palette.dim("|"), stage, &detail)))
             }
@@ -113,7 +113,22 @@ impl Lines {
                     self.palette.dim("uploads")
                 )]
             }
-            Event::StageSharded { .. }
+            Event::ExecutorNoted { message } => {
+                self.released(Some(format!("  {}  {message}", pad(&self.palette.notable("slurm"), 7))))
+            }
+            Event::WorkerStarted { worker, host, instruction_set, .. } if self.verbosity == Verbosity::Verbose => {
+                let line = format!("{worker} began on {host} ({instruction_set})");
+                self.released(Some(format!("  {}  {line}", pad(&self.palette.dim("worker"), 7))))
+            }
+            Event::WorkerEnded { worker, seconds, .. } if self.verbosity == Verbosity::Verbose => {
+                let line = format!("{worker} ended after {}", duration(*seconds));
+                self.released(Some(format!("  {}  {line}", pad(&self.palette.dim("worker"), 7))))
+            }
+            Event::WorkerStarted { .. }
+            | Event::WorkerEnded { .. }
+            | Event::ShardComputed { .. }
+            | Event::ShardsDone { .. }
+            | Event::StageSharded { .. }
             | Event::RemoteUploading { .. }
             | Event::StageProgress { .. }
             | Event::StageRedraw { .. }

@@ -99,7 +99,12 @@ impl Live {
         }
         match &record.event {
             Event::StageStarted { stage, .. } => self.start(stage, record.at_ms),
-            Event::StageSharded { stage, n_shards, n_missing } => self.count_shards(stage, *n_missing, *n_shards),
+            Event::StageSharded { stage, n_shards, n_missing, .. } => self.count_shards(stage, *n_missing, *n_shards),
+            Event::ShardsDone { stage, n_done, n_shards } => {
+                if let Some(running) = self.running.get_mut(stage) {
+                    running.shards = format!("{}, ", words::of_shards(*n_done, *n_shards));
+                }
+            }
             Event::StageProgress { stage, n_done, total } => self.advance(stage, record.at_ms, *n_done, *total),
             Event::StageRedraw { stage, line } => self.redraw(stage, line),
             _ => {}

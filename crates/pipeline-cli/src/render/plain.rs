@@ -24,6 +24,8 @@ struct Running {
     /// The time when a redrawn line of a program was last shown.
     redrawn_at_ms: Option<u64>,
     rate: Rate,
+    /// The text before the rows: the finished shards, where workers report them.
+    shards: String,
 }
 
 impl Plain {
@@ -39,6 +41,11 @@ impl Plain {
         }
         match &record.event {
             Event::StageStarted { stage, .. } => self.on_started(stage, record.at_ms),
+            Event::ShardsDone { stage, n_done, n_shards } => {
+                if let Some(running) = self.running.get_mut(stage) {
+                    running.shards = format!("{}, ", words::of_shards(*n_done, *n_shards));
+                }
+            }
             Event::StageProgress { stage, n_done, total } => self.on_progress(stage, record.at_ms, *n_done, *total),
             Event::StageRedraw { stage, line } => self.on_redraw(stage, record.at_ms, line),
             Event::StageFinished { stage, .. } | Event::StageFailed { stage, .. } => {
@@ -49,8 +56,9 @@ impl Plain {
     }
 
     fn on_started(&mut self, stage: &StageId, at_ms: u64) {
-        self.running
-            .insert(stage.clone(), Running { shown_at_ms: at_ms, redrawn_at_ms: None, rate: Rate::since(at_ms) });
+        let running =
+            Running { shown_at_ms: at_ms, redrawn_at_ms: None, rate: Rate::since(at_ms), shards: String::new() };
+        self.running.insert(stage.clone(), running);
         self.terminal.remark(&self.lines.row("runs", stage, &self.lines.reason(stage)));
     }
 
@@ -61,7 +69,8 @@ impl Plain {
             return;
         }
         running.shown_at_ms = at_ms;
-        self.terminal.note(&self.lines.row("...", stage, &words::progress(n_done, total, &running.rate)));
+        let rows = format!("{}{}", running.shards, words::progress(n_done, total, &running.rate));
+        self.terminal.note(&self.lines.row("...", stage, &rows));
     }
 
     /// The first text of a line at once, as a sign of life, then one per interval.

@@ -85,7 +85,9 @@ impl<'a> Sharding<'a> {
     /// Brings all shards up to date, or with [`Role::Help`] those that no other process computes.
     pub fn bring_up_to_date(&self, share: Option<Share>) -> Result<Counts, StageError> {
         let missing = self.look_up()?;
-        self.host.report_shards(self.orders.len() as u64, missing.len() as u64);
+        let n_rows_missing = missing.iter().map(|&idx| self.rows.n_rows(self.orders[idx].units.clone())).sum();
+        let n_shards = [self.orders.len(), missing.len()].map(|n| n as u64);
+        self.host.report_shards(n_shards, [self.n_rows, n_rows_missing]);
         let n_workers = self.rows.n_workers().min(missing.len());
         let queue = Queue::new(match (share, self.role) {
             (Some(share), _) => share.order(missing, self.orders.len()),
@@ -226,6 +228,7 @@ impl<'a> Sharding<'a> {
             counts.n_rows_computed += found.report.n_rows;
         }
         self.add(shard_idx, found);
+        self.host.report_computed(self.rows.n_rows(order.units.clone()));
         Ok(())
     }
 

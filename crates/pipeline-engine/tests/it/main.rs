@@ -17,5 +17,6 @@ mod scale;
 mod shards;
 mod test_stage;
 mod unchanged;
+mod watching;
 mod why;
 mod world;

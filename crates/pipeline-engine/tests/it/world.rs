@@ -231,6 +231,21 @@ impl World {
 
     /// Runs and passes every event to `listen`.
     pub fn run_with(&self, parts: &[Part], spec: &SpecInfo, listen: &mut dyn FnMut(&EventRecord)) -> Ran {
+        self.run_spec(&self.options, parts, spec, listen)
+    }
+
+    /// Runs with other options.
+    pub fn run_as(&self, options: &RunOptions, parts: &[Part], listen: &mut dyn FnMut(&EventRecord)) -> Ran {
+        self.run_spec(options, parts, &self.spec(), listen)
+    }
+
+    fn run_spec(
+        &self,
+        options: &RunOptions,
+        parts: &[Part],
+        spec: &SpecInfo,
+        listen: &mut dyn FnMut(&EventRecord),
+    ) -> Ran {
         let log = Arc::new(Mutex::new(Vec::new()));
         let graph = graph(parts, &log);
         let mut events = Vec::new();
@@ -238,7 +253,7 @@ impl World {
             events.push(record.event.clone());
             listen(record);
         };
-        let summary = run(&graph, &self.store(), spec, &self.options, &self.cancel, &mut listen).unwrap();
+        let summary = run(&graph, &self.store(), spec, options, &self.cancel, &mut listen).unwrap();
         let log = log.lock().unwrap().join(" ");
         Ran { summary, events, log }
     }

@@ -206,6 +206,11 @@ impl RunLog {
             | Event::StageSharded { .. }
             | Event::StageHelping { .. }
             | Event::StageHelped { .. }
+            | Event::ShardComputed { .. }
+            | Event::ShardsDone { .. }
+            | Event::WorkerStarted { .. }
+            | Event::WorkerEnded { .. }
+            | Event::ExecutorNoted { .. }
             | Event::StageProgress { .. }
             | Event::StageRedraw { .. }
             | Event::StageOutput { .. }

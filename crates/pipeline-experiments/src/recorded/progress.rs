@@ -106,7 +106,8 @@ impl Progress {
                 self.begin(stage, record.at_ms);
                 self.stage_mut(stage).kind.clone_from(kind);
             }
-            Event::StageSharded { stage, n_shards, n_missing } | Event::StageHelping { stage, n_shards, n_missing } => {
+            Event::StageSharded { stage, n_shards, n_missing, .. }
+            | Event::StageHelping { stage, n_shards, n_missing } => {
                 self.stage_mut(stage).shards = Some((*n_missing, *n_shards));
             }
             Event::StageFinished { stage, seconds, unchanged, report, .. } => {
@@ -125,6 +126,11 @@ impl Progress {
             Event::StageSkipped { stage, .. } => self.stage_mut(stage).state = LiveState::Skipped,
             Event::StageAdopted { .. }
             | Event::StageHelped { .. }
+            | Event::ShardComputed { .. }
+            | Event::ShardsDone { .. }
+            | Event::WorkerStarted { .. }
+            | Event::WorkerEnded { .. }
+            | Event::ExecutorNoted { .. }
             | Event::StageProgress { .. }
             | Event::StageWarning { .. }
             | Event::StageOutput { .. }

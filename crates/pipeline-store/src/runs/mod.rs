@@ -8,7 +8,8 @@
 //! - `spec.yaml`, `metrics.json` and attachments such as `sweep.json`.
 //! - `seal.json`: a sealed [`RunSeal`](seal::RunSeal), written with the last event. It has the digests of all files
 //!   above, so that later changes are detected.
-//! - `report.html` and its like, written on demand and not sealed.
+//! - `report.html` and its like, written on demand and not sealed, and so the files of executors, such as `slurm.json`.
+//! - `workers/<worker>.jsonl`: the events of processes that work for the run.
 //! - `labels.json`: the sealed [`RunLabels`], once the run has a name, a note or a tag.
 //! - `pinned`: a sealed [`Pin`](pins::Pin), as long as the run is pinned.
 //!
@@ -24,6 +25,7 @@ mod origin;
 mod pins;
 mod remove;
 mod seal;
+mod workers;
 
 use std::fs;
 use std::io;
@@ -34,7 +36,7 @@ use pipeline_core::calendar::DateTime;
 use pipeline_core::{Digest, RunId};
 
 use crate::StoreError;
-use crate::durable::{Durability, list_folder};
+use crate::durable::{Durability, list_folder, read_if_there};
 use crate::error::At;
 use crate::host_name;
 use crate::layout::{RUNS_FOLDER, below};
@@ -50,6 +52,7 @@ pub use origin::{GitCommit, RunOrigin};
 pub(crate) use pins::{PIN_FILE, keys_of, pinned_keys};
 pub use remove::Needed;
 pub(crate) use seal::SEAL_FILE;
+pub use workers::{WorkerFile, WorkerFiles};
 
 /// The history of runs of a store.
 #[derive(Debug)]
@@ -74,14 +77,27 @@ impl Runs {
         RunFolder::begin(id, folder, RunBegin::new(spec_name, at_ms, number, origin.clone()), &self.workspace)
     }
 
-    /// Writes a page into the folder of a run, replacing one with the same name. Returns its path.
+    /// Writes a file into the folder of a run that is not sealed with it, such as a page, replacing one with the same
+    /// name. Returns its path.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn write_page(&self, run: &RunId, name: &str, html: &str) -> Result<PathBuf, StoreError> {
+    pub fn write_beside(&self, run: &RunId, name: &str, text: &str) -> Result<PathBuf, StoreError> {
         let path = self.folder_of(run).join(name);
-        self.workspace.write(&path, html.as_bytes(), Durability::Lazy)?;
+        self.workspace.write(&path, text.as_bytes(), Durability::Lazy)?;
         Ok(path)
+    }
+
+    /// The contents of the files of this name beside runs, newest run last. None of them is sealed.
+    ///
+    /// # Errors
+    /// When the folder of runs cannot be read.
+    pub fn all_beside(&self, name: &str) -> Result<Vec<(RunId, Vec<u8>)>, StoreError> {
+        let mut found: Vec<_> = (self.folders()?.into_iter())
+            .filter_map(|(run, folder)| Some((run, read_if_there(&folder.join(name)).ok()??)))
+            .collect();
+        found.sort();
+        Ok(found)
     }
 
     /// All folders of runs, by the names of the runs.

@@ -102,7 +102,7 @@ fn write(args: &ReportArgs, subject: &Subject, html: &str, terminal: &Terminal) 
                 Some(point) => format!("report-{}.html", point.point),
                 None => "report.html".to_owned(),
             };
-            let written = subject.store.runs().write_page(&subject.run.info.id, &name, html);
+            let written = subject.store.runs().write_beside(&subject.run.info.id, &name, html);
             written.map_err(|error| Failure::from(error).with_help("`-o FILE` writes the report elsewhere"))
         }
         Some(file) => {

@@ -36,8 +36,13 @@ use rung::{Forced, Rung};
 /// # Errors
 /// When the sweep cannot begin, or its history or stdout cannot be written.
 pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
+    if args.execution.executor == ExecutorArg::Slurm {
+        return Err(Failure::new(Exit::Usage, "a sweep has no executor for Slurm").with_help(
+            "let the tasks of a job run it together: `srun --ntasks 8 bash -c 'pipeline sweep SPEC --share \
+             $SLURM_PROCID/$SLURM_NTASKS'`",
+        ));
+    }
     let device = run::probe(args.execution.device)?;
-    let ExecutorArg::Local = args.execution.executor;
     let named = door::spec(&args.spec)?;
     let store = remotes::attach(Store::open(&named.store.folder)?, args.spec.remote.remote.as_deref())?;
     let plan = SweepPlan::load(&named, options(args)?, &door::surroundings())?;

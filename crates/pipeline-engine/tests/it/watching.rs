@@ -1,0 +1,90 @@
+//! Runs that compute nothing, and workers that compute for them.
+
+use std::fs;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use pipeline_core::{Event, Lane, Outcome, RunId, StageError};
+use pipeline_engine::{RunOptions, RunRole, Watch};
+
+use crate::world::{Part, Ran, World, part};
+
+/// Starts a run that watches, and calls `work` with the other end of its line, its id, and a world like its own.
+fn watched(world: &World, parts: &[Part], work: impl FnOnce(&Watch, &RunId)) -> Ran {
+    let watch = Watch::default();
+    let options = RunOptions { role: RunRole::Watch(watch.clone()), ..world.options.clone() };
+    let (sender, receiver) = mpsc::channel();
+    thread::scope(|scope| {
+        let watching = scope.spawn(move || {
+            world.run_as(&options, parts, &mut |record| {
+                if let Event::RunStarted { run, .. } = &record.event {
+                    sender.send(run.clone()).unwrap();
+                }
+            })
+        });
+        let run = receiver.recv_timeout(Duration::from_secs(10)).unwrap();
+        watch.follow(run.clone());
+        work(&watch, &run);
+        watching.join().unwrap()
+    })
+}
+
+fn worker(world: &World, run: &RunId, name: &str, pool: Option<Lane>) -> RunOptions {
+    let role = RunRole::Join { run: run.clone(), worker: name.to_owned() };
+    RunOptions { role, pool, ..world.options.clone() }
+}
+
+#[test]
+fn a_run_takes_the_results_of_its_workers_and_publishes_them() {
+    let world = World::new();
+    world.write("in.txt", "a quick brown fox");
+    let published = world.path("published.txt");
+    let parts = [
+        part("a").source(world.path("in.txt")).dropped(),
+        part("b").lane(Lane::Gpu).input("a").param("keep", 7),
+        part("c").input("b").param("keep", 5).publish("out.txt", published.clone()),
+    ];
+    let ran = watched(&world, &parts, |_, run| {
+        thread::scope(|scope| {
+            for (name, pool) in [("cpu-0", Lane::Cpu), ("gpu-0", Lane::Gpu)] {
+                let (world, parts) = (&world, &parts);
+                scope.spawn(move || {
+                    let options = worker(world, run, name, Some(pool));
+                    let ran = world.run_as(&options, parts, &mut |_| {});
+                    assert_eq!(ran.summary.outcome, Outcome::Done, "{name}: {}", ran.errors());
+                    assert_eq!(ran.log, if pool == Lane::Gpu { "b" } else { "a c" });
+                });
+            }
+        });
+    });
+    assert_eq!((ran.summary.outcome, ran.log.as_str(), ran.summary.n_ran), (Outcome::Done, "", 3), "{:?}", ran.events);
+    assert_eq!(fs::read_to_string(&published).unwrap(), "a qui");
+    let n_workers = ran.n_events(|event| matches!(event, Event::WorkerStarted { .. }));
+    assert_eq!(n_workers, 2, "{:?}", ran.events);
+    assert_eq!(ran.n_events(|event| matches!(event, Event::ArtifactDropped { .. })), 1, "{:?}", ran.events);
+    assert_eq!(world.store().runs().list().unwrap().len(), 1, "workers have no runs of their own");
+    world.expect(&parts, "");
+}
+
+#[test]
+fn a_stage_that_fails_on_a_worker_fails_and_what_others_computed_is_reused() {
+    let world = World::new();
+    let parts = [
+        part("good"),
+        part("bad").param("id", "bad").work(|_| Err(StageError::new("out of luck"))),
+        part("below").input("bad"),
+    ];
+    let ran = watched(&world, &parts, |_, run| {
+        world.run_as(&RunOptions { keep_going: true, ..worker(&world, run, "0", None) }, &parts, &mut |_| {});
+    });
+    assert_eq!(ran.errors(), "bad: out of luck: this happened on worker `0`\n");
+    assert_eq!((ran.failed().as_str(), ran.skipped().contains("below")), ("bad", true));
+}
+
+#[test]
+fn a_run_whose_workers_are_gone_fails_with_the_reason() {
+    let world = World::new();
+    let ran = watched(&world, &[part("a")], |watch, _| watch.give_up(vec!["the cluster burnt down".into()], None));
+    assert_eq!((ran.summary.outcome, ran.errors().as_str()), (Outcome::Failed, "a: the cluster burnt down\n"));
+}
