@@ -81,7 +81,7 @@ fn publishing_over_what_the_spec_needs_is_a_mistake_in_the_spec() {
     check("data.txt", "artifacts/o", "it lies in the store");
     let queries = "stages:\n  q: { kind: load-queries, params: { path: data.txt } }\n";
     refused(&(queries.to_owned() + &publishes("data.txt")), "3:73", "stage `q` reads it as a source");
-    let help = "let `r` read it as an input: `inputs: { p: p }`";
+    let help = "if `r` is to read it, name `p` among its inputs, where its kind takes it";
     check("pub.txt", "pub.txt", help);
 }
 

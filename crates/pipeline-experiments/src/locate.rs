@@ -32,7 +32,7 @@ pub enum LocateError {
         specs: Vec<PathBuf>,
     },
     /// Neither the project of the current folder nor a folder above it has a store.
-    #[error("there is no store in `{}`, in its project or above it", here.display())]
+    #[error("there is no store in `{}`, in its project or above it{}", here.display(), below(here))]
     NoStore {
         /// The current folder.
         here: PathBuf,
@@ -59,11 +59,17 @@ impl LocateError {
                 })
             }
             Self::NoStore { .. } => {
-                Some("the first `pipeline run` makes it; another place is named with `--artifacts DIR`".to_owned())
+                Some("the first `pipeline run` makes it; another place is named with `--artifacts DIR`. A `pipeline.toml` makes this folder a project with one store".to_owned())
             }
             Self::SeveralStores { .. } => Some("name one with `--artifacts DIR`, or go to its folder".to_owned()),
         }
     }
+}
+
+/// The stores in the folders below, which are of specs outside of a project.
+fn below(here: &Path) -> String {
+    let stores = project::stores(here);
+    if stores.is_empty() { String::new() } else { format!("; below it is {}", quoted(&stores)) }
 }
 
 fn looked_in(folders: &[PathBuf]) -> String {
@@ -81,7 +87,9 @@ fn specs_to_choose(specs: &[PathBuf]) -> String {
     let what = "SPEC is the path of a YAML file, or the name of one in `pipelines/`";
     let shown: Vec<_> = specs.iter().take(MAX_LISTED).map(|path| format!("`{}`", path.display())).collect();
     match specs.len() {
-        0 => what.to_owned(),
+        0 => format!(
+            "{what}; there is none in or above this folder: go to that of the project, or begin one with `pipeline init`"
+        ),
         n_specs if n_specs > MAX_LISTED => format!("{what}, such as {}, …", shown.join(", ")),
         _ => format!("{what}: {}", shown.join(", ")),
     }

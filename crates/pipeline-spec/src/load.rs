@@ -164,6 +164,10 @@ fn take_head(root: &mut Node) -> Result<Head, SpecError> {
     Ok(head)
 }
 
+/// The meaning of a path in `extends`.
+const EXTENDS_HELP: &str =
+    "`extends` names another spec by its path from the folder of this one, such as `../demo.yaml`";
+
 /// Reads a file; `extends` is the path by which another file names it, and its place.
 fn read_layer(path: &Path, extends: Option<(&str, &Span)>) -> Result<Layer, SpecError> {
     let unreadable = |error: std::io::Error| {
@@ -176,10 +180,20 @@ fn read_layer(path: &Path, extends: Option<(&str, &Span)>) -> Result<Layer, Spec
                 let near =
                     extends.and_then(|(written, _)| Some(Path::new(written).with_file_name(existing_spec(path)?)));
                 let help = near.map(|near| format!("did you mean `{}`?", near.display()));
+                let help = help.or_else(|| extends.map(|_| EXTENDS_HELP.to_owned()));
                 let error = SpecError::new(format!("cannot read `{}`", path.display())).with_source(error);
                 SpecError { help, ..error }
             }
-            _ => SpecError::new(format!("cannot read `{}`", path.display())).with_source(error),
+            _ => {
+                let named = |(written, _): (&str, &Span)| {
+                    path.with_added_extension("yaml").is_file().then(|| format!("did you mean `{written}.yaml`?"))
+                };
+                let error = SpecError::new(format!("cannot read `{}`", path.display())).with_source(error);
+                SpecError {
+                    help: extends.map(|extends| named(extends).unwrap_or_else(|| EXTENDS_HELP.to_owned())),
+                    ..error
+                }
+            }
         };
         match extends {
             Some((_, span)) => error.or_at(span),

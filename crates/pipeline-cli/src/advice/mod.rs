@@ -56,7 +56,7 @@ pub fn in_place_of(error: &mut clap::Error, words: &[String]) -> Option<Failure>
             // "Use `-- --epochs`" is never meant.
             error.remove(ContextKind::Suggested);
             let is_near = error.get(ContextKind::SuggestedArg).is_some();
-            if is_near { None } else { unknown_option(&invalid, words) }
+            if is_near && !is_param(&invalid, words) { None } else { unknown_option(&invalid, words) }
         }
         _ => None,
     }
@@ -109,6 +109,15 @@ fn unknown_command(word: &str) -> Failure {
         return failure.with_help(format!("`pipeline run {0}` runs the spec `{0}`", quoted(word)));
     }
     failure.with_help(verbs::instead_of(word).unwrap_or_else(|| "`pipeline --help` lists the commands".to_owned()))
+}
+
+/// Whether an option is a param of the spec on the line, which is more than an option of a similar name.
+fn is_param(option: &str, words: &[String]) -> bool {
+    words
+        .iter()
+        .skip(2)
+        .find(|word| is_spec(Path::new(word)))
+        .is_some_and(|spec| settings::has(option, Path::new(spec)))
 }
 
 fn unknown_option(option: &str, words: &[String]) -> Option<Failure> {

@@ -38,6 +38,12 @@ pub fn of_option(option: &str, spec: Option<&Path>, words: &[String]) -> String 
     meant(&candidates, value.as_deref()).unwrap_or_else(|| GENERAL.to_owned())
 }
 
+/// Whether the spec has a param or a var of the option's very name.
+pub fn has(option: &str, spec: &Path) -> bool {
+    let name = option.trim_start_matches('-').split('=').next().unwrap_or_default().replace('-', "_");
+    load(spec).is_some_and(|spec| targets(&spec).iter().any(|target| target.name == name))
+}
+
 /// Advice on the value of a `--set` that is not a change; `None` where it is one.
 pub fn of_override(text: &str, spec: &Path, words: &[String]) -> Option<String> {
     if is_override(text) {

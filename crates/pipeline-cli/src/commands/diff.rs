@@ -40,6 +40,12 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
                 .remark(&format!("run {id} has not come to its end: its files may be incomplete and are not sealed"));
         }
     }
+    for (choice, name) in [(&earlier_choice, &args.earlier), (&later_choice, &args.later)] {
+        if let Some(n_points) = choice.n_points() {
+            let points = counted(n_points as u64, "point");
+            terminal.remark(&format!("note: `{name}` is a sweep of {points}; `{name}:1` compares its first point"));
+        }
+    }
     let stages = compare_stages(earlier, later);
     let n_threads = door::n_threads();
     let measured = |(a, b): (StageId, StageId)| {

@@ -22,6 +22,11 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// The number of points, for a sweep without a named point.
+    pub fn n_points(&self) -> Option<usize> {
+        self.n_points
+    }
+
     /// Finds the results by `name`: `RUN`, `RUN:STAGE`, or for a sweep `RUN:POINT` and `RUN:POINT:STAGE`.
     ///
     /// # Errors

@@ -56,9 +56,15 @@ fn an_extended_spec_that_is_not_there_is_guessed() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("main.yaml");
     fs::write(folder.path().join("base.yaml"), "stages: { a: { kind: k } }\n").unwrap();
-    for (written, help) in
-        [("base", Some("did you mean `base.yaml`?")), ("bsae.yaml", Some("did you mean `base.yaml`?")), ("x", None)]
-    {
+    let general = Some("`extends` names another spec by its path from the folder of this one, such as `../demo.yaml`");
+    fs::create_dir(folder.path().join("sub")).unwrap();
+    fs::write(folder.path().join("sub.yaml"), "stages: { a: { kind: k } }\n").unwrap();
+    for (written, help) in [
+        ("base", Some("did you mean `base.yaml`?")),
+        ("bsae.yaml", Some("did you mean `base.yaml`?")),
+        ("x", general),
+        ("sub", Some("did you mean `sub.yaml`?")),
+    ] {
         fs::write(&path, format!("extends: {written}\n")).unwrap();
         assert_eq!(pipeline_spec::load(&path, &[]).unwrap_err().help.as_deref(), help, "{written}");
     }

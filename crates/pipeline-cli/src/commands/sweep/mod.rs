@@ -11,6 +11,7 @@
 
 mod rung;
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 use pipeline_core::RunId;
@@ -81,8 +82,14 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 
 /// The sweep as the arguments change it.
 fn options(args: &SweepArgs) -> Result<SweepOptions, Failure> {
+    let axes = args.axes.iter().map(|text| text.parse()).collect::<Result<Vec<Axis>, SpecError>>()?;
+    let mut seen = BTreeSet::new();
+    if let Some(twice) = axes.iter().find(|axis| !seen.insert(axis.target())) {
+        let message = format!("`--axis` names `{}` twice", twice.target());
+        return Err(Failure::new(Exit::Usage, message).with_help("write all its values in one list"));
+    }
     Ok(SweepOptions {
-        axes: args.axes.iter().map(|text| text.parse()).collect::<Result<Vec<Axis>, SpecError>>()?,
+        axes,
         draw: args.draw.map(Into::into),
         points: args.points.map(NonZeroUsize::get),
         seed: args.seed,
