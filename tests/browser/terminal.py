@@ -3,8 +3,9 @@
 
     python3 tests/browser/terminal.py OUTPUT.svg COMMAND [COMMAND ...]
 
-Each COMMAND runs by `sh` in the present folder, with a terminal of COLUMNS × ROWS (100 × 40). The picture follows the
-reader's light or dark theme; who asks for less motion sees the last screen at once. Needs Python alone.
+Each COMMAND runs by `sh` in the present folder, with a terminal of COLUMNS × ROWS (100 × 40). It plays at most LONGEST
+seconds (12). The picture follows the reader's light or dark theme; who asks for less motion sees the last screen at once.
+Needs Python alone.
 """
 
 import fcntl
@@ -20,7 +21,7 @@ import unicodedata
 
 COLUMNS, ROWS = int(os.environ.get("COLUMNS", 100)), int(os.environ.get("ROWS", 40))
 # The longest that a recording plays, and the pause before and after a command, in seconds.
-LONGEST, PAUSE = 12.0, 0.8
+LONGEST, PAUSE = float(os.environ.get("LONGEST", 12)), 0.8
 FRAME = 0.2
 # One token of what a program writes to a terminal: a control sequence, a control character or text.
 TOKEN = re.compile(r"\x1b\[([?0-9;]*)([A-Za-z])|\x1b[=>78]|([\r\n\b\t\x07])|([^\x1b\r\n\b\t\x07]+)")
