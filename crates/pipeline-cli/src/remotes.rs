@@ -104,7 +104,9 @@ pub fn failure(remote: &RemoteLink, error: &RemoteError) -> Failure {
         RemoteError::Refused(_) => {
             failure.with_help("check that the credentials of this process may do that at this address")
         }
-        RemoteError::Unavailable(_) | RemoteError::Off(_) => failure.with_help("check its address and the network"),
+        RemoteError::Unavailable(_) | RemoteError::Off(_) => {
+            failure.with_help("it must be a folder that is there: make it, or mount the disk that it lies on")
+        }
         _ => failure,
     }
 }
