@@ -125,7 +125,10 @@ pub(crate) const SWEEP_KEYS: &[SpecKey] = &[
         name: "draw",
         about: "How points are drawn from the axes: all combinations, at random, or evenly spread; by default a grid of \
                 lists, and at random from ranges.",
-        schema: || json!({ "enum": [Draw::Grid.name(), Draw::Random.name(), Draw::Sobol.name(), null] }),
+        schema: || {
+            let names = Draw::ALL.map(|draw| Some(draw.name()));
+            json!({ "enum": names.into_iter().chain([None]).collect::<Vec<_>>() })
+        },
     },
     SpecKey {
         name: "points",

@@ -176,23 +176,21 @@ fn read_layer(path: &Path, extends: Option<(&str, &Span)>) -> Result<Layer, Spec
                 SpecError::new(format!("`{}` is longer than {} MiB", path.display(), MAX_BYTES >> 20))
                     .with_help("a spec holds no data: name the file that has it")
             }
-            ErrorKind::NotFound => {
-                let near =
-                    extends.and_then(|(written, _)| Some(Path::new(written).with_file_name(existing_spec(path)?)));
-                let help = near.map(|near| format!("did you mean `{}`?", near.display()));
-                let help = help.or_else(|| extends.map(|_| EXTENDS_HELP.to_owned()));
+            kind => {
+                let near = |(written, _): (&str, &Span)| match kind {
+                    ErrorKind::NotFound => Some(Path::new(written).with_file_name(existing_spec(path)?)),
+                    // Such as a folder of that name.
+                    _ => path
+                        .with_added_extension("yaml")
+                        .is_file()
+                        .then(|| Path::new(written).with_added_extension("yaml")),
+                };
+                let help = extends.map(|extends| match near(extends) {
+                    Some(near) => format!("did you mean `{}`?", near.display()),
+                    None => EXTENDS_HELP.to_owned(),
+                });
                 let error = SpecError::new(format!("cannot read `{}`", path.display())).with_source(error);
                 SpecError { help, ..error }
-            }
-            _ => {
-                let named = |(written, _): (&str, &Span)| {
-                    path.with_added_extension("yaml").is_file().then(|| format!("did you mean `{written}.yaml`?"))
-                };
-                let error = SpecError::new(format!("cannot read `{}`", path.display())).with_source(error);
-                SpecError {
-                    help: extends.map(|extends| named(extends).unwrap_or_else(|| EXTENDS_HELP.to_owned())),
-                    ..error
-                }
             }
         };
         match extends {

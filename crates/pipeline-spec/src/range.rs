@@ -63,7 +63,7 @@ impl ValueRange {
         let step = step.map(|(_, step)| step);
         let scale = match (is_whole, is_log) {
             (false, true) => log(&key.value, ends, low, high)?,
-            (false, false) => uniform(low, high, step)?,
+            (false, false) => uniform(&key.value, ends, low, high, step)?,
             (true, _) => whole(&key.value, ends, is_log, step)?,
         };
         Ok(Self { scale, node })
@@ -177,7 +177,10 @@ fn log(name: &str, ends: &Node, low: f64, high: f64) -> Result<Scale, SpecError>
     }
 }
 
-fn uniform(low: f64, high: f64, step: Option<&Node>) -> Result<Scale, SpecError> {
+fn uniform(name: &str, ends: &Node, low: f64, high: f64, step: Option<&Node>) -> Result<Scale, SpecError> {
+    if !(high - low).is_finite() {
+        return Err(SpecError::at(&ends.span, format!("`{name}` is wider than numbers allow")));
+    }
     let Some(step) = step else {
         return Ok(Scale::Uniform { low, high, place: exponent(high - low) + 1 - DIGITS });
     };
@@ -189,15 +192,19 @@ fn uniform(low: f64, high: f64, step: Option<&Node>) -> Result<Scale, SpecError>
     if !(size > 0.0 && size <= high - low) {
         return Err(step_error(step));
     }
+    let n_steps = (high - low) / size;
+    if n_steps >= MAX_WHOLE as f64 {
+        return Err(SpecError::at(&step.span, "`step` is too small for its range"));
+    }
     // The last step may be missed by a rounding error.
-    let n_values = ((high - low) / size + 1e-9).floor() as u64 + 1;
+    let n_values = (n_steps + 1e-9).floor() as u64 + 1;
     Ok(Scale::Steps { low, step: size, n_values })
 }
 
 fn whole(name: &str, ends: &Node, is_log: bool, step: Option<&Node>) -> Result<Scale, SpecError> {
     let Value::List(items) = &ends.value else { unreachable!("BUG: the ends are a list") };
     let end = |node: &Node| match node.value {
-        Value::Int(value) if value.abs() <= MAX_WHOLE => Ok(value),
+        Value::Int(value) if value.unsigned_abs() <= MAX_WHOLE as u64 => Ok(value),
         _ => {
             let message = format!("an end of `{name}` must be a whole number, found {}", node.describe());
             let other = if is_log { "log_uniform" } else { "uniform" };
