@@ -81,7 +81,8 @@ impl Cas {
         }
     }
 
-    /// Opens an artifact for reading in a temporary folder of links, without writing to the store.
+    /// Opens an artifact for reading in a temporary folder of links. Writes nothing to the store but files that it lacks
+    /// and a remote has.
     ///
     /// # Errors
     /// As for [`Cas::open`].

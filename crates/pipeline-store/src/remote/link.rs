@@ -76,15 +76,7 @@ impl RemoteLink {
     /// # Errors
     /// When the store cannot be read.
     pub fn has_unpushed(&self) -> Result<bool, StoreError> {
-        Ok(self.twin.access() == Access::Write && !self.uploads.marked()?.is_empty())
-    }
-
-    /// The results that are marked as not uploaded.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub fn unpushed(&self) -> Result<Vec<Key>, StoreError> {
-        Ok(self.uploads.marked()?.into_iter().map(|(key, _)| key).collect())
+        Ok(self.twin.access() == Access::Write && self.uploads.has_marks()?)
     }
 
     /// Begins to upload the results that earlier runs have left, if this process may write.
@@ -129,8 +121,8 @@ impl RemoteLink {
         self.twin.stats()
     }
 
-    /// Removes records older than `max_age`, by the remote's clock, then the objects as old that no younger record
-    /// names. With `dry_run`, only reports them.
+    /// Removes records older than `max_age`, then the objects as old that no younger record names. The remote's times of
+    /// change count, by this machine's clock. With `dry_run`, only reports them.
     ///
     /// # Errors
     /// When the files of the remote cannot be listed, read or removed.

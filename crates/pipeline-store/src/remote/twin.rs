@@ -53,6 +53,8 @@ struct State {
     counts: RemoteCounts,
     news: Vec<RemoteNews>,
     is_off_known: bool,
+    /// True once a wrong file has been news.
+    is_wrong_known: bool,
     /// Keys without a record.
     missed: HashSet<Key>,
     /// Objects that it lacks, or has with other bytes.
@@ -201,7 +203,7 @@ impl Twin {
         let mut state = self.state();
         state.counts.n_errors += 1;
         state.spoiled.insert(name.to_owned());
-        if !state.news.iter().any(|news| matches!(news, RemoteNews::Wrong { .. })) && state.spoiled.len() == 1 {
+        if !std::mem::replace(&mut state.is_wrong_known, true) {
             state.news.push(RemoteNews::Wrong { name: name.to_owned() });
         }
     }

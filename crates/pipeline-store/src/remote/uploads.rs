@@ -88,6 +88,11 @@ impl Uploads {
         remove_file(&self.mark_of(key))
     }
 
+    /// Whether results are marked. Reads no mark.
+    pub fn has_marks(&self) -> Result<bool, StoreError> {
+        Ok(!list_folder(&self.marks)?.is_empty())
+    }
+
     /// The marked results.
     pub fn marked(&self) -> Result<Vec<(Key, PutMode)>, StoreError> {
         let mut marked = Vec::new();

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,6 @@ struct Beat {
 #[derive(Debug, Default)]
 struct Own {
     state: Mutex<OwnState>,
-    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -159,10 +158,9 @@ impl Own {
 
     /// The loop of the thread: ends once this process has had no claim for a while.
     fn raise(&self, every: Duration) {
-        let mut state = self.state();
         loop {
-            let waited = self.changed.wait_timeout(state, every);
-            (state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+            thread::sleep(every);
+            let mut state = self.state();
             if state.claims.is_empty() {
                 state.has_thread = false;
                 return;
