@@ -17,7 +17,7 @@ const MAX_LOOK_BYTES: u64 = 4 << 20;
 /// The longest line that is kept until its end is written: the longest event is that of a sweep's start, with its graph.
 const MAX_LINE_BYTES: usize = 16 << 20;
 
-/// A reader of the events of a run while they are appended.
+/// A reader of the events of a run, or of one of its workers, while they are appended.
 ///
 /// It remembers how far it has read, so that a look costs what is new. It believes what it reads: only the end of the run
 /// seals the file.
@@ -34,11 +34,16 @@ pub struct EventFollower {
 impl Runs {
     /// Follows the events of a run from their beginning.
     pub fn follow(&self, run: &RunId) -> EventFollower {
-        EventFollower { path: self.folder_of(run).join(EVENTS_FILE), offset: 0, rest: Vec::new(), is_skipping: false }
+        EventFollower::new(self.folder_of(run).join(EVENTS_FILE))
     }
 }
 
 impl EventFollower {
+    /// Of the file at a path, from its beginning.
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, offset: 0, rest: Vec::new(), is_skipping: false }
+    }
+
     /// Reads the events that were appended since the last look, a bounded number of bytes; returns whether there may be
     /// more. Leaves out lines that are not events of this version.
     ///

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 
 use pipeline_core::{EventRecord, RunId};
 
 use super::Runs;
+use super::follow::EventFollower;
 use crate::StoreError;
 use crate::durable::list_folder;
 use crate::error::At;
@@ -29,8 +30,8 @@ pub struct WorkerFile {
 #[derive(Debug)]
 pub struct WorkerFiles {
     folder: PathBuf,
-    /// The bytes that have been read, by file name.
-    n_read: BTreeMap<String, u64>,
+    /// The readers of the files, by their names.
+    followers: BTreeMap<String, EventFollower>,
 }
 
 impl WorkerFile {
@@ -54,13 +55,8 @@ impl WorkerFiles {
         for entry in list_folder(&self.folder).unwrap_or_default() {
             let name = entry.file_name().to_string_lossy().into_owned();
             let Some(worker) = name.strip_suffix(EVENTS_ENDING).map(str::to_owned) else { continue };
-            let n_read = self.n_read.entry(name).or_default();
-            let Ok(text) = read_from(&entry.path(), *n_read) else { continue };
-            let n_whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-            *n_read += n_whole as u64;
-            let lines = text[..n_whole].split(|byte| *byte == b'\n');
-            // A process of a newer version may write other events.
-            news.extend(lines.filter_map(|line| Some((worker.clone(), serde_json::from_slice(line).ok()?))));
+            let follower = self.followers.entry(name).or_insert_with(|| EventFollower::new(entry.path()));
+            while let Ok(true) = follower.look(&mut |record| news.push((worker.clone(), record))) {}
         }
         news
     }
@@ -72,11 +68,7 @@ impl Runs {
     /// # Errors
     /// When there is no such run, or the store cannot be written.
     pub fn join(&self, run: &RunId, worker: &str) -> Result<WorkerFile, StoreError> {
-        let folder = self.folder_of(run);
-        fs::metadata(&folder).at("open", &folder)?;
-        let folder = folder.join(WORKERS_FOLDER);
-        fs::create_dir_all(&folder).at("create", &folder)?;
-        let path = folder.join(format!("{worker}{EVENTS_ENDING}"));
+        let path = self.workers_folder(run)?.join(format!("{worker}{EVENTS_ENDING}"));
         let file = File::options().append(true).create(true).open(&path).at("create", &path)?;
         Ok(WorkerFile { file, path })
     }
@@ -84,27 +76,19 @@ impl Runs {
     /// The folder of the workers of a run.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// When there is no such run, or it cannot be made.
     pub fn workers_folder(&self, run: &RunId) -> Result<PathBuf, StoreError> {
-        let folder = self.folder_of(run).join(WORKERS_FOLDER);
+        let folder = self.folder_of(run);
+        fs::metadata(&folder).at("open", &folder)?;
+        let folder = folder.join(WORKERS_FOLDER);
         fs::create_dir_all(&folder).at("create", &folder)?;
         Ok(folder)
     }
 
     /// The events of the workers of a run, whether there are any yet or not.
     pub fn workers(&self, run: &RunId) -> WorkerFiles {
-        WorkerFiles { folder: self.folder_of(run).join(WORKERS_FOLDER), n_read: BTreeMap::new() }
+        WorkerFiles { folder: self.folder_of(run).join(WORKERS_FOLDER), followers: BTreeMap::new() }
     }
-}
-
-fn read_from(path: &Path, start: u64) -> io::Result<Vec<u8>> {
-    let mut file = pipeline_files::open(path)?;
-    let mut text = Vec::new();
-    if file.metadata()?.len() > start {
-        file.seek(SeekFrom::Start(start))?;
-        file.read_to_end(&mut text)?;
-    }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -136,6 +120,8 @@ mod tests {
         fs::write(&path, format!("damage\n{line}\n")).unwrap();
         assert_eq!(files.news(), [("cpu-1".to_owned(), ended("cpu-1"))]);
         assert!(files.news().is_empty());
-        assert!(store.runs().join(&RunId("no-run".into()), "0").is_err());
+        let absent = RunId("no-run".into());
+        assert!(store.runs().join(&absent, "0").is_err() && store.runs().workers_folder(&absent).is_err());
+        assert!(!folder.path().join("runs/no-run").exists());
     }
 }
