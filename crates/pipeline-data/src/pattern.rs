@@ -71,8 +71,14 @@ impl Pattern {
         let has_wildcard =
             |part: &Component<'_>| part.as_os_str().to_str().is_some_and(|text| text.contains(['*', '?', '{']));
         path.to_str()?;
-        let mut parts = path.components();
-        let base: PathBuf = parts.by_ref().take_while(|part| !has_wildcard(part)).collect();
+        // A folder that is there may have such signs in its name.
+        let mut base = PathBuf::new();
+        for part in path.components() {
+            if has_wildcard(&part) && !base.join(part).exists() {
+                break;
+            }
+            base.push(part);
+        }
         if base == path || path.exists() {
             return None;
         }
@@ -91,9 +97,8 @@ impl Pattern {
     pub fn files(&self) -> Result<(Vec<ImagesFile>, Vec<PathBuf>), PatternError> {
         let mut found = Found::default();
         for name in &self.names {
-            let n_before = found.files.len();
             self.find(name, &mut found)?;
-            if found.files.len() == n_before && !name.contains(['*', '?']) && self.names.len() > 1 {
+            if !name.contains(['*', '?']) && self.names.len() > 1 && !self.base.join(name).exists() {
                 return Err(PatternError::Missing { path: self.base.join(name), n_files: self.names.len() });
             }
         }

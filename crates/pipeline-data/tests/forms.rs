@@ -251,6 +251,8 @@ fn captions_are_the_same_in_every_form_and_name_the_images_of_that_form() {
     for (form, files, columns) in [
         (TableForm::Csv, alone(forms("photos/metadata.csv")), &usual),
         (TableForm::JsonLines, alone(forms("photos/metadata.jsonl")), &usual),
+        // A column of texts names images, whatever its name: none lie beside these captions.
+        (TableForm::Parquet, alone(forms("names.parquet")), &usual),
         (TableForm::Parquet, hub.clone(), &column("caption")),
         (TableForm::Parquet, hub.clone(), &column("sentences.raw")),
     ] {

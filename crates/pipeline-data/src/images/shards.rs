@@ -45,6 +45,8 @@ impl Images {
                     continue;
                 }
                 let found = match id_of_member(&member, id) {
+                    // Its content is not needed.
+                    Ok(id) if !(selection.keep)(&id) => continue,
                     Ok(id) => {
                         members.read(&member, &mut content)?;
                         let digest = *blake3::hash(&content).as_bytes();

@@ -59,7 +59,7 @@ impl Cell {
     }
 
     /// The cell of a list; absent values are left out.
-    fn many(cells: impl Iterator<Item = Self>) -> Self {
+    pub(super) fn many(cells: impl Iterator<Item = Self>) -> Self {
         let mut many = Vec::new();
         for cell in cells {
             match cell {

@@ -77,16 +77,7 @@ pub(super) fn cell(fields: &Fields<'_>, name: &str) -> Cell {
     let inner = name.split_once('.').and_then(|(outer, inner)| Some((fields.get(outer)?.get(), inner)));
     let Some((value, inner)) = inner else { return Cell::Absent };
     if let Ok(list) = serde_json::from_str::<Vec<Fields<'_>>>(value) {
-        let mut many = Vec::with_capacity(list.len());
-        for cell in list.iter().map(|fields| cell(fields, inner)) {
-            match cell {
-                Cell::One(text) => many.push(text),
-                Cell::Absent => {}
-                Cell::Many(_) => return Cell::Wrong("a list of lists".to_owned()),
-                wrong @ Cell::Wrong(_) => return wrong,
-            }
-        }
-        return Cell::Many(many);
+        return Cell::many(list.iter().map(|fields| cell(fields, inner)));
     }
     serde_json::from_str::<Fields<'_>>(value).map_or(Cell::Absent, |fields| cell(&fields, inner))
 }

@@ -35,7 +35,7 @@ impl ParquetTable {
     pub fn resolve(&self, wanted: &QueryColumns, filter: Option<&RowFilter>) -> Result<Resolved, DataError> {
         let names = self.names();
         let mut resolved = Resolved::find(&self.named.path, &names, wanted, filter)?;
-        if wanted.image_ids.is_none() && image_column(&self.file, None).is_some() {
+        if wanted.image_ids.is_none() && self.image_beside().is_some() {
             resolved.images = None;
         }
         Ok(resolved)
@@ -74,10 +74,18 @@ impl ParquetTable {
         if let Some(name) = &columns.images {
             return self.leaf(name).map(ImagesOf::Column);
         }
-        match image_column(&self.file, None) {
+        match self.image_beside() {
             Some(image) => IdLeaves::find(&self.file, &self.named, Some(&image), None).map(ImagesOf::Beside),
             None => Ok(ImagesOf::Nowhere),
         }
+    }
+
+    /// The column of images beside the captions. Texts and numbers only name images.
+    fn image_beside(&self) -> Option<String> {
+        image_column(&self.file, None).filter(|name| {
+            let leaf = self.file.leaf(&format!("{name}.bytes")).or_else(|| self.file.leaf(name));
+            leaf.is_some_and(|leaf| leaf.has_bytes && !leaf.is_text)
+        })
     }
 
     /// The columns of texts and numbers: those with one leaf by their name alone, and all fields.

@@ -10,6 +10,9 @@ use crate::lines::strip;
 use crate::queries::{must_be_one, repeated_ids};
 use crate::{DataError, ImagePlace, ImagesFile, QueryRow, RowFilter, SkippedImage};
 
+/// The longest id, in bytes: a longer text is an image in base64.
+const MAX_ID_BYTES: usize = 4096;
+
 /// The tables to read, and how.
 pub struct QueryTable<'a> {
     /// The form of all files.
@@ -52,7 +55,9 @@ impl QueryTable<'_> {
     /// When a file cannot be read or lacks a column, and [`DataError::Stopped`] when the work is cancelled.
     pub fn read(&self) -> Result<TableQueries, DataError> {
         let mut queries = TableQueries::default();
-        for file in self.files {
+        let (mut first_file, mut n_shared) = (HashMap::new(), 0);
+        for (file_idx, file) in self.files.iter().enumerate() {
+            let n_before = queries.rows.len();
             let (table, columns) = Table::open(self.form, file, self.columns, self.filter, self.image_id)?;
             table.read(&columns, &mut |(number, record)| {
                 if (self.is_cancelled)() {
@@ -65,6 +70,14 @@ impl QueryTable<'_> {
                 }
                 Ok(())
             })?;
+            if self.form == TableForm::Tar {
+                n_shared += n_shared_with_others(&queries.rows[n_before..], file_idx, &mut first_file);
+            }
+        }
+        if n_shared > 0 {
+            queries.remarks.push(format!(
+                "{n_shared} samples have the key of a sample in another tar, and their captions count for its image"
+            ));
         }
         queries.remark(self.files.len());
         Ok(queries)
@@ -105,10 +118,20 @@ impl QueryTable<'_> {
             Cell::Wrong(what) => return Err(format!("`{column}` is {what}, which is no id")),
         };
         ids.iter().try_for_each(|id| must_be_one(column, id))?;
+        if let Some(id) = ids.iter().find(|id| id.len() > MAX_ID_BYTES) {
+            return Err(format!("`{column}` holds {} bytes, which are no id", id.len()));
+        }
         // The ids of samples are parts already.
         let part = self.image_id.filter(|_| self.form != TableForm::Tar);
         Ok(Some(ids.into_iter().map(|id| part.map_or(id.clone(), |part| part.of(&id).to_owned())).collect()))
     }
+}
+
+/// The number of images of a file's queries that an earlier file has, too.
+fn n_shared_with_others(rows: &[QueryRow], file_idx: usize, first_file: &mut HashMap<String, usize>) -> usize {
+    let named: HashSet<&String> = rows.iter().filter_map(|row| row.image_ids.as_ref()?.first()).collect();
+    let mut is_of_other = |id: &&String| *first_file.entry((*id).clone()).or_insert(file_idx) != file_idx;
+    named.into_iter().filter(|id| is_of_other(id)).count()
 }
 
 fn texts_of(cell: Cell, column: &str) -> Result<Vec<String>, String> {
@@ -159,6 +182,12 @@ impl TableQueries {
         // A line alone names a row of one file.
         if n_files == 1 {
             self.remarks.extend(repeated_ids(&self.rows, &self.numbers).iter().map(ToString::to_string));
+        } else {
+            let n_repeated: u64 = repeated_ids(&self.rows, &self.numbers).iter().map(|remark| remark.n_lines).sum();
+            if n_repeated > 0 {
+                self.remarks
+                    .push(format!("{n_repeated} queries repeat the id of an earlier one, and each counts by itself"));
+            }
         }
     }
 

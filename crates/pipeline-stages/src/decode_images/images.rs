@@ -18,7 +18,8 @@ use super::params::Geometry;
 use crate::artifact::{self, RejectedRow, Wanted};
 use crate::seconds::Seconds;
 
-/// The most shards that are decoded and written at once, each with its pixels and about as much again in memory.
+/// The most shards that are decoded and written at once, each with its pixels and about as much again in memory. The
+/// reader of Parquet counts on at most four.
 const MAX_SIDE_BY_SIDE: usize = 4;
 /// The most bytes that these take together.
 const SIDE_BY_SIDE_BYTES: u64 = 1 << 30;
@@ -116,7 +117,7 @@ impl<'a> DecodedImages<'a> {
             origin.open(&|folder| context.host.source_files(folder), &keep, &|| context.host.is_cancelled())
         })?;
         if let Some(named) = &named {
-            named.tell_of_missing(path, &images, context)?;
+            named.tell_of_missing(path, &images, origin.max_samples.is_some(), context)?;
         }
         images.remarks().iter().for_each(|remark| context.host.warn(remark.clone()));
         let wanted = if origin.form == ImageForm::Tsv { &WANTED } else { &WANTED_ELSEWHERE };

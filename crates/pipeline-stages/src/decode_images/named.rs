@@ -31,7 +31,7 @@ impl Named {
         is_named
     }
 
-    /// Warns of images that queries name and that are not there.
+    /// Warns of images that queries name and that are not there, unless only some of the images were looked at.
     ///
     /// # Errors
     /// When none is there: then ids of two kinds were meant to meet.
@@ -39,6 +39,7 @@ impl Named {
         &self,
         path: &Path,
         images: &Images,
+        is_limited: bool,
         context: &StageContext<'_>,
     ) -> Result<(), StageError> {
         let found: HashSet<&str> = images.rows().iter().map(|row| row.id.as_str()).collect();
@@ -56,6 +57,9 @@ impl Named {
                 "`image_id` in both stages chooses the part of a path that is an id, such as `image_id: name`; without \
                  `inputs: { queries: … }` all images are taken",
             ));
+        }
+        if is_limited {
+            return Ok(());
         }
         let are = if n_missing == 1 { "is" } else { "are" };
         context.host.warn(format!(

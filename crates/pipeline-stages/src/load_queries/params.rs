@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pipeline_core::StageError;
-use pipeline_data::{DataError, ImagesFile, QueryColumns, TableForm, check_table};
+use pipeline_data::{DataError, ImagesFile, Pattern, QueryColumns, TableForm, check_table};
 use pipeline_spec::{Node, SpecError, SpecPath};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -137,6 +137,12 @@ impl LoadQueriesParams {
                 None => format!("`path` must name {}; {}", WORDS.help, table_files::listing(path)),
             };
             return Err(StageError::new(format!("the query file `{}` is not a file", path.display())).with_help(help));
+        }
+        if self.form() == QueryForm::Muge && Pattern::of(path).is_some() {
+            let message =
+                format!("`path: {}` stands for several files, and only tables may be several", path.display());
+            let help = "name one file, or write `columns: { text: … }`: then JSON Lines are tables";
+            return Err(StageError::new(message).with_help(help));
         }
         table_files::files(path, &WORDS)
     }
