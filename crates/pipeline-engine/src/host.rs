@@ -166,8 +166,11 @@ impl StageHost for Host<'_> {
     }
 }
 
-/// The files of a folder that is a source.
-pub(crate) fn source_files(store: &Store, folder: &Path) -> Result<Vec<SourceFile>, StageError> {
+/// The files of a folder that is a source, as the store's digests cover them.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn source_files(store: &Store, folder: &Path) -> Result<Vec<SourceFile>, StageError> {
     store.sources().files(folder).map_err(|error| StageError::because("a folder of sources cannot be read", error))
 }
 

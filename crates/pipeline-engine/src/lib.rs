@@ -80,6 +80,7 @@ pub use cancel::{Abandon, Cancel};
 pub use decision::Decision;
 pub use error::EngineError;
 pub use graph::{Graph, GraphError, Node};
+pub use host::source_files;
 pub use lanes::PerLane;
 pub use options::{Adopted, PlanOptions, RunOptions, RunRole, SpecInfo};
 pub use plan::{Plan, PlannedStage, plan, plan_what_is_there, to_check};

@@ -49,6 +49,8 @@ pub fn run(
     if !options.keep_going && !is_joined {
         check_stages(&mut resolver, &decided)?;
     }
+    // Before the run begins: one that fails to end counts as dead.
+    store.remote().map_or(Ok(()), RemoteLink::resume_uploads)?;
     let mut journal = Journal::start(store, &spec.name, &spec.yaml, &spec.attachments, options, listen)?;
     journal.emit(journal.run_started(&spec.name, graph.stage_nodes(), options));
     options.adopted.iter().cloned().for_each(|adopted| journal.emit(adopted.into()));
@@ -71,7 +73,6 @@ pub fn run(
     let keepers = Keepers { spec: &spec.path, forced: &options.plan.forced, others: None };
     let mut state = State::new(resolver, decided, journal, keepers, options);
     state.report_remote();
-    store.remote().map_or(Ok(()), RemoteLink::resume_uploads)?;
     thread::scope(|scope| {
         let runner = Runner { state, shop: &shop, options, scope, sender, receiver, cancelled: None };
         let (state, end) = runner.bring_up_to_date();

@@ -186,7 +186,8 @@ fn run_and_commit(
     let waited = storing.finish()?;
     report.warnings = host.take_warnings();
     let counts = shards.as_ref().map_or_else(|| rows_of(&report), |shards| shards.counts);
-    let computed = shards.as_ref().map(|shards| shards.numerics.clone()).filter(|computed| !computed.is_empty());
+    let sharded = shards.as_ref().filter(|shards| !shards.files.is_empty());
+    let computed = sharded.map_or_else(|| vec![numerics], |shards| shards.numerics.clone());
     let tree = join(shop.store.cas().put_folder(scratch.folder())?, shards)?;
     report.seconds.insert(Work::Store, (waited + worked.elapsed()).as_secs_f64());
     let record = Record {
@@ -195,7 +196,7 @@ fn run_and_commit(
         tree,
         report,
         seconds: began.elapsed().as_secs_f64(),
-        provenance: shop.origin.provenance(&node.id, computed.unwrap_or_else(|| vec![numerics])),
+        provenance: shop.origin.provenance(&node.id, computed),
         has_objects: node.retain,
     };
     if is_forced {

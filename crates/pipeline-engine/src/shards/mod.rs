@@ -35,7 +35,7 @@ pub(crate) struct Shards {
     /// By the name in the artifact.
     pub files: Vec<(String, FileEntry)>,
     pub counts: Counts,
-    /// The classes of arithmetic that computed them, sorted.
+    /// The classes of arithmetic that computed them, sorted; empty if that of a shard is unknown.
     pub numerics: Vec<Numerics>,
 }
 
@@ -50,7 +50,8 @@ pub(crate) struct Sharding<'a> {
     n_rows_done: AtomicU64,
     shards: Mutex<Vec<Option<Shard>>>,
     counts: Mutex<Counts>,
-    numerics: Mutex<BTreeSet<Numerics>>,
+    /// The classes that computed each shard.
+    numerics: Mutex<BTreeSet<Vec<Numerics>>>,
 }
 
 /// The next shard, which a separate thread reads while the current one is computed.
@@ -113,7 +114,7 @@ impl<'a> Sharding<'a> {
     /// All shards and the report of the stage, once all are up to date.
     pub fn finish(self, scratch: &std::path::Path) -> Result<(pipeline_core::StageReport, Shards), StageError> {
         let counts = *self.counts();
-        let numerics = self.numerics().iter().copied().collect();
+        let numerics = in_all(&self.numerics());
         let shards = self.shards.into_inner().unwrap_or_else(PoisonError::into_inner);
         let shards: Vec<Shard> =
             shards.into_iter().map(|shard| shard.expect("a stage that is led waits for all its shards")).collect();
@@ -233,7 +234,7 @@ impl<'a> Sharding<'a> {
     }
 
     fn add(&self, shard_idx: usize, Found { entry, report, numerics, .. }: Found) {
-        self.numerics().extend(numerics);
+        self.numerics().insert(numerics);
         let units = self.orders[shard_idx].units.clone();
         self.n_rows_done.fetch_add(self.rows.n_rows(units.clone()), Ordering::Relaxed);
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)[shard_idx] = Some(Shard { units, entry, report });
@@ -247,11 +248,30 @@ impl<'a> Sharding<'a> {
         }
     }
 
-    fn numerics(&self) -> MutexGuard<'_, BTreeSet<Numerics>> {
+    fn numerics(&self) -> MutexGuard<'_, BTreeSet<Vec<Numerics>>> {
         self.numerics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The classes in all of the sets; none if one of them is empty, since then nobody knows.
+fn in_all(sets: &BTreeSet<Vec<Numerics>>) -> Vec<Numerics> {
+    let is_known = sets.iter().all(|set| !set.is_empty());
+    let classes: BTreeSet<Numerics> = sets.iter().filter(|_| is_known).flatten().copied().collect();
+    classes.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_arithmetic_of_an_artifact_is_unknown_if_that_of_a_shard_is() {
+        let sets = |sets: &[&[Numerics]]| in_all(&sets.iter().map(|set| set.to_vec()).collect());
+        assert_eq!(sets(&[&[Numerics::Fma], &[Numerics::Plain, Numerics::Fma]]), [Numerics::Plain, Numerics::Fma]);
+        assert_eq!(sets(&[&[Numerics::Fma], &[]]), []);
     }
 }
