@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::notebook::notebook_with_features;
 use crate::project::Project;
 use crate::recorded::{self, Recorded, all_runs};
+use crate::sweeps::refused;
 
 const LR: &str = "--axis=projection.params.lr={log_uniform: [1e-5, 1e-1]}";
 
@@ -163,16 +164,6 @@ fn a_choice_by_the_queries_of_the_result_is_named() {
     assert_eq!(points(&report)[report["best"].as_u64().unwrap() as usize - 1]["state"], "done");
 }
 
-/// Sweeps with these options and expects that nothing is done and this is reported.
-fn refused(project: &Project, more: &[&str], expect: &[&str]) {
-    let reply = project.run(&[&["sweep", "spec.yaml"], more].concat());
-    assert_eq!(reply.code, Some(2), "{reply:?}");
-    for text in expect {
-        assert!(reply.stderr.contains(text), "`{text}` in {}", reply.stderr);
-    }
-    assert!(!project.path("artifacts/runs").exists());
-}
-
 #[test]
 fn every_value_that_could_be_drawn_is_checked_before_anything_runs() {
     let project = notebook_with_features();
@@ -191,6 +182,7 @@ fn every_value_that_could_be_drawn_is_checked_before_anything_runs() {
         ],
     );
     refused(&project, &[LR], &["draws points, but does not say how many", "`--points 24`"]);
+    refused(&project, &[LR, "--points=1000000"], &["more than"]);
     refused(&project, &[LR, "--draw=grid"], &["no end of values for the range of `projection.params.lr`"]);
     refused(
         &project,

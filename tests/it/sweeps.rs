@@ -291,7 +291,7 @@ fn points_of_a_sweep_are_compared_query_by_query() {
 }
 
 /// Sweeps with these options and expects that nothing is done and this is reported.
-fn refused(project: &Project, more: &[&str], expect: &[&str]) {
+pub fn refused(project: &Project, more: &[&str], expect: &[&str]) {
     let reply = project.run(&[&["sweep", "spec.yaml"], more].concat());
     assert_eq!(reply.code, Some(2), "{reply:?}");
     for text in expect {

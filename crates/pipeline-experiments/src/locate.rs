@@ -28,8 +28,8 @@ pub enum LocateError {
         name: PathBuf,
         /// The folders that were searched.
         folders: Vec<PathBuf>,
-        /// The specs of the project, by paths from the current folder.
-        specs: Vec<PathBuf>,
+        /// The current folder.
+        here: PathBuf,
     },
     /// Neither the project of the current folder nor a folder above it has a store.
     #[error("there is no store in `{}`, in its project or above it{}", here.display(), below(here))]
@@ -50,12 +50,14 @@ impl LocateError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::IsFolder { name } => Some(specs_to_choose(&yaml_files(std::slice::from_ref(name)))),
-            Self::NoSpec { name, folders, specs } => {
+            Self::NoSpec { name, folders, here } => {
+                let specs = project::specs(here);
+                let specs: Vec<_> = specs.iter().map(|spec| project::relative(here, &spec.file)).collect();
                 let files = yaml_files(folders);
-                let near = nearest_file(name, &files).or_else(|| nearest_file(name, specs));
+                let near = nearest_file(name, &files).or_else(|| nearest_file(name, &specs));
                 Some(match near {
                     Some(path) => format!("did you mean `{}`?", path.display()),
-                    None => specs_to_choose(if specs.is_empty() { &files } else { specs }),
+                    None => specs_to_choose(if specs.is_empty() { &files } else { &specs }),
                 })
             }
             Self::NoStore { .. } => {
@@ -124,8 +126,7 @@ pub fn spec(name: &Path, here: &Path) -> Result<PathBuf, LocateError> {
     }
     let mut folders: Vec<PathBuf> = candidates.iter().filter_map(|path| existing_folder(path)).collect();
     folders.dedup();
-    let specs = project::specs(here).into_iter().map(|spec| project::relative(here, &spec.file)).collect();
-    Err(LocateError::NoSpec { name: name.to_owned(), folders, specs })
+    Err(LocateError::NoSpec { name: name.to_owned(), folders, here: here.to_owned() })
 }
 
 fn existing_folder(path: &Path) -> Option<PathBuf> {

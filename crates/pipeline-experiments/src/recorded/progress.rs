@@ -170,7 +170,9 @@ impl Progress {
         point: &'a PointRecord,
         is_own: &dyn Fn(&StageId) -> bool,
     ) -> PointProgress<'a> {
-        let states = || point.stages.values().filter_map(|copy| Some((copy, self.stage(copy)?.state)));
+        // The points of a run are known before its log names their stages.
+        let state_of = |copy: &StageId| self.stage(copy).map_or(LiveState::Waiting, |stage| stage.state);
+        let states = || point.stages.values().map(|copy| (copy, state_of(copy)));
         let any = |wanted: LiveState| states().any(|(_, state)| state == wanted);
         let own = || states().filter(|(copy, _)| is_own(copy)).map(|(_, state)| state);
         let state = if any(LiveState::Failed) || !point.failed.is_empty() {

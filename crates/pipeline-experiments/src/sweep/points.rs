@@ -87,6 +87,9 @@ impl Points {
             return Err(SpecError::at(first, message).with_help("`draw: random` takes any number of axes").into());
         }
         let n_points = n_points.min(max_points.unwrap_or(usize::MAX));
+        if n_points > MAX_POINTS {
+            return Err(SweepError::TooManyPoints { max_points: MAX_POINTS });
+        }
         let n_values = axes.iter().map(|axis| match axis.values() {
             AxisValues::List(values) => Some(values.len() as u64),
             AxisValues::Range(range) => range.n_values(),

@@ -106,9 +106,15 @@ impl SweepRecord {
         self.points.iter().filter_map(|point| point.stages.get(stage).cloned()).collect()
     }
 
-    /// The value of a point on each axis, as tables show it.
+    /// Whether measured points differ on an axis: with rungs, all of them have the whole resource.
+    pub fn differs_on(&self, axis: &AxisRecord) -> bool {
+        let is_resource = self.halving.as_ref().is_some_and(|halving| halving.resource == axis.key);
+        axis.values.len() > 1 && !is_resource
+    }
+
+    /// The value of a point on each axis, as tables show it; empty where a record that nobody verified lacks it.
     pub fn shown_values(&self, point: &PointRecord) -> Vec<String> {
-        self.axes.iter().map(|axis| shown(&point.overrides[&axis.key])).collect()
+        self.axes.iter().map(|axis| point.overrides.get(&axis.key).map(shown).unwrap_or_default()).collect()
     }
 }
 
