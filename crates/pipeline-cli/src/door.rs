@@ -92,10 +92,7 @@ pub fn plan_what_is_there(opened: &Opened) -> Result<Plan, Failure> {
 
 /// Lists the files of folders that are sources, as the store's digests cover them.
 pub fn list_folder(store: &Store) -> impl Fn(&Path) -> Result<Vec<SourceFile>, StageError> {
-    |folder| {
-        let files = store.sources().files(folder);
-        files.map_err(|error| StageError::because("a folder of sources cannot be read", error))
-    }
+    |folder| pipeline_engine::source_files(store, folder)
 }
 
 /// The current folder.

@@ -10,7 +10,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 use pipeline_experiments::{ALL_STAGES, LocateError, OpenError, SpecRef};
 use pipeline_spec::Override;
 
-use crate::again::quoted;
+use crate::again::{line, quoted};
 use crate::args::{self, SpecArgs};
 use crate::door;
 use crate::exit::Exit;
@@ -85,17 +85,16 @@ pub fn of_spec(args: &SpecArgs, error: OpenError) -> Failure {
 /// Advice on a word that stands where a stage should: a change of the spec, or another spec.
 pub fn of_stage(word: &str) -> Option<String> {
     let other_spec = || {
-        let word = quoted(word);
-        is_spec(Path::new(&*word))
-            .then(|| format!("`{word}` is a spec, and one is taken at a time: `pipeline run {word}`"))
+        let other = quoted(word);
+        is_spec(Path::new(word))
+            .then(|| format!("`{other}` is a spec, and one is taken at a time: `pipeline run {other}`"))
     };
     settings::of_stage(word).or_else(other_spec)
 }
 
 /// Advice on a word that stands where a run should, and is a spec.
 pub fn of_run(word: &str) -> Option<String> {
-    let spec = SpecRef::find(Path::new(word), &[], None, &door::here()).ok()?;
-    let name = pipeline_spec::load(&spec.path, &[]).ok()?.name;
+    let name = settings::load(Path::new(word))?.name;
     Some(format!(
         "`{}` is a spec; `pipeline runs --filter spec={}` lists its runs, whose numbers can stand here",
         quoted(word),
@@ -135,15 +134,16 @@ fn unknown_option(option: &str, words: &[String]) -> Option<Failure> {
 
 /// The same line with the spec before the other word, where that is what the caller has swapped.
 fn swapped(name: &Path, words: &[String]) -> Option<String> {
-    let first = words.iter().position(|word| Path::new(word) == name)?;
+    // The first two words are the program and the command.
+    let first = 2 + words.iter().skip(2).position(|word| Path::new(word) == name)?;
     let second = (first + 1..words.len()).find(|idx| is_spec(Path::new(&words[*idx])))?;
-    let mut words: Vec<String> = words[1..].iter().map(|word| quoted(word).into_owned()).collect();
+    let mut words = words[1..].to_vec();
     words.swap(first - 1, second - 1);
-    Some(format!("the spec comes first: `pipeline {}`", words.join(" ")))
+    Some(format!("the spec comes first: `pipeline {}`", line(&words)))
 }
 
 /// Whether the word names a spec from here.
-pub fn is_spec(word: &Path) -> bool {
+fn is_spec(word: &Path) -> bool {
     SpecRef::find(word, &[], None, &door::here()).is_ok()
 }
 

@@ -102,7 +102,8 @@ fn candidates(written: &str, spec: &Path) -> Vec<String> {
     chosen.into_iter().map(|target| target.key.clone()).collect()
 }
 
-fn load(spec: &Path) -> Option<PipelineSpec> {
+/// The spec that a word names; `None` where it names none, or one with a mistake.
+pub fn load(spec: &Path) -> Option<PipelineSpec> {
     let found = SpecRef::find(spec, &[], None, &door::here()).ok()?;
     pipeline_spec::load(&found.path, &[]).ok()
 }

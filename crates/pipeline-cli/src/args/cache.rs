@@ -5,6 +5,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::{JsonArgs, RemoteArgs, RemoteInsteadArgs, StoreArgs};
+use crate::completing;
 
 /// Arguments of `cache`.
 #[derive(Debug, Args)]
@@ -39,7 +40,7 @@ pub enum CacheCommand {
 #[derive(Debug, Args)]
 pub struct CachePushArgs {
     /// A spec that has run here, or a run; without it, what earlier runs have not uploaded.
-    #[arg(value_name = "SPEC|RUN")]
+    #[arg(value_name = "SPEC|RUN", add = completing::reportable())]
     pub subject: Option<String>,
     /// The store.
     #[command(flatten)]
@@ -56,10 +57,10 @@ pub struct CachePushArgs {
 #[derive(Debug, Args)]
 pub struct CachePullArgs {
     /// A spec, or a run of this store.
-    #[arg(value_name = "SPEC|RUN")]
+    #[arg(value_name = "SPEC|RUN", add = completing::reportable())]
     pub subject: String,
     /// Change a value of the spec, as for `run`.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
+    #[arg(long = "set", value_name = "KEY=VALUE", add = completing::settings())]
     pub overrides: Vec<String>,
     /// The store.
     #[command(flatten)]

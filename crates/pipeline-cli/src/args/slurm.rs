@@ -49,9 +49,6 @@ impl PoolArg {
 
     /// The name, as `--pool` takes it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Cpu => "cpu",
-            Self::Gpu => "gpu",
-        }
+        self.lane().name()
     }
 }

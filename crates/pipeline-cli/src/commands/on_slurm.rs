@@ -6,14 +6,13 @@ use pipeline_experiments::Opened;
 use pipeline_store::Circumstances;
 
 use crate::args::{ExecutorArg, PoolArg, RunArgs};
-use crate::commands::outcome;
 use crate::commands::planned::Counts;
-use crate::commands::run::{carry_out_with, run_here, seconds_of_last, unwritten};
+use crate::commands::run::{carry_out_with, conclude, expected, run_here};
 use crate::door;
 use crate::executor::{Plans, Slurm, task, words as words_of};
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::render::{Expected, Renderer, words};
+use crate::render::Renderer;
 use crate::terminal::{Terminal, Verbosity};
 
 /// The most tasks of the lane `cpu` and of the lane `gpu` unless the user says otherwise.
@@ -57,7 +56,7 @@ pub fn let_work(args: &RunArgs, opened: &Opened, options: &mut RunOptions) {
     }
     let (pool, device) = (options.pool, options.plan.device);
     options.plan.forced.retain(|stage| {
-        let node = opened.graph.nodes().iter().find(|node| node.id == *stage);
+        let node = opened.graph.position(stage).map(|idx| &opened.graph.nodes()[idx]);
         pool.is_none() || node.map(|node| lane_of(node, device)) == pool
     });
 }
@@ -86,8 +85,7 @@ pub fn run(
     let info = opened.info(circumstances);
     let plans = Plans {
         name: format!("pipeline-{}", opened.spec.name),
-        arguments: program()?
-            .into_iter()
+        arguments: std::iter::once(program()?)
             .chain(task::arguments(args, &opened.named, opened.store.artifacts()))
             .collect(),
         folder: door::here(),
@@ -105,23 +103,19 @@ pub fn run(
         }
     };
     let verbosity = if args.slurm.detach { Verbosity::Quiet } else { terminal.verbosity };
-    let expected = Expected { seconds: seconds_of_last(&opened.store, &info.path), points: Vec::new() };
+    let expected = expected(&opened.store, &info.path, Vec::new());
     let renderer = Renderer::new(&Terminal { verbosity, ..terminal.clone() }, args.json, expected);
     let carried = carry_out_with(opened, &info, &options, renderer, terminal, &cancel, &mut on_event);
     let exit = carried.as_ref().map_or(Exit::StageFailed, |(exit, ..)| *exit);
     let ended = slurm.end(exit, &opened.store, terminal);
     let (_, _, shown) = carried?;
     let exit = ended?;
-    if !args.json && !args.slurm.detach {
-        outcome::print_results(&shown.log, terminal)?;
-        terminal.remark(&words::summary(&shown.log));
-    }
-    Ok(unwritten(&shown, exit, terminal))
+    conclude(&shown, exit, args.json || args.slurm.detach, terminal)
 }
 
 /// The path of this program, which every node must have.
-fn program() -> Result<Vec<String>, Failure> {
-    Ok(vec![std::env::current_exe()?.to_string_lossy().into_owned()])
+fn program() -> Result<String, Failure> {
+    Ok(std::env::current_exe()?.to_string_lossy().into_owned())
 }
 
 /// The pools that have work, with the numbers of their tasks and the arguments of `sbatch`.
@@ -131,13 +125,13 @@ fn arrays(
     plan: &Plan,
     options: &RunOptions,
 ) -> Result<Vec<(PoolArg, u64, Vec<String>)>, Failure> {
-    let split = |text: Option<&String>| {
+    let split = |option: &str, text: Option<&String>| {
         let words = text.map_or(Ok(Vec::new()), |text| words_of(text));
-        words.map_err(|message| Failure::new(Exit::Usage, format!("`--sbatch`: {message}")))
+        words.map_err(|message| Failure::new(Exit::Usage, format!("`{option}`: {message}")))
     };
-    let common = split(args.slurm.sbatch.as_ref())?;
+    let common = split("--sbatch", args.slurm.sbatch.as_ref())?;
     let for_gpu = match &args.slurm.sbatch_gpu {
-        Some(text) => split(Some(text))?,
+        Some(text) => split("--sbatch-gpu", Some(text))?,
         None => common.iter().cloned().chain(["--gres".to_owned(), "gpu:1".to_owned()]).collect(),
     };
     let [cpu, gpu] = DEFAULT_WORKERS;
@@ -156,7 +150,8 @@ fn arrays(
 fn n_useful(lane: Lane, opened: &Opened, plan: &Plan, options: &RunOptions) -> Option<u64> {
     let mut n_useful: u64 = 0;
     for stage in plan.stages.iter().filter(|stage| !matches!(stage.decision, Decision::Reuse { .. })) {
-        let node = opened.graph.nodes().iter().find(|node| node.id == stage.id)?;
+        let Some(idx) = opened.graph.position(&stage.id) else { continue };
+        let node = &opened.graph.nodes()[idx];
         if lane_of(node, options.plan.device) == lane {
             n_useful = n_useful.saturating_add(n_parts(stage, &node.stage.work()));
         }

@@ -2,7 +2,7 @@
 //!
 //! stdout carries the result line of each evaluation, or with `--json` the events; stderr has the rest.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use pipeline_core::{Device, Event, EventRecord, Outcome, RemoteCounts, RunId, StageId};
@@ -116,11 +116,7 @@ fn run_unchanged(
     if run?.is_none() {
         return Ok(None);
     }
-    if !args.json {
-        outcome::print_results(&shown.log, terminal)?;
-        terminal.remark(&words::summary(&shown.log));
-    }
-    Ok(Some(unwritten(&shown, Exit::Done, terminal)))
+    conclude(&shown, Exit::Done, args.json, terminal).map(Some)
 }
 
 /// Notes on stderr that a run of a spec with a sweep computes none of its points.
@@ -151,24 +147,34 @@ pub(super) fn run_here(
     terminal: &Terminal,
 ) -> Result<Exit, Failure> {
     let info = opened.info(circumstances);
-    let expected = Expected { seconds: seconds_of_last(&opened.store, &info.path), points: Vec::new() };
+    let expected = expected(&opened.store, &info.path, Vec::new());
     let renderer = Renderer::new(terminal, args.json, expected);
     let (exit, _, shown) = carry_out(opened, &info, options, renderer, terminal)?;
-    if !args.json {
+    conclude(&shown, exit, args.json, terminal)
+}
+
+/// Prints the results and the summary of a run, unless its events alone are asked for; returns its exit code.
+pub(super) fn conclude(
+    shown: &Shown,
+    exit: Exit,
+    has_events_alone: bool,
+    terminal: &Terminal,
+) -> Result<Exit, Failure> {
+    if !has_events_alone {
         outcome::print_results(&shown.log, terminal)?;
         terminal.remark(&words::summary(&shown.log));
     }
-    Ok(unwritten(&shown, exit, terminal))
+    Ok(unwritten(shown, exit, terminal))
 }
 
-/// The seconds that the stages of a spec, or of its sweeps, took when they last ran.
-pub(super) fn seconds_of_last(store: &Store, spec: &Path) -> BTreeMap<StageId, f64> {
+/// The run to expect: the stages of a spec, or of its sweeps, take as long as they did last.
+pub(super) fn expected(store: &Store, spec: &Path, points: Vec<BTreeSet<StageId>>) -> Expected {
     let stages = store.specs().last(spec).map(|last| last.stages).unwrap_or_default();
-    stages.into_iter().map(|(stage, last)| (stage, last.seconds)).collect()
+    Expected { seconds: stages.into_iter().map(|(stage, last)| (stage, last.seconds)).collect(), points }
 }
 
 /// The exit code of a run whose events could not all be written to stdout: their reader must learn that some are lost.
-pub(super) fn unwritten(shown: &Shown, exit: Exit, terminal: &Terminal) -> Exit {
+fn unwritten(shown: &Shown, exit: Exit, terminal: &Terminal) -> Exit {
     let Some(error) = &shown.unwritten else { return exit };
     let errors = vec!["cannot write to stdout".to_owned(), error.clone()];
     let failure = Failure { errors, ..Failure::new(Exit::Usage, "") };

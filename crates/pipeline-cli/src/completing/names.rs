@@ -114,8 +114,9 @@ fn recorded() -> Option<Vec<RunInfo>> {
 /// The spec on the line that is being completed: its first word that is one.
 fn spec() -> Option<PipelineSpec> {
     let (words, here) = (words(), door::here());
-    let names = words.iter().skip(1).filter(|word| !word.as_encoded_bytes().starts_with(b"-"));
-    let found = names.filter_map(|word| SpecRef::find(Path::new(word), &[], None, &here).ok()).next()?;
+    // The first is the command.
+    let mut names = words.iter().skip(1).filter(|word| !word.as_encoded_bytes().starts_with(b"-")).skip(1);
+    let found = names.find_map(|word| SpecRef::find(Path::new(word), &[], None, &here).ok())?;
     pipeline_spec::load(&found.path, &[]).ok()
 }
 

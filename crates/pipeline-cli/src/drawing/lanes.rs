@@ -12,7 +12,7 @@ pub fn draw(stages: &[DrawnStage], inputs: &[Vec<usize>]) -> Canvas {
     let name_width = stages.iter().map(|stage| stage.stage.len()).max().unwrap_or(0);
     let mut canvas = Canvas::default();
     let mut lanes: Vec<Option<usize>> = Vec::new();
-    let mut row = 0;
+    let (mut row, mut n_lanes) = (0, 0);
     let mut labels = Vec::new();
     for (reader, read) in inputs.iter().enumerate() {
         let entering: Vec<usize> = (0..lanes.len()).filter(|lane| is_one_of(lanes[*lane], read)).collect();
@@ -20,6 +20,7 @@ pub fn draw(stages: &[DrawnStage], inputs: &[Vec<usize>]) -> Canvas {
         let ended: Vec<usize> = entering.iter().copied().filter(ends).collect();
         let free = || lanes.iter().position(Option::is_none).unwrap_or(lanes.len());
         let own = ended.first().copied().unwrap_or_else(free);
+        n_lanes = n_lanes.max(own + 1);
         if !entering.is_empty() {
             draw_joint(&mut canvas, row, &lanes, &entering, &ended, own);
             row += 1;
@@ -34,7 +35,6 @@ pub fn draw(stages: &[DrawnStage], inputs: &[Vec<usize>]) -> Canvas {
             lanes[own] = Some(reader);
         }
     }
-    let n_lanes = labels.len().min(lanes.len()).max(1);
     for (row, stage) in labels {
         let DrawnStage { stage, kind, .. } = &stages[stage];
         canvas.write(row, 2 * n_lanes + 1, &format!("{stage:name_width$}  {kind}"));

@@ -132,27 +132,27 @@ impl Slurm {
     pub fn end(self, exit: Exit, store: &Store, terminal: &Terminal) -> Result<Exit, Failure> {
         drop(self.stop);
         let mut shared = locked(&self.shared);
-        if let Some(refusal) = shared.refusal.take() {
-            return Err(refusal);
-        }
         if let Some(note) = shared.detached.take() {
             terminal.remark(&format!("{note}; the same command without `--detach` watches them"));
             return Ok(Exit::Done);
         }
         let ids: BTreeSet<String> = shared.jobs.iter().map(|job| job.id.clone()).collect();
-        if ids.is_empty() {
-            return Ok(exit);
+        // One array may have been taken before another was refused.
+        let refusal = shared.refusal.take();
+        if !ids.is_empty() {
+            let is_done = exit == Exit::Done && refusal.is_none();
+            // Workers that run find at once that nothing is left to do.
+            if !jobs::cancel(&ids, is_done) && !is_done {
+                let ids = ids.into_iter().collect::<Vec<_>>().join(" ");
+                terminal
+                    .note(&format!("warning: Slurm does not answer, so workers may go on; `scancel {ids}` ends them"));
+            }
+            if let Some(run) = &shared.run {
+                // No run attaches to them any more. A failure costs a question to Slurm in a later run.
+                let _ = store.runs().write_beside(run, JOBS_FILE, "{}\n");
+            }
         }
-        // Workers that run find at once that nothing is left to do.
-        if !jobs::cancel(&ids, exit == Exit::Done) && exit != Exit::Done {
-            let ids = ids.into_iter().collect::<Vec<_>>().join(" ");
-            terminal.note(&format!("warning: Slurm does not answer, so workers may go on; `scancel {ids}` ends them"));
-        }
-        if let Some(run) = &shared.run {
-            // No run attaches to them any more. A failure costs a question to Slurm in a later run.
-            let _ = store.runs().write_beside(run, JOBS_FILE, "{}\n");
-        }
-        Ok(exit)
+        refusal.map_or(Ok(exit), Err)
     }
 }
 
@@ -276,6 +276,9 @@ impl Driver {
         locked(&self.shared).jobs.clear();
         let mut submitted = Vec::new();
         for (pool, n_tasks, more) in &self.plans.arrays {
+            if self.cancel.is_cancelled() {
+                break;
+            }
             let script = self.store.runs().write_beside(run, &format!("slurm-{}.sh", pool.name()), task::SCRIPT)?;
             let folder = self.store.runs().workers_folder(run)?;
             let submission = Submission {

@@ -173,19 +173,7 @@ impl Forecast {
             }
         }
         jobs.resize(jobs.len().max(self.n_jobs), 0.0);
-        while !waiting.is_empty() {
-            let start = |stage: &Stage| {
-                let inputs = stage.inputs.iter().map(|input| ends.get(input).copied());
-                inputs.into_iter().collect::<Option<Vec<f64>>>().map(|ends| ends.into_iter().fold(0.0, f64::max))
-            };
-            let starts = waiting.iter().enumerate().filter_map(|(idx, (_, stage, _))| Some((start(stage)?, idx)));
-            let (ready, idx) = starts.min_by(|a, b| a.0.total_cmp(&b.0))?;
-            let (id, _, seconds) = waiting.swap_remove(idx);
-            let job = jobs.iter_mut().min_by(|a, b| a.total_cmp(b))?;
-            *job = job.max(ready) + seconds;
-            ends.insert(id, *job);
-        }
-        ends.into_values().reduce(f64::max)
+        end_waiting(&waiting, &mut ends, &mut jobs).then(|| ends.into_values().reduce(f64::max)).flatten()
     }
 
     /// The seconds of a stage that has not begun: its own last time, else that of stages like it.
@@ -203,6 +191,49 @@ impl Forecast {
         };
         by_rows.or_else(by_time)
     }
+}
+
+/// Lets each waiting stage take the first free job once its inputs have ended, those that are ready first beginning
+/// first; false where a stage waits for an unknown input.
+fn end_waiting<'a>(
+    waiting: &[(&'a StageId, &'a Stage, f64)],
+    ends: &mut BTreeMap<&'a StageId, f64>,
+    jobs: &mut [f64],
+) -> bool {
+    let mut readers: BTreeMap<&StageId, Vec<usize>> = BTreeMap::new();
+    // The number of inputs that have not ended, and the end of the last that has.
+    let mut states: Vec<(usize, f64)> = vec![(0, 0.0); waiting.len()];
+    for (idx, (_, stage, _)) in waiting.iter().enumerate() {
+        for input in &stage.inputs {
+            match ends.get(input) {
+                Some(end) => states[idx].1 = states[idx].1.max(*end),
+                None => {
+                    states[idx].0 += 1;
+                    readers.entry(input).or_default().push(idx);
+                }
+            }
+        }
+    }
+    // Times are not negative, so that their bits have their order.
+    let of_ready = |(idx, (n_missing, at)): (usize, &(usize, f64))| (*n_missing == 0).then(|| (at.to_bits(), idx));
+    let mut ready: BTreeSet<(u64, usize)> = states.iter().enumerate().filter_map(of_ready).collect();
+    let mut n_left = waiting.len();
+    while let Some((at, idx)) = ready.pop_first() {
+        let (id, _, seconds) = waiting[idx];
+        let Some(job) = jobs.iter_mut().min_by(|a, b| a.total_cmp(b)) else { return false };
+        *job = job.max(f64::from_bits(at)) + seconds;
+        ends.insert(id, *job);
+        n_left -= 1;
+        for reader in readers.remove(id).unwrap_or_default() {
+            let (n_missing, at) = &mut states[reader];
+            *n_missing -= 1;
+            *at = at.max(*job);
+            if *n_missing == 0 {
+                ready.insert((at.to_bits(), reader));
+            }
+        }
+    }
+    n_left == 0
 }
 
 impl Stage {

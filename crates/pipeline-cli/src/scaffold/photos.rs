@@ -28,8 +28,9 @@ struct Photos {
 pub(super) fn data_set_in(folder: &Path) -> Option<DataSet> {
     let inner = inner_folders(folder);
     let of_split = |words: &[&str]| {
-        let is_of = |path: &&PathBuf| path.file_name().is_some_and(|name| words.iter().any(|word| name == *word));
-        inner.iter().find(is_of).and_then(|path| photos_in(path))
+        // In the order of the words, so that a test split takes the place of a validation split only where there is none.
+        let of_word = |word: &&str| inner.iter().find(|path| path.file_name().is_some_and(|name| name == *word));
+        words.iter().filter_map(of_word).find_map(|path| photos_in(path))
     };
     if let (Some(train), Some(valid)) = (of_split(TRAIN), of_split(&[VALID, &["validation", "test"]].concat())) {
         return Some(DataSet {
@@ -100,8 +101,10 @@ fn photos_of(table: &Path, form: TableForm) -> Option<Photos> {
     let folder = table.parent()?;
     let mut roots = vec![folder.to_owned()];
     roots.extend(inner_folders(folder));
+    // An absolute path lies in no folder: ids of images are relative.
+    let root_has = |root: &Path, name: &str| Path::new(name).is_relative() && root.join(name).is_file();
     let has_most = |root: &PathBuf| {
-        let n_there = named.iter().filter(|name| is_image_name(name) && root.join(name).is_file()).count();
+        let n_there = named.iter().filter(|name| is_image_name(name) && root_has(root, name)).count();
         n_there > 0 && 2 * n_there >= named.len()
     };
     let images = roots.into_iter().find(has_most)?;

@@ -1,7 +1,7 @@
 //! The runs of the store as they are now, followed while somebody looks: each is rendered once for every change.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use pipeline_core::RunId;
@@ -134,7 +134,7 @@ impl Watch {
     /// The news since a version, and from now on somebody follows; `None` when there are none.
     pub fn news(&self, since: Option<&str>) -> Option<News> {
         self.is_followed();
-        let watched = lock(&self.watched);
+        let watched = self.try_watched()?;
         let since = self.version_of(since);
         if since == Some(watched.version) {
             return None;
@@ -150,12 +150,21 @@ impl Watch {
     /// with them, or without them if the run is gone.
     pub fn news_of(&self, run: &str, since: Option<&str>) -> Option<(String, Option<String>)> {
         self.is_followed();
-        let watched = lock(&self.watched);
+        let watched = self.try_watched()?;
         let since = self.version_of(since);
         let found = watched.runs.iter().find(|one| one.info().id.0 == run);
         let version = found.map_or(watched.list_version, |run| run.version);
         let is_new = since.is_none_or(|since| version > since);
         is_new.then(|| (self.id(&watched), found.and_then(|run| run.detail.clone())))
+    }
+
+    /// The runs, unless somebody looks at them just now and may read files: then there is nothing new yet.
+    fn try_watched(&self) -> Option<MutexGuard<'_, Watched>> {
+        match self.watched.try_lock() {
+            Ok(watched) => Some(watched),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     fn is_followed(&self) {
@@ -182,9 +191,12 @@ impl Watched {
         self.runs.iter().filter(|run| !run.experiment.is_idle()).take(MAX_LISTED)
     }
 
+    fn listed_ids(&self) -> Vec<RunId> {
+        self.listed().map(|run| run.info().id.clone()).collect()
+    }
+
     fn look(&mut self, store: &Store, ids: HashSet<RunId>) {
-        let listed = |watched: &Self| watched.listed().map(|run| run.info().id.clone()).collect::<Vec<_>>();
-        let before = listed(self);
+        let before = self.listed_ids();
         self.runs.retain(|run| ids.contains(&run.info().id));
         self.seen.retain(|run| ids.contains(run));
         let next = self.version + 1;
@@ -200,9 +212,22 @@ impl Watched {
         };
         self.seen.extend(new.iter().map(|info| info.id.clone()));
         self.add(store, new, next);
-        let is_other_list = listed(self) != before;
+        self.settle(&before, next);
+    }
+
+    /// Takes note of the changes since the list was `before`.
+    fn settle(&mut self, before: &[RunId], next: u64) {
+        let now = self.listed_ids();
+        let is_other_list = now != before;
         if is_other_list {
             self.list_version = next;
+            // A run that moved up is new to those who saw the list.
+            for run in &mut self.runs {
+                let id = &run.experiment.info.id;
+                if now.contains(id) && !before.contains(id) {
+                    run.version = next;
+                }
+            }
         }
         if is_other_list || self.runs.iter().any(|run| run.version == next) {
             self.version = next;
@@ -220,15 +245,16 @@ impl Watched {
     }
 
     fn look_at_labels(&mut self, store: &Store) {
-        let next = self.version + 1;
-        for run in self.runs.iter_mut().take(MAX_LISTED) {
+        let (before, next) = (self.listed_ids(), self.version + 1);
+        let listed = self.runs.iter().enumerate().filter(|(_, run)| !run.experiment.is_idle()).take(MAX_LISTED);
+        let n_runs = listed.last().map_or(0, |(idx, _)| idx + 1).max(MAX_LISTED);
+        // The state of a run that goes on is followed by `look`, which then also reads the rest of its events.
+        for run in self.runs.iter_mut().take(n_runs).filter(|run| run.info().state != RunState::Running) {
             if let Some(info) = store.runs().info(&run.info().id).filter(|info| info != run.info()) {
                 run.take(store, info, next);
             }
         }
-        if self.runs.iter().any(|run| run.version == next) {
-            self.version = next;
-        }
+        self.settle(&before, next);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{count, counted};
-use crate::render::{Expected, Renderer};
+use crate::render::Renderer;
 use crate::terminal::Terminal;
 
 /// A graph of a sweep: that of all rungs which have begun.
@@ -186,7 +186,7 @@ impl Rung {
             options.labels.name = None;
         }
         let points = self.record.points.iter().map(|point| point.stages.values().cloned().collect()).collect();
-        let expected = Expected { seconds: run::seconds_of_last(&self.opened.store, &self.info.path), points };
+        let expected = run::expected(&self.opened.store, &self.info.path, points);
         let renderer = Renderer::new(terminal, false, expected);
         let (exit, run, shown) = run::carry_out(&self.opened, &self.info, &options, renderer, terminal)?;
         Ok((exit, run, shown.log))

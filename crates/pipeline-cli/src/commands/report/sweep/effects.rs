@@ -8,9 +8,9 @@ use super::queries::Found;
 
 /// The effects of all axes with several values; those of seeds only where nothing else was swept.
 pub fn collect(sweep: &Sweep<'_>) -> Vec<EffectFacts> {
-    let is_wide = |axis_idx: &usize| sweep.axes[*axis_idx].values.len() > 1;
-    let has_others = sweep.axes.iter().any(|axis| !axis.is_seed && axis.values.len() > 1);
-    let axes = (0..sweep.axes.len()).filter(is_wide).filter(|idx| !has_others || !sweep.axes[*idx].is_seed);
+    let wide: Vec<usize> = (0..sweep.axes.len()).filter(|idx| sweep.is_wide(*idx)).collect();
+    let has_others = wide.iter().any(|idx| !sweep.axes[*idx].is_seed);
+    let axes = wide.into_iter().filter(|idx| !has_others || !sweep.axes[*idx].is_seed);
     let effects = axes.map(|axis| EffectFacts { axis, values: values(sweep, axis) });
     effects.filter(|effect| !effect.values.is_empty()).collect()
 }

@@ -20,7 +20,7 @@ pub fn collect(sweep: &Sweep<'_>) -> Vec<HeatFacts> {
         .axes
         .iter()
         .enumerate()
-        .filter(|(_, axis)| !axis.is_seed && axis.values.len() > 1)
+        .filter(|(idx, axis)| !axis.is_seed && sweep.is_wide(*idx))
         .map(|(idx, axis)| (idx, Bins::of(axis)))
         .collect();
     let mut pairs: Vec<HeatFacts> = Vec::new();

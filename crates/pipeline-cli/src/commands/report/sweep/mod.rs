@@ -83,6 +83,11 @@ pub fn report(subject: &Subject, record: &SweepRecord) -> Result<SweepReport, Fa
 }
 
 impl Sweep<'_> {
+    /// Whether measured points differ on an axis.
+    fn is_wide(&self, axis_idx: usize) -> bool {
+        self.record.differs_on(&self.record.axes[axis_idx])
+    }
+
     /// The MeanRecall of a point.
     fn mean_recall(&self, point_idx: usize) -> Option<f64> {
         self.results.points[point_idx].metric(self.evaluation?, &COMPARED)

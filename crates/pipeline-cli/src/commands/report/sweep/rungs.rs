@@ -39,7 +39,7 @@ fn rung(halving: &HalvingRecord, results: &Results<'_>, rung_idx: usize) -> Rung
 /// The importance of the axes; `None` where no point was measured, or one axis has all there is to say.
 pub fn important(record: &SweepRecord, results: &Results<'_>) -> Option<ImportanceFacts> {
     let Importance { metric, rung, n_points, axes, unknown } = importance(record, results)?;
-    let n_wide = record.axes.iter().filter(|axis| axis.values.len() > 1).count();
+    let n_wide = record.axes.iter().filter(|axis| record.differs_on(axis)).count();
     let axis = |axis: pipeline_experiments::sweep::AxisImportance| ImportantAxis {
         name: axis.name,
         share: axis.share,
