@@ -179,6 +179,26 @@ fn a_detached_run_goes_on_and_the_next_one_attaches_to_it() {
 }
 
 #[test]
+fn a_job_whose_submission_was_cut_short_is_found_and_not_submitted_twice() {
+    let project = waiting();
+    let cluster = Cluster::of(&project);
+    make_fifo(&project.path("slurm/stall"));
+    let mut cut = cluster.command(&[]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    assert_eq!(project.read("slurm/stall"), "x\n", "the job is there, and its id was not said");
+    signal("KILL", cut.id());
+    cut.wait().unwrap();
+    project.write("slurm/stall", "go\n");
+    fs::remove_file(project.path("slurm/stall")).unwrap();
+    let mut run = cluster.command(&[]).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(run.stderr.take().unwrap()));
+    assert!(lines.any(|line| line.unwrap().contains("attached to job 17")));
+    assert_eq!(project.read("started"), "x\n");
+    project.write("go", "go\n");
+    lines.for_each(drop);
+    assert_eq!((run.wait().unwrap().code(), cluster.n_jobs()), (Some(0), 1));
+}
+
+#[test]
 fn killed_workers_are_submitted_again_while_they_make_progress() {
     let project = waiting();
     let cluster = Cluster::of(&project);

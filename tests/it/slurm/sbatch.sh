@@ -6,6 +6,7 @@ while [ $# -gt 0 ]; do
     case $1 in
         --array=0-*) last=${1#--array=0-} ;;
         --export=*) exported=${1#--export=} ;;
+        --comment=*) comment=${1#--comment=} ;;
         --output) log=$2; shift ;;
         --chdir) folder=$2; shift ;;
         --partition=nowhere) echo 'sbatch: error: invalid partition specified: nowhere' >&2; exit 1 ;;
@@ -16,6 +17,7 @@ while [ $# -gt 0 ]; do
 done
 job=$FAKE_SLURM/job-$id
 mkdir "$job"
+echo "$comment" > "$job/comment"
 hold=$(cat "$FAKE_SLURM/hold" 2>/dev/null)
 cd "$folder" || exit 1
 task=0
@@ -35,4 +37,5 @@ while [ "$task" -le "$last" ]; do
     fi
     task=$((task + 1))
 done
+[ -e "$FAKE_SLURM/stall" ] && { echo x > "$FAKE_SLURM/stall"; read -r _ < "$FAKE_SLURM/stall"; exit 1; }
 echo "$id;cluster"

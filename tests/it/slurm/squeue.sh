@@ -1,5 +1,12 @@
 #!/bin/sh
-# Prints the tasks of the jobs after -j, as the program asks for them.
+# Prints the tasks of the jobs after -j, or the comments of all jobs, as the program asks for them.
+case " $* " in *' -n '*)
+    for comment in "$FAKE_SLURM"/job-*/comment; do
+        job=${comment%/comment}
+        echo "${job##*-}|$(cat "$comment")"
+    done
+    exit 0
+esac
 while [ "$1" != -j ]; do shift; done
 for id in $(echo "$2" | tr , ' '); do
     for pending in "$FAKE_SLURM/job-$id"/*.pending; do

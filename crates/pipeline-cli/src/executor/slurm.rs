@@ -253,16 +253,20 @@ impl Driver {
 
     fn living_jobs(&self) -> Result<Vec<Job>, Failure> {
         let plan = self.plan();
-        let mut known: Vec<Job> = Vec::new();
+        let (mut known, mut has_submitted): (Vec<Job>, bool) = (Vec::new(), false);
         for (_, text) in self.store.runs().all_beside(JOBS_FILE)? {
             let Ok(of_run) = serde_json::from_slice::<JobsOfRun>(&text) else { continue };
             if of_run.plan == plan {
-                known.extend(of_run.jobs.into_iter().filter(|job| !known.contains(job)).collect::<Vec<_>>());
+                has_submitted = true;
+                add(&mut known, of_run.jobs);
             }
         }
-        if known.is_empty() {
+        if !has_submitted {
             return Ok(known);
         }
+        // A run that was killed while it submitted does not know the id.
+        let named = jobs::named(&self.plans.name).unwrap_or_default();
+        add(&mut known, named.iter().filter_map(|(id, comment)| of_comment(id, comment, &plan)));
         Ok(match jobs::living(&known.iter().map(|job| job.id.clone()).collect()) {
             Some(living) => known.into_iter().filter(|job| living.contains(&job.id)).collect(),
             // Without an answer they may live; with one, the run will see that they have ended.
@@ -281,8 +285,11 @@ impl Driver {
             }
             let script = self.store.runs().write_beside(run, &format!("slurm-{}.sh", pool.name()), task::SCRIPT)?;
             let folder = self.store.runs().workers_folder(run)?;
+            // Before Slurm has it, so that no end of this process leaves a job that is not looked for.
+            self.remember(run)?;
             let submission = Submission {
                 name: self.plans.name.clone(),
+                comment: comment(&self.plan(), *pool, *n_tasks, run),
                 script,
                 arguments: self.plans.arguments.iter().cloned().chain(task::of_array(*pool, &run.0)).collect(),
                 folder: self.plans.folder.clone(),
@@ -313,6 +320,28 @@ impl Driver {
         json.push('\n');
         self.store.runs().write_beside(run, JOBS_FILE, &json)?;
         Ok(())
+    }
+}
+
+/// The comment of a job: the plan, and all that is known of the job beside its id.
+fn comment(plan: &Digest, pool: PoolArg, n_tasks: u64, run: &RunId) -> String {
+    format!("{} {} {n_tasks} {}", plan.short(), pool.name(), run.0)
+}
+
+/// The job with such a comment, if it is one of the plan.
+fn of_comment(id: &str, comment: &str, plan: &Digest) -> Option<Job> {
+    let [of_plan, pool, n_tasks, run] = comment.split(' ').collect::<Vec<_>>().try_into().ok()?;
+    let job =
+        || Some(Job { id: id.to_owned(), pool: pool.to_owned(), n_tasks: n_tasks.parse().ok()?, run: run.to_owned() });
+    (of_plan == plan.short()).then(job)?
+}
+
+/// Adds the jobs whose ids are new.
+fn add(known: &mut Vec<Job>, jobs: impl IntoIterator<Item = Job>) {
+    for job in jobs {
+        if known.iter().all(|other| other.id != job.id) {
+            known.push(job);
+        }
     }
 }
 
