@@ -206,7 +206,8 @@ pub enum Event {
         /// Wall time, in seconds.
         seconds: f64,
     },
-    /// The stage has done some of its rows. Not recorded in `events.jsonl`.
+    /// The stage has done some of its rows. `events.jsonl` has it once a second at most, and 200 times at most if the
+    /// total is known.
     StageProgress {
         /// The stage.
         stage: StageId,
@@ -379,7 +380,7 @@ pub struct RemoteCounts {
 }
 
 impl Event {
-    /// True for an event that shows a moment and is not kept in the history of a run.
+    /// True for an event that shows a moment. The history of a run keeps none of them, but for steps of progress.
     pub fn is_passing(&self) -> bool {
         matches!(
             self,

@@ -9,12 +9,19 @@ use pipeline_store::{RunFolder, Store, StoreError, WorkerFile, host_name};
 use crate::options::{RunOptions, RunRole};
 use crate::provenance::now_ms;
 
-/// The interval at which a worker records its progress in a stage.
+/// The least interval at which the progress of a stage is recorded.
 const PROGRESS_EVERY_MS: u64 = 1000;
+
+/// The most records of the progress of one stage, so that a long run has no long history.
+const MAX_STEPS: u64 = 200;
+
+/// The interval at which progress without a known end is recorded.
+const ENDLESS_EVERY_MS: u64 = 10_000;
 
 pub(crate) struct Journal<'a> {
     place: Place,
     listen: &'a mut dyn FnMut(&EventRecord),
+    pace: Pace,
     /// The first event that could not be recorded; the run continues without recording.
     broken: Option<StoreError>,
 }
@@ -33,8 +40,42 @@ struct Joined {
     instruction_set: String,
     device: Device,
     file: WorkerFile,
-    /// The time of the last recorded progress, by stage.
-    recorded_ms: BTreeMap<StageId, u64>,
+}
+
+/// The progress that is due to be recorded.
+#[derive(Debug, Default)]
+struct Pace {
+    /// The time and the finished rows of the last record, by stage.
+    last: BTreeMap<StageId, (u64, u64)>,
+}
+
+impl Pace {
+    /// Begins with a stage: those that end sooner than the interval record no progress.
+    fn begin(&mut self, stage: &StageId, at_ms: u64) {
+        self.last.insert(stage.clone(), (at_ms, 0));
+    }
+
+    /// Whether an interval has passed.
+    fn is_due(&mut self, stage: &StageId, at_ms: u64) -> bool {
+        let (last_ms, _) = self.last.entry(stage.clone()).or_default();
+        let is_due = at_ms >= *last_ms + PROGRESS_EVERY_MS;
+        if is_due {
+            *last_ms = at_ms;
+        }
+        is_due
+    }
+
+    /// Whether an interval has passed and the stage has come far enough.
+    fn is_step(&mut self, stage: &StageId, at_ms: u64, n_done: u64, total: Option<u64>) -> bool {
+        let (last_ms, last_done) = self.last.entry(stage.clone()).or_default();
+        let pause_ms = if total.is_some() { PROGRESS_EVERY_MS } else { ENDLESS_EVERY_MS };
+        let n_new = n_done.saturating_sub(*last_done);
+        let is_step = at_ms >= *last_ms + pause_ms && n_new >= total.map_or(1, |total| total.div_ceil(MAX_STEPS));
+        if is_step {
+            (*last_ms, *last_done) = (at_ms, n_done);
+        }
+        is_step
+    }
 }
 
 impl<'a> Journal<'a> {
@@ -55,9 +96,8 @@ impl<'a> Journal<'a> {
                 instruction_set: options.origin.instruction_set.clone(),
                 device: options.plan.device,
                 file: store.runs().join(run, worker)?,
-                recorded_ms: BTreeMap::new(),
             };
-            return Ok(Self { place: Place::Joined(joined), listen, broken: None });
+            return Ok(Self { place: Place::Joined(joined), listen, pace: Pace::default(), broken: None });
         }
         let mut folder = store.runs().start(now_ms(), spec_name, &options.origin)?;
         if !options.labels.is_empty() {
@@ -65,7 +105,7 @@ impl<'a> Journal<'a> {
         }
         folder.write_spec(yaml)?;
         attachments.iter().try_for_each(|(name, content)| folder.write_attachment(name, content))?;
-        Ok(Self { place: Place::Own(Box::new(folder)), listen, broken: None })
+        Ok(Self { place: Place::Own(Box::new(folder)), listen, pace: Pace::default(), broken: None })
     }
 
     /// The first event of the run.
@@ -102,10 +142,20 @@ impl<'a> Journal<'a> {
         if self.broken.is_some() {
             return;
         }
+        if let Event::StageStarted { stage, .. } = &record.event {
+            self.pace.begin(stage, record.at_ms);
+        }
         let recorded = match &mut self.place {
-            Place::Own(_) if record.event.is_passing() => Ok(()),
-            Place::Own(folder) => folder.append_event(&record),
-            Place::Joined(joined) => joined.record(record),
+            Place::Own(folder) => {
+                let is_kept = match &record.event {
+                    Event::StageProgress { stage, n_done, total } => {
+                        self.pace.is_step(stage, record.at_ms, *n_done, *total)
+                    }
+                    event => !event.is_passing(),
+                };
+                if is_kept { folder.append_event(&record) } else { Ok(()) }
+            }
+            Place::Joined(joined) => joined.record(record, &mut self.pace),
         };
         self.broken = recorded.err();
     }
@@ -133,7 +183,7 @@ impl<'a> Journal<'a> {
 
 impl Joined {
     /// Records what the watching run has to know.
-    fn record(&mut self, mut record: EventRecord) -> Result<(), StoreError> {
+    fn record(&mut self, mut record: EventRecord, pace: &mut Pace) -> Result<(), StoreError> {
         match &record.event {
             Event::RunStarted { .. } => {
                 record.event = Event::WorkerStarted {
@@ -148,15 +198,35 @@ impl Joined {
                 record.event = Event::WorkerEnded { worker, outcome, seconds };
             }
             Event::StageReused { .. } | Event::StageSkipped { .. } | Event::StageWaiting { .. } => return Ok(()),
-            Event::StageProgress { stage, .. } | Event::StageRedraw { stage, .. } => {
-                let recorded_ms = self.recorded_ms.entry(stage.clone()).or_default();
-                if record.at_ms < *recorded_ms + PROGRESS_EVERY_MS {
-                    return Ok(());
-                }
-                *recorded_ms = record.at_ms;
+            Event::StageProgress { stage, .. } | Event::StageRedraw { stage, .. }
+                if !pace.is_due(stage, record.at_ms) =>
+            {
+                return Ok(());
             }
             _ => {}
         }
         self.file.append(&record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_recorded_in_steps_and_at_intervals() {
+        let stage: StageId = "images".parse().unwrap();
+        let steps = |records: &[(u64, u64, Option<u64>)]| {
+            let mut pace = Pace::default();
+            pace.begin(&stage, 100);
+            records
+                .iter()
+                .map(|(at_ms, n_done, total)| pace.is_step(&stage, *at_ms, *n_done, *total))
+                .collect::<Vec<_>>()
+        };
+        let total = Some(1000);
+        assert_eq!(steps(&[(900, 500, total), (1100, 500, total), (2000, 900, total)]), [false, true, false]);
+        assert_eq!(steps(&[(2000, 5, total), (9000, 9, total), (9000, 10, total)]), [true, false, true]);
+        assert_eq!(steps(&[(2000, 5, None), (10_100, 6, None), (10_200, 7, None)]), [false, true, false]);
     }
 }

@@ -10,14 +10,15 @@ use crate::render::sweep_table::{self, Rows};
 use crate::render::{Renderer, words};
 use crate::terminal::Terminal;
 
-/// Shows a run as `run` did, except for its progress, which is not recorded.
+/// Shows a run as `run` did, except for its progress.
 ///
 /// # Errors
 /// When its events cannot be read or stdout not be written.
 pub fn show(store: &Store, run: &RunInfo, terminal: &Terminal) -> Result<(), Failure> {
     let events = store.runs().events(&run.id)?;
     let mut renderer = Renderer::of_the_past(terminal);
-    events.iter().for_each(|record| renderer.on_event(record));
+    let shown = events.iter().filter(|record| !record.event.is_passing());
+    shown.for_each(|record| renderer.on_event(record));
     renderer.finish();
     let log = recorded::log_of(store, &run.id, &events)?;
     outcome::report_failures(&log, terminal);

@@ -29,6 +29,8 @@ pub struct StageProgress {
     pub seconds: Option<f64>,
     /// The numbers of missing and of all shards, once they are known.
     pub shards: Option<(u64, u64)>,
+    /// The number of finished rows, and that of all if it is known.
+    pub rows: Option<(u64, Option<u64>)>,
     /// Its result in a line, or the message of its failure.
     pub headline: Option<String>,
     /// Its metrics, once it is up to date.
@@ -110,6 +112,7 @@ impl Progress {
             | Event::StageHelping { stage, n_shards, n_missing } => {
                 self.stage_mut(stage).shards = Some((*n_missing, *n_shards));
             }
+            Event::StageProgress { stage, n_done, total } => self.stage_mut(stage).rows = Some((*n_done, *total)),
             Event::StageFinished { stage, seconds, unchanged, report, .. } => {
                 let stage = self.stage_mut(stage);
                 stage.state = if *unchanged { LiveState::Unchanged } else { LiveState::Ran };
@@ -131,7 +134,6 @@ impl Progress {
             | Event::WorkerStarted { .. }
             | Event::WorkerEnded { .. }
             | Event::ExecutorNoted { .. }
-            | Event::StageProgress { .. }
             | Event::StageWarning { .. }
             | Event::StageOutput { .. }
             | Event::StageRedraw { .. }
@@ -213,6 +215,7 @@ impl Progress {
                 began_ms: None,
                 seconds: None,
                 shards: None,
+                rows: None,
                 headline: None,
                 metrics: Metrics::new(),
             });

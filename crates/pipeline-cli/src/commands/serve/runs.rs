@@ -9,7 +9,7 @@ use pipeline_experiments::sweep::{COMPARED, SweepRecord};
 use pipeline_experiments::table::{Experiment, main_metrics};
 use pipeline_store::{RunInfo, RunState};
 
-use crate::format::{counted, date_time, duration};
+use crate::format::{count, counted, date_time, duration};
 
 /// The most metrics in a row.
 const MAX_METRICS: usize = 4;
@@ -120,16 +120,21 @@ fn bar(progress: &Progress, sweep: Option<&SweepRecord>) -> Markup {
 fn now(progress: &Progress) -> Markup {
     html! {
         @for stage in progress.running().take(4) {
-            p.soft { (stage.id) @if let Some(began_ms) = stage.began_ms { " for " (clock(began_ms)) } (shards(stage)) }
+            p.soft { (stage.id) @if let Some(began_ms) = stage.began_ms { " for " (clock(began_ms)) } @if let Some(words) = rows(stage) { ", " (words) } }
         }
     }
 }
 
-fn shards(stage: &StageProgress) -> String {
-    let shards = stage
-        .shards
-        .map(|(n_missing, n_shards)| format!(", {} of {} to compute", n_missing, counted(n_shards, "shard")));
-    shards.unwrap_or_default()
+/// The finished rows of a running stage, or the shards to compute until the first of them are known.
+fn rows(stage: &StageProgress) -> Option<String> {
+    Some(match (stage.rows, stage.shards) {
+        (Some((n_done, Some(total))), _) => format!("{} of {}", count(n_done), counted(total, "row")),
+        (Some((n_done, None)), _) => counted(n_done, "row"),
+        (None, Some((n_missing, n_shards))) => {
+            format!("{} of {} to compute", count(n_missing), counted(n_shards, "shard"))
+        }
+        (None, None) => return None,
+    })
 }
 
 /// A mark for every point of a sweep.
@@ -233,7 +238,12 @@ fn stages(progress: &Progress, is_sweep: bool) -> Markup {
                             }
                             td.remarks {
                                 (stage.headline.as_deref().unwrap_or_default())
-                                @if stage.state == LiveState::Running { (shards(stage).trim_start_matches(", ")) }
+                                @if let (LiveState::Running, Some(words)) = (stage.state, rows(stage)) {
+                                    (words)
+                                    @if let Some((n_done, Some(total))) = stage.rows {
+                                        " " progress max=(total.max(1)) value=(n_done) aria-label={ "rows of " (stage.id) } {}
+                                    }
+                                }
                             }
                         }
                     }
@@ -279,4 +289,28 @@ fn metric_title(key: &str) -> String {
 /// A metric in few digits.
 fn shown(value: f64) -> String {
     if value.fract() == 0.0 && value.abs() >= 2.0 { value.to_string() } else { format!("{value:.4}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use pipeline_core::{Event, EventRecord, StageId};
+
+    use super::*;
+
+    #[test]
+    fn a_running_stage_shows_its_rows_and_before_the_first_its_shards() {
+        let stage: StageId = "images".parse().unwrap();
+        let mut progress = Progress::default();
+        let mut shown = |event| {
+            progress.add(&EventRecord { at_ms: 7, event });
+            rows(&progress.stages[0])
+        };
+        let done = |n_done, total| Event::StageProgress { stage: stage.clone(), n_done, total };
+        let waiting = Event::StageWaiting { stage: stage.clone(), owner: "elsewhere".into() };
+        assert_eq!(shown(waiting), None);
+        let helping = Event::StageHelping { stage: stage.clone(), n_shards: 1015, n_missing: 1000 };
+        assert_eq!(shown(helping).unwrap(), "1,000 of 1,015 shards to compute");
+        assert_eq!(shown(done(1200, Some(129_380))).unwrap(), "1,200 of 129,380 rows");
+        assert_eq!(shown(done(1, None)).unwrap(), "1 row");
+    }
 }
