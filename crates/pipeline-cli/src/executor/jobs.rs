@@ -96,8 +96,7 @@ pub fn poll(jobs: &BTreeSet<String>) -> Poll {
     command.args(["-h", "-r", "-t", "all", "-o", queue::FORMAT, "-j", &list]);
     match programs::run(&mut command, LIMIT) {
         Ok(ended) if ended.is_done => Poll::Tasks(Tasks::of(&ended.stdout, jobs)),
-        // Slurm forgets a job some minutes after its end.
-        Ok(ended) if ended.stderr.contains("Invalid job id") => Poll::Tasks(Tasks::default()),
+        Ok(ended) if ended.stderr.contains("Invalid job id") => Poll::Tasks(Tasks::forgotten()),
         Ok(ended) => Poll::Silent(ended.stderr.lines().last().unwrap_or_default().to_owned()),
         Err(error) => Poll::Silent(format!("`squeue` cannot be started: {error}")),
     }

@@ -22,18 +22,26 @@ pub struct Tasks {
     pub reasons: BTreeSet<String>,
     /// The states of tasks that have ended, other than `COMPLETED`.
     pub failures: BTreeMap<String, u64>,
+    /// Whether Slurm knows the jobs no more. Their tasks may go on.
+    pub is_forgotten: bool,
 }
 
 impl Tasks {
+    /// Those of jobs that Slurm knows no more: some minutes after their end, or after it has lost its state.
+    pub fn forgotten() -> Self {
+        Self { is_forgotten: true, ..Self::default() }
+    }
+
     /// The tasks of these jobs in the output of `squeue`, which has a line for each task.
     pub fn of(text: &str, jobs: &BTreeSet<String>) -> Self {
-        let mut tasks = Self::default();
+        let mut tasks = Self::forgotten();
         for line in text.lines() {
             let mut fields = line.splitn(4, '|').map(str::trim);
             let (Some(id), Some(array), Some(state)) = (fields.next(), fields.next(), fields.next()) else { continue };
             if !jobs.contains(id) && !jobs.contains(array) {
                 continue;
             }
+            tasks.is_forgotten = false;
             match state {
                 "PENDING" => {
                     tasks.n_pending += 1;
@@ -142,5 +150,6 @@ mod tests {
         assert!(tasks("17|17|CANCELLED|None\n18|17|COMPLETED|None").is_cancelled());
         assert!(!tasks("17|17|CANCELLED|None\n18|17|OUT_OF_MEMORY|None").is_cancelled());
         assert!(!tasks("18|17|COMPLETED|None").is_cancelled());
+        assert!(tasks("18|18|RUNNING|None").is_forgotten && !tasks("18|17|COMPLETED|None").is_forgotten);
     }
 }

@@ -38,6 +38,9 @@ const LAST_RESULTS: Duration = Duration::from_secs(3);
 /// The same where all tasks ended well: network file systems may show new files late.
 const LATE_RESULTS: Duration = Duration::from_secs(60);
 
+/// How long after its last result a job may go on that Slurm knows no more, as after a restart without its state.
+const FORGOTTEN_RESULTS: Duration = Duration::from_secs(10);
+
 /// The most submissions after the first.
 const MAX_RESUBMISSIONS: u32 = 10;
 
@@ -351,7 +354,10 @@ struct Follower {
     heard: Instant,
     is_silence_known: bool,
     said: String,
+    /// When all tasks were over, or forgotten, and no further result had come.
     over_since: Option<Instant>,
+    /// The records when it was last asked for them.
+    n_seen: u64,
     /// The records of the workers when they were last submitted.
     n_records: u64,
     n_resubmissions: u32,
@@ -365,6 +371,7 @@ impl Follower {
             is_silence_known: false,
             said: String::new(),
             over_since: None,
+            n_seen: n_records,
             n_records,
             n_resubmissions: 0,
         }
@@ -394,7 +401,15 @@ impl Follower {
             return false;
         }
         self.pause = FIRST_POLL;
-        let patience = if tasks.failures.is_empty() { LATE_RESULTS } else { LAST_RESULTS };
+        let n_seen = std::mem::replace(&mut self.n_seen, watch.n_records());
+        if n_seen != self.n_seen {
+            self.over_since = None;
+        }
+        let patience = match (tasks.is_forgotten, tasks.failures.is_empty()) {
+            (true, _) => FORGOTTEN_RESULTS,
+            (false, true) => LATE_RESULTS,
+            (false, false) => LAST_RESULTS,
+        };
         self.over_since.get_or_insert_with(Instant::now).elapsed() >= patience
     }
 
