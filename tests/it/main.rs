@@ -29,6 +29,8 @@ mod kills;
 mod mistakes;
 mod model;
 mod mutations;
+#[cfg(feature = "remote")]
+mod network;
 mod notebook;
 mod outputs;
 mod own_encoder;
@@ -47,6 +49,10 @@ mod report;
 mod rows;
 mod searching;
 mod secrets;
+#[cfg(feature = "remote")]
+#[allow(dead_code, reason = "two programs of tests share it, and each needs its own part")]
+#[path = "../../crates/pipeline-remote/tests/it/server.rs"]
+mod server;
 mod serving;
 mod sharded;
 mod signals;

@@ -18,8 +18,11 @@ pub const URL: &str = "PIPELINE_REMOTE";
 /// The variable that says whether runs may write into the remote.
 const ACCESS: &str = "PIPELINE_REMOTE_ACCESS";
 
-/// The forms of URLs that this program can use.
-const FORMS: &str = "file:///mnt/shared/cache";
+/// The forms of URLs.
+const FORMS: &str = "s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `https://host/folder` or `file:///mnt/shared/cache";
+
+/// The schemes of remotes behind a network.
+const NETWORK: [&str; 5] = ["s3", "gs", "az", "https", "http"];
 
 /// The store with the remote at `url`; without a URL, or with an empty one, the store alone.
 ///
@@ -39,7 +42,7 @@ pub fn attach(store: Store, url: Option<&str>) -> Result<Store, Failure> {
 pub fn needed(store: &Store) -> Result<&RemoteLink, Failure> {
     store.remote().ok_or_else(|| {
         Failure::new(Exit::Usage, "no remote is named")
-            .with_help(format!("name one with `--remote URL` or the variable `{URL}`, such as `{FORMS}`"))
+            .with_help(format!("name one with `--remote URL` or the variable `{URL}`, such as `file:///mnt/shared/cache` or `s3://bucket/prefix`"))
     })
 }
 
@@ -104,7 +107,7 @@ pub fn failure(remote: &RemoteLink, error: &RemoteError) -> Failure {
         RemoteError::Refused(_) => {
             failure.with_help("check that the credentials of this process may do that at this address")
         }
-        RemoteError::Unavailable(_) | RemoteError::Off(_) => {
+        RemoteError::Unavailable(_) | RemoteError::Off(_) if remote.url().starts_with("file:") => {
             failure.with_help("it must be a folder that is there: make it, or mount the disk that it lies on")
         }
         _ => failure,
@@ -129,6 +132,31 @@ fn open(url: &str) -> Result<Box<dyn Remote>, Failure> {
     match scheme {
         "file" if rest.starts_with('/') => Ok(Box::new(RemoteFolder::new(Path::new(rest)))),
         "file" => Err(unknown(format!("`{url}` names no absolute path"))),
+        _ if NETWORK.contains(&scheme) => behind_network(url),
         _ => Err(unknown(format!("`{scheme}://` is no remote that this program can use"))),
     }
+}
+
+#[cfg(feature = "remote")]
+fn behind_network(url: &str) -> Result<Box<dyn Remote>, Failure> {
+    use pipeline_remote::OpenRemoteError;
+
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let is_needed = |name: &str| pipeline_remote::PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+    let variables = variables.filter(|(name, _)| is_needed(name)).collect();
+    pipeline_remote::open(url, &variables).map_err(|error| {
+        let failure = Failure::because(Exit::Usage, &error);
+        match error {
+            OpenRemoteError::NoCredentials { remedy, .. } => failure.with_help(remedy),
+            OpenRemoteError::Malformed { .. } => failure.with_help(format!("write it as `{FORMS}`")),
+            OpenRemoteError::Settings { .. } => failure,
+        }
+    })
+}
+
+#[cfg(not(feature = "remote"))]
+fn behind_network(url: &str) -> Result<Box<dyn Remote>, Failure> {
+    let message = format!("this build of the program has no remotes behind a network, such as `{url}`");
+    Err(Failure::new(Exit::Usage, message).with_help("build it with `--features remote`, which is the default"))
 }

@@ -312,6 +312,9 @@ pub struct DiffArgs {
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// The remote.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
     /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,

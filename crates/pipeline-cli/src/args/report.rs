@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{JsonArgs, ReplaceArgs, StoreArgs};
+use super::{JsonArgs, RemoteArgs, ReplaceArgs, StoreArgs};
 use crate::completing;
 
 /// Queries in the galleries of a report, unless `--queries` says otherwise.
@@ -38,6 +38,9 @@ pub struct ReportArgs {
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
+    /// The remote.
+    #[command(flatten)]
+    pub remote: RemoteArgs,
     /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,

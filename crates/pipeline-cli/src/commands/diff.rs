@@ -18,6 +18,7 @@ use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{counted, date_time};
+use crate::remotes;
 use crate::render::words;
 use crate::table::Table;
 use crate::terminal::Terminal;
@@ -27,7 +28,7 @@ use crate::terminal::Terminal;
 /// # Errors
 /// When there is no store, no such run or evaluation, or the store cannot be read.
 pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let store = door::store(&args.store, terminal)?;
+    let store = remotes::attach(door::store(&args.store, terminal)?, args.remote.remote.as_deref())?;
     let runs = store.runs().list()?;
     let choices = [&args.earlier, &args.later].map(|name| Choice::find(&store, &runs, name));
     let [earlier_choice, later_choice] = choices;
@@ -51,7 +52,9 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let measured = |(a, b): (StageId, StageId)| {
         compare(&store, Side { run: earlier, stage: &a }, Side { run: later, stage: &b }, n_threads)
     };
-    let measured = pairs(&earlier_choice, &later_choice)?.into_iter().map(measured).collect::<Result<Vec<_>, _>>()?;
+    let measured = pairs(&earlier_choice, &later_choice)?.into_iter().map(measured).collect::<Result<Vec<_>, _>>();
+    remotes::note_news(&store, terminal);
+    let measured = measured?;
     if args.json.json {
         terminal.json(&json!({
             "earlier": earlier.name(),

@@ -9,7 +9,7 @@ pub enum RemoteError {
     #[error("it refuses access: {0}")]
     Refused(String),
     /// It cannot be reached, breaks off, or has a fault of its own: another attempt may succeed.
-    #[error("it cannot be reached: {0}")]
+    #[error("it fails: {0}")]
     Unavailable(String),
     /// It does not do this, whoever asks.
     #[error("it rejects the request: {0}")]

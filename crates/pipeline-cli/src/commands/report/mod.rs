@@ -23,6 +23,7 @@ use crate::args::ReportArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::bytes;
+use crate::remotes;
 use crate::terminal::Terminal;
 use crate::whole_file::WholeFile;
 use described::DescribedRun;
@@ -44,7 +45,9 @@ pub fn run(args: &ReportArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             .with_help("leave `-o` out: then the page lies in the folder of the run"));
     }
     let options = Options { n_queries: usize::from(args.queries), seed: args.seed, search: None };
-    let html = page(&subject, &options)?.html;
+    let page = page(&subject, &options);
+    remotes::note_news(&subject.store, terminal);
+    let html = page?.html;
     if to_stdout {
         let mut stdout = io::stdout().lock();
         stdout.write_all(html.as_bytes()).and_then(|()| stdout.flush())?;

@@ -11,6 +11,7 @@ use crate::args::ReportArgs;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use crate::remotes;
 use crate::terminal::Terminal;
 
 /// The subject of a report.
@@ -51,7 +52,7 @@ pub fn find(args: &ReportArgs, terminal: &Terminal) -> Result<Subject, Failure> 
     match locate_spec(Path::new(&args.subject), &door::here()) {
         Ok(spec) => of_spec(args, &spec),
         Err(no_spec) => {
-            let store = door::store(&args.store, terminal)?;
+            let store = remotes::attach(door::store(&args.store, terminal)?, args.remote.remote.as_deref())?;
             let runs = store.runs().list()?;
             let run = RecordedRun::find(&store, &runs, &args.subject).map_err(|no_run| {
                 if looks_like_a_path(&args.subject) { no_spec.into() } else { Failure::from(no_run) }
@@ -68,6 +69,7 @@ fn looks_like_a_path(subject: &str) -> bool {
 fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
     let spec = pipeline_spec::spec_path(spec)?;
     let store = Store::open(&StoreRef::near(&spec, args.store.artifacts.as_deref()).folder)?;
+    let store = remotes::attach(store, args.remote.remote.as_deref())?;
     let runs = store.runs().list()?;
     if let [named, ..] = recorded::named(&runs, &args.subject).as_slice() {
         let message = format!("`{}` is a spec and the name of run {}", args.subject, named.id);
