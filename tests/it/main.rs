@@ -32,6 +32,7 @@ mod mutations;
 #[cfg(feature = "remote")]
 mod network;
 mod notebook;
+mod opening;
 mod outputs;
 mod own_encoder;
 mod packaging;

@@ -3,16 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::{Device, Digest, StageError, StageId, Tree};
-
-/// An input artifact as a running stage sees it: verified files in a read-only folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InputArtifact {
-    /// The folder that holds the files.
-    pub folder: PathBuf,
-    /// The files and their digests.
-    pub tree: Tree,
-}
+use crate::{Device, Digest, InputArtifact, StageError, StageId};
 
 /// Something below a folder that is a source.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -128,6 +128,9 @@ pub struct ShardReport {
     pub dim: Option<usize>,
     /// The tokens of its texts, if an encoder has split them.
     pub tokens: Option<TokenCount>,
+    /// Facts about its rows by name that the artifact as a whole depends on, so that nothing but reports need be read for
+    /// it.
+    pub facts: BTreeMap<String, String>,
     /// The digest of the file, if it was computed during writing. Then the file is not read again.
     pub digest: Option<Digest>,
 }
@@ -178,6 +181,8 @@ struct RecordedReport {
     rejects: Vec<Reject>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tokens: Option<TokenCount>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    facts: BTreeMap<String, String>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -189,14 +194,16 @@ struct RecordedMetrics {
 impl From<ShardReport> for RecordedReport {
     fn from(report: ShardReport) -> Self {
         let metrics = RecordedMetrics { dim: report.dim.map(|dim| dim as f64) };
-        Self { metrics, n_rows: Some(report.n_rows), rejects: report.rejects, tokens: report.tokens }
+        let ShardReport { n_rows, rejects, tokens, facts, .. } = report;
+        Self { metrics, n_rows: Some(n_rows), rejects, tokens, facts }
     }
 }
 
 impl From<RecordedReport> for ShardReport {
     fn from(recorded: RecordedReport) -> Self {
-        let RecordedReport { metrics, n_rows, rejects, tokens } = recorded;
-        Self { n_rows: n_rows.unwrap_or(0), rejects, dim: metrics.dim.map(|dim| dim as usize), tokens, digest: None }
+        let RecordedReport { metrics, n_rows, rejects, tokens, facts } = recorded;
+        let dim = metrics.dim.map(|dim| dim as usize);
+        Self { n_rows: n_rows.unwrap_or(0), rejects, dim, tokens, facts, digest: None }
     }
 }
 
@@ -216,7 +223,8 @@ mod tests {
         let rejects = vec![Reject { row_idx: 3, reason: "no image".into() }];
         for dim in [None, Some(768)] {
             let tokens = dim.map(|_| TokenCount { n_tokens: 9, n_unknown: 2 });
-            let report = ShardReport { n_rows: 7, rejects: rejects.clone(), dim, tokens, digest: None };
+            let facts = dim.map(|_| ("resize".to_owned(), "bicubic".to_owned())).into_iter().collect();
+            let report = ShardReport { n_rows: 7, rejects: rejects.clone(), dim, tokens, facts, digest: None };
             let recorded = serde_json::to_string(&report).unwrap();
             assert_eq!(serde_json::from_str::<ShardReport>(&recorded).unwrap(), report, "{recorded}");
         }

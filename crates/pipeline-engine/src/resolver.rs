@@ -265,7 +265,8 @@ impl<'a> Resolver<'a> {
         record.map(|record| record.tree.files.keys().cloned().collect()).unwrap_or_default()
     }
 
-    fn record(&mut self, idx: usize) -> Result<Option<&Record>, StoreError> {
+    /// The record of the artifact, or `None` when it is gone.
+    pub fn record(&mut self, idx: usize) -> Result<Option<&Record>, StoreError> {
         let known = &mut self.stages[idx];
         if known.record.is_none() {
             let (Some((_, key)), Some(artifact)) = (&known.resolved, known.artifact) else { return Ok(None) };

@@ -237,8 +237,9 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         let sources = resolver.sources(idx).list().to_vec();
         let mut inputs = Vec::new();
         for (slot, &input) in self.shop.graph.nodes()[idx].inputs.keys().zip(self.shop.graph.inputs(idx)) {
-            let tree = resolver.tree(input)?.cloned().expect("an input with bytes has a record");
-            inputs.push(OrderedInput { slot: slot.clone(), idx: input, tree });
+            let record = resolver.record(input)?.expect("an input with bytes has a record");
+            let shard_rows = (!record.shard_rows.is_empty()).then(|| record.shard_rows.clone());
+            inputs.push(OrderedInput { slot: slot.clone(), idx: input, tree: record.tree.clone(), shard_rows });
         }
         Ok(Order { idx, key, manifest, why, inputs, sources, n_threads })
     }

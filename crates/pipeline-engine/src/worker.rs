@@ -13,7 +13,7 @@ use pipeline_core::{
     Digest, Event, InputArtifact, Key, Manifest, Part, RunReason, StageContext, StageError, StageId, StageReport,
     StageWork, Tree, Work,
 };
-use pipeline_store::{KeyLock, OpenTree, OpenTreeError, Record, Store, StoreError};
+use pipeline_store::{KeyLock, OpenTree, OpenTreeError, Record, Store};
 
 use crate::host::{Host, leave_out_unmeasured};
 use crate::message::{Committed, Failure, Message, Outcome};
@@ -51,6 +51,8 @@ pub(crate) struct OrderedInput {
     pub slot: String,
     pub idx: usize,
     pub tree: Tree,
+    /// The rows of its shards, if its record says them.
+    pub shard_rows: Option<Vec<u64>>,
 }
 
 /// A file or folder to publish.
@@ -66,10 +68,10 @@ pub(crate) fn work(shop: &Workshop<'_>, order: &Order, lock: KeyLock, sender: &S
     let began = Instant::now();
     let artifacts = order.inputs.iter().map(|input| input.tree.digest()).collect();
     let reading = node.stage.runs_programs().then(|| shop.readers.begin(&node.id, artifacts));
-    let inputs = match open_inputs(shop.store, &order.inputs) {
+    let inputs = match open_inputs(shop.store, node, &order.inputs) {
         Ok(inputs) => inputs,
-        Err(NotOpened::Unreadable(inputs)) => return Outcome::Unreadable(inputs),
-        Err(NotOpened::Store(error)) => return Outcome::Failed(error.into(), began.elapsed().as_secs_f64()),
+        Err(Stopped::Unreadable(inputs)) => return Outcome::Unreadable(inputs),
+        Err(Stopped::Failed(failure)) => return Outcome::Failed(failure, began.elapsed().as_secs_f64()),
     };
     match sources::read(node, shop.store) {
         Ok(sources) if sources == order.sources => {}
@@ -88,8 +90,9 @@ pub(crate) fn work(shop: &Workshop<'_>, order: &Order, lock: KeyLock, sender: &S
     match result {
         Ok(committed) => Outcome::Committed(Box::new(committed)),
         // Covers errors of all sorts: a signal to the whole process group kills the programs that a stage waits for.
-        Err(failure) if shop.cancel.is_cancelled() && !failure.is_bug => Outcome::Interrupted,
-        Err(failure) => Outcome::Failed(failure, began.elapsed().as_secs_f64()),
+        Err(stopped) if shop.cancel.is_cancelled() && !stopped.is_bug() => Outcome::Interrupted,
+        Err(Stopped::Unreadable(inputs)) => Outcome::Unreadable(inputs),
+        Err(Stopped::Failed(failure)) => Outcome::Failed(failure, began.elapsed().as_secs_f64()),
     }
 }
 
@@ -123,25 +126,59 @@ pub(crate) fn publish(shop: &Workshop<'_>, idx: usize, copies: &[Copy], sender: 
     Outcome::Published
 }
 
-enum NotOpened {
+/// The reason why a stage has no result.
+enum Stopped {
+    /// The inputs, by index, whose bytes are lost or damaged, each with a message.
     Unreadable(Vec<(usize, String)>),
-    Store(StoreError),
+    Failed(Failure),
+}
+
+impl Stopped {
+    fn is_bug(&self) -> bool {
+        matches!(self, Self::Failed(failure) if failure.is_bug)
+    }
+}
+
+impl<E: Into<Failure>> From<E> for Stopped {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 type OpenInputs = BTreeMap<String, OpenTree>;
 
-/// Verifies all inputs; the open trees keep their bytes in place while the stage runs.
-fn open_inputs(store: &Store, inputs: &[OrderedInput]) -> Result<OpenInputs, NotOpened> {
+/// Opens all inputs; the open trees keep their bytes in place while the stage runs. A program finds all files verified,
+/// any other stage those that it asks for.
+fn open_inputs(store: &Store, node: &Node, inputs: &[OrderedInput]) -> Result<OpenInputs, Stopped> {
     let mut open = BTreeMap::new();
-    let mut unreadable = Vec::new();
     for input in inputs {
-        match store.cas().open(&input.tree) {
-            Ok(tree) => _ = open.insert(input.slot.clone(), tree),
-            Err(OpenTreeError::Store(error)) => return Err(NotOpened::Store(error)),
-            Err(error) => unreadable.push((input.idx, format!("input `{}`: {error}", input.slot))),
+        let tree = store.cas().open_unverified(&input.tree)?;
+        if node.stage.runs_programs() {
+            match tree.verify_all() {
+                Err(OpenTreeError::Store(error)) => return Err(error.into()),
+                // Reported below, with those of the other inputs.
+                Err(OpenTreeError::Corrupt { .. } | OpenTreeError::Missing { .. }) | Ok(()) => {}
+            }
         }
+        open.insert(input.slot.clone(), tree);
     }
-    if unreadable.is_empty() { Ok(open) } else { Err(NotOpened::Unreadable(unreadable)) }
+    check_lost(inputs, &open)?;
+    Ok(open)
+}
+
+/// An input with a lost file is computed again, whatever the stage made of that.
+fn check_lost(inputs: &[OrderedInput], open: &OpenInputs) -> Result<(), Stopped> {
+    let has_lost = |tree: &OpenTree| tree.has_lost();
+    if !open.values().any(has_lost) {
+        return Ok(());
+    }
+    let mut lost = Vec::new();
+    for input in inputs {
+        let Some(tree) = open.get(&input.slot).filter(|tree| has_lost(tree)) else { continue };
+        let error = tree.all_lost()?;
+        lost.extend(error.map(|error| (input.idx, format!("input `{}`: {error}", input.slot))));
+    }
+    Err(Stopped::Unreadable(lost))
 }
 
 fn run_and_commit(
@@ -152,16 +189,16 @@ fn run_and_commit(
     inputs: &OpenInputs,
     reading: Option<Open<'_>>,
     sender: &Sender<Message>,
-) -> Result<Committed, Failure> {
+) -> Result<Committed, Stopped> {
     let began = Instant::now();
     let scratch = shop.store.workspace().scratch()?;
     let is_forced = order.why == RunReason::Forced;
     let numerics = shop.origin.class(&*node.stage);
     let host = Host::new(&node.id, shop.store, shop.cancel, is_forced, numerics, Role::Lead, sender.clone());
     let storing = Storing::new(node, shop.store, &shop.origin, numerics);
-    let lend = || shop.store.workspace().lend(&order.key, lock, artifacts(inputs));
+    let lend = || shop.store.workspace().lend(&order.key, lock, inputs);
     let lent = reading.is_some().then(lend).transpose()?;
-    let artifacts = lent.as_ref().map_or_else(|| artifacts(inputs), |lent| lent.inputs().clone());
+    let artifacts = lent.as_ref().map_or_else(|| artifacts(order, inputs), |lent| lent.inputs().clone());
     let sources = digests(order);
     let context = context(shop, node, order, &artifacts, &sources, &host);
     let result = caught(node, || match node.stage.work() {
@@ -177,7 +214,8 @@ fn run_and_commit(
     if result.is_ok() {
         let _ = sender.send(Message::Worked { idx: order.idx });
     }
-    // An altered input may be the cause of any other error.
+    // A lost or altered input may be the cause of any other error.
+    check_lost(&order.inputs, inputs)?;
     check_inputs(shop, node, order, inputs, began)?;
     let (mut report, shards) = result?;
     check_sources(shop.store, &order.sources, node)?;
@@ -188,6 +226,7 @@ fn run_and_commit(
     let counts = shards.as_ref().map_or_else(|| rows_of(&report), |shards| shards.counts);
     let sharded = shards.as_ref().filter(|shards| !shards.files.is_empty());
     let computed = sharded.map_or_else(|| vec![numerics], |shards| shards.numerics.clone());
+    let shard_rows = shards.as_ref().map(|shards| shards.rows.clone()).unwrap_or_default();
     let tree = join(shop.store.cas().put_folder(scratch.folder())?, shards)?;
     report.seconds.insert(Work::Store, (waited + worked.elapsed()).as_secs_f64());
     let record = Record {
@@ -195,6 +234,7 @@ fn run_and_commit(
         manifest: order.manifest.clone(),
         tree,
         report,
+        shard_rows,
         seconds: began.elapsed().as_secs_f64(),
         provenance: shop.origin.provenance(&node.id, computed),
         has_objects: node.retain,
@@ -221,14 +261,14 @@ pub(crate) fn help(shop: &Workshop<'_>, order: &Order, sender: &Sender<Message>)
 
 fn compute_some(shop: &Workshop<'_>, node: &Node, order: &Order, sender: &Sender<Message>) -> Result<Counts, Failure> {
     let StageWork::Sharded(stage) = node.stage.work() else { return Ok(Counts::default()) };
-    let Ok(inputs) = open_inputs(shop.store, &order.inputs) else { return Ok(Counts::default()) };
+    let Ok(inputs) = open_inputs(shop.store, node, &order.inputs) else { return Ok(Counts::default()) };
     if sources::read(node, shop.store)? != order.sources {
         return Ok(Counts::default());
     }
     let numerics = shop.origin.class(&*node.stage);
     let host = Host::new(&node.id, shop.store, shop.cancel, false, numerics, Role::Help, sender.clone());
     let storing = Storing::new(node, shop.store, &shop.origin, numerics);
-    let (artifacts, sources) = (artifacts(&inputs), digests(order));
+    let (artifacts, sources) = (artifacts(order, &inputs), digests(order));
     let context = context(shop, node, order, &artifacts, &sources, &host);
     let counts = caught(node, || {
         Sharding::open(&*node.stage, stage, &context, &host, &storing, Role::Help)?.bring_up_to_date(shop.share)
@@ -237,8 +277,12 @@ fn compute_some(shop: &Workshop<'_>, node: &Node, order: &Order, sender: &Sender
     Ok(counts)
 }
 
-fn artifacts(inputs: &OpenInputs) -> BTreeMap<String, InputArtifact> {
-    inputs.iter().map(|(slot, tree)| (slot.clone(), tree.artifact().clone())).collect()
+fn artifacts(order: &Order, inputs: &OpenInputs) -> BTreeMap<String, InputArtifact> {
+    let artifact = |input: &OrderedInput| {
+        let artifact = inputs.get(&input.slot)?.artifact().clone();
+        Some((input.slot.clone(), artifact.with_shard_rows(input.shard_rows.clone())))
+    };
+    order.inputs.iter().filter_map(artifact).collect()
 }
 
 fn digests(order: &Order) -> BTreeMap<String, Digest> {

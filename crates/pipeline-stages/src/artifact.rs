@@ -96,9 +96,14 @@ pub(crate) fn shard_name(shard_idx: usize) -> String {
     format!("part-{shard_idx:05}.parquet")
 }
 
-/// The paths of an artifact's shards, in the order of their rows.
-pub(crate) fn shards(artifact: &InputArtifact) -> impl Iterator<Item = PathBuf> {
-    shard_files(&artifact.tree).into_iter().map(|(name, _)| artifact.folder.join(name))
+/// The paths of all of an artifact's shards, in the order of their rows. Reads every one, to verify it.
+pub(crate) fn shards(artifact: &InputArtifact) -> Result<Vec<PathBuf>, StageError> {
+    artifact.files(&shard_names(&artifact.tree))
+}
+
+/// The names of an artifact's shards, in the order of their rows.
+pub(crate) fn shard_names(tree: &Tree) -> Vec<&str> {
+    shard_files(tree).into_iter().map(|(name, _)| name.as_str()).collect()
 }
 
 /// The digests of an artifact's shards, in the order of their rows.
@@ -131,7 +136,7 @@ pub(crate) fn input<'a>(context: &'a StageContext<'_>, slot: &str) -> &'a InputA
 /// All query rows of an artifact, in order.
 pub(crate) fn queries(artifact: &InputArtifact) -> Result<Vec<QueryRow>, StageError> {
     let mut rows = Vec::new();
-    for path in shards(artifact) {
+    for path in shards(artifact)? {
         rows.extend(query_shard(&path)?);
     }
     Ok(rows)
@@ -140,7 +145,7 @@ pub(crate) fn queries(artifact: &InputArtifact) -> Result<Vec<QueryRow>, StageEr
 /// The ids of the images that the queries of an artifact name.
 pub(crate) fn named_images(artifact: &InputArtifact) -> Result<HashSet<String>, StageError> {
     let mut named = HashSet::new();
-    for path in shards(artifact) {
+    for path in shards(artifact)? {
         named.extend(query_shard(&path)?.into_iter().filter_map(|row| row.image_ids).flatten());
     }
     Ok(named)
@@ -162,7 +167,7 @@ pub(crate) struct Features<Vectors = Matrix> {
 
 /// The trained heads of a projection.
 pub(crate) fn heads(projection: &InputArtifact) -> Result<Checkpoint, StageError> {
-    Checkpoint::read(&projection.folder.join(PROJECTION))
+    Checkpoint::read(&projection.file(PROJECTION)?)
         .map_err(|error| StageError::because("the trained heads cannot be read", error))
 }
 
@@ -179,7 +184,7 @@ pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features,
         return Err(StageError::new(message).with_help("another `pooling` gives one vector for each row"));
     }
     let failed = |error| StageError::because(format!("the features of input `{slot}` cannot be read"), error);
-    let paths: Vec<PathBuf> = shards(artifact).collect();
+    let paths = shards(artifact)?;
     let VectorShard { ids, mut dim, values } = pipeline_data::read_all_vectors(&paths).map_err(failed)?;
     if paths.is_empty() {
         dim = read_features_info(artifact)?.dim;
@@ -200,7 +205,7 @@ pub(crate) fn token_parts(
     each: &mut dyn FnMut(TokenShard),
 ) -> Result<(), StageError> {
     let failed = |error: DataError| StageError::because(format!("the tokens of input `{slot}` cannot be read"), error);
-    shards(artifact).try_for_each(|path| {
+    shards(artifact)?.into_iter().try_for_each(|path| {
         pipeline_data::read_token_parts(&path, |part| {
             each(part);
             Ok::<_, DataError>(())
@@ -212,7 +217,7 @@ pub(crate) fn token_parts(
 /// The description of the vectors of a features artifact.
 pub(crate) fn read_features_info(artifact: &InputArtifact) -> Result<FeaturesInfo, StageError> {
     let is_old = artifact.tree.files.contains_key(FEATURES_BEFORE);
-    read_json(&artifact.folder.join(if is_old { FEATURES_BEFORE } else { FEATURES }))
+    read_json(&artifact.file(if is_old { FEATURES_BEFORE } else { FEATURES })?)
 }
 
 /// The feature space of an artifact; `None` in artifacts of earlier versions.

@@ -150,7 +150,7 @@ pub(crate) fn embed<'a>(
 /// When a file cannot be read or written.
 pub fn write_events(stage: &str, artifact: &InputArtifact, seconds: f64, path: &Path) -> Result<usize, StageError> {
     let read = |name: &str| {
-        let file = artifact.folder.join(name);
+        let file = artifact.file(name)?;
         pipeline_files::read_to_string(&file)
             .map_err(|error| StageError::because(format!("`{}` cannot be read", file.display()), error))
     };
@@ -158,7 +158,7 @@ pub fn write_events(stage: &str, artifact: &InputArtifact, seconds: f64, path: &
     if artifact.tree.files.contains_key(artifact::HISTORY) {
         scalars = history(stage, &read(artifact::HISTORY)?);
     } else if artifact.tree.files.contains_key(artifact::METRICS) {
-        let metrics: BTreeMap<String, f64> = artifact::read_json(&artifact.folder.join(artifact::METRICS))?;
+        let metrics: BTreeMap<String, f64> = artifact::read_json(&artifact.file(artifact::METRICS)?)?;
         let scalar = |(name, value)| Scalar { step: 0, tag: format!("{stage}/{name}"), value };
         scalars = metrics.into_iter().map(scalar).collect();
     }

@@ -4,7 +4,6 @@ mod expected;
 mod pixels;
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::path::PathBuf;
 
 use pipeline_core::{
@@ -27,8 +26,8 @@ use crate::published;
 use crate::seconds::Seconds;
 use crate::shard_sizes;
 use crate::tokens::Precision;
-use expected::{differences, must_take};
-use pixels::{Pixels, part_rows, pixels_info, properties, unreadable};
+use expected::must_take;
+use pixels::PixelShards;
 
 const NOT_LOADED: &str = "the image model cannot be loaded";
 
@@ -312,34 +311,16 @@ impl ShardedStage for ExtractImage {
 
     fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
         let model = self.model()?;
-        let images = artifact::input(context, "images");
-        let pixels = pixels_info(images)?;
-        if let Some(pixels) = &pixels {
-            must_take([pixels.height, pixels.width], &*model)?;
-            differences(&model.expectations(), pixels).into_iter().for_each(|note| context.host.warn(note));
-        }
-        let shards: Vec<PathBuf> = artifact::shards(images).collect();
-        let n_rows: Vec<u64> =
-            shards.iter().map(|path| pipeline_data::count_rows(path)).collect::<Result<_, _>>().map_err(unreadable)?;
         let parts = self.parts(&*model);
-        let of_parts = |n_rows: &u64| {
-            let n_rows = *n_rows as usize;
-            (0..parts).map(move |part_idx| part_rows(n_rows, part_idx, parts).len() as u64)
-        };
-        let n_rows = n_rows.iter().flat_map(of_parts).collect();
-        let read = move |units: Range<usize>| {
-            let (shard_idx, part_idx) = (units.start / parts, units.start % parts);
-            Ok(Pixels::read(&shards[shard_idx], part_idx, parts)?.rows())
-        };
+        let pixels = PixelShards::new(context, parts);
         let input = ToEncode {
             model,
             not_loaded: NOT_LOADED,
             batch_rows: self.params.batch_rows * context.n_threads.max(1),
             precision: self.params.precision,
-            properties: pixels.as_ref().map(properties).unwrap_or_default(),
-            digests: Cut::input_units(&artifact::shard_digests(&images.tree), parts),
-            n_rows: Some(n_rows),
-            read: Box::new(read),
+            digests: Cut::input_units(&artifact::shard_digests(&artifact::input(context, "images").tree), parts),
+            n_rows: Some(pixels.n_rows()?),
+            rows: Box::new(pixels),
             headline: None,
             nothing: "there are no images to encode",
         };

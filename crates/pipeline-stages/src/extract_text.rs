@@ -1,13 +1,14 @@
 //! `extract-text`: one vector per query from a text encoder, shard by shard.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use pipeline_core::{
-    Cut, Digest, InRows, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork, Threads,
-    Work,
+    Cut, Digest, InRows, Needs, OpenRows, Shard, ShardedStage, Source, Stage, StageContext, StageError, StageWork,
+    Threads, Work,
 };
 use pipeline_data::QueryRow;
 use pipeline_models::text::{self, Cleaning, ModelError, Pooling, TextModelFiles, TextOptions};
@@ -17,7 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact;
-use crate::extraction::{Extraction, Rows, ToEncode};
+use crate::extraction::{Extraction, ReadRows, Rows, ToEncode};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, Family, ModelName};
@@ -337,24 +338,31 @@ impl ShardedStage for ExtractText {
         let mut digests = Vec::new();
         let queries = QueryShards::scan(artifact::input(context, "queries"), &mut |row| digests.push(row_digest(row)))?;
         seconds.spent(Work::Read, start);
-        let queries = Mutex::new(queries);
-        let read = move |units| {
-            let rows = queries.lock().unwrap_or_else(PoisonError::into_inner).rows(units)?;
-            Ok(to_encode(rows))
-        };
         let input = ToEncode {
             model: self.model(&files)?,
             not_loaded: NOT_LOADED,
             batch_rows: self.params.batch_rows * context.n_threads.max(1),
             precision: self.params.precision,
-            properties: Vec::new(),
             digests,
             n_rows: None,
-            read: Box::new(read),
+            rows: Box::new(Texts(Mutex::new(queries))),
             headline: Some(model::headline(context, &files.weights)),
             nothing: "there are no queries to encode",
         };
         Ok(Box::new(Extraction::new(context, input, seconds)))
+    }
+}
+
+/// The texts of queries.
+struct Texts(Mutex<QueryShards>);
+
+impl<'a> ReadRows<'a> for Texts {
+    fn read(&self, units: Range<usize>, _: &dyn EncoderModel) -> Result<Rows<'a>, StageError> {
+        Ok(to_encode(self.0.lock().unwrap_or_else(PoisonError::into_inner).rows(units)?))
+    }
+
+    fn properties(&self, _: &[Shard], _: &dyn EncoderModel) -> Result<Vec<(&'static str, String)>, StageError> {
+        Ok(Vec::new())
     }
 }
 
@@ -384,6 +392,7 @@ fn to_encode<'a>(rows: Vec<QueryRow>) -> Rows<'a> {
             };
             Ok(counted.map(count))
         })),
+        facts: BTreeMap::new(),
     }
 }
 

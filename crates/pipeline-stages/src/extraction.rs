@@ -37,6 +37,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) give: Box<Give<'a>>,
     /// Counts the tokens of the rows at these indices, if they are texts.
     pub(crate) count: Option<Box<CountTokens<'a>>>,
+    /// The facts of the shard's report.
+    pub(crate) facts: BTreeMap<String, String>,
 }
 
 /// Gives the rows at these indices to a function.
@@ -45,8 +47,21 @@ pub(crate) type Give<'a> = dyn Fn(&[usize], &mut dyn FnMut(EncoderRows<'_>)) + S
 /// Counts the tokens of the rows at these indices.
 pub(crate) type CountTokens<'a> = dyn Fn(&dyn Encoder, &[usize]) -> Result<Option<TokenCount>, StageError> + Send + 'a;
 
-/// Reads the rows of some units.
-pub(crate) type Read<'a> = dyn Fn(Range<usize>) -> Result<Rows<'a>, StageError> + Sync + 'a;
+/// The rows of an encoder stage, wherever they come from.
+pub(crate) trait ReadRows<'a>: Sync {
+    /// Reads the rows of some units, for this model.
+    ///
+    /// # Errors
+    /// When they cannot be read, or the model does not take them.
+    fn read(&self, units: Range<usize>, model: &dyn EncoderModel) -> Result<Rows<'a>, StageError>;
+
+    /// The properties of the rows of all shards that change every vector, beside those of the model.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn properties(&self, shards: &[Shard], model: &dyn EncoderModel)
+    -> Result<Vec<(&'static str, String)>, StageError>;
+}
 
 /// The rows of an encoder stage.
 pub(crate) struct Extraction<'a> {
@@ -78,13 +93,11 @@ pub(crate) struct ToEncode<'a> {
     pub(crate) batch_rows: usize,
     /// The precision of token vectors, where nothing is pooled.
     pub(crate) precision: Precision,
-    /// The properties of the rows that change every vector, beside those of the model.
-    pub(crate) properties: Vec<(&'static str, String)>,
     /// The digests of the units: rows, or shards of an input.
     pub(crate) digests: Vec<Digest>,
     /// The number of rows per unit; `None` where a unit is a row.
     pub(crate) n_rows: Option<Vec<u64>>,
-    pub(crate) read: Box<Read<'a>>,
+    pub(crate) rows: Box<dyn ReadRows<'a> + 'a>,
     /// The start of the headline.
     pub(crate) headline: Option<String>,
     /// The error for a stage without rows.
@@ -116,7 +129,7 @@ impl<'a> Extraction<'a> {
             let shard = TokenShard { ids: rows.ids, tokens: all };
             pipeline_data::write_tokens(output.path, &shard, &self.metadata()).map_err(model::unwritable)?;
             self.seconds.spent(Work::Write, start);
-            return Ok(ShardReport { n_rows, dim, tokens, ..ShardReport::default() });
+            return Ok(ShardReport { n_rows, dim, tokens, facts: rows.facts, ..ShardReport::default() });
         }
         let (dim, values) = self.vectors(&rows, output.progress)?;
         let tokens = self.count_tokens(&rows)?;
@@ -124,7 +137,8 @@ impl<'a> Extraction<'a> {
         let shard = VectorShard { ids: rows.ids, dim, values };
         let digest = model::write_vectors(output.path, &shard, self.metadata())?;
         self.seconds.spent(Work::Write, start);
-        Ok(ShardReport { n_rows, dim: Some(dim), tokens, digest: Some(digest), ..ShardReport::default() })
+        let (dim, digest) = (Some(dim), Some(digest));
+        Ok(ShardReport { n_rows, dim, tokens, facts: rows.facts, digest, ..ShardReport::default() })
     }
 
     /// The description of the vectors in the files.
@@ -132,12 +146,14 @@ impl<'a> Extraction<'a> {
         model::metadata(&self.model, self.input.model.pooling(), self.input.model.is_normalized())
     }
 
-    /// The space of the features.
-    fn space(&self) -> FeatureSpace {
+    /// The space of the features of these shards.
+    fn space(&self, shards: &[Shard]) -> Result<FeatureSpace, StageError> {
+        let of_rows = self.input.rows.properties(shards, &*self.input.model)?;
         let model = [("model", self.model.hex()), ("pooling", self.input.model.pooling().to_owned())];
-        let others = self.input.model.properties().into_iter().chain(self.input.properties.iter().cloned());
+        let others = self.input.model.properties().into_iter().chain(of_rows);
         let others = others.chain(self.input.precision.property());
-        FeatureSpace { properties: model.into_iter().chain(others).map(|(name, value)| (name.into(), value)).collect() }
+        let all = model.into_iter().chain(others).map(|(name, value)| (name.into(), value));
+        Ok(FeatureSpace { properties: all.collect() })
     }
 
     /// The vectors of a shard's rows, one after the other, and their width.
@@ -278,7 +294,7 @@ impl OpenRows for Extraction<'_> {
 
     fn read(&self, units: Range<usize>) -> Result<Box<Computation<'_>>, StageError> {
         let start = Instant::now();
-        let rows = (self.input.read)(units)?;
+        let rows = self.input.rows.read(units, &*self.input.model)?;
         self.seconds.spent(Work::Read, start);
         Ok(Box::new(move |output| self.compute(rows, output)))
     }
@@ -292,7 +308,7 @@ impl OpenRows for Extraction<'_> {
             dim: self.dim(shards)?,
             dtype: self.input.precision.dtype().into(),
             tokens: self.input.model.tokens(),
-            space: Some(self.space()),
+            space: Some(self.space(shards)?),
         };
         artifact::write_json(&scratch.join(artifact::FEATURES), &info)?;
         let work = self.work();

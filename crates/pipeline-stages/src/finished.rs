@@ -39,7 +39,7 @@ pub enum FinishedError {
 /// # Errors
 /// When they cannot be read.
 pub fn read_rankings(evaluation: &InputArtifact) -> Result<Vec<RankingRow>, FinishedError> {
-    Ok(pipeline_data::read_rankings(&evaluation.folder.join(artifact::RANKINGS))?)
+    Ok(pipeline_data::read_rankings(&evaluation.file(artifact::RANKINGS)?)?)
 }
 
 /// The history of a training as CSV.
@@ -48,7 +48,7 @@ pub fn read_rankings(evaluation: &InputArtifact) -> Result<Vec<RankingRow>, Fini
 /// When it cannot be read.
 pub fn read_history(training: &InputArtifact) -> Result<String, FinishedError> {
     let file = artifact::HISTORY;
-    pipeline_files::read_to_string(&training.folder.join(file)).map_err(|source| FinishedError::Text { file, source })
+    pipeline_files::read_to_string(&training.file(file)?).map_err(|source| FinishedError::Text { file, source })
 }
 
 /// The query rows of an artifact.

@@ -29,7 +29,7 @@ impl QueryShards {
     /// When a shard cannot be read.
     pub(crate) fn scan(artifact: &InputArtifact, each: &mut dyn FnMut(&QueryRow)) -> Result<Self, StageError> {
         let mut scanned = Self { shards: Vec::new(), n_rows: 0, last: None };
-        for path in artifact::shards(artifact) {
+        for path in artifact::shards(artifact)? {
             let rows = artifact::query_shard(&path)?;
             rows.iter().for_each(&mut *each);
             let first = scanned.n_rows;
@@ -90,7 +90,7 @@ mod tests {
             pipeline_data::write_query_shard(&folder.path().join(&name), rows).unwrap();
             files.insert(name, FileEntry::new(Digest::of(b""), 0));
         }
-        let input = InputArtifact { folder: folder.path().to_owned(), tree: Tree { files, ..Tree::default() } };
+        let input = InputArtifact::in_folder(folder.path().to_owned(), Tree { files, ..Tree::default() });
         let mut seen = Vec::new();
         let mut shards = QueryShards::scan(&input, &mut |row| seen.push(row.clone())).unwrap();
         assert_eq!(seen, queries(0..13));

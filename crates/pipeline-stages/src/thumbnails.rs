@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use pipeline_core::{InputArtifact, StageError, StageId};
 use pipeline_data::{
-    DECODER_BYTES, DataError, DecodeError, Images, Limits, Memory, Miniature, Picture, PixelRow, RgbImage, Thumbnail,
-    miniature, shrunk, thumbnail,
+    DECODER_BYTES, DecodeError, Images, Limits, Memory, Miniature, Picture, PixelRow, RgbImage, Thumbnail, miniature,
+    shrunk, thumbnail,
 };
 use pipeline_models::image::ModelSearch;
 use pipeline_spec::{PipelineSpec, StageSpec};
@@ -128,10 +128,11 @@ pub fn pictures_of_pixels(
     images: &InputArtifact,
     wanted: &BTreeSet<String>,
     max_side: u32,
-) -> Result<Pictures, DataError> {
+) -> Result<Pictures, StageError> {
+    let failed = |error| StageError::because("the images cannot be read", error);
     let mut pictures = Pictures::default();
-    for path in artifact::shards(images) {
-        let shard = pipeline_data::read_pixels(&path)?;
+    for path in artifact::shards(images)? {
+        let shard = pipeline_data::read_pixels(&path).map_err(failed)?;
         let (width, height) = (shard.width, shard.height);
         let rows = shard.rows.into_par_iter().filter(|row| wanted.contains(&row.id));
         let picture = |row: PixelRow| {

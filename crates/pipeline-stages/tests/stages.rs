@@ -209,7 +209,7 @@ fn the_demo_gives_pytorchs_losses_ranks_and_recall() {
     let wanted = golden["metrics"]["mean_recall"].as_f64().unwrap();
     let found = bench.report("evaluate").metrics["mean_recall"];
     assert!((found - wanted).abs() < 1e-12, "{found}, PyTorch {wanted}");
-    let rankings = pipeline_data::read_rankings(&bench.artifact("evaluate").folder.join("rankings.parquet")).unwrap();
+    let rankings = pipeline_data::read_rankings(&bench.artifact("evaluate").file("rankings.parquet").unwrap()).unwrap();
     let golden = golden["rankings"].as_array().unwrap();
     assert_eq!(rankings.len(), golden.len());
     let (mut n_equal, mut n_same_rank) = (0, 0);

@@ -83,6 +83,25 @@ impl PixelsInfo {
         ];
         all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
+
+    /// Everything as text, by name.
+    pub fn to_map(&self) -> BTreeMap<String, String> {
+        let sides = [("height", self.height.to_string()), ("width", self.width.to_string())];
+        sides.into_iter().chain(self.properties()).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// The description of [`PixelsInfo::to_map`], which may stand among other facts; `None` without a size.
+    pub fn of_map(map: &BTreeMap<String, String>) -> Option<Self> {
+        let value = |name: &str| map.get(name).cloned();
+        let number = |name: &str| map.get(name).and_then(|number| number.parse().ok());
+        let resized = value("resize").map(|filter| Resized {
+            filter,
+            fit: value("fit"),
+            edge: number("edge"),
+            crop_offset: value("crop_offset"),
+        });
+        Some(Self { height: number("height")?, width: number("width")?, resized, alpha: value("alpha") })
+    }
 }
 
 /// Writes images and the description of their pixels.
@@ -118,12 +137,8 @@ pub fn write_pixels(path: &Path, rows: &[PixelRow], info: &PixelsInfo) -> Result
         },
         Column { name: "pixels", is_nullable: true, values: Arc::new(pixels) },
     ];
-    let mut metadata = BTreeMap::from([
-        ("pixels".to_owned(), "RGB u8, row-major".to_owned()),
-        ("height".to_owned(), info.height.to_string()),
-        ("width".to_owned(), info.width.to_string()),
-    ]);
-    metadata.extend(info.properties().into_iter().map(|(name, value)| (name.to_owned(), value)));
+    let mut metadata = info.to_map();
+    metadata.insert("pixels".to_owned(), "RGB u8, row-major".to_owned());
     columns::write(path, columns, &metadata, Compression::ZSTD(ZstdLevel::default()))
 }
 
@@ -132,19 +147,8 @@ pub fn write_pixels(path: &Path, rows: &[PixelRow], info: &PixelsInfo) -> Result
 /// # Errors
 /// When the file is not a shard of pixels.
 pub fn read_pixels_info(path: &Path) -> Result<PixelsInfo, DataError> {
-    let metadata = columns::read_metadata(path)?;
-    let side = |name: &str| metadata.get(name).and_then(|side| side.parse().ok());
-    let (Some(height), Some(width)) = (side("height"), side("width")) else {
-        return Err(DataError::Schema { path: path.to_owned(), expected: "pixels" });
-    };
-    let value = |name: &str| metadata.get(name).cloned();
-    let resized = value("resize").map(|filter| Resized {
-        filter,
-        fit: value("fit"),
-        edge: value("edge").and_then(|edge| edge.parse().ok()),
-        crop_offset: value("crop_offset"),
-    });
-    Ok(PixelsInfo { height, width, resized, alpha: value("alpha") })
+    let info = PixelsInfo::of_map(&columns::read_metadata(path)?);
+    info.ok_or_else(|| DataError::Schema { path: path.to_owned(), expected: "pixels" })
 }
 
 /// Reads the images of a shard.

@@ -67,9 +67,9 @@ fn orders(
     for (slot, &input) in node.inputs.keys().zip(resolver.graph.inputs(idx)) {
         let store = resolver.store;
         let tree = resolver.tree(input).ok()??.clone();
-        // Shards of an input are determined by their digests alone, whether its bytes are there or not.
+        // Shards of an input are determined by their digests alone: no file is opened, and its bytes may be gone.
         let artifact = match cut {
-            Cut::Input { .. } => InputArtifact { folder: store.artifacts().to_owned(), tree },
+            Cut::Input { .. } => InputArtifact::in_folder(store.artifacts().to_owned(), tree),
             Cut::Rows(_) => {
                 let tree = store.cas().open_outside(&tree).ok()?;
                 let artifact = tree.artifact().clone();

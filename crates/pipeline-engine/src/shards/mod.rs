@@ -34,6 +34,8 @@ use crate::host::{Host, LOCK_POLL};
 pub(crate) struct Shards {
     /// By the name in the artifact.
     pub files: Vec<(String, FileEntry)>,
+    /// The rows of each, in the same order.
+    pub rows: Vec<u64>,
     pub counts: Counts,
     /// The classes of arithmetic that computed them, sorted; empty if that of a shard is unknown.
     pub numerics: Vec<Numerics>,
@@ -120,7 +122,8 @@ impl<'a> Sharding<'a> {
             shards.into_iter().map(|shard| shard.expect("a stage that is led waits for all its shards")).collect();
         let report = self.rows.finish(&shards, scratch)?;
         let files = self.orders.iter().zip(&shards).map(|(order, shard)| (order.name.clone(), shard.entry)).collect();
-        Ok((report, Shards { files, counts, numerics }))
+        let rows = shards.iter().map(|shard| shard.report.n_rows).collect();
+        Ok((report, Shards { files, rows, counts, numerics }))
     }
 
     /// Adds the remembered shards; returns the indices of the others.

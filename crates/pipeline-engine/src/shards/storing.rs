@@ -81,6 +81,7 @@ impl<'a> Storing<'a> {
             manifest: order.manifest.clone(),
             tree: Tree::of_file(SHARD_FILE, entry),
             report: report.clone(),
+            shard_rows: Vec::new(),
             seconds: began.elapsed().as_secs_f64(),
             provenance: self.origin.provenance(&self.node.id, vec![self.numerics]),
             has_objects: self.node.retain,

@@ -172,7 +172,7 @@ fn damaged_inputs_are_computed_again_before_they_are_read() {
     for object in world.objects() {
         world.flip_bit(&object);
     }
-    parts.push(part("e").input("d").input("b").work(|context| write(context, &read_inputs(context))));
+    parts.push(part("e").input("d").input("b").work(|context| write(context, &read_inputs(context)?)));
     let ran = world.run(&parts);
     assert_eq!(ran.summary.n_ran, 5, "{:#?}", ran.events);
     assert!(ran.warnings().contains("e: input `b`"), "{}", ran.warnings());

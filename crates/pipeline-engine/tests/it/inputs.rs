@@ -17,7 +17,7 @@ fn change(file: &Path) {
 }
 
 fn input<'a>(context: &'a Doing<'_>) -> &'a Path {
-    &context.inputs["a"].folder
+    context.inputs["a"].folder().unwrap()
 }
 
 /// `a`, and two stages that read it at the same time: `writer` changes it while `reader` reads.
@@ -35,7 +35,7 @@ fn parts(writer: fn(&Path), writes_in_later_runs: bool) -> [Part; 3] {
     let reader = part("reader").input("a").running_programs().work(move |context| {
         of_reader.0.wait();
         of_reader.1.wait();
-        write(context, &read_inputs(context))
+        write(context, &read_inputs(context)?)
     });
     [part("a").work(|context| write(context, "good")), writer, reader]
 }
@@ -64,7 +64,7 @@ fn nothing_is_remembered_of_stages_whose_input_was_changed_meanwhile_and_the_nex
 
     let innocent = [
         part("a").work(|context| write(context, "good")),
-        part("reader").input("a").running_programs().work(|context| write(context, &read_inputs(context))),
+        part("reader").input("a").running_programs().work(|context| write(context, &read_inputs(context)?)),
     ];
     world.expect(&innocent, "a reader");
     assert!(fs::read_dir(world.path("artifacts/store-v1/lent")).unwrap().next().is_none());

@@ -9,6 +9,7 @@ mod failure;
 mod faulty;
 mod inputs;
 mod numerics;
+mod opening;
 mod probes;
 mod publish;
 mod remote;

@@ -132,7 +132,7 @@ fn two_runs_at_once_compute_each_stage_once() {
     slow[1] = slow[1].clone().work(move |context| {
         started.send(()).unwrap();
         may_go_on.lock().unwrap().recv().unwrap();
-        write(context, &read_inputs(context))
+        write(context, &read_inputs(context)?)
     });
     let quick = chain(&world, 1);
     let (first, second) = std::thread::scope(|scope| {

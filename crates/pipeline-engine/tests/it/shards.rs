@@ -74,12 +74,12 @@ fn stages_and_specs_share_shards() {
 fn the_artifact_holds_shards_and_files() {
     let world = world();
     let reader = part("b").input("a").work(|context| {
-        let folder = &context.inputs["a"].folder;
+        let folder = context.inputs["a"].folder()?;
         let mut names: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
         assert_eq!(names, ["0.txt", "1.txt", "out.txt"]);
         assert_eq!(fs::read_to_string(folder.join("1.txt")).unwrap(), "TWO");
-        write(context, &read_inputs(context))
+        write(context, &read_inputs(context)?)
     });
     world.expect(&[encoder("a", "one two"), reader], "a b");
 }
@@ -100,11 +100,11 @@ fn a_damaged_shard_is_the_only_one_computed_again() {
     let object = world.objects().into_iter().find(|object| fs::read(object).unwrap() == b"TWO").unwrap();
     world.flip_bit(&object);
     let reader = part("b").input("a").work(|context| {
-        let folder = &context.inputs["a"].folder;
+        let folder = context.inputs["a"].folder()?;
         assert_eq!(fs::read_to_string(folder.join("1.txt")).unwrap(), "TWO");
         write(context, "")
     });
-    let ran = world.expect(&[encoder, reader], "a b");
+    let ran = world.expect(&[encoder, reader], "b a b");
     assert_eq!(shards(&ran, "a"), (2, 1));
     assert!(ran.warnings().contains("`1.txt`"), "{}", ran.warnings());
 }

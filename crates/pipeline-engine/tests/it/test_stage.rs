@@ -77,7 +77,7 @@ impl WholeStage for TestStage {
             return work(&Doing { context, scratch });
         }
         let mut text: String = self.part.sources.iter().map(|path| fs::read_to_string(path).unwrap()).collect();
-        text.push_str(&read_inputs(context));
+        text.push_str(&read_inputs(context)?);
         if let Some(keep) = self.part.params.get("keep") {
             text.truncate(keep.parse().unwrap());
         }

@@ -6,7 +6,9 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use pipeline_core::{Event, EventRecord, Lane, RunReason, StageContext, StageError, StageId, StageReport, Threads};
+use pipeline_core::{
+    Event, EventRecord, InputArtifact, Lane, RunReason, StageContext, StageError, StageId, StageReport, Threads,
+};
 use pipeline_engine::{
     Cancel, Decision, EngineError, Graph, Node, PerLane, Plan, PlanOptions, PlannedStage, RunOptions, RunSummary,
     SpecInfo, plan, run, run_unchanged,
@@ -151,8 +153,9 @@ pub fn write(doing: &Doing<'_>, text: &str) -> Result<StageReport, StageError> {
 }
 
 /// The `out.txt` of all inputs, one after the other.
-pub fn read_inputs(context: &StageContext<'_>) -> String {
-    context.inputs.values().map(|input| fs::read_to_string(input.folder.join("out.txt")).unwrap()).collect()
+pub fn read_inputs(context: &StageContext<'_>) -> Result<String, StageError> {
+    let read = |input: &InputArtifact| Ok(fs::read_to_string(input.file("out.txt")?).unwrap());
+    context.inputs.values().map(read).collect()
 }
 
 impl World {

@@ -137,17 +137,13 @@ impl WholeStage for CommandStage {
 }
 
 impl CommandStage {
-    fn program(&self, context: &StageContext<'_>, scratch: &Path) -> Program {
+    fn program(&self, context: &StageContext<'_>, scratch: &Path) -> Result<Program, StageError> {
         let mut args: Vec<OsString> = self.params.run.iter().map(OsString::from).collect();
         if let Some(Interpreted { argument_idx, path }) = &self.interpreted {
             args[*argument_idx] = path.into();
         }
-        Program {
-            path: self.program_path().into(),
-            args,
-            folder: scratch.into(),
-            variables: self.variables.all(context),
-        }
+        let variables = self.variables.all(context)?;
+        Ok(Program { path: self.program_path().into(), args, folder: scratch.into(), variables })
     }
 
     /// The program's path, as a search of its PATH would find it.

@@ -29,7 +29,7 @@ pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>, scratch: &Pa
     let n_tries = u64::from(stage.params.retries) + 1;
     let mut pause = FIRST_PAUSE;
     for try_number in 1.. {
-        let ended = running::run(stage.program(context, scratch), &stage.guards, timeout, context.host)?;
+        let ended = running::run(stage.program(context, scratch)?, &stage.guards, timeout, context.host)?;
         let Some(problem) = problem(stage, &ended) else { return Ok(ended.printed) };
         if try_number == n_tries {
             let quote = ended.printed.quote();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use pipeline_core::StageContext;
+use pipeline_core::{StageContext, StageError};
 use pipeline_spec::SpecError;
 
 use super::params::{CommandParams, place};
@@ -80,14 +80,18 @@ impl Variables {
     }
 
     /// All variables of a program that runs in `context`.
-    pub(super) fn all(&self, context: &StageContext<'_>) -> Vec<(OsString, OsString)> {
+    ///
+    /// # Errors
+    /// When the files of an input cannot be verified.
+    pub(super) fn all(&self, context: &StageContext<'_>) -> Result<Vec<(OsString, OsString)>, StageError> {
         let mut all = self.passed.clone();
         all.extend(self.taken.iter().map(|(name, value)| (name.into(), value.clone())));
         all.extend(self.written.iter().map(|(name, value)| (name.into(), value.into())));
         all.insert(SPEC_DIR.into(), self.spec_folder.clone());
-        let inputs = context.inputs.iter();
-        all.extend(inputs.map(|(slot, input)| (input_variable(slot).into(), input.folder.clone().into())));
-        all.into_iter().collect()
+        for (slot, input) in context.inputs {
+            all.insert(input_variable(slot).into(), input.folder()?.into());
+        }
+        Ok(all.into_iter().collect())
     }
 }
 

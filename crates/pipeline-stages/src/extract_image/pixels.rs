@@ -1,31 +1,104 @@
-//! The pixels of an artifact: their description, and the rows of a shard.
+//! The pixels of an artifact, shard by shard: a process opens the shards that it encodes, and no others.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use pipeline_core::{Digest, InputArtifact, StageError};
+use pipeline_core::{Digest, InputArtifact, Shard, StageContext, StageError};
 use pipeline_data::{DataError, PixelShard, PixelsInfo};
-use pipeline_models::EncoderRows;
+use pipeline_models::{EncoderModel, EncoderRows};
 
+use super::expected::{differences, must_take};
 use crate::artifact;
-use crate::extraction::Rows;
+use crate::extraction::{ReadRows, Rows};
 
-/// The description of the pixels of all shards, with the resize of any of them; `None` without shards.
-pub(super) fn pixels_info(images: &InputArtifact) -> Result<Option<PixelsInfo>, StageError> {
-    let infos = artifact::shards(images).map(|path| pipeline_data::read_pixels_info(&path).map_err(unreadable));
-    let infos: Vec<PixelsInfo> = infos.collect::<Result<_, _>>()?;
-    let resized = infos.iter().find_map(|info| info.resized.clone());
-    Ok(infos.into_iter().next().map(|first| PixelsInfo { resized, ..first }))
+/// The shards of decoded images that a stage encodes.
+pub(super) struct PixelShards<'a> {
+    context: &'a StageContext<'a>,
+    images: &'a InputArtifact,
+    /// The names of the shards, in the order of their rows.
+    names: Vec<&'a str>,
+    /// The units in each shard.
+    parts: usize,
+    /// True once the user knows that the model expects another decoding.
+    has_warned: AtomicBool,
 }
 
-/// The properties of the pixels that change every vector: their size, and the resize if an image had another size.
-pub(super) fn properties(pixels: &PixelsInfo) -> Vec<(&'static str, String)> {
-    let size = ("size", format!("[{}, {}]", pixels.height, pixels.width));
-    std::iter::once(size).chain(pixels.properties()).collect()
+impl<'a> PixelShards<'a> {
+    /// The shards of the input, each in `parts` parts.
+    pub(super) fn new(context: &'a StageContext<'a>, parts: usize) -> Self {
+        let images = artifact::input(context, "images");
+        let names = artifact::shard_names(&images.tree);
+        Self { context, images, names, parts, has_warned: AtomicBool::new(false) }
+    }
+
+    /// The number of rows in each unit. Opens all files of an artifact whose record does not say it: a program's, or one
+    /// of an earlier version.
+    pub(super) fn n_rows(&self) -> Result<Vec<u64>, StageError> {
+        let known = self.images.shard_rows.as_ref().filter(|rows| rows.len() == self.names.len());
+        let of_shards = match known {
+            Some(n_rows) => n_rows.clone(),
+            None => {
+                let counts = artifact::shards(self.images)?.into_iter().map(|path| pipeline_data::count_rows(&path));
+                counts.collect::<Result<_, _>>().map_err(unreadable)?
+            }
+        };
+        let of_parts = |n_rows: u64| {
+            (0..self.parts).map(move |part_idx| part_rows(n_rows as usize, part_idx, self.parts).len() as u64)
+        };
+        Ok(of_shards.into_iter().flat_map(of_parts).collect())
+    }
+
+    fn warn(&self, model: &dyn EncoderModel, info: &PixelsInfo) {
+        let Some(note) = differences(&model.expectations(), info) else { return };
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            self.context.host.warn(note);
+        }
+    }
+
+    /// The description of the pixels of a shard of the result. Opens the pixels only if the report is one of an earlier
+    /// version.
+    fn info(&self, shard: &Shard) -> Result<PixelsInfo, StageError> {
+        match PixelsInfo::of_map(&shard.report.facts) {
+            Some(info) => Ok(info),
+            None => read_info(&self.images.file(self.names[shard.units.start / self.parts])?),
+        }
+    }
+}
+
+impl<'a> ReadRows<'a> for PixelShards<'a> {
+    fn read(&self, units: Range<usize>, model: &dyn EncoderModel) -> Result<Rows<'a>, StageError> {
+        let (shard_idx, part_idx) = (units.start / self.parts, units.start % self.parts);
+        let path = self.images.file(self.names[shard_idx])?;
+        let info = read_info(&path)?;
+        must_take([info.height, info.width], model)?;
+        // Other shards may have been resized where this one was not, and then the warning says more.
+        if info.resized.is_some() {
+            self.warn(model, &info);
+        }
+        Ok(Pixels::read(&path, part_idx, self.parts)?.rows(info.to_map()))
+    }
+
+    /// Their size, and the resize if an image had another size.
+    fn properties(
+        &self,
+        shards: &[Shard],
+        model: &dyn EncoderModel,
+    ) -> Result<Vec<(&'static str, String)>, StageError> {
+        let infos: Vec<PixelsInfo> = shards.iter().map(|shard| self.info(shard)).collect::<Result<_, _>>()?;
+        let resized = infos.iter().find_map(|info| info.resized.clone());
+        let Some(info) = infos.into_iter().next().map(|first| PixelsInfo { resized, ..first }) else {
+            return Ok(Vec::new());
+        };
+        self.warn(model, &info);
+        let size = ("size", format!("[{}, {}]", info.height, info.width));
+        Ok(std::iter::once(size).chain(info.properties()).collect())
+    }
 }
 
 /// The images of a shard that have pixels.
-pub(super) struct Pixels {
+struct Pixels {
     ids: Vec<Option<String>>,
     contents: Vec<Digest>,
     pixels: Vec<Vec<u8>>,
@@ -35,7 +108,7 @@ pub(super) struct Pixels {
 
 impl Pixels {
     /// Reads one of `parts` parts of a shard's rows, as even as possible.
-    pub(super) fn read(path: &Path, part_idx: usize, parts: usize) -> Result<Self, StageError> {
+    fn read(path: &Path, part_idx: usize, parts: usize) -> Result<Self, StageError> {
         let PixelShard { height, width, rows } = pipeline_data::read_pixels(path).map_err(unreadable)?;
         let (mut ids, mut pixels): (Vec<_>, Vec<_>) =
             rows.into_iter().filter_map(|row| Some((Some(row.id), row.pixels?))).unzip();
@@ -47,7 +120,7 @@ impl Pixels {
     }
 
     /// The pixels, ready to be encoded.
-    pub(super) fn rows<'a>(self) -> Rows<'a> {
+    fn rows<'a>(self, facts: BTreeMap<String, String>) -> Rows<'a> {
         let Self { ids, contents, pixels, height, width } = self;
         Rows {
             order: (0..ids.len()).collect(),
@@ -58,12 +131,13 @@ impl Pixels {
                 to(EncoderRows::Images { pixels: &pixels, height: height as usize, width: width as usize });
             }),
             count: None,
+            facts,
         }
     }
 }
 
 /// The rows of one of `parts` parts of so many rows.
-pub(super) fn part_rows(n_rows: usize, part_idx: usize, parts: usize) -> Range<usize> {
+fn part_rows(n_rows: usize, part_idx: usize, parts: usize) -> Range<usize> {
     n_rows * part_idx / parts..n_rows * (part_idx + 1) / parts
 }
 
@@ -73,7 +147,11 @@ fn pixels_digest(pixels: &[u8], height: u32, width: u32) -> Digest {
     Digest::of(&[Digest::of(pixels).as_bytes().as_slice(), &height, &width].concat())
 }
 
+fn read_info(path: &Path) -> Result<PixelsInfo, StageError> {
+    pipeline_data::read_pixels_info(path).map_err(unreadable)
+}
+
 /// The error of a shard that cannot be read.
-pub(super) fn unreadable(error: DataError) -> StageError {
+fn unreadable(error: DataError) -> StageError {
     StageError::because("the images cannot be read", error)
 }

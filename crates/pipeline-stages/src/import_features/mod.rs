@@ -110,7 +110,7 @@ impl ImportFeatures {
     /// Reads the vectors, and of texts keeps those of the queries, in their order.
     fn rows(&self, context: &StageContext<'_>) -> Result<Rows, StageError> {
         self.origin.check_presence(context)?;
-        let (path, ids) = self.origin.paths(context);
+        let (path, ids) = self.origin.paths(context)?;
         let files = Files::find(&path, ids.as_deref(), self.format, self.side)?;
         let mut rows = Rows::read(self, &files, context)?;
         if rows.ids.is_empty() {

@@ -91,12 +91,15 @@ impl Origin {
     }
 
     /// The paths of the vectors and of the ids for a stage that runs.
-    pub(super) fn paths(&self, context: &StageContext<'_>) -> (PathBuf, Option<PathBuf>) {
+    ///
+    /// # Errors
+    /// When a file of an input cannot be verified.
+    pub(super) fn paths(&self, context: &StageContext<'_>) -> Result<(PathBuf, Option<PathBuf>), StageError> {
         match self {
-            Self::Outside { path, ids } => (path.path().to_owned(), ids.as_ref().map(|ids| ids.path().to_owned())),
+            Self::Outside { path, ids } => Ok((path.path().to_owned(), ids.as_ref().map(|ids| ids.path().to_owned()))),
             Self::Input { path, ids, .. } => {
-                let folder = &artifact::input(context, FROM).folder;
-                (folder.join(path), ids.as_ref().map(|ids| folder.join(ids)))
+                let from = artifact::input(context, FROM);
+                Ok((from.file(path)?, ids.as_ref().map(|ids| from.file(ids)).transpose()?))
             }
         }
     }

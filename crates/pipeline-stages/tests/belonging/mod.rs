@@ -131,7 +131,7 @@ fn pixels_of_another_resize_are_refused_where_images_were_resized() {
 #[test]
 fn weights_to_start_from_remember_their_features() {
     let trained = Bench::new(MINI).run_all();
-    let heads = trained.artifact("projection").folder.join("projection.safetensors");
+    let heads = trained.artifact("projection").file("projection.safetensors").unwrap();
     let start = "../../../../tests/fixtures/goldens/mini/init.safetensors";
     let mean = |slot: &str| with_params(slot, "model: '${models}/bert', pooling: mean");
     let (train, valid) = (mean("queries: train-queries"), mean("queries: valid-queries"));

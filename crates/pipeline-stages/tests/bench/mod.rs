@@ -129,7 +129,7 @@ impl Bench {
             StageWork::Whole(stage) => (stage.run(&context, &scratch)?, Vec::new()),
             StageWork::Sharded(sharded) => self.run_sharded(stage, sharded, &context, &scratch)?,
         };
-        let artifact = InputArtifact { tree: tree(&scratch), folder: scratch };
+        let artifact = InputArtifact::in_folder(scratch.clone(), tree(&scratch));
         let id = stage_spec.id.clone();
         self.shards.extend(shards);
         self.warnings.extend(host.warnings.into_inner().unwrap());
@@ -172,7 +172,7 @@ impl Bench {
 
     /// The largest difference between the losses of a stage and `golden`, a list of steps by epoch.
     pub fn largest_loss_difference(&self, name: &str, golden: &serde_json::Value) -> f64 {
-        let history = std::fs::read_to_string(self.artifact(name).folder.join("history.csv")).unwrap();
+        let history = std::fs::read_to_string(self.artifact(name).file("history.csv").unwrap()).unwrap();
         let (head, lines) = history.split_once('\n').unwrap();
         let column = head.split(',').position(|name| name == "loss").unwrap();
         let loss = |line: &str| line.split(',').nth(column).unwrap().parse::<f64>().unwrap();
@@ -189,7 +189,7 @@ impl Bench {
         let artifact = self.artifact(name);
         let shards = artifact.tree.files.keys().filter(|file| file.starts_with("part-"));
         let rows = shards.flat_map(|file| {
-            let shard = pipeline_data::read_vectors(&artifact.folder.join(file)).unwrap();
+            let shard = pipeline_data::read_vectors(&artifact.file(file).unwrap()).unwrap();
             let bits: Vec<u32> = shard.values.iter().map(|value| value.to_bits()).collect();
             let vectors: Vec<Vec<u32>> = bits.chunks_exact(shard.dim).map(<[u32]>::to_vec).collect();
             shard.ids.into_iter().map(Option::unwrap).zip(vectors)

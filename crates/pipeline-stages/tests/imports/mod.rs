@@ -45,7 +45,7 @@ fn imported(folder: &Path, kind: &str, queries: &[&str], params: &str) -> Result
         }
         return Err(text.replace(&format!("{}/", folder.display()), ""));
     }
-    let shard = pipeline_data::read_vectors(&bench.artifact("import").folder.join("part-00000.parquet")).unwrap();
+    let shard = pipeline_data::read_vectors(&bench.artifact("import").file("part-00000.parquet").unwrap()).unwrap();
     Ok((shard.ids.into_iter().map(Option::unwrap).collect(), shard.values))
 }
 

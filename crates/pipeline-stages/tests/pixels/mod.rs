@@ -47,7 +47,7 @@ fn manifest(stage: &dyn Stage) -> String {
 /// The digests of the levels of every image, by id.
 fn levels(bench: &Bench) -> BTreeMap<String, String> {
     let artifact = bench.artifact("images");
-    let shard = pipeline_data::read_pixels(&artifact.folder.join("part-00000.parquet")).unwrap();
+    let shard = pipeline_data::read_pixels(&artifact.file("part-00000.parquet").unwrap()).unwrap();
     let digest = |pixels: Vec<u8>| {
         use sha2::{Digest, Sha256};
         Sha256::digest(pixels).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -28,7 +28,7 @@ fn tokens(bench: &Bench, stage: &str) -> BTreeMap<String, Vec<Vec<f32>>> {
     let artifact = bench.artifact(stage);
     let mut rows = BTreeMap::new();
     for file in artifact.tree.files.keys().filter(|file| file.starts_with("part-")) {
-        read_token_parts(&artifact.folder.join(file), |part| {
+        read_token_parts(&artifact.file(file).unwrap(), |part| {
             for (row_idx, id) in part.ids.into_iter().enumerate() {
                 let mut buffer = Vec::new();
                 let vectors = part.tokens.row(row_idx, &mut buffer).chunks_exact(part.tokens.width());
@@ -51,7 +51,7 @@ fn mean(tokens: &[Vec<f32>]) -> Vec<f32> {
 }
 
 fn description(bench: &Bench, stage: &str) -> serde_json::Value {
-    serde_json::from_slice(&std::fs::read(bench.artifact(stage).folder.join("_features.json")).unwrap()).unwrap()
+    serde_json::from_slice(&std::fs::read(bench.artifact(stage).file("_features.json").unwrap()).unwrap()).unwrap()
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn half_precision_rounds_every_number_and_is_part_of_the_key() {
             assert!(rounded.eq(half_rows[id].iter().flatten().map(|value| f32_to_half(*value))), "{stage} {id}");
         }
         let bytes =
-            |bench: &Bench| std::fs::metadata(bench.artifact(stage).folder.join("part-00000.parquet")).unwrap().len();
+            |bench: &Bench| std::fs::metadata(bench.artifact(stage).file("part-00000.parquet").unwrap()).unwrap().len();
         assert!(bytes(&half) * 10 < bytes(&single) * 6, "{stage}");
         assert_eq!(single.stage(stage).params().get("precision"), None);
         assert_eq!(half.stage(stage).params()["precision"], "\"f16\"");

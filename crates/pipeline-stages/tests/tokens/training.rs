@@ -32,11 +32,11 @@ fn run(text: &str, images: &str, params: &str) -> Bench {
 }
 
 fn heads(bench: &Bench, file: &str) -> Heads {
-    Checkpoint::read(&bench.artifact("heads").folder.join(file)).unwrap().heads.unwrap()
+    Checkpoint::read(&bench.artifact("heads").file(file).unwrap()).unwrap().heads.unwrap()
 }
 
 fn metrics(bench: &Bench) -> String {
-    std::fs::read_to_string(bench.artifact("evaluation").folder.join("metrics.json")).unwrap()
+    std::fs::read_to_string(bench.artifact("evaluation").file("metrics.json").unwrap()).unwrap()
 }
 
 #[test]

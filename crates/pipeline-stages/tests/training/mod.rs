@@ -50,7 +50,7 @@ fn weights_to_start_from_are_as_deep_and_wide_as_the_params_say() {
     let trained = format!("init_from: {start}/mini_mlp/projection.pth");
     let bench =
         Bench::new(&mini(&format!("head: mlp, hidden_dim: 48, projection_dim: 24, epochs: 0, {trained}"))).run_all();
-    let (kept, given) = (bench.artifact("projection").folder.join("projection.pth"), bench::fixtures());
+    let (kept, given) = (bench.artifact("projection").file("projection.pth").unwrap(), bench::fixtures());
     let heads = |path: &std::path::Path| pipeline_models::checkpoint::Checkpoint::read(path).unwrap().heads;
     assert_eq!(heads(&kept), heads(&given.join("goldens/mini_mlp/projection.pth")));
 
@@ -100,7 +100,7 @@ fn validated(params: &str) -> String {
 
 /// The named column of a stage's history, by line; `None` where it is empty.
 fn column(bench: &Bench, stage: &str, name: &str) -> Vec<Option<f64>> {
-    let history = std::fs::read_to_string(bench.artifact(stage).folder.join("history.csv")).unwrap();
+    let history = std::fs::read_to_string(bench.artifact(stage).file("history.csv").unwrap()).unwrap();
     let mut lines = history.lines();
     let place = lines.next().unwrap().split(',').position(|column| column == name).unwrap();
     lines.map(|line| line.split(',').nth(place).unwrap().parse().ok()).collect()
@@ -150,7 +150,7 @@ fn held_out_data_with_nothing_to_find_choose_no_epoch() {
         "the held-out data have no query that names its relevant images, so that the heads of the last epoch are kept";
     assert!(bench.warnings.iter().any(|found| found == warning), "{:?}", bench.warnings);
     assert!(!bench.report("projection").metrics.contains_key("best_epoch"));
-    let history = std::fs::read_to_string(bench.artifact("projection").folder.join("history.csv")).unwrap();
+    let history = std::fs::read_to_string(bench.artifact("projection").file("history.csv").unwrap()).unwrap();
     assert!(history.lines().next().unwrap().ends_with("temperature"), "no columns of nothing");
 }
 

@@ -66,13 +66,13 @@ fn layers_learn_and_the_kept_ones_are_what_an_evaluation_of_the_same_data_finds(
     let frozen = again(&yaml.replace("lr_top: 1e-3", "lr_top: 0"), 2);
     assert!(report.metrics["loss"] < frozen.report("projection").metrics["loss"], "layers that learn fit better");
     let file =
-        |bench: &Bench| std::fs::read(bench.artifact("projection").folder.join("projection.safetensors")).unwrap();
+        |bench: &Bench| std::fs::read(bench.artifact("projection").file("projection.safetensors").unwrap()).unwrap();
     assert!(file(&bench) == file(&again(&yaml, 3)), "threads change no byte");
     let names: Vec<&String> = bench.artifact("projection").tree.files.keys().collect();
     assert_eq!(names, ["history.csv", "projection.safetensors"]);
 
     let heads = |bench: &Bench| {
-        let path = bench.artifact("projection").folder.join("projection.safetensors");
+        let path = bench.artifact("projection").file("projection.safetensors").unwrap();
         Checkpoint::read(&path).unwrap().heads.unwrap()
     };
     let (trained, frozen) = (heads(&bench).text.top.unwrap(), heads(&frozen).text.top.unwrap());

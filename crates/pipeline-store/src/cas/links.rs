@@ -1,4 +1,4 @@
-//! The files of a tree's folder: links to objects, each verified when the tree is opened.
+//! The files of a tree's folder: links to objects, each verified when it is made.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,15 +30,17 @@ pub(super) enum Links {
 }
 
 impl Cas {
-    /// Fills a tree's folder with exactly its files, each verified.
+    /// Lays files of a tree out in its folder, each verified.
     ///
     /// Other processes may fill the same folder at the same time: every link appears whole, and all of them make the
     /// same content. Returns the identity of each file just before it was verified, in the order of the files.
-    pub(super) fn fill(&self, tree: &Tree, folder: &Path, links: Links) -> Result<Vec<Seen>, OpenTreeError> {
-        let folders = folders_of(tree);
-        folders.iter().try_for_each(|inner| make_inner(&folder.join(inner)))?;
-        let looks: Result<Vec<Look>, StoreError> = tree
-            .files
+    pub(super) fn fill(
+        &self,
+        files: &[(&String, &FileEntry)],
+        folder: &Path,
+        links: Links,
+    ) -> Result<Vec<Seen>, OpenTreeError> {
+        let looks: Result<Vec<Look>, StoreError> = files
             .par_iter()
             .map(|(name, entry)| match links {
                 Links::Hard => self.link_verified(entry, &folder.join(name)),
@@ -47,19 +49,13 @@ impl Cas {
             .collect();
         let looks = looks?;
         let names_in = |wanted| {
-            let files = tree.files.keys().zip(&looks).filter(|(_, look)| look.state == wanted);
-            files.map(|(name, _)| name.clone()).collect::<Vec<_>>()
+            let files = files.iter().zip(&looks).filter(|(_, look)| look.state == wanted);
+            files.map(|((name, _), _)| (*name).clone()).collect::<Vec<_>>()
         };
         match (names_in(FileState::Corrupt), names_in(FileState::Missing)) {
             (files, _) if !files.is_empty() => Err(OpenTreeError::Corrupt { files }),
             (_, files) if !files.is_empty() => Err(OpenTreeError::Missing { files }),
-            _ => {
-                tree.links.iter().try_for_each(|(name, target)| make_link(&folder.join(name), target))?;
-                if links == Links::Hard {
-                    remove_strangers(tree, &folders, folder, "")?;
-                }
-                Ok(looks.into_iter().filter_map(|look| look.seen).collect())
-            }
+            _ => Ok(looks.into_iter().filter_map(|look| look.seen).collect()),
         }
     }
 
@@ -127,8 +123,11 @@ impl Cas {
     fn point_verified(&self, entry: &FileEntry, link: &Path) -> Result<Look, StoreError> {
         let object = self.object(&entry.digest);
         if !entry.executable {
-            std::os::unix::fs::symlink(&object, link).at("create", link)?;
+            point(&object, link)?;
             return Look::at(&object, entry);
+        }
+        if fs::symlink_metadata(link).is_ok() {
+            clear(link)?;
         }
         match fs::copy(&object, link) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -141,12 +140,36 @@ impl Cas {
     }
 }
 
+/// Makes the folders and links of a tree in its folder.
+pub(crate) fn lay_out_folders(tree: &Tree, folder: &Path) -> Result<(), StoreError> {
+    folders_of(tree).iter().try_for_each(|inner| make_inner(&folder.join(inner)))?;
+    tree.links.iter().try_for_each(|(name, target)| make_link(&folder.join(name), target))
+}
+
+/// Removes everything from a tree's folder that is not part of the tree.
+pub(super) fn remove_strangers(tree: &Tree, folder: &Path) -> Result<(), StoreError> {
+    remove_strangers_below(tree, &folders_of(tree), folder, "")
+}
+
+/// Makes a symbolic link to an object. It is there already where the file was found missing before.
+fn point(object: &Path, link: &Path) -> Result<(), StoreError> {
+    match std::os::unix::fs::symlink(object, link) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.at("create", link),
+    }
+}
+
 fn is_there_as_program(link: &Path) -> bool {
     fs::symlink_metadata(link).is_ok_and(|metadata| metadata.is_file() && is_program(&metadata))
 }
 
-/// Removes everything from a tree's folder that is not part of the tree. `prefix` is the name of the current subfolder.
-fn remove_strangers(tree: &Tree, folders: &BTreeSet<&str>, folder: &Path, prefix: &str) -> Result<(), StoreError> {
+/// `prefix` is the name of the current subfolder.
+fn remove_strangers_below(
+    tree: &Tree,
+    folders: &BTreeSet<&str>,
+    folder: &Path,
+    prefix: &str,
+) -> Result<(), StoreError> {
     for entry in list_folder(folder)? {
         let path = entry.path();
         let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
@@ -154,7 +177,7 @@ fn remove_strangers(tree: &Tree, folders: &BTreeSet<&str>, folder: &Path, prefix
             continue;
         }
         let is_ours = folders.contains(name.as_str());
-        if is_ours { remove_strangers(tree, folders, &path, &format!("{name}/"))? } else { clear(&path)? }
+        if is_ours { remove_strangers_below(tree, folders, &path, &format!("{name}/"))? } else { clear(&path)? }
     }
     Ok(())
 }
@@ -181,15 +204,17 @@ mod tests {
         fs::write(scratch.folder().join("inner/a"), "alpha").unwrap();
         let tree = cas.put_folder(scratch.folder()).unwrap();
 
-        let outside = tempfile::tempdir().unwrap();
-        cas.fill(&tree, outside.path(), Links::Symbolic).unwrap();
-        assert_eq!(fs::read(outside.path().join("inner/a")).unwrap(), b"alpha");
+        let outside = cas.open_outside(&tree).unwrap();
+        assert!(!outside.folder().join("inner/a").exists());
+        assert_eq!(fs::read(outside.artifact().file("inner/a").unwrap()).unwrap(), b"alpha");
 
         let object = cas.object(&tree.files["inner/a"].digest);
         fs::remove_file(&object).unwrap();
         fs::write(&object, "ALPHA").unwrap();
-        let outside = tempfile::tempdir().unwrap();
-        let error = cas.fill(&tree, outside.path(), Links::Symbolic).unwrap_err();
-        assert!(matches!(error, OpenTreeError::Corrupt { .. }), "{error}");
+        let outside = cas.open_outside(&tree).unwrap();
+        for _ in 0..2 {
+            let error = outside.verify_all().unwrap_err();
+            assert!(matches!(error, OpenTreeError::Corrupt { .. } | OpenTreeError::Missing { .. }), "{error}");
+        }
     }
 }

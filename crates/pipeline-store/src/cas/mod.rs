@@ -14,6 +14,7 @@ mod error;
 mod links;
 mod listing;
 mod objects;
+mod open_tree;
 mod trees;
 
 use std::path::{Path, PathBuf};
@@ -27,12 +28,13 @@ use crate::remote::RemoteLink;
 use crate::workspace::Workspace;
 
 pub use error::OpenTreeError;
+pub(crate) use links::lay_out_folders;
 pub(crate) use listing::{check_links, check_tree};
 pub(crate) use objects::Object;
-pub use trees::OpenTree;
+pub use open_tree::OpenTree;
 
-/// The content-addressed files of a store, and the artifacts made of them.
-#[derive(Debug)]
+/// The content-addressed files of a store, and the artifacts made of them. Cheap to clone.
+#[derive(Debug, Clone)]
 pub struct Cas {
     objects: PathBuf,
     trees: PathBuf,

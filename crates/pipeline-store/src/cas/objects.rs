@@ -99,6 +99,16 @@ impl Cas {
         tree.files.values().all(|entry| self.has_object(entry, session.as_deref()))
     }
 
+    /// Marks the objects of a tree as used, so that they stay until they are read.
+    pub(super) fn mark_all_used(&self, tree: &Tree) {
+        let (since, now) = (self.workspace.in_use_since(), self.workspace.now());
+        for entry in tree.files.values() {
+            let object = self.object(&entry.digest);
+            // The read finds out whether it is there.
+            let _ = fs::metadata(&object).map(|metadata| mark_used(&object, &metadata, since, now));
+        }
+    }
+
     fn has_object(&self, entry: &FileEntry, session: Option<&Session>) -> bool {
         let object = self.object(&entry.digest);
         match fs::metadata(&object) {

@@ -1,61 +1,21 @@
-//! Artifacts as folders: verified before they are read, kept while they are read, dropped on demand.
+//! Artifacts as folders: opened for reading, checked after they were read, dropped on demand.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use pipeline_core::{ArtifactDigest, Digest, FileEntry, InputArtifact, Tree};
+use pipeline_core::{ArtifactDigest, Digest, FileEntry, Tree};
 
-use super::links::Links;
 use super::listing::check_tree;
-use super::{Cas, OpenTreeError};
+use super::{Cas, OpenTree, OpenTreeError};
 use crate::StoreError;
 use crate::check::{FileState, Seen, check_file};
 use crate::durable::{list_folder, make_folder, remove_file};
 use crate::error::At;
 use crate::folders::{files_below, remove_folder};
-use crate::ownership::{Claim, SharedFile, claim, share};
-
-/// A verified artifact in a read-only folder. Nothing removes the folder during the lifetime of this value.
-#[derive(Debug)]
-pub struct OpenTree {
-    artifact: InputArtifact,
-    /// The identities of the files when they were verified, in their order.
-    seen: Vec<Seen>,
-    _held: Held,
-}
-
-/// The reason why the folder of an open tree stays.
-#[derive(Debug)]
-enum Held {
-    /// A lease on a folder in `trees/`.
-    Lease { _lease: SharedFile },
-    /// A folder of links outside a store that cannot be written.
-    Outside { _folder: tempfile::TempDir },
-}
-
-impl OpenTree {
-    fn new(folder: PathBuf, tree: &Tree, seen: Vec<Seen>, held: Held) -> Self {
-        Self { artifact: InputArtifact { folder, tree: tree.clone() }, seen, _held: held }
-    }
-
-    /// The folder and the tree, as a running stage sees them.
-    pub fn artifact(&self) -> &InputArtifact {
-        &self.artifact
-    }
-
-    /// The folder that holds the files.
-    pub fn folder(&self) -> &Path {
-        &self.artifact.folder
-    }
-
-    /// The files.
-    pub fn tree(&self) -> &Tree {
-        &self.artifact.tree
-    }
-}
+use crate::ownership::{Claim, claim, share};
 
 impl Cas {
     /// Opens an artifact for reading, after checking the digest of every file.
@@ -65,6 +25,16 @@ impl Cas {
     /// # Errors
     /// When files are missing or damaged (then they are quarantined), or the store fails.
     pub fn open(&self, tree: &Tree) -> Result<OpenTree, OpenTreeError> {
+        let open = self.open_unverified(tree)?;
+        open.verify_all()?;
+        Ok(open)
+    }
+
+    /// Opens an artifact for reading; each file is verified when it is first asked for.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub fn open_unverified(&self, tree: &Tree) -> Result<OpenTree, StoreError> {
         check_tree(tree)?;
         let digest = tree.digest();
         let lease_path = self.lease(&digest);
@@ -72,29 +42,26 @@ impl Cas {
             Ok(lease) => {
                 let folder = self.tree(&digest);
                 make_folder(&folder)?;
-                self.fetch(tree.files.values())?;
-                let seen = self.fill(tree, &folder, Links::Hard)?;
-                Ok(OpenTree::new(folder, tree, seen, Held::Lease { _lease: lease }))
+                self.mark_all_used(tree);
+                OpenTree::inside(self, tree, folder, lease)
             }
             Err(error) if error.is_read_only() => self.open_outside(tree),
-            Err(error) => Err(error.into()),
+            Err(error) => Err(error),
         }
     }
 
-    /// Opens an artifact for reading in a temporary folder of links. Writes nothing to the store but files that it lacks
+    /// Like [`Cas::open_unverified`], in a temporary folder of links. Writes nothing to the store but files that it lacks
     /// and a remote has.
     ///
     /// # Errors
-    /// As for [`Cas::open`].
-    pub fn open_outside(&self, tree: &Tree) -> Result<OpenTree, OpenTreeError> {
+    /// When the store fails.
+    pub fn open_outside(&self, tree: &Tree) -> Result<OpenTree, StoreError> {
         check_tree(tree)?;
-        self.fetch(tree.files.values())?;
         let outside = tempfile::tempdir().at("create", &std::env::temp_dir())?;
-        let seen = self.fill(tree, outside.path(), Links::Symbolic)?;
-        Ok(OpenTree::new(outside.path().to_owned(), tree, seen, Held::Outside { _folder: outside }))
+        OpenTree::outside(self, tree, outside)
     }
 
-    /// Checks an artifact again after it was read, and returns the names of files that changed since it was opened.
+    /// Checks an artifact again after it was read, and returns the names of files that changed since they were verified.
     /// Quarantines objects that were damaged meanwhile.
     ///
     /// Reads only files that were touched.
@@ -103,9 +70,9 @@ impl Cas {
     /// When the store cannot be read or written.
     pub fn altered(&self, open: &OpenTree) -> Result<Vec<String>, StoreError> {
         let mut names = Vec::new();
-        for ((name, entry), seen) in open.tree().files.iter().zip(&open.seen) {
-            if self.is_altered(entry, &open.folder().join(name), seen)? {
-                names.push(name.clone());
+        for (name, seen) in open.seen() {
+            if self.is_altered(&open.tree().files[&name], &open.folder().join(&name), &seen)? {
+                names.push(name);
             }
         }
         Ok(names)

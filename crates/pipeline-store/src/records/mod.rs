@@ -35,6 +35,10 @@ pub struct Record<Report = StageReport> {
     pub tree: Tree,
     /// The report about the work.
     pub report: Report,
+    /// The rows of each shard, in the order of the shards; empty where the result has no shards, and in records of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shard_rows: Vec<u64>,
     /// Wall time of the computation, in seconds.
     pub seconds: f64,
     /// The origin of the result; never hashed.

@@ -12,10 +12,11 @@ use rayon::prelude::*;
 
 use super::Workspace;
 use super::locks::{KeyLock, may_be_held};
-use crate::StoreError;
+use crate::cas::lay_out_folders;
 use crate::durable::list_folder;
 use crate::error::At;
-use crate::folders::{folders_of, make_inner, make_link, remove_folder};
+use crate::folders::remove_folder;
+use crate::{OpenTree, StoreError};
 
 /// The inputs of one stage, by slot, in folders of its own; removed when dropped.
 #[derive(Debug)]
@@ -41,16 +42,17 @@ impl Drop for Lent {
 }
 
 impl Workspace {
-    /// Lays out the inputs of the stage that computes the key of `lock`, in folders of its own. Their paths depend on
-    /// the key only: a program may write them into its outputs.
+    /// Lays out the inputs of the stage that computes the key of `lock`, in folders of its own. All their files must be
+    /// verified. The paths depend on the key only: a program may write them into its outputs.
     ///
     /// Where the file system has no hard links or no locks, the stage gets the folders that all stages share.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub fn lend(&self, key: &Key, lock: &KeyLock, inputs: BTreeMap<String, InputArtifact>) -> Result<Lent, StoreError> {
-        let mut lent = Lent { inputs, folder: None };
-        if lent.inputs.is_empty() || !lock.is_exclusive() {
+    pub fn lend(&self, key: &Key, lock: &KeyLock, inputs: &BTreeMap<String, OpenTree>) -> Result<Lent, StoreError> {
+        let shared = inputs.iter().map(|(slot, open)| (slot.clone(), open.artifact().clone()));
+        let mut lent = Lent { inputs: shared.collect(), folder: None };
+        if inputs.is_empty() || !lock.is_exclusive() {
             return Ok(lent);
         }
         let folder = self.lent_to(key);
@@ -58,11 +60,11 @@ impl Workspace {
             remove_folder(&folder).at("remove", &folder)?;
         }
         lent.folder = Some(folder.clone());
-        for (idx, artifact) in lent.inputs.values_mut().enumerate() {
+        for (idx, (artifact, open)) in lent.inputs.values_mut().zip(inputs.values()).enumerate() {
             let own = folder.join(idx.to_string());
             fs::create_dir_all(&own).at("create", &own)?;
-            if link_all(artifact, &own)? {
-                artifact.folder = own;
+            if link_all(open, &own)? {
+                *artifact = InputArtifact::in_folder(own, open.tree().clone());
             }
         }
         Ok(lent)
@@ -85,14 +87,10 @@ impl Workspace {
 }
 
 /// Lays an artifact out again; returns false where files cannot be linked.
-fn link_all(artifact: &InputArtifact, own: &Path) -> Result<bool, StoreError> {
-    folders_of(&artifact.tree).iter().try_for_each(|inner| make_inner(&own.join(inner)))?;
-    let link = |name: &String| fs::hard_link(artifact.folder.join(name), own.join(name)).is_ok();
-    if !artifact.tree.files.par_iter().all(|(name, _)| link(name)) {
-        return Ok(false);
-    }
-    artifact.tree.links.iter().try_for_each(|(name, target)| make_link(&own.join(name), target))?;
-    Ok(true)
+fn link_all(open: &OpenTree, own: &Path) -> Result<bool, StoreError> {
+    lay_out_folders(open.tree(), own)?;
+    let link = |name: &String| fs::hard_link(open.folder().join(name), own.join(name)).is_ok();
+    Ok(open.tree().files.par_iter().all(|(name, _)| link(name)))
 }
 
 #[cfg(test)]

@@ -66,6 +66,7 @@ pub fn record(stage: &str, seed: u32, tree: &Tree) -> Record {
         manifest,
         tree: tree.clone(),
         report,
+        shard_rows: Vec::new(),
         seconds: 1.5,
         provenance: Provenance {
             at_ms: 1,

@@ -13,7 +13,7 @@ fn an_open_tree_holds_exactly_its_files_as_links_to_the_objects() {
     let tree = put(&fixture.store, &[("a", b"alpha"), ("inner/b", b"beta")]);
     let open = fixture.store.cas().open(&tree).unwrap();
     assert_eq!(open.tree(), &tree);
-    assert_eq!(open.artifact().folder, open.folder());
+    assert_eq!(open.artifact().folder().unwrap(), open.folder());
     assert_eq!(fs::read(open.folder().join("inner/b")).unwrap(), b"beta");
     let linked = fs::metadata(open.folder().join("a")).unwrap();
     assert_eq!(linked.ino(), fs::metadata(fixture.object(&tree.files["a"])).unwrap().ino());
