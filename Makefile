@@ -2,7 +2,7 @@
 
 PIPELINE := cargo run --release --quiet --locked --bin pipeline --
 
-.PHONY: help demo test release soak check fmt deny build cuda browser pictures reference count bench bench-engine bench-peers clean
+.PHONY: help demo test release soak slurm check fmt deny build cuda browser pictures reference count bench bench-engine bench-peers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,6 +16,9 @@ test: ## all tests
 soak: ## kills, full disks, damage and races by the thousand, about 15 minutes; prints figures
 	PIPELINE_SOAK=1 cargo test --release --workspace --locked --test it -- --nocapture --test-threads 1 \
 	    faults:: flips:: kills:: model:: races::
+
+slurm: build ## kills of tasks, nodes, controllers and drivers on a cluster of this machine; needs root, slurm-wlm, munge
+	python3 tests/slurm/faults.py
 
 check: ## format, lints, docs, and licences where cargo-deny is installed
 	cargo fmt --all --check

@@ -160,6 +160,11 @@ impl<'a> Journal<'a> {
         self.broken = recorded.err();
     }
 
+    /// Shows an event that another worker has recorded.
+    pub fn show(&mut self, event: Event) {
+        (self.listen)(&EventRecord { at_ms: now_ms(), event });
+    }
+
     pub fn folder(&self) -> &Path {
         match &self.place {
             Place::Own(folder) => folder.folder(),

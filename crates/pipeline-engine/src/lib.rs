@@ -47,6 +47,7 @@ mod adopt;
 mod cancel;
 mod decision;
 mod demand;
+mod elsewhere;
 mod error;
 mod graph;
 mod holdings;

@@ -153,7 +153,7 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
     /// Takes the key's lock and starts the stage, unless another process computes it, or has just computed it.
     fn start(&mut self, idx: usize, key: Key, why: RunReason) -> Result<(), Failure> {
         if self.options.pool.is_some_and(|pool| pool != self.state.schedule.lane(idx)) {
-            if !self.take_from_others(idx, key, &why)? {
+            if !self.take_from_others(idx, key, &why)? && !self.has_failed_elsewhere(idx) {
                 self.state.wait_again(idx);
             }
             return Ok(());
@@ -173,6 +173,17 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
         self.state.count_start(idx, MAX_STARTS)?;
         let order = self.order(idx, key, why)?;
         self.spawn(idx, Phase::Working, move |shop, sender| worker::work(shop, &order, lock, sender))
+    }
+
+    /// Fails a stage of another pool that a worker of the same run could not compute; returns whether it has.
+    fn has_failed_elsewhere(&mut self, idx: usize) -> bool {
+        let stage = &self.shop.graph.nodes()[idx].id;
+        let failure = self.state.elsewhere.as_mut().and_then(|elsewhere| elsewhere.failure(stage));
+        let has_failed = failure.is_some();
+        if let Some(failure) = failure {
+            self.state.fail_as_elsewhere(idx, failure);
+        }
+        has_failed
     }
 
     /// Takes the result of a stage if another process has computed it meanwhile; returns whether it has.

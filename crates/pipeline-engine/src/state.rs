@@ -7,6 +7,7 @@ use pipeline_store::{Owner, StoreError};
 
 use crate::decision::{Decided, Decision};
 use crate::demand;
+use crate::elsewhere::Elsewhere;
 use crate::holdings::{Holdings, Keepers};
 use crate::host::describe_owner;
 use crate::journal::Journal;
@@ -40,6 +41,8 @@ pub(crate) struct State<'a, 'env> {
     pub has_bug: bool,
     /// The news of the workers, in a run that watches them.
     pub watching: Option<Watching>,
+    /// The failures on other workers, in a process that is one itself.
+    pub elsewhere: Option<Elsewhere>,
 }
 
 impl<'a, 'env> State<'a, 'env> {
@@ -50,6 +53,7 @@ impl<'a, 'env> State<'a, 'env> {
         keepers: Keepers<'env>,
         options: &RunOptions,
     ) -> Self {
+        let store = resolver.store;
         let planned = |(idx, decided)| StageState::planned(decided, resolver.artifact(idx));
         Self {
             schedule: Schedule::new(resolver.graph, options),
@@ -64,6 +68,7 @@ impl<'a, 'env> State<'a, 'env> {
             failed: Vec::new(),
             has_bug: false,
             watching: Watching::of(&options.role),
+            elsewhere: Elsewhere::of(&options.role, store),
         }
     }
 
@@ -242,6 +247,17 @@ impl<'a, 'env> State<'a, 'env> {
         let Failure { errors, help, is_bug } = failure;
         self.has_bug |= is_bug;
         self.journal.emit(Event::StageFailed { stage: self.id(idx), errors, help, seconds });
+        self.fall(idx);
+    }
+
+    /// Fails a stage as another worker has reported it.
+    pub fn fail_as_elsewhere(&mut self, idx: usize, failure: Failure) {
+        let Failure { errors, help, .. } = failure;
+        self.journal.show(Event::StageFailed { stage: self.id(idx), errors, help, seconds: 0.0 });
+        self.fall(idx);
+    }
+
+    fn fall(&mut self, idx: usize) {
         self.failed.push(idx);
         self.schedule.set(idx, Phase::Failed);
         for below in self.schedule.skip_below(idx) {

@@ -83,6 +83,33 @@ fn a_stage_that_fails_on_a_worker_fails_and_what_others_computed_is_reused() {
 }
 
 #[test]
+fn a_worker_does_not_wait_for_a_stage_that_failed_on_one_of_another_pool() {
+    let world = World::new();
+    let parts = [
+        part("bad").lane(Lane::Gpu).work(|_| Err(StageError::new("out of luck"))),
+        part("below").input("bad"),
+        part("other").param("id", "other"),
+    ];
+    let ran = watched(&world, &parts, |watch, run| {
+        let elsewhere = "bad: out of luck: this happened on worker `gpu-0`\n";
+        let of_workers = [("gpu-0", Lane::Gpu, "bad: out of luck\n", "bad"), ("cpu-0", Lane::Cpu, elsewhere, "other")];
+        thread::scope(|scope| {
+            for (name, pool, errors, log) in of_workers {
+                let (world, parts) = (&world, &parts);
+                scope.spawn(move || {
+                    let options = RunOptions { keep_going: true, ..worker(world, run, name, Some(pool)) };
+                    let ran = world.run_as(&options, parts, &mut |_| {});
+                    let found = (ran.summary.outcome, ran.errors(), ran.log);
+                    assert_eq!(found, (Outcome::Failed, errors.to_owned(), log.to_owned()), "{name}");
+                });
+            }
+        });
+        watch.give_up(Vec::new(), None);
+    });
+    assert_eq!(ran.errors().lines().next(), Some("bad: out of luck: this happened on worker `gpu-0`"));
+}
+
+#[test]
 fn a_run_whose_workers_are_gone_fails_with_the_reason() {
     let world = World::new();
     let ran = watched(&world, &[part("a")], |watch, _| watch.give_up(vec!["the cluster burnt down".into()], None));
