@@ -14,6 +14,10 @@ use crate::door::{self, list_folder};
 const SIDES: [u32; 4] = [72, 60, 48, 36];
 /// The most bytes of all pictures of a page; in base64 they are a third longer.
 const MAX_BYTES: usize = 1_600_000;
+/// The smallest of these sides.
+const SMALLEST: u32 = SIDES[SIDES.len() - 1];
+/// The power of its side with which the bytes of a compressed picture grow: less than with its area.
+const BYTES_BY_SIDE: f64 = 1.6;
 /// The number of pictures by which their size is estimated.
 const N_SAMPLE: usize = 32;
 
@@ -59,19 +63,21 @@ pub fn read(
 /// Reads pictures whose longer side has so many pixels.
 type Read<'a> = dyn Fn(&BTreeSet<String>, u32) -> Result<Pictures, String> + 'a;
 
-/// The pictures with the largest side at which a sample of them promises at most `max_bytes`.
+/// The pictures with the largest side at which a sample of them promises at most `max_bytes`. Reads the images twice at
+/// most, since their file may be large.
 fn in_size(read: &Read<'_>, wanted: &BTreeSet<String>, max_bytes: usize) -> Result<Pictures, String> {
     let sample: BTreeSet<String> = wanted.iter().step_by(wanted.len().div_ceil(N_SAMPLE)).cloned().collect();
-    let [sides @ .., smallest] = SIDES;
-    for side in sides {
-        let pictures = read(&sample, side)?.by_id;
-        let bytes = |picture: &Picture| picture.own.len() + picture.fed.as_ref().map_or(0, Vec::len);
-        let n_bytes: usize = pictures.values().map(bytes).sum();
-        if n_bytes * wanted.len() / pictures.len().max(1) <= max_bytes {
-            return read(wanted, side);
-        }
+    let largest = SIDES[0];
+    let pictures = read(&sample, largest)?;
+    if sample.len() == wanted.len() {
+        return Ok(pictures);
     }
-    read(wanted, smallest)
+    let bytes = |picture: &Picture| picture.own.len() + picture.fed.as_ref().map_or(0, Vec::len);
+    let n_bytes: usize = pictures.by_id.values().map(bytes).sum();
+    let promised = (n_bytes * wanted.len() / pictures.by_id.len().max(1)) as f64;
+    let share = |side: u32| (f64::from(side) / f64::from(largest)).powf(BYTES_BY_SIDE);
+    let side = SIDES.into_iter().find(|side| promised * share(*side) <= max_bytes as f64);
+    read(wanted, side.unwrap_or(SMALLEST))
 }
 
 /// Decodes only the wanted images, in their own shape.
@@ -111,23 +117,27 @@ fn from_pixels(
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     #[test]
     fn many_pictures_are_small_and_few_are_large() {
         let sides = |n_pictures: usize| {
             let wanted: BTreeSet<String> = (0..n_pictures).map(|id| id.to_string()).collect();
-            let last_side = std::cell::Cell::new(0);
+            let (last_side, n_reads) = (Cell::new(0), Cell::new(0));
             let read = |wanted: &BTreeSet<String>, side: u32| {
                 last_side.set(side);
-                let picture = Picture { own: vec![0; (side * side) as usize / 2], fed: None };
+                n_reads.set(n_reads.get() + 1);
+                let n_bytes = f64::from(side).powf(BYTES_BY_SIDE) * 2.0;
+                let picture = Picture { own: vec![0; n_bytes as usize], fed: None };
                 let by_id = wanted.iter().map(|id| (id.clone(), picture.clone())).collect();
                 Ok(Pictures { by_id, fed_as: None })
             };
             let pictures = in_size(&read, &wanted, MAX_BYTES).unwrap();
-            assert_eq!(pictures.by_id.len(), n_pictures);
+            assert_eq!((pictures.by_id.len(), n_reads.get()), (n_pictures, if n_pictures > N_SAMPLE { 2 } else { 1 }));
             last_side.get()
         };
-        assert_eq!([1, 600, 800, 1_200, 5_000].map(sides), [72, 72, 60, 48, 36]);
+        assert_eq!([1, 800, 1_000, 1_500, 5_000].map(sides), [72, 72, 60, 48, 36]);
     }
 }
