@@ -15,7 +15,7 @@ test: ## all tests
 
 soak: ## kills, full disks, damage and races by the thousand, about 15 minutes; prints figures
 	PIPELINE_SOAK=1 cargo test --release --workspace --locked --test it -- --nocapture --test-threads 1 \
-	    faults:: flips:: kills:: model:: races::
+	    faults:: flips:: kills:: model:: races:: slurm::
 
 slurm: build ## kills of tasks, nodes, controllers and drivers on a cluster of this machine; needs root, slurm-wlm, munge
 	python3 tests/slurm/faults.py

@@ -7,7 +7,9 @@ use std::process::{Command, Stdio};
 
 use crate::helping::images;
 use crate::project::{Project, Reply, is_alive, make_fifo, signal, wait_for_end, with_default_signals};
+use crate::random::Random;
 use crate::recorded::{self, Recorded, artifacts, assert_intact, n_records};
+use crate::soak::{rounds, show};
 
 /// Programs that stand for Slurm's own.
 const PROGRAMS: [(&str, &str); 3] = [
@@ -216,6 +218,28 @@ fn killed_workers_are_submitted_again_while_they_make_progress() {
     lines.for_each(drop);
     assert_eq!(run.wait().unwrap().code(), Some(3));
     assert!(!is_alive(worker));
+}
+
+#[test]
+fn a_run_whose_driver_is_killed_is_finished_by_the_next_with_the_same_workers() {
+    let (expect, mut random) = (alone(), Random::new(7));
+    let n_kills = rounds(2, 20);
+    for kill in 0..n_kills {
+        let project = images();
+        let cluster = Cluster::of(&project);
+        let mut command = cluster.command(&["--workers", "2", "--json"]);
+        let mut driver = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let lines = std::io::BufRead::lines(std::io::BufReader::new(driver.stdout.take().unwrap()));
+        let lines = lines.map(Result::unwrap).skip_while(|line| !line.contains("submitted job"));
+        let seen: Vec<String> = lines.take(1 + random.below(8)).collect();
+        driver.kill().unwrap();
+        driver.wait().unwrap();
+        let again = cluster.run(&[]);
+        assert_eq!(again.code, Some(0), "kill {kill}: {again:?}");
+        assert_eq!((artifacts(&project), cluster.n_jobs()), (expect.clone(), 1), "kill {kill} after {seen:?}");
+        assert_intact(&project, "after the kill of a driver");
+    }
+    show(&format!("{n_kills} kills of a driver"));
 }
 
 /// Where a cluster is meant, and `SLURM_CONF` or the machine's own configuration leads to it.
