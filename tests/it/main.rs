@@ -56,6 +56,7 @@ mod secrets;
 mod server;
 mod serving;
 mod sharded;
+mod shared_disk;
 mod signals;
 mod slurm;
 mod soak;

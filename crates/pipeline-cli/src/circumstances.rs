@@ -6,7 +6,7 @@ use std::path::Path;
 
 use pipeline_experiments::SpecRef;
 use pipeline_stages::environment::digest;
-use pipeline_store::Circumstances;
+use pipeline_store::{Circumstances, device_number};
 
 /// The options of the command line that change stages.
 pub fn options(named: &SpecRef, publishes_trials: bool) -> Vec<String> {
@@ -31,7 +31,7 @@ pub fn are_now(circumstances: &Circumstances, spec: &Path, overrides: &[String])
 /// This very build of the program: its file and its modification time.
 fn program() -> Option<String> {
     let metadata = std::env::current_exe().and_then(std::fs::metadata).ok()?;
-    let (version, inode, device) = (env!("CARGO_PKG_VERSION"), metadata.ino(), metadata.dev());
+    let (version, inode, device) = (env!("CARGO_PKG_VERSION"), metadata.ino(), device_number(&metadata));
     let times = (metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec());
     Some(format!("{version} {} {inode} {device} {times:?}", metadata.len()))
 }

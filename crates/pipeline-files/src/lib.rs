@@ -16,6 +16,7 @@ compile_error!(
      their programs leave behind. On other systems run it in a Linux container or virtual machine."
 );
 
+mod stale;
 mod writers;
 
 use std::fs::{File, FileType, Metadata};
@@ -25,6 +26,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
+pub use stale::unless_stale;
 pub use writers::is_open_for_writing;
 
 /// The reason why this crate refuses to read a file that the operating system would read.
@@ -43,6 +45,10 @@ enum Refusal {
 /// # Errors
 /// When it cannot be opened, or is a folder, FIFO, socket or device; the message names the kind.
 pub fn open(path: &Path) -> io::Result<File> {
+    unless_stale(|| open_once(path))
+}
+
+fn open_once(path: &Path) -> io::Result<File> {
     // Checked before opening, since opening alone sets some devices in motion.
     check(&path.metadata()?)?;
     // And afterwards: a FIFO may have taken the file's place, and a non-blocking open does not wait for its writer.
@@ -56,10 +62,12 @@ pub fn open(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As [`open`], and when it cannot be read.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = open(path)?;
-    let mut content = Vec::new();
-    file.read_to_end(&mut content)?;
-    Ok(content)
+    unless_stale(|| {
+        let mut file = open_once(path)?;
+        let mut content = Vec::new();
+        file.read_to_end(&mut content)?;
+        Ok(content)
+    })
 }
 
 /// Reads a regular file of at most `max_bytes`, even one that grows or has no length, such as those of `/proc`.
@@ -67,7 +75,11 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`open`], when it cannot be read, and when it is longer (`FileTooLarge`).
 pub fn read_at_most(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
-    let file = open(path)?;
+    unless_stale(|| read_at_most_once(path, max_bytes))
+}
+
+fn read_at_most_once(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
+    let file = open_once(path)?;
     let too_long = || io::Error::new(io::ErrorKind::FileTooLarge, Refusal::TooLong { max_bytes });
     if file.metadata()?.len() > max_bytes {
         return Err(too_long());

@@ -48,7 +48,8 @@ impl Look {
     /// When the look itself fails, so that the state is unknown.
     pub(crate) fn at(path: &Path, entry: &FileEntry) -> Result<Self, StoreError> {
         let mut seen = None;
-        let digest = pipeline_files::open(path).and_then(|file| {
+        let digest = pipeline_files::unless_stale(|| {
+            let file = pipeline_files::open(path)?;
             let metadata = file.metadata()?;
             seen = Some(Seen::of(&metadata));
             let right_length = metadata.len() == entry.bytes;
@@ -85,7 +86,7 @@ pub(crate) fn check_file(path: &Path, entry: &FileEntry) -> Result<FileState, St
 /// The digest of an open file of a known length.
 pub(crate) fn digest_of(file: &File, bytes: u64, path: &Path) -> Result<Digest, StoreError> {
     match hash_file(file, bytes) {
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+        Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::StaleNetworkFileHandle) => {
             Err(StoreError::ChangesWhileRead { path: path.to_owned() })
         }
         digest => digest.at("read", path),

@@ -79,11 +79,11 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> 
 
 /// The entries of a folder, sorted by name; empty when it is missing.
 pub(crate) fn list_folder(folder: &Path) -> Result<Vec<fs::DirEntry>, StoreError> {
-    let entries = match fs::read_dir(folder) {
+    let listed = pipeline_files::unless_stale(|| fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>());
+    let mut entries = match listed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.at("list", folder)?,
     };
-    let mut entries = entries.collect::<io::Result<Vec<_>>>().at("list", folder)?;
     entries.sort_by_key(fs::DirEntry::file_name);
     Ok(entries)
 }

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{RunId, StageId};
 
+use crate::check::is_bad_disk;
+
 /// A failure to read or write below `artifacts/`, or to read a source.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -145,6 +147,10 @@ fn io_help(path: &Path, source: &io::Error) -> Option<String> {
             Some("the file system is mounted read-only: choose another store with `--artifacts`".into())
         }
         io::ErrorKind::NotADirectory => Some(format!("something above `{}` is a file: move it away", path.display())),
+        _ if is_bad_disk(source) => Some(format!(
+            "the disk or file server that holds `{folder}` reports a fault of its own: its log (`dmesg`) says more; \
+             choose another store with `--artifacts`, or run again once it is mended; finished shards are kept"
+        )),
         io::ErrorKind::CrossesDevices => Some(format!(
             "`{folder}` is on another file system than the rest of the store, and its parts must share one: take away \
              the link inside the store, and let the whole folder `artifacts` be a link to the other disk"

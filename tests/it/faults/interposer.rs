@@ -65,6 +65,13 @@ pub fn no_locks() -> &'static Path {
     path
 }
 
+/// A network file system as one of several machines sees it, with faults; compiled once.
+pub fn shared_disk() -> &'static Path {
+    static LIBRARY: OnceLock<(TempDir, PathBuf)> = OnceLock::new();
+    let (_folder, path) = LIBRARY.get_or_init(|| compile("shared_disk.c"));
+    path
+}
+
 /// Compiles a file of `tests/it`.
 fn compile(source: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

@@ -109,7 +109,7 @@ impl Cas {
     /// that follows reports it.
     fn copy(&self, object: &Path, link: &Path, mode: Option<u32>) -> Result<(), StoreError> {
         let scratch = self.workspace.new_path()?;
-        match fs::copy(object, &scratch) {
+        match pipeline_files::unless_stale(|| fs::copy(object, &scratch)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             copied => copied.at("write", &scratch)?,
         };
@@ -129,7 +129,7 @@ impl Cas {
         if fs::symlink_metadata(link).is_ok() {
             clear(link)?;
         }
-        match fs::copy(&object, link) {
+        match pipeline_files::unless_stale(|| fs::copy(&object, link)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Ok(Look::MISSING);
             }

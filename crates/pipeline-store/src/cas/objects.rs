@@ -232,9 +232,11 @@ impl Cas {
 }
 
 fn copy_synced(object: &Path, to: &Path) -> io::Result<()> {
-    let mut to = File::options().write(true).open(to)?;
-    io::copy(&mut pipeline_files::open(object)?, &mut to)?;
-    to.sync_all()
+    pipeline_files::unless_stale(|| {
+        let mut to = File::options().write(true).truncate(true).open(to)?;
+        io::copy(&mut pipeline_files::open(object)?, &mut to)?;
+        to.sync_all()
+    })
 }
 
 fn sync_file(path: &Path) -> Result<(), StoreError> {

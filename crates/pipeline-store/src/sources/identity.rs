@@ -1,7 +1,9 @@
 //! The identity of a file, which shows a change of its content without reading it.
 
+use std::collections::HashSet;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,7 @@ pub(crate) struct Identity {
     pub(super) modified_ns: i64,
     pub(super) changed_ns: i64,
     pub(super) inode: u64,
+    /// 0 on network file systems, whose numbers differ between the machines that mount them.
     pub(super) device: u64,
 }
 
@@ -32,9 +35,37 @@ impl Identity {
             modified_ns: nanoseconds(metadata.mtime(), metadata.mtime_nsec()),
             changed_ns: nanoseconds(metadata.ctime(), metadata.ctime_nsec()),
             inode: metadata.ino(),
-            device: metadata.dev(),
+            device: device_number(metadata),
         }
     }
+}
+
+/// The number of the file system that holds a file, as every machine knows it; 0 on network file systems, where the
+/// inode and the times come from the server.
+pub fn device_number(metadata: &Metadata) -> u64 {
+    /// As this process found them when it first asked. A file system that is mounted later keeps its number.
+    static SHARED: LazyLock<HashSet<u64>> =
+        LazyLock::new(|| shared_devices(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()));
+    let device = metadata.dev();
+    // Only a file system without a disk of this machine has a number without a major part.
+    let may_be_shared = rustix::fs::major(device) == 0;
+    if may_be_shared && SHARED.contains(&device) { 0 } else { device }
+}
+
+/// The types of file systems that several machines mount at once.
+const SHARED_TYPES: [&str; 13] =
+    ["9p", "afs", "beegfs", "ceph", "cifs", "glusterfs", "gpfs", "lustre", "nfs", "nfs4", "orangefs", "smb3", "wekafs"];
+
+/// The numbers of network file systems in a table of mounts (`/proc/self/mountinfo`).
+fn shared_devices(mounts: &str) -> HashSet<u64> {
+    let device = |line: &str| {
+        let (before, after) = line.split_once(" - ")?;
+        let kind = after.split(' ').next()?;
+        let is_shared = SHARED_TYPES.contains(&kind.strip_prefix("fuse.").unwrap_or(kind));
+        let (major, minor) = before.split(' ').nth(2)?.split_once(':')?;
+        is_shared.then(|| Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))).flatten()
+    };
+    mounts.lines().filter_map(device).collect()
 }
 
 /// True if any change after `taken_ns` changes the identity.
@@ -44,4 +75,20 @@ pub(crate) fn is_settled(identity: &Identity, taken_ns: i64) -> bool {
     let granules = if coarse { COARSE_GRANULES_NS } else { GRANULES_NS };
     let settled = |time_ns: i64| time_ns.saturating_add(granules) < taken_ns;
     settled(changed_ns) && (settled(modified_ns) || modified_ns > taken_ns)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_network_file_systems_are_shared() {
+        let mounts = "22 1 259:1 / / rw,relatime shared:1 - ext4 /dev/root rw\n\
+                      45 22 0:39 / /home rw shared:2 - nfs4 server:/home rw,vers=4.2\n\
+                      46 22 0:40 / /tmp rw - tmpfs tmpfs rw\n\
+                      47 22 0:41 /a\\040-\\040b /data rw master:3 - fuse.glusterfs server:/v rw\n\
+                      48 22 0:42 / /over rw - overlay overlay rw\nbroken line - nfs4\n";
+        let expect = [39, 41].map(|minor| rustix::fs::makedev(0, minor));
+        assert_eq!(shared_devices(mounts), HashSet::from(expect));
+    }
 }

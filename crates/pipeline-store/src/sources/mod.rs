@@ -28,6 +28,7 @@ use crate::layout::{SOURCES_FOLDER, absolute, below};
 use crate::workspace::Workspace;
 
 use folder::{Member, Members};
+pub use identity::device_number;
 pub(crate) use identity::{Identity, is_settled};
 use memo::{Entries, Remembered, from_bytes, to_bytes};
 
