@@ -1,5 +1,8 @@
 //! `diff`: the differences between two runs, and their significance.
 
+use std::fs::{self, File};
+use std::time::{Duration, SystemTime};
+
 use serde_json::Value;
 
 use crate::notebook::{notebook_with_features, run};
@@ -97,8 +100,13 @@ fn results_over_another_pool_are_not_compared_but_their_params_are() {
 #[test]
 fn collected_results_are_brought_back_as_the_message_says() {
     let project = notebook_with_features();
-    run(&project, &[]);
     run(&project, &["--set", "projection.params.epochs=1"]);
+    // Unused for so long that a collection lets go of it.
+    for entry in fs::read_dir(project.path("artifacts/last")).unwrap() {
+        let last = File::options().write(true).open(entry.unwrap().path()).unwrap();
+        last.set_modified(SystemTime::now() - Duration::from_secs(31 * 24 * 3600)).unwrap();
+    }
+    run(&project, &[]);
     assert_eq!(project.run(&["cache", "gc", "--artifacts", "artifacts"]).code, Some(0));
     let output = project.command(&["diff", "last~1", "last"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1));
@@ -144,7 +152,7 @@ fn texts_are_ranked_for_images_where_that_is_asked_for() {
     let output = project.command(&[&args[..], &["projection.params.epochs=20"]].concat()).output().unwrap();
     let path: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert!(path["files"]["per_image.parquet"].is_object(), "{path:#}");
-    let metrics = std::fs::read(format!("{}/metrics.json", path["folder"].as_str().unwrap())).unwrap();
+    let metrics = fs::read(format!("{}/metrics.json", path["folder"].as_str().unwrap())).unwrap();
     let metrics: Value = serde_json::from_slice(&metrics).unwrap();
     assert_eq!(metrics["i2t_pool_size"], metrics["n_queries"], "every query is a text to be found");
     assert!(metrics["i2t_n_images"].as_f64().unwrap() <= metrics["pool_size"].as_f64().unwrap());

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod adopting;
+mod apart;
 mod at_home;
 mod attentive;
 mod beginning;

@@ -50,7 +50,7 @@ impl<'a> Resolver<'a> {
         if let Some(stage) = options.forced.iter().find(|stage| graph.position(stage).is_none()) {
             return Err(EngineError::UnknownStage { stage: stage.clone() });
         }
-        let mut last = store.specs().last(spec);
+        let mut last = store.specs().nearest(spec);
         let mut remembered = last.as_mut().map(|last| std::mem::take(&mut last.stages)).unwrap_or_default();
         let last_stages = graph.nodes().iter().map(|node| remembered.remove(&node.id)).collect();
         let mut looking = Looking::new(store, spec);

@@ -99,7 +99,7 @@ impl<'a> Looking<'a> {
             Ok(sources) => return Sources::of(sources),
             Err(error) => error,
         };
-        let remembered = self.remembered.get_or_insert_with(|| self.store.specs().sources(self.spec));
+        let remembered = self.remembered.get_or_insert_with(|| self.store.specs().nearest_sources(self.spec));
         let known = remembered.get(&node.id).and_then(|last| recall(node, self.store, last));
         Sources { known, missing: Some(missing) }
     }

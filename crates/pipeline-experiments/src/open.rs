@@ -191,7 +191,7 @@ impl Opened {
     /// # Errors
     /// When a source of a stage that must run is missing or the store cannot be read.
     pub fn plan(&self, options: &PlanOptions) -> Result<Plan, EngineError> {
-        pipeline_engine::plan(&self.graph, &self.store, &self.spec.file, options)
+        pipeline_engine::plan(&self.graph, &self.store, &self.named.memory(), options)
     }
 
     /// The plan of a run, even if a stage misses a source: for questions about the results of other stages.
@@ -199,7 +199,7 @@ impl Opened {
     /// # Errors
     /// When the store cannot be read.
     pub fn plan_what_is_there(&self) -> Result<Plan, EngineError> {
-        pipeline_engine::plan_what_is_there(&self.graph, &self.store, &self.spec.file, &self.question())
+        pipeline_engine::plan_what_is_there(&self.graph, &self.store, &self.named.memory(), &self.question())
     }
 
     /// The options of a plan that forces nothing.
@@ -236,7 +236,7 @@ impl Opened {
     /// The facts that the engine keeps with a run.
     pub fn info(&self, circumstances: Option<Circumstances>) -> SpecInfo {
         SpecInfo {
-            path: self.spec.file.clone(),
+            path: self.named.memory(),
             name: self.spec.name.clone(),
             yaml: pipeline_spec::resolved_yaml(&self.spec),
             attachments: Vec::new(),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pipeline_spec::{Override, SpecError};
+use pipeline_store::path_of_overrides;
 
 use crate::locate::{self, LocateError};
 use crate::open_error::OpenError;
@@ -48,6 +49,11 @@ impl SpecRef {
         let overrides = overrides.iter().map(|text| text.parse()).collect::<Result<_, SpecError>>()?;
         let store = StoreRef::near(&absolute, store);
         Ok(Self { path: path.to_owned(), absolute, overrides, store })
+    }
+
+    /// The path by which the store remembers runs of the spec with these overrides.
+    pub fn memory(&self) -> PathBuf {
+        path_of_overrides(&self.absolute, self.changes())
     }
 
     /// The overrides as written.

@@ -55,6 +55,8 @@ pub use runs::{
     EventFollower, GitCommit, Needed, RunFolder, RunInfo, RunLabels, RunOrigin, RunState, Runs, WorkerFile, WorkerFiles,
 };
 pub use sources::{Sources, device_number};
-pub use specs::{Circumstances, Last, LastSource, LastSources, LastStage, Place, Snapshot, Specs, path_of_sweeps};
+pub use specs::{
+    Circumstances, Last, LastSource, LastSources, LastStage, Place, Snapshot, Specs, path_of_overrides, path_of_sweeps,
+};
 pub use store::Store;
 pub use workspace::{KeyLock, Lent, LockOutcome, Owner, Scratch, Workspace};

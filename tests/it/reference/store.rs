@@ -82,6 +82,12 @@ fn collect(folder: &Path, above: &str, found: &mut BTreeSet<String>) {
 fn meaning(name: &str, above: &str) -> String {
     let (stem, suffix) = name.split_once('.').map_or((name, String::new()), |(stem, rest)| (stem, format!(".{rest}")));
     let is_hex = |text: &str| text.chars().all(|letter| letter.is_ascii_hexdigit());
+    let (stem, suffix) = match stem.rsplit_once('-') {
+        Some((path, overrides)) if is_hex(overrides) && overrides.len() == 16 => {
+            (path, format!("-<overrides>{suffix}"))
+        }
+        _ => (stem, suffix),
+    };
     let last_of = stem.strip_prefix("last-").filter(|rest| is_hex(rest) && rest.len() == 64);
     match (above, stem.len()) {
         ("runs/", _) => "<run>".to_owned(),

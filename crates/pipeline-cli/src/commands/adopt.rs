@@ -23,7 +23,7 @@ fn adopt_one(opened: &Opened, stage: &StageId, options: &RunOptions) -> Result<A
     if options.plan.forced.contains(stage) {
         return Err(Failure::new(Exit::Usage, format!("stage `{stage}` cannot be both forced and accepted")));
     }
-    pipeline_engine::adopt(&opened.graph, &opened.store, &opened.spec.file, options, stage)
+    pipeline_engine::adopt(&opened.graph, &opened.store, &opened.named.memory(), options, stage)
         .map_err(|error| failure(opened, stage, error))
 }
 

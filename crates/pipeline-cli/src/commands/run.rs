@@ -103,7 +103,7 @@ fn run_unchanged(
     }
     let options =
         options(&args.execution, PlanOptions { device, arithmetic: door::arithmetic(), ..PlanOptions::default() });
-    let spec = &named.absolute;
+    let (spec, memory) = (&named.absolute, named.memory());
     let given = circumstances::options(named, args.publish);
     let is_now = |then: &Circumstances| circumstances::are_now(then, spec, &given);
     // Created with the first event: until then it is open whether this is the answer.
@@ -111,7 +111,7 @@ fn run_unchanged(
     let mut listen = |record: &EventRecord| {
         renderer.get_or_insert_with(|| Renderer::new(terminal, args.json, Expected::default())).on_event(record);
     };
-    let run = pipeline_engine::run_unchanged(store, spec, &options, &is_now, &mut listen);
+    let run = pipeline_engine::run_unchanged(store, &memory, &options, &is_now, &mut listen);
     let shown = renderer.map(Renderer::finish).unwrap_or_default();
     if run?.is_none() {
         return Ok(None);
@@ -169,7 +169,7 @@ pub(super) fn conclude(
 
 /// The run to expect: the stages of a spec, or of its sweeps, take as long as they did last.
 pub(super) fn expected(store: &Store, spec: &Path, points: Vec<BTreeSet<StageId>>) -> Expected {
-    let stages = store.specs().last(spec).map(|last| last.stages).unwrap_or_default();
+    let stages = store.specs().nearest(spec).map(|last| last.stages).unwrap_or_default();
     Expected { seconds: stages.into_iter().map(|(stage, last)| (stage, last.seconds)).collect(), points }
 }
 

@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use super::holders::{Held, Hold, Holder};
 use crate::host_name;
-use crate::specs::{Last, LastEntry, device_of, swept_spec};
+use crate::specs::{Last, LastEntry, device_of, is_of_overrides, swept_spec};
 
 /// How long the results of a spec are held that cannot be checked here: on another machine, or on an unmounted disk.
+/// Those of runs with overrides are held as long after their last use.
 const UNSEEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The hold of a spec on its last results, unless it has expired.
 #[derive(Debug)]
 pub(super) enum SpecHold {
     Held(Hold),
-    /// The deleted spec.
+    /// The deleted spec, or that of runs with overrides that were not used for long.
     Released(PathBuf),
 }
 
@@ -35,7 +36,7 @@ impl LastEntry {
     pub(super) fn hold(&self, keep_missing: Option<Duration>) -> SpecHold {
         let presence = self.last.as_ref().map_or(Presence::Unseen, Last::presence);
         let life = match presence {
-            Presence::There => None,
+            Presence::There => is_of_overrides(&self.path).then(|| keep_missing.unwrap_or(UNSEEN_LIFE)),
             Presence::Gone => Some(keep_missing.unwrap_or(Duration::ZERO)),
             Presence::Unseen => Some(keep_missing.unwrap_or(UNSEEN_LIFE)),
         };

@@ -1,6 +1,6 @@
 //! Removes old runs from the history, except those that something needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::PathBuf;
 
@@ -10,6 +10,7 @@ use super::Runs;
 use super::history::{RunInfo, RunState};
 use crate::error::At;
 use crate::folders::remove_folder;
+use crate::specs::is_of_overrides;
 use crate::{Store, StoreError};
 
 /// The reason why a run stays in the history.
@@ -21,7 +22,7 @@ pub enum Needed {
     Pinned,
     /// It has a name, a note or a tag.
     Labelled,
-    /// It is the last run, or the last sweep, of a spec.
+    /// It is the last run of a spec, its last sweep, or its last run with any overrides.
     Last,
     /// The last run of a spec is unknown, since this file cannot be read.
     Unknown(PathBuf),
@@ -33,13 +34,23 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn needed_runs(&self, runs: &[RunInfo]) -> Result<BTreeMap<RunId, Needed>, StoreError> {
-        let (mut last_runs, mut unreadable) = (Vec::new(), None);
+        let numbers: HashMap<&RunId, u64> = runs.iter().map(|run| (&run.id, run.number)).collect();
+        let (mut last_runs, mut of_overrides, mut unreadable) = (Vec::new(), HashMap::new(), None);
         for entry in self.specs().all()? {
             match entry.last {
+                Some(last) if is_of_overrides(&entry.path) => {
+                    let of_other = || self.runs().info(&last.run).map(|run| run.number);
+                    let number = numbers.get(&last.run).copied().or_else(of_other);
+                    let newest = of_overrides.entry(last.spec).or_insert((number, last.run.clone()));
+                    if number > newest.0 {
+                        *newest = (number, last.run);
+                    }
+                }
                 Some(last) => last_runs.push(last.run),
                 None => unreadable = Some(entry.path),
             }
         }
+        last_runs.extend(of_overrides.into_values().map(|(_, run)| run));
         let why = |run: &RunInfo| {
             Some(match run {
                 _ if run.state == RunState::Running => Needed::Running,

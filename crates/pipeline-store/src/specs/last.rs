@@ -9,6 +9,7 @@ use pipeline_core::{ArtifactDigest, FileEntry, Key, RunId, StageId, StageReport}
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use super::overrides::spec_and_overrides;
 use crate::layout::absolute;
 use crate::sealed::path_as_text;
 use crate::{Records, host_name};
@@ -68,6 +69,8 @@ impl Last {
     /// The results of the spec at the path `spec` since `run`, on this machine.
     pub fn of_run(run: RunId, spec: &Path, at_ms: u64, stages: BTreeMap<StageId, LastStage>) -> Self {
         let spec = absolute(spec).unwrap_or_else(|_| spec.to_owned());
+        // Also of runs with overrides it is the spec that holds them.
+        let spec = spec_and_overrides(&spec).map_or(spec.clone(), |(spec, _)| spec.to_owned());
         let device = device_of(&spec);
         Self { run, spec, at_ms, host: host_name().to_owned(), device, stages }
     }

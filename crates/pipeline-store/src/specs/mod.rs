@@ -1,13 +1,17 @@
 //! `last/`, `snapshots/` and `sources/last-*.json`: the memory of each spec between its runs.
 //!
-//! Each file is a sealed document, named after the digest of the spec's absolute path:
+//! Each file is a sealed document, named after the digest of the spec's absolute path, and of the overrides where there
+//! are any ([`path_of_overrides`]):
 //!
 //! - `last/<digest>.json` is a [`Last`]: the last results of the spec's stages. Its modification time is the time of
 //!   its last use.
 //! - `store-v1/sources/last-<digest>.json` is a map from stages to [`LastSources`]: their last sources, with paths.
 //! - `store-v1/snapshots/<digest>.json` is a [`Snapshot`]: the inputs of a run that left the spec up to date.
+//!
+//! What is not known of a spec with these overrides may be known of it with others: [`Specs::nearest`].
 
 mod last;
+mod overrides;
 mod snapshot;
 mod sources;
 mod sweeps;
@@ -18,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use pipeline_core::StageId;
+use pipeline_core::{Digest, StageId};
 
 use crate::StoreError;
 use crate::durable::{Durability, list_folder, remove_file};
@@ -29,10 +33,16 @@ use crate::workspace::Workspace;
 
 pub(crate) use last::device_of;
 pub use last::{Last, LastStage};
+pub(crate) use overrides::is_of_overrides;
+pub use overrides::path_of_overrides;
+use overrides::spec_and_overrides;
 pub use snapshot::{Circumstances, Place, Snapshot};
 pub use sources::{LastSource, LastSources};
 pub use sweeps::path_of_sweeps;
 pub(crate) use sweeps::swept_spec;
+
+/// The beginning of the names of files with the last sources of specs.
+const LAST_SOURCES: &str = "last-";
 
 /// The interval at which no-op runs mark a spec's last results as used.
 const TOUCH_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
@@ -66,9 +76,16 @@ impl Specs {
         }
     }
 
-    /// Returns the last results of the spec's stages; `None` if it never ran here, or the file cannot be read.
+    /// Returns the last results of the spec's stages; `None` if it never ran here with these overrides, or the file cannot
+    /// be read.
     pub fn last(&self, spec: &Path) -> Option<Last> {
         read_sealed(&self.last_file(spec).ok()?)
+    }
+
+    /// Returns the last results of the spec's stages, or where it never ran here with these overrides, of its last run with
+    /// any others: for comparisons and forecasts.
+    pub fn nearest(&self, spec: &Path) -> Option<Last> {
+        self.last(spec).or_else(|| read_sealed(&self.newest(&self.lasts, "", spec)?))
     }
 
     /// Remembers the results of the spec's stages.
@@ -92,6 +109,13 @@ impl Specs {
     /// Returns the last sources of the spec's stages; empty if it never ran here, or they cannot be read.
     pub fn sources(&self, spec: &Path) -> BTreeMap<StageId, LastSources> {
         self.sources_file(spec).ok().and_then(|path| read_sealed(&path)).unwrap_or_default()
+    }
+
+    /// Returns the last sources of the spec's stages, or where it never ran here with these overrides, of its last run
+    /// with any others.
+    pub fn nearest_sources(&self, spec: &Path) -> BTreeMap<StageId, LastSources> {
+        let own = self.sources_file(spec).ok().and_then(|path| read_sealed(&path));
+        own.or_else(|| read_sealed(&self.newest(&self.sources, LAST_SOURCES, spec)?)).unwrap_or_default()
     }
 
     /// Remembers the sources of the spec's stages.
@@ -144,14 +168,36 @@ impl Specs {
 
     /// The file with the last results of a spec's stages.
     pub(crate) fn last_file(&self, spec: &Path) -> Result<PathBuf, StoreError> {
-        Ok(file_of_path(&self.lasts, "", &absolute(spec)?))
+        file_of(&self.lasts, "", spec)
     }
 
     fn sources_file(&self, spec: &Path) -> Result<PathBuf, StoreError> {
-        Ok(file_of_path(&self.sources, "last-", &absolute(spec)?))
+        file_of(&self.sources, LAST_SOURCES, spec)
     }
 
     fn snapshot_file(&self, spec: &Path) -> Result<PathBuf, StoreError> {
-        Ok(file_of_path(&self.snapshots, "", &absolute(spec)?))
+        file_of(&self.snapshots, "", spec)
     }
+
+    /// The youngest of the files in `folder` about runs of the spec with any overrides or without.
+    fn newest(&self, folder: &Path, prefix: &str, spec: &Path) -> Option<PathBuf> {
+        let spec = absolute(spec).ok()?;
+        let plain = spec_and_overrides(&spec).map_or(&*spec, |(spec, _)| spec);
+        let plain = file_of_path(folder, prefix, plain);
+        let stem = plain.file_stem()?.as_encoded_bytes();
+        let is_of_spec = |name: &[u8]| name.strip_prefix(stem).is_some_and(|rest| matches!(rest, [b'-' | b'.', ..]));
+        let entries = list_folder(folder).ok()?.into_iter();
+        let entries = entries.filter(|entry| is_of_spec(entry.file_name().as_encoded_bytes()));
+        let newest = entries.max_by_key(|entry| entry.metadata().and_then(|metadata| metadata.modified()).ok());
+        newest.map(|entry| entry.path())
+    }
+}
+
+/// The file in `folder` about runs of a spec: `<prefix><digest of its path>.json`, with a digest of the overrides behind
+/// that of the path where there are any.
+fn file_of(folder: &Path, prefix: &str, spec: &Path) -> Result<PathBuf, StoreError> {
+    let spec = absolute(spec)?;
+    let Some((spec, overrides)) = spec_and_overrides(&spec) else { return Ok(file_of_path(folder, prefix, &spec)) };
+    let digest = Digest::of(spec.as_os_str().as_encoded_bytes());
+    Ok(folder.join(format!("{prefix}{digest}-{overrides}.json")))
 }

@@ -63,7 +63,7 @@ fn recorded(subject: &str, args: &StoreArgs, terminal: &Terminal) -> Result<(Sto
         Ok(spec) => {
             let spec = pipeline_spec::spec_path(&spec)?;
             let store = Store::open(&StoreRef::near(&spec, args.artifacts.as_deref()).folder)?;
-            let last = store.specs().last(&spec).ok_or_else(|| {
+            let last = store.specs().nearest(&spec).ok_or_else(|| {
                 Failure::new(Exit::Usage, format!("`{}` has not run in this store", spec.display()))
                     .with_help(format!("`pipeline run {}` first", spec.display()))
             })?;

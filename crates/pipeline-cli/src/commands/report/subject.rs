@@ -90,7 +90,7 @@ fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
 /// The last sweep of a spec that has one, else its last run; a sweep by `--axis` alone if it never ran otherwise.
 fn last_run(store: &Store, runs: &[RunInfo], spec: &Path) -> Option<RunInfo> {
     let last = |path: &Path| {
-        let last = store.specs().last(path)?;
+        let last = store.specs().nearest(path)?;
         runs.iter().find(|run| run.id == last.run).cloned()
     };
     let (swept, ran) = (last(&path_of_sweeps(spec)), last(spec));
