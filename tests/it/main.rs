@@ -62,6 +62,7 @@ mod signals;
 mod slurm;
 mod soak;
 mod sources;
+mod streamed;
 mod sweep_report;
 mod sweeps;
 mod terminal;

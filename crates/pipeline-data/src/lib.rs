@@ -19,6 +19,7 @@ mod image_names;
 mod images;
 mod json_line;
 mod lines;
+mod open_files;
 mod parquet_file;
 mod pattern;
 mod png_writer;
@@ -27,6 +28,7 @@ mod python;
 mod queries;
 mod records;
 mod resize;
+mod scratch_rows;
 mod shards;
 mod split;
 mod tar;
@@ -50,10 +52,12 @@ pub use predictions::{Dialect, Score, WrittenPredictions, score, write_predictio
 pub use queries::{QueryReading, QueryRow, Remark, SkippedLine, read_queries, repeated_ids};
 pub use records::{QueryColumns, QueryTable, TableForm, TableQueries, check_table, table_columns};
 pub use resize::{CropOffset, Filter, Fit, Target, resize};
+pub use scratch_rows::ScratchRows;
 pub use shards::{
-    PixelRow, PixelShard, PixelsInfo, Resized, ResultRow, Results, ResultsOf, TokenShard, VectorShard, count_rows,
-    read_all_vectors, read_pixels, read_pixels_info, read_query_shard, read_rankings, read_results, read_token_parts,
-    read_vectors, write_pixels, write_query_shard, write_rankings, write_results, write_tokens, write_vectors,
+    PixelRow, PixelShard, PixelsInfo, Resized, ResultRow, Results, ResultsOf, StoredVectors, TokenShard, VectorShard,
+    count_rows, read_all_vectors, read_pixels, read_pixels_info, read_query_shard, read_rankings, read_results,
+    read_token_parts, read_vectors, write_pixels, write_query_shard, write_rankings, write_results, write_tokens,
+    write_vectors,
 };
 pub use split::{Parts, SplitError};
 pub use tensorboard::{Scalar, write_scalars};

@@ -1,7 +1,9 @@
 //! Errors of comparing rows.
 
+use std::io;
+
 /// The reason why rows cannot be compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum RankError {
     /// Queries and images have different widths.
     #[error("query embeddings have {d_queries} columns and image embeddings {d_images}: they cannot be compared")]
@@ -11,4 +13,7 @@ pub enum RankError {
         /// Columns of the image embeddings.
         d_images: usize,
     },
+    /// Rows cannot be read.
+    #[error("the embeddings cannot be read")]
+    Read(#[from] io::Error),
 }

@@ -1,24 +1,23 @@
 //! The images to search, packed for products a block at a time.
 
+use std::io;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::Similarity;
-use pipeline_kernels::Matrix;
 use pipeline_kernels::length;
-use pipeline_kernels::{InstructionSet, PackedMatrix};
+use pipeline_kernels::{InstructionSet, PackedMatrix, RowReader, consecutive_rows};
 
 /// Images per panel group: its scores with a block of queries stay in the second-level cache.
 pub(super) const GROUP_IMAGES: usize = 512;
 /// Panel groups that are packed at once: 16 MiB of embeddings of 512 numbers.
 const BLOCK_GROUPS: usize = 16;
 
-/// The images of a search, as a matrix, and the divisor of each.
+/// The images of a search. Of images that do not lie in memory, it reads a block at a time.
 pub(super) struct Pool<'a> {
-    images: &'a Matrix,
-    /// The divisor of each image: its length, or one.
-    lengths: Vec<f32>,
+    images: &'a dyn RowReader,
+    similarity: Similarity,
 }
 
 /// Consecutive images, packed as the right side of products.
@@ -27,43 +26,63 @@ pub(super) struct Group {
     pub(super) n_images: usize,
     /// `[dim, n_images]`
     pub(super) packed: PackedMatrix,
+    buffer: Vec<f32>,
 }
 
 impl<'a> Pool<'a> {
-    pub(super) fn new(images: &'a Matrix, similarity: Similarity) -> Self {
-        let lengths = match similarity {
-            Similarity::Cosine => {
-                (0..images.n_rows).into_par_iter().map(|row_idx| length(images.row(row_idx))).collect()
-            }
-            Similarity::Dot => vec![1.0; images.n_rows],
-        };
-        Self { images, lengths }
+    pub(super) fn new(images: &'a dyn RowReader, similarity: Similarity) -> Self {
+        Self { images, similarity }
     }
 
     /// The row ranges of the blocks in which the images are packed.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (n_images, step) = (self.images.n_rows, BLOCK_GROUPS * GROUP_IMAGES);
+        let (n_images, step) = (self.images.n_rows(), BLOCK_GROUPS * GROUP_IMAGES);
         (0..n_images).step_by(step).map(move |start| start..n_images.min(start + step))
     }
 
     /// Packs a block, reusing the memory of the previous one.
-    pub(super) fn pack(&self, block: &Range<usize>, groups: &mut Vec<Group>, instructions: InstructionSet) {
-        let empty = || Group { first_image: 0, n_images: 0, packed: PackedMatrix::new(instructions) };
+    ///
+    /// # Errors
+    /// When the images cannot be read.
+    pub(super) fn pack(
+        &self,
+        block: &Range<usize>,
+        groups: &mut Vec<Group>,
+        instructions: InstructionSet,
+    ) -> io::Result<()> {
+        let empty =
+            || Group { first_image: 0, n_images: 0, packed: PackedMatrix::new(instructions), buffer: Vec::new() };
         groups.resize_with(block.len().div_ceil(GROUP_IMAGES), empty);
-        groups.par_iter_mut().enumerate().for_each(|(group_idx, group)| {
+        groups.par_iter_mut().enumerate().try_for_each(|(group_idx, group)| {
             group.first_image = block.start + group_idx * GROUP_IMAGES;
             group.n_images = GROUP_IMAGES.min(block.end - group.first_image);
-            let first_image = group.first_image;
-            group.packed.pack(self.images.n_cols, group.n_images, |k, col| self.value(first_image + col, k));
-        });
+            let rows = group.first_image..group.first_image + group.n_images;
+            let values = consecutive_rows(self.images, rows, &mut group.buffer)?;
+            self.pack_values(values, group.n_images, &mut group.packed);
+            Ok(())
+        })
     }
 
     /// Packs the given images, in their order.
-    pub(super) fn gather(&self, rows: &[usize], packed: &mut PackedMatrix) {
-        packed.pack(self.images.n_cols, rows.len(), |k, col| self.value(rows[col], k));
+    ///
+    /// # Errors
+    /// When the images cannot be read.
+    pub(super) fn gather(&self, rows: &[usize], packed: &mut PackedMatrix) -> io::Result<()> {
+        let mut values = vec![0.0; rows.len() * self.images.n_cols()];
+        self.images.read_rows(rows, &mut values)?;
+        self.pack_values(&values, rows.len(), packed);
+        Ok(())
     }
 
-    fn value(&self, row_idx: usize, k: usize) -> f32 {
-        self.images.values[row_idx * self.images.n_cols + k] / self.lengths[row_idx]
+    /// Packs images, each divided by its length where the similarity is the cosine.
+    fn pack_values(&self, values: &[f32], n_images: usize, packed: &mut PackedMatrix) {
+        let dim = self.images.n_cols();
+        let image = |image_idx: usize| &values[image_idx * dim..][..dim];
+        let divisor = |image_idx| match self.similarity {
+            Similarity::Cosine => length(image(image_idx)),
+            Similarity::Dot => 1.0,
+        };
+        let divisors: Vec<f32> = (0..n_images).map(divisor).collect();
+        packed.pack(dim, n_images, |k, col| image(col)[k] / divisors[col]);
     }
 }

@@ -1,6 +1,8 @@
 //! Ranks every image for every query.
 
 use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -10,45 +12,50 @@ use super::ranking::{Ranking, Similarity};
 use super::search::Search;
 use pipeline_kernels::Matrix;
 use pipeline_kernels::normalize_rows;
-use pipeline_kernels::{InstructionSet, PackedMatrix, Rows, on_threads};
+use pipeline_kernels::{InstructionSet, PackedMatrix, RowReader, Rows, on_threads};
 
 /// Queries per unit of work of a thread: their embeddings stay in the second-level cache.
 const BLOCK_QUERIES: usize = 96;
 
+/// The embeddings of the queries that are searched for at once, in bytes.
+const PASS_BYTES: usize = 64 << 20;
+
 /// Ranks all images for each query: higher score first, then lower row.
 ///
-/// An image whose score is NaN is not ranked. The thread count changes no bit of the result. Memory is bounded by one
-/// copy of the queries, `top_k` images per query and some 20 MiB.
+/// An image whose score is NaN is not ranked. The thread count changes no bit of the result. Memory is bounded by 64 MiB
+/// of queries, `top_k` images for each of all queries, and 8,192 images twice. The images are read once for each 64 MiB
+/// of queries.
 ///
 /// # Shapes
 /// - queries: `[n_queries, dim]`, images: `[n_images, dim]`
 /// - relevant: for each query, the rows of its relevant images
 ///
 /// # Errors
-/// When queries and images have different widths.
+/// When queries and images have different widths, or cannot be read.
 ///
 /// # Panics
 /// When `relevant` does not have one entry per query, or names a row that is not there: a bug of the caller.
 pub fn rank(
-    queries: &Matrix,
-    images: &Matrix,
+    queries: &dyn RowReader,
+    images: &dyn RowReader,
     relevant: &[Vec<usize>],
     top_k: usize,
     similarity: Similarity,
     n_threads: usize,
 ) -> Result<Vec<Ranking>, RankError> {
-    assert_eq!(relevant.len(), queries.n_rows, "BUG: every query needs its list of relevant images");
-    if queries.n_cols != images.n_cols {
-        return Err(RankError::Widths { d_queries: queries.n_cols, d_images: images.n_cols });
+    assert_eq!(relevant.len(), queries.n_rows(), "BUG: every query needs its list of relevant images");
+    let (d_queries, d_images) = (queries.n_cols(), images.n_cols());
+    if d_queries != d_images {
+        return Err(RankError::Widths { d_queries, d_images });
     }
-    let task = RankAll { queries, images, relevant, top_k: top_k.min(images.n_rows), similarity };
-    Ok(on_threads(n_threads, || task.run(InstructionSet::best())))
+    let task = RankAll { queries, images, relevant, top_k: top_k.min(images.n_rows()), similarity };
+    Ok(on_threads(n_threads, || task.run(InstructionSet::best()))?)
 }
 
 /// The arguments of [`rank`].
 pub(super) struct RankAll<'a> {
-    pub(super) queries: &'a Matrix,
-    pub(super) images: &'a Matrix,
+    pub(super) queries: &'a dyn RowReader,
+    pub(super) images: &'a dyn RowReader,
     pub(super) relevant: &'a [Vec<usize>],
     /// At most the number of images.
     pub(super) top_k: usize,
@@ -56,47 +63,86 @@ pub(super) struct RankAll<'a> {
 }
 
 impl RankAll<'_> {
-    /// Takes the pool block by block, each with all queries, on the threads of the current rayon pool.
-    pub(super) fn run(&self, instructions: InstructionSet) -> Vec<Ranking> {
-        let mut queries = Cow::Borrowed(self.queries);
+    pub(super) fn run(&self, instructions: InstructionSet) -> io::Result<Vec<Ranking>> {
+        let n_queries = (PASS_BYTES / (4 * self.queries.n_cols()).max(1)).max(BLOCK_QUERIES);
+        self.run_in_passes(n_queries, instructions)
+    }
+
+    /// Takes so many queries at once, on the threads of the current rayon pool.
+    pub(super) fn run_in_passes(&self, n_queries: usize, instructions: InstructionSet) -> io::Result<Vec<Ranking>> {
+        let mut rankings = Vec::with_capacity(self.relevant.len());
+        for first_query in (0..self.queries.n_rows()).step_by(n_queries) {
+            let queries = first_query..self.queries.n_rows().min(first_query + n_queries);
+            rankings.extend(self.pass(queries, instructions)?);
+        }
+        Ok(rankings)
+    }
+
+    /// Takes the pool block by block, each with all queries of the pass.
+    fn pass(
+        &self,
+        queries: Range<usize>,
+        instructions: InstructionSet,
+    ) -> io::Result<impl Iterator<Item = Ranking> + use<>> {
+        let (relevant, dim) = (&self.relevant[queries.clone()], self.queries.n_cols());
+        let mut queries = match self.queries.in_memory(queries.clone()) {
+            Some(values) => Cow::Borrowed(values),
+            None => {
+                let mut values = vec![0.0; queries.len() * dim];
+                self.queries.read_rows(&queries.collect::<Vec<_>>(), &mut values)?;
+                Cow::Owned(values)
+            }
+        };
         if self.similarity == Similarity::Cosine {
-            normalize_rows(queries.to_mut());
+            let mut matrix = Matrix::new(relevant.len(), dim, queries.into_owned());
+            normalize_rows(&mut matrix);
+            queries = Cow::Owned(matrix.values);
         }
         let pool = Pool::new(self.images, self.similarity);
-        let mut searches: Vec<_> = self.relevant.iter().map(|_| Search::new(self.top_k)).collect();
-        searches.par_iter_mut().enumerate().for_each_init(
+        let mut searches: Vec<_> = relevant.iter().map(|_| Search::new(self.top_k)).collect();
+        searches.par_iter_mut().enumerate().try_for_each_init(
             || PackedMatrix::new(instructions),
             |packed, (query_idx, search)| {
-                search.look_for(&relevant_scores(queries.row(query_idx), &self.relevant[query_idx], &pool, packed));
+                let query = &queries[query_idx * dim..][..dim];
+                search.look_for(&relevant_scores(query, &relevant[query_idx], &pool, packed)?);
+                Ok::<_, io::Error>(())
             },
-        );
+        )?;
         let mut groups = Vec::new();
         for block in pool.blocks() {
-            pool.pack(&block, &mut groups, instructions);
+            pool.pack(&block, &mut groups, instructions)?;
             searches.par_chunks_mut(BLOCK_QUERIES).enumerate().for_each_init(
                 Vec::new,
                 |scores, (block_idx, searches)| {
-                    let values = &queries.values[block_idx * BLOCK_QUERIES * queries.n_cols..];
-                    let rows = Rows { values, stride: queries.n_cols, n_rows: searches.len() };
+                    let rows = Rows {
+                        values: &queries[block_idx * BLOCK_QUERIES * dim..],
+                        stride: dim,
+                        n_rows: searches.len(),
+                    };
                     groups.iter().for_each(|group| score(rows, group, scores, searches, instructions));
                 },
             );
         }
-        searches.into_iter().map(Search::into_ranking).collect()
+        Ok(searches.into_iter().map(Search::into_ranking))
     }
 }
 
 /// The rows and scores of a query's relevant images.
 ///
 /// The scores equal those of the search to the last bit: a product's sums depend on the depth alone.
-fn relevant_scores(query: &[f32], relevant: &[usize], pool: &Pool<'_>, packed: &mut PackedMatrix) -> Vec<(usize, f32)> {
+fn relevant_scores(
+    query: &[f32],
+    relevant: &[usize],
+    pool: &Pool<'_>,
+    packed: &mut PackedMatrix,
+) -> io::Result<Vec<(usize, f32)>> {
     let mut scores = vec![0.0; relevant.len()];
     if !relevant.is_empty() {
-        pool.gather(relevant, packed);
+        pool.gather(relevant, packed)?;
         let row = Rows { values: query, stride: query.len(), n_rows: 1 };
         packed.multiply(row, &mut scores, relevant.len(), |_, _| ());
     }
-    relevant.iter().copied().zip(scores).collect()
+    Ok(relevant.iter().copied().zip(scores).collect())
 }
 
 /// Scores a group of images and passes the scores to the searches, one per row of queries.

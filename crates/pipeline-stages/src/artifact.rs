@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, FileEntry, InputArtifact, StageContext, StageError, Tree};
-use pipeline_data::{DataError, ImagePlace, QueryRow, TokenShard, VectorShard};
+use pipeline_data::{DataError, ImagePlace, QueryRow, StoredVectors, TokenShard, VectorShard};
 use pipeline_kernels::Matrix;
 use pipeline_models::TokenLayout;
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
@@ -171,18 +171,12 @@ pub(crate) fn heads(projection: &InputArtifact) -> Result<Checkpoint, StageError
         .map_err(|error| StageError::because("the trained heads cannot be read", error))
 }
 
-/// All vectors of a features artifact, in order.
+/// All vectors of a features artifact, in order, in memory.
 ///
 /// # Errors
 /// When they cannot be read, or are those of tokens.
 pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features, StageError> {
-    if layout(artifact)?.is_some() {
-        let message = format!(
-            "input `{slot}` has the vectors of all tokens (`pooling: {}`), and one for each row is needed",
-            tokens::POOLING
-        );
-        return Err(StageError::new(message).with_help("another `pooling` gives one vector for each row"));
-    }
+    must_be_pooled(artifact, slot)?;
     let failed = |error| StageError::because(format!("the features of input `{slot}` cannot be read"), error);
     let paths = shards(artifact)?;
     let VectorShard { ids, mut dim, values } = pipeline_data::read_all_vectors(&paths).map_err(failed)?;
@@ -192,6 +186,34 @@ pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features,
     Ok(Features { vectors: Matrix::new(ids.len(), dim, values), ids })
 }
 
+/// All vectors of a features artifact, in order, which are read when they are needed. `scratch` is the folder of a stage
+/// for files that do not stay.
+///
+/// # Errors
+/// When they cannot be read, or are those of tokens.
+pub(crate) fn stored_features(
+    artifact: &InputArtifact,
+    slot: &str,
+    scratch: Option<&Path>,
+) -> Result<Features<StoredVectors>, StageError> {
+    must_be_pooled(artifact, slot)?;
+    let dim = read_features_info(artifact)?.dim;
+    let (ids, vectors) = StoredVectors::open(shards(artifact)?, dim, scratch)
+        .map_err(|error| StageError::because(format!("the features of input `{slot}` cannot be read"), error))?;
+    Ok(Features { ids, vectors })
+}
+
+fn must_be_pooled(artifact: &InputArtifact, slot: &str) -> Result<(), StageError> {
+    if layout(artifact)?.is_some() {
+        let message = format!(
+            "input `{slot}` has the vectors of all tokens (`pooling: {}`), and one for each row is needed",
+            tokens::POOLING
+        );
+        return Err(StageError::new(message).with_help("another `pooling` gives one vector for each row"));
+    }
+    Ok(())
+}
+
 /// The order of the token vectors of an artifact; `None` where rows have one vector.
 pub(crate) fn layout(artifact: &InputArtifact) -> Result<Option<TokenLayout>, StageError> {
     // A program may leave features without their description's new fields, and nothing else says `tokens`.
@@ -199,19 +221,35 @@ pub(crate) fn layout(artifact: &InputArtifact) -> Result<Option<TokenLayout>, St
 }
 
 /// The token vectors of an artifact, a part of the rows at a time.
+///
+/// # Errors
+/// When they cannot be read, or the first error of `each`.
 pub(crate) fn token_parts(
     artifact: &InputArtifact,
     slot: &str,
-    each: &mut dyn FnMut(TokenShard),
+    each: &mut dyn FnMut(TokenShard) -> Result<(), StageError>,
 ) -> Result<(), StageError> {
-    let failed = |error: DataError| StageError::because(format!("the tokens of input `{slot}` cannot be read"), error);
     shards(artifact)?.into_iter().try_for_each(|path| {
-        pipeline_data::read_token_parts(&path, |part| {
-            each(part);
-            Ok::<_, DataError>(())
+        let read = pipeline_data::read_token_parts(&path, |part| each(part).map_err(PartError::Each));
+        read.map_err(|error| match error {
+            PartError::Read(error) => {
+                StageError::because(format!("the tokens of input `{slot}` cannot be read"), error)
+            }
+            PartError::Each(error) => error,
         })
-        .map_err(failed)
     })
+}
+
+/// The reason why a part of an artifact could not be taken.
+enum PartError {
+    Read(DataError),
+    Each(StageError),
+}
+
+impl From<DataError> for PartError {
+    fn from(error: DataError) -> Self {
+        Self::Read(error)
+    }
 }
 
 /// The description of the vectors of a features artifact.

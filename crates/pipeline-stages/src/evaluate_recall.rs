@@ -8,11 +8,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use pipeline_core::{Metrics, Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage, Work};
-use pipeline_data::{QueryRow, ResultsOf};
+use pipeline_data::{QueryRow, ResultsOf, ScratchRows};
 use pipeline_eval::{self as eval, Quantity, Ranking, RankingRow};
-use pipeline_kernels::Matrix;
+use pipeline_kernels::{RowReader, SelectedRows};
 use pipeline_models::checkpoint::Checkpoint;
-use pipeline_models::heads::embed;
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -155,21 +154,20 @@ impl WholeStage for EvaluateRecall {
     fn run(&self, context: &StageContext<'_>, scratch: &Path) -> Result<StageReport, StageError> {
         let start = Instant::now();
         let queries = artifact::queries(artifact::input(context, "queries"))?;
-        let checkpoint = Pool::heads(context, self.params.allow_mismatch)?;
-        let of_side =
-            |side: Side| pooled::for_heads(artifact::input(context, side.name()), &checkpoint, side, context.n_threads);
-        let mut text = of_side(Side::Text)?;
-        let mut images = of_side(Side::Images)?;
+        let checkpoint = heads(context, self.params.allow_mismatch)?;
+        let read_seconds = start.elapsed().as_secs_f64();
+        let start = Instant::now();
+        let of_side = |side: Side| {
+            let features = artifact::input(context, side.name());
+            pooled::embedded(features, &checkpoint, side, Some(scratch), context.n_threads)
+        };
+        let text = of_side(Side::Text)?;
         must_align(&queries, &text)?;
+        let images = of_side(Side::Images)?;
         if images.ids.is_empty() {
             return Err(StageError::new("the pool has no images to be found"));
         }
-        let read_seconds = start.elapsed().as_secs_f64();
-        let start = Instant::now();
-        // Given away, so that a passthrough copies neither.
-        let vectors = [&mut text.vectors, &mut images.vectors].map(std::mem::take);
-        let pool = Pool::embed(context, vectors, &checkpoint)?;
-        let evaluation = self.evaluate(context, &queries, &images, pool)?;
+        let evaluation = self.evaluate(context, &queries, &images, text.vectors)?;
         let search_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
         evaluation.write(scratch, &images)?;
@@ -194,47 +192,22 @@ impl WholeStage for EvaluateRecall {
     }
 }
 
-/// The embedded queries and images.
-///
-/// # Shapes
-/// `queries`: `[n_queries, dim]`, `images`: `[pool_size, dim]`
-struct Pool {
-    queries: Matrix,
-    images: Matrix,
-}
+/// The embeddings of one side.
+type Embeddings = Features<ScratchRows>;
 
-impl Pool {
-    /// The heads, which must be those of the features.
-    fn heads(context: &StageContext<'_>, allows_mismatch: bool) -> Result<Checkpoint, StageError> {
-        let checkpoint = artifact::heads(artifact::input(context, "projection"))?;
-        for (slot, trained_on) in [
-            ("text", checkpoint.trained_on.as_ref().map(|on| &on.text)),
-            ("images", checkpoint.trained_on.as_ref().map(|on| &on.images)),
-        ] {
-            let space = artifact::feature_space(artifact::input(context, slot))?;
-            let features = Named { name: &format!("input `{slot}`"), space: space.as_ref() };
-            let heads = Named { name: "the heads of input `projection`", space: trained_on };
-            feature_spaces::must_match(context, &features, &heads, allows_mismatch)?;
-        }
-        Ok(checkpoint)
+/// The heads, which must be those of the features.
+fn heads(context: &StageContext<'_>, allows_mismatch: bool) -> Result<Checkpoint, StageError> {
+    let checkpoint = artifact::heads(artifact::input(context, "projection"))?;
+    for (slot, trained_on) in [
+        ("text", checkpoint.trained_on.as_ref().map(|on| &on.text)),
+        ("images", checkpoint.trained_on.as_ref().map(|on| &on.images)),
+    ] {
+        let space = artifact::feature_space(artifact::input(context, slot))?;
+        let features = Named { name: &format!("input `{slot}`"), space: space.as_ref() };
+        let heads = Named { name: "the heads of input `projection`", space: trained_on };
+        feature_spaces::must_match(context, &features, &heads, allows_mismatch)?;
     }
-
-    fn embed(
-        context: &StageContext<'_>,
-        [text, images]: [Matrix; 2],
-        checkpoint: &Checkpoint,
-    ) -> Result<Self, StageError> {
-        let embed = |side: &str, features: Matrix, head| {
-            embed(features, head, checkpoint.normalize, context.n_threads).map_err(|error| {
-                StageError::because(format!("the {side} features do not fit the heads"), error)
-                    .with_help("the heads must be trained on features of the same encoders")
-            })
-        };
-        Ok(Self {
-            queries: embed("text", text, checkpoint.text())?,
-            images: embed("image", images, checkpoint.image())?,
-        })
-    }
+    Ok(checkpoint)
 }
 
 /// The rankings of all queries that have a text.
@@ -252,22 +225,23 @@ impl EvaluateRecall {
         &self,
         context: &StageContext<'_>,
         queries: &'a [QueryRow],
-        images: &Features,
-        pool: Pool,
+        images: &Embeddings,
+        texts: ScratchRows,
     ) -> Result<Evaluation<'a>, StageError> {
         let Asked { rows, relevant } = Asked::new(queries, images, has_text);
-        let embedded = pool.queries.with_rows(&rows);
         let queries: Vec<&QueryRow> = rows.iter().map(|row_idx| &queries[*row_idx]).collect();
+        let texts: Box<dyn RowReader> = Box::new(texts);
+        let texts = SelectedRows { reader: texts, rows };
         let top_k = self.params.k.last().copied().unwrap_or(MIN_TOP).max(MIN_TOP);
         let similarity: eval::Similarity = self.params.similarity.into();
         let incomparable = |error| StageError::because("queries and images cannot be compared", error);
-        let rankings = eval::rank(&embedded, &pool.images, &relevant, top_k, similarity, context.n_threads)
+        let rankings = eval::rank(&texts, &images.vectors, &relevant, top_k, similarity, context.n_threads)
             .map_err(incomparable)?;
         let ranks = |rankings: &[Ranking]| rankings.iter().map(|ranking| ranking.relevant_ranks.clone()).collect();
         let images_for_queries = Measured::of_queries(&queries, images, &relevant, ranks(&rankings));
         let queries_for_images = if self.params.image_to_text {
             let relevant = measured::inverted(&relevant, images.ids.len());
-            let rankings = eval::rank(&pool.images, &embedded, &relevant, 0, similarity, context.n_threads);
+            let rankings = eval::rank(&images.vectors, &texts, &relevant, 0, similarity, context.n_threads);
             Some(Measured::of_images(&queries, images, &relevant, ranks(&rankings.map_err(incomparable)?)))
         } else {
             None
@@ -282,7 +256,7 @@ impl Evaluation<'_> {
         directions.into_iter().flatten().flat_map(|measured| measured.metrics(k, n_threads)).collect()
     }
 
-    fn write(&self, scratch: &Path, images: &Features) -> Result<(), StageError> {
+    fn write(&self, scratch: &Path, images: &Embeddings) -> Result<(), StageError> {
         let id = |row_idx: usize| images.ids[row_idx].clone().unwrap_or_default();
         let rows: Vec<RankingRow> = self
             .queries

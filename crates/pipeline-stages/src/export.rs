@@ -1,6 +1,5 @@
 //! Exports of an artifact for other tools: vectors, embeddings, and the curves of a training.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -8,7 +7,7 @@ use pipeline_core::{InputArtifact, StageError};
 use pipeline_data::{Scalar, VectorShard};
 use pipeline_kernels::Matrix;
 use pipeline_models::checkpoint::Checkpoint;
-use pipeline_models::heads;
+use pipeline_models::heads::{self, Head};
 
 use crate::{artifact, feature_spaces, pooled};
 
@@ -50,6 +49,22 @@ impl Side {
         match self {
             Self::Text => "text",
             Self::Images => "images",
+        }
+    }
+
+    /// The name of one of its rows.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Images => "image",
+        }
+    }
+
+    /// Its head, if there are heads.
+    pub(crate) fn head(self, heads: &Checkpoint) -> Option<&Head> {
+        match self {
+            Self::Text => heads.text(),
+            Self::Images => heads.image(),
         }
     }
 }
@@ -94,9 +109,7 @@ impl Vectors {
         if !allows_mismatch {
             feature_spaces::must_be_of_heads(&checkpoint, side, features)?;
         }
-        let artifact::Features { ids, vectors } = pooled::for_heads(features, &checkpoint, side, n_threads)?;
-        let vectors = embed(&checkpoint, side, vectors, n_threads)?;
-        Ok(Self { features: artifact::Features { ids, vectors } })
+        Ok(Self { features: pooled::embedded_in_memory(features, &checkpoint, side, n_threads)? })
     }
 
     /// Writes the files of `format` to `paths`.
@@ -128,19 +141,10 @@ impl Vectors {
     }
 }
 
-/// Maps the features of one side into the shared space, in place where they are given away and pass no head.
-pub(crate) fn embed<'a>(
-    heads: &Checkpoint,
-    side: Side,
-    features: impl Into<Cow<'a, Matrix>>,
-    n_threads: usize,
-) -> Result<Matrix, StageError> {
-    let head = match side {
-        Side::Text => heads.text(),
-        Side::Images => heads.image(),
-    };
-    heads::embed(features, head, heads.normalize, n_threads)
-        .map_err(|error| StageError::because("the features do not fit the heads", error))
+/// Maps the features of one side into the shared space.
+pub(crate) fn embed(heads: &Checkpoint, side: Side, features: &Matrix, n_threads: usize) -> Result<Matrix, StageError> {
+    heads::embed(features, side.head(heads), heads.normalize, n_threads)
+        .map_err(|error| pooled::not_embedded(side, error))
 }
 
 /// Writes the history of a training, or the metrics of an evaluation, as an event file of TensorBoard. Returns the

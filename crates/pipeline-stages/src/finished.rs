@@ -99,8 +99,8 @@ pub fn read_features(
 /// When the heads take features of other widths.
 pub fn embed(
     FinishedHeads(heads): &FinishedHeads,
-    text: Matrix,
-    images: Matrix,
+    text: &Matrix,
+    images: &Matrix,
     n_threads: usize,
 ) -> Result<(Matrix, Matrix), FinishedError> {
     let texts = heads::embed(text, heads.text(), heads.normalize, n_threads)?;

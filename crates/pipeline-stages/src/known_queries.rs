@@ -8,7 +8,7 @@ use pipeline_kernels::Matrix;
 use pipeline_models::checkpoint::Checkpoint;
 
 use crate::artifact;
-use crate::export::{Side, embed};
+use crate::export::Side;
 use crate::pooled;
 use crate::relevance::has_text;
 use crate::train_projection::must_align;
@@ -61,9 +61,9 @@ impl KnownQueries {
         heads: &Checkpoint,
         n_threads: usize,
     ) -> Result<Self, StageError> {
-        let features = pooled::for_heads(text, heads, Side::Text, n_threads)?;
-        must_align(&self.rows, &features)?;
-        self.texts = Some(embed(heads, Side::Text, features.vectors, n_threads)?);
+        let embedded = pooled::embedded_in_memory(text, heads, Side::Text, n_threads)?;
+        must_align(&self.rows, &embedded)?;
+        self.texts = Some(embedded.vectors);
         Ok(self)
     }
 

@@ -1,9 +1,12 @@
 //! From the tokens of an artifact or a query to the features that heads take.
 
+use std::path::Path;
+
 use pipeline_core::{InputArtifact, StageError};
+use pipeline_data::{DataError, ScratchRows, TokenShard};
 use pipeline_kernels::{Matrix, TokenMatrix, TokenNumbers};
 use pipeline_models::checkpoint::Checkpoint;
-use pipeline_models::heads::{self, Head, TokenPool};
+use pipeline_models::heads::{self, EmbedError, Head, TokenPool};
 use pipeline_models::{Encoder, EncoderModel, EncoderRows, TokenLayout, Top};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,28 +59,35 @@ impl PoolName {
     }
 }
 
+/// Rows that are embedded at once: 32 MiB of embeddings of 512 numbers.
+const ROWS_AT_ONCE: usize = 16_384;
+
 /// The reason why tokens cannot be pooled by `cls`.
 pub(crate) const NO_CLASS: &str =
     "the pool is `cls`, and these tokens have no class token; `attentive` and `mean` are there";
 
-/// The features of an artifact, tokens pooled as they are read.
+/// The features of an artifact, tokens pooled as they are read. `scratch` is the folder of the stage.
 ///
 /// # Errors
-/// When they cannot be read.
+/// When they cannot be read, or the scratch file cannot be written.
 pub(crate) fn pooled(
     artifact: &InputArtifact,
     slot: &str,
     pool: TokenPool<'_>,
+    scratch: &Path,
     n_threads: usize,
-) -> Result<Features, StageError> {
+) -> Result<Features<ScratchRows>, StageError> {
     let width = artifact::read_features_info(artifact)?.dim;
-    let mut features = Features { ids: Vec::new(), vectors: Matrix::zeros(0, width) };
+    let mut features = Features { ids: Vec::new(), vectors: ScratchRows::new(Some(scratch), width) };
     artifact::token_parts(artifact, slot, &mut |part| {
-        features.vectors.n_rows += part.ids.len();
         features.ids.extend(part.ids);
-        features.vectors.values.extend(heads::pool(&part.tokens, pool, n_threads).values);
+        features.vectors.append(&heads::pool(&part.tokens, pool, n_threads).values).map_err(no_scratch)
     })?;
     Ok(features)
+}
+
+fn no_scratch(error: DataError) -> StageError {
+    StageError::because("the scratch file cannot be written", error)
 }
 
 /// All tokens of an artifact in memory, in the precision of its files.
@@ -94,11 +104,12 @@ pub(crate) fn unpooled(artifact: &InputArtifact, slot: &str) -> Result<Features<
     artifact::token_parts(artifact, slot, &mut |part| {
         features.ids.extend(part.ids);
         features.vectors.append(part.tokens);
+        Ok(())
     })?;
     Ok(features)
 }
 
-/// The features of an artifact as trained heads take them.
+/// The features of an artifact as trained heads take them, in memory.
 ///
 /// # Errors
 /// When they cannot be read, or the heads were trained on tokens and these are none, or the reverse.
@@ -108,40 +119,145 @@ pub(crate) fn for_heads(
     side: Side,
     n_threads: usize,
 ) -> Result<Features, StageError> {
-    let slot = side.name();
+    match way(artifact, checkpoint, side)? {
+        Way::Vectors => artifact::features(artifact, side.name()),
+        way => {
+            let mut features = Features { ids: Vec::new(), vectors: Matrix::zeros(0, way.width(artifact)?) };
+            through(artifact, side.name(), &way, n_threads, &mut |ids, vectors| {
+                features.vectors.n_rows += vectors.n_rows;
+                features.ids.extend(ids);
+                features.vectors.values.extend(vectors.values);
+                Ok(())
+            })?;
+            Ok(features)
+        }
+    }
+}
+
+/// The embeddings of an artifact: its features go through trained heads as they are read. `scratch` is the folder of the
+/// stage; without it, all embeddings are held in memory.
+///
+/// # Errors
+/// As [`for_heads`], and when the features do not fit the heads, or the scratch file cannot be written.
+pub(crate) fn embedded(
+    artifact: &InputArtifact,
+    checkpoint: &Checkpoint,
+    side: Side,
+    scratch: Option<&Path>,
+    n_threads: usize,
+) -> Result<Features<ScratchRows>, StageError> {
+    let head = side.head(checkpoint);
+    let way = way(artifact, checkpoint, side)?;
+    let dim = head.map_or(way.width(artifact)?, |head| head.output.bias.len());
+    let mut embedded = Features { ids: Vec::new(), vectors: ScratchRows::new(scratch, dim) };
+    let normalize = checkpoint.normalize;
+    if matches!(way, Way::Vectors) {
+        let Features { ids, vectors } = artifact::stored_features(artifact, side.name(), scratch)?;
+        for first_row in (0..ids.len()).step_by(ROWS_AT_ONCE) {
+            let rows = first_row..ids.len().min(first_row + ROWS_AT_ONCE);
+            let part = heads::embed_rows(&vectors, rows, head, normalize, n_threads);
+            embedded.vectors.append(&part.map_err(|error| not_embedded(side, error))?.values).map_err(no_scratch)?;
+        }
+        embedded.ids = ids;
+        return Ok(embedded);
+    }
+    through(artifact, side.name(), &way, n_threads, &mut |ids, vectors| {
+        let part = heads::embed(&vectors, head, normalize, n_threads);
+        embedded.ids.extend(ids);
+        embedded.vectors.append(&part.map_err(|error| not_embedded(side, error))?.values).map_err(no_scratch)
+    })?;
+    Ok(embedded)
+}
+
+/// The embeddings of an artifact in memory.
+///
+/// # Errors
+/// As [`embedded`].
+pub(crate) fn embedded_in_memory(
+    artifact: &InputArtifact,
+    checkpoint: &Checkpoint,
+    side: Side,
+    n_threads: usize,
+) -> Result<Features, StageError> {
+    let Features { ids, vectors } = embedded(artifact, checkpoint, side, None, n_threads)?;
+    Ok(Features { ids, vectors: vectors.into_matrix() })
+}
+
+/// The error for features that cannot be embedded.
+pub(crate) fn not_embedded(side: Side, error: EmbedError) -> StageError {
+    match error {
+        EmbedError::Read(error) => {
+            StageError::because(format!("the features of input `{}` cannot be read", side.name()), error)
+        }
+        error => StageError::because(format!("the {} features do not fit the heads", side.word()), error)
+            .with_help("the heads must be trained on features of the same encoders"),
+    }
+}
+
+/// From the rows of an artifact to the features that heads take.
+enum Way<'a> {
+    /// Each row has one vector.
+    Vectors,
+    /// Tokens are pooled.
+    Pool(TokenPool<'a>),
+    /// Tokens go through layers.
+    Layers(&'a Top),
+}
+
+impl Way<'_> {
+    /// The width of the features.
+    fn width(&self, artifact: &InputArtifact) -> Result<usize, StageError> {
+        match self {
+            Self::Layers(top) => Ok(top.dim()),
+            Self::Vectors | Self::Pool(_) => Ok(artifact::read_features_info(artifact)?.dim),
+        }
+    }
+}
+
+fn way<'a>(artifact: &InputArtifact, checkpoint: &'a Checkpoint, side: Side) -> Result<Way<'a>, StageError> {
     match (artifact::layout(artifact)?, pool_of(checkpoint, side)) {
-        (None, None) => artifact::features(artifact, slot),
+        (None, None) => Ok(Way::Vectors),
         (None, Some(pool)) => Err(StageError::new(format!(
-            "the heads pool tokens (`{}`), and input `{slot}` has one vector for each row",
-            pool.name()
+            "the heads pool tokens (`{}`), and input `{}` has one vector for each row",
+            pool.name(),
+            side.name()
         ))
         .with_help("they take features of `pooling: tokens`")),
-        (Some(_), Some(PoolOfHeads::Layers(top))) => through(artifact, slot, top, n_threads),
+        (Some(_), Some(PoolOfHeads::Layers(top))) => {
+            must_fit(top, artifact::read_features_info(artifact)?.dim)?;
+            Ok(Way::Layers(top))
+        }
         (Some(layout), pool) => {
             let pool = of_heads(pool, layout, side)?;
             if let TokenPool::Attentive(vector) = pool {
                 must_be_as_wide(vector, artifact::read_features_info(artifact)?.dim)?;
             }
-            pooled(artifact, slot, pool, n_threads)
+            Ok(Way::Pool(pool))
         }
     }
 }
 
-/// The features of the tokens of an artifact that go through layers as they are read.
-fn through(artifact: &InputArtifact, slot: &str, top: &Top, n_threads: usize) -> Result<Features, StageError> {
-    must_fit(top, artifact::read_features_info(artifact)?.dim)?;
-    let mut features = Features { ids: Vec::new(), vectors: Matrix::zeros(0, top.dim()) };
-    let mut short = None;
-    artifact::token_parts(artifact, slot, &mut |part| {
-        let first_row = features.ids.len();
-        short = short.or_else(|| top.first_short_row(&part.tokens).map(|row_idx| first_row + row_idx));
-        if short.is_none() {
-            features.vectors.n_rows += part.ids.len();
-            features.ids.extend(part.ids);
-            features.vectors.values.extend(top.features(&part.tokens, n_threads).values);
-        }
-    })?;
-    short.map_or(Ok(features), |row_idx| Err(too_short(slot, row_idx)))
+/// Passes the features of the tokens of an artifact to `each`, with the ids of their rows, a part of them at a time.
+fn through(
+    artifact: &InputArtifact,
+    slot: &str,
+    way: &Way<'_>,
+    n_threads: usize,
+    each: &mut dyn FnMut(Vec<Option<String>>, Matrix) -> Result<(), StageError>,
+) -> Result<(), StageError> {
+    let mut n_before = 0;
+    artifact::token_parts(artifact, slot, &mut |TokenShard { ids, tokens }| {
+        let features = match way {
+            Way::Vectors => panic!("BUG: tokens are no vectors"),
+            Way::Pool(pool) => heads::pool(&tokens, *pool, n_threads),
+            Way::Layers(top) => match top.first_short_row(&tokens) {
+                Some(row_idx) => return Err(too_short(slot, n_before + row_idx)),
+                None => top.features(&tokens, n_threads),
+            },
+        };
+        n_before += ids.len();
+        each(ids, features)
+    })
 }
 
 fn too_short(slot: &str, row_idx: usize) -> StageError {
@@ -239,10 +355,7 @@ enum PoolOfHeads<'a> {
 
 /// The pool of heads that were trained on tokens; `None` of others.
 fn pool_of(checkpoint: &Checkpoint, side: Side) -> Option<PoolOfHeads<'_>> {
-    let head: Option<&Head> = match side {
-        Side::Text => checkpoint.text(),
-        Side::Images => checkpoint.image(),
-    };
+    let head: Option<&Head> = side.head(checkpoint);
     if let Some(top) = head.and_then(|head| head.top.as_ref()) {
         return Some(PoolOfHeads::Layers(top));
     }

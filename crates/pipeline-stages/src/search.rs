@@ -115,8 +115,7 @@ impl SearchPool {
             feature_spaces::must_be_of_heads(&heads, Side::Text, text)?;
             feature_spaces::must_be_of_heads(&heads, Side::Images, images)?;
         }
-        let Features { ids, vectors } = pooled::for_heads(images, &heads, Side::Images, n_threads)?;
-        let images = embed(&heads, Side::Images, vectors, n_threads)?;
+        let Features { ids, vectors: images } = pooled::embedded_in_memory(images, &heads, Side::Images, n_threads)?;
         let similarity = evaluate_recall::similarity(params)?;
         let with_id = ids.iter().enumerate().filter_map(|(row_idx, id)| Some((id.clone()?, row_idx)));
         let rows_by_id = with_id.collect();
@@ -173,7 +172,7 @@ impl SearchPool {
     /// When its features do not fit the heads.
     pub fn place(&self, query: &Query) -> Result<Place, StageError> {
         let features = query.features.for_heads(&self.heads, query.side)?;
-        let vector = embed(&self.heads, query.side, features, self.n_threads)?;
+        let vector = embed(&self.heads, query.side, &features, self.n_threads)?;
         Ok(Place { vector, text: query.text.clone(), row_idx: None })
     }
 

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::slice;
 
 /// Numbers as little-endian bytes.
-pub(super) fn of(values: &[f32]) -> Cow<'_, [u8]> {
+pub(crate) fn of(values: &[f32]) -> Cow<'_, [u8]> {
     if cfg!(target_endian = "big") {
         return values.iter().flat_map(|value| value.to_le_bytes()).collect();
     }
@@ -16,7 +16,7 @@ pub(super) fn of(values: &[f32]) -> Cow<'_, [u8]> {
 }
 
 /// Lets `fill` write the little-endian bytes of all numbers.
-pub(super) fn fill<R>(values: &mut [f32], fill: impl FnOnce(&mut [u8]) -> R) -> R {
+pub(crate) fn fill<R>(values: &mut [f32], fill: impl FnOnce(&mut [u8]) -> R) -> R {
     // SAFETY: any four bytes are an f32, a byte needs no alignment, and the view borrows the slice.
     let bytes = unsafe { slice::from_raw_parts_mut(values.as_mut_ptr().cast(), size_of_val(values)) };
     let result = fill(bytes);
@@ -31,7 +31,7 @@ const LARGE_BYTES: usize = 8 << 20;
 
 /// `n` zeros to be overwritten, in large pages where the system has them: first touching small pages takes longer than
 /// filling them.
-pub(super) fn zeros(n: usize) -> Vec<f32> {
+pub(crate) fn zeros(n: usize) -> Vec<f32> {
     let mut values = vec![0.0f32; n];
     let whole = values.as_mut_ptr_range();
     let n_skipped = whole.start.align_offset(PAGE_BYTES);

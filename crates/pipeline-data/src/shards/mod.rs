@@ -11,7 +11,7 @@
 //!
 //! Equal rows give equal bytes: fixed row groups, no times, no statistics.
 
-mod bytes;
+pub(crate) mod bytes;
 mod columns;
 mod pixels;
 mod queries;
@@ -27,4 +27,4 @@ pub use queries::{read_query_shard, write_query_shard};
 pub use rankings::{read_rankings, write_rankings};
 pub use results::{ResultRow, Results, ResultsOf, read_results, write_results};
 pub use tokens::{TokenShard, read_token_parts, write_tokens};
-pub use vectors::{VectorShard, read_all_vectors, read_vectors, write_vectors};
+pub use vectors::{StoredVectors, VectorShard, read_all_vectors, read_vectors, write_vectors};

@@ -1,47 +1,74 @@
 //! Maps features into the shared space.
 
-use std::borrow::Cow;
+use std::io;
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::pool::{Features, TokenPool, pool};
 use super::{Head, Linear};
-use pipeline_kernels::{InstructionSet, Matrix, PackedMatrix, Rows, gelu, normalize_rows, on_threads};
+use pipeline_kernels::{
+    InstructionSet, Matrix, PackedMatrix, RowReader, Rows, consecutive_rows, gelu, normalize_rows, on_threads,
+};
 
 /// Rows per unit of work of a thread.
 const BLOCK_ROWS: usize = 192;
 
-/// The error for features that do not fit the head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the features have {d_features} columns, but the projection head takes {d_head}: was it trained on others?")]
-pub struct EmbedError {
-    /// The columns of the features.
-    pub d_features: usize,
-    /// The inputs of the head.
-    pub d_head: usize,
+/// The reason why features cannot be embedded.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// The features do not fit the head.
+    #[error(
+        "the features have {d_features} columns, but the projection head takes {d_head}: was it trained on others?"
+    )]
+    Widths {
+        /// The columns of the features.
+        d_features: usize,
+        /// The inputs of the head.
+        d_head: usize,
+    },
+    /// The features cannot be read.
+    #[error("the features cannot be read")]
+    Read(#[from] io::Error),
 }
 
 /// Embeds every row: through the head if there is one, then to length one if `normalize`.
 ///
-/// Neither the thread count nor the other rows change a bit of a row. Features that are given away and pass no head are
-/// embedded in place.
+/// Neither the thread count nor the other rows change a bit of a row. Of features that do not lie in memory, each thread
+/// reads 192 rows at a time.
 ///
 /// # Shapes
 /// - features: `[n_rows, d_features]`
 /// - output: `[n_rows, dim]`, or `[n_rows, d_features]` without a head
 ///
 /// # Errors
-/// When the head takes rows of another width.
-pub fn embed<'a>(
-    features: impl Into<Cow<'a, Matrix>>,
+/// When the head takes rows of another width, or they cannot be read.
+pub fn embed(
+    features: &dyn RowReader,
     head: Option<&Head>,
     normalize: bool,
     n_threads: usize,
 ) -> Result<Matrix, EmbedError> {
-    let features = features.into();
+    embed_rows(features, 0..features.n_rows(), head, normalize, n_threads)
+}
+
+/// Embeds consecutive rows as [`embed`] does.
+///
+/// # Shapes
+/// output: `[rows.len(), dim]`
+///
+/// # Errors
+/// When the head takes rows of another width, or they cannot be read.
+pub fn embed_rows(
+    features: &dyn RowReader,
+    rows: Range<usize>,
+    head: Option<&Head>,
+    normalize: bool,
+    n_threads: usize,
+) -> Result<Matrix, EmbedError> {
     let mut embedded = match head {
-        Some(head) => project(&features, head, n_threads, InstructionSet::best())?,
-        None => features.into_owned(),
+        Some(head) => project(features, rows, head, n_threads, InstructionSet::best())?,
+        None => copied(features, rows, n_threads)?,
     };
     if normalize {
         on_threads(n_threads, || normalize_rows(&mut embedded));
@@ -49,10 +76,25 @@ pub fn embed<'a>(
     Ok(embedded)
 }
 
+/// Consecutive rows as they are.
+fn copied(features: &dyn RowReader, rows: Range<usize>, n_threads: usize) -> io::Result<Matrix> {
+    let mut copied = Matrix::zeros(rows.len(), features.n_cols());
+    on_threads(n_threads, || {
+        let blocks = copied.values.par_chunks_mut((BLOCK_ROWS * features.n_cols()).max(1)).enumerate();
+        blocks.try_for_each(|(block_idx, values)| features.read_rows(&block_of(&rows, block_idx), values))
+    })?;
+    Ok(copied)
+}
+
+/// The rows of a unit of work.
+fn block_of(rows: &Range<usize>, block_idx: usize) -> Vec<usize> {
+    rows.clone().skip(block_idx * BLOCK_ROWS).take(BLOCK_ROWS).collect()
+}
+
 /// Embeds every row of features, of which tokens are pooled by the head's layers or vector first.
 ///
 /// # Errors
-/// When the head takes rows of another width.
+/// When the head takes rows of another width, or they cannot be read.
 ///
 /// # Panics
 /// When a head without either is given tokens: a bug of the caller.
@@ -69,41 +111,42 @@ pub fn embed_features(
             if let Some(top) = top {
                 let d_head = top.width();
                 return match d_features == d_head {
-                    true => embed(top.features(tokens, n_threads), head, normalize, n_threads),
-                    false => Err(EmbedError { d_features, d_head }),
+                    true => embed(&top.features(tokens, n_threads), head, normalize, n_threads),
+                    false => Err(EmbedError::Widths { d_features, d_head }),
                 };
             }
             let attention = head.and_then(|head| head.attention.as_deref());
             let vector = attention.expect("BUG: tokens are embedded by a head that pools them");
             let d_head = vector.len();
             if d_features != d_head {
-                return Err(EmbedError { d_features, d_head });
+                return Err(EmbedError::Widths { d_features, d_head });
             }
-            embed(pool(tokens, TokenPool::Attentive(vector), n_threads), head, normalize, n_threads)
+            embed(&pool(tokens, TokenPool::Attentive(vector), n_threads), head, normalize, n_threads)
         }
     }
 }
 
 pub(super) fn project(
-    features: &Matrix,
+    features: &dyn RowReader,
+    rows: Range<usize>,
     head: &Head,
     n_threads: usize,
     instructions: InstructionSet,
 ) -> Result<Matrix, EmbedError> {
-    let (d_features, d_head) = (features.n_cols, head.d_features());
+    let (d_features, d_head) = (features.n_cols(), head.d_features());
     if d_features != d_head {
-        return Err(EmbedError { d_features, d_head });
+        return Err(EmbedError::Widths { d_features, d_head });
     }
     let layer = |linear| Layer::new(linear, instructions);
     let (hidden, output) = (head.hidden.as_ref().map(layer), layer(&head.output));
     let dim = output.bias.len();
-    let mut projected = Matrix::zeros(features.n_rows, dim);
+    let mut projected = Matrix::zeros(rows.len(), dim);
     on_threads(n_threads, || {
         let blocks = projected.values.par_chunks_mut((BLOCK_ROWS * dim).max(1)).enumerate();
-        blocks.for_each_init(Vec::new, |between, (block_idx, projected)| {
+        blocks.try_for_each_init(<(Vec<_>, Vec<_>)>::default, |(buffer, between), (block_idx, projected)| {
             let n_rows = projected.len() / dim;
-            let first_row = block_idx * BLOCK_ROWS;
-            let features = &features.values[first_row * d_features..(first_row + n_rows) * d_features];
+            let first_row = rows.start + block_idx * BLOCK_ROWS;
+            let features = consecutive_rows(features, first_row..first_row + n_rows, buffer)?;
             match &hidden {
                 None => output.apply(features, projected, |value| value),
                 Some(hidden) => {
@@ -112,8 +155,9 @@ pub(super) fn project(
                     output.apply(between, projected, |value| value);
                 }
             }
-        });
-    });
+            Ok::<_, EmbedError>(())
+        })
+    })?;
     Ok(projected)
 }
 

@@ -3,7 +3,7 @@
 mod embed;
 mod pool;
 
-pub use embed::{EmbedError, embed, embed_features};
+pub use embed::{EmbedError, embed, embed_features, embed_rows};
 pub use pool::{Features, TokenPool, pool};
 pub(crate) use pool::{attend, dot};
 

@@ -1,6 +1,6 @@
 //! From the vectors of a row's tokens to one: the first, their mean, or a learnt weighted mean.
 
-use pipeline_kernels::{Matrix, TokenMatrix, on_threads};
+use pipeline_kernels::{Matrix, RowReader, TokenMatrix, on_threads};
 use rayon::prelude::*;
 
 /// The sums that a dot product is computed in, side by side.
@@ -11,7 +11,7 @@ const LANES: usize = 8;
 pub enum Features<'a> {
     /// # Shapes
     /// `[n_rows, width]`
-    Vectors(&'a Matrix),
+    Vectors(&'a dyn RowReader),
     /// The vectors of all tokens of each row.
     Tokens(&'a TokenMatrix),
 }
@@ -36,6 +36,12 @@ impl<'a> From<&'a Matrix> for Features<'a> {
     }
 }
 
+impl<'a> From<&'a dyn RowReader> for Features<'a> {
+    fn from(vectors: &'a dyn RowReader) -> Self {
+        Self::Vectors(vectors)
+    }
+}
+
 impl<'a> From<&'a TokenMatrix> for Features<'a> {
     fn from(tokens: &'a TokenMatrix) -> Self {
         Self::Tokens(tokens)
@@ -46,7 +52,7 @@ impl<'a> Features<'a> {
     /// The number of rows.
     pub fn n_rows(self) -> usize {
         match self {
-            Self::Vectors(vectors) => vectors.n_rows,
+            Self::Vectors(vectors) => vectors.n_rows(),
             Self::Tokens(tokens) => tokens.n_rows(),
         }
     }
@@ -54,13 +60,13 @@ impl<'a> Features<'a> {
     /// The numbers of a vector.
     pub fn width(self) -> usize {
         match self {
-            Self::Vectors(vectors) => vectors.n_cols,
+            Self::Vectors(vectors) => vectors.n_cols(),
             Self::Tokens(tokens) => tokens.width(),
         }
     }
 
     /// The vectors, if each row has one.
-    pub fn vectors(self) -> Option<&'a Matrix> {
+    pub fn vectors(self) -> Option<&'a dyn RowReader> {
         match self {
             Self::Vectors(vectors) => Some(vectors),
             Self::Tokens(_) => None,

@@ -3,12 +3,14 @@
 //! Both centre the features, solve in f64 on one thread, and keep the directions in the order of their weight. So every
 //! processor with FMA gives the same bits.
 
+use std::io;
+
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn, SymmetricEigen};
 
 use super::TrainError;
 use super::options::check_pairs;
 use crate::heads::{Heads, Linear};
-use pipeline_kernels::Matrix;
+use pipeline_kernels::{Matrix, RowReader};
 
 /// Pairs whose products are summed at once: 16 MiB of features of 2,048 numbers.
 const BLOCK_PAIRS: usize = 1024;
@@ -36,11 +38,11 @@ pub enum ClosedForm {
 /// - output: weights `[dim, d_text]` and `[dim, d_image]`
 ///
 /// # Errors
-/// When the penalty is not a positive number, a pair names a missing row, or a feature is not finite
-/// ([`TrainError::Unsolvable`]).
+/// When the penalty is not a positive number, a pair names a missing row, the features cannot be read, or one of them is
+/// not finite ([`TrainError::Unsolvable`]).
 pub fn fit(
-    text: &Matrix,
-    images: &Matrix,
+    text: &dyn RowReader,
+    images: &dyn RowReader,
     pairs: &[(usize, usize)],
     method: ClosedForm,
     penalty: f64,
@@ -49,8 +51,8 @@ pub fn fit(
     if !(penalty.is_finite() && penalty > 0.0) {
         return Err(TrainError::Option { name: "penalty", value: penalty, wanted: "a number above 0" });
     }
-    check_pairs(text.n_rows, images.n_rows, pairs)?;
-    let moments = Moments::of(text, images, pairs, method == ClosedForm::Cca);
+    check_pairs(text.n_rows(), images.n_rows(), pairs)?;
+    let moments = Moments::of(text, images, pairs, method == ClosedForm::Cca)?;
     let (text_weight, image_weight) = match method {
         ClosedForm::Ridge => ridge(&moments, penalty),
         ClosedForm::Cca => cca(&moments, penalty),
@@ -75,10 +77,15 @@ struct Moments {
 }
 
 impl Moments {
-    fn of(text: &Matrix, images: &Matrix, pairs: &[(usize, usize)], with_images: bool) -> Self {
-        let (d_text, d_image) = (text.n_cols, images.n_cols);
-        let text_mean = mean(text, pairs.iter().map(|pair| pair.0));
-        let image_mean = mean(images, pairs.iter().map(|pair| pair.1));
+    fn of(
+        text: &dyn RowReader,
+        images: &dyn RowReader,
+        pairs: &[(usize, usize)],
+        with_images: bool,
+    ) -> io::Result<Self> {
+        let (d_text, d_image) = (text.n_cols(), images.n_cols());
+        let text_mean = mean(text, pairs, |pair| pair.0)?;
+        let image_mean = mean(images, pairs, |pair| pair.1)?;
         let mut moments = Self {
             text: DMatrix::zeros(d_text, d_text),
             image: if with_images { DMatrix::zeros(d_image, d_image) } else { DMatrix::zeros(0, 0) },
@@ -88,8 +95,8 @@ impl Moments {
         };
         let share = 1.0 / pairs.len().max(1) as f64;
         for block in pairs.chunks(BLOCK_PAIRS) {
-            let text = centred(text, block.iter().map(|pair| pair.0), &moments.text_mean);
-            let image = centred(images, block.iter().map(|pair| pair.1), &moments.image_mean);
+            let text = centred(text, block, |pair| pair.0, &moments.text_mean)?;
+            let image = centred(images, block, |pair| pair.1, &moments.image_mean)?;
             let (text_rows, image_rows) = (text.transpose(), image.transpose());
             moments.text.gemm(share, &text, &text_rows, 1.0);
             moments.cross.gemm(share, &text, &image_rows, 1.0);
@@ -97,23 +104,48 @@ impl Moments {
                 moments.image.gemm(share, &image, &image_rows, 1.0);
             }
         }
-        moments
+        Ok(moments)
     }
 }
 
-fn mean(matrix: &Matrix, rows: impl ExactSizeIterator<Item = usize>) -> DVector<f64> {
-    let n_rows = rows.len().max(1) as f64;
-    let mut sum = DVector::zeros(matrix.n_cols);
-    rows.for_each(|row| sum.iter_mut().zip(matrix.row(row)).for_each(|(sum, value)| *sum += f64::from(*value)));
-    sum / n_rows
+fn mean(
+    features: &dyn RowReader,
+    pairs: &[(usize, usize)],
+    row: impl Fn(&(usize, usize)) -> usize,
+) -> io::Result<DVector<f64>> {
+    let width = features.n_cols();
+    let mut sum = DVector::zeros(width);
+    for block in pairs.chunks(BLOCK_PAIRS) {
+        let values = rows_of(features, block, &row)?;
+        let rows = values.chunks_exact(width.max(1));
+        rows.for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value)));
+    }
+    Ok(sum / pairs.len().max(1) as f64)
 }
 
 /// # Shapes
-/// returns `[n_cols, rows]`
-fn centred(matrix: &Matrix, rows: impl ExactSizeIterator<Item = usize>, mean: &DVector<f64>) -> DMatrix<f64> {
-    let n_rows = rows.len();
-    let values = rows.flat_map(|row| matrix.row(row).iter().zip(mean).map(|(value, mean)| f64::from(*value) - mean));
-    DMatrix::from_iterator(matrix.n_cols, n_rows, values)
+/// returns `[n_cols, pairs]`
+fn centred(
+    features: &dyn RowReader,
+    pairs: &[(usize, usize)],
+    row: impl Fn(&(usize, usize)) -> usize,
+    mean: &DVector<f64>,
+) -> io::Result<DMatrix<f64>> {
+    let values = rows_of(features, pairs, row)?;
+    let values = values.iter().zip(mean.iter().cycle()).map(|(value, mean)| f64::from(*value) - mean);
+    Ok(DMatrix::from_iterator(features.n_cols(), pairs.len(), values))
+}
+
+/// # Shapes
+/// returns `[pairs, n_cols]`
+fn rows_of(
+    features: &dyn RowReader,
+    pairs: &[(usize, usize)],
+    row: impl Fn(&(usize, usize)) -> usize,
+) -> io::Result<Vec<f32>> {
+    let mut values = vec![0.0; pairs.len() * features.n_cols()];
+    features.read_rows(&pairs.iter().map(row).collect::<Vec<_>>(), &mut values)?;
+    Ok(values)
 }
 
 /// The map `W` of texts to images has the singular directions `U`: texts go to `Uᵀ·W`, images to `Uᵀ`.
@@ -246,7 +278,7 @@ mod tests {
     fn ridge_is_the_solution_of_its_normal_equations() {
         let (text, images) = twins(50, 0.5);
         let pairs: Vec<_> = (0..50).map(|row| (row, row)).collect();
-        let moments = Moments::of(&text, &images, &pairs, false);
+        let moments = Moments::of(&text, &images, &pairs, false).unwrap();
         let (text_head, image_head) = ridge(&moments, 0.1).unwrap();
         // Images mapped back from the directions that texts reach: Wᵀ, except for directions that no text reaches.
         let map = (image_head.transpose() * text_head).transpose();
@@ -261,7 +293,7 @@ mod tests {
     fn cca_correlates_each_direction_with_its_own_only() {
         let (text, images) = twins(300, 0.3);
         let pairs: Vec<_> = (0..300).map(|row| (row, row)).collect();
-        let moments = Moments::of(&text, &images, &pairs, true);
+        let moments = Moments::of(&text, &images, &pairs, true).unwrap();
         let (text_head, image_head) = cca(&moments, 1e-6).unwrap();
         let cross = &text_head * &moments.cross * image_head.transpose();
         let own = &text_head * &moments.text * text_head.transpose();

@@ -1,9 +1,11 @@
 //! What can be chosen about training, and what is refused before it begins.
 
+use std::io;
 use std::ops::RangeInclusive;
 
 use super::positives::Positives;
 use super::schedule::{LearningRate, LrSchedule};
+use super::validation::ValidationError;
 use super::{PairedFeatures, Validation};
 use crate::device::DeviceError;
 use crate::heads::{Features, Head, Heads, Linear};
@@ -219,6 +221,12 @@ pub enum TrainError {
     /// The device cannot be used.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// Features cannot be read.
+    #[error("the features cannot be read")]
+    Read(#[from] io::Error),
+    /// The heads cannot be measured on the held-out data.
+    #[error("the heads cannot be measured on the held-out data")]
+    Validation(#[from] ValidationError),
 }
 
 impl TrainOptions {

@@ -1,5 +1,7 @@
 //! The training loop, wherever its steps are computed.
 
+use std::io;
+
 use super::torch_random::TorchRandom;
 use super::validation::{Kept, Validated, Validation};
 use super::{StepLoss, TrainError, TrainOptions, Trained};
@@ -8,7 +10,10 @@ use crate::heads::Heads;
 /// Heads that learn from batches.
 pub(crate) trait Learner {
     /// The mean loss of the pairs of a batch.
-    fn loss(&mut self, batch: &[usize]) -> f32;
+    ///
+    /// # Errors
+    /// When their features cannot be read.
+    fn loss(&mut self, batch: &[usize]) -> io::Result<f32>;
 
     /// Changes the weights against the loss of the last batch, if there are any, at these learning rates.
     fn learn(&mut self, rates: Rates);
@@ -48,7 +53,7 @@ pub(crate) fn run(
     let measures_start = validation.is_some_and(|validation| validation.measures_start);
     let mut validated = validation.map(|validation| Validated::new(validation, options));
     if let Some(validated) = validated.as_mut().filter(|_| measures_start) {
-        validated.see(Kept { heads: learner.heads(), temperature: learner.temperature() });
+        validated.see(Kept { heads: learner.heads(), temperature: learner.temperature() })?;
     }
     let is_repeated = !options.shuffle && !learner.has_heads();
     let n_epochs = if n_pairs > 0 { options.epochs } else { 0 };
@@ -60,7 +65,7 @@ pub(crate) fn run(
             let rates = Rates { heads: lr, attention, share_of_layers };
             // Where nothing changes, an epoch repeats the losses of the first.
             let known = losses.get(step).filter(|_| is_repeated).map(|step| step.loss);
-            let loss = known.unwrap_or_else(|| learner.loss(batch));
+            let loss = known.map_or_else(|| learner.loss(batch), Ok)?;
             let step_loss = StepLoss { epoch, step, loss, lr, temperature };
             if !step_loss.loss.is_finite() {
                 return Err(TrainError::NotFinite { what: "loss", epoch, step });
@@ -74,7 +79,7 @@ pub(crate) fn run(
         if let Some(validated) = &mut validated {
             let now = Kept { heads: learner.heads(), temperature: learner.temperature() };
             check_finite(now.heads.as_ref(), losses.last())?;
-            if !validated.see(now) {
+            if !validated.see(now)? {
                 break;
             }
         }
@@ -111,9 +116,9 @@ mod tests {
     }
 
     impl Learner for Counting {
-        fn loss(&mut self, batch: &[usize]) -> f32 {
+        fn loss(&mut self, batch: &[usize]) -> io::Result<f32> {
             self.n_compared += 1;
-            batch.iter().sum::<usize>() as f32
+            Ok(batch.iter().sum::<usize>() as f32)
         }
 
         fn learn(&mut self, _: Rates) {}

@@ -26,7 +26,7 @@ pub struct Validation<'a> {
 }
 
 /// The reason why heads cannot be measured.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum ValidationError {
     /// The features do not fit the heads.
     #[error(transparent)]
@@ -57,7 +57,7 @@ impl Validation<'_> {
     /// one, else the inner product, as training does.
     ///
     /// # Errors
-    /// When the features do not fit the heads.
+    /// When the features do not fit the heads, or cannot be read.
     pub fn recall(&self, heads: Option<&Heads>, normalize: bool, n_threads: usize) -> Result<Recall, ValidationError> {
         let queries = embed_features(self.text, heads.map(|heads| &heads.text), normalize, n_threads)?;
         let images = embed_features(self.images, heads.map(|heads| &heads.image), normalize, n_threads)?;
@@ -75,11 +75,17 @@ impl<'a> Validated<'a> {
     /// Measures the heads after the next epoch; false when training should stop.
     ///
     /// The first of equally good epochs is the best.
-    pub(super) fn see(&mut self, now: Kept) -> bool {
+    ///
+    /// # Errors
+    /// When the features cannot be read.
+    pub(super) fn see(&mut self, now: Kept) -> Result<bool, ValidationError> {
         let recall = match (&now.heads, self.recalls.last()) {
             // Without heads no epoch changes anything.
             (None, Some(recall)) => recall.clone(),
-            (heads, _) => self.measure(heads.as_ref()),
+            (heads, _) => {
+                let TrainOptions { normalize, n_threads, .. } = *self.options;
+                self.validation.recall(heads.as_ref(), normalize, n_threads)?
+            }
         };
         let epoch = self.recalls.len();
         let is_better = self.best.as_ref().is_none_or(|(best, _)| recall.mean > self.recalls[*best].mean);
@@ -88,12 +94,6 @@ impl<'a> Validated<'a> {
             self.best = Some((epoch, now));
         }
         let n_without = self.best.as_ref().map_or(0, |(best, _)| epoch - best);
-        self.validation.patience == 0 || n_without < self.validation.patience
-    }
-
-    fn measure(&self, heads: Option<&Heads>) -> Recall {
-        let TrainOptions { normalize, n_threads, .. } = *self.options;
-        let recall = self.validation.recall(heads, normalize, n_threads);
-        recall.expect("heads that fit the training's features fit held-out ones of the same widths")
+        Ok(self.validation.patience == 0 || n_without < self.validation.patience)
     }
 }

@@ -20,9 +20,9 @@ pub(super) struct Measured {
 
 impl Measured {
     /// The images for queries: a query counts if it names relevant images, in the pool or not.
-    pub fn of_queries(
+    pub fn of_queries<V>(
         queries: &[&QueryRow],
-        images: &Features,
+        images: &Features<V>,
         relevant: &[Vec<usize>],
         ranks: Vec<Vec<usize>>,
     ) -> Self {
@@ -37,9 +37,9 @@ impl Measured {
     }
 
     /// The texts for images: an image counts if a query names it.
-    pub fn of_images(
+    pub fn of_images<V>(
         queries: &[&QueryRow],
-        images: &Features,
+        images: &Features<V>,
         relevant: &[Vec<usize>],
         ranks: Vec<Vec<usize>>,
     ) -> Self {

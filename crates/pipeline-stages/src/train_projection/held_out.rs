@@ -1,5 +1,7 @@
 //! The held-out queries and images on which a training is measured, if it has them.
 
+use std::path::Path;
+
 use pipeline_core::{StageContext, StageError};
 use pipeline_models::train::Validation;
 use pipeline_spec::{SpecError, StageSpec};
@@ -50,8 +52,8 @@ pub(super) fn are_given(stage: &StageSpec) -> Result<bool, SpecError> {
 }
 
 impl HeldOut {
-    /// Reads the inputs; `None` when they are not given, or contain nothing to measure. `keeps_tokens` is whether texts
-    /// go through layers of their encoder.
+    /// Opens the inputs; `None` when they are not given, or contain nothing to measure. `keeps_tokens` is whether texts
+    /// go through layers of their encoder, `scratch` the folder of the stage.
     ///
     /// # Errors
     /// When an input cannot be read.
@@ -59,15 +61,16 @@ impl HeldOut {
         context: &StageContext<'_>,
         params: &TrainProjectionParams,
         keeps_tokens: bool,
+        scratch: &Path,
     ) -> Result<Option<Self>, StageError> {
         let [queries, text, images] = ALL.map(|slot| context.inputs.get(slot.name));
         let (Some(queries), Some(text), Some(images)) = (queries, text, images) else { return Ok(None) };
         let queries = artifact::queries(queries)?;
         let text = match keeps_tokens {
             true => inputs::unpooled(text, TEXT.name)?,
-            false => inputs::read(text, TEXT.name, params.text_pool, context.n_threads)?,
+            false => inputs::read(text, TEXT.name, params.text_pool, scratch, context.n_threads)?,
         };
-        let images = inputs::read(images, IMAGES.name, params.image_pool, context.n_threads)?;
+        let images = inputs::read(images, IMAGES.name, params.image_pool, scratch, context.n_threads)?;
         must_align(&queries, &text).map_err(|error| {
             error.with_help("the inputs `valid_queries` and `valid_text` must come from the same queries")
         })?;
@@ -87,7 +90,7 @@ impl HeldOut {
                 queries.len()
             ));
         }
-        Ok(Some(Self { text: text.vectors.with_rows(&asked.rows), images: images.vectors, relevant: asked.relevant }))
+        Ok(Some(Self { text: text.vectors.with_rows(asked.rows), images: images.vectors, relevant: asked.relevant }))
     }
 
     /// For a training with these params.

@@ -1,7 +1,9 @@
-//! The features of a training: vectors as they are, tokens in memory or pooled as they are read.
+//! The features of a training: vectors in their files, tokens in memory or pooled as they are read.
+
+use std::path::Path;
 
 use pipeline_core::{InputArtifact, StageError};
-use pipeline_kernels::{Matrix, TokenMatrix};
+use pipeline_kernels::{RowReader, SelectedRows, TokenMatrix};
 use pipeline_models::heads;
 
 use crate::artifact::{self, Features};
@@ -10,7 +12,7 @@ use crate::pooled::{self, PoolName};
 /// The features of one side.
 pub(super) enum Inputs {
     /// One vector for each row.
-    Vectors(Matrix),
+    Vectors(Box<dyn RowReader>),
     /// All tokens of each row, in the precision of their files: their pool is learnt.
     Tokens(TokenMatrix),
 }
@@ -18,16 +20,16 @@ pub(super) enum Inputs {
 impl Inputs {
     pub(super) fn features(&self) -> heads::Features<'_> {
         match self {
-            Self::Vectors(vectors) => vectors.into(),
+            Self::Vectors(vectors) => (&**vectors).into(),
             Self::Tokens(tokens) => tokens.into(),
         }
     }
 
     /// Keeps only the given rows, in ascending order.
-    pub(super) fn with_rows(self, rows: &[usize]) -> Self {
+    pub(super) fn with_rows(self, rows: Vec<usize>) -> Self {
         match self {
-            Self::Vectors(vectors) => Self::Vectors(vectors.with_rows(rows)),
-            Self::Tokens(tokens) => Self::Tokens(tokens.with_rows(rows)),
+            Self::Vectors(reader) => Self::Vectors(Box::new(SelectedRows { reader, rows })),
+            Self::Tokens(tokens) => Self::Tokens(tokens.with_rows(&rows)),
         }
     }
 }
@@ -45,7 +47,7 @@ pub(super) fn unpooled(artifact: &InputArtifact, slot: &str) -> Result<Features<
     Ok(Features { ids, vectors: Inputs::Tokens(vectors) })
 }
 
-/// Reads the features of a side whose tokens have this pool.
+/// Opens the features of a side whose tokens have this pool. `scratch` is the folder of the stage.
 ///
 /// # Errors
 /// When they cannot be read, or there are tokens without a pool, or a pool without tokens.
@@ -53,12 +55,13 @@ pub(super) fn read(
     artifact: &InputArtifact,
     slot: &str,
     pool: Option<PoolName>,
+    scratch: &Path,
     n_threads: usize,
 ) -> Result<Features<Inputs>, StageError> {
     match (artifact::layout(artifact)?, pool) {
         (None, None) => {
-            let Features { ids, vectors } = artifact::features(artifact, slot)?;
-            Ok(Features { ids, vectors: Inputs::Vectors(vectors) })
+            let Features { ids, vectors } = artifact::stored_features(artifact, slot, Some(scratch))?;
+            Ok(Features { ids, vectors: Inputs::Vectors(Box::new(vectors)) })
         }
         (None, Some(_)) => Err(StageError::new(format!(
             "the tokens of input `{slot}` are to be pooled, but it has one vector for each row"
@@ -70,8 +73,8 @@ pub(super) fn read(
         .with_help("`text_pool` and `image_pool` pool tokens; held-out features must be like those of the training")),
         (Some(layout), Some(pool)) => match pool.of(layout)? {
             Some(pool) => {
-                let Features { ids, vectors } = pooled::pooled(artifact, slot, pool, n_threads)?;
-                Ok(Features { ids, vectors: Inputs::Vectors(vectors) })
+                let Features { ids, vectors } = pooled::pooled(artifact, slot, pool, scratch, n_threads)?;
+                Ok(Features { ids, vectors: Inputs::Vectors(Box::new(vectors)) })
             }
             None => {
                 let Features { ids, vectors } = pooled::unpooled(artifact, slot)?;

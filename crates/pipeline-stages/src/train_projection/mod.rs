@@ -115,9 +115,10 @@ impl WholeStage for TrainProjection {
         let text = artifact::input(context, "text");
         let text = match &self.unfrozen {
             Some(_) => inputs::unpooled(text, "text")?,
-            None => inputs::read(text, "text", text_pool, context.n_threads)?,
+            None => inputs::read(text, "text", text_pool, scratch, context.n_threads)?,
         };
-        let images = inputs::read(artifact::input(context, "images"), "images", image_pool, context.n_threads)?;
+        let images = artifact::input(context, "images");
+        let images = inputs::read(images, "images", image_pool, scratch, context.n_threads)?;
         must_align(&queries, &text)?;
         let pairs = pairs::pairs(&queries, &images, self.params.pairs);
         if pairs.is_empty() {
@@ -128,11 +129,13 @@ impl WholeStage for TrainProjection {
         }
         let spaces = Spaces::read(context, &self.params)?;
         spaces.must_match_held_out(context, self.params.allow_mismatch)?;
-        let held_out = HeldOut::read(context, &self.params, self.unfrozen.is_some())?;
+        let held_out = HeldOut::read(context, &self.params, self.unfrozen.is_some(), scratch)?;
         let read_seconds = start.elapsed().as_secs_f64();
         let start = Instant::now();
-        let (text, images) = (text.vectors.features(), images.vectors.features());
-        let data = PairedFeatures { text, images, pairs: &pairs };
+        // Training needs neither texts nor ids.
+        drop(queries);
+        let (text, images) = (text.vectors, images.vectors);
+        let data = PairedFeatures { text: text.features(), images: images.features(), pairs: &pairs };
         let validation = held_out.as_ref().map(|held_out| held_out.validation(&self.params));
         let (trained, start_note) = match self.params.fit.closed_form() {
             Some(method) => (self.compute(context, &data, validation.as_ref(), method)?, None),
@@ -178,7 +181,7 @@ impl TrainProjection {
         let recall = |validation: &Validation<'_>| {
             validation
                 .recall(Some(&heads), normalize, context.n_threads)
-                .map_err(|error| StageError::because("the held-out features do not fit the heads", error))
+                .map_err(|error| StageError::because("the heads cannot be measured on the held-out data", error))
         };
         let validations = validation.map(recall).transpose()?.into_iter().collect();
         let temperature = temperature as f32;

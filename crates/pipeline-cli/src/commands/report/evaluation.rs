@@ -129,8 +129,8 @@ fn space(
     let query_rows: Vec<usize> = sample(with_text.len(), options.seed).into_iter().map(|idx| with_text[idx]).collect();
     let image_rows = sample(images.n_rows, options.seed);
     let (text_in_map, images_in_map) = (rows_of(&text, &query_rows), rows_of(&images, &image_rows));
-    let (queries_in, images_in) =
-        finished::embed(&heads, text_in_map, images_in_map, options.n_threads).map_err(|error| in_one_line(&error))?;
+    let (queries_in, images_in) = finished::embed(&heads, &text_in_map, &images_in_map, options.n_threads)
+        .map_err(|error| in_one_line(&error))?;
     if queries_in.n_cols != images_in.n_cols {
         return Err("texts and images do not share a space".to_owned());
     }

@@ -5,6 +5,7 @@
 mod hashed;
 mod pages;
 mod read;
+mod stored;
 mod write;
 
 use std::collections::BTreeMap;
@@ -21,6 +22,7 @@ use super::bytes;
 use super::columns::{self, Column, Table};
 use crate::DataError;
 use read::Vectors;
+pub use stored::StoredVectors;
 
 /// Vectors with their ids.
 ///
@@ -97,15 +99,12 @@ pub fn read_all_vectors<P: AsRef<Path>>(paths: &[P]) -> Result<VectorShard, Data
     let mut shards = Vec::with_capacity(paths.len());
     for path in paths {
         let (path, table) = (path.as_ref(), Table::read_columns(path.as_ref(), "vectors", &["id"])?);
-        let dim: usize = table.metadata.get("dim").and_then(|dim| dim.parse().ok()).ok_or_else(|| table.wrong())?;
+        let dim = dim_of(&table)?;
         if shards.first().is_some_and(|(_, first, _)| *first != dim) {
             return Err(table.wrong());
         }
         let n_before = ids.len();
-        for batch in &table.batches {
-            let column = table.texts(batch, "id")?;
-            ids.extend((0..column.len()).map(|row_idx| columns::text(column, row_idx)));
-        }
+        ids_of(&table, &mut ids)?;
         shards.push((path, dim, ids.len() - n_before));
     }
     let dim = shards.first().map_or(0, |(_, dim, _)| *dim);
@@ -120,6 +119,19 @@ pub fn read_all_vectors<P: AsRef<Path>>(paths: &[P]) -> Result<VectorShard, Data
         rest = after;
     }
     Ok(VectorShard { ids, dim, values })
+}
+
+fn dim_of(table: &Table<'_>) -> Result<usize, DataError> {
+    table.metadata.get("dim").and_then(|dim| dim.parse().ok()).ok_or_else(|| table.wrong())
+}
+
+/// Adds the ids of a shard.
+fn ids_of(table: &Table<'_>, ids: &mut Vec<Option<String>>) -> Result<(), DataError> {
+    for batch in &table.batches {
+        let column = table.texts(batch, "id")?;
+        ids.extend((0..column.len()).map(|row_idx| columns::text(column, row_idx)));
+    }
+    Ok(())
 }
 
 /// Reads vectors like any other columns.

@@ -50,6 +50,11 @@ impl Vectors {
         self.n_rows
     }
 
+    /// The offset of each page's numbers, and the number of its rows.
+    pub(super) fn pages(&self) -> impl Iterator<Item = (u64, usize)> + '_ {
+        self.pages.iter().map(|page| (page.offset, page.n_rows))
+    }
+
     /// Reads all vectors on all threads.
     ///
     /// # Shapes

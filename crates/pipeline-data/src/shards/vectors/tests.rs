@@ -3,7 +3,7 @@
 use super::*;
 
 /// Distinct vectors, every third row without an id.
-fn shard(n_rows: usize, dim: usize) -> VectorShard {
+pub(super) fn shard(n_rows: usize, dim: usize) -> VectorShard {
     VectorShard {
         ids: (0..n_rows).map(|row_idx| (row_idx % 3 != 2).then(|| format!("row {row_idx}"))).collect(),
         dim,
@@ -11,7 +11,7 @@ fn shard(n_rows: usize, dim: usize) -> VectorShard {
     }
 }
 
-fn metadata(dim: usize) -> BTreeMap<String, String> {
+pub(super) fn metadata(dim: usize) -> BTreeMap<String, String> {
     BTreeMap::from([("dim".to_owned(), dim.to_string()), ("pooling".to_owned(), "cls".to_owned())])
 }
 
@@ -60,16 +60,21 @@ fn vectors_in_other_pages_are_read_all_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("part-00000.parquet");
     let shard = shard(700, 40);
+    write_compressed(&path, &shard);
+    assert!(Vectors::find(&path, 40).unwrap().is_none());
+    assert!(read_vectors(&path).unwrap() == shard);
+}
+
+/// Writes a shard in other pages.
+pub(super) fn write_compressed(path: &Path, shard: &VectorShard) {
     let vectors = Buffer::from_vec(bytes::of(&shard.values).into_owned());
-    let vectors = FixedSizeBinaryArray::try_new(160, vectors, None).unwrap();
+    let vectors = FixedSizeBinaryArray::try_new(4 * shard.dim as i32, vectors, None).unwrap();
     let ids = StringArray::from_iter(shard.ids.iter().map(Option::as_deref));
     let columns = vec![
         Column { name: "id", is_nullable: true, values: Arc::new(ids) },
         Column { name: "vector", is_nullable: false, values: Arc::new(vectors) },
     ];
-    columns::write(&path, columns, &metadata(40), Compression::ZSTD(Default::default())).unwrap();
-    assert!(Vectors::find(&path, 40).unwrap().is_none());
-    assert!(read_vectors(&path).unwrap() == shard);
+    columns::write(path, columns, &metadata(shard.dim), Compression::ZSTD(Default::default())).unwrap();
 }
 
 #[test]

@@ -17,6 +17,8 @@ mod side;
 mod temperature;
 mod top;
 
+use std::io;
+
 use super::positives::Relevance;
 use super::steps::{Learner, Rates};
 use super::{PairedFeatures, TrainOptions};
@@ -70,15 +72,16 @@ impl<'a> CpuLearner<'a> {
 }
 
 impl Learner for CpuLearner<'_> {
-    fn loss(&mut self, batch: &[usize]) -> f32 {
+    fn loss(&mut self, batch: &[usize]) -> io::Result<f32> {
         let pairs = self.data.pairs;
-        rayon::join(
+        let (text, image) = rayon::join(
             || self.text.embed(batch.iter().map(|&pair_idx| pairs[pair_idx].0)),
             || self.image.embed(batch.iter().map(|&pair_idx| pairs[pair_idx].1)),
         );
+        text.and(image)?;
         let pairs = batch.iter().map(|&pair_idx| pairs[pair_idx]);
         let others = self.relevance.as_mut().map_or(&[][..], |relevance| relevance.others(pairs));
-        self.contrast.loss(&self.text.embedded, &self.image.embedded, batch.len(), others)
+        Ok(self.contrast.loss(&self.text.embedded, &self.image.embedded, batch.len(), others))
     }
 
     fn learn(&mut self, rates: Rates) {

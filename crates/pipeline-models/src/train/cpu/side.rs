@@ -1,25 +1,48 @@
 //! One side of a batch, texts or images: features, head, embeddings and their gradient.
 
+use std::io;
+
+use rayon::prelude::*;
+
 use super::adam::AdamStep;
 use super::attention::CpuAttention;
 use super::head::CpuHead;
 use super::top::TrainedTop;
 use crate::heads::{Features, Head};
 use crate::train::options::TopRate;
-use pipeline_kernels::Matrix;
-use pipeline_kernels::{InstructionSet, PackedMatrix};
+use pipeline_kernels::{InstructionSet, PackedMatrix, RowReader};
 
 /// The square of the smallest divisor of a vector: PyTorch's `F.normalize` uses 1e-12.
 const MIN_SQUARED_LENGTH: f32 = 1e-24;
 
+/// Rows that a thread reads at once.
+const ROWS_AT_ONCE: usize = 16;
+
 /// The inputs of a head.
 enum Inputs<'a> {
     /// A vector for each row.
-    Vectors(&'a Matrix),
+    Vectors(BatchOfVectors<'a>),
     /// The tokens of each row, and the vector by which they are weighed.
     Tokens(CpuAttention<'a>),
     /// The tokens of each row, and the layers that they go through.
     Layers(Box<TrainedTop<'a>>),
+}
+
+/// Vectors of which those of a batch are in memory.
+struct BatchOfVectors<'a> {
+    all: &'a dyn RowReader,
+    /// `[n_pairs, width]`
+    values: Vec<f32>,
+}
+
+impl BatchOfVectors<'_> {
+    fn read(&mut self, rows: &[usize]) -> io::Result<()> {
+        let Self { all, values } = self;
+        let width = all.n_cols();
+        values.resize(rows.len() * width, 0.0);
+        let parts = values.par_chunks_mut((ROWS_AT_ONCE * width).max(1)).zip(rows.par_chunks(ROWS_AT_ONCE));
+        parts.try_for_each(|(values, rows)| all.read_rows(rows, values))
+    }
 }
 
 /// What the pools of tokens learn with, beside the step of the heads.
@@ -33,16 +56,16 @@ pub(super) struct PoolSteps {
 impl Inputs<'_> {
     fn width(&self) -> usize {
         match self {
-            Self::Vectors(vectors) => vectors.n_cols,
+            Self::Vectors(vectors) => vectors.all.n_cols(),
             Self::Tokens(attention) => attention.vector().len(),
             Self::Layers(top) => top.dim(),
         }
     }
 
-    /// The vector of a pair of the batch whose rows are `rows`.
-    fn row(&self, rows: &[usize], pair_idx: usize) -> &[f32] {
+    /// The vector of a pair of the batch.
+    fn row(&self, pair_idx: usize) -> &[f32] {
         match self {
-            Self::Vectors(vectors) => vectors.row(rows[pair_idx]),
+            Self::Vectors(BatchOfVectors { all, values }) => &values[pair_idx * all.n_cols()..][..all.n_cols()],
             Self::Tokens(attention) => attention.row(pair_idx),
             Self::Layers(top) => top.row(pair_idx),
         }
@@ -84,7 +107,7 @@ impl<'a> Side<'a> {
         instructions: InstructionSet,
     ) -> Self {
         let features = match features {
-            Features::Vectors(vectors) => Inputs::Vectors(vectors),
+            Features::Vectors(all) => Inputs::Vectors(BatchOfVectors { all, values: Vec::new() }),
             Features::Tokens(tokens) => {
                 let top = head.as_mut().and_then(|head| head.top.take());
                 let vector = head.as_mut().and_then(|head| head.attention.take());
@@ -130,18 +153,21 @@ impl<'a> Side<'a> {
     }
 
     /// Embeds rows of the features.
-    pub(super) fn embed(&mut self, rows: impl Iterator<Item = usize>) {
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn embed(&mut self, rows: impl Iterator<Item = usize>) -> io::Result<()> {
         self.rows.clear();
         self.rows.extend(rows);
         let Self { features, head, rows, columns, inputs, embedded, .. } = self;
         match features {
-            Inputs::Vectors(_) => {}
+            Inputs::Vectors(vectors) => vectors.read(rows)?,
             Inputs::Tokens(attention) => attention.pool(rows),
             Inputs::Layers(top) => top.forward(rows),
         }
         let features = &*features;
         let (n_pairs, width) = (rows.len(), features.width());
-        let row = |pair_idx: usize| features.row(rows, pair_idx);
+        let row = |pair_idx: usize| features.row(pair_idx);
         let dim = head.as_ref().map_or(width, CpuHead::n_outputs);
         embedded.clear();
         embedded.resize(dim * n_pairs, 0.0);
@@ -160,6 +186,7 @@ impl<'a> Side<'a> {
         if self.normalize {
             self.scale();
         }
+        Ok(())
     }
 
     /// Divides every column by its length.

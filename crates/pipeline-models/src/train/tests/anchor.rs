@@ -2,7 +2,7 @@
 
 use super::patterned;
 use crate::gpu::reference;
-use crate::heads::{Head, Heads, Linear};
+use crate::heads::{Features, Head, Heads, Linear};
 use crate::train::cpu::CpuLearner;
 use crate::train::goldens::max_weight_difference;
 use crate::train::{PairedFeatures, TrainOptions, Trained, identity_heads, initial_heads, steps};
@@ -90,8 +90,9 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
 }
 
 /// The row of a matrix, with a one for the bias.
-fn with_one(matrix: &Matrix, row_idx: usize) -> Vec<f64> {
-    matrix.row(row_idx).iter().chain([&1.0]).copied().map(f64::from).collect()
+fn with_one(features: Features<'_>, row_idx: usize) -> Vec<f64> {
+    let rows = features.vectors().unwrap().in_memory(row_idx..row_idx + 1).unwrap();
+    rows.iter().chain([&1.0]).copied().map(f64::from).collect()
 }
 
 /// The loss of a batch, and its slopes in the embeddings of texts and images.
@@ -123,10 +124,8 @@ fn plainly_trained(data: &PairedFeatures<'_>, options: &TrainOptions, start: &He
     let mut losses = Vec::new();
     for _ in 0..options.epochs {
         for pairs in data.pairs.chunks(options.batch_size) {
-            let texts: Vec<_> =
-                pairs.iter().map(|(row_idx, _)| with_one(data.text.vectors().unwrap(), *row_idx)).collect();
-            let images: Vec<_> =
-                pairs.iter().map(|(_, row_idx)| with_one(data.images.vectors().unwrap(), *row_idx)).collect();
+            let texts: Vec<_> = pairs.iter().map(|(row_idx, _)| with_one(data.text, *row_idx)).collect();
+            let images: Vec<_> = pairs.iter().map(|(_, row_idx)| with_one(data.images, *row_idx)).collect();
             let of_texts: Vec<_> = texts.iter().map(|features| text.embed(features)).collect();
             let of_images: Vec<_> = images.iter().map(|features| image.embed(features)).collect();
             let (loss, [text_slopes, image_slopes]) = contrast(&of_texts, &of_images, options.temperature);

@@ -88,7 +88,7 @@ fn layers_may_be_of_no_width() {
         output: layer(3, d_hidden),
     };
     for (d_features, d_hidden) in [(2, 0), (0, 2), (0, 0)] {
-        let embedded = embed(Matrix::zeros(2, d_features), Some(&head(d_features, d_hidden)), false, 1).unwrap();
+        let embedded = embed(&Matrix::zeros(2, d_features), Some(&head(d_features, d_hidden)), false, 1).unwrap();
         assert_eq!(embedded, Matrix::new(2, 3, vec![0.5; 6]));
     }
 }

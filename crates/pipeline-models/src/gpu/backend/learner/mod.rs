@@ -7,6 +7,8 @@ mod projector;
 mod temperature;
 mod top;
 
+use std::io;
+
 use burn::module::AutodiffModule;
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::decay::WeightDecayConfig;
@@ -81,12 +83,12 @@ impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
 }
 
 impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
-    fn loss(&mut self, batch: &[usize]) -> f32 {
+    fn loss(&mut self, batch: &[usize]) -> io::Result<f32> {
         let Self { data, options, device, relevance, .. } = self;
         let texts: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].0).collect();
         let images: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].1).collect();
-        let text = inputs(data.text, &texts, (self.text_attention.as_ref(), self.text_top.as_ref()), device);
-        let image = inputs(data.images, &images, (self.image_attention.as_ref(), self.image_top.as_ref()), device);
+        let text = inputs(data.text, &texts, (self.text_attention.as_ref(), self.text_top.as_ref()), device)?;
+        let image = inputs(data.images, &images, (self.image_attention.as_ref(), self.image_top.as_ref()), device)?;
         let (text, image) = match &self.projector {
             Some(projector) => projector.forward(text, image),
             None => (text, image),
@@ -106,7 +108,7 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
             Positives::All => spread_info_nce(logits, others),
         };
         self.loss = Some(loss.clone());
-        loss.into_scalar().elem()
+        Ok(loss.into_scalar().elem())
     }
 
     fn learn(&mut self, Rates { heads: lr, attention: attention_lr, share_of_layers }: Rates) {
@@ -148,16 +150,19 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
 ///
 /// # Shapes
 /// returns `[n_rows, width]`
+///
+/// # Errors
+/// When they cannot be read.
 fn inputs<B: AutodiffBackend>(
     features: Features<'_>,
     rows: &[usize],
     pools: (Option<&LearntAttention<B>>, Option<&DeviceTop<B>>),
     device: &B::Device,
-) -> Tensor<B, 2> {
-    match (features, pools) {
-        (Features::Vectors(vectors), _) => gather_rows(vectors, rows.iter().copied(), device),
+) -> io::Result<Tensor<B, 2>> {
+    Ok(match (features, pools) {
+        (Features::Vectors(vectors), _) => gather_rows(vectors, rows, device)?,
         (Features::Tokens(tokens), (_, Some(top))) => top.forward(tokens, rows),
         (Features::Tokens(tokens), (Some(attention), None)) => attention.pool(tokens, rows, device),
         (Features::Tokens(_), (None, None)) => panic!("BUG: tokens have a head that pools them"),
-    }
+    })
 }

@@ -1,5 +1,7 @@
 //! The trainable heads as a burn module.
 
+use std::io;
+
 use burn::module::{Module, Param};
 use burn::nn;
 use burn::optim::GradientsParams;
@@ -7,7 +9,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::heads::{Head, Heads, Linear};
-use pipeline_kernels::Matrix;
+use pipeline_kernels::{Matrix, RowReader};
 
 /// Both heads on a device.
 #[derive(Module, Debug)]
@@ -96,19 +98,22 @@ pub(super) fn gelu<B: Backend>(values: Tensor<B, 2>) -> Tensor<B, 2> {
     doubled / 2.0
 }
 
-/// Copies the given rows of a matrix, in their order, into one tensor.
+/// Reads the given rows, in their order, into one tensor.
 ///
 /// # Shapes
-/// - output: `[rows, matrix.n_cols]`
+/// - output: `[rows, n_cols]`
+///
+/// # Errors
+/// When they cannot be read.
 pub(super) fn gather_rows<B: Backend>(
-    matrix: &Matrix,
-    rows: impl ExactSizeIterator<Item = usize>,
+    reader: &dyn RowReader,
+    rows: &[usize],
     device: &B::Device,
-) -> Tensor<B, 2> {
-    let shape = [rows.len(), matrix.n_cols];
-    let mut values = Vec::with_capacity(shape[0] * shape[1]);
-    rows.for_each(|row_idx| values.extend_from_slice(matrix.row(row_idx)));
-    Tensor::from_data(TensorData::new(values, shape), device)
+) -> io::Result<Tensor<B, 2>> {
+    let shape = [rows.len(), reader.n_cols()];
+    let mut values = vec![0.0; shape[0] * shape[1]];
+    reader.read_rows(rows, &mut values)?;
+    Ok(Tensor::from_data(TensorData::new(values, shape), device))
 }
 
 /// PyTorch's weight is `[out, in]`, burn's `[in, out]`.

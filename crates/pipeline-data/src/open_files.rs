@@ -1,0 +1,102 @@
+//! Files that are read at many places in any order, of which a bounded number are open at once.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rustix::process::{Resource, getrlimit};
+
+use crate::DataError;
+
+/// The share of the process's open files that one of these may take.
+const SHARE: u64 = 8;
+
+/// The files, by their place in a list.
+#[derive(Debug)]
+pub(crate) struct OpenFiles {
+    paths: Vec<PathBuf>,
+    /// A file has one slot, which it shares with others where there are more of them.
+    slots: Vec<Mutex<Option<(usize, Arc<File>)>>>,
+}
+
+impl OpenFiles {
+    /// Opens nothing yet.
+    pub(crate) fn new(paths: Vec<PathBuf>) -> Self {
+        let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX) / SHARE;
+        let n_slots = paths.len().min(usize::try_from(allowed).unwrap_or(usize::MAX)).max(1);
+        Self::with_slots(paths, n_slots)
+    }
+
+    fn with_slots(paths: Vec<PathBuf>, n_slots: usize) -> Self {
+        Self { paths, slots: (0..n_slots).map(|_| Mutex::default()).collect() }
+    }
+
+    /// Reads bytes of a file. A file that its server has replaced (`ESTALE`) is opened once more.
+    ///
+    /// # Errors
+    /// When it cannot be opened or read, or is too short; the error names it.
+    pub(crate) fn read_exact_at(&self, file_idx: usize, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        let unreadable = |source| {
+            let path = self.paths[file_idx].clone();
+            io::Error::other(DataError::Read { path, source })
+        };
+        let mut is_again = false;
+        pipeline_files::unless_stale(|| {
+            if std::mem::replace(&mut is_again, true) {
+                *self.slot(file_idx) = None;
+            }
+            self.open(file_idx)?.read_exact_at(bytes, offset)
+        })
+        .map_err(unreadable)
+    }
+
+    fn open(&self, file_idx: usize) -> io::Result<Arc<File>> {
+        let mut slot = self.slot(file_idx);
+        if let Some((_, file)) = slot.as_ref().filter(|(open, _)| *open == file_idx) {
+            return Ok(file.clone());
+        }
+        let file = Arc::new(pipeline_files::open(&self.paths[file_idx])?);
+        *slot = Some((file_idx, file.clone()));
+        Ok(file)
+    }
+
+    fn slot(&self, file_idx: usize) -> std::sync::MutexGuard<'_, Option<(usize, Arc<File>)>> {
+        self.slots[file_idx % self.slots.len()].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use rayon::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn more_files_than_may_be_open_are_read_from_all_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<PathBuf> = (0..40).map(|idx| folder.path().join(idx.to_string())).collect();
+        paths.iter().enumerate().for_each(|(idx, path)| fs::write(path, [idx as u8; 10]).unwrap());
+        let files = OpenFiles::with_slots(paths, 7);
+        (0..4000usize).into_par_iter().for_each(|idx| {
+            let (file_idx, mut bytes) = (idx * 17 % 40, [0; 3]);
+            files.read_exact_at(file_idx, &mut bytes, 5).unwrap();
+            assert_eq!(bytes, [file_idx as u8; 3]);
+        });
+    }
+
+    #[test]
+    fn a_missing_and_a_short_file_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = ["short", "missing"].map(|name| folder.path().join(name)).to_vec();
+        fs::write(&paths[0], "ab").unwrap();
+        let files = OpenFiles::new(paths);
+        for (file_idx, name) in ["short", "missing"].iter().enumerate() {
+            let error = files.read_exact_at(file_idx, &mut [0; 9], 0).unwrap_err();
+            assert!(error.to_string().contains(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! Training and evaluation with less memory than their features take.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::process::Command;
+
+use crate::project::{Project, with_default_signals};
+use crate::recorded;
+
+const SPEC: &str = r#"stages:
+  queries: { kind: load-queries, params: { path: queries.jsonl } }
+  text: { kind: import-text-features, inputs: { queries: queries }, params: { path: text.npy, ids: text.txt } }
+  images: { kind: import-image-features, params: { path: images.npy, ids: images.txt } }
+  projection:
+    kind: train-projection
+    inputs: { queries: queries, text: text, images: images, valid_queries: queries, valid_text: text, valid_images: images }
+    params: { projection_dim: 32, batch_size: 1000, epochs: 1 }
+  evaluate: { kind: evaluate-recall, inputs: { queries: queries, text: text, images: images, projection: projection } }
+"#;
+
+const N_IMAGES: usize = 40_000;
+const D_IMAGE: usize = 1024;
+const N_TEXTS: usize = 4_000;
+const D_TEXT: usize = 64;
+
+/// The memory of a run, in KiB: the program itself takes some 90,000.
+const LIMIT_KIB: usize = 128 << 10;
+
+/// Writes irregular numbers as `NAME.npy`, and the numbers of the rows as `NAME.txt`.
+fn write_side(project: &Project, name: &str, n_rows: usize, dim: usize) {
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({n_rows}, {dim}), }}");
+    let length = (10 + header.len() + 1).next_multiple_of(64) - 10;
+    write!(header, "{:>1$}", "\n", length - header.len()).unwrap();
+    let mut file = BufWriter::new(File::create(project.path(&format!("{name}.npy"))).unwrap());
+    file.write_all(b"\x93NUMPY\x01\x00").unwrap();
+    file.write_all(&(length as u16).to_le_bytes()).unwrap();
+    file.write_all(header.as_bytes()).unwrap();
+    for idx in 0..n_rows * dim {
+        let noise = (idx as u32).wrapping_mul(2_654_435_769).rotate_left(15).wrapping_mul(2_246_822_519);
+        file.write_all(&(noise as f32 / u32::MAX as f32 - 0.5).to_le_bytes()).unwrap();
+    }
+    file.flush().unwrap();
+    project.write(&format!("{name}.txt"), &(0..n_rows).fold(String::new(), |ids, row| ids + &row.to_string() + "\n"));
+}
+
+#[test]
+fn features_larger_than_memory_give_the_same_heads_and_ranks() {
+    let project = Project::with_spec(SPEC);
+    write_side(&project, "images", N_IMAGES, D_IMAGE);
+    write_side(&project, "text", N_TEXTS, D_TEXT);
+    let mut queries = String::new();
+    for idx in 0..N_TEXTS {
+        let image = idx * 9 % N_IMAGES;
+        writeln!(queries, r#"{{"query_id": {idx}, "query_text": "text {idx}", "item_ids": [{image}]}}"#).unwrap();
+    }
+    project.write("queries.jsonl", &queries);
+    recorded::run(&project, &[]);
+    let expect = recorded::artifacts(&project);
+    assert!(LIMIT_KIB << 10 < N_IMAGES * D_IMAGE * size_of::<f32>(), "the limit is below the features of one side");
+    let args = ["run", "spec.yaml", "--threads", "2", "--force", "projection", "--force", "evaluate"];
+    let command = with_default_signals(&project.command(&args));
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit -d {LIMIT_KIB} && exec \"$@\""), "sh"]);
+    limited.arg(command.get_program()).args(command.get_args()).current_dir(project.path("")).env_clear();
+    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let reply = project.reply(&limited.output().unwrap());
+    assert!(reply.code == Some(0) && reply.stderr.contains("2 ran, 3 reused"), "{reply:?}");
+    assert_eq!(recorded::artifacts(&project), expect);
+}
