@@ -64,8 +64,8 @@ pub trait ShardedStage: Sync {
     /// The params, sources and inputs that only affect the rows, and enter no shard's key.
     fn in_rows(&self) -> InRows;
 
-    /// The name of a shard's file, by its index. Names sort in the order of the rows.
-    fn shard_name(&self, shard_idx: usize) -> String;
+    /// The name of a shard's file, by its index among `n_shards`. Names sort in the order of the rows.
+    fn shard_name(&self, shard_idx: usize, n_shards: usize) -> String;
 
     /// Reads the list of rows. Plans also call it, and must write nothing.
     ///

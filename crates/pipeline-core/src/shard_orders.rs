@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::{Cut, Digest, InputArtifact, Key, Manifest, ShardedStage, Stage, cut, digest_of_group};
 
@@ -12,10 +13,47 @@ pub struct ShardOrder {
     pub name: String,
     /// The units in it.
     pub units: Range<usize>,
-    /// Everything that determines it.
-    pub manifest: Manifest,
-    /// The key of the manifest.
+    /// The key of its manifest.
     pub key: Key,
+    /// The lines of its manifest that all shards of the stage share.
+    base: Arc<Manifest>,
+    /// The digest of its rows.
+    rows: Digest,
+}
+
+impl ShardOrder {
+    /// Everything that determines it.
+    pub fn manifest(&self) -> Manifest {
+        with_rows(&self.base, &self.rows)
+    }
+}
+
+/// The manifest of a shard with these rows.
+fn with_rows(base: &Manifest, rows: &Digest) -> Manifest {
+    let mut manifest = base.clone();
+    manifest.source("rows", rows);
+    manifest
+}
+
+/// The keys of manifests that differ in the digest of rows alone: their text is made once.
+struct Keys {
+    before: String,
+    after: String,
+}
+
+impl Keys {
+    fn of(base: &Manifest) -> Self {
+        // As unlikely in the other lines as two equal digests.
+        let mark = Digest::of(b"the rows of a shard");
+        let text = with_rows(base, &mark).text();
+        let (before, after) = text.split_once(&mark.hex()).expect("a manifest has its lines in its text");
+        Self { before: before.to_owned(), after: after.to_owned() }
+    }
+
+    /// The key of the manifest with these rows.
+    fn key(&self, rows: &Digest) -> Key {
+        Key(Digest::of([&*self.before, &*rows.hex(), &*self.after].concat().as_bytes()))
+    }
 }
 
 /// All shards of a stage, in the order of their rows. `digests` are those of its units.
@@ -31,12 +69,12 @@ pub fn shard_orders(
         Cut::Rows(sizes) => cut::cut(digests, sizes),
         Cut::Input { .. } => (0..digests.len()).map(|unit_idx| unit_idx..unit_idx + 1).collect(),
     };
-    let base = base(stage, sharded, shards_end, inputs, sources);
+    let base = Arc::new(base(stage, sharded, shards_end, inputs, sources));
+    let (keys, n_shards) = (Keys::of(&base), ranges.len());
     let order = |(shard_idx, units): (usize, Range<usize>)| {
-        let mut manifest = base.clone();
-        manifest.source("rows", &rows_digest(shards_end, &digests[units.clone()]));
-        let key = manifest.key();
-        ShardOrder { name: sharded.shard_name(shard_idx), units, manifest, key }
+        let rows = rows_digest(shards_end, &digests[units.clone()]);
+        let (name, key) = (sharded.shard_name(shard_idx, n_shards), keys.key(&rows));
+        ShardOrder { name, units, key, base: base.clone(), rows }
     };
     ranges.into_iter().enumerate().map(order).collect()
 }
@@ -81,4 +119,22 @@ fn base(
         }
     }
     manifest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_shard_is_that_of_its_manifest() {
+        let mut base = Manifest::new("extract-text/shard", 3);
+        base.param("text", r#""source.rows = \"x\"""#);
+        base.input("zebra", &Digest::of(b"input"));
+        base.source("rows", &Digest::of(b"left over"));
+        base.source("rowsand", &Digest::of(b"more"));
+        let keys = Keys::of(&base);
+        for rows in [Digest::of(b""), Digest::of(b"rows")] {
+            assert_eq!(keys.key(&rows), with_rows(&base, &rows).key());
+        }
+    }
 }

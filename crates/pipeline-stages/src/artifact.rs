@@ -91,9 +91,13 @@ pub(crate) struct FeaturesInfo {
     pub(crate) space: Option<FeatureSpace>,
 }
 
-/// The name of a shard; names sort in the order of the rows.
-pub(crate) fn shard_name(shard_idx: usize) -> String {
-    format!("part-{shard_idx:05}.parquet")
+/// The most shards whose names have five digits: they are part of the digests of artifacts, and few have more.
+const MAX_SHORT_NAMES: usize = 100_000;
+
+/// The name of a shard among `n_shards`; names sort in the order of the rows.
+pub(crate) fn shard_name(shard_idx: usize, n_shards: usize) -> String {
+    let n_digits = if n_shards <= MAX_SHORT_NAMES { 5 } else { 8 };
+    format!("part-{shard_idx:0n_digits$}.parquet")
 }
 
 /// The paths of all of an artifact's shards, in the order of their rows. Reads every one, to verify it.
@@ -113,7 +117,7 @@ pub(crate) fn shard_digests(tree: &Tree) -> Vec<Digest> {
 
 fn shard_files(tree: &Tree) -> Vec<(&String, &FileEntry)> {
     let mut files: Vec<_> = tree.files.iter().filter(|(name, _)| is_shard(name)).collect();
-    // `part-100000` sorts after `part-99999`.
+    // Earlier versions gave `part-100000` to the shard after `part-99999`.
     files.sort_by_key(|(name, _)| name.len());
     files
 }
@@ -378,5 +382,33 @@ pub(crate) fn unreadable(message: &str, error: DataError) -> StageError {
     match error {
         DataError::Stopped { .. } => StageError::cancelled(),
         error => StageError::because(message, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An artifact with shards of these names.
+    fn with_shards(names: impl Iterator<Item = String>) -> Tree {
+        let others = [FEATURES, REJECTS].map(str::to_owned);
+        let names = names.chain(others).enumerate();
+        let files = names.map(|(idx, name)| (name, FileEntry::new(Digest::of(&idx.to_le_bytes()), 0)));
+        Tree { files: files.collect(), ..Tree::default() }
+    }
+
+    #[test]
+    fn shards_are_in_the_order_of_their_rows_however_many_there_are() {
+        let digest = |shard_idx: usize| Digest::of(&shard_idx.to_le_bytes());
+        for n_shards in [1, 99_999, 100_000, 100_001, 100_012] {
+            let names: Vec<String> = (0..n_shards).map(|shard_idx| shard_name(shard_idx, n_shards)).collect();
+            assert!(names.is_sorted(), "{n_shards} shards, also for other readers of the folder");
+            assert_eq!(names[0].len(), if n_shards > 100_000 { 21 } else { 18 });
+            let digests = shard_digests(&with_shards(names.into_iter()));
+            assert!(digests.into_iter().eq((0..n_shards).map(digest)), "{n_shards} shards");
+        }
+        let of_earlier_versions = (0..100_012).map(|shard_idx| format!("part-{shard_idx:05}.parquet"));
+        let digests = shard_digests(&with_shards(of_earlier_versions));
+        assert!(digests.into_iter().eq((0..100_012).map(digest)));
     }
 }

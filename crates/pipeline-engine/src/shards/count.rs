@@ -8,6 +8,7 @@ use pipeline_core::{
     StageWork, shard_orders,
 };
 use pipeline_store::{OpenTree, Store};
+use rayon::prelude::*;
 
 use super::storing;
 use crate::Node;
@@ -46,7 +47,7 @@ pub(crate) fn count(
         let record = store.records().get_shard(&order.key).ok().flatten();
         record.and_then(|record| storing::usable(store, record, arithmetic, numerics)).is_none()
     };
-    let n_missing = if *why == RunReason::Forced { orders.len() } else { orders.iter().filter(is_missing).count() };
+    let n_missing = if *why == RunReason::Forced { orders.len() } else { orders.par_iter().filter(is_missing).count() };
     Some(ShardCount { n_missing, n_shards: orders.len() })
 }
 

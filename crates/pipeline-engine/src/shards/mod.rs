@@ -19,6 +19,7 @@ use pipeline_core::{
     StageError, StageHost, shard_orders,
 };
 use pipeline_store::{KeyLock, LockOutcome, Owner};
+use rayon::prelude::*;
 
 pub use count::ShardCount;
 pub(crate) use count::count;
@@ -131,20 +132,20 @@ impl<'a> Sharding<'a> {
         if !self.host.is_forced() {
             self.storing.fetch(&self.orders);
         }
-        let mut missing = Vec::new();
-        for (shard_idx, order) in self.orders.iter().enumerate() {
+        let look = |(shard_idx, order): (usize, &ShardOrder)| {
             if self.host.is_cancelled() {
                 return Err(StageError::cancelled());
             }
-            match self.remembered(order)? {
-                Some(found) => {
-                    self.add(shard_idx, found);
-                    self.counts().n_reused += 1;
-                }
-                None => missing.push(shard_idx),
+            let found = self.remembered(order)?;
+            let is_missing = found.is_none();
+            if let Some(found) = found {
+                self.add(shard_idx, found);
+                self.counts().n_reused += 1;
             }
-        }
-        Ok(missing)
+            Ok(is_missing.then_some(shard_idx))
+        };
+        let looked: Vec<Option<usize>> = self.orders.par_iter().enumerate().map(look).collect::<Result<_, _>>()?;
+        Ok(looked.into_iter().flatten().collect())
     }
 
     /// Every shard of a forced stage counts as missing.

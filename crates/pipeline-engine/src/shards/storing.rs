@@ -78,7 +78,7 @@ impl<'a> Storing<'a> {
         let entry = self.store.cas().prepare_file(&path, report.digest).map_err(|error| store_error(name, error))?;
         let record = Record {
             key: order.key,
-            manifest: order.manifest.clone(),
+            manifest: order.manifest(),
             tree: Tree::of_file(SHARD_FILE, entry),
             report: report.clone(),
             shard_rows: Vec::new(),
