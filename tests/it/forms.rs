@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use crate::damage;
 use crate::notebook::fixtures;
 use crate::project::{Project, copy, make_fifo};
+use crate::recorded;
 
 fn pipelines() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../pipelines")
@@ -91,6 +93,67 @@ fn bitmap(colour: u32) -> Vec<u8> {
     bytes.extend_from_slice(&colour.to_le_bytes()[..3]);
     bytes.push(0);
     bytes
+}
+
+/// A tar of some files.
+fn tar_of(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (name, content) in files {
+        let mut header = [0; 512];
+        header[..name.len()].copy_from_slice(name.as_bytes());
+        header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+        header[148..156].fill(b' ');
+        header[156] = b'0';
+        header[257..263].copy_from_slice(b"ustar\0");
+        let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+        header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        bytes.extend_from_slice(&header);
+        bytes.extend_from_slice(content);
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+    }
+    bytes.resize(bytes.len() + 1024, 0);
+    bytes
+}
+
+#[test]
+fn a_tar_that_is_added_costs_its_own_index_and_the_shards_of_its_images() {
+    let spec = |pattern: &str, size: u32| {
+        format!("stages:\n  a: {{ kind: decode-images, params: {{ path: '{pattern}', size: [{size}, 4] }} }}\n")
+    };
+    let project = Project::with_spec(&spec("*.tar", 4));
+    let add = |name: &str, colours: std::ops::Range<u32>| {
+        let files: Vec<_> = colours.map(|colour| (format!("{colour:05}.bmp"), bitmap(colour))).collect();
+        fs::write(project.path(name), tar_of(&files)).unwrap();
+    };
+    let n_indexes = || {
+        let folder = project.path("artifacts/store-v1/actions");
+        let text = |name: &PathBuf| fs::read_to_string(folder.join(name)).unwrap();
+        recorded::files_below(&folder).iter().filter(|name| text(name).contains("decode-images/index")).count()
+    };
+    add("0.tar", 0..1000);
+    add("1.tar", 1000..2000);
+    recorded::run(&project, &[]);
+    assert_eq!(n_indexes(), 2);
+    add("2.tar", 2000..2100);
+    let run = recorded::run(&project, &[]);
+    let finished = run.events.iter().find(|event| event["event"] == "stage-finished").unwrap();
+    assert!(finished["n_shards_computed"].as_u64().unwrap() <= 3, "{finished}");
+    assert_eq!((n_indexes(), image_ids(&project, "spec.yaml", "a").len()), (3, 2100));
+    // Other pixels of the same files.
+    project.write("spec.yaml", &spec("{0,2}.tar", 8));
+    recorded::run(&project, &[]);
+    assert_eq!((n_indexes(), image_ids(&project, "spec.yaml", "a").len()), (3, 1100));
+    // A lost index is made again, and damage is found.
+    let artifacts = recorded::artifacts(&project);
+    for entry in recorded::files_below(&project.path("artifacts/store-v1/objects")) {
+        let path = project.path("artifacts/store-v1/objects").join(entry);
+        let content = fs::read(&path).unwrap();
+        if !content.starts_with(b"PAR1") {
+            damage::overwrite_silently(&path, &vec![0; content.len()]);
+        }
+    }
+    recorded::run(&project, &["--force", "a"]);
+    assert_eq!(recorded::artifacts(&project), artifacts);
 }
 
 #[test]

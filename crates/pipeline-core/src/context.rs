@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use crate::{Device, Digest, InputArtifact, StageError, StageId};
+use crate::{Device, Digest, InputArtifact, Manifest, StageError, StageId};
 
 /// Something below a folder that is a source.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +20,17 @@ pub struct SourceFile {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it is {0} and not a regular file")]
 pub struct NoContent(pub &'static str);
+
+/// Bytes that are derived from one source, such as the index of a file.
+#[derive(Debug, Clone, Copy)]
+pub struct Derived<'a> {
+    /// Everything that determines the bytes.
+    pub manifest: &'a Manifest,
+    /// The source.
+    pub source: &'a Path,
+    /// Its digest, which stands in the manifest.
+    pub digest: &'a Digest,
+}
 
 /// The services of the engine to a running stage.
 pub trait StageHost: Sync {
@@ -41,6 +52,18 @@ pub trait StageHost: Sync {
     /// # Errors
     /// When the folder or a file in it cannot be read.
     fn source_files(&self, folder: &Path) -> Result<Vec<SourceFile>, StageError>;
+
+    /// Bytes that stay in the store for every stage with the same manifest: those that are there, or what `make` returns.
+    /// `None` if another process makes them now, unless the stage `waits`.
+    ///
+    /// # Errors
+    /// Those of `make`, and when the source has changed meanwhile or the store fails.
+    fn derived(
+        &self,
+        derived: &Derived<'_>,
+        waits: bool,
+        make: &dyn Fn() -> Result<Vec<u8>, StageError>,
+    ) -> Result<Option<Vec<u8>>, StageError>;
 
     /// True once the run is cancelled; a stage checks at least once a second and returns
     /// [`StageError::cancelled`](crate::StageError::cancelled).

@@ -32,7 +32,7 @@ mod tree;
 mod work;
 
 pub use causes::error_chain;
-pub use context::{NoContent, SourceFile, StageContext, StageHost};
+pub use context::{Derived, NoContent, SourceFile, StageContext, StageHost};
 pub use digest::{Digest, InvalidDigest};
 pub use event::{Event, EventRecord, Outcome, Reader, RemoteCounts, RunReason, StageNode};
 pub use id::{InvalidStageId, RunId, StageId};

@@ -66,6 +66,15 @@ pub enum DataError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The index of a file cannot be kept.
+    #[error("the index of `{}` cannot be kept", path.display())]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The shard has other columns than its reader expects.
     #[error("`{}` does not have the columns of a shard of {expected}", path.display())]
     Schema {

@@ -45,7 +45,8 @@ pub use decode::{
 pub use error::DataError;
 pub use image_names::{ImageIdPart, is_image_name};
 pub use images::{
-    FolderFile, ImageColumns, ImagePlace, ImageRow, Images, ImagesFile, RowFilter, Selection, SkippedImage,
+    FolderFile, ImageColumns, ImagePlace, ImageRow, Images, ImagesFile, KeepIndex, MakeIndex, RowFilter, Selection,
+    SkippedImage,
 };
 pub use pattern::{Pattern, PatternError};
 pub use predictions::{Dialect, Score, WrittenPredictions, score, write_predictions};

@@ -18,8 +18,11 @@ const SHARE: u64 = 8;
 pub(crate) struct OpenFiles {
     paths: Vec<PathBuf>,
     /// A file has one slot, which it shares with others where there are more of them.
-    slots: Vec<Mutex<Option<(usize, Arc<File>)>>>,
+    slots: Vec<Mutex<Slot>>,
 }
+
+/// An open file with its place in the list.
+type Slot = Option<(usize, Arc<File>)>;
 
 impl OpenFiles {
     /// Opens nothing yet.
@@ -62,7 +65,7 @@ impl OpenFiles {
         Ok(file)
     }
 
-    fn slot(&self, file_idx: usize) -> std::sync::MutexGuard<'_, Option<(usize, Arc<File>)>> {
+    fn slot(&self, file_idx: usize) -> std::sync::MutexGuard<'_, Slot> {
         self.slots[file_idx % self.slots.len()].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

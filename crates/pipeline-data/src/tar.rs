@@ -14,6 +14,9 @@ const BLOCK: u64 = 512;
 /// The longest name or extended header that is read into memory, in bytes.
 const MAX_HEADER_BYTES: u64 = 1 << 20;
 
+/// The bytes per read of content that is only hashed.
+const READ_BYTES: usize = 64 << 10;
+
 /// A regular file in a tar.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Member {
@@ -105,6 +108,24 @@ impl Members {
         content.resize(member.len as usize, 0);
         let read = self.file.read_exact_at(content, member.offset);
         read.map_err(|source| DataError::Read { path: self.path.clone(), source })
+    }
+
+    /// The BLAKE3 digest of the content of a member, which is not held in memory.
+    ///
+    /// # Errors
+    /// When the archive cannot be read.
+    pub fn digest(&self, member: &Member) -> Result<[u8; 32], DataError> {
+        let (mut hasher, mut buffer) = (blake3::Hasher::new(), [0; READ_BYTES]);
+        let end = member.offset + member.len;
+        let mut at = member.offset;
+        while at < end {
+            let piece = &mut buffer[..(end - at).min(READ_BYTES as u64) as usize];
+            let read = self.file.read_exact_at(piece, at);
+            read.map_err(|source| DataError::Read { path: self.path.clone(), source })?;
+            hasher.update(piece);
+            at += piece.len() as u64;
+        }
+        Ok(*hasher.finalize().as_bytes())
     }
 
     /// The header at the present place; `None` at the end of the archive.

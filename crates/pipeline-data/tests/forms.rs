@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pipeline_data::{
-    DECODER_BYTES, DataError, FolderFile, ImageColumns, ImageIdPart, Images, ImagesFile, Memory, QueryColumns,
-    QueryTable, RowFilter, Selection, TableForm, TableQueries, decode,
+    DECODER_BYTES, DataError, FolderFile, ImageColumns, ImageIdPart, Images, ImagesFile, MakeIndex, Memory,
+    QueryColumns, QueryTable, RowFilter, Selection, TableForm, TableQueries, decode,
 };
 
 const ALL: Selection<'static> = Selection::first(None);
@@ -87,7 +89,8 @@ fn the_first_rows_and_those_of_a_split_are_taken() {
     let filter = RowFilter { column: "split".into(), values: vec!["valid".into()] };
     let valid = Images::of_tables(hub.clone(), &ImageColumns::default(), Some(&filter), &ALL).unwrap();
     assert_eq!(valid.rows().iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["dogs/2.small.png", "红/4.webp"]);
-    let one = Selection { max_samples: Some(1), keep: &|id| id.starts_with("dogs"), is_cancelled: &|| false };
+    let one =
+        Selection { max_samples: Some(1), keep: &|id| id.starts_with("dogs"), is_cancelled: &|| false, index: None };
     let first = Images::of_tables(hub, &ImageColumns::default(), None, &one).unwrap();
     assert_eq!(first.rows().iter().map(|row| row.id.as_str()).collect::<Vec<_>>(), ["dogs/1.jpg"]);
     let stopped = Selection { is_cancelled: &|| true, ..ALL };
@@ -309,4 +312,61 @@ fn rows_of_a_split_are_taken_and_equal_texts_are_grouped() {
     let mut grouped = TableQueries::default();
     grouped.rows = TableQueries::grouped(read.rows);
     assert_eq!(lines(&grouped), ["1#0: a -> 1 3", "2#0: b -> 2"]);
+}
+
+#[test]
+fn a_file_whose_index_is_kept_is_scanned_once_whatever_is_taken_of_it() {
+    let kept: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::default();
+    let n_scans = AtomicUsize::new(0);
+    let keep = |file: &ImagesFile, _: bool, make: &MakeIndex<'_>| {
+        if let Some(bytes) = kept.lock().unwrap().get(&file.path) {
+            return Ok(Some(bytes.clone()));
+        }
+        n_scans.fetch_add(1, Ordering::Relaxed);
+        let bytes = make()?;
+        kept.lock().unwrap().insert(file.path.clone(), bytes.clone());
+        Ok(Some(bytes))
+    };
+    let all = Selection { index: Some(&keep), ..ALL };
+    let dogs = Selection { keep: &|id| id.contains("dogs"), ..all };
+    type Read = dyn Fn(&[&str], &Selection<'_>) -> Images;
+    let of_tars: &Read = &|names, selection| Images::of_tars(named(names), None, ImageIdPart::Key, selection).unwrap();
+    let columns = ImageColumns::default();
+    let of_tables: &Read = &|names, selection| Images::of_tables(named(names), &columns, None, selection).unwrap();
+    for (read, [first, second]) in
+        [(of_tars, ["samples-0.tar", "samples-1.tar"]), (of_tables, ["hub-0.parquet", "hub-1.parquet"])]
+    {
+        let facts = |images: &Images| (images.rows().to_vec(), images.skipped().to_vec(), content(images));
+        let n_before = n_scans.load(Ordering::Relaxed);
+        let some = Selection { keep: dogs.keep, ..ALL };
+        for (names, selection, plain, n_new) in [
+            (vec![first], &dogs, &some, 1),
+            (vec![first], &all, &ALL, 1),
+            (vec![first, second], &all, &ALL, 2),
+            (vec![second, first], &dogs, &some, 2),
+        ] {
+            assert_eq!(facts(&read(&names, selection)), facts(&read(&names, plain)), "{names:?}");
+            assert_eq!(n_scans.load(Ordering::Relaxed) - n_before, n_new, "{names:?}");
+        }
+        // A file of which only the begin is wanted is not scanned to its end.
+        let one = Selection { max_samples: Some(1), ..all };
+        assert_eq!(read(&[first, second], &one).rows().len(), 1);
+        assert_eq!(n_scans.load(Ordering::Relaxed) - n_before, 2);
+    }
+}
+
+#[test]
+fn a_file_that_another_process_indexes_is_waited_for_after_all_others() {
+    let asked = Mutex::new(Vec::new());
+    let keep = |file: &ImagesFile, waits: bool, make: &MakeIndex<'_>| {
+        let name = file.name.clone().unwrap();
+        asked.lock().unwrap().push((name.clone(), waits));
+        if name == "samples-0.tar" && !waits { Ok(None) } else { make().map(Some) }
+    };
+    let names = named(&["samples-0.tar", "samples-1.tar"]);
+    let all = Selection { index: Some(&keep), ..ALL };
+    let images = Images::of_tars(names.clone(), None, ImageIdPart::Key, &all).unwrap();
+    assert_eq!(images.rows(), Images::of_tars(names, None, ImageIdPart::Key, &ALL).unwrap().rows());
+    let asked = asked.into_inner().unwrap();
+    assert_eq!((asked.len(), asked.last()), (3, Some(&("samples-0.tar".to_owned(), true))));
 }

@@ -6,12 +6,14 @@ use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pipeline_core::{Event, Key, Numerics, SourceFile, StageError, StageHost, StageId, StageReport};
+use pipeline_core::{Derived, Event, Key, SourceFile, StageError, StageHost, StageId, StageReport};
 use pipeline_store::{LockOutcome, Owner, Store, StoreError};
 
-use crate::Cancel;
+use crate::derived::{self, Maker};
 use crate::message::Message;
 use crate::shards::Role;
+use crate::worker::Workshop;
+use crate::{Cancel, Node};
 
 /// The pause before a lock that another process holds is tried again.
 pub(crate) const LOCK_POLL: Duration = Duration::from_millis(50);
@@ -27,9 +29,9 @@ pub(crate) struct Host<'a> {
     stage: &'a StageId,
     store: &'a Store,
     cancel: &'a Cancel,
+    maker: Maker<'a>,
     /// Computes shards even if they are remembered.
     is_forced: bool,
-    numerics: Numerics,
     role: Role,
     sender: Sender<Message>,
     started: Instant,
@@ -43,21 +45,14 @@ pub(crate) struct Host<'a> {
 }
 
 impl<'a> Host<'a> {
-    pub fn new(
-        stage: &'a StageId,
-        store: &'a Store,
-        cancel: &'a Cancel,
-        is_forced: bool,
-        numerics: Numerics,
-        role: Role,
-        sender: Sender<Message>,
-    ) -> Self {
+    pub fn new(shop: &'a Workshop<'_>, node: &'a Node, is_forced: bool, role: Role, sender: Sender<Message>) -> Self {
+        let numerics = shop.origin.class(&*node.stage);
         Self {
-            stage,
-            store,
-            cancel,
+            stage: &node.id,
+            store: shop.store,
+            cancel: shop.cancel,
+            maker: Maker { stage: &node.id, origin: &shop.origin, numerics },
             is_forced,
-            numerics,
             role,
             sender,
             started: Instant::now(),
@@ -75,7 +70,7 @@ impl<'a> Host<'a> {
 
     /// Requests the right to compute a shard. Never waits.
     pub fn lock(&self, key: &Key) -> Result<LockOutcome, StoreError> {
-        self.store.workspace().lock(key, self.stage.as_str(), self.numerics)
+        self.store.workspace().lock(key, self.stage.as_str(), self.maker.numerics)
     }
 
     /// Reports the numbers of shards and of rows, and of those that are missing.
@@ -159,6 +154,16 @@ impl StageHost for Host<'_> {
 
     fn source_files(&self, folder: &Path) -> Result<Vec<SourceFile>, StageError> {
         source_files(self.store, folder)
+    }
+
+    fn derived(
+        &self,
+        derived: &Derived<'_>,
+        waits: bool,
+        make: &dyn Fn() -> Result<Vec<u8>, StageError>,
+    ) -> Result<Option<Vec<u8>>, StageError> {
+        let waits = || if self.is_cancelled() { Err(StageError::cancelled()) } else { Ok(waits) };
+        derived::keep(self.store, &self.maker, derived, &waits, make)
     }
 
     fn is_cancelled(&self) -> bool {

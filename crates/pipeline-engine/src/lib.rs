@@ -47,6 +47,7 @@ mod adopt;
 mod cancel;
 mod decision;
 mod demand;
+mod derived;
 mod elsewhere;
 mod error;
 mod graph;

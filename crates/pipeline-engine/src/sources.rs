@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Digest, Manifest, StageId, error_chain};
-use pipeline_store::{LastSource, LastSources, Store};
+use pipeline_core::{Digest, Manifest, Source, StageId, error_chain};
+use pipeline_store::{LastSource, LastSources, Store, StoreError};
 
 use crate::Node;
 use crate::error::EngineError;
@@ -70,15 +70,16 @@ impl Sources {
 /// When one is missing or cannot be read.
 pub(crate) fn read(node: &Node, store: &Store) -> Result<Vec<ReadSource>, EngineError> {
     let declared = node.stage.sources().map_err(|source| EngineError::Source { stage: node.id.clone(), source })?;
-    let read = |source: pipeline_core::Source| {
-        let digest = store.sources().digest(&source.path).map_err(|error| EngineError::SourceDigest {
-            stage: node.id.clone(),
-            name: source.name.clone(),
-            source: error,
-        })?;
-        Ok(ReadSource { name: source.name, path: source.path, digest })
+    let paths: Vec<&Path> = declared.iter().map(|source| source.path.as_path()).collect();
+    let digests = store.sources().digests(&paths);
+    let read = |(source, digest): (Source, Result<Digest, StoreError>)| {
+        let Source { name, path } = source;
+        match digest {
+            Ok(digest) => Ok(ReadSource { name, path, digest }),
+            Err(source) => Err(EngineError::SourceDigest { stage: node.id.clone(), name, source }),
+        }
     };
-    declared.into_iter().map(read).collect()
+    declared.into_iter().zip(digests).map(read).collect()
 }
 
 /// Reads the sources of a spec's stages, and the remembered ones once one is missing.

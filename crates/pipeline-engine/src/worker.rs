@@ -194,7 +194,7 @@ fn run_and_commit(
     let scratch = shop.store.workspace().scratch()?;
     let is_forced = order.why == RunReason::Forced;
     let numerics = shop.origin.class(&*node.stage);
-    let host = Host::new(&node.id, shop.store, shop.cancel, is_forced, numerics, Role::Lead, sender.clone());
+    let host = Host::new(shop, node, is_forced, Role::Lead, sender.clone());
     let storing = Storing::new(node, shop.store, &shop.origin, numerics);
     let lend = || shop.store.workspace().lend(&order.key, lock, inputs);
     let lent = reading.is_some().then(lend).transpose()?;
@@ -266,7 +266,7 @@ fn compute_some(shop: &Workshop<'_>, node: &Node, order: &Order, sender: &Sender
         return Ok(Counts::default());
     }
     let numerics = shop.origin.class(&*node.stage);
-    let host = Host::new(&node.id, shop.store, shop.cancel, false, numerics, Role::Help, sender.clone());
+    let host = Host::new(shop, node, false, Role::Help, sender.clone());
     let storing = Storing::new(node, shop.store, &shop.origin, numerics);
     let (artifacts, sources) = (artifacts(order, &inputs), digests(order));
     let context = context(shop, node, order, &artifacts, &sources, &host);

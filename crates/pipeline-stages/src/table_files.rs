@@ -66,8 +66,12 @@ pub(crate) fn listing(folder: &Path) -> String {
 
 /// The files as sources, named by their names within the pattern.
 pub(crate) fn sources(files: &[ImagesFile]) -> Vec<Source> {
-    let name = |file: &ImagesFile| file.name.as_ref().map_or("path".to_owned(), |name| format!("path/{name}"));
-    files.iter().map(|file| Source { name: name(file), path: file.path.clone() }).collect()
+    files.iter().map(|file| Source { name: source_name(file), path: file.path.clone() }).collect()
+}
+
+/// The name of a file as a source.
+pub(crate) fn source_name(file: &ImagesFile) -> String {
+    file.name.as_ref().map_or("path".to_owned(), |name| format!("path/{name}"))
 }
 
 /// The files and folders that a path makes a stage read, present or missing.

@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
+use super::index;
 use super::{FILES_BYTES, Form, ImagePlace, ImageRow, Images, ImagesFile, Selection, SkippedImage};
 use crate::json_line::shortened;
 use crate::{DataError, Memory};
 
 /// Something that a file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Found {
     /// An image.
     Row(ImageRow),
@@ -47,21 +49,43 @@ impl Images {
             }
             return Ok(());
         }
-        let held = |file: u32| {
+        let all: Vec<Option<Vec<Found>>> = (0..n_files)
+            .into_par_iter()
+            .map(|file| self.held(file, selection, false, scan))
+            .collect::<Result<_, DataError>>()?;
+        for (file, held) in (0..n_files).zip(all) {
+            // Another process was making this index.
+            let held = held.map_or_else(|| self.held(file, selection, true, scan), |held| Ok(Some(held)))?;
+            for found in held.unwrap_or_default() {
+                let _ = self.add(file, found, selection, &mut seen);
+            }
+        }
+        Ok(())
+    }
+
+    /// All that a file holds, from its kept index if there is one. `None` if another process makes that now and this one
+    /// does not wait.
+    fn held(
+        &self,
+        file: u32,
+        selection: &Selection<'_>,
+        waits: bool,
+        scan: &Scan<'_>,
+    ) -> Result<Option<Vec<Found>>, DataError> {
+        let whole = || {
             let mut held = Vec::new();
             scan(file, &mut |found| {
                 held.push(found);
                 ControlFlow::Continue(())
             })?;
-            Ok((file, held))
+            Ok(held)
         };
-        let all: Vec<(u32, Vec<Found>)> = (0..n_files).into_par_iter().map(held).collect::<Result<_, DataError>>()?;
-        for (file, held) in all {
-            for found in held {
-                let _ = self.add(file, found, selection, &mut seen);
-            }
+        let Some(keep) = selection.kept_index() else { return whole().map(Some) };
+        let kept = keep(&self.files[file as usize], waits, &|| Ok(index::to_bytes(&whole()?)))?;
+        match kept {
+            Some(bytes) => Ok(Some(index::of_bytes(&bytes, file).map_or_else(whole, Ok)?)),
+            None => Ok(None),
         }
-        Ok(())
     }
 
     /// Breaks once there are enough images.

@@ -3,6 +3,7 @@
 
 mod collect;
 mod folder;
+mod index;
 mod shards;
 mod table;
 mod tsv;
@@ -14,11 +15,12 @@ use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
-use crate::parquet_file::{Leaf, ParquetFile};
 use crate::{Alpha, DataError, DecodeError, Decoded, Limits, Memory, Target, decode_base64, decode_within};
 
 pub use folder::FolderFile;
+pub use index::{KeepIndex, MakeIndex};
 pub use shards::{ImageColumns, RowFilter};
+use table::ImageTables;
 pub(crate) use table::{IdLeaves, image_column};
 
 /// The memory of all rows that are being decoded, as text and as files, in bytes.
@@ -48,12 +50,19 @@ pub struct Selection<'a> {
     pub keep: &'a (dyn Fn(&str) -> bool + Sync),
     /// Whether the caller has cancelled the work.
     pub is_cancelled: &'a (dyn Fn() -> bool + Sync),
+    /// Keeps the indexes of tars and Parquet files, if they are kept. Used where all images are read.
+    pub index: Option<&'a KeepIndex<'a>>,
 }
 
 impl Selection<'_> {
     /// All images, or the first of them.
     pub const fn first(max_samples: Option<u64>) -> Selection<'static> {
-        Selection { max_samples, keep: &|_| true, is_cancelled: &|| false }
+        Selection { max_samples, keep: &|_| true, is_cancelled: &|| false, index: None }
+    }
+
+    /// The way to keep indexes, if files are read as a whole.
+    fn kept_index(&self) -> Option<&KeepIndex<'_>> {
+        self.index.filter(|_| self.max_samples.is_none())
     }
 
     /// Stops the reader of a file once the work is cancelled.
@@ -137,7 +146,7 @@ enum Form {
     /// In files that are opened for each image.
     Ranges,
     /// In a column of Parquet.
-    Tables(Vec<(ParquetFile, Leaf)>),
+    Tables(ImageTables),
 }
 
 impl Images {

@@ -1,7 +1,8 @@
 //! Indexes the images of several files, each an archive or a table: tars and Parquet.
 
 use super::collect::{Found, Take};
-use super::{Form, ImageRow, Images, ImagesFile, MAX_FILE_BYTES, Selection, table, too_long};
+use super::table::ImageTables;
+use super::{Form, ImageRow, Images, ImagesFile, MAX_FILE_BYTES, Selection, too_long};
 use crate::DataError;
 use crate::image_names::{ImageIdPart, NameKind, kind_of, must_be_a_line, text_of};
 use crate::tar::{Member, Members};
@@ -38,18 +39,16 @@ impl Images {
         let mut images = Self::new(files.clone(), Form::Ranges);
         images.collect(selection, &|file, take| {
             let mut members = Members::open(&files[file as usize].path)?;
-            let mut content = Vec::new();
             while let Some(member) = members.next()? {
                 selection.go_on(&files[file as usize].path)?;
                 if kind_of(&member.name) != NameKind::Image || !has_extension(&member, extension) {
                     continue;
                 }
                 let found = match id_of_member(&member, id) {
-                    // Its content is not needed.
-                    Ok(id) if !(selection.keep)(&id) => continue,
+                    // Its content is not needed, unless for an index that others use, too.
+                    Ok(id) if selection.kept_index().is_none() && !(selection.keep)(&id) => continue,
                     Ok(id) => {
-                        members.read(&member, &mut content)?;
-                        let digest = *blake3::hash(&content).as_bytes();
+                        let digest = members.digest(&member)?;
                         let Member { number, offset, len, .. } = member;
                         Found::Row(ImageRow { id, file, number, offset, len, digest, is_base64: false })
                     }
@@ -74,11 +73,11 @@ impl Images {
         filter: Option<&RowFilter>,
         selection: &Selection<'_>,
     ) -> Result<Self, DataError> {
-        let tables: Vec<table::ImageTable> =
-            files.iter().map(|file| table::ImageTable::open(file, columns, filter)).collect::<Result<_, _>>()?;
-        let form = Form::Tables(tables.iter().map(table::ImageTable::parts).collect());
-        let mut images = Self::new(files, form);
-        images.collect(selection, &|file, take: &mut Take<'_>| tables[file as usize].scan(file, selection, take))?;
+        let tables = ImageTables::new(files.len(), columns, filter);
+        let mut images = Self::new(files.clone(), Form::Tables(tables.clone()));
+        images.collect(selection, &|file, take: &mut Take<'_>| {
+            tables.open(file, &files[file as usize])?.scan(file, selection, take)
+        })?;
         Ok(images)
     }
 }

@@ -1,6 +1,7 @@
 //! Indexes the images of a Parquet file, as Hugging Face's `datasets` and pandas write them.
 
 use std::ops::ControlFlow;
+use std::sync::{Arc, OnceLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch};
@@ -22,7 +23,36 @@ pub(crate) const IMAGE_COLUMNS: [&str; 4] = ["image", "img", "picture", "image_b
 /// The columns of ids of images that are looked for, in this order.
 pub(crate) const IMAGE_ID_COLUMNS: [&str; 4] = ["image_id", "item_id", "img_id", "id"];
 
+/// The tables of a data set, each of which is opened when it is first read.
+#[derive(Debug, Clone)]
+pub(super) struct ImageTables {
+    columns: ImageColumns,
+    filter: Option<RowFilter>,
+    open: Arc<[OnceLock<ImageTable>]>,
+}
+
+impl ImageTables {
+    pub(super) fn new(n_files: usize, columns: &ImageColumns, filter: Option<&RowFilter>) -> Self {
+        let open = (0..n_files).map(|_| OnceLock::new()).collect();
+        Self { columns: columns.clone(), filter: filter.cloned(), open }
+    }
+
+    /// The table with this place among all.
+    ///
+    /// # Errors
+    /// When it cannot be read, or lacks a column.
+    pub(super) fn open(&self, file: u32, named: &ImagesFile) -> Result<&ImageTable, DataError> {
+        let place = &self.open[file as usize];
+        if let Some(table) = place.get() {
+            return Ok(table);
+        }
+        let table = ImageTable::open(named, &self.columns, self.filter.as_ref())?;
+        Ok(place.get_or_init(|| table))
+    }
+}
+
 /// A file with its columns.
+#[derive(Debug)]
 pub(super) struct ImageTable {
     file: ParquetFile,
     images_file: ImagesFile,
@@ -94,11 +124,7 @@ pub(crate) fn image_column(file: &ParquetFile, named: Option<&str>) -> Option<St
 
 impl ImageTable {
     /// Reads the footer of a file and finds the columns.
-    pub(super) fn open(
-        named: &ImagesFile,
-        columns: &ImageColumns,
-        filter: Option<&RowFilter>,
-    ) -> Result<Self, DataError> {
+    fn open(named: &ImagesFile, columns: &ImageColumns, filter: Option<&RowFilter>) -> Result<Self, DataError> {
         let file = ParquetFile::open(&named.path)?;
         let missing = |name: &str| no_column(&named.path, name, &file.names());
         let column = image_column(&file, columns.image.as_deref()).ok_or_else(|| missing(IMAGE_COLUMNS[0]))?;
@@ -116,11 +142,6 @@ impl ImageTable {
             Ok((leaf, filter.values.clone()))
         });
         Ok(Self { images_file: named.clone(), image, ids, filter: filter.transpose()?, file })
-    }
-
-    /// The file and the leaf of its images.
-    pub(super) fn parts(&self) -> (ParquetFile, Leaf) {
-        (self.file.clone(), self.image.clone())
     }
 
     /// Passes on the images of the file with this index.
@@ -202,7 +223,7 @@ impl Images {
     pub(super) fn rows_of_tables(&self, rows: &[ImageRow]) -> Result<Vec<Vec<u8>>, DataError> {
         let Form::Tables(tables) = &self.form else { return Ok(Vec::new()) };
         let Some(first) = rows.first() else { return Ok(Vec::new()) };
-        let (file, leaf) = &tables[first.file as usize];
+        let ImageTable { file, image: leaf, .. } = tables.open(first.file, &self.files[first.file as usize])?;
         let numbers: Vec<u64> = rows.iter().map(|row| row.offset).collect();
         let mut files = Vec::with_capacity(rows.len());
         file.pick(leaf, &numbers, &mut |batch| {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pipeline_core::{
-    Cut, InputArtifact, RunReason, ShardOrder, ShardedStage, SourceFile, Stage, StageContext, StageError, StageHost,
-    StageWork, shard_orders,
+    Cut, Derived, InputArtifact, RunReason, ShardOrder, ShardedStage, SourceFile, Stage, StageContext, StageError,
+    StageHost, StageWork, shard_orders,
 };
 use pipeline_store::{OpenTree, Store};
 use rayon::prelude::*;
@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use super::storing;
 use crate::Node;
 use crate::decision::Decision;
+use crate::derived;
 use crate::host::source_files;
 use crate::options::PlanOptions;
 use crate::resolver::Resolver;
@@ -112,6 +113,14 @@ impl StageHost for Silent<'_> {
     fn redraw(&self, _: &str) {}
     fn source_files(&self, folder: &Path) -> Result<Vec<SourceFile>, StageError> {
         source_files(self.0, folder)
+    }
+    fn derived(
+        &self,
+        derived: &Derived<'_>,
+        _: bool,
+        make: &dyn Fn() -> Result<Vec<u8>, StageError>,
+    ) -> Result<Option<Vec<u8>>, StageError> {
+        Ok(Some(derived::find(self.0, derived.manifest)?.map_or_else(make, Ok)?))
     }
     fn is_cancelled(&self) -> bool {
         false

@@ -8,13 +8,15 @@ use std::time::Instant;
 use pipeline_core::{
     Computation, Digest, OpenRows, Reject, Shard, ShardReport, StageContext, StageError, StageReport, Work, error_chain,
 };
-use pipeline_data::{DECODER_BYTES, DecodeError, ImageRow, Images, Limits, Memory, PixelRow, decode_within};
+use pipeline_data::{
+    DECODER_BYTES, DecodeError, ImageRow, Images, ImagesFile, Limits, MakeIndex, Memory, PixelRow, decode_within,
+};
 use rayon::ThreadPool;
 
-use super::QUERIES;
 use super::named::Named;
 use super::origin::{ImageForm, Origin};
 use super::params::Geometry;
+use super::{QUERIES, index};
 use crate::artifact::{self, RejectedRow, Wanted};
 use crate::seconds::Seconds;
 
@@ -113,8 +115,11 @@ impl<'a> DecodedImages<'a> {
         let named = context.inputs.get(QUERIES).map(artifact::named_images).transpose()?;
         let named = named.map(Named::new);
         let keep = |id: &str| named.as_ref().is_none_or(|named| named.has(id));
+        let keep_index =
+            |file: &ImagesFile, waits, make: &MakeIndex<'_>| index::keep(origin, file, context, waits, make);
         let images = thread_pool(&threads, context)?.install(|| {
-            origin.open(&|folder| context.host.source_files(folder), &keep, &|| context.host.is_cancelled())
+            let list = |folder: &Path| context.host.source_files(folder);
+            origin.open(&list, &keep, &|| context.host.is_cancelled(), Some(&keep_index))
         })?;
         if let Some(named) = &named {
             named.tell_of_missing(path, &images, origin.max_samples.is_some(), context)?;

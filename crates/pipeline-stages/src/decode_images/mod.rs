@@ -1,6 +1,7 @@
 //! `decode-images`: the images of a data set to RGB pixels of one size, shard by shard.
 
 mod images;
+mod index;
 mod like;
 mod named;
 mod origin;
@@ -122,7 +123,7 @@ pub(crate) fn originals(
     }
     let is_limited = origin.max_samples.is_some();
     let keep = |id: &str| is_limited || wanted.is_none_or(|wanted| wanted.contains(id));
-    origin.open(list, &keep, &|| false)
+    origin.open(list, &keep, &|| false, None)
 }
 
 impl DecodeImages {

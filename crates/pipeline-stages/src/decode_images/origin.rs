@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Source, SourceFile, StageError};
-use pipeline_data::{DataError, FolderFile, ImageColumns, ImageIdPart, Images, Pattern, Selection, is_image_name};
+use pipeline_data::{
+    DataError, FolderFile, ImageColumns, ImageIdPart, Images, ImagesFile, KeepIndex, Pattern, Selection, is_image_name,
+};
 
 use super::params::DecodeImagesParams;
 use crate::artifact;
@@ -110,7 +112,7 @@ impl<'a> Origin<'a> {
                 let Ok(mut files) = table_files::files(self.path, &WORDS) else { return Ok(()) };
                 files.truncate(1);
                 let stop = &|| false;
-                let first = Selection { max_samples: Some(1), keep: &|_| true, is_cancelled: stop };
+                let first = Selection { max_samples: Some(1), keep: &|_| true, is_cancelled: stop, index: None };
                 // A row of another split is no fault of the first file.
                 let images = self.read(files, None, &first).map_err(failed)?;
                 match images.rows().is_empty() && images.skipped().is_empty() && self.split.is_none() {
@@ -161,10 +163,11 @@ impl<'a> Origin<'a> {
         list: &ListFolder<'_>,
         keep: &(dyn Fn(&str) -> bool + Sync),
         is_cancelled: &(dyn Fn() -> bool + Sync),
+        index: Option<&KeepIndex<'_>>,
     ) -> Result<Images, StageError> {
         let split = self.split;
         let keep = |id: &str| Split::takes(split, id) && keep(id);
-        let selection = Selection { max_samples: self.max_samples, keep: &keep, is_cancelled };
+        let selection = Selection { max_samples: self.max_samples, keep: &keep, is_cancelled, index };
         let images = match self.form {
             ImageForm::Tsv => Images::of_tsv(self.path, &selection),
             ImageForm::Folder => {
@@ -174,7 +177,7 @@ impl<'a> Origin<'a> {
                     content: file.content.map(|digest| *digest.as_bytes()).map_err(|error| error.to_string()),
                 };
                 let files = list(self.path)?.into_iter().map(file).collect();
-                Images::of_folder(files, self.id.unwrap_or(ImageIdPart::Path), &selection)
+                Images::of_folder(files, self.id_part(), &selection)
             }
             ImageForm::Tar | ImageForm::Parquet => {
                 self.read(table_files::files(self.path, &WORDS)?, Split::filter(split), &selection)
@@ -183,15 +186,35 @@ impl<'a> Origin<'a> {
         images.map_err(failed)
     }
 
+    /// The params that decide what a file holds, as JSON. Which of its images are taken is no part of that, except for the
+    /// rows of a split by a column.
+    pub(super) fn index_params(&self, file: &ImagesFile) -> Vec<(&'static str, String)> {
+        let text = |text: &Option<String>| serde_json::Value::from(text.as_deref()).to_string();
+        let form = self.form.word().map(str::to_owned);
+        let image = ("image", text(&self.columns.image));
+        if self.form == ImageForm::Tar {
+            let part = serde_json::Value::from(format!("{:?}", self.id_part()).to_lowercase());
+            return vec![("form", text(&form)), image, ("image_id", part.to_string())];
+        }
+        let filter = Split::filter(self.split).map(|filter| (&filter.column, &filter.values));
+        // Images without an id are named by their file.
+        let (id, name) = (("id", text(&self.columns.id)), ("name", text(&file.name)));
+        vec![("form", text(&form)), image, id, name, ("split", serde_json::json!(filter).to_string())]
+    }
+
+    fn id_part(&self) -> ImageIdPart {
+        self.id.unwrap_or(if self.form == ImageForm::Folder { ImageIdPart::Path } else { ImageIdPart::Key })
+    }
+
     fn read(
         &self,
-        files: Vec<pipeline_data::ImagesFile>,
+        files: Vec<ImagesFile>,
         filter: Option<&pipeline_data::RowFilter>,
         selection: &Selection<'_>,
     ) -> Result<Images, DataError> {
         match self.form {
             ImageForm::Parquet => Images::of_tables(files, &self.columns, filter, selection),
-            _ => Images::of_tars(files, self.columns.image.as_deref(), self.id.unwrap_or(ImageIdPart::Key), selection),
+            _ => Images::of_tars(files, self.columns.image.as_deref(), self.id_part(), selection),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -171,6 +171,25 @@ impl Cas {
             copied => copied.at("write", copy)?,
         }
         self.refuse_unless_intact(check_file(copy, entry)?, &object, to)
+    }
+
+    /// The content of an object; `None` if it is missing or damaged.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn read(&self, entry: &FileEntry) -> Result<Option<Vec<u8>>, StoreError> {
+        self.fetch([entry])?;
+        let object = self.object(&entry.digest);
+        let mut content = Vec::new();
+        match pipeline_files::open(&object).and_then(|mut file| file.read_to_end(&mut content)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            read => read.at("read", &object)?,
+        };
+        if Digest::of(&content) != entry.digest {
+            self.quarantine.take(&object)?;
+            return Ok(None);
+        }
+        Ok(Some(content))
     }
 
     /// Opens an object after comparing its content with its entry. `to` names the file in the error.

@@ -80,6 +80,11 @@ impl Sources {
         if metadata.is_dir() { self.folder_digest(&path) } else { self.file_digest(&path, &metadata) }
     }
 
+    /// The digests of several sources, hashed side by side.
+    pub fn digests(&self, paths: &[&Path]) -> Vec<Result<Digest, StoreError>> {
+        paths.par_iter().map(|path| self.digest(path)).collect()
+    }
+
     /// The files that the digest of a folder covers, sorted by name, with their digests; and what was passed over for
     /// lack of content, such as FIFOs and links that lead nowhere. A link to a folder whose files count already is absent.
     ///
