@@ -88,3 +88,59 @@ fn of_many_shards_only_the_damaged_one_is_computed_again_and_no_result_is_lost()
     assert_eq!(recorded::artifacts(&project), expect);
     recorded::assert_intact(&project, "after the damage was healed");
 }
+
+/// The demo without training, its images with stored pixels or without.
+fn zero_shot(has_pixels: bool) -> String {
+    let pipelines = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../pipelines").canonicalize().unwrap();
+    let demo = pipelines.join("demo");
+    let decode = "path: '${demo}/data/MR_valid_imgs.tsv', max_samples: 300, like: '${clip}'";
+    let model = "model: '${clip}', pooling: projected";
+    let (pixels, images) = match has_pixels {
+        true => (
+            format!("  images: {{ kind: decode-images, params: {{ {decode} }}, retain: false }}\n"),
+            format!("{{ kind: extract-image, inputs: {{ images: images }}, params: {{ {model} }} }}"),
+        ),
+        false => (String::new(), format!("{{ kind: extract-image, params: {{ {model}, decode: {{ {decode} }} }} }}")),
+    };
+    format!(
+        "vars: {{ demo: '{}', clip: '${{demo}}/encoders/chinese-clip' }}\nstages:\n{pixels}  \
+         queries: {{ kind: load-queries, params: {{ path: '${{demo}}/data/MR_valid_queries.jsonl' }} }}\n  \
+         text: {{ kind: extract-text, inputs: {{ queries: queries }}, params: {{ {model}, max_length: 52 }} }}\n  \
+         vectors: {images}\n  \
+         heads: {{ kind: train-projection, inputs: {{ queries: queries, text: text, images: vectors }}, params: {{ fusion: \
+         passthrough }} }}\n  \
+         evaluate: {{ kind: evaluate-recall, inputs: {{ queries: queries, text: text, images: vectors, projection: heads }} }}\n\
+         check: {{ mean_recall: {{ max_drop: 0.0 }} }}\n",
+        demo.display()
+    )
+}
+
+#[test]
+fn without_stored_pixels_nothing_else_is_different() {
+    let project = Project::with_spec(&zero_shot(true));
+    recorded::run(&project, &[]);
+    assert_eq!(project.run(&["check", "spec.yaml", "--accept"]).code, Some(0));
+    let vectors =
+        |project: &Project| recorded::artifacts(project).into_iter().find(|(stage, _)| stage.contains("vectors"));
+    let expect = vectors(&project);
+
+    project.write("spec.yaml", &zero_shot(false));
+    let run = recorded::run(&project, &[]);
+    assert_eq!(run.started().into_iter().collect::<Vec<_>>(), ["vectors"], "the features are the same");
+    assert_eq!(vectors(&project), expect);
+    let reply = project.run(&["check", "spec.yaml"]);
+    assert_eq!(reply.code, Some(0), "the pool is the same: {reply:?}");
+
+    let rows = fs::read_to_string(
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../pipelines/demo/data/MR_valid_imgs.tsv"),
+    );
+    let row = rows.unwrap().lines().next().unwrap().to_owned();
+    let (id, base64) = row.split_once('\t').unwrap();
+    fs::write(project.path("image"), pipeline_data::decode_base64(base64.as_bytes()).unwrap()).unwrap();
+    let reply = project.run(&["search", "spec.yaml", "--image", "image", "-k", "1", "--json"]);
+    assert!(reply.stdout.contains(id), "{reply:?}");
+    let reply = project.run(&["report", "-o", "report.html"]);
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    let report = project.read("report.html");
+    assert!(report.contains("data:image/") && !report.contains("No pictures"), "{reply:?}");
+}

@@ -331,8 +331,8 @@ fn a_file_whose_index_is_kept_is_scanned_once_whatever_is_taken_of_it() {
     let dogs = Selection { keep: &|id| id.contains("dogs"), ..all };
     type Read = dyn Fn(&[&str], &Selection<'_>) -> Images;
     let of_tars: &Read = &|names, selection| Images::of_tars(named(names), None, ImageIdPart::Key, selection).unwrap();
-    let columns = ImageColumns::default();
-    let of_tables: &Read = &|names, selection| Images::of_tables(named(names), &columns, None, selection).unwrap();
+    let of_tables: &Read =
+        &|names, selection| Images::of_tables(named(names), &ImageColumns::default(), None, selection).unwrap();
     for (read, [first, second]) in
         [(of_tars, ["samples-0.tar", "samples-1.tar"]), (of_tables, ["hub-0.parquet", "hub-1.parquet"])]
     {

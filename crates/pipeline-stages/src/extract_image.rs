@@ -1,23 +1,26 @@
 //! `extract-image`: one vector per image from an image encoder, shard by shard.
 
 mod expected;
+mod files;
 mod pixels;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use pipeline_core::{
-    Cut, InRows, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork, Threads,
+    Cut, Digest, InRows, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork, Threads,
+    Work,
 };
 use pipeline_models::image::{self, ImageOptions, ImagePooling, ModelError};
 use pipeline_models::{EncoderModel, EncoderSide, TokenLayout};
-use pipeline_spec::{Node, PipelineSpec, SpecError, StageSpec};
+use pipeline_spec::{Node, PipelineSpec, Spanned, SpecError, StageSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::artifact;
-use crate::decode_images::{self, Geometry};
-use crate::extraction::{Extraction, ToEncode};
+use crate::decode_images::{self, DecodeImages, DecodeImagesParams, Geometry, QUERIES};
+use crate::extraction::{Extraction, ReadRows, ToEncode};
 use crate::feature_spaces::Declared;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::model::{self, Family, ModelName};
@@ -27,6 +30,7 @@ use crate::seconds::Seconds;
 use crate::shard_sizes;
 use crate::tokens::Precision;
 use expected::must_take;
+use files::ImageFiles;
 use pixels::PixelShards;
 
 const NOT_LOADED: &str = "the image model cannot be loaded";
@@ -34,14 +38,27 @@ const NOT_LOADED: &str = "the image model cannot be loaded";
 pub(crate) static KIND: Kind = Kind {
     name: "extract-image",
     version: 5,
-    summary: "Encodes decoded images with an image model into one vector each, or one per token",
-    slots: Some(&[Slot::required("images", Format::Images, "the decoded images to encode")]),
+    summary: "Encodes images with an image model into one vector each, or one per token",
+    slots: Some(&[
+        Slot::optional(IMAGES, Format::Images, "the decoded images to encode, unless `decode` names files of images"),
+        Slot::optional(
+            QUERIES,
+            Format::Queries,
+            "with `decode`: the queries of which only the named images are encoded",
+        ),
+    ]),
     produces: Format::ImageFeatures,
     tokens: Some(Format::ImageTokens),
-    files: &[published::SHARDS, artifact::FEATURES],
+    files: &[published::SHARDS, artifact::FEATURES, artifact::REJECTS],
     params_schema: schema::<ExtractImageParams>,
     build,
 };
+
+/// The slot of decoded images.
+const IMAGES: &str = "images";
+
+/// The param with files of images.
+pub(crate) const DECODE: &str = "decode";
 
 /// The property with the filter of the resize; absent where no image was resized.
 pub(crate) const RESIZE: &str = "resize";
@@ -72,6 +89,11 @@ struct ExtractImageParams {
     /// library does so, and `own` for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     positions: Option<Positions>,
+    /// Files of images in the place of the input `images`, with all params of `decode-images`: each image is decoded where
+    /// it is encoded, and no pixels are stored.
+    // Not part of the manifest as a whole: its own lines are, as `decode.size`.
+    #[serde(default, skip_serializing)]
+    decode: Option<DecodeImagesParams>,
     /// Images per batch and thread. Changes speed only, so it is not part of the manifest.
     #[serde(default = "default_batch_rows", skip_serializing)]
     #[schemars(range(min = 1, max = 65_536))]
@@ -139,6 +161,10 @@ fn default_batch_rows() -> usize {
     8
 }
 
+/// The params of `decode` that only affect the rows.
+const DECODE_IN_ROWS: &[&str] =
+    &["decode.columns", "decode.form", "decode.image_id", "decode.max_samples", "decode.split"];
+
 /// Height and width of images where the spec does not show them.
 const USUAL_SIZE: [u32; 2] = [224, 224];
 
@@ -148,8 +174,10 @@ const FAMILY: Family =
 struct ExtractImage {
     params: ExtractImageParams,
     search: image::ModelSearch,
-    /// The decoding of the images, if a stage of this program did it.
+    /// The decoding of the images, if a stage of this program does it.
     decoded: Option<Geometry>,
+    /// The images of `decode`.
+    files: Option<DecodeImages>,
 }
 
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
@@ -160,36 +188,60 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
         return Err(SpecError::at(span_of(node, "batch_rows"), message));
     }
+    let decode = node.entry(DECODE).filter(|_| params.decode.is_some());
+    must_have_images(context.stage, decode.map(|(param, _)| param))?;
     let search = &context.settings.model_search;
-    let decoded = crate::search::input(context.spec, context.stage, "images");
+    let files = decode.map(|(_, decode)| DecodeImages::read(decode, search)).transpose()?;
+    let decoded = decode_images::decoding(context.spec, context.stage);
     let decoded = decoded.and_then(|stage| decode_images::geometry(stage, search));
-    Ok(Box::new(ExtractImage { params, search: context.settings.model_search.clone(), decoded }))
+    Ok(Box::new(ExtractImage { params, search: search.clone(), decoded, files }))
+}
+
+/// Images come either from a stage or from files.
+fn must_have_images(stage: &StageSpec, decode: Option<&Spanned<String>>) -> Result<(), SpecError> {
+    let slot = |wanted: &str| stage.inputs.iter().find(|(slot, _)| slot.value == wanted);
+    match (slot(IMAGES), decode, slot(QUERIES)) {
+        (None, None, _) => {
+            let message = format!("stage `{}` has no input `{IMAGES}`: the decoded images to encode", stage.id);
+            let help = "name a stage of kind `decode-images`, or files of images by the param `decode`";
+            Err(SpecError::at(&stage.span, message).with_help(help))
+        }
+        (Some(_), Some(param), _) => {
+            let message = format!("`{DECODE}` cannot stand beside the input `{IMAGES}`: both are images");
+            Err(SpecError::at(&param.span, message).with_help("leave one of the two out"))
+        }
+        (Some(_), None, Some((slot, _))) => {
+            let message = format!("`{QUERIES}` choose among the images of `{DECODE}`, which is not there");
+            Err(SpecError::at(&slot.span, message).with_help("`decode-images` takes them, too"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The expected width of a stage's vectors; `None` when its params are wrong or its model is missing, which is reported
 /// elsewhere.
 pub(crate) fn width(params: &Node, search: &image::ModelSearch) -> Option<crate::feature_spaces::Width> {
     let params = pipeline_spec::params(params).ok()?;
-    let model = ExtractImage { params, search: search.clone(), decoded: None }.model().ok()?;
+    let model = ExtractImage::of(params, search).model().ok()?;
     crate::feature_spaces::Width::of(&*model)
 }
 
 /// The order of a stage's token vectors; `None` as for [`width`], and where it pools them.
 pub(crate) fn layout(params: &Node, search: &image::ModelSearch) -> Option<TokenLayout> {
     let params = pipeline_spec::params(params).ok()?;
-    ExtractImage { params, search: search.clone(), decoded: None }.model().ok()?.tokens()
+    ExtractImage::of(params, search).model().ok()?.tokens()
 }
 
 /// The feature space of a stage according to the spec. Without filter and fit of the resize: only the artifact records
 /// whether an image was resized.
 pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::ModelSearch) -> Option<Declared> {
     let params: ExtractImageParams = pipeline_spec::params(&stage.params).ok()?;
-    let decoded = crate::search::input(spec, stage, "images");
+    let decoded = decode_images::decoding(spec, stage);
     let decoded = decoded.and_then(|stage| decode_images::geometry(stage, search));
     let properties =
         |decoded: Geometry| [("size", format!("{:?}", decoded.size)), (ALPHA, decoded.alpha.name().to_owned())];
     let (name, precision) = (params.model.to_find(), params.precision.property());
-    let extract = ExtractImage { params, search: search.clone(), decoded: None };
+    let extract = ExtractImage::of(params, search);
     let of_model = extract.model().ok().map(|model| {
         let pooling = ("pooling", model.pooling().to_owned());
         std::iter::once(pooling).chain(model.properties()).collect::<Vec<_>>()
@@ -197,7 +249,7 @@ pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::M
     let of_model = of_model.unwrap_or_default();
     Some(Declared {
         properties: decoded.map(properties).into_iter().flatten().chain(of_model).chain(precision).collect(),
-        model: Some((name, extract.sources().unwrap_or_default())),
+        model: Some((name, extract.model_sources().unwrap_or_default())),
     })
 }
 
@@ -205,7 +257,7 @@ pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::M
 pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<QueryEncoder, StageError> {
     let params: ExtractImageParams =
         pipeline_spec::params(params).map_err(|error| StageError::because("there is no image model", error))?;
-    let stage = ExtractImage { params, search: search.clone(), decoded: None };
+    let stage = ExtractImage::of(params, search);
     let model = stage.model()?;
     let encoder = model.load(pipeline_models::Device::Cpu);
     let encoder = encoder.map_err(|error| StageError::because(NOT_LOADED, error))?;
@@ -213,6 +265,15 @@ pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<Quer
 }
 
 impl ExtractImage {
+    /// The model of a stage with these params, whatever its images are.
+    fn of(params: ExtractImageParams, search: &image::ModelSearch) -> Self {
+        Self { params, search: search.clone(), decoded: None, files: None }
+    }
+
+    fn model_sources(&self) -> Result<Vec<Source>, StageError> {
+        Ok(model::sources(self.model()?.files()))
+    }
+
     /// The model, of which only small files have been read.
     fn model(&self) -> Result<Box<dyn EncoderModel>, StageError> {
         let found = image::find_image_model(&self.params.model.to_find(), &self.search);
@@ -261,10 +322,18 @@ impl Stage for ExtractImage {
     }
 
     fn params(&self) -> BTreeMap<String, String> {
-        manifest_params(&self.resolved())
+        let mut params = manifest_params(&self.resolved());
+        if let Some(files) = &self.files {
+            // The code that decodes is as much a part of the result as that which encodes.
+            let version = ("version".to_owned(), files.version().to_string());
+            let of_files = files.params().into_iter().chain([version]);
+            params.extend(of_files.map(|(name, json)| (format!("{DECODE}.{name}"), json)));
+        }
+        params
     }
 
     fn check(&self) -> Result<(), StageError> {
+        self.files.as_ref().map_or(Ok(()), |files| files.check())?;
         match self.model() {
             Ok(model) => {
                 model.check().map_err(|error| self.failure(error))?;
@@ -275,15 +344,23 @@ impl Stage for ExtractImage {
     }
 
     fn sources(&self) -> Result<Vec<Source>, StageError> {
-        Ok(model::sources(self.model()?.files()))
+        let of_files = self.files.as_ref().map_or(Ok(Vec::new()), |files| files.sources())?;
+        Ok(self.model_sources()?.into_iter().chain(of_files).collect())
+    }
+
+    fn reads(&self) -> Vec<PathBuf> {
+        let of_model = self.model_sources().unwrap_or_default().into_iter().map(|source| source.path);
+        of_model.chain(self.files.iter().flat_map(|files| files.reads())).collect()
     }
 
     fn places(&self) -> Vec<PathBuf> {
-        self.params.model.places(&self.search, image::image_model_places)
+        let of_model = self.params.model.places(&self.search, image::image_model_places);
+        of_model.into_iter().chain(self.files.iter().flat_map(|files| files.places())).collect()
     }
 
     fn looked_for(&self) -> Vec<PathBuf> {
-        vec![self.params.model.path().to_owned()]
+        let of_files = self.files.iter().flat_map(|files| files.looked_for());
+        std::iter::once(self.params.model.path().to_owned()).chain(of_files).collect()
     }
 
     fn needs(&self) -> Needs {
@@ -297,12 +374,21 @@ impl Stage for ExtractImage {
 
 impl ShardedStage for ExtractImage {
     fn cut(&self) -> Cut {
-        let parts = self.model().map_or(1, |model| self.parts(&*model));
+        let model = self.model();
+        if let Some(files) = &self.files {
+            let row_bytes = model.ok().zip(self.decoded);
+            let row_bytes = row_bytes.and_then(|(model, decoded)| shard_sizes::token_row_bytes(&*model, decoded.size));
+            return Cut::Rows(files.sizes(row_bytes.unwrap_or(0)));
+        }
+        let parts = model.map_or(1, |model| self.parts(&*model));
         Cut::Input { slot: "images", shards: artifact::shard_digests, parts }
     }
 
     fn in_rows(&self) -> InRows {
-        InRows::default()
+        match &self.files {
+            None => InRows::default(),
+            Some(_) => InRows { params: DECODE_IN_ROWS, sources: &["path"], inputs: &[QUERIES] },
+        }
     }
 
     fn shard_name(&self, shard_idx: usize, n_shards: usize) -> String {
@@ -310,20 +396,42 @@ impl ShardedStage for ExtractImage {
     }
 
     fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
-        let model = self.model()?;
+        let (model, seconds, start) = (self.model()?, Seconds::default(), Instant::now());
+        if let Some(files) = &self.files {
+            let images = ImageFiles::new(files.rows(context)?, context);
+            seconds.spent(Work::Scan, start);
+            let digests = images.digests().to_vec();
+            return Ok(Box::new(self.extraction(context, (model, seconds), digests, None, Box::new(images))));
+        }
         let parts = self.parts(&*model);
         let pixels = PixelShards::new(context, parts);
+        let digests = Cut::input_units(&artifact::shard_digests(&artifact::input(context, IMAGES).tree), parts);
+        let n_rows = pixels.n_rows()?;
+        Ok(Box::new(self.extraction(context, (model, seconds), digests, Some(n_rows), Box::new(pixels))))
+    }
+}
+
+impl ExtractImage {
+    fn extraction<'a>(
+        &self,
+        context: &'a StageContext<'a>,
+        (model, seconds): (Box<dyn EncoderModel>, Seconds),
+        digests: Vec<Digest>,
+        n_rows: Option<Vec<u64>>,
+        rows: Box<dyn ReadRows<'a> + 'a>,
+    ) -> Extraction<'a> {
         let input = ToEncode {
             model,
             not_loaded: NOT_LOADED,
             batch_rows: self.params.batch_rows * context.n_threads.max(1),
             precision: self.params.precision,
-            digests: Cut::input_units(&artifact::shard_digests(&artifact::input(context, "images").tree), parts),
-            n_rows: Some(pixels.n_rows()?),
-            rows: Box::new(pixels),
+            digests,
+            n_rows,
+            rows,
+            reading: if self.files.is_some() { Work::Decode } else { Work::Read },
             headline: None,
             nothing: "there are no images to encode",
         };
-        Ok(Box::new(Extraction::new(context, input, Seconds::default())))
+        Extraction::new(context, input, seconds)
     }
 }

@@ -346,6 +346,7 @@ impl ShardedStage for ExtractText {
             digests,
             n_rows: None,
             rows: Box::new(Texts(Mutex::new(queries))),
+            reading: Work::Read,
             headline: Some(model::headline(context, &files.weights)),
             nothing: "there are no queries to encode",
         };
@@ -393,6 +394,7 @@ fn to_encode<'a>(rows: Vec<QueryRow>) -> Rows<'a> {
             Ok(counted.map(count))
         })),
         facts: BTreeMap::new(),
+        rejects: Vec::new(),
     }
 }
 

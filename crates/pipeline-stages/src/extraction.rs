@@ -7,8 +7,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use pipeline_core::{
-    Computation, Device, Digest, OpenRows, Shard, ShardOutput, ShardReport, StageContext, StageError, StageReport,
-    TokenCount, Work,
+    Computation, Device, Digest, OpenRows, Reject, Shard, ShardOutput, ShardReport, StageContext, StageError,
+    StageReport, TokenCount, Work,
 };
 use pipeline_data::{TokenShard, VectorShard};
 use pipeline_kernels::{Matrix, TokenMatrix, TokenNumbers};
@@ -39,6 +39,8 @@ pub(crate) struct Rows<'a> {
     pub(crate) count: Option<Box<CountTokens<'a>>>,
     /// The facts of the shard's report.
     pub(crate) facts: BTreeMap<String, String>,
+    /// The rows of the units that could not be used, and are none of these.
+    pub(crate) rejects: Vec<Reject>,
 }
 
 /// Gives the rows at these indices to a function.
@@ -61,6 +63,15 @@ pub(crate) trait ReadRows<'a>: Sync {
     /// When they cannot be read.
     fn properties(&self, shards: &[Shard], model: &dyn EncoderModel)
     -> Result<Vec<(&'static str, String)>, StageError>;
+
+    /// Lists the rows of all shards that could not be used in `scratch`, and returns their number.
+    ///
+    /// # Errors
+    /// When none could be used, or the list cannot be written.
+    fn report_rejects(&self, shards: &[Shard], scratch: &Path) -> Result<u64, StageError> {
+        let _ = (shards, scratch);
+        Ok(0)
+    }
 }
 
 /// The rows of an encoder stage.
@@ -98,6 +109,8 @@ pub(crate) struct ToEncode<'a> {
     /// The number of rows per unit; `None` where a unit is a row.
     pub(crate) n_rows: Option<Vec<u64>>,
     pub(crate) rows: Box<dyn ReadRows<'a> + 'a>,
+    /// The kind of work that reading the rows is.
+    pub(crate) reading: Work,
     /// The start of the headline.
     pub(crate) headline: Option<String>,
     /// The error for a stage without rows.
@@ -129,7 +142,8 @@ impl<'a> Extraction<'a> {
             let shard = TokenShard { ids: rows.ids, tokens: all };
             pipeline_data::write_tokens(output.path, &shard, &self.metadata()).map_err(model::unwritable)?;
             self.seconds.spent(Work::Write, start);
-            return Ok(ShardReport { n_rows, dim, tokens, facts: rows.facts, ..ShardReport::default() });
+            let Rows { facts, rejects, .. } = rows;
+            return Ok(ShardReport { n_rows, dim, tokens, facts, rejects, digest: None });
         }
         let (dim, values) = self.vectors(&rows, output.progress)?;
         let tokens = self.count_tokens(&rows)?;
@@ -138,7 +152,8 @@ impl<'a> Extraction<'a> {
         let digest = model::write_vectors(output.path, &shard, self.metadata())?;
         self.seconds.spent(Work::Write, start);
         let (dim, digest) = (Some(dim), Some(digest));
-        Ok(ShardReport { n_rows, dim, tokens, facts: rows.facts, digest, ..ShardReport::default() })
+        let Rows { facts, rejects, .. } = rows;
+        Ok(ShardReport { n_rows, dim, tokens, facts, rejects, digest })
     }
 
     /// The description of the vectors in the files.
@@ -295,11 +310,12 @@ impl OpenRows for Extraction<'_> {
     fn read(&self, units: Range<usize>) -> Result<Box<Computation<'_>>, StageError> {
         let start = Instant::now();
         let rows = self.input.rows.read(units, &*self.input.model)?;
-        self.seconds.spent(Work::Read, start);
+        self.seconds.spent(self.input.reading.clone(), start);
         Ok(Box::new(move |output| self.compute(rows, output)))
     }
 
     fn finish(&self, shards: &[Shard], scratch: &Path) -> Result<StageReport, StageError> {
+        let n_rejected = self.input.rows.report_rejects(shards, scratch)?;
         let n_rows = shards.iter().map(|shard| shard.report.n_rows).sum();
         if n_rows == 0 {
             return Err(StageError::new(self.input.nothing));
@@ -323,6 +339,7 @@ impl OpenRows for Extraction<'_> {
         let parts: Vec<String> = self.input.headline.iter().cloned().chain(place).chain(equal).collect();
         Ok(StageReport {
             n_rows: Some(n_rows),
+            n_rejected,
             headline: (!parts.is_empty()).then(|| parts.join("; ")),
             seconds: self.seconds.all(),
             metrics: tokens.map(|tokens| (UNKNOWN_TOKENS.to_owned(), share_unknown(tokens))).into_iter().collect(),

@@ -196,7 +196,7 @@ fn declared_difference(context: &BuildContext<'_>, own: &StageSpec, other: &Stag
 /// Whether two stages declare the same features, as most do: then no model is searched.
 fn is_written_alike(context: &BuildContext<'_>, own: &StageSpec, other: &StageSpec) -> bool {
     let decoded = |stage| {
-        let images = crate::search::input(context.spec, stage, "images")?;
+        let images = decode_images::decoding(context.spec, stage)?;
         let geometry = decode_images::geometry(images, &context.settings.model_search)?;
         Some((geometry.size, geometry.alpha))
     };

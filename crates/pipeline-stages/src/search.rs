@@ -328,7 +328,8 @@ impl ImageSearch {
     /// Loads the encoder of the input `images` of the stage `evaluation`.
     ///
     /// # Errors
-    /// When the image features were not computed by `extract-image` from `decode-images`, or the encoder cannot be loaded.
+    /// When the image features were not computed by `extract-image` of images that this spec decodes, or the encoder cannot
+    /// be loaded.
     pub fn open(
         spec: &PipelineSpec,
         evaluation: &StageId,
@@ -336,9 +337,12 @@ impl ImageSearch {
         n_threads: usize,
     ) -> Result<Self, StageError> {
         let features = input_of_kind(spec, stage(spec, evaluation)?, "images", extract_image::KIND.name, "an image")?;
-        let images = input_of_kind(spec, features, "images", decode_images::KIND.name, "an image")?;
+        let images = match decode_images::decoding(spec, features) {
+            Some(images) => images,
+            None => input_of_kind(spec, features, "images", decode_images::KIND.name, "an image")?,
+        };
         let encoder = extract_image::encoder(&features.params, &settings.model_search)?;
-        let decoder = decode_images::decoder(&images.params, &settings.model_search)?;
+        let decoder = decode_images::decoder(images, &settings.model_search)?;
         Ok(Self { decoder, encoder, n_threads })
     }
 

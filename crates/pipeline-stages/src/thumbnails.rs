@@ -45,10 +45,8 @@ impl PoolThumbnails {
     /// When their file cannot be read.
     pub fn open(spec: &PipelineSpec, evaluation: &StageId, list: &ListFolder<'_>) -> Result<Option<Self>, StageError> {
         let features = search::input(spec, search::stage(spec, evaluation)?, "images");
-        let images = features.and_then(|features| search::input(spec, features, "images"));
-        let Some(images) = images.filter(|images| images.kind.value == decode_images::KIND.name) else {
-            return Ok(None);
-        };
+        let images = features.and_then(|features| decode_images::decoding(spec, features));
+        let Some(images) = images else { return Ok(None) };
         let images = decode_images::originals(images, None, list)?;
         let rows = images.rows().iter().enumerate().map(|(row_idx, row)| (row.id.clone(), row_idx)).collect();
         Ok(Some(Self { images, rows, memory: Memory::new(DECODER_BYTES) }))
@@ -73,8 +71,8 @@ pub fn thumbnail_of(bytes: &[u8], max_side: u32) -> Option<Thumbnail> {
     pipeline_data::thumbnail_of_file(bytes.to_vec(), max_side, limits).ok()
 }
 
-/// Makes pictures from the source of a `decode-images` stage: the images themselves, and what the stage makes of them.
-/// `None` when the stage is of another kind. `list` lists the files of folders.
+/// Makes pictures from the source of a stage that decodes images: the images themselves, and what the stage makes of them.
+/// `None` when the stage decodes none. `list` lists the files of folders.
 ///
 /// # Errors
 /// When the source cannot be read.
@@ -85,12 +83,12 @@ pub fn pictures_of_source(
     list: &ListFolder<'_>,
     max_side: u32,
 ) -> Result<Option<Pictures>, StageError> {
-    if stage.kind.value != decode_images::KIND.name {
+    if decode_images::params_of(stage).is_none() {
         return Ok(None);
     }
     let images = decode_images::originals(stage, Some(wanted), list)?;
     // Without the model that `like` names, its view is unknown.
-    let decoder = decode_images::decoder(&stage.params, search).ok();
+    let decoder = decode_images::decoder(stage, search).ok();
     let rows: Vec<_> = images.rows().iter().filter(|row| wanted.contains(&row.id)).cloned().collect();
     let memory = Memory::new(DECODER_BYTES);
     let found =

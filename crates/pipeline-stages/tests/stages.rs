@@ -5,6 +5,7 @@
 mod belonging;
 mod bench;
 mod encoders;
+mod from_files;
 mod imports;
 mod models;
 mod pixels;

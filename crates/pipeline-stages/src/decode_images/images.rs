@@ -9,7 +9,8 @@ use pipeline_core::{
     Computation, Digest, OpenRows, Reject, Shard, ShardReport, StageContext, StageError, StageReport, Work, error_chain,
 };
 use pipeline_data::{
-    DECODER_BYTES, DecodeError, ImageRow, Images, ImagesFile, Limits, MakeIndex, Memory, PixelRow, decode_within,
+    DECODER_BYTES, DecodeError, ImageRow, Images, ImagesFile, Limits, MakeIndex, Memory, PixelRow, PixelsInfo,
+    decode_within,
 };
 use rayon::ThreadPool;
 
@@ -41,7 +42,7 @@ const WANTED_ELSEWHERE: Wanted = Wanted {
 };
 
 /// The images of a data set.
-pub(super) struct DecodedImages<'a> {
+pub(crate) struct DecodedImages<'a> {
     path: &'a Path,
     geometry: Geometry,
     wanted: &'static Wanted,
@@ -71,6 +72,21 @@ impl OpenRows for DecodedImages<'_> {
     }
 
     fn finish(&self, shards: &[Shard], scratch: &Path) -> Result<StageReport, StageError> {
+        Ok(StageReport {
+            n_rows: Some(self.images.rows().len() as u64),
+            n_rejected: self.report_rejects(shards, scratch)?,
+            seconds: self.seconds.all(),
+            ..StageReport::default()
+        })
+    }
+}
+
+impl DecodedImages<'_> {
+    /// Lists what gave no pixels in `scratch`, warns of it, and returns its number. `shards` have all rows.
+    ///
+    /// # Errors
+    /// When there are no pixels at all, or the list cannot be written.
+    pub(crate) fn report_rejects(&self, shards: &[Shard], scratch: &Path) -> Result<u64, StageError> {
         let mut rejects: Vec<_> = self
             .images
             .skipped()
@@ -85,21 +101,34 @@ impl OpenRows for DecodedImages<'_> {
                 RejectedRow::at(self.images.place(row), Some(row.id.clone()), reject.reason.clone())
             }));
         }
-        let n_rows = self.images.rows().len();
         let n_undecodable = rejects.len() - n_skipped;
         rejects.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-        if n_undecodable == n_rows {
+        if n_undecodable == self.images.rows().len() {
             return Err(artifact::nothing_usable(self.path, self.wanted, &rejects));
         }
         artifact::warn_rejects(self.context, "row", &rejects);
         artifact::write_rejects(scratch, &rejects)?;
-        Ok(StageReport {
-            n_rows: Some(n_rows as u64),
-            n_rejected: rejects.len() as u64,
-            seconds: self.seconds.all(),
-            ..StageReport::default()
-        })
+        Ok(rejects.len() as u64)
     }
+
+    /// Decodes the images of some units. Those that cannot be decoded have no pixels.
+    pub(crate) fn pixels(&self, units: Range<usize>) -> Result<(Vec<PixelRow>, PixelsInfo), StageError> {
+        let decoded = thread_pool(&self.threads, self.context)?.install(|| self.decode(&self.images.rows()[units]))?;
+        let info = self.info(&decoded);
+        Ok((decoded, info))
+    }
+
+    fn info(&self, decoded: &[PixelRow]) -> PixelsInfo {
+        let target = self.geometry.target();
+        let is_resized = |row: &PixelRow| row.pixels.is_some() && target.changes(row.width, row.height);
+        self.geometry.pixels_info(decoded.iter().any(is_resized))
+    }
+}
+
+/// The rows without pixels, and why.
+pub(crate) fn rejects(decoded: &[PixelRow]) -> Vec<Reject> {
+    let rejected = decoded.iter().enumerate().filter(|(_, row)| row.pixels.is_none());
+    rejected.map(|(row_idx, row)| Reject { row_idx: row_idx as u64, reason: row.status.clone() }).collect()
 }
 
 impl<'a> DecodedImages<'a> {
@@ -153,16 +182,8 @@ impl DecodedImages<'_> {
         let decoded = thread_pool(&self.threads, self.context)?.install(|| self.decode(rows))?;
         self.seconds.spent(Work::Decode, start);
         let start = Instant::now();
-        let rejects = decoded
-            .iter()
-            .enumerate()
-            .filter(|(_, row)| row.pixels.is_none())
-            .map(|(row_idx, row)| Reject { row_idx: row_idx as u64, reason: row.status.clone() })
-            .collect();
-        let target = self.geometry.target();
-        let is_resized = |row: &PixelRow| row.pixels.is_some() && target.changes(row.width, row.height);
-        let info = self.geometry.pixels_info(decoded.iter().any(is_resized));
-        pipeline_data::write_pixels(path, &decoded, &info)
+        let rejects = rejects(&decoded);
+        pipeline_data::write_pixels(path, &decoded, &self.info(&decoded))
             .map_err(|error| StageError::because("a shard cannot be written", error))?;
         self.seconds.spent(Work::Write, start);
         Ok(ShardReport { n_rows: decoded.len() as u64, rejects, ..ShardReport::default() })

@@ -12,28 +12,30 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use pipeline_core::cut::CutSizes;
 use pipeline_core::{
     Cut, InRows, Needs, OpenRows, ShardedStage, Source, Stage, StageContext, StageError, StageWork, Threads,
 };
 use pipeline_data::{DecodeError, Images, Limits, RgbImage, decode_within};
 use pipeline_models::image::{self, ModelSearch};
-use pipeline_spec::{Node, SpecError, StageSpec};
+use pipeline_spec::{Node, PipelineSpec, SpecError, StageSpec};
 
 use crate::artifact;
+use crate::extract_image;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema};
 use crate::published;
 use crate::shard_sizes;
 use crate::split::Split;
 use crate::table_files;
-use images::DecodedImages;
+pub(crate) use images::{DecodedImages, rejects};
 use like::Resolved;
 pub use origin::ListFolder;
 use origin::{ImageForm, Origin};
-use params::{AlphaName, DecodeImagesParams, FitName};
-pub(crate) use params::{Geometry, ImageIdName};
+use params::{AlphaName, FitName};
+pub(crate) use params::{DecodeImagesParams, Geometry, ImageIdName};
 
 /// The slot of the queries whose images are decoded.
-const QUERIES: &str = "queries";
+pub(crate) const QUERIES: &str = "queries";
 
 pub(crate) static KIND: Kind = Kind {
     name: "decode-images",
@@ -47,7 +49,7 @@ pub(crate) static KIND: Kind = Kind {
     build,
 };
 
-struct DecodeImages {
+pub(crate) struct DecodeImages {
     params: DecodeImagesParams,
     split: Option<Split>,
     search: ModelSearch,
@@ -55,20 +57,35 @@ struct DecodeImages {
     like: OnceLock<Resolved>,
 }
 
-/// The geometry of the pixels of a stage; `None` for a stage of another kind, or if its params or its model are wrong,
+/// The geometry of the pixels that a stage makes; `None` for a stage that decodes nothing, or if its params or its model are wrong,
 /// which is reported elsewhere.
 pub(crate) fn geometry(stage: &StageSpec, search: &ModelSearch) -> Option<Geometry> {
-    let is_of_this_kind = stage.kind.value == KIND.name;
-    DecodeImages::read(&stage.params, search).ok()?.geometry().ok().filter(|_| is_of_this_kind)
+    DecodeImages::read(params_of(stage)?, search).ok()?.geometry().ok()
 }
 
-/// The files that a stage of this kind reads; `None` for a stage of another kind.
+/// The params of the decoding that a stage does: all of a stage of this kind, or those of `extract-image` with `decode`.
+pub(crate) fn params_of(stage: &StageSpec) -> Option<&Node> {
+    match &stage.kind.value {
+        kind if kind == KIND.name => Some(&stage.params),
+        kind if kind == extract_image::KIND.name => stage.params.get(extract_image::DECODE),
+        _ => None,
+    }
+}
+
+/// The stage that decodes the images of features: the features' own, or that of their input.
+pub(crate) fn decoding<'a>(spec: &'a PipelineSpec, features: &'a StageSpec) -> Option<&'a StageSpec> {
+    let input = || crate::search::input(spec, features, "images");
+    let own = Some(features).filter(|features| params_of(features).is_some());
+    own.or_else(input).filter(|stage| params_of(stage).is_some())
+}
+
+/// The files of images that a stage decodes; `None` for a stage that decodes nothing.
 ///
 /// # Errors
 /// When they are missing.
 pub fn image_sources(stage: &StageSpec) -> Option<Result<Vec<Source>, StageError>> {
-    let params: DecodeImagesParams = pipeline_spec::params(&stage.params).ok()?;
-    (stage.kind.value == KIND.name).then(|| origin::sources(params.path.path()))
+    let params: DecodeImagesParams = pipeline_spec::params(params_of(stage)?).ok()?;
+    Some(origin::sources(params.path.path()))
 }
 
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
@@ -78,9 +95,10 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
 /// Decodes single images like a stage of this kind; its text describes the pixels for people.
 pub(crate) struct Decoder(Geometry);
 
-/// The decoder of a stage with these params, which were checked when it was built.
-pub(crate) fn decoder(params: &Node, search: &ModelSearch) -> Result<Decoder, StageError> {
+/// The decoder of a stage that decodes images, whose params were checked when it was built.
+pub(crate) fn decoder(stage: &StageSpec, search: &ModelSearch) -> Result<Decoder, StageError> {
     let failed = "the images cannot be decoded";
+    let params = params_of(stage).ok_or_else(|| StageError::new(format!("`{}` decodes no images", stage.id)))?;
     let stage = DecodeImages::read(params, search).map_err(|error| StageError::because(failed, error))?;
     stage.geometry().map(Decoder)
 }
@@ -108,17 +126,18 @@ impl Decoder {
     }
 }
 
-/// The original images of a stage of this kind, or those with one of some ids.
+/// The original images of a stage that decodes images, or those with one of some ids.
 pub(crate) fn originals(
     stage: &StageSpec,
     wanted: Option<&BTreeSet<String>>,
     list: &ListFolder<'_>,
 ) -> Result<Images, StageError> {
-    let read = DecodeImages::read(&stage.params, &ModelSearch::default());
-    let read = read.map_err(|error| StageError::because("the images cannot be read", error))?;
+    let params = params_of(stage).ok_or_else(|| StageError::new(format!("`{}` decodes no images", stage.id)))?;
+    let read = DecodeImages::read(params, &ModelSearch::default())
+        .map_err(|error| StageError::because("the images cannot be read", error))?;
     let mut origin = read.origin();
     // The first images of those that queries name are not the first of all.
-    if !stage.inputs.is_empty() {
+    if stage.inputs.iter().any(|(slot, _)| slot.value == QUERIES) {
         origin.max_samples = None;
     }
     let is_limited = origin.max_samples.is_some();
@@ -127,7 +146,7 @@ pub(crate) fn originals(
 }
 
 impl DecodeImages {
-    fn read(node: &Node, search: &ModelSearch) -> Result<Self, SpecError> {
+    pub(crate) fn read(node: &Node, search: &ModelSearch) -> Result<Self, SpecError> {
         let params = DecodeImagesParams::read(node)?;
         let split = Split::read(node, params.split.as_ref())?;
         Ok(Self { params, split, search: search.clone(), like: OnceLock::new() })
@@ -147,13 +166,26 @@ impl DecodeImages {
         Ok(Some(self.like.get_or_init(|| resolved)))
     }
 
-    fn geometry(&self) -> Result<Geometry, StageError> {
+    pub(crate) fn geometry(&self) -> Result<Geometry, StageError> {
         Ok(self.like()?.map_or_else(|| self.params.written(), |like| like.geometry))
     }
 
     /// The files of the model that `like` names, as far as they are there.
     fn like_files(&self) -> Vec<PathBuf> {
         self.like().ok().flatten().map(|like| like.files.clone()).unwrap_or_default()
+    }
+}
+
+impl DecodeImages {
+    /// Reads the places of all images that are taken.
+    pub(crate) fn rows<'a>(&'a self, context: &'a StageContext<'a>) -> Result<DecodedImages<'a>, StageError> {
+        DecodedImages::open(self.params.path.path(), &self.origin(), self.geometry()?, context)
+    }
+
+    /// The sizes of shards of these images, of which a row of the result has at most `row_bytes` bytes.
+    pub(crate) fn sizes(&self, row_bytes: u64) -> CutSizes {
+        let geometry = self.geometry().unwrap_or_else(|_| self.params.written());
+        shard_sizes::of_pixels(geometry.pixel_bytes(1).max(row_bytes))
     }
 }
 
@@ -222,8 +254,7 @@ impl Stage for DecodeImages {
 
 impl ShardedStage for DecodeImages {
     fn cut(&self) -> Cut {
-        let geometry = self.geometry().unwrap_or_else(|_| self.params.written());
-        Cut::Rows(shard_sizes::of_pixels(geometry.pixel_bytes(1)))
+        Cut::Rows(self.sizes(0))
     }
 
     fn in_rows(&self) -> InRows {
@@ -239,6 +270,6 @@ impl ShardedStage for DecodeImages {
     }
 
     fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
-        Ok(Box::new(DecodedImages::open(self.params.path.path(), &self.origin(), self.geometry()?, context)?))
+        Ok(Box::new(self.rows(context)?))
     }
 }

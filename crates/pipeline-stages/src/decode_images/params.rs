@@ -21,7 +21,7 @@ const OF_A_MODEL: [&str; 5] = ["size", "resize", "fit", "edge", "crop_offset"];
 /// The params of `decode-images`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct DecodeImagesParams {
+pub(crate) struct DecodeImagesParams {
     /// The images: a TSV of one `id <tab> base64` per line; a folder, whose image files count however deep they lie; tars
     /// as of WebDataset, or Parquet as of Hugging Face. Of the latter two, `*`, `{a,b}` and `{000..009}` name several.
     // Not part of the manifest: the content is, as sources.
@@ -251,7 +251,7 @@ impl Geometry {
     }
 
     /// The size to which images are brought.
-    pub(super) fn target(&self) -> Target {
+    pub(crate) fn target(&self) -> Target {
         let [height, width] = self.size;
         let fit = match self.fit {
             FitName::Squash => Fit::Squash,
@@ -261,7 +261,7 @@ impl Geometry {
     }
 
     /// The description of pixels, of which some were changed or none.
-    pub(super) fn pixels_info(&self, are_some_resized: bool) -> PixelsInfo {
+    pub(crate) fn pixels_info(&self, are_some_resized: bool) -> PixelsInfo {
         let [height, width] = self.size;
         let resized = are_some_resized.then(|| Resized {
             filter: self.resize.name().to_owned(),

@@ -1,6 +1,8 @@
 //! Compares the decoding that a model's own files expect with that of the pixels.
 
-use pipeline_core::StageError;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pipeline_core::{StageContext, StageError};
 use pipeline_data::{PixelsInfo, Resized};
 use pipeline_models::EncoderModel;
 use pipeline_models::preprocessing::{ExpectedFit, ExpectedOffset, ImageExpectations};
@@ -15,8 +17,52 @@ pub(super) fn must_take(size: [u32; 2], model: &dyn EncoderModel) -> Result<(), 
     }
 }
 
+/// The decoding of the images of a running stage, compared with the model's own.
+pub(super) struct Decoding<'a> {
+    context: &'a StageContext<'a>,
+    /// True once the user knows that the model expects another one.
+    has_warned: AtomicBool,
+}
+
+impl<'a> Decoding<'a> {
+    pub(super) fn new(context: &'a StageContext<'a>) -> Self {
+        Self { context, has_warned: AtomicBool::new(false) }
+    }
+
+    /// Checks the pixels of one shard.
+    ///
+    /// # Errors
+    /// When the model does not take images of this size.
+    pub(super) fn check(&self, model: &dyn EncoderModel, info: &PixelsInfo) -> Result<(), StageError> {
+        must_take([info.height, info.width], model)?;
+        // Other shards may have been resized where this one was not, and then the warning says more.
+        if info.resized.is_some() {
+            self.warn(model, info);
+        }
+        Ok(())
+    }
+
+    /// The properties of the pixels of all shards: their size, and the resize if an image had another size.
+    pub(super) fn properties(&self, infos: Vec<PixelsInfo>, model: &dyn EncoderModel) -> Vec<(&'static str, String)> {
+        let resized = infos.iter().find_map(|info| info.resized.clone());
+        let Some(info) = infos.into_iter().next().map(|first| PixelsInfo { resized, ..first }) else {
+            return Vec::new();
+        };
+        self.warn(model, &info);
+        let size = ("size", format!("[{}, {}]", info.height, info.width));
+        std::iter::once(size).chain(info.properties()).collect()
+    }
+
+    fn warn(&self, model: &dyn EncoderModel, info: &PixelsInfo) {
+        let Some(note) = differences(&model.expectations(), info) else { return };
+        if !self.has_warned.swap(true, Ordering::Relaxed) {
+            self.context.host.warn(note);
+        }
+    }
+}
+
 /// The differences between the model's own image decoding and that of the pixels, if there are any.
-pub(super) fn differences(expected: &ImageExpectations, pixels: &PixelsInfo) -> Option<String> {
+fn differences(expected: &ImageExpectations, pixels: &PixelsInfo) -> Option<String> {
     let mut differences = Vec::new();
     let size = [pixels.height, pixels.width];
     if let Some([height, width]) = expected.size.filter(|expected| *expected != size.map(u64::from)) {

@@ -3,26 +3,23 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use pipeline_core::{Digest, InputArtifact, Shard, StageContext, StageError};
+use pipeline_core::{Digest, InputArtifact, Reject, Shard, StageContext, StageError};
 use pipeline_data::{DataError, PixelShard, PixelsInfo};
 use pipeline_models::{EncoderModel, EncoderRows};
 
-use super::expected::{differences, must_take};
+use super::expected::Decoding;
 use crate::artifact;
 use crate::extraction::{ReadRows, Rows};
 
 /// The shards of decoded images that a stage encodes.
 pub(super) struct PixelShards<'a> {
-    context: &'a StageContext<'a>,
     images: &'a InputArtifact,
     /// The names of the shards, in the order of their rows.
     names: Vec<&'a str>,
     /// The units in each shard.
     parts: usize,
-    /// True once the user knows that the model expects another decoding.
-    has_warned: AtomicBool,
+    decoding: Decoding<'a>,
 }
 
 impl<'a> PixelShards<'a> {
@@ -30,7 +27,7 @@ impl<'a> PixelShards<'a> {
     pub(super) fn new(context: &'a StageContext<'a>, parts: usize) -> Self {
         let images = artifact::input(context, "images");
         let names = artifact::shard_names(&images.tree);
-        Self { context, images, names, parts, has_warned: AtomicBool::new(false) }
+        Self { images, names, parts, decoding: Decoding::new(context) }
     }
 
     /// The number of rows in each unit. Opens all files of an artifact whose record does not say it: a program's, or one
@@ -50,13 +47,6 @@ impl<'a> PixelShards<'a> {
         Ok(of_shards.into_iter().flat_map(of_parts).collect())
     }
 
-    fn warn(&self, model: &dyn EncoderModel, info: &PixelsInfo) {
-        let Some(note) = differences(&model.expectations(), info) else { return };
-        if !self.has_warned.swap(true, Ordering::Relaxed) {
-            self.context.host.warn(note);
-        }
-    }
-
     /// The description of the pixels of a shard of the result. Opens the pixels only if the report is one of an earlier
     /// version.
     fn info(&self, shard: &Shard) -> Result<PixelsInfo, StageError> {
@@ -72,33 +62,22 @@ impl<'a> ReadRows<'a> for PixelShards<'a> {
         let (shard_idx, part_idx) = (units.start / self.parts, units.start % self.parts);
         let path = self.images.file(self.names[shard_idx])?;
         let info = read_info(&path)?;
-        must_take([info.height, info.width], model)?;
-        // Other shards may have been resized where this one was not, and then the warning says more.
-        if info.resized.is_some() {
-            self.warn(model, &info);
-        }
-        Ok(Pixels::read(&path, part_idx, self.parts)?.rows(info.to_map()))
+        self.decoding.check(model, &info)?;
+        Ok(Pixels::read(&path, part_idx, self.parts)?.rows(info.to_map(), Vec::new()))
     }
 
-    /// Their size, and the resize if an image had another size.
     fn properties(
         &self,
         shards: &[Shard],
         model: &dyn EncoderModel,
     ) -> Result<Vec<(&'static str, String)>, StageError> {
-        let infos: Vec<PixelsInfo> = shards.iter().map(|shard| self.info(shard)).collect::<Result<_, _>>()?;
-        let resized = infos.iter().find_map(|info| info.resized.clone());
-        let Some(info) = infos.into_iter().next().map(|first| PixelsInfo { resized, ..first }) else {
-            return Ok(Vec::new());
-        };
-        self.warn(model, &info);
-        let size = ("size", format!("[{}, {}]", info.height, info.width));
-        Ok(std::iter::once(size).chain(info.properties()).collect())
+        let infos = shards.iter().map(|shard| self.info(shard)).collect::<Result<_, _>>()?;
+        Ok(self.decoding.properties(infos, model))
     }
 }
 
 /// The images of a shard that have pixels.
-struct Pixels {
+pub(super) struct Pixels {
     ids: Vec<Option<String>>,
     contents: Vec<Digest>,
     pixels: Vec<Vec<u8>>,
@@ -109,18 +88,24 @@ struct Pixels {
 impl Pixels {
     /// Reads one of `parts` parts of a shard's rows, as even as possible.
     fn read(path: &Path, part_idx: usize, parts: usize) -> Result<Self, StageError> {
-        let PixelShard { height, width, rows } = pipeline_data::read_pixels(path).map_err(unreadable)?;
+        let shard = pipeline_data::read_pixels(path).map_err(unreadable)?;
+        Ok(Self::of(shard, part_idx, parts))
+    }
+
+    /// One of `parts` parts of the images of a shard.
+    pub(super) fn of(shard: PixelShard, part_idx: usize, parts: usize) -> Self {
+        let PixelShard { height, width, rows } = shard;
         let (mut ids, mut pixels): (Vec<_>, Vec<_>) =
             rows.into_iter().filter_map(|row| Some((Some(row.id), row.pixels?))).unzip();
         let kept = part_rows(ids.len(), part_idx, parts);
         ids = ids.drain(kept.clone()).collect();
         pixels = pixels.drain(kept).collect();
         let contents = pixels.iter().map(|pixels| pixels_digest(pixels, height, width)).collect();
-        Ok(Self { ids, contents, pixels, height, width })
+        Self { ids, contents, pixels, height, width }
     }
 
     /// The pixels, ready to be encoded.
-    fn rows<'a>(self, facts: BTreeMap<String, String>) -> Rows<'a> {
+    pub(super) fn rows<'a>(self, facts: BTreeMap<String, String>, rejects: Vec<Reject>) -> Rows<'a> {
         let Self { ids, contents, pixels, height, width } = self;
         Rows {
             order: (0..ids.len()).collect(),
@@ -132,6 +117,7 @@ impl Pixels {
             }),
             count: None,
             facts,
+            rejects,
         }
     }
 }

@@ -32,8 +32,9 @@ pub fn read(
     if wanted.is_empty() {
         return (Pictures::default(), None);
     }
-    let decoded =
-        run.stage(evaluation).and_then(|stage| run.input(stage, "images")).and_then(|stage| run.input(stage, "images"));
+    let features = run.stage(evaluation).and_then(|stage| run.input(stage, "images"));
+    // Features without an input of pixels have decoded the images themselves.
+    let decoded = features.map(|features| run.input(features, "images").unwrap_or(features));
     let Some(decoded) = decoded else {
         return (Pictures::default(), Some("No pictures: the spec does not say where the images come from.".into()));
     };
