@@ -139,6 +139,7 @@ fn every_command_has_a_manual_page() {
         [
             "pipeline",
             "pipeline-cache-gc",
+            "pipeline-cache-keygen",
             "pipeline-cache-pull",
             "pipeline-cache-push",
             "pipeline-cache-stats",

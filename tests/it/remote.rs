@@ -202,3 +202,75 @@ fn a_run_that_is_killed_at_any_time_leaves_a_remote_that_is_right() {
     done(team.run(&team.first, "write", &args));
     assert!(done(team.run(&team.second, "read", &args)).stderr.contains("2 of 2 results found"));
 }
+
+#[test]
+fn readers_with_keys_use_what_a_trusted_job_has_signed() {
+    let team = Team::new();
+    let keygen = |name: &str| done(team.first.run(&["cache", "keygen", name, "-o", &format!("{name}.key")])).stdout;
+    let (ci, people) = (keygen("ci"), keygen("people"));
+    let again = team.first.run(&["cache", "keygen", "ci", "-o", "ci.key"]);
+    assert_eq!(again.code, Some(2), "{again:?}");
+    let run = |project: &Project, access: &str, variables: &[(&str, &str)]| {
+        let mut command = team.command(project, access, &["run", "spec.yaml"]);
+        let reply = project.reply(&command.envs(variables.iter().copied()).output().unwrap());
+        assert!(!reply.stderr.contains(team.first.read("ci.key").trim()), "{reply:?}");
+        reply
+    };
+    // Somebody without a key has uploaded; the job that signs computes anew and replaces it.
+    done(run(&team.second, "write", &[]));
+    let key = team.first.path("ci.key");
+    let reply = done(run(&team.first, "write", &[("PIPELINE_SIGNING_KEY", key.to_str().unwrap())]));
+    assert!(reply.stderr.contains("0 of 2 results found"), "{reply:?}");
+    assert_eq!(reply.stderr.matches("2 records of the remote").count(), 1, "{reply:?}");
+
+    let reply = done(run(&Project::with_spec(SPEC), "read", &[("PIPELINE_TRUSTED_KEYS", &ci)]));
+    assert!(reply.stderr.contains("2 of 2 results found"), "{reply:?}");
+    let other = Project::with_spec(SPEC);
+    let reply = done(run(&other, "read", &[("PIPELINE_TRUSTED_KEYS", &people)]));
+    assert!(reply.stderr.contains("are not used: no key of `PIPELINE_TRUSTED_KEYS` has signed them"), "{reply:?}");
+    let mut verify = team.command(&other, "read", &["cache", "verify", "--remote"]);
+    let reply = other.reply(&verify.env("PIPELINE_TRUSTED_KEYS", &people).output().unwrap());
+    assert_eq!(reply.code, Some(1), "{reply:?}");
+
+    for (name, value, message) in [
+        ("PIPELINE_TRUSTED_KEYS", "ci:short", "32 bytes in Base64"),
+        ("PIPELINE_TRUSTED_KEYS", team.first.read("ci.key").as_str(), "must stay secret"),
+        ("PIPELINE_SIGNING_KEY", "absent.key", "`absent.key`, cannot be used"),
+    ] {
+        let reply = run(&Project::with_spec(SPEC), "read", &[(name, value)]);
+        assert!(reply.code == Some(2) && reply.stderr.contains(message), "{reply:?}");
+    }
+}
+
+#[test]
+fn results_of_the_remote_are_computed_again_and_forgeries_are_found() {
+    let secret = tempfile::tempdir().unwrap();
+    let file = secret.path().join("undeclared");
+    fs::write(&file, "honest").unwrap();
+    let spec = SPEC.replace("wc -c < \"$INPUT_IN/o\"", &format!("cat {}", file.display()));
+    let team = Team { first: Project::with_spec(&spec), ..Team::new() };
+    team.first.write(
+        "spec.yaml",
+        &format!(
+            "{spec}\n  more: {{ kind: command, params: {{ run: [sh, -c, 'echo 1 > o'], \
+        outputs: [o] }}, publish: {{ o: published/o }} }}\n"
+        ),
+    );
+    done(team.run(&team.first, "write", &["run", "spec.yaml"]));
+    let verify =
+        |n: &str| team.run(&team.first, "write", &["cache", "verify", "spec.yaml", "--remote", "--recompute", n]);
+    fs::remove_dir_all(team.first.path("published")).unwrap();
+    let reply = done(verify("20"));
+    assert!(reply.stdout.contains("3 results of file://[SHARED] computed again: all have the same files"), "{reply:?}");
+    assert!(!team.first.path("published").exists(), "nothing is published");
+    // The file stands for a forger: the same key, and other files.
+    fs::write(&file, "forged").unwrap();
+    let reply = verify("3");
+    assert_eq!(reply.code, Some(1), "{reply:?}");
+    assert!(reply.stdout.contains("different: count"), "{reply:?}");
+    assert!(
+        done(team.run(&team.second, "read", &["cache", "verify", "--remote"])).stdout.contains("all as their names")
+    );
+    let reply = team.run(&team.first, "read", &["cache", "verify", "--remote", "--recompute", "3"]);
+    assert_eq!(reply.code, Some(2), "{reply:?}");
+}

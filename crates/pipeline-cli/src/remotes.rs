@@ -5,7 +5,9 @@
 use std::path::Path;
 
 use pipeline_core::RemoteCounts;
-use pipeline_store::{Access, Remote, RemoteError, RemoteFolder, RemoteLink, RemoteNews, Store};
+use pipeline_store::{
+    Access, Remote, RemoteError, RemoteFolder, RemoteLink, RemoteNews, Signatures, SigningKey, Store, TrustedKey,
+};
 
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -17,6 +19,12 @@ pub const URL: &str = "PIPELINE_REMOTE";
 
 /// The variable that says whether runs may write into the remote.
 const ACCESS: &str = "PIPELINE_REMOTE_ACCESS";
+
+/// The variable with the file of the key that signs what is uploaded.
+const SIGNING_KEY: &str = "PIPELINE_SIGNING_KEY";
+
+/// The variable with the keys whose signatures count, `NAME:KEY` with commas between them.
+pub const TRUSTED_KEYS: &str = "PIPELINE_TRUSTED_KEYS";
 
 /// The forms of URLs.
 const FORMS: &str = "s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `https://host/folder` or `file:///mnt/shared/cache";
@@ -30,9 +38,20 @@ const NETWORK: [&str; 5] = ["s3", "gs", "az", "https", "http"];
 /// When the URL means nothing to this program.
 pub fn attach(store: Store, url: Option<&str>) -> Result<Store, Failure> {
     match url.filter(|url| !url.is_empty()) {
-        Some(url) => Ok(store.with_remote(open(url)?, access())),
+        Some(url) => Ok(store.with_signed_remote(open(url)?, access(), signatures()?)),
         None => Ok(store),
     }
+}
+
+/// The store with the remote at `url`, of which it only reads, whatever the environment allows.
+///
+/// # Errors
+/// As for [`attach`].
+pub fn attach_for_reading(store: Store, url: &str) -> Result<Store, Failure> {
+    if url.is_empty() {
+        return Ok(store);
+    }
+    Ok(store.with_signed_remote(open(url)?, Access::Read, signatures()?))
 }
 
 /// The remote of a store that a command must have.
@@ -70,6 +89,32 @@ pub fn note_news(store: &Store, terminal: &Terminal) {
         };
         terminal.note(&format!("{}: {text}", terminal.err.notable("warning")));
     }
+    let n_untrusted = remote.take_untrusted();
+    if n_untrusted > 0 {
+        terminal.note(&format!("{}: {}", terminal.err.notable("warning"), untrusted(remote.url(), n_untrusted)));
+    }
+}
+
+/// The keys of this process; without variables, every record counts.
+fn signatures() -> Result<Signatures, Failure> {
+    let value = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    let trusted = value(TRUSTED_KEYS).unwrap_or_default();
+    let trusted = trusted.to_string_lossy();
+    let trusted = trusted.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::parse::<TrustedKey>);
+    let trusted = trusted
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| Failure::because(Exit::Usage, &error).under(format!("`{TRUSTED_KEYS}` cannot be used")))?;
+    let signing = value(SIGNING_KEY).map(|file| signing_key(Path::new(&file))).transpose()?;
+    Ok(Signatures { signing, trusted })
+}
+
+fn signing_key(file: &Path) -> Result<SigningKey, Failure> {
+    let problem = |failure: Failure| failure.under(format!("the key that signs, `{}`, cannot be used", file.display()));
+    let text = pipeline_files::read(file).map_err(|error| problem(Failure::because(Exit::Usage, &error)))?;
+    String::from_utf8_lossy(&text).parse().map_err(|error| {
+        problem(Failure::because(Exit::Usage, &error))
+            .with_help(format!("`{SIGNING_KEY}` names a file that `pipeline cache keygen` has made"))
+    })
 }
 
 /// The traffic of a run with the remote, in words.
@@ -97,6 +142,15 @@ pub fn off(url: &str, reason: &str) -> String {
 pub fn damaged(url: &str, file: &str) -> String {
     format!(
         "the remote `{url}` has a damaged file, `{file}`: it is not used; `cache verify --remote` finds all such files"
+    )
+}
+
+/// Says that records are not used because no trusted key has signed them.
+pub fn untrusted(url: &str, n_records: u64) -> String {
+    let (records, are) = (counted(n_records, "record"), if n_records == 1 { "is" } else { "are" });
+    format!(
+        "{records} of the remote `{url}` {are} not used: no key of `{TRUSTED_KEYS}` has signed {them}",
+        them = if n_records == 1 { "it" } else { "them" }
     )
 }
 

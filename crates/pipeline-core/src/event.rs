@@ -316,6 +316,13 @@ pub enum Event {
         /// The file's name.
         file: String,
     },
+    /// The remote has records that no trusted key has signed, which count as missing. Reported once, before the end.
+    RemoteUntrusted {
+        /// The remote.
+        url: String,
+        /// The number of records.
+        n_records: u64,
+    },
     /// All stages are done, and the run waits until their results are in the remote. Not recorded in `events.jsonl`.
     RemoteUploading {
         /// The number of results that are left.

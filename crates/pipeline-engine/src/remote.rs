@@ -27,6 +27,10 @@ impl State<'_, '_> {
             let (n_results, seconds) = (left.n_results as u64, left.waited.as_secs_f64());
             journal.emit(Event::RemoteUploading { n_results, bytes: left.bytes, seconds });
         });
+        let (url, n_records) = (remote.url().to_owned(), remote.take_untrusted());
+        if n_records > 0 {
+            journal.emit(Event::RemoteUntrusted { url, n_records });
+        }
         self.report_remote();
     }
 }

@@ -48,8 +48,8 @@ pub use keep::{CollectOptions, CollectReport, Collected, DamagedObject, HeldByte
 pub use outside::{Outside, Replacement, real_path};
 pub use records::{Provenance, Record, Records};
 pub use remote::{
-    Access, PulledTree, Pushed, PutMode, Remote, RemoteCollectReport, RemoteError, RemoteFile, RemoteFolder,
-    RemoteLink, RemoteNews, RemoteStats, RemoteVerifyReport, Upload, UploadsLeft,
+    Access, KeyError, PulledTree, Pushed, PutMode, Remote, RemoteCollectReport, RemoteError, RemoteFile, RemoteFolder,
+    RemoteLink, RemoteNews, RemoteStats, RemoteVerifyReport, Signatures, SigningKey, TrustedKey, Upload, UploadsLeft,
 };
 pub use runs::{
     EventFollower, GitCommit, Needed, RunFolder, RunInfo, RunLabels, RunOrigin, RunState, Runs, WorkerFile, WorkerFiles,

@@ -9,7 +9,9 @@ use pipeline_core::RunId;
 use crate::error::At;
 use crate::layout::{STORE_FOLDER, absolute, below, is_newer_store, is_store};
 use crate::quarantine::Quarantine;
-use crate::{Access, Cas, Outside, Record, Records, Remote, RemoteLink, Runs, Sources, Specs, StoreError, Workspace};
+use crate::{
+    Access, Cas, Outside, Record, Records, Remote, RemoteLink, Runs, Signatures, Sources, Specs, StoreError, Workspace,
+};
 
 /// The content-addressed store below one `artifacts/` folder. Cheap to clone, shared among threads.
 ///
@@ -55,7 +57,12 @@ impl Store {
 
     /// The same store with a remote, which is first asked when a result is absent here.
     pub fn with_remote(self, remote: Box<dyn Remote>, access: Access) -> Self {
-        Self { parts: Arc::new(Parts::new(self.artifacts().to_owned(), Some((remote, access)))) }
+        self.with_signed_remote(remote, access, Signatures::default())
+    }
+
+    /// Like [`Store::with_remote`], with keys that say whose records count.
+    pub fn with_signed_remote(self, remote: Box<dyn Remote>, access: Access, signatures: Signatures) -> Self {
+        Self { parts: Arc::new(Parts::new(self.artifacts().to_owned(), Some((remote, access, signatures)))) }
     }
 
     /// The remote, if there is one.
@@ -139,10 +146,12 @@ impl Store {
 }
 
 impl Parts {
-    fn new(artifacts: PathBuf, remote: Option<(Box<dyn Remote>, Access)>) -> Self {
+    fn new(artifacts: PathBuf, remote: Option<(Box<dyn Remote>, Access, Signatures)>) -> Self {
         let store = below(&artifacts, STORE_FOLDER);
         let (workspace, quarantine) = (Arc::new(Workspace::new(&store)), Arc::new(Quarantine::new(&store)));
-        let remote = remote.map(|(remote, access)| Arc::new(RemoteLink::new(&store, &workspace, remote, access)));
+        let remote = remote.map(|(remote, access, signatures)| {
+            Arc::new(RemoteLink::new(&store, &workspace, remote, access, signatures))
+        });
         let cas = Arc::new(Cas::new(&store, &workspace, &quarantine, remote.as_ref()));
         let sources = Arc::new(Sources::new(&store, &artifacts, &workspace));
         Self {

@@ -1,5 +1,6 @@
 //! The arguments of `pipeline cache`, with sizes and ages in the notation of users.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -34,6 +35,19 @@ pub enum CacheCommand {
     Push(CachePushArgs),
     /// Fetch the files of all results that a run would reuse, for work without the remote.
     Pull(CachePullArgs),
+    /// Make a pair of keys: one signs the records that a job uploads, the other lets readers trust them.
+    Keygen(CacheKeygenArgs),
+}
+
+/// Arguments of `cache keygen`.
+#[derive(Debug, Args)]
+pub struct CacheKeygenArgs {
+    /// The name of the pair, such as the job that uploads.
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The file to write the secret key to; it must not exist.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
 }
 
 /// Arguments of `cache push`.
@@ -90,6 +104,9 @@ pub struct CacheStatsArgs {
 /// Arguments of `cache verify`.
 #[derive(Debug, Args)]
 pub struct CacheVerifyArgs {
+    /// With --recompute: the spec whose results to compute again.
+    #[arg(value_name = "SPEC", requires = "recompute", add = completing::specs())]
+    pub spec: Option<PathBuf>,
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -99,6 +116,9 @@ pub struct CacheVerifyArgs {
     /// Move damaged files away, so that the next run computes them again.
     #[arg(long)]
     pub repair: bool,
+    /// With --remote and a spec: compute so many results of it again, chosen by chance, and compare their files.
+    #[arg(long, value_name = "N", requires = "remote", conflicts_with = "repair")]
+    pub recompute: Option<usize>,
     /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,

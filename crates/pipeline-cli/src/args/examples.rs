@@ -121,7 +121,13 @@ const EXAMPLES: &[(&[&str], Examples)] = &[
         ],
     ),
     (&["cache", "stats"], &[("Show what takes the space", "pipeline cache stats")]),
-    (&["cache", "verify"], &[("Find damage, and let the next run mend it", "pipeline cache verify --repair")]),
+    (
+        &["cache", "verify"],
+        &[
+            ("Find damage, and let the next run mend it", "pipeline cache verify --repair"),
+            ("Compute 20 results of the remote again", "pipeline cache verify baseline --remote --recompute 20"),
+        ],
+    ),
     (
         &["cache", "gc"],
         &[
@@ -143,6 +149,7 @@ const EXAMPLES: &[(&[&str], Examples)] = &[
             "pipeline cache pull baseline --remote file:///mnt/team",
         )],
     ),
+    (&["cache", "keygen"], &[("Let CI sign its results", "pipeline cache keygen ci -o ci.key")]),
     (
         &["completions"],
         &[

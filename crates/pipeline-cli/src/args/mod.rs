@@ -26,7 +26,10 @@ use crate::{advice, completing};
 pub use asking::{
     CompletionsArgs, GraphArgs, GraphFormat, ManArgs, PathArgs, StagesArgs, StatusArgs, ValidateArgs, WhyArgs,
 };
-pub use cache::{CacheArgs, CacheCommand, CacheGcArgs, CachePullArgs, CachePushArgs, CacheStatsArgs, CacheVerifyArgs};
+pub use cache::{
+    CacheArgs, CacheCommand, CacheGcArgs, CacheKeygenArgs, CachePullArgs, CachePushArgs, CacheStatsArgs,
+    CacheVerifyArgs,
+};
 pub use examples::{EXAMPLES_HEADING, command, first_of};
 pub use project::{DataFileArgs, DoctorArgs, InitArgs};
 pub use remote::{RemoteArgs, RemoteInsteadArgs};

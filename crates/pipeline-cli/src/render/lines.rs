@@ -60,6 +60,7 @@ impl Lines {
             Event::StageReused { stage, report, .. } => self.on_reused(stage, &report.warnings),
             Event::RunFinished { .. } => self.on_run_finished(),
             Event::RemoteOff { url, reason } => self.on_remote(&remotes::off(url, reason)),
+            Event::RemoteUntrusted { url, n_records } => self.on_remote(&remotes::untrusted(url, *n_records)),
             Event::RemoteDamaged { url, file } => self.on_remote(&remotes::damaged(url, file)),
             _ if self.verbosity == Verbosity::Quiet => Vec::new(),
             Event::RunStarted { .. } => self.on_started(&record.event),

@@ -52,7 +52,8 @@ pub(crate) fn count(
     Some(ShardCount { n_missing, n_shards: orders.len() })
 }
 
-fn orders(
+/// The shards of a stage. `None` where its rows cannot be read.
+pub(super) fn orders(
     resolver: &mut Resolver<'_>,
     idx: usize,
     node: &Node,

@@ -5,6 +5,7 @@
 
 mod count;
 mod queue;
+mod remembered;
 mod role;
 mod storing;
 
@@ -24,6 +25,7 @@ use rayon::prelude::*;
 pub use count::ShardCount;
 pub(crate) use count::count;
 use queue::{Next, Queue};
+pub use remembered::{Remembered, remembered};
 pub(crate) use role::{Counts, Role};
 use storing::Found;
 pub(crate) use storing::Storing;

@@ -141,6 +141,7 @@ impl Progress {
             | Event::ArtifactDropped { .. }
             | Event::RemoteOff { .. }
             | Event::RemoteDamaged { .. }
+            | Event::RemoteUntrusted { .. }
             | Event::RemoteUploading { .. }
             | Event::RunFinished { .. } => {}
         }

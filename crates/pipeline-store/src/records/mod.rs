@@ -20,7 +20,7 @@ use crate::check::{is_bad_disk, is_no_file};
 use crate::durable::{Durability, read_if_there, remove_file};
 use crate::layout::{below, fan_out, fanned_out};
 use crate::quarantine::Quarantine;
-use crate::remote::{MAX_LOOK_UPS, PutMode, RemoteLink, for_each_at_once, name_of_record};
+use crate::remote::{MAX_LOOK_UPS, PutMode, RemoteLink, for_each_at_once, name_of_record, split};
 use crate::sealed::unseal;
 use crate::workspace::Workspace;
 
@@ -182,9 +182,13 @@ impl Records {
         let twin = self.remote.as_ref()?.twin();
         let document = if twin.may_know(key) { twin.document(key)? } else { return None };
         let record = checked(&document, key);
-        twin.answered(key, record.is_some());
+        let is_trusted = record.is_some() && twin.signatures().accept(&document, key);
+        twin.answered(key, is_trusted);
         if record.is_none() {
             twin.found_wrong(&name_of_record(key));
+        } else if !is_trusted {
+            twin.found_untrusted();
+            return None;
         } else if !self.path(key).exists() {
             // Lazily: one that a power cut damages is looked up again. A store that cannot be written goes without it.
             let _ = self.workspace.write(&self.path(key), &document, Durability::Lazy);
@@ -192,12 +196,21 @@ impl Records {
         record
     }
 
-    /// Looks up the shards of these keys in the remote that are absent here, many at once.
+    /// Looks up the results of stages under these keys in the remote that are absent here, many at once.
+    pub fn fetch(&self, keys: &[&Key]) {
+        self.fetch_as::<StageReport>(keys);
+    }
+
+    /// Like [`Records::fetch`], for the keys of shards.
     pub fn fetch_shards(&self, keys: &[&Key]) {
+        self.fetch_as::<ShardReport>(keys);
+    }
+
+    fn fetch_as<Report: DeserializeOwned>(&self, keys: &[&Key]) {
         let Some(twin) = self.remote.as_ref().map(|remote| remote.twin()) else { return };
         let absent: Vec<&&Key> = keys.iter().filter(|key| twin.may_know(key) && !self.path(key).exists()).collect();
         let look_up = |key: &&&Key| {
-            self.look_outside::<ShardReport>(key);
+            self.look_outside::<Report>(key);
             Ok::<_, Infallible>(())
         };
         let Ok(()) = for_each_at_once(&absent, MAX_LOOK_UPS, look_up);
@@ -278,9 +291,10 @@ impl Records {
     }
 }
 
-/// The record of a key in a document; `None` when it is damaged, or of another key.
+/// The record of a key in a document, signed or not; `None` when it is damaged, or of another key.
 fn unsealed<Report: DeserializeOwned>(document: &[u8], key: &Key) -> Option<Record<Report>> {
-    unseal::<Record<Report>>(document).filter(|record| record.key == *key && record.manifest.key() == *key)
+    let (sealed, _) = split(document);
+    unseal::<Record<Report>>(&sealed).filter(|record| record.key == *key && record.manifest.key() == *key)
 }
 
 /// Like [`unsealed`], for a document of others: its files must also stay inside the folder that they are put into.

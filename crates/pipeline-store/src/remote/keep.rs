@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -51,6 +52,8 @@ pub struct RemoteVerifyReport {
     pub n_records: usize,
     /// The names of files whose content is wrong.
     pub damaged: Vec<String>,
+    /// Intact records that no trusted key has signed; 0 without keys.
+    pub n_untrusted: usize,
 }
 
 /// The files of a remote.
@@ -148,12 +151,16 @@ impl Twin {
     /// Reads every file of the remote and compares it with its name. Removes damaged ones with `repair`.
     pub fn verify(&self, repair: bool) -> Result<RemoteVerifyReport, RemoteError> {
         let Listing { records, objects, .. } = Listing::of(self)?;
-        let damaged = Mutex::new(Vec::new());
+        let (damaged, n_untrusted) = (Mutex::new(Vec::new()), AtomicUsize::new(0));
         let found = |name: &String| damaged.lock().unwrap_or_else(PoisonError::into_inner).push(name.clone());
         for_each_at_once(&records, MAX_LOOK_UPS, |(key, file)| {
             let document = self.get(&file.name, file.bytes, || Ok(Vec::new()))?;
-            if document.is_some_and(|document| checked::<Value>(&document, key).is_none()) {
-                found(&file.name);
+            match document {
+                Some(document) if checked::<Value>(&document, key).is_none() => found(&file.name),
+                Some(document) if !self.signatures().accept(&document, key) => {
+                    n_untrusted.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => {}
             }
             Ok::<_, RemoteError>(())
         })?;
@@ -174,6 +181,7 @@ impl Twin {
             bytes: objects.iter().map(|(_, file)| file.bytes).sum(),
             n_records: records.len(),
             damaged,
+            n_untrusted: n_untrusted.into_inner(),
         })
     }
 }

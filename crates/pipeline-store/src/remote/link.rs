@@ -12,7 +12,7 @@ use super::push::local;
 use super::uploads::{MAX_UPLOADS, Uploads};
 use super::{
     Access, Pushed, PutMode, Remote, RemoteCollectReport, RemoteError, RemoteNews, RemoteStats, RemoteVerifyReport,
-    Twin, UploadsLeft,
+    Signatures, Twin, UploadsLeft,
 };
 use crate::workspace::Workspace;
 use crate::{Record, Store, StoreError};
@@ -36,8 +36,14 @@ pub enum PulledTree {
 }
 
 impl RemoteLink {
-    pub(crate) fn new(store: &Path, workspace: &Arc<Workspace>, remote: Box<dyn Remote>, access: Access) -> Self {
-        let twin = Arc::new(Twin::new(remote, access));
+    pub(crate) fn new(
+        store: &Path,
+        workspace: &Arc<Workspace>,
+        remote: Box<dyn Remote>,
+        access: Access,
+        signatures: Signatures,
+    ) -> Self {
+        let twin = Arc::new(Twin::new(remote, access, signatures));
         let uploads = Arc::new(Uploads::new(store, &twin, workspace));
         Self { twin, uploads }
     }
@@ -63,6 +69,16 @@ impl RemoteLink {
     /// Takes what people should know and have not been shown.
     pub fn take_news(&self) -> Vec<RemoteNews> {
         self.twin.take_news()
+    }
+
+    /// Takes the number of records that were not used because no trusted key has signed them.
+    pub fn take_untrusted(&self) -> u64 {
+        self.twin.take_untrusted()
+    }
+
+    /// Treats these keys as absent from the remote in this process, so that their results are computed.
+    pub fn pass_over(&self, keys: &[Key]) {
+        self.twin.pass_over(keys);
     }
 
     /// True unless the remote lacks an object of the record, as far as is known without a request.

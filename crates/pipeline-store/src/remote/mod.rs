@@ -15,6 +15,7 @@ mod health;
 mod keep;
 mod link;
 mod push;
+mod signatures;
 mod twin;
 mod uploads;
 
@@ -29,6 +30,8 @@ pub use folder::RemoteFolder;
 pub use keep::{RemoteCollectReport, RemoteStats, RemoteVerifyReport};
 pub use link::{PulledTree, RemoteLink};
 pub use push::Pushed;
+pub(crate) use signatures::split;
+pub use signatures::{KeyError, Signatures, SigningKey, TrustedKey};
 pub(crate) use twin::Twin;
 pub use twin::{Access, RemoteNews};
 pub use uploads::UploadsLeft;

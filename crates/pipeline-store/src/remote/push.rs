@@ -61,9 +61,10 @@ impl Pusher {
         let has_objects = record.has_objects && self.push_objects(&record, mode, &mut pushed)?;
         let claim = record.has_objects;
         let document = if has_objects == claim { document } else { seal(&Record { has_objects, ..record }) };
+        let document = self.twin.signatures().sign(document, key);
         let (name, bytes) = (name_of_record(key), document.len() as u64);
         let put = |mode| self.twin.put(&name, Upload::Bytes(&document), bytes, mode);
-        let is_new = put(mode)? || (has_objects && self.is_worse(key) && put(PutMode::Replace)?);
+        let is_new = put(mode)? || (self.is_worse(key, has_objects) && put(PutMode::Replace)?);
         pushed.n_records = usize::from(is_new);
         pushed.n_there = usize::from(!is_new);
         pushed.n_without_objects = usize::from(!has_objects);
@@ -103,10 +104,12 @@ impl Pusher {
         Ok(true)
     }
 
-    /// True if the remote's record of the key is damaged, or is one without objects.
-    fn is_worse(&self, key: &Key) -> bool {
-        let document = self.twin.document(key);
-        document.is_some_and(|document| checked::<Value>(&document, key).is_none_or(|record| !record.has_objects))
+    /// True if the remote's record of the key is damaged, does not count for this process, or lacks the objects that
+    /// this one has.
+    fn is_worse(&self, key: &Key, has_objects: bool) -> bool {
+        let Some(document) = self.twin.document(key) else { return false };
+        let is_trusted = self.twin.signatures().accept(&document, key);
+        !is_trusted || checked::<Value>(&document, key).is_none_or(|record| has_objects && !record.has_objects)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use pipeline_core::{Digest, Key, RemoteCounts};
 
 use super::health::Health;
-use super::{PutMode, Remote, RemoteError, Upload};
+use super::{PutMode, Remote, RemoteError, Signatures, Upload};
 
 /// The pauses before the second and third attempt at a request.
 const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(200)];
@@ -44,6 +44,7 @@ pub enum RemoteNews {
 pub(crate) struct Twin {
     remote: Box<dyn Remote>,
     access: Access,
+    signatures: Signatures,
     state: Mutex<State>,
 }
 
@@ -52,6 +53,8 @@ struct State {
     health: Health,
     counts: RemoteCounts,
     news: Vec<RemoteNews>,
+    /// Records that no trusted key has signed, since the last time that they were taken.
+    n_untrusted: u64,
     is_off_known: bool,
     /// True once a wrong file has been news.
     is_wrong_known: bool,
@@ -91,8 +94,12 @@ impl Write for Sink<'_> {
 }
 
 impl Twin {
-    pub fn new(remote: Box<dyn Remote>, access: Access) -> Self {
-        Self { remote, access, state: Mutex::default() }
+    pub fn new(remote: Box<dyn Remote>, access: Access, signatures: Signatures) -> Self {
+        Self { remote, access, signatures, state: Mutex::default() }
+    }
+
+    pub fn signatures(&self) -> &Signatures {
+        &self.signatures
     }
 
     pub fn url(&self) -> &str {
@@ -118,6 +125,16 @@ impl Twin {
 
     pub fn take_news(&self) -> Vec<RemoteNews> {
         std::mem::take(&mut self.state().news)
+    }
+
+    /// Takes the number of records that were not used because no trusted key has signed them.
+    pub fn take_untrusted(&self) -> u64 {
+        std::mem::take(&mut self.state().n_untrusted)
+    }
+
+    /// A record is signed by no trusted key.
+    pub fn found_untrusted(&self) {
+        self.state().n_untrusted += 1;
     }
 
     /// Writes a file of at most `max_bytes` bytes to the writer that `restart` gives for each attempt.
@@ -212,6 +229,11 @@ impl Twin {
     pub fn may_know(&self, key: &Key) -> bool {
         let state = self.state();
         state.health.off().is_none() && !state.missed.contains(key)
+    }
+
+    /// Treats the keys as absent from the remote.
+    pub fn pass_over(&self, keys: &[Key]) {
+        self.state().missed.extend(keys);
     }
 
     /// The key has a usable record, or it has none as far as this process is concerned.

@@ -8,6 +8,7 @@ mod kept;
 mod locks;
 mod processes;
 mod published;
+mod remote;
 mod runs;
 mod sources;
 mod trees;

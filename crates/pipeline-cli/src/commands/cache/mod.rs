@@ -2,6 +2,8 @@
 //!
 //! JSON: the figures of `stats`, `verify` and `gc` under the names that the tables show, in bytes.
 
+mod keygen;
+mod recompute;
 mod remote;
 
 use std::collections::BTreeMap;
@@ -28,6 +30,7 @@ pub fn run(args: &CacheArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         CacheCommand::Gc(args) => gc(args, terminal),
         CacheCommand::Push(args) => remote::push(args, terminal),
         CacheCommand::Pull(args) => remote::pull(args, terminal),
+        CacheCommand::Keygen(args) => keygen::run(args, terminal),
     }
 }
 
@@ -63,7 +66,10 @@ fn stats(args: &CacheStatsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 
 fn verify(args: &CacheVerifyArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if let Some(url) = args.remote.url() {
-        return remote::verify(&args.store, &url, args.repair, &args.json, terminal);
+        return match args.recompute {
+            Some(n_results) => recompute::verify(args, &url, n_results, terminal),
+            None => remote::verify(&args.store, &url, args.repair, &args.json, terminal),
+        };
     }
     let store = door::store(&args.store, terminal)?;
     let report = if args.repair { store.repair()? } else { store.verify()? };

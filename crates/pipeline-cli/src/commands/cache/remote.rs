@@ -193,7 +193,7 @@ pub fn verify(
     if json.json {
         terminal.json(&json!({
             "remote": url, "n_objects": report.n_objects, "bytes": report.bytes, "n_records": report.n_records,
-            "damaged": report.damaged, "repaired": repair,
+            "n_untrusted": report.n_untrusted, "damaged": report.damaged, "repaired": repair,
         }))?;
     } else {
         let mut lines: Vec<String> = report.damaged.iter().map(|name| format!("damaged: {url}/{name}")).collect();
@@ -208,9 +208,13 @@ pub fn verify(
             (n, true) => format!("{seen}: {n} damaged, removed; who needs them computes them again"),
             (n, false) => format!("{seen}: {n} damaged; `--repair` removes them"),
         });
+        if report.n_untrusted > 0 {
+            lines.push(remotes::untrusted(&url, report.n_untrusted as u64));
+        }
         terminal.data(&lines.join("\n"))?;
     }
-    Ok(if report.damaged.is_empty() || repair { Exit::Done } else { Exit::CheckFailed })
+    let is_sound = report.n_untrusted == 0 && (report.damaged.is_empty() || repair);
+    Ok(if is_sound { Exit::Done } else { Exit::CheckFailed })
 }
 
 /// Removes old files from the remote.
