@@ -115,11 +115,15 @@ fn to_plan(resolver: &mut Resolver<'_>, decided: Vec<Decided>, options: &PlanOpt
 /// Decides about all stages: first downwards which ones run, then upwards which lost bytes they need.
 pub(crate) fn decide_all(resolver: &mut Resolver<'_>) -> Result<Vec<Decided>, StoreError> {
     let n_stages = resolver.graph.n_stages();
-    let mut all: Vec<Decided> = Vec::with_capacity(n_stages);
-    for idx in 0..n_stages {
-        let on = undecided_inputs(resolver.graph, idx, &all);
-        let decision = if on.is_empty() { resolver.decide(idx)? } else { Decision::Depends { on } };
-        all.push(Decided { decision, unpublished: Vec::new() });
+    let undecided = |_| Decided { decision: Decision::Depends { on: Vec::new() }, unpublished: Vec::new() };
+    let mut all: Vec<Decided> = (0..n_stages).map(undecided).collect();
+    for wave in waves(resolver.graph) {
+        let on: Vec<_> = wave.iter().map(|&idx| undecided_inputs(resolver.graph, idx, &all)).collect();
+        let is_ready = |(&idx, on): (&usize, &Vec<StageId>)| on.is_empty().then_some(idx);
+        resolver.fetch(&wave.iter().zip(&on).filter_map(is_ready).collect::<Vec<_>>());
+        for (&idx, on) in wave.iter().zip(on) {
+            all[idx].decision = if on.is_empty() { resolver.decide(idx)? } else { Decision::Depends { on } };
+        }
     }
     for idx in (0..n_stages).rev() {
         demand_to_publish(resolver, idx, &mut all[idx])?;
@@ -129,6 +133,19 @@ pub(crate) fn decide_all(resolver: &mut Resolver<'_>) -> Result<Vec<Decided>, St
         }
     }
     Ok(all)
+}
+
+/// The stages in groups, each of which reads from earlier groups only.
+fn waves(graph: &Graph) -> Vec<Vec<usize>> {
+    let mut depths: Vec<usize> = Vec::with_capacity(graph.n_stages());
+    let mut waves: Vec<Vec<usize>> = Vec::new();
+    for idx in 0..graph.n_stages() {
+        let depth = graph.inputs(idx).iter().map(|&input| depths[input] + 1).max().unwrap_or_default();
+        depths.push(depth);
+        waves.resize_with(waves.len().max(depth + 1), Vec::new);
+        waves[depth].push(idx);
+    }
+    waves
 }
 
 fn undecided_inputs(graph: &Graph, idx: usize, all: &[Decided]) -> Vec<StageId> {

@@ -90,6 +90,17 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// Looks up the results of these stages in the remote, many at once, before they are asked for one by one. All their
+    /// inputs must have artifacts.
+    pub fn fetch(&mut self, stages: &[usize]) {
+        if self.store.remote().is_none() {
+            return;
+        }
+        let wanted: Vec<usize> = stages.iter().copied().filter(|&idx| !self.stages[idx].forced).collect();
+        let keys: Vec<Key> = wanted.into_iter().map(|idx| self.resolve(idx)).collect();
+        self.store.records().fetch(&keys.iter().collect::<Vec<_>>());
+    }
+
     /// The class of the stage's arithmetic.
     pub fn class(&self, idx: usize) -> Numerics {
         self.arithmetic.class(self.graph.nodes()[idx].stage.needs(), self.device)

@@ -2,8 +2,9 @@
 
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use pipeline_store::{Access, PutMode, Remote, RemoteError, RemoteFile, RemoteFolder, Upload};
 
@@ -31,6 +32,8 @@ pub enum Fault {
     HalvesUploads,
     /// Every third request fails.
     Flaky,
+    /// Answers the first request, and others only when so many wait, or after seconds.
+    WaitsFor(usize),
 }
 
 #[derive(Debug, Clone)]
@@ -39,24 +42,46 @@ pub struct FaultyRemote {
     pub access: Access,
     pub fault: Fault,
     n_requests: Arc<AtomicUsize>,
+    /// The requests that wait now, and the most that have waited together.
+    waiting: Arc<(Mutex<[usize; 2]>, Condvar)>,
 }
 
 impl FaultyRemote {
     pub fn new(folder: &Path, access: Access) -> Self {
         let (folder, fault) = (Arc::new(RemoteFolder::new(folder)), Fault::Nothing);
-        Self { folder, access, fault, n_requests: Arc::default() }
+        Self { folder, access, fault, n_requests: Arc::default(), waiting: Arc::default() }
     }
 
     pub fn with(&self, access: Access, fault: Fault) -> Self {
-        Self { access, fault, n_requests: Arc::default(), ..self.clone() }
+        Self { access, fault, n_requests: Arc::default(), waiting: Arc::default(), ..self.clone() }
     }
 
     pub fn n_requests(&self) -> usize {
         self.n_requests.load(Ordering::Relaxed)
     }
 
+    /// The most requests that have waited together.
+    pub fn most_at_once(&self) -> usize {
+        self.waiting.0.lock().unwrap()[1]
+    }
+
+    fn wait_for(&self, n_requests: usize) {
+        let (waiting, changed) = &*self.waiting;
+        let mut state = waiting.lock().unwrap();
+        state[0] += 1;
+        state[1] = state[1].max(state[0]);
+        changed.notify_all();
+        let are_few = |state: &mut [usize; 2]| state[1] < n_requests;
+        changed.wait_timeout_while(state, Duration::from_secs(5), are_few).unwrap().0[0] -= 1;
+    }
+
     fn request(&self) -> Result<(), RemoteError> {
         let n_before = self.n_requests.fetch_add(1, Ordering::Relaxed);
+        if let Fault::WaitsFor(n_requests) = self.fault
+            && n_before > 0
+        {
+            self.wait_for(n_requests);
+        }
         match self.fault {
             Fault::Down => Err(RemoteError::Unavailable("connection refused".into())),
             Fault::Broken => Err(RemoteError::Unavailable("500 Internal Server Error".into())),

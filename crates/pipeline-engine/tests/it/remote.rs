@@ -89,6 +89,25 @@ fn a_run_without_news_asks_the_remote_nothing() {
 }
 
 #[test]
+fn stages_that_do_not_depend_on_each_other_are_looked_up_together() {
+    let world = World::new();
+    fs::create_dir(world.path("remote")).unwrap();
+    let remote = FaultyRemote::new(&world.path("remote"), Access::Write);
+    let world = world.with_remote(remote.clone());
+    let names: Vec<String> = (0..24).map(|idx| format!("stage-{idx}")).collect();
+    let parts = |world: &World| {
+        let source = world.write("in.txt", "0123456789");
+        let inner = names.iter().enumerate().map(|(idx, name)| part(name).input("first").param("keep", idx));
+        std::iter::once(part("first").source(source)).chain(inner).collect::<Vec<_>>()
+    };
+    run(&world, &parts(&world));
+    let reader = remote.with(Access::Read, Fault::WaitsFor(24));
+    let other = elsewhere(reader.clone());
+    let ran = run(&other, &parts(&other));
+    assert_eq!((ran.log.as_str(), reader.n_requests(), reader.most_at_once()), ("", 25, 24));
+}
+
+#[test]
 fn a_new_stage_receives_only_the_files_that_it_reads() {
     let (_world, remote) = uploaded();
     let other = elsewhere(remote.with(Access::Read, Fault::Nothing));

@@ -153,7 +153,7 @@ impl Signatures {
         if self.trust_all() {
             return true;
         }
-        let (sealed, Some((_, signature))) = split(document) else { return false };
+        let (sealed, Some(signature)) = split(document) else { return false };
         let message = message(&sealed, key);
         let own = self.signing.as_ref().map(SigningKey::trusted);
         let is_by = |key: &TrustedKey| UnparsedPublicKey::new(&ED25519, key.bytes).verify(&message, &signature).is_ok();
@@ -173,15 +173,15 @@ impl Signatures {
     }
 }
 
-/// A document without its signature, and the signature with the name of its key.
-pub(crate) fn split(document: &[u8]) -> (Cow<'_, [u8]>, Option<(String, Vec<u8>)>) {
+/// A document without its signature, and the signature.
+pub(crate) fn split(document: &[u8]) -> (Cow<'_, [u8]>, Option<Vec<u8>>) {
     let parsed = || {
         let (rest, signature) = document.strip_suffix(END)?.split_last_chunk::<SIGNATURE_CHARS>()?;
         let rest = rest.strip_suffix(BEFORE_SIGNATURE)?;
         let name_at = rest.iter().rposition(|byte| *byte == b'"')? + 1;
         let sealed = rest[..name_at].strip_suffix(BEFORE_NAME)?;
-        let name = checked_name(from_utf8(&rest[name_at..]).ok()?).ok()?;
-        Some(([sealed, END_OF_SEALED].concat(), (name, STANDARD.decode(signature).ok()?)))
+        checked_name(from_utf8(&rest[name_at..]).ok()?).ok()?;
+        Some(([sealed, END_OF_SEALED].concat(), STANDARD.decode(signature).ok()?))
     };
     parsed().map_or((document.into(), None), |(sealed, signature)| (sealed.into(), Some(signature)))
 }
