@@ -15,6 +15,25 @@ pub struct DrawnStage {
     pub kind: String,
     /// The stages that it reads, by slot.
     pub inputs: BTreeMap<String, String>,
+    /// What a run would do with it, where that is asked for.
+    #[serde(flatten)]
+    pub state: Option<DrawnState>,
+}
+
+/// What a run would do with a stage.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DrawnState {
+    /// `reuse`, `run` or `depends`.
+    pub decision: &'static str,
+    /// The reason, in a few words.
+    pub reason: String,
+}
+
+impl DrawnState {
+    /// The state in words: a stage that is reused has its reason alone.
+    pub fn words(&self) -> String {
+        if self.decision == "reuse" { self.reason.clone() } else { format!("{}: {}", self.decision, self.reason) }
+    }
 }
 
 /// The stages of a graph, inputs before readers.
@@ -23,6 +42,7 @@ pub fn stages_of(graph: &Graph) -> Vec<DrawnStage> {
         stage: node.id.to_string(),
         kind: node.stage.kind().to_owned(),
         inputs: node.inputs.iter().map(|(slot, from)| (slot.clone(), from.to_string())).collect(),
+        state: None,
     };
     graph.nodes().iter().map(drawn).collect()
 }
@@ -32,7 +52,14 @@ pub fn mermaid(stages: &[DrawnStage]) -> String {
     let ids = ids(stages);
     let mut text = "flowchart TD\n".to_owned();
     for stage in stages {
-        let _ = writeln!(text, "  {}[\"{}<br/><small>{}</small>\"]", ids[&*stage.stage], stage.stage, stage.kind);
+        let id = &ids[&*stage.stage];
+        let state = stage.state.as_ref();
+        let words = state.map(|state| format!("<br/>{}", escaped(&state.words()))).unwrap_or_default();
+        let class = state.map(|state| format!(":::{}", state.decision)).unwrap_or_default();
+        let _ = writeln!(text, "  {id}[\"{}<br/><small>{}</small>{words}\"]{class}", stage.stage, stage.kind);
+    }
+    if stages.iter().any(|stage| stage.state.is_some()) {
+        text.push_str("  classDef run stroke-width:3px\n  classDef depends stroke-dasharray:4\n");
     }
     for (from, slot, to) in edges(stages) {
         let _ = writeln!(text, "  {} -- {slot} --> {}", ids[from], ids[to]);
@@ -44,8 +71,15 @@ pub fn mermaid(stages: &[DrawnStage]) -> String {
 pub fn dot(name: &str, stages: &[DrawnStage]) -> String {
     let mut text = format!("digraph {} {{\n  node [shape=box];\n", quoted(name));
     for stage in stages {
-        let label = format!("{}\n{}", stage.stage, stage.kind);
-        let _ = writeln!(text, "  {} [label={}];", quoted(&stage.stage), quoted(&label));
+        let state = stage.state.as_ref();
+        let words = state.map(|state| format!("\n{}", state.words())).unwrap_or_default();
+        let style = match state.map(|state| state.decision) {
+            Some("run") => " style=bold",
+            Some("depends") => " style=dashed",
+            _ => "",
+        };
+        let label = format!("{}\n{}{words}", stage.stage, stage.kind);
+        let _ = writeln!(text, "  {} [label={}{style}];", quoted(&stage.stage), quoted(&label));
     }
     for (from, slot, to) in edges(stages) {
         let _ = writeln!(text, "  {} -> {} [label={}];", quoted(from), quoted(to), quoted(slot));
@@ -66,6 +100,11 @@ fn ids(stages: &[DrawnStage]) -> BTreeMap<&str, String> {
     stages.iter().enumerate().map(|(idx, stage)| (stage.stage.as_str(), format!("s{idx}"))).collect()
 }
 
+/// A text in a label of Mermaid, which is HTML.
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// A quoted string of Graphviz.
 fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
@@ -78,9 +117,21 @@ mod tests {
     fn two_stages() -> Vec<DrawnStage> {
         let inputs = BTreeMap::from([("queries".to_owned(), "load".to_owned())]);
         vec![
-            DrawnStage { stage: "load".into(), kind: "load-queries".into(), inputs: BTreeMap::new() },
-            DrawnStage { stage: "end".into(), kind: "extract-text".into(), inputs },
+            DrawnStage { stage: "load".into(), kind: "load-queries".into(), inputs: BTreeMap::new(), state: None },
+            DrawnStage { stage: "end".into(), kind: "extract-text".into(), inputs, state: None },
         ]
+    }
+
+    #[test]
+    fn a_state_stands_in_the_label_and_is_drawn() {
+        let mut stages = two_stages();
+        stages[0].state = Some(DrawnState { decision: "run", reason: "param.n 1 -> 2".into() });
+        stages[1].state = Some(DrawnState { decision: "depends", reason: "on what `load` gives".into() });
+        let (mermaid, dot) = (mermaid(&stages), dot("a", &stages));
+        assert!(mermaid.contains("<br/>run: param.n 1 -&gt; 2\"]:::run\n"), "{mermaid}");
+        assert!(mermaid.ends_with("classDef depends stroke-dasharray:4\n  s0 -- queries --> s1\n"), "{mermaid}");
+        assert!(dot.contains("\\nrun: param.n 1 -> 2\" style=bold];"), "{dot}");
+        assert!(dot.contains("style=dashed"), "{dot}");
     }
 
     #[test]

@@ -59,6 +59,9 @@ pub struct GraphArgs {
     /// The language of the drawing.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     pub format: GraphFormat,
+    /// Show at each stage what a run would do, and why, as `status` does.
+    #[arg(long)]
+    pub status: bool,
     /// Print JSON on stdout, as `--format json`.
     #[arg(long, conflicts_with = "format")]
     pub json: bool,

@@ -56,6 +56,7 @@ const EXAMPLES: &[(&[&str], Examples)] = &[
         &["graph"],
         &[
             ("Draw the stages in the terminal", "pipeline graph demo"),
+            ("Draw what a run would do", "pipeline graph demo --status"),
             ("Make a picture with Graphviz", "pipeline graph demo --format dot | dot -Tsvg > demo.svg"),
         ],
     ),

@@ -161,7 +161,8 @@ pub fn decision_reason(decision: &Decision) -> String {
     }
 }
 
-fn reason(stage: &PlannedStage) -> String {
+/// The reason of what a run would do with a stage, in a few words.
+pub fn reason(stage: &PlannedStage) -> String {
     match stage.unpublished.as_slice() {
         [] => match stage.shards {
             Some(shards) => format!("{}; {}", decision_reason(&stage.decision), words::shards(shards)),

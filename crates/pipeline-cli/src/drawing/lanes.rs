@@ -2,6 +2,10 @@
 
 use super::canvas::Canvas;
 use crate::graph_text::DrawnStage;
+use crate::terminal::fit;
+
+/// The widest state beside a stage, in columns.
+const MAX_STATE: usize = 48;
 
 /// The sign of a stage in its lane.
 const STAGE: &str = "*";
@@ -10,6 +14,7 @@ const STAGE: &str = "*";
 pub fn draw(stages: &[DrawnStage], inputs: &[Vec<usize>]) -> Canvas {
     let last_reader = |stage: usize| inputs.iter().rposition(|read| read.contains(&stage));
     let name_width = stages.iter().map(|stage| stage.stage.len()).max().unwrap_or(0);
+    let kind_width = stages.iter().map(|stage| stage.kind.len()).max().unwrap_or(0);
     let mut canvas = Canvas::default();
     let mut lanes: Vec<Option<usize>> = Vec::new();
     let (mut row, mut n_lanes) = (0, 0);
@@ -36,8 +41,12 @@ pub fn draw(stages: &[DrawnStage], inputs: &[Vec<usize>]) -> Canvas {
         }
     }
     for (row, stage) in labels {
-        let DrawnStage { stage, kind, .. } = &stages[stage];
-        canvas.write(row, 2 * n_lanes + 1, &format!("{stage:name_width$}  {kind}"));
+        let DrawnStage { stage, kind, state, .. } = &stages[stage];
+        let text = match state {
+            Some(state) => format!("{stage:name_width$}  {kind:kind_width$}  {}", fit(&state.words(), Some(MAX_STATE))),
+            None => format!("{stage:name_width$}  {kind}"),
+        };
+        canvas.write(row, 2 * n_lanes + 1, &text);
     }
     canvas
 }

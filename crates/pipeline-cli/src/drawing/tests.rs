@@ -166,7 +166,8 @@ fn edges_of_lanes(text: &str) -> Edges {
 /// Stages `s0`, `s1`, … with these inputs.
 fn stages(inputs: &[Vec<usize>]) -> Vec<DrawnStage> {
     let slots = |read: &Vec<usize>| read.iter().map(|input| (format!("slot-{input}"), format!("s{input}"))).collect();
-    let stage = |(idx, read)| DrawnStage { stage: format!("s{idx}"), kind: "k".into(), inputs: slots(read) };
+    let stage =
+        |(idx, read)| DrawnStage { stage: format!("s{idx}"), kind: "k".into(), inputs: slots(read), state: None };
     inputs.iter().enumerate().map(stage).collect()
 }
 
