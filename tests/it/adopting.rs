@@ -43,7 +43,7 @@ fn the_last_result_is_adopted_and_said_to_be() {
     let project = of_an_older_program();
     let why = project.run(&["why", "spec.yaml", "head"]);
     assert!(why.stdout.starts_with("`head` runs: version 0 -> 2\n"), "{why:?}");
-    assert!(why.stdout.contains("`pipeline run [FOLDER]/spec.yaml --accept head`"), "{why:?}");
+    assert!(why.stdout.contains("`pipeline run spec --accept head`"), "{why:?}");
 
     let reply =
         project.run(&["run", "spec.yaml", "--accept", "tail", "--accept", "head", "--jobs", "1", "--threads", "2"]);
@@ -86,12 +86,12 @@ fn what_cannot_be_adopted_is_reported_and_nothing_runs() {
     check(
         &["--accept", "tail"],
         "error: stage `tail` depends on `head`, which is about to run\n\
-         help: `--accept head` as well, or `pipeline run [FOLDER]/spec.yaml` first",
+         help: `--accept head` as well, or `pipeline run spec` first",
     );
     check(
         &["--accept", "head", "--set", "head.params.run=[touch, out]"],
         "error: more than the version of stage `head` has changed: `param.run`, `version`\n\
-         help: `pipeline why [FOLDER]/spec.yaml --set 'head.params.run=[touch, out]' head` shows old and new values",
+         help: `pipeline why spec --set 'head.params.run=[touch, out]' head` shows old and new values",
     );
     check(&["--accept", "haed"], "error: the spec has no stage `haed`\nhelp: did you mean `head`?");
     check(&["--accept", "head", "--force", "head"], "error: stage `head` cannot be both forced and accepted");

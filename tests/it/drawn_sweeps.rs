@@ -213,5 +213,5 @@ fn every_value_that_could_be_drawn_is_checked_before_anything_runs() {
         &["--set=projection.params.epochs=3"],
         &["`projection.params.epochs` is both set and swept"],
     );
-    assert_eq!(halved().run(&["validate", "spec.yaml"]).stderr, "[FOLDER]/spec.yaml: 10 stages, 9 points, no mistakes");
+    assert_eq!(halved().run(&["validate", "spec.yaml"]).stderr, "spec.yaml: 10 stages, 9 points, no mistakes");
 }

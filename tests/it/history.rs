@@ -82,11 +82,11 @@ fn a_run_is_named_by_its_id_or_the_beginning_of_it() {
     assert_eq!(project.run(&["runs", &ids[0][..=common]]), first);
     let several = project.run(&["runs", &ids[0][..common]]);
     assert_eq!(several.code, Some(2));
-    assert!(several.stderr.contains("is the beginning of 2 runs\nhelp: the newest: `[RUN]`"), "{}", several.stderr);
+    assert!(several.stderr.contains("is the beginning of 2 runs\nhelp: the newest are `2`, `1`"), "{}", several.stderr);
     let unknown = project.run(&["runs", "2001"]);
     assert_eq!(
         unknown.stderr,
-        "error: there is no run `2001`\nhelp: the newest: `2` (chain), `1` (chain); `pipeline runs` lists all",
+        "error: there is no run `2001`\nhelp: the newest are `2` (chain), `1` (chain); `pipeline runs` lists all",
         "the ids are {ids:?}"
     );
     assert_eq!(unknown.code, Some(2));

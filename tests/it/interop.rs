@@ -84,7 +84,7 @@ fn an_export_overwrites_only_on_request_and_never_exports_what_is_stale() {
     let export = |more: &[&str]| project.run(&[&["export", "spec.yaml", "valid-text", "-o", "out"], more].concat());
     let stale = export(&[]);
     assert_eq!(stale.code, Some(1));
-    assert!(stale.stderr.contains("help: `pipeline run [FOLDER]/spec.yaml` first"), "{}", stale.stderr);
+    assert!(stale.stderr.contains("help: `pipeline run spec` first"), "{}", stale.stderr);
     run(&project, &[]);
     assert_eq!(export(&[]).stderr, "out/text.npy, out/text.ids.txt: 188 vectors");
     let refused = export(&[]);

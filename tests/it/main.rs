@@ -36,6 +36,7 @@ mod notebook;
 mod opening;
 mod outputs;
 mod own_encoder;
+mod own_project;
 mod packaging;
 mod pins;
 mod probes;

@@ -100,8 +100,9 @@ stages:
         "--> spec.yaml:4:78",
         "`text`",
         "bert-base-chinese",
-        "\n`[FOLDER]/models`: no such folder\n`[FOLDER]/.cache/huggingface/hub`: no such folder\n",
-        "`HF_HUB_CACHE`, `HF_HOME`, `TORCH_HOME`, not set now",
+        "\n- `[FOLDER]/models`: no such folder\n- `[FOLDER]/.cache/huggingface/hub`: no such folder\n",
+        "not set: `HF_HUB_CACHE`, `HF_HOME`, `TORCH_HOME`, which name more places",
+        "help: put it there, or name its folder; a text model is\n- a folder of Hugging Face with config.json",
     ] {
         assert!(reply.stderr.contains(part), "{part} in {}", reply.stderr);
     }
@@ -393,12 +394,13 @@ fn a_run_of_a_spec_with_a_sweep_says_that_it_runs_no_points() {
          sweep: { vars.n: ['1', '2'] }\n",
     );
     let reply = project.run(&["run", "spec.yaml"]);
-    let note = "note: the spec has a `sweep`, whose points `pipeline sweep [FOLDER]/spec.yaml` runs";
+    let note = "note: the spec has a `sweep`, whose points `pipeline sweep spec` runs";
     assert!(reply.code == Some(0) && reply.stderr.contains(note), "{reply:?}");
     assert!(!project.run(&["run", "spec.yaml", "--quiet", "--force"]).stderr.contains("note"), "a quiet run is quiet");
     let diff = project.run(&["diff", "spec.yaml", "last"]);
     assert!(
-        diff.stderr.contains("`spec.yaml` is a spec; `pipeline runs --filter spec=spec` lists its runs"),
+        diff.stderr
+            .contains("`spec.yaml` is a spec, and its last run is `2`; `pipeline runs --filter spec=spec` lists"),
         "{diff:?}"
     );
 }

@@ -164,7 +164,7 @@ fn predictions_have_ten_images_for_each_query() {
 fn the_warnings_of_reused_stages_are_shown_again() {
     let project = Project::with_spec("stages:\n  q: { kind: load-queries, params: { path: q.jsonl } }\n");
     project.write("q.jsonl", "{\"query_id\": 1, \"query_text\": \"a\", \"item_ids\": 7}\n{broken\n");
-    let warnings = "warning: q: 1 line skipped, the first at line 2: not JSON from column 2\nwarning: q: 1 line names one id \
+    let warnings = "warning: q: 1 line skipped, the first at line 2 of `q.jsonl`: not JSON from column 2\nwarning: q: 1 line names one id \
                     instead of a list of ids, which is taken for a list of one, the first at line 1";
     let first = project.run(&["run", "spec.yaml"]).stderr;
     assert!(first.contains(warnings), "{first}");

@@ -72,7 +72,7 @@ fn what_is_not_up_to_date_is_not_searched() {
     let search = |more: &[&str]| project.run(&[&["search", "spec.yaml", "红"], more].concat());
     let before = search(&[]);
     assert_eq!((before.code, before.stdout.as_str()), (Some(1), ""));
-    assert!(before.stderr.contains("is not up to date\nhelp: `pipeline run [FOLDER]/spec.yaml` first"), "{before:?}");
+    assert!(before.stderr.contains("is not up to date\nhelp: `pipeline run spec` first"), "{before:?}");
     run(&project, &[]);
     let reply = search(&["-k", "3"]);
     assert_eq!((reply.code, reply.stderr.as_str()), (Some(0), "of 150 images of `evaluate`"));

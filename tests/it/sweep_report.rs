@@ -63,7 +63,7 @@ fn a_spec_with_a_sweep_is_reported_by_its_sweep_with_seeds_as_one_group() {
     project.write("spec.yaml", &spec.replace("epochs: [1, 2]", "seed: [0, 1]"));
     let reply = project.run(&["report", "spec.yaml"]);
     assert_eq!(reply.code, Some(2));
-    assert!(reply.stderr.contains("`pipeline sweep [FOLDER]/spec.yaml` first"), "{reply:?}");
+    assert!(reply.stderr.contains("`pipeline sweep spec` first"), "{reply:?}");
     let swept = sweep(&project, &[], 0);
     assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(0));
     let html = page(&project, &["spec.yaml"]);

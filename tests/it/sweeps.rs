@@ -171,7 +171,7 @@ fn without_the_command_sweep_a_spec_is_as_it_stands() {
     let status = recorded::json(&project, &["status", "spec.yaml", "--json"]);
     assert_eq!(status["stages"].as_array().unwrap().len(), 3);
     let reply = project.run(&["validate", "spec.yaml"]);
-    assert_eq!(reply.stderr, "[FOLDER]/spec.yaml: 3 stages, 3 points, no mistakes");
+    assert_eq!(reply.stderr, "spec.yaml: 3 stages, 3 points, no mistakes");
     let dry = project.run(&["sweep", "spec.yaml", "--dry-run"]);
     let decisions: Vec<_> =
         dry.stdout.lines().skip(1).map(|line| line.split(' ').take(2).collect::<Vec<_>>().join(" ")).collect();

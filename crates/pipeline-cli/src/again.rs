@@ -1,8 +1,11 @@
 //! Commands in help texts that the caller can paste: with the same spec, overrides and store.
 
 use std::borrow::Cow;
+use std::path::Path;
 
-use pipeline_experiments::SpecRef;
+use pipeline_experiments::{SpecRef, project};
+
+use crate::door;
 
 /// The command `pipeline COMMAND` on the same spec, in backticks.
 pub fn command(command: &str, named: &SpecRef) -> String {
@@ -16,7 +19,7 @@ pub fn command_with(command: &str, named: &SpecRef, more: &str) -> String {
 
 /// The arguments for the caller's spec, overrides and store.
 fn arguments(named: &SpecRef) -> String {
-    let mut words = vec![quoted(&named.absolute.to_string_lossy()).into_owned()];
+    let mut words = vec![quoted(&spec_word(&named.absolute)).into_owned()];
     let from_variable = std::env::var_os("PIPELINE_ARTIFACTS");
     let store = &named.store;
     if store.is_named && from_variable.as_deref() != Some(store.folder.as_os_str()) {
@@ -24,6 +27,15 @@ fn arguments(named: &SpecRef) -> String {
     }
     words.extend(named.changes().map(|text| format!("--set {}", quoted(text))));
     words.join(" ")
+}
+
+/// The word for the spec in `file`: the name by which a command finds it from here, or its path.
+///
+/// A spec outside of this project has its absolute path, which means the same in every folder.
+pub fn spec_word(file: &Path) -> String {
+    let here = door::here();
+    let is_near = file.starts_with(&here) || project::root(&here).is_some_and(|root| file.starts_with(root));
+    if is_near { project::name_from(&here, file) } else { file.to_string_lossy().into_owned() }
 }
 
 /// The words of a command, quoted for a POSIX shell.
@@ -42,8 +54,6 @@ pub fn quoted(word: &str) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use super::*;
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{Arithmetic, Numerics, SourceFile, StageError};
 use pipeline_engine::Plan;
-use pipeline_experiments::{Loaded, Opened, SpecRef, StoreRef, Surroundings, project};
+use pipeline_experiments::{Loaded, LocateError, Opened, SpecRef, StoreRef, Surroundings, project};
 use pipeline_kernels::InstructionSet;
 use pipeline_stages::{Environment, Guards};
 use pipeline_store::Store;
@@ -24,8 +24,27 @@ const NUMERICS: &str = "PIPELINE_NUMERICS";
 /// # Errors
 /// When there is no such spec, or an override cannot be parsed.
 pub fn spec(args: &SpecArgs) -> Result<SpecRef, Failure> {
-    SpecRef::find(&args.spec, &args.overrides, args.store.artifacts.as_deref(), &here())
-        .map_err(|error| advice::of_spec(args, error))
+    let named = SpecRef::find(&args.spec, &args.overrides, args.store.artifacts.as_deref(), &here());
+    let named = named.map_err(|error| advice::of_spec(args, error))?;
+    Ok(SpecRef { path: shown(&named.path, &args.spec), ..named })
+}
+
+/// The file of the spec `name`: a path, or a name of the project.
+///
+/// # Errors
+/// When there is none.
+pub fn locate(name: &Path) -> Result<PathBuf, LocateError> {
+    pipeline_experiments::locate_spec(name, &here()).map(|path| shown(&path, name))
+}
+
+/// The path of a spec that was found under `name`, from the current folder where it lies in the same project.
+fn shown(path: &Path, name: &Path) -> PathBuf {
+    let here = here();
+    let is_near = path.starts_with(&here) || project::root(&here).is_some_and(|root| path.starts_with(root));
+    match path.is_absolute() && !name.is_absolute() && is_near {
+        true => project::relative(&here, path),
+        false => path.to_owned(),
+    }
 }
 
 /// The spec that the arguments name, read and checked; does not open its store.
@@ -34,7 +53,7 @@ pub fn spec(args: &SpecArgs) -> Result<SpecRef, Failure> {
 /// When the spec contains a mistake.
 pub fn load(args: &SpecArgs) -> Result<(SpecRef, Loaded), Failure> {
     let named = spec(args)?;
-    let loaded = Loaded::load(&named, &surroundings(), false)?;
+    let loaded = Loaded::load(&named, &surroundings(), false).map_err(|error| advice::of_spec(args, error))?;
     Ok((named, loaded))
 }
 
@@ -43,7 +62,8 @@ pub fn load(args: &SpecArgs) -> Result<(SpecRef, Loaded), Failure> {
 /// # Errors
 /// When the spec contains a mistake, or the store cannot be opened.
 pub fn open(args: &SpecArgs) -> Result<Opened, Failure> {
-    attached(Opened::open(&spec(args)?, &surroundings())?, &args.remote)
+    let opened = Opened::open(&spec(args)?, &surroundings()).map_err(|error| advice::of_spec(args, error))?;
+    attached(opened, &args.remote)
 }
 
 /// The spec with the remote of its store, if one is named.

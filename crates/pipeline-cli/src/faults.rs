@@ -3,14 +3,16 @@
 use std::error::Error;
 use std::io;
 
-use pipeline_core::StageError;
+use pipeline_core::{StageError, StageId};
 use pipeline_engine::{EngineError, GraphError};
 use pipeline_experiments::compare::CompareError;
 use pipeline_experiments::gate::{BaselineError, GateError};
 use pipeline_experiments::recorded::RecordedError;
 use pipeline_experiments::sweep::SweepError;
 use pipeline_experiments::table::UnknownKey;
-use pipeline_experiments::{CannotRun, EvaluationError, IsProtected, LocateError, OpenError, Opened, UnknownStage};
+use pipeline_experiments::{
+    CannotRun, EvaluationError, IsProtected, LocateError, OpenError, Opened, UnknownStage, missing_sources,
+};
 use pipeline_models::device::DeviceError;
 use pipeline_spec::SpecError;
 use pipeline_store::{OpenTreeError, StoreError};
@@ -22,8 +24,27 @@ use crate::failure::Failure;
 impl Failure {
     /// The failure of a plan of `opened`; quotes the spec where it names the missing source.
     pub fn of_plan(opened: &Opened, error: EngineError) -> Self {
-        Self { span: opened.span_of(&error), ..Self::from(error) }
+        let others = match &error {
+            EngineError::Source { stage, .. } => others_that_miss(opened, stage),
+            _ => None,
+        };
+        let span = opened.span_of(&error);
+        let failure = Self::from(error);
+        let help = [failure.help.clone(), others].into_iter().flatten().collect::<Vec<_>>().join("\n");
+        Self { span, help: (!help.is_empty()).then_some(help), ..failure }
     }
+}
+
+/// The stages beside `stage` that miss a source, too.
+fn others_that_miss(opened: &Opened, stage: &StageId) -> Option<String> {
+    let missing = missing_sources(&opened.spec, &opened.graph);
+    let names: Vec<String> = missing
+        .iter()
+        .filter(|missing| missing.stage != *stage)
+        .map(|missing| format!("`{}`", missing.stage))
+        .collect();
+    let verb = if names.len() == 1 { "misses" } else { "miss" };
+    (!names.is_empty()).then(|| format!("{} {verb} a source, too", names.join(", ")))
 }
 
 impl From<SpecError> for Failure {
@@ -40,7 +61,7 @@ impl From<GraphError> for Failure {
 
 impl From<DeviceError> for Failure {
     fn from(error: DeviceError) -> Self {
-        Self::because(Exit::Usage, &error).with_help("`--device cpu` needs none of this")
+        Self::because(Exit::Usage, &error).with_help(error.help())
     }
 }
 

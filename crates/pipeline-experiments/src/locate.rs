@@ -1,7 +1,7 @@
 //! Finds the spec, the store's folder and the folders of models.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use pipeline_models::text::ModelSearch;
 use pipeline_spec::nearest;
@@ -20,6 +20,18 @@ pub enum LocateError {
     IsFolder {
         /// The name.
         name: PathBuf,
+        /// The current folder.
+        here: PathBuf,
+    },
+    /// Several specs in folders below `pipelines/` have the name.
+    #[error("`{}` may be any of {} specs: {}", name.display(), specs.len(), quoted(specs))]
+    SeveralSpecs {
+        /// The name.
+        name: PathBuf,
+        /// Their paths from the current folder.
+        specs: Vec<PathBuf>,
+        /// The names by which each is found alone.
+        names: Vec<PathBuf>,
     },
     /// No file has the name.
     #[error("there is no spec `{}`{}", name.display(), looked_in(folders))]
@@ -49,10 +61,17 @@ impl LocateError {
     /// Advice on naming the spec or store.
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::IsFolder { name } => Some(specs_to_choose(&yaml_files(std::slice::from_ref(name)))),
+            Self::IsFolder { name, here } => {
+                let inside = yaml_files(std::slice::from_ref(name));
+                let specs = || specs_around(&here.join(name), here);
+                Some(specs_to_choose(&if inside.is_empty() { specs() } else { inside }))
+            }
+            Self::SeveralSpecs { names, .. } => Some(format!("name one of them: {}", quoted(names))),
             Self::NoSpec { name, folders, here } => {
-                let specs = project::specs(here);
-                let specs: Vec<_> = specs.iter().map(|spec| project::relative(here, &spec.file)).collect();
+                let mut specs = specs_around(here, here);
+                if let Some(folder) = name.parent().map(|folder| here.join(folder)).filter(|folder| folder.is_dir()) {
+                    specs.extend(specs_around(&folder, here));
+                }
                 let files = yaml_files(folders);
                 let near = nearest_file(name, &files).or_else(|| nearest_file(name, &specs));
                 Some(match near {
@@ -60,18 +79,40 @@ impl LocateError {
                     None => specs_to_choose(if specs.is_empty() { &files } else { &specs }),
                 })
             }
-            Self::NoStore { .. } => {
-                Some("the first `pipeline run` makes it; another place is named with `--artifacts DIR`. A `pipeline.toml` makes this folder a project with one store".to_owned())
-            }
+            Self::NoStore { here } => Some(way_to_store(here)),
             Self::SeveralStores { .. } => Some("name one with `--artifacts DIR`, or go to its folder".to_owned()),
         }
     }
 }
 
-/// The stores in the folders below, which are of specs outside of a project.
+/// The stores in the folders below, which are of other projects, or of specs outside of one.
 fn below(here: &Path) -> String {
-    let stores = project::stores(here);
+    let stores = stores_below(here);
     if stores.is_empty() { String::new() } else { format!("; below it is {}", quoted(&stores)) }
+}
+
+fn stores_below(here: &Path) -> Vec<PathBuf> {
+    project::stores_below(here).iter().map(|store| project::relative(here, store)).collect()
+}
+
+/// The way to a store from a folder that has none.
+fn way_to_store(here: &Path) -> String {
+    if let Some(store) = stores_below(here).first() {
+        let folder = store.parent().unwrap_or(store);
+        return format!("go to `{}`, or name the store: `--artifacts {}`", folder.display(), store.display());
+    }
+    match project::specs(here).first() {
+        Some(spec) => format!(
+            "the first run makes it: `pipeline run {}`; `--artifacts DIR` names another place",
+            project::name_from(here, &spec.file)
+        ),
+        None => "go to the folder of a project, or name the store: `--artifacts DIR`".to_owned(),
+    }
+}
+
+/// The specs of the project around `folder`, by their paths from the folder `here`.
+fn specs_around(folder: &Path, here: &Path) -> Vec<PathBuf> {
+    project::specs(folder).iter().map(|spec| project::relative(here, &spec.file)).collect()
 }
 
 fn looked_in(folders: &[PathBuf]) -> String {
@@ -100,21 +141,21 @@ fn specs_to_choose(specs: &[PathBuf]) -> String {
 /// Finds the file of the spec `name`: a path, or a name with or without `.yaml`.
 ///
 /// A name is searched for in the current folder, those above it up to the project's, and the `pipelines/` of any folder
-/// above.
+/// above. Else it is that of the only spec in the folders below `pipelines/` whose path ends with it.
 ///
 /// # Errors
-/// When there is no such file: names the searched folders and the specs that exist.
+/// When there is no such file: names the searched folders and the specs that exist. When several have the name.
 pub fn spec(name: &Path, here: &Path) -> Result<PathBuf, LocateError> {
     let bare = name.components().count() == 1;
-    let mut candidates = vec![name.to_owned()];
-    if bare {
-        let with_ending = name.with_added_extension("yaml");
-        candidates.push(with_ending.clone());
+    let with_ending = name.with_added_extension("yaml");
+    let mut candidates = vec![name.to_owned(), with_ending.clone()];
+    let is_name = name.components().all(|part| matches!(part, Component::Normal(_)));
+    if is_name {
         let project = search_root(here);
         let is_in_project = |folder: &Path| project.is_some_and(|project| folder.starts_with(project));
         let folders = here.ancestors().enumerate().flat_map(|(n_above, folder)| {
-            let itself = (n_above > 0 && is_in_project(folder)).then(|| folder.to_owned());
-            itself.into_iter().chain([folder.join("pipelines")])
+            let itself = (bare && n_above > 0 && is_in_project(folder)).then(|| folder.to_owned());
+            itself.into_iter().chain([folder.join(project::PIPELINES)])
         });
         candidates.extend(folders.flat_map(|folder| [folder.join(name), folder.join(&with_ending)]));
     }
@@ -122,10 +163,25 @@ pub fn spec(name: &Path, here: &Path) -> Result<PathBuf, LocateError> {
         return Ok(found.clone());
     }
     if name.is_dir() {
-        return Err(LocateError::IsFolder { name: name.to_owned() });
+        return Err(LocateError::IsFolder { name: name.to_owned(), here: here.to_owned() });
+    }
+    if let Some((pipelines, found)) = is_name.then(|| project::below_pipelines(name, here)).flatten() {
+        return match found.as_slice() {
+            [only] => Ok(only.clone()),
+            several => Err(LocateError::SeveralSpecs {
+                name: name.to_owned(),
+                specs: several.iter().map(|file| project::relative(here, file)).collect(),
+                names: several.iter().map(|file| project::relative(&pipelines, &file.with_extension(""))).collect(),
+            }),
+        };
     }
     let mut folders: Vec<PathBuf> = candidates.iter().filter_map(|path| existing_folder(path)).collect();
     folders.dedup();
+    let shown = |folder: PathBuf| match folder.is_absolute() && !name.is_absolute() {
+        true => project::relative(here, &folder),
+        false => folder,
+    };
+    let folders = folders.into_iter().map(shown).collect();
     Err(LocateError::NoSpec { name: name.to_owned(), folders, here: here.to_owned() })
 }
 

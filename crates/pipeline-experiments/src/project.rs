@@ -13,7 +13,7 @@ use crate::locate::{self, LocateError, is_yaml};
 const ARTIFACTS: &str = "artifacts";
 
 /// The folder of specs in a project.
-const PIPELINES: &str = "pipelines";
+pub(crate) const PIPELINES: &str = "pipelines";
 
 /// The most entries of a folder that are looked at: a folder of specs has fewer, one of images may have millions.
 const MAX_ENTRIES: usize = 10_000;
@@ -78,6 +78,42 @@ fn existing_store(folder: &Path) -> Option<PathBuf> {
 pub fn stores(root: &Path) -> Vec<PathBuf> {
     let folders = folders(root).into_iter().map(|folder| folder.join(ARTIFACTS));
     folders.filter(|artifacts| Store::is_at(artifacts)).collect()
+}
+
+/// The stores in the folder `here` and in those in it, whichever project they belong to.
+pub(crate) fn stores_below(here: &Path) -> Vec<PathBuf> {
+    let folders = shown(here).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+    let mut stores: Vec<PathBuf> = folders.map(|entry| entry.path().join(ARTIFACTS)).collect();
+    stores.sort();
+    stores.retain(|artifacts| Store::is_at(artifacts));
+    stores
+}
+
+/// The specs in folders below the nearest `pipelines/` at or above `here` whose paths end with `name`, with or without
+/// their ending, and that `pipelines/`; `None` where there are none.
+pub(crate) fn below_pipelines(name: &Path, here: &Path) -> Option<(PathBuf, Vec<PathBuf>)> {
+    here.ancestors().map(|folder| folder.join(PIPELINES)).filter(|pipelines| pipelines.is_dir()).find_map(|pipelines| {
+        let mut found = Vec::new();
+        find_below(&pipelines, name, &mut MAX_ENTRIES.clone(), &mut found);
+        found.sort();
+        (!found.is_empty()).then_some((pipelines, found))
+    })
+}
+
+/// Finds the specs whose paths end with `name` in the folders below `folder`, which has at most `n_left` entries.
+fn find_below(folder: &Path, name: &Path, n_left: &mut usize, found: &mut Vec<PathBuf>) {
+    for path in inner_folders(folder) {
+        for entry in shown(&path) {
+            let Some(left) = n_left.checked_sub(1) else { return };
+            *n_left = left;
+            let file = entry.path();
+            let has_name = is_yaml(&file) && (file.ends_with(name) || file.with_extension("").ends_with(name));
+            if has_name && listed(file.clone()).is_some() {
+                found.push(file);
+            }
+        }
+        find_below(&path, name, n_left, found);
+    }
 }
 
 /// The specs of the project around `here`, or of `here` and the folders in it: those in `pipelines/` first.

@@ -79,6 +79,13 @@ impl Protected {
                 let message = format!("`{}` cannot be published there: {}", publish.file.value, refusal.reason());
                 return Err(at(message).with_help(refusal.help(stage)));
             }
+            // Kinds make files; only programs make folders, too.
+            let is_file = spec.stage(stage).is_some_and(|stage| stage.kind.value != "command");
+            if is_file && path.is_dir() {
+                let message = format!("`{}` cannot be published there: it is a folder", publish.file.value);
+                let written = publish.path_span.text().trim_matches(['"', '\'']).trim_end_matches('/');
+                return Err(at(message).with_help(format!("name a file in it: `{written}/{}`", publish.file.value)));
+            }
             if let Some(other_idx) = places.first_at_or_above(path, |other_idx| other_idx != idx) {
                 let (other, _, above) = &all[other_idx];
                 let message = format!("stage `{other}` publishes to `{}`, and this lies there, too", above.display());

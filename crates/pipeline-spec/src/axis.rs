@@ -38,16 +38,23 @@ impl Axis {
             return Ok(Self { values: AxisValues::Range(ValueRange::read(&what, values)?), target });
         }
         let described = values.describe();
+        let written: Vec<&str> = values.span.text().trim_matches(['"', '\'']).split(',').map(str::trim).collect();
+        let help = format!(
+            "write its values in brackets, `[{}]`, or a range, `{{ uniform: [0.03, 0.07] }}`",
+            written.join(", ")
+        );
         let Value::List(items) = values.value else {
             return Err(SpecError::at(&values.span, format!("{what} must be a list or a range, found {described}"))
-                .with_help("write its values in brackets, `[0.03, 0.07]`, or a range, `{ uniform: [0.03, 0.07] }`"));
+                .with_help(help));
         };
         if items.is_empty() {
-            return Err(SpecError::at(&values.span, format!("{what} has no values")));
+            return Err(SpecError::at(&values.span, format!("{what} has no values"))
+                .with_help("list what to try, `[0.03, 0.07]`, or write a range, `{ uniform: [0.03, 0.07] }`"));
         }
         let mut seen = HashSet::with_capacity(items.len());
         if let Some(item) = items.iter().find(|item| !seen.insert(Same(item))) {
-            return Err(SpecError::at(&item.span, format!("{what} has {} twice", item.describe())));
+            return Err(SpecError::at(&item.span, format!("{what} has {} twice", item.describe()))
+                .with_help("remove it: each value is tried once"));
         }
         Ok(Self { target, values: AxisValues::List(items) })
     }

@@ -12,6 +12,7 @@ use crate::graph::check_cycles;
 use crate::keys::{CHECK_KEYS, PAIRED_KEYS, STAGE_KEYS, check_keys};
 use crate::merge::Entries;
 use crate::path::absolute;
+use crate::siblings;
 use crate::vars::Vars;
 use crate::{
     CheckRule, Node, PairedRule, PipelineSpec, Publish, Span, Spanned, SpecError, StageSpec, SweepSpec, Value,
@@ -34,12 +35,18 @@ pub(crate) fn build(
     let (stages_span, entries) = section(&mut sections, "stages")?;
     if entries.is_empty() {
         let span = stages_span.unwrap_or(root_span);
-        return Err(SpecError::at(&span, "a spec needs at least one stage under `stages`"));
+        let base = base_of(&file, &sections, &[]);
+        let help = format!(
+            "a stage is `stages: {{ NAME: {{ kind: KIND }} }}`; a spec that changes another begins with {base}"
+        );
+        return Err(SpecError::at(&span, "a spec needs at least one stage under `stages`").with_help(help));
     }
     let (sweep_span, axes) = section(&mut sections, "sweep")?;
     let sweep = SweepSpec::read(axes, sweep_span, &entries, &var_nodes)?;
     let check = check(section(&mut sections, "check")?.1)?;
-    let stages = stages(entries, &var_nodes)?;
+    let names: Vec<String> = entries.iter().map(|(name, _)| name.value.clone()).collect();
+    let base = || base_of(&file, &sections, &names);
+    let stages = stages(entries, &var_nodes, &base)?;
     check_cycles(&stages)?;
     check_published(&stages)?;
     let vars = var_nodes.nodes().iter().map(|(name, node)| (name.clone(), text(node))).collect();
@@ -50,15 +57,42 @@ pub(crate) fn build(
 fn section(sections: &mut Entries, name: &str) -> Result<(Option<Span>, Entries), SpecError> {
     let Some(idx) = sections.iter().position(|(key, _)| key.value == name) else { return Ok((None, Vec::new())) };
     let (key, node) = sections.swap_remove(idx);
-    Ok((Some(key.span), into_map(node, format_args!("`{name}`"))?))
+    let help = match name {
+        "sweep" => Some("write `sweep: { STAGE.params.NAME: [VALUE, VALUE] }`"),
+        "stages" => Some("write `stages: { NAME: { kind: KIND } }`: each stage has a name of its own"),
+        _ => None,
+    };
+    let entries = into_map(node, format_args!("`{name}`"));
+    Ok((Some(key.span), entries.map_err(|error| error.with_help_of(help.map(str::to_owned)))?))
+}
+
+/// `extends: OTHER.yaml` with a spec that has these stages, or that its sweep changes, where there is one.
+fn base_of(file: &Path, sections: &Entries, stages: &[String]) -> String {
+    let mut names: Vec<&str> = stages.iter().map(String::as_str).collect();
+    let sweep = sections.iter().find(|(key, _)| key.value == "sweep").map(|(_, node)| &node.value);
+    if let Some(Value::Map(axes)) = sweep {
+        names.extend(axes.iter().filter_map(|(key, _)| Some(key.value.split_once(".params.")?.0)));
+    }
+    let found = siblings::with_stages(file, &names).unwrap_or_else(|| "OTHER.yaml".to_owned());
+    format!("`extends: {found}`")
 }
 
 /// Refuses a key that a stage does not have: it may be meant as a param.
-fn check_stage_keys(entries: &Entries) -> Result<(), SpecError> {
+fn check_stage_keys(entries: &Entries, known: &HashMap<&str, &StageId>) -> Result<(), SpecError> {
     check_keys(entries, STAGE_KEYS).map_err(|error| {
-        let help = error.help.as_deref().filter(|help| help.starts_with("known are"));
-        let help = help.map(|help| format!("{help}; a setting of its kind stands below `params`"));
-        SpecError { help: help.or(error.help.clone()), ..error }
+        let is_unknown = error.help.as_deref().is_some_and(|help| help.starts_with("known are"));
+        let unknown = entries.iter().find(|(key, _)| error.span.as_ref() == Some(&key.span)).filter(|_| is_unknown);
+        let help = unknown.map(|(key, node)| match node.as_str().filter(|text| known.contains_key(text)) {
+            Some(stage) => format!("an input stands below `inputs`: `inputs: {{ {}: {stage} }}`", key.value),
+            None => {
+                let value = match node.value {
+                    Value::List(_) | Value::Map(_) | Value::Null => "…",
+                    _ => node.span.text(),
+                };
+                format!("a param stands below `params`: `params: {{ {}: {value} }}`", key.value)
+            }
+        });
+        error.with_help_of(help)
     })
 }
 
@@ -92,7 +126,7 @@ fn text(node: &Node) -> String {
     node.as_str().unwrap_or_default().to_owned()
 }
 
-fn stages(entries: Entries, vars: &Vars) -> Result<Vec<StageSpec>, SpecError> {
+fn stages(entries: Entries, vars: &Vars, base: &dyn Fn() -> String) -> Result<Vec<StageSpec>, SpecError> {
     let mut ids = Vec::with_capacity(entries.len());
     for (name, _) in &entries {
         let id: StageId = name.value.parse().map_err(|error| SpecError::at(&name.span, format!("{error}")))?;
@@ -101,7 +135,7 @@ fn stages(entries: Entries, vars: &Vars) -> Result<Vec<StageSpec>, SpecError> {
     let known: HashMap<&str, &StageId> = ids.iter().map(|id| (id.as_str(), id)).collect();
     let mut stages = Vec::with_capacity(ids.len());
     for (id, (name, node)) in ids.iter().zip(entries) {
-        stages.push(stage(id, &ids, &known, name.span, node, vars)?);
+        stages.push(stage(id, &ids, &known, name.span, node, vars, base)?);
     }
     Ok(stages)
 }
@@ -113,9 +147,10 @@ fn stage(
     span: Span,
     node: Node,
     vars: &Vars,
+    base: &dyn Fn() -> String,
 ) -> Result<StageSpec, SpecError> {
     let entries = into_map(node, format_args!("stage `{id}`"))?;
-    check_stage_keys(&entries)?;
+    check_stage_keys(&entries, known)?;
     let mut kind = None;
     let mut inputs = Vec::new();
     let mut params = Node::new(Value::Map(Vec::new()), span.clone());
@@ -153,10 +188,10 @@ fn stage(
             true => {
                 error.with_help(format!("`kind` stands beside `{id}`: indent it, and what follows, to stand below"))
             }
-            false => error.with_help(
-                "`kind: KIND` says what it does; a spec that only changes a stage of another one begins with \
-                 `extends: OTHER.yaml`",
-            ),
+            false => error.with_help(format!(
+                "`kind: KIND` says what it does; a spec that only changes a stage of another one begins with {}",
+                base()
+            )),
         }
     })?;
     Ok(StageSpec { id: id.clone(), span, kind, inputs, params, retain, lane, publish })
@@ -169,8 +204,18 @@ fn stage_inputs(
     node: Node,
 ) -> Result<Vec<Input>, SpecError> {
     let mut inputs = Vec::new();
-    for (slot, node) in into_map(node, "`inputs`")? {
-        let stage = into_text(node, format_args!("input `{}`", slot.value))?;
+    let first = |node: &Node| match &node.value {
+        Value::Str(stage) => Some(stage.clone()),
+        Value::List(items) => items.first().and_then(Node::as_str).map(str::to_owned),
+        _ => None,
+    };
+    let stage = first(&node);
+    let by_name = stage.map(|stage| {
+        format!("write `inputs: {{ NAME: {stage} }}`; `pipeline stages KIND` lists the names that a kind takes")
+    });
+    for (slot, node) in into_map(node, "`inputs`").map_err(|error| error.with_help_of(by_name))? {
+        let one = first(&node).map(|stage| format!("write `{}: {stage}`: an input is one stage", slot.value));
+        let stage = into_text(node, format_args!("input `{}`", slot.value)).map_err(|error| error.with_help_of(one))?;
         if stage.value == id.as_str() {
             return Err(SpecError::at(&stage.span, format!("stage `{id}` reads itself")));
         }
@@ -224,7 +269,10 @@ fn check(entries: Entries) -> Result<BTreeMap<String, CheckRule>, SpecError> {
 
 fn check_rule(metric: Spanned<String>, node: Node) -> Result<CheckRule, SpecError> {
     let mut rule = CheckRule { max_drop: None, min_value: None, paired: None, span: metric.span };
-    let entries = into_map(node, format_args!("the check of `{}`", metric.value))?;
+    let drop = matches!(node.value, Value::Int(_) | Value::Float(_))
+        .then(|| format!("write `{}: {{ max_drop: {} }}`", metric.value, node.span.text()));
+    let entries = into_map(node, format_args!("the check of `{}`", metric.value));
+    let entries = entries.map_err(|error| error.with_help_of(drop))?;
     check_keys(&entries, CHECK_KEYS)?;
     let mut paired_span = None;
     for (key, node) in entries {

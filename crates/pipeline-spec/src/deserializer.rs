@@ -28,13 +28,24 @@ struct NodeDeserializer<'a>(&'a Node);
 
 impl NodeDeserializer<'_> {
     fn expected(&self, what: impl Display) -> SpecError {
-        SpecError::at(&self.0.span, format!("expected {what}, found {}", self.0.describe()))
+        let error = SpecError::at(&self.0.span, format!("expected {what}, found {}", self.0.describe()));
+        match &self.0.value {
+            Value::Null => error.with_help("write a value, or remove the key to have the default"),
+            _ => error,
+        }
     }
 
     /// The error for a value that is not a number, with help if it is text that looks like one.
     fn expected_number(&self, what: &str) -> SpecError {
         let error = self.expected(what);
-        let Some(text) = self.0.as_str() else { return error };
+        let text = match &self.0.value {
+            Value::Str(text) => text,
+            Value::Float(value) if value.fract() == 0.0 => return error.with_help(format!("write {value}")),
+            Value::List(items) if items.len() == 1 => {
+                return error.with_help(format!("remove the brackets: {}", items[0].span.text()));
+            }
+            _ => return error,
+        };
         let digits = text.replace('_', "");
         if digits.parse::<f64>().is_err() {
             return error;
@@ -50,7 +61,12 @@ impl NodeDeserializer<'_> {
     fn whole_number<N: TryFrom<i64>>(&self, least: impl Display, most: impl Display) -> Result<N, SpecError> {
         match &self.0.value {
             Value::Int(value) => {
-                N::try_from(*value).map_err(|_| self.expected(format!("a whole number from {least} to {most}")))
+                // The largest number of 64 bits is no limit that people meet.
+                let range = match *value < 0 && least.to_string() == "0" {
+                    true => "a whole number of at least 0".to_owned(),
+                    false => format!("a whole number from {least} to {most}"),
+                };
+                N::try_from(*value).map_err(|_| self.expected(range))
             }
             _ => Err(self.expected_number("a whole number")),
         }
@@ -79,6 +95,10 @@ impl NodeDeserializer<'_> {
         match &self.0.value {
             Value::List(items) => Ok(items),
             Value::Str(text) => Err(self.expected("a list").with_help(format!("for a list of one, write `[{text}]`"))),
+            Value::Int(_) | Value::Float(_) => {
+                let written = self.0.span.text();
+                Err(self.expected("a list").with_help(format!("for a list of one, write `[{written}]`")))
+            }
             _ => Err(self.expected("a list")),
         }
     }
@@ -126,7 +146,7 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, SpecError> {
         match &self.0.value {
             Value::Bool(value) => self.located(visitor.visit_bool(*value)),
-            _ => Err(self.expected("`true` or `false`")),
+            _ => Err(self.expected("`true` or `false`").with_help_of(truth(self.0.span.text()))),
         }
     }
 
@@ -188,10 +208,15 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, SpecError> {
+        let repeated = |written: &str| format!("for equal values, write `[{}]`", vec![written; len].join(", "));
+        if let Value::Int(_) | Value::Float(_) = self.0.value {
+            return Err(self.expected(format!("a list of {len} values")).with_help(repeated(self.0.span.text())));
+        }
         let items = self.list()?;
         if items.len() != len {
             let message = format!("expected a list of {len} values, found one of {}", items.len());
-            return Err(SpecError::at(&self.0.span, message));
+            let help = items.first().filter(|_| items.len() == 1).map(|only| repeated(only.span.text()));
+            return Err(SpecError::at(&self.0.span, message).with_help_of(help));
         }
         self.deserialize_seq(visitor)
     }
@@ -222,6 +247,16 @@ impl<'de> Deserializer<'de> for NodeDeserializer<'_> {
     }
 
     forward_to_deserialize_any! { i128 u128 bytes byte_buf unit unit_struct tuple_struct identifier ignored_any }
+}
+
+/// Advice on a word that other formats take for a truth value.
+fn truth(written: &str) -> Option<String> {
+    let value = match written.trim_matches(['"', '\'']).to_lowercase().as_str() {
+        "yes" | "on" | "1" | "y" | "true" => true,
+        "no" | "off" | "0" | "n" | "false" => false,
+        _ => return None,
+    };
+    Some(format!("write {value}"))
 }
 
 struct Items<'a>(std::slice::Iter<'a, Node>);

@@ -7,9 +7,9 @@ use pipeline_core::StageId;
 use crate::build::{expected, into_map, into_text};
 use crate::keys::{HALVING_KEYS, SWEEP_KEYS, check_keys};
 use crate::merge::Entries;
-use crate::overrides::check_target;
+use crate::overrides::{check_target, like};
 use crate::vars::Vars;
-use crate::{Axis, AxisValues, Node, Span, Spanned, SpecError, Value};
+use crate::{Axis, AxisValues, Node, Span, Spanned, SpecError, Value, did_you_mean};
 
 /// The largest number of points that are drawn: more are usually a mistake.
 pub const MAX_POINTS: usize = 10_000;
@@ -82,7 +82,8 @@ impl SweepSpec {
                     let known = SWEEP_KEYS.iter().map(|key| key.name);
                     let error = SpecError::unknown("key", name, &target.span, known);
                     let is_near = error.help.as_ref().is_some_and(|help| help.starts_with("did you mean"));
-                    let help = "axes are named `STAGE.params.NAME` or `vars.NAME`";
+                    let help = did_you_mean(&like(name, stages))
+                        .unwrap_or_else(|| "axes are named `STAGE.params.NAME` or `vars.NAME`".to_owned());
                     return Err(if is_near { error } else { error.with_help(help) });
                 }
                 _ => sweep.axes.push(axis(target, node, stages, vars)?),

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use crate::{Span, nearest};
+use crate::{Span, did_you_mean, meant};
 
 /// The most known names that a help text lists when no name is near.
 const MAX_LISTED: usize = 12;
@@ -61,6 +61,11 @@ impl SpecError {
         self
     }
 
+    /// Adds advice to the user, if there is some.
+    pub(crate) fn with_help_of(self, help: Option<String>) -> Self {
+        Self { help: help.or(self.help), ..self }
+    }
+
     /// Adds the cause.
     pub fn with_source(mut self, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.source = Some(source.into());
@@ -83,8 +88,8 @@ pub(crate) fn help_with_name<'a>(
     known: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
 ) -> Option<String> {
     let known = known.into_iter();
-    if let Some(near) = nearest(name, known.clone()) {
-        return Some(format!("did you mean `{near}`?"));
+    if let Some(question) = did_you_mean(&meant(name, known.clone())) {
+        return Some(question);
     }
     let mut listed: Vec<String> = known.map(|name| format!("`{name}`")).take(MAX_LISTED + 1).collect();
     if listed.len() > MAX_LISTED {

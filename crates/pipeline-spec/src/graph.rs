@@ -56,4 +56,5 @@ fn cycle_error(stages: &[StageSpec], way: &[(usize, usize)], first_idx: usize) -
     let (last_idx, n_followed) = way.last().expect("BUG: a cycle has a last stage");
     let (_, input) = &stages[*last_idx].inputs[n_followed - 1];
     SpecError::at(&input.span, format!("stages read each other in a cycle: `{}`", names.join(" -> ")))
+        .with_help("one of them must read another stage: `a -> b` means that `a` reads `b`")
 }

@@ -9,9 +9,10 @@ use pipeline_core::Digest;
 use crate::build::{build, into_text};
 use crate::foreign::or_foreign;
 use crate::keys::{SPEC_KEYS, check_keys};
+use crate::merge::Entries;
 use crate::path::{absolute, clean};
 use crate::source::SpecFile;
-use crate::{Axis, Node, Override, PipelineSpec, Span, SpecError, Value, merge, nearest, yaml};
+use crate::{Axis, Node, Override, PipelineSpec, Span, SpecError, Value, foreign, merge, siblings, yaml};
 
 /// The longest chain of specs that extend each other.
 const MAX_EXTENDS: usize = 16;
@@ -158,7 +159,12 @@ fn take_head(root: &mut Node) -> Result<Head, SpecError> {
         head.name = Some(into_text(node, "`name`")?.value);
     }
     if let Some(node) = take("extends") {
-        let extends = into_text(node, "`extends`")?;
+        let one = match &node.value {
+            Value::List(items) => items.first().and_then(Node::as_str).map(|one| format!("write `extends: {one}`")),
+            _ => None,
+        };
+        let one = one.map(|one| format!("{one}: a spec extends one other, which may extend a third"));
+        let extends = into_text(node, "`extends`").map_err(|error| error.with_help_of(one))?;
         head.extends = Some((extends.value, extends.span));
     }
     Ok(head)
@@ -168,6 +174,10 @@ fn take_head(root: &mut Node) -> Result<Head, SpecError> {
 const EXTENDS_HELP: &str =
     "`extends` names another spec by its path from the folder of this one, such as `../demo.yaml`";
 
+/// Advice on signs that stay as they are.
+const NO_SHELL: &str =
+    "no shell reads a spec: `~` and `$HOME` stay as they are; write the path from the folder of this spec";
+
 /// Reads a file; `extends` is the path by which another file names it, and its place.
 fn read_layer(path: &Path, extends: Option<(&str, &Span)>) -> Result<Layer, SpecError> {
     let unreadable = |error: std::io::Error| {
@@ -176,17 +186,10 @@ fn read_layer(path: &Path, extends: Option<(&str, &Span)>) -> Result<Layer, Spec
                 SpecError::new(format!("`{}` is longer than {} MiB", path.display(), MAX_BYTES >> 20))
                     .with_help("a spec holds no data: name the file that has it")
             }
-            kind => {
-                let near = |(written, _): (&str, &Span)| match kind {
-                    ErrorKind::NotFound => Some(Path::new(written).with_file_name(existing_spec(path)?)),
-                    // Such as a folder of that name.
-                    _ => path
-                        .with_added_extension("yaml")
-                        .is_file()
-                        .then(|| Path::new(written).with_added_extension("yaml")),
-                };
-                let help = extends.map(|extends| match near(extends) {
-                    Some(near) => format!("did you mean `{}`?", near.display()),
+            _ => {
+                let help = extends.map(|(written, span)| match siblings::named(written, span.file.folder()) {
+                    _ if written.starts_with(['~', '$']) => NO_SHELL.to_owned(),
+                    Some(near) => format!("did you mean `{near}`?"),
                     None => EXTENDS_HELP.to_owned(),
                 });
                 let error = SpecError::new(format!("cannot read `{}`", path.display())).with_source(error);
@@ -205,19 +208,9 @@ fn read_layer(path: &Path, extends: Option<(&str, &Span)>) -> Result<Layer, Spec
             let layer = parse_layer(text, path)?;
             Ok(Layer { read: Some((absolute_path(&layer.file), digest)), ..layer })
         }
-        Err(error) => Err(not_utf8(error.as_bytes(), error.utf8_error().valid_up_to(), path)),
+        Err(error) => Err(foreign::binary(error.as_bytes(), path)
+            .unwrap_or_else(|| not_utf8(error.as_bytes(), error.utf8_error().valid_up_to(), path))),
     }
-}
-
-/// The name of a spec in the folder of `path` that the user may mean.
-fn existing_spec(path: &Path) -> Option<String> {
-    let wanted = path.file_name()?.to_str()?;
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let names = std::fs::read_dir(folder).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
-    let mut specs: Vec<String> = names.filter(|name| name.ends_with(".yaml") || name.ends_with(".yml")).collect();
-    specs.sort();
-    let with_ending = specs.iter().find(|name| name.rsplit_once('.').is_some_and(|(stem, _)| stem == wanted));
-    with_ending.cloned().or_else(|| nearest(wanted, specs.iter().map(String::as_str)).map(str::to_owned))
 }
 
 fn parse_layer(text: String, path: &Path) -> Result<Layer, SpecError> {
@@ -230,7 +223,8 @@ fn parse_layer(text: String, path: &Path) -> Result<Layer, SpecError> {
     let mut folder = file.folder().clone();
     match &mut root.value {
         Value::Map(entries) => {
-            check_keys(entries, SPEC_KEYS)?;
+            check_keys(entries, SPEC_KEYS)
+                .map_err(|error| SpecError { help: help_with_key(entries, &error), ..error })?;
             if let Some(idx) = entries.iter().position(|(key, _)| key.value == "folder") {
                 let written = into_text(entries.remove(idx).1, "`folder`")?;
                 folder = absolute(&folder, &written.value).into();
@@ -238,12 +232,30 @@ fn parse_layer(text: String, path: &Path) -> Result<Layer, SpecError> {
             }
         }
         Value::Null => return Err(SpecError::at(&root.span, "the file is empty").with_help(EMPTY_HELP)),
-        _ => return Err(SpecError::at(&root.span, format!("a spec must be a map, found {}", root.describe()))),
+        _ => {
+            let message = format!("a spec must be a map, found {}", root.describe());
+            return Err(SpecError::at(&root.span, message).with_help(EMPTY_HELP));
+        }
     }
     Ok(Layer { file, root, folder, read: None })
 }
 
-const EMPTY_HELP: &str = "a spec is at least `stages: { NAME: { kind: KIND } }`";
+const EMPTY_HELP: &str = "a spec is at least `stages: { NAME: { kind: KIND } }`; `pipeline init` writes one";
+
+/// Advice on a key beside `stages` that is no key of a spec.
+fn help_with_key(entries: &Entries, error: &SpecError) -> Option<String> {
+    let is_stage = |node: &Node| node.get("kind").is_some();
+    let unknown = entries.iter().find(|(key, _)| error.span.as_ref() == Some(&key.span));
+    match unknown {
+        Some((key, node)) if is_stage(node) => {
+            Some(format!("a stage stands below `stages`: indent `{}:` and its lines by 2 spaces", key.value))
+        }
+        _ if error.help.as_ref().is_some_and(|help| help.starts_with("known are")) => {
+            error.help.as_ref().map(|help| format!("{help}; a param stands below the `params` of its stage"))
+        }
+        _ => error.help.clone(),
+    }
+}
 
 /// The absolute path that identifies the spec in the file at `path`.
 ///

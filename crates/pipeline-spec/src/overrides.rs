@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::merge::Entries;
 use crate::source::SpecFile;
 use crate::vars::is_var_name;
-use crate::{Node, Span, Spanned, SpecError, Value, yaml};
+use crate::{Node, Span, Spanned, SpecError, Value, did_you_mean, yaml};
 
 const HELP: &str = "write `STAGE.params.NAME` or `vars.NAME`, with names of the spec";
 const PARAMS: &str = ".params.";
@@ -102,11 +102,26 @@ pub(crate) fn check_target<'a>(
     stages: &Entries,
     vars: impl IntoIterator<Item = &'a str, IntoIter: Clone>,
 ) -> Result<(), SpecError> {
-    check_form(target)?;
+    check_form(target).map_err(|error| error.with_help_of(did_you_mean(&like(&target.value, stages))))?;
     match var_name(&target.value) {
         Some(name) => check_var(target, name, vars),
         None => find_stage(stages, target).map(|_| ()),
     }
+}
+
+/// The most targets that a question suggests.
+const MAX_MEANT: usize = 3;
+
+/// The targets that a text such as `temperature` or `projection.temperature` may mean, of the params that are written.
+pub(crate) fn like(written: &str, stages: &Entries) -> Vec<String> {
+    let (holder, name) = written.rsplit_once('.').unwrap_or(("", written));
+    let holder = holder.strip_suffix(".params").unwrap_or(holder);
+    if stages.iter().any(|(stage, _)| stage.value == holder) {
+        return vec![format!("{holder}{PARAMS}{name}")];
+    }
+    let has = |node: &Node| node.get("params").is_some_and(|params| params.get(name).is_some());
+    let having = stages.iter().filter(|(_, node)| has(node));
+    having.map(|(stage, _)| format!("{}{PARAMS}{name}", stage.value)).take(MAX_MEANT).collect()
 }
 
 fn check_form(target: &Spanned<String>) -> Result<(), SpecError> {

@@ -34,6 +34,20 @@ enum Scale {
     WholeLog { low: i64, high: i64 },
 }
 
+/// Advice on values and ranges as other tools write them.
+fn of_other_tools(node: &Node) -> Option<String> {
+    let text = |names: [&str; 4]| names.iter().find_map(|name| node.get(name)).map(|node| node.span.text());
+    if let Some(values) = ["values", "choices", "choice", "value", "options"].iter().find_map(|name| node.get(name)) {
+        let Value::List(items) = &values.value else {
+            return Some("write a list of values: `[0.03, 0.07]`".to_owned());
+        };
+        let items: Vec<&str> = items.iter().map(|item| item.span.text()).collect();
+        return Some(format!("write the list itself: `[{}]`", items.join(", ")));
+    }
+    let (low, high) = (text(["min", "from", "low", "start"])?, text(["max", "to", "high", "stop"])?);
+    Some(format!("write `{{ uniform: [{low}, {high}] }}`; `log_uniform` draws evenly from the logarithms"))
+}
+
 impl ValueRange {
     /// Reads the map of a range; `what` names its axis.
     ///
@@ -43,7 +57,7 @@ impl ValueRange {
         let Value::Map(entries) = &node.value else {
             return Err(SpecError::at(&node.span, format!("{what} must be a range, found {}", node.describe())));
         };
-        check_keys(entries, RANGE_KEYS)?;
+        check_keys(entries, RANGE_KEYS).map_err(|error| error.with_help_of(of_other_tools(&node)))?;
         let mut ranges = entries.iter().filter(|(key, _)| key.value != "step");
         let Some((key, ends)) = ranges.next() else {
             return Err(SpecError::at(&node.span, format!("{what} has no range"))

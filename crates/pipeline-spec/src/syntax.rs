@@ -3,6 +3,7 @@
 use granit_parser::{ErrorKind, ScanError};
 
 use crate::SpecError;
+use crate::open_flow::unclosed;
 
 /// The error in `text`, without its place yet.
 pub(crate) fn explain(error: &ScanError, text: &str) -> SpecError {
@@ -17,7 +18,24 @@ pub(crate) fn explain(error: &ScanError, text: &str) -> SpecError {
             | Kind::MappingValueNotAllowed
             | Kind::MappingKeyNotAllowed
     );
-    if let Some(error) = is_shape.then(|| indentation(text, error.marker().line())).flatten() {
+    let is_flow = matches!(
+        error.kind(),
+        Kind::UnexpectedEofFlowSequence
+            | Kind::UnexpectedEofFlowMapping
+            | Kind::UnexpectedEofImplicitFlowMapping
+            | Kind::UnclosedFlowCollection { .. }
+            | Kind::UnclosedQuotedScalar
+            | Kind::ExpectedFlowMappingSeparator
+            | Kind::ExpectedFlowSequenceSeparator
+            | Kind::InvalidColonPlacement
+            | Kind::InvalidTrailingSingleQuotedScalar
+            | Kind::InvalidTrailingDoubleQuotedScalar
+            | Kind::InvalidQuotedScalarIndent
+            | Kind::InvalidFlowScalarIndent
+    );
+    let line = error.marker().line();
+    let found = is_flow.then(|| unclosed(text, line)).flatten();
+    if let Some(error) = found.or_else(|| is_shape.then(|| colon(text, line).or_else(|| indentation(text, line)))?) {
         return error;
     }
     let (message, help) = match error.kind() {
@@ -49,6 +67,14 @@ pub(crate) fn explain(error: &ScanError, text: &str) -> SpecError {
         Kind::UnexpectedCharacter { character } => {
             (format!("a text cannot begin with `{character}`"), Some("put it in quotes"))
         }
+        Kind::InvalidTrailingSingleQuotedScalar | Kind::InvalidTrailingDoubleQuotedScalar => (
+            "a text in quotes ends before this".into(),
+            Some("double a single quote inside single quotes; write `\\\"` inside double quotes"),
+        ),
+        Kind::ExpectedDocumentStart => (
+            "this line does not go on with what is above it".into(),
+            Some("a spec is one map: its lines are `key: value`, from the first column on"),
+        ),
         Kind::UnknownQuotedScalarEscape => (
             "unknown escape in a double-quoted text".into(),
             Some("write `\\\\` for a backslash, or use single quotes"),
@@ -60,6 +86,36 @@ pub(crate) fn explain(error: &ScanError, text: &str) -> SpecError {
         Some(help) => error.with_help(help),
         None => error,
     }
+}
+
+/// A colon that is missing in a line, counted from 1, or that lacks the space behind it; `None` where neither is so.
+fn colon(text: &str, line: usize) -> Option<SpecError> {
+    let content = |line: &str| line.trim().trim_start_matches("- ").to_owned();
+    let is_content = |line: &&str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let here = content(text.lines().nth(line.checked_sub(1)?)?);
+    let above = text.lines().enumerate().take(line - 1).filter(|(_, line)| is_content(line)).last();
+    let is_word =
+        |text: &str| !text.is_empty() && text.chars().all(|sign| sign.is_alphanumeric() || "-_.".contains(sign));
+    let glued = |text: &str| {
+        let (key, value) = text.split_once(':')?;
+        let is_path = value.starts_with("//") || value.starts_with('\\');
+        (is_word(key) && !value.is_empty() && !value.starts_with(' ') && !is_path).then(|| format!("{key}: {value}"))
+    };
+    for (number, text) in above.map(|(idx, text)| (idx + 1, content(text))).into_iter().chain([(line, here.clone())]) {
+        if let Some(written) = glued(&text) {
+            let error = SpecError::new(format!("a space is missing behind the colon of line {number}"));
+            return Some(error.with_help(format!("write `{written}`")));
+        }
+    }
+    if is_word(&here) {
+        return Some(SpecError::new("this line is not `key: value`").with_help(format!("write `{here}:`")));
+    }
+    let (key, value) = here.split_once(": ").filter(|(key, _)| is_word(key))?;
+    let is_plain = !value.starts_with(['"', '\'', '[', '{', '|', '>', '&', '*', '!']);
+    (is_plain && value.contains(": ") && !value.contains('"')).then(|| {
+        SpecError::new("a `key: value` cannot stand here")
+            .with_help(format!("quote a text that contains `: `: `{key}: \"{value}\"`"))
+    })
 }
 
 /// What is wrong with the indentation of a line, counted from 1; `None` where it is not the indentation.
@@ -131,8 +187,19 @@ mod tests {
             let error = crate::parse(text, Path::new("a.yaml")).unwrap_err();
             assert_eq!((error.message.as_str(), error.help.as_deref()), (message, Some(help)));
         }
+        for (text, message, help) in [
+            (
+                "stages:\n  a:\n    kind:x\n    params:\n",
+                "a space is missing behind the colon of line 3",
+                "write `kind: x`",
+            ),
+            ("stages:\n  a:\n    kind: x\n  b\n", "this line is not `key: value`", "write `b:`"),
+        ] {
+            let error = crate::parse(text, Path::new("a.yaml")).unwrap_err();
+            assert_eq!((error.message.as_str(), error.help.as_deref()), (message, Some(help)));
+        }
         // What is no matter of indentation keeps its own words.
         let error = crate::parse("name: a: b\nstages: {}\n", Path::new("a.yaml")).unwrap_err();
-        assert!(error.help.unwrap().contains("quote a text"));
+        assert_eq!(error.help.unwrap(), "quote a text that contains `: `: `name: \"a: b\"`");
     }
 }

@@ -297,15 +297,26 @@ pub(crate) fn write_rejects(scratch: &Path, rejects: &[RejectedRow]) -> Result<(
     fs::File::create(&path).and_then(|mut file| file.write_all(&text)).map_err(|error| unwritable(&path, error))
 }
 
-/// Warns with the number of rejected rows and quotes the first.
-pub(crate) fn warn_rejects(context: &StageContext<'_>, what: &str, rejects: &[RejectedRow]) {
+/// Warns with the number of rejected rows and quotes the first: its file, its line and the `column` that is at fault.
+pub(crate) fn warn_rejects(
+    context: &StageContext<'_>,
+    what: &str,
+    path: &Path,
+    column: impl Fn(&RejectedRow) -> Option<&'static str>,
+    rejects: &[RejectedRow],
+) {
     let Some(first) = rejects.first() else { return };
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let place = match (&first.file, first.line) {
+        (None, Some(line)) => format!("at line {line} of `{file}`"),
+        _ => first.place(),
+    };
+    let column = column(first).map(|column| format!("{column}: ")).unwrap_or_default();
     let more = if rejects.len() > 1 { format!("; `{REJECTS}` in the artifact lists all") } else { String::new() };
     let plural = if rejects.len() == 1 { "" } else { "s" };
     context.host.warn(format!(
-        "{} {what}{plural} skipped, the first {}: {}{more}",
+        "{} {what}{plural} skipped, the first {place}: {column}{}{more}",
         rejects.len(),
-        first.place(),
         first.reason
     ));
 }

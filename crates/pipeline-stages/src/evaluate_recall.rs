@@ -22,6 +22,7 @@ use crate::feature_spaces::{self, Named};
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema, span_of};
 use crate::pooled;
 use crate::relevance::{Asked, has_text, ids_that_do_not_meet};
+use crate::same_queries;
 use crate::train_projection::must_align;
 use counts::Counts;
 use measured::Measured;
@@ -119,6 +120,9 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     if params.k.is_empty() || !rising || !params.k.iter().all(in_range) {
         let message = format!("`k` must be rising numbers from 1 to {MAX_K}, such as [1, 5, 10]");
         return Err(SpecError::at(span_of(node, "k"), message));
+    }
+    if !params.allow_mismatch {
+        same_queries::check(&context, "queries", "text")?;
     }
     if let (false, Some(trainer)) = (params.allow_mismatch, feature_spaces::trainer(context.spec, context.stage)) {
         for slot in ["text", "images"] {

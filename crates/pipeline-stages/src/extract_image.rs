@@ -246,8 +246,10 @@ pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::M
         let pooling = ("pooling", model.pooling().to_owned());
         std::iter::once(pooling).chain(model.properties()).collect::<Vec<_>>()
     });
+    let is_known = of_model.is_some();
     let of_model = of_model.unwrap_or_default();
     Some(Declared {
+        is_known,
         properties: decoded.map(properties).into_iter().flatten().chain(of_model).chain(precision).collect(),
         model: Some((name, extract.model_sources().unwrap_or_default())),
     })

@@ -219,7 +219,7 @@ pub(crate) fn declared(params: &Node, search: &text::ModelSearch) -> Option<Decl
     properties.extend(resolved.precision.property());
     properties.extend(Cleaning::from(resolved.clean).name().map(|name| ("clean", name.to_owned())));
     let name = resolved.model.to_find();
-    Some(Declared { properties, model: Some((name, stage.sources().unwrap_or_default())) })
+    Some(Declared { properties, is_known: true, model: Some((name, stage.sources().unwrap_or_default())) })
 }
 
 /// The encoder of a stage with these params, on the processor.

@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use pipeline_core::{InputArtifact, Source, StageContext, StageError};
+use pipeline_core::{InputArtifact, Source, StageContext, StageError, StageId};
 use pipeline_models::EncoderModel;
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
-use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
+use pipeline_spec::{PipelineSpec, Spanned, SpecError, StageSpec};
 
 use crate::artifact;
 use crate::export::Side;
@@ -134,8 +134,15 @@ impl Width {
 pub(crate) struct Declared {
     /// The properties that change every vector, by the names of params.
     pub(crate) properties: BTreeMap<&'static str, String>,
+    /// Whether the properties of the model itself are among them, where it has some.
+    pub(crate) is_known: bool,
     /// The model's name in the spec, and its existing files.
     pub(crate) model: Option<(String, Vec<Source>)>,
+}
+
+/// The stage in a slot of another one, with its place.
+pub(crate) fn slot_of<'a>(stage: &'a StageSpec, slot: &str) -> Option<&'a Spanned<StageId>> {
+    stage.inputs.iter().find(|(name, _)| name.value == slot).map(|(_, from)| from)
 }
 
 /// Refuses a stage whose input `slot` has features of another encoding than input `other_slot` of `other`, according to
@@ -149,8 +156,7 @@ pub(crate) fn check_spec(
     other: &StageSpec,
     other_slot: &str,
 ) -> Result<(), SpecError> {
-    let input = |stage: &StageSpec, slot: &str| stage.inputs.iter().find(|(name, _)| name.value == slot).cloned();
-    let (Some((_, own)), Some((_, others))) = (input(context.stage, slot), input(other, other_slot)) else {
+    let (Some(own), Some(others)) = (slot_of(context.stage, slot), slot_of(other, other_slot)) else {
         return Ok(());
     };
     if own.value == others.value {
@@ -178,8 +184,11 @@ fn declared_difference(context: &BuildContext<'_>, own: &StageSpec, other: &Stag
     if own.kind.value != other.kind.value {
         return Some(format!("of kind `{}` and not `{}`", other.kind.value, own.kind.value));
     }
+    // Of a model that is not there, or is not computed, nothing is known: that is another error.
+    let is_known = own_space.is_known && other_space.is_known;
     let names = own_space.properties.keys().chain(other_space.properties.keys());
-    for name in names {
+    let has = |space: &Declared, name: &str| space.properties.contains_key(name);
+    for name in names.filter(|name| is_known || has(&own_space, name) && has(&other_space, name)) {
         let (own, other) = (own_space.properties.get(name), other_space.properties.get(name));
         if own != other {
             let shown =

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use pipeline_core::{Stage, StageId};
-use pipeline_spec::{Node, PipelineSpec, Span, Spanned, SpecError, StageSpec, nearest};
+use pipeline_spec::{Node, PipelineSpec, Span, Spanned, SpecError, StageSpec, did_you_mean, meant, nearest};
 use serde::{Deserialize, Serialize};
 
 use crate::{KINDS, Settings, artifact, tokens};
@@ -143,12 +143,24 @@ pub(crate) struct BuildContext<'a> {
 pub(crate) fn of(stage: &StageSpec) -> Result<&'static Kind, SpecError> {
     let name = stage.kind.value.as_str();
     crate::kind(name).ok_or_else(|| {
-        let help = match nearest(name, KINDS.iter().map(|kind| kind.name)) {
-            Some(known) => format!("did you mean `{known}`? `pipeline stages` lists all kinds"),
+        let help = match did_you_mean(&meant_kinds(name)) {
+            Some(question) => format!("{question} `pipeline stages` lists all kinds"),
             None => "`pipeline stages` lists all kinds".to_owned(),
         };
         SpecError::at(&stage.kind.span, format!("unknown kind `{name}`")).with_help(help)
     })
+}
+
+/// The kinds that a name may mean: a near one, else those that share a word with it.
+pub fn meant_kinds(name: &str) -> Vec<&'static str> {
+    let names = || KINDS.iter().map(|kind| kind.name);
+    let near = meant(name, names());
+    if !near.is_empty() {
+        return near;
+    }
+    let words: Vec<String> = name.to_lowercase().split(['-', '_', ' ']).map(str::to_owned).collect();
+    let shares = |kind: &&str| kind.split('-').any(|part| words.iter().any(|word| word == part));
+    names().filter(shares).collect()
 }
 
 /// Checks that every stage has the inputs of its kind, each with the right format.
@@ -215,14 +227,15 @@ fn check_formats(
                 from.value,
                 made.describe()
             );
-            return Err(SpecError::at(&from.span, message).with_help(help(slot.accepts, made, maker)));
+            return Err(SpecError::at(&from.span, message).with_help(help(spec, slot, made, maker)));
         }
     }
     Ok(())
 }
 
 /// The way to an input of the format `wanted`, given that `maker` makes `made`.
-fn help(wanted: Format, made: Format, maker: &StageSpec) -> String {
+fn help(spec: &PipelineSpec, slot: &Slot, made: Format, maker: &StageSpec) -> String {
+    let wanted = slot.accepts;
     match (wanted, made) {
         (Format::TextFeatures, Format::TextTokens) | (Format::ImageFeatures, Format::ImageTokens) => {
             format!("another `pooling` of `{}` gives one vector for each row", maker.id)
@@ -233,7 +246,12 @@ fn help(wanted: Format, made: Format, maker: &StageSpec) -> String {
         _ => {
             let makes = |kind: &&&Kind| kind.produces == wanted || kind.tokens == Some(wanted);
             let makers: Vec<_> = KINDS.iter().filter(makes).map(|kind| format!("`{}`", kind.name)).collect();
-            format!("name a stage of kind {} here", makers.join(" or "))
+            let stages = spec.stages.iter().filter(|stage| slot.takes(crate::format_of(stage)));
+            let names: Vec<_> = stages.map(|stage| format!("`{}`", stage.id)).collect();
+            match names.as_slice() {
+                [] => format!("name a stage of kind {} here", makers.join(" or ")),
+                names => format!("name a stage of kind {} here: {}", makers.join(" or "), names.join(", ")),
+            }
         }
     }
 }

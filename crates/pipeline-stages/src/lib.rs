@@ -35,6 +35,7 @@ mod query_shards;
 mod recent_vectors;
 mod relevance;
 mod results;
+mod same_queries;
 mod search;
 mod seconds;
 mod shard_sizes;
@@ -52,7 +53,7 @@ pub use decode_images::ListFolder;
 pub use environment::Environment;
 pub use export::{Side, VectorFormat, Vectors, write_events};
 pub use guard::{GUARD_ARGUMENT, Guards, guard_programs};
-pub use kind::{Format, Kind, Slot};
+pub use kind::{Format, Kind, Slot, meant_kinds};
 pub use predictions::{PredictionsError, write_predictions};
 pub use results::{read_results, relevant_ranks};
 pub use search::{

@@ -5,6 +5,9 @@ use std::path::{Component, Path};
 
 use pipeline_spec::nearest;
 
+/// How far above a path is looked for.
+const MAX_UP: usize = 3;
+
 /// The most names of a folder that are compared: one of images may have millions.
 const MAX_BESIDE: usize = 10_000;
 
@@ -18,10 +21,32 @@ pub(crate) fn help(path: &Path) -> Option<String> {
     if path.components().any(is_unexpanded) {
         return Some(NO_SHELL.to_owned());
     }
-    let beside = std::fs::read_dir(path.parent()?).ok()?.flatten().take(MAX_BESIDE);
+    // The first folder that is there, and the path below it.
+    let there = path.ancestors().skip(1).find(|folder| folder.is_dir())?;
+    let below = path.strip_prefix(there).ok()?;
+    if let Some(above) = from_above(there, below) {
+        return Some(format!("did you mean `{above}`? paths are relative to the spec file"));
+    }
+    let mut parts = below.components();
+    let (first, rest) = (parts.next()?.as_os_str().to_str()?.to_owned(), parts.as_path());
+    let beside = std::fs::read_dir(there).ok()?.flatten().take(MAX_BESIDE);
     let names: BTreeSet<String> = beside.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    let near = nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str))?;
-    Some(format!("did you mean `{near}`? it is in that folder"))
+    let near = nearest(&first, names.iter().map(String::as_str))?;
+    match rest.as_os_str().is_empty() {
+        true => Some(format!("did you mean `{near}`? it is in that folder")),
+        false => there
+            .join(near)
+            .join(rest)
+            .exists()
+            .then(|| format!("the folder `{}` is not there; did you mean `{near}`?", there.join(first).display())),
+    }
+}
+
+/// The path with `..` before it, where a folder above `folder` has what is missing below it.
+fn from_above(folder: &Path, below: &Path) -> Option<String> {
+    let n_up =
+        (1..=MAX_UP).find(|n_up| folder.ancestors().nth(*n_up).is_some_and(|above| above.join(below).exists()))?;
+    Some(format!("{}{}", "../".repeat(n_up), below.display()))
 }
 
 #[cfg(test)]
@@ -35,7 +60,17 @@ mod tests {
         let near = help(&folder.path().join("RM_valid_queries.jsonl")).unwrap();
         assert_eq!(near, "did you mean `MR_valid_queries.jsonl`? it is in that folder");
         assert_eq!(help(&folder.path().join("other.tsv")), None);
-        assert_eq!(help(&folder.path().join("missing/MR_valid_queries.jsonl")), None);
+        std::fs::create_dir_all(folder.path().join("specs/deep")).unwrap();
+        std::fs::create_dir_all(folder.path().join("data")).unwrap();
+        std::fs::write(folder.path().join("data/q.jsonl"), "").unwrap();
+        let below = help(&folder.path().join("specs/data/q.jsonl")).unwrap();
+        assert_eq!(below, "did you mean `../data/q.jsonl`? paths are relative to the spec file");
+        let misspelt = help(&folder.path().join("dta/q.jsonl")).unwrap();
+        assert_eq!(
+            misspelt,
+            format!("the folder `{}` is not there; did you mean `data`?", folder.path().join("dta").display())
+        );
+        assert_eq!(help(&folder.path().join("dta/other.jsonl")), None);
         for path in ["/specs/~/data/q.jsonl", "/specs/$HOME/q.jsonl"] {
             assert_eq!(help(Path::new(path)).as_deref(), Some(NO_SHELL));
         }

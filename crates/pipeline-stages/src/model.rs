@@ -69,7 +69,7 @@ impl Family {
     /// The error for a missing or unusable model, with advice.
     pub(crate) fn failure(&self, model: &ModelName, search: &ModelSearch, error: ModelError) -> StageError {
         let help = match &error {
-            ModelError::NotFound { .. } => self.help_to_find(model, search),
+            ModelError::NotFound { .. } => self.help_to_find(model, search).or_else(|| error.help()),
             ModelError::Unsupported { .. } => Some(self.supported()),
             ModelError::Named { .. } => Some(format!(
                 "a model of timm needs a `config.json` beside it, such as {{\"architecture\": \"resnet50\"}}\n{}",

@@ -37,9 +37,25 @@ pub(crate) fn ids_that_do_not_meet<V>(queries: &[QueryRow], images: &Features<V>
     let named = queries.iter().flat_map(|query| query.image_ids.iter().flatten()).next();
     let there = images.ids.iter().flatten().next();
     match (named, there) {
-        (Some(named), Some(there)) => format!(" (the first query names `{named}`, the first image is `{there}`)"),
+        (Some(named), Some(there)) => {
+            let way = way_to_meet(queries, images);
+            format!(" (the first query names `{named}`, the first image is `{there}`){way}")
+        }
         _ => String::new(),
     }
+}
+
+/// Advice where ids would meet without the folders and endings of files.
+fn way_to_meet<V>(queries: &[QueryRow], images: &Features<V>) -> String {
+    let stem = |id: &str| std::path::Path::new(id).file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    let of_images = || images.ids.iter().flatten();
+    let mut named = queries.iter().flat_map(|query| query.image_ids.iter().flatten());
+    let stems: std::collections::HashSet<String> = of_images().filter_map(|id| stem(id)).collect();
+    if !named.any(|id| stem(id).is_some_and(|stem| stems.contains(&stem))) {
+        return String::new();
+    }
+    let kind = if of_images().any(|id| stem(id).as_deref() != Some(id)) { "decode-images" } else { "load-queries" };
+    format!("; `image_id: stem` in the params of `{kind}` leaves out folders and endings")
 }
 
 /// Whether a query can be encoded.

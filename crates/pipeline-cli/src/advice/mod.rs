@@ -1,5 +1,6 @@
 //! Advice on command lines that do not work, with what the caller has written and the spec that it names.
 
+mod lines;
 mod settings;
 mod verbs;
 
@@ -9,12 +10,14 @@ use std::path::Path;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use pipeline_experiments::{ALL_STAGES, LocateError, OpenError, SpecRef};
 use pipeline_spec::Override;
+use pipeline_store::{RunInfo, Store};
 
-use crate::again::{line, quoted};
+use crate::again::quoted;
 use crate::args::{self, SpecArgs};
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
+use lines::CommandLine;
 
 /// The option whose value is a stage, or absent.
 const FORCE: &str = "--force";
@@ -52,11 +55,15 @@ pub fn in_place_of(error: &mut clap::Error, words: &[String]) -> Option<Failure>
     };
     match error.kind() {
         ErrorKind::InvalidSubcommand => Some(unknown_command(&invalid)),
-        ErrorKind::UnknownArgument if invalid.starts_with("--") => {
+        ErrorKind::UnknownArgument if invalid.starts_with('-') => {
             // "Use `-- --epochs`" is never meant.
             error.remove(ContextKind::Suggested);
             let is_near = error.get(ContextKind::SuggestedArg).is_some();
-            if is_near && !is_param(&invalid, words) { None } else { unknown_option(&invalid, words) }
+            unknown_option(&invalid, words, is_near)
+        }
+        ErrorKind::UnknownArgument => {
+            let (message, help) = lines::surplus(&invalid, &CommandLine::of(words)?)?;
+            Some(Failure::new(Exit::Usage, message).with_help(help))
         }
         _ => None,
     }
@@ -71,11 +78,23 @@ pub fn example(words: &[String]) -> Option<String> {
 /// The failure of a spec that cannot be named so.
 pub fn of_spec(args: &SpecArgs, error: OpenError) -> Failure {
     let help = match &error {
-        OpenError::Locate(LocateError::NoSpec { .. }) => swapped(&args.spec, &words()),
+        OpenError::Locate(LocateError::NoSpec { .. } | LocateError::IsFolder { .. }) => {
+            CommandLine::of(&words()).and_then(|line| lines::swapped(&args.spec, &line))
+        }
         OpenError::Spec(_) => args.overrides.iter().find_map(|text| settings::of_override(text, &args.spec, &words())),
         _ => None,
     };
     let failure = Failure::from(error);
+    match help {
+        Some(help) => failure.with_help(help),
+        None => failure,
+    }
+}
+
+/// The failure of a sweep with advice on the `--axis` that it points at.
+pub fn of_axes(axes: &[String], spec: &Path, failure: Failure) -> Failure {
+    let is_of_axis = failure.span.as_ref().is_some_and(|span| span.file.path() == Path::new("--axis"));
+    let help = axes.iter().filter(|_| is_of_axis).find_map(|text| settings::of_axis(text, spec, &words()));
     match help {
         Some(help) => failure.with_help(help),
         None => failure,
@@ -89,17 +108,27 @@ pub fn of_stage(word: &str) -> Option<String> {
         is_spec(Path::new(word))
             .then(|| format!("`{other}` is a spec, and one is taken at a time: `pipeline run {other}`"))
     };
-    settings::of_stage(word).or_else(other_spec)
+    let words = words();
+    let spec = CommandLine::of(&words).and_then(|line| line.spec());
+    settings::of_stage(word, spec.map(Path::new)).or_else(other_spec)
 }
 
-/// Advice on a word that stands where a run should, and is a spec.
+/// Advice on a word that stands where a run should, and is a spec: its last run.
 pub fn of_run(word: &str) -> Option<String> {
-    let name = settings::load(Path::new(word))?.name;
-    Some(format!(
-        "`{}` is a spec; `pipeline runs --filter spec={}` lists its runs, whose numbers can stand here",
-        quoted(word),
-        quoted(&name)
-    ))
+    let named = SpecRef::find(Path::new(word), &[], None, &door::here()).ok()?;
+    let spec = quoted(word);
+    let store = Store::is_at(&named.store.folder).then(|| Store::open(&named.store.folder).ok()).flatten();
+    let runs = store.and_then(|store| store.runs().list().ok()).unwrap_or_default();
+    // A project may have been moved since, and old runs have no file.
+    let name = settings::load(Path::new(word)).map(|spec| spec.name);
+    let is_own = |run: &&RunInfo| run.origin.file.as_ref() == Some(&named.absolute);
+    let has_name = |run: &&RunInfo| Some(&run.spec) == name.as_ref();
+    let last = runs.iter().rev().find(is_own).or_else(|| runs.iter().rev().find(has_name));
+    let Some(last) = last.filter(|run| run.number > 0) else {
+        return Some(format!("`{spec}` is a spec that has not run here: `pipeline run {spec}` first"));
+    };
+    let all = format!("`pipeline runs --filter spec={}` lists its runs", quoted(&last.spec));
+    Some(format!("`{spec}` is a spec, and its last run is `{}`; {all}", last.number))
 }
 
 fn unknown_command(word: &str) -> Failure {
@@ -110,36 +139,22 @@ fn unknown_command(word: &str) -> Failure {
     failure.with_help(verbs::instead_of(word).unwrap_or_else(|| "`pipeline --help` lists the commands".to_owned()))
 }
 
-/// Whether an option is a param of the spec on the line, which is more than an option of a similar name.
-fn is_param(option: &str, words: &[String]) -> bool {
-    words
-        .iter()
-        .skip(2)
-        .find(|word| is_spec(Path::new(word)))
-        .is_some_and(|spec| settings::has(option, Path::new(spec)))
-}
-
-fn unknown_option(option: &str, words: &[String]) -> Option<Failure> {
-    let command = words.get(1)?;
-    let takes_settings =
-        args::command().find_subcommand(command)?.get_arguments().any(|arg| arg.get_id() == "overrides");
-    if !takes_settings {
-        return None;
-    }
+fn unknown_option(option: &str, words: &[String], is_near: bool) -> Option<Failure> {
+    let line = CommandLine::of(words)?;
+    let command = line.name();
     let failure = Failure::new(Exit::Usage, format!("`pipeline {command}` has no option `{option}`"));
-    let spec = words.iter().skip(2).find(|word| is_spec(Path::new(word)));
-    let help = settings::of_option(option, spec.map(Path::new), words);
+    let help = lines::option(option, &line);
+    let spec = line.spec().map(Path::new);
+    let is_param = || spec.is_some_and(|spec| settings::has(option, spec));
+    let takes_settings = line.takes("overrides") && option.starts_with("--");
+    let help = match help {
+        Some(help) => help,
+        // The words of clap name the option.
+        None if is_near && !(takes_settings && is_param()) => return None,
+        None if takes_settings => settings::of_option(option, spec, words, command),
+        None => return Some(failure.with_help(format!("`pipeline {command} --help` lists the options"))),
+    };
     Some(failure.with_help(format!("{help}\n`pipeline {command} --help` lists the options")))
-}
-
-/// The same line with the spec before the other word, where that is what the caller has swapped.
-fn swapped(name: &Path, words: &[String]) -> Option<String> {
-    // The first two words are the program and the command.
-    let first = 2 + words.iter().skip(2).position(|word| Path::new(word) == name)?;
-    let second = (first + 1..words.len()).find(|idx| is_spec(Path::new(&words[*idx])))?;
-    let mut words = words[1..].to_vec();
-    words.swap(first - 1, second - 1);
-    Some(format!("the spec comes first: `pipeline {}`", line(&words)))
 }
 
 /// Whether the word names a spec from here.

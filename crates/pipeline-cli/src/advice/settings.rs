@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use pipeline_experiments::SpecRef;
-use pipeline_spec::{PipelineSpec, nearest};
+use pipeline_spec::PipelineSpec;
 
 use super::is_override;
 use crate::again::quoted;
@@ -26,7 +26,7 @@ struct Target {
 }
 
 /// Advice on an option such as `--epochs 3` that is a param of the spec's stages.
-pub fn of_option(option: &str, spec: Option<&Path>, words: &[String]) -> String {
+pub fn of_option(option: &str, spec: Option<&Path>, words: &[String], command: &str) -> String {
     let (name, value) = match option.trim_start_matches('-').split_once('=') {
         Some((name, value)) => (name, Some(value.to_owned())),
         None => {
@@ -35,7 +35,12 @@ pub fn of_option(option: &str, spec: Option<&Path>, words: &[String]) -> String 
         }
     };
     let candidates = spec.map(|spec| candidates(name, spec)).unwrap_or_default();
-    meant(&candidates, value.as_deref()).unwrap_or_else(|| GENERAL.to_owned())
+    match (value, candidates.first()) {
+        (Some(value), Some(key)) if command == "sweep" && value.contains([',', '[', ':']) => {
+            assigned("--axis", key, &value, spec)
+        }
+        (value, _) => meant(&candidates, value.as_deref()).unwrap_or_else(|| GENERAL.to_owned()),
+    }
 }
 
 /// Whether the spec has a param or a var of the option's very name.
@@ -46,31 +51,81 @@ pub fn has(option: &str, spec: &Path) -> bool {
 
 /// Advice on the value of a `--set` that is not a change; `None` where it is one.
 pub fn of_override(text: &str, spec: &Path, words: &[String]) -> Option<String> {
+    if let Some(key) = text.strip_suffix('=').filter(|_| is_override(text)) {
+        return value_behind(text, words).map(|value| assigned("--set", key, &value, Some(spec)));
+    }
     if is_override(text) {
         return None;
     }
     let (target, value) = match text.split_once('=') {
         Some((target, value)) => (target, Some(value.to_owned())),
-        None => (text, value_behind(text, words)),
+        None => match text.split_once(':') {
+            Some((target, value)) if !target.is_empty() => (target, Some(value.trim().to_owned())),
+            _ => (text, value_behind(text, words)),
+        },
     };
+    let dotted = target.replace('/', ".");
+    let target = dotted.as_str();
     if let Some(value) = value.as_ref().filter(|value| is_override(&format!("{target}={value}"))) {
         return Some(format!("did you mean `--set {}`?", quoted(&format!("{target}={value}"))));
     }
-    meant(&candidates(target, spec), value.as_deref())
+    of_no_value(target, spec).or_else(|| meant(&candidates(target, spec), value.as_deref()))
+}
+
+/// Advice on a part of a spec that no `--set` changes.
+fn of_no_value(target: &str, spec: &Path) -> Option<String> {
+    let (_, rest) = target.split_once('.').unwrap_or(("", target));
+    let part = rest.split('.').next().unwrap_or_default();
+    if !["kind", "inputs", "retain", "publish", "pool", "name"].contains(&part) {
+        return None;
+    }
+    let shown = spec.display();
+    load(spec).map(|_| {
+        format!("`--set` changes params and vars alone; `{part}` is changed in `{shown}` or one that extends it")
+    })
+}
+
+/// The option with a key and a value; a list where several values are tried.
+pub fn assigned(option: &str, key: &str, value: &str, spec: Option<&Path>) -> String {
+    let keys = match is_override(&format!("{key}={value}")) {
+        true => vec![key.to_owned()],
+        false => spec.map(|spec| candidates(key, spec)).unwrap_or_default(),
+    };
+    let key = keys.first().map_or(key, String::as_str);
+    let value = match option == "--axis" && !value.contains(['[', '{']) {
+        true => format!("[{}]", value.split([',', ':']).map(str::trim).collect::<Vec<_>>().join(", ")),
+        false => value.to_owned(),
+    };
+    format!("did you mean `{option} {}`?", quoted(&format!("{key}={value}")))
+}
+
+/// Advice on an axis of `sweep` that is not written as one; `None` where it is.
+pub fn of_axis(text: &str, spec: &Path, words: &[String]) -> Option<String> {
+    let (key, value) = match text.split_once('=') {
+        Some((key, "")) => (key, value_behind(text, words)?),
+        Some((key, value)) => (key, value.to_owned()),
+        None => (text, value_behind(text, words)?),
+    };
+    let is_axis = text.contains('=') && is_override(text) && value.starts_with(['[', '{']);
+    let has_key = is_override(&format!("{key}=1")) || !candidates(key, spec).is_empty();
+    (!is_axis && has_key).then(|| assigned("--axis", key, &value, Some(spec)))
 }
 
 /// Advice on a word that stands where a stage should and is a change.
-pub fn of_stage(word: &str) -> Option<String> {
-    word.contains('=').then(|| match is_override(word) {
-        true => format!("a change of the spec is written `--set {}`", quoted(word)),
-        false => GENERAL.to_owned(),
-    })
+pub fn of_stage(word: &str, spec: Option<&Path>) -> Option<String> {
+    let (key, value) = word.split_once('=')?;
+    if is_override(word) {
+        return Some(format!("a change of the spec is written `--set {}`", quoted(word)));
+    }
+    let candidates = spec.map(|spec| candidates(key, spec)).unwrap_or_default();
+    Some(meant(&candidates, Some(value)).unwrap_or_else(|| GENERAL.to_owned()))
 }
 
 /// The word behind `word`, if it can be a value.
 fn value_behind(word: &str, words: &[String]) -> Option<String> {
     let at = words.iter().position(|other| other == word)?;
-    words.get(at + 1).filter(|value| !value.starts_with("--")).cloned()
+    let mut behind = words[at + 1..].iter().skip_while(|word| *word == "=");
+    behind.next().filter(|value| !value.starts_with("--")).cloned()
 }
 
 /// The changes that may be meant, in words.
@@ -93,7 +148,10 @@ fn candidates(written: &str, spec: &Path) -> Vec<String> {
     };
     let near = match targets.iter().any(|target| target.name == name) {
         true => name,
-        false => nearest(name, targets.iter().map(|target| target.name.as_str())).unwrap_or_default(),
+        false => pipeline_spec::meant(name, targets.iter().map(|target| target.name.as_str()))
+            .first()
+            .copied()
+            .unwrap_or_default(),
     };
     let all: Vec<&Target> = targets.iter().filter(|target| target.name == near).collect();
     let of_holder = |target: &&&Target| target.holder.replace('-', "_") == holder;

@@ -153,7 +153,7 @@ pub enum Command {
 /// The spec and the store.
 #[derive(Debug, Clone, Args)]
 pub struct SpecArgs {
-    /// The spec: a path, or a name to look for in `pipelines/`.
+    /// The spec: a path, or a name to look for in `pipelines/` and below.
     #[arg(value_name = "SPEC", add = completing::specs())]
     pub spec: PathBuf,
     /// Change a value: STAGE.params.NAME=VALUE or vars.NAME=VALUE, VALUE in YAML.

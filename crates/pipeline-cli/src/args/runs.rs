@@ -52,8 +52,9 @@ pub struct RunsArgs {
     /// Also list runs in which nothing ran.
     #[arg(long, conflicts_with_all = ["run", "prune"])]
     pub all: bool,
-    /// List only runs with this property (repeatable): KEY=VALUE, or with `!=`, `<`, `<=`, `>`, `>=`. KEY is `spec`,
-    /// `name`, `tag`, `note`, `result`, a metric, STAGE.METRIC or STAGE.params.NAME; `*` stands for any characters.
+    /// List only runs with this property (repeatable): KEY=VALUE, or with `!=`, `<`, `<=`, `>`, `>=`. KEY is `spec`
+    /// (its name or the end of its path), `name`, `tag`, `note`, `result`, a metric, STAGE.METRIC or STAGE.params.NAME;
+    /// `*` stands for any characters.
     #[arg(long = "filter", value_name = "CONDITION", conflicts_with = "run")]
     pub filters: Vec<RunFilter>,
     /// List the highest last, by a metric, STAGE.METRIC or STAGE.params.NAME; `-KEY` lists it first [default: date].

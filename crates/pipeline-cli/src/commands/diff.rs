@@ -5,11 +5,13 @@
 //! n_worse, p}, verdict}]}]}`, where `earlier` and `later` are `RUN` or `RUN:POINT`, `state` is `same`, `same-result`,
 //! `differs`, `only-earlier` or `only-later`, and `verdict` is `better`, `worse`, `no-evidence` or null.
 
-use pipeline_core::StageId;
+use std::collections::BTreeMap;
+
+use pipeline_core::{RunId, StageId};
 use pipeline_experiments::compare::{
     Choice, Compared, Likeness, MetricDifference, Side, Significance, StageDifference, compare, compare_stages, pairs,
 };
-use pipeline_experiments::recorded::RecordedRun;
+use pipeline_experiments::recorded::{RecordedRun, spec_titles};
 use pipeline_store::{RunInfo, RunState};
 use serde_json::json;
 
@@ -41,8 +43,11 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
                 .remark(&format!("run {id} has not come to its end: its files may be incomplete and are not sealed"));
         }
     }
-    for (choice, name) in [(&earlier_choice, &args.earlier), (&later_choice, &args.later)] {
+    let is_same = args.earlier == args.later;
+    let sides = [(&earlier_choice, &args.earlier), (&later_choice, &args.later)];
+    for (choice, name) in sides.into_iter().take(if is_same { 1 } else { 2 }) {
         if let Some(n_points) = choice.n_points() {
+            let name = name.split(':').next().unwrap_or_default();
             let points = counted(n_points as u64, "point");
             terminal.remark(&format!("note: `{name}` is a sweep of {points}; `{name}:1` compares its first point"));
         }
@@ -63,7 +68,7 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             "measured": measured,
         }))?;
     } else {
-        let mut blocks = vec![heading(earlier, later), stages_text(&stages, terminal)];
+        let mut blocks = vec![heading(earlier, later, &spec_titles(&runs)), stages_text(&stages, terminal)];
         let is_only = measured.len() == 1;
         blocks.extend(measured.iter().filter_map(|compared| metrics_text(compared, is_only, terminal)));
         terminal.data(&blocks.join("\n\n"))?;
@@ -71,10 +76,11 @@ pub fn run(args: &DiffArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     Ok(report(&measured, terminal))
 }
 
-fn heading(earlier: &RecordedRun, later: &RecordedRun) -> String {
+fn heading(earlier: &RecordedRun, later: &RecordedRun, titles: &BTreeMap<RunId, String>) -> String {
+    let width = earlier.name().len().max(later.name().len());
     let line = |what: &str, run: &RecordedRun| {
-        let RunInfo { started_ms, spec, .. } = &run.info;
-        format!("{what}  {}  {}  {spec}", run.name(), date_time(*started_ms))
+        let RunInfo { id, started_ms, .. } = &run.info;
+        format!("{what}  {:width$}  {}  {}", run.name(), date_time(*started_ms), titles[id])
     };
     format!("{}\n{}", line("earlier", earlier), line("later  ", later))
 }

@@ -233,7 +233,7 @@ fn lines(findings: &Findings) -> Vec<String> {
     }
     for spec in &project.specs {
         // The rest of a message lists the folders of models, which stand above.
-        let first = |message: &String| message.split(". Looked in:").next().unwrap_or_default().to_owned();
+        let first = |message: &String| message.split("; looked in:").next().unwrap_or_default().to_owned();
         let missing: Vec<String> = spec.missing.iter().map(first).collect();
         let state = if missing.is_empty() { "nothing is missing".to_owned() } else { missing.join("; ") };
         lines.push(line("spec", format!("{}: {state}", spec.spec)));

@@ -10,6 +10,7 @@ use pipeline_engine::{Cancel, PerLane, PlanOptions, RunOptions, RunRole, SpecInf
 use pipeline_experiments::{Loaded, Opened, SpecRef};
 use pipeline_store::{Circumstances, Store};
 
+use crate::advice;
 use crate::again;
 use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, PoolArg, RunArgs};
 use crate::circumstances;
@@ -42,7 +43,9 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if let Some(exit) = run_unchanged(args, &named, &store, device, terminal)? {
         return Ok(exit);
     }
-    let whole = Opened::of(&named, Loaded::load(&named, &door::surroundings(), args.publish)?, store);
+    let loaded = Loaded::load(&named, &door::surroundings(), args.publish);
+    let loaded = loaded.map_err(|error| advice::of_spec(&args.spec, error))?;
+    let whole = Opened::of(&named, loaded, store);
     let asked = whole.settings.environment.asked();
     let circumstances = circumstances::now(&whole.spec.file, &circumstances::options(&named, args.publish), asked);
     let opened = only_targets(whole, args)?;
@@ -53,7 +56,8 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         note_trial(&opened.unpublished, terminal);
         note_sweep(&named, !opened.spec.sweep.is_empty(), terminal);
     }
-    let mut options = options(&args.execution, opened.plan_options(&args.execution.force.forced, device)?);
+    let plan = opened.plan_options(&args.execution.force.forced, device)?;
+    let mut options = options(&args.execution, plan, &named.absolute);
     if args.execution.dry_run {
         options.plan.counts_shards = true;
         let plan = opened.plan(&options.plan).map_err(|error| Failure::of_plan(&opened, error))?;
@@ -101,9 +105,9 @@ fn run_unchanged(
     if execution.dry_run || args.slurm.join.is_some() || !is_plain {
         return Ok(None);
     }
-    let options =
-        options(&args.execution, PlanOptions { device, arithmetic: door::arithmetic(), ..PlanOptions::default() });
     let (spec, memory) = (&named.absolute, named.memory());
+    let plan = PlanOptions { device, arithmetic: door::arithmetic(), ..PlanOptions::default() };
+    let options = options(&args.execution, plan, spec);
     let given = circumstances::options(named, args.publish);
     let is_now = |then: &Circumstances| circumstances::are_now(then, spec, &given);
     // Created with the first event: until then it is open whether this is the answer.
@@ -248,7 +252,8 @@ fn device_of(device: DeviceArg) -> (Device, pipeline_models::Device) {
     }
 }
 
-pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
+/// The options of a run of the spec in the file at `spec`.
+pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions, spec: &Path) -> RunOptions {
     let n_threads = args.threads.map_or_else(door::n_threads, usize::from);
     RunOptions {
         adopted: Vec::new(),
@@ -263,7 +268,7 @@ pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions) -> RunOptions {
         pool: None,
         keep_going: args.keep_going,
         overwrite: false,
-        origin: origin::here(),
+        origin: origin::of(spec),
         labels: args.labels.labels(),
         abandon: None,
     }

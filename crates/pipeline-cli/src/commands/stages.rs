@@ -3,7 +3,7 @@
 //! JSON: a list of `{kind, version, summary, inputs, produces, params}`, or one of these. `inputs` is a list of `{name,
 //! accepts, summary}`, or null for any inputs. `params` is a JSON Schema.
 
-use pipeline_spec::nearest;
+use pipeline_spec::did_you_mean;
 use pipeline_stages::{Format, KINDS, Kind, Slot};
 use serde::Serialize;
 use serde_json::Value;
@@ -43,10 +43,8 @@ pub fn run(args: &StagesArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 fn find(name: &str) -> Result<&'static Kind, Failure> {
     pipeline_stages::kind(name).ok_or_else(|| {
         let failure = Failure::new(Exit::Usage, format!("there is no kind `{name}`"));
-        match nearest(name, KINDS.iter().map(|kind| kind.name)) {
-            Some(near) => failure.with_help(format!("did you mean `{near}`?")),
-            None => failure.with_help("`pipeline stages` lists all kinds"),
-        }
+        let question = did_you_mean(&pipeline_stages::meant_kinds(name));
+        failure.with_help(question.unwrap_or_else(|| "`pipeline stages` lists all kinds".to_owned()))
     })
 }
 

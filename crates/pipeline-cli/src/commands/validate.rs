@@ -37,7 +37,7 @@ pub fn run(args: &ValidateArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     } else {
         let stages = counted(n_stages as u64, "stage");
         let points = if n_points == 0 { String::new() } else { format!(", {}", counted(n_points as u64, "point")) };
-        terminal.remark(&format!("{}: {stages}{points}, no mistakes", spec.file.display()));
+        terminal.remark(&format!("{}: {stages}{points}, no mistakes", named.path.display()));
     }
     Ok(Exit::Done)
 }

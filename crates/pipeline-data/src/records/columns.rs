@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::json_line::shortened;
 use crate::vectors::malformed;
 use crate::{DataError, RowFilter};
 
@@ -116,7 +117,7 @@ fn listed(names: &[String]) -> String {
     if names.is_empty() {
         return "no columns at all".to_owned();
     }
-    let mut listed: Vec<String> = names.iter().take(MAX_NAMES).map(|name| format!("`{name}`")).collect();
+    let mut listed: Vec<String> = names.iter().take(MAX_NAMES).map(|name| format!("`{}`", shortened(name))).collect();
     if names.len() > MAX_NAMES {
         listed.push(format!("and {} more", names.len() - MAX_NAMES));
     }

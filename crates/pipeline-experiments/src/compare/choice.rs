@@ -1,7 +1,7 @@
 //! Chooses the results to compare: of two runs, or of points of sweeps, the stages that belong together.
 
 use pipeline_core::StageId;
-use pipeline_spec::nearest;
+use pipeline_spec::meant;
 use pipeline_store::{RunInfo, Store};
 
 use super::CompareError;
@@ -69,9 +69,15 @@ fn named_stage(name: &str, run: &RecordedRun) -> Result<StageId, RecordedError> 
     measured(run).find(|id| id.as_str() == name).cloned().ok_or_else(|| RecordedError::NoMetrics {
         run: run.name(),
         stage: name.to_owned(),
-        nearest: nearest(name, measured(run).map(StageId::as_str).collect::<Vec<_>>())
-            .and_then(|near| near.parse().ok()),
+        stages: meant_or_all(name, &measured(run).map(StageId::as_str).collect::<Vec<_>>()),
     })
+}
+
+/// The names that may be meant, else the first of all.
+fn meant_or_all(name: &str, all: &[&str]) -> Vec<String> {
+    let meant = meant(name, all.iter().copied());
+    let names = if meant.is_empty() { all } else { meant.as_slice() };
+    names.iter().take(MAX_NAMED).map(|name| (*name).to_owned()).collect()
 }
 
 /// The pairs of stages to compare: the named ones; else those of the same name; else the only one of each run.
@@ -92,15 +98,16 @@ pub fn pairs(earlier: &Choice, later: &Choice) -> Result<Vec<(StageId, StageId)>
 /// Lists the choices where names are ambiguous: the points of a sweep, or the stages.
 fn choices(sides: [&Choice; 2], measured: [&[StageId]; 2]) -> String {
     let of_side = |(side, ids): (&Choice, &[StageId])| {
-        let name = side.run.name();
+        let info = &side.run.info;
+        let name = if info.number == 0 { side.run.name() } else { info.number.to_string() };
         if let Some(n_points) = side.n_points {
             return Some(format!(
-                "{name} is a sweep of {n_points} points: `{name}:1` is its first, `runs {name}` lists them"
+                "run {name} is a sweep of {n_points} points: `{name}:1` is its first, `pipeline runs {name}` lists them"
             ));
         }
         let named = ids.iter().take(MAX_NAMED).map(|id| format!("`{name}:{id}`")).collect::<Vec<_>>();
         let more = if ids.len() > MAX_NAMED { ", …" } else { "" };
-        (ids.len() > 1).then(|| format!("of {name} choose {}{more}", named.join(" or ")))
+        (ids.len() > 1).then(|| format!("of run {name} choose {}{more}", named.join(" or ")))
     };
     sides.into_iter().zip(measured).filter_map(of_side).collect::<Vec<_>>().join("\n")
 }

@@ -6,6 +6,7 @@ use pipeline_core::{Key, StageId};
 use pipeline_data::ResultsOf;
 use pipeline_engine::{Decision, Graph, Plan};
 use pipeline_eval::MetricName;
+use pipeline_spec::meant;
 use pipeline_store::Store;
 
 use super::GateError;
@@ -122,6 +123,16 @@ impl Measurements {
                 Err(GateError::SeveralStages { metric: name.to_owned(), stages })
             }
         }
+    }
+
+    /// The metrics that a name may mean, where no stage has it and all are up to date.
+    pub fn meant(&self, metric: &str) -> Vec<String> {
+        let known = || self.current.values().flat_map(|measured| measured.metrics.keys().map(String::as_str));
+        let name = metric.rsplit('.').next().unwrap_or(metric);
+        let is_unknown = self.stale.is_empty() && known().all(|known| known != name);
+        let names: BTreeSet<&str> = known().collect();
+        let meant = if is_unknown { meant(name, names.iter().copied()) } else { Vec::new() };
+        meant.into_iter().map(str::to_owned).collect()
     }
 
     fn nobody_has(&self, name: &str) -> String {

@@ -1,8 +1,10 @@
 //! Finds a recorded run by its name for users: its id, a prefix of one, a given name, its number, `last` or `last~1`.
 
-use pipeline_core::{RunId, StageId};
+use pipeline_core::RunId;
 use pipeline_spec::nearest;
 use pipeline_store::{RunInfo, StoreError};
+
+use super::titles::spec_titles;
 
 /// The name of the newest run.
 const LAST: &str = "last";
@@ -30,8 +32,8 @@ pub enum RecordedError {
         name: String,
         /// The number of runs.
         n_runs: usize,
-        /// The newest of them, newest first.
-        newest: Vec<RunId>,
+        /// The newest of them, newest first, as people name them.
+        newest: Vec<String>,
     },
     /// Several runs begin with the name.
     #[error("`{name}` is the beginning of {n_runs} runs")]
@@ -40,8 +42,8 @@ pub enum RecordedError {
         name: String,
         /// The number of runs.
         n_runs: usize,
-        /// The newest of them, newest first.
-        newest: Vec<RunId>,
+        /// The newest of them, newest first, as people name them.
+        newest: Vec<String>,
     },
     /// The name has a point, but the run is not a sweep.
     #[error("run {run} is not a sweep, so it has no points")]
@@ -66,8 +68,8 @@ pub enum RecordedError {
         run: String,
         /// The name of the stage.
         stage: String,
-        /// The stage with metrics whose name is nearest.
-        nearest: Option<StageId>,
+        /// The stages with metrics that may be meant, else all.
+        stages: Vec<String>,
     },
     /// The store cannot be read.
     #[error(transparent)]
@@ -83,20 +85,20 @@ impl RecordedError {
             Self::NoRun { newest, .. } if newest.is_empty() => Some("nothing has run in this store".to_owned()),
             Self::NoRun { newest, .. } => {
                 let names: Vec<_> = newest.iter().map(|(run, spec)| format!("`{run}` ({spec})")).collect();
-                Some(format!("the newest: {}; `pipeline runs` lists all", names.join(", ")))
+                Some(format!("the newest are {}; `pipeline runs` lists all", names.join(", ")))
             }
             Self::SeveralRuns { newest, .. } | Self::SameName { newest, .. } => Some(listed(newest)),
             Self::NoSweep { .. } => None,
             Self::NoPoint { n_points, .. } => Some(format!("its points are 1 to {n_points}")),
-            Self::NoMetrics { nearest, .. } => did_you_mean(nearest.as_ref()?.as_str()),
+            Self::NoMetrics { stages, .. } => pipeline_spec::did_you_mean(stages),
             Self::Store(error) => error.help(),
         }
     }
 }
 
-fn listed(newest: &[RunId]) -> String {
+fn listed(newest: &[String]) -> String {
     let names: Vec<_> = newest.iter().map(|run| format!("`{run}`")).collect();
-    format!("the newest: {}", names.join(", "))
+    format!("the newest are {}; `pipeline runs` lists all", names.join(", "))
 }
 
 /// Finds the run by `name`: `last`, `last~1` (the one before) and so on, an id, a given name, a number as `runs` lists
@@ -154,16 +156,23 @@ fn n_back(suffix: &str) -> Option<usize> {
 
 fn not_found(runs: &[RunInfo], name: &str) -> RecordedError {
     let names = runs.iter().flat_map(|run| run.labels.name.as_deref().into_iter().chain([run.id.0.as_str()]));
-    let nearest = nearest(name, names).map(str::to_owned);
-    let short = |run: &RunInfo| match (&run.labels.name, run.number) {
-        (Some(name), _) => name.clone(),
-        (None, 0) => run.id.to_string(),
-        (None, number) => number.to_string(),
-    };
-    let newest = runs.iter().rev().take(MAX_NAMED).map(|run| (short(run), run.spec.clone())).collect();
+    let nearest = nearest(name, names.chain((!name.starts_with(LAST)).then_some(LAST))).map(str::to_owned);
+    let titles = spec_titles(runs);
+    let newest = runs.iter().rev().take(MAX_NAMED).map(|run| (short(run), titles[&run.id].clone())).collect();
     RecordedError::NoRun { name: name.to_owned(), nearest, newest }
 }
 
-fn newest<'a>(runs: impl DoubleEndedIterator<Item = &'a RunInfo>) -> Vec<RunId> {
-    runs.rev().take(MAX_NAMED).map(|run| run.id.clone()).collect()
+/// The name by which people call a run.
+fn short(run: &RunInfo) -> String {
+    match (&run.labels.name, run.number) {
+        (Some(name), _) => name.clone(),
+        (None, 0) => run.id.to_string(),
+        (None, number) => number.to_string(),
+    }
+}
+
+/// The newest of these runs, by their numbers where they have some: names may be those of several.
+fn newest<'a>(runs: impl DoubleEndedIterator<Item = &'a RunInfo>) -> Vec<String> {
+    let named = |run: &RunInfo| if run.number == 0 { run.id.to_string() } else { run.number.to_string() };
+    runs.rev().take(MAX_NAMED).map(named).collect()
 }

@@ -7,7 +7,7 @@ use super::Experiment;
 
 /// A condition on a run: KEY OP VALUE.
 ///
-/// KEY is `spec`, `name`, `tag`, `note`, `result`, a metric, or a param as STAGE.params.NAME. OP is `=`, `!=`, `<`,
+/// KEY is `spec` (its name, or the end of its path), `name`, `tag`, `note`, `result`, a metric, or a param as STAGE.params.NAME. OP is `=`, `!=`, `<`,
 /// `<=`, `>` or `>=`. In a text, `*` stands for any characters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunFilter {
@@ -101,7 +101,10 @@ impl RunFilter {
         let labels = &experiment.info.labels;
         let is = |text: Option<&str>| text.is_some_and(|text| fits(&self.value, text));
         match self.key.as_str() {
-            "spec" => is(Some(&experiment.info.spec)),
+            "spec" => {
+                let file = experiment.info.origin.file.as_deref();
+                is(Some(&experiment.info.spec)) || file.is_some_and(|file| file.ends_with(&self.value))
+            }
             "name" => is(labels.name.as_deref()),
             "tag" => labels.tags.iter().any(|tag| is(Some(tag))),
             "note" => is(labels.note.as_deref()),

@@ -10,23 +10,22 @@ pub use experiment::Experiment;
 pub use filter::{FilterError, RunFilter};
 pub use order::SortOrder;
 
-use pipeline_spec::nearest;
+use pipeline_spec::{did_you_mean, meant};
 
 /// A key of `--filter` or `--sort` that no listed run has.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no listed run has a metric or param `{key}`")]
 pub struct UnknownKey {
     key: String,
-    nearest: Option<String>,
+    meant: Vec<String>,
 }
 
 impl UnknownKey {
     /// Advice with the nearest key.
     pub fn help(&self) -> String {
-        match &self.nearest {
-            Some(near) => format!("did you mean `{near}`?"),
-            None => "write a metric such as `mean_recall`, STAGE.METRIC, or a param as STAGE.params.NAME".to_owned(),
-        }
+        did_you_mean(&self.meant).unwrap_or_else(|| {
+            "write a metric such as `mean_recall`, STAGE.METRIC, or a param as STAGE.params.NAME".to_owned()
+        })
     }
 
     /// Checks that one of these experiments has the metric or param; without experiments, nothing is unknown.
@@ -38,7 +37,10 @@ impl UnknownKey {
             return Ok(());
         }
         let known: std::collections::BTreeSet<String> = experiments.iter().flat_map(Experiment::keys).collect();
-        let nearest = nearest(key, known.iter().map(String::as_str)).map(str::to_owned);
-        Err(Self { key: key.to_owned(), nearest })
+        // A metric is named without its stage where that is enough.
+        let (short, long): (Vec<&str>, Vec<&str>) =
+            known.iter().map(String::as_str).partition(|key| !key.contains('.'));
+        let meant = meant(key, short.into_iter().chain(long)).into_iter().map(str::to_owned).collect();
+        Err(Self { key: key.to_owned(), meant })
     }
 }

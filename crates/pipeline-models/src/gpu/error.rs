@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The program was built without CUDA.
-    #[error("this program was built without CUDA; build it with `cargo build --release --features cuda`")]
+    #[error("this program was built without CUDA")]
     NotBuilt,
     /// A library that CUDA needs cannot be loaded.
     #[error("no {what}: none of {} can be loaded", quoted(.names))]
@@ -39,6 +39,20 @@ pub enum DeviceError {
         /// The folders that were looked for.
         looked_in: Vec<PathBuf>,
     },
+}
+
+impl DeviceError {
+    /// Advice for people who have the program and perhaps not its source.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::NotBuilt => {
+                "the programs of releases and wheels have no CUDA; on a machine with its toolkit, build one that has:\n\
+                 `cargo install --git URL pipeline-cli --locked --features cuda`, or in a clone of the source\n\
+                 `cargo build --release --features cuda`; `--device cpu` needs none of this"
+            }
+            _ => "`--device cpu` needs none of this",
+        }
+    }
 }
 
 fn quoted(names: &[impl AsRef<Path>]) -> String {

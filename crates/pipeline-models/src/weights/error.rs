@@ -13,7 +13,7 @@ const N_LISTED: usize = 10;
 pub enum ModelError {
     /// No place holds a usable model of this name.
     #[error(
-        "{family} model `{model}` was not found, and nothing is ever downloaded. Looked in:{}\nA model is {needed}.{}",
+        "{family} model `{model}` was not found, and nothing is ever downloaded; looked in:{}{}",
         places(.looked_in),
         not_set(.unset)
     )]
@@ -22,8 +22,8 @@ pub enum ModelError {
         family: &'static str,
         /// The requested path or name.
         model: String,
-        /// The required files.
-        needed: &'static str,
+        /// The required files: the forms of a model, one a line.
+        needed: &'static [&'static str],
         /// Every place that was searched, and its fault.
         looked_in: Vec<(PathBuf, String)>,
         /// Unset variables that would have named more places.
@@ -164,6 +164,14 @@ pub enum ModelError {
 }
 
 impl ModelError {
+    /// Advice on a missing model: the forms of one, and the variables that would name more places.
+    pub fn help(&self) -> Option<String> {
+        let Self::NotFound { family, needed, .. } = self else { return None };
+        let forms: String = needed.iter().map(|form| format!("\n- {form}")).collect();
+        let article = if *family == "image" { "an" } else { "a" };
+        Some(format!("put it there, or name its folder; {article} {family} model is{forms}"))
+    }
+
     /// The param that asks for something that the model does not have.
     pub fn param(&self) -> Option<&'static str> {
         match self {
@@ -176,7 +184,7 @@ impl ModelError {
 
 /// Each place on its own line.
 fn places(looked_in: &[(PathBuf, String)]) -> String {
-    looked_in.iter().map(|(path, why)| format!("\n`{}`: {why}", path.display())).collect()
+    looked_in.iter().map(|(path, why)| format!("\n- `{}`: {why}", path.display())).collect()
 }
 
 fn lines(paths: &[PathBuf]) -> String {
@@ -187,7 +195,7 @@ fn not_set(unset: &[String]) -> String {
     let names: Vec<String> = unset.iter().map(|name| format!("`{name}`")).collect();
     match names.as_slice() {
         [] => String::new(),
-        names => format!("\nMore places could be named by {}, not set now.", names.join(", ")),
+        names => format!("\nnot set: {}, which name more places", names.join(", ")),
     }
 }
 
@@ -220,13 +228,13 @@ mod tests {
         let text = ModelError::NotFound {
             family: "text",
             model: "bert".into(),
-            needed: "config.json",
+            needed: &["config.json"],
             looked_in: vec![("a/bert".into(), "no such folder".into()), ("b".into(), "no such folder".into())],
             unset: vec!["HF_HOME".into(), "TORCH_HOME".into()],
         }
         .to_string();
         let lines: Vec<&str> = text.lines().skip(1).collect();
-        let last = "More places could be named by `HF_HOME`, `TORCH_HOME`, not set now.";
-        assert_eq!(lines, ["`a/bert`: no such folder", "`b`: no such folder", "A model is config.json.", last]);
+        let last = "not set: `HF_HOME`, `TORCH_HOME`, which name more places";
+        assert_eq!(lines, ["- `a/bert`: no such folder", "- `b`: no such folder", last]);
     }
 }

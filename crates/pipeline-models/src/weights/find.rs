@@ -11,11 +11,18 @@ mod image;
 mod text;
 mod unread;
 
-const TEXT_NEEDED: &str = "a folder of the Hugging Face layout with config.json, vocab.txt or tokenizer.json, and \
-                           model.safetensors or pytorch_model.bin (or their shards); or one of OpenCLIP with \
-                           open_clip_config.json; or a checkpoint of cn_clip with vocab.txt beside it";
-const IMAGE_NEEDED: &str = "a checkpoint file (.safetensors, .pth, .pt or .bin) or a folder that holds \
-                            model.safetensors, pytorch_model.bin or one such file";
+/// The forms of a text model.
+const TEXT_NEEDED: &[&str] = &[
+    "a folder of Hugging Face with config.json, vocab.txt or tokenizer.json, and model.safetensors or pytorch_model.bin",
+    "one of OpenCLIP with open_clip_config.json",
+    "a checkpoint of cn_clip with vocab.txt beside it",
+];
+
+/// The forms of an image model.
+const IMAGE_NEEDED: &[&str] = &[
+    "a folder with model.safetensors or pytorch_model.bin, and config.json",
+    "a checkpoint file (.safetensors, .pth, .pt or .bin)",
+];
 
 /// Where bare model names are looked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -73,10 +80,21 @@ fn models_near(model: &str, search: &ModelSearch, family: &hub::Family) -> Vec<S
     match path.parent() {
         Some(parent) if path.is_absolute() => {
             let names = hub::names_in(parent, family).into_iter();
-            names.map(|name| parent.join(name).to_string_lossy().into_owned()).collect()
+            let paths = names.map(|name| parent.join(name)).filter(|path| path.is_file() || has_model(path));
+            paths.map(|path| path.to_string_lossy().into_owned()).collect()
         }
         _ => hub::roots(&search.folders).flat_map(|root| hub::names_in(&root, family)).collect(),
     }
+}
+
+/// Whether a folder has a file as folders of models have.
+fn has_model(folder: &Path) -> bool {
+    let ends = [".safetensors", ".pth", ".pt", ".bin"];
+    let entries = folder.read_dir().into_iter().flatten().flatten().take(1000);
+    entries.map(|entry| entry.file_name()).any(|name| {
+        let name = name.to_string_lossy();
+        name == "config.json" || name == hub::OPEN_CLIP_CONFIG || ends.iter().any(|end| name.ends_with(end))
+    })
 }
 
 /// Why a place gives no model.
@@ -103,7 +121,7 @@ fn first_usable<T>(
     model: &str,
     search: &ModelSearch,
     family: &hub::Family,
-    needed: &'static str,
+    needed: &'static [&'static str],
     files: &dyn Fn(&Path) -> Result<T, Fault>,
 ) -> Result<T, ModelError> {
     let mut looked_in = Vec::new();

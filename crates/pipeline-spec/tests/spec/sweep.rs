@@ -35,19 +35,42 @@ fn axes_keep_the_order_of_the_file() {
 fn a_wrong_sweep_is_reported_with_its_place() {
     check("{ c.params.p: [1] }", "2:10 unknown stage `c`; known are `a`, `b`");
     check("{ vars.p: [1] }", "2:10 unknown var `p`");
+    check("{ a.p: [1] }", "2:10 `a.p` names neither a param nor a var; did you mean `a.params.p`?");
+    check("{ p: [1] }", "2:10 unknown key `p`; did you mean `a.params.p`?");
+    check("{ a.params.p: { values: [1, 2] } }", "2:24 unknown key `values`; write the list itself: `[1, 2]`");
     check(
-        "{ a.p: [1] }",
-        "2:10 `a.p` names neither a param nor a var; write `STAGE.params.NAME` or `vars.NAME`, with names of the spec",
+        "{ a.params.p: { min: 1, max: 2 } }",
+        "2:24 unknown key `min`; write `{ uniform: [1, 2] }`; `log_uniform` draws evenly from the logarithms",
     );
-    check("{ a.params.p: [] }", "2:22 sweep axis `a.params.p` has no values");
-    check("{ a.params.p: [1, 2, 0x1] }", "2:29 sweep axis `a.params.p` has the number 1 twice");
-    check("{ a.params.p: [{ x: [1], y: 2 }, { y: 2, x: [1] }] }", "2:41 sweep axis `a.params.p` has a map twice");
-    check("{ a.params.p: [0.0, 1.0, -0.0] }", "2:33 sweep axis `a.params.p` has the number -0.0 twice");
-    check("{ a.params.p: [x, [x, 1], y, [x, 1]] }", "2:37 sweep axis `a.params.p` has a list twice");
+    check(
+        "[a.params.p]",
+        "2:8 `sweep` must be a map, found a list; write `sweep: { STAGE.params.NAME: [VALUE, VALUE] }`",
+    );
+    check(
+        "{ a.params.p: [] }",
+        "2:22 sweep axis `a.params.p` has no values; list what to try, `[0.03, 0.07]`, or write a range, \
+         `{ uniform: [0.03, 0.07] }`",
+    );
+    check(
+        "{ a.params.p: [1, 2, 0x1] }",
+        "2:29 sweep axis `a.params.p` has the number 1 twice; remove it: each value is tried once",
+    );
+    check(
+        "{ a.params.p: [{ x: [1], y: 2 }, { y: 2, x: [1] }] }",
+        "2:41 sweep axis `a.params.p` has a map twice; remove it: each value is tried once",
+    );
+    check(
+        "{ a.params.p: [0.0, 1.0, -0.0] }",
+        "2:33 sweep axis `a.params.p` has the number -0.0 twice; remove it: each value is tried once",
+    );
+    check(
+        "{ a.params.p: [x, [x, 1], y, [x, 1]] }",
+        "2:37 sweep axis `a.params.p` has a list twice; remove it: each value is tried once",
+    );
     check(
         "{ a.params.p: 3 }",
         "2:22 sweep axis `a.params.p` must be a list or a range, found the number 3; write its values in brackets, \
-         `[0.03, 0.07]`, or a range, `{ uniform: [0.03, 0.07] }`",
+         `[3]`, or a range, `{ uniform: [0.03, 0.07] }`",
     );
 }
 

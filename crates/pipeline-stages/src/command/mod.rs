@@ -6,6 +6,7 @@ mod params;
 mod running;
 mod scripts;
 mod tries;
+mod unstarted;
 mod variables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,10 +19,11 @@ use pipeline_spec::{SpecError, Value};
 
 use self::params::CommandParams;
 use self::scripts::{Interpreted, Scripts, program_path};
+use self::unstarted::NamedProgram;
 use self::variables::Variables;
 use crate::guard::{Guards, Program};
 use crate::kind::{BuildContext, Format, Kind, manifest_params, schema};
-use crate::published;
+use crate::{missing_file, published};
 
 pub(crate) static KIND: Kind = Kind {
     name: "command",
@@ -43,6 +45,8 @@ struct CommandStage {
     interpreted: Option<Interpreted>,
     /// The program, if it is named by a path.
     program: Option<PathBuf>,
+    /// Whether a stage of the spec publishes it, which may mend it.
+    is_published: bool,
     spec_folder: PathBuf,
     guards: Guards,
 }
@@ -62,7 +66,10 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let interpreted = Interpreted::find(run, &params.outputs);
     let program = run.first().and_then(program_path);
     let guards = context.settings.guards.clone();
-    Ok(Box::new(CommandStage { params, variables, scripts, interpreted, program, spec_folder, guards }))
+    let mut published = context.spec.stages.iter().flat_map(|stage| &stage.publish);
+    let is_published =
+        published.any(|publish| program.as_ref().is_some_and(|program| program.starts_with(&publish.path)));
+    Ok(Box::new(CommandStage { params, variables, scripts, interpreted, program, is_published, spec_folder, guards }))
 }
 
 impl Stage for CommandStage {
@@ -80,19 +87,41 @@ impl Stage for CommandStage {
         params
     }
 
+    fn check(&self) -> Result<(), StageError> {
+        let (named, path) = (self.named(""), self.program.as_deref());
+        let fault = match (named.one_text(), path) {
+            (Some(help), _) => Some((format!("`{}` is no program, but a whole command", self.params.run[0]), help)),
+            (None, Some(path)) if !self.is_published && unstarted::is_not_executable(path) => {
+                Some((format!("`{}` may not be executed", self.params.run[0]), named.not_executable()))
+            }
+            _ => None,
+        };
+        match fault {
+            Some((message, help)) => Err(StageError { param: Some("run"), ..StageError::new(message).with_help(help) }),
+            None => Ok(()),
+        }
+    }
+
     fn sources(&self) -> Result<Vec<Source>, StageError> {
         let declared: Vec<&Path> = self.params.sources.iter().map(|path| path.path()).collect();
         for path in &declared {
             if let Err(error) = std::fs::metadata(path) {
                 let message = format!("the source `{}` cannot be read", path.display());
-                return Err(StageError::because(message, error).with_help("sources are relative to the spec file"));
+                let help =
+                    missing_file::help(path).unwrap_or_else(|| "sources are relative to the spec file".to_owned());
+                return Err(StageError::because(message, error).with_help(help));
             }
         }
         if let Some(Interpreted { path, .. }) = &self.interpreted
             && let Err(error) = std::fs::metadata(path)
         {
             let message = format!("the script `{}` cannot be read", path.display());
-            let help = "a script in `run` is named relative to the spec file, like a source";
+            let name = path.strip_prefix(&self.spec_folder).unwrap_or(path).to_string_lossy();
+            let elsewhere =
+                unstarted::elsewhere(&name, &self.spec_folder).map(|path| format!("did you mean `{path}`?"));
+            let help = elsewhere
+                .or_else(|| missing_file::help(path))
+                .unwrap_or_else(|| "a script in `run` is named relative to the spec file, like a source".to_owned());
             return Err(StageError::because(message, error).with_help(help));
         }
         let scripts = self.scripts.uncovered(&declared);
@@ -162,6 +191,16 @@ impl CommandStage {
         let path = self.variables.get("PATH").unwrap_or_default();
         let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
         folders.map(|folder| folder.join(name)).find(is_program).unwrap_or_else(|| name.to_owned())
+    }
+
+    /// The program as the spec names it, and the folders of programs.
+    fn named<'a>(&'a self, search: &'a str) -> NamedProgram<'a> {
+        NamedProgram { run: &self.params.run, path: self.program.as_deref(), spec_folder: &self.spec_folder, search }
+    }
+
+    /// The folders of programs.
+    fn search(&self) -> String {
+        self.variables.get("PATH").unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// Advice for a program that failed because it did not find a file of the spec's folder.

@@ -8,6 +8,9 @@ use pipeline_core::StageError;
 
 use crate::artifact;
 
+/// The most files that a message names.
+const MAX_NAMED: usize = 5;
+
 /// The fault in the path of an output, as words after the path, and advice; `None` if it stays inside the program's
 /// folder.
 ///
@@ -41,12 +44,28 @@ pub(super) fn keep(program: &str, outputs: &[String], scratch: &Path, quoted: &s
         }
         if std::fs::symlink_metadata(scratch.join(output)).is_err() {
             let message = format!("`{program}` did not leave its output `{output}`");
-            return Err(StageError::new(format!("{message}{quoted}"))
-                .with_help("the program runs in its own folder and must leave its outputs there"));
+            return Err(StageError::new(format!("{message}{quoted}")).with_help(left_instead(scratch, output)));
         }
     }
     let kept: BTreeSet<PathBuf> = outputs.iter().map(PathBuf::from).collect();
     remove_others(scratch, Path::new(""), &kept).map_err(|error| artifact::unwritable(scratch, error))
+}
+
+/// Advice on a missing output, with the files that are there.
+fn left_instead(scratch: &Path, output: &str) -> String {
+    let entries = scratch.read_dir().into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort();
+    let near = pipeline_spec::nearest(output, names.iter().map(String::as_str));
+    let quoted: Vec<String> = names.iter().take(MAX_NAMED).map(|name| format!("`{name}`")).collect();
+    let more = if names.len() > MAX_NAMED { ", …" } else { "" };
+    match (near, quoted.as_slice()) {
+        (Some(near), _) => format!("it left `{near}`: name that in `outputs`"),
+        (None, []) => {
+            "it left nothing in the folder where it runs: outputs are written there, by relative paths".to_owned()
+        }
+        (None, names) => format!("it left {}{more} in the folder where it runs", names.join(", ")),
+    }
 }
 
 /// Removes the files of a failed try.

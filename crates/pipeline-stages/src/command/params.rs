@@ -101,7 +101,7 @@ fn as_list(text: &str) -> String {
     let needs_shell =
         text.contains(['"', '\'', '$', '|', '&', ';', '<', '>', '*', '(', '`', '\n', '{', '[', '#', ',', ':']);
     match needs_shell {
-        true => "[sh, -c, '…']` with the text in the place of `…".to_owned(),
+        true => format!("[sh, -c, '{}']", text.replace('\'', "''")),
         false => format!("[{}]", text.split_whitespace().collect::<Vec<_>>().join(", ")),
     }
 }

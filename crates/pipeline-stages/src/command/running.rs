@@ -36,15 +36,16 @@ pub(super) enum How {
 /// Runs a program to its end; afterwards none of its processes is left.
 ///
 /// # Errors
-/// When it cannot be started or contained, and when the run is cancelled.
+/// When it cannot be started, with `advice`, or contained, and when the run is cancelled.
 pub(super) fn run(
     program: Program,
     guards: &Guards,
     timeout: Option<Duration>,
+    advice: &dyn Fn(&io::Error) -> String,
     host: &dyn StageHost,
 ) -> Result<Ended, StageError> {
     let name = program.args.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let (mut running, reader) = start(program, guards, &name)?;
+    let (mut running, reader) = start(program, guards, &name, advice)?;
     let deadline = timeout.map(|timeout| Instant::now() + timeout);
     let (end, printed) = running.follow(reader, deadline, host)?;
     let stopped = running.stopped;
@@ -85,17 +86,18 @@ enum Stopped {
     TimedOut,
 }
 
-fn start(program: Program, guards: &Guards, name: &str) -> Result<(Running, PipeReader), StageError> {
+fn start(
+    program: Program,
+    guards: &Guards,
+    name: &str,
+    advice: &dyn Fn(&io::Error) -> String,
+) -> Result<(Running, PipeReader), StageError> {
     let unguarded = |error| StageError::because(format!("nothing can be started that guards `{name}`"), error);
     let mut guard = guards.take().map_err(unguarded)?;
     let (reader, writer) = io::pipe().map_err(unguarded)?;
     rustix::io::ioctl_fionbio(&reader, true).map_err(|error| unguarded(error.into()))?;
     if let Err(error) = guard.run(program, writer.into()) {
-        let help = if name.contains(char::is_whitespace) {
-            "`run` lists the program and its arguments one by one: [python, train.py]; a shell must be named: [sh, -c, \"…\"]"
-        } else {
-            "`run` names a program on PATH, or a path relative to the spec; a shell must be named: [sh, -c, \"…\"]"
-        };
+        let help = advice(&error);
         return Err(StageError::because(format!("`{name}` cannot be started"), error).with_help(help));
     }
     Ok((Running { guard, stopped: None }, reader))

@@ -1,5 +1,6 @@
 //! The tries of a program: each in an empty folder, each after a longer pause.
 
+use std::io;
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use super::CommandStage;
 use super::output::LastLines;
 use super::outputs;
 use super::running::{self, Ended, How};
+use super::unstarted;
 
 /// The pause before the second try; each later one is twice as long, up to the maximum.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -28,12 +30,17 @@ pub(super) fn run(stage: &CommandStage, context: &StageContext<'_>, scratch: &Pa
     let timeout = stage.params.timeout.map(|limit| limit.0);
     let n_tries = u64::from(stage.params.retries) + 1;
     let mut pause = FIRST_PAUSE;
+    let search = stage.search();
+    let advice = |error: &io::Error| stage.named(&search).help(error);
     for try_number in 1.. {
-        let ended = running::run(stage.program(context, scratch)?, &stage.guards, timeout, context.host)?;
+        let ended = running::run(stage.program(context, scratch)?, &stage.guards, timeout, &advice, context.host)?;
         let Some(problem) = problem(stage, &ended) else { return Ok(ended.printed) };
         if try_number == n_tries {
             let quote = ended.printed.quote();
-            let help = stage.help().or_else(|| quote.contains(NO_SUCH_FILE).then(|| IN_ITS_FOLDER.to_owned()));
+            let code = if let How::Exited(code) = ended.how { code } else { 0 };
+            let of_output = unstarted::of_output(code, &quote, &search, &stage.program_path());
+            let help = of_output.or_else(|| stage.help());
+            let help = help.or_else(|| quote.contains(NO_SUCH_FILE).then(|| IN_ITS_FOLDER.to_owned()));
             return Err(StageError { help, ..StageError::new(problem + &quote) });
         }
         let last = ended.printed.last().map(|line| format!(": {line}")).unwrap_or_default();

@@ -106,7 +106,11 @@ impl DecodedImages<'_> {
         if n_undecodable == self.images.rows().len() {
             return Err(artifact::nothing_usable(self.path, self.wanted, &rejects));
         }
-        artifact::warn_rejects(self.context, "row", &rejects);
+        // A row with an id has an image that cannot be decoded; one without is no row at all.
+        let is_tsv = !self.wanted.looks.is_empty();
+        let column =
+            |reject: &RejectedRow| (is_tsv && reject.id.is_some()).then_some("column 2 is no base64 of an image");
+        artifact::warn_rejects(self.context, "row", self.path, column, &rejects);
         artifact::write_rejects(scratch, &rejects)?;
         Ok(rejects.len() as u64)
     }

@@ -183,7 +183,13 @@ impl<'a> Origin<'a> {
                 self.read(table_files::files(self.path, &WORDS)?, Split::filter(split), &selection)
             }
         };
-        images.map_err(failed)
+        let is_image = self.path.file_name().and_then(|name| name.to_str()).is_some_and(is_image_name);
+        images.map_err(|error| match (failed(error), self.path.parent()) {
+            (error, Some(folder)) if is_image && error.help.is_none() => {
+                error.with_help(format!("a folder of images is named itself: `path: {}`", folder.display()))
+            }
+            (error, _) => error,
+        })
     }
 
     /// The params that decide what a file holds, as JSON. Which of its images are taken is no part of that, except for the

@@ -53,7 +53,11 @@ impl ImportFeaturesParams {
 /// The feature space of a stage with these params according to the spec.
 pub(crate) fn declared(params: &Node) -> Option<Declared> {
     let params: ImportFeaturesParams = pipeline_spec::params(params).ok()?;
-    Some(Declared { properties: params.encoder.map(|name| ("encoder", name)).into_iter().collect(), model: None })
+    Some(Declared {
+        properties: params.encoder.map(|name| ("encoder", name)).into_iter().collect(),
+        is_known: true,
+        model: None,
+    })
 }
 
 /// The format of the files.

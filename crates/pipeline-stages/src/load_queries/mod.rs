@@ -33,7 +33,8 @@ const WANTED: Wanted = Wanted {
     row: "line",
     looks: "JSON objects, one a line",
     help: "`load-queries` reads one JSON object a line, such as \
-           {\"query_id\": 1, \"query_text\": \"red dress\", \"item_ids\": [7]}",
+           {\"query_id\": 1, \"query_text\": \"red dress\", \"item_ids\": [7]}; \
+           `columns: { text: NAME, item_ids: NAME }` names other fields",
 };
 
 /// Any form but JSON Lines of MUGE.
@@ -128,7 +129,7 @@ impl ShardedStage for LoadQueries {
             let wanted = if self.params.form() == QueryForm::Muge { &WANTED } else { &WANTED_IN_TABLES };
             return Err(artifact::nothing_usable(self.params.path.path(), wanted, &rejects));
         }
-        artifact::warn_rejects(context, "line", &rejects);
+        artifact::warn_rejects(context, "line", self.params.path.path(), |_| None, &rejects);
         remarks.into_iter().for_each(|remark| context.host.warn(remark));
         let digests = rows.iter().map(|row| Digest::from_bytes(row.digest())).collect();
         let seconds = Seconds::default();

@@ -6,8 +6,8 @@ use pipeline_spec::{Node, SpecError};
 use super::params::{Fit, Fusion, HeadShape, LrSchedule, Positives, Start, TrainProjectionParams};
 use super::widths::Widths;
 use super::{held_out, pools};
-use crate::feature_spaces;
 use crate::kind::{BuildContext, span_of};
+use crate::{feature_spaces, same_queries};
 
 /// The params of a stage.
 ///
@@ -43,6 +43,8 @@ pub(super) fn checked(
             .with_help("give the stage the inputs `valid_queries`, `valid_text` and `valid_images`"));
     }
     if !params.allow_mismatch {
+        same_queries::check(context, "queries", "text")?;
+        same_queries::check(context, held_out::QUERIES.name, held_out::TEXT.name)?;
         feature_spaces::check_spec(context, held_out::TEXT.name, context.stage, "text")?;
         feature_spaces::check_spec(context, held_out::IMAGES.name, context.stage, "images")?;
     }

@@ -13,10 +13,21 @@ pub(crate) fn must_align<V>(queries: &[QueryRow], text: &Features<V>) -> Result<
     if same {
         return Ok(());
     }
+    let shown = |id: Option<&Option<String>>| match id {
+        Some(Some(id)) => format!("`{id}`"),
+        Some(None) => "no id".to_owned(),
+        None => "absent".to_owned(),
+    };
+    let n_rows = queries.len().max(text.ids.len());
+    let id = |row: usize| queries.get(row).map(|query| &query.id);
+    let first = (0..n_rows).find(|row| id(*row) != text.ids.get(*row)).unwrap_or_default();
     Err(StageError::new(format!(
-        "the text features ({} rows) are not those of the queries ({} rows): their ids differ",
+        "the text features ({} rows) are not those of the queries ({} rows): row {} is {} there and {} here",
         text.ids.len(),
-        queries.len()
+        queries.len(),
+        first + 1,
+        shown(text.ids.get(first)),
+        shown(id(first))
     ))
     .with_help("the inputs `queries` and `text` must come from the same queries"))
 }

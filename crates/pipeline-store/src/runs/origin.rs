@@ -1,5 +1,7 @@
 //! The origin of a run: the command, the program and the commit of the project. Stored, never hashed.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 /// The origin of a run, as its start records it. Empty for runs of versions that did not record it.
@@ -8,6 +10,9 @@ pub struct RunOrigin {
     /// The command line, one text for each word.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub command: Vec<String>,
+    /// The absolute path of the file of the spec.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
     /// The version of the program.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub version: String,

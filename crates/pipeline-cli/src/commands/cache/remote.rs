@@ -6,11 +6,12 @@ use std::path::Path;
 
 use pipeline_core::{Key, StageId};
 use pipeline_engine::Decision;
+use pipeline_experiments::StoreRef;
 use pipeline_experiments::recorded::find_run;
-use pipeline_experiments::{StoreRef, locate_spec};
 use pipeline_store::{PulledTree, RemoteLink, Store};
 use serde_json::json;
 
+use crate::again;
 use crate::args::{CacheGcArgs, CachePullArgs, CachePushArgs, JsonArgs, SpecArgs, StoreArgs};
 use crate::door;
 use crate::exit::Exit;
@@ -59,13 +60,13 @@ pub fn push(args: &CachePushArgs, terminal: &Terminal) -> Result<Exit, Failure> 
 
 /// The store of a spec or a run that has run here, and the keys of its results.
 fn recorded(subject: &str, args: &StoreArgs, terminal: &Terminal) -> Result<(Store, Vec<Key>), Failure> {
-    match locate_spec(Path::new(subject), &door::here()) {
+    match door::locate(Path::new(subject)) {
         Ok(spec) => {
             let spec = pipeline_spec::spec_path(&spec)?;
             let store = Store::open(&StoreRef::near(&spec, args.artifacts.as_deref()).folder)?;
             let last = store.specs().nearest(&spec).ok_or_else(|| {
                 Failure::new(Exit::Usage, format!("`{}` has not run in this store", spec.display()))
-                    .with_help(format!("`pipeline run {}` first", spec.display()))
+                    .with_help(format!("`pipeline run {}` first", again::quoted(&again::spec_word(&spec))))
             })?;
             Ok((store, last.stages.values().map(|stage| stage.key).collect()))
         }
@@ -86,7 +87,7 @@ fn recorded(subject: &str, args: &StoreArgs, terminal: &Terminal) -> Result<(Sto
 /// # Errors
 /// When there is no such spec or run, or the store cannot be written.
 pub fn pull(args: &CachePullArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let (store, keys, unknown) = match locate_spec(Path::new(&args.subject), &door::here()) {
+    let (store, keys, unknown) = match door::locate(Path::new(&args.subject)) {
         Ok(_) => planned(args)?,
         Err(_) => {
             let (store, keys) = recorded(&args.subject, &args.store, terminal)?;

@@ -15,6 +15,7 @@ use pipeline_experiments::Opened;
 use pipeline_experiments::gate::{
     Acceptance, Baseline, Checked, Gate, Measurements, Metric, Overall, Verdict, baseline, overall,
 };
+use pipeline_spec::did_you_mean;
 use serde_json::json;
 
 use crate::again;
@@ -35,7 +36,7 @@ use crate::whole_file::WholeFile;
 pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let opened = door::open(&args.spec)?;
     if opened.spec.check.is_empty() {
-        return Err(Failure::new(Exit::Usage, format!("`{}` checks nothing", opened.spec.file.display()))
+        return Err(Failure::new(Exit::Usage, format!("`{}` checks nothing", opened.named.path.display()))
             .with_help("add to the spec, for example: `check: { mean_recall: { max_drop: 0.002 } }`"));
     }
     let plan = door::plan_what_is_there(&opened)?;
@@ -64,7 +65,7 @@ pub fn run(args: &CheckArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     if let Some(file) = &args.markdown {
         write(file, reports::markdown(&opened.spec.name, accepted.as_ref(), &checked))?;
     }
-    report(args, &opened, &path, accepted.as_ref(), &checked, terminal)?;
+    report(args, &opened, &path, accepted.as_ref(), (&checked, &measurements), terminal)?;
     Ok(exit(&checked))
 }
 
@@ -94,7 +95,7 @@ fn report(
     opened: &Opened,
     path: &Path,
     accepted: Option<&Baseline>,
-    checked: &[Checked],
+    (checked, measurements): (&[Checked], &Measurements),
     terminal: &Terminal,
 ) -> Result<(), Failure> {
     if args.json.json {
@@ -110,7 +111,7 @@ fn report(
         match checked.verdict {
             Verdict::Passed if checked.detail.is_empty() => {}
             Verdict::Passed => terminal.remark(&format!("`{}` {}", checked.metric, checked.detail)),
-            _ => terminal.note(&failure_of(checked, opened).render(terminal.err)),
+            _ => terminal.note(&failure_of(checked, opened, measurements).render(terminal.err)),
         }
     }
     if let (Exit::Done, Some(baseline)) = (exit(checked), accepted) {
@@ -137,8 +138,12 @@ fn table(checked: &[Checked]) -> Table {
     table
 }
 
-fn failure_of(checked: &Checked, opened: &Opened) -> Failure {
+fn failure_of(checked: &Checked, opened: &Opened, measurements: &Measurements) -> Failure {
     let failure = Failure::new(Exit::CheckFailed, format!("`{}`: {}", checked.metric, checked.detail));
+    if let Some(question) = did_you_mean(&measurements.meant(&checked.metric)) {
+        let span = opened.spec.check.get(&checked.metric).map(|rule| rule.span.clone());
+        return Failure { span, ..failure.with_help(question) };
+    }
     match checked.verdict {
         Verdict::Unmeasured => failure.with_help(format!("{} first", again::command("run", &opened.named))),
         Verdict::NoBaseline => {

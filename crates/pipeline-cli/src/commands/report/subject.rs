@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use pipeline_experiments::recorded::{self, RecordedRun};
 use pipeline_experiments::sweep::SweepRecord;
-use pipeline_experiments::{Protected, StoreRef, connect, locate_spec};
+use pipeline_experiments::{Protected, StoreRef, connect};
 use pipeline_store::{RunInfo, Store, path_of_sweeps};
 
+use crate::again;
 use crate::args::ReportArgs;
 use crate::door;
 use crate::exit::Exit;
@@ -49,7 +50,7 @@ impl Subject {
 /// # Errors
 /// When it is neither, or the spec has not run.
 pub fn find(args: &ReportArgs, terminal: &Terminal) -> Result<Subject, Failure> {
-    match locate_spec(Path::new(&args.subject), &door::here()) {
+    match door::locate(Path::new(&args.subject)) {
         Ok(spec) => of_spec(args, &spec),
         Err(no_spec) => {
             let store = remotes::attach(door::store(&args.store, terminal)?, args.remote.remote.as_deref())?;
@@ -77,11 +78,11 @@ fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
             .with_help(format!("write the path of the spec, `{}`, or the id of the run", spec.display())));
     }
     let Some(run) = last_run(&store, &runs, &spec) else {
-        let message = format!("`{}` has not run in the store `{}`", spec.display(), store.artifacts().display());
+        let message =
+            format!("`{}` has not run in the store `{}`", again::spec_word(&spec), store.artifacts().display());
         let command = if has_sweep(&spec) { "sweep" } else { "run" };
-        return Err(
-            Failure::new(Exit::Usage, message).with_help(format!("`pipeline {command} {}` first", spec.display()))
-        );
+        return Err(Failure::new(Exit::Usage, message)
+            .with_help(format!("`pipeline {command} {}` first", again::quoted(&again::spec_word(&spec)))));
     };
     let run = RecordedRun::read(&store, run)?;
     subject(args, &store, &runs, run, Some(spec))

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use pipeline_core::RunId;
+use pipeline_experiments::recorded::spec_titles;
 use pipeline_experiments::table::{Experiment, MetricColumn, ParamColumn, UnknownKey, differing_params, main_metrics};
 use pipeline_store::{RunInfo, Store};
 use serde_json::{Value, json};
@@ -26,6 +28,8 @@ pub struct Listed {
     n_hidden: usize,
     /// Metrics and params that the caller named and that have a column anyway.
     keys: Vec<String>,
+    /// The titles of their specs.
+    titles: BTreeMap<RunId, String>,
 }
 
 /// Reads the experiments that the arguments select.
@@ -33,6 +37,7 @@ pub struct Listed {
 /// # Errors
 /// When a condition names a metric or param that no run has.
 pub fn select(args: &RunsArgs, store: &Store, runs: Vec<RunInfo>) -> Result<Listed, Failure> {
+    let titles = spec_titles(&runs);
     let mut experiments = Experiment::read_all(store, runs);
     let keys = args.filters.iter().filter_map(|filter| filter.value_key());
     let keys: Vec<String> =
@@ -46,7 +51,7 @@ pub fn select(args: &RunsArgs, store: &Store, runs: Vec<RunInfo>) -> Result<List
     let n_hidden = n_before - experiments.len();
     let order = args.sort.clone().unwrap_or_default();
     order.sort(&mut experiments, args.limit);
-    Ok(Listed { experiments, n_hidden, keys })
+    Ok(Listed { experiments, n_hidden, keys, titles })
 }
 
 /// Prints the list in the requested form.
@@ -91,7 +96,8 @@ pub fn number(info: &RunInfo) -> String {
 }
 
 /// The columns of params and metrics.
-struct Columns {
+struct Columns<'a> {
+    titles: &'a BTreeMap<RunId, String>,
     params: Vec<ParamColumn>,
     metrics: Vec<MetricColumn>,
 }
@@ -103,8 +109,8 @@ struct Column {
     cells: Vec<String>,
 }
 
-impl Columns {
-    fn of(listed: &Listed) -> Self {
+impl<'a> Columns<'a> {
+    fn of(listed: &'a Listed) -> Self {
         let params = differing_params(&listed.experiments);
         let mut metrics = main_metrics(&listed.experiments);
         for key in listed.keys.iter().filter(|key| listed.experiments.iter().any(|run| run.metric(key).is_some())) {
@@ -113,7 +119,7 @@ impl Columns {
                 None => metrics.push(MetricColumn { key: key.clone(), is_main: true }),
             }
         }
-        Self { params, metrics }
+        Self { titles: &listed.titles, params, metrics }
     }
 
     /// The table; params and notes are cut if it is for a terminal.
@@ -143,7 +149,7 @@ impl Columns {
             column("run", 0, &info(number)),
             column("name", 2, &info(|run| run.labels.name.clone().unwrap_or_default())),
             column("when (UTC)", 6, &info(|run| date_time(run.started_ms))),
-            column("spec", 5, &info(|run| run.spec.clone())),
+            column("spec", 5, &|experiment| self.titles[&experiment.info.id].clone()),
             column("result", 3, &result),
             column("took", 7, &info(|run| run.seconds.map(duration).unwrap_or_default())),
         ];
@@ -168,8 +174,8 @@ impl Columns {
         let params = self.params.iter().filter_map(|param| Some((&param.key, experiment.param(&param.key)?)));
         let params: BTreeMap<_, _> = params.collect();
         let mut json = json!({
-            "id": id, "number": experiment.info.number, "name": labels.name, "spec": spec, "state": state,
-            "no_op": experiment.info.is_no_op, "pinned": pinned, "started_ms": started_ms, "seconds": seconds,
+            "id": id, "number": experiment.info.number, "name": labels.name, "spec": spec, "file": origin.file,
+            "state": state, "no_op": experiment.info.is_no_op, "pinned": pinned, "started_ms": started_ms, "seconds": seconds,
             "params": params, "metrics": metrics, "n_points": experiment.n_points, "note": labels.note,
             "tags": labels.tags, "commit": origin.commit, "command": origin.command, "host": host,
             "version": origin.version, "instruction_set": origin.instruction_set,
@@ -282,8 +288,9 @@ mod tests {
             let note = Some("a note that is longer than a line of a narrow terminal".to_owned());
             store.runs().label(run.id(), &RunLabels { note, ..RunLabels::default() }).unwrap();
         }
-        let experiments = Experiment::read_all(&store, store.runs().list().unwrap());
-        Listed { experiments, n_hidden: 0, keys: Vec::new() }
+        let runs = store.runs().list().unwrap();
+        let titles = spec_titles(&runs);
+        Listed { experiments: Experiment::read_all(&store, runs), n_hidden: 0, keys: Vec::new(), titles }
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use pipeline_experiments::recorded::spec_titles;
 use pipeline_experiments::table::Experiment;
 use pipeline_store::{Needed, Store};
 use serde_json::json;
@@ -27,6 +28,7 @@ pub fn prune(args: &RunsArgs, store: &Store, runs: &[Experiment], terminal: &Ter
             "`--keep 20` keeps the newest, `--older-than 30d` the younger ones, `--filter` selects others",
         ));
     }
+    let titles = spec_titles(&runs.iter().map(|run| run.info.clone()).collect::<Vec<_>>());
     let old = old(args, runs);
     let infos: Vec<_> = old.iter().map(|run| run.info.clone()).collect();
     let needed = store.needed_runs(&infos)?;
@@ -45,7 +47,7 @@ pub fn prune(args: &RunsArgs, store: &Store, runs: &[Experiment], terminal: &Ter
     if !removed.is_empty() {
         let mut table = Table::new(&["run", "when (UTC)", "spec", "result"]).shorten([2]);
         for run in &removed {
-            let cells = [number(&run.info), date_time(run.info.started_ms), run.info.spec.clone()];
+            let cells = [number(&run.info), date_time(run.info.started_ms), titles[&run.info.id].clone()];
             table.row(cells.into_iter().chain([run.result().to_owned()]).collect());
         }
         terminal.data(&table.render(terminal.out, terminal.out_width()))?;

@@ -22,7 +22,7 @@ use std::path::Path;
 
 use pipeline_core::RunId;
 use pipeline_experiments::recorded::find_run;
-use pipeline_experiments::{Opened, SpecRef, StoreRef, locate_spec};
+use pipeline_experiments::{Opened, SpecRef, StoreRef};
 use pipeline_store::Store;
 
 use crate::args::{ServeArgs, StoreArgs};
@@ -83,7 +83,7 @@ fn site(args: &ServeArgs) -> Result<Site, Failure> {
 /// The named spec; if a run is named, its recorded spec and the run.
 fn spec_or_run(spec: &Path, overrides: &[String], store: &StoreArgs) -> Result<(SpecRef, Option<RunId>), Failure> {
     let artifacts = store.artifacts.as_deref();
-    let not_found = match locate_spec(spec, &door::here()) {
+    let not_found = match door::locate(spec) {
         Ok(spec) => return Ok((SpecRef::at(&spec, overrides, artifacts)?, None)),
         Err(error) => error,
     };

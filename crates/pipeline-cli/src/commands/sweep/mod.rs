@@ -21,6 +21,7 @@ use pipeline_spec::{Axis, SpecError};
 use pipeline_store::Store;
 use serde_json::json;
 
+use crate::advice;
 use crate::args::{ExecutorArg, SweepArgs};
 use crate::commands::run;
 use crate::door;
@@ -46,7 +47,10 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let device = run::probe(args.execution.device)?;
     let named = door::spec(&args.spec)?;
     let store = remotes::attach(Store::open(&named.store.folder)?, args.spec.remote.remote.as_deref())?;
-    let plan = SweepPlan::load(&named, options(args)?, &door::surroundings())?;
+    let of_axes = |failure: Failure| advice::of_axes(&args.axes, &args.spec.spec, failure);
+    let options = options(args).map_err(of_axes)?;
+    let plan = SweepPlan::load(&named, options, &door::surroundings());
+    let plan = plan.map_err(|error| of_axes(error.into()))?;
     let mut forced = Forced::among(&plan.stages, &args.execution.force.forced)?;
     let mut reached = plan.start();
     let mut rung = Rung::open(&plan, &reached, &named, &store, &mut forced, device)?;

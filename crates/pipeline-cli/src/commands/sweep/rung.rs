@@ -180,7 +180,7 @@ impl Rung {
     /// # Errors
     /// When the run cannot begin, or its history cannot be written.
     pub fn carry_out(&self, args: &ExecutionArgs, terminal: &Terminal) -> Result<(Exit, RunId, RunLog), Failure> {
-        let mut options = run::options(args, self.plan.clone());
+        let mut options = run::options(args, self.plan.clone(), &self.opened.named.absolute);
         options.origin.commit = self.opened.spec.file.parent().and_then(commit::of);
         if !self.is_last() {
             options.labels.name = None;

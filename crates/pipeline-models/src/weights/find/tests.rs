@@ -107,12 +107,13 @@ fn a_missing_model_is_an_error_that_names_every_place_and_what_must_be_there() {
     let root = tempfile::tempdir().unwrap();
     touch(root.path(), &["bert/config.json"]);
     let absent = root.path().join("absent");
-    let error = find_text_model("bert", &search(&[&absent, root.path()])).unwrap_err().to_string();
+    let error = find_text_model("bert", &search(&[&absent, root.path()])).unwrap_err();
+    let error = format!("{error}\n{}", error.help().unwrap());
     for part in [
         "text model `bert` was not found",
-        "vocab.txt or tokenizer.json",
-        &format!("\n`{}`: no such folder\n", absent.display()),
-        &format!("\n`{}`: no `vocab.txt` or `tokenizer.json`", root.path().join("bert").display()),
+        "a text model is\n- a folder of Hugging Face with config.json, vocab.txt or tokenizer.json",
+        &format!("\n- `{}`: no such folder\n", absent.display()),
+        &format!("\n- `{}`: no `vocab.txt` or `tokenizer.json`", root.path().join("bert").display()),
     ] {
         assert!(error.contains(part), "{error}");
     }
@@ -189,7 +190,7 @@ fn a_place_is_named_once_whatever_leads_to_it() {
     let folders = [root.path().to_owned(), root.path().join("hub"), root.path().join("hub/checkpoints")];
     let folders: Vec<&Path> = folders.iter().map(PathBuf::as_path).collect();
     let error = find_image_model("resnet18", &search(&folders)).unwrap_err().to_string();
-    let places: Vec<&str> = error.lines().filter(|line| line.starts_with('`')).collect();
+    let places: Vec<&str> = error.lines().filter(|line| line.starts_with("- `")).collect();
     let distinct: std::collections::BTreeSet<&&str> = places.iter().collect();
     assert_eq!((places.len(), distinct.len()), (3, 3), "{error}");
 }

@@ -1,0 +1,45 @@
+//! Refuses text features of other queries than those beside them, as far as the spec shows it.
+
+use pipeline_core::StageId;
+use pipeline_spec::{SpecError, StageSpec};
+
+use crate::feature_spaces::slot_of;
+use crate::kind::BuildContext;
+
+/// Kinds that make a vector of each query of their input `queries`.
+const PER_QUERY: [&str; 2] = ["extract-text", "import-text-features"];
+
+/// Refuses a stage whose input `text_slot` has features of the queries of another stage than its input `queries_slot`.
+/// Two stages that are written alike load the same queries. Without a meaning where a program makes the features.
+///
+/// # Errors
+/// When they differ, at the place of the features.
+pub(crate) fn check(context: &BuildContext<'_>, queries_slot: &str, text_slot: &str) -> Result<(), SpecError> {
+    let (Some(queries), Some(text)) = (slot_of(context.stage, queries_slot), slot_of(context.stage, text_slot)) else {
+        return Ok(());
+    };
+    let spec = context.spec;
+    let loaded = |id: &StageId| spec.stage(id).filter(|stage| stage.kind.value == "load-queries");
+    let of_queries = |maker: &StageSpec| {
+        let maker = Some(maker).filter(|maker| PER_QUERY.contains(&maker.kind.value.as_str()))?;
+        loaded(&slot_of(maker, "queries")?.value)
+    };
+    let (Some(own), Some(other)) = (loaded(&queries.value), spec.stage(&text.value).and_then(of_queries)) else {
+        return Ok(());
+    };
+    if own.id == other.id || own.params.is_same(&other.params) {
+        return Ok(());
+    }
+    let message = format!(
+        "`{}` has a row for each query of `{}`, and `{queries_slot}` are those of `{}`",
+        text.value, other.id, own.id
+    );
+    let fitting = spec.stages.iter().filter(|stage| of_queries(stage).is_some_and(|queries| queries.id == own.id));
+    let fitting: Vec<String> = fitting.map(|stage| format!("`{text_slot}: {}`", stage.id)).collect();
+    let way = match fitting.as_slice() {
+        [] => format!("`{queries_slot}: {}`", other.id),
+        several => format!("{}, or `{queries_slot}: {}`", several.join(" or "), other.id),
+    };
+    let help = format!("write {way}; with `allow_mismatch: true` only their ids must be the same");
+    Err(SpecError::at(&text.span, message).with_help(help))
+}
