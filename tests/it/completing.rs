@@ -162,3 +162,65 @@ fn every_command_has_a_manual_page() {
         assert!(checked.status.success() && checked.stderr.is_empty(), "{}", String::from_utf8_lossy(&checked.stderr));
     }
 }
+
+/// Types the line and a tab into an interactive zsh, and prints the line that it has then.
+const ZSH: &str = r#"
+zmodload zsh/zpty
+zpty shell zsh -f -i
+zpty -w shell 'PROMPT=; unsetopt zle_bracketed_paste; autoload -U compinit; compinit -u -D; source <(pipeline completions zsh); show() { print -r -- "<$BUFFER>" }; zle -N show; bindkey "^T" show; print -r "REA""DY"'
+local shown
+zpty -r -m shell shown '*READY*'
+zpty -n -w shell "$1"$'\t\x14'
+zpty -r -m shell shown '*<*>*'
+shown=${shown##*<}
+print -r -- "${shown%%>*}|"
+zpty -d shell
+"#;
+
+/// The output of a shell with `pipeline` on its PATH; `None` where it is not installed.
+fn shell(project: &Project, shell: &str, args: &[&str]) -> Option<String> {
+    let program = std::path::Path::new(env!("CARGO_BIN_EXE_pipeline")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let mut command = std::process::Command::new(shell);
+    command.args(args).env_clear().env("PATH", path).env("HOME", project.path("")).env("TERM", "dumb");
+    let output = command.current_dir(project.path("")).output().ok()?;
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// As people do it, in the shells that are installed: the script is sourced, and a line is completed.
+#[test]
+fn zsh_and_fish_complete_specs_stages_params_and_runs() {
+    let project = Project::new();
+    project.write("pipelines/shop.yaml", SPEC);
+    project.write("pipelines/more/grid.yaml", "extends: ../shop.yaml\n");
+    project.write("pipeline.toml", "");
+    project
+        .write("pipelines/one.yaml", "stages: { a: { kind: command, params: { run: [touch, o], outputs: [o] } } }\n");
+    assert_eq!(project.run(&["run", "one", "--name", "base"]).code, Some(0));
+    // Zsh sets a space behind a word that is whole, and none where it goes on.
+    for (line, zsh, fish) in [
+        ("pipeline run sho", "pipeline run shop ", "shop"),
+        ("pipeline run gri", "pipeline run grid ", "grid"),
+        ("pipeline why shop hea", "pipeline why shop heads ", "heads"),
+        (
+            "pipeline run shop --set heads.params.shu",
+            "pipeline run shop --set heads.params.shuffle=",
+            "heads.params.shuffle=",
+        ),
+        (
+            "pipeline run shop --set heads.params.fit=r",
+            "pipeline run shop --set heads.params.fit=ridge ",
+            "heads.params.fit=ridge",
+        ),
+        ("pipeline runs ba", "pipeline runs base ", "base"),
+    ] {
+        if let Some(shown) = shell(&project, "zsh", &["-f", "-c", ZSH, "zsh", line]) {
+            assert_eq!(shown.trim_end_matches('\n'), format!("{zsh}|"), "{line}");
+        }
+        let script = format!("pipeline completions fish | source; complete -C '{line}'");
+        if let Some(shown) = shell(&project, "fish", &["--no-config", "-c", &script]) {
+            let words: Vec<&str> = shown.lines().map(|line| line.split('\t').next().unwrap_or_default()).collect();
+            assert_eq!(words, [fish], "{line}");
+        }
+    }
+}

@@ -5,16 +5,18 @@
 
 mod bash;
 mod names;
+mod zsh;
 
 use std::ffi::OsString;
 use std::io::{self, Write as _};
 
 use clap::Command;
 use clap_complete::Shell;
-use clap_complete::env::{Elvish, EnvCompleter, Fish, Powershell, Zsh};
+use clap_complete::env::{Elvish, EnvCompleter, Fish, Powershell};
 
 use crate::args;
 use bash::Bash;
+use zsh::Zsh;
 
 pub use names::{kinds, reportable, runs, settings, specs, stages};
 
