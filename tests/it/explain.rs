@@ -171,6 +171,22 @@ fn a_graph_has_four_languages() {
 }
 
 #[test]
+fn a_graph_shows_what_a_run_would_do_on_request() {
+    let project = settled();
+    project.write("in.txt", "CCCCC");
+    for (format, expect) in [
+        ("text", &["source.", "depends: on what"][..]),
+        ("mermaid", &["<br/>run: source.", ":::run", ":::depends", "<br/>up to date"]),
+        ("dot", &["\\nrun: source.", "style=bold", "style=dashed", "\\nup to date"]),
+        ("json", &["\"decision\": \"run\"", "\"reason\": \"up to date\""]),
+    ] {
+        let reply = project.run(&["graph", "spec.yaml", "--status", "--format", format]);
+        assert_eq!(reply.code, Some(0));
+        expect.iter().for_each(|expect| assert!(reply.stdout.contains(expect), "{format}: {}", reply.stdout));
+    }
+}
+
+#[test]
 fn comments_and_the_order_of_keys_change_nothing() {
     let project = settled();
     let mut lines: Vec<_> = CHAIN.lines().collect();

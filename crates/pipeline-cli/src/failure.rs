@@ -53,14 +53,14 @@ impl Failure {
     /// Reports it on stderr.
     pub fn report(&self, terminal: &Terminal) {
         if !self.is_silent {
-            terminal.note(&self.render(terminal.err));
+            terminal.note(&self.render(terminal.err, terminal.err_width()));
         }
     }
 
-    /// The text of the failure.
-    pub fn render(&self, palette: Palette) -> String {
+    /// The text of the failure. An excerpt shows as much of a line as fits into `columns`.
+    pub fn render(&self, palette: Palette, columns: Option<usize>) -> String {
         match &self.span {
-            Some(span) => with_excerpt(&self.errors, self.help.as_deref(), span, palette),
+            Some(span) => with_excerpt(&self.errors, self.help.as_deref(), span, (palette, columns)),
             None => without_excerpt(&self.errors, self.help.as_deref(), palette),
         }
     }
@@ -79,7 +79,12 @@ fn without_excerpt(errors: &[String], help: Option<&str>, palette: Palette) -> S
     text.trim_end().to_owned()
 }
 
-fn with_excerpt(errors: &[String], help: Option<&str>, span: &Span, palette: Palette) -> String {
+fn with_excerpt(
+    errors: &[String],
+    help: Option<&str>,
+    span: &Span,
+    (palette, columns): (Palette, Option<usize>),
+) -> String {
     let line = &printable::signs_only(span.file.line(span.line));
     let errors: Vec<String> = errors.iter().map(|message| printable::text(message)).collect();
     let help = help.map(printable::text);
@@ -95,6 +100,11 @@ fn with_excerpt(errors: &[String], help: Option<&str>, span: &Span, palette: Pal
     groups.extend(causes.map(Group::with_title));
     groups.extend(help.iter().map(|help| Group::with_title(Level::HELP.secondary_title(help.as_str()))));
     let renderer = if palette.colored { Renderer::styled() } else { Renderer::plain() };
+    // A line that the terminal breaks has its marks below another part of it.
+    let renderer = match columns {
+        Some(columns) => renderer.term_width(columns),
+        None => renderer,
+    };
     printable::adopt(&renderer.render(&groups))
 }
 
@@ -113,7 +123,7 @@ mod tests {
     fn causes_follow_the_error_and_help_comes_last() {
         let error = StageError::because("cannot read `a.tsv`", std::io::Error::other("disk on fire"));
         let failure = Failure::because(Exit::StageFailed, &error).with_help("buy a new disk");
-        let text = failure.render(Palette::default());
+        let text = failure.render(Palette::default(), None);
         assert_eq!(text, "error: cannot read `a.tsv`\n  caused by: disk on fire\nhelp: buy a new disk");
     }
 
@@ -121,10 +131,16 @@ mod tests {
     fn a_wrong_spec_is_quoted() {
         let text = "name: 图\nstages:\n  a: { knd: command }\n";
         let error = pipeline_spec::parse(text, "demo.yaml".as_ref()).unwrap_err();
-        let text = Failure::from(error).render(Palette::default());
+        let text = Failure::from(error).render(Palette::default(), None);
         assert!(text.starts_with("error: "), "{text}");
         assert!(text.contains("demo.yaml:3:8"), "{text}");
         assert!(text.contains("3 |   a: { knd: command }"), "{text}");
         assert!(text.contains("help: did you mean `kind`?"), "{text}");
+
+        let text = format!("stages: {{ a: {{ params: {{ run: [{}] }}, knd: x }} }}\n", "word, ".repeat(30));
+        let error = pipeline_spec::parse(&text, "a.yaml".as_ref()).unwrap_err();
+        let text = Failure::from(error).render(Palette::default(), Some(60));
+        assert!(text.contains("knd: x"), "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= 60), "{text}");
     }
 }

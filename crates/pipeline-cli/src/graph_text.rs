@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use console::measure_text_width;
 use pipeline_engine::Graph;
 use serde::Serialize;
 
@@ -33,6 +34,16 @@ impl DrawnState {
     /// The state in words: a stage that is reused has its reason alone.
     pub fn words(&self) -> String {
         if self.decision == "reuse" { self.reason.clone() } else { format!("{}: {}", self.decision, self.reason) }
+    }
+
+    /// The state in at most `columns`, without its reason where that is longer: `status` and `why` have it.
+    pub fn words_in(&self, columns: usize) -> String {
+        let words = self.words();
+        match self.decision {
+            _ if measure_text_width(&words) <= columns => words,
+            "reuse" => "up to date".to_owned(),
+            decision => decision.to_owned(),
+        }
     }
 }
 
@@ -127,6 +138,8 @@ mod tests {
         let mut stages = two_stages();
         stages[0].state = Some(DrawnState { decision: "run", reason: "param.n 1 -> 2".into() });
         stages[1].state = Some(DrawnState { decision: "depends", reason: "on what `load` gives".into() });
+        let words = [40, 12].map(|columns| stages[1].state.as_ref().unwrap().words_in(columns));
+        assert_eq!(words, ["depends: on what `load` gives", "depends"]);
         let (mermaid, dot) = (mermaid(&stages), dot("a", &stages));
         assert!(mermaid.contains("<br/>run: param.n 1 -&gt; 2\"]:::run\n"), "{mermaid}");
         assert!(mermaid.ends_with("classDef depends stroke-dasharray:4\n  s0 -- queries --> s1\n"), "{mermaid}");

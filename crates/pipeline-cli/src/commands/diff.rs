@@ -144,11 +144,15 @@ fn report(measured: &[Compared], terminal: &Terminal) -> Exit {
         if let Some(reason) = &compared.incomparable {
             exit = Exit::NotComparable;
             let failure = Failure::new(exit, format!("the metrics of `{stage}` are not comparable: {reason}"));
-            terminal.note(&failure.with_help("measure both on the same images and queries").render(terminal.err));
+            terminal.note(
+                &failure
+                    .with_help("measure both on the same images and queries")
+                    .render(terminal.err, terminal.err_width()),
+            );
         } else if let Some(reason) = &compared.untested {
             exit = if exit == Exit::NotComparable { exit } else { Exit::CheckFailed };
             let failure = Failure::new(exit, format!("the differences of `{stage}` could not be tested: {reason}"));
-            terminal.note(&failure.render(terminal.err));
+            terminal.note(&failure.render(terminal.err, terminal.err_width()));
         }
         if let Some(what) = &compared.left_out {
             terminal.remark(&format!("`{stage}`: {what}, so it is not compared"));

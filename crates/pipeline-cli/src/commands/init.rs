@@ -46,7 +46,7 @@ pub fn run(args: &InitArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let store = ScaffoldFile { path: store.folder, is_new: is_new_store };
     terminal.data(&listing(&files, &store))?;
     for failure in &missing {
-        terminal.note(&failure.render(terminal.err));
+        terminal.note(&failure.render(terminal.err, terminal.err_width()));
     }
     if scaffold.lacks_program() && files.iter().any(|file| file.is_new && file.path.ends_with(WORKFLOW)) {
         terminal

@@ -3,7 +3,6 @@
 use console::measure_text_width;
 
 use crate::graph_text::DrawnStage;
-use crate::terminal::fit;
 
 /// The widest state in a box, in columns.
 const MAX_STATE: usize = 28;
@@ -30,9 +29,7 @@ impl Labels {
         if self.has_kinds && stage.kind != stage.stage {
             lines.push(format!("({})", stage.kind));
         }
-        // The whole reason is what `status` and `why` are for.
-        let width = self.columns.min(MAX_STATE);
-        lines.extend(stage.state.as_ref().map(|state| fit(&state.words(), Some(width))));
+        lines.extend(stage.state.as_ref().map(|state| state.words_in(self.columns.min(MAX_STATE))));
         lines
     }
 }

@@ -2,7 +2,6 @@
 
 use super::canvas::Canvas;
 use crate::graph_text::DrawnStage;
-use crate::terminal::fit;
 
 /// The widest state beside a stage, in columns.
 const MAX_STATE: usize = 48;
@@ -43,7 +42,7 @@ pub fn draw(stages: &[DrawnStage], inputs: &[Vec<usize>]) -> Canvas {
     for (row, stage) in labels {
         let DrawnStage { stage, kind, state, .. } = &stages[stage];
         let text = match state {
-            Some(state) => format!("{stage:name_width$}  {kind:kind_width$}  {}", fit(&state.words(), Some(MAX_STATE))),
+            Some(state) => format!("{stage:name_width$}  {kind:kind_width$}  {}", state.words_in(MAX_STATE)),
             None => format!("{stage:name_width$}  {kind}"),
         };
         canvas.write(row, 2 * n_lanes + 1, &text);

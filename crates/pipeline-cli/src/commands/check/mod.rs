@@ -111,7 +111,7 @@ fn report(
         match checked.verdict {
             Verdict::Passed if checked.detail.is_empty() => {}
             Verdict::Passed => terminal.remark(&format!("`{}` {}", checked.metric, checked.detail)),
-            _ => terminal.note(&failure_of(checked, opened, measurements).render(terminal.err)),
+            _ => terminal.note(&failure_of(checked, opened, measurements).render(terminal.err, terminal.err_width())),
         }
     }
     if let (Exit::Done, Some(baseline)) = (exit(checked), accepted) {
