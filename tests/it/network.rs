@@ -125,7 +125,7 @@ fn check_team(place: &Place) {
 
 #[test]
 fn a_team_shares_results_on_an_object_store_and_on_a_server_of_files() {
-    for protocol in [Protocol::S3, Protocol::WebDav] {
+    for protocol in [Protocol::S3, Protocol::Google, Protocol::WebDav] {
         check_team(&Place::of(&Server::start(protocol)));
     }
 }

@@ -91,7 +91,8 @@ pub(crate) fn failure(otherwise: impl FnOnce() -> String) -> RemoteError {
             };
             match status.as_u16() {
                 401 | 403 => RemoteError::Refused(text),
-                408 | 429 | 500.. => RemoteError::Unavailable(text),
+                // Locked: another writes the same file of a WebDAV server at this moment.
+                408 | 423 | 429 | 500.. => RemoteError::Unavailable(text),
                 _ => RemoteError::Rejected(text),
             }
         }

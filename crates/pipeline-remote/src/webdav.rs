@@ -3,6 +3,7 @@
 //! object_store reads and lists. Its uploads hold a whole file in memory, and replace whatever is there; these do not.
 
 use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 use http::{Method, StatusCode, header};
 use pipeline_store::{PutMode, Remote, RemoteError, RemoteFile, Upload};
@@ -21,6 +22,8 @@ const LARGE_BYTES: u64 = 64 << 10;
 pub(crate) struct WebDav {
     pub bucket: Bucket,
     pub connector: UreqConnector,
+    /// Held while folders are made: of two requests for the same folder, a server refuses one.
+    pub making: Mutex<()>,
 }
 
 impl WebDav {
@@ -57,6 +60,7 @@ impl WebDav {
 
     /// Makes the folders that a file lies in, from the remote's own on; those that are there stay.
     fn make_folders(&self, name: &str) -> Result<(), RemoteError> {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         let ends: Vec<&str> = name.match_indices('/').map(|(end, _)| &name[..end]).collect();
         if let Some(nearest) = ends.last()
             && self.make_folder(nearest)?

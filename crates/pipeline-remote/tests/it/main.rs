@@ -14,7 +14,7 @@ use crate::server::{Fault, Protocol, Server};
 
 const NAME: &str = "store-v1/objects/ab/cd";
 
-const PROTOCOLS: [Protocol; 2] = [Protocol::S3, Protocol::WebDav];
+const PROTOCOLS: [Protocol; 3] = [Protocol::S3, Protocol::Google, Protocol::WebDav];
 
 fn connect(server: &Server) -> Box<dyn Remote> {
     open(&server.url(), &server.variables().into_iter().collect()).unwrap()
@@ -70,6 +70,20 @@ fn a_file_that_is_longer_than_a_part_arrives_whole() {
 }
 
 #[test]
+fn folders_that_several_uploads_need_at_once_are_made_once() {
+    let server = Server::start(Protocol::WebDav);
+    let remote = connect(&server);
+    std::thread::scope(|scope| {
+        for idx in 0..16 {
+            let remote = &*remote;
+            let name = format!("store-v1/objects/{:02x}/{idx}", idx % 4);
+            scope.spawn(move || assert!(remote.put(&name, Upload::Bytes(b"1"), PutMode::Create).unwrap()));
+        }
+    });
+    assert_eq!(server.files().len(), 16);
+}
+
+#[test]
 fn a_server_without_conditional_requests_is_asked_first() {
     let server = Server::start(Protocol::S3);
     server.set_fault(Fault::NoConditions);
@@ -117,6 +131,7 @@ fn faults_of_the_server_are_what_they_are() {
         check(Fault::Status(301), is_rejected, "301 Moved Permanently");
         check(Fault::Status(500), is_unavailable, "500 Internal Server Error");
         check(Fault::Status(503), is_unavailable, "503 Service Unavailable");
+        check(Fault::Status(423), is_unavailable, "423 Locked");
         check(Fault::Status(429), is_unavailable, "429 Too Many Requests");
         check(Fault::CutsOff, is_unavailable, "");
         check(Fault::HangsUp, is_unavailable, "");

@@ -13,6 +13,8 @@ const MODIFIED: &str = "Last-Modified: Sat, 28 Nov 2026 21:00:00 GMT\r\n";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
     S3,
+    /// Google's: the same requests, but for the condition that there is no such file.
+    Google,
     WebDav,
 }
 
@@ -52,6 +54,8 @@ pub struct Server {
 struct State {
     files: BTreeMap<String, Vec<u8>>,
     folders: BTreeSet<String>,
+    /// Folders that are being made: another request for one is refused.
+    locked: BTreeSet<String>,
     parts: BTreeMap<u32, Vec<u8>>,
     fault: Fault,
     requests: Vec<String>,
@@ -86,6 +90,7 @@ impl Server {
         let state = State {
             files: BTreeMap::new(),
             folders: BTreeSet::from(["/team".to_owned()]),
+            locked: BTreeSet::new(),
             parts: BTreeMap::new(),
             fault: Fault::Nothing,
             requests: Vec::new(),
@@ -108,6 +113,7 @@ impl Server {
     pub fn url(&self) -> String {
         match self.protocol {
             Protocol::S3 => "s3://bucket/team/cache".to_owned(),
+            Protocol::Google => "gs://bucket/team/cache".to_owned(),
             Protocol::WebDav => format!("http://{}/team/cache", self.address),
         }
     }
@@ -115,6 +121,10 @@ impl Server {
     /// The variables that a client needs.
     pub fn variables(&self) -> Vec<(String, String)> {
         let endpoint = format!("http://{}", self.address);
+        let account = format!(
+            "{{\"gcs_base_url\":\"{endpoint}\",\"disable_oauth\":true,\"client_email\":\"\",\
+             \"private_key\":\"very-secret\",\"private_key_id\":\"\"}}"
+        );
         let variables: &[(&str, &str)] = match self.protocol {
             Protocol::S3 => &[
                 ("AWS_ACCESS_KEY_ID", "me"),
@@ -122,6 +132,7 @@ impl Server {
                 ("AWS_ENDPOINT_URL", &endpoint),
                 ("AWS_REGION", "here"),
             ],
+            Protocol::Google => &[("GOOGLE_SERVICE_ACCOUNT_KEY", &account)],
             Protocol::WebDav => &[("PIPELINE_REMOTE_AUTHORIZATION", "Bearer very-secret")],
         };
         variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
@@ -165,13 +176,15 @@ impl Server {
             state.requests.push(format!("{} {} {authorization}", head.method, head.path).trim_end().to_owned());
             let fault = state.fault;
             let is_read = head.method == "GET" && head.query.is_empty();
+            let is_locked = head.method == "MKCOL" && !state.locked.insert(head.path.clone());
             let mut answer = match fault {
                 Fault::HangsUp => return,
+                _ if is_locked => error(423, ""),
                 Fault::Status(status) => error(status, "FaultOnPurpose"),
                 Fault::NoBucket => error(404, "NoSuchBucket"),
                 Fault::NoConditions if head.headers.contains_key("if-none-match") => error(501, "NotImplemented"),
-                _ if self.protocol == Protocol::S3 => state.s3(&head, content),
-                _ => state.webdav(&head, content),
+                _ if self.protocol == Protocol::WebDav => state.webdav(&head, content),
+                _ => state.s3(&head, content),
             };
             let middle = answer.content.len() / 2;
             match fault {
@@ -187,6 +200,10 @@ impl Server {
                 Fault::Silent => return self.pause(fault, Duration::from_secs(60)),
                 Fault::Delays(milliseconds) => self.pause(fault, Duration::from_millis(milliseconds)),
                 _ => {}
+            }
+            if head.method == "MKCOL" && !is_locked {
+                thread::yield_now();
+                self.state().locked.remove(&head.path);
             }
             let is_head = head.method == "HEAD";
             let pieces: Vec<&[u8]> = match fault {
@@ -218,7 +235,7 @@ impl Server {
 impl State {
     fn s3(&mut self, head: &Head, content: Vec<u8>) -> Answer {
         let Head { method, path, query, headers } = head;
-        let creates = headers.contains_key("if-none-match");
+        let creates = ["if-none-match", "x-goog-if-generation-match"].iter().any(|name| headers.contains_key(*name));
         let part = query.split('&').find_map(|pair| pair.strip_prefix("partNumber="));
         match (method.as_str(), part) {
             ("GET", _) if query.contains("list-type=2") => answer(200, self.s3_listing(path, query)),
