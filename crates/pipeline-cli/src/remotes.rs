@@ -97,14 +97,22 @@ pub fn note_news(store: &Store, terminal: &Terminal) {
 
 /// The keys of this process; without variables, every record counts.
 fn signatures() -> Result<Signatures, Failure> {
-    let value = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let trusted = value(TRUSTED_KEYS).unwrap_or_default();
+    let named = std::env::var_os(TRUSTED_KEYS);
+    let trusted = named.clone().unwrap_or_default();
     let trusted = trusted.to_string_lossy();
     let trusted = trusted.split(',').map(str::trim).filter(|key| !key.is_empty()).map(str::parse::<TrustedKey>);
     let trusted = trusted
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Failure::because(Exit::Usage, &error).under(format!("`{TRUSTED_KEYS}` cannot be used")))?;
-    let signing = value(SIGNING_KEY).map(|file| signing_key(Path::new(&file))).transpose()?;
+    if named.is_some() && trusted.is_empty() {
+        // A CI sets a secret that it lacks to an empty text, which must not mean that everything is trusted.
+        return Err(Failure::new(Exit::Usage, format!("`{TRUSTED_KEYS}` is set and holds no key"))
+            .with_help("unset it to use records of any origin"));
+    }
+    let signing = std::env::var_os(SIGNING_KEY)
+        .filter(|value| !value.is_empty())
+        .map(|file| signing_key(Path::new(&file)))
+        .transpose()?;
     Ok(Signatures { signing, trusted })
 }
 

@@ -19,7 +19,10 @@ const PART_BYTES: u64 = 8 << 20;
 const MAX_PARTS: u64 = 9_000;
 
 /// The most bytes of a page of a listing, or of another answer that is read as a whole.
-const PAGE_BYTES: u64 = 4 << 20;
+const PAGE_BYTES: u64 = 32 << 20;
+
+/// The depth of the folders below one that is listed: those of the first bytes of digests.
+const MAX_DEPTH: usize = 1;
 
 /// Files below a prefix of an object store.
 #[derive(Debug)]
@@ -74,11 +77,16 @@ impl Bucket {
     /// Lists a folder by its folders: servers refuse to list all below one at once.
     pub fn list_folder(&self, name: &str, found: &mut dyn FnMut(RemoteFile)) -> Result<(), RemoteError> {
         let mut folders = vec![self.path(name)];
+        let deepest = folders[0].parts().count() + MAX_DEPTH;
         while let Some(folder) = folders.pop() {
             let listed = wait(PAGE_BYTES, self.store.list_with_delimiter(Some(&folder)));
             let Some(listed) = self.found(listed)? else { continue };
+            // A server that names a folder within itself must not be followed for ever.
+            let is_below = |below: &Path| {
+                below.prefix_match(&folder).is_some_and(|rest| rest.count() == 1) && below.parts().count() <= deepest
+            };
             listed.objects.into_iter().filter_map(|file| self.file(file)).for_each(&mut *found);
-            folders.extend(listed.common_prefixes);
+            folders.extend(listed.common_prefixes.into_iter().filter(is_below));
         }
         Ok(())
     }

@@ -35,6 +35,9 @@ const PIECE_BYTES: usize = 64 << 10;
 /// The most bytes that are read of the description of an error.
 const MAX_ERROR_BYTES: u64 = 64 << 10;
 
+/// The bytes that an answer may have beyond those that are asked for, such as a token or the end of a page.
+const MARGIN: u64 = 256 << 10;
+
 /// The connections that are kept for the next request: as many as there are look-ups at once.
 const MAX_CONNECTIONS: usize = 64;
 
@@ -117,7 +120,10 @@ impl HttpService for UreqConnector {
         };
         let (parts, body) = response.map_err(failed)?.into_parts();
         let body = if is_head || parts.status.is_success() {
-            HttpResponseBody::new(Incoming(Mutex::new(Box::new(body.into_reader()))))
+            HttpResponseBody::new(Incoming {
+                content: Mutex::new(Box::new(body.into_reader())),
+                left: exchange::bytes() + MARGIN,
+            })
         } else {
             let text = description(body).map_err(|error| failed(error.into()))?;
             exchange::answered(parts.status, code(&parts.headers, &text));
@@ -146,7 +152,11 @@ fn code(headers: &HeaderMap, text: &str) -> Option<String> {
 }
 
 /// The content of a response, read when it is asked for.
-struct Incoming(Mutex<Box<dyn Read + Send>>);
+struct Incoming {
+    content: Mutex<Box<dyn Read + Send>>,
+    /// The bytes that it may still have.
+    left: u64,
+}
 
 impl Body for Incoming {
     type Data = Bytes;
@@ -154,11 +164,17 @@ impl Body for Incoming {
 
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
         let mut piece = vec![0; PIECE_BYTES];
-        let content = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let content = self.content.get_mut().unwrap_or_else(PoisonError::into_inner);
         Poll::Ready(match content.read(&mut piece) {
             Ok(0) => None,
+            Ok(n) if n as u64 > self.left => {
+                let error = ureq::Error::BodyExceedsLimit(self.left);
+                exchange::broke(&error);
+                Some(Err(failed(error)))
+            }
             Ok(n) => {
                 piece.truncate(n);
+                self.left -= n as u64;
                 Some(Ok(Frame::data(piece.into())))
             }
             Err(error) => {

@@ -103,7 +103,7 @@ impl Variables {
             None => Err(format!(
                 "set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or write them into the profile `{}` of \
                  `~/.aws/credentials`; `AWS_EC2_METADATA_DISABLED=false` uses the role of this instance, and \
-                 `AWS_SKIP_SIGNATURE=true` none at all",
+                 `AWS_SKIP_SIGNATURE=true` asks without credentials",
                 profile.name
             )),
         }
@@ -128,8 +128,8 @@ impl Variables {
             return Ok(self.clone());
         }
         Err("set `GOOGLE_APPLICATION_CREDENTIALS` to the file of a service account, or run `gcloud auth \
-             application-default login`; `GCE_METADATA_HOST=metadata.google.internal` uses the account of this instance, \
-             and `GOOGLE_SKIP_SIGNATURE=true` none at all"
+             application-default login`; `GCE_METADATA_HOST=metadata.google.internal` uses the account of this \
+             instance, and `GOOGLE_SKIP_SIGNATURE=true` asks without credentials"
             .to_owned())
     }
 

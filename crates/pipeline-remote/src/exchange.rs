@@ -43,9 +43,14 @@ pub(crate) fn begin(bytes: u64) {
     EXCHANGE.set(Exchange { bytes, last: None });
 }
 
+/// The bytes that the operation transfers at most.
+pub(crate) fn bytes() -> u64 {
+    EXCHANGE.with_borrow(|exchange| exchange.bytes)
+}
+
 /// The time that the content of a response may take.
 pub(crate) fn limit_of_response() -> Duration {
-    limit(EXCHANGE.with_borrow(|exchange| exchange.bytes))
+    limit(bytes())
 }
 
 /// The time that a transfer of `bytes` bytes may take.
@@ -108,6 +113,7 @@ fn words(error: &ureq::Error) -> String {
         ureq::Error::Timeout(_) => "it is too slow".to_owned(),
         ureq::Error::HostNotFound => "its host is unknown".to_owned(),
         ureq::Error::Io(error) => error.to_string(),
+        ureq::Error::BodyExceedsLimit(_) => "its answer is too long".to_owned(),
         ureq::Error::BadUri(_) => "its address cannot be used".to_owned(),
         error => error.to_string(),
     }

@@ -56,6 +56,9 @@ pub struct CachePushArgs {
     /// A spec that has run here, or a run; without it, what earlier runs have not uploaded.
     #[arg(value_name = "SPEC|RUN", add = completing::reportable())]
     pub subject: Option<String>,
+    /// Change a value of the spec, as for `run`; its last run with it counts.
+    #[arg(long = "set", value_name = "KEY=VALUE", requires = "subject", add = completing::settings())]
+    pub overrides: Vec<String>,
     /// The store.
     #[command(flatten)]
     pub store: StoreArgs,

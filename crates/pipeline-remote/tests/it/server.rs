@@ -295,7 +295,7 @@ impl State {
     fn s3_listing(&self, bucket: &str, query: &str) -> String {
         let bucket = format!("{}/", bucket.trim_end_matches('/'));
         let prefix = query.split('&').find_map(|pair| pair.strip_prefix("prefix=")).unwrap_or_default();
-        let prefix = format!("{bucket}{}", prefix.replace("%2F", "/"));
+        let prefix = format!("{bucket}{}", decoded(prefix));
         let mut xml = "<ListBucketResult><IsTruncated>false</IsTruncated>".to_owned();
         for (path, content) in self.files.iter().filter(|(path, _)| path.starts_with(&prefix)) {
             xml.push_str(&format!(
@@ -330,6 +330,17 @@ impl State {
     }
 }
 
+/// A text of a URL without its codes such as `%2F`.
+fn decoded(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut decoded = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        decoded.push(u8::from_str_radix(&part[..2], 16).unwrap().into());
+        decoded.push_str(&part[2..]);
+    }
+    decoded
+}
+
 fn read(reader: &mut BufReader<TcpStream>, stream: &mut TcpStream) -> Option<(Head, Vec<u8>)> {
     let mut line = String::new();
     if reader.read_line(&mut line).ok()? == 0 {
@@ -338,7 +349,7 @@ fn read(reader: &mut BufReader<TcpStream>, stream: &mut TcpStream) -> Option<(He
     let mut words = line.split_whitespace();
     let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
     let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    let (path, query) = (path.to_owned(), query.to_owned());
+    let (path, query) = (decoded(path), query.to_owned());
     let mut headers = BTreeMap::new();
     loop {
         let mut line = String::new();

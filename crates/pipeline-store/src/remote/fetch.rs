@@ -63,6 +63,11 @@ impl Twin {
     /// or has other bytes.
     pub fn object(&self, entry: &FileEntry, scratch: &Path) -> Result<bool, StoreError> {
         let name = name_of_object(&entry.digest);
+        // The length stands in a record, which others write: it must not fill the disk.
+        if free_bytes(scratch).is_some_and(|free| entry.bytes > free) {
+            self.lacks(&entry.digest);
+            return Ok(false);
+        }
         match self.get(&name, entry.bytes, || Ok(Hashing { file: File::create(scratch)?, hasher: Hasher::new() })) {
             Ok(Some(Hashing { file, hasher })) => {
                 // A file that was cut off has another digest, too.
@@ -85,6 +90,12 @@ impl Twin {
         }
         Ok(false)
     }
+}
+
+/// The free space of the disk on which a file would lie; `None` if it is unknown.
+fn free_bytes(file: &Path) -> Option<u64> {
+    let space = rustix::fs::statvfs(file.parent()?).ok()?;
+    Some(space.f_bavail.saturating_mul(space.f_frsize))
 }
 
 /// A file that is hashed while it is written.

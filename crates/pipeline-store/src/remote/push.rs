@@ -108,8 +108,10 @@ impl Pusher {
     /// this one has.
     fn is_worse(&self, key: &Key, has_objects: bool) -> bool {
         let Some(document) = self.twin.document(key) else { return false };
-        let is_trusted = self.twin.signatures().accept(&document, key);
-        !is_trusted || checked::<Value>(&document, key).is_none_or(|record| has_objects && !record.has_objects)
+        // Without a key that signs, this record would be trusted by fewer readers than that one.
+        let signatures = self.twin.signatures();
+        let is_better_signed = signatures.signing.is_some() && !signatures.accept(&document, key);
+        is_better_signed || checked::<Value>(&document, key).is_none_or(|record| has_objects && !record.has_objects)
     }
 }
 

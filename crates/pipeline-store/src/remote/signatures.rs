@@ -143,7 +143,7 @@ impl SigningKey {
 }
 
 impl Signatures {
-    /// True if any record counts, whoever has uploaded it.
+    /// True if records of any origin count.
     pub(crate) fn trust_all(&self) -> bool {
         self.signing.is_none() && self.trusted.is_empty()
     }

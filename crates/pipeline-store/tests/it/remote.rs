@@ -147,6 +147,9 @@ fn only_records_that_a_trusted_key_has_signed_are_used_and_others_are_replaced()
     assert_eq!(push(Some(&ci)).n_records, 1, "one of a key that this process does not trust, too");
     assert_eq!([found(None, &[&people]), found(None, &[&ci]), found(Some(&ci), &[])], [unused, hit, hit]);
     assert_eq!(push(Some(&ci)).n_there, 1);
+    let distrusting = signing(&maker, shared.path(), None, &[&people]);
+    assert_eq!(distrusting.remote().unwrap().push(&[record.key]).unwrap().n_there, 1, "an unsigned one is no better");
+    assert_eq!(found(None, &[&ci]), hit);
 
     let report = signing(&maker, shared.path(), None, &[&people]).remote().unwrap().verify(false).unwrap();
     assert_eq!((report.n_records, report.n_untrusted, report.damaged.len()), (1, 1, 0));
@@ -156,6 +159,21 @@ fn only_records_that_a_trusted_key_has_signed_are_used_and_others_are_replaced()
     signing(&second, elsewhere.path(), None, &[]).remote().unwrap().push(&[record.key]).unwrap();
     let third = Fixture::new();
     assert!(signing(&third, elsewhere.path(), None, &[&ci]).records().get(&record.key).unwrap().is_some());
+}
+
+#[test]
+fn a_record_whose_files_would_fill_the_disk_brings_none() {
+    let (shared, maker) = (tempfile::tempdir().unwrap(), Fixture::new());
+    let mut tree = put(&maker.store, &[("a", b"alpha")]);
+    tree.files.get_mut("a").unwrap().bytes = 1 << 60;
+    let record = record("train", 0, &tree);
+    maker.store.records().put(&record).unwrap();
+    for folder in ["actions", "objects"] {
+        copy_all(&maker.in_store(folder), &shared.path().join("store-v1").join(folder));
+    }
+    let other = with_remote(shared.path());
+    assert!(matches!(other.store.pull(&record.key).unwrap(), PulledTree::Incomplete(_)));
+    assert_eq!(other.store.remote().unwrap().counts().n_errors, 0, "it was not asked for");
 }
 
 fn copy_all(from: &Path, to: &Path) {

@@ -3,14 +3,14 @@
 //! The work is done in a store of its own, which is removed afterwards: it reads from the remote all but what it
 //! computes, and publishes nothing. JSON: `{remote, n_results, different}`, with the names of stages.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use pipeline_core::{Device, Digest, Key, Tree};
+use pipeline_core::{Device, Digest, Key, ShardReport, StageReport, Tree};
 use pipeline_engine::{PerLane, PlanOptions, Remembered, RunOptions};
 use pipeline_experiments::{Loaded, Opened, SpecRef, connect};
-use pipeline_store::{Store, StoreError};
+use pipeline_store::{Record, Store, StoreError};
 use serde_json::json;
 
 use crate::args::{CacheVerifyArgs, RemoteArgs, SpecArgs};
@@ -63,7 +63,7 @@ fn opened(named: &SpecRef, artifacts: &Path, url: &str) -> Result<Opened, Failur
     Ok(Opened::of(named, loaded, store))
 }
 
-/// Keeps `n_results` of them by chance, which nobody can foresee who has written them.
+/// Keeps `n_results` of them by chance: their writer cannot foresee which.
 fn choose(results: &mut Vec<Remembered>, n_results: usize) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let seed = format!("{} {}", now.as_nanos(), std::process::id());
@@ -101,7 +101,7 @@ fn compute(
     }
     let mut different = Vec::new();
     for result in results {
-        if tree(&known.store, result)? != tree(&again.store, result)? {
+        if self::result(&known.store, result)? != self::result(&again.store, result)? {
             let shard = if result.is_shard() { format!(", shard {}", result.key.0.short()) } else { String::new() };
             different.push(format!("{}{shard}", result.stage));
         }
@@ -109,12 +109,25 @@ fn compute(
     Ok(different)
 }
 
-/// The files of a result, as a store remembers them.
-fn tree(store: &Store, result: &Remembered) -> Result<Option<Tree>, StoreError> {
+/// A result as a store remembers it, without times: its files, and all that other results and gates take from its report.
+fn result(store: &Store, result: &Remembered) -> Result<Option<(Tree, Reported)>, StoreError> {
     if result.is_shard() {
-        return Ok(store.records().get_shard(&result.key)?.map(|record| record.tree));
+        let record = store.records().get_shard(&result.key)?;
+        // The digest of the file is that of the tree.
+        return Ok(
+            record.map(|Record { tree, report, .. }| (tree, Reported::Shard(ShardReport { digest: None, ..report })))
+        );
     }
-    Ok(store.records().get(&result.key)?.map(|record| record.tree))
+    let record = store.records().get(&result.key)?;
+    let without_times = |report: StageReport| StageReport { seconds: BTreeMap::new(), ..report };
+    Ok(record.map(|Record { tree, report, .. }| (tree, Reported::Stage(without_times(report)))))
+}
+
+/// The report of a result.
+#[derive(PartialEq)]
+enum Reported {
+    Stage(StageReport),
+    Shard(ShardReport),
 }
 
 fn show(
@@ -132,7 +145,7 @@ fn show(
     let computed = format!("{} of {url} computed again", counted(n_results as u64, "result"));
     lines.push(match different.len() {
         _ if n_results == 0 => format!("nothing of {url} can be computed again here: it has no result of this spec"),
-        0 => format!("{computed}: all have the same files"),
+        0 => format!("{computed}: all are the same"),
         n => format!("{computed}: {n} different; `pipeline run --force STAGE` with write access replaces them"),
     });
     terminal.data(&lines.join("\n"))?;

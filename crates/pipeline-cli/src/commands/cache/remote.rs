@@ -6,8 +6,8 @@ use std::path::Path;
 
 use pipeline_core::{Key, StageId};
 use pipeline_engine::Decision;
-use pipeline_experiments::StoreRef;
 use pipeline_experiments::recorded::find_run;
+use pipeline_experiments::{SpecRef, StoreRef};
 use pipeline_store::{PulledTree, RemoteLink, Store};
 use serde_json::json;
 
@@ -27,7 +27,7 @@ use crate::terminal::Terminal;
 pub fn push(args: &CachePushArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let (store, keys) = match &args.subject {
         None => (door::store(&args.store, terminal)?, Vec::new()),
-        Some(subject) => recorded(subject, &args.store, terminal)?,
+        Some(subject) => recorded(subject, &args.overrides, &args.store, terminal)?,
     };
     let store = remotes::attach(store, args.remote.remote.as_deref())?;
     let remote = remotes::needed(&store)?;
@@ -59,15 +59,24 @@ pub fn push(args: &CachePushArgs, terminal: &Terminal) -> Result<Exit, Failure> 
 }
 
 /// The store of a spec or a run that has run here, and the keys of its results.
-fn recorded(subject: &str, args: &StoreArgs, terminal: &Terminal) -> Result<(Store, Vec<Key>), Failure> {
+fn recorded(
+    subject: &str,
+    overrides: &[String],
+    args: &StoreArgs,
+    terminal: &Terminal,
+) -> Result<(Store, Vec<Key>), Failure> {
     match door::locate(Path::new(subject)) {
         Ok(spec) => {
-            let spec = pipeline_spec::spec_path(&spec)?;
-            let store = Store::open(&StoreRef::near(&spec, args.artifacts.as_deref()).folder)?;
-            let last = store.specs().nearest(&spec).ok_or_else(|| {
+            let named = SpecRef::at(&spec, overrides, args.artifacts.as_deref())?;
+            let (store, spec) = (Store::open(&named.store.folder)?, &named.absolute);
+            // With overrides, those runs alone: another trial's results are not what was asked for.
+            let specs = store.specs();
+            let last = if overrides.is_empty() { specs.nearest(spec) } else { specs.last(&named.memory()) };
+            let last = last.ok_or_else(|| {
                 Failure::new(Exit::Usage, format!("`{}` has not run in this store", spec.display()))
-                    .with_help(format!("`pipeline run {}` first", again::quoted(&again::spec_word(&spec))))
+                    .with_help(format!("`pipeline run {}` first", again::quoted(&again::spec_word(spec))))
             })?;
+            terminal.remark(&format!("the results of run {}", last.run));
             Ok((store, last.stages.values().map(|stage| stage.key).collect()))
         }
         Err(no_spec) => {
@@ -90,7 +99,7 @@ pub fn pull(args: &CachePullArgs, terminal: &Terminal) -> Result<Exit, Failure> 
     let (store, keys, unknown) = match door::locate(Path::new(&args.subject)) {
         Ok(_) => planned(args)?,
         Err(_) => {
-            let (store, keys) = recorded(&args.subject, &args.store, terminal)?;
+            let (store, keys) = recorded(&args.subject, &[], &args.store, terminal)?;
             (remotes::attach(store, args.remote.remote.as_deref())?, keys, Vec::new())
         }
     };
