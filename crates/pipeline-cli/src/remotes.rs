@@ -199,13 +199,30 @@ fn open(url: &str) -> Result<Box<dyn Remote>, Failure> {
     }
 }
 
+/// Whether the remote at a URL is reached by help of a variable: one with its credentials, a proxy or certificates.
+pub fn looks_at(url: &str, variable: &str) -> bool {
+    const ON_THE_WAY: [&str; 6] =
+        ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_DIR", "SSL_CERT_FILE"];
+    let is_network = url.split_once("://").is_some_and(|(scheme, _)| NETWORK.contains(&scheme));
+    is_network && (ON_THE_WAY.contains(&variable.to_ascii_uppercase().as_str()) || is_needed(variable))
+}
+
+#[cfg(feature = "remote")]
+fn is_needed(variable: &str) -> bool {
+    pipeline_remote::PREFIXES.iter().any(|prefix| variable.starts_with(prefix))
+}
+
+#[cfg(not(feature = "remote"))]
+fn is_needed(_: &str) -> bool {
+    false
+}
+
 #[cfg(feature = "remote")]
 fn behind_network(url: &str) -> Result<Box<dyn Remote>, Failure> {
     use pipeline_remote::OpenRemoteError;
 
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let is_needed = |name: &str| pipeline_remote::PREFIXES.iter().any(|prefix| name.starts_with(prefix));
     let variables = variables.filter(|(name, _)| is_needed(name)).collect();
     pipeline_remote::open(url, &variables).map_err(|error| {
         let failure = Failure::because(Exit::Usage, &error);

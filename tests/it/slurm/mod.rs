@@ -123,6 +123,23 @@ fn workers_get_the_variables_that_stages_need_and_no_others() {
 }
 
 #[test]
+fn workers_get_the_variables_that_lead_to_the_remote() {
+    let spec = "stages:\n  a: { kind: command, params: { run: [sh, -c, 'echo 1 > out'], outputs: [out] } }\n";
+    for (remote, expect) in [("file:///nowhere", ""), ("http://127.0.0.1:1/cache", "AWS_PROFILE https_proxy")] {
+        let project = Project::with_spec(spec);
+        let cluster = Cluster::of(&project);
+        let mut command = cluster.command(&["--detach", "--remote", remote]);
+        let set = [("AWS_PROFILE", "team"), ("https_proxy", "http://127.0.0.1:1"), ("no_proxy", "*")];
+        let output = command.envs(set).output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let exported = project.read("slurm/job-17/exported");
+        let names: Vec<&str> = exported.trim().split(',').filter(|name| expect.contains(name)).collect();
+        assert_eq!(names.join(" "), expect, "{exported}");
+        assert_eq!(exported.contains("no_proxy"), !expect.is_empty(), "{exported}");
+    }
+}
+
+#[test]
 fn a_stage_that_fails_on_a_worker_fails_the_run() {
     let spec = "stages:\n  a: { kind: command, params: { run: [sh, -c, 'echo no such luck >&2; exit 7'], outputs: \
                 [out] } }\n";

@@ -18,6 +18,7 @@ done
 job=$FAKE_SLURM/job-$id
 mkdir "$job"
 echo "$comment" > "$job/comment"
+echo "$exported" > "$job/exported"
 hold=$(cat "$FAKE_SLURM/hold" 2>/dev/null)
 cd "$folder" || exit 1
 task=0

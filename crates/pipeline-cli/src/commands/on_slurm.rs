@@ -89,7 +89,10 @@ pub fn run(
             .chain(task::arguments(args, &opened.named, opened.store.artifacts()))
             .collect(),
         folder: door::here(),
-        variables: task::variables(opened.settings.environment.needed()),
+        variables: task::variables(
+            opened.settings.environment.needed(),
+            opened.store.remote().map(pipeline_store::RemoteLink::url),
+        ),
         yaml: info.yaml.clone(),
         arrays: arrays(args, opened, &plan, options)?,
         detach: args.slurm.detach,

@@ -256,20 +256,21 @@ impl Driver {
 
     fn living_jobs(&self) -> Result<Vec<Job>, Failure> {
         let plan = self.plan();
-        let (mut known, mut has_submitted): (Vec<Job>, bool) = (Vec::new(), false);
-        for (_, text) in self.store.runs().all_beside(JOBS_FILE)? {
+        let (mut known, mut runs): (Vec<Job>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
+        for (run, text) in self.store.runs().all_beside(JOBS_FILE)? {
             let Ok(of_run) = serde_json::from_slice::<JobsOfRun>(&text) else { continue };
             if of_run.plan == plan {
-                has_submitted = true;
+                runs.insert(run.0);
                 add(&mut known, of_run.jobs);
             }
         }
-        if !has_submitted {
+        if runs.is_empty() {
             return Ok(known);
         }
         // A run that was killed while it submitted does not know the id.
         let named = jobs::named(&self.plans.name).unwrap_or_default();
-        add(&mut known, named.iter().filter_map(|(id, comment)| of_comment(id, comment, &plan)));
+        let jobs = named.iter().filter_map(|(id, comment)| of_comment(id, comment, &plan));
+        add(&mut known, jobs.filter(|job| runs.contains(&job.run)));
         Ok(match jobs::living(&known.iter().map(|job| job.id.clone()).collect()) {
             Some(living) => known.into_iter().filter(|job| living.contains(&job.id)).collect(),
             // Without an answer they may live; with one, the run will see that they have ended.

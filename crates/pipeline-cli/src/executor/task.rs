@@ -6,6 +6,7 @@ use std::path::Path;
 use pipeline_experiments::SpecRef;
 
 use crate::args::{DeviceArg, PoolArg, RunArgs};
+use crate::remotes;
 
 /// The script of every task. Nothing is put into it: the program and its arguments are arguments of the script.
 pub const SCRIPT: &str = r#"#!/bin/sh
@@ -40,10 +41,13 @@ pub fn of_array(pool: PoolArg, run: &str) -> [String; 2] {
     [format!("--pool={}", pool.name()), format!("--join={run}")]
 }
 
-/// The variables that a worker needs, of those that are set: `needed` by stages, and this program's own.
-pub fn variables(needed: BTreeSet<String>) -> BTreeSet<String> {
+/// The variables that a worker needs, of those that are set: `needed` by stages, this program's own, and those that
+/// lead to the remote at `url`.
+pub fn variables(needed: BTreeSet<String>, url: Option<&str>) -> BTreeSet<String> {
+    let is_own = |name: &str| name.starts_with("PIPELINE_") && name != "PIPELINE_ARTIFACTS";
+    let leads_there = |name: &str| url.is_some_and(|url| remotes::looks_at(url, name));
     let own = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
-    let own = own.filter(|name| name.starts_with("PIPELINE_") && name != "PIPELINE_ARTIFACTS");
+    let own = own.filter(|name| is_own(name) || leads_there(name));
     let all = needed.into_iter().chain(ALWAYS.map(str::to_owned)).chain(own);
     all.filter(|name| std::env::var_os(name).is_some() && !name.contains(',')).collect()
 }
