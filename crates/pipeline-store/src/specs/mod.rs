@@ -82,10 +82,11 @@ impl Specs {
         read_sealed(&self.last_file(spec).ok()?)
     }
 
-    /// Returns the last results of the spec's stages, or where it never ran here with these overrides, of its last run with
-    /// any others: for comparisons and forecasts.
+    /// Returns the last results of the spec's stages, or where it never ran here with these overrides, those without any,
+    /// or else of its last run with others: for comparisons and forecasts.
     pub fn nearest(&self, spec: &Path) -> Option<Last> {
-        self.last(spec).or_else(|| read_sealed(&self.newest(&self.lasts, "", spec)?))
+        let own = self.last(spec).or_else(|| self.last(spec_and_overrides(&absolute(spec).ok()?)?.0));
+        own.or_else(|| read_sealed(&self.newest(&self.lasts, "", spec)?))
     }
 
     /// Remembers the results of the spec's stages.
@@ -111,10 +112,10 @@ impl Specs {
         self.sources_file(spec).ok().and_then(|path| read_sealed(&path)).unwrap_or_default()
     }
 
-    /// Returns the last sources of the spec's stages, or where it never ran here with these overrides, of its last run
-    /// with any others.
+    /// Returns the last sources of the spec's stages, in the order of [`Specs::nearest`].
     pub fn nearest_sources(&self, spec: &Path) -> BTreeMap<StageId, LastSources> {
-        let own = self.sources_file(spec).ok().and_then(|path| read_sealed(&path));
+        let of = |spec: &Path| self.sources_file(spec).ok().and_then(|path| read_sealed(&path));
+        let own = of(spec).or_else(|| of(spec_and_overrides(&absolute(spec).ok()?)?.0));
         own.or_else(|| read_sealed(&self.newest(&self.sources, LAST_SOURCES, spec)?)).unwrap_or_default()
     }
 
