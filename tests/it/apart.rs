@@ -76,7 +76,8 @@ fn results_with_overrides_are_let_go_thirty_days_after_their_last_use() {
     };
     let files = remembered(&project);
     [(0, 400), (1, 29), (2, 31)].iter().for_each(|(idx, days)| aged(&files[*idx], *days));
-    ok(&project, &["cache", "gc"]);
+    let gc = ok(&project, &["cache", "gc", "--keep-missing", "1h"]);
+    assert!(!gc.stdout.contains("let go"), "no spec is gone: {gc:?}");
     assert_eq!(remembered(&project), files[..2], "the spec itself and the younger one stay");
     ok(&project, &["path", "spec.yaml", "second"]);
     let is_there = |n| project.run(&["path", "spec.yaml", "second", "--set", &set_n(n)]).code == Some(0);

@@ -15,6 +15,7 @@ use super::inventory::stages_by_object;
 use super::roots::Roots;
 use crate::cas::Object;
 use crate::clock::milliseconds;
+use crate::specs::is_of_overrides;
 use crate::workspace::Living;
 use crate::{Record, Store, StoreError};
 
@@ -172,12 +173,15 @@ impl Collection<'_> {
         Ok(garbage.len())
     }
 
-    /// Forgets the last results of deleted specs. Returns the specs.
+    /// Forgets the last results of deleted specs, and those of overrides that were not used for long. Returns the deleted
+    /// specs.
     fn release(&self, released: Vec<(PathBuf, PathBuf)>) -> Result<Vec<PathBuf>, StoreError> {
         if !self.options.dry_run {
             released.iter().try_for_each(|(_, last)| self.store.specs().forget(last))?;
         }
-        Ok(released.into_iter().map(|(spec, _)| spec).collect())
+        let of_deleted = released.into_iter().filter(|(spec, last)| !is_of_overrides(last) || !spec.exists());
+        let specs: BTreeSet<PathBuf> = of_deleted.map(|(spec, _)| spec).collect();
+        Ok(specs.into_iter().collect())
     }
 }
 

@@ -36,7 +36,7 @@ impl LastEntry {
     pub(super) fn hold(&self, keep_missing: Option<Duration>) -> SpecHold {
         let presence = self.last.as_ref().map_or(Presence::Unseen, Last::presence);
         let life = match presence {
-            Presence::There => is_of_overrides(&self.path).then(|| keep_missing.unwrap_or(UNSEEN_LIFE)),
+            Presence::There => is_of_overrides(&self.path).then_some(UNSEEN_LIFE),
             Presence::Gone => Some(keep_missing.unwrap_or(Duration::ZERO)),
             Presence::Unseen => Some(keep_missing.unwrap_or(UNSEEN_LIFE)),
         };
