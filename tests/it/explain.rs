@@ -175,7 +175,7 @@ fn a_graph_shows_what_a_run_would_do_on_request() {
     let project = settled();
     project.write("in.txt", "CCCCC");
     for (format, expect) in [
-        ("text", &["source.", "depends: on what"][..]),
+        ("text", &["run", "depends", "up to date"][..]),
         ("mermaid", &["<br/>run: source.", ":::run", ":::depends", "<br/>up to date"]),
         ("dot", &["\\nrun: source.", "style=bold", "style=dashed", "\\nup to date"]),
         ("json", &["\"decision\": \"run\"", "\"reason\": \"up to date\""]),

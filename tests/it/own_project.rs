@@ -128,7 +128,7 @@ fn a_program_that_cannot_run_has_the_way_to_run_it() {
     };
     for (run, code, help) in [
         ("[../scripts/count.py]", 2, "or name its interpreter: `run: [python3, ../scripts/count.py]`"),
-        ("[python3, scripts/count.py]", 2, "did you mean `../scripts/count.py`? paths are relative to the spec file"),
+        ("[python3, scripts/count.py]", 2, "did you mean `../scripts/count.py`?"),
         ("[count.py]", 3, "a path has a `/`: write `../scripts/count.py`, from the folder of the spec"),
         ("[toch, o]", 3, "no program has this name; did you mean `touch`?"),
         ("[sh, -c, 'toch o']", 3, "no program is called `toch`; did you mean `touch`?"),

@@ -25,7 +25,7 @@ mod trial;
 pub use causes::{causes, in_one_line};
 pub use current::{CurrentError, EvaluationError};
 pub use lineage::{Lineage, Origin};
-pub use locate::{LocateError, model_search, spec as locate_spec};
+pub use locate::{LocateError, model_search, spec as locate_spec, spec_near as locate_spec_near};
 pub use missing::missing_sources;
 pub use open::{ALL_STAGES, Loaded, Opened, Surroundings, check, connect};
 pub use open_error::{CannotRun, OpenError, UnknownStage};

@@ -138,19 +138,46 @@ fn specs_to_choose(specs: &[PathBuf]) -> String {
     }
 }
 
-/// Finds the file of the spec `name`: a path, or a name with or without `.yaml`.
-///
-/// A name is searched for in the current folder, those above it up to the project's, and the `pipelines/` of any folder
-/// above. Else it is that of the only spec in the folders below `pipelines/` whose path ends with it.
+/// Finds the file of the spec `name`: as [`spec_near`], else the only spec in the folders below `pipelines/` whose path
+/// ends with the name.
 ///
 /// # Errors
 /// When there is no such file: names the searched folders and the specs that exist. When several have the name.
 pub fn spec(name: &Path, here: &Path) -> Result<PathBuf, LocateError> {
+    let error = match spec_near(name, here) {
+        Err(error @ LocateError::NoSpec { .. }) => error,
+        found => return found,
+    };
+    match is_name(name).then(|| project::below_pipelines(name, here)).flatten() {
+        Some((pipelines, found)) => match found.as_slice() {
+            [only] => Ok(only.clone()),
+            several => Err(LocateError::SeveralSpecs {
+                name: name.to_owned(),
+                specs: several.iter().map(|file| project::relative(here, file)).collect(),
+                names: several.iter().map(|file| project::relative(&pipelines, &file.with_extension(""))).collect(),
+            }),
+        },
+        None => Err(error),
+    }
+}
+
+/// Whether a path is a name, alone or with those of folders.
+fn is_name(path: &Path) -> bool {
+    path.components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+/// Finds the file of the spec `name`: a path, or a name with or without `.yaml`.
+///
+/// A name is searched for in the current folder, those above it up to the project's, and the `pipelines/` of any folder
+/// above.
+///
+/// # Errors
+/// When there is no such file: names the searched folders and the specs that exist.
+pub fn spec_near(name: &Path, here: &Path) -> Result<PathBuf, LocateError> {
     let bare = name.components().count() == 1;
     let with_ending = name.with_added_extension("yaml");
     let mut candidates = vec![name.to_owned(), with_ending.clone()];
-    let is_name = name.components().all(|part| matches!(part, Component::Normal(_)));
-    if is_name {
+    if is_name(name) {
         let project = search_root(here);
         let is_in_project = |folder: &Path| project.is_some_and(|project| folder.starts_with(project));
         let folders = here.ancestors().enumerate().flat_map(|(n_above, folder)| {
@@ -164,16 +191,6 @@ pub fn spec(name: &Path, here: &Path) -> Result<PathBuf, LocateError> {
     }
     if name.is_dir() {
         return Err(LocateError::IsFolder { name: name.to_owned(), here: here.to_owned() });
-    }
-    if let Some((pipelines, found)) = is_name.then(|| project::below_pipelines(name, here)).flatten() {
-        return match found.as_slice() {
-            [only] => Ok(only.clone()),
-            several => Err(LocateError::SeveralSpecs {
-                name: name.to_owned(),
-                specs: several.iter().map(|file| project::relative(here, file)).collect(),
-                names: several.iter().map(|file| project::relative(&pipelines, &file.with_extension(""))).collect(),
-            }),
-        };
     }
     let mut folders: Vec<PathBuf> = candidates.iter().filter_map(|path| existing_folder(path)).collect();
     folders.dedup();

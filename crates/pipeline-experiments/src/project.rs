@@ -2,6 +2,7 @@
 //!
 //! The root is the nearest folder with a `pipeline.toml`, which may be empty, or with a `.git`.
 
+use std::collections::VecDeque;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
@@ -90,30 +91,33 @@ pub(crate) fn stores_below(here: &Path) -> Vec<PathBuf> {
 }
 
 /// The specs in folders below the nearest `pipelines/` at or above `here` whose paths end with `name`, with or without
-/// their ending, and that `pipelines/`; `None` where there are none.
+/// their ending, and that `pipelines/`; `None` where there are none, or too many entries to look at.
 pub(crate) fn below_pipelines(name: &Path, here: &Path) -> Option<(PathBuf, Vec<PathBuf>)> {
     here.ancestors().map(|folder| folder.join(PIPELINES)).filter(|pipelines| pipelines.is_dir()).find_map(|pipelines| {
-        let mut found = Vec::new();
-        find_below(&pipelines, name, &mut MAX_ENTRIES.clone(), &mut found);
-        found.sort();
+        let found = find_below(&pipelines, name)?;
         (!found.is_empty()).then_some((pipelines, found))
     })
 }
 
-/// Finds the specs whose paths end with `name` in the folders below `folder`, which has at most `n_left` entries.
-fn find_below(folder: &Path, name: &Path, n_left: &mut usize, found: &mut Vec<PathBuf>) {
-    for path in inner_folders(folder) {
-        for entry in shown(&path) {
-            let Some(left) = n_left.checked_sub(1) else { return };
-            *n_left = left;
-            let file = entry.path();
+/// The specs whose paths end with `name` in the folders below `folder`, nearest first; stores are left out. `None` where
+/// the folders have more entries than are looked at: whether a name is the only one is unknown then.
+fn find_below(folder: &Path, name: &Path) -> Option<Vec<PathBuf>> {
+    let mut folders = VecDeque::from(inner_folders(folder));
+    let (mut found, mut n_left) = (Vec::new(), MAX_ENTRIES);
+    while let Some(folder) = folders.pop_front() {
+        if Store::is_at(&folder) {
+            continue;
+        }
+        for file in entries(&folder) {
+            n_left = n_left.checked_sub(1)?;
             let has_name = is_yaml(&file) && (file.ends_with(name) || file.with_extension("").ends_with(name));
             if has_name && listed(file.clone()).is_some() {
                 found.push(file);
             }
         }
-        find_below(&path, name, n_left, found);
+        folders.extend(inner_folders(&folder));
     }
+    Some(found)
 }
 
 /// The specs of the project around `here`, or of `here` and the folders in it: those in `pipelines/` first.
@@ -245,6 +249,20 @@ mod tests {
             other => panic!("{other:?}"),
         }
         assert_eq!(store_above(&top.path().join("a")).unwrap(), stores[0]);
+    }
+
+    #[test]
+    fn runs_in_a_store_below_pipelines_are_no_specs() {
+        let top = tempfile::tempdir().unwrap();
+        make(top.path(), &["pipelines/artifacts/store-v1/x"]);
+        let spec = "stages:\n  a: { kind: command }\n";
+        for file in ["pipelines/artifacts/runs/1/spec.yaml", "pipelines/more/spec.yaml"] {
+            let path = top.path().join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, spec).unwrap();
+        }
+        let (_, found) = below_pipelines(Path::new("spec"), top.path()).unwrap();
+        assert_eq!(found, [top.path().join("pipelines/more/spec.yaml")]);
     }
 
     #[test]

@@ -83,7 +83,8 @@ fn kind(text: &str, path: &Path) -> Option<Foreign> {
     let ends = |(endings, what, help): &(&[&str], &'static str, &'static str)| {
         endings.contains(&ending).then_some(Foreign { what, help })
     };
-    ENDINGS.iter().find_map(ends).or_else(|| by_content(text, path))
+    let is_spec = text.lines().any(|line| line.starts_with("stages:") || line.starts_with("extends:"));
+    ENDINGS.iter().filter(|_| !is_spec).find_map(ends).or_else(|| by_content(text, path))
 }
 
 /// The kind of a file by its lines. One with `stages` or `extends` is a spec with a mistake, or of DVC.
@@ -184,6 +185,8 @@ mod tests {
         }
         let error = crate::parse("stages:\n  a: { knd: command }\n", Path::new("a.yaml")).unwrap_err();
         assert_eq!(error.message, "unknown key `knd`");
+        let error = crate::parse("stages:\n  a: { knd: command }\n", Path::new("shop.cfg")).unwrap_err();
+        assert_eq!(error.message, "unknown key `knd`", "a spec may have any ending");
         let error = binary(b"\x89PNG\r\n", Path::new("a.png")).unwrap();
         assert_eq!(error.message, "`a.png` is a PNG image, not a spec");
     }

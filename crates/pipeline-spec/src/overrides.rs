@@ -116,6 +116,10 @@ const MAX_MEANT: usize = 3;
 pub(crate) fn like(written: &str, stages: &Entries) -> Vec<String> {
     let (holder, name) = written.rsplit_once('.').unwrap_or(("", written));
     let holder = holder.strip_suffix(".params").unwrap_or(holder);
+    // These are keys of a stage, which no override changes.
+    if ["kind", "inputs", "retain", "publish", "pool"].contains(&name) {
+        return Vec::new();
+    }
     if stages.iter().any(|(stage, _)| stage.value == holder) {
         return vec![format!("{holder}{PARAMS}{name}")];
     }

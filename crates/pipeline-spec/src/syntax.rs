@@ -101,6 +101,12 @@ fn colon(text: &str, line: usize) -> Option<SpecError> {
         let is_path = value.starts_with("//") || value.starts_with('\\');
         (is_word(key) && !value.is_empty() && !value.starts_with(' ') && !is_path).then(|| format!("{key}: {value}"))
     };
+    // `- train:valid` is a text in a list.
+    let is_item = |text: &str| text.trim_start().starts_with("- ");
+    let above = above.filter(|(_, text)| !is_item(text));
+    if text.lines().nth(line - 1).is_some_and(is_item) {
+        return None;
+    }
     for (number, text) in above.map(|(idx, text)| (idx + 1, content(text))).into_iter().chain([(line, here.clone())]) {
         if let Some(written) = glued(&text) {
             let error = SpecError::new(format!("a space is missing behind the colon of line {number}"));

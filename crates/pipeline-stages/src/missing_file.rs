@@ -1,7 +1,7 @@
 //! Advice on a path in a spec that leads nowhere.
 
 use std::collections::BTreeSet;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use pipeline_spec::nearest;
 
@@ -25,7 +25,7 @@ pub(crate) fn help(path: &Path) -> Option<String> {
     let there = path.ancestors().skip(1).find(|folder| folder.is_dir())?;
     let below = path.strip_prefix(there).ok()?;
     if let Some(above) = from_above(there, below) {
-        return Some(format!("did you mean `{above}`? paths are relative to the spec file"));
+        return Some(format!("did you mean `{}`? paths are relative to the spec file", above.display()));
     }
     let mut parts = below.components();
     let (first, rest) = (parts.next()?.as_os_str().to_str()?.to_owned(), parts.as_path());
@@ -42,11 +42,9 @@ pub(crate) fn help(path: &Path) -> Option<String> {
     }
 }
 
-/// The path with `..` before it, where a folder above `folder` has what is missing below it.
-fn from_above(folder: &Path, below: &Path) -> Option<String> {
-    let n_up =
-        (1..=MAX_UP).find(|n_up| folder.ancestors().nth(*n_up).is_some_and(|above| above.join(below).exists()))?;
-    Some(format!("{}{}", "../".repeat(n_up), below.display()))
+/// The path in a folder above `folder` that has what is missing below it.
+fn from_above(folder: &Path, below: &Path) -> Option<PathBuf> {
+    folder.ancestors().skip(1).take(MAX_UP).map(|above| above.join(below)).find(|path| path.exists())
 }
 
 #[cfg(test)]
@@ -64,7 +62,8 @@ mod tests {
         std::fs::create_dir_all(folder.path().join("data")).unwrap();
         std::fs::write(folder.path().join("data/q.jsonl"), "").unwrap();
         let below = help(&folder.path().join("specs/data/q.jsonl")).unwrap();
-        assert_eq!(below, "did you mean `../data/q.jsonl`? paths are relative to the spec file");
+        let there = folder.path().join("data/q.jsonl");
+        assert_eq!(below, format!("did you mean `{}`? paths are relative to the spec file", there.display()));
         let misspelt = help(&folder.path().join("dta/q.jsonl")).unwrap();
         assert_eq!(
             misspelt,

@@ -54,8 +54,14 @@ fn way_to_meet<V>(queries: &[QueryRow], images: &Features<V>) -> String {
     if !named.any(|id| stem(id).is_some_and(|stem| stems.contains(&stem))) {
         return String::new();
     }
-    let kind = if of_images().any(|id| stem(id).as_deref() != Some(id)) { "decode-images" } else { "load-queries" };
-    format!("; `image_id: stem` in the params of `{kind}` leaves out folders and endings")
+    let has_more = |id: &String| stem(id).as_deref() != Some(id);
+    let mut named = queries.iter().flat_map(|query| query.image_ids.iter().flatten());
+    let places = [
+        of_images().any(has_more).then_some("where the folder or the tars of images are named"),
+        named.any(has_more).then_some("in the params of `load-queries`"),
+    ];
+    let places: Vec<&str> = places.into_iter().flatten().collect();
+    format!("; `image_id: stem` {} leaves out folders and endings", places.join(" and "))
 }
 
 /// Whether a query can be encoded.

@@ -1,10 +1,29 @@
 //! Refuses text features of other queries than those beside them, as far as the spec shows it.
 
 use pipeline_core::StageId;
-use pipeline_spec::{SpecError, StageSpec};
+use pipeline_spec::{Node, SpecError, StageSpec};
 
 use crate::feature_spaces::slot_of;
 use crate::kind::BuildContext;
+
+/// The params of `load-queries` that decide which queries there are and which ids they have.
+const OF_ROWS: [&str; 3] = ["path", "split", "group"];
+
+/// The columns that do.
+const COLUMNS: [&str; 2] = ["text", "id"];
+
+/// Whether two stages load the same rows: the images that they name may differ.
+fn have_same_rows(own: &Node, other: &Node) -> bool {
+    let is_same = |one: Option<&Node>, other: Option<&Node>| match (one, other) {
+        (Some(one), Some(other)) => one.is_same(other),
+        (None, None) => true,
+        _ => false,
+    };
+    let column = |params: &Node, name: &str| params.get("columns").and_then(|columns| columns.get(name)).cloned();
+    // Where nothing says which the columns are, they are found by their usual names, in any form.
+    OF_ROWS.iter().all(|name| is_same(own.get(name), other.get(name)))
+        && COLUMNS.iter().all(|name| is_same(column(own, name).as_ref(), column(other, name).as_ref()))
+}
 
 /// Kinds that make a vector of each query of their input `queries`.
 const PER_QUERY: [&str; 2] = ["extract-text", "import-text-features"];
@@ -27,7 +46,7 @@ pub(crate) fn check(context: &BuildContext<'_>, queries_slot: &str, text_slot: &
     let (Some(own), Some(other)) = (loaded(&queries.value), spec.stage(&text.value).and_then(of_queries)) else {
         return Ok(());
     };
-    if own.id == other.id || own.params.is_same(&other.params) {
+    if own.id == other.id || have_same_rows(&own.params, &other.params) {
         return Ok(());
     }
     let message = format!(

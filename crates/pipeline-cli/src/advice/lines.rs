@@ -34,6 +34,8 @@ const OF_STAGE: &[&str] = &["--stage", "--target", "--only", "--task", "-t"];
 /// A command line: the command, and the places of the words that belong to no option.
 pub struct CommandLine<'a> {
     words: &'a [String],
+    /// The names of the command and of those that hold it, such as `cache push`.
+    name: String,
     command: clap::Command,
     positions: Vec<usize>,
 }
@@ -45,7 +47,13 @@ impl<'a> CommandLine<'a> {
         // Global options are those of each command only then.
         commands.build();
         let at = words.iter().skip(1).position(|word| commands.find_subcommand(word).is_some())? + 1;
-        let command = commands.find_subcommand(&words[at])?.clone();
+        let mut command = commands.find_subcommand(&words[at])?;
+        let (mut at, mut name) = (at, words[at].clone());
+        while let Some(inner) = words.get(at + 1).and_then(|word| command.find_subcommand(word)) {
+            (at, command) = (at + 1, inner);
+            name.push_str(&format!(" {}", words[at]));
+        }
+        let command = command.clone();
         let takes_value = |word: &str| {
             let is_it = |arg: &&clap::Arg| {
                 let long = arg.get_long().is_some_and(|long| word == format!("--{long}"));
@@ -64,12 +72,12 @@ impl<'a> CommandLine<'a> {
             }
             idx += 1;
         }
-        Some(Self { words, command, positions })
+        Some(Self { words, name, command, positions })
     }
 
     /// The name of the command.
     pub fn name(&self) -> &str {
-        self.command.get_name()
+        &self.name
     }
 
     /// The spec on the line.
@@ -92,7 +100,13 @@ impl<'a> CommandLine<'a> {
     }
 
     fn takes_stages(&self) -> bool {
-        self.command.get_positionals().any(|arg| arg.get_value_names().is_some_and(|names| names[0] == "STAGE"))
+        self.takes_value("STAGE")
+    }
+
+    /// Whether a word of the command is called so in its help.
+    fn takes_value(&self, called: &str) -> bool {
+        let is_called = |name: &clap::builder::Str| name.split('|').any(|name| name == called);
+        self.command.get_positionals().any(|arg| arg.get_value_names().is_some_and(|names| names.iter().any(is_called)))
     }
 }
 
@@ -125,15 +139,15 @@ pub fn surplus(word: &str, line: &CommandLine<'_>) -> Option<(String, String)> {
         let message = format!("`{other}` is a stage, and `pipeline {command}` has no place for one");
         return Some((message, format!("{takes}: {help}")));
     }
-    if is_spec(Path::new(other)) {
+    if is_spec(Path::new(word)) {
         let help = format!("one spec is taken at a time: `pipeline {command} {quoted_spec}`");
-        return Some((format!("`{other}` is a second spec"), help));
+        return Some((format!("`{word}` is a second spec"), help));
     }
-    let help = match did_you_mean(&meant(other, stages.iter().map(String::as_str))) {
-        Some(question) if line.takes_stages() => question,
-        _ => format!("`pipeline {command} --help` shows what it takes"),
-    };
-    Some((format!("`{other}` is one word too many for `pipeline {command}`"), help))
+    let near = did_you_mean(&meant(word, stages.iter().map(String::as_str)));
+    let is_stage = stages.iter().any(|stage| stage == word);
+    let help = near.filter(|_| line.takes_stages() && !is_stage);
+    let help = help.unwrap_or_else(|| format!("`pipeline {command} --help` shows what it takes"));
+    Some((format!("`{word}` is one word too many for `pipeline {command}`"), help))
 }
 
 /// Advice on a value that a space has broken off its `--set` or `--axis`.
@@ -157,7 +171,7 @@ pub fn option(written: &str, line: &CommandLine<'_>) -> Option<String> {
     let at = line.words.iter().position(|word| word == written || word.starts_with(&format!("{name}=")))?;
     let value = value.or_else(|| line.words.get(at + 1).map(String::as_str).filter(|word| !word.starts_with('-')));
     let command = line.name();
-    if name == "--set" {
+    if name == "--set" && line.takes_value("RUN") {
         let spec = line.spec().unwrap_or("SPEC");
         return Some(format!(
             "it is about what has run: `pipeline run {} --set {}`, then `pipeline {command} last`",
@@ -206,7 +220,8 @@ mod tests {
         for (names, own) in OPTIONS {
             let word = own.split(' ').next().unwrap();
             let has = |command: &clap::Command| {
-                let line = CommandLine { words: &[], command: command.clone(), positions: Vec::new() };
+                let name = command.get_name().to_owned();
+                let line = CommandLine { words: &[], name, command: command.clone(), positions: Vec::new() };
                 line.has(word)
             };
             assert!(commands.get_subcommands().any(has), "no command has {own}");
@@ -216,10 +231,13 @@ mod tests {
 
     #[test]
     fn values_of_options_are_no_words_of_their_own() {
-        let words = words("pipeline -q run a --set b=1 --jobs 3 --force --json c");
+        let words = self::words("pipeline -q run a --set b=1 --jobs 3 --force --json c");
         let line = CommandLine::of(&words).unwrap();
         let positions: Vec<&str> = line.positions.iter().map(|idx| words[*idx].as_str()).collect();
         assert_eq!((line.name(), positions.as_slice()), ("run", &["a", "c"][..]));
+        let words = self::words("pipeline cache push demo --json");
+        let line = CommandLine::of(&words).unwrap();
+        assert_eq!((line.name(), line.positions.as_slice()), ("cache push", &[3][..]));
     }
 
     #[test]

@@ -311,7 +311,9 @@ impl Builder<'_> {
                 let names = points.names();
                 let others = (0..names.len()).map(|idx| if idx == axis_idx { &value } else { points.value(0, idx) });
                 let help = self.takes_whole_numbers(points, axis_idx, &value, distinct);
-                let source = match help.filter(|_| source.help.is_none()) {
+                // A value of a list may be written otherwise, and one of a range is drawn.
+                let is_drawn = matches!(points.axes()[axis_idx].values(), AxisValues::Range(_));
+                let source = match help.filter(|_| is_drawn || source.help.is_none()) {
                     Some(help) => source.with_help(help),
                     None => source,
                 };

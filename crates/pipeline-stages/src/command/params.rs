@@ -65,8 +65,14 @@ impl CommandParams {
     /// The first mistake.
     pub(super) fn read(node: &Node) -> Result<Self, SpecError> {
         if let Some(text) = node.get("run").and_then(Node::as_str) {
-            return Err(SpecError::at(span_of(node, "run"), "`run` is a text, but must be a list")
-                .with_help(format!("write `run: {}`", as_list(text))));
+            let help = match text.trim_end().contains('\n') {
+                // In a list of one line the lines of a script would become one.
+                true => {
+                    "write a list of three: `- sh`, `- -c`, and `- |` with the lines of the text below it".to_owned()
+                }
+                false => format!("write `run: {}`", as_list(text)),
+            };
+            return Err(SpecError::at(span_of(node, "run"), "`run` is a text, but must be a list").with_help(help));
         }
         let params: Self = pipeline_spec::params(node)?;
         if params.run.first().is_none_or(String::is_empty) {
@@ -101,9 +107,23 @@ fn as_list(text: &str) -> String {
     let needs_shell =
         text.contains(['"', '\'', '$', '|', '&', ';', '<', '>', '*', '(', '`', '\n', '{', '[', '#', ',', ':']);
     match needs_shell {
-        true => format!("[sh, -c, '{}']", text.replace('\'', "''")),
-        false => format!("[{}]", text.split_whitespace().collect::<Vec<_>>().join(", ")),
+        true => flow_list(["sh", "-c", text]),
+        false => flow_list(text.split_whitespace()),
     }
+}
+
+/// Texts as a list of YAML in one line, for advice: quoted where they would be read as something else.
+pub(super) fn flow_list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let word = |word: &str| {
+        let is_plain = |sign: char| sign.is_alphanumeric() || "_./+=~^$@%".contains(sign) || sign == '-';
+        let is_other = word.parse::<f64>().is_ok() || ["true", "false", "null", "~", ""].contains(&word);
+        let begins_odd = word.starts_with(['%', '@', '~']) || word == "-";
+        match word.chars().all(is_plain) && !is_other && !begins_odd {
+            true => word.to_owned(),
+            false => format!("'{}'", word.replace('\'', "''")),
+        }
+    };
+    format!("[{}]", words.into_iter().map(word).collect::<Vec<_>>().join(", "))
 }
 
 /// A time with its unit.
@@ -162,6 +182,20 @@ impl JsonSchema for TimeLimit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_suggested_list_is_read_as_the_same_words() {
+        for words in [&["python3", "../t.py", "--lr=0.1", "-x"][..], &["a,b", "8080", "true", "x: y", "it's", "", "#a"]]
+        {
+            let yaml =
+                format!("stages: {{ a: {{ kind: x, params: {{ run: {} }} }} }}", flow_list(words.iter().copied()));
+            let spec = pipeline_spec::parse(&yaml, std::path::Path::new("/s.yaml")).unwrap();
+            let Some(Value::List(items)) = spec.stages[0].params.get("run").map(|run| &run.value) else {
+                panic!("{yaml}")
+            };
+            assert_eq!(items.iter().filter_map(Node::as_str).collect::<Vec<_>>(), words, "{yaml}");
+        }
+    }
 
     #[test]
     fn times_have_a_unit() {

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use pipeline_spec::nearest;
 
+use super::params::flow_list;
+
 /// The error number of a file that is no program.
 const ENOEXEC: i32 = 8;
 
@@ -69,8 +71,8 @@ impl NamedProgram<'_> {
         let words: Vec<&str> = only.split_whitespace().collect();
         let is_file = self.spec_folder.join(only).exists();
         (words.len() > 1 && !is_file).then(|| match only.contains(['|', '>', '<', '&', ';', '$', '*', '"']) {
-            true => format!("a shell must be named: `run: [sh, -c, '{}']`", only.replace('\'', "''")),
-            false => format!("list the program and its arguments one by one: `run: [{}]`", words.join(", ")),
+            true => format!("a shell must be named: `run: {}`", flow_list(["sh", "-c", only])),
+            false => format!("list the program and its arguments one by one: `run: {}`", flow_list(words)),
         })
     }
 
@@ -84,20 +86,15 @@ impl NamedProgram<'_> {
     /// The other way: the interpreter in `run`.
     fn by_interpreter(&self) -> String {
         let by = self.path.and_then(interpreter).map(|program| {
-            let words: Vec<&str> = std::iter::once(program).chain(self.run.iter().map(String::as_str)).collect();
-            format!(", or name its interpreter: `run: [{}]`", words.join(", "))
+            let words = std::iter::once(program).chain(self.run.iter().map(String::as_str));
+            format!(", or name its interpreter: `run: {}`", flow_list(words))
         });
         by.unwrap_or_default()
     }
 
     /// Advice on a script whose first line leads nowhere.
     fn no_interpreter(&self, path: &Path) -> String {
-        let mut text = String::new();
-        if let Ok(file) = pipeline_files::open(path) {
-            // What is no text has no such line.
-            let _ = file.take(MAX_FIRST_LINE).read_to_string(&mut text);
-        }
-        let first = text.split('\n').next().unwrap_or_default();
+        let first = first_line(path);
         match first.strip_prefix("#!") {
             Some(_) if first.ends_with('\r') => windows_lines(path),
             Some(interpreter) => {
@@ -110,6 +107,9 @@ impl NamedProgram<'_> {
 
     /// Advice on a path that leads nowhere.
     fn not_there(&self, path: &Path) -> String {
+        if let Some(path) = elsewhere(&self.run[0], self.spec_folder) {
+            return format!("there is no such file: did you mean `{path}`?");
+        }
         crate::missing_file::help(path).map_or_else(
             || "a path in `run` is relative to the spec file, like a source".to_owned(),
             |help| help.replace("did you mean", "there is no such file: did you mean"),
@@ -136,6 +136,16 @@ pub(super) fn elsewhere(name: &str, spec_folder: &Path) -> Option<String> {
     let folders = ["./", "../", "scripts/", "../scripts/", "src/", "../src/"];
     let found = folders.into_iter().find(|folder| spec_folder.join(folder).join(name).is_file())?;
     Some(format!("{found}{name}"))
+}
+
+/// The first line of a file with its carriage return; empty where it is no text.
+fn first_line(path: &Path) -> String {
+    let mut text = String::new();
+    if let Ok(file) = pipeline_files::open(path) {
+        // What is no text has no such line.
+        let _ = file.take(MAX_FIRST_LINE).read_to_string(&mut text);
+    }
+    text.split('\n').next().unwrap_or_default().to_owned()
 }
 
 /// Advice on a script with the line ends of Windows.
@@ -168,9 +178,10 @@ pub(super) fn of_output(code: i32, printed: &str, search: &str, program: &Path) 
     let line = |sign: &str| printed.lines().rev().find(|line| line.contains(sign));
     if let Some(line) = line("ModuleNotFoundError: No module named") {
         let module = line.rsplit('\'').nth(1).unwrap_or("it").split('.').next().unwrap_or_default().to_owned();
+        let is_python = program.file_name().is_some_and(|name| name.to_string_lossy().starts_with("python"));
+        let of = if is_python { format!("`{}`", program.display()) } else { "the Python that runs it".to_owned() };
         return Some(format!(
-            "the program is `{}`: install `{module}` for it, or name the Python that has it: `run: [/path/to/venv/bin/python, …]`",
-            program.display()
+            "install `{module}` for {of}, or name the Python that has it: `run: [/path/to/venv/bin/python, …]`"
         ));
     }
     if let Some(line) = line("KeyError: 'INPUT_") {
@@ -189,7 +200,12 @@ pub(super) fn of_output(code: i32, printed: &str, search: &str, program: &Path) 
     };
     let word = quoted.or_else(before)?;
     if word.ends_with('\r') || word.ends_with("\\r") {
-        return Some(windows_lines(program));
+        let first = first_line(program);
+        return Some(match first.starts_with("#!") && first.ends_with('\r') {
+            true => windows_lines(program),
+            // A shell or an interpreter is no script: what it starts is.
+            false => "a script that it starts has the line ends of Windows".to_owned(),
+        });
     }
     let near = near_program(word, search)?;
     Some(format!("no program is called `{word}`; did you mean `{near}`?"))
@@ -257,7 +273,16 @@ mod tests {
     fn what_a_program_printed_has_advice() {
         let top = tempfile::tempdir().unwrap();
         fs::write(top.path().join("python3"), "").unwrap();
-        let of = |code, printed| of_output(code, printed, &top.path().to_string_lossy(), Path::new("/bin/x"));
+        let script = top.path().join("x.sh");
+        fs::write(&script, "#!/usr/bin/env python3\r\n").unwrap();
+        let search = top.path().to_string_lossy().into_owned();
+        let shown = |help: String| help.replace(&search, "S");
+        let printed = "env: 'python3\\r': No such file or directory";
+        let windows = of_output(127, printed, &search, &script).map(shown);
+        assert_eq!(windows.as_deref(), Some("its lines end as on Windows: `sed -i 's/\\r$//' S/x.sh`"));
+        let module = of_output(1, "ModuleNotFoundError: No module named 'a'", &search, Path::new("/bin/python3.12"));
+        assert!(module.unwrap().starts_with("install `a` for `/bin/python3.12`, or name the Python that has it"));
+        let of = |code, printed| of_output(code, printed, &search, Path::new("/bin/sh"));
         for (code, printed, expect) in [
             (127, "sh: 1: pyhton3: not found", Some("no program is called `pyhton3`; did you mean `python3`?")),
             (
@@ -273,13 +298,13 @@ mod tests {
             (
                 127,
                 "env: 'python3\\r': No such file or directory",
-                Some("its lines end as on Windows: `sed -i 's/\\r$//' /bin/x`"),
+                Some("a script that it starts has the line ends of Windows"),
             ),
             (
                 1,
                 "ModuleNotFoundError: No module named 'a.b'",
                 Some(
-                    "the program is `/bin/x`: install `a` for it, or name the Python that has it: \
+                    "install `a` for the Python that runs it, or name the Python that has it: \
                      `run: [/path/to/venv/bin/python, …]`",
                 ),
             ),

@@ -7,7 +7,7 @@ use std::path::Path;
 use pipeline_core::{Key, StageId};
 use pipeline_engine::Decision;
 use pipeline_experiments::recorded::find_run;
-use pipeline_experiments::{SpecRef, StoreRef};
+use pipeline_experiments::{LocateError, SpecRef, StoreRef};
 use pipeline_store::{PulledTree, RemoteLink, Store};
 use serde_json::json;
 
@@ -65,7 +65,7 @@ fn recorded(
     args: &StoreArgs,
     terminal: &Terminal,
 ) -> Result<(Store, Vec<Key>), Failure> {
-    match door::locate(Path::new(subject)) {
+    match door::locate_unless_run(Path::new(subject), args) {
         Ok(spec) => {
             let named = SpecRef::at(&spec, overrides, args.artifacts.as_deref())?;
             let (store, spec) = (Store::open(&named.store.folder)?, &named.absolute);
@@ -83,6 +83,7 @@ fn recorded(
             let store = door::store(args, terminal)?;
             let runs = store.runs().list()?;
             let is_path = subject.contains('/') || subject.ends_with(".yaml") || subject.ends_with(".yml");
+            let is_path = is_path || matches!(no_spec, LocateError::SeveralSpecs { .. });
             let run =
                 find_run(&runs, subject).map_err(|no_run| if is_path { no_spec.into() } else { Failure::from(no_run) });
             let keys = store.keys_of_run(&run?.id)?;
@@ -96,7 +97,7 @@ fn recorded(
 /// # Errors
 /// When there is no such spec or run, or the store cannot be written.
 pub fn pull(args: &CachePullArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let (store, keys, unknown) = match door::locate(Path::new(&args.subject)) {
+    let (store, keys, unknown) = match door::locate_unless_run(Path::new(&args.subject), &args.store) {
         Ok(_) => planned(args)?,
         Err(_) => {
             let (store, keys) = recorded(&args.subject, &[], &args.store, terminal)?;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline_experiments::recorded::{self, RecordedRun};
 use pipeline_experiments::sweep::SweepRecord;
-use pipeline_experiments::{Protected, StoreRef, connect};
+use pipeline_experiments::{LocateError, Protected, StoreRef, connect};
 use pipeline_store::{RunInfo, Store, path_of_sweeps};
 
 use crate::again;
@@ -50,21 +50,23 @@ impl Subject {
 /// # Errors
 /// When it is neither, or the spec has not run.
 pub fn find(args: &ReportArgs, terminal: &Terminal) -> Result<Subject, Failure> {
-    match door::locate(Path::new(&args.subject)) {
+    match door::locate_unless_run(Path::new(&args.subject), &args.store) {
         Ok(spec) => of_spec(args, &spec),
         Err(no_spec) => {
             let store = remotes::attach(door::store(&args.store, terminal)?, args.remote.remote.as_deref())?;
             let runs = store.runs().list()?;
             let run = RecordedRun::find(&store, &runs, &args.subject).map_err(|no_run| {
-                if looks_like_a_path(&args.subject) { no_spec.into() } else { Failure::from(no_run) }
+                if is_of_specs(&no_spec, &args.subject) { no_spec.into() } else { Failure::from(no_run) }
             })?;
             subject(args, &store, &runs, run, None)
         }
     }
 }
 
-fn looks_like_a_path(subject: &str) -> bool {
-    subject.contains('/') || subject.ends_with(".yaml") || subject.ends_with(".yml")
+/// Whether a name that is neither that of a spec nor that of a run is meant as a spec.
+fn is_of_specs(error: &LocateError, subject: &str) -> bool {
+    let is_path = subject.contains('/') || subject.ends_with(".yaml") || subject.ends_with(".yml");
+    is_path || matches!(error, LocateError::SeveralSpecs { .. })
 }
 
 fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {

@@ -175,7 +175,8 @@ impl<'a> Columns<'a> {
         let params: BTreeMap<_, _> = params.collect();
         let mut json = json!({
             "id": id, "number": experiment.info.number, "name": labels.name, "spec": spec, "file": origin.file,
-            "state": state, "no_op": experiment.info.is_no_op, "pinned": pinned, "started_ms": started_ms, "seconds": seconds,
+            "state": state, "no_op": experiment.info.is_no_op, "pinned": pinned, "started_ms": started_ms,
+            "seconds": seconds,
             "params": params, "metrics": metrics, "n_points": experiment.n_points, "note": labels.note,
             "tags": labels.tags, "commit": origin.commit, "command": origin.command, "host": host,
             "version": origin.version, "instruction_set": origin.instruction_set,

@@ -83,7 +83,7 @@ fn site(args: &ServeArgs) -> Result<Site, Failure> {
 /// The named spec; if a run is named, its recorded spec and the run.
 fn spec_or_run(spec: &Path, overrides: &[String], store: &StoreArgs) -> Result<(SpecRef, Option<RunId>), Failure> {
     let artifacts = store.artifacts.as_deref();
-    let not_found = match door::locate(spec) {
+    let not_found = match door::locate_unless_run(spec, store) {
         Ok(spec) => return Ok((SpecRef::at(&spec, overrides, artifacts)?, None)),
         Err(error) => error,
     };
