@@ -53,8 +53,8 @@ pub trait StageHost: Sync {
     /// When the folder or a file in it cannot be read.
     fn source_files(&self, folder: &Path) -> Result<Vec<SourceFile>, StageError>;
 
-    /// Bytes that stay in the store for every stage with the same manifest: those that are there, or what `make` returns.
-    /// `None` if another process makes them now, unless the stage `waits`.
+    /// Bytes that stay in the store for every stage with the same manifest: those that are there, or what `make`
+    /// returns. `None` if another process makes them now, unless the stage `waits`.
     ///
     /// # Errors
     /// Those of `make`, and when the source has changed meanwhile or the store fails.

@@ -8,8 +8,8 @@ use crate::{StageError, Tree};
 
 /// An input artifact: its tree is known, and its files are verified one by one when they are first asked for.
 ///
-/// A stage reads a file only through these methods, so that it reads no file whose digest was not checked, and none that
-/// it does not need.
+/// A stage reads a file only through these methods, so that it reads no file whose digest was not checked, and none
+/// that it does not need.
 #[derive(Debug, Clone)]
 pub struct InputArtifact {
     /// The files and their digests.

@@ -128,8 +128,8 @@ pub struct ShardReport {
     pub dim: Option<usize>,
     /// The tokens of its texts, if an encoder has split them.
     pub tokens: Option<TokenCount>,
-    /// Facts about its rows by name that the artifact as a whole depends on, so that nothing but reports need be read for
-    /// it.
+    /// Facts about its rows by name that the artifact as a whole depends on, so that nothing but reports need be read
+    /// for it.
     pub facts: BTreeMap<String, String>,
     /// The digest of the file, if it was computed during writing. Then the file is not read again.
     pub digest: Option<Digest>,

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 
 use pipeline_core::{Derived, Manifest, Numerics, ShardReport, StageError, StageId, Tree};
-use pipeline_store::{LockOutcome, PutMode, Record, Store, StoreError};
+use pipeline_store::{LockOutcome, Record, Store, StoreError};
 
 use crate::host::LOCK_POLL;
 use crate::provenance::Origin;
@@ -18,13 +18,15 @@ pub(crate) struct Maker<'a> {
     pub stage: &'a StageId,
     pub origin: &'a Origin,
     pub numerics: Numerics,
+    /// Makes everything anew, and replaces what is there.
+    pub is_forced: bool,
 }
 
 /// The bytes of a manifest, if they are there. Damaged ones count as missing.
 pub(crate) fn find(store: &Store, manifest: &Manifest) -> Result<Option<Vec<u8>>, StageError> {
-    let record = store.records().get_shard(&manifest.key()).map_err(failed)?;
+    let record = store.records().get_derived(&manifest.key());
     let entry = record.as_ref().and_then(|record| record.tree.files.get(FILE));
-    entry.map_or(Ok(None), |entry| store.cas().read(entry).map_err(failed))
+    entry.map_or(Ok(None), |entry| store.cas().read(entry).map_err(unreadable))
 }
 
 /// Keeps what `make` returns, unless another process does so: then waits for it, or returns `None`.
@@ -38,7 +40,7 @@ pub(crate) fn keep(
     let Derived { manifest, source, digest } = *derived;
     let key = manifest.key();
     let _lock = loop {
-        if let Some(found) = find(store, manifest)? {
+        if let Some(found) = find_unless_forced(store, by, manifest)? {
             return Ok(Some(found));
         }
         match store.workspace().lock(&key, by.stage.as_str(), by.numerics).map_err(failed)? {
@@ -48,7 +50,7 @@ pub(crate) fn keep(
         }
     };
     // Another process may have kept it before the lock was free.
-    if let Some(found) = find(store, manifest)? {
+    if let Some(found) = find_unless_forced(store, by, manifest)? {
         return Ok(Some(found));
     }
     let bytes = make()?;
@@ -59,6 +61,10 @@ pub(crate) fn keep(
     }
     put(store, by, manifest, &bytes).map_err(failed)?;
     Ok(Some(bytes))
+}
+
+fn find_unless_forced(store: &Store, by: &Maker<'_>, manifest: &Manifest) -> Result<Option<Vec<u8>>, StageError> {
+    if by.is_forced { Ok(None) } else { find(store, manifest) }
 }
 
 fn put(store: &Store, by: &Maker<'_>, manifest: &Manifest, bytes: &[u8]) -> Result<(), StoreError> {
@@ -75,12 +81,17 @@ fn put(store: &Store, by: &Maker<'_>, manifest: &Manifest, bytes: &[u8]) -> Resu
         provenance: by.origin.provenance(by.stage, Vec::new()),
         has_objects: true,
     };
-    store.records().put_shard(&record, PutMode::Create)
+    store.records().put_derived(&record)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
     let failed = |source| StoreError::Io { verb: "write", path: path.to_owned(), source };
     fs::write(path, bytes).map_err(failed)
+}
+
+fn unreadable(error: StoreError) -> StageError {
+    let help = error.help();
+    StageError { help, ..StageError::because("what was read of a source before cannot be read again", error) }
 }
 
 fn failed(error: StoreError) -> StageError {

@@ -51,7 +51,7 @@ impl<'a> Host<'a> {
             stage: &node.id,
             store: shop.store,
             cancel: shop.cancel,
-            maker: Maker { stage: &node.id, origin: &shop.origin, numerics },
+            maker: Maker { stage: &node.id, origin: &shop.origin, numerics, is_forced },
             is_forced,
             role,
             sender,

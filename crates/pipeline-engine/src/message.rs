@@ -27,8 +27,8 @@ pub(crate) enum Outcome {
     Published,
     /// Some shards of a stage that another process computes were computed.
     Helped,
-    /// The inputs, by index, whose bytes are lost or damaged, each with a message; the stage must start again. It has kept
-    /// the shards that it finished.
+    /// The inputs, by index, whose bytes are lost or damaged, each with a message; the stage must start again. It has
+    /// kept the shards that it finished.
     Unreadable(Vec<(usize, String)>),
     /// The sources have changed since the decision about the stage; it did not start.
     OtherSources(Vec<ReadSource>),

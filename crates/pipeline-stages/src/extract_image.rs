@@ -89,8 +89,8 @@ struct ExtractImageParams {
     /// library does so, and `own` for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     positions: Option<Positions>,
-    /// Files of images in the place of the input `images`, with all params of `decode-images`: each image is decoded where
-    /// it is encoded, and no pixels are stored.
+    /// Files of images in the place of the input `images`, with all params of `decode-images`: each image is decoded
+    /// where it is encoded, and no pixels are stored.
     // Not part of the manifest as a whole: its own lines are, as `decode.size`.
     #[serde(default, skip_serializing)]
     decode: Option<DecodeImagesParams>,

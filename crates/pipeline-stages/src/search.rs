@@ -328,8 +328,8 @@ impl ImageSearch {
     /// Loads the encoder of the input `images` of the stage `evaluation`.
     ///
     /// # Errors
-    /// When the image features were not computed by `extract-image` of images that this spec decodes, or the encoder cannot
-    /// be loaded.
+    /// When the image features were not computed by `extract-image` of images that this spec decodes, or the encoder
+    /// cannot be loaded.
     pub fn open(
         spec: &PipelineSpec,
         evaluation: &StageId,

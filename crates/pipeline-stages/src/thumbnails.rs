@@ -71,8 +71,8 @@ pub fn thumbnail_of(bytes: &[u8], max_side: u32) -> Option<Thumbnail> {
     pipeline_data::thumbnail_of_file(bytes.to_vec(), max_side, limits).ok()
 }
 
-/// Makes pictures from the source of a stage that decodes images: the images themselves, and what the stage makes of them.
-/// `None` when the stage decodes none. `list` lists the files of folders.
+/// Makes pictures from the source of a stage that decodes images: the images themselves, and what the stage makes of
+/// them. `None` when the stage decodes none. `list` lists the files of folders.
 ///
 /// # Errors
 /// When the source cannot be read.

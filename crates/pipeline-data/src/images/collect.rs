@@ -63,8 +63,8 @@ impl Images {
         Ok(())
     }
 
-    /// All that a file holds, from its kept index if there is one. `None` if another process makes that now and this one
-    /// does not wait.
+    /// The images to take of a file and what else it holds, from its kept index if there is one. `None` if another process makes that now and this
+    /// one does not wait.
     fn held(
         &self,
         file: u32,
@@ -80,12 +80,22 @@ impl Images {
             })?;
             Ok(held)
         };
-        let Some(keep) = selection.kept_index() else { return whole().map(Some) };
-        let kept = keep(&self.files[file as usize], waits, &|| Ok(index::to_bytes(&whole()?)))?;
-        match kept {
-            Some(bytes) => Ok(Some(index::of_bytes(&bytes, file).map_or_else(whole, Ok)?)),
-            None => Ok(None),
-        }
+        let held = match selection.kept_index() {
+            None => Some(whole()?),
+            Some(keep) => match keep(&self.files[file as usize], waits, &|| Ok(index::to_bytes(&whole()?)))? {
+                Some(bytes) => Some(index::of_bytes(&bytes, file, self.n_bytes(file)).map_or_else(whole, Ok)?),
+                None => None,
+            },
+        };
+        // The index has all images of the file; of all files together, only those that are taken are held.
+        let is_taken = |found: &Found| !matches!(found, Found::Row(row) if !(selection.keep)(&row.id));
+        Ok(held.map(|held| held.into_iter().filter(is_taken).collect()))
+    }
+
+    /// The length of a file whose rows are ranges of it; `None` for a table. A file that is gone has no range.
+    fn n_bytes(&self, file: u32) -> Option<u64> {
+        let of_file = |file: &ImagesFile| std::fs::metadata(&file.path).map_or(0, |metadata| metadata.len());
+        (!matches!(self.form, Form::Tables(_))).then(|| of_file(&self.files[file as usize]))
     }
 
     /// Breaks once there are enough images.

@@ -4,8 +4,9 @@
 //! length (u64 each) and the digest (32 bytes), and the id or the reason (its length as u32, UTF-8).
 
 use super::collect::Found;
-use super::{ImageRow, ImagesFile};
+use super::{ImageRow, ImagesFile, MAX_FILE_BYTES};
 use crate::DataError;
+use crate::image_names::must_be_a_line;
 
 /// Keeps the index of each file between uses. The flag is true if it must wait for another process that makes the same
 /// index; otherwise the result is `None` then.
@@ -42,8 +43,9 @@ pub(super) fn to_bytes(all: &[Found]) -> Vec<u8> {
     bytes
 }
 
-/// The index in these bytes, of the file with this place among all; `None` if they are none.
-pub(super) fn of_bytes(mut bytes: &[u8], file: u32) -> Option<Vec<Found>> {
+/// The index in these bytes, of the file with this place among all; `None` if they are none, or if an image would lie
+/// outside of a file of `n_bytes` bytes. Where images are rows of a table, only their lengths are bounded.
+pub(super) fn of_bytes(mut bytes: &[u8], file: u32, n_bytes: Option<u64>) -> Option<Vec<Found>> {
     let mut all = Vec::new();
     let bytes = &mut bytes;
     while let Some((kind, rest)) = bytes.split_first() {
@@ -54,7 +56,12 @@ pub(super) fn of_bytes(mut bytes: &[u8], file: u32) -> Option<Vec<Found>> {
             IMAGE | BASE64 => {
                 let [offset, len] = [take(bytes)?, take(bytes)?].map(|number| u64::from_le_bytes(*number));
                 let (digest, is_base64) = (*take(bytes)?, *kind == BASE64);
-                Found::Row(ImageRow { id: text(bytes)?, file, number, offset, len, digest, is_base64 })
+                let is_inside = n_bytes.is_none_or(|n_bytes| offset.checked_add(len).is_some_and(|end| end <= n_bytes));
+                let id = text(bytes)?;
+                if len > MAX_FILE_BYTES || !is_inside || must_be_a_line(&id).is_err() {
+                    return None;
+                }
+                Found::Row(ImageRow { id, file, number, offset, len, digest, is_base64 })
             }
             _ => return None,
         });
@@ -82,17 +89,19 @@ mod tests {
     #[test]
     fn an_index_comes_back_as_it_was_and_a_cut_one_is_none() {
         let row = |id: &str, is_base64| {
-            let (file, number, offset, len, digest) = (3, 7, 512, 1 << 40, [9; 32]);
+            let (file, number, offset, len, digest) = (3, 7, 512, 1 << 20, [9; 32]);
             Found::Row(ImageRow { id: id.into(), file, number, offset, len, digest, is_base64 })
         };
-        let all = [row("红/4", false), Found::Skipped { number: 8, reason: "it is a FIFO".into() }, row("", true)];
+        let all = [row("红/4", false), Found::Skipped { number: 8, reason: "it is a FIFO".into() }, row("5", true)];
         let bytes = to_bytes(&all);
-        assert_eq!(of_bytes(&bytes, 3).unwrap(), all);
-        assert_eq!(of_bytes(&[], 0), Some(Vec::new()));
+        assert_eq!(of_bytes(&bytes, 3, Some(512 + (1 << 20))).unwrap(), all);
+        assert_eq!(of_bytes(&bytes, 3, None).unwrap(), all);
+        assert_eq!(of_bytes(&bytes, 3, Some(511 + (1 << 20))), None, "behind the end of the file");
+        assert_eq!(of_bytes(&[], 0, None), Some(Vec::new()));
         let ends: Vec<usize> = (1..=all.len()).map(|n| to_bytes(&all[..n]).len()).collect();
         for n_bytes in 1..bytes.len() {
-            assert_eq!(of_bytes(&bytes[..n_bytes], 3).is_some(), ends.contains(&n_bytes), "{n_bytes}");
+            assert_eq!(of_bytes(&bytes[..n_bytes], 3, None).is_some(), ends.contains(&n_bytes), "{n_bytes}");
         }
-        assert_eq!(of_bytes(&[5; 13], 0), None);
+        assert_eq!(of_bytes(&[5; 13], 0, None), None);
     }
 }

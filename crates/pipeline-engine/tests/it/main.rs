@@ -5,6 +5,7 @@
 
 mod cache;
 mod concurrency;
+mod derived;
 mod failure;
 mod faulty;
 mod inputs;

@@ -12,8 +12,8 @@ use crate::table_files;
 /// The version of the indexes: raised whenever the same file gives another one.
 const VERSION: u32 = 1;
 
-/// The index of a file, remembered by the file's digest and all params that determine it. `None` if another process makes
-/// it now and this one does not wait.
+/// The index of a file, remembered by the file's digest and all params that determine it. `None` if another process
+/// makes it now and this one does not wait.
 pub(super) fn keep(
     origin: &Origin<'_>,
     file: &ImagesFile,

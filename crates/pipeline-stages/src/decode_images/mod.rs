@@ -57,19 +57,25 @@ pub(crate) struct DecodeImages {
     like: OnceLock<Resolved>,
 }
 
-/// The geometry of the pixels that a stage makes; `None` for a stage that decodes nothing, or if its params or its model are wrong,
-/// which is reported elsewhere.
+/// The geometry of the pixels that a stage makes; `None` for a stage that decodes nothing, or if its params or its
+/// model are wrong, which is reported elsewhere.
 pub(crate) fn geometry(stage: &StageSpec, search: &ModelSearch) -> Option<Geometry> {
     DecodeImages::read(params_of(stage)?, search).ok()?.geometry().ok()
 }
 
-/// The params of the decoding that a stage does: all of a stage of this kind, or those of `extract-image` with `decode`.
+/// The params of the decoding that a stage does: all of a stage of this kind, or those of `extract-image` with
+/// `decode`.
 pub(crate) fn params_of(stage: &StageSpec) -> Option<&Node> {
     match &stage.kind.value {
         kind if kind == KIND.name => Some(&stage.params),
         kind if kind == extract_image::KIND.name => stage.params.get(extract_image::DECODE),
         _ => None,
     }
+}
+
+/// True for a stage that decodes images and does not store their pixels.
+pub fn stores_no_pixels(stage: &StageSpec) -> bool {
+    params_of(stage).is_some() && stage.kind.value != KIND.name
 }
 
 /// The stage that decodes the images of features: the features' own, or that of their input.

@@ -192,8 +192,8 @@ impl<'a> Origin<'a> {
         })
     }
 
-    /// The params that decide what a file holds, as JSON. Which of its images are taken is no part of that, except for the
-    /// rows of a split by a column.
+    /// The params that decide what a file holds, as JSON. Which of its images are taken is no part of that, except for
+    /// the rows of a split by a column.
     pub(super) fn index_params(&self, file: &ImagesFile) -> Vec<(&'static str, String)> {
         let text = |text: &Option<String>| serde_json::Value::from(text.as_deref()).to_string();
         let form = self.form.word().map(str::to_owned);

@@ -30,8 +30,8 @@ impl<'a> PixelShards<'a> {
         Self { images, names, parts, decoding: Decoding::new(context) }
     }
 
-    /// The number of rows in each unit. Opens all files of an artifact whose record does not say it: a program's, or one
-    /// of an earlier version.
+    /// The number of rows in each unit. Opens all files of an artifact whose record does not say it: a program's, or
+    /// one of an earlier version.
     pub(super) fn n_rows(&self) -> Result<Vec<u64>, StageError> {
         let known = self.images.shard_rows.as_ref().filter(|rows| rows.len() == self.names.len());
         let of_shards = match known {

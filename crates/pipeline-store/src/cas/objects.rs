@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::listing::{Listing, check_tree};
 use super::{Cas, OpenTreeError};
 use crate::StoreError;
-use crate::check::{FileState, check_file, digest_of, is_program};
+use crate::check::{FileState, check_file, digest_of, is_bad_disk, is_no_file, is_program};
 use crate::durable::{move_into_place, parent, remove_file, sync_folder};
 use crate::error::At;
 use crate::layout::fanned_out;
@@ -173,23 +173,22 @@ impl Cas {
         self.refuse_unless_intact(check_file(copy, entry)?, &object, to)
     }
 
-    /// The content of an object; `None` if it is missing or damaged.
+    /// The content of an object of this store; `None` if it is missing or damaged.
     ///
     /// # Errors
     /// When the store cannot be read.
     pub fn read(&self, entry: &FileEntry) -> Result<Option<Vec<u8>>, StoreError> {
-        self.fetch([entry])?;
         let object = self.object(&entry.digest);
         let mut content = Vec::new();
         match pipeline_files::open(&object).and_then(|mut file| file.read_to_end(&mut content)) {
+            Ok(_) if Digest::of(&content) == entry.digest => return Ok(Some(content)),
+            Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            read => read.at("read", &object)?,
-        };
-        if Digest::of(&content) != entry.digest {
-            self.quarantine.take(&object)?;
-            return Ok(None);
+            Err(error) if is_bad_disk(&error) || is_no_file(&error) => {}
+            Err(error) => return Err(error).at("read", &object),
         }
-        Ok(Some(content))
+        self.quarantine.take(&object)?;
+        Ok(None)
     }
 
     /// Opens an object after comparing its content with its entry. `to` names the file in the error.

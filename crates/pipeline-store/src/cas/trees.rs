@@ -50,8 +50,8 @@ impl Cas {
         }
     }
 
-    /// Like [`Cas::open_unverified`], in a temporary folder of links. Writes nothing to the store but files that it lacks
-    /// and a remote has.
+    /// Like [`Cas::open_unverified`], in a temporary folder of links. Writes nothing to the store but files that it
+    /// lacks and a remote has.
     ///
     /// # Errors
     /// When the store fails.
@@ -61,8 +61,8 @@ impl Cas {
         OpenTree::outside(self, tree, outside)
     }
 
-    /// Checks an artifact again after it was read, and returns the names of files that changed since they were verified.
-    /// Quarantines objects that were damaged meanwhile.
+    /// Checks an artifact again after it was read, and returns the names of files that changed since they were
+    /// verified. Quarantines objects that were damaged meanwhile.
     ///
     /// Reads only files that were touched.
     ///

@@ -35,8 +35,8 @@ pub struct Record<Report = StageReport> {
     pub tree: Tree,
     /// The report about the work.
     pub report: Report,
-    /// The rows of each shard, in the order of the shards; empty where the result has no shards, and in records of earlier
-    /// versions.
+    /// The rows of each shard, in the order of the shards; empty where the result has no shards, and in records of
+    /// earlier versions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shard_rows: Vec<u64>,
     /// Wall time of the computation, in seconds.
@@ -143,6 +143,23 @@ impl Records {
     /// When the store cannot be read.
     pub fn get_shard(&self, key: &Key) -> Result<Option<Record<ShardReport>>, StoreError> {
         self.get_as(key)
+    }
+
+    /// The record of bytes that are derived from a source, from this store alone: a remote is not asked, since nothing in
+    /// such bytes can be checked against anything else.
+    pub fn get_derived(&self, key: &Key) -> Option<Record<ShardReport>> {
+        match self.read_as(key) {
+            RecordState::Intact(record) => Some(*record),
+            RecordState::Damaged | RecordState::Unreadable(_) | RecordState::Absent => None,
+        }
+    }
+
+    /// Remembers bytes that are derived from a source, in this store alone, and replaces earlier ones.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    pub fn put_derived(&self, record: &Record<ShardReport>) -> Result<(), StoreError> {
+        self.workspace.write_sealed(&self.path(&record.key), record, Durability::Synced)
     }
 
     fn get_as<Report: DeserializeOwned>(&self, key: &Key) -> Result<Option<Record<Report>>, StoreError> {

@@ -33,8 +33,10 @@ pub fn read(
         return (Pictures::default(), None);
     }
     let features = run.stage(evaluation).and_then(|stage| run.input(stage, "images"));
-    // Features without an input of pixels have decoded the images themselves.
-    let decoded = features.map(|features| run.input(features, "images").unwrap_or(features));
+    let decoded = features.and_then(|features| {
+        let decodes = run.spec_of(features).is_some_and(|stage| pipeline_stages::image_sources(stage).is_some());
+        if decodes { Some(features) } else { run.input(features, "images") }
+    });
     let Some(decoded) = decoded else {
         return (Pictures::default(), Some("No pictures: the spec does not say where the images come from.".into()));
     };
@@ -112,6 +114,9 @@ fn from_pixels(
     wanted: &BTreeSet<String>,
     side: u32,
 ) -> Result<Pictures, String> {
+    if run.spec_of(decoded).is_some_and(pipeline_stages::stores_no_pixels) {
+        return Err(format!("`{}` stores no pixels", decoded.facts.name));
+    }
     let artifact = run.open(&subject.store, decoded)?;
     pictures_of_pixels(artifact.artifact(), wanted, side).map_err(|error| in_one_line(&error))
 }
