@@ -210,7 +210,7 @@ pub fn swapped(name: &Path, line: &CommandLine<'_>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn words(line: &str) -> Vec<String> {
+    fn split(line: &str) -> Vec<String> {
         line.split(' ').map(str::to_owned).collect()
     }
 
@@ -231,11 +231,11 @@ mod tests {
 
     #[test]
     fn values_of_options_are_no_words_of_their_own() {
-        let words = self::words("pipeline -q run a --set b=1 --jobs 3 --force --json c");
+        let words = split("pipeline -q run a --set b=1 --jobs 3 --force --json c");
         let line = CommandLine::of(&words).unwrap();
         let positions: Vec<&str> = line.positions.iter().map(|idx| words[*idx].as_str()).collect();
         assert_eq!((line.name(), positions.as_slice()), ("run", &["a", "c"][..]));
-        let words = self::words("pipeline cache push demo --json");
+        let words = split("pipeline cache push demo --json");
         let line = CommandLine::of(&words).unwrap();
         assert_eq!((line.name(), line.positions.as_slice()), ("cache push", &[3][..]));
     }
@@ -247,12 +247,12 @@ mod tests {
             "pipeline status a --set x.params.y = 3",
             "pipeline status a --set x.params.y= 3",
         ] {
-            let words = words(text);
+            let words = split(text);
             let line = CommandLine::of(&words).unwrap();
             let word = if text.contains(" = ") { "=" } else { "3" };
             assert_eq!(broken_off(word, &line).unwrap(), "did you mean `--set x.params.y=3`?", "{text}");
         }
-        let words = words("pipeline sweep a --axis x.params.y 0.1,0.2");
+        let words = split("pipeline sweep a --axis x.params.y 0.1,0.2");
         let help = broken_off("0.1,0.2", &CommandLine::of(&words).unwrap()).unwrap();
         assert_eq!(help, "did you mean `--axis 'x.params.y=[0.1, 0.2]'`?");
     }
