@@ -128,18 +128,21 @@ impl RowReader for ScratchRows {
 
     fn read_rows(&self, rows: &[usize], values: &mut [f32]) -> io::Result<()> {
         assert_eq!(values.len(), rows.len() * self.n_cols, "BUG: {} rows of {} numbers", rows.len(), self.n_cols);
-        let mut places = values.chunks_exact_mut(self.n_cols.max(1)).zip(rows);
-        places.try_for_each(|(place, row_idx)| {
-            let first_value = row_idx * self.n_cols;
+        let mut values = values;
+        // Consecutive rows at once.
+        for run in rows.chunk_by(|row_idx, next| row_idx + 1 == *next) {
+            let (part, rest) = values.split_at_mut(run.len() * self.n_cols);
+            let first_value = run[0] * self.n_cols;
             match &self.file {
-                None => place.copy_from_slice(&self.values[first_value..][..self.n_cols]),
+                None => part.copy_from_slice(&self.values[first_value..][..part.len()]),
                 Some(ScratchFile { path, file }) => {
-                    bytes::fill(place, |bytes| file.read_exact_at(bytes, 4 * first_value as u64))
+                    bytes::fill(part, |bytes| file.read_exact_at(bytes, 4 * first_value as u64))
                         .map_err(|source| io::Error::other(DataError::Read { path: path.clone(), source }))?;
                 }
             }
-            Ok(())
-        })
+            values = rest;
+        }
+        Ok(())
     }
 
     fn in_memory(&self, rows: Range<usize>) -> Option<&[f32]> {
@@ -166,8 +169,8 @@ mod tests {
             }
             assert_eq!(fs::read_dir(&folder).unwrap().count(), 2 * n_files, "{memory_bytes} bytes in memory");
             let mut read = [0.0; 9];
-            both[1].read_rows(&[29, 0, 17], &mut read).unwrap();
-            assert_eq!(read, [87.0, 88.0, 89.0, 0.0, 1.0, 2.0, 51.0, 52.0, 53.0]);
+            both[1].read_rows(&[29, 16, 17], &mut read).unwrap();
+            assert_eq!(read, [87.0, 88.0, 89.0, 48.0, 49.0, 50.0, 51.0, 52.0, 53.0]);
             drop(both);
             assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
         }

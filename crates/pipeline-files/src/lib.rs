@@ -26,7 +26,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-pub use stale::unless_stale;
+pub use stale::{again_if_stale, is_stale, unless_stale};
 pub use writers::is_open_for_writing;
 
 /// The reason why this crate refuses to read a file that the operating system would read.
@@ -45,7 +45,7 @@ enum Refusal {
 /// # Errors
 /// When it cannot be opened, or is a folder, FIFO, socket or device; the message names the kind.
 pub fn open(path: &Path) -> io::Result<File> {
-    unless_stale(|| open_once(path))
+    again_if_stale(|| open_once(path))
 }
 
 fn open_once(path: &Path) -> io::Result<File> {
@@ -62,7 +62,7 @@ fn open_once(path: &Path) -> io::Result<File> {
 /// # Errors
 /// As [`open`], and when it cannot be read.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    unless_stale(|| {
+    again_if_stale(|| {
         let mut file = open_once(path)?;
         let mut content = Vec::new();
         file.read_to_end(&mut content)?;
@@ -75,7 +75,7 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`open`], when it cannot be read, and when it is longer (`FileTooLarge`).
 pub fn read_at_most(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {
-    unless_stale(|| read_at_most_once(path, max_bytes))
+    again_if_stale(|| read_at_most_once(path, max_bytes))
 }
 
 fn read_at_most_once(path: &Path, max_bytes: u64) -> io::Result<Vec<u8>> {

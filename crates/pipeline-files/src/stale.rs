@@ -11,18 +11,27 @@ struct Lost;
 /// meanwhile (`ESTALE`).
 ///
 /// # Errors
-/// Those of `work`. A file that is stale again counts as missing (`NotFound`).
-pub fn unless_stale<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+/// Those of `work`.
+pub fn again_if_stale<T>(mut work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
     match work() {
-        Err(error) if is_stale(&error) => work().map_err(|error| match is_stale(&error) {
-            true => io::Error::new(io::ErrorKind::NotFound, Lost),
-            false => error,
-        }),
+        Err(error) if is_stale(&error) => work(),
         done => done,
     }
 }
 
-fn is_stale(error: &io::Error) -> bool {
+/// The same where a file that is stale again counts as missing: only for those that can be made again.
+///
+/// # Errors
+/// Those of `work`, with `NotFound` in place of `ESTALE`.
+pub fn unless_stale<T>(work: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    again_if_stale(work).map_err(|error| match is_stale(&error) {
+        true => io::Error::new(io::ErrorKind::NotFound, Lost),
+        false => error,
+    })
+}
+
+/// Whether the server of a file says that it was replaced.
+pub fn is_stale(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StaleNetworkFileHandle
 }
 
@@ -40,6 +49,8 @@ mod tests {
             });
             assert_eq!((done.map_err(|error| error.kind()), tries), (expect, n_tries), "{n_stale} times stale");
         }
+        let stale = again_if_stale(|| Err::<(), _>(io::ErrorKind::StaleNetworkFileHandle.into()));
+        assert!(is_stale(&stale.unwrap_err()), "a source that is stale is not missing");
         let other = unless_stale(|| Err::<(), _>(io::ErrorKind::PermissionDenied.into()));
         assert_eq!(other.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     }

@@ -79,7 +79,7 @@ pub(crate) fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>, StoreError> 
 
 /// The entries of a folder, sorted by name; empty when it is missing.
 pub(crate) fn list_folder(folder: &Path) -> Result<Vec<fs::DirEntry>, StoreError> {
-    let listed = pipeline_files::unless_stale(|| fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>());
+    let listed = pipeline_files::again_if_stale(|| fs::read_dir(folder)?.collect::<io::Result<Vec<_>>>());
     let mut entries = match listed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.at("list", folder)?,

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pipeline_core::{Device, Key, Manifest, Numerics, ShardReport, StageId, StageReport, Tree};
+use pipeline_files::is_stale;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -166,6 +167,8 @@ impl Records {
         match self.read_as(key) {
             RecordState::Intact(record) => Ok(Some(*record)),
             RecordState::Absent => Ok(self.look_outside(key)),
+            // Its server has lost it: a look-up finds nothing, but a collection must not believe that.
+            RecordState::Unreadable(StoreError::Io { source, .. }) if is_stale(&source) => Ok(self.look_outside(key)),
             RecordState::Unreadable(error) => Err(error),
             RecordState::Damaged => {
                 // A store that cannot be written keeps its damaged record, which still counts as missing.

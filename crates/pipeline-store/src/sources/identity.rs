@@ -1,9 +1,9 @@
 //! The identity of a file, which shows a change of its content without reading it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
-use std::sync::LazyLock;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,13 +43,19 @@ impl Identity {
 /// The number of the file system that holds a file, as every machine knows it; 0 on network file systems, where the
 /// inode and the times come from the server.
 pub fn device_number(metadata: &Metadata) -> u64 {
-    /// As this process found them when it first asked. A file system that is mounted later keeps its number.
-    static SHARED: LazyLock<HashSet<u64>> =
-        LazyLock::new(|| shared_devices(&std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default()));
+    /// The file systems that were asked for, and whether each is shared: an automounter may add some at any time.
+    static SEEN: Mutex<BTreeMap<u64, bool>> = Mutex::new(BTreeMap::new());
     let device = metadata.dev();
     // Only a file system without a disk of this machine has a number without a major part.
-    let may_be_shared = rustix::fs::major(device) == 0;
-    if may_be_shared && SHARED.contains(&device) { 0 } else { device }
+    if rustix::fs::major(device) != 0 {
+        return device;
+    }
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    let look = || {
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        shared_devices(&mounts).contains(&device)
+    };
+    if *seen.entry(device).or_insert_with(look) { 0 } else { device }
 }
 
 /// The types of file systems that several machines mount at once.

@@ -76,8 +76,8 @@ impl Specs {
         }
     }
 
-    /// Returns the last results of the spec's stages; `None` if it never ran here with these overrides, or the file cannot
-    /// be read.
+    /// Returns the last results of the spec's stages; `None` if it never ran here with these overrides, or the file
+    /// cannot be read.
     pub fn last(&self, spec: &Path) -> Option<Last> {
         read_sealed(&self.last_file(spec).ok()?)
     }
@@ -194,8 +194,8 @@ impl Specs {
     }
 }
 
-/// The file in `folder` about runs of a spec: `<prefix><digest of its path>.json`, with a digest of the overrides behind
-/// that of the path where there are any.
+/// The file in `folder` about runs of a spec: `<prefix><digest of its path>.json`, with a digest of the overrides
+/// behind that of the path where there are any.
 fn file_of(folder: &Path, prefix: &str, spec: &Path) -> Result<PathBuf, StoreError> {
     let spec = absolute(spec)?;
     let Some((spec, overrides)) = spec_and_overrides(&spec) else { return Ok(file_of_path(folder, prefix, &spec)) };
