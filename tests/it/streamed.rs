@@ -1,11 +1,11 @@
 //! Training and evaluation with less memory than their features take.
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::process::Command;
 
-use crate::project::{Project, with_default_signals};
+use crate::project::{Project, Reply, with_default_signals};
 use crate::recorded;
 
 const SPEC: &str = r#"stages:
@@ -44,6 +44,27 @@ fn write_side(project: &Project, name: &str, n_rows: usize, dim: usize) {
     project.write(&format!("{name}.txt"), &(0..n_rows).fold(String::new(), |ids, row| ids + &row.to_string() + "\n"));
 }
 
+/// The reply of the program under a limit of the shell's `ulimit`.
+fn with_limit(project: &Project, args: &[&str], limit: &str) -> Reply {
+    let command = with_default_signals(&project.command(args));
+    let mut limited = Command::new("sh");
+    limited.args(["-c", &format!("ulimit {limit} && exec \"$@\""), "sh"]);
+    limited.arg(command.get_program()).args(command.get_args()).current_dir(project.path("")).env_clear();
+    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    project.reply(&limited.output().unwrap())
+}
+
+#[test]
+fn the_limit_of_open_files_is_raised_for_features_in_many_files() {
+    let count = "stages: { count: { kind: command, params: { run: [sh, -c, 'ulimit -n > out'], outputs: [out] } } }";
+    let project = Project::with_spec(count);
+    let reply = with_limit(&project, &["run", "spec.yaml"], "-S -n 64");
+    assert_eq!(reply.code, Some(0), "{reply:?}");
+    let path = recorded::json(&project, &["path", "spec.yaml", "count", "--json"]);
+    let n_files = fs::read_to_string(format!("{}/out", path["folder"].as_str().unwrap())).unwrap();
+    assert!(n_files.trim().parse::<u64>().map_or(n_files.trim() == "unlimited", |n| n > 64), "{n_files}");
+}
+
 #[test]
 fn features_larger_than_memory_give_the_same_heads_and_ranks() {
     let project = Project::with_spec(SPEC);
@@ -59,12 +80,7 @@ fn features_larger_than_memory_give_the_same_heads_and_ranks() {
     let expect = recorded::artifacts(&project);
     assert!(LIMIT_KIB << 10 < N_IMAGES * D_IMAGE * size_of::<f32>(), "the limit is below the features of one side");
     let args = ["run", "spec.yaml", "--threads", "2", "--force", "projection", "--force", "evaluate"];
-    let command = with_default_signals(&project.command(&args));
-    let mut limited = Command::new("sh");
-    limited.args(["-c", &format!("ulimit -d {LIMIT_KIB} && exec \"$@\""), "sh"]);
-    limited.arg(command.get_program()).args(command.get_args()).current_dir(project.path("")).env_clear();
-    limited.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let reply = project.reply(&limited.output().unwrap());
+    let reply = with_limit(&project, &args, &format!("-d {LIMIT_KIB}"));
     assert!(reply.code == Some(0) && reply.stderr.contains("2 ran, 3 reused"), "{reply:?}");
     assert_eq!(recorded::artifacts(&project), expect);
 }

@@ -20,6 +20,7 @@ mod faults;
 mod format;
 mod graph_text;
 mod memory;
+mod open_files;
 mod origin;
 mod page;
 mod param_words;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     bug::install_panic_hook();
+    open_files::allow_more();
     let exit = std::panic::catch_unwind(|| {
         if completing::answer().is_some() {
             return Exit::Done;

@@ -6,12 +6,13 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustix::io::Errno;
 use rustix::process::{Resource, getrlimit};
 
 use crate::DataError;
 
-/// The share of the process's open files that one of these may take.
-const SHARE: u64 = 8;
+/// The share of the process's open files that one of these may take: four trainings at once have sixteen of them.
+const SHARE: u64 = 32;
 
 /// The files, by their place in a list.
 #[derive(Debug)]
@@ -46,7 +47,7 @@ impl OpenFiles {
             io::Error::other(DataError::Read { path, source })
         };
         let mut is_again = false;
-        pipeline_files::unless_stale(|| {
+        pipeline_files::again_if_stale(|| {
             if std::mem::replace(&mut is_again, true) {
                 *self.slot(file_idx) = None;
             }
@@ -56,6 +57,17 @@ impl OpenFiles {
     }
 
     fn open(&self, file_idx: usize) -> io::Result<Arc<File>> {
+        match self.open_in_slot(file_idx) {
+            // The process or the system has no more of them: those that are open here need not be.
+            Err(error) if is_full(&error) => {
+                self.slots.iter().for_each(|slot| *slot.lock().unwrap_or_else(PoisonError::into_inner) = None);
+                self.open_in_slot(file_idx)
+            }
+            opened => opened,
+        }
+    }
+
+    fn open_in_slot(&self, file_idx: usize) -> io::Result<Arc<File>> {
         let mut slot = self.slot(file_idx);
         if let Some((_, file)) = slot.as_ref().filter(|(open, _)| *open == file_idx) {
             return Ok(file.clone());
@@ -68,6 +80,10 @@ impl OpenFiles {
     fn slot(&self, file_idx: usize) -> std::sync::MutexGuard<'_, Slot> {
         self.slots[file_idx % self.slots.len()].lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    [Errno::MFILE, Errno::NFILE].iter().any(|full| error.raw_os_error() == Some(full.raw_os_error()))
 }
 
 #[cfg(test)]
