@@ -134,7 +134,7 @@ fn a_team_shares_results_on_an_object_store_and_on_a_server_of_files() {
 #[test]
 fn a_team_shares_results_on_real_servers() {
     let urls = std::env::var("PIPELINE_TEST_REMOTES").unwrap_or_default();
-    let is_needed = |name: &String| ["AWS_", "AZURE_"].iter().any(|prefix| name.starts_with(prefix));
+    let is_needed = |name: &String| ["AWS_", "AZUR"].iter().any(|prefix| name.starts_with(prefix));
     let variables: Vec<_> = std::env::vars().filter(|(name, _)| is_needed(name)).collect();
     for url in urls.split_whitespace() {
         let url = format!("{url}/{}", std::process::id());
