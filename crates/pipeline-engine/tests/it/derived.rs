@@ -12,7 +12,7 @@ use crate::world::{Doing, Part, World, part, write};
 /// A stage that writes what it derives from its source; `before` is called while it does.
 fn reader(id: &str, source: &Path, n_made: &Arc<AtomicUsize>, before: fn(&Path)) -> Part {
     let (path, n_made) = (source.to_owned(), Arc::clone(n_made));
-    part(id).source(source.to_owned()).work(move |context: &Doing<'_>| {
+    part(id).param("id", id).source(source.to_owned()).work(move |context: &Doing<'_>| {
         let digest = context.sources.values().next().unwrap();
         let mut manifest = Manifest::new("test/index", 1);
         manifest.source("file", digest);

@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn without_the_feature_cuda_says_how_to_build_it() {
         let error = crate::device::probe(Device::Cuda).unwrap_err();
-        assert!(error.to_string().contains("cargo build --release --features cuda"), "{error}");
+        assert!(error.help().contains("cargo build --release --features cuda"), "{error}");
         assert_eq!(load::<_, dyn Learner>(()).err(), Some(DeviceError::NotBuilt));
     }
 }
