@@ -104,7 +104,7 @@ fn origin(opened: &Opened, why: &Why, terminal: &Terminal) -> Result<Vec<String>
 fn since_last(opened: &Opened, plan: &Plan, stage: &StageId) -> Result<Vec<String>, Failure> {
     let planned = plan.stages.iter().find(|planned| planned.id == *stage);
     let Some(Decision::Reuse { key, .. }) = planned.map(|planned| &planned.decision) else { return Ok(Vec::new()) };
-    let Some(last) = opened.store.specs().nearest(&opened.named.memory()) else { return Ok(Vec::new()) };
+    let Some(last) = opened.store.specs().newest_last(&opened.named.memory()) else { return Ok(Vec::new()) };
     let Some(had) = last.stages.get(stage).filter(|had| had.key != *key) else { return Ok(Vec::new()) };
     let (Some(now), Some(then)) = (opened.store.records().get(key)?, opened.store.records().get(&had.key)?) else {
         return Ok(Vec::new());

@@ -17,10 +17,10 @@ mod sources;
 mod sweeps;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use pipeline_core::{Digest, StageId};
 
@@ -43,9 +43,6 @@ pub(crate) use sweeps::swept_spec;
 
 /// The beginning of the names of files with the last sources of specs.
 const LAST_SOURCES: &str = "last-";
-
-/// The interval at which no-op runs mark a spec's last results as used.
-const TOUCH_AGAIN_AFTER: Duration = Duration::from_secs(24 * 3600);
 
 /// The memory of each spec's last runs, by the spec's path.
 #[derive(Debug)]
@@ -82,11 +79,15 @@ impl Specs {
         read_sealed(&self.last_file(spec).ok()?)
     }
 
-    /// Returns the last results of the spec's stages, or where it never ran here with these overrides, those without any,
-    /// or else of its last run with others: for comparisons and forecasts.
+    /// Returns the last results of the spec's stages, or where it never ran here with these overrides, of its last run
+    /// with any others: for comparisons and forecasts.
     pub fn nearest(&self, spec: &Path) -> Option<Last> {
-        let own = self.last(spec).or_else(|| self.last(spec_and_overrides(&absolute(spec).ok()?)?.0));
-        own.or_else(|| read_sealed(&self.newest(&self.lasts, "", spec)?))
+        self.last(spec).or_else(|| self.newest_last(spec))
+    }
+
+    /// Returns the results of the spec's last run, whatever its overrides.
+    pub fn newest_last(&self, spec: &Path) -> Option<Last> {
+        read_sealed(&self.newest(&self.lasts, "", spec)?)
     }
 
     /// Remembers the results of the spec's stages.
@@ -97,14 +98,11 @@ impl Specs {
         self.workspace.write_sealed(&self.last_file(spec)?, last, Durability::Lazy)
     }
 
-    /// Marks the last results of a spec as used, once a day.
+    /// Marks the last results of a spec as used now: its last run is the one with these overrides.
     pub fn use_last(&self, spec: &Path) {
         let Ok(path) = self.last_file(spec) else { return };
-        let used = fs::metadata(&path).and_then(|metadata| metadata.modified());
-        if used.is_ok_and(|used| used.elapsed().is_ok_and(|age| age > TOUCH_AGAIN_AFTER)) {
-            // Best effort: in the store of another user only its owner's use counts.
-            let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-        }
+        // Best effort: in the store of another user only its owner's use counts.
+        let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
     }
 
     /// Returns the last sources of the spec's stages; empty if it never ran here, or they cannot be read.
@@ -114,8 +112,7 @@ impl Specs {
 
     /// Returns the last sources of the spec's stages, in the order of [`Specs::nearest`].
     pub fn nearest_sources(&self, spec: &Path) -> BTreeMap<StageId, LastSources> {
-        let of = |spec: &Path| self.sources_file(spec).ok().and_then(|path| read_sealed(&path));
-        let own = of(spec).or_else(|| of(spec_and_overrides(&absolute(spec).ok()?)?.0));
+        let own = self.sources_file(spec).ok().and_then(|path| read_sealed(&path));
         own.or_else(|| read_sealed(&self.newest(&self.sources, LAST_SOURCES, spec)?)).unwrap_or_default()
     }
 
