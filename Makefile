@@ -17,7 +17,7 @@ soak: ## kills, full disks, damage and races by the thousand, about 15 minutes; 
 	PIPELINE_SOAK=1 cargo test --release --workspace --locked --test it -- --nocapture --test-threads 1 \
 	    faults:: flips:: kills:: model:: races:: slurm::
 
-slurm: build ## kills of tasks, nodes, controllers and drivers on a cluster of this machine; needs root, slurm-wlm, munge
+slurm: build ## kills of tasks, nodes and drivers on a cluster of this machine; needs root, slurm-wlm and munge
 	python3 tests/slurm/faults.py
 
 check: ## format, lints, docs, and licences where cargo-deny is installed

@@ -46,8 +46,8 @@ pub trait StageHost: Sync {
     /// Shows the present text of a line that an external program redraws, such as a progress bar; not recorded. Cheap.
     fn redraw(&self, line: &str);
 
-    /// Lists the files that the digest of a folder covers, sorted by name, and what was passed over for lack of content.
-    /// A file that was not touched since its digest was taken is not read.
+    /// Lists the files that the digest of a folder covers, sorted by name, and what was passed over for lack of
+    /// content. A file that was not touched since its digest was taken is not read.
     ///
     /// # Errors
     /// When the folder or a file in it cannot be read.

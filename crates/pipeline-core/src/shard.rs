@@ -23,8 +23,8 @@ pub enum Cut {
         slot: &'static str,
         /// The digests of the input's shards, in the order of their rows.
         shards: fn(&Tree) -> Vec<Digest>,
-        /// The number of shards that each of them makes; at least 1. More than one where a row is much larger than it was
-        /// in the input.
+        /// The number of shards that each of them makes; at least 1. More than one where a row is much larger than it
+        /// was in the input.
         parts: usize,
     },
 }
@@ -78,8 +78,8 @@ pub trait ShardedStage: Sync {
 ///
 /// Several processes may have the same rows open, and each compute some of their shards.
 pub trait OpenRows: Sync {
-    /// The digests of the rows, or where [`Cut::Input`] cuts, of the parts of an input's shards ([`Cut::input_units`]). A
-    /// *unit* is what has one such digest.
+    /// The digests of the rows, or where [`Cut::Input`] cuts, of the parts of an input's shards ([`Cut::input_units`]).
+    /// A *unit* is what has one such digest.
     fn digests(&self) -> &[Digest];
 
     /// The number of rows in some units.

@@ -12,8 +12,8 @@ const MAX_FILES: usize = 100_000;
 
 /// A path with `*`, `?` or `{…}` that is not the path of a file.
 ///
-/// `*` stands for any part of a name, `?` for one character, `{a,b}` for each of several texts and `{000..009}` for each
-/// number. `*` and `?` match no hidden names.
+/// `*` stands for any part of a name, `?` for one character, `{a,b}` for each of several texts and `{000..009}` for
+/// each number. `*` and `?` match no hidden names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern {
     /// The folder before the first name with a wildcard.

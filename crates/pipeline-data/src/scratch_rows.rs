@@ -36,8 +36,8 @@ struct ScratchFile {
 }
 
 impl ScratchRows {
-    /// No rows of `n_cols` numbers. Once they take more than 64 MiB, they lie in a file in `folder`; without a folder all
-    /// of them are held in memory.
+    /// No rows of `n_cols` numbers. Once they take more than 64 MiB, they lie in a file in `folder`; without a folder
+    /// all of them are held in memory.
     pub fn new(folder: Option<&Path>, n_cols: usize) -> Self {
         Self::with_memory(folder, n_cols, MEMORY_BYTES)
     }

@@ -49,8 +49,8 @@ pub struct PlannedStage {
 /// Writes nothing.
 ///
 /// # Errors
-/// When a source of a stage that must run is missing, a stage without a result could never do its work, a forced stage is
-/// unknown, or the store cannot be read.
+/// When a source of a stage that must run is missing, a stage without a result could never do its work, a forced stage
+/// is unknown, or the store cannot be read.
 pub fn plan(graph: &Graph, store: &Store, spec: &Path, options: &PlanOptions) -> Result<Plan, EngineError> {
     let mut resolver = Resolver::new(graph, store, spec, options)?;
     let decided = decide_all(&mut resolver)?;

@@ -90,8 +90,8 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// Looks up the results of these stages in the remote, many at once, before they are asked for one by one. All their
-    /// inputs must have artifacts.
+    /// Looks up the results of these stages in the remote, many at once, before they are asked for one by one. All
+    /// their inputs must have artifacts.
     pub fn fetch(&mut self, stages: &[usize]) {
         if self.store.remote().is_none() {
             return;

@@ -22,9 +22,9 @@ const PASS_BYTES: usize = 64 << 20;
 
 /// Ranks all images for each query: higher score first, then lower row.
 ///
-/// An image whose score is NaN is not ranked. The thread count changes no bit of the result. Memory is bounded by 64 MiB
-/// of queries, `top_k` images for each of all queries, and 8,192 images twice. The images are read once for each 64 MiB
-/// of queries.
+/// An image whose score is NaN is not ranked. The thread count changes no bit of the result. Memory is bounded by 64
+/// MiB of queries, `top_k` images for each of all queries, and 8,192 images twice. The images are read once for each 64
+/// MiB of queries.
 ///
 /// # Shapes
 /// - queries: `[n_queries, dim]`, images: `[n_images, dim]`

@@ -99,8 +99,8 @@ pub(crate) fn below_pipelines(name: &Path, here: &Path) -> Option<(PathBuf, Vec<
     })
 }
 
-/// The specs whose paths end with `name` in the folders below `folder`, nearest first; stores are left out. `None` where
-/// the folders have more entries than are looked at: whether a name is the only one is unknown then.
+/// The specs whose paths end with `name` in the folders below `folder`, nearest first; stores are left out. `None`
+/// where the folders have more entries than are looked at: whether a name is the only one is unknown then.
 fn find_below(folder: &Path, name: &Path) -> Option<Vec<PathBuf>> {
     let mut folders = VecDeque::from(inner_folders(folder));
     let (mut found, mut n_left) = (Vec::new(), MAX_ENTRIES);

@@ -1,4 +1,5 @@
-//! Files that a network file system has lost: their server replaced or removed them, and a client still holds the old one.
+//! Files that a network file system has lost: their server replaced or removed them, and a client still holds the old
+//! one.
 
 use std::io;
 

@@ -30,7 +30,8 @@ enum Scale {
     Steps { low: f64, step: f64, n_values: u64 },
     /// The `n_values` whole numbers `low`, `low + step`, ….
     Whole { low: i64, step: i64, n_values: u64 },
-    /// The whole numbers from `low`, at least 1, to `high`: each takes the part of the logarithmic range up to the next.
+    /// The whole numbers from `low`, at least 1, to `high`: each takes the part of the logarithmic range up to the
+    /// next.
     WholeLog { low: i64, high: i64 },
 }
 

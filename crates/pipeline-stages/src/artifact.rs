@@ -190,8 +190,8 @@ pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features,
     Ok(Features { vectors: Matrix::new(ids.len(), dim, values), ids })
 }
 
-/// All vectors of a features artifact, in order, which are read when they are needed. `scratch` is the folder of a stage
-/// for files that do not stay.
+/// All vectors of a features artifact, in order, which are read when they are needed. `scratch` is the folder of a
+/// stage for files that do not stay.
 ///
 /// # Errors
 /// When they cannot be read, or are those of tokens.
@@ -327,7 +327,8 @@ pub(crate) struct Wanted {
     pub(crate) rows: &'static str,
     /// One row, such as `line`.
     pub(crate) row: &'static str,
-    /// The appearance of such a file, in the words of [`pipeline_data::looks_like`]; empty where it is no file of lines.
+    /// The appearance of such a file, in the words of [`pipeline_data::looks_like`]; empty where it is no file of
+    /// lines.
     pub(crate) looks: &'static str,
     /// A whole sentence about the expected input.
     pub(crate) help: &'static str,

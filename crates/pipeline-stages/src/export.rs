@@ -96,8 +96,8 @@ impl Vectors {
     /// The embeddings of a features artifact through the heads of `projection`.
     ///
     /// # Errors
-    /// When either cannot be read, or the heads take vectors of another width, or were trained on vectors of another encoding,
-    /// unless `allows_mismatch` is set.
+    /// When either cannot be read, or the heads take vectors of another width, or were trained on vectors of another
+    /// encoding, unless `allows_mismatch` is set.
     pub fn embedded(
         features: &InputArtifact,
         side: Side,

@@ -78,8 +78,8 @@ struct ExtractImageParams {
     // Not part of the manifest: the content of the model's files is, as sources.
     #[serde(skip_serializing)]
     model: ModelName,
-    /// The pooling of an image's vectors. When absent, `projected` for CLIP and SigLIP, `cls` for ViT and DINOv2, and `avg`
-    /// for ResNet and ConvNeXt.
+    /// The pooling of an image's vectors. When absent, `projected` for CLIP and SigLIP, `cls` for ViT and DINOv2, and
+    /// `avg` for ResNet and ConvNeXt.
     #[serde(default, skip_serializing_if = "is_avg")]
     pooling: Option<PoolingParam>,
     /// With `pooling: tokens`: the precision of the vectors.
@@ -291,8 +291,8 @@ impl ExtractImage {
         FAMILY.failure(&self.params.model, &self.search, error)
     }
 
-    /// The number of shards for the tokens of the images of one pixel shard: a token's vectors may be much larger than the
-    /// pixels.
+    /// The number of shards for the tokens of the images of one pixel shard: a token's vectors may be much larger than
+    /// the pixels.
     fn parts(&self, model: &dyn EncoderModel) -> usize {
         let size = self.decoded.map_or(USUAL_SIZE, |decoded| decoded.size);
         let pixel_bytes = size.map(u64::from).iter().product::<u64>() * 3;

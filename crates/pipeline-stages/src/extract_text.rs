@@ -47,8 +47,8 @@ pub(crate) static KIND: Kind = Kind {
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ExtractTextParams {
-    /// A model folder of Hugging Face, sentence-transformers or OpenCLIP, a Chinese-CLIP checkpoint, or a bare name such
-    /// as `bert-base-chinese` that is searched in the folders of models.
+    /// A model folder of Hugging Face, sentence-transformers or OpenCLIP, a Chinese-CLIP checkpoint, or a bare name
+    /// such as `bert-base-chinese` that is searched in the folders of models.
     // Not part of the manifest: the content of the model's files is, as sources.
     #[serde(skip_serializing)]
     model: ModelName,

@@ -134,8 +134,8 @@ pub(crate) fn for_heads(
     }
 }
 
-/// The embeddings of an artifact: its features go through trained heads as they are read. `scratch` is the folder of the
-/// stage; without it, all embeddings are held in memory.
+/// The embeddings of an artifact: its features go through trained heads as they are read. `scratch` is the folder of
+/// the stage; without it, all embeddings are held in memory.
 ///
 /// # Errors
 /// As [`for_heads`], and when the features do not fit the heads, or the scratch file cannot be written.

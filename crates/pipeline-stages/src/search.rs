@@ -54,8 +54,8 @@ pub struct Place {
 pub struct FoundImages {
     /// The images, best first.
     pub images: Vec<Found>,
-    /// The images that are relevant to the text, in the order of their ranks and then those outside the pool; `None` when
-    /// the evaluation has no query with this text.
+    /// The images that are relevant to the text, in the order of their ranks and then those outside the pool; `None`
+    /// when the evaluation has no query with this text.
     pub relevant: Option<Vec<Relevant>>,
 }
 
@@ -206,8 +206,8 @@ impl SearchPool {
         Ok(FoundImages { images: images.collect(), relevant })
     }
 
-    /// The `k` texts of the evaluation's queries that are most similar to an image, best first; `None` where the queries
-    /// have not been read.
+    /// The `k` texts of the evaluation's queries that are most similar to an image, best first; `None` where the
+    /// queries have not been read.
     ///
     /// # Errors
     /// When queries and images have different widths.
@@ -230,8 +230,8 @@ impl SearchPool {
         Ok(Some(found.collect()))
     }
 
-    /// The queries of the evaluation that name an image of the pool, at most `most`, with its rank for each; `None` where
-    /// the queries have not been read.
+    /// The queries of the evaluation that name an image of the pool, at most `most`, with its rank for each; `None`
+    /// where the queries have not been read.
     ///
     /// # Errors
     /// When queries and images have different widths.

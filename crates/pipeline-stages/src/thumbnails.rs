@@ -108,7 +108,8 @@ fn picture(file: &[u8], decoder: Option<&Decoder>, max_side: u32, limits: Limits
     Ok(Picture { own, fed: fed.map(|image| thumbnail(&image, max_side)) })
 }
 
-/// Whether two small images differ in shape, or some pixels in colour by more than a resize on the way makes them differ.
+/// Whether two small images differ in shape, or some pixels in colour by more than a resize on the way makes them
+/// differ.
 fn looks_different(one: &RgbImage, other: &RgbImage) -> bool {
     if (one.width, one.height) != (other.width, other.height) {
         return true;

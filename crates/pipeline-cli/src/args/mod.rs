@@ -305,8 +305,8 @@ pub enum ExecutorArg {
 /// Arguments of `diff`.
 #[derive(Debug, Args)]
 pub struct DiffArgs {
-    /// The earlier run: its number, name or id, the beginning of that, `last` or `last~1`; with `:STAGE` that evaluation of it, with
-    /// `:POINT` that point of a sweep.
+    /// The earlier run: its number, name or id, the beginning of that, `last` or `last~1`; with `:STAGE` that
+    /// evaluation of it, with `:POINT` that point of a sweep.
     #[arg(value_name = "RUN", add = completing::runs())]
     pub earlier: String,
     /// The later run.

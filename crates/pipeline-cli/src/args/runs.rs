@@ -104,7 +104,8 @@ impl RelabelArgs {
 /// The runs to remove from the history.
 #[derive(Debug, Args)]
 pub struct PruneArgs {
-    /// Show which old runs would be removed from the history: those that `--keep`, `--older-than` and `--filter` select.
+    /// Show which old runs would be removed from the history: those that `--keep`, `--older-than` and `--filter`
+    /// select.
     ///
     /// Spares running, pinned and labelled runs, and the last run and sweep of each spec. Results stay cached.
     #[arg(long, conflicts_with = "run")]

@@ -1,7 +1,7 @@
 //! `pipeline graph`: draws the stages of a spec.
 //!
-//! JSON: `{spec, stages: [{stage, kind, inputs: {SLOT: STAGE}, decision?, reason?}]}`, inputs before readers; the latter
-//! two with `--status`.
+//! JSON: `{spec, stages: [{stage, kind, inputs: {SLOT: STAGE}, decision?, reason?}]}`, inputs before readers; the
+//! latter two with `--status`.
 
 use pipeline_engine::PlanOptions;
 

@@ -82,8 +82,8 @@ fn explanation(stage: &StageId, why: &Why) -> String {
     lines.join("\n")
 }
 
-/// The result from which the remembered one was adopted. With `-v`, or where the arithmetic is not that of this machine,
-/// the machine and the arithmetic that computed it.
+/// The result from which the remembered one was adopted. With `-v`, or where the arithmetic is not that of this
+/// machine, the machine and the arithmetic that computed it.
 fn origin(opened: &Opened, why: &Why, terminal: &Terminal) -> Result<Vec<String>, Failure> {
     let Decision::Reuse { key, .. } = &why.chain[0].decision else { return Ok(Vec::new()) };
     let records = opened.store.records();

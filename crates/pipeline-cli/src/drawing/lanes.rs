@@ -1,4 +1,5 @@
-//! Stages one below the other, with a lane for each result that is still to be read, as `git log --graph` draws commits.
+//! Stages one below the other, with a lane for each result that is still to be read, as `git log --graph` draws
+//! commits.
 
 use super::canvas::Canvas;
 use crate::graph_text::DrawnStage;

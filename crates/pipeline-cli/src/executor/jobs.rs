@@ -105,7 +105,8 @@ pub fn poll(jobs: &BTreeSet<String>) -> Poll {
 /// The user's living jobs of a name, each with its comment; `None` when Slurm does not answer.
 pub fn named(name: &str) -> Option<Vec<(String, String)>> {
     let mut command = Command::new("squeue");
-    // One line for each array, or for each part of it that runs; only those of this user, since others may write anything.
+    // One line for each array, or for each part of it that runs; only those of this user, since others may write
+    // anything.
     command.arg(format!("--user={}", rustix::process::getuid().as_raw()));
     command.args(["-h", "-o", "%F|%k", "-n", name]);
     let ended = programs::run(&mut command, LIMIT).ok().filter(|ended| ended.is_done)?;

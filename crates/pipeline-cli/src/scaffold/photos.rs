@@ -23,12 +23,13 @@ struct Photos {
     columns: QueryColumns,
 }
 
-/// The data set in a folder: one for each split in folders such as `train` and `valid`, or one that is divided by the hash
-/// of the names. `None` unless there is exactly one table whose names are those of images.
+/// The data set in a folder: one for each split in folders such as `train` and `valid`, or one that is divided by the
+/// hash of the names. `None` unless there is exactly one table whose names are those of images.
 pub(super) fn data_set_in(folder: &Path) -> Option<DataSet> {
     let inner = inner_folders(folder);
     let of_split = |words: &[&str]| {
-        // In the order of the words, so that a test split takes the place of a validation split only where there is none.
+        // In the order of the words, so that a test split takes the place of a validation split only where there is
+        // none.
         let of_word = |word: &&str| inner.iter().find(|path| path.file_name().is_some_and(|name| name == *word));
         words.iter().filter_map(of_word).find_map(|path| photos_in(path))
     };

@@ -63,8 +63,8 @@ impl Images {
         Ok(())
     }
 
-    /// The images to take of a file and what else it holds, from its kept index if there is one. `None` if another process makes that now and this
-    /// one does not wait.
+    /// The images to take of a file and what else it holds, from its kept index if there is one. `None` if another
+    /// process makes that now and this one does not wait.
     fn held(
         &self,
         file: u32,

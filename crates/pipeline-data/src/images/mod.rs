@@ -1,5 +1,5 @@
-//! The images of a data set in any form: a MUGE TSV, a folder, tars, Parquet. They stay where they are; only an index of
-//! them is in memory.
+//! The images of a data set in any form: a MUGE TSV, a folder, tars, Parquet. They stay where they are; only an index
+//! of them is in memory.
 
 mod collect;
 mod folder;
@@ -229,8 +229,8 @@ impl Images {
         while !rest.is_empty() {
             let (some, others) = rest.split_at(self.n_in_memory(rest));
             rest = others;
-            // At most a quarter, so that four shards side by side never wait here: a thread that waits for its own rows may
-            // take up another shard, and would wait for itself.
+            // At most a quarter, so that four shards side by side never wait here: a thread that waits for its own rows
+            // may take up another shard, and would wait for itself.
             let n_bytes = some.iter().map(|row| 2 * row.len).sum::<u64>().min(FILES_BYTES / 4);
             let Some(_taken) = self.memory.take(n_bytes, &|| is_cancelled()) else {
                 all.extend((all.len()..rows.len()).map(|_| Err(DecodeError::Cancelled)));

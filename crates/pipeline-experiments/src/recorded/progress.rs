@@ -63,7 +63,8 @@ pub struct PointProgress<'a> {
     pub point: &'a PointRecord,
     /// Its state: `Running` while a stage of its own runs.
     pub state: LiveState,
-    /// The number of its own stages to which nothing more will happen, and of all of its own: other points share the rest.
+    /// The number of its own stages to which nothing more will happen, and of all of its own: other points share the
+    /// rest.
     pub own_stages: (usize, usize),
     /// The metrics of the first evaluation, once they are measured.
     pub metrics: Option<&'a Metrics>,

@@ -19,7 +19,8 @@ const MAX_DRAWS: usize = 1_000;
 #[derive(Debug, Clone)]
 pub struct Points {
     axes: Vec<Axis>,
-    /// The values that occur on each axis: the items of its list, or those drawn from its range, in order of occurrence.
+    /// The values that occur on each axis: the items of its list, or those drawn from its range, in order of
+    /// occurrence.
     levels: Vec<Vec<Node>>,
     /// The index of the value on each axis, by point.
     points: Vec<Vec<usize>>,

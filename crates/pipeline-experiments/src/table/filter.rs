@@ -7,8 +7,8 @@ use super::Experiment;
 
 /// A condition on a run: KEY OP VALUE.
 ///
-/// KEY is `spec` (its name, or the end of its path), `name`, `tag`, `note`, `result`, a metric, or a param as STAGE.params.NAME. OP is `=`, `!=`, `<`,
-/// `<=`, `>` or `>=`. In a text, `*` stands for any characters.
+/// KEY is `spec` (its name, or the end of its path), `name`, `tag`, `note`, `result`, a metric, or a param as
+/// STAGE.params.NAME. OP is `=`, `!=`, `<`, `<=`, `>` or `>=`. In a text, `*` stands for any characters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunFilter {
     key: String,

@@ -34,8 +34,8 @@ pub enum EmbedError {
 
 /// Embeds every row: through the head if there is one, then to length one if `normalize`.
 ///
-/// Neither the thread count nor the other rows change a bit of a row. Of features that do not lie in memory, each thread
-/// reads 192 rows at a time.
+/// Neither the thread count nor the other rows change a bit of a row. Of features that do not lie in memory, each
+/// thread reads 192 rows at a time.
 ///
 /// # Shapes
 /// - features: `[n_rows, d_features]`

@@ -38,8 +38,8 @@ pub enum ClosedForm {
 /// - output: weights `[dim, d_text]` and `[dim, d_image]`
 ///
 /// # Errors
-/// When the penalty is not a positive number, a pair names a missing row, the features cannot be read, or one of them is
-/// not finite ([`TrainError::Unsolvable`]).
+/// When the penalty is not a positive number, a pair names a missing row, the features cannot be read, or one of them
+/// is not finite ([`TrainError::Unsolvable`]).
 pub fn fit(
     text: &dyn RowReader,
     images: &dyn RowReader,

@@ -22,15 +22,17 @@ const OF_A_MODEL: [&str; 5] = ["size", "resize", "fit", "edge", "crop_offset"];
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DecodeImagesParams {
-    /// The images: a TSV of one `id <tab> base64` per line; a folder, whose image files count however deep they lie; tars
-    /// as of WebDataset, or Parquet as of Hugging Face. Of the latter two, `*`, `{a,b}` and `{000..009}` name several.
+    /// The images: a TSV of one `id <tab> base64` per line; a folder, whose image files count however deep they lie;
+    /// tars as of WebDataset, or Parquet as of Hugging Face. Of the latter two, `*`, `{a,b}` and `{000..009}` name
+    /// several.
     // Not part of the manifest: the content is, as sources.
     #[serde(skip_serializing)]
     pub(super) path: SpecPath,
     /// The part of an image's path that is its id: by default `path` in folders and `key` in tars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) image_id: Option<ImageIdName>,
-    /// The columns of Parquet; by default `image`, and `image_id`, `item_id`, `img_id` or `id`, else the image's own path.
+    /// The columns of Parquet; by default `image`, and `image_id`, `item_id`, `img_id` or `id`, else the image's own
+    /// path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) columns: Option<ImageColumnsParams>,
     /// The rows to take; all when absent.
@@ -61,8 +63,8 @@ pub(crate) struct DecodeImagesParams {
     /// The treatment of transparency; `drop` when absent.
     #[serde(default, skip_serializing_if = "is_default")]
     pub(super) alpha: AlphaName,
-    /// A model whose own files say `size`, `resize`, `fit`, `edge` and `crop_offset`, none of which may stand beside it.
-    /// It is named as in `extract-image`.
+    /// A model whose own files say `size`, `resize`, `fit`, `edge` and `crop_offset`, none of which may stand beside
+    /// it. It is named as in `extract-image`.
     // Not part of the manifest: what the model's files say is, so that models that say the same share shards.
     #[serde(default, skip_serializing)]
     pub(super) like: Option<ModelName>,

@@ -20,18 +20,18 @@ const METADATA: &str = "metadata.jsonl";
 #[serde(deny_unknown_fields)]
 pub(super) struct LoadQueriesParams {
     /// The queries: JSON Lines with `query_id`, `query_text` and `item_ids`, or `text_id`, `text` and `image_ids`; or a
-    /// table by its extension: `.csv`, `.tsv`, `.parquet`, or `.tar` as of WebDataset. `*`, `{a,b}` and `{000..009}` name
-    /// several tables.
+    /// table by its extension: `.csv`, `.tsv`, `.parquet`, or `.tar` as of WebDataset. `*`, `{a,b}` and `{000..009}`
+    /// name several tables.
     // Not part of the manifest: the content is, as sources.
     #[serde(skip_serializing)]
     pub(super) path: SpecPath,
     // The params below are absent from manifests while they mean what was done before they were there.
-    /// The columns, where they have other names than usual. With them, JSON Lines are a table, too; `a.b` is the field `b`
-    /// of the objects in `a`, and `json.caption` that of the `.json` of a tar's samples.
+    /// The columns, where they have other names than usual. With them, JSON Lines are a table, too; `a.b` is the field
+    /// `b` of the objects in `a`, and `json.caption` that of the `.json` of a tar's samples.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) columns: Option<ColumnsParams>,
-    /// The part of an image's path that is its id, as in `decode-images`; the path as it is written when absent, and `key`
-    /// in tars.
+    /// The part of an image's path that is its id, as in `decode-images`; the path as it is written when absent, and
+    /// `key` in tars.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) image_id: Option<ImageIdName>,
     /// One query of all rows with the same text, which has the images of all; each row is a query when absent.
@@ -147,8 +147,8 @@ impl LoadQueriesParams {
         table_files::files(path, &WORDS)
     }
 
-    /// Refuses params without a meaning for this form, and columns that are not there, as far as the beginning of the data
-    /// shows. What is missing is no mistake.
+    /// Refuses params without a meaning for this form, and columns that are not there, as far as the beginning of the
+    /// data shows. What is missing is no mistake.
     pub(super) fn check(&self, split: Option<&Split>) -> Result<(), StageError> {
         let path = self.path.path();
         let QueryForm::Table(form) = self.form() else {

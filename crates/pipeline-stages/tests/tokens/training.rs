@@ -5,7 +5,8 @@ use pipeline_models::heads::Heads;
 
 use crate::bench::{self, Bench};
 
-/// A training and an evaluation on these features: params of the text encoder, of the image encoder, and of the training.
+/// A training and an evaluation on these features: params of the text encoder, of the image encoder, and of the
+/// training.
 fn training(text: &str, images: &str, params: &str) -> String {
     format!(
         "

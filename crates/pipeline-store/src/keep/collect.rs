@@ -173,8 +173,8 @@ impl Collection<'_> {
         Ok(garbage.len())
     }
 
-    /// Forgets the last results of deleted specs, and those of overrides that were not used for long. Returns the deleted
-    /// specs.
+    /// Forgets the last results of deleted specs, and those of overrides that were not used for long. Returns the
+    /// deleted specs.
     fn release(&self, released: Vec<(PathBuf, PathBuf)>) -> Result<Vec<PathBuf>, StoreError> {
         if !self.options.dry_run {
             released.iter().try_for_each(|(_, last)| self.store.specs().forget(last))?;

@@ -146,8 +146,8 @@ impl Records {
         self.get_as(key)
     }
 
-    /// The record of bytes that are derived from a source, from this store alone: a remote is not asked, since nothing in
-    /// such bytes can be checked against anything else.
+    /// The record of bytes that are derived from a source, from this store alone: a remote is not asked, since nothing
+    /// in such bytes can be checked against anything else.
     pub fn get_derived(&self, key: &Key) -> Option<Record<ShardReport>> {
         match self.read_as(key) {
             RecordState::Intact(record) => Some(*record),

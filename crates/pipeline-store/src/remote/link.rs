@@ -137,8 +137,8 @@ impl RemoteLink {
         self.twin.stats()
     }
 
-    /// Removes records older than `max_age`, then the objects as old that no younger record names. The remote's times of
-    /// change count, by this machine's clock. With `dry_run`, only reports them.
+    /// Removes records older than `max_age`, then the objects as old that no younger record names. The remote's times
+    /// of change count, by this machine's clock. With `dry_run`, only reports them.
     ///
     /// # Errors
     /// When the files of the remote cannot be listed, read or removed.

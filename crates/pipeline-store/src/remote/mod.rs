@@ -1,8 +1,8 @@
 //! The remote: a place outside this machine that holds records and objects of many stores, by the same names.
 //!
-//! `<url>/store-v1/actions/ab/<62 digits>.json` and `<url>/store-v1/objects/ab/<62 digits>` hold what the files of these
-//! names hold in a store, so that copying the two folders with any tool is a push. A [`Remote`] only moves files; the
-//! store checks everything that comes from one, and goes on without it when it fails:
+//! `<url>/store-v1/actions/ab/<62 digits>.json` and `<url>/store-v1/objects/ab/<62 digits>` hold what the files of
+//! these names hold in a store, so that copying the two folders with any tool is a push. A [`Remote`] only moves files;
+//! the store checks everything that comes from one, and goes on without it when it fails:
 //!
 //! - A record that is absent here is looked up there, checked, and committed here.
 //! - A file that is absent here is fetched when it is opened, hashed while it comes, and placed only if it is right.

@@ -82,8 +82,8 @@ impl Pusher {
         Ok(true)
     }
 
-    /// Uploads an object that the remote lacks, or has with another length; with [`PutMode::Replace`] in any case, which
-    /// mends damage.
+    /// Uploads an object that the remote lacks, or has with another length; with [`PutMode::Replace`] in any case,
+    /// which mends damage.
     fn push_object(&self, entry: &FileEntry, mode: PutMode, pushed: &mut Pushed) -> Result<bool, RemoteError> {
         let name = name_of_object(&entry.digest);
         let there = self.twin.size(&name)?;

@@ -14,13 +14,14 @@ use crate::error::At;
 /// The most bytes that one look reads.
 const MAX_LOOK_BYTES: u64 = 4 << 20;
 
-/// The longest line that is kept until its end is written: the longest event is that of a sweep's start, with its graph.
+/// The longest line that is kept until its end is written: the longest event is that of a sweep's start, with its
+/// graph.
 const MAX_LINE_BYTES: usize = 16 << 20;
 
 /// A reader of the events of a run, or of one of its workers, while they are appended.
 ///
-/// It remembers how far it has read, so that a look costs what is new. It believes what it reads: only the end of the run
-/// seals the file.
+/// It remembers how far it has read, so that a look costs what is new. It believes what it reads: only the end of the
+/// run seals the file.
 #[derive(Debug)]
 pub struct EventFollower {
     path: PathBuf,

@@ -86,7 +86,8 @@ impl Sources {
     }
 
     /// The files that the digest of a folder covers, sorted by name, with their digests; and what was passed over for
-    /// lack of content, such as FIFOs and links that lead nowhere. A link to a folder whose files count already is absent.
+    /// lack of content, such as FIFOs and links that lead nowhere. A link to a folder whose files count already is
+    /// absent.
     ///
     /// # Errors
     /// When the folder or a file in it cannot be read, or keeps changing while it is read.

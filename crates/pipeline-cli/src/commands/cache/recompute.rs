@@ -109,7 +109,8 @@ fn compute(
     Ok(different)
 }
 
-/// A result as a store remembers it, without times: its files, and all that other results and gates take from its report.
+/// A result as a store remembers it, without times: its files, and all that other results and gates take from its
+/// report.
 fn result(store: &Store, result: &Remembered) -> Result<Option<(Tree, Reported)>, StoreError> {
     if result.is_shard() {
         let record = store.records().get_shard(&result.key)?;

@@ -1,9 +1,9 @@
 //! `pipeline serve`: one live page over a store, for this machine only and read-only.
 //!
-//! `/` has the search over the pool of an evaluation and the runs as they change. `/search?q=…&k=…` and `/similar/ID` are
-//! pages, `/api/search` and `/api/similar/ID` are the JSON of `pipeline search`; an image is searched for by POST.
-//! `/image/ID` is a thumbnail, `/runs/ID` a report or the stages of a run that goes on, `/report` the page about the run
-//! whose result is searched, `/sweep` that about the sweep of its spec, `/events` the stream of changes.
+//! `/` has the search over the pool of an evaluation and the runs as they change. `/search?q=…&k=…` and `/similar/ID`
+//! are pages, `/api/search` and `/api/similar/ID` are the JSON of `pipeline search`; an image is searched for by POST.
+//! `/image/ID` is a thumbnail, `/runs/ID` a report or the stages of a run that goes on, `/report` the page about the
+//! run whose result is searched, `/sweep` that about the sweep of its spec, `/events` the stream of changes.
 
 mod arrival;
 mod connection;

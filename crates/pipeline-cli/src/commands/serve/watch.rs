@@ -146,8 +146,8 @@ impl Watch {
         Some(News { id: self.id(&watched), order, rows })
     }
 
-    /// The stages of a run if they have changed since a version, and from now on somebody follows: the id of the version
-    /// with them, or without them if the run is gone.
+    /// The stages of a run if they have changed since a version, and from now on somebody follows: the id of the
+    /// version with them, or without them if the run is gone.
     pub fn news_of(&self, run: &str, since: Option<&str>) -> Option<(String, Option<String>)> {
         self.is_followed();
         let watched = self.try_watched()?;
