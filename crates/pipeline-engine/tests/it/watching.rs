@@ -90,7 +90,7 @@ fn a_worker_does_not_wait_for_a_stage_that_failed_on_one_of_another_pool() {
         part("below").input("bad"),
         part("other").param("id", "other"),
     ];
-    let ran = watched(&world, &parts, |watch, run| {
+    let ran = watched(&world, &parts, |_, run| {
         let elsewhere = "bad: out of luck: this happened on worker `gpu-0`\n";
         let of_workers = [("gpu-0", Lane::Gpu, "bad: out of luck\n", "bad"), ("cpu-0", Lane::Cpu, elsewhere, "other")];
         thread::scope(|scope| {
@@ -104,7 +104,6 @@ fn a_worker_does_not_wait_for_a_stage_that_failed_on_one_of_another_pool() {
                 });
             }
         });
-        watch.give_up(Vec::new(), None);
     });
     assert_eq!(ran.errors().lines().next(), Some("bad: out of luck: this happened on worker `gpu-0`"));
 }
