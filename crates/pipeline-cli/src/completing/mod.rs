@@ -5,6 +5,7 @@
 
 mod bash;
 mod names;
+mod script;
 mod zsh;
 
 use std::ffi::OsString;
@@ -12,11 +13,10 @@ use std::io::{self, Write as _};
 
 use clap::Command;
 use clap_complete::Shell;
-use clap_complete::env::{Elvish, EnvCompleter, Fish, Powershell};
+use clap_complete::env::{Bash, Elvish, EnvCompleter, Fish, Powershell, Zsh};
 
 use crate::args;
-use bash::Bash;
-use zsh::Zsh;
+use script::OwnScript;
 
 pub use names::{kinds, reportable, runs, settings, specs, stages};
 
@@ -65,7 +65,9 @@ fn without_options(command: Command) -> Command {
 }
 
 fn completer(shell: &str) -> Option<&'static dyn EnvCompleter> {
-    const ALL: [&dyn EnvCompleter; 5] = [&Bash, &Elvish, &Fish, &Powershell, &Zsh];
+    const BASH: OwnScript<Bash> = OwnScript { shell: Bash, script: bash::SCRIPT };
+    const ZSH: OwnScript<Zsh> = OwnScript { shell: Zsh, script: zsh::SCRIPT };
+    const ALL: [&dyn EnvCompleter; 5] = [&BASH, &Elvish, &Fish, &Powershell, &ZSH];
     ALL.into_iter().find(|completer| completer.is(shell))
 }
 
