@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::Similarity;
 use pipeline_kernels::length;
-use pipeline_kernels::{InstructionSet, PackedMatrix, RowReader, consecutive_rows};
+use pipeline_kernels::{InstructionSet, PackedMatrix, RowReader, consecutive_rows, read_rows};
 
 /// Images per panel group: its scores with a block of queries stay in the second-level cache.
 pub(super) const GROUP_IMAGES: usize = 512;
@@ -68,9 +68,7 @@ impl<'a> Pool<'a> {
     /// # Errors
     /// When the images cannot be read.
     pub(super) fn gather(&self, rows: &[usize], packed: &mut PackedMatrix) -> io::Result<()> {
-        let mut values = vec![0.0; rows.len() * self.images.n_cols()];
-        self.images.read_rows(rows, &mut values)?;
-        self.pack_values(&values, rows.len(), packed);
+        self.pack_values(&read_rows(self.images, rows)?, rows.len(), packed);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use super::ranking::{Ranking, Similarity};
 use super::search::Search;
 use pipeline_kernels::Matrix;
 use pipeline_kernels::normalize_rows;
-use pipeline_kernels::{InstructionSet, PackedMatrix, RowReader, Rows, on_threads};
+use pipeline_kernels::{InstructionSet, PackedMatrix, RowReader, Rows, on_threads, read_rows};
 
 /// Queries per unit of work of a thread: their embeddings stay in the second-level cache.
 const BLOCK_QUERIES: usize = 96;
@@ -87,11 +87,7 @@ impl RankAll<'_> {
         let (relevant, dim) = (&self.relevant[queries.clone()], self.queries.n_cols());
         let mut queries = match self.queries.in_memory(queries.clone()) {
             Some(values) => Cow::Borrowed(values),
-            None => {
-                let mut values = vec![0.0; queries.len() * dim];
-                self.queries.read_rows(&queries.collect::<Vec<_>>(), &mut values)?;
-                Cow::Owned(values)
-            }
+            None => Cow::Owned(read_rows(self.queries, &queries.collect::<Vec<_>>())?),
         };
         if self.similarity == Similarity::Cosine {
             let mut matrix = Matrix::new(relevant.len(), dim, queries.into_owned());

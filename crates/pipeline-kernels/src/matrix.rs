@@ -51,37 +51,9 @@ impl Matrix {
         &self.values[row_idx * self.n_cols..][..self.n_cols]
     }
 
-    /// Keeps only the given rows, in ascending order, in place.
-    ///
-    /// # Panics
-    /// When there is no such row, or the rows do not ascend: a bug of the caller.
-    pub fn with_rows(mut self, rows: &[usize]) -> Self {
-        assert!(rows.is_sorted_by(|a, b| a < b), "BUG: rows to be kept rise");
-        for (place, &row_idx) in rows.iter().enumerate() {
-            let values = row_idx * self.n_cols..(row_idx + 1) * self.n_cols;
-            self.values.copy_within(values, place * self.n_cols);
-        }
-        self.n_rows = rows.len();
-        self.values.truncate(self.n_rows * self.n_cols);
-        self
-    }
-
     /// The first row that holds an infinity or NaN, if there is one.
     pub fn first_row_not_finite(&self) -> Option<usize> {
         let value_idx = self.values.iter().position(|value| !value.is_finite())?;
         Some(value_idx / self.n_cols)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_are_kept_in_their_order() {
-        let matrix = Matrix::new(3, 2, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        assert_eq!(matrix.clone().with_rows(&[0, 1, 2]), matrix);
-        assert_eq!(matrix.clone().with_rows(&[0, 2]), Matrix::new(2, 2, vec![1.0, 2.0, 5.0, 6.0]));
-        assert_eq!(matrix.with_rows(&[]), Matrix::new(0, 2, vec![]));
     }
 }

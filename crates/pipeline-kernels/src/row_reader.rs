@@ -36,6 +36,19 @@ pub trait RowReader: Debug + Send + Sync {
     }
 }
 
+/// The given rows, in any order and any of them repeatedly.
+///
+/// # Shapes
+/// returns `[rows.len(), n_cols]`
+///
+/// # Errors
+/// As [`RowReader::read_rows`].
+pub fn read_rows(reader: &dyn RowReader, rows: &[usize]) -> io::Result<Vec<f32>> {
+    let mut values = vec![0.0; rows.len() * reader.n_cols()];
+    reader.read_rows(rows, &mut values)?;
+    Ok(values)
+}
+
 /// Consecutive rows, read into `buffer` unless they lie in memory.
 ///
 /// # Shapes

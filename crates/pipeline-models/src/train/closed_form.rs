@@ -10,7 +10,7 @@ use nalgebra::{Cholesky, DMatrix, DVector, Dyn, SymmetricEigen};
 use super::TrainError;
 use super::options::check_pairs;
 use crate::heads::{Heads, Linear};
-use pipeline_kernels::{Matrix, RowReader};
+use pipeline_kernels::{Matrix, RowReader, read_rows};
 
 /// Pairs whose products are summed at once: 16 MiB of features of 2,048 numbers.
 const BLOCK_PAIRS: usize = 1024;
@@ -143,9 +143,7 @@ fn rows_of(
     pairs: &[(usize, usize)],
     row: impl Fn(&(usize, usize)) -> usize,
 ) -> io::Result<Vec<f32>> {
-    let mut values = vec![0.0; pairs.len() * features.n_cols()];
-    features.read_rows(&pairs.iter().map(row).collect::<Vec<_>>(), &mut values)?;
-    Ok(values)
+    read_rows(features, &pairs.iter().map(row).collect::<Vec<_>>())
 }
 
 /// The map `W` of texts to images has the singular directions `U`: texts go to `Uᵀ·W`, images to `Uᵀ`.

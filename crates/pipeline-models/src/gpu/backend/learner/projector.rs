@@ -9,7 +9,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
 
 use crate::heads::{Head, Heads, Linear};
-use pipeline_kernels::{Matrix, RowReader};
+use pipeline_kernels::{Matrix, RowReader, read_rows};
 
 /// Both heads on a device.
 #[derive(Module, Debug)]
@@ -111,9 +111,7 @@ pub(super) fn gather_rows<B: Backend>(
     device: &B::Device,
 ) -> io::Result<Tensor<B, 2>> {
     let shape = [rows.len(), reader.n_cols()];
-    let mut values = vec![0.0; shape[0] * shape[1]];
-    reader.read_rows(rows, &mut values)?;
-    Ok(Tensor::from_data(TensorData::new(values, shape), device))
+    Ok(Tensor::from_data(TensorData::new(read_rows(reader, rows)?, shape), device))
 }
 
 /// PyTorch's weight is `[out, in]`, burn's `[in, out]`.
