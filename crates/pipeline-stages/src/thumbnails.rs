@@ -132,7 +132,7 @@ pub fn pictures_of_pixels(
     let mut pictures = Pictures::default();
     for path in artifact::shards(images)? {
         let shard = pipeline_data::read_pixels(&path).map_err(failed)?;
-        let (width, height) = (shard.width, shard.height);
+        let (width, height) = (shard.info.width, shard.info.height);
         let rows = shard.rows.into_par_iter().filter(|row| wanted.contains(&row.id));
         let picture = |row: PixelRow| {
             let own = thumbnail(&RgbImage { width, height, pixels: row.pixels? }, max_side);

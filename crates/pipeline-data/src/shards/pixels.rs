@@ -35,10 +35,8 @@ pub struct PixelRow {
 /// The images of a shard.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PixelShard {
-    /// The height of every image, in pixels.
-    pub height: u32,
-    /// The width of every image, in pixels.
-    pub width: u32,
+    /// The description of all pixels.
+    pub info: PixelsInfo,
     /// The images.
     pub rows: Vec<PixelRow>,
 }
@@ -157,9 +155,8 @@ pub fn read_pixels_info(path: &Path) -> Result<PixelsInfo, DataError> {
 /// When the file is not a shard of pixels.
 pub fn read_pixels(path: &Path) -> Result<PixelShard, DataError> {
     let table = Table::read(path, "pixels")?;
-    let side = |name: &str| table.metadata.get(name).and_then(|side| side.parse().ok()).ok_or_else(|| table.wrong());
-    let (height, width): (u32, u32) = (side("height")?, side("width")?);
-    let size = height as usize * width as usize * 3;
+    let info = PixelsInfo::of_map(&table.metadata).ok_or_else(|| table.wrong())?;
+    let size = info.height as usize * info.width as usize * 3;
     let mut rows = Vec::new();
     for batch in &table.batches {
         let numbers = |name| table.column(batch, name, |array| array.as_primitive_opt::<UInt32Type>());
@@ -182,7 +179,7 @@ pub fn read_pixels(path: &Path) -> Result<PixelShard, DataError> {
             });
         }
     }
-    Ok(PixelShard { height, width, rows })
+    Ok(PixelShard { info, rows })
 }
 
 #[cfg(test)]
@@ -214,7 +211,7 @@ mod tests {
             let info = PixelsInfo { height: 1, width: 2, resized, alpha };
             write_pixels(&path, &rows, &info).unwrap();
             assert_eq!(read_pixels_info(&path).unwrap(), info);
+            assert_eq!(read_pixels(&path).unwrap(), PixelShard { info, rows: rows.clone() });
         }
-        assert_eq!(read_pixels(&path).unwrap(), PixelShard { height: 1, width: 2, rows });
     }
 }

@@ -33,9 +33,8 @@ impl<'a> ReadRows<'a> for ImageFiles<'a> {
     fn read(&self, units: Range<usize>, model: &dyn EncoderModel) -> Result<Rows<'a>, StageError> {
         let (rows, info) = self.images.pixels(units)?;
         self.decoding.check(model, &info)?;
-        let rejects = rejects(&rows);
-        let (height, width) = (info.height, info.width);
-        Ok(Pixels::of(PixelShard { height, width, rows }, 0, 1).rows(info.to_map(), rejects))
+        let (facts, rejects) = (info.to_map(), rejects(&rows));
+        Ok(Pixels::of(PixelShard { info, rows }, 0, 1).rows(facts, rejects))
     }
 
     fn properties(

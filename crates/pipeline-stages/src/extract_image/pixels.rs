@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::path::Path;
 
 use pipeline_core::{Digest, InputArtifact, Reject, Shard, StageContext, StageError};
 use pipeline_data::{DataError, PixelShard, PixelsInfo};
@@ -52,7 +51,10 @@ impl<'a> PixelShards<'a> {
     fn info(&self, shard: &Shard) -> Result<PixelsInfo, StageError> {
         match PixelsInfo::of_map(&shard.report.facts) {
             Some(info) => Ok(info),
-            None => read_info(&self.images.file(self.names[shard.units.start / self.parts])?),
+            None => {
+                let path = self.images.file(self.names[shard.units.start / self.parts])?;
+                pipeline_data::read_pixels_info(&path).map_err(unreadable)
+            }
         }
     }
 }
@@ -61,9 +63,10 @@ impl<'a> ReadRows<'a> for PixelShards<'a> {
     fn read(&self, units: Range<usize>, model: &dyn EncoderModel) -> Result<Rows<'a>, StageError> {
         let (shard_idx, part_idx) = (units.start / self.parts, units.start % self.parts);
         let path = self.images.file(self.names[shard_idx])?;
-        let info = read_info(&path)?;
-        self.decoding.check(model, &info)?;
-        Ok(Pixels::read(&path, part_idx, self.parts)?.rows(info.to_map(), Vec::new()))
+        let shard = pipeline_data::read_pixels(&path).map_err(unreadable)?;
+        self.decoding.check(model, &shard.info)?;
+        let facts = shard.info.to_map();
+        Ok(Pixels::of(shard, part_idx, self.parts).rows(facts, Vec::new()))
     }
 
     fn properties(
@@ -86,15 +89,9 @@ pub(super) struct Pixels {
 }
 
 impl Pixels {
-    /// Reads one of `parts` parts of a shard's rows, as even as possible.
-    fn read(path: &Path, part_idx: usize, parts: usize) -> Result<Self, StageError> {
-        let shard = pipeline_data::read_pixels(path).map_err(unreadable)?;
-        Ok(Self::of(shard, part_idx, parts))
-    }
-
-    /// One of `parts` parts of the images of a shard.
+    /// One of `parts` parts of the images of a shard, as even as possible.
     pub(super) fn of(shard: PixelShard, part_idx: usize, parts: usize) -> Self {
-        let PixelShard { height, width, rows } = shard;
+        let PixelShard { info: PixelsInfo { height, width, .. }, rows } = shard;
         let (mut ids, mut pixels): (Vec<_>, Vec<_>) =
             rows.into_iter().filter_map(|row| Some((Some(row.id), row.pixels?))).unzip();
         let kept = part_rows(ids.len(), part_idx, parts);
@@ -131,10 +128,6 @@ fn part_rows(n_rows: usize, part_idx: usize, parts: usize) -> Range<usize> {
 fn pixels_digest(pixels: &[u8], height: u32, width: u32) -> Digest {
     let [height, width] = [height, width].map(u32::to_le_bytes);
     Digest::of(&[Digest::of(pixels).as_bytes().as_slice(), &height, &width].concat())
-}
-
-fn read_info(path: &Path) -> Result<PixelsInfo, StageError> {
-    pipeline_data::read_pixels_info(path).map_err(unreadable)
 }
 
 /// The error of a shard that cannot be read.
