@@ -160,8 +160,11 @@ def parent_of(process):
 def kill_step(process):
     """Ends a process of a task, and the process of Slurm that would report it, if it is its parent."""
     parent = parent_of(process)
-    if parent and b"slurmstepd" in Path(f"/proc/{parent}/cmdline").read_bytes():
-        kill(parent)
+    try:
+        if parent and b"slurmstepd" in Path(f"/proc/{parent}/cmdline").read_bytes():
+            kill(parent)
+    except OSError:
+        pass  # It has ended meanwhile.
     kill(process)
 
 
