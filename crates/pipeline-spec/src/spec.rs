@@ -54,6 +54,13 @@ pub struct StageSpec {
     pub publish: Vec<Publish>,
 }
 
+impl StageSpec {
+    /// The stage in a slot, with its place.
+    pub fn input(&self, slot: &str) -> Option<&Spanned<StageId>> {
+        self.inputs.iter().find(|(name, _)| name.value == slot).map(|(_, from)| from)
+    }
+}
+
 /// A slot and the stage whose artifact fills it.
 pub type Input = (Spanned<String>, Spanned<StageId>);
 

@@ -180,12 +180,12 @@ pub(crate) fn heads(projection: &InputArtifact) -> Result<Checkpoint, StageError
 /// # Errors
 /// When they cannot be read, or are those of tokens.
 pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features, StageError> {
-    must_be_pooled(artifact, slot)?;
+    let info = must_be_pooled(artifact, slot)?;
     let failed = |error| StageError::because(format!("the features of input `{slot}` cannot be read"), error);
     let paths = shards(artifact)?;
     let VectorShard { ids, mut dim, values } = pipeline_data::read_all_vectors(&paths).map_err(failed)?;
     if paths.is_empty() {
-        dim = read_features_info(artifact)?.dim;
+        dim = info.dim;
     }
     Ok(Features { vectors: Matrix::new(ids.len(), dim, values), ids })
 }
@@ -200,22 +200,23 @@ pub(crate) fn stored_features(
     slot: &str,
     scratch: Option<&Path>,
 ) -> Result<Features<StoredVectors>, StageError> {
-    must_be_pooled(artifact, slot)?;
-    let dim = read_features_info(artifact)?.dim;
+    let dim = must_be_pooled(artifact, slot)?.dim;
     let (ids, vectors) = StoredVectors::open(shards(artifact)?, dim, scratch)
         .map_err(|error| StageError::because(format!("the features of input `{slot}` cannot be read"), error))?;
     Ok(Features { ids, vectors })
 }
 
-fn must_be_pooled(artifact: &InputArtifact, slot: &str) -> Result<(), StageError> {
-    if layout(artifact)?.is_some() {
+/// The description of features that are not those of tokens.
+fn must_be_pooled(artifact: &InputArtifact, slot: &str) -> Result<FeaturesInfo, StageError> {
+    let info = read_features_info(artifact)?;
+    if info.tokens.is_some() {
         let message = format!(
             "input `{slot}` has the vectors of all tokens (`pooling: {}`), and one for each row is needed",
             tokens::POOLING
         );
         return Err(StageError::new(message).with_help("another `pooling` gives one vector for each row"));
     }
-    Ok(())
+    Ok(info)
 }
 
 /// The order of the token vectors of an artifact; `None` where rows have one vector.

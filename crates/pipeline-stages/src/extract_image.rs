@@ -192,8 +192,7 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     must_have_images(context.stage, decode.map(|(param, _)| param))?;
     let search = &context.settings.model_search;
     let files = decode.map(|(_, decode)| DecodeImages::read(decode, search)).transpose()?;
-    let decoded = decode_images::decoding(context.spec, context.stage);
-    let decoded = decoded.and_then(|stage| decode_images::geometry(stage, search));
+    let decoded = decode_images::geometry_of(context.spec, context.stage, search);
     Ok(Box::new(ExtractImage { params, search: search.clone(), decoded, files }))
 }
 
@@ -236,8 +235,7 @@ pub(crate) fn layout(params: &Node, search: &image::ModelSearch) -> Option<Token
 /// whether an image was resized.
 pub(crate) fn declared(spec: &PipelineSpec, stage: &StageSpec, search: &image::ModelSearch) -> Option<Declared> {
     let params: ExtractImageParams = pipeline_spec::params(&stage.params).ok()?;
-    let decoded = decode_images::decoding(spec, stage);
-    let decoded = decoded.and_then(|stage| decode_images::geometry(stage, search));
+    let decoded = decode_images::geometry_of(spec, stage, search);
     let properties =
         |decoded: Geometry| [("size", format!("{:?}", decoded.size)), (ALPHA, decoded.alpha.name().to_owned())];
     let (name, precision) = (params.model.to_find(), params.precision.property());

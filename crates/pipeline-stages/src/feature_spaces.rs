@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
-use pipeline_core::{InputArtifact, Source, StageContext, StageError, StageId};
+use pipeline_core::{InputArtifact, Source, StageContext, StageError};
 use pipeline_models::EncoderModel;
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
-use pipeline_spec::{PipelineSpec, Spanned, SpecError, StageSpec};
+use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
 
 use crate::artifact;
 use crate::export::Side;
@@ -140,11 +140,6 @@ pub(crate) struct Declared {
     pub(crate) model: Option<(String, Vec<Source>)>,
 }
 
-/// The stage in a slot of another one, with its place.
-pub(crate) fn slot_of<'a>(stage: &'a StageSpec, slot: &str) -> Option<&'a Spanned<StageId>> {
-    stage.inputs.iter().find(|(name, _)| name.value == slot).map(|(_, from)| from)
-}
-
 /// Refuses a stage whose input `slot` has features of another encoding than input `other_slot` of `other`, according to
 /// the spec.
 ///
@@ -156,7 +151,7 @@ pub(crate) fn check_spec(
     other: &StageSpec,
     other_slot: &str,
 ) -> Result<(), SpecError> {
-    let (Some(own), Some(others)) = (slot_of(context.stage, slot), slot_of(other, other_slot)) else {
+    let (Some(own), Some(others)) = (context.stage.input(slot), other.input(other_slot)) else {
         return Ok(());
     };
     if own.value == others.value {
@@ -205,8 +200,7 @@ fn declared_difference(context: &BuildContext<'_>, own: &StageSpec, other: &Stag
 /// Whether two stages declare the same features, as most do: then no model is searched.
 fn is_written_alike(context: &BuildContext<'_>, own: &StageSpec, other: &StageSpec) -> bool {
     let decoded = |stage| {
-        let images = decode_images::decoding(context.spec, stage)?;
-        let geometry = decode_images::geometry(images, &context.settings.model_search)?;
+        let geometry = decode_images::geometry_of(context.spec, stage, &context.settings.model_search)?;
         Some((geometry.size, geometry.alpha))
     };
     own.kind.value == other.kind.value && own.params.is_same(&other.params) && decoded(own) == decoded(other)

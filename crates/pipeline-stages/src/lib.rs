@@ -100,8 +100,8 @@ pub fn makes(kind_name: &str, format: Format) -> bool {
 
 /// The stage whose queries a training is measured on while it runs; `None` for other stages, and without such data.
 pub fn held_out_queries(stage: &StageSpec) -> Option<&StageId> {
-    let queries = stage.inputs.iter().find(|(slot, _)| slot.value == train_projection::HELD_OUT_QUERIES.name);
-    queries.filter(|_| makes(&stage.kind.value, Format::Projection)).map(|(_, from)| &from.value)
+    let queries = stage.input(train_projection::HELD_OUT_QUERIES.name);
+    queries.filter(|_| makes(&stage.kind.value, Format::Projection)).map(|from| &from.value)
 }
 
 /// The format of the artifact of a stage; any files where its kind is unknown.

@@ -77,13 +77,25 @@ pub(crate) fn pooled(
     scratch: &Path,
     n_threads: usize,
 ) -> Result<Features<ScratchRows>, StageError> {
-    let width = artifact::read_features_info(artifact)?.dim;
-    let mut features = Features { ids: Vec::new(), vectors: ScratchRows::new(Some(scratch), width) };
-    artifact::token_parts(artifact, slot, &mut |part| {
-        features.ids.extend(part.ids);
-        features.vectors.append(&heads::pool(&part.tokens, pool, n_threads).values).map_err(no_scratch)
+    let rows = ScratchRows::new(Some(scratch), artifact::read_features_info(artifact)?.dim);
+    gathered(artifact, slot, &Way::Pool(pool), rows, n_threads, &Ok)
+}
+
+/// The features of the tokens of an artifact, each part of them passed through `map`, one after the other in `rows`.
+fn gathered(
+    artifact: &InputArtifact,
+    slot: &str,
+    way: &Way<'_>,
+    mut rows: ScratchRows,
+    n_threads: usize,
+    map: &dyn Fn(Matrix) -> Result<Matrix, StageError>,
+) -> Result<Features<ScratchRows>, StageError> {
+    let mut ids = Vec::new();
+    through(artifact, slot, way, n_threads, &mut |part_ids, features| {
+        ids.extend(part_ids);
+        rows.append(&map(features)?.values).map_err(no_scratch)
     })?;
-    Ok(features)
+    Ok(Features { ids, vectors: rows })
 }
 
 fn no_scratch(error: DataError) -> StageError {
@@ -122,14 +134,9 @@ pub(crate) fn for_heads(
     match way(artifact, checkpoint, side)? {
         Way::Vectors => artifact::features(artifact, side.name()),
         way => {
-            let mut features = Features { ids: Vec::new(), vectors: Matrix::zeros(0, way.width(artifact)?) };
-            through(artifact, side.name(), &way, n_threads, &mut |ids, vectors| {
-                features.vectors.n_rows += vectors.n_rows;
-                features.ids.extend(ids);
-                features.vectors.values.extend(vectors.values);
-                Ok(())
-            })?;
-            Ok(features)
+            let rows = ScratchRows::new(None, way.width(artifact)?);
+            let Features { ids, vectors } = gathered(artifact, side.name(), &way, rows, n_threads, &Ok)?;
+            Ok(Features { ids, vectors: vectors.into_matrix() })
         }
     }
 }
@@ -149,24 +156,20 @@ pub(crate) fn embedded(
     let head = side.head(checkpoint);
     let way = way(artifact, checkpoint, side)?;
     let dim = head.map_or(way.width(artifact)?, |head| head.output.bias.len());
-    let mut embedded = Features { ids: Vec::new(), vectors: ScratchRows::new(scratch, dim) };
+    let mut rows = ScratchRows::new(scratch, dim);
     let normalize = checkpoint.normalize;
-    if matches!(way, Way::Vectors) {
-        let Features { ids, vectors } = artifact::stored_features(artifact, side.name(), scratch)?;
-        for first_row in (0..ids.len()).step_by(ROWS_AT_ONCE) {
-            let rows = first_row..ids.len().min(first_row + ROWS_AT_ONCE);
-            let part = heads::embed_rows(&vectors, rows, head, normalize, n_threads);
-            embedded.vectors.append(&part.map_err(|error| not_embedded(side, error))?.values).map_err(no_scratch)?;
-        }
-        embedded.ids = ids;
-        return Ok(embedded);
+    if !matches!(way, Way::Vectors) {
+        return gathered(artifact, side.name(), &way, rows, n_threads, &|features| {
+            heads::embed(&features, head, normalize, n_threads).map_err(|error| not_embedded(side, error))
+        });
     }
-    through(artifact, side.name(), &way, n_threads, &mut |ids, vectors| {
-        let part = heads::embed(&vectors, head, normalize, n_threads);
-        embedded.ids.extend(ids);
-        embedded.vectors.append(&part.map_err(|error| not_embedded(side, error))?.values).map_err(no_scratch)
-    })?;
-    Ok(embedded)
+    let Features { ids, vectors } = artifact::stored_features(artifact, side.name(), scratch)?;
+    for first_row in (0..ids.len()).step_by(ROWS_AT_ONCE) {
+        let part = first_row..ids.len().min(first_row + ROWS_AT_ONCE);
+        let part = heads::embed_rows(&vectors, part, head, normalize, n_threads);
+        rows.append(&part.map_err(|error| not_embedded(side, error))?.values).map_err(no_scratch)?;
+    }
+    Ok(Features { ids, vectors: rows })
 }
 
 /// The embeddings of an artifact in memory.

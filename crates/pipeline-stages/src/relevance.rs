@@ -1,8 +1,8 @@
 //! The relevance of images to queries, as rows of a pool.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use pipeline_data::QueryRow;
+use pipeline_data::{ImageIdPart, QueryRow};
 
 use crate::artifact::Features;
 
@@ -47,18 +47,19 @@ pub(crate) fn ids_that_do_not_meet<V>(queries: &[QueryRow], images: &Features<V>
 
 /// Advice where ids would meet without the folders and endings of files.
 fn way_to_meet<V>(queries: &[QueryRow], images: &Features<V>) -> String {
-    let stem = |id: &str| std::path::Path::new(id).file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let of_images = || images.ids.iter().flatten();
-    let mut named = queries.iter().flat_map(|query| query.image_ids.iter().flatten());
-    let stems: std::collections::HashSet<String> = of_images().filter_map(|id| stem(id)).collect();
-    if !named.any(|id| stem(id).is_some_and(|stem| stems.contains(&stem))) {
+    fn stem(id: &str) -> &str {
+        ImageIdPart::Stem.of(id)
+    }
+    let of_images = || images.ids.iter().flatten().map(String::as_str);
+    let named = || queries.iter().flat_map(|query| query.image_ids.iter().flatten()).map(String::as_str);
+    let stems: HashSet<&str> = of_images().map(stem).collect();
+    if !named().any(|id| stems.contains(stem(id))) {
         return String::new();
     }
-    let has_more = |id: &String| stem(id).as_deref() != Some(id);
-    let mut named = queries.iter().flat_map(|query| query.image_ids.iter().flatten());
+    let has_more = |id: &str| stem(id) != id;
     let places = [
         of_images().any(has_more).then_some("where the folder or the tars of images are named"),
-        named.any(has_more).then_some("in the params of `load-queries`"),
+        named().any(has_more).then_some("in the params of `load-queries`"),
     ];
     let places: Vec<&str> = places.into_iter().flatten().collect();
     format!("; `image_id: stem` {} leaves out folders and endings", places.join(" and "))

@@ -3,7 +3,6 @@
 use pipeline_core::StageId;
 use pipeline_spec::{Node, SpecError, StageSpec};
 
-use crate::feature_spaces::slot_of;
 use crate::kind::BuildContext;
 
 /// The params of `load-queries` that decide which queries there are and which ids they have.
@@ -34,14 +33,14 @@ const PER_QUERY: [&str; 2] = ["extract-text", "import-text-features"];
 /// # Errors
 /// When they differ, at the place of the features.
 pub(crate) fn check(context: &BuildContext<'_>, queries_slot: &str, text_slot: &str) -> Result<(), SpecError> {
-    let (Some(queries), Some(text)) = (slot_of(context.stage, queries_slot), slot_of(context.stage, text_slot)) else {
+    let (Some(queries), Some(text)) = (context.stage.input(queries_slot), context.stage.input(text_slot)) else {
         return Ok(());
     };
     let spec = context.spec;
     let loaded = |id: &StageId| spec.stage(id).filter(|stage| stage.kind.value == "load-queries");
     let of_queries = |maker: &StageSpec| {
         let maker = Some(maker).filter(|maker| PER_QUERY.contains(&maker.kind.value.as_str()))?;
-        loaded(&slot_of(maker, "queries")?.value)
+        loaded(&maker.input("queries")?.value)
     };
     let (Some(own), Some(other)) = (loaded(&queries.value), spec.stage(&text.value).and_then(of_queries)) else {
         return Ok(());

@@ -368,8 +368,7 @@ pub(crate) fn stage<'a>(spec: &'a PipelineSpec, id: &StageId) -> Result<&'a Stag
 
 /// The stage that fills a slot.
 pub(crate) fn input<'a>(spec: &'a PipelineSpec, reader: &StageSpec, slot: &str) -> Option<&'a StageSpec> {
-    let (_, from) = reader.inputs.iter().find(|(name, _)| name.value == slot)?;
-    spec.stage(&from.value)
+    spec.stage(&reader.input(slot)?.value)
 }
 
 /// The stage that fills a slot, which must be of a kind with an encoder for `what`.

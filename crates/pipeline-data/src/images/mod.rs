@@ -21,7 +21,7 @@ pub use folder::FolderFile;
 pub use index::{KeepIndex, MakeIndex};
 pub use shards::{ImageColumns, RowFilter};
 use table::ImageTables;
-pub(crate) use table::{IdLeaves, image_column};
+pub(crate) use table::{IdLeaves, image_column, image_leaf};
 
 /// The memory of all rows that are being decoded, as text and as files, in bytes.
 const FILES_BYTES: u64 = 128 << 20;

@@ -122,14 +122,18 @@ pub(crate) fn image_column(file: &ParquetFile, named: Option<&str>) -> Option<St
     named.map(str::to_owned).or_else(usual)
 }
 
+/// The leaf with the images of a column: its bytes, or the column itself.
+pub(crate) fn image_leaf(file: &ParquetFile, column: &str) -> Option<Leaf> {
+    file.leaf(&format!("{column}.bytes")).or_else(|| file.leaf(column))
+}
+
 impl ImageTable {
     /// Reads the footer of a file and finds the columns.
     fn open(named: &ImagesFile, columns: &ImageColumns, filter: Option<&RowFilter>) -> Result<Self, DataError> {
         let file = ParquetFile::open(&named.path)?;
         let missing = |name: &str| no_column(&named.path, name, &file.names());
         let column = image_column(&file, columns.image.as_deref()).ok_or_else(|| missing(IMAGE_COLUMNS[0]))?;
-        let image =
-            file.leaf(&format!("{column}.bytes")).or_else(|| file.leaf(&column)).ok_or_else(|| missing(&column))?;
+        let image = image_leaf(&file, &column).ok_or_else(|| missing(&column))?;
         if image.is_list || !image.has_bytes {
             let problem = format!(
                 "has a column `{column}` that holds neither bytes of images, nor structs with `bytes`, nor base64"

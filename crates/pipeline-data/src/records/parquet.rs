@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 
 use super::columns::Resolved;
 use super::{Cell, QueryColumns, Record, Take, cell_of, no_column};
-use crate::images::{IdLeaves, image_column};
+use crate::images::{IdLeaves, image_column, image_leaf};
 use crate::parquet_file::{Leaf, ParquetFile};
 use crate::{DataError, ImagesFile, RowFilter};
 
@@ -82,10 +82,8 @@ impl ParquetTable {
 
     /// The column of images beside the captions. Texts and numbers only name images.
     fn image_beside(&self) -> Option<String> {
-        image_column(&self.file, None).filter(|name| {
-            let leaf = self.file.leaf(&format!("{name}.bytes")).or_else(|| self.file.leaf(name));
-            leaf.is_some_and(|leaf| leaf.has_bytes && !leaf.is_text)
-        })
+        let is_bytes = |leaf: Leaf| leaf.has_bytes && !leaf.is_text;
+        image_column(&self.file, None).filter(|name| image_leaf(&self.file, name).is_some_and(is_bytes))
     }
 
     /// The columns of texts and numbers: those with one leaf by their name alone, and all fields.

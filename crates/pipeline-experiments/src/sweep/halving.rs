@@ -57,8 +57,7 @@ impl Promotion {
         let on_same = |evaluation: &&StageSpec| match (measures, queries) {
             (Some(stage), _) => stage.id == evaluation.id,
             (None, Some(queries)) => {
-                let own = evaluation.inputs.iter().find(|(slot, _)| slot.value == "queries");
-                own.is_some_and(|(_, from)| are_alike(spec, &from.value, queries))
+                evaluation.input("queries").is_some_and(|from| are_alike(spec, &from.value, queries))
             }
             (None, None) => false,
         };

@@ -104,12 +104,15 @@ pub(super) fn place(params: &Node, param: &str, name: &str) -> Span {
 
 /// A shell command as a list, for advice.
 fn as_list(text: &str) -> String {
-    let needs_shell =
-        text.contains(['"', '\'', '$', '|', '&', ';', '<', '>', '*', '(', '`', '\n', '{', '[', '#', ',', ':']);
-    match needs_shell {
+    match needs_shell(text) {
         true => flow_list(["sh", "-c", text]),
         false => flow_list(text.split_whitespace()),
     }
+}
+
+/// Whether a command is more than words: only a shell reads it as it is meant.
+pub(super) fn needs_shell(text: &str) -> bool {
+    text.contains(['"', '\'', '$', '|', '&', ';', '<', '>', '*', '(', '`', '\n', '{', '[', '#', ',', ':'])
 }
 
 /// Texts as a list of YAML in one line, for advice: quoted where they would be read as something else.

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use pipeline_spec::nearest;
 
-use super::params::flow_list;
+use super::params::{flow_list, needs_shell};
 
 /// The error number of a file that is no program.
 const ENOEXEC: i32 = 8;
@@ -70,7 +70,7 @@ impl NamedProgram<'_> {
         let [only] = self.run else { return None };
         let words: Vec<&str> = only.split_whitespace().collect();
         let is_file = self.spec_folder.join(only).exists();
-        (words.len() > 1 && !is_file).then(|| match only.contains(['|', '>', '<', '&', ';', '$', '*', '"']) {
+        (words.len() > 1 && !is_file).then(|| match needs_shell(only) {
             true => format!("a shell must be named: `run: {}`", flow_list(["sh", "-c", only])),
             false => format!("list the program and its arguments one by one: `run: {}`", flow_list(words)),
         })

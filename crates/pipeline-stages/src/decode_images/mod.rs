@@ -80,9 +80,19 @@ pub fn stores_no_pixels(stage: &StageSpec) -> bool {
 
 /// The stage that decodes the images of features: the features' own, or that of their input.
 pub(crate) fn decoding<'a>(spec: &'a PipelineSpec, features: &'a StageSpec) -> Option<&'a StageSpec> {
-    let input = || crate::search::input(spec, features, "images");
-    let own = Some(features).filter(|features| params_of(features).is_some());
-    own.or_else(input).filter(|stage| params_of(stage).is_some())
+    let input = crate::search::input(spec, features, "images");
+    std::iter::once(features).chain(input).find(|stage| params_of(stage).is_some())
+}
+
+/// The pixels that features are of; `None` where the spec does not say it.
+pub(crate) fn geometry_of(spec: &PipelineSpec, features: &StageSpec, search: &ModelSearch) -> Option<Geometry> {
+    geometry(decoding(spec, features)?, search)
+}
+
+/// A stage that decodes images, whose params were checked when it was built; `failed` is the message where it cannot.
+fn of_stage(stage: &StageSpec, search: &ModelSearch, failed: &'static str) -> Result<DecodeImages, StageError> {
+    let params = params_of(stage).ok_or_else(|| StageError::new(format!("`{}` decodes no images", stage.id)))?;
+    DecodeImages::read(params, search).map_err(|error| StageError::because(failed, error))
 }
 
 /// The files of images that a stage decodes; `None` for a stage that decodes nothing.
@@ -103,10 +113,7 @@ pub(crate) struct Decoder(Geometry);
 
 /// The decoder of a stage that decodes images, whose params were checked when it was built.
 pub(crate) fn decoder(stage: &StageSpec, search: &ModelSearch) -> Result<Decoder, StageError> {
-    let failed = "the images cannot be decoded";
-    let params = params_of(stage).ok_or_else(|| StageError::new(format!("`{}` decodes no images", stage.id)))?;
-    let stage = DecodeImages::read(params, search).map_err(|error| StageError::because(failed, error))?;
-    stage.geometry().map(Decoder)
+    of_stage(stage, search, "the images cannot be decoded")?.geometry().map(Decoder)
 }
 
 impl fmt::Display for Decoder {
@@ -138,12 +145,10 @@ pub(crate) fn originals(
     wanted: Option<&BTreeSet<String>>,
     list: &ListFolder<'_>,
 ) -> Result<Images, StageError> {
-    let params = params_of(stage).ok_or_else(|| StageError::new(format!("`{}` decodes no images", stage.id)))?;
-    let read = DecodeImages::read(params, &ModelSearch::default())
-        .map_err(|error| StageError::because("the images cannot be read", error))?;
+    let read = of_stage(stage, &ModelSearch::default(), "the images cannot be read")?;
     let mut origin = read.origin();
     // The first images of those that queries name are not the first of all.
-    if stage.inputs.iter().any(|(slot, _)| slot.value == QUERIES) {
+    if stage.input(QUERIES).is_some() {
         origin.max_samples = None;
     }
     let is_limited = origin.max_samples.is_some();

@@ -183,7 +183,7 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
 /// # Errors
 /// When it leaves none out.
 fn n_left_out(context: &BuildContext<'_>) -> Result<Option<usize>, SpecError> {
-    let Some((_, from)) = context.stage.inputs.iter().find(|(name, _)| name.value == "text") else { return Ok(None) };
+    let Some(from) = context.stage.input("text") else { return Ok(None) };
     let Some(maker) = context.spec.stage(&from.value) else { return Ok(None) };
     if maker.kind.value != extract_text::KIND.name {
         return Ok(None);
