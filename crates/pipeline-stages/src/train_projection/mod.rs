@@ -121,10 +121,13 @@ impl WholeStage for TrainProjection {
         let images = inputs::read(images, "images", image_pool, scratch, context.n_threads)?;
         must_align(&queries, &text)?;
         let pairs = pairs::pairs(&queries, &images, self.params.pairs);
-        if pairs.is_empty() {
+        if pairs.is_empty() && self.params.learns() {
             let ids = ids_that_do_not_meet(&queries, &images);
-            context.host.warn(format!("no query names an image that is there, so nothing is trained{ids}"));
-        } else if let Some(left_out) = pairs::left_out(&queries, &images) {
+            return Err(StageError::new(format!(
+                "no query with a text names an image that is there, so there is nothing to train on{ids}"
+            )));
+        }
+        if let Some(left_out) = pairs::left_out(&queries, &images) {
             context.host.warn(left_out);
         }
         let spaces = Spaces::read(context, &self.params)?;

@@ -126,6 +126,11 @@ impl TrainProjectionParams {
         }
     }
 
+    /// Whether pairs change the heads: neither without heads nor without steps.
+    pub(super) fn learns(&self) -> bool {
+        self.fusion == Fusion::Projection && (self.epochs > 0 || self.fit.closed_form().is_some())
+    }
+
     /// Whether the start may be better than what becomes of it.
     pub(super) fn has_good_start(&self) -> bool {
         self.start == Start::Identity || self.anchor > 0.0 || self.init_from.is_some()

@@ -91,6 +91,18 @@ fn params_of_heads_that_make_no_sense_are_errors_of_the_spec() {
     );
 }
 
+#[test]
+fn without_a_pair_nothing_is_trained_and_weights_of_chance_are_no_result() {
+    let other_images = |params: &str| mini(params).replace("MR_train_imgs.tsv", "MR_valid_imgs.tsv");
+    for params in ["projection_dim: 64", "projection_dim: 64, fit: ridge"] {
+        let error = failed(&other_images(params));
+        let problem = "no query with a text names an image that is there, so there is nothing to train on";
+        assert!(error.starts_with(problem) && error.contains("the first query names `"), "{error}");
+    }
+    let bench = Bench::new(&other_images("projection_dim: 64, epochs: 0")).run_all();
+    assert_eq!(bench.report("projection").n_rows, Some(0));
+}
+
 const HELD_OUT: &str = "valid_queries: valid-queries, valid_text: valid-text, valid_images: valid-vectors";
 
 /// The small data set with other params of the training, which holds out the evaluated data.
