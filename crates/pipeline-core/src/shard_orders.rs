@@ -26,6 +26,11 @@ impl ShardOrder {
     pub fn manifest(&self) -> Manifest {
         with_rows(&self.base, &self.rows)
     }
+
+    /// The digest of the lines of its manifest that all shards of the stage share.
+    pub fn shared(&self) -> Digest {
+        self.base.key().0
+    }
 }
 
 /// The manifest of a shard with these rows.

@@ -217,11 +217,12 @@ fn run_and_commit(
     // A lost or altered input may be the cause of any other error.
     check_lost(&order.inputs, inputs)?;
     check_inputs(shop, node, order, inputs, began)?;
-    let (mut report, shards) = result?;
+    let (mut report, mut shards) = result?;
     check_sources(shop.store, &order.sources, node)?;
     leave_out_unmeasured(&mut report, &host);
     let worked = Instant::now();
-    let waited = storing.finish()?;
+    let stored = storing.finish()?;
+    let (waited, packing) = (stored.waited, shards.as_mut().and_then(|shards| shards.packing.take()));
     report.warnings = host.take_warnings();
     let counts = shards.as_ref().map_or_else(|| rows_of(&report), |shards| shards.counts);
     let sharded = shards.as_ref().filter(|shards| !shards.files.is_empty());
@@ -243,6 +244,9 @@ fn run_and_commit(
         shop.store.records().put_everywhere(&record)?
     } else {
         shop.store.records().put(&record)?
+    }
+    if let Some(packing) = packing {
+        packing.carry_out(&storing, stored);
     }
     Ok(Committed { record, counts, n_threads: order.n_threads })
 }

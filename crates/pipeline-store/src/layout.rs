@@ -6,6 +6,7 @@
 //!   store-v1/
 //!     objects/ trees/ leases/     the files of artifacts            (cas)
 //!     actions/                    the result of each key            (records)
+//!     shards/                     packed records of shards          (records)
 //!     sources/memo-v1             digests of sources                (sources)
 //!     sources/last-*.json         the last sources of each spec     (specs)
 //!     snapshots/                  the state of up-to-date specs     (specs)

@@ -10,7 +10,8 @@ use crate::error::At;
 use crate::layout::{STORE_FOLDER, absolute, below, is_newer_store, is_store};
 use crate::quarantine::Quarantine;
 use crate::{
-    Access, Cas, Outside, Record, Records, Remote, RemoteLink, Runs, Signatures, Sources, Specs, StoreError, Workspace,
+    Access, Cas, Outside, PackedRow, Record, Records, Remote, RemoteLink, Runs, Signatures, Sources, Specs, StoreError,
+    Workspace,
 };
 
 /// The content-addressed store below one `artifacts/` folder. Cheap to clone, shared among threads.
@@ -75,6 +76,13 @@ impl Store {
     pub fn has_bytes<Report>(&self, record: &Record<Report>) -> bool {
         let is_in_remote = |remote: &RemoteLink| remote.may_have(record, |digest| self.cas().knows(digest));
         self.cas().has_bytes(&record.tree) || self.remote().is_some_and(is_in_remote)
+    }
+
+    /// Like [`Store::has_bytes`], of the one file of a shard in a packed record.
+    pub fn has_packed(&self, row: &PackedRow<'_>) -> bool {
+        let entry = row.entry();
+        let is_in_remote = |remote: &RemoteLink| row.has_objects() && remote.may_have_object(&entry.digest);
+        self.cas().has_file(&entry) || self.remote().is_some_and(is_in_remote)
     }
 
     /// True if there is a store below `artifacts`: it has been written to, by this version or another.

@@ -4,6 +4,7 @@
 //! they compute shards that no other process computes, and leave when only such are missing.
 
 mod count;
+mod packing;
 mod queue;
 mod remembered;
 mod role;
@@ -11,7 +12,7 @@ mod storing;
 
 use std::collections::BTreeSet;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
@@ -19,11 +20,12 @@ use pipeline_core::{
     Computation, FileEntry, Numerics, OpenRows, Shard, ShardOrder, ShardOutput, ShardedStage, Stage, StageContext,
     StageError, StageHost, shard_orders,
 };
-use pipeline_store::{KeyLock, LockOutcome, Owner};
+use pipeline_store::{KeyLock, LockOutcome, Owner, PackedShards};
 use rayon::prelude::*;
 
 pub use count::ShardCount;
 pub(crate) use count::count;
+use packing::{Packing, Recorded};
 use queue::{Next, Queue};
 pub use remembered::{Remembered, remembered};
 pub(crate) use role::{Counts, Role};
@@ -42,6 +44,8 @@ pub(crate) struct Shards {
     pub counts: Counts,
     /// The classes of arithmetic that computed them, sorted; empty if that of a shard is unknown.
     pub numerics: Vec<Numerics>,
+    /// The records to pack, if there are many and they are not packed yet.
+    pub packing: Option<Packing>,
 }
 
 /// A stage whose rows are open.
@@ -57,6 +61,10 @@ pub(crate) struct Sharding<'a> {
     counts: Mutex<Counts>,
     /// The classes that computed each shard.
     numerics: Mutex<BTreeSet<Vec<Numerics>>>,
+    /// The facts about each shard that its packed record needs beside the shard; empty where none are packed.
+    recorded: Mutex<Vec<Recorded>>,
+    /// The shards that were found in packed records.
+    n_packed: AtomicUsize,
 }
 
 /// The next shard, which a separate thread reads while the current one is computed.
@@ -84,8 +92,24 @@ impl<'a> Sharding<'a> {
         let orders = shard_orders(stage, sharded, context.inputs, context.sources, rows.digests());
         let n_rows = rows.n_rows(0..rows.digests().len());
         let shards = Mutex::new(vec![None; orders.len()]);
+        let is_packed = role == Role::Lead && orders.len() >= storing::MIN_PACKED;
+        let recorded = Mutex::new(vec![Recorded::default(); if is_packed { orders.len() } else { 0 }]);
         let (n_rows_done, counts, numerics) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
-        Ok(Self { host, storing, rows, orders, role, n_rows, n_rows_done, shards, counts, numerics })
+        let n_packed = AtomicUsize::new(0);
+        Ok(Self {
+            host,
+            storing,
+            rows,
+            orders,
+            role,
+            n_rows,
+            n_rows_done,
+            shards,
+            counts,
+            numerics,
+            recorded,
+            n_packed,
+        })
     }
 
     /// Brings all shards up to date, or with [`Role::Help`] those that no other process computes.
@@ -120,13 +144,16 @@ impl<'a> Sharding<'a> {
     pub fn finish(self, scratch: &std::path::Path) -> Result<(pipeline_core::StageReport, Shards), StageError> {
         let counts = *self.counts();
         let numerics = in_all(&self.numerics());
+        let recorded = self.recorded.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let is_packed = self.n_packed.into_inner() == self.orders.len();
         let shards = self.shards.into_inner().unwrap_or_else(PoisonError::into_inner);
         let shards: Vec<Shard> =
             shards.into_iter().map(|shard| shard.expect("a stage that is led waits for all its shards")).collect();
         let report = self.rows.finish(&shards, scratch)?;
         let files = self.orders.iter().zip(&shards).map(|(order, shard)| (order.name.clone(), shard.entry)).collect();
         let rows = shards.iter().map(|shard| shard.report.n_rows).collect();
-        Ok((report, Shards { files, rows, counts, numerics }))
+        let packing = if is_packed { None } else { Packing::of(&self.orders, shards, recorded) };
+        Ok((report, Shards { files, rows, counts, numerics, packing }))
     }
 
     /// Adds the remembered shards; returns the indices of the others.
@@ -134,11 +161,21 @@ impl<'a> Sharding<'a> {
         if !self.host.is_forced() {
             self.storing.fetch(&self.orders);
         }
+        let packed = match self.host.is_forced() {
+            true => PackedShards::default(),
+            false => self.storing.packed_shards(&self.orders),
+        };
         let look = |(shard_idx, order): (usize, &ShardOrder)| {
             if self.host.is_cancelled() {
                 return Err(StageError::cancelled());
             }
-            let found = self.remembered(order)?;
+            let found = match self.storing.packed(&packed, &order.key) {
+                Some(found) => {
+                    self.n_packed.fetch_add(1, Ordering::Relaxed);
+                    Some(found)
+                }
+                None => self.remembered(order)?,
+            };
             let is_missing = found.is_none();
             if let Some(found) = found {
                 self.add(shard_idx, found);
@@ -239,7 +276,10 @@ impl<'a> Sharding<'a> {
         Ok(())
     }
 
-    fn add(&self, shard_idx: usize, Found { entry, report, numerics, .. }: Found) {
+    fn add(&self, shard_idx: usize, Found { entry, report, numerics, has_objects, record, .. }: Found) {
+        if let Some(recorded) = self.recorded.lock().unwrap_or_else(PoisonError::into_inner).get_mut(shard_idx) {
+            *recorded = Recorded { numerics: numerics.clone(), has_objects, record };
+        }
         self.numerics().insert(numerics);
         let units = self.orders[shard_idx].units.clone();
         self.n_rows_done.fetch_add(self.rows.n_rows(units.clone()), Ordering::Relaxed);

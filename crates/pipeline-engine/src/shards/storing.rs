@@ -6,14 +6,17 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use pipeline_core::{Arithmetic, FileEntry, Key, Numerics, ShardOrder, ShardReport, StageError, Tree};
-use pipeline_store::{KeyLock, PutMode, Record, Store, StoreError, host_name};
+use pipeline_core::{Arithmetic, Digest, FileEntry, Key, Numerics, ShardOrder, ShardReport, StageError, Tree};
+use pipeline_store::{KeyLock, PackedShard, PackedShards, PutMode, Record, RecordFile, Store, StoreError, host_name};
 
 use crate::Node;
 use crate::provenance::Origin;
 
 /// The most shards of a stage that are stored at once, while the next ones are computed; a kill loses at most these.
 const MAX_STORING: usize = 8;
+
+/// The least shards of a stage whose records are packed: fewer are read in a moment.
+pub(crate) const MIN_PACKED: usize = 256;
 
 /// The name of the one file in a shard's record; the artifacts that share it use their own names.
 const SHARD_FILE: &str = "shard";
@@ -26,6 +29,10 @@ pub(crate) struct Found {
     pub numerics: Vec<Numerics>,
     /// True if this process has computed it.
     pub is_own: bool,
+    /// False if a remote that has the record does not have its objects.
+    pub has_objects: bool,
+    /// The identity of the record that was read; `None` of a shard that this process is about to store.
+    pub record: Option<RecordFile>,
 }
 
 /// The shards of one running stage on their way into the store.
@@ -40,9 +47,19 @@ pub(crate) struct Storing<'a> {
 #[derive(Default)]
 struct State {
     /// The threads, oldest first.
-    threads: VecDeque<JoinHandle<Result<(), StageError>>>,
+    threads: VecDeque<JoinHandle<Result<StoredRecord, StageError>>>,
+    stored: Stored,
+}
+
+/// The key of a stored shard, and the identity of its record.
+type StoredRecord = (Key, Option<RecordFile>);
+
+/// The shards that were stored.
+#[derive(Default)]
+pub(crate) struct Stored {
     /// How long the stage waited until a shard was hashed, and others were stored.
-    waited: Duration,
+    pub waited: Duration,
+    pub records: Vec<StoredRecord>,
 }
 
 impl<'a> Storing<'a> {
@@ -52,8 +69,37 @@ impl<'a> Storing<'a> {
 
     /// The shard under `key`, if its bytes exist. They are verified when the artifact is read.
     pub fn remembered(&self, name: &str, key: &Key) -> Result<Option<Found>, StageError> {
+        // Before it is read: a record that is replaced meanwhile has another identity.
+        let file = self.store.records().file_of(key);
         let record = self.store.records().get_shard(key).map_err(|error| store_error(name, error))?;
-        Ok(record.and_then(|record| usable(self.store, record, self.origin.arithmetic, self.numerics)))
+        let found = record.and_then(|record| usable(self.store, record, self.origin.arithmetic, self.numerics));
+        Ok(found.map(|found| Found { record: file, ..found }))
+    }
+
+    /// Like [`Storing::remembered`], from packed records. `None` where only the record can answer.
+    pub fn packed(&self, shards: &PackedShards, key: &Key) -> Option<Found> {
+        let row = self.store.records().packed(shards, key)?;
+        let (numerics, report) = row.report()?;
+        let is_usable = self.origin.arithmetic.accepts(&numerics, self.numerics) && self.store.has_packed(&row);
+        is_usable.then(|| Found {
+            entry: row.entry(),
+            report,
+            numerics,
+            is_own: false,
+            has_objects: row.has_objects(),
+            record: Some(row.record()),
+        })
+    }
+
+    /// The packed records of the shards of a stage.
+    pub fn packed_shards(&self, orders: &[ShardOrder]) -> PackedShards {
+        packed_shards(self.store, orders)
+    }
+
+    /// Packs the records of many shards, so that plans need not read them one by one. This only saves time, so that a
+    /// store that cannot be written goes without.
+    pub fn pack(&self, shared: &Digest, shards: Vec<(Key, PackedShard)>) {
+        let _ = self.store.records().put_packed(shared, shards);
     }
 
     /// Looks these shards up in the remote, many at once, before they are asked for one by one.
@@ -88,31 +134,33 @@ impl<'a> Storing<'a> {
         };
         let mode = if is_forced { PutMode::Replace } else { PutMode::Create };
         self.wait(MAX_STORING - 1)?;
-        self.state().waited += computed.elapsed();
+        self.state().stored.waited += computed.elapsed();
         let (store, name) = (self.store.clone(), name.clone());
         let thread = thread::Builder::new().name("shards".into()).spawn(move || {
             let stored =
                 store.cas().put_prepared(&path, &entry).and_then(|()| store.records().put_shard(&record, mode));
+            let file = store.records().file_of(&record.key);
             // Only now may others look for it, or find it missing.
             drop((lock, scratch));
-            stored.map_err(|error| store_error(&name, error))
+            stored.map(|()| (record.key, file)).map_err(|error| store_error(&name, error))
         });
         let thread = thread.map_err(|error| StageError::because("no thread can be started to store a shard", error))?;
         self.state().threads.push_back(thread);
-        Ok(Found { entry, report, numerics: vec![self.numerics], is_own: true })
+        let (numerics, has_objects) = (vec![self.numerics], self.node.retain);
+        Ok(Found { entry, report, numerics, is_own: true, has_objects, record: None })
     }
 
-    /// Waits until all shards are stored. Returns how long the stage has waited for that while it worked.
-    pub fn finish(self) -> Result<Duration, StageError> {
+    /// Waits until all shards are stored.
+    pub fn finish(&self) -> Result<Stored, StageError> {
         self.wait(0)?;
-        Ok(self.state().waited)
+        Ok(std::mem::take(&mut self.state().stored))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self, n_left: usize) -> Option<JoinHandle<Result<(), StageError>>> {
+    fn next(&self, n_left: usize) -> Option<JoinHandle<Result<StoredRecord, StageError>>> {
         let mut state = self.state();
         if state.threads.len() > n_left { state.threads.pop_front() } else { None }
     }
@@ -120,7 +168,9 @@ impl<'a> Storing<'a> {
     /// Waits until at most `n_left` shards are being stored.
     fn wait(&self, n_left: usize) -> Result<(), StageError> {
         while let Some(thread) = self.next(n_left) {
-            thread.join().unwrap_or_else(|_| Err(StageError::new("BUG: the thread that stores a shard panicked")))?;
+            let panicked = |_| Err(StageError::new("BUG: the thread that stores a shard panicked"));
+            let stored = thread.join().unwrap_or_else(panicked)?;
+            self.state().stored.records.push(stored);
         }
         Ok(())
     }
@@ -150,8 +200,14 @@ pub(crate) fn usable(
         return None;
     }
     let is_own = record.provenance.pid == std::process::id() && record.provenance.host == host_name();
-    let Record { report, provenance, .. } = record;
-    Some(Found { entry, report, numerics: provenance.numerics, is_own })
+    let Record { report, provenance, has_objects, .. } = record;
+    Some(Found { entry, report, numerics: provenance.numerics, is_own, has_objects, record: None })
+}
+
+/// The packed records of the shards of a stage; empty where it has too few.
+pub(crate) fn packed_shards(store: &Store, orders: &[ShardOrder]) -> PackedShards {
+    let first = orders.first().filter(|_| orders.len() >= MIN_PACKED);
+    first.map(|order| store.records().packed_shards(&order.shared())).unwrap_or_default()
 }
 
 /// The keys of shards.

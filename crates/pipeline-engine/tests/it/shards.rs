@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 
 use pipeline_core::{Event, StageContext};
 use pipeline_engine::SpecInfo;
 
-use crate::world::{Part, Ran, Shards, World, forced, part, read_inputs, write};
+use crate::world::{Part, Ran, Shards, World, files_below, forced, part, read_inputs, write};
 
 /// Encodes each word as a shard of its own and fails at the word `stop`.
 fn encoder(id: &str, words: &str) -> Part {
@@ -141,6 +142,37 @@ fn a_plan_counts_the_shards_that_are_missing() {
     assert_eq!(count(&world, &[part("b")]), None, "it has no shards");
     world.options.plan.forced = ["a".parse().unwrap()].into();
     assert_eq!(count(&world, &[encoder("a", "one two three")]), Some((3, 3)));
+}
+
+#[test]
+fn many_records_are_packed_and_only_those_that_were_touched_are_read_again() {
+    let mut world = world();
+    world.options.plan.counts_shards = true;
+    let mut words: Vec<String> = (0..256).map(|idx| format!("word{idx}")).collect();
+    let encoder = |words: &[String]| [encoder("a", &words.join(" "))];
+    world.run(&encoder(&words));
+    let packed: Vec<_> = fs::read_dir(world.path("artifacts/store-v1/shards")).unwrap().collect();
+    assert_eq!(packed.len(), 1);
+
+    let is_shard = |path: &&PathBuf| fs::read_to_string(path).unwrap().contains("shard");
+    let records = files_below(&world.path("artifacts/store-v1/actions"));
+    let shards_of = records.iter().filter(is_shard).collect::<Vec<_>>();
+    fs::remove_file(shards_of[0]).unwrap();
+    world.flip_bit(shards_of[1]);
+    words.push("more".to_owned());
+    let count = |words: &[String]| {
+        let shards = world.plan(&encoder(words)).unwrap().stages[0].shards.unwrap();
+        (shards.n_missing, shards.n_shards)
+    };
+    assert_eq!(count(&words), (3, 257), "a packed record stands for no record that is lost or damaged");
+    for path in packed {
+        fs::write(path.unwrap().path(), b"damaged").unwrap();
+    }
+    assert_eq!(count(&words), (3, 257), "nor is one needed");
+    assert_eq!(shards(&world.run(&encoder(&words)), "a"), (254, 3));
+    words.push("another".to_owned());
+    assert_eq!(count(&words), (1, 258));
+    assert_eq!(shards(&world.run(&encoder(&words)), "a"), (257, 1));
 }
 
 #[test]

@@ -359,7 +359,7 @@ fn join(ids: &[StageId]) -> String {
     ids.iter().map(StageId::as_str).collect::<Vec<_>>().join(" ")
 }
 
-fn files_below(folder: &Path) -> Vec<PathBuf> {
+pub fn files_below(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
         let path = entry.unwrap().path();

@@ -99,6 +99,11 @@ impl Cas {
         tree.files.values().all(|entry| self.has_object(entry, session.as_deref()))
     }
 
+    /// True if a file exists with its length. Reads no content.
+    pub(crate) fn has_file(&self, entry: &FileEntry) -> bool {
+        self.has_object(entry, self.workspace.session_if_begun().as_deref())
+    }
+
     /// Marks the objects of a tree as used, so that they stay until they are read.
     pub(super) fn mark_all_used(&self, tree: &Tree) {
         let (since, now) = (self.workspace.in_use_since(), self.workspace.now());

@@ -169,6 +169,7 @@ impl Collection<'_> {
         let garbage: Vec<&Record> = self.records.iter().filter(is_garbage).collect();
         if !self.options.dry_run {
             garbage.iter().try_for_each(|record| self.store.records().forget(&record.key))?;
+            self.store.records().forget_packed(oldest)?;
         }
         Ok(garbage.len())
     }

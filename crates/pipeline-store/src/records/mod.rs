@@ -1,7 +1,9 @@
 //! `actions/`: the record of each key, which outlives the bytes that it names.
 //!
 //! `actions/ab/<62 hexadecimal digits>.json` is a sealed [`Record`] under its key. It is valid only if its seal holds
-//! and its manifest has this key.
+//! and its manifest has this key. `shards/` has the packed records of the shards of large stages.
+
+mod packed;
 
 use std::convert::Infallible;
 use std::fs;
@@ -24,6 +26,8 @@ use crate::quarantine::Quarantine;
 use crate::remote::{MAX_LOOK_UPS, PutMode, RemoteLink, for_each_at_once, name_of_record, split};
 use crate::sealed::unseal;
 use crate::workspace::Workspace;
+
+pub use packed::{PackedRow, PackedShard, PackedShards, RecordFile};
 
 /// The result of a key: of a stage, or with a [`ShardReport`] of one of its shards.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -106,6 +110,7 @@ pub(crate) struct AllRecords {
 #[derive(Debug)]
 pub struct Records {
     folder: PathBuf,
+    packed: PathBuf,
     workspace: Arc<Workspace>,
     quarantine: Arc<Quarantine>,
     remote: Option<Arc<RemoteLink>>,
@@ -126,7 +131,8 @@ impl Records {
         remote: Option<&Arc<RemoteLink>>,
     ) -> Self {
         let (workspace, quarantine) = (Arc::clone(workspace), Arc::clone(quarantine));
-        Self { folder: below(store, "actions"), workspace, quarantine, remote: remote.cloned() }
+        let [folder, packed] = ["actions", "shards"].map(|folder| below(store, folder));
+        Self { folder, packed, workspace, quarantine, remote: remote.cloned() }
     }
 
     /// Returns the key's record, if there is one here or in the remote. A damaged record counts as missing and is

@@ -87,6 +87,11 @@ impl RemoteLink {
         record.has_objects && record.tree.files.values().all(|entry| may_have(&entry.digest))
     }
 
+    /// True unless it is known to lack the object.
+    pub(crate) fn may_have_object(&self, digest: &Digest) -> bool {
+        self.twin.may_have(digest)
+    }
+
     /// True if results are marked that were not uploaded, and this process may write.
     ///
     /// # Errors
