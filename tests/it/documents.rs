@@ -131,6 +131,10 @@ const QUOTED: &[(&str, &str, &str, &str)] = &[
     ("docs/guide/command.md", "another 0.8 s", "guard/process.rs", "GRACE: Duration::from_millis(800)"),
     ("docs/guide/searching.md", "`--queries N` (120)", "args/report.rs", "N_QUERIES: 120"),
     ("docs/guide/specs.md", "as many as threads, at most 4", "commands/run.rs", "MAX_DEFAULT_JOBS: 4"),
+    ("docs/design/divided-artifacts.md", "Up to 4,096 shards", "sub_tree.rs", "MAX_UNDIVIDED: 4096"),
+    ("docs/reference/store.md", "more than 4,096 shards", "sub_tree.rs", "MAX_UNDIVIDED: 4096"),
+    ("docs/guide/specs.md", "More than 4,096 shards", "sub_tree.rs", "MAX_UNDIVIDED: 4096"),
+    ("docs/design/shards.md", "leaves 256 shards or more", "shards/storing.rs", "MIN_PACKED: 256"),
     ("docs/design/equal-rows.md", "up to 32 MiB", "extraction.rs", "RECENT_BYTES: 32 << 20"),
 ];
 

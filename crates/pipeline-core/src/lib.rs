@@ -28,6 +28,7 @@ mod report;
 mod shard;
 mod shard_orders;
 mod stage;
+mod sub_tree;
 mod tree;
 mod work;
 
@@ -47,5 +48,6 @@ pub use shard::{
 };
 pub use shard_orders::{ShardOrder, shard_orders};
 pub use stage::{Source, Stage, StageWork, WholeStage};
+pub use sub_tree::{MAX_UNDIVIDED, SubTree};
 pub use tree::{ArtifactDigest, FileEntry, Part, Tree};
 pub use work::Work;

@@ -64,8 +64,9 @@ pub trait ShardedStage: Sync {
     /// The params, sources and inputs that only affect the rows, and enter no shard's key.
     fn in_rows(&self) -> InRows;
 
-    /// The name of a shard's file, by its index among `n_shards`. Names sort in the order of the rows.
-    fn shard_name(&self, shard_idx: usize, n_shards: usize) -> String;
+    /// The name of a shard's file, by its index in its folder. Names sort in the order of the rows. More than
+    /// [`MAX_UNDIVIDED`](crate::MAX_UNDIVIDED) shards are divided into folders.
+    fn shard_name(&self, shard_idx: usize) -> String;
 
     /// Reads the list of rows. Plans also call it, and must write nothing.
     ///

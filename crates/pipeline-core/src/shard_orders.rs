@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::{Cut, Digest, InputArtifact, Key, Manifest, ShardedStage, Stage, cut, digest_of_group};
+use crate::{Cut, Digest, InputArtifact, Key, Manifest, ShardedStage, Stage, cut, digest_of_group, sub_tree};
 
 /// A shard that an artifact needs.
 #[derive(Debug)]
@@ -75,13 +75,25 @@ pub fn shard_orders(
         Cut::Input { .. } => (0..digests.len()).map(|unit_idx| unit_idx..unit_idx + 1).collect(),
     };
     let base = Arc::new(base(stage, sharded, shards_end, inputs, sources));
-    let (keys, n_shards) = (Keys::of(&base), ranges.len());
-    let order = |(shard_idx, units): (usize, Range<usize>)| {
-        let rows = rows_digest(shards_end, &digests[units.clone()]);
-        let (name, key) = (sharded.shard_name(shard_idx, n_shards), keys.key(&rows));
+    let rows: Vec<Digest> = ranges.iter().map(|units| rows_digest(shards_end, &digests[units.clone()])).collect();
+    let (keys, names) = (Keys::of(&base), names(sharded, &rows));
+    let order = |((units, rows), name): ((Range<usize>, Digest), String)| {
+        let key = keys.key(&rows);
         ShardOrder { name, units, key, base: base.clone(), rows }
     };
-    ranges.into_iter().enumerate().map(order).collect()
+    ranges.into_iter().zip(rows).zip(names).map(order).collect()
+}
+
+/// The names of shards with these rows, in folders where they are many.
+fn names(sharded: &dyn ShardedStage, rows: &[Digest]) -> Vec<String> {
+    let Some(folders) = sub_tree::folders(rows) else {
+        return (0..rows.len()).map(|shard_idx| sharded.shard_name(shard_idx)).collect();
+    };
+    let names = folders.into_iter().enumerate().flat_map(|(folder_idx, shards)| {
+        let folder = sub_tree::folder_name(folder_idx);
+        (0..shards.len()).map(move |shard_idx| format!("{folder}/{}", sharded.shard_name(shard_idx)))
+    });
+    names.collect()
 }
 
 /// The digest of the shard of an input stands for its rows: equal rows give equal files.

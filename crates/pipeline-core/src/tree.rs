@@ -7,7 +7,7 @@ use serde::de::Error as _;
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::Digest;
+use crate::{Digest, SubTree};
 
 /// The digest of a whole artifact: of its [`Tree`]'s canonical text.
 pub type ArtifactDigest = Digest;
@@ -43,6 +43,9 @@ pub struct Tree {
     pub folders: BTreeSet<String>,
     /// The targets of symbolic links, each relative to the folder of its link. All lead to something in the tree.
     pub links: BTreeMap<String, String>,
+    /// The folders of very many shards, whose contents are trees of their own. Only where the tree is whole are their
+    /// files in `files`, too.
+    pub trees: BTreeMap<String, SubTree>,
 }
 
 /// An entry of an artifact.
@@ -58,7 +61,8 @@ impl Tree {
     /// The content digest of the artifact: of one `<digest> <json name>` per line, sorted by name.
     ///
     /// The line of a program ends with ` executable`. Lines `folder <json name>` and `link <json name> <json target>`
-    /// follow, so that no two trees have the same text.
+    /// follow, so that no two trees have the same text. `tree <digest> <json name>` stands for all files in the folder of
+    /// a divided tree.
     pub fn digest(&self) -> ArtifactDigest {
         Digest::of(self.text().as_bytes())
     }
@@ -70,17 +74,18 @@ impl Tree {
             text.write_fmt(parts).expect("writing to a string does not fail");
             text.push('\n');
         };
-        for (name, FileEntry { digest, executable, .. }) in &self.files {
+        for (name, FileEntry { digest, executable, .. }) in self.own_files() {
             line(format_args!("{digest} {}{}", json(name), if *executable { " executable" } else { "" }));
         }
         self.folders.iter().for_each(|name| line(format_args!("folder {}", json(name))));
         self.links.iter().for_each(|(name, target)| line(format_args!("link {} {}", json(name), json(target))));
+        self.trees.iter().for_each(|(name, sub)| line(format_args!("tree {} {}", sub.tree, json(name))));
         text
     }
 
     /// The sum of the files' lengths.
     pub fn bytes(&self) -> u64 {
-        self.files.values().map(|entry| entry.bytes).sum()
+        self.own_files().map(|(_, entry)| entry.bytes).chain(self.trees.values().map(|sub| sub.bytes)).sum()
     }
 
     /// A tree of one file.
@@ -151,6 +156,7 @@ impl Tree {
             files: self.files.iter().filter_map(|(name, entry)| Some((strip(name)?, *entry))).collect(),
             folders: self.folders.iter().filter_map(strip).collect(),
             links: self.links.iter().filter_map(|(name, target)| Some((strip(name)?, target.clone()))).collect(),
+            trees: BTreeMap::new(),
         }
     }
 }
@@ -160,7 +166,8 @@ fn parts_in_reverse(path: &str) -> Vec<String> {
     path.split('/').rev().filter(|part| !matches!(*part, "" | ".")).map(str::to_owned).collect()
 }
 
-/// An entry in JSON: a file has `digest` and `bytes`, a link `link`, an empty folder `folder`.
+/// An entry in JSON: a file has `digest` and `bytes`, a link `link`, an empty folder `folder`, a sub-tree what
+/// [`SubTree`] has.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
 struct AnyEntry {
@@ -174,11 +181,21 @@ struct AnyEntry {
     link: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     folder: bool,
+    #[serde(skip_serializing)]
+    tree: Option<Digest>,
+    #[serde(skip_serializing)]
+    tree_bytes: u64,
+    #[serde(skip_serializing)]
+    n_files: u64,
 }
 
 impl Serialize for Tree {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.files.len() + self.folders.len() + self.links.len()))?;
+        // A whole tree is written file by file: for people, and as the content of a sub-tree.
+        let is_divided = !self.is_whole();
+        let n_trees = if is_divided { self.trees.len() } else { 0 };
+        let n_entries = self.files.len() + self.folders.len() + self.links.len() + n_trees;
+        let mut map = serializer.serialize_map(Some(n_entries))?;
         for (name, entry) in &self.files {
             map.serialize_entry(name, entry)?;
         }
@@ -187,6 +204,9 @@ impl Serialize for Tree {
         }
         for (name, target) in &self.links {
             map.serialize_entry(name, &AnyEntry { link: Some(target.clone()), ..AnyEntry::default() })?;
+        }
+        for (name, tree) in self.trees.iter().take(n_trees) {
+            map.serialize_entry(name, tree)?;
         }
         map.end()
     }
@@ -202,6 +222,9 @@ impl<'de> Deserialize<'de> for Tree {
                 }
                 AnyEntry { link: Some(target), .. } => _ = tree.links.insert(name, target),
                 AnyEntry { folder: true, .. } => _ = tree.folders.insert(name),
+                AnyEntry { tree: Some(digest), tree_bytes, n_files, bytes: Some(bytes), .. } => {
+                    tree.trees.insert(name, SubTree { tree: digest, tree_bytes, n_files, bytes });
+                }
                 _ => return Err(D::Error::custom(format!("`{name}` is neither a file nor a folder nor a link"))),
             }
         }
@@ -220,7 +243,12 @@ mod tests {
     fn linked(links: &[(&str, &str)]) -> Tree {
         let files = ["d/f.1", "d/e/g", "top"].map(|name| (name.to_owned(), entry(name)));
         let links = links.iter().map(|(name, target)| ((*name).to_owned(), (*target).to_owned()));
-        Tree { files: files.into(), folders: ["empty/inner".to_owned()].into(), links: links.collect() }
+        Tree {
+            files: files.into(),
+            folders: ["empty/inner".to_owned()].into(),
+            links: links.collect(),
+            ..Tree::default()
+        }
     }
 
     #[test]

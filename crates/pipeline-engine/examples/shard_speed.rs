@@ -1,4 +1,5 @@
-//! Times a stage of many tiny shards: planned, computed, planned again with all of them there, and put together.
+//! Times a stage of many tiny shards: planned, computed, planned again with all of them there, put together, opened by a
+//! reader, and put together again after a change of one row.
 //!
 //! `cargo run --release --package pipeline-engine --example shard_speed -- FOLDER N [plan | again]`; with `plan` nothing
 //! is computed, and `again` begins with the shards that an earlier call has left in the folder. Prints seconds,
@@ -16,13 +17,15 @@ use pipeline_core::{
     Computation, Cut, Digest, InRows, OpenRows, Shard, ShardOutput, ShardReport, ShardedStage, Source, Stage,
     StageContext, StageError, StageReport, StageWork,
 };
-use pipeline_engine::{Cancel, Graph, Node, PlanOptions, RunOptions, SpecInfo};
+use pipeline_engine::{Cancel, Decision, Graph, Node, PlanOptions, RunOptions, SpecInfo};
 use pipeline_store::Store;
 
 /// A stage of `n_shards` shards of one row each. `round` changes its key, and that of no shard.
 struct Many {
     n_shards: usize,
     round: usize,
+    /// Whether the middle row is another one, by the round.
+    is_edited: bool,
 }
 
 struct Rows {
@@ -60,12 +63,16 @@ impl ShardedStage for Many {
         InRows { params: &["round"], ..InRows::default() }
     }
 
-    fn shard_name(&self, shard_idx: usize, _: usize) -> String {
+    fn shard_name(&self, shard_idx: usize) -> String {
         format!("part-{shard_idx:08}")
     }
 
     fn open<'a>(&'a self, _: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {
-        Ok(Box::new(Rows { digests: (0..self.n_shards).map(|idx| Digest::of(&idx.to_le_bytes())).collect() }))
+        let mut digests: Vec<Digest> = (0..self.n_shards).map(|idx| Digest::of(&idx.to_le_bytes())).collect();
+        if self.is_edited {
+            digests[self.n_shards / 2] = Digest::of(&(self.n_shards + self.round).to_le_bytes());
+        }
+        Ok(Box::new(Rows { digests }))
     }
 }
 
@@ -91,8 +98,8 @@ impl OpenRows for Rows {
     }
 }
 
-fn graph(n_shards: usize, round: usize) -> Result<Graph, Box<dyn Error>> {
-    let (inputs, publish, stage) = (BTreeMap::new(), Vec::new(), Box::new(Many { n_shards, round }));
+fn graph(n_shards: usize, round: usize, is_edited: bool) -> Result<Graph, Box<dyn Error>> {
+    let (inputs, publish, stage) = (BTreeMap::new(), Vec::new(), Box::new(Many { n_shards, round, is_edited }));
     Ok(Graph::new(vec![Node { id: "many".parse()?, stage, inputs, retain: true, lane: None, publish }])?)
 }
 
@@ -131,7 +138,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     // Every process has rounds of its own, so that its stage must run and finds the shards of the others.
     let round = std::process::id() as usize * 2;
     if word != Some("again") {
-        let first = graph(n_shards, round)?;
+        let first = graph(n_shards, round, false)?;
         let shards = timed("planned, none there", n_shards, || plan(&first))?;
         println!("{shards:?}");
         if word == Some("plan") {
@@ -140,10 +147,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         timed("computed", n_shards, || run(&first))?;
         timed("nothing to do", n_shards, || run(&first))?;
     }
-    let second = graph(n_shards, round + 1)?;
+    let second = graph(n_shards, round + 1, false)?;
     let shards = timed("planned, all there", n_shards, || plan(&second))?;
     println!("{shards:?}");
     timed("put together, all there", n_shards, || run(&second))?;
     timed("nothing to do", n_shards, || run(&second))?;
+    let Decision::Reuse { key, .. } = pipeline_engine::plan(&second, &store, &spec.path, &counting)?.stages[0].decision
+    else {
+        return Err("the stage is not up to date".into());
+    };
+    let record = store.records().get(&key)?.ok_or("the record is lost")?;
+    println!("the artifact in the record: {} bytes of JSON", serde_json::to_vec(&record.tree)?.len());
+    timed("bytes there?", n_shards, || Ok(store.has_bytes(&record)))?;
+    timed("opened for reading", n_shards, || Ok(store.cas().open_unverified(&record.tree)?.tree().n_files()))?;
+    timed("one shard changed", n_shards, || run(&graph(n_shards, round + 1, true)?))?;
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::time::Instant;
 
-use pipeline_core::{Digest, StageId, Tree};
+use pipeline_core::{Digest, StageId};
 
 /// The digests of all files of the artifacts that keep their bytes, with counts.
 #[derive(Debug)]
@@ -19,10 +19,10 @@ impl Holdings {
         Self { n_holders: HashMap::new(), held: vec![Vec::new(); n_stages] }
     }
 
-    /// Makes the stage at `idx` hold exactly the files of `tree`.
-    pub fn hold(&mut self, idx: usize, tree: &Tree) {
+    /// Makes the stage at `idx` hold exactly these objects.
+    pub fn hold(&mut self, idx: usize, objects: BTreeSet<Digest>) {
         self.release(idx);
-        self.held[idx] = tree.files.values().map(|entry| entry.digest).collect();
+        self.held[idx] = objects.into_iter().collect();
         for digest in &self.held[idx] {
             *self.n_holders.entry(*digest).or_default() += 1;
         }

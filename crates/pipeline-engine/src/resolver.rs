@@ -2,11 +2,11 @@
 //!
 //! A plan decides all stages at once; a run decides each stage again when its inputs become known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Arithmetic, ArtifactDigest, Device, Key, Manifest, Numerics, Part, RunReason, Tree};
-use pipeline_store::{Last, LastStage, Record, Store, StoreError};
+use pipeline_core::{Arithmetic, ArtifactDigest, Device, Digest, Key, Manifest, Numerics, Part, RunReason, Tree};
+use pipeline_store::{Last, LastStage, OpenTreeError, Record, Store, StoreError};
 
 use crate::decision::{Decision, Unpublished};
 use crate::error::EngineError;
@@ -201,7 +201,25 @@ impl<'a> Resolver<'a> {
         self.stages[idx].sources.missing.take()
     }
 
-    /// The files of the artifact, or `None` when its record is gone.
+    /// The objects of the artifact, or `None` when its record is gone.
+    pub fn objects(&mut self, idx: usize) -> Result<Option<BTreeSet<Digest>>, StoreError> {
+        let store = self.store;
+        let Some(tree) = self.tree(idx)? else { return Ok(None) };
+        Ok(Some(store.cas().objects_of(tree)?.digests))
+    }
+
+    /// The artifact with all its files. `None` when its record or a sub-tree is gone.
+    pub fn whole_tree(&mut self, idx: usize) -> Result<Option<Tree>, StoreError> {
+        let store = self.store;
+        let Some(tree) = self.tree(idx)? else { return Ok(None) };
+        match store.cas().whole(tree) {
+            Ok(whole) => Ok(Some(whole)),
+            Err(OpenTreeError::Store(error)) => Err(error),
+            Err(OpenTreeError::Missing { .. } | OpenTreeError::Corrupt { .. }) => Ok(None),
+        }
+    }
+
+    /// The artifact, whose files may be named by its sub-trees; `None` when its record is gone.
     pub fn tree(&mut self, idx: usize) -> Result<Option<&Tree>, StoreError> {
         Ok(self.record(idx)?.map(|record| &record.tree))
     }
@@ -265,7 +283,8 @@ impl<'a> Resolver<'a> {
             let parts = last.published.iter().map(|(file, entry)| (file.clone(), Part::File(*entry)));
             return Ok(Some(parts.collect()));
         }
-        let Some(tree) = self.tree(idx)? else { return Ok(None) };
+        let Some(tree) = self.whole_tree(idx)? else { return Ok(None) };
+        let publish = &self.graph.nodes()[idx].publish;
         let parts = publish.iter().filter_map(|(file, _)| Some((file.clone(), tree.part(file)?)));
         Ok(Some(parts.collect()))
     }

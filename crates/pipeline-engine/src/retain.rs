@@ -27,9 +27,9 @@ impl State<'_, '_> {
     /// Records that an artifact holds its objects, once that matters.
     pub fn hold(&mut self, idx: usize) {
         if let Some(holdings) = &mut self.holdings
-            && let Ok(Some(tree)) = self.resolver.tree(idx)
+            && let Ok(Some(objects)) = self.resolver.objects(idx)
         {
-            holdings.hold(idx, tree);
+            holdings.hold(idx, objects);
         }
     }
 
@@ -124,8 +124,8 @@ impl State<'_, '_> {
         }
         let mut holdings = Holdings::new(self.stages.len());
         for idx in 0..self.stages.len() {
-            if let Some(tree) = self.resolver.tree(idx)? {
-                holdings.hold(idx, tree);
+            if let Some(objects) = self.resolver.objects(idx)? {
+                holdings.hold(idx, objects);
             }
         }
         self.holdings = Some(holdings);

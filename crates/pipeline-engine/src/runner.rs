@@ -290,10 +290,10 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
 
     fn copies(&mut self, idx: usize, unpublished: &[Unpublished]) -> Result<Vec<Copy>, Failure> {
         let paths: Vec<_> = unpublished.iter().filter_map(Unpublished::stale).collect();
-        let tree = self.state.resolver.tree(idx)?.expect("an artifact with bytes has a record");
+        let tree = self.state.resolver.whole_tree(idx)?.ok_or_else(lost_meanwhile)?;
         let publish = self.shop.graph.nodes()[idx].publish.iter().filter(|(_, path)| paths.contains(&path));
         let copy = |(file, path): &(String, std::path::PathBuf)| {
-            let part = resolver::part(tree, file).map_err(|names| not_in_artifact(file, &names))?;
+            let part = resolver::part(&tree, file).map_err(|names| not_in_artifact(file, &names))?;
             Ok(Copy { file: file.clone(), path: path.clone(), part })
         };
         publish.map(copy).collect()
@@ -367,6 +367,11 @@ impl<'a, 'env> Runner<'a, '_, 'env> {
             self.state.fail(idx, failure, 0.0);
         }
     }
+}
+
+fn lost_meanwhile() -> Failure {
+    let errors = vec!["cannot publish: files of the artifact were lost at this moment".to_owned()];
+    Failure { errors, help: Some("run again".to_owned()), is_bug: false }
 }
 
 fn not_in_artifact(file: &str, names: &[String]) -> Failure {

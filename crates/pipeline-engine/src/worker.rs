@@ -10,10 +10,10 @@ use std::sync::mpsc::Sender;
 use std::time::Instant;
 
 use pipeline_core::{
-    Digest, Event, InputArtifact, Key, Manifest, Part, RunReason, StageContext, StageError, StageId, StageReport,
-    StageWork, Tree, Work,
+    Digest, Event, FileEntry, InputArtifact, Key, Manifest, Part, RunReason, StageContext, StageError, StageId,
+    StageReport, StageWork, Tree, Work,
 };
-use pipeline_store::{KeyLock, OpenTree, OpenTreeError, Record, Store};
+use pipeline_store::{Cas, KeyLock, OpenTree, OpenTreeError, Record, Store};
 
 use crate::host::{Host, leave_out_unmeasured};
 use crate::message::{Committed, Failure, Message, Outcome};
@@ -150,9 +150,16 @@ type OpenInputs = BTreeMap<String, OpenTree>;
 /// Opens all inputs; the open trees keep their bytes in place while the stage runs. A program finds all files verified,
 /// any other stage those that it asks for.
 fn open_inputs(store: &Store, node: &Node, inputs: &[OrderedInput]) -> Result<OpenInputs, Stopped> {
-    let mut open = BTreeMap::new();
+    let (mut open, mut unreadable) = (BTreeMap::new(), Vec::new());
     for input in inputs {
-        let tree = store.cas().open_unverified(&input.tree)?;
+        let tree = match store.cas().open_unverified(&input.tree) {
+            Ok(tree) => tree,
+            Err(OpenTreeError::Store(error)) => return Err(error.into()),
+            Err(error @ (OpenTreeError::Corrupt { .. } | OpenTreeError::Missing { .. })) => {
+                unreadable.push((input.idx, format!("input `{}`: {error}", input.slot)));
+                continue;
+            }
+        };
         if node.stage.runs_programs() {
             match tree.verify_all() {
                 Err(OpenTreeError::Store(error)) => return Err(error.into()),
@@ -162,8 +169,11 @@ fn open_inputs(store: &Store, node: &Node, inputs: &[OrderedInput]) -> Result<Op
         }
         open.insert(input.slot.clone(), tree);
     }
-    check_lost(inputs, &open)?;
-    Ok(open)
+    match check_lost(inputs, &open) {
+        Err(Stopped::Unreadable(lost)) => unreadable.extend(lost),
+        checked => checked?,
+    }
+    if unreadable.is_empty() { Ok(open) } else { Err(Stopped::Unreadable(unreadable)) }
 }
 
 /// An input with a lost file is computed again, whatever the stage made of that.
@@ -228,7 +238,7 @@ fn run_and_commit(
     let sharded = shards.as_ref().filter(|shards| !shards.files.is_empty());
     let computed = sharded.map_or_else(|| vec![numerics], |shards| shards.numerics.clone());
     let shard_rows = shards.as_ref().map(|shards| shards.rows.clone()).unwrap_or_default();
-    let tree = join(shop.store.cas().put_folder(scratch.folder())?, shards)?;
+    let tree = join(shop.store.cas(), shop.store.cas().put_folder(scratch.folder())?, shards)?;
     report.seconds.insert(Work::Store, (waited + worked.elapsed()).as_secs_f64());
     let record = Record {
         key: order.key,
@@ -369,9 +379,21 @@ fn by(culprits: &[StageId]) -> String {
     if names.is_empty() { ", by no stage of this run".to_owned() } else { format!(", by {}", names.join(" or ")) }
 }
 
-/// The artifact: files left in the scratch folder and shards, whose names must not collide.
-fn join(mut tree: Tree, shards: Option<Shards>) -> Result<Tree, Failure> {
-    for (name, entry) in shards.into_iter().flat_map(|shards| shards.files) {
+/// The artifact: files left in the scratch folder and shards, whose names must not collide. Folders of shards become
+/// sub-trees.
+fn join(cas: &Cas, mut tree: Tree, shards: Option<Shards>) -> Result<Tree, Failure> {
+    let Some(Shards { files, is_divided, .. }) = shards else { return Ok(tree) };
+    if is_divided {
+        let folders = folders(files)?;
+        let is_below = |name: &str, folder: &str| name.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+        let is_taken = |folder: &str| tree.files.keys().any(|name| name == folder || is_below(name, folder));
+        if let Some((folder, _)) = folders.iter().find(|(folder, _)| is_taken(folder)) {
+            return Err(name_clash(folder));
+        }
+        tree.trees = cas.put_sub_trees(&folders)?.into_iter().collect();
+        return Ok(tree);
+    }
+    for (name, entry) in files {
         if tree.files.insert(name.clone(), entry).is_some() {
             return Err(name_clash(&name));
         }
@@ -382,6 +404,22 @@ fn join(mut tree: Tree, shards: Option<Shards>) -> Result<Tree, Failure> {
         Some(name) => Err(name_clash(name)),
         None => Ok(tree),
     }
+}
+
+/// The shards of each folder, in the order of the folders.
+fn folders(files: Vec<(String, FileEntry)>) -> Result<Vec<(String, Tree)>, Failure> {
+    let mut folders: Vec<(String, Tree)> = Vec::new();
+    for (path, entry) in files {
+        let (folder, name) = path.split_once('/').expect("many shards lie in folders");
+        if folders.last().is_none_or(|(last, _)| last != folder) {
+            folders.push((folder.to_owned(), Tree::default()));
+        }
+        let (_, tree) = folders.last_mut().expect("one was just added");
+        if tree.files.insert(name.to_owned(), entry).is_some() {
+            return Err(name_clash(&path));
+        }
+    }
+    Ok(folders)
 }
 
 fn name_clash(name: &str) -> Failure {

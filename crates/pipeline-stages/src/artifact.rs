@@ -91,13 +91,9 @@ pub(crate) struct FeaturesInfo {
     pub(crate) space: Option<FeatureSpace>,
 }
 
-/// The most shards whose names have five digits: they are part of the digests of artifacts, and few have more.
-const MAX_SHORT_NAMES: usize = 100_000;
-
-/// The name of a shard among `n_shards`; names sort in the order of the rows.
-pub(crate) fn shard_name(shard_idx: usize, n_shards: usize) -> String {
-    let n_digits = if n_shards <= MAX_SHORT_NAMES { 5 } else { 8 };
-    format!("part-{shard_idx:0n_digits$}.parquet")
+/// The name of a shard, by its index in its folder; names sort in the order of the rows.
+pub(crate) fn shard_name(shard_idx: usize) -> String {
+    format!("part-{shard_idx:05}.parquet")
 }
 
 /// The paths of all of an artifact's shards, in the order of their rows. Reads every one, to verify it.
@@ -117,7 +113,7 @@ pub(crate) fn shard_digests(tree: &Tree) -> Vec<Digest> {
 
 fn shard_files(tree: &Tree) -> Vec<(&String, &FileEntry)> {
     let mut files: Vec<_> = tree.files.iter().filter(|(name, _)| is_shard(name)).collect();
-    // Earlier versions gave `part-100000` to the shard after `part-99999`.
+    // In one folder, earlier versions gave `part-100000` to the shard after `part-99999`.
     files.sort_by_key(|(name, _)| name.len());
     files
 }
@@ -413,10 +409,10 @@ mod tests {
     #[test]
     fn shards_are_in_the_order_of_their_rows_however_many_there_are() {
         let digest = |shard_idx: usize| Digest::of(&shard_idx.to_le_bytes());
-        for n_shards in [1, 99_999, 100_000, 100_001, 100_012] {
-            let names: Vec<String> = (0..n_shards).map(|shard_idx| shard_name(shard_idx, n_shards)).collect();
-            assert!(names.is_sorted(), "{n_shards} shards, also for other readers of the folder");
-            assert_eq!(names[0].len(), if n_shards > 100_000 { 21 } else { 18 });
+        let in_folders = (0..100_012).map(|idx| format!("part-{:05}/{}", idx / 1000, shard_name(idx % 1000)));
+        for names in [(0..1000).map(shard_name).collect::<Vec<_>>(), in_folders.collect()] {
+            assert!(names.is_sorted(), "also for other readers of the folder");
+            let n_shards = names.len();
             let digests = shard_digests(&with_shards(names.into_iter()));
             assert!(digests.into_iter().eq((0..n_shards).map(digest)), "{n_shards} shards");
         }

@@ -391,8 +391,8 @@ impl ShardedStage for ExtractImage {
         }
     }
 
-    fn shard_name(&self, shard_idx: usize, n_shards: usize) -> String {
-        artifact::shard_name(shard_idx, n_shards)
+    fn shard_name(&self, shard_idx: usize) -> String {
+        artifact::shard_name(shard_idx)
     }
 
     fn open<'a>(&'a self, context: &'a StageContext<'a>) -> Result<Box<dyn OpenRows + 'a>, StageError> {

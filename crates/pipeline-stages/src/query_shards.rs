@@ -86,7 +86,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut files = BTreeMap::new();
         for (shard_idx, rows) in [queries(0..5), queries(5..5), queries(5..12), queries(12..13)].iter().enumerate() {
-            let name = artifact::shard_name(shard_idx, 4);
+            let name = artifact::shard_name(shard_idx);
             pipeline_data::write_query_shard(&folder.path().join(&name), rows).unwrap();
             files.insert(name, FileEntry::new(Digest::of(b""), 0));
         }

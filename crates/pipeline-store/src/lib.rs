@@ -41,7 +41,7 @@ mod specs;
 mod store;
 mod workspace;
 
-pub use cas::{Cas, OpenTree, OpenTreeError};
+pub use cas::{Cas, Objects, OpenTree, OpenTreeError};
 pub use error::StoreError;
 pub use host::host_name;
 pub use keep::{CollectOptions, CollectReport, Collected, DamagedObject, HeldBytes, Holder, StoreStats, VerifyReport};

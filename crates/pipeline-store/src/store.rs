@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline_core::RunId;
+use pipeline_core::{Digest, RunId};
 
 use crate::error::At;
 use crate::layout::{STORE_FOLDER, absolute, below, is_newer_store, is_store};
@@ -74,7 +74,12 @@ impl Store {
     /// True if every file of the record exists here with its length, or may be had from the remote. Asks nobody: a file
     /// that the remote turns out to lack is missing when it is opened, and then this returns false.
     pub fn has_bytes<Report>(&self, record: &Record<Report>) -> bool {
-        let is_in_remote = |remote: &RemoteLink| remote.may_have(record, |digest| self.cas().knows(digest));
+        let is_in_remote = |remote: &RemoteLink| {
+            let may_have = |digest: &Digest| self.cas().knows(digest) || remote.may_have_object(digest);
+            // The files of a sub-tree that is not here are unknown, and asked for when it has come.
+            let objects = || self.cas().objects_of(&record.tree).is_ok_and(|all| all.digests.iter().all(may_have));
+            record.has_objects && objects()
+        };
         self.cas().has_bytes(&record.tree) || self.remote().is_some_and(is_in_remote)
     }
 

@@ -17,8 +17,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope, ScopedJoinHandle};
 
 use pipeline_core::{
-    Computation, FileEntry, Numerics, OpenRows, Shard, ShardOrder, ShardOutput, ShardedStage, Stage, StageContext,
-    StageError, StageHost, shard_orders,
+    Computation, FileEntry, MAX_UNDIVIDED, Numerics, OpenRows, Shard, ShardOrder, ShardOutput, ShardedStage, Stage,
+    StageContext, StageError, StageHost, shard_orders,
 };
 use pipeline_store::{KeyLock, LockOutcome, Owner, PackedShards};
 use rayon::prelude::*;
@@ -39,6 +39,8 @@ use crate::host::{Host, LOCK_POLL};
 pub(crate) struct Shards {
     /// By the name in the artifact.
     pub files: Vec<(String, FileEntry)>,
+    /// True if they lie in folders, each of which becomes a sub-tree.
+    pub is_divided: bool,
     /// The rows of each, in the same order.
     pub rows: Vec<u64>,
     pub counts: Counts,
@@ -150,10 +152,12 @@ impl<'a> Sharding<'a> {
         let shards: Vec<Shard> =
             shards.into_iter().map(|shard| shard.expect("a stage that is led waits for all its shards")).collect();
         let report = self.rows.finish(&shards, scratch)?;
-        let files = self.orders.iter().zip(&shards).map(|(order, shard)| (order.name.clone(), shard.entry)).collect();
         let rows = shards.iter().map(|shard| shard.report.n_rows).collect();
+        let is_divided = shards.len() > MAX_UNDIVIDED;
+        let names = self.orders.iter().map(|order| order.name.clone());
+        let files = names.zip(shards.iter().map(|shard| shard.entry)).collect();
         let packing = if is_packed { None } else { Packing::of(&self.orders, shards, recorded) };
-        Ok((report, Shards { files, rows, counts, numerics, packing }))
+        Ok((report, Shards { files, is_divided, rows, counts, numerics, packing }))
     }
 
     /// Adds the remembered shards; returns the indices of the others.

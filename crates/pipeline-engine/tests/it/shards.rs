@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex, mpsc};
 
-use pipeline_core::{Event, StageContext};
-use pipeline_engine::SpecInfo;
+use pipeline_core::{Digest, Event, StageContext};
+use pipeline_engine::{Decision, SpecInfo};
 
 use crate::world::{Part, Ran, Shards, World, files_below, forced, part, read_inputs, write};
 
@@ -173,6 +173,69 @@ fn many_records_are_packed_and_only_those_that_were_touched_are_read_again() {
     words.push("another".to_owned());
     assert_eq!(count(&words), (1, 258));
     assert_eq!(shards(&world.run(&encoder(&words)), "a"), (257, 1));
+}
+
+/// Words that are cut into folders of 600, more than lie side by side.
+fn very_many() -> Vec<String> {
+    let ends_folder = |word: &String| {
+        let rows = Digest::of(Digest::of(word.as_bytes()).as_bytes());
+        u16::from_le_bytes([rows.as_bytes()[0], rows.as_bytes()[1]]).is_multiple_of(512)
+    };
+    let words = || (0..).map(|idx| format!("word{idx}"));
+    let others: Vec<String> = words().filter(|word| !ends_folder(word)).take(199).collect();
+    let end = words().find(ends_folder).unwrap();
+    others.into_iter().chain([end]).cycle().take(4800).collect()
+}
+
+#[test]
+fn very_many_shards_lie_in_folders_and_a_changed_one_rewrites_the_tree_of_its_folder() {
+    let world = world();
+    let encode = |words: &[String]| encoder("a", &words.join(" "));
+    let record = |world: &World| {
+        let plan = world.plan(&[encode(&very_many())]).unwrap();
+        let Decision::Reuse { key, .. } = plan.stages[0].decision else { panic!("it is up to date") };
+        world.store().records().get(&key).unwrap().unwrap()
+    };
+    let mut words = very_many();
+    assert_eq!(shards(&world.run(&[encode(&words)]), "a"), (4600, 200));
+    let before = record(&world);
+    assert_eq!((before.tree.files.len(), before.tree.trees.len(), before.tree.n_files()), (1, 8, 4801));
+    let json = serde_json::to_string(&before.tree).unwrap();
+    assert!(json.len() < 3000, "{json}");
+
+    words[700] = "other".to_owned();
+    let n_objects = world.objects().len();
+    let ran = world.run(&[encode(&words)]);
+    assert_eq!(shards(&ran, "a"), (4799, 1));
+    assert_eq!(world.objects().len(), n_objects + 2, "the shard and the tree of its folder");
+
+    let reader = || {
+        part("b").input("a").work(|context| {
+            let input = &context.inputs["a"];
+            let word = fs::read_to_string(input.file("part-00001/100.txt")?).unwrap();
+            assert_eq!(word, very_many()[700].to_uppercase());
+            assert_eq!(input.files(&["part-00007/599.txt", "out.txt"])?.len(), 2);
+            let largest = fs::read_dir(input.folder()?).unwrap().map(|entry| entry.unwrap().path());
+            let n_entries = |folder: PathBuf| fs::read_dir(folder).unwrap().count();
+            assert_eq!(largest.filter(|path| path.is_dir()).map(n_entries).max(), Some(600));
+            write(context, "")
+        })
+    };
+    world.expect(&[encode(&very_many()), reader()], "b");
+    // A sub-tree that is damaged or lost is made anew from the shards, which stay.
+    let path = |object: Digest| {
+        let hex = object.hex();
+        world.path(&format!("artifacts/store-v1/objects/{}/{}", &hex[..2], &hex[2..]))
+    };
+    world.flip_bit(&path(before.tree.trees["part-00001"].tree));
+    fs::remove_file(path(before.tree.trees["part-00002"].tree)).unwrap();
+    let again = [encode(&very_many()), reader().param("round", 2)];
+    let ran = world.expect(&again, "a b");
+    assert_eq!(shards(&ran, "a"), (4800, 0));
+    world.flip_bit(&path(before.tree.trees["part-00001"].tree));
+    let ran = world.expect(&[encode(&very_many()), reader().param("round", 3)], "a b");
+    assert_eq!(shards(&ran, "a"), (4800, 0));
+    assert_eq!(record(&world).tree, before.tree);
 }
 
 #[test]

@@ -95,7 +95,7 @@ impl ShardedStage for TestStage {
         InRows { params: &["words", "id"], ..InRows::default() }
     }
 
-    fn shard_name(&self, shard_idx: usize, _: usize) -> String {
+    fn shard_name(&self, shard_idx: usize) -> String {
         let shards = self.part.shards.as_ref().unwrap();
         shards.name.map_or_else(|| format!("{shard_idx}.txt"), str::to_owned)
     }

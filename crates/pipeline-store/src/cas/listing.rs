@@ -7,6 +7,7 @@ use std::path::{Component, Path, PathBuf};
 
 use pipeline_core::{FileEntry, Tree};
 
+use super::sub_trees::is_folder_of_its_own;
 use crate::StoreError;
 use crate::durable::list_folder;
 use crate::error::At;
@@ -66,7 +67,7 @@ impl Listing {
     /// The tree of these files; `entries` are those of the files.
     pub(super) fn into_tree(self, entries: Vec<FileEntry>) -> Tree {
         let Self { files, folders, links } = self;
-        Tree { files: files.into_iter().zip(entries).collect(), folders, links }
+        Tree { files: files.into_iter().zip(entries).collect(), folders, links, ..Tree::default() }
     }
 }
 
@@ -102,6 +103,9 @@ pub(crate) fn check_tree(tree: &Tree) -> Result<(), StoreError> {
         |name: &str| !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     // A file below a link would be written where the link leads.
     let is_behind_link = |name: &str| name.match_indices('/').any(|(end, _)| tree.links.contains_key(&name[..end]));
+    if let Some(folder) = tree.trees.keys().find(|folder| !is_folder_of_its_own(tree, folder)) {
+        return Err(StoreError::Name { path: folder.into() });
+    }
     let mut names = tree.files.keys().chain(&tree.folders).chain(tree.links.keys());
     match names.find(|name| !stays_inside(name) || (!tree.links.is_empty() && is_behind_link(name))) {
         Some(name) => Err(StoreError::Name { path: name.into() }),

@@ -15,6 +15,7 @@ mod links;
 mod listing;
 mod objects;
 mod open_tree;
+mod sub_trees;
 mod trees;
 
 use std::path::{Path, PathBuf};
@@ -32,6 +33,8 @@ pub(crate) use links::lay_out_folders;
 pub(crate) use listing::{check_links, check_tree};
 pub(crate) use objects::Object;
 pub use open_tree::OpenTree;
+pub use sub_trees::Objects;
+pub(crate) use sub_trees::checked as checked_sub_tree;
 
 /// The content-addressed files of a store, and the artifacts made of them. Cheap to clone.
 #[derive(Debug, Clone)]

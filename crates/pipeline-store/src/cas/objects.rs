@@ -93,10 +93,11 @@ impl Cas {
         Ok(tree)
     }
 
-    /// True if every file of the tree exists with its length. Reads no content.
+    /// True if every file of the tree exists with its length. Reads no content but that of sub-trees.
     pub fn has_bytes(&self, tree: &Tree) -> bool {
         let session = self.workspace.session_if_begun();
         tree.files.values().all(|entry| self.has_object(entry, session.as_deref()))
+            && (tree.is_whole() || tree.trees.values().all(|sub_tree| self.has_sub_tree(sub_tree)))
     }
 
     /// True if a file exists with its length. Reads no content.
@@ -107,8 +108,9 @@ impl Cas {
     /// Marks the objects of a tree as used, so that they stay until they are read.
     pub(super) fn mark_all_used(&self, tree: &Tree) {
         let (since, now) = (self.workspace.in_use_since(), self.workspace.now());
-        for entry in tree.files.values() {
-            let object = self.object(&entry.digest);
+        let digests = tree.files.values().map(|entry| entry.digest);
+        for digest in digests.chain(tree.trees.values().map(|sub_tree| sub_tree.tree)) {
+            let object = self.object(&digest);
             // The read finds out whether it is there.
             let _ = fs::metadata(&object).map(|metadata| mark_used(&object, &metadata, since, now));
         }

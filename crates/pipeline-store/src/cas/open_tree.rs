@@ -51,18 +51,18 @@ enum Held {
 
 impl OpenTree {
     /// A tree in its folder in `trees/`.
-    pub(super) fn inside(cas: &Cas, tree: &Tree, folder: PathBuf, lease: SharedFile) -> Result<Self, StoreError> {
+    pub(super) fn inside(cas: &Cas, tree: Tree, folder: PathBuf, lease: SharedFile) -> Result<Self, StoreError> {
         Self::new(cas, tree, folder, Links::Hard, Held::Lease { _lease: lease })
     }
 
     /// A tree of links in a temporary folder.
-    pub(super) fn outside(cas: &Cas, tree: &Tree, folder: tempfile::TempDir) -> Result<Self, StoreError> {
+    pub(super) fn outside(cas: &Cas, tree: Tree, folder: tempfile::TempDir) -> Result<Self, StoreError> {
         Self::new(cas, tree, folder.path().to_owned(), Links::Symbolic, Held::Outside { _folder: folder })
     }
 
-    fn new(cas: &Cas, tree: &Tree, folder: PathBuf, links: Links, held: Held) -> Result<Self, StoreError> {
-        lay_out_folders(tree, &folder)?;
-        let tree = Arc::new(tree.clone());
+    fn new(cas: &Cas, tree: Tree, folder: PathBuf, links: Links, held: Held) -> Result<Self, StoreError> {
+        lay_out_folders(&tree, &folder)?;
+        let tree = Arc::new(tree);
         let files = Arc::new(Files {
             cas: cas.clone(),
             tree: Arc::clone(&tree),

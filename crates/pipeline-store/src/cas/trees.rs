@@ -1,6 +1,5 @@
 //! Artifacts as folders: opened for reading, checked after they were read, dropped on demand.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -8,7 +7,6 @@ use std::path::Path;
 
 use pipeline_core::{ArtifactDigest, Digest, FileEntry, Tree};
 
-use super::listing::check_tree;
 use super::{Cas, OpenTree, OpenTreeError};
 use crate::StoreError;
 use crate::check::{FileState, Seen, check_file};
@@ -33,20 +31,20 @@ impl Cas {
     /// Opens an artifact for reading; each file is verified when it is first asked for.
     ///
     /// # Errors
-    /// When the store fails.
-    pub fn open_unverified(&self, tree: &Tree) -> Result<OpenTree, StoreError> {
-        check_tree(tree)?;
+    /// When sub-trees are missing or damaged (then they are quarantined), or the store fails.
+    pub fn open_unverified(&self, tree: &Tree) -> Result<OpenTree, OpenTreeError> {
+        let whole = self.whole(tree)?;
         let digest = tree.digest();
         let lease_path = self.lease(&digest);
         match share(&lease_path).at("lock", &lease_path) {
             Ok(lease) => {
                 let folder = self.tree(&digest);
                 make_folder(&folder)?;
-                self.mark_all_used(tree);
-                OpenTree::inside(self, tree, folder, lease)
+                self.mark_all_used(&whole);
+                Ok(OpenTree::inside(self, whole, folder, lease)?)
             }
-            Err(error) if error.is_read_only() => self.open_outside(tree),
-            Err(error) => Err(error),
+            Err(error) if error.is_read_only() => self.open_outside(&whole),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -54,11 +52,11 @@ impl Cas {
     /// lacks and a remote has.
     ///
     /// # Errors
-    /// When the store fails.
-    pub fn open_outside(&self, tree: &Tree) -> Result<OpenTree, StoreError> {
-        check_tree(tree)?;
+    /// As for [`Cas::open_unverified`].
+    pub fn open_outside(&self, tree: &Tree) -> Result<OpenTree, OpenTreeError> {
+        let whole = self.whole(tree)?;
         let outside = tempfile::tempdir().at("create", &std::env::temp_dir())?;
-        OpenTree::outside(self, tree, outside)
+        Ok(OpenTree::outside(self, whole, outside)?)
     }
 
     /// Checks an artifact again after it was read, and returns the names of files that changed since they were
@@ -106,8 +104,7 @@ impl Cas {
             return Ok(0);
         }
         let mut freed = 0;
-        let digests: BTreeSet<Digest> = tree.files.values().map(|entry| entry.digest).collect();
-        for digest in digests.into_iter().filter(|digest| !keep(digest)) {
+        for digest in self.objects_of(tree)?.digests.into_iter().filter(|digest| !keep(digest)) {
             let object = self.object(&digest);
             match fs::metadata(&object) {
                 Ok(metadata) if metadata.nlink() == 1 => {

@@ -135,7 +135,7 @@ impl Collection<'_> {
     ) -> Result<BTreeSet<Digest>, StoreError> {
         let is_free = |object: &Object| !self.roots.objects.contains(&object.digest) && !is_used(object);
         let all_bytes: u64 = objects.iter().map(|object| object.bytes).sum();
-        let stages = stages_by_object(&self.records);
+        let stages = stages_by_object(self.store.cas(), &self.records)?;
         let mut gone = BTreeSet::new();
         for object in select(objects, is_free, all_bytes, self.options) {
             if self.options.dry_run || self.store.cas().remove(object)? {
@@ -165,6 +165,7 @@ impl Collection<'_> {
             record.committed() < oldest
                 && !self.roots.keys.contains(&record.key)
                 && !record.tree.files.values().any(|entry| left.contains(&entry.digest))
+                && !record.tree.trees.values().any(|sub_tree| left.contains(&sub_tree.tree))
         };
         let garbage: Vec<&Record> = self.records.iter().filter(is_garbage).collect();
         if !self.options.dry_run {

@@ -13,7 +13,7 @@ use super::holders::{Held, Hold, Holder};
 use super::specs::SpecHold;
 use crate::records::RecordState;
 use crate::runs::{PIN_FILE, SEAL_FILE, is_running, keys_of, pinned_keys};
-use crate::{Record, Store, StoreError};
+use crate::{Cas, Record, Store, StoreError};
 
 /// All holds, and the specs that no longer hold anything.
 #[derive(Debug, Default)]
@@ -34,7 +34,10 @@ pub(crate) struct Roots {
 
 impl Roots {
     /// The roots among these records.
-    pub(crate) fn of(holds: &[Hold], records: &[Record]) -> Self {
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn of(cas: &Cas, holds: &[Hold], records: &[Record]) -> Result<Self, StoreError> {
         let by_key: BTreeMap<Key, &Record> = records.iter().map(|record| (record.key, record)).collect();
         let mut roots = Self::default();
         for hold in holds {
@@ -51,12 +54,23 @@ impl Roots {
             for record in held {
                 roots.keys.insert(record.key);
                 roots.artifacts.insert(record.tree.digest());
-                objects.extend(record.tree.files.values().map(|entry| entry.digest));
+                objects.extend(objects_of(cas, record, records)?);
             }
             roots.objects.extend(objects.iter());
         }
-        roots
+        Ok(roots)
     }
+}
+
+/// The objects of a held record. Where a sub-tree is lost or damaged, its files are unknown: then all results of the
+/// stage are held, so that no shard of it is collected.
+fn objects_of(cas: &Cas, record: &Record, records: &[Record]) -> Result<BTreeSet<Digest>, StoreError> {
+    let mut objects = cas.objects_of(&record.tree)?;
+    if !objects.is_complete {
+        let of_stage = records.iter().filter(|other| other.provenance.stage == record.provenance.stage);
+        objects.digests.extend(of_stage.flat_map(|other| other.tree.files.values()).map(|entry| entry.digest));
+    }
+    Ok(objects.digests)
 }
 
 impl Store {
@@ -114,7 +128,7 @@ impl Store {
                 }
             }
         }
-        Ok(Roots::of(holds, records))
+        Roots::of(self.cas(), holds, records)
     }
 
     /// The objects that runs and specs need other than the run `run` of the spec at the path `spec`.
@@ -142,7 +156,7 @@ impl Store {
         Ok(held)
     }
 
-    /// Adds the objects of a hold; reads all records only for a hold without keys.
+    /// Adds the objects of a hold; reads all records only for a hold without keys, or with a lost sub-tree.
     fn add_objects(
         &self,
         hold: &Hold,
@@ -150,21 +164,31 @@ impl Store {
         held: &mut BTreeSet<Digest>,
     ) -> Result<(), StoreError> {
         let Held::Keys { bytes, .. } = &hold.what else {
-            let records = match all {
-                Some(records) => records,
-                None => all.insert(self.records().all()?.intact),
-            };
-            held.extend(Roots::of(std::slice::from_ref(hold), records).objects);
+            held.extend(Roots::of(self.cas(), std::slice::from_ref(hold), self.all_once(all)?)?.objects);
             return Ok(());
         };
         for key in bytes {
             match self.records().read(key) {
-                RecordState::Intact(record) => held.extend(record.tree.files.values().map(|entry| entry.digest)),
+                RecordState::Intact(record) => {
+                    let objects = self.cas().objects_of(&record.tree)?;
+                    held.extend(match objects.is_complete {
+                        true => objects.digests,
+                        false => objects_of(self.cas(), &record, self.all_once(all)?)?,
+                    });
+                }
                 // Its files may be needed, and they are unknown here.
                 RecordState::Unreadable(error) => return Err(error),
                 RecordState::Damaged | RecordState::Absent => {}
             }
         }
         Ok(())
+    }
+
+    /// All intact records, read once.
+    fn all_once<'a>(&self, all: &'a mut Option<Vec<Record>>) -> Result<&'a [Record], StoreError> {
+        Ok(match all {
+            Some(records) => records,
+            None => all.insert(self.records().all()?.intact),
+        })
     }
 }

@@ -97,7 +97,7 @@ impl Store {
             .par_iter()
             .map(|object| check_file(&object.path, &FileEntry::new(object.digest, object.bytes)))
             .collect();
-        let stages = stages_by_object(&records);
+        let stages = stages_by_object(self.cas(), &records)?;
         let damaged = objects.iter().zip(states?).filter(|(_, state)| *state == FileState::Corrupt);
         let damaged_objects: Vec<DamagedObject> = damaged
             .map(|(object, _)| DamagedObject {
@@ -124,8 +124,8 @@ impl Store {
     /// When the store cannot be read.
     pub fn stats(&self) -> Result<StoreStats, StoreError> {
         let AllRecords { intact: records, damaged, unreadable } = self.records().all()?;
-        let (objects, roots) = (self.cas().all()?, Roots::of(&self.holds(None)?.holds, &records));
-        let stages = stages_by_object(&records);
+        let (objects, roots) = (self.cas().all()?, Roots::of(self.cas(), &self.holds(None)?.holds, &records)?);
+        let stages = stages_by_object(self.cas(), &records)?;
         let mut stats = StoreStats {
             n_objects: objects.len(),
             n_records: records.len() + damaged.len() + unreadable.len(),

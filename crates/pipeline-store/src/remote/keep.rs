@@ -7,12 +7,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use blake3::Hasher;
-use pipeline_core::{Digest, Key};
+use pipeline_core::{Digest, Key, SubTree, Tree};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::fetch::{MAX_FETCHES, MAX_LOOK_UPS, for_each_at_once, name_of_object, name_of_record};
 use super::{RemoteError, RemoteFile, Twin};
+use crate::cas::checked_sub_tree;
 use crate::records::checked;
 
 /// The figures of a remote.
@@ -141,11 +142,24 @@ impl Twin {
         for_each_at_once(records, MAX_LOOK_UPS, |(key, file)| {
             let document = self.get(&file.name, file.bytes, || Ok(Vec::new()))?;
             let record = document.and_then(|document| checked::<Value>(&document, key));
-            let digests = record.iter().flat_map(|record| record.tree.files.values()).map(|entry| entry.digest);
+            let Some(record) = record else { return Ok(()) };
+            let mut digests: Vec<Digest> = record.tree.files.values().map(|entry| entry.digest).collect();
+            for sub_tree in record.tree.trees.values() {
+                digests.push(sub_tree.tree);
+                let tree = self.sub_tree(sub_tree)?;
+                digests.extend(tree.iter().flat_map(|tree| tree.files.values()).map(|entry| entry.digest));
+            }
             named.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
             Ok(())
         })?;
         Ok(named.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A sub-tree of the remote; `None` if it is missing or has other bytes, so that no reader uses its files.
+    fn sub_tree(&self, sub_tree: &SubTree) -> Result<Option<Tree>, RemoteError> {
+        let content = self.get(&name_of_object(&sub_tree.tree), sub_tree.tree_bytes, || Ok(Vec::new()))?;
+        let intact = content.filter(|content| Digest::of(content) == sub_tree.tree);
+        Ok(intact.and_then(|content| checked_sub_tree(&content, sub_tree)))
     }
 
     /// Reads every file of the remote and compares it with its name. Removes damaged ones with `repair`.

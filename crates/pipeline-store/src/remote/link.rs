@@ -15,7 +15,7 @@ use super::{
     Signatures, Twin, UploadsLeft,
 };
 use crate::workspace::Workspace;
-use crate::{Record, Store, StoreError};
+use crate::{OpenTreeError, Record, Store, StoreError};
 
 /// The remote of a store.
 #[derive(Debug)]
@@ -79,12 +79,6 @@ impl RemoteLink {
     /// Treats these keys as absent from the remote in this process, so that their results are computed.
     pub fn pass_over(&self, keys: &[Key]) {
         self.twin.pass_over(keys);
-    }
-
-    /// True unless the remote lacks an object of the record, as far as is known without a request.
-    pub(crate) fn may_have<Report>(&self, record: &Record<Report>, is_here: impl Fn(&Digest) -> bool) -> bool {
-        let may_have = |digest: &Digest| is_here(digest) || self.twin.may_have(digest);
-        record.has_objects && record.tree.files.values().all(|entry| may_have(&entry.digest))
     }
 
     /// True unless it is known to lack the object.
@@ -181,11 +175,15 @@ impl Store {
     pub fn with_shards(&self, keys: &[Key]) -> Result<Vec<Key>, StoreError> {
         let named: BTreeSet<Key> = keys.iter().copied().collect();
         let records = if named.is_empty() { Vec::new() } else { self.records().all()?.intact };
-        let objects = |record: &Record| record.tree.files.values().map(|entry| entry.digest).collect::<BTreeSet<_>>();
-        let of_named = records.iter().filter(|record| named.contains(&record.key) && record.has_objects);
-        let held: BTreeSet<Digest> = of_named.flat_map(objects).collect();
+        let mut held = BTreeSet::new();
+        for record in records.iter().filter(|record| named.contains(&record.key) && record.has_objects) {
+            held.extend(self.cas().objects_of(&record.tree)?.digests);
+        }
+        // Divided artifacts are no shards.
+        let is_in_named = |record: &Record| record.tree.files.values().all(|entry| held.contains(&entry.digest));
         let is_shard = |record: &&Record| {
-            !named.contains(&record.key) && !record.tree.files.is_empty() && objects(record).is_subset(&held)
+            let tree = &record.tree;
+            !named.contains(&record.key) && !tree.files.is_empty() && tree.trees.is_empty() && is_in_named(record)
         };
         // Shards first: whoever finds the artifact finds them, too.
         let shards: Vec<Key> = records.iter().filter(is_shard).map(|record| record.key).collect();
@@ -204,7 +202,11 @@ impl Store {
         if !record.has_objects {
             return Ok(PulledTree::NotRetained);
         }
-        self.cas().fetch(record.tree.files.values())?;
+        match self.cas().whole(&record.tree) {
+            Ok(whole) => self.cas().fetch(whole.files.values())?,
+            Err(OpenTreeError::Store(error)) => return Err(error),
+            Err(OpenTreeError::Missing { .. } | OpenTreeError::Corrupt { .. }) => {}
+        }
         let is_here = self.cas().has_bytes(&record.tree);
         Ok(if is_here { PulledTree::Here } else { PulledTree::Incomplete(record.provenance.stage) })
     }

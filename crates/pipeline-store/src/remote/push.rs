@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pipeline_core::{FileEntry, Key};
+use pipeline_core::{FileEntry, Key, SubTree, Tree};
 use serde_json::Value;
 
 use super::fetch::{name_of_object, name_of_record};
 use super::{PutMode, RemoteError, Twin, Upload};
+use crate::cas::checked_sub_tree;
 use crate::check::{FileState, check_file};
 use crate::durable::read_if_there;
 use crate::layout::{below, fan_out};
@@ -74,12 +75,39 @@ impl Pusher {
 
     /// Uploads the objects of a record. Returns whether the remote has them all.
     fn push_objects(&self, record: &Record<Value>, mode: PutMode, pushed: &mut Pushed) -> Result<bool, RemoteError> {
-        for entry in record.tree.files.values() {
+        for sub_tree in record.tree.trees.values() {
+            let Some(tree) = self.sub_tree(sub_tree).map_err(local)? else { return Ok(false) };
+            // Its files first: a reader who finds the sub-tree asks for them.
+            let has_files = self.push_all(tree.files.values(), mode, pushed)?;
+            if !has_files || !self.push_all(&[sub_tree.object()], mode, pushed)? {
+                return Ok(false);
+            }
+        }
+        self.push_all(record.tree.files.values(), mode, pushed)
+    }
+
+    /// Uploads some objects. Returns whether the remote has them all.
+    fn push_all<'a>(
+        &self,
+        entries: impl IntoIterator<Item = &'a FileEntry>,
+        mode: PutMode,
+        pushed: &mut Pushed,
+    ) -> Result<bool, RemoteError> {
+        for entry in entries {
             if !self.twin.is_sent(&entry.digest) && !self.push_object(entry, mode, pushed)? {
                 return Ok(false);
             }
         }
         Ok(true)
+    }
+
+    /// A sub-tree of this store; `None` if it is missing or damaged.
+    fn sub_tree(&self, sub_tree: &SubTree) -> Result<Option<Tree>, StoreError> {
+        let path = fan_out(&self.objects, &sub_tree.tree, "");
+        if check_file(&path, &sub_tree.object())? != FileState::Intact {
+            return Ok(None);
+        }
+        Ok(read_if_there(&path)?.and_then(|content| checked_sub_tree(&content, sub_tree)))
     }
 
     /// Uploads an object that the remote lacks, or has with another length; with [`PutMode::Replace`] in any case,

@@ -1,11 +1,11 @@
 //! A store in a temporary folder, and common steps of the stories.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Device, Digest, FileEntry, Manifest, Numerics, RunId, StageReport, Tree};
+use pipeline_core::{Device, Digest, FileEntry, Manifest, Numerics, Part, RunId, StageReport, Tree};
 use pipeline_store::{Last, LastStage, Provenance, Record, Store};
 
 pub struct Fixture {
@@ -52,6 +52,21 @@ pub fn put(store: &Store, files: &[(&str, &[u8])]) -> Tree {
         fs::write(path, content).unwrap();
     }
     store.cas().put_folder(scratch.folder()).unwrap()
+}
+
+/// Like [`put`], with a sub-tree for each folder.
+pub fn put_divided(store: &Store, files: &[(&str, &[u8])]) -> Tree {
+    let mut tree = put(store, files);
+    let folder = |name: &String| name.split_once('/').map(|(folder, _)| folder.to_owned());
+    let folders: BTreeSet<String> = tree.files.keys().filter_map(folder).collect();
+    let part = |folder: &String| match tree.part(folder) {
+        Some(Part::Folder(part)) => (folder.clone(), part),
+        _ => panic!("`{folder}` is a folder"),
+    };
+    let trees = store.cas().put_sub_trees(&folders.iter().map(part).collect::<Vec<_>>()).unwrap();
+    tree.files.retain(|name, _| !name.contains('/'));
+    tree.trees = trees.into_iter().collect();
+    tree
 }
 
 /// The record of a stage whose only param is `seed`.

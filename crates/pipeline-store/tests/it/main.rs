@@ -3,6 +3,7 @@
 
 mod collect;
 mod commit;
+mod divided;
 mod fixture;
 mod kept;
 mod locks;

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use pipeline_core::{Digest, Key, Numerics};
 use pipeline_store::{LockOutcome, RunOrigin, RunState, Store};
 
-use crate::fixture::{Fixture, put, record};
+use crate::fixture::{Fixture, put, put_divided, record};
 
 /// The store that a child works on; unset in the parent.
 const CHILD_STORE: &str = "STORE_TEST_CHILD_STORE";
@@ -93,7 +93,8 @@ fn part_commits_for_ever() {
     let Some(store) = child_store() else { return };
     for seed in 0.. {
         let content = format!("{seed}").repeat(1000);
-        let tree = put(&store, &[("a", content.as_bytes()), ("b/c", &content.as_bytes()[1..])]);
+        let files: [(&str, &[u8]); 2] = [("a", content.as_bytes()), ("b/c", &content.as_bytes()[1..])];
+        let tree = if seed % 2 == 0 { put(&store, &files) } else { put_divided(&store, &files) };
         store.records().put(&record("train", seed, &tree)).unwrap();
         say("committed");
     }
