@@ -108,6 +108,18 @@ fn results_are_pushed_and_pulled_by_hand() {
 }
 
 #[test]
+fn a_run_has_its_own_settings_and_takes_no_others() {
+    let team = Team::new();
+    done(team.run(&team.first, "read", &["run", "spec.yaml"]));
+    for command in ["push", "pull"] {
+        let reply = team.run(&team.first, "write", &["cache", command, "1", "--set", "count.params.timeout=9s"]);
+        assert_eq!(reply.code, Some(2));
+        assert!(reply.stderr.contains("`--set` is about a spec, and `1` is a run"), "{reply:?}");
+    }
+    assert_eq!(team.n_files("actions"), 0);
+}
+
+#[test]
 fn what_a_killed_process_has_not_uploaded_is_pushed_later() {
     let team = Team::new();
     let gone = format!("file://{}", team.shared.path().join("absent").display());

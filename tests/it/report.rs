@@ -1,5 +1,6 @@
 //! `report`: a run as one page.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
@@ -148,6 +149,22 @@ fn a_run_of_other_stages_has_a_report_too() {
     let html = page(&project, &[]);
     assert!(html.contains("2 stages: 1 ran, 1 failed."));
     assert_eq!(html.matches("<script>").count(), 1);
+}
+
+#[test]
+fn a_report_about_a_spec_is_about_its_last_run_whatever_its_overrides() {
+    let project =
+        Project::with_spec("stages:\n  a: { kind: command, params: { run: [touch, out], outputs: [out] } }\n");
+    let subject = |project: &Project| -> String {
+        let json = project.command(&["report", "spec.yaml", "--json"]).output().unwrap();
+        let json: Value = serde_json::from_slice(&json.stdout).unwrap();
+        json["file"].as_str().unwrap().to_owned()
+    };
+    let mut subjects = BTreeSet::new();
+    for more in [&[][..], &["--set", "a.params.timeout=9s"], &["--force"]] {
+        project.run(&[&["run", "spec.yaml"], more].concat());
+        assert!(subjects.insert(subject(&project)), "{more:?}: {subjects:?}");
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use pipeline_experiments::{SpecRef, project};
 
+use crate::args;
 use crate::door;
 
 /// The command `pipeline COMMAND` on the same spec, in backticks.
@@ -20,7 +21,7 @@ pub fn command_with(command: &str, named: &SpecRef, more: &str) -> String {
 /// The arguments for the caller's spec, overrides and store.
 fn arguments(named: &SpecRef) -> String {
     let mut words = vec![quoted(&spec_word(&named.absolute)).into_owned()];
-    let from_variable = std::env::var_os("PIPELINE_ARTIFACTS");
+    let from_variable = std::env::var_os(args::ARTIFACTS_VARIABLE);
     let store = &named.store;
     if store.is_named && from_variable.as_deref() != Some(store.folder.as_os_str()) {
         words.push(format!("--artifacts {}", quoted(&store.folder.to_string_lossy())));

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use pipeline_core::{Arithmetic, Numerics, SourceFile, StageError};
 use pipeline_engine::Plan;
-use pipeline_experiments::recorded::find_run;
 use pipeline_experiments::{Loaded, LocateError, Opened, SpecRef, StoreRef, Surroundings, project};
 use pipeline_kernels::InstructionSet;
 use pipeline_stages::{Environment, Guards};
@@ -38,28 +37,8 @@ pub fn locate(name: &Path) -> Result<PathBuf, LocateError> {
     pipeline_experiments::locate_spec(name, &here()).map(|path| shown(&path, name))
 }
 
-/// The file of the spec `name` where a run may be named, too: a run of this name comes before a spec in a folder below
-/// `pipelines/`.
-///
-/// # Errors
-/// When there is none.
-pub fn locate_unless_run(name: &Path, args: &StoreArgs) -> Result<PathBuf, LocateError> {
-    match pipeline_experiments::locate_spec_near(name, &here()) {
-        Ok(path) => Ok(shown(&path, name)),
-        Err(error) if is_run(name, args) => Err(error),
-        Err(_) => locate(name),
-    }
-}
-
-/// Whether a run of the store has the name.
-fn is_run(name: &Path, args: &StoreArgs) -> bool {
-    let store = StoreRef::above(&here(), args.artifacts.as_deref()).ok().filter(|store| Store::is_at(&store.folder));
-    let runs = store.and_then(|store| Store::open(&store.folder).ok()?.runs().list().ok()).unwrap_or_default();
-    find_run(&runs, &name.to_string_lossy()).is_ok()
-}
-
 /// The path of a spec that was found under `name`, from the current folder where it lies in the same project.
-fn shown(path: &Path, name: &Path) -> PathBuf {
+pub fn shown(path: &Path, name: &Path) -> PathBuf {
     let here = here();
     let is_near = path.starts_with(&here) || project::root(&here).is_some_and(|root| path.starts_with(root));
     match path.is_absolute() && !name.is_absolute() && is_near {

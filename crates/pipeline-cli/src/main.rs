@@ -30,6 +30,7 @@ mod render;
 mod scaffold;
 mod searching;
 mod signals;
+mod spec_or_run;
 mod table;
 mod terminal;
 mod whole_file;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
 use pipeline_models::text::ModelSearch;
-use pipeline_spec::nearest;
+use pipeline_spec::{is_yaml, nearest};
 use pipeline_stages::Environment;
 
 use crate::project;
@@ -221,10 +221,6 @@ fn yaml_files(folders: &[PathBuf]) -> Vec<PathBuf> {
         files.extend(paths.into_iter().map(|path| path.strip_prefix(".").map(Path::to_owned).unwrap_or(path)));
     }
     files
-}
-
-pub(crate) fn is_yaml(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
 }
 
 /// The file whose name, with or without its extension, is nearest to the missing one.

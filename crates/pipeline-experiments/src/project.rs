@@ -6,9 +6,10 @@ use std::collections::VecDeque;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use pipeline_spec::is_yaml;
 use pipeline_store::Store;
 
-use crate::locate::{self, LocateError, is_yaml};
+use crate::locate::{self, LocateError};
 
 /// The name of a store's folder.
 const ARTIFACTS: &str = "artifacts";
@@ -81,7 +82,7 @@ pub fn stores(root: &Path) -> Vec<PathBuf> {
     folders.filter(|artifacts| Store::is_at(artifacts)).collect()
 }
 
-/// The stores in the folder `here` and in those in it, whichever project they belong to.
+/// The stores of the folders in `here`, whichever project they belong to.
 pub(crate) fn stores_below(here: &Path) -> Vec<PathBuf> {
     let folders = shown(here).filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     let mut stores: Vec<PathBuf> = folders.map(|entry| entry.path().join(ARTIFACTS)).collect();

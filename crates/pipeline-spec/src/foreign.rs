@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::SpecError;
+use crate::path::is_yaml;
 
 /// The way from a script to a stage.
 const COMMAND: &str = "a spec is YAML with `stages`; one of kind `command` runs a script: \
@@ -84,7 +85,8 @@ fn kind(text: &str, path: &Path) -> Option<Foreign> {
         endings.contains(&ending).then_some(Foreign { what, help })
     };
     let is_spec = text.lines().any(|line| line.starts_with("stages:") || line.starts_with("extends:"));
-    ENDINGS.iter().filter(|_| !is_spec).find_map(ends).or_else(|| by_content(text, path))
+    let by_ending = if is_spec { None } else { ENDINGS.iter().find_map(ends) };
+    by_ending.or_else(|| by_content(text, path))
 }
 
 /// The kind of a file by its lines. One with `stages` or `extends` is a spec with a mistake, or of DVC.
@@ -142,10 +144,6 @@ fn by_form(text: &str, path: &Path) -> Option<Foreign> {
 
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|sign| sign.is_alphanumeric() || "-_.".contains(sign))
-}
-
-fn is_yaml(path: &Path) -> bool {
-    path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml")
 }
 
 /// Whether a stage of the text has a key that only those of DVC have.

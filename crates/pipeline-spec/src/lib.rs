@@ -62,7 +62,7 @@ pub use load::{Draft, load, parse, spec_path};
 pub use nearest::{did_you_mean, meant, nearest};
 pub use node::{Node, Value};
 pub use overrides::Override;
-pub use path::{SpecPath, absolute};
+pub use path::{SpecPath, absolute, is_yaml};
 pub use range::ValueRange;
 pub use resolved::resolved_yaml;
 pub use schema::{KindSchema, json_schema};

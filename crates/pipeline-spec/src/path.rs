@@ -130,6 +130,11 @@ pub(crate) fn clean(path: &Path) -> PathBuf {
     if cleaned.as_os_str().is_empty() { ".".into() } else { cleaned }
 }
 
+/// Whether a path ends as specs do, in `.yaml` or `.yml`.
+pub fn is_yaml(path: &Path) -> bool {
+    path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use crate::nearest;
+use crate::path::is_yaml;
 
 /// The most entries of a folder that are looked at.
 const MAX_ENTRIES: usize = 1000;
@@ -46,10 +47,7 @@ fn around(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn specs_in(folder: &Path) -> Vec<PathBuf> {
-    entries(folder)
-        .into_iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "yaml" || end == "yml"))
-        .collect()
+    entries(folder).into_iter().filter(|path| is_yaml(path)).collect()
 }
 
 fn folders_in(folder: &Path) -> Vec<PathBuf> {

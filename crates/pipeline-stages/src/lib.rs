@@ -49,7 +49,7 @@ use pipeline_core::{Stage, StageId};
 use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
 
 pub use artifact::without_shards;
-pub use decode_images::{ListFolder, stores_no_pixels};
+pub use decode_images::{ListFolder, decodes_images, stores_no_pixels};
 pub use environment::Environment;
 pub use export::{Side, VectorFormat, Vectors, write_events};
 pub use guard::{GUARD_ARGUMENT, Guards, guard_programs};

@@ -5,11 +5,11 @@ mod settings;
 mod verbs;
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use pipeline_experiments::{ALL_STAGES, LocateError, OpenError, SpecRef};
-use pipeline_spec::Override;
+use pipeline_spec::{Override, is_yaml};
 use pipeline_store::{RunInfo, Store};
 
 use crate::again::quoted;
@@ -37,7 +37,7 @@ pub fn forcing_all(words: &[OsString], is_certain: bool) -> Option<Vec<OsString>
     }
     let force = words.iter().position(|word| word == FORCE)?;
     let value = Path::new(words.get(force + 1)?);
-    let is_file = value.is_file() && value.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+    let is_file = value.is_file() && is_yaml(value);
     let names_spec = is_file || is_certain && is_spec(value);
     if !names_spec {
         return None;
@@ -115,7 +115,8 @@ pub fn of_stage(word: &str) -> Option<String> {
 
 /// Advice on a word that stands where a run should, and is a spec: its last run.
 pub fn of_run(word: &str) -> Option<String> {
-    let named = SpecRef::find(Path::new(word), &[], None, &door::here()).ok()?;
+    let artifacts = named_store(&words());
+    let named = SpecRef::find(Path::new(word), &[], artifacts.as_deref(), &door::here()).ok()?;
     let spec = quoted(word);
     let store = Store::is_at(&named.store.folder).then(|| Store::open(&named.store.folder).ok()).flatten();
     let runs = store.and_then(|store| store.runs().list().ok()).unwrap_or_default();
@@ -129,6 +130,12 @@ pub fn of_run(word: &str) -> Option<String> {
     };
     let all = format!("`pipeline runs --filter spec={}` lists its runs", quoted(&last.spec));
     Some(format!("`{spec}` is a spec, and its last run is `{}`; {all}", last.number))
+}
+
+/// The store that the words or the environment name.
+fn named_store(words: &[String]) -> Option<PathBuf> {
+    let on_line = args::value_of(words, "--artifacts").map(PathBuf::from);
+    on_line.or_else(|| std::env::var_os(args::ARTIFACTS_VARIABLE).map(PathBuf::from))
 }
 
 fn unknown_command(word: &str) -> Failure {
@@ -179,6 +186,13 @@ mod tests {
     fn an_example_is_of_the_command_on_the_line() {
         assert_eq!(example(&words("pipeline -q diff last")).unwrap(), "for example: `pipeline diff last~1 last`");
         assert_eq!(example(&words("pipeline nothing")), None);
+    }
+
+    #[test]
+    fn the_store_of_advice_is_that_of_the_line() {
+        for line in ["pipeline diff shop last --artifacts b", "pipeline diff --artifacts=b shop last"] {
+            assert_eq!(named_store(&words(line)), Some(PathBuf::from("b")), "{line}");
+        }
     }
 
     #[test]

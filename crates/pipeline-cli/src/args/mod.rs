@@ -175,12 +175,22 @@ pub struct ReplaceArgs {
     pub force: bool,
 }
 
+/// The variable that names the folder of the store.
+pub const ARTIFACTS_VARIABLE: &str = "PIPELINE_ARTIFACTS";
+
+/// The value of an option such as `--artifacts` among the words of a line that need not be whole.
+pub fn value_of<'a>(words: &'a [String], option: &str) -> Option<&'a str> {
+    let behind = words.iter().position(|word| word == option).and_then(|idx| words.get(idx + 1));
+    let joined = || words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('='));
+    behind.map(String::as_str).or_else(joined)
+}
+
 /// The store.
 #[derive(Debug, Clone, Args)]
 pub struct StoreArgs {
     /// The folder of the store [default: `artifacts` in the project].
     // An empty text is taken, too, and counts as not given: so is a variable that a CI has not filled.
-    #[arg(long, value_name = "DIR", env = "PIPELINE_ARTIFACTS", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", env = ARTIFACTS_VARIABLE, hide_env_values = true)]
     #[arg(value_parser = OsStringValueParser::new().map(PathBuf::from))]
     pub artifacts: Option<PathBuf>,
 }

@@ -12,6 +12,7 @@ use crate::drawing::{self, Strokes};
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::graph_text::{self, DrawnStage, DrawnState};
+use crate::remotes;
 use crate::terminal::Terminal;
 
 /// The columns of a drawing in a file or a pipe.
@@ -22,7 +23,7 @@ const FILE_COLUMNS: usize = 120;
 /// # Errors
 /// When the spec is wrong.
 pub fn run(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let (spec, stages) = stages(args)?;
+    let (spec, stages) = stages(args, terminal)?;
     let format = if args.json { GraphFormat::Json } else { args.format };
     let draw = |strokes| drawing::draw(&stages, strokes, terminal.out_width().unwrap_or(FILE_COLUMNS));
     match format {
@@ -37,7 +38,7 @@ pub fn run(args: &GraphArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 /// The name of the spec and its stages, with what a run would do if that is asked for.
-fn stages(args: &GraphArgs) -> Result<(String, Vec<DrawnStage>), Failure> {
+fn stages(args: &GraphArgs, terminal: &Terminal) -> Result<(String, Vec<DrawnStage>), Failure> {
     if !args.status {
         let (_, loaded) = door::load(&args.spec)?;
         let stages = graph_text::stages_of(&loaded.graph);
@@ -46,6 +47,7 @@ fn stages(args: &GraphArgs) -> Result<(String, Vec<DrawnStage>), Failure> {
     let opened = door::open(&args.spec)?;
     let options = PlanOptions { counts_shards: true, ..opened.question() };
     let plan = opened.plan(&options).map_err(|error| Failure::of_plan(&opened, error))?;
+    remotes::note_news(&opened.store, terminal);
     let mut stages = graph_text::stages_of(&opened.graph);
     for stage in &mut stages {
         let planned = plan.stages.iter().find(|planned| planned.id.as_str() == stage.stage);

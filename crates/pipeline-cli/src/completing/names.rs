@@ -7,11 +7,12 @@ use std::path::Path;
 
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate, PathCompleter, ValueCompleter};
 use pipeline_experiments::{SpecRef, StoreRef, project};
-use pipeline_spec::{PipelineSpec, StageSpec};
+use pipeline_spec::{PipelineSpec, StageSpec, is_yaml};
 use pipeline_stages::KINDS;
 use pipeline_store::{RunInfo, Store};
 
 use super::words;
+use crate::args;
 use crate::door;
 use crate::param_words;
 
@@ -86,8 +87,7 @@ fn spec_names(word: &OsStr) -> Vec<CompletionCandidate> {
     if !listed.is_empty() {
         return listed;
     }
-    let is_spec =
-        |path: &Path| path.is_dir() || path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+    let is_spec = |path: &Path| path.is_dir() || is_yaml(path);
     PathCompleter::any().filter(is_spec).current_dir(here).complete(word)
 }
 
@@ -103,7 +103,9 @@ fn run_names() -> Vec<CompletionCandidate> {
 
 /// The runs of the store, which is not created.
 fn recorded() -> Option<Vec<RunInfo>> {
-    let asked = value_of("--artifacts").or_else(|| std::env::var("PIPELINE_ARTIFACTS").ok());
+    let words: Vec<String> = words().iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let asked = args::value_of(&words, "--artifacts").map(str::to_owned);
+    let asked = asked.or_else(|| std::env::var(args::ARTIFACTS_VARIABLE).ok());
     let folder = StoreRef::above(&door::here(), asked.as_deref().map(Path::new)).ok()?.folder;
     if !Store::is_at(&folder) {
         return None;
@@ -118,13 +120,6 @@ fn spec() -> Option<PipelineSpec> {
     let mut names = words.iter().skip(1).filter(|word| !word.as_encoded_bytes().starts_with(b"-")).skip(1);
     let found = names.find_map(|word| SpecRef::find(Path::new(word), &[], None, &here).ok())?;
     pipeline_spec::load(&found.path, &[]).ok()
-}
-
-/// The value of an option on the line.
-fn value_of(option: &str) -> Option<String> {
-    let words: Vec<String> = words().iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let behind = words.iter().position(|word| word == option).and_then(|idx| words.get(idx + 1).cloned());
-    behind.or_else(|| words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('=').map(str::to_owned)))
 }
 
 fn named(name: &str, about: &str) -> CompletionCandidate {

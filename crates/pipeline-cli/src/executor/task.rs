@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pipeline_experiments::SpecRef;
 
-use crate::args::{DeviceArg, PoolArg, RunArgs};
+use crate::args::{ARTIFACTS_VARIABLE, DeviceArg, PoolArg, RunArgs};
 use crate::remotes;
 
 /// The script of every task. Nothing is put into it: the program and its arguments are arguments of the script.
@@ -44,7 +44,7 @@ pub fn of_array(pool: PoolArg, run: &str) -> [String; 2] {
 /// The variables that a worker needs, of those that are set: `needed` by stages, this program's own, and those that
 /// lead to the remote at `url`.
 pub fn variables(needed: BTreeSet<String>, url: Option<&str>) -> BTreeSet<String> {
-    let is_own = |name: &str| name.starts_with("PIPELINE_") && name != "PIPELINE_ARTIFACTS";
+    let is_own = |name: &str| name.starts_with("PIPELINE_") && name != ARTIFACTS_VARIABLE;
     let leads_there = |name: &str| url.is_some_and(|url| remotes::looks_at(url, name));
     let own = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     let own = own.filter(|name| is_own(name) || leads_there(name));

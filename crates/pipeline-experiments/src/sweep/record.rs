@@ -93,7 +93,13 @@ impl SweepRecord {
     pub fn of_run(store: &Store, run: &RunId) -> Result<Option<Self>, StoreError> {
         let json = store.runs().attachment(run, FILE)?;
         let record = json.and_then(|json| serde_json::from_slice::<Self>(&json).ok());
-        Ok(record.filter(|record| record.version == VERSION))
+        Ok(record.filter(|record| record.version == VERSION && record.is_whole()))
+    }
+
+    /// Whether the points count from 1 and each has a value on every axis: nobody has verified what was read.
+    fn is_whole(&self) -> bool {
+        let has_all = |point: &PointRecord| self.axes.iter().all(|axis| point.overrides.contains_key(&axis.key));
+        self.points.iter().zip(1..).all(|(point, number)| point.point == number && has_all(point))
     }
 
     /// Whether a point got all of its resource: only those are measured by the evaluations.
@@ -112,9 +118,9 @@ impl SweepRecord {
         axis.values.len() > 1 && !is_resource
     }
 
-    /// The value of a point on each axis, as tables show it; empty where a record that nobody verified lacks it.
+    /// The value of a point on each axis, as tables show it.
     pub fn shown_values(&self, point: &PointRecord) -> Vec<String> {
-        self.axes.iter().map(|axis| point.overrides.get(&axis.key).map(shown).unwrap_or_default()).collect()
+        self.axes.iter().map(|axis| shown(&point.overrides[&axis.key])).collect()
     }
 }
 
@@ -137,5 +143,27 @@ pub fn to_json(node: &Node) -> serde_json::Value {
         Value::Str(text) => json!(text),
         Value::List(items) => items.iter().map(to_json).collect(),
         Value::Map(entries) => entries.iter().map(|(name, node)| (name.value.clone(), to_json(node))).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_whose_points_lack_a_value_or_a_number_is_none() {
+        let axis =
+            AxisRecord { key: "vars.lr".into(), name: "lr".into(), values: vec![json!(1), json!(2)], range: None };
+        let point = |point: usize, key: &str| PointRecord {
+            point,
+            overrides: BTreeMap::from([(key.to_owned(), json!(point))]),
+            stages: BTreeMap::new(),
+            rungs: Vec::new(),
+            failed: Vec::new(),
+        };
+        let record = |points| SweepRecord::new(vec![axis.clone()], Vec::new(), points, None);
+        assert!(record(vec![point(1, "vars.lr"), point(2, "vars.lr")]).is_whole());
+        assert!(!record(vec![point(1, "vars.lr"), point(2, "vars.rl")]).is_whole());
+        assert!(!record(vec![point(1, "vars.lr"), point(3, "vars.lr")]).is_whole());
     }
 }

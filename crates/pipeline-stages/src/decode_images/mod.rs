@@ -73,15 +73,20 @@ pub(crate) fn params_of(stage: &StageSpec) -> Option<&Node> {
     }
 }
 
+/// True for a stage that decodes images.
+pub fn decodes_images(stage: &StageSpec) -> bool {
+    params_of(stage).is_some()
+}
+
 /// True for a stage that decodes images and does not store their pixels.
 pub fn stores_no_pixels(stage: &StageSpec) -> bool {
-    params_of(stage).is_some() && stage.kind.value != KIND.name
+    decodes_images(stage) && stage.kind.value != KIND.name
 }
 
 /// The stage that decodes the images of features: the features' own, or that of their input.
 pub(crate) fn decoding<'a>(spec: &'a PipelineSpec, features: &'a StageSpec) -> Option<&'a StageSpec> {
     let input = crate::search::input(spec, features, "images");
-    std::iter::once(features).chain(input).find(|stage| params_of(stage).is_some())
+    std::iter::once(features).chain(input).find(|stage| decodes_images(stage))
 }
 
 /// The pixels that features are of; `None` where the spec does not say it.

@@ -2,12 +2,12 @@
 //!
 //! JSON: the figures of each under the names that the text shows, in bytes.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use pipeline_core::{Key, StageId};
 use pipeline_engine::Decision;
 use pipeline_experiments::recorded::find_run;
-use pipeline_experiments::{LocateError, SpecRef, StoreRef};
+use pipeline_experiments::{SpecRef, StoreRef};
 use pipeline_store::{PulledTree, RemoteLink, Store};
 use serde_json::json;
 
@@ -18,6 +18,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::format::{bytes, count, counted};
 use crate::remotes;
+use crate::spec_or_run::{RunsOfStore, SpecOrRun};
 use crate::terminal::Terminal;
 
 /// Uploads the last results of a spec or the results of a run, or what earlier runs have left.
@@ -65,13 +66,13 @@ fn recorded(
     args: &StoreArgs,
     terminal: &Terminal,
 ) -> Result<(Store, Vec<Key>), Failure> {
-    match door::locate_unless_run(Path::new(subject), args) {
-        Ok(spec) => {
+    match SpecOrRun::find(subject, args, terminal)? {
+        SpecOrRun::Spec(spec) => {
             let named = SpecRef::at(&spec, overrides, args.artifacts.as_deref())?;
             let (store, spec) = (Store::open(&named.store.folder)?, &named.absolute);
             // With overrides, those runs alone: another trial's results are not what was asked for.
             let specs = store.specs();
-            let last = if overrides.is_empty() { specs.nearest(spec) } else { specs.last(&named.memory()) };
+            let last = if overrides.is_empty() { specs.newest_last(spec) } else { specs.last(&named.memory()) };
             let last = last.ok_or_else(|| {
                 Failure::new(Exit::Usage, format!("`{}` has not run in this store", spec.display()))
                     .with_help(format!("`pipeline run {}` first", again::quoted(&again::spec_word(spec))))
@@ -79,17 +80,22 @@ fn recorded(
             terminal.remark(&format!("the results of run {}", last.run));
             Ok((store, last.stages.values().map(|stage| stage.key).collect()))
         }
-        Err(no_spec) => {
-            let store = door::store(args, terminal)?;
-            let runs = store.runs().list()?;
-            let is_path = subject.contains('/') || subject.ends_with(".yaml") || subject.ends_with(".yml");
-            let is_path = is_path || matches!(no_spec, LocateError::SeveralSpecs { .. });
-            let run =
-                find_run(&runs, subject).map_err(|no_run| if is_path { no_spec.into() } else { Failure::from(no_run) });
-            let keys = store.keys_of_run(&run?.id)?;
-            Ok((store, keys))
-        }
+        SpecOrRun::Runs(named) => of_run(named, subject, overrides),
     }
+}
+
+/// The store of a run, and the keys of its results.
+fn of_run(named: RunsOfStore, name: &str, overrides: &[String]) -> Result<(Store, Vec<Key>), Failure> {
+    let run = match find_run(&named.runs, name) {
+        Ok(run) => run.id.clone(),
+        Err(no_run) => return Err(named.neither(name, no_run)),
+    };
+    if !overrides.is_empty() {
+        let message = format!("`--set` is about a spec, and `{name}` is a run");
+        return Err(Failure::new(Exit::Usage, message).with_help("a run has the results of its own settings"));
+    }
+    let keys = named.store.keys_of_run(&run)?;
+    Ok((named.store, keys))
 }
 
 /// Fetches the files of all retained results of a spec or of a run, for work without the remote.
@@ -97,10 +103,10 @@ fn recorded(
 /// # Errors
 /// When there is no such spec or run, or the store cannot be written.
 pub fn pull(args: &CachePullArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let (store, keys, unknown) = match door::locate_unless_run(Path::new(&args.subject), &args.store) {
-        Ok(_) => planned(args)?,
-        Err(_) => {
-            let (store, keys) = recorded(&args.subject, &[], &args.store, terminal)?;
+    let (store, keys, unknown) = match SpecOrRun::find(&args.subject, &args.store, terminal)? {
+        SpecOrRun::Spec(spec) => planned(args, spec)?,
+        SpecOrRun::Runs(named) => {
+            let (store, keys) = of_run(named, &args.subject, &args.overrides)?;
             (remotes::attach(store, args.remote.remote.as_deref())?, keys, Vec::new())
         }
     };
@@ -132,8 +138,8 @@ pub fn pull(args: &CachePullArgs, terminal: &Terminal) -> Result<Exit, Failure> 
 }
 
 /// The keys of the results that a run of the spec would reuse, and the other stages.
-fn planned(args: &CachePullArgs) -> Result<(Store, Vec<Key>, Vec<StageId>), Failure> {
-    let (spec, overrides) = (args.subject.clone().into(), args.overrides.clone());
+fn planned(args: &CachePullArgs, spec: PathBuf) -> Result<(Store, Vec<Key>, Vec<StageId>), Failure> {
+    let overrides = args.overrides.clone();
     let spec = SpecArgs { spec, overrides, store: args.store.clone(), remote: args.remote.clone() };
     let opened = door::open(&spec)?;
     let plan = door::plan_what_is_there(&opened)?;

@@ -140,12 +140,8 @@ fn table(checked: &[Checked]) -> Table {
 
 fn failure_of(checked: &Checked, opened: &Opened, measurements: &Measurements) -> Failure {
     let failure = Failure::new(Exit::CheckFailed, format!("`{}`: {}", checked.metric, checked.detail));
-    if let Some(question) = did_you_mean(&measurements.meant(&checked.metric)) {
-        let span = opened.spec.check.get(&checked.metric).map(|rule| rule.span.clone());
-        return Failure { span, ..failure.with_help(question) };
-    }
     match checked.verdict {
-        Verdict::Unmeasured => failure.with_help(format!("{} first", again::command("run", &opened.named))),
+        Verdict::Unmeasured => unmeasured(&checked.metric, opened, measurements, failure),
         Verdict::NoBaseline => {
             let accept = again::command_with("check", &opened.named, "--accept");
             failure.with_help(format!("accept the current metrics: {accept}"))
@@ -155,6 +151,17 @@ fn failure_of(checked: &Checked, opened: &Opened, measurements: &Measurements) -
             again::command_with("check", &opened.named, "--accept --reason …")
         )),
         Verdict::Passed | Verdict::Dropped | Verdict::BelowMinimum => failure,
+    }
+}
+
+/// The failure of a metric that no stage has: another name may be meant, or a run is.
+fn unmeasured(metric: &str, opened: &Opened, measurements: &Measurements, failure: Failure) -> Failure {
+    match did_you_mean(&measurements.meant(metric)) {
+        Some(question) => {
+            let span = opened.spec.check.get(metric).map(|rule| rule.span.clone());
+            Failure { span, ..failure.with_help(question) }
+        }
+        None => failure.with_help(format!("{} first", again::command("run", &opened.named))),
     }
 }
 
@@ -170,8 +177,8 @@ fn accept(
     for metric in opened.spec.check.keys() {
         let found = measurements.find(metric, None)?;
         let Metric { stage, .. } = found.map_err(|reason| {
-            Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}"))
-                .with_help(format!("{} first", again::command("run", &opened.named)))
+            let failure = Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}"));
+            unmeasured(metric, opened, measurements, failure)
         })?;
         let measured = measurements.with_ranks(stage, &opened.store)?.map_err(|reason| {
             Failure::new(Exit::CheckFailed, format!("`{metric}` cannot be accepted: {reason}")).with_help(format!(

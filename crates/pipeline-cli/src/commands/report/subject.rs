@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline_experiments::recorded::{self, RecordedRun};
 use pipeline_experiments::sweep::SweepRecord;
-use pipeline_experiments::{LocateError, Protected, StoreRef, connect};
+use pipeline_experiments::{Protected, StoreRef, connect};
 use pipeline_store::{RunInfo, Store, path_of_sweeps};
 
 use crate::again;
@@ -13,6 +13,7 @@ use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::remotes;
+use crate::spec_or_run::SpecOrRun;
 use crate::terminal::Terminal;
 
 /// The subject of a report.
@@ -50,23 +51,16 @@ impl Subject {
 /// # Errors
 /// When it is neither, or the spec has not run.
 pub fn find(args: &ReportArgs, terminal: &Terminal) -> Result<Subject, Failure> {
-    match door::locate_unless_run(Path::new(&args.subject), &args.store) {
-        Ok(spec) => of_spec(args, &spec),
-        Err(no_spec) => {
-            let store = remotes::attach(door::store(&args.store, terminal)?, args.remote.remote.as_deref())?;
-            let runs = store.runs().list()?;
-            let run = RecordedRun::find(&store, &runs, &args.subject).map_err(|no_run| {
-                if is_of_specs(&no_spec, &args.subject) { no_spec.into() } else { Failure::from(no_run) }
-            })?;
-            subject(args, &store, &runs, run, None)
+    match SpecOrRun::find(&args.subject, &args.store, terminal)? {
+        SpecOrRun::Spec(spec) => of_spec(args, &spec),
+        SpecOrRun::Runs(named) => {
+            let store = remotes::attach(named.store.clone(), args.remote.remote.as_deref())?;
+            match RecordedRun::find(&store, &named.runs, &args.subject) {
+                Ok(run) => subject(args, &store, &named.runs, run, None),
+                Err(no_run) => Err(named.neither(&args.subject, no_run)),
+            }
         }
     }
-}
-
-/// Whether a name that is neither that of a spec nor that of a run is meant as a spec.
-fn is_of_specs(error: &LocateError, subject: &str) -> bool {
-    let is_path = subject.contains('/') || subject.ends_with(".yaml") || subject.ends_with(".yml");
-    is_path || matches!(error, LocateError::SeveralSpecs { .. })
 }
 
 fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
@@ -93,7 +87,7 @@ fn of_spec(args: &ReportArgs, spec: &Path) -> Result<Subject, Failure> {
 /// The last sweep of a spec that has one, else its last run; a sweep by `--axis` alone if it never ran otherwise.
 fn last_run(store: &Store, runs: &[RunInfo], spec: &Path) -> Option<RunInfo> {
     let last = |path: &Path| {
-        let last = store.specs().nearest(path)?;
+        let last = store.specs().newest_last(path)?;
         runs.iter().find(|run| run.id == last.run).cloned()
     };
     let (swept, ran) = (last(&path_of_sweeps(spec)), last(spec));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pipeline_data::Picture;
 use pipeline_experiments::in_one_line;
-use pipeline_stages::{Pictures, pictures_of_pixels, pictures_of_source};
+use pipeline_stages::{Pictures, decodes_images, pictures_of_pixels, pictures_of_source};
 
 use super::described::{DescribedRun, DescribedStage};
 use super::subject::Subject;
@@ -34,7 +34,7 @@ pub fn read(
     }
     let features = run.stage(evaluation).and_then(|stage| run.input(stage, "images"));
     let decoded = features.and_then(|features| {
-        let decodes = run.spec_of(features).is_some_and(|stage| pipeline_stages::image_sources(stage).is_some());
+        let decodes = run.spec_of(features).is_some_and(decodes_images);
         if decodes { Some(features) } else { run.input(features, "images") }
     });
     let Some(decoded) = decoded else {

@@ -28,8 +28,8 @@ pub struct Listed {
     n_hidden: usize,
     /// Metrics and params that the caller named and that have a column anyway.
     keys: Vec<String>,
-    /// The titles of their specs.
-    titles: BTreeMap<RunId, String>,
+    /// The titles of the specs of all runs.
+    pub titles: BTreeMap<RunId, String>,
 }
 
 /// Reads the experiments that the arguments select.

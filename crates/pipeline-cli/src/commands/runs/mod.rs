@@ -44,7 +44,7 @@ pub fn run(args: &RunsArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     } else {
         let listed = list::select(args, &store, runs)?;
         if args.prune.prune {
-            prune::prune(args, &store, &listed.experiments, terminal)?;
+            prune::prune(args, &store, &listed, terminal)?;
         } else {
             list::print(args, &listed, terminal)?;
         }

@@ -5,12 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use pipeline_experiments::recorded::spec_titles;
 use pipeline_experiments::table::Experiment;
 use pipeline_store::{Needed, Store};
 use serde_json::json;
 
-use super::list::number;
+use super::list::{Listed, number};
 use crate::args::RunsArgs;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -22,14 +21,13 @@ use crate::terminal::Terminal;
 ///
 /// # Errors
 /// When nothing is selected by a limit, or the store cannot be read or written.
-pub fn prune(args: &RunsArgs, store: &Store, runs: &[Experiment], terminal: &Terminal) -> Result<(), Failure> {
+pub fn prune(args: &RunsArgs, store: &Store, listed: &Listed, terminal: &Terminal) -> Result<(), Failure> {
     if args.prune.keep.is_none() && args.prune.older_than.is_none() && args.filters.is_empty() {
         return Err(Failure::new(Exit::Usage, "which runs are to be removed is not said").with_help(
             "`--keep 20` keeps the newest, `--older-than 30d` the younger ones, `--filter` selects others",
         ));
     }
-    let titles = spec_titles(&runs.iter().map(|run| run.info.clone()).collect::<Vec<_>>());
-    let old = old(args, runs);
+    let old = old(args, &listed.experiments);
     let infos: Vec<_> = old.iter().map(|run| run.info.clone()).collect();
     let needed = store.needed_runs(&infos)?;
     let (spared, removed): (Vec<_>, Vec<_>) = old.into_iter().partition(|run| needed.contains_key(&run.info.id));
@@ -47,7 +45,7 @@ pub fn prune(args: &RunsArgs, store: &Store, runs: &[Experiment], terminal: &Ter
     if !removed.is_empty() {
         let mut table = Table::new(&["run", "when (UTC)", "spec", "result"]).shorten([2]);
         for run in &removed {
-            let cells = [number(&run.info), date_time(run.info.started_ms), titles[&run.info.id].clone()];
+            let cells = [number(&run.info), date_time(run.info.started_ms), listed.titles[&run.info.id].clone()];
             table.row(cells.into_iter().chain([run.result().to_owned()]).collect());
         }
         terminal.data(&table.render(terminal.out, terminal.out_width()))?;

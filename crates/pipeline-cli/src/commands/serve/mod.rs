@@ -21,15 +21,15 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 
 use pipeline_core::RunId;
-use pipeline_experiments::recorded::find_run;
+use pipeline_experiments::recorded::{RecordedError, find_run};
 use pipeline_experiments::{Opened, SpecRef, StoreRef};
-use pipeline_store::Store;
 
-use crate::args::{ServeArgs, StoreArgs};
+use crate::args::ServeArgs;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::signals;
+use crate::spec_or_run::SpecOrRun;
 use crate::terminal::Terminal;
 use connections::{Connections, Patience, Stop};
 use pool::ServedPool;
@@ -41,7 +41,7 @@ use site::{Site, UPLOADS};
 /// # Errors
 /// When the pool is not up to date, the encoders cannot be loaded, or the port is taken.
 pub fn run(args: &ServeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
-    let site = site(args)?;
+    let site = site(args, terminal)?;
     let failed = |error: std::io::Error| {
         let message = format!("cannot listen on port {}", args.port);
         Failure::because(Exit::Usage, &error).under(message).with_help("`--port 0` takes any that is free")
@@ -64,7 +64,7 @@ pub fn run(args: &ServeArgs, terminal: &Terminal) -> Result<Exit, Failure> {
 }
 
 /// The site of the named spec or run, else that of the project.
-fn site(args: &ServeArgs) -> Result<Site, Failure> {
+fn site(args: &ServeArgs, terminal: &Terminal) -> Result<Site, Failure> {
     let Some(name) = &args.spec else {
         if args.stage.is_some() || !args.overrides.is_empty() {
             let message = "`--stage` and `--set` are about a spec, and none is named";
@@ -73,7 +73,7 @@ fn site(args: &ServeArgs) -> Result<Site, Failure> {
         let store = StoreRef::above(&door::here(), args.store.artifacts.as_deref())?;
         return Site::of_project(&store, door::here());
     };
-    let (spec, named) = spec_or_run(name, &args.overrides, &args.store)?;
+    let (spec, named) = spec_or_run(name, args, terminal)?;
     let opened = door::attached(Opened::open(&spec, &door::surroundings())?, &args.remote)?;
     let pool = ServedPool::open(&opened, args.stage.as_deref(), door::n_threads())?;
     let reports = Reports::new(&opened, pool.searching(), named);
@@ -81,23 +81,25 @@ fn site(args: &ServeArgs) -> Result<Site, Failure> {
 }
 
 /// The named spec; if a run is named, its recorded spec and the run.
-fn spec_or_run(spec: &Path, overrides: &[String], store: &StoreArgs) -> Result<(SpecRef, Option<RunId>), Failure> {
-    let artifacts = store.artifacts.as_deref();
-    let not_found = match door::locate_unless_run(spec, store) {
-        Ok(spec) => return Ok((SpecRef::at(&spec, overrides, artifacts)?, None)),
-        Err(error) => error,
+fn spec_or_run(name: &Path, args: &ServeArgs, terminal: &Terminal) -> Result<(SpecRef, Option<RunId>), Failure> {
+    let name = name.to_string_lossy();
+    let named = match SpecOrRun::find(&name, &args.store, terminal)? {
+        SpecOrRun::Spec(spec) => {
+            return Ok((SpecRef::at(&spec, &args.overrides, args.store.artifacts.as_deref())?, None));
+        }
+        SpecOrRun::Runs(named) => named,
     };
-    let name = spec.to_string_lossy();
-    let Ok(StoreRef { folder, .. }) = StoreRef::above(&door::here(), artifacts) else { return Err(not_found.into()) };
-    let store = Store::open(&folder)?;
-    let runs = store.runs().list()?;
-    match find_run(&runs, &name) {
-        // A spec that was changed since the run ended is not served.
-        Ok(run) if store.runs().spec(&run.id)?.is_some() => {
-            let spec = SpecRef::at(&recorded_spec(&folder, &run.id.0), overrides, Some(&folder))?;
+    let folder = named.store.artifacts();
+    match find_run(&named.runs, &name) {
+        Ok(run) if named.store.runs().spec(&run.id)?.is_some() => {
+            let spec = SpecRef::at(&recorded_spec(folder, &run.id.0), &args.overrides, Some(folder))?;
             Ok((spec, Some(run.id.clone())))
         }
-        _ => Err(not_found.into()),
+        Ok(run) => {
+            Err(Failure::new(Exit::Usage, format!("the recorded spec of run `{}` was changed or is gone", run.id)))
+        }
+        Err(RecordedError::NoRun { .. }) => Err(named.no_spec.into()),
+        Err(several) => Err(several.into()),
     }
 }
 
