@@ -2,7 +2,7 @@
 
 PIPELINE := cargo run --release --quiet --locked --bin pipeline --
 
-.PHONY: help demo test release soak slurm check fmt deny build cuda browser pictures reference count bench bench-engine bench-peers clean
+.PHONY: help demo test release soak slurm check fmt deny build cuda wgpu browser pictures reference count bench bench-engine bench-peers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ release: ## a static binary and a wheel in target/release-files, tried in empty 
 
 cuda: ## build target/release/pipeline with --device cuda
 	cargo build --release --locked --package pipeline-cli --features cuda
+
+wgpu: ## build target/release/pipeline with --device wgpu
+	cargo build --release --locked --package pipeline-cli --features wgpu
 
 browser: demo ## reports, a comparison and a sweep of the demo in headless Chromium; screenshots in target/browser
 	$(PIPELINE) report demo -o target/report.html

@@ -11,6 +11,19 @@ pub enum Device {
     Cpu,
     /// The first CUDA device.
     Cuda,
+    /// The first device of Vulkan or Metal.
+    Wgpu,
+}
+
+impl Device {
+    /// The name, as arguments, JSON and people have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cpu => "cpu",
+            Self::Cuda => "cuda",
+            Self::Wgpu => "wgpu",
+        }
+    }
 }
 
 /// A lane of a run: a limited number of its stages work at once.
@@ -39,7 +52,7 @@ pub enum Threads {
 /// The needs of a stage while it works: with the device of the run they say where it does.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Needs {
-    /// True for work that is done where tensors live: with [`Device::Cuda`] in [`Lane::Gpu`].
+    /// True for work that is done where tensors live: unless that is the processor, in [`Lane::Gpu`].
     pub device: bool,
     /// The threads that it keeps busy.
     pub threads: Threads,
@@ -61,6 +74,6 @@ impl Lane {
 impl Needs {
     /// The lane of a stage with these needs in a run whose tensors live on `device`.
     pub fn lane_on(self, device: Device) -> Lane {
-        if self.device && device == Device::Cuda { Lane::Gpu } else { Lane::Cpu }
+        if self.device && device != Device::Cpu { Lane::Gpu } else { Lane::Cpu }
     }
 }

@@ -15,6 +15,8 @@ pub enum Numerics {
     Fma,
     /// A CUDA device.
     Cuda,
+    /// A device of Vulkan or Metal.
+    Wgpu,
 }
 
 impl Numerics {
@@ -24,6 +26,7 @@ impl Numerics {
             Self::Plain => "plain",
             Self::Fma => "fma",
             Self::Cuda => "cuda",
+            Self::Wgpu => "wgpu",
         }
     }
 }
@@ -40,7 +43,11 @@ pub struct Arithmetic {
 impl Arithmetic {
     /// The class of a stage with these needs in a run whose tensors live on `device`.
     pub fn class(self, needs: Needs, device: Device) -> Numerics {
-        if needs.device && device == Device::Cuda { Numerics::Cuda } else { self.processor }
+        match device {
+            Device::Cuda if needs.device => Numerics::Cuda,
+            Device::Wgpu if needs.device => Numerics::Wgpu,
+            _ => self.processor,
+        }
     }
 
     /// Whether a result counts for a stage of `class`; `computed` has the classes that computed it.
@@ -69,6 +76,7 @@ mod tests {
         let arithmetic = Arithmetic { processor: Numerics::Fma, is_exclusive: false };
         let encoder = Needs { device: true, ..Needs::default() };
         assert_eq!(arithmetic.class(encoder, Device::Cuda), Numerics::Cuda);
+        assert_eq!(arithmetic.class(encoder, Device::Wgpu), Numerics::Wgpu);
         assert_eq!(arithmetic.class(encoder, Device::Cpu), Numerics::Fma);
         assert_eq!(arithmetic.class(Needs::default(), Device::Cuda), Numerics::Fma);
     }

@@ -10,20 +10,47 @@ pub enum Device {
     /// The processor.
     #[default]
     Cpu,
-    /// The first CUDA device.
+    /// A GPU.
+    Gpu(Gpu),
+}
+
+/// The interface to a GPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gpu {
+    /// The first device of CUDA.
     Cuda,
+    /// The first device of Vulkan or Metal.
+    Wgpu,
+}
+
+impl Gpu {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Cuda, Self::Wgpu];
+
+    /// The name, as `--device` and the features of the build have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Cuda => "cuda",
+            Self::Wgpu => "wgpu",
+        }
+    }
 }
 
 /// Says whether `device` can be used, before any work and without a panic of the framework.
 ///
 /// # Errors
-/// For [`Device::Cuda`]: when the program was built without it, or when the driver, a device, the run-time compiler
-/// or the toolkit's folder is missing.
+/// For a GPU: when the program was built without its interface, or when the driver or a device is missing; for CUDA
+/// also when the run-time compiler or the toolkit's folder is.
 pub fn probe(device: Device) -> Result<(), DeviceError> {
     match device {
         Device::Cpu => Ok(()),
-        Device::Cuda => gpu::probe(),
+        Device::Gpu(gpu) => gpu::probe(gpu),
     }
+}
+
+/// Whether the program was built with the interface to a GPU.
+pub fn is_built_in(gpu: Gpu) -> bool {
+    gpu::is_built_in(gpu)
 }
 
 #[cfg(test)]

@@ -374,10 +374,11 @@ pub(crate) fn thread_pool(n_threads: usize) -> Result<rayon::ThreadPool, StageEr
 }
 
 /// Converts the device of a run to that of the encoders.
-pub(crate) const fn device(device: pipeline_core::Device) -> pipeline_models::Device {
+pub const fn device(device: pipeline_core::Device) -> pipeline_models::Device {
     match device {
         pipeline_core::Device::Cpu => pipeline_models::Device::Cpu,
-        pipeline_core::Device::Cuda => pipeline_models::Device::Cuda,
+        pipeline_core::Device::Cuda => pipeline_models::Device::Gpu(pipeline_models::Gpu::Cuda),
+        pipeline_core::Device::Wgpu => pipeline_models::Device::Gpu(pipeline_models::Gpu::Wgpu),
     }
 }
 

@@ -48,7 +48,7 @@ mod train_projection;
 use pipeline_core::{Stage, StageId};
 use pipeline_spec::{PipelineSpec, SpecError, StageSpec};
 
-pub use artifact::without_shards;
+pub use artifact::{device, without_shards};
 pub use decode_images::{ListFolder, decodes_images, stores_no_pixels};
 pub use environment::Environment;
 pub use export::{Side, VectorFormat, Vectors, write_events};

@@ -12,6 +12,7 @@ use crate::args;
 const OPTIONS: &[(&[&str], &str)] = &[
     (&["--parallel", "--workers", "--n-jobs", "--num-workers", "--max-workers", "--concurrency", "--cores"], "--jobs"),
     (&["--gpu", "--cuda", "--use-gpu"], "--device cuda"),
+    (&["--vulkan", "--metal", "--wgpu"], "--device wgpu"),
     (&["--param", "--params", "--override", "--overrides", "--set-param", "-s", "-S", "-D", "-P"], "--set"),
     (&["-n", "--dry", "--plan", "--what-if", "--check-only", "--noop"], "--dry-run"),
     (&["-k", "--continue", "--ignore-errors"], "--keep-going"),

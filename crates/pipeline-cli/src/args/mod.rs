@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use pipeline_core::Device;
 use pipeline_engine::Share;
 use pipeline_experiments::ALL_STAGES;
 
@@ -301,6 +302,20 @@ pub enum DeviceArg {
     /// The first CUDA device.
     #[value(aliases = ["gpu", "cuda:0"])]
     Cuda,
+    /// The first device of Vulkan or Metal: GPUs of AMD, Intel, Apple and NVIDIA.
+    #[value(aliases = ["vulkan", "metal"])]
+    Wgpu,
+}
+
+impl DeviceArg {
+    /// The device.
+    pub fn device(self) -> Device {
+        match self {
+            Self::Cpu => Device::Cpu,
+            Self::Cuda => Device::Cuda,
+            Self::Wgpu => Device::Wgpu,
+        }
+    }
 }
 
 /// The executor of the stages.

@@ -1,14 +1,16 @@
 //! `pipeline doctor`: what this machine and this project have for a run, and what is missing.
 //!
 //! JSON: `{version, machine: {instruction_set, threads, memory_bytes, memory_available_bytes}, cuda: {is_built_in,
-//! problem}, project: {root, specs: [{spec, file, missing}]}, store: {folder, exists, free_bytes}, other_stores,
-//! models: [{folder, exists, found}], unset}`. Unknown numbers are null. The exit code is 0 whatever is missing.
+//! problem}, wgpu: {is_built_in, problem}, project: {root, specs: [{spec, file, missing}]}, store: {folder, exists,
+//! free_bytes}, other_stores, models: [{folder, exists, found}], unset}`. Unknown numbers are null. The exit code is 0
+//! whatever is missing.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pipeline_experiments::project::{self, ListedSpec};
 use pipeline_experiments::{Loaded, OpenError, SpecRef, StoreRef, check, in_one_line, missing_sources, model_search};
+use pipeline_models::{Device, Gpu, device};
 use pipeline_store::Store;
 use serde::Serialize;
 
@@ -27,7 +29,8 @@ const MAX_NAMED: usize = 8;
 struct Findings {
     version: &'static str,
     machine: Machine,
-    cuda: Cuda,
+    cuda: GpuFinding,
+    wgpu: GpuFinding,
     project: ProjectFinding,
     store: StoreFinding,
     other_stores: Vec<PathBuf>,
@@ -44,7 +47,7 @@ struct Machine {
 }
 
 #[derive(Serialize)]
-struct Cuda {
+struct GpuFinding {
     is_built_in: bool,
     problem: Option<String>,
 }
@@ -108,7 +111,8 @@ fn findings(args: &DoctorArgs) -> Findings {
     Findings {
         version: env!("CARGO_PKG_VERSION"),
         machine: machine(),
-        cuda: cuda(),
+        cuda: gpu(Gpu::Cuda),
+        wgpu: gpu(Gpu::Wgpu),
         project: ProjectFinding { root: project::root(&here).map(Path::to_owned), specs },
         other_stores: store.others(),
         store: StoreFinding {
@@ -154,9 +158,9 @@ fn machine() -> Machine {
     }
 }
 
-fn cuda() -> Cuda {
-    let probed = pipeline_models::device::probe(pipeline_models::Device::Cuda);
-    Cuda { is_built_in: cfg!(feature = "cuda"), problem: probed.err().map(|error| in_one_line(&error)) }
+fn gpu(gpu: Gpu) -> GpuFinding {
+    let probed = device::probe(Device::Gpu(gpu));
+    GpuFinding { is_built_in: device::is_built_in(gpu), problem: probed.err().map(|error| in_one_line(&error)) }
 }
 
 /// The free space where the nearest existing folder at or above `folder` lies.
@@ -186,8 +190,15 @@ fn model_name(path: &Path) -> Option<String> {
     is_weights.then(|| name.to_owned())
 }
 
+fn on_gpu(gpu: Gpu, finding: &GpuFinding) -> String {
+    match &finding.problem {
+        Some(problem) => format!("no: {problem}"),
+        None => format!("ready for `--device {}`", gpu.name()),
+    }
+}
+
 fn lines(findings: &Findings) -> Vec<String> {
-    let Findings { machine, cuda, project, store, .. } = findings;
+    let Findings { machine, cuda, wgpu, project, store, .. } = findings;
     let line = |name: &str, text: String| format!("{name:<10}  {text}");
     let or_unknown = |n_bytes: Option<u64>| n_bytes.map_or("unknown".to_owned(), bytes);
     let mut lines = vec![
@@ -197,10 +208,8 @@ fn lines(findings: &Findings) -> Vec<String> {
             "memory",
             format!("{}, {} free", or_unknown(machine.memory_bytes), or_unknown(machine.memory_available_bytes)),
         ),
-        line(
-            "cuda",
-            cuda.problem.as_ref().map_or("ready for `--device cuda`".to_owned(), |problem| format!("no: {problem}")),
-        ),
+        line("cuda", on_gpu(Gpu::Cuda, cuda)),
+        line("wgpu", on_gpu(Gpu::Wgpu, wgpu)),
         line(
             "project",
             match &project.root {

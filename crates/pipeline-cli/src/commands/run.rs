@@ -36,7 +36,7 @@ const MAX_DEFAULT_JOBS: usize = 4;
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     // Only a machine that computes on the device must have it.
     let computes_on_device = args.slurm.pool != Some(PoolArg::Cpu) && !is_on_slurm(args);
-    let device = if computes_on_device { probe(args.execution.device)? } else { device_of(args.execution.device).0 };
+    let device = if computes_on_device { probe(args.execution.device)? } else { args.execution.device.device() };
     on_slurm::check_arguments(args)?;
     let named = door::spec(&args.spec)?;
     let store = remotes::attach(Store::open(&named.store.folder)?, args.spec.remote.remote.as_deref())?;
@@ -240,16 +240,9 @@ pub(super) fn carry_out_with(
 
 /// The device, after checking that it works.
 pub(super) fn probe(device: DeviceArg) -> Result<Device, Failure> {
-    let (device, nn_device) = device_of(device);
-    pipeline_models::device::probe(nn_device)?;
+    let device = device.device();
+    pipeline_models::device::probe(pipeline_stages::device(device))?;
     Ok(device)
-}
-
-fn device_of(device: DeviceArg) -> (Device, pipeline_models::Device) {
-    match device {
-        DeviceArg::Cpu => (Device::Cpu, pipeline_models::Device::Cpu),
-        DeviceArg::Cuda => (Device::Cuda, pipeline_models::Device::Cuda),
-    }
 }
 
 /// The options of a run of the spec in the file at `spec`.

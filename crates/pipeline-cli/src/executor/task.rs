@@ -28,8 +28,8 @@ pub fn arguments(args: &RunArgs, named: &SpecRef, store: &Path) -> Vec<String> {
     words.extend(execution.force.forced.iter().map(|stage| format!("--force={stage}")));
     let numbers = [("--jobs", execution.jobs), ("--gpu-jobs", execution.gpu_jobs)];
     words.extend(numbers.iter().filter_map(|(name, number)| Some(format!("{name}={}", (*number)?))));
-    if execution.device == DeviceArg::Cuda {
-        words.push("--device=cuda".to_owned());
+    if execution.device != DeviceArg::Cpu {
+        words.push(format!("--device={}", execution.device.device().name()));
     }
     let flags = [("--keep-going", execution.keep_going), ("--publish", args.publish)];
     words.extend(flags.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (*name).to_owned()));

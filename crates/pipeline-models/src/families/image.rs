@@ -201,7 +201,7 @@ impl EncoderModel for ImageModel {
                         let tower = CpuImageTower::new(tower, best);
                         processor::images(move |pixels, height, width| tower.forward(pixels, height, width))
                     }
-                    Device::Cuda => gpu::load(tower)?,
+                    Device::Gpu(gpu) => gpu::load(gpu, tower)?,
                 }
             }
             Network::ClipResNet(reader) => {
@@ -212,12 +212,12 @@ impl EncoderModel for ImageModel {
                         let resnet = CpuResNet::new(weights.trunk, best);
                         processor::images(move |pixels, height, width| resnet.forward(pixels, height, width))
                     }
-                    Device::Cuda if reader.gives_cells => gpu::load(weights.trunk)?,
+                    Device::Gpu(gpu) if reader.gives_cells => gpu::load(gpu, weights.trunk)?,
                     Device::Cpu => {
                         let resnet = CpuClipResNet::new(weights, best);
                         processor::images(move |pixels, height, width| resnet.forward(pixels, height, width))
                     }
-                    Device::Cuda => gpu::load(weights)?,
+                    Device::Gpu(gpu) => gpu::load(gpu, weights)?,
                 }
             }
             Network::ConvNeXt(reader) => {
@@ -227,7 +227,7 @@ impl EncoderModel for ImageModel {
                         let convnext = CpuConvNeXt::new(weights, best);
                         processor::images(move |pixels, height, width| convnext.forward(pixels, height, width))
                     }
-                    Device::Cuda => gpu::load(weights)?,
+                    Device::Gpu(gpu) => gpu::load(gpu, weights)?,
                 }
             }
         };

@@ -109,7 +109,7 @@ impl TextModel {
                 let tower = CpuTextTower::new(tower, InstructionSet::best());
                 processor::texts(gives, move |texts| tower.forward(texts))
             }
-            Device::Cuda => gpu::load(tower)?,
+            Device::Gpu(gpu) => gpu::load(gpu, tower)?,
         };
         Ok(TextEncoder {
             tokenizer,

@@ -2,12 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::device::Gpu;
+
 /// Why a device cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
-    /// The program was built without CUDA.
-    #[error("this program was built without CUDA")]
-    NotBuilt,
+    /// The program was built without the interface to a GPU.
+    #[error("this program was built without `--device {}`", .gpu.name())]
+    NotBuilt {
+        /// The interface.
+        gpu: Gpu,
+    },
+    /// Neither Vulkan nor Metal has a device.
+    #[error("no device of Vulkan or Metal: no driver is installed, or it finds no GPU")]
+    NoAdapter,
     /// A library that CUDA needs cannot be loaded.
     #[error("no {what}: none of {} can be loaded", quoted(.names))]
     MissingLibrary {
@@ -43,14 +51,22 @@ pub enum DeviceError {
 
 impl DeviceError {
     /// Advice for people who have the program and perhaps not its source.
-    pub fn help(&self) -> &'static str {
+    pub fn help(&self) -> String {
+        const PROCESSOR: &str = "`--device cpu` needs none of this";
         match self {
-            Self::NotBuilt => {
-                "the programs of releases and wheels have no CUDA; on a machine with its toolkit, build one that has:\n\
-                 `cargo install --git URL pipeline-cli --locked --features cuda`, or in a clone of the source\n\
-                 `cargo build --release --features cuda`; `--device cpu` needs none of this"
+            Self::NotBuilt { gpu } => {
+                let (name, place) = match gpu {
+                    Gpu::Cuda => ("cuda", " on a machine with its toolkit"),
+                    Gpu::Wgpu => ("wgpu", ""),
+                };
+                format!(
+                    "the programs of releases and wheels are built without it; build one with it{place}:\n\
+                     `cargo install --git URL pipeline-cli --locked --features {name}`, or in a clone of the source\n\
+                     `cargo build --release --features {name}`; {PROCESSOR}"
+                )
             }
-            _ => "`--device cpu` needs none of this",
+            Self::NoAdapter => format!("Debian's package for most GPUs is `mesa-vulkan-drivers`; {PROCESSOR}"),
+            _ => PROCESSOR.to_owned(),
         }
     }
 }

@@ -1,22 +1,72 @@
-//! The one door to burn and CUDA: every line that names either of them lies in this module.
+//! The one door to burn, CUDA, Vulkan and Metal: every line that names one of them lies in this module.
 //!
-//! Plain slices pass the door, and traits that know no framework. A build without the feature `cuda` has the same
-//! functions, which say how to build it, so that no caller asks for the feature.
+//! Plain slices pass the door, and traits that know no framework. A build without the feature `cuda` or `wgpu` has the
+//! same functions, which say how to build it, so that no caller asks for a feature.
 
-#[cfg(any(feature = "cuda", test))]
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
 mod backend;
 #[cfg(any(feature = "cuda", test))]
-mod probe;
+#[path = "probe.rs"]
+mod cuda;
+#[cfg(feature = "wgpu")]
+mod wgpu;
 
-#[cfg(feature = "cuda")]
-mod cuda;
-#[cfg(not(feature = "cuda"))]
-#[path = "without_cuda.rs"]
-mod cuda;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod present;
+#[cfg(not(any(feature = "cuda", feature = "wgpu")))]
+#[path = "absent.rs"]
+mod present;
 
 mod error;
 #[cfg(test)]
 pub(crate) mod reference;
 
-pub(crate) use cuda::{learner, load, probe};
+use crate::device::Gpu;
 pub use error::DeviceError;
+pub(crate) use present::{learner, load};
+
+/// Says whether the program was built with the interface to a GPU.
+pub(crate) fn is_built_in(gpu: Gpu) -> bool {
+    match gpu {
+        Gpu::Cuda => cfg!(feature = "cuda"),
+        Gpu::Wgpu => cfg!(feature = "wgpu"),
+    }
+}
+
+/// Looks for all that a GPU needs.
+///
+/// # Errors
+/// When something is missing, or the program was built without the interface to it.
+pub(crate) fn probe(gpu: Gpu) -> Result<(), DeviceError> {
+    match gpu {
+        #[cfg(feature = "cuda")]
+        Gpu::Cuda => cuda::probe(),
+        #[cfg(feature = "wgpu")]
+        Gpu::Wgpu => wgpu::probe(),
+        #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+        gpu => Err(DeviceError::NotBuilt { gpu }),
+    }
+}
+
+/// Evaluates an expression with the framework's backend of a GPU by the name `$Backend`; an error in builds without it.
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+macro_rules! on_backend {
+    ($gpu:expr, $Backend:ident => $result:expr) => {
+        match $gpu {
+            #[cfg(feature = "cuda")]
+            Gpu::Cuda => {
+                type $Backend = burn_cuda::Cuda;
+                $result
+            }
+            #[cfg(feature = "wgpu")]
+            Gpu::Wgpu => {
+                type $Backend = burn_wgpu::Wgpu;
+                $result
+            }
+            #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+            gpu => Err(DeviceError::NotBuilt { gpu }),
+        }
+    };
+}
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+use on_backend;

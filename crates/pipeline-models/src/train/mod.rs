@@ -132,8 +132,8 @@ pub fn train(
             let mut learner = cpu::CpuLearner::new(data, options, start, InstructionSet::best());
             steps::run(pairs.len(), options, validation, &mut learner, observe)
         }),
-        Device::Cuda => {
-            let mut learner = gpu::learner(data, options, start)?;
+        Device::Gpu(gpu) => {
+            let mut learner = gpu::learner(gpu, data, options, start)?;
             steps::run(pairs.len(), options, validation, &mut *learner, observe)
         }
     }

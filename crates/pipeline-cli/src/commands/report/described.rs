@@ -1,6 +1,6 @@
 //! A recorded run for its page: facts in words, and the store's records.
 
-use pipeline_core::{ArtifactDigest, Device, Metrics};
+use pipeline_core::{ArtifactDigest, Metrics};
 use pipeline_experiments::in_one_line;
 use pipeline_experiments::recorded::{Fate, LoggedStage, RecordedRun, Remark};
 use pipeline_report::facts::{RunFacts, StageFacts, StageState};
@@ -101,8 +101,8 @@ fn run_facts(run: &RecordedRun) -> RunFacts {
         ..RunFacts::default()
     };
     let Some(engine) = &run.log.engine else { return facts };
-    let device = if engine.device == Device::Cuda { "cuda" } else { "cpu" };
-    RunFacts { version: engine.version.clone(), device: device.into(), n_threads: Some(engine.n_threads), ..facts }
+    let device = engine.device.name().into();
+    RunFacts { version: engine.version.clone(), device, n_threads: Some(engine.n_threads), ..facts }
 }
 
 impl<'a> DescribedStage<'a> {

@@ -76,7 +76,7 @@ impl ImageEncoder {
                 let resnet = CpuResNet::new(weights, InstructionSet::best());
                 processor::images(move |pixels, height, width| resnet.forward(pixels, height, width))
             }
-            Device::Cuda => gpu::load(weights)?,
+            Device::Gpu(gpu) => gpu::load(gpu, weights)?,
         };
         let pixels = preprocessing.table();
         Ok(Self { dim, preprocessing, pixels, forward })
