@@ -27,7 +27,7 @@ use crate::model::{self, Family, ModelName};
 use crate::pooled::QueryEncoder;
 use crate::published;
 use crate::seconds::Seconds;
-use crate::shard_sizes;
+use crate::shard_sizes::{self, SHARD_MIB};
 use crate::tokens::Precision;
 use expected::must_take;
 use files::ImageFiles;
@@ -94,6 +94,11 @@ struct ExtractImageParams {
     // Not part of the manifest as a whole: its own lines are, as `decode.size`.
     #[serde(default, skip_serializing)]
     decode: Option<DecodeImagesParams>,
+    /// With `decode`: the size of a shard of vectors in MiB, on the average, as far as the pixels of its images fit into
+    /// 256 MiB. When absent, shards are cut by rows. With the input `images`, shards are those of the decoded images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    shard_mib: Option<u32>,
     /// Images per batch and thread. Changes speed only, so it is not part of the manifest.
     #[serde(default = "default_batch_rows", skip_serializing)]
     #[schemars(range(min = 1, max = 65_536))]
@@ -163,7 +168,7 @@ fn default_batch_rows() -> usize {
 
 /// The params of `decode` that only affect the rows.
 const DECODE_IN_ROWS: &[&str] =
-    &["decode.columns", "decode.form", "decode.image_id", "decode.max_samples", "decode.split"];
+    &["decode.columns", "decode.form", "decode.image_id", "decode.max_samples", "decode.split", SHARD_MIB];
 
 /// Height and width of images where the spec does not show them.
 const USUAL_SIZE: [u32; 2] = [224, 224];
@@ -176,6 +181,8 @@ struct ExtractImage {
     search: image::ModelSearch,
     /// The decoding of the images, if a stage of this program does it.
     decoded: Option<Geometry>,
+    /// The most rows of a shard of the decoded images, if that is another than ever.
+    most_rows: Option<usize>,
     /// The images of `decode`.
     files: Option<DecodeImages>,
 }
@@ -188,12 +195,15 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
         return Err(SpecError::at(span_of(node, "batch_rows"), message));
     }
+    shard_sizes::check(node, params.shard_mib)?;
     let decode = node.entry(DECODE).filter(|_| params.decode.is_some());
     must_have_images(context.stage, decode.map(|(param, _)| param))?;
+    check_place_of_size(node, decode.map(|(_, decode)| decode))?;
     let search = &context.settings.model_search;
     let files = decode.map(|(_, decode)| DecodeImages::read(decode, search)).transpose()?;
     let decoded = decode_images::geometry_of(context.spec, context.stage, search);
-    Ok(Box::new(ExtractImage { params, search: search.clone(), decoded, files }))
+    let most_rows = decode_images::most_rows_of(context.spec, context.stage, search);
+    Ok(Box::new(ExtractImage { params, search: search.clone(), decoded, most_rows, files }))
 }
 
 /// Images come either from a stage or from files.
@@ -213,6 +223,26 @@ fn must_have_images(stage: &StageSpec, decode: Option<&Spanned<String>>) -> Resu
             let message = format!("`{QUERIES}` choose among the images of `{DECODE}`, which is not there");
             Err(SpecError::at(&slot.span, message).with_help("`decode-images` takes them, too"))
         }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a size of shards where it has no meaning.
+fn check_place_of_size(node: &Node, decode: Option<&Node>) -> Result<(), SpecError> {
+    let at = |node: &Node, message: &str, help: &str| {
+        Err(SpecError::at(span_of(node, SHARD_MIB), message.to_owned()).with_help(help.to_owned()))
+    };
+    match decode {
+        None if node.get(SHARD_MIB).is_some() => at(
+            node,
+            "`shard_mib` needs `decode`: with the input `images`, shards are those of the decoded images",
+            "give `shard_mib` to the stage that decodes them",
+        ),
+        Some(decode) if decode.get(SHARD_MIB).is_some() => at(
+            decode,
+            "`shard_mib` has no meaning in `decode`, since no pixels are stored",
+            "as a param of the stage it is the size of the shards of vectors",
+        ),
         _ => Ok(()),
     }
 }
@@ -267,7 +297,7 @@ pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<Quer
 impl ExtractImage {
     /// The model of a stage with these params, whatever its images are.
     fn of(params: ExtractImageParams, search: &image::ModelSearch) -> Self {
-        Self { params, search: search.clone(), decoded: None, files: None }
+        Self { params, search: search.clone(), decoded: None, most_rows: None, files: None }
     }
 
     fn model_sources(&self) -> Result<Vec<Source>, StageError> {
@@ -294,8 +324,11 @@ impl ExtractImage {
     fn parts(&self, model: &dyn EncoderModel) -> usize {
         let size = self.decoded.map_or(USUAL_SIZE, |decoded| decoded.size);
         let pixel_bytes = size.map(u64::from).iter().product::<u64>() * 3;
-        shard_sizes::token_row_bytes(model, size)
-            .map_or(1, |row_bytes| shard_sizes::parts_of_pixels(row_bytes, pixel_bytes))
+        let (row_bytes, most_rows) = match self.most_rows {
+            Some(most_rows) => (shard_sizes::row_bytes(model, size, Precision::F32), most_rows),
+            None => (shard_sizes::token_row_bytes(model, size), shard_sizes::of_pixels(pixel_bytes).max_rows),
+        };
+        row_bytes.map_or(1, |row_bytes| shard_sizes::parts_of_pixels(row_bytes, most_rows))
     }
 
     /// The params with the model's own pooling, and positions only where they are not the model's own choice: these are
@@ -377,6 +410,12 @@ impl ShardedStage for ExtractImage {
         let model = self.model();
         if let Some(files) = &self.files {
             let row_bytes = model.ok().zip(self.decoded);
+            if let Some(shard_mib) = self.params.shard_mib
+                && let Some((model, decoded)) = &row_bytes
+                && let Some(row_bytes) = shard_sizes::row_bytes(&**model, decoded.size, self.params.precision)
+            {
+                return Cut::Rows(shard_sizes::of_mib(shard_mib, row_bytes, files.pixel_bytes()));
+            }
             let row_bytes = row_bytes.and_then(|(model, decoded)| shard_sizes::token_row_bytes(&*model, decoded.size));
             return Cut::Rows(files.sizes(row_bytes.unwrap_or(0)));
         }

@@ -26,7 +26,7 @@ use crate::pooled::QueryEncoder;
 use crate::published;
 use crate::query_shards::QueryShards;
 use crate::seconds::Seconds;
-use crate::shard_sizes;
+use crate::shard_sizes::{self, SHARD_MIB};
 use crate::tokens::{self, Precision};
 
 const NOT_LOADED: &str = "the text model cannot be loaded";
@@ -74,6 +74,11 @@ struct ExtractTextParams {
     /// The change of a text before it is split into tokens.
     #[serde(default, skip_serializing_if = "Clean::is_none")]
     clean: Clean,
+    /// The size of a shard in MiB, on the average, as far as rows have as many tokens as they may. When absent, shards
+    /// are cut by rows: some 2,560 texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    shard_mib: Option<u32>,
     /// Texts per batch and thread. Changes speed only, so it is not part of the manifest.
     #[serde(default = "default_batch_rows", skip_serializing)]
     #[schemars(range(min = 1, max = 65_536))]
@@ -164,6 +169,7 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
             .with_help("[CLS] and [SEP] take two of the tokens"));
     }
     Precision::check(node)?;
+    shard_sizes::check(node, params.shard_mib)?;
     check_layers(&params, node)?;
     if !(1..=model::MAX_BATCH_ROWS).contains(&params.batch_rows) {
         let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
@@ -319,13 +325,20 @@ impl Stage for ExtractText {
 
 impl ShardedStage for ExtractText {
     fn cut(&self) -> Cut {
-        let model = self.files().and_then(|files| self.model(&files)).ok();
-        let row_bytes = model.and_then(|model| shard_sizes::token_row_bytes(&*model, [0, 0]));
+        let Ok(model) = self.files().and_then(|files| self.model(&files)) else {
+            return Cut::Rows(crate::load_queries::SIZES);
+        };
+        if let Some(shard_mib) = self.params.shard_mib
+            && let Some(row_bytes) = shard_sizes::row_bytes(&*model, [0, 0], self.params.precision)
+        {
+            return Cut::Rows(shard_sizes::of_mib(shard_mib, row_bytes, 0));
+        }
+        let row_bytes = shard_sizes::token_row_bytes(&*model, [0, 0]);
         Cut::Rows(row_bytes.map_or(crate::load_queries::SIZES, shard_sizes::of_text_tokens))
     }
 
     fn in_rows(&self) -> InRows {
-        InRows { inputs: &["queries"], ..InRows::default() }
+        InRows { params: &[SHARD_MIB], inputs: &["queries"], ..InRows::default() }
     }
 
     fn shard_name(&self, shard_idx: usize) -> String {

@@ -37,6 +37,14 @@ impl Precision {
         }
     }
 
+    /// The bytes of a number.
+    pub(crate) const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+
     /// Its property of a feature space.
     pub(crate) fn property(self) -> Option<(&'static str, String)> {
         (self != Self::F32).then(|| (PRECISION, self.dtype().to_owned()))

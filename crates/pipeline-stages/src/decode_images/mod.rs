@@ -24,7 +24,7 @@ use crate::artifact;
 use crate::extract_image;
 use crate::kind::{BuildContext, Format, Kind, Slot, manifest_params, schema};
 use crate::published;
-use crate::shard_sizes;
+use crate::shard_sizes::{self, SHARD_MIB};
 use crate::split::Split;
 use crate::table_files;
 pub(crate) use images::{DecodedImages, rejects};
@@ -92,6 +92,12 @@ pub(crate) fn decoding<'a>(spec: &'a PipelineSpec, features: &'a StageSpec) -> O
 /// The pixels that features are of; `None` where the spec does not say it.
 pub(crate) fn geometry_of(spec: &PipelineSpec, features: &StageSpec, search: &ModelSearch) -> Option<Geometry> {
     geometry(decoding(spec, features)?, search)
+}
+
+/// The most rows of a shard of the decoded images that features are of, if their stage has shards of a size of its own.
+pub(crate) fn most_rows_of(spec: &PipelineSpec, features: &StageSpec, search: &ModelSearch) -> Option<usize> {
+    let decoding = DecodeImages::read(params_of(decoding(spec, features)?)?, search).ok()?;
+    decoding.params.shard_mib.map(|_| decoding.cut_sizes().max_rows)
 }
 
 /// A stage that decodes images, whose params were checked when it was built; `failed` is the message where it cannot.
@@ -200,8 +206,19 @@ impl DecodeImages {
 
     /// The sizes of shards of these images, of which a row of the result has at most `row_bytes` bytes.
     pub(crate) fn sizes(&self, row_bytes: u64) -> CutSizes {
-        let geometry = self.geometry().unwrap_or_else(|_| self.params.written());
-        shard_sizes::of_pixels(geometry.pixel_bytes(1).max(row_bytes))
+        shard_sizes::of_pixels(self.pixel_bytes().max(row_bytes))
+    }
+
+    /// The sizes of shards of these pixels.
+    fn cut_sizes(&self) -> CutSizes {
+        let pixel_bytes = self.pixel_bytes();
+        let of_mib = |shard_mib| shard_sizes::of_mib(shard_mib, pixel_bytes, pixel_bytes);
+        self.params.shard_mib.map_or_else(|| self.sizes(0), of_mib)
+    }
+
+    /// The bytes of the pixels of an image.
+    pub(crate) fn pixel_bytes(&self) -> u64 {
+        self.geometry().unwrap_or_else(|_| self.params.written()).pixel_bytes(1)
     }
 }
 
@@ -270,12 +287,12 @@ impl Stage for DecodeImages {
 
 impl ShardedStage for DecodeImages {
     fn cut(&self) -> Cut {
-        Cut::Rows(self.sizes(0))
+        Cut::Rows(self.cut_sizes())
     }
 
     fn in_rows(&self) -> InRows {
         InRows {
-            params: &["columns", "form", "image_id", "max_samples", "split"],
+            params: &["columns", "form", "image_id", "max_samples", SHARD_MIB, "split"],
             sources: &["path"],
             inputs: &[QUERIES],
         }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kind::span_of;
 use crate::model::ModelName;
+use crate::shard_sizes;
 use crate::split::SplitParams;
 
 /// The longest side of pixels.
@@ -49,6 +50,11 @@ pub(crate) struct DecodeImagesParams {
     /// The filter of the antialiased resize; an image that already has the size stays unchanged.
     #[serde(default)]
     pub(super) resize: Resize,
+    /// The size of a shard in MiB, on the average. When absent, shards are cut by rows: some 160 images of 224 × 224
+    /// pixels. In `extract-image` it stands beside `decode`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 64))]
+    pub(super) shard_mib: Option<u32>,
     // The params below are absent from manifests while they mean what was done before they were there.
     /// The treatment of images of another shape; `squash` when absent.
     #[serde(default, skip_serializing_if = "is_default")]
@@ -197,6 +203,7 @@ impl DecodeImagesParams {
             return wrong("max_samples", "`max_samples` must be at least 1")
                 .map_err(|error| error.with_help("leave it out to use every row"));
         }
+        shard_sizes::check(node, params.shard_mib)?;
         if params.size.iter().any(|side| !(1..=MAX_SIDE).contains(side)) {
             return wrong("size", &format!("`size` must be [height, width], each from 1 to {MAX_SIDE}"));
         }

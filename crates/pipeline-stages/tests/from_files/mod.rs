@@ -108,6 +108,15 @@ fn images_come_from_a_stage_or_from_files() {
             "inputs: { images: i, queries: q }, params: { model: m }",
             "`queries` choose among the images of `decode`, which is not there",
         ),
+        (
+            "inputs: { images: i }, params: { model: m, shard_mib: 16 }",
+            "`shard_mib` needs `decode`: with the input `images`, shards are those of the decoded images",
+        ),
+        (
+            "params: { model: m, shard_mib: 16, decode: { path: x.tsv, shard_mib: 16 } }",
+            "`shard_mib` has no meaning in `decode`, since no pixels are stored",
+        ),
+        ("params: { model: m, shard_mib: 0, decode: { path: x.tsv } }", "`shard_mib` must be from 1 to 64"),
         ("params: { model: m, decode: { path: x.tsv, size: [0, 1] } }", "`size` must be [height, width]"),
         ("params: { model: m, decode: { path: x.tsv, sise: [1, 1] } }", "unknown param `sise`"),
     ] {
@@ -119,4 +128,31 @@ fn images_come_from_a_stage_or_from_files() {
         let error = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).err().unwrap();
         assert!(error.to_string().contains(message), "{features}: {error}");
     }
+}
+
+#[test]
+fn shards_of_a_size_in_mib_have_the_same_rows_in_other_files() {
+    let folder = tempfile::tempdir().unwrap();
+    write_images(folder.path(), false);
+    let usual = Bench::new(&spec(folder.path(), "size: [64, 64]", "")).run_all();
+    let yaml = spec(folder.path(), "size: [64, 64], shard_mib: 1", "");
+    let sized = Bench::new(&yaml.replace("64], shard_mib: 1 }, ", "64] }, shard_mib: 1, ")).run_all();
+    let sizes = |bench: &Bench, stage: &str| {
+        let shards = tree(bench, stage).files.iter().filter(|(name, _)| name.starts_with("part-"));
+        shards.map(|(_, entry)| entry.bytes).collect::<Vec<_>>()
+    };
+    // 12 KiB each: 85 images are a MiB, and the last shard is what is left.
+    let of_pixels = sizes(&sized, "images");
+    let mean = of_pixels.iter().sum::<u64>() / of_pixels.len() as u64;
+    assert!((600 << 10..1300 << 10).contains(&mean) && of_pixels.len() > 5, "{of_pixels:?}");
+    assert_ne!(sizes(&usual, "images").len(), of_pixels.len());
+    assert_eq!(sizes(&sized, "through").len(), of_pixels.len());
+    assert_eq!(sizes(&sized, "direct").len(), 1, "vectors are small");
+    for stage in ["through", "direct"] {
+        assert_eq!(sized.vectors(stage), usual.vectors(stage), "{stage}");
+    }
+    let params = |bench: &Bench, stage: &str| bench.stage(stage).params().get("shard_mib").cloned();
+    assert_eq!(["images", "through", "direct"].map(|stage| params(&usual, stage)), [None, None, None]);
+    let mib = Some("1".to_owned());
+    assert_eq!(["images", "through", "direct"].map(|stage| params(&sized, stage)), [mib.clone(), None, mib]);
 }

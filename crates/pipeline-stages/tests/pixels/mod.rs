@@ -117,6 +117,7 @@ fn params_that_contradict_each_other_are_refused_where_they_stand() {
         ("fit: squash, crop_offset: half-even", "`crop_offset` has a meaning only with `fit: crop`"),
         ("fit: crop, size: [32, 48]", "`fit: crop` needs `edge` where `size` is no square"),
         ("fit: crop, edge: 0", "`edge` must be from 1 to 16384"),
+        ("shard_mib: 65", "`shard_mib` must be from 1 to 64: the size of a shard in MiB, on the average"),
     ] {
         let spec = spec("images.tsv", params).unwrap();
         let error = pipeline_stages::build(&spec, &Default::default()).err().unwrap();
