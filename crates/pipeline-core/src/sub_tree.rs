@@ -63,6 +63,11 @@ impl Tree {
         self.trees.iter().all(|(folder, tree)| tree.n_files == 0 || is_there(folder))
     }
 
+    /// True if no file lies in the folder of a sub-tree, as in a record: the digest of the artifact would not cover it.
+    pub fn is_as_recorded(&self) -> bool {
+        self.trees.is_empty() || self.own_files().count() == self.files.len()
+    }
+
     /// The files that no sub-tree names.
     pub fn own_files(&self) -> impl Iterator<Item = (&String, &FileEntry)> {
         let is_own = |name: &str| match name.split_once('/') {
@@ -118,6 +123,7 @@ mod tests {
     fn a_divided_tree_is_the_same_artifact_with_its_files_and_without() {
         let (record, whole) = divided();
         assert_eq!((record.is_whole(), whole.is_whole()), (false, true));
+        assert_eq!((record.is_as_recorded(), whole.is_as_recorded()), (true, false));
         assert_eq!((record.digest(), record.bytes(), record.n_files()), (whole.digest(), whole.bytes(), 5));
         assert_eq!(whole.n_files(), 5);
         assert_eq!(

@@ -320,7 +320,8 @@ impl Records {
 /// The record of a key in a document, signed or not; `None` when it is damaged, or of another key.
 fn unsealed<Report: DeserializeOwned>(document: &[u8], key: &Key) -> Option<Record<Report>> {
     let (sealed, _) = split(document);
-    unseal::<Record<Report>>(&sealed).filter(|record| record.key == *key && record.manifest.key() == *key)
+    let is_of_key = |record: &Record<Report>| record.key == *key && record.manifest.key() == *key;
+    unseal(&sealed).filter(|record| is_of_key(record) && record.tree.is_as_recorded())
 }
 
 /// Like [`unsealed`], for a document of others: its files must also stay inside the folder that they are put into.

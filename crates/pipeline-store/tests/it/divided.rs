@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use pipeline_core::{SubTree, Tree};
+use pipeline_core::{Digest, SubTree, Tree};
 use pipeline_store::{
     Access, CollectOptions, Objects, OpenTreeError, PulledTree, Record, Remote, RemoteFolder, Store, StoreError,
 };
@@ -202,4 +202,23 @@ fn a_sub_tree_of_a_remote_that_leads_out_of_its_folder_or_was_changed_is_not_use
     assert_eq!(pulled, PulledTree::Incomplete("train".parse().unwrap()));
     let remote = RemoteFolder::new(shared.path());
     assert!(remote.size(&format!("store-v1/objects/{}/{}", &hex[..2], &hex[2..])).unwrap().is_some());
+}
+
+#[test]
+fn a_record_with_a_file_in_the_folder_of_a_sub_tree_is_not_believed() {
+    let fixture = Fixture::new();
+    let record = commit(&fixture.store, 0, &FILES);
+    let path = fixture.in_store(&record_path(&record));
+    let text = fs::read_to_string(&path).unwrap();
+    let content = text.split_once("\"content\":").unwrap().1.trim_end().strip_suffix('}').unwrap();
+    let sealed = |content: &str| {
+        let digest = Digest::of(content.as_bytes());
+        fs::write(&path, format!("{{\"blake3\":\"{digest}\",\"content\":{content}}}\n")).unwrap();
+        fixture.store.records().get(&record.key).unwrap()
+    };
+    assert_eq!(sealed(content), Some(record.clone()));
+    let entry = serde_json::to_string(&record.tree.files["top"]).unwrap();
+    let with_file = content.replace("\"top\":", &format!("\"part-00001/b\":{entry},\"top\":"));
+    assert_ne!(with_file, content);
+    assert_eq!(sealed(&with_file), None, "the digest of the artifact does not cover the file");
 }
