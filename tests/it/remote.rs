@@ -3,6 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
+use pipeline_store::{Access, Record, RemoteFolder, Store};
 use serde_json::Value;
 
 use crate::project::{Project, Reply};
@@ -44,6 +45,22 @@ impl Team {
             *text = text.replace(shared, "[SHARED]");
         }
         reply
+    }
+
+    /// The result of a stage in the first machine's last run.
+    fn result(&self, stage: &str) -> Record {
+        let store = Store::open(&self.first.path("artifacts")).unwrap();
+        let last = store.specs().last(&self.first.path("spec.yaml").canonicalize().unwrap()).unwrap();
+        let key = last.stages[&stage.parse::<pipeline_core::StageId>().unwrap()].key;
+        store.records().get(&key).unwrap().unwrap()
+    }
+
+    /// Replaces a record of the remote.
+    fn upload(&self, record: &Record) {
+        let folder = Box::new(RemoteFolder::new(self.shared.path()));
+        let store = Store::open(&self.first.path("artifacts")).unwrap().with_remote(folder, Access::Write);
+        store.records().put_everywhere(record).unwrap();
+        store.remote().unwrap().wait_for_uploads(&|| false, &mut |_| {});
     }
 
     /// The files of the remote, by the part of their names that the layout gives.
@@ -266,7 +283,7 @@ fn results_of_the_remote_are_computed_again_and_forgeries_are_found() {
     team.first.write(
         "spec.yaml",
         &format!(
-            "{spec}\n  more: {{ kind: command, params: {{ run: [sh, -c, 'echo 1 > o'], \
+            "{spec}\n  more: {{ kind: command, inputs: {{ in: count }}, params: {{ run: [sh, -c, 'echo 1 > o'], \
         outputs: [o] }}, publish: {{ o: published/o }} }}\n"
         ),
     );
@@ -278,31 +295,57 @@ fn results_of_the_remote_are_computed_again_and_forgeries_are_found() {
     assert!(reply.stdout.contains("3 results of file://[SHARED] computed again: all are the same"), "{reply:?}");
     assert!(!team.first.path("published").exists(), "nothing is published");
     // A record with the right files and another number, as a gate would read it.
-    let store = pipeline_store::Store::open(&team.first.path("artifacts")).unwrap();
-    let last = store.specs().last(&team.first.path("spec.yaml").canonicalize().unwrap()).unwrap();
-    let more = &last.stages[&"more".parse::<pipeline_core::StageId>().unwrap()];
-    let honest = store.records().get(&more.key).unwrap().unwrap();
-    let upload = |record: &pipeline_store::Record| {
-        let folder = Box::new(pipeline_store::RemoteFolder::new(team.shared.path()));
-        let store = pipeline_store::Store::open(&team.first.path("artifacts")).unwrap();
-        let store = store.with_remote(folder, pipeline_store::Access::Write);
-        store.records().put_everywhere(record).unwrap();
-        store.remote().unwrap().wait_for_uploads(&|| false, &mut |_| {});
-    };
+    let honest = team.result("more");
     let mut forged = honest.clone();
     forged.report.metrics.insert("recall".to_owned(), 1.0);
-    upload(&forged);
+    team.upload(&forged);
     let reply = verify("20");
     assert!(reply.code == Some(1) && reply.stdout.contains("different: more"), "{reply:?}");
-    upload(&honest);
+    team.upload(&honest);
     // The file stands for a forger: the same key, and other files.
     fs::write(&file, "forged").unwrap();
     let reply = verify("3");
     assert_eq!(reply.code, Some(1), "{reply:?}");
-    assert!(reply.stdout.contains("different: count"), "{reply:?}");
+    assert!(reply.stdout.contains("different: count") && !reply.stdout.contains("different: more"), "{reply:?}");
+    assert!(reply.stdout.contains("not compared: more: not computed again"), "{reply:?}");
+    assert!(reply.stdout.contains("2 results of file://[SHARED] computed again: 1 different"), "{reply:?}");
+    assert!(reply.stdout.contains("--force count` with write access"), "{reply:?}");
     assert!(
         done(team.run(&team.second, "read", &["cache", "verify", "--remote"])).stdout.contains("all as their names")
     );
     let reply = team.run(&team.first, "read", &["cache", "verify", "--remote", "--recompute", "3"]);
     assert_eq!(reply.code, Some(2), "{reply:?}");
+}
+
+#[test]
+fn a_forged_result_of_a_stage_is_found_beside_honest_shards_and_what_cannot_be_checked_is_named() {
+    let spec = "stages:\n  queries: { kind: load-queries, params: { path: queries.jsonl } }\n";
+    let team = Team { first: Project::with_spec(spec), ..Team::new() };
+    let line = |id: u32| format!("{{\"query_id\": {id}, \"query_text\": \"dress {id}\", \"item_ids\": [7]}}\n");
+    team.first.write("queries.jsonl", &(1..4).map(line).collect::<String>());
+    done(team.run(&team.first, "write", &["run", "spec.yaml"]));
+    let verify =
+        |n: &str| team.run(&team.first, "read", &["cache", "verify", "spec.yaml", "--remote", "--recompute", n]);
+    let reply = done(verify("20"));
+    assert!(reply.stdout.contains("1 result of file://[SHARED] computed again: all are the same"), "{reply:?}");
+    let honest = team.result("queries");
+    let forgeries: [&dyn Fn(&mut Record); 3] =
+        [&|record| record.report.n_rows = Some(2), &|record| record.shard_rows = vec![2], &|record| {
+            let (name, entry) = record.tree.files.pop_first().unwrap();
+            record.tree.files.insert(format!("{name}.moved"), entry);
+        }];
+    for forge in forgeries {
+        let mut forged = honest.clone();
+        forge(&mut forged);
+        assert_ne!(forged, honest);
+        team.upload(&forged);
+        let reply = verify("20");
+        assert!(reply.code == Some(1) && reply.stdout.starts_with("different: queries\n"), "{reply:?}");
+    }
+    team.upload(&honest);
+    team.first.remove("queries.jsonl");
+    let reply = verify("20");
+    assert_eq!(reply.code, Some(1), "{reply:?}");
+    assert!(reply.stdout.contains("not compared: queries: a source or an input of it is missing here"), "{reply:?}");
+    assert_eq!(verify("0").code, Some(2));
 }

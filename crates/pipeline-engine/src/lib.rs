@@ -88,7 +88,7 @@ pub use options::{Adopted, PlanOptions, RunOptions, RunRole, SpecInfo};
 pub use plan::{Plan, PlannedStage, plan, plan_what_is_there, to_check};
 pub use results::RunSummary;
 pub use run::run;
-pub use shards::{Remembered, ShardCount, remembered};
+pub use shards::{Remembered, RememberedResults, ShardCount, remembered};
 pub use share::{NoShare, Share};
 pub use unchanged::run_unchanged;
 pub use watch::Watch;

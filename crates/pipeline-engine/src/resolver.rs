@@ -107,7 +107,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Whether the arithmetic that computed a record counts for the stage.
-    pub fn accepts(&self, idx: usize, record: &Record) -> bool {
+    pub fn accepts<Report>(&self, idx: usize, record: &Record<Report>) -> bool {
         self.arithmetic.accepts(&record.provenance.numerics, self.class(idx))
     }
 

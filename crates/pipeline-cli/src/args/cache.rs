@@ -121,7 +121,8 @@ pub struct CacheVerifyArgs {
     pub repair: bool,
     /// With --remote and a spec: compute so many results of it again, chosen by chance, and compare their files.
     #[arg(long, value_name = "N", requires = "remote", conflicts_with = "repair")]
-    pub recompute: Option<usize>,
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    pub recompute: Option<u32>,
     /// Text or JSON.
     #[command(flatten)]
     pub json: JsonArgs,

@@ -27,7 +27,7 @@ pub use count::ShardCount;
 pub(crate) use count::count;
 use packing::{Packing, Recorded};
 use queue::{Next, Queue};
-pub use remembered::{Remembered, remembered};
+pub use remembered::{Remembered, RememberedResults, remembered};
 pub(crate) use role::{Counts, Role};
 use storing::Found;
 pub(crate) use storing::Storing;
