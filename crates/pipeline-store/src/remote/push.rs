@@ -7,7 +7,7 @@ use pipeline_core::{FileEntry, Key, SubTree, Tree};
 use serde_json::Value;
 
 use super::fetch::{name_of_object, name_of_record};
-use super::{PutMode, RemoteError, Twin, Upload};
+use super::{PutMode, RemoteError, Twin, Upload, split};
 use crate::cas::checked_sub_tree;
 use crate::check::{FileState, check_file};
 use crate::durable::read_if_there;
@@ -65,7 +65,7 @@ impl Pusher {
         let document = self.twin.signatures().sign(document, key);
         let (name, bytes) = (name_of_record(key), document.len() as u64);
         let put = |mode| self.twin.put(&name, Upload::Bytes(&document), bytes, mode);
-        let is_new = put(mode)? || (self.is_worse(key, has_objects) && put(PutMode::Replace)?);
+        let is_new = put(mode)? || (self.is_worse(key, &document, has_objects) && put(PutMode::Replace)?);
         pushed.n_records = usize::from(is_new);
         pushed.n_there = usize::from(!is_new);
         pushed.n_without_objects = usize::from(!has_objects);
@@ -132,14 +132,16 @@ impl Pusher {
         Ok(true)
     }
 
-    /// True if the remote's record of the key is damaged, does not count for this process, or lacks the objects that
-    /// this one has.
-    fn is_worse(&self, key: &Key, has_objects: bool) -> bool {
-        let Some(document) = self.twin.document(key) else { return false };
-        // Without a key that signs, this record would be trusted by fewer readers than that one.
+    /// True if the remote's record of the key is damaged, or is worth less than the document `ours`: it does not count
+    /// for this process, which signs, or it lacks the objects that ours has.
+    fn is_worse(&self, key: &Key, ours: &[u8], has_objects: bool) -> bool {
+        let Some(theirs) = self.twin.document(key) else { return false };
+        let Some(record) = checked::<Value>(&theirs, key) else { return true };
         let signatures = self.twin.signatures();
-        let is_better_signed = signatures.signing.is_some() && !signatures.accept(&document, key);
-        is_better_signed || checked::<Value>(&document, key).is_none_or(|record| has_objects && !record.has_objects)
+        let is_better_signed = signatures.signing.is_some() && !signatures.accept(&theirs, key);
+        // One without a signature that this process knows would be trusted by fewer readers than a signed one.
+        let is_as_trusted = split(&theirs).1.is_none() || (!signatures.trust_all() && signatures.accept(ours, key));
+        is_better_signed || (has_objects && !record.has_objects && is_as_trusted)
     }
 }
 

@@ -151,6 +151,19 @@ fn only_records_that_a_trusted_key_has_signed_are_used_and_others_are_replaced()
     assert_eq!(distrusting.remote().unwrap().push(&[record.key]).unwrap().n_there, 1, "an unsigned one is no better");
     assert_eq!(found(None, &[&ci]), hit);
 
+    // A record with its files is worth more than one without, but an unsigned one is worth less than a signed one.
+    let elsewhere = tempfile::tempdir().unwrap();
+    let without = Record { has_objects: false, ..record.clone() };
+    for (key, is_replaced) in [(Some(&ci), false), (None, true)] {
+        let first = Fixture::new();
+        first.store.records().put(&without).unwrap();
+        let pushed = signing(&first, elsewhere.path(), key, &[]).remote().unwrap().push(&[record.key]).unwrap();
+        assert_eq!(pushed.n_records, 1);
+        let pushed = signing(&maker, elsewhere.path(), None, &[]).remote().unwrap().push(&[record.key]).unwrap();
+        assert_eq!(pushed.n_records, usize::from(is_replaced), "{key:?}");
+        fs::remove_dir_all(elsewhere.path().join("store-v1/actions")).unwrap();
+    }
+
     let report = signing(&maker, shared.path(), None, &[&people]).remote().unwrap().verify(false).unwrap();
     assert_eq!((report.n_records, report.n_untrusted, report.damaged.len()), (1, 1, 0));
     // Another store that has the record and its files hands the signature on.
