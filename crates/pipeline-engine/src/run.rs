@@ -119,9 +119,9 @@ fn write_results(
         stages.extend(last.into_iter().filter(|(stage, _)| spec.left_out.contains(stage)));
     }
     store.specs().put_last(&spec.path, &Last::of_run(run, &spec.path, now_ms(), stages))?;
-    let last = store.specs().sources(&spec.path);
-    let sources = state.last_sources(last.clone(), &spec.left_out);
-    if sources != last {
+    // Begins with those of other overrides, as the plan did: from now on this file hides them.
+    let sources = state.last_sources(store.specs().nearest_sources(&spec.path), &spec.left_out);
+    if sources != store.specs().sources(&spec.path) {
         store.specs().put_sources(&spec.path, &sources)?;
     }
     state.put_snapshot(store, spec)?;

@@ -3,7 +3,8 @@
 use std::fs;
 
 use pipeline_core::{Event, Reader, RunReason};
-use pipeline_engine::{Decision, EngineError};
+use pipeline_engine::{Decision, EngineError, SpecInfo};
+use pipeline_store::path_of_overrides;
 
 use crate::world::{Part, World, forced, part, read_inputs, write};
 
@@ -193,6 +194,21 @@ fn a_missing_source_stops_the_run_before_any_work() {
     let below = [parts[0].clone(), parts[1].clone().input("a")];
     assert!(world.plan(&below).is_err(), "it must run whatever its input will be");
     assert!(world.objects().is_empty());
+}
+
+#[test]
+fn a_source_that_is_gone_is_remembered_through_several_runs_with_other_overrides() {
+    let mut world = World::new();
+    world.options.n_jobs.cpu = 1;
+    let [gone, there] = ["gone.txt", "there.txt"].map(|name| world.write(name, "text"));
+    let parts = |keep: usize| [part("a").source(gone.clone()), part("b").source(there.clone()).param("keep", keep)];
+    world.expect(&parts(3), "a b");
+    fs::remove_file(&gone).unwrap();
+    let spec = SpecInfo { path: path_of_overrides(&world.spec().path, ["b.params.keep=2"]), ..world.spec() };
+    for log in ["b", ""] {
+        let ran = world.run_with(&parts(2), &spec, &mut |_| {});
+        assert_eq!((ran.log.as_str(), ran.warnings().contains("its remembered result is used")), (log, true));
+    }
 }
 
 #[test]

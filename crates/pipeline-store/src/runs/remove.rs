@@ -34,16 +34,14 @@ impl Store {
     /// # Errors
     /// When the store cannot be read.
     pub fn needed_runs(&self, runs: &[RunInfo]) -> Result<BTreeMap<RunId, Needed>, StoreError> {
-        let numbers: HashMap<&RunId, u64> = runs.iter().map(|run| (&run.id, run.number)).collect();
         let (mut last_runs, mut of_overrides, mut unreadable) = (Vec::new(), HashMap::new(), None);
         for entry in self.specs().all()? {
             match entry.last {
                 Some(last) if is_of_overrides(&entry.path) => {
-                    let of_other = || self.runs().info(&last.run).map(|run| run.number);
-                    let number = numbers.get(&last.run).copied().or_else(of_other);
-                    let newest = of_overrides.entry(last.spec).or_insert((number, last.run.clone()));
-                    if number > newest.0 {
-                        *newest = (number, last.run);
+                    // As `Specs::newest_last` chooses: a run with nothing to do is a use, too.
+                    let newest = of_overrides.entry(last.spec).or_insert((entry.used, last.run.clone()));
+                    if entry.used > newest.0 {
+                        *newest = (entry.used, last.run);
                     }
                 }
                 Some(last) => last_runs.push(last.run),

@@ -16,7 +16,9 @@ mod snapshot;
 mod sources;
 mod sweeps;
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,7 +89,7 @@ impl Specs {
 
     /// Returns the results of the spec's last run, whatever its overrides.
     pub fn newest_last(&self, spec: &Path) -> Option<Last> {
-        read_sealed(&self.newest(&self.lasts, "", spec)?)
+        read_sealed(self.by_use(spec).first()?)
     }
 
     /// Remembers the results of the spec's stages.
@@ -110,10 +112,12 @@ impl Specs {
         self.sources_file(spec).ok().and_then(|path| read_sealed(&path)).unwrap_or_default()
     }
 
-    /// Returns the last sources of the spec's stages, in the order of [`Specs::nearest`].
+    /// Returns the last sources of the spec's stages, or where there are none with these overrides, those of the run
+    /// that [`Specs::nearest`] returns.
     pub fn nearest_sources(&self, spec: &Path) -> BTreeMap<StageId, LastSources> {
         let own = self.sources_file(spec).ok().and_then(|path| read_sealed(&path));
-        own.or_else(|| read_sealed(&self.newest(&self.sources, LAST_SOURCES, spec)?)).unwrap_or_default()
+        let of_run = |last: PathBuf| read_sealed(&self.sources_beside(&last));
+        own.or_else(|| self.by_use(spec).into_iter().find_map(of_run)).unwrap_or_default()
     }
 
     /// Remembers the sources of the spec's stages.
@@ -157,10 +161,14 @@ impl Specs {
         Ok(all)
     }
 
-    /// Forgets the last results of a spec, by its file in `last/`.
+    /// Forgets the last results of a spec, by its file in `last/`. The sources of a spec as it is stay: it may come back
+    /// without them.
     pub(crate) fn forget(&self, last: &Path) -> Result<(), StoreError> {
         let name = last.file_name().unwrap_or_default();
         remove_file(&self.snapshots.join(name))?;
+        if is_of_overrides(last) {
+            remove_file(&self.sources_beside(last))?;
+        }
         remove_file(last)
     }
 
@@ -173,21 +181,28 @@ impl Specs {
         file_of(&self.sources, LAST_SOURCES, spec)
     }
 
+    /// The file with the last sources of the runs whose last results are in the file `last`.
+    fn sources_beside(&self, last: &Path) -> PathBuf {
+        let mut name = OsString::from(LAST_SOURCES);
+        name.push(last.file_name().unwrap_or_default());
+        self.sources.join(name)
+    }
+
     fn snapshot_file(&self, spec: &Path) -> Result<PathBuf, StoreError> {
         file_of(&self.snapshots, "", spec)
     }
 
-    /// The youngest of the files in `folder` about runs of the spec with any overrides or without.
-    fn newest(&self, folder: &Path, prefix: &str, spec: &Path) -> Option<PathBuf> {
-        let spec = absolute(spec).ok()?;
+    /// The files with the last results of the spec with any overrides or without, the last used first.
+    fn by_use(&self, spec: &Path) -> Vec<PathBuf> {
+        let Ok(spec) = absolute(spec) else { return Vec::new() };
         let plain = spec_and_overrides(&spec).map_or(&*spec, |(spec, _)| spec);
-        let plain = file_of_path(folder, prefix, plain);
-        let stem = plain.file_stem()?.as_encoded_bytes();
-        let is_of_spec = |name: &[u8]| name.strip_prefix(stem).is_some_and(|rest| matches!(rest, [b'-' | b'.', ..]));
-        let entries = list_folder(folder).ok()?.into_iter();
-        let entries = entries.filter(|entry| is_of_spec(entry.file_name().as_encoded_bytes()));
-        let newest = entries.max_by_key(|entry| entry.metadata().and_then(|metadata| metadata.modified()).ok());
-        newest.map(|entry| entry.path())
+        let stem = Digest::of(plain.as_os_str().as_encoded_bytes()).hex();
+        let is_of_spec =
+            |name: &[u8]| name.strip_prefix(stem.as_bytes()).is_some_and(|rest| matches!(rest, [b'-' | b'.', ..]));
+        let entries = list_folder(&self.lasts).unwrap_or_default().into_iter();
+        let mut entries: Vec<_> = entries.filter(|entry| is_of_spec(entry.file_name().as_encoded_bytes())).collect();
+        entries.sort_by_cached_key(|entry| Reverse(entry.metadata().and_then(|metadata| metadata.modified()).ok()));
+        entries.into_iter().map(|entry| entry.path()).collect()
     }
 }
 

@@ -7,6 +7,7 @@ mod divided;
 mod fixture;
 mod kept;
 mod locks;
+mod overrides;
 mod processes;
 mod published;
 mod remote;
