@@ -1,17 +1,12 @@
 //! Bytes that a stage derives from one source and that stay in the store, such as the index of a file.
 
-use std::fs;
-use std::path::Path;
 use std::thread;
 
-use pipeline_core::{Derived, Manifest, Numerics, ShardReport, StageError, StageId, Tree};
-use pipeline_store::{LockOutcome, Record, Store, StoreError};
+use pipeline_core::{Derived, Manifest, Numerics, StageError, StageId};
+use pipeline_store::{LockOutcome, Store, StoreError};
 
 use crate::host::LOCK_POLL;
 use crate::provenance::Origin;
-
-/// The name of the one file in the record.
-const FILE: &str = "derived";
 
 /// The stage that derives something.
 pub(crate) struct Maker<'a> {
@@ -24,9 +19,8 @@ pub(crate) struct Maker<'a> {
 
 /// The bytes of a manifest, if they are there. Damaged ones count as missing.
 pub(crate) fn find(store: &Store, manifest: &Manifest) -> Result<Option<Vec<u8>>, StageError> {
-    let record = store.records().get_derived(&manifest.key());
-    let entry = record.as_ref().and_then(|record| record.tree.files.get(FILE));
-    entry.map_or(Ok(None), |entry| store.cas().read(entry).map_err(unreadable))
+    let unreadable = |error: StoreError| error.stage_error("what was read of a source before cannot be read again");
+    store.derived(&manifest.key()).map_err(unreadable)
 }
 
 /// Keeps what `make` returns, unless another process does so: then waits for it, or returns `None`.
@@ -59,7 +53,8 @@ pub(crate) fn keep(
         let message = format!("`{}` changed while `{}` read it", source.display(), by.stage);
         return Err(StageError::new(message).with_help("run again"));
     }
-    put(store, by, manifest, &bytes).map_err(failed)?;
+    let provenance = by.origin.provenance(by.stage, Vec::new());
+    store.keep_derived(manifest, &bytes, provenance).map_err(failed)?;
     Ok(Some(bytes))
 }
 
@@ -67,34 +62,6 @@ fn find_unless_forced(store: &Store, by: &Maker<'_>, manifest: &Manifest) -> Res
     if by.is_forced { Ok(None) } else { find(store, manifest) }
 }
 
-fn put(store: &Store, by: &Maker<'_>, manifest: &Manifest, bytes: &[u8]) -> Result<(), StoreError> {
-    let scratch = store.workspace().scratch()?;
-    let path = scratch.folder().join(FILE);
-    write(&path, bytes)?;
-    let record = Record {
-        key: manifest.key(),
-        manifest: manifest.clone(),
-        tree: Tree::of_file(FILE, store.cas().put_file(&path)?),
-        report: ShardReport::default(),
-        shard_rows: Vec::new(),
-        seconds: 0.0,
-        provenance: by.origin.provenance(by.stage, Vec::new()),
-        has_objects: true,
-    };
-    store.records().put_derived(&record)
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
-    let failed = |source| StoreError::Io { verb: "write", path: path.to_owned(), source };
-    fs::write(path, bytes).map_err(failed)
-}
-
-fn unreadable(error: StoreError) -> StageError {
-    let help = error.help();
-    StageError { help, ..StageError::because("what was read of a source before cannot be read again", error) }
-}
-
 fn failed(error: StoreError) -> StageError {
-    let help = error.help();
-    StageError { help, ..StageError::because("the store cannot keep what was read of a source", error) }
+    error.stage_error("the store cannot keep what was read of a source")
 }

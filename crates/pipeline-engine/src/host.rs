@@ -176,7 +176,7 @@ impl StageHost for Host<'_> {
 /// # Errors
 /// When the folder cannot be read.
 pub fn source_files(store: &Store, folder: &Path) -> Result<Vec<SourceFile>, StageError> {
-    store.sources().files(folder).map_err(|error| StageError::because("a folder of sources cannot be read", error))
+    store.sources().files(folder).map_err(|error| error.stage_error("a folder of sources cannot be read"))
 }
 
 /// Removes NaN metrics, which JSON cannot hold.

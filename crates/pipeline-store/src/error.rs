@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{RunId, StageId};
+use pipeline_core::{RunId, StageError, StageId};
 
 use crate::check::is_bad_disk;
 
@@ -120,6 +120,12 @@ impl StoreError {
             Self::Foreign { .. } => Some("move it away, or have it replaced with `--overwrite`".into()),
             Self::NotFinite { .. } => None,
         }
+    }
+
+    /// The failure of a stage that this error causes, with its advice.
+    pub fn stage_error(self, message: impl Into<String>) -> StageError {
+        let help = self.help();
+        StageError { help, ..StageError::because(message, self) }
     }
 
     /// True when a file or folder is missing.

@@ -22,6 +22,7 @@
 mod cas;
 mod check;
 mod clock;
+mod derived;
 mod durable;
 mod error;
 mod folders;

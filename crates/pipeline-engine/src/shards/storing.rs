@@ -216,8 +216,5 @@ pub(crate) fn keys(orders: &[ShardOrder]) -> Vec<&Key> {
 }
 
 pub(crate) fn store_error(name: &str, error: StoreError) -> StageError {
-    let help = error.help();
-    let mut stage_error = StageError::because(format!("shard `{name}` cannot be stored"), error);
-    stage_error.help = help;
-    stage_error
+    error.stage_error(format!("shard `{name}` cannot be stored"))
 }

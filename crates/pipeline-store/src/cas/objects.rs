@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -180,22 +180,35 @@ impl Cas {
         self.refuse_unless_intact(check_file(copy, entry)?, &object, to)
     }
 
-    /// The content of an object of this store; `None` if it is missing or damaged.
+    /// The content of an object of this store, which counts as used; `None` if it is missing or damaged.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn read(&self, entry: &FileEntry) -> Result<Option<Vec<u8>>, StoreError> {
+    pub(crate) fn read(&self, entry: &FileEntry) -> Result<Option<Vec<u8>>, StoreError> {
         let object = self.object(&entry.digest);
-        let mut content = Vec::new();
-        match pipeline_files::open(&object).and_then(|mut file| file.read_to_end(&mut content)) {
-            Ok(_) if Digest::of(&content) == entry.digest => return Ok(Some(content)),
-            Ok(_) => {}
+        match pipeline_files::unless_stale(|| pipeline_files::read(&object)) {
+            Ok(content) if Digest::of(&content) == entry.digest => {
+                self.mark_object_used(&object);
+                return Ok(Some(content));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) if is_bad_disk(&error) || is_no_file(&error) => {}
-            Err(error) => return Err(error).at("read", &object),
+            Err(error) if !is_bad_disk(&error) && !is_no_file(&error) => return Err(error).at("read", &object),
+            Ok(_) | Err(_) => {}
         }
-        self.quarantine.take(&object)?;
+        // A store that cannot be written keeps its damaged object, which still counts as missing.
+        let _ = self.quarantine.take(&object);
         Ok(None)
+    }
+
+    /// The time when an object was last used; `None` if it is missing.
+    pub(crate) fn used(&self, digest: &Digest) -> Option<SystemTime> {
+        fs::metadata(self.object(digest)).and_then(|metadata| metadata.modified()).ok()
+    }
+
+    fn mark_object_used(&self, object: &Path) {
+        let (since, now) = (self.workspace.in_use_since(), self.workspace.now());
+        // Its reader finds out whether it is there.
+        let _ = fs::metadata(object).map(|metadata| mark_used(object, &metadata, since, now));
     }
 
     /// Opens an object after comparing its content with its entry. `to` names the file in the error.

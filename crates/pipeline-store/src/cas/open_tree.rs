@@ -207,6 +207,9 @@ impl InputFiles for Files {
 }
 
 fn unreadable(error: OpenTreeError) -> StageError {
-    let help = if let OpenTreeError::Store(error) = &error { error.help() } else { None };
-    StageError { help, ..StageError::because("an input cannot be read", error) }
+    let message = "an input cannot be read";
+    match error {
+        OpenTreeError::Store(error) => error.stage_error(message),
+        error => StageError::because(message, error),
+    }
 }

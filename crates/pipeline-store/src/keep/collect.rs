@@ -80,8 +80,9 @@ impl Store {
     /// When the store cannot be read or written.
     pub fn collect(&self, options: &CollectOptions) -> Result<CollectReport, StoreError> {
         let living = self.workspace().sweep()?;
-        let holds = self.holds(options.keep_missing)?;
+        let mut holds = self.holds(options.keep_missing)?;
         let records = self.records().all()?.intact;
+        holds.holds.push(self.hold_of_derived(&records));
         let roots = self.roots(&holds.holds, &records)?;
         let collection = Collection { store: self, options, records, roots };
         let open = collection.close_trees()?;

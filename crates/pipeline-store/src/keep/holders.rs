@@ -44,6 +44,8 @@ pub enum Holder {
         /// Its lock file.
         lock: PathBuf,
     },
+    /// Stages that have derived something from a source, such as an index, and have used it lately.
+    Derived,
     /// Processes that have the artifacts open.
     Readers,
 }

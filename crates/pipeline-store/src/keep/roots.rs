@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use pipeline_core::{ArtifactDigest, Digest, Key, RunId};
 
 use super::holders::{Held, Hold, Holder};
-use super::specs::SpecHold;
+use super::specs::{SpecHold, UNSEEN_LIFE};
+use crate::derived::is_derived;
 use crate::records::RecordState;
 use crate::runs::{PIN_FILE, SEAL_FILE, is_running, keys_of, pinned_keys};
 use crate::{Cas, Record, Store, StoreError};
@@ -88,6 +89,17 @@ impl Store {
             found.holds.extend(self.hold_of_run(run, &folder));
         }
         Ok(found)
+    }
+
+    /// The hold on bytes that are derived from sources: no run names them, and each use marks them.
+    pub(crate) fn hold_of_derived(&self, records: &[Record]) -> Hold {
+        let is_unused = |used: SystemTime| used.elapsed().is_ok_and(|age| age >= UNSEEN_LIFE);
+        let is_used = |record: &&Record| {
+            let mut entries = record.tree.files.values();
+            is_derived(record) && entries.any(|entry| self.cas().used(&entry.digest).is_some_and(|at| !is_unused(at)))
+        };
+        let keys: BTreeSet<Key> = records.iter().filter(is_used).map(|record| record.key).collect();
+        Hold { holder: Holder::Derived, what: Held::Keys { bytes: keys.clone(), known: keys } }
     }
 
     /// The hold of a pinned or unfinished run.

@@ -10,8 +10,8 @@ use crate::host_name;
 use crate::specs::{Last, LastEntry, device_of, is_of_overrides, swept_spec};
 
 /// How long the results of a spec are held that cannot be checked here: on another machine, or on an unmounted disk.
-/// Those of runs with overrides are held as long after their last use.
-const UNSEEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Those of runs with overrides are held as long after their last use, and so are bytes that are derived from sources.
+pub(super) const UNSEEN_LIFE: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// The hold of a spec on its last results, unless it has expired.
 #[derive(Debug)]

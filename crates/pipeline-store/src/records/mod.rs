@@ -152,9 +152,8 @@ impl Records {
         self.get_as(key)
     }
 
-    /// The record of bytes that are derived from a source, from this store alone: a remote is not asked, since nothing
-    /// in such bytes can be checked against anything else.
-    pub fn get_derived(&self, key: &Key) -> Option<Record<ShardReport>> {
+    /// The record of bytes that are derived from a source, from this store alone.
+    pub(crate) fn get_derived(&self, key: &Key) -> Option<Record<ShardReport>> {
         match self.read_as(key) {
             RecordState::Intact(record) => Some(*record),
             RecordState::Damaged | RecordState::Unreadable(_) | RecordState::Absent => None,
@@ -162,10 +161,7 @@ impl Records {
     }
 
     /// Remembers bytes that are derived from a source, in this store alone, and replaces earlier ones.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    pub fn put_derived(&self, record: &Record<ShardReport>) -> Result<(), StoreError> {
+    pub(crate) fn put_derived(&self, record: &Record<ShardReport>) -> Result<(), StoreError> {
         self.workspace.write_sealed(&self.path(&record.key), record, Durability::Synced)
     }
 

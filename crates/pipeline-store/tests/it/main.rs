@@ -3,6 +3,7 @@
 
 mod collect;
 mod commit;
+mod derived;
 mod divided;
 mod fixture;
 mod kept;

@@ -173,6 +173,7 @@ fn holder(holder: &Holder) -> String {
         Holder::PinnedRun { run } => format!("the pinned run {run} (`pipeline runs {run} --unpin`)"),
         Holder::RunningRun { run } => format!("run {run}, which goes on"),
         Holder::Unreadable { path } => format!("whatever `{}` names, which cannot be read", path.display()),
+        Holder::Derived => "indexes of sources, which were used in the last 30 days".to_owned(),
         Holder::Readers => "processes that have them open".to_owned(),
         Holder::Session { host, pid, since_ms, is_foreign: false, .. } => {
             format!("process {pid} of {host}, since {} UTC", date_time(*since_ms))
