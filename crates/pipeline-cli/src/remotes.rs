@@ -86,6 +86,7 @@ pub fn note_news(store: &Store, terminal: &Terminal) {
         let text = match news {
             RemoteNews::Off { reason } => off(remote.url(), &reason),
             RemoteNews::Wrong { name } => damaged(remote.url(), &name),
+            RemoteNews::TooLarge { name, bytes, free_bytes } => too_large(remote.url(), &name, bytes, free_bytes),
         };
         terminal.note(&format!("{}: {text}", terminal.err.notable("warning")));
     }
@@ -150,6 +151,16 @@ pub fn off(url: &str, reason: &str) -> String {
 pub fn damaged(url: &str, file: &str) -> String {
     format!(
         "the remote `{url}` has a damaged file, `{file}`: it is not used; `cache verify --remote` finds all such files"
+    )
+}
+
+/// Says that a file of the remote does not fit on the disk.
+pub fn too_large(url: &str, file: &str, n_bytes: u64, free_bytes: u64) -> String {
+    format!(
+        "a file of the remote `{url}` has {}, and the disk of the store has {} free: `{file}` is not fetched; free some \
+         space, for example with `pipeline cache gc`",
+        bytes(n_bytes),
+        bytes(free_bytes)
     )
 }
 

@@ -316,7 +316,19 @@ pub enum Event {
         /// The file's name.
         file: String,
     },
-    /// The remote has records that no trusted key has signed, which count as missing. Reported once, before the end.
+    /// A file of the remote is larger than the free space here, and counts as missing. Reported for the first one only.
+    RemoteTooLarge {
+        /// The remote.
+        url: String,
+        /// The file's name.
+        file: String,
+        /// Its bytes, as its record says.
+        bytes: u64,
+        /// The free bytes of the disk that holds the store.
+        free_bytes: u64,
+    },
+    /// The remote has records that no trusted key has signed, which count as missing. Reported once, before the end; by
+    /// a worker of another run as it meets them.
     RemoteUntrusted {
         /// The remote.
         url: String,

@@ -29,9 +29,8 @@ impl Elsewhere {
         if self.looked.is_none_or(|looked| looked.elapsed() >= WATCH_POLL) {
             self.looked = Some(Instant::now());
             for (worker, record) in self.files.news() {
-                if let Event::StageFailed { stage, mut errors, help, .. } = record.event {
-                    errors.push(format!("this happened on worker `{worker}`"));
-                    self.failed.insert(stage, Failure { errors, help, is_bug: false });
+                if let Event::StageFailed { stage, errors, help, .. } = record.event {
+                    self.failed.insert(stage, Failure::on_worker(&worker, errors, help));
                 }
             }
         }

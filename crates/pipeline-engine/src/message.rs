@@ -62,6 +62,12 @@ impl Failure {
         self
     }
 
+    /// The failure of a stage on another worker.
+    pub fn on_worker(worker: &str, mut errors: Vec<String>, help: Option<String>) -> Self {
+        errors.push(format!("this happened on worker `{worker}`"));
+        Self { errors, help, is_bug: false }
+    }
+
     /// A failure of the engine itself, with its cause.
     pub fn because(message: &str, cause: &dyn Error) -> Self {
         let mut errors = vec![message.to_owned()];

@@ -5,6 +5,7 @@ use pipeline_store::RemoteNews;
 
 use crate::Cancel;
 use crate::state::State;
+use crate::watch::Watching;
 
 impl State<'_, '_> {
     /// Reports what people should know about the remote, as soon as it is known.
@@ -15,7 +16,24 @@ impl State<'_, '_> {
             self.journal.emit(match news {
                 RemoteNews::Off { reason } => Event::RemoteOff { url, reason },
                 RemoteNews::Wrong { name } => Event::RemoteDamaged { url, file: name },
+                RemoteNews::TooLarge { name, bytes, free_bytes } => {
+                    Event::RemoteTooLarge { url, file: name, bytes, free_bytes }
+                }
             });
+        }
+        // A run that watches may have ended before this worker does.
+        if self.journal.is_joined() {
+            self.report_untrusted(0);
+        }
+    }
+
+    /// Reports the records that were not used since the last report because no trusted key has signed them; at least
+    /// `n_elsewhere`.
+    fn report_untrusted(&mut self, n_elsewhere: u64) {
+        let Some(remote) = self.resolver.store.remote() else { return };
+        let (url, n_records) = (remote.url().to_owned(), remote.take_untrusted().max(n_elsewhere));
+        if n_records > 0 {
+            self.journal.emit(Event::RemoteUntrusted { url, n_records });
         }
     }
 
@@ -27,10 +45,8 @@ impl State<'_, '_> {
             let (n_results, seconds) = (left.n_results as u64, left.waited.as_secs_f64());
             journal.emit(Event::RemoteUploading { n_results, bytes: left.bytes, seconds });
         });
-        let (url, n_records) = (remote.url().to_owned(), remote.take_untrusted());
-        if n_records > 0 {
-            journal.emit(Event::RemoteUntrusted { url, n_records });
-        }
+        let of_workers = self.watching.as_ref().map_or(0, Watching::n_untrusted);
+        self.report_untrusted(of_workers);
         self.report_remote();
     }
 }

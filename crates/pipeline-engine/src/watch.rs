@@ -2,7 +2,8 @@
 //!
 //! The store alone says what is done. The events of the workers say how far they are, and which of them failed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +69,10 @@ pub(crate) struct Watching {
     watch: Watch,
     files: Vec<WorkerFiles>,
     stages: BTreeMap<StageId, Watched>,
+    /// The faults of the remote that a worker has reported: all workers meet the same.
+    remote_news: HashSet<Discriminant<Event>>,
+    /// The records that each worker has left unused because no trusted key has signed them.
+    n_untrusted: BTreeMap<String, u64>,
     /// True once no worker will compute what is missing.
     pub has_given_up: bool,
 }
@@ -97,7 +102,19 @@ impl Watching {
     /// Of a run with this role; `None` for one that computes.
     pub fn of(role: &RunRole) -> Option<Self> {
         let RunRole::Watch(watch) = role else { return None };
-        Some(Self { watch: watch.clone(), files: Vec::new(), stages: BTreeMap::new(), has_given_up: false })
+        Some(Self {
+            watch: watch.clone(),
+            files: Vec::new(),
+            stages: BTreeMap::new(),
+            remote_news: HashSet::new(),
+            n_untrusted: BTreeMap::new(),
+            has_given_up: false,
+        })
+    }
+
+    /// The most records that one worker has left unused: the others have mostly met the same ones.
+    pub fn n_untrusted(&self) -> u64 {
+        self.n_untrusted.values().copied().max().unwrap_or_default()
     }
 
     fn news(&mut self, store: &Store) -> Vec<(String, Event)> {
@@ -145,6 +162,16 @@ impl State<'_, '_> {
     fn hear(&mut self, watching: &mut Watching, worker: &str, event: Event) {
         let stage = match &event {
             Event::WorkerStarted { .. } | Event::WorkerEnded { .. } => return self.journal.emit(event),
+            Event::RemoteUntrusted { n_records, .. } => {
+                *watching.n_untrusted.entry(worker.to_owned()).or_default() += n_records;
+                return;
+            }
+            Event::RemoteOff { .. } | Event::RemoteDamaged { .. } | Event::RemoteTooLarge { .. } => {
+                if watching.remote_news.insert(discriminant(&event)) {
+                    self.journal.emit(at_worker(event, worker));
+                }
+                return;
+            }
             Event::StageStarted { stage, .. }
             | Event::StageSharded { stage, .. }
             | Event::ShardComputed { stage, .. }
@@ -189,9 +216,8 @@ impl State<'_, '_> {
                 watching.watch.line().n_records += 1;
                 watched.finished = Some(event);
             }
-            Event::StageFailed { mut errors, help, seconds, .. } => {
-                errors.push(format!("this happened on worker `{worker}`"));
-                watched.failure = Some((Failure { errors, help, is_bug: false }, seconds));
+            Event::StageFailed { errors, help, seconds, .. } => {
+                watched.failure = Some((Failure::on_worker(worker, errors, help), seconds));
             }
             event => self.journal.emit(event),
         }
@@ -231,5 +257,13 @@ impl State<'_, '_> {
         self.stages[idx].has_run = true;
         self.resolver.has_been_forced(idx);
         self.journal.emit(event);
+    }
+}
+
+/// Only that worker goes on without the remote.
+fn at_worker(event: Event, worker: &str) -> Event {
+    match event {
+        Event::RemoteOff { url, reason } => Event::RemoteOff { url, reason: format!("{reason}, on worker `{worker}`") },
+        event => event,
     }
 }

@@ -61,6 +61,9 @@ impl Lines {
             Event::RunFinished { .. } => self.on_run_finished(),
             Event::RemoteOff { url, reason } => self.on_remote(&remotes::off(url, reason)),
             Event::RemoteUntrusted { url, n_records } => self.on_remote(&remotes::untrusted(url, *n_records)),
+            Event::RemoteTooLarge { url, file, bytes, free_bytes } => {
+                self.on_remote(&remotes::too_large(url, file, *bytes, *free_bytes))
+            }
             Event::RemoteDamaged { url, file } => self.on_remote(&remotes::damaged(url, file)),
             _ if self.verbosity == Verbosity::Quiet => Vec::new(),
             Event::RunStarted { .. } => self.on_started(&record.event),

@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use pipeline_core::{Event, Lane, Outcome, RunId, StageError};
 use pipeline_engine::{RunOptions, RunRole, Watch};
+use pipeline_store::{Access, SigningKey};
 
-use crate::world::{Part, Ran, World, part};
+use crate::faulty::{Fault, FaultyRemote};
+use crate::world::{Part, Ran, Shards, World, part};
 
 /// Starts a run that watches, and calls `work` with the other end of its line, its id, and a world like its own.
 fn watched(world: &World, parts: &[Part], work: impl FnOnce(&Watch, &RunId)) -> Ran {
@@ -113,4 +115,30 @@ fn a_run_whose_workers_are_gone_fails_with_the_reason() {
     let world = World::new();
     let ran = watched(&world, &[part("a")], |watch, _| watch.give_up(vec!["the cluster burnt down".into()], None));
     assert_eq!((ran.summary.outcome, ran.errors().as_str()), (Outcome::Failed, "a: the cluster burnt down\n"));
+}
+
+#[test]
+fn shards_of_the_remote_that_workers_do_not_trust_are_counted_in_one_warning() {
+    let words =
+        |words: &str| part("a").param("words", words).shards(Shards { words: words.to_owned(), ..Shards::default() });
+    let maker = World::new();
+    fs::create_dir(maker.path("remote")).unwrap();
+    let remote = FaultyRemote::new(&maker.path("remote"), Access::Write);
+    let maker = maker.with_remote(remote.clone());
+    maker.run(&[words("one two three")]);
+
+    let mut world = World::new().with_remote(remote.with(Access::Read, Fault::Nothing));
+    world.trusted.push(SigningKey::generate("ci").unwrap().trusted());
+    let parts = [words("one two four")];
+    let ran = watched(&world, &parts, |_, run| {
+        for name in ["0", "1"] {
+            world.run_as(&worker(&world, run, name, None), &parts, &mut |_| {});
+        }
+    });
+    assert_eq!(ran.summary.outcome, Outcome::Done, "{:?}", ran.events);
+    let n_records = |event: &Event| match event {
+        Event::RemoteUntrusted { n_records, .. } => Some(*n_records),
+        _ => None,
+    };
+    assert_eq!(ran.events.iter().filter_map(n_records).collect::<Vec<_>>(), [2], "{:?}", ran.events);
 }

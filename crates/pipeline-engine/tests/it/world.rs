@@ -13,7 +13,7 @@ use pipeline_engine::{
     Cancel, Decision, EngineError, Graph, Node, PerLane, Plan, PlanOptions, PlannedStage, RunOptions, RunSummary,
     SpecInfo, plan, run, run_unchanged,
 };
-use pipeline_store::{Circumstances, RunOrigin, Store};
+use pipeline_store::{Circumstances, RunOrigin, Signatures, Store, TrustedKey};
 
 use crate::faulty::FaultyRemote;
 use crate::test_stage::TestStage;
@@ -77,6 +77,8 @@ pub struct World {
     pub options: RunOptions,
     pub cancel: Cancel,
     remote: Option<FaultyRemote>,
+    /// The keys whose signatures count in the remote; without any, all records do.
+    pub trusted: Vec<TrustedKey>,
 }
 
 pub fn part(id: &str) -> Part {
@@ -166,7 +168,7 @@ impl World {
             origin: RunOrigin { version: "0".into(), ..RunOrigin::default() },
             ..RunOptions::default()
         };
-        Self { folder: tempfile::tempdir().unwrap(), options, cancel: Cancel::new(), remote: None }
+        Self { folder: tempfile::tempdir().unwrap(), options, cancel: Cancel::new(), remote: None, trusted: Vec::new() }
     }
 
     pub fn with_remote(self, remote: FaultyRemote) -> Self {
@@ -189,7 +191,10 @@ impl World {
     pub fn store(&self) -> Store {
         let store = Store::open(&self.path("artifacts")).unwrap();
         match &self.remote {
-            Some(remote) => store.with_remote(Box::new(remote.clone()), remote.access),
+            Some(remote) => {
+                let signatures = Signatures { signing: None, trusted: self.trusted.clone() };
+                store.with_signed_remote(Box::new(remote.clone()), remote.access, signatures)
+            }
             None => store,
         }
     }

@@ -217,6 +217,7 @@ impl RunLog {
             | Event::ArtifactDropped { .. }
             | Event::RemoteOff { .. }
             | Event::RemoteDamaged { .. }
+            | Event::RemoteTooLarge { .. }
             | Event::RemoteUntrusted { .. }
             | Event::RemoteUploading { .. } => {}
         }

@@ -142,6 +142,7 @@ impl Progress {
             | Event::ArtifactDropped { .. }
             | Event::RemoteOff { .. }
             | Event::RemoteDamaged { .. }
+            | Event::RemoteTooLarge { .. }
             | Event::RemoteUntrusted { .. }
             | Event::RemoteUploading { .. }
             | Event::RunFinished { .. } => {}

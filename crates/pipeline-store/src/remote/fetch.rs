@@ -64,7 +64,8 @@ impl Twin {
     pub fn object(&self, entry: &FileEntry, scratch: &Path) -> Result<bool, StoreError> {
         let name = name_of_object(&entry.digest);
         // The length stands in a record, which others write: it must not fill the disk.
-        if free_bytes(scratch).is_some_and(|free| entry.bytes > free) {
+        if let Some(free_bytes) = free_bytes(scratch).filter(|free| entry.bytes > *free) {
+            self.found_too_large(&name, entry.bytes, free_bytes);
             self.lacks(&entry.digest);
             return Ok(false);
         }

@@ -37,6 +37,15 @@ pub enum RemoteNews {
         /// The file.
         name: String,
     },
+    /// A file is larger than the free space here; it counts as missing, and so do later ones.
+    TooLarge {
+        /// The file.
+        name: String,
+        /// Its bytes, as its record says.
+        bytes: u64,
+        /// The free bytes of the disk that holds the store.
+        free_bytes: u64,
+    },
 }
 
 /// The remote of a store.
@@ -58,6 +67,8 @@ struct State {
     is_off_known: bool,
     /// True once a wrong file has been news.
     is_wrong_known: bool,
+    /// True once a file that is too large has been news.
+    is_too_large_known: bool,
     /// Keys without a record.
     missed: HashSet<Key>,
     /// Objects that it lacks, or has with other bytes.
@@ -222,6 +233,14 @@ impl Twin {
         state.spoiled.insert(name.to_owned());
         if !std::mem::replace(&mut state.is_wrong_known, true) {
             state.news.push(RemoteNews::Wrong { name: name.to_owned() });
+        }
+    }
+
+    /// A file does not fit on the disk: it is not fetched.
+    pub fn found_too_large(&self, name: &str, bytes: u64, free_bytes: u64) {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.is_too_large_known, true) {
+            state.news.push(RemoteNews::TooLarge { name: name.to_owned(), bytes, free_bytes });
         }
     }
 

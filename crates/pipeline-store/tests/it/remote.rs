@@ -7,8 +7,8 @@ use std::sync::{Arc, Barrier};
 
 use pipeline_core::{FileEntry, ShardReport, Tree};
 use pipeline_store::{
-    Access, PulledTree, PutMode, Record, Remote, RemoteError, RemoteFile, RemoteFolder, Signatures, SigningKey, Store,
-    Upload,
+    Access, PulledTree, PutMode, Record, Remote, RemoteError, RemoteFile, RemoteFolder, RemoteNews, Signatures,
+    SigningKey, Store, Upload,
 };
 
 use crate::fixture::{Fixture, flip_bit, put, record};
@@ -187,6 +187,8 @@ fn a_record_whose_files_would_fill_the_disk_brings_none() {
     let other = with_remote(shared.path());
     assert!(matches!(other.store.pull(&record.key).unwrap(), PulledTree::Incomplete(_)));
     assert_eq!(other.store.remote().unwrap().counts().n_errors, 0, "it was not asked for");
+    let news = other.store.remote().unwrap().take_news();
+    assert!(matches!(news[..], [RemoteNews::TooLarge { bytes, .. }] if bytes == 1 << 60), "{news:?}");
 }
 
 fn copy_all(from: &Path, to: &Path) {
