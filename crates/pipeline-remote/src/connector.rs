@@ -21,7 +21,7 @@ use ureq::{Agent, AsSendBody, Timeout};
 use crate::exchange;
 
 /// The time limit for a connection.
-const CONNECT: Duration = Duration::from_secs(2);
+pub(crate) const CONNECT: Duration = Duration::from_secs(2);
 
 /// The time limit for each read and write.
 const IDLE: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ pub const PREFIXES: [&str; 6] = ["AWS_", "AZURE_", "GCE_", "GOOGLE_", "HOME", "P
 /// Parts of the names of variables that hold secrets.
 const SECRET: [&str; 6] = ["SECRET", "TOKEN", "SAS", "_KEY", "AUTHORIZATION", "PASSWORD"];
 
-/// The variable that S3 needs for anonymous requests, and so on.
+/// The ending of the variables that ask for requests without credentials, such as `AWS_SKIP_SIGNATURE`.
 const ANONYMOUS: &str = "_SKIP_SIGNATURE";
 
 /// The variables of the caller, without empty ones.
@@ -69,7 +69,7 @@ impl Variables {
     /// # Errors
     /// With a message, when there are no credentials.
     pub(crate) fn for_s3(&self) -> Result<Self, String> {
-        let profile = Profile::read(self)?;
+        let profile = Profile::read(self);
         let has_own = self.has("AWS_ACCESS_KEY_ID") || self.has("AWS_SECRET_ACCESS_KEY");
         let has_role = self.has("AWS_WEB_IDENTITY_TOKEN_FILE");
         let mut all = self.clone();
@@ -93,6 +93,7 @@ impl Variables {
             || all.has("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
             || both("AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE")
             || asks_for_role;
+        let problem = profile.problem.map(|problem| format!("{problem}; ")).unwrap_or_default();
         match profile.foreign {
             _ if has_some => Ok(all),
             Some(key) => Err(format!(
@@ -101,7 +102,7 @@ impl Variables {
                 profile.name
             )),
             None => Err(format!(
-                "set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or write them into the profile `{}` of \
+                "{problem}set `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`, or write them into the profile `{}` of \
                  `~/.aws/credentials`; `AWS_EC2_METADATA_DISABLED=false` uses the role of this instance, and \
                  `AWS_SKIP_SIGNATURE=true` asks without credentials",
                 profile.name

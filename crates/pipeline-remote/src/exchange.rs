@@ -9,6 +9,8 @@ use http::StatusCode;
 use pipeline_store::RemoteError;
 use ureq::Timeout;
 
+use crate::connector::CONNECT;
+
 /// The time limit of a transfer, beside a second for each [`BYTES_PER_SECOND`].
 const TOTAL: Duration = Duration::from_secs(10);
 
@@ -108,7 +110,9 @@ pub(crate) fn failure(otherwise: impl FnOnce() -> String) -> RemoteError {
 /// What went wrong, without the address: its query can hold a signature.
 fn words(error: &ureq::Error) -> String {
     match error {
-        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => "no connection within 2 seconds".to_owned(),
+        ureq::Error::Timeout(Timeout::Resolve | Timeout::Connect) => {
+            format!("no connection within {} seconds", CONNECT.as_secs())
+        }
         ureq::Error::Timeout(Timeout::PerRead | Timeout::PerWrite) => "no answer for seconds".to_owned(),
         ureq::Error::Timeout(_) => "it is too slow".to_owned(),
         ureq::Error::HostNotFound => "its host is unknown".to_owned(),

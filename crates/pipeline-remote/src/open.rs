@@ -85,7 +85,7 @@ pub fn open(url: &str, variables: &Variables) -> Result<Box<dyn Remote>, OpenRem
         let store = server(host, &connector).map_err(|error| settings(&error.to_string()))?;
         let prefix = Path::from_url_path(prefix).map_err(|_| malformed("its path has relative parts"))?;
         let bucket = Bucket { url: url.to_owned(), store, prefix, secrets };
-        return Ok(Box::new(WebDav { bucket, connector, making: Mutex::default() }));
+        return Ok(Box::new(WebDav { bucket, connector, made: Mutex::default() }));
     }
     let prefix = Path::parse(prefix).map_err(|_| malformed("its path has empty or relative parts"))?;
     let store = cloud(scheme, host, &variables).map_err(|error| settings(&error.to_string()))?;

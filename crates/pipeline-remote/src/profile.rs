@@ -27,14 +27,13 @@ pub(crate) struct Profile {
     pub variables: BTreeMap<&'static str, String>,
     /// A key for credentials that only other programs can get.
     pub foreign: Option<&'static str>,
+    /// The reason why a file of it could not be read: it matters only to a caller who needs credentials from it.
+    pub problem: Option<String>,
 }
 
 impl Profile {
     /// Reads the profile that `AWS_PROFILE` names, or the default one. A missing file is an empty one.
-    ///
-    /// # Errors
-    /// With a message, when a file cannot be read.
-    pub fn read(variables: &Variables) -> Result<Self, String> {
+    pub fn read(variables: &Variables) -> Self {
         let name = variables.get("AWS_PROFILE").unwrap_or("default").to_owned();
         let mut profile = Self { name, ..Self::default() };
         let sections = [profile.name.clone(), format!("profile {}", profile.name)];
@@ -44,10 +43,10 @@ impl Profile {
             match pipeline_files::read(&path) {
                 Ok(text) => profile.add(&String::from_utf8_lossy(&text), &sections),
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => return Err(format!("`{}` cannot be read: {error}", path.display())),
+                Err(error) => profile.problem = Some(format!("`{}` cannot be read: {error}", path.display())),
             }
         }
-        Ok(profile)
+        profile
     }
 
     /// Adds the lines of a file that stand in one of the sections.

@@ -2,8 +2,9 @@
 //!
 //! object_store reads and lists. Its uploads hold a whole file in memory, and replace whatever is there; these do not.
 
+use std::collections::BTreeSet;
 use std::io::Write;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use http::{Method, StatusCode, header};
 use pipeline_store::{PutMode, Remote, RemoteError, RemoteFile, Upload};
@@ -17,13 +18,17 @@ use crate::exchange;
 /// its answer is lost.
 const LARGE_BYTES: u64 = 64 << 10;
 
+/// The answers to an upload whose folder is not there.
+const NO_FOLDER: [StatusCode; 2] = [StatusCode::CONFLICT, StatusCode::NOT_FOUND];
+
 /// Files below a folder of a server.
 #[derive(Debug)]
 pub(crate) struct WebDav {
     pub bucket: Bucket,
     pub connector: UreqConnector,
-    /// Held while folders are made: of two requests for the same folder, a server refuses one.
-    pub making: Mutex<()>,
+    /// The folders that are known to be there. Held while others are made: of two requests for the same folder, a server
+    /// refuses one.
+    pub made: Mutex<BTreeSet<String>>,
 }
 
 impl WebDav {
@@ -60,19 +65,34 @@ impl WebDav {
 
     /// Makes the folders that a file lies in, from the remote's own on; those that are there stay.
     fn make_folders(&self, name: &str) -> Result<(), RemoteError> {
-        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
-        let ends: Vec<&str> = name.match_indices('/').map(|(end, _)| &name[..end]).collect();
-        if let Some(nearest) = ends.last()
-            && self.make_folder(nearest)?
-        {
+        let mut made = self.made();
+        let nearest = folder_of(name);
+        if made.contains(nearest) {
             return Ok(());
         }
-        for folder in std::iter::once("").chain(ends) {
-            if !self.make_folder(folder)? {
-                return Err(self.failure());
+        if nearest.is_empty() || !self.make_folder(nearest)? {
+            let ends = name.match_indices('/').map(|(end, _)| &name[..end]);
+            for folder in std::iter::once("").chain(ends) {
+                if !self.make_folder(folder)? {
+                    return Err(self.failure());
+                }
             }
         }
+        made.insert(nearest.to_owned());
         Ok(())
+    }
+
+    fn made(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends an upload. A failure may be that of a folder that somebody has removed: the next attempt makes it again.
+    fn send_or_forget(&self, name: &str, upload: Upload<'_>, mode: PutMode) -> Result<StatusCode, RemoteError> {
+        let sent = self.send(name, upload, mode);
+        if sent.as_ref().map_or(true, |status| NO_FOLDER.contains(status)) {
+            self.made().remove(folder_of(name));
+        }
+        sent
     }
 
     /// Makes a folder. Returns false if the one above it is not there.
@@ -104,6 +124,11 @@ impl WebDav {
     }
 }
 
+/// The folder of a file; empty for the remote's own.
+fn folder_of(name: &str) -> &str {
+    name.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
 impl Remote for WebDav {
     fn url(&self) -> &str {
         &self.bucket.url
@@ -118,7 +143,10 @@ impl Remote for WebDav {
     }
 
     fn put(&self, name: &str, upload: Upload<'_>, mode: PutMode) -> Result<bool, RemoteError> {
-        if mode == PutMode::Create && self.size(name)?.is_some() {
+        // For a server that knows no conditions. Whoever uploads a file has looked whether it is there.
+        if let (PutMode::Create, Upload::Bytes(_)) = (mode, upload)
+            && self.size(name)?.is_some()
+        {
             return Ok(false);
         }
         if let Upload::File(path) = upload
@@ -126,10 +154,10 @@ impl Remote for WebDav {
         {
             self.make_folders(name)?;
         }
-        let mut status = self.send(name, upload, mode)?;
-        if [StatusCode::CONFLICT, StatusCode::NOT_FOUND].contains(&status) {
+        let mut status = self.send_or_forget(name, upload, mode)?;
+        if NO_FOLDER.contains(&status) {
             self.make_folders(name)?;
-            status = self.send(name, upload, mode)?;
+            status = self.send_or_forget(name, upload, mode)?;
         }
         match status {
             StatusCode::PRECONDITION_FAILED if mode == PutMode::Create => Ok(false),

@@ -84,6 +84,27 @@ fn folders_that_several_uploads_need_at_once_are_made_once() {
 }
 
 #[test]
+fn a_folder_is_made_once_for_all_its_files_and_again_when_it_is_gone() {
+    let server = Server::start(Protocol::WebDav);
+    let remote = connect(&server);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, vec![7; 100_000]).unwrap();
+    let methods = |name: &str| {
+        let n_before = server.requests().len();
+        assert!(remote.put(name, Upload::File(&file), PutMode::Create).unwrap());
+        let requests = server.requests();
+        requests[n_before..].iter().map(|request| request.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    methods(NAME);
+    assert_eq!(methods("store-v1/objects/ab/ef"), ["PUT"]);
+    server.forget_folders();
+    // As by a server that answers; one that closes the connection is asked again.
+    assert_eq!(methods("store-v1/objects/ab/01").last().unwrap(), "PUT");
+    assert_eq!(server.files().len(), 3);
+}
+
+#[test]
 fn a_server_without_conditional_requests_is_asked_first() {
     let server = Server::start(Protocol::S3);
     server.set_fault(Fault::NoConditions);
@@ -216,6 +237,18 @@ fn credentials_come_from_the_profile_unless_the_environment_has_some() {
         panic!("there are none");
     };
     assert!(remedy.contains("`sso_session`") && remedy.contains("export-credentials"), "{remedy}");
+}
+
+#[test]
+fn a_profile_that_cannot_be_read_matters_only_where_nothing_else_has_credentials() {
+    let keys = [("AWS_ACCESS_KEY_ID", "me"), ("AWS_SECRET_ACCESS_KEY", "very-secret")];
+    // A service has no home: something above the file is none.
+    let home = [("HOME", "/dev/null")];
+    open("s3://bucket", &variables(&[&home[..], &keys].concat())).unwrap();
+    let Err(OpenRemoteError::NoCredentials { remedy, .. }) = open("s3://bucket", &variables(&home)) else {
+        panic!("there are none");
+    };
+    assert!(remedy.starts_with("`/dev/null/.aws/") && remedy.contains("set `AWS_ACCESS_KEY_ID`"), "{remedy}");
 }
 
 #[test]

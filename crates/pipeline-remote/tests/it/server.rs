@@ -157,6 +157,11 @@ impl Server {
         self.state().files.keys().cloned().collect()
     }
 
+    /// Removes the folders below `/team`, as another client may.
+    pub fn forget_folders(&self) {
+        self.state().folders.retain(|folder| folder == "/team");
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.0.lock().unwrap()
     }

@@ -40,8 +40,8 @@ impl Identity {
     }
 }
 
-/// The number of the file system that holds a file, as every machine knows it; 0 on network file systems, where the
-/// inode and the times come from the server.
+/// The number of the file system that holds a file, which is this machine's own; 0 on network file systems, where the
+/// inode and the times come from the server, so that all machines see the same identity.
 pub fn device_number(metadata: &Metadata) -> u64 {
     /// The file systems that were asked for, and whether each is shared: an automounter may add some at any time.
     static SEEN: Mutex<BTreeMap<u64, bool>> = Mutex::new(BTreeMap::new());
