@@ -37,7 +37,7 @@ const DIGEST_IN_SEALED: std::ops::Range<usize> = 11..75;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// It is no public key.
-    #[error("a trusted key is written as `NAME:KEY`, with 32 bytes in Base64")]
+    #[error("a trusted key is written as `NAME:KEY`: letters, digits, `-`, `_` and `.`, then 32 bytes in Base64")]
     NoTrustedKey,
     /// It is a key that signs, which must not be shown to others.
     #[error("a key that signs is among the trusted keys: it must stay secret, and its public part belongs there")]
@@ -82,12 +82,16 @@ pub struct Signatures {
 impl FromStr for TrustedKey {
     type Err = KeyError;
 
+    /// Reads a public key. No error repeats any of the text, which may be a secret by mistake.
     fn from_str(text: &str) -> Result<Self, KeyError> {
         if text.starts_with(SIGNING) {
             return Err(KeyError::Secret);
         }
-        let (name, key) = text.split_once(':').ok_or(KeyError::NoTrustedKey)?;
-        Ok(Self { name: checked_name(name)?, bytes: decoded(key).ok_or(KeyError::NoTrustedKey)? })
+        let parts = || {
+            let (name, key) = text.split_once(':')?;
+            Some(Self { name: checked_name(name).ok()?, bytes: decoded(key)? })
+        };
+        parts().ok_or(KeyError::NoTrustedKey)
     }
 }
 
@@ -102,9 +106,12 @@ impl FromStr for SigningKey {
 
     /// Reads the text of [`SigningKey::secret`]. No error repeats any of it.
     fn from_str(text: &str) -> Result<Self, KeyError> {
-        let key = text.trim_end().strip_prefix(SIGNING).and_then(|key| key.split_once(':'));
-        let (name, seed) = key.ok_or(KeyError::NoSigningKey)?;
-        Self::of(checked_name(name)?, decoded(seed).ok_or(KeyError::NoSigningKey)?)
+        let parts = || {
+            let (name, seed) = text.trim_end().strip_prefix(SIGNING)?.split_once(':')?;
+            Some((checked_name(name).ok()?, decoded(seed)?))
+        };
+        let (name, seed) = parts().ok_or(KeyError::NoSigningKey)?;
+        Self::of(name, seed)
     }
 }
 
@@ -274,6 +281,15 @@ mod tests {
         assert!(matches!("ci".parse::<TrustedKey>(), Err(KeyError::NoTrustedKey)));
         assert!(matches!("ci:x".parse::<SigningKey>(), Err(KeyError::NoSigningKey)));
         assert!(matches!(SigningKey::generate("a b"), Err(KeyError::Name { .. })));
+        // The parts of a key in another order: the seed is no name that a message may show.
+        let seed = key.secret().rsplit(':').next().unwrap().trim().to_owned();
+        let errors = [
+            format!("pipeline-signing-key:{seed}:ci.main").parse::<SigningKey>().unwrap_err(),
+            format!("{seed}:ci.main").parse::<TrustedKey>().unwrap_err(),
+        ];
+        for error in errors {
+            assert!(!format!("{error} {error:?}").contains(seed.trim_end_matches('=')), "{error}");
+        }
         assert!(!format!("{key:?}").contains(key.secret().rsplit(':').next().unwrap().trim()));
     }
 }
