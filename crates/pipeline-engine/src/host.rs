@@ -6,7 +6,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use pipeline_core::{Derived, Event, Key, SourceFile, StageError, StageHost, StageId, StageReport};
+use pipeline_core::{Derived, Event, Key, Numerics, SourceFile, StageError, StageHost, StageReport};
 use pipeline_store::{LockOutcome, Owner, Store, StoreError};
 
 use crate::derived::{self, Maker};
@@ -26,12 +26,9 @@ const MAX_WARNINGS: usize = 100;
 
 /// The host of one running stage.
 pub(crate) struct Host<'a> {
-    stage: &'a StageId,
     store: &'a Store,
     cancel: &'a Cancel,
     maker: Maker<'a>,
-    /// Computes shards even if they are remembered.
-    is_forced: bool,
     role: Role,
     sender: Sender<Message>,
     started: Instant,
@@ -48,11 +45,9 @@ impl<'a> Host<'a> {
     pub fn new(shop: &'a Workshop<'_>, node: &'a Node, is_forced: bool, role: Role, sender: Sender<Message>) -> Self {
         let numerics = shop.origin.class(&*node.stage);
         Self {
-            stage: &node.id,
             store: shop.store,
             cancel: shop.cancel,
             maker: Maker { stage: &node.id, origin: &shop.origin, numerics, is_forced },
-            is_forced,
             role,
             sender,
             started: Instant::now(),
@@ -65,17 +60,22 @@ impl<'a> Host<'a> {
 
     /// True when remembered shards count as missing.
     pub fn is_forced(&self) -> bool {
-        self.is_forced
+        self.maker.is_forced
+    }
+
+    /// The class of the stage's arithmetic.
+    pub fn numerics(&self) -> Numerics {
+        self.maker.numerics
     }
 
     /// Requests the right to compute a shard. Never waits.
     pub fn lock(&self, key: &Key) -> Result<LockOutcome, StoreError> {
-        self.store.workspace().lock(key, self.stage.as_str(), self.maker.numerics)
+        self.store.workspace().lock(key, self.maker.stage.as_str(), self.maker.numerics)
     }
 
     /// Reports the numbers of shards and of rows, and of those that are missing.
     pub fn report_shards(&self, [n_shards, n_missing]: [u64; 2], [n_rows, n_rows_missing]: [u64; 2]) {
-        let stage = self.stage.clone();
+        let stage = self.maker.stage.clone();
         match self.role {
             Role::Lead => self.send(Event::StageSharded { stage, n_shards, n_missing, n_rows, n_rows_missing }),
             Role::Help if n_missing > 0 => self.send(Event::StageHelping { stage, n_shards, n_missing }),
@@ -85,15 +85,15 @@ impl<'a> Host<'a> {
 
     /// Reports that a shard of this many rows is computed.
     pub fn report_computed(&self, n_rows: u64) {
-        self.send(Event::ShardComputed { stage: self.stage.clone(), n_rows });
+        self.send(Event::ShardComputed { stage: self.maker.stage.clone(), n_rows });
     }
 
     /// Reports once that the stage waits for a shard of another process.
     pub fn report_waiting(&self, owner: &Owner) {
         // An earlier shard of this same artifact, which is being stored.
-        let is_own = owner.pid == std::process::id() && owner.stage == self.stage.as_str();
+        let is_own = owner.pid == std::process::id() && owner.stage == self.maker.stage.as_str();
         if !is_own && !self.has_reported_waiting.swap(true, Ordering::Relaxed) {
-            self.send(Event::StageWaiting { stage: self.stage.clone(), owner: describe_owner(owner) });
+            self.send(Event::StageWaiting { stage: self.maker.stage.clone(), owner: describe_owner(owner) });
         }
     }
 
@@ -123,7 +123,7 @@ impl<'a> Host<'a> {
 impl StageHost for Host<'_> {
     fn progress(&self, n_done: u64, total: Option<u64>) {
         if self.is_due(&self.next_progress_ms) || total == Some(n_done) {
-            self.send(Event::StageProgress { stage: self.stage.clone(), n_done, total });
+            self.send(Event::StageProgress { stage: self.maker.stage.clone(), n_done, total });
         }
     }
 
@@ -139,16 +139,16 @@ impl StageHost for Host<'_> {
             _ => {}
         }
         drop(warnings);
-        self.send(Event::StageWarning { stage: self.stage.clone(), message });
+        self.send(Event::StageWarning { stage: self.maker.stage.clone(), message });
     }
 
     fn output(&self, line: &str) {
-        self.send(Event::StageOutput { stage: self.stage.clone(), line: line.to_owned() });
+        self.send(Event::StageOutput { stage: self.maker.stage.clone(), line: line.to_owned() });
     }
 
     fn redraw(&self, line: &str) {
         if self.is_due(&self.next_redraw_ms) {
-            self.send(Event::StageRedraw { stage: self.stage.clone(), line: line.to_owned() });
+            self.send(Event::StageRedraw { stage: self.maker.stage.clone(), line: line.to_owned() });
         }
     }
 

@@ -118,11 +118,17 @@ pub(crate) fn decide_all(resolver: &mut Resolver<'_>) -> Result<Vec<Decided>, St
     let undecided = |_| Decided { decision: Decision::Depends { on: Vec::new() }, unpublished: Vec::new() };
     let mut all: Vec<Decided> = (0..n_stages).map(undecided).collect();
     for wave in waves(resolver.graph) {
-        let on: Vec<_> = wave.iter().map(|&idx| undecided_inputs(resolver.graph, idx, &all)).collect();
-        let is_ready = |(&idx, on): (&usize, &Vec<StageId>)| on.is_empty().then_some(idx);
-        resolver.fetch(&wave.iter().zip(&on).filter_map(is_ready).collect::<Vec<_>>());
-        for (&idx, on) in wave.iter().zip(on) {
-            all[idx].decision = if on.is_empty() { resolver.decide(idx)? } else { Decision::Depends { on } };
+        let mut ready = Vec::new();
+        for idx in wave {
+            let on = undecided_inputs(resolver.graph, idx, &all);
+            if on.is_empty() {
+                ready.push(idx);
+            } else {
+                all[idx].decision = Decision::Depends { on };
+            }
+        }
+        for (idx, decision) in ready.iter().zip(resolver.decide_together(&ready)?) {
+            all[*idx].decision = decision;
         }
     }
     for idx in (0..n_stages).rev() {

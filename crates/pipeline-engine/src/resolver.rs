@@ -63,6 +63,19 @@ impl<'a> Resolver<'a> {
     /// Decides about the stage at `idx`, whose inputs must all have artifacts.
     pub fn decide(&mut self, idx: usize) -> Result<Decision, StoreError> {
         let key = self.resolve(idx);
+        self.decide_about(idx, key)
+    }
+
+    /// Decides about these stages, whose inputs must all have artifacts: looks their results up in the remote many at
+    /// once, before they are asked for one by one.
+    pub fn decide_together(&mut self, stages: &[usize]) -> Result<Vec<Decision>, StoreError> {
+        let keys: Vec<Key> = stages.iter().map(|&idx| self.resolve(idx)).collect();
+        let wanted = stages.iter().zip(&keys).filter(|&(&idx, _)| !self.stages[idx].forced);
+        self.store.records().fetch(&wanted.map(|(_, key)| key).collect::<Vec<_>>());
+        stages.iter().zip(keys).map(|(&idx, key)| self.decide_about(idx, key)).collect()
+    }
+
+    fn decide_about(&mut self, idx: usize, key: Key) -> Result<Decision, StoreError> {
         self.stages[idx].forget_result();
         if self.stages[idx].forced {
             return Ok(Decision::Run { key, why: RunReason::Forced });
@@ -88,17 +101,6 @@ impl<'a> Resolver<'a> {
             None if is_remembered => Ok(Decision::Run { key, why: RunReason::RecordLost }),
             None => Ok(Decision::Run { key, why: self.why(idx)? }),
         }
-    }
-
-    /// Looks up the results of these stages in the remote, many at once, before they are asked for one by one. All
-    /// their inputs must have artifacts.
-    pub fn fetch(&mut self, stages: &[usize]) {
-        if self.store.remote().is_none() {
-            return;
-        }
-        let wanted: Vec<usize> = stages.iter().copied().filter(|&idx| !self.stages[idx].forced).collect();
-        let keys: Vec<Key> = wanted.into_iter().map(|idx| self.resolve(idx)).collect();
-        self.store.records().fetch(&keys.iter().collect::<Vec<_>>());
     }
 
     /// The class of the stage's arithmetic.

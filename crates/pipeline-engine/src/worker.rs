@@ -203,8 +203,8 @@ fn run_and_commit(
     let began = Instant::now();
     let scratch = shop.store.workspace().scratch()?;
     let is_forced = order.why == RunReason::Forced;
-    let numerics = shop.origin.class(&*node.stage);
     let host = Host::new(shop, node, is_forced, Role::Lead, sender.clone());
+    let numerics = host.numerics();
     let storing = Storing::new(node, shop.store, &shop.origin, numerics);
     let lend = || shop.store.workspace().lend(&order.key, lock, inputs);
     let lent = reading.is_some().then(lend).transpose()?;
@@ -279,9 +279,8 @@ fn compute_some(shop: &Workshop<'_>, node: &Node, order: &Order, sender: &Sender
     if sources::read(node, shop.store)? != order.sources {
         return Ok(Counts::default());
     }
-    let numerics = shop.origin.class(&*node.stage);
     let host = Host::new(shop, node, false, Role::Help, sender.clone());
-    let storing = Storing::new(node, shop.store, &shop.origin, numerics);
+    let storing = Storing::new(node, shop.store, &shop.origin, host.numerics());
     let (artifacts, sources) = (artifacts(order, &inputs), digests(order));
     let context = context(shop, node, order, &artifacts, &sources, &host);
     let counts = caught(node, || {

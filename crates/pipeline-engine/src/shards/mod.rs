@@ -145,7 +145,7 @@ impl<'a> Sharding<'a> {
     /// All shards and the report of the stage, once all are up to date.
     pub fn finish(self, scratch: &std::path::Path) -> Result<(pipeline_core::StageReport, Shards), StageError> {
         let counts = *self.counts();
-        let numerics = in_all(&self.numerics());
+        let numerics = all_classes(&self.numerics());
         let recorded = self.recorded.into_inner().unwrap_or_else(PoisonError::into_inner);
         let is_packed = self.n_packed.into_inner() == self.orders.len();
         let shards = self.shards.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -307,8 +307,8 @@ impl<'a> Sharding<'a> {
     }
 }
 
-/// The classes in all of the sets; none if one of them is empty, since then nobody knows.
-fn in_all(sets: &BTreeSet<Vec<Numerics>>) -> Vec<Numerics> {
+/// The classes of all shards; empty if those of one are unknown.
+fn all_classes(sets: &BTreeSet<Vec<Numerics>>) -> Vec<Numerics> {
     let is_known = sets.iter().all(|set| !set.is_empty());
     let classes: BTreeSet<Numerics> = sets.iter().filter(|_| is_known).flatten().copied().collect();
     classes.into_iter().collect()
@@ -320,7 +320,7 @@ mod tests {
 
     #[test]
     fn the_arithmetic_of_an_artifact_is_unknown_if_that_of_a_shard_is() {
-        let sets = |sets: &[&[Numerics]]| in_all(&sets.iter().map(|set| set.to_vec()).collect());
+        let sets = |sets: &[&[Numerics]]| all_classes(&sets.iter().map(|set| set.to_vec()).collect());
         assert_eq!(sets(&[&[Numerics::Fma], &[Numerics::Plain, Numerics::Fma]]), [Numerics::Plain, Numerics::Fma]);
         assert_eq!(sets(&[&[Numerics::Fma], &[]]), []);
     }
