@@ -1,8 +1,10 @@
 //! Where tensors live, and whether that place can be used.
 
+use std::path::PathBuf;
+
 use crate::gpu;
 
-pub use crate::gpu::DeviceError;
+pub use crate::gpu::{Card, DeviceError, Fault, Toolkit};
 
 /// Where tensors live.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,13 +41,25 @@ impl Gpu {
 /// Says whether `device` can be used, before any work and without a panic of the framework.
 ///
 /// # Errors
-/// For a GPU: when the program was built without its interface, or when the driver or a device is missing; for CUDA
-/// also when the run-time compiler or the toolkit's folder is.
+/// For a GPU: when the program was built without its interface, when the driver or a device is missing, or when a small
+/// kernel fails there; for CUDA also those of [`card`].
 pub fn probe(device: Device) -> Result<(), DeviceError> {
     match device {
         Device::Cpu => Ok(()),
         Device::Gpu(gpu) => gpu::probe(gpu),
     }
+}
+
+/// The card of [`Gpu::Cuda`]. It has compiled and run one small kernel.
+///
+/// `kernels` names a folder for the kernels that are compiled, and perhaps were for the same card, compiler and program.
+/// Whoever calls first decides for the process.
+///
+/// # Errors
+/// When the program was built without CUDA, when the driver, a card, free memory of it, the run-time compiler or its
+/// headers are missing, or when the kernel fails.
+pub fn card(kernels: impl FnOnce(&Card) -> Option<PathBuf>) -> Result<Card, DeviceError> {
+    gpu::card(kernels)
 }
 
 /// Whether the program was built with the interface to a GPU.

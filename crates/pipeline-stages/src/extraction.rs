@@ -246,7 +246,7 @@ impl<'a> Extraction<'a> {
         let encoded = encoded.expect("rows are given once");
         encoded.map_err(|error| {
             let what = if self.input.model.side() == EncoderSide::Text { "texts" } else { "images" };
-            StageError::because(format!("the {what} cannot be encoded"), error)
+            StageError { help: error.help(), ..StageError::because(format!("the {what} cannot be encoded"), error) }
         })
     }
 
@@ -285,7 +285,7 @@ impl<'a> Extraction<'a> {
     }
 
     fn not_loaded(&self, error: ModelError) -> StageError {
-        StageError::because(self.input.not_loaded, error)
+        StageError { help: error.help(), ..StageError::because(self.input.not_loaded, error) }
     }
 
     /// Separates the time of tokenization from that of the forward pass.

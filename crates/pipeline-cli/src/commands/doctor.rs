@@ -1,15 +1,16 @@
 //! `pipeline doctor`: what this machine and this project have for a run, and what is missing.
 //!
 //! JSON: `{version, machine: {instruction_set, threads, memory_bytes, memory_available_bytes}, cuda: {is_built_in,
-//! problem}, wgpu: {is_built_in, problem}, project: {root, specs: [{spec, file, missing}]}, store: {folder, exists,
-//! free_bytes}, other_stores, models: [{folder, exists, found}], unset}`. Unknown numbers are null. The exit code is 0
-//! whatever is missing.
+//! problem, card: {name, capability, driver, memory_free_bytes, memory_bytes, compiler, headers}}, wgpu: {is_built_in,
+//! problem}, project: {root, specs: [{spec, file, missing}]}, store: {folder, exists, free_bytes}, other_stores,
+//! models: [{folder, exists, found}], unset}`. What is unknown is null. The exit code is 0 whatever is missing.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pipeline_experiments::project::{self, ListedSpec};
 use pipeline_experiments::{Loaded, OpenError, SpecRef, StoreRef, check, in_one_line, missing_sources, model_search};
+use pipeline_models::device::Card;
 use pipeline_models::{Device, Gpu, device};
 use pipeline_store::Store;
 use serde::Serialize;
@@ -29,7 +30,7 @@ const MAX_NAMED: usize = 8;
 struct Findings {
     version: &'static str,
     machine: Machine,
-    cuda: GpuFinding,
+    cuda: CudaFinding,
     wgpu: GpuFinding,
     project: ProjectFinding,
     store: StoreFinding,
@@ -44,6 +45,28 @@ struct Machine {
     threads: usize,
     memory_bytes: Option<u64>,
     memory_available_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct CudaFinding {
+    is_built_in: bool,
+    problem: Option<String>,
+    card: Option<CardFinding>,
+}
+
+#[derive(Serialize)]
+struct CardFinding {
+    name: String,
+    /// Its compute capability, such as `9.0`.
+    capability: String,
+    /// The version of CUDA that its driver is made for.
+    driver: String,
+    memory_free_bytes: usize,
+    memory_bytes: usize,
+    /// The library that compiles kernels.
+    compiler: PathBuf,
+    /// The folder with the headers of kernels.
+    headers: PathBuf,
 }
 
 #[derive(Serialize)]
@@ -111,8 +134,8 @@ fn findings(args: &DoctorArgs) -> Findings {
     Findings {
         version: env!("CARGO_PKG_VERSION"),
         machine: machine(),
-        cuda: gpu(Gpu::Cuda),
-        wgpu: gpu(Gpu::Wgpu),
+        cuda: cuda(),
+        wgpu: wgpu(),
         project: ProjectFinding { root: project::root(&here).map(Path::to_owned), specs },
         other_stores: store.others(),
         store: StoreFinding {
@@ -158,9 +181,33 @@ fn machine() -> Machine {
     }
 }
 
-fn gpu(gpu: Gpu) -> GpuFinding {
-    let probed = device::probe(Device::Gpu(gpu));
-    GpuFinding { is_built_in: device::is_built_in(gpu), problem: probed.err().map(|error| in_one_line(&error)) }
+fn cuda() -> CudaFinding {
+    let (card, problem) = match device::card(|_| None) {
+        Ok(card) => (Some(card), None),
+        Err(error) => (None, Some(in_one_line(&error))),
+    };
+    CudaFinding { is_built_in: device::is_built_in(Gpu::Cuda), problem, card: card.map(CardFinding::from) }
+}
+
+fn wgpu() -> GpuFinding {
+    let probed = device::probe(Device::Gpu(Gpu::Wgpu));
+    GpuFinding { is_built_in: device::is_built_in(Gpu::Wgpu), problem: probed.err().map(|error| in_one_line(&error)) }
+}
+
+impl From<Card> for CardFinding {
+    fn from(card: Card) -> Self {
+        let [memory_free_bytes, memory_bytes] = card.memory;
+        let version = |[major, minor]: [u32; 2]| format!("{major}.{minor}");
+        Self {
+            name: card.name,
+            capability: version(card.capability),
+            driver: version(card.driver),
+            memory_free_bytes,
+            memory_bytes,
+            compiler: card.toolkit.compiler,
+            headers: card.toolkit.headers.join("include"),
+        }
+    }
 }
 
 /// The free space where the nearest existing folder at or above `folder` lies.
@@ -190,17 +237,30 @@ fn model_name(path: &Path) -> Option<String> {
     is_weights.then(|| name.to_owned())
 }
 
-fn on_gpu(gpu: Gpu, finding: &GpuFinding) -> String {
-    match &finding.problem {
+/// The line on a GPU: ready, with these facts, or not.
+fn on_gpu(gpu: Gpu, problem: Option<&String>, facts: &str) -> String {
+    match problem {
         Some(problem) => format!("no: {problem}"),
-        None => format!("ready for `--device {}`", gpu.name()),
+        None => format!("ready for `--device {}`{facts}", gpu.name()),
     }
+}
+
+/// The facts about a card, and the line on its compiler.
+fn card_facts(card: &CardFinding) -> (String, String) {
+    let CardFinding { name, capability, driver, compiler, headers, .. } = card;
+    let [free, all] = [card.memory_free_bytes, card.memory_bytes].map(|n_bytes| bytes(n_bytes as u64));
+    (
+        format!(": {name}, compute capability {capability}, {free} of {all} free, driver for CUDA {driver}"),
+        format!("kernels are compiled by {}, with headers in {}", compiler.display(), headers.display()),
+    )
 }
 
 fn lines(findings: &Findings) -> Vec<String> {
     let Findings { machine, cuda, wgpu, project, store, .. } = findings;
     let line = |name: &str, text: String| format!("{name:<10}  {text}");
     let or_unknown = |n_bytes: Option<u64>| n_bytes.map_or("unknown".to_owned(), bytes);
+    let (facts, compiler) = cuda.card.as_ref().map(card_facts).unzip();
+    let facts = facts.unwrap_or_default();
     let mut lines = vec![
         line("version", findings.version.to_owned()),
         line("processor", format!("{}, {} threads", machine.instruction_set, machine.threads)),
@@ -208,8 +268,11 @@ fn lines(findings: &Findings) -> Vec<String> {
             "memory",
             format!("{}, {} free", or_unknown(machine.memory_bytes), or_unknown(machine.memory_available_bytes)),
         ),
-        line("cuda", on_gpu(Gpu::Cuda, cuda)),
-        line("wgpu", on_gpu(Gpu::Wgpu, wgpu)),
+        line("cuda", on_gpu(Gpu::Cuda, cuda.problem.as_ref(), &facts)),
+    ];
+    lines.extend(compiler.map(|compiler| line("", compiler)));
+    lines.extend([
+        line("wgpu", on_gpu(Gpu::Wgpu, wgpu.problem.as_ref(), "")),
         line(
             "project",
             match &project.root {
@@ -226,7 +289,7 @@ fn lines(findings: &Findings) -> Vec<String> {
                 or_unknown(store.free_bytes)
             ),
         ),
-    ];
+    ]);
     lines.extend(findings.other_stores.iter().map(|other| line("", format!("{} (another store)", other.display()))));
     for folder in &findings.models {
         let found = match (folder.exists, folder.found.len()) {

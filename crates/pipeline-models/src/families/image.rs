@@ -11,7 +11,7 @@ use super::reader::ImageReader;
 use super::resnet::CpuResNet;
 use super::text::finite;
 use super::{clip, convnext};
-use crate::device::{Device, probe};
+use crate::device::{Device, DeviceError, probe};
 use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenLayout, weights_roles};
 use crate::forward::pixels::{Images, PixelTable};
 use crate::forward::{ImageForward, processor};
@@ -251,7 +251,7 @@ impl Encoder for ImageEncoder {
         let EncoderRows::Images { pixels, height, width } = rows else {
             panic!("BUG: an image encoder encodes images")
         };
-        let matrix = Matrix::new(pixels.len(), self.dim, self.vectors(pixels, height, width, n_threads));
+        let matrix = Matrix::new(pixels.len(), self.dim, self.vectors(pixels, height, width, n_threads)?);
         matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
     }
 
@@ -259,12 +259,18 @@ impl Encoder for ImageEncoder {
         let EncoderRows::Images { pixels, height, width } = rows else {
             panic!("BUG: an image encoder encodes images")
         };
-        image_tokens(pixels.len(), self.dim, self.vectors(pixels, height, width, n_threads))
+        image_tokens(pixels.len(), self.dim, self.vectors(pixels, height, width, n_threads)?)
     }
 }
 
 impl ImageEncoder {
-    fn vectors(&self, pixels: &[&[u8]], height: usize, width: usize, n_threads: usize) -> Vec<f32> {
+    fn vectors(
+        &self,
+        pixels: &[&[u8]],
+        height: usize,
+        width: usize,
+        n_threads: usize,
+    ) -> Result<Vec<f32>, DeviceError> {
         let n_bytes = height * width * 3;
         assert!(n_bytes > 0 && pixels.iter().all(|rgb| rgb.len() == n_bytes), "BUG: an image needs {n_bytes} bytes");
         self.forward.forward(&Images { pixels, height, width, table: &self.table }, n_threads)

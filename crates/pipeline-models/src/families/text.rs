@@ -262,10 +262,10 @@ impl TextEncoder {
     /// returns `[n_texts, dim]`
     ///
     /// # Errors
-    /// When a text cannot be split into tokens or a feature is not finite.
+    /// When a text cannot be split into tokens, the device fails or a feature is not finite.
     pub fn encode(&self, texts: &[&str], n_threads: usize) -> Result<Matrix, ModelError> {
         let ids = self.timed_ids(texts)?;
-        let features = self.forward.forward(&ids, self.batch_rows, n_threads);
+        let features = self.forward.forward(&ids, self.batch_rows, n_threads)?;
         let mut matrix = Matrix::new(texts.len(), self.dim, features);
         if self.normalizes {
             matrix.values.chunks_exact_mut(self.dim).for_each(normalize);
@@ -276,7 +276,7 @@ impl TextEncoder {
     /// The vectors of all tokens of texts; padding counts where the model attends to it.
     fn tokens(&self, texts: &[&str], n_threads: usize) -> Result<TokenMatrix, ModelError> {
         let ids = self.timed_ids(texts)?;
-        let numbers = TokenNumbers::Single(self.forward.forward(&ids, self.batch_rows, n_threads));
+        let numbers = TokenNumbers::Single(self.forward.forward(&ids, self.batch_rows, n_threads)?);
         finite(TokenMatrix::new(self.dim, ids.iter().map(Vec::len), numbers))
     }
 

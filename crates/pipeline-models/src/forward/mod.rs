@@ -8,6 +8,7 @@ pub(crate) mod batches;
 pub(crate) mod pixels;
 pub(crate) mod processor;
 
+use crate::device::DeviceError;
 use crate::tower::TextPool;
 use pixels::Images;
 
@@ -42,7 +43,10 @@ pub(crate) trait TextForward: Send + Sync {
     ///
     /// # Shapes
     /// returns `[n_texts, dim]`, or `[n_tokens of all texts, dim]`, in the order of the texts
-    fn forward(&self, texts: &[Vec<u32>], batch_rows: usize, n_threads: usize) -> Vec<f32>;
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn forward(&self, texts: &[Vec<u32>], batch_rows: usize, n_threads: usize) -> Result<Vec<f32>, DeviceError>;
 }
 
 /// The forward pass of an image encoder, whose weights lie where it is computed.
@@ -51,7 +55,10 @@ pub(crate) trait ImageForward: Send + Sync {
     ///
     /// # Shapes
     /// returns `[n_images, dim]`, or `[n_images · n_tokens, dim]`, in the order of the images
-    fn forward(&self, images: &Images<'_>, n_threads: usize) -> Vec<f32>;
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn forward(&self, images: &Images<'_>, n_threads: usize) -> Result<Vec<f32>, DeviceError>;
 }
 
 /// The vectors of batches in the order of the rows, whose positions `batches` has; `counts` are the vectors of each row.

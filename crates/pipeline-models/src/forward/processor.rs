@@ -4,6 +4,7 @@ use pipeline_kernels::map_batches;
 
 use super::pixels::Images;
 use super::{ImageForward, TextForward, TextVectors, batches, in_row_order};
+use crate::device::DeviceError;
 
 /// The most images that are computed together: at 224×224, the maps of more of them do not fit the caches any better.
 const BATCH_IMAGES: usize = 8;
@@ -39,7 +40,7 @@ struct TextsOnThreads<Model> {
 struct ImagesOnThreads<Model>(Model);
 
 impl<Model: Fn(&[&[u32]]) -> Vec<f32> + Send + Sync> TextForward for TextsOnThreads<Model> {
-    fn forward(&self, texts: &[Vec<u32>], batch_rows: usize, n_threads: usize) -> Vec<f32> {
+    fn forward(&self, texts: &[Vec<u32>], batch_rows: usize, n_threads: usize) -> Result<Vec<f32>, DeviceError> {
         let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
         let batches = batches::of_any_length(&lengths, batch_rows, n_threads);
         let forward = |batch_idx: usize| {
@@ -48,12 +49,12 @@ impl<Model: Fn(&[&[u32]]) -> Vec<f32> + Send + Sync> TextForward for TextsOnThre
         };
         let vectors = map_batches(batches.len(), n_threads, forward);
         let counts: Vec<usize> = lengths.iter().map(|length| self.gives.count(*length)).collect();
-        in_row_order(&batches, &counts, &vectors)
+        Ok(in_row_order(&batches, &counts, &vectors))
     }
 }
 
 impl<Model: Fn(&[f32], usize, usize) -> Vec<f32> + Send + Sync> ImageForward for ImagesOnThreads<Model> {
-    fn forward(&self, images: &Images<'_>, n_threads: usize) -> Vec<f32> {
+    fn forward(&self, images: &Images<'_>, n_threads: usize) -> Result<Vec<f32>, DeviceError> {
         let Images { pixels, height, width, table } = *images;
         // Few images are shared among the threads, too.
         let n_together = pixels.len().div_ceil(n_threads.max(1)).clamp(1, BATCH_IMAGES);
@@ -63,6 +64,6 @@ impl<Model: Fn(&[f32], usize, usize) -> Vec<f32> + Send + Sync> ImageForward for
             batches[batch_idx].iter().for_each(|rgb| table.append_pixels(rgb, &mut values));
             (self.0)(&values, height, width)
         };
-        map_batches(batches.len(), n_threads, forward).concat()
+        Ok(map_batches(batches.len(), n_threads, forward).concat())
     }
 }

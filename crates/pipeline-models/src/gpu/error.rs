@@ -1,8 +1,34 @@
-//! The reasons why a device cannot be used.
+//! The reasons why a device cannot be used, or no longer.
 
 use std::path::{Path, PathBuf};
 
 use crate::device::Gpu;
+
+/// What went wrong on a device.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Fault {
+    /// An allocation failed.
+    #[error("its memory is full")]
+    MemoryIsFull,
+    /// The run-time compiler refuses a kernel.
+    #[error("its compiler refuses a kernel: {line}")]
+    Compiler {
+        /// The first line of its complaint.
+        line: String,
+    },
+    /// The driver reports an error.
+    #[error("its driver reports {code}")]
+    Driver {
+        /// The name of the `CUresult`.
+        code: String,
+    },
+    /// The framework gives up for another reason.
+    #[error("{line}")]
+    Other {
+        /// The first line of its message.
+        line: String,
+    },
+}
 
 /// Why a device cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,12 +67,39 @@ pub enum DeviceError {
     /// The driver works and sees no device.
     #[error("the CUDA driver sees no device")]
     NoDevice,
+    /// The card has too little memory that is free.
+    #[error(
+        "the CUDA device `{name}` has {} of its {} MiB of memory free, and needs {}",
+        .free >> 20, .total >> 20, .least >> 20
+    )]
+    TooSmall {
+        /// The name of the card.
+        name: String,
+        /// Its free memory in bytes.
+        free: usize,
+        /// Its memory in bytes.
+        total: usize,
+        /// What must be free, in bytes.
+        least: usize,
+    },
+    /// Kernels are compiled at run time, which needs NVIDIA's compiler.
+    #[error("no CUDA run-time compiler (`libnvrtc.so`): it is not in the loader's path, nor in {}", quoted(.looked_in))]
+    NoCompiler {
+        /// The folders below which it was looked for.
+        looked_in: Vec<PathBuf>,
+    },
     /// Kernels are compiled at run time, which needs the toolkit's headers.
-    #[error("no CUDA toolkit folder: looked for {}; `CUDA_PATH` may name another", quoted(.looked_in))]
-    NoToolkit {
+    #[error("no CUDA headers: none of {} has `include/cuda_runtime.h` and `include/crt/mma.h`", quoted(.looked_in))]
+    NoHeaders {
         /// The folders that were looked for.
         looked_in: Vec<PathBuf>,
     },
+    /// One small kernel does not compile, or does not run.
+    #[error("a small kernel fails on the GPU: {0}")]
+    Trial(Fault),
+    /// The device failed at work.
+    #[error("the GPU failed: {0}")]
+    Failed(Fault),
 }
 
 impl DeviceError {
@@ -66,6 +119,24 @@ impl DeviceError {
                 )
             }
             Self::NoAdapter => format!("Debian's package for most GPUs is `mesa-vulkan-drivers`; {PROCESSOR}"),
+            Self::NoCompiler { .. } | Self::NoHeaders { .. } => format!(
+                "install the CUDA toolkit and name its folder by `CUDA_PATH`, or in the Python in use\n\
+                 `pip install nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cuda-crt`; {PROCESSOR}"
+            ),
+            Self::TooSmall { .. } | Self::Failed(Fault::MemoryIsFull) | Self::Trial(Fault::MemoryIsFull) => {
+                "`nvidia-smi` shows who else has memory of the card; fewer rows at once need less \
+                 (`batch_rows` of encoders,\n`batch_size` of a training), and `--device cpu` needs none"
+                    .to_owned()
+            }
+            Self::Trial(Fault::Compiler { .. }) | Self::Failed(Fault::Compiler { .. }) => format!(
+                "the compiler, its headers and the card must fit each other: `pipeline doctor` shows which are used,\n\
+                 and `CUDA_PATH` may name another toolkit; {PROCESSOR}"
+            ),
+            Self::Trial(_) | Self::Failed(_) => {
+                "`nvidia-smi` shows the state of a card; finished shards are kept, so that the next run goes on,\n\
+                 and `--device cpu` needs no card"
+                    .to_owned()
+            }
             _ => PROCESSOR.to_owned(),
         }
     }
@@ -81,7 +152,14 @@ mod tests {
 
     #[test]
     fn a_missing_library_is_named() {
-        let error = DeviceError::MissingLibrary { what: "NVRTC library", names: vec!["a.so", "b.so"] };
-        assert_eq!(error.to_string(), "no NVRTC library: none of `a.so`, `b.so` can be loaded");
+        let error = DeviceError::MissingLibrary { what: "driver library", names: vec!["a.so", "b.so"] };
+        assert_eq!(error.to_string(), "no driver library: none of `a.so`, `b.so` can be loaded");
+    }
+
+    #[test]
+    fn a_small_card_is_named_with_its_memory() {
+        let error = DeviceError::TooSmall { name: "T".to_owned(), free: 50 << 20, total: 4 << 30, least: 512 << 20 };
+        assert_eq!(error.to_string(), "the CUDA device `T` has 50 of its 4096 MiB of memory free, and needs 512");
+        assert!(error.help().contains("nvidia-smi"));
     }
 }

@@ -5,9 +5,12 @@
 
 #[cfg(any(feature = "cuda", feature = "wgpu", test))]
 mod backend;
-#[cfg(any(feature = "cuda", test))]
-#[path = "probe.rs"]
+#[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(any(feature = "cuda", test))]
+mod probe;
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
+mod watch;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 
@@ -17,12 +20,16 @@ mod present;
 #[path = "absent.rs"]
 mod present;
 
+mod card;
 mod error;
 #[cfg(test)]
 pub(crate) mod reference;
 
+use std::path::PathBuf;
+
 use crate::device::Gpu;
-pub use error::DeviceError;
+pub use card::{Card, Toolkit};
+pub use error::{DeviceError, Fault};
 pub(crate) use present::{learner, load};
 
 /// Says whether the program was built with the interface to a GPU.
@@ -40,12 +47,25 @@ pub(crate) fn is_built_in(gpu: Gpu) -> bool {
 pub(crate) fn probe(gpu: Gpu) -> Result<(), DeviceError> {
     match gpu {
         #[cfg(feature = "cuda")]
-        Gpu::Cuda => cuda::probe(),
+        Gpu::Cuda => cuda::open(|_| None).map(drop),
         #[cfg(feature = "wgpu")]
         Gpu::Wgpu => wgpu::probe(),
         #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
         gpu => Err(DeviceError::NotBuilt { gpu }),
     }
+}
+
+/// The card of CUDA, which has computed something; `kernels` names a folder for the kernels of a card.
+///
+/// # Errors
+/// When something is missing, or the program was built without CUDA.
+#[cfg(feature = "cuda")]
+pub(crate) fn card(kernels: impl FnOnce(&Card) -> Option<PathBuf>) -> Result<Card, DeviceError> {
+    cuda::open(kernels)
+}
+#[cfg(not(feature = "cuda"))]
+pub(crate) fn card(_: impl FnOnce(&Card) -> Option<PathBuf>) -> Result<Card, DeviceError> {
+    Err(DeviceError::NotBuilt { gpu: Gpu::Cuda })
 }
 
 /// Evaluates an expression with the framework's backend of a GPU by the name `$Backend`; an error in builds without it.

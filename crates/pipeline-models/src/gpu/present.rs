@@ -1,27 +1,89 @@
 //! The functions of the door in a build with the interface to a GPU.
 
+use std::marker::PhantomData;
+use std::path::PathBuf;
+use std::sync::Once;
+
 use burn::backend::Autodiff;
+use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
+use cubecl::config::cache::CacheConfig;
+use cubecl::config::compilation::CompilationConfig;
+use cubecl::config::streaming::StreamingConfig;
+use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
+use cubecl::stream_id::StreamId;
 
 use super::backend::{FrameworkLearner, Place};
-use super::{DeviceError, on_backend};
+use super::watch::Watch;
+use super::{DeviceError, Fault, on_backend};
 use crate::device::Gpu;
+use crate::forward::pixels::Images;
+use crate::forward::{ImageForward, TextForward};
 use crate::heads::Heads;
-use crate::train::steps::Learner;
-use crate::train::{PairedFeatures, TrainOptions};
+use crate::train::steps::{Learner, Rates};
+use crate::train::{PairedFeatures, TrainError, TrainOptions};
+
+/// The rows of the products that a trial computes: tensor cores take them where there are some.
+const TRIAL: usize = 16;
+
+/// Settles what the framework would otherwise read from `cubecl.toml` or `burn.toml` of a parent folder, before its first
+/// use. One stream serves all stages: each would have memory of its own.
+pub(super) fn set_up(kernels: Option<PathBuf>) {
+    static SET: Once = Once::new();
+    SET.call_once(|| {
+        let streaming = StreamingConfig { max_streams: 1, ..StreamingConfig::default() };
+        let compilation = CompilationConfig { cache: kernels.map(CacheConfig::File), ..CompilationConfig::default() };
+        CubeClRuntimeConfig::set(CubeClRuntimeConfig { streaming, compilation, ..CubeClRuntimeConfig::default() });
+    });
+}
+
+/// Multiplies two small matrices of ones, which compiles, launches and copies as all work does.
+///
+/// # Errors
+/// When that fails, or the product is wrong.
+pub(super) fn try_out<B: Backend>() -> Result<(), DeviceError> {
+    let product = Watch::new().run(|| {
+        on_the_stream(|| {
+            let ones = || {
+                let ones = TensorData::new(vec![1.0_f32; TRIAL * TRIAL], [TRIAL, TRIAL]);
+                Tensor::<B, 2>::from_data(ones, &Default::default())
+            };
+            ones().matmul(ones()).into_data().into_vec::<f32>().unwrap_or_default()
+        })
+    });
+    let product = product.map_err(|error| match error {
+        DeviceError::Failed(fault) => DeviceError::Trial(fault),
+        other => other,
+    })?;
+    if product.len() == TRIAL * TRIAL && product.iter().all(|sum| *sum == TRIAL as f32) {
+        return Ok(());
+    }
+    Err(DeviceError::Trial(Fault::Other { line: "it computes a wrong product".to_owned() }))
+}
+
+/// Works on the one stream of this process, whichever thread asks.
+fn on_the_stream<T>(work: impl FnOnce() -> T) -> T {
+    StreamId { value: 0 }.executes(work)
+}
 
 /// Moves a model to the first device, which makes its forward pass.
 ///
 /// # Errors
-/// When the device cannot be used.
-pub(crate) fn load<Forward: ?Sized>(gpu: Gpu, parts: impl Place<Forward>) -> Result<Box<Forward>, DeviceError> {
+/// When the device cannot be used, or fails.
+pub(crate) fn load<Forward: ?Sized + Watched>(
+    gpu: Gpu,
+    parts: impl Place<Forward>,
+) -> Result<Box<Forward>, DeviceError> {
     super::probe(gpu)?;
-    on_backend!(gpu, Backend => Ok(parts.place::<Backend>(Default::default())))
+    on_backend!(gpu, Backend => {
+        Ok(Forward::watched::<Backend>(OnDevice::new(|| parts.place::<Backend>(Default::default()))?))
+    })
 }
 
 /// Moves heads to the first device, where they learn.
 ///
 /// # Errors
-/// When the device cannot be used.
+/// When the device cannot be used, or fails.
 pub(crate) fn learner<'a>(
     gpu: Gpu,
     data: &'a PairedFeatures<'a>,
@@ -30,6 +92,101 @@ pub(crate) fn learner<'a>(
 ) -> Result<Box<dyn Learner + 'a>, DeviceError> {
     super::probe(gpu)?;
     on_backend!(gpu, Backend => {
-        Ok(Box::new(FrameworkLearner::<Autodiff<Backend>>::new(data, options, start, Default::default())))
+        let heads = || FrameworkLearner::<Autodiff<Backend>>::new(data, options, start, Default::default());
+        Ok(Box::new(OnDevice::<_, Backend>::new(heads)?))
     })
+}
+
+/// A forward pass that can be watched.
+pub(crate) trait Watched {
+    /// The same, failing where the device does.
+    fn watched<B: Backend>(model: OnDevice<Box<Self>, B>) -> Box<Self>;
+}
+
+/// What lies on the device, and computes there as long as the device has not failed.
+pub(crate) struct OnDevice<T, B: Backend> {
+    /// Absent only while it is dropped.
+    placed: Option<T>,
+    watch: Watch,
+    backend: PhantomData<fn() -> B>,
+}
+
+impl<T, B: Backend> OnDevice<T, B> {
+    fn new(place: impl FnOnce() -> T) -> Result<Self, DeviceError> {
+        let watch = Watch::new();
+        let placed = watch.run(|| on_the_stream(place))?;
+        Ok(Self { placed: Some(placed), watch, backend: PhantomData })
+    }
+
+    fn run<R>(&self, work: impl FnOnce(&T) -> R) -> Result<R, DeviceError> {
+        let placed = self.placed.as_ref().expect("it is there until it is dropped");
+        self.watch.run(|| on_the_stream(|| work(placed)))
+    }
+
+    fn run_mut<R>(&mut self, work: impl FnOnce(&mut T) -> R) -> Result<R, DeviceError> {
+        let placed = self.placed.as_mut().expect("it is there until it is dropped");
+        self.watch.run(|| on_the_stream(|| work(placed)))
+    }
+}
+
+/// The memory returns to the driver with the model, so that the next stage has all of it.
+impl<T, B: Backend> Drop for OnDevice<T, B> {
+    fn drop(&mut self) {
+        let placed = self.placed.take();
+        // A fault here is one of what comes next, which will see it.
+        let _ = Watch::new().run(|| {
+            on_the_stream(|| {
+                drop(placed);
+                let device = Default::default();
+                B::memory_cleanup(&device);
+                let _ = B::sync(&device);
+            });
+        });
+    }
+}
+
+impl Watched for dyn TextForward {
+    fn watched<B: Backend>(model: OnDevice<Box<Self>, B>) -> Box<Self> {
+        Box::new(model)
+    }
+}
+
+impl Watched for dyn ImageForward {
+    fn watched<B: Backend>(model: OnDevice<Box<Self>, B>) -> Box<Self> {
+        Box::new(model)
+    }
+}
+
+impl<B: Backend> TextForward for OnDevice<Box<dyn TextForward>, B> {
+    fn forward(&self, texts: &[Vec<u32>], batch_rows: usize, n_threads: usize) -> Result<Vec<f32>, DeviceError> {
+        self.run(|model| model.forward(texts, batch_rows, n_threads))?
+    }
+}
+
+impl<B: Backend> ImageForward for OnDevice<Box<dyn ImageForward>, B> {
+    fn forward(&self, images: &Images<'_>, n_threads: usize) -> Result<Vec<f32>, DeviceError> {
+        self.run(|model| model.forward(images, n_threads))?
+    }
+}
+
+impl<L: Learner, B: Backend> Learner for OnDevice<L, B> {
+    fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
+        self.run_mut(|learner| learner.loss(batch))?
+    }
+
+    fn learn(&mut self, rates: Rates) -> Result<(), TrainError> {
+        self.run_mut(|learner| learner.learn(rates))?
+    }
+
+    fn temperature(&self) -> Result<f32, TrainError> {
+        self.run(|learner| learner.temperature())?
+    }
+
+    fn heads(&self) -> Result<Option<Heads>, TrainError> {
+        self.run(|learner| learner.heads())?
+    }
+
+    fn has_heads(&self) -> bool {
+        self.placed.as_ref().is_some_and(Learner::has_heads)
+    }
 }

@@ -218,7 +218,7 @@ pub enum TrainError {
         /// The step within its epoch, from 0.
         step: usize,
     },
-    /// The device cannot be used.
+    /// The device cannot be used, or fails.
     #[error(transparent)]
     Device(#[from] DeviceError),
     /// Features cannot be read.
@@ -227,6 +227,14 @@ pub enum TrainError {
     /// The heads cannot be measured on the held-out data.
     #[error("the heads cannot be measured on the held-out data")]
     Validation(#[from] ValidationError),
+}
+
+impl TrainError {
+    /// Advice on a device that fails.
+    pub fn help(&self) -> Option<String> {
+        let Self::Device(error) = self else { return None };
+        Some(error.help())
+    }
 }
 
 impl TrainOptions {

@@ -1,7 +1,5 @@
 //! The training loop, wherever its steps are computed.
 
-use std::io;
-
 use super::torch_random::TorchRandom;
 use super::validation::{Kept, Validated, Validation};
 use super::{StepLoss, TrainError, TrainOptions, Trained};
@@ -12,17 +10,26 @@ pub(crate) trait Learner {
     /// The mean loss of the pairs of a batch.
     ///
     /// # Errors
-    /// When their features cannot be read.
-    fn loss(&mut self, batch: &[usize]) -> io::Result<f32>;
+    /// When their features cannot be read, or the device fails.
+    fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError>;
 
     /// Changes the weights against the loss of the last batch, if there are any, at these learning rates.
-    fn learn(&mut self, rates: Rates);
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn learn(&mut self, rates: Rates) -> Result<(), TrainError>;
 
     /// What similarities are divided by now.
-    fn temperature(&self) -> f32;
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn temperature(&self) -> Result<f32, TrainError>;
 
     /// The heads as they are now.
-    fn heads(&self) -> Option<Heads>;
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn heads(&self) -> Result<Option<Heads>, TrainError>;
 
     /// Whether there are heads.
     fn has_heads(&self) -> bool;
@@ -53,14 +60,14 @@ pub(crate) fn run(
     let measures_start = validation.is_some_and(|validation| validation.measures_start);
     let mut validated = validation.map(|validation| Validated::new(validation, options));
     if let Some(validated) = validated.as_mut().filter(|_| measures_start) {
-        validated.see(Kept { heads: learner.heads(), temperature: learner.temperature() })?;
+        validated.see(Kept { heads: learner.heads()?, temperature: learner.temperature()? })?;
     }
     let is_repeated = !options.shuffle && !learner.has_heads();
     let n_epochs = if n_pairs > 0 { options.epochs } else { 0 };
     for epoch in (usize::from(measures_start)..).take(n_epochs) {
         let order = epoch_order(n_pairs, options.shuffle, &mut random);
         for (step, batch) in order.chunks(options.batch_size).enumerate() {
-            let (lr, temperature) = (of_heads.at(losses.len()), learner.temperature());
+            let (lr, temperature) = (of_heads.at(losses.len()), learner.temperature()?);
             let [attention, share_of_layers] = [of_attention, share_of_layers].map(|rate| rate.at(losses.len()));
             let rates = Rates { heads: lr, attention, share_of_layers };
             // Where nothing changes, an epoch repeats the losses of the first.
@@ -70,14 +77,14 @@ pub(crate) fn run(
             if !step_loss.loss.is_finite() {
                 return Err(TrainError::NotFinite { what: "loss", epoch, step });
             }
-            learner.learn(rates);
+            learner.learn(rates)?;
             losses.push(step_loss);
             if !observe(&step_loss) {
                 return Err(TrainError::Stopped { epoch, step });
             }
         }
         if let Some(validated) = &mut validated {
-            let now = Kept { heads: learner.heads(), temperature: learner.temperature() };
+            let now = Kept { heads: learner.heads()?, temperature: learner.temperature()? };
             check_finite(now.heads.as_ref(), losses.last())?;
             if !validated.see(now)? {
                 break;
@@ -88,8 +95,8 @@ pub(crate) fn run(
         let Kept { heads, temperature } = kept;
         return Ok(Trained { heads, losses, temperature, validations, measures_start, best_epoch: Some(best_epoch) });
     }
-    let temperature = learner.temperature();
-    let heads = learner.heads();
+    let temperature = learner.temperature()?;
+    let heads = learner.heads()?;
     check_finite(heads.as_ref(), losses.last())?;
     Ok(Trained { heads, losses, temperature, validations: Vec::new(), measures_start: false, best_epoch: None })
 }
@@ -116,19 +123,21 @@ mod tests {
     }
 
     impl Learner for Counting {
-        fn loss(&mut self, batch: &[usize]) -> io::Result<f32> {
+        fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
             self.n_compared += 1;
             Ok(batch.iter().sum::<usize>() as f32)
         }
 
-        fn learn(&mut self, _: Rates) {}
-
-        fn temperature(&self) -> f32 {
-            1.0
+        fn learn(&mut self, _: Rates) -> Result<(), TrainError> {
+            Ok(())
         }
 
-        fn heads(&self) -> Option<Heads> {
-            self.heads.clone()
+        fn temperature(&self) -> Result<f32, TrainError> {
+            Ok(1.0)
+        }
+
+        fn heads(&self) -> Result<Option<Heads>, TrainError> {
+            Ok(self.heads.clone())
         }
 
         fn has_heads(&self) -> bool {

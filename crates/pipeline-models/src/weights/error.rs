@@ -158,15 +158,20 @@ pub enum ModelError {
     /// The last layers cannot be taken off.
     #[error(transparent)]
     Top(#[from] TopError),
-    /// The device cannot be used.
-    #[error("the device cannot be used")]
+    /// The device cannot be used, or fails.
+    #[error(transparent)]
     Device(#[from] DeviceError),
 }
 
 impl ModelError {
-    /// Advice on a missing model: the forms of one, and the variables that would name more places.
+    /// Advice on a device that fails, or on a missing model: the forms of one, and the variables that would name more
+    /// places.
     pub fn help(&self) -> Option<String> {
-        let Self::NotFound { family, needed, .. } = self else { return None };
+        let (family, needed) = match self {
+            Self::NotFound { family, needed, .. } => (family, needed),
+            Self::Device(error) => return Some(error.help()),
+            _ => return None,
+        };
         let forms: String = needed.iter().map(|form| format!("\n- {form}")).collect();
         let article = if *family == "image" { "an" } else { "a" };
         Some(format!("put it there, or name its folder; {article} {family} model is{forms}"))

@@ -232,7 +232,7 @@ impl TrainProjection {
             context.host.progress(n_done, Some(n_steps as u64));
             !context.host.is_cancelled()
         })
-        .map_err(|error| StageError::because("the training failed", error))?;
+        .map_err(|error| StageError { help: error.help(), ..StageError::because("the training failed", error) })?;
         if context.host.is_cancelled() {
             return Err(StageError::cancelled());
         }

@@ -18,7 +18,7 @@ fn check_text_tokens(model: &str, text_idx: usize, reader: &TextReader, cls: Opt
         assert!(found <= TOLERANCE, "{model} {key}, {by}: {found:e}");
     };
     let reference = gpu::reference::load::<dyn TextForward>(reader.tower(&weights).unwrap());
-    check(&reference.forward(&ids, 5, 1), "reference");
+    check(&reference.forward(&ids, 5, 1).unwrap(), "reference");
     for instructions in InstructionSet::available() {
         let tower = |reader: &TextReader| CpuTextTower::new(reader.tower(&weights).unwrap(), instructions);
         let (tokens, cls) = (tower(reader), cls.map(tower));
@@ -62,7 +62,7 @@ fn check_image_tokens_of_reference(
     let (levels, [n_images, height, width]) = levels(model, "levels");
     let pixels: Vec<&[u8]> = levels.chunks_exact(height * width * 3).collect();
     let table = &PixelTable::new(1.0 / 255.0, mean, std);
-    let tokens = forward.forward(&Images { pixels: &pixels, height, width, table }, 1);
+    let tokens = forward.forward(&Images { pixels: &pixels, height, width, table }, 1).unwrap();
     let of_image = &tokens[image_idx * tokens.len() / n_images..][..expected.values.len()];
     let n_tokens = expected.values.len() / expected.shape[expected.shape.len() - 1];
     let found = distance(of_image, &expected.values, n_tokens);

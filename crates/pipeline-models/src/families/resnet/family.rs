@@ -95,6 +95,6 @@ impl Encoder for ImageEncoder {
 
     fn encode_tokens(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<TokenMatrix, ModelError> {
         let EncoderRows::Images { pixels, height, width } = rows else { panic!("BUG: a ResNet encodes images") };
-        image_tokens(pixels.len(), self.dim(), self.vectors(pixels, height, width, n_threads))
+        image_tokens(pixels.len(), self.dim(), self.vectors(pixels, height, width, n_threads)?)
     }
 }

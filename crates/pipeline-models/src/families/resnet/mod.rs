@@ -6,7 +6,7 @@ mod family;
 mod names;
 mod weights;
 
-use crate::device::{Device, probe};
+use crate::device::{Device, DeviceError, probe};
 pub use crate::families::image::ImageOptions;
 pub use crate::families::pooling::ImagePooling;
 use crate::families::pooling::MapPooling;
@@ -98,7 +98,7 @@ impl ImageEncoder {
     /// each of `pixels`: `[height, width, 3]`, RGB · returns `[n_images, dim]`
     ///
     /// # Errors
-    /// When a feature is not finite.
+    /// When the device fails or a feature is not finite.
     ///
     /// # Panics
     /// When an image has another number of bytes: a bug of the caller.
@@ -109,12 +109,18 @@ impl ImageEncoder {
         width: usize,
         n_threads: usize,
     ) -> Result<Matrix, ModelError> {
-        let features = self.vectors(pixels, height, width, n_threads);
+        let features = self.vectors(pixels, height, width, n_threads)?;
         let matrix = Matrix::new(pixels.len(), self.dim, features);
         matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
     }
 
-    fn vectors(&self, pixels: &[&[u8]], height: usize, width: usize, n_threads: usize) -> Vec<f32> {
+    fn vectors(
+        &self,
+        pixels: &[&[u8]],
+        height: usize,
+        width: usize,
+        n_threads: usize,
+    ) -> Result<Vec<f32>, DeviceError> {
         let n_bytes = height * width * 3;
         assert!(n_bytes > 0 && pixels.iter().all(|rgb| rgb.len() == n_bytes), "BUG: an image needs {n_bytes} bytes");
         self.forward.forward(&Images { pixels, height, width, table: &self.pixels }, n_threads)

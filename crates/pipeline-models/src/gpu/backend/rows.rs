@@ -8,6 +8,7 @@ use burn::tensor::{Tensor, TensorData};
 
 use crate::forward::pixels::{Images, PixelTable};
 use crate::forward::{ImageForward, TextForward, TextVectors, in_row_order};
+use crate::gpu::DeviceError;
 
 /// Images that are computed together.
 const BATCH_IMAGES: usize = 8;
@@ -52,7 +53,7 @@ where
     B: Backend,
     Model: Fn(&[&[u32]]) -> Tensor<B, 2> + Send + Sync,
 {
-    fn forward(&self, texts: &[Vec<u32>], batch_rows: usize, _: usize) -> Vec<f32> {
+    fn forward(&self, texts: &[Vec<u32>], batch_rows: usize, _: usize) -> Result<Vec<f32>, DeviceError> {
         let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
         let batches = of_one_length(&lengths, batch_rows);
         let forward = |batch: &Vec<usize>| {
@@ -61,7 +62,7 @@ where
         };
         let vectors: Vec<Vec<f32>> = batches.iter().map(forward).collect();
         let counts: Vec<usize> = lengths.iter().map(|length| self.gives.count(*length)).collect();
-        in_row_order(&batches, &counts, &vectors)
+        Ok(in_row_order(&batches, &counts, &vectors))
     }
 }
 
@@ -70,7 +71,7 @@ where
     B: Backend,
     Model: Fn(Tensor<B, 4>) -> Tensor<B, 2> + Send + Sync,
 {
-    fn forward(&self, images: &Images<'_>, _: usize) -> Vec<f32> {
+    fn forward(&self, images: &Images<'_>, _: usize) -> Result<Vec<f32>, DeviceError> {
         let Images { pixels, height, width, table } = *images;
         let forward = |batch: &[&[u8]]| {
             let mut planes = Vec::with_capacity(batch.len() * 3 * height * width);
@@ -78,7 +79,7 @@ where
             let planes = TensorData::new(planes, [batch.len(), 3, height, width]);
             to_values((self.model)(Tensor::from_data(planes, &self.device)))
         };
-        pixels.chunks(BATCH_IMAGES).flat_map(forward).collect()
+        Ok(pixels.chunks(BATCH_IMAGES).flat_map(forward).collect())
     }
 }
 

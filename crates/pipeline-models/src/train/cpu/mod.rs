@@ -17,11 +17,9 @@ mod side;
 mod temperature;
 mod top;
 
-use std::io;
-
 use super::positives::Relevance;
 use super::steps::{Learner, Rates};
-use super::{PairedFeatures, TrainOptions};
+use super::{PairedFeatures, TrainError, TrainOptions};
 use crate::heads::Heads;
 use adam::Adam;
 use contrast::Contrast;
@@ -72,7 +70,7 @@ impl<'a> CpuLearner<'a> {
 }
 
 impl Learner for CpuLearner<'_> {
-    fn loss(&mut self, batch: &[usize]) -> io::Result<f32> {
+    fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
         let pairs = self.data.pairs;
         let (text, image) = rayon::join(
             || self.text.embed(batch.iter().map(|&pair_idx| pairs[pair_idx].0)),
@@ -84,9 +82,9 @@ impl Learner for CpuLearner<'_> {
         Ok(self.contrast.loss(&self.text.embedded, &self.image.embedded, batch.len(), others))
     }
 
-    fn learn(&mut self, rates: Rates) {
+    fn learn(&mut self, rates: Rates) -> Result<(), TrainError> {
         if !self.has_heads {
-            return;
+            return Ok(());
         }
         let step = self.adam.next_step(rates.heads);
         let pool_steps = PoolSteps {
@@ -100,14 +98,15 @@ impl Learner for CpuLearner<'_> {
             contrast.temperature = temperature.value();
         }
         rayon::join(|| text.learn(&step, &pool_steps), || image.learn(&step, &pool_steps));
+        Ok(())
     }
 
-    fn temperature(&self) -> f32 {
-        self.contrast.temperature
+    fn temperature(&self) -> Result<f32, TrainError> {
+        Ok(self.contrast.temperature)
     }
 
-    fn heads(&self) -> Option<Heads> {
-        Some(Heads { text: self.text.to_head()?, image: self.image.to_head()? })
+    fn heads(&self) -> Result<Option<Heads>, TrainError> {
+        Ok(self.text.to_head().zip(self.image.to_head()).map(|(text, image)| Heads { text, image }))
     }
 
     fn has_heads(&self) -> bool {

@@ -19,7 +19,7 @@ use burn::tensor::{ElementConversion, Tensor};
 use crate::heads::{Features, Head, Heads};
 use crate::train::positives::{Positives, Relevance};
 use crate::train::steps::{Learner, Rates};
-use crate::train::{PairedFeatures, TrainOptions};
+use crate::train::{PairedFeatures, TrainError, TrainOptions};
 use attention::LearntAttention;
 use loss::{info_nce, masked_info_nce, normalize_rows, spread_info_nce};
 use projector::{Projector, gather_rows};
@@ -83,7 +83,7 @@ impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
 }
 
 impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
-    fn loss(&mut self, batch: &[usize]) -> io::Result<f32> {
+    fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
         let Self { data, options, device, relevance, .. } = self;
         let texts: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].0).collect();
         let images: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].1).collect();
@@ -111,8 +111,9 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
         Ok(loss.into_scalar().elem())
     }
 
-    fn learn(&mut self, Rates { heads: lr, attention: attention_lr, share_of_layers }: Rates) {
-        let (Some(projector), Some(loss)) = (self.projector.take(), self.loss.take()) else { return };
+    fn learn(&mut self, rates: Rates) -> Result<(), TrainError> {
+        let Rates { heads: lr, attention: attention_lr, share_of_layers } = rates;
+        let (Some(projector), Some(loss)) = (self.projector.take(), self.loss.take()) else { return Ok(()) };
         let mut gradients = loss.backward();
         let mut of_projector = GradientsParams::from_module(&mut gradients, &projector);
         if let Some(start) = &self.start {
@@ -126,19 +127,21 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
             top.learn(&mut gradients, share_of_layers);
         }
         self.temperature = self.temperature.take().map(|temperature| temperature.learn(&mut gradients, lr));
+        Ok(())
     }
 
-    fn temperature(&self) -> f32 {
-        self.temperature.as_ref().map_or(self.options.temperature as f32, LearntTemperature::value)
+    fn temperature(&self) -> Result<f32, TrainError> {
+        Ok(self.temperature.as_ref().map_or(self.options.temperature as f32, LearntTemperature::value))
     }
 
-    fn heads(&self) -> Option<Heads> {
-        let mut heads = self.projector.as_ref().map(|projector| projector.valid().into_heads())?;
+    fn heads(&self) -> Result<Option<Heads>, TrainError> {
+        let Some(projector) = &self.projector else { return Ok(None) };
+        let mut heads = projector.valid().into_heads();
         heads.text.attention = self.text_attention.as_ref().map(LearntAttention::vector);
         heads.image.attention = self.image_attention.as_ref().map(LearntAttention::vector);
         heads.text.top = self.text_top.as_ref().map(DeviceTop::to_top);
         heads.image.top = self.image_top.as_ref().map(DeviceTop::to_top);
-        Some(heads)
+        Ok(Some(heads))
     }
 
     fn has_heads(&self) -> bool {
