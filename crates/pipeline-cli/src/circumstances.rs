@@ -1,6 +1,7 @@
 //! The facts beside files that determine the stages of a spec: the program, the command line, the environment.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -29,9 +30,14 @@ pub fn are_now(circumstances: &Circumstances, spec: &Path, overrides: &[String])
 }
 
 /// This very build of the program: its file and its modification time.
-fn program() -> Option<String> {
+pub fn program() -> Option<String> {
     let metadata = std::env::current_exe().and_then(std::fs::metadata).ok()?;
-    let (version, inode, device) = (env!("CARGO_PKG_VERSION"), metadata.ino(), device_number(&metadata));
+    Some(format!("{} {}", env!("CARGO_PKG_VERSION"), identity(&metadata)))
+}
+
+/// A file with its content: its size, place and times.
+pub fn identity(metadata: &Metadata) -> String {
+    let (inode, device) = (metadata.ino(), device_number(metadata));
     let times = (metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec());
-    Some(format!("{version} {} {inode} {device} {times:?}", metadata.len()))
+    format!("{} {inode} {device} {times:?}", metadata.len())
 }

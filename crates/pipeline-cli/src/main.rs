@@ -6,6 +6,7 @@ mod advice;
 mod again;
 mod args;
 mod bug;
+mod card;
 mod circumstances;
 mod commands;
 mod commit;

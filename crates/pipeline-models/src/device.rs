@@ -53,7 +53,7 @@ pub fn probe(device: Device) -> Result<(), DeviceError> {
 /// The card of [`Gpu::Cuda`]. It has compiled and run one small kernel.
 ///
 /// `kernels` names a folder for the kernels that are compiled, and perhaps were for the same card, compiler and program.
-/// Whoever calls first decides for the process.
+/// The first caller decides for the process.
 ///
 /// # Errors
 /// When the program was built without CUDA, when the driver, a card, free memory of it, the run-time compiler or its

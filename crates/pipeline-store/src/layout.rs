@@ -11,6 +11,7 @@
 //!     sources/last-*.json         the last sources of each spec     (specs)
 //!     snapshots/                  the state of up-to-date specs     (specs)
 //!     written/                    files outside the store           (outside)
+//!     kernels/                    compiled for a device             (kernels)
 //!     scratch/ locks/ lent/       the files of living processes     (workspace)
 //!     claims/                     locks, where there are none       (workspace)
 //!     quarantine/                 damaged files                     (quarantine)

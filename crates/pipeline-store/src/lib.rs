@@ -29,6 +29,7 @@ mod folders;
 mod hash;
 mod host;
 mod keep;
+mod kernels;
 mod layout;
 mod outside;
 mod ownership;
@@ -46,6 +47,7 @@ pub use cas::{Cas, Objects, OpenTree, OpenTreeError};
 pub use error::StoreError;
 pub use host::host_name;
 pub use keep::{CollectOptions, CollectReport, Collected, DamagedObject, HeldBytes, Holder, StoreStats, VerifyReport};
+pub use kernels::{Kernels, LentKernels};
 pub use outside::{Outside, Replacement, real_path};
 pub use records::{PackedRow, PackedShard, PackedShards, Provenance, Record, RecordFile, Records};
 pub use remote::{

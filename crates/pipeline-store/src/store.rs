@@ -10,8 +10,8 @@ use crate::error::At;
 use crate::layout::{STORE_FOLDER, absolute, below, is_newer_store, is_store};
 use crate::quarantine::Quarantine;
 use crate::{
-    Access, Cas, Outside, PackedRow, Record, Records, Remote, RemoteLink, Runs, Signatures, Sources, Specs, StoreError,
-    Workspace,
+    Access, Cas, Kernels, Outside, PackedRow, Record, Records, Remote, RemoteLink, Runs, Signatures, Sources, Specs,
+    StoreError, Workspace,
 };
 
 /// The content-addressed store below one `artifacts/` folder. Cheap to clone, shared among threads.
@@ -33,6 +33,7 @@ struct Parts {
     specs: Specs,
     runs: Runs,
     outside: Outside,
+    kernels: Kernels,
     remote: Option<Arc<RemoteLink>>,
 }
 
@@ -139,6 +140,11 @@ impl Store {
         &self.parts.outside
     }
 
+    /// What the compiler of a device has made.
+    pub fn kernels(&self) -> &Kernels {
+        &self.parts.kernels
+    }
+
     /// The scratch folders, locks and lent inputs of this process.
     pub fn workspace(&self) -> &Workspace {
         &self.parts.workspace
@@ -172,6 +178,7 @@ impl Parts {
             specs: Specs::new(&store, &artifacts, &workspace),
             runs: Runs::new(&store, &artifacts, &workspace),
             outside: Outside::new(&store, &cas, &sources, &workspace, &quarantine),
+            kernels: Kernels::new(&store, &workspace),
             artifacts,
             workspace,
             quarantine,

@@ -12,7 +12,8 @@ use pipeline_store::{Circumstances, Store};
 
 use crate::advice;
 use crate::again;
-use crate::args::{DeviceArg, ExecutionArgs, ExecutorArg, PoolArg, RunArgs};
+use crate::args::{ExecutionArgs, ExecutorArg, PoolArg, RunArgs};
+use crate::card;
 use crate::circumstances;
 use crate::commands::{adopt, on_slurm, outcome, planned};
 use crate::commit;
@@ -36,10 +37,14 @@ const MAX_DEFAULT_JOBS: usize = 4;
 pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     // Only a machine that computes on the device must have it.
     let computes_on_device = args.slurm.pool != Some(PoolArg::Cpu) && !is_on_slurm(args);
-    let device = if computes_on_device { probe(args.execution.device)? } else { args.execution.device.device() };
     on_slurm::check_arguments(args)?;
     let named = door::spec(&args.spec)?;
     let store = remotes::attach(Store::open(&named.store.folder)?, args.spec.remote.remote.as_deref())?;
+    let device = args.execution.device;
+    // A plan alone writes nothing.
+    let of_kernels = Some(&store).filter(|_| !args.execution.dry_run);
+    let opened = if computes_on_device { card::open(device, of_kernels)? } else { card::Opened::elsewhere(device) };
+    let device = opened.device;
     if let Some(exit) = run_unchanged(args, &named, &store, device, terminal)? {
         return Ok(exit);
     }
@@ -236,13 +241,6 @@ pub(super) fn carry_out_with(
         Outcome::Interrupted => signals.exit().unwrap_or(Exit::Interrupted),
     };
     Ok((exit, summary.run, shown))
-}
-
-/// The device, after checking that it works.
-pub(super) fn probe(device: DeviceArg) -> Result<Device, Failure> {
-    let device = device.device();
-    pipeline_models::device::probe(pipeline_stages::device(device))?;
-    Ok(device)
 }
 
 /// The options of a run of the spec in the file at `spec`.

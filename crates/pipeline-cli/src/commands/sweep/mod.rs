@@ -23,7 +23,7 @@ use serde_json::json;
 
 use crate::advice;
 use crate::args::{ExecutorArg, SweepArgs};
-use crate::commands::run;
+use crate::card;
 use crate::door;
 use crate::exit::Exit;
 use crate::failure::Failure;
@@ -44,9 +44,10 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
              $SLURM_PROCID/$SLURM_NTASKS'`",
         ));
     }
-    let device = run::probe(args.execution.device)?;
     let named = door::spec(&args.spec)?;
     let store = remotes::attach(Store::open(&named.store.folder)?, args.spec.remote.remote.as_deref())?;
+    let opened = card::open(args.execution.device, Some(&store).filter(|_| !args.execution.dry_run))?;
+    let device = opened.device;
     let of_axes = |failure: Failure| advice::of_axes(&args.axes, &args.spec.spec, failure);
     let options = options(args).map_err(of_axes)?;
     let plan = SweepPlan::load(&named, options, &door::surroundings());
