@@ -1,0 +1,278 @@
+#!/usr/bin/env python3
+"""Runs `--device cuda` without a card: run.py PROGRAM FOLDER, where PROGRAM was built with the feature `cuda`.
+
+The stand-in for the driver (standin/) executes every kernel on the processor; NVIDIA's own compiler and assembler, which
+come as Python wheels, make the same kernels for cards. Each check prints a line; the exit code is 1 if one fails.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import inputs
+import results
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+# Of two processors: programs under test wait for compilers most of the time.
+N_JOBS = 2
+# Compute capabilities: with tensor cores or without, and the assembler's names for them.
+CARDS = {75: "sm_75", 90: "sm_90a", 120: "sm_120a"}
+LONGEST_RUN_S = 280
+# A copy: its weights are published beside it.
+DEMO = "pipelines/demo.yaml"
+# The launches of the probe, which looks at their result.
+PROBE_LAUNCHES = 1
+# The most lines of an error: the message, its causes and two lines of advice.
+MOST_LINES = 8
+MOST_CHARACTERS = 700
+FAULTS = [
+    *(f"{kind}:{n}" for kind in ("module", "compile") for n in (1, 2, 30)),
+    *(f"launch:{n}" for n in (1, 2, 90, 700)),
+    *(f"upload:{n}" for n in (1, 3, 40, 150, 330)),
+    *(f"download:{n}" for n in (1, 2, 4, 9)),
+    *(f"sync:{n}" for n in (1, 2, 6, 16)),
+    *(f"memory:{n}" for n in (1, 2, 4)),
+    *(f"lost:{n}" for n in (1, 60, 900)),
+]
+
+
+class Checks:
+    """What was checked, and what failed."""
+
+    def __init__(self):
+        self.n_failed = 0
+        self.start = time.monotonic()
+
+    def say(self, holds, name, found=""):
+        self.n_failed += not holds
+        seconds = time.monotonic() - self.start
+        print(f"[{seconds:5.0f} s] {'ok' if holds else 'FAILED':7}{name}{': ' if found else ''}{found}", flush=True)
+
+
+class StandIn:
+    """The program on the stand-in, with folders of its own below one."""
+
+    def __init__(self, program, folder, toolkit):
+        self.program, self.folder, self.toolkit = program, folder, toolkit
+        self.kernels = folder / "kernels"
+        self.counts = folder / "counts.jsonl"
+
+    def environment(self, kernels, compiles, **more):
+        """Variables of the stand-in; those that would change what the program does are taken out."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("STANDIN_", "PIPELINE_", "CUBECL_"))}
+        kernels.mkdir(parents=True, exist_ok=True)
+        own = {
+            "LD_LIBRARY_PATH": f"{self.folder / 'standin'}:{self.toolkit / 'lib'}",
+            "CUDA_PATH": str(self.toolkit),
+            "STANDIN_KERNELS": str(kernels),
+            **({"STANDIN_NVRTC": str(self.toolkit / "lib" / "libnvrtc.so.13")} if compiles else {}),
+        }
+        return {**kept, **own, **{name: str(value) for name, value in more.items()}}
+
+    def run(self, spec, store, kernels=None, compiles=True, device="cuda", arguments=(), **more):
+        """Runs a spec; returns the process as it ended."""
+        words = [self.program, "run", spec, "--artifacts", store, "--device", device, "--quiet", *arguments]
+        environment = self.environment(kernels or self.kernels, compiles, **more)
+        return subprocess.run(
+            [str(word) for word in words], cwd=self.folder, env=environment, capture_output=True, text=True, timeout=LONGEST_RUN_S
+        )
+
+
+def prepared(folder):
+    """The toolkit's folder, or the reason why there is none."""
+    if not shutil.which("g++"):
+        return None, "there is no g++"
+    site = folder / "site"
+    wanted = (HERE / "requirements.txt").read_text()
+    stamp = site / "requirements.txt"
+    if not stamp.is_file() or stamp.read_text() != wanted:
+        words = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+        words += ["--upgrade", "--target", site, "-r", HERE / "requirements.txt"]
+        try:
+            made = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=240)
+        except subprocess.TimeoutExpired:
+            return None, "the wheels of NVIDIA's compiler do not come within four minutes"
+        if made.returncode:
+            lines = made.stderr.strip().splitlines() or ["it says nothing"]
+            return None, f"the wheels of NVIDIA's compiler cannot be had: {lines[-1]}"
+        stamp.write_text(wanted)
+    subprocess.run([HERE / "standin" / "build.sh", folder / "standin"], check=True)
+    return site / "nvidia" / "cu13", None
+
+
+def emulated(standin, checks, name, tolerances):
+    """Runs a spec on the processor and on the stand-in, and compares everything that they made."""
+    spec, reference, store = f"{name}.yaml", standin.folder / f"{name}-cpu", standin.folder / f"{name}-cuda"
+    expected = standin.run(spec, reference, device="cpu")
+    done = standin.run(spec, store, STANDIN_COUNTS=standin.counts)
+    if expected.returncode or done.returncode:
+        checks.say(False, f"{name}, emulated", f"exit {expected.returncode} and {done.returncode}: {done.stderr[-1500:]}")
+        return
+    for stage, what, found in results.differences(standin, spec, reference, store):
+        checks.say(found <= tolerances[what], f"{name}: {stage}", f"{what} differ by {found:.1e}")
+
+
+def assembled(standin, checks, arch, kernels):
+    """Assembles every kernel for a card as its driver would."""
+    ptxas, found = standin.toolkit / "bin" / "ptxas", sorted(kernels.glob("*.ptx"))
+
+    def one(path):
+        words = [ptxas, f"-arch={CARDS[arch]}", path, "-o", path.with_suffix(f".{arch}.cubin")]
+        done = subprocess.run([str(word) for word in words], capture_output=True, text=True)
+        return [] if done.returncode == 0 else [f"{path.name}: {done.stderr.strip()[:300]}"]
+
+    with ThreadPoolExecutor(N_JOBS) as pool:
+        failed = sum(pool.map(one, found), [])
+    refused = list(kernels.glob("*.refused"))
+    checks.say(bool(found) and not failed and not refused, f"{len(found)} kernels compile and assemble for {CARDS[arch]}", "; ".join(failed[:3]))
+
+
+def compiled(standin, checks, arch, kernels, specs):
+    """Compiles and assembles what a card of this architecture would run; nothing is executed but the probe."""
+    for spec in specs:
+        name = Path(spec).stem
+        few = [f"--set={split}-images.params.max_samples=24" for split in ("train", "valid")] if name == "demo" else []
+        store = standin.folder / f"{name}-{arch}"
+        done = standin.run(spec, store, kernels, arguments=few, STANDIN_ARCH=arch, STANDIN_IDLE=PROBE_LAUNCHES)
+        checks.say(done.returncode == 0, f"{name} compiles for {CARDS[arch]}", done.stderr[-500:] if done.returncode else "")
+    assembled(standin, checks, arch, kernels)
+
+
+def faulty(standin, checks, fault):
+    """Breaks one call of the driver: the run says so in a few lines, or its results are those of a sound run."""
+    store = standin.folder / "faults" / fault.replace(":", "-")
+    sound = standin.folder / "sound-cuda"
+    done = standin.run("sound.yaml", store, compiles=False, STANDIN_FAULT=fault)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("warning:")]
+    wrong = results.unequal(sound, store)
+    problems = [f"wrong artifacts of {', '.join(wrong)}"] if wrong else []
+    if done.returncode not in (0, 2, 3):
+        problems.append(f"exit {done.returncode}")
+    if done.returncode and not any("CUDA" in line or "GPU" in line for line in lines):
+        problems.append("the error does not name the cause")
+    if len(lines) > MOST_LINES or len("\n".join(lines)) > MOST_CHARACTERS or "#include" in done.stderr or "bug in pipeline" in done.stderr:
+        problems.append(f"{len(lines)} lines of error")
+    after = standin.run("sound.yaml", store, compiles=False) if done.returncode else done
+    if after.returncode or results.unequal(sound, store):
+        problems.append(f"the next run does not end well: exit {after.returncode}")
+    checks.say(not problems, f"fault {fault}, exit {done.returncode}", "; ".join(problems) + ("\n" + done.stderr[:2000] if problems else ""))
+    shutil.rmtree(store, ignore_errors=True)
+    return done.returncode
+
+
+def faults(standin, checks):
+    """Every kind of fault, at the probe, early and late."""
+    done = standin.run("sound.yaml", standin.folder / "sound-cuda", compiles=False)
+    checks.say(done.returncode == 0, "one stage of each kind", done.stderr[-500:] if done.returncode else "")
+    with ThreadPoolExecutor(N_JOBS) as pool:
+        codes = dict(zip(FAULTS, pool.map(lambda fault: faulty(standin, checks, fault), FAULTS)))
+    for kind in ("module", "compile", "launch", "upload", "download", "memory", "lost"):
+        checks.say(codes[f"{kind}:1"] == 2, f"the probe finds a fault of kind {kind} before any work", f"exit {codes[f'{kind}:1']}")
+    stopped = {fault.split(":")[0] for fault, code in codes.items() if code == 3}
+    needed = {"module", "compile", "launch", "upload", "download", "sync", "memory", "lost"}
+    checks.say(stopped >= needed, "each kind of fault stops a stage with exit 3", ", ".join(sorted(stopped)))
+
+
+def small_card(standin, checks):
+    """A card without room is named before any work."""
+    done = standin.run("sound.yaml", standin.folder / "small", compiles=False, STANDIN_MEMORY=100 << 20)
+    checks.say(done.returncode == 2 and "MiB of memory free" in done.stderr, "a card of 100 MiB is refused", done.stderr.splitlines()[0])
+
+
+def missing_parts(standin, checks):
+    """The compiler and its headers are found in wheels, or missed by name."""
+    environment = standin.environment(standin.kernels, False)
+    del environment["CUDA_PATH"]
+    doctor = [str(standin.program), "doctor"]
+    for what, more, expected in [
+        ("headers in the wheels of Python", {"PYTHONPATH": str(standin.folder / "site")}, "ready for"),
+        ("no headers", {"PYTHONPATH": "", "PATH": "/nowhere"}, "no CUDA headers"),
+        ("no driver", {"LD_LIBRARY_PATH": ""}, "no CUDA driver library"),
+    ]:
+        done = subprocess.run(doctor, env={**environment, **more}, cwd=standin.folder, capture_output=True, text=True)
+        line = next((line for line in done.stdout.splitlines() if line.startswith("cuda")), "")
+        checks.say(expected in line, f"doctor: {what}", line[12:140])
+
+
+def memory(standin, checks):
+    """Many trainings in one process hold what one holds."""
+    peaks = {}
+    for n_trainings in (1, 18):
+        (standin.folder / "sweep.yaml").write_text(inputs.sweep(standin.folder, n_trainings))
+        counts = standin.folder / f"sweep-{n_trainings}.jsonl"
+        done = standin.run("sweep.yaml", standin.folder / f"sweep-{n_trainings}", compiles=False, STANDIN_COUNTS=counts)
+        peaks[n_trainings] = results.counts(counts)["peak"] if done.returncode == 0 else None
+    found = ", ".join(f"{n} trainings {peak} bytes" for n, peak in peaks.items())
+    checks.say(None not in peaks.values() and peaks[18] <= peaks[1], "18 trainings hold what one holds", found)
+
+
+def start(standin, checks):
+    """A second process compiles nothing; a damaged cache is compiled again, and the results are the same."""
+    store = standin.folder / "start-cuda"
+    compiled = []
+    for name, change in (("first", None), ("second", None), ("damaged", "flip")):
+        [packed] = store.glob("store-v1/kernels/*") if change else [None]
+        if packed:
+            content = bytearray(packed.read_bytes())
+            content[len(content) // 2] ^= 1
+            packed.write_bytes(content)
+        kernels = standin.folder / f"kernels-start-{name}"
+        shutil.rmtree(kernels, ignore_errors=True)
+        # Libraries are there for all: what this process compiles leaves its text.
+        kernels.mkdir()
+        for library in standin.kernels.glob("*.so"):
+            (kernels / library.name).symlink_to(library)
+        forced = [word for stage in ("text", "images", "train") for word in ("--force", stage)]
+        done = standin.run("sound.yaml", store, kernels, compiles=False, arguments=forced)
+        compiled.append(len(list(kernels.glob("*.cu"))) if done.returncode == 0 else done.stderr[-300:])
+    checks.say(compiled[1] == 0 and compiled[0] == compiled[2] != 0, "kernels are compiled once", ", ".join(map(str, compiled)))
+    wrong = results.unequal(standin.folder / "sound-cuda", store)
+    checks.say(not wrong, "kernels of the store give the same results", ", ".join(wrong))
+
+
+def search(standin, checks):
+    """Searches of heads that were trained on the card find what those of the processor's find."""
+    found = [results.searched(standin, "training.yaml", standin.folder / f"training-{device}") for device in ("cpu", "cuda")]
+    apart = results.furthest([found[0][image] for image in sorted(found[0])], [found[1][image] for image in sorted(found[1])])
+    checks.say(apart <= results.TOLERANCES["scores"], "search", f"scores of all images differ by {apart:.1e}")
+
+
+def main():
+    program, folder = Path(sys.argv[1]).resolve(), Path(sys.argv[2]).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    toolkit, reason = prepared(folder)
+    if reason:
+        print(f"skipped: {reason}")
+        return 0
+    for made in (*folder.glob("*-cpu"), *folder.glob("*-cuda"), *folder.glob("*-[0-9]*"), *folder.glob("kernels-*"), folder / "faults", folder / "small", folder / "kernels"):
+        shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink(missing_ok=True)
+    standin, checks = StandIn(program, folder, toolkit), Checks()
+    shutil.copytree(ROOT / "pipelines", folder / "pipelines", dirs_exist_ok=True)
+    for name in ("families", "training", "sound"):
+        (folder / f"{name}.yaml").write_text(getattr(inputs, name)(folder))
+    with ThreadPoolExecutor(N_JOBS) as pool:
+        jobs = [pool.submit(emulated, standin, checks, "families", results.TOLERANCES)]
+        jobs += [pool.submit(emulated, standin, checks, "training", results.TOLERANCES)]
+        for arch in (75, 120):
+            kernels = folder / f"kernels-{arch}"
+            jobs.append(pool.submit(compiled, standin, checks, arch, kernels, ("families.yaml", "training.yaml", DEMO)))
+        for job in jobs:
+            job.result()
+    compiled(standin, checks, 90, standin.kernels, (DEMO,))
+    faults(standin, checks)
+    small_card(standin, checks)
+    missing_parts(standin, checks)
+    memory(standin, checks)
+    start(standin, checks)
+    search(standin, checks)
+    print(f"{checks.n_failed} checks failed" if checks.n_failed else "all checks hold", f"after {time.monotonic() - checks.start:.0f} s")
+    return 1 if checks.n_failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

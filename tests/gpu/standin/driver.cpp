@@ -1,0 +1,394 @@
+// Stands in for NVIDIA's driver on a machine without a card (libcuda.so.1): device memory is memory of the processor, and
+// kernels are the libraries that compiler.cpp has made of them. It also counts, and breaks what it is asked to break.
+//
+// STANDIN_KERNELS   the folder of compiled kernels
+// STANDIN_ARCH      the compute capability of the card, such as 90; by default 90
+// STANDIN_IDLE      after so many launches kernels are not executed; memory is zero instead of NaN
+// STANDIN_MEMORY    the memory of the card in bytes; by default 16 GiB
+// STANDIN_COUNTS    a file to which the process appends one line of JSON when it ends
+// STANDIN_FAULT     KIND:N breaks the N-th call of a kind, from 1: memory, module, launch, upload, download, sync; and
+//                   "lost" is any call, after which the card is gone
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <dlfcn.h>
+#include <map>
+#include <mutex>
+#include <string>
+#include <sys/mman.h>
+#include <vector>
+
+#define EXPORTED extern "C" __attribute__((visibility("default"))) int
+
+typedef uint64_t DevicePointer;
+typedef void *Opaque;
+
+// Values of CUresult.
+enum Result { FINE = 0, BAD_VALUE = 1, NO_MEMORY = 2, BAD_IMAGE = 200, OLD_PTX = 222, BAD_ADDRESS = 700, LAUNCH_FAILED = 719, GONE = 46 };
+
+static const char *variable(const char *name, const char *otherwise) {
+    const char *value = getenv(name);
+    return value && *value ? value : otherwise;
+}
+
+static uint64_t capacity() {
+    static uint64_t bytes = strtoull(variable("STANDIN_MEMORY", "17179869184"), nullptr, 10);
+    return bytes;
+}
+
+// The launches that are executed, or -1 for all.
+static long n_executed() {
+    static long number = atol(variable("STANDIN_IDLE", "-1"));
+    return number;
+}
+
+// ---- What happened, and what is to go wrong.
+
+enum Kind { MEMORY, MODULE, LAUNCH, UPLOAD, DOWNLOAD, SYNC, N_KINDS };
+static const char *const KIND_NAMES[N_KINDS] = {"memory", "module", "launch", "upload", "download", "sync"};
+static const Result KIND_RESULTS[N_KINDS] = {NO_MEMORY, OLD_PTX, LAUNCH_FAILED, BAD_VALUE, BAD_ADDRESS, BAD_ADDRESS};
+// After these, a real card fails in every later call, too.
+static const bool KIND_LASTS[N_KINDS] = {false, false, true, false, true, true};
+
+static std::recursive_mutex guard;
+static uint64_t calls[N_KINDS], all_calls, uploaded, downloaded, held, peak;
+static Result broken = FINE;
+// Never destroyed: the report is written after objects are.
+static auto &launches_by_kernel = *new std::map<std::string, uint64_t>;
+
+static Result counted(Kind kind) {
+    std::lock_guard<std::recursive_mutex> hold(guard);
+    calls[kind]++, all_calls++;
+    if (broken) return broken;
+    static const std::string fault = variable("STANDIN_FAULT", "");
+    size_t colon = fault.find(':');
+    if (colon == std::string::npos) return FINE;
+    std::string name = fault.substr(0, colon);
+    uint64_t number = strtoull(fault.c_str() + colon + 1, nullptr, 10);
+    if (name == "lost" && all_calls >= number) return broken = GONE;
+    // Memory that is full stays so: the framework tries twice.
+    bool is_due = kind == MEMORY ? calls[kind] >= number : calls[kind] == number;
+    if (name != KIND_NAMES[kind] || !is_due) return FINE;
+    if (KIND_LASTS[kind]) broken = KIND_RESULTS[kind];
+    return KIND_RESULTS[kind];
+}
+
+__attribute__((destructor)) static void report() {
+    const char *path = variable("STANDIN_COUNTS", "");
+    FILE *file = *path ? fopen(path, "a") : nullptr;
+    if (!file) return;
+    std::string line = "{";
+    for (int kind = 0; kind < N_KINDS; kind++) line += "\"" + std::string(KIND_NAMES[kind]) + "\": " + std::to_string(calls[kind]) + ", ";
+    line += "\"calls\": " + std::to_string(all_calls) + ", \"uploaded\": " + std::to_string(uploaded) + ", \"downloaded\": " + std::to_string(downloaded);
+    line += ", \"held\": " + std::to_string(held) + ", \"peak\": " + std::to_string(peak) + ", \"kernels\": {";
+    const char *comma = "";
+    for (auto &kernel : launches_by_kernel) line += comma + ("\"" + kernel.first) + "\": " + std::to_string(kernel.second), comma = ", ";
+    fprintf(file, "%s}}\n", line.c_str());
+    fclose(file);
+}
+
+// ---- The device.
+
+EXPORTED cuInit(unsigned) { return FINE; }
+EXPORTED cuDriverGetVersion(int *version) { return *version = 13000, FINE; }
+EXPORTED cuDeviceGetCount(int *count) { return *count = atoi(variable("STANDIN_CARDS", "1")), FINE; }
+EXPORTED cuDeviceGet(int *device, int ordinal) { return *device = ordinal, FINE; }
+EXPORTED cuDeviceGetName(char *name, int length, int) { return snprintf(name, length, "stand-in"), FINE; }
+EXPORTED cuDeviceTotalMem_v2(size_t *bytes, int) { return *bytes = capacity(), FINE; }
+EXPORTED cuGetErrorName(int result, const char **name) {
+    switch (result) {
+        case BAD_VALUE: *name = "CUDA_ERROR_INVALID_VALUE"; break;
+        case NO_MEMORY: *name = "CUDA_ERROR_OUT_OF_MEMORY"; break;
+        default: *name = "CUDA_ERROR_UNKNOWN";
+    }
+    return FINE;
+}
+EXPORTED cuGetErrorString(int, const char **text) { return *text = "as the stand-in was asked to", FINE; }
+
+// NVRTC asks for tables of functions that the driver keeps to itself, and calls what lies within the size that stands first.
+EXPORTED cuGetExportTable(const void **table, const void *) {
+    static const uint64_t empty[8] = {sizeof empty[0]};
+    return *table = empty, FINE;
+}
+
+EXPORTED cuDeviceGetAttribute(int *value, int attribute, int) {
+    int arch = atoi(variable("STANDIN_ARCH", "90"));
+    // By the numbers of CUdevice_attribute: limits of blocks and grids, then the rest.
+    switch (attribute) {
+        case 1: case 2: case 3: *value = 1024; break;
+        case 4: *value = 64; break;
+        case 5: *value = 0x7fffffff; break;
+        case 6: case 7: *value = 65535; break;
+        case 8: *value = 48 << 10; break;
+        case 10: *value = 32; break;
+        case 16: *value = 100; break;
+        case 75: *value = arch / 10; break;
+        case 76: *value = arch % 10; break;
+        case 97: *value = arch >= 90 ? 227 << 10 : arch >= 80 ? 163 << 10 : 64 << 10; break;
+        default: *value = 0;
+    }
+    return FINE;
+}
+
+// ---- Contexts, streams and events: all work is done when a call returns, so there is nothing to wait for.
+
+static Opaque token() {
+    static uintptr_t next = 0x1000;
+    return (Opaque)(next += 0x10);
+}
+EXPORTED cuDevicePrimaryCtxRetain(Opaque *context, int) { return *context = (Opaque)0x10, broken; }
+EXPORTED cuDevicePrimaryCtxRelease_v2(int) { return FINE; }
+EXPORTED cuCtxSetCurrent(Opaque) { return FINE; }
+EXPORTED cuCtxGetCurrent(Opaque *context) { return *context = (Opaque)0x10, FINE; }
+EXPORTED cuCtxSynchronize() { return counted(SYNC); }
+EXPORTED cuStreamCreate(Opaque *stream, unsigned) { return *stream = token(), FINE; }
+EXPORTED cuStreamSynchronize(Opaque) { return counted(SYNC); }
+EXPORTED cuStreamWaitEvent(Opaque, Opaque, unsigned) { return broken; }
+EXPORTED cuStreamDestroy_v2(Opaque) { return FINE; }
+EXPORTED cuEventCreate(Opaque *event, unsigned) { return *event = token(), FINE; }
+EXPORTED cuEventRecord(Opaque, Opaque) { return FINE; }
+EXPORTED cuEventSynchronize(Opaque) { return counted(SYNC); }
+EXPORTED cuEventQuery(Opaque) { return broken; }
+EXPORTED cuEventDestroy_v2(Opaque) { return FINE; }
+
+// ---- Memory. What nothing has written is NaN, so that a read of it shows.
+
+static auto &blocks = *new std::map<DevicePointer, size_t>;
+
+static int allocate(DevicePointer *pointer, size_t bytes) {
+    std::lock_guard<std::recursive_mutex> hold(guard);
+    if (Result result = counted(MEMORY)) return result;
+    if (held + bytes > capacity()) return NO_MEMORY;
+    void *block = mmap(nullptr, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (block == MAP_FAILED) return NO_MEMORY;
+    if (n_executed() < 0) memset(block, 0xff, bytes);
+    *pointer = (DevicePointer)block;
+    blocks[*pointer] = bytes;
+    held += bytes;
+    peak = held > peak ? held : peak;
+    return FINE;
+}
+
+static int give_back(DevicePointer pointer) {
+    std::lock_guard<std::recursive_mutex> hold(guard);
+    auto block = blocks.find(pointer);
+    if (block == blocks.end()) return BAD_VALUE;
+    munmap((void *)pointer, block->second ? block->second : 1);
+    held -= block->second;
+    blocks.erase(block);
+    return FINE;
+}
+
+EXPORTED cuMemAlloc_v2(DevicePointer *pointer, size_t bytes) { return allocate(pointer, bytes); }
+EXPORTED cuMemAllocAsync(DevicePointer *pointer, size_t bytes, Opaque) { return allocate(pointer, bytes); }
+EXPORTED cuMemFree_v2(DevicePointer pointer) { return give_back(pointer); }
+EXPORTED cuMemFreeAsync(DevicePointer pointer, Opaque) { return give_back(pointer); }
+EXPORTED cuMemAllocHost_v2(void **memory, size_t bytes) { return (*memory = malloc(bytes)) ? FINE : NO_MEMORY; }
+EXPORTED cuMemFreeHost(void *memory) { return free(memory), FINE; }
+EXPORTED cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
+    return *total = capacity(), *free_bytes = capacity() - held, broken;
+}
+
+static int copied(Kind kind, void *to, const void *from, size_t bytes) {
+    if (Result result = counted(kind)) return result;
+    (kind == UPLOAD ? uploaded : downloaded) += bytes;
+    memcpy(to, from, bytes);
+    return FINE;
+}
+EXPORTED cuMemcpyHtoDAsync_v2(DevicePointer to, const void *from, size_t bytes, Opaque) { return copied(UPLOAD, (void *)to, from, bytes); }
+EXPORTED cuMemcpyDtoHAsync_v2(void *to, DevicePointer from, size_t bytes, Opaque) { return copied(DOWNLOAD, to, (void *)from, bytes); }
+EXPORTED cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, size_t bytes, Opaque) { return memmove((void *)to, (void *)from, bytes), broken; }
+EXPORTED cuMemsetD8Async(DevicePointer to, unsigned char value, size_t bytes, Opaque) { return memset((void *)to, value, bytes), broken; }
+
+// CUDA_MEMCPY2D.
+struct Side { size_t x, y; int kind; const void *host; DevicePointer device; Opaque array; size_t pitch; };
+struct Copy { Side from, to; size_t width, height; };
+enum { OF_HOST = 1 };
+static char *row_of(const Side &side, size_t row) {
+    char *start = side.kind == OF_HOST ? (char *)side.host : (char *)side.device;
+    return start + (side.y + row) * side.pitch + side.x;
+}
+EXPORTED cuMemcpy2DAsync_v2(const Copy *copy, Opaque) {
+    bool is_upload = copy->from.kind == OF_HOST;
+    if (Result result = counted(is_upload ? UPLOAD : DOWNLOAD)) return result;
+    if (copy->height > 1 && (copy->width > copy->from.pitch || copy->width > copy->to.pitch)) return BAD_VALUE;
+    for (size_t row = 0; row < copy->height; row++) memcpy(row_of(copy->to, row), row_of(copy->from, row), copy->width);
+    (is_upload ? uploaded : downloaded) += copy->width * copy->height;
+    return FINE;
+}
+
+// Bulk copies by descriptors are not executed here: no kernel of the program asks for them.
+EXPORTED cuTensorMapEncodeTiled() { return 801; }
+EXPORTED cuTensorMapEncodeIm2col() { return 801; }
+EXPORTED cuTensorMapEncodeIm2colWide() { return 801; }
+
+// ---- Kernels.
+
+struct Triple { unsigned x, y, z; };
+// The same as in kernel.h.
+struct Place { Triple thread, block, block_size, grid; };
+struct Meeting { void (*of_block)(); void (*of_warp)(); void *(*slot)(unsigned lane); unsigned (*lanes)(); };
+struct Kernel {
+    std::string name;
+    void (*thread)(void **);
+    void (*block)(void **);
+    Place *place;
+    Meeting *meeting;
+    unsigned char *shared;
+    size_t shared_bytes;
+    bool meets;
+};
+
+EXPORTED cuModuleLoadData(Opaque *module, const void *image) {
+    if (Result result = counted(MODULE)) return result;
+    auto *kernel = new Kernel();
+    // The first line of the text names the library.
+    const char *mark = "// stand-in ", *text = (const char *)image;
+    if (strncmp(text, mark, strlen(mark))) return BAD_IMAGE;
+    text += strlen(mark);
+    std::string digest(text, strcspn(text, "\n"));
+    // Kernels that are never executed have no library.
+    if (n_executed() < 0 || (long)calls[LAUNCH] < n_executed()) {
+        std::string path = std::string(variable("STANDIN_KERNELS", ".")) + "/" + digest + ".so";
+        void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+        if (!library) return fprintf(stderr, "stand-in: %s\n", dlerror()), BAD_IMAGE;
+        kernel->thread = (void (*)(void **))dlsym(library, "standin_thread");
+        kernel->block = (void (*)(void **))dlsym(library, "standin_block");
+        kernel->place = (Place *)dlsym(library, "standin_place");
+        kernel->meeting = (Meeting *)dlsym(library, "standin_meeting");
+        kernel->shared = (unsigned char *)dlsym(library, "dynamic_shared_mem");
+        kernel->shared_bytes = *(size_t *)dlsym(library, "standin_shared_bytes");
+        kernel->meets = *(int *)dlsym(library, "standin_meets");
+    }
+    return *module = kernel, FINE;
+}
+EXPORTED cuModuleUnload(Opaque) { return FINE; }
+EXPORTED cuModuleGetFunction(Opaque *function, Opaque module, const char *name) {
+    ((Kernel *)module)->name = name;
+    return *function = module, FINE;
+}
+EXPORTED cuFuncSetAttribute(Opaque, int, int) { return FINE; }
+
+// Threads of a block take turns: each has a stack, and gives way where it must meet others.
+
+extern "C" void standin_switch(void **leave, void *enter);
+asm(".text\n"
+    ".type standin_switch,@function\n"
+    "standin_switch:\n"
+    "  push %rbx\n  push %rbp\n  push %r12\n  push %r13\n  push %r14\n  push %r15\n"
+    "  mov %rsp, (%rdi)\n"
+    "  mov %rsi, %rsp\n"
+    "  pop %r15\n  pop %r14\n  pop %r13\n  pop %r12\n  pop %rbp\n  pop %rbx\n"
+    "  ret\n"
+    ".size standin_switch,.-standin_switch\n");
+
+enum { MOST_THREADS = 1024, WARP = 32, STACK_BYTES = 192 << 10, SLOT_BYTES = 64 };
+enum Turn : char { CAN_RUN, WAITS_FOR_WARP, WAITS_FOR_BLOCK, HAS_ENDED };
+
+static char *stacks;
+static void *scheduler, *paused[MOST_THREADS];
+static Turn turns[MOST_THREADS];
+static unsigned running, n_threads;
+static char slots[MOST_THREADS][SLOT_BYTES];
+static Kernel *kernel;
+static void **arguments;
+
+static void give_way(Turn turn) {
+    unsigned self = running;
+    turns[self] = turn;
+    standin_switch(&paused[self], scheduler);
+}
+static void meet_block() { give_way(WAITS_FOR_BLOCK); }
+static void meet_warp() { give_way(WAITS_FOR_WARP); }
+static void *slot(unsigned lane) { return slots[running / WARP * WARP + lane]; }
+static unsigned lanes() {
+    unsigned first = running / WARP * WARP;
+    return n_threads - first < WARP ? n_threads - first : WARP;
+}
+static void begin_thread() {
+    kernel->thread(arguments);
+    give_way(HAS_ENDED);
+    abort();
+}
+
+static void enter(unsigned thread) {
+    running = thread;
+    Triple size = kernel->place->block_size;
+    kernel->place->thread = {thread % size.x, thread / size.x % size.y, thread / size.x / size.y};
+    standin_switch(&scheduler, paused[thread]);
+}
+
+// Lets all threads of a range that can run do so, until they wait or have ended.
+static bool run_those_who_can(unsigned first, unsigned end) {
+    bool any = false;
+    for (unsigned thread = first; thread < end; thread++)
+        if (turns[thread] == CAN_RUN) enter(thread), any = true;
+    return any;
+}
+
+// Where all threads of a range that have not ended wait for the same, they go on.
+static bool release(unsigned first, unsigned end, Turn waits) {
+    unsigned n_waiting = 0, n_alive = 0;
+    for (unsigned thread = first; thread < end; thread++) {
+        n_waiting += turns[thread] == waits;
+        n_alive += turns[thread] != HAS_ENDED;
+    }
+    if (n_waiting == 0 || n_waiting < n_alive) return false;
+    for (unsigned thread = first; thread < end; thread++)
+        if (turns[thread] == waits) turns[thread] = CAN_RUN;
+    return true;
+}
+
+static bool run_block_that_meets() {
+    for (unsigned thread = 0; thread < n_threads; thread++) {
+        // As a call would leave it: six registers, the place to go on, and the stack where a function expects it.
+        void **top = (void **)(stacks + (thread + 1) * STACK_BYTES - 64);
+        *--top = nullptr;
+        *--top = (void *)begin_thread;
+        for (int i = 0; i < 6; i++) *--top = nullptr;
+        paused[thread] = top;
+        turns[thread] = CAN_RUN;
+    }
+    for (;;) {
+        bool moved = false;
+        for (unsigned first = 0; first < n_threads; first += WARP) {
+            unsigned end = first + WARP < n_threads ? first + WARP : n_threads;
+            do moved |= run_those_who_can(first, end);
+            while (release(first, end, WAITS_FOR_WARP));
+        }
+        bool have_ended = true;
+        for (unsigned thread = 0; thread < n_threads; thread++) have_ended &= turns[thread] == HAS_ENDED;
+        if (have_ended) return true;
+        moved |= release(0, n_threads, WAITS_FOR_BLOCK);
+        if (!moved) return fprintf(stderr, "stand-in: threads of %s wait for each other\n", kernel->name.c_str()), false;
+    }
+}
+
+EXPORTED cuLaunchKernel(Opaque function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, Opaque, void **given, void **) {
+    std::lock_guard<std::recursive_mutex> hold(guard);
+    kernel = (Kernel *)function;
+    launches_by_kernel[kernel->name]++;
+    if (Result result = counted(LAUNCH)) return result;
+    n_threads = bx * by * bz;
+    bool fits = n_threads && n_threads <= MOST_THREADS && gx && gy && gz && gy < 65536 && gz < 65536;
+    if (!fits) return fprintf(stderr, "stand-in: %s: a grid of %u %u %u, blocks of %u %u %u\n", kernel->name.c_str(), gx, gy, gz, bx, by, bz), BAD_VALUE;
+    if (n_executed() >= 0 && (long)calls[LAUNCH] > n_executed()) return FINE;
+    if (shared > kernel->shared_bytes) return BAD_VALUE;
+    if (!stacks) stacks = (char *)mmap(nullptr, (size_t)MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    arguments = given;
+    *kernel->meeting = {meet_block, meet_warp, slot, lanes};
+    kernel->place->block_size = {bx, by, bz};
+    kernel->place->grid = {gx, gy, gz};
+    for (unsigned z = 0; z < gz; z++)
+        for (unsigned y = 0; y < gy; y++)
+            for (unsigned x = 0; x < gx; x++) {
+                kernel->place->block = {x, y, z};
+                // Shared memory holds what a former block has left.
+                memset(kernel->shared, 0xff, shared);
+                if (!kernel->meets) kernel->block(given);
+                else if (!run_block_that_meets()) return broken = LAUNCH_FAILED;
+            }
+    return FINE;
+}

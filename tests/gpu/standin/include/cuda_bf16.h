@@ -1,0 +1,1 @@
+// Empty: kernel.h has what kernels need of it.
