@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use pipeline_models::image::{ImageOptions, find_image_model};
 use pipeline_models::text::{ModelSearch, TextOptions, find_text_model};
-use pipeline_models::{Device, Encoder, EncoderRows, open_image_model, open_text_model};
+use pipeline_models::{Device, Encoder, EncoderRows, Precision, open_image_model, open_text_model};
 
 const SIDE: usize = 224;
 
@@ -32,13 +32,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let search = ModelSearch::default();
     if side == "texts" {
         let files = find_text_model(model, &search)?;
-        let encoder = open_text_model(&files, &TextOptions::default())?.load(Device::Cpu)?;
+        let encoder = open_text_model(&files, &TextOptions::default())?.load(Device::Cpu, Precision::F32)?;
         let texts = std::fs::read_to_string(what)?;
         let texts: Vec<&str> = texts.lines().collect();
         return time(&*encoder, EncoderRows::Texts(&texts), n_threads, n_rounds);
     }
     let files = find_image_model(model, &search)?;
-    let encoder = open_image_model(&files, &ImageOptions::default())?.load(Device::Cpu)?;
+    let encoder = open_image_model(&files, &ImageOptions::default())?.load(Device::Cpu, Precision::F32)?;
     let images: Vec<Vec<u8>> = (0..what.parse()?).map(image).collect();
     let images: Vec<&[u8]> = images.iter().map(Vec::as_slice).collect();
     time(&*encoder, EncoderRows::Images { pixels: &images, height: SIDE, width: SIDE }, n_threads, n_rounds)

@@ -38,6 +38,33 @@ impl Gpu {
     }
 }
 
+/// The rounding of factors that products of matrices and convolutions may take for speed; their sums are in single
+/// precision, and so is everything else.
+///
+/// It is an allowance, as `allow_tf32` of PyTorch: the processor rounds no factor, and neither does a card without such
+/// units.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// None: single precision, 24 bits of each factor.
+    #[default]
+    F32,
+    /// To 11 bits, the range of single precision: `tf32` of tensor cores.
+    Tf32,
+    /// To 8 bits, the range of single precision: `bfloat16`.
+    Bf16,
+}
+
+impl Precision {
+    /// Its name in specs and files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::Tf32 => "tf32",
+            Self::Bf16 => "bf16",
+        }
+    }
+}
+
 /// Says whether `device` can be used, before any work and without a panic of the framework.
 ///
 /// # Errors

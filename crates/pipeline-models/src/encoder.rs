@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use pipeline_kernels::{Matrix, TokenMatrix};
 use serde::{Deserialize, Serialize};
 
-use crate::Device;
 use crate::preprocessing::ImageExpectations;
 use crate::tokenizer::TokenCount;
 use crate::tower::{Top, TopError};
 use crate::weights::{ModelError, WeightsNote};
+use crate::{Device, Precision};
 
 /// The side of a pair that a model encodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,11 +142,11 @@ pub trait EncoderModel: Send + Sync {
         Err(TopError::OfImages.into())
     }
 
-    /// Loads the weights.
+    /// Loads the weights to where products are computed in this precision.
     ///
     /// # Errors
     /// When the device cannot be used, or a file cannot be read, is not supported or is damaged.
-    fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError>;
+    fn load(&self, device: Device, precision: Precision) -> Result<Box<dyn Encoder>, ModelError>;
 }
 
 /// An encoder in memory.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use pipeline_core::{Digest, FileEntry, InputArtifact, StageContext, StageError, Tree};
 use pipeline_data::{DataError, ImagePlace, QueryRow, StoredVectors, TokenShard, VectorShard};
 use pipeline_kernels::Matrix;
-use pipeline_models::TokenLayout;
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
+use pipeline_models::{Precision, TokenLayout};
 use serde::{Deserialize, Serialize};
 
 use crate::tokens;
@@ -371,6 +371,16 @@ pub(crate) fn thread_pool(n_threads: usize) -> Result<rayon::ThreadPool, StageEr
         .num_threads(n_threads.max(1))
         .build()
         .map_err(|error| StageError::because("the threads cannot be started", error))
+}
+
+/// The part of a headline about the rounding of products; `None` for single precision on a processor.
+pub(crate) fn precision_note(device: pipeline_core::Device, precision: Precision) -> Option<String> {
+    let name = precision.name();
+    match (device, precision) {
+        (pipeline_core::Device::Cpu, Precision::F32) => None,
+        (pipeline_core::Device::Cpu, _) => Some(format!("precision {name}, and in f32 on the processor")),
+        (pipeline_core::Device::Cuda | pipeline_core::Device::Wgpu, _) => Some(format!("precision {name}")),
+    }
 }
 
 /// Converts the device of a run to that of the encoders.

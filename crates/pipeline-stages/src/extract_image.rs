@@ -28,7 +28,7 @@ use crate::pooled::QueryEncoder;
 use crate::published;
 use crate::seconds::Seconds;
 use crate::shard_sizes::{self, SHARD_MIB};
-use crate::tokens::Precision;
+use crate::tokens::PrecisionParam;
 use expected::must_take;
 use files::ImageFiles;
 use pixels::PixelShards;
@@ -82,9 +82,9 @@ struct ExtractImageParams {
     /// `avg` for ResNet and ConvNeXt.
     #[serde(default, skip_serializing_if = "is_avg")]
     pooling: Option<PoolingParam>,
-    /// With `pooling: tokens`: the precision of the vectors.
-    #[serde(default, skip_serializing_if = "Precision::is_single")]
-    precision: Precision,
+    /// The rounding that products may take, on devices that gain speed by it; `f16` is the storage of `pooling: tokens`.
+    #[serde(default, skip_serializing_if = "PrecisionParam::is_single")]
+    precision: PrecisionParam,
     /// The positions for images of another size than the model's own. When absent, `interpolate` for DINOv2, whose own
     /// library does so, and `own` for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -190,7 +190,7 @@ struct ExtractImage {
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let node = &context.stage.params;
     let params: ExtractImageParams = pipeline_spec::params(node)?;
-    Precision::check(node)?;
+    PrecisionParam::check(node)?;
     if !(1..=model::MAX_BATCH_ROWS).contains(&params.batch_rows) {
         let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
         return Err(SpecError::at(span_of(node, "batch_rows"), message));
@@ -289,7 +289,7 @@ pub(crate) fn encoder(params: &Node, search: &image::ModelSearch) -> Result<Quer
         pipeline_spec::params(params).map_err(|error| StageError::because("there is no image model", error))?;
     let stage = ExtractImage::of(params, search);
     let model = stage.model()?;
-    let encoder = model.load(pipeline_models::Device::Cpu);
+    let encoder = model.load(pipeline_models::Device::Cpu, stage.params.precision.of_products());
     let encoder = encoder.map_err(|error| StageError::because(NOT_LOADED, error))?;
     Ok(QueryEncoder::new(&*model, encoder, stage.params.precision))
 }
@@ -325,7 +325,7 @@ impl ExtractImage {
         let size = self.decoded.map_or(USUAL_SIZE, |decoded| decoded.size);
         let pixel_bytes = size.map(u64::from).iter().product::<u64>() * 3;
         let (row_bytes, most_rows) = match self.most_rows {
-            Some(most_rows) => (shard_sizes::row_bytes(model, size, Precision::F32), most_rows),
+            Some(most_rows) => (shard_sizes::row_bytes(model, size, PrecisionParam::F32), most_rows),
             None => (shard_sizes::token_row_bytes(model, size), shard_sizes::of_pixels(pixel_bytes).max_rows),
         };
         row_bytes.map_or(1, |row_bytes| shard_sizes::parts_of_pixels(row_bytes, most_rows))

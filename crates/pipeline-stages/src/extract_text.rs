@@ -27,7 +27,7 @@ use crate::published;
 use crate::query_shards::QueryShards;
 use crate::seconds::Seconds;
 use crate::shard_sizes::{self, SHARD_MIB};
-use crate::tokens::{self, Precision};
+use crate::tokens::{self, PrecisionParam};
 
 const NOT_LOADED: &str = "the text model cannot be loaded";
 
@@ -61,9 +61,9 @@ struct ExtractTextParams {
     /// CLIP and SigLIP, and `cls` for BERT's families, as in the notebook.
     #[serde(default)]
     pooling: Option<PoolingParam>,
-    /// With `pooling: tokens`: the precision of the vectors.
-    #[serde(default, skip_serializing_if = "Precision::is_single")]
-    precision: Precision,
+    /// The rounding that products may take, on devices that gain speed by it; `f16` is the storage of `pooling: tokens`.
+    #[serde(default, skip_serializing_if = "PrecisionParam::is_single")]
+    precision: PrecisionParam,
     /// `-N` leaves out the last N layers and gives the vectors of all tokens that enter them, for `train-top`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = -1000, max = -1))]
@@ -168,7 +168,7 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         return Err(SpecError::at(span_of(node, "max_length"), "`max_length` must be at least 3")
             .with_help("[CLS] and [SEP] take two of the tokens"));
     }
-    Precision::check(node)?;
+    PrecisionParam::check(node)?;
     shard_sizes::check(node, params.shard_mib)?;
     check_layers(&params, node)?;
     if !(1..=model::MAX_BATCH_ROWS).contains(&params.batch_rows) {
@@ -234,7 +234,7 @@ pub(crate) fn encoder(params: &Node, search: &text::ModelSearch) -> Result<Query
         pipeline_spec::params(params).map_err(|error| StageError::because("there is no text model", error))?;
     let stage = ExtractText { params, search: search.clone() };
     let model = stage.model(&stage.files()?)?;
-    let encoder = model.load(pipeline_models::Device::Cpu);
+    let encoder = model.load(pipeline_models::Device::Cpu, stage.params.precision.of_products());
     let encoder = encoder.map_err(|error| StageError::because(NOT_LOADED, error))?;
     Ok(QueryEncoder::new(&*model, encoder, stage.params.precision))
 }

@@ -20,7 +20,7 @@ use crate::artifact::{self, FeaturesInfo};
 use crate::model;
 use crate::recent_vectors::RecentVectors;
 use crate::seconds::Seconds;
-use crate::tokens::Precision;
+use crate::tokens::PrecisionParam;
 
 /// The bytes of vectors that are kept for equal rows of later shards: 4,000 of ResNet-50, 10,000 of BERT.
 const RECENT_BYTES: usize = 32 << 20;
@@ -102,8 +102,8 @@ pub(crate) struct ToEncode<'a> {
     pub(crate) not_loaded: &'static str,
     /// The number of rows per batch; cancellation is checked in between.
     pub(crate) batch_rows: usize,
-    /// The precision of token vectors, where nothing is pooled.
-    pub(crate) precision: Precision,
+    /// The rounding of products, and of token vectors where nothing is pooled.
+    pub(crate) precision: PrecisionParam,
     /// The digests of the units: rows, or shards of an input.
     pub(crate) digests: Vec<Digest>,
     /// The number of rows per unit; `None` where a unit is a row.
@@ -269,7 +269,8 @@ impl<'a> Extraction<'a> {
     fn load(&self, work: &mut EncoderWork) -> Result<(), StageError> {
         if work.encoder.is_none() {
             let start = Instant::now();
-            let loaded = self.input.model.load(artifact::device(self.context.device));
+            let device = artifact::device(self.context.device);
+            let loaded = self.input.model.load(device, self.input.precision.of_products());
             work.encoder = Some(loaded.map_err(|error| self.not_loaded(error))?);
             self.seconds.spent(Work::Load, start);
         }
@@ -336,7 +337,9 @@ impl OpenRows for Extraction<'_> {
         let tokens = tokens_of(shards);
         let unknown = tokens.and_then(many_unknown);
         [warning, remark, unknown].into_iter().flatten().for_each(|warning| self.context.host.warn(warning));
-        let parts: Vec<String> = self.input.headline.iter().cloned().chain(place).chain(equal).collect();
+        let precision = artifact::precision_note(self.context.device, self.input.precision.of_products());
+        let parts: Vec<String> =
+            self.input.headline.iter().cloned().chain(place).chain(precision).chain(equal).collect();
         Ok(StageReport {
             n_rows: Some(n_rows),
             n_rejected,

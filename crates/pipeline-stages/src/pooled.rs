@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::artifact::{self, Features};
 use crate::export::Side;
-use crate::tokens::Precision;
+use crate::tokens::PrecisionParam;
 
 /// The property of a feature space with the pool that a training had for its tokens.
 pub(crate) const TOKEN_POOL: &str = "token_pool";
@@ -108,7 +108,7 @@ fn no_scratch(error: DataError) -> StageError {
 /// When they cannot be read.
 pub(crate) fn unpooled(artifact: &InputArtifact, slot: &str) -> Result<Features<TokenMatrix>, StageError> {
     let info = artifact::read_features_info(artifact)?;
-    let none = match info.dtype == Precision::F16.dtype() {
+    let none = match info.dtype == PrecisionParam::F16.dtype() {
         true => TokenNumbers::Half(Vec::new()),
         false => TokenNumbers::Single(Vec::new()),
     };
@@ -312,12 +312,12 @@ impl QueryFeatures {
 /// Encodes queries as an extraction encodes its rows.
 pub(crate) struct QueryEncoder {
     encoder: Box<dyn Encoder>,
-    tokens: Option<(TokenLayout, Precision)>,
+    tokens: Option<(TokenLayout, PrecisionParam)>,
 }
 
 impl QueryEncoder {
     /// The encoder of a model in memory.
-    pub(crate) fn new(model: &dyn EncoderModel, encoder: Box<dyn Encoder>, precision: Precision) -> Self {
+    pub(crate) fn new(model: &dyn EncoderModel, encoder: Box<dyn Encoder>, precision: PrecisionParam) -> Self {
         Self { encoder, tokens: model.tokens().map(|layout| (layout, precision)) }
     }
 

@@ -6,7 +6,7 @@ use pipeline_spec::{Node, SpecError};
 
 use crate::kind::span_of;
 use crate::load_queries;
-use crate::tokens::Precision;
+use crate::tokens::PrecisionParam;
 
 /// 128 images of 224 × 224 pixels are 18 MiB. That is small enough that ten changed rows cost little, and large enough
 /// that the encoders run whole batches.
@@ -72,7 +72,7 @@ pub(crate) fn of_text_tokens(row_bytes: u64) -> CutSizes {
 
 /// The bytes of a row of vectors of the model, at most: of its tokens in `precision`, or of one vector. Images are of
 /// `size`. `None` where the model's files do not show it, which is reported elsewhere.
-pub(crate) fn row_bytes(model: &dyn EncoderModel, size: [u32; 2], precision: Precision) -> Option<u64> {
+pub(crate) fn row_bytes(model: &dyn EncoderModel, size: [u32; 2], precision: PrecisionParam) -> Option<u64> {
     let n_vectors = if model.tokens().is_some() { model.most_tokens(size) } else { 1 };
     Some((n_vectors * model.dim().ok()? * precision.bytes()) as u64)
 }

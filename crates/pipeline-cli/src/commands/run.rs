@@ -2,7 +2,7 @@
 //!
 //! stdout carries the result line of each evaluation, or with `--json` the events; stderr has the rest.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use pipeline_core::{Device, Event, EventRecord, Outcome, RemoteCounts, RunId, StageId};
@@ -60,6 +60,9 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         door::note_other_stores(&named.store, terminal);
         note_trial(&opened.unpublished, terminal);
         note_sweep(&named, !opened.spec.sweep.is_empty(), terminal);
+        if device == Device::Cuda {
+            note_precision(&opened, terminal);
+        }
     }
     let plan = opened.plan_options(&args.execution.force.forced, device)?;
     let mut options = options(&args.execution, plan, &named.absolute);
@@ -135,6 +138,24 @@ fn note_sweep(named: &SpecRef, has_sweep: bool, terminal: &Terminal) {
         terminal
             .remark(&format!("note: the spec has a `sweep`, whose points {sweep} runs; this runs the spec as it is"));
     }
+}
+
+/// Notes on stderr that a card is faster where products may round.
+fn note_precision(opened: &Opened, terminal: &Terminal) {
+    let stages = opened.graph.nodes().iter().filter(|node| node.stage.needs().device);
+    let single = stages.filter(|node| is_single(&node.stage.params())).map(|node| format!("`{}`", node.id));
+    let single: Vec<String> = single.collect();
+    if !single.is_empty() {
+        terminal.remark(&format!(
+            "note: products of {} are in f32; tensor cores are faster with the param `precision: tf32`",
+            single.join(", ")
+        ));
+    }
+}
+
+/// Whether the params of a stage allow no rounding of products.
+fn is_single(params: &BTreeMap<String, String>) -> bool {
+    params.get("precision").is_none_or(|precision| precision == "\"f16\"")
 }
 
 /// Notes on stderr which stages publish nothing.

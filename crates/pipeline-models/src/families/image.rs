@@ -11,7 +11,7 @@ use super::reader::ImageReader;
 use super::resnet::CpuResNet;
 use super::text::finite;
 use super::{clip, convnext};
-use crate::device::{Device, DeviceError, probe};
+use crate::device::{Device, DeviceError, Precision, probe};
 use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenLayout, weights_roles};
 use crate::forward::pixels::{Images, PixelTable};
 use crate::forward::{ImageForward, processor};
@@ -190,7 +190,7 @@ impl EncoderModel for ImageModel {
         }
     }
 
-    fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {
+    fn load(&self, device: Device, precision: Precision) -> Result<Box<dyn Encoder>, ModelError> {
         probe(device)?;
         let best = InstructionSet::best();
         let forward = match &self.network {
@@ -201,7 +201,7 @@ impl EncoderModel for ImageModel {
                         let tower = CpuImageTower::new(tower, best);
                         processor::images(move |pixels, height, width| tower.forward(pixels, height, width))
                     }
-                    Device::Gpu(gpu) => gpu::load(gpu, tower)?,
+                    Device::Gpu(gpu) => gpu::load(gpu, tower, precision)?,
                 }
             }
             Network::ClipResNet(reader) => {
@@ -212,12 +212,12 @@ impl EncoderModel for ImageModel {
                         let resnet = CpuResNet::new(weights.trunk, best);
                         processor::images(move |pixels, height, width| resnet.forward(pixels, height, width))
                     }
-                    Device::Gpu(gpu) if reader.gives_cells => gpu::load(gpu, weights.trunk)?,
+                    Device::Gpu(gpu) if reader.gives_cells => gpu::load(gpu, weights.trunk, precision)?,
                     Device::Cpu => {
                         let resnet = CpuClipResNet::new(weights, best);
                         processor::images(move |pixels, height, width| resnet.forward(pixels, height, width))
                     }
-                    Device::Gpu(gpu) => gpu::load(gpu, weights)?,
+                    Device::Gpu(gpu) => gpu::load(gpu, weights, precision)?,
                 }
             }
             Network::ConvNeXt(reader) => {
@@ -227,7 +227,7 @@ impl EncoderModel for ImageModel {
                         let convnext = CpuConvNeXt::new(weights, best);
                         processor::images(move |pixels, height, width| convnext.forward(pixels, height, width))
                     }
-                    Device::Gpu(gpu) => gpu::load(gpu, weights)?,
+                    Device::Gpu(gpu) => gpu::load(gpu, weights, precision)?,
                 }
             }
         };

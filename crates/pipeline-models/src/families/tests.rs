@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::Device;
 use crate::encoder::{EncoderRows, EncoderSide};
 use crate::weights::{ModelSearch, find_image_model, find_text_model, fixtures};
+use crate::{Device, Precision};
 
 fn text_files(folder: &Path) -> TextModelFiles {
     find_text_model(folder.to_str().unwrap(), &ModelSearch::default()).unwrap()
@@ -20,7 +20,7 @@ fn a_text_model_is_encoded_by_the_family_that_its_configuration_names() {
     assert_eq!(model.properties(), [("lower_case", "true".to_owned())]);
     let roles: Vec<String> = model.files().into_iter().map(|(role, _)| role).collect();
     assert_eq!(roles, ["config", "vocab", "tokenizer-config", "weights"]);
-    let encoder = model.load(Device::Cpu).unwrap();
+    let encoder = model.load(Device::Cpu, Precision::F32).unwrap();
     let texts = ["水果", "红 苹果"];
     let own = bert::encoder(&files, &options).unwrap().encode(&texts, 1).unwrap();
     assert_eq!(encoder.encode(EncoderRows::Texts(&texts), 2).unwrap(), own);
@@ -35,7 +35,7 @@ fn an_image_model_is_encoded_by_the_family_that_its_configuration_names() {
     let model = open_image_model(&files, &ImageOptions::default()).unwrap();
     assert_eq!((model.side(), model.pooling(), model.properties()), (EncoderSide::Image, "avg", vec![]));
     assert_eq!(model.files().last().unwrap(), &("weights".to_owned(), files.weights[0].clone()));
-    let encoder = model.load(Device::Cpu).unwrap();
+    let encoder = model.load(Device::Cpu, Precision::F32).unwrap();
     let pixels: Vec<u8> = (0..32 * 32 * 3).map(|place| (place * 7 % 256) as u8).collect();
     let own = resnet::ImageEncoder::load(&files, Device::Cpu).unwrap().encode(&[&pixels], 32, 32, 1).unwrap();
     let rows = EncoderRows::Images { pixels: &[&pixels], height: 32, width: 32 };
@@ -104,7 +104,7 @@ fn message(error: Option<ModelError>) -> Option<String> {
 /// Whether headers show a fault, which must be the one that loading finds.
 fn shows_fault(model: &dyn EncoderModel, case: &str) -> bool {
     let found = message(model.check().err());
-    assert_eq!(found, message(model.load(Device::Cpu).err()), "{case}");
+    assert_eq!(found, message(model.load(Device::Cpu, Precision::F32).err()), "{case}");
     found.is_some()
 }
 

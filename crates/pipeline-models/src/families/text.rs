@@ -8,7 +8,7 @@ use pipeline_kernels::{InstructionSet, Matrix, TokenMatrix, TokenNumbers};
 
 use super::pooling::Pooling;
 use super::reader::TextReader;
-use crate::device::{Device, probe};
+use crate::device::{Device, Precision, probe};
 use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenLayout, weights_roles};
 use crate::forward::{TextForward, TextVectors, processor};
 use crate::gpu;
@@ -95,7 +95,7 @@ impl TextModel {
     ///
     /// # Errors
     /// When the device cannot be used, or a file cannot be read, is not supported or does not fit the others.
-    pub(super) fn encoder(&self, device: Device) -> Result<TextEncoder, ModelError> {
+    pub(super) fn encoder(&self, device: Device, precision: Precision) -> Result<TextEncoder, ModelError> {
         probe(device)?;
         let tokenizer = self.load_tokenizer()?;
         let mut tower = self.reader.tower(&self.files.weights)?;
@@ -109,7 +109,7 @@ impl TextModel {
                 let tower = CpuTextTower::new(tower, InstructionSet::best());
                 processor::texts(gives, move |texts| tower.forward(texts))
             }
-            Device::Gpu(gpu) => gpu::load(gpu, tower)?,
+            Device::Gpu(gpu) => gpu::load(gpu, tower, precision)?,
         };
         Ok(TextEncoder {
             tokenizer,
@@ -231,8 +231,8 @@ impl EncoderModel for TextModel {
         Ok(Top::of(self.reader.tower(&self.files.weights)?, n_layers)?)
     }
 
-    fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {
-        Ok(Box::new(self.encoder(device)?))
+    fn load(&self, device: Device, precision: Precision) -> Result<Box<dyn Encoder>, ModelError> {
+        Ok(Box::new(self.encoder(device, precision)?))
     }
 }
 

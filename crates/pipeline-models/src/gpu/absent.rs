@@ -1,7 +1,7 @@
 //! The functions of the door in a build without an interface to GPUs: each says how to build it.
 
 use super::DeviceError;
-use crate::device::Gpu;
+use crate::device::{Gpu, Precision};
 use crate::heads::Heads;
 use crate::train::steps::Learner;
 use crate::train::{PairedFeatures, TrainOptions};
@@ -10,7 +10,7 @@ use crate::train::{PairedFeatures, TrainOptions};
 ///
 /// # Errors
 /// Always.
-pub(crate) fn load<Parts, Forward: ?Sized>(gpu: Gpu, _: Parts) -> Result<Box<Forward>, DeviceError> {
+pub(crate) fn load<Parts, Forward: ?Sized>(gpu: Gpu, _: Parts, _: Precision) -> Result<Box<Forward>, DeviceError> {
     Err(DeviceError::NotBuilt { gpu })
 }
 
@@ -38,7 +38,7 @@ mod tests {
             let error = crate::device::probe(Device::Gpu(gpu)).unwrap_err();
             let command = format!("cargo build --release --features {}", gpu.name());
             assert!(error.help().contains(&command), "{error}");
-            assert_eq!(load::<_, dyn Learner>(gpu, ()).err(), Some(DeviceError::NotBuilt { gpu }));
+            assert_eq!(load::<_, dyn Learner>(gpu, (), Precision::F32).err(), Some(DeviceError::NotBuilt { gpu }));
         }
     }
 }

@@ -15,6 +15,8 @@ mod watch;
 mod wgpu;
 
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod kernels;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod present;
 #[cfg(not(any(feature = "cuda", feature = "wgpu")))]
 #[path = "absent.rs"]

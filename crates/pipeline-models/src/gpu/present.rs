@@ -13,10 +13,10 @@ use cubecl::config::streaming::StreamingConfig;
 use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 use cubecl::stream_id::StreamId;
 
-use super::backend::{FrameworkLearner, Place};
+use super::backend::{FrameworkLearner, Place, Site};
 use super::watch::Watch;
 use super::{DeviceError, Fault, on_backend};
-use crate::device::Gpu;
+use crate::device::{Gpu, Precision};
 use crate::forward::pixels::Images;
 use crate::forward::{ImageForward, TextForward};
 use crate::heads::Heads;
@@ -73,10 +73,12 @@ fn on_the_stream<T>(work: impl FnOnce() -> T) -> T {
 pub(crate) fn load<Forward: ?Sized + Watched>(
     gpu: Gpu,
     parts: impl Place<Forward>,
+    precision: Precision,
 ) -> Result<Box<Forward>, DeviceError> {
     super::probe(gpu)?;
     on_backend!(gpu, Backend => {
-        Ok(Forward::watched::<Backend>(OnDevice::new(|| parts.place::<Backend>(Default::default()))?))
+        let site = Site::<Backend> { device: Default::default(), precision };
+        Ok(Forward::watched::<Backend>(OnDevice::new(|| parts.place(site))?))
     })
 }
 

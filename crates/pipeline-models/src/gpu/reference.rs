@@ -3,14 +3,14 @@
 use burn::backend::Autodiff;
 use burn_flex::Flex;
 
-use super::backend::{FrameworkLearner, Place};
+use super::backend::{FrameworkLearner, Place, Site};
 use crate::heads::Heads;
 use crate::train::steps::Learner;
 use crate::train::{PairedFeatures, TrainOptions};
 
 /// The forward pass of a model.
 pub(crate) fn load<Forward: ?Sized>(parts: impl Place<Forward>) -> Box<Forward> {
-    parts.place::<Flex>(Default::default())
+    parts.place::<Flex>(Site::on_processor())
 }
 
 /// Heads that learn.

@@ -7,7 +7,7 @@ use super::positives::Positives;
 use super::schedule::{LearningRate, LrSchedule};
 use super::validation::ValidationError;
 use super::{PairedFeatures, Validation};
-use crate::device::DeviceError;
+use crate::device::{DeviceError, Precision};
 use crate::heads::{Features, Head, Heads, Linear};
 
 /// The temperatures that can be learnt: those of open_clip, whose `logit_scale` stays between 0 and ln 100.
@@ -73,6 +73,8 @@ pub struct TrainOptions {
     pub shuffle: bool,
     /// The seed of that order.
     pub seed: u64,
+    /// The rounding that products may take.
+    pub precision: Precision,
     /// The threads to use. Changes no bit of the result.
     pub n_threads: usize,
 }
@@ -96,6 +98,7 @@ impl Default for TrainOptions {
             batch_size: 16,
             shuffle: false,
             seed: 0,
+            precision: Precision::F32,
             n_threads: 1,
         }
     }

@@ -126,6 +126,7 @@ fn combinations(params: &TrainProjectionParams) -> Vec<Check> {
         ("warmup_steps", params.warmup_steps == 0, false),
         ("anchor", params.anchor == 0.0, false),
         ("patience", params.patience == 0, false),
+        ("precision", params.precision.is_single(), true),
     ];
     for (name, is_default, needs_no_heads) in of_steps {
         let without_heads = is_default || needs_no_heads || has_heads;

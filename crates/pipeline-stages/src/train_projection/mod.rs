@@ -151,7 +151,7 @@ impl WholeStage for TrainProjection {
         Ok(StageReport {
             metrics: tell::metrics(&self.params, &trained, pairs.len()),
             n_rows: Some(pairs.len() as u64),
-            headline: tell::headline(&self.params, &trained, pairs.len(), start_note),
+            headline: tell::headline(context.device, &self.params, &trained, pairs.len(), start_note),
             seconds: BTreeMap::from([
                 (Work::Read, read_seconds),
                 (Work::Train, train_seconds),

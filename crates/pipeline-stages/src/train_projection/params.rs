@@ -1,5 +1,6 @@
 //! The params of `train-projection`.
 
+use pipeline_models::Precision;
 use pipeline_models::train::{self, Attentive, ClosedForm, TrainOptions};
 use pipeline_spec::SpecPath;
 use schemars::JsonSchema;
@@ -92,6 +93,9 @@ pub(super) struct TrainProjectionParams {
     /// `anchor`; by default 0.01. It follows `lr_schedule` and `warmup_steps`, too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) attention_lr: Option<f64>,
+    /// The rounding that products may take, on devices that gain speed by it.
+    #[serde(default, skip_serializing_if = "TrainingPrecision::is_single")]
+    pub(super) precision: TrainingPrecision,
     /// The initial weights of the heads.
     #[serde(default, skip_serializing_if = "Start::is_random")]
     pub(super) start: Start,
@@ -159,6 +163,7 @@ impl TrainProjectionParams {
             batch_size: self.batch_size,
             shuffle: self.shuffle,
             seed: self.seed,
+            precision: self.precision.into(),
             n_threads,
             ..TrainOptions::default()
         }
@@ -185,6 +190,34 @@ pub(super) enum HeadShape {
     Linear,
     /// For each side a linear map to `hidden_dim` numbers, the exact GELU and another linear map.
     Mlp,
+}
+
+/// The rounding that products of a training may take.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum TrainingPrecision {
+    /// None: single precision, on every device.
+    #[default]
+    F32,
+    /// Factors may be rounded to 11 bits, as tensor cores of GPUs do for speed; processors round none.
+    Tf32,
+}
+
+impl TrainingPrecision {
+    /// Whether it stays out of manifests.
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
+    pub(super) fn is_single(&self) -> bool {
+        *self == Self::F32
+    }
+}
+
+impl From<TrainingPrecision> for Precision {
+    fn from(precision: TrainingPrecision) -> Self {
+        match precision {
+            TrainingPrecision::F32 => Self::F32,
+            TrainingPrecision::Tf32 => Self::Tf32,
+        }
+    }
 }
 
 /// The initial weights of the heads.

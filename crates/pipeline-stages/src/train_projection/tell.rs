@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use pipeline_core::Metrics;
+use pipeline_core::{Device, Metrics};
 use pipeline_eval::{HeldOutMetric, Quantity};
 use pipeline_models::train::{StepLoss, Trained};
 
 use super::params::{Fit, TrainProjectionParams};
+use crate::artifact;
 
 /// The number of pairs, the mean loss of the last epoch if there was one, a learnt temperature, and the held-out recall
 /// of the kept heads.
@@ -29,6 +30,7 @@ pub(super) fn metrics(params: &TrainProjectionParams, trained: &Trained, n_pairs
 
 /// One line about it, with `start`: the remark on the initial weights.
 pub(super) fn headline(
+    device: Device,
     params: &TrainProjectionParams,
     trained: &Trained,
     n_pairs: usize,
@@ -40,7 +42,11 @@ pub(super) fn headline(
         Fit::Ridge => closed_form("ridge regression"),
         Fit::Cca => closed_form("canonical correlation analysis"),
     };
-    let parts: Vec<String> = own.into_iter().chain(start).collect();
+    let precision = match params.fit {
+        Fit::Contrastive => artifact::precision_note(device, params.precision.into()),
+        Fit::Ridge | Fit::Cca => None,
+    };
+    let parts: Vec<String> = own.into_iter().chain(start).chain(precision).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 

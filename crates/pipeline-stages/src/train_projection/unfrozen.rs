@@ -12,8 +12,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::params::{
-    Fit, Fusion, HeadShape, LrSchedule, Pairs, Positives, Start, TrainProjectionParams, default_batch_size,
-    default_epochs, default_lr, default_projection_dim, default_temperature, default_true, default_weight_decay,
+    Fit, Fusion, HeadShape, LrSchedule, Pairs, Positives, Start, TrainProjectionParams, TrainingPrecision,
+    default_batch_size, default_epochs, default_lr, default_projection_dim, default_temperature, default_true,
+    default_weight_decay,
 };
 use super::spaces::Spaces;
 use super::{TrainProjection, checks, held_out};
@@ -104,6 +105,9 @@ pub(super) struct TrainTopParams {
     /// Whether to shuffle the pairs again for each epoch, by `seed`.
     #[serde(default)]
     pub(super) shuffle: bool,
+    /// The rounding that products may take, on devices that gain speed by it.
+    #[serde(default, skip_serializing_if = "TrainingPrecision::is_single")]
+    pub(super) precision: TrainingPrecision,
     /// The initial weights of the heads.
     #[serde(default)]
     pub(super) start: Start,
@@ -139,6 +143,7 @@ impl TrainTopParams {
             patience: self.patience,
             batch_size: self.batch_size,
             shuffle: self.shuffle,
+            precision: self.precision,
             start: self.start,
             seed: self.seed,
             text_pool: None,

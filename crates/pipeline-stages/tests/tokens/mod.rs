@@ -104,6 +104,21 @@ fn half_precision_rounds_every_number_and_is_part_of_the_key() {
 }
 
 #[test]
+fn rounding_of_products_is_an_allowance_in_the_key_that_a_processor_does_not_take() {
+    let (single, rounded) = (encoders("").run_all(), encoders(", precision: bf16").run_all());
+    for stage in ["text", "vectors"] {
+        let rows = |bench: &Bench| std::fs::read(bench.artifact(stage).file("part-00000.parquet").unwrap()).unwrap();
+        assert_eq!(rows(&single), rows(&rounded), "{stage} is computed in f32");
+        assert_eq!(single.stage(stage).params().get("precision"), None);
+        assert_eq!(rounded.stage(stage).params()["precision"], "\"bf16\"");
+        assert_eq!(description(&rounded, stage)["dtype"], "f32");
+        assert_eq!(description(&rounded, stage)["space"]["precision"], "bf16");
+    }
+    let said = encoders(", precision: f32");
+    assert_eq!(said.stage("text").params(), single.stage("text").params(), "the usual precision is no other key");
+}
+
+#[test]
 fn precision_without_tokens_is_refused_at_its_place() {
     let spec = pipeline_spec::parse(
         "
@@ -115,7 +130,7 @@ stages:
     )
     .unwrap();
     let error = pipeline_stages::build(&spec, &pipeline_stages::Settings::default()).err().unwrap();
-    assert!(error.to_string().contains("`precision` needs `pooling: tokens`"), "{error}");
+    assert!(error.to_string().contains("`precision: f16` needs `pooling: tokens`"), "{error}");
 }
 
 #[test]

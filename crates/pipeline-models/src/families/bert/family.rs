@@ -82,5 +82,5 @@ pub(in crate::families) fn encoder(
     files: &TextModelFiles,
     options: &TextOptions,
 ) -> Result<crate::families::text::TextEncoder, ModelError> {
-    model(files, options, TokenizerFamily::Bert)?.encoder(crate::Device::Cpu)
+    model(files, options, TokenizerFamily::Bert)?.encoder(crate::Device::Cpu, crate::Precision::F32)
 }

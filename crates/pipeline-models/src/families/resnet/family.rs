@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use pipeline_kernels::{Matrix, TokenMatrix};
 
 use super::{ImageEncoder, ImageExpectations, ImageSettings, image_dim, image_weights_note};
-use crate::Device;
 use crate::encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenLayout, weights_roles};
 use crate::families::Opened;
 use crate::families::image::{ImageOptions, image_tokens};
 use crate::families::open::no_positions;
 use crate::families::pooling::MapPooling;
 use crate::weights::{ImageModelFiles, ModelError, WeightsNote};
+use crate::{Device, Precision};
 
 /// Reads the small files of a ResNet.
 pub(in crate::families) fn open(files: &ImageModelFiles, options: &ImageOptions) -> Opened {
@@ -78,8 +78,8 @@ impl EncoderModel for ResNetModel {
         image_dim(&self.files).map(drop)
     }
 
-    fn load(&self, device: Device) -> Result<Box<dyn Encoder>, ModelError> {
-        Ok(Box::new(ImageEncoder::with_pooling(&self.files, self.pooling, device)?))
+    fn load(&self, device: Device, precision: Precision) -> Result<Box<dyn Encoder>, ModelError> {
+        Ok(Box::new(ImageEncoder::with_pooling(&self.files, self.pooling, device, precision)?))
     }
 }
 

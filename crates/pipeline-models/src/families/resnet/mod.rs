@@ -6,7 +6,7 @@ mod family;
 mod names;
 mod weights;
 
-use crate::device::{Device, DeviceError, probe};
+use crate::device::{Device, DeviceError, Precision, probe};
 pub use crate::families::image::ImageOptions;
 pub use crate::families::pooling::ImagePooling;
 use crate::families::pooling::MapPooling;
@@ -62,10 +62,15 @@ impl ImageEncoder {
     /// # Errors
     /// When the device cannot be used, or a file cannot be read, is not supported or is damaged.
     pub fn load(files: &ImageModelFiles, device: Device) -> Result<Self, ModelError> {
-        Self::with_pooling(files, MapPooling::Mean, device)
+        Self::with_pooling(files, MapPooling::Mean, device, Precision::F32)
     }
 
-    fn with_pooling(files: &ImageModelFiles, pooling: MapPooling, device: Device) -> Result<Self, ModelError> {
+    fn with_pooling(
+        files: &ImageModelFiles,
+        pooling: MapPooling,
+        device: Device,
+        precision: Precision,
+    ) -> Result<Self, ModelError> {
         probe(device)?;
         let config = ResNetConfig::read(files)?;
         let (preprocessing, _) = Preprocessing::read(files, &Preprocessing::IMAGENET)?;
@@ -76,7 +81,7 @@ impl ImageEncoder {
                 let resnet = CpuResNet::new(weights, InstructionSet::best());
                 processor::images(move |pixels, height, width| resnet.forward(pixels, height, width))
             }
-            Device::Gpu(gpu) => gpu::load(gpu, weights)?,
+            Device::Gpu(gpu) => gpu::load(gpu, weights, precision)?,
         };
         let pixels = preprocessing.table();
         Ok(Self { dim, preprocessing, pixels, forward })

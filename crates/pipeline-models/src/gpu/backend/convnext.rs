@@ -1,25 +1,25 @@
-//! The forward pass of a ConvNeXt, channels last but in its depthwise convolutions.
+//! The forward pass of a ConvNeXt, channels last.
 
-use burn::tensor::backend::Backend;
-use burn::tensor::module::conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Tensor, TensorData, activation};
+use burn::tensor::{Tensor, TensorData};
 
+use super::arithmetic::{Arithmetic, Site, Then, biased, convolution};
 use super::layers::{Dense, LayerNorm};
 use super::{Place, rows};
+use crate::device::Precision;
 use crate::families::convnext::weights::{BlockWeights, ConvNeXtWeights, KERNEL, StageWeights};
 use crate::families::pooling::MapPooling;
 use crate::forward::ImageForward;
 
 impl Place<dyn ImageForward> for ConvNeXtWeights {
-    fn place<B: Backend>(self, device: B::Device) -> Box<dyn ImageForward> {
-        let model = ConvNeXt::<B>::new(self, &device);
-        rows::images(device, move |pixels| model.forward(pixels))
+    fn place<B: Arithmetic>(self, site: Site<B>) -> Box<dyn ImageForward> {
+        let model = ConvNeXt::<B>::new(self, &site);
+        rows::images(site, move |pixels| model.forward(pixels))
     }
 }
 
 /// A ConvNeXt on a device.
-struct ConvNeXt<B: Backend> {
+struct ConvNeXt<B: Arithmetic> {
     stem: Dense<B>,
     stem_norm: LayerNorm<B>,
     stages: Vec<Stage<B>>,
@@ -27,42 +27,42 @@ struct ConvNeXt<B: Backend> {
     norm: LayerNorm<B>,
 }
 
-struct Stage<B: Backend> {
+struct Stage<B: Arithmetic> {
     shrink: Option<(LayerNorm<B>, Dense<B>)>,
     blocks: Vec<Block<B>>,
 }
 
-struct Block<B: Backend> {
-    /// `[width, 1, 7, 7]`
+struct Block<B: Arithmetic> {
+    /// `[width, 7, 7, 1]`
     depthwise: Tensor<B, 4>,
     depthwise_bias: Tensor<B, 1>,
+    precision: Precision,
     norm: LayerNorm<B>,
     intermediate: Dense<B>,
     output: Dense<B>,
 }
 
-impl<B: Backend> ConvNeXt<B> {
+impl<B: Arithmetic> ConvNeXt<B> {
     /// Moves the weights to `device`.
-    fn new(weights: ConvNeXtWeights, device: &B::Device) -> Self {
+    fn new(weights: ConvNeXtWeights, site: &Site<B>) -> Self {
         let epsilon = weights.epsilon;
-        let stages = weights.stages.into_iter().map(|stage| Stage::new(stage, epsilon, device));
+        let stages = weights.stages.into_iter().map(|stage| Stage::new(stage, epsilon, site));
         Self {
-            stem: Dense::new(weights.stem, device),
-            stem_norm: LayerNorm::new(weights.stem_norm, epsilon, device),
+            stem: Dense::new(weights.stem, site),
+            stem_norm: LayerNorm::new(weights.stem_norm, epsilon, site),
             stages: stages.collect(),
             pooling: weights.pooling,
-            norm: LayerNorm::new(weights.norm, weights.last_epsilon, device),
+            norm: LayerNorm::new(weights.norm, weights.last_epsilon, site),
         }
     }
 
     /// The features of normalised images of one size.
     ///
     /// # Shapes
-    /// `pixels`: `[n_images, 3, height, width]` · returns `[n_images, dim]`, or `[n_images · n_cells, dim]` of
+    /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, dim]`, or `[n_images · n_cells, dim]` of
     /// [`MapPooling::Cells`]
     fn forward(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
-        let mut maps =
-            of_rows(patches(pixels.permute([0, 2, 3, 1]), 4, &self.stem), |rows| self.stem_norm.forward(rows));
+        let mut maps = of_rows(patches(pixels, 4, &self.stem), |rows| self.stem_norm.forward(rows));
         for stage in &self.stages {
             if let Some((norm, shrink)) = &stage.shrink {
                 maps = patches(of_rows(maps, |rows| norm.forward(rows)), 2, shrink);
@@ -78,24 +78,24 @@ impl<B: Backend> ConvNeXt<B> {
     }
 }
 
-impl<B: Backend> Stage<B> {
-    fn new(weights: StageWeights, epsilon: f64, device: &B::Device) -> Self {
-        let shrink =
-            weights.shrink.map(|(norm, dense)| (LayerNorm::new(norm, epsilon, device), Dense::new(dense, device)));
-        Self { shrink, blocks: weights.blocks.into_iter().map(|block| Block::new(block, epsilon, device)).collect() }
+impl<B: Arithmetic> Stage<B> {
+    fn new(weights: StageWeights, epsilon: f64, site: &Site<B>) -> Self {
+        let shrink = weights.shrink.map(|(norm, dense)| (LayerNorm::new(norm, epsilon, site), Dense::new(dense, site)));
+        Self { shrink, blocks: weights.blocks.into_iter().map(|block| Block::new(block, epsilon, site)).collect() }
     }
 }
 
-impl<B: Backend> Block<B> {
-    fn new(weights: BlockWeights, epsilon: f64, device: &B::Device) -> Self {
+impl<B: Arithmetic> Block<B> {
+    fn new(weights: BlockWeights, epsilon: f64, site: &Site<B>) -> Self {
         let n_channels = weights.depthwise_bias.len();
-        let shape = [n_channels, 1, KERNEL, KERNEL];
+        let shape = [n_channels, KERNEL, KERNEL, 1];
         Self {
-            depthwise: Tensor::from_data(TensorData::new(weights.depthwise, shape), device),
-            depthwise_bias: Tensor::from_data(TensorData::new(weights.depthwise_bias, [n_channels]), device),
-            norm: LayerNorm::new(weights.norm, epsilon, device),
-            intermediate: Dense::new(weights.intermediate, device),
-            output: Dense::new(weights.output, device),
+            depthwise: Tensor::from_data(TensorData::new(weights.depthwise, shape), &site.device),
+            depthwise_bias: Tensor::from_data(TensorData::new(weights.depthwise_bias, [n_channels]), &site.device),
+            precision: site.precision,
+            norm: LayerNorm::new(weights.norm, epsilon, site),
+            intermediate: Dense::new(weights.intermediate, site),
+            output: Dense::new(weights.output, site),
         }
     }
 
@@ -103,16 +103,19 @@ impl<B: Backend> Block<B> {
     fn forward(&self, maps: Tensor<B, 4>) -> Tensor<B, 4> {
         let n_channels = maps.dims()[3];
         let options = ConvOptions::new([1, 1], [KERNEL / 2; 2], [1, 1], n_channels);
-        let (weight, bias) = (self.depthwise.clone(), Some(self.depthwise_bias.clone()));
-        let branch = conv2d(maps.clone().permute([0, 3, 1, 2]), weight, bias, options).permute([0, 2, 3, 1]);
-        let feed_forward =
-            |rows| self.output.forward(activation::gelu(self.intermediate.forward(self.norm.forward(rows))));
-        maps + of_rows(branch, feed_forward)
+        let branch = convolution(maps.clone(), self.depthwise.clone(), options, self.precision);
+        let [n_images, height, width, _] = maps.dims();
+        let residual = maps.reshape([n_images * height * width, n_channels]);
+        of_rows(branch, |rows| {
+            let rows = biased(rows, self.depthwise_bias.clone(), None, Then::Nothing);
+            let inner = self.intermediate.forward_then(self.norm.forward(rows), None, Then::Gelu);
+            self.output.forward_then(inner, Some(residual), Then::Nothing)
+        })
     }
 }
 
 /// Maps the channels of every place.
-fn of_rows<B: Backend>(maps: Tensor<B, 4>, map: impl Fn(Tensor<B, 2>) -> Tensor<B, 2>) -> Tensor<B, 4> {
+fn of_rows<B: Arithmetic>(maps: Tensor<B, 4>, map: impl FnOnce(Tensor<B, 2>) -> Tensor<B, 2>) -> Tensor<B, 4> {
     let [n_images, height, width, n_channels] = maps.dims();
     let rows = map(maps.reshape([n_images * height * width, n_channels]));
     let n_out = rows.dims()[1];
@@ -123,7 +126,7 @@ fn of_rows<B: Backend>(maps: Tensor<B, 4>, map: impl Fn(Tensor<B, 2>) -> Tensor<
 ///
 /// # Shapes
 /// `maps`: `[n_images, height, width, n_in]` · returns `[n_images, height / side, width / side, n_out]`
-fn patches<B: Backend>(maps: Tensor<B, 4>, side: usize, dense: &Dense<B>) -> Tensor<B, 4> {
+fn patches<B: Arithmetic>(maps: Tensor<B, 4>, side: usize, dense: &Dense<B>) -> Tensor<B, 4> {
     let [n_images, height, width, n_in] = maps.dims();
     let (rows, cols) = (height / side, width / side);
     let whole = maps.slice([0..n_images, 0..rows * side, 0..cols * side, 0..n_in]);

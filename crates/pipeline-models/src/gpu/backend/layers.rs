@@ -1,33 +1,35 @@
 //! The layers that families share.
 
-use burn::tensor::backend::Backend;
-use burn::tensor::module::linear;
-use burn::tensor::{Tensor, TensorData, TensorPrimitive};
+use burn::tensor::{Tensor, TensorData};
 
+use super::arithmetic::{Arithmetic, Site, Then, biased, of_primitive, primitive, product};
+use crate::device::Precision;
 use crate::tower::{DenseWeights, NormWeights};
 
 /// `y = x·W + b`, `weight`: `[n_in, n_out]`
-pub(super) struct Dense<B: Backend> {
+pub(super) struct Dense<B: Arithmetic> {
     weight: Tensor<B, 2>,
     bias: Tensor<B, 1>,
+    precision: Precision,
 }
 
 /// `y = (x - mean) / sqrt(variance + epsilon) · scale + shift`, over the last axis
-pub(super) struct LayerNorm<B: Backend> {
+pub(super) struct LayerNorm<B: Arithmetic> {
     scale: Tensor<B, 1>,
     shift: Tensor<B, 1>,
     epsilon: f64,
 }
 
-impl<B: Backend> Dense<B> {
-    pub(super) fn new(weights: DenseWeights, device: &B::Device) -> Self {
+impl<B: Arithmetic> Dense<B> {
+    pub(super) fn new(weights: DenseWeights, site: &Site<B>) -> Self {
         let (n_in, n_out) = (weights.n_in, weights.n_out);
         let mut transposed = Vec::<f32>::with_capacity(n_in * n_out);
         for in_idx in 0..n_in {
             transposed.extend(weights.weight[in_idx..].iter().step_by(n_in));
         }
-        let weight = Tensor::from_data(TensorData::new(transposed, [n_in, n_out]), device);
-        Self { weight, bias: vector(weights.bias, device) }
+        let weight = Tensor::<B, 2>::from_data(TensorData::new(transposed, [n_in, n_out]), &site.device);
+        let weight = of_primitive(B::factor(primitive(weight), site.precision));
+        Self { weight, bias: vector(weights.bias, site), precision: site.precision }
     }
 
     /// Numbers that it gives.
@@ -36,27 +38,28 @@ impl<B: Backend> Dense<B> {
     }
 
     pub(super) fn forward(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
-        linear(rows, self.weight.clone(), Some(self.bias.clone()))
+        self.forward_then(rows, None, Then::Nothing)
+    }
+
+    /// A function of `y`, to which `others` are added if there are any.
+    pub(super) fn forward_then(&self, rows: Tensor<B, 2>, others: Option<Tensor<B, 2>>, then: Then) -> Tensor<B, 2> {
+        let products = product(rows, self.weight.clone(), self.precision);
+        biased(products, self.bias.clone(), others, then)
     }
 }
 
-impl<B: Backend> LayerNorm<B> {
-    pub(super) fn new(weights: NormWeights, epsilon: f64, device: &B::Device) -> Self {
-        Self { scale: vector(weights.scale, device), shift: vector(weights.shift, device), epsilon }
+impl<B: Arithmetic> LayerNorm<B> {
+    pub(super) fn new(weights: NormWeights, epsilon: f64, site: &Site<B>) -> Self {
+        Self { scale: vector(weights.scale, site), shift: vector(weights.shift, site), epsilon }
     }
 
     pub(super) fn forward(&self, rows: Tensor<B, 2>) -> Tensor<B, 2> {
-        let primitive = |tensor: &Tensor<B, 1>| tensor.clone().into_primitive().tensor();
-        Tensor::from_primitive(TensorPrimitive::Float(B::layer_norm(
-            rows.into_primitive().tensor(),
-            primitive(&self.scale),
-            Some(primitive(&self.shift)),
-            self.epsilon,
-        )))
+        let (scale, shift) = (primitive(self.scale.clone()), primitive(self.shift.clone()));
+        of_primitive(B::norm(primitive(rows), scale, shift, self.epsilon))
     }
 }
 
-fn vector<B: Backend>(values: Vec<f32>, device: &B::Device) -> Tensor<B, 1> {
+fn vector<B: Arithmetic>(values: Vec<f32>, site: &Site<B>) -> Tensor<B, 1> {
     let n = values.len();
-    Tensor::from_data(TensorData::new(values, [n]), device)
+    Tensor::from_data(TensorData::new(values, [n]), &site.device)
 }

@@ -3,6 +3,7 @@
 //! Families of transformer layers share [`tower`]; any other is a file here: its layers, their forward pass, and [`Place`] for
 //! its parts.
 
+mod arithmetic;
 mod clip_resnet;
 mod convnext;
 mod layers;
@@ -11,12 +12,14 @@ mod resnet;
 mod rows;
 mod tower;
 
-use burn::tensor::backend::Backend;
-
+pub(super) use arithmetic::Arithmetic;
+pub(crate) use arithmetic::Site;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
+pub(crate) use arithmetic::{Then, plain};
 pub(super) use learner::FrameworkLearner;
 
 /// The parts of a model, plain numbers that can be moved to a device.
 pub(crate) trait Place<Forward: ?Sized> {
-    /// Moves them to `device` and returns the forward pass there.
-    fn place<B: Backend>(self, device: B::Device) -> Box<Forward>;
+    /// Moves them to a device and returns the forward pass there.
+    fn place<B: Arithmetic>(self, site: Site<B>) -> Box<Forward>;
 }

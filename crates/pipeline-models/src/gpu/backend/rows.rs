@@ -1,66 +1,93 @@
-//! Rows on a device, batch after batch: equal lengths need neither padding nor mask.
-
-use std::collections::BTreeMap;
-use std::marker::PhantomData;
+//! Rows on a device, batch after batch: texts of like lengths together, padded to the longest; images as levels.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::forward::pixels::{Images, PixelTable};
+use super::arithmetic::{Arithmetic, Site, of_primitive};
+use crate::forward::pixels::Images;
 use crate::forward::{ImageForward, TextForward, TextVectors, in_row_order};
 use crate::gpu::DeviceError;
 
-/// Images that are computed together.
-const BATCH_IMAGES: usize = 8;
+/// The most tokens of a batch, padding included, for each of the rows that the caller computes together: 8,192 of the
+/// usual 32.
+const TOKENS_PER_ROW: usize = 256;
+/// Lengths are padded to multiples of it, which are the sizes that tensor cores take.
+const PADDED_TO: usize = 8;
+/// The most images that are computed together; the caller may give fewer.
+const BATCH_IMAGES: usize = 256;
 
-/// The forward pass over texts, of which those with the same number of tokens are computed together.
+/// Texts that are computed together.
+pub(super) struct TextBatch<'a> {
+    /// The ids of each text's tokens.
+    pub(super) texts: Vec<&'a [u32]>,
+    /// The tokens of every text once it is padded.
+    pub(super) n_tokens: usize,
+}
+
+impl TextBatch<'_> {
+    /// Whether some text is shorter than others.
+    pub(super) fn has_padding(&self) -> bool {
+        self.texts.iter().any(|ids| ids.len() < self.n_tokens)
+    }
+
+    /// The places of all tokens that are not padding, in the order of the texts.
+    pub(super) fn places(&self) -> impl Iterator<Item = usize> {
+        let of_text = |(text_idx, ids): (usize, &&[u32])| (text_idx * self.n_tokens..).take(ids.len());
+        self.texts.iter().enumerate().flat_map(of_text)
+    }
+}
+
+/// The forward pass over texts.
 ///
 /// # Shapes
-/// `model`: the ids of texts with the same number of tokens → `[n_vectors of these texts, dim]`
-pub(super) fn texts<B: Backend>(
+/// `model`: a batch → `[n_vectors of its texts, dim]`
+pub(super) fn texts<B: Arithmetic>(
     gives: TextVectors,
-    model: impl Fn(&[&[u32]]) -> Tensor<B, 2> + Send + Sync + 'static,
+    model: impl Fn(&TextBatch<'_>) -> Tensor<B, 2> + Send + Sync + 'static,
 ) -> Box<dyn TextForward> {
-    Box::new(TextsOfOneLength { gives, model, backend: PhantomData })
+    Box::new(TextsOfLikeLengths { gives, model, backend: std::marker::PhantomData })
 }
 
 /// The forward pass over images, in their order.
 ///
 /// # Shapes
-/// `model`: `[n_images, 3, height, width]` → `[n_images · n_vectors, dim]`
-pub(super) fn images<B: Backend>(
-    device: B::Device,
+/// `model`: `[n_images, height, width, 3]` → `[n_images · n_vectors, dim]`
+pub(super) fn images<B: Arithmetic>(
+    site: Site<B>,
     model: impl Fn(Tensor<B, 4>) -> Tensor<B, 2> + Send + Sync + 'static,
 ) -> Box<dyn ImageForward> {
-    Box::new(BatchAfterBatch { device, model })
+    Box::new(BatchAfterBatch { site, model })
 }
 
-/// A text encoder on its device, which is as fast without threads of ours.
-struct TextsOfOneLength<B: Backend, Model> {
+/// A text encoder on its device.
+struct TextsOfLikeLengths<B: Backend, Model> {
     gives: TextVectors,
     model: Model,
-    backend: PhantomData<fn() -> B>,
+    backend: std::marker::PhantomData<fn() -> B>,
 }
 
 /// An image encoder on its device.
 struct BatchAfterBatch<B: Backend, Model> {
-    device: B::Device,
+    site: Site<B>,
     model: Model,
 }
 
-impl<B, Model> TextForward for TextsOfOneLength<B, Model>
+impl<B, Model> TextForward for TextsOfLikeLengths<B, Model>
 where
-    B: Backend,
-    Model: Fn(&[&[u32]]) -> Tensor<B, 2> + Send + Sync,
+    B: Arithmetic,
+    Model: Fn(&TextBatch<'_>) -> Tensor<B, 2> + Send + Sync,
 {
     fn forward(&self, texts: &[Vec<u32>], batch_rows: usize, _: usize) -> Result<Vec<f32>, DeviceError> {
         let lengths: Vec<usize> = texts.iter().map(Vec::len).collect();
-        let batches = of_one_length(&lengths, batch_rows);
+        let batches = of_like_lengths(&lengths, batch_rows.saturating_mul(TOKENS_PER_ROW));
         let forward = |batch: &Vec<usize>| {
             let texts: Vec<&[u32]> = batch.iter().map(|text_idx| texts[*text_idx].as_slice()).collect();
-            to_values((self.model)(&texts))
+            let n_tokens = padded(texts.first().map_or(0, |ids| ids.len()));
+            (self.model)(&TextBatch { texts, n_tokens })
         };
-        let vectors: Vec<Vec<f32>> = batches.iter().map(forward).collect();
+        // Reading waits for the device, so that all batches are on their way before the first one is read.
+        let vectors: Vec<Tensor<B, 2>> = batches.iter().map(forward).collect();
+        let vectors: Vec<Vec<f32>> = vectors.into_iter().map(to_values).collect();
         let counts: Vec<usize> = lengths.iter().map(|length| self.gives.count(*length)).collect();
         Ok(in_row_order(&batches, &counts, &vectors))
     }
@@ -68,18 +95,21 @@ where
 
 impl<B, Model> ImageForward for BatchAfterBatch<B, Model>
 where
-    B: Backend,
+    B: Arithmetic,
     Model: Fn(Tensor<B, 4>) -> Tensor<B, 2> + Send + Sync,
 {
     fn forward(&self, images: &Images<'_>, _: usize) -> Result<Vec<f32>, DeviceError> {
         let Images { pixels, height, width, table } = *images;
+        let device = &self.site.device;
+        let numbers = TensorData::new(table.channels().concat(), [3 * 256]);
+        let numbers = Tensor::<B, 1>::from_data(numbers, device);
         let forward = |batch: &[&[u8]]| {
-            let mut planes = Vec::with_capacity(batch.len() * 3 * height * width);
-            batch.iter().for_each(|rgb| append_planes(table, rgb, &mut planes));
-            let planes = TensorData::new(planes, [batch.len(), 3, height, width]);
-            to_values((self.model)(Tensor::from_data(planes, &self.device)))
+            let levels = TensorData::new(batch.concat(), [batch.len(), height, width, 3]);
+            let numbers = numbers.clone().into_primitive().tensor();
+            (self.model)(of_primitive(B::numbers_of_levels(levels, numbers, device)))
         };
-        Ok(pixels.chunks(BATCH_IMAGES).flat_map(forward).collect())
+        let vectors: Vec<Tensor<B, 2>> = pixels.chunks(BATCH_IMAGES).map(forward).collect();
+        Ok(vectors.into_iter().flat_map(to_values).collect())
     }
 }
 
@@ -87,23 +117,22 @@ fn to_values<B: Backend>(vectors: Tensor<B, 2>) -> Vec<f32> {
     vectors.into_data().into_vec().expect("vectors are of type f32")
 }
 
-/// Indices of texts with equal numbers of tokens, at most `batch_rows` per batch, long ones first.
-fn of_one_length(lengths: &[usize], batch_rows: usize) -> Vec<Vec<usize>> {
-    let mut by_length = BTreeMap::<usize, Vec<usize>>::new();
-    for (text_idx, length) in lengths.iter().enumerate() {
-        by_length.entry(*length).or_default().push(text_idx);
-    }
-    by_length.values().rev().flat_map(|text_idxs| text_idxs.chunks(batch_rows).map(<[usize]>::to_vec)).collect()
+fn padded(length: usize) -> usize {
+    length.next_multiple_of(PADDED_TO)
 }
 
-/// Appends an image channel by channel.
-///
-/// # Shapes
-/// `rgb`: `[height, width, 3]` · appended: `[3, height, width]`
-fn append_planes(table: &PixelTable, rgb: &[u8], planes: &mut Vec<f32>) {
-    for (channel, levels) in table.channels().iter().enumerate() {
-        planes.extend(rgb[channel..].iter().step_by(3).map(|level| levels[usize::from(*level)]));
+/// Indices of texts, long ones first, whose padded tokens are at most `max_tokens` per batch where one text is not more.
+fn of_like_lengths(lengths: &[usize], max_tokens: usize) -> Vec<Vec<usize>> {
+    let mut by_length: Vec<usize> = (0..lengths.len()).collect();
+    by_length.sort_by_key(|text_idx| std::cmp::Reverse(lengths[*text_idx]));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    for text_idx in by_length {
+        match batches.last_mut() {
+            Some(batch) if (batch.len() + 1) * padded(lengths[batch[0]]) <= max_tokens => batch.push(text_idx),
+            _ => batches.push(vec![text_idx]),
+        }
     }
+    batches
 }
 
 #[cfg(test)]
@@ -111,15 +140,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_of_a_batch_have_one_length() {
-        assert_eq!(of_one_length(&[3, 5, 3, 5, 3], 2), [vec![1, 3], vec![0, 2], vec![4]]);
+    fn texts_of_like_lengths_share_a_batch_within_its_tokens() {
+        assert_eq!(of_like_lengths(&[3, 9, 3, 17, 3, 9], 32), [vec![3], vec![1, 5], vec![0, 2, 4]]);
+        assert_eq!(of_like_lengths(&[50, 40], 32), [[0], [1]]);
+        assert!(of_like_lengths(&[], 32).is_empty());
     }
 
     #[test]
-    fn channels_become_planes() {
-        let table = PixelTable::new(1.0, [0.0, 10.0, 20.0], [1.0; 3]);
-        let mut planes = Vec::new();
-        append_planes(&table, &[21, 22, 23, 24, 25, 26], &mut planes);
-        assert_eq!(planes, [21.0, 24.0, 12.0, 15.0, 3.0, 6.0]);
+    fn padding_has_no_place() {
+        let batch = TextBatch { texts: vec![&[5, 6, 7], &[8]], n_tokens: 8 };
+        assert!(batch.has_padding());
+        assert_eq!(batch.places().collect::<Vec<_>>(), [0, 1, 2, 8]);
     }
 }

@@ -2,6 +2,7 @@
 
 use pipeline_kernels::{InstructionSet, Matrix, TokenMatrix, TokenNumbers, on_threads};
 
+use crate::Precision;
 use crate::families::goldens::tokens::{chinese_clip_images, chinese_clip_tokens};
 use crate::gpu::reference;
 use crate::heads::{Head, Heads, Linear, embed_features};
@@ -156,6 +157,7 @@ const TRAINED_ON_THREADS: TrainOptions = TrainOptions {
     batch_size: 33,
     shuffle: true,
     seed: 3,
+    precision: Precision::F32,
     n_threads: 1,
 };
 

@@ -9,6 +9,7 @@ use burn::tensor::{Tensor, TensorData};
 use pipeline_kernels::TokenMatrix;
 
 use super::adam;
+use crate::gpu::backend::arithmetic::{Arithmetic, Site, product};
 
 /// The vector.
 #[derive(Module, Debug)]
@@ -23,7 +24,7 @@ pub(super) struct LearntAttention<B: AutodiffBackend> {
     adam: OptimizerAdaptor<Adam, Vector<B>, B>,
 }
 
-impl<B: AutodiffBackend> LearntAttention<B> {
+impl<B: AutodiffBackend + Arithmetic> LearntAttention<B> {
     pub(super) fn new(vector: &[f32], device: &B::Device) -> Self {
         let value = Param::from_data(TensorData::new(vector.to_vec(), [vector.len(), 1]), device);
         Self { vector: Vector { value }, adam: adam::config().init() }
@@ -39,7 +40,7 @@ impl<B: AutodiffBackend> LearntAttention<B> {
     ///
     /// # Shapes
     /// returns `[n_rows, width]`
-    pub(super) fn pool(&self, tokens: &TokenMatrix, rows: &[usize], device: &B::Device) -> Tensor<B, 2> {
+    pub(super) fn pool(&self, tokens: &TokenMatrix, rows: &[usize], site: &Site<B>) -> Tensor<B, 2> {
         let (n_rows, width) = (rows.len(), tokens.width());
         let longest = rows.iter().map(|row_idx| tokens.n_tokens(*row_idx)).max().unwrap_or(0);
         let (mut values, mut is_padding) = (vec![0f32; n_rows * longest * width], vec![true; n_rows * longest]);
@@ -49,10 +50,10 @@ impl<B: AutodiffBackend> LearntAttention<B> {
             values[idx * longest * width..][..own.len()].copy_from_slice(own);
             is_padding[idx * longest..][..own.len() / width].fill(false);
         }
-        let tokens = Tensor::<B, 3>::from_data(TensorData::new(values, [n_rows, longest, width]), device);
-        let is_padding = Tensor::from_data(TensorData::new(is_padding, [n_rows, longest]), device);
+        let tokens = Tensor::<B, 3>::from_data(TensorData::new(values, [n_rows, longest, width]), &site.device);
+        let is_padding = Tensor::from_data(TensorData::new(is_padding, [n_rows, longest]), &site.device);
         let flat = tokens.clone().reshape([n_rows * longest, width]);
-        let scores = flat.matmul(self.vector.value.val()).reshape([n_rows, longest]);
+        let scores = product(flat, self.vector.value.val(), site.precision).reshape([n_rows, longest]);
         let weights = softmax(scores.mask_fill(is_padding, f32::NEG_INFINITY), 1);
         (tokens * weights.unsqueeze_dim::<3>(2)).sum_dim(1).reshape([n_rows, width])
     }

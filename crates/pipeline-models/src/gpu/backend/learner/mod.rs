@@ -16,6 +16,7 @@ use burn::optim::{Adam, GradientsParams, Optimizer};
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{ElementConversion, Tensor};
 
+use super::arithmetic::{Arithmetic, Site, product};
 use crate::heads::{Features, Head, Heads};
 use crate::train::positives::{Positives, Relevance};
 use crate::train::steps::{Learner, Rates};
@@ -30,7 +31,7 @@ use top::DeviceTop;
 pub(crate) struct FrameworkLearner<'a, B: AutodiffBackend> {
     data: &'a PairedFeatures<'a>,
     options: &'a TrainOptions,
-    device: B::Device,
+    site: Site<B>,
     relevance: Option<Relevance>,
     projector: Option<Projector<B>>,
     adam: OptimizerAdaptor<Adam, Projector<B>, B>,
@@ -44,7 +45,7 @@ pub(crate) struct FrameworkLearner<'a, B: AutodiffBackend> {
     loss: Option<Tensor<B, 1>>,
 }
 
-impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
+impl<'a, B: AutodiffBackend + Arithmetic> FrameworkLearner<'a, B> {
     /// Copies `start` to `device`.
     pub(crate) fn new(
         data: &'a PairedFeatures<'a>,
@@ -67,7 +68,7 @@ impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
         Self {
             data,
             options,
-            device,
+            site: Site { device, precision: options.precision },
             relevance,
             projector,
             adam,
@@ -82,20 +83,20 @@ impl<'a, B: AutodiffBackend> FrameworkLearner<'a, B> {
     }
 }
 
-impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
+impl<B: AutodiffBackend + Arithmetic> Learner for FrameworkLearner<'_, B> {
     fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
-        let Self { data, options, device, relevance, .. } = self;
+        let Self { data, options, site, relevance, .. } = self;
         let texts: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].0).collect();
         let images: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].1).collect();
-        let text = inputs(data.text, &texts, (self.text_attention.as_ref(), self.text_top.as_ref()), device)?;
-        let image = inputs(data.images, &images, (self.image_attention.as_ref(), self.image_top.as_ref()), device)?;
+        let text = inputs(data.text, &texts, (self.text_attention.as_ref(), self.text_top.as_ref()), site)?;
+        let image = inputs(data.images, &images, (self.image_attention.as_ref(), self.image_top.as_ref()), site)?;
         let (text, image) = match &self.projector {
-            Some(projector) => projector.forward(text, image),
+            Some(projector) => projector.forward(text, image, options.precision),
             None => (text, image),
         };
         let (text, image) =
             if options.normalize { (normalize_rows(text), normalize_rows(image)) } else { (text, image) };
-        let similarities = text.matmul(image.transpose());
+        let similarities = product(text, image.transpose(), options.precision);
         let logits = match &self.temperature {
             Some(temperature) => temperature.divide(similarities),
             None => similarities / options.temperature,
@@ -156,16 +157,16 @@ impl<B: AutodiffBackend> Learner for FrameworkLearner<'_, B> {
 ///
 /// # Errors
 /// When they cannot be read.
-fn inputs<B: AutodiffBackend>(
+fn inputs<B: AutodiffBackend + Arithmetic>(
     features: Features<'_>,
     rows: &[usize],
     pools: (Option<&LearntAttention<B>>, Option<&DeviceTop<B>>),
-    device: &B::Device,
+    site: &Site<B>,
 ) -> io::Result<Tensor<B, 2>> {
     Ok(match (features, pools) {
-        (Features::Vectors(vectors), _) => gather_rows(vectors, rows, device)?,
-        (Features::Tokens(tokens), (_, Some(top))) => top.forward(tokens, rows),
-        (Features::Tokens(tokens), (Some(attention), None)) => attention.pool(tokens, rows, device),
+        (Features::Vectors(vectors), _) => gather_rows(vectors, rows, &site.device)?,
+        (Features::Tokens(tokens), (_, Some(top))) => top.forward(tokens, rows, site.precision),
+        (Features::Tokens(tokens), (Some(attention), None)) => attention.pool(tokens, rows, site),
         (Features::Tokens(_), (None, None)) => panic!("BUG: tokens have a head that pools them"),
     })
 }

@@ -8,6 +8,8 @@ use burn::optim::GradientsParams;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
 
+use crate::device::Precision;
+use crate::gpu::backend::arithmetic::{Arithmetic, product};
 use crate::heads::{Head, Heads, Linear};
 use pipeline_kernels::{Matrix, RowReader, read_rows};
 
@@ -41,8 +43,16 @@ impl<B: Backend> Projector<B> {
     /// # Shapes
     /// - text: `[n_pairs, d_text]`, image: `[n_pairs, d_image]`
     /// - output: twice `[n_pairs, dim]`
-    pub(super) fn forward(&self, text: Tensor<B, 2>, image: Tensor<B, 2>) -> (Tensor<B, 2>, Tensor<B, 2>) {
-        (self.text.forward(text), self.image.forward(image))
+    pub(super) fn forward(
+        &self,
+        text: Tensor<B, 2>,
+        image: Tensor<B, 2>,
+        precision: Precision,
+    ) -> (Tensor<B, 2>, Tensor<B, 2>)
+    where
+        B: Arithmetic,
+    {
+        (self.text.forward(text, precision), self.image.forward(image, precision))
     }
 }
 
@@ -84,11 +94,23 @@ impl<B: Backend> Layers<B> {
         Head { top: None, attention: None, hidden: self.hidden.map(from_module), output: from_module(self.output) }
     }
 
-    fn forward(&self, features: Tensor<B, 2>) -> Tensor<B, 2> {
+    fn forward(&self, features: Tensor<B, 2>, precision: Precision) -> Tensor<B, 2>
+    where
+        B: Arithmetic,
+    {
         match &self.hidden {
-            None => self.output.forward(features),
-            Some(hidden) => self.output.forward(gelu(hidden.forward(features))),
+            None => affine(&self.output, features, precision),
+            Some(hidden) => affine(&self.output, gelu(affine(hidden, features, precision)), precision),
         }
+    }
+}
+
+/// `x·W + b`
+pub(super) fn affine<B: Arithmetic>(layer: &nn::Linear<B>, rows: Tensor<B, 2>, precision: Precision) -> Tensor<B, 2> {
+    let products = product(rows, layer.weight.val(), precision);
+    match &layer.bias {
+        Some(bias) => products + bias.val().unsqueeze(),
+        None => products,
     }
 }
 

@@ -13,7 +13,9 @@ use burn::tensor::{Bool, Int, Tensor, TensorData};
 use pipeline_kernels::TokenMatrix;
 
 use super::adam;
-use super::projector::to_module;
+use super::projector::{affine, to_module};
+use crate::device::Precision;
+use crate::gpu::backend::arithmetic::Arithmetic;
 use crate::tower::{HeadStep, LayerShape, Top, TopPool};
 use crate::train::options::TopRate;
 use layer::{TopLayer, TopNorm, linear};
@@ -57,7 +59,7 @@ struct Padded<B: Backend> {
     asking: Option<Tensor<B, 1, Int>>,
 }
 
-impl<B: AutodiffBackend> DeviceTop<B> {
+impl<B: AutodiffBackend + Arithmetic> DeviceTop<B> {
     /// Copies the layers to `device`.
     pub(super) fn new(top: Top, rate: TopRate, device: &B::Device) -> Self {
         let step = |step: &HeadStep| match step {
@@ -87,15 +89,15 @@ impl<B: AutodiffBackend> DeviceTop<B> {
     ///
     /// # Shapes
     /// returns `[n_rows, dim]`
-    pub(super) fn forward(&self, tokens: &TokenMatrix, rows: &[usize]) -> Tensor<B, 2> {
+    pub(super) fn forward(&self, tokens: &TokenMatrix, rows: &[usize], precision: Precision) -> Tensor<B, 2> {
         let Top { shape, pool, .. } = &self.start;
         let padded = self.pad(tokens, rows);
         let mut hidden = padded.tokens.clone();
         if let Some((last, others)) = self.layers.split_last() {
             for LearntLayer { layer, .. } in others {
-                hidden = layer.forward(hidden, &padded.hidden, None, shape);
+                hidden = layer.forward(hidden, &padded.hidden, None, (shape, precision));
             }
-            hidden = last.layer.forward(hidden, &padded.hidden_last, padded.asking.as_ref(), shape);
+            hidden = last.layer.forward(hidden, &padded.hidden_last, padded.asking.as_ref(), (shape, precision));
         }
         if let Some(norm) = &self.final_norm {
             hidden = norm.forward(hidden, shape.epsilon);
@@ -104,7 +106,7 @@ impl<B: AutodiffBackend> DeviceTop<B> {
             hidden = padded.means(hidden, n_skipped);
         }
         self.head.iter().fold(hidden, |rows, step| match step {
-            PassedStep::Dense(dense) => dense.forward(rows),
+            PassedStep::Dense(dense) => affine(dense, rows, precision),
             PassedStep::Norm(norm) => norm.forward(rows, shape.epsilon),
             PassedStep::Tanh => rows.tanh(),
         })

@@ -1,23 +1,24 @@
 //! Image towers on a device.
 
-use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 
-use super::{Head, Layer, activate, attend};
+use super::{Attended, Head, Layer, attend};
+use crate::device::Precision;
 use crate::forward::ImageForward;
+use crate::gpu::backend::arithmetic::{Arithmetic, Site, Then};
 use crate::gpu::backend::layers::{Dense, LayerNorm};
 use crate::gpu::backend::{Place, rows};
 use crate::tower::{ImagePool, ImageTower, LayerShape, PatchPositions, ProbeWeights};
 
 impl Place<dyn ImageForward> for ImageTower {
-    fn place<B: Backend>(self, device: B::Device) -> Box<dyn ImageForward> {
-        let tower = DeviceImageTower::<B>::new(self, &device);
-        rows::images(device, move |pixels| tower.forward(pixels))
+    fn place<B: Arithmetic>(self, site: Site<B>) -> Box<dyn ImageForward> {
+        let tower = DeviceImageTower::<B>::new(self, &site);
+        rows::images(site, move |pixels| tower.forward(pixels))
     }
 }
 
 /// An image tower on a device.
-struct DeviceImageTower<B: Backend> {
+struct DeviceImageTower<B: Arithmetic> {
     patch: usize,
     patches: Dense<B>,
     /// `[n_prefix, width]`
@@ -31,35 +32,35 @@ struct DeviceImageTower<B: Backend> {
     width: usize,
 }
 
-enum Pool<B: Backend> {
+enum Pool<B: Arithmetic> {
     Class,
     Mean,
     Tokens,
     Probe(Box<Probe<B>>),
 }
 
-impl<B: Backend> DeviceImageTower<B> {
+impl<B: Arithmetic> DeviceImageTower<B> {
     /// Moves the weights to `device`.
-    fn new(tower: ImageTower, device: &B::Device) -> Self {
+    fn new(tower: ImageTower, site: &Site<B>) -> Self {
         let ImageTower { shape, patch, patches, prefix, positions, first_norm, layers, final_norm, pool, head } = tower;
-        let norm = |weights| LayerNorm::new(weights, shape.epsilon, device);
+        let norm = |weights| LayerNorm::new(weights, shape.epsilon, site);
         let n_prefix = prefix.len() / shape.width;
-        let prefix_of = |values| Tensor::from_data(TensorData::new(values, [n_prefix, shape.width]), device);
+        let prefix_of = |values| Tensor::from_data(TensorData::new(values, [n_prefix, shape.width]), &site.device);
         Self {
             patch,
-            patches: Dense::new(patches, device),
+            patches: Dense::new(patches, site),
             prefix: (n_prefix > 0).then(|| prefix_of(prefix)),
             positions,
             first_norm: first_norm.map(norm),
-            layers: layers.into_iter().map(|layer| Layer::new(layer, &shape, device)).collect(),
+            layers: layers.into_iter().map(|layer| Layer::new(layer, &shape, site)).collect(),
             final_norm: final_norm.map(norm),
             pool: match pool {
                 ImagePool::Class => Pool::Class,
                 ImagePool::Mean => Pool::Mean,
                 ImagePool::Tokens => Pool::Tokens,
-                ImagePool::Probe(weights) => Pool::Probe(Box::new(Probe::new(*weights, &shape, device))),
+                ImagePool::Probe(weights) => Pool::Probe(Box::new(Probe::new(*weights, &shape, site))),
             },
-            head: Head::new(head, shape.epsilon, device),
+            head: Head::new(head, shape.epsilon, site),
             width: shape.width,
         }
     }
@@ -67,14 +68,15 @@ impl<B: Backend> DeviceImageTower<B> {
     /// The features of normalised images of one size.
     ///
     /// # Shapes
-    /// `pixels`: `[n_images, 3, height, width]` · returns `[n_images, dim]`
+    /// `pixels`: `[n_images, height, width, 3]` · returns `[n_images, dim]`
     fn forward(&self, pixels: Tensor<B, 4>) -> Tensor<B, 2> {
         let n_images = pixels.dims()[0];
         let (mut hidden, n_tokens) = self.embed(pixels);
         let is_class = matches!(self.pool, Pool::Class);
         if let Some((last, others)) = self.layers.split_last() {
-            hidden = others.iter().fold(hidden, |hidden, layer| layer.forward(hidden, n_tokens, n_tokens));
-            hidden = last.forward(hidden, n_tokens, if is_class { 1 } else { n_tokens });
+            hidden =
+                others.iter().fold(hidden, |hidden, layer| layer.forward(hidden, &Attended::whole(n_tokens, n_tokens)));
+            hidden = last.forward(hidden, &Attended::whole(n_tokens, if is_class { 1 } else { n_tokens }));
         }
         if let Some(norm) = &self.final_norm {
             hidden = norm.forward(hidden);
@@ -94,11 +96,11 @@ impl<B: Backend> DeviceImageTower<B> {
 
     /// The vectors before the first layer, `[n_images · n_tokens, width]`, and their number for an image.
     fn embed(&self, pixels: Tensor<B, 4>) -> (Tensor<B, 2>, usize) {
-        let [n_images, _, height, width] = pixels.dims();
+        let [n_images, height, width, _] = pixels.dims();
         let (side, rows, cols) = (self.patch, height / self.patch, width / self.patch);
         let device = pixels.device();
-        let whole = pixels.slice([0..n_images, 0..3, 0..rows * side, 0..cols * side]);
-        let patches = whole.reshape([n_images, 3, rows, side, cols, side]).permute([0, 2, 4, 3, 5, 1]);
+        let whole = pixels.slice([0..n_images, 0..rows * side, 0..cols * side, 0..3]);
+        let patches = whole.reshape([n_images, rows, side, cols, side, 3]).permute([0, 1, 3, 2, 4, 5]);
         let patches = self.patches.forward(patches.reshape([n_images * rows * cols, 3 * side * side]));
         let mut tokens = patches.reshape([n_images, rows * cols, self.width]);
         if let Some(prefix) = &self.prefix {
@@ -118,7 +120,7 @@ impl<B: Backend> DeviceImageTower<B> {
 }
 
 /// SigLIP's head on a device.
-struct Probe<B: Backend> {
+struct Probe<B: Arithmetic> {
     /// The query of the probe: `[1, width]`
     query: Tensor<B, 2>,
     key: Dense<B>,
@@ -128,20 +130,22 @@ struct Probe<B: Backend> {
     intermediate: Dense<B>,
     last: Dense<B>,
     shape: LayerShape,
+    precision: Precision,
 }
 
-impl<B: Backend> Probe<B> {
-    fn new(weights: ProbeWeights, shape: &LayerShape, device: &B::Device) -> Self {
-        let probe = Tensor::from_data(TensorData::new(weights.probe, [1, shape.width]), device);
+impl<B: Arithmetic> Probe<B> {
+    fn new(weights: ProbeWeights, shape: &LayerShape, site: &Site<B>) -> Self {
+        let probe = Tensor::from_data(TensorData::new(weights.probe, [1, shape.width]), &site.device);
         Self {
-            query: Dense::new(weights.query, device).forward(probe),
-            key: Dense::new(weights.key, device),
-            value: Dense::new(weights.value, device),
-            output: Dense::new(weights.output, device),
-            norm: LayerNorm::new(weights.norm, shape.epsilon, device),
-            intermediate: Dense::new(weights.intermediate, device),
-            last: Dense::new(weights.last, device),
+            query: Dense::new(weights.query, site).forward(probe),
+            key: Dense::new(weights.key, site),
+            value: Dense::new(weights.value, site),
+            output: Dense::new(weights.output, site),
+            norm: LayerNorm::new(weights.norm, shape.epsilon, site),
+            intermediate: Dense::new(weights.intermediate, site),
+            last: Dense::new(weights.last, site),
             shape: *shape,
+            precision: site.precision,
         }
     }
 
@@ -153,8 +157,10 @@ impl<B: Backend> Probe<B> {
         let n_images = hidden.dims()[0] / n_tokens;
         let query = self.query.clone().repeat_dim(0, n_images);
         let (key, value) = (self.key.forward(hidden.clone()), self.value.forward(hidden));
-        let pooled = self.output.forward(attend(query, key, value, (n_tokens, 1), &self.shape));
-        let inner = self.intermediate.forward(self.norm.forward(pooled.clone()));
-        pooled + self.last.forward(activate(inner, self.shape.activation))
+        let pooled =
+            self.output.forward(attend(query, key, value, &Attended::whole(n_tokens, 1), &self.shape, self.precision));
+        let normed = self.norm.forward(pooled.clone());
+        let inner = self.intermediate.forward_then(normed, None, self.shape.activation.into());
+        self.last.forward_then(inner, Some(pooled), Then::Nothing)
     }
 }

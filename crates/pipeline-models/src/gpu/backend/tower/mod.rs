@@ -5,16 +5,32 @@
 mod image;
 mod text;
 
-use burn::tensor::backend::Backend;
-use burn::tensor::module::attention;
-use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{Int, Tensor};
 
+use super::arithmetic::{Arithmetic, Site, Then, of_primitive, primitive, product};
 use super::layers::{Dense, LayerNorm};
-use crate::tower::{Activation, HeadStep, LayerShape, LayerWeights, NormPlace};
+use crate::device::Precision;
+use crate::tower::{HeadStep, LayerShape, LayerWeights, NormPlace};
+
+/// The tokens that a layer attends to, and those that ask.
+pub(in crate::gpu::backend) struct Attended<B: Arithmetic> {
+    /// The tokens of every row, padding included.
+    n_tokens: usize,
+    /// The first tokens of every row that are asked for.
+    n_asking: usize,
+    /// The tokens of each row that are not padding, `[n_rows]`; `None` where no row has any.
+    lengths: Option<Tensor<B, 1, Int>>,
+}
+
+impl<B: Arithmetic> Attended<B> {
+    /// All tokens of rows without padding.
+    pub(in crate::gpu::backend) fn whole(n_tokens: usize, n_asking: usize) -> Self {
+        Self { n_tokens, n_asking, lengths: None }
+    }
+}
 
 /// A layer on a device.
-struct Layer<B: Backend> {
+struct Layer<B: Arithmetic> {
     query: Dense<B>,
     key: Dense<B>,
     value: Dense<B>,
@@ -24,54 +40,59 @@ struct Layer<B: Backend> {
     output: Dense<B>,
     output_norm: LayerNorm<B>,
     shape: LayerShape,
+    precision: Precision,
 }
 
-impl<B: Backend> Layer<B> {
-    fn new(weights: LayerWeights, shape: &LayerShape, device: &B::Device) -> Self {
+impl<B: Arithmetic> Layer<B> {
+    fn new(weights: LayerWeights, shape: &LayerShape, site: &Site<B>) -> Self {
         Self {
-            query: Dense::new(weights.query, device),
-            key: Dense::new(weights.key, device),
-            value: Dense::new(weights.value, device),
-            attention_output: Dense::new(weights.attention_output, device),
-            attention_norm: LayerNorm::new(weights.attention_norm, shape.epsilon, device),
-            intermediate: Dense::new(weights.intermediate, device),
-            output: Dense::new(weights.output, device),
-            output_norm: LayerNorm::new(weights.output_norm, shape.epsilon, device),
+            query: Dense::new(weights.query, site),
+            key: Dense::new(weights.key, site),
+            value: Dense::new(weights.value, site),
+            attention_output: Dense::new(weights.attention_output, site),
+            attention_norm: LayerNorm::new(weights.attention_norm, shape.epsilon, site),
+            intermediate: Dense::new(weights.intermediate, site),
+            output: Dense::new(weights.output, site),
+            output_norm: LayerNorm::new(weights.output_norm, shape.epsilon, site),
             shape: *shape,
+            precision: site.precision,
         }
     }
 
-    /// Computes the first `n_wanted` tokens of every row; all tokens are attended to.
+    /// Computes the first tokens of every row, as many as ask.
     ///
     /// # Shapes
-    /// `hidden`: `[n_rows · n_tokens, width]` · returns `[n_rows · n_wanted, width]`
-    fn forward(&self, hidden: Tensor<B, 2>, n_tokens: usize, n_wanted: usize) -> Tensor<B, 2> {
+    /// `hidden`: `[n_rows · n_tokens, width]` · returns `[n_rows · n_asking, width]`
+    fn forward(&self, hidden: Tensor<B, 2>, attended: &Attended<B>) -> Tensor<B, 2> {
         let is_before = self.shape.norms == NormPlace::Before;
-        let wanted = first_tokens(hidden.clone(), n_tokens, n_wanted);
+        let wanted = first_tokens(hidden.clone(), attended);
         let normed = |rows: Tensor<B, 2>| if is_before { self.attention_norm.forward(rows) } else { rows };
         let all = normed(hidden);
-        let asking = first_tokens(all.clone(), n_tokens, n_wanted);
+        let asking = first_tokens(all.clone(), attended);
         let context = attend(
             self.query.forward(asking),
             self.key.forward(all.clone()),
             self.value.forward(all),
-            (n_tokens, n_wanted),
+            attended,
             &self.shape,
+            self.precision,
         );
-        let branch = self.attention_output.forward(context);
+        let summed = self.attention_output.forward_then(context, Some(wanted), Then::Nothing);
+        let feed_forward = |rows: Tensor<B, 2>, others| {
+            let inner = self.intermediate.forward_then(rows, None, self.shape.activation.into());
+            self.output.forward_then(inner, Some(others), Then::Nothing)
+        };
         if is_before {
-            let hidden = wanted + branch;
-            let inner = self.intermediate.forward(self.output_norm.forward(hidden.clone()));
-            return hidden + self.output.forward(activate(inner, self.shape.activation));
+            return feed_forward(self.output_norm.forward(summed.clone()), summed);
         }
-        let attended = self.attention_norm.forward(branch + wanted);
-        let inner = activate(self.intermediate.forward(attended.clone()), self.shape.activation);
-        self.output_norm.forward(self.output.forward(inner) + attended)
+        let attended = self.attention_norm.forward(summed);
+        self.output_norm.forward(feed_forward(attended.clone(), attended))
     }
 }
 
-/// The first `n_wanted` tokens of every row.
-fn first_tokens<B: Backend>(hidden: Tensor<B, 2>, n_tokens: usize, n_wanted: usize) -> Tensor<B, 2> {
+/// The first tokens of every row, as many as ask.
+fn first_tokens<B: Arithmetic>(hidden: Tensor<B, 2>, attended: &Attended<B>) -> Tensor<B, 2> {
+    let Attended { n_tokens, n_asking: n_wanted, .. } = *attended;
     if n_wanted == n_tokens {
         return hidden;
     }
@@ -79,50 +100,47 @@ fn first_tokens<B: Backend>(hidden: Tensor<B, 2>, n_tokens: usize, n_wanted: usi
     hidden.reshape([n_rows, n_tokens, width]).slice([0..n_rows, 0..n_wanted]).reshape([n_rows * n_wanted, width])
 }
 
-/// Attention of the first `n_asking` tokens of every row to all its `n_tokens` tokens.
+/// Attention of the first tokens of every row to all its tokens.
 ///
 /// # Shapes
 /// `query`, returned: `[n_rows · n_asking, width]` · `key`, `value`: `[n_rows · n_tokens, width]`
-pub(super) fn attend<B: Backend>(
+pub(super) fn attend<B: Arithmetic>(
     query: Tensor<B, 2>,
     key: Tensor<B, 2>,
     value: Tensor<B, 2>,
-    (n_tokens, n_asking): (usize, usize),
+    attended: &Attended<B>,
     shape: &LayerShape,
+    precision: Precision,
 ) -> Tensor<B, 2> {
     let [n_keys, width] = key.dims();
+    let Attended { n_tokens, n_asking, .. } = *attended;
     let n_rows = n_keys / n_tokens;
     let heads = |rows: Tensor<B, 2>, n_tokens: usize| {
         rows.reshape([n_rows, n_tokens, shape.n_heads, width / shape.n_heads]).swap_dims(1, 2)
     };
-    let options = AttentionModuleOptions { is_causal: shape.is_causal, ..AttentionModuleOptions::default() };
     let (query, key, value) = (heads(query, n_asking), heads(key, n_tokens), heads(value, n_tokens));
-    attention(query, key, value, None, None, options).swap_dims(1, 2).reshape([n_rows * n_asking, width])
-}
-
-pub(super) fn activate<B: Backend, const D: usize>(inner: Tensor<B, D>, activation: Activation) -> Tensor<B, D> {
-    match activation {
-        Activation::Gelu => activation::gelu(inner),
-        Activation::GeluTanh => activation::gelu_approximate(inner),
-        Activation::QuickGelu => inner.clone() * activation::sigmoid(inner * 1.702),
-        Activation::Relu => activation::relu(inner),
-    }
+    let scale = 1.0 / ((width / shape.n_heads) as f64).sqrt();
+    let scores = product(query, key.transpose(), precision);
+    let lengths = attended.lengths.clone().map(Tensor::into_primitive);
+    let shares = B::attention_shares(primitive(scores), scale, lengths, shape.is_causal);
+    let context = product(of_primitive(shares), value, precision);
+    context.swap_dims(1, 2).reshape([n_rows * n_asking, width])
 }
 
 /// The steps from pooled vectors to features.
-struct Head<B: Backend>(Vec<Step<B>>);
+struct Head<B: Arithmetic>(Vec<Step<B>>);
 
-enum Step<B: Backend> {
+enum Step<B: Arithmetic> {
     Dense(Dense<B>),
     Norm(LayerNorm<B>),
     Tanh,
 }
 
-impl<B: Backend> Head<B> {
-    fn new(steps: Vec<HeadStep>, epsilon: f64, device: &B::Device) -> Self {
+impl<B: Arithmetic> Head<B> {
+    fn new(steps: Vec<HeadStep>, epsilon: f64, site: &Site<B>) -> Self {
         let step = |step| match step {
-            HeadStep::Dense(weights) => Step::Dense(Dense::new(weights, device)),
-            HeadStep::Norm(weights) => Step::Norm(LayerNorm::new(weights, epsilon, device)),
+            HeadStep::Dense(weights) => Step::Dense(Dense::new(weights, site)),
+            HeadStep::Norm(weights) => Step::Norm(LayerNorm::new(weights, epsilon, site)),
             HeadStep::Tanh => Step::Tanh,
         };
         Self(steps.into_iter().map(step).collect())

@@ -1,25 +1,26 @@
 //! Text towers on a device.
 
-use burn::tensor::backend::Backend;
 use burn::tensor::{Int, Tensor, TensorData};
 
-use super::{Head, Layer};
+use super::{Attended, Head, Layer};
 use crate::forward::{TextForward, TextVectors};
+use crate::gpu::backend::Place;
+use crate::gpu::backend::arithmetic::{Arithmetic, Site};
 use crate::gpu::backend::layers::LayerNorm;
-use crate::gpu::backend::{Place, rows};
+use crate::gpu::backend::rows::{self, TextBatch};
 use crate::tower::{TextPool, TextTower, TokenPositions};
 
 impl Place<dyn TextForward> for TextTower {
-    fn place<B: Backend>(self, device: B::Device) -> Box<dyn TextForward> {
+    fn place<B: Arithmetic>(self, site: Site<B>) -> Box<dyn TextForward> {
         let gives = TextVectors::of(self.pool);
-        let tower = DeviceTextTower::<B>::new(self, device);
-        rows::texts(gives, move |texts| tower.forward(texts))
+        let tower = DeviceTextTower::<B>::new(self, site);
+        rows::texts(gives, move |batch| tower.forward(batch))
     }
 }
 
 /// A text tower on a device.
-pub(super) struct DeviceTextTower<B: Backend> {
-    device: B::Device,
+pub(super) struct DeviceTextTower<B: Arithmetic> {
+    site: Site<B>,
     /// `[vocab, width]`
     words: Tensor<B, 2>,
     /// `[n_positions, width]`
@@ -33,71 +34,106 @@ pub(super) struct DeviceTextTower<B: Backend> {
     is_causal: bool,
 }
 
-impl<B: Backend> DeviceTextTower<B> {
-    /// Moves the weights to `device`.
-    pub(super) fn new(tower: TextTower, device: B::Device) -> Self {
+impl<B: Arithmetic> DeviceTextTower<B> {
+    /// Moves the weights to the device.
+    pub(super) fn new(tower: TextTower, site: Site<B>) -> Self {
         let TextTower { shape, words, positions, counting, embedding_norm, layers, final_norm, pool, head } = tower;
         let table = |values: Vec<f32>| {
             let n_rows = values.len() / shape.width;
-            Tensor::from_data(TensorData::new(values, [n_rows, shape.width]), &device)
+            Tensor::from_data(TensorData::new(values, [n_rows, shape.width]), &site.device)
         };
-        let norm = |weights| LayerNorm::new(weights, shape.epsilon, &device);
+        let norm = |weights| LayerNorm::new(weights, shape.epsilon, &site);
         Self {
             words: table(words),
             positions: table(positions),
             counting,
             embedding_norm: embedding_norm.map(norm),
-            layers: layers.into_iter().map(|layer| Layer::new(layer, &shape, &device)).collect(),
+            layers: layers.into_iter().map(|layer| Layer::new(layer, &shape, &site)).collect(),
             final_norm: final_norm.map(norm),
             pool,
-            head: Head::new(head, shape.epsilon, &device),
+            head: Head::new(head, shape.epsilon, &site),
             is_causal: shape.is_causal,
-            device,
+            site,
         }
     }
 
-    /// The features of texts that have the same number of tokens.
+    /// The features of texts.
     ///
     /// # Shapes
-    /// returns `[n_texts, dim]`, or `[n_texts · n_tokens, dim]` of [`TextPool::Tokens`]
-    fn forward(&self, texts: &[&[u32]]) -> Tensor<B, 2> {
-        let (n_texts, n_tokens) = (texts.len(), texts[0].len());
-        let mut hidden = self.embed(texts);
+    /// returns `[n_texts, dim]`, or `[n_tokens of all texts, dim]` of [`TextPool::Tokens`]
+    fn forward(&self, batch: &TextBatch<'_>) -> Tensor<B, 2> {
+        let mut hidden = self.embed(batch);
+        let mut attended = self.attended(batch);
         // A causal layer would hide the later tokens from the first.
-        let n_wanted = if self.pool == TextPool::First && !self.is_causal { 1 } else { n_tokens };
+        let is_first = self.pool == TextPool::First && !self.is_causal && !self.layers.is_empty();
         if let Some((last, others)) = self.layers.split_last() {
-            hidden = others.iter().fold(hidden, |hidden, layer| layer.forward(hidden, n_tokens, n_tokens));
-            hidden = last.forward(hidden, n_tokens, n_wanted);
+            hidden = others.iter().fold(hidden, |hidden, layer| layer.forward(hidden, &attended));
+            attended.n_asking = if is_first { 1 } else { batch.n_tokens };
+            hidden = last.forward(hidden, &attended);
         }
-        let width = hidden.dims()[1];
-        let places: Option<Vec<usize>> = texts.iter().map(|ids| self.pool.place(ids)).collect();
-        if let Some(places) = places.filter(|_| n_wanted == n_tokens) {
-            let rows = places.iter().enumerate().map(|(text_idx, place)| (text_idx * n_tokens + place) as i32);
-            hidden = hidden.select(0, self.integers(rows.collect()));
+        if !is_first {
+            hidden = self.asked(hidden, batch);
         }
         if let Some(norm) = &self.final_norm {
             hidden = norm.forward(hidden);
         }
         if self.pool == TextPool::Mean {
-            hidden = hidden.reshape([n_texts, n_tokens, width]).mean_dim(1).reshape([n_texts, width]);
+            hidden = self.means(hidden, batch);
         }
         self.head.forward(hidden)
     }
 
+    /// The vectors that the pooling takes: one of each text, or those of all tokens. Only a mean sees those of padding.
+    fn asked(&self, hidden: Tensor<B, 2>, batch: &TextBatch<'_>) -> Tensor<B, 2> {
+        let of_text = |(text_idx, ids): (usize, &&[u32])| Some(text_idx * batch.n_tokens + self.pool.place(ids)?);
+        let places: Option<Vec<usize>> = batch.texts.iter().enumerate().map(of_text).collect();
+        match places {
+            Some(places) => hidden.select(0, self.integers(places)),
+            None if self.pool == TextPool::Tokens && batch.has_padding() => {
+                hidden.select(0, self.integers(batch.places()))
+            }
+            None => hidden,
+        }
+    }
+
+    /// The means over the tokens of each text.
+    fn means(&self, hidden: Tensor<B, 2>, batch: &TextBatch<'_>) -> Tensor<B, 2> {
+        let (n_texts, width) = (batch.texts.len(), hidden.dims()[1]);
+        let hidden = hidden.reshape([n_texts, batch.n_tokens, width]);
+        if !batch.has_padding() {
+            return hidden.mean_dim(1).reshape([n_texts, width]);
+        }
+        let mut shares = vec![0f32; n_texts * batch.n_tokens];
+        for (ids, shares) in batch.texts.iter().zip(shares.chunks_exact_mut(batch.n_tokens)) {
+            shares[..ids.len()].fill(1.0 / ids.len() as f32);
+        }
+        let shares = Tensor::from_data(TensorData::new(shares, [n_texts, batch.n_tokens, 1]), &self.site.device);
+        (hidden * shares).sum_dim(1).reshape([n_texts, width])
+    }
+
+    /// The tokens that all layers but the last attend to.
+    pub(super) fn attended(&self, batch: &TextBatch<'_>) -> Attended<B> {
+        let lengths = batch.has_padding().then(|| self.integers(batch.texts.iter().map(|ids| ids.len())));
+        Attended { n_tokens: batch.n_tokens, n_asking: batch.n_tokens, lengths }
+    }
+
     /// `[n_texts · n_tokens, width]`
-    pub(super) fn embed(&self, texts: &[&[u32]]) -> Tensor<B, 2> {
-        let ids = self.integers(texts.iter().copied().flatten().map(|id| *id as i32).collect());
-        let positions = texts.iter().flat_map(|ids| self.counting.of(ids)).map(|position| position as i32);
-        let positions = self.integers(positions.collect());
-        let rows = self.words.clone().select(0, ids) + self.positions.clone().select(0, positions);
+    pub(super) fn embed(&self, batch: &TextBatch<'_>) -> Tensor<B, 2> {
+        // Padding is any token at any position: no token that counts attends to it.
+        let padding = |ids: &[u32]| std::iter::repeat_n(0, batch.n_tokens - ids.len());
+        let ids = batch.texts.iter().flat_map(|ids| ids.iter().map(|id| *id as usize).chain(padding(ids)));
+        let positions = batch.texts.iter().flat_map(|ids| self.counting.of(ids).chain(padding(ids)));
+        let words = self.words.clone().select(0, self.integers(ids));
+        let rows = words + self.positions.clone().select(0, self.integers(positions));
         match &self.embedding_norm {
             Some(norm) => norm.forward(rows),
             None => rows,
         }
     }
 
-    fn integers(&self, values: Vec<i32>) -> Tensor<B, 1, Int> {
+    fn integers(&self, values: impl IntoIterator<Item = usize>) -> Tensor<B, 1, Int> {
+        let values: Vec<i32> = values.into_iter().map(|value| value as i32).collect();
         let n = values.len();
-        Tensor::from_data(TensorData::new(values, [n]), &self.device)
+        Tensor::from_data(TensorData::new(values, [n]), &self.site.device)
     }
 }

@@ -9,7 +9,9 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, Int, Tensor, TensorData, activation};
 use pipeline_kernels::Matrix;
 
-use crate::gpu::backend::learner::projector::{from_module, gelu, to_module, to_values};
+use crate::device::Precision;
+use crate::gpu::backend::arithmetic::{Arithmetic, product};
+use crate::gpu::backend::learner::projector::{affine, from_module, gelu, to_module, to_values};
 use crate::heads::Linear;
 use crate::tower::{Activation, DenseWeights, LayerShape, LayerWeights, NormPlace, NormWeights};
 
@@ -74,8 +76,12 @@ impl<B: Backend> TopLayer<B> {
         rows: Tensor<B, 2>,
         hidden: &Tensor<B, 4, Bool>,
         asking: Option<&Tensor<B, 1, Int>>,
-        shape: &LayerShape,
-    ) -> Tensor<B, 2> {
+        (shape, precision): (&LayerShape, Precision),
+    ) -> Tensor<B, 2>
+    where
+        B: Arithmetic,
+    {
+        let affine = |layer: &nn::Linear<B>, rows| affine(layer, rows, precision);
         let asked = |rows: &Tensor<B, 2>| match asking {
             Some(asking) => rows.clone().select(0, asking.clone()),
             None => rows.clone(),
@@ -83,9 +89,9 @@ impl<B: Backend> TopLayer<B> {
         let is_before = shape.norms == NormPlace::Before;
         let residual = asked(&rows);
         let all = if is_before { self.attention_norm.forward(rows, shape.epsilon) } else { rows };
-        let projected = [self.query.forward(asked(&all)), self.key.forward(all.clone()), self.value.forward(all)];
-        let attended = residual + self.attention_output.forward(attend(projected, hidden, shape.n_heads));
-        let feed_forward = |rows| self.output.forward(activate(self.intermediate.forward(rows), shape.activation));
+        let projected = [affine(&self.query, asked(&all)), affine(&self.key, all.clone()), affine(&self.value, all)];
+        let attended = residual + affine(&self.attention_output, attend(projected, hidden, shape.n_heads, precision));
+        let feed_forward = |rows| affine(&self.output, activate(affine(&self.intermediate, rows), shape.activation));
         if is_before {
             let normed = self.output_norm.forward(attended.clone(), shape.epsilon);
             return attended + feed_forward(normed);
@@ -98,19 +104,21 @@ impl<B: Backend> TopLayer<B> {
 /// # Shapes
 /// `query`, returned: `[n_rows · n_asking, width]` · `key`, `value`: `[n_rows · n_tokens, width]` · `hidden`: `[n_rows,
 /// 1, n_asking, n_tokens]`
-fn attend<B: Backend>(
+fn attend<B: Arithmetic>(
     [query, key, value]: [Tensor<B, 2>; 3],
     hidden: &Tensor<B, 4, Bool>,
     n_heads: usize,
+    precision: Precision,
 ) -> Tensor<B, 2> {
     let [n_rows, _, n_asking, n_tokens] = hidden.dims();
     let width = key.dims()[1];
     let head_width = width / n_heads;
     let heads = |rows: Tensor<B, 2>, n: usize| rows.reshape([n_rows, n, n_heads, head_width]).swap_dims(1, 2);
-    let scores = heads(query, n_asking).matmul(heads(key, n_tokens).transpose()) / (head_width as f64).sqrt();
+    let scores =
+        product(heads(query, n_asking), heads(key, n_tokens).transpose(), precision) / (head_width as f64).sqrt();
     let hidden = hidden.clone().repeat_dim(1, n_heads);
     let shares = activation::softmax(scores.mask_fill(hidden, f32::NEG_INFINITY), 3);
-    shares.matmul(heads(value, n_tokens)).swap_dims(1, 2).reshape([n_rows * n_asking, width])
+    product(shares, heads(value, n_tokens), precision).swap_dims(1, 2).reshape([n_rows * n_asking, width])
 }
 
 fn activate<B: Backend>(inner: Tensor<B, 2>, activation: Activation) -> Tensor<B, 2> {

@@ -1,0 +1,157 @@
+//! Kernels of products and convolutions on GPUs: precision and shapes alone choose them, so that equal work has equal bits.
+//!
+//! No tuning: a kernel chosen by its speed would differ from run to run, and with it the bits.
+
+mod fused;
+
+use burn::tensor::ops::{ConvOptions, FloatTensor, IntTensor};
+use burn::tensor::{DType, Int, Tensor, TensorData};
+use burn_cubecl::kernel::cast;
+use burn_cubecl::kernel::conv::{ConvStrategy, conv_forward_nhwc};
+use burn_cubecl::ops::{permute, reshape};
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime};
+use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError};
+use cubek::matmul::launch::{Strategy, launch_ref};
+use cubek::std::InputBinding;
+
+use super::backend::{Arithmetic, Then, plain};
+use crate::device::Precision;
+
+impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT> {
+    fn factor(tensor: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        rounded(tensor, precision)
+    }
+
+    fn product(lhs: FloatTensor<Self>, rhs: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        product(lhs, rhs, precision)
+    }
+
+    fn convolution(
+        maps: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        options: ConvOptions<2>,
+        precision: Precision,
+    ) -> FloatTensor<Self> {
+        if precision == Precision::F32 || options.groups > 1 {
+            return in_single_precision(maps, weight, options);
+        }
+        let (lhs, rhs) = (rounded(maps.clone(), precision), rounded(weight.clone(), precision));
+        match conv_forward_nhwc(lhs, rhs, None, options.clone(), ConvStrategy::ImplicitGemm) {
+            Ok(maps) => cast(maps, DType::F32),
+            // A card without such units.
+            Err(_) => in_single_precision(maps, weight, options),
+        }
+    }
+
+    fn numbers_of_levels(levels: TensorData, numbers: FloatTensor<Self>, device: &Self::Device) -> FloatTensor<Self> {
+        if !fused::are_known(&numbers) {
+            return plain::numbers_of_levels::<Self>(levels, numbers, device);
+        }
+        let levels = Tensor::<Self, 4, Int>::from_data(levels, (device, DType::U8));
+        fused::numbers_of_levels(levels.into_primitive(), numbers)
+    }
+
+    fn attention_shares(
+        scores: FloatTensor<Self>,
+        scale: f64,
+        lengths: Option<IntTensor<Self>>,
+        is_causal: bool,
+    ) -> FloatTensor<Self> {
+        if fused::are_known(&scores) {
+            fused::attention_shares(scores, scale, lengths, is_causal)
+        } else {
+            plain::attention_shares::<Self>(scores, scale, lengths, is_causal)
+        }
+    }
+
+    fn biased(
+        sums: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        others: Option<FloatTensor<Self>>,
+        then: Then,
+    ) -> FloatTensor<Self> {
+        if fused::are_known(&sums) {
+            fused::biased(sums, bias, others, then)
+        } else {
+            plain::biased::<Self>(sums, bias, others, then)
+        }
+    }
+
+    fn norm(
+        rows: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        epsilon: f64,
+    ) -> FloatTensor<Self> {
+        if fused::are_known(&rows) {
+            fused::norm(rows, scale, shift, epsilon)
+        } else {
+            plain::norm::<Self>(rows, scale, shift, epsilon)
+        }
+    }
+}
+
+fn product<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>, precision: Precision) -> CubeTensor<R> {
+    let (lhs, rhs) = (rounded(lhs, precision), rounded(rhs, precision));
+    // Contiguous, unlike the framework's own, whose rows may be padded.
+    let mut shape = lhs.meta.shape().clone();
+    let last = shape.num_dims() - 1;
+    shape[last] = rhs.meta.shape()[last];
+    let output = fused::empty_like(&lhs, shape);
+    let mut launched = strategies(precision).into_iter().map(|strategy| launch(&strategy, &lhs, &rhs, &output));
+    if launched.any(|launched| launched.is_ok()) {
+        return output;
+    }
+    // Its only need is a thread for each number.
+    launch(&Strategy::Naive, &lhs, &rhs, &output)
+        .map_or_else(|error| panic!("BUG: no kernel multiplies these matrices: {error:?}"), |()| output)
+}
+
+/// The kernels for a precision, the best one first; a card may lack the first one's units.
+fn strategies(precision: Precision) -> Vec<Strategy> {
+    let unit = Strategy::SimpleUnit(Default::default());
+    match precision {
+        Precision::F32 => vec![unit],
+        // On tensor cores its factors of single precision are taken as `tf32`.
+        Precision::Tf32 | Precision::Bf16 => vec![Strategy::SimpleCyclicCmma(Default::default()), unit],
+    }
+}
+
+/// Convolutions without rounding of factors: those of single places are products.
+fn in_single_precision<R: CubeRuntime>(
+    maps: CubeTensor<R>,
+    weight: CubeTensor<R>,
+    options: ConvOptions<2>,
+) -> CubeTensor<R> {
+    let (weight, [n_images, height, width, n_in]) = (cast(weight, DType::F32), shape(&maps));
+    let [n_out, kernel, _, _] = shape(&weight);
+    if kernel == 1 && options.stride == [1, 1] && options.groups == 1 {
+        let places = reshape(maps, [n_images * height * width, n_in].into());
+        let weight = permute(reshape(weight, [n_out, n_in].into()), &[1, 0]);
+        return reshape(product(places, weight, Precision::F32), [n_images, height, width, n_out].into());
+    }
+    conv_forward_nhwc(maps, weight, None, options, ConvStrategy::Direct)
+        .unwrap_or_else(|error| panic!("BUG: no kernel convolves these maps: {error:?}"))
+}
+
+/// The factor as `bf16` where that is asked for.
+fn rounded<R: CubeRuntime>(tensor: CubeTensor<R>, precision: Precision) -> CubeTensor<R> {
+    cast(tensor, if precision == Precision::Bf16 { DType::BF16 } else { DType::F32 })
+}
+
+fn launch<R: CubeRuntime>(
+    strategy: &Strategy,
+    lhs: &CubeTensor<R>,
+    rhs: &CubeTensor<R>,
+    output: &CubeTensor<R>,
+) -> Result<(), MatmulSetupError> {
+    let input = |tensor: &CubeTensor<R>| InputBinding::new(tensor.clone().binding(), tensor.dtype.into());
+    let (lhs_type, rhs_type, out) = (lhs.dtype.into(), rhs.dtype.into(), output.dtype.into());
+    let mut types = MatmulElems::from_globals(&MatmulGlobalElems { lhs: lhs_type, rhs: rhs_type, out });
+    launch_ref(strategy, &output.client, input(lhs), input(rhs), output.clone().binding(), &mut types)
+}
+
+fn shape<R: CubeRuntime>(tensor: &CubeTensor<R>) -> [usize; 4] {
+    std::array::from_fn(|axis| tensor.meta.shape()[axis])
+}
