@@ -79,7 +79,8 @@ struct ExtractTextParams {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 64))]
     shard_mib: Option<u32>,
-    /// Texts per batch and thread. Changes speed only, so it is not part of the manifest.
+    /// Texts per batch and thread; on a GPU as many times 256 tokens. Changes speed only, so it is not part of the
+    /// manifest.
     #[serde(default = "default_batch_rows", skip_serializing)]
     #[schemars(range(min = 1, max = 65_536))]
     batch_rows: usize,
@@ -354,7 +355,7 @@ impl ShardedStage for ExtractText {
         let input = ToEncode {
             model: self.model(&files)?,
             not_loaded: NOT_LOADED,
-            batch_rows: self.params.batch_rows * context.n_threads.max(1),
+            batch_rows: model::rows_at_once(context, self.params.batch_rows, 256),
             precision: self.params.precision,
             digests,
             n_rows: None,

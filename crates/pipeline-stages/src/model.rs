@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use pipeline_core::{Digest, Source, StageContext, StageError};
+use pipeline_core::{Device, Digest, Source, StageContext, StageError};
 use pipeline_data::{DataError, VectorShard};
 use pipeline_models::EncoderSide;
 use pipeline_models::text::{ModelError, ModelSearch};
@@ -139,6 +139,15 @@ pub(crate) fn sources(files: Vec<(String, PathBuf)>) -> Vec<Source> {
 /// The digest of a model: of the digests of its files, which are the sources named `model/…`.
 pub(crate) fn digest(context: &StageContext<'_>) -> Digest {
     pipeline_core::digest_of_group(context.sources, "model")
+}
+
+/// The rows that an encoder gets at once: a batch for each thread, or on a GPU, which makes batches of its own of them,
+/// `times` as many as are in one.
+pub(crate) fn rows_at_once(context: &StageContext<'_>, batch_rows: usize, times: usize) -> usize {
+    match context.device {
+        Device::Cpu => batch_rows * context.n_threads.max(1),
+        Device::Cuda | Device::Wgpu => batch_rows * times,
+    }
 }
 
 /// Identifies the weights: models with one name may differ, and only the digest distinguishes them.

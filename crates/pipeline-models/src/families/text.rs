@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use pipeline_kernels::{InstructionSet, Matrix, TokenMatrix, TokenNumbers};
+use pipeline_kernels::{InstructionSet, Matrix, TokenMatrix, TokenNumbers, map_batches};
 
 use super::pooling::Pooling;
 use super::reader::TextReader;
@@ -47,6 +47,9 @@ impl Default for TextOptions {
         }
     }
 }
+
+/// Texts that a thread splits into tokens before it takes others; fewer are not worth a thread.
+const TEXTS_PER_THREAD: usize = 256;
 
 /// The limit where nothing else is asked for: the baseline notebook's.
 const DEFAULT_MAX_LENGTH: usize = 128;
@@ -264,7 +267,7 @@ impl TextEncoder {
     /// # Errors
     /// When a text cannot be split into tokens, the device fails or a feature is not finite.
     pub fn encode(&self, texts: &[&str], n_threads: usize) -> Result<Matrix, ModelError> {
-        let ids = self.timed_ids(texts)?;
+        let ids = self.timed_ids(texts, n_threads)?;
         let features = self.forward.forward(&ids, self.batch_rows, n_threads)?;
         let mut matrix = Matrix::new(texts.len(), self.dim, features);
         if self.normalizes {
@@ -275,23 +278,33 @@ impl TextEncoder {
 
     /// The vectors of all tokens of texts; padding counts where the model attends to it.
     fn tokens(&self, texts: &[&str], n_threads: usize) -> Result<TokenMatrix, ModelError> {
-        let ids = self.timed_ids(texts)?;
+        let ids = self.timed_ids(texts, n_threads)?;
         let numbers = TokenNumbers::Single(self.forward.forward(&ids, self.batch_rows, n_threads)?);
         finite(TokenMatrix::new(self.dim, ids.iter().map(Vec::len), numbers))
     }
 
-    fn timed_ids(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
+    fn timed_ids(&self, texts: &[&str], n_threads: usize) -> Result<Vec<Vec<u32>>, ModelError> {
         let start = Instant::now();
-        let ids = self.tokenize_all(texts)?;
+        let ids = self.tokenize_all(texts, n_threads)?;
         self.tokenized_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
         Ok(ids)
     }
 
-    fn tokenize_all(&self, texts: &[&str]) -> Result<Vec<Vec<u32>>, ModelError> {
-        let ids = |(text_idx, text): (usize, &&str)| {
-            self.tokenizer.ids(text).map_err(|source| ModelError::Tokenize { text_idx, source })
+    fn tokenize_all(&self, texts: &[&str], n_threads: usize) -> Result<Vec<Vec<u32>>, ModelError> {
+        let ids = |text_idx: usize| {
+            let ids = self.tokenizer.ids(texts[text_idx]);
+            ids.map_err(|source| ModelError::Tokenize { text_idx, source })
         };
-        texts.iter().enumerate().map(ids).collect()
+        let n_batches = texts.len().div_ceil(TEXTS_PER_THREAD);
+        if n_batches < 2 || n_threads < 2 {
+            return (0..texts.len()).map(ids).collect();
+        }
+        let of_batch = |batch_idx: usize| -> Result<Vec<Vec<u32>>, ModelError> {
+            let start = batch_idx * TEXTS_PER_THREAD;
+            (start..(start + TEXTS_PER_THREAD).min(texts.len())).map(ids).collect()
+        };
+        let batches = map_batches(n_batches, n_threads, of_batch);
+        Ok(batches.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
     }
 }
 
@@ -324,7 +337,7 @@ impl Encoder for TextEncoder {
 
     fn count_tokens(&self, texts: &[&str]) -> Result<Option<TokenCount>, ModelError> {
         let mut all = TokenCount::default();
-        for ids in self.tokenize_all(texts)? {
+        for ids in self.tokenize_all(texts, 1)? {
             let TokenCount { n_tokens, n_unknown } = self.tokenizer.count(&ids);
             all.n_tokens += n_tokens;
             all.n_unknown += n_unknown;
