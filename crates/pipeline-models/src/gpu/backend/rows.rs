@@ -85,9 +85,7 @@ where
             let n_tokens = padded(texts.first().map_or(0, |ids| ids.len()));
             (self.model)(&TextBatch { texts, n_tokens })
         };
-        // Reading waits for the device, so that all batches are on their way before the first one is read.
-        let vectors: Vec<Tensor<B, 2>> = batches.iter().map(forward).collect();
-        let vectors: Vec<Vec<f32>> = vectors.into_iter().map(to_values).collect();
+        let vectors = read_behind(batches.iter().map(forward));
         let counts: Vec<usize> = lengths.iter().map(|length| self.gives.count(*length)).collect();
         Ok(in_row_order(&batches, &counts, &vectors))
     }
@@ -108,9 +106,18 @@ where
             let numbers = numbers.clone().into_primitive().tensor();
             (self.model)(of_primitive(B::numbers_of_levels(levels, numbers, device)))
         };
-        let vectors: Vec<Tensor<B, 2>> = pixels.chunks(BATCH_IMAGES).map(forward).collect();
-        Ok(vectors.into_iter().flat_map(to_values).collect())
+        Ok(read_behind(pixels.chunks(BATCH_IMAGES).map(forward)).concat())
     }
+}
+
+/// Reads the vectors of each batch once the next one is on its way: reading waits for the device, which then has work.
+fn read_behind<B: Backend>(batches: impl Iterator<Item = Tensor<B, 2>>) -> Vec<Vec<f32>> {
+    let (mut read, mut before) = (Vec::new(), None);
+    for batch in batches {
+        read.extend(before.replace(batch).map(to_values));
+    }
+    read.extend(before.map(to_values));
+    read
 }
 
 fn to_values<B: Backend>(vectors: Tensor<B, 2>) -> Vec<f32> {

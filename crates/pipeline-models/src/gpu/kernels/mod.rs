@@ -11,6 +11,8 @@ use burn_cubecl::kernel::conv::{ConvStrategy, conv_forward_nhwc};
 use burn_cubecl::ops::{permute, reshape};
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime};
+use cubek::convolution::components::ConvSetupError;
+use cubek::convolution::{self, AcceleratedTileKind, ConvAlgorithm, ConvolutionArgs, ConvolutionInputs};
 use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError};
 use cubek::matmul::launch::{Strategy, launch_ref};
 use cubek::std::InputBinding;
@@ -37,11 +39,8 @@ impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT
             return in_single_precision(maps, weight, options);
         }
         let (lhs, rhs) = (rounded(maps.clone(), precision), rounded(weight.clone(), precision));
-        match conv_forward_nhwc(lhs, rhs, None, options.clone(), ConvStrategy::ImplicitGemm) {
-            Ok(maps) => cast(maps, DType::F32),
-            // A card without such units.
-            Err(_) => in_single_precision(maps, weight, options),
-        }
+        // A card may lack such units.
+        on_tensor_cores(lhs, rhs, &options).unwrap_or_else(|_| in_single_precision(maps, weight, options))
     }
 
     fn numbers_of_levels(levels: TensorData, numbers: FloatTensor<Self>, device: &Self::Device) -> FloatTensor<Self> {
@@ -118,6 +117,32 @@ fn strategies(precision: Precision) -> Vec<Strategy> {
     }
 }
 
+/// Convolutions as products of patches that are never written; their sums are in single precision.
+fn on_tensor_cores<R: CubeRuntime>(
+    maps: CubeTensor<R>,
+    weight: CubeTensor<R>,
+    options: &ConvOptions<2>,
+) -> Result<CubeTensor<R>, ConvSetupError> {
+    let ([n_images, height, width, _], [n_out, kernel, _, _]) = (shape(&maps), shape(&weight));
+    let side = |side: usize, axis: usize| (side + 2 * options.padding[axis] - kernel) / options.stride[axis] + 1;
+    let output = fused::empty_like(&maps, [n_images, side(height, 0), side(width, 1), n_out].into());
+    let types = types(&maps, &weight, &output);
+    let strategy = convolution::Strategy::Inferred {
+        algorithm: ConvAlgorithm::SimpleSyncCyclic,
+        tile_kind: AcceleratedTileKind::Cmma,
+    };
+    let inputs = ConvolutionInputs::Forward {
+        input: input(&maps),
+        weight: input(&weight),
+        bias: None,
+        out: output.clone().binding(),
+    };
+    let ConvOptions { stride, padding, dilation, .. } = options.clone();
+    let arguments = ConvolutionArgs { stride, padding, dilation };
+    convolution::launch_ref(&strategy, &output.client, inputs, arguments, types)?;
+    Ok(output)
+}
+
 /// Convolutions without rounding of factors: those of single places are products.
 fn in_single_precision<R: CubeRuntime>(
     maps: CubeTensor<R>,
@@ -146,10 +171,17 @@ fn launch<R: CubeRuntime>(
     rhs: &CubeTensor<R>,
     output: &CubeTensor<R>,
 ) -> Result<(), MatmulSetupError> {
-    let input = |tensor: &CubeTensor<R>| InputBinding::new(tensor.clone().binding(), tensor.dtype.into());
-    let (lhs_type, rhs_type, out) = (lhs.dtype.into(), rhs.dtype.into(), output.dtype.into());
-    let mut types = MatmulElems::from_globals(&MatmulGlobalElems { lhs: lhs_type, rhs: rhs_type, out });
+    let mut types = types(lhs, rhs, output);
     launch_ref(strategy, &output.client, input(lhs), input(rhs), output.clone().binding(), &mut types)
+}
+
+fn types<R: CubeRuntime>(lhs: &CubeTensor<R>, rhs: &CubeTensor<R>, output: &CubeTensor<R>) -> MatmulElems {
+    let (lhs, rhs, out) = (lhs.dtype.into(), rhs.dtype.into(), output.dtype.into());
+    MatmulElems::from_globals(&MatmulGlobalElems { lhs, rhs, out })
+}
+
+fn input<R: CubeRuntime>(tensor: &CubeTensor<R>) -> InputBinding<R> {
+    InputBinding::new(tensor.clone().binding(), tensor.dtype.into())
 }
 
 fn shape<R: CubeRuntime>(tensor: &CubeTensor<R>) -> [usize; 4] {
