@@ -285,3 +285,17 @@ pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions, spec: &Path) -> R
         abandon: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stages_that_allow_no_rounding_are_those_that_a_card_could_speed_up() {
+        let with = |precision: Option<&str>| {
+            let json = precision.map(|name| ("precision".to_owned(), format!("\"{name}\"")));
+            is_single(&json.into_iter().collect())
+        };
+        assert_eq!([None, Some("f16"), Some("tf32"), Some("bf16")].map(with), [true, true, false, false]);
+    }
+}

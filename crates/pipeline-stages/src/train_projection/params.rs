@@ -196,7 +196,7 @@ pub(super) enum HeadShape {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum TrainingPrecision {
-    /// None: single precision, on every device.
+    /// Single precision, on every device.
     #[default]
     F32,
     /// Factors may be rounded to 11 bits, as tensor cores of GPUs do for speed; processors round none.
