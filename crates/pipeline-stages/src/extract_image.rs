@@ -195,10 +195,9 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
         return Err(SpecError::at(span_of(node, "batch_rows"), message));
     }
-    shard_sizes::check(node, params.shard_mib)?;
     let decode = node.entry(DECODE).filter(|_| params.decode.is_some());
     must_have_images(context.stage, decode.map(|(param, _)| param))?;
-    check_place_of_size(node, decode.map(|(_, decode)| decode))?;
+    shard_sizes::check_of_images(node, decode.map(|(_, decode)| decode), params.shard_mib)?;
     let search = &context.settings.model_search;
     let files = decode.map(|(_, decode)| DecodeImages::read(decode, search)).transpose()?;
     let decoded = decode_images::geometry_of(context.spec, context.stage, search);
@@ -223,26 +222,6 @@ fn must_have_images(stage: &StageSpec, decode: Option<&Spanned<String>>) -> Resu
             let message = format!("`{QUERIES}` choose among the images of `{DECODE}`, which is not there");
             Err(SpecError::at(&slot.span, message).with_help("`decode-images` takes them, too"))
         }
-        _ => Ok(()),
-    }
-}
-
-/// Refuses a size of shards where it has no meaning.
-fn check_place_of_size(node: &Node, decode: Option<&Node>) -> Result<(), SpecError> {
-    let at = |node: &Node, message: &str, help: &str| {
-        Err(SpecError::at(span_of(node, SHARD_MIB), message.to_owned()).with_help(help.to_owned()))
-    };
-    match decode {
-        None if node.get(SHARD_MIB).is_some() => at(
-            node,
-            "`shard_mib` needs `decode`: with the input `images`, shards are those of the decoded images",
-            "give `shard_mib` to the stage that decodes them",
-        ),
-        Some(decode) if decode.get(SHARD_MIB).is_some() => at(
-            decode,
-            "`shard_mib` has no meaning in `decode`, since no pixels are stored",
-            "as a param of the stage it is the size of the shards of vectors",
-        ),
         _ => Ok(()),
     }
 }
@@ -323,12 +302,7 @@ impl ExtractImage {
     /// the pixels.
     fn parts(&self, model: &dyn EncoderModel) -> usize {
         let size = self.decoded.map_or(USUAL_SIZE, |decoded| decoded.size);
-        let pixel_bytes = size.map(u64::from).iter().product::<u64>() * 3;
-        let (row_bytes, most_rows) = match self.most_rows {
-            Some(most_rows) => (shard_sizes::row_bytes(model, size, PrecisionParam::F32), most_rows),
-            None => (shard_sizes::token_row_bytes(model, size), shard_sizes::of_pixels(pixel_bytes).max_rows),
-        };
-        row_bytes.map_or(1, |row_bytes| shard_sizes::parts_of_pixels(row_bytes, most_rows))
+        shard_sizes::parts_of_images(model, size, self.most_rows)
     }
 
     /// The params with the model's own pooling, and positions only where they are not the model's own choice: these are

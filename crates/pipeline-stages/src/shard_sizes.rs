@@ -37,6 +37,30 @@ pub(crate) fn check(params: &Node, shard_mib: Option<u32>) -> Result<(), SpecErr
     Err(SpecError::at(span_of(params, SHARD_MIB), message).with_help("readers hold a shard in memory; try 16"))
 }
 
+/// Refuses a size of shards of encoded images that cannot work, or where it has no meaning. `decode` has the params of
+/// their decoding, if the stage does it.
+///
+/// # Errors
+/// At the place of the param.
+pub(crate) fn check_of_images(params: &Node, decode: Option<&Node>, shard_mib: Option<u32>) -> Result<(), SpecError> {
+    let at = |node: &Node, message: &str, help: &str| {
+        Err(SpecError::at(span_of(node, SHARD_MIB), message.to_owned()).with_help(help.to_owned()))
+    };
+    match decode {
+        None if shard_mib.is_some() => at(
+            params,
+            "`shard_mib` needs `decode`: with the input `images`, shards are those of the decoded images",
+            "give `shard_mib` to the stage that decodes them",
+        ),
+        Some(decode) if decode.get(SHARD_MIB).is_some() => at(
+            decode,
+            "`shard_mib` has no meaning in `decode`, since no pixels are stored",
+            "as a param of the stage it is the size of the shards of vectors",
+        ),
+        _ => check(params, shard_mib),
+    }
+}
+
 /// The sizes of shards of `shard_mib` MiB on the average, where a row of the result has `row_bytes` bytes, and takes
 /// `held_bytes` of memory while it is computed.
 ///
@@ -77,8 +101,18 @@ pub(crate) fn row_bytes(model: &dyn EncoderModel, size: [u32; 2], precision: Pre
     Some((n_vectors * model.dim().ok()? * precision.bytes()) as u64)
 }
 
+/// The number of shards for the images of one pixel shard, which has at most `most_rows`, or as many as ever.
+pub(crate) fn parts_of_images(model: &dyn EncoderModel, size: [u32; 2], most_rows: Option<usize>) -> usize {
+    let usual_rows = || of_pixels(size.map(u64::from).iter().product::<u64>() * 3).max_rows;
+    let (row_bytes, most_rows) = match most_rows {
+        Some(most_rows) => (row_bytes(model, size, PrecisionParam::F32), most_rows),
+        None => (token_row_bytes(model, size), usual_rows()),
+    };
+    row_bytes.map_or(1, |row_bytes| parts_of_pixels(row_bytes, most_rows))
+}
+
 /// The number of shards for the rows of a pixel shard of at most `most_rows` rows: each has `row_bytes` bytes of vectors.
-pub(crate) fn parts_of_pixels(row_bytes: u64, most_rows: usize) -> usize {
+fn parts_of_pixels(row_bytes: u64, most_rows: usize) -> usize {
     usize::try_from((most_rows as u64 * row_bytes).div_ceil(MAX_SHARD_BYTES)).unwrap_or(usize::MAX).max(1)
 }
 
