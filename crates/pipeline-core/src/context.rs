@@ -22,7 +22,7 @@ pub struct SourceFile {
 pub struct NoContent(pub &'static str);
 
 /// Bytes that are derived from one source, such as the index of a file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Derived<'a> {
     /// Everything that determines the bytes.
     pub manifest: &'a Manifest,
@@ -30,6 +30,8 @@ pub struct Derived<'a> {
     pub source: &'a Path,
     /// Its digest, which stands in the manifest.
     pub digest: &'a Digest,
+    /// Whether bytes may be those of the source; others count as damaged.
+    pub fits: &'a dyn Fn(&[u8]) -> bool,
 }
 
 /// The services of the engine to a running stage.
@@ -54,7 +56,8 @@ pub trait StageHost: Sync {
     fn source_files(&self, folder: &Path) -> Result<Vec<SourceFile>, StageError>;
 
     /// Bytes that stay in the store for every stage with the same manifest: those that are there, or what `make`
-    /// returns. `None` if another process makes them now, unless the stage `waits`.
+    /// returns. `None` if another process makes them now, unless the stage `waits`. A host without a store makes them
+    /// each time.
     ///
     /// # Errors
     /// Those of `make`, and when the source has changed meanwhile or the store fails.
@@ -63,7 +66,10 @@ pub trait StageHost: Sync {
         derived: &Derived<'_>,
         waits: bool,
         make: &dyn Fn() -> Result<Vec<u8>, StageError>,
-    ) -> Result<Option<Vec<u8>>, StageError>;
+    ) -> Result<Option<Vec<u8>>, StageError> {
+        let _ = (derived, waits);
+        make().map(Some)
+    }
 
     /// True once the run is cancelled; a stage checks at least once a second and returns
     /// [`StageError::cancelled`](crate::StageError::cancelled).

@@ -45,7 +45,7 @@ pub use decode::{
 pub use error::DataError;
 pub use image_names::{ImageIdPart, is_image_name};
 pub use images::{
-    FolderFile, ImageColumns, ImagePlace, ImageRow, Images, ImagesFile, KeepIndex, MakeIndex, RowFilter, Selection,
+    FileIndex, FolderFile, ImageColumns, ImagePlace, ImageRow, Images, ImagesFile, KeepIndex, RowFilter, Selection,
     SkippedImage,
 };
 pub use pattern::{Pattern, PatternError};

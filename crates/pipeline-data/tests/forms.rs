@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pipeline_data::{
-    DECODER_BYTES, DataError, FolderFile, ImageColumns, ImageIdPart, Images, ImagesFile, MakeIndex, Memory,
+    DECODER_BYTES, DataError, FileIndex, FolderFile, ImageColumns, ImageIdPart, Images, ImagesFile, Memory,
     QueryColumns, QueryTable, RowFilter, Selection, TableForm, TableQueries, decode,
 };
 
@@ -318,15 +318,16 @@ fn rows_of_a_split_are_taken_and_equal_texts_are_grouped() {
 fn a_file_whose_index_is_kept_is_scanned_once_whatever_is_taken_of_it() {
     let kept: Mutex<BTreeMap<PathBuf, Vec<u8>>> = Mutex::default();
     let n_scans = AtomicUsize::new(0);
-    let keep = |file: &ImagesFile, _: bool, make: &MakeIndex<'_>| {
-        if let Some(bytes) = kept.lock().unwrap().get(&file.path) {
+    let keep = |file: &ImagesFile, _: bool, index: &FileIndex<'_>| {
+        if let Some(bytes) = kept.lock().unwrap().get(&file.path).filter(|bytes| (index.fits)(bytes)) {
             return Ok(Some(bytes.clone()));
         }
         n_scans.fetch_add(1, Ordering::Relaxed);
-        let bytes = make()?;
+        let bytes = (index.make)()?;
         kept.lock().unwrap().insert(file.path.clone(), bytes.clone());
         Ok(Some(bytes))
     };
+    let damages: [fn(&mut Vec<u8>); 3] = [|_| (), |index| index.truncate(index.len() - 1), |index| index[0] = 77];
     let all = Selection { index: Some(&keep), ..ALL };
     let dogs = Selection { keep: &|id| id.contains("dogs"), ..all };
     type Read = dyn Fn(&[&str], &Selection<'_>) -> Images;
@@ -352,16 +353,25 @@ fn a_file_whose_index_is_kept_is_scanned_once_whatever_is_taken_of_it() {
         let one = Selection { max_samples: Some(1), ..all };
         assert_eq!(read(&[first, second], &one).rows().len(), 1);
         assert_eq!(n_scans.load(Ordering::Relaxed) - n_before, 2);
+        // An index that cannot be that of the file is made anew, once.
+        for (n_repaired, damage) in damages.iter().enumerate() {
+            kept.lock().unwrap().values_mut().take(1).for_each(damage);
+            for _ in 0..2 {
+                assert_eq!(facts(&read(&[first, second], &all)), facts(&read(&[first, second], &ALL)));
+            }
+            assert_eq!(n_scans.load(Ordering::Relaxed) - n_before, 2 + n_repaired);
+        }
+        kept.lock().unwrap().clear();
     }
 }
 
 #[test]
 fn a_file_that_another_process_indexes_is_waited_for_after_all_others() {
     let asked = Mutex::new(Vec::new());
-    let keep = |file: &ImagesFile, waits: bool, make: &MakeIndex<'_>| {
+    let keep = |file: &ImagesFile, waits: bool, index: &FileIndex<'_>| {
         let name = file.name.clone().unwrap();
         asked.lock().unwrap().push((name.clone(), waits));
-        if name == "samples-0.tar" && !waits { Ok(None) } else { make().map(Some) }
+        if name == "samples-0.tar" && !waits { Ok(None) } else { (index.make)().map(Some) }
     };
     let names = named(&["samples-0.tar", "samples-1.tar"]);
     let all = Selection { index: Some(&keep), ..ALL };

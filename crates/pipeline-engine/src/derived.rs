@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use pipeline_core::{Derived, Manifest, Numerics, StageError, StageId};
+use pipeline_core::{Derived, Numerics, StageError, StageId};
 use pipeline_store::{LockOutcome, Store, StoreError};
 
 use crate::host::LOCK_POLL;
@@ -17,10 +17,11 @@ pub(crate) struct Maker<'a> {
     pub is_forced: bool,
 }
 
-/// The bytes of a manifest, if they are there. Damaged ones count as missing.
-pub(crate) fn find(store: &Store, manifest: &Manifest) -> Result<Option<Vec<u8>>, StageError> {
+/// The derived bytes, if they are there. Damaged ones count as missing.
+pub(crate) fn find(store: &Store, derived: &Derived<'_>) -> Result<Option<Vec<u8>>, StageError> {
     let unreadable = |error: StoreError| error.stage_error("what was read of a source before cannot be read again");
-    store.derived(&manifest.key()).map_err(unreadable)
+    let found = store.derived(&derived.manifest.key()).map_err(unreadable)?;
+    Ok(found.filter(|bytes| (derived.fits)(bytes)))
 }
 
 /// Keeps what `make` returns, unless another process does so: then waits for it, or returns `None`.
@@ -31,10 +32,10 @@ pub(crate) fn keep(
     waits: &dyn Fn() -> Result<bool, StageError>,
     make: &dyn Fn() -> Result<Vec<u8>, StageError>,
 ) -> Result<Option<Vec<u8>>, StageError> {
-    let Derived { manifest, source, digest } = *derived;
+    let Derived { manifest, source, digest, .. } = *derived;
     let key = manifest.key();
     let _lock = loop {
-        if let Some(found) = find_unless_forced(store, by, manifest)? {
+        if let Some(found) = find_unless_forced(store, by, derived)? {
             return Ok(Some(found));
         }
         match store.workspace().lock(&key, by.stage.as_str(), by.numerics).map_err(failed)? {
@@ -44,7 +45,7 @@ pub(crate) fn keep(
         }
     };
     // Another process may have kept it before the lock was free.
-    if let Some(found) = find_unless_forced(store, by, manifest)? {
+    if let Some(found) = find_unless_forced(store, by, derived)? {
         return Ok(Some(found));
     }
     let bytes = make()?;
@@ -58,8 +59,9 @@ pub(crate) fn keep(
     Ok(Some(bytes))
 }
 
-fn find_unless_forced(store: &Store, by: &Maker<'_>, manifest: &Manifest) -> Result<Option<Vec<u8>>, StageError> {
-    if by.is_forced { Ok(None) } else { find(store, manifest) }
+/// Looks for the bytes even if they are made anew: a damaged file of the same length would stay.
+fn find_unless_forced(store: &Store, by: &Maker<'_>, derived: &Derived<'_>) -> Result<Option<Vec<u8>>, StageError> {
+    Ok(find(store, derived)?.filter(|_| !by.is_forced))
 }
 
 fn failed(error: StoreError) -> StageError {

@@ -1,11 +1,12 @@
 //! Collects the images that the files of a data set hold, each id once.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use rayon::prelude::*;
 
-use super::index;
+use super::index::{self, FileIndex, KeepIndex};
 use super::{FILES_BYTES, Form, ImagePlace, ImageRow, Images, ImagesFile, Selection, SkippedImage};
 use crate::json_line::shortened;
 use crate::{DataError, Memory};
@@ -82,14 +83,33 @@ impl Images {
         };
         let held = match selection.kept_index() {
             None => Some(whole()?),
-            Some(keep) => match keep(&self.files[file as usize], waits, &|| Ok(index::to_bytes(&whole()?)))? {
-                Some(bytes) => Some(index::of_bytes(&bytes, file, self.n_bytes(file)).map_or_else(whole, Ok)?),
-                None => None,
-            },
+            Some(keep) => self.kept(file, waits, &whole, keep)?,
         };
         // The index has all images of the file; of all files together, only those that are taken are held.
         let is_taken = |found: &Found| !matches!(found, Found::Row(row) if !(selection.keep)(&row.id));
         Ok(held.map(|held| held.into_iter().filter(is_taken).collect()))
+    }
+
+    /// What the kept index of a file has, as [`Images::held`].
+    fn kept(
+        &self,
+        file: u32,
+        waits: bool,
+        whole: &dyn Fn() -> Result<Vec<Found>, DataError>,
+        keep: &KeepIndex<'_>,
+    ) -> Result<Option<Vec<Found>>, DataError> {
+        let read = |bytes: &[u8]| index::of_bytes(bytes, file, self.n_bytes(file));
+        let found = Cell::new(None);
+        let fits = |bytes: &[u8]| {
+            let held = read(bytes);
+            let is_one = held.is_some();
+            found.set(held);
+            is_one
+        };
+        let index = FileIndex { make: &|| Ok(index::to_bytes(&whole()?)), fits: &fits };
+        let Some(bytes) = keep(&self.files[file as usize], waits, &index)? else { return Ok(None) };
+        // One that was just made has not been read yet; it may be that of a file which is gone meanwhile.
+        found.take().or_else(|| read(&bytes)).map_or_else(whole, Ok).map(Some)
     }
 
     /// The length of a file whose rows are ranges of it; `None` for a table. A file that is gone has no range.

@@ -10,10 +10,15 @@ use crate::image_names::must_be_a_line;
 
 /// Keeps the index of each file between uses. The flag is true if it must wait for another process that makes the same
 /// index; otherwise the result is `None` then.
-pub type KeepIndex<'a> = dyn Fn(&ImagesFile, bool, &MakeIndex<'_>) -> Result<Option<Vec<u8>>, DataError> + Sync + 'a;
+pub type KeepIndex<'a> = dyn Fn(&ImagesFile, bool, &FileIndex<'_>) -> Result<Option<Vec<u8>>, DataError> + Sync + 'a;
 
-/// Scans a file and returns its index.
-pub type MakeIndex<'a> = dyn Fn() -> Result<Vec<u8>, DataError> + 'a;
+/// The index of one file.
+pub struct FileIndex<'a> {
+    /// Scans the file and returns its index.
+    pub make: &'a dyn Fn() -> Result<Vec<u8>, DataError>,
+    /// Whether these bytes can be its index: those that cannot are to be made anew.
+    pub fits: &'a dyn Fn(&[u8]) -> bool,
+}
 
 const IMAGE: u8 = 0;
 const BASE64: u8 = 1;

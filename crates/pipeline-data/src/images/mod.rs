@@ -18,7 +18,7 @@ use rayon::prelude::*;
 use crate::{Alpha, DataError, DecodeError, Decoded, Limits, Memory, Target, decode_base64, decode_within};
 
 pub use folder::FolderFile;
-pub use index::{KeepIndex, MakeIndex};
+pub use index::{FileIndex, KeepIndex};
 pub use shards::{ImageColumns, RowFilter};
 use table::ImageTables;
 pub(crate) use table::{IdLeaves, image_column, image_leaf};

@@ -129,7 +129,7 @@ impl StageHost for Silent<'_> {
         _: bool,
         make: &dyn Fn() -> Result<Vec<u8>, StageError>,
     ) -> Result<Option<Vec<u8>>, StageError> {
-        Ok(Some(derived::find(self.0, derived.manifest)?.map_or_else(make, Ok)?))
+        Ok(Some(derived::find(self.0, derived)?.map_or_else(make, Ok)?))
     }
     fn is_cancelled(&self) -> bool {
         false

@@ -214,7 +214,7 @@ mod tests {
     use std::path::Path;
     use std::sync::Mutex;
 
-    use pipeline_core::{Derived, SourceFile, StageError};
+    use pipeline_core::{SourceFile, StageError};
 
     use super::*;
 
@@ -235,14 +235,6 @@ mod tests {
         }
         fn source_files(&self, _: &Path) -> Result<Vec<SourceFile>, StageError> {
             Ok(Vec::new())
-        }
-        fn derived(
-            &self,
-            _: &Derived<'_>,
-            _: bool,
-            make: &dyn Fn() -> Result<Vec<u8>, StageError>,
-        ) -> Result<Option<Vec<u8>>, StageError> {
-            make().map(Some)
         }
 
         fn is_cancelled(&self) -> bool {

@@ -9,7 +9,7 @@ use pipeline_core::{
     Computation, Digest, OpenRows, Reject, Shard, ShardReport, StageContext, StageError, StageReport, Work, error_chain,
 };
 use pipeline_data::{
-    DECODER_BYTES, DecodeError, ImageRow, Images, ImagesFile, Limits, MakeIndex, Memory, PixelRow, PixelsInfo,
+    DECODER_BYTES, DecodeError, FileIndex, ImageRow, Images, ImagesFile, Limits, Memory, PixelRow, PixelsInfo,
     decode_within,
 };
 use rayon::ThreadPool;
@@ -149,7 +149,7 @@ impl<'a> DecodedImages<'a> {
         let named = named.map(Named::new);
         let keep = |id: &str| named.as_ref().is_none_or(|named| named.has(id));
         let keep_index =
-            |file: &ImagesFile, waits, make: &MakeIndex<'_>| index::keep(origin, file, context, waits, make);
+            |file: &ImagesFile, waits, index: &FileIndex<'_>| index::keep(origin, file, context, waits, index);
         let images = thread_pool(&threads, context)?.install(|| {
             let list = |folder: &Path| context.host.source_files(folder);
             origin.open(&list, &keep, &|| context.host.is_cancelled(), Some(&keep_index))

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 
 use pipeline_core::{Derived, Manifest, StageContext, StageError};
-use pipeline_data::{DataError, ImagesFile, MakeIndex};
+use pipeline_data::{DataError, FileIndex, ImagesFile};
 
 use super::KIND;
 use super::origin::Origin;
@@ -19,17 +19,17 @@ pub(super) fn keep(
     file: &ImagesFile,
     context: &StageContext<'_>,
     waits: bool,
-    make: &MakeIndex<'_>,
+    index: &FileIndex<'_>,
 ) -> Result<Option<Vec<u8>>, DataError> {
-    let Some(digest) = context.sources.get(&table_files::source_name(file)) else { return make().map(Some) };
+    let Some(digest) = context.sources.get(&table_files::source_name(file)) else { return (index.make)().map(Some) };
     let mut manifest = Manifest::new(&format!("{}/index", KIND.name), VERSION);
     origin.index_params(file).into_iter().for_each(|(name, json)| manifest.param(name, &json));
     manifest.source("file", digest);
-    let derived = Derived { manifest: &manifest, source: &file.path, digest };
+    let derived = Derived { manifest: &manifest, source: &file.path, digest, fits: index.fits };
     // The error of the reader comes back as it is.
     let failed = Cell::new(None);
     let made = || {
-        make().map_err(|error| {
+        (index.make)().map_err(|error| {
             failed.set(Some(error));
             StageError::new("a file cannot be read")
         })

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use pipeline_core::{
-    Derived, Digest, FileEntry, InputArtifact, Key, Shard, ShardOrder, ShardOutput, ShardReport, ShardedStage,
-    SourceFile, Stage, StageContext, StageError, StageHost, StageId, StageReport, StageWork, Tree, shard_orders,
+    Digest, FileEntry, InputArtifact, Key, Shard, ShardOrder, ShardOutput, ShardReport, ShardedStage, SourceFile,
+    Stage, StageContext, StageError, StageHost, StageId, StageReport, StageWork, Tree, shard_orders,
 };
 use pipeline_spec::PipelineSpec;
 
@@ -232,15 +232,6 @@ impl StageHost for Host {
 
     fn source_files(&self, _: &Path) -> Result<Vec<SourceFile>, StageError> {
         Ok(Vec::new())
-    }
-
-    fn derived(
-        &self,
-        _: &Derived<'_>,
-        _: bool,
-        make: &dyn Fn() -> Result<Vec<u8>, StageError>,
-    ) -> Result<Option<Vec<u8>>, StageError> {
-        make().map(Some)
     }
 
     fn is_cancelled(&self) -> bool {

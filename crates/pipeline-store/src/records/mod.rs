@@ -152,11 +152,17 @@ impl Records {
         self.get_as(key)
     }
 
-    /// The record of bytes that are derived from a source, from this store alone.
+    /// The record of bytes that are derived from a source, from this store alone. A damaged one counts as missing and is
+    /// quarantined.
     pub(crate) fn get_derived(&self, key: &Key) -> Option<Record<ShardReport>> {
         match self.read_as(key) {
             RecordState::Intact(record) => Some(*record),
-            RecordState::Damaged | RecordState::Unreadable(_) | RecordState::Absent => None,
+            RecordState::Unreadable(_) | RecordState::Absent => None,
+            RecordState::Damaged => {
+                // A store that cannot be written keeps it.
+                let _ = self.quarantine.take(&self.path(key));
+                None
+            }
         }
     }
 
