@@ -65,10 +65,10 @@ def write_split(folder: Path, split: str, n_images: int, n_texts: int, dims: tup
             file.write(json.dumps(query) + "\n")
 
 
-def run(program: str, folder: Path, force: bool, limit_mb: int | None) -> dict[str, dict[str, float]]:
+def run(program: str, folder: Path, forced: list[str], limit_mb: int | None) -> dict[str, dict[str, float]]:
     """The peak in MB and the seconds of each stage."""
     command = [program, "run", "spec.yaml", "--json", "--jobs", "1", "--artifacts", "store"]
-    command += [word for stage in STAGES for word in ("--force", stage) if force]
+    command += [word for stage in forced for word in ("--force", stage)]
     limit = limit_mb and limit_mb << 20
     bound = (lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))) if limit else None
     process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, preexec_fn=bound)
@@ -106,8 +106,8 @@ def main() -> None:
             write_split(folder, "train", n_images, n_texts, dims, 1)
             write_split(folder, "valid", *map(int, args.valid.split(",")), dims, 3)
             (folder / "spec.yaml").write_text(SPEC.format(epochs=args.epochs, batch_size=args.batch_size))
-            run(programs[0], folder, False, None)
-            found = [[run(program, folder, True, args.limit_mb) for program in programs] for _ in range(args.rounds)]
+            run(programs[0], folder, [], None)
+            found = [[run(program, folder, STAGES, args.limit_mb) for program in programs] for _ in range(args.rounds)]
         for idx, program in enumerate(programs):
             for stage in STAGES:
                 runs = [round_[idx][stage] for round_ in found]

@@ -122,7 +122,7 @@ const QUOTED: &[(&str, &str, &str, &str)] = &[
     ("docs/reference/images.md", "more than 500 scans", "jpeg/mod.rs", "MAX_SCANS: 500"),
     ("docs/reference/images.md", "more than 16 times", "jpeg/mod.rs", "MAX_PASSES: 16"),
     ("docs/design/tokens.md", "in f32, 256 MiB", "shard_sizes.rs", "MAX_SHARD_BYTES: 256 << 20"),
-    ("docs/design/tokens.md", "of some 16 MiB", "shards/tokens.rs", "GROUP_BYTES: 16 << 20"),
+    ("docs/design/tokens.md", "of some 16 MiB", "shards/tokens/mod.rs", "GROUP_BYTES: 16 << 20"),
     ("docs/guide/command.md", "20,000 lines or 8 MiB", "command/output.rs", "MAX_LINES: 20_000"),
     ("docs/guide/command.md", "20,000 lines or 8 MiB", "command/output.rs", "MAX_BYTES: 8 << 20"),
     ("docs/guide/command.md", "after 0.5 s", "command/tries.rs", "FIRST_PAUSE: Duration::from_millis(500)"),

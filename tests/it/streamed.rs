@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::process::Command;
 
+use crate::notebook::fixtures;
 use crate::project::{Project, Reply, with_default_signals};
 use crate::recorded;
 
@@ -82,5 +83,49 @@ fn features_larger_than_memory_give_the_same_heads_and_ranks() {
     let args = ["run", "spec.yaml", "--threads", "2", "--force", "projection", "--force", "evaluate"];
     let reply = with_limit(&project, &args, &format!("-d {LIMIT_KIB}"));
     assert!(reply.code == Some(0) && reply.stderr.contains("2 ran, 3 reused"), "{reply:?}");
+    assert_eq!(recorded::artifacts(&project), expect);
+}
+
+/// All layers of the encoder are left out, so that the tokens are quickly made. Only few of the texts train layers.
+const TOKENS: &str = r#"stages:
+  queries: { kind: load-queries, params: { path: queries.jsonl } }
+  text: { kind: extract-text, inputs: { queries: queries }, params: { model: MODEL, layers: -2, max_length: 512 } }
+  images: { kind: import-image-features, params: { path: images.npy, ids: images.txt } }
+  few-images: { kind: import-image-features, params: { path: few-images.npy, ids: few-images.txt } }
+  attentive:
+    kind: train-projection
+    inputs: { queries: queries, text: text, images: images, valid_queries: queries, valid_text: text, valid_images: images }
+    params: { projection_dim: 16, batch_size: 500, epochs: 1 }
+  top:
+    kind: train-top
+    inputs: { queries: queries, text: text, images: few-images }
+    params: { text_model: MODEL, projection_dim: 16, batch_size: 2, epochs: 1 }
+  evaluate: { kind: evaluate-recall, inputs: { queries: queries, text: text, images: images, projection: attentive } }
+"#;
+
+const N_LONG_TEXTS: usize = 1200;
+
+#[test]
+fn tokens_larger_than_memory_give_the_same_pool_and_the_same_layers() {
+    let model = fixtures().join("tiny/bert");
+    let project = Project::with_spec(&TOKENS.replace("MODEL", model.to_str().unwrap()));
+    write_side(&project, "images", 60, D_IMAGE);
+    write_side(&project, "few-images", 1, D_IMAGE);
+    let mut queries = String::new();
+    for idx in 0..N_LONG_TEXTS {
+        let text: String = (0..510).map(|place| ['上', '下', '不', '中'][(idx * 7 + place * idx) % 4]).collect();
+        writeln!(queries, r#"{{"query_id": {idx}, "query_text": "{text}", "item_ids": [{}]}}"#, idx % 60).unwrap();
+    }
+    project.write("queries.jsonl", &queries);
+    recorded::run(&project, &[]);
+    let expect = recorded::artifacts(&project);
+    let tokens = recorded::json(&project, &["path", "spec.yaml", "text", "--json"]);
+    let files = fs::read_dir(tokens["folder"].as_str().unwrap()).unwrap();
+    let n_bytes: u64 = files.map(|file| fs::metadata(file.unwrap().path()).unwrap().len()).sum();
+    assert!(n_bytes > LIMIT_KIB as u64 * 1024, "the limit is below the tokens: {n_bytes}");
+    let forced = ["attentive", "top"].into_iter().flat_map(|stage| ["--force", stage]);
+    let args: Vec<&str> = ["run", "spec.yaml", "--threads", "2", "--jobs", "1"].into_iter().chain(forced).collect();
+    let reply = with_limit(&project, &args, &format!("-d {LIMIT_KIB}"));
+    assert!(reply.code == Some(0) && reply.stderr.contains("2 ran, 5 reused"), "{reply:?}");
     assert_eq!(recorded::artifacts(&project), expect);
 }

@@ -2,8 +2,9 @@
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::io::Errno;
@@ -54,6 +55,21 @@ impl OpenFiles {
             self.open(file_idx)?.read_exact_at(bytes, offset)
         })
         .map_err(unreadable)
+    }
+
+    /// The path of a file.
+    pub(crate) fn path(&self, file_idx: usize) -> &Path {
+        &self.paths[file_idx]
+    }
+
+    /// Lets the system read bytes of a file that are needed soon. It may do so or not.
+    pub(crate) fn read_ahead(&self, file_idx: usize, offset: u64, n_bytes: usize) {
+        // Otherwise a file would be closed again before it is read.
+        if self.slots.len() < self.paths.len() {
+            return;
+        }
+        let (Ok(file), n_bytes) = (self.open(file_idx), NonZeroU64::new(n_bytes as u64)) else { return };
+        let _ = rustix::fs::fadvise(&*file, offset, n_bytes, rustix::fs::Advice::WillNeed);
     }
 
     fn open(&self, file_idx: usize) -> io::Result<Arc<File>> {

@@ -29,6 +29,7 @@ mod pages;
 mod row_reader;
 mod softmax;
 mod threads;
+mod token_reader;
 mod tokens;
 
 pub use activation::{gelu, gelu_slope, gelu_tanh, gelu_tanh_slope, quick_gelu, quick_gelu_slope, relu, relu_slope};
@@ -44,6 +45,7 @@ pub use packed::{After, PackedMatrix, Rows};
 pub use row_reader::{RowReader, SelectedRows, consecutive_rows, read_rows};
 pub use softmax::{SOFTMAX_RUN, softmax};
 pub use threads::{map_batches, on_threads};
+pub use token_reader::TokenReader;
 pub use tokens::{TokenMatrix, TokenNumbers};
 
 #[cfg(test)]

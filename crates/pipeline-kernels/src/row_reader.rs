@@ -29,6 +29,11 @@ pub trait RowReader: Debug + Send + Sync {
     /// When there is no such row, or `values` has another size: a bug of the caller.
     fn read_rows(&self, rows: &[usize], values: &mut [f32]) -> io::Result<()>;
 
+    /// Says that these rows are read next, so that a file system may begin with them.
+    fn announce(&self, rows: &[usize]) {
+        let _ = rows;
+    }
+
     /// Consecutive rows where they lie in memory; `None` where they must be read.
     fn in_memory(&self, rows: Range<usize>) -> Option<&[f32]> {
         let _ = rows;
@@ -111,6 +116,11 @@ impl<Reader: AsRef<dyn RowReader> + Debug + Send + Sync> RowReader for SelectedR
     fn read_rows(&self, rows: &[usize], values: &mut [f32]) -> io::Result<()> {
         let rows: Vec<usize> = rows.iter().map(|row_idx| self.rows[*row_idx]).collect();
         self.reader.as_ref().read_rows(&rows, values)
+    }
+
+    fn announce(&self, rows: &[usize]) {
+        let rows: Vec<usize> = rows.iter().map(|row_idx| self.rows[*row_idx]).collect();
+        self.reader.as_ref().announce(&rows);
     }
 }
 

@@ -120,46 +120,6 @@ impl TokenMatrix {
         number_idx.map(|number_idx| self.row_of(number_idx))
     }
 
-    /// Appends the rows of another one.
-    ///
-    /// # Panics
-    /// When width or precision differ: a bug of the caller.
-    pub fn append(&mut self, other: Self) {
-        assert_eq!(self.width, other.width, "BUG: tokens of one width are appended");
-        let n_before = self.n_all_tokens();
-        self.ends.extend(other.ends.iter().map(|end| n_before + end));
-        match (&mut self.numbers, other.numbers) {
-            (TokenNumbers::Single(own), TokenNumbers::Single(others)) => own.extend(others),
-            (TokenNumbers::Half(own), TokenNumbers::Half(others)) => own.extend(others),
-            _ => panic!("BUG: tokens of one precision are appended"),
-        }
-    }
-
-    /// Keeps only the given rows, in ascending order, in place.
-    ///
-    /// # Panics
-    /// When there is no such row, or the rows do not ascend: a bug of the caller.
-    pub fn with_rows(mut self, rows: &[usize]) -> Self {
-        assert!(rows.is_sorted_by(|a, b| a < b), "BUG: rows to be kept rise");
-        let ranges: Vec<_> = rows.iter().map(|row_idx| self.start(*row_idx)..self.ends[*row_idx]).collect();
-        let mut n_kept = 0;
-        self.ends.clear();
-        for range in ranges {
-            let numbers = range.start * self.width..range.end * self.width;
-            match &mut self.numbers {
-                TokenNumbers::Single(values) => values.copy_within(numbers, n_kept * self.width),
-                TokenNumbers::Half(bits) => bits.copy_within(numbers, n_kept * self.width),
-            }
-            n_kept += range.len();
-            self.ends.push(n_kept);
-        }
-        match &mut self.numbers {
-            TokenNumbers::Single(values) => values.truncate(n_kept * self.width),
-            TokenNumbers::Half(bits) => bits.truncate(n_kept * self.width),
-        }
-        self
-    }
-
     fn start(&self, row_idx: usize) -> usize {
         row_idx.checked_sub(1).map_or(0, |before| self.ends[before])
     }
@@ -203,12 +163,6 @@ mod tests {
             assert_eq!(tokens.row(0, &mut buffer), [1.0, 2.0]);
             assert!(tokens.row(1, &mut buffer).is_empty());
             assert_eq!(tokens.row(2, &mut buffer), [3.0, 4.0, 5.0, 6.0]);
-            let mut twice = tokens.clone();
-            twice.append(tokens.clone());
-            assert_eq!((twice.n_rows(), twice.row(5, &mut buffer)), (6, &[3.0, 4.0, 5.0, 6.0][..]));
-            assert_eq!(twice.with_rows(&[0, 1, 2]), tokens);
-            let last = tokens.with_rows(&[1, 2]);
-            assert_eq!((last.n_rows(), last.row(1, &mut buffer)), (2, &[3.0, 4.0, 5.0, 6.0][..]));
         }
     }
 

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, FileEntry, InputArtifact, StageContext, StageError, Tree};
-use pipeline_data::{DataError, ImagePlace, QueryRow, StoredVectors, TokenShard, VectorShard};
+use pipeline_data::{DataError, ImagePlace, QueryRow, StoredTokens, StoredVectors, TokenShard, VectorShard};
 use pipeline_kernels::Matrix;
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
 use pipeline_models::{Precision, TokenLayout};
@@ -202,6 +202,27 @@ pub(crate) fn stored_features(
     Ok(Features { ids, vectors })
 }
 
+/// The token vectors of an artifact, in order, which are read when they are needed. `scratch` is the folder of the
+/// stage.
+///
+/// # Errors
+/// When they cannot be read.
+pub(crate) fn stored_tokens(
+    artifact: &InputArtifact,
+    slot: &str,
+    scratch: &Path,
+) -> Result<Features<StoredTokens>, StageError> {
+    let width = read_features_info(artifact)?.dim;
+    let (ids, vectors) =
+        StoredTokens::open(shards(artifact)?, width, Some(scratch)).map_err(|error| no_tokens(slot, error))?;
+    Ok(Features { ids, vectors })
+}
+
+/// The error for tokens that cannot be read.
+pub(crate) fn no_tokens(slot: &str, error: impl std::error::Error + Send + Sync + 'static) -> StageError {
+    StageError::because(format!("the tokens of input `{slot}` cannot be read"), error)
+}
+
 /// The description of features that are not those of tokens.
 fn must_be_pooled(artifact: &InputArtifact, slot: &str) -> Result<FeaturesInfo, StageError> {
     let info = read_features_info(artifact)?;
@@ -233,9 +254,7 @@ pub(crate) fn token_parts(
     shards(artifact)?.into_iter().try_for_each(|path| {
         let read = pipeline_data::read_token_parts(&path, |part| each(part).map_err(PartError::Each));
         read.map_err(|error| match error {
-            PartError::Read(error) => {
-                StageError::because(format!("the tokens of input `{slot}` cannot be read"), error)
-            }
+            PartError::Read(error) => no_tokens(slot, error),
             PartError::Each(error) => error,
         })
     })

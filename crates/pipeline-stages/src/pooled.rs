@@ -4,7 +4,7 @@ use std::path::Path;
 
 use pipeline_core::{InputArtifact, StageError};
 use pipeline_data::{DataError, ScratchRows, TokenShard};
-use pipeline_kernels::{Matrix, TokenMatrix, TokenNumbers};
+use pipeline_kernels::{Matrix, TokenMatrix, TokenReader};
 use pipeline_models::checkpoint::Checkpoint;
 use pipeline_models::heads::{self, EmbedError, Head, TokenPool};
 use pipeline_models::{Encoder, EncoderModel, EncoderRows, TokenLayout, Top};
@@ -100,25 +100,6 @@ fn gathered(
 
 fn no_scratch(error: DataError) -> StageError {
     StageError::because("the scratch file cannot be written", error)
-}
-
-/// All tokens of an artifact in memory, in the precision of its files.
-///
-/// # Errors
-/// When they cannot be read.
-pub(crate) fn unpooled(artifact: &InputArtifact, slot: &str) -> Result<Features<TokenMatrix>, StageError> {
-    let info = artifact::read_features_info(artifact)?;
-    let none = match info.dtype == PrecisionParam::F16.dtype() {
-        true => TokenNumbers::Half(Vec::new()),
-        false => TokenNumbers::Single(Vec::new()),
-    };
-    let mut features = Features { ids: Vec::new(), vectors: TokenMatrix::new(info.dim, [], none) };
-    artifact::token_parts(artifact, slot, &mut |part| {
-        features.ids.extend(part.ids);
-        features.vectors.append(part.tokens);
-        Ok(())
-    })?;
-    Ok(features)
 }
 
 /// The features of an artifact as trained heads take them, in memory.
@@ -252,19 +233,38 @@ fn through(
     artifact::token_parts(artifact, slot, &mut |TokenShard { ids, tokens }| {
         let features = match way {
             Way::Vectors => panic!("BUG: tokens are no vectors"),
-            Way::Pool(pool) => heads::pool(&tokens, *pool, n_threads),
-            Way::Layers(top) => match top.first_short_row(&tokens) {
-                Some(row_idx) => return Err(too_short(slot, n_before + row_idx)),
-                None => top.features(&tokens, n_threads),
-            },
+            Way::Pool(pool) => pooled_rows(slot, &tokens, *pool, n_threads)?,
+            Way::Layers(top) => features_of_layers(slot, &tokens, n_before, top, n_threads)?,
         };
         n_before += ids.len();
         each(ids, features)
     })
 }
 
-fn too_short(slot: &str, row_idx: usize) -> StageError {
-    StageError::new(format!("row {row_idx} of input `{slot}` has too few tokens for the pooling after the layers"))
+/// Pools every row of tokens.
+fn pooled_rows(
+    slot: &str,
+    tokens: &dyn TokenReader,
+    pool: TokenPool<'_>,
+    n_threads: usize,
+) -> Result<Matrix, StageError> {
+    heads::pool(tokens, 0..tokens.n_rows(), pool, n_threads).map_err(|error| artifact::no_tokens(slot, error))
+}
+
+/// Passes every row of tokens through layers; there are `n_before` rows before them.
+fn features_of_layers(
+    slot: &str,
+    tokens: &dyn TokenReader,
+    n_before: usize,
+    top: &Top,
+    n_threads: usize,
+) -> Result<Matrix, StageError> {
+    if let Some(row_idx) = top.first_short_row(tokens) {
+        let row_idx = n_before + row_idx;
+        let message = format!("row {row_idx} of input `{slot}` has too few tokens for the pooling after the layers");
+        return Err(StageError::new(message));
+    }
+    top.features(tokens, 0..tokens.n_rows(), n_threads).map_err(|error| artifact::no_tokens(slot, error))
 }
 
 /// Refuses tokens of another width than the layers take.
@@ -295,15 +295,14 @@ impl QueryFeatures {
             (Self::Vector(_), Some(_)) => Err(StageError::new("the heads pool tokens, and the query has one vector")),
             (Self::Tokens(tokens, _), Some(PoolOfHeads::Layers(top))) => {
                 must_fit(top, tokens.width())?;
-                let short = top.first_short_row(tokens);
-                short.map_or_else(|| Ok(top.features(tokens, 1)), |row_idx| Err(too_short(side.name(), row_idx)))
+                features_of_layers(side.name(), tokens, 0, top, 1)
             }
             (Self::Tokens(tokens, layout), pool) => {
                 let pool = of_heads(pool, *layout, side)?;
                 if let TokenPool::Attentive(vector) = pool {
                     must_be_as_wide(vector, tokens.width())?;
                 }
-                Ok(heads::pool(tokens, pool, 1))
+                pooled_rows(side.name(), tokens, pool, 1)
             }
         }
     }

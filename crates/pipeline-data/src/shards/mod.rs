@@ -14,6 +14,7 @@
 pub(crate) mod bytes;
 mod columns;
 mod pixels;
+mod plain_pages;
 mod queries;
 mod rankings;
 mod results;
@@ -26,5 +27,5 @@ pub use pixels::{PixelRow, PixelShard, PixelsInfo, Resized, read_pixels, read_pi
 pub use queries::{read_query_shard, write_query_shard};
 pub use rankings::{read_rankings, write_rankings};
 pub use results::{ResultRow, Results, ResultsOf, read_results, write_results};
-pub use tokens::{TokenShard, read_token_parts, write_tokens};
+pub use tokens::{StoredTokens, TokenShard, read_token_parts, write_tokens};
 pub use vectors::{StoredVectors, VectorShard, read_all_vectors, read_vectors, write_vectors};

@@ -172,6 +172,10 @@ impl<B: Backend> ImageForward for OnDevice<Box<dyn ImageForward>, B> {
 }
 
 impl<L: Learner, B: Backend> Learner for OnDevice<L, B> {
+    fn announce(&self, batch: &[usize]) {
+        self.placed.iter().for_each(|learner| learner.announce(batch));
+    }
+
     fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
         self.run_mut(|learner| learner.loss(batch))?
     }

@@ -7,9 +7,14 @@ use rayon::prelude::*;
 
 use super::pool::{Features, TokenPool, pool};
 use super::{Head, Linear};
+use crate::tower::Top;
 use pipeline_kernels::{
-    InstructionSet, Matrix, PackedMatrix, RowReader, Rows, consecutive_rows, gelu, normalize_rows, on_threads,
+    InstructionSet, Matrix, PackedMatrix, RowReader, Rows, TokenReader, consecutive_rows, gelu, normalize_rows,
+    on_threads,
 };
+
+/// Rows of tokens that are pooled before they are embedded.
+const POOLED_ROWS: usize = 4096;
 
 /// Rows per unit of work of a thread.
 const BLOCK_ROWS: usize = 192;
@@ -107,23 +112,35 @@ pub fn embed_features(
     match features {
         Features::Vectors(vectors) => embed(vectors, head, normalize, n_threads),
         Features::Tokens(tokens) => {
-            let (d_features, top) = (tokens.width(), head.and_then(|head| head.top.as_ref()));
-            if let Some(top) = top {
-                let d_head = top.width();
-                return match d_features == d_head {
-                    true => embed(&top.features(tokens, n_threads), head, normalize, n_threads),
-                    false => Err(EmbedError::Widths { d_features, d_head }),
-                };
-            }
-            let attention = head.and_then(|head| head.attention.as_deref());
-            let vector = attention.expect("BUG: tokens are embedded by a head that pools them");
-            let d_head = vector.len();
-            if d_features != d_head {
-                return Err(EmbedError::Widths { d_features, d_head });
-            }
-            embed(&pool(tokens, TokenPool::Attentive(vector), n_threads), head, normalize, n_threads)
+            let head = head.expect("BUG: tokens are embedded by a head that pools them");
+            embed_tokens(tokens, head, normalize, n_threads)
         }
     }
+}
+
+/// Embeds every row of tokens, a part of them at a time.
+fn embed_tokens(
+    tokens: &dyn TokenReader,
+    head: &Head,
+    normalize: bool,
+    n_threads: usize,
+) -> Result<Matrix, EmbedError> {
+    let vector = || head.attention.as_deref().expect("BUG: tokens are embedded by a head that pools them");
+    let (d_features, d_head) = (tokens.width(), head.top.as_ref().map_or_else(|| vector().len(), Top::width));
+    if d_features != d_head {
+        return Err(EmbedError::Widths { d_features, d_head });
+    }
+    let (n_rows, dim) = (tokens.n_rows(), head.output.bias.len());
+    let mut values = Vec::with_capacity(n_rows * dim);
+    for first_row in (0..n_rows).step_by(POOLED_ROWS) {
+        let rows = first_row..n_rows.min(first_row + POOLED_ROWS);
+        let features = match &head.top {
+            Some(top) => top.features(tokens, rows, n_threads)?,
+            None => pool(tokens, rows, TokenPool::Attentive(vector()), n_threads)?,
+        };
+        values.extend(embed(&features, Some(head), normalize, n_threads)?.values);
+    }
+    Ok(Matrix::new(n_rows, dim, values))
 }
 
 pub(super) fn project(

@@ -1,6 +1,9 @@
 //! From the vectors of a row's tokens to one: the first, their mean, or a learnt weighted mean.
 
-use pipeline_kernels::{Matrix, RowReader, TokenMatrix, on_threads};
+use std::io;
+use std::ops::Range;
+
+use pipeline_kernels::{Matrix, RowReader, TokenMatrix, TokenReader, on_threads};
 use rayon::prelude::*;
 
 /// The sums that a dot product is computed in, side by side.
@@ -13,7 +16,7 @@ pub enum Features<'a> {
     /// `[n_rows, width]`
     Vectors(&'a dyn RowReader),
     /// The vectors of all tokens of each row.
-    Tokens(&'a TokenMatrix),
+    Tokens(&'a dyn TokenReader),
 }
 
 /// The way from a row's tokens to one vector.
@@ -48,6 +51,12 @@ impl<'a> From<&'a TokenMatrix> for Features<'a> {
     }
 }
 
+impl<'a> From<&'a dyn TokenReader> for Features<'a> {
+    fn from(tokens: &'a dyn TokenReader) -> Self {
+        Self::Tokens(tokens)
+    }
+}
+
 impl<'a> Features<'a> {
     /// The number of rows.
     pub fn n_rows(self) -> usize {
@@ -65,6 +74,14 @@ impl<'a> Features<'a> {
         }
     }
 
+    /// Says that these rows are read next.
+    pub(crate) fn announce(self, rows: &[usize]) {
+        match self {
+            Self::Vectors(vectors) => vectors.announce(rows),
+            Self::Tokens(tokens) => tokens.announce(rows),
+        }
+    }
+
     /// The vectors, if each row has one.
     pub fn vectors(self) -> Option<&'a dyn RowReader> {
         match self {
@@ -74,31 +91,35 @@ impl<'a> Features<'a> {
     }
 }
 
-/// Pools the tokens of every row. Neither the thread count nor the other rows change a bit of a row.
+/// Pools the tokens of consecutive rows. Neither the thread count nor the other rows change a bit of a row.
 ///
 /// # Shapes
-/// returns `[n_rows, width]`
+/// returns `[rows.len(), width]`
+///
+/// # Errors
+/// When they cannot be read.
 ///
 /// # Panics
 /// When the vector of an attentive pool has another width than the tokens: a bug of the caller.
-pub fn pool(tokens: &TokenMatrix, pool: TokenPool<'_>, n_threads: usize) -> Matrix {
+pub fn pool(tokens: &dyn TokenReader, rows: Range<usize>, pool: TokenPool<'_>, n_threads: usize) -> io::Result<Matrix> {
     let width = tokens.width();
     if let TokenPool::Attentive(vector) = pool {
         assert_eq!(vector.len(), width, "BUG: a vector as wide as the tokens");
     }
-    let mut pooled = Matrix::zeros(tokens.n_rows(), width);
+    let mut pooled = Matrix::zeros(rows.len(), width);
     on_threads(n_threads, || {
-        let rows = pooled.values.par_chunks_exact_mut(width.max(1)).enumerate();
-        rows.for_each_init(Vec::new, |buffer, (row_idx, pooled)| {
-            let tokens = tokens.row(row_idx, buffer);
+        let rows = pooled.values.par_chunks_exact_mut(width.max(1)).zip(rows);
+        rows.try_for_each_init(Vec::new, |buffer, (pooled, row_idx)| {
+            let tokens = tokens.read_row(row_idx, buffer)?;
             match pool {
                 TokenPool::Attentive(vector) => attend(tokens, vector, pooled, &mut Vec::new()),
                 TokenPool::Mean { n_before } => mean(tokens, n_before, pooled),
                 TokenPool::Cls => pooled.iter_mut().zip(tokens).for_each(|(pooled, value)| *pooled = *value),
             }
-        });
-    });
-    pooled
+            Ok::<_, io::Error>(())
+        })
+    })?;
+    Ok(pooled)
 }
 
 /// The mean of a row's tokens, as encoders compute it.
@@ -159,9 +180,9 @@ mod tests {
         let vector = fixtures::noise("vector", vec![width], 1.0).values;
         for tokens in [tokens.clone(), tokens.in_halves().unwrap()] {
             for by in [TokenPool::Attentive(&vector), TokenPool::Mean { n_before: 0 }, TokenPool::Cls] {
-                let together = pool(&tokens, by, 3);
+                let together = pool(&tokens, 0..3, by, 3).unwrap();
                 for row_idx in 0..3 {
-                    let alone = pool(&tokens.clone().with_rows(&[row_idx]), by, 1);
+                    let alone = pool(&tokens, row_idx..row_idx + 1, by, 1).unwrap();
                     assert_eq!(fixtures::bits(&alone.values), fixtures::bits(together.row(row_idx)), "{by:?}");
                 }
                 let only = tokens.row(1, &mut Vec::new()).to_vec();
@@ -174,12 +195,12 @@ mod tests {
     fn weights_are_a_softmax_of_the_scores_and_no_size_of_them_is_too_large() {
         let tokens = TokenMatrix::new(2, [2], TokenNumbers::Single(vec![1.0, 0.0, 0.0, 3.0]));
         let third = (1.0 / 3.0f32).ln();
-        let pooled = pool(&tokens, TokenPool::Attentive(&[0.0, third / 3.0]), 1);
+        let pooled = pool(&tokens, 0..1, TokenPool::Attentive(&[0.0, third / 3.0]), 1).unwrap();
         // Scores 0 and ln(1/3): weights 3/4 and 1/4.
         assert!((pooled.values[0] - 0.75).abs() < 1e-6 && (pooled.values[1] - 0.75).abs() < 1e-6, "{pooled:?}");
-        let pooled = pool(&tokens, TokenPool::Attentive(&[3e38, 0.0]), 1);
+        let pooled = pool(&tokens, 0..1, TokenPool::Attentive(&[3e38, 0.0]), 1).unwrap();
         assert_eq!(pooled.values, [1.0, 0.0]);
-        let mean = pool(&tokens, TokenPool::Mean { n_before: 1 }, 1);
+        let mean = pool(&tokens, 0..1, TokenPool::Mean { n_before: 1 }, 1).unwrap();
         assert_eq!(mean.values, [0.0, 3.0]);
     }
 }

@@ -1,6 +1,6 @@
 //! The plain weights of the last layers of a tower, which go on from the vectors of tokens that enter them.
 
-use pipeline_kernels::TokenMatrix;
+use pipeline_kernels::TokenReader;
 use serde::{Deserialize, Serialize};
 
 use super::{HeadStep, LayerShape, LayerWeights, NormWeights, TextPool, TextTower};
@@ -90,7 +90,7 @@ impl Top {
     }
 
     /// The first row with too few tokens to have a feature.
-    pub fn first_short_row(&self, tokens: &TokenMatrix) -> Option<usize> {
+    pub fn first_short_row(&self, tokens: &dyn TokenReader) -> Option<usize> {
         let n_skipped = match self.pool {
             TopPool::First | TopPool::Last => 0,
             TopPool::Mean { n_skipped } => n_skipped,

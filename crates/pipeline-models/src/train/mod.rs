@@ -38,6 +38,17 @@ pub struct PairedFeatures<'a> {
     pub pairs: &'a [(usize, usize)],
 }
 
+impl PairedFeatures<'_> {
+    /// Says that the features of these pairs are read next.
+    pub(crate) fn announce(&self, batch: &[usize]) {
+        let rows = |row: fn(&(usize, usize)) -> usize| -> Vec<usize> {
+            batch.iter().map(|&pair_idx| row(&self.pairs[pair_idx])).collect()
+        };
+        self.text.announce(&rows(|pair| pair.0));
+        self.images.announce(&rows(|pair| pair.1));
+    }
+}
+
 /// The loss of one step, and what the step was taken with.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StepLoss {

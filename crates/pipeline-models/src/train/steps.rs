@@ -7,6 +7,9 @@ use crate::heads::Heads;
 
 /// Heads that learn from batches.
 pub(crate) trait Learner {
+    /// Says that the features of these pairs are read next.
+    fn announce(&self, batch: &[usize]);
+
     /// The mean loss of the pairs of a batch.
     ///
     /// # Errors
@@ -16,7 +19,7 @@ pub(crate) trait Learner {
     /// Changes the weights against the loss of the last batch, if there are any, at these learning rates.
     ///
     /// # Errors
-    /// When the device fails.
+    /// When their features cannot be read, or the device fails.
     fn learn(&mut self, rates: Rates) -> Result<(), TrainError>;
 
     /// What similarities are divided by now.
@@ -66,7 +69,11 @@ pub(crate) fn run(
     let n_epochs = if n_pairs > 0 { options.epochs } else { 0 };
     for epoch in (usize::from(measures_start)..).take(n_epochs) {
         let order = epoch_order(n_pairs, options.shuffle, &mut random);
-        for (step, batch) in order.chunks(options.batch_size).enumerate() {
+        let mut batches = order.chunks(options.batch_size).enumerate().peekable();
+        while let Some((step, batch)) = batches.next() {
+            if let Some((_, next)) = batches.peek() {
+                learner.announce(next);
+            }
             let (lr, temperature) = (of_heads.at(losses.len()), learner.temperature()?);
             let [attention, share_of_layers] = [of_attention, share_of_layers].map(|rate| rate.at(losses.len()));
             let rates = Rates { heads: lr, attention, share_of_layers };
@@ -123,6 +130,8 @@ mod tests {
     }
 
     impl Learner for Counting {
+        fn announce(&self, _: &[usize]) {}
+
         fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
             self.n_compared += 1;
             Ok(batch.iter().sum::<usize>() as f32)

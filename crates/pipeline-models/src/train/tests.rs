@@ -3,6 +3,7 @@
 mod anchor;
 mod attention;
 mod mlp;
+mod reading;
 mod validation;
 
 use super::goldens::{self, Features, Golden};

@@ -67,7 +67,7 @@ impl HeldOut {
         let (Some(queries), Some(text), Some(images)) = (queries, text, images) else { return Ok(None) };
         let queries = artifact::queries(queries)?;
         let text = match keeps_tokens {
-            true => inputs::unpooled(text, TEXT.name)?,
+            true => inputs::unpooled(text, TEXT.name, scratch)?,
             false => inputs::read(text, TEXT.name, params.text_pool, scratch, context.n_threads)?,
         };
         let images = inputs::read(images, IMAGES.name, params.image_pool, scratch, context.n_threads)?;

@@ -1,9 +1,9 @@
-//! The features of a training: vectors in their files, tokens in memory or pooled as they are read.
+//! The features of a training, in their files; tokens whose pool learns nothing are pooled as they are read.
 
 use std::path::Path;
 
 use pipeline_core::{InputArtifact, StageError};
-use pipeline_kernels::{RowReader, SelectedRows, TokenMatrix};
+use pipeline_kernels::{RowReader, SelectedRows, TokenReader};
 use pipeline_models::heads;
 
 use crate::artifact::{self, Features};
@@ -13,38 +13,42 @@ use crate::pooled::{self, PoolName};
 pub(super) enum Inputs {
     /// One vector for each row.
     Vectors(Box<dyn RowReader>),
-    /// All tokens of each row, in the precision of their files: their pool is learnt.
-    Tokens(TokenMatrix),
+    /// All tokens of each row: their pool is learnt.
+    Tokens(Box<dyn TokenReader>),
 }
 
 impl Inputs {
     pub(super) fn features(&self) -> heads::Features<'_> {
         match self {
             Self::Vectors(vectors) => (&**vectors).into(),
-            Self::Tokens(tokens) => tokens.into(),
+            Self::Tokens(tokens) => (&**tokens).into(),
         }
     }
 
-    /// Keeps only the given rows, in ascending order.
+    /// Keeps only the given rows.
     pub(super) fn with_rows(self, rows: Vec<usize>) -> Self {
         match self {
             Self::Vectors(reader) => Self::Vectors(Box::new(SelectedRows { reader, rows })),
-            Self::Tokens(tokens) => Self::Tokens(tokens.with_rows(&rows)),
+            Self::Tokens(reader) => Self::Tokens(Box::new(SelectedRows { reader, rows })),
         }
     }
 }
 
-/// Reads all tokens of a side.
+/// Opens all tokens of a side. `scratch` is the folder of the stage.
 ///
 /// # Errors
 /// When they cannot be read, or there are none.
-pub(super) fn unpooled(artifact: &InputArtifact, slot: &str) -> Result<Features<Inputs>, StageError> {
+pub(super) fn unpooled(artifact: &InputArtifact, slot: &str, scratch: &Path) -> Result<Features<Inputs>, StageError> {
     if artifact::layout(artifact)?.is_none() {
         let message = format!("input `{slot}` has one vector for each row, and the vectors of all tokens are needed");
         return Err(StageError::new(message).with_help(super::unfrozen::HELP));
     }
-    let Features { ids, vectors } = pooled::unpooled(artifact, slot)?;
-    Ok(Features { ids, vectors: Inputs::Tokens(vectors) })
+    stored(artifact, slot, scratch)
+}
+
+fn stored(artifact: &InputArtifact, slot: &str, scratch: &Path) -> Result<Features<Inputs>, StageError> {
+    let Features { ids, vectors } = artifact::stored_tokens(artifact, slot, scratch)?;
+    Ok(Features { ids, vectors: Inputs::Tokens(Box::new(vectors)) })
 }
 
 /// Opens the features of a side whose tokens have this pool. `scratch` is the folder of the stage.
@@ -76,10 +80,7 @@ pub(super) fn read(
                 let Features { ids, vectors } = pooled::pooled(artifact, slot, pool, scratch, n_threads)?;
                 Ok(Features { ids, vectors: Inputs::Vectors(Box::new(vectors)) })
             }
-            None => {
-                let Features { ids, vectors } = pooled::unpooled(artifact, slot)?;
-                Ok(Features { ids, vectors: Inputs::Tokens(vectors) })
-            }
+            None => stored(artifact, slot, scratch),
         },
     }
 }

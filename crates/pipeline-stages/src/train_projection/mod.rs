@@ -114,7 +114,7 @@ impl WholeStage for TrainProjection {
         let TrainProjectionParams { text_pool, image_pool, .. } = self.params;
         let text = artifact::input(context, "text");
         let text = match &self.unfrozen {
-            Some(_) => inputs::unpooled(text, "text")?,
+            Some(_) => inputs::unpooled(text, "text", scratch)?,
             None => inputs::read(text, "text", text_pool, scratch, context.n_threads)?,
         };
         let images = artifact::input(context, "images");

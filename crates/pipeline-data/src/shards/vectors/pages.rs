@@ -1,5 +1,4 @@
-//! Divides a column of vectors into Parquet pages: plain bytes after a header of some twenty bytes, a mebibyte or more
-//! each.
+//! Divides a column of vectors into Parquet pages of a mebibyte or more.
 
 /// A page ends once it has this many bytes of vectors.
 const PAGE_BYTES: usize = 1 << 20;
@@ -28,38 +27,4 @@ pub(super) fn rows_by_page(n_rows: usize, width: usize) -> Vec<usize> {
         pages.push(page_rows);
     }
     pages
-}
-
-/// The header before a page of `n_rows` values in `n_bytes` bytes.
-///
-/// It is Parquet's `PageHeader` in Thrift's compact protocol. A field is `delta << 4 | type`, and a number is zigzag
-/// with seven bits per byte.
-pub(super) fn header(n_rows: usize, n_bytes: usize) -> Vec<u8> {
-    const NUMBER: u8 = 0x15;
-    const DATA_PAGE: usize = 0;
-    const PLAIN: usize = 0;
-    const RLE: usize = 3;
-    // After the lengths comes field 5, the struct of a data page; the checksum field is left out.
-    const DATA_PAGE_HEADER: u8 = 0x2c;
-    let mut header = Vec::with_capacity(32);
-    for value in [DATA_PAGE, n_bytes, n_bytes] {
-        header.push(NUMBER);
-        push_number(&mut header, value);
-    }
-    header.push(DATA_PAGE_HEADER);
-    for value in [n_rows, PLAIN, RLE, RLE] {
-        header.push(NUMBER);
-        push_number(&mut header, value);
-    }
-    header.extend([0, 0]);
-    header
-}
-
-fn push_number(bytes: &mut Vec<u8>, value: usize) {
-    let mut zigzag = value << 1;
-    while zigzag >= 0x80 {
-        bytes.push(zigzag as u8 | 0x80);
-        zigzag >>= 7;
-    }
-    bytes.push(zigzag as u8);
 }

@@ -135,6 +135,16 @@ impl RowReader for StoredVectors {
         }
         Ok(())
     }
+
+    fn announce(&self, rows: &[usize]) {
+        for row_idx in rows {
+            let (run, _) = self.run_of(*row_idx);
+            if let Place::Shard { file_idx, offset } = run.place {
+                let offset = offset + ((row_idx - run.first_row) * self.dim * 4) as u64;
+                self.files.read_ahead(file_idx, offset, self.dim * 4);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -177,6 +187,7 @@ mod tests {
             ];
             for rows in orders {
                 let mut values = vec![0.0; rows.len() * 200];
+                stored.announce(&rows);
                 stored.read_rows(&rows, &mut values).unwrap();
                 let expected: Vec<f32> =
                     rows.iter().flat_map(|row_idx| &all.values[row_idx * 200..][..200]).copied().collect();

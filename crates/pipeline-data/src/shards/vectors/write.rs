@@ -25,6 +25,7 @@ use super::pages;
 use crate::DataError;
 use crate::shards::bytes;
 use crate::shards::columns::{self, Column};
+use crate::shards::plain_pages;
 
 const MAGIC: &[u8] = b"PAR1";
 
@@ -86,7 +87,7 @@ impl Layout {
         let width = shard.dim * 4;
         let pages: Vec<Page> = pages::rows_by_page(shard.ids.len(), width)
             .into_iter()
-            .map(|n_rows| Page { header: pages::header(n_rows, n_rows * width), n_rows, n_bytes: n_rows * width })
+            .map(|n_rows| Page { header: plain_pages::header(n_rows, n_rows * width), n_rows, n_bytes: n_rows * width })
             .collect();
         let n_bytes = pages.iter().map(|page| page.header.len() + page.n_bytes).sum();
         Self { pages, offset, n_bytes }

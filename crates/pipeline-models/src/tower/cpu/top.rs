@@ -1,6 +1,9 @@
 //! The last layers of towers on the processor, from the vectors of tokens that enter them.
 
-use pipeline_kernels::{InstructionSet, Matrix, TokenMatrix, map_batches};
+use std::io;
+use std::ops::Range;
+
+use pipeline_kernels::{InstructionSet, Matrix, TokenReader, map_batches};
 
 use super::attention::Asking;
 use super::head::Head;
@@ -42,23 +45,29 @@ impl CpuTop {
 }
 
 impl Top {
-    /// The features of rows of tokens, on `n_threads` threads; their number changes no bit.
+    /// The features of consecutive rows of tokens, on `n_threads` threads; their number changes no bit.
     ///
     /// # Shapes
-    /// returns `[n_rows, dim]`
+    /// returns `[rows.len(), dim]`
+    ///
+    /// # Errors
+    /// When the tokens cannot be read.
     ///
     /// # Panics
     /// When tokens have another width, or a row has too few of them ([`Top::first_short_row`]): a bug of the caller.
-    pub fn features(&self, tokens: &TokenMatrix, n_threads: usize) -> Matrix {
+    pub fn features(&self, tokens: &dyn TokenReader, rows: Range<usize>, n_threads: usize) -> io::Result<Matrix> {
         assert_eq!(tokens.width(), self.width(), "BUG: tokens as wide as the layers");
         let top = CpuTop::new(self.clone(), InstructionSet::best());
-        let n_rows = tokens.n_rows();
-        let batches = map_batches(n_rows.div_ceil(BATCH_ROWS), n_threads, |batch_idx| {
-            let rows = batch_idx * BATCH_ROWS..n_rows.min((batch_idx + 1) * BATCH_ROWS);
-            let (mut hidden, mut buffer) = (Vec::new(), Vec::new());
-            rows.clone().for_each(|row_idx| hidden.extend_from_slice(tokens.row(row_idx, &mut buffer)));
-            top.forward(hidden, &rows.map(|row_idx| tokens.n_tokens(row_idx)).collect::<Vec<_>>())
+        let batches = map_batches(rows.len().div_ceil(BATCH_ROWS), n_threads, |batch_idx| {
+            let batch = rows.clone().skip(batch_idx * BATCH_ROWS).take(BATCH_ROWS);
+            let (mut hidden, mut buffer, mut lengths) = (Vec::new(), Vec::new(), Vec::new());
+            for row_idx in batch {
+                hidden.extend_from_slice(tokens.read_row(row_idx, &mut buffer)?);
+                lengths.push(tokens.n_tokens(row_idx));
+            }
+            Ok(top.forward(hidden, &lengths))
         });
-        Matrix::new(n_rows, self.dim(), batches.concat())
+        let batches = batches.into_iter().collect::<io::Result<Vec<_>>>()?;
+        Ok(Matrix::new(rows.len(), self.dim(), batches.concat()))
     }
 }

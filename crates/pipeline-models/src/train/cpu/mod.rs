@@ -70,6 +70,10 @@ impl<'a> CpuLearner<'a> {
 }
 
 impl Learner for CpuLearner<'_> {
+    fn announce(&self, batch: &[usize]) {
+        self.data.announce(batch);
+    }
+
     fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
         let pairs = self.data.pairs;
         let (text, image) = rayon::join(
@@ -97,8 +101,8 @@ impl Learner for CpuLearner<'_> {
             temperature.learn(&text.embedded, &text.gradient, &step);
             contrast.temperature = temperature.value();
         }
-        rayon::join(|| text.learn(&step, &pool_steps), || image.learn(&step, &pool_steps));
-        Ok(())
+        let (text, image) = rayon::join(|| text.learn(&step, &pool_steps), || image.learn(&step, &pool_steps));
+        Ok(text.and(image)?)
     }
 
     fn temperature(&self) -> Result<f32, TrainError> {

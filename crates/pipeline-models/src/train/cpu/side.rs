@@ -162,8 +162,8 @@ impl<'a> Side<'a> {
         let Self { features, head, rows, columns, inputs, embedded, .. } = self;
         match features {
             Inputs::Vectors(vectors) => vectors.read(rows)?,
-            Inputs::Tokens(attention) => attention.pool(rows),
-            Inputs::Layers(top) => top.forward(rows),
+            Inputs::Tokens(attention) => attention.pool(rows)?,
+            Inputs::Layers(top) => top.forward(rows)?,
         }
         let features = &*features;
         let (n_pairs, width) = (rows.len(), features.width());
@@ -212,23 +212,27 @@ impl<'a> Side<'a> {
     }
 
     /// Updates the head by `gradient`, and what makes one vector of a row's tokens.
-    pub(super) fn learn(&mut self, step: &AdamStep, pool_steps: &PoolSteps) {
+    ///
+    /// # Errors
+    /// When the tokens cannot be read.
+    pub(super) fn learn(&mut self, step: &AdamStep, pool_steps: &PoolSteps) -> io::Result<()> {
         if self.normalize {
             self.differentiate_scale();
         }
         let Self { features, head, inputs, gradient, by_inputs, .. } = self;
-        let (Some(head), n_pairs) = (head, self.rows.len()) else { return };
+        let (Some(head), n_pairs) = (head, self.rows.len()) else { return Ok(()) };
         match features {
             Inputs::Vectors(_) => head.learn(inputs, gradient, n_pairs, step, None),
             Inputs::Tokens(attention) => {
                 head.learn(inputs, gradient, n_pairs, step, Some(by_inputs));
-                attention.learn(by_inputs, &pool_steps.attention);
+                attention.learn(by_inputs, &pool_steps.attention)?;
             }
             Inputs::Layers(top) => {
                 head.learn(inputs, gradient, n_pairs, step, Some(by_inputs));
                 top.learn(by_inputs.clone(), pool_steps.share_of_layers);
             }
         }
+        Ok(())
     }
 
     /// Turns the gradient with respect to embeddings `e = z / |z|` into that for `z`: `(g - e · (e · g)) / |z|`.

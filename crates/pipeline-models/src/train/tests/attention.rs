@@ -76,7 +76,7 @@ fn a_training_with_attentive_texts_is_pytorchs() {
 }
 
 /// Rows of one to nine tokens.
-fn noise(name: &str, n_rows: usize, width: usize) -> TokenMatrix {
+pub(super) fn noise(name: &str, n_rows: usize, width: usize) -> TokenMatrix {
     let n_tokens: Vec<usize> = (0..n_rows).map(|row| 1 + row * 5 % 9).collect();
     let values = fixtures::noise(name, vec![n_tokens.iter().sum(), width], 1.0).values;
     TokenMatrix::new(width, n_tokens, TokenNumbers::Single(values))

@@ -1,12 +1,14 @@
 //! The learnt vector by which tokens are weighed, as a module of its own.
 
+use std::io;
+
 use burn::module::{Module, Param};
 use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, GradientsParams, Optimizer};
 use burn::tensor::activation::softmax;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Tensor, TensorData};
-use pipeline_kernels::TokenMatrix;
+use pipeline_kernels::TokenReader;
 
 use super::adam;
 use crate::gpu::backend::arithmetic::{Arithmetic, Site, product};
@@ -40,13 +42,16 @@ impl<B: AutodiffBackend + Arithmetic> LearntAttention<B> {
     ///
     /// # Shapes
     /// returns `[n_rows, width]`
-    pub(super) fn pool(&self, tokens: &TokenMatrix, rows: &[usize], site: &Site<B>) -> Tensor<B, 2> {
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn pool(&self, tokens: &dyn TokenReader, rows: &[usize], site: &Site<B>) -> io::Result<Tensor<B, 2>> {
         let (n_rows, width) = (rows.len(), tokens.width());
         let longest = rows.iter().map(|row_idx| tokens.n_tokens(*row_idx)).max().unwrap_or(0);
         let (mut values, mut is_padding) = (vec![0f32; n_rows * longest * width], vec![true; n_rows * longest]);
         let mut buffer = Vec::new();
         for (idx, &row_idx) in rows.iter().enumerate() {
-            let own = tokens.row(row_idx, &mut buffer);
+            let own = tokens.read_row(row_idx, &mut buffer)?;
             values[idx * longest * width..][..own.len()].copy_from_slice(own);
             is_padding[idx * longest..][..own.len() / width].fill(false);
         }
@@ -55,7 +60,7 @@ impl<B: AutodiffBackend + Arithmetic> LearntAttention<B> {
         let flat = tokens.clone().reshape([n_rows * longest, width]);
         let scores = product(flat, self.vector.value.val(), site.precision).reshape([n_rows, longest]);
         let weights = softmax(scores.mask_fill(is_padding, f32::NEG_INFINITY), 1);
-        (tokens * weights.unsqueeze_dim::<3>(2)).sum_dim(1).reshape([n_rows, width])
+        Ok((tokens * weights.unsqueeze_dim::<3>(2)).sum_dim(1).reshape([n_rows, width]))
     }
 
     /// Takes its gradient from those of the loss.

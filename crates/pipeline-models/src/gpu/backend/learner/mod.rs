@@ -84,6 +84,10 @@ impl<'a, B: AutodiffBackend + Arithmetic> FrameworkLearner<'a, B> {
 }
 
 impl<B: AutodiffBackend + Arithmetic> Learner for FrameworkLearner<'_, B> {
+    fn announce(&self, batch: &[usize]) {
+        self.data.announce(batch);
+    }
+
     fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
         let Self { data, options, site, relevance, .. } = self;
         let texts: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].0).collect();
@@ -165,8 +169,8 @@ fn inputs<B: AutodiffBackend + Arithmetic>(
 ) -> io::Result<Tensor<B, 2>> {
     Ok(match (features, pools) {
         (Features::Vectors(vectors), _) => gather_rows(vectors, rows, &site.device)?,
-        (Features::Tokens(tokens), (_, Some(top))) => top.forward(tokens, rows, site.precision),
-        (Features::Tokens(tokens), (Some(attention), None)) => attention.pool(tokens, rows, site),
+        (Features::Tokens(tokens), (_, Some(top))) => top.forward(tokens, rows, site.precision)?,
+        (Features::Tokens(tokens), (Some(attention), None)) => attention.pool(tokens, rows, site)?,
         (Features::Tokens(_), (None, None)) => panic!("BUG: tokens have a head that pools them"),
     })
 }

@@ -2,7 +2,7 @@
 
 mod layer;
 
-use std::mem;
+use std::{io, mem};
 
 use burn::module::{AutodiffModule, Module};
 use burn::nn;
@@ -10,7 +10,7 @@ use burn::optim::adaptor::OptimizerAdaptor;
 use burn::optim::{Adam, GradientsParams, Optimizer};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Bool, Int, Tensor, TensorData};
-use pipeline_kernels::TokenMatrix;
+use pipeline_kernels::TokenReader;
 
 use super::adam;
 use super::projector::{affine, to_module};
@@ -89,9 +89,17 @@ impl<B: AutodiffBackend + Arithmetic> DeviceTop<B> {
     ///
     /// # Shapes
     /// returns `[n_rows, dim]`
-    pub(super) fn forward(&self, tokens: &TokenMatrix, rows: &[usize], precision: Precision) -> Tensor<B, 2> {
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn forward(
+        &self,
+        tokens: &dyn TokenReader,
+        rows: &[usize],
+        precision: Precision,
+    ) -> io::Result<Tensor<B, 2>> {
         let Top { shape, pool, .. } = &self.start;
-        let padded = self.pad(tokens, rows);
+        let padded = self.pad(tokens, rows)?;
         let mut hidden = padded.tokens.clone();
         if let Some((last, others)) = self.layers.split_last() {
             for LearntLayer { layer, .. } in others {
@@ -105,11 +113,11 @@ impl<B: AutodiffBackend + Arithmetic> DeviceTop<B> {
         if let TopPool::Mean { n_skipped } = *pool {
             hidden = padded.means(hidden, n_skipped);
         }
-        self.head.iter().fold(hidden, |rows, step| match step {
+        Ok(self.head.iter().fold(hidden, |rows, step| match step {
             PassedStep::Dense(dense) => affine(dense, rows, precision),
             PassedStep::Norm(norm) => norm.forward(rows, shape.epsilon),
             PassedStep::Tanh => rows.tanh(),
-        })
+        }))
     }
 
     /// Takes the gradients of the layers from those of the loss and updates them, at this share of their learning rate.
@@ -124,13 +132,13 @@ impl<B: AutodiffBackend + Arithmetic> DeviceTop<B> {
         self.layers = layers.map(learn).collect();
     }
 
-    fn pad(&self, tokens: &TokenMatrix, rows: &[usize]) -> Padded<B> {
+    fn pad(&self, tokens: &dyn TokenReader, rows: &[usize]) -> io::Result<Padded<B>> {
         let Top { shape: LayerShape { width, is_causal, .. }, pool, .. } = self.start;
         let lengths: Vec<usize> = rows.iter().map(|row_idx| tokens.n_tokens(*row_idx)).collect();
         let (n_rows, n_tokens) = (rows.len(), lengths.iter().copied().max().unwrap_or(0));
         let (mut values, mut buffer) = (vec![0f32; n_rows * n_tokens * width], Vec::new());
         for (row_idx, place) in rows.iter().zip(values.chunks_exact_mut(n_tokens * width)) {
-            let row = tokens.row(*row_idx, &mut buffer);
+            let row = tokens.read_row(*row_idx, &mut buffer)?;
             place[..row.len()].copy_from_slice(row);
         }
         let places: Option<Vec<usize>> = lengths.iter().map(|length| pool.place(*length)).collect();
@@ -155,7 +163,8 @@ impl<B: AutodiffBackend + Arithmetic> DeviceTop<B> {
             }
         };
         let values = TensorData::new(values, [n_rows * n_tokens, width]);
-        Padded { tokens: Tensor::from_data(values, &self.device), lengths, n_tokens, hidden, hidden_last, asking }
+        let tokens = Tensor::from_data(values, &self.device);
+        Ok(Padded { tokens, lengths, n_tokens, hidden, hidden_last, asking })
     }
 }
 

@@ -10,7 +10,9 @@ mod layer;
 mod norm;
 mod spans;
 
-use pipeline_kernels::{InstructionSet, TokenMatrix};
+use std::io;
+
+use pipeline_kernels::{InstructionSet, TokenReader};
 
 use super::adam::Adam;
 use crate::tower::{HeadStep, Top, TopPool};
@@ -21,7 +23,7 @@ use spans::Spans;
 
 /// The last layers of one side, with the state of their optimiser.
 pub(super) struct TrainedTop<'a> {
-    tokens: &'a TokenMatrix,
+    tokens: &'a dyn TokenReader,
     /// But for its layers, as it was at the start.
     start: Top,
     /// Numbers of a feature.
@@ -49,7 +51,7 @@ struct Batch {
 }
 
 impl<'a> TrainedTop<'a> {
-    pub(super) fn new(tokens: &'a TokenMatrix, mut top: Top, rate: TopRate, instructions: InstructionSet) -> Self {
+    pub(super) fn new(tokens: &'a dyn TokenReader, mut top: Top, rate: TopRate, instructions: InstructionSet) -> Self {
         let (shape, dim, layers) = (top.shape, top.dim(), std::mem::take(&mut top.layers));
         let step = |step| FrozenStep::new(step, shape.epsilon, instructions);
         Self {
@@ -81,13 +83,16 @@ impl<'a> TrainedTop<'a> {
     }
 
     /// Computes the features of rows of tokens.
-    pub(super) fn forward(&mut self, rows: &[usize]) {
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) fn forward(&mut self, rows: &[usize]) -> io::Result<()> {
         let Self { tokens, start: Top { pool, .. }, layers, final_norm, head, batch, features, .. } = self;
         let lengths: Vec<usize> = rows.iter().map(|row_idx| tokens.n_tokens(*row_idx)).collect();
         let places: Option<Vec<usize>> = lengths.iter().map(|length| pool.place(*length)).collect();
         batch.all = Spans::all(&lengths);
         batch.last = places.map_or_else(|| Spans::all(&lengths), |places| Spans::one(&lengths, &places));
-        let mut hidden = columns(tokens, rows, batch.all.n_tokens());
+        let mut hidden = columns(*tokens, rows, batch.all.n_tokens())?;
         let n_layers = layers.len();
         for (layer_idx, layer) in layers.iter_mut().enumerate() {
             hidden = layer.forward(&hidden, batch.of(layer_idx, n_layers));
@@ -101,6 +106,7 @@ impl<'a> TrainedTop<'a> {
         let columns = head.iter_mut().fold(hidden, |columns, step| step.forward(columns, rows.len()));
         features.clear();
         features.extend((0..rows.len()).flat_map(|place| columns[place..].iter().step_by(rows.len())));
+        Ok(())
     }
 
     /// Updates the layers by the gradient of the last features, at this share of their learning rate.
@@ -138,16 +144,16 @@ impl Batch {
 ///
 /// # Shapes
 /// returns `[width, n_columns]`
-fn columns(tokens: &TokenMatrix, rows: &[usize], n_columns: usize) -> Vec<f32> {
+fn columns(tokens: &dyn TokenReader, rows: &[usize], n_columns: usize) -> io::Result<Vec<f32>> {
     let (mut columns, mut buffer) = (vec![0.0; tokens.width() * n_columns], Vec::new());
     let mut first = 0;
     for row_idx in rows {
-        for token in tokens.row(*row_idx, &mut buffer).chunks_exact(tokens.width()) {
+        for token in tokens.read_row(*row_idx, &mut buffer)?.chunks_exact(tokens.width()) {
             columns[first..].iter_mut().step_by(n_columns).zip(token).for_each(|(place, value)| *place = *value);
             first += 1;
         }
     }
-    columns
+    Ok(columns)
 }
 
 /// The mean over the tokens of each row, its first ones left out.

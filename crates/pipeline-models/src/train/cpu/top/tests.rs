@@ -1,6 +1,6 @@
 //! Gradients of every form of a layer against finite differences in double precision, and bits against each other.
 
-use pipeline_kernels::{TokenNumbers, on_threads};
+use pipeline_kernels::{TokenMatrix, TokenNumbers, on_threads};
 
 use super::*;
 use crate::gpu::reference;
@@ -176,7 +176,7 @@ fn check(shape: LayerShape, pool: TopPool) {
     let mut slow = Slow { top: &top, weights: weights_of(&top) };
     for instructions in InstructionSet::available() {
         let mut own = TrainedTop::new(&tokens, top.clone(), RATE, instructions);
-        own.forward(&rows);
+        own.forward(&rows).unwrap();
         let features = (0..5).flat_map(|col| rows.map(|row_idx| own.row(row_idx)[col]));
         let loss: f64 = features.zip(&factors).map(|(value, factor)| f64::from(value * factor)).sum();
         let exact = slow.loss(&tokens, &factors);
@@ -226,7 +226,7 @@ fn trained(norms: NormPlace, pool: TopPool, instructions: InstructionSet) -> Vec
     let mut own = TrainedTop::new(&tokens, top(shape, 2, 150, pool), RATE, instructions);
     let mut all = Vec::new();
     for _ in 0..2 {
-        own.forward(&[0, 1, 2, 3, 4, 5, 6, 2]);
+        own.forward(&[0, 1, 2, 3, 4, 5, 6, 2]).unwrap();
         (0..8).for_each(|place| all.extend_from_slice(own.row(place)));
         own.learn(noise("factors", 5 * 8, 1.0), 1.0);
     }
