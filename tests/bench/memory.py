@@ -11,7 +11,7 @@ each has a peak of its own: the kernel's high-water mark is set back when a stag
 
 import argparse
 import json
-import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -50,18 +50,27 @@ def high_water_mb(pid: int) -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
-def peaks(program: str, folder: Path, more: list[str]) -> dict[str, float]:
-    """The peak of each stage in MB, that of the whole run under the empty name."""
+def stages(program: str, folder: Path, more: list[str], limit_mb: int | None = None) -> dict[str, dict[str, float]]:
+    """The peak in MB and the seconds of each stage of a run, whose address space `limit_mb` bounds."""
     command = [program, "run", "spec.yaml", "--json", "--jobs", "1", "--artifacts", "store", *more]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"})
-    found: dict[str, float] = {}
+    limit = limit_mb and limit_mb << 20
+    bound = (lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))) if limit else None
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, preexec_fn=bound)
+    found = {}
     for line in process.stdout:
         event = json.loads(line)
         if event["event"] == "stage-finished":
-            found[event["stage"]] = high_water_mb(process.pid)
+            found[event["stage"]] = {"peak_mb": high_water_mb(process.pid), "seconds": event["seconds"]}
+            # Sets the high-water mark back.
             Path(f"/proc/{process.pid}/clear_refs").write_text("5")
     if process.wait():
         sys.exit(f"{command} exited with {process.returncode}")
+    return found
+
+
+def peaks(program: str, folder: Path, more: list[str]) -> dict[str, float]:
+    """The peak of each stage in MB, that of the whole run under the empty name."""
+    found = {stage: run["peak_mb"] for stage, run in stages(program, folder, more).items()}
     return {**found, "": max(found.values())}
 
 

@@ -12,15 +12,12 @@ is set back when a stage ends. `--limit-mb` bounds the address space (`ulimit -v
 
 import argparse
 import json
-import resource
 import statistics
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 import measure
-from memory import high_water_mb
+from memory import stages
 
 SPEC = """name: streaming
 stages:
@@ -66,21 +63,8 @@ def write_split(folder: Path, split: str, n_images: int, n_texts: int, dims: tup
 
 
 def run(program: str, folder: Path, forced: list[str], limit_mb: int | None) -> dict[str, dict[str, float]]:
-    """The peak in MB and the seconds of each stage."""
-    command = [program, "run", "spec.yaml", "--json", "--jobs", "1", "--artifacts", "store"]
-    command += [word for stage in forced for word in ("--force", stage)]
-    limit = limit_mb and limit_mb << 20
-    bound = (lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))) if limit else None
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True, preexec_fn=bound)
-    found = {}
-    for line in process.stdout:
-        event = json.loads(line)
-        if event["event"] == "stage-finished":
-            found[event["stage"]] = {"peak_mb": high_water_mb(process.pid), "seconds": event["seconds"]}
-            Path(f"/proc/{process.pid}/clear_refs").write_text("5")
-    if process.wait():
-        sys.exit(f"{command} exited with {process.returncode}")
-    return found
+    """The peak in MB and the seconds of each stage, of which some run again."""
+    return stages(program, folder, [word for stage in forced for word in ("--force", stage)], limit_mb)
 
 
 def main() -> None:

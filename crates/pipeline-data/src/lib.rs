@@ -56,9 +56,9 @@ pub use resize::{CropOffset, Filter, Fit, Target, resize};
 pub use scratch_rows::ScratchRows;
 pub use shards::{
     PixelRow, PixelShard, PixelsInfo, Resized, ResultRow, Results, ResultsOf, StoredTokens, StoredVectors, TokenShard,
-    VectorShard, count_rows, read_all_vectors, read_pixels, read_pixels_info, read_query_shard, read_rankings,
-    read_results, read_token_parts, read_vectors, write_pixels, write_query_shard, write_rankings, write_results,
-    write_tokens, write_vectors,
+    VectorShard, count_rows, read_pixels, read_pixels_info, read_query_shard, read_rankings, read_results,
+    read_token_parts, read_vectors, write_pixels, write_query_shard, write_rankings, write_results, write_tokens,
+    write_vectors,
 };
 pub use split::{Parts, SplitError};
 pub use tensorboard::{Scalar, write_scalars};

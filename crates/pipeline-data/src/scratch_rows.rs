@@ -24,9 +24,14 @@ pub struct ScratchRows {
     n_cols: usize,
     folder: Option<PathBuf>,
     memory_bytes: usize,
-    /// All rows, while there is no file.
-    values: Vec<f32>,
-    file: Option<ScratchFile>,
+    place: RowsPlace,
+}
+
+/// Where all rows are.
+#[derive(Debug)]
+enum RowsPlace {
+    Memory(Vec<f32>),
+    File(ScratchFile),
 }
 
 #[derive(Debug)]
@@ -44,7 +49,7 @@ impl ScratchRows {
 
     fn with_memory(folder: Option<&Path>, n_cols: usize, memory_bytes: usize) -> Self {
         let folder = folder.map(Path::to_owned);
-        Self { n_rows: 0, n_cols, folder, memory_bytes, values: Vec::new(), file: None }
+        Self { n_rows: 0, n_cols, folder, memory_bytes, place: RowsPlace::Memory(Vec::new()) }
     }
 
     /// The rows as a matrix.
@@ -52,8 +57,10 @@ impl ScratchRows {
     /// # Panics
     /// When they have a folder, and so may lie in a file: a bug of the caller.
     pub fn into_matrix(self) -> Matrix {
-        assert!(self.folder.is_none(), "BUG: rows that may lie in a file");
-        Matrix::new(self.n_rows, self.n_cols, self.values)
+        match self.place {
+            RowsPlace::Memory(values) if self.folder.is_none() => Matrix::new(self.n_rows, self.n_cols, values),
+            _ => panic!("BUG: rows that may lie in a file"),
+        }
     }
 
     /// Adds rows behind the others.
@@ -72,20 +79,17 @@ impl ScratchRows {
         let first_row = self.n_rows;
         self.n_rows += n_rows;
         let n_bytes = 4 * self.n_rows * self.n_cols;
-        match (&self.file, &self.folder) {
-            (Some(file), _) => file.write(first_row * self.n_cols, values),
-            (None, Some(folder)) if n_bytes > self.memory_bytes => {
+        match (&mut self.place, &self.folder) {
+            (RowsPlace::File(file), _) => file.write(first_row * self.n_cols, values)?,
+            (RowsPlace::Memory(before), Some(folder)) if n_bytes > self.memory_bytes => {
                 let file = ScratchFile::create(folder)?;
-                file.write(0, &std::mem::take(&mut self.values))?;
+                file.write(0, before)?;
                 file.write(first_row * self.n_cols, values)?;
-                self.file = Some(file);
-                Ok(())
+                self.place = RowsPlace::File(file);
             }
-            (None, _) => {
-                self.values.extend_from_slice(values);
-                Ok(())
-            }
+            (RowsPlace::Memory(before), _) => before.extend_from_slice(values),
         }
+        Ok(())
     }
 }
 
@@ -133,9 +137,9 @@ impl RowReader for ScratchRows {
         for run in rows.chunk_by(|row_idx, next| row_idx + 1 == *next) {
             let (part, rest) = values.split_at_mut(run.len() * self.n_cols);
             let first_value = run[0] * self.n_cols;
-            match &self.file {
-                None => part.copy_from_slice(&self.values[first_value..][..part.len()]),
-                Some(ScratchFile { path, file }) => {
+            match &self.place {
+                RowsPlace::Memory(all) => part.copy_from_slice(&all[first_value..][..part.len()]),
+                RowsPlace::File(ScratchFile { path, file }) => {
                     bytes::fill(part, |bytes| file.read_exact_at(bytes, 4 * first_value as u64))
                         .map_err(|source| io::Error::other(DataError::Read { path: path.clone(), source }))?;
                 }
@@ -146,8 +150,10 @@ impl RowReader for ScratchRows {
     }
 
     fn in_memory(&self, rows: Range<usize>) -> Option<&[f32]> {
-        let values = || &self.values[rows.start * self.n_cols..rows.end * self.n_cols];
-        self.file.is_none().then(values)
+        match &self.place {
+            RowsPlace::Memory(all) => Some(&all[rows.start * self.n_cols..rows.end * self.n_cols]),
+            RowsPlace::File(_) => None,
+        }
     }
 }
 

@@ -74,6 +74,29 @@ pub fn consecutive_rows<'a>(
     Ok(buffer)
 }
 
+/// The bytes of a block of rows.
+const BLOCK_BYTES: usize = 8 << 20;
+
+/// Passes all rows to `each`, one block after the other: some 8 MiB, or a single row.
+///
+/// # Shapes
+/// `each` receives `[rows.len(), n_cols]`
+///
+/// # Errors
+/// As [`RowReader::read_rows`], or the first error of `each`.
+pub fn each_block<E: From<io::Error>>(
+    reader: &dyn RowReader,
+    mut each: impl FnMut(Range<usize>, &[f32]) -> Result<(), E>,
+) -> Result<(), E> {
+    let (n_rows, mut buffer) = (reader.n_rows(), Vec::new());
+    let n_at_once = (BLOCK_BYTES / (4 * reader.n_cols()).max(1)).max(1);
+    for first_row in (0..n_rows).step_by(n_at_once) {
+        let rows = first_row..n_rows.min(first_row + n_at_once);
+        each(rows.clone(), consecutive_rows(reader, rows, &mut buffer)?)?;
+    }
+    Ok(())
+}
+
 impl RowReader for Matrix {
     fn n_rows(&self) -> usize {
         self.n_rows
@@ -140,6 +163,19 @@ mod tests {
         assert_eq!((selected.n_rows(), selected.n_cols()), (2, 2));
         assert_eq!(consecutive_rows(&selected, 0..2, &mut Vec::new()).unwrap(), [5.0, 6.0, 3.0, 4.0]);
         assert!(selected.in_memory(0..1).is_none());
+    }
+
+    #[test]
+    fn all_rows_are_passed_in_blocks() {
+        let n_cols = 1 << 20;
+        let matrix = Matrix::new(5, n_cols, (0..5 * n_cols).map(|idx| (idx / n_cols) as f32).collect());
+        let mut blocks = Vec::new();
+        each_block(&matrix, |rows, values| {
+            blocks.push((rows, values[0], values.len() / n_cols));
+            Ok::<_, io::Error>(())
+        })
+        .unwrap();
+        assert_eq!(blocks, [(0..2, 0.0, 2), (2..4, 2.0, 2), (4..5, 4.0, 1)]);
     }
 
     #[test]

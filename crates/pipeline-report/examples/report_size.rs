@@ -72,7 +72,7 @@ fn main() -> std::io::Result<()> {
         queries,
         image_ranks: Some((0..N_IMAGES).map(|idx| Some(1 + (scrambled(idx) % 900) as u32)).collect()),
         map: Some(Map::new(&query_points, query_labels, &image_points, image_labels)),
-        duplicates: Some(duplicates(&ids, &images)),
+        duplicates: Some(duplicates(&ids, &images)?),
         ..Evaluation::default()
     };
     let options = AnalysisOptions { n_threads, n_queries: N_GALLERY, ..AnalysisOptions::default() };

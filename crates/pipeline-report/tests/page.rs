@@ -54,7 +54,7 @@ fn evaluation(options: &AnalysisOptions) -> Evaluation {
         queries,
         image_ranks: Some(image_ranks),
         map: Some(Map::new(&features, labels(30), &features, labels(30))),
-        duplicates: Some(duplicates(&ids, &features)),
+        duplicates: Some(duplicates(&ids, &features).unwrap()),
         pictures: BTreeMap::new(),
         fed_as: Some("squashed to 96 × 96 pixels, transparency dropped".into()),
         picture_note: None,

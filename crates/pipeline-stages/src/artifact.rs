@@ -2,13 +2,13 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Write as _;
-use std::ops::ControlFlow;
+use std::io::{self, Write as _};
+use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, FileEntry, InputArtifact, StageContext, StageError, Tree};
-use pipeline_data::{DataError, ImagePlace, QueryRow, StoredTokens, StoredVectors, TokenShard, VectorShard};
-use pipeline_kernels::Matrix;
+use pipeline_data::{DataError, ImagePlace, QueryRow, StoredTokens, StoredVectors, TokenShard};
+use pipeline_kernels::{Matrix, RowReader};
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
 use pipeline_models::{Precision, TokenLayout};
 use serde::{Deserialize, Serialize};
@@ -165,25 +165,47 @@ pub(crate) struct Features<Vectors = Matrix> {
     pub(crate) vectors: Vectors,
 }
 
+impl<Rows: RowReader + 'static> Features<Rows> {
+    /// The same, for readers that may outlive the artifact: its files stay as long as they.
+    pub(crate) fn kept(self, artifact: &InputArtifact) -> Features<Box<dyn RowReader>> {
+        let vectors = RowsOfArtifact { rows: self.vectors, _artifact: artifact.clone() };
+        Features { ids: self.ids, vectors: Box::new(vectors) }
+    }
+}
+
+/// Rows of an artifact that is open as long as they.
+#[derive(Debug)]
+struct RowsOfArtifact<Rows> {
+    rows: Rows,
+    _artifact: InputArtifact,
+}
+
+impl<Rows: RowReader> RowReader for RowsOfArtifact<Rows> {
+    fn n_rows(&self) -> usize {
+        self.rows.n_rows()
+    }
+
+    fn n_cols(&self) -> usize {
+        self.rows.n_cols()
+    }
+
+    fn read_rows(&self, rows: &[usize], values: &mut [f32]) -> io::Result<()> {
+        self.rows.read_rows(rows, values)
+    }
+
+    fn announce(&self, rows: &[usize]) {
+        self.rows.announce(rows);
+    }
+
+    fn in_memory(&self, rows: Range<usize>) -> Option<&[f32]> {
+        self.rows.in_memory(rows)
+    }
+}
+
 /// The trained heads of a projection.
 pub(crate) fn heads(projection: &InputArtifact) -> Result<Checkpoint, StageError> {
     Checkpoint::read(&projection.file(PROJECTION)?)
         .map_err(|error| StageError::because("the trained heads cannot be read", error))
-}
-
-/// All vectors of a features artifact, in order, in memory.
-///
-/// # Errors
-/// When they cannot be read, or are those of tokens.
-pub(crate) fn features(artifact: &InputArtifact, slot: &str) -> Result<Features, StageError> {
-    let info = must_be_pooled(artifact, slot)?;
-    let failed = |error| StageError::because(format!("the features of input `{slot}` cannot be read"), error);
-    let paths = shards(artifact)?;
-    let VectorShard { ids, mut dim, values } = pipeline_data::read_all_vectors(&paths).map_err(failed)?;
-    if paths.is_empty() {
-        dim = info.dim;
-    }
-    Ok(Features { vectors: Matrix::new(ids.len(), dim, values), ids })
 }
 
 /// All vectors of a features artifact, in order, which are read when they are needed. `scratch` is the folder of a
@@ -380,7 +402,7 @@ pub(crate) fn nothing_usable(path: &Path, wanted: &Wanted, rejects: &[RejectedRo
     StageError::new(message).with_help(format!("{found}{help}"))
 }
 
-pub(crate) fn unwritable(path: &Path, error: std::io::Error) -> StageError {
+pub(crate) fn unwritable(path: &Path, error: io::Error) -> StageError {
     StageError::because(format!("`{}` cannot be written", path.display()), error)
 }
 

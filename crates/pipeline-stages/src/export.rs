@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{InputArtifact, StageError};
-use pipeline_data::{Scalar, VectorShard};
-use pipeline_kernels::Matrix;
+use pipeline_data::Scalar;
+use pipeline_kernels::{Matrix, RowReader};
 use pipeline_models::checkpoint::Checkpoint;
-use pipeline_models::heads::{self, Head};
+use pipeline_models::heads::{self, EmbeddedRows, Head};
 
 use crate::{artifact, feature_spaces, pooled};
 
@@ -69,18 +69,18 @@ impl Side {
     }
 }
 
-/// Vectors of an artifact with their ids.
+/// Vectors of an artifact with their ids, which are read or computed when they are written.
 pub struct Vectors {
-    features: artifact::Features,
+    features: artifact::Features<Box<dyn RowReader>>,
 }
 
 impl Vectors {
-    /// Reads a features artifact.
+    /// Opens a features artifact.
     ///
     /// # Errors
     /// When it cannot be read.
     pub fn read(features: &InputArtifact, side: Side) -> Result<Self, StageError> {
-        Ok(Self { features: artifact::features(features, side.name())? })
+        Ok(Self { features: artifact::stored_features(features, side.name(), None)?.kept(features) })
     }
 
     /// The number of vectors.
@@ -109,22 +109,27 @@ impl Vectors {
         if !allows_mismatch {
             feature_spaces::must_be_of_heads(&checkpoint, side, features)?;
         }
-        Ok(Self { features: pooled::embedded_in_memory(features, &checkpoint, side, n_threads)? })
+        let artifact::Features { ids, vectors } = pooled::for_heads(features, &checkpoint, side, n_threads)?;
+        let (head, normalize) = (side.head(&checkpoint).cloned(), checkpoint.normalize);
+        let vectors = EmbeddedRows::new(vectors, head, normalize, n_threads)
+            .map_err(|error| pooled::not_embedded(side, error))?;
+        Ok(Self { features: artifact::Features { ids, vectors: Box::new(vectors) } })
     }
 
-    /// Writes the files of `format` to `paths`.
+    /// Writes the files of `format` to `paths`, some mebibytes of vectors at a time.
     ///
     /// # Errors
-    /// When a file cannot be written, or an id contains a line break and ids are written as lines.
+    /// When a vector cannot be read or a file cannot be written, or an id contains a line break and ids are written as
+    /// lines.
     pub fn write(&self, format: VectorFormat, paths: &[PathBuf]) -> Result<(), StageError> {
-        let (ids, vectors) = (&self.features.ids, &self.features.vectors);
+        let (ids, vectors) = (&self.features.ids, &*self.features.vectors);
         let unwritable = |error| StageError::because("the vectors cannot be exported", error);
         let help = "`--format parquet-lists` takes ids of any text";
         let write_ids =
             |path: &Path| pipeline_data::write_ids(path, ids).map_err(|error| unwritable(error).with_help(help));
         match (format, paths) {
             (VectorFormat::Npy, [path, ids_path]) => {
-                pipeline_data::write_npy(path, vectors.n_cols, &vectors.values).map_err(unwritable)?;
+                pipeline_data::write_npy(path, vectors).map_err(unwritable)?;
                 write_ids(ids_path)
             }
             (VectorFormat::Safetensors, [path, ids_path]) => {
@@ -133,8 +138,7 @@ impl Vectors {
                 write_ids(ids_path)
             }
             (VectorFormat::ParquetLists, [path]) => {
-                let shard = VectorShard { ids: ids.clone(), dim: vectors.n_cols, values: vectors.values.clone() };
-                pipeline_data::write_list_vectors(path, &shard).map_err(unwritable)
+                pipeline_data::write_list_vectors(path, ids, vectors).map_err(unwritable)
             }
             _ => panic!("BUG: {} paths for an export as {format:?}", paths.len()),
         }

@@ -3,7 +3,7 @@
 use pipeline_core::InputArtifact;
 use pipeline_data::{DataError, QueryRow};
 use pipeline_eval::RankingRow;
-use pipeline_kernels::Matrix;
+use pipeline_kernels::{Matrix, RowReader};
 use pipeline_models::checkpoint::Checkpoint;
 use pipeline_models::heads::{self, EmbedError};
 
@@ -72,10 +72,15 @@ impl FinishedHeads {
     }
 }
 
-/// The vectors of an artifact of features, with their ids; tokens are pooled as the heads do.
-///
-/// # Shapes
-/// the matrix: `[n_ids, d_features]`
+/// The vectors of an artifact of features, which are read when they are needed.
+pub struct FinishedFeatures {
+    /// The id of each row.
+    pub ids: Vec<Option<String>>,
+    /// `[ids.len(), d_features]`
+    pub vectors: Box<dyn RowReader>,
+}
+
+/// Opens an artifact of features; tokens are pooled as the heads do.
 ///
 /// # Errors
 /// When they cannot be read.
@@ -84,9 +89,9 @@ pub fn read_features(
     side: Side,
     heads: &FinishedHeads,
     n_threads: usize,
-) -> Result<(Vec<Option<String>>, Matrix), FinishedError> {
+) -> Result<FinishedFeatures, FinishedError> {
     let Features { ids, vectors } = pooled::for_heads(features, &heads.0, side, n_threads)?;
-    Ok((ids, vectors))
+    Ok(FinishedFeatures { ids, vectors })
 }
 
 /// Maps text and image features into their shared space, as an evaluation does.

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use pipeline_core::{InputArtifact, StageError};
 use pipeline_data::{DataError, ScratchRows, TokenShard};
-use pipeline_kernels::{Matrix, TokenMatrix, TokenReader};
+use pipeline_kernels::{Matrix, RowReader, TokenMatrix, TokenReader};
 use pipeline_models::checkpoint::Checkpoint;
 use pipeline_models::heads::{self, EmbedError, Head, TokenPool};
 use pipeline_models::{Encoder, EncoderModel, EncoderRows, TokenLayout, Top};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::artifact::{self, Features};
+use crate::artifact::{self, Features, FeaturesInfo};
 use crate::export::Side;
 use crate::tokens::PrecisionParam;
 
@@ -102,7 +102,8 @@ fn no_scratch(error: DataError) -> StageError {
     StageError::because("the scratch file cannot be written", error)
 }
 
-/// The features of an artifact as trained heads take them, in memory.
+/// The features of an artifact as trained heads take them, which are read when they are needed. Pooled tokens are held
+/// in memory.
 ///
 /// # Errors
 /// When they cannot be read, or the heads were trained on tokens and these are none, or the reverse.
@@ -111,13 +112,12 @@ pub(crate) fn for_heads(
     checkpoint: &Checkpoint,
     side: Side,
     n_threads: usize,
-) -> Result<Features, StageError> {
+) -> Result<Features<Box<dyn RowReader>>, StageError> {
     match way(artifact, checkpoint, side)? {
-        Way::Vectors => artifact::features(artifact, side.name()),
-        way => {
-            let rows = ScratchRows::new(None, way.width(artifact)?);
-            let Features { ids, vectors } = gathered(artifact, side.name(), &way, rows, n_threads, &Ok)?;
-            Ok(Features { ids, vectors: vectors.into_matrix() })
+        (Way::Vectors, _) => Ok(artifact::stored_features(artifact, side.name(), None)?.kept(artifact)),
+        (way, width) => {
+            let rows = ScratchRows::new(None, width);
+            Ok(gathered(artifact, side.name(), &way, rows, n_threads, &Ok)?.kept(artifact))
         }
     }
 }
@@ -135,8 +135,8 @@ pub(crate) fn embedded(
     n_threads: usize,
 ) -> Result<Features<ScratchRows>, StageError> {
     let head = side.head(checkpoint);
-    let way = way(artifact, checkpoint, side)?;
-    let dim = head.map_or(way.width(artifact)?, |head| head.output.bias.len());
+    let (way, width) = way(artifact, checkpoint, side)?;
+    let dim = head.map_or(width, |head| head.output.bias.len());
     let mut rows = ScratchRows::new(scratch, dim);
     let normalize = checkpoint.normalize;
     if !matches!(way, Way::Vectors) {
@@ -188,19 +188,11 @@ enum Way<'a> {
     Layers(&'a Top),
 }
 
-impl Way<'_> {
-    /// The width of the features.
-    fn width(&self, artifact: &InputArtifact) -> Result<usize, StageError> {
-        match self {
-            Self::Layers(top) => Ok(top.dim()),
-            Self::Vectors | Self::Pool(_) => Ok(artifact::read_features_info(artifact)?.dim),
-        }
-    }
-}
-
-fn way<'a>(artifact: &InputArtifact, checkpoint: &'a Checkpoint, side: Side) -> Result<Way<'a>, StageError> {
-    match (artifact::layout(artifact)?, pool_of(checkpoint, side)) {
-        (None, None) => Ok(Way::Vectors),
+/// The way of an artifact's rows, and the width of the features at its end.
+fn way<'a>(artifact: &InputArtifact, checkpoint: &'a Checkpoint, side: Side) -> Result<(Way<'a>, usize), StageError> {
+    let FeaturesInfo { dim, tokens, .. } = artifact::read_features_info(artifact)?;
+    match (tokens, pool_of(checkpoint, side)) {
+        (None, None) => Ok((Way::Vectors, dim)),
         (None, Some(pool)) => Err(StageError::new(format!(
             "the heads pool tokens (`{}`), and input `{}` has one vector for each row",
             pool.name(),
@@ -208,15 +200,15 @@ fn way<'a>(artifact: &InputArtifact, checkpoint: &'a Checkpoint, side: Side) -> 
         ))
         .with_help("they take features of `pooling: tokens`")),
         (Some(_), Some(PoolOfHeads::Layers(top))) => {
-            must_fit(top, artifact::read_features_info(artifact)?.dim)?;
-            Ok(Way::Layers(top))
+            must_fit(top, dim)?;
+            Ok((Way::Layers(top), top.dim()))
         }
         (Some(layout), pool) => {
             let pool = of_heads(pool, layout, side)?;
             if let TokenPool::Attentive(vector) = pool {
-                must_be_as_wide(vector, artifact::read_features_info(artifact)?.dim)?;
+                must_be_as_wide(vector, dim)?;
             }
-            Ok(Way::Pool(pool))
+            Ok((Way::Pool(pool), dim))
         }
     }
 }

@@ -42,26 +42,49 @@ pub(crate) fn write(
     write_to(file, path, columns, metadata, compression).map(drop)
 }
 
-/// Writes record batches of the same columns, each as a row group, with `metadata` in the file's footer.
-///
-/// # Panics
-/// When there is no batch: a bug of the caller.
-pub(super) fn write_groups(
-    path: &Path,
-    mut groups: impl Iterator<Item = Vec<Column>>,
-    metadata: &BTreeMap<String, String>,
-) -> Result<(), DataError> {
-    let failed =
-        |source: Box<dyn std::error::Error + Send + Sync>| DataError::Parquet { path: path.to_owned(), source };
-    let file = File::create(path).map_err(|source| DataError::Write { path: path.to_owned(), source })?;
-    let first = batch(groups.next().expect("BUG: a file has a row group")).map_err(|error| failed(error.into()))?;
-    let properties = Some(properties(metadata, Compression::UNCOMPRESSED));
-    let mut writer = ArrowWriter::try_new(file, first.schema(), properties).map_err(|error| failed(error.into()))?;
-    for group in std::iter::once(Ok(first)).chain(groups.map(batch)) {
-        let group = group.map_err(|error| failed(error.into()))?;
-        writer.write(&group).and_then(|()| writer.flush()).map_err(|error| failed(error.into()))?;
+/// Writes record batches of the same columns, each as a row group.
+pub(crate) struct ColumnsWriter<'a> {
+    path: &'a Path,
+    properties: WriterProperties,
+    /// Begins with the first row group.
+    writer: Option<ArrowWriter<File>>,
+}
+
+impl<'a> ColumnsWriter<'a> {
+    /// A file with `metadata` in its footer, which is created with its first row group.
+    pub fn new(path: &'a Path, metadata: &BTreeMap<String, String>, compression: Compression) -> Self {
+        Self { path, properties: properties(metadata, compression), writer: None }
     }
-    writer.close().map(drop).map_err(|error| failed(error.into()))
+
+    /// Writes a row group, which may be empty.
+    pub fn write_group(&mut self, columns: Vec<Column>) -> Result<(), DataError> {
+        let batch = batch(columns).map_err(|error| self.failed(error.into()))?;
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => {
+                let created = File::create(self.path);
+                let file = created.map_err(|source| DataError::Write { path: self.path.to_owned(), source })?;
+                let properties = Some(self.properties.clone());
+                ArrowWriter::try_new(file, batch.schema(), properties).map_err(|error| self.failed(error.into()))?
+            }
+        };
+        writer.write(&batch).and_then(|()| writer.flush()).map_err(|error| self.failed(error.into()))?;
+        self.writer = Some(writer);
+        Ok(())
+    }
+
+    /// Writes the footer.
+    ///
+    /// # Panics
+    /// When there is no row group: a bug of the caller.
+    pub fn close(mut self) -> Result<(), DataError> {
+        let writer = self.writer.take().expect("BUG: a file has a row group");
+        writer.close().map(drop).map_err(|error| self.failed(error.into()))
+    }
+
+    fn failed(&self, source: Box<dyn std::error::Error + Send + Sync>) -> DataError {
+        DataError::Parquet { path: self.path.to_owned(), source }
+    }
 }
 
 fn batch(columns: Vec<Column>) -> Result<RecordBatch, ArrowError> {

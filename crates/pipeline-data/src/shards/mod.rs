@@ -22,10 +22,12 @@ mod tokens;
 mod vectors;
 
 pub use columns::count_rows;
-pub(crate) use columns::{Column, write as write_columns};
+#[cfg(test)]
+pub(crate) use columns::write as write_columns;
+pub(crate) use columns::{Column, ColumnsWriter};
 pub use pixels::{PixelRow, PixelShard, PixelsInfo, Resized, read_pixels, read_pixels_info, write_pixels};
 pub use queries::{read_query_shard, write_query_shard};
 pub use rankings::{read_rankings, write_rankings};
 pub use results::{ResultRow, Results, ResultsOf, read_results, write_results};
 pub use tokens::{StoredTokens, TokenShard, read_token_parts, write_tokens};
-pub use vectors::{StoredVectors, VectorShard, read_all_vectors, read_vectors, write_vectors};
+pub use vectors::{StoredVectors, VectorShard, read_vectors, write_vectors};

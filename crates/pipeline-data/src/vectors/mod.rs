@@ -9,7 +9,7 @@ mod npy_numbers;
 mod table_columns;
 mod tables;
 
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 pub use jsonl::read_jsonl_vectors;
@@ -80,6 +80,14 @@ pub fn write_ids(path: &Path, ids: &[Option<String>]) -> Result<(), DataError> {
         text.push('\n');
     }
     std::fs::write(path, text).map_err(|source| DataError::Write { path: path.to_owned(), source })
+}
+
+/// The error for rows that were not written: a row that could not be read has its own.
+fn unwritten(path: &Path, error: io::Error) -> DataError {
+    match error.downcast::<DataError>() {
+        Ok(unreadable) => unreadable,
+        Err(source) => DataError::Write { path: path.to_owned(), source },
+    }
 }
 
 /// The error for a file that violates its format.

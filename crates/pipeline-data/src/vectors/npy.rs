@@ -1,12 +1,15 @@
 //! NumPy's `.npy`: matrices of floats to and from `f32`, lists of texts and integers.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
+use std::io::{self, BufReader, Read, Seek, Write};
 use std::path::Path;
 
+use pipeline_kernels::{RowReader, each_block};
+
 use super::npy_header::{Header, MAGIC};
-use super::{malformed, npy_numbers as numbers, wrong_row};
+use super::{malformed, npy_numbers as numbers, unwritten, wrong_row};
 use crate::DataError;
+use crate::shards::bytes;
 
 /// Bytes per conversion; a multiple of every width of a number.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -75,20 +78,16 @@ pub fn read_npy_texts(path: &Path) -> Result<Vec<String>, DataError> {
 
 /// Writes a matrix of `f32`, row after row.
 ///
-/// # Shapes
-/// `values`: `[n_rows, dim]`
-///
 /// # Errors
-/// When the file cannot be written.
-pub fn write_npy(path: &Path, dim: usize, values: &[f32]) -> Result<(), DataError> {
-    let header = Header::of_matrix(values.len() / dim.max(1), dim).to_bytes();
+/// When a row cannot be read, or the file cannot be written.
+pub fn write_npy(path: &Path, rows: &dyn RowReader) -> Result<(), DataError> {
+    let header = Header::of_matrix(rows.n_rows(), rows.n_cols()).to_bytes();
     let write = || {
-        let mut out = BufWriter::with_capacity(CHUNK_BYTES, File::create(path)?);
-        out.write_all(&header)?;
-        values.iter().try_for_each(|value| out.write_all(&value.to_le_bytes()))?;
-        out.flush()
+        let mut file = File::create(path)?;
+        file.write_all(&header)?;
+        each_block(rows, |_, values| file.write_all(&bytes::of(values)))
     };
-    write().map_err(|source| DataError::Write { path: path.to_owned(), source })
+    write().map_err(|source| unwritten(path, source))
 }
 
 fn open(path: &Path) -> Result<(Header, BufReader<File>), DataError> {
@@ -120,6 +119,7 @@ fn expect_bytes(path: &Path, header: &Header, file: &BufReader<File>) -> Result<
 #[cfg(test)]
 mod tests {
     use half::f16;
+    use pipeline_kernels::Matrix;
 
     use super::*;
 
@@ -135,13 +135,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.npy");
         let values = vec![1.0, -0.0, 1e-40, f32::MAX, 3.5, -2.0];
-        write_npy(&path, 3, &values).unwrap();
+        write_npy(&path, &Matrix::new(2, 3, values.clone())).unwrap();
         let (dim, read) = read_npy_vectors(&path).unwrap();
         assert_eq!(
             (dim, read.iter().map(|value| value.to_bits()).collect::<Vec<_>>()),
             (3, values.iter().map(|value| value.to_bits()).collect())
         );
-        write_npy(&path, 3, &[]).unwrap();
+        write_npy(&path, &Matrix::zeros(0, 3)).unwrap();
         assert_eq!(read_npy_vectors(&path).unwrap(), (3, vec![]));
     }
 

@@ -1,6 +1,7 @@
 //! Vectors and ids in Parquet tables of other tools, and vectors as lists for them.
 
 use std::fs::File;
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,10 +10,11 @@ use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::basic::{Compression, ZstdLevel};
+use pipeline_kernels::{RowReader, each_block};
 
-use super::{malformed, table_columns as columns};
+use super::{malformed, table_columns as columns, unwritten};
 use crate::parquet_file::{guarded, must_be_unpacked, n_rows, unreadable};
-use crate::shards::{Column, write_columns};
+use crate::shards::{Column, ColumnsWriter};
 use crate::{DataError, VectorShard};
 
 /// Rows per conversion.
@@ -51,24 +53,36 @@ pub fn read_table_texts(path: &Path, text_column: &str) -> Result<Vec<Option<Str
 /// Writes the columns `id` and `vector`, the latter as lists of `f32`, which every reader of Parquet understands.
 ///
 /// # Errors
-/// When the file cannot be written.
-pub fn write_list_vectors(path: &Path, vectors: &VectorShard) -> Result<(), DataError> {
-    let ids = StringArray::from_iter(vectors.ids.iter().map(Option::as_deref));
+/// When a row cannot be read, or the file cannot be written.
+///
+/// # Panics
+/// When there is not one id for each row: a bug of the caller.
+pub fn write_list_vectors(path: &Path, ids: &[Option<String>], rows: &dyn RowReader) -> Result<(), DataError> {
+    assert_eq!(ids.len(), rows.n_rows(), "BUG: an id for each row");
+    let metadata = [("dim".to_owned(), rows.n_cols().to_string())].into();
+    let mut writer = ColumnsWriter::new(path, &metadata, Compression::ZSTD(ZstdLevel::default()));
+    if ids.is_empty() {
+        writer.write_group(list_columns(&[], &[], rows.n_cols()))?;
+    }
+    each_block(rows, |block, values| {
+        writer.write_group(list_columns(&ids[block], values, rows.n_cols())).map_err(io::Error::other)
+    })
+    .map_err(|error| unwritten(path, error))?;
+    writer.close()
+}
+
+/// Columns of ids and vectors as lists.
+fn list_columns(ids: &[Option<String>], values: &[f32], dim: usize) -> Vec<Column> {
+    let ids = StringArray::from_iter(ids.iter().map(Option::as_deref));
     let mut lists = ListBuilder::new(Float32Builder::new());
-    for vector in vectors.values.chunks_exact(vectors.dim.max(1)) {
+    for vector in values.chunks_exact(dim.max(1)) {
         lists.values().append_slice(vector);
         lists.append(true);
     }
-    let columns = vec![
+    vec![
         Column { name: "id", is_nullable: true, values: Arc::new(ids) },
         Column { name: "vector", is_nullable: false, values: Arc::new(lists.finish()) },
-    ];
-    write_columns(
-        path,
-        columns,
-        &[("dim".to_owned(), vectors.dim.to_string())].into(),
-        Compression::ZSTD(ZstdLevel::default()),
-    )
+    ]
 }
 
 /// A file of which only the named columns are read.
@@ -140,7 +154,13 @@ mod tests {
     use arrow_schema::Field;
 
     use super::*;
-    use crate::shards::write_vectors;
+    use crate::shards::{write_columns, write_vectors};
+    use pipeline_kernels::Matrix;
+
+    fn write_shard(path: &Path, shard: &VectorShard) {
+        let rows = Matrix::new(shard.ids.len(), shard.dim, shard.values.clone());
+        write_list_vectors(path, &shard.ids, &rows).unwrap();
+    }
 
     fn vectors() -> VectorShard {
         VectorShard { ids: vec![Some("a".into()), None], dim: 2, values: vec![1.0, -0.5, f32::MAX, 1e-40] }
@@ -150,7 +170,7 @@ mod tests {
     fn lists_and_shards_of_the_store_come_back_bit_for_bit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.parquet");
-        write_list_vectors(&path, &vectors()).unwrap();
+        write_shard(&path, &vectors());
         assert_eq!(read_table_vectors(&path, "id", "vector").unwrap(), vectors());
         write_vectors(&path, &vectors(), &[("dim".to_owned(), "2".to_owned())].into()).unwrap();
         assert_eq!(read_table_vectors(&path, "id", "vector").unwrap(), vectors());
@@ -161,7 +181,7 @@ mod tests {
     fn a_column_that_is_missing_or_of_another_type_is_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.parquet");
-        write_list_vectors(&path, &vectors()).unwrap();
+        write_shard(&path, &vectors());
         let refused = |id, vector| {
             read_table_vectors(&path, id, vector).unwrap_err().to_string().replace(path.to_str().unwrap(), "x")
         };
@@ -280,7 +300,7 @@ mod tests {
     fn a_damaged_file_never_has_fewer_rows() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.parquet");
-        write_list_vectors(&path, &vectors()).unwrap();
+        write_shard(&path, &vectors());
         let bytes = std::fs::read(&path).unwrap();
         for (place, mask) in (0..bytes.len()).flat_map(|place| [(place, 1 << ((place + 3) % 8)), (place, 0x7e)]) {
             let mut damaged = bytes.clone();
@@ -296,7 +316,7 @@ mod tests {
     fn a_damaged_file_is_an_error_or_other_vectors_and_never_a_panic() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.parquet");
-        write_list_vectors(&path, &vectors()).unwrap();
+        write_shard(&path, &vectors());
         let bytes = std::fs::read(&path).unwrap();
         let read = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();

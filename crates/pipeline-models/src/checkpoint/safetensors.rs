@@ -1,10 +1,10 @@
 //! The safetensors form of a checkpoint.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 
-use safetensors::Dtype;
-use safetensors::tensor::TensorView;
 use serde_json::json;
 
 use super::error::write_file;
@@ -13,7 +13,7 @@ use super::top::{self, Description};
 use super::{Checkpoint, CheckpointError, FeatureSpace, TrainedOn, little_endian};
 use crate::tower::Top;
 use crate::weights::CheckpointFile;
-use pipeline_kernels::Matrix;
+use pipeline_kernels::{RowReader, each_block};
 
 const NORMALIZE: &str = "normalize";
 const TEXT_FEATURES: &str = "text_features";
@@ -85,13 +85,23 @@ fn serialize(metadata: BTreeMap<&'static str, String>, tensors: BTreeMap<String,
 /// `vectors`: `[n_rows, n_cols]`
 ///
 /// # Errors
-/// When the file cannot be written.
-pub fn write_vectors(path: &Path, vectors: &Matrix) -> Result<(), CheckpointError> {
-    let bytes = little_endian(&vectors.values);
-    let view = TensorView::new(Dtype::F32, vec![vectors.n_rows, vectors.n_cols], &bytes);
-    let view = view.expect("a matrix has as many numbers as its shape says");
-    let bytes = safetensors::serialize([("vectors", view)], None).expect("a tensor of f32 can be serialised");
-    write_file(path, &bytes)
+/// When a row cannot be read, or the file cannot be written.
+pub fn write_vectors(path: &Path, vectors: &dyn RowReader) -> Result<(), CheckpointError> {
+    let (n_rows, n_cols) = (vectors.n_rows(), vectors.n_cols());
+    let mut header = format!(
+        r#"{{"vectors":{{"dtype":"F32","shape":[{n_rows},{n_cols}],"data_offsets":[0,{}]}}}}"#,
+        4 * n_rows * n_cols
+    );
+    while !header.len().is_multiple_of(ALIGNMENT_BYTES) {
+        header.push(' ');
+    }
+    let write = || {
+        let mut file = File::create(path)?;
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(header.as_bytes())?;
+        each_block(vectors, |_, values| file.write_all(&little_endian(values)))
+    };
+    write().map_err(|source| CheckpointError::Write { path: path.to_owned(), source })
 }
 
 /// The metadata of a file; empty if it has another format.

@@ -1,9 +1,11 @@
 //! The maps of features into the shared space.
 
 mod embed;
+mod embedded_rows;
 mod pool;
 
 pub use embed::{EmbedError, embed, embed_features, embed_rows};
+pub use embedded_rows::EmbeddedRows;
 pub use pool::{Features, TokenPool, pool};
 pub(crate) use pool::{attend, dot};
 

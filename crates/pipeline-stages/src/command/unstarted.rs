@@ -5,11 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use pipeline_spec::nearest;
+use rustix::io::Errno;
 
 use super::params::{flow_list, needs_shell};
-
-/// The error number of a file that is no program.
-const ENOEXEC: i32 = 8;
 
 /// The longest first line of a script that is read, in bytes.
 const MAX_FIRST_LINE: u64 = 256;
@@ -55,7 +53,7 @@ impl NamedProgram<'_> {
             Err(_) => self.not_there(path),
             Ok(found) if found.is_dir() => format!("`{name}` is a folder: name the program in it"),
             Ok(found) if found.permissions().mode() & 0o111 == 0 => self.not_executable(),
-            Ok(_) if error.raw_os_error() == Some(ENOEXEC) => {
+            Ok(_) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
                 let line = interpreter(path)
                     .map_or("#!/path/of/interpreter".to_owned(), |name| format!("#!/usr/bin/env {name}"));
                 format!("it has no `#!` line: begin it with `{line}`{}", self.by_interpreter())

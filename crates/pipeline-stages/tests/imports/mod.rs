@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pipeline_data::VectorShard;
+use pipeline_kernels::Matrix;
 
 use crate::bench::Bench;
 
@@ -57,7 +57,7 @@ const TEXT: &str = "import-text-features";
 fn the_manifest_of_an_import_is_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let data = |name: &str| folder.path().join(name);
-    pipeline_data::write_npy(&data("x.npy"), 2, &[1.0, 2.0]).unwrap();
+    pipeline_data::write_npy(&data("x.npy"), &Matrix::new(1, 2, vec![1.0, 2.0])).unwrap();
     std::fs::write(data("x.jsonl"), "").unwrap();
     std::fs::write(data("ids.txt"), "7\n").unwrap();
     let manifest = |kind: &str, params: &str| {
@@ -106,10 +106,9 @@ fn a_folder_of_clip_retrieval_is_read_partition_by_partition() {
     for (partition, names) in [(0, ["a/7.jpg", "a/8.jpg"]), (10, ["b/11.jpg", "b/12.jpg"]), (9, ["b/9.png", "10.jpg"])]
     {
         let vectors = folder.path().join(format!("img_emb/img_emb_{partition}.npy"));
-        pipeline_data::write_npy(&vectors, 1, &[partition as f32, 0.5]).unwrap();
+        pipeline_data::write_npy(&vectors, &Matrix::new(2, 1, vec![partition as f32, 0.5])).unwrap();
         let metadata = folder.path().join(format!("metadata/metadata_{partition}.parquet"));
-        let rows = VectorShard { ids: ids(names), dim: 1, values: vec![0.0; 2] };
-        pipeline_data::write_list_vectors(&metadata, &rows).unwrap();
+        pipeline_data::write_list_vectors(&metadata, &ids(names), &Matrix::zeros(2, 1)).unwrap();
     }
     let params = "{ path: '${data}', id_column: id, id_part: file-stem }";
     let (found, values) = imported(folder.path(), IMAGE, &[], params).unwrap();
@@ -126,8 +125,8 @@ fn a_folder_of_clip_retrieval_is_read_partition_by_partition() {
 fn a_row_that_cannot_be_used_is_named_with_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let refused = |names: Vec<Option<String>>, values: &[f32]| {
-        let vectors = VectorShard { ids: names, dim: 2, values: values.to_vec() };
-        pipeline_data::write_list_vectors(&folder.path().join("x.parquet"), &vectors).unwrap();
+        let vectors = Matrix::new(names.len(), 2, values.to_vec());
+        pipeline_data::write_list_vectors(&folder.path().join("x.parquet"), &names, &vectors).unwrap();
         let error = imported(folder.path(), IMAGE, &[], "{ path: '${data}/x.parquet' }").unwrap_err();
         error.strip_prefix("the vectors cannot be imported: ").unwrap().to_owned()
     };
@@ -148,7 +147,11 @@ fn npy_files_share_one_list_of_ids() {
     let params = "{ path: '${data}/vectors', ids: '${data}/ids.txt' }";
     std::fs::create_dir(folder.path().join("vectors")).unwrap();
     for (name, value) in [("part-2", 2.0), ("part-10", 10.0)] {
-        pipeline_data::write_npy(&folder.path().join(format!("vectors/{name}.npy")), 1, &[value, 0.5]).unwrap();
+        pipeline_data::write_npy(
+            &folder.path().join(format!("vectors/{name}.npy")),
+            &Matrix::new(2, 1, vec![value, 0.5]),
+        )
+        .unwrap();
     }
     std::fs::write(folder.path().join("ids.txt"), "a\nb\nc\nd\n").unwrap();
     let (found, values) = imported(folder.path(), IMAGE, &[], params).unwrap();
@@ -164,11 +167,10 @@ fn npy_files_share_one_list_of_ids() {
 #[test]
 fn rows_and_not_files_make_the_shards() {
     let folder = tempfile::tempdir().unwrap();
-    let values = [1.0, 0.1, 2.0, 0.2];
-    pipeline_data::write_npy(&folder.path().join("x.npy"), 2, &values).unwrap();
+    let vectors = Matrix::new(2, 2, vec![1.0, 0.1, 2.0, 0.2]);
+    pipeline_data::write_npy(&folder.path().join("x.npy"), &vectors).unwrap();
     std::fs::write(folder.path().join("ids.txt"), "1\n2\n").unwrap();
-    let vectors = VectorShard { ids: ids(["1", "2"]), dim: 2, values: values.to_vec() };
-    pipeline_data::write_list_vectors(&folder.path().join("x.parquet"), &vectors).unwrap();
+    pipeline_data::write_list_vectors(&folder.path().join("x.parquet"), &ids(["1", "2"]), &vectors).unwrap();
     let run = |params: &str| importing(folder.path(), IMAGE, &[], params).run_all();
     let (npy, table) = (run("{ path: '${data}/x.npy', ids: '${data}/ids.txt' }"), run("{ path: '${data}/x.parquet' }"));
     assert_eq!(npy.shards.last().unwrap().key, table.shards.last().unwrap().key);

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use pipeline_kernels::Matrix;
+
 use super::{HELD_OUT, column, mini, refused};
 use crate::bench::Bench;
 
@@ -16,7 +18,7 @@ fn space(folder: &Path, widths: [usize; 2], trainings: &[(&str, &str)]) -> Strin
     };
     let write = |name: &str, dim: usize, first: usize, value: &dyn Fn(usize, usize) -> f32| {
         let values: Vec<f32> = (0..N_ROWS * dim).map(|place| value(first + place / dim, place % dim)).collect();
-        pipeline_data::write_npy(&folder.join(format!("{name}.npy")), dim, &values).unwrap();
+        pipeline_data::write_npy(&folder.join(format!("{name}.npy")), &Matrix::new(N_ROWS, dim, values)).unwrap();
         let ids: String = (0..N_ROWS).map(|row| format!("{}\n", first + row)).collect();
         std::fs::write(folder.join(format!("{name}.ids")), ids).unwrap();
     };

@@ -1,5 +1,6 @@
 //! The measurements of a run's evaluations, with the map of their embeddings and the accepted baseline.
 
+use std::io;
 use std::path::PathBuf;
 
 use pipeline_core::Metrics;
@@ -8,9 +9,10 @@ use pipeline_eval::Quantity;
 use pipeline_eval::analysis::{Analysis, AnalysisOptions, Chance, Duplicates, Map, duplicates, sample};
 use pipeline_experiments::gate::{Baseline, Measured, baseline};
 use pipeline_experiments::in_one_line;
-use pipeline_kernels::Matrix;
+use pipeline_kernels::{Matrix, RowReader, read_rows};
 use pipeline_report::facts::Evaluation;
-use pipeline_stages::{Format, Side, finished};
+use pipeline_stages::finished::{self, FinishedFeatures};
+use pipeline_stages::{Format, Side};
 
 use super::described::{DescribedRun, DescribedStage};
 use super::subject::Subject;
@@ -118,17 +120,19 @@ fn space(
         finished::read_features(features.artifact(), side, &heads, options.n_threads)
             .map_err(|error| in_one_line(&error))
     };
-    let (image_ids, images) = features(Side::Images)?;
-    let duplicates = duplicates(&image_ids, &images);
-    let (_, text) = features(Side::Text)?;
+    let FinishedFeatures { ids: image_ids, vectors: images } = features(Side::Images)?;
+    let unread = |error: io::Error| in_one_line(&error);
+    let duplicates = duplicates(&image_ids, &*images).map_err(unread)?;
+    let text = features(Side::Text)?.vectors;
     let queries = finished::read_queries(open("queries")?.artifact()).map_err(|error| in_one_line(&error))?;
-    if queries.len() != text.n_rows {
+    if queries.len() != text.n_rows() {
         return Err("the text features are not those of the queries".to_owned());
     }
     let with_text: Vec<usize> = (0..queries.len()).filter(|idx| !queries[*idx].text.is_empty()).collect();
     let query_rows: Vec<usize> = sample(with_text.len(), options.seed).into_iter().map(|idx| with_text[idx]).collect();
-    let image_rows = sample(images.n_rows, options.seed);
-    let (text_in_map, images_in_map) = (rows_of(&text, &query_rows), rows_of(&images, &image_rows));
+    let image_rows = sample(images.n_rows(), options.seed);
+    let text_in_map = rows_of(&*text, &query_rows).map_err(unread)?;
+    let images_in_map = rows_of(&*images, &image_rows).map_err(unread)?;
     let (queries_in, images_in) = finished::embed(&heads, &text_in_map, &images_in_map, options.n_threads)
         .map_err(|error| in_one_line(&error))?;
     if queries_in.n_cols != images_in.n_cols {
@@ -140,9 +144,8 @@ fn space(
     Ok((Map::new(&queries_in, query_labels, &images_in, image_labels), duplicates))
 }
 
-fn rows_of(matrix: &Matrix, rows: &[usize]) -> Matrix {
-    let values = rows.iter().flat_map(|row| matrix.row(*row)).copied().collect();
-    Matrix::new(rows.len(), matrix.n_cols, values)
+fn rows_of(features: &dyn RowReader, rows: &[usize]) -> io::Result<Matrix> {
+    Ok(Matrix::new(rows.len(), features.n_cols(), read_rows(features, rows)?))
 }
 
 /// The accepted baseline of the spec, from beside the spec.

@@ -13,10 +13,11 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::UInt32Type;
 use arrow_array::{BinaryArray, StringArray, UInt32Array};
 use arrow_buffer::{Buffer, OffsetBuffer};
+use parquet::basic::Compression;
 use pipeline_kernels::{TokenMatrix, TokenNumbers};
 
 use super::bytes;
-use super::columns::{self, Column, Table};
+use super::columns::{self, Column, ColumnsWriter, Table};
 use crate::DataError;
 pub use stored::StoredTokens;
 
@@ -51,14 +52,15 @@ pub fn write_tokens(path: &Path, shard: &TokenShard, metadata: &BTreeMap<String,
     metadata.insert("dim".to_owned(), tokens.width().to_string());
     let n_bytes = |row_idx: usize| tokens.n_tokens(row_idx) * tokens.width() * number_bytes(is_half);
     let mut first_token = 0;
-    let groups = groups(tokens.n_rows(), &n_bytes).into_iter().map(|rows| {
+    let mut writer = ColumnsWriter::new(path, &metadata, Compression::UNCOMPRESSED);
+    for rows in groups(tokens.n_rows(), &n_bytes) {
         let n_tokens = rows.clone().map(|row_idx| tokens.n_tokens(row_idx)).sum::<usize>();
         let numbers = first_token * tokens.width()..(first_token + n_tokens) * tokens.width();
         first_token += n_tokens;
         let offsets = OffsetBuffer::from_lengths(rows.clone().map(n_bytes));
         let values = BinaryArray::new(offsets, Buffer::from_vec(to_bytes(tokens.numbers(), numbers)), None);
         let counts = UInt32Array::from_iter_values(rows.clone().map(|row_idx| tokens.n_tokens(row_idx) as u32));
-        vec![
+        writer.write_group(vec![
             Column {
                 name: "id",
                 is_nullable: true,
@@ -66,9 +68,9 @@ pub fn write_tokens(path: &Path, shard: &TokenShard, metadata: &BTreeMap<String,
             },
             Column { name: "n_tokens", is_nullable: false, values: Arc::new(counts) },
             Column { name: "tokens", is_nullable: false, values: Arc::new(values) },
-        ]
-    });
-    columns::write_groups(path, groups, &metadata)
+        ])?;
+    }
+    writer.close()
 }
 
 /// Reads token vectors, a part of the rows at a time.

@@ -29,20 +29,20 @@ pub struct StoredTokens {
     /// The number of tokens of all rows up to each, itself included.
     ends: Vec<usize>,
     /// Ascending by their first row.
-    runs: Vec<Run>,
+    runs: Vec<TokenRun>,
     files: OpenFiles,
     copied: ScratchRows,
 }
 
 /// Consecutive rows that lie one after the other.
 #[derive(Debug)]
-struct Run {
+struct TokenRun {
     first_row: usize,
-    place: Place,
+    place: TokenPlace,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Place {
+enum TokenPlace {
     /// In a shard, from this offset on.
     Shard { file_idx: usize, offset: u64, is_half: bool },
     /// Among the copied tokens, from this one on.
@@ -76,13 +76,13 @@ impl StoredTokens {
                 Some(*end)
             }));
             match find(path, &n_tokens, width * number_bytes(is_half))? {
-                Some(places) => runs.extend(places.into_iter().map(|(row_idx, offset)| Run {
+                Some(places) => runs.extend(places.into_iter().map(|(row_idx, offset)| TokenRun {
                     first_row: first_row + row_idx,
-                    place: Place::Shard { file_idx, offset, is_half },
+                    place: TokenPlace::Shard { file_idx, offset, is_half },
                 })),
                 None => {
                     let copied = copied.get_or_insert_with(|| ScratchRows::new(scratch, width));
-                    runs.push(Run { first_row, place: Place::Copied { first_token: copied.n_rows() } });
+                    runs.push(TokenRun { first_row, place: TokenPlace::Copied { first_token: copied.n_rows() } });
                     copy(path, &n_tokens, copied)?;
                 }
             }
@@ -98,12 +98,12 @@ impl StoredTokens {
     }
 
     /// The run of a row.
-    fn run_of(&self, row_idx: usize) -> &Run {
+    fn run_of(&self, row_idx: usize) -> &TokenRun {
         &self.runs[self.runs.partition_point(|run| run.first_row <= row_idx) - 1]
     }
 
     /// The bytes of a row with its length in a file, from the beginning of its run on.
-    fn bytes_of(&self, row_idx: usize, run: &Run, is_half: bool) -> Range<usize> {
+    fn bytes_of(&self, row_idx: usize, run: &TokenRun, is_half: bool) -> Range<usize> {
         let token_bytes = self.width * number_bytes(is_half);
         let n_tokens = self.n_before(row_idx) - self.n_before(run.first_row);
         let start = n_tokens * token_bytes + (row_idx - run.first_row) * LENGTH_BYTES;
@@ -114,8 +114,8 @@ impl StoredTokens {
     ///
     /// # Shapes
     /// `buffer`: `[1 + n_numbers]`, the first of no meaning
-    fn read_shard_row(&self, row_idx: usize, run: &Run, buffer: &mut Vec<f32>) -> io::Result<()> {
-        let Place::Shard { file_idx, offset, is_half } = run.place else { panic!("BUG: a copied row") };
+    fn read_shard_row(&self, row_idx: usize, run: &TokenRun, buffer: &mut Vec<f32>) -> io::Result<()> {
+        let TokenPlace::Shard { file_idx, offset, is_half } = run.place else { panic!("BUG: a copied row") };
         let place = self.bytes_of(row_idx, run, is_half);
         buffer.resize(1 + self.n_tokens(row_idx) * self.width, 0.0);
         let n_all = 4 * buffer.len();
@@ -215,11 +215,11 @@ impl TokenReader for StoredTokens {
     fn read_row<'a>(&'a self, row_idx: usize, buffer: &'a mut Vec<f32>) -> io::Result<&'a [f32]> {
         let run = self.run_of(row_idx);
         match run.place {
-            Place::Shard { .. } => {
+            TokenPlace::Shard { .. } => {
                 self.read_shard_row(row_idx, run, buffer)?;
                 Ok(&buffer[1..])
             }
-            Place::Copied { first_token } => {
+            TokenPlace::Copied { first_token } => {
                 let first_token = first_token + self.n_before(row_idx) - self.n_before(run.first_row);
                 let tokens: Vec<usize> = (first_token..first_token + self.n_tokens(row_idx)).collect();
                 buffer.resize(tokens.len() * self.width, 0.0);
@@ -232,7 +232,7 @@ impl TokenReader for StoredTokens {
     fn announce(&self, rows: &[usize]) {
         for row_idx in rows {
             let run = self.run_of(*row_idx);
-            if let Place::Shard { file_idx, offset, is_half } = run.place {
+            if let TokenPlace::Shard { file_idx, offset, is_half } = run.place {
                 let place = self.bytes_of(*row_idx, run, is_half);
                 self.files.read_ahead(file_idx, offset + place.start as u64, place.len());
             }
@@ -316,7 +316,7 @@ mod tests {
         for scratch in [None, Some(folder.path())] {
             let (ids, stored) = StoredTokens::open(paths.clone(), 9, scratch).unwrap();
             assert!(ids == all_ids && stored.n_rows() == ids.len() && stored.width() == 700);
-            let in_shards = stored.runs.iter().filter(|run| matches!(run.place, Place::Shard { .. })).count();
+            let in_shards = stored.runs.iter().filter(|run| matches!(run.place, TokenPlace::Shard { .. })).count();
             assert!(in_shards > n_groups, "other shards are not copied");
             let n_rows = ids.len();
             let mut buffer = Vec::new();
@@ -341,7 +341,7 @@ mod tests {
         let (paths, _) = shards(folder.path());
         let (_, stored) = StoredTokens::open(paths.clone(), 700, None).unwrap();
         let mut bytes = fs::read(&paths[0]).unwrap();
-        let Place::Shard { offset, .. } = stored.runs[0].place else { panic!("it is not copied") };
+        let TokenPlace::Shard { offset, .. } = stored.runs[0].place else { panic!("it is not copied") };
         let place = stored.bytes_of(1, &stored.runs[0], false);
         bytes[offset as usize + place.start] ^= 1;
         fs::write(&paths[0], bytes).unwrap();
