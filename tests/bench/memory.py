@@ -11,6 +11,7 @@ each has a peak of its own: the kernel's high-water mark is set back when a stag
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -45,9 +46,10 @@ def write_data(folder: Path, n_images: int, n_queries: int) -> None:
             file.write(json.dumps(query, ensure_ascii=False) + "\n")
 
 
-def high_water_mb(pid: int) -> float:
+def high_water_mb(pid: int) -> float | None:
+    """`None` of a process that has ended."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM")), None)
 
 
 def stages(program: str, folder: Path, more: list[str], limit_mb: int | None = None) -> dict[str, dict[str, float]]:
@@ -63,8 +65,12 @@ def stages(program: str, folder: Path, more: list[str], limit_mb: int | None = N
             found[event["stage"]] = {"peak_mb": high_water_mb(process.pid), "seconds": event["seconds"]}
             # Sets the high-water mark back.
             Path(f"/proc/{process.pid}/clear_refs").write_text("5")
-    if process.wait():
-        sys.exit(f"{command} exited with {process.returncode}")
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{command} exited with {os.waitstatus_to_exitcode(status)}")
+    for run in found.values():
+        # It had ended before the mark of its last stage was read.
+        run["peak_mb"] = run["peak_mb"] or usage.ru_maxrss / 1024
     return found
 
 

@@ -7,7 +7,7 @@ use std::ops::{ControlFlow, Range};
 use std::path::{Path, PathBuf};
 
 use pipeline_core::{Digest, FileEntry, InputArtifact, StageContext, StageError, Tree};
-use pipeline_data::{DataError, ImagePlace, QueryRow, StoredTokens, StoredVectors, TokenShard};
+use pipeline_data::{DataError, ImagePlace, QueryRow, StoredTokens, StoredVectors};
 use pipeline_kernels::{Matrix, RowReader};
 use pipeline_models::checkpoint::{Checkpoint, FeatureSpace};
 use pipeline_models::{Precision, TokenLayout};
@@ -224,19 +224,19 @@ pub(crate) fn stored_features(
     Ok(Features { ids, vectors })
 }
 
-/// The token vectors of an artifact, in order, which are read when they are needed. `scratch` is the folder of the
-/// stage.
+/// The token vectors of an artifact, in order, which are read when they are needed. `scratch` is the folder of a stage
+/// for files that do not stay.
 ///
 /// # Errors
 /// When they cannot be read.
 pub(crate) fn stored_tokens(
     artifact: &InputArtifact,
     slot: &str,
-    scratch: &Path,
+    scratch: Option<&Path>,
 ) -> Result<Features<StoredTokens>, StageError> {
     let width = read_features_info(artifact)?.dim;
     let (ids, vectors) =
-        StoredTokens::open(shards(artifact)?, width, Some(scratch)).map_err(|error| no_tokens(slot, error))?;
+        StoredTokens::open(shards(artifact)?, width, scratch).map_err(|error| no_tokens(slot, error))?;
     Ok(Features { ids, vectors })
 }
 
@@ -262,36 +262,6 @@ fn must_be_pooled(artifact: &InputArtifact, slot: &str) -> Result<FeaturesInfo, 
 pub(crate) fn layout(artifact: &InputArtifact) -> Result<Option<TokenLayout>, StageError> {
     // A program may leave features without their description's new fields, and nothing else says `tokens`.
     Ok(read_features_info(artifact)?.tokens)
-}
-
-/// The token vectors of an artifact, a part of the rows at a time.
-///
-/// # Errors
-/// When they cannot be read, or the first error of `each`.
-pub(crate) fn token_parts(
-    artifact: &InputArtifact,
-    slot: &str,
-    each: &mut dyn FnMut(TokenShard) -> Result<(), StageError>,
-) -> Result<(), StageError> {
-    shards(artifact)?.into_iter().try_for_each(|path| {
-        let read = pipeline_data::read_token_parts(&path, |part| each(part).map_err(PartError::Each));
-        read.map_err(|error| match error {
-            PartError::Read(error) => no_tokens(slot, error),
-            PartError::Each(error) => error,
-        })
-    })
-}
-
-/// The reason why a part of an artifact could not be taken.
-enum PartError {
-    Read(DataError),
-    Each(StageError),
-}
-
-impl From<DataError> for PartError {
-    fn from(error: DataError) -> Self {
-        Self::Read(error)
-    }
 }
 
 /// The description of the vectors of a features artifact.

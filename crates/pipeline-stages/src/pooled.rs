@@ -1,9 +1,10 @@
 //! From the tokens of an artifact or a query to the features that heads take.
 
+use std::ops::Range;
 use std::path::Path;
 
 use pipeline_core::{InputArtifact, StageError};
-use pipeline_data::{DataError, ScratchRows, TokenShard};
+use pipeline_data::{DataError, ScratchRows};
 use pipeline_kernels::{Matrix, RowReader, TokenMatrix, TokenReader};
 use pipeline_models::checkpoint::Checkpoint;
 use pipeline_models::heads::{self, EmbedError, Head, TokenPool};
@@ -62,6 +63,9 @@ impl PoolName {
 /// Rows that are embedded at once: 32 MiB of embeddings of 512 numbers.
 const ROWS_AT_ONCE: usize = 16_384;
 
+/// Rows of tokens that are pooled at once.
+const TOKEN_ROWS_AT_ONCE: usize = 4096;
+
 /// The reason why tokens cannot be pooled by `cls`.
 pub(crate) const NO_CLASS: &str =
     "the pool is `cls`, and these tokens have no class token; `attentive` and `mean` are there";
@@ -78,23 +82,21 @@ pub(crate) fn pooled(
     n_threads: usize,
 ) -> Result<Features<ScratchRows>, StageError> {
     let rows = ScratchRows::new(Some(scratch), artifact::read_features_info(artifact)?.dim);
-    gathered(artifact, slot, &Way::Pool(pool), rows, n_threads, &Ok)
+    gathered(artifact, slot, &Way::Pool(pool), Some(scratch), (rows, n_threads), &Ok)
 }
 
-/// The features of the tokens of an artifact, each part of them passed through `map`, one after the other in `rows`.
+/// The features of the tokens of an artifact, some of them at a time passed through `map`, one after the other in
+/// `rows`. `scratch` is the folder of the stage, if there is one.
 fn gathered(
     artifact: &InputArtifact,
     slot: &str,
     way: &Way<'_>,
-    mut rows: ScratchRows,
-    n_threads: usize,
+    scratch: Option<&Path>,
+    (mut rows, n_threads): (ScratchRows, usize),
     map: &dyn Fn(Matrix) -> Result<Matrix, StageError>,
 ) -> Result<Features<ScratchRows>, StageError> {
-    let mut ids = Vec::new();
-    through(artifact, slot, way, n_threads, &mut |part_ids, features| {
-        ids.extend(part_ids);
-        rows.append(&map(features)?.values).map_err(no_scratch)
-    })?;
+    let Features { ids, vectors: tokens } = artifact::stored_tokens(artifact, slot, scratch)?;
+    through(&tokens, slot, way, n_threads, &mut |features| rows.append(&map(features)?.values).map_err(no_scratch))?;
     Ok(Features { ids, vectors: rows })
 }
 
@@ -117,7 +119,7 @@ pub(crate) fn for_heads(
         (Way::Vectors, _) => Ok(artifact::stored_features(artifact, side.name(), None)?.kept(artifact)),
         (way, width) => {
             let rows = ScratchRows::new(None, width);
-            Ok(gathered(artifact, side.name(), &way, rows, n_threads, &Ok)?.kept(artifact))
+            Ok(gathered(artifact, side.name(), &way, None, (rows, n_threads), &Ok)?.kept(artifact))
         }
     }
 }
@@ -140,7 +142,7 @@ pub(crate) fn embedded(
     let mut rows = ScratchRows::new(scratch, dim);
     let normalize = checkpoint.normalize;
     if !matches!(way, Way::Vectors) {
-        return gathered(artifact, side.name(), &way, rows, n_threads, &|features| {
+        return gathered(artifact, side.name(), &way, scratch, (rows, n_threads), &|features| {
             heads::embed(&features, head, normalize, n_threads).map_err(|error| not_embedded(side, error))
         });
     }
@@ -213,50 +215,50 @@ fn way<'a>(artifact: &InputArtifact, checkpoint: &'a Checkpoint, side: Side) -> 
     }
 }
 
-/// Passes the features of the tokens of an artifact to `each`, with the ids of their rows, a part of them at a time.
+/// Passes the features of all rows of tokens to `each`, some of the rows at a time.
 fn through(
-    artifact: &InputArtifact,
+    tokens: &dyn TokenReader,
     slot: &str,
     way: &Way<'_>,
     n_threads: usize,
-    each: &mut dyn FnMut(Vec<Option<String>>, Matrix) -> Result<(), StageError>,
+    each: &mut dyn FnMut(Matrix) -> Result<(), StageError>,
 ) -> Result<(), StageError> {
-    let mut n_before = 0;
-    artifact::token_parts(artifact, slot, &mut |TokenShard { ids, tokens }| {
-        let features = match way {
+    let n_rows = tokens.n_rows();
+    for first_row in (0..n_rows).step_by(TOKEN_ROWS_AT_ONCE) {
+        let rows = first_row..n_rows.min(first_row + TOKEN_ROWS_AT_ONCE);
+        each(match way {
             Way::Vectors => panic!("BUG: tokens are no vectors"),
-            Way::Pool(pool) => pooled_rows(slot, &tokens, *pool, n_threads)?,
-            Way::Layers(top) => features_of_layers(slot, &tokens, n_before, top, n_threads)?,
-        };
-        n_before += ids.len();
-        each(ids, features)
-    })
+            Way::Pool(pool) => pooled_rows(slot, tokens, rows, *pool, n_threads)?,
+            Way::Layers(top) => features_of_layers(slot, tokens, rows, top, n_threads)?,
+        })?;
+    }
+    Ok(())
 }
 
-/// Pools every row of tokens.
+/// Pools rows of tokens.
 fn pooled_rows(
     slot: &str,
     tokens: &dyn TokenReader,
+    rows: Range<usize>,
     pool: TokenPool<'_>,
     n_threads: usize,
 ) -> Result<Matrix, StageError> {
-    heads::pool(tokens, 0..tokens.n_rows(), pool, n_threads).map_err(|error| artifact::no_tokens(slot, error))
+    heads::pool(tokens, rows, pool, n_threads).map_err(|error| artifact::no_tokens(slot, error))
 }
 
-/// Passes every row of tokens through layers; there are `n_before` rows before them.
+/// Passes rows of tokens through layers.
 fn features_of_layers(
     slot: &str,
     tokens: &dyn TokenReader,
-    n_before: usize,
+    rows: Range<usize>,
     top: &Top,
     n_threads: usize,
 ) -> Result<Matrix, StageError> {
     if let Some(row_idx) = top.first_short_row(tokens) {
-        let row_idx = n_before + row_idx;
         let message = format!("row {row_idx} of input `{slot}` has too few tokens for the pooling after the layers");
         return Err(StageError::new(message));
     }
-    top.features(tokens, 0..tokens.n_rows(), n_threads).map_err(|error| artifact::no_tokens(slot, error))
+    top.features(tokens, rows, n_threads).map_err(|error| artifact::no_tokens(slot, error))
 }
 
 /// Refuses tokens of another width than the layers take.
@@ -287,14 +289,14 @@ impl QueryFeatures {
             (Self::Vector(_), Some(_)) => Err(StageError::new("the heads pool tokens, and the query has one vector")),
             (Self::Tokens(tokens, _), Some(PoolOfHeads::Layers(top))) => {
                 must_fit(top, tokens.width())?;
-                features_of_layers(side.name(), tokens, 0, top, 1)
+                features_of_layers(side.name(), tokens, 0..tokens.n_rows(), top, 1)
             }
             (Self::Tokens(tokens, layout), pool) => {
                 let pool = of_heads(pool, *layout, side)?;
                 if let TokenPool::Attentive(vector) = pool {
                     must_be_as_wide(vector, tokens.width())?;
                 }
-                pooled_rows(side.name(), tokens, pool, 1)
+                pooled_rows(side.name(), tokens, 0..tokens.n_rows(), pool, 1)
             }
         }
     }

@@ -47,7 +47,7 @@ pub(super) fn unpooled(artifact: &InputArtifact, slot: &str, scratch: &Path) -> 
 }
 
 fn stored(artifact: &InputArtifact, slot: &str, scratch: &Path) -> Result<Features<Inputs>, StageError> {
-    let Features { ids, vectors } = artifact::stored_tokens(artifact, slot, scratch)?;
+    let Features { ids, vectors } = artifact::stored_tokens(artifact, slot, Some(scratch))?;
     Ok(Features { ids, vectors: Inputs::Tokens(Box::new(vectors)) })
 }
 
