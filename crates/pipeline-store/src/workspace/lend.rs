@@ -11,7 +11,7 @@ use pipeline_core::{InputArtifact, Key};
 use rayon::prelude::*;
 
 use super::Workspace;
-use super::locks::{KeyLock, may_be_held};
+use super::locks::{KeyLock, take_from_dead};
 use crate::cas::lay_out_folders;
 use crate::durable::list_folder;
 use crate::error::At;
@@ -74,12 +74,17 @@ impl Workspace {
         self.lent.join(key.0.hex())
     }
 
-    /// Removes the folders of killed processes.
-    pub(super) fn sweep_lent(&self) -> Result<(), StoreError> {
+    /// Removes the folders of killed processes, by way of the unused paths that `aside` gives.
+    pub(super) fn sweep_lent(&self, aside: impl Fn() -> PathBuf) -> Result<(), StoreError> {
         for entry in list_folder(&self.lent)? {
             let Ok(digest) = entry.file_name().to_string_lossy().parse() else { continue };
-            if !may_be_held(&self.lock_file(&Key(digest))) {
-                let _ = remove_folder(&entry.path());
+            // Only under the lock: another process may begin to use the same folder at this moment.
+            let Some(lock) = take_from_dead(&self.lock_file(&Key(digest))) else { continue };
+            let aside = aside();
+            let moved = fs::rename(entry.path(), &aside);
+            drop(lock);
+            if moved.is_ok() {
+                let _ = remove_folder(&aside);
             }
         }
         Ok(())
@@ -111,7 +116,39 @@ mod tests {
         let LockOutcome::Acquired(_lock) = workspace.lock(&used, "a", Numerics::Plain).unwrap() else {
             panic!("the key is free")
         };
-        workspace.sweep_lent().unwrap();
+        workspace.sweep_lent(|| folder.path().join("aside")).unwrap();
         assert_eq!([&used, &left].map(|key| workspace.lent_to(key).exists()), [true, false]);
+        assert!(!folder.path().join("aside").exists());
+    }
+
+    #[test]
+    fn a_folder_that_another_process_begins_to_use_is_not_swept() {
+        let folder = tempfile::tempdir().unwrap();
+        let workspace = Workspace::new(folder.path());
+        let key = Key(Digest::of(b"stage"));
+        let input = workspace.lent_to(&key).join("0");
+        for round in 0..500 {
+            // A killed process has left it.
+            fs::create_dir_all(&input).unwrap();
+            std::thread::scope(|scope| {
+                scope.spawn(|| workspace.sweep_lent(|| folder.path().join("aside")).unwrap());
+                let lock = loop {
+                    match workspace.lock(&key, "a", Numerics::Plain).unwrap() {
+                        LockOutcome::Acquired(lock) => break lock,
+                        LockOutcome::Held(_) => std::thread::yield_now(),
+                    }
+                };
+                if workspace.lent_to(&key).exists() {
+                    remove_folder(&workspace.lent_to(&key)).unwrap();
+                }
+                fs::create_dir_all(&input).unwrap();
+                fs::write(input.join("file"), "input").unwrap();
+                // The sweep has time to do its worst.
+                (0..50).for_each(|_| std::thread::yield_now());
+                assert!(input.join("file").exists(), "round {round}");
+                drop(lock);
+            });
+            drop(fs::remove_dir_all(workspace.lent_to(&key)));
+        }
     }
 }

@@ -68,11 +68,17 @@ impl KeyLock {
     }
 }
 
-/// True unless the process that made the lock file at `path` is certainly dead.
-pub(super) fn may_be_held(path: &Path) -> bool {
-    let Ok(mut file) = File::open(path) else { return false };
+/// Takes the lock file at `path` from a process that is certainly dead, or that has left none; `None` otherwise.
+pub(super) fn take_from_dead(path: &Path) -> Option<OwnedFile> {
     // Some network file systems lock within one machine only.
-    is_held(&file) || read_owner(&mut file).host != host_name()
+    let is_of_other = |mut file: File| is_held(&file) || read_owner(&mut file).host != host_name();
+    if File::open(path).is_ok_and(is_of_other) {
+        return None;
+    }
+    match claim(path) {
+        Ok(Claim::Owned(owned)) => Some(owned),
+        _ => None,
+    }
 }
 
 impl Workspace {

@@ -78,7 +78,7 @@ impl Workspace {
             return Ok(Arc::clone(session));
         }
         let begun = Arc::new(Session::begin(&self.scratch)?);
-        self.sweep_lent()?;
+        self.sweep_lent(|| begun.new_path())?;
         ignore::keep_out_of_git(&self.store, &begun.new_path())?;
         *session = Some(Arc::clone(&begun));
         Ok(begun)
