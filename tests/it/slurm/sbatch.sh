@@ -6,7 +6,6 @@ while [ $# -gt 0 ]; do
     case $1 in
         --array=0-*) last=${1#--array=0-} ;;
         --export=*) exported=${1#--export=} ;;
-        --comment=*) comment=${1#--comment=} ;;
         --output) log=$2; shift ;;
         --chdir) folder=$2; shift ;;
         --partition=nowhere) echo 'sbatch: error: invalid partition specified: nowhere' >&2; exit 1 ;;
@@ -17,7 +16,7 @@ while [ $# -gt 0 ]; do
 done
 job=$FAKE_SLURM/job-$id
 mkdir "$job"
-echo "$comment" > "$job/comment"
+echo "$*" > "$job/command"
 echo "$exported" > "$job/exported"
 hold=$(cat "$FAKE_SLURM/hold" 2>/dev/null)
 cd "$folder" || exit 1

@@ -1,9 +1,9 @@
 #!/bin/sh
-# Prints the tasks of the jobs after -j, or the comments of all jobs, as the program asks for them.
-case " $* " in *' -n '*)
-    for comment in "$FAKE_SLURM"/job-*/comment; do
-        job=${comment%/comment}
-        echo "${job##*-}|$(cat "$comment")"
+# Prints the tasks of the jobs after -j, or the commands of all jobs, as the program asks for them.
+case " $* " in *' --user='*)
+    for command in "$FAKE_SLURM"/job-*/command; do
+        job=${command%/command}
+        echo "${job##*-}|$(cat "$command")"
     done
     exit 0
 esac

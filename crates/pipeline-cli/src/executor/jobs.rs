@@ -23,9 +23,7 @@ const CANCEL_LIMIT: Duration = Duration::from_millis(1500);
 pub struct Submission {
     /// The name of the job, for people.
     pub name: String,
-    /// The comment of the job, by which it is found if this process ends before it knows the id.
-    pub comment: String,
-    /// The script of every task.
+    /// The script of every task, by whose path the job is found if this process ends before it knows the id.
     pub script: PathBuf,
     /// The program and its arguments: the arguments of the script.
     pub arguments: Vec<String>,
@@ -68,14 +66,13 @@ pub struct Job {
 /// # Errors
 /// When Slurm refuses it, or does not answer.
 pub fn submit(submission: &Submission) -> Result<String, Failure> {
-    let Submission { name, comment, script, arguments, folder, variables, log, n_tasks, more } = submission;
+    let Submission { name, script, arguments, folder, variables, log, n_tasks, more } = submission;
     let names: Vec<&str> = variables.iter().map(String::as_str).collect();
     let mut command = Command::new("sbatch");
     // Names only: values come from this process and are written nowhere.
     let export = if names.is_empty() { "NONE".to_owned() } else { names.join(",") };
     command.args(["--parsable", "--requeue", "--open-mode=append", "--kill-on-invalid-dep=yes", "--signal=B:TERM@30"]);
     command.arg(format!("--export={export}")).arg(format!("--job-name={name}"));
-    command.arg(format!("--comment={comment}"));
     command.arg(format!("--array=0-{}", n_tasks - 1));
     command.arg("--output").arg(log).arg("--chdir").arg(folder);
     let ended = programs::run(command.args(more).arg(script).args(arguments), LIMIT).map_err(|error| absent(&error))?;
@@ -102,16 +99,16 @@ pub fn poll(jobs: &BTreeSet<String>) -> Poll {
     }
 }
 
-/// The user's living jobs of a name, each with its comment; `None` when Slurm does not answer.
-pub fn named(name: &str) -> Option<Vec<(String, String)>> {
+/// The user's living jobs, each with the command that it was submitted with, which begins with the path of its script;
+/// `None` when Slurm does not answer.
+pub fn commands() -> Option<Vec<(String, String)>> {
     let mut command = Command::new("squeue");
-    // One line for each array, or for each part of it that runs; only those of this user, since others may write
+    // One line for each array, or for each part of it that runs; only those of this user, since others may run
     // anything.
-    command.arg(format!("--user={}", rustix::process::getuid().as_raw()));
-    command.args(["-h", "-o", "%F|%k", "-n", name]);
+    command.arg(format!("--user={}", rustix::process::getuid().as_raw())).args(["-h", "-o", "%F|%o"]);
     let ended = programs::run(&mut command, LIMIT).ok().filter(|ended| ended.is_done)?;
     let pairs = ended.stdout.lines().filter_map(|line| line.split_once('|'));
-    Some(pairs.map(|(id, comment)| (id.trim().to_owned(), comment.trim().to_owned())).collect())
+    Some(pairs.map(|(id, command)| (id.trim().to_owned(), command.trim().to_owned())).collect())
 }
 
 /// Those of the jobs that have tasks which run or wait; `None` when Slurm does not answer.

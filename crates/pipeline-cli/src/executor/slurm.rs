@@ -1,6 +1,7 @@
 //! A run on Slurm from its first event to its end: submits or attaches, reports why workers wait, submits again.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -55,7 +56,7 @@ pub struct Plans {
     /// The program and the arguments of every worker.
     pub arguments: Vec<String>,
     /// The folder in which they run.
-    pub folder: std::path::PathBuf,
+    pub folder: PathBuf,
     /// The names of the variables that they get.
     pub variables: BTreeSet<String>,
     /// The resolved spec, which belongs to what they will do.
@@ -73,10 +74,24 @@ struct JobsOfRun {
     plan: Digest,
     /// The jobs that may live.
     jobs: Vec<Job>,
+    /// Those that are being submitted, whose ids Slurm has not said yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    submitted: Vec<Scripted>,
     /// The program and the arguments of every worker, for people.
     arguments: Vec<String>,
     /// The names of the variables that they get; their values are written nowhere.
     variables: BTreeSet<String>,
+}
+
+/// A job that is known by its script: nothing that people give to `sbatch` can change that.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Scripted {
+    /// The path of its script, which is of this run and pool alone.
+    script: PathBuf,
+    /// The lane of its tasks.
+    pool: String,
+    /// The number of its tasks.
+    n_tasks: u64,
 }
 
 /// The executor of one run.
@@ -250,27 +265,25 @@ impl Driver {
         runs.into_iter().for_each(|run| self.watch.follow(RunId(run)));
         let note = format!("attached to {}, which an earlier run has submitted", listed(&living));
         locked(&self.shared).jobs = living;
-        self.remember(run)?;
+        self.remember(run, Vec::new())?;
         Ok(note)
     }
 
     fn living_jobs(&self) -> Result<Vec<Job>, Failure> {
         let plan = self.plan();
-        let (mut known, mut runs): (Vec<Job>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
+        let (mut known, mut submitted) = (Vec::new(), Vec::new());
         for (run, text) in self.store.runs().all_beside(JOBS_FILE)? {
             let Ok(of_run) = serde_json::from_slice::<JobsOfRun>(&text) else { continue };
             if of_run.plan == plan {
-                runs.insert(run.0);
+                submitted.extend(of_run.submitted.into_iter().map(|job| (run.0.clone(), job)));
                 add(&mut known, of_run.jobs);
             }
         }
-        if runs.is_empty() {
-            return Ok(known);
-        }
         // A run that was killed while it submitted does not know the id.
-        let named = jobs::named(&self.plans.name).unwrap_or_default();
-        let jobs = named.iter().filter_map(|(id, comment)| of_comment(id, comment, &plan));
-        add(&mut known, jobs.filter(|job| runs.contains(&job.run)));
+        let commands = if submitted.is_empty() { None } else { jobs::commands() }.unwrap_or_default();
+        for (id, command) in &commands {
+            add(&mut known, submitted.iter().filter_map(|(run, job)| job.with_id(id, command, run)));
+        }
         Ok(match jobs::living(&known.iter().map(|job| job.id.clone()).collect()) {
             Some(living) => known.into_iter().filter(|job| living.contains(&job.id)).collect(),
             // Without an answer they may live; with one, the run will see that they have ended.
@@ -288,24 +301,25 @@ impl Driver {
                 break;
             }
             let script = self.store.runs().write_beside(run, &format!("slurm-{}.sh", pool.name()), task::SCRIPT)?;
+            let script = std::path::absolute(script)?;
             let folder = self.store.runs().workers_folder(run)?;
             // Before Slurm has it, so that no end of this process leaves a job that is not looked for.
-            self.remember(run)?;
+            let (lane, n_tasks) = (pool.name().to_owned(), *n_tasks);
+            self.remember(run, vec![Scripted { script: script.clone(), pool: lane.clone(), n_tasks }])?;
             let submission = Submission {
                 name: self.plans.name.clone(),
-                comment: comment(&self.plan(), *pool, *n_tasks, run),
                 script,
                 arguments: self.plans.arguments.iter().cloned().chain(task::of_array(*pool, &run.0)).collect(),
                 folder: self.plans.folder.clone(),
                 variables: self.plans.variables.clone(),
                 log: folder.join(format!("{}-%a.log", pool.name())),
-                n_tasks: *n_tasks,
+                n_tasks,
                 more: more.clone(),
             };
             let id = jobs::submit(&submission)?;
-            submitted.push(Job { id, pool: pool.name().to_owned(), n_tasks: *n_tasks, run: run.0.clone() });
+            submitted.push(Job { id, pool: lane, n_tasks, run: run.0.clone() });
             locked(&self.shared).jobs.extend(submitted.last().cloned());
-            self.remember(run)?;
+            self.remember(run, Vec::new())?;
         }
         self.watch.follow(run.clone());
         Ok(listed(&submitted))
@@ -316,28 +330,25 @@ impl Driver {
         Digest::of(serde_json::json!([arguments, yaml, env!("CARGO_PKG_VERSION")]).to_string().as_bytes())
     }
 
-    fn remember(&self, run: &RunId) -> Result<(), Failure> {
+    fn remember(&self, run: &RunId, submitted: Vec<Scripted>) -> Result<(), Failure> {
         let jobs = locked(&self.shared).jobs.clone();
         let Plans { arguments, variables, .. } = self.plans.clone();
-        let mut json = serde_json::to_string_pretty(&JobsOfRun { plan: self.plan(), jobs, arguments, variables })
-            .map_err(std::io::Error::other)?;
+        let of_run = JobsOfRun { plan: self.plan(), jobs, submitted, arguments, variables };
+        let mut json = serde_json::to_string_pretty(&of_run).map_err(std::io::Error::other)?;
         json.push('\n');
         self.store.runs().write_beside(run, JOBS_FILE, &json)?;
         Ok(())
     }
 }
 
-/// The comment of a job: the plan, and all that is known of the job beside its id.
-fn comment(plan: &Digest, pool: PoolArg, n_tasks: u64, run: &RunId) -> String {
-    format!("{} {} {n_tasks} {}", plan.short(), pool.name(), run.0)
-}
-
-/// The job with such a comment, if it is one of the plan.
-fn of_comment(id: &str, comment: &str, plan: &Digest) -> Option<Job> {
-    let [of_plan, pool, n_tasks, run] = comment.split(' ').collect::<Vec<_>>().try_into().ok()?;
-    let job =
-        || Some(Job { id: id.to_owned(), pool: pool.to_owned(), n_tasks: n_tasks.parse().ok()?, run: run.to_owned() });
-    (of_plan == plan.short()).then(job)?
+impl Scripted {
+    /// The job with this id, if its command is the script of this one.
+    fn with_id(&self, id: &str, command: &str, run: &str) -> Option<Job> {
+        let arguments = command.strip_prefix(self.script.to_str()?)?;
+        let is_whole = arguments.is_empty() || arguments.starts_with(' ');
+        let Self { pool, n_tasks, .. } = self.clone();
+        is_whole.then(|| Job { id: id.to_owned(), pool, n_tasks, run: run.to_owned() })
+    }
 }
 
 /// Adds the jobs whose ids are new.
