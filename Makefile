@@ -13,9 +13,9 @@ demo: build ## build, then run pipelines/demo.yaml
 test: ## all tests
 	cargo test --release --workspace --locked
 
-soak: ## kills, full disks, damage and races by the thousand, about 15 minutes; prints figures
+soak: ## kills, full disks, damage, races and faults of remotes by the thousand, about 20 minutes; prints figures
 	PIPELINE_SOAK=1 cargo test --release --workspace --locked --test it -- --nocapture --test-threads 1 \
-	    faults:: flips:: kills:: model:: races:: slurm::
+	    faults:: flips:: kills:: model:: outages:: races:: slurm::
 
 slurm: build ## kills of tasks, nodes and drivers on a cluster of this machine; needs root, slurm-wlm and munge
 	python3 tests/slurm/faults.py
@@ -75,10 +75,11 @@ count: ## what can be counted of the code's shape: files, functions, names, circ
 
 bench: build bench-engine bench-peers ## all benchmarks (BENCHMARKS.md)
 
-bench-engine: build ## times beside ninja, make, turbo and b3sum, where they are installed
+bench-engine: build ## times beside ninja, make, turbo and b3sum, where they are installed, and past one machine
 	python3 tests/bench/orchestrators.py
 	python3 tests/bench/hashing.py
 	python3 tests/bench/rows.py
+	python3 tests/bench/scale.py
 
 bench-peers: target/peers/inputs ## times beside PyTorch, ONNX Runtime, faiss, Pillow, simplejpeg and numpy
 	cargo build --release --locked --workspace --bins --examples

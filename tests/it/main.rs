@@ -34,6 +34,8 @@ mod mutations;
 mod network;
 mod notebook;
 mod opening;
+#[cfg(feature = "remote")]
+mod outages;
 mod outputs;
 mod own_encoder;
 mod own_project;

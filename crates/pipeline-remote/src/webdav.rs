@@ -5,6 +5,8 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use http::{Method, StatusCode, header};
 use pipeline_store::{PutMode, Remote, RemoteError, RemoteFile, Upload};
@@ -20,6 +22,10 @@ const LARGE_BYTES: u64 = 64 << 10;
 
 /// The answers to an upload whose folder is not there.
 const NO_FOLDER: [StatusCode; 2] = [StatusCode::CONFLICT, StatusCode::NOT_FOUND];
+
+/// The pauses before a folder is asked for again that another process makes at this moment.
+const PAUSES_OF_LOCKED: [Duration; 4] =
+    [Duration::from_millis(10), Duration::from_millis(30), Duration::from_millis(90), Duration::from_millis(270)];
 
 /// Files below a folder of a server.
 #[derive(Debug)]
@@ -97,15 +103,20 @@ impl WebDav {
 
     /// Makes a folder. Returns false if the one above it is not there.
     fn make_folder(&self, name: &str) -> Result<bool, RemoteError> {
-        let method = Method::from_bytes(b"MKCOL").expect("it is a word");
         let url = format!("{}/{name}", self.bucket.url);
-        let request = http::Request::builder().method(method).uri(url.trim_end_matches('/'));
-        match self.answer(request.body(()), None)? {
-            // It is there.
-            StatusCode::METHOD_NOT_ALLOWED | StatusCode::MOVED_PERMANENTLY => Ok(true),
-            StatusCode::CONFLICT | StatusCode::NOT_FOUND => Ok(false),
-            status if status.is_success() => Ok(true),
-            _ => Err(self.failure()),
+        let mut pauses = PAUSES_OF_LOCKED.iter();
+        loop {
+            let method = Method::from_bytes(b"MKCOL").expect("it is a word");
+            let request = http::Request::builder().method(method).uri(url.trim_end_matches('/'));
+            let status = self.answer(request.body(()), None)?;
+            match (status, pauses.next()) {
+                (StatusCode::LOCKED, Some(pause)) => thread::sleep(*pause),
+                // It is there.
+                (StatusCode::METHOD_NOT_ALLOWED | StatusCode::MOVED_PERMANENTLY, _) => return Ok(true),
+                (StatusCode::CONFLICT | StatusCode::NOT_FOUND, _) => return Ok(false),
+                _ if status.is_success() => return Ok(true),
+                _ => return Err(self.failure()),
+            }
         }
     }
 

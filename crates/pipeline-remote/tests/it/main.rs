@@ -70,12 +70,13 @@ fn a_file_that_is_longer_than_a_part_arrives_whole() {
 }
 
 #[test]
-fn folders_that_several_uploads_need_at_once_are_made_once() {
+fn folders_that_several_uploads_need_at_once_are_made_by_one_of_them() {
     let server = Server::start(Protocol::WebDav);
-    let remote = connect(&server);
+    // Those of one process share a connection, and processes have their own.
+    let processes: Vec<_> = (0..4).map(|_| connect(&server)).collect();
     std::thread::scope(|scope| {
         for idx in 0..16 {
-            let remote = &*remote;
+            let remote = &*processes[idx % 3];
             let name = format!("store-v1/objects/{:02x}/{idx}", idx % 4);
             scope.spawn(move || assert!(remote.put(&name, Upload::Bytes(b"1"), PutMode::Create).unwrap()));
         }

@@ -1,6 +1,6 @@
 //! A server of files in memory, on this machine alone: enough of S3 and of WebDAV, and faults on purpose.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
@@ -42,6 +42,10 @@ pub enum Fault {
     Delays(u64),
     /// Conditional requests are not known.
     NoConditions,
+    /// Half of each upload is kept, and the connection closed.
+    KeepsHalf,
+    /// Uploads are kept, and the connection closed before the answer.
+    LosesAnswers,
 }
 
 #[derive(Clone)]
@@ -58,6 +62,12 @@ struct State {
     locked: BTreeSet<String>,
     parts: BTreeMap<u32, Vec<u8>>,
     fault: Fault,
+    /// Faults before that, each for so many requests.
+    turns: VecDeque<(usize, Fault)>,
+    /// Raised by each change of faults: it ends all pauses.
+    n_changes: usize,
+    /// Requests since then that wait for an answer that will not come.
+    n_unanswered: usize,
     requests: Vec<String>,
     bytes_sent: u64,
 }
@@ -93,6 +103,9 @@ impl Server {
             locked: BTreeSet::new(),
             parts: BTreeMap::new(),
             fault: Fault::Nothing,
+            turns: VecDeque::new(),
+            n_changes: 0,
+            n_unanswered: 0,
             requests: Vec::new(),
             bytes_sent: 0,
         };
@@ -139,8 +152,22 @@ impl Server {
     }
 
     pub fn set_fault(&self, fault: Fault) {
-        self.state().fault = fault;
+        self.set_faults(&[], fault);
+    }
+
+    /// Plays each of `turns` for so many requests, then `fault` for all that follow.
+    pub fn set_faults(&self, turns: &[(usize, Fault)], fault: Fault) {
+        let mut state = self.state();
+        state.fault = fault;
+        state.turns = turns.iter().copied().collect();
+        state.n_changes += 1;
+        state.n_unanswered = 0;
         self.state.1.notify_all();
+    }
+
+    /// Requests since the last change of faults that wait for an answer that will not come.
+    pub fn n_unanswered(&self) -> usize {
+        self.state().n_unanswered
     }
 
     /// Requests so far, such as `GET /bucket/name`, with the header `Authorization` if it was sent.
@@ -162,26 +189,46 @@ impl Server {
         self.state().folders.retain(|folder| folder == "/team");
     }
 
+    /// Changes a file behind the clients' backs, or removes it when `change` returns nothing.
+    pub fn change_file(&self, path: &str, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
+        let mut state = self.state();
+        let changed = state.files.remove(path).and_then(change);
+        state.files.extend(changed.map(|content| (path.to_owned(), content)));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.0.lock().unwrap()
     }
 
-    /// Waits for so long, or until the fault is another.
-    fn pause(&self, fault: Fault, duration: Duration) {
-        let is_same = |state: &mut State| state.fault == fault;
-        drop(self.state.1.wait_timeout_while(self.state(), duration, is_same).unwrap());
+    /// Waits for so long, or until the faults are others.
+    fn pause(&self, duration: Duration) {
+        let state = self.state();
+        let n_changes = state.n_changes;
+        let is_same = |state: &mut State| state.n_changes == n_changes;
+        drop(self.state.1.wait_timeout_while(state, duration, is_same).unwrap());
+    }
+
+    /// Never answers.
+    fn be_silent(&self) {
+        self.state().n_unanswered += 1;
+        self.pause(Duration::from_secs(60));
     }
 
     fn serve(&self, mut stream: TcpStream) {
         stream.set_nodelay(true).unwrap();
         let mut reader = BufReader::new(stream.try_clone().unwrap());
-        while let Some((head, content)) = read(&mut reader, &mut stream) {
+        while let Some((head, mut content)) = read(&mut reader, &mut stream) {
             let mut state = self.state();
             let authorization = head.headers.get("authorization").cloned().unwrap_or_default();
             state.requests.push(format!("{} {} {authorization}", head.method, head.path).trim_end().to_owned());
-            let fault = state.fault;
+            let fault = state.take_turn();
             let is_read = head.method == "GET" && head.query.is_empty();
-            let is_locked = head.method == "MKCOL" && !state.locked.insert(head.path.clone());
+            let is_upload = head.method == "PUT" && head.query.is_empty();
+            let makes_folder = head.method == "MKCOL" && !matches!(fault, Fault::HangsUp | Fault::Silent);
+            let is_locked = makes_folder && !state.locked.insert(head.path.clone());
+            if fault == Fault::KeepsHalf && is_upload {
+                content.truncate(content.len() / 2);
+            }
             let mut answer = match fault {
                 Fault::HangsUp => return,
                 _ if is_locked => error(423, ""),
@@ -202,11 +249,12 @@ impl Server {
             state.bytes_sent += answer.content.len() as u64;
             drop(state);
             match fault {
-                Fault::Silent => return self.pause(fault, Duration::from_secs(60)),
-                Fault::Delays(milliseconds) => self.pause(fault, Duration::from_millis(milliseconds)),
+                Fault::Silent => return self.be_silent(),
+                Fault::KeepsHalf | Fault::LosesAnswers if is_upload => return,
+                Fault::Delays(milliseconds) => self.pause(Duration::from_millis(milliseconds)),
                 _ => {}
             }
-            if head.method == "MKCOL" && !is_locked {
+            if makes_folder && !is_locked {
                 thread::yield_now();
                 self.state().locked.remove(&head.path);
             }
@@ -227,7 +275,7 @@ impl Server {
             for piece in pieces {
                 sent = sent.and_then(|()| stream.write_all(piece));
                 if fault == Fault::Drips {
-                    self.pause(fault, Duration::from_secs(1));
+                    self.pause(Duration::from_secs(1));
                 }
             }
             if sent.is_err() || (fault == Fault::CutsOff && is_read) {
@@ -238,6 +286,18 @@ impl Server {
 }
 
 impl State {
+    /// The fault of the next request.
+    fn take_turn(&mut self) -> Fault {
+        while let Some((left, fault)) = self.turns.front_mut() {
+            if *left > 0 {
+                *left -= 1;
+                return *fault;
+            }
+            self.turns.pop_front();
+        }
+        self.fault
+    }
+
     fn s3(&mut self, head: &Head, content: Vec<u8>) -> Answer {
         let Head { method, path, query, headers } = head;
         let creates = ["if-none-match", "x-goog-if-generation-match"].iter().any(|name| headers.contains_key(*name));

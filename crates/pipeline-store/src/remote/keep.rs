@@ -16,6 +16,9 @@ use super::{RemoteError, RemoteFile, Twin};
 use crate::cas::checked_sub_tree;
 use crate::records::checked;
 
+/// The age from which a half-written file belongs to no process that still writes it.
+const HALF_AGE: Duration = Duration::from_secs(3600);
+
 /// The figures of a remote.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct RemoteStats {
@@ -112,13 +115,14 @@ impl Twin {
 
     /// Removes records older than `max_age`, then the objects as old that no younger record names.
     pub fn collect(&self, max_age: Duration, dry_run: bool) -> Result<RemoteCollectReport, RemoteError> {
-        let oldest = SystemTime::now().checked_sub(max_age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let before = |age| SystemTime::now().checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+        let (oldest, oldest_half) = (before(max_age), before(max_age.max(HALF_AGE)));
         let Listing { records, objects, half } = Listing::of(self)?;
         let (old, young): (Vec<_>, Vec<_>) = records.into_iter().partition(|(_, file)| file.modified < oldest);
         let named = self.objects_of(&young)?;
         let is_garbage = |(digest, file): &(Digest, RemoteFile)| file.modified < oldest && !named.contains(digest);
         let (garbage, kept): (Vec<_>, Vec<_>) = objects.into_iter().partition(is_garbage);
-        let half: Vec<RemoteFile> = half.into_iter().filter(|file| file.modified < oldest).collect();
+        let half: Vec<RemoteFile> = half.into_iter().filter(|file| file.modified < oldest_half).collect();
         let old: Vec<RemoteFile> = old.into_iter().map(|(_, file)| file).collect();
         let garbage: Vec<RemoteFile> = garbage.into_iter().map(|(_, file)| file).chain(half).collect();
         if !dry_run {

@@ -122,8 +122,10 @@ impl Pusher {
             if check_file(&path, entry).map_err(local)? != FileState::Intact {
                 return Ok(false);
             }
+            let put = |mode| self.twin.put(&name, Upload::File(&path), entry.bytes, mode);
             let mode = if there.is_some() { PutMode::Replace } else { PutMode::Create };
-            if self.twin.put(&name, Upload::File(&path), entry.bytes, mode)? {
+            // One that has appeared meanwhile may be what an attempt that was cut off has left.
+            if put(mode)? || (self.twin.size(&name)? != Some(entry.bytes) && put(PutMode::Replace)?) {
                 pushed.n_objects += 1;
                 pushed.bytes += entry.bytes;
             }

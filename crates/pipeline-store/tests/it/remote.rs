@@ -97,6 +97,19 @@ fn damage_is_not_uploaded() {
 }
 
 #[test]
+fn a_collection_leaves_what_another_process_may_still_write() {
+    let shared = tempfile::tempdir().unwrap();
+    let folder = shared.path().join("store-v1/objects/ab");
+    fs::create_dir_all(&folder).unwrap();
+    let [young, old] = [".put-young", ".put-old"].map(|name| folder.join(name));
+    [&young, &old].into_iter().for_each(|path| fs::write(path, "half").unwrap());
+    let two_hours_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+    fs::File::options().write(true).open(&old).unwrap().set_modified(two_hours_ago).unwrap();
+    let report = with_remote(shared.path()).store.remote().unwrap().collect(std::time::Duration::ZERO, false).unwrap();
+    assert_eq!((report.n_objects, young.exists(), old.exists()), (1, true, false));
+}
+
+#[test]
 fn a_copy_of_two_folders_is_a_push() {
     let (shared, maker) = (tempfile::tempdir().unwrap(), Fixture::new());
     let record = record("train", 0, &put(&maker.store, &[("a", b"alpha"), ("empty", b"")]));
