@@ -21,6 +21,8 @@ mod flips;
 mod following;
 mod forms;
 mod gate;
+#[cfg(feature = "remote")]
+mod google;
 mod helping;
 mod history;
 mod house;

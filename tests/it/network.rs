@@ -25,15 +25,15 @@ stages:
 const LINES: &str = r#"length.params.run=[sh, -c, 'cksum < "$INPUT_IN/o" > o']"#;
 
 /// A remote, and the variables that its users have.
-struct Place {
-    url: String,
-    variables: Vec<(String, String)>,
+pub struct Place {
+    pub url: String,
+    pub variables: Vec<(String, String)>,
 }
 
 /// The outcome of a run.
-struct Ran {
-    recorded: Recorded,
-    stderr: String,
+pub struct Ran {
+    pub recorded: Recorded,
+    pub stderr: String,
     elapsed: Duration,
 }
 
@@ -42,14 +42,14 @@ impl Place {
         Self { url: server.url(), variables: server.variables() }
     }
 
-    fn command(&self, project: &Project, access: &str, args: &[&str]) -> Command {
+    pub fn command(&self, project: &Project, access: &str, args: &[&str]) -> Command {
         let mut command = project.command(args);
         command.env("PIPELINE_REMOTE", &self.url).env("PIPELINE_REMOTE_ACCESS", access);
         command.envs(self.variables.iter().cloned());
         command
     }
 
-    fn run(&self, project: &Project, access: &str, args: &[&str]) -> Ran {
+    pub fn run(&self, project: &Project, access: &str, args: &[&str]) -> Ran {
         let all = [&["run", "spec.yaml", "--json"][..], args].concat();
         let began = Instant::now();
         let output = self.command(project, access, &all).output().unwrap();
@@ -66,17 +66,17 @@ impl Place {
 }
 
 impl Ran {
-    fn started(&self) -> Vec<String> {
+    pub fn started(&self) -> Vec<String> {
         self.recorded.started().into_iter().collect()
     }
 
-    fn artifacts(&self) -> BTreeMap<String, String> {
+    pub fn artifacts(&self) -> BTreeMap<String, String> {
         let artifact =
             |event: &Value| Some((event["stage"].as_str()?.to_owned(), event["artifact"].as_str()?.to_owned()));
         self.recorded.events.iter().filter_map(artifact).collect()
     }
 
-    fn n_events(&self, name: &str) -> usize {
+    pub fn n_events(&self, name: &str) -> usize {
         self.recorded.events.iter().filter(|event| event["event"] == name).count()
     }
 
@@ -85,7 +85,7 @@ impl Ran {
     }
 }
 
-fn project() -> Project {
+pub fn project() -> Project {
     Project::with_spec(SPEC)
 }
 
@@ -197,6 +197,18 @@ fn whatever_the_server_does_wrong_costs_seconds_and_changes_nothing() {
             }
         }
     });
+}
+
+#[test]
+fn a_push_to_a_server_that_is_down_says_why() {
+    let (project, mut server) = (project(), Server::start(Protocol::S3));
+    assert_eq!(project.run(&["run", "spec.yaml"]).code, Some(0));
+    // A port that was just free.
+    server.address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut push = Place::of(&server).command(&project, "write", &["cache", "push", "spec.yaml"]);
+    let reply = project.reply(&push.output().unwrap());
+    assert!(reply.code == Some(2) && reply.stderr.contains("caused by: it fails: Connection refused"), "{reply:?}");
+    assert!(reply.stderr.contains("help: check its address"), "{reply:?}");
 }
 
 #[test]

@@ -175,13 +175,21 @@ pub fn untrusted(url: &str, n_records: u64) -> String {
 
 /// The failure of an operation on the remote.
 pub fn failure(remote: &RemoteLink, error: &RemoteError) -> Failure {
-    let failure = Failure::because(Exit::Usage, error).under(format!("the remote `{}` cannot be used", remote.url()));
+    let cause = match error {
+        // The reason is one of this command: it has just asked.
+        RemoteError::Off(reason) => Failure::new(Exit::Usage, reason),
+        _ => Failure::because(Exit::Usage, error),
+    };
+    let failure = cause.under(format!("the remote `{}` cannot be used", remote.url()));
     match error {
         RemoteError::Refused(_) => {
             failure.with_help("check that the credentials of this process may do that at this address")
         }
         RemoteError::Unavailable(_) | RemoteError::Off(_) if remote.url().starts_with("file:") => {
             failure.with_help("it must be a folder that is there: make it, or mount the disk that it lies on")
+        }
+        RemoteError::Unavailable(_) | RemoteError::Off(_) => {
+            failure.with_help("check its address, the network, and the credentials of this process")
         }
         _ => failure,
     }

@@ -143,11 +143,16 @@ fn description(body: ureq::Body) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&content).into_owned())
 }
 
-/// The code of an error, such as `AccessDenied`. Nothing else of a description is shown: it can repeat what was sent.
+/// The code of an error, such as `AccessDenied`, or `invalid_grant` of a server of tokens. Nothing else of a description
+/// is shown: it can repeat what was sent.
 fn code(headers: &HeaderMap, text: &str) -> Option<String> {
     let named = || text.split_once("<Code>")?.1.split_once("</Code>").map(|(code, _)| code);
-    let code = headers.get("x-ms-error-code").and_then(|value| value.to_str().ok()).or_else(named)?;
-    let is_word = code.len() <= 60 && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let in_json = || {
+        let value = text.split_once("\"error\"")?.1.trim_start_matches([' ', ':', '\n', '\t']);
+        value.strip_prefix('"')?.split_once('"').map(|(code, _)| code)
+    };
+    let code = headers.get("x-ms-error-code").and_then(|value| value.to_str().ok()).or_else(named).or_else(in_json)?;
+    let is_word = code.len() <= 60 && code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     is_word.then(|| code.to_owned())
 }
 
@@ -195,4 +200,22 @@ fn failed(error: ureq::Error) -> HttpError {
         _ => HttpErrorKind::Unknown,
     };
     HttpError::new(kind, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_shown_by_its_code_alone() {
+        for (text, expect) in [
+            ("<Error><Code>AccessDenied</Code><Message>secret</Message></Error>", Some("AccessDenied")),
+            ("{\"error\": \"invalid_grant\", \"error_description\": \"secret\"}", Some("invalid_grant")),
+            ("{\"error\":{\"code\":403,\"message\":\"secret\"}}", None),
+            ("<Code>no secret</Code>", None),
+            ("secret", None),
+        ] {
+            assert_eq!(code(&HeaderMap::new(), text).as_deref(), expect, "{text}");
+        }
+    }
 }

@@ -20,6 +20,9 @@ const BYTES_PER_SECOND: u64 = 64 << 10;
 /// The codes of servers for a bucket or container that does not exist.
 const NO_BUCKET: [&str; 2] = ["NoSuchBucket", "ContainerNotFound"];
 
+/// The codes of servers of tokens for credentials that have expired, were revoked or never existed.
+const REFUSED: [&str; 3] = ["invalid_client", "invalid_grant", "unauthorized_client"];
+
 thread_local! {
     static EXCHANGE: RefCell<Exchange> = RefCell::default();
 }
@@ -92,11 +95,13 @@ pub(crate) fn failure(otherwise: impl FnOnce() -> String) -> RemoteError {
     match EXCHANGE.with_borrow(|exchange| exchange.last.clone()) {
         Some(Outcome::Broken(text)) => RemoteError::Unavailable(text),
         Some(Outcome::Status(status, code)) if !status.is_success() => {
+            let is_refused = code.as_deref().is_some_and(|code| REFUSED.contains(&code));
             let text = match code {
                 Some(code) => format!("{status} ({code})"),
                 None => status.to_string(),
             };
             match status.as_u16() {
+                _ if is_refused => RemoteError::Refused(text),
                 401 | 403 => RemoteError::Refused(text),
                 // Locked: another writes the same file of a WebDAV server at this moment.
                 408 | 423 | 429 | 500.. => RemoteError::Unavailable(text),
