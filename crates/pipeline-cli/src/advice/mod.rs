@@ -71,7 +71,8 @@ pub fn in_place_of(error: &mut clap::Error, words: &[String]) -> Option<Failure>
 
 /// An example of the command on the line, for a line that lacks something.
 pub fn example(words: &[String]) -> Option<String> {
-    let line = words.iter().skip(1).find_map(|word| args::first_of(word))?;
+    let plain: Vec<&str> = words.iter().skip(1).map(String::as_str).filter(|word| !word.starts_with('-')).collect();
+    let line = args::first_of(&plain)?;
     Some(format!("for example: `{line}`"))
 }
 
@@ -186,6 +187,8 @@ mod tests {
     fn an_example_is_of_the_command_on_the_line() {
         assert_eq!(example(&words("pipeline -q diff last")).unwrap(), "for example: `pipeline diff last~1 last`");
         assert_eq!(example(&words("pipeline nothing")), None);
+        let of_cache = example(&words("pipeline cache verify demo --remote"));
+        assert!(of_cache.is_none_or(|line| line.contains("cache verify")), "the spec `demo` is not the command");
     }
 
     #[test]

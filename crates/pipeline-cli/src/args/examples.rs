@@ -134,6 +134,7 @@ const EXAMPLES: &[(&[&str], Examples)] = &[
         &[
             ("Show what would go", "pipeline cache gc --dry-run"),
             ("Keep at most 20 GiB", "pipeline cache gc --max-size 20GiB"),
+            ("Show what is old in the remote", "pipeline cache gc --remote --older-than 90d --dry-run"),
         ],
     ),
     (
@@ -166,9 +167,10 @@ pub fn command() -> Command {
     EXAMPLES.iter().fold(Cli::command(), |command, (path, examples)| with(command, path, examples))
 }
 
-/// The first example of a command, for who has left something out.
-pub fn first_of(command: &str) -> Option<&'static str> {
-    let (_, examples) = EXAMPLES.iter().find(|(path, _)| *path == [command])?;
+/// The first example of the command that a line begins with, for who has left something out.
+pub fn first_of(line: &[&str]) -> Option<&'static str> {
+    let of_line = EXAMPLES.iter().filter(|(path, _)| !path.is_empty() && line.starts_with(path));
+    let (_, examples) = of_line.max_by_key(|(path, _)| path.len())?;
     examples.first().map(|(_, line)| *line)
 }
 

@@ -1,7 +1,7 @@
 //! `pipeline cache keygen`: makes a pair of keys. stdout carries the public one, as `PIPELINE_TRUSTED_KEYS` takes it.
 
 use std::fs::OpenOptions;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
 use pipeline_store::SigningKey;
@@ -20,7 +20,14 @@ pub fn run(args: &CacheKeygenArgs, terminal: &Terminal) -> Result<Exit, Failure>
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&args.output);
     let written = file.and_then(|mut file| file.write_all(key.secret().as_bytes()).and_then(|()| file.sync_all()));
     written.map_err(|error| {
-        Failure::because(Exit::Usage, &error).under(format!("`{}` cannot be made", args.output.display()))
+        let failure = Failure::because(Exit::Usage, &error);
+        let failure = failure.under(format!("`{}` cannot be made", args.output.display()));
+        match error.kind() {
+            ErrorKind::AlreadyExists => {
+                failure.with_help("a key is never replaced, since it may be in use: name another file")
+            }
+            _ => failure,
+        }
     })?;
     terminal.remark(&format!(
         "`{}` signs, and must stay secret: `PIPELINE_SIGNING_KEY` names it where results are uploaded. Readers put this \

@@ -222,8 +222,8 @@ pub fn verify(
         );
         lines.push(match (lines.len(), repair) {
             (0, _) => format!("{seen}: all as their names say"),
-            (n, true) => format!("{seen}: {n} damaged, removed; who needs them computes them again"),
-            (n, false) => format!("{seen}: {n} damaged; `--repair` removes them"),
+            (n, true) => format!("{seen}: {n} damaged, removed; runs that need them compute them again"),
+            (n, false) => format!("{seen}: {n} damaged; `pipeline cache verify --remote --repair` removes them"),
         });
         if report.n_untrusted > 0 {
             lines.push(remotes::untrusted(&url, report.n_untrusted as u64));
