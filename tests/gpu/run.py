@@ -214,7 +214,7 @@ def memory(standin, checks):
 def start(standin, checks):
     """A second process compiles nothing; a damaged cache is compiled again, and the results are the same."""
     store = standin.folder / "start-cuda"
-    compiled = []
+    compiled, folders = [], [standin.kernels]
     for name, change in (("first", None), ("second", None), ("damaged", "flip")):
         [packed] = store.glob("store-v1/kernels/*") if change else [None]
         if packed:
@@ -225,8 +225,10 @@ def start(standin, checks):
         shutil.rmtree(kernels, ignore_errors=True)
         # Libraries are there for all: what this process compiles leaves its text.
         kernels.mkdir()
-        for library in standin.kernels.glob("*.so"):
+        for library in (library for folder in folders for library in folder.glob("*.so")):
+            (kernels / library.name).unlink(missing_ok=True)
             (kernels / library.name).symlink_to(library)
+        folders.append(kernels)
         forced = [word for stage in ("text", "images", "train") for word in ("--force", stage)]
         done = standin.run("sound.yaml", store, kernels, compiles=False, arguments=forced)
         compiled.append(len(list(kernels.glob("*.cu"))) if done.returncode == 0 else done.stderr[-300:])
