@@ -18,6 +18,9 @@ TEXT_MODELS = {
     "open-clip": "ladder/open_clip",
     "siglip2": "ladder/siglip2",
     "cn-clip": "ladder/cn_clip_vit/clip_cn_vit.pt",
+    "bert-tf32": ("tiny/bert", {"precision": "tf32"}),
+    "bert-bf16": ("tiny/bert", {"precision": "bf16"}),
+    "clip-bf16": ("ladder/clip", {"precision": "bf16"}),
 }
 IMAGE_MODELS = {
     "resnet": "tiny/resnet",
@@ -34,9 +37,15 @@ IMAGE_MODELS = {
     "convnext": "ladder/convnext_hf",
     "convnext-timm": "ladder/convnext_timm",
     "convnext-conv-mlp": "ladder/convnext_conv_mlp",
+    "resnet-tf32": ("tiny/resnet", {"precision": "tf32"}),
+    "resnet-bf16": ("tiny/resnet", {"precision": "bf16"}),
+    "vit-tf32": ("ladder/vit_hf", {"precision": "tf32"}),
+    "vit-bf16": ("ladder/vit_hf", {"precision": "bf16"}),
+    "convnext-tf32": ("ladder/convnext_hf", {"precision": "tf32"}),
 }
 TRAININGS = {
     "plain": {},
+    "tf32": {"precision": "tf32"},
     "mlp": {"head": "mlp", "hidden_dim": 24},
     "learnt-temperature": {"learn_temperature": True},
     "positives-mask": {"positives": "mask", "pairs": "all"},
