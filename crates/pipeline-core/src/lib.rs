@@ -25,6 +25,7 @@ mod manifest;
 mod needs;
 mod numerics;
 mod report;
+mod run_reason;
 mod shard;
 mod shard_orders;
 mod stage;
@@ -35,13 +36,14 @@ mod work;
 pub use causes::error_chain;
 pub use context::{Derived, NoContent, SourceFile, StageContext, StageHost};
 pub use digest::{Digest, InvalidDigest};
-pub use event::{Event, EventRecord, Outcome, Reader, RemoteCounts, RunReason, StageNode};
+pub use event::{Event, EventRecord, Outcome, RemoteCounts, StageNode};
 pub use id::{InvalidStageId, RunId, StageId};
 pub use input::{InputArtifact, InputFiles};
 pub use manifest::{InvalidManifest, Key, LineChange, Manifest};
 pub use needs::{Device, Lane, Needs, Threads};
 pub use numerics::{Arithmetic, Numerics};
 pub use report::{Metrics, StageError, StageReport};
+pub use run_reason::{Reader, RunReason};
 pub use shard::{
     Computation, Cut, InRows, OpenRows, Reject, Shard, ShardOutput, ShardReport, ShardedStage, TokenCount,
     digest_of_group,
