@@ -3,7 +3,7 @@
 //! Families of transformer layers share [`tower`]; any other is a file here: its layers, their forward pass, and [`Place`] for
 //! its parts.
 
-mod arithmetic;
+pub(super) mod arithmetic;
 mod clip_resnet;
 mod convnext;
 mod layers;
@@ -14,8 +14,6 @@ mod tower;
 
 pub(super) use arithmetic::Arithmetic;
 pub(crate) use arithmetic::Site;
-#[cfg(any(feature = "cuda", feature = "wgpu"))]
-pub(crate) use arithmetic::{Then, plain};
 pub(super) use learner::FrameworkLearner;
 
 /// The parts of a model, plain numbers that can be moved to a device.

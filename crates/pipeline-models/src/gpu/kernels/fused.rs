@@ -10,7 +10,7 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use crate::gpu::backend::Then;
+use crate::gpu::backend::arithmetic::Then;
 
 /// Threads of a plane; all of NVIDIA's cards have as many.
 const LANES: u32 = 32;

@@ -17,7 +17,7 @@ use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError
 use cubek::matmul::launch::{Strategy, launch_ref};
 use cubek::std::InputBinding;
 
-use super::backend::{Arithmetic, Then, plain};
+use super::backend::arithmetic::{Arithmetic, Then, plain};
 use crate::device::Precision;
 
 impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT> {
