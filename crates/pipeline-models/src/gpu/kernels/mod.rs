@@ -11,6 +11,7 @@ use burn_cubecl::kernel::conv::{ConvStrategy, conv_forward_nhwc};
 use burn_cubecl::ops::{permute, reshape};
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime};
+use cubecl::ir::{ElemType, FloatKind};
 use cubek::convolution::components::ConvSetupError;
 use cubek::convolution::{self, AcceleratedTileKind, ConvAlgorithm, ConvolutionArgs, ConvolutionInputs};
 use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError};
@@ -35,11 +36,11 @@ impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT
         options: ConvOptions<2>,
         precision: Precision,
     ) -> FloatTensor<Self> {
-        if precision == Precision::F32 || options.groups > 1 {
+        if precision == Precision::F32 || options.groups > 1 || !has_tensor_cores(&maps) {
             return in_single_precision(maps, weight, options);
         }
         let (lhs, rhs) = (rounded(maps.clone(), precision), rounded(weight.clone(), precision));
-        // A card may lack such units.
+        // Odd shapes may not suit them.
         on_tensor_cores(lhs, rhs, &options).unwrap_or_else(|_| in_single_precision(maps, weight, options))
     }
 
@@ -98,6 +99,7 @@ fn product<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>, precision: Pr
     let last = shape.num_dims() - 1;
     shape[last] = rhs.meta.shape()[last];
     let output = fused::empty_like(&lhs, shape);
+    let precision = if has_tensor_cores(&lhs) { precision } else { Precision::F32 };
     let mut launched = strategies(precision).into_iter().map(|strategy| launch(&strategy, &lhs, &rhs, &output));
     if launched.any(|launched| launched.is_ok()) {
         return output;
@@ -107,7 +109,15 @@ fn product<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>, precision: Pr
         .map_or_else(|error| panic!("BUG: no kernel multiplies these matrices: {error:?}"), |()| output)
 }
 
-/// The kernels for a precision, the best one first; a card may lack the first one's units.
+/// Whether the device has tensor cores that take `tf32` and `bf16`, which came together.
+///
+/// The framework names those of older cards for `bf16`, too, whose compiler refuses them.
+fn has_tensor_cores<R: CubeRuntime>(tensor: &CubeTensor<R>) -> bool {
+    let tf32 = ElemType::Float(FloatKind::TF32).into();
+    tensor.client.properties().features.matmul.cmma.iter().any(|product| product.a_type == tf32)
+}
+
+/// The kernels for a precision, the best one first; small or odd shapes may not suit the first one.
 fn strategies(precision: Precision) -> Vec<Strategy> {
     let unit = Strategy::SimpleUnit(Default::default());
     match precision {
