@@ -192,7 +192,11 @@ EXPORTED cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
 }
 
 static int copied(Kind kind, void *to, const void *from, size_t bytes) {
-    if (Result result = counted(kind)) return result;
+    if (Result result = counted(kind)) {
+        // Kernels may follow before the program sees it. Indices of NaN would lead out of this process.
+        if (kind == UPLOAD) memset(to, 0, bytes);
+        return result;
+    }
     (kind == UPLOAD ? uploaded : downloaded) += bytes;
     memcpy(to, from, bytes);
     return FINE;
