@@ -2,7 +2,7 @@
 
 PIPELINE := cargo run --release --quiet --locked --bin pipeline --
 
-.PHONY: help demo test release soak slurm check fmt deny build cuda wgpu gpu-accept gpu-standin browser pictures reference count bench bench-engine bench-peers clean
+.PHONY: help demo test release soak slurm check fmt deny build cuda wgpu gpu-accept gpu-standin gpu-vulkan browser pictures reference count bench bench-engine bench-peers clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,6 +52,10 @@ gpu-accept: cuda ## the checks that need a card, and speeds beside PyTorch (test
 gpu-standin: ## --device cuda without a card: kernels, families, trainings, faults (tests/gpu); needs g++ and pip
 	cargo build --locked --package pipeline-cli --features cuda
 	python3 tests/gpu/run.py $${CARGO_TARGET_DIR:-target}/debug/pipeline target/gpu-standin
+
+gpu-vulkan: ## --device wgpu on any driver of Vulkan: families and trainings beside the processor (tests/gpu/vulkan.py)
+	cargo build --locked --package pipeline-cli --features wgpu
+	python3 tests/gpu/vulkan.py $${CARGO_TARGET_DIR:-target}/debug/pipeline target/gpu-vulkan
 
 browser: demo ## reports, a comparison and a sweep of the demo in headless Chromium; screenshots in target/browser
 	$(PIPELINE) report demo -o target/report.html

@@ -133,8 +133,8 @@ impl DeviceError {
                  and `CUDA_PATH` may name another toolkit; {PROCESSOR}"
             ),
             Self::Trial(_) | Self::Failed(_) => {
-                "`nvidia-smi` shows the state of a card; finished shards are kept, so that the next run goes on,\n\
-                 and `--device cpu` needs no card"
+                "the tool of its driver (`nvidia-smi`) shows its state; finished shards are kept, so that the next\n\
+                 run goes on, and `--device cpu` needs no card"
                     .to_owned()
             }
             _ => PROCESSOR.to_owned(),

@@ -23,6 +23,7 @@ use crate::device::Precision;
 
 impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT> {
     fn factor(tensor: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
+        let precision = on_device(&tensor, precision);
         rounded(tensor, precision)
     }
 
@@ -36,7 +37,8 @@ impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT
         options: ConvOptions<2>,
         precision: Precision,
     ) -> FloatTensor<Self> {
-        if precision == Precision::F32 || options.groups > 1 || !has_tensor_cores(&maps) {
+        let precision = on_device(&maps, precision);
+        if precision == Precision::F32 || options.groups > 1 {
             return in_single_precision(maps, weight, options);
         }
         let (lhs, rhs) = (rounded(maps.clone(), precision), rounded(weight.clone(), precision));
@@ -93,13 +95,13 @@ impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT
 }
 
 fn product<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>, precision: Precision) -> CubeTensor<R> {
+    let precision = on_device(&lhs, precision);
     let (lhs, rhs) = (rounded(lhs, precision), rounded(rhs, precision));
     // Contiguous, unlike the framework's own, whose rows may be padded.
     let mut shape = lhs.meta.shape().clone();
     let last = shape.num_dims() - 1;
     shape[last] = rhs.meta.shape()[last];
     let output = fused::empty_like(&lhs, shape);
-    let precision = if has_tensor_cores(&lhs) { precision } else { Precision::F32 };
     let mut launched = strategies(precision).into_iter().map(|strategy| launch(&strategy, &lhs, &rhs, &output));
     if launched.any(|launched| launched.is_ok()) {
         return output;
@@ -109,12 +111,13 @@ fn product<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>, precision: Pr
         .map_or_else(|error| panic!("BUG: no kernel multiplies these matrices: {error:?}"), |()| output)
 }
 
-/// Whether the device has tensor cores that take `tf32` and `bf16`, which came together.
+/// The rounding that a device makes use of: without tensor cores for `tf32` and `bf16`, which came together, none.
 ///
-/// The framework names those of older cards for `bf16`, too, whose compiler refuses them.
-fn has_tensor_cores<R: CubeRuntime>(tensor: &CubeTensor<R>) -> bool {
+/// The framework names tensor cores of older cards for `bf16`, too, whose compiler refuses them.
+fn on_device<R: CubeRuntime>(tensor: &CubeTensor<R>, precision: Precision) -> Precision {
     let tf32 = ElemType::Float(FloatKind::TF32).into();
-    tensor.client.properties().features.matmul.cmma.iter().any(|product| product.a_type == tf32)
+    let products = &tensor.client.properties().features.matmul.cmma;
+    if products.iter().any(|product| product.a_type == tf32) { precision } else { Precision::F32 }
 }
 
 /// The kernels for a precision, the best one first; small or odd shapes may not suit the first one.
