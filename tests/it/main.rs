@@ -56,6 +56,7 @@ mod report;
 mod rows;
 mod searching;
 mod secrets;
+mod seeds;
 #[cfg(feature = "remote")]
 #[allow(dead_code, reason = "two programs of tests share it, and each needs its own part")]
 #[path = "../../crates/pipeline-remote/tests/it/server.rs"]

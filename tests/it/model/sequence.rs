@@ -12,6 +12,7 @@ use crate::faults::interposer::{self, Fault};
 use crate::project::Project;
 use crate::random::Random;
 use crate::recorded::{self, Recorded, json};
+use crate::seeds;
 
 /// A project on disk beside its model.
 pub struct Sequence {
@@ -29,13 +30,17 @@ pub struct Sequence {
     /// True when bytes may be damaged that no run has read yet.
     is_damaged: bool,
     /// The steps so far, for the message of a failure.
-    pub history: Vec<String>,
+    history: Vec<String>,
     /// The number of runs that were compared with the model.
     pub n_compared: u64,
 }
 
-impl Sequence {
-    pub fn new(seed: u64) -> Self {
+impl seeds::Sequence for Sequence {
+    const SEED: &str = "PIPELINE_MODEL_SEED";
+    const N_STEPS: usize = 12;
+    const N_AT_ONCE: usize = 3;
+
+    fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let world = World::new(&mut random);
         let sequence = Self {
@@ -54,8 +59,7 @@ impl Sequence {
         sequence
     }
 
-    /// Takes a random step.
-    pub fn step(&mut self) {
+    fn step(&mut self) {
         match self.random.below(20) {
             0..=2 => self.edit_source(),
             3..=5 => self.edit_spec(),
@@ -73,8 +77,7 @@ impl Sequence {
         }
     }
 
-    /// Ends the sequence: damage is found, and the last run restores everything.
-    pub fn end(&mut self) {
+    fn end(&mut self) {
         self.history.push("cache verify --repair".into());
         if self.project.path("artifacts").exists() {
             let repaired = self.project.run(&["cache", "verify", "--repair", "--artifacts", "artifacts"]);
@@ -86,6 +89,12 @@ impl Sequence {
         recorded::assert_intact(&self.project, "at the end");
     }
 
+    fn history(&self) -> &[String] {
+        &self.history
+    }
+}
+
+impl Sequence {
     fn write_world(&self) {
         self.project.write("spec.yaml", &self.world.spec());
         for (idx, content) in self.world.sources.iter().enumerate() {

@@ -9,6 +9,7 @@ use super::place::Place;
 use super::team::{Machine, Ran, World, edit, expected, version};
 use crate::random::Random;
 use crate::recorded::assert_intact;
+use crate::seeds;
 use crate::server::Fault;
 use crate::soak::is_soak;
 
@@ -30,12 +31,16 @@ pub struct Sequence {
     /// True once uploads were kept by half, which those who sent them mend.
     has_halves: bool,
     /// The steps so far, for the message of a failure.
-    pub history: Vec<String>,
+    history: Vec<String>,
     pub figures: Figures,
 }
 
-impl Sequence {
-    pub fn new(seed: u64) -> Self {
+impl seeds::Sequence for Sequence {
+    const SEED: &str = "PIPELINE_OUTAGES_SEED";
+    const N_STEPS: usize = 14;
+    const N_AT_ONCE: usize = 4;
+
+    fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         let place = Place::new(&mut random);
         Self {
@@ -52,8 +57,7 @@ impl Sequence {
         }
     }
 
-    /// Takes a random step.
-    pub fn step(&mut self) {
+    fn step(&mut self) {
         match self.random.below(20) {
             0..=2 => {
                 let story = edit(&mut self.world, &mut self.random);
@@ -71,8 +75,7 @@ impl Sequence {
         }
     }
 
-    /// Ends the sequence: what was not uploaded goes on, and a new machine has the right results.
-    pub fn end(&mut self) {
+    fn end(&mut self) {
         self.heal();
         for idx in 0..2 {
             self.history.push(format!("machine {idx} pushes at the end"));
@@ -91,6 +94,12 @@ impl Sequence {
         self.command(0, &["cache", "verify", "--remote"]);
     }
 
+    fn history(&self) -> &[String] {
+        &self.history
+    }
+}
+
+impl Sequence {
     fn fail(&mut self) {
         self.is_healthy = false;
         let story = self.place.fail(&mut self.random, is_soak());
