@@ -271,9 +271,7 @@ impl ImageEncoder {
         width: usize,
         n_threads: usize,
     ) -> Result<Vec<f32>, DeviceError> {
-        let n_bytes = height * width * 3;
-        assert!(n_bytes > 0 && pixels.iter().all(|rgb| rgb.len() == n_bytes), "BUG: an image needs {n_bytes} bytes");
-        self.forward.forward(&Images { pixels, height, width, table: &self.table }, n_threads)
+        self.forward.forward(&Images::new(pixels, height, width, &self.table), n_threads)
     }
 }
 

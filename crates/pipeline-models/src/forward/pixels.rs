@@ -13,6 +13,18 @@ pub(crate) struct Images<'a> {
     pub(crate) table: &'a PixelTable,
 }
 
+impl<'a> Images<'a> {
+    /// Images of `height × width` pixels.
+    ///
+    /// # Panics
+    /// When an image has another number of bytes: a bug of the caller.
+    pub(crate) fn new(pixels: &'a [&'a [u8]], height: usize, width: usize, table: &'a PixelTable) -> Self {
+        let n_bytes = height * width * 3;
+        assert!(n_bytes > 0 && pixels.iter().all(|rgb| rgb.len() == n_bytes), "BUG: an image needs {n_bytes} bytes");
+        Self { pixels, height, width, table }
+    }
+}
+
 /// The normalised value of every level of every channel: `(level · factor - mean) / std` in `f32`. It is bit for bit
 /// that of torchvision's `ToTensor` and `Normalize`.
 pub(crate) struct PixelTable {
