@@ -185,12 +185,21 @@ impl Cas {
     /// # Errors
     /// When the store cannot be read.
     pub(crate) fn read(&self, entry: &FileEntry) -> Result<Option<Vec<u8>>, StoreError> {
+        let content = self.read_intact(entry)?;
+        if content.is_some() {
+            self.mark_object_used(&self.object(&entry.digest));
+        }
+        Ok(content)
+    }
+
+    /// The same without its use: a collection looks at what nobody needs, too.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(super) fn read_intact(&self, entry: &FileEntry) -> Result<Option<Vec<u8>>, StoreError> {
         let object = self.object(&entry.digest);
         match pipeline_files::unless_stale(|| pipeline_files::read(&object)) {
-            Ok(content) if Digest::of(&content) == entry.digest => {
-                self.mark_object_used(&object);
-                return Ok(Some(content));
-            }
+            Ok(content) if Digest::of(&content) == entry.digest => return Ok(Some(content)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) if !is_bad_disk(&error) && !is_no_file(&error) => return Err(error).at("read", &object),
             Ok(_) | Err(_) => {}

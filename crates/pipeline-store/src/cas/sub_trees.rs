@@ -98,7 +98,7 @@ impl Cas {
     /// Reads a sub-tree of this store.
     fn look_at(&self, sub_tree: &SubTree) -> Result<Look, StoreError> {
         let is_there = self.knows(&sub_tree.tree);
-        Ok(match self.read(&sub_tree.object())?.and_then(|content| checked(&content, sub_tree)) {
+        Ok(match self.read_intact(&sub_tree.object())?.and_then(|content| checked(&content, sub_tree)) {
             Some(tree) => Look::Intact(tree),
             None if is_there => Look::Damaged,
             None => Look::Missing,

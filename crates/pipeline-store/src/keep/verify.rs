@@ -118,7 +118,7 @@ impl Store {
         })
     }
 
-    /// Counts the content of the store. Reads no content of objects.
+    /// Counts the content of the store. Reads no content of objects but that of sub-trees.
     ///
     /// # Errors
     /// When the store cannot be read.

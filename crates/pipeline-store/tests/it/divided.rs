@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, SystemTime};
 
 use pipeline_core::{Digest, SubTree, Tree};
 use pipeline_store::{
@@ -86,6 +87,11 @@ fn a_collection_spares_sub_trees_and_their_files_and_drops_take_both() {
     let spec = fixture.folder.path().join("a.yaml");
     fixture.store.specs().put_last(&spec, &last_of(&spec, &[&kept])).unwrap();
     fixture.reopen();
+    // Used long ago: a collection that looked at a sub-tree and marked it would spare it.
+    let long_ago = SystemTime::now() - Duration::from_secs(2 * 3600);
+    for sub_tree in garbage.tree.trees.values() {
+        fs::File::open(fixture.object(&sub_tree.object())).unwrap().set_modified(long_ago).unwrap();
+    }
     let report = fixture.store.collect(&EVERYTHING).unwrap();
     assert_eq!(report.stages["train"].n_files, 2, "the changed file and the tree of its folder");
     assert!(fixture.store.cas().has_bytes(&kept.tree) && !fixture.store.cas().has_bytes(&garbage.tree));
@@ -142,10 +148,10 @@ fn a_remote_gets_sub_trees_and_gives_those_that_are_absent() {
     assert_eq!(bytes, record_bytes + second.tree.trees["part-00001"].tree_bytes, "one sub-tree is new");
 
     // All that a young record names stays.
-    let kept = writing.remote().unwrap().collect(std::time::Duration::from_secs(3600), false).unwrap();
+    let kept = writing.remote().unwrap().collect(Duration::from_secs(3600), false).unwrap();
     assert_eq!((kept.n_records, kept.n_objects), (0, 0));
     age(shared.path(), &first);
-    let collected = writing.remote().unwrap().collect(std::time::Duration::from_secs(3600), false).unwrap();
+    let collected = writing.remote().unwrap().collect(Duration::from_secs(3600), false).unwrap();
     assert_eq!((collected.n_records, collected.n_objects), (1, 2), "the old file and the tree of its folder");
     assert_eq!(Fixture::new().pull_from(shared.path(), &second), PulledTree::Here);
 }
@@ -163,7 +169,7 @@ fn record_path(record: &Record) -> String {
 
 /// Makes the record and all objects of a remote look old, but for the records of others.
 fn age(remote: &Path, record: &Record) {
-    let old = std::time::SystemTime::now() - std::time::Duration::from_secs(7200);
+    let old = SystemTime::now() - Duration::from_secs(7200);
     let age = |path: &Path| fs::File::open(path).unwrap().set_modified(old).unwrap();
     age(&remote.join("store-v1").join(record_path(record)));
     for folder in fs::read_dir(remote.join("store-v1/objects")).unwrap() {
