@@ -223,6 +223,9 @@ fn through(
     n_threads: usize,
     each: &mut dyn FnMut(Matrix) -> Result<(), StageError>,
 ) -> Result<(), StageError> {
+    if let Way::Layers(top) = way {
+        must_be_long_enough(top, slot, tokens)?;
+    }
     let n_rows = tokens.n_rows();
     for first_row in (0..n_rows).step_by(TOKEN_ROWS_AT_ONCE) {
         let rows = first_row..n_rows.min(first_row + TOKEN_ROWS_AT_ONCE);
@@ -246,6 +249,13 @@ fn pooled_rows(
     heads::pool(tokens, rows, pool, n_threads).map_err(|error| artifact::no_tokens(slot, error))
 }
 
+/// Refuses rows of too few tokens for the pooling after the layers.
+fn must_be_long_enough(top: &Top, slot: &str, tokens: &dyn TokenReader) -> Result<(), StageError> {
+    let Some(row_idx) = top.first_short_row(tokens) else { return Ok(()) };
+    let message = format!("row {row_idx} of input `{slot}` has too few tokens for the pooling after the layers");
+    Err(StageError::new(message))
+}
+
 /// Passes rows of tokens through layers.
 fn features_of_layers(
     slot: &str,
@@ -254,10 +264,6 @@ fn features_of_layers(
     top: &Top,
     n_threads: usize,
 ) -> Result<Matrix, StageError> {
-    if let Some(row_idx) = top.first_short_row(tokens) {
-        let message = format!("row {row_idx} of input `{slot}` has too few tokens for the pooling after the layers");
-        return Err(StageError::new(message));
-    }
     top.features(tokens, rows, n_threads).map_err(|error| artifact::no_tokens(slot, error))
 }
 
@@ -289,6 +295,7 @@ impl QueryFeatures {
             (Self::Vector(_), Some(_)) => Err(StageError::new("the heads pool tokens, and the query has one vector")),
             (Self::Tokens(tokens, _), Some(PoolOfHeads::Layers(top))) => {
                 must_fit(top, tokens.width())?;
+                must_be_long_enough(top, side.name(), tokens)?;
                 features_of_layers(side.name(), tokens, 0..tokens.n_rows(), top, 1)
             }
             (Self::Tokens(tokens, layout), pool) => {

@@ -304,7 +304,7 @@ impl TextEncoder {
             (start..(start + TEXTS_PER_THREAD).min(texts.len())).map(ids).collect()
         };
         let batches = map_batches(n_batches, n_threads, of_batch);
-        Ok(batches.into_iter().collect::<Result<Vec<_>, _>>()?.concat())
+        Ok(batches.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
     }
 }
 

@@ -71,15 +71,15 @@ pub(crate) fn run(
         let order = epoch_order(n_pairs, options.shuffle, &mut random);
         let mut batches = order.chunks(options.batch_size).enumerate().peekable();
         while let Some((step, batch)) = batches.next() {
-            if let Some((_, next)) = batches.peek() {
+            // Where nothing changes, an epoch repeats the losses of the first.
+            let is_known = |step: usize| is_repeated && step < losses.len();
+            if let Some((_, next)) = batches.peek().filter(|(step, _)| !is_known(*step)) {
                 learner.announce(next);
             }
             let (lr, temperature) = (of_heads.at(losses.len()), learner.temperature()?);
             let [attention, share_of_layers] = [of_attention, share_of_layers].map(|rate| rate.at(losses.len()));
             let rates = Rates { heads: lr, attention, share_of_layers };
-            // Where nothing changes, an epoch repeats the losses of the first.
-            let known = losses.get(step).filter(|_| is_repeated).map(|step| step.loss);
-            let loss = known.map_or_else(|| learner.loss(batch), Ok)?;
+            let loss = if is_known(step) { losses[step].loss } else { learner.loss(batch)? };
             let step_loss = StepLoss { epoch, step, loss, lr, temperature };
             if !step_loss.loss.is_finite() {
                 return Err(TrainError::NotFinite { what: "loss", epoch, step });
