@@ -190,7 +190,7 @@ struct ExtractImage {
 fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
     let node = &context.stage.params;
     let params: ExtractImageParams = pipeline_spec::params(node)?;
-    PrecisionParam::check(node)?;
+    params.precision.check(node)?;
     if !(1..=model::MAX_BATCH_ROWS).contains(&params.batch_rows) {
         let message = format!("`batch_rows` must be from 1 to {}", model::MAX_BATCH_ROWS);
         return Err(SpecError::at(span_of(node, "batch_rows"), message));
@@ -383,15 +383,13 @@ impl ShardedStage for ExtractImage {
     fn cut(&self) -> Cut {
         let model = self.model();
         if let Some(files) = &self.files {
-            let row_bytes = model.ok().zip(self.decoded);
-            if let Some(shard_mib) = self.params.shard_mib
-                && let Some((model, decoded)) = &row_bytes
-                && let Some(row_bytes) = shard_sizes::row_bytes(&**model, decoded.size, self.params.precision)
-            {
-                return Cut::Rows(shard_sizes::of_mib(shard_mib, row_bytes, files.pixel_bytes()));
-            }
-            let row_bytes = row_bytes.and_then(|(model, decoded)| shard_sizes::token_row_bytes(&*model, decoded.size));
-            return Cut::Rows(files.sizes(row_bytes.unwrap_or(0)));
+            let Some((model, Geometry { size, .. })) = model.ok().zip(self.decoded) else {
+                return Cut::Rows(files.sizes(0));
+            };
+            let ExtractImageParams { shard_mib, precision, .. } = self.params;
+            let asked = shard_sizes::of_vectors(shard_mib, &*model, size, precision, files.pixel_bytes());
+            let row_bytes = || shard_sizes::token_row_bytes(&*model, size).unwrap_or(0);
+            return Cut::Rows(asked.unwrap_or_else(|| files.sizes(row_bytes())));
         }
         let parts = model.map_or(1, |model| self.parts(&*model));
         Cut::Input { slot: "images", shards: artifact::shard_digests, parts }

@@ -169,7 +169,7 @@ fn build(context: BuildContext<'_>) -> Result<Box<dyn Stage>, SpecError> {
         return Err(SpecError::at(span_of(node, "max_length"), "`max_length` must be at least 3")
             .with_help("[CLS] and [SEP] take two of the tokens"));
     }
-    PrecisionParam::check(node)?;
+    params.precision.check(node)?;
     shard_sizes::check(node, params.shard_mib)?;
     check_layers(&params, node)?;
     if !(1..=model::MAX_BATCH_ROWS).contains(&params.batch_rows) {
@@ -329,13 +329,11 @@ impl ShardedStage for ExtractText {
         let Ok(model) = self.files().and_then(|files| self.model(&files)) else {
             return Cut::Rows(crate::load_queries::SIZES);
         };
-        if let Some(shard_mib) = self.params.shard_mib
-            && let Some(row_bytes) = shard_sizes::row_bytes(&*model, [0, 0], self.params.precision)
-        {
-            return Cut::Rows(shard_sizes::of_mib(shard_mib, row_bytes, 0));
-        }
-        let row_bytes = shard_sizes::token_row_bytes(&*model, [0, 0]);
-        Cut::Rows(row_bytes.map_or(crate::load_queries::SIZES, shard_sizes::of_text_tokens))
+        let ExtractTextParams { shard_mib, precision, .. } = self.params;
+        let asked = shard_sizes::of_vectors(shard_mib, &*model, [0, 0], precision, 0);
+        let row_bytes = || shard_sizes::token_row_bytes(&*model, [0, 0]);
+        let usual = || row_bytes().map_or(crate::load_queries::SIZES, shard_sizes::of_text_tokens);
+        Cut::Rows(asked.unwrap_or_else(usual))
     }
 
     fn in_rows(&self) -> InRows {

@@ -66,9 +66,8 @@ pub(crate) fn check_of_images(params: &Node, decode: Option<&Node>, shard_mib: O
 ///
 /// Depends on these numbers alone, so that the same spec always has the same shards.
 pub(crate) fn of_mib(shard_mib: u32, row_bytes: u64, held_bytes: u64) -> CutSizes {
-    let in_bytes = |bytes: u64, row_bytes: u64| usize::try_from(bytes / row_bytes.max(1)).unwrap_or(usize::MAX).max(1);
-    let most_rows = in_bytes(MAX_SHARD_BYTES, row_bytes.max(held_bytes));
-    let mean_rows = in_bytes(u64::from(shard_mib) << 20, row_bytes.max(MIN_ROW_BYTES)).min(most_rows);
+    let most_rows = rows_in(MAX_SHARD_BYTES, row_bytes.max(held_bytes));
+    let mean_rows = rows_in(u64::from(shard_mib) << 20, row_bytes.max(MIN_ROW_BYTES)).min(most_rows);
     // From the smallest number of rows on, one in `target_rows` ends a shard: together they make the mean.
     let target_rows = (mean_rows * 4 / 5).max(1);
     let target_rows = 1 << target_rows.ilog2();
@@ -86,7 +85,7 @@ pub(crate) fn of_pixels(row_bytes: u64) -> CutSizes {
 /// Of single precision, so that half precision has the same cuts and takes no more memory.
 pub(crate) fn token_row_bytes(model: &dyn EncoderModel, size: [u32; 2]) -> Option<u64> {
     model.tokens()?;
-    Some((model.most_tokens(size) * model.dim().ok()? * size_of::<f32>()) as u64)
+    row_bytes(model, size, PrecisionParam::F32)
 }
 
 /// The sizes of shards of texts whose tokens have at most `row_bytes` bytes of vectors each.
@@ -96,9 +95,21 @@ pub(crate) fn of_text_tokens(row_bytes: u64) -> CutSizes {
 
 /// The bytes of a row of vectors of the model, at most: of its tokens in `precision`, or of one vector. Images are of
 /// `size`. `None` where the model's files do not show it, which is reported elsewhere.
-pub(crate) fn row_bytes(model: &dyn EncoderModel, size: [u32; 2], precision: PrecisionParam) -> Option<u64> {
+fn row_bytes(model: &dyn EncoderModel, size: [u32; 2], precision: PrecisionParam) -> Option<u64> {
     let n_vectors = if model.tokens().is_some() { model.most_tokens(size) } else { 1 };
     Some((n_vectors * model.dim().ok()? * precision.bytes()) as u64)
+}
+
+/// The sizes of shards of vectors that a spec asks for; `None` where it does not, or the model's files do not show the
+/// bytes of a row. A row takes `held_bytes` of memory while it is computed.
+pub(crate) fn of_vectors(
+    shard_mib: Option<u32>,
+    model: &dyn EncoderModel,
+    size: [u32; 2],
+    precision: PrecisionParam,
+    held_bytes: u64,
+) -> Option<CutSizes> {
+    Some(of_mib(shard_mib?, row_bytes(model, size, precision)?, held_bytes))
 }
 
 /// The number of shards for the images of one pixel shard, which has at most `most_rows`, or as many as ever.
@@ -116,9 +127,14 @@ fn parts_of_pixels(row_bytes: u64, most_rows: usize) -> usize {
     usize::try_from((most_rows as u64 * row_bytes).div_ceil(MAX_SHARD_BYTES)).unwrap_or(usize::MAX).max(1)
 }
 
+/// The rows of `row_bytes` bytes that fit into `bytes`; at least one.
+fn rows_in(bytes: u64, row_bytes: u64) -> usize {
+    usize::try_from(bytes / row_bytes.max(1)).unwrap_or(usize::MAX).max(1)
+}
+
 /// The sizes `usual`, or fewer rows in the same ratios, so that the rows still determine the cuts.
 fn within_bytes(usual: CutSizes, row_bytes: u64) -> CutSizes {
-    let max_rows = usize::try_from(MAX_SHARD_BYTES / row_bytes.max(1)).unwrap_or(usize::MAX).max(1);
+    let max_rows = rows_in(MAX_SHARD_BYTES, row_bytes);
     if max_rows >= usual.max_rows {
         return usual;
     }

@@ -76,8 +76,8 @@ impl PrecisionParam {
     ///
     /// # Errors
     /// At the place of the param.
-    pub(crate) fn check(params: &Node) -> Result<(), SpecError> {
-        if params.get(PRECISION).and_then(Node::as_str) != Some("f16") || is_unpooled(params) {
+    pub(crate) fn check(self, params: &Node) -> Result<(), SpecError> {
+        if self != Self::F16 || is_unpooled(params) {
             return Ok(());
         }
         let message = "`precision: f16` needs `pooling: tokens`; pooled vectors are always stored in single precision";
