@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pipeline_experiments::recorded::{RecordedError, find_run};
 use pipeline_experiments::{LocateError, StoreRef, locate_spec_near};
+use pipeline_spec::is_yaml;
 use pipeline_store::{RunInfo, Store};
 
 use crate::args::StoreArgs;
@@ -75,6 +76,6 @@ impl RunsOfStore {
 
 /// Whether a name that is neither that of a spec nor that of a run is meant as a spec.
 fn is_of_specs(error: &LocateError, name: &str) -> bool {
-    let is_path = name.contains('/') || name.ends_with(".yaml") || name.ends_with(".yml");
+    let is_path = name.contains('/') || is_yaml(Path::new(name));
     is_path || matches!(error, LocateError::SeveralSpecs { .. })
 }

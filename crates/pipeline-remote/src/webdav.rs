@@ -113,7 +113,7 @@ impl WebDav {
                 (StatusCode::LOCKED, Some(pause)) => thread::sleep(*pause),
                 // It is there.
                 (StatusCode::METHOD_NOT_ALLOWED | StatusCode::MOVED_PERMANENTLY, _) => return Ok(true),
-                (StatusCode::CONFLICT | StatusCode::NOT_FOUND, _) => return Ok(false),
+                (status, _) if NO_FOLDER.contains(&status) => return Ok(false),
                 _ if status.is_success() => return Ok(true),
                 _ => return Err(self.failure()),
             }

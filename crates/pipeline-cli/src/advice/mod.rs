@@ -5,7 +5,7 @@ mod settings;
 mod verbs;
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use pipeline_experiments::{ALL_STAGES, LocateError, OpenError, SpecRef};
@@ -116,7 +116,7 @@ pub fn of_stage(word: &str) -> Option<String> {
 
 /// Advice on a word that stands where a run should, and is a spec: its last run.
 pub fn of_run(word: &str) -> Option<String> {
-    let artifacts = named_store(&words());
+    let artifacts = args::named_store(&words());
     let named = SpecRef::find(Path::new(word), &[], artifacts.as_deref(), &door::here()).ok()?;
     let spec = quoted(word);
     let store = Store::is_at(&named.store.folder).then(|| Store::open(&named.store.folder).ok()).flatten();
@@ -131,12 +131,6 @@ pub fn of_run(word: &str) -> Option<String> {
     };
     let all = format!("`pipeline runs --filter spec={}` lists its runs", quoted(&last.spec));
     Some(format!("`{spec}` is a spec, and its last run is `{}`; {all}", last.number))
-}
-
-/// The store that the words or the environment name.
-fn named_store(words: &[String]) -> Option<PathBuf> {
-    let on_line = args::value_of(words, "--artifacts").map(PathBuf::from);
-    on_line.or_else(|| std::env::var_os(args::ARTIFACTS_VARIABLE).map(PathBuf::from))
 }
 
 fn unknown_command(word: &str) -> Failure {
@@ -177,6 +171,8 @@ fn is_override(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn words(line: &str) -> Vec<String> {
@@ -187,14 +183,14 @@ mod tests {
     fn an_example_is_of_the_command_on_the_line() {
         assert_eq!(example(&words("pipeline -q diff last")).unwrap(), "for example: `pipeline diff last~1 last`");
         assert_eq!(example(&words("pipeline nothing")), None);
-        let of_cache = example(&words("pipeline cache verify demo --remote"));
-        assert!(of_cache.is_none_or(|line| line.contains("cache verify")), "the spec `demo` is not the command");
+        let of_cache = example(&words("pipeline cache verify demo --remote")).unwrap();
+        assert!(of_cache.contains("cache verify"), "the spec `demo` is not the command: {of_cache}");
     }
 
     #[test]
     fn the_store_of_advice_is_that_of_the_line() {
         for line in ["pipeline diff shop last --artifacts b", "pipeline diff --artifacts=b shop last"] {
-            assert_eq!(named_store(&words(line)), Some(PathBuf::from("b")), "{line}");
+            assert_eq!(args::named_store(&words(line)), Some(PathBuf::from("b")), "{line}");
         }
     }
 

@@ -180,10 +180,16 @@ pub struct ReplaceArgs {
 pub const ARTIFACTS_VARIABLE: &str = "PIPELINE_ARTIFACTS";
 
 /// The value of an option such as `--artifacts` among the words of a line that need not be whole.
-pub fn value_of<'a>(words: &'a [String], option: &str) -> Option<&'a str> {
+fn value_of<'a>(words: &'a [String], option: &str) -> Option<&'a str> {
     let behind = words.iter().position(|word| word == option).and_then(|idx| words.get(idx + 1));
     let joined = || words.iter().find_map(|word| word.strip_prefix(option)?.strip_prefix('='));
     behind.map(String::as_str).or_else(joined)
+}
+
+/// The store that the words or the environment name.
+pub fn named_store(words: &[String]) -> Option<PathBuf> {
+    let on_line = value_of(words, "--artifacts").map(PathBuf::from);
+    on_line.or_else(|| std::env::var_os(ARTIFACTS_VARIABLE).map(PathBuf::from))
 }
 
 /// The store.

@@ -104,9 +104,7 @@ fn run_names() -> Vec<CompletionCandidate> {
 /// The runs of the store, which is not created.
 fn recorded() -> Option<Vec<RunInfo>> {
     let words: Vec<String> = words().iter().map(|word| word.to_string_lossy().into_owned()).collect();
-    let asked = args::value_of(&words, "--artifacts").map(str::to_owned);
-    let asked = asked.or_else(|| std::env::var(args::ARTIFACTS_VARIABLE).ok());
-    let folder = StoreRef::above(&door::here(), asked.as_deref().map(Path::new)).ok()?.folder;
+    let folder = StoreRef::above(&door::here(), args::named_store(&words).as_deref()).ok()?.folder;
     if !Store::is_at(&folder) {
         return None;
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use pipeline_core::{
-    Cut, Derived, InputArtifact, Key, RunReason, ShardOrder, ShardedStage, SourceFile, Stage, StageContext, StageError,
+    Cut, Derived, InputArtifact, RunReason, ShardOrder, ShardedStage, SourceFile, Stage, StageContext, StageError,
     StageHost, StageWork, shard_orders,
 };
 use pipeline_store::{OpenTree, Store};
@@ -45,12 +45,8 @@ pub(crate) fn count(
         store.records().fetch_shards(&storing::keys(&orders));
     }
     let packed = storing::packed_shards(store, &orders);
-    let is_packed = |key: &Key| {
-        let row = store.records().packed(&packed, key).filter(|row| store.has_packed(row));
-        row.is_some_and(|row| row.report().is_some_and(|(computed, _)| arithmetic.accepts(&computed, numerics)))
-    };
     let is_missing = |order: &&ShardOrder| {
-        if is_packed(&order.key) {
+        if storing::packed(store, &packed, &order.key, arithmetic, numerics).is_some() {
             return false;
         }
         let record = store.records().get_shard(&order.key).ok().flatten();

@@ -78,17 +78,7 @@ impl<'a> Storing<'a> {
 
     /// Like [`Storing::remembered`], from packed records. `None` where only the record can answer.
     pub fn packed(&self, shards: &PackedShards, key: &Key) -> Option<Found> {
-        let row = self.store.records().packed(shards, key)?;
-        let (numerics, report) = row.report()?;
-        let is_usable = self.origin.arithmetic.accepts(&numerics, self.numerics) && self.store.has_packed(&row);
-        is_usable.then(|| Found {
-            entry: row.entry(),
-            report,
-            numerics,
-            is_own: false,
-            has_objects: row.has_objects(),
-            record: Some(row.record()),
-        })
+        packed(self.store, shards, key, self.origin.arithmetic, self.numerics)
     }
 
     /// The packed records of the shards of a stage.
@@ -183,6 +173,27 @@ impl Drop for Storing<'_> {
             let _ = thread.join();
         }
     }
+}
+
+/// The shard of a packed record, if its bytes exist and its arithmetic is accepted for a stage of the class `numerics`.
+pub(crate) fn packed(
+    store: &Store,
+    shards: &PackedShards,
+    key: &Key,
+    arithmetic: Arithmetic,
+    numerics: Numerics,
+) -> Option<Found> {
+    let row = store.records().packed(shards, key)?;
+    let (computed, report) = row.report()?;
+    let is_usable = arithmetic.accepts(&computed, numerics) && store.has_packed(&row);
+    is_usable.then(|| Found {
+        entry: row.entry(),
+        report,
+        numerics: computed,
+        is_own: false,
+        has_objects: row.has_objects(),
+        record: Some(row.record()),
+    })
 }
 
 /// The shard of a record, if its bytes exist and its arithmetic is accepted for a stage of the class `numerics`.

@@ -74,9 +74,14 @@ fn serialize(metadata: BTreeMap<&'static str, String>, tensors: BTreeMap<String,
         numbers.extend(little_endian(values));
         header.insert(name, json!({"dtype": "F32", "shape": shape, "data_offsets": [start, numbers.len()]}));
     }
-    let mut header = serde_json::Value::Object(header).to_string().into_bytes();
+    [framed(serde_json::Value::Object(header).to_string()), numbers].concat()
+}
+
+/// The bytes before the numbers: the length of the header, and the header, padded.
+fn framed(header: String) -> Vec<u8> {
+    let mut header = header.into_bytes();
     header.resize(header.len().next_multiple_of(ALIGNMENT_BYTES), b' ');
-    [&(header.len() as u64).to_le_bytes()[..], &header, &numbers].concat()
+    [&(header.len() as u64).to_le_bytes()[..], &header].concat()
 }
 
 /// Writes one tensor `vectors`.
@@ -88,17 +93,13 @@ fn serialize(metadata: BTreeMap<&'static str, String>, tensors: BTreeMap<String,
 /// When a row cannot be read, or the file cannot be written.
 pub fn write_vectors(path: &Path, vectors: &dyn RowReader) -> Result<(), CheckpointError> {
     let (n_rows, n_cols) = (vectors.n_rows(), vectors.n_cols());
-    let mut header = format!(
+    let header = format!(
         r#"{{"vectors":{{"dtype":"F32","shape":[{n_rows},{n_cols}],"data_offsets":[0,{}]}}}}"#,
         4 * n_rows * n_cols
     );
-    while !header.len().is_multiple_of(ALIGNMENT_BYTES) {
-        header.push(' ');
-    }
     let write = || {
         let mut file = File::create(path)?;
-        file.write_all(&(header.len() as u64).to_le_bytes())?;
-        file.write_all(header.as_bytes())?;
+        file.write_all(&framed(header))?;
         each_block(vectors, |_, values| file.write_all(&little_endian(values)))
     };
     write().map_err(|source| CheckpointError::Write { path: path.to_owned(), source })

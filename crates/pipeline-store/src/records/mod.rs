@@ -6,8 +6,6 @@
 mod packed;
 
 use std::convert::Infallible;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -248,8 +246,7 @@ impl Records {
     ///
     /// The change time cannot be set: anything that is later written, moved or damaged in its place has another one.
     pub fn recorded_ns(&self, key: &Key) -> Option<i64> {
-        let metadata = fs::symlink_metadata(self.path(key)).ok()?;
-        metadata.is_file().then(|| metadata.ctime().saturating_mul(1_000_000_000).saturating_add(metadata.ctime_nsec()))
+        self.file_of(key).map(|file| file.changed_ns)
     }
 
     /// Remembers the result of a key, replacing an earlier one. A remote that this process may write gets it, too, but

@@ -34,7 +34,7 @@ const HAS_OBJECTS: u8 = 2;
 pub struct RecordFile {
     inode: u64,
     bytes: u64,
-    changed_ns: i64,
+    pub(super) changed_ns: i64,
 }
 
 /// The facts in the record of a shard.
