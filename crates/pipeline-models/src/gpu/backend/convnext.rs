@@ -43,7 +43,7 @@ struct Block<B: Arithmetic> {
 }
 
 impl<B: Arithmetic> ConvNeXt<B> {
-    /// Moves the weights to `device`.
+    /// Moves the weights to the device.
     fn new(weights: ConvNeXtWeights, site: &Site<B>) -> Self {
         let epsilon = weights.epsilon;
         let stages = weights.stages.into_iter().map(|stage| Stage::new(stage, epsilon, site));

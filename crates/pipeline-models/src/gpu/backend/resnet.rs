@@ -48,7 +48,7 @@ struct Convolution<B: Arithmetic> {
 }
 
 impl<B: Arithmetic> ResNet<B> {
-    /// Moves the weights to `device`.
+    /// Moves the weights to the device.
     pub(super) fn new(weights: ResNetWeights, site: &Site<B>) -> Self {
         Self {
             stem: match weights.stem {

@@ -156,7 +156,7 @@ fn on_tensor_cores<R: CubeRuntime>(
     Ok(output)
 }
 
-/// Convolutions without rounding of factors: those of single places are products.
+/// Convolutions in single precision, of weights as they are held: those of single places are products.
 fn in_single_precision<R: CubeRuntime>(
     maps: CubeTensor<R>,
     weight: CubeTensor<R>,

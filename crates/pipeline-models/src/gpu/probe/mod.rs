@@ -1,4 +1,4 @@
-//! Asks whether the card works, before any work: the driver, its memory, the compiler, and one small kernel.
+//! Asks whether the card works, before any work: the driver, its memory, the compiler and its headers.
 //!
 //! Unsafe code: loads the driver by name and calls functions of it, whose signatures are part of its stable interface.
 

@@ -1,4 +1,4 @@
-//! Training in the framework: on CUDA, and on any backend as a reference for the processor's own steps.
+//! Training in the framework: on a GPU, and on any backend as a reference for the processor's own steps.
 
 mod adam;
 mod attention;

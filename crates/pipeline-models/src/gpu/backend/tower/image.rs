@@ -40,7 +40,7 @@ enum Pool<B: Arithmetic> {
 }
 
 impl<B: Arithmetic> DeviceImageTower<B> {
-    /// Moves the weights to `device`.
+    /// Moves the weights to the device.
     fn new(tower: ImageTower, site: &Site<B>) -> Self {
         let ImageTower { shape, patch, patches, prefix, positions, first_norm, layers, final_norm, pool, head } = tower;
         let norm = |weights| LayerNorm::new(weights, shape.epsilon, site);
