@@ -18,7 +18,7 @@ pub const MAX_UNDIVIDED: usize = 4096;
 const FOLDER: CutSizes = CutSizes { min_rows: 512, target_rows: 512, max_rows: MAX_UNDIVIDED };
 
 /// A folder of a divided tree.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SubTree {
     /// The digest of the object with the folder's tree as JSON.
     pub tree: Digest,

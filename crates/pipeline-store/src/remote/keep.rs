@@ -142,18 +142,24 @@ impl Twin {
 
     /// The objects that these records name. A damaged record names none: no reader uses it.
     fn objects_of(&self, records: &[(Key, RemoteFile)]) -> Result<BTreeSet<Digest>, RemoteError> {
-        let named = Mutex::new(BTreeSet::new());
+        let (named, sub_trees) = (Mutex::new(BTreeSet::new()), Mutex::new(BTreeSet::new()));
+        let add = |tree: &Tree| {
+            let digests = tree.files.values().map(|entry| entry.digest);
+            let digests = digests.chain(tree.trees.values().map(|sub_tree| sub_tree.tree));
+            named.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
+            sub_trees.lock().unwrap_or_else(PoisonError::into_inner).extend(tree.trees.values().copied());
+        };
         for_each_at_once(records, MAX_LOOK_UPS, |(key, file)| {
             let document = self.get(&file.name, file.bytes, || Ok(Vec::new()))?;
             let record = document.and_then(|document| checked::<Value>(&document, key));
-            let Some(record) = record else { return Ok(()) };
-            let mut digests: Vec<Digest> = record.tree.files.values().map(|entry| entry.digest).collect();
-            for sub_tree in record.tree.trees.values() {
-                digests.push(sub_tree.tree);
-                let tree = self.sub_tree(sub_tree)?;
-                digests.extend(tree.iter().flat_map(|tree| tree.files.values()).map(|entry| entry.digest));
-            }
-            named.lock().unwrap_or_else(PoisonError::into_inner).extend(digests);
+            record.iter().for_each(|record| add(&record.tree));
+            Ok(())
+        })?;
+        // Artifacts that differ in some shards share nearly all sub-trees, and each is asked for once.
+        let distinct = std::mem::take(&mut *sub_trees.lock().unwrap_or_else(PoisonError::into_inner));
+        let distinct: Vec<SubTree> = distinct.into_iter().collect();
+        for_each_at_once(&distinct, MAX_LOOK_UPS, |sub_tree| {
+            self.sub_tree(sub_tree)?.iter().for_each(&add);
             Ok(())
         })?;
         Ok(named.into_inner().unwrap_or_else(PoisonError::into_inner))
