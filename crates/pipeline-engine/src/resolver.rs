@@ -2,6 +2,7 @@
 //!
 //! A plan decides all stages at once; a run decides each stage again when its inputs become known.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -211,7 +212,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The artifact with all its files. `None` when its record or a sub-tree is gone.
-    pub fn whole_tree(&mut self, idx: usize) -> Result<Option<Tree>, StoreError> {
+    pub fn whole_tree(&mut self, idx: usize) -> Result<Option<Cow<'_, Tree>>, StoreError> {
         let store = self.store;
         let Some(tree) = self.tree(idx)? else { return Ok(None) };
         match store.cas().whole(tree) {
@@ -279,14 +280,14 @@ impl<'a> Resolver<'a> {
     /// The files and folders that an up-to-date stage publishes; `None` when neither the last run nor a record has
     /// them.
     pub fn published(&mut self, idx: usize) -> Result<Option<BTreeMap<String, Part>>, StoreError> {
-        let publish = &self.graph.nodes()[idx].publish;
+        let graph = self.graph;
+        let publish = &graph.nodes()[idx].publish;
         let last = self.last_stages[idx].as_ref().filter(|last| Some(last.artifact) == self.stages[idx].artifact);
         if let Some(last) = last.filter(|last| publish.iter().all(|(file, _)| last.published.contains_key(file))) {
             let parts = last.published.iter().map(|(file, entry)| (file.clone(), Part::File(*entry)));
             return Ok(Some(parts.collect()));
         }
         let Some(tree) = self.whole_tree(idx)? else { return Ok(None) };
-        let publish = &self.graph.nodes()[idx].publish;
         let parts = publish.iter().filter_map(|(file, _)| Some((file.clone(), tree.part(file)?)));
         Ok(Some(parts.collect()))
     }

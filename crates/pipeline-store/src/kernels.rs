@@ -4,12 +4,13 @@
 //! and damage in them would be another kernel. A file here begins with the digest of the rest.
 
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use pipeline_core::Digest;
 
+use crate::cas::stays_inside;
 use crate::durable::{Durability, list_folder, parent, read_if_there, remove_file};
 use crate::error::At;
 use crate::folders::files_below;
@@ -116,11 +117,10 @@ fn unpack(packed: &[u8]) -> Option<Vec<(&str, &[u8])>> {
     let mut files = Vec::new();
     while !rest.is_empty() {
         let name = std::str::from_utf8(part(&mut rest)?).ok()?;
-        let is_below = Path::new(name).components().all(|component| matches!(component, Component::Normal(_)));
-        files.push((name, part(&mut rest)?));
-        if !is_below {
+        if !stays_inside(name) {
             return None;
         }
+        files.push((name, part(&mut rest)?));
     }
     Some(files)
 }

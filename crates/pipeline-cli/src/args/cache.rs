@@ -28,8 +28,9 @@ pub enum CacheCommand {
     /// In use are the results of the last run of each spec, of pinned runs (`pipeline runs RUN --pin`) and of running
     /// ones, and all that living processes read, write or have just found. A spec whose file is gone holds nothing. A
     /// spec that cannot be seen from here (another machine, a disk that is not mounted) holds its results for 30 days.
-    /// Indexes of sources stay for 30 days after their last use. Without limits everything else goes. Keys stay remembered, so that no stage runs again only because its bytes
-    /// are gone. The output lists the bytes that stay by their holders.
+    /// Indexes of sources stay for 30 days after their last use. Without limits everything else goes. Keys stay
+    /// remembered, so that no stage runs again only because its bytes are gone. The output lists the bytes that stay by
+    /// their holders.
     Gc(CacheGcArgs),
     /// Upload results to the remote: those of a spec's last run or of a run, and what earlier runs have not uploaded.
     Push(CachePushArgs),

@@ -76,7 +76,10 @@ pub(super) fn orders(
         let tree = resolver.tree(input).ok()??.clone();
         // Shards of an input are determined by their digests alone: no file is opened, and its bytes may be gone.
         let artifact = match cut {
-            Cut::Input { .. } => InputArtifact::in_folder(store.artifacts().to_owned(), store.cas().whole(&tree).ok()?),
+            Cut::Input { .. } => {
+                let whole = store.cas().whole(&tree).ok()?.into_owned();
+                InputArtifact::in_folder(store.artifacts().to_owned(), whole)
+            }
             Cut::Rows(_) => {
                 let tree = store.cas().open_outside(&tree).ok()?;
                 let artifact = tree.artifact().clone();

@@ -99,8 +99,6 @@ fn describe(kind: FileType) -> &'static str {
 
 /// Checks that every name stays inside the folder that it is joined to, and that links lead to something in the tree.
 pub(crate) fn check_tree(tree: &Tree) -> Result<(), StoreError> {
-    let stays_inside =
-        |name: &str| !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
     // A file below a link would be written where the link leads.
     let is_behind_link = |name: &str| name.match_indices('/').any(|(end, _)| tree.links.contains_key(&name[..end]));
     if let Some(folder) = tree.trees.keys().find(|folder| !is_folder_of_its_own(tree, folder)) {
@@ -111,4 +109,9 @@ pub(crate) fn check_tree(tree: &Tree) -> Result<(), StoreError> {
         Some(name) => Err(StoreError::Name { path: name.into() }),
         None => check_links(tree),
     }
+}
+
+/// True if a name stays inside the folder that it is joined to.
+pub(crate) fn stays_inside(name: &str) -> bool {
+    !name.is_empty() && Path::new(name).components().all(|part| matches!(part, Component::Normal(_)))
 }

@@ -30,7 +30,7 @@ use crate::workspace::Workspace;
 
 pub use error::OpenTreeError;
 pub(crate) use links::lay_out_folders;
-pub(crate) use listing::{check_links, check_tree};
+pub(crate) use listing::{check_links, check_tree, stays_inside};
 pub(crate) use objects::Object;
 pub use open_tree::OpenTree;
 pub use sub_trees::Objects;

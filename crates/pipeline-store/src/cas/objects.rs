@@ -97,7 +97,7 @@ impl Cas {
     pub fn has_bytes(&self, tree: &Tree) -> bool {
         let session = self.workspace.session_if_begun();
         tree.files.values().all(|entry| self.has_object(entry, session.as_deref()))
-            && (tree.is_whole() || tree.trees.values().all(|sub_tree| self.has_sub_tree(sub_tree)))
+            && (tree.is_whole() || tree.trees.values().all(|sub_tree| self.has_sub_tree(sub_tree, session.as_deref())))
     }
 
     /// True if a file exists with its length. Reads no content.
@@ -116,7 +116,7 @@ impl Cas {
         }
     }
 
-    fn has_object(&self, entry: &FileEntry, session: Option<&Session>) -> bool {
+    pub(super) fn has_object(&self, entry: &FileEntry, session: Option<&Session>) -> bool {
         let object = self.object(&entry.digest);
         match fs::metadata(&object) {
             Ok(metadata) if metadata.is_file() && metadata.len() == entry.bytes => {

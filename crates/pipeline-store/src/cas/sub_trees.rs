@@ -1,5 +1,6 @@
 //! Divided trees: stores the sub-trees of an artifact, and brings all its files together again.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Component, Path};
@@ -11,6 +12,7 @@ use super::listing::check_tree;
 use super::{Cas, OpenTreeError};
 use crate::StoreError;
 use crate::error::At;
+use crate::workspace::Session;
 
 /// The objects of an artifact, as far as this store knows them.
 #[derive(Debug, Default)]
@@ -49,12 +51,12 @@ impl Cas {
     ///
     /// # Errors
     /// When sub-trees are missing or damaged (then they are quarantined), or the store fails.
-    pub fn whole(&self, tree: &Tree) -> Result<Tree, OpenTreeError> {
+    pub fn whole<'a>(&self, tree: &'a Tree) -> Result<Cow<'a, Tree>, OpenTreeError> {
         check_tree(tree)?;
-        let mut whole = tree.clone();
         if tree.is_whole() {
-            return Ok(whole);
+            return Ok(Cow::Borrowed(tree));
         }
+        let mut whole = tree.clone();
         let objects: Vec<_> = tree.trees.values().map(SubTree::object).collect();
         self.fetch(&objects)?;
         let read = |(folder, sub_tree): (&String, &SubTree)| Ok((folder.clone(), self.look_at(sub_tree)?));
@@ -68,7 +70,7 @@ impl Cas {
             }
         }
         match (damaged.is_empty(), missing.is_empty()) {
-            (true, true) => Ok(whole),
+            (true, true) => Ok(Cow::Owned(whole)),
             (true, false) => Err(OpenTreeError::Missing { files: missing }),
             (false, _) => Err(OpenTreeError::Corrupt { files: damaged }),
         }
@@ -79,16 +81,27 @@ impl Cas {
     /// # Errors
     /// When the store cannot be read.
     pub fn objects_of(&self, tree: &Tree) -> Result<Objects, StoreError> {
+        self.objects_unseen(tree, &mut BTreeSet::new())
+    }
+
+    /// The same without the files of sub-trees that were seen before, which are read once for many artifacts.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn objects_unseen(&self, tree: &Tree, seen: &mut BTreeSet<SubTree>) -> Result<Objects, StoreError> {
         let own = tree.files.values().map(|entry| entry.digest);
         let mut objects = Objects { digests: own.collect(), is_complete: true };
         let is_whole = tree.is_whole();
         for sub_tree in tree.trees.values() {
             objects.digests.insert(sub_tree.tree);
-            if is_whole {
+            if is_whole || seen.contains(sub_tree) {
                 continue;
             }
             match self.look_at(sub_tree)? {
-                Look::Intact(sub_tree) => objects.digests.extend(sub_tree.files.values().map(|entry| entry.digest)),
+                Look::Intact(files) => {
+                    objects.digests.extend(files.files.values().map(|entry| entry.digest));
+                    seen.insert(*sub_tree);
+                }
                 Look::Missing | Look::Damaged => objects.is_complete = false,
             }
         }
@@ -106,9 +119,9 @@ impl Cas {
     }
 
     /// True if every file of the folder exists with its length.
-    pub(super) fn has_sub_tree(&self, sub_tree: &SubTree) -> bool {
-        let has_files = |tree: &Tree| tree.files.par_iter().all(|(_, entry)| self.has_file(entry));
-        self.has_file(&sub_tree.object())
+    pub(super) fn has_sub_tree(&self, sub_tree: &SubTree, session: Option<&Session>) -> bool {
+        let has_files = |tree: &Tree| tree.files.par_iter().all(|(_, entry)| self.has_object(entry, session));
+        self.has_object(&sub_tree.object(), session)
             && matches!(self.look_at(sub_tree), Ok(Look::Intact(tree)) if has_files(&tree))
     }
 }

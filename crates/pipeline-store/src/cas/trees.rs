@@ -33,7 +33,7 @@ impl Cas {
     /// # Errors
     /// When sub-trees are missing or damaged (then they are quarantined), or the store fails.
     pub fn open_unverified(&self, tree: &Tree) -> Result<OpenTree, OpenTreeError> {
-        let whole = self.whole(tree)?;
+        let whole = self.whole(tree)?.into_owned();
         let digest = tree.digest();
         let lease_path = self.lease(&digest);
         match share(&lease_path).at("lock", &lease_path) {
@@ -54,7 +54,7 @@ impl Cas {
     /// # Errors
     /// As for [`Cas::open_unverified`].
     pub fn open_outside(&self, tree: &Tree) -> Result<OpenTree, OpenTreeError> {
-        let whole = self.whole(tree)?;
+        let whole = self.whole(tree)?.into_owned();
         let outside = tempfile::tempdir().at("create", &std::env::temp_dir())?;
         Ok(OpenTree::outside(self, whole, outside)?)
     }

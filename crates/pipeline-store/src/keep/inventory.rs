@@ -1,6 +1,7 @@
 //! Maps objects to stages.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pipeline_core::{Digest, StageId};
 
@@ -14,12 +15,13 @@ pub(crate) fn stages_by_object<'a>(
     cas: &Cas,
     records: &'a [Record],
 ) -> Result<BTreeMap<Digest, &'a StageId>, StoreError> {
-    let mut by_age: Vec<&Record> = records.iter().collect();
-    by_age.sort_by_key(|record| record.provenance.at_ms);
-    let mut stages = BTreeMap::new();
-    for record in by_age {
-        let objects = cas.objects_of(&record.tree)?.digests;
-        stages.extend(objects.into_iter().map(|digest| (digest, &record.provenance.stage)));
+    let mut latest_first: Vec<&Record> = records.iter().collect();
+    latest_first.sort_by_key(|record| Reverse(record.provenance.at_ms));
+    let (mut stages, mut seen) = (BTreeMap::new(), BTreeSet::new());
+    for record in latest_first {
+        for digest in cas.objects_unseen(&record.tree, &mut seen)?.digests {
+            stages.entry(digest).or_insert(&record.provenance.stage);
+        }
     }
     Ok(stages)
 }

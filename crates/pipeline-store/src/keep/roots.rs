@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use pipeline_core::{ArtifactDigest, Digest, Key, RunId};
+use pipeline_core::{ArtifactDigest, Digest, Key, RunId, SubTree};
 
 use super::holders::{Held, Hold, Holder};
 use super::specs::{SpecHold, UNSEEN_LIFE};
@@ -52,10 +52,11 @@ impl Roots {
                 }
             };
             let objects = roots.by_holder.entry(hold.holder.clone()).or_default();
+            let mut seen = BTreeSet::new();
             for record in held {
                 roots.keys.insert(record.key);
                 roots.artifacts.insert(record.tree.digest());
-                objects.extend(objects_of(cas, record, records)?);
+                objects.extend(objects_of(cas, record, records, &mut seen)?);
             }
             roots.objects.extend(objects.iter());
         }
@@ -63,10 +64,15 @@ impl Roots {
     }
 }
 
-/// The objects of a held record. Where a sub-tree is lost or damaged, its files are unknown: then all results of the
+/// The objects of a held record, without the files of sub-trees that were seen before. Where a sub-tree is lost or damaged, its files are unknown: then all results of the
 /// stage are held, so that no shard of it is collected.
-fn objects_of(cas: &Cas, record: &Record, records: &[Record]) -> Result<BTreeSet<Digest>, StoreError> {
-    let mut objects = cas.objects_of(&record.tree)?;
+fn objects_of(
+    cas: &Cas,
+    record: &Record,
+    records: &[Record],
+    seen: &mut BTreeSet<SubTree>,
+) -> Result<BTreeSet<Digest>, StoreError> {
+    let mut objects = cas.objects_unseen(&record.tree, seen)?;
     if !objects.is_complete {
         let of_stage = records.iter().filter(|other| other.provenance.stage == record.provenance.stage);
         objects.digests.extend(of_stage.flat_map(|other| other.tree.files.values()).map(|entry| entry.digest));
@@ -179,14 +185,15 @@ impl Store {
             held.extend(Roots::of(self.cas(), std::slice::from_ref(hold), self.all_once(all)?)?.objects);
             return Ok(());
         };
+        let mut seen = BTreeSet::new();
         for key in bytes {
             match self.records().read(key) {
                 RecordState::Intact(record) => {
-                    let objects = self.cas().objects_of(&record.tree)?;
-                    held.extend(match objects.is_complete {
-                        true => objects.digests,
-                        false => objects_of(self.cas(), &record, self.all_once(all)?)?,
-                    });
+                    let objects = self.cas().objects_unseen(&record.tree, &mut seen)?;
+                    held.extend(objects.digests);
+                    if !objects.is_complete {
+                        held.extend(objects_of(self.cas(), &record, self.all_once(all)?, &mut seen)?);
+                    }
                 }
                 // Its files may be needed, and they are unknown here.
                 RecordState::Unreadable(error) => return Err(error),

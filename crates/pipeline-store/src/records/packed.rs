@@ -133,17 +133,9 @@ impl PackedShards {
             return None;
         }
         let (rows, texts) = self.content[HEADING.len() + 32 + 8..].split_at(self.n_shards * ROW_BYTES);
-        let row = |row_idx: usize| &rows[row_idx * ROW_BYTES..(row_idx + 1) * ROW_BYTES];
-        let (mut first, mut end) = (0, self.n_shards);
-        while first < end {
-            let middle = usize::midpoint(first, end);
-            match row(middle)[..32].cmp(key.0.as_bytes()) {
-                std::cmp::Ordering::Less => first = middle + 1,
-                std::cmp::Ordering::Equal => return Some(PackedRow { row: row(middle), texts }),
-                std::cmp::Ordering::Greater => end = middle,
-            }
-        }
-        None
+        let (rows, _) = rows.as_chunks::<ROW_BYTES>();
+        let row_idx = rows.binary_search_by(|row| row[..32].cmp(key.0.as_bytes())).ok()?;
+        Some(PackedRow { row: &rows[row_idx], texts })
     }
 }
 
