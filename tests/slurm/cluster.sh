@@ -3,10 +3,11 @@
 # slurm-wlm and munge, its state lies in one folder, and its nodes are three daemons with one processor each.
 #   cluster.sh up FOLDER      starts it; then: export SLURM_CONF=FOLDER/slurm.conf
 #   cluster.sh down FOLDER    ends it
+# With SLURM_GPUS=1 all nodes but the first have a GPU each, of which there is only the name.
 set -euo pipefail
 export PATH=$PATH:/usr/sbin:/sbin
 command=${1:?up or down} folder=$(realpath -m "${2:?a folder}")
-port=${SLURM_BASE_PORT:-26817} n_nodes=3
+port=${SLURM_BASE_PORT:-26817} n_nodes=3 gpus=${SLURM_GPUS:-}
 export SLURM_CONF=$folder/slurm.conf
 
 write_configuration() {
@@ -41,8 +42,14 @@ KillWait=3
 SchedulerParameters=requeue_delay=0,sched_interval=2,bf_interval=2,batch_sched_delay=0
 AccountingStorageType=accounting_storage/none
 CONF
+    [ -z "$gpus" ] || echo GresTypes=gpu >> "$SLURM_CONF"
     for node in $(seq $n_nodes); do
-        echo "NodeName=n$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + node)) CPUs=1 RealMemory=1024"
+        local more=
+        if [ -n "$gpus" ] && [ "$node" -gt 1 ]; then
+            more="Gres=gpu:1"
+            echo "NodeName=n$node Name=gpu File=/dev/null" >> "$folder/gres.conf"
+        fi
+        echo "NodeName=n$node NodeHostname=$host NodeAddr=127.0.0.1 Port=$((port + node)) CPUs=1 RealMemory=4096 $more"
     done >> "$SLURM_CONF"
     echo "PartitionName=all Nodes=n[1-$n_nodes] Default=YES MaxTime=INFINITE State=UP" >> "$SLURM_CONF"
 }

@@ -277,7 +277,7 @@ def main():
     options = arguments.parse_args()
     program = options.pipeline.resolve()
     is_same = True
-    with tempfile.TemporaryDirectory() as base:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as base:
         for prepare in [shards, demo]:
 
             def make(prepare=prepare):
