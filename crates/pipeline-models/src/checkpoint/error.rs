@@ -18,6 +18,9 @@ pub enum CheckpointError {
         /// The cause.
         source: std::io::Error,
     },
+    /// A row of what is to be written cannot be read.
+    #[error(transparent)]
+    Row(#[from] std::io::Error),
 }
 
 /// Writes a whole file.

@@ -97,12 +97,10 @@ pub fn write_vectors(path: &Path, vectors: &dyn RowReader) -> Result<(), Checkpo
         r#"{{"vectors":{{"dtype":"F32","shape":[{n_rows},{n_cols}],"data_offsets":[0,{}]}}}}"#,
         4 * n_rows * n_cols
     );
-    let write = || {
-        let mut file = File::create(path)?;
-        file.write_all(&framed(header))?;
-        each_block(vectors, |_, values| file.write_all(&little_endian(values)))
-    };
-    write().map_err(|source| CheckpointError::Write { path: path.to_owned(), source })
+    let unwritten = |source| CheckpointError::Write { path: path.to_owned(), source };
+    let mut file = File::create(path).map_err(unwritten)?;
+    file.write_all(&framed(header)).map_err(unwritten)?;
+    each_block(vectors, |_, values| file.write_all(&little_endian(values)).map_err(unwritten))
 }
 
 /// The metadata of a file; empty if it has another format.

@@ -230,3 +230,23 @@ fn what_is_no_checkpoint_is_an_error() {
     assert!(Checkpoint::read(&folder.path().join("missing")).is_err());
     assert!(Checkpoint::read(&path).is_err());
 }
+
+#[test]
+fn a_row_that_cannot_be_read_is_not_taken_for_a_file_that_cannot_be_written() {
+    #[derive(Debug)]
+    struct Unreadable;
+    impl pipeline_kernels::RowReader for Unreadable {
+        fn n_rows(&self) -> usize {
+            2
+        }
+        fn n_cols(&self) -> usize {
+            3
+        }
+        fn read_rows(&self, _: &[usize], _: &mut [f32]) -> std::io::Result<()> {
+            Err(std::io::Error::other("`features.parquet` is damaged"))
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let error = write_vectors(&folder.path().join("vectors.safetensors"), &Unreadable).unwrap_err();
+    assert_eq!(error.to_string(), "`features.parquet` is damaged");
+}
