@@ -50,7 +50,7 @@ gpu-accept: cuda ## the checks that need a card, and speeds beside PyTorch (test
 	OUT=target/gpu-accept python3 tests/gpu/accept.py target/release/pipeline
 
 gpu-standin: ## --device cuda without a card: kernels, families, trainings, faults (tests/gpu); needs g++ and pip
-	cargo build --locked --package pipeline-cli --features cuda
+	cargo build --locked --package pipeline-cli --package pipeline-models --features cuda --bins --example card_search
 	python3 tests/gpu/run.py $${CARGO_TARGET_DIR:-target}/debug/pipeline target/gpu-standin
 
 gpu-vulkan: ## --device wgpu on any driver of Vulkan: families and trainings beside the processor (tests/gpu/vulkan.py)

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Runs `--device cuda` without a card: run.py PROGRAM FOLDER, where PROGRAM was built with the feature `cuda`.
+"""Runs `--device cuda` without a card: run.py PROGRAM FOLDER, where PROGRAM was built with the feature `cuda`, and beside it
+`examples/card_search`.
 
 The stand-in for the driver (standin/) executes every kernel on the processor; NVIDIA's own compiler and assembler, which
 come as Python wheels, make the same kernels for cards. Each check prints a line; the exit code is 1 if one fails.
 """
 
+import json
 import os
 import shutil
 import subprocess
@@ -39,6 +41,9 @@ FAULTS = [
     *(f"memory:{n}" for n in (1, 2, 4)),
     *(f"lost:{n}" for n in (1, 60, 900)),
 ]
+
+# Faults of a search, which makes few calls of each kind.
+RANKING_FAULTS = ("module:2", "module:3", "compile:2", "launch:2", "launch:5", "upload:3", "upload:8", "download:2", "download:4", "lost:60")
 
 
 class Checks:
@@ -141,7 +146,25 @@ def compiled(standin, checks, arch, kernels, specs):
         store = standin.folder / f"{name}-{arch}"
         done = standin.run(spec, store, kernels, arguments=few, STANDIN_ARCH=arch, STANDIN_IDLE=PROBE_LAUNCHES)
         checks.say(done.returncode == 0, f"{name} compiles for {CARDS[arch]}", done.stderr[-500:] if done.returncode else "")
+    searched_on_card(standin, kernels, STANDIN_ARCH=arch, STANDIN_IDLE=PROBE_LAUNCHES)
     assembled(standin, checks, arch, kernels)
+
+
+def searched_on_card(standin, kernels, compiles=True, **more):
+    """Runs searches of made-up embeddings on the card and on the processor; returns the process as it ended."""
+    words, environment = [standin.program.parent / "examples" / "card_search"], standin.environment(kernels, compiles, **more)
+    return subprocess.run(words, cwd=standin.folder, env=environment, capture_output=True, text=True, timeout=LONGEST_RUN_S)
+
+
+def rankings(standin, checks):
+    """Rankings of the card are those of the processor to the last bit, or there are none."""
+    done = searched_on_card(standin, standin.kernels)
+    cases = [json.loads(line) for line in done.stdout.splitlines()]
+    different = [case["sizes"] for case in cases if not case["equal"]]
+    holds = done.returncode == 0 and len(cases) == 8 and not different
+    checks.say(holds, "rankings", f"{len(cases)} cases, other bits in {different}; {done.stderr[-300:]}")
+    codes = {fault: searched_on_card(standin, standin.kernels, False, STANDIN_FAULT=fault).returncode for fault in RANKING_FAULTS}
+    checks.say(set(codes.values()) == {3}, "each fault of a search stops it", str(codes))
 
 
 def faulty(standin, checks, fault):
@@ -267,6 +290,7 @@ def main():
         for job in jobs:
             job.result()
     compiled(standin, checks, 90, standin.kernels, (DEMO,))
+    rankings(standin, checks)
     faults(standin, checks)
     small_card(standin, checks)
     missing_parts(standin, checks)

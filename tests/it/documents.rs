@@ -134,6 +134,7 @@ const QUOTED: &[(&str, &str, &str, &str)] = &[
     ("docs/design/divided-artifacts.md", "Up to 4,096 shards", "sub_tree.rs", "MAX_UNDIVIDED: 4096"),
     ("docs/reference/store.md", "more than 4,096 shards", "sub_tree.rs", "MAX_UNDIVIDED: 4096"),
     ("docs/guide/specs.md", "More than 4,096 shards", "sub_tree.rs", "MAX_UNDIVIDED: 4096"),
+    ("docs/guide/specs.md", "2³⁸ or more", "ranking.rs", "LEAST_PRODUCTS: 1 << 38"),
     ("docs/design/shards.md", "leaves 256 shards or more", "shards/storing.rs", "MIN_PACKED: 256"),
     ("docs/design/equal-rows.md", "up to 32 MiB", "extraction.rs", "RECENT_BYTES: 32 << 20"),
 ];

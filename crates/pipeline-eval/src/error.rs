@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::searcher::SearchError;
+
 /// The reason why rows cannot be compared.
 #[derive(Debug, thiserror::Error)]
 pub enum RankError {
@@ -16,4 +18,7 @@ pub enum RankError {
     /// Rows cannot be read.
     #[error("the embeddings cannot be read")]
     Read(#[from] io::Error),
+    /// A searcher failed.
+    #[error("the images cannot be searched")]
+    Search(#[source] SearchError),
 }

@@ -22,19 +22,23 @@ mod ranking;
 mod ranking_row;
 mod recall;
 mod search;
+mod searcher;
 pub mod statistics;
 mod top;
 
 pub use error::RankError;
 pub use metric_name::{Bound, Direction, HeldOutMetric, MetricName, Quantity, Unit, better, ks};
 pub use metrics::{Measure, RelevantRanks, measure};
-pub use rank::rank;
+pub use rank::{rank, rank_by};
 pub use ranking::{Ranking, Similarity};
 pub use ranking_row::RankingRow;
 pub use recall::{Recall, recall_at};
+pub use searcher::{Pass, SearchError, Searcher, Seen};
 
 #[cfg(test)]
 #[path = "../../pipeline-kernels/src/fixtures.rs"]
 mod fixtures;
+#[cfg(test)]
+mod searcher_tests;
 #[cfg(test)]
 mod tests;

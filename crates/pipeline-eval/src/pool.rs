@@ -36,8 +36,40 @@ impl<'a> Pool<'a> {
 
     /// The row ranges of the blocks in which the images are packed.
     pub(super) fn blocks(&self) -> impl Iterator<Item = Range<usize>> + use<> {
-        let (n_images, step) = (self.images.n_rows(), BLOCK_GROUPS * GROUP_IMAGES);
+        self.blocks_of(BLOCK_GROUPS * GROUP_IMAGES)
+    }
+
+    /// The row ranges of blocks of so many images.
+    pub(super) fn blocks_of(&self, step: usize) -> impl Iterator<Item = Range<usize>> + use<> {
+        let n_images = self.images.n_rows();
         (0..n_images).step_by(step).map(move |start| start..n_images.min(start + step))
+    }
+
+    /// The numbers of an embedding.
+    pub(super) fn dim(&self) -> usize {
+        self.images.n_cols()
+    }
+
+    /// Reads the images of a block, each divided by its length where the similarity is the cosine.
+    ///
+    /// # Shapes
+    /// `values` becomes `[block.len(), dim]`
+    ///
+    /// # Errors
+    /// When the images cannot be read.
+    pub(super) fn read(&self, block: &Range<usize>, values: &mut Vec<f32>) -> io::Result<()> {
+        let dim = self.dim();
+        values.resize(block.len() * dim, 0.0);
+        let groups = values.par_chunks_mut((GROUP_IMAGES * dim).max(1)).enumerate();
+        groups.try_for_each_init(Vec::new, |buffer, (group_idx, group)| {
+            let start = block.start + group_idx * GROUP_IMAGES;
+            group.copy_from_slice(consecutive_rows(self.images, start..start + group.len() / dim, buffer)?);
+            for image in group.chunks_exact_mut(dim) {
+                let divisor = self.divisor(image);
+                image.iter_mut().for_each(|value| *value /= divisor);
+            }
+            Ok(())
+        })
     }
 
     /// Packs a block, reusing the memory of the previous one.
@@ -74,13 +106,16 @@ impl<'a> Pool<'a> {
 
     /// Packs images, each divided by its length where the similarity is the cosine.
     fn pack_values(&self, values: &[f32], n_images: usize, packed: &mut PackedMatrix) {
-        let dim = self.images.n_cols();
+        let dim = self.dim();
         let image = |image_idx: usize| &values[image_idx * dim..][..dim];
-        let divisor = |image_idx| match self.similarity {
-            Similarity::Cosine => length(image(image_idx)),
-            Similarity::Dot => 1.0,
-        };
-        let divisors: Vec<f32> = (0..n_images).map(divisor).collect();
+        let divisors: Vec<f32> = (0..n_images).map(|image_idx| self.divisor(image(image_idx))).collect();
         packed.pack(dim, n_images, |k, col| image(col)[k] / divisors[col]);
+    }
+
+    fn divisor(&self, image: &[f32]) -> f32 {
+        match self.similarity {
+            Similarity::Cosine => length(image),
+            Similarity::Dot => 1.0,
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::RankError;
 use super::pool::{GROUP_IMAGES, Group, Pool};
 use super::ranking::{Ranking, Similarity};
 use super::search::Search;
+use super::searcher::{self, Searcher, Seen};
 use pipeline_kernels::Matrix;
 use pipeline_kernels::normalize_rows;
 use pipeline_kernels::{InstructionSet, PackedMatrix, RowReader, Rows, on_threads, read_rows};
@@ -19,6 +20,8 @@ const BLOCK_QUERIES: usize = 96;
 
 /// The embeddings of the queries that are searched for at once, in bytes.
 const PASS_BYTES: usize = 64 << 20;
+/// The bytes of an image that a searcher has found: its row and score.
+const FOUND_BYTES: usize = 8;
 
 /// Ranks all images for each query: higher score first, then lower row.
 ///
@@ -43,13 +46,33 @@ pub fn rank(
     similarity: Similarity,
     n_threads: usize,
 ) -> Result<Vec<Ranking>, RankError> {
-    assert_eq!(relevant.len(), queries.n_rows(), "BUG: every query needs its list of relevant images");
-    let (d_queries, d_images) = (queries.n_cols(), images.n_cols());
-    if d_queries != d_images {
-        return Err(RankError::Widths { d_queries, d_images });
-    }
-    let task = RankAll { queries, images, relevant, top_k: top_k.min(images.n_rows()), similarity };
-    Ok(on_threads(n_threads, || task.run(InstructionSet::best()))?)
+    let task = RankAll::new(queries, images, relevant, top_k, similarity)?;
+    on_threads(n_threads, || task.run(InstructionSet::best(), None))
+}
+
+/// As [`rank`], and with the same bits: a searcher sees the images, where this processor fuses products and sums.
+///
+/// Elsewhere its scores would have other bits, so that the processor searches. Memory is bounded by 64 MiB of queries
+/// and as much of their `top_k` images, `top_k` images for each of all queries, and 64 MiB of images.
+///
+/// # Errors
+/// As [`rank`], and when the searcher fails.
+///
+/// # Panics
+/// As [`rank`], and when the searcher's answer has another shape than it must have.
+pub fn rank_by(
+    searcher: &mut dyn Searcher,
+    queries: &dyn RowReader,
+    images: &dyn RowReader,
+    relevant: &[Vec<usize>],
+    top_k: usize,
+    similarity: Similarity,
+    n_threads: usize,
+) -> Result<Vec<Ranking>, RankError> {
+    let task = RankAll::new(queries, images, relevant, top_k, similarity)?;
+    let instructions = InstructionSet::best();
+    let can_search = instructions.fuses() && images.n_cols() > 0 && images.n_rows() < Seen::ABSENT as usize;
+    on_threads(n_threads, || task.run(instructions, can_search.then_some(searcher)))
 }
 
 /// The arguments of [`rank`].
@@ -62,18 +85,48 @@ pub(super) struct RankAll<'a> {
     pub(super) similarity: Similarity,
 }
 
-impl RankAll<'_> {
-    pub(super) fn run(&self, instructions: InstructionSet) -> io::Result<Vec<Ranking>> {
-        let n_queries = (PASS_BYTES / (4 * self.queries.n_cols()).max(1)).max(BLOCK_QUERIES);
-        self.run_in_passes(n_queries, instructions)
+impl<'a> RankAll<'a> {
+    fn new(
+        queries: &'a dyn RowReader,
+        images: &'a dyn RowReader,
+        relevant: &'a [Vec<usize>],
+        top_k: usize,
+        similarity: Similarity,
+    ) -> Result<Self, RankError> {
+        assert_eq!(relevant.len(), queries.n_rows(), "BUG: every query needs its list of relevant images");
+        let (d_queries, d_images) = (queries.n_cols(), images.n_cols());
+        if d_queries != d_images {
+            return Err(RankError::Widths { d_queries, d_images });
+        }
+        Ok(Self { queries, images, relevant, top_k: top_k.min(images.n_rows()), similarity })
+    }
+
+    pub(super) fn run(
+        &self,
+        instructions: InstructionSet,
+        searcher: Option<&mut dyn Searcher>,
+    ) -> Result<Vec<Ranking>, RankError> {
+        let bytes_of_top = if searcher.is_some() { self.top_k * FOUND_BYTES } else { 0 };
+        let bytes_of_query = (4 * self.queries.n_cols()).max(bytes_of_top).max(1);
+        self.run_in_passes((PASS_BYTES / bytes_of_query).max(BLOCK_QUERIES), instructions, searcher)
     }
 
     /// Takes so many queries at once, on the threads of the current rayon pool.
-    pub(super) fn run_in_passes(&self, n_queries: usize, instructions: InstructionSet) -> io::Result<Vec<Ranking>> {
+    pub(super) fn run_in_passes(
+        &self,
+        n_queries: usize,
+        instructions: InstructionSet,
+        mut searcher: Option<&mut dyn Searcher>,
+    ) -> Result<Vec<Ranking>, RankError> {
         let mut rankings = Vec::with_capacity(self.relevant.len());
         for first_query in (0..self.queries.n_rows()).step_by(n_queries) {
             let queries = first_query..self.queries.n_rows().min(first_query + n_queries);
-            rankings.extend(self.pass(queries, instructions)?);
+            let searcher: Option<&mut dyn Searcher> = match &mut searcher {
+                Some(searcher) => Some(&mut **searcher),
+                None => None,
+            };
+            let searches = self.pass(queries, instructions, searcher)?;
+            rankings.extend(searches.into_iter().map(Search::into_ranking));
         }
         Ok(rankings)
     }
@@ -83,7 +136,8 @@ impl RankAll<'_> {
         &self,
         queries: Range<usize>,
         instructions: InstructionSet,
-    ) -> io::Result<impl Iterator<Item = Ranking> + use<>> {
+        searcher: Option<&mut dyn Searcher>,
+    ) -> Result<Vec<Search>, RankError> {
         let (relevant, dim) = (&self.relevant[queries.clone()], self.queries.n_cols());
         let mut queries = match self.queries.in_memory(queries.clone()) {
             Some(values) => Cow::Borrowed(values),
@@ -104,6 +158,10 @@ impl RankAll<'_> {
                 Ok::<_, io::Error>(())
             },
         )?;
+        if let Some(searcher) = searcher {
+            searcher::search(searcher, &queries, &pool, &mut searches, self.top_k)?;
+            return Ok(searches);
+        }
         let mut groups = Vec::new();
         for block in pool.blocks() {
             pool.pack(&block, &mut groups, instructions)?;
@@ -119,7 +177,7 @@ impl RankAll<'_> {
                 },
             );
         }
-        Ok(searches.into_iter().map(Search::into_ranking))
+        Ok(searches)
     }
 }
 

@@ -50,6 +50,17 @@ impl Search {
         }
     }
 
+    /// The relevant images that are ranked, the best first.
+    pub(super) fn relevant(&self) -> &[Hit] {
+        &self.relevant
+    }
+
+    /// Takes what was counted and found among images that this search has not seen.
+    pub(super) fn add(&mut self, n_before: &[u32], hits: impl Iterator<Item = Hit>) {
+        self.n_before.iter_mut().zip(n_before).for_each(|(sum, n_before)| *sum += *n_before as usize);
+        hits.for_each(|hit| self.top.push(hit));
+    }
+
     #[inline(never)]
     fn push(&mut self, scores: &[f32], first_row: usize) {
         for (idx, &score) in scores.iter().enumerate().filter(|(_, score)| !score.is_nan()) {

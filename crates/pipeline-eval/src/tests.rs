@@ -106,7 +106,7 @@ fn the_ranking_is_that_of_all_scores_sorted_with_every_instruction_set() {
         for top_k in [0, 1, 10, 1000] {
             let task =
                 RankAll { queries: &queries, images: &images, relevant: &relevant, top_k, similarity: Similarity::Dot };
-            for (query_idx, ranking) in task.run(instructions).unwrap().iter().enumerate().step_by(17) {
+            for (query_idx, ranking) in task.run(instructions, None).unwrap().iter().enumerate().step_by(17) {
                 let expected = ranked_slowly(&queries, &images, query_idx);
                 let expected_top: Vec<_> = expected[..top_k].iter().map(|&(row, score)| (row, score as f32)).collect();
                 assert_eq!(ranking.top, expected_top, "{instructions:?}, query {query_idx}");
@@ -131,7 +131,7 @@ fn a_relevant_image_meets_its_own_score_to_the_last_bit() {
             top_k: 600,
             similarity: Similarity::Cosine,
         };
-        for (ranking, relevant) in task.run(instructions).unwrap().iter().zip(&relevant) {
+        for (ranking, relevant) in task.run(instructions, None).unwrap().iter().zip(&relevant) {
             let place = ranking.top.iter().position(|(row, _)| *row == relevant[0]).unwrap();
             assert_eq!(ranking.best_rank(), Some(place + 1), "{instructions:?}");
         }
@@ -146,7 +146,7 @@ fn scores_have_the_same_bits_with_every_instruction_set() {
         let (queries, images) = (&features, &patterned(1203, 801));
         let task = RankAll { queries, images, relevant: &relevant, top_k: 1203, similarity };
         assert_same_bits(&format!("scores by {similarity:?}"), |instructions| {
-            let top = task.run(instructions).unwrap().into_iter().flat_map(|ranking| ranking.top);
+            let top = task.run(instructions, None).unwrap().into_iter().flat_map(|ranking| ranking.top);
             top.flat_map(|(row, score)| [row as f32, score]).collect()
         });
     }
@@ -164,9 +164,9 @@ fn rows_that_are_read_in_any_number_of_passes_are_ranked_as_in_memory() {
     for similarity in [Similarity::Cosine, Similarity::Dot] {
         let task = |queries, images| RankAll { queries, images, relevant: &relevant, top_k: 7, similarity };
         let instructions = InstructionSet::best();
-        let in_memory = task(&queries, &images).run(instructions).unwrap();
+        let in_memory = task(&queries, &images).run(instructions, None).unwrap();
         for n_queries in [96, 100, 301, 1000] {
-            let read = task(&read_queries, &read_images).run_in_passes(n_queries, instructions).unwrap();
+            let read = task(&read_queries, &read_images).run_in_passes(n_queries, instructions, None).unwrap();
             assert!(read == in_memory, "{similarity:?}, {n_queries} queries at once");
         }
     }

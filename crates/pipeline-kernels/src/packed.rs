@@ -17,7 +17,7 @@ const BLOCK_ROWS: usize = 396;
 ///
 /// The sums of blocks are added up. So this constant shows in the bits of every product, and is the same for every
 /// instruction set.
-const BLOCK_DEPTH: usize = 384;
+pub const BLOCK_DEPTH: usize = 384;
 
 const _: () = assert!(BLOCK_DEPTH <= COPIED_STRIDE, "a copied row holds a block");
 /// The least panels for which rows are copied to where tile loops read them fastest.

@@ -13,6 +13,7 @@ mod forward;
 mod gpu;
 pub mod heads;
 pub mod preprocessing;
+pub mod ranking;
 mod tokenizer;
 mod tower;
 pub mod train;

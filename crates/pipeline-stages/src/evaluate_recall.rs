@@ -12,6 +12,7 @@ use pipeline_data::{QueryRow, ResultsOf, ScratchRows};
 use pipeline_eval::{self as eval, Quantity, Ranking, RankingRow};
 use pipeline_kernels::{RowReader, SelectedRows};
 use pipeline_models::checkpoint::Checkpoint;
+use pipeline_models::ranking;
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -238,14 +239,18 @@ impl EvaluateRecall {
         let texts = SelectedRows { reader: texts, rows };
         let top_k = self.params.k.last().copied().unwrap_or(MIN_TOP).max(MIN_TOP);
         let similarity: eval::Similarity = self.params.similarity.into();
-        let incomparable = |error| StageError::because("queries and images cannot be compared", error);
-        let rankings = eval::rank(&texts, &images.vectors, &relevant, top_k, similarity, context.n_threads)
+        let incomparable = |error| StageError {
+            help: ranking::help(&error),
+            ..StageError::because("queries and images cannot be compared", error)
+        };
+        let (device, n_threads) = (artifact::device(context.device), context.n_threads);
+        let rankings = ranking::rank(&texts, &images.vectors, &relevant, top_k, similarity, device, n_threads)
             .map_err(incomparable)?;
         let ranks = |rankings: &[Ranking]| rankings.iter().map(|ranking| ranking.relevant_ranks.clone()).collect();
         let images_for_queries = Measured::of_queries(&queries, images, &relevant, ranks(&rankings));
         let queries_for_images = if self.params.image_to_text {
             let relevant = measured::inverted(&relevant, images.ids.len());
-            let rankings = eval::rank(&images.vectors, &texts, &relevant, 0, similarity, context.n_threads);
+            let rankings = ranking::rank(&images.vectors, &texts, &relevant, 0, similarity, device, n_threads);
             Some(Measured::of_images(&queries, images, &relevant, ranks(&rankings.map_err(incomparable)?)))
         } else {
             None

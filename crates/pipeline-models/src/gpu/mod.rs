@@ -9,6 +9,8 @@ mod backend;
 mod cuda;
 #[cfg(any(feature = "cuda", test))]
 mod probe;
+#[cfg(feature = "cuda")]
+mod ranking;
 #[cfg(any(feature = "cuda", feature = "wgpu", test))]
 mod watch;
 #[cfg(feature = "wgpu")]
@@ -33,6 +35,8 @@ use crate::device::Gpu;
 pub use card::{Card, Toolkit};
 pub use error::{DeviceError, Fault};
 pub(crate) use present::{learner, load};
+#[cfg(feature = "cuda")]
+pub(crate) use ranking::searcher;
 
 /// Says whether the program was built with the interface to a GPU.
 pub(crate) fn is_built_in(gpu: Gpu) -> bool {
@@ -68,6 +72,12 @@ pub(crate) fn card(kernels: impl FnOnce(&Card) -> Option<PathBuf>) -> Result<Car
 #[cfg(not(feature = "cuda"))]
 pub(crate) fn card(_: impl FnOnce(&Card) -> Option<PathBuf>) -> Result<Card, DeviceError> {
     Err(DeviceError::NotBuilt { gpu: Gpu::Cuda })
+}
+
+/// No search, in a build without CUDA: the processor's has the same bits.
+#[cfg(not(feature = "cuda"))]
+pub(crate) fn searcher(_: Gpu) -> Result<Option<Box<dyn pipeline_eval::Searcher>>, DeviceError> {
+    Ok(None)
 }
 
 /// Evaluates an expression with the framework's backend of a GPU by the name `$Backend`; an error in builds without it.

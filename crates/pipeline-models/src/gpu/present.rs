@@ -114,7 +114,7 @@ pub(crate) struct OnDevice<T, B: Backend> {
 }
 
 impl<T, B: Backend> OnDevice<T, B> {
-    fn new(place: impl FnOnce() -> T) -> Result<Self, DeviceError> {
+    pub(super) fn new(place: impl FnOnce() -> T) -> Result<Self, DeviceError> {
         let watch = Watch::new();
         let placed = watch.run(|| on_the_stream(place))?;
         Ok(Self { placed: Some(placed), watch, backend: PhantomData })
@@ -125,7 +125,7 @@ impl<T, B: Backend> OnDevice<T, B> {
         self.watch.run(|| on_the_stream(|| work(placed)))
     }
 
-    fn run_mut<R>(&mut self, work: impl FnOnce(&mut T) -> R) -> Result<R, DeviceError> {
+    pub(super) fn run_mut<R>(&mut self, work: impl FnOnce(&mut T) -> R) -> Result<R, DeviceError> {
         let placed = self.placed.as_mut().expect("it is there until it is dropped");
         self.watch.run(|| on_the_stream(|| work(placed)))
     }

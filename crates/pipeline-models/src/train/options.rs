@@ -9,6 +9,7 @@ use super::validation::ValidationError;
 use super::{PairedFeatures, Validation};
 use crate::device::{DeviceError, Precision};
 use crate::heads::{Features, Head, Heads, Linear};
+use crate::ranking;
 
 /// The temperatures that can be learnt: those of open_clip, whose `logit_scale` stays between 0 and ln 100.
 pub const LEARNT_TEMPERATURES: RangeInclusive<f64> = 0.01..=1.0;
@@ -235,8 +236,11 @@ pub enum TrainError {
 impl TrainError {
     /// Advice on a device that fails.
     pub fn help(&self) -> Option<String> {
-        let Self::Device(error) = self else { return None };
-        Some(error.help())
+        match self {
+            Self::Device(error) => Some(error.help()),
+            Self::Validation(ValidationError::Rank(error)) => ranking::help(error),
+            _ => None,
+        }
     }
 }
 

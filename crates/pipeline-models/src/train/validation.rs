@@ -1,8 +1,10 @@
 //! Measures the retrieval of held-out images by held-out queries for each epoch, and selects the heads to keep.
 
 use super::TrainOptions;
+use crate::Device;
 use crate::heads::{EmbedError, Features, Heads, embed_features};
-use pipeline_eval::{RankError, Recall, Similarity, rank, recall_at};
+use crate::ranking::rank;
+use pipeline_eval::{RankError, Recall, Similarity, recall_at};
 
 /// The `k` of MUGE's Recall@k.
 const K: [usize; 3] = [1, 5, 10];
@@ -23,6 +25,8 @@ pub struct Validation<'a> {
     pub patience: usize,
     /// Whether the start is measured, too: as epoch 0, so that the first with steps is epoch 1.
     pub measures_start: bool,
+    /// Where images are ranked, if that pays.
+    pub device: Device,
 }
 
 /// The reason why heads cannot be measured.
@@ -62,7 +66,7 @@ impl Validation<'_> {
         let queries = embed_features(self.text, heads.map(|heads| &heads.text), normalize, n_threads)?;
         let images = embed_features(self.images, heads.map(|heads| &heads.image), normalize, n_threads)?;
         let similarity = if normalize { Similarity::Cosine } else { Similarity::Dot };
-        let rankings = rank(&queries, &images, self.relevant, 0, similarity, n_threads)?;
+        let rankings = rank(&queries, &images, self.relevant, 0, similarity, self.device, n_threads)?;
         Ok(recall_at(&rankings, &K, images.n_rows))
     }
 }

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pipeline_core::{StageContext, StageError};
+use pipeline_models::Device;
 use pipeline_models::train::Validation;
 use pipeline_spec::{SpecError, StageSpec};
 
@@ -93,10 +94,10 @@ impl HeldOut {
         Ok(Some(Self { text: text.vectors.with_rows(asked.rows), images: images.vectors, relevant: asked.relevant }))
     }
 
-    /// For a training with these params.
-    pub(super) fn validation(&self, params: &TrainProjectionParams) -> Validation<'_> {
+    /// For a training with these params, which ranks images on `device` if that pays.
+    pub(super) fn validation(&self, params: &TrainProjectionParams, device: Device) -> Validation<'_> {
         let Self { text, images, relevant } = self;
         let TrainProjectionParams { patience, measures_start, .. } = *params;
-        Validation { text: text.features(), images: images.features(), relevant, patience, measures_start }
+        Validation { text: text.features(), images: images.features(), relevant, patience, measures_start, device }
     }
 }

@@ -20,7 +20,7 @@ use std::time::Instant;
 use pipeline_core::{Needs, Source, Stage, StageContext, StageError, StageReport, StageWork, WholeStage, Work};
 use pipeline_models::Top;
 use pipeline_models::checkpoint::{Checkpoint, WeightsNote};
-use pipeline_models::train::{self, ClosedForm, PairedFeatures, TrainOptions, Trained, Validation};
+use pipeline_models::train::{self, ClosedForm, PairedFeatures, TrainError, TrainOptions, Trained, Validation};
 use pipeline_spec::SpecError;
 
 use crate::artifact;
@@ -139,7 +139,8 @@ impl WholeStage for TrainProjection {
         drop(queries);
         let (text, images) = (text.vectors, images.vectors);
         let data = PairedFeatures { text: text.features(), images: images.features(), pairs: &pairs };
-        let validation = held_out.as_ref().map(|held_out| held_out.validation(&self.params));
+        let validation =
+            held_out.as_ref().map(|held_out| held_out.validation(&self.params, artifact::device(context.device)));
         let (trained, start_note) = match self.params.fit.closed_form() {
             Some(method) => (self.compute(context, &data, validation.as_ref(), method)?, None),
             None => self.train(context, &data, validation.as_ref(), &spaces)?,
@@ -176,15 +177,13 @@ impl TrainProjection {
     ) -> Result<Trained, StageError> {
         let TrainProjectionParams { penalty, normalize, temperature, .. } = self.params;
         let PairedFeatures { text, images, pairs } = *data;
-        let failed = |error| StageError::because("the training failed", error);
         let (Some(text), Some(images)) = (text.vectors(), images.vectors()) else {
             return Err(StageError::new("heads are computed from pooled features, and these are tokens"));
         };
-        let heads = train::fit(text, images, pairs, method, penalty, self.params.dim()).map_err(failed)?;
+        let heads =
+            train::fit(text, images, pairs, method, penalty, self.params.dim()).map_err(failed)?;
         let recall = |validation: &Validation<'_>| {
-            validation
-                .recall(Some(&heads), normalize, context.n_threads)
-                .map_err(|error| StageError::because("the heads cannot be measured on the held-out data", error))
+            validation.recall(Some(&heads), normalize, context.n_threads).map_err(|error| failed(error.into()))
         };
         let validations = validation.map(recall).transpose()?.into_iter().collect();
         let temperature = temperature as f32;
@@ -232,7 +231,7 @@ impl TrainProjection {
             context.host.progress(n_done, Some(n_steps as u64));
             !context.host.is_cancelled()
         })
-        .map_err(|error| StageError { help: error.help(), ..StageError::because("the training failed", error) })?;
+        .map_err(failed)?;
         if context.host.is_cancelled() {
             return Err(StageError::cancelled());
         }
@@ -257,4 +256,9 @@ impl TrainProjection {
         }
         history::write(&scratch.join(artifact::HISTORY), trained)
     }
+}
+
+/// The training, or what it measures, failed.
+fn failed(error: TrainError) -> StageError {
+    StageError { help: error.help(), ..StageError::because("the training failed", error) }
 }

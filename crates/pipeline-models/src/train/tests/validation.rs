@@ -22,7 +22,14 @@ fn trained(options: &TrainOptions, patience: usize, observe: &mut (dyn FnMut() +
 
 fn held_out<'a>(features: &'a Features, relevant: &'a [Vec<usize>], patience: usize) -> Validation<'a> {
     let Features { valid_text: text, valid_image: images, .. } = features;
-    Validation { text: text.into(), images: images.into(), relevant, patience, measures_start: false }
+    Validation {
+        text: text.into(),
+        images: images.into(),
+        relevant,
+        patience,
+        measures_start: false,
+        device: Device::Cpu,
+    }
 }
 
 /// The heads after this many epochs without held-out data.
@@ -144,6 +151,7 @@ fn the_thread_count_changes_neither_what_is_measured_nor_what_is_kept() {
             relevant: &relevant,
             patience: 3,
             measures_start: true,
+            device: Device::Cpu,
         };
         let start = Some(initial_heads(160, 200, 50, 3));
         let data = PairedFeatures { text: (&text).into(), images: (&images).into(), pairs: &pairs };

@@ -1,0 +1,90 @@
+//! Ranks images for queries where that is fastest, with the same bits everywhere.
+
+use pipeline_eval::{RankError, Ranking, SearchError, Searcher, Similarity};
+use pipeline_kernels::RowReader;
+
+use crate::device::{Device, DeviceError};
+use crate::gpu;
+
+/// The least products of two numbers for which a card is asked: 1.4 seconds of two threads with AVX-512. For fewer, its
+/// start and the copies to it are no gain beside many threads.
+const LEAST_PRODUCTS: usize = 1 << 38;
+
+/// As [`pipeline_eval::rank`], and with the same bits, on the card of CUDA where that pays.
+///
+/// The sizes alone decide: a card searches if queries × images × numbers of an embedding are 2³⁸ or more, such as 18,013
+/// queries, 29,806 images and 512 numbers. The processor searches for fewer, without FMA, beside a GPU of Vulkan or
+/// Metal, which need not fuse products and sums, and where this process has not opened the card.
+///
+/// # Errors
+/// As [`pipeline_eval::rank`], and when the card fails ([`RankError::Search`] of a [`DeviceError`]).
+///
+/// # Panics
+/// As [`pipeline_eval::rank`].
+pub fn rank(
+    queries: &dyn RowReader,
+    images: &dyn RowReader,
+    relevant: &[Vec<usize>],
+    top_k: usize,
+    similarity: Similarity,
+    device: Device,
+    n_threads: usize,
+) -> Result<Vec<Ranking>, RankError> {
+    if pays(queries.n_rows(), images.n_rows(), queries.n_cols())
+        && let Some(mut searcher) = searcher(device).map_err(|error| RankError::Search(error.into()))?
+    {
+        return pipeline_eval::rank_by(&mut *searcher, queries, images, relevant, top_k, similarity, n_threads);
+    }
+    pipeline_eval::rank(queries, images, relevant, top_k, similarity, n_threads)
+}
+
+/// A search on the card, whatever the sizes; `None` where the processor searches.
+///
+/// # Errors
+/// When the card fails.
+pub fn searcher(device: Device) -> Result<Option<Box<dyn Searcher>>, DeviceError> {
+    match device {
+        Device::Cpu => Ok(None),
+        Device::Gpu(gpu) => gpu::searcher(gpu),
+    }
+}
+
+/// Advice on a ranking that failed, where a card did.
+pub fn help(error: &RankError) -> Option<String> {
+    let of_device = |cause: &SearchError| cause.downcast_ref::<DeviceError>().map(DeviceError::help);
+    if let RankError::Search(cause) = error { of_device(cause) } else { None }
+}
+
+fn pays(n_queries: usize, n_images: usize, dim: usize) -> bool {
+    n_queries.saturating_mul(n_images).saturating_mul(dim) >= LEAST_PRODUCTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::{Fault, Gpu};
+    use pipeline_kernels::Matrix;
+
+    #[test]
+    fn sizes_alone_decide_where_images_are_searched() {
+        assert!(pays(129_380, 29_806, 512) && pays(18_013, 29_806, 512) && pays(usize::MAX, 2, 2));
+        assert!(!pays(18_012, 29_806, 512) && !pays(5_008, 29_806, 512) && !pays(usize::MAX, 0, 512));
+    }
+
+    #[test]
+    fn the_processor_searches_where_no_card_was_opened() {
+        for device in [Device::Cpu, Device::Gpu(Gpu::Cuda), Device::Gpu(Gpu::Wgpu)] {
+            assert!(searcher(device).unwrap().is_none());
+            let rows = Matrix::new(1, 2, vec![1.0, 0.0]);
+            let rankings = rank(&rows, &rows, &[vec![0]], 1, Similarity::Dot, device, 1).unwrap();
+            assert_eq!(rankings[0].top, [(0, 1.0)]);
+        }
+    }
+
+    #[test]
+    fn a_card_that_fails_comes_with_advice() {
+        let error = RankError::Search(DeviceError::Failed(Fault::MemoryIsFull).into());
+        assert!(help(&error).unwrap().contains("nvidia-smi"));
+        assert_eq!(help(&RankError::Widths { d_queries: 1, d_images: 2 }), None);
+    }
+}
