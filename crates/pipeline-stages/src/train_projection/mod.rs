@@ -181,7 +181,7 @@ impl TrainProjection {
             return Err(StageError::new("heads are computed from pooled features, and these are tokens"));
         };
         let heads =
-            train::fit(text, images, pairs, method, penalty, self.params.dim()).map_err(failed)?;
+            train::fit(text, images, pairs, method, penalty, self.params.dim(), context.n_threads).map_err(failed)?;
         let recall = |validation: &Validation<'_>| {
             validation.recall(Some(&heads), normalize, context.n_threads).map_err(|error| failed(error.into()))
         };

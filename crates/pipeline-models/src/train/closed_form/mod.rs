@@ -1,19 +1,18 @@
 //! Heads that are computed instead of trained: ridge regression and canonical correlation analysis.
 //!
-//! Both centre the features, solve in f64 on one thread, and keep the directions in the order of their weight. So every
-//! processor with FMA gives the same bits.
+//! Both centre the features, solve in f64, and keep the directions in the order of their weight. Each number is summed in
+//! an order that does not depend on threads. So every processor with FMA gives the same bits.
 
-use std::io;
+mod moments;
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn, SymmetricEigen};
 
 use super::TrainError;
 use super::options::check_pairs;
 use crate::heads::{Heads, Linear};
-use pipeline_kernels::{Matrix, RowReader, read_rows};
+use moments::Moments;
+use pipeline_kernels::{Matrix, RowReader, on_threads};
 
-/// Pairs whose products are summed at once: 16 MiB of features of 2,048 numbers.
-const BLOCK_PAIRS: usize = 1024;
 /// The least weight of a direction, as a share of the first: anything smaller is rounding.
 const MIN_SHARE: f64 = 1e-6;
 
@@ -30,7 +29,8 @@ pub enum ClosedForm {
 
 /// Computes heads from the pairs; with fewer directions than `dim`, the other rows of both weights are zero.
 ///
-/// `penalty` is added to the diagonal of covariances, as a share of their mean diagonal.
+/// `penalty` is added to the diagonal of covariances, as a share of their mean diagonal. The thread count changes no bit of
+/// the result.
 ///
 /// # Shapes
 /// - text: `[n_texts, d_text]`, images: `[n_images, d_image]`
@@ -47,12 +47,13 @@ pub fn fit(
     method: ClosedForm,
     penalty: f64,
     dim: usize,
+    n_threads: usize,
 ) -> Result<Heads, TrainError> {
     if !(penalty.is_finite() && penalty > 0.0) {
         return Err(TrainError::Option { name: "penalty", value: penalty, wanted: "a number above 0" });
     }
     check_pairs(text.n_rows(), images.n_rows(), pairs)?;
-    let moments = Moments::of(text, images, pairs, method == ClosedForm::Cca)?;
+    let moments = on_threads(n_threads, || Moments::of(text, images, pairs, method == ClosedForm::Cca))?;
     let (text_weight, image_weight) = match method {
         ClosedForm::Ridge => ridge(&moments, penalty),
         ClosedForm::Cca => cca(&moments, penalty),
@@ -62,88 +63,6 @@ pub fn fit(
         text: linear(text_weight, &moments.text_mean, dim).into(),
         image: linear(image_weight, &moments.image_mean, dim).into(),
     })
-}
-
-/// Means and covariances of the pairs' features.
-struct Moments {
-    text_mean: DVector<f64>,
-    image_mean: DVector<f64>,
-    /// `[d_text, d_text]`
-    text: DMatrix<f64>,
-    /// `[d_image, d_image]`; empty where it is not needed.
-    image: DMatrix<f64>,
-    /// `[d_text, d_image]`
-    cross: DMatrix<f64>,
-}
-
-impl Moments {
-    fn of(
-        text: &dyn RowReader,
-        images: &dyn RowReader,
-        pairs: &[(usize, usize)],
-        with_images: bool,
-    ) -> io::Result<Self> {
-        let (d_text, d_image) = (text.n_cols(), images.n_cols());
-        let text_mean = mean(text, pairs, |pair| pair.0)?;
-        let image_mean = mean(images, pairs, |pair| pair.1)?;
-        let mut moments = Self {
-            text: DMatrix::zeros(d_text, d_text),
-            image: if with_images { DMatrix::zeros(d_image, d_image) } else { DMatrix::zeros(0, 0) },
-            cross: DMatrix::zeros(d_text, d_image),
-            text_mean,
-            image_mean,
-        };
-        let share = 1.0 / pairs.len().max(1) as f64;
-        for block in pairs.chunks(BLOCK_PAIRS) {
-            let text = centred(text, block, |pair| pair.0, &moments.text_mean)?;
-            let image = centred(images, block, |pair| pair.1, &moments.image_mean)?;
-            let (text_rows, image_rows) = (text.transpose(), image.transpose());
-            moments.text.gemm(share, &text, &text_rows, 1.0);
-            moments.cross.gemm(share, &text, &image_rows, 1.0);
-            if with_images {
-                moments.image.gemm(share, &image, &image_rows, 1.0);
-            }
-        }
-        Ok(moments)
-    }
-}
-
-fn mean(
-    features: &dyn RowReader,
-    pairs: &[(usize, usize)],
-    row: impl Fn(&(usize, usize)) -> usize,
-) -> io::Result<DVector<f64>> {
-    let width = features.n_cols();
-    let mut sum = DVector::zeros(width);
-    for block in pairs.chunks(BLOCK_PAIRS) {
-        let values = rows_of(features, block, &row)?;
-        let rows = values.chunks_exact(width.max(1));
-        rows.for_each(|row| sum.iter_mut().zip(row).for_each(|(sum, value)| *sum += f64::from(*value)));
-    }
-    Ok(sum / pairs.len().max(1) as f64)
-}
-
-/// # Shapes
-/// returns `[n_cols, pairs]`
-fn centred(
-    features: &dyn RowReader,
-    pairs: &[(usize, usize)],
-    row: impl Fn(&(usize, usize)) -> usize,
-    mean: &DVector<f64>,
-) -> io::Result<DMatrix<f64>> {
-    let values = rows_of(features, pairs, row)?;
-    let values = values.iter().zip(mean.iter().cycle()).map(|(value, mean)| f64::from(*value) - mean);
-    Ok(DMatrix::from_iterator(features.n_cols(), pairs.len(), values))
-}
-
-/// # Shapes
-/// returns `[pairs, n_cols]`
-fn rows_of(
-    features: &dyn RowReader,
-    pairs: &[(usize, usize)],
-    row: impl Fn(&(usize, usize)) -> usize,
-) -> io::Result<Vec<f32>> {
-    read_rows(features, &pairs.iter().map(row).collect::<Vec<_>>())
 }
 
 /// The map `W` of texts to images has the singular directions `U`: texts go to `Uᵀ·W`, images to `Uᵀ`.
@@ -252,6 +171,13 @@ mod tests {
         (side("text", 20), side("image", 33))
     }
 
+    /// A covariance of which the lower triangle is known.
+    fn symmetric(lower: &DMatrix<f64>) -> DMatrix<f64> {
+        let mut whole = lower.clone();
+        whole.fill_upper_triangle_with_lower_triangle();
+        whole
+    }
+
     fn first_places(text: &Matrix, images: &Matrix, heads: &Heads) -> usize {
         let queries = embed(text, Some(&heads.text), true, 1).unwrap();
         let pool = embed(images, Some(&heads.image), true, 1).unwrap();
@@ -265,7 +191,7 @@ mod tests {
         let (text, images) = twins(400, 0.1);
         let pairs: Vec<_> = (0..300).map(|row| (row, row)).collect();
         for method in [ClosedForm::Ridge, ClosedForm::Cca] {
-            let heads = fit(&text, &images, &pairs, method, 1e-3, 8).unwrap();
+            let heads = fit(&text, &images, &pairs, method, 1e-3, 8, 2).unwrap();
             assert_eq!(heads.dim(), 8);
             let found = first_places(&text, &images, &heads);
             assert!(found >= 380, "{method:?}: {found} of 400");
@@ -280,7 +206,7 @@ mod tests {
         let (text_head, image_head) = ridge(&moments, 0.1).unwrap();
         // Images mapped back from the directions that texts reach: Wᵀ, except for directions that no text reaches.
         let map = (image_head.transpose() * text_head).transpose();
-        let mut left = moments.text.clone();
+        let mut left = symmetric(&moments.text);
         let added = 0.1 * left.trace() / 20.0;
         (0..20).for_each(|idx| left[(idx, idx)] += added);
         let rest = (left * map - &moments.cross).amax();
@@ -294,7 +220,7 @@ mod tests {
         let moments = Moments::of(&text, &images, &pairs, true).unwrap();
         let (text_head, image_head) = cca(&moments, 1e-6).unwrap();
         let cross = &text_head * &moments.cross * image_head.transpose();
-        let own = &text_head * &moments.text * text_head.transpose();
+        let own = &text_head * symmetric(&moments.text) * text_head.transpose();
         for row in 0..6 {
             for col in (0..6).filter(|col| *col != row) {
                 assert!(cross[(row, col)].abs() < 1e-4, "cross {row} {col}: {}", cross[(row, col)]);
@@ -309,7 +235,7 @@ mod tests {
     fn directions_that_are_not_there_are_zero() {
         let (text, images) = twins(40, 0.1);
         let pairs: Vec<_> = (0..40).map(|row| (row, row)).collect();
-        let heads = fit(&text, &images, &pairs, ClosedForm::Cca, 1e-2, 64).unwrap();
+        let heads = fit(&text, &images, &pairs, ClosedForm::Cca, 1e-2, 64, 3).unwrap();
         assert_eq!((heads.text.output.weight.n_rows, heads.image.output.weight.n_rows), (64, 64));
         assert!(heads.text.output.weight.row(20).iter().all(|value| *value == 0.0));
         assert!(heads.is_finite());
@@ -318,14 +244,14 @@ mod tests {
     #[test]
     fn without_pairs_heads_are_zero_and_bad_numbers_are_refused() {
         let (text, mut images) = twins(4, 0.1);
-        let heads = fit(&text, &images, &[], ClosedForm::Ridge, 1e-2, 4).unwrap();
+        let heads = fit(&text, &images, &[], ClosedForm::Ridge, 1e-2, 4, 1).unwrap();
         assert!(heads.text.output.weight.values.iter().all(|value| *value == 0.0));
-        let wrong = fit(&text, &images, &[(0, 9)], ClosedForm::Ridge, 1e-2, 4);
+        let wrong = fit(&text, &images, &[(0, 9)], ClosedForm::Ridge, 1e-2, 4, 1);
         assert!(matches!(wrong, Err(TrainError::Pair { row: 9, .. })));
-        let wrong = fit(&text, &images, &[(0, 0)], ClosedForm::Ridge, 0.0, 4);
+        let wrong = fit(&text, &images, &[(0, 0)], ClosedForm::Ridge, 0.0, 4, 1);
         assert!(matches!(wrong, Err(TrainError::Option { name: "penalty", .. })));
         images.values[0] = f32::NAN;
-        let wrong = fit(&text, &images, &[(0, 0), (1, 1)], ClosedForm::Cca, 1e-2, 4);
+        let wrong = fit(&text, &images, &[(0, 0), (1, 1)], ClosedForm::Cca, 1e-2, 4, 1);
         assert!(matches!(wrong, Err(TrainError::Unsolvable)));
     }
 }
