@@ -1,8 +1,8 @@
 //! Compares the search on the card of CUDA with that of the processor, to the last bit.
 //!
 //! `card_search` tries made-up cases: equal scores, numbers that are none, images named twice, odd sizes, and more
-//! images than a block. `card_search N_QUERIES N_IMAGES DIM TOP_K [N_THREADS]` times random numbers. Prints one JSON object
-//! for each case; the exit code is 3 where the card fails, and 1 where a ranking differs.
+//! images than a block. `card_search N_QUERIES N_IMAGES DIM TOP_K [N_THREADS]` times random numbers. Prints one JSON
+//! object for each case; the exit code is 3 where the card fails, and 1 where a ranking differs.
 
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 

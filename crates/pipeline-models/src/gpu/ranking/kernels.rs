@@ -38,8 +38,8 @@ pub(super) struct RowsOnCard<R: CubeRuntime> {
     pub(super) n_rows: usize,
 }
 
-/// One block of the depth: numbers `start..end` of each row. A loop over blocks would hold 64 sums more in registers, or the
-/// places of all scores.
+/// One block of the depth: numbers `start..end` of each row. A loop over blocks would hold 64 sums more in registers,
+/// or the places of all scores.
 #[cube(launch)]
 fn scores_kernel(
     queries: &Array<f32>,

@@ -25,7 +25,8 @@ const MAX_SCORES: usize = 32 << 20;
 
 /// A search on the card of CUDA if this process has opened it; a worker that computes on the processor has not.
 ///
-/// It holds some 350 MiB of the card, and 12 bytes for each relevant image of a pass.
+/// It has at most 320 MiB of numbers on the card: 64 each of queries, images and the best images, and 128 of scores.
+/// Each relevant image of a pass adds 12 bytes. The framework takes more, in pages.
 ///
 /// # Errors
 /// When the card fails.

@@ -1,7 +1,7 @@
 //! Heads that are computed instead of trained: ridge regression and canonical correlation analysis.
 //!
-//! Both centre the features, solve in f64, and keep the directions in the order of their weight. Each number is summed in
-//! an order that does not depend on threads. So every processor with FMA gives the same bits.
+//! Both centre the features, solve in f64, and keep the directions in the order of their weight. Each number is summed
+//! in an order that does not depend on threads. So every processor with FMA gives the same bits.
 
 mod moments;
 
@@ -29,8 +29,8 @@ pub enum ClosedForm {
 
 /// Computes heads from the pairs; with fewer directions than `dim`, the other rows of both weights are zero.
 ///
-/// `penalty` is added to the diagonal of covariances, as a share of their mean diagonal. The thread count changes no bit of
-/// the result.
+/// `penalty` is added to the diagonal of covariances, as a share of their mean diagonal. The thread count changes no
+/// bit of the result.
 ///
 /// # Shapes
 /// - text: `[n_texts, d_text]`, images: `[n_images, d_image]`
