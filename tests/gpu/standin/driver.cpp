@@ -2,12 +2,13 @@
 // kernels are the libraries that compiler.cpp has made of them. It also counts, and breaks what it is asked to break.
 //
 // STANDIN_KERNELS   the folder of compiled kernels
+// STANDIN_CARDS     the number of cards; by default 1
 // STANDIN_ARCH      the compute capability of the card, such as 90; by default 90
 // STANDIN_IDLE      after so many launches kernels are not executed; memory is zero instead of NaN
-// STANDIN_MEMORY    the memory of the card in bytes; by default 16 GiB
+// STANDIN_MEMORY    the memory of each card in bytes, with commas between those of several; by default 16 GiB
 // STANDIN_COUNTS    a file to which the process appends one line of JSON when it ends
 // STANDIN_FAULT     KIND:N breaks the N-th call of a kind, from 1: memory, module, launch, upload, download, sync; and
-//                   "lost" is any call, after which the card is gone
+//                   "lost" is any call, after which the card is gone; KIND:N@CARD breaks that of another card than 0
 
 #include <cstdint>
 #include <cstdio>
@@ -26,16 +27,23 @@ typedef uint64_t DevicePointer;
 typedef void *Opaque;
 
 // Values of CUresult.
-enum Result { FINE = 0, BAD_VALUE = 1, NO_MEMORY = 2, BAD_IMAGE = 200, OLD_PTX = 222, BAD_ADDRESS = 700, LAUNCH_FAILED = 719, GONE = 46 };
+enum Result { FINE = 0, BAD_VALUE = 1, NO_MEMORY = 2, NO_DEVICE = 101, BAD_IMAGE = 200, BAD_CONTEXT = 201, OLD_PTX = 222, BAD_ADDRESS = 700, LAUNCH_FAILED = 719, GONE = 46 };
 
 static const char *variable(const char *name, const char *otherwise) {
     const char *value = getenv(name);
     return value && *value ? value : otherwise;
 }
 
-static uint64_t capacity() {
-    static uint64_t bytes = strtoull(variable("STANDIN_MEMORY", "17179869184"), nullptr, 10);
-    return bytes;
+static int n_cards() {
+    static int number = atoi(variable("STANDIN_CARDS", "1"));
+    return number;
+}
+
+// The memory of a card: the last one of the list counts for all that follow.
+static uint64_t capacity(int card) {
+    const char *list = variable("STANDIN_MEMORY", "17179869184");
+    for (const char *comma; card > 0 && (comma = strchr(list, ',')); card--) list = comma + 1;
+    return strtoull(list, nullptr, 10);
 }
 
 // The launches that are executed, or -1 for all.
@@ -52,26 +60,37 @@ static const Result KIND_RESULTS[N_KINDS] = {NO_MEMORY, OLD_PTX, LAUNCH_FAILED, 
 // After these, a real card fails in every later call, too.
 static const bool KIND_LASTS[N_KINDS] = {false, false, true, false, true, true};
 
+enum { MOST_CARDS = 16 };
+struct Card { uint64_t calls[N_KINDS], all_calls, uploaded, downloaded, held, peak; Result broken; };
+static Card cards[MOST_CARDS];
 static std::recursive_mutex guard;
-static uint64_t calls[N_KINDS], all_calls, uploaded, downloaded, held, peak;
-static Result broken = FINE;
+
+// A context, stream, event, module or function: each belongs to a card.
+struct Owned { int card; };
+// The card whose context is current on this thread, or -1.
+static thread_local int current_card = -1;
+static int current() { return current_card < 0 ? 0 : current_card; }
+static int card_of(Opaque owned) { return owned ? ((Owned *)owned)->card : current(); }
+
 // Never destroyed: the report is written after objects are.
 static auto &launches_by_kernel = *new std::map<std::string, uint64_t>;
 
-static Result counted(Kind kind) {
+static Result counted(Kind kind, int number) {
     std::lock_guard<std::recursive_mutex> hold(guard);
-    calls[kind]++, all_calls++;
-    if (broken) return broken;
+    Card &card = cards[number];
+    card.calls[kind]++, card.all_calls++;
+    if (card.broken) return card.broken;
     static const std::string fault = variable("STANDIN_FAULT", "");
     size_t colon = fault.find(':');
-    if (colon == std::string::npos) return FINE;
+    static const size_t at = fault.find('@');
+    if (colon == std::string::npos || number != (at == std::string::npos ? 0 : atoi(fault.c_str() + at + 1))) return FINE;
     std::string name = fault.substr(0, colon);
-    uint64_t number = strtoull(fault.c_str() + colon + 1, nullptr, 10);
-    if (name == "lost" && all_calls >= number) return broken = GONE;
+    uint64_t n = strtoull(fault.c_str() + colon + 1, nullptr, 10);
+    if (name == "lost" && card.all_calls >= n) return card.broken = GONE;
     // Memory that is full stays so: the framework tries twice.
-    bool is_due = kind == MEMORY ? calls[kind] >= number : calls[kind] == number;
+    bool is_due = kind == MEMORY ? card.calls[kind] >= n : card.calls[kind] == n;
     if (name != KIND_NAMES[kind] || !is_due) return FINE;
-    if (KIND_LASTS[kind]) broken = KIND_RESULTS[kind];
+    if (KIND_LASTS[kind]) card.broken = KIND_RESULTS[kind];
     return KIND_RESULTS[kind];
 }
 
@@ -79,11 +98,22 @@ __attribute__((destructor)) static void report() {
     const char *path = variable("STANDIN_COUNTS", "");
     FILE *file = *path ? fopen(path, "a") : nullptr;
     if (!file) return;
-    std::string line = "{";
-    for (int kind = 0; kind < N_KINDS; kind++) line += "\"" + std::string(KIND_NAMES[kind]) + "\": " + std::to_string(calls[kind]) + ", ";
-    line += "\"calls\": " + std::to_string(all_calls) + ", \"uploaded\": " + std::to_string(uploaded) + ", \"downloaded\": " + std::to_string(downloaded);
-    line += ", \"held\": " + std::to_string(held) + ", \"peak\": " + std::to_string(peak) + ", \"kernels\": {";
+    Card sum = {};
+    std::string line = "{\"launches\": [";
     const char *comma = "";
+    for (int number = 0; number < n_cards(); number++) {
+        const Card &card = cards[number];
+        for (int kind = 0; kind < N_KINDS; kind++) sum.calls[kind] += card.calls[kind];
+        sum.all_calls += card.all_calls, sum.uploaded += card.uploaded, sum.downloaded += card.downloaded;
+        sum.held += card.held, sum.peak += card.peak;
+        line += comma + std::to_string(card.calls[LAUNCH]), comma = ", ";
+    }
+    line += "], ";
+    for (int kind = 0; kind < N_KINDS; kind++) line += "\"" + std::string(KIND_NAMES[kind]) + "\": " + std::to_string(sum.calls[kind]) + ", ";
+    line += "\"calls\": " + std::to_string(sum.all_calls) + ", \"uploaded\": " + std::to_string(sum.uploaded);
+    line += ", \"downloaded\": " + std::to_string(sum.downloaded);
+    line += ", \"held\": " + std::to_string(sum.held) + ", \"peak\": " + std::to_string(sum.peak) + ", \"kernels\": {";
+    comma = "";
     for (auto &kernel : launches_by_kernel) line += comma + ("\"" + kernel.first) + "\": " + std::to_string(kernel.second), comma = ", ";
     fprintf(file, "%s}}\n", line.c_str());
     fclose(file);
@@ -93,10 +123,10 @@ __attribute__((destructor)) static void report() {
 
 EXPORTED cuInit(unsigned) { return FINE; }
 EXPORTED cuDriverGetVersion(int *version) { return *version = 13000, FINE; }
-EXPORTED cuDeviceGetCount(int *count) { return *count = atoi(variable("STANDIN_CARDS", "1")), FINE; }
-EXPORTED cuDeviceGet(int *device, int ordinal) { return *device = ordinal, FINE; }
-EXPORTED cuDeviceGetName(char *name, int length, int) { return snprintf(name, length, "stand-in"), FINE; }
-EXPORTED cuDeviceTotalMem_v2(size_t *bytes, int) { return *bytes = capacity(), FINE; }
+EXPORTED cuDeviceGetCount(int *count) { return *count = n_cards(), FINE; }
+EXPORTED cuDeviceGet(int *device, int ordinal) { return ordinal < n_cards() ? (*device = ordinal, FINE) : NO_DEVICE; }
+EXPORTED cuDeviceGetName(char *name, int length, int device) { return snprintf(name, length, "stand-in %d", device), FINE; }
+EXPORTED cuDeviceTotalMem_v2(size_t *bytes, int device) { return *bytes = capacity(device), FINE; }
 EXPORTED cuGetErrorName(int result, const char **name) {
     switch (result) {
         case BAD_VALUE: *name = "CUDA_ERROR_INVALID_VALUE"; break;
@@ -134,49 +164,65 @@ EXPORTED cuDeviceGetAttribute(int *value, int attribute, int) {
 
 // ---- Contexts, streams and events: all work is done when a call returns, so there is nothing to wait for.
 
-static Opaque token() {
-    static uintptr_t next = 0x1000;
-    return (Opaque)(next += 0x10);
+// A call on what belongs to a card needs its context.
+static Result on_its_card(const char *what, int card) {
+    if (card == current()) return cards[card].broken;
+    return fprintf(stderr, "stand-in: %s of card %d in the context of card %d\n", what, card, current()), BAD_CONTEXT;
 }
-EXPORTED cuDevicePrimaryCtxRetain(Opaque *context, int) { return *context = (Opaque)0x10, broken; }
+static Opaque contexts(int card) {
+    static Owned all[MOST_CARDS];
+    return all[card] = {card}, (Opaque)&all[card];
+}
+EXPORTED cuDevicePrimaryCtxRetain(Opaque *context, int device) { return *context = contexts(device), cards[device].broken; }
 EXPORTED cuDevicePrimaryCtxRelease_v2(int) { return FINE; }
-EXPORTED cuCtxSetCurrent(Opaque) { return FINE; }
-EXPORTED cuCtxGetCurrent(Opaque *context) { return *context = (Opaque)0x10, FINE; }
-EXPORTED cuCtxSynchronize() { return counted(SYNC); }
-EXPORTED cuStreamCreate(Opaque *stream, unsigned) { return *stream = token(), FINE; }
-EXPORTED cuStreamSynchronize(Opaque) { return counted(SYNC); }
-EXPORTED cuStreamWaitEvent(Opaque, Opaque, unsigned) { return broken; }
+EXPORTED cuCtxSetCurrent(Opaque context) { return current_card = context ? card_of(context) : -1, FINE; }
+EXPORTED cuCtxGetCurrent(Opaque *context) { return *context = current_card < 0 ? nullptr : contexts(current_card), FINE; }
+EXPORTED cuCtxSynchronize() { return counted(SYNC, current()); }
+EXPORTED cuStreamCreate(Opaque *stream, unsigned) { return *stream = new Owned{current()}, FINE; }
+EXPORTED cuStreamSynchronize(Opaque stream) { return counted(SYNC, card_of(stream)); }
+EXPORTED cuStreamWaitEvent(Opaque stream, Opaque, unsigned) { return cards[card_of(stream)].broken; }
 EXPORTED cuStreamDestroy_v2(Opaque) { return FINE; }
-EXPORTED cuEventCreate(Opaque *event, unsigned) { return *event = token(), FINE; }
-EXPORTED cuEventRecord(Opaque, Opaque) { return FINE; }
-EXPORTED cuEventSynchronize(Opaque) { return counted(SYNC); }
-EXPORTED cuEventQuery(Opaque) { return broken; }
-EXPORTED cuEventDestroy_v2(Opaque) { return FINE; }
+EXPORTED cuEventCreate(Opaque *event, unsigned) { return *event = new Owned{current()}, FINE; }
+EXPORTED cuEventRecord(Opaque event, Opaque stream) { return card_of(event) == card_of(stream) ? FINE : BAD_CONTEXT; }
+EXPORTED cuEventSynchronize(Opaque event) { return counted(SYNC, card_of(event)); }
+EXPORTED cuEventQuery(Opaque event) { return cards[card_of(event)].broken; }
+EXPORTED cuEventDestroy_v2(Opaque event) { return delete (Owned *)event, FINE; }
 
 // ---- Memory. What nothing has written is NaN, so that a read of it shows.
 
-static auto &blocks = *new std::map<DevicePointer, size_t>;
+struct Block { size_t bytes; int card; };
+static auto &blocks = *new std::map<DevicePointer, Block>;
 
 static int allocate(DevicePointer *pointer, size_t bytes) {
     std::lock_guard<std::recursive_mutex> hold(guard);
-    if (Result result = counted(MEMORY)) return result;
-    if (held + bytes > capacity()) return NO_MEMORY;
+    int number = current();
+    Card &card = cards[number];
+    if (Result result = counted(MEMORY, number)) return result;
+    if (card.held + bytes > capacity(number)) return NO_MEMORY;
     void *block = mmap(nullptr, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (block == MAP_FAILED) return NO_MEMORY;
     if (n_executed() < 0) memset(block, 0xff, bytes);
     *pointer = (DevicePointer)block;
-    blocks[*pointer] = bytes;
-    held += bytes;
-    peak = held > peak ? held : peak;
+    blocks[*pointer] = {bytes, number};
+    card.held += bytes;
+    card.peak = card.held > card.peak ? card.held : card.peak;
     return FINE;
+}
+
+// Whether memory is that of the card whose context is current.
+static Result on_current_card(const char *what, const void *pointer) {
+    std::lock_guard<std::recursive_mutex> hold(guard);
+    auto block = blocks.upper_bound((DevicePointer)pointer);
+    if (block == blocks.begin() || (--block)->first + block->second.bytes < (DevicePointer)pointer) return BAD_VALUE;
+    return on_its_card(what, block->second.card);
 }
 
 static int give_back(DevicePointer pointer) {
     std::lock_guard<std::recursive_mutex> hold(guard);
     auto block = blocks.find(pointer);
     if (block == blocks.end()) return BAD_VALUE;
-    munmap((void *)pointer, block->second ? block->second : 1);
-    held -= block->second;
+    munmap((void *)pointer, block->second.bytes ? block->second.bytes : 1);
+    cards[block->second.card].held -= block->second.bytes;
     blocks.erase(block);
     return FINE;
 }
@@ -188,23 +234,26 @@ EXPORTED cuMemFreeAsync(DevicePointer pointer, Opaque) { return give_back(pointe
 EXPORTED cuMemAllocHost_v2(void **memory, size_t bytes) { return (*memory = malloc(bytes)) ? FINE : NO_MEMORY; }
 EXPORTED cuMemFreeHost(void *memory) { return free(memory), FINE; }
 EXPORTED cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
-    return *total = capacity(), *free_bytes = capacity() - held, broken;
+    const Card &card = cards[current()];
+    return *total = capacity(current()), *free_bytes = *total - card.held, card.broken;
 }
 
 static int copied(Kind kind, void *to, const void *from, size_t bytes) {
-    if (Result result = counted(kind)) {
+    if (Result result = counted(kind, current())) {
         // Kernels may follow before the program sees it. Indices of NaN would lead out of this process.
         if (kind == UPLOAD) memset(to, 0, bytes);
         return result;
     }
-    (kind == UPLOAD ? uploaded : downloaded) += bytes;
+    if (bytes)
+        if (Result result = on_current_card("a copy", kind == UPLOAD ? to : from)) return result;
+    (kind == UPLOAD ? cards[current()].uploaded : cards[current()].downloaded) += bytes;
     memcpy(to, from, bytes);
     return FINE;
 }
 EXPORTED cuMemcpyHtoDAsync_v2(DevicePointer to, const void *from, size_t bytes, Opaque) { return copied(UPLOAD, (void *)to, from, bytes); }
 EXPORTED cuMemcpyDtoHAsync_v2(void *to, DevicePointer from, size_t bytes, Opaque) { return copied(DOWNLOAD, to, (void *)from, bytes); }
-EXPORTED cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, size_t bytes, Opaque) { return memmove((void *)to, (void *)from, bytes), broken; }
-EXPORTED cuMemsetD8Async(DevicePointer to, unsigned char value, size_t bytes, Opaque) { return memset((void *)to, value, bytes), broken; }
+EXPORTED cuMemcpyDtoDAsync_v2(DevicePointer to, DevicePointer from, size_t bytes, Opaque) { return memmove((void *)to, (void *)from, bytes), cards[current()].broken; }
+EXPORTED cuMemsetD8Async(DevicePointer to, unsigned char value, size_t bytes, Opaque) { return memset((void *)to, value, bytes), cards[current()].broken; }
 
 // CUDA_MEMCPY2D.
 struct Side { size_t x, y; int kind; const void *host; DevicePointer device; Opaque array; size_t pitch; };
@@ -216,10 +265,10 @@ static char *row_of(const Side &side, size_t row) {
 }
 EXPORTED cuMemcpy2DAsync_v2(const Copy *copy, Opaque) {
     bool is_upload = copy->from.kind == OF_HOST;
-    if (Result result = counted(is_upload ? UPLOAD : DOWNLOAD)) return result;
+    if (Result result = counted(is_upload ? UPLOAD : DOWNLOAD, current())) return result;
     if (copy->height > 1 && (copy->width > copy->from.pitch || copy->width > copy->to.pitch)) return BAD_VALUE;
     for (size_t row = 0; row < copy->height; row++) memcpy(row_of(copy->to, row), row_of(copy->from, row), copy->width);
-    (is_upload ? uploaded : downloaded) += copy->width * copy->height;
+    (is_upload ? cards[current()].uploaded : cards[current()].downloaded) += copy->width * copy->height;
     return FINE;
 }
 
@@ -234,7 +283,7 @@ struct Triple { unsigned x, y, z; };
 // The same as in kernel.h.
 struct Place { Triple thread, block, block_size, grid; };
 struct Meeting { void (*of_block)(); void (*of_warp)(); void *(*slot)(unsigned lane); unsigned (*lanes)(); };
-struct Kernel {
+struct Kernel : Owned {
     std::string name;
     void (*thread)(void **);
     void (*block)(void **);
@@ -245,16 +294,23 @@ struct Kernel {
     bool meets;
 };
 
+static long n_launches() {
+    long number = 0;
+    for (const Card &card : cards) number += (long)card.calls[LAUNCH];
+    return number;
+}
+
 EXPORTED cuModuleLoadData(Opaque *module, const void *image) {
-    if (Result result = counted(MODULE)) return result;
+    if (Result result = counted(MODULE, current())) return result;
     auto *kernel = new Kernel();
+    kernel->card = current();
     // The first line of the text names the library.
     const char *mark = "// stand-in ", *text = (const char *)image;
     if (strncmp(text, mark, strlen(mark))) return BAD_IMAGE;
     text += strlen(mark);
     std::string digest(text, strcspn(text, "\n"));
     // Kernels that are never executed have no library.
-    if (n_executed() < 0 || (long)calls[LAUNCH] < n_executed()) {
+    if (n_executed() < 0 || n_launches() < n_executed()) {
         std::string path = std::string(variable("STANDIN_KERNELS", ".")) + "/" + digest + ".so";
         void *library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
         if (!library) return fprintf(stderr, "stand-in: %s\n", dlerror()), BAD_IMAGE;
@@ -266,11 +322,11 @@ EXPORTED cuModuleLoadData(Opaque *module, const void *image) {
         kernel->shared_bytes = *(size_t *)dlsym(library, "standin_shared_bytes");
         kernel->meets = *(int *)dlsym(library, "standin_meets");
     }
-    return *module = kernel, FINE;
+    return *module = (Owned *)kernel, FINE;
 }
 EXPORTED cuModuleUnload(Opaque) { return FINE; }
 EXPORTED cuModuleGetFunction(Opaque *function, Opaque module, const char *name) {
-    ((Kernel *)module)->name = name;
+    static_cast<Kernel *>((Owned *)module)->name = name;
     return *function = module, FINE;
 }
 EXPORTED cuFuncSetAttribute(Opaque, int, int) { return FINE; }
@@ -370,15 +426,17 @@ static bool run_block_that_meets() {
     }
 }
 
-EXPORTED cuLaunchKernel(Opaque function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, Opaque, void **given, void **) {
+EXPORTED cuLaunchKernel(Opaque function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz, unsigned shared, Opaque stream, void **given, void **) {
     std::lock_guard<std::recursive_mutex> hold(guard);
-    kernel = (Kernel *)function;
+    kernel = static_cast<Kernel *>((Owned *)function);
     launches_by_kernel[kernel->name]++;
-    if (Result result = counted(LAUNCH)) return result;
+    if (Result result = counted(LAUNCH, card_of(stream))) return result;
+    if (Result result = on_its_card("a kernel", kernel->card)) return result;
+    if (Result result = on_its_card("a stream", card_of(stream))) return result;
     n_threads = bx * by * bz;
     bool fits = n_threads && n_threads <= MOST_THREADS && gx && gy && gz && gy < 65536 && gz < 65536;
     if (!fits) return fprintf(stderr, "stand-in: %s: a grid of %u %u %u, blocks of %u %u %u\n", kernel->name.c_str(), gx, gy, gz, bx, by, bz), BAD_VALUE;
-    if (n_executed() >= 0 && (long)calls[LAUNCH] > n_executed()) return FINE;
+    if (n_executed() >= 0 && n_launches() > n_executed()) return FINE;
     if (shared > kernel->shared_bytes) return BAD_VALUE;
     if (!stacks) stacks = (char *)mmap(nullptr, (size_t)MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     arguments = given;
@@ -392,7 +450,7 @@ EXPORTED cuLaunchKernel(Opaque function, unsigned gx, unsigned gy, unsigned gz, 
                 // Shared memory holds what a former block has left.
                 memset(kernel->shared, 0xff, shared);
                 if (!kernel->meets) kernel->block(given);
-                else if (!run_block_that_meets()) return broken = LAUNCH_FAILED;
+                else if (!run_block_that_meets()) return cards[current()].broken = LAUNCH_FAILED;
             }
     return FINE;
 }
