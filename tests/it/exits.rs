@@ -76,6 +76,20 @@ fn help_and_version_are_data_and_wrong_arguments_exit_2() {
     }
 }
 
+#[test]
+fn a_device_that_is_none_is_refused_with_the_forms_that_there_are() {
+    let project = Project::with_spec(FAILING);
+    for wrong in ["tpu", "cpu:0", "cuda:", "cuda:2-1", "wgpu:a"] {
+        let reply = project.run(&["run", "spec.yaml", "--device", wrong]);
+        assert_eq!(reply.code, Some(2), "{wrong}");
+        let has_forms = reply.stderr.contains("cuda:0,1") && reply.stderr.contains("wgpu:1");
+        assert!(has_forms && reply.stderr.contains(&format!("'{wrong}'")), "{}", reply.stderr);
+    }
+    let reply = project.run(&["run", "spec.yaml", "--executor", "slurm", "--device", "cuda:1"]);
+    assert!(reply.code == Some(2) && reply.stderr.contains("write `--device cuda`"), "{reply:?}");
+    assert!(!project.path("artifacts").exists());
+}
+
 #[cfg(not(feature = "cuda"))]
 #[test]
 fn cuda_is_asked_for_before_any_work() {

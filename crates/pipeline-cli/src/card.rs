@@ -1,9 +1,9 @@
-//! The device of a run, tried before any work, and the kernels that its compiler made for earlier ones.
+//! The device of a run, each card tried before any work, and the kernels that its compiler made for earlier ones.
 
 use std::path::Path;
 
 use pipeline_core::{Device, Digest};
-use pipeline_models::device::Card;
+use pipeline_models::device::{self, Card};
 use pipeline_store::{LentKernels, Store};
 
 use crate::args::DeviceArg;
@@ -14,13 +14,15 @@ use crate::failure::Failure;
 pub struct Opened {
     /// The device.
     pub device: Device,
+    /// The numbers of its cards; empty for the processor, and for the one that an interface prefers.
+    pub cards: Vec<u16>,
     kernels: Option<LentKernels>,
 }
 
 impl Opened {
     /// The device of a run that computes elsewhere.
-    pub fn elsewhere(device: DeviceArg) -> Self {
-        Self { device: device.device(), kernels: None }
+    pub fn elsewhere(DeviceArg { device, cards }: DeviceArg) -> Self {
+        Self { device, cards, kernels: None }
     }
 }
 
@@ -39,19 +41,30 @@ impl Drop for Opened {
 /// When it cannot be used.
 pub fn open(device: DeviceArg, store: Option<&Store>) -> Result<Opened, Failure> {
     let mut opened = Opened::elsewhere(device);
+    let named = Some(opened.cards.clone()).filter(|cards| !cards.is_empty());
     match opened.device {
-        Device::Cuda => pipeline_models::device::card(|card| {
-            opened.kernels = store?.kernels().lend(&depends_on(card)?).ok();
-            opened.kernels.as_ref().map(|kernels| kernels.folder().to_owned())
-        })
-        .map(drop)?,
-        device => pipeline_models::device::probe(pipeline_stages::device(device))?,
+        Device::Cuda => {
+            let found = device::cards(named.as_deref(), |cards| {
+                opened.kernels = store?.kernels().lend(&depends_on(cards)?).ok();
+                opened.kernels.as_ref().map(|kernels| kernels.folder().to_owned())
+            })?;
+            opened.cards = found.into_iter().map(|card| card.number).collect();
+        }
+        device => {
+            let numbers = named.map_or(vec![None], |cards| cards.into_iter().map(Some).collect());
+            numbers.into_iter().try_for_each(|number| device::probe(pipeline_stages::device(device, number)))?;
+        }
     }
     Ok(opened)
 }
 
-/// The digest of all that compiled kernels depend on: this program, the compiler, its headers and the card.
-fn depends_on(card: &Card) -> Option<Digest> {
+/// The digest of all that compiled kernels depend on: this program, the compiler, its headers and the sort of card.
+/// `None` of several sorts, since the framework does not tell their kernels apart.
+fn depends_on(cards: &[Card]) -> Option<Digest> {
+    let card = cards.first()?;
+    if cards.iter().any(|other| other.capability != card.capability) {
+        return None;
+    }
     let headers = &card.toolkit.headers;
     let files = [&card.toolkit.compiler, &headers.join("include/cuda_runtime.h"), &headers.join("include/crt/mma.h")];
     let files: Vec<String> = files.into_iter().map(|path| identity(path)).collect::<Option<_>>()?;
@@ -81,13 +94,17 @@ mod tests {
             std::fs::write(file, "1").unwrap();
         }
         let toolkit = Toolkit { compiler, headers: folder.path().to_owned() };
-        let card = Card { name: "card".into(), capability: [9, 0], memory: [1, 1], driver: [13, 0], toolkit };
-        let first = depends_on(&card).unwrap();
-        assert_eq!(depends_on(&card), Some(first));
-        assert_ne!(depends_on(&Card { capability: [12, 0], ..card.clone() }), Some(first));
+        let card =
+            Card { number: 0, name: "card".into(), capability: [9, 0], memory: [1, 1], driver: [13, 0], toolkit };
+        let (same, other) = (Card { number: 1, ..card.clone() }, Card { capability: [12, 0], ..card.clone() });
+        let of = |cards: &[&Card]| depends_on(&cards.iter().map(|card| (*card).clone()).collect::<Vec<_>>());
+        let first = of(&[&card]).unwrap();
+        assert_eq!(of(&[&card, &same]), Some(first));
+        assert_ne!(of(&[&other]), Some(first));
+        assert_eq!(of(&[&card, &other]), None, "one would get the kernels of the other");
         std::fs::write(headers.join("crt/mma.h"), "other").unwrap();
-        assert_ne!(depends_on(&card), Some(first));
+        assert_ne!(of(&[&card]), Some(first));
         std::fs::remove_file(headers.join("crt/mma.h")).unwrap();
-        assert_eq!(depends_on(&card), None);
+        assert_eq!(of(&[&card]), None);
     }
 }

@@ -86,6 +86,9 @@ pub struct StageContext<'a> {
     pub sources: &'a BTreeMap<String, Digest>,
     /// The device of the tensors.
     pub device: Device,
+    /// The number of the card that the stage holds while it works; `None` on the processor, and for the one card that
+    /// an interface prefers. Where each shard is computed, [`ShardOutput::card`](crate::ShardOutput::card) says.
+    pub card: Option<u16>,
     /// The threads that the stage should use. Must not change a byte of the output.
     pub n_threads: usize,
     /// Progress, warnings, cancellation.

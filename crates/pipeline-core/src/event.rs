@@ -51,6 +51,9 @@ pub enum Event {
         version: String,
         /// The device of tensors.
         device: Device,
+        /// The numbers of its cards; empty where none has a number.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cards: Vec<u16>,
         /// The number of stages that run at once.
         n_jobs: usize,
         /// The total number of threads.
@@ -295,6 +298,9 @@ pub enum Event {
         instruction_set: String,
         /// The device of its tensors.
         device: Device,
+        /// The numbers of its cards; empty where none has a number.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        cards: Vec<u16>,
     },
     /// A worker has ended by itself; one that was killed has no such event.
     WorkerEnded {

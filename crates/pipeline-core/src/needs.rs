@@ -9,9 +9,9 @@ pub enum Device {
     /// The processor; the default.
     #[default]
     Cpu,
-    /// The first CUDA device.
+    /// CUDA devices.
     Cuda,
-    /// The first device of Vulkan or Metal.
+    /// Devices of Vulkan or Metal.
     Wgpu,
 }
 
@@ -23,6 +23,12 @@ impl Device {
             Self::Cuda => "cuda",
             Self::Wgpu => "wgpu",
         }
+    }
+
+    /// The name with the numbers of cards, such as `cuda:0,1`; the name alone where no card has a number.
+    pub fn with_cards(self, cards: &[u16]) -> String {
+        let numbers: Vec<String> = cards.iter().map(u16::to_string).collect();
+        if numbers.is_empty() { self.name().to_owned() } else { format!("{}:{}", self.name(), numbers.join(",")) }
     }
 }
 
@@ -75,5 +81,16 @@ impl Needs {
     /// The lane of a stage with these needs in a run whose tensors live on `device`.
     pub fn lane_on(self, device: Device) -> Lane {
         if self.device && device != Device::Cpu { Lane::Gpu } else { Lane::Cpu }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_device_is_named_with_the_numbers_of_its_cards() {
+        assert_eq!(Device::Cuda.with_cards(&[0, 2]), "cuda:0,2");
+        assert_eq!(Device::Wgpu.with_cards(&[]), "wgpu");
     }
 }

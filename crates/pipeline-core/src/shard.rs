@@ -88,7 +88,8 @@ pub trait OpenRows: Sync {
         units.len() as u64
     }
 
-    /// The most shards that are computed side by side. With one, the next shard is read while one is computed.
+    /// The most shards that the processor computes side by side. With one, the next shard is read while one is computed.
+    /// A stage that computes on cards has a worker for each, and reads ahead.
     fn n_workers(&self) -> usize {
         1
     }
@@ -104,6 +105,9 @@ pub trait OpenRows: Sync {
     /// # Errors
     /// When the stage as a whole has no valid result, or a file cannot be written.
     fn finish(&self, shards: &[Shard], scratch: &Path) -> Result<StageReport, StageError>;
+
+    /// Another stage gets this card: what lies there must go. The stage may come back to it.
+    fn leave(&self, _card: Option<u16>) {}
 }
 
 /// Computes a shard whose content was read.
@@ -113,6 +117,8 @@ pub type Computation<'a> = dyn FnOnce(&ShardOutput<'_>) -> Result<ShardReport, S
 pub struct ShardOutput<'a> {
     /// The file to write.
     pub path: &'a Path,
+    /// The number of the card to compute on, as [`StageContext::card`].
+    pub card: Option<u16>,
     /// Reports the number of the shard's rows that are done. Cheap.
     pub progress: &'a (dyn Fn(u64) + Sync),
 }

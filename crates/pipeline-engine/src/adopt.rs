@@ -72,7 +72,8 @@ pub fn adopt(
     let version = |manifest: &Manifest| manifest.get("version").unwrap_or_default().to_owned();
     let old_version = version(&record.manifest);
     let (manifest, key) = resolver.resolved(idx).cloned().expect("a stage that would run has a manifest");
-    let mut provenance = Origin::of(options).provenance(stage, record.provenance.numerics.clone());
+    let (numerics, cards) = (record.provenance.numerics.clone(), record.provenance.cards.clone());
+    let mut provenance = Origin::of(options).provenance(stage, numerics, cards);
     provenance.adopted_from = Some(from);
     let new_version = version(&manifest);
     store.records().put(&Record { key, manifest, provenance, ..record }).map_err(EngineError::Store)?;

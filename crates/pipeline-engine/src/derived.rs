@@ -54,7 +54,7 @@ pub(crate) fn keep(
         let message = format!("`{}` changed while `{}` read it", source.display(), by.stage);
         return Err(StageError::new(message).with_help("run again"));
     }
-    let provenance = by.origin.provenance(by.stage, Vec::new());
+    let provenance = by.origin.provenance(by.stage, Vec::new(), Vec::new());
     store.keep_derived(manifest, &bytes, provenance).map_err(failed)?;
     Ok(Some(bytes))
 }

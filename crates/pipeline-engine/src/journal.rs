@@ -39,6 +39,7 @@ struct Joined {
     worker: String,
     instruction_set: String,
     device: Device,
+    cards: Vec<u16>,
     file: WorkerFile,
 }
 
@@ -95,6 +96,7 @@ impl<'a> Journal<'a> {
                 worker: worker.clone(),
                 instruction_set: options.origin.instruction_set.clone(),
                 device: options.plan.device,
+                cards: options.cards.clone(),
                 file: store.runs().join(run, worker)?,
             };
             return Ok(Self { place: Place::Joined(joined), listen, pace: Pace::default(), broken: None });
@@ -117,6 +119,7 @@ impl<'a> Journal<'a> {
             graph,
             version: options.origin.version.clone(),
             device: options.plan.device,
+            cards: options.cards.clone(),
             n_jobs: options.n_jobs.cpu.max(1),
             n_threads: options.n_threads.max(1),
         }
@@ -196,6 +199,7 @@ impl Joined {
                     host: host_name().to_owned(),
                     instruction_set: self.instruction_set.clone(),
                     device: self.device,
+                    cards: self.cards.clone(),
                 };
             }
             Event::RunFinished { outcome, seconds, .. } => {

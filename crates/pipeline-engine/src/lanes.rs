@@ -8,13 +8,17 @@ pub(crate) struct Occupancy {
     pub lane: Lane,
     /// True for a stage of the lane `cpu` that keeps all threads busy: only one such stage works at a time.
     pub fills_threads: bool,
+    /// True for a stage that computes on a card, or lies in the lane of those that do: it holds one.
+    pub holds_card: bool,
 }
 
 impl Occupancy {
     /// That of a stage in a run whose tensors live on `device`; `lane` is the one that the spec asks for.
     pub fn new(needs: Needs, lane: Option<Lane>, device: Device) -> Self {
         let lane = lane.unwrap_or_else(|| needs.lane_on(device));
-        Self { lane, fills_threads: lane == Lane::Cpu && needs.threads == Threads::All }
+        let fills_threads = lane == Lane::Cpu && needs.threads == Threads::All;
+        let holds_card = device != Device::Cpu && (needs.device || lane == Lane::Gpu);
+        Self { lane, fills_threads, holds_card }
     }
 }
 
@@ -71,16 +75,17 @@ mod tests {
         let encoder = Needs { device: true, threads: Threads::All };
         let decoder = Needs { threads: Threads::All, ..Needs::default() };
         let training = Needs { device: true, ..Needs::default() };
-        let occupancy = |lane, fills_threads| Occupancy { lane, fills_threads };
+        let occupancy = |lane, fills_threads, holds_card| Occupancy { lane, fills_threads, holds_card };
         for (needs, asked, device, expected) in [
-            (encoder, None, Device::Cpu, occupancy(Lane::Cpu, true)),
-            (encoder, None, Device::Cuda, occupancy(Lane::Gpu, false)),
-            (encoder, Some(Lane::Cpu), Device::Cuda, occupancy(Lane::Cpu, true)),
-            (encoder, Some(Lane::Gpu), Device::Cpu, occupancy(Lane::Gpu, false)),
-            (decoder, None, Device::Cuda, occupancy(Lane::Cpu, true)),
-            (training, None, Device::Cpu, occupancy(Lane::Cpu, false)),
-            (training, None, Device::Cuda, occupancy(Lane::Gpu, false)),
-            (Needs::default(), None, Device::Cuda, occupancy(Lane::Cpu, false)),
+            (encoder, None, Device::Cpu, occupancy(Lane::Cpu, true, false)),
+            (encoder, None, Device::Cuda, occupancy(Lane::Gpu, false, true)),
+            (encoder, Some(Lane::Cpu), Device::Cuda, occupancy(Lane::Cpu, true, true)),
+            (encoder, Some(Lane::Gpu), Device::Cpu, occupancy(Lane::Gpu, false, false)),
+            (decoder, None, Device::Cuda, occupancy(Lane::Cpu, true, false)),
+            (training, None, Device::Cpu, occupancy(Lane::Cpu, false, false)),
+            (training, None, Device::Cuda, occupancy(Lane::Gpu, false, true)),
+            (Needs::default(), None, Device::Cuda, occupancy(Lane::Cpu, false, false)),
+            (Needs::default(), Some(Lane::Gpu), Device::Cuda, occupancy(Lane::Gpu, false, true)),
         ] {
             assert_eq!(Occupancy::new(needs, asked, device), expected, "{needs:?} {asked:?} {device:?}");
         }

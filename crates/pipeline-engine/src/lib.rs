@@ -45,6 +45,7 @@
 
 mod adopt;
 mod cancel;
+mod cards;
 mod decision;
 mod demand;
 mod derived;

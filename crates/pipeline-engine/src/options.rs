@@ -30,6 +30,9 @@ pub struct RunOptions {
     pub plan: PlanOptions,
     /// The stages adopted for this run: its first events.
     pub adopted: Vec<Adopted>,
+    /// The numbers of the cards that stages compute on; empty for the processor, and for the one card that an interface
+    /// prefers.
+    pub cards: Vec<u16>,
     /// Stages at once, by lane; 0 counts as 1.
     pub n_jobs: PerLane<usize>,
     /// Threads of all running stages together; 0 counts as 1.

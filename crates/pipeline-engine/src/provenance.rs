@@ -32,14 +32,15 @@ impl Origin {
         self.arithmetic.class(stage.needs(), self.device)
     }
 
-    /// The provenance of a result that `stage` commits now, and that these classes of arithmetic have computed.
-    pub fn provenance(&self, stage: &StageId, numerics: Vec<Numerics>) -> Provenance {
+    /// The provenance of a result that `stage` commits now; these classes of arithmetic and cards have computed it.
+    pub fn provenance(&self, stage: &StageId, numerics: Vec<Numerics>, cards: Vec<u16>) -> Provenance {
         Provenance {
             at_ms: now_ms(),
             host: pipeline_store::host_name().to_owned(),
             pid: std::process::id(),
             stage: stage.clone(),
             device: self.device,
+            cards,
             instruction_set: self.instruction_set.clone(),
             numerics,
             version: self.version.clone(),

@@ -8,6 +8,7 @@ use std::time::Instant;
 use pipeline_core::{Event, EventRecord, Metrics, StageId};
 use pipeline_store::{Last, RemoteLink, Store, StoreError};
 
+use crate::cards::Cards;
 use crate::decision::Decision;
 use crate::error::EngineError;
 use crate::holdings::Keepers;
@@ -65,6 +66,7 @@ pub fn run(
         store,
         cancel,
         origin: Origin::of(options),
+        cards: Cards::new(&options.cards),
         readers: Readers::default(),
         share: options.share,
         overwrite: options.overwrite,

@@ -15,7 +15,9 @@ use pipeline_core::{
 };
 use pipeline_store::{Cas, KeyLock, OpenTree, OpenTreeError, Record, Store};
 
+use crate::cards::{Cards, Held};
 use crate::host::{Host, leave_out_unmeasured};
+use crate::lanes::Occupancy;
 use crate::message::{Committed, Failure, Message, Outcome};
 use crate::provenance::Origin;
 use crate::readers::{Open, Readers};
@@ -29,10 +31,19 @@ pub(crate) struct Workshop<'a> {
     pub store: &'a Store,
     pub cancel: &'a Cancel,
     pub origin: Origin,
+    pub cards: Cards,
     pub readers: Readers,
     pub share: Option<Share>,
     /// Whether publishing replaces files that this program did not write.
     pub overwrite: bool,
+}
+
+impl Workshop<'_> {
+    /// The card of a stage that works on one, as long as it does.
+    fn hold_card(&self, node: &Node) -> Option<Held<'_>> {
+        let occupancy = Occupancy::new(node.stage.needs(), node.lane, self.origin.device);
+        occupancy.holds_card.then(|| self.cards.hold(self.cancel))
+    }
 }
 
 /// A stage to run.
@@ -200,6 +211,10 @@ fn run_and_commit(
     reading: Option<Open<'_>>,
     sender: &Sender<Message>,
 ) -> Result<Committed, Stopped> {
+    let held = shop.hold_card(node);
+    let card = held.as_ref().and_then(Held::card);
+    // The shards of a stage that only lies in the lane of cards are computed by the processor.
+    let of_shards = held.as_ref().filter(|_| node.stage.needs().device);
     let began = Instant::now();
     let scratch = shop.store.workspace().scratch()?;
     let is_forced = order.why == RunReason::Forced;
@@ -210,17 +225,17 @@ fn run_and_commit(
     let lent = reading.is_some().then(lend).transpose()?;
     let artifacts = lent.as_ref().map_or_else(|| artifacts(order, inputs), |lent| lent.inputs().clone());
     let sources = digests(order);
-    let context = context(shop, node, order, &artifacts, &sources, &host);
+    let context = context(shop, node, order, &artifacts, &sources, &host, card);
     let result = caught(node, || match node.stage.work() {
         StageWork::Whole(stage) => Ok((stage.run(&context, scratch.folder())?, None)),
         StageWork::Sharded(stage) => {
-            let sharding = Sharding::open(&*node.stage, stage, &context, &host, &storing, Role::Lead)?;
+            let sharding = Sharding::open(&*node.stage, stage, &context, &host, &storing, of_shards, Role::Lead)?;
             sharding.bring_up_to_date(shop.share)?;
             let (report, shards) = sharding.finish(scratch.folder())?;
             Ok((report, Some(shards)))
         }
     });
-    drop((lent, reading));
+    drop((lent, reading, held));
     if result.is_ok() {
         let _ = sender.send(Message::Worked { idx: order.idx });
     }
@@ -237,6 +252,7 @@ fn run_and_commit(
     let counts = shards.as_ref().map_or_else(|| rows_of(&report), |shards| shards.counts);
     let sharded = shards.as_ref().filter(|shards| !shards.files.is_empty());
     let computed = sharded.map_or_else(|| vec![numerics], |shards| shards.numerics.clone());
+    let cards = sharded.map_or_else(|| card.into_iter().collect(), |shards| shards.cards.clone());
     let shard_rows = shards.as_ref().map(|shards| shards.rows.clone()).unwrap_or_default();
     let tree = join(shop.store.cas(), shop.store.cas().put_folder(scratch.folder())?, shards)?;
     report.seconds.insert(Work::Store, (waited + worked.elapsed()).as_secs_f64());
@@ -247,7 +263,7 @@ fn run_and_commit(
         report,
         shard_rows,
         seconds: began.elapsed().as_secs_f64(),
-        provenance: shop.origin.provenance(&node.id, computed),
+        provenance: shop.origin.provenance(&node.id, computed, cards),
         has_objects: node.retain,
     };
     if is_forced {
@@ -279,12 +295,15 @@ fn compute_some(shop: &Workshop<'_>, node: &Node, order: &Order, sender: &Sender
     if sources::read(node, shop.store)? != order.sources {
         return Ok(Counts::default());
     }
+    let held = shop.hold_card(node);
+    let of_shards = held.as_ref().filter(|_| node.stage.needs().device);
     let host = Host::new(shop, node, false, Role::Help, sender.clone());
     let storing = Storing::new(node, shop.store, &shop.origin, host.numerics());
     let (artifacts, sources) = (artifacts(order, &inputs), digests(order));
-    let context = context(shop, node, order, &artifacts, &sources, &host);
+    let context = context(shop, node, order, &artifacts, &sources, &host, held.as_ref().and_then(Held::card));
     let counts = caught(node, || {
-        Sharding::open(&*node.stage, stage, &context, &host, &storing, Role::Help)?.bring_up_to_date(shop.share)
+        let sharding = Sharding::open(&*node.stage, stage, &context, &host, &storing, of_shards, Role::Help)?;
+        sharding.bring_up_to_date(shop.share)
     })?;
     storing.finish()?;
     Ok(counts)
@@ -309,9 +328,10 @@ fn context<'a>(
     inputs: &'a BTreeMap<String, InputArtifact>,
     sources: &'a BTreeMap<String, Digest>,
     host: &'a Host<'a>,
+    card: Option<u16>,
 ) -> StageContext<'a> {
     let (device, n_threads) = (shop.origin.device, order.n_threads);
-    StageContext { stage: &node.id, inputs, sources, device, n_threads, host }
+    StageContext { stage: &node.id, inputs, sources, device, card, n_threads, host }
 }
 
 /// The counts of a stage without shards.

@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use pipeline_eval::{Pass, Ranking, Similarity, rank, rank_by};
 use pipeline_kernels::Matrix;
-use pipeline_models::{Device, Gpu, device, ranking};
+use pipeline_models::{Device, Gpu, Interface, device, ranking};
 
 /// Sizes and the similarity of a case: queries, images, numbers of an embedding, images that are wanted.
 const CASES: [(usize, usize, usize, usize, Similarity); 7] = [
@@ -27,6 +27,9 @@ const CASES: [(usize, usize, usize, usize, Similarity); 7] = [
     (2, 33_000, 3, 5, Similarity::Dot),
     (20, 300, 801, 9, Similarity::Dot),
 ];
+
+/// The first card.
+const CARD: Device = Device::Gpu(Gpu { interface: Interface::Cuda, number: None });
 
 fn main() -> ExitCode {
     match run() {
@@ -45,7 +48,7 @@ fn main() -> ExitCode {
 
 /// Whether all rankings are equal.
 fn run() -> Result<bool, Box<dyn Error>> {
-    device::card(|_| None)?;
+    device::cards(Some(&[0]), |_| None)?;
     let args = std::env::args().skip(1).map(|arg| arg.parse()).collect::<Result<Vec<usize>, _>>()?;
     let mut are_equal = true;
     match args.as_slice() {
@@ -68,7 +71,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
 
 /// Whether a search fails if the processor's score of a relevant image is another one in its last bit.
 fn refuses_other_scores() -> Result<bool, Box<dyn Error>> {
-    let mut searcher = ranking::searcher(Device::Gpu(Gpu::Cuda))?.ok_or("no card searches")?;
+    let mut searcher = ranking::searcher(CARD)?.ok_or("no card searches")?;
     let mut search = |score: f32| {
         let (starts, rows, scores) = (vec![0, 1], vec![1], vec![score]);
         let pass = Pass { queries: &[3.0], dim: 1, starts, rows, scores, top_k: 0 };
@@ -109,7 +112,7 @@ fn compare(
     let relevant: Vec<Vec<usize>> = (0..queries.n_rows)
         .map(|row| (0..row % 5).map(|idx| (row * 31 + idx / 2 * 997) % images.n_rows).collect())
         .collect();
-    let mut searcher = ranking::searcher(Device::Gpu(Gpu::Cuda))?.ok_or("no card searches")?;
+    let mut searcher = ranking::searcher(CARD)?.ok_or("no card searches")?;
     let mut on_card = || {
         let start = Instant::now();
         let found = rank_by(&mut *searcher, queries, images, &relevant, top_k, similarity, n_threads);

@@ -1,5 +1,6 @@
 //! Where tensors live, and whether that place can be used.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::gpu;
@@ -16,16 +17,34 @@ pub enum Device {
     Gpu(Gpu),
 }
 
+/// A GPU of this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Gpu {
+    /// The interface to it.
+    pub interface: Interface,
+    /// Its number among those of the interface, from 0; `None` for the first of CUDA, and for the one that Vulkan or
+    /// Metal prefers.
+    pub number: Option<u16>,
+}
+
+/// As `--device` has it, such as `cuda:1`.
+impl fmt::Display for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.interface.name())?;
+        self.number.map_or(Ok(()), |number| write!(f, ":{number}"))
+    }
+}
+
 /// The interface to a GPU.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gpu {
-    /// The first device of CUDA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Interface {
+    /// CUDA.
     Cuda,
-    /// The first device of Vulkan or Metal.
+    /// Vulkan or Metal.
     Wgpu,
 }
 
-impl Gpu {
+impl Interface {
     /// All of them.
     pub const ALL: [Self; 2] = [Self::Cuda, Self::Wgpu];
 
@@ -68,8 +87,8 @@ impl Precision {
 /// Says whether `device` can be used, before any work and without a panic of the framework.
 ///
 /// # Errors
-/// For a GPU: when the program was built without its interface, when the driver or a device is missing, or when a small
-/// kernel fails there; for CUDA also those of [`card`].
+/// For a GPU: when the program was built without its interface, when the driver or the device is missing, or when a
+/// small kernel fails there; for CUDA also those of [`cards`].
 pub fn probe(device: Device) -> Result<(), DeviceError> {
     match device {
         Device::Cpu => Ok(()),
@@ -77,21 +96,32 @@ pub fn probe(device: Device) -> Result<(), DeviceError> {
     }
 }
 
-/// The card of [`Gpu::Cuda`]. It has compiled and run one small kernel.
+/// The cards of [`Interface::Cuda`] with these numbers, or all of them. Each has compiled and run one small kernel.
 ///
-/// `kernels` names a folder for the kernels that are compiled, and perhaps were for the same card, compiler and program.
-/// The first caller decides for the process.
+/// `kernels` names a folder for the kernels that are compiled, and perhaps were for the same sort of cards, compiler
+/// and program. The first caller decides for the process.
 ///
 /// # Errors
 /// When the program was built without CUDA, when the driver, a card, free memory of it, the run-time compiler or its
 /// headers are missing, or when the kernel fails.
-pub fn card(kernels: impl FnOnce(&Card) -> Option<PathBuf>) -> Result<Card, DeviceError> {
-    gpu::card(kernels)
+pub fn cards(
+    numbers: Option<&[u16]>,
+    kernels: impl FnOnce(&[Card]) -> Option<PathBuf>,
+) -> Result<Vec<Card>, DeviceError> {
+    gpu::cards(numbers, kernels)
 }
 
-/// Whether the program was built with the interface to a GPU.
-pub fn is_built_in(gpu: Gpu) -> bool {
-    gpu::is_built_in(gpu)
+/// The names of all cards of [`Interface::Cuda`], by their numbers; nothing is tried.
+///
+/// # Errors
+/// When the program was built without CUDA, or the driver or a card is missing.
+pub fn card_names() -> Result<Vec<String>, DeviceError> {
+    gpu::card_names()
+}
+
+/// Whether the program was built with the interface to GPUs.
+pub fn is_built_in(interface: Interface) -> bool {
+    gpu::is_built_in(interface)
 }
 
 #[cfg(test)]

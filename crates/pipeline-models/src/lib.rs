@@ -19,7 +19,7 @@ mod tower;
 pub mod train;
 mod weights;
 
-pub use device::{Device, Gpu, Precision};
+pub use device::{Device, Gpu, Interface, Precision};
 pub use encoder::{Encoder, EncoderModel, EncoderRows, EncoderSide, TokenLayout};
 pub use families::{bert as text, open_image_model, open_text_model, resnet as image, supported};
 pub use tokenizer::TokenCount;

@@ -62,7 +62,7 @@ fn pays(n_queries: usize, n_images: usize, dim: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::device::{Fault, Gpu};
+    use crate::device::{Fault, Gpu, Interface};
     use pipeline_kernels::Matrix;
 
     #[test]
@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn the_processor_searches_where_no_card_was_opened() {
-        for device in [Device::Cpu, Device::Gpu(Gpu::Cuda), Device::Gpu(Gpu::Wgpu)] {
+        let gpu = |interface| Device::Gpu(Gpu { interface, number: None });
+        for device in [Device::Cpu, gpu(Interface::Cuda), gpu(Interface::Wgpu)] {
             assert!(searcher(device).unwrap().is_none());
             let rows = Matrix::new(1, 2, vec![1.0, 0.0]);
             let rankings = rank(&rows, &rows, &[vec![0]], 1, Similarity::Dot, device, 1).unwrap();
@@ -83,7 +84,9 @@ mod tests {
 
     #[test]
     fn a_card_that_fails_comes_with_advice() {
-        let error = RankError::Search(DeviceError::Failed(Fault::MemoryIsFull).into());
+        let gpu = Gpu { interface: Interface::Cuda, number: Some(0) };
+        let failed = DeviceError::Failed { gpu, fault: Fault::MemoryIsFull };
+        let error = RankError::Search(failed.into());
         assert!(help(&error).unwrap().contains("nvidia-smi"));
         assert_eq!(help(&RankError::Widths { d_queries: 1, d_images: 2 }), None);
     }

@@ -394,13 +394,14 @@ pub(crate) fn precision_note(device: pipeline_core::Device, precision: Precision
     }
 }
 
-/// Converts the device of a run to that of the encoders.
-pub const fn device(device: pipeline_core::Device) -> pipeline_models::Device {
-    match device {
-        pipeline_core::Device::Cpu => pipeline_models::Device::Cpu,
-        pipeline_core::Device::Cuda => pipeline_models::Device::Gpu(pipeline_models::Gpu::Cuda),
-        pipeline_core::Device::Wgpu => pipeline_models::Device::Gpu(pipeline_models::Gpu::Wgpu),
-    }
+/// Converts the device of a run, and the number of one of its cards, to that of an encoder.
+pub const fn device(device: pipeline_core::Device, number: Option<u16>) -> pipeline_models::Device {
+    let interface = match device {
+        pipeline_core::Device::Cpu => return pipeline_models::Device::Cpu,
+        pipeline_core::Device::Cuda => pipeline_models::Interface::Cuda,
+        pipeline_core::Device::Wgpu => pipeline_models::Interface::Wgpu,
+    };
+    pipeline_models::Device::Gpu(pipeline_models::Gpu { interface, number })
 }
 
 /// Stops a reader once the run is cancelled.

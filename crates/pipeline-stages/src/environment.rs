@@ -34,6 +34,12 @@ impl Environment {
         self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
     }
 
+    /// The value of a variable that says where this process may work: it enters no key, and other processes have their
+    /// own.
+    pub fn peek(&self, name: &str) -> Option<&OsStr> {
+        self.variables.get(OsStr::new(name)).map(OsString::as_os_str)
+    }
+
     /// The variables with this prefix, to be passed to a program; they enter no key.
     pub fn pass_on_all(&self, begin: &str) -> impl Iterator<Item = (OsString, OsString)> {
         let is_meant = move |(name, _): &(&OsString, &OsString)| name.as_bytes().starts_with(begin.as_bytes());

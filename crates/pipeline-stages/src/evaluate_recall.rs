@@ -243,7 +243,7 @@ impl EvaluateRecall {
             help: ranking::help(&error),
             ..StageError::because("queries and images cannot be compared", error)
         };
-        let (device, n_threads) = (artifact::device(context.device), context.n_threads);
+        let (device, n_threads) = (artifact::device(context.device, context.card), context.n_threads);
         let rankings = ranking::rank(&texts, &images.vectors, &relevant, top_k, similarity, device, n_threads)
             .map_err(incomparable)?;
         let ranks = |rankings: &[Ranking]| rankings.iter().map(|ranking| ranking.relevant_ranks.clone()).collect();

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use pipeline_core::{
@@ -17,8 +17,8 @@ use pipeline_models::text::{ModelError, WeightsNote};
 use pipeline_models::{Encoder, EncoderModel, EncoderRows, EncoderSide};
 
 use crate::artifact::{self, FeaturesInfo};
+use crate::encoders::{EncoderWork, Encoders, locked};
 use crate::model;
-use crate::recent_vectors::RecentVectors;
 use crate::seconds::Seconds;
 use crate::tokens::PrecisionParam;
 
@@ -81,14 +81,14 @@ pub(crate) struct Extraction<'a> {
     /// The digest of the encoder's files.
     model: Digest,
     seconds: Seconds,
-    /// Used by one thread at a time; kept from shard to shard.
-    work: Mutex<EncoderWork>,
+    /// Kept from shard to shard.
+    encoders: Encoders,
+    encoded: Mutex<EncodedRows>,
 }
 
-/// The encoder and its results so far.
-struct EncoderWork {
-    encoder: Option<Box<dyn Encoder>>,
-    recent: RecentVectors,
+/// The rows so far.
+#[derive(Default)]
+struct EncodedRows {
     /// The number of encoded rows.
     n_encoded: u64,
     /// The number of rows that reused the vector of an equal row.
@@ -122,21 +122,19 @@ impl<'a> Extraction<'a> {
     pub(crate) fn new(context: &'a StageContext<'a>, input: ToEncode<'a>, seconds: Seconds) -> Self {
         // On the CPU a vector has the same bits among any other rows. On other devices kernels may depend on the number
         // of rows. There vectors are shared within a shard only, so that its bytes depend on its rows alone.
-        let max_bytes = if context.device == Device::Cpu { RECENT_BYTES } else { 0 };
-        let recent = RecentVectors::new(max_bytes);
-        let work = Mutex::new(EncoderWork { encoder: None, recent, n_encoded: 0, n_equal: 0 });
-        Self { context, input, model: model::digest(context), seconds, work }
-    }
-
-    fn work(&self) -> MutexGuard<'_, EncoderWork> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        let encoders = Encoders::new(if context.device == Device::Cpu { RECENT_BYTES } else { 0 });
+        Self { context, input, model: model::digest(context), seconds, encoders, encoded: Mutex::default() }
     }
 
     fn compute(&self, rows: Rows<'a>, output: &ShardOutput<'_>) -> Result<ShardReport, StageError> {
         let n_rows = rows.ids.len() as u64;
+        let work = self.encoders.on(output.card);
+        let mut work = locked(&work);
+        self.load(&mut work, output.card)?;
         if self.input.model.tokens().is_some() {
-            let all = self.token_vectors(&rows, output.progress)?;
-            let tokens = self.count_tokens(&rows)?;
+            let all = self.token_vectors(&mut work, &rows, output.progress)?;
+            let tokens = count_tokens(&work, &rows)?;
+            drop(work);
             let start = Instant::now();
             let dim = Some(all.width());
             let shard = TokenShard { ids: rows.ids, tokens: all };
@@ -145,8 +143,9 @@ impl<'a> Extraction<'a> {
             let Rows { facts, rejects, .. } = rows;
             return Ok(ShardReport { n_rows, dim, tokens, facts, rejects, digest: None });
         }
-        let (dim, values) = self.vectors(&rows, output.progress)?;
-        let tokens = self.count_tokens(&rows)?;
+        let (dim, values) = self.vectors(&mut work, &rows, output.progress)?;
+        let tokens = count_tokens(&work, &rows)?;
+        drop(work);
         let start = Instant::now();
         let shard = VectorShard { ids: rows.ids, dim, values };
         let digest = model::write_vectors(output.path, &shard, self.metadata())?;
@@ -172,20 +171,30 @@ impl<'a> Extraction<'a> {
     }
 
     /// The vectors of a shard's rows, one after the other, and their width.
-    fn vectors(&self, rows: &Rows<'a>, progress: &(dyn Fn(u64) + Sync)) -> Result<(usize, Vec<f32>), StageError> {
-        let dim = self.encoder_dim()?;
+    fn vectors(
+        &self,
+        work: &mut EncoderWork,
+        rows: &Rows<'a>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<(usize, Vec<f32>), StageError> {
+        let dim = work.encoder().dim();
         let mut values = vec![0.0; rows.ids.len() * dim];
-        self.encode(rows, progress, &mut |places, vector| {
+        self.encode(work, rows, progress, &mut |places, vector| {
             places.iter().for_each(|row_idx| values[row_idx * dim..][..dim].copy_from_slice(vector));
         })?;
         Ok((dim, values))
     }
 
     /// The vectors of all tokens of a shard's rows.
-    fn token_vectors(&self, rows: &Rows<'a>, progress: &(dyn Fn(u64) + Sync)) -> Result<TokenMatrix, StageError> {
-        let dim = self.encoder_dim()?;
+    fn token_vectors(
+        &self,
+        work: &mut EncoderWork,
+        rows: &Rows<'a>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<TokenMatrix, StageError> {
+        let dim = work.encoder().dim();
         let (mut distinct, mut of_row): (Vec<Vec<f32>>, _) = (Vec::new(), vec![0; rows.ids.len()]);
-        self.encode(rows, progress, &mut |places, vectors| {
+        self.encode(work, rows, progress, &mut |places, vectors| {
             places.iter().for_each(|row_idx| of_row[*row_idx] = distinct.len());
             distinct.push(vectors.to_vec());
         })?;
@@ -200,15 +209,14 @@ impl<'a> Extraction<'a> {
     /// vectors of their tokens.
     fn encode(
         &self,
+        work: &mut EncoderWork,
         rows: &Rows<'a>,
         progress: &(dyn Fn(u64) + Sync),
         place: &mut dyn FnMut(&[usize], &[f32]),
     ) -> Result<(), StageError> {
-        let mut work = self.work();
-        self.load(&mut work)?;
         let start = Instant::now();
-        let EncoderWork { encoder, recent, n_encoded, n_equal } = &mut *work;
-        let encoder = encoder.as_deref().expect("the encoder was loaded above");
+        let EncoderWork { encoder, recent } = work;
+        let encoder = encoder.as_deref().expect("the caller has loaded it");
         let mut n_done = 0;
         let mut place = |places: &[usize], vectors: &[f32]| {
             place(places, vectors);
@@ -228,8 +236,9 @@ impl<'a> Extraction<'a> {
                 progress(place(places, encoded.row(row_idx)));
             }
         }
-        *n_encoded += unknown.len() as u64;
-        *n_equal += (rows.ids.len() - unknown.len()) as u64;
+        let mut encoded = locked(&self.encoded);
+        encoded.n_encoded += unknown.len() as u64;
+        encoded.n_equal += (rows.ids.len() - unknown.len()) as u64;
         self.seconds.spent(Work::Forward, start);
         Ok(())
     }
@@ -250,26 +259,10 @@ impl<'a> Extraction<'a> {
         })
     }
 
-    /// The width of the encoder's vectors.
-    fn encoder_dim(&self) -> Result<usize, StageError> {
-        let mut work = self.work();
-        self.load(&mut work)?;
-        Ok(work.encoder.as_ref().expect("the encoder was loaded above").dim())
-    }
-
-    /// The tokens of the rows, equal ones counted as often as they occur.
-    fn count_tokens(&self, rows: &Rows<'a>) -> Result<Option<TokenCount>, StageError> {
-        let Some(count) = &rows.count else { return Ok(None) };
-        let work = self.work();
-        let encoder = work.encoder.as_deref().expect("the encoder was loaded for the vectors");
-        let all: Vec<usize> = (0..rows.ids.len()).collect();
-        count(encoder, &all)
-    }
-
-    fn load(&self, work: &mut EncoderWork) -> Result<(), StageError> {
+    fn load(&self, work: &mut EncoderWork, card: Option<u16>) -> Result<(), StageError> {
         if work.encoder.is_none() {
             let start = Instant::now();
-            let device = artifact::device(self.context.device);
+            let device = artifact::device(self.context.device, card);
             let loaded = self.input.model.load(device, self.input.precision.of_products());
             work.encoder = Some(loaded.map_err(|error| self.not_loaded(error))?);
             self.seconds.spent(Work::Load, start);
@@ -282,7 +275,10 @@ impl<'a> Extraction<'a> {
         if let Some(dim) = shards.iter().find_map(|shard| shard.report.dim) {
             return Ok(dim);
         }
-        self.encoder_dim()
+        let work = self.encoders.on(self.context.card);
+        let mut work = locked(&work);
+        self.load(&mut work, self.context.card)?;
+        Ok(work.encoder().dim())
     }
 
     fn not_loaded(&self, error: ModelError) -> StageError {
@@ -328,9 +324,8 @@ impl OpenRows for Extraction<'_> {
             space: Some(self.space(shards)?),
         };
         artifact::write_json(&scratch.join(artifact::FEATURES), &info)?;
-        let work = self.work();
-        self.split_tokenizing(&work);
-        let EncoderWork { n_encoded, n_equal, .. } = *work;
+        self.encoders.all().iter().for_each(|work| self.split_tokenizing(&locked(work)));
+        let EncodedRows { n_encoded, n_equal } = *locked(&self.encoded);
         let equal = (n_equal > 0).then(|| format!("{n_encoded} rows encoded, {n_equal} more are equal to one of them"));
         let WeightsNote { place, warning } = self.input.model.weights_note().map_err(|error| self.not_loaded(error))?;
         let remark = self.input.model.remark();
@@ -349,6 +344,17 @@ impl OpenRows for Extraction<'_> {
             ..StageReport::default()
         })
     }
+
+    fn leave(&self, card: Option<u16>) {
+        self.encoders.take(card).iter().for_each(|work| self.split_tokenizing(&locked(work)));
+    }
+}
+
+/// The tokens of the rows, equal ones counted as often as they occur.
+fn count_tokens(work: &EncoderWork, rows: &Rows<'_>) -> Result<Option<TokenCount>, StageError> {
+    let Some(count) = &rows.count else { return Ok(None) };
+    let all: Vec<usize> = (0..rows.ids.len()).collect();
+    count(work.encoder(), &all)
 }
 
 /// The vectors of some rows.

@@ -79,7 +79,7 @@ fn words(rust: &str) -> String {
     }
     match rust.rsplit("::").next().unwrap() {
         "String" | "Outcome" | "Device" | "Owner" => "text",
-        "u64" | "usize" | "u32" => "whole number",
+        "u64" | "usize" | "u32" | "u16" => "whole number",
         "f64" => "number",
         "bool" => "true or false",
         "StageId" => "stage",

@@ -41,6 +41,10 @@ const EXAMPLES: &[(&[&str], Examples)] = &[
                 "Name the values here",
                 "pipeline sweep demo --axis 'projection.params.temperature=[0.03, 0.07]' --axis 'projection.params.seed=[0, 1]'",
             ),
+            (
+                "Train its points on two GPUs, one on each",
+                "pipeline sweep pipelines/experiments/grid.yaml --device cuda:0,1",
+            ),
         ],
     ),
     (

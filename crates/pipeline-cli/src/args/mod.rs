@@ -2,6 +2,7 @@
 
 mod asking;
 mod cache;
+mod device;
 mod examples;
 mod project;
 mod remote;
@@ -18,7 +19,6 @@ use std::path::PathBuf;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::error::ErrorKind;
 use clap::{Args, FromArgMatches as _, Parser, Subcommand, ValueEnum};
-use pipeline_core::Device;
 use pipeline_engine::Share;
 use pipeline_experiments::ALL_STAGES;
 
@@ -31,6 +31,7 @@ pub use cache::{
     CacheArgs, CacheCommand, CacheGcArgs, CacheKeygenArgs, CachePullArgs, CachePushArgs, CacheStatsArgs,
     CacheVerifyArgs,
 };
+pub use device::{DeviceArg, DeviceParser};
 pub use examples::{EXAMPLES_HEADING, command, first_of};
 pub use project::{DataFileArgs, DoctorArgs, InitArgs};
 pub use remote::{RemoteArgs, RemoteInsteadArgs};
@@ -234,7 +235,7 @@ pub struct ExecutionArgs {
     /// Stages that run at once [default: as many as threads, at most 4].
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
-    /// Stages that run on the GPU at once, in addition [default: 1].
+    /// Stages that run on GPUs at once, in addition [default: as many as GPUs].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub gpu_jobs: Option<u16>,
     /// Threads in all [default: the processor's].
@@ -244,7 +245,7 @@ pub struct ExecutionArgs {
     #[arg(long, value_name = "K/N")]
     pub share: Option<Share>,
     /// The device of the encoders and the training.
-    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    #[arg(long, value_name = "DEVICE", default_value = "cpu", value_parser = DeviceParser)]
     pub device: DeviceArg,
     /// The executor of the stages.
     #[arg(long, value_name = "EXECUTOR", default_value = "local")]
@@ -298,30 +299,6 @@ pub struct RunArgs {
     /// Stream the events to stdout, one JSON object a line.
     #[arg(long)]
     pub json: bool,
-}
-
-/// The device of the tensors.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DeviceArg {
-    /// The processor.
-    Cpu,
-    /// The first CUDA device.
-    #[value(aliases = ["gpu", "cuda:0"])]
-    Cuda,
-    /// The first device of Vulkan or Metal: GPUs of AMD, Intel, Apple and NVIDIA.
-    #[value(aliases = ["vulkan", "metal"])]
-    Wgpu,
-}
-
-impl DeviceArg {
-    /// The device.
-    pub fn device(self) -> Device {
-        match self {
-            Self::Cpu => Device::Cpu,
-            Self::Cuda => Device::Cuda,
-            Self::Wgpu => Device::Wgpu,
-        }
-    }
 }
 
 /// The executor of the stages.

@@ -1,17 +1,17 @@
 //! `pipeline doctor`: what this machine and this project have for a run, and what is missing.
 //!
 //! JSON: `{version, machine: {instruction_set, threads, memory_bytes, memory_available_bytes}, cuda: {is_built_in,
-//! problem, card: {name, capability, driver, memory_free_bytes, memory_bytes, compiler, headers}}, wgpu: {is_built_in,
-//! problem}, project: {root, specs: [{spec, file, missing}]}, store: {folder, exists, free_bytes}, other_stores,
-//! models: [{folder, exists, found}], unset}`. What is unknown is null. The exit code is 0 whatever is missing.
+//! problem, cards: [{name, problem, capability, driver, memory_free_bytes, memory_bytes, compiler, headers}]}, wgpu:
+//! {is_built_in, problem}, project: {root, specs: [{spec, file, missing}]}, store: {folder, exists, free_bytes},
+//! other_stores, models: [{folder, exists, found}], unset}`. What is unknown is null. The exit code is 0 whatever is missing.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use pipeline_experiments::project::{self, ListedSpec};
 use pipeline_experiments::{Loaded, OpenError, SpecRef, StoreRef, check, in_one_line, missing_sources, model_search};
-use pipeline_models::device::Card;
-use pipeline_models::{Device, Gpu, device};
+use pipeline_models::device::{Card, DeviceError};
+use pipeline_models::{Device, Gpu, Interface, device};
 use pipeline_store::Store;
 use serde::Serialize;
 
@@ -50,23 +50,33 @@ struct Machine {
 #[derive(Serialize)]
 struct CudaFinding {
     is_built_in: bool,
+    /// What keeps all cards from being used.
     problem: Option<String>,
-    card: Option<CardFinding>,
+    /// By their numbers.
+    cards: Vec<CardFinding>,
 }
 
 #[derive(Serialize)]
 struct CardFinding {
     name: String,
+    problem: Option<String>,
+    #[serde(flatten)]
+    facts: CardFacts,
+}
+
+/// The facts about a card that can be used.
+#[derive(Default, Serialize)]
+struct CardFacts {
     /// Its compute capability, such as `9.0`.
-    capability: String,
+    capability: Option<String>,
     /// The version of CUDA that its driver is made for.
-    driver: String,
-    memory_free_bytes: usize,
-    memory_bytes: usize,
+    driver: Option<String>,
+    memory_free_bytes: Option<usize>,
+    memory_bytes: Option<usize>,
     /// The library that compiles kernels.
-    compiler: PathBuf,
+    compiler: Option<PathBuf>,
     /// The folder with the headers of kernels.
-    headers: PathBuf,
+    headers: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -182,31 +192,44 @@ fn machine() -> Machine {
 }
 
 fn cuda() -> CudaFinding {
-    let (card, problem) = match device::card(|_| None) {
-        Ok(card) => (Some(card), None),
-        Err(error) => (None, Some(in_one_line(&error))),
+    let is_built_in = device::is_built_in(Interface::Cuda);
+    let names = match device::card_names() {
+        Ok(names) => names,
+        Err(error) => return CudaFinding { is_built_in, problem: Some(in_one_line(&error)), cards: Vec::new() },
     };
-    CudaFinding { is_built_in: device::is_built_in(Gpu::Cuda), problem, card: card.map(CardFinding::from) }
+    let tried = |(number, name): (u16, String)| {
+        let tried = device::cards(Some(&[number]), |_| None);
+        CardFinding::of(name, tried.map(|mut cards| cards.swap_remove(0)))
+    };
+    let cards: Vec<CardFinding> = (0..).zip(names).map(tried).collect();
+    let has_working = cards.iter().any(|card| card.problem.is_none());
+    let problem = cards.iter().find_map(|card| card.problem.clone()).filter(|_| !has_working);
+    CudaFinding { is_built_in, problem, cards }
 }
 
 fn wgpu() -> GpuFinding {
-    let probed = device::probe(Device::Gpu(Gpu::Wgpu));
-    GpuFinding { is_built_in: device::is_built_in(Gpu::Wgpu), problem: probed.err().map(|error| in_one_line(&error)) }
+    let probed = device::probe(Device::Gpu(Gpu { interface: Interface::Wgpu, number: None }));
+    let problem = probed.err().map(|error| in_one_line(&error));
+    GpuFinding { is_built_in: device::is_built_in(Interface::Wgpu), problem }
 }
 
-impl From<Card> for CardFinding {
-    fn from(card: Card) -> Self {
-        let [memory_free_bytes, memory_bytes] = card.memory;
-        let version = |[major, minor]: [u32; 2]| format!("{major}.{minor}");
-        Self {
-            name: card.name,
+impl CardFinding {
+    fn of(name: String, tried: Result<Card, DeviceError>) -> Self {
+        let card = match tried {
+            Ok(card) => card,
+            Err(error) => return Self { name, problem: Some(in_one_line(&error)), facts: CardFacts::default() },
+        };
+        let [memory_free_bytes, memory_bytes] = card.memory.map(Some);
+        let version = |[major, minor]: [u32; 2]| Some(format!("{major}.{minor}"));
+        let facts = CardFacts {
             capability: version(card.capability),
             driver: version(card.driver),
             memory_free_bytes,
             memory_bytes,
-            compiler: card.toolkit.compiler,
-            headers: card.toolkit.headers.join("include"),
-        }
+            compiler: Some(card.toolkit.compiler),
+            headers: Some(card.toolkit.headers.join("include")),
+        };
+        Self { name, problem: None, facts }
     }
 }
 
@@ -238,29 +261,51 @@ fn model_name(path: &Path) -> Option<String> {
 }
 
 /// The line on a GPU: ready, with these facts, or not.
-fn on_gpu(gpu: Gpu, problem: Option<&String>, facts: &str) -> String {
+fn on_gpu(interface: Interface, problem: Option<&String>, facts: &str) -> String {
     match problem {
         Some(problem) => format!("no: {problem}"),
-        None => format!("ready for `--device {}`{facts}", gpu.name()),
+        None => format!("ready for `--device {}`{facts}", interface.name()),
     }
 }
 
-/// The facts about a card, and the line on its compiler.
-fn card_facts(card: &CardFinding) -> (String, String) {
-    let CardFinding { name, capability, driver, compiler, headers, .. } = card;
-    let [free, all] = [card.memory_free_bytes, card.memory_bytes].map(|n_bytes| bytes(n_bytes as u64));
-    (
-        format!(": {name}, compute capability {capability}, {free} of {all} free, driver for CUDA {driver}"),
-        format!("kernels are compiled by {}, with headers in {}", compiler.display(), headers.display()),
-    )
+/// A card in words: its facts, or its problem.
+fn card_in_words(CardFinding { name, problem, facts }: &CardFinding) -> String {
+    if let Some(problem) = problem {
+        return format!("{name}: no: {problem}");
+    }
+    let [free, all] =
+        [facts.memory_free_bytes, facts.memory_bytes].map(|n_bytes| or_unknown(n_bytes.map(|n| n as u64)));
+    let [capability, driver] =
+        [&facts.capability, &facts.driver].map(|version| version.as_deref().unwrap_or("unknown"));
+    format!("{name}, compute capability {capability}, {free} of {all} free, driver for CUDA {driver}")
+}
+
+/// The lines on CUDA: whether it is ready, each card if there are several, and the compiler.
+fn cuda_lines(cuda: &CudaFinding) -> Vec<String> {
+    let ready = |facts: &str| on_gpu(Interface::Cuda, cuda.problem.as_ref(), facts);
+    let mut lines = match cuda.cards.as_slice() {
+        [] => vec![ready("")],
+        [card] => vec![ready(&format!(": {}", card_in_words(card)))],
+        cards => {
+            let numbered = cards.iter().enumerate().map(|(number, card)| format!("{number}: {}", card_in_words(card)));
+            std::iter::once(ready(&format!(": {} cards", cards.len()))).chain(numbered).collect()
+        }
+    };
+    let of_compiler = |facts: &CardFacts| {
+        let (compiler, headers) = facts.compiler.as_ref().zip(facts.headers.as_ref())?;
+        Some(format!("kernels are compiled by {}, with headers in {}", compiler.display(), headers.display()))
+    };
+    lines.extend(cuda.cards.iter().find_map(|card| of_compiler(&card.facts)));
+    lines
+}
+
+fn or_unknown(n_bytes: Option<u64>) -> String {
+    n_bytes.map_or("unknown".to_owned(), bytes)
 }
 
 fn lines(findings: &Findings) -> Vec<String> {
     let Findings { machine, cuda, wgpu, project, store, .. } = findings;
     let line = |name: &str, text: String| format!("{name:<10}  {text}");
-    let or_unknown = |n_bytes: Option<u64>| n_bytes.map_or("unknown".to_owned(), bytes);
-    let (facts, compiler) = cuda.card.as_ref().map(card_facts).unzip();
-    let facts = facts.unwrap_or_default();
     let mut lines = vec![
         line("version", findings.version.to_owned()),
         line("processor", format!("{}, {} threads", machine.instruction_set, machine.threads)),
@@ -268,11 +313,10 @@ fn lines(findings: &Findings) -> Vec<String> {
             "memory",
             format!("{}, {} free", or_unknown(machine.memory_bytes), or_unknown(machine.memory_available_bytes)),
         ),
-        line("cuda", on_gpu(Gpu::Cuda, cuda.problem.as_ref(), &facts)),
     ];
-    lines.extend(compiler.map(|compiler| line("", compiler)));
+    lines.extend(cuda_lines(cuda).into_iter().enumerate().map(|(idx, text)| line(["cuda", ""][idx.min(1)], text)));
     lines.extend([
-        line("wgpu", on_gpu(Gpu::Wgpu, wgpu.problem.as_ref(), "")),
+        line("wgpu", on_gpu(Interface::Wgpu, wgpu.problem.as_ref(), "")),
         line(
             "project",
             match &project.root {

@@ -26,6 +26,13 @@ pub fn check_arguments(args: &RunArgs) -> Result<(), Failure> {
     let slurm = &args.slurm;
     let usage = |message: &str| Err(Failure::new(Exit::Usage, message));
     if args.execution.executor == ExecutorArg::Slurm {
+        if !args.execution.device.cards.is_empty() {
+            let name = args.execution.device.device.name();
+            return Err(Failure::new(Exit::Usage, "`--executor slurm` takes no numbers of cards: Slurm chooses them")
+                .with_help(format!(
+                    "write `--device {name}`; `--sbatch-gpu \"--gres gpu:2\"` gives two to each worker"
+                )));
+        }
         let is_worker = slurm.pool.is_some() || slurm.join.is_some() || args.execution.share.is_some();
         return if is_worker {
             usage("`--share`, `--pool` and `--join` are for workers, and `--executor slurm` makes them")

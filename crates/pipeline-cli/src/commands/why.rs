@@ -88,9 +88,11 @@ fn origin(opened: &Opened, why: &Why, terminal: &Terminal) -> Result<Vec<String>
     let Decision::Reuse { key, .. } = &why.chain[0].decision else { return Ok(Vec::new()) };
     let records = opened.store.records();
     let Some(record) = records.get(key)? else { return Ok(Vec::new()) };
-    let Provenance { host, instruction_set, numerics, .. } = &record.provenance;
+    let Provenance { host, instruction_set, numerics, device, cards, .. } = &record.provenance;
+    let on_cards = if cards.is_empty() { String::new() } else { format!(" and {}", device.with_cards(cards)) };
     let is_shown = terminal.verbosity == Verbosity::Verbose || *numerics != [opened.arithmetic.processor];
-    let words = || format!("computed on {host} ({instruction_set}), arithmetic {}", words::numerics(numerics));
+    let arithmetic = words::numerics(numerics);
+    let words = || format!("computed on {host} ({instruction_set}{on_cards}), arithmetic {arithmetic}");
     let mut lines: Vec<String> = is_shown.then(words).into_iter().collect();
     let Some(from) = record.provenance.adopted_from else { return Ok(lines) };
     let version = |record: &Record| record.manifest.get("version").unwrap_or("?").to_owned();

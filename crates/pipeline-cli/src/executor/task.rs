@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use pipeline_core::Device;
 use pipeline_experiments::SpecRef;
 
-use crate::args::{ARTIFACTS_VARIABLE, DeviceArg, PoolArg, RunArgs};
+use crate::args::{ARTIFACTS_VARIABLE, PoolArg, RunArgs};
 use crate::remotes;
 
 /// The script of every task. Nothing is put into it: the program and its arguments are arguments of the script.
@@ -28,8 +29,8 @@ pub fn arguments(args: &RunArgs, named: &SpecRef, store: &Path) -> Vec<String> {
     words.extend(execution.force.forced.iter().map(|stage| format!("--force={stage}")));
     let numbers = [("--jobs", execution.jobs), ("--gpu-jobs", execution.gpu_jobs)];
     words.extend(numbers.iter().filter_map(|(name, number)| Some(format!("{name}={}", (*number)?))));
-    if execution.device != DeviceArg::Cpu {
-        words.push(format!("--device={}", execution.device.device().name()));
+    if execution.device.device != Device::Cpu {
+        words.push(format!("--device={}", execution.device.device.name()));
     }
     let flags = [("--keep-going", execution.keep_going), ("--publish", args.publish)];
     words.extend(flags.iter().filter(|(_, is_set)| *is_set).map(|(name, _)| (*name).to_owned()));

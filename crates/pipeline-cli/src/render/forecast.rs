@@ -287,6 +287,7 @@ mod tests {
                 graph,
                 version: String::new(),
                 device: Device::Cpu,
+                cards: Vec::new(),
                 n_jobs,
                 n_threads: 2,
             });

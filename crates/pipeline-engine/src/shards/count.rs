@@ -102,6 +102,7 @@ pub(super) fn orders(
                 inputs: &inputs,
                 sources: &sources,
                 device,
+                card: None,
                 n_threads: 1,
                 host: &Silent(resolver.store),
             };

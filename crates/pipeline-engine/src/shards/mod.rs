@@ -2,7 +2,11 @@
 //!
 //! The process that holds the stage's lock *leads*: it waits for every shard and makes the artifact. Others may *help*:
 //! they compute shards that no other process computes, and leave when only such are missing.
+//!
+//! A stage that computes on cards has one worker for each card of the run: one on the card that it holds, the others on
+//! cards as they are lent to it.
 
+mod ahead;
 mod count;
 mod packing;
 mod queue;
@@ -13,8 +17,8 @@ mod storing;
 use std::collections::BTreeSet;
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread::{self, Scope, ScopedJoinHandle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Scope};
 
 use pipeline_core::{
     Computation, FileEntry, MAX_UNDIVIDED, Numerics, OpenRows, Shard, ShardOrder, ShardOutput, ShardedStage, Stage,
@@ -23,6 +27,7 @@ use pipeline_core::{
 use pipeline_store::{KeyLock, LockOutcome, Owner, PackedShards};
 use rayon::prelude::*;
 
+use ahead::Ahead;
 pub use count::ShardCount;
 pub(crate) use count::count;
 use packing::{Packing, Recorded};
@@ -33,6 +38,7 @@ use storing::Found;
 pub(crate) use storing::Storing;
 
 use crate::Share;
+use crate::cards::Held;
 use crate::host::{Host, LOCK_POLL};
 
 /// The shards of an artifact.
@@ -46,6 +52,8 @@ pub(crate) struct Shards {
     pub counts: Counts,
     /// The classes of arithmetic that computed them, sorted; empty if that of a shard is unknown.
     pub numerics: Vec<Numerics>,
+    /// The numbers of the cards on which this process computed some, sorted.
+    pub cards: Vec<u16>,
     /// The records to pack, if there are many and they are not packed yet.
     pub packing: Option<Packing>,
 }
@@ -54,23 +62,35 @@ pub(crate) struct Shards {
 pub(crate) struct Sharding<'a> {
     host: &'a Host<'a>,
     storing: &'a Storing<'a>,
+    /// The card that the stage holds, if it computes on one.
+    held: Option<&'a Held<'a>>,
     rows: Box<dyn OpenRows + 'a>,
     orders: Vec<ShardOrder>,
     role: Role,
     n_rows: u64,
     n_rows_done: AtomicU64,
+    /// The rows that are done of the shards that are being computed.
+    n_rows_begun: AtomicU64,
     shards: Mutex<Vec<Option<Shard>>>,
     counts: Mutex<Counts>,
     /// The classes that computed each shard.
     numerics: Mutex<BTreeSet<Vec<Numerics>>>,
+    /// The cards that computed some.
+    cards: Mutex<BTreeSet<u16>>,
     /// The facts about each shard that its packed record needs beside the shard; empty where none are packed.
     recorded: Mutex<Vec<Recorded>>,
     /// The shards that were found in packed records.
     n_packed: AtomicUsize,
 }
 
-/// The next shard, which a separate thread reads while the current one is computed.
-type Ahead<'scope, 'a> = Option<(usize, ScopedJoinHandle<'scope, Result<Box<Computation<'a>>, StageError>>)>;
+/// What all workers of a stage share.
+#[derive(Clone)]
+struct Bench<'scope, 'env> {
+    queue: &'env Queue,
+    scope: &'scope Scope<'scope, 'env>,
+    /// `None` where every worker reads its own shards.
+    ahead: Option<Arc<Ahead<'scope, 'env>>>,
+}
 
 /// The outcome of taking the next shard.
 enum Taken {
@@ -88,6 +108,7 @@ impl<'a> Sharding<'a> {
         context: &'a StageContext<'a>,
         host: &'a Host<'a>,
         storing: &'a Storing<'a>,
+        held: Option<&'a Held<'a>>,
         role: Role,
     ) -> Result<Self, StageError> {
         let rows = sharded.open(context)?;
@@ -97,18 +118,21 @@ impl<'a> Sharding<'a> {
         let is_packed = role == Role::Lead && orders.len() >= storing::MIN_PACKED;
         let recorded = Mutex::new(vec![Recorded::default(); if is_packed { orders.len() } else { 0 }]);
         let (n_rows_done, counts, numerics) = (AtomicU64::new(0), Mutex::default(), Mutex::default());
-        let n_packed = AtomicUsize::new(0);
+        let (n_packed, n_rows_begun, cards) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::default());
         Ok(Self {
             host,
             storing,
+            held,
             rows,
             orders,
             role,
             n_rows,
             n_rows_done,
+            n_rows_begun,
             shards,
             counts,
             numerics,
+            cards,
             recorded,
             n_packed,
         })
@@ -120,22 +144,22 @@ impl<'a> Sharding<'a> {
         let n_rows_missing = missing.iter().map(|&idx| self.rows.n_rows(self.orders[idx].units.clone())).sum();
         let n_shards = [self.orders.len(), missing.len()].map(|n| n as u64);
         self.host.report_shards(n_shards, [self.n_rows, n_rows_missing]);
-        let n_workers = self.rows.n_workers().min(missing.len());
-        let queue = Queue::new(match (share, self.role) {
+        let n_workers = self.held.map_or_else(|| self.rows.n_workers(), |held| held.cards().n()).min(missing.len());
+        let queue = &Queue::new(match (share, self.role) {
             (Some(share), _) => share.order(missing, self.orders.len()),
             (None, Role::Lead) => missing,
             (None, Role::Help) => queue::from_elsewhere(missing),
         });
         thread::scope(|scope| {
-            let work = |n_workers| {
-                let worked = self.work(&queue, scope, n_workers);
-                if worked.is_err() {
-                    queue.close();
-                }
-                worked
+            let reads_ahead = self.held.is_some() || n_workers == 1;
+            let bench = Bench { queue, scope, ahead: reads_ahead.then(Arc::default) };
+            let other = |_| {
+                let bench = bench.clone();
+                scope.spawn(move || self.work_beside(&bench))
             };
-            let others: Vec<_> = (1..n_workers).map(|_| scope.spawn(move || work(n_workers))).collect();
-            let own = work(n_workers);
+            let others: Vec<_> = (1..n_workers).map(other).collect();
+            let own = self.work(&bench, self.held.and_then(Held::card), &|| false);
+            self.held.iter().for_each(|held| held.cards().look_again());
             let others = others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
             others.fold(own, |all, other| all.and(other))
         })?;
@@ -147,6 +171,7 @@ impl<'a> Sharding<'a> {
         let counts = *self.counts();
         let numerics = all_classes(&self.numerics());
         let recorded = self.recorded.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let cards = self.cards.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
         let is_packed = self.n_packed.into_inner() == self.orders.len();
         let shards = self.shards.into_inner().unwrap_or_else(PoisonError::into_inner);
         let shards: Vec<Shard> =
@@ -157,7 +182,7 @@ impl<'a> Sharding<'a> {
         let names = self.orders.iter().map(|order| order.name.clone());
         let files = names.zip(shards.iter().map(|shard| shard.entry)).collect();
         let packing = if is_packed { None } else { Packing::of(&self.orders, shards, recorded) };
-        Ok((report, Shards { files, is_divided, rows, counts, numerics, packing }))
+        Ok((report, Shards { files, is_divided, rows, counts, numerics, cards, packing }))
     }
 
     /// Adds the remembered shards; returns the indices of the others.
@@ -196,15 +221,41 @@ impl<'a> Sharding<'a> {
         if self.host.is_forced() { Ok(None) } else { self.storing.remembered(&order.name, &order.key) }
     }
 
-    /// The loop of a worker.
-    fn work<'scope, 'env>(
+    /// The work of a worker beside the first: on the processor, or on each card that is lent, until it is wanted back.
+    fn work_beside<'env>(&'env self, bench: &Bench<'_, 'env>) -> Result<(), StageError> {
+        let Some(cards) = self.held.map(Held::cards) else { return self.work(bench, None, &|| false) };
+        let is_over = || bench.queue.is_empty() || self.host.is_cancelled();
+        while let Some(lent) = cards.borrow(is_over) {
+            let worked = self.work(bench, lent.card(), &|| lent.is_wanted());
+            self.rows.leave(lent.card());
+            worked?;
+        }
+        Ok(())
+    }
+
+    /// Computes shards on a card, if on any, until none is left or the worker must leave. A failure ends all workers.
+    fn work<'env>(
         &'env self,
-        queue: &Queue,
-        scope: &'scope Scope<'scope, 'env>,
-        n_workers: usize,
+        bench: &Bench<'_, 'env>,
+        card: Option<u16>,
+        must_leave: &dyn Fn() -> bool,
     ) -> Result<(), StageError> {
-        let mut ahead: Ahead<'scope, 'env> = None;
-        while let Some(shard_idx) = queue.take() {
+        let worked = self.work_until(bench, card, must_leave);
+        if worked.is_err() {
+            bench.queue.close();
+        }
+        worked
+    }
+
+    fn work_until<'env>(
+        &'env self,
+        bench: &Bench<'_, 'env>,
+        card: Option<u16>,
+        must_leave: &dyn Fn() -> bool,
+    ) -> Result<(), StageError> {
+        let queue = bench.queue;
+        while !must_leave() {
+            let Some(shard_idx) = queue.take() else { break };
             if self.host.is_cancelled() {
                 return Err(StageError::cancelled());
             }
@@ -215,25 +266,26 @@ impl<'a> Sharding<'a> {
                         true => self.counts().n_reused += 1,
                         false => self.counts().n_by_others += 1,
                     }
+                    bench.forget(shard_idx);
                     self.add(shard_idx, found);
                     queue.made_progress();
                 }
                 Taken::Missing(lock) => {
-                    let computation = self.read(shard_idx, &mut ahead)?;
-                    if n_workers == 1 {
-                        ahead = self.read_ahead(queue, scope);
-                    }
-                    self.compute(shard_idx, lock, computation)?;
+                    let computation = self.read(shard_idx, bench)?;
+                    self.compute(shard_idx, lock, card, computation)?;
                     queue.made_progress();
                 }
-                Taken::Held(owner) => match (queue.put_off(shard_idx), self.role) {
-                    (Next::Another, _) => {}
-                    (Next::OnlyHeld, Role::Help) => return Ok(()),
-                    (Next::OnlyHeld, Role::Lead) => {
-                        self.host.report_waiting(&owner);
-                        thread::sleep(LOCK_POLL);
+                Taken::Held(owner) => {
+                    bench.forget(shard_idx);
+                    match (queue.put_off(shard_idx), self.role) {
+                        (Next::Another, _) => {}
+                        (Next::OnlyHeld, Role::Help) => return Ok(()),
+                        (Next::OnlyHeld, Role::Lead) => {
+                            self.host.report_waiting(&owner);
+                            thread::sleep(LOCK_POLL);
+                        }
                     }
-                },
+                }
             }
         }
         Ok(())
@@ -247,29 +299,37 @@ impl<'a> Sharding<'a> {
         }
     }
 
-    fn read<'env>(
-        &'env self,
+    /// Reads a shard, and begins to read the next one if workers read ahead.
+    fn read<'env>(&'env self, shard_idx: usize, bench: &Bench<'_, 'env>) -> Result<Box<Computation<'env>>, StageError> {
+        let read = |shard_idx: usize| self.rows.read(self.orders[shard_idx].units.clone());
+        let Some(ahead) = &bench.ahead else { return read(shard_idx) };
+        let computation = ahead.take(shard_idx).unwrap_or_else(|| read(shard_idx))?;
+        ahead.begin(bench.scope, bench.queue, read);
+        Ok(computation)
+    }
+
+    fn compute(
+        &self,
         shard_idx: usize,
-        ahead: &mut Ahead<'_, 'env>,
-    ) -> Result<Box<Computation<'env>>, StageError> {
-        let read = ahead.take().map(|(idx, thread)| (idx, thread.join().unwrap_or_else(|panic| resume_unwind(panic))));
-        match read {
-            Some((idx, computation)) if idx == shard_idx => computation,
-            _ => self.rows.read(self.orders[shard_idx].units.clone()),
-        }
-    }
-
-    fn read_ahead<'scope, 'env>(&'env self, queue: &Queue, scope: &'scope Scope<'scope, 'env>) -> Ahead<'scope, 'env> {
-        let shard_idx = queue.first()?;
-        Some((shard_idx, scope.spawn(move || self.rows.read(self.orders[shard_idx].units.clone()))))
-    }
-
-    fn compute(&self, shard_idx: usize, lock: KeyLock, computation: Box<Computation<'_>>) -> Result<(), StageError> {
-        let progress = |n_done: u64| self.report_progress(n_done);
+        lock: KeyLock,
+        card: Option<u16>,
+        computation: Box<Computation<'_>>,
+    ) -> Result<(), StageError> {
+        let of_shard = AtomicU64::new(0);
+        let begun = |n_done: u64| {
+            let before = of_shard.swap(n_done, Ordering::Relaxed);
+            self.n_rows_begun.fetch_add(n_done.wrapping_sub(before), Ordering::Relaxed);
+        };
+        let progress = |n_done: u64| {
+            begun(n_done);
+            self.report_progress();
+        };
         let order = &self.orders[shard_idx];
-        let found = self.storing.compute(order, self.host.is_forced(), lock, |path| {
-            computation(&ShardOutput { path, progress: &progress })
+        let found = self.storing.compute(order, self.host.is_forced(), lock, card, |path| {
+            computation(&ShardOutput { path, card, progress: &progress })
         })?;
+        begun(0);
+        self.cards.lock().unwrap_or_else(PoisonError::into_inner).extend(card);
         {
             let mut counts = self.counts();
             counts.n_computed += 1;
@@ -288,13 +348,14 @@ impl<'a> Sharding<'a> {
         let units = self.orders[shard_idx].units.clone();
         self.n_rows_done.fetch_add(self.rows.n_rows(units.clone()), Ordering::Relaxed);
         self.shards.lock().unwrap_or_else(PoisonError::into_inner)[shard_idx] = Some(Shard { units, entry, report });
-        self.report_progress(0);
+        self.report_progress();
     }
 
-    /// Reports that `n_done` rows of the current shard are done.
-    fn report_progress(&self, n_done: u64) {
+    /// Reports the rows that are done, also those of unfinished shards.
+    fn report_progress(&self) {
         if self.role == Role::Lead {
-            self.host.progress(self.n_rows_done.load(Ordering::Relaxed) + n_done, Some(self.n_rows));
+            let [n_done, n_begun] = [&self.n_rows_done, &self.n_rows_begun].map(|n| n.load(Ordering::Relaxed));
+            self.host.progress((n_done + n_begun).min(self.n_rows), Some(self.n_rows));
         }
     }
 
@@ -304,6 +365,13 @@ impl<'a> Sharding<'a> {
 
     fn counts(&self) -> MutexGuard<'_, Counts> {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bench<'_, '_> {
+    /// Drops a shard that was read and need not be computed now.
+    fn forget(&self, shard_idx: usize) {
+        self.ahead.iter().for_each(|ahead| ahead.forget(shard_idx));
     }
 }
 

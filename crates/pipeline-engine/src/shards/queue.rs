@@ -37,9 +37,15 @@ impl Queue {
         if state.is_open { state.missing.pop_front() } else { None }
     }
 
-    /// The next shard.
-    pub fn first(&self) -> Option<usize> {
-        self.state().missing.front().copied()
+    /// The next shard that is not one of these.
+    pub fn first_except(&self, is_one: impl Fn(usize) -> bool) -> Option<usize> {
+        self.state().missing.iter().copied().find(|shard_idx| !is_one(*shard_idx))
+    }
+
+    /// True when no shard is left to take.
+    pub fn is_empty(&self) -> bool {
+        let state = self.state();
+        !state.is_open || state.missing.is_empty()
     }
 
     /// Moves a shard that another process computes to the end.
@@ -90,13 +96,14 @@ mod tests {
         let queue = Queue::new(vec![0, 1, 2]);
         assert_eq!(queue.take(), Some(0));
         assert_eq!(queue.put_off(0), Next::Another);
-        assert_eq!((queue.first(), queue.take()), (Some(1), Some(1)));
+        assert_eq!((queue.first_except(|idx| idx == 1), queue.take()), (Some(2), Some(1)));
         queue.made_progress();
         assert_eq!((queue.take(), queue.put_off(2)), (Some(2), Next::Another));
         assert_eq!((queue.take(), queue.put_off(0)), (Some(0), Next::OnlyHeld));
         assert_eq!(queue.take(), Some(2));
+        assert!(!queue.is_empty());
         queue.close();
-        assert_eq!(queue.take(), None);
+        assert_eq!((queue.take(), queue.is_empty()), (None, true));
     }
 
     #[test]

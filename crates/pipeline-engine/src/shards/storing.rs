@@ -97,12 +97,14 @@ impl<'a> Storing<'a> {
         self.store.records().fetch_shards(&keys(orders));
     }
 
-    /// Computes a shard, and leaves storing it to a thread. One that is forced replaces that of the remote, too.
+    /// Computes a shard, on this card if on any, and leaves storing it to a thread. One that is forced replaces that of
+    /// the remote, too.
     pub fn compute(
         &self,
         order: &ShardOrder,
         is_forced: bool,
         lock: KeyLock,
+        card: Option<u16>,
         compute: impl FnOnce(&Path) -> Result<ShardReport, StageError>,
     ) -> Result<Found, StageError> {
         let name = &order.name;
@@ -119,7 +121,7 @@ impl<'a> Storing<'a> {
             report: report.clone(),
             shard_rows: Vec::new(),
             seconds: began.elapsed().as_secs_f64(),
-            provenance: self.origin.provenance(&self.node.id, vec![self.numerics]),
+            provenance: self.origin.provenance(&self.node.id, vec![self.numerics], card.into_iter().collect()),
             has_objects: self.node.retain,
         };
         let mode = if is_forced { PutMode::Replace } else { PutMode::Create };

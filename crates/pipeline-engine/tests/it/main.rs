@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cache;
+mod cards;
 mod concurrency;
 mod derived;
 mod failure;

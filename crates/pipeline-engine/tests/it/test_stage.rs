@@ -33,7 +33,7 @@ impl Stage for TestStage {
     }
 
     fn needs(&self) -> Needs {
-        Needs { threads: self.part.threads, ..Needs::default() }
+        Needs { device: self.part.is_on_device, threads: self.part.threads }
     }
 
     fn runs_programs(&self) -> bool {
@@ -134,9 +134,14 @@ impl OpenRows for Words<'_> {
             if let Some(before) = &self.shards.before {
                 before(word, self.context)?;
             }
+            self.shards.on_card.iter().for_each(|on_card| on_card(word, output.card));
             fs::write(output.path, word.to_uppercase()).unwrap();
             Ok(ShardReport { n_rows: word.len() as u64, ..ShardReport::default() })
         }))
+    }
+
+    fn leave(&self, card: Option<u16>) {
+        self.shards.leave.iter().for_each(|leave| leave(card));
     }
 
     fn finish(&self, shards: &[Shard], scratch: &Path) -> Result<StageReport, StageError> {

@@ -45,6 +45,7 @@ pub struct Part {
     retain: bool,
     lane: Option<Lane>,
     pub threads: Threads,
+    pub is_on_device: bool,
     pub runs_programs: bool,
     publish: Vec<(String, PathBuf)>,
     pub work: Option<Arc<Doer>>,
@@ -58,11 +59,17 @@ pub struct Shards {
     /// Called before a word is computed.
     pub before: Option<Box<Before>>,
     pub n_workers: usize,
+    /// Called with a word and the card that computes it.
+    pub on_card: Option<Box<OnCard>>,
+    /// Called with a card that the stage leaves.
+    pub leave: Option<Box<dyn Fn(Option<u16>) + Send + Sync>>,
     /// The name of a shard; `0.txt`, `1.txt` and so on if none is given.
     pub name: Option<&'static str>,
 }
 
 pub type Before = dyn Fn(&str, &StageContext<'_>) -> Result<(), StageError> + Send + Sync;
+
+pub type OnCard = dyn Fn(&str, Option<u16>) + Send + Sync;
 
 /// The record of a run.
 pub struct Ran {
@@ -91,6 +98,7 @@ pub fn part(id: &str) -> Part {
         retain: true,
         lane: None,
         threads: Threads::Share,
+        is_on_device: false,
         runs_programs: false,
         publish: Vec::new(),
         work: None,
@@ -117,6 +125,10 @@ impl Part {
     }
     pub fn dropped(mut self) -> Self {
         self.retain = false;
+        self
+    }
+    pub fn on_device(mut self) -> Self {
+        self.is_on_device = true;
         self
     }
     pub fn lane(mut self, lane: Lane) -> Self {

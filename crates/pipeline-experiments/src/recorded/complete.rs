@@ -106,6 +106,7 @@ mod tests {
             graph,
             version: "0.1.0".into(),
             device: Device::Cpu,
+            cards: Vec::new(),
             n_jobs: 1,
             n_threads: 2,
         };

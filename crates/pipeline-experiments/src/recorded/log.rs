@@ -39,6 +39,8 @@ pub struct Engine {
     pub version: String,
     /// The device of tensors.
     pub device: Device,
+    /// The numbers of its cards; empty where none has a number.
+    pub cards: Vec<u16>,
     /// The total number of threads.
     pub n_threads: usize,
 }
@@ -224,8 +226,9 @@ impl RunLog {
     }
 
     fn on_started(&mut self, event: &Event) {
-        let Event::RunStarted { stages, graph, version, device, n_threads, .. } = event else { return };
-        self.engine = Some(Engine { version: version.clone(), device: *device, n_threads: *n_threads });
+        let Event::RunStarted { stages, graph, version, device, cards, n_threads, .. } = event else { return };
+        let (version, cards) = (version.clone(), cards.clone());
+        self.engine = Some(Engine { version, device: *device, cards, n_threads: *n_threads });
         self.n_stages = stages.len() as u64;
         self.stages.reserve(stages.len());
         self.positions.reserve(stages.len());

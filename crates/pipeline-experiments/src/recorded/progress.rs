@@ -273,6 +273,7 @@ mod tests {
             graph: Vec::new(),
             version: "1".into(),
             device: Device::Cpu,
+            cards: Vec::new(),
             n_jobs: 1,
             n_threads: 1,
         };

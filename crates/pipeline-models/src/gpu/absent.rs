@@ -11,7 +11,7 @@ use crate::train::{PairedFeatures, TrainOptions};
 /// # Errors
 /// Always.
 pub(crate) fn load<Parts, Forward: ?Sized>(gpu: Gpu, _: Parts, _: Precision) -> Result<Box<Forward>, DeviceError> {
-    Err(DeviceError::NotBuilt { gpu })
+    Err(DeviceError::NotBuilt { interface: gpu.interface })
 }
 
 /// Takes what a training begins with, since there is no place for it.
@@ -24,21 +24,26 @@ pub(crate) fn learner<'a>(
     _: &'a TrainOptions,
     _: Option<Heads>,
 ) -> Result<Box<dyn Learner + 'a>, DeviceError> {
-    Err(DeviceError::NotBuilt { gpu })
+    Err(DeviceError::NotBuilt { interface: gpu.interface })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Device;
+    use crate::device::Interface;
 
     #[test]
     fn a_build_without_an_interface_says_how_to_build_it() {
-        for gpu in Gpu::ALL {
+        for interface in Interface::ALL {
+            let gpu = Gpu { interface, number: None };
             let error = crate::device::probe(Device::Gpu(gpu)).unwrap_err();
-            let command = format!("cargo build --release --features {}", gpu.name());
+            let command = format!("cargo build --release --features {}", interface.name());
             assert!(error.help().contains(&command), "{error}");
-            assert_eq!(load::<_, dyn Learner>(gpu, (), Precision::F32).err(), Some(DeviceError::NotBuilt { gpu }));
+            assert_eq!(
+                load::<_, dyn Learner>(gpu, (), Precision::F32).err(),
+                Some(DeviceError::NotBuilt { interface })
+            );
         }
     }
 }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 /// A card that can be used, and what compiles for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Card {
+    /// Its number among the cards that the driver shows, from 0.
+    pub number: u16,
     /// Its name, as its driver gives it.
     pub name: String,
     /// Its compute capability, such as 9 and 0.

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::device::Gpu;
+use crate::device::{Gpu, Interface};
 
 /// What went wrong on a device.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,10 +34,10 @@ pub enum Fault {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceError {
     /// The program was built without the interface to a GPU.
-    #[error("this program was built without `--device {}`", .gpu.name())]
+    #[error("this program was built without `--device {}`", .interface.name())]
     NotBuilt {
         /// The interface.
-        gpu: Gpu,
+        interface: Interface,
     },
     /// Neither Vulkan nor Metal has a device.
     #[error("no device of Vulkan or Metal: no driver is installed, or it finds no GPU")]
@@ -67,12 +67,22 @@ pub enum DeviceError {
     /// The driver works and sees no device.
     #[error("the CUDA driver sees no device")]
     NoDevice,
+    /// The interface shows fewer cards.
+    #[error("there is no `{gpu}`: {}", shown(.gpu, .names))]
+    NoSuchCard {
+        /// The card that was asked for.
+        gpu: Gpu,
+        /// The names of those that are there, by their numbers.
+        names: Vec<String>,
+    },
     /// The card has too little memory that is free.
     #[error(
-        "the CUDA device `{name}` has {} of its {} MiB of memory free, and needs {}",
+        "the CUDA device `{gpu}` ({name}) has {} of its {} MiB of memory free, and needs {}",
         .free >> 20, .total >> 20, .least >> 20
     )]
     TooSmall {
+        /// The card.
+        gpu: Gpu,
         /// The name of the card.
         name: String,
         /// Its free memory in bytes.
@@ -95,11 +105,21 @@ pub enum DeviceError {
         looked_in: Vec<PathBuf>,
     },
     /// One small kernel does not compile, or does not run.
-    #[error("a small kernel fails on the GPU: {0}")]
-    Trial(Fault),
+    #[error("a small kernel fails on the GPU `{gpu}`: {fault}")]
+    Trial {
+        /// The device.
+        gpu: Gpu,
+        /// What went wrong.
+        fault: Fault,
+    },
     /// The device failed at work.
-    #[error("the GPU failed: {0}")]
-    Failed(Fault),
+    #[error("the GPU `{gpu}` failed: {fault}")]
+    Failed {
+        /// The device.
+        gpu: Gpu,
+        /// What went wrong.
+        fault: Fault,
+    },
 }
 
 impl DeviceError {
@@ -107,10 +127,10 @@ impl DeviceError {
     pub fn help(&self) -> String {
         const PROCESSOR: &str = "`--device cpu` needs none of this";
         match self {
-            Self::NotBuilt { gpu } => {
-                let (name, place) = match gpu {
-                    Gpu::Cuda => ("cuda", " on a machine with its toolkit"),
-                    Gpu::Wgpu => ("wgpu", ""),
+            Self::NotBuilt { interface } => {
+                let (name, place) = match interface {
+                    Interface::Cuda => ("cuda", " on a machine with its toolkit"),
+                    Interface::Wgpu => ("wgpu", ""),
                 };
                 format!(
                     "the programs of releases and wheels are built without it; build one with it{place}:\n\
@@ -118,21 +138,32 @@ impl DeviceError {
                      `cargo build --release --features {name}`; {PROCESSOR}"
                 )
             }
+            Self::NoSuchCard { gpu, .. } => {
+                let name = gpu.interface.name();
+                let hidden = match gpu.interface {
+                    Interface::Cuda => "; `CUDA_VISIBLE_DEVICES` hides cards",
+                    Interface::Wgpu => "",
+                };
+                format!("numbers count from 0{hidden}; `--device {name}` names none")
+            }
             Self::NoAdapter => format!("Debian's package for most GPUs is `mesa-vulkan-drivers`; {PROCESSOR}"),
             Self::NoCompiler { .. } | Self::NoHeaders { .. } => format!(
                 "install the CUDA toolkit and name its folder by `CUDA_PATH`, or in the Python in use\n\
                  `pip install nvidia-cuda-nvrtc nvidia-cuda-runtime nvidia-cuda-crt`; {PROCESSOR}"
             ),
-            Self::TooSmall { .. } | Self::Failed(Fault::MemoryIsFull) | Self::Trial(Fault::MemoryIsFull) => {
-                "`nvidia-smi` shows who else has memory of the card; fewer rows at once need less \
-                 (`batch_rows` of encoders,\n`batch_size` of a training), and `--device cpu` needs none"
+            Self::TooSmall { .. }
+            | Self::Failed { fault: Fault::MemoryIsFull, .. }
+            | Self::Trial { fault: Fault::MemoryIsFull, .. } => {
+                "`nvidia-smi` shows who else has memory of the card, and `--device cuda:1` takes another; fewer rows\n\
+                 at once need less (`batch_rows` of encoders, `batch_size` of a training), and `--device cpu` needs none"
                     .to_owned()
             }
-            Self::Trial(Fault::Compiler { .. }) | Self::Failed(Fault::Compiler { .. }) => format!(
+            Self::Trial { fault: Fault::Compiler { .. }, .. }
+            | Self::Failed { fault: Fault::Compiler { .. }, .. } => format!(
                 "the compiler, its headers and the card must fit each other: `pipeline doctor` shows which are used,\n\
                  and `CUDA_PATH` may name another toolkit; {PROCESSOR}"
             ),
-            Self::Trial(_) | Self::Failed(_) => {
+            Self::Trial { .. } | Self::Failed { .. } => {
                 "the tool of its driver (`nvidia-smi`) shows its state; finished shards are kept, so that the next\n\
                  run goes on, and `--device cpu` needs no card"
                     .to_owned()
@@ -140,6 +171,18 @@ impl DeviceError {
             _ => PROCESSOR.to_owned(),
         }
     }
+}
+
+/// The cards that are there, and who shows them.
+fn shown(gpu: &Gpu, names: &[String]) -> String {
+    let by = match gpu.interface {
+        Interface::Cuda => "the CUDA driver",
+        Interface::Wgpu => "Vulkan or Metal",
+    };
+    let numbered = |(number, name): (usize, &String)| format!("{number} is `{name}`");
+    let list: Vec<String> = names.iter().enumerate().map(numbered).collect();
+    let plural = if names.len() == 1 { "" } else { "s" };
+    format!("{by} shows {} device{plural}: {}", names.len(), list.join(", "))
 }
 
 fn quoted(names: &[impl AsRef<Path>]) -> String {
@@ -158,8 +201,24 @@ mod tests {
 
     #[test]
     fn a_small_card_is_named_with_its_memory() {
-        let error = DeviceError::TooSmall { name: "T".to_owned(), free: 50 << 20, total: 4 << 30, least: 512 << 20 };
-        assert_eq!(error.to_string(), "the CUDA device `T` has 50 of its 4096 MiB of memory free, and needs 512");
+        let (gpu, name) = (Gpu { interface: Interface::Cuda, number: Some(1) }, "T".to_owned());
+        let error = DeviceError::TooSmall { gpu, name, free: 50 << 20, total: 4 << 30, least: 512 << 20 };
+        let expected = "the CUDA device `cuda:1` (T) has 50 of its 4096 MiB of memory free, and needs 512";
+        assert_eq!(error.to_string(), expected);
         assert!(error.help().contains("nvidia-smi"));
+    }
+
+    #[test]
+    fn a_card_that_is_not_there_is_named_beside_those_that_are() {
+        let absent = |interface, names: &[&str]| {
+            let names = names.iter().map(|name| (*name).to_owned()).collect();
+            DeviceError::NoSuchCard { gpu: Gpu { interface, number: Some(2) }, names }
+        };
+        let of_two = absent(Interface::Cuda, &["H100", "T4"]);
+        assert_eq!(of_two.to_string(), "there is no `cuda:2`: the CUDA driver shows 2 devices: 0 is `H100`, 1 is `T4`");
+        assert!(of_two.help().contains("CUDA_VISIBLE_DEVICES"));
+        let of_one = absent(Interface::Wgpu, &["discrete GPU"]);
+        assert_eq!(of_one.to_string(), "there is no `wgpu:2`: Vulkan or Metal shows 1 device: 0 is `discrete GPU`");
+        assert!(!of_one.help().contains("CUDA"));
     }
 }

@@ -7,6 +7,9 @@
 mod backend;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(not(feature = "cuda"))]
+#[path = "no_cuda.rs"]
+mod cuda;
 #[cfg(any(feature = "cuda", test))]
 mod probe;
 #[cfg(feature = "cuda")]
@@ -31,18 +34,18 @@ pub(crate) mod reference;
 
 use std::path::PathBuf;
 
-use crate::device::Gpu;
+use crate::device::{Gpu, Interface};
 pub use card::{Card, Toolkit};
 pub use error::{DeviceError, Fault};
 pub(crate) use present::{learner, load};
 #[cfg(feature = "cuda")]
 pub(crate) use ranking::searcher;
 
-/// Says whether the program was built with the interface to a GPU.
-pub(crate) fn is_built_in(gpu: Gpu) -> bool {
-    match gpu {
-        Gpu::Cuda => cfg!(feature = "cuda"),
-        Gpu::Wgpu => cfg!(feature = "wgpu"),
+/// Says whether the program was built with the interface to GPUs.
+pub(crate) fn is_built_in(interface: Interface) -> bool {
+    match interface {
+        Interface::Cuda => cfg!(feature = "cuda"),
+        Interface::Wgpu => cfg!(feature = "wgpu"),
     }
 }
 
@@ -51,27 +54,25 @@ pub(crate) fn is_built_in(gpu: Gpu) -> bool {
 /// # Errors
 /// When something is missing, or the program was built without the interface to it.
 pub(crate) fn probe(gpu: Gpu) -> Result<(), DeviceError> {
-    match gpu {
+    match gpu.interface {
         #[cfg(feature = "cuda")]
-        Gpu::Cuda => cuda::open(|_| None).map(drop),
+        Interface::Cuda => cuda::probe(gpu),
         #[cfg(feature = "wgpu")]
-        Gpu::Wgpu => wgpu::probe(),
+        Interface::Wgpu => wgpu::probe(gpu),
         #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
-        gpu => Err(DeviceError::NotBuilt { gpu }),
+        interface => Err(DeviceError::NotBuilt { interface }),
     }
 }
 
-/// The card of CUDA, which has computed something; `kernels` names a folder for the kernels of a card.
+/// Cards of CUDA, each of which has computed something; `kernels` names a folder for their kernels.
 ///
 /// # Errors
 /// When something is missing, or the program was built without CUDA.
-#[cfg(feature = "cuda")]
-pub(crate) fn card(kernels: impl FnOnce(&Card) -> Option<PathBuf>) -> Result<Card, DeviceError> {
-    cuda::open(kernels)
-}
-#[cfg(not(feature = "cuda"))]
-pub(crate) fn card(_: impl FnOnce(&Card) -> Option<PathBuf>) -> Result<Card, DeviceError> {
-    Err(DeviceError::NotBuilt { gpu: Gpu::Cuda })
+pub(crate) fn cards(
+    numbers: Option<&[u16]>,
+    kernels: impl FnOnce(&[Card]) -> Option<PathBuf>,
+) -> Result<Vec<Card>, DeviceError> {
+    cuda::open(numbers, kernels)
 }
 
 /// No search, in a build without CUDA: the processor's has the same bits.
@@ -80,23 +81,34 @@ pub(crate) fn searcher(_: Gpu) -> Result<Option<Box<dyn pipeline_eval::Searcher>
     Ok(None)
 }
 
-/// Evaluates an expression with the framework's backend of a GPU by the name `$Backend`; an error in builds without it.
+/// The names of all cards of CUDA.
+///
+/// # Errors
+/// When the driver or a card is missing, or the program was built without CUDA.
+pub(crate) fn card_names() -> Result<Vec<String>, DeviceError> {
+    cuda::names()
+}
+
+/// Evaluates an expression with the framework's backend of a GPU by the name `$Backend`, and the GPU as its device by
+/// the name `$device`; an error in builds without it.
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 macro_rules! on_backend {
-    ($gpu:expr, $Backend:ident => $result:expr) => {
-        match $gpu {
+    ($gpu:expr, $Backend:ident, $device:ident => $result:expr) => {
+        match $gpu.interface {
             #[cfg(feature = "cuda")]
-            Gpu::Cuda => {
+            Interface::Cuda => {
                 type $Backend = burn_cuda::Cuda;
+                let $device = super::cuda::device($gpu);
                 $result
             }
             #[cfg(feature = "wgpu")]
-            Gpu::Wgpu => {
+            Interface::Wgpu => {
                 type $Backend = burn_wgpu::Wgpu;
+                let $device = super::wgpu::device($gpu);
                 $result
             }
             #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
-            gpu => Err(DeviceError::NotBuilt { gpu }),
+            interface => Err(DeviceError::NotBuilt { interface }),
         }
     };
 }

@@ -1,11 +1,10 @@
 //! The functions of the door in a build with the interface to a GPU.
 
-use std::marker::PhantomData;
 use std::path::PathBuf;
 use std::sync::Once;
 
 use burn::backend::Autodiff;
-use burn::tensor::backend::Backend;
+use burn::tensor::backend::{Backend, DeviceOps};
 use burn::tensor::{Tensor, TensorData};
 use cubecl::config::cache::CacheConfig;
 use cubecl::config::compilation::CompilationConfig;
@@ -14,9 +13,9 @@ use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 use cubecl::stream_id::StreamId;
 
 use super::backend::{FrameworkLearner, Place, Site};
-use super::watch::Watch;
+use super::watch::{self, Watch};
 use super::{DeviceError, Fault, on_backend};
-use crate::device::{Gpu, Precision};
+use crate::device::{Gpu, Interface, Precision};
 use crate::forward::pixels::Images;
 use crate::forward::{ImageForward, TextForward};
 use crate::heads::Heads;
@@ -27,7 +26,7 @@ use crate::train::{PairedFeatures, TrainError, TrainOptions};
 const TRIAL: usize = 16;
 
 /// Settles what the framework would otherwise read from `cubecl.toml` or `burn.toml` of a parent folder, before its first
-/// use. One stream serves all stages: each would have memory of its own.
+/// use. One stream of a device serves all stages: each would have memory of its own.
 pub(super) fn set_up(kernels: Option<PathBuf>) {
     static SET: Once = Once::new();
     SET.call_once(|| {
@@ -41,32 +40,34 @@ pub(super) fn set_up(kernels: Option<PathBuf>) {
 ///
 /// # Errors
 /// When that fails, or the product is wrong.
-pub(super) fn try_out<B: Backend>() -> Result<(), DeviceError> {
-    let product = Watch::new().run(|| {
+pub(super) fn try_out<B: Backend>(gpu: Gpu, device: &B::Device) -> Result<(), DeviceError> {
+    let id = device.id();
+    watch::know(gpu, [id.type_id, id.index_id]);
+    let product = Watch::new(gpu).run(|| {
         on_the_stream(|| {
             let ones = || {
                 let ones = TensorData::new(vec![1.0_f32; TRIAL * TRIAL], [TRIAL, TRIAL]);
-                Tensor::<B, 2>::from_data(ones, &Default::default())
+                Tensor::<B, 2>::from_data(ones, device)
             };
             ones().matmul(ones()).into_data().into_vec::<f32>().unwrap_or_default()
         })
     });
     let product = product.map_err(|error| match error {
-        DeviceError::Failed(fault) => DeviceError::Trial(fault),
+        DeviceError::Failed { gpu, fault } => DeviceError::Trial { gpu, fault },
         other => other,
     })?;
     if product.len() == TRIAL * TRIAL && product.iter().all(|sum| *sum == TRIAL as f32) {
         return Ok(());
     }
-    Err(DeviceError::Trial(Fault::Other { line: "it computes a wrong product".to_owned() }))
+    Err(DeviceError::Trial { gpu, fault: Fault::Other { line: "it computes a wrong product".to_owned() } })
 }
 
-/// Works on the one stream of this process, whichever thread asks.
+/// Works on the one stream of each device, whichever thread asks.
 fn on_the_stream<T>(work: impl FnOnce() -> T) -> T {
     StreamId { value: 0 }.executes(work)
 }
 
-/// Moves a model to the first device, which makes its forward pass.
+/// Moves a model to a GPU, which makes its forward pass.
 ///
 /// # Errors
 /// When the device cannot be used, or fails.
@@ -76,13 +77,14 @@ pub(crate) fn load<Forward: ?Sized + Watched>(
     precision: Precision,
 ) -> Result<Box<Forward>, DeviceError> {
     super::probe(gpu)?;
-    on_backend!(gpu, Backend => {
-        let site = Site::<Backend> { device: Default::default(), precision };
-        Ok(Forward::watched::<Backend>(OnDevice::new(|| parts.place(site))?))
+    let gpu = numbered(gpu);
+    on_backend!(gpu, Backend, device => {
+        let site = Site::<Backend> { device: device.clone(), precision };
+        Ok(Forward::watched::<Backend>(OnDevice::new(gpu, device, || parts.place(site))?))
     })
 }
 
-/// Moves heads to the first device, where they learn.
+/// Moves heads to a GPU, where they learn.
 ///
 /// # Errors
 /// When the device cannot be used, or fails.
@@ -93,10 +95,17 @@ pub(crate) fn learner<'a>(
     start: Option<Heads>,
 ) -> Result<Box<dyn Learner + 'a>, DeviceError> {
     super::probe(gpu)?;
-    on_backend!(gpu, Backend => {
-        let heads = || FrameworkLearner::<Autodiff<Backend>>::new(data, options, start, Default::default());
-        Ok(Box::new(OnDevice::<_, Backend>::new(heads)?))
+    let gpu = numbered(gpu);
+    on_backend!(gpu, Backend, device => {
+        let heads = || FrameworkLearner::<Autodiff<Backend>>::new(data, options, start, device.clone());
+        Ok(Box::new(OnDevice::<_, Backend>::new(gpu, device.clone(), heads)?))
     })
+}
+
+/// The GPU with its number, which the first of CUDA has.
+fn numbered(gpu: Gpu) -> Gpu {
+    let first = (gpu.interface == Interface::Cuda).then_some(0);
+    Gpu { number: gpu.number.or(first), ..gpu }
 }
 
 /// A forward pass that can be watched.
@@ -110,14 +119,15 @@ pub(crate) struct OnDevice<T, B: Backend> {
     /// Absent only while it is dropped.
     placed: Option<T>,
     watch: Watch,
-    backend: PhantomData<fn() -> B>,
+    gpu: Gpu,
+    device: B::Device,
 }
 
 impl<T, B: Backend> OnDevice<T, B> {
-    pub(super) fn new(place: impl FnOnce() -> T) -> Result<Self, DeviceError> {
-        let watch = Watch::new();
+    pub(super) fn new(gpu: Gpu, device: B::Device, place: impl FnOnce() -> T) -> Result<Self, DeviceError> {
+        let watch = Watch::new(gpu);
         let placed = watch.run(|| on_the_stream(place))?;
-        Ok(Self { placed: Some(placed), watch, backend: PhantomData })
+        Ok(Self { placed: Some(placed), watch, gpu, device })
     }
 
     fn run<R>(&self, work: impl FnOnce(&T) -> R) -> Result<R, DeviceError> {
@@ -136,12 +146,11 @@ impl<T, B: Backend> Drop for OnDevice<T, B> {
     fn drop(&mut self) {
         let placed = self.placed.take();
         // A fault here is one of what comes next, which will see it.
-        let _ = Watch::new().run(|| {
+        let _ = Watch::new(self.gpu).run(|| {
             on_the_stream(|| {
                 drop(placed);
-                let device = Default::default();
-                B::memory_cleanup(&device);
-                let _ = B::sync(&device);
+                B::memory_cleanup(&self.device);
+                let _ = B::sync(&self.device);
             });
         });
     }

@@ -1,13 +1,16 @@
 //! Faults of the device as errors: the framework panics where the driver fails, often on a thread of its own.
 //!
 //! A panic on the framework's thread is swallowed there, and what it left undone would be read as a result. So every
-//! fault is written down before its thread unwinds, and work counts only if none came since its model was placed.
+//! fault is written down before its thread unwinds, and work counts only if none came since its model was placed. One
+//! whose thread does not say which GPU it is of counts for all of them.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unwind, set_hook, take_hook};
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use super::{DeviceError, Fault};
+use crate::device::Gpu;
 
 /// The most characters of a message that is shown as it is.
 const MAX_CHARS: usize = 160;
@@ -48,17 +51,32 @@ fn cut(line: &str) -> String {
     if short.len() < line.len() { format!("{short}…") } else { short }
 }
 
-/// The faults of this process, in their order.
+/// The faults of a GPU, in their order.
+#[derive(Default)]
 struct Faults {
     n: usize,
     /// A fault and its number, where it differs from the one before.
     causes: Vec<(usize, Fault)>,
 }
 
-static FAULTS: Mutex<Faults> = Mutex::new(Faults { n: 0, causes: Vec::new() });
+/// The faults of this process.
+struct AllFaults {
+    /// By the GPU; those of an unknown one under `None`.
+    of: BTreeMap<Option<Gpu>, Faults>,
+    /// The GPUs by the ends of the names of their threads.
+    by_thread: BTreeMap<String, Gpu>,
+}
 
-fn faults() -> MutexGuard<'static, Faults> {
+static FAULTS: Mutex<AllFaults> = Mutex::new(AllFaults { of: BTreeMap::new(), by_thread: BTreeMap::new() });
+
+fn faults() -> MutexGuard<'static, AllFaults> {
     FAULTS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl AllFaults {
+    fn n(&self, gpu: Option<Gpu>) -> usize {
+        self.of.get(&gpu).map_or(0, |faults| faults.n)
+    }
 }
 
 impl Faults {
@@ -80,27 +98,38 @@ impl Faults {
 }
 
 thread_local! {
-    /// Whether this thread is at work for a [`Watch`].
-    static IS_WATCHED: Cell<bool> = const { Cell::new(false) };
+    /// The GPU for which this thread is at work in a [`Watch`].
+    static WATCHED: Cell<Option<Gpu>> = const { Cell::new(None) };
 }
 
-/// Sees every fault since it began.
+/// The names that the framework gives to the threads of a device, before its type and number.
+const DEVICE_THREADS: [&str; 2] = ["DSU-", "DSD-"];
+
+/// Remembers whose fault one on the threads of a device is: the framework's type and number of it.
+pub(super) fn know(gpu: Gpu, [device_type, number]: [u16; 2]) {
+    faults().by_thread.insert(format!("{device_type}-{number}"), gpu);
+}
+
+/// Sees every fault of a GPU since it began.
 pub(super) struct Watch {
-    since: usize,
+    gpu: Gpu,
+    /// The faults before, of this GPU and of an unknown one.
+    since: [usize; 2],
 }
 
 impl Watch {
     /// Begins to watch.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(gpu: Gpu) -> Self {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let before = take_hook();
             set_hook(Box::new(move |info| match of_device(info) {
-                Some(fault) => faults().add(fault),
+                Some(fault) => add(fault),
                 None => before(info),
             }));
         });
-        Self { since: faults().n }
+        let faults = faults();
+        Self { gpu, since: [Some(gpu), None].map(|gpu| faults.n(gpu)) }
     }
 
     /// Works on the device.
@@ -108,16 +137,30 @@ impl Watch {
     /// # Errors
     /// When the device has failed since the watch began: its result may be made of what was never written.
     pub(super) fn run<T>(&self, work: impl FnOnce() -> T) -> Result<T, DeviceError> {
-        let was_watched = IS_WATCHED.replace(true);
+        let before = WATCHED.replace(Some(self.gpu));
         let outcome = catch_unwind(AssertUnwindSafe(work));
-        IS_WATCHED.set(was_watched);
-        let fault = faults().since(self.since);
-        match (outcome, fault) {
-            (_, Some(fault)) => Err(DeviceError::Failed(fault)),
+        WATCHED.set(before);
+        match (outcome, self.fault()) {
+            (_, Some(fault)) => Err(DeviceError::Failed { gpu: self.gpu, fault }),
             (Ok(result), None) => Ok(result),
             (Err(panic), None) => resume_unwind(panic),
         }
     }
+
+    fn fault(&self) -> Option<Fault> {
+        let faults = faults();
+        let since = |(gpu, number): (Option<Gpu>, usize)| faults.of.get(&gpu)?.since(number);
+        [Some(self.gpu), None].into_iter().zip(self.since).find_map(since)
+    }
+}
+
+/// Writes down a fault of the GPU that this thread works for.
+fn add(fault: Fault) {
+    let mut faults = faults();
+    let thread = std::thread::current();
+    let of_device = thread.name().and_then(|name| DEVICE_THREADS.iter().find_map(|start| name.strip_prefix(start)));
+    let gpu = of_device.map_or_else(|| WATCHED.get(), |end| faults.by_thread.get(end).copied());
+    faults.of.entry(gpu).or_default().add(fault);
 }
 
 /// The fault that a panic reports; a panic of our own code is a bug.
@@ -127,8 +170,7 @@ fn of_device(info: &PanicHookInfo<'_>) -> Option<Fault> {
     let message = message.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
     let file = info.location().map_or("", |location| location.file());
     let thread = std::thread::current();
-    // The name that the framework gives to the thread of a device.
-    let is_device_thread = thread.name().is_some_and(|name| name.starts_with("DSU-") || name.starts_with("DSD-"));
+    let is_device_thread = thread.name().is_some_and(|name| DEVICE_THREADS.iter().any(|start| name.starts_with(start)));
     let is_of_framework = ["/cubecl", "/cudarc", "/burn", "/wgpu"].iter().any(|crate_name| file.contains(crate_name));
     // The framework's checks blame their callers, which may be our code.
     let is_quoted = ["CUDA_ERROR", "DriverError", "ServerUnhealthy", "ServerError", "CallError", "ExecutionError"]
@@ -140,39 +182,59 @@ fn of_device(info: &PanicHookInfo<'_>) -> Option<Fault> {
 
 /// Also true of threads without a name, such as those on which the framework gives memory back.
 fn is_at_work() -> bool {
-    IS_WATCHED.get() || std::thread::current().name().is_none()
+    WATCHED.get().is_some() || std::thread::current().name().is_none()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Interface;
 
-    fn on_device_thread(message: &'static str) {
-        let thread = std::thread::Builder::new().name("DSU-0-0".to_owned());
+    const GPU: Gpu = Gpu { interface: Interface::Cuda, number: Some(7) };
+
+    fn on_device_thread(number: u16, message: &'static str) {
+        let thread = std::thread::Builder::new().name(format!("DSU-9-{number}"));
         thread.spawn(move || panic!("{message}")).unwrap().join().unwrap_err();
     }
 
     #[test]
     fn a_panic_that_the_framework_swallows_spoils_the_result() {
-        let watch = Watch::new();
+        know(GPU, [9, 7]);
+        let watch = Watch::new(GPU);
         let result = watch.run(|| {
             on_device_thread(
+                7,
                 "called `Result::unwrap()` on an `Err` value: DriverError(CUDA_ERROR_LAUNCH_FAILED, \"x\")",
             );
             7
         });
         let fault = Fault::Driver { code: "CUDA_ERROR_LAUNCH_FAILED".to_owned() };
-        assert_eq!(result, Err(DeviceError::Failed(fault.clone())));
-        assert_eq!(watch.run(|| 7), Err(DeviceError::Failed(fault)), "its model lies where that happened");
+        let failed = |fault: &Fault| Err(DeviceError::Failed { gpu: GPU, fault: fault.clone() });
+        assert_eq!(result, failed(&fault));
+        assert_eq!(watch.run(|| 7), failed(&fault), "its model lies where that happened");
         // A later model is judged by itself.
-        let later = Watch::new();
-        on_device_thread("BufferTooBig { size: 1073741824, backtrace: disabled backtrace }");
-        assert_eq!(later.run(|| 7), Err(DeviceError::Failed(Fault::MemoryIsFull)));
+        let later = Watch::new(GPU);
+        on_device_thread(7, "BufferTooBig { size: 1073741824, backtrace: disabled backtrace }");
+        assert_eq!(later.run(|| 7), failed(&Fault::MemoryIsFull));
+    }
+
+    #[test]
+    fn a_fault_of_another_gpu_spoils_nothing_unless_nothing_says_whose_it_is() {
+        let other = Gpu { number: Some(6), ..GPU };
+        let gpu = Gpu { number: Some(5), ..GPU };
+        know(other, [9, 6]);
+        let [watch, of_other] = [gpu, other].map(Watch::new);
+        on_device_thread(6, "CUDA_ERROR_OUT_OF_MEMORY");
+        assert_eq!(watch.run(|| 7), Ok(7));
+        assert!(of_other.run(|| 7).is_err());
+        let fault = Fault::Driver { code: "CUDA_ERROR_UNKNOWN".to_owned() };
+        on_device_thread(60, "CUDA_ERROR_UNKNOWN");
+        assert_eq!(watch.run(|| 7), Err(DeviceError::Failed { gpu, fault }));
     }
 
     #[test]
     fn a_bug_stays_a_panic() {
-        let watch = Watch { since: usize::MAX };
+        let watch = Watch { gpu: GPU, since: [usize::MAX; 2] };
         let panic = catch_unwind(AssertUnwindSafe(|| watch.run(|| panic!("BUG: a test")))).unwrap_err();
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"BUG: a test"));
     }

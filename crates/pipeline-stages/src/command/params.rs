@@ -17,6 +17,7 @@ use crate::kind::span_of;
 /// The program runs in an empty folder and must leave its outputs there; relative paths in its arguments start there.
 /// `$INPUT_<NAME>` is the folder of the artifact of input `<name>` (upper case, `_` for what is no letter or digit) and
 /// `$SPEC_DIR` the folder of the spec. Beside them the program gets PATH, HOME, and what `env` and `pass_env` name.
+/// With `--device cuda`, one of the lane `gpu` gets `CUDA_VISIBLE_DEVICES` with the card that it holds.
 /// Only a shell replaces variables in arguments: `[sh, -c, 'python "$SPEC_DIR/train.py" "$INPUT_A/a.txt" > out.txt']`.
 ///
 /// A program or script that `run` names by its path is watched as if `sources` named it, also in a text for a shell as

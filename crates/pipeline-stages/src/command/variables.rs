@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
-use pipeline_core::{StageContext, StageError};
+use pipeline_core::{Device, StageContext, StageError};
 use pipeline_spec::SpecError;
 
 use super::params::{CommandParams, place};
@@ -20,6 +20,9 @@ const ALWAYS: [&str; 2] = ["PATH", "HOME"];
 /// The variable with the folder of the spec.
 const SPEC_DIR: &str = "SPEC_DIR";
 
+/// The variable with the cards that CUDA shows to a program.
+const VISIBLE_CARDS: &str = "CUDA_VISIBLE_DEVICES";
+
 /// The variables of a program beside those of its inputs.
 pub(super) struct Variables {
     /// Values from the spec.
@@ -29,6 +32,8 @@ pub(super) struct Variables {
     /// Values from the caller's environment that are not hashed.
     passed: BTreeMap<OsString, OsString>,
     spec_folder: OsString,
+    /// The cards that CUDA shows to this process, if not all.
+    visible_cards: Option<String>,
 }
 
 impl Variables {
@@ -61,7 +66,8 @@ impl Variables {
             let message = "neither `run` nor a variable can hold a NUL character";
             return Err(SpecError::at(span_of(node, "run"), message));
         }
-        Ok(Self { written, taken, passed, spec_folder })
+        let visible_cards = environment.peek(VISIBLE_CARDS).map(|cards| cards.to_string_lossy().into_owned());
+        Ok(Self { written, taken, passed, spec_folder, visible_cards })
     }
 
     /// The lines of the manifest: canonical JSON by name.
@@ -87,11 +93,24 @@ impl Variables {
         let mut all = self.passed.clone();
         all.extend(self.taken.iter().map(|(name, value)| (name.into(), value.clone())));
         all.extend(self.written.iter().map(|(name, value)| (name.into(), value.into())));
+        if let (Device::Cuda, Some(number)) = (context.device, context.card)
+            && let Some(card) = visible_card(self.visible_cards.as_deref(), number)
+        {
+            all.entry(VISIBLE_CARDS.into()).or_insert(card.into());
+        }
         all.insert(SPEC_DIR.into(), self.spec_folder.clone());
         for (slot, input) in context.inputs {
             all.insert(input_variable(slot).into(), input.folder()?.into());
         }
         Ok(all.into_iter().collect())
+    }
+}
+
+/// The card with this number, as CUDA would name it to another process.
+fn visible_card(visible: Option<&str>, number: u16) -> Option<String> {
+    match visible.filter(|cards| !cards.trim().is_empty()) {
+        Some(cards) => cards.split(',').nth(number.into()).map(|card| card.trim().to_owned()),
+        None => Some(number.to_string()),
     }
 }
 
@@ -150,6 +169,16 @@ fn check_declared(params: &CommandParams, context: BuildContext<'_>) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_program_gets_its_card_as_the_driver_counts() {
+        let card = |visible: Option<&str>, number| visible_card(visible, number);
+        assert_eq!(card(None, 2).as_deref(), Some("2"));
+        assert_eq!(card(Some(""), 1).as_deref(), Some("1"));
+        assert_eq!(card(Some("4, 6"), 1).as_deref(), Some("6"));
+        assert_eq!(card(Some("GPU-8932f937"), 0).as_deref(), Some("GPU-8932f937"));
+        assert_eq!(card(Some("4"), 1), None);
+    }
 
     #[test]
     fn variables_of_inputs_are_upper_case() {

@@ -140,7 +140,7 @@ impl WholeStage for TrainProjection {
         let (text, images) = (text.vectors, images.vectors);
         let data = PairedFeatures { text: text.features(), images: images.features(), pairs: &pairs };
         let validation =
-            held_out.as_ref().map(|held_out| held_out.validation(&self.params, artifact::device(context.device)));
+            held_out.as_ref().map(|held_out| held_out.validation(&self.params, artifact::device(context.device, context.card)));
         let (trained, start_note) = match self.params.fit.closed_form() {
             Some(method) => (self.compute(context, &data, validation.as_ref(), method)?, None),
             None => self.train(context, &data, validation.as_ref(), &spaces)?,
@@ -226,11 +226,18 @@ impl TrainProjection {
             ));
         }
         let mut n_done = 0;
-        let trained = train::train(data, validation, &options, start, artifact::device(context.device), &mut |_| {
-            n_done += 1;
-            context.host.progress(n_done, Some(n_steps as u64));
-            !context.host.is_cancelled()
-        })
+        let trained = train::train(
+            data,
+            validation,
+            &options,
+            start,
+            artifact::device(context.device, context.card),
+            &mut |_| {
+                n_done += 1;
+                context.host.progress(n_done, Some(n_steps as u64));
+                !context.host.is_cancelled()
+            },
+        )
         .map_err(failed)?;
         if context.host.is_cancelled() {
             return Err(StageError::cancelled());

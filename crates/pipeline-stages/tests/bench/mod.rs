@@ -122,6 +122,7 @@ impl Bench {
             inputs: &inputs,
             sources: &sources,
             device: pipeline_core::Device::Cpu,
+            card: None,
             n_threads: self.n_threads,
             host: &host,
         };
@@ -155,7 +156,7 @@ impl Bench {
                     std::fs::copy(&known.path, &path).unwrap();
                     known.report.clone()
                 }
-                None => rows.read(units.clone())?(&ShardOutput { path: &path, progress: &|_| {} })?,
+                None => rows.read(units.clone())?(&ShardOutput { path: &path, card: None, progress: &|_| {} })?,
             };
             let bytes = std::fs::read(&path).unwrap();
             let entry = FileEntry::new(Digest::of(&bytes), bytes.len() as u64);

@@ -72,6 +72,9 @@ pub struct Provenance {
     pub stage: StageId,
     /// The device of the tensors.
     pub device: Device,
+    /// The numbers of the cards that computed it, sorted; empty where none did, or none has a number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cards: Vec<u16>,
     /// The processor's instruction set, such as `avx512`.
     pub instruction_set: String,
     /// The classes of arithmetic that computed it, sorted: more than one where shards differ. Empty if unknown.

@@ -17,6 +17,7 @@ fn started(run: &RunFolder) -> EventRecord {
         graph: Vec::new(),
         version: "0.1.0".into(),
         device: Device::Cpu,
+        cards: Vec::new(),
         n_jobs: 1,
         n_threads: 1,
     };

@@ -101,7 +101,7 @@ fn run_facts(run: &RecordedRun) -> RunFacts {
         ..RunFacts::default()
     };
     let Some(engine) = &run.log.engine else { return facts };
-    let device = engine.device.name().into();
+    let device = engine.device.with_cards(&engine.cards);
     RunFacts { version: engine.version.clone(), device, n_threads: Some(engine.n_threads), ..facts }
 }
 

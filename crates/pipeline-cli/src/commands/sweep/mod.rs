@@ -46,7 +46,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     }
     let named = door::spec(&args.spec)?;
     let store = remotes::attach(Store::open(&named.store.folder)?, args.spec.remote.remote.as_deref())?;
-    let opened = card::open(args.execution.device, Some(&store).filter(|_| !args.execution.dry_run))?;
+    let opened = card::open(args.execution.device.clone(), Some(&store).filter(|_| !args.execution.dry_run))?;
     let device = opened.device;
     let of_axes = |failure: Failure| advice::of_axes(&args.axes, &args.spec.spec, failure);
     let options = options(args).map_err(of_axes)?;
@@ -72,7 +72,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             rung.show_plan(args.json.json, terminal)?;
             return Ok(Exit::Done);
         }
-        let (exit, run, log) = rung.carry_out(&args.execution, terminal)?;
+        let (exit, run, log) = rung.carry_out(&args.execution, &opened.cards, terminal)?;
         worst = if exit == Exit::Done { worst } else { exit };
         let goes_on = exit == Exit::Done || exit == Exit::StageFailed && args.execution.keep_going;
         let next = promoted(&rung.record, &Results::of(&rung.record, &log)).filter(|_| goes_on);

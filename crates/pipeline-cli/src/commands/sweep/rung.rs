@@ -175,12 +175,18 @@ impl Rung {
         Ok(())
     }
 
-    /// Brings the stages of the rung up to date. The run of the last rung has the name that the caller gave.
+    /// Brings the stages of the rung up to date, on these cards if on any. The run of the last rung has the name that the
+    /// caller gave.
     ///
     /// # Errors
     /// When the run cannot begin, or its history cannot be written.
-    pub fn carry_out(&self, args: &ExecutionArgs, terminal: &Terminal) -> Result<(Exit, RunId, RunLog), Failure> {
-        let mut options = run::options(args, self.plan.clone(), &self.opened.named.absolute);
+    pub fn carry_out(
+        &self,
+        args: &ExecutionArgs,
+        cards: &[u16],
+        terminal: &Terminal,
+    ) -> Result<(Exit, RunId, RunLog), Failure> {
+        let mut options = run::options(args, self.plan.clone(), cards.to_vec(), &self.opened.named.absolute);
         options.origin.commit = self.opened.spec.file.parent().and_then(commit::of);
         if !self.is_last() {
             options.labels.name = None;

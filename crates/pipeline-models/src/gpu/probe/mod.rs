@@ -11,6 +11,7 @@ use std::ffi::{c_char, c_int, c_uint, c_void};
 use libloading::{Library, Symbol};
 
 use super::{Card, DeviceError};
+use crate::device::{Gpu, Interface};
 
 const DRIVER: &[&str] = &["libcuda.so.1", "libcuda.so"];
 /// The free memory below which nothing worth a card fits, in bytes: the framework takes pages of some 100 MB.
@@ -18,8 +19,47 @@ const LEAST_FREE: usize = 512 << 20;
 /// `CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR` and `…_MINOR`.
 const CAPABILITY: [c_int; 2] = [75, 76];
 
-/// Looks for the driver, a device, its memory, the run-time compiler and its headers, in this order.
-pub(super) fn look() -> Result<Card, DeviceError> {
+/// Looks for the driver, the devices with these numbers or all, their memory, the run-time compiler and its headers, in
+/// this order.
+pub(super) fn look(numbers: Option<&[u16]>) -> Result<Vec<Card>, DeviceError> {
+    let (driver, all) = driver()?;
+    let numbers = numbers.unwrap_or(&all);
+    let gpu = |number| Gpu { interface: Interface::Cuda, number: Some(number) };
+    if let Some(absent) = numbers.iter().find(|number| !all.contains(number)) {
+        return Err(DeviceError::NoSuchCard { gpu: gpu(*absent), names: names_of(&driver, &all)? });
+    }
+    let described: Vec<Described> =
+        numbers.iter().map(|number| describe(&driver, *number)).collect::<Result<_, _>>()?;
+    if let Some((number, (name, _, [free, total]))) =
+        numbers.iter().zip(&described).find(|(_, (_, _, memory))| memory[0] < LEAST_FREE)
+    {
+        let (gpu, name, free, total) = (gpu(*number), name.clone(), *free, *total);
+        return Err(DeviceError::TooSmall { gpu, name, free, total, least: LEAST_FREE });
+    }
+    let (version, toolkit) = (version(&driver)?, toolkit::found()?);
+    let card = |(number, (name, capability, memory)): (&u16, Described)| Card {
+        number: *number,
+        name,
+        capability,
+        memory,
+        driver: version,
+        toolkit: toolkit.clone(),
+    };
+    Ok(numbers.iter().zip(described).map(card).collect())
+}
+
+/// The names of all devices.
+pub(super) fn names() -> Result<Vec<String>, DeviceError> {
+    let (driver, all) = driver()?;
+    names_of(&driver, &all)
+}
+
+fn names_of(driver: &Library, numbers: &[u16]) -> Result<Vec<String>, DeviceError> {
+    numbers.iter().map(|number| Ok(identify(driver, *number)?.1)).collect()
+}
+
+/// The driver, and the numbers of its devices, of which there is at least one.
+fn driver() -> Result<(Library, Vec<u16>), DeviceError> {
     let driver = load("CUDA driver library", DRIVER)?;
     let mut n_devices: c_int = 0;
     let init: Symbol<'_, unsafe extern "C" fn(c_uint) -> c_int> = function(&driver, "cuInit")?;
@@ -32,21 +72,39 @@ pub(super) fn look() -> Result<Card, DeviceError> {
     if n_devices == 0 {
         return Err(DeviceError::NoDevice);
     }
-    let (name, capability, driver, memory) = describe(&driver)?;
-    if memory[0] < LEAST_FREE {
-        return Err(DeviceError::TooSmall { name, free: memory[0], total: memory[1], least: LEAST_FREE });
-    }
-    Ok(Card { name, capability, memory, driver, toolkit: toolkit::find()? })
+    Ok((driver, (0..u16::try_from(n_devices).unwrap_or(u16::MAX)).collect()))
 }
 
-/// The name, capability, driver version and memory of the first device.
-type Described = (String, [u32; 2], [u32; 2], [usize; 2]);
-
-fn describe(driver: &Library) -> Result<Described, DeviceError> {
+/// The version of CUDA that the driver is made for.
+fn version(driver: &Library) -> Result<[u32; 2], DeviceError> {
     let version_of: Symbol<'_, unsafe extern "C" fn(*mut c_int) -> c_int> = function(driver, "cuDriverGetVersion")?;
+    let mut version = 0;
+    // SAFETY: the signature is that of every version of the driver, and the pointer is valid during the call.
+    check("cuDriverGetVersion", unsafe { version_of(&raw mut version) })?;
+    let version = version.unsigned_abs();
+    Ok([version / 1000, version % 1000 / 10])
+}
+
+/// The device with this number, and its name.
+fn identify(driver: &Library, number: u16) -> Result<(c_int, String), DeviceError> {
     let get: Symbol<'_, unsafe extern "C" fn(*mut c_int, c_int) -> c_int> = function(driver, "cuDeviceGet")?;
     let name_of: Symbol<'_, unsafe extern "C" fn(*mut c_char, c_int, c_int) -> c_int> =
         function(driver, "cuDeviceGetName")?;
+    let (mut device, mut letters) = (0, [0 as c_char; 128]);
+    // SAFETY: the signatures are those of every version of the driver, and all pointers are valid during the calls.
+    unsafe {
+        check("cuDeviceGet", get(&raw mut device, number.into()))?;
+        check("cuDeviceGetName", name_of(letters.as_mut_ptr(), letters.len() as c_int, device))?;
+    }
+    let name: Vec<u8> = letters.iter().take_while(|letter| **letter != 0).map(|letter| *letter as u8).collect();
+    Ok((device, String::from_utf8_lossy(&name).into_owned()))
+}
+
+/// The name, capability and memory of a device.
+type Described = (String, [u32; 2], [usize; 2]);
+
+fn describe(driver: &Library, number: u16) -> Result<Described, DeviceError> {
+    let (device, name) = identify(driver, number)?;
     let attribute: Symbol<'_, unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int> =
         function(driver, "cuDeviceGetAttribute")?;
     let retain: Symbol<'_, unsafe extern "C" fn(*mut *mut c_void, c_int) -> c_int> =
@@ -55,15 +113,11 @@ fn describe(driver: &Library) -> Result<Described, DeviceError> {
     let set_current: Symbol<'_, unsafe extern "C" fn(*mut c_void) -> c_int> = function(driver, "cuCtxSetCurrent")?;
     let memory_of: Symbol<'_, unsafe extern "C" fn(*mut usize, *mut usize) -> c_int> =
         function(driver, "cuMemGetInfo_v2")?;
-    let (mut version, mut device, mut parts) = (0, 0, [0; 2]);
+    let mut parts = [0; 2];
     let (mut context, mut free, mut total) = (std::ptr::null_mut(), 0, 0);
-    let mut letters = [0 as c_char; 128];
     // SAFETY: the signatures are those of every version of the driver since CUDA 7, and all pointers are valid during the
     // calls. The context is retained between the calls that need it.
     unsafe {
-        check("cuDriverGetVersion", version_of(&raw mut version))?;
-        check("cuDeviceGet", get(&raw mut device, 0))?;
-        check("cuDeviceGetName", name_of(letters.as_mut_ptr(), letters.len() as c_int, device))?;
         for (part, which) in parts.iter_mut().zip(CAPABILITY) {
             check("cuDeviceGetAttribute", attribute(part, which, device))?;
         }
@@ -73,14 +127,7 @@ fn describe(driver: &Library) -> Result<Described, DeviceError> {
         check("cuCtxSetCurrent", set_current(std::ptr::null_mut()))?;
         check("cuDevicePrimaryCtxRelease", release(device))?;
     }
-    let name: Vec<u8> = letters.iter().take_while(|letter| **letter != 0).map(|letter| *letter as u8).collect();
-    let version = version.unsigned_abs();
-    Ok((
-        String::from_utf8_lossy(&name).into_owned(),
-        parts.map(c_int::unsigned_abs),
-        [version / 1000, version % 1000 / 10],
-        [free, total],
-    ))
+    Ok((name, parts.map(c_int::unsigned_abs), [free, total]))
 }
 
 fn load(what: &'static str, names: &[&'static str]) -> Result<Library, DeviceError> {
@@ -116,7 +163,7 @@ mod tests {
 
     #[test]
     fn looking_returns_on_any_machine() {
-        if let Err(error) = look() {
+        for error in [look(None).err(), names().err()].into_iter().flatten() {
             assert!(error.to_string().contains("CUDA"), "{error}");
         }
     }

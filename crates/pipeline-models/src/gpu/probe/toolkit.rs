@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use libloading::os::unix::{Library, RTLD_GLOBAL, RTLD_NOW};
 
@@ -23,11 +24,17 @@ const HEADERS: &[&str] = &["include/cuda_runtime.h", "include/crt/mma.h"];
 /// The variable that names the toolkit, for the framework and for people.
 const CUDA_PATH: &str = "CUDA_PATH";
 
-/// Loads the compiler and names the headers to the framework.
+/// The compiler, which is loaded, and the headers, which the framework knows.
 ///
 /// # Errors
 /// When one of them is in none of the places.
-pub(super) fn find() -> Result<Toolkit, DeviceError> {
+pub(super) fn found() -> Result<Toolkit, DeviceError> {
+    static FOUND: OnceLock<Result<Toolkit, DeviceError>> = OnceLock::new();
+    FOUND.get_or_init(find).clone()
+}
+
+/// Loads the compiler and names the headers to the framework.
+fn find() -> Result<Toolkit, DeviceError> {
     let named = std::env::var_os(CUDA_PATH).map(PathBuf::from);
     let mut roots = toolkits(named.as_deref());
     let mut loaded = load_by_name();

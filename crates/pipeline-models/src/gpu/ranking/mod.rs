@@ -14,7 +14,7 @@ use pipeline_eval::{Pass, SearchError, Searcher, Seen};
 
 use super::present::OnDevice;
 use super::{DeviceError, Fault, cuda};
-use crate::device::Gpu;
+use crate::device::{Gpu, Interface};
 use kernels::{Found, Relevant, RowsOnCard};
 
 type Cuda = burn_cuda::Cuda;
@@ -31,13 +31,11 @@ const MAX_SCORES: usize = 32 << 20;
 /// # Errors
 /// When the card fails.
 pub(crate) fn searcher(gpu: Gpu) -> Result<Option<Box<dyn Searcher>>, DeviceError> {
-    match gpu {
-        Gpu::Cuda if cuda::is_open() => {
-            let search = OnDevice::<_, Cuda>::new(|| BlockSearch { device: Default::default(), pass: None })?;
-            Ok(Some(Box::new(search)))
-        }
-        _ => Ok(None),
-    }
+    let opened = if gpu.interface == Interface::Cuda { cuda::opened(gpu) } else { None };
+    let Some(gpu) = opened else { return Ok(None) };
+    let device = cuda::device(gpu);
+    let search = OnDevice::<_, Cuda>::new(gpu, device.clone(), || BlockSearch { gpu, device, pass: None })?;
+    Ok(Some(Box::new(search)))
 }
 
 impl Searcher for OnDevice<BlockSearch, Cuda> {
@@ -46,10 +44,10 @@ impl Searcher for OnDevice<BlockSearch, Cuda> {
     }
 
     fn see(&mut self, images: &[f32], rows: Range<u32>) -> Result<Seen, SearchError> {
-        let seen = self.run_mut(|search| search.see(images, rows))?;
+        let (seen, gpu) = self.run_mut(|search| (search.see(images, rows), search.gpu))?;
         if seen.n_before.contains(&kernels::DIFFERS) {
             let line = "a score of a search differs from the processor's".to_owned();
-            return Err(DeviceError::Failed(Fault::Other { line }).into());
+            return Err(DeviceError::Failed { gpu, fault: Fault::Other { line } }.into());
         }
         Ok(seen)
     }
@@ -57,6 +55,7 @@ impl Searcher for OnDevice<BlockSearch, Cuda> {
 
 /// The search of one block of images after the other.
 struct BlockSearch {
+    gpu: Gpu,
     device: <Cuda as BackendTypes>::Device,
     pass: Option<PassOnCard>,
 }

@@ -1,0 +1,160 @@
+//! Several cards in one run: a stage holds one, its shards are computed on all that are free, with the same bytes.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use pipeline_core::{ArtifactDigest, Device, Event, Lane, StageContext};
+use pipeline_store::Provenance;
+
+use crate::world::{Part, Ran, Shards, World, part, write};
+
+fn world(cards: &[u16]) -> World {
+    let mut world = World::new();
+    (world.options.n_jobs.cpu, world.options.n_jobs.gpu) = (2, cards.len());
+    world.options.plan.device = Device::Cuda;
+    world.options.cards = cards.to_vec();
+    world
+}
+
+fn encoder(id: &str, words: &str, shards: Shards) -> Part {
+    part(id).param("words", words).on_device().shards(Shards { words: words.to_owned(), ..shards })
+}
+
+fn artifact(ran: &Ran, id: &str) -> ArtifactDigest {
+    let artifact = |event: &Event| match event {
+        Event::StageFinished { stage, artifact, .. } if stage.as_str() == id => Some(*artifact),
+        _ => None,
+    };
+    ran.events.iter().find_map(artifact).unwrap_or_else(|| panic!("{id} did not finish: {}", ran.errors()))
+}
+
+fn provenance(world: &World, ran: &Ran, id: &str) -> Provenance {
+    let key = |event: &Event| match event {
+        Event::StageFinished { stage, key, .. } if stage.as_str() == id => Some(*key),
+        _ => None,
+    };
+    let key = ran.events.iter().find_map(key).unwrap();
+    world.store().records().get(&key).unwrap().unwrap().provenance
+}
+
+#[test]
+fn the_shards_of_a_stage_are_computed_on_all_cards_at_once_with_the_same_bytes() {
+    let two = world(&[1, 3]);
+    // Goes on only when both cards work.
+    let barrier = Barrier::new(2);
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let cards = Arc::clone(&seen);
+    let meet = move |_: &str, card: Option<u16>| {
+        cards.lock().unwrap().insert(card);
+        barrier.wait();
+    };
+    let on_card = Some(Box::new(meet) as Box<_>);
+    let of_two = two.run(&[encoder("a", "one two three four", Shards { on_card, ..Shards::default() })]);
+    assert_eq!(*seen.lock().unwrap(), BTreeSet::from([Some(1), Some(3)]));
+    assert_eq!(provenance(&two, &of_two, "a").cards, [1, 3]);
+    let started = |event: &Event| matches!(event, Event::RunStarted { cards, .. } if *cards == [1, 3]);
+    assert!(of_two.events.iter().any(started), "{:?}", of_two.events);
+
+    let one = world(&[0]);
+    let of_one = one.run(&[encoder("a", "one two three four", Shards::default())]);
+    assert_eq!(artifact(&of_one, "a"), artifact(&of_two, "a"));
+    assert_eq!(provenance(&one, &of_one, "a").cards, [0]);
+}
+
+#[test]
+fn stages_hold_different_cards_and_a_stage_of_the_processor_none() {
+    let world = world(&[0, 1]);
+    let barrier = Arc::new(Barrier::new(2));
+    let seen = Arc::new(Mutex::new(BTreeSet::new()));
+    let on_card = |id: &str| {
+        let (barrier, seen) = (Arc::clone(&barrier), Arc::clone(&seen));
+        part(id).param("id", id).lane(Lane::Gpu).work(move |context| {
+            seen.lock().unwrap().insert(context.card);
+            barrier.wait();
+            write(context, "")
+        })
+    };
+    let elsewhere = part("c").work(|context| {
+        assert_eq!(context.card, None);
+        write(context, "")
+    });
+    let ran = world.run(&[on_card("a"), on_card("b"), elsewhere]);
+    assert_eq!(ran.summary.n_ran, 3, "{}", ran.errors());
+    assert_eq!(*seen.lock().unwrap(), BTreeSet::from([Some(0), Some(1)]));
+    assert!(provenance(&world, &ran, "c").cards.is_empty());
+}
+
+#[test]
+fn a_stage_of_the_lane_that_computes_on_no_card_keeps_its_own_workers() {
+    let world = world(&[0]);
+    let barrier = Barrier::new(3);
+    let before = move |_: &str, _: &StageContext<'_>| {
+        barrier.wait();
+        Ok(())
+    };
+    let shards = Shards { words: "a b c".into(), n_workers: 3, before: Some(Box::new(before)), ..Shards::default() };
+    let ran = world.run(&[part("a").lane(Lane::Gpu).shards(shards)]);
+    assert_eq!(ran.summary.n_ran, 1, "{}", ran.errors());
+}
+
+#[test]
+fn a_stage_gets_the_card_that_was_lent_to_another_one() {
+    let world = world(&[0, 1]);
+    let [is_lent, has_ended] = [(); 2].map(|()| Arc::new(AtomicBool::new(false)));
+    let until = |flag: &AtomicBool| {
+        while !flag.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let left = Arc::new(Mutex::new(Vec::new()));
+    let shards = {
+        let ([is_lent, has_ended], left) = ([&is_lent, &has_ended].map(Arc::clone), Arc::clone(&left));
+        let on_card = move |_: &str, card: Option<u16>| match card {
+            // The card that the stage holds works on, until the other stage has ended.
+            Some(0) => until(&has_ended),
+            _ => {
+                is_lent.store(true, Ordering::SeqCst);
+                thread::sleep(Duration::from_millis(5));
+            }
+        };
+        let leave = move |card: Option<u16>| left.lock().unwrap().push(card);
+        Shards { on_card: Some(Box::new(on_card)), leave: Some(Box::new(leave)), ..Shards::default() }
+    };
+    let words: Vec<String> = (0..400).map(|n| n.to_string()).collect();
+    let before = part("b").work(move |context| {
+        until(&is_lent);
+        write(context, "")
+    });
+    let later = part("c").input("b").lane(Lane::Gpu).work({
+        let left = Arc::clone(&left);
+        move |context| {
+            assert_eq!((context.card, left.lock().unwrap().as_slice()), (Some(1), &[Some(1)][..]));
+            has_ended.store(true, Ordering::SeqCst);
+            write(context, "")
+        }
+    });
+    let ran = world.run(&[encoder("a", &words.join(" "), shards), before, later]);
+    assert_eq!(ran.summary.n_ran, 3, "{}", ran.errors());
+    assert_eq!(provenance(&world, &ran, "a").cards, [0, 1]);
+    assert_eq!(provenance(&world, &ran, "c").cards, [1]);
+}
+
+#[test]
+fn a_failure_on_a_lent_card_fails_the_stage() {
+    let world = world(&[0, 1]);
+    let before = |word: &str, _: &StageContext<'_>| match word {
+        "slow" => {
+            thread::sleep(Duration::from_millis(200));
+            Ok(())
+        }
+        _ => Ok(()),
+    };
+    let shards = Shards { before: Some(Box::new(before)), ..Shards::default() };
+    let ran = world.run(&[encoder("a", "slow stop one two three", shards)]);
+    assert!(ran.errors().contains("stopped"), "{:?}", ran.events);
+    let has_closed = |event: &Event| matches!(event, Event::ShardComputed { .. });
+    assert!(!ran.events.iter().any(has_closed));
+}
