@@ -5,6 +5,7 @@ from pathlib import Path
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 N_ROWS = 6
+N_TEXTS = 24
 
 TEXT_MODELS = {
     "bert": "tiny/bert",
@@ -174,5 +175,25 @@ def sweep(folder, n_trainings):
     inputs = {"queries": "queries", "text": "text", "images": "images"}
     for idx in range(n_trainings):
         params = {"projection_dim": 12, "batch_size": 4, "epochs": 1, "lr": 0.001 * (idx + 1)}
+        stages[f"train-{idx}"] = {"kind": "train-projection", "inputs": inputs, "params": params}
+    return spec(stages)
+
+
+def cards(folder):
+    """Several shards of one stage, and several stages at once: what can be divided among cards."""
+    stages = loaders(folder)
+    texts, ids = folder / "texts.jsonl", folder / "images.tsv"
+    first = int(ids.read_text().split("\t")[0])
+    rows = [{"query_id": idx, "query_text": f"水果 {idx} 苹果", "item_ids": [first]} for idx in range(N_TEXTS)]
+    texts.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    stages["texts"] = {"kind": "load-queries", "params": {"path": str(texts)}}
+    # Shards of a mebibyte, of rows that might have 512 tokens each.
+    tokens = {**model_of(TEXT_MODELS["bert"]), "pooling": "tokens", "max_length": 512, "shard_mib": 1}
+    stages["tokens"] = {"kind": "extract-text", "inputs": {"queries": "texts"}, "params": tokens}
+    clip = TEXT_MODELS["chinese-clip"]
+    stages["text"], stages["images"] = text_stage(clip), image_stage(folder, clip)
+    inputs = {"queries": "queries", "text": "text", "images": "images"}
+    for idx in range(2):
+        params = {"projection_dim": 12, "batch_size": 4, "epochs": 2, "lr": 0.001 * (idx + 1)}
         stages[f"train-{idx}"] = {"kind": "train-projection", "inputs": inputs, "params": params}
     return spec(stages)

@@ -202,6 +202,54 @@ def faults(standin, checks):
     checks.say(stopped >= needed, "each kind of fault stops a stage with exit 3", ", ".join(sorted(stopped)))
 
 
+def several_cards(standin, checks):
+    """Two cards give what one gives, share the work, and fail by name."""
+    (standin.folder / "cards.yaml").write_text(inputs.cards(standin.folder))
+    sound = standin.folder / "cards-one-cuda"
+
+    def one(name, n_cards=2, device="cuda", stages=(), **more):
+        store, counts = standin.folder / f"cards-{name}-cuda", standin.folder / f"cards-{name}.jsonl"
+        more |= {"STANDIN_CARDS": n_cards, "STANDIN_COUNTS": counts}
+        done = standin.run("cards.yaml", store, device=device, arguments=stages, **more)
+        return done, store, results.counts(counts)["launches"]
+
+    def shared():
+        """One stage on two cards, then the others, each on one of them."""
+        return one("both", stages=("tokens",)), one("both", 3, "cuda:0,2")
+
+    alone, _, _ = one("one", n_cards=1)
+    checks.say(alone.returncode == 0, "one card", alone.stderr[-500:] if alone.returncode else "")
+    with ThreadPoolExecutor(N_JOBS) as pool:
+        jobs = [pool.submit(shared), pool.submit(one, "second", device="cuda:1")]
+        (stage, both), second = [job.result() for job in jobs]
+    for (done, store, launches), what, used in (
+        (stage, "one stage on two cards", [1, 1]),
+        (both, "other stages on two of three cards", [1, 0, 1]),
+        (second, "all stages on the second card", [0, 1]),
+    ):
+        same = done.returncode == 0 and not results.unequal(sound, store)
+        # The trial is one launch.
+        works = [int(n > PROBE_LAUNCHES) for n in launches] == used
+        checks.say(same and works, f"{what}: the same artifacts", f"launches {launches}{done.stderr[-500:] if done.returncode else ''}")
+    for name, device, more, code, words in (
+        ("absent", "cuda:2", {}, 2, ("there is no `cuda:2`", "2 devices", "`stand-in 1`")),
+        ("full", "cuda", {"STANDIN_MEMORY": f"{16 << 30},{100 << 20}"}, 2, ("`cuda:1`", "MiB of memory free")),
+        ("untried", "cuda", {"STANDIN_FAULT": f"launch:{PROBE_LAUNCHES}@1"}, 2, ("a small kernel fails on the GPU `cuda:1`",)),
+        ("lost", "cuda", {"STANDIN_FAULT": "lost:150@1"}, 3, ("the GPU `cuda:1` failed",)),
+    ):
+        done, store, launches = one(name, device=device, **more)
+        wrong = results.unequal(sound, store)
+        holds = done.returncode == code and all(word in done.stderr for word in words) and not wrong
+        checks.say(holds, f"a card that is {name}, exit {done.returncode}", "" if holds else f"{', '.join(wrong)} {done.stderr[:2000]}")
+    after, store, _ = one("lost")
+    checks.say(after.returncode == 0 and not results.unequal(sound, store), "the run after a lost card", after.stderr[-500:] if after.returncode else "")
+    environment = standin.environment(standin.kernels, True, STANDIN_CARDS=2)
+    done = subprocess.run([str(standin.program), "doctor"], env=environment, cwd=standin.folder, capture_output=True, text=True)
+    listed = [line.strip() for line in done.stdout.splitlines() if ": stand-in " in line]
+    holds = len(listed) == 2 and all(line.startswith(f"{number}: stand-in {number}") and "GiB free" in line for number, line in enumerate(listed))
+    checks.say(holds, "doctor: each card and its memory", "; ".join(listed))
+
+
 def small_card(standin, checks):
     """A card without room is named before any work."""
     done = standin.run("sound.yaml", standin.folder / "small", compiles=False, STANDIN_MEMORY=100 << 20)
@@ -292,6 +340,7 @@ def main():
     compiled(standin, checks, 90, standin.kernels, (DEMO,))
     rankings(standin, checks)
     faults(standin, checks)
+    several_cards(standin, checks)
     small_card(standin, checks)
     missing_parts(standin, checks)
     memory(standin, checks)
