@@ -309,6 +309,17 @@ def start(standin, checks):
     checks.say(not wrong, "kernels of the store give the same results", ", ".join(wrong))
 
 
+def settings(standin, checks):
+    """Files that the framework would read have no say, not even those that it could not read."""
+    for name in ("burn.toml", "cubecl.toml"):
+        (standin.folder / name).write_text("[autodiff]\nlogger = 7\n[streaming]\nmax_streams = false\n")
+    done = standin.run("sound.yaml", standin.folder / "settings-cuda", compiles=False)
+    for name in ("burn.toml", "cubecl.toml"):
+        (standin.folder / name).unlink()
+    wrong = results.unequal(standin.folder / "sound-cuda", standin.folder / "settings-cuda")
+    checks.say(done.returncode == 0 and not wrong, "settings of the framework have no say", done.stderr[-300:] or ", ".join(wrong))
+
+
 def search(standin, checks):
     """Searches of heads that were trained on the card find what those of the processor's find."""
     found = [results.searched(standin, "training.yaml", standin.folder / f"training-{device}") for device in ("cpu", "cuda")]
@@ -345,6 +356,7 @@ def main():
     missing_parts(standin, checks)
     memory(standin, checks)
     start(standin, checks)
+    settings(standin, checks)
     search(standin, checks)
     print(f"{checks.n_failed} checks failed" if checks.n_failed else "all checks hold", f"after {time.monotonic() - checks.start:.0f} s")
     return 1 if checks.n_failed else 0

@@ -1,7 +1,7 @@
 //! The functions of the door in a build with the interface to a GPU.
 
 use std::path::PathBuf;
-use std::sync::Once;
+use std::sync::{Arc, Once};
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::{Backend, DeviceOps};
@@ -33,7 +33,13 @@ pub(super) fn set_up(kernels: Option<PathBuf>) {
         let streaming = StreamingConfig { max_streams: 1, ..StreamingConfig::default() };
         let compilation = CompilationConfig { cache: kernels.map(CacheConfig::File), ..CompilationConfig::default() };
         CubeClRuntimeConfig::set(CubeClRuntimeConfig { streaming, compilation, ..CubeClRuntimeConfig::default() });
+        set_default(burn::runtime_config);
     });
+}
+
+/// Settles a configuration that is named nowhere but by the function that returns it.
+fn set_default<C: RuntimeConfig>(_: fn() -> Arc<C>) {
+    C::storage().lock().get_or_insert_with(|| Arc::new(C::default()));
 }
 
 /// Multiplies two small matrices of ones, which compiles, launches and copies as all work does.
