@@ -317,7 +317,8 @@ def settings(standin, checks):
     for name in ("burn.toml", "cubecl.toml"):
         (standin.folder / name).unlink()
     wrong = results.unequal(standin.folder / "sound-cuda", standin.folder / "settings-cuda")
-    checks.say(done.returncode == 0 and not wrong, "settings of the framework have no say", done.stderr[-300:] or ", ".join(wrong))
+    found = done.stderr[-300:] if done.returncode else ", ".join(wrong)
+    checks.say(done.returncode == 0 and not wrong, "settings of the framework have no say", found)
 
 
 def search(standin, checks):
