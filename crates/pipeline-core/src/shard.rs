@@ -88,8 +88,8 @@ pub trait OpenRows: Sync {
         units.len() as u64
     }
 
-    /// The most shards that the processor computes side by side. With one, the next shard is read while one is computed.
-    /// A stage that computes on cards has a worker for each, and reads ahead.
+    /// The most shards that are computed side by side, by the processor or on each card. With one, the next shard is
+    /// read while one is computed.
     fn n_workers(&self) -> usize {
         1
     }

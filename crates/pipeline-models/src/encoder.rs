@@ -35,6 +35,8 @@ impl EncoderSide {
 pub enum EncoderRows<'a> {
     /// Texts, for encoders of [`EncoderSide::Text`].
     Texts(&'a [&'a str]),
+    /// The same as [`Encoder::tokenize`] has split them.
+    Tokens(&'a [Vec<u32>]),
     /// Images of one size, for encoders of [`EncoderSide::Image`].
     ///
     /// # Shapes
@@ -175,17 +177,23 @@ pub trait Encoder: Send + Sync {
     /// When the rows are of the other side, or the model has a pooling: a bug of the caller.
     fn encode_tokens(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<TokenMatrix, ModelError>;
 
-    /// The tokens of texts, special ones left out, and those that the encoder does not know; `None` for images.
+    /// Splits texts into the ids of their tokens on `n_threads` threads, for [`EncoderRows::Tokens`].
     ///
     /// # Errors
-    /// When a text cannot be split into tokens.
-    fn count_tokens(&self, _texts: &[&str]) -> Result<Option<TokenCount>, ModelError> {
-        Ok(None)
+    /// When a text cannot be split.
+    ///
+    /// # Panics
+    /// When the encoder is one of images: a bug of the caller.
+    fn tokenize(&self, _texts: &[&str], _n_threads: usize) -> Result<Vec<Vec<u32>>, ModelError> {
+        panic!("BUG: an encoder of images splits no text")
     }
 
-    /// The seconds that all calls of [`Encoder::encode`] together have spent on tokenization, if there is any.
-    fn tokenize_seconds(&self) -> Option<f64> {
-        None
+    /// Counts the tokens of a text by their ids, special ones left out, and those that the encoder does not know.
+    ///
+    /// # Panics
+    /// When the encoder is one of images: a bug of the caller.
+    fn count_tokens(&self, _ids: &[u32]) -> TokenCount {
+        panic!("BUG: an encoder of images counts no tokens of texts")
     }
 }
 

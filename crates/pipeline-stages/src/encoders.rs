@@ -1,57 +1,53 @@
 //! The encoders of one stage: one on each card that it computes on, or one on the processor.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use pipeline_core::StageError;
 use pipeline_models::Encoder;
 
-use crate::recent_vectors::RecentVectors;
-
-/// An encoder and its last results, used by one thread at a time.
-pub(crate) struct EncoderWork {
-    /// Loaded on first use.
-    pub(crate) encoder: Option<Box<dyn Encoder>>,
-    pub(crate) recent: RecentVectors,
+/// An encoder, once it is loaded.
+#[derive(Default)]
+pub(crate) struct Loaded {
+    encoder: OnceLock<Box<dyn Encoder>>,
+    /// Held while the encoder is loaded.
+    loading: Mutex<()>,
 }
 
 /// The encoders by the numbers of their cards.
-pub(crate) struct Encoders {
-    places: Mutex<BTreeMap<Option<u16>, Arc<Mutex<EncoderWork>>>>,
-    /// The bytes of vectors that each keeps for equal rows of later shards.
-    recent_bytes: usize,
-}
+#[derive(Default)]
+pub(crate) struct Encoders(Mutex<BTreeMap<Option<u16>, Arc<Loaded>>>);
 
-impl EncoderWork {
-    /// The encoder, which a caller has loaded.
-    pub(crate) fn encoder(&self) -> &dyn Encoder {
-        self.encoder.as_deref().expect("an encoder is loaded before its shard is computed")
+impl Loaded {
+    /// The encoder, which the first caller loads while others wait.
+    pub(crate) fn encoder(
+        &self,
+        load: impl FnOnce() -> Result<Box<dyn Encoder>, StageError>,
+    ) -> Result<&dyn Encoder, StageError> {
+        let _loading = locked(&self.loading);
+        if let Some(encoder) = self.encoder.get() {
+            return Ok(&**encoder);
+        }
+        let loaded = load()?;
+        Ok(&**self.encoder.get_or_init(|| loaded))
     }
 }
 
 impl Encoders {
-    /// None yet.
-    pub(crate) fn new(recent_bytes: usize) -> Self {
-        Self { places: Mutex::default(), recent_bytes }
-    }
-
     /// The one on a card.
-    pub(crate) fn on(&self, card: Option<u16>) -> Arc<Mutex<EncoderWork>> {
-        let empty = || EncoderWork { encoder: None, recent: RecentVectors::new(self.recent_bytes) };
-        Arc::clone(locked(&self.places).entry(card).or_insert_with(|| Arc::new(Mutex::new(empty()))))
+    pub(crate) fn on(&self, card: Option<u16>) -> Arc<Loaded> {
+        Arc::clone(locked(&self.0).entry(card).or_default())
     }
 
     /// Takes the one off a card, if there is one.
-    pub(crate) fn take(&self, card: Option<u16>) -> Option<Arc<Mutex<EncoderWork>>> {
-        locked(&self.places).remove(&card)
-    }
-
-    /// All that are there.
-    pub(crate) fn all(&self) -> Vec<Arc<Mutex<EncoderWork>>> {
-        locked(&self.places).values().cloned().collect()
+    pub(crate) fn drop_from(&self, card: Option<u16>) {
+        let dropped = locked(&self.0).remove(&card);
+        // Not under the lock: its memory goes back to the card.
+        drop(dropped);
     }
 }
 
 /// Locks what a panic on another thread leaves as it was.
-pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use pipeline_core::{
@@ -12,7 +12,7 @@ use pipeline_core::{
 };
 use pipeline_data::QueryRow;
 use pipeline_models::text::{self, Cleaning, ModelError, Pooling, TextModelFiles, TextOptions};
-use pipeline_models::{EncoderModel, EncoderRows, EncoderSide, TokenCount, TokenLayout};
+use pipeline_models::{EncoderModel, EncoderRows, EncoderSide, TokenLayout};
 use pipeline_spec::{Node, SpecError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -384,8 +384,6 @@ fn to_encode<'a>(rows: Vec<QueryRow>) -> Rows<'a> {
     // Texts of similar length share batches.
     let mut order: Vec<usize> = (0..rows.len()).collect();
     order.sort_by_key(|row_idx| rows[*row_idx].text.len());
-    let rows = Arc::new(rows);
-    let counted = Arc::clone(&rows);
     Rows {
         ids: rows.iter().map(|row| row.id.clone()).collect(),
         contents: rows.iter().map(|row| Digest::of(row.text.as_bytes())).collect(),
@@ -394,17 +392,6 @@ fn to_encode<'a>(rows: Vec<QueryRow>) -> Rows<'a> {
             let texts: Vec<&str> = row_idxs.iter().map(|row_idx| rows[*row_idx].text.as_str()).collect();
             to(EncoderRows::Texts(&texts));
         }),
-        count: Some(Box::new(move |encoder, row_idxs| {
-            let texts: Vec<&str> = row_idxs.iter().map(|row_idx| counted[*row_idx].text.as_str()).collect();
-            let counted = encoder.count_tokens(&texts);
-            let counted =
-                counted.map_err(|error| StageError::because("the texts cannot be split into tokens", error))?;
-            let count = |count: TokenCount| pipeline_core::TokenCount {
-                n_tokens: count.n_tokens as u64,
-                n_unknown: count.n_unknown as u64,
-            };
-            Ok(counted.map(count))
-        })),
         facts: BTreeMap::new(),
         rejects: Vec::new(),
     }

@@ -1,9 +1,10 @@
 //! Runs an encoder stage: vectors shard by shard, the encoder loaded on first use, equal rows encoded once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use pipeline_core::{
@@ -17,13 +18,18 @@ use pipeline_models::text::{ModelError, WeightsNote};
 use pipeline_models::{Encoder, EncoderModel, EncoderRows, EncoderSide};
 
 use crate::artifact::{self, FeaturesInfo};
-use crate::encoders::{EncoderWork, Encoders, locked};
+use crate::distinct_rows::{DistinctRow, distinct_rows};
+use crate::encoders::Encoders;
 use crate::model;
+use crate::recent_vectors::RecentVectors;
 use crate::seconds::Seconds;
 use crate::tokens::PrecisionParam;
 
 /// The bytes of vectors that are kept for equal rows of later shards: 4,000 of ResNet-50, 10,000 of BERT.
 const RECENT_BYTES: usize = 32 << 20;
+/// The most shards that are worked on at once on a GPU, each in memory with all its rows. While it computes one, others
+/// are read, split into tokens or written.
+const MAX_SIDE_BY_SIDE: usize = 3;
 
 /// The rows of one shard.
 pub(crate) struct Rows<'a> {
@@ -35,8 +41,6 @@ pub(crate) struct Rows<'a> {
     pub(crate) order: Vec<usize>,
     /// Gives the rows at these indices to an encoder.
     pub(crate) give: Box<Give<'a>>,
-    /// Counts the tokens of the rows at these indices, if they are texts.
-    pub(crate) count: Option<Box<CountTokens<'a>>>,
     /// The facts of the shard's report.
     pub(crate) facts: BTreeMap<String, String>,
     /// The rows of the units that could not be used, and are none of these.
@@ -45,9 +49,6 @@ pub(crate) struct Rows<'a> {
 
 /// Gives the rows at these indices to a function.
 pub(crate) type Give<'a> = dyn Fn(&[usize], &mut dyn FnMut(EncoderRows<'_>)) + Send + 'a;
-
-/// Counts the tokens of the rows at these indices.
-pub(crate) type CountTokens<'a> = dyn Fn(&dyn Encoder, &[usize]) -> Result<Option<TokenCount>, StageError> + Send + 'a;
 
 /// The rows of an encoder stage, wherever they come from.
 pub(crate) trait ReadRows<'a>: Sync {
@@ -83,16 +84,12 @@ pub(crate) struct Extraction<'a> {
     seconds: Seconds,
     /// Kept from shard to shard.
     encoders: Encoders,
-    encoded: Mutex<EncodedRows>,
-}
-
-/// The rows so far.
-#[derive(Default)]
-struct EncodedRows {
+    /// Vectors of earlier shards.
+    recent: Mutex<RecentVectors>,
     /// The number of encoded rows.
-    n_encoded: u64,
+    n_encoded: AtomicU64,
     /// The number of rows that reused the vector of an equal row.
-    n_equal: u64,
+    n_equal: AtomicU64,
 }
 
 /// The input of an encoder stage.
@@ -122,19 +119,24 @@ impl<'a> Extraction<'a> {
     pub(crate) fn new(context: &'a StageContext<'a>, input: ToEncode<'a>, seconds: Seconds) -> Self {
         // On the CPU a vector has the same bits among any other rows. On other devices kernels may depend on the number
         // of rows. There vectors are shared within a shard only, so that its bytes depend on its rows alone.
-        let encoders = Encoders::new(if context.device == Device::Cpu { RECENT_BYTES } else { 0 });
-        Self { context, input, model: model::digest(context), seconds, encoders, encoded: Mutex::default() }
+        let max_bytes = if context.device == Device::Cpu { RECENT_BYTES } else { 0 };
+        let recent = Mutex::new(RecentVectors::new(max_bytes));
+        let (n_encoded, n_equal) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (model, encoders) = (model::digest(context), Encoders::default());
+        Self { context, input, model, seconds, encoders, recent, n_encoded, n_equal }
+    }
+
+    fn recent(&self) -> MutexGuard<'_, RecentVectors> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn compute(&self, rows: Rows<'a>, output: &ShardOutput<'_>) -> Result<ShardReport, StageError> {
         let n_rows = rows.ids.len() as u64;
-        let work = self.encoders.on(output.card);
-        let mut work = locked(&work);
-        self.load(&mut work, output.card)?;
+        let loaded = self.encoders.on(output.card);
+        let encoder = loaded.encoder(|| self.load(output.card))?;
+        let (distinct, tokens) = self.without_repetition(encoder, &rows)?;
         if self.input.model.tokens().is_some() {
-            let all = self.token_vectors(&mut work, &rows, output.progress)?;
-            let tokens = count_tokens(&work, &rows)?;
-            drop(work);
+            let all = self.token_vectors(encoder, &rows, distinct, output.progress)?;
             let start = Instant::now();
             let dim = Some(all.width());
             let shard = TokenShard { ids: rows.ids, tokens: all };
@@ -143,10 +145,9 @@ impl<'a> Extraction<'a> {
             let Rows { facts, rejects, .. } = rows;
             return Ok(ShardReport { n_rows, dim, tokens, facts, rejects, digest: None });
         }
-        let (dim, values) = self.vectors(&mut work, &rows, output.progress)?;
-        let tokens = count_tokens(&work, &rows)?;
-        drop(work);
+        let values = self.vectors(encoder, &rows, distinct, output.progress)?;
         let start = Instant::now();
+        let dim = encoder.dim();
         let shard = VectorShard { ids: rows.ids, dim, values };
         let digest = model::write_vectors(output.path, &shard, self.metadata())?;
         self.seconds.spent(Work::Write, start);
@@ -170,38 +171,69 @@ impl<'a> Extraction<'a> {
         Ok(FeatureSpace { properties: all.collect() })
     }
 
-    /// The vectors of a shard's rows, one after the other, and their width.
+    /// The rows of a shard without repetition, and the number of all tokens of its texts.
+    fn without_repetition(
+        &self,
+        encoder: &dyn Encoder,
+        rows: &Rows<'a>,
+    ) -> Result<(Vec<DistinctRow>, Option<TokenCount>), StageError> {
+        let mut distinct = distinct_rows(rows);
+        if self.input.model.side() == EncoderSide::Image {
+            return Ok((distinct, None));
+        }
+        let start = Instant::now();
+        let firsts: Vec<usize> = distinct.iter().map(|row| row.places[0]).collect();
+        let mut tokenized = None;
+        (rows.give)(&firsts, &mut |rows| {
+            let EncoderRows::Texts(texts) = rows else { panic!("BUG: a text encoder encodes texts") };
+            tokenized = Some(encoder.tokenize(texts, self.context.n_threads));
+        });
+        let tokenized = tokenized.expect("rows are given once").map_err(|error| self.not_encoded(error))?;
+        let mut count = TokenCount::default();
+        for (row, ids) in distinct.iter_mut().zip(tokenized) {
+            let (of_row, n_equal) = (encoder.count_tokens(&ids), row.places.len() as u64);
+            count.n_tokens += of_row.n_tokens as u64 * n_equal;
+            count.n_unknown += of_row.n_unknown as u64 * n_equal;
+            row.ids = ids;
+        }
+        self.seconds.spent(Work::Tokenize, start);
+        Ok((distinct, Some(count)))
+    }
+
+    /// The vectors of a shard's rows, one after the other.
     fn vectors(
         &self,
-        work: &mut EncoderWork,
+        encoder: &dyn Encoder,
         rows: &Rows<'a>,
+        distinct: Vec<DistinctRow>,
         progress: &(dyn Fn(u64) + Sync),
-    ) -> Result<(usize, Vec<f32>), StageError> {
-        let dim = work.encoder().dim();
+    ) -> Result<Vec<f32>, StageError> {
+        let dim = encoder.dim();
         let mut values = vec![0.0; rows.ids.len() * dim];
-        self.encode(work, rows, progress, &mut |places, vector| {
+        self.encode(encoder, rows, distinct, progress, &mut |places, vector| {
             places.iter().for_each(|row_idx| values[row_idx * dim..][..dim].copy_from_slice(vector));
         })?;
-        Ok((dim, values))
+        Ok(values)
     }
 
     /// The vectors of all tokens of a shard's rows.
     fn token_vectors(
         &self,
-        work: &mut EncoderWork,
+        encoder: &dyn Encoder,
         rows: &Rows<'a>,
+        distinct: Vec<DistinctRow>,
         progress: &(dyn Fn(u64) + Sync),
     ) -> Result<TokenMatrix, StageError> {
-        let dim = work.encoder().dim();
-        let (mut distinct, mut of_row): (Vec<Vec<f32>>, _) = (Vec::new(), vec![0; rows.ids.len()]);
-        self.encode(work, rows, progress, &mut |places, vectors| {
-            places.iter().for_each(|row_idx| of_row[*row_idx] = distinct.len());
-            distinct.push(vectors.to_vec());
+        let dim = encoder.dim();
+        let (mut vectors, mut of_row): (Vec<Vec<f32>>, _) = (Vec::new(), vec![0; rows.ids.len()]);
+        self.encode(encoder, rows, distinct, progress, &mut |places, of_tokens| {
+            places.iter().for_each(|row_idx| of_row[*row_idx] = vectors.len());
+            vectors.push(of_tokens.to_vec());
         })?;
-        let n_tokens: Vec<usize> = of_row.iter().map(|idx| distinct[*idx].len() / dim).collect();
+        let n_tokens: Vec<usize> = of_row.iter().map(|idx| vectors[*idx].len() / dim).collect();
         let mut values = Vec::with_capacity(n_tokens.iter().sum::<usize>() * dim);
-        of_row.iter().for_each(|idx| values.extend_from_slice(&distinct[*idx]));
-        drop(distinct);
+        of_row.iter().for_each(|idx| values.extend_from_slice(&vectors[*idx]));
+        drop(vectors);
         self.input.precision.of(TokenMatrix::new(dim, n_tokens, TokenNumbers::Single(values)))
     }
 
@@ -209,65 +241,73 @@ impl<'a> Extraction<'a> {
     /// vectors of their tokens.
     fn encode(
         &self,
-        work: &mut EncoderWork,
+        encoder: &dyn Encoder,
         rows: &Rows<'a>,
+        mut unknown: Vec<DistinctRow>,
         progress: &(dyn Fn(u64) + Sync),
         place: &mut dyn FnMut(&[usize], &[f32]),
     ) -> Result<(), StageError> {
         let start = Instant::now();
-        let EncoderWork { encoder, recent } = work;
-        let encoder = encoder.as_deref().expect("the caller has loaded it");
         let mut n_done = 0;
         let mut place = |places: &[usize], vectors: &[f32]| {
             place(places, vectors);
             n_done += places.len() as u64;
             n_done
         };
-        let mut unknown = equal_rows(rows);
-        unknown.retain(|(content, places)| recent.get(content).map(|vector| place(places, vector)).is_none());
-        for batch in unknown.chunks(self.input.batch_rows) {
+        let recent = self.recent();
+        unknown.retain(|row| recent.get(&row.content).map(|vector| place(&row.places, vector)).is_none());
+        drop(recent);
+        for batch in unknown.chunks_mut(self.input.batch_rows) {
             if self.context.host.is_cancelled() {
                 return Err(StageError::cancelled());
             }
-            let firsts: Vec<usize> = batch.iter().map(|(_, places)| places[0]).collect();
-            let encoded = self.encode_batch(encoder, rows, &firsts)?;
-            for (row_idx, (content, places)) in batch.iter().enumerate() {
-                recent.insert(*content, encoded.row(row_idx));
-                progress(place(places, encoded.row(row_idx)));
+            let encoded = self.encode_batch(encoder, rows, batch)?;
+            for (row_idx, row) in batch.iter().enumerate() {
+                self.recent().insert(row.content, encoded.row(row_idx));
+                progress(place(&row.places, encoded.row(row_idx)));
             }
         }
-        let mut encoded = locked(&self.encoded);
-        encoded.n_encoded += unknown.len() as u64;
-        encoded.n_equal += (rows.ids.len() - unknown.len()) as u64;
+        self.n_encoded.fetch_add(unknown.len() as u64, Ordering::Relaxed);
+        self.n_equal.fetch_add((rows.ids.len() - unknown.len()) as u64, Ordering::Relaxed);
         self.seconds.spent(Work::Forward, start);
         Ok(())
     }
 
-    fn encode_batch(&self, encoder: &dyn Encoder, rows: &Rows<'a>, idxs: &[usize]) -> Result<Encoded, StageError> {
+    fn encode_batch(
+        &self,
+        encoder: &dyn Encoder,
+        rows: &Rows<'a>,
+        batch: &mut [DistinctRow],
+    ) -> Result<Encoded, StageError> {
         let (is_pooled, n_threads) = (self.input.model.tokens().is_none(), self.context.n_threads);
-        let mut encoded = None;
-        (rows.give)(idxs, &mut |rows| {
-            encoded = Some(match is_pooled {
-                true => encoder.encode(rows, n_threads).map(Encoded::Vectors),
-                false => encoder.encode_tokens(rows, n_threads).map(Encoded::Tokens),
-            });
-        });
-        let encoded = encoded.expect("rows are given once");
-        encoded.map_err(|error| {
-            let what = if self.input.model.side() == EncoderSide::Text { "texts" } else { "images" };
-            StageError { help: error.help(), ..StageError::because(format!("the {what} cannot be encoded"), error) }
-        })
+        let encode = |rows: EncoderRows<'_>| match is_pooled {
+            true => encoder.encode(rows, n_threads).map(Encoded::Vectors),
+            false => encoder.encode_tokens(rows, n_threads).map(Encoded::Tokens),
+        };
+        let encoded = if self.input.model.side() == EncoderSide::Text {
+            let ids: Vec<Vec<u32>> = batch.iter_mut().map(|row| std::mem::take(&mut row.ids)).collect();
+            encode(EncoderRows::Tokens(&ids))
+        } else {
+            let firsts: Vec<usize> = batch.iter().map(|row| row.places[0]).collect();
+            let mut encoded = None;
+            (rows.give)(&firsts, &mut |rows| encoded = Some(encode(rows)));
+            encoded.expect("rows are given once")
+        };
+        encoded.map_err(|error| self.not_encoded(error))
     }
 
-    fn load(&self, work: &mut EncoderWork, card: Option<u16>) -> Result<(), StageError> {
-        if work.encoder.is_none() {
-            let start = Instant::now();
-            let device = artifact::device(self.context.device, card);
-            let loaded = self.input.model.load(device, self.input.precision.of_products());
-            work.encoder = Some(loaded.map_err(|error| self.not_loaded(error))?);
-            self.seconds.spent(Work::Load, start);
-        }
-        Ok(())
+    fn not_encoded(&self, error: ModelError) -> StageError {
+        let what = if self.input.model.side() == EncoderSide::Text { "texts" } else { "images" };
+        StageError { help: error.help(), ..StageError::because(format!("the {what} cannot be encoded"), error) }
+    }
+
+    fn load(&self, card: Option<u16>) -> Result<Box<dyn Encoder>, StageError> {
+        let start = Instant::now();
+        let device = artifact::device(self.context.device, card);
+        let loaded = self.input.model.load(device, self.input.precision.of_products());
+        let loaded = loaded.map_err(|error| self.not_loaded(error))?;
+        self.seconds.spent(Work::Load, start);
+        Ok(loaded)
     }
 
     /// The width of a vector; for a stage without shards that of the encoder.
@@ -275,23 +315,12 @@ impl<'a> Extraction<'a> {
         if let Some(dim) = shards.iter().find_map(|shard| shard.report.dim) {
             return Ok(dim);
         }
-        let work = self.encoders.on(self.context.card);
-        let mut work = locked(&work);
-        self.load(&mut work, self.context.card)?;
-        Ok(work.encoder().dim())
+        let card = self.context.card;
+        Ok(self.encoders.on(card).encoder(|| self.load(card))?.dim())
     }
 
     fn not_loaded(&self, error: ModelError) -> StageError {
         StageError { help: error.help(), ..StageError::because(self.input.not_loaded, error) }
-    }
-
-    /// Separates the time of tokenization from that of the forward pass.
-    fn split_tokenizing(&self, work: &EncoderWork) {
-        let Some(tokenize_seconds) = work.encoder.as_ref().and_then(|encoder| encoder.tokenize_seconds()) else {
-            return;
-        };
-        self.seconds.add(Work::Forward, -tokenize_seconds);
-        self.seconds.add(Work::Tokenize, tokenize_seconds);
     }
 }
 
@@ -302,6 +331,15 @@ impl OpenRows for Extraction<'_> {
 
     fn n_rows(&self, units: Range<usize>) -> u64 {
         self.input.n_rows.as_ref().map_or(units.len() as u64, |n_rows| n_rows[units].iter().sum())
+    }
+
+    /// One on the processor, whose forward pass takes all threads.
+    fn n_workers(&self) -> usize {
+        if self.context.device == Device::Cpu { 1 } else { self.context.n_threads.min(MAX_SIDE_BY_SIDE) }
+    }
+
+    fn leave(&self, card: Option<u16>) {
+        self.encoders.drop_from(card);
     }
 
     fn read(&self, units: Range<usize>) -> Result<Box<Computation<'_>>, StageError> {
@@ -324,8 +362,7 @@ impl OpenRows for Extraction<'_> {
             space: Some(self.space(shards)?),
         };
         artifact::write_json(&scratch.join(artifact::FEATURES), &info)?;
-        self.encoders.all().iter().for_each(|work| self.split_tokenizing(&locked(work)));
-        let EncodedRows { n_encoded, n_equal } = *locked(&self.encoded);
+        let [n_encoded, n_equal] = [&self.n_encoded, &self.n_equal].map(|count| count.load(Ordering::Relaxed));
         let equal = (n_equal > 0).then(|| format!("{n_encoded} rows encoded, {n_equal} more are equal to one of them"));
         let WeightsNote { place, warning } = self.input.model.weights_note().map_err(|error| self.not_loaded(error))?;
         let remark = self.input.model.remark();
@@ -344,17 +381,6 @@ impl OpenRows for Extraction<'_> {
             ..StageReport::default()
         })
     }
-
-    fn leave(&self, card: Option<u16>) {
-        self.encoders.take(card).iter().for_each(|work| self.split_tokenizing(&locked(work)));
-    }
-}
-
-/// The tokens of the rows, equal ones counted as often as they occur.
-fn count_tokens(work: &EncoderWork, rows: &Rows<'_>) -> Result<Option<TokenCount>, StageError> {
-    let Some(count) = &rows.count else { return Ok(None) };
-    let all: Vec<usize> = (0..rows.ids.len()).collect();
-    count(work.encoder(), &all)
 }
 
 /// The vectors of some rows.
@@ -403,19 +429,4 @@ fn many_unknown(tokens: TokenCount) -> Option<String> {
             share * 100.0
         )
     })
-}
-
-/// The indices of rows by content, in the order of first occurrence.
-fn equal_rows(rows: &Rows<'_>) -> Vec<(Digest, Vec<usize>)> {
-    let mut groups: Vec<(Digest, Vec<usize>)> = Vec::new();
-    let mut group_idxs = HashMap::new();
-    for &row_idx in &rows.order {
-        let content = rows.contents[row_idx];
-        let group_idx = *group_idxs.entry(content).or_insert(groups.len());
-        if group_idx == groups.len() {
-            groups.push((content, Vec::new()));
-        }
-        groups[group_idx].1.push(row_idx);
-    }
-    groups
 }

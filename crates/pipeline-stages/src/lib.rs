@@ -13,6 +13,7 @@
 mod artifact;
 mod command;
 mod decode_images;
+mod distinct_rows;
 mod encoders;
 pub mod environment;
 mod evaluate_recall;

@@ -151,7 +151,7 @@ impl<'a> Sharding<'a> {
             (None, Role::Help) => queue::from_elsewhere(missing),
         });
         thread::scope(|scope| {
-            let reads_ahead = self.held.is_some() || n_workers == 1;
+            let reads_ahead = self.rows.n_workers() == 1;
             let bench = Bench { queue, scope, ahead: reads_ahead.then(Arc::default) };
             let other = |_| {
                 let bench = bench.clone();
@@ -233,18 +233,28 @@ impl<'a> Sharding<'a> {
         Ok(())
     }
 
-    /// Computes shards on a card, if on any, until none is left or the worker must leave. A failure ends all workers.
+    /// Computes shards until none is left or the worker must leave; on a card with others that share it. A failure ends
+    /// all workers.
     fn work<'env>(
         &'env self,
         bench: &Bench<'_, 'env>,
         card: Option<u16>,
-        must_leave: &dyn Fn() -> bool,
+        must_leave: &(dyn Fn() -> bool + Sync),
     ) -> Result<(), StageError> {
-        let worked = self.work_until(bench, card, must_leave);
-        if worked.is_err() {
-            bench.queue.close();
-        }
-        worked
+        let work = || {
+            let worked = self.work_until(bench, card, must_leave);
+            if worked.is_err() {
+                bench.queue.close();
+            }
+            worked
+        };
+        let n_on_card = if self.held.is_some() { self.rows.n_workers() } else { 1 };
+        thread::scope(|scope| {
+            let others: Vec<_> = (1..n_on_card).map(|_| scope.spawn(work)).collect();
+            let own = work();
+            let others = others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            others.fold(own, |all, other| all.and(other))
+        })
     }
 
     fn work_until<'env>(

@@ -1,8 +1,7 @@
 //! Text encoders of any family: a tokenizer, a tower, and what the small files say of both.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
 
 use pipeline_kernels::{InstructionSet, Matrix, TokenMatrix, TokenNumbers, map_batches};
 
@@ -120,7 +119,6 @@ impl TextModel {
             normalizes: self.normalizes,
             batch_rows: self.options.batch_rows.max(1),
             forward,
-            tokenized_ns: AtomicU64::new(0),
         })
     }
 
@@ -246,8 +244,6 @@ pub struct TextEncoder {
     pub(super) normalizes: bool,
     pub(super) batch_rows: usize,
     pub(super) forward: Box<dyn TextForward>,
-    /// The time that was spent on making tokens, in nanoseconds.
-    pub(super) tokenized_ns: AtomicU64,
 }
 
 impl TextEncoder {
@@ -265,29 +261,27 @@ impl TextEncoder {
     /// returns `[n_texts, dim]`
     ///
     /// # Errors
-    /// When a text cannot be split into tokens, the device fails or a feature is not finite.
+    /// When the tokenizer cannot express a text, the device fails or a feature is not finite.
     pub fn encode(&self, texts: &[&str], n_threads: usize) -> Result<Matrix, ModelError> {
-        let ids = self.timed_ids(texts, n_threads)?;
-        let features = self.forward.forward(&ids, self.batch_rows, n_threads)?;
-        let mut matrix = Matrix::new(texts.len(), self.dim, features);
+        self.features(&self.tokenize_all(texts, n_threads)?, n_threads)
+    }
+
+    fn features(&self, ids: &[Vec<u32>], n_threads: usize) -> Result<Matrix, ModelError> {
+        let features = self.forward.forward(ids, self.batch_rows, n_threads)?;
+        let mut matrix = Matrix::new(ids.len(), self.dim, features);
         if self.normalizes {
             matrix.values.chunks_exact_mut(self.dim).for_each(normalize);
         }
         matrix.first_row_not_finite().map_or(Ok(matrix), |row_idx| Err(ModelError::NotFinite { row_idx }))
     }
 
-    /// The vectors of all tokens of texts; padding counts where the model attends to it.
-    fn tokens(&self, texts: &[&str], n_threads: usize) -> Result<TokenMatrix, ModelError> {
-        let ids = self.timed_ids(texts, n_threads)?;
-        let numbers = TokenNumbers::Single(self.forward.forward(&ids, self.batch_rows, n_threads)?);
-        finite(TokenMatrix::new(self.dim, ids.iter().map(Vec::len), numbers))
-    }
-
-    fn timed_ids(&self, texts: &[&str], n_threads: usize) -> Result<Vec<Vec<u32>>, ModelError> {
-        let start = Instant::now();
-        let ids = self.tokenize_all(texts, n_threads)?;
-        self.tokenized_ns.fetch_add(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
-        Ok(ids)
+    /// The ids of the tokens of rows, split into them where that is not done yet.
+    fn ids<'a>(&self, rows: EncoderRows<'a>, n_threads: usize) -> Result<Cow<'a, [Vec<u32>]>, ModelError> {
+        match rows {
+            EncoderRows::Texts(texts) => self.tokenize_all(texts, n_threads).map(Cow::Owned),
+            EncoderRows::Tokens(ids) => Ok(Cow::Borrowed(ids)),
+            EncoderRows::Images { .. } => panic!("BUG: a text encoder encodes texts"),
+        }
     }
 
     fn tokenize_all(&self, texts: &[&str], n_threads: usize) -> Result<Vec<Vec<u32>>, ModelError> {
@@ -326,26 +320,21 @@ impl Encoder for TextEncoder {
     }
 
     fn encode(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<Matrix, ModelError> {
-        let EncoderRows::Texts(texts) = rows else { panic!("BUG: a text encoder encodes texts") };
-        self.encode(texts, n_threads)
+        self.features(&self.ids(rows, n_threads)?, n_threads)
     }
 
+    /// Padding counts where the model attends to it.
     fn encode_tokens(&self, rows: EncoderRows<'_>, n_threads: usize) -> Result<TokenMatrix, ModelError> {
-        let EncoderRows::Texts(texts) = rows else { panic!("BUG: a text encoder encodes texts") };
-        self.tokens(texts, n_threads)
+        let ids = self.ids(rows, n_threads)?;
+        let numbers = TokenNumbers::Single(self.forward.forward(&ids, self.batch_rows, n_threads)?);
+        finite(TokenMatrix::new(self.dim, ids.iter().map(Vec::len), numbers))
     }
 
-    fn count_tokens(&self, texts: &[&str]) -> Result<Option<TokenCount>, ModelError> {
-        let mut all = TokenCount::default();
-        for ids in self.tokenize_all(texts, 1)? {
-            let TokenCount { n_tokens, n_unknown } = self.tokenizer.count(&ids);
-            all.n_tokens += n_tokens;
-            all.n_unknown += n_unknown;
-        }
-        Ok(Some(all))
+    fn tokenize(&self, texts: &[&str], n_threads: usize) -> Result<Vec<Vec<u32>>, ModelError> {
+        self.tokenize_all(texts, n_threads)
     }
 
-    fn tokenize_seconds(&self) -> Option<f64> {
-        Some(self.tokenized_ns.load(Ordering::Relaxed) as f64 / 1e9)
+    fn count_tokens(&self, ids: &[u32]) -> TokenCount {
+        self.tokenizer.count(ids)
     }
 }

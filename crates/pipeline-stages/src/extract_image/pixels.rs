@@ -112,7 +112,6 @@ impl Pixels {
                 let pixels: Vec<&[u8]> = row_idxs.iter().map(|row_idx| pixels[*row_idx].as_slice()).collect();
                 to(EncoderRows::Images { pixels: &pixels, height: height as usize, width: width as usize });
             }),
-            count: None,
             facts,
             rejects,
         }

@@ -139,8 +139,9 @@ impl WholeStage for TrainProjection {
         drop(queries);
         let (text, images) = (text.vectors, images.vectors);
         let data = PairedFeatures { text: text.features(), images: images.features(), pairs: &pairs };
-        let validation =
-            held_out.as_ref().map(|held_out| held_out.validation(&self.params, artifact::device(context.device, context.card)));
+        let validation = held_out
+            .as_ref()
+            .map(|held_out| held_out.validation(&self.params, artifact::device(context.device, context.card)));
         let (trained, start_note) = match self.params.fit.closed_form() {
             Some(method) => (self.compute(context, &data, validation.as_ref(), method)?, None),
             None => self.train(context, &data, validation.as_ref(), &spaces)?,
