@@ -17,6 +17,14 @@ use crate::tower::Activation;
 ///
 /// The framework's own products choose by themselves: on tensor cores they round factors of `f32` to `tf32`.
 pub(crate) trait Arithmetic: Backend {
+    /// Puts work on a device, all of it before that of another thread.
+    ///
+    /// # Panics
+    /// When the work panics.
+    fn in_turn<T: Send + 'static>(_: &Self::Device, work: impl FnOnce() -> T + Send) -> T {
+        work()
+    }
+
     /// A factor of many products in the form in which they take it.
     fn factor(tensor: FloatTensor<Self>, _: Precision) -> FloatTensor<Self> {
         tensor
@@ -43,6 +51,19 @@ pub(crate) trait Arithmetic: Backend {
     /// `levels`: `[n, height, width, 3]`, bytes · `numbers`: `[3 · 256]` · returns the shape of `levels`
     fn numbers_of_levels(levels: TensorData, numbers: FloatTensor<Self>, device: &Self::Device) -> FloatTensor<Self> {
         plain::numbers_of_levels::<Self>(levels, numbers, device)
+    }
+    /// `N` equal parts of the columns of sums, with their bias, as the heads of attention: factors of products.
+    ///
+    /// # Shapes
+    /// `sums`: `[n_rows · n_tokens, N · width]` · `bias`: `[N · width]` · returns `[n_rows, n_heads, n_tokens, width /
+    /// n_heads]` each
+    fn heads<const N: usize>(
+        sums: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        [n_tokens, n_heads]: [usize; 2],
+        _: Precision,
+    ) -> [FloatTensor<Self>; N] {
+        plain::heads::<Self, N>(sums, bias, [n_tokens, n_heads])
     }
     /// The softmax of scaled scores over the last axis, of which each row of `lengths` has so many; causal ones leave out
     /// the tokens after the asking one.
@@ -81,6 +102,19 @@ pub(crate) trait Arithmetic: Backend {
     ) -> FloatTensor<Self> {
         plain::norm::<Self>(rows, scale, shift, epsilon)
     }
+    /// Sums with a bias over the last axis and others, where they are kept, and their layer norm.
+    ///
+    /// # Shapes
+    /// of the sums: `[n_rows, width]`, `[width]`, `[n_rows, width]` · of the norm's scale and shift: `[width]` · returns
+    /// `[n_rows, width]` each
+    fn biased_norm(
+        sums: [FloatTensor<Self>; 3],
+        norm: [FloatTensor<Self>; 2],
+        epsilon: f64,
+        keeps_totals: bool,
+    ) -> (Option<FloatTensor<Self>>, FloatTensor<Self>) {
+        plain::biased_norm::<Self>(sums, norm, epsilon, keeps_totals)
+    }
 }
 
 /// The same by the framework's operations, for backends without kernels of our own.
@@ -97,6 +131,20 @@ pub(crate) mod plain {
         let places = levels.iter().enumerate().map(|(idx, level)| (idx % 3 * 256) as i32 + i32::from(*level));
         let places = Tensor::from_data(TensorData::new(places.collect::<Vec<_>>(), [levels.len()]), device);
         primitive(of_primitive::<B, 1>(numbers).select(0, places).reshape(shape))
+    }
+
+    pub(crate) fn heads<B: Backend, const N: usize>(
+        sums: FloatTensor<B>,
+        bias: FloatTensor<B>,
+        [n_tokens, n_heads]: [usize; 2],
+    ) -> [FloatTensor<B>; N] {
+        let sums = of_primitive::<B, 2>(biased::<B>(sums, bias, None, Then::Nothing));
+        let [n_lines, n_columns] = sums.dims();
+        let width = n_columns / N;
+        std::array::from_fn(|part_idx| {
+            let part = sums.clone().slice([0..n_lines, part_idx * width..(part_idx + 1) * width]);
+            primitive(part.reshape([n_lines / n_tokens, n_tokens, n_heads, width / n_heads]).swap_dims(1, 2))
+        })
     }
 
     pub(crate) fn attention_shares<B: Backend>(
@@ -147,6 +195,16 @@ pub(crate) mod plain {
         epsilon: f64,
     ) -> FloatTensor<B> {
         B::layer_norm(rows, scale, Some(shift), epsilon)
+    }
+
+    pub(crate) fn biased_norm<B: Arithmetic>(
+        [sums, bias, others]: [FloatTensor<B>; 3],
+        [scale, shift]: [FloatTensor<B>; 2],
+        epsilon: f64,
+        keeps_totals: bool,
+    ) -> (Option<FloatTensor<B>>, FloatTensor<B>) {
+        let totals = B::biased(sums, bias, Some(others), Then::Nothing);
+        (keeps_totals.then(|| totals.clone()), B::norm(totals, scale, shift, epsilon))
     }
 }
 

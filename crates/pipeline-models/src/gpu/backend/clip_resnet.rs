@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::arithmetic::{Arithmetic, Site};
-use super::layers::Dense;
+use super::layers::{Dense, Projections};
 use super::resnet::ResNet;
 use super::tower::{Attended, attend};
 use super::{Place, rows};
@@ -23,9 +23,8 @@ impl Place<dyn ImageForward> for ClipResNetWeights {
 struct AttentionPool<B: Arithmetic> {
     /// `[1, 1 + n_places, width]`
     positions: Tensor<B, 3>,
-    query: Dense<B>,
-    key: Dense<B>,
-    value: Dense<B>,
+    query: Projections<B, 1>,
+    key_value: Projections<B, 2>,
     output: Dense<B>,
     shape: LayerShape,
     precision: Precision,
@@ -46,9 +45,8 @@ impl<B: Arithmetic> AttentionPool<B> {
         };
         Self {
             positions: Tensor::from_data(TensorData::new(weights.positions, [1, n_tokens, width]), &site.device),
-            query: Dense::new(weights.query, site),
-            key: Dense::new(weights.key, site),
-            value: Dense::new(weights.value, site),
+            query: Projections::new([weights.query], weights.n_heads, site),
+            key_value: Projections::new([weights.key, weights.value], weights.n_heads, site),
             output: Dense::new(weights.output, site),
             shape,
             precision: site.precision,
@@ -66,9 +64,9 @@ impl<B: Arithmetic> AttentionPool<B> {
         let n_tokens = rows * cols + 1;
         let asking = tokens.clone().slice([0..n_images, 0..1]).reshape([n_images, width]);
         let tokens = tokens.reshape([n_images * n_tokens, width]);
-        let (key, value) = (self.key.forward(tokens.clone()), self.value.forward(tokens));
-        let query = self.query.forward(asking);
+        let [query] = self.query.forward(asking, 1);
+        let [key, value] = self.key_value.forward(tokens, n_tokens);
         let attended = Attended::whole(n_tokens, 1);
-        self.output.forward(attend(query, key, value, &attended, &self.shape, self.precision))
+        self.output.forward(attend([query, key, value], &attended, &self.shape, self.precision))
     }
 }

@@ -1,4 +1,7 @@
 //! Rows on a device, batch after batch: texts of like lengths together, padded to the longest; images as levels.
+//!
+//! Several threads may come with rows at once. Each puts whole batches on the device and waits for its own, so that the
+//! device has work while a thread makes the next batch. Batches are not mixed: their values would be in memory together.
 
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
@@ -43,9 +46,10 @@ impl TextBatch<'_> {
 /// `model`: a batch → `[n_vectors of its texts, dim]`
 pub(super) fn texts<B: Arithmetic>(
     gives: TextVectors,
+    device: B::Device,
     model: impl Fn(&TextBatch<'_>) -> Tensor<B, 2> + Send + Sync + 'static,
 ) -> Box<dyn TextForward> {
-    Box::new(TextsOfLikeLengths { gives, model, backend: std::marker::PhantomData })
+    Box::new(TextsOfLikeLengths::<B, _> { gives, model, device })
 }
 
 /// The forward pass over images, in their order.
@@ -63,7 +67,7 @@ pub(super) fn images<B: Arithmetic>(
 struct TextsOfLikeLengths<B: Backend, Model> {
     gives: TextVectors,
     model: Model,
-    backend: std::marker::PhantomData<fn() -> B>,
+    device: B::Device,
 }
 
 /// An image encoder on its device.
@@ -83,7 +87,7 @@ where
         let forward = |batch: &Vec<usize>| {
             let texts: Vec<&[u32]> = batch.iter().map(|text_idx| texts[*text_idx].as_slice()).collect();
             let n_tokens = padded(texts.first().map_or(0, |ids| ids.len()));
-            (self.model)(&TextBatch { texts, n_tokens })
+            B::in_turn(&self.device, || (self.model)(&TextBatch { texts, n_tokens }))
         };
         let vectors = read_behind(batches.iter().map(forward));
         let counts: Vec<usize> = lengths.iter().map(|length| self.gives.count(*length)).collect();
@@ -104,7 +108,7 @@ where
         let forward = |batch: &[&[u8]]| {
             let levels = TensorData::new(batch.concat(), [batch.len(), height, width, 3]);
             let numbers = numbers.clone().into_primitive().tensor();
-            (self.model)(of_primitive(B::numbers_of_levels(levels, numbers, device)))
+            B::in_turn(device, || (self.model)(of_primitive(B::numbers_of_levels(levels, numbers, device))))
         };
         Ok(read_behind(pixels.chunks(BATCH_IMAGES).map(forward)).concat())
     }

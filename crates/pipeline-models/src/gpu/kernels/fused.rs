@@ -13,9 +13,9 @@ use cubecl::prelude::*;
 use crate::gpu::backend::arithmetic::Then;
 
 /// Threads of a plane; all of NVIDIA's cards have as many.
-const LANES: u32 = 32;
+pub(super) const LANES: u32 = 32;
 /// Rows that a block of threads works on, a plane each.
-const ROWS_PER_CUBE: u32 = 8;
+pub(super) const ROWS_PER_CUBE: u32 = 8;
 /// Threads of a block where each has a number of its own.
 const UNITS_PER_CUBE: u32 = 256;
 
@@ -28,17 +28,22 @@ pub(super) fn are_known<R: CubeRuntime>(tensor: &CubeTensor<R>) -> bool {
 
 /// A tensor of the shape and the place of another, without numbers yet.
 pub(super) fn empty_like<R: CubeRuntime>(tensor: &CubeTensor<R>, shape: Shape) -> CubeTensor<R> {
-    empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape, DType::F32)
+    empty_of(tensor, shape, DType::F32)
+}
+
+/// The same of another type.
+pub(super) fn empty_of<R: CubeRuntime>(tensor: &CubeTensor<R>, shape: Shape, dtype: DType) -> CubeTensor<R> {
+    empty_device_contiguous_dtype(tensor.client.clone(), tensor.device.clone(), shape, dtype)
 }
 
 /// Blocks in which each of `n` numbers has a thread. A grid has up to 2³¹ - 1 blocks in its first axis.
-fn of_numbers(n: usize) -> (CubeCount, CubeDim) {
+pub(super) fn of_numbers(n: usize) -> (CubeCount, CubeDim) {
     let n_cubes = n.div_ceil(UNITS_PER_CUBE as usize);
     (CubeCount::Static(n_cubes as u32, 1, 1), CubeDim { x: UNITS_PER_CUBE, y: 1, z: 1 })
 }
 
 /// Blocks in which each of `n_rows` rows has a plane.
-fn of_rows(n_rows: usize) -> (CubeCount, CubeDim) {
+pub(super) fn of_rows(n_rows: usize) -> (CubeCount, CubeDim) {
     let n_cubes = n_rows.div_ceil(ROWS_PER_CUBE as usize);
     (CubeCount::Static(n_cubes as u32, 1, 1), CubeDim { x: LANES, y: ROWS_PER_CUBE, z: 1 })
 }
@@ -51,10 +56,14 @@ fn numbers_kernel(levels: &Array<u8>, numbers: &Array<f32>, output: &mut Array<f
     }
 }
 
-/// The numbers of levels, of three channels in turn.
-pub(super) fn numbers_of_levels<R: CubeRuntime>(levels: CubeTensor<R>, numbers: CubeTensor<R>) -> CubeTensor<R> {
+/// The numbers of levels, of three channels in turn, in a shape.
+pub(super) fn numbers_of_levels<R: CubeRuntime>(
+    levels: CubeTensor<R>,
+    numbers: CubeTensor<R>,
+    shape: Shape,
+) -> CubeTensor<R> {
     let (levels, numbers) = (into_contiguous(levels), into_contiguous(numbers));
-    let output = empty_like(&levels, levels.meta.shape().clone());
+    let output = empty_like(&levels, shape);
     let (count, dim) = of_numbers(output.meta.num_elements());
     let (client, output_argument) = (output.client.clone(), output.clone().into_array_arg());
     numbers_kernel::launch::<R>(

@@ -2,6 +2,7 @@
 //!
 //! No tuning: a kernel chosen by its speed would differ from run to run, and with it the bits.
 
+mod attention;
 mod fused;
 
 use burn::tensor::ops::{ConvOptions, FloatTensor, IntTensor};
@@ -22,6 +23,12 @@ use super::backend::arithmetic::{Arithmetic, Then, plain};
 use crate::device::Precision;
 
 impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT> {
+    /// On the framework's own thread of the device: any other waits in a loop for each of its calls to be taken.
+    fn in_turn<T: Send + 'static>(device: &Self::Device, work: impl FnOnce() -> T + Send) -> T {
+        let done = R::client(device).exclusive(work);
+        done.unwrap_or_else(|error| panic!("ServerError: the work on the device did not end: {error:?}"))
+    }
+
     fn factor(tensor: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
         let precision = on_device(&tensor, precision);
         rounded(tensor, precision)
@@ -50,8 +57,25 @@ impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT
         if !fused::are_known(&numbers) {
             return plain::numbers_of_levels::<Self>(levels, numbers, device);
         }
-        let levels = Tensor::<Self, 4, Int>::from_data(levels, (device, DType::U8));
-        fused::numbers_of_levels(levels.into_primitive(), numbers)
+        // One run of bytes: with other shapes each pixel is a copy of its own.
+        let (shape, n_levels) = (levels.shape.clone(), levels.num_elements());
+        let levels = TensorData::from_bytes(levels.bytes, [n_levels], DType::U8);
+        let levels = Tensor::<Self, 1, Int>::from_data(levels, (device, DType::U8));
+        fused::numbers_of_levels(levels.into_primitive(), numbers, shape)
+    }
+
+    fn heads<const N: usize>(
+        sums: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        [n_tokens, n_heads]: [usize; 2],
+        precision: Precision,
+    ) -> [FloatTensor<Self>; N] {
+        if fused::are_known(&sums) {
+            let dtype = factor_type(on_device(&sums, precision));
+            attention::heads(sums, bias, [n_tokens, n_heads], dtype)
+        } else {
+            plain::heads::<Self, N>(sums, bias, [n_tokens, n_heads])
+        }
     }
 
     fn attention_shares(
@@ -90,6 +114,19 @@ impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT
             fused::norm(rows, scale, shift, epsilon)
         } else {
             plain::norm::<Self>(rows, scale, shift, epsilon)
+        }
+    }
+
+    fn biased_norm(
+        sums: [FloatTensor<Self>; 3],
+        norm: [FloatTensor<Self>; 2],
+        epsilon: f64,
+        keeps_totals: bool,
+    ) -> (Option<FloatTensor<Self>>, FloatTensor<Self>) {
+        if fused::are_known(&sums[0]) {
+            attention::biased_norm(sums, norm, epsilon, keeps_totals)
+        } else {
+            plain::biased_norm::<Self>(sums, norm, epsilon, keeps_totals)
         }
     }
 }
@@ -175,7 +212,11 @@ fn in_single_precision<R: CubeRuntime>(
 
 /// The factor as `bf16` where that is asked for.
 fn rounded<R: CubeRuntime>(tensor: CubeTensor<R>, precision: Precision) -> CubeTensor<R> {
-    cast(tensor, if precision == Precision::Bf16 { DType::BF16 } else { DType::F32 })
+    cast(tensor, factor_type(precision))
+}
+
+fn factor_type(precision: Precision) -> DType {
+    if precision == Precision::Bf16 { DType::BF16 } else { DType::F32 }
 }
 
 fn launch<R: CubeRuntime>(

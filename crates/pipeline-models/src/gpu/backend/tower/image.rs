@@ -6,7 +6,7 @@ use super::{Attended, Head, Layer, attend};
 use crate::device::Precision;
 use crate::forward::ImageForward;
 use crate::gpu::backend::arithmetic::{Arithmetic, Site, Then};
-use crate::gpu::backend::layers::{Dense, LayerNorm};
+use crate::gpu::backend::layers::{Dense, LayerNorm, Projections};
 use crate::gpu::backend::{Place, rows};
 use crate::tower::{ImagePool, ImageTower, LayerShape, PatchPositions, ProbeWeights};
 
@@ -52,7 +52,7 @@ impl<B: Arithmetic> DeviceImageTower<B> {
             prefix: (n_prefix > 0).then(|| prefix_of(prefix)),
             positions,
             first_norm: first_norm.map(norm),
-            layers: layers.into_iter().map(|layer| Layer::new(layer, &shape, site)).collect(),
+            layers: Layer::all(layers, !matches!(pool, ImagePool::Class), &shape, site),
             final_norm: final_norm.map(norm),
             pool: match pool {
                 ImagePool::Class => Pool::Class,
@@ -121,10 +121,9 @@ impl<B: Arithmetic> DeviceImageTower<B> {
 
 /// SigLIP's head on a device.
 struct Probe<B: Arithmetic> {
-    /// The query of the probe: `[1, width]`
-    query: Tensor<B, 2>,
-    key: Dense<B>,
-    value: Dense<B>,
+    /// The query of the probe: `[1, n_heads, 1, head]`
+    query: Tensor<B, 4>,
+    key_value: Projections<B, 2>,
     output: Dense<B>,
     norm: LayerNorm<B>,
     intermediate: Dense<B>,
@@ -136,10 +135,10 @@ struct Probe<B: Arithmetic> {
 impl<B: Arithmetic> Probe<B> {
     fn new(weights: ProbeWeights, shape: &LayerShape, site: &Site<B>) -> Self {
         let probe = Tensor::from_data(TensorData::new(weights.probe, [1, shape.width]), &site.device);
+        let [query] = Projections::new([weights.query], shape.n_heads, site).forward(probe, 1);
         Self {
-            query: Dense::new(weights.query, site).forward(probe),
-            key: Dense::new(weights.key, site),
-            value: Dense::new(weights.value, site),
+            query,
+            key_value: Projections::new([weights.key, weights.value], shape.n_heads, site),
             output: Dense::new(weights.output, site),
             norm: LayerNorm::new(weights.norm, shape.epsilon, site),
             intermediate: Dense::new(weights.intermediate, site),
@@ -156,9 +155,9 @@ impl<B: Arithmetic> Probe<B> {
     fn forward(&self, hidden: Tensor<B, 2>, n_tokens: usize) -> Tensor<B, 2> {
         let n_images = hidden.dims()[0] / n_tokens;
         let query = self.query.clone().repeat_dim(0, n_images);
-        let (key, value) = (self.key.forward(hidden.clone()), self.value.forward(hidden));
-        let pooled =
-            self.output.forward(attend(query, key, value, &Attended::whole(n_tokens, 1), &self.shape, self.precision));
+        let [key, value] = self.key_value.forward(hidden, n_tokens);
+        let attended = Attended::whole(n_tokens, 1);
+        let pooled = self.output.forward(attend([query, key, value], &attended, &self.shape, self.precision));
         let normed = self.norm.forward(pooled.clone());
         let inner = self.intermediate.forward_then(normed, None, self.shape.activation.into());
         self.last.forward_then(inner, Some(pooled), Then::Nothing)

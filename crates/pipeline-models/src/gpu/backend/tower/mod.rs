@@ -8,7 +8,7 @@ mod text;
 use burn::tensor::{Int, Tensor};
 
 use super::arithmetic::{Arithmetic, Site, Then, of_primitive, primitive, product};
-use super::layers::{Dense, LayerNorm};
+use super::layers::{Dense, LayerNorm, Projections};
 use crate::device::Precision;
 use crate::tower::{HeadStep, LayerShape, LayerWeights, NormPlace};
 
@@ -31,9 +31,7 @@ impl<B: Arithmetic> Attended<B> {
 
 /// A layer on a device.
 struct Layer<B: Arithmetic> {
-    query: Dense<B>,
-    key: Dense<B>,
-    value: Dense<B>,
+    attention: Attention<B>,
     attention_output: Dense<B>,
     attention_norm: LayerNorm<B>,
     intermediate: Dense<B>,
@@ -43,12 +41,26 @@ struct Layer<B: Arithmetic> {
     precision: Precision,
 }
 
+/// The maps to queries, keys and values.
+enum Attention<B: Arithmetic> {
+    /// Every token asks.
+    OfAll(Projections<B, 3>),
+    /// The first tokens ask: queries, then keys and values.
+    OfFirst(Projections<B, 1>, Projections<B, 2>),
+}
+
 impl<B: Arithmetic> Layer<B> {
-    fn new(weights: LayerWeights, shape: &LayerShape, site: &Site<B>) -> Self {
+    /// A layer in which all tokens ask, or the first ones of every row alone.
+    fn new(weights: LayerWeights, asks_all: bool, shape: &LayerShape, site: &Site<B>) -> Self {
+        let LayerWeights { query, key, value, .. } = weights;
         Self {
-            query: Dense::new(weights.query, site),
-            key: Dense::new(weights.key, site),
-            value: Dense::new(weights.value, site),
+            attention: match asks_all {
+                true => Attention::OfAll(Projections::new([query, key, value], shape.n_heads, site)),
+                false => Attention::OfFirst(
+                    Projections::new([query], shape.n_heads, site),
+                    Projections::new([key, value], shape.n_heads, site),
+                ),
+            },
             attention_output: Dense::new(weights.attention_output, site),
             attention_norm: LayerNorm::new(weights.attention_norm, shape.epsilon, site),
             intermediate: Dense::new(weights.intermediate, site),
@@ -59,6 +71,13 @@ impl<B: Arithmetic> Layer<B> {
         }
     }
 
+    /// All layers of a tower; in the last one, all tokens ask or the first ones alone.
+    fn all(weights: Vec<LayerWeights>, last_asks_all: bool, shape: &LayerShape, site: &Site<B>) -> Vec<Self> {
+        let n_layers = weights.len();
+        let layer = |(idx, weights)| Self::new(weights, last_asks_all || idx + 1 < n_layers, shape, site);
+        weights.into_iter().enumerate().map(layer).collect()
+    }
+
     /// Computes the first tokens of every row, as many as ask.
     ///
     /// # Shapes
@@ -66,27 +85,23 @@ impl<B: Arithmetic> Layer<B> {
     fn forward(&self, hidden: Tensor<B, 2>, attended: &Attended<B>) -> Tensor<B, 2> {
         let is_before = self.shape.norms == NormPlace::Before;
         let wanted = first_tokens(hidden.clone(), attended);
-        let normed = |rows: Tensor<B, 2>| if is_before { self.attention_norm.forward(rows) } else { rows };
-        let all = normed(hidden);
-        let asking = first_tokens(all.clone(), attended);
-        let context = attend(
-            self.query.forward(asking),
-            self.key.forward(all.clone()),
-            self.value.forward(all),
-            attended,
-            &self.shape,
-            self.precision,
-        );
-        let summed = self.attention_output.forward_then(context, Some(wanted), Then::Nothing);
-        let feed_forward = |rows: Tensor<B, 2>, others| {
-            let inner = self.intermediate.forward_then(rows, None, self.shape.activation.into());
-            self.output.forward_then(inner, Some(others), Then::Nothing)
+        let all = if is_before { self.attention_norm.forward(hidden) } else { hidden };
+        let [query, key, value] = match &self.attention {
+            Attention::OfAll(projections) => projections.forward(all, attended.n_tokens),
+            Attention::OfFirst(query, key_value) => {
+                let [query] = query.forward(first_tokens(all.clone(), attended), attended.n_asking);
+                let [key, value] = key_value.forward(all, attended.n_tokens);
+                [query, key, value]
+            }
         };
+        let context = attend([query, key, value], attended, &self.shape, self.precision);
+        let inner = |rows| self.intermediate.forward_then(rows, None, self.shape.activation.into());
         if is_before {
-            return feed_forward(self.output_norm.forward(summed.clone()), summed);
+            let [summed, normed] = self.attention_output.forward_and_norm(context, wanted, &self.output_norm);
+            return self.output.forward_then(inner(normed), Some(summed), Then::Nothing);
         }
-        let attended = self.attention_norm.forward(summed);
-        self.output_norm.forward(feed_forward(attended.clone(), attended))
+        let attended = self.attention_output.forward_norm(context, wanted, &self.attention_norm);
+        self.output.forward_norm(inner(attended.clone()), attended, &self.output_norm)
     }
 }
 
@@ -103,28 +118,21 @@ fn first_tokens<B: Arithmetic>(hidden: Tensor<B, 2>, attended: &Attended<B>) -> 
 /// Attention of the first tokens of every row to all its tokens.
 ///
 /// # Shapes
-/// `query`, returned: `[n_rows · n_asking, width]` · `key`, `value`: `[n_rows · n_tokens, width]`
+/// queries: `[n_rows, n_heads, n_asking, head]` · keys, values: `[n_rows, n_heads, n_tokens, head]` · returns `[n_rows ·
+/// n_asking, width]`
 pub(super) fn attend<B: Arithmetic>(
-    query: Tensor<B, 2>,
-    key: Tensor<B, 2>,
-    value: Tensor<B, 2>,
+    [query, key, value]: [Tensor<B, 4>; 3],
     attended: &Attended<B>,
     shape: &LayerShape,
     precision: Precision,
 ) -> Tensor<B, 2> {
-    let [n_keys, width] = key.dims();
-    let Attended { n_tokens, n_asking, .. } = *attended;
-    let n_rows = n_keys / n_tokens;
-    let heads = |rows: Tensor<B, 2>, n_tokens: usize| {
-        rows.reshape([n_rows, n_tokens, shape.n_heads, width / shape.n_heads]).swap_dims(1, 2)
-    };
-    let (query, key, value) = (heads(query, n_asking), heads(key, n_tokens), heads(value, n_tokens));
-    let scale = 1.0 / ((width / shape.n_heads) as f64).sqrt();
+    let [n_rows, n_heads, n_asking, head_width] = query.dims();
+    let scale = 1.0 / (head_width as f64).sqrt();
     let scores = product(query, key.transpose(), precision);
     let lengths = attended.lengths.clone().map(Tensor::into_primitive);
     let shares = B::attention_shares(primitive(scores), scale, lengths, shape.is_causal);
     let context = product(of_primitive(shares), value, precision);
-    context.swap_dims(1, 2).reshape([n_rows * n_asking, width])
+    context.swap_dims(1, 2).reshape([n_rows * n_asking, n_heads * head_width])
 }
 
 /// The steps from pooled vectors to features.

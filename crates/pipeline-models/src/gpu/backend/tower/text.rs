@@ -12,9 +12,9 @@ use crate::tower::{TextPool, TextTower, TokenPositions};
 
 impl Place<dyn TextForward> for TextTower {
     fn place<B: Arithmetic>(self, site: Site<B>) -> Box<dyn TextForward> {
-        let gives = TextVectors::of(self.pool);
+        let (gives, device) = (TextVectors::of(self.pool), site.device.clone());
         let tower = DeviceTextTower::<B>::new(self, site);
-        rows::texts(gives, move |batch| tower.forward(batch))
+        rows::texts(gives, device, move |batch| tower.forward(batch))
     }
 }
 
@@ -48,7 +48,7 @@ impl<B: Arithmetic> DeviceTextTower<B> {
             positions: table(positions),
             counting,
             embedding_norm: embedding_norm.map(norm),
-            layers: layers.into_iter().map(|layer| Layer::new(layer, &shape, &site)).collect(),
+            layers: Layer::all(layers, !is_first(pool, shape.is_causal), &shape, &site),
             final_norm: final_norm.map(norm),
             pool,
             head: Head::new(head, shape.epsilon, &site),
@@ -64,8 +64,7 @@ impl<B: Arithmetic> DeviceTextTower<B> {
     fn forward(&self, batch: &TextBatch<'_>) -> Tensor<B, 2> {
         let mut hidden = self.embed(batch);
         let mut attended = self.attended(batch);
-        // A causal layer would hide the later tokens from the first.
-        let is_first = self.pool == TextPool::First && !self.is_causal && !self.layers.is_empty();
+        let is_first = is_first(self.pool, self.is_causal) && !self.layers.is_empty();
         if let Some((last, others)) = self.layers.split_last() {
             hidden = others.iter().fold(hidden, |hidden, layer| layer.forward(hidden, &attended));
             attended.n_asking = if is_first { 1 } else { batch.n_tokens };
@@ -136,4 +135,9 @@ impl<B: Arithmetic> DeviceTextTower<B> {
         let n = values.len();
         Tensor::from_data(TensorData::new(values, [n]), &self.site.device)
     }
+}
+
+/// Whether only the first token of a text asks in the last layer. A causal one would hide the later tokens from it.
+fn is_first(pool: TextPool, is_causal: bool) -> bool {
+    pool == TextPool::First && !is_causal
 }
