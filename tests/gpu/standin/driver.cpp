@@ -4,7 +4,7 @@
 // STANDIN_KERNELS   the folder of compiled kernels
 // STANDIN_CARDS     the number of cards; by default 1
 // STANDIN_ARCH      the compute capability of the card, such as 90; by default 90
-// STANDIN_IDLE      after so many launches kernels are not executed; memory is zero instead of NaN
+// STANDIN_IDLE      after so many launches kernels are not executed; memory, and what is read of it, is zero instead of NaN
 // STANDIN_MEMORY    the memory of each card in bytes, with commas between those of several; by default 16 GiB
 // STANDIN_COUNTS    a file to which the process appends one line of JSON when it ends
 // STANDIN_FAULT     KIND:N breaks the N-th call of a kind, from 1: memory, module, launch, upload, download, sync; and
@@ -238,6 +238,10 @@ EXPORTED cuMemGetInfo_v2(size_t *free_bytes, size_t *total) {
     return *total = capacity(current()), *free_bytes = *total - card.held, card.broken;
 }
 
+static long n_launches();
+// Whether results would be what uploads have left where kernels have written nothing.
+static bool is_idle() { return n_executed() >= 0 && n_launches() > n_executed(); }
+
 static int copied(Kind kind, void *to, const void *from, size_t bytes) {
     if (Result result = counted(kind, current())) {
         // Kernels may follow before the program sees it. Indices of NaN would lead out of this process.
@@ -247,7 +251,8 @@ static int copied(Kind kind, void *to, const void *from, size_t bytes) {
     if (bytes)
         if (Result result = on_current_card("a copy", kind == UPLOAD ? to : from)) return result;
     (kind == UPLOAD ? cards[current()].uploaded : cards[current()].downloaded) += bytes;
-    memcpy(to, from, bytes);
+    if (kind == DOWNLOAD && is_idle()) memset(to, 0, bytes);
+    else memcpy(to, from, bytes);
     return FINE;
 }
 EXPORTED cuMemcpyHtoDAsync_v2(DevicePointer to, const void *from, size_t bytes, Opaque) { return copied(UPLOAD, (void *)to, from, bytes); }
@@ -267,7 +272,10 @@ EXPORTED cuMemcpy2DAsync_v2(const Copy *copy, Opaque) {
     bool is_upload = copy->from.kind == OF_HOST;
     if (Result result = counted(is_upload ? UPLOAD : DOWNLOAD, current())) return result;
     if (copy->height > 1 && (copy->width > copy->from.pitch || copy->width > copy->to.pitch)) return BAD_VALUE;
-    for (size_t row = 0; row < copy->height; row++) memcpy(row_of(copy->to, row), row_of(copy->from, row), copy->width);
+    for (size_t row = 0; row < copy->height; row++) {
+        if (!is_upload && is_idle()) memset(row_of(copy->to, row), 0, copy->width);
+        else memcpy(row_of(copy->to, row), row_of(copy->from, row), copy->width);
+    }
     (is_upload ? cards[current()].uploaded : cards[current()].downloaded) += copy->width * copy->height;
     return FINE;
 }
@@ -436,7 +444,7 @@ EXPORTED cuLaunchKernel(Opaque function, unsigned gx, unsigned gy, unsigned gz, 
     n_threads = bx * by * bz;
     bool fits = n_threads && n_threads <= MOST_THREADS && gx && gy && gz && gy < 65536 && gz < 65536;
     if (!fits) return fprintf(stderr, "stand-in: %s: a grid of %u %u %u, blocks of %u %u %u\n", kernel->name.c_str(), gx, gy, gz, bx, by, bz), BAD_VALUE;
-    if (n_executed() >= 0 && n_launches() > n_executed()) return FINE;
+    if (is_idle()) return FINE;
     if (shared > kernel->shared_bytes) return BAD_VALUE;
     if (!stacks) stacks = (char *)mmap(nullptr, (size_t)MOST_THREADS * STACK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     arguments = given;
