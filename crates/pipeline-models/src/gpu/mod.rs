@@ -20,6 +20,8 @@ mod watch;
 mod wgpu;
 
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
+mod heads;
+#[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod kernels;
 #[cfg(any(feature = "cuda", feature = "wgpu"))]
 mod present;

@@ -14,12 +14,12 @@ use cubecl::stream_id::StreamId;
 
 use super::backend::{FrameworkLearner, Place, Site};
 use super::watch::{self, Watch};
-use super::{DeviceError, Fault, on_backend};
+use super::{Card, DeviceError, Fault, heads, on_backend};
 use crate::device::{Gpu, Interface, Precision};
 use crate::forward::pixels::Images;
 use crate::forward::{ImageForward, TextForward};
 use crate::heads::Heads;
-use crate::train::steps::{Learner, Rates};
+use crate::train::steps::{Learner, Step, Taken};
 use crate::train::{PairedFeatures, TrainError, TrainOptions};
 
 /// The rows of the products that a trial computes: tensor cores take them where there are some.
@@ -103,9 +103,25 @@ pub(crate) fn learner<'a>(
     super::probe(gpu)?;
     let gpu = numbered(gpu);
     on_backend!(gpu, Backend, device => {
+        if heads::can_learn(data, options, start.as_ref()) {
+            type Runtime = <Backend as heads::Launches>::Runtime;
+            let heads = || heads::KernelLearner::<Runtime>::new(data, options, start, device.clone(), room(gpu));
+            return Ok(Box::new(OnDevice::<_, Backend>::new(gpu, device.clone(), heads)?));
+        }
         let heads = || FrameworkLearner::<Autodiff<Backend>>::new(data, options, start, device.clone());
         Ok(Box::new(OnDevice::<_, Backend>::new(gpu, device.clone(), heads)?))
     })
+}
+
+/// The bytes that features may take of a device for a whole training: half of what is free.
+///
+/// Vulkan does not say what is free.
+fn room(gpu: Gpu) -> u64 {
+    let free = |cards: Vec<Card>| cards.first().map_or(0, |card| card.memory[0] as u64);
+    match gpu.interface {
+        Interface::Cuda => super::cards(gpu.number.as_ref().map(std::slice::from_ref), |_| None).map_or(0, free) / 2,
+        Interface::Wgpu => u64::MAX,
+    }
 }
 
 /// The GPU with its number, which the first of CUDA has.
@@ -187,16 +203,16 @@ impl<B: Backend> ImageForward for OnDevice<Box<dyn ImageForward>, B> {
 }
 
 impl<L: Learner, B: Backend> Learner for OnDevice<L, B> {
+    fn steps_at_once(&self) -> usize {
+        self.placed.as_ref().map_or(1, Learner::steps_at_once)
+    }
+
     fn announce(&self, batch: &[usize]) {
         self.placed.iter().for_each(|learner| learner.announce(batch));
     }
 
-    fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
-        self.run_mut(|learner| learner.loss(batch))?
-    }
-
-    fn learn(&mut self, rates: Rates) -> Result<(), TrainError> {
-        self.run_mut(|learner| learner.learn(rates))?
+    fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>) -> Result<(), TrainError> {
+        self.run_mut(|learner| learner.take(steps, taken))?
     }
 
     fn temperature(&self) -> Result<f32, TrainError> {

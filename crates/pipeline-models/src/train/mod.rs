@@ -1,7 +1,7 @@
 //! Contrastive training of the two projection heads on cached features.
 
 mod closed_form;
-mod cpu;
+pub(crate) mod cpu;
 pub(crate) mod options;
 pub(crate) mod positives;
 mod schedule;

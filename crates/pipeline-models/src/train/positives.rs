@@ -7,7 +7,7 @@ use super::{PairedFeatures, TrainOptions};
 /// A text and an image are *relevant* to each other if any pair of the training joins them, in the batch or not. Of a
 /// batch of pairs (tᵢ, vᵢ) that is `Pᵢ = {j : vⱼ is relevant to tᵢ}`, which always has `i` itself; more of them when
 /// a text has several images or an image several texts.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Positives {
     /// Only its own pair is a pair's positive; all others are negatives, relevant or not.
     #[default]
@@ -23,7 +23,7 @@ pub enum Positives {
 #[derive(Debug, Default)]
 pub(crate) struct Relevance {
     /// Of each text the rows of its images, rising and each once.
-    images: Vec<Vec<usize>>,
+    pub(crate) images: Vec<Vec<usize>>,
     /// Of the batch, by image: its row and its place in the batch.
     columns: Vec<(usize, usize)>,
     places: Vec<(usize, usize)>,

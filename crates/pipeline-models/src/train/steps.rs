@@ -7,20 +7,20 @@ use crate::heads::Heads;
 
 /// Heads that learn from batches.
 pub(crate) trait Learner {
+    /// The steps that it takes at once, at least 1: their losses are known together.
+    fn steps_at_once(&self) -> usize {
+        1
+    }
+
     /// Says that the features of these pairs are read next.
     fn announce(&self, batch: &[usize]);
 
-    /// The mean loss of the pairs of a batch.
+    /// Takes steps, at most [`Self::steps_at_once`]: measures the loss of each batch, then changes the weights against it,
+    /// if there are any. Adds what each step has found to `taken`.
     ///
     /// # Errors
-    /// When their features cannot be read, or the device fails.
-    fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError>;
-
-    /// Changes the weights against the loss of the last batch, if there are any, at these learning rates.
-    ///
-    /// # Errors
-    /// When their features cannot be read, or the device fails.
-    fn learn(&mut self, rates: Rates) -> Result<(), TrainError>;
+    /// When features cannot be read, or the device fails.
+    fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>) -> Result<(), TrainError>;
 
     /// What similarities are divided by now.
     ///
@@ -36,6 +36,24 @@ pub(crate) trait Learner {
 
     /// Whether there are heads.
     fn has_heads(&self) -> bool;
+}
+
+/// A step to take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step<'a> {
+    /// Its pairs.
+    pub(crate) batch: &'a [usize],
+    /// Its learning rates.
+    pub(crate) rates: Rates,
+}
+
+/// A step that was taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Taken {
+    /// The mean loss of its batch, before its update.
+    pub(crate) loss: f32,
+    /// What similarities were divided by.
+    pub(crate) temperature: f32,
 }
 
 /// The learning rates of a step.
@@ -67,27 +85,43 @@ pub(crate) fn run(
     }
     let is_repeated = !options.shuffle && !learner.has_heads();
     let n_epochs = if n_pairs > 0 { options.epochs } else { 0 };
+    let rates = |step_idx: usize| Rates {
+        heads: of_heads.at(step_idx),
+        attention: of_attention.at(step_idx),
+        share_of_layers: share_of_layers.at(step_idx),
+    };
+    let mut taken = Vec::new();
     for epoch in (usize::from(measures_start)..).take(n_epochs) {
         let order = epoch_order(n_pairs, options.shuffle, &mut random);
-        let mut batches = order.chunks(options.batch_size).enumerate().peekable();
-        while let Some((step, batch)) = batches.next() {
-            // Where nothing changes, an epoch repeats the losses of the first.
-            let is_known = |step: usize| is_repeated && step < losses.len();
-            if let Some((_, next)) = batches.peek().filter(|(step, _)| !is_known(*step)) {
-                learner.announce(next);
+        let batches: Vec<&[usize]> = order.chunks(options.batch_size).collect();
+        // Where nothing changes, an epoch repeats the losses of the first.
+        let is_known = is_repeated && !losses.is_empty();
+        let mut blocks = batches.chunks(learner.steps_at_once()).peekable();
+        let mut step = 0;
+        while let Some(block) = blocks.next() {
+            if let Some(next) = blocks.peek().filter(|_| !is_known) {
+                next.iter().for_each(|batch| learner.announce(batch));
             }
-            let (lr, temperature) = (of_heads.at(losses.len()), learner.temperature()?);
-            let [attention, share_of_layers] = [of_attention, share_of_layers].map(|rate| rate.at(losses.len()));
-            let rates = Rates { heads: lr, attention, share_of_layers };
-            let loss = if is_known(step) { losses[step].loss } else { learner.loss(batch)? };
-            let step_loss = StepLoss { epoch, step, loss, lr, temperature };
-            if !step_loss.loss.is_finite() {
-                return Err(TrainError::NotFinite { what: "loss", epoch, step });
+            let steps =
+                block.iter().zip(losses.len()..).map(|(batch, step_idx)| Step { batch, rates: rates(step_idx) });
+            let steps: Vec<Step<'_>> = steps.collect();
+            taken.clear();
+            if is_known {
+                let first = losses[step..step + steps.len()].iter();
+                taken.extend(first.map(|&StepLoss { loss, temperature, .. }| Taken { loss, temperature }));
+            } else {
+                learner.take(&steps, &mut taken)?;
             }
-            learner.learn(rates)?;
-            losses.push(step_loss);
-            if !observe(&step_loss) {
-                return Err(TrainError::Stopped { epoch, step });
+            for (&Step { rates, .. }, &Taken { loss, temperature }) in steps.iter().zip(&taken) {
+                let step_loss = StepLoss { epoch, step, loss, lr: rates.heads, temperature };
+                if !step_loss.loss.is_finite() {
+                    return Err(TrainError::NotFinite { what: "loss", epoch, step });
+                }
+                losses.push(step_loss);
+                if !observe(&step_loss) {
+                    return Err(TrainError::Stopped { epoch, step });
+                }
+                step += 1;
             }
         }
         if let Some(validated) = &mut validated {
@@ -123,21 +157,28 @@ mod tests {
     use super::*;
     use crate::train::identity_heads;
 
-    /// Counts the batches that it compares.
+    /// A pair whose loss is not finite.
+    const NOT_FINITE: usize = 66;
+
+    /// Counts the batches that it compares, so many at once.
     struct Counting {
         heads: Option<Heads>,
         n_compared: usize,
+        n_at_once: usize,
     }
 
     impl Learner for Counting {
-        fn announce(&self, _: &[usize]) {}
-
-        fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
-            self.n_compared += 1;
-            Ok(batch.iter().sum::<usize>() as f32)
+        fn steps_at_once(&self) -> usize {
+            self.n_at_once
         }
 
-        fn learn(&mut self, _: Rates) -> Result<(), TrainError> {
+        fn announce(&self, _: &[usize]) {}
+
+        fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>) -> Result<(), TrainError> {
+            assert!(steps.len() <= self.n_at_once);
+            self.n_compared += steps.len();
+            let loss = |step: &Step<'_>| if step.batch.contains(&NOT_FINITE) { f32::NAN } else { step.batch[0] as f32 };
+            taken.extend(steps.iter().map(|step| Taken { loss: loss(step), temperature: 1.0 }));
             Ok(())
         }
 
@@ -157,7 +198,7 @@ mod tests {
     #[test]
     fn features_without_heads_are_compared_once_for_each_different_batch() {
         let compared = |heads: Option<Heads>, shuffle| {
-            let mut learner = Counting { heads, n_compared: 0 };
+            let mut learner = Counting { heads, n_compared: 0, n_at_once: 1 };
             let options = TrainOptions { epochs: 3, batch_size: 16, shuffle, ..Default::default() };
             let trained = run(50, &options, None, &mut learner, &mut |_| true).unwrap();
             (learner.n_compared, trained.losses)
@@ -167,5 +208,48 @@ mod tests {
         assert_eq!(losses, compared(Some(identity_heads(2)), false).1, "as if every epoch was computed");
         assert_eq!(compared(None, true).0, 12);
         assert_eq!(compared(Some(identity_heads(2)), false).0, 12);
+    }
+
+    /// Trains on so many pairs, in epochs of batches of 10, until `stop` steps are seen.
+    fn trained_at_once(n_at_once: usize, n_pairs: usize, stop: usize) -> (Result<Trained, TrainError>, Vec<StepLoss>) {
+        let mut learner = Counting { heads: Some(identity_heads(2)), n_compared: 0, n_at_once };
+        let options = TrainOptions { epochs: 2, batch_size: 10, lr: 0.5, warmup_steps: 9, ..Default::default() };
+        let mut seen = Vec::new();
+        let trained = run(n_pairs, &options, None, &mut learner, &mut |step| {
+            seen.push(*step);
+            seen.len() < stop
+        });
+        (trained, seen)
+    }
+
+    #[test]
+    fn steps_that_are_taken_at_once_are_seen_one_after_the_other() {
+        let (expected, seen) = trained_at_once(1, 45, usize::MAX);
+        let expected = expected.unwrap();
+        assert_eq!((seen.len(), &seen), (10, &expected.losses));
+        for n_at_once in [2, 3, 5, 64] {
+            let (trained, seen_at_once) = trained_at_once(n_at_once, 45, usize::MAX);
+            assert_eq!((trained.unwrap(), seen_at_once), (expected.clone(), seen.clone()), "{n_at_once} at once");
+        }
+    }
+
+    #[test]
+    fn the_step_of_a_loss_that_is_not_finite_is_named_among_others() {
+        for n_at_once in [1, 4, 64] {
+            let (trained, seen) = trained_at_once(n_at_once, 100, usize::MAX);
+            let error = trained.unwrap_err();
+            assert!(matches!(error, TrainError::NotFinite { what: "loss", epoch: 0, step: 6 }), "{error}");
+            assert_eq!(seen.len(), 6, "what came before is seen");
+        }
+    }
+
+    #[test]
+    fn a_training_stops_at_the_step_that_was_seen_last() {
+        for n_at_once in [1, 4, 64] {
+            let (trained, seen) = trained_at_once(n_at_once, 45, 7);
+            let error = trained.unwrap_err();
+            assert!(matches!(error, TrainError::Stopped { epoch: 1, step: 1 }), "{error}");
+            assert_eq!(seen.len(), 7);
+        }
     }
 }

@@ -99,7 +99,7 @@ fn biased_kernel(
             value = value * (Erf::erf(value * 0.707_106_77f32) + 1.0f32) * 0.5f32;
         }
         if comptime!(then == Then::GeluTanh) {
-            let inner = (value + value * value * value * 0.044_715f32) * 0.797_884_56f32;
+            let inner = (value + value * value * value * 0.044_715f32) * 0.797_884_6f32;
             value = value * (f32::tanh(inner) + 1.0f32) * 0.5f32;
         }
         if comptime!(then == Then::QuickGelu) {

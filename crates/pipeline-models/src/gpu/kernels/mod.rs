@@ -4,6 +4,7 @@
 
 mod attention;
 mod fused;
+pub(super) mod heads;
 
 use burn::tensor::ops::{ConvOptions, FloatTensor, IntTensor};
 use burn::tensor::{DType, Int, Tensor, TensorData};
@@ -139,13 +140,30 @@ fn product<R: CubeRuntime>(lhs: CubeTensor<R>, rhs: CubeTensor<R>, precision: Pr
     let last = shape.num_dims() - 1;
     shape[last] = rhs.meta.shape()[last];
     let output = fused::empty_like(&lhs, shape);
-    let mut launched = strategies(precision).into_iter().map(|strategy| launch(&strategy, &lhs, &rhs, &output));
+    multiply_rounded(&lhs, &rhs, &output, precision);
+    output
+}
+
+/// Writes the product of two matrices into a third.
+fn multiply<R: CubeRuntime>(lhs: &CubeTensor<R>, rhs: &CubeTensor<R>, output: &CubeTensor<R>, precision: Precision) {
+    let precision = on_device(lhs, precision);
+    let (lhs, rhs) = (rounded(lhs.clone(), precision), rounded(rhs.clone(), precision));
+    multiply_rounded(&lhs, &rhs, output, precision);
+}
+
+fn multiply_rounded<R: CubeRuntime>(
+    lhs: &CubeTensor<R>,
+    rhs: &CubeTensor<R>,
+    output: &CubeTensor<R>,
+    precision: Precision,
+) {
+    let mut launched = strategies(precision).into_iter().map(|strategy| launch(&strategy, lhs, rhs, output));
     if launched.any(|launched| launched.is_ok()) {
-        return output;
+        return;
     }
     // Its only need is a thread for each number.
-    launch(&Strategy::Naive, &lhs, &rhs, &output)
-        .map_or_else(|error| panic!("BUG: no kernel multiplies these matrices: {error:?}"), |()| output)
+    launch(&Strategy::Naive, lhs, rhs, output)
+        .unwrap_or_else(|error| panic!("BUG: no kernel multiplies these matrices: {error:?}"));
 }
 
 /// The rounding that a device makes use of: without tensor cores for `tf32` and `bf16`, which came together, none.

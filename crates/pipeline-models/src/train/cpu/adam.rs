@@ -3,14 +3,14 @@
 use rayon::prelude::*;
 
 /// `β₁`, PyTorch's default.
-const FIRST_DECAY: f64 = 0.9;
+pub(crate) const FIRST_DECAY: f64 = 0.9;
 /// `β₂`, PyTorch's default.
-const SECOND_DECAY: f64 = 0.999;
+pub(crate) const SECOND_DECAY: f64 = 0.999;
 /// `ε`, PyTorch's default.
-const EPSILON: f32 = 1e-8;
+pub(crate) const EPSILON: f32 = 1e-8;
 
 /// The settings for all weights, and the number of steps taken.
-pub(super) struct Adam {
+pub(crate) struct Adam {
     weight_decay: f32,
     anchor: f32,
     n_steps: i32,
@@ -21,13 +21,15 @@ pub(super) struct Adam {
 /// With `g = gradient + decay · w + anchor · (w - w₀)`, where `w₀` is the start: `m += (1 - β₁) · (g - m)`, `v = β₂ ·
 /// v + (1 - β₂) · g²`, `w -= lr / (1 - β₁ᵗ) · m / (√v / √(1 - β₂ᵗ) + ε)`.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct AdamStep {
-    weight_decay: f32,
-    anchor: f32,
+pub(crate) struct AdamStep {
+    /// The share of a weight that is added to its gradient.
+    pub(crate) weight_decay: f32,
+    /// The share of a weight's way from its start that is added likewise.
+    pub(crate) anchor: f32,
     /// `lr / (1 - β₁ᵗ)`
-    size: f32,
+    pub(crate) size: f32,
     /// `1 / √(1 - β₂ᵗ)`
-    correction: f32,
+    pub(crate) correction: f32,
 }
 
 /// Learnt numbers, each with the means of its gradient and of the gradient's square.
@@ -50,12 +52,12 @@ pub(super) struct LearntPart<'a> {
 }
 
 impl Adam {
-    pub(super) fn new(weight_decay: f64, anchor: f64) -> Self {
+    pub(crate) fn new(weight_decay: f64, anchor: f64) -> Self {
         Self { weight_decay: weight_decay as f32, anchor: anchor as f32, n_steps: 0 }
     }
 
     /// Advances to the next step, with this learning rate.
-    pub(super) fn next_step(&mut self, lr: f64) -> AdamStep {
+    pub(crate) fn next_step(&mut self, lr: f64) -> AdamStep {
         self.n_steps = self.n_steps.saturating_add(1);
         self.step(lr)
     }

@@ -6,7 +6,7 @@
 //! the others.
 
 mod activation;
-mod adam;
+pub(crate) mod adam;
 mod attention;
 mod contrast;
 mod head;
@@ -18,7 +18,7 @@ mod temperature;
 mod top;
 
 use super::positives::Relevance;
-use super::steps::{Learner, Rates};
+use super::steps::{Learner, Rates, Step, Taken};
 use super::{PairedFeatures, TrainError, TrainOptions};
 use crate::heads::Heads;
 use adam::Adam;
@@ -69,11 +69,8 @@ impl<'a> CpuLearner<'a> {
     }
 }
 
-impl Learner for CpuLearner<'_> {
-    fn announce(&self, batch: &[usize]) {
-        self.data.announce(batch);
-    }
-
+impl CpuLearner<'_> {
+    /// The mean loss of the pairs of a batch.
     fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
         let pairs = self.data.pairs;
         let (text, image) = rayon::join(
@@ -86,6 +83,7 @@ impl Learner for CpuLearner<'_> {
         Ok(self.contrast.loss(&self.text.embedded, &self.image.embedded, batch.len(), others))
     }
 
+    /// Changes the weights against the loss of the last batch, if there are any.
     fn learn(&mut self, rates: Rates) -> Result<(), TrainError> {
         if !self.has_heads {
             return Ok(());
@@ -103,6 +101,21 @@ impl Learner for CpuLearner<'_> {
         }
         let (text, image) = rayon::join(|| text.learn(&step, &pool_steps), || image.learn(&step, &pool_steps));
         Ok(text.and(image)?)
+    }
+}
+
+impl Learner for CpuLearner<'_> {
+    fn announce(&self, batch: &[usize]) {
+        self.data.announce(batch);
+    }
+
+    fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>) -> Result<(), TrainError> {
+        for step in steps {
+            let (temperature, loss) = (self.contrast.temperature, self.loss(step.batch)?);
+            self.learn(step.rates)?;
+            taken.push(Taken { loss, temperature });
+        }
+        Ok(())
     }
 
     fn temperature(&self) -> Result<f32, TrainError> {

@@ -19,7 +19,7 @@ use burn::tensor::{ElementConversion, Tensor};
 use super::arithmetic::{Arithmetic, Site, product};
 use crate::heads::{Features, Head, Heads};
 use crate::train::positives::{Positives, Relevance};
-use crate::train::steps::{Learner, Rates};
+use crate::train::steps::{Learner, Rates, Step, Taken};
 use crate::train::{PairedFeatures, TrainError, TrainOptions};
 use attention::LearntAttention;
 use loss::{info_nce, masked_info_nce, normalize_rows, spread_info_nce};
@@ -83,11 +83,8 @@ impl<'a, B: AutodiffBackend + Arithmetic> FrameworkLearner<'a, B> {
     }
 }
 
-impl<B: AutodiffBackend + Arithmetic> Learner for FrameworkLearner<'_, B> {
-    fn announce(&self, batch: &[usize]) {
-        self.data.announce(batch);
-    }
-
+impl<B: AutodiffBackend + Arithmetic> FrameworkLearner<'_, B> {
+    /// The mean loss of the pairs of a batch.
     fn loss(&mut self, batch: &[usize]) -> Result<f32, TrainError> {
         let Self { data, options, site, relevance, .. } = self;
         let texts: Vec<usize> = batch.iter().map(|&pair_idx| data.pairs[pair_idx].0).collect();
@@ -116,9 +113,10 @@ impl<B: AutodiffBackend + Arithmetic> Learner for FrameworkLearner<'_, B> {
         Ok(loss.into_scalar().elem())
     }
 
-    fn learn(&mut self, rates: Rates) -> Result<(), TrainError> {
+    /// Changes the weights against the loss of the last batch, if there are any.
+    fn learn(&mut self, rates: Rates) {
         let Rates { heads: lr, attention: attention_lr, share_of_layers } = rates;
-        let (Some(projector), Some(loss)) = (self.projector.take(), self.loss.take()) else { return Ok(()) };
+        let (Some(projector), Some(loss)) = (self.projector.take(), self.loss.take()) else { return };
         let mut gradients = loss.backward();
         let mut of_projector = GradientsParams::from_module(&mut gradients, &projector);
         if let Some(start) = &self.start {
@@ -132,6 +130,20 @@ impl<B: AutodiffBackend + Arithmetic> Learner for FrameworkLearner<'_, B> {
             top.learn(&mut gradients, share_of_layers);
         }
         self.temperature = self.temperature.take().map(|temperature| temperature.learn(&mut gradients, lr));
+    }
+}
+
+impl<B: AutodiffBackend + Arithmetic> Learner for FrameworkLearner<'_, B> {
+    fn announce(&self, batch: &[usize]) {
+        self.data.announce(batch);
+    }
+
+    fn take(&mut self, steps: &[Step<'_>], taken: &mut Vec<Taken>) -> Result<(), TrainError> {
+        for step in steps {
+            let (temperature, loss) = (self.temperature()?, self.loss(step.batch)?);
+            self.learn(step.rates);
+            taken.push(Taken { loss, temperature });
+        }
         Ok(())
     }
 
