@@ -113,14 +113,15 @@ pub(crate) fn learner<'a>(
     })
 }
 
-/// The bytes that features may take of a device for a whole training: half of what is free.
-///
-/// Vulkan does not say what is free.
-fn room(gpu: Gpu) -> u64 {
-    let free = |cards: Vec<Card>| cards.first().map_or(0, |card| card.memory[0] as u64);
+/// The bytes that features may take of a card for a whole training: half of what is free. Vulkan does not say what is
+/// free.
+fn room(gpu: Gpu) -> Option<u64> {
     match gpu.interface {
-        Interface::Cuda => super::cards(gpu.number.as_ref().map(std::slice::from_ref), |_| None).map_or(0, free) / 2,
-        Interface::Wgpu => u64::MAX,
+        Interface::Cuda => {
+            let card = super::cards(gpu.number.as_ref().map(std::slice::from_ref), |_| None).ok()?.into_iter().next();
+            card.map(|card| card.memory[0] as u64 / 2)
+        }
+        Interface::Wgpu => None,
     }
 }
 

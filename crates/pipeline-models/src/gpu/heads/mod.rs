@@ -26,6 +26,9 @@ use source::Source;
 /// a training which is to stop does so soon.
 const PAIRS_AT_ONCE: usize = 4096;
 
+/// The numbers of an array that the kernels count in 32 bits, with all threads of a grid that have none.
+const MOST_NUMBERS: usize = 1 << 31;
+
 /// A backend whose kernels can be launched by name.
 pub(crate) trait Launches: Backend {
     /// What launches them.
@@ -80,17 +83,26 @@ struct Batch<R: CubeRuntime> {
     losses: Numbers<R>,
 }
 
-/// Whether a training is one of heads on vectors, in a precision that the kernels have.
+/// Whether a training is one of heads on vectors, in a precision that the kernels have, and of a size that they count.
 pub(super) fn can_learn(data: &PairedFeatures<'_>, options: &TrainOptions, start: Option<&Heads>) -> bool {
-    let are_vectors = data.text.vectors().is_some() && data.images.vectors().is_some();
+    let PairedFeatures { text, images, pairs } = *data;
+    let are_vectors = text.vectors().is_some() && images.vectors().is_some();
     let has_pool = |heads: &Heads| {
         [&heads.text, &heads.image].into_iter().any(|head| head.top.is_some() || head.attention.is_some())
     };
-    are_vectors && !start.is_some_and(has_pool) && options.precision != Precision::Bf16
+    if !are_vectors || start.is_some_and(has_pool) || options.precision == Precision::Bf16 {
+        return false;
+    }
+    let n_pairs = options.batch_size.min(pairs.len());
+    let learnt = start.map(|heads| LearntPlaces::new(heads, options.learn_temperature));
+    let batch = BatchPlaces::new([text.width(), images.width()], learnt.as_ref(), n_pairs);
+    let of_learnt = learnt.map_or(0, |learnt| learnt.length);
+    let lengths = [n_pairs.saturating_mul(n_pairs), batch.n_inputs, batch.n_hidden, batch.n_embedded, of_learnt];
+    lengths.iter().all(|length| *length <= MOST_NUMBERS) && text.n_rows().max(images.n_rows()) <= MOST_NUMBERS
 }
 
 impl<'a, R: CubeRuntime> KernelLearner<'a, R> {
-    /// Copies `start` to `device`. Features go there, too, if they fit into `room` bytes.
+    /// Copies `start` to `device`. Features go there, too, if they fit into `room` bytes, where the device says how many.
     ///
     /// # Panics
     /// When [`can_learn`] is false of these: a bug of the caller.
@@ -99,7 +111,7 @@ impl<'a, R: CubeRuntime> KernelLearner<'a, R> {
         options: &'a TrainOptions,
         start: Option<Heads>,
         device: R::Device,
-        room: u64,
+        room: Option<u64>,
     ) -> Self {
         let client = R::client(&device);
         let readers = [data.text, data.images].map(|features| match features {

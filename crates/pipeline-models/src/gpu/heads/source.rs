@@ -18,14 +18,12 @@ pub(super) struct Source<'a, R: CubeRuntime> {
 }
 
 impl<'a, R: CubeRuntime> Source<'a, R> {
-    /// Features that lie on the device only if they fit well there.
-    ///
-    /// They do if `room` has place for both sides, as has a page of the device: a quarter of a card's memory in CUDA, and
-    /// the largest buffer in Vulkan. Kernels count numbers in 32 bits.
-    pub(super) fn new(client: &ComputeClient<R>, readers: [&'a dyn RowReader; 2], room: u64) -> Self {
+    /// Features that lie on the device only if both sides fit into `room` bytes; where that is unknown, into the largest
+    /// buffer. Kernels count the numbers of a side in 32 bits.
+    pub(super) fn new(client: &ComputeClient<R>, readers: [&'a dyn RowReader; 2], room: Option<u64>) -> Self {
         let n_numbers = readers.map(|reader| reader.n_rows() as u64 * reader.n_cols() as u64);
         let n_bytes = n_numbers.iter().sum::<u64>() * size_of::<f32>() as u64;
-        let most = room.min(client.properties().memory.max_page_size);
+        let most = room.unwrap_or(client.properties().memory.max_page_size);
         let fits = n_bytes <= most && n_numbers.iter().all(|n_numbers| u32::try_from(*n_numbers).is_ok());
         Self { readers, placed: None, fits }
     }

@@ -132,4 +132,4 @@ impl Learner for CpuLearner<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -45,7 +45,7 @@ impl<R: CubeRuntime> Numbers<R> {
     /// The same in a page of its own, which is not larger than they are.
     pub(in crate::gpu) fn in_own_page(client: &ComputeClient<R>, length: usize) -> Self {
         let empty = client.memory_persistent_allocation((), |()| Self::empty(client, length));
-        empty.unwrap_or_else(|error| panic!("{error:?}"))
+        empty.unwrap_or_else(|error| panic!("ServerError: {error:?}"))
     }
 
     /// Copies numbers of 4 bytes to the device.
