@@ -1,6 +1,8 @@
 """The inputs of the stand-in's checks: a spec with the tiny models of every family, and one with every option of training."""
 
+import array
 import json
+import struct
 from pathlib import Path
 
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
@@ -154,6 +156,37 @@ def unfrozen():
             "params": params,
         },
     }
+
+
+def vectors(folder, n_pairs, widths):
+    """The stages that take vectors of any numbers, for as many queries as images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    names = [str(idx) for idx in range(n_pairs)]
+    (folder / "ids.json").write_text(json.dumps(names))
+    rows = ({"query_id": idx, "query_text": "a", "item_ids": [idx, idx * 7 % n_pairs]} for idx in range(n_pairs))
+    (folder / "queries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    stages = {"queries": {"kind": "load-queries", "params": {"path": str(folder / "queries.jsonl")}}}
+    for side, width in widths.items():
+        few = array.array("f", (idx * idx % 97 / 97 - 0.5 for idx in range(41 * width)))
+        values = few * (n_pairs // 41) + few[: n_pairs % 41 * width]
+        header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({n_pairs}, {width}), }}".ljust(117) + "\n"
+        content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + values.tobytes()
+        (folder / f"{side}.npy").write_bytes(content)
+        params = {"path": str(folder / f"{side}.npy"), "ids": str(folder / "ids.json")}
+        stages[side] = {"kind": f"import-{side}-features", "params": params}
+    stages["text"]["inputs"] = {"queries": "queries"}
+    return stages
+
+
+def batches(folder):
+    """Trainings whose batches are large enough for the products of encoders, and whose last one is not."""
+    stages = vectors(folder / "batches", 180, {"text": 24, "image": 40})
+    mlp = {"head": "mlp", "hidden_dim": 20, "positives": "all", "pairs": "all"}
+    for name, more in {"f32": {}, "tf32": {"precision": "tf32"}, "mlp": mlp}.items():
+        params = {"projection_dim": 16, "batch_size": 130, "epochs": 2, "lr": 0.01, **more}
+        inputs = {"queries": "queries", "text": "text", "images": "image"}
+        stages[f"train-{name}"] = {"kind": "train-projection", "inputs": inputs, "params": params}
+    return spec(stages)
 
 
 def sound(folder):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import inputs
 import results
+import training_ceiling
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -29,6 +30,8 @@ LONGEST_RUN_S = 280
 DEMO = "pipelines/demo.yaml"
 # The launches of the probe, which looks at their result.
 PROBE_LAUNCHES = 1
+# Of a step of training, whatever its options are.
+MOST_LAUNCHES = 40
 # The most lines of an error: the message, its causes and two lines of advice.
 MOST_LINES = 8
 MOST_CHARACTERS = 700
@@ -61,6 +64,8 @@ class Checks:
 
 class StandIn:
     """The program on the stand-in, with folders of its own below one."""
+
+    probe_launches = PROBE_LAUNCHES
 
     def __init__(self, program, folder, toolkit):
         self.program, self.folder, self.toolkit = program, folder, toolkit
@@ -283,6 +288,14 @@ def memory(standin, checks):
     checks.say(None not in peaks.values() and peaks[18] <= peaks[1], "18 trainings hold what one holds", found)
 
 
+def training_calls(standin, checks):
+    """A step of training is a few launches; an epoch of a few steps is one upload, and one wait for the losses."""
+    for name, params in training_ceiling.TRAININGS.items():
+        launches, uploads, downloads, syncs = training_ceiling.of_a_step(standin, params)
+        found = f"{launches:g} launches a step; {uploads:g} uploads, {downloads:g} downloads and {syncs:g} waits an epoch"
+        checks.say(launches <= MOST_LAUNCHES and uploads == downloads == syncs == 1, f"calls of a training: {name}", found)
+
+
 def start(standin, checks):
     """A second process compiles nothing; a damaged cache is compiled again, and the results are the same."""
     store = standin.folder / "start-cuda"
@@ -339,14 +352,14 @@ def main():
         shutil.rmtree(made, ignore_errors=True) if made.is_dir() else made.unlink(missing_ok=True)
     standin, checks = StandIn(program, folder, toolkit), Checks()
     shutil.copytree(ROOT / "pipelines", folder / "pipelines", dirs_exist_ok=True)
-    for name in ("families", "training", "sound"):
+    for name in ("families", "training", "batches", "sound"):
         (folder / f"{name}.yaml").write_text(getattr(inputs, name)(folder))
     with ThreadPoolExecutor(N_JOBS) as pool:
         jobs = [pool.submit(emulated, standin, checks, "families")]
-        jobs += [pool.submit(emulated, standin, checks, "training")]
+        jobs += [pool.submit(emulated, standin, checks, name) for name in ("training", "batches")]
         for arch in (75, 120):
             kernels = folder / f"kernels-{arch}"
-            jobs.append(pool.submit(compiled, standin, checks, arch, kernels, ("families.yaml", "training.yaml", DEMO)))
+            jobs.append(pool.submit(compiled, standin, checks, arch, kernels, ("families.yaml", "training.yaml", "batches.yaml", DEMO)))
         for job in jobs:
             job.result()
     compiled(standin, checks, 90, standin.kernels, (DEMO,))
@@ -356,6 +369,7 @@ def main():
     small_card(standin, checks)
     missing_parts(standin, checks)
     memory(standin, checks)
+    training_calls(standin, checks)
     start(standin, checks)
     settings(standin, checks)
     search(standin, checks)

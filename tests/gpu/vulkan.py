@@ -38,7 +38,7 @@ def main():
     program, folder = (Path(word).resolve() for word in sys.argv[1:])
     folder.mkdir(parents=True, exist_ok=True)
     checks = run.Checks()
-    for name in ("families", "training"):
+    for name in ("families", "training", "batches"):
         (folder / f"{name}.yaml").write_text(getattr(inputs, name)(folder))
         run.emulated(Vulkan(program, folder), checks, name)
     print(f"{checks.n_failed} checks failed" if checks.n_failed else "all of it holds")
