@@ -1,10 +1,14 @@
 //! The cards of CUDA: found, tried, and remembered for the process.
 
+mod ranking;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use burn_cuda::{Cuda, CudaDevice};
+
+pub(super) use ranking::searcher;
 
 use super::probe::look;
 pub(super) use super::probe::names;
@@ -51,7 +55,7 @@ fn tried() -> MutexGuard<'static, BTreeMap<u16, Result<(), DeviceError>>> {
 }
 
 /// The card of a search: the one that is named, or the first, if this process has opened it.
-pub(super) fn opened(gpu: Gpu) -> Option<Gpu> {
+fn opened(gpu: Gpu) -> Option<Gpu> {
     let tried = tried();
     let is_open = |number: &u16| tried.get(number).is_some_and(Result::is_ok);
     let number = match gpu.number {

@@ -12,8 +12,6 @@ mod cuda;
 mod cuda;
 #[cfg(any(feature = "cuda", test))]
 mod probe;
-#[cfg(feature = "cuda")]
-mod ranking;
 #[cfg(any(feature = "cuda", feature = "wgpu", test))]
 mod watch;
 #[cfg(feature = "wgpu")]
@@ -36,12 +34,12 @@ pub(crate) mod reference;
 
 use std::path::PathBuf;
 
+use pipeline_eval::Searcher;
+
 use crate::device::{Gpu, Interface};
 pub use card::{Card, Toolkit};
 pub use error::{DeviceError, Fault};
 pub(crate) use present::{learner, load};
-#[cfg(feature = "cuda")]
-pub(crate) use ranking::searcher;
 
 /// Says whether the program was built with the interface to GPUs.
 pub(crate) fn is_built_in(interface: Interface) -> bool {
@@ -57,12 +55,11 @@ pub(crate) fn is_built_in(interface: Interface) -> bool {
 /// When something is missing, or the program was built without the interface to it.
 pub(crate) fn probe(gpu: Gpu) -> Result<(), DeviceError> {
     match gpu.interface {
-        #[cfg(feature = "cuda")]
         Interface::Cuda => cuda::probe(gpu),
         #[cfg(feature = "wgpu")]
         Interface::Wgpu => wgpu::probe(gpu),
-        #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
-        interface => Err(DeviceError::NotBuilt { interface }),
+        #[cfg(not(feature = "wgpu"))]
+        interface @ Interface::Wgpu => Err(DeviceError::NotBuilt { interface }),
     }
 }
 
@@ -77,10 +74,15 @@ pub(crate) fn cards(
     cuda::open(numbers, kernels)
 }
 
-/// No search, in a build without CUDA: the processor's has the same bits.
-#[cfg(not(feature = "cuda"))]
-pub(crate) fn searcher(_: Gpu) -> Result<Option<Box<dyn pipeline_eval::Searcher>>, DeviceError> {
-    Ok(None)
+/// The search of images on a GPU; `None` where the processor's is the only one with its bits.
+///
+/// # Errors
+/// When the device fails.
+pub(crate) fn searcher(gpu: Gpu) -> Result<Option<Box<dyn Searcher>>, DeviceError> {
+    match gpu.interface {
+        Interface::Cuda => cuda::searcher(gpu),
+        Interface::Wgpu => Ok(None),
+    }
 }
 
 /// The names of all cards of CUDA.

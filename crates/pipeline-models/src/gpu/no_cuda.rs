@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use pipeline_eval::Searcher;
+
 use super::{Card, DeviceError};
-use crate::device::Interface;
+use crate::device::{Gpu, Interface};
 
 /// Looks for no card.
 ///
@@ -19,4 +21,20 @@ pub(super) fn open(_: Option<&[u16]>, _: impl FnOnce(&[Card]) -> Option<PathBuf>
 /// Always.
 pub(super) fn names() -> Result<Vec<String>, DeviceError> {
     Err(DeviceError::NotBuilt { interface: Interface::Cuda })
+}
+
+/// Tries no card.
+///
+/// # Errors
+/// Always.
+pub(super) fn probe(_: Gpu) -> Result<(), DeviceError> {
+    Err(DeviceError::NotBuilt { interface: Interface::Cuda })
+}
+
+/// No search: the processor's has the same bits.
+///
+/// # Errors
+/// Never.
+pub(super) fn searcher(_: Gpu) -> Result<Option<Box<dyn Searcher>>, DeviceError> {
+    Ok(None)
 }

@@ -14,7 +14,7 @@ use cubecl::stream_id::StreamId;
 
 use super::backend::{FrameworkLearner, Place, Site};
 use super::watch::{self, Watch};
-use super::{Card, DeviceError, Fault, heads, on_backend};
+use super::{DeviceError, Fault, heads, on_backend};
 use crate::device::{Gpu, Interface, Precision};
 use crate::forward::pixels::Images;
 use crate::forward::{ImageForward, TextForward};

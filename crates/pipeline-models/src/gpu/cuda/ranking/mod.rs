@@ -1,6 +1,6 @@
 //! The search of images on the card of CUDA, with the bits of the processor.
 //!
-//! Other GPUs need not fuse products and sums, so that the processor searches beside them.
+//! GPUs of Vulkan and Metal need not fuse products and sums, so that the processor searches beside them.
 
 mod kernels;
 
@@ -12,9 +12,10 @@ use burn::tensor::{DType, Int, Tensor, TensorData, TensorPrimitive};
 use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use pipeline_eval::{Pass, SearchError, Searcher, Seen};
 
-use super::present::OnDevice;
-use super::{DeviceError, Fault, cuda};
-use crate::device::{Gpu, Interface};
+use super::{device, opened};
+use crate::device::Gpu;
+use crate::gpu::present::OnDevice;
+use crate::gpu::{DeviceError, Fault};
 use kernels::{Found, Relevant, RowsOnCard};
 
 type Cuda = burn_cuda::Cuda;
@@ -31,9 +32,8 @@ const MAX_SCORES: usize = 32 << 20;
 /// # Errors
 /// When the card fails.
 pub(crate) fn searcher(gpu: Gpu) -> Result<Option<Box<dyn Searcher>>, DeviceError> {
-    let opened = if gpu.interface == Interface::Cuda { cuda::opened(gpu) } else { None };
-    let Some(gpu) = opened else { return Ok(None) };
-    let device = cuda::device(gpu);
+    let Some(gpu) = opened(gpu) else { return Ok(None) };
+    let device = device(gpu);
     let search = OnDevice::<_, Cuda>::new(gpu, device.clone(), || BlockSearch { gpu, device, pass: None })?;
     Ok(Some(Box::new(search)))
 }
