@@ -3,8 +3,7 @@
 //! The process that holds the stage's lock *leads*: it waits for every shard and makes the artifact. Others may *help*:
 //! they compute shards that no other process computes, and leave when only such are missing.
 //!
-//! A stage that computes on cards has one worker for each card of the run: one on the card that it holds, the others on
-//! cards as they are lent to it.
+//! A stage that computes on cards has workers on the card that it holds, and on others as they are lent to it.
 
 mod ahead;
 mod count;
@@ -12,11 +11,12 @@ mod packing;
 mod queue;
 mod remembered;
 mod role;
+mod stop;
 mod storing;
 
 use std::collections::BTreeSet;
 use std::panic::resume_unwind;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, Scope};
 
@@ -34,6 +34,7 @@ use packing::{Packing, Recorded};
 use queue::{Next, Queue};
 pub use remembered::{Remembered, RememberedResults, remembered};
 pub(crate) use role::{Counts, Role};
+use stop::{ClosesOnPanic, Leaves, Stop};
 use storing::Found;
 pub(crate) use storing::Storing;
 
@@ -87,6 +88,10 @@ pub(crate) struct Sharding<'a> {
 #[derive(Clone)]
 struct Bench<'scope, 'env> {
     queue: &'env Queue,
+    /// The workers on each card.
+    n_on_card: usize,
+    /// True once those of the card that the stage holds have ended.
+    has_ended: &'env AtomicBool,
     scope: &'scope Scope<'scope, 'env>,
     /// `None` where every worker reads its own shards.
     ahead: Option<Arc<Ahead<'scope, 'env>>>,
@@ -144,24 +149,36 @@ impl<'a> Sharding<'a> {
         let n_rows_missing = missing.iter().map(|&idx| self.rows.n_rows(self.orders[idx].units.clone())).sum();
         let n_shards = [self.orders.len(), missing.len()].map(|n| n as u64);
         self.host.report_shards(n_shards, [self.n_rows, n_rows_missing]);
-        let n_workers = self.held.map_or_else(|| self.rows.n_workers(), |held| held.cards().n()).min(missing.len());
+        let (n_missing, n_workers) = (missing.len(), self.rows.n_workers());
+        let (n_places, n_on_card) = match self.held.map(|held| held.cards().n()) {
+            Some(n_cards) => (n_cards.min(n_missing), n_workers.min(n_missing.div_ceil(n_cards))),
+            None => (n_workers.min(n_missing), 1),
+        };
+        let has_ended = &AtomicBool::new(false);
         let queue = &Queue::new(match (share, self.role) {
             (Some(share), _) => share.order(missing, self.orders.len()),
             (None, Role::Lead) => missing,
             (None, Role::Help) => queue::from_elsewhere(missing),
         });
         thread::scope(|scope| {
-            let reads_ahead = self.rows.n_workers() == 1;
-            let bench = Bench { queue, scope, ahead: reads_ahead.then(Arc::default) };
+            let ahead = (n_workers == 1).then(Arc::default);
+            let bench = Bench { queue, n_on_card, has_ended, scope, ahead };
             let other = |_| {
                 let bench = bench.clone();
                 scope.spawn(move || self.work_beside(&bench))
             };
-            let others: Vec<_> = (1..n_workers).map(other).collect();
-            let own = self.work(&bench, self.held.and_then(Held::card), &|| false);
+            let others: Vec<_> = (1..n_places).map(other).collect();
+            let work = || self.work(&bench, self.held.and_then(Held::card), &|| false).map(drop);
+            let own = work();
+            has_ended.store(true, Ordering::SeqCst);
             self.held.iter().for_each(|held| held.cards().look_again());
             let others = others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            others.fold(own, |all, other| all.and(other))
+            others.fold(own, |all, other| all.and(other))?;
+            // A worker that had to leave its card may have put a shard back after all others had ended.
+            while self.role == Role::Lead && !queue.is_empty() {
+                work()?;
+            }
+            Ok(())
         })?;
         Ok(*self.counts())
     }
@@ -223,34 +240,36 @@ impl<'a> Sharding<'a> {
 
     /// The work of a worker beside the first: on the processor, or on each card that is lent, until it is wanted back.
     fn work_beside<'env>(&'env self, bench: &Bench<'_, 'env>) -> Result<(), StageError> {
-        let Some(cards) = self.held.map(Held::cards) else { return self.work(bench, None, &|| false) };
-        let is_over = || bench.queue.is_empty() || self.host.is_cancelled();
+        let Some(cards) = self.held.map(Held::cards) else { return self.work(bench, None, &|| false).map(drop) };
+        let has_ended = || bench.has_ended.load(Ordering::SeqCst);
+        let is_over = || has_ended() || bench.queue.is_empty() || self.host.is_cancelled();
         while let Some(lent) = cards.borrow(is_over) {
-            let worked = self.work(bench, lent.card(), &|| lent.is_wanted());
-            self.rows.leave(lent.card());
-            worked?;
+            let _leaves = Leaves { rows: &*self.rows, card: lent.card() };
+            if self.work(bench, lent.card(), &|| lent.is_wanted())? == Stop::NothingLeft {
+                break;
+            }
         }
         Ok(())
     }
 
     /// Computes shards until none is left or the worker must leave; on a card with others that share it. A failure ends
-    /// all workers.
+    /// all workers, and so does a panic.
     fn work<'env>(
         &'env self,
         bench: &Bench<'_, 'env>,
         card: Option<u16>,
         must_leave: &(dyn Fn() -> bool + Sync),
-    ) -> Result<(), StageError> {
+    ) -> Result<Stop, StageError> {
         let work = || {
+            let _closes = ClosesOnPanic(bench.queue);
             let worked = self.work_until(bench, card, must_leave);
             if worked.is_err() {
                 bench.queue.close();
             }
             worked
         };
-        let n_on_card = if self.held.is_some() { self.rows.n_workers() } else { 1 };
         thread::scope(|scope| {
-            let others: Vec<_> = (1..n_on_card).map(|_| scope.spawn(work)).collect();
+            let others: Vec<_> = (1..bench.n_on_card).map(|_| scope.spawn(work)).collect();
             let own = work();
             let others = others.into_iter().map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
             others.fold(own, |all, other| all.and(other))
@@ -262,10 +281,10 @@ impl<'a> Sharding<'a> {
         bench: &Bench<'_, 'env>,
         card: Option<u16>,
         must_leave: &dyn Fn() -> bool,
-    ) -> Result<(), StageError> {
+    ) -> Result<Stop, StageError> {
         let queue = bench.queue;
         while !must_leave() {
-            let Some(shard_idx) = queue.take() else { break };
+            let Some(shard_idx) = queue.take() else { return Ok(Stop::NothingLeft) };
             if self.host.is_cancelled() {
                 return Err(StageError::cancelled());
             }
@@ -289,7 +308,7 @@ impl<'a> Sharding<'a> {
                     bench.forget(shard_idx);
                     match (queue.put_off(shard_idx), self.role) {
                         (Next::Another, _) => {}
-                        (Next::OnlyHeld, Role::Help) => return Ok(()),
+                        (Next::OnlyHeld, Role::Help) => return Ok(Stop::NothingLeft),
                         (Next::OnlyHeld, Role::Lead) => {
                             self.host.report_waiting(&owner);
                             thread::sleep(LOCK_POLL);
@@ -298,7 +317,7 @@ impl<'a> Sharding<'a> {
                 }
             }
         }
-        Ok(())
+        Ok(Stop::CardIsWanted)
     }
 
     fn take(&self, order: &ShardOrder) -> Result<Taken, StageError> {

@@ -1,12 +1,13 @@
 //! Several cards in one run: a stage holds one, its shards are computed on all that are free, with the same bytes.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use pipeline_core::{ArtifactDigest, Device, Event, Lane, StageContext};
+use pipeline_core::{ArtifactDigest, Device, Event, EventRecord, Lane, Outcome, StageContext};
+use pipeline_engine::SpecInfo;
 use pipeline_store::Provenance;
 
 use crate::world::{Part, Ran, Shards, World, part, write};
@@ -157,4 +158,65 @@ fn a_failure_on_a_lent_card_fails_the_stage() {
     assert!(ran.errors().contains("stopped"), "{:?}", ran.events);
     let has_closed = |event: &Event| matches!(event, Event::ShardComputed { .. });
     assert!(!ran.events.iter().any(has_closed));
+}
+
+#[test]
+fn a_helper_on_several_cards_leaves_when_others_compute_all_that_is_missing() {
+    let world = world(&[0, 1]);
+    let [n_slow, n_helped] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+    let both = |count: &AtomicUsize| {
+        let began = Instant::now();
+        while count.load(Ordering::SeqCst) < 2 {
+            assert!(began.elapsed() < Duration::from_secs(30), "it waits in vain");
+            thread::sleep(Duration::from_millis(1));
+        }
+    };
+    let parts = || {
+        ["a", "b"].map(|id| {
+            let [n_slow, n_helped] = [&n_slow, &n_helped].map(Arc::clone);
+            let before = move |word: &str, _: &StageContext<'_>| {
+                if word.starts_with("slow") {
+                    n_slow.fetch_add(1, Ordering::SeqCst);
+                    both(&n_helped);
+                }
+                Ok(())
+            };
+            let shards = Shards { before: Some(Box::new(before)), ..Shards::default() };
+            encoder(id, &format!("slow{id} {id}1 {id}2"), shards)
+        })
+    };
+    let run = |name: &str, listen: &mut dyn FnMut(&EventRecord)| {
+        let spec = SpecInfo { path: world.path(name), ..world.spec() };
+        world.run_with(&parts(), &spec, listen)
+    };
+    let outcomes = thread::scope(|scope| {
+        let leader = scope.spawn(|| run("first", &mut |_| {}));
+        both(&n_slow);
+        let helper = run("second", &mut |record| {
+            let has_helped = matches!(record.event, Event::StageHelped { .. });
+            n_helped.fetch_add(usize::from(has_helped), Ordering::SeqCst);
+        });
+        [leader.join().unwrap(), helper].map(|ran| ran.summary.outcome)
+    });
+    assert_eq!(outcomes, [Outcome::Done; 2]);
+}
+
+#[test]
+fn a_panic_on_one_card_ends_the_work_on_all() {
+    let world = world(&[0, 1]);
+    let barrier = Barrier::new(2);
+    let on_card = move |word: &str, _: Option<u16>| {
+        if ["one", "two"].contains(&word) {
+            barrier.wait();
+        }
+        assert_ne!(word, "one", "a bug");
+        thread::sleep(Duration::from_millis(50));
+    };
+    let words: Vec<String> =
+        ["one", "two"].into_iter().map(str::to_owned).chain((0..200).map(|n| n.to_string())).collect();
+    let shards = Shards { on_card: Some(Box::new(on_card)), ..Shards::default() };
+    let began = Instant::now();
+    let ran = world.run(&[encoder("a", &words.join(" "), shards)]);
+    assert_ne!(ran.summary.outcome, Outcome::Done);
+    assert!(began.elapsed() < Duration::from_secs(5), "the other card has computed all the rest");
 }
