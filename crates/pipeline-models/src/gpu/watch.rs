@@ -173,10 +173,13 @@ fn of_device(info: &PanicHookInfo<'_>) -> Option<Fault> {
     let is_device_thread = thread.name().is_some_and(|name| DEVICE_THREADS.iter().any(|start| name.starts_with(start)));
     let is_of_framework = ["/cubecl", "/cudarc", "/burn", "/wgpu"].iter().any(|crate_name| file.contains(crate_name));
     // The framework's checks blame their callers, which may be our code.
-    let is_quoted = ["CUDA_ERROR", "DriverError", "ServerUnhealthy", "ServerError", "CallError", "ExecutionError"]
-        .iter()
-        .any(|mark| message.contains(mark));
-    let is_fault = is_device_thread || (is_of_framework && is_at_work()) || (is_quoted && is_at_work());
+    let is_quoted =
+        ["CUDA_ERROR", "DriverError", "ServerUnhealthy", "ServerError", "CallError", "ExecutionError", "BufferTooBig"]
+            .iter()
+            .any(|mark| message.contains(mark));
+    let is_own = message.starts_with("BUG") || file.contains("/pipeline-") || file.starts_with("crates/");
+    let is_of_device = is_device_thread && (is_quoted || !is_own);
+    let is_fault = is_of_device || (is_of_framework && is_at_work()) || (is_quoted && is_at_work());
     is_fault.then(|| cause(message))
 }
 
@@ -230,6 +233,15 @@ mod tests {
         let fault = Fault::Driver { code: "CUDA_ERROR_UNKNOWN".to_owned() };
         on_device_thread(60, "CUDA_ERROR_UNKNOWN");
         assert_eq!(watch.run(|| 7), Err(DeviceError::Failed { gpu, fault }));
+    }
+
+    #[test]
+    fn a_bug_on_the_thread_of_a_device_is_no_fault_of_it() {
+        let gpu = Gpu { number: Some(4), ..GPU };
+        know(gpu, [9, 4]);
+        let watch = Watch::new(gpu);
+        on_device_thread(4, "BUG: a test");
+        assert_eq!(watch.run(|| 7), Ok(7));
     }
 
     #[test]

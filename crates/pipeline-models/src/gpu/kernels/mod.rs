@@ -6,6 +6,8 @@ mod attention;
 mod fused;
 pub(super) mod heads;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use burn::tensor::ops::{ConvOptions, FloatTensor, IntTensor};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use burn_cubecl::kernel::cast;
@@ -26,8 +28,10 @@ use crate::device::Precision;
 impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT> {
     /// On the framework's own thread of the device: any other waits in a loop for each of its calls to be taken.
     fn in_turn<T: Send + 'static>(device: &Self::Device, work: impl FnOnce() -> T + Send) -> T {
-        let done = R::client(device).exclusive(work);
-        done.unwrap_or_else(|error| panic!("ServerError: the work on the device did not end: {error:?}"))
+        // A panic of ours goes on here: there it would be one of the device.
+        let done = R::client(device).exclusive(|| catch_unwind(AssertUnwindSafe(work)));
+        let done = done.unwrap_or_else(|error| panic!("ServerError: the work on the device did not end: {error:?}"));
+        done.unwrap_or_else(|panic| resume_unwind(panic))
     }
 
     fn factor(tensor: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self> {
