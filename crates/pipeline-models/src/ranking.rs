@@ -10,10 +10,13 @@ use crate::gpu;
 /// start and the copies to it are no gain beside many threads.
 const LEAST_PRODUCTS: usize = 1 << 38;
 
+/// The most images of a ranking that a card looks for: it finds one after the other.
+const MOST_WANTED: usize = 256;
+
 /// As [`pipeline_eval::rank`], and with the same bits, on the card of CUDA where that pays.
 ///
 /// The sizes alone decide: a card searches if queries × images × numbers of an embedding are 2³⁸ or more, such as
-/// 18,013 queries, 29,806 images and 512 numbers. The processor searches for fewer, without FMA, beside a GPU of Vulkan
+/// 18,013 queries, 29,806 images and 512 numbers. The processor searches for fewer, where more than 256 images of each ranking are wanted, without FMA, beside a GPU of Vulkan
 /// or Metal, which need not fuse products and sums, and where this process has not opened the card.
 ///
 /// # Errors
@@ -30,7 +33,7 @@ pub fn rank(
     device: Device,
     n_threads: usize,
 ) -> Result<Vec<Ranking>, RankError> {
-    if pays(queries.n_rows(), images.n_rows(), queries.n_cols())
+    if pays(queries.n_rows(), images.n_rows(), queries.n_cols(), top_k)
         && let Some(mut searcher) = searcher(device).map_err(|error| RankError::Search(error.into()))?
     {
         return pipeline_eval::rank_by(&mut *searcher, queries, images, relevant, top_k, similarity, n_threads);
@@ -55,8 +58,8 @@ pub fn help(error: &RankError) -> Option<String> {
     if let RankError::Search(cause) = error { of_device(cause) } else { None }
 }
 
-fn pays(n_queries: usize, n_images: usize, dim: usize) -> bool {
-    n_queries.saturating_mul(n_images).saturating_mul(dim) >= LEAST_PRODUCTS
+fn pays(n_queries: usize, n_images: usize, dim: usize, top_k: usize) -> bool {
+    top_k <= MOST_WANTED && n_queries.saturating_mul(n_images).saturating_mul(dim) >= LEAST_PRODUCTS
 }
 
 #[cfg(test)]
@@ -67,8 +70,9 @@ mod tests {
 
     #[test]
     fn sizes_alone_decide_where_images_are_searched() {
-        assert!(pays(129_380, 29_806, 512) && pays(18_013, 29_806, 512) && pays(usize::MAX, 2, 2));
-        assert!(!pays(18_012, 29_806, 512) && !pays(5_008, 29_806, 512) && !pays(usize::MAX, 0, 512));
+        assert!(pays(129_380, 29_806, 512, 10) && pays(18_013, 29_806, 512, 10) && pays(usize::MAX, 2, 2, 10));
+        assert!(!pays(18_012, 29_806, 512, 10) && !pays(5_008, 29_806, 512, 10) && !pays(usize::MAX, 0, 512, 10));
+        assert!(pays(129_380, 29_806, 512, 256) && !pays(129_380, 29_806, 512, 257));
     }
 
     #[test]

@@ -118,8 +118,9 @@ pub(crate) fn learner<'a>(
 fn room(gpu: Gpu) -> Option<u64> {
     match gpu.interface {
         Interface::Cuda => {
-            let card = super::cards(gpu.number.as_ref().map(std::slice::from_ref), |_| None).ok()?.into_iter().next();
-            card.map(|card| card.memory[0] as u64 / 2)
+            let cards = super::cards(gpu.number.as_ref().map(std::slice::from_ref), |_| None);
+            // One that is nearly full is an error, and has no room.
+            Some(cards.ok().and_then(|cards| cards.into_iter().next()).map_or(0, |card| card.memory[0] as u64 / 2))
         }
         Interface::Wgpu => None,
     }
@@ -139,7 +140,7 @@ pub(crate) trait Watched {
 
 /// What lies on the device, and computes there as long as the device has not failed.
 pub(crate) struct OnDevice<T, B: Backend> {
-    /// Absent only while it is dropped.
+    /// Absent only before it is placed and while it is dropped.
     placed: Option<T>,
     watch: Watch,
     gpu: Gpu,
@@ -149,8 +150,10 @@ pub(crate) struct OnDevice<T, B: Backend> {
 impl<T, B: Backend> OnDevice<T, B> {
     pub(super) fn new(gpu: Gpu, device: B::Device, place: impl FnOnce() -> T) -> Result<Self, DeviceError> {
         let watch = Watch::new(gpu);
-        let placed = watch.run(|| on_the_stream(place))?;
-        Ok(Self { placed: Some(placed), watch, gpu, device })
+        let mut on_device = Self { placed: None, watch, gpu, device };
+        // What was placed before a fault goes with the value.
+        on_device.placed = Some(on_device.watch.run(|| on_the_stream(place))?);
+        Ok(on_device)
     }
 
     fn run<R>(&self, work: impl FnOnce(&T) -> R) -> Result<R, DeviceError> {

@@ -9,6 +9,9 @@ use super::places::BatchPlaces;
 use crate::gpu::kernels::heads::{Numbers, copy, gather};
 use pipeline_kernels::{RowReader, each_block};
 
+/// The bytes of features that any device takes.
+const LEAST_ROOM: u64 = 512 << 20;
+
 /// The features of both sides.
 pub(super) struct Source<'a, R: CubeRuntime> {
     readers: [&'a dyn RowReader; 2],
@@ -18,12 +21,12 @@ pub(super) struct Source<'a, R: CubeRuntime> {
 }
 
 impl<'a, R: CubeRuntime> Source<'a, R> {
-    /// Features that lie on the device only if both sides fit into `room` bytes; where that is unknown, into the largest
-    /// buffer. Kernels count the numbers of a side in 32 bits.
+    /// Features that lie on the device only if both sides fit into `room` bytes; where that is unknown, into
+    /// [`LEAST_ROOM`] and the largest buffer. Kernels count the numbers of a side in 32 bits.
     pub(super) fn new(client: &ComputeClient<R>, readers: [&'a dyn RowReader; 2], room: Option<u64>) -> Self {
         let n_numbers = readers.map(|reader| reader.n_rows() as u64 * reader.n_cols() as u64);
         let n_bytes = n_numbers.iter().sum::<u64>() * size_of::<f32>() as u64;
-        let most = room.unwrap_or(client.properties().memory.max_page_size);
+        let most = room.unwrap_or_else(|| client.properties().memory.max_page_size.min(LEAST_ROOM));
         let fits = n_bytes <= most && n_numbers.iter().all(|n_numbers| u32::try_from(*n_numbers).is_ok());
         Self { readers, placed: None, fits }
     }

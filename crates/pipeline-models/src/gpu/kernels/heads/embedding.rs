@@ -8,7 +8,8 @@ use super::{Numbers, UNITS, of_blocks, of_numbers, place, sum_of_block};
 
 /// The square of the smallest divisor of a vector: PyTorch's `F.normalize` uses 1e-12.
 const LEAST_SQUARE: f32 = 1e-24;
-const LEAST_LENGTH: f32 = 1e-12;
+/// Its root, and a little more: roots of Vulkan may be a few bits off.
+const LEAST_LENGTH: f32 = 1.000_001e-12;
 
 #[cube(launch)]
 fn copy_kernel(values: &Array<f32>, output: &mut Array<f32>, first: u32) {
