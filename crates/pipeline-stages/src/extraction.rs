@@ -186,7 +186,7 @@ impl<'a> Extraction<'a> {
         let mut tokenized = None;
         (rows.give)(&firsts, &mut |rows| {
             let EncoderRows::Texts(texts) = rows else { panic!("BUG: a text encoder encodes texts") };
-            tokenized = Some(encoder.tokenize(texts, self.context.n_threads));
+            tokenized = Some(encoder.tokenize(texts, self.n_threads()));
         });
         let tokenized = tokenized.expect("rows are given once").map_err(|error| self.not_encoded(error))?;
         let mut count = TokenCount::default();
@@ -279,7 +279,7 @@ impl<'a> Extraction<'a> {
         rows: &Rows<'a>,
         batch: &mut [DistinctRow],
     ) -> Result<Encoded, StageError> {
-        let (is_pooled, n_threads) = (self.input.model.tokens().is_none(), self.context.n_threads);
+        let (is_pooled, n_threads) = (self.input.model.tokens().is_none(), self.n_threads());
         let encode = |rows: EncoderRows<'_>| match is_pooled {
             true => encoder.encode(rows, n_threads).map(Encoded::Vectors),
             false => encoder.encode_tokens(rows, n_threads).map(Encoded::Tokens),
@@ -294,6 +294,11 @@ impl<'a> Extraction<'a> {
             encoded.expect("rows are given once")
         };
         encoded.map_err(|error| self.not_encoded(error))
+    }
+
+    /// The threads for one of the shards that are worked on at once.
+    fn n_threads(&self) -> usize {
+        self.context.n_threads.div_ceil(self.n_workers())
     }
 
     fn not_encoded(&self, error: ModelError) -> StageError {

@@ -22,6 +22,7 @@ const SPEC_DIR: &str = "SPEC_DIR";
 
 /// The variable with the cards that CUDA shows to a program.
 const VISIBLE_CARDS: &str = "CUDA_VISIBLE_DEVICES";
+const ORDER_OF_CARDS: &str = "CUDA_DEVICE_ORDER";
 
 /// The variables of a program beside those of its inputs.
 pub(super) struct Variables {
@@ -34,6 +35,8 @@ pub(super) struct Variables {
     spec_folder: OsString,
     /// The cards that CUDA shows to this process, if not all.
     visible_cards: Option<String>,
+    /// The order in which CUDA counts the cards, if the caller chose one.
+    order_of_cards: Option<OsString>,
 }
 
 impl Variables {
@@ -67,7 +70,8 @@ impl Variables {
             return Err(SpecError::at(span_of(node, "run"), message));
         }
         let visible_cards = environment.peek(VISIBLE_CARDS).map(|cards| cards.to_string_lossy().into_owned());
-        Ok(Self { written, taken, passed, spec_folder, visible_cards })
+        let order_of_cards = environment.peek(ORDER_OF_CARDS).map(ToOwned::to_owned);
+        Ok(Self { written, taken, passed, spec_folder, visible_cards, order_of_cards })
     }
 
     /// The lines of the manifest: canonical JSON by name.
@@ -97,6 +101,8 @@ impl Variables {
             && let Some(card) = visible_card(self.visible_cards.as_deref(), number)
         {
             all.entry(VISIBLE_CARDS.into()).or_insert(card.into());
+            // Numbers mean the same cards to both processes.
+            self.order_of_cards.iter().for_each(|order| _ = all.entry(ORDER_OF_CARDS.into()).or_insert(order.clone()));
         }
         all.insert(SPEC_DIR.into(), self.spec_folder.clone());
         for (slot, input) in context.inputs {

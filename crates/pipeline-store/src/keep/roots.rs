@@ -64,8 +64,8 @@ impl Roots {
     }
 }
 
-/// The objects of a held record, without the files of sub-trees that were seen before. Where a sub-tree is lost or damaged, its files are unknown: then all results of the
-/// stage are held, so that no shard of it is collected.
+/// The objects of a held record, without the files of sub-trees that were seen before. Where a sub-tree is lost or
+/// damaged, its files are unknown: then all results of the stage are held, so that no shard of it is collected.
 fn objects_of(
     cas: &Cas,
     record: &Record,

@@ -72,7 +72,7 @@ pub struct Provenance {
     pub stage: StageId,
     /// The device of the tensors.
     pub device: Device,
-    /// The numbers of the cards that computed it, sorted; empty where none did, or none has a number.
+    /// The numbers of the cards on which this process computed parts of it, sorted; empty where no card has a number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cards: Vec<u16>,
     /// The processor's instruction set, such as `avx512`.
