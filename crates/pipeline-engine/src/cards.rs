@@ -1,7 +1,6 @@
 //! The cards of a run: each working stage holds one, and those that nobody holds are lent to stages with many shards.
 //!
-//! A stage begins as soon as its card is free, and a lender never waits for more than one shard: what is lent goes back
-//! to whoever wants to hold it.
+//! What is lent goes back to whoever wants to hold it, after the shards in hand.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
