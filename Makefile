@@ -53,9 +53,10 @@ gpu-standin: ## --device cuda without a card: kernels, families, trainings, faul
 	cargo build --locked --package pipeline-cli --package pipeline-models --features cuda --bins --example card_search
 	python3 tests/gpu/run.py $${CARGO_TARGET_DIR:-target}/debug/pipeline target/gpu-standin
 
-gpu-vulkan: ## --device wgpu on any driver of Vulkan: families and trainings beside the processor (tests/gpu/vulkan.py)
+gpu-vulkan: ## --device wgpu on any driver of Vulkan: families, trainings and kernels beside the processor (tests/gpu)
 	cargo build --locked --package pipeline-cli --features wgpu
 	python3 tests/gpu/vulkan.py $${CARGO_TARGET_DIR:-target}/debug/pipeline target/gpu-vulkan
+	cargo test --locked --package pipeline-models --features wgpu --lib -- --ignored gpu::
 
 browser: demo ## reports, a comparison and a sweep of the demo in headless Chromium; screenshots in target/browser
 	$(PIPELINE) report demo -o target/report.html

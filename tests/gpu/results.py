@@ -9,8 +9,6 @@ import shutil
 import struct
 import subprocess
 
-# No norm follows the convolutions of these, whose features may differ by twice as much.
-RESNETS = ("resnet", "rn50")
 # The largest difference to the processor's own code, by the precision: of features as a share of a row's length, of all
 # else as numbers.
 TOLERANCES = {

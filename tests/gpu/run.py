@@ -124,8 +124,7 @@ def emulated(standin, checks, name):
         checks.say(False, f"{name}, emulated", f"exit {expected.returncode} and {done.returncode}: {done.stderr[-1500:]}")
         return
     for stage, what, precision, found in results.differences(standin, spec, reference, store):
-        allowed = results.TOLERANCES[precision][what] * (1 + any(name in stage for name in results.RESNETS))
-        checks.say(found <= allowed, f"{name}: {stage}", f"{what} in {precision} differ by {found:.1e}")
+        checks.say(found <= results.TOLERANCES[precision][what], f"{name}: {stage}", f"{what} in {precision} differ by {found:.1e}")
 
 
 def assembled(standin, checks, arch, kernels):

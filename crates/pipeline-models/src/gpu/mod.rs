@@ -100,19 +100,19 @@ macro_rules! on_backend {
     ($gpu:expr, $Backend:ident, $device:ident => $result:expr) => {
         match $gpu.interface {
             #[cfg(feature = "cuda")]
-            Interface::Cuda => {
+            $crate::device::Interface::Cuda => {
                 type $Backend = burn_cuda::Cuda;
-                let $device = super::cuda::device($gpu);
+                let $device = $crate::gpu::cuda::device($gpu);
                 $result
             }
             #[cfg(feature = "wgpu")]
-            Interface::Wgpu => {
+            $crate::device::Interface::Wgpu => {
                 type $Backend = burn_wgpu::Wgpu;
-                let $device = super::wgpu::device($gpu);
+                let $device = $crate::gpu::wgpu::device($gpu);
                 $result
             }
             #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
-            interface => Err(DeviceError::NotBuilt { interface }),
+            interface => Err($crate::gpu::DeviceError::NotBuilt { interface }),
         }
     };
 }

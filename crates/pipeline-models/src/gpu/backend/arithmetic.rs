@@ -7,7 +7,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind, binary};
 use burn::tensor::backend::Backend;
-use burn::tensor::ops::{ConvOptions, FloatTensor, IntTensor};
+use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{Bool, Int, Tensor, TensorData, TensorPrimitive, activation};
 
 use crate::device::Precision;
@@ -33,17 +33,25 @@ pub(crate) trait Arithmetic: Backend {
     /// The products of the matrices in the last two axes; the others are equal, or absent.
     fn product(lhs: FloatTensor<Self>, rhs: FloatTensor<Self>, precision: Precision) -> FloatTensor<Self>;
 
-    /// Convolutions over maps with their channels last.
+    /// Convolutions over maps with their channels last, and what follows them.
     ///
     /// # Shapes
-    /// `maps`: `[n, height, width, n_in]` · `weight`: `[n_out, kernel, kernel, n_in / groups]` · returns `[n,
-    /// height, width, n_out]`
+    /// `maps`: `[n, height, width, n_in]` · `weight`: `[n_out, kernel, kernel, n_in]` · `after`: `[n_out]`, and the shape
+    /// that is returned, `[n, height, width, n_out]`
     fn convolution(
         maps: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        options: ConvOptions<2>,
+        window: Window,
+        after: After<FloatTensor<Self>>,
         precision: Precision,
     ) -> FloatTensor<Self>;
+
+    /// Convolutions of every channel by itself, with a bias, in single precision; the maps keep their size.
+    ///
+    /// # Shapes
+    /// `maps`, returned: `[n, height, width, n_channels]` · `weight`: `[kernel, kernel, n_channels]` · `bias`:
+    /// `[n_channels]`
+    fn depthwise(maps: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self>;
 
     /// The numbers of the levels of pixels: for each channel those of its 256 levels.
     ///
@@ -234,6 +242,36 @@ impl From<Activation> for Then {
     }
 }
 
+/// The steps of a convolution over maps, and the places of zeros around them, in height and width alike.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    /// The distance of neighbouring patches.
+    pub(crate) stride: usize,
+    /// The zeros before and after a line or column.
+    pub(crate) padding: usize,
+}
+
+/// What follows sums: their bias over the last axis, others that are added, and a function.
+#[derive(Debug)]
+pub(crate) struct After<T> {
+    /// The bias.
+    pub(crate) bias: T,
+    /// What is added, of the shape of the sums.
+    pub(crate) others: Option<T>,
+    /// The function.
+    pub(crate) then: Then,
+}
+
+/// Maps and what follows them, place by place.
+pub(crate) fn followed_by<B: Arithmetic>(sums: FloatTensor<B>, after: After<FloatTensor<B>>) -> FloatTensor<B> {
+    let sums = of_primitive::<B, 4>(sums);
+    let shape = sums.dims();
+    let places = |maps: Tensor<B, 4>| primitive(maps.reshape([shape[0] * shape[1] * shape[2], shape[3]]));
+    let others = after.others.map(|others| places(of_primitive(others)));
+    let biased = B::biased(places(sums), after.bias, others, after.then);
+    primitive(of_primitive::<B, 2>(biased).reshape(shape))
+}
+
 /// A device, and the rounding of products on it.
 #[derive(Debug)]
 pub(crate) struct Site<B: Backend> {
@@ -258,16 +296,6 @@ pub(super) fn product<B: Arithmetic, const D: usize>(
     of_primitive(B::product(primitive(lhs), primitive(rhs), precision))
 }
 
-/// Convolutions over maps with their channels last, as [`Arithmetic::convolution`].
-pub(super) fn convolution<B: Arithmetic>(
-    maps: Tensor<B, 4>,
-    weight: Tensor<B, 4>,
-    options: ConvOptions<2>,
-    precision: Precision,
-) -> Tensor<B, 4> {
-    of_primitive(B::convolution(primitive(maps), primitive(weight), options, precision))
-}
-
 /// Sums with a bias, others and a function of them, as [`Arithmetic::biased`].
 pub(super) fn biased<B: Arithmetic>(
     sums: Tensor<B, 2>,
@@ -278,11 +306,11 @@ pub(super) fn biased<B: Arithmetic>(
     of_primitive(B::biased(primitive(sums), primitive(bias), others.map(primitive), then))
 }
 
-pub(super) fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
+pub(crate) fn primitive<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> FloatTensor<B> {
     tensor.into_primitive().tensor()
 }
 
-pub(super) fn of_primitive<B: Backend, const D: usize>(tensor: FloatTensor<B>) -> Tensor<B, D> {
+pub(crate) fn of_primitive<B: Backend, const D: usize>(tensor: FloatTensor<B>) -> Tensor<B, D> {
     Tensor::from_primitive(TensorPrimitive::Float(tensor))
 }
 
@@ -327,7 +355,17 @@ impl<B: Arithmetic, C: CheckpointStrategy> Arithmetic for Autodiff<B, C> {
         }
     }
 
-    fn convolution(_: FloatTensor<Self>, _: FloatTensor<Self>, _: ConvOptions<2>, _: Precision) -> FloatTensor<Self> {
+    fn convolution(
+        _: FloatTensor<Self>,
+        _: FloatTensor<Self>,
+        _: Window,
+        _: After<FloatTensor<Self>>,
+        _: Precision,
+    ) -> FloatTensor<Self> {
+        panic!("BUG: no training goes through a convolution")
+    }
+
+    fn depthwise(_: FloatTensor<Self>, _: FloatTensor<Self>, _: FloatTensor<Self>) -> FloatTensor<Self> {
         panic!("BUG: no training goes through a convolution")
     }
 }
@@ -337,7 +375,7 @@ pub(crate) mod on_processor {
     //! The same by burn's operations, on its backend for processors, which rounds no factor.
 
     use burn::tensor::module::conv2d;
-    use burn::tensor::ops::FloatTensorOps as _;
+    use burn::tensor::ops::{ConvOptions, FloatTensorOps as _};
     use burn_flex::Flex;
 
     use super::*;
@@ -357,12 +395,24 @@ pub(crate) mod on_processor {
         fn convolution(
             maps: FloatTensor<Self>,
             weight: FloatTensor<Self>,
-            options: ConvOptions<2>,
+            window: Window,
+            after: After<FloatTensor<Self>>,
             _: Precision,
         ) -> FloatTensor<Self> {
+            let options = ConvOptions::new([window.stride; 2], [window.padding; 2], [1, 1], 1);
             let channels_first = |maps| of_primitive::<Self, 4>(maps).permute([0, 3, 1, 2]);
             let (maps, weight) = (channels_first(maps), channels_first(weight));
-            primitive(conv2d(maps, weight, None, options).permute([0, 2, 3, 1]))
+            let sums = primitive(conv2d(maps, weight, None, options).permute([0, 2, 3, 1]));
+            followed_by::<Self>(sums, after)
+        }
+
+        fn depthwise(maps: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+            let (maps, weight) = (of_primitive::<Self, 4>(maps), of_primitive::<Self, 3>(weight));
+            let [kernel, _, n_channels] = weight.dims();
+            let options = ConvOptions::new([1, 1], [kernel / 2; 2], [1, 1], n_channels);
+            let weight = weight.permute([2, 0, 1]).unsqueeze_dim(1);
+            let bias = Some(of_primitive(bias));
+            primitive(conv2d(maps.permute([0, 3, 1, 2]), weight, bias, options).permute([0, 2, 3, 1]))
         }
     }
 }

@@ -1,12 +1,10 @@
 //! The forward pass of a ConvNeXt, channels last.
 
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorData};
 
-use super::arithmetic::{Arithmetic, Site, Then, biased, convolution};
+use super::arithmetic::{Arithmetic, Site, Then, of_primitive, primitive};
 use super::layers::{Dense, LayerNorm};
 use super::{Place, rows};
-use crate::device::Precision;
 use crate::families::convnext::weights::{BlockWeights, ConvNeXtWeights, KERNEL, StageWeights};
 use crate::families::pooling::MapPooling;
 use crate::forward::ImageForward;
@@ -33,10 +31,9 @@ struct Stage<B: Arithmetic> {
 }
 
 struct Block<B: Arithmetic> {
-    /// `[width, 7, 7, 1]`
-    depthwise: Tensor<B, 4>,
+    /// `[7, 7, width]`
+    depthwise: Tensor<B, 3>,
     depthwise_bias: Tensor<B, 1>,
-    precision: Precision,
     norm: LayerNorm<B>,
     intermediate: Dense<B>,
     output: Dense<B>,
@@ -88,11 +85,12 @@ impl<B: Arithmetic> Stage<B> {
 impl<B: Arithmetic> Block<B> {
     fn new(weights: BlockWeights, epsilon: f64, site: &Site<B>) -> Self {
         let n_channels = weights.depthwise_bias.len();
-        let shape = [n_channels, KERNEL, KERNEL, 1];
+        let shape = [KERNEL, KERNEL, n_channels];
+        let taps = (0..KERNEL * KERNEL).flat_map(|tap| weights.depthwise[tap..].iter().step_by(KERNEL * KERNEL));
+        let depthwise = TensorData::new(taps.copied().collect::<Vec<f32>>(), shape);
         Self {
-            depthwise: Tensor::from_data(TensorData::new(weights.depthwise, shape), &site.device),
+            depthwise: Tensor::from_data(depthwise, &site.device),
             depthwise_bias: Tensor::from_data(TensorData::new(weights.depthwise_bias, [n_channels]), &site.device),
-            precision: site.precision,
             norm: LayerNorm::new(weights.norm, epsilon, site),
             intermediate: Dense::new(weights.intermediate, site),
             output: Dense::new(weights.output, site),
@@ -102,12 +100,11 @@ impl<B: Arithmetic> Block<B> {
     /// `[n_images, height, width, n_channels]`
     fn forward(&self, maps: Tensor<B, 4>) -> Tensor<B, 4> {
         let n_channels = maps.dims()[3];
-        let options = ConvOptions::new([1, 1], [KERNEL / 2; 2], [1, 1], n_channels);
-        let branch = convolution(maps.clone(), self.depthwise.clone(), options, self.precision);
+        let (depthwise, bias) = (primitive(self.depthwise.clone()), primitive(self.depthwise_bias.clone()));
+        let branch = of_primitive::<B, 4>(B::depthwise(primitive(maps.clone()), depthwise, bias));
         let [n_images, height, width, _] = maps.dims();
         let residual = maps.reshape([n_images * height * width, n_channels]);
         of_rows(branch, |rows| {
-            let rows = biased(rows, self.depthwise_bias.clone(), None, Then::Nothing);
             let inner = self.intermediate.forward_then(self.norm.forward(rows), None, Then::Gelu);
             self.output.forward_then(inner, Some(residual), Then::Nothing)
         })

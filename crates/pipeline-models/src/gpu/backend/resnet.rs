@@ -1,12 +1,11 @@
 //! The forward pass of a ResNet up to the pooled features, channels last.
 
 use burn::tensor::module::{avg_pool2d, max_pool2d};
-use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, TensorData};
 
 use pipeline_kernels::convolution::ConvWeights;
 
-use super::arithmetic::{Arithmetic, Site, Then, biased, convolution, of_primitive, primitive};
+use super::arithmetic::{After, Arithmetic, Site, Then, Window, of_primitive, primitive};
 use super::{Place, rows};
 use crate::device::Precision;
 use crate::families::pooling::MapPooling;
@@ -42,10 +41,13 @@ struct Convolution<B: Arithmetic> {
     /// `[n_out, kernel, kernel, n_in]`
     weight: Tensor<B, 4>,
     bias: Tensor<B, 1>,
-    stride: usize,
-    padding: usize,
+    window: Window,
     precision: Precision,
 }
+
+/// Convolutions of fewer channels stay in single precision: the few of pixels are a small part of the work, and all
+/// features follow from them.
+const MIN_ROUNDED_CHANNELS: usize = 16;
 
 impl<B: Arithmetic> ResNet<B> {
     /// Moves the weights to the device.
@@ -144,24 +146,26 @@ impl<B: Arithmetic> ResidualBlock<B> {
 impl<B: Arithmetic> Convolution<B> {
     fn new(weights: ConvWeights, site: &Site<B>) -> Self {
         let (kernel, n_out) = (weights.kernel, weights.n_out);
+        let precision = if weights.n_in < MIN_ROUNDED_CHANNELS { Precision::F32 } else { site.precision };
         let weight = TensorData::new(folded(&weights), [n_out, kernel, kernel, weights.n_in]);
         Self {
-            weight: of_primitive(B::factor(primitive(Tensor::<B, 4>::from_data(weight, &site.device)), site.precision)),
+            weight: of_primitive(B::factor(primitive(Tensor::<B, 4>::from_data(weight, &site.device)), precision)),
             bias: Tensor::from_data(TensorData::new(weights.bias, [n_out]), &site.device),
-            stride: weights.stride,
-            padding: kernel / 2,
-            precision: site.precision,
+            window: Window { stride: weights.stride, padding: kernel / 2 },
+            precision,
         }
     }
 
     /// A function of the convolutions, to which `others` are added if there are any.
     fn forward(&self, maps: Tensor<B, 4>, others: Option<Tensor<B, 4>>, then: Then) -> Tensor<B, 4> {
-        let options = ConvOptions::new([self.stride; 2], [self.padding; 2], [1, 1], 1);
-        let sums = convolution(maps, self.weight.clone(), options, self.precision);
-        let shape = sums.dims();
-        let [n_images, height, width, n_out] = shape;
-        let places = |maps: Tensor<B, 4>| maps.reshape([n_images * height * width, n_out]);
-        biased(places(sums), self.bias.clone(), others.map(places), then).reshape(shape)
+        let after = After { bias: primitive(self.bias.clone()), others: others.map(primitive), then };
+        of_primitive(B::convolution(
+            primitive(maps),
+            primitive(self.weight.clone()),
+            self.window,
+            after,
+            self.precision,
+        ))
     }
 }
 

@@ -18,6 +18,9 @@ const TOKENS_PER_ROW: usize = 256;
 const PADDED_TO: usize = 8;
 /// The most images that are computed together; the caller may give fewer.
 const BATCH_IMAGES: usize = 256;
+/// The most pixels of a batch of several images: larger images come fewer at once, and need no more memory. Kernels count the
+/// numbers of a map in 32 bits.
+const BATCH_PIXELS: usize = BATCH_IMAGES * 224 * 224;
 
 /// Texts that are computed together.
 pub(super) struct TextBatch<'a> {
@@ -110,7 +113,7 @@ where
             let numbers = numbers.clone().into_primitive().tensor();
             B::in_turn(device, || (self.model)(of_primitive(B::numbers_of_levels(levels, numbers, device))))
         };
-        Ok(read_behind(pixels.chunks(BATCH_IMAGES).map(forward)).concat())
+        Ok(read_behind(pixels.chunks(images_at_once(height, width)).map(forward)).concat())
     }
 }
 
@@ -126,6 +129,11 @@ fn read_behind<B: Backend>(batches: impl Iterator<Item = Tensor<B, 2>>) -> Vec<V
 
 fn to_values<B: Backend>(vectors: Tensor<B, 2>) -> Vec<f32> {
     vectors.into_data().into_vec().expect("vectors are of type f32")
+}
+
+/// The images of a size that are computed together.
+fn images_at_once(height: usize, width: usize) -> usize {
+    (BATCH_PIXELS / (height * width).max(1)).clamp(1, BATCH_IMAGES)
 }
 
 fn padded(length: usize) -> usize {
@@ -155,6 +163,12 @@ mod tests {
         assert_eq!(of_like_lengths(&[3, 9, 3, 17, 3, 9], 32), [vec![3], vec![1, 5], vec![0, 2, 4]]);
         assert_eq!(of_like_lengths(&[50, 40], 32), [[0], [1]]);
         assert!(of_like_lengths(&[], 32).is_empty());
+    }
+
+    #[test]
+    fn large_images_come_fewer_at_once() {
+        let sides = [32, 224, 225, 384, 448, 5_000];
+        assert_eq!(sides.map(|side| images_at_once(side, side)), [256, 256, 253, 87, 64, 1]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use burn_cubecl::kernel::into_contiguous;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::fused::{LANES, ROWS_PER_CUBE, empty_like, empty_of, of_numbers, of_rows};
+use super::fused::{LANES, ROWS_PER_CUBE, deviation, empty_like, empty_of, of_numbers, of_rows};
 
 /// The parts of a layer's sums at most: queries, keys and values.
 const MAX_PARTS: usize = 3;
@@ -111,14 +111,7 @@ fn biased_norm_kernel(
             place += LANES as usize;
         }
         let mean = plane_sum(sum) / f32::cast_from(width);
-        let mut squares = 0.0f32;
-        let mut place = UNIT_POS_X as usize;
-        while place < width {
-            let centred = output[start + place] - mean;
-            squares += centred * centred;
-            place += LANES as usize;
-        }
-        let deviation = f32::sqrt(plane_sum(squares) / f32::cast_from(width) + epsilon);
+        let deviation = deviation(output, start, width, mean, epsilon);
         let mut place = UNIT_POS_X as usize;
         while place < width {
             output[start + place] = (output[start + place] - mean) / deviation * scale[place] + shift[place];

@@ -91,22 +91,29 @@ fn biased_kernel(
         if comptime!(has_others) {
             value += others[ABSOLUTE_POS];
         }
-        if comptime!(then == Then::Relu) {
-            // Not `max`, which would hide a number that is none.
-            value = select(value < 0.0f32, 0.0f32, value);
-        }
-        if comptime!(then == Then::Gelu) {
-            value = value * (Erf::erf(value * 0.707_106_77f32) + 1.0f32) * 0.5f32;
-        }
-        if comptime!(then == Then::GeluTanh) {
-            let inner = (value + value * value * value * 0.044_715f32) * 0.797_884_6f32;
-            value = value * (f32::tanh(inner) + 1.0f32) * 0.5f32;
-        }
-        if comptime!(then == Then::QuickGelu) {
-            value = value / (1.0f32 + f32::exp(value * -1.702f32));
-        }
-        output[ABSOLUTE_POS] = value;
+        output[ABSOLUTE_POS] = followed(value, then);
     }
+}
+
+/// A function of a number.
+#[cube]
+pub(super) fn followed(value: f32, #[comptime] then: Then) -> f32 {
+    let mut value = value;
+    if comptime!(then == Then::Relu) {
+        // Not `max`, which would hide a number that is none.
+        value = select(value < 0.0f32, 0.0f32, value);
+    }
+    if comptime!(then == Then::Gelu) {
+        value = value * (Erf::erf(value * 0.707_106_77f32) + 1.0f32) * 0.5f32;
+    }
+    if comptime!(then == Then::GeluTanh) {
+        let inner = (value + value * value * value * 0.044_715f32) * 0.797_884_6f32;
+        value = value * (f32::tanh(inner) + 1.0f32) * 0.5f32;
+    }
+    if comptime!(then == Then::QuickGelu) {
+        value = value / (1.0f32 + f32::exp(value * -1.702f32));
+    }
+    value
 }
 
 /// Sums with a bias over the last axis, and others if there are any, and a function of them.
@@ -148,20 +155,26 @@ fn norm_kernel(rows: &Array<f32>, scale: &Array<f32>, shift: &Array<f32>, output
             place += LANES as usize;
         }
         let mean = plane_sum(sum) / f32::cast_from(width);
-        let mut squares = 0.0f32;
-        let mut place = UNIT_POS_X as usize;
-        while place < width {
-            let centred = rows[start + place] - mean;
-            squares += centred * centred;
-            place += LANES as usize;
-        }
-        let deviation = f32::sqrt(plane_sum(squares) / f32::cast_from(width) + epsilon);
+        let deviation = deviation(rows, start, width, mean, epsilon);
         let mut place = UNIT_POS_X as usize;
         while place < width {
             output[start + place] = (rows[start + place] - mean) / deviation * scale[place] + shift[place];
             place += LANES as usize;
         }
     }
+}
+
+/// The standard deviation of a row, whose numbers the threads of a plane have read or written as here.
+#[cube]
+pub(super) fn deviation(rows: &Array<f32>, start: usize, width: usize, mean: f32, epsilon: f32) -> f32 {
+    let mut squares = 0.0f32;
+    let mut place = UNIT_POS_X as usize;
+    while place < width {
+        let centred = rows[start + place] - mean;
+        squares += centred * centred;
+        place += LANES as usize;
+    }
+    f32::sqrt(plane_sum(squares) / f32::cast_from(width) + epsilon)
 }
 
 /// The layer norm of each row.

@@ -3,26 +3,28 @@
 //! No tuning: a kernel chosen by its speed would differ from run to run, and with it the bits.
 
 mod attention;
+mod convolution;
 mod fused;
 pub(super) mod heads;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use burn::tensor::ops::{ConvOptions, FloatTensor, IntTensor};
+use burn::tensor::ops::{FloatTensor, IntTensor};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 use burn_cubecl::kernel::cast;
-use burn_cubecl::kernel::conv::{ConvStrategy, conv_forward_nhwc};
-use burn_cubecl::ops::{permute, reshape};
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime};
 use cubecl::ir::{ElemType, FloatKind};
 use cubek::convolution::components::ConvSetupError;
-use cubek::convolution::{self, AcceleratedTileKind, ConvAlgorithm, ConvolutionArgs, ConvolutionInputs};
+use cubek::convolution::{
+    AcceleratedTileKind, ConvAlgorithm, ConvolutionArgs, ConvolutionInputs, Strategy as ConvolutionStrategy,
+    launch_ref as launch_convolution,
+};
 use cubek::matmul::definition::{MatmulElems, MatmulGlobalElems, MatmulSetupError};
 use cubek::matmul::launch::{Strategy, launch_ref};
 use cubek::std::InputBinding;
 
-use super::backend::arithmetic::{Arithmetic, Then, plain};
+use super::backend::arithmetic::{After, Arithmetic, Then, Window, followed_by, plain};
 use crate::device::Precision;
 
 impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT> {
@@ -46,16 +48,23 @@ impl<R: CubeRuntime, BT: BoolElement> Arithmetic for CubeBackend<R, f32, i32, BT
     fn convolution(
         maps: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        options: ConvOptions<2>,
+        window: Window,
+        after: After<FloatTensor<Self>>,
         precision: Precision,
     ) -> FloatTensor<Self> {
         let precision = on_device(&maps, precision);
-        if precision == Precision::F32 || options.groups > 1 {
-            return in_single_precision(maps, weight, options);
+        if precision != Precision::F32 {
+            let (lhs, rhs) = (rounded(maps.clone(), precision), rounded(weight.clone(), precision));
+            // Odd shapes may not suit them.
+            if let Ok(sums) = on_tensor_cores(lhs, rhs, window) {
+                return followed_by::<Self>(sums, after);
+            }
         }
-        let (lhs, rhs) = (rounded(maps.clone(), precision), rounded(weight.clone(), precision));
-        // Odd shapes may not suit them.
-        on_tensor_cores(lhs, rhs, &options).unwrap_or_else(|_| in_single_precision(maps, weight, options))
+        convolution::convolution(maps, cast(weight, DType::F32), window, after)
+    }
+
+    fn depthwise(maps: FloatTensor<Self>, weight: FloatTensor<Self>, bias: FloatTensor<Self>) -> FloatTensor<Self> {
+        convolution::depthwise(maps, weight, bias)
     }
 
     fn numbers_of_levels(levels: TensorData, numbers: FloatTensor<Self>, device: &Self::Device) -> FloatTensor<Self> {
@@ -193,13 +202,13 @@ fn strategies(precision: Precision) -> Vec<Strategy> {
 fn on_tensor_cores<R: CubeRuntime>(
     maps: CubeTensor<R>,
     weight: CubeTensor<R>,
-    options: &ConvOptions<2>,
+    window: Window,
 ) -> Result<CubeTensor<R>, ConvSetupError> {
     let ([n_images, height, width, _], [n_out, kernel, _, _]) = (shape(&maps), shape(&weight));
-    let side = |side: usize, axis: usize| (side + 2 * options.padding[axis] - kernel) / options.stride[axis] + 1;
-    let output = fused::empty_like(&maps, [n_images, side(height, 0), side(width, 1), n_out].into());
+    let [height_out, width_out] = [height, width].map(|side| side_out(side, kernel, window));
+    let output = fused::empty_like(&maps, [n_images, height_out, width_out, n_out].into());
     let types = types(&maps, &weight, &output);
-    let strategy = convolution::Strategy::Inferred {
+    let strategy = ConvolutionStrategy::Inferred {
         algorithm: ConvAlgorithm::SimpleSyncCyclic,
         tile_kind: AcceleratedTileKind::Cmma,
     };
@@ -209,27 +218,14 @@ fn on_tensor_cores<R: CubeRuntime>(
         bias: None,
         out: output.clone().binding(),
     };
-    let ConvOptions { stride, padding, dilation, .. } = options.clone();
-    let arguments = ConvolutionArgs { stride, padding, dilation };
-    convolution::launch_ref(&strategy, &output.client, inputs, arguments, types)?;
+    let arguments = ConvolutionArgs { stride: [window.stride; 2], padding: [window.padding; 2], dilation: [1, 1] };
+    launch_convolution(&strategy, &output.client, inputs, arguments, types)?;
     Ok(output)
 }
 
-/// Convolutions in single precision, of weights as they are held: those of single places are products.
-fn in_single_precision<R: CubeRuntime>(
-    maps: CubeTensor<R>,
-    weight: CubeTensor<R>,
-    options: ConvOptions<2>,
-) -> CubeTensor<R> {
-    let (weight, [n_images, height, width, n_in]) = (cast(weight, DType::F32), shape(&maps));
-    let [n_out, kernel, _, _] = shape(&weight);
-    if kernel == 1 && options.stride == [1, 1] && options.groups == 1 {
-        let places = reshape(maps, [n_images * height * width, n_in].into());
-        let weight = permute(reshape(weight, [n_out, n_in].into()), &[1, 0]);
-        return reshape(product(places, weight, Precision::F32), [n_images, height, width, n_out].into());
-    }
-    conv_forward_nhwc(maps, weight, None, options, ConvStrategy::Direct)
-        .unwrap_or_else(|error| panic!("BUG: no kernel convolves these maps: {error:?}"))
+/// The height or width of maps after convolutions with a kernel.
+fn side_out(side: usize, kernel: usize, window: Window) -> usize {
+    (side + 2 * window.padding - kernel) / window.stride + 1
 }
 
 /// The factor as `bf16` where that is asked for.
@@ -263,3 +259,6 @@ fn input<R: CubeRuntime>(tensor: &CubeTensor<R>) -> InputBinding<R> {
 fn shape<R: CubeRuntime>(tensor: &CubeTensor<R>) -> [usize; 4] {
     std::array::from_fn(|axis| tensor.meta.shape()[axis])
 }
+
+#[cfg(test)]
+pub(super) mod tests;

@@ -97,12 +97,12 @@ impl View {
 }
 
 /// Blocks in which each of `n` numbers has a thread.
-fn of_numbers(n: usize) -> (CubeCount, CubeDim) {
+pub(super) fn of_numbers(n: usize) -> (CubeCount, CubeDim) {
     of_blocks(n.div_ceil(UNITS as usize))
 }
 
 /// So many blocks. A grid of Vulkan has up to 2¹⁶ - 1 of them in an axis.
-fn of_blocks(n_blocks: usize) -> (CubeCount, CubeDim) {
+pub(super) fn of_blocks(n_blocks: usize) -> (CubeCount, CubeDim) {
     const MOST: usize = (1 << 16) - 1;
     let across = n_blocks.min(MOST);
     let count = CubeCount::Static(across as u32, n_blocks.div_ceil(across.max(1)) as u32, 1);
@@ -111,7 +111,7 @@ fn of_blocks(n_blocks: usize) -> (CubeCount, CubeDim) {
 
 /// The place of a thread among all.
 #[cube]
-fn place() -> u32 {
+pub(super) fn place() -> u32 {
     CUBE_POS as u32 * UNITS + UNIT_POS
 }
 
