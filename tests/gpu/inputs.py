@@ -8,6 +8,7 @@ from pathlib import Path
 FIXTURES = Path(__file__).resolve().parents[1] / "fixtures"
 N_ROWS = 6
 N_TEXTS = 24
+SHARED_ROWS, SHARED_WIDTHS, SHARED_EPOCHS = 8000, {"text": 4096, "image": 4096}, 2
 
 TEXT_MODELS = {
     "bert": "tiny/bert",
@@ -186,6 +187,16 @@ def batches(folder):
         params = {"projection_dim": 16, "batch_size": 130, "epochs": 2, "lr": 0.01, **more}
         inputs = {"queries": "queries", "text": "text", "images": "image"}
         stages[f"train-{name}"] = {"kind": "train-projection", "inputs": inputs, "params": params}
+    return spec(stages)
+
+
+def shared(folder):
+    """Two trainings on features of 250 MiB, which one card cannot hold twice."""
+    stages = vectors(folder / "shared", SHARED_ROWS, SHARED_WIDTHS)
+    inputs = {"queries": "queries", "text": "text", "images": "image"}
+    for idx in range(2):
+        params = {"projection_dim": 16, "batch_size": 512, "epochs": SHARED_EPOCHS, "lr": 0.001 * (idx + 1)}
+        stages[f"train-{idx}"] = {"kind": "train-projection", "inputs": inputs, "params": params}
     return spec(stages)
 
 

@@ -287,6 +287,21 @@ def memory(standin, checks):
     checks.say(None not in peaks.values() and peaks[18] <= peaks[1], "18 trainings hold what one holds", found)
 
 
+def shared_card(standin, checks):
+    """Trainings on one card at once share its memory: features that do not fit there twice stay on the host."""
+    (standin.folder / "shared.yaml").write_text(inputs.shared(standin.folder))
+    n_bytes = inputs.SHARED_ROWS * sum(inputs.SHARED_WIDTHS.values()) * 4
+    for memory, passes in ((16 << 30, 2), (800 << 20, 1 + inputs.SHARED_EPOCHS), (540 << 20, 2 * inputs.SHARED_EPOCHS)):
+        counts = standin.folder / f"shared-{memory >> 20}.jsonl"
+        more = {"STANDIN_IDLE": standin.probe_launches, "STANDIN_MEMORY": memory, "STANDIN_COUNTS": counts}
+        forced = [word for idx in range(2) for word in ("--force", f"train-{idx}")]
+        done = standin.run("shared.yaml", standin.folder / "shared-cuda", compiles=False, arguments=["--gpu-jobs", "2", *forced], **more)
+        uploaded = results.counts(counts)["uploaded"] / n_bytes
+        found = f"features are uploaded {uploaded:.2f} times{done.stderr[-500:] if done.returncode else ''}"
+        # Weights and rows are uploaded, too.
+        checks.say(done.returncode == 0 and passes <= uploaded < passes + 0.2, f"two trainings on a card of {memory >> 20} MiB", found)
+
+
 def training_calls(standin, checks):
     """A step of training is a few launches; an epoch of a few steps is one upload, and one wait for the losses."""
     for name, params in training_ceiling.TRAININGS.items():
@@ -368,6 +383,7 @@ def main():
     small_card(standin, checks)
     missing_parts(standin, checks)
     memory(standin, checks)
+    shared_card(standin, checks)
     training_calls(standin, checks)
     start(standin, checks)
     settings(standin, checks)

@@ -42,7 +42,7 @@ pub use lengths::{length, normalize_rows};
 pub use matrix::Matrix;
 pub use norm::Norm;
 pub use packed::{After, BLOCK_DEPTH, PackedMatrix, Rows};
-pub use row_reader::{RowReader, SelectedRows, consecutive_rows, each_block, read_rows};
+pub use row_reader::{BLOCK_BYTES, RowReader, SelectedRows, consecutive_rows, each_block, read_rows};
 pub use softmax::{SOFTMAX_RUN, softmax};
 pub use threads::{map_batches, on_threads};
 pub use token_reader::TokenReader;

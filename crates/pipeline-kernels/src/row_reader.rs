@@ -74,8 +74,8 @@ pub fn consecutive_rows<'a>(
     Ok(buffer)
 }
 
-/// The bytes of a block of rows.
-const BLOCK_BYTES: usize = 8 << 20;
+/// The most bytes of a block of [`each_block`], unless a row has more.
+pub const BLOCK_BYTES: usize = 8 << 20;
 
 /// Passes all rows to `each`, one block after the other: some 8 MiB, or a single row.
 ///

@@ -13,6 +13,8 @@ mod cuda;
 #[cfg(any(feature = "cuda", test))]
 mod probe;
 #[cfg(any(feature = "cuda", feature = "wgpu", test))]
+mod room;
+#[cfg(any(feature = "cuda", feature = "wgpu", test))]
 mod watch;
 #[cfg(feature = "wgpu")]
 mod wgpu;

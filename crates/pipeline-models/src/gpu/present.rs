@@ -105,25 +105,12 @@ pub(crate) fn learner<'a>(
     on_backend!(gpu, Backend, device => {
         if heads::can_learn(data, options, start.as_ref()) {
             type Runtime = <Backend as heads::Launches>::Runtime;
-            let heads = || heads::KernelLearner::<Runtime>::new(data, options, start, device.clone(), room(gpu));
+            let heads = || heads::KernelLearner::<Runtime>::new(data, options, start, gpu, device.clone());
             return Ok(Box::new(OnDevice::<_, Backend>::new(gpu, device.clone(), heads)?));
         }
         let heads = || FrameworkLearner::<Autodiff<Backend>>::new(data, options, start, device.clone());
         Ok(Box::new(OnDevice::<_, Backend>::new(gpu, device.clone(), heads)?))
     })
-}
-
-/// The bytes that features may take of a card for a whole training: half of what is free. Vulkan does not say what is
-/// free.
-fn room(gpu: Gpu) -> Option<u64> {
-    match gpu.interface {
-        Interface::Cuda => {
-            let cards = super::cards(gpu.number.as_ref().map(std::slice::from_ref), |_| None);
-            // One that is nearly full is an error, and has no room.
-            Some(cards.ok().and_then(|cards| cards.into_iter().next()).map_or(0, |card| card.memory[0] as u64 / 2))
-        }
-        Interface::Wgpu => None,
-    }
 }
 
 /// The GPU with its number, which the first of CUDA has.

@@ -12,7 +12,7 @@ use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime};
 use cubecl::client::ComputeClient;
 
 use super::kernels::heads::{Numbers, Relevant, update};
-use crate::device::Precision;
+use crate::device::{Gpu, Precision};
 use crate::heads::{Features, Heads};
 use crate::train::cpu::adam::Adam;
 use crate::train::options::initial_logit_scale;
@@ -102,7 +102,7 @@ pub(super) fn can_learn(data: &PairedFeatures<'_>, options: &TrainOptions, start
 }
 
 impl<'a, R: CubeRuntime> KernelLearner<'a, R> {
-    /// Copies `start` to `device`. Features go there, too, if they fit into `room` bytes, where the device says how many.
+    /// Copies `start` to `device`, which is `gpu`. Features go there, too, if they fit beside all else.
     ///
     /// # Panics
     /// When [`can_learn`] is false of these: a bug of the caller.
@@ -110,8 +110,8 @@ impl<'a, R: CubeRuntime> KernelLearner<'a, R> {
         data: &'a PairedFeatures<'a>,
         options: &'a TrainOptions,
         start: Option<Heads>,
+        gpu: Gpu,
         device: R::Device,
-        room: Option<u64>,
     ) -> Self {
         let client = R::client(&device);
         let readers = [data.text, data.images].map(|features| match features {
@@ -126,16 +126,10 @@ impl<'a, R: CubeRuntime> KernelLearner<'a, R> {
             n_pairs,
         );
         let relevant = Relevance::needed(data, options).map(|relevance| on_device(&client, &relevance));
-        Self {
-            data,
-            options,
-            source: Source::new(&client, readers, room),
-            relevant,
-            learnt,
-            batch: Batch::new(&client, places, n_pairs, options),
-            client,
-            device,
-        }
+        let batch = Batch::new(&client, places, n_pairs, options);
+        // The last, which takes what the others leave.
+        let source = Source::new(&client, readers, gpu);
+        Self { data, options, source, relevant, learnt, batch, client, device }
     }
 
     /// Changes all that is learnt against the loss that was measured last.
@@ -172,6 +166,7 @@ impl<R: CubeRuntime> Learner for KernelLearner<'_, R> {
             first_pair += batch.len();
         }
         let found = self.batch.losses.read(&self.client, 0, 2 * steps.len());
+        self.source.settle();
         let learns_temperature = self.learnt.as_ref().is_some_and(|learnt| learnt.places.logit_scale.is_some());
         let temperature = |logit_scale: f32| {
             if learns_temperature { temperature(logit_scale) } else { self.options.temperature as f32 }

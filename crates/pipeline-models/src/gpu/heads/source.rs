@@ -1,13 +1,16 @@
 //! The features that a training reads: on the device as a whole where they fit there, else batch after batch.
 
-use std::io;
+use std::{io, slice};
 
 use burn_cubecl::CubeRuntime;
 use cubecl::client::ComputeClient;
 
 use super::places::BatchPlaces;
+use crate::device::{Gpu, Interface};
+use crate::gpu::cards;
 use crate::gpu::kernels::heads::{Numbers, copy, gather};
-use pipeline_kernels::{RowReader, each_block};
+use crate::gpu::room::{Planned, Room};
+use pipeline_kernels::{BLOCK_BYTES, RowReader, each_block};
 
 /// The bytes of features that any device takes.
 const LEAST_ROOM: u64 = 512 << 20;
@@ -17,23 +20,37 @@ pub(super) struct Source<'a, R: CubeRuntime> {
     readers: [&'a dyn RowReader; 2],
     /// Those on the device, once they are there.
     placed: Option<[Numbers<R>; 2]>,
-    fits: bool,
+    /// The memory that they take there; `None` if they are read for each batch.
+    planned: Option<Planned>,
 }
 
 impl<'a, R: CubeRuntime> Source<'a, R> {
-    /// Features that lie on the device only if both sides fit into `room` bytes; where that is unknown, into
+    /// Features that lie on the device only if both sides fit into what it has left; where that is unknown, into
     /// [`LEAST_ROOM`] and the largest buffer. Kernels count the numbers of a side in 32 bits.
-    pub(super) fn new(client: &ComputeClient<R>, readers: [&'a dyn RowReader; 2], room: Option<u64>) -> Self {
+    ///
+    /// All else that the training keeps on the device must be there already: it is no longer free.
+    pub(super) fn new(client: &ComputeClient<R>, readers: [&'a dyn RowReader; 2], gpu: Gpu) -> Self {
         let n_numbers = readers.map(|reader| reader.n_rows() as u64 * reader.n_cols() as u64);
         let n_bytes = n_numbers.iter().sum::<u64>() * size_of::<f32>() as u64;
-        let most = room.unwrap_or_else(|| client.properties().memory.max_page_size.min(LEAST_ROOM));
-        let fits = n_bytes <= most && n_numbers.iter().all(|n_numbers| u32::try_from(*n_numbers).is_ok());
-        Self { readers, placed: None, fits }
+        let are_counted = n_numbers.iter().all(|n_numbers| u32::try_from(*n_numbers).is_ok());
+        let look = || {
+            take_all(client, n_numbers.into_iter().max().unwrap_or_default());
+            room(client, gpu)
+        };
+        let planned = are_counted.then(|| Planned::new(gpu, n_bytes, look)).flatten();
+        Self { readers, placed: None, planned }
     }
 
     /// Whether features are read for each batch.
     pub(super) fn is_read_for_each_batch(&self) -> bool {
-        !self.fits
+        self.planned.is_none()
+    }
+
+    /// Says that the device has done all that was asked of it until now.
+    pub(super) fn settle(&mut self) {
+        if let (Some(_), Some(planned)) = (&self.placed, &mut self.planned) {
+            planned.settle();
+        }
     }
 
     /// Copies all features to the device where they fit, once.
@@ -41,7 +58,7 @@ impl<'a, R: CubeRuntime> Source<'a, R> {
     /// # Errors
     /// When they cannot be read.
     pub(super) fn place(&mut self, client: &ComputeClient<R>) -> io::Result<()> {
-        if self.fits && self.placed.is_none() {
+        if self.planned.is_some() && self.placed.is_none() {
             let [text, images] = self.readers.map(|reader| on_device(client, reader));
             self.placed = Some([text?, images?]);
         }
@@ -74,6 +91,26 @@ impl<'a, R: CubeRuntime> Source<'a, R> {
         copy(client, &Numbers::of(client, &values), inputs, 0);
         Ok(())
     }
+}
+
+/// What a device has left.
+fn room<R: CubeRuntime>(client: &ComputeClient<R>, gpu: Gpu) -> Room {
+    match gpu.interface {
+        Interface::Cuda => {
+            let cards = cards(gpu.number.as_ref().map(slice::from_ref), |_| None);
+            // One that is nearly full is an error, and has no room.
+            let card = cards.ok().and_then(|cards| cards.into_iter().next());
+            Room::Free(card.map_or(0, |card| card.memory[0] as u64))
+        }
+        Interface::Wgpu => Room::AtMost(client.properties().memory.max_page_size.min(LEAST_ROOM)),
+    }
+}
+
+/// Waits until all that was asked for is allocated, and a page for the blocks of so many numbers in which they come.
+fn take_all<R: CubeRuntime>(client: &ComputeClient<R>, n_numbers: u64) {
+    let block = Numbers::<R>::empty(client, n_numbers.min((BLOCK_BYTES / size_of::<f32>()) as u64) as usize);
+    client.memory_usage().unwrap_or_else(|error| panic!("ServerError: {error:?}"));
+    drop(block);
 }
 
 /// Copies all rows, one block after the other.
