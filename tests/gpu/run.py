@@ -245,6 +245,14 @@ def several_cards(standin, checks):
         wrong = results.unequal(sound, store)
         holds = done.returncode == code and all(word in done.stderr for word in words) and not wrong
         checks.say(holds, f"a card that is {name}, exit {done.returncode}", "" if holds else f"{', '.join(wrong)} {done.stderr[:2000]}")
+    for n_cards, works in ((2, [True, True]), (1, [True])):
+        words = ("--keep-going", "--gpu-jobs", "1")
+        done, store, launches = one(f"losing-{n_cards}", n_cards, stages=words, STANDIN_FAULT="lost:150")
+        failed = [line for line in done.stderr.splitlines() if line.startswith("error: stage")]
+        # With another card left, one stage fails for the lost one; without, all that need a card do, and say why.
+        named = len(failed) == 1 if n_cards > 1 else done.stderr.count("no card is left") == len(failed) - 1 > 0
+        holds = done.returncode == 3 and named and [n > PROBE_LAUNCHES for n in launches] == works and not results.unequal(sound, store)
+        checks.say(holds, f"stages after a lost card, {n_cards - 1} left", f"{len(failed)} failed, launches {launches}{'' if holds else done.stderr[:2000]}")
     after, store, _ = one("lost")
     checks.say(after.returncode == 0 and not results.unequal(sound, store), "the run after a lost card", after.stderr[-500:] if after.returncode else "")
     environment = standin.environment(standin.kernels, True, STANDIN_CARDS=2)

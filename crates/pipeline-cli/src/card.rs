@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use pipeline_core::{Device, Digest};
+use pipeline_engine::LostCards;
 use pipeline_models::device::{self, Card};
 use pipeline_store::{LentKernels, Store};
 
@@ -16,13 +17,16 @@ pub struct Opened {
     pub device: Device,
     /// The numbers of its cards; empty for the processor, and for the one that an interface prefers.
     pub cards: Vec<u16>,
+    /// Those of them that this process has lost.
+    pub lost: LostCards,
     kernels: Option<LentKernels>,
 }
 
 impl Opened {
     /// The device of a run that computes elsewhere.
     pub fn elsewhere(DeviceArg { device, cards }: DeviceArg) -> Self {
-        Self { device, cards, kernels: None }
+        let look = move |number| device::lost(pipeline_stages::device(device, number)).map(|error| error.to_string());
+        Self { device, cards, lost: LostCards::new(look), kernels: None }
     }
 }
 

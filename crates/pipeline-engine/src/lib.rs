@@ -80,6 +80,7 @@ mod worker;
 
 pub use adopt::{AdoptError, adopt};
 pub use cancel::{Abandon, Cancel};
+pub use cards::LostCards;
 pub use decision::Decision;
 pub use error::EngineError;
 pub use graph::{Graph, GraphError, Node};

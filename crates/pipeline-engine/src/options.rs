@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use pipeline_core::{Arithmetic, Device, Digest, Event, Key, Lane, RunId, StageId};
 use pipeline_store::{Circumstances, RunLabels, RunOrigin};
 
+use crate::cards::LostCards;
 use crate::lanes::PerLane;
 use crate::watch::Watch;
 use crate::{Abandon, Share};
@@ -33,6 +34,8 @@ pub struct RunOptions {
     /// The numbers of the cards that stages compute on; empty for the processor, and for the one card that an interface
     /// prefers.
     pub cards: Vec<u16>,
+    /// Those that this process has lost: no stage gets them.
+    pub lost: LostCards,
     /// Stages at once, by lane; 0 counts as 1.
     pub n_jobs: PerLane<usize>,
     /// Threads of all running stages together; 0 counts as 1.

@@ -66,7 +66,7 @@ pub fn run(
         store,
         cancel,
         origin: Origin::of(options),
-        cards: Cards::new(&options.cards),
+        cards: Cards::new(&options.cards, options.lost.clone()),
         readers: Readers::default(),
         share: options.share,
         overwrite: options.overwrite,

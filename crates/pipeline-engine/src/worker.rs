@@ -17,7 +17,6 @@ use pipeline_store::{Cas, KeyLock, OpenTree, OpenTreeError, Record, Store};
 
 use crate::cards::{Cards, Held};
 use crate::host::{Host, leave_out_unmeasured};
-use crate::lanes::Occupancy;
 use crate::message::{Committed, Failure, Message, Outcome};
 use crate::provenance::Origin;
 use crate::readers::{Open, Readers};
@@ -36,14 +35,6 @@ pub(crate) struct Workshop<'a> {
     pub share: Option<Share>,
     /// Whether publishing replaces files that this program did not write.
     pub overwrite: bool,
-}
-
-impl Workshop<'_> {
-    /// The card of a stage that works on one, as long as it does.
-    fn hold_card(&self, node: &Node) -> Option<Held<'_>> {
-        let occupancy = Occupancy::new(node.stage.needs(), node.lane, self.origin.device);
-        occupancy.holds_card.then(|| self.cards.hold(self.cancel))
-    }
 }
 
 /// A stage to run.
@@ -211,7 +202,7 @@ fn run_and_commit(
     reading: Option<Open<'_>>,
     sender: &Sender<Message>,
 ) -> Result<Committed, Stopped> {
-    let held = shop.hold_card(node);
+    let held = shop.hold_card(node)?;
     let card = held.as_ref().and_then(Held::card);
     // The shards of a stage that only lies in the lane of cards are computed by the processor.
     let of_shards = held.as_ref().filter(|_| node.stage.needs().device);
@@ -235,6 +226,7 @@ fn run_and_commit(
             Ok((report, Some(shards)))
         }
     });
+    let result = result.map_err(|failure| after(failure, held.as_ref(), shop.cancel));
     drop((lent, reading, held));
     if result.is_ok() {
         let _ = sender.send(Message::Worked { idx: order.idx });
@@ -295,7 +287,7 @@ fn compute_some(shop: &Workshop<'_>, node: &Node, order: &Order, sender: &Sender
     if sources::read(node, shop.store)? != order.sources {
         return Ok(Counts::default());
     }
-    let held = shop.hold_card(node);
+    let held = shop.hold_card(node)?;
     let of_shards = held.as_ref().filter(|_| node.stage.needs().device);
     let host = Host::new(shop, node, false, Role::Help, sender.clone());
     let storing = Storing::new(node, shop.store, &shop.origin, host.numerics());
@@ -304,7 +296,8 @@ fn compute_some(shop: &Workshop<'_>, node: &Node, order: &Order, sender: &Sender
     let counts = caught(node, || {
         let sharding = Sharding::open(&*node.stage, stage, &context, &host, &storing, of_shards, Role::Help)?;
         sharding.bring_up_to_date(shop.share)
-    })?;
+    });
+    let counts = counts.map_err(|failure| after(failure, held.as_ref(), shop.cancel))?;
     storing.finish()?;
     Ok(counts)
 }
@@ -349,6 +342,13 @@ fn caught<T>(node: &Node, work: impl FnOnce() -> Result<T, StageError>) -> Resul
             is_bug: true,
         }),
     }
+}
+
+/// The failure of a stage that may have lost the card that it holds: no other one will get it.
+fn after(mut failure: Failure, held: Option<&Held<'_>>, cancel: &Cancel) -> Failure {
+    let held = held.filter(|_| !cancel.is_cancelled());
+    failure.errors.extend(held.and_then(Held::look));
+    failure
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> &str {

@@ -119,6 +119,15 @@ pub fn card_names() -> Result<Vec<String>, DeviceError> {
     gpu::card_names()
 }
 
+/// Why this process can no longer use a device that failed at work, such as after an error that CUDA never takes back;
+/// `None` while it can, and for interfaces that do not say it. Waits for all work of this process there.
+pub fn lost(device: Device) -> Option<DeviceError> {
+    match device {
+        Device::Cpu => None,
+        Device::Gpu(gpu) => gpu::lost(gpu),
+    }
+}
+
 /// Whether the program was built with the interface to GPUs.
 pub fn is_built_in(interface: Interface) -> bool {
     gpu::is_built_in(interface)

@@ -43,9 +43,9 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
     let device = args.execution.device.clone();
     // A plan alone writes nothing.
     let of_kernels = Some(&store).filter(|_| !args.execution.dry_run);
-    let opened = if computes_on_device { card::open(device, of_kernels)? } else { card::Opened::elsewhere(device) };
-    let (device, cards) = (opened.device, opened.cards.clone());
-    if let Some(exit) = run_unchanged(args, &named, &store, &opened, terminal)? {
+    let card = if computes_on_device { card::open(device, of_kernels)? } else { card::Opened::elsewhere(device) };
+    let device = card.device;
+    if let Some(exit) = run_unchanged(args, &named, &store, &card, terminal)? {
         return Ok(exit);
     }
     let loaded = Loaded::load(&named, &door::surroundings(), args.publish);
@@ -65,7 +65,7 @@ pub fn run(args: &RunArgs, terminal: &Terminal) -> Result<Exit, Failure> {
         }
     }
     let plan = opened.plan_options(&args.execution.force.forced, device)?;
-    let mut options = options(&args.execution, plan, cards, &named.absolute);
+    let mut options = options(&args.execution, plan, &card, &named.absolute);
     if args.execution.dry_run {
         options.plan.counts_shards = true;
         let plan = opened.plan(&options.plan).map_err(|error| Failure::of_plan(&opened, error))?;
@@ -105,7 +105,7 @@ fn run_unchanged(
     args: &RunArgs,
     named: &SpecRef,
     store: &Store,
-    opened: &card::Opened,
+    card: &card::Opened,
     terminal: &Terminal,
 ) -> Result<Option<Exit>, Failure> {
     let execution = &args.execution;
@@ -114,8 +114,8 @@ fn run_unchanged(
         return Ok(None);
     }
     let (spec, memory) = (&named.absolute, named.memory());
-    let plan = PlanOptions { device: opened.device, arithmetic: door::arithmetic(), ..PlanOptions::default() };
-    let options = options(&args.execution, plan, opened.cards.clone(), spec);
+    let plan = PlanOptions { device: card.device, arithmetic: door::arithmetic(), ..PlanOptions::default() };
+    let options = options(&args.execution, plan, card, spec);
     let given = circumstances::options(named, args.publish);
     let is_now = |then: &Circumstances| circumstances::are_now(then, spec, &given);
     // Created with the first event: until then it is open whether this is the answer.
@@ -265,16 +265,17 @@ pub(super) fn carry_out_with(
 }
 
 /// The options of a run of the spec in the file at `spec`, on these cards if on any.
-pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions, cards: Vec<u16>, spec: &Path) -> RunOptions {
+pub(super) fn options(args: &ExecutionArgs, plan: PlanOptions, card: &card::Opened, spec: &Path) -> RunOptions {
     let n_threads = args.threads.map_or_else(door::n_threads, usize::from);
     RunOptions {
         adopted: Vec::new(),
         plan,
         n_jobs: PerLane {
             cpu: args.jobs.map_or(n_threads.min(MAX_DEFAULT_JOBS), usize::from),
-            gpu: args.gpu_jobs.map_or(cards.len().max(1), usize::from),
+            gpu: args.gpu_jobs.map_or(card.cards.len().max(1), usize::from),
         },
-        cards,
+        cards: card.cards.clone(),
+        lost: card.lost.clone(),
         n_threads,
         share: args.share,
         role: RunRole::Work,

@@ -245,7 +245,11 @@ impl<'a> Sharding<'a> {
         let is_over = || has_ended() || bench.queue.is_empty() || self.host.is_cancelled();
         while let Some(lent) = cards.borrow(is_over) {
             let _leaves = Leaves { rows: &*self.rows, card: lent.card() };
-            if self.work(bench, lent.card(), &|| lent.is_wanted())? == Stop::NothingLeft {
+            let worked = self.work(bench, lent.card(), &|| lent.is_wanted());
+            if worked.is_err() && !self.host.is_cancelled() {
+                lent.look();
+            }
+            if worked? == Stop::NothingLeft {
                 break;
             }
         }

@@ -6,8 +6,8 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pipeline_core::{ArtifactDigest, Device, Event, EventRecord, Lane, Outcome, StageContext};
-use pipeline_engine::SpecInfo;
+use pipeline_core::{ArtifactDigest, Device, Event, EventRecord, Lane, Outcome, StageContext, StageError};
+use pipeline_engine::{LostCards, SpecInfo};
 use pipeline_store::Provenance;
 
 use crate::world::{Part, Ran, Shards, World, part, write};
@@ -219,4 +219,63 @@ fn a_panic_on_one_card_ends_the_work_on_all() {
     let ran = world.run(&[encoder("a", &words.join(" "), shards)]);
     assert_ne!(ran.summary.outcome, Outcome::Done);
     assert!(began.elapsed() < Duration::from_secs(5), "the other card has computed all the rest");
+}
+
+/// A stage on a card, which fails with an error where it has the card 0.
+fn fails_on_the_first(id: &str) -> Part {
+    part(id).param("id", id).lane(Lane::Gpu).work(|context| match context.card {
+        Some(0) => Err(StageError::new("the card failed")),
+        _ => write(context, ""),
+    })
+}
+
+#[test]
+fn a_card_that_is_lost_gets_no_further_stage() {
+    let mut world = world(&[0, 1]);
+    world.options.keep_going = true;
+    world.options.n_jobs.gpu = 1;
+    let n_looks = Arc::new(AtomicUsize::new(0));
+    let looks = Arc::clone(&n_looks);
+    world.options.lost = LostCards::new(move |card| {
+        looks.fetch_add(1, Ordering::SeqCst);
+        (card == Some(0)).then(|| "the first card is gone".to_owned())
+    });
+    let ran = world.run(&["a", "b", "c"].map(fails_on_the_first));
+    assert_eq!((ran.summary.n_ran, n_looks.load(Ordering::SeqCst)), (2, 1), "{}", ran.errors());
+    assert!(ran.errors().contains("the first card is gone"), "{}", ran.errors());
+    // A later run of the same process, such as the next rung of a sweep.
+    assert_eq!(world.run(&["a", "b", "d"].map(fails_on_the_first)).summary.n_ran, 2);
+}
+
+#[test]
+fn where_no_card_is_left_stages_that_need_one_fail_with_its_cause_and_others_go_on() {
+    let mut world = world(&[0]);
+    world.options.keep_going = true;
+    world.options.lost = LostCards::new(|_| Some("the only card is gone".to_owned()));
+    let of_processor = part("c").work(|context| write(context, ""));
+    let ran = world.run(&[fails_on_the_first("a"), fails_on_the_first("b"), of_processor]);
+    assert_eq!((ran.summary.n_ran, ran.summary.outcome), (1, Outcome::Failed), "{}", ran.errors());
+    assert!(ran.errors().contains("no card is left to compute on"), "{}", ran.errors());
+}
+
+#[test]
+fn a_card_that_is_lost_while_it_is_lent_gets_no_further_shard() {
+    let mut world = world(&[0, 1]);
+    world.options.lost = LostCards::new(|card| (card == Some(1)).then(|| "gone".to_owned()));
+    let barrier = Barrier::new(2);
+    let fails = move |_: &str, _: &StageContext<'_>| {
+        barrier.wait();
+        Err(StageError::new("a card failed"))
+    };
+    let shards = Shards { before: Some(Box::new(fails)), ..Shards::default() };
+    assert_eq!(world.run(&[encoder("a", "one two", shards)]).summary.n_ran, 0);
+    let shards = Shards {
+        before: Some(Box::new(|_: &str, _: &StageContext<'_>| {
+            thread::sleep(Duration::from_millis(5));
+            Ok(())
+        })),
+        ..Shards::default()
+    };
+    let ran = world.run(&[encoder("b", "one two three four five six", shards)]);
+    assert_eq!(provenance(&world, &ran, "b").cards, [0]);
 }

@@ -10,8 +10,8 @@ use burn_cuda::{Cuda, CudaDevice};
 
 pub(super) use ranking::searcher;
 
-use super::probe::look;
 pub(super) use super::probe::names;
+use super::probe::{look, wait};
 use super::{Card, DeviceError, present};
 use crate::device::{Gpu, Interface};
 
@@ -46,6 +46,14 @@ pub(super) fn probe(gpu: Gpu) -> Result<(), DeviceError> {
     let number = gpu.number.unwrap_or_default();
     let before = tried().get(&number).cloned();
     before.unwrap_or_else(|| open(Some(&[number]), |_| None).map(drop))
+}
+
+/// Why a card is lost to this process; `None` while its driver still answers.
+pub(super) fn lost(gpu: Gpu) -> Option<DeviceError> {
+    match wait(gpu.number.unwrap_or_default()).err()? {
+        DeviceError::Driver { function, code } => Some(DeviceError::Lost { gpu, function, code }),
+        _ => None,
+    }
 }
 
 /// The cards that were tried.

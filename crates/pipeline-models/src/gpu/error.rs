@@ -112,6 +112,16 @@ pub enum DeviceError {
         /// What went wrong.
         fault: Fault,
     },
+    /// The device failed for good: whatever this process asks of it fails.
+    #[error("the GPU `{gpu}` is lost to this process: `{function}` of its driver failed with code {code}")]
+    Lost {
+        /// The device.
+        gpu: Gpu,
+        /// The function that failed.
+        function: &'static str,
+        /// Its return code, a `CUresult`.
+        code: i32,
+    },
     /// The device failed at work.
     #[error("the GPU `{gpu}` failed: {fault}")]
     Failed {
@@ -163,7 +173,7 @@ impl DeviceError {
                 "the compiler, its headers and the card must fit each other: `pipeline doctor` shows which are used,\n\
                  and `CUDA_PATH` may name another toolkit; {PROCESSOR}"
             ),
-            Self::Trial { .. } | Self::Failed { .. } => {
+            Self::Trial { .. } | Self::Failed { .. } | Self::Lost { .. } => {
                 "the tool of its driver (`nvidia-smi`) shows its state; finished shards are kept, so that the next\n\
                  run goes on, and `--device cpu` needs no card"
                     .to_owned()

@@ -76,6 +76,14 @@ pub(crate) fn cards(
     cuda::open(numbers, kernels)
 }
 
+/// Why a GPU is lost to this process; `None` while it can be used, and where its interface does not say it.
+pub(crate) fn lost(gpu: Gpu) -> Option<DeviceError> {
+    match gpu.interface {
+        Interface::Cuda => cuda::lost(gpu),
+        Interface::Wgpu => None,
+    }
+}
+
 /// The search of images on a GPU; `None` where the processor's is the only one with its bits.
 ///
 /// # Errors

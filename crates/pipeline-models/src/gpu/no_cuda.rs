@@ -23,6 +23,11 @@ pub(super) fn names() -> Result<Vec<String>, DeviceError> {
     Err(DeviceError::NotBuilt { interface: Interface::Cuda })
 }
 
+/// No card is lost.
+pub(super) fn lost(_: Gpu) -> Option<DeviceError> {
+    None
+}
+
 /// Tries no card.
 ///
 /// # Errors

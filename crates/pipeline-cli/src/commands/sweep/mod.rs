@@ -72,7 +72,7 @@ pub fn run(args: &SweepArgs, terminal: &Terminal) -> Result<Exit, Failure> {
             rung.show_plan(args.json.json, terminal)?;
             return Ok(Exit::Done);
         }
-        let (exit, run, log) = rung.carry_out(&args.execution, &opened.cards, terminal)?;
+        let (exit, run, log) = rung.carry_out(&args.execution, &opened, terminal)?;
         worst = if exit == Exit::Done { worst } else { exit };
         let goes_on = exit == Exit::Done || exit == Exit::StageFailed && args.execution.keep_going;
         let next = promoted(&rung.record, &Results::of(&rung.record, &log)).filter(|_| goes_on);

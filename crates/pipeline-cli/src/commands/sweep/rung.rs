@@ -11,6 +11,7 @@ use pipeline_spec::Draw;
 use pipeline_store::{Store, path_of_sweeps};
 
 use crate::args::ExecutionArgs;
+use crate::card;
 use crate::commands::{planned, run};
 use crate::commit;
 use crate::door;
@@ -183,10 +184,10 @@ impl Rung {
     pub fn carry_out(
         &self,
         args: &ExecutionArgs,
-        cards: &[u16],
+        card: &card::Opened,
         terminal: &Terminal,
     ) -> Result<(Exit, RunId, RunLog), Failure> {
-        let mut options = run::options(args, self.plan.clone(), cards.to_vec(), &self.opened.named.absolute);
+        let mut options = run::options(args, self.plan.clone(), card, &self.opened.named.absolute);
         options.origin.commit = self.opened.spec.file.parent().and_then(commit::of);
         if !self.is_last() {
             options.labels.name = None;

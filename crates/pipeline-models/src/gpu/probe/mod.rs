@@ -48,6 +48,18 @@ pub(super) fn look(numbers: Option<&[u16]>) -> Result<Vec<Card>, DeviceError> {
     Ok(numbers.iter().zip(described).map(card).collect())
 }
 
+/// Waits until a device has done all work of this process.
+///
+/// # Errors
+/// When something has spoilt the device for this process: from then on each of its calls fails.
+pub(super) fn wait(number: u16) -> Result<(), DeviceError> {
+    let (driver, _) = driver()?;
+    let (device, _) = identify(&driver, number)?;
+    let synchronize: Symbol<'_, unsafe extern "C" fn() -> c_int> = function(&driver, "cuCtxSynchronize")?;
+    // SAFETY: the signature is that of every version of the driver, and a context is current during the call.
+    in_context(&driver, device, || check("cuCtxSynchronize", unsafe { synchronize() }))
+}
+
 /// The names of all devices.
 pub(super) fn names() -> Result<Vec<String>, DeviceError> {
     let (driver, all) = driver()?;
@@ -107,27 +119,40 @@ fn describe(driver: &Library, number: u16) -> Result<Described, DeviceError> {
     let (device, name) = identify(driver, number)?;
     let attribute: Symbol<'_, unsafe extern "C" fn(*mut c_int, c_int, c_int) -> c_int> =
         function(driver, "cuDeviceGetAttribute")?;
+    let memory_of: Symbol<'_, unsafe extern "C" fn(*mut usize, *mut usize) -> c_int> =
+        function(driver, "cuMemGetInfo_v2")?;
+    let mut parts = [0; 2];
+    let (mut free, mut total) = (0, 0);
+    for (part, which) in parts.iter_mut().zip(CAPABILITY) {
+        // SAFETY: the signature is that of every version of the driver, and the pointer is valid during the call.
+        check("cuDeviceGetAttribute", unsafe { attribute(part, which, device) })?;
+    }
+    // SAFETY: the signature is that of every version of the driver since CUDA 4, the pointers are valid during the call,
+    // and a context is current.
+    let ask = || check("cuMemGetInfo", unsafe { memory_of(&raw mut free, &raw mut total) });
+    in_context(driver, device, ask)?;
+    Ok((name, parts.map(c_int::unsigned_abs), [free, total]))
+}
+
+/// Calls the driver in the one context that all of this process share for a device.
+fn in_context(
+    driver: &Library,
+    device: c_int,
+    call: impl FnOnce() -> Result<(), DeviceError>,
+) -> Result<(), DeviceError> {
     let retain: Symbol<'_, unsafe extern "C" fn(*mut *mut c_void, c_int) -> c_int> =
         function(driver, "cuDevicePrimaryCtxRetain")?;
     let release: Symbol<'_, unsafe extern "C" fn(c_int) -> c_int> = function(driver, "cuDevicePrimaryCtxRelease_v2")?;
     let set_current: Symbol<'_, unsafe extern "C" fn(*mut c_void) -> c_int> = function(driver, "cuCtxSetCurrent")?;
-    let memory_of: Symbol<'_, unsafe extern "C" fn(*mut usize, *mut usize) -> c_int> =
-        function(driver, "cuMemGetInfo_v2")?;
-    let mut parts = [0; 2];
-    let (mut context, mut free, mut total) = (std::ptr::null_mut(), 0, 0);
-    // SAFETY: the signatures are those of every version of the driver since CUDA 7, and all pointers are valid during the
-    // calls. The context is retained between the calls that need it.
+    let mut context = std::ptr::null_mut();
+    // SAFETY: the signatures are those of every version of the driver since CUDA 7, and the pointer is valid during the
+    // call. The context is retained while it is current.
     unsafe {
-        for (part, which) in parts.iter_mut().zip(CAPABILITY) {
-            check("cuDeviceGetAttribute", attribute(part, which, device))?;
-        }
         check("cuDevicePrimaryCtxRetain", retain(&raw mut context, device))?;
-        check("cuCtxSetCurrent", set_current(context))?;
-        check("cuMemGetInfo", memory_of(&raw mut free, &raw mut total))?;
-        check("cuCtxSetCurrent", set_current(std::ptr::null_mut()))?;
-        check("cuDevicePrimaryCtxRelease", release(device))?;
+        let called = check("cuCtxSetCurrent", set_current(context)).and_then(|()| call());
+        let left = check("cuCtxSetCurrent", set_current(std::ptr::null_mut()));
+        called.and(left).and(check("cuDevicePrimaryCtxRelease", release(device)))
     }
-    Ok((name, parts.map(c_int::unsigned_abs), [free, total]))
 }
 
 fn load(what: &'static str, names: &[&'static str]) -> Result<Library, DeviceError> {
@@ -163,7 +188,7 @@ mod tests {
 
     #[test]
     fn looking_returns_on_any_machine() {
-        for error in [look(None).err(), names().err()].into_iter().flatten() {
+        for error in [look(None).err(), names().err(), wait(0).err()].into_iter().flatten() {
             assert!(error.to_string().contains("CUDA"), "{error}");
         }
     }
